@@ -1,0 +1,102 @@
+"""A name resolves to a card; the card tells what stands behind it and builds it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Generic, TypeVar
+
+from survfuse._errors import ConfigError
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Card(Generic[T]):
+    """Everything about one registered thing.
+
+    Attributes
+    ----------
+    name : str
+        The word used in configurations.
+    build : callable
+        Makes the thing.
+    summary : str
+        One line for tables and help pages.
+    source : str
+        Paper and equation, or "ours".
+    """
+
+    name: str
+    build: Callable[..., T]
+    summary: str
+    source: str
+
+
+class Registry(Mapping[str, Card[T]]):
+    """Cards of one kind by name.
+
+    Parameters
+    ----------
+    kind : str
+        What is registered, for messages ("fusion").
+
+    Examples
+    --------
+    >>> shapes: Registry[int] = Registry("shape")
+    >>> @shapes.register("square", summary="four equal sides", source="Euclid I.46")
+    ... def square() -> int:
+    ...     return 4
+    >>> shapes.build("square")
+    4
+    >>> shapes.build("sqare")
+    Traceback (most recent call last):
+    survfuse._errors.ConfigError: unknown shape 'sqare'; known: square
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._cards: dict[str, Card[T]] = {}
+
+    def register(self, name: str, *, summary: str, source: str) -> Callable[[F], F]:
+        """Decorate a factory (function or class) with its card."""
+
+        def add(build: F) -> F:
+            if name in self._cards:
+                raise ValueError(f"{self.kind} {name!r} is registered twice")
+            self._cards[name] = Card(name, build, summary, source)
+            return build
+
+        return add
+
+    def build(self, name: str, *args: Any, **kwargs: Any) -> T:
+        """Make the thing called `name`."""
+        return self[name].build(*args, **kwargs)
+
+    def __getitem__(self, name: str) -> Card[T]:
+        try:
+            return self._cards[name]
+        except KeyError:
+            known = ", ".join(sorted(self._cards))
+            raise ConfigError(f"unknown {self.kind} {name!r}; known: {known}") from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._cards
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._cards)
+
+    def __len__(self) -> int:
+        return len(self._cards)
+
+
+def resolve(path: str) -> Any:
+    """Import ``package.module:name`` when it is called for.
+
+    For the few doors that open onto a higher floor (`Result.report`), so that no
+    module imports upward.
+    """
+    module, _, name = path.partition(":")
+    return getattr(import_module(module), name)

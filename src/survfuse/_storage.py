@@ -1,0 +1,214 @@
+"""Files that are whole or absent, say what they are, and can be read without us.
+
+JSON and safetensors only; nothing here can execute what it reads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from survfuse._errors import InputError
+
+JSON_SIZE_LIMIT = 64 * 2**20  # bytes
+JSON_DEPTH_LIMIT = 32
+
+
+@contextmanager
+def atomic_path(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary path beside `path` that replaces it when the block succeeds.
+
+    A reader sees the old file or the new one, never half of one.
+
+    Parameters
+    ----------
+    path : path
+        Where the finished file shall lie; its folder is created.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb+") as written:
+            os.fsync(written.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def to_json(value: Any) -> str:
+    """Render JSON with sorted keys; NaN and infinities are refused, numpy scalars are not."""
+    return json.dumps(value, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False, default=_plain)
+
+
+def write_json(path: Path | str, value: Any) -> None:
+    """Write `value` as JSON atomically (see :func:`to_json`)."""
+    write_text(path, to_json(value) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, Path):
+        return value.as_posix()
+    raise TypeError(f"{type(value).__name__} has no place in a JSON file")
+
+
+def read_json(path: Path | str, *, size_limit: int = JSON_SIZE_LIMIT) -> Any:
+    """Read JSON that a stranger may have written.
+
+    Parameters
+    ----------
+    path : path
+        The file, UTF-8.
+    size_limit : int, bytes
+        Larger files are refused unread.
+
+    Raises
+    ------
+    InputError
+        When the file is absent, too large or too deep, is not JSON, repeats a
+        key, or holds NaN or an infinity (which are not JSON).
+    """
+    source = Path(path)
+    try:
+        size = source.stat().st_size
+    except FileNotFoundError:
+        raise InputError(f"{source}: no such file") from None
+    if size > size_limit:
+        raise InputError(f"{source}: {size} bytes of JSON, at most {size_limit} are read")
+    try:
+        text = source.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{source}: expected UTF-8 text ({error.reason} at byte {error.start})") from None
+    _refuse_depth(source, text)
+    try:
+        return json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant, parse_float=_finite)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{source}: not JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
+    except ValueError as error:
+        raise InputError(f"{source}: {error}") from None
+
+
+def _refuse_depth(source: Path, text: str) -> None:
+    depth = 0
+    inside_string = escaped = False
+    if text.count("[") + text.count("{") <= JSON_DEPTH_LIMIT:
+        return
+    for letter in text:
+        if inside_string:
+            inside_string = escaped or letter != '"'
+            escaped = letter == "\\" and not escaped
+        elif letter == '"':
+            inside_string = True
+        elif letter in "[{":
+            depth += 1
+            if depth > JSON_DEPTH_LIMIT:
+                raise InputError(f"{source}: JSON nested deeper than {JSON_DEPTH_LIMIT} levels")
+        elif letter in "]}":
+            depth -= 1
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise ValueError(f"key {key!r} appears twice in one object")
+            seen.add(key)
+    return found
+
+
+def _refuse_constant(word: str) -> float:
+    raise ValueError(f"{word} is not a JSON number; leave the key out or use null")
+
+
+def _finite(word: str) -> float:
+    number = float(word)
+    if not math.isfinite(number):
+        raise ValueError(f"{word} does not fit a double")
+    return number
+
+
+def write_tensors(path: Path | str, tensors: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, str]) -> None:
+    """Write arrays as one safetensors file, atomically.
+
+    Parameters
+    ----------
+    path : path
+        Where the file shall lie.
+    tensors : mapping of name to array
+        Any shapes; made contiguous on the way.
+    metadata : mapping of str to str
+        Kept in the header; ``format`` and ``version`` belong here.
+    """
+    from safetensors.numpy import save_file
+
+    with atomic_path(path) as temporary:
+        save_file({name: np.ascontiguousarray(a) for name, a in tensors.items()}, temporary, metadata=dict(metadata))
+
+
+def read_tensors(path: Path | str) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]]:
+    """Read a safetensors file: arrays by name, and the header's metadata.
+
+    Raises
+    ------
+    InputError
+        When the file is absent or is not a whole safetensors file.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path}: not a whole safetensors file ({error})") from None
+
+
+def sha256_file(path: Path | str) -> str:
+    """Hash a file's bytes, hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_text(text: str) -> str:
+    """Hash a text's UTF-8 bytes, hexadecimal."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def sha256_array(array: npt.NDArray[Any]) -> str:
+    """Hash an array's dtype, shape and values, hexadecimal."""
+    digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
+    digest.update(np.ascontiguousarray(array).view(np.uint8).data)
+    return digest.hexdigest()

@@ -1,0 +1,62 @@
+"""The words of the house: ids, units and the batch that carries patients to a network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NewType
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+PatientId = NewType("PatientId", str)
+SlideId = NewType("SlideId", str)
+Modality = NewType("Modality", str)
+Microns = NewType("Microns", float)
+MicronsPerPixel = NewType("MicronsPerPixel", float)
+Days = NewType("Days", float)
+
+FloatArray = npt.NDArray[np.floating[Any]]
+IntArray = npt.NDArray[np.integer[Any]]
+BoolArray = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some patients, with whatever modalities each of them has.
+
+    Rows are patients in the order of `patient_id`. The tiles of all patients of
+    a bag modality lie in one matrix; patient ``i`` owns rows
+    ``offsets[m][i]:offsets[m][i + 1]``, which are empty where the modality is
+    absent. Rows of an absent vector modality are zeros. Both are masked by
+    `present` wherever a network reads them.
+
+    Attributes
+    ----------
+    bags : mapping of modality to Tensor, (tiles, features) float32
+    offsets : mapping of modality to Tensor, (patients + 1,) int64
+    vectors : mapping of modality to Tensor, (patients, features) float32
+    present : mapping of modality to Tensor, (patients,) bool
+    time : Tensor, (patients,) float64, in the cohort's unit; NaN when unknown
+    event : Tensor, (patients,) bool; False when unknown
+    patient_id : tuple of str, (patients,)
+    """
+
+    bags: Mapping[str, Tensor]
+    offsets: Mapping[str, Tensor]
+    vectors: Mapping[str, Tensor]
+    present: Mapping[str, Tensor]
+    time: Tensor
+    event: Tensor
+    patient_id: tuple[PatientId, ...]
+
+    def __len__(self) -> int:
+        return len(self.patient_id)
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Names of all modalities in the batch, bags first."""
+        return (*self.bags, *self.vectors)
