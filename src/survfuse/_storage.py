@@ -111,9 +111,13 @@ def read_json(path: Path | str, *, size_limit: int = JSON_SIZE_LIMIT) -> Any:
         raise InputError(f"{source}: expected UTF-8 text ({error.reason} at byte {error.start})") from None
     _refuse_depth(source, text)
     try:
-        return json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant, parse_float=_finite)
+        return json.loads(
+            text, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant, parse_float=_finite
+        )
     except json.JSONDecodeError as error:
-        raise InputError(f"{source}: not JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
+        raise InputError(
+            f"{source}: not JSON: {error.msg} (line {error.lineno}, column {error.colno})"
+        ) from None
     except ValueError as error:
         raise InputError(f"{source}: {error}") from None
 
@@ -159,7 +163,9 @@ def _finite(word: str) -> float:
     return number
 
 
-def write_tensors(path: Path | str, tensors: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, str]) -> None:
+def write_tensors(
+    path: Path | str, tensors: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, str]
+) -> None:
     """Write arrays as one safetensors file, atomically.
 
     Parameters
@@ -174,7 +180,9 @@ def write_tensors(path: Path | str, tensors: Mapping[str, npt.NDArray[Any]], met
     from safetensors.numpy import save_file
 
     with atomic_path(path) as temporary:
-        save_file({name: np.ascontiguousarray(a) for name, a in tensors.items()}, temporary, metadata=dict(metadata))
+        save_file(
+            {name: np.ascontiguousarray(a) for name, a in tensors.items()}, temporary, metadata=dict(metadata)
+        )
 
 
 def read_tensors(path: Path | str) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]]:

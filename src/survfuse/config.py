@@ -1,0 +1,291 @@
+"""One run is one frozen object; YAML, command line and documentation are made from it.
+
+Every field carries its reason. Unknown keys are refused, relations between fields
+are checked at birth, and a preset is a diff against the default with a comment.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from survfuse._errors import ConfigError
+
+C = TypeVar("C", bound="Frozen")
+Preset = Literal["default", "paper"]
+
+
+class Frozen(BaseModel):
+    """Base of every configuration object: immutable, and unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class FitConfig(Frozen):
+    """How one model is made from training patients: inputs, network, training, calibration."""
+
+    preset: Preset = "default"
+    """The recipe that every field not given is taken from."""
+
+    # -- inputs: what the transforms do, always fitted on training patients only
+    modalities: tuple[str, ...] | None = None
+    """Modalities to use, by name; null uses every modality of the cohort."""
+    allow_followup: tuple[str, ...] = ()
+    """Columns declared `known: followup` that may be used all the same, by name (they leak)."""
+    expression_scaling: Literal["none", "standard"] = "standard"
+    """Per-gene standardisation; `none` feeds the declared scale as it is, as the paper does."""
+    expression_top: int | None = Field(default=None, ge=1)
+    """Keep this many genes of largest training variance; null keeps all."""
+    expression_genes: Path | None = None
+    """A text file with one gene a line: only these are used."""
+    expression_gene_sets: Path | None = None
+    """A GMT file: expression becomes one mean z-score per gene set."""
+    expression_components: int | None = Field(default=32, ge=1)
+    """Principal components kept after scaling (fewer where patients are few); null: the genes."""
+    expression_min_coverage: float = Field(default=0.8, ge=0, le=1)
+    """Smallest share of the training genes a new patient must have; below it the patient is refused."""
+    bag_scaling: Literal["none", "standard"] = "standard"
+    """Standardise each tile feature by its mean and deviation over training tiles."""
+
+    # -- network
+    fusion: str = "concat"
+    """How modalities meet: a name in the fusion registry (`concat`, `pairwise`, `pairwise_residual`)."""
+    rank: int = Field(default=16, ge=1)
+    """Rank of each bilinear block W_o[(U x + b) * (V y + c)] + d."""
+    pair_width: int = Field(default=16, ge=1)
+    """Output width of a pair of two encoded modalities."""
+    raw_pair_width: int | None = Field(default=None, ge=1)
+    """Output width of a pair in which one modality has no encoder; null means `pair_width`."""
+    residual_width: int = Field(default=32, ge=1)
+    """Width of the residual branch of `pairwise_residual`."""
+    bag_pooling: Literal["attention", "mean"] = "attention"
+    """Gated attention (Ilse 2018, the paper's) or the mean of the projected tiles."""
+    bag_width: int = Field(default=64, ge=1)
+    """Width of the tile projection and of the slide vector."""
+    attention_width: int = Field(default=32, ge=1)
+    """Hidden width of the gated attention."""
+    clinical_hidden: tuple[int, ...] = ()
+    """Layers of the clinical encoder; empty feeds the clinical vector to the fusion as it is."""
+    vector_hidden: tuple[int, ...] = ()
+    """Layers of the encoder of expression and further tables; ReLU after every layer, the last too."""
+    dropout: float = Field(default=0.25, ge=0, lt=1)
+    """Dropout after the tile projection, on both attention branches and between encoder layers."""
+    head: Literal["cox", "discrete"] = "cox"
+    """`cox`: one log-risk. `discrete`: one hazard per time bin."""
+    bins: int = Field(default=8, ge=2)
+    """Time bins of the discrete head, cut at quantiles of the training event times."""
+
+    # -- training
+    loss: Literal["efron", "breslow", "paper"] = "efron"
+    """Cox ties; `paper` is the mini-batch form with log(cumsum + 1e-8)."""
+    optimizer: Literal["adam", "adamw"] = "adamw"
+    """`adam` couples weight decay to the gradient (L2), `adamw` does not."""
+    learning_rate: float = Field(default=1e-3, gt=0)
+    """Step size."""
+    weight_decay: float = Field(default=0.05, ge=0)
+    """L2 strength, coupled or decoupled by `optimizer`."""
+    batch: int | Literal["cohort"] = "cohort"
+    """Patients per step; `cohort` takes all training patients at once, so that risk sets are whole."""
+    sampling: Literal["shuffle", "event_balanced"] = "shuffle"
+    """`event_balanced` draws with replacement, events and censored equally often (bends the risk sets)."""
+    max_tiles: int | None = Field(default=256, ge=1)
+    """Tiles drawn anew per patient and epoch while training; null uses all. Prediction always uses all."""
+    epochs: int = Field(default=100, ge=1)
+    """Most passes over the training patients."""
+    min_epochs: int = Field(default=5, ge=0)
+    """Epochs before patience starts to count."""
+    patience: int = Field(default=15, ge=1)
+    """Epochs without improvement on inner validation before a run stops."""
+    selection: Literal["inner_folds", "holdout", "last"] = "inner_folds"
+    """How the number of epochs is chosen, always inside the training patients: `inner_folds` compares epochs
+    out of fold and refits on everyone; `holdout` keeps the best weights on one inner holdout (the paper's way,
+    on patients never reported); `last` trains all epochs."""
+    selection_folds: int = Field(default=5, ge=2)
+    """Inner folds, for selection and for out-of-fold calibration."""
+    holdout_fraction: float = Field(default=0.2, gt=0, lt=1)
+    """Share of training patients in the inner holdout."""
+    select_by: Literal["loss", "harrell_c"] = "loss"
+    """What is compared between epochs on inner validation patients."""
+    gradient_clip: float | None = Field(default=5.0, gt=0)
+    """Largest gradient norm; null does not clip."""
+    members: int = Field(default=1, ge=1)
+    """Networks of different seeds whose log-risks are averaged."""
+    seed: int = 2021
+    """Seed of initialisation, dropout, tile draws and inner folds."""
+
+    # -- from risk to curve
+    calibration: Literal["breslow_oof", "breslow", "km_rank", "km"] = "breslow_oof"
+    """Slope and baseline on out-of-fold risks; in-sample Breslow; the paper's rank map; plain Kaplan-Meier."""
+
+    @classmethod
+    def of(cls, preset: str = "default", **fields: Any) -> Self:
+        """Make a configuration from a preset and the fields that differ from it.
+
+        Raises
+        ------
+        ConfigError
+            For an unknown preset or field, or a value outside its range.
+        """
+        if preset not in PRESETS:
+            raise ConfigError(f"unknown preset {preset!r}; known: {', '.join(PRESETS)}")
+        return build(cls, {**PRESETS[preset], **fields, "preset": preset}, where="model")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_preset(cls, given: Any) -> Any:
+        if isinstance(given, Mapping) and given.get("preset", "default") in PRESETS:
+            return {**PRESETS[given.get("preset", "default")], **given}
+        return given
+
+    @model_validator(mode="after")
+    def _check_relations(self) -> Self:
+        if self.head == "discrete" and self.loss == "paper":
+            raise ValueError("loss: 'paper' is a Cox loss; a discrete head has its own likelihood")
+        if self.expression_gene_sets is not None and self.expression_components is not None:
+            raise ValueError(
+                "expression_gene_sets and expression_components exclude each other; set one to null"
+            )
+        return self
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": {},
+    # arXiv 2605.13897 as coded: every difference from the default is the paper's choice.
+    "paper": {
+        "expression_scaling": "none",  # raw VST values
+        "expression_components": None,  # all genes into the MLP
+        "bag_scaling": "none",  # UNI features as they are
+        "fusion": "pairwise",
+        "rank": 64,
+        "pair_width": 64,  # slide x RNA
+        "raw_pair_width": 32,  # slide x clinical, RNA x clinical
+        "residual_width": 128,
+        "bag_width": 512,
+        "attention_width": 256,
+        "vector_hidden": (2048, 512, 128),
+        "dropout": 0.25,
+        "loss": "paper",
+        "optimizer": "adam",
+        "learning_rate": 1e-4,
+        "weight_decay": 0.3,  # coupled L2
+        "batch": 2,
+        "sampling": "event_balanced",
+        "max_tiles": None,
+        "epochs": 500,
+        "min_epochs": 50,
+        "patience": 30,
+        "selection": "holdout",  # theirs was the test set; ours is cut from the training patients
+        "select_by": "harrell_c",
+        "gradient_clip": None,
+        "calibration": "km_rank",
+    },
+}
+
+
+class CrossvalConfig(Frozen):
+    """How patients are split and what runs beside the model."""
+
+    folds: int = Field(default=5, ge=2)
+    """Outer folds, by patient, stratified on the event."""
+    repeats: int = Field(default=1, ge=1)
+    """Independent splits into folds."""
+    seed: int = 0
+    """Seed of the splits."""
+    given_folds: bool = True
+    """Use the folds that the cohort file names, for the first repeat."""
+    networks: bool = True
+    """Also train the network on each modality alone; the ridge Cox baselines run always."""
+
+
+class RunConfig(Frozen):
+    """Everything about one run."""
+
+    model: FitConfig = FitConfig()
+    """The model."""
+    crossval: CrossvalConfig = CrossvalConfig()
+    """The splits."""
+    horizons: tuple[float, ...] | None = None
+    """Times, in the cohort's unit, at which survival is told; null: the cohort file's, or 1, 3, 5 years."""
+    tau: float | None = Field(default=None, gt=0)
+    """Truncation time of Uno's C; null takes the last horizon."""
+
+
+def build(cls: type[C], values: Mapping[str, Any], *, where: str) -> C:
+    """Validate `values` into a `cls`, telling the user in words what is wrong.
+
+    Raises
+    ------
+    ConfigError
+        Names each offending field and, for an unknown one, the nearest known.
+    """
+    try:
+        return cls.model_validate(dict(values))
+    except ValidationError as error:
+        raise ConfigError("; ".join(_sentence(cls, where, detail) for detail in error.errors())) from None
+
+
+def _sentence(cls: type[BaseModel], where: str, detail: Any) -> str:
+    path = ".".join([where, *(str(part) for part in detail["loc"])])
+    if detail["type"] == "extra_forbidden":
+        name = str(detail["loc"][-1])
+        near = difflib.get_close_matches(name, cls.model_fields, n=1)
+        return f"{path}: unknown field" + (f"; did you mean {near[0]!r}?" if near else "")
+    return f"{path}: {detail['msg']}, got {detail['input']!r}"
+
+
+def apply_overrides(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """Apply ``a.b=c`` overrides (values are YAML) to nested mappings.
+
+    Examples
+    --------
+    >>> apply_overrides({"model": {"rank": 16}}, ["model.rank=32", "crossval.folds=3"])
+    {'model': {'rank': 32}, 'crossval': {'folds': 3}}
+    """
+    result = {key: dict(value) if isinstance(value, Mapping) else value for key, value in values.items()}
+    for override in overrides:
+        path, equals, text = override.partition("=")
+        if not equals or not path:
+            raise ConfigError(f"--set {override}: expected KEY=VALUE, such as model.rank=32")
+        *parents, name = path.split(".")
+        node: dict[str, Any] = result
+        for parent in parents:
+            child = node.setdefault(parent, {})
+            if not isinstance(child, dict):
+                raise ConfigError(f"--set {override}: {parent!r} is a value, not a section")
+            node = child
+        try:
+            node[name] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise ConfigError(f"--set {override}: {text!r} is not a YAML value") from None
+    return result
+
+
+def load_config(path: Path | str | None, overrides: Sequence[str] = ()) -> RunConfig:
+    """Read a run configuration from YAML (or start from the defaults) and apply overrides.
+
+    Raises
+    ------
+    ConfigError
+        When the file is absent, is not a YAML mapping, or a field is wrong.
+    """
+    values: Any = {}
+    if path is not None:
+        try:
+            values = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+        except FileNotFoundError:
+            raise ConfigError(f"{path}: no such configuration file") from None
+        except yaml.YAMLError as error:
+            raise ConfigError(f"{path}: not YAML: {error}") from None
+        if not isinstance(values, Mapping):
+            raise ConfigError(f"{path}: expected a mapping of sections, got {type(values).__name__}")
+    return build(RunConfig, apply_overrides(values, overrides), where=str(path or "config"))
+
+
+def to_yaml(config: Frozen) -> str:
+    """Render every field, given or not, so that the file alone repeats the run."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

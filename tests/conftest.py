@@ -1,0 +1,31 @@
+"""Shared fixtures: where the data lie, and one thread so that sums come out the same everywhere."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+def _data_root() -> Path:
+    default = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+    return Path(os.environ.get("SURVFUSE_DATA", default))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of real cohorts; skips, saying so, where it is absent."""
+    root = _data_root()
+    if not root.is_dir():
+        pytest.skip(f"no real data at {root}; point SURVFUSE_DATA at it")
+    return root
+
+
+@pytest.fixture(scope="session")
+def shared(shared_data: Path) -> Path:
+    """Folder that holds the golden numbers (`parity/`, `reference/`) beside the data."""
+    root = shared_data.parent
+    if not (root / "parity").is_dir():
+        pytest.skip(f"no golden numbers at {root}")
+    return root
