@@ -1,0 +1,277 @@
+"""Cox regression on arrays: ridge, both kinds of ties, any number of features.
+
+The penalised log-likelihood is ``log L(b) − events · penalty/2 · |b|²``: a penalty
+on the per-event scale means the same in cohorts of any size. A ridge does not see
+rotations, so features are first rotated onto their singular vectors; with more
+features than patients the fit then happens in as many dimensions as patients.
+Features are centred (which changes no coefficient), never scaled: scaling is the
+caller's choice, because a ridge depends on it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from survfuse._errors import InputError, NotComputableError
+from survfuse._types import BoolArray, FloatArray, IntArray
+from survfuse.survival._newton import Axes, climb
+from survfuse.survival._partial import RiskSets
+from survfuse.survival.outcome import Outcome, as_log_risk
+
+
+@dataclass(frozen=True, eq=False)
+class CoxFit:
+    """A fitted Cox regression.
+
+    Attributes
+    ----------
+    coef : array, (features,)
+        Log hazard ratio per unit of each feature.
+    se : array, (features,)
+        From the inverse of the (penalised) information; NaN for a constant
+        feature without penalty, and everywhere when the fit did not converge.
+    log_likelihood, null_log_likelihood : float
+        Log partial likelihood, without the penalty, at `coef` and at 0.
+    iterations : int
+        Newton steps.
+    converged : bool
+        False when the likelihood has no maximum (separation); `note` says so.
+    note : str
+    """
+
+    coef: FloatArray
+    se: FloatArray
+    log_likelihood: float
+    null_log_likelihood: float
+    iterations: int
+    converged: bool
+    note: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class RidgeCoxPath:
+    """A ridge Cox regression whose penalty cross-validation chose.
+
+    Attributes
+    ----------
+    penalty : float
+        The penalty of least cross-validated deviance, per-event scale.
+    coef : array, (features,)
+        Fit on all patients at that penalty.
+    penalties, deviance : array, (penalties,)
+        Largest penalty first. Deviance is −2 × the cross-validated log partial
+        likelihood (Verweij and van Houwelingen 1993) per event.
+    null_deviance : float
+        The same without any feature: a path that never falls below it has found nothing.
+    folds : int
+        Folds used.
+    note : str
+    """
+
+    penalty: float
+    coef: FloatArray
+    penalties: FloatArray
+    deviance: FloatArray
+    null_deviance: float
+    folds: int
+    note: str = ""
+
+
+def partial_log_likelihood(
+    time: npt.ArrayLike, event: npt.ArrayLike, log_risk: npt.ArrayLike, ties: str = "efron"
+) -> float:
+    """Log partial likelihood of given log-risks, finite for any finite risks.
+
+    Parameters
+    ----------
+    time, event : array-like, (patients,)
+    log_risk : array-like, (patients,)
+    ties : {"efron", "breslow"}
+    """
+    outcome = Outcome.of(time, event)
+    return RiskSets.of(outcome, ties).log_likelihood(as_log_risk(log_risk, len(outcome)))
+
+
+def fit_cox(
+    x: npt.ArrayLike,
+    time: npt.ArrayLike,
+    event: npt.ArrayLike,
+    *,
+    penalty: float = 0.0,
+    ties: str = "efron",
+    offset: npt.ArrayLike | None = None,
+) -> CoxFit:
+    """Fit a Cox regression by Newton's method with step halving.
+
+    Parameters
+    ----------
+    x : array-like, (patients, features)
+        No missing values. One column (patients,) is taken as one feature.
+    time, event : array-like, (patients,)
+    penalty : float
+        Ridge on the per-event scale (see the module); 0 for none.
+    ties : {"efron", "breslow"}
+    offset : array-like, (patients,), optional
+        Log-risk that is added with coefficient 1.
+
+    Returns
+    -------
+    CoxFit
+        Without a penalty a constant feature gets coefficient 0 and no standard
+        error. Where features separate the events (the likelihood rises for
+        ever), `converged` is False, the coefficients are those of the last step
+        and `se` is NaN.
+
+    Raises
+    ------
+    NotComputableError
+        Without events, or when features are collinear (always so with more
+        features than patients) and `penalty` is 0.
+    InputError
+        For a wrong shape, a value that is not finite, or a negative penalty.
+    """
+    outcome = Outcome.of(time, event)
+    features = as_matrix(x, len(outcome))
+    if not (np.isfinite(penalty) and penalty >= 0):
+        raise InputError(f"penalty must be a finite number >= 0, got {penalty}")
+    if outcome.events == 0:
+        raise NotComputableError("a Cox fit needs at least one event, got none")
+    base = np.zeros(len(outcome)) if offset is None else as_log_risk(offset, len(outcome), "offset")
+    sets = RiskSets.of(outcome, ties)
+    axes = Axes.of(features, scale=penalty == 0)
+    if penalty == 0:
+        axes.refuse_collinear()
+    ridge = penalty * outcome.events
+    start = np.zeros(axes.z.shape[1])
+    found = climb(sets, axes.z, base, ridge, start)
+    note = "" if found.converged else _no_maximum(penalty)
+    constant = axes.spread == 0
+    if penalty == 0 and constant.any():
+        note = "; ".join(
+            filter(None, [note, f"{int(constant.sum())} constant feature(s) tell nothing: coefficient 0"])
+        )
+    return CoxFit(
+        coef=axes.back(found.coef),
+        se=axes.errors(found.information, ridge) if found.converged else np.full(features.shape[1], np.nan),
+        log_likelihood=sets.log_likelihood(axes.z @ found.coef + base),
+        null_log_likelihood=sets.log_likelihood(base),
+        iterations=found.steps,
+        converged=found.converged,
+        note=note,
+    )
+
+
+def ridge_cox_cv(
+    x: npt.ArrayLike,
+    time: npt.ArrayLike,
+    event: npt.ArrayLike,
+    *,
+    penalties: npt.ArrayLike | None = None,
+    folds: int = 5,
+    seed: int = 0,
+    ties: str = "efron",
+) -> RidgeCoxPath:
+    """Fit a ridge Cox regression whose penalty is chosen by cross-validated partial likelihood.
+
+    Parameters
+    ----------
+    x : array-like, (patients, features)
+        No missing values; scale the features first.
+    time, event : array-like, (patients,)
+    penalties : array-like, optional
+        Penalties > 0 to compare; 20 over six decades below 100 × the largest
+        variance of `x` along any direction otherwise.
+    folds : int
+        Folds, stratified on the event; fewer where there are fewer events.
+    seed : int
+        Seed of the folds.
+    ties : {"efron", "breslow"}
+
+    Raises
+    ------
+    NotComputableError
+        With fewer than two events.
+    InputError
+        For a wrong shape, a value that is not finite, or a penalty that is not > 0.
+    """
+    outcome = Outcome.of(time, event)
+    features = as_matrix(x, len(outcome))
+    if folds < 2:
+        raise InputError(f"cross-validation needs at least 2 folds, got {folds}")
+    if outcome.events < 2:
+        raise NotComputableError(f"cross-validating a Cox fit needs two events or more, got {outcome.events}")
+    used = min(folds, outcome.events)
+    axes = Axes.of(features, scale=False)
+    grid = _penalty_grid(axes, len(outcome), penalties)
+    sets = RiskSets.of(outcome, ties)
+    nothing = np.zeros(len(outcome))
+    gain, null_gain = np.zeros(len(grid)), 0.0
+    for held in _stratified_folds(outcome.event, used, np.random.default_rng(seed)):
+        kept = ~held
+        inner = RiskSets.of(outcome[kept], ties)
+        null_gain += sets.log_likelihood(nothing) - inner.log_likelihood(nothing[kept])
+        coef: FloatArray = np.zeros(axes.z.shape[1])
+        for i, penalty in enumerate(grid):  # each fit starts from that of the next larger penalty
+            coef = climb(inner, axes.z[kept], nothing[kept], penalty * len(inner.event), coef).coef
+            risk = axes.z @ coef
+            gain[i] += sets.log_likelihood(risk) - inner.log_likelihood(risk[kept])
+    best = int(gain.argmax())
+    final = climb(sets, axes.z, nothing, grid[best] * outcome.events, np.zeros(axes.z.shape[1]))
+    notes = [
+        f"{used} folds, because there are {outcome.events} events" if used < folds else "",
+        "no penalty beats a model without features" if gain[best] <= null_gain else "",
+        "" if final.converged else _no_maximum(grid[best]),
+    ]
+    return RidgeCoxPath(
+        penalty=float(grid[best]),
+        coef=axes.back(final.coef),
+        penalties=grid,
+        deviance=-2 * gain / outcome.events,
+        null_deviance=-2 * null_gain / outcome.events,
+        folds=used,
+        note="; ".join(filter(None, notes)),
+    )
+
+
+def as_matrix(x: npt.ArrayLike, patients: int) -> FloatArray:
+    """Convert features to finite float64 (patients, features), or say which cell is wrong."""
+    try:
+        matrix = np.array(x, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"x must be numbers: {error}") from None
+    matrix = matrix[:, None] if matrix.ndim == 1 else matrix
+    if matrix.ndim != 2 or len(matrix) != patients:
+        raise InputError(f"x must be (patients, features) with {patients} patients, got shape {matrix.shape}")
+    bad = np.argwhere(~np.isfinite(matrix))
+    if len(bad):
+        row, column = bad[0]
+        raise InputError(f"x must be finite; row {row}, feature {column} holds {matrix[row, column]}")
+    return matrix
+
+
+def _no_maximum(penalty: float) -> str:
+    advice = "give a penalty > 0" if penalty == 0 else "give a larger penalty"
+    return f"did not converge: the likelihood has no maximum, so features separate the events; {advice}"
+
+
+def _penalty_grid(axes: Axes, patients: int, penalties: npt.ArrayLike | None) -> FloatArray:
+    if penalties is None:
+        largest = axes.lengths.max(initial=0.0) ** 2 / patients or 1.0
+        return np.asarray(np.geomspace(100 * largest, 1e-4 * largest, 20))
+    grid = np.atleast_1d(np.asarray(penalties, dtype=np.float64))
+    if grid.ndim != 1 or len(grid) == 0 or not (np.isfinite(grid) & (grid > 0)).all():
+        raise InputError(f"penalties must be finite numbers > 0, got {penalties}")
+    return np.sort(grid)[::-1]
+
+
+def _stratified_folds(event: BoolArray, folds: int, rng: np.random.Generator) -> list[BoolArray]:
+    fold: IntArray = np.empty(len(event), dtype=np.int64)
+    dealt = 0
+    for stratum in (event, ~event):
+        rows = rng.permutation(np.flatnonzero(stratum))
+        fold[rows] = (dealt + np.arange(len(rows))) % folds
+        dealt += len(rows)
+    return [fold == k for k in range(folds)]

@@ -1,0 +1,328 @@
+"""Concordance with standard errors: Harrell, Uno, paired differences.
+
+A pair of patients is comparable when the earlier time is an event at or before τ
+and the other was followed longer, or was censored at that same time. It is
+concordant when the earlier event had the higher log-risk; equal log-risks count
+one half; two events at one time are no pair. Uno's C weights a pair by
+1/G(T−)², with T the event time and G the censoring survival curve.
+
+Standard errors are infinitesimal jackknife (the derivative of C with respect to
+each patient's weight), with the censoring weights held fixed, as
+``survival::concordance`` of R computes them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from survfuse._errors import InputError, NotComputableError
+from survfuse._types import FloatArray
+from survfuse.survival.curves import StepFunction, censoring_survival
+from survfuse.survival.outcome import Outcome, as_log_risk
+
+Train = tuple[npt.ArrayLike, npt.ArrayLike]
+LEVEL = 0.95
+FLAT = "the standard error is 0, because every comparable pair is ordered alike; no interval can be given"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its uncertainty and what it rests on.
+
+    Attributes
+    ----------
+    value : float or None
+        None when these data cannot give it; `note` says why.
+    se, low, high : float or None
+        Standard error and 95 % interval; None when they cannot be given.
+    n, events : int
+        Patients, and events that entered (those up to τ).
+    note : str
+        What a reader must know: why there is no value, or how it was restricted.
+    """
+
+    value: float | None
+    se: float | None
+    low: float | None
+    high: float | None
+    n: int
+    events: int
+    note: str = ""
+
+    def p_value(self, null: float = 0.0) -> float | None:
+        """Two-sided Wald p-value of `value` against `null`; None without a standard error."""
+        if self.value is None or not self.se:
+            return None
+        return 2 * NormalDist().cdf(-abs(self.value - null) / self.se)
+
+
+def harrell_c(
+    time: npt.ArrayLike, event: npt.ArrayLike, log_risk: npt.ArrayLike, tau: float | None = None
+) -> Estimate:
+    """Harrell's concordance.
+
+    Parameters
+    ----------
+    time, event : array-like, (patients,)
+    log_risk : array-like, (patients,)
+        Larger means an earlier event.
+    tau : float, optional
+        Events after it are not counted; an event at `tau` is.
+
+    Returns
+    -------
+    Estimate
+        With a plain Wald interval at 95 %, limited to [0, 1].
+
+    Raises
+    ------
+    InputError
+        For a log-risk that is not finite, or lengths that differ.
+    """
+    return _estimate(time, event, log_risk, "harrell", tau, None)
+
+
+def uno_c(
+    time: npt.ArrayLike,
+    event: npt.ArrayLike,
+    log_risk: npt.ArrayLike,
+    tau: float | None = None,
+    train: Train | None = None,
+) -> Estimate:
+    """Uno's concordance (Uno 2011), free of the censoring distribution.
+
+    Parameters
+    ----------
+    time, event : array-like, (patients,)
+    log_risk : array-like, (patients,)
+        Larger means an earlier event.
+    tau : float, optional
+        Events after it are not counted; an event at `tau` is.
+    train : (time, event), optional
+        Patients whose censoring curve gives the weights; these patients' own
+        otherwise. Where that curve ends before `tau`, C is restricted to where
+        it is known, and `note` says so.
+
+    Returns
+    -------
+    Estimate
+        With a plain Wald interval at 95 %, limited to [0, 1].
+
+    Raises
+    ------
+    InputError
+        For a log-risk that is not finite, or lengths that differ.
+    """
+    return _estimate(time, event, log_risk, "uno", tau, train)
+
+
+def compare_c(
+    time: npt.ArrayLike,
+    event: npt.ArrayLike,
+    a: npt.ArrayLike,
+    b: npt.ArrayLike,
+    kind: str = "uno",
+    tau: float | None = None,
+    train: Train | None = None,
+) -> Estimate:
+    """Difference of two concordances on the same patients, C(a) − C(b), paired.
+
+    Parameters
+    ----------
+    time, event : array-like, (patients,)
+    a, b : array-like, (patients,)
+        Log-risks of two models for the same patients.
+    kind : {"uno", "harrell"}
+    tau, train
+        As in :func:`uno_c`; `train` has no place in Harrell's C.
+
+    Returns
+    -------
+    Estimate
+        With a plain Wald interval at 95 %, limited to [−1, 1]; ``p_value()`` tests
+        the difference against 0. Not meant for nested models.
+    """
+    outcome = Outcome.of(time, event)
+    risk_a, risk_b = (as_log_risk(risk, len(outcome), name) for risk, name in ((a, "a"), (b, "b")))
+    pairs = _Weights.of(outcome, kind, tau, train)
+    try:
+        value_a, influence_a = _concordance(outcome, risk_a, pairs.weight)
+        value_b, influence_b = _concordance(outcome, risk_b, pairs.weight)
+    except NotComputableError as why:
+        return Estimate(None, None, None, None, len(outcome), pairs.events, _joined(str(why), pairs.note))
+    return _wald(value_a - value_b, influence_a - influence_b, pairs, limits=(-1.0, 1.0))
+
+
+def concordance_influence(
+    time: npt.ArrayLike,
+    event: npt.ArrayLike,
+    log_risk: npt.ArrayLike,
+    *,
+    kind: str = "uno",
+    tau: float | None = None,
+    train: Train | None = None,
+) -> tuple[float, FloatArray]:
+    """Concordance and each patient's influence on it, to combine folds.
+
+    Parameters
+    ----------
+    time, event, log_risk, kind, tau, train
+        As in :func:`uno_c` and :func:`compare_c`.
+
+    Returns
+    -------
+    value : float
+    influence : array, (patients,)
+        Sums to 0; the standard error is ``sqrt(sum(influence ** 2))``.
+
+    Raises
+    ------
+    NotComputableError
+        When no pair is comparable.
+    """
+    outcome = Outcome.of(time, event)
+    risk = as_log_risk(log_risk, len(outcome))
+    return _concordance(outcome, risk, _Weights.of(outcome, kind, tau, train).weight)
+
+
+@dataclass(frozen=True)
+class _Weights:
+    """What a pair that begins with each patient's event counts; 0 without an event up to τ."""
+
+    weight: FloatArray  # (patients,)
+    note: str
+
+    @classmethod
+    def of(cls, outcome: Outcome, kind: str, tau: float | None, train: Train | None) -> _Weights:
+        if kind not in ("harrell", "uno"):
+            raise InputError(f"unknown kind of concordance {kind!r}; known: harrell, uno")
+        if tau is not None and not (np.isfinite(tau) and tau > 0):
+            raise InputError(f"tau must be a finite number > 0, got {tau}")
+        if kind == "harrell" and train is not None:
+            raise InputError("train gives Uno's censoring weights; Harrell's C has none")
+        counted = outcome.event & (outcome.time <= (np.inf if tau is None else tau))
+        if kind == "harrell" or not counted.any():
+            return cls(counted.astype(np.float64), "")
+        curve, known = _censoring_curve(outcome if train is None else Outcome.of(*train))
+        staying = curve.left(outcome.time)
+        usable = counted & (staying > 0) & (outcome.time <= known)
+        weight = np.zeros(len(outcome))
+        weight[usable] = staying[usable] ** -2.0
+        lost = int((counted & ~usable).sum())
+        note = (
+            f"restricted to t <= {known:g}, where the training censoring curve ends;"
+            f" {lost} later events left out"
+            if lost
+            else ""
+        )
+        return cls(weight, note)
+
+    @property
+    def events(self) -> int:
+        return int((self.weight > 0).sum())
+
+
+def _censoring_curve(train: Outcome) -> tuple[StepFunction, float]:
+    if len(train) == 0:
+        raise InputError("train must hold at least one patient")
+    return censoring_survival(train.time, train.event), float(train.time.max())
+
+
+def _estimate(
+    time: npt.ArrayLike,
+    event: npt.ArrayLike,
+    log_risk: npt.ArrayLike,
+    kind: str,
+    tau: float | None,
+    train: Train | None,
+) -> Estimate:
+    outcome = Outcome.of(time, event)
+    risk = as_log_risk(log_risk, len(outcome))
+    pairs = _Weights.of(outcome, kind, tau, train)
+    try:
+        value, influence = _concordance(outcome, risk, pairs.weight)
+    except NotComputableError as why:
+        return Estimate(None, None, None, None, len(outcome), pairs.events, _joined(str(why), pairs.note))
+    return _wald(value, influence, pairs, limits=(0.0, 1.0))
+
+
+def _wald(value: float, influence: FloatArray, pairs: _Weights, limits: tuple[float, float]) -> Estimate:
+    n, events = len(influence), pairs.events
+    se = float(np.sqrt((influence**2).sum()))
+    if se < 1e-12:
+        return Estimate(value, None, None, None, n, events, _joined(FLAT, pairs.note))
+    reach = NormalDist().inv_cdf((1 + LEVEL) / 2) * se
+    low, high = max(value - reach, limits[0]), min(value + reach, limits[1])
+    return Estimate(value, se, low, high, n, events, pairs.note)
+
+
+def _joined(*notes: str) -> str:
+    return "; ".join(note for note in notes if note)
+
+
+def _concordance(outcome: Outcome, risk: FloatArray, weight: FloatArray) -> tuple[float, FloatArray]:
+    """C and its influence in O(n log² n): every patient as the earlier and as the later one of its pairs."""
+    if not (weight > 0).any():
+        raise NotComputableError("no event (up to tau), so no two patients can be compared")
+    moment = _dense(outcome.time) * 2 + ~outcome.event  # events before censorings at one time
+    rank, everyone = _dense(risk), np.zeros(len(risk), dtype=np.int64)
+    one = np.ones(len(risk))
+
+    # As the later patient: weights of earlier events, by how their risk compares with mine.
+    earlier = _sum_before(everyone, moment, weight)
+    earlier_tied = _sum_before(rank, moment, weight)
+    earlier_lower = _sum_before_below(moment, rank, weight)
+    later_score = earlier - earlier_lower - earlier_tied / 2
+    # As the earlier event: how many later patients lie below or beside my risk.
+    later = weight * _sum_before(everyone, -moment, one)
+    score = weight * (_sum_before_below(-moment, rank, one) + _sum_before(rank, -moment, one) / 2)
+
+    total = later.sum()
+    if not total > 0:
+        raise NotComputableError(
+            "no patient was followed beyond an event, so no two patients can be compared"
+        )
+    value = float(score.sum() / total)
+    return value, (score + later_score - value * (later + earlier)) / total
+
+
+def _dense(values: FloatArray) -> npt.NDArray[np.int64]:
+    return np.unique(values, return_inverse=True)[1].astype(np.int64)
+
+
+def _sum_before(
+    key: npt.NDArray[np.int64], moment: npt.NDArray[np.int64], weight: FloatArray
+) -> npt.NDArray[Any]:
+    """For each row, the weight of rows with the same key and a strictly smaller moment."""
+    order = np.lexsort((moment, key))
+    k, m, w = key[order], moment[order], weight[order]
+    before = np.cumsum(w) - w
+    row = np.arange(len(k))
+    new_key = np.diff(k, prepend=k[0]) != 0
+    new_run = new_key | (np.diff(m, prepend=m[0]) != 0)
+    start_of_key = np.maximum.accumulate(np.where(new_key, row, 0))
+    start_of_run = np.maximum.accumulate(np.where(new_run, row, 0))
+    result = np.empty(len(k))
+    result[order] = before[start_of_run] - before[start_of_key]
+    return result
+
+
+def _sum_before_below(
+    moment: npt.NDArray[np.int64], rank: npt.NDArray[np.int64], weight: FloatArray
+) -> npt.NDArray[Any]:
+    """For each row, the weight of rows with a strictly smaller moment and a strictly smaller rank.
+
+    Two ranks first differ at one bit: going through the bits, a row with the bit
+    set collects the rows that share its higher bits and have this one clear.
+    """
+    result = np.zeros(len(rank))
+    for bit in range(int(rank.max()).bit_length()):
+        is_set = (rank >> bit) & 1 == 1
+        found = _sum_before(rank >> (bit + 1), moment, np.where(is_set, 0.0, weight))
+        result += np.where(is_set, found, 0.0)
+    return result
