@@ -1,0 +1,219 @@
+"""Bare arrays and the neighbours that hold their coordinates."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections import OrderedDict
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save_file
+
+from survfuse._errors import FeatureFileError
+from survfuse.readers import read_features
+
+VALUES = np.random.default_rng(1).normal(size=(6, 4)).astype(np.float32)
+COORDS = np.arange(12).reshape(6, 2)
+
+
+class Boom:
+    """Would run on unpickling."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (print, ("executed",))
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_bare_tensor(tmp_path: Path, zipped: bool) -> None:
+    torch.save(torch.from_numpy(VALUES), tmp_path / "a.pt", _use_new_zipfile_serialization=zipped)
+    features = read_features(tmp_path / "a.pt")
+    np.testing.assert_array_equal(features.values, VALUES)
+    assert (features.tool, features.coords, features.coord_unit) == ("torch", None, None)
+
+
+def test_dict_of_features_and_coords(tmp_path: Path) -> None:
+    torch.save(
+        {"features": torch.from_numpy(VALUES)[None].half(), "coords": torch.from_numpy(COORDS)},
+        tmp_path / "a.pt",
+    )
+    features = read_features(tmp_path / "a.pt")
+    assert features.values.dtype == np.float16
+    np.testing.assert_array_equal(features.coords, COORDS)
+    torch.save({"x": torch.zeros(2), "y": 1}, tmp_path / "a.pt")
+    with pytest.raises(
+        FeatureFileError, match=r"a\.pt: expected one of features, .* in the dict, found x, y"
+    ):
+        read_features(tmp_path / "a.pt")
+
+
+def test_bfloat16_becomes_float32(tmp_path: Path) -> None:
+    torch.save(torch.ones(3, 2, dtype=torch.bfloat16, requires_grad=True), tmp_path / "b.pt")
+    assert read_features(tmp_path / "b.pt").values.dtype == np.float32
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_objects_are_never_unpickled(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], zipped: bool
+) -> None:
+    torch.save({"features": Boom()}, tmp_path / "evil.pt", _use_new_zipfile_serialization=zipped)
+    with pytest.raises(FeatureFileError, match=r"evil\.pt: not a file of plain tensors .* never unpickled"):
+        read_features(tmp_path / "evil.pt")
+    assert "executed" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"PK\x03\x04rest", b"\x80\x02garbage"])
+def test_garbage_pt(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "g.pt").write_bytes(content)
+    with pytest.raises(FeatureFileError, match=r"g\.pt: not a file of plain tensors"):
+        read_features(tmp_path / "g.pt")
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (torch.zeros(1).expand(10**12).reshape(10**6, 10**6), r"claims shape \(1000000, 1000000\)"),
+        (torch.zeros(2, 2, dtype=torch.bool), "has dtype torch.bool, expected floats"),
+        (torch.eye(2).to_sparse(), "expected a dense tensor"),
+        (torch.zeros(2, 2, dtype=torch.int64), "features have dtype int64"),
+        ([1.0, 2.0], "'features' is list, expected a dense tensor"),
+    ],
+)
+def test_wrong_tensors(tmp_path: Path, value: object, message: str) -> None:
+    torch.save(value, tmp_path / "w.pt")
+    with pytest.raises(FeatureFileError, match=message):
+        read_features(tmp_path / "w.pt")
+
+
+def test_truncated_pt(tmp_path: Path) -> None:
+    torch.save(torch.zeros(100, 100), tmp_path / "t.pt")
+    (tmp_path / "t.pt").write_bytes((tmp_path / "t.pt").read_bytes()[:20_000])
+    with pytest.raises(FeatureFileError, match=r"t\.pt: not a file of plain tensors"):
+        read_features(tmp_path / "t.pt")
+
+
+def test_zip_bomb_in_pt(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "z.pt", "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("z/data.pkl", bytes(50_000_000))
+    with pytest.raises(FeatureFileError, match="bytes claim to unpack to 50000000; refused unread"):
+        read_features(tmp_path / "z.pt")
+
+
+# -- neighbours
+
+
+def test_slideflow_index(tmp_path: Path) -> None:
+    torch.save(torch.from_numpy(VALUES), tmp_path / "s.pt")
+    np.savez(tmp_path / "s.index.npz", COORDS)
+    features = read_features(tmp_path / "s.pt")
+    assert features.tool == "slideflow"
+    np.testing.assert_array_equal(features.coords, COORDS)
+
+
+@pytest.mark.parametrize("apart", [True, False])
+def test_structured_coordinates_beside(tmp_path: Path, apart: bool) -> None:
+    (tmp_path / "features").mkdir()
+    (tmp_path / "coordinates").mkdir()
+    torch.save(torch.from_numpy(VALUES), tmp_path / "features" / "3A_001_HE.pt")
+    table = np.zeros(6, dtype=[("x", int), ("y", int), ("tile_size_lv0", int)])
+    table["x"], table["y"], table["tile_size_lv0"] = COORDS[:, 0], COORDS[:, 1], 448
+    place = tmp_path / ("coordinates" if apart else "features") / "3A_001_HE.npy"
+    np.save(place, table)
+    features = read_features(tmp_path / "features" / "3A_001_HE.pt")
+    assert (features.slide_id, features.patch_size_level0) == ("3A_001_HE", 448.0)
+    np.testing.assert_array_equal(features.coords, COORDS)
+    np.save(place, table[:5])
+    with pytest.raises(
+        FeatureFileError, match=r"6 tiles have features, but the coordinates have shape \(5, 2\)"
+    ):
+        read_features(tmp_path / "features" / "3A_001_HE.pt")
+    np.save(place, np.zeros(6, dtype=[("a", int)]))
+    with pytest.raises(FeatureFileError, match="expected coordinates with fields x and y, found a"):
+        read_features(tmp_path / "features" / "3A_001_HE.pt")
+
+
+def test_clam_pt_takes_coordinates_of_its_h5(tmp_path: Path) -> None:
+    for name in ("pt_files", "h5_files"):
+        (tmp_path / name).mkdir()
+    torch.save(torch.from_numpy(VALUES), tmp_path / "pt_files" / "a.pt")
+    assert read_features(tmp_path / "pt_files" / "a.pt").coords is None
+    with h5py.File(tmp_path / "h5_files" / "a.h5", "w") as file:
+        file["coords"] = COORDS
+    features = read_features(tmp_path / "pt_files" / "a.pt")
+    assert features.tool == "clam"
+    np.testing.assert_array_equal(features.coords, COORDS)
+
+
+# -- numpy and safetensors
+
+
+def test_npy_npz_safetensors(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", VALUES.astype(np.float64))
+    np.savez_compressed(tmp_path / "b.npz", features=VALUES, coords=COORDS, names=np.array(["x", "y"]))
+    np.savez(tmp_path / "c.npz", VALUES)
+    save_file({"embeddings": VALUES, "coords": COORDS}, tmp_path / "d.safetensors")
+    for name in ("a.npy", "b.npz", "c.npz", "d.safetensors"):
+        features = read_features(tmp_path / name)
+        assert features.values.dtype == np.float32
+        np.testing.assert_allclose(features.values, VALUES)
+        assert (features.coords is not None) == (name[0] in "bd")
+
+
+def test_object_arrays_are_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "o.npy", np.array([Boom()], dtype=object), allow_pickle=True)
+    np.savez(tmp_path / "o.npz", features=np.array([Boom()], dtype=object), allow_pickle=True)
+    with pytest.raises(FeatureFileError, match=r"o\.npy: .*pickled objects are not read"):
+        read_features(tmp_path / "o.npy")
+    with pytest.raises(FeatureFileError, match=r"o\.npz: .*(dtype object|pickled objects)"):
+        read_features(tmp_path / "o.npz")
+
+
+def test_truncated_numpy(tmp_path: Path) -> None:
+    np.save(tmp_path / "t.npy", np.zeros((100, 10), np.float32))
+    np.savez(tmp_path / "t.npz", features=np.zeros((100, 10), np.float32))
+    save_file({"features": VALUES}, tmp_path / "t.safetensors")
+    for name in ("t.npy", "t.npz", "t.safetensors"):
+        data = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(data[: len(data) - 80])
+        with pytest.raises(FeatureFileError, match=rf"{name}: not a whole"):
+            read_features(tmp_path / name)
+
+
+def header(shape: tuple[int, ...]) -> bytes:
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    return buffer.getvalue()
+
+
+def test_headers_that_claim_too_much(tmp_path: Path) -> None:
+    (tmp_path / "h.npy").write_bytes(header((10**9, 1024)) + bytes(64))
+    with pytest.raises(FeatureFileError, match=r"h\.npy: not a whole \.npy file"):
+        read_features(tmp_path / "h.npy")
+    with zipfile.ZipFile(tmp_path / "h.npz", "w") as archive:
+        archive.writestr("features.npy", header((10**9, 1024)) + bytes(64))
+    with pytest.raises(FeatureFileError, match=r"'features.npy' claims shape \(1000000000, 1024\)"):
+        read_features(tmp_path / "h.npz")
+
+
+def test_npz_without_features_names_what_it_has(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", a=VALUES, b=VALUES)
+    with pytest.raises(
+        FeatureFileError, match="expected one of features, feats, patch_embeddings, found a, b"
+    ):
+        read_features(tmp_path / "x.npz")
+
+
+def test_memory_order_is_kept_simple(tmp_path: Path) -> None:
+    np.save(tmp_path / "f.npy", np.asfortranarray(VALUES.astype(">f4")))
+    values = read_features(tmp_path / "f.npy").values
+    assert values.flags["C_CONTIGUOUS"]
+    assert values.dtype == np.dtype("=f4")
+    np.testing.assert_array_equal(values, VALUES)
+
+
+def test_ordered_dict_is_plain(tmp_path: Path) -> None:
+    torch.save(OrderedDict(feats=torch.from_numpy(VALUES)), tmp_path / "o.pt")
+    np.testing.assert_array_equal(read_features(tmp_path / "o.pt").values, VALUES)

@@ -1,0 +1,85 @@
+"""The door: names, locks, folders."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from survfuse._errors import FeatureFileError
+from survfuse.readers import find_features, normalise_encoder, read_features, slide_id_of
+
+
+def save(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        np.save(file, np.ones((2, 3), np.float32))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "slide"),
+    [
+        ("001.h5", "001"),
+        ("TCGA-05-4249-01Z-00-DX1.9fce.H5", "TCGA-05-4249-01Z-00-DX1.9fce"),
+        ("a_patches.pt", "a"),
+        ("dispatches.pt", "dispatches"),
+        ("a_patches_patches.h5", "a_patches"),
+        ("slide.zarr", "slide"),
+        ("3A_001_HE.pt", "3A_001_HE"),
+    ],
+)
+def test_slide_ids(name: str, slide: str) -> None:
+    assert slide_id_of(Path("folder") / name) == slide
+
+
+def test_encoder_names() -> None:
+    assert normalise_encoder(" Prov-GigaPath") == "prov_gigapath"
+
+
+@pytest.mark.parametrize("lock", ["a.npy.lock", "a.lock"])
+def test_locked_files_wait(tmp_path: Path, lock: str, caplog: pytest.LogCaptureFixture) -> None:
+    save(tmp_path / "a.npy")
+    save(tmp_path / "b.npy")
+    (tmp_path / lock).touch()
+    with pytest.raises(FeatureFileError, match=r"a\.npy: a \.lock file lies beside it"):
+        read_features(tmp_path / "a.npy")
+    with caplog.at_level(logging.WARNING):
+        assert list(find_features(tmp_path)) == ["b"]
+    assert "a.npy: left out" in caplog.text
+
+
+def test_find_looks_into_the_folders_of_tools(tmp_path: Path) -> None:
+    save(tmp_path / "20x_256px" / "features_uni" / "b.h5")
+    save(tmp_path / "20x_256px" / "patches" / "b_patches.h5")
+    save(tmp_path / "a.pt")
+    save(tmp_path / "a.npy")  # its coordinates
+    save(tmp_path / "s.index.npz")
+    save(tmp_path / "notes.txt")
+    save(tmp_path / ".hidden.h5")
+    save(tmp_path / "done.bags" / "features.npy")
+    (tmp_path / "w.zarr").mkdir()
+    save(tmp_path / "w.zarr" / "inside.npy")
+    found = find_features(tmp_path)
+    assert list(found) == ["a", "b", "w"]
+    assert found["a"].name == "a.pt"
+
+
+def test_find_prefers_h5_of_clam_and_refuses_two_encoders(tmp_path: Path) -> None:
+    save(tmp_path / "clam" / "pt_files" / "a.pt")
+    kept = save(tmp_path / "clam" / "h5_files" / "a.h5")
+    assert find_features(tmp_path / "clam") == {"a": kept}
+    save(tmp_path / "features_uni" / "a.h5")
+    with pytest.raises(FeatureFileError, match=r"slide 'a' has two feature files, .* point `features:`"):
+        find_features(tmp_path)
+
+
+def test_absent_and_unknown(tmp_path: Path) -> None:
+    with pytest.raises(FeatureFileError, match="no such folder of features"):
+        find_features(tmp_path / "none")
+    with pytest.raises(FeatureFileError, match=r"x\.h5: no such file"):
+        read_features(tmp_path / "x.h5")
+    with pytest.raises(FeatureFileError, match=r"expected a feature file \(\.h5, .*got '\.pkl'"):
+        read_features(tmp_path / "x.pkl")
