@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from report.conftest import Builder
+from survfuse.report import figures
+from survfuse.report.artefacts import read_run
+from survfuse.report.page import draw_figures
+from survfuse.report.tables import compute_tables
+
+
+@pytest.fixture(scope="module")
+def drawn(run_folder: Path) -> dict[str, str]:
+    run = read_run(run_folder)
+    return draw_figures(run, compute_tables(run))
+
+
+def test_every_figure_is_one_well_formed_element(drawn: dict[str, str]) -> None:
+    assert drawn.keys() == {"patterns", "forest", "risk_groups", "calibration", "times"}
+    for svg in drawn.values():
+        assert ET.fromstring(svg).tag == "svg"
+
+
+def test_text_stays_text_and_is_told_to_those_who_cannot_see(drawn: dict[str, str]) -> None:
+    for svg in drawn.values():
+        assert "<text" in svg
+        assert "role='img'" in svg
+        assert re.search(r"aria-label=\"[^\"]{20,}\"", svg)
+    assert ">default:concat</text>" in drawn["forest"]
+    assert "high risk" in drawn["risk_groups"]
+
+
+def test_ids_are_unique_over_the_page_and_references_resolve(drawn: dict[str, str]) -> None:
+    page = "".join(drawn.values())
+    ids = re.findall(r' id="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r'(?:url\(#|href="#)([^)"]+)', page)) == set(ids)
+
+
+def test_nothing_points_outside(drawn: dict[str, str]) -> None:
+    for svg in drawn.values():
+        assert "http" not in svg
+        assert "<metadata" not in svg
+
+
+def test_numbers_at_risk_and_counts_are_the_tables(run_folder: Path, drawn: dict[str, str]) -> None:
+    tables = compute_tables(read_run(run_folder))
+    told = [text.text for text in ET.fromstring(drawn["risk_groups"]).iter("text")]
+    for amount in tables.at_risk["at_risk"]:
+        assert str(amount) in told
+    counts = [text.text for text in ET.fromstring(drawn["patterns"]).iter("text")]
+    assert {str(n) for n in tables.patterns["patients"]} <= set(counts)
+
+
+def test_calibration_points_lie_where_the_table_says(run_folder: Path, drawn: dict[str, str]) -> None:
+    table = compute_tables(read_run(run_folder)).calibration
+    uses = [
+        use
+        for use in ET.fromstring(drawn["calibration"]).iter("use")
+        if "stroke: #ffffff" in use.get("style", "")
+    ]
+    assert len(uses) == len(table)
+    x = pd.Series([float(use.get("x", "nan")) for use in uses])
+    y = pd.Series([float(use.get("y", "nan")) for use in uses])
+    assert x.corr(table["predicted"]) == pytest.approx(1, abs=1e-6)
+    assert y.corr(table["observed"]) == pytest.approx(-1, abs=1e-6)
+
+
+def test_odd_names_are_drawn_as_they_are() -> None:
+    names = ["$\\frac{1}{0}$", "<script>alert(1)</script>", "模型 🙂", "a\nb\x07", "x" * 200]
+    rows = [(name, "comparator", "uno_c", 0.6, 0.5, 0.7) for name in names]
+    models = pd.DataFrame(rows, columns=["model", "role", "metric", "value", "low", "high"])
+    svg = figures.forest(models)
+    assert "<script" not in svg
+    texts = {text.text for text in ET.fromstring(svg).iter("text")}
+    assert {"$\\frac{1}{0}$", "<script>alert(1)</script>", "模型 🙂", "a b\N{REPLACEMENT CHARACTER}"} <= texts
+
+
+def test_a_model_without_a_number_says_so_in_the_figure() -> None:
+    rows = [("a", "model", "uno_c", None, None, None), ("b", "comparator", "uno_c", 0.6, None, None)]
+    models = pd.DataFrame(rows, columns=["model", "role", "metric", "value", "low", "high"])
+    assert "not computable" in figures.forest(models)
+
+
+def test_many_patterns_are_cut_to_the_most_frequent() -> None:
+    names = [f"m{i}" for i in range(5)]
+    rows = [(tuple(names[j] for j in range(5) if i >> j & 1), 40 - i) for i in range(31)]
+    svg = figures.patterns(pd.DataFrame(rows, columns=["modalities", "patients"]), names)
+    assert svg.count("none: 40") == 1
+    assert f": {40 - figures.MOST_PATTERNS}" not in svg
+
+
+def test_days_are_drawn_in_years(make_run: Builder) -> None:
+    run = read_run(make_run())
+    tables = compute_tables(run)
+    curves = tables.risk_curves.assign(time=tables.risk_curves["time"] * 30.4375)
+    at_risk = tables.at_risk.assign(time=tables.at_risk["time"] * 30.4375)
+    svg = figures.risk_groups(curves, tables.risk_groups, at_risk, "days")
+    assert "Time (years)" in svg
