@@ -1,5 +1,57 @@
-"""Multimodal survival prediction from slides, expression and clinical variables."""
+"""Multimodal survival prediction from slides, expression and clinical variables.
+
+The public names are on this screen; each is imported when it is first used, so
+that ``import survfuse`` costs nothing.
+"""
 
 from __future__ import annotations
 
-__version__ = "0.1.0"
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from survfuse._version import __version__
+
+if TYPE_CHECKING:
+    from survfuse import losses, metrics, paper, readers
+    from survfuse.cohort import Cohort, load_cohort
+    from survfuse.estimator import Prediction, SurvivalFusion
+    from survfuse.estimator import load as load
+    from survfuse.evaluation import Result, cross_validate
+
+__all__ = [
+    "Cohort",
+    "Prediction",
+    "Result",
+    "SurvivalFusion",
+    "__version__",
+    "cross_validate",
+    "load",
+    "load_cohort",
+    "losses",
+    "metrics",
+    "paper",
+    "readers",
+]
+
+_HOMES = {
+    "Cohort": "survfuse.cohort",
+    "Prediction": "survfuse.estimator",
+    "Result": "survfuse.evaluation",
+    "SurvivalFusion": "survfuse.estimator",
+    "cross_validate": "survfuse.evaluation",
+    "load": "survfuse.estimator",
+    "load_cohort": "survfuse.cohort",
+}
+_MODULES = ("losses", "metrics", "paper", "readers")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    if name in _MODULES:
+        return import_module(f"survfuse.{name}")
+    raise AttributeError(f"module 'survfuse' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

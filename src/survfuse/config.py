@@ -103,8 +103,8 @@ class FitConfig(Frozen):
     """Epochs without improvement on inner validation before a run stops."""
     selection: Literal["inner_folds", "holdout", "last"] = "inner_folds"
     """How the number of epochs is chosen, always inside the training patients: `inner_folds` compares epochs
-    out of fold and refits on everyone; `holdout` keeps the best weights on one inner holdout (the paper's way,
-    on patients never reported); `last` trains all epochs."""
+    out of fold and refits on everyone; `holdout` keeps the best weights on one inner holdout (the paper's
+    way, but on patients never reported); `last` trains all epochs."""
     selection_folds: int = Field(default=5, ge=2)
     """Inner folds, for selection and for out-of-fold calibration."""
     holdout_fraction: float = Field(default=0.2, gt=0, lt=1)
@@ -117,10 +117,12 @@ class FitConfig(Frozen):
     """Networks of different seeds whose log-risks are averaged."""
     seed: int = 2021
     """Seed of initialisation, dropout, tile draws and inner folds."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where networks train; `auto` takes a GPU if there is one. Runs repeat bit by bit on `cpu`."""
 
     # -- from risk to curve
     calibration: Literal["breslow_oof", "breslow", "km_rank", "km"] = "breslow_oof"
-    """Slope and baseline on out-of-fold risks; in-sample Breslow; the paper's rank map; plain Kaplan-Meier."""
+    """Slope and baseline on out-of-fold risks; in-sample Breslow; the paper's rank map; Kaplan-Meier."""
 
     @classmethod
     def of(cls, preset: str = "default", **fields: Any) -> Self:

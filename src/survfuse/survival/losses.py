@@ -77,6 +77,37 @@ def _efron(own: Tensor, log_sum: Tensor, moment: Tensor) -> Tensor:
     return torch.log1p(-share * torch.exp(log_tied - log_sum))
 
 
+BATCH_FLOOR = 1e-8
+
+
+def cox_batch(log_risk: Tensor, event: Tensor, time: Tensor) -> Tensor:
+    """Cox loss of a mini-batch in the form of arXiv 2605.13897.
+
+    With patients sorted by descending time,
+    ``-sum event (r - log(cumsum(exp r) + 1e-8)) / sum event``. Tied times are not
+    corrected for, so that their order matters; :func:`cox` is the loss to use.
+
+    Parameters
+    ----------
+    log_risk : Tensor, (patients,)
+    event : Tensor, (patients,), bool or 0/1
+    time : Tensor, (patients,)
+
+    Returns
+    -------
+    Tensor, scalar
+        Zero, with a gradient of zeros, where no patient has an event.
+    """
+    order = torch.argsort(time, descending=True, stable=True)
+    happened = event.to(log_risk.dtype)[order]
+    if not bool(happened.any()):
+        return log_risk.sum() * 0.0
+    risk = log_risk[order]
+    # log(sum + floor) on the log scale, so that exp cannot overflow.
+    at_risk = torch.logaddexp(torch.logcumsumexp(risk, dim=0), risk.new_full((), BATCH_FLOOR).log())
+    return -(happened * (risk - at_risk)).sum() / happened.sum()
+
+
 def discrete_nll(logits: Tensor, event: Tensor, bin_index: Tensor, reduction: str = "mean") -> Tensor:
     """Negative log-likelihood of discrete-time hazards, as binary cross-entropy on logits.
 

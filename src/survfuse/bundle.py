@@ -1,0 +1,152 @@
+"""A fitted model as a folder that can be read without us: safetensors and JSON.
+
+::
+
+    bundle/
+    ├── bundle.json           format, version, sha256 of every other file
+    ├── config.json           the resolved FitConfig
+    ├── transforms.json       what the transforms learned: columns, genes, categories
+    ├── transforms.safetensors
+    ├── network.json          shape of the network
+    ├── network-0.safetensors weights, one file per member
+    ├── calibration.json      risk -> curve
+    └── summary.json          training patients, events, epochs, versions
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from survfuse._errors import BundleError, InputError
+from survfuse._storage import read_json, read_tensors, sha256_file, write_json, write_tensors
+from survfuse.cohort.transforms import Transforms
+from survfuse.config import FitConfig, build
+from survfuse.fitting import Fitted
+from survfuse.models.config import NetworkConfig
+from survfuse.models.network import FusionNetwork, build_network
+from survfuse.survival.calibration import calibrator_from_dict
+
+FORMAT = "survfuse-bundle"
+VERSION = 1
+
+
+def save_fitted(fitted: Fitted, folder: Path | str) -> Path:
+    """Write a bundle; the folder appears whole or not at all.
+
+    Parameters
+    ----------
+    fitted : Fitted
+    folder : path
+        A new folder, or a bundle of ours that is replaced.
+
+    Raises
+    ------
+    BundleError
+        When `folder` holds something that is not a bundle.
+    """
+    target = Path(folder)
+    if target.exists() and not (target / "bundle.json").is_file():
+        raise BundleError(f"{target}: exists and is not a survfuse bundle; choose another folder")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    try:
+        _write_parts(fitted, temporary)
+        hashes = {file.name: sha256_file(file) for file in sorted(temporary.iterdir())}
+        write_json(temporary / "bundle.json", {"format": FORMAT, "version": VERSION, "sha256": hashes})
+        temporary.chmod(0o755)
+        if target.exists():
+            shutil.rmtree(target)
+        temporary.replace(target)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    return target
+
+
+def _write_parts(fitted: Fitted, folder: Path) -> None:
+    header = {"format": FORMAT, "version": str(VERSION)}
+    described, tensors = fitted.transforms.state()
+    write_json(folder / "config.json", fitted.config.model_dump(mode="json"))
+    write_json(folder / "transforms.json", described)
+    write_tensors(folder / "transforms.safetensors", tensors, header)
+    write_json(folder / "network.json", fitted.networks[0].config.to_dict())
+    for index, network in enumerate(fitted.networks):
+        weights = {name: tensor.detach().cpu().numpy() for name, tensor in network.state_dict().items()}
+        write_tensors(folder / f"network-{index}.safetensors", weights, header)
+    calibration = {"calibrator": fitted.calibrator.to_dict(), "risk_cuts": fitted.risk_cuts}
+    write_json(folder / "calibration.json", calibration)
+    write_json(folder / "summary.json", dict(fitted.summary))
+
+
+def load_fitted(folder: Path | str) -> Fitted:
+    """Read a bundle and check every byte of it.
+
+    Raises
+    ------
+    BundleError
+        When the folder is not a bundle, was written by a newer version, misses a
+        file, or holds a file whose bytes have changed.
+    """
+    source = Path(folder)
+    _verify(source)
+    try:
+        return _read_parts(source)
+    except BundleError:
+        raise
+    except (InputError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise BundleError(f"{source}: does not hold together: {error}") from error
+
+
+def _verify(source: Path) -> None:
+    try:
+        manifest: Any = read_json(source / "bundle.json")
+    except InputError as error:
+        raise BundleError(f"{source}: not a survfuse bundle ({error})") from None
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise BundleError(f"{source}: bundle.json does not say format {FORMAT!r}")
+    version = manifest.get("version")
+    if not isinstance(version, int) or version > VERSION:
+        raise BundleError(
+            f"{source}: bundle format version {version}, this survfuse reads up to {VERSION}; update survfuse"
+        )
+    hashes = manifest.get("sha256")
+    if not isinstance(hashes, dict) or not hashes:
+        raise BundleError(f"{source}: bundle.json lists no files")
+    for name, expected in hashes.items():
+        file = source / name
+        if Path(name).name != name or not file.is_file():
+            raise BundleError(f"{source}: {name} is listed in bundle.json but is not there")
+        if sha256_file(file) != expected:
+            raise BundleError(
+                f"{file}: its bytes changed since the bundle was written; copy or train it again"
+            )
+
+
+def _read_parts(source: Path) -> Fitted:
+    config = build(FitConfig, read_json(source / "config.json"), where=str(source / "config.json"))
+    tensors, _ = read_tensors(source / "transforms.safetensors")
+    transforms = Transforms.from_state(read_json(source / "transforms.json"), tensors)
+    shape = NetworkConfig.from_dict(read_json(source / "network.json"))
+    networks = tuple(_read_network(source / f"network-{i}.safetensors", shape) for i in range(config.members))
+    calibration = read_json(source / "calibration.json")
+    return Fitted(
+        config=config,
+        transforms=transforms,
+        networks=networks,
+        calibrator=calibrator_from_dict(calibration["calibrator"]),
+        risk_cuts=np.asarray(calibration["risk_cuts"], dtype=np.float64),
+        summary=read_json(source / "summary.json"),
+    )
+
+
+def _read_network(path: Path, shape: NetworkConfig) -> FusionNetwork:
+    weights, _ = read_tensors(path)
+    network = build_network(shape)
+    network.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+    return network.eval()

@@ -1,0 +1,74 @@
+"""Verbs only. Nothing here computes, and `--help` imports no torch.
+
+Exit codes: 0 done, 2 your input, 3 done in part, 1 our fault.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from survfuse._errors import SurvfuseError
+from survfuse._version import __version__
+from survfuse.cli import cohorts, demo, doctor, runs
+
+app = typer.Typer(
+    name="survfuse",
+    help="Multimodal survival prediction from slides, expression and clinical variables, evaluated honestly.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+VERBS: tuple[Callable[..., None], ...] = (
+    cohorts.init,
+    doctor.doctor,
+    cohorts.validate,
+    cohorts.pack,
+    cohorts.simulate,
+    runs.crossval,
+    runs.train,
+    runs.predict,
+    runs.report,
+    demo.demo,
+)
+for verb in VERBS:
+    app.command()(verb)
+app.add_typer(cohorts.datasets, name="datasets")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"survfuse {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Tell it.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; the process ends with one of the documented exit codes."""
+    try:
+        app()
+    except SurvfuseError as error:
+        typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
+        typer.echo(str(error), err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("interrupted; finished work is kept, the same command goes on from there", err=True)
+        sys.exit(130)
+    except Exception:  # noqa: BLE001 - the last door: whatever else comes is our fault and says so
+        traceback.print_exc()
+        typer.echo("this is a fault in survfuse, not in your input; please report the lines above", err=True)
+        sys.exit(1)

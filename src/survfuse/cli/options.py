@@ -1,0 +1,27 @@
+"""Options that several verbs share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+CohortFile = Annotated[Path, typer.Argument(help="Cohort file (cohort.yaml).", show_default=False)]
+OutFolder = Annotated[Path, typer.Option("-o", "--out", help="Folder for the results.", show_default=False)]
+ConfigFile = Annotated[Path | None, typer.Option("-c", "--config", help="Run configuration (YAML).")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override, such as model.rank=32. Repeatable."),
+]
+PresetName = Annotated[str | None, typer.Option("--preset", help="Recipe: default or paper.")]
+JsonFile = Annotated[Path | None, typer.Option("--json", help="Also write the result as JSON to this file.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")]
+
+
+def run_config(file: Path | None, preset: str | None, overrides: list[str] | None) -> Any:
+    """Resolve file, preset and overrides into a `RunConfig`; overrides win."""
+    from survfuse.config import load_config
+
+    chosen = [f"model.preset={preset}"] if preset is not None else []
+    return load_config(file, [*chosen, *(overrides or [])])

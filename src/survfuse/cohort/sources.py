@@ -1,0 +1,121 @@
+"""Tables of a cohort by patient id: each file is read once, each id appears once."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from survfuse._errors import listed
+from survfuse.cohort.problems import Problems
+from survfuse.readers.tables import read_table
+
+
+class Sources:
+    """Reads the tables that a cohort file names, collecting problems.
+
+    Parameters
+    ----------
+    root : Path
+        Folder that relative paths start from.
+    problems : Problems
+        Where problems go.
+    """
+
+    def __init__(self, root: Path, problems: Problems) -> None:
+        self.root = root
+        self.problems = problems
+        self._raw: dict[tuple[Path, str], pd.DataFrame | None] = {}
+        self._by_patient: dict[tuple[Path, str], pd.DataFrame | None] = {}
+
+    def path(self, relative: Path) -> Path:
+        """Where a path of the cohort file lies."""
+        return self.root / relative
+
+    def table(self, relative: Path, id_column: str, where: str) -> pd.DataFrame | None:
+        """Read a table as stripped text, or None (problem noted) when that fails."""
+        key = (relative, id_column)
+        if key not in self._raw:
+            self._raw[key] = None
+            with self.problems.catch(where):
+                frame = read_table(self.path(relative), id_column=id_column)
+                self._raw[key] = frame.reset_index(drop=True)
+        return self._raw[key]
+
+    def by_patient(self, relative: Path, id_column: str, where: str) -> pd.DataFrame | None:
+        """Read a table indexed by patient id; repeated ids are problems, their first row is kept.
+
+        Problems of a file's ids are noted once, for the section that reads it first.
+        """
+        key = (relative, id_column)
+        if key not in self._by_patient:
+            frame = self.table(relative, id_column, where)
+            self._by_patient[key] = (
+                None if frame is None else self._indexed(frame, relative, id_column, where)
+            )
+        return self._by_patient[key]
+
+    def _indexed(self, frame: pd.DataFrame, file: Path, id_column: str, where: str) -> pd.DataFrame:
+        ids = frame[id_column].astype(object)
+        repeated = ids[ids.duplicated(keep=False)]
+        for patient, rows in repeated.groupby(repeated):
+            lines = listed((row + 1 for row in rows.index), 10)
+            self.problems.error(
+                where,
+                f"{len(rows)} rows (data rows {lines}) have this id; expected one row per patient",
+                patients=[str(patient)],
+                file=file,
+                column=id_column,
+                hint="keep one row, or give the patients different ids",
+            )
+        keep = ~ids.duplicated()
+        cells = frame.loc[keep].drop(columns=id_column)
+        stripped = {str(name): column.str.strip() for name, column in cells.items()}
+        cells = pd.DataFrame(stripped, index=cells.index, dtype=object)
+        cells.index = pd.Index(ids[keep], name="patient_id", dtype=object)
+        return cells
+
+    def check_ids(self, ids: Iterable[str], file: Path, id_column: str, where: str) -> None:
+        """Note ids that are empty or have spaces around them."""
+        given = list(ids)
+        empty = [row + 1 for row, one in enumerate(given) if not one.strip()]
+        if empty:
+            self.problems.error(
+                where,
+                f"no id in data row {listed(empty)}",
+                file=file,
+                column=id_column,
+                hint="every row needs a patient id",
+            )
+        spaced = [one for one in given if one.strip() and one != one.strip()]
+        if spaced:
+            self.problems.error(
+                where,
+                "ids have spaces around them",
+                patients=map(repr, spaced),
+                file=file,
+                column=id_column,
+                hint="remove the spaces",
+            )
+
+    def column(self, frame: pd.DataFrame, name: str, file: Path, where: str) -> pd.Series[str] | None:
+        """One column, or None (problem noted) when the table lacks it."""
+        if name in frame:
+            return frame[name]
+        self.problems.error(
+            where,
+            f"no such column; the table has {listed(map(repr, frame.columns), 12)}",
+            file=file,
+            column=name,
+            hint=near_name(name, list(frame.columns)),
+        )
+        return None
+
+
+def near_name(name: str, known: Sequence[str]) -> str:
+    """Hint at a known name that differs only a little; empty text when there is none."""
+    plain = {one.strip().casefold(): one for one in known}
+    near = difflib.get_close_matches(name.strip().casefold(), plain, n=1)
+    return f"did you mean {plain[near[0]]!r}?" if near else ""

@@ -1,0 +1,309 @@
+"""The cohort file: what a hospital has, where it lies, and what it means.
+
+Every scalar of the YAML is read as text (`001` stays an id, `No` stays a category);
+numbers and switches are made from it only where a field is declared so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+
+from survfuse._errors import ConfigError
+from survfuse.config import Frozen, build
+
+MISSING = ("", "NA", "N/A", "nan", "NaN")
+TOP_LEVEL = ("clinical", "expression", "slides")
+
+S = TypeVar("S", bound="Section")
+
+
+class Section(Frozen):
+    """Base of the sections of a cohort file."""
+
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
+
+def _bit(given: Any) -> Any:
+    return {"0": 0, "1": 1}.get(given, given) if isinstance(given, str) else given
+
+
+class OutcomeSpec(Section):
+    """Who had the event, and when. The polarity is said, never guessed."""
+
+    table: Path
+    """Table with one row per patient."""
+    patient: str = "patient_id"
+    """Column of patient ids."""
+    time: str
+    """Column of follow-up times, > 0."""
+    unit: Literal["days", "months", "years"]
+    """Unit of `time`."""
+    event: str | None = None
+    """Column in which 1 means that the event happened at `time`; exactly one of `event` and `censored`."""
+    censored: str | None = None
+    """Column in which 1 means that follow-up ended at `time` without the event."""
+    event_values: dict[str, Annotated[Literal[0, 1], BeforeValidator(_bit)]] | None = None
+    """What other words in that column mean, as 0 or 1 of that column: {deceased: 1, living: 0}."""
+    endpoint: str = ""
+    """Name of the endpoint for tables and figures, such as "overall survival"."""
+    horizons: tuple[float, ...] | None = None
+    """Times, in `unit`, at which survival is told."""
+    exclude_invalid: bool = False
+    """Leave out patients without a possible time and event, counted and listed, instead of refusing."""
+    missing: tuple[str, ...] = MISSING
+    """Cells that mean "not known"."""
+
+    @property
+    def status(self) -> str:
+        """The column that holds the status, whichever its polarity."""
+        return self.event if self.event is not None else str(self.censored)
+
+    @property
+    def label(self) -> str:
+        """The endpoint's name; the status column's where none is given."""
+        return self.endpoint or self.status
+
+    @model_validator(mode="after")
+    def _check(self) -> OutcomeSpec:
+        if (self.event is None) == (self.censored is None):
+            raise ValueError(
+                "say exactly one of `event: COLUMN` (1 = the event happened) and "
+                "`censored: COLUMN` (1 = censored); the polarity is never guessed"
+            )
+        if self.horizons is not None and any(not horizon > 0 for horizon in self.horizons):
+            raise ValueError("horizons must be > 0")
+        return self
+
+
+class ColumnSpec(Section):
+    """What one column means."""
+
+    kind: Literal["numeric", "ordinal", "nominal"]
+    """A number, ordered levels, or unordered categories."""
+    levels: tuple[str, ...] | None = None
+    """Levels of an ordinal column, lowest first."""
+    known: Literal["baseline", "followup"] = "baseline"
+    """`followup` accrues after time zero: kept, but refused as an input unless allowed by name."""
+    use: bool = True
+    """False keeps the column out of every model."""
+    missing: tuple[str, ...] = ()
+    """Cells that mean "not known" in this column, besides the table's."""
+
+    @model_validator(mode="after")
+    def _check(self) -> ColumnSpec:
+        if (self.kind == "ordinal") != (self.levels is not None):
+            raise ValueError("`levels`, lowest first, belong to an ordinal column and to no other")
+        if self.levels is not None and len(set(self.levels)) < max(2, len(self.levels)):
+            raise ValueError(f"levels must be two or more different words, got {list(self.levels)}")
+        return self
+
+
+def _columns(given: Any) -> Any:
+    """Allow ``[age, bmi]`` (all numeric) and ``age: numeric`` for short."""
+    if isinstance(given, (list, tuple)):
+        return {name: {"kind": "numeric"} for name in given}
+    if isinstance(given, Mapping):
+        return {name: {"kind": spec} if isinstance(spec, str) else spec for name, spec in given.items()}
+    return given
+
+
+class TableSpec(Section):
+    """A vector modality whose columns are declared."""
+
+    table: Path
+    """Table with one row per patient."""
+    patient: str | None = None
+    """Column of patient ids; the outcome's where not given."""
+    columns: Annotated[dict[str, ColumnSpec] | None, BeforeValidator(_columns)] = None
+    """Columns by name; of a further modality all but the id, as numbers, where not given."""
+    missing: tuple[str, ...] = MISSING
+    """Cells that mean "not known"."""
+
+
+class ExpressionSpec(Section):
+    """A gene-expression matrix, patients by genes."""
+
+    path: Path
+    """csv, tsv (also .gz), parquet, .h5ad, or a folder with one JSON per patient."""
+    unit: Literal["counts", "tpm", "log2tpm", "log2counts", "vst", "zscore", "fpkm", "log2fpkm"]
+    """Scale of the values."""
+    genes: Literal["symbol", "ensembl", "entrez"] = "symbol"
+    """Naming of the genes."""
+    patient: str | None = None
+    """Column of patient ids; the first column where not given."""
+    orientation: Literal["patients_by_genes", "genes_by_patients"] = "patients_by_genes"
+    """What the rows are."""
+    gene_suffix: str | None = None
+    """Take only the columns that end so, and take the ending off (`_rnaseq`)."""
+
+
+class SlidesSpec(Section):
+    """A bag modality: feature vectors of the tiles of each patient's slides."""
+
+    table: Path | None = None
+    """Table of `slide_id, patient_id[, path, mpp]`; several slides per patient."""
+    features: Path | None = None
+    """Folder of feature files, packed into one store when first used."""
+    packed: Path | None = None
+    """A packed store (`NAME.bags`) instead of `table` and `features`."""
+    encoder: str | None = None
+    """Tile encoder, one for the whole cohort."""
+    mpp: float | None = Field(default=None, gt=0)
+    """Microns per pixel of the tiles."""
+    slide: str = "slide_id"
+    """Column of slide ids."""
+    patient: str = "patient_id"
+    """Column of patient ids."""
+
+    @model_validator(mode="after")
+    def _check(self) -> SlidesSpec:
+        if (self.features is None) == (self.packed is None):
+            raise ValueError("say exactly one of `features: FOLDER` and `packed: NAME.bags`")
+        if self.features is not None and self.table is None:
+            raise ValueError("`features` needs `table: FILE` with columns slide_id and patient_id")
+        return self
+
+
+class FoldsSpec(Section):
+    """Fixed folds given by a column."""
+
+    table: Path
+    """Table with one row per patient."""
+    column: str
+    """Column of fold names or numbers."""
+    patient: str | None = None
+    """Column of patient ids; the outcome's where not given."""
+
+
+class GroupSpec(Section):
+    """A column that groups patients (site, batch)."""
+
+    column: str
+    """Column of group names."""
+    table: Path | None = None
+    """Its table; the outcome's (or the clinical) table where not given."""
+    patient: str | None = None
+    """Column of patient ids; the outcome's where not given."""
+
+
+ModalitySpec = TableSpec | ExpressionSpec | SlidesSpec
+
+
+def _modality(given: Any) -> Any:
+    """Choose the kind of a further modality by the keys it has."""
+    if not isinstance(given, Mapping):
+        return given
+    if "features" in given or "packed" in given:
+        if "slides" in given and "table" not in given:
+            given = {("table" if key == "slides" else key): value for key, value in given.items()}
+        return SlidesSpec.model_validate(dict(given))
+    if "path" in given:
+        return ExpressionSpec.model_validate(dict(given))
+    return TableSpec.model_validate(dict(given))
+
+
+def _group(given: Any) -> Any:
+    return {"column": given} if isinstance(given, str) else given
+
+
+class CohortSpec(Section):
+    """A cohort file; paths in it are relative to it."""
+
+    name: str
+    """Name of the cohort."""
+    outcome: OutcomeSpec | None = None
+    """The endpoint; needed for training and evaluation."""
+    clinical: TableSpec | None = None
+    """Clinical variables."""
+    expression: ExpressionSpec | None = None
+    """Bulk expression."""
+    modalities: dict[str, Annotated[ModalitySpec, BeforeValidator(_modality)]] = Field(default_factory=dict)
+    """Further vector or bag modalities by name."""
+    slides: SlidesSpec | None = None
+    """Slide features."""
+    groups: dict[str, Annotated[GroupSpec, BeforeValidator(_group)]] = Field(default_factory=dict)
+    """Groups of patients by name, for splits that keep a site together and for tables by subgroup."""
+    folds: FoldsSpec | None = None
+    """Fixed folds."""
+    exclude: tuple[str, ...] = ()
+    """Patients to leave out, by id."""
+
+    @model_validator(mode="after")
+    def _check(self) -> CohortSpec:
+        for name in self.modalities:
+            if name in TOP_LEVEL:
+                raise ValueError(f"modalities: {name!r} has its own section; move it to the top level")
+            if not name.isidentifier():
+                raise ValueError(f"modalities: name {name!r} must be letters, digits and _")
+        if self.clinical is not None and not self.clinical.columns:
+            raise ValueError("clinical: declare `columns`, each with its kind (numeric, ordinal, nominal)")
+        if not self.sections():
+            raise ValueError("no modality: give at least one of clinical, expression, modalities, slides")
+        return self
+
+    def sections(self) -> dict[str, ModalitySpec]:
+        """All modalities by name: clinical, expression, further ones, slides."""
+        named: dict[str, ModalitySpec | None] = {
+            "clinical": self.clinical,
+            "expression": self.expression,
+            **self.modalities,
+            "slides": self.slides,
+        }
+        return {name: section for name, section in named.items() if section is not None}
+
+
+class _TextLoader(yaml.SafeLoader):
+    """YAML in which every plain scalar but null is text, and a key appears once."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key!r} appears twice", node.start_mark
+                )
+        return super().construct_mapping(node, deep)
+
+
+_KEPT_TAGS = ("tag:yaml.org,2002:null", "tag:yaml.org,2002:merge")
+_TextLoader.yaml_implicit_resolvers = {
+    letter: [(tag, pattern) for tag, pattern in resolvers if tag in _KEPT_TAGS]
+    for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def load_spec(path: Path | str) -> CohortSpec:
+    """Read and check a cohort file.
+
+    Parameters
+    ----------
+    path : path
+        The YAML file.
+
+    Raises
+    ------
+    ConfigError
+        When it is absent, not YAML, not a mapping, or a field is wrong; every
+        wrong field is named.
+    """
+    source = Path(path)
+    try:
+        text = source.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigError(f"{source}: no such cohort file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{source}: cannot be read as text: {error}") from None
+    try:
+        values = yaml.load(text, Loader=_TextLoader)  # a SafeLoader that makes fewer types
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{source}: not YAML: {error}") from None
+    if not isinstance(values, Mapping):
+        raise ConfigError(
+            f"{source}: expected a mapping with name, outcome and modalities, got {type(values).__name__}"
+        )
+    return build(CohortSpec, values, where=str(source))

@@ -1,0 +1,343 @@
+"""Expression into a vector: chosen genes, scale, gene sets or components, all from training patients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from survfuse._errors import TransformError, listed
+from survfuse.cohort.modalities import ExpressionData
+from survfuse.cohort.transform_tables import Remark
+from survfuse.config import FitConfig
+
+SMALLEST_SET = 5  # measured genes
+RANK_TOLERANCE = 1e-8  # of the largest singular value
+
+
+@dataclass(frozen=True, eq=False)
+class ExpressionTransform:
+    """Genes into a vector.
+
+    Attributes
+    ----------
+    name, unit, gene_ids : str
+        The modality, and the scale and gene naming of training.
+    genes : tuple of str
+        Genes read, in the order of the training file.
+    mean, sd : array, (genes,) float64
+        Of the known training values; a gene that is missing takes the mean. `sd` is
+        ones where the declared scale is kept.
+    center : bool
+        Whether `mean` is subtracted (it is not where the declared scale is kept).
+    sets : sparse array, (gene sets, genes), or None
+        Rows average the z-scores of a set's genes.
+    components : array, (components, genes) float64, or None
+        Principal axes over `score_sd`, so that the first component has deviation 1 and
+        the others keep their smaller share of the variance.
+    features : tuple of str
+        Names of what comes out.
+    min_coverage : float
+        Smallest share of `genes` that a patient must have.
+    """
+
+    name: str
+    unit: str
+    gene_ids: str
+    genes: tuple[str, ...]
+    mean: npt.NDArray[np.float64]
+    sd: npt.NDArray[np.float64]
+    center: bool
+    features: tuple[str, ...]
+    min_coverage: float
+    sets: sparse.csr_array | None = None
+    components: npt.NDArray[np.float64] | None = None
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def fit(cls, data: ExpressionData, patients: Sequence[str], config: FitConfig) -> ExpressionTransform:
+        """Learn from the training patients that have a row.
+
+        Raises
+        ------
+        TransformError
+            When no gene can be used, or a gene list or gene-set file fits none.
+        """
+        notes: list[str] = []
+        genes = np.array(data.expression.genes, dtype=object)
+        values = data.values(patients).astype(np.float64)
+        genes, values = _listed_genes(genes, values, config.expression_genes, data.name, notes)
+        as_they_are = (
+            config.expression_scaling == "none"
+            and config.expression_components is None
+            and config.expression_gene_sets is None
+        )
+        genes, values = _usable_genes(genes, values, data.name, notes, keep_constant=as_they_are)
+        genes, values = _most_variable(genes, values, config.expression_top)
+        mean = np.nanmean(values, axis=0)
+        z_scores = config.expression_scaling == "standard" or config.expression_gene_sets is not None
+        sd = np.nanstd(values, axis=0) if z_scores else np.ones(len(genes))
+        center = z_scores or config.expression_components is not None
+        fitted = cls(
+            data.name,
+            data.expression.unit,
+            data.expression.gene_ids,
+            tuple(str(gene) for gene in genes),
+            mean,
+            sd,
+            center,
+            tuple(str(gene) for gene in genes),
+            config.expression_min_coverage,
+        )
+        if config.expression_gene_sets is not None:
+            fitted = fitted._with_sets(config.expression_gene_sets, notes)
+        elif config.expression_components is not None:
+            fitted = fitted._with_components(values, config.expression_components, notes)
+        return replace(fitted, notes=tuple(notes))
+
+    def _with_sets(self, path: Path, notes: list[str]) -> ExpressionTransform:
+        position = {gene: index for index, gene in enumerate(self.genes)}
+        names, members, small = [], [], []
+        for name, wanted in read_gmt(path).items():
+            found = [position[gene] for gene in wanted if gene in position]
+            if len(found) < SMALLEST_SET:
+                small.append(name)
+            else:
+                names.append(name)
+                members.append(found)
+        if small:
+            notes.append(
+                f"{self.name}: gene sets with under {SMALLEST_SET} measured genes dropped: "
+                f"{listed(small, 20)}"
+            )
+        if not names:
+            raise TransformError(
+                f"{path}: none of its gene sets has {SMALLEST_SET} genes among the {len(self.genes)} usable "
+                f"ones ({listed(self.genes, 3)}); are both {self.gene_ids} ids?"
+            )
+        rows = np.repeat(np.arange(len(members)), [len(found) for found in members])
+        weights = np.concatenate([np.full(len(found), 1 / len(found)) for found in members])
+        sets = sparse.csr_array(
+            (weights, (rows, np.concatenate(members))), shape=(len(names), len(self.genes))
+        )
+        return replace(self, sets=sets, features=tuple(names))
+
+    def _with_components(
+        self, values: npt.NDArray[np.float64], wanted: int, notes: list[str]
+    ) -> ExpressionTransform:
+        scaled = self._scaled(values)
+        _, singular, axes = np.linalg.svd(scaled, full_matrices=False)
+        rank = int((singular > RANK_TOLERANCE * max(float(singular[0]), 1e-300)).sum())
+        kept = min(wanted, rank, max(len(values) - 1, 1))
+        if kept < wanted:
+            notes.append(
+                f"{self.name}: {kept} components, not {wanted}: {len(values)} training patients give no more"
+            )
+        axes = axes[:kept]
+        strongest = np.abs(axes).argmax(axis=1)
+        axes = axes * np.sign(axes[np.arange(kept), strongest])[:, None]
+        score_sd = singular[0] / np.sqrt(len(values))
+        names = tuple(f"component_{index + 1}" for index in range(kept))
+        return replace(self, components=axes / score_sd, features=names)
+
+    def check(self, data: ExpressionData) -> None:
+        """Refuse another scale or naming of genes.
+
+        Raises
+        ------
+        TransformError
+            Names what was expected and what came.
+        """
+        for what, trained, given in (
+            ("unit", self.unit, data.expression.unit),
+            ("gene ids", self.gene_ids, data.expression.gene_ids),
+        ):
+            if trained != given:
+                raise TransformError(
+                    f"{self.name}: trained on {what} {trained!r}, this cohort has {given!r}; "
+                    f"convert it to {trained!r}"
+                )
+
+    def apply(
+        self, data: ExpressionData, patients: Sequence[str]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64], list[Remark]]:
+        """Vectors of patients that have a row.
+
+        Returns
+        -------
+        values : array, (patients, features) float32
+        coverage : array, (patients,)
+            Share of the training genes that each patient has.
+        remarks : list of rows of ``REPORT_COLUMNS``
+
+        Raises
+        ------
+        TransformError
+            Names the patients whose coverage is below the smallest allowed.
+        """
+        position = {gene: index for index, gene in enumerate(data.expression.genes)}
+        source = np.array([position.get(gene, -1) for gene in self.genes], np.int64)
+        values = data.values(patients)[:, np.maximum(source, 0)].astype(np.float64)
+        values[:, source < 0] = np.nan
+        known = ~np.isnan(values)
+        coverage = known.mean(axis=1)
+        self._require_coverage(patients, coverage)
+        ids = np.array(patients, dtype=object)
+        lacking = len(self.genes) - known.sum(axis=1)
+        remarks: list[Remark] = [
+            (str(i), self.name, "", "missing genes", f"{n} of {len(self.genes)} genes; training means used")
+            for i, n in zip(ids[lacking > 0], lacking[lacking > 0], strict=True)
+        ]
+        vector = self._scaled(values)
+        if self.sets is not None:
+            vector = np.asarray((self.sets @ vector.T).T)
+        elif self.components is not None:
+            vector = vector @ self.components.T
+        return vector.astype(np.float32), coverage, remarks
+
+    def _scaled(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        filled = np.where(np.isnan(values), self.mean, values)
+        return (filled - self.mean) / self.sd if self.center else filled
+
+    def _require_coverage(self, patients: Sequence[str], coverage: npt.NDArray[np.float64]) -> None:
+        low = np.flatnonzero(coverage < self.min_coverage).tolist()
+        if low:
+            named = listed((f"{patients[row]} ({coverage[row]:.1%})" for row in low), 10)
+            raise TransformError(
+                f"{self.name}: {len(low)} patient(s) have too few of the {len(self.genes)} training genes: "
+                f"{named}; at least {self.min_coverage:.0%} are needed (expression_min_coverage)"
+            )
+
+    def state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+        """Everything learned: JSON and arrays."""
+        about = {
+            "name": self.name,
+            "unit": self.unit,
+            "gene_ids": self.gene_ids,
+            "genes": list(self.genes),
+            "center": self.center,
+            "features": list(self.features),
+            "min_coverage": self.min_coverage,
+            "notes": list(self.notes),
+        }
+        tensors: dict[str, npt.NDArray[Any]] = {"mean": self.mean, "sd": self.sd}
+        if self.components is not None:
+            tensors["components"] = self.components
+        if self.sets is not None:
+            tensors |= {f"sets_{part}": getattr(self.sets, part) for part in ("data", "indices", "indptr")}
+        return about, tensors
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any], tensors: dict[str, npt.NDArray[Any]]) -> ExpressionTransform:
+        """Make the transform again from :meth:`state`."""
+        texts = {key: tuple(state[key]) for key in ("genes", "features", "notes")}
+        sets = None
+        if "sets_data" in tensors:
+            parts = tuple(tensors[f"sets_{part}"] for part in ("data", "indices", "indptr"))
+            sets = sparse.csr_array(parts, shape=(len(texts["features"]), len(texts["genes"])))
+        arrays = {"mean": tensors["mean"], "sd": tensors["sd"], "components": tensors.get("components")}
+        return cls(**{**state, **texts, **arrays, "sets": sets})
+
+
+def read_gmt(path: Path | str) -> dict[str, tuple[str, ...]]:
+    """Read gene sets: one a line, tab-separated: name, description, genes.
+
+    Raises
+    ------
+    TransformError
+        When the file is absent, a line has no gene, or a name repeats.
+    """
+    sets: dict[str, tuple[str, ...]] = {}
+    for number, line in enumerate(_lines(path), start=1):
+        if not line.strip():
+            continue
+        name, *rest = line.rstrip("\r\n").split("\t")
+        genes = tuple(dict.fromkeys(gene.strip() for gene in rest[1:] if gene.strip()))
+        if not genes:
+            raise TransformError(
+                f"{path}: line {number}: expected NAME<tab>DESCRIPTION<tab>GENE..., got {line[:60]!r}"
+            )
+        if name in sets:
+            raise TransformError(f"{path}: line {number}: gene set {name!r} appears twice")
+        sets[name] = genes
+    return sets
+
+
+def read_gene_list(path: Path | str) -> tuple[str, ...]:
+    """Read one gene a line; empty lines and lines that start with # are skipped.
+
+    Raises
+    ------
+    TransformError
+        When the file is absent or names no gene.
+    """
+    genes = tuple(dict.fromkeys(t for line in _lines(path) if (t := line.strip()) and not t.startswith("#")))
+    if not genes:
+        raise TransformError(f"{path}: names no gene; expected one a line")
+    return genes
+
+
+def _lines(path: Path | str) -> list[str]:
+    try:
+        return Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise TransformError(f"{path}: cannot be read as text: {error}") from None
+
+
+Genes = npt.NDArray[np.object_]
+Values = npt.NDArray[np.float64]
+
+
+def _listed_genes(
+    genes: Genes, values: Values, path: Path | None, name: str, notes: list[str]
+) -> tuple[Genes, Values]:
+    if path is None:
+        return genes, values
+    wanted = read_gene_list(path)
+    keep = np.isin(genes, np.array(wanted, dtype=object))
+    if not keep.any():
+        raise TransformError(
+            f"{path}: none of its {len(wanted)} genes ({listed(wanted, 3)}) is measured in {name!r}, "
+            f"which has {listed(genes, 3)}"
+        )
+    absent = sorted(set(wanted) - set(genes[keep]))
+    if absent:
+        notes.append(f"{name}: {len(absent)} listed genes are not measured: {listed(absent, 20)}")
+    return genes[keep], values[:, keep]
+
+
+def _usable_genes(
+    genes: Genes, values: Values, name: str, notes: list[str], *, keep_constant: bool
+) -> tuple[Genes, Values]:
+    """Drop genes that no training patient has, and constant ones unless the scale is kept as it is."""
+    measured = ~np.isnan(values).all(axis=0)
+    if not measured.all():
+        notes.append(
+            f"{name}: {int((~measured).sum())} genes without any training value dropped: "
+            f"{listed(genes[~measured])}"
+        )
+        genes, values = genes[measured], values[:, measured]
+    if not keep_constant and len(genes):
+        varies = np.nanmax(values, axis=0) > np.nanmin(values, axis=0)
+        if not varies.all():
+            notes.append(
+                f"{name}: {int((~varies).sum())} genes constant in training dropped: {listed(genes[~varies])}"
+            )
+            genes, values = genes[varies], values[:, varies]
+    if not len(genes):
+        raise TransformError(f"{name}: no gene varies among the {len(values)} training patients")
+    return genes, values
+
+
+def _most_variable(genes: Genes, values: Values, top: int | None) -> tuple[Genes, Values]:
+    """Keep the genes of largest training variance, in the file's order; ties go by name."""
+    if top is None or top >= len(genes):
+        return genes, values
+    variance = np.nanvar(values, axis=0)
+    keep = np.sort(np.lexsort((genes.astype(str), -variance))[:top])
+    return genes[keep], values[:, keep]

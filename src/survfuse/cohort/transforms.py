@@ -1,0 +1,301 @@
+"""Whatever is learned from data on its way to a network, learned from training patients only.
+
+The one door: fit it on the training patients of a fold, apply it to anyone, save it
+with the model. What it had to assume about a patient is reported, never silent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from survfuse._errors import ConfigError, LeakageError, TransformError, listed
+from survfuse.cohort.data import Cohort
+from survfuse.cohort.modalities import BagData, ExpressionData, ModalityData, TableData
+from survfuse.cohort.transform_bags import BagScaler
+from survfuse.cohort.transform_expression import ExpressionTransform
+from survfuse.cohort.transform_tables import REPORT_COLUMNS, Remark, TableTransform
+from survfuse.config import FitConfig
+
+VERSION = 1
+
+Fitted = TableTransform | ExpressionTransform | BagScaler
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Patients as vectors.
+
+    Attributes
+    ----------
+    patients : tuple of str
+    vectors : mapping of modality to array, (patients, features) float32
+        Zeros where the modality is absent.
+    present : mapping of modality to array, (patients,) bool
+        Vector and bag modalities of the transforms.
+    coverage : mapping of expression modality to array, (patients,)
+        Share of the training genes that each patient has; NaN where absent.
+    report : DataFrame
+        `patient_id, modality, feature, kind, detail`: every value that was imputed
+        without an indicator, unseen category, value far outside the training range,
+        and every patient with missing genes.
+    """
+
+    patients: tuple[str, ...]
+    vectors: Mapping[str, npt.NDArray[np.float32]]
+    present: Mapping[str, npt.NDArray[np.bool_]]
+    coverage: Mapping[str, npt.NDArray[np.float64]]
+    report: pd.DataFrame
+
+
+@dataclass(frozen=True, eq=False)
+class Transforms:
+    """Fitted transforms of every modality used.
+
+    Attributes
+    ----------
+    fitted : mapping of modality to TableTransform, ExpressionTransform or BagScaler
+        In the order of the cohort's modalities.
+    unseen : mapping of modality to tuple of int
+        Features that were zero for every training patient (an "unknown" category that
+        training never had): weights on them learn nothing.
+    """
+
+    fitted: Mapping[str, Fitted]
+    unseen: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def fit(cls, cohort: Cohort, patients: Iterable[str], config: FitConfig) -> Transforms:
+        """Learn from the training patients.
+
+        Parameters
+        ----------
+        cohort : Cohort
+            Nothing of its other patients is looked at.
+        patients : iterable of str
+            Training patients; their order does not matter.
+        config : FitConfig
+            Its input section: modalities, allow_followup, expression_*, bag_scaling.
+
+        Raises
+        ------
+        LeakageError
+            When a column that is known only during follow-up would be an input.
+        ConfigError
+            When `modalities` or `allow_followup` name something unknown.
+        TransformError
+            When a modality has no training patient or nothing usable.
+        """
+        train = tuple(sorted(cohort.check_patients(patients)))
+        names = _chosen(cohort, config)
+        _check_followup(cohort, names, config)
+        fitted = {name: _fit_one(cohort.modalities[name], train, config) for name in names}
+        learned = cls(fitted)
+        vectors = learned.apply(cohort, train).vectors
+        unseen = {
+            name: tuple(int(index) for index in np.flatnonzero(~values.any(axis=0)))
+            for name, values in vectors.items()
+            if isinstance(fitted[name], TableTransform)
+        }
+        return cls(fitted, unseen)
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Names of the modalities, in order."""
+        return tuple(self.fitted)
+
+    @property
+    def bag_scaler(self) -> dict[str, BagScaler]:
+        """Scalers of the bag modalities, by name."""
+        return {name: one for name, one in self.fitted.items() if isinstance(one, BagScaler)}
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """Kind of each modality: clinical, table, expression or bag."""
+        return {name: _kind(one) for name, one in self.fitted.items()}
+
+    @property
+    def feature_names(self) -> dict[str, tuple[str, ...]]:
+        """Names of the features of each modality."""
+        return {name: one.features for name, one in self.fitted.items()}
+
+    @property
+    def dims(self) -> dict[str, int]:
+        """Number of features of each modality."""
+        return {name: len(one.features) for name, one in self.fitted.items()}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was dropped or could not be had in training."""
+        vectors = [one for one in self.fitted.values() if not isinstance(one, BagScaler)]
+        return tuple(note for one in vectors for note in one.notes)
+
+    def apply(self, cohort: Cohort, patients: Iterable[str] | None = None) -> Prepared:
+        """Turn patients into vectors.
+
+        Parameters
+        ----------
+        cohort : Cohort
+            Any cohort; a modality that it lacks is absent for everyone.
+        patients : iterable of str, optional
+            Rows of the result, in this order; all of the cohort's where not given.
+
+        Raises
+        ------
+        TransformError
+            When a modality has another meaning than in training (unit, gene ids,
+            encoder, width, levels, columns), or a patient has too few genes.
+        """
+        ids = cohort.patients if patients is None else cohort.check_patients(patients)
+        vectors: dict[str, npt.NDArray[np.float32]] = {}
+        present: dict[str, npt.NDArray[np.bool_]] = {}
+        coverage: dict[str, npt.NDArray[np.float64]] = {}
+        remarks: list[Remark] = []
+        for name, one in self.fitted.items():
+            data = _same_kind(name, one, cohort)
+            has = np.isin(np.array(ids, dtype=object), np.array(data.patients if data else (), dtype=object))
+            present[name] = has
+            if isinstance(one, BagScaler):
+                continue
+            vectors[name] = np.zeros((len(ids), len(one.features)), np.float32)
+            chosen = [patient for patient, there in zip(ids, has, strict=True) if there]
+            if isinstance(one, ExpressionTransform):
+                coverage[name] = np.full(len(ids), np.nan)
+            if not chosen:
+                continue
+            if isinstance(one, ExpressionTransform) and isinstance(data, ExpressionData):
+                vectors[name][has], coverage[name][has], found = one.apply(data, chosen)
+            elif isinstance(one, TableTransform) and isinstance(data, TableData):
+                vectors[name][has], found = one.apply(data, chosen)
+            remarks.extend(found)
+        report = pd.DataFrame(remarks, columns=list(REPORT_COLUMNS))
+        return Prepared(tuple(ids), vectors, present, coverage, report)
+
+    def state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+        """Everything learned: JSON and arrays, named ``modality/array``."""
+        modalities = []
+        tensors: dict[str, npt.NDArray[Any]] = {}
+        for name, one in self.fitted.items():
+            arrays: dict[str, npt.NDArray[Any]] = {}
+            if isinstance(one, TableTransform):
+                about = one.state()
+            else:
+                about, arrays = one.state()
+            modalities.append({"kind": _kind(one), "unseen": list(self.unseen.get(name, ())), "state": about})
+            tensors |= {f"{name}/{part}": array for part, array in arrays.items()}
+        return {"version": VERSION, "modalities": modalities}, tensors
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[Any]]) -> Transforms:
+        """Make the transforms again from :meth:`state`; they give the same bits.
+
+        Raises
+        ------
+        TransformError
+            When the state is of another version.
+        """
+        if state.get("version") != VERSION:
+            raise TransformError(
+                f"transforms: expected state version {VERSION}, got {state.get('version')!r}"
+            )
+        fitted: dict[str, Fitted] = {}
+        unseen: dict[str, tuple[int, ...]] = {}
+        for entry in state["modalities"]:
+            name = entry["state"]["name"]
+            own = {
+                key.removeprefix(f"{name}/"): array
+                for key, array in tensors.items()
+                if key.startswith(f"{name}/")
+            }
+            if entry["kind"] == "bag":
+                fitted[name] = BagScaler.from_state(entry["state"], own)
+            elif entry["kind"] == "expression":
+                fitted[name] = ExpressionTransform.from_state(entry["state"], own)
+            else:
+                fitted[name] = TableTransform.from_state(entry["state"])
+                unseen[name] = tuple(entry["unseen"])
+        return cls(fitted, unseen)
+
+
+_DATA: dict[type, type] = {TableTransform: TableData, ExpressionTransform: ExpressionData, BagScaler: BagData}
+
+
+def _kind(one: Fitted) -> str:
+    if isinstance(one, TableTransform):
+        return one.kind
+    return "bag" if isinstance(one, BagScaler) else "expression"
+
+
+def _chosen(cohort: Cohort, config: FitConfig) -> tuple[str, ...]:
+    """Modalities to use, in the cohort's order."""
+    known = tuple(cohort.modalities)
+    if config.modalities is None:
+        return known
+    unknown = [name for name in config.modalities if name not in known]
+    if unknown or not config.modalities:
+        raise ConfigError(
+            f"modalities: cohort {cohort.name!r} has {listed(known, 20)}, "
+            f"got {listed(unknown) or 'an empty list'}"
+        )
+    return tuple(name for name in known if name in config.modalities)
+
+
+def _check_followup(cohort: Cohort, names: Iterable[str], config: FitConfig) -> None:
+    """Refuse columns that accrue after time zero, unless each is allowed by name."""
+    tables = [data for name in names if isinstance(data := cohort.modalities[name], TableData)]
+    known = {
+        column
+        for data in cohort.modalities.values()
+        if isinstance(data, TableData)
+        for column in data.columns
+    }
+    unknown = [column for column in config.allow_followup if column not in known]
+    if unknown:
+        raise ConfigError(f"allow_followup: no table has a column {listed(map(repr, unknown))}")
+    for data in tables:
+        late = [
+            name
+            for name, column in data.columns.items()
+            if column.use and column.known == "followup" and name not in config.allow_followup
+        ]
+        if late:
+            raise LeakageError(
+                f"{data.name}: {listed(map(repr, late), 20)} accrue during follow-up, so patients with an "
+                "early event have less of them: the outcome leaks into the input. Remove them, set "
+                f"`use: false` on them in the cohort file, or allow them by name (allow_followup: {late})"
+            )
+
+
+def _fit_one(data: ModalityData, train: tuple[str, ...], config: FitConfig) -> Fitted:
+    has = set(data.patients)
+    chosen = [patient for patient in train if patient in has]
+    if not chosen:
+        raise TransformError(
+            f"{data.name}: none of the {len(train)} training patients has this modality; "
+            "leave it out (`modalities`) or train on other patients"
+        )
+    if isinstance(data, TableData):
+        columns = [name for name, column in data.columns.items() if column.use]
+        return TableTransform.fit(data, chosen, columns)
+    if isinstance(data, ExpressionData):
+        return ExpressionTransform.fit(data, chosen, config)
+    return BagScaler.fit(data, chosen, scaling=config.bag_scaling)
+
+
+def _same_kind(name: str, one: Fitted, cohort: Cohort) -> ModalityData | None:
+    """Return the cohort's data of a modality, refusing another meaning; None where it lacks the modality."""
+    data = cohort.modalities.get(name)
+    if data is None:
+        return None
+    if not isinstance(data, _DATA[type(one)]):
+        raise TransformError(
+            f"modality {name!r} was of kind {_kind(one)} in training, this cohort has {data.kind}"
+        )
+    check: Callable[[Any], None] = one.check
+    check(data)
+    return data

@@ -1,0 +1,72 @@
+"""Look at a cohort before using it: every problem at once, and what is there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from survfuse._errors import ConfigError
+from survfuse.cohort.cohort import read_cohort
+from survfuse.cohort.data import Cohort
+from survfuse.cohort.problems import Problem, problems_frame
+
+__all__ = ["Inspection", "Problem", "inspect"]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was found in a cohort.
+
+    Attributes
+    ----------
+    cohort : Cohort or None
+        None when there are errors.
+    problems : tuple of Problem
+        Errors first, then warnings.
+    tables : mapping of name to DataFrame
+        `modalities` (modality, kind, patients, features, missing_share, note),
+        `patterns` (modalities, patients, events), `flow` (step, patients, events,
+        note) and `problems`; as far as the data could be read.
+    """
+
+    cohort: Cohort | None
+    problems: tuple[Problem, ...]
+    tables: dict[str, pd.DataFrame]
+
+    @property
+    def ok(self) -> bool:
+        """Whether the cohort can be used."""
+        return self.cohort is not None
+
+
+def inspect(path: Path | str, *, need_outcome: bool = True) -> Inspection:
+    """Read a cohort and collect every problem instead of stopping at the first.
+
+    Parameters
+    ----------
+    path : path
+        The cohort file.
+    need_outcome : bool
+        As in :func:`~survfuse.cohort.load_cohort`.
+
+    Returns
+    -------
+    Inspection
+        Also when the cohort file itself is wrong: then that is the one problem.
+    """
+    try:
+        cohort, found = read_cohort(path, need_outcome=need_outcome)
+    except ConfigError as error:
+        problem = Problem("error", "cohort file", str(error), file=str(path))
+        return Inspection(None, (problem,), {"problems": problems_frame([problem])})
+    tables = {"problems": problems_frame(found.all())}
+    if cohort is not None:
+        tables["modalities"] = cohort.summary()
+        tables["patterns"] = cohort.patterns()
+        tables["flow"] = pd.DataFrame(
+            [(step.step, step.patients, step.events, step.note) for step in cohort.flow],
+            columns=["step", "patients", "events", "note"],
+        )
+    return Inspection(None if found.errors else cohort, found.all(), tables)

@@ -1,0 +1,263 @@
+"""`SurvivalFusion`: patients in, log-risks, survival curves and times out.
+
+The same object trains, cross-validates and serves, so that a patient is
+transformed in one way only.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from survfuse._errors import ConfigError
+from survfuse._types import BoolArray, FloatArray, IntArray
+from survfuse.bundle import load_fitted, save_fitted
+from survfuse.cohort.batches import BatchSource
+from survfuse.cohort.cohort import Cohort
+from survfuse.config import FitConfig
+from survfuse.fitting import Fitted, fit_model, log_risks
+from survfuse.survival.calibration import Calibrator
+from survfuse.survival.curves import SurvivalCurves
+from survfuse.training import Hook
+
+PARAMETERS = [
+    inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=info.annotation)
+    for name, info in FitConfig.model_fields.items()
+    if name != "preset"
+]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model says of some patients.
+
+    Attributes
+    ----------
+    patient_id : tuple of str, (patients,)
+    log_risk : array, (patients,)
+        Larger means earlier; its zero has no meaning.
+    predicted_time : array, (patients,)
+        Median survival time in the training unit, NaN where the curve does not
+        reach one half; the rank map's time under `km_rank`.
+    risk_group : array of int, (patients,)
+        0 (low) to 2 (high), cut at the tertiles of the training patients.
+    unit : str
+        Unit of every time.
+    notes : tuple of (patient_id or "", message)
+        What a reader must know of this prediction.
+    """
+
+    patient_id: tuple[str, ...]
+    log_risk: FloatArray
+    predicted_time: FloatArray
+    risk_group: IntArray
+    unit: str
+    calibrator: Calibrator = field(repr=False)
+    notes: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def curves(self) -> SurvivalCurves:
+        """Survival curve of each patient.
+
+        Raises
+        ------
+        NotComputableError
+            Under a calibration that gives no curve (`km_rank`).
+        """
+        return self.calibrator.curves(self.log_risk)
+
+    def survival(self, times: Sequence[float]) -> FloatArray:
+        """S(t) of each patient at `times`; (patients, times)."""
+        return self.curves.at(np.asarray(times, dtype=np.float64))
+
+    @property
+    def median_time(self) -> FloatArray:
+        """Median survival time, NaN where it is not reached within the training follow-up; (patients,)."""
+        return self.curves.median()
+
+    def rmst(self, horizon: float) -> FloatArray:
+        """Mean survival time restricted to `horizon`; (patients,)."""
+        return self.curves.rmst(horizon)
+
+    def frame(self, horizons: Sequence[float] = ()) -> pd.DataFrame:
+        """One row per patient: risk, time, group, and survival at `horizons` where there is a curve."""
+        table = pd.DataFrame(
+            {
+                "patient_id": self.patient_id,
+                "log_risk": self.log_risk,
+                "predicted_time": self.predicted_time,
+            }
+        )
+        if horizons and self.calibrator.has_curves:
+            survival = self.survival(horizons)
+            for column, horizon in enumerate(horizons):
+                table[f"survival_{horizon:g}"] = survival[:, column]
+        elif horizons:
+            for horizon in horizons:
+                table[f"survival_{horizon:g}"] = np.nan
+        table["risk_group"] = self.risk_group
+        return table
+
+
+class SurvivalFusion:
+    """Multimodal survival model: attention over slides, encoders for vectors, a fusion, a calibrated risk.
+
+    Parameters
+    ----------
+    preset : {"default", "paper"}
+        Recipe that every parameter not given is taken from.
+    **parameters
+        Any field of :class:`survfuse.config.FitConfig`: ``fusion``, ``rank``, ``modalities``…
+
+    Examples
+    --------
+    >>> model = SurvivalFusion(fusion="pairwise", rank=64)
+    >>> model.get_params()["rank"]
+    64
+    """
+
+    __signature__ = inspect.Signature(
+        [inspect.Parameter("preset", inspect.Parameter.KEYWORD_ONLY, default="default"), *PARAMETERS]
+    )
+
+    def __init__(self, **parameters: Any) -> None:
+        self._given = dict(parameters)
+        self.config = FitConfig.of(**parameters)
+        self.fitted: Fitted | None = None
+
+    @classmethod
+    def from_config(cls, config: FitConfig) -> SurvivalFusion:
+        """Make an unfitted model from a resolved configuration."""
+        return cls(**{name: getattr(config, name) for name in FitConfig.model_fields})
+
+    def __repr__(self) -> str:
+        given = ", ".join(f"{name}={value!r}" for name, value in self._given.items())
+        return f"SurvivalFusion({given})"
+
+    # -- scikit-learn's conventions
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Every parameter with its value, given or from the preset."""
+        return {name: self._given.get(name, getattr(self.config, name)) for name in FitConfig.model_fields}
+
+    def set_params(self, **parameters: Any) -> SurvivalFusion:
+        """Change parameters; the model must be fitted again."""
+        given = {**self._given, **parameters}
+        self.config = FitConfig.of(**given)
+        self._given = given
+        self.fitted = None
+        return self
+
+    # -- fit and predict
+
+    def fit(
+        self,
+        cohort: Cohort,
+        patients: Sequence[str] | None = None,
+        *,
+        hooks: Sequence[Hook] = (),
+        checkpoints: Path | str | None = None,
+    ) -> SurvivalFusion:
+        """Learn from the patients of a cohort that have an outcome.
+
+        Parameters
+        ----------
+        cohort : Cohort
+        patients : sequence of str, optional
+            Training patients; everyone by default.
+        hooks : sequence of Hook
+            Watchers of every training run.
+        checkpoints : path, optional
+            Folder for checkpoints; a fit that was killed goes on from there.
+
+        Raises
+        ------
+        CohortError
+            No outcome, unknown patients, or a modality that the cohort does not have.
+        LeakageError
+            A column known only during follow-up would be an input.
+        """
+        folder = None if checkpoints is None else Path(checkpoints)
+        self.fitted = fit_model(cohort, patients, self.config, hooks=tuple(hooks), folder=folder)
+        return self
+
+    def predict(self, cohort: Cohort, patients: Sequence[str] | None = None) -> Prediction:
+        """Predict patients of a cohort; no outcome is needed or read.
+
+        Raises
+        ------
+        TransformError
+            Data that do not fit the training cohort (unit, genes, encoder, coverage).
+        """
+        fitted = self._need_fit()
+        ids = tuple(cohort.patients if patients is None else patients)
+        prepared = fitted.transforms.apply(cohort, ids)
+        log_risk = log_risks(fitted.networks, BatchSource(cohort, fitted.transforms, ids), fitted.config)
+        return Prediction(
+            patient_id=ids,
+            log_risk=log_risk,
+            predicted_time=fitted.calibrator.predicted_time(log_risk),
+            risk_group=np.searchsorted(fitted.risk_cuts, log_risk, side="left"),
+            unit=str(fitted.summary["unit"]),
+            calibrator=fitted.calibrator,
+            notes=_notes(prepared.report, ids, prepared.present),
+        )
+
+    def save(self, folder: Path | str) -> Path:
+        """Write the fitted model as a bundle: safetensors and JSON, each file hashed.
+
+        Raises
+        ------
+        BundleError
+            When the folder exists and is not a bundle of ours.
+        """
+        return save_fitted(self._need_fit(), folder)
+
+    @classmethod
+    def load(cls, folder: Path | str) -> SurvivalFusion:
+        """Read a bundle that :meth:`save` wrote (see :func:`survfuse.bundle.load_fitted`)."""
+        fitted = load_fitted(folder)
+        model = cls.from_config(fitted.config)
+        model.fitted = fitted
+        return model
+
+    def _need_fit(self) -> Fitted:
+        if self.fitted is None:
+            raise ConfigError("this SurvivalFusion is not fitted yet; call fit(cohort) or load(folder)")
+        return self.fitted
+
+
+def _notes(
+    report: pd.DataFrame, ids: Sequence[str], present: Mapping[str, BoolArray]
+) -> tuple[tuple[str, str], ...]:
+    """What a reader must know of each patient's prediction."""
+    notes = [
+        (str(row.patient_id), f"{row.modality}: {row.feature}: {row.kind}: {row.detail}")
+        for row in report.itertuples(index=False)
+    ]
+    for name, has in present.items():
+        notes += [(patient, f"{name}: absent") for patient, there in zip(ids, has, strict=True) if not there]
+    nothing = ~np.any(np.stack(list(present.values())), axis=0)
+    notes += [
+        (patient, "no modality at all: the risk is the network's constant, not this patient's")
+        for patient, bare in zip(ids, nothing, strict=True)
+        if bare
+    ]
+    return tuple(notes)
+
+
+def load(folder: Path | str) -> SurvivalFusion:
+    """Read a bundle that :meth:`SurvivalFusion.save` wrote.
+
+    Raises
+    ------
+    BundleError
+        When it is broken, changed, or newer than this version reads.
+    """
+    return SurvivalFusion.load(folder)

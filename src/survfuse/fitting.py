@@ -1,0 +1,383 @@
+"""From training patients to a calibrated model: selection, refit, calibration.
+
+Whatever is chosen (epochs, slope, cut-offs) is chosen inside the training
+patients; transforms are fitted anew for every inner fold.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from survfuse._errors import CohortError, listed
+from survfuse._storage import sha256_text, to_json
+from survfuse._types import BoolArray, FloatArray, IntArray
+from survfuse._version import __version__
+from survfuse.cohort.batches import BatchSource
+from survfuse.cohort.cohort import Cohort
+from survfuse.cohort.splits import inner_folds
+from survfuse.cohort.transforms import Transforms
+from survfuse.config import FitConfig
+from survfuse.losses import discretise
+from survfuse.models.config import network_config
+from survfuse.models.network import FusionNetwork, build_network
+from survfuse.survival.calibration import Calibrator, fit_calibrator
+from survfuse.training import Hook, Run, Task, pick_device, predict, train
+
+RISK_GROUPS = 3
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Everything that was learned from the training patients.
+
+    Attributes
+    ----------
+    config : FitConfig
+    transforms : Transforms
+    networks : tuple of FusionNetwork, (members,)
+    calibrator : Calibrator
+    risk_cuts : array, (groups - 1,)
+        Tertiles of the training risks, out of fold where they were made.
+    summary : mapping
+        Patients, events, unit, epochs, versions: plain values for people and JSON.
+    """
+
+    config: FitConfig
+    transforms: Transforms
+    networks: tuple[FusionNetwork, ...]
+    calibrator: Calibrator
+    risk_cuts: FloatArray
+    summary: Mapping[str, Any]
+
+
+def fit_model(
+    cohort: Cohort,
+    patients: Sequence[str] | None,
+    config: FitConfig,
+    *,
+    hooks: tuple[Hook, ...] = (),
+    folder: Path | None = None,
+) -> Fitted:
+    """Fit transforms, networks and calibration on `patients` of `cohort`.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    patients : sequence of str, optional
+        Training patients; everyone with an outcome by default.
+    config : FitConfig
+    hooks : tuple of Hook
+        Watchers of every training run.
+    folder : path, optional
+        Where checkpoints are kept while fitting, to be resumed from.
+
+    Raises
+    ------
+    CohortError
+        Without outcome, with unknown patients, or with too few events to select on.
+    """
+    bench = _Bench(cohort, training_patients(cohort, patients), config, hooks, folder)
+    choice = bench.choose()
+    networks = choice.networks or bench.refit(choice.epochs)
+    source = bench.everyone().source
+    log_risk = log_risks(networks, source, config)
+    calibrator = fit_calibrator(
+        config.calibration,
+        bench.time,
+        bench.event,
+        log_risk,
+        out_of_fold=choice.out_of_fold,
+        fold=None if choice.out_of_fold is None else bench.inner,
+    )
+    fitted = Fitted(
+        config=config,
+        transforms=bench.everyone().transforms,
+        networks=networks,
+        calibrator=calibrator,
+        risk_cuts=risk_cuts(log_risk, choice.out_of_fold, bench.inner),
+        summary=bench.summary(networks, choice, calibrator),
+    )
+    bench.clear()
+    return fitted
+
+
+def log_risks(networks: Sequence[FusionNetwork], source: BatchSource, config: FitConfig) -> FloatArray:
+    """Mean log-risk over ensemble members, of every patient of `source`; (patients,)."""
+    rows = np.arange(len(source))
+    device = pick_device(config.device)
+    each = np.stack([predict(network, source, rows, device) for network in networks])
+    return np.asarray(each.mean(axis=0))
+
+
+def training_patients(cohort: Cohort, patients: Sequence[str] | None) -> tuple[str, ...]:
+    """Check and return the training patients, in the given order.
+
+    Raises
+    ------
+    CohortError
+        Without outcome, for patients that are unknown or given twice, or without any event.
+    """
+    if cohort.outcome is None:
+        raise CohortError(
+            f"cohort {cohort.name!r} has no outcome to learn from; declare `outcome` in its file"
+        )
+    ids = tuple(cohort.patients if patients is None else patients)
+    unknown = sorted(set(ids) - set(cohort.outcome.index))
+    if unknown:
+        raise CohortError(f"no outcome for training patients: {listed(unknown)}")
+    if len(set(ids)) < len(ids):
+        raise CohortError("training patients are given more than once; each may appear once")
+    if not cohort.outcome.loc[list(ids), "event"].any():
+        raise CohortError(f"none of the {len(ids)} training patients has an event; nothing can be learned")
+    return ids
+
+
+def risk_cuts(log_risk: FloatArray, out_of_fold: FloatArray | None, inner: IntArray) -> FloatArray:
+    """Cut-offs that split training patients into equal risk groups; (groups - 1,).
+
+    Out-of-fold risks are used where there are any, each fold centred on its own
+    mean and the whole moved to the mean of the final model's risks, because
+    in-sample risks of a flexible model are spread too far.
+    """
+    risks = log_risk
+    if out_of_fold is not None:
+        risks = out_of_fold - fold_means(out_of_fold, inner)[inner] + log_risk.mean()
+    return np.quantile(risks, np.arange(1, RISK_GROUPS) / RISK_GROUPS)
+
+
+def fold_means(values: FloatArray, fold: IntArray) -> FloatArray:
+    """Mean of `values` in each fold; (folds,)."""
+    return np.bincount(fold, weights=values) / np.bincount(fold)
+
+
+def choose_epoch(scores: Sequence[Sequence[float | None]]) -> int:
+    """Epoch (1-based) of the smallest mean validation score.
+
+    Parameters
+    ----------
+    scores : sequence over runs of sequence over epochs
+        None where a run could not be scored. Runs stop at different epochs;
+        only epochs that every run reached are compared.
+
+    Raises
+    ------
+    CohortError
+        When no run could be scored at any epoch.
+    """
+    common = min(len(run) for run in scores)
+    table = np.array([[np.nan if s is None else s for s in run[:common]] for run in scores])
+    scored = ~np.isnan(table).all(axis=1)
+    if not scored.any():
+        raise CohortError("no inner fold holds an event, so epochs cannot be compared; set selection: last")
+    return int(np.nanmean(table[scored], axis=0).argmin()) + 1
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Transforms of some training patients, and batches of them and of validation patients."""
+
+    transforms: Transforms
+    source: BatchSource
+    train: IntArray
+    validation: IntArray
+    time: FloatArray
+    event: BoolArray
+
+
+@dataclass(frozen=True)
+class _Choice:
+    epochs: tuple[int, ...]
+    out_of_fold: FloatArray | None
+    networks: tuple[FusionNetwork, ...] = ()
+    """Filled where selection already made the final networks (`holdout`)."""
+
+
+class _Bench:
+    """One fit: its patients, their inner folds, and where it keeps its place."""
+
+    def __init__(
+        self,
+        cohort: Cohort,
+        ids: tuple[str, ...],
+        config: FitConfig,
+        hooks: tuple[Hook, ...],
+        folder: Path | None,
+    ) -> None:
+        assert cohort.outcome is not None
+        outcome = cohort.outcome.loc[list(ids)]
+        self.cohort, self.ids, self.config, self.hooks, self.folder = cohort, ids, config, hooks, folder
+        self.time = outcome["time"].to_numpy(dtype=np.float64)
+        self.event = outcome["event"].to_numpy(dtype=bool)
+        self.inner = inner_folds(self.event, config.selection_folds, config.seed)
+        self.seeds = range(config.seed, config.seed + config.members)
+        self._everyone: _Part | None = None
+        self._identity = sha256_text(
+            to_json([__version__, config.model_dump(mode="json"), cohort.fingerprint(), ids])
+        )
+
+    # -- the three ways to choose
+
+    def choose(self) -> _Choice:
+        """Decide the number of epochs, and make out-of-fold risks if calibration wants them."""
+        if self.config.selection == "inner_folds":
+            return self._by_inner_folds()
+        if self.config.selection == "holdout":
+            return self._by_holdout()
+        epochs = (self.config.epochs,) * self.config.members
+        return _Choice(epochs, self._out_of_fold(epochs))
+
+    def _by_inner_folds(self) -> _Choice:
+        runs = self._inner_runs([self.config.epochs] * self.config.members, patient=True)
+        epochs = choose_epoch([[epoch.score for epoch in run.history] for fold in runs for run in fold])
+        return _Choice((epochs,) * self.config.members, self._placed(runs, [epochs] * self.config.members))
+
+    def _by_holdout(self) -> _Choice:
+        parts = max(2, round(1 / self.config.holdout_fraction))
+        held = inner_folds(self.event, parts, self.config.seed) == 0
+        part = self._part(~held, held)
+        networks, epochs = [], []
+        for member, seed in enumerate(self.seeds):
+            label = f"member {member + 1}, inner holdout"
+            network, run = self._train(part, label, self.config.epochs, seed, keep_best=True)
+            networks.append(network)
+            epochs.append(run.best_epoch or len(run.history))
+        return _Choice(tuple(epochs), self._out_of_fold(epochs), tuple(networks))
+
+    def refit(self, epochs: Sequence[int]) -> tuple[FusionNetwork, ...]:
+        """Train every member on all training patients."""
+        part = self.everyone()
+        return tuple(
+            self._train(part, f"member {member + 1}, refit", epochs[member], seed)[0]
+            for member, seed in enumerate(self.seeds)
+        )
+
+    def _out_of_fold(self, epochs: Sequence[int]) -> FloatArray | None:
+        if self.config.calibration != "breslow_oof":
+            return None
+        return self._placed(self._inner_runs(epochs, patient=False), epochs)
+
+    # -- pieces
+
+    def everyone(self) -> _Part:
+        """All training patients, transforms fitted on them."""
+        if self._everyone is None:
+            whole = np.ones(len(self.ids), dtype=bool)
+            self._everyone = self._part(whole, ~whole)
+        return self._everyone
+
+    def _part(self, train_mask: BoolArray, validation_mask: BoolArray) -> _Part:
+        train_ids = [self.ids[i] for i in np.flatnonzero(train_mask)]
+        order = np.concatenate([np.flatnonzero(train_mask), np.flatnonzero(validation_mask)])
+        transforms = Transforms.fit(self.cohort, train_ids, self.config)
+        source = BatchSource(self.cohort, transforms, [self.ids[i] for i in order])
+        cut = len(train_ids)
+        rows = np.arange(len(order))
+        return _Part(transforms, source, rows[:cut], rows[cut:], self.time[order], self.event[order])
+
+    def _inner_runs(self, epochs: Sequence[int], *, patient: bool) -> list[list[Run]]:
+        """Train on all inner folds but one, for each; (folds, members)."""
+        runs = []
+        for fold in range(int(self.inner.max()) + 1):
+            part = self._part(self.inner != fold, self.inner == fold)
+            labels = [f"member {m + 1}, inner fold {fold + 1}" for m in range(self.config.members)]
+            runs.append(
+                [
+                    self._train(part, labels[m], epochs[m], seed, patient=patient)[1]
+                    for m, seed in enumerate(self.seeds)
+                ]
+            )
+        return runs
+
+    def _placed(self, runs: list[list[Run]], epochs: Sequence[int]) -> FloatArray:
+        """Out-of-fold log-risk of each training patient, mean over members; (patients,)."""
+        risks = np.empty(len(self.ids))
+        for fold, members in enumerate(runs):
+            each = [run.validation_log_risk[epochs[m] - 1] for m, run in enumerate(members)]
+            risks[self.inner == fold] = np.mean(each, axis=0)
+        return risks
+
+    def _train(
+        self,
+        part: _Part,
+        label: str,
+        epochs: int,
+        seed: int,
+        *,
+        keep_best: bool = False,
+        patient: bool = True,
+    ) -> tuple[FusionNetwork, Run]:
+        config = self.config if patient else self.config.model_copy(update={"patience": epochs})
+        edges = None
+        if config.head == "discrete":
+            edges = discretise(part.time[part.train], part.event[part.train], config.bins)
+            config = config.model_copy(update={"bins": len(edges)})  # tied event times may leave fewer
+        shape = network_config(config, part.transforms.dims, part.transforms.kinds)
+        network = build_network(shape, seed=seed)
+        task = Task(
+            label=label,
+            source=part.source,
+            train=part.train,
+            validation=part.validation,
+            time=part.time,
+            event=part.event,
+            epochs=epochs,
+            seed=seed,
+            keep_best=keep_best,
+            bin_edges=edges,
+        )
+        place = (
+            None
+            if self.folder is None
+            else self.folder / f"{label.replace(', ', '-').replace(' ', '-')}.safetensors"
+        )
+        key = sha256_text(f"{self._identity} {label} {epochs}")
+        run = train(network, task, config, hooks=self.hooks, checkpoint=place, key=key)
+        return network, run
+
+    def summary(
+        self, networks: Sequence[FusionNetwork], choice: _Choice, calibrator: Calibrator
+    ) -> dict[str, Any]:
+        """Plain values that tell what was learned from whom."""
+        parameters = networks[0].parameter_count()
+        transforms = self.everyone().transforms
+        return {
+            "cohort": self.cohort.name,
+            "cohort_fingerprint": self.cohort.fingerprint(),
+            "endpoint": self.cohort.endpoint,
+            "unit": self.cohort.unit,
+            "patients": len(self.ids),
+            "events": int(self.event.sum()),
+            "longest_time": float(self.time.max()),
+            "modalities": {
+                name: {
+                    "kind": self.cohort.modalities[name].kind,
+                    "inputs": int(width),
+                    "patients": int(self.cohort.present.loc[list(self.ids), name].sum()),
+                }
+                for name, width in transforms.dims.items()
+            },
+            "parameters": parameters,
+            "events_per_parameter": float(self.event.sum() / parameters),
+            "epochs": list(choice.epochs),
+            "calibration_note": calibrator.note,
+            "transform_notes": [str(note) for note in transforms.notes],
+            "versions": {
+                "survfuse": __version__,
+                "torch": torch.__version__,
+                "numpy": np.__version__,
+                "python": platform.python_version(),
+            },
+        }
+
+    def clear(self) -> None:
+        """Drop the checkpoints of a finished fit."""
+        if self.folder is not None:
+            for file in self.folder.glob("*.safetensors"):
+                file.unlink()

@@ -1,0 +1,152 @@
+"""The one network: a branch per modality, a fusion, a head.
+
+::
+
+    bag      tiles  -> Linear -> ReLU -> Dropout -> pooling ┐
+    vector   values -> (Linear -> ReLU)*                    ├─ fusion ─ head ─ log-risk
+    ...                                                     ┘
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from survfuse._types import Batch
+from survfuse.models.branches import BagBranch, VectorBranch
+from survfuse.models.config import BagConfig, NetworkConfig, VectorConfig, network_config
+from survfuse.models.fusion import FusionSizes, build_fusion, mask
+from survfuse.models.heads import HEADS, Head
+from survfuse.models.pooling import segments
+
+__all__ = [
+    "BagConfig",
+    "FusionNetwork",
+    "NetworkConfig",
+    "NetworkOutput",
+    "VectorConfig",
+    "build_network",
+    "network_config",
+]
+
+
+@dataclass(frozen=True)
+class NetworkOutput:
+    """What a network says about a batch.
+
+    Attributes
+    ----------
+    output : Tensor, (patients, outputs)
+        What the loss reads.
+    log_risk : Tensor, (patients,)
+        Larger is worse.
+    attention : mapping of bag modality to Tensor, (tiles,)
+        Sums to 1 within each patient that has the modality.
+    embeddings : mapping of modality to Tensor, (patients, width)
+        Zeros where the modality is missing.
+    fused : Tensor, (patients, fused)
+        The head's input; its columns are the fusion's `parts`.
+    """
+
+    output: Tensor
+    log_risk: Tensor
+    attention: Mapping[str, Tensor]
+    embeddings: Mapping[str, Tensor]
+    fused: Tensor
+
+
+class FusionNetwork(nn.Module):
+    """Branches, fusion and head as its configuration says; make one with :func:`build_network`.
+
+    Parameters
+    ----------
+    config : NetworkConfig
+        The shape.
+    """
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.branches = nn.ModuleDict({m.name: _branch(m, config.dropout) for m in config.modalities})
+        widths = {name: int(branch.width) for name, branch in self.branches.items()}  # type: ignore[arg-type]
+        encoded = {m.name for m in config.modalities if isinstance(m, BagConfig) or m.hidden}
+        sizes = FusionSizes(config.rank, config.pair_width, config.raw_pair_width, config.residual_width)
+        self.fusion = build_fusion(config.fusion, widths, encoded, sizes)
+        self.head: Head = HEADS.build(config.head, self.fusion.width, config.bins)
+
+    def forward(self, batch: Batch) -> NetworkOutput:
+        """Read a batch.
+
+        What a patient lacks adds nothing: neither its placeholder values (not even
+        NaN) nor gradients reach anything. A bag without tiles counts as missing.
+
+        Parameters
+        ----------
+        batch : Batch
+            Holds at least the modalities of this network.
+        """
+        embeddings: dict[str, Tensor] = {}
+        present: dict[str, Tensor] = {}
+        attention: dict[str, Tensor] = {}
+        for name, branch in self.branches.items():
+            if isinstance(branch, BagBranch):
+                embedding, attention[name], present[name] = _read_bag(branch, name, batch)
+            else:
+                present[name] = batch.present[name]
+                embedding = branch(mask(batch.vectors[name], present[name]))
+            embeddings[name] = mask(embedding, present[name])
+        fused = self.fusion(embeddings, present)
+        output = self.head(fused)
+        return NetworkOutput(output, self.head.log_risk(output), attention, embeddings, fused)
+
+    def parameter_count(self) -> int:
+        """Count the trainable numbers."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+
+def _branch(config: BagConfig | VectorConfig, dropout: float) -> nn.Module:
+    if isinstance(config, BagConfig):
+        return BagBranch(config.input_dim, config.width, config.attention_width, config.pooling, dropout)
+    return VectorBranch(config.input_dim, config.hidden, dropout)
+
+
+def _read_bag(branch: BagBranch, name: str, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """Embedding (patients, width), attention (tiles,) and presence (patients,) of a bag modality."""
+    tiles, offsets, declared = batch.bags[name], batch.offsets[name], batch.present[name]
+    counts = offsets.diff()
+    if not bool((~declared & (counts > 0)).any()):
+        return (*branch(tiles, offsets), declared & (counts > 0))
+    keep = declared[segments(offsets, len(tiles))]  # tiles of patients who are said not to have any
+    embedding, attention = branch(mask(tiles, keep), offsets)
+    return embedding, attention * keep, declared & (counts > 0)
+
+
+def build_network(config: NetworkConfig, *, seed: int | None = None) -> FusionNetwork:
+    """Make a network with fresh weights: Xavier normal, zero biases (the paper's start).
+
+    Parameters
+    ----------
+    config : NetworkConfig
+        The shape.
+    seed : int, optional
+        The same seed gives the same weights and leaves torch's global generator
+        alone; without it the global generator is drawn from.
+
+    Returns
+    -------
+    FusionNetwork
+        On the CPU, float32, in training mode.
+    """
+    with torch.device("meta"):
+        network = FusionNetwork(config)
+    network.to_empty(device="cpu")
+    generator = None if seed is None else torch.Generator().manual_seed(seed)
+    for name, parameter in network.named_parameters():
+        if name.endswith("bias"):
+            nn.init.zeros_(parameter)
+        else:
+            nn.init.xavier_normal_(parameter, generator=generator)
+    return network

@@ -1,0 +1,199 @@
+"""From the tiles of many patients, in one matrix, to one vector per patient.
+
+Patient ``i`` owns rows ``offsets[i]:offsets[i + 1]``. A pooling gives every tile a
+score ``s``; its attention is the softmax of the scores within its patient, and the
+patient's vector is the attention-weighted sum of the tiles::
+
+    a_t = exp(s_t - max s) / sum exp(s - max s)        M_i = sum over t of patient i of a_t h_t
+
+No step loops over patients. A patient without tiles gets the zero vector. The
+weighted sum is `torch.nn.functional.embedding_bag`, which never writes the
+(tiles, width) product down: fastest of the deterministic forms
+(``benchmarks/pooling.py``).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from survfuse._registry import Registry
+
+
+class Pooling(nn.Module):
+    """Base of all poolings: a score for every tile.
+
+    Parameters
+    ----------
+    width : int
+        Features of a projected tile.
+    attention_width : int
+        Hidden width of the score; unused where there is none.
+    dropout : float
+        Dropout inside the score.
+    """
+
+    def __init__(self, width: int, attention_width: int, dropout: float) -> None:
+        super().__init__()
+
+    def forward(self, tiles: Tensor) -> Tensor:
+        """Score tiles (tiles, width) -> (tiles,)."""
+        raise NotImplementedError
+
+
+POOLINGS: Registry[Pooling] = Registry("pooling")
+
+
+@POOLINGS.register(
+    "attention",
+    summary="gated attention: w.(tanh(V h) * sigmoid(U h)), softmax over the patient's tiles",
+    source="Ilse 2018 (arXiv 1802.04712) eq. 9; arXiv 2605.13897",
+)
+class GatedAttention(Pooling):
+    """Gated-attention score, dropout on both factors."""
+
+    def __init__(self, width: int, attention_width: int, dropout: float) -> None:
+        super().__init__(width, attention_width, dropout)
+        self.signal = nn.Linear(width, attention_width)
+        self.gate = nn.Linear(width, attention_width)
+        self.score = nn.Linear(attention_width, 1)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, tiles: Tensor) -> Tensor:
+        """Score tiles (tiles, width) -> (tiles,)."""
+        signal = self.dropout(torch.tanh(self.signal(tiles)))
+        gate = self.dropout(torch.sigmoid(self.gate(tiles)))
+        score: Tensor = self.score(signal * gate)  # (tiles, 1)
+        return score.squeeze(1)
+
+
+@POOLINGS.register("mean", summary="the mean of the patient's projected tiles", source="the plain baseline")
+class MeanPooling(Pooling):
+    """Equal scores: every tile of a patient counts the same."""
+
+    def forward(self, tiles: Tensor) -> Tensor:
+        """Score tiles (tiles, width) -> (tiles,), all zero."""
+        return tiles.new_zeros(len(tiles))
+
+
+def segments(offsets: Tensor, tiles: int) -> Tensor:
+    """Name the patient of every tile: offsets (patients + 1,) -> (tiles,) int64.
+
+    >>> segments(torch.tensor([0, 2, 2, 3]), 3).tolist()
+    [0, 0, 2]
+    """
+    patients = torch.arange(len(offsets) - 1, device=offsets.device)
+    return torch.repeat_interleave(patients, offsets.diff(), output_size=tiles)
+
+
+def segment_peak(scores: Tensor, segment: Tensor, patients: int) -> Tensor:
+    """Take the largest score of every patient, -inf where there is none: (patients,), no gradient."""
+    peak = scores.new_full((patients,), -torch.inf)
+    return peak.scatter_reduce_(0, segment, scores.detach(), "amax")
+
+
+def segment_softmax(scores: Tensor, offsets: Tensor) -> Tensor:
+    """Softmax of scores (tiles,) within each patient -> (tiles,), summing to 1 per patient with tiles."""
+    segment, patients = segments(offsets, len(scores)), len(offsets) - 1
+    weights = torch.exp(scores - segment_peak(scores, segment, patients)[segment])
+    mass = weights.new_zeros(patients).index_add(0, segment, weights)  # >= 1 where there are tiles
+    return weights / mass[segment]
+
+
+def segment_sum(tiles: Tensor, weights: Tensor, offsets: Tensor) -> Tensor:
+    """Sum weighted tiles within each patient.
+
+    Parameters
+    ----------
+    tiles : Tensor, (tiles, width)
+        All patients' tiles, in the order of `offsets`.
+    weights : Tensor, (tiles,)
+        One weight per tile.
+    offsets : Tensor, (patients + 1,) int64
+        From 0 to the number of tiles.
+
+    Returns
+    -------
+    Tensor, (patients, width)
+        Zeros for a patient without tiles.
+    """
+    if len(tiles) == 0:
+        return tiles.new_zeros(len(offsets) - 1, tiles.shape[1]) + 0.0 * tiles.sum()
+    rows = torch.arange(len(tiles), device=tiles.device)
+    return functional.embedding_bag(
+        rows, tiles, offsets, mode="sum", per_sample_weights=weights, include_last_offset=True
+    )
+
+
+def pool(tiles: Tensor, scores: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
+    """Pool projected tiles by their scores.
+
+    Parameters
+    ----------
+    tiles : Tensor, (tiles, width)
+        Projected tiles of all patients.
+    scores : Tensor, (tiles,)
+        From a :class:`Pooling`.
+    offsets : Tensor, (patients + 1,) int64
+        Whose tiles are whose.
+
+    Returns
+    -------
+    pooled : Tensor, (patients, width)
+        One vector per patient.
+    attention : Tensor, (tiles,)
+        Weight of each tile within its patient.
+    """
+    attention = segment_softmax(scores, offsets)
+    return segment_sum(tiles, attention, offsets), attention
+
+
+class RunningPool:
+    """The same pooling, exactly, over chunks of tiles that are seen once and dropped.
+
+    Keeps for every patient the largest score so far, the sum of ``exp(s - max)``
+    and the weighted sum of tiles; both are rescaled when a larger score comes
+    (the online softmax, arXiv 1805.02867).
+
+    Parameters
+    ----------
+    offsets : Tensor, (patients + 1,) int64
+        Of the whole matrix.
+    width : int
+        Features of a projected tile.
+    like : Tensor
+        Gives dtype and device.
+    """
+
+    def __init__(self, offsets: Tensor, width: int, like: Tensor) -> None:
+        patients = len(offsets) - 1
+        self.offsets = offsets
+        self.bounds = offsets.tolist()
+        self.scores = like.new_empty(self.bounds[-1])
+        self.peak = like.new_full((patients,), -torch.inf)
+        self.mass = like.new_zeros(patients)
+        self.total = like.new_zeros(patients, width)
+
+    def add(self, start: int, tiles: Tensor, scores: Tensor) -> None:
+        """Take in projected tiles (chunk, width) that begin at row `start`, and their scores (chunk,)."""
+        stop = start + len(tiles)
+        touched = slice(
+            int(torch.searchsorted(self.offsets, start, right=True)) - 1,
+            int(torch.searchsorted(self.offsets, stop)),
+        )
+        offsets = self.offsets[touched.start : touched.stop + 1].clamp(start, stop) - start
+        segment, patients = segments(offsets, len(tiles)), len(offsets) - 1
+        peak = torch.maximum(self.peak[touched], segment_peak(scores, segment, patients))
+        fade = torch.exp(self.peak[touched] - peak.clamp_min(torch.finfo(peak.dtype).min))
+        weights = torch.exp(scores - peak[segment])
+        self.scores[start:stop] = scores
+        self.peak[touched] = peak
+        self.mass[touched] = (self.mass[touched] * fade).index_add(0, segment, weights)
+        self.total[touched] = self.total[touched] * fade[:, None] + segment_sum(tiles, weights, offsets)
+
+    def finish(self) -> tuple[Tensor, Tensor]:
+        """Return what :func:`pool` would: (patients, width) and (tiles,)."""
+        segment = segments(self.offsets, len(self.scores))
+        attention = torch.exp(self.scores - self.peak[segment]) / self.mass[segment]
+        return self.total / self.mass.clamp_min(1.0)[:, None], attention

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from survfuse._errors import ConfigError
+from survfuse.cohort.spec import ExpressionSpec, SlidesSpec, TableSpec, load_spec
+
+DESIGN = """
+name: example
+outcome: {table: patients.csv, patient: patient_id, time: os_days, unit: days, event: os_event,
+  horizons: [365, 730.5]}
+clinical:
+  table: patients.csv
+  columns:
+    age:   {kind: numeric}
+    stage: {kind: ordinal, levels: [I, II, No, 01]}
+    sex:   nominal
+    doses: {kind: numeric, known: followup, use: no}
+  missing: ["", "NA", -1]
+expression: {path: rna.csv.gz, unit: log2tpm, genes: symbol}
+modalities:
+  blood: {table: blood.csv}
+  stains: {features: stains/, slides: stains.csv}
+  protein: {path: rppa.csv, unit: zscore}
+slides: {table: slides.csv, features: features/, encoder: uni}
+groups: {site: site}
+folds: {table: patients.csv, column: fold}
+exclude: [001]
+"""
+OUTCOME = "name: x\noutcome: {table: p.csv, time: t, unit: days, event: e}\n"
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "cohort.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_the_documented_file_is_read_and_every_word_stays_text(tmp_path: Path) -> None:
+    spec = load_spec(written(tmp_path, DESIGN))
+    assert spec.exclude == ("001",)
+    assert spec.clinical is not None
+    assert spec.clinical.columns is not None
+    assert spec.clinical.columns["stage"].levels == ("I", "II", "No", "01")
+    assert spec.clinical.columns["sex"].kind == "nominal"
+    assert not spec.clinical.columns["doses"].use
+    assert spec.clinical.missing == ("", "NA", "-1")
+    assert spec.outcome is not None
+    assert spec.outcome.horizons == (365.0, 730.5)
+    assert list(spec.sections()) == ["clinical", "expression", "blood", "stains", "protein", "slides"]
+
+
+def test_a_modality_is_what_its_keys_say(tmp_path: Path) -> None:
+    modalities = load_spec(written(tmp_path, DESIGN)).modalities
+    assert isinstance(modalities["blood"], TableSpec)
+    assert isinstance(modalities["protein"], ExpressionSpec)
+    stains = modalities["stains"]
+    assert isinstance(stains, SlidesSpec)
+    assert stains.table == Path("stains.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: x\nname: y", "key 'name' appears twice"),
+        ("name: x\noutcom: {}", "unknown field; did you mean 'outcome'"),
+        ("[a]", "expected a mapping"),
+        ("a: [", "not YAML"),
+        ("name: x\n", "no modality"),
+        ("name: x\noutcome: {table: p, time: t, unit: days}", "exactly one of `event: COLUMN`"),
+        ("name: x\noutcome: {table: p, time: t, unit: days, event: e, censored: c}", "exactly one of `event"),
+        ("name: x\noutcome: {table: p, time: t, unit: weeks, event: e}", "unit: Input should be 'days'"),
+        (OUTCOME + "clinical: {table: p.csv}", "declare `columns`"),
+        (OUTCOME + "clinical: {table: p.csv, columns: {a: ordinal}}", "`levels`, lowest first"),
+        (OUTCOME + "clinical: {table: p, columns: {a: {kind: ordinal, levels: [x, x]}}}", "different words"),
+        (OUTCOME + "slides: {table: s.csv}", "exactly one of `features"),
+        (OUTCOME + "slides: {features: f}", "needs `table"),
+        (OUTCOME + "modalities: {slides: {table: s.csv}}", "has its own section"),
+        (OUTCOME + "modalities: {a-b: {table: s.csv}}", "must be letters"),
+        (OUTCOME + "modalities: {b: {table: s.csv, colums: [a]}}", "colums: unknown field"),
+        (OUTCOME + "expression: {path: r.csv, unit: rpkm}", "expression.unit"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_spec(written(tmp_path, text))
+
+
+def test_an_absent_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml: no such cohort file"):
+        load_spec(tmp_path / "nowhere.yaml")
