@@ -75,6 +75,8 @@ class FitConfig(Frozen):
     """Layers of the encoder of expression and further tables; ReLU after every layer, the last too."""
     dropout: float = Field(default=0.25, ge=0, lt=1)
     """Dropout after the tile projection, on both attention branches and between encoder layers."""
+    input_dropout: float = Field(default=0.25, ge=0, lt=1)
+    """Dropout on clinical, expression and table vectors as they enter the network."""
     head: Literal["cox", "discrete"] = "cox"
     """`cox`: one log-risk. `discrete`: one hazard per time bin."""
     bins: int = Field(default=8, ge=2)
@@ -85,8 +87,11 @@ class FitConfig(Frozen):
     """Cox ties; `paper` is the mini-batch form with log(cumsum + 1e-8)."""
     optimizer: Literal["adam", "adamw"] = "adamw"
     """`adam` couples weight decay to the gradient (L2), `adamw` does not."""
-    learning_rate: float = Field(default=1e-3, gt=0)
+    learning_rate: float = Field(default=1e-2, gt=0)
     """Step size."""
+    bag_rate: float = Field(default=0.01, gt=0, le=1)
+    """Step size of bag branches relative to the rest. They have most of the weights and, on small cohorts,
+    overfit long before the other modalities are learned; slow, they take what the others leave."""
     weight_decay: float = Field(default=0.05, ge=0)
     """L2 strength, coupled or decoupled by `optimizer`."""
     batch: int | Literal["cohort"] = "cohort"
@@ -171,9 +176,11 @@ PRESETS: dict[str, dict[str, Any]] = {
         "attention_width": 256,
         "vector_hidden": (2048, 512, 128),
         "dropout": 0.25,
+        "input_dropout": 0.0,
         "loss": "paper",
         "optimizer": "adam",
         "learning_rate": 1e-4,
+        "bag_rate": 1.0,
         "weight_decay": 0.3,  # coupled L2
         "batch": 2,
         "sampling": "event_balanced",

@@ -23,6 +23,7 @@ from survfuse._types import Batch, BoolArray, FloatArray, IntArray
 from survfuse.config import FitConfig
 from survfuse.losses import assign_bins, cox, cox_batch, discrete_nll
 from survfuse.metrics import harrell_c
+from survfuse.models.branches import BagBranch
 from survfuse.models.network import FusionNetwork
 
 CHECKPOINT_FORMAT = "survfuse-checkpoint"
@@ -435,7 +436,19 @@ class _Loop:
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
 
 
-def _optimizer(network: nn.Module, config: FitConfig) -> torch.optim.Optimizer:
+def _optimizer(network: FusionNetwork, config: FitConfig) -> torch.optim.Optimizer:
     kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
+    slow = [
+        p
+        for branch in network.branches.values()
+        if isinstance(branch, BagBranch)
+        for p in branch.parameters()
+    ]
+    known = {id(parameter) for parameter in slow}
+    rest = [parameter for parameter in network.parameters() if id(parameter) not in known]
+    groups = [
+        {"params": rest, "lr": config.learning_rate},
+        {"params": slow, "lr": config.learning_rate * config.bag_rate},
+    ]
     # The fused kernel walks each parameter once instead of a dozen times; 40 million of them notice.
-    return kind(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
+    return kind([group for group in groups if group["params"]], weight_decay=config.weight_decay, fused=True)

@@ -63,7 +63,7 @@ class Transforms:
         In the order of the cohort's modalities.
     unseen : mapping of modality to tuple of int
         Features that were zero for every training patient (an "unknown" category that
-        training never had): weights on them learn nothing.
+        training never had): weights on them learned nothing, so they stay zero.
     """
 
     fitted: Mapping[str, Fitted]
@@ -172,6 +172,7 @@ class Transforms:
                 vectors[name][has], coverage[name][has], found = one.apply(data, chosen)
             elif isinstance(one, TableTransform) and isinstance(data, TableData):
                 vectors[name][has], found = one.apply(data, chosen)
+                vectors[name][:, list(self.unseen.get(name, ()))] = 0  # no weight has learned to read them
             remarks.extend(found)
         report = pd.DataFrame(remarks, columns=list(REPORT_COLUMNS))
         return Prepared(tuple(ids), vectors, present, coverage, report)

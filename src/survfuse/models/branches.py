@@ -86,17 +86,23 @@ class VectorBranch(nn.Module):
         Widths of the layers.
     dropout : float
         Between layers, not after the last.
+    input_dropout : float
+        On the vector itself.
     """
 
-    def __init__(self, input_dim: int, hidden: Sequence[int], dropout: float) -> None:
+    def __init__(
+        self, input_dim: int, hidden: Sequence[int], dropout: float, input_dropout: float = 0.0
+    ) -> None:
         super().__init__()
         widths = [input_dim, *hidden]
         self.width = widths[-1]
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(widths))
         self.dropout = nn.Dropout(dropout)
+        self.input_dropout = nn.Dropout(input_dropout)
 
     def forward(self, vector: Tensor) -> Tensor:
         """Embed (patients, input_dim) -> (patients, width)."""
+        vector = self.input_dropout(vector)
         for number, layer in enumerate(self.layers):
             if number:
                 vector = self.dropout(vector)

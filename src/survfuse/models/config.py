@@ -94,6 +94,8 @@ class NetworkConfig:
         Time bins of a discrete head.
     dropout : float
         One rate for all branches.
+    input_dropout : float
+        On the vectors that enter vector branches.
 
     Raises
     ------
@@ -110,6 +112,7 @@ class NetworkConfig:
     head: str = "cox"
     bins: int = 8
     dropout: float = 0.25
+    input_dropout: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "modalities", tuple(self.modalities))
@@ -124,8 +127,9 @@ class NetworkConfig:
         HEADS[self.head]
         sizes = (self.rank, self.pair_width, self.residual_width, self.bins, self.raw_pair_width or 1)
         _positive("(fusion and head)", sizes)
-        if not 0 <= self.dropout < 1:
-            raise ConfigError(f"dropout must lie in [0, 1), got {self.dropout}")
+        for rate in (self.dropout, self.input_dropout):
+            if not 0 <= rate < 1:
+                raise ConfigError(f"dropout must lie in [0, 1), got {rate}")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -216,4 +220,5 @@ def network_config(fit_config: FitConfig, dims: Mapping[str, int], kinds: Mappin
         head=fit_config.head,
         bins=fit_config.bins,
         dropout=fit_config.dropout,
+        input_dropout=fit_config.input_dropout,
     )

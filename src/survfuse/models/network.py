@@ -70,7 +70,7 @@ class FusionNetwork(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
-        self.branches = nn.ModuleDict({m.name: _branch(m, config.dropout) for m in config.modalities})
+        self.branches = nn.ModuleDict({m.name: _branch(m, config) for m in config.modalities})
         widths = {name: int(branch.width) for name, branch in self.branches.items()}  # type: ignore[arg-type]
         encoded = {m.name for m in config.modalities if isinstance(m, BagConfig) or m.hidden}
         sizes = FusionSizes(config.rank, config.pair_width, config.raw_pair_width, config.residual_width)
@@ -107,10 +107,11 @@ class FusionNetwork(nn.Module):
         return sum(parameter.numel() for parameter in self.parameters())
 
 
-def _branch(config: BagConfig | VectorConfig, dropout: float) -> nn.Module:
-    if isinstance(config, BagConfig):
-        return BagBranch(config.input_dim, config.width, config.attention_width, config.pooling, dropout)
-    return VectorBranch(config.input_dim, config.hidden, dropout)
+def _branch(shape: BagConfig | VectorConfig, config: NetworkConfig) -> nn.Module:
+    if isinstance(shape, BagConfig):
+        sizes = (shape.input_dim, shape.width, shape.attention_width)
+        return BagBranch(*sizes, shape.pooling, config.dropout)
+    return VectorBranch(shape.input_dim, shape.hidden, config.dropout, config.input_dropout)
 
 
 def _read_bag(branch: BagBranch, name: str, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
