@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is first imported, and by child processes
+
 
 def _data_root() -> Path:
     default = Path(__file__).resolve().parents[1].parent / "shared" / "data"

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def save_fitted(fitted: Fitted, folder: Path | str) -> Path:
         When `folder` holds something that is not a bundle.
     """
     target = Path(folder)
-    if target.exists() and not (target / "bundle.json").is_file():
+    if target.exists() and not _is_ours(target):
         raise BundleError(f"{target}: exists and is not a survfuse bundle; choose another folder")
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
@@ -67,6 +68,13 @@ def save_fitted(fitted: Fitted, folder: Path | str) -> Path:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     return target
+
+
+def _is_ours(folder: Path) -> bool:
+    try:
+        return (folder / "bundle.json").is_file() and read_json(folder / "bundle.json")["format"] == FORMAT
+    except (InputError, KeyError, TypeError):
+        return False
 
 
 def _write_parts(fitted: Fitted, folder: Path) -> None:
@@ -94,16 +102,19 @@ def load_fitted(folder: Path | str) -> Fitted:
         file, or holds a file whose bytes have changed.
     """
     source = Path(folder)
-    _verify(source)
+    names = _verify(source)
     try:
-        return _read_parts(source)
+        return _read_parts(source, names)
     except BundleError:
         raise
     except (InputError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise BundleError(f"{source}: does not hold together: {error}") from error
 
 
-def _verify(source: Path) -> None:
+def _verify(source: Path) -> Collection[str]:
+    """Check the bundle's list and every file on it; return their names."""
+    if source.exists() and not source.is_dir():
+        raise BundleError(f"{source}: not a survfuse bundle (a file; expected the folder that `train` wrote)")
     try:
         manifest: Any = read_json(source / "bundle.json")
     except InputError as error:
@@ -111,7 +122,7 @@ def _verify(source: Path) -> None:
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise BundleError(f"{source}: bundle.json does not say format {FORMAT!r}")
     version = manifest.get("version")
-    if not isinstance(version, int) or version > VERSION:
+    if type(version) is not int or not 1 <= version <= VERSION:
         raise BundleError(
             f"{source}: bundle format version {version}, this survfuse reads up to {VERSION}; update survfuse"
         )
@@ -126,22 +137,28 @@ def _verify(source: Path) -> None:
             raise BundleError(
                 f"{file}: its bytes changed since the bundle was written; copy or train it again"
             )
+    return hashes.keys()
 
 
-def _read_parts(source: Path) -> Fitted:
-    config = build(FitConfig, read_json(source / "config.json"), where=str(source / "config.json"))
-    tensors, _ = read_tensors(source / "transforms.safetensors")
-    transforms = Transforms.from_state(read_json(source / "transforms.json"), tensors)
-    shape = NetworkConfig.from_dict(read_json(source / "network.json"))
-    networks = tuple(_read_network(source / f"network-{i}.safetensors", shape) for i in range(config.members))
-    calibration = read_json(source / "calibration.json")
+def _read_parts(source: Path, names: Collection[str]) -> Fitted:
+    def part(name: str) -> Path:
+        if name not in names:
+            raise BundleError(f"{source}: bundle.json does not list {name}, so nobody can tell if it changed")
+        return source / name
+
+    config = build(FitConfig, read_json(part("config.json")), where=str(source / "config.json"))
+    tensors, _ = read_tensors(part("transforms.safetensors"))
+    transforms = Transforms.from_state(read_json(part("transforms.json")), tensors)
+    shape = NetworkConfig.from_dict(read_json(part("network.json")))
+    networks = tuple(_read_network(part(f"network-{i}.safetensors"), shape) for i in range(config.members))
+    calibration = read_json(part("calibration.json"))
     return Fitted(
         config=config,
         transforms=transforms,
         networks=networks,
         calibrator=calibrator_from_dict(calibration["calibrator"]),
         risk_cuts=np.asarray(calibration["risk_cuts"], dtype=np.float64),
-        summary=read_json(source / "summary.json"),
+        summary=read_json(part("summary.json")),
     )
 
 

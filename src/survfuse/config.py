@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -23,7 +23,7 @@ Preset = Literal["default", "paper"]
 class Frozen(BaseModel):
     """Base of every configuration object: immutable, and unknown keys are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class FitConfig(Frozen):
@@ -51,6 +51,8 @@ class FitConfig(Frozen):
     """Smallest share of the training genes a new patient must have; below it the patient is refused."""
     bag_scaling: Literal["none", "standard"] = "standard"
     """Standardise each tile feature by its mean and deviation over training tiles."""
+    bag_components: int | None = Field(default=64, ge=1)
+    """Principal components of the tile features; null keeps the features themselves."""
 
     # -- network
     fusion: str = "concat"
@@ -65,17 +67,17 @@ class FitConfig(Frozen):
     """Width of the residual branch of `pairwise_residual`."""
     bag_pooling: Literal["attention", "mean"] = "attention"
     """Gated attention (Ilse 2018, the paper's) or the mean of the projected tiles."""
-    bag_width: int = Field(default=64, ge=1)
+    bag_width: int = Field(default=8, ge=1)
     """Width of the tile projection and of the slide vector."""
-    attention_width: int = Field(default=32, ge=1)
+    attention_width: int = Field(default=8, ge=1)
     """Hidden width of the gated attention."""
     clinical_hidden: tuple[int, ...] = ()
     """Layers of the clinical encoder; empty feeds the clinical vector to the fusion as it is."""
     vector_hidden: tuple[int, ...] = ()
     """Layers of the encoder of expression and further tables; ReLU after every layer, the last too."""
-    dropout: float = Field(default=0.25, ge=0, lt=1)
+    dropout: float = Field(default=0.5, ge=0, lt=1)
     """Dropout after the tile projection, on both attention branches and between encoder layers."""
-    input_dropout: float = Field(default=0.25, ge=0, lt=1)
+    input_dropout: float = Field(default=0.5, ge=0, lt=1)
     """Dropout on clinical, expression and table vectors as they enter the network."""
     head: Literal["cox", "discrete"] = "cox"
     """`cox`: one log-risk. `discrete`: one hazard per time bin."""
@@ -92,15 +94,15 @@ class FitConfig(Frozen):
     bag_rate: float = Field(default=0.01, gt=0, le=1)
     """Step size of bag branches relative to the rest. They have most of the weights and, on small cohorts,
     overfit long before the other modalities are learned; slow, they take what the others leave."""
-    weight_decay: float = Field(default=0.05, ge=0)
+    weight_decay: float = Field(default=1.0, ge=0)
     """L2 strength, coupled or decoupled by `optimizer`."""
-    batch: int | Literal["cohort"] = "cohort"
+    batch: Annotated[int, Field(ge=1)] | Literal["cohort"] = "cohort"
     """Patients per step; `cohort` takes all training patients at once, so that risk sets are whole."""
     sampling: Literal["shuffle", "event_balanced"] = "shuffle"
     """`event_balanced` draws with replacement, events and censored equally often (bends the risk sets)."""
     max_tiles: int | None = Field(default=256, ge=1)
     """Tiles drawn anew per patient and epoch while training; null uses all. Prediction always uses all."""
-    epochs: int = Field(default=100, ge=1)
+    epochs: int = Field(default=120, ge=1)
     """Most passes over the training patients."""
     min_epochs: int = Field(default=5, ge=0)
     """Epochs before patience starts to count."""
@@ -120,7 +122,7 @@ class FitConfig(Frozen):
     """Largest gradient norm; null does not clip."""
     members: int = Field(default=1, ge=1)
     """Networks of different seeds whose log-risks are averaged."""
-    seed: int = 2021
+    seed: int = Field(default=2021, ge=0, lt=2**32)
     """Seed of initialisation, dropout, tile draws and inner folds."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where networks train; `auto` takes a GPU if there is one. Runs repeat bit by bit on `cpu`."""
@@ -167,6 +169,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "expression_scaling": "none",  # raw VST values
         "expression_components": None,  # all genes into the MLP
         "bag_scaling": "none",  # UNI features as they are
+        "bag_components": None,
         "fusion": "pairwise",
         "rank": 64,
         "pair_width": 64,  # slide x RNA
@@ -203,7 +206,7 @@ class CrossvalConfig(Frozen):
     """Outer folds, by patient, stratified on the event."""
     repeats: int = Field(default=1, ge=1)
     """Independent splits into folds."""
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, lt=2**32)
     """Seed of the splits."""
     given_folds: bool = True
     """Use the folds that the cohort file names, for the first repeat."""
@@ -242,6 +245,11 @@ def _sentence(cls: type[BaseModel], where: str, detail: Any) -> str:
     path = ".".join([where, *(str(part) for part in detail["loc"])])
     if detail["type"] == "extra_forbidden":
         name = str(detail["loc"][-1])
+        for part in detail["loc"][:-1]:  # the section that the field stands in
+            kind = cls.model_fields[part].annotation if part in cls.model_fields else None
+            cls = next(
+                (k for k in (kind, *get_args(kind)) if isinstance(k, type) and issubclass(k, BaseModel)), cls
+            )
         near = difflib.get_close_matches(name, cls.model_fields, n=1)
         return f"{path}: unknown field" + (f"; did you mean {near[0]!r}?" if near else "")
     return f"{path}: {detail['msg']}, got {detail['input']!r}"
@@ -288,6 +296,8 @@ def load_config(path: Path | str | None, overrides: Sequence[str] = ()) -> RunCo
             values = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
         except FileNotFoundError:
             raise ConfigError(f"{path}: no such configuration file") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path}: cannot be read as text: {error}") from None
         except yaml.YAMLError as error:
             raise ConfigError(f"{path}: not YAML: {error}") from None
         if not isinstance(values, Mapping):

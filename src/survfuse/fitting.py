@@ -117,7 +117,7 @@ def log_risks(networks: Sequence[FusionNetwork], source: BatchSource, config: Fi
 
 
 def training_patients(cohort: Cohort, patients: Sequence[str] | None) -> tuple[str, ...]:
-    """Check and return the training patients, in the given order.
+    """Check and return the training patients, sorted, so that the order they are named in never matters.
 
     Raises
     ------
@@ -128,8 +128,8 @@ def training_patients(cohort: Cohort, patients: Sequence[str] | None) -> tuple[s
         raise CohortError(
             f"cohort {cohort.name!r} has no outcome to learn from; declare `outcome` in its file"
         )
-    ids = tuple(cohort.patients if patients is None else patients)
-    unknown = sorted(set(ids) - set(cohort.outcome.index))
+    ids = tuple(sorted(cohort.patients if patients is None else patients))
+    unknown = sorted(set(ids) - set(cohort.outcome.index[cohort.outcome["time"].notna()]))
     if unknown:
         raise CohortError(f"no outcome for training patients: {listed(unknown)}")
     if len(set(ids)) < len(ids):

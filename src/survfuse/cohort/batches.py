@@ -127,8 +127,8 @@ class _Tiles:
         """Hold scaled float32 when it fits, else the stored precision when that fits, else nothing."""
         budget, self._budget = self._budget, 0
         cells = len(self._stored) * self.scaler.dim
-        if cells * 4 <= budget:
-            scaled = np.empty((len(self._stored), self.scaler.dim), np.float32)
+        if len(self._stored) * self.scaler.width * 4 <= budget:
+            scaled = np.empty((len(self._stored), self.scaler.width), np.float32)
             for start in range(0, len(scaled), BLOCK):
                 scaled[start : start + BLOCK] = self.scaler.apply(
                     features[self._stored[start : start + BLOCK]]
@@ -141,7 +141,9 @@ class _Tiles:
     def gather(
         self, index: npt.NDArray[np.int64], max_tiles: int | None, seed: int | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Scaled tiles of these rows, (tiles, dim), and offsets, (rows + 1,)."""
+        """Scaled tiles of these rows, (tiles, width), and offsets, (rows + 1,)."""
+        if self._budget and self._matrix is not None and self.scaler.axes is not None:
+            self._hold(self._matrix)  # components are few: turning every tile once beats turning draws anew
         starts = self.offsets[index]
         counts = self.offsets[index + 1] - starts
         if max_tiles is None or seed is None or not (counts > max_tiles).any():
@@ -161,7 +163,7 @@ class _Tiles:
                 return self._scaled
             return self._scaled[torch.from_numpy(chosen)]
         if self._matrix is None:
-            return torch.zeros((0, self.scaler.dim), dtype=torch.float32)
+            return torch.zeros((0, self.scaler.width), dtype=torch.float32)
         return torch.from_numpy(self.scaler.apply(self._matrix[self._stored[chosen]]))
 
 

@@ -12,12 +12,12 @@ import numpy.typing as npt
 from scipy import sparse
 
 from survfuse._errors import TransformError, listed
+from survfuse.cohort.components import principal_axes
 from survfuse.cohort.modalities import ExpressionData
 from survfuse.cohort.transform_tables import Remark
 from survfuse.config import FitConfig
 
 SMALLEST_SET = 5  # measured genes
-RANK_TOLERANCE = 1e-8  # of the largest singular value
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,19 +131,18 @@ class ExpressionTransform:
         self, values: npt.NDArray[np.float64], wanted: int, notes: list[str]
     ) -> ExpressionTransform:
         scaled = self._scaled(values)
-        _, singular, axes = np.linalg.svd(scaled, full_matrices=False)
-        rank = int((singular > RANK_TOLERANCE * max(float(singular[0]), 1e-300)).sum())
-        kept = min(wanted, rank, max(len(values) - 1, 1))
+        axes, deviations = principal_axes(scaled, min(wanted, max(len(values) - 1, 1)))
+        kept = len(axes)
+        if kept == 0:
+            raise TransformError(
+                f"{self.name}: its {len(self.genes)} genes do not differ between the {len(values)} training patients"
+            )
         if kept < wanted:
             notes.append(
                 f"{self.name}: {kept} components, not {wanted}: {len(values)} training patients give no more"
             )
-        axes = axes[:kept]
-        strongest = np.abs(axes).argmax(axis=1)
-        axes = axes * np.sign(axes[np.arange(kept), strongest])[:, None]
-        score_sd = singular[0] / np.sqrt(len(values))
         names = tuple(f"component_{index + 1}" for index in range(kept))
-        return replace(self, components=axes / score_sd, features=names)
+        return replace(self, components=axes / deviations[0], features=names)
 
     def check(self, data: ExpressionData) -> None:
         """Refuse another scale or naming of genes.

@@ -285,7 +285,7 @@ def _fit_one(data: ModalityData, train: tuple[str, ...], config: FitConfig) -> F
         return TableTransform.fit(data, chosen, columns)
     if isinstance(data, ExpressionData):
         return ExpressionTransform.fit(data, chosen, config)
-    return BagScaler.fit(data, chosen, scaling=config.bag_scaling)
+    return BagScaler.fit(data, chosen, scaling=config.bag_scaling, components=config.bag_components)
 
 
 def _same_kind(name: str, one: Fitted, cohort: Cohort) -> ModalityData | None:

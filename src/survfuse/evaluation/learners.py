@@ -13,6 +13,7 @@ from survfuse._errors import NotComputableError
 from survfuse._types import FloatArray, IntArray
 from survfuse.cohort.batches import BatchSource
 from survfuse.cohort.cohort import Cohort
+from survfuse.cohort.components import principal_axes
 from survfuse.cohort.splits import inner_folds
 from survfuse.cohort.transforms import Transforms
 from survfuse.config import FitConfig
@@ -170,16 +171,10 @@ def mean_tiles(source: BatchSource, modality: str, patients: int = 32) -> tuple[
 def principal_components(x: FloatArray, rows: IntArray, components: int) -> FloatArray:
     """Scores of all rows on the principal components of `rows`, each scaled to unit training variance."""
     centre = x[rows].mean(axis=0)
-    _, singular, axes = np.linalg.svd(x[rows] - centre, full_matrices=False)
-    keep = (
-        min(components, int((singular > singular[0] * 1e-10).sum()))
-        if len(singular) and singular[0] > 0
-        else 0
-    )
-    if keep == 0:
+    axes, deviations = principal_axes(x[rows] - centre, components)
+    if len(axes) == 0:
         raise NotComputableError("the training patients' mean tiles are all equal; nothing to learn from")
-    scale = singular[:keep] / np.sqrt(len(rows))
-    return np.asarray((x - centre) @ axes[:keep].T / scale)
+    return np.asarray((x - centre) @ axes.T / deviations)
 
 
 def comparators(cohort: Cohort, config: FitConfig, *, networks: bool, seed: int) -> list[Learner]:

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from survfuse._errors import InputError
+from survfuse._storage import (
+    atomic_path,
+    read_json,
+    read_tensors,
+    sha256_array,
+    sha256_file,
+    sha256_text,
+    to_json,
+    write_json,
+    write_tensors,
+    write_text,
+)
+
+EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"  # sha256 of nothing, FIPS 180-4
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "a.txt"
+    write_text(path, "old")
+    with pytest.raises(RuntimeError, match="^power cut$"), atomic_path(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError("power cut")
+    assert path.read_text() == "old"
+    assert [file.name for file in path.parent.iterdir()] == ["a.txt"]
+
+
+def test_a_written_file_has_the_usual_rights(tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    plain.touch()
+    write_text(tmp_path / "ours", "x")
+    assert (tmp_path / "ours").stat().st_mode == plain.stat().st_mode
+
+
+def test_json_goes_round_and_is_sorted(tmp_path: Path) -> None:
+    value = {
+        "ü": [np.float32(0.5), np.int64(3), np.bool_(True)],
+        "a": np.arange(2),
+        "p": Path("x/y"),
+        "n": None,
+    }
+    write_json(tmp_path / "a.json", value)
+    assert read_json(tmp_path / "a.json") == {"ü": [0.5, 3, True], "a": [0, 1], "p": "x/y", "n": None}
+    assert list(read_json(tmp_path / "a.json")) == ["a", "n", "p", "ü"]
+    assert "ü" in (tmp_path / "a.json").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, np.float64("nan")])
+def test_what_is_no_json_number_is_never_written(tmp_path: Path, value: float) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "a.json", {"x": [value]})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_has_no_place_in_json_is_refused() -> None:
+    with pytest.raises(TypeError, match="set has no place in a JSON file"):
+        to_json({"x": {1, 2}})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", r"not JSON: .* \(line 1, column 2\)"),
+        ('{"a": 1, "a": 2}', "key 'a' appears twice"),
+        ('{"a": NaN}', "NaN is not a JSON number"),
+        ('{"a": -Infinity}', "-Infinity is not a JSON number"),
+        ('{"a": 1e999}', "1e999 does not fit a double"),
+        ("[" * 40 + "]" * 40, "nested deeper than 32 levels"),
+        ("", "not JSON"),
+    ],
+)
+def test_hostile_json_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_json(tmp_path / "a.json")
+
+
+def test_brackets_inside_text_are_not_depth(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(to_json({"a": "[" * 100 + '"\\"', "b": ["{" * 50]}))
+    assert read_json(tmp_path / "a.json")["b"] == ["{" * 50]
+
+
+def test_json_that_is_absent_large_or_no_text_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"a\.json: no such file"):
+        read_json(tmp_path / "a.json")
+    (tmp_path / "a.json").write_text('{"a": 12345}')
+    with pytest.raises(InputError, match="12 bytes of JSON, at most 5 are read"):
+        read_json(tmp_path / "a.json", size_limit=5)
+    (tmp_path / "a.json").write_bytes(b'"\xff"')
+    with pytest.raises(InputError, match=r"expected UTF-8 text \(invalid start byte at byte 1\)"):
+        read_json(tmp_path / "a.json")
+
+
+def test_a_byte_order_mark_is_no_part_of_json(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes(b'\xef\xbb\xbf{"a": 1}')
+    assert read_json(tmp_path / "a.json") == {"a": 1}
+
+
+def test_tensors_go_round_with_their_header(tmp_path: Path) -> None:
+    tensors = {
+        "a": np.arange(6, dtype=np.float16).reshape(2, 3)[:, ::2],
+        "none": np.zeros((0, 4)),
+        "flags": np.array([True, False]),
+    }
+    write_tensors(tmp_path / "t.safetensors", tensors, {"format": "f", "version": "1"})
+    again, header = read_tensors(tmp_path / "t.safetensors")
+    assert header == {"format": "f", "version": "1"}
+    assert again.keys() == tensors.keys()
+    for name, array in tensors.items():
+        assert again[name].dtype == array.dtype
+        np.testing.assert_array_equal(again[name], array)
+
+
+def test_broken_tensors_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "t.safetensors"
+    with pytest.raises(InputError, match="no such file"):
+        read_tensors(path)
+    write_tensors(path, {"a": np.arange(9.0)}, {})
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(InputError, match="not a whole safetensors file"):
+        read_tensors(path)
+    path.write_bytes(b"")
+    with pytest.raises(InputError, match="not a whole safetensors file"):
+        read_tensors(path)
+
+
+def test_hashes_are_sha256(tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    assert sha256_text("") == EMPTY
+    assert sha256_file(tmp_path / "a") == EMPTY
+
+
+def test_an_array_is_hashed_with_its_type_and_shape() -> None:
+    array = np.arange(6, dtype=np.int64)
+    others = [array.reshape(2, 3), array.astype(np.int32), array.astype(np.float64), array[::-1]]
+    hashes = {sha256_array(each) for each in [array, *others]}
+    assert len(hashes) == 5
+    assert sha256_array(np.asfortranarray(array.reshape(2, 3))) == sha256_array(array.reshape(2, 3))
