@@ -308,3 +308,23 @@ def load_config(path: Path | str | None, overrides: Sequence[str] = ()) -> RunCo
 def to_yaml(config: Frozen) -> str:
     """Render every field, given or not, so that the file alone repeats the run."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def to_markdown(cls: type[Frozen] = RunConfig, prefix: str = "") -> str:
+    """Write the reference of every field, its default and its reason, as Markdown tables."""
+    rows, sections = [], []
+    for name, field in cls.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, Frozen):
+            sections.append(to_markdown(kind, f"{prefix}{name}."))
+            continue
+        reason = " ".join((field.description or "").split()).replace("|", "\\|")
+        default = yaml.safe_dump(_plain(field.default), default_flow_style=True).split("\n")[0]
+        presets = [f"`{p}`: {_plain(v[name])}" for p, v in PRESETS.items() if cls is FitConfig and name in v]
+        rows.append(f"| `{prefix}{name}` | `{default}` | {reason} {'; '.join(presets)} |".replace("  ", " "))
+    table = "\n".join(["| field | default | reason; presets that differ |", "|---|---|---|", *rows])
+    return "\n\n".join([table, *sections])
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
