@@ -11,7 +11,7 @@ demo: $(VENV)/.installed   ## simulate a cohort, cross-validate, train, predict,
 	@echo "open demo/crossval/report.html"
 
 test: $(VENV)/.installed-test   ## every test
-	$(BIN)/python -m pytest -n 2 --cov --cov-report=term:skip-covered -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --cov --cov-report=term:skip-covered -q
 
 check: $(VENV)/.installed-test   ## lint, types, floors
 	$(BIN)/ruff check .

@@ -159,13 +159,13 @@ def test_another_format_or_version_is_refused(bundle: Path, change: dict[str, An
 def test_what_is_no_bundle_is_said(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"not a survfuse bundle \(.*bundle\.json: no such file\)"):
         load_fitted(tmp_path)
-    with pytest.raises(BundleError, match="not a survfuse bundle"):
+    with pytest.raises(BundleError, match=r"not a survfuse bundle"):
         load_fitted(tmp_path / "nowhere")
     (tmp_path / "model.bin").write_bytes(b"weights")
     with pytest.raises(BundleError, match=r"model\.bin: not a survfuse bundle \(a file; expected the folder"):
         load_fitted(tmp_path / "model.bin")
     (tmp_path / "bundle.json").write_text("[]")
-    with pytest.raises(BundleError, match="does not say format 'survfuse-bundle'"):
+    with pytest.raises(BundleError, match=r"does not say format 'survfuse-bundle'"):
         load_fitted(tmp_path)
 
 
@@ -202,7 +202,7 @@ def test_a_folder_with_some_other_bundle_json_is_never_replaced(
     (tmp_path / "web").mkdir()
     (tmp_path / "web" / "bundle.json").write_text('{"entry": "main.js"}')
     (tmp_path / "web" / "main.js").write_text("years of work")
-    with pytest.raises(BundleError, match="exists and is not a survfuse bundle; choose another folder$"):
+    with pytest.raises(BundleError, match=r"exists and is not a survfuse bundle; choose another folder$"):
         model.save(tmp_path / "web")
     assert (tmp_path / "web" / "main.js").read_text() == "years of work"
 
@@ -221,13 +221,13 @@ def test_a_save_that_fails_leaves_the_old_bundle(
         raise OSError("no space left on device")
 
     monkeypatch.setattr("survfuse.bundle.write_tensors", full)
-    with pytest.raises(OSError, match="no space left"):
+    with pytest.raises(OSError, match=r"no space left"):
         model.save(bundle)
     assert [file.name for file in bundle.parent.iterdir()] == ["bundle"]
     assert bits(survfuse.load(bundle)) == bits(model)
 
 
 def test_an_unfitted_model_cannot_be_saved(tmp_path: Path) -> None:
-    with pytest.raises(SurvfuseError, match="not fitted yet"):
+    with pytest.raises(SurvfuseError, match=r"not fitted yet"):
         quick().save(tmp_path / "bundle")
     assert list(tmp_path.iterdir()) == []

@@ -80,7 +80,7 @@ def test_every_field_carries_its_reason(cls: type[FitConfig]) -> None:
 
 
 def test_a_run_is_frozen() -> None:
-    with pytest.raises(ValidationError, match="frozen"):
+    with pytest.raises(ValidationError, match=r"frozen"):
         FitConfig().rank = 3  # type: ignore[misc]
 
 
@@ -195,24 +195,32 @@ def test_a_value_that_cannot_work_is_refused_at_birth(fields: dict[str, Any], me
 
 @pytest.mark.parametrize("horizons", [[float("nan")], [12, float("inf")], ["soon"]])
 def test_horizons_are_times(horizons: list[float]) -> None:
-    with pytest.raises(ConfigError, match="horizons"):
+    with pytest.raises(ConfigError, match=r"horizons"):
         build(RunConfig, {"horizons": horizons}, where="config")
 
 
 @pytest.mark.parametrize("tau", [0, -1, float("inf"), float("nan")])
 def test_tau_is_a_time(tau: float) -> None:
-    with pytest.raises(ConfigError, match="tau"):
+    with pytest.raises(ConfigError, match=r"tau"):
         build(RunConfig, {"tau": tau}, where="config")
 
 
 def test_fields_that_contradict_each_other_are_refused() -> None:
-    with pytest.raises(ConfigError, match="'paper' is a Cox loss; a discrete head has its own likelihood"):
+    with pytest.raises(ConfigError, match=r"'paper' is a Cox loss; a discrete head has its own likelihood"):
         FitConfig.of("paper", head="discrete")
     with pytest.raises(
-        ConfigError, match="expression_gene_sets and expression_components exclude each other"
+        ConfigError, match=r"expression_gene_sets and expression_components exclude each other"
     ):
         FitConfig.of(expression_gene_sets="sets.gmt")
     assert FitConfig.of(expression_gene_sets="sets.gmt", expression_components=None)
+
+
+def test_a_batch_of_one_cannot_teach_a_cox_model() -> None:
+    with pytest.raises(
+        ConfigError, match=r"^model: batch: a risk set of 1 patient has no gradient; take 2 or"
+    ):
+        FitConfig.of(batch=1)
+    assert FitConfig.of(batch=1, head="discrete").batch == 1
 
 
 def test_an_unknown_preset_lists_the_known() -> None:
@@ -241,7 +249,7 @@ def test_a_file_that_is_no_configuration_is_named(tmp_path: Path, content: bytes
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no\.yaml: no such configuration file"):
         load_config(tmp_path / "no.yaml")
-    with pytest.raises(ConfigError, match="cannot be read|is a directory|no such configuration file"):
+    with pytest.raises(ConfigError, match=r"cannot be read|is a directory|no such configuration file"):
         load_config(tmp_path)
 
 

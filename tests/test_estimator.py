@@ -10,7 +10,7 @@ import pytest
 from sklearn.base import clone
 
 from running import QUICK, bits, loaded, quick, small
-from survfuse._errors import ConfigError, LeakageError, NotComputableError, TransformError
+from survfuse._errors import ConfigError, InputError, LeakageError, NotComputableError, TransformError
 from survfuse.cohort import Cohort
 from survfuse.config import FitConfig
 from survfuse.estimator import Prediction, SurvivalFusion
@@ -150,11 +150,34 @@ def test_curves_are_curves(cohort: Cohort) -> None:
     np.testing.assert_array_equal(prediction.predicted_time[known], prediction.median_time[known])
 
 
+@pytest.mark.parametrize("time", [-1.0, np.nan, np.inf])
+@pytest.mark.parametrize("calibration", ["breslow", "km_rank"])
+def test_a_time_that_is_none_gets_no_number(cohort: Cohort, calibration: str, time: float) -> None:
+    prediction = quick(calibration=calibration).fit(cohort).predict(cohort)
+    with pytest.raises(InputError, match=r"^times must be finite and >= 0, got \["):
+        prediction.frame((365, time))
+
+
+def test_a_time_after_the_last_follow_up_is_not_known(cohort: Cohort) -> None:
+    survival = quick(calibration="breslow").fit(cohort).predict(cohort).survival([1e9])
+    assert np.isnan(survival).all()
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast:RuntimeWarning")
+def test_a_patient_without_a_finite_risk_is_named(model: SurvivalFusion, tmp_path: Path) -> None:
+    files = small(tmp_path)
+    files.set("007", "age", "1e300")
+    with pytest.raises(
+        TransformError, match=r"^no finite risk for 007; look for values far outside training$"
+    ):
+        model.predict(loaded(files))
+
+
 def test_the_rank_map_gives_times_and_no_curve(cohort: Cohort) -> None:
     prediction = quick(calibration="km_rank").fit(cohort).predict(cohort)
     assert np.isfinite(prediction.predicted_time).all()
     assert prediction.frame((365,))["survival_365"].isna().all()
-    with pytest.raises(NotComputableError, match="km_rank"):
+    with pytest.raises(NotComputableError, match=r"km_rank"):
         _ = prediction.curves
 
 
@@ -274,7 +297,9 @@ def test_features_of_another_width_are_refused(model: SurvivalFusion, tmp_path: 
 def test_expression_of_another_unit_is_refused(model: SurvivalFusion, tmp_path: Path) -> None:
     files = small(tmp_path)
     files.spec["expression"]["unit"] = "vst"
-    with pytest.raises(TransformError, match="^expression: trained on unit 'log2tpm', this cohort has 'vst'"):
+    with pytest.raises(
+        TransformError, match=r"^expression: trained on unit 'log2tpm', this cohort has 'vst'"
+    ):
         model.predict(loaded(files))
 
 
@@ -335,7 +360,7 @@ def test_a_followup_column_is_refused_as_an_input(tmp_path: Path) -> None:
     files.patients["doses"] = range(24)
     files.spec["clinical"]["columns"]["doses"] = {"kind": "numeric", "known": "followup"}
     cohort = loaded(files)
-    with pytest.raises(LeakageError, match="^clinical: 'doses' accrue during follow-up"):
+    with pytest.raises(LeakageError, match=r"^clinical: 'doses' accrue during follow-up"):
         quick().fit(cohort)
     assert quick(allow_followup=("doses",)).fit(cohort).fitted is not None
     assert quick(modalities=("slides",)).fit(cohort).fitted is not None

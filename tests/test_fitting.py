@@ -130,6 +130,38 @@ def test_inner_folds_have_transforms_of_their_own(cohort: Cohort, monkeypatch: p
     assert sum(map(len, held)) == len(everyone)
 
 
+@pytest.mark.parametrize(
+    "share",
+    [
+        0.2,
+        0.25,
+        0.5,
+        *(
+            pytest.param(
+                share,
+                marks=pytest.mark.xfail(
+                    strict=True, reason="the holdout is one of round(1 / share) folds, at least two"
+                ),
+            )
+            for share in (0.4, 0.8)
+        ),
+    ],
+)
+def test_the_holdout_is_the_share_that_was_asked_for(
+    cohort: Cohort, monkeypatch: pytest.MonkeyPatch, share: float
+) -> None:
+    seen: list[Task] = []
+
+    def spy(network: Any, task: Task, *rest: Any, **more: Any) -> Run:
+        seen.append(task)
+        return training.train(network, task, *rest, **more)
+
+    monkeypatch.setattr(fitting, "train", spy)
+    quick(selection="holdout", holdout_fraction=share, calibration="km").fit(cohort)
+    (task,) = seen
+    assert len(task.validation) / 24 == pytest.approx(share, abs=0.05)
+
+
 def test_a_refit_trains_everyone_for_the_chosen_epochs(cohort: Cohort) -> None:
     diary = Diary()
     model = quick(epochs=5).fit(cohort, hooks=[diary])
@@ -171,26 +203,35 @@ def test_a_discrete_head_has_no_more_bins_than_event_times(tmp_path: Path) -> No
 def test_a_fit_that_was_stopped_goes_on_bit_by_bit(
     cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, label: str
 ) -> None:
-    fields = {"epochs": 5, "patience": 9, "learning_rate": 1e-4}  # slow enough that epoch 5 is the best
+    fields = {"epochs": 5, "selection": "last"}
     straight = quick(**fields).fit(cohort)
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
     folder = tmp_path / "checkpoints"
-    with pytest.raises(Stopped, match="^$"):
+    with pytest.raises(Stopped, match=r"^$"):
         quick(**fields).fit(cohort, hooks=[StopAfter(label, 3)], checkpoints=folder)
     diary = Diary()
     resumed = quick(**fields).fit(cohort, hooks=[diary], checkpoints=folder)
     assert bits(resumed) == bits(straight)
     assert [number for name, number in diary.epochs if label in name] == [4, 5]
-    assert list(folder.glob("*.safetensors")) == []
+    assert not folder.exists()
+
+
+def test_a_finished_fit_deletes_its_own_checkpoints_alone(
+    cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    (tmp_path / "foundation-model.safetensors").write_text("mine")
+    quick().fit(cohort, checkpoints=tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["foundation-model.safetensors"]
 
 
 def test_checkpoints_of_another_fit_are_refused(
     cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
-    with pytest.raises(Stopped, match="^$"):
+    with pytest.raises(Stopped, match=r"^$"):
         quick().fit(cohort, hooks=[StopAfter("inner fold 1", 2)], checkpoints=tmp_path)
-    with pytest.raises(InputError, match="a checkpoint of another run"):
+    with pytest.raises(InputError, match=r"a checkpoint of another run"):
         quick(learning_rate=0.02).fit(cohort, checkpoints=tmp_path)
 
 
@@ -228,7 +269,7 @@ def test_only_epochs_that_every_run_reached_are_compared() -> None:
 def test_epochs_that_nobody_scored_cannot_be_compared() -> None:
     with pytest.raises(
         CohortError,
-        match="^no inner fold holds an event, so epochs cannot be compared; set selection: last$",
+        match=r"^no inner fold holds an event, so epochs cannot be compared; set selection: last$",
     ):
         choose_epoch([[None, None], [None, None]])
 
@@ -258,19 +299,19 @@ def test_fold_means() -> None:
 
 
 def test_training_patients_are_checked(cohort: Cohort, tmp_path: Path) -> None:
-    with pytest.raises(CohortError, match="^no outcome for training patients: nobody$"):
+    with pytest.raises(CohortError, match=r"^no outcome for training patients: nobody$"):
         quick().fit(cohort, ["001", "nobody"])
     with pytest.raises(
-        CohortError, match="^training patients are given more than once; each may appear once$"
+        CohortError, match=r"^training patients are given more than once; each may appear once$"
     ):
         quick().fit(cohort, ["001", "002", "001"])
     with pytest.raises(
-        CohortError, match="^none of the 2 training patients has an event; nothing can be learned$"
+        CohortError, match=r"^none of the 2 training patients has an event; nothing can be learned$"
     ):
         quick().fit(cohort, ["001", "003"])
-    with pytest.raises(CohortError, match="^2 folds need at least 2 events, got 1; use fewer folds$"):
+    with pytest.raises(CohortError, match=r"^2 folds need at least 2 events, got 1; use fewer folds$"):
         quick().fit(cohort, ["001", "002", "003"])
-    with pytest.raises(CohortError, match="training patients|patients"):
+    with pytest.raises(CohortError, match=r"training patients|patients"):
         quick().fit(cohort, [])
 
 
@@ -279,7 +320,7 @@ def test_patients_whose_outcome_is_not_known_are_not_trained_on(tmp_path: Path) 
     files.set("003", "os_days", "")
     cohort = loaded(files, need_outcome=False)
     assert "003" in cohort.patients
-    with pytest.raises(CohortError, match="no outcome for training patients: 003"):
+    with pytest.raises(CohortError, match=r"no outcome for training patients: 003"):
         quick().fit(cohort)
 
 
@@ -287,7 +328,7 @@ def test_a_cohort_without_outcome_cannot_teach(tmp_path: Path) -> None:
     files = small(tmp_path)
     del files.spec["outcome"]
     with pytest.raises(
-        CohortError, match="^cohort 'tiny' has no outcome to learn from; declare `outcome` in its file$"
+        CohortError, match=r"^cohort 'tiny' has no outcome to learn from; declare `outcome` in its file$"
     ):
         quick().fit(loaded(files, need_outcome=False))
 

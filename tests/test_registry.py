@@ -37,7 +37,7 @@ def test_an_unknown_name_lists_the_known(shapes: Registry[int]) -> None:
 
 
 def test_a_name_is_registered_once(shapes: Registry[int]) -> None:
-    with pytest.raises(ValueError, match="shape 'square' is registered twice"):
+    with pytest.raises(ValueError, match=r"shape 'square' is registered twice"):
         shapes.register("square", summary="again", source="ours")(lambda: 4)
 
 

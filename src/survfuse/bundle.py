@@ -51,9 +51,7 @@ def save_fitted(fitted: Fitted, folder: Path | str) -> Path:
     BundleError
         When `folder` holds something that is not a bundle.
     """
-    target = Path(folder)
-    if target.exists() and not _is_ours(target):
-        raise BundleError(f"{target}: exists and is not a survfuse bundle; choose another folder")
+    target = check_target(folder)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
     try:
@@ -67,6 +65,20 @@ def save_fitted(fitted: Fitted, folder: Path | str) -> Path:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+    return target
+
+
+def check_target(folder: Path | str) -> Path:
+    """Refuse, before any work is done, a place where no bundle may be written.
+
+    Raises
+    ------
+    BundleError
+        When `folder` holds something that is not a bundle.
+    """
+    target = Path(folder)
+    if target.exists() and not _is_ours(target):
+        raise BundleError(f"{target}: exists and is not a survfuse bundle; choose another folder")
     return target
 
 

@@ -155,6 +155,8 @@ class FitConfig(Frozen):
     def _check_relations(self) -> Self:
         if self.head == "discrete" and self.loss == "paper":
             raise ValueError("loss: 'paper' is a Cox loss; a discrete head has its own likelihood")
+        if self.head == "cox" and self.batch == 1:
+            raise ValueError("batch: a risk set of 1 patient has no gradient; take 2 or more, or 'cohort'")
         if self.expression_gene_sets is not None and self.expression_components is not None:
             raise ValueError(
                 "expression_gene_sets and expression_components exclude each other; set one to null"
@@ -252,6 +254,8 @@ def _sentence(cls: type[BaseModel], where: str, detail: Any) -> str:
             )
         near = difflib.get_close_matches(name, cls.model_fields, n=1)
         return f"{path}: unknown field" + (f"; did you mean {near[0]!r}?" if near else "")
+    if detail["type"] == "value_error":  # our own words, which say what came
+        return f"{path}: {detail['ctx']['error']}"
     return f"{path}: {detail['msg']}, got {detail['input']!r}"
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from survfuse._errors import ConfigError
+from survfuse._errors import ConfigError, InputError, TransformError, listed
 from survfuse._types import BoolArray, FloatArray, IntArray
 from survfuse.bundle import load_fitted, save_fitted
 from survfuse.cohort.batches import BatchSource
@@ -73,8 +73,14 @@ class Prediction:
         return self.calibrator.curves(self.log_risk)
 
     def survival(self, times: Sequence[float]) -> FloatArray:
-        """S(t) of each patient at `times`; (patients, times)."""
-        return self.curves.at(np.asarray(times, dtype=np.float64))
+        """S(t) of each patient at `times`; (patients, times).
+
+        Raises
+        ------
+        InputError
+            For a time that is negative or not finite.
+        """
+        return self.curves.at(_checked_times(times))
 
     @property
     def median_time(self) -> FloatArray:
@@ -94,6 +100,7 @@ class Prediction:
                 "predicted_time": self.predicted_time,
             }
         )
+        _checked_times(horizons)
         if horizons and self.calibrator.has_curves:
             survival = self.survival(horizons)
             for column, horizon in enumerate(horizons):
@@ -199,6 +206,9 @@ class SurvivalFusion:
         ids = tuple(cohort.patients if patients is None else patients)
         prepared = fitted.transforms.apply(cohort, ids)
         log_risk = log_risks(fitted.networks, BatchSource(cohort, fitted.transforms, ids), fitted.config)
+        wild = [patient for patient, risk in zip(ids, log_risk, strict=True) if not np.isfinite(risk)]
+        if wild:
+            raise TransformError(f"no finite risk for {listed(wild)}; look for values far outside training")
         return Prediction(
             patient_id=ids,
             log_risk=log_risk,
@@ -231,6 +241,13 @@ class SurvivalFusion:
         if self.fitted is None:
             raise ConfigError("this SurvivalFusion is not fitted yet; call fit(cohort) or load(folder)")
         return self.fitted
+
+
+def _checked_times(times: Sequence[float]) -> FloatArray:
+    checked = np.asarray(times, dtype=np.float64)
+    if not (np.isfinite(checked) & (checked >= 0)).all():
+        raise InputError(f"times must be finite and >= 0, got {checked.tolist()}")
+    return checked
 
 
 def _notes(

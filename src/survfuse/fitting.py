@@ -218,6 +218,7 @@ class _Bench:
         self.inner = inner_folds(self.event, config.selection_folds, config.seed)
         self.seeds = range(config.seed, config.seed + config.members)
         self._everyone: _Part | None = None
+        self._places: set[Path] = set()
         self._identity = sha256_text(
             to_json([__version__, config.model_dump(mode="json"), cohort.fingerprint(), ids])
         )
@@ -337,6 +338,8 @@ class _Bench:
             if self.folder is None
             else self.folder / f"{label.replace(', ', '-').replace(' ', '-')}.safetensors"
         )
+        if place is not None:
+            self._places.add(place)
         key = sha256_text(f"{self._identity} {label} {epochs}")
         run = train(network, task, config, hooks=self.hooks, checkpoint=place, key=key)
         return network, run
@@ -378,6 +381,7 @@ class _Bench:
 
     def clear(self) -> None:
         """Drop the checkpoints of a finished fit."""
-        if self.folder is not None:
-            for file in self.folder.glob("*.safetensors"):
-                file.unlink()
+        for place in self._places:  # these alone: the folder may hold more than ours
+            place.unlink(missing_ok=True)
+        if self.folder is not None and self.folder.is_dir() and not any(self.folder.iterdir()):
+            self.folder.rmdir()

@@ -24,12 +24,13 @@ from survfuse.config import FitConfig
 from survfuse.losses import assign_bins, cox, cox_batch, discrete_nll
 from survfuse.metrics import harrell_c
 from survfuse.models.branches import BagBranch
+from survfuse.models.layers import LARGE_WEIGHT
 from survfuse.models.network import FusionNetwork
 
 CHECKPOINT_FORMAT = "survfuse-checkpoint"
 CHECKPOINT_VERSION = "1"
 CHECKPOINT_SECONDS = 20.0
-PREDICT_PATIENTS = 64  # patients per batch when no gradient is needed
+PREDICT_PATIENTS = 16  # patients per batch when no gradient is needed
 
 
 class Source(Protocol):
@@ -313,6 +314,7 @@ class _Loop:
             self._note_best(number, score)
             self._tell("on_epoch_end", self.run.history[-1])
             self._save_sometimes()
+        self.optimizer.zero_grad(set_to_none=True)
         if self.task.keep_best and self.best is not None:
             self.network.load_state_dict(self.best)
         self._tell("on_end")
@@ -335,15 +337,34 @@ class _Loop:
         return float(np.mean(losses)) if losses else 0.0
 
     def _step(self, batch: Batch) -> float:
-        self.optimizer.zero_grad(set_to_none=True)
-        loss = objective(self.network(batch), batch, self.config, self.task.bin_edges)
-        self._tell("on_loss", loss)
-        loss.backward()  # type: ignore[no-untyped-call]
+        self._forget_gradients()
+        if self.config.head == "cox" and not bool(batch.event.any()):
+            loss = torch.zeros(
+                (), device=self.device
+            )  # and so is its gradient: there are only weights to decay
+            self._tell("on_loss", loss)
+            for parameter in self.network.parameters():
+                if parameter.grad is None:
+                    parameter.grad = torch.zeros_like(parameter)
+        else:
+            loss = objective(self.network(batch), batch, self.config, self.task.bin_edges)
+            self._tell("on_loss", loss)
+            loss.backward()  # type: ignore[no-untyped-call]
         self._tell("on_gradient", self.network)
         if self.config.gradient_clip is not None:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.config.gradient_clip)
         self.optimizer.step()
         return float(loss.detach())
+
+    def _forget_gradients(self) -> None:
+        """Large gradients become zero where they lie, because fresh memory costs page faults; others go."""
+        for parameter in self.network.parameters():
+            if parameter.numel() < LARGE_WEIGHT:
+                parameter.grad = None
+            elif parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            else:
+                parameter.grad.zero_()
 
     def _batches(self, rng: np.random.Generator) -> Iterator[Batch]:
         config, rows = self.config, self.task.train

@@ -65,6 +65,9 @@ def main() -> None:
         typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
         typer.echo(str(error), err=True)
         sys.exit(error.exit_code)
+    except (FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
+        typer.echo(f"error: {error}; choose another place, or mend its rights", err=True)
+        sys.exit(2)
     except KeyboardInterrupt:
         typer.echo("interrupted; finished work is kept, the same command goes on from there", err=True)
         sys.exit(130)

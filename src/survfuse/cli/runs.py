@@ -31,7 +31,11 @@ def crossval(
     from survfuse.cohort import load_cohort
     from survfuse.evaluation.crossval import run
 
-    extra = [f"crossval.{key}={value}" for key, value in (("folds", folds), ("repeats", repeats)) if value]
+    extra = [
+        f"crossval.{key}={value}"
+        for key, value in (("folds", folds), ("repeats", repeats))
+        if value is not None
+    ]
     settings = run_config(config, preset, [*(overrides or []), *extra])
     data = load_cohort(cohort)
     tell_problems(data)
@@ -51,10 +55,12 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Train on every patient with an outcome and save a bundle that `predict` reads."""
+    from survfuse.bundle import check_target
     from survfuse.cli.progress import watch
     from survfuse.cohort import load_cohort
     from survfuse.estimator import SurvivalFusion
 
+    check_target(out)
     settings = run_config(config, preset, overrides)
     data = load_cohort(cohort)
     tell_problems(data)
@@ -80,12 +86,15 @@ def predict(
     ] = None,
 ) -> None:
     """Predict the patients of a cohort with a trained bundle; no outcome is needed."""
+    from survfuse._errors import ConfigError
     from survfuse._storage import write_json
     from survfuse.cohort import load_cohort
     from survfuse.estimator import SurvivalFusion
     from survfuse.evaluation.crossval import default_horizons
     from survfuse.evaluation.result import write_table
 
+    if out.suffix == ".json":
+        raise ConfigError(f"-o {out}: the notes go there; end the name of the predictions in .csv")
     model = SurvivalFusion.load(bundle)
     assert model.fitted is not None
     summary: dict[str, Any] = dict(model.fitted.summary)

@@ -28,7 +28,7 @@ class BatchSource:
     Vectors are transformed once, when the source is made. Tiles are read from the
     packed store; from the second time on that all of them are wanted they are held in
     memory, scaled when that fits `budget`, in their stored precision when only that
-    fits. The values are the same.
+    fits, and not at all where there is nothing to scale. The values are the same.
 
     Parameters
     ----------
@@ -126,6 +126,8 @@ class _Tiles:
     def _hold(self, features: npt.NDArray[Any]) -> None:
         """Hold scaled float32 when it fits, else the stored precision when that fits, else nothing."""
         budget, self._budget = self._budget, 0
+        if self.scaler.mean is None and self.scaler.axes is None:
+            return  # nothing to scale: a copy would only repeat what the system's page cache holds
         cells = len(self._stored) * self.scaler.dim
         if len(self._stored) * self.scaler.width * 4 <= budget:
             scaled = np.empty((len(self._stored), self.scaler.width), np.float32)

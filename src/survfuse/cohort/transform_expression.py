@@ -135,7 +135,7 @@ class ExpressionTransform:
         kept = len(axes)
         if kept == 0:
             raise TransformError(
-                f"{self.name}: its {len(self.genes)} genes do not differ between the {len(values)} training patients"
+                f"{self.name}: its {len(self.genes)} genes do not differ between training patients"
             )
         if kept < wanted:
             notes.append(

@@ -8,6 +8,7 @@ again, so that a run that was killed ends with the same bytes.
 from __future__ import annotations
 
 import platform
+import re
 import shutil
 import sys
 import time as clock
@@ -25,7 +26,7 @@ from survfuse._storage import read_json, sha256_file, sha256_text, to_json, writ
 from survfuse._version import __version__
 from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.splits import given_folds, make_folds
-from survfuse.config import CrossvalConfig, RunConfig, to_yaml
+from survfuse.config import CrossvalConfig, RunConfig, build, to_yaml
 from survfuse.estimator import SurvivalFusion
 from survfuse.evaluation.checks import run_checks
 from survfuse.evaluation.combine import summarise
@@ -95,12 +96,10 @@ def cross_validate(
     InputError
         When `out` holds another run.
     """
-    crossval = CrossvalConfig(
-        folds=folds, repeats=repeats, seed=seed, given_folds=given_folds, networks=networks
-    )
-    config = RunConfig(
-        model=model.config, crossval=crossval, horizons=None if horizons is None else tuple(horizons), tau=tau
-    )
+    splits = {"folds": folds, "repeats": repeats, "seed": seed}
+    crossval = {**splits, "given_folds": given_folds, "networks": networks}
+    told = {"horizons": None if horizons is None else tuple(horizons), "tau": tau}
+    config = build(RunConfig, {"model": model.config, "crossval": crossval, **told}, where="cross_validate")
     return run(config, cohort, out=out, watcher=watcher, name=name)
 
 
@@ -117,6 +116,8 @@ def run(
     started, clock_started = datetime.now(UTC), clock.perf_counter()
     if cohort.outcome is None:
         raise CohortError(f"cohort {cohort.name!r} has no outcome; cross-validation needs one")
+    if out is not None and Path(out).exists() and not Path(out).is_dir():
+        raise InputError(f"{out}: is a file; choose a folder for the run")
     watcher = watcher or Watcher()
     name = name or f"{config.model.preset}:{config.model.fusion}"
     horizons, notes = resolve_horizons(config.horizons, cohort)
@@ -126,6 +127,8 @@ def run(
         NetworkLearner(name, config.model),
         *comparators(cohort, config.model, networks=config.crossval.networks, seed=config.crossval.seed),
     ]
+    if _stem(name) in {_stem(other.name) for other in learners[1:]}:
+        raise ConfigError(f"the model cannot be called {name!r}: a baseline is; choose another name")
     cells = _Cells(None if out is None else Path(out), cohort, config, splits)
     tables = cells.all(learners, watcher)
     clinical = next((each for each in tables if each == f"ridge:{_clinical_name(cohort)}"), None)
@@ -156,6 +159,11 @@ def run(
     return result
 
 
+def _stem(name: str) -> str:
+    """Name of a model as part of a file name; a word of the user is never a path."""
+    return re.sub(r"[^\w.-]", "-", name)
+
+
 def _clinical_name(cohort: Cohort) -> str | None:
     return next((name for name, data in cohort.modalities.items() if data.kind == "clinical"), None)
 
@@ -178,6 +186,8 @@ def resolve_horizons(given: Sequence[float] | None, cohort: Cohort) -> tuple[tup
     if stated:
         if min(stated) <= 0:
             raise ConfigError(f"horizons must be > 0, got {list(stated)}")
+        if len({f"{h:g}" for h in stated}) < len(stated):  # they name columns
+            raise ConfigError(f"horizons must differ in their first 6 digits, got {list(stated)}")
         return tuple(sorted(float(h) for h in stated)), []
     year = YEARS[cohort.spec.outcome.unit]
     time = cohort.outcome["time"].to_numpy(float)
@@ -284,7 +294,7 @@ class _Cells:
                 ]
             )
         )
-        stem = f"{learner.name.replace(':', '-')}-r{repeat}-f{fold}"
+        stem = f"{_stem(learner.name)}-r{repeat}-f{fold}"
         place = None if self.out is None else self.out / "cells" / f"{stem}.json"
         if place is not None and place.exists():
             return self._recall(place, key), True
@@ -306,7 +316,7 @@ class _Cells:
     @staticmethod
     def _recall(place: Path, key: str) -> dict[str, Any]:
         cell: dict[str, Any] = read_json(place)
-        if cell.get("key") != key:
+        if not isinstance(cell, dict) or cell.get("key") != key:
             raise InputError(
                 f"{place}: a result of another run (configuration, data or version differ); "
                 "choose a new output folder, or delete this one"

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from survfuse._errors import NotComputableError
-from survfuse._types import FloatArray, IntArray
+from survfuse._types import BoolArray, FloatArray, IntArray
 from survfuse.cohort.batches import BatchSource
 from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.components import principal_axes
@@ -111,7 +111,7 @@ class RidgeLearner:
         assert cohort.outcome is not None
         outcome = cohort.outcome.loc[list(train)]
         time, event = outcome["time"].to_numpy(float), outcome["event"].to_numpy(bool)
-        inner = inner_folds(event, INNER_FOLDS, self.seed)
+        inner = inner_folds(event, _folds(event), self.seed)
         out_of_fold = np.empty(len(train))
         ids = np.asarray(train, dtype=object)
         for fold in np.unique(inner):
@@ -139,7 +139,9 @@ class RidgeLearner:
         outcome = cohort.outcome.loc[list(train)]
         time, event = outcome["time"].to_numpy(float), outcome["event"].to_numpy(bool)
         known = has[:cut]
-        path = ridge_cox_cv(x[:cut][known], time[known], event[known], folds=INNER_FOLDS, seed=self.seed)
+        path = ridge_cox_cv(
+            x[:cut][known], time[known], event[known], folds=_folds(event[known]), seed=self.seed
+        )
         risk = np.where(has, (x - x[:cut][known].mean(axis=0)) @ path.coef, 0.0)
         return risk[:cut], risk[cut:], float(path.penalty)
 
@@ -152,6 +154,11 @@ class RidgeLearner:
             return prepared.vectors[self.modality].astype(np.float64), prepared.present[self.modality]
         means, present = mean_tiles(BatchSource(cohort, transforms, ids), self.modality)
         return principal_components(means, np.flatnonzero(present[: len(train)]), BAG_COMPONENTS), present
+
+
+def _folds(event: BoolArray) -> int:
+    """Inner folds that these patients can fill: each needs an event."""
+    return max(2, min(INNER_FOLDS, int(event.sum())))
 
 
 def mean_tiles(source: BatchSource, modality: str, patients: int = 32) -> tuple[FloatArray, Any]:

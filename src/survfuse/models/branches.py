@@ -9,6 +9,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from survfuse.models.layers import Dropout, Linear
 from survfuse.models.pooling import POOLINGS, Pooling, RunningPool, pool
 
 CHUNK_TILES = 16_384
@@ -38,8 +39,8 @@ class BagBranch(nn.Module):
         super().__init__()
         self.width = width
         self.chunk_tiles = CHUNK_TILES
-        self.project = nn.Linear(input_dim, width)
-        self.dropout = nn.Dropout(dropout)
+        self.project = Linear(input_dim, width)
+        self.dropout = Dropout(dropout)
         self.pooling: Pooling = POOLINGS.build(pooling, width, attention_width, dropout)
 
     def forward(self, tiles: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
@@ -96,9 +97,9 @@ class VectorBranch(nn.Module):
         super().__init__()
         widths = [input_dim, *hidden]
         self.width = widths[-1]
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(widths))
-        self.dropout = nn.Dropout(dropout)
-        self.input_dropout = nn.Dropout(input_dropout)
+        self.layers = nn.ModuleList(Linear(a, b) for a, b in itertools.pairwise(widths))
+        self.dropout = Dropout(dropout)
+        self.input_dropout = Dropout(input_dropout)
 
     def forward(self, vector: Tensor) -> Tensor:
         """Embed (patients, input_dim) -> (patients, width)."""

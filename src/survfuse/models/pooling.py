@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from survfuse._registry import Registry
+from survfuse.models.layers import Dropout, Linear
 
 
 class Pooling(nn.Module):
@@ -51,20 +52,23 @@ POOLINGS: Registry[Pooling] = Registry("pooling")
     source="Ilse 2018 (arXiv 1802.04712) eq. 9; arXiv 2605.13897",
 )
 class GatedAttention(Pooling):
-    """Gated-attention score, dropout on both factors."""
+    """Gated-attention score, dropout on both factors.
+
+    Both factors stay with chance ``(1 - dropout)^2``, so one mask over their product is drawn instead of two.
+    """
 
     def __init__(self, width: int, attention_width: int, dropout: float) -> None:
         super().__init__(width, attention_width, dropout)
-        self.signal = nn.Linear(width, attention_width)
-        self.gate = nn.Linear(width, attention_width)
+        self.signal = Linear(width, attention_width)
+        self.gate = Linear(width, attention_width)
         self.score = nn.Linear(attention_width, 1)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(1 - (1 - dropout) ** 2)
 
     def forward(self, tiles: Tensor) -> Tensor:
         """Score tiles (tiles, width) -> (tiles,)."""
-        signal = self.dropout(torch.tanh(self.signal(tiles)))
-        gate = self.dropout(torch.sigmoid(self.gate(tiles)))
-        score: Tensor = self.score(signal * gate)  # (tiles, 1)
+        signal = torch.tanh(self.signal(tiles))
+        gate = torch.sigmoid(self.gate(tiles))
+        score: Tensor = self.score(self.dropout(signal * gate))  # (tiles, 1)
         return score.squeeze(1)
 
 

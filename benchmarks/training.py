@@ -1,0 +1,385 @@
+"""Training with preset `paper`: our loop against the loop its paper describes, in one process.
+
+The baseline does, patient by patient, what the paper's repository does: a data set
+that reads the patient's RNA and clinical JSON and the slide's feature file from disk
+each time it is asked, a loader with an event-balanced sampler, one pass through the
+network per patient, the Cox loss over a batch of two, torch's Adam as it comes. Both
+train the same network (41.6 million weights) on the same simulated cohort, shaped
+like CHIMERA task 3, with files in the page cache.
+
+    python benchmarks/training.py [--epochs 3] [--steps 20] [--patients 176] [--tiles 1500] [--quick]
+
+First the two are checked to be the same: same weights, same batch, same loss, to 1e-5
+of the largest log-risk (float32 rounds in proportion to it). Then they take turns, an
+epoch each, in fresh networks. Printed: medians over turns of the seconds per epoch
+(scaled up where `--steps` cuts it short) and of the most memory beyond what was
+resident before: VmHWM after minus VmRSS before, with the mark reset through
+``/proc/self/clear_refs`` and freed memory handed back first. It counts everything,
+mapped files included. What ours does once (loading, transforms) has columns of its own.
+Preset `default` runs last.
+
+Exits 1 when the losses differ, or at full size when ours is not twice as fast.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import gc
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, WeightedRandomSampler
+
+import survfuse as sf
+from survfuse._types import IntArray
+from survfuse.cohort.batches import BatchSource
+from survfuse.cohort.transforms import Transforms
+from survfuse.config import FitConfig
+from survfuse.datasets.simulate import simulate
+from survfuse.models import FusionNetwork, build_network, network_config
+from survfuse.training import Task, objective, train
+
+Item = tuple[Tensor, Tensor, Tensor, float, float]
+Paired = tuple[list[Tensor], list[Tensor], list[Tensor], Tensor, Tensor]
+TOLERANCE = 1e-5
+FASTER = 2.0
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One turn: seconds per epoch and megabytes at the peak, and the same of what is done once before."""
+
+    epoch: float
+    memory: float
+    once: float = 0.0
+    once_memory: float = 0.0
+
+
+# -- the baseline: written from the paper's description, plain torch
+
+
+class Pair(nn.Module):
+    """``W_o[(U x + b) * (V y + c)] + d``."""
+
+    def __init__(self, left: int, right: int, rank: int, out: int) -> None:
+        super().__init__()
+        self.left, self.right = nn.Linear(left, rank), nn.Linear(right, rank)
+        self.out = nn.Linear(rank, out)
+
+    def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        """Combine (1, left) and (1, right) -> (1, out)."""
+        return cast(Tensor, self.out(self.left(left) * self.right(right)))
+
+
+class PlainNetwork(nn.Module):
+    """The paper's network for one patient: bag (tiles, dim), clinical (1, c) and expression (1, genes)."""
+
+    def __init__(self, dim: int, clinical: int, genes: int, pairs: Sequence[str]) -> None:
+        super().__init__()
+        self.project = nn.Sequential(nn.Linear(dim, 512), nn.ReLU(), nn.Dropout(0.25))
+        self.signal = nn.Sequential(nn.Linear(512, 256), nn.Tanh(), nn.Dropout(0.25))
+        self.gate = nn.Sequential(nn.Linear(512, 256), nn.Sigmoid(), nn.Dropout(0.25))
+        self.score = nn.Linear(256, 1)
+        first = [nn.Linear(genes, 2048), nn.ReLU(), nn.Dropout(0.25)]
+        second = [nn.Linear(2048, 512), nn.ReLU(), nn.Dropout(0.25)]
+        self.expression = nn.Sequential(*first, *second, nn.Linear(512, 128), nn.ReLU())
+        widths = {"slides": 512, "expression": 128, "clinical": clinical}
+        self.pairs = nn.ModuleDict()
+        for key in pairs:
+            left, right = key.split("*")
+            self.pairs[key] = Pair(widths[left], widths[right], 64, 32 if "clinical" in key else 64)
+        self.head = nn.Linear(128, 1)
+
+    def forward(self, bag: Tensor, clinical: Tensor, expression: Tensor) -> Tensor:
+        """Log-risk, (1, 1)."""
+        tiles = self.project(bag)
+        attention = torch.softmax(self.score(self.signal(tiles) * self.gate(tiles)).T, dim=1)
+        read = {
+            "slides": attention @ tiles,
+            "clinical": clinical,
+            "expression": self.expression(expression),
+        }
+        blocks = [pair(*(read[name] for name in key.split("*"))) for key, pair in self.pairs.items()]
+        return cast(Tensor, self.head(torch.cat(blocks, dim=1)))
+
+
+def names_of(ours: str) -> str:
+    """Name a weight of our network as the plain one does."""
+    for mine, plain in {
+        "branches.slides.project": "project.0",
+        "branches.slides.pooling.signal": "signal.0",
+        "branches.slides.pooling.gate": "gate.0",
+        "branches.slides.pooling.score": "score",
+        "branches.expression.layers.0": "expression.0",
+        "branches.expression.layers.1": "expression.3",
+        "branches.expression.layers.2": "expression.6",
+        "fusion.pairs": "pairs",
+        "head.linear": "head",
+    }.items():
+        if ours.startswith(f"{mine}."):
+            return plain + ours.removeprefix(mine)
+    raise KeyError(ours)
+
+
+def plain_network(network: FusionNetwork) -> PlainNetwork:
+    """Make a plain network of the same shape, with weights of its own."""
+    dims = {m.name: m.input_dim for m in network.config.modalities}
+    pairs = [name.split(".")[2] for name in network.state_dict() if name.startswith("fusion.pairs.")]
+    return PlainNetwork(dims["slides"], dims["clinical"], dims["expression"], list(dict.fromkeys(pairs)))
+
+
+class Files(Dataset[Item]):
+    """Patients, read from their files each time they are asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.outcome = json.loads((folder / "outcome.json").read_text())
+        self.patients = sorted(self.outcome)
+        self.genes = json.loads((folder / "gene_order.json").read_text())
+
+    def __len__(self) -> int:
+        return len(self.patients)
+
+    def __getitem__(self, row: int) -> Item:
+        patient = self.patients[row]
+        with (self.folder / f"{patient}_RNA.json").open() as file:
+            values = json.load(file)
+        expression = torch.tensor([values[gene] for gene in self.genes], dtype=torch.float32)
+        with (self.folder / f"{patient}_CD.json").open() as file:
+            clinical = torch.tensor(list(json.load(file).values()), dtype=torch.float32)
+        bag = torch.load(self.folder / f"{patient}_HE.pt", weights_only=True)
+        return bag, clinical[None], expression[None], *self.outcome[patient]
+
+
+def side_by_side(items: list[Item]) -> Paired:
+    bags, clinical, expression, times, events = zip(*items, strict=True)
+    return list(bags), list(clinical), list(expression), torch.tensor(times), torch.tensor(events)
+
+
+def cox_of_batch(risk: Tensor, times: Tensor, events: Tensor) -> Tensor:
+    order = torch.argsort(times, descending=True)
+    risk, events = risk[order], events[order]
+    if events.sum() == 0:
+        return risk.sum() * 0.0
+    return -(events * (risk - torch.log(torch.cumsum(torch.exp(risk), 0) + 1e-8))).sum() / events.sum()
+
+
+def plain_loss(network: PlainNetwork, batch: Paired) -> Tensor:
+    bags, clinical, expression, times, events = batch
+    risks = [network(bags[i], clinical[i], expression[i]) for i in range(len(bags))]
+    return cox_of_batch(torch.cat(risks).squeeze(1), times, events)
+
+
+def plain_epoch(network: PlainNetwork, files: Files, rows: IntArray) -> float:
+    """Seconds of an epoch over some of the patients."""
+    event = np.array([files.outcome[patient][1] for patient in files.patients])[rows]
+    rate = np.zeros(len(files))
+    rate[rows] = np.where(event > 0, 1 / event.sum(), 1 / (1 - event).sum())
+    sampler = WeightedRandomSampler(rate.tolist(), len(rows), replacement=True)
+    loader = DataLoader(files, batch_size=2, sampler=sampler, collate_fn=side_by_side)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-4, weight_decay=0.3)
+    network.train()
+    start = time.perf_counter()
+    for batch in loader:
+        loss = plain_loss(network, batch)
+        loss.item()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        optimizer.zero_grad()
+    return time.perf_counter() - start
+
+
+# -- ours
+
+
+def prepared(folder: Path, config: FitConfig) -> tuple[FusionNetwork, Task, float]:
+    """Fresh network and task of a cohort; seconds of the work that is done once."""
+    start = time.perf_counter()
+    cohort = sf.load_cohort(folder / "cohort.yaml")
+    ids = sorted(cohort.patients)
+    transforms = Transforms.fit(cohort, ids, config)
+    source = BatchSource(cohort, transforms, ids)
+    assert cohort.outcome is not None
+    outcome, rows = cohort.outcome.loc[ids], np.arange(len(ids))
+    times, events = outcome["time"].to_numpy(float), outcome["event"].to_numpy(bool)
+    task = Task("benchmark", source, rows, rows[:0], times, events, epochs=1, seed=1)
+    once = time.perf_counter() - start
+    return build_network(network_config(config, transforms.dims, transforms.kinds), seed=1), task, once
+
+
+def some(task: Task, count: int) -> IntArray:
+    """Rows of the first `count` patients, events and censored in the cohort's proportion."""
+    happened, censored = np.flatnonzero(task.event), np.flatnonzero(~task.event)
+    events = max(1, round(count * len(happened) / len(task.event)))
+    return np.sort(np.concatenate([happened[:events], censored[: count - events]]))
+
+
+# -- files, memory, and the comparison
+
+
+def export(folder: Path, task: Task, names: Sequence[str], genes: Sequence[str]) -> None:
+    """Write the files that the baseline reads, from the very values that ours trains on."""
+    assert isinstance(task.source, BatchSource)
+    folder.mkdir()
+    (folder / "gene_order.json").write_text(json.dumps(list(genes)))
+    outcome = {}
+    for row, patient in enumerate(task.source.patients):
+        batch = task.source.batch([row])
+        torch.save(batch.bags["slides"].clone(), folder / f"{patient}_HE.pt")
+        values = batch.vectors["expression"][0].tolist()
+        (folder / f"{patient}_RNA.json").write_text(json.dumps(dict(zip(genes, values, strict=True))))
+        encoded = batch.vectors["clinical"][0].tolist()
+        (folder / f"{patient}_CD.json").write_text(json.dumps(dict(zip(names, encoded, strict=True))))
+        outcome[patient] = [float(task.time[row]), float(task.event[row])]
+    (folder / "outcome.json").write_text(json.dumps(outcome))
+
+
+def largest_difference(folder: Path, files: Files, config: FitConfig, batches: int) -> float:
+    """Largest difference of the two losses, same weights and batch, dropout off; relative to the log-risk."""
+    network, task, _ = prepared(folder, config)
+    plain, worst = plain_network(network).eval(), 0.0
+    plain.load_state_dict({names_of(name): weight for name, weight in network.state_dict().items()})
+    network.eval()
+    happened = np.flatnonzero(task.event)
+    with torch.no_grad():
+        for number in range(batches):
+            early = int(happened[np.argsort(task.time[happened])[number]])
+            rows = np.array([early, int(task.time.argmax()) - number])
+            output = network(task.source.batch(rows))
+            mine = objective(output, task.source.batch(rows), config, None)
+            theirs = plain_loss(plain, side_by_side([files[int(row)] for row in rows]))
+            worst = max(worst, float(abs(mine - theirs) / output.log_risk.abs().max().clamp_min(1.0)))
+    return worst
+
+
+def status(field: str) -> float:
+    """A field of /proc/self/status in MB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{field}:"))
+
+
+class Peak:
+    """Watches how far resident memory rises above where it was at the start."""
+
+    def __init__(self) -> None:
+        self.before = self._reset()
+
+    def _reset(self) -> float:
+        gc.collect()
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+        Path("/proc/self/clear_refs").write_text("5")
+        return status("VmRSS")
+
+    def so_far(self) -> float:
+        """MB of the peak since the start or the last call."""
+        peak = status("VmHWM") - self.before
+        self._reset()
+        return peak
+
+
+def take_turns(
+    folder: Path, files: Files, config: FitConfig, turns: int, steps: int
+) -> tuple[list[Measured], list[Measured]]:
+    """Measure the baseline and ours, alternately, in turns of so many steps."""
+    network, task, _ = prepared(folder, config)
+    rows, per_epoch = some(task, min(2 * steps, len(files))), len(files) / min(2 * steps, len(files))
+    empty = network.to("meta")
+    del network, task
+
+    def baseline() -> Measured:
+        torch.manual_seed(1)
+        peak = Peak()
+        seconds = plain_epoch(plain_network(empty), files, rows)
+        return Measured(seconds * per_epoch, peak.so_far())
+
+    def ours() -> Measured:
+        peak = Peak()
+        network, task, once = prepared(folder, config)
+        once_memory = peak.so_far()
+        seconds = train(network, replace(task, train=rows), config).history[0].seconds
+        return Measured(seconds * per_epoch, peak.so_far(), once, once_memory)
+
+    each: tuple[list[Measured], list[Measured]] = ([], [])
+    for _ in range(turns):
+        for work, measured in zip((baseline, ours), each, strict=True):
+            measured.append(work())
+            told = measured[-1]
+            print(f"  {work.__name__:9s}{told.epoch:8.2f} s per epoch {told.memory:6.0f} MB", flush=True)
+    return each
+
+
+def default_preset(folder: Path, epochs: int) -> Measured:
+    """Measure preset `default`: median epoch; the first, which gathers tiles to keep, counts as done once."""
+    config = FitConfig.of("default", device="cpu")
+    peak = Peak()
+    network, task, once = prepared(folder, config)
+    once_memory = peak.so_far()
+    history = train(network, replace(task, epochs=epochs + 1), config).history
+    seconds = statistics.median(epoch.seconds for epoch in history[1:])
+    return Measured(seconds, peak.so_far(), once + history[0].seconds, once_memory)
+
+
+def middle(turns: list[Measured]) -> Measured:
+    """Median of each number."""
+    return Measured(*(statistics.median(getattr(turn, f.name) for turn in turns) for f in fields(Measured)))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--patients", type=int, default=176)
+    parser.add_argument("--tiles", type=int, default=1500, help="median tiles of a slide")
+    parser.add_argument("--genes", type=int, default=19_359)
+    parser.add_argument("--epochs", type=int, default=3, help="turns that each of the two takes")
+    parser.add_argument("--steps", type=int, default=None, help="steps of a turn, where not a whole epoch")
+    parser.add_argument("--quick", action="store_true", help="a small cohort, to see that it runs")
+    given = parser.parse_args()
+    if given.quick:
+        given.patients, given.tiles, given.genes, given.epochs, given.steps = 24, 60, 500, 1, 4
+    whole = -(-given.patients // 2)
+    steps = min(given.steps or whole, whole)
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "cohort"
+        simulate(
+            folder, patients=given.patients, tiles=given.tiles, genes=given.genes, signal="additive", seed=0
+        )
+        config = FitConfig.of("paper", device="cpu")
+        network, task, _ = prepared(folder, config)
+        dims = {m.name: m.input_dim for m in network.config.modalities}
+        names = [f"clinical_{i}" for i in range(dims["clinical"])]
+        export(Path(place) / "files", task, names, [f"GENE{i}" for i in range(dims["expression"])])
+        print(
+            f"{given.patients} patients, {given.tiles} x {dims['slides']} tiles, {given.genes} genes, "
+            f"{network.parameter_count():,} weights, {steps} steps a turn, {torch.get_num_threads()} threads"
+        )
+        del network, task
+        files = Files(Path(place) / "files")
+        difference = largest_difference(folder, files, config, batches=4)
+        print(f"same weights, same batch: losses differ by {difference:.1e} (allowed {TOLERANCE:g})")
+        each = take_turns(folder, files, config, given.epochs, steps)
+        plain, ours = middle(each[0]), middle(each[1])
+        default = default_preset(folder, epochs=4 if given.quick else 20)
+    print(f"\n{'':15s}{'s per epoch':>12s}{'ratio':>8s}{'peak MB':>9s}{'ratio':>7s}{'once, s':>9s}{'MB':>6s}")
+    for name, m in (("baseline", plain), ("ours, paper", ours), ("ours, default", default)):
+        print(
+            f"{name:15s}{m.epoch:12.3f}{plain.epoch / m.epoch:7.1f}x{m.memory:9.0f}"
+            f"{plain.memory / m.memory:6.2f}x{m.once:9.2f}{m.once_memory:6.0f}"
+        )
+    slow = not given.quick and plain.epoch / ours.epoch < FASTER
+    return int(difference > TOLERANCE or slow)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

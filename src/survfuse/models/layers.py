@@ -1,0 +1,103 @@
+"""Linear layers and dropout, the same as torch's, made faster on a CPU.
+
+Three costs of a training step are not arithmetic: MKL leaves AVX-512 alone on AMD
+processors, where oneDNN does not; a fresh gradient of 40 million numbers costs more
+in page faults than in products; and torch draws its dropout masks one number at a
+time. Figures: ``benchmarks/training.py``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+
+LARGE_PRODUCT = 2**25
+"""Multiplications from which oneDNN is asked; below it, calling it costs more than it saves."""
+LARGE_WEIGHT = 2**22
+"""Weights from which a gradient is worth keeping: the next one is added to it in place."""
+MASK_LEVELS = 2**16
+"""A dropout rate is rounded to a multiple of one over this."""
+
+
+class Linear(nn.Linear):
+    """``x W^T + b``, as :class:`torch.nn.Linear`.
+
+    Notes
+    -----
+    Large products in float32 on a CPU take another kernel. There, a large weight
+    whose `grad` is already a tensor gets its gradient added to that tensor during
+    ``backward()``, and nothing is handed to hooks on that weight or to `torch.autograd.grad`.
+    """
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Map (rows, in) -> (rows, out)."""
+        plain = rows.device.type == "cpu" and rows.dtype == self.weight.dtype == torch.float32
+        if plain and rows.ndim == 2 and len(rows) * self.weight.numel() >= LARGE_PRODUCT:
+            return cast(Tensor, _Affine.apply(rows, self.weight, self.bias))  # type: ignore[no-untyped-call]
+        return super().forward(rows)
+
+
+class _Affine(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(rows, weight)
+        return times_transposed(rows, weight, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        rows, weight = ctx.saved_tensors
+        wanted = ctx.needs_input_grad
+        for_rows = times_transposed(upstream, weight.t()) if wanted[0] else None
+        for_weight = _weight_gradient(upstream, rows, weight) if wanted[1] else None
+        return for_rows, for_weight, upstream.sum(0) if wanted[2] else None
+
+
+def _weight_gradient(upstream: Tensor, rows: Tensor, weight: Tensor) -> Tensor | None:
+    """Gradient of the weight, or None where it was added to the one that is there."""
+    if weight.grad is not None and weight.numel() >= LARGE_WEIGHT:
+        weight.grad.addmm_(upstream.t(), rows)
+        return None
+    return times_transposed(upstream.t(), rows.t())
+
+
+def times_transposed(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Compute ``left right^T + bias``: (a, k) and (b, k) -> (a, b), by oneDNN where torch has it."""
+    if _ONEDNN is None:
+        return functional.linear(left, right, bias)
+    return cast(Tensor, _ONEDNN(left, right, bias, "none", [], ""))
+
+
+def _find_onednn() -> Any:
+    """Torch's own door to oneDNN's product (its compiler uses it); None where it is absent or has changed."""
+    try:
+        product = torch.ops.mkldnn._linear_pointwise
+        ones = product(torch.ones(2, 3), torch.ones(4, 3), torch.ones(4), "none", [], "")
+    except (AttributeError, RuntimeError, TypeError):
+        return None
+    return product if torch.equal(ones, torch.full((2, 4), 4.0)) else None
+
+
+_ONEDNN = _find_onednn()
+
+
+class Dropout(nn.Dropout):
+    """Zero numbers with chance `p`, divide the rest by the chance to stay, as :class:`torch.nn.Dropout`."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Drop elements while training."""
+        cut = min(round(self.p * MASK_LEVELS), MASK_LEVELS - 1)
+        if not self.training or cut == 0 or values.device.type != "cpu":
+            return super().forward(values)
+        kept = _levels(values.shape) >= cut - MASK_LEVELS // 2
+        return values * kept.to(values.dtype).mul_(MASK_LEVELS / (MASK_LEVELS - cut))
+
+
+def _levels(shape: torch.Size) -> Tensor:
+    """Uniform int16, four of them from each 64-bit draw of torch's generator."""
+    words = torch.empty(-(-shape.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
+    return words.view(torch.int16)[: shape.numel()].view(shape)

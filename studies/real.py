@@ -1,0 +1,89 @@
+"""Where the models stand on real cohorts: HANCOCK and TCGA-LUAD, given folds and repeated folds.
+
+Needs the cohorts (`SURVFUSE_DATA`, or the network for HANCOCK). Runs are kept in the
+output folder and resumed; `--table` only prints the table of what is there.
+
+    python studies/real.py -o runs --models default pairwise pairwise_residual --repeats 3
+    python studies/real.py -o runs --models paper --repeats 1
+    python studies/real.py -o runs --table
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+import survfuse as sf
+from survfuse.datasets import card
+
+COHORTS: dict[str, tuple[str, dict[str, str]]] = {
+    "hancock-os": ("hancock", {"endpoint": "os"}),
+    "hancock-rfs": ("hancock", {"endpoint": "rfs"}),
+    "luad-os": ("tcga_luad", {}),
+}
+MODELS: dict[str, dict[str, Any]] = {
+    "default": {},  # fusion: concat
+    "pairwise": {"fusion": "pairwise"},
+    "pairwise_residual": {"fusion": "pairwise_residual"},
+    "paper": {"preset": "paper"},
+}
+# Interpretable slide features span areas, counts and ratios: the paper's raw tiles would be areas alone.
+PAPER_ON_LUAD = {"bag_scaling": "standard"}
+
+
+def run_all(out: Path, models: list[str], cohorts: list[str], repeats: int) -> None:
+    """Cross-validate every model on every cohort; what is finished is not repeated."""
+    for cohort_name in cohorts:
+        dataset, options = COHORTS[cohort_name]
+        folder = out / "cohorts" / cohort_name
+        if not folder.exists():
+            card(dataset).convert(folder, **options)
+        cohort = sf.load_cohort(folder / "cohort.yaml")
+        for name in models:
+            extra = PAPER_ON_LUAD if (name, cohort_name) == ("paper", "luad-os") else {}
+            model = sf.SurvivalFusion(**MODELS[name], **extra)
+            place = out / f"{cohort_name}-{name}-{repeats}"
+            alone = name == "default"  # each modality alone is the same network whatever the fusion
+            result = sf.cross_validate(model, cohort, repeats=repeats, networks=alone, out=place, name=name)
+            result.report()
+            print(f"{cohort_name} {name}: {result.record['seconds']} s", flush=True)
+
+
+def table(out: Path) -> pd.DataFrame:
+    """Every model's numbers on every cohort, from the runs' files."""
+    rows = []
+    for file in sorted(out.glob("*/metrics.json")):
+        cohort_name = next((name for name in COHORTS if file.parent.name.startswith(name)), file.parent.name)
+        repeats = file.parent.name.rpartition("-")[2]
+        for model, metrics in json.loads(file.read_text()).items():
+            row = {"cohort": cohort_name, "repeats": repeats, "model": model}
+            for metric in ("harrell_c", "uno_c", "delta_uno_c_vs_clinical"):
+                c = metrics.get(metric) or {"value": None}
+                told = "" if c["value"] is None else f"{c['value']:.3f} [{c['low']:.3f}, {c['high']:.3f}]"
+                row[metric] = told
+            rows.append(row)
+    return pd.DataFrame(rows).drop_duplicates(["cohort", "repeats", "model"])
+
+
+def main() -> None:
+    """Run, or print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("-o", "--out", type=Path, required=True)
+    parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
+    parser.add_argument("--cohorts", nargs="+", choices=list(COHORTS), default=list(COHORTS))
+    parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--table", action="store_true")
+    options = parser.parse_args()
+    if not options.table:
+        run_all(options.out, options.models, options.cohorts, options.repeats)
+    print(table(options.out).to_string(index=False))
+
+
+if __name__ == "__main__":
+    main()
