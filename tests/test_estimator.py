@@ -73,9 +73,6 @@ def test_set_params_to_a_preset_brings_its_values() -> None:
     assert SurvivalFusion().set_params(preset="paper").config == FitConfig.of("paper")
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a clone gives every parameter, so a preset set on it changes the name alone"
-)
 def test_set_params_to_a_preset_brings_its_values_on_a_clone_too() -> None:
     assert clone(SurvivalFusion()).set_params(preset="paper").config.fusion == "pairwise"
 

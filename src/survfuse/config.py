@@ -304,9 +304,26 @@ def load_config(path: Path | str | None, overrides: Sequence[str] = ()) -> RunCo
             raise ConfigError(f"{path}: cannot be read as text: {error}") from None
         except yaml.YAMLError as error:
             raise ConfigError(f"{path}: not YAML: {error}") from None
+        except RecursionError:
+            raise ConfigError(f"{path}: nested too deep for a configuration") from None
         if not isinstance(values, Mapping):
             raise ConfigError(f"{path}: expected a mapping of sections, got {type(values).__name__}")
+    _refuse_lost_preset(values, overrides, str(path))
     return build(RunConfig, apply_overrides(values, overrides), where=str(path or "config"))
+
+
+def _refuse_lost_preset(values: Mapping[str, Any], overrides: Sequence[str], where: str) -> None:
+    """Refuse another preset over a file that gives every field: its values would win."""
+    wanted = [text.removeprefix("model.preset=") for text in overrides if text.startswith("model.preset=")]
+    model = values.get("model")
+    if not wanted or not isinstance(model, Mapping) or model.get("preset", "default") == wanted[-1]:
+        return
+    shared = sorted(set(PRESETS.get(wanted[-1], {})) & set(model))
+    if shared:
+        raise ConfigError(
+            f"{where}: gives {', '.join(shared[:4])}… itself, so that preset {wanted[-1]!r} "
+            "would change the name alone; take those fields out of the file, or start without it"
+        )
 
 
 def to_yaml(config: Frozen) -> str:

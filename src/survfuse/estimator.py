@@ -156,6 +156,14 @@ class SurvivalFusion:
     def set_params(self, **parameters: Any) -> SurvivalFusion:
         """Change parameters; the model must be fitted again."""
         given = {**self._given, **parameters}
+        if parameters.get("preset", self.config.preset) != self.config.preset:
+            # A clone gives every parameter; those that repeat the old preset make room for the new one's.
+            old = FitConfig.of(self.config.preset)
+            given = {
+                name: value
+                for name, value in given.items()
+                if name in parameters or value != getattr(old, name)
+            }
         self.config = FitConfig.of(**given)
         self._given = given
         self.fitted = None

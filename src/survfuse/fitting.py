@@ -21,7 +21,7 @@ from survfuse._types import BoolArray, FloatArray, IntArray
 from survfuse._version import __version__
 from survfuse.cohort.batches import BatchSource
 from survfuse.cohort.cohort import Cohort
-from survfuse.cohort.splits import inner_folds
+from survfuse.cohort.splits import holdout, inner_folds
 from survfuse.cohort.transforms import Transforms
 from survfuse.config import FitConfig
 from survfuse.losses import discretise
@@ -85,9 +85,8 @@ def fit_model(
     """
     bench = _Bench(cohort, training_patients(cohort, patients), config, hooks, folder)
     choice = bench.choose()
-    networks = choice.networks or bench.refit(choice.epochs)
-    source = bench.everyone().source
-    log_risk = log_risks(networks, source, config)
+    made = choice.made or bench.refit(choice.epochs)
+    log_risk = log_risks(made.networks, BatchSource(cohort, made.transforms, bench.ids), config)
     calibrator = fit_calibrator(
         config.calibration,
         bench.time,
@@ -98,11 +97,11 @@ def fit_model(
     )
     fitted = Fitted(
         config=config,
-        transforms=bench.everyone().transforms,
-        networks=networks,
+        transforms=made.transforms,
+        networks=made.networks,
         calibrator=calibrator,
         risk_cuts=risk_cuts(log_risk, choice.out_of_fold, bench.inner),
-        summary=bench.summary(networks, choice, calibrator),
+        summary=bench.summary(made, choice, calibrator),
     )
     bench.clear()
     return fitted
@@ -192,10 +191,18 @@ class _Part:
 
 
 @dataclass(frozen=True)
+class _Made:
+    """Networks, and the transforms whose vectors they read."""
+
+    transforms: Transforms
+    networks: tuple[FusionNetwork, ...]
+
+
+@dataclass(frozen=True)
 class _Choice:
     epochs: tuple[int, ...]
     out_of_fold: FloatArray | None
-    networks: tuple[FusionNetwork, ...] = ()
+    made: _Made | None = None
     """Filled where selection already made the final networks (`holdout`)."""
 
 
@@ -217,7 +224,6 @@ class _Bench:
         self.event = outcome["event"].to_numpy(dtype=bool)
         self.inner = inner_folds(self.event, config.selection_folds, config.seed)
         self.seeds = range(config.seed, config.seed + config.members)
-        self._everyone: _Part | None = None
         self._places: set[Path] = set()
         self._identity = sha256_text(
             to_json([__version__, config.model_dump(mode="json"), cohort.fingerprint(), ids])
@@ -240,8 +246,7 @@ class _Bench:
         return _Choice((epochs,) * self.config.members, self._placed(runs, [epochs] * self.config.members))
 
     def _by_holdout(self) -> _Choice:
-        parts = max(2, round(1 / self.config.holdout_fraction))
-        held = inner_folds(self.event, parts, self.config.seed) == 0
+        held = holdout(self.event, self.config.holdout_fraction, self.config.seed)
         part = self._part(~held, held)
         networks, epochs = [], []
         for member, seed in enumerate(self.seeds):
@@ -249,15 +254,18 @@ class _Bench:
             network, run = self._train(part, label, self.config.epochs, seed, keep_best=True)
             networks.append(network)
             epochs.append(run.best_epoch or len(run.history))
-        return _Choice(tuple(epochs), self._out_of_fold(epochs), tuple(networks))
+        made = _Made(part.transforms, tuple(networks))
+        return _Choice(tuple(epochs), self._out_of_fold(epochs), made)
 
-    def refit(self, epochs: Sequence[int]) -> tuple[FusionNetwork, ...]:
+    def refit(self, epochs: Sequence[int]) -> _Made:
         """Train every member on all training patients."""
-        part = self.everyone()
-        return tuple(
+        whole = np.ones(len(self.ids), dtype=bool)
+        part = self._part(whole, ~whole)
+        networks = tuple(
             self._train(part, f"member {member + 1}, refit", epochs[member], seed)[0]
             for member, seed in enumerate(self.seeds)
         )
+        return _Made(part.transforms, networks)
 
     def _out_of_fold(self, epochs: Sequence[int]) -> FloatArray | None:
         if self.config.calibration != "breslow_oof":
@@ -265,13 +273,6 @@ class _Bench:
         return self._placed(self._inner_runs(epochs, patient=False), epochs)
 
     # -- pieces
-
-    def everyone(self) -> _Part:
-        """All training patients, transforms fitted on them."""
-        if self._everyone is None:
-            whole = np.ones(len(self.ids), dtype=bool)
-            self._everyone = self._part(whole, ~whole)
-        return self._everyone
 
     def _part(self, train_mask: BoolArray, validation_mask: BoolArray) -> _Part:
         train_ids = [self.ids[i] for i in np.flatnonzero(train_mask)]
@@ -344,12 +345,9 @@ class _Bench:
         run = train(network, task, config, hooks=self.hooks, checkpoint=place, key=key)
         return network, run
 
-    def summary(
-        self, networks: Sequence[FusionNetwork], choice: _Choice, calibrator: Calibrator
-    ) -> dict[str, Any]:
+    def summary(self, made: _Made, choice: _Choice, calibrator: Calibrator) -> dict[str, Any]:
         """Plain values that tell what was learned from whom."""
-        parameters = networks[0].parameter_count()
-        transforms = self.everyone().transforms
+        parameters, transforms = made.networks[0].parameter_count(), made.transforms
         return {
             "cohort": self.cohort.name,
             "cohort_fingerprint": self.cohort.fingerprint(),

@@ -175,7 +175,6 @@ def test_predicting_strange_patients_notes_what_is_strange(
     ]
 
 
-@pytest.mark.xfail(strict=True, reason="prediction refuses a status that it has no need to read")
 def test_prediction_needs_no_readable_outcome(command: Command, bundle: Path, tmp_path: Path) -> None:
     files = small(tmp_path)
     files.set("004", "os_event", "pending")

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from survfuse._errors import CohortError, ConfigError, FeatureFileError, InputError
+from survfuse._errors import ConfigError, FeatureFileError, InputError
 from survfuse.cohort import Cohort, load_cohort
 from survfuse.datasets import DATASETS, card, hancock, tcga_luad
 from survfuse.datasets import download as download_module
@@ -159,11 +159,6 @@ def _without_expression(path: Path) -> Path:
     return other
 
 
-@pytest.mark.xfail(
-    reason="the expression reader refuses z-scores over 1000; DEFA5 has one published as 7377.6",
-    raises=CohortError,
-    strict=True,
-)
 def test_lung_loads_whole(lung: Path) -> None:
     cohort = load_cohort(lung)
     assert len(cohort) == 422

@@ -59,7 +59,7 @@ def test_unos_c_takes_its_weights_from_the_training_patients() -> None:
     assert concordance(frame, "uno", TAU).value == pytest.approx(np.mean(values), abs=1e-12)
 
 
-def test_the_interval_adds_variances_of_folds_and_averages_those_of_repeats() -> None:
+def test_the_interval_is_the_influence_variance_widened_for_overlapping_training_sets() -> None:
     frame = table()
     variances = []
     for parts in by_fold(frame):
@@ -77,9 +77,12 @@ def test_the_interval_adds_variances_of_folds_and_averages_those_of_repeats() ->
             )
             for part in parts
         ]
-        variances.append(np.sum(of_folds) / len(parts) ** 2)
+        variances.append(np.mean(of_folds))
     found = concordance(frame, "harrell", None)
-    se = float(np.sqrt(np.mean(variances)))
+    overlap = np.mean(
+        [len(part) / (len(frame) / 2 - len(part)) for parts in by_fold(frame) for part in parts]
+    )
+    se = float(np.sqrt(np.mean(variances) * (1 / len(by_fold(frame)[0]) + overlap)))
     assert found.se == pytest.approx(se, rel=1e-12)
     assert found.value is not None
     assert found.low == pytest.approx(max(0, found.value - 1.959964 * se), abs=1e-6)
@@ -124,7 +127,8 @@ def test_the_interval_covers_what_it_says() -> None:
     truth = harrell_c(big.time, big.event, big.log_risk).value
     found = [concordance(draw(60), "harrell", None) for _ in range(150)]
     covered = np.mean([one.low <= truth <= one.high for one in found])  # type: ignore[operator]
-    assert 0.88 <= covered <= 0.995
+    # These risks were trained on nobody: no training sets overlap, and the widening is more than is needed.
+    assert covered >= 0.95
 
 
 def test_the_difference_is_paired_by_patient_whatever_the_row_order() -> None:

@@ -209,7 +209,7 @@ def test_network_config_follows_the_fit_config() -> None:
         {"clinical": "clinical", "blood": "table", "expression": "expression", "slides": "bag"},
     )
     assert config.modalities == (
-        BagConfig("slides", 20, 7, 32),
+        BagConfig("slides", 20, 7, 8),
         VectorConfig("expression", 30, (9, 8)),
         VectorConfig("blood", 5, (9, 8)),
         VectorConfig("clinical", 6, (4,)),

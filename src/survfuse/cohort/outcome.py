@@ -69,7 +69,7 @@ def read_outcome(
     if time_cells is None or status_cells is None:
         return None
     keep = ~cells.index.isin(list(exclude))
-    reader = _Rows(spec, sources.problems, lenient=spec.exclude_invalid or not required)
+    reader = _Rows(spec, sources.problems, lenient=spec.exclude_invalid or not required, required=required)
     time = reader.times(time_cells[keep])
     event = reader.events(status_cells[keep])
     valid = np.isfinite(time) & np.isfinite(event)
@@ -101,8 +101,9 @@ def _there(spec: OutcomeSpec, sources: Sources) -> bool:
 class _Rows:
     """Parses the two columns, reporting each kind of wrong cell once with its patients."""
 
-    def __init__(self, spec: OutcomeSpec, problems: Problems, *, lenient: bool) -> None:
+    def __init__(self, spec: OutcomeSpec, problems: Problems, *, lenient: bool, required: bool) -> None:
         self.spec = spec
+        self.required = required
         self.problems = problems
         self.lenient = lenient
         self.left_out: dict[str, str] = {}  # patient -> reason
@@ -126,7 +127,8 @@ class _Rows:
         status = np.asarray(cells.map(own).fillna(lowered), np.float64)
         self._report(cells, missing, self.spec.status, "status is missing")
         for word in sorted(set(cells[np.isnan(status) & ~missing])):
-            self.problems.error(
+            note = self.problems.error if self.required else self.problems.warning
+            note(
                 "outcome",
                 f"status must be 0 or 1 (or true, false), got {word!r}",
                 patients=cells.index[cells == word],

@@ -42,6 +42,12 @@ def read_slides(name: str, spec: SlidesSpec, sources: Sources) -> BagStore | Non
         items = _match(name, spec, sources)
         if items:
             return _pack_or_report(name, items, spec, sources)
+        if not any(problem.where == name for problem in sources.problems.errors):
+            sources.problems.error(
+                name,
+                f"{spec.table}: no slide with a feature file is listed",
+                hint="list slide_id and patient_id, or take this section out",
+            )
     return None
 
 

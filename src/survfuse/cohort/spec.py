@@ -226,7 +226,9 @@ class CohortSpec(Section):
     """Further vector or bag modalities by name."""
     slides: SlidesSpec | None = None
     """Slide features."""
-    groups: dict[str, Annotated[GroupSpec, BeforeValidator(_group)]] = Field(default_factory=dict)
+    groups: dict[
+        str, Annotated[GroupSpec, BeforeValidator(_group, json_schema_input_type=str | GroupSpec)]
+    ] = Field(default_factory=dict)
     """Groups of patients by name, for splits that keep a site together and for tables by subgroup."""
     folds: FoldsSpec | None = None
     """Fixed folds."""
@@ -302,6 +304,8 @@ def load_spec(path: Path | str) -> CohortSpec:
         values = yaml.load(text, Loader=_TextLoader)  # a SafeLoader that makes fewer types
     except yaml.YAMLError as error:
         raise ConfigError(f"{source}: not YAML: {error}") from None
+    except RecursionError:
+        raise ConfigError(f"{source}: nested too deep for a cohort file") from None
     if not isinstance(values, Mapping):
         raise ConfigError(
             f"{source}: expected a mapping with name, outcome and modalities, got {type(values).__name__}"

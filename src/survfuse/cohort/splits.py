@@ -105,6 +105,41 @@ def inner_folds(event: npt.ArrayLike, n: int, seed: int) -> npt.NDArray[np.int64
     return fold
 
 
+def holdout(event: npt.ArrayLike, share: float, seed: int) -> npt.NDArray[np.bool_]:
+    """Draw a share of the patients, events and censored alike.
+
+    Parameters
+    ----------
+    event : array of bool, (patients,)
+    share : float
+        Of the patients, in (0, 1).
+    seed : int
+        Same seed, same patients.
+
+    Returns
+    -------
+    array of bool, (patients,)
+
+    Raises
+    ------
+    CohortError
+        When either side would be left without an event.
+    """
+    happened = np.asarray(event, dtype=bool)
+    generator = np.random.default_rng(seed)
+    held = np.zeros(len(happened), dtype=bool)
+    for kind in (True, False):
+        members = generator.permutation(np.flatnonzero(happened == kind))
+        held[members[: round(share * len(members))]] = True
+    for side, name in ((held, "held out"), (~held, "left to train on")):
+        if not happened[side].any():
+            raise CohortError(
+                f"holdout_fraction {share:g}: of {happened.sum()} events none is {name}; "
+                "choose another share, or selection: last"
+            )
+    return held
+
+
 def given_folds(cohort: Cohort) -> pd.DataFrame:
     """Folds that the cohort file names, numbered from 0 in the order of their names.
 

@@ -1,8 +1,9 @@
 """Metrics of cross-validated predictions: within folds, then over folds and repeats.
 
 A concordance is computed inside each test fold, so that risks of different
-networks are never compared, and averaged. Its standard error comes from the
-patients' influence functions; "sd over folds / sqrt(folds)" covers 40 % and is not used.
+networks are never compared, and averaged. Its standard error comes from
+influence functions, widened for the overlap of training sets; "sd over folds /
+sqrt(folds)" covers 40 % and is not used.
 """
 
 from __future__ import annotations
@@ -61,8 +62,7 @@ def concordance(predictions: pd.DataFrame, kind: str, tau: float | None) -> Esti
     Returns
     -------
     Estimate
-        The standard error is the root mean square over repeats of the
-        influence-function standard error of the mean over folds.
+        See :func:`over_folds` for its standard error.
     """
 
     def one(fold: Fold) -> Influence:
@@ -97,11 +97,18 @@ def concordance_difference(a: pd.DataFrame, b: pd.DataFrame, tau: float | None) 
 def over_folds(
     predictions: pd.DataFrame, one: Callable[[Fold], Influence], bounds: tuple[float, float] = (0.0, 1.0)
 ) -> Estimate:
-    """Average a fold-wise statistic over folds, then over repeats, with its interval."""
+    """Average a fold-wise statistic over folds, then over repeats, with its interval.
+
+    The variance of a test fold (from influence functions) is multiplied by
+    ``1 / folds + n_test / n_train``. The first term alone would do if training sets were
+    disjoint. They overlap, and patients test the networks that they train in other
+    folds, so that a chance finding comes back from fold to fold (Nadeau & Bengio 2003,
+    doi:10.1023/A:1024068626366, eq. 10; the folds of one repeat are counted, because
+    repeats are the same patients again).
+    """
     n, events = int(predictions["patient_id"].nunique()), _events(predictions)
     values: dict[int, list[float]] = {}
-    variances: dict[int, list[float]] = {}
-    notes = []
+    variances, overlaps, notes = [], [], []
     for (repeat, number), fold in folds_of(predictions).items():
         try:
             value, influence = one(fold)
@@ -109,12 +116,13 @@ def over_folds(
             notes.append(f"repeat {repeat} fold {number} left out: {error}")
             continue
         values.setdefault(repeat, []).append(value)
-        variances.setdefault(repeat, []).append(float(np.sum(influence**2)))
+        variances.append(float(np.sum(influence**2)))
+        overlaps.append(len(fold.table) / len(fold.train_time) if len(fold.train_time) else 0.0)
     if not values:
         return Estimate(None, None, None, None, n, events, "not computable: " + "; ".join(notes[:3]))
     mean = float(np.mean([np.mean(each) for each in values.values()]))
-    # Folds are different patients: variances add. Repeats are the same patients: variances average.
-    se = float(np.sqrt(np.mean([np.sum(each) / len(each) ** 2 for each in variances.values()])))
+    folds = len(variances) / len(values)  # of one repeat: repeats are the same patients again
+    se = float(np.sqrt(np.mean(variances) * (1 / folds + np.mean(overlaps))))
     low, high = max(bounds[0], mean - NORMAL_95 * se), min(bounds[1], mean + NORMAL_95 * se)
     return Estimate(mean, se, low, high, n, events, "; ".join(notes))
 

@@ -16,7 +16,8 @@ LEARNED = (
     "fitted on the training patients of each fold alone."
 )
 CONCORDANCE = (
-    "Computed inside each test fold, averaged over folds and repeats; 95% intervals from influence functions."
+    "Computed inside each test fold, averaged over folds and repeats; 95% intervals from influence "
+    "functions, widened for the overlap of training sets (Nadeau and Bengio 2003)."
 )
 SELECTION = {
     "inner_folds": "The number of epochs was chosen by inner folds of the training patients, "
