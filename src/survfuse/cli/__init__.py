@@ -5,6 +5,7 @@ Exit codes: 0 done, 2 your input, 3 done in part, 1 our fault.
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -59,6 +60,8 @@ def _root(
 
 def main() -> None:
     """Run the command line; the process ends with one of the documented exit codes."""
+    # Threads that wait spin by default; on a machine with other work that costs many times the work itself.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()
     except SurvfuseError as error:
