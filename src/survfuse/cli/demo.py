@@ -17,7 +17,7 @@ def demo(
     ),
     patients: Annotated[int, typer.Option(help="Patients to learn from.")] = 176,
     new: Annotated[int, typer.Option(help="Further patients to predict.")] = 24,
-    tiles: Annotated[int, typer.Option(help="Typical tiles per patient.")] = 300,
+    tiles: Annotated[int, typer.Option(help="Typical tiles per patient.")] = 200,
     genes: Annotated[int, typer.Option(help="Genes.")] = 19359,
     seed: Annotated[int, typer.Option(help="Seed of the simulation.")] = 1,
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete OUT first.")] = False,

@@ -28,7 +28,8 @@ class BatchSource:
     Vectors are transformed once, when the source is made. Tiles are read from the
     packed store; from the second time on that all of them are wanted they are held in
     memory, scaled when that fits `budget`, in their stored precision when only that
-    fits, and not at all where there is nothing to scale. The values are the same.
+    fits, and not at all where there is nothing to scale. The values are the same; principal
+    components, to float32 rounding of a product taken in larger or smaller blocks.
 
     Parameters
     ----------
