@@ -19,6 +19,7 @@ CONFIGS = {
     "default": FitConfig(),
     "paper": FitConfig.of("paper"),
     "genes": FitConfig(expression_components=None, expression_top=5),
+    "lean": FitConfig(bag_components=2, expression_components=3),
 }
 
 
