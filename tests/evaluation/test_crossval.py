@@ -207,16 +207,28 @@ def test_the_written_configuration_repeats_the_run(result: Result, cohort: Cohor
     assert yaml.safe_load((result.out / "config.yaml").read_text())["model"]["epochs"] == 2
 
 
-def test_a_report_is_drawn_from_the_files(result: Result, cohort: Cohort) -> None:
+def test_a_report_is_drawn_from_the_files(result: Result, cohort: Cohort, tmp_path: Path) -> None:
     page = result.report()
     assert result.out is not None
     assert page == result.out / "report.html"
     assert "default:concat" in page.read_text()
     page.unlink()
+    homeless = Result(**{**result.__dict__, "out": None})
     with pytest.raises(
-        ConfigError, match=r"^a report is drawn from a run's files; call cross_validate\(…, out=FOLDER\)$"
+        ConfigError, match=r"^this run has no folder: call report\(FOLDER\), or cross_validate"
     ):
-        Result(**{**result.__dict__, "out": None}).report()
+        homeless.report()
+    elsewhere = homeless.report(tmp_path / "elsewhere")
+    assert elsewhere == tmp_path / "elsewhere" / "report.html"
+    for file in (
+        "predictions.csv",
+        "comparators.csv",
+        "metrics.json",
+        "cohort.json",
+        "config.yaml",
+        "run.json",
+    ):
+        assert (elsewhere.parent / file).read_bytes() == (result.out / file).read_bytes()
 
 
 @pytest.mark.usefixtures("alone")

@@ -22,17 +22,17 @@ import pandas as pd
 import torch
 
 from survfuse._errors import CohortError, ConfigError, InputError, context
-from survfuse._storage import read_json, sha256_file, sha256_text, to_json, write_json, write_text
+from survfuse._storage import read_json, sha256_text, to_json, write_json
 from survfuse._version import __version__
 from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.splits import given_folds, make_folds
-from survfuse.config import CrossvalConfig, RunConfig, build, to_yaml
+from survfuse.config import CrossvalConfig, RunConfig, build
 from survfuse.estimator import SurvivalFusion
 from survfuse.evaluation.checks import run_checks
 from survfuse.evaluation.combine import summarise
 from survfuse.evaluation.description import describe
 from survfuse.evaluation.learners import Learner, NetworkLearner, comparators
-from survfuse.evaluation.result import Result, write_table
+from survfuse.evaluation.result import Result
 from survfuse.training import Hook
 
 YEARS = {"days": 365.0, "months": 12.0, "years": 1.0}
@@ -142,6 +142,7 @@ def run(
         "versions": versions(),
         "seeds": {"splits": config.crossval.seed, "model": config.model.seed},
         "command": command,
+        "hashes": {"cohort": cells.fingerprint},
         "notes": [*notes, *cells.notes],
     }
     result = Result(
@@ -155,7 +156,7 @@ def run(
         out=None if out is None else Path(out),
     )
     if out is not None:
-        _write(result, Path(out), cohort)
+        result.write(Path(out))
     return result
 
 
@@ -335,22 +336,3 @@ class _Cells:
         table.insert(3, "time", outcome["time"].to_numpy(float))
         table.insert(4, "event", outcome["event"].to_numpy(int))
         return table
-
-
-def _write(result: Result, out: Path, cohort: Cohort) -> None:
-    write_table(out / "predictions.csv", result.predictions)
-    others = [table.assign(model=name) for name, table in result.models.items() if name != result.name]
-    if others:
-        both = pd.concat(others, ignore_index=True)
-        write_table(out / "comparators.csv", both[["model", *both.columns.drop("model")]])
-    write_json(out / "metrics.json", result.metrics_dict())
-    write_json(out / "checks.json", result.checks)
-    write_json(out / "cohort.json", result.cohort)
-    write_text(out / "config.yaml", to_yaml(result.config))
-    hashes = {
-        "cohort": cohort.fingerprint(),
-        "config": sha256_file(out / "config.yaml"),
-        "predictions": sha256_file(out / "predictions.csv"),
-    }
-    result.record["hashes"] = hashes
-    write_json(out / "run.json", result.record)

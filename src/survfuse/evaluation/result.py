@@ -11,10 +11,12 @@ import pandas as pd
 
 from survfuse._errors import ConfigError
 from survfuse._registry import resolve
-from survfuse._storage import atomic_path
-from survfuse.config import RunConfig
+from survfuse._storage import atomic_path, sha256_file, write_json, write_text
+from survfuse.config import RunConfig, to_yaml
 from survfuse.evaluation.combine import concordance_difference
 from survfuse.survival.metrics import Estimate
+
+HASHED = {"config": "config.yaml", "predictions": "predictions.csv"}
 
 
 @dataclass(frozen=True)
@@ -82,17 +84,46 @@ class Result:
         """
         return concordance_difference(self.predictions, other.predictions, self.config.tau)
 
+    def write(self, folder: Path | str) -> Path:
+        """Write the run's files: predictions, comparators, metrics, checks, cohort, config, run.
+
+        Parameters
+        ----------
+        folder : path
+            Files of the same names in it are replaced, each whole.
+        """
+        out = Path(folder)
+        write_table(out / "predictions.csv", self.predictions)
+        others = [table.assign(model=name) for name, table in self.models.items() if name != self.name]
+        if others:
+            both = pd.concat(others, ignore_index=True)
+            write_table(out / "comparators.csv", both[["model", *both.columns.drop("model")]])
+        write_json(out / "metrics.json", self.metrics_dict())
+        write_json(out / "checks.json", self.checks)
+        write_json(out / "cohort.json", self.cohort)
+        write_text(out / "config.yaml", to_yaml(self.config))
+        written = {name: sha256_file(out / file) for name, file in HASHED.items()}
+        write_json(out / "run.json", {**self.record, "hashes": {**self.record["hashes"], **written}})
+        return out
+
     def report(self, folder: Path | str | None = None) -> Path:
-        """Write the report page; `folder` defaults to the run's own.
+        """Write the report page, and the run's files where they are not there yet.
+
+        Parameters
+        ----------
+        folder : path, optional
+            The run's own folder by default.
 
         Raises
         ------
         ConfigError
-            When the run was not written to a folder.
+            When no folder is given and the run has none.
         """
         place = Path(folder) if folder is not None else self.out
-        if place is None or not (place / "run.json").is_file():
-            raise ConfigError("a report is drawn from a run's files; call cross_validate(…, out=FOLDER)")
+        if place is None:
+            raise ConfigError("this run has no folder: call report(FOLDER), or cross_validate(…, out=FOLDER)")
+        if place != self.out:
+            self.write(place)
         path: Path = resolve("survfuse.report:write_report")(place)
         return path
 
