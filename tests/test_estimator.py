@@ -378,3 +378,16 @@ def test_prediction_keeps_ids_as_text(model: SurvivalFusion, cohort: Cohort) -> 
     frame = model.predict(cohort).frame()
     assert frame["patient_id"].tolist()[0] == "001"
     assert pd.api.types.is_float_dtype(frame["predicted_time"])
+
+
+def test_the_rank_map_says_where_it_knows_no_time(cohort: Cohort) -> None:
+    """On the last plateau of the training curve the time it tells is a bound."""
+    model = quick(calibration="km_rank").fit(cohort)
+    assert model.fitted is not None
+    prediction = model.predict(cohort)
+    beyond = model.fitted.calibrator.beyond(prediction.log_risk)  # type: ignore[attr-defined]
+    noted = {
+        patient for patient, message in prediction.notes if message.startswith("predicted_time: later than")
+    }
+    assert noted == {patient for patient, late in zip(prediction.patient_id, beyond, strict=True) if late}
+    assert noted

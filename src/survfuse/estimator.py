@@ -22,7 +22,7 @@ from survfuse.cohort.batches import BatchSource
 from survfuse.cohort.cohort import Cohort
 from survfuse.config import FitConfig
 from survfuse.fitting import Fitted, fit_model, log_risks
-from survfuse.survival.calibration import Calibrator
+from survfuse.survival.calibration import Calibrator, KmRankCalibrator
 from survfuse.survival.curves import SurvivalCurves
 from survfuse.training import Hook
 
@@ -217,14 +217,18 @@ class SurvivalFusion:
         wild = [patient for patient, risk in zip(ids, log_risk, strict=True) if not np.isfinite(risk)]
         if wild:
             raise TransformError(f"no finite risk for {listed(wild)}; look for values far outside training")
+        time = fitted.calibrator.predicted_time(log_risk)
         return Prediction(
             patient_id=ids,
             log_risk=log_risk,
-            predicted_time=fitted.calibrator.predicted_time(log_risk),
+            predicted_time=time,
             risk_group=np.searchsorted(fitted.risk_cuts, log_risk, side="left"),
             unit=str(fitted.summary["unit"]),
             calibrator=fitted.calibrator,
-            notes=_notes(prepared.report, ids, prepared.present),
+            notes=(
+                *_notes(prepared.report, ids, prepared.present),
+                *_beyond(fitted.calibrator, ids, log_risk, time, str(fitted.summary["unit"])),
+            ),
         )
 
     def save(self, folder: Path | str) -> Path:
@@ -249,6 +253,23 @@ class SurvivalFusion:
         if self.fitted is None:
             raise ConfigError("this SurvivalFusion is not fitted yet; call fit(cohort) or load(folder)")
         return self.fitted
+
+
+def _beyond(
+    calibrator: Calibrator, ids: Sequence[str], log_risk: FloatArray, time: FloatArray, unit: str
+) -> list[tuple[str, str]]:
+    """Patients whom the rank map puts on the last plateau of the training curve: later than is known."""
+    if not isinstance(calibrator, KmRankCalibrator):
+        return []
+    beyond = calibrator.beyond(log_risk)
+    return [
+        (
+            patient,
+            f"predicted_time: later than {when:g} {unit} (last plateau of the training Kaplan-Meier curve)",
+        )
+        for patient, when, late in zip(ids, time, beyond, strict=True)
+        if late
+    ]
 
 
 def _checked_times(times: Sequence[float]) -> FloatArray:
