@@ -59,13 +59,28 @@ def save_fitted(fitted: Fitted, folder: Path | str) -> Path:
         hashes = {file.name: sha256_file(file) for file in sorted(temporary.iterdir())}
         write_json(temporary / "bundle.json", {"format": FORMAT, "version": VERSION, "sha256": hashes})
         temporary.chmod(0o755)
-        if target.exists():
-            shutil.rmtree(target)
-        temporary.replace(target)
+        _put_in_place(temporary, target)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     return target
+
+
+def _put_in_place(new: Path, target: Path) -> None:
+    """Rename `new` to `target`; an old bundle there is kept aside until the new one stands."""
+    if not target.exists():
+        new.replace(target)
+        return
+    aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.old."))
+    target.replace(aside / target.name)
+    try:
+        new.replace(target)
+    except BaseException:
+        (aside / target.name).replace(target)
+        raise
+    finally:
+        if target.exists():
+            shutil.rmtree(aside, ignore_errors=True)
 
 
 def check_target(folder: Path | str) -> Path:
