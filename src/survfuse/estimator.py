@@ -212,8 +212,9 @@ class SurvivalFusion:
         """
         fitted = self._need_fit()
         ids = tuple(cohort.patients if patients is None else patients)
-        prepared = fitted.transforms.apply(cohort, ids)
-        log_risk = log_risks(fitted.networks, BatchSource(cohort, fitted.transforms, ids), fitted.config)
+        source = BatchSource(cohort, fitted.transforms, ids)
+        prepared = source.prepared
+        log_risk = log_risks(fitted.networks, source, fitted.config)
         wild = [patient for patient, risk in zip(ids, log_risk, strict=True) if not np.isfinite(risk)]
         if wild:
             raise TransformError(f"no finite risk for {listed(wild)}; look for values far outside training")

@@ -86,7 +86,7 @@ def fit_model(
     bench = _Bench(cohort, training_patients(cohort, patients), config, hooks, folder)
     choice = bench.choose()
     made = choice.made or bench.refit(choice.epochs)
-    log_risk = log_risks(made.networks, BatchSource(cohort, made.transforms, bench.ids), config)
+    log_risk = log_risks(made.networks, made.source, config)
     calibrator = fit_calibrator(
         config.calibration,
         bench.time,
@@ -192,10 +192,11 @@ class _Part:
 
 @dataclass(frozen=True)
 class _Made:
-    """Networks, and the transforms whose vectors they read."""
+    """Networks, the transforms whose vectors they read, and all training patients so transformed."""
 
     transforms: Transforms
     networks: tuple[FusionNetwork, ...]
+    source: BatchSource
 
 
 @dataclass(frozen=True)
@@ -254,7 +255,8 @@ class _Bench:
             network, run = self._train(part, label, self.config.epochs, seed, keep_best=True)
             networks.append(network)
             epochs.append(run.best_epoch or len(run.history))
-        made = _Made(part.transforms, tuple(networks))
+        everyone = BatchSource(self.cohort, part.transforms, self.ids)
+        made = _Made(part.transforms, tuple(networks), everyone)
         return _Choice(tuple(epochs), self._out_of_fold(epochs), made)
 
     def refit(self, epochs: Sequence[int]) -> _Made:
@@ -265,7 +267,7 @@ class _Bench:
             self._train(part, f"member {member + 1}, refit", epochs[member], seed)[0]
             for member, seed in enumerate(self.seeds)
         )
-        return _Made(part.transforms, networks)
+        return _Made(part.transforms, networks, part.source)
 
     def _out_of_fold(self, epochs: Sequence[int]) -> FloatArray | None:
         if self.config.calibration != "breslow_oof":

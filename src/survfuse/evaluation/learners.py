@@ -108,9 +108,7 @@ class RidgeLearner:
         folder: Path | None,
     ) -> tuple[Prediction, dict[str, Any]]:
         """Fit on `train`, calibrate on inner out-of-fold risks, predict `test`."""
-        assert cohort.outcome is not None
-        outcome = cohort.outcome.loc[list(train)]
-        time, event = outcome["time"].to_numpy(float), outcome["event"].to_numpy(bool)
+        time, event = _outcome(cohort, train)
         inner = inner_folds(event, _folds(event), self.seed)
         out_of_fold = np.empty(len(train))
         ids = np.asarray(train, dtype=object)
@@ -135,9 +133,7 @@ class RidgeLearner:
     def _risks(self, cohort: Cohort, train: Any, test: Any) -> tuple[FloatArray, FloatArray, float]:
         x, has = self._inputs(cohort, train, test)
         cut = len(train)
-        assert cohort.outcome is not None
-        outcome = cohort.outcome.loc[list(train)]
-        time, event = outcome["time"].to_numpy(float), outcome["event"].to_numpy(bool)
+        time, event = _outcome(cohort, train)
         known = has[:cut]
         path = ridge_cox_cv(
             x[:cut][known], time[known], event[known], folds=_folds(event[known]), seed=self.seed
@@ -149,11 +145,19 @@ class RidgeLearner:
         """Matrix of training rows, then test rows; (patients, features) and (patients,) presence."""
         ids = [*train, *test]
         transforms = Transforms.fit(cohort, list(train), self.config)
-        prepared = transforms.apply(cohort, ids)
+        source = BatchSource(cohort, transforms, ids)
+        prepared = source.prepared
         if self.modality in prepared.vectors:
             return prepared.vectors[self.modality].astype(np.float64), prepared.present[self.modality]
-        means, present = mean_tiles(BatchSource(cohort, transforms, ids), self.modality)
+        means, present = mean_tiles(source, self.modality)
         return principal_components(means, np.flatnonzero(present[: len(train)]), BAG_COMPONENTS), present
+
+
+def _outcome(cohort: Cohort, ids: Sequence[str]) -> tuple[FloatArray, BoolArray]:
+    """Times and events of patients, in their order."""
+    assert cohort.outcome is not None
+    outcome = cohort.outcome.loc[list(ids)]
+    return outcome["time"].to_numpy(float), outcome["event"].to_numpy(bool)
 
 
 def _folds(event: BoolArray) -> int:
