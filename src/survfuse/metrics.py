@@ -1,12 +1,13 @@
 """How good predictions are: arrays in, an :class:`Estimate` out.
 
-The public door to :mod:`survfuse.survival.metrics` and the curves and tests that
+The public door to :mod:`survfuse.survival` and the curves and tests that
 go with it.
 """
 
+from survfuse.survival.concordance import compare_c, concordance_influence, harrell_c, uno_c
 from survfuse.survival.curves import follow_up_median, kaplan_meier, kaplan_meier_table
+from survfuse.survival.estimate import Estimate
 from survfuse.survival.groups import LogRank, log_rank
-from survfuse.survival.metrics import Estimate, compare_c, concordance_influence, harrell_c, uno_c
 
 __all__ = [
     "Estimate",

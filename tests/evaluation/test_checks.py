@@ -10,7 +10,7 @@ import pytest
 from running import loaded, small
 from survfuse.evaluation import checks
 from survfuse.evaluation.checks import CHECKS, Evidence, run_checks
-from survfuse.survival.metrics import Estimate
+from survfuse.survival.estimate import Estimate
 
 
 def predictions(times: list[float]) -> pd.DataFrame:

@@ -132,7 +132,7 @@ def test_metrics_have_the_documented_keys(result: Result) -> None:
         assert set(table) - {"delta_uno_c_vs_clinical"} == {"uno_c", "harrell_c"}
         assert ("delta_uno_c_vs_clinical" in table) == (name != "ridge:clinical")
         for entry in table.values():
-            assert set(entry) == {"value", "low", "high", "se", "n", "events", "note"}
+            assert set(entry) == {"value", "low", "high", "se", "n", "events", "note", "assumptions"}
             assert entry["low"] <= entry["value"] <= entry["high"]
             assert (entry["n"], entry["events"]) == (24, 12)
     assert metrics == result.metrics_dict()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,37 @@ import pandas as pd
 
 from survfuse._errors import CohortError, listed
 from survfuse.cohort.data import Cohort
+
+
+@dataclass(frozen=True)
+class Split:
+    """Who is trained on and who is tested in one fold of one repeat; nobody is both.
+
+    Attributes
+    ----------
+    repeat, fold : int
+    train, test : tuple of str
+        Ids, sorted. `train` is everyone else of the repeat where folds partition the
+        cohort; a splits file or another cohort may say otherwise.
+    """
+
+    repeat: int
+    fold: int
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+
+
+def splits_from_folds(table: pd.DataFrame) -> tuple[Split, ...]:
+    """Turn a table of folds (`patient_id, repeat, fold`) into splits: trained on all other folds of the repeat."""
+    found = []
+    for (repeat, fold), test in table.groupby(["repeat", "fold"], sort=True):
+        rest = table[(table["repeat"] == repeat) & (table["fold"] != fold)]
+        found.append(
+            Split(
+                int(repeat), int(fold), tuple(sorted(rest["patient_id"])), tuple(sorted(test["patient_id"]))
+            )
+        )
+    return tuple(found)
 
 
 def make_folds(

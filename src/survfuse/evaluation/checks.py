@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from survfuse.cohort.cohort import Cohort
-from survfuse.survival.metrics import Estimate
+from survfuse.survival.estimate import Estimate
 
 TIE_SHARE = 0.2  # more patients than this with one predicted time is worth a word
 EVENTS_PER_PARAMETER = 10.0

@@ -16,7 +16,8 @@ import pandas as pd
 
 from survfuse._errors import NotComputableError
 from survfuse._types import FloatArray
-from survfuse.survival.metrics import Estimate, concordance_influence
+from survfuse.survival.concordance import concordance_influence
+from survfuse.survival.estimate import Estimate
 
 NORMAL_95 = 1.959963984540054
 

@@ -14,7 +14,7 @@ from survfuse._registry import resolve
 from survfuse._storage import atomic_path, sha256_file, write_json, write_text
 from survfuse.config import RunConfig, to_yaml
 from survfuse.evaluation.combine import concordance_difference
-from survfuse.survival.metrics import Estimate
+from survfuse.survival.estimate import Estimate
 
 HASHED = {"config": "config.yaml", "predictions": "predictions.csv"}
 

@@ -14,7 +14,6 @@ each patient's weight), with the censoring weights held fixed, as
 from __future__ import annotations
 
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -23,42 +22,14 @@ import numpy.typing as npt
 from survfuse._errors import InputError, NotComputableError
 from survfuse._types import FloatArray
 from survfuse.survival.curves import StepFunction, censoring_survival
+from survfuse.survival.estimate import Estimate, joined, not_computable, wald
 from survfuse.survival.outcome import Outcome, as_log_risk
 
 Train = tuple[npt.ArrayLike, npt.ArrayLike]
-LEVEL = 0.95
-FLAT = "the standard error is 0, because every comparable pair is ordered alike; no interval can be given"
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number with its uncertainty and what it rests on.
-
-    Attributes
-    ----------
-    value : float or None
-        None when these data cannot give it; `note` says why.
-    se, low, high : float or None
-        Standard error and 95 % interval; None when they cannot be given.
-    n, events : int
-        Patients, and events that entered (those up to τ).
-    note : str
-        What a reader must know: why there is no value, or how it was restricted.
-    """
-
-    value: float | None
-    se: float | None
-    low: float | None
-    high: float | None
-    n: int
-    events: int
-    note: str = ""
-
-    def p_value(self, null: float = 0.0) -> float | None:
-        """Two-sided Wald p-value of `value` against `null`; None without a standard error."""
-        if self.value is None or not self.se:
-            return None
-        return 2 * NormalDist().cdf(-abs(self.value - null) / self.se)
+ASSUMES = {
+    "harrell": "censoring does not depend on the risks; the value depends on the censoring pattern",
+    "uno": "censoring is independent of the risks and of the event times",
+}
 
 
 def harrell_c(
@@ -154,8 +125,8 @@ def compare_c(
         value_a, influence_a = _concordance(outcome, risk_a, pairs.weight)
         value_b, influence_b = _concordance(outcome, risk_b, pairs.weight)
     except NotComputableError as why:
-        return Estimate(None, None, None, None, len(outcome), pairs.events, _joined(str(why), pairs.note))
-    return _wald(value_a - value_b, influence_a - influence_b, pairs, limits=(-1.0, 1.0))
+        return not_computable(joined(str(why), pairs.note), len(outcome), pairs.events, ASSUMES[kind])
+    return pairs.estimate(value_a - value_b, influence_a - influence_b, limits=(-1.0, 1.0))
 
 
 def concordance_influence(
@@ -194,6 +165,7 @@ def concordance_influence(
 class _Weights:
     """What a pair that begins with each patient's event counts; 0 without an event up to τ."""
 
+    kind: str
     weight: FloatArray  # (patients,)
     note: str
 
@@ -207,7 +179,7 @@ class _Weights:
             raise InputError("train gives Uno's censoring weights; Harrell's C has none")
         counted = outcome.event & (outcome.time <= (np.inf if tau is None else tau))
         if kind == "harrell" or not counted.any():
-            return cls(counted.astype(np.float64), "")
+            return cls(kind, counted.astype(np.float64), "")
         curve, known = _censoring_curve(outcome if train is None else Outcome.of(*train))
         staying = curve.left(outcome.time)
         usable = counted & (staying > 0) & (outcome.time <= known)
@@ -220,11 +192,22 @@ class _Weights:
             if lost
             else ""
         )
-        return cls(weight, note)
+        return cls(kind, weight, note)
 
     @property
     def events(self) -> int:
         return int((self.weight > 0).sum())
+
+    def estimate(self, value: float, influence: FloatArray, limits: tuple[float, float]) -> Estimate:
+        return wald(
+            value,
+            influence,
+            len(influence),
+            self.events,
+            limits=limits,
+            note=self.note,
+            assumptions=ASSUMES[self.kind],
+        )
 
 
 def _censoring_curve(train: Outcome) -> tuple[StepFunction, float]:
@@ -247,22 +230,8 @@ def _estimate(
     try:
         value, influence = _concordance(outcome, risk, pairs.weight)
     except NotComputableError as why:
-        return Estimate(None, None, None, None, len(outcome), pairs.events, _joined(str(why), pairs.note))
-    return _wald(value, influence, pairs, limits=(0.0, 1.0))
-
-
-def _wald(value: float, influence: FloatArray, pairs: _Weights, limits: tuple[float, float]) -> Estimate:
-    n, events = len(influence), pairs.events
-    se = float(np.sqrt((influence**2).sum()))
-    if se < 1e-12:
-        return Estimate(value, None, None, None, n, events, _joined(FLAT, pairs.note))
-    reach = NormalDist().inv_cdf((1 + LEVEL) / 2) * se
-    low, high = max(value - reach, limits[0]), min(value + reach, limits[1])
-    return Estimate(value, se, low, high, n, events, pairs.note)
-
-
-def _joined(*notes: str) -> str:
-    return "; ".join(note for note in notes if note)
+        return not_computable(joined(str(why), pairs.note), len(outcome), pairs.events, ASSUMES[kind])
+    return pairs.estimate(value, influence, limits=(0.0, 1.0))
 
 
 def _concordance(outcome: Outcome, risk: FloatArray, weight: FloatArray) -> tuple[float, FloatArray]:

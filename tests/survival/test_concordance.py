@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from survfuse._errors import InputError, NotComputableError
+from survfuse.survival.concordance import compare_c, concordance_influence, harrell_c, uno_c
 from survfuse.survival.curves import censoring_survival
-from survfuse.survival.metrics import Estimate, compare_c, concordance_influence, harrell_c, uno_c
+from survfuse.survival.estimate import Estimate
 
 METRICS = [harrell_c, uno_c]
 

@@ -1,0 +1,89 @@
+"""What a metric returns: a number, its uncertainty, what it rests on and what was restricted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+
+from survfuse._types import FloatArray
+
+LEVEL = 0.95
+Z = NormalDist().inv_cdf((1 + LEVEL) / 2)
+SMALLEST_SE = 1e-12
+FLAT = "the standard error is 0: these patients leave no uncertainty to estimate, so no interval can be given"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its uncertainty and what it rests on.
+
+    Attributes
+    ----------
+    value : float or None
+        None when these data cannot give it; `note` says why.
+    se, low, high : float or None
+        Standard error and 95 % interval; None when they cannot be given.
+    n, events : int
+        Patients, and events that entered (those up to τ or the horizon).
+    note : str
+        What a reader must know: why there is no value, or how it was restricted.
+    assumptions : str
+        What must hold for the number to mean what its name says.
+    """
+
+    value: float | None
+    se: float | None
+    low: float | None
+    high: float | None
+    n: int
+    events: int
+    note: str = ""
+    assumptions: str = ""
+
+    def p_value(self, null: float = 0.0) -> float | None:
+        """Two-sided Wald p-value of `value` against `null`; None without a standard error."""
+        if self.value is None or not self.se:
+            return None
+        return 2 * NormalDist().cdf(-abs(self.value - null) / self.se)
+
+
+def not_computable(why: str, n: int, events: int, assumptions: str = "") -> Estimate:
+    """Make the estimate that has no value and says why."""
+    return Estimate(None, None, None, None, n, events, why, assumptions)
+
+
+def wald(
+    value: float,
+    influence: FloatArray,
+    n: int,
+    events: int,
+    *,
+    limits: tuple[float, float] = (-np.inf, np.inf),
+    note: str = "",
+    assumptions: str = "",
+) -> Estimate:
+    """Make a Wald estimate from each patient's influence, its interval cut to `limits`.
+
+    Parameters
+    ----------
+    value : float
+    influence : array, (patients,)
+        Derivative of the value with respect to each patient's weight; sums to 0, so
+        that the standard error is ``sqrt(sum(influence ** 2))``.
+    n, events, note, assumptions
+        As in :class:`Estimate`.
+    limits : (float, float)
+        The values that are possible.
+    """
+    se = float(np.sqrt((np.asarray(influence) ** 2).sum()))
+    if not se >= SMALLEST_SE:
+        return Estimate(value, None, None, None, n, events, joined(FLAT, note), assumptions)
+    low, high = max(value - Z * se, limits[0]), min(value + Z * se, limits[1])
+    return Estimate(value, se, low, high, n, events, note, assumptions)
+
+
+def joined(*notes: str) -> str:
+    """Join the notes that say something."""
+    return "; ".join(note for note in notes if note)
