@@ -21,11 +21,10 @@ import numpy.typing as npt
 
 from survfuse._errors import InputError, NotComputableError
 from survfuse._types import FloatArray
-from survfuse.survival.curves import StepFunction, censoring_survival
 from survfuse.survival.estimate import Estimate, joined, not_computable, wald
 from survfuse.survival.outcome import Outcome, as_log_risk
+from survfuse.survival.weights import Train, censoring_curve
 
-Train = tuple[npt.ArrayLike, npt.ArrayLike]
 ASSUMES = {
     "harrell": "censoring does not depend on the risks; the value depends on the censoring pattern",
     "uno": "censoring is independent of the risks and of the event times",
@@ -180,7 +179,7 @@ class _Weights:
         counted = outcome.event & (outcome.time <= (np.inf if tau is None else tau))
         if kind == "harrell" or not counted.any():
             return cls(kind, counted.astype(np.float64), "")
-        curve, known = _censoring_curve(outcome if train is None else Outcome.of(*train))
+        curve, known = censoring_curve(outcome if train is None else Outcome.of(*train))
         staying = curve.left(outcome.time)
         usable = counted & (staying > 0) & (outcome.time <= known)
         weight = np.zeros(len(outcome))
@@ -208,12 +207,6 @@ class _Weights:
             note=self.note,
             assumptions=ASSUMES[self.kind],
         )
-
-
-def _censoring_curve(train: Outcome) -> tuple[StepFunction, float]:
-    if len(train) == 0:
-        raise InputError("train must hold at least one patient")
-    return censoring_survival(train.time, train.event), float(train.time.max())
 
 
 def _estimate(
