@@ -17,13 +17,14 @@ from survfuse.survival.calibration import (
 from survfuse.survival.cox import fit_cox
 from survfuse.survival.curves import breslow, kaplan_meier
 
-KINDS = ["km", "breslow", "breslow_oof", "km_rank"]
+KINDS = ["km", "breslow", "breslow_cal", "breslow_oof", "isotonic_oof", "km_rank"]
+HELD_OUT = ["breslow_oof", "isotonic_oof"]
 
 
 def fit(kind, monthly, **changes):
     time, event, risk = monthly
     fold = np.arange(len(time)) % 5
-    given = {"out_of_fold": risk / 2 + fold * 10.0, "fold": fold} if kind == "breslow_oof" else {}
+    given = {"out_of_fold": risk / 2 + fold * 10.0, "fold": fold} if kind in HELD_OUT else {}
     return fit_calibrator(kind, time, event, risk, **(given | changes))
 
 
@@ -176,7 +177,7 @@ def test_km_rank_has_no_curve(monthly):
         calibrator.curves([0.0])
 
 
-@pytest.mark.parametrize("kind", ["breslow", "breslow_oof"])
+@pytest.mark.parametrize("kind", ["breslow", "breslow_oof", "isotonic_oof", "breslow_cal"])
 def test_no_event_no_hazard(kind):
     with pytest.raises(NotComputableError, match="no training patient had the event"):
         fit_calibrator(kind, [1, 2], [0, 0], [0.0, 1.0], out_of_fold=[0.0, 1.0], fold=[0, 0])
@@ -192,8 +193,9 @@ def test_wrong_input_is_refused(monthly):
     time, event, risk = monthly
     with pytest.raises(ConfigError, match="unknown calibration 'platt'"):
         fit_calibrator("platt", time, event, risk)
-    with pytest.raises(InputError, match="needs out_of_fold risks and the fold of each"):
-        fit_calibrator("breslow_oof", time, event, risk)
+    for kind in HELD_OUT:
+        with pytest.raises(InputError, match=f"{kind} needs out_of_fold risks and the fold of each"):
+            fit_calibrator(kind, time, event, risk)
     with pytest.raises(InputError, match="out_of_fold must be finite; row 0"):
         fit("breslow_oof", monthly, out_of_fold=np.full(len(time), np.nan))
     with pytest.raises(InputError, match="fold must have one row per patient"):

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from survfuse._errors import InputError, NotComputableError
 from survfuse._types import FloatArray
+from survfuse.survival._partial import RiskSets
 from survfuse.survival.outcome import Outcome, Tally, as_log_risk
 
 ROUNDING = 1e-12  # a curve this close above a level has reached it: 1 - 3/6 is 0.5
@@ -165,8 +166,10 @@ def kaplan_meier_table(time: npt.ArrayLike, event: npt.ArrayLike, level: float =
     )
 
 
-def breslow(time: npt.ArrayLike, event: npt.ArrayLike, log_risk: npt.ArrayLike) -> StepFunction:
-    """Cumulative baseline hazard of a patient whose log-risk is 0 (Breslow 1972, ties Breslow).
+def breslow(
+    time: npt.ArrayLike, event: npt.ArrayLike, log_risk: npt.ArrayLike, ties: str = "breslow"
+) -> StepFunction:
+    """Cumulative baseline hazard of a patient whose log-risk is 0 (Breslow 1972, Efron 1977).
 
     Steps lie at all distinct follow-up times, so that the last x is the last
     time the hazard is known for.
@@ -175,21 +178,30 @@ def breslow(time: npt.ArrayLike, event: npt.ArrayLike, log_risk: npt.ArrayLike) 
     ----------
     time, event : array-like, (patients,)
     log_risk : array-like, (patients,)
+    ties : {"breslow", "efron"}
+        Whether events at one time leave the risk set together or, as in Efron's
+        partial likelihood, one after another.
 
     Raises
     ------
     NotComputableError
         Without any patient, or when the log-risks lie so far from 0 that a
         double cannot hold the hazard; centre them first.
+    InputError
+        For unknown `ties`.
     """
     outcome = Outcome.of(time, event)
     tally = _tally(time, event)
     risk = as_log_risk(log_risk, len(outcome))
-    order = np.argsort(outcome.time, kind="stable")
-    log_sum = np.logaddexp.accumulate(risk[order][::-1])[::-1]  # over everyone followed as long
-    first = np.searchsorted(outcome.time[order], tally.time, side="left")
+    sets = RiskSets.of(outcome, ties)
+    ordered = risk[sets.order]
+    log_sum = np.logaddexp.accumulate(ordered[::-1])[::-1][sets.first]  # over everyone followed as long
+    part = np.bincount(sets.tied, weights=np.exp(np.minimum(ordered[sets.event] - log_sum, 0.0)))
+    gone = np.minimum(sets.share * part[sets.tied], sets.share)  # of the risk set, by earlier tied events
     with np.errstate(over="ignore", under="ignore"):
-        hazard = tally.events * np.exp(-log_sum[first])
+        steps = np.exp(-log_sum) / (1 - gone)
+    where = np.searchsorted(tally.time, outcome.time[sets.order][sets.event])
+    hazard = np.bincount(where, weights=steps, minlength=len(tally.time))
     if not np.isfinite(hazard).all() or (hazard[tally.events > 0] == 0).any():
         raise NotComputableError(
             f"baseline hazard: log-risks from {risk.min():g} to {risk.max():g} do not fit a double;"
