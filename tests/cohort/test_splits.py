@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from builders import CohortFiles, patient_ids
 from survfuse._errors import CohortError
 from survfuse.cohort import given_folds, inner_folds, leave_one_group_out, load_cohort, make_folds
+from survfuse.cohort.group_folds import deal_groups, imbalance
+from survfuse.cohort.splits import splits_from_folds
 
 
 def outcome_of(event: object) -> SimpleNamespace:
@@ -127,3 +129,91 @@ def test_a_given_fold_without_events_is_named(clinical: CohortFiles) -> None:
     clinical.spec["folds"] = {"table": "patients.csv", "column": "fold"}
     with pytest.raises(CohortError, match="fold rest has no event"):
         given_folds(load_cohort(clinical.write()))
+
+
+def sites(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Thirty sites of 2 to 60 patients, as TCGA has them, a third with the event; (labels, event)."""
+    generator = np.random.default_rng(seed)
+    sizes = np.clip(np.exp(generator.normal(2.3, 0.9, 30)).round().astype(int), 2, 60)
+    labels = np.repeat(np.arange(30), sizes)
+    return labels, generator.random(len(labels)) < 0.35
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_sites_of_real_sizes_are_dealt_evenly(seed: int) -> None:
+    labels, event = sites(seed)
+    ids = patient_ids(len(labels))
+    groups = {one: f"site {label}" for one, label in zip(ids, labels, strict=True)}
+    table = make_folds(ids, outcome_of(event), folds=5, repeats=2, seed=seed, groups=groups)
+    for _, part in table.groupby("repeat"):
+        fold = part["fold"].to_numpy()
+        assert np.ptp(np.bincount(fold, weights=event)) <= 1
+        assert np.ptp(np.bincount(fold)) <= 3
+        assert part.groupby(part["patient_id"].map(groups))["fold"].nunique().max() == 1
+    same = make_folds(ids[::-1], outcome_of(event[::-1]), folds=5, repeats=2, seed=seed, groups=groups)
+    pd.testing.assert_frame_equal(table, same)
+    halves = [part["fold"].to_numpy() for _, part in table.groupby("repeat")]
+    together = [np.equal.outer(half, half) for half in halves]
+    assert (together[0] != together[1]).any(), "repeats are different splits, not the same one renumbered"
+
+
+def test_dealing_reaches_the_best_of_all_deals_of_few_groups() -> None:
+    """Every one of the 3^8 deals of eight groups is tried; none is more even."""
+    generator = np.random.default_rng(3)
+    labels = np.repeat(np.arange(8), [2, 3, 5, 7, 11, 13, 17, 19])
+    event = generator.random(len(labels)) < 0.4
+    found = imbalance(event, deal_groups(event, labels, 3, generator))
+    every = (np.array([number // 3**place % 3 for place in range(8)]) for number in range(3**8))
+    best = min(imbalance(event, deal[labels]) for deal in every if len(set(deal)) == 3)
+    assert found == pytest.approx(best, abs=1e-12)
+
+
+def test_imbalance_counts_events_and_patients() -> None:
+    assert imbalance([1, 1, 0, 0], [0, 0, 1, 1]) == 2  # events 2 and 0, patients even
+    assert imbalance([1, 0, 1], [0, 0, 1]) == pytest.approx(2 / 9)  # patients 2 and 1
+
+
+def test_splits_train_on_the_other_folds_of_their_repeat() -> None:
+    table = make_folds(patient_ids(12), outcome_of([1, 0] * 6), folds=3, repeats=2)
+    splits = splits_from_folds(table)
+    assert [(s.repeat, s.fold) for s in splits] == [(r, f) for r in range(2) for f in range(3)]
+    for split in splits:
+        assert sorted(split.train + split.test) == patient_ids(12)
+        assert (
+            list(split.test)
+            == table.query(f"repeat == {split.repeat} & fold == {split.fold}")["patient_id"].tolist()
+        )
+
+
+def test_sites_with_too_few_events_are_tested_together(clinical: CohortFiles) -> None:
+    clinical.spec["groups"] = {"site": "site"}
+    names = [*"aaaaaaaa", *"bbbbbb", "c", "c", "d", "d", "e", "e"]  # every second patient has the event
+    clinical.patients["site"] = names
+    clinical.patients.loc[clinical.patients["site"] == "c", "os_event"] = 0
+    cohort = load_cohort(clinical.write())
+    told = leave_one_group_out(cohort, "site", min_events=2)
+    assert told.groupby("fold")["group"].first().tolist() == ["a", "b", "rest (c, d, e)"]
+    assert told["fold"].tolist() == [0] * 8 + [1] * 6 + [2] * 6
+    told = leave_one_group_out(cohort, "site")
+    assert told.groupby("fold")["group"].first().tolist() == ["a", "b", "d", "e", "rest (c)"]
+    splits = splits_from_folds(told)
+    assert [len(s.test) for s in splits] == [8, 6, 2, 2, 2]
+    assert not cohort.outcome.loc[list(splits[-1].test), "event"].any()
+
+
+@pytest.mark.parametrize(
+    ("site", "least", "message"),
+    [
+        (["a"] * 20, 1, "leaving one site out needs two or more folds, got a; use make_folds"),
+        (["a"] * 10 + ["b"] * 10, 9, r"two or more folds, got rest \(a, b\)"),
+        (["ab"[number % 2] for number in range(20)], 1, "all 10 events lie in site b; without it"),
+        (["a"] * 20, 0, "min_events must be 1 or more, got 0"),
+    ],
+)
+def test_sites_that_cannot_be_left_out_are_refused(
+    clinical: CohortFiles, site: list[str], least: int, message: str
+) -> None:
+    clinical.spec["groups"] = {"site": "site"}
+    clinical.patients["site"] = site
+    with pytest.raises(CohortError, match=message):
+        leave_one_group_out(load_cohort(clinical.write()), "site", min_events=least)

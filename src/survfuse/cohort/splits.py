@@ -12,6 +12,9 @@ import pandas as pd
 
 from survfuse._errors import CohortError, listed
 from survfuse.cohort.data import Cohort
+from survfuse.cohort.group_folds import deal_groups
+
+REST = "rest"
 
 
 @dataclass(frozen=True)
@@ -33,15 +36,13 @@ class Split:
 
 
 def splits_from_folds(table: pd.DataFrame) -> tuple[Split, ...]:
-    """Turn a table of folds (`patient_id, repeat, fold`) into splits: trained on all other folds of the repeat."""
+    """Turn folds (`patient_id, repeat, fold`) into splits: trained on all other folds of the repeat."""
     found = []
-    for (repeat, fold), test in table.groupby(["repeat", "fold"], sort=True):
-        rest = table[(table["repeat"] == repeat) & (table["fold"] != fold)]
-        found.append(
-            Split(
-                int(repeat), int(fold), tuple(sorted(rest["patient_id"])), tuple(sorted(test["patient_id"]))
-            )
-        )
+    for repeat, whole in table.groupby("repeat", sort=True):
+        for fold in np.unique(whole["fold"]):
+            tested = whole["fold"] == fold
+            train, test = (tuple(sorted(whole.loc[rows, "patient_id"])) for rows in (~tested, tested))
+            found.append(Split(int(str(repeat)), int(fold), train, test))
     return tuple(found)
 
 
@@ -58,8 +59,11 @@ def make_folds(
 
     Events are dealt to the folds in turn after a seeded shuffle of the sorted ids,
     then the censored, so that neither events nor patients differ by more than one
-    between folds. With groups, whole groups are dealt, largest first, each to the
-    fold that has the fewest events.
+    between folds. With groups (sites), whole groups are dealt so that the folds are as
+    even as can be found: the sum over folds of the squared relative deviations from
+    the mean count, of events plus of patients, is made small by several seeded
+    deals, largest groups first, each improved by moving and exchanging groups until
+    nothing helps (:func:`survfuse.cohort.group_folds.imbalance`).
 
     Parameters
     ----------
@@ -199,20 +203,71 @@ def given_folds(cohort: Cohort) -> pd.DataFrame:
     return pd.DataFrame({"patient_id": list(cohort.patients), "repeat": 0, "fold": fold})
 
 
-def leave_one_group_out(cohort: Cohort, group: str) -> pd.DataFrame:
+def leave_one_group_out(cohort: Cohort, group: str, *, min_events: int = 1) -> pd.DataFrame:
     """One fold per group (leave one site out), numbered in the order of the group names.
+
+    Groups with fewer than `min_events` events, on which nothing could be scored
+    alone, are tested together in one last fold. Should that fold still hold no
+    event, its patients are trained on and predicted, but no concordance can be
+    computed there.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    group : str
+        One of the cohort's groups.
+    min_events : int
+        Fewest events of a group with a fold of its own.
+
+    Returns
+    -------
+    DataFrame
+        As :func:`make_folds`, with repeat 0, and `group`: who is left out in the fold;
+        for the pooled groups ``rest (a, b)``.
 
     Raises
     ------
     CohortError
-        When the group is unknown, a patient has none, or a group has no event.
+        When the group is unknown, a patient has none, fewer than two folds come
+        about, or all events lie in one of them.
     """
+    if min_events < 1:
+        raise CohortError(f"min_events must be 1 or more, got {min_events}")
     labels = _labels(cohort, group, list(cohort.patients))
     assert labels is not None
-    names, fold = np.unique(labels, return_inverse=True)
     _, event = _ids_and_events(cohort, None)
-    _require_events(event, fold, len(names), [str(name) for name in names])
-    return pd.DataFrame({"patient_id": list(cohort.patients), "repeat": 0, "fold": fold})
+    names, member = np.unique(labels, return_inverse=True)
+    events = np.bincount(member, weights=event)
+    pooled = events < min_events
+    told = [str(name) for name in names[~pooled]]
+    if pooled.any():
+        told.append(f"{REST} ({', '.join(names[pooled].tolist())})")
+    number = np.where(pooled, len(told) - 1, np.cumsum(~pooled) - 1)
+    fold = number[member].astype(np.int64)
+    _require_trainable(event, fold, told, group)
+    return pd.DataFrame(
+        {
+            "patient_id": list(cohort.patients),
+            "repeat": 0,
+            "fold": fold,
+            "group": [told[place] for place in fold.tolist()],
+        }
+    )
+
+
+def _require_trainable(
+    event: npt.NDArray[np.bool_], fold: npt.NDArray[np.int64], told: Sequence[str], group: str
+) -> None:
+    if len(told) < 2:
+        raise CohortError(
+            f"leaving one {group} out needs two or more folds, got {listed(told)}; use make_folds"
+        )
+    counts = np.bincount(fold, weights=event, minlength=len(told))
+    if counts.max() == counts.sum():
+        raise CohortError(
+            f"all {int(counts.sum())} events lie in {group} {told[int(counts.argmax())]}; "
+            "without it there is nothing to train on"
+        )
 
 
 def _natural(name: str) -> tuple[bool, float, str]:
@@ -275,18 +330,10 @@ def _deal(event: npt.NDArray[np.bool_], folds: int, generator: np.random.Generat
 def _deal_groups(
     event: npt.NDArray[np.bool_], labels: npt.NDArray[np.str_], folds: int, generator: np.random.Generator
 ) -> npt.NDArray[np.int64]:
-    """Give whole groups, most events first, to the fold with fewest events, then fewest patients."""
+    """Deal whole groups, evenly in events and patients."""
     names, member = np.unique(labels, return_inverse=True)
     _require_enough(len(names), folds, "groups")
-    events = np.bincount(member, weights=event, minlength=len(names))
-    sizes = np.bincount(member, minlength=len(names))
-    luck = generator.permutation(len(names))
-    load = np.zeros((folds, 2))
-    home = np.empty(len(names), np.int64)
-    for group in np.lexsort((luck, -sizes, -events)):
-        home[group] = min(range(folds), key=lambda fold: (load[fold, 0], load[fold, 1]))
-        load[home[group]] += events[group], sizes[group]
-    return home[member].astype(np.int64)
+    return deal_groups(event, member, folds, generator)
 
 
 def _require_enough(count: int, folds: int, what: str) -> None:
