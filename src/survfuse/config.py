@@ -128,8 +128,11 @@ class FitConfig(Frozen):
     """Where networks train; `auto` takes a GPU if there is one. Runs repeat bit by bit on `cpu`."""
 
     # -- from risk to curve
-    calibration: Literal["breslow_oof", "breslow", "km_rank", "km"] = "breslow_oof"
-    """Slope and baseline on out-of-fold risks; in-sample Breslow; the paper's rank map; Kaplan-Meier."""
+    calibration: Literal["breslow_oof", "isotonic_oof", "breslow", "km_rank", "km"] = "breslow_oof"
+    """Slope and baseline on out-of-fold risks; a monotone map of them; in-sample Breslow; the paper's rank
+    map; Kaplan-Meier."""
+    conformal: float | None = Field(default=None, gt=0, lt=1)
+    """Level of a lower bound on each patient's time, such as 0.9, set on out-of-fold risks; null: none."""
 
     @classmethod
     def of(cls, preset: str = "default", **fields: Any) -> Self:
@@ -157,6 +160,10 @@ class FitConfig(Frozen):
             raise ValueError("loss: 'paper' is a Cox loss; a discrete head has its own likelihood")
         if self.head == "cox" and self.batch == 1:
             raise ValueError("batch: a risk set of 1 patient has no gradient; take 2 or more, or 'cohort'")
+        if self.conformal is not None and self.calibration == "km_rank":
+            raise ValueError(
+                "conformal: the bound is read from a curve, and km_rank has none; set it to null"
+            )
         if self.expression_gene_sets is not None and self.expression_components is not None:
             raise ValueError(
                 "expression_gene_sets and expression_components exclude each other; set one to null"
@@ -202,18 +209,42 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 class CrossvalConfig(Frozen):
-    """How patients are split and what runs beside the model."""
+    """How patients are split, what runs beside the model, and how intervals are made."""
 
     folds: int = Field(default=5, ge=2)
     """Outer folds, by patient, stratified on the event."""
     repeats: int = Field(default=1, ge=1)
-    """Independent splits into folds."""
+    """Independent splits into folds; two or more let intervals see how much a model depends on its patients."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Seed of the splits."""
     given_folds: bool = True
     """Use the folds that the cohort file names, for the first repeat."""
+    split: Literal["patients", "whole_sites", "leave_one_site_out"] = "patients"
+    """`whole_sites`: patients of one site share a fold. `leave_one_site_out`: one fold a site."""
+    site: str = "site"
+    """The group of the cohort file that names sites, for `split`."""
+    splits_file: Path | None = None
+    """Fixed splits of CLAM, MCAT, Patho-Bench or STAMP; overrides folds, repeats and split."""
     networks: bool = True
-    """Also train the network on each modality alone; the ridge Cox baselines run always."""
+    """Also train the network on each modality alone and without each; the ridge Cox baselines run always."""
+    controls: bool = True
+    """Also run what tells chance from finding, on the first repeat: outcomes permuted, epoch chosen on the
+    scored fold, other seeds."""
+    seeds: int = Field(default=3, ge=1)
+    """Trainings of the model that differ by seed alone, with `controls`: their spread is reported apart."""
+    interval: Literal["influence", "nadeau_bengio", "bootstrap"] = "influence"
+    """How 95 % intervals are made: influence functions widened by how much risks depend on the training
+    patients, by n_test/n_train, or by resampling patients (slow)."""
+    bootstrap: int = Field(default=200, ge=0)
+    """Resamples behind calibration bands, ICI, E50, E90 (0: none), and five times as many behind `bootstrap`."""
+
+    @model_validator(mode="after")
+    def _one_way_to_split(self) -> Self:
+        if self.split == "leave_one_site_out" and self.repeats > 1:
+            raise ValueError(
+                "split leave_one_site_out has one repeat: there is one way to leave each site out"
+            )
+        return self
 
 
 class RunConfig(Frozen):

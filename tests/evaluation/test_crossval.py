@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -16,8 +17,9 @@ from survfuse._errors import CohortError, ConfigError, InputError, NotComputable
 from survfuse.cohort import Cohort
 from survfuse.config import CrossvalConfig, FitConfig, load_config
 from survfuse.evaluation import Result, Watcher, cross_validate, crossval
-from survfuse.evaluation.crossval import default_horizons, resolve_horizons, splits_of
-from survfuse.metrics import harrell_c
+from survfuse.evaluation.crossval import splits_of
+from survfuse.evaluation.horizons import default_horizons, resolve_horizons
+from survfuse.metrics import Estimate, harrell_c
 
 HORIZONS = (400.0, 900.0)
 COLUMNS = [
@@ -32,14 +34,30 @@ COLUMNS = [
     "survival_900",
     "risk_group",
 ]
-OTHERS = [
+BASELINES = [
+    "km",
     "ridge:clinical",
     "ridge:expression",
     "ridge:slides",
+    "ridge:clinical+expression",
+    "late:clinical+expression",
+    "late:all",
+    "late:-clinical",
+    "late:-expression",
+]
+NETWORKS = [
     "network:clinical",
     "network:expression",
     "network:slides",
+    "network:-clinical",
+    "network:-expression",
+    "network:-slides",
 ]
+METRICS = {"uno_c", "harrell_c", "isbs", "integrated_ipa", "log_likelihood"}
+METRICS |= {"observed_expected", "calibration_slope", "d_calibration", "royston_r2", "kent_oquigley_r2"}
+METRICS |= {f"{m}_{h:g}" for m in ("auc", "brier", "ipa", "ici", "e50", "e90") for h in (400, 900)}
+PERMUTED = ["permuted:clinical", "permuted:expression", "permuted:slides"]
+OTHERS = [*BASELINES, *NETWORKS, *PERMUTED]
 
 
 def with_folds(root: Path, **fields: Any) -> CohortFiles:
@@ -50,7 +68,13 @@ def with_folds(root: Path, **fields: Any) -> CohortFiles:
 
 def crossed(cohort: Cohort, out: Path | None = None, **fields: Any) -> Result:
     """Cross-validate quickly on two folds."""
-    how: dict[str, Any] = {"folds": 2, "horizons": HORIZONS, "networks": False}
+    how: dict[str, Any] = {
+        "folds": 2,
+        "horizons": HORIZONS,
+        "networks": False,
+        "controls": False,
+        "bootstrap": 0,
+    }
     how |= {name: fields.pop(name) for name in tuple(fields) if name not in FitConfig.model_fields}
     if "splits" in how:
         how["seed"] = how.pop("splits")
@@ -71,7 +95,7 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
 @pytest.fixture(scope="module")
 def result(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Result:
     """A whole run with two repeats, written."""
-    return crossed(cohort, tmp_path_factory.mktemp("run"), networks=True, repeats=2)
+    return crossed(cohort, tmp_path_factory.mktemp("run"), networks=True, controls=True, repeats=2)
 
 
 # -- what is written
@@ -86,6 +110,7 @@ def test_every_file_of_a_run_is_there(result: Result) -> None:
         "comparators.csv",
         "config.yaml",
         "metrics.json",
+        "performance.json",
         "predictions.csv",
         "run.json",
     ]
@@ -129,12 +154,14 @@ def test_metrics_have_the_documented_keys(result: Result) -> None:
     metrics = json.loads((result.out / "metrics.json").read_text())
     assert set(metrics) == {"default:concat", *OTHERS}
     for name, table in metrics.items():
-        assert set(table) - {"delta_uno_c_vs_clinical"} == {"uno_c", "harrell_c"}
+        assert set(table) - {"delta_uno_c_vs_clinical"} == METRICS
         assert ("delta_uno_c_vs_clinical" in table) == (name != "ridge:clinical")
         for entry in table.values():
             assert set(entry) == {"value", "low", "high", "se", "n", "events", "note", "assumptions"}
-            assert entry["low"] <= entry["value"] <= entry["high"]
-            assert (entry["n"], entry["events"]) == (24, 12)
+            assert entry["value"] is not None or entry["note"]
+            assert entry["low"] is None or entry["low"] <= entry["value"] <= entry["high"]
+            assert entry["n"] == 24
+        assert (table["uno_c"]["events"], table["harrell_c"]["events"]) == (12, 12)
     assert metrics == result.metrics_dict()
 
 
@@ -148,8 +175,8 @@ def test_the_metrics_are_those_of_the_predictions(result: Result) -> None:
 
 def test_the_metrics_frame_has_a_row_per_model_and_metric(result: Result) -> None:
     frame = result.metrics
-    assert list(frame) == ["model", "metric", "value", "se", "low", "high", "n", "events", "note"]
-    assert len(frame) == 7 * 3 - 1
+    assert list(frame) == ["model", "metric", *(field.name for field in dataclasses.fields(Estimate))]
+    assert len(frame) == (1 + len(OTHERS)) * (len(METRICS) + 1) - 1
     assert frame["model"].iloc[0] == result.name == "default:concat"
 
 
@@ -267,7 +294,7 @@ def check_outcomes_stay_out(tmp_path: Path, fields: dict[str, Any]) -> None:
             files.patients.loc[rows, ["os_days", "os_event"]] = turned
         tables.append(crossed(loaded(files), **fields).models)
     learned = ["patient_id", "log_risk", "predicted_time", "survival_400", "survival_900", "risk_group"]
-    for name in tables[0]:
+    for name in tables[0].keys() - {"km"}:  # it has one risk for everyone
         first, second = (table[name].query("fold == 1") for table in tables)
         assert not first["time"].reset_index().equals(second["time"].reset_index())
         pd.testing.assert_frame_equal(first[learned], second[learned], check_exact=True)
@@ -290,7 +317,8 @@ def test_a_folds_features_do_not_reach_its_own_model(tmp_path: Path) -> None:
         risks.append(
             {name: table.query("fold == 1") for name, table in crossed(loaded(files)).models.items()}
         )
-    for name in risks[0]:
+    blind = {"km", *PERMUTED}  # no risk of its own, or somebody else's inputs
+    for name in risks[0].keys() - blind:
         first, second = risks[0][name], risks[1][name]
         mine = first["patient_id"] == "003"
         np.testing.assert_allclose(first["log_risk"][~mine], second["log_risk"][~mine], rtol=0, atol=1e-6)
@@ -366,8 +394,8 @@ def test_a_stopped_run_recalls_its_cells_and_ends_with_the_same_bytes(cohort: Co
         crossed(cohort, tmp_path / "stopped", watcher=Kill(3))
     heard = Heard()
     crossed(cohort, tmp_path / "stopped", watcher=heard)
-    assert heard.total == 8
-    assert [resumed for _, resumed in heard.cells] == [True] * 3 + [False] * 5
+    assert heard.total == 2 * (1 + len(BASELINES))
+    assert [resumed for _, resumed in heard.cells] == [True] * 3 + [False] * (heard.total - 3)
     assert heard.cells[0][0] == "default:concat, repeat 1, fold 1"
     for name in ("predictions.csv", "comparators.csv", "metrics.json", "checks.json", "cohort.json"):
         assert (tmp_path / "stopped" / name).read_bytes() == (tmp_path / "straight" / name).read_bytes()
@@ -480,14 +508,16 @@ def test_given_folds_are_the_first_repeat(tmp_path: Path) -> None:
     files = with_folds(tmp_path)
     cohort = loaded(files)
     expected = dict(zip(files.patients["patient_id"], files.patients["fold"], strict=True))
-    table = splits_of(cohort, CrossvalConfig(folds=3, repeats=3))
-    first = table[table["repeat"] == 0]
-    assert dict(zip(first["patient_id"], first["fold"], strict=True)) == expected
-    assert sorted(set(table["repeat"])) == [0, 1, 2]
-    assert table.groupby("repeat")["fold"].nunique().tolist() == [2, 3, 3]
-    assert table.groupby("repeat")["patient_id"].nunique().tolist() == [24] * 3
-    made = splits_of(cohort, CrossvalConfig(folds=3, given_folds=False))
-    assert made["fold"].nunique() == 3
+    splits, notes = splits_of(cohort, CrossvalConfig(folds=3, repeats=3))
+    assert notes == []
+    assert {patient: one.fold for one in splits if one.repeat == 0 for patient in one.test} == expected
+    assert [(one.repeat, one.fold) for one in splits] == [(0, 0), (0, 1)] + [
+        (repeat, fold) for repeat in (1, 2) for fold in range(3)
+    ]
+    for one in splits:
+        assert sorted([*one.train, *one.test]) == list(cohort.patients)
+    made, _ = splits_of(cohort, CrossvalConfig(folds=3, given_folds=False))
+    assert len(made) == 3
 
 
 def test_too_few_events_for_the_folds_are_told(cohort: Cohort) -> None:
@@ -575,7 +605,7 @@ def test_patients_may_lack_modalities(tmp_path: Path) -> None:
 
 def test_one_modality_alone_has_no_networks_beside_it(tmp_path: Path) -> None:
     result = crossed(loaded(small(tmp_path, modalities=("expression",))), tmp_path / "run", networks=True)
-    assert list(result.models) == ["default:concat", "ridge:expression"]
+    assert list(result.models) == ["default:concat", "km", "ridge:expression", "permuted:expression"]
     assert result.record["clinical"] is None
     assert {check["id"]: check["status"] for check in result.checks}["SRV002"] == "not applicable"
 

@@ -1,20 +1,52 @@
 from __future__ import annotations
 
+import weakref
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 
-from running import loaded, quick, small
-from survfuse._errors import NotComputableError
+from running import QUICK, loaded, quick, small
+from survfuse._errors import CohortError, ConfigError, NotComputableError, TransformError
+from survfuse._storage import to_json
 from survfuse.cohort import BatchSource, Cohort, Transforms
 from survfuse.config import FitConfig
+from survfuse.evaluation import ridge
 from survfuse.evaluation.learners import (
+    FoldResult,
+    KaplanMeierLearner,
+    LateFusionLearner,
+    Learner,
     NetworkLearner,
+    OptimisticLearner,
+    PermutedOutcomeLearner,
     RidgeLearner,
     comparators,
-    mean_tiles,
-    principal_components,
+)
+from survfuse.evaluation.networks import NoCalibrator, PermutedSource, shuffled_rows
+from survfuse.evaluation.ridge import Components, mean_tiles
+from survfuse.fitting import log_risks, watched_log_risks
+from survfuse.survival.concordance import harrell_c
+from survfuse.survival.curves import kaplan_meier
+
+CONFIG = FitConfig.of(**QUICK)
+ALL = ("clinical", "expression", "slides")
+EVERY: dict[str, Learner] = {
+    "km": KaplanMeierLearner(),
+    "ridge": RidgeLearner("ridge:expression", ("expression",)),
+    "early fusion": RidgeLearner("ridge:clinical+expression", ("clinical", "expression")),
+    "late fusion": LateFusionLearner("late:clinical+slides", ("clinical", "slides")),
+    "network": NetworkLearner("model", CONFIG, permute=True),
+    "outcome permuted": PermutedOutcomeLearner(CONFIG),
+    "optimistic": OptimisticLearner(CONFIG),
+}
+every_learner = pytest.mark.parametrize("learner", EVERY.values(), ids=EVERY.keys())
+honest_learner = pytest.mark.parametrize(
+    "learner", [one for name, one in EVERY.items() if name != "optimistic"], ids=[*EVERY][:-1]
 )
 
 
@@ -23,35 +55,204 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     return loaded(small(tmp_path_factory.mktemp("cohort"), patients=40))
 
 
-def names(cohort: Cohort, networks: bool = True, **fields: object) -> list[str]:
-    return [one.name for one in comparators(cohort, FitConfig(**fields), networks=networks, seed=0)]
+Reference = Callable[[Learner], FoldResult]
+
+
+@pytest.fixture(scope="module")
+def reference(cohort: Cohort) -> Reference:
+    """What each learner gives on the cohort as it is, computed once."""
+    known: dict[str, FoldResult] = {}
+
+    def of(learner: Learner) -> FoldResult:
+        if learner.name not in known:
+            known[learner.name] = run(learner, cohort)
+        return known[learner.name]
+
+    return of
+
+
+@pytest.fixture(autouse=True)
+def _few_folds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test lives from what another one computed; two inner folds show what five do."""
+    monkeypatch.setattr(ridge, "INNER_FOLDS", 2)
+    ridge._REMEMBERED.clear()
+
+
+def parts(cohort: Cohort) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    return cohort.patients[:30], cohort.patients[30:]
+
+
+def run(learner: Learner, cohort: Cohort, **how: object) -> FoldResult:
+    return learner.fit_predict(cohort, *parts(cohort), **how)
+
+
+def frames(result: FoldResult) -> dict[str, pd.DataFrame]:
+    """Every table that a result would put into a run's files."""
+    return {name: one.frame((365,)) for name, one in {"": result.prediction, **result.also}.items()}
+
+
+def assert_same(first: FoldResult, second: FoldResult) -> None:
+    one, other = frames(first), frames(second)
+    assert one.keys() == other.keys()
+    for name in one:
+        pd.testing.assert_frame_equal(one[name], other[name], check_exact=True)
+
+
+def with_outcome(cohort: Cohort, ids: tuple[str, ...]) -> Cohort:
+    """The cohort, in which these patients have another outcome."""
+    outcome = cohort.outcome.copy()
+    outcome.loc[list(ids), "time"] = np.arange(1.0, len(ids) + 1)
+    outcome.loc[list(ids), "event"] = ~outcome.loc[list(ids), "event"]
+    return replace(cohort, outcome=outcome)
+
+
+# -- the contract of every learner
+
+
+@every_learner
+def test_a_learner_keeps_the_contract(cohort: Cohort, reference: Reference, learner: Learner) -> None:
+    result = reference(learner)
+    test = parts(cohort)[1]
+    assert learner.name
+    assert learner.role in ("model", "baseline", "increment", "control", "seed")
+    assert learner.modalities is None or set(learner.modalities) <= set(cohort.modalities)
+    to_json([learner.identity(), result.summary])
+    for table in frames(result).values():
+        assert tuple(table["patient_id"]) == test
+        assert np.isfinite(table["log_risk"]).all()
+        assert table["risk_group"].isin([0, 1, 2]).all()
+    assert result.prediction.unit == "days"
+
+
+def test_identities_tell_learners_apart() -> None:
+    told = [to_json(one.identity()) for one in EVERY.values()]
+    told += [to_json(NetworkLearner("model", CONFIG).identity())]
+    told += [to_json(RidgeLearner("r", ("expression",), seed=1).identity())]
+    told += [to_json(LateFusionLearner("l", ALL, seed=1).identity())]
+    assert len(set(told)) == len(told)
+
+
+@honest_learner
+def test_no_learner_sees_the_outcomes_of_test_patients(
+    cohort: Cohort, reference: Reference, learner: Learner
+) -> None:
+    assert_same(reference(learner), run(learner, with_outcome(cohort, parts(cohort)[1])))
+
+
+@every_learner
+def test_every_learner_learns_from_the_outcomes_of_its_training_patients(
+    cohort: Cohort, reference: Reference, learner: Learner
+) -> None:
+    one, other = reference(learner), run(learner, with_outcome(cohort, parts(cohort)[0]))
+    assert not frames(one)[""].equals(frames(other)[""])
+
+
+@honest_learner
+def test_a_copy_of_the_cohort_as_target_changes_nothing(
+    cohort: Cohort, reference: Reference, learner: Learner
+) -> None:
+    train, test = parts(cohort)
+    bare = replace(cohort.subset(test), outcome=None)
+    assert_same(reference(learner), learner.fit_predict(cohort, train, test, target=bare))
+
+
+@honest_learner
+def test_transforms_are_those_of_the_training_cohort(
+    tmp_path: Path, cohort: Cohort, reference: Reference, learner: Learner
+) -> None:
+    """Patients of a target are read on the training cohort's scale, whoever else is in the target."""
+    train, test = parts(cohort)
+    files = small(tmp_path, patients=40)
+    files.patients.loc[:29, "age"] = 99
+    other = loaded(files)
+    assert_same(reference(learner), learner.fit_predict(cohort, train, test, target=other))
+
+
+@every_learner
+def test_the_order_of_training_patients_never_matters(
+    cohort: Cohort, reference: Reference, learner: Learner
+) -> None:
+    train, test = parts(cohort)
+    assert_same(reference(learner), learner.fit_predict(cohort, train[::-1], test))
+
+
+# -- who runs
+
+
+def told(cohort: Cohort, networks: bool = True, **how: object) -> list[str]:
+    found = comparators(cohort, CONFIG.model_copy(update=how), networks=networks, seed=0)
+    return [one.name for one in found]
 
 
 def test_no_baseline_may_be_left_out(cohort: Cohort) -> None:
-    ridges = ["ridge:clinical", "ridge:expression", "ridge:slides"]
-    assert names(cohort) == [*ridges, "network:clinical", "network:expression", "network:slides"]
-    assert names(cohort, networks=False) == ridges
-    assert names(cohort, modalities=("slides",)) == ["ridge:clinical", "ridge:slides"]
-    assert names(cohort, modalities=("slides", "expression"))[0] == "ridge:clinical"
+    simple = [
+        "km",
+        *(f"ridge:{name}" for name in ALL),
+        "ridge:clinical+expression",
+        "late:clinical+expression",  # which is also late:-slides
+        "late:all",
+        "late:-clinical",
+        "late:-expression",
+    ]
+    alone, less = [f"network:{name}" for name in ALL], [f"network:-{name}" for name in ALL]
+    assert told(cohort, networks=False) == simple
+    assert told(cohort) == [*simple, *alone, *less]
 
 
-@pytest.mark.parametrize("modality", ["clinical", "expression", "slides"])
-def test_a_ridge_learns_from_its_training_patients_alone(tmp_path: Path, modality: str) -> None:
-    risks = []
-    for changed in (False, True):
-        files = small(tmp_path / str(changed), patients=40)
-        ids = list(files.patients["patient_id"])
-        if changed:
-            for patient in ids[30:]:
-                files.set(patient, "os_days", 7)
-                files.set(patient, "os_event", 1)
-        prediction, summary = RidgeLearner("r", modality).fit_predict(
-            loaded(files), ids[:30], ids[30:], [], None
-        )
-        assert prediction.patient_id == tuple(ids[30:])
-        assert set(summary) == {"penalty", "calibration_note"}
-        risks.append(prediction.frame((365,)))
-    assert risks[0].equals(risks[1])
+def test_nothing_runs_twice(cohort: Cohort) -> None:
+    two = ["km", "ridge:clinical", "ridge:slides", "late:all"]
+    assert told(cohort, modalities=("slides",)) == two, "clinical is there whether the model reads it or not"
+    two += ["network:clinical", "network:slides"]  # with two modalities, without one is the other alone
+    assert told(cohort, modalities=("slides", "clinical")) == two
+    assert told(cohort, modalities=("clinical",)) == ["km", "ridge:clinical"]
+    found = comparators(cohort, CONFIG, networks=True, seed=0, controls=True, seeds=2)
+    identities = [to_json(one.identity()) for one in found]
+    assert len(set(identities)) == len(found)
+    assert len({one.name for one in found}) == len(found)
+
+
+def test_controls_and_seeds_run_when_asked_for(cohort: Cohort) -> None:
+    config = CONFIG.model_copy(update={"members": 3, "seed": 5})
+    found = comparators(cohort, config, networks=False, seed=0, controls=True, seeds=2)[-4:]
+    assert [(one.name, one.role) for one in found] == [
+        ("trained on permuted outcomes", "control"),
+        ("selected on the test fold", "control"),
+        ("seed:8", "seed"),
+        ("seed:11", "seed"),
+    ]
+    assert isinstance(found[-1], NetworkLearner)
+    assert found[-1].config == config.model_copy(update={"seed": 11})
+
+
+def test_roles_tell_why_a_learner_runs(cohort: Cohort) -> None:
+    found = {one.name: one for one in comparators(cohort, CONFIG, networks=True, seed=0)}
+    assert {name for name, one in found.items() if one.role == "increment"} == {
+        "late:-clinical",
+        "late:-expression",
+        *(f"network:-{name}" for name in ALL),
+    }
+    assert found["network:-slides"].modalities == ("clinical", "expression")
+    assert found["late:all"].modalities == ALL
+
+
+# -- Kaplan-Meier
+
+
+def test_kaplan_meier_gives_everyone_one_curve(cohort: Cohort) -> None:
+    result = run(KaplanMeierLearner(), cohort)
+    assert (result.prediction.log_risk == 0).all()
+    assert (result.prediction.risk_group == 1).all()
+    train = cohort.outcome.loc[list(parts(cohort)[0])]
+    expected = kaplan_meier(train["time"], train["event"])(np.array([400.0, 900.0]))
+    np.testing.assert_allclose(result.prediction.survival([400, 900]), np.tile(expected, (10, 1)))
+
+
+def test_kaplan_meier_knows_its_patients(cohort: Cohort) -> None:
+    with pytest.raises(CohortError, match="has no patient 'X'"):
+        KaplanMeierLearner().fit_predict(cohort, cohort.patients, ["X"])
+
+
+# -- ridge Cox
 
 
 def test_a_ridge_finds_a_planted_effect(tmp_path: Path) -> None:
@@ -60,10 +261,8 @@ def test_a_ridge_finds_a_planted_effect(tmp_path: Path) -> None:
     files.patients["os_days"] = np.exp(9 - age / 20).round() + 1
     files.patients["os_event"] = 1
     cohort = loaded(files)
-    prediction, _ = RidgeLearner("r", "clinical").fit_predict(
-        cohort, cohort.patients[:40], cohort.patients[40:], [], None
-    )
-    assert np.corrcoef(prediction.log_risk, age[40:])[0, 1] > 0.9
+    result = RidgeLearner("r", ("clinical",)).fit_predict(cohort, cohort.patients[:40], cohort.patients[40:])
+    assert np.corrcoef(result.prediction.log_risk, age[40:])[0, 1] > 0.9
 
 
 def test_a_ridge_makes_do_with_four_events(tmp_path: Path) -> None:
@@ -71,31 +270,114 @@ def test_a_ridge_makes_do_with_four_events(tmp_path: Path) -> None:
     files = small(tmp_path, modalities=("clinical",))
     files.patients["os_event"] = [1] * 4 + [0] * 20
     cohort = loaded(files)
-    prediction, _ = RidgeLearner("r", "clinical").fit_predict(
-        cohort, cohort.patients[:20], cohort.patients[20:], [], None
-    )
-    assert np.isfinite(prediction.log_risk).all()
+    result = RidgeLearner("r", ("clinical",)).fit_predict(cohort, cohort.patients[:20], cohort.patients[20:])
+    assert np.isfinite(result.prediction.log_risk).all()
 
 
-def test_who_lacks_the_modality_gets_the_mean_risk(tmp_path: Path) -> None:
+@pytest.fixture
+def gappy(tmp_path: Path) -> Cohort:
+    """Patients 004 and 039 lack expression."""
     files = small(tmp_path, patients=40)
     assert files.expression is not None
     files.expression = files.expression.drop(index=["004", "039"])
-    cohort = loaded(files)
-    prediction, _ = RidgeLearner("r", "expression").fit_predict(
-        cohort, cohort.patients[:30], cohort.patients[30:], [], None
-    )
+    return loaded(files)
+
+
+@pytest.mark.parametrize(
+    "learner",
+    [RidgeLearner("r", ("expression",)), LateFusionLearner("l", ("expression",))],
+    ids=["ridge", "late fusion"],
+)
+def test_who_lacks_the_modality_gets_the_mean_risk(gappy: Cohort, learner: Learner) -> None:
+    prediction = run(learner, gappy).prediction
     risk = dict(zip(prediction.patient_id, prediction.log_risk, strict=True))
     assert risk["039"] == 0
     assert risk["038"] != 0
 
 
-def test_a_network_learner_is_the_estimator(cohort: Cohort) -> None:
-    learner = NetworkLearner("n", quick().config)
-    prediction, summary = learner.fit_predict(cohort, cohort.patients[:30], cohort.patients[30:], [], None)
-    expected = quick().fit(cohort, cohort.patients[:30]).predict(cohort, cohort.patients[30:])
-    np.testing.assert_array_equal(prediction.log_risk, expected.log_risk)
-    assert summary["patients"] == 30
+def test_who_lacks_one_of_two_modalities_is_judged_by_the_other(gappy: Cohort) -> None:
+    both = LateFusionLearner("both", ("clinical", "expression"))
+    alone = LateFusionLearner("alone", ("clinical",))
+    at = parts(gappy)[1].index("039")
+    assert run(both, gappy).prediction.log_risk[at] == run(alone, gappy).prediction.log_risk[at] != 0
+    early = run(RidgeLearner("r", ("clinical", "expression")), gappy).prediction.log_risk
+    assert early[at] != 0
+
+
+def test_one_ridge_on_two_modalities_reads_both(cohort: Cohort) -> None:
+    both = run(RidgeLearner("r", ("clinical", "expression")), cohort).prediction.log_risk
+    for name in ("clinical", "expression"):
+        assert not np.allclose(both, run(RidgeLearner("r", (name,)), cohort).prediction.log_risk)
+
+
+def test_learners_on_one_fold_share_their_ridges(cohort: Cohort, monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted: list[tuple[str, ...]] = []
+    fit = ridge.RidgeCox.fit
+    monkeypatch.setattr(
+        ridge.RidgeCox, "fit", lambda c, ids, how: fitted.append(how.modalities) or fit(c, ids, how)
+    )
+    for name in ("clinical", "expression"):
+        run(RidgeLearner(f"ridge:{name}", (name,)), cohort)
+    assert len(fitted) == 6  # two inner folds and the whole, of each
+    run(LateFusionLearner("late", ("clinical", "expression")), cohort)
+    assert len(fitted) == 6
+    run(RidgeLearner("r", ("clinical",), seed=1), cohort)
+    run(RidgeLearner("r", ("clinical",)), replace(cohort))
+    assert len(fitted) == 12, "another seed or cohort is another ridge"
+
+
+def test_a_new_cohort_at_the_address_of_an_old_one_is_not_taken_for_it(cohort: Cohort) -> None:
+    learner = RidgeLearner("r", ("clinical",))
+    first = run(learner, cohort)
+    ((key, (_, target, risks)),) = ridge._REMEMBERED.items()
+    wrong = replace(risks, test=risks.test + 1)
+    ridge._REMEMBERED[key] = (weakref.ref(replace(cohort)), target, wrong)  # a cohort that is gone
+    assert_same(run(learner, cohort), first)
+
+
+def test_what_is_shared_is_bounded(cohort: Cohort, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ridge, "REMEMBERED", 2)
+    for seed in range(4):
+        run(RidgeLearner("r", ("clinical",), seed=seed), cohort)
+    assert [key[-1].seed for key in ridge._REMEMBERED] == [2, 3]
+
+
+# -- late fusion
+
+
+def test_late_fusion_is_the_sum_of_z_scores_of_training_out_of_fold_risks(cohort: Cohort) -> None:
+    train, test = parts(cohort)
+    expected = np.zeros(len(test))
+    for name in ALL:
+        risks = ridge.ridge_risks(cohort, cohort, train, test, ridge.RidgeInputs((name,)))
+        expected += (risks.test - risks.out_of_fold.mean()) / risks.out_of_fold.std()
+    np.testing.assert_allclose(run(LateFusionLearner("l", ALL), cohort).prediction.log_risk, expected)
+
+
+def test_out_of_fold_risks_come_from_patients_who_were_not_seen(cohort: Cohort) -> None:
+    """Changing one patient's outcome changes everyone's out-of-fold risk but that of its own inner fold."""
+    train, test = parts(cohort)
+    inputs = ridge.RidgeInputs(("clinical",))
+    before = ridge.ridge_risks(cohort, cohort, train, test, inputs)
+    outcome = cohort.outcome.copy()
+    outcome.loc["011", "time"] = 1.0  # its event stays, so that the inner folds do
+    changed = replace(cohort, outcome=outcome)
+    after = ridge.ridge_risks(changed, changed, train, test, inputs)
+    own = before.inner == before.inner[train.index("011")]
+    np.testing.assert_array_equal(before.inner, after.inner)
+    np.testing.assert_array_equal(before.out_of_fold[own], after.out_of_fold[own])
+    assert (before.out_of_fold[~own] != after.out_of_fold[~own]).all()
+
+
+def test_late_fusion_says_which_modality_failed(tmp_path: Path) -> None:
+    files = small(tmp_path, patients=40)
+    assert files.expression is not None
+    files.expression = files.expression.loc["031":]
+    with pytest.raises(TransformError, match=r"^expression: .*none of the 15 training patients"):
+        run(LateFusionLearner("l", ("clinical", "expression")), loaded(files))
+
+
+# -- inputs
 
 
 def test_mean_tiles_are_means_whatever_the_part_size(cohort: Cohort) -> None:
@@ -110,17 +392,158 @@ def test_mean_tiles_are_means_whatever_the_part_size(cohort: Cohort) -> None:
 
 def test_principal_components_are_those_of_the_training_rows() -> None:
     generator = np.random.default_rng(0)
-    x = generator.normal(size=(30, 6)) * np.arange(1, 7)
-    rows = np.arange(20)
-    scores = principal_components(x, rows, 3)
-    assert scores.shape == (30, 3)
-    np.testing.assert_allclose(scores[rows].mean(axis=0), 0, atol=1e-12)
-    np.testing.assert_allclose(scores[rows].T @ scores[rows] / 20, np.eye(3), atol=1e-10)
-    x[25:] += 100
-    np.testing.assert_allclose(principal_components(x, rows, 3)[:25], scores[:25])
-    assert principal_components(x, np.arange(4), 10).shape == (30, 3), "no more than the rows give"
+    x = generator.normal(size=(20, 6)) * np.arange(1, 7)
+    components = Components.fit(x, 3)
+    scores = components.apply(x)
+    assert scores.shape == (20, 3)
+    np.testing.assert_allclose(scores.mean(axis=0), 0, atol=1e-12)
+    np.testing.assert_allclose(scores.T @ scores / 20, np.eye(3), atol=1e-10)
+    assert len(Components.fit(x[:4], 10).axes) == 3, "no more than the rows give"
 
 
 def test_equal_tiles_teach_nothing() -> None:
     with pytest.raises(NotComputableError, match=r"mean tiles are all equal; nothing to learn from$"):
-        principal_components(np.ones((5, 3)), np.arange(5), 2)
+        Components.fit(np.ones((5, 3)), 2)
+
+
+# -- networks
+
+
+def test_a_network_learner_is_the_estimator(cohort: Cohort) -> None:
+    result = run(NetworkLearner("n", quick().config), cohort)
+    expected = quick().fit(cohort, cohort.patients[:30]).predict(cohort, cohort.patients[30:])
+    np.testing.assert_array_equal(result.prediction.log_risk, expected.log_risk)
+    assert result.summary["patients"] == 30
+    assert result.also == {}
+
+
+def test_each_modality_is_permuted_in_turn(cohort: Cohort) -> None:
+    result = run(NetworkLearner("n", CONFIG, permute=True), cohort)
+    assert [*result.also] == [f"permuted:{name}" for name in ALL]
+    for one in result.also.values():
+        assert one.patient_id == result.prediction.patient_id
+        assert not np.allclose(one.log_risk, result.prediction.log_risk)
+        np.testing.assert_array_equal(one.predicted_time, one.calibrator.predicted_time(one.log_risk))
+
+
+def test_a_modality_alone_permuted_permutes_the_risks(cohort: Cohort) -> None:
+    config = CONFIG.model_copy(update={"modalities": ("slides",)})
+    result = run(NetworkLearner("n", config, permute=True), cohort)
+    test = result.prediction.patient_id
+    rows = shuffled_rows(test, np.ones(len(test), bool), "slides", config.seed)
+    permuted = result.also["permuted:slides"].log_risk
+    np.testing.assert_allclose(permuted, result.prediction.log_risk[rows], rtol=1e-5, atol=1e-6)
+
+
+def test_permuting_what_the_network_ignores_changes_nothing(cohort: Cohort) -> None:
+    model = quick(vector_hidden=(4,)).fit(cohort, cohort.patients[:30])
+    assert model.fitted is not None
+    source = BatchSource(cohort, model.fitted.transforms, cohort.patients[30:])
+    (network,) = model.fitted.networks
+    before = log_risks([network], source, model.config)
+    rows = np.roll(np.arange(10), 1)
+    assert not np.allclose(
+        log_risks([network], PermutedSource(source, "expression", rows), model.config), before
+    )
+    with torch.no_grad():
+        for name, weight in network.named_parameters():
+            if "expression" in name:
+                weight.zero_()
+    ignoring = log_risks([network], source, model.config)
+    exchanged = log_risks([network], PermutedSource(source, "expression", rows), model.config)
+    np.testing.assert_array_equal(exchanged, ignoring)
+
+
+def test_only_patients_who_have_the_modality_exchange_it() -> None:
+    ids, has = [f"p{n}" for n in range(9)], np.arange(9) % 3 > 0
+    rows = shuffled_rows(ids, has, "rna", seed=1)
+    assert sorted(rows) == list(range(9))
+    np.testing.assert_array_equal(rows[~has], np.flatnonzero(~has))
+    assert (rows[has] != np.flatnonzero(has)).any()
+    owner = dict(zip(ids, [ids[row] for row in rows], strict=True))
+    back = shuffled_rows(ids[::-1], has[::-1], "rna", seed=1)
+    assert owner == dict(zip(ids[::-1], [ids[::-1][row] for row in back], strict=True))
+    others = [shuffled_rows(ids, has, *how).tolist() for how in (("rna", 2), ("blood", 1))]
+    assert rows.tolist() not in others
+
+
+def test_permuted_outcomes_are_the_same_outcomes(cohort: Cohort, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Cohort] = []
+    fit: Callable[..., FoldResult] = NetworkLearner.fit_predict
+
+    def spy(self: NetworkLearner, given: Cohort, *rest: object, **how: object) -> FoldResult:
+        seen.append(given)
+        return fit(self, given, *rest, **how)
+
+    monkeypatch.setattr(NetworkLearner, "fit_predict", spy)
+    result = run(PermutedOutcomeLearner(CONFIG), cohort)
+    train, test = (list(ids) for ids in parts(cohort))
+    pd.testing.assert_frame_equal(seen[0].outcome.loc[test], cohort.outcome.loc[test])
+    pairs = [
+        sorted(zip(o["time"], o["event"], strict=True))
+        for o in (seen[0].outcome.loc[train], cohort.outcome.loc[train])
+    ]
+    assert pairs[0] == pairs[1]
+    assert not seen[0].outcome.loc[train].equals(cohort.outcome.loc[train])
+    assert seen[0].outcome.dtypes.equals(cohort.outcome.dtypes)
+    assert result.summary["events"] == int(cohort.outcome.loc[train, "event"].sum())
+
+
+# -- what selection on the test fold would have given
+
+
+def test_the_optimist_takes_the_best_epoch_of_the_test_fold(cohort: Cohort) -> None:
+    train, test = parts(cohort)
+    result = run(OptimisticLearner(CONFIG), cohort)
+    risks = watched_log_risks(cohort, train, test, CONFIG)
+    assert risks.shape == (CONFIG.epochs, len(test))
+    outcome = cohort.outcome.loc[list(test)]
+    scores = [harrell_c(outcome["time"], outcome["event"], risk).value for risk in risks]
+    assert result.summary["best_harrell_c"] == max(scores)
+    assert result.summary["last_harrell_c"] == scores[-1]
+    assert result.summary["epochs"] == CONFIG.epochs
+    np.testing.assert_array_equal(result.prediction.log_risk, risks[result.summary["best_epoch"] - 1])
+
+
+def test_the_optimist_looks_at_test_outcomes_and_says_so(cohort: Cohort) -> None:
+    learner = OptimisticLearner(CONFIG.model_copy(update={"epochs": 12, "learning_rate": 0.1}))
+    result = run(learner, cohort)
+    other = run(learner, with_outcome(cohort, parts(cohort)[1]))
+    assert other.summary["best_harrell_c"] != result.summary["best_harrell_c"]
+    assert learner.name == "selected on the test fold"
+    assert learner.role == "control"
+    assert result.summary["warning"].endswith("this is not a result")
+
+
+def test_the_optimist_gives_no_curve_no_time_and_no_group(cohort: Cohort) -> None:
+    prediction = run(OptimisticLearner(CONFIG), cohort).prediction
+    table = prediction.frame((365,))
+    assert table[["predicted_time", "survival_365"]].isna().all(axis=None)
+    assert (table["risk_group"] == 1).all()
+    assert NoCalibrator().to_dict() == {"name": "none"}
+    with pytest.raises(NotComputableError, match="were not calibrated"):
+        prediction.survival([365])
+
+
+def test_the_optimist_stays_in_its_cohort(cohort: Cohort) -> None:
+    with pytest.raises(ConfigError, match="within one cohort, not on a target"):
+        run(OptimisticLearner(CONFIG), cohort, target=replace(cohort))
+    assert_same(run(OptimisticLearner(CONFIG), cohort, target=cohort), run(OptimisticLearner(CONFIG), cohort))
+
+
+def test_the_optimist_has_nothing_to_choose_by_without_events(cohort: Cohort) -> None:
+    censored = [one for one in cohort.patients[30:] if not cohort.outcome.loc[one, "event"]]
+    result = OptimisticLearner(CONFIG).fit_predict(cohort, cohort.patients[:30], censored)
+    assert result.summary["why"] == "no pair of test patients can be compared"
+    assert result.summary["best_harrell_c"] is None
+    last = watched_log_risks(cohort, cohort.patients[:30], censored, CONFIG)[-1]
+    np.testing.assert_array_equal(result.prediction.log_risk, last)
+
+
+def test_watched_patients_keep_their_order_and_are_not_trained_on(cohort: Cohort, tmp_path: Path) -> None:
+    train, test = parts(cohort)
+    risks = watched_log_risks(cohort, train, test, CONFIG, folder=tmp_path / "place")
+    assert not (tmp_path / "place").exists()
+    np.testing.assert_array_equal(watched_log_risks(cohort, train, test[::-1], CONFIG), risks[:, ::-1])
+    with pytest.raises(CohortError, match="more than once"):
+        watched_log_risks(cohort, train, train[:2], CONFIG)

@@ -15,7 +15,7 @@ import typer
 
 from survfuse._errors import SurvfuseError
 from survfuse._version import __version__
-from survfuse.cli import cohorts, demo, doctor, runs
+from survfuse.cli import cohorts, demo, doctor, judging, runs
 
 app = typer.Typer(
     name="survfuse",
@@ -35,6 +35,7 @@ VERBS: tuple[Callable[..., None], ...] = (
     runs.crossval,
     runs.train,
     runs.predict,
+    judging.evaluate,
     runs.report,
     demo.demo,
 )

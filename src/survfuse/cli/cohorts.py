@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from survfuse.cli.options import CohortFile, JsonFile, OutFolder
+
+if TYPE_CHECKING:
+    from survfuse.cohort import Cohort
 
 datasets = typer.Typer(
     help="Public cohorts: list them, get them, turn them into cohort files.", no_args_is_help=True
@@ -26,9 +29,10 @@ def init(
 
 
 def validate(cohort: CohortFile, json: JsonFile = None) -> None:
-    """Show what a cohort holds, per modality and per availability pattern, and every problem in it.
+    """Show what a cohort holds, per modality and per availability pattern, every problem and every doubt.
 
-    Exits 0 when it can be used, 2 when something must be mended first.
+    Exits 0 when it can be used, 2 when something must be mended first. Doubts are the
+    numbered data checks that warn; docs/checks explains each.
     """
     from dataclasses import asdict
 
@@ -39,6 +43,8 @@ def validate(cohort: CohortFile, json: JsonFile = None) -> None:
     for title, table in inspection.tables.items():
         if title != "problems":
             show_table(title, table)
+    checks = _data_checks(inspection.cohort)
+    _show_checks(checks)
     for problem in inspection.problems:
         typer.secho(f"{problem.severity}: ", fg="red" if problem.severity == "error" else "yellow", nl=False)
         typer.echo(str(problem))
@@ -49,12 +55,30 @@ def validate(cohort: CohortFile, json: JsonFile = None) -> None:
             json,
             {
                 "problems": [asdict(problem) for problem in inspection.problems],
+                "checks": checks,
                 "tables": _without_nan(tables),
             },
         )
     typer.echo(f"{errors} errors, {len(inspection.problems) - errors} warnings")
     if errors:
         raise typer.Exit(2)
+
+
+def _data_checks(cohort: Cohort | None) -> list[dict[str, Any]]:
+    """Rows of the checks that a cohort alone can answer; none where it could not be read."""
+    if cohort is None:
+        return []
+    from survfuse.evaluation.checks import run_data_checks
+
+    return run_data_checks(cohort)
+
+
+def _show_checks(checks: list[dict[str, Any]]) -> None:
+    """Print the checks that are in doubt."""
+    for check in checks:
+        if check["status"] in {"warning", "failed"}:
+            typer.secho(f"{check['id']} {check['status']}: ", fg="yellow", nl=False)
+            typer.echo(f"{check['evidence']} ({check['advice']} See {check['page']}.)")
 
 
 def pack(

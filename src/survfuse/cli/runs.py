@@ -19,13 +19,21 @@ def crossval(
     overrides: Overrides = None,
     folds: Annotated[int | None, typer.Option(help="Outer folds.")] = None,
     repeats: Annotated[int | None, typer.Option(help="Independent splits into folds.")] = None,
+    split: Annotated[str | None, typer.Option(help="patients, whole_sites or leave_one_site_out.")] = None,
+    splits: Annotated[
+        Path | None, typer.Option(help="Fixed splits of CLAM, MCAT, Patho-Bench or STAMP.")
+    ] = None,
+    test: Annotated[
+        Path | None,
+        typer.Option(help="Another cohort file: every model is also fitted on all and tested there."),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="What the model is called in tables.")] = None,
     quiet: Quiet = False,
 ) -> None:
     """Cross-validate a model and its baselines on the same folds, and report.
 
-    Writes predictions.csv, comparators.csv, metrics.json, checks.json, config.yaml,
-    run.json and report.html. A killed run goes on where it was when called again.
+    Writes predictions.csv, comparators.csv, metrics.json, performance.json, checks.json,
+    config.yaml, run.json and report.html. A killed run goes on where it was when called again.
     """
     from survfuse.cli.progress import watch
     from survfuse.cohort import load_cohort
@@ -33,14 +41,22 @@ def crossval(
 
     extra = [
         f"crossval.{key}={value}"
-        for key, value in (("folds", folds), ("repeats", repeats))
+        for key, value in (
+            ("folds", folds),
+            ("repeats", repeats),
+            ("split", split),
+            ("splits_file", None if splits is None else splits.absolute()),
+        )
         if value is not None
     ]
     settings = run_config(config, preset, [*(overrides or []), *extra])
     data = load_cohort(cohort)
     tell_problems(data)
+    other = None if test is None else load_cohort(test)
+    if other is not None:
+        tell_problems(other)
     with watch(quiet) as watcher:
-        result = run(settings, data, out=out, watcher=watcher, name=name, command=_command())
+        result = run(settings, data, test=other, out=out, watcher=watcher, name=name, command=_command())
     page = result.report()
     show_metrics(result)
     typer.echo(f"report: {page}")
@@ -52,6 +68,10 @@ def train(
     config: ConfigFile = None,
     preset: PresetName = None,
     overrides: Overrides = None,
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(help="Cohort file of other patients, on which slope and baseline hazard are fitted."),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Train on every patient with an outcome and save a bundle that `predict` reads."""
@@ -64,17 +84,38 @@ def train(
     settings = run_config(config, preset, overrides)
     data = load_cohort(cohort)
     tell_problems(data)
+    others = None if calibrate is None else _calibration_cohort(calibrate, data)
     model = SurvivalFusion.from_config(settings.model)
     with watch(quiet) as watcher:
         model.fit(data, hooks=[watcher], checkpoints=out.parent / f".{out.name}.checkpoints")
+    if others is not None:
+        model = model.recalibrate(others)
     place = model.save(out)
     summary = model.fitted.summary if model.fitted is not None else {}
     typer.echo(
         f"trained on {summary['patients']} patients, {summary['events']} events; epochs {summary['epochs']}"
     )
-    for note in summary["transform_notes"]:
-        typer.echo(f"note: {note}")
+    if others is not None:
+        about = summary["calibration_cohort"]
+        typer.echo(
+            f"calibrated on {about['patients']} patients, {about['events']} events of {about['cohort']}"
+        )
+    for note in [summary["calibration_note"], *summary["transform_notes"]]:
+        if note:
+            typer.echo(f"note: {note}")
     typer.echo(f"bundle: {place}")
+
+
+def _calibration_cohort(path: Path, data: Any) -> Any:
+    """Load the calibration cohort and refuse, before any training, what cannot be calibrated on."""
+    from survfuse.cohort import load_cohort
+    from survfuse.cohort.identity import PatientHashes
+    from survfuse.recalibration import other_patients
+
+    others = load_cohort(path)
+    tell_problems(others)
+    other_patients(PatientHashes.of(data.patients, ""), data.unit, others)
+    return others
 
 
 def predict(
@@ -90,7 +131,7 @@ def predict(
     from survfuse._storage import write_json
     from survfuse.cohort import load_cohort
     from survfuse.estimator import SurvivalFusion
-    from survfuse.evaluation.crossval import default_horizons
+    from survfuse.evaluation.horizons import default_horizons
     from survfuse.evaluation.result import write_table
 
     if out.suffix == ".json":
@@ -101,8 +142,9 @@ def predict(
     data = load_cohort(cohort, need_outcome=False)
     tell_problems(data)
     prediction = model.predict(data)
-    times = tuple(horizons or default_horizons(summary["unit"], summary["longest_time"]))
-    write_table(out, prediction.frame(times))
+    longest = summary.get("calibration_cohort", summary)["longest_time"]
+    times = tuple(horizons or default_horizons(summary["unit"], longest))
+    write_table(out, prediction.frame(times, details=True))
     notes = [{"patient_id": patient, "message": message} for patient, message in prediction.notes]
     record = {
         "bundle": bundle,
@@ -132,29 +174,44 @@ def tell_problems(cohort: Any) -> None:
 
 
 def show_metrics(result: Any) -> None:
-    """Print the table of models with their intervals."""
+    """Print the models with their intervals, and what each modality adds."""
     from rich.console import Console
     from rich.table import Table
 
     cohort = result.cohort
-    table = Table(
-        title=f"{cohort['endpoint']}: {cohort['patients']} patients, {cohort['events']} events, same folds",
-        title_justify="left",
-    )
-    for column in (
-        "model",
-        f"Uno C (to {cohort['tau']:g} {cohort['unit']})",
-        "Harrell C",
-        "Uno C minus clinical",
-    ):
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    title = f"{cohort['endpoint']}: {cohort['patients']} patients, {cohort['events']} events, same folds"
+    table = Table(title=title, title_justify="left")
+    heads = ("model", f"Uno C (to {cohort['tau']:g} {cohort['unit']})", "ISBS", "O/E", "Uno C minus clinical")
+    for column in heads:
         table.add_column(column, justify="left" if column == "model" else "right", no_wrap=True)
     for name, metrics in result.estimates.items():
-        cells = [metrics.get(each) for each in ("uno_c", "harrell_c", "delta_uno_c_vs_clinical")]
-        table.add_row(name, *(_told(cell, signed=i == 2) for i, cell in enumerate(cells)))
-    Console(width=None if sys.stdout.isatty() else 110).print(table)
+        keys = ("uno_c", "isbs", "observed_expected", "delta_uno_c_vs_clinical")
+        table.add_row(name, *(_told(metrics.get(key), signed=key.startswith("delta")) for key in keys))
+    console.print(table)
+    rows = result.performance.get("increment") or []
+    if rows:
+        console.print(_increments(rows))
     for check in result.checks:
         if check["status"] in {"warning", "failed"}:
             typer.echo(f"{check['id']} {check['status']}: {check['name']} {check['evidence']}")
+
+
+def _increments(rows: Any) -> Any:
+    from rich.table import Table
+
+    from survfuse.survival.estimate import Estimate
+
+    table = Table(title="What does each modality add? With it minus without it", title_justify="left")
+    for column in ("modality", "models", "Uno C", "p (Holm)", "ISBS (less is better)"):
+        table.add_column(
+            column, justify="left" if column in {"modality", "models"} else "right", no_wrap=True
+        )
+    for row in rows:
+        p = "" if row["p_holm"] is None else f"{row['p_holm']:.3f}"
+        gain, error = Estimate(**row["delta_uno_c"]), Estimate(**row["delta_isbs"])
+        table.add_row(row["modality"], row["kind"], _told(gain, signed=True), p, _told(error, signed=True))
+    return table
 
 
 def _told(estimate: Any, *, signed: bool) -> str:
@@ -163,7 +220,10 @@ def _told(estimate: Any, *, signed: bool) -> str:
     if estimate.value is None:
         return "not computable"
     sign = "+" if signed else ""
-    return f"{estimate.value:{sign}.3f} [{estimate.low:{sign}.3f}, {estimate.high:{sign}.3f}]"
+    value = f"{estimate.value:{sign}.3f}"
+    if estimate.low is None or estimate.high is None:
+        return value
+    return f"{value} [{estimate.low:{sign}.3f}, {estimate.high:{sign}.3f}]"
 
 
 def _command() -> str:

@@ -1,164 +1,393 @@
-"""Metrics of cross-validated predictions: within folds, then over folds and repeats.
+"""From folds to one number with an interval: within folds, then over folds and repeats.
 
-A concordance is computed inside each test fold, so that risks of different
-networks are never compared, and averaged. Its standard error comes from
-influence functions, widened for the overlap of training sets; "sd over folds /
-sqrt(folds)" covers 40 % and is not used.
+A statistic is computed inside each test fold, so that risks of different networks
+are never compared, and averaged. Its standard error comes from influence
+functions; "sd over folds / sqrt(folds)" covers 40 % and is not used.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Literal
 
 import numpy as np
-import pandas as pd
 
 from survfuse._errors import NotComputableError
-from survfuse._types import FloatArray
+from survfuse._types import FloatArray, IntArray
+from survfuse.evaluation.folds import Fold, Folds, paired, patients_of, repeats_of
 from survfuse.survival.concordance import concordance_influence
-from survfuse.survival.estimate import Estimate
-
-NORMAL_95 = 1.959963984540054
+from survfuse.survival.estimate import FLAT, LEVEL, SMALLEST_SE, Estimate, Z, joined, not_computable
 
 Influence = tuple[float, FloatArray]
+Statistic = Callable[[Fold], Influence]
+PairStatistic = Callable[[Fold, Fold], Influence]
+Kind = Literal["influence", "nadeau_bengio", "bootstrap"]
+MOST_NOTES = 3
+WAYS: Mapping[Kind, str] = {
+    "influence": "influence functions inside the test folds, widened by the share of each model's risks that "
+    "changes with its training patients (all of it where one split leaves that unknown)",
+    "nadeau_bengio": "influence functions inside the test folds, widened by n_test/n_train (Nadeau and "
+    "Bengio 2003)",
+    "bootstrap": "resampled patients, the fitted models held fixed",
+}
 
 
 @dataclass(frozen=True)
-class Fold:
-    """Test patients of one fold, and the outcome of the training patients behind them."""
+class Interval:
+    """How intervals of cross-validated scores are made.
 
-    table: pd.DataFrame
-    train_time: FloatArray
-    train_event: FloatArray
-
-
-def folds_of(predictions: pd.DataFrame) -> dict[tuple[int, int], Fold]:
-    """Split a predictions table into its test folds.
-
-    The training patients of a fold are the others of its repeat.
+    Attributes
+    ----------
+    kind : {"influence", "nadeau_bengio", "bootstrap"}
+        See `WAYS`.
+    draws : int
+        Of the bootstrap.
+    seed : int
     """
-    folds = {}
-    for repeat in sorted(set(predictions["repeat"])):
-        whole = predictions[predictions["repeat"] == repeat]
-        for fold in sorted(set(whole["fold"])):
-            rest = whole[whole["fold"] != fold]
-            folds[int(repeat), int(fold)] = Fold(
-                whole[whole["fold"] == fold], rest["time"].to_numpy(float), rest["event"].to_numpy(bool)
-            )
-    return folds
+
+    kind: Kind = "influence"
+    draws: int = 1000
+    seed: int = 0
 
 
-def concordance(predictions: pd.DataFrame, kind: str, tau: float | None) -> Estimate:
-    """Concordance of cross-validated risks: the mean over folds and repeats, with a 95 % interval.
+DEFAULT = Interval()
+
+
+def over_folds(
+    folds: Sequence[Fold],
+    one: Statistic,
+    *,
+    limits: tuple[float, float] = (-np.inf, np.inf),
+    assumptions: str = "",
+    interval: Interval = DEFAULT,
+    chance: float | None = None,
+    needed: int = 1,
+) -> Estimate:
+    """Average a fold-wise statistic over folds, then over repeats, with its 95 % interval.
 
     Parameters
     ----------
-    predictions : DataFrame
-        Columns `repeat, fold, time, event, log_risk`.
-    kind : {"harrell", "uno"}
-    tau : float or None
-        Truncation time, in the unit of `time`.
+    folds : sequence of Fold
+    one : callable
+        Gives the value of a fold and each patient's influence on it, or raises
+        NotComputableError: then the fold is left out and named in the note.
+    limits : (float, float)
+        The values that are possible.
+    assumptions : str
+        Put into the estimate.
+    interval : Interval
+    chance : float, optional
+        Share of the risks that changes with the training patients (see
+        :func:`chance_share`), computed from `folds` where it is not given.
+    needed : int
+        Fewest folds of a repeat that must have a value.
 
     Returns
     -------
     Estimate
-        See :func:`over_folds` for its standard error.
+        Its squared standard error is the variance of the mean of the test folds, from
+        influence functions, times ``1 + chance``. The first term alone would do if what
+        a network learned were the same for all training sets. Where it is chance,
+        patients that train one network test another and each pair of patients is
+        counted in both directions, which doubles the variance.
     """
+    n, events = patients_of(folds)
+    found, notes = _values(folds, one)
+    kept = [part for part in found if len(part) >= needed]
+    if not kept:
+        why = "; ".join(notes[:MOST_NOTES]) or "there is no fold"
+        return not_computable(why, n, events, assumptions)
+    value = float(np.mean([np.mean([v for _, v, _ in part]) for part in kept]))
+    told = _told(notes)
+    if interval.kind == "bootstrap":
+        return _bootstrapped(
+            folds, one, value, interval, (n, events), limits, joined(told, WAYS["bootstrap"])
+        )
+    variance = np.mean([_variance(part) for part in kept])
+    se = float(np.sqrt(variance * _widening(folds, interval, chance)))
+    if not se >= SMALLEST_SE:
+        return Estimate(value, None, None, None, n, events, joined(FLAT, told), assumptions)
+    low, high = max(limits[0], value - Z * se), min(limits[1], value + Z * se)
+    return Estimate(value, se, low, high, n, events, told, assumptions)
 
-    def one(fold: Fold) -> Influence:
-        return _influence(fold, fold.table["log_risk"].to_numpy(float), kind, tau)
 
-    return over_folds(predictions, one)
+def over_pairs(a: Sequence[Fold], b: Sequence[Fold], one: PairStatistic, **how: object) -> Estimate:
+    """Average a statistic of two models on the same folds (see :func:`over_folds`).
+
+    Raises
+    ------
+    NotComputableError
+        When the two do not hold the same patients in the same folds.
+    """
+    pairs = paired(a, b)
+    twins = {(first.repeat, first.fold): second for first, second in pairs}
+    firsts = tuple(first for first, _ in pairs)
+    how.setdefault("chance", chance_share_of_difference(firsts, tuple(twins.values())))
+
+    def both(fold: Fold) -> Influence:
+        twin = twins[fold.repeat, fold.fold]
+        if len(twin) != len(fold) or (twin.patient_id != fold.patient_id).any():  # a resample of the first
+            row = {patient: i for i, patient in enumerate(twin.patient_id)}
+            twin = twin.select(np.array([row[patient] for patient in fold.patient_id]))
+        return one(fold, twin)
+
+    return over_folds(firsts, both, **how)  # type: ignore[arg-type]
 
 
-def concordance_difference(a: pd.DataFrame, b: pd.DataFrame, tau: float | None) -> Estimate:
+def chance_share(folds: Sequence[Fold]) -> float:
+    """Share of the variation of risks that is due to which patients trained the network.
+
+    Between two repeats a patient's risks come from training sets that overlap. With ``o``
+    the mean overlap and ``r`` the mean correlation of the risks (standardised within their
+    folds), a share ``(1 − r) / (1 − o)`` of their variance changes with the training set.
+
+    Returns
+    -------
+    float
+        In [0, 1]; 1 where one repeat leaves it unknown, 0 for a single model (no
+        other fold trains on its test patients).
+    """
+    return _unstable(folds, _standardised)
+
+
+def chance_share_of_difference(a: Sequence[Fold], b: Sequence[Fold]) -> float:
+    """Share of the variation of a difference in concordance that is due to the training patients.
+
+    As :func:`chance_share`, for the patients' influences on the difference of the two
+    Harrell C.
+
+    Parameters
+    ----------
+    a, b : sequence of Fold
+        Of two models, paired.
+    """
+    other = {fold.repeat: part for part in repeats_of(b) for fold in part[:1]}
+
+    def influence(part: Sequence[Fold]) -> dict[object, float]:
+        time, event = np.concatenate([f.time for f in part]), np.concatenate([f.event for f in part])
+        first, second = _standardised(part), _standardised(other[part[0].repeat])
+        values = []
+        for risks in (first, second):
+            column = np.array([risks[patient] for patient in first])
+            values.append(concordance_influence(time, event, column, kind="harrell")[1])
+        return dict(zip(first, (values[0] - values[1]).tolist(), strict=True))
+
+    try:
+        return _unstable(a, influence)
+    except NotComputableError:
+        return 1.0
+
+
+def concordance(folds: Sequence[Fold], kind: str, tau: float | None, **how: object) -> Estimate:
+    """Concordance of cross-validated risks (see :func:`over_folds`).
+
+    Parameters
+    ----------
+    folds : sequence of Fold
+    kind : {"harrell", "uno"}
+    tau : float or None
+        Truncation time, in the unit of `time`.
+    """
+    how.setdefault("assumptions", ASSUMES[kind])
+    return over_folds(folds, lambda fold: _concordance(fold, kind, tau), limits=(0.0, 1.0), **how)  # type: ignore[arg-type]
+
+
+def concordance_difference(
+    a: Sequence[Fold], b: Sequence[Fold], tau: float | None, **how: object
+) -> Estimate:
     """Uno's C of `a` minus that of `b`, paired on the same patients and folds.
 
     Raises
     ------
     NotComputableError
-        When the two tables do not hold the same patients in the same folds.
+        When the two do not hold the same patients in the same folds.
     """
-    keys = ["repeat", "fold", "patient_id"]
-    both = a.merge(b[[*keys, "log_risk"]], on=keys, suffixes=("", "_other"))
-    if len(both) != len(a) or len(both) != len(b):
-        raise NotComputableError(
-            "the two sets of predictions do not hold the same patients in the same folds"
-        )
 
-    def one(fold: Fold) -> Influence:
-        first = _influence(fold, fold.table["log_risk"].to_numpy(float), "uno", tau)
-        second = _influence(fold, fold.table["log_risk_other"].to_numpy(float), "uno", tau)
-        return first[0] - second[0], first[1] - second[1]
+    def one(first: Fold, second: Fold) -> Influence:
+        return _minus(_concordance(first, "uno", tau), _concordance(second, "uno", tau))
 
-    return over_folds(both, one, bounds=(-1.0, 1.0))
+    how.setdefault("assumptions", ASSUMES["uno"])
+    return over_pairs(a, b, one, limits=(-1.0, 1.0), **how)
 
 
-def over_folds(
-    predictions: pd.DataFrame, one: Callable[[Fold], Influence], bounds: tuple[float, float] = (0.0, 1.0)
+ASSUMES = {
+    "harrell": "censoring does not depend on the risks; the value depends on the censoring pattern",
+    "uno": "censoring is independent of the risks and of the event times",
+}
+
+
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Adjust p-values for looking at several (Holm 1979); None stays None.
+
+    >>> holm([0.01, None, 0.04])
+    [0.02, None, 0.04]
+    """
+    known = sorted((p, i) for i, p in enumerate(p_values) if p is not None)
+    adjusted: list[float | None] = [None] * len(p_values)
+    running = 0.0
+    for rank, (p, i) in enumerate(known):
+        running = max(running, min(1.0, p * (len(known) - rank)))
+        adjusted[i] = running
+    return adjusted
+
+
+def mean_of(estimates: Sequence[Estimate]) -> Estimate:
+    """Average a statistic that was computed once per repeat: the same patients, so no narrower for it."""
+    known = [each for each in estimates if each.value is not None]
+    if not known:
+        return estimates[0]
+    notes = list(dict.fromkeys(each.note for each in estimates if each.note))
+    first = known[0]
+
+    def mean(name: str) -> float | None:
+        values = [getattr(each, name) for each in known]
+        return None if any(v is None for v in values) else float(np.mean(values))
+
+    errors = [each.se for each in known if each.se is not None]
+    se = float(np.sqrt(np.mean(np.square(errors)))) if len(errors) == len(known) else None
+    return replace(
+        first,
+        value=mean("value"),
+        se=se,
+        low=mean("low"),
+        high=mean("high"),
+        note="; ".join(notes[:MOST_NOTES]),
+    )
+
+
+def _minus(a: Influence, b: Influence) -> Influence:
+    return a[0] - b[0], a[1] - b[1]
+
+
+def _concordance(fold: Fold, kind: str, tau: float | None) -> Influence:
+    train = fold.train if kind == "uno" else None
+    return concordance_influence(fold.time, fold.event, fold.risk, kind=kind, tau=tau, train=train)
+
+
+Scored = tuple[Fold, float, FloatArray]
+
+
+def _values(folds: Sequence[Fold], one: Statistic) -> tuple[list[list[Scored]], list[str]]:
+    """Value and influence of every fold that has them, by repeat, and why others have not."""
+    found, notes = [], []
+    for repeat in repeats_of(folds):
+        part = []
+        for fold in repeat:
+            try:
+                value, influence = one(fold)
+            except NotComputableError as error:
+                notes.append(str(error) if len(folds) == 1 else f"{fold.label} left out: {error}")
+                continue
+            part.append((fold, float(value), influence))
+        found.append(part)
+    return found, notes
+
+
+def _told(notes: Sequence[str]) -> str:
+    more = f"; and {len(notes) - MOST_NOTES} more folds" if len(notes) > MOST_NOTES else ""
+    return "; ".join(notes[:MOST_NOTES]) + more
+
+
+def _variance(part: Sequence[Scored]) -> float:
+    """Variance of the mean over the folds of one repeat; repeats are the same patients again."""
+    return float(np.mean([np.sum(influence**2) for _, _, influence in part]) / len(part))
+
+
+def _widening(folds: Sequence[Fold], interval: Interval, chance: float | None) -> float:
+    if interval.kind == "influence":
+        return 1 + (chance_share(folds) if chance is None else chance)
+    ratios = [len(f) / len(f.train[0]) for f in folds if f.train is not None and len(f.train[0])]
+    single = all(len(part) == 1 for part in repeats_of(folds))
+    per_repeat = np.mean([len(part) for part in repeats_of(folds)])
+    return float(1 + (0.0 if single or not ratios else np.mean(ratios) * per_repeat))
+
+
+def _bootstrapped(
+    folds: Sequence[Fold],
+    one: Statistic,
+    value: float,
+    interval: Interval,
+    count: tuple[int, int],
+    limits: tuple[float, float],
+    note: str,
 ) -> Estimate:
-    """Average a fold-wise statistic over folds, then over repeats, with its interval.
-
-    The variance of a test fold (from influence functions) is multiplied by
-    ``1 / folds + n_test / n_train``. The first term alone would do if training sets were
-    disjoint. They overlap, and patients test the networks that they train in other
-    folds, so that a chance finding comes back from fold to fold (Nadeau & Bengio 2003,
-    doi:10.1023/A:1024068626366, eq. 10; the folds of one repeat are counted, because
-    repeats are the same patients again).
-    """
-    n, events = int(predictions["patient_id"].nunique()), _events(predictions)
-    values: dict[int, list[float]] = {}
-    variances, overlaps, notes = [], [], []
-    for (repeat, number), fold in folds_of(predictions).items():
-        try:
-            value, influence = one(fold)
-        except NotComputableError as error:
-            notes.append(f"repeat {repeat} fold {number} left out: {error}")
-            continue
-        values.setdefault(repeat, []).append(value)
-        variances.append(float(np.sum(influence**2)))
-        overlaps.append(len(fold.table) / len(fold.train_time) if len(fold.train_time) else 0.0)
-    if not values:
-        return Estimate(None, None, None, None, n, events, "not computable: " + "; ".join(notes[:3]))
-    mean = float(np.mean([np.mean(each) for each in values.values()]))
-    folds = len(variances) / len(values)  # of one repeat: repeats are the same patients again
-    se = float(np.sqrt(np.mean(variances) * (1 / folds + np.mean(overlaps))))
-    low, high = max(bounds[0], mean - NORMAL_95 * se), min(bounds[1], mean + NORMAL_95 * se)
-    return Estimate(mean, se, low, high, n, events, "; ".join(notes))
+    """Percentiles over resamples of patients, each fold's own; a patient counts alike in every repeat."""
+    generator = np.random.default_rng(interval.seed)
+    everyone = sorted({patient for fold in folds for patient in fold.patient_id})
+    row = {patient: i for i, patient in enumerate(everyone)}
+    draws = []
+    for _ in range(interval.draws):
+        times = np.bincount(generator.integers(len(everyone), size=len(everyone)), minlength=len(everyone))
+        resampled = tuple(
+            fold.select(np.repeat(np.arange(len(fold)), times[[row[p] for p in fold.patient_id]]))
+            for fold in folds
+        )
+        parts = [part for part in _values([f for f in resampled if len(f)], one)[0] if part]
+        if parts:
+            draws.append(float(np.mean([np.mean([v for _, v, _ in part]) for part in parts])))
+    if len(draws) < interval.draws / 2:
+        return Estimate(value, None, None, None, *count, joined(note, "too few resamples had a value"))
+    tail = (1 - LEVEL) / 2
+    low, high = np.quantile(draws, [tail, 1 - tail])
+    se = float(np.std(draws, ddof=1))
+    return Estimate(value, se, max(float(low), limits[0]), min(float(high), limits[1]), *count, note)
 
 
-def _influence(fold: Fold, log_risk: FloatArray, kind: str, tau: float | None) -> Influence:
-    time, event = fold.table["time"].to_numpy(float), fold.table["event"].to_numpy(bool)
-    train = (fold.train_time, fold.train_event) if kind == "uno" and len(fold.train_time) else None
-    return concordance_influence(time, event, log_risk, kind=kind, tau=tau, train=train)
+def _unstable(folds: Sequence[Fold], value: Callable[[Sequence[Fold]], dict[object, float]]) -> float:
+    """Share of the variance of a patient's value that changes between training sets without overlap."""
+    repeats = repeats_of(folds)
+    if all(len(part) == 1 for part in repeats):
+        return 0.0
+    if len(repeats) < 2 or any(fold.log_risk is None for fold in folds):
+        return 1.0
+    values = [value(part) for part in repeats]
+    homes = [{patient: fold.fold for fold in part for patient in fold.patient_id} for part in repeats]
+    shares = []
+    for i, j in combinations(range(len(repeats)), 2):
+        common = sorted(values[i].keys() & values[j].keys(), key=str)
+        x, y = (np.array([values[k][patient] for patient in common]) for k in (i, j))
+        first, second = (np.array([homes[k][patient] for patient in common]) for k in (i, j))
+        apart = 1 - _overlap(first, second) if common else 0.0
+        total = x.var() + y.var() if common else 0.0
+        shares.append(float(np.var(x - y) / total / apart) if apart > 0 and total > 0 else 1.0)
+    return min(float(np.mean(shares)), 1.0)
 
 
-def _events(predictions: pd.DataFrame) -> int:
-    return int(predictions.drop_duplicates("patient_id")["event"].sum())
+def _standardised(folds: Sequence[Fold]) -> dict[object, float]:
+    """Risk of each patient of one repeat, standardised within its fold."""
+    found: dict[object, float] = {}
+    for fold in folds:
+        spread = float(fold.risk.std())
+        scaled = (fold.risk - fold.risk.mean()) / spread if spread > 0 else np.zeros(len(fold))
+        found.update(zip(fold.patient_id, scaled.tolist(), strict=True))
+    return found
 
 
-def summarise(
-    models: Mapping[str, pd.DataFrame], tau: float | None, reference: str | None
-) -> dict[str, dict[str, Estimate]]:
-    """Metrics of every model on the same folds.
+def _overlap(first: IntArray, second: IntArray) -> float:
+    """Mean share of a patient's training set in one repeat that also trains for it in the other."""
+    _, one = np.unique(first, return_inverse=True)
+    _, two = np.unique(second, return_inverse=True)
+    together = np.zeros((one.max() + 1, two.max() + 1))
+    np.add.at(together, (one, two), 1.0)
+    rows, columns, n = together.sum(axis=1), together.sum(axis=0), len(one)
+    # A patient in fold i, then fold j: trained on in both are those outside i and outside j.
+    both = n - rows[:, None] - columns[None, :] + together
+    return float((together * both).sum() / (together * (n - rows)[:, None]).sum())
 
-    Parameters
-    ----------
-    models : mapping of name to predictions table
-    tau : float or None
-        Truncation time of Uno's C.
-    reference : str or None
-        The clinical-only model that every other is compared with, paired.
-    """
-    table: dict[str, dict[str, Estimate]] = {}
-    for name, predictions in models.items():
-        table[name] = {
-            "uno_c": concordance(predictions, "uno", tau),
-            "harrell_c": concordance(predictions, "harrell", None),
-        }
-        if reference is not None and name != reference:
-            table[name]["delta_uno_c_vs_clinical"] = concordance_difference(
-                predictions, models[reference], tau
-            )
-    return table
+
+__all__ = [
+    "DEFAULT",
+    "WAYS",
+    "Folds",
+    "Interval",
+    "chance_share",
+    "chance_share_of_difference",
+    "concordance",
+    "concordance_difference",
+    "holm",
+    "mean_of",
+    "over_folds",
+    "over_pairs",
+]

@@ -14,6 +14,7 @@ from survfuse._registry import resolve
 from survfuse._storage import atomic_path, sha256_file, write_json, write_text
 from survfuse.config import RunConfig, to_yaml
 from survfuse.evaluation.combine import concordance_difference
+from survfuse.evaluation.folds import Folds
 from survfuse.survival.estimate import Estimate
 
 HASHED = {"config": "config.yaml", "predictions": "predictions.csv"}
@@ -35,10 +36,14 @@ class Result:
         Numbered doubts: `id, name, status, evidence, advice`.
     cohort : dict
         The cohort as the report tells it.
-    config : RunConfig
-        The resolved configuration.
     record : dict
         Versions, seeds, hashes, times.
+    folds : mapping of model to Folds
+        The same predictions with exact curves and the training patients' outcome.
+    performance : dict
+        The tables behind the report's figures, increments and controls.
+    config : RunConfig or None
+        The resolved configuration; None for predictions of another program.
     out : path or None
         Folder the run was written to.
     """
@@ -48,8 +53,10 @@ class Result:
     estimates: Mapping[str, Mapping[str, Estimate]]
     checks: list[dict[str, Any]]
     cohort: dict[str, Any]
-    config: RunConfig
     record: dict[str, Any]
+    folds: Mapping[str, Folds]
+    performance: dict[str, Any]
+    config: RunConfig | None = None
     out: Path | None = None
 
     @property
@@ -82,10 +89,10 @@ class Result:
         NotComputableError
             When the two runs do not share patients and folds.
         """
-        return concordance_difference(self.predictions, other.predictions, self.config.tau)
+        return concordance_difference(self.folds[self.name], other.folds[other.name], self.cohort["tau"])
 
     def write(self, folder: Path | str) -> Path:
-        """Write the run's files: predictions, comparators, metrics, checks, cohort, config, run.
+        """Write the run's files: predictions, comparators, metrics, performance, checks, cohort, config, run.
 
         Parameters
         ----------
@@ -99,10 +106,18 @@ class Result:
             both = pd.concat(others, ignore_index=True)
             write_table(out / "comparators.csv", both[["model", *both.columns.drop("model")]])
         write_json(out / "metrics.json", self.metrics_dict())
+        performance = dict(self.performance)
+        external = performance.get("external")
+        if external is not None:
+            external = dict(external)
+            write_table(out / "external.csv", external.pop("predictions"))
+            performance["external"] = external
+        write_json(out / "performance.json", performance)
         write_json(out / "checks.json", self.checks)
         write_json(out / "cohort.json", self.cohort)
-        write_text(out / "config.yaml", to_yaml(self.config))
-        written = {name: sha256_file(out / file) for name, file in HASHED.items()}
+        if self.config is not None:
+            write_text(out / "config.yaml", to_yaml(self.config))
+        written = {name: sha256_file(out / file) for name, file in HASHED.items() if (out / file).exists()}
         write_json(out / "run.json", {**self.record, "hashes": {**self.record["hashes"], **written}})
         return out
 

@@ -1,0 +1,113 @@
+"""The verb that judges predictions of any program: evaluate."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def evaluate(
+    predictions: Annotated[
+        Path,
+        typer.Argument(
+            help="CSV: patient_id, time, event, and log_risk and/or survival_<t> columns.", show_default=False
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", help="Folder for metrics.json, the other tables and report.html."),
+    ] = None,
+    train: Annotated[
+        Path | None,
+        typer.Option(help="CSV with time and event of the patients trained on: gives the censoring weights."),
+    ] = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=FILE", help="Predictions of another model for the same patients. Repeatable."
+        ),
+    ] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="Which of the other models uses clinical variables alone.")
+    ] = None,
+    horizons: Annotated[
+        list[float] | None, typer.Option("--horizon", help="Time to judge at. Repeatable.")
+    ] = None,
+    tau: Annotated[
+        float | None, typer.Option(help="End of Uno's C and integrated scores; the last horizon.")
+    ] = None,
+    unit: Annotated[str, typer.Option(help="Unit of the times, for people.")] = "",
+    name: Annotated[str | None, typer.Option(help="What the model is called.")] = None,
+    interval: Annotated[
+        str, typer.Option(help="influence, nadeau_bengio or bootstrap (slow).")
+    ] = "influence",
+    draws: Annotated[int, typer.Option(help="Bootstrap resamples of calibration errors; 0: none.")] = 200,
+    json: Annotated[Path | None, typer.Option("--json", help="Also write the metrics to this file.")] = None,
+) -> None:
+    """Judge predictions that any program wrote: ranking, error, calibration, net benefit, with intervals.
+
+    Every metric is a number with its interval and note, or "not computable" and why.
+    """
+    from survfuse._errors import ConfigError
+    from survfuse._storage import write_json
+    from survfuse.evaluation.combine import WAYS, Interval
+    from survfuse.evaluation.predictions import evaluate as judge
+
+    if interval not in WAYS:
+        raise ConfigError(f"--interval {interval}: expected one of {', '.join(WAYS)}")
+    beside = {}
+    for text in against or []:
+        word, mark, file = text.partition("=")
+        if not (word and mark and file):
+            raise ConfigError(f"--against {text}: expected NAME=FILE")
+        beside[word] = Path(file)
+    result = judge(
+        predictions,
+        train=train,
+        against=beside,
+        reference=reference,
+        horizons=horizons,
+        tau=tau,
+        unit=unit,
+        interval=Interval(interval, max(5 * draws, 200)),  # type: ignore[arg-type]
+        draws=draws,
+        name=name,
+        command=" ".join(["survfuse", *sys.argv[1:]]),
+    )
+    show(result)
+    if json is not None:
+        write_json(json, result.metrics_dict())
+        typer.echo(f"metrics: {json}")
+    if out is not None:
+        typer.echo(f"report: {result.report(out)}")
+
+
+def show(result: Any) -> None:
+    """Print every metric of every model, and why those without a value have none."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    cohort = result.cohort
+    console = Console(width=None if sys.stdout.isatty() else 110)
+    head = f"{cohort['patients']} patients, {cohort['events']} events; times in {cohort['unit']}"
+    notes: dict[str, int] = {}
+    for model, metrics in result.estimates.items():
+        table = Table(title=f"{model}: {head}", title_justify="left")
+        for column in ("metric", "value", "95% interval", "events", "notes"):
+            table.add_column(column, justify="left" if column == "metric" else "right", no_wrap=True)
+        for metric, estimate in metrics.items():
+            told = [part for part in estimate.note.split("; ") if part]
+            marks = " ".join(f"[{notes.setdefault(part, len(notes) + 1)}]" for part in told)
+            value = "not computable" if estimate.value is None else f"{estimate.value:.4f}"
+            known = estimate.low is not None and estimate.high is not None
+            ends = f"{estimate.low:.3f} to {estimate.high:.3f}" if known else ""
+            table.add_row(metric, value, ends, str(estimate.events), Text(marks))
+        console.print(table)
+    for note, number in notes.items():
+        typer.echo(f"[{number}] {note}")
+    for note in result.record["notes"]:
+        typer.echo(f"note: {note}")

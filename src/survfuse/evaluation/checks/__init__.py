@@ -1,0 +1,10 @@
+"""Numbered doubts about a cohort and a run on it; each can say that it does not apply.
+
+The pages are in ``docs/checks``.
+"""
+
+from survfuse.evaluation.checks.cards import CHECKS, Card
+from survfuse.evaluation.checks.evidence import Evidence, Verdict
+from survfuse.evaluation.checks.running import run_checks, run_data_checks
+
+__all__ = ["CHECKS", "Card", "Evidence", "Verdict", "run_checks", "run_data_checks"]

@@ -1,0 +1,187 @@
+"""Checks of declared columns: what accrues during follow-up, what never varies, what goes with censoring."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from survfuse._errors import NotComputableError, listed
+from survfuse._types import FloatArray
+from survfuse.cohort.modalities import ExpressionData, TableData
+from survfuse.cohort.spec import ColumnSpec
+from survfuse.evaluation.checks.accrual import Signs, signs_of_accrual
+from survfuse.evaluation.checks.cards import check
+from survfuse.evaluation.checks.evidence import Evidence, Verdict, not_applicable, ok, warning
+from survfuse.survival.cox import fit_cox
+
+CONSTANT = 0.98  # a value that this share of patients has
+MIN_CENSORED = 20
+CENSORING_P = 0.01  # over all columns together
+MOST_CATEGORIES = 10
+
+
+@dataclass(frozen=True)
+class Column:
+    """A declared column of a table, and its patients."""
+
+    data: TableData
+    name: str
+
+    @property
+    def label(self) -> str:
+        """Table and column."""
+        return f"{self.data.name}.{self.name}"
+
+    @property
+    def spec(self) -> ColumnSpec:
+        """What the column means."""
+        return self.data.columns[self.name]
+
+
+def columns_of(evidence: Evidence) -> Iterator[Column]:
+    """Every declared column of every table."""
+    for data in evidence.cohort.modalities.values():
+        if isinstance(data, TableData):
+            for name in data.columns:
+                yield Column(data, name)
+
+
+@check("SRV008", "No input column accrues during follow-up.", "error")
+def inputs_are_known_at_baseline(evidence: Evidence) -> Verdict:
+    """Ask each numeric and ordinal column whether it grows while patients are followed."""
+    looked = 0
+    accruing: list[str] = []
+    declared: list[str] = []
+    reasons: list[str] = []
+    for column in columns_of(evidence):
+        if column.spec.kind == "nominal":
+            continue
+        try:
+            signs = column_signs(evidence, column)
+        except NotComputableError as why:
+            reasons.append(f"{column.label}: {why}")
+            continue
+        looked += 1
+        if signs.accrues:
+            told = f"{column.label} ({_told(signs, evidence.cohort.unit)})"
+            (accruing if _is_input(evidence, column) else declared).append(told)
+    if not looked:
+        return not_applicable(listed(reasons, 3) or "no numeric or ordinal column")
+    aside = f"; accrues, and is no input: {listed(declared, 3)}" if declared else ""
+    if not accruing:
+        return ok(f"none of {looked} columns grows with follow-up as an input{aside}")
+    return warning(
+        f"{listed(accruing, 10)}{aside}",
+        "Find out when each is known. If only later, declare `known: followup`, which refuses it as input, "
+        "or replace it by its value at a landmark, with the outcome counted from there.",
+    )
+
+
+def column_signs(evidence: Evidence, column: Column) -> Signs:
+    """Signs of accrual of one column, over its patients with an outcome."""
+    ids = _followed(evidence, column)
+    return signs_of_accrual(column.data.numbers(column.name, ids), *evidence.followed(ids))
+
+
+def _followed(evidence: Evidence, column: Column) -> list[str]:
+    return [i for i in column.data.patients if i in evidence.outcome.index]
+
+
+def _is_input(evidence: Evidence, column: Column) -> bool:
+    """Whether a model may see the column."""
+    if not column.spec.use:
+        return False
+    allowed = () if evidence.config is None else evidence.config.allow_followup
+    return column.spec.known == "baseline" or column.name in allowed
+
+
+def _told(signs: Signs, unit: str | None) -> str:
+    late = "not computable" if np.isnan(signs.late) else f"{np.exp(signs.late):.2f}"
+    return (
+        f"hazard ratio per sd {np.exp(signs.early):.2f} up to {signs.landmark:g} {unit}, {late} later; "
+        f"tau with time {signs.rises:.2f} among early leavers, {signs.tau_events:.2f} among events, "
+        f"{signs.tau_censored:.2f} among censored"
+    )
+
+
+@check("SRV012", "Every column and gene varies between patients.", "info")
+def columns_vary(evidence: Evidence) -> Verdict:
+    """Find columns in which (nearly) all known cells are the same, and genes without any spread."""
+    flat, looked = [], 0
+    for column in columns_of(evidence):
+        cells = column.data.texts(column.name).dropna()
+        if not column.spec.use or cells.empty:
+            continue
+        looked += 1
+        counts = cells.value_counts()
+        if counts.iloc[0] >= CONSTANT * len(cells):
+            flat.append(f"{column.label}: {counts.iloc[0]} of {len(cells)} are {counts.index[0]!r}")
+    for name, data in evidence.cohort.modalities.items():
+        if isinstance(data, ExpressionData) and len(data.patients) > 1:
+            looked += 1
+            still = int((np.ptp(np.nan_to_num(data.values()), axis=0) == 0).sum())
+            if still:
+                flat.append(f"{name}: {still} of {data.features} genes never vary")
+    if not looked:
+        return not_applicable("no column and no expression")
+    if not flat:
+        return ok(f"{looked} columns and matrices vary")
+    return warning(listed(flat, 10), "They tell nothing; a fold without the rare value drops the column.")
+
+
+@check("SRV018", "Censoring does not depend on clinical columns.", "warning")
+def censoring_is_independent(evidence: Evidence) -> Verdict:
+    """Likelihood-ratio test of each clinical column in a Cox regression of being censored."""
+    censored = int((~evidence.outcome["event"]).sum())
+    if censored < MIN_CENSORED:
+        return not_applicable(f"{censored} censored patients; {MIN_CENSORED} are needed")
+    tests = {}
+    for column in columns_of(evidence):
+        if column.data.kind == "clinical" and column.spec.use and column.spec.known == "baseline":
+            p = _censoring_p(evidence, column)
+            if p is not None:
+                tests[column.name] = p
+    if not tests:
+        return not_applicable("no clinical column varies")
+    guilty = sorted((p, name) for name, p in tests.items() if p * len(tests) < CENSORING_P)
+    if not guilty:
+        p, name = min((p, name) for name, p in tests.items())
+        return ok(f"{len(tests)} clinical columns; smallest p is {p:.2g} ({name})")
+    named = listed(f"{name} (p {p:.1g})" for p, name in guilty)
+    return warning(
+        f"leaving follow-up without the event depends on {named}",
+        "Uno's C, AUC and Brier scores weight by one censoring curve for all; read them beside Harrell's C, "
+        "and ask why these patients are followed for another time (era, age, site).",
+    )
+
+
+def _censoring_p(evidence: Evidence, column: Column) -> float | None:
+    """p-value of the likelihood-ratio test; None when the column does not vary."""
+    ids = _followed(evidence, column)
+    x = _design(column, ids)
+    known = np.isfinite(x).all(axis=1)
+    time, event = evidence.followed(ids)
+    x, time, left = x[known], time[known], ~event[known]
+    x = x[:, np.ptp(x, axis=0) > 0] if len(x) else x[:, :0]
+    if x.shape[1] == 0 or left.sum() < MIN_CENSORED:
+        return None
+    fit = fit_cox(x, time, left, penalty=1e-6)
+    return float(stats.chi2.sf(2 * (fit.log_likelihood - fit.null_log_likelihood), x.shape[1]))
+
+
+def _design(column: Column, ids: list[str]) -> FloatArray:
+    """Ranks of a number, or one 0/1 column for each category but the most frequent; (patients, columns)."""
+    if column.spec.kind != "nominal":
+        numbers = pd.Series(column.data.numbers(column.name, ids))
+        return np.asarray(numbers.rank(pct=True), np.float64)[:, None]
+    cells = column.data.texts(column.name, ids)
+    others = cells.value_counts().index[1:MOST_CATEGORIES]
+    known = cells.notna().to_numpy(bool)
+    design = np.full((len(ids), len(others)), np.nan)
+    for place, category in enumerate(others):
+        design[known, place] = (cells[known] == category).to_numpy(np.float64)
+    return design

@@ -1,0 +1,122 @@
+"""Checks of what a model predicted: its gain, its times, its calibration, its size."""
+
+from __future__ import annotations
+
+from survfuse.evaluation.checks.cards import check
+from survfuse.evaluation.checks.evidence import Evidence, Verdict, not_applicable, ok, warning
+from survfuse.survival.estimate import Estimate
+
+TIE_SHARE = 0.2  # more predictions than this with one predicted time is worth a word
+EVENTS_PER_PARAMETER = 10.0  # of effective parameters (Riley et al. 2019 give the exact sample size)
+PERFECT = {"observed_expected": "O/E", "calibration_slope": "calibration slope"}  # 1 when calibrated
+
+
+@check(
+    "SRV002",
+    "The model is better than the clinical-only ridge Cox on the same folds.",
+    "warning",
+    ("metrics",),
+)
+def beats_clinical(evidence: Evidence) -> Verdict:
+    """Read the paired difference in Uno's C."""
+    if evidence.clinical is None:
+        return not_applicable("the cohort has no clinical table")
+    delta = evidence.estimates.get("delta_uno_c_vs_clinical")
+    if delta is None or delta.value is None or delta.low is None or delta.high is None:
+        return not_applicable("the difference is not computable")
+    told = f"Uno C minus clinical-only: {delta.value:+.3f} [{delta.low:+.3f}, {delta.high:+.3f}]"
+    if delta.low > 0:
+        return ok(told)
+    return warning(
+        told,
+        "Clinical variables alone do as well as far as these patients can tell; say so beside the score.",
+    )
+
+
+@check("SRV003", "Patients get different predicted times.", "warning", ("models",))
+def predicted_times_differ(evidence: Evidence) -> Verdict:
+    """Find the most frequent predicted time."""
+    times = evidence.predictions["predicted_time"].dropna()
+    if times.empty:
+        return not_applicable("no patient's curve reaches its median")
+    share = float(times.value_counts().iloc[0] / len(evidence.predictions))
+    told = f"{share:.0%} of the predictions share one predicted time"
+    if share <= TIE_SHARE:
+        return ok(told)
+    return warning(told, "Tell horizon probabilities instead; calibration: breslow_oof gives curves.")
+
+
+@check("SRV004", "There are enough events for the number of parameters.", "warning", ("summaries",))
+def events_per_parameter(evidence: Evidence) -> Verdict:
+    """Divide training events by effective parameters where a fit tells them, otherwise by all weights."""
+    keys = ("effective_parameters", "parameters")
+    key = next((k for k in keys if any(fit.get(k) and "events" in fit for fit in evidence.fits)), None)
+    if key is None:
+        return not_applicable("the model states no parameter count")
+    found = [fit["events"] / fit[key] for fit in evidence.fits if fit.get(key) and "events" in fit]
+    counted = "counting every weight" if key == "parameters" else "effective parameters after shrinkage"
+    told = f"{min(found):.2g} training events per parameter ({counted})"
+    if min(found) >= EVENTS_PER_PARAMETER:
+        return ok(told)
+    return warning(told, "The model leans on regularisation; trust only out-of-fold numbers.")
+
+
+@check(
+    "SRV005",
+    "Out-of-fold risks carry signal, so that curves differ between patients.",
+    "warning",
+    ("summaries",),
+)
+def calibration_found_signal(evidence: Evidence) -> Verdict:
+    """Count the fits whose calibrator had something to remark."""
+    if not evidence.fits:
+        return not_applicable("the model left no summaries of its fits")
+    notes = [fit["calibration_note"] for fit in evidence.fits if fit.get("calibration_note")]
+    if not notes:
+        return ok(f"calibrated in all {len(evidence.fits)} folds without remark")
+    return warning(
+        f"{len(notes)} of {len(evidence.fits)} folds: {notes[0]}", "Curves of these folds hardly differ."
+    )
+
+
+@check("SRV015", "Calibration is not rejected.", "warning", ("metrics",))
+def calibration_holds(evidence: Evidence) -> Verdict:
+    """Ask whether the intervals of O/E and of the calibration slope include 1."""
+    known = {name: each for key, name in PERFECT.items() if (each := _interval(evidence, key)) is not None}
+    if not known:
+        return not_applicable("neither O/E nor the calibration slope has an interval")
+    told = [f"{name} {each.value:.2f} [{each.low:.2f}, {each.high:.2f}]" for name, each in known.items()]
+    told += _footnotes(evidence)
+    off = [name for name, each in known.items() if not _low(each) <= 1 <= _high(each)]
+    if not off:
+        return ok("; ".join(told))
+    return warning(
+        "; ".join(told),
+        f"{' and '.join(off)} away from 1: do not tell these probabilities to anyone before recalibrating.",
+    )
+
+
+def _interval(evidence: Evidence, key: str) -> Estimate | None:
+    found = evidence.estimates.get(key)
+    return None if found is None or None in (found.value, found.low, found.high) else found
+
+
+def _low(estimate: Estimate) -> float:
+    return float("nan") if estimate.low is None else estimate.low
+
+
+def _high(estimate: Estimate) -> float:
+    return float("nan") if estimate.high is None else estimate.high
+
+
+def _footnotes(evidence: Evidence) -> list[str]:
+    """ICI at each horizon, and the p-value of D-calibration, blind when many are censored."""
+    notes = []
+    for key, estimate in evidence.estimates.items():
+        if estimate.value is None:
+            continue
+        if key.startswith("ici_"):
+            notes.append(f"ICI at {key.removeprefix('ici_')} {estimate.value:.3f}")
+        elif key == "d_calibration":
+            notes.append(f"D-calibration p {estimate.value:.2g}")
+    return notes

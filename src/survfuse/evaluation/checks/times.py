@@ -1,0 +1,56 @@
+"""Check that follow-up times are in the declared unit, and how finely they were written down."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from survfuse._types import FloatArray
+from survfuse.evaluation.checks.cards import check
+from survfuse.evaluation.checks.evidence import Evidence, Verdict, not_applicable, ok, warning
+
+MIN_PATIENTS = 20
+SHARE = 0.95  # of the times that lie on the coarser grid
+DAYS = {"months": 365.25 / 12, "months of 30 days": 30.0, "weeks": 7.0, "years": 365.25}
+COARSER = {  # unit -> grid -> its step and how far rounding may take a time from it
+    "days": {name: (step, 1.0 if name == "months" else 0.5) for name, step in DAYS.items()},
+    "months": {"years": (12.0, 0.05)},
+    "years": {},
+}
+
+
+@check("SRV013", "Times are in the declared unit, and written down in it.", "warning")
+def times_fit_their_unit(evidence: Evidence) -> Verdict:
+    """Compare the longest time with the unit, and look for times that were rounded to a coarser one."""
+    time, unit = evidence.outcome["time"].to_numpy(float), str(evidence.cohort.unit)
+    doubts = [
+        problem.message
+        for problem in evidence.cohort.problems
+        if problem.where == "outcome" and problem.message.startswith("unit is declared as")
+    ]
+    grid = coarser_grid(time, unit)
+    told = f"times from {time.min():g} to {time.max():g} {unit}, {len(np.unique(time))} different"
+    if doubts:
+        return warning(f"{doubts[0]} ({told})", "Correct `outcome.unit`, or the table.")
+    if len(time) < MIN_PATIENTS:
+        return not_applicable(f"{len(time)} times; {MIN_PATIENTS} are needed")
+    if grid is None:
+        return ok(told)
+    return warning(
+        f"at least {SHARE:.0%} of the times are whole {grid}, but they are declared as {unit} ({told})",
+        f"Take horizons on whole {grid}, and report how coarse times are: events and censorings share them.",
+    )
+
+
+def coarser_grid(time: FloatArray, unit: str) -> str | None:
+    """Name of the coarsest step on which nearly all times lie; None when they are as fine as their unit.
+
+    The grid must be met more often than chance would: only times of several steps count.
+    """
+    if len(time) < MIN_PATIENTS or np.ptp(time) == 0:
+        return None
+    met = []
+    for name, (step, slack) in COARSER[unit].items():
+        off = np.abs(time - step * np.round(time / step))
+        if np.mean(off <= slack) >= SHARE:
+            met.append((step, name))
+    return max(met)[1] if met else None

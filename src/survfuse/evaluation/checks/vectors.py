@@ -1,0 +1,73 @@
+"""One vector per patient of a modality: mean tiles and expression, for checks that compare patients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from survfuse._types import FloatArray
+from survfuse.cohort.data import Cohort
+from survfuse.cohort.modalities import BagData, ExpressionData, ModalityData
+
+MOST_TILES = 2000  # of a patient; evenly spaced rows stand for a larger bag
+
+
+@dataclass(frozen=True, eq=False)
+class Vectors:
+    """Patients of a modality as points.
+
+    Attributes
+    ----------
+    patients : tuple of str
+    values : array, (patients, features)
+        Each feature of mean 0 and deviation 1; features without spread are left out.
+    """
+
+    patients: tuple[str, ...]
+    values: FloatArray
+
+    @classmethod
+    def of(cls, patients: tuple[str, ...], raw: FloatArray) -> Vectors:
+        """Standardise; a value that is not known becomes its feature's mean."""
+        known = np.isfinite(raw)
+        count = np.maximum(known.sum(axis=0), 1)
+        mean = np.where(known, raw, 0.0).sum(axis=0) / count
+        centred = np.where(known, raw - mean, 0.0)
+        spread = np.sqrt((centred**2).mean(axis=0))
+        kept = spread > 1e-9 * np.abs(mean) + 1e-12
+        return cls(patients, centred[:, kept] / spread[kept])
+
+    def distances(self) -> FloatArray:
+        """Euclidean distance of each pair, (patients, patients); infinite to oneself."""
+        square = (self.values**2).sum(axis=1)
+        squared = square[:, None] + square[None, :] - 2 * self.values @ self.values.T
+        distance = np.sqrt(np.maximum(squared, 0.0))
+        np.fill_diagonal(distance, np.inf)
+        return np.asarray(distance)
+
+
+def vectors_of(cohort: Cohort) -> Mapping[str, Vectors]:
+    """Vectors of each bag and expression modality of a cohort."""
+    found = {name: raw_vectors(data) for name, data in cohort.modalities.items() if data.patients}
+    return {
+        name: Vectors.of(cohort.modalities[name].patients, raw)
+        for name, raw in found.items()
+        if raw is not None
+    }
+
+
+def raw_vectors(data: ModalityData) -> FloatArray | None:
+    """Mean tiles of a bag modality or expression values, (patients, features); None for tables."""
+    if isinstance(data, BagData):
+        return np.stack([_mean_tile(data, patient) for patient in data.patients])
+    if isinstance(data, ExpressionData):
+        return data.values().astype(np.float64)
+    return None
+
+
+def _mean_tile(data: BagData, patient: str) -> FloatArray:
+    step = 1 + int(data.store.counts([patient])[0]) // MOST_TILES
+    parts = [data.store.features[rows][::step] for rows in data.store.rows(patient)]
+    return np.asarray(np.concatenate(parts).mean(axis=0, dtype=np.float64))

@@ -1,0 +1,291 @@
+"""Predictions that any program wrote, as a CSV: read, checked, and judged like our own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from survfuse._errors import InputError, listed
+from survfuse._types import BoolArray, FloatArray
+from survfuse.evaluation.folds import Fold, Folds, Tabulated
+
+NEEDED = ("patient_id", "time", "event")
+TRUTH = {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0, "false": 0.0, "true": 1.0}
+ROUNDING = 1e-6  # a curve that rises or leaves [0, 1] by no more than this was rounded
+MOST_HORIZONS = 6
+MIN_AT_RISK = 0.1
+QUARTILES = (0.25, 0.5, 0.75)
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """A predictions file, read.
+
+    Attributes
+    ----------
+    table : DataFrame
+        `model` (empty where the file has none), `patient_id`, `repeat`, `fold`,
+        `time`, `event`, and `log_risk` and ``survival_<t>`` where the file has them.
+    times : tuple of float
+        Times of the survival columns, rising.
+    notes : tuple of str
+        What was done to the values.
+    """
+
+    table: pd.DataFrame
+    times: tuple[float, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def models(self) -> list[str]:
+        """Names of the models, in the order of the file."""
+        return list(dict.fromkeys(self.table["model"]))
+
+    def folds(self, model: str, train: tuple[FloatArray, BoolArray] | None) -> Folds:
+        """Predictions of one model, by repeat and fold.
+
+        Parameters
+        ----------
+        model : str
+        train : (time, event), optional
+            Outcome of the training patients, for the censoring weights.
+        """
+        own = self.table[self.table["model"] == model]
+        parts = own.groupby(["repeat", "fold"], sort=True)
+        return tuple(self._fold(int(r), int(f), part, train) for (r, f), part in parts)
+
+    def _fold(
+        self, repeat: int, fold: int, part: pd.DataFrame, train: tuple[FloatArray, BoolArray] | None
+    ) -> Fold:
+        times = [t for t in self.times if part[column(t)].notna().all()]
+        survival = part[[column(t) for t in times]].to_numpy(float)
+        return Fold(
+            repeat,
+            fold,
+            patient_id=part["patient_id"].to_numpy(object),
+            time=part["time"].to_numpy(float),
+            event=part["event"].to_numpy(bool),
+            log_risk=part["log_risk"].to_numpy(float) if "log_risk" in part else None,
+            curves=Tabulated(np.array(times), survival) if times else None,
+            train=train,
+        )
+
+
+def column(time: float) -> str:
+    """Name of the survival column of a time, as we write it."""
+    return f"survival_{time:g}"
+
+
+def read_foreign(path: Path | str) -> Foreign:
+    """Read a predictions file.
+
+    Parameters
+    ----------
+    path : path
+        CSV with `patient_id`, `time` (> 0), `event` (1 = event, 0 = censored), and
+        `log_risk` (larger = earlier) or ``survival_<t>`` columns or both; `repeat`, `fold`
+        and `model` where there are several.
+
+    Raises
+    ------
+    InputError
+        Names the column and the line of the file.
+    """
+    raw = _read(Path(path))
+    where = str(path)
+    _require(raw, where)
+    table = pd.DataFrame({"patient_id": raw["patient_id"].str.strip()})
+    table.insert(0, "model", raw["model"].str.strip() if "model" in raw else "")
+    for name in ("repeat", "fold"):
+        table[name] = _whole(raw, name, where) if name in raw else 0
+    table["time"] = _numbers(raw, "time", where)
+    _refuse(~(table["time"] > 0), raw["time"], where, "time", "a time above 0")
+    table["event"] = _events(raw, where)
+    places = table.groupby(["model", "repeat", "fold"], sort=False).ngroup().to_numpy()
+    if "log_risk" in raw:
+        table["log_risk"] = _numbers(raw, "log_risk", where)
+    survival = _survival_columns(raw, where)
+    notes = []
+    if survival:
+        values, changed = _curves(raw, survival, where, places)
+        columns = pd.DataFrame(values, columns=[column(t) for t in survival], index=table.index)
+        table = pd.concat([table, columns], axis=1)
+        notes = [f"{changed} survival values moved by rounding"] if changed else []
+    if "log_risk" not in table and not survival:
+        raise InputError(f"{where}: expected a column log_risk, or columns survival_<time>, found neither")
+    _unique(table, where)
+    return Foreign(table, tuple(survival), tuple(notes))
+
+
+def read_outcome(path: Path | str) -> tuple[FloatArray, BoolArray]:
+    """Read times and events of training patients: a CSV with columns `time` and `event`."""
+    raw = _read(Path(path))
+    absent = [name for name in ("time", "event") if name not in raw]
+    if absent:
+        raise InputError(
+            f"{path}: expected column(s) {listed(absent)}, the file has {listed(raw.columns, 12)}"
+        )
+    time = _numbers(raw, "time", str(path))
+    _refuse(~(time > 0), raw["time"], str(path), "time", "a time above 0")
+    return time.to_numpy(float), _events(raw, str(path)).to_numpy(bool)
+
+
+def choose_horizons(
+    foreign: Foreign, given: Sequence[float] | None
+) -> tuple[tuple[float, ...], float, list[str]]:
+    """Horizons and τ of an evaluation, and what a reader should know of the choice.
+
+    Given ones are kept. Otherwise the times of the survival columns (three of them where
+    there are many), or the quartiles of follow-up; none later than what a tenth of the
+    patients is followed for. This looks at follow-up, never at predictions. τ is the
+    last horizon.
+    """
+    if given:
+        horizons = tuple(sorted(float(h) for h in given))
+        if not all(np.isfinite(h) and h > 0 for h in horizons):
+            raise InputError(f"horizons must be finite and > 0, got {listed(given)}")
+        return horizons, horizons[-1], []
+    time = foreign.table["time"].to_numpy(float)
+    reach = float(np.quantile(time, 1 - MIN_AT_RISK, method="higher"))
+    if not foreign.times:
+        chosen = sorted({float(f"{np.quantile(time, q):.3g}") for q in QUARTILES})
+        horizons = tuple(h for h in chosen if h > 0)
+        return horizons, horizons[-1], ["horizons: quartiles of follow-up, because none were given"]
+    kept = [t for t in foreign.times if t <= reach] or [foreign.times[0]]
+    dropped = len(foreign.times) - len(kept)
+    notes = [f"{dropped} survival columns beyond {reach:g}, which a tenth is followed for"] if dropped else []
+    if len(kept) > MOST_HORIZONS:
+        kept = sorted({kept[int(q * (len(kept) - 1))] for q in QUARTILES})
+        notes.append(f"horizons: {listed(f'{t:g}' for t in kept)} of {len(foreign.times)} survival columns")
+    return tuple(kept), (kept[-1] if len(kept) < MOST_HORIZONS else reach), notes
+
+
+def _read(path: Path) -> pd.DataFrame:
+    try:
+        raw = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, IsADirectoryError) as error:
+        raise InputError(f"{path}: not a CSV table ({error})") from None
+    raw.columns = [str(name).strip() for name in raw.columns]
+    if raw.empty:
+        raise InputError(f"{path}: holds no rows")
+    return raw
+
+
+def _require(raw: pd.DataFrame, where: str) -> None:
+    twice = sorted(set(raw.columns[raw.columns.duplicated()]))
+    if twice:
+        raise InputError(f"{where}: column(s) {listed(twice)} stand there twice")
+    absent = [name for name in NEEDED if name not in raw]
+    if absent:
+        raise InputError(
+            f"{where}: expected column(s) {listed(absent)}, the file has {listed(raw.columns, 12)}; "
+            "rename yours to patient_id, time, event, log_risk, survival_<time>"
+        )
+    _refuse(raw["patient_id"].str.strip() == "", raw["patient_id"], where, "patient_id", "an id")
+
+
+def _numbers(raw: pd.DataFrame, name: str, where: str) -> pd.Series[float]:
+    values = pd.to_numeric(raw[name].str.strip(), errors="coerce").astype(float)
+    _refuse(~np.isfinite(values), raw[name], where, name, "a finite number")
+    return values
+
+
+def _whole(raw: pd.DataFrame, name: str, where: str) -> pd.Series[int]:
+    values = pd.to_numeric(raw[name].str.strip(), errors="coerce").astype(float)
+    _refuse(~(np.isfinite(values) & (values == np.floor(values))), raw[name], where, name, "a whole number")
+    return values.astype(int)
+
+
+def _events(raw: pd.DataFrame, where: str) -> pd.Series[bool]:
+    values = raw["event"].str.strip().str.lower().map(TRUTH)
+    _refuse(values.isna(), raw["event"], where, "event", "1 (event) or 0 (censored)")
+    return values == 1
+
+
+def _refuse(wrong: pd.Series[bool], cells: pd.Series[str], where: str, name: str, expected: str) -> None:
+    rows = np.flatnonzero(wrong.to_numpy(bool))
+    if len(rows):
+        more = f", and {len(rows) - 1} more rows" if len(rows) > 1 else ""
+        raise InputError(
+            f"{where}: column {name}, line {rows[0] + 2}: expected {expected}, "
+            f"got {cells.iloc[rows[0]]!r}{more}"
+        )
+
+
+def _survival_columns(raw: pd.DataFrame, where: str) -> dict[float, str]:
+    """Columns by their time, rising."""
+    found: dict[float, str] = {}
+    for name in raw.columns:
+        if not str(name).startswith("survival_"):
+            continue
+        text = re.sub(r"^survival_", "", str(name))
+        try:
+            time = float(text)
+        except ValueError:
+            raise InputError(
+                f"{where}: column {name}: expected survival_<time>, such as survival_36"
+            ) from None
+        if not (np.isfinite(time) and time >= 0):
+            raise InputError(f"{where}: column {name}: the time must be finite and >= 0")
+        if time in found or (time and column(time) in {column(t) for t in found}):
+            raise InputError(f"{where}: columns {found.get(time, name)} and {name} name one time")
+        if time > 0:  # S(0) = 1 holds for everyone
+            found[time] = str(name)
+    return dict(sorted(found.items()))
+
+
+def _curves(
+    raw: pd.DataFrame, columns: dict[float, str], where: str, places: npt.NDArray[np.int64]
+) -> tuple[FloatArray, int]:
+    """Survival (patients, times), within [0, 1] and never rising; how many values were rounded to be so.
+
+    A column may be blank for all patients of a fold (a time its model knows nothing of).
+    """
+    values = np.stack([_or_blank(raw, name, where, places) for name in columns.values()], axis=1)
+    names = list(columns.values())
+    outside = np.argwhere((values < -ROUNDING) | (values > 1 + ROUNDING))
+    if len(outside):
+        row, at = outside[0]
+        raise InputError(
+            f"{where}: column {names[at]}, line {row + 2}: survival must lie in [0, 1], "
+            f"got {values[row, at]:g} ({len(outside)} values); is this a risk or a percentage?"
+        )
+    clipped = np.clip(values, 0.0, 1.0)
+    rising = np.argwhere(np.diff(clipped, axis=1) > ROUNDING)
+    if len(rising):
+        row, at = rising[0]
+        raise InputError(
+            f"{where}: line {row + 2}: survival must not rise, but {names[at]} is {clipped[row, at]:g} and "
+            f"{names[at + 1]} is {clipped[row, at + 1]:g} ({len(rising)} places); are these probabilities of "
+            "the event instead?"
+        )
+    tidy = np.fmin.accumulate(clipped, axis=1)
+    tidy[np.isnan(values)] = np.nan
+    return tidy, int((tidy != values)[~np.isnan(values)].sum())
+
+
+def _or_blank(raw: pd.DataFrame, name: str, where: str, places: npt.NDArray[np.int64]) -> FloatArray:
+    """Read numbers, NaN in folds where all are blank."""
+    blank = raw[name].str.strip().str.lower().isin(["", "nan", "na"]).to_numpy(bool)
+    whole = (np.bincount(places, weights=blank) == np.bincount(places))[places]
+    cells = raw.assign(**{name: raw[name].mask(whole, "0")})
+    return np.where(whole, np.nan, _numbers(cells, name, where))
+
+
+def _unique(table: pd.DataFrame, where: str) -> None:
+    keys = ["model", "repeat", "patient_id"]
+    twice = table[table.duplicated(keys)]
+    if len(twice):
+        raise InputError(
+            f"{where}: line {twice.index[0] + 2}: patient {twice['patient_id'].iloc[0]!r} stands there "
+            f"twice ({len(twice)} such rows); one row per patient, or a column `repeat` or `model` that "
+            "tells them apart"
+        )

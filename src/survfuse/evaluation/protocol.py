@@ -1,0 +1,130 @@
+"""What a cross-validation adds to its scores: pairs that differ by a modality, controls, subgroups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from survfuse.cohort.cohort import Cohort
+from survfuse.cohort.modalities import TableData
+from survfuse.evaluation.assess import Scale
+from survfuse.evaluation.combine import concordance
+from survfuse.evaluation.comparisons import Increment, delta_uno_c
+from survfuse.evaluation.folds import Folds
+from survfuse.evaluation.learners import (
+    LateFusionLearner,
+    Learner,
+    NetworkLearner,
+    OptimisticLearner,
+    PermutedOutcomeLearner,
+    RidgeLearner,
+)
+
+MOST_LEVELS = 6  # of a column that makes subgroups
+MOST_SUBGROUPS = 8  # columns
+
+
+def wanted_increments(learners: Sequence[Learner], name: str, cohort: Cohort) -> list[Increment]:
+    """Pairs of models on the same folds that differ by one modality alone.
+
+    Networks with and without it, late fusions with and without it, and the model with the
+    modality permuted among the test patients.
+    """
+    found: list[Increment] = []
+    for kind, kinds in (("network", (NetworkLearner,)), ("late fusion", (LateFusionLearner, RidgeLearner))):
+        own = _by_modalities([each for each in learners if isinstance(each, kinds)], cohort)
+        if not own:
+            continue
+        whole = max(own, key=len)
+        for modality in sorted(whole, key=list(cohort.modalities).index):
+            less = own.get(whole - {modality})
+            if len(whole) > 1 and less is not None:
+                found.append(Increment(modality, kind, own[whole], less))
+    main = next(each for each in learners if each.name == name)
+    used = main.modalities if main.modalities is not None else tuple(cohort.modalities)
+    if len(used) > 1:
+        found += [Increment(m, "permuted at prediction", name, f"permuted:{m}") for m in used]
+    return found
+
+
+def _by_modalities(learners: Sequence[Learner], cohort: Cohort) -> dict[frozenset[str], str]:
+    """Name of the learner of each set of modalities; late fusions before a ridge on the same."""
+    found: dict[frozenset[str], str] = {}
+    for each in sorted(learners, key=lambda e: not isinstance(e, LateFusionLearner)):
+        if each.role in {"control", "seed"}:
+            continue
+        used = each.modalities if each.modalities is not None else tuple(cohort.modalities)
+        found.setdefault(frozenset(used), each.name)
+    return found
+
+
+def controls(
+    folds: Mapping[str, Folds], name: str, scale: Scale, learners: Sequence[Learner]
+) -> dict[str, Any]:
+    """What tells chance from finding, each on the first repeat: `optimism, seeds, permuted_outcome`."""
+    first = tuple(fold for fold in folds[name] if fold.repeat == folds[name][0].repeat)
+    found: dict[str, Any] = {"optimism": None, "seeds": None, "permuted_outcome": None}
+    seeds = [each.name for each in learners if each.role == "seed" and each.name in folds]
+    if OptimisticLearner.name in folds:
+        chosen = concordance(folds[OptimisticLearner.name], "harrell", None, interval=scale.interval)
+        warning = "the epoch was chosen on the patients it is scored on: this is not a result"
+        honest = concordance(first, "harrell", None, interval=scale.interval)
+        found["optimism"] = {
+            "metric": "harrell_c",
+            "honest": asdict(honest),
+            "selected_on_test": asdict(replace(chosen, note=warning)),
+        }
+    if seeds:
+        values = [
+            concordance(each, "uno", scale.tau, interval=scale.interval).value
+            for each in (first, *(folds[s] for s in seeds))
+        ]
+        known = [value for value in values if value is not None]
+        found["seeds"] = {
+            "metric": "uno_c",
+            "values": values,
+            "sd": float(np.std(known, ddof=1)) if len(known) > 1 else None,
+            "note": "the same splits, other random numbers in training; in no interval",
+        }
+    if PermutedOutcomeLearner.name in folds:
+        shuffled = folds[PermutedOutcomeLearner.name]
+        found["permuted_outcome"] = {
+            "uno_c": asdict(concordance(shuffled, "uno", scale.tau, interval=scale.interval)),
+            "difference": asdict(delta_uno_c(first, shuffled, scale)),
+        }
+    return found
+
+
+def subgroups(cohort: Cohort) -> pd.DataFrame:
+    """Sites of the cohort file, and levels of its clinical columns: one column a grouping, text.
+
+    Columns with up to six values make subgroups of their values; numeric ones are cut at
+    their median.
+    """
+    frame = cohort.groups.copy() if len(cohort.groups.columns) else pd.DataFrame(index=list(cohort.patients))
+    frame.index = pd.Index([str(patient) for patient in frame.index], dtype=object)
+    for data in cohort.modalities.values():
+        if not isinstance(data, TableData) or data.kind != "clinical":
+            continue
+        for column in list(data.columns)[:MOST_SUBGROUPS]:
+            made = _levels(data.texts(column))
+            if made is not None and column not in frame:
+                frame[column] = made.reindex(frame.index).fillna("")
+    return frame
+
+
+def _levels(texts: pd.Series[str]) -> pd.Series[str] | None:
+    known = texts.dropna()
+    values = set(known)
+    if 2 <= len(values) <= MOST_LEVELS:
+        return known.astype(str)
+    numbers = pd.to_numeric(known, errors="coerce").dropna()
+    if len(numbers) < len(known) or len(set(numbers)) < 2:
+        return None
+    middle = float(numbers.median())
+    cut = numbers > middle
+    return cut.map({True: f"> {middle:g}", False: f"≤ {middle:g}"})

@@ -1,0 +1,94 @@
+"""From the predictions of all models to everything that a run tells of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+
+from survfuse.evaluation import performance
+from survfuse.evaluation.assess import Scale, assess
+from survfuse.evaluation.combine import WAYS
+from survfuse.evaluation.comparisons import Increment, comparisons, delta_uno_c, increments
+from survfuse.evaluation.folds import Folds
+from survfuse.survival.estimate import Estimate
+
+Estimates = dict[str, dict[str, Estimate]]
+DELTA = "delta_uno_c_vs_clinical"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The numbers of a run.
+
+    Attributes
+    ----------
+    estimates : mapping of model to mapping of metric to Estimate
+    performance : dict
+        The tables behind the figures (see :func:`judge_models`).
+    """
+
+    estimates: Estimates
+    performance: dict[str, Any]
+
+
+def judge_models(
+    models: Mapping[str, Folds],
+    name: str,
+    clinical: str | None,
+    scale: Scale,
+    *,
+    wanted: Sequence[Increment] = (),
+    groups: pd.DataFrame | None = None,
+) -> Judged:
+    """Compute every metric of every model, and set them beside each other.
+
+    Parameters
+    ----------
+    models : mapping of name to folds
+    name : str
+        The model that it is about; it and `clinical` get bootstrap intervals of ICI.
+    clinical : str or None
+        The clinical-only model that every other is compared with.
+    scale : Scale
+    wanted : sequence of Increment
+        Pairs of models that differ by one modality.
+    groups : DataFrame of str, optional
+        Sites and subgroups, indexed by patient.
+
+    Returns
+    -------
+    Judged
+        `performance` holds `time_curves, calibration, calibration_histogram, decision,
+        subgroups, increment, comparisons, interval`.
+    """
+    bare = replace(scale, draws=0)
+    shown = {each: models[each] for each in (name, clinical) if each is not None and each in models}
+    estimates: Estimates = {}
+    for model, folds in models.items():
+        estimates[model] = assess(folds, scale if model in shown else bare)
+        if clinical is not None and clinical in models and model != clinical:
+            estimates[model][DELTA] = delta_uno_c(folds, models[clinical], scale)
+    null = performance.null_folds(models[name])
+    curves, histogram = performance.calibration_tables(shown, scale)
+    middle = scale.horizons[(len(scale.horizons) - 1) // 2]
+    none = pd.DataFrame(index=pd.Index([], dtype=object))
+    return Judged(
+        estimates,
+        {
+            "time_curves": performance.over_time(shown, null, scale),
+            "calibration": curves,
+            "calibration_histogram": histogram,
+            "decision": performance.decision_curves(shown, middle),
+            "subgroups": performance.by_subgroup(
+                name, models[name], none if groups is None else groups, scale
+            ),
+            "increment": increments(models, wanted, scale),
+            "comparisons": comparisons(
+                models, name, scale, skip=[m for m in models if m.startswith("permuted:")]
+            ),
+            "interval": WAYS[scale.interval.kind],
+        },
+    )

@@ -1,0 +1,143 @@
+"""What holds for every registered check."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from evaluation.checks.evidence_of import predictions, run_on
+from survfuse._errors import InputError, NotComputableError
+from survfuse.cohort.cohort import Cohort
+from survfuse.evaluation.checks import CHECKS, Card, Evidence, run_checks, run_data_checks, running
+from survfuse.evaluation.checks.cards import NOT_GIVEN, check
+from survfuse.evaluation.checks.evidence import Verdict, ok
+
+ROOT = Path(__file__).resolve().parents[3]
+PAGES = ROOT / "docs" / "checks"
+FIELDS = ["id", "name", "severity", "status", "evidence", "advice", "page"]
+STATUSES = {"ok", "warning", "failed", "not applicable"}
+ABOUT_DATA = {7, 8, 9, 10, 11, 12, 13, 16, 18, 19}
+
+
+def test_numbers_are_stable() -> None:
+    """A number never means something else: add to this list, never change it."""
+    assert {number: card.name.split(" ")[0] for number, card in sorted(CHECKS.items())} == {
+        "SRV001": "Every",
+        "SRV002": "The",
+        "SRV003": "Patients",
+        "SRV004": "There",
+        "SRV005": "Out-of-fold",
+        "SRV006": "What",
+        "SRV007": "No",
+        "SRV008": "No",
+        "SRV009": "Outcomes",
+        "SRV010": "Sites",
+        "SRV011": "Expression",
+        "SRV012": "Every",
+        "SRV013": "Times",
+        "SRV014": "Trained",
+        "SRV015": "Calibration",
+        "SRV016": "All",
+        "SRV017": "Every",
+        "SRV018": "Censoring",
+        "SRV019": "Slides",
+    }
+
+
+@pytest.mark.parametrize("number", sorted(CHECKS))
+def test_a_card_is_complete(number: str) -> None:
+    card = CHECKS[number]
+    assert re.fullmatch(r"SRV\d{3}", number)
+    assert card.id == number
+    assert card.name.endswith(".")
+    assert card.severity in {"error", "warning", "info"}
+    assert set(card.needs) <= set(NOT_GIVEN)
+    assert set(card.needs) <= set(Evidence.__dataclass_fields__)
+    assert card.about_data == (int(number[3:]) in ABOUT_DATA)
+
+
+@pytest.mark.parametrize("number", sorted(CHECKS))
+def test_a_page_explains_it(number: str) -> None:
+    text = (ROOT / CHECKS[number].page).read_text(encoding="utf-8")
+    assert text.startswith(f"# {number}: {CHECKS[number].name.rstrip('.')}\n")
+    assert f"Severity: {CHECKS[number].severity}." in text
+    for section in ("What it asks", "How it decides", "What to do", "Example", "Limits"):
+        assert f"\n## {section}\n" in text
+    assert "not applicable" in text
+    assert 15 <= len(text.splitlines()) <= 35
+
+
+def test_the_index_lists_all_pages_and_no_others() -> None:
+    index = (PAGES / "README.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| \[(SRV\d+)\]\(\1\.md\)", index, re.MULTILINE) == sorted(CHECKS)
+    for number, card in CHECKS.items():
+        needs = "a cohort" if card.about_data else "a run"
+        assert f"| [{number}]({number}.md) | {card.name.rstrip('.')} | {card.severity} | {needs} |" in index
+    assert {path.stem for path in PAGES.glob("SRV*.md")} == set(CHECKS)
+    for page in PAGES.glob("*.md"):
+        links = re.findall(r"\]\((\S+?\.md)\)", page.read_text(encoding="utf-8"))
+        assert [link for link in links if not (PAGES / link).exists()] == []
+
+
+def _judge(rows: list[dict[str, str]]) -> None:
+    for row in rows:
+        assert list(row) == FIELDS
+        assert row["status"] in STATUSES
+        assert row["evidence"]
+        assert bool(row["advice"]) == (row["status"] in {"warning", "failed"})
+        assert row["status"] != "failed" or row["severity"] == "error"
+
+
+def test_every_check_answers_about_a_cohort_alone(cohort: Cohort) -> None:
+    rows = run_checks(Evidence(cohort=cohort))
+    assert [row["id"] for row in rows] == sorted(CHECKS)
+    _judge(rows)
+    for row in rows:
+        if int(row["id"][3:]) not in ABOUT_DATA:
+            assert row["status"] == "not applicable"
+    assert run_data_checks(cohort) == [row for row in rows if int(row["id"][3:]) in ABOUT_DATA]
+
+
+def test_every_check_answers_about_a_run(cohort: Cohort) -> None:
+    rows = run_checks(run_on(cohort))
+    assert [row["id"] for row in rows] == sorted(CHECKS)
+    _judge(rows)
+    of_the_run = [row for row in rows if int(row["id"][3:]) not in ABOUT_DATA]
+    assert {row["id"]: row["status"] for row in of_the_run} == {row["id"]: "ok" for row in of_the_run}
+    assert [row["status"] for row in rows].count("failed") == 0
+
+
+def test_every_check_answers_without_an_outcome(cohort: Cohort) -> None:
+    rows = {row["id"]: row for row in run_data_checks(replace(cohort, outcome=None))}
+    _judge(list(rows.values()))
+    for number in ("SRV008", "SRV009", "SRV013", "SRV018"):
+        assert rows[number]["status"] == "not applicable"
+    assert rows["SRV013"]["evidence"] == "the cohort has no outcome"
+
+
+def test_what_cannot_be_computed_does_not_apply_and_anything_else_is_raised(cohort: Cohort) -> None:
+    def why(evidence: Evidence) -> Verdict:
+        raise NotComputableError("one patient")
+
+    def bug(evidence: Evidence) -> Verdict:
+        raise ZeroDivisionError("a bug")
+
+    row = running._row(Card("SRV999", "x.", "info", (), why), Evidence(cohort=cohort))
+    assert (row["status"], row["evidence"]) == ("not applicable", "one patient")
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        running._row(Card("SRV999", "x.", "info", (), bug), Evidence(cohort=cohort))
+
+
+def test_a_number_is_given_once() -> None:
+    with pytest.raises(ValueError, match="check SRV001 is registered twice"):
+        check("SRV001", "again", "info")(lambda evidence: ok("x"))
+
+
+def test_predictions_need_the_name_of_the_model(cohort: Cohort) -> None:
+    table: pd.DataFrame = predictions(cohort)
+    with pytest.raises(InputError, match="no predictions of the model None; there are: ours"):
+        Evidence(cohort=cohort, models={"ours": table})
