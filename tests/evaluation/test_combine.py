@@ -72,22 +72,14 @@ def test_unos_c_takes_its_weights_from_the_training_patients() -> None:
 
 
 def plain_variance(frame: pd.DataFrame) -> float:
-    """Variance of the mean over folds, from influence functions inside them."""
+    """Variance of the mean over the folds of a repeat, from influence functions inside them."""
     variances = []
     for parts in by_fold(frame):
-        of_folds = [
-            np.sum(
-                concordance_influence(
-                    part.time.to_numpy(),
-                    part.event.to_numpy(bool),
-                    part.log_risk.to_numpy(),
-                    kind="harrell",
-                )[1]
-                ** 2
-            )
+        influences = [
+            concordance_influence(part["time"], part["event"], part["log_risk"], kind="harrell")[1]
             for part in parts
         ]
-        variances.append(np.mean(of_folds) / len(parts))
+        variances.append(np.mean([np.sum(each**2) for each in influences]) / len(parts))
     return float(np.mean(variances))
 
 

@@ -12,8 +12,11 @@ import pandas as pd
 import pytest
 import yaml
 
+from report.performed import add_performance
+from report.reading import Page, read
 from survfuse._storage import sha256_file
 
+UNDRAWN = ("patterns", "risk_groups", "grouped_calibration")
 HORIZONS = (12.0, 36.0, 60.0)
 Builder = Callable[..., Path]
 
@@ -176,7 +179,8 @@ CHECKS = [
     | {"status": "warning", "evidence": "Uno C minus clinical-only: +0.040 [-0.019, +0.099]"}
     | {"advice": "Clinical variables alone do as well as far as these patients can tell; say so."},
     {"id": "SRV004", "name": "There are enough events for the number of parameters.", "status": "failed"}
-    | {"evidence": "0.0012 training events per parameter", "advice": "Trust only out-of-fold numbers."},
+    | {"evidence": "0.0012 training events per parameter", "advice": "Trust only out-of-fold numbers."}
+    | {"severity": "error", "page": "docs/checks/SRV004.md"},
     {"id": "SRV006", "name": "Sites are balanced over folds.", "status": "not applicable"}
     | {"evidence": "the cohort names no site", "advice": ""},
 ]
@@ -203,7 +207,31 @@ def make_run(tmp_path: Path) -> Builder:
     return make
 
 
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the figures out of the page, for tests of its words alone."""
+    monkeypatch.setattr("survfuse.report.page.draw_figures", lambda run, tables: dict.fromkeys(UNDRAWN, ""))
+
+
+@pytest.fixture(scope="session")
+def full_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One run that recorded everything a report can show, shared by tests that only read it."""
+    return add_performance(build_run(tmp_path_factory.mktemp("report") / "full"))
+
+
 @pytest.fixture(scope="session")
 def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One ordinary run, shared by tests that only read it."""
     return build_run(tmp_path_factory.mktemp("report") / "out")
+
+
+@pytest.fixture(scope="session")
+def plain(run_folder: Path) -> Page:
+    """The page of an ordinary run, without performance.json."""
+    return read(run_folder)
+
+
+@pytest.fixture(scope="session")
+def full(full_folder: Path) -> Page:
+    """The page of a run that recorded everything."""
+    return read(full_folder)

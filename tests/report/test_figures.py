@@ -10,7 +10,7 @@ import pytest
 from report.conftest import Builder
 from survfuse.report import figures
 from survfuse.report.artefacts import read_run
-from survfuse.report.page import draw_figures
+from survfuse.report.drawing import draw_figures
 from survfuse.report.tables import compute_tables
 
 
@@ -21,7 +21,7 @@ def drawn(run_folder: Path) -> dict[str, str]:
 
 
 def test_every_figure_is_one_well_formed_element(drawn: dict[str, str]) -> None:
-    assert drawn.keys() == {"patterns", "forest", "risk_groups", "calibration", "times"}
+    assert drawn.keys() == {"patterns", "forest", "risk_groups", "grouped_calibration", "times"}
     for svg in drawn.values():
         assert ET.fromstring(svg).tag == "svg"
 
@@ -61,7 +61,7 @@ def test_calibration_points_lie_where_the_table_says(run_folder: Path, drawn: di
     table = compute_tables(read_run(run_folder)).calibration
     uses = [
         use
-        for use in ET.fromstring(drawn["calibration"]).iter("use")
+        for use in ET.fromstring(drawn["grouped_calibration"]).iter("use")
         if "stroke: #ffffff" in use.get("style", "")
     ]
     assert len(uses) == len(table)

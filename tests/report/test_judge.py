@@ -8,7 +8,8 @@ import pytest
 from report.conftest import Builder, edit
 from survfuse.report.artefacts import read_run
 from survfuse.report.judge import Check, chance, judge, tally, verdict
-from survfuse.report.tables import DELTA, compute_tables
+from survfuse.report.names import DELTA
+from survfuse.report.tables import compute_tables
 
 
 def sentence(out: Path) -> str:
@@ -76,6 +77,8 @@ def test_checks_of_the_run_come_first_as_they_are(run_folder: Path) -> None:
     found = checks(run_folder)
     assert list(found) == ["SRV001", "SRV002", "SRV004", "SRV006", "R1", "R2", "R3", "R4"]
     assert found["SRV004"].status == "failed"
+    assert (found["SRV004"].severity, found["SRV004"].page) == ("error", "docs/checks/SRV004.md")
+    assert (found["SRV001"].severity, found["SRV001"].page) == ("", "")
     assert all(found[f"R{i}"].status == "ok" for i in range(1, 5))
 
 

@@ -5,13 +5,14 @@ import math
 
 import pytest
 
-from survfuse.report import words
+from survfuse.report import names, words
 
 
 def test_examples_in_the_documentation_hold() -> None:
-    result = doctest.testmod(words)
-    assert result.attempted > 10
-    assert result.failed == 0
+    for module, least in ((words, 10), (names, 4)):
+        result = doctest.testmod(module)
+        assert result.attempted > least
+        assert result.failed == 0
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ from survfuse.survival.discrimination import auc_influence
 from survfuse.survival.estimate import Estimate, joined, not_computable
 from survfuse.survival.explained import kent_oquigley_r2, royston_r2
 from survfuse.survival.likelihood import log_likelihood_influence
-from survfuse.survival.smooth_calibration import e50, e90, ici
+from survfuse.survival.smooth_calibration import ERRORS, calibration_errors
 
 GRID = 100  # times at which integrated scores look at a curve
 PROPER = "censoring is independent of covariates and event times"
@@ -104,8 +104,7 @@ def calibration(folds: Sequence[Fold], scale: Scale) -> dict[str, Estimate]:
         "calibration_slope": slope(folds, scale.horizons[-1]),
     }
     for h in scale.horizons:
-        for name, metric in (("ici", ici), ("e50", e50), ("e90", e90)):
-            found[f"{name}_{h:g}"] = _smooth(folds, h, metric, scale)
+        found |= {f"{name}_{h:g}": estimate for name, estimate in _smooth(folds, h, scale).items()}
     found["d_calibration"] = _d_calibration(folds)
     lines = _linear_predictors(folds, scale.horizons[-1])
     for name, measure in (("royston_r2", royston_r2), ("kent_oquigley_r2", kent_oquigley_r2)):
@@ -210,7 +209,7 @@ def slope(folds: Sequence[Fold], horizon: float) -> Estimate:
         if why is not None:
             return not_computable(why, n, events)
         stratum = np.repeat(np.arange(len(part)), [len(fold) for fold in part])
-        return calibration_slope(*_outcome(part), np.concatenate(values), stratum=stratum)  # type: ignore[arg-type]
+        return calibration_slope(*_outcome(part), np.concatenate(values), stratum=stratum)
 
     found = _per_repeat(folds, one)
     if any(fold.curves is None for fold in folds):
@@ -273,13 +272,32 @@ def _integrated_ipa(folds: Sequence[Fold], scale: Scale, chance: float | None) -
 
 
 def _likelihood(folds: Sequence[Fold], scale: Scale, chance: float | None) -> Estimate:
-    grid, _ = _known_grid(folds, scale)
+    """Mean log-likelihood, the density of a curve taken as even between the times of its grid.
+
+    A curve of ours falls only where a training patient had the event, so that a fine grid
+    would give most test events probability 0: its times are the deciles of the training
+    patients' event times. The times of a predictions file are its own.
+    """
+    known, _ = _known_grid(folds, scale)
+    reach = float(known[-1]) if len(known) else 0.0
 
     def one(fold: Fold) -> tuple[float, FloatArray]:
+        grid = _deciles(fold, reach) if scale.times is None else known
         return log_likelihood_influence(fold.time, fold.event, _at(fold, grid), grid)
 
     found = over_folds(folds, one, interval=scale.interval, chance=chance)
-    return replace(found, note=joined(found.note, f"follow-up to {grid[-1]:g}" if len(grid) else ""))
+    bins = "" if scale.times is not None else "density even between deciles of the training event times"
+    return replace(found, note=joined(found.note, f"follow-up to {reach:g}" if reach else "", bins))
+
+
+def _deciles(fold: Fold, reach: float) -> FloatArray:
+    """Deciles of the event times of the training patients (of these, where there are none), up to `reach`."""
+    time, event = fold.train if fold.train is not None else (fold.time, fold.event)
+    seen = time[event.astype(bool) & (time <= reach)]
+    if len(seen) == 0:
+        raise NotComputableError(f"no training patient had the event up to {reach:g}")
+    deciles: FloatArray = np.unique(np.quantile(seen, np.linspace(0.1, 1.0, 10), method="higher"))
+    return deciles
 
 
 def _outcome(part: Sequence[Fold]) -> tuple[FloatArray, FloatArray]:
@@ -303,21 +321,22 @@ def _linear_predictor(fold: Fold, horizon: float) -> FloatArray | str:
     return np.log(-np.log(clipped))
 
 
-def _smooth(
-    folds: Sequence[Fold], horizon: float, metric: Callable[..., list[Estimate]], scale: Scale
-) -> Estimate:
+def _smooth(folds: Sequence[Fold], horizon: float, scale: Scale) -> dict[str, Estimate]:
+    """ICI, E50 and E90 at one horizon, from one fit and one bootstrap per repeat."""
     n, events = patients_of(folds)
 
-    def one(part: Sequence[Fold]) -> Estimate:
+    def one(part: Sequence[Fold]) -> dict[str, Estimate]:
         try:
             survival = np.concatenate([fold.survival([horizon]) for fold in part])
         except NotComputableError as why:
-            return not_computable(str(why), n, events)
-        return metric(*_outcome(part), survival, [horizon], bootstrap=scale.draws, seed=scale.interval.seed)[
-            0
-        ]
+            return dict.fromkeys(ERRORS, not_computable(str(why), n, events))
+        errors = calibration_errors(
+            *_outcome(part), survival, [horizon], bootstrap=scale.draws, seed=scale.interval.seed
+        )
+        return {name: at[0] for name, at in errors.items()}
 
-    return _per_repeat(folds, one)
+    repeats = [one(part) for part in repeats_of(folds)]
+    return {name: mean_of([errors[name] for errors in repeats]) for name in ERRORS}
 
 
 def _d_calibration(folds: Sequence[Fold]) -> Estimate:
@@ -346,4 +365,4 @@ def _explained(
         why = "risks of different models cannot be pooled without their curves"
     if why is not None:
         return not_computable(why, len(time), int(event.sum()))
-    return measure(time, event, np.concatenate(values))  # type: ignore[arg-type]
+    return measure(time, event, np.concatenate(values))

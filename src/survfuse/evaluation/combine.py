@@ -87,11 +87,10 @@ def over_folds(
     Returns
     -------
     Estimate
-        Its squared standard error is the variance of the mean of the test folds, from
-        influence functions, times ``1 + chance``. The first term alone would do if what
-        a network learned were the same for all training sets. Where it is chance,
-        patients that train one network test another and each pair of patients is
-        counted in both directions, which doubles the variance.
+        Its squared standard error is the variance of the mean over the folds of a repeat,
+        from influence functions, times ``1 + chance``. The first term alone would do if what a network learned were the same for all training sets.
+        Where it is chance, patients that train one network test another and each pair of
+        patients is counted in both directions, which doubles the variance.
     """
     n, events = patients_of(folds)
     found, notes = _values(folds, one)
@@ -105,8 +104,7 @@ def over_folds(
         return _bootstrapped(
             folds, one, value, interval, (n, events), limits, joined(told, WAYS["bootstrap"])
         )
-    variance = np.mean([_variance(part) for part in kept])
-    se = float(np.sqrt(variance * _widening(folds, interval, chance)))
+    se = float(np.sqrt(_variance(kept) * _widening(folds, interval, chance)))
     if not se >= SMALLEST_SE:
         return Estimate(value, None, None, None, n, events, joined(FLAT, told), assumptions)
     low, high = max(limits[0], value - Z * se), min(limits[1], value + Z * se)
@@ -290,9 +288,10 @@ def _told(notes: Sequence[str]) -> str:
     return "; ".join(notes[:MOST_NOTES]) + more
 
 
-def _variance(part: Sequence[Scored]) -> float:
-    """Variance of the mean over the folds of one repeat; repeats are the same patients again."""
-    return float(np.mean([np.sum(influence**2) for _, _, influence in part]) / len(part))
+def _variance(repeats: Sequence[Sequence[Scored]]) -> float:
+    """Variance of the mean over the folds of one repeat, averaged: repeats are the same patients again."""
+    each = [np.mean([np.sum(influence**2) for _, _, influence in part]) / len(part) for part in repeats]
+    return float(np.mean(each))
 
 
 def _widening(folds: Sequence[Fold], interval: Interval, chance: float | None) -> float:

@@ -213,7 +213,7 @@ def folds_of(
     """
     found = []
     for (repeat, number), part in predictions.groupby(["repeat", "fold"], sort=True):
-        place = (int(repeat), int(number))
+        place = (int(str(repeat)), int(str(number)))
         known = None if curves is None else curves.get(place)
         rest = predictions[(predictions["repeat"] == repeat) & (predictions["fold"] != number)]
         others = (rest["time"].to_numpy(float), rest["event"].to_numpy(bool)) if len(rest) else None

@@ -58,7 +58,7 @@ class Foreign:
         """
         own = self.table[self.table["model"] == model]
         parts = own.groupby(["repeat", "fold"], sort=True)
-        return tuple(self._fold(int(r), int(f), part, train) for (r, f), part in parts)
+        return tuple(self._fold(int(str(r)), int(str(f)), part, train) for (r, f), part in parts)
 
     def _fold(
         self, repeat: int, fold: int, part: pd.DataFrame, train: tuple[FloatArray, BoolArray] | None
@@ -107,7 +107,9 @@ def read_foreign(path: Path | str) -> Foreign:
     table["time"] = _numbers(raw, "time", where)
     _refuse(~(table["time"] > 0), raw["time"], where, "time", "a time above 0")
     table["event"] = _events(raw, where)
-    places = table.groupby(["model", "repeat", "fold"], sort=False).ngroup().to_numpy()
+    places: npt.NDArray[np.int64] = np.asarray(
+        table.groupby(["model", "repeat", "fold"], sort=False).ngroup(), dtype=np.int64
+    )
     if "log_risk" in raw:
         table["log_risk"] = _numbers(raw, "log_risk", where)
     survival = _survival_columns(raw, where)
@@ -210,8 +212,8 @@ def _events(raw: pd.DataFrame, where: str) -> pd.Series[bool]:
     return values == 1
 
 
-def _refuse(wrong: pd.Series[bool], cells: pd.Series[str], where: str, name: str, expected: str) -> None:
-    rows = np.flatnonzero(wrong.to_numpy(bool))
+def _refuse(wrong: npt.ArrayLike, cells: pd.Series[str], where: str, name: str, expected: str) -> None:
+    rows = np.flatnonzero(np.asarray(wrong, dtype=bool))
     if len(rows):
         more = f", and {len(rows) - 1} more rows" if len(rows) > 1 else ""
         raise InputError(

@@ -13,6 +13,7 @@ import yaml
 
 from survfuse._errors import InputError, listed
 from survfuse._storage import read_json, sha256_file
+from survfuse.report.performance import read_performance
 
 KEYS = ("patient_id", "repeat", "fold", "time", "event", "log_risk", "predicted_time")
 TRUTH = {"0": 0.0, "1": 1.0, "false": 0.0, "true": 1.0, "0.0": 0.0, "1.0": 1.0}
@@ -42,6 +43,8 @@ class Run:
         ``cohort.json`` and ``run.json``.
     checks : sequence of mapping, or None
         ``checks.json``; None where the run wrote none.
+    performance : mapping
+        ``performance.json``, empty where absent.
     config : mapping
         ``config.yaml``, empty where absent; `config_text` is the file as it is.
     predictions_sha256 : str
@@ -54,6 +57,7 @@ class Run:
     cohort: Mapping[str, Any]
     info: Mapping[str, Any]
     checks: Sequence[Mapping[str, Any]] | None
+    performance: Mapping[str, Any]
     config: Mapping[str, Any]
     config_text: str
     predictions_sha256: str
@@ -62,6 +66,11 @@ class Run:
     def model(self) -> str:
         """Name of the main model."""
         return str(self.info["model"])
+
+    @property
+    def foreign(self) -> bool:
+        """Whether the predictions were made elsewhere and only read and scored here."""
+        return "input" in (self.info.get("hashes") or {})
 
     @property
     def unit(self) -> str:
@@ -116,6 +125,7 @@ def read_run(out: Path | str) -> Run:
         cohort=_cohort(folder / "cohort.json"),
         info=info,
         checks=_checks(checks) if checks.exists() else None,
+        performance=read_performance(folder / "performance.json"),
         config=config,
         config_text=config_text,
         predictions_sha256=sha256_file(folder / "predictions.csv"),

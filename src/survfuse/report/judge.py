@@ -10,14 +10,10 @@ import pandas as pd
 
 from survfuse._errors import listed
 from survfuse.report.artefacts import Run
-from survfuse.report.tables import CONCORDANCES, DELTA, Tables
+from survfuse.report.names import DELTA
+from survfuse.report.tables import CONCORDANCES, Tables
 from survfuse.report.words import interval, known, label, number, plural
 
-METRIC_NAMES = {
-    "uno_c": "Uno C",
-    "harrell_c": "Harrell C",
-    DELTA: "Uno C, difference to clinical-only",
-}
 STATUSES = ("failed", "warning", "ok", "not applicable")
 CHANCE = 0.5
 NAMED_MODELS = 3
@@ -34,6 +30,10 @@ class Check:
     status : str
         "ok", "warning", "failed" or "not applicable".
     evidence, advice : str
+    severity : str
+        How grave it is where it fails, as the run says; empty where it does not.
+    page : str
+        Where the check is explained, a path of the documentation; empty where nowhere.
     """
 
     id: str
@@ -41,6 +41,8 @@ class Check:
     status: str
     evidence: str
     advice: str = ""
+    severity: str = ""
+    page: str = ""
 
     def as_dict(self) -> dict[str, str]:
         """Return the check as JSON."""
@@ -133,6 +135,8 @@ def judge(run: Run, tables: Tables) -> list[Check]:
             status=str(check.get("status", "not applicable")),
             evidence=str(check.get("evidence") or ""),
             advice=str(check.get("advice") or ""),
+            severity=str(check.get("severity") or ""),
+            page=str(check.get("page") or ""),
         )
         for position, check in enumerate(run.checks or (), start=1)
     ]

@@ -15,9 +15,18 @@ LEARNED = (
     "Scaling, gene selection, principal components, imputation, cut-offs of risk groups and calibration were "
     "fitted on the training patients of each fold alone."
 )
-CONCORDANCE = (
-    "Computed inside each test fold, averaged over folds and repeats; 95% intervals from influence "
-    "functions, widened for the overlap of training sets (Nadeau and Bengio 2003)."
+CONCORDANCE = "Computed inside each test fold, averaged over folds and repeats."
+WIDENED = (
+    "From influence functions, widened for the overlap of training sets (Nadeau and Bengio 2003); "
+    "those of concordance."
+)
+ELSEWHERE = (
+    "Made elsewhere and only scored here: how the model was trained, and whether it saw these patients, "
+    "is not recorded."
+)
+FOREIGN = (
+    "Where the predictions come from",
+    "They were read from a file. If the model saw these patients in training, every number is too good.",
 )
 SELECTION = {
     "inner_folds": "The number of epochs was chosen by inner folds of the training patients, "
@@ -31,18 +40,25 @@ CALIBRATION = {
     "km_rank": "Rank among training risks mapped to the Kaplan–Meier curve: a time, no curve per patient.",
     "km": "The Kaplan–Meier curve of the training patients, the same for everyone.",
 }
+CROSS_VALIDATED = (
+    "Other hospitals",
+    "Every number comes from patients of this cohort. Cross-validation is not external validation: "
+    "other scanners, laboratories, treatments or case mix may change ranking and calibration.",
+)
+VALIDATED = (
+    "Other hospitals",
+    "One other cohort was scored. It says how the model did there, not how it does everywhere.",
+)
+NO_SUBGROUPS = (
+    "Subgroups",
+    "Nothing here shows that the model works equally well by sex, age, stage or site.",
+)
 LIMITS = (
-    (
-        "Other hospitals",
-        "Every number comes from patients of this cohort. Cross-validation is not external validation: "
-        "other scanners, laboratories, treatments or case mix may change ranking and calibration.",
-    ),
     (
         "Clinical benefit",
         "A concordance says how well patients were ranked. It does not say that treating by the risk groups "
         "would help; the groups are a description, not a decision rule.",
     ),
-    ("Subgroups", "Nothing here shows that the model works equally well by sex, age, stage or site."),
     (
         "Choices made before the run",
         "Uncertainty from choosing the endpoint, the variables or this configuration after having seen "
@@ -67,6 +83,12 @@ REFERENCES = (
     "Schemper M, Smith TL. A note on quantifying follow-up in studies of failure time. Control Clin Trials "
     "1996;17:343–346. (median follow-up)",
     "Collins GS et al. TRIPOD+AI statement. BMJ 2024;385:e078378. (what a report of a prediction model owes)",
+    "Gerds TA, Schumacher M. Consistent estimation of the expected Brier score in general survival models "
+    "with right-censored event times. Biom J 2006;48:1029–1040. (Brier score)",
+    "Austin PC, Harrell FE, van Klaveren D. Graphical calibration curves and the integrated calibration "
+    "index (ICI) for survival models. Stat Med 2020;39:2714–2742. (ICI, E50, E90)",
+    "Vickers AJ, Elkin EB. Decision curve analysis. Med Decis Making 2006;26:565–574. (net benefit)",
+    "Holm S. A simple sequentially rejective multiple test procedure. Scand J Stat 1979;6:65–70.",
     "arXiv 2605.13897. (the network this software starts from)",
 )
 
@@ -89,18 +111,40 @@ def method(run: Run) -> list[tuple[str, str]]:
     truncation = (
         f"Uno C is truncated at {duration(tau, run.unit)}." if tau is not None else "Uno C: no truncation."
     )
-    return [
+    trained = [
         ("Splits", _splits(run, crossval)),
         ("What was learned where", LEARNED),
         ("Selection", SELECTION.get(str(selection), str(selection or UNKNOWN))),
         ("Network", _network(model)),
         ("Risk to curve", CALIBRATION.get(str(calibration), str(calibration or UNKNOWN))),
+    ]
+    return [
+        *([("Predictions", ELSEWHERE)] if run.foreign else trained),
         ("Concordance", f"{CONCORDANCE} {truncation}"),
+        ("95% intervals", str(run.performance.get("interval") or WIDENED)),
         ("Horizons", listed((duration(h, run.unit) for h in run.horizons), 12) or UNKNOWN),
         ("Seeds", _pairs(run.info.get("seeds"))),
         ("Versions", _pairs(run.info.get("versions"))),
         ("Run", _run(run.info)),
     ]
+
+
+def limits(run: Run) -> list[tuple[str, str]]:
+    """Say what the page does not show, given what the run recorded.
+
+    Parameters
+    ----------
+    run : Run
+
+    Returns
+    -------
+    list of tuple of str
+        Title and sentence.
+    """
+    hospitals = VALIDATED if run.performance.get("external") else CROSS_VALIDATED
+    hospitals = FOREIGN if run.foreign else hospitals
+    subgroups = [] if run.performance.get("subgroups") else [NO_SUBGROUPS]
+    return [hospitals, *subgroups, *LIMITS]
 
 
 def notes(run: Run) -> list[str]:

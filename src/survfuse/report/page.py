@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from survfuse._storage import write_json, write_text
-from survfuse.report import figures, words
+from survfuse.report import claims, figures, names, tripod, views, words
 from survfuse.report.artefacts import Run, read_run
-from survfuse.report.judge import METRIC_NAMES, Check, chance, headline_metric, judge, tally, verdict
-from survfuse.report.method import LIMITS, REFERENCES, method, notes, section
-from survfuse.report.tables import CONCORDANCES, DELTA, Tables, compute_tables, metric_names, plain_records
+from survfuse.report.drawing import decision_horizon, draw_figures
+from survfuse.report.judge import Check, chance, headline_metric, judge, tally, verdict
+from survfuse.report.method import REFERENCES, limits, method, notes, section
+from survfuse.report.performance import NOT_RECORDED
+from survfuse.report.tables import Tables, compute_tables, plain_records
 
 FORMAT = "survfuse-report"
 VERSION = 1
+SECTIONS = {
+    "headline": "Headline",
+    "increments": "What each modality adds",
+    "cohort": "Cohort",
+    "models": "Models",
+    "over-time": "Over time",
+    "calibration": "Calibration",
+    "decision": "Decision curve",
+    "groups": "Risk groups",
+    "times": "Predicted times",
+    "subgroups": "Sites and subgroups",
+    "safeguards": "Safeguards",
+    "external": "External validation",
+    "checks": "Checks",
+    "method": "Method and limits",
+    "tripod": "TRIPOD+AI",
+}
 
 
 def write_report(out: Path | str) -> Path:
@@ -69,12 +87,17 @@ def to_dict(run: Run, tables: Tables, checks: Sequence[Check]) -> dict[str, Any]
         "model": run.model,
         "clinical_baseline": tables.baseline,
         "cohort": {key: run.cohort.get(key) for key in ("name", "endpoint", "unit", "patients", "events")},
+        "external_cohort": (run.performance.get("external") or {}).get("cohort"),
         "follow_up_median": run.cohort.get("follow_up_median"),
         "horizon": run.horizon,
+        "decision_horizon": decision_horizon(run, tables),
+        "interval": run.performance.get("interval"),
         "verdict": verdict(run, tables),
+        "increments_verdict": _increments_say(tables),
         "log_rank": dict(tables.log_rank),
         "not_computable": dict(tables.reasons),
         "checks": [check.as_dict() for check in checks],
+        "tripod": tripod.items(run, tables),
         "tables": {name: plain_records(frame) for name, frame in tables.frames().items()},
     }
 
@@ -94,7 +117,6 @@ def render(run: Run, tables: Tables, checks: Sequence[Check]) -> str:
     str
         HTML; every text that comes from a file is escaped.
     """
-    metric = headline_metric(tables, run.model)
     css = files("survfuse.report").joinpath("templates", "report.css").read_text(encoding="utf-8")
     return (
         _environment()
@@ -104,93 +126,67 @@ def render(run: Run, tables: Tables, checks: Sequence[Check]) -> str:
             cohort=run.cohort,
             tables={name: plain_records(frame) for name, frame in tables.frames().items()},
             reasons=tables.reasons,
-            log_rank=tables.log_rank,
             baseline=tables.baseline,
-            headline=_headline(run, tables, metric),
-            metric_names=METRIC_NAMES,
-            delta=tables.estimate(run.model, DELTA),
-            has_delta=bool((tables.models["metric"] == DELTA).any()),
-            delta_key=DELTA,
-            models=_pivot(tables),
-            other_metrics=_others(tables),
             checks=checks,
             tally=tally(list(checks)),
             repeats=int(run.predictions["repeat"].nunique()),
             folds=int(run.predictions["fold"].nunique()),
             svg={name: Markup(svg) for name, svg in draw_figures(run, tables).items()},
-            method=method(run),
-            calibration=section(run.config, "model").get("calibration"),
             most_patterns=figures.MOST_PATTERNS,
-            notes=notes(run),
-            limits=LIMITS,
-            references=REFERENCES,
+            most_levels=figures.MOST_LEVELS,
             css=Markup(css),
+            **_numbers(run, tables),
+            **_texts(run, tables),
         )
     )
 
 
-def draw_figures(run: Run, tables: Tables) -> dict[str, str]:
-    """Draw every figure whose table has rows.
-
-    Returns
-    -------
-    mapping of name to str
-        SVG elements; a figure that cannot be drawn is absent, and the page says why.
-    """
-    drawn: dict[str, str] = {}
-    if len(tables.patterns):
-        names = [str(name) for name in tables.modalities["name"]]
-        seen = [name for row in tables.patterns["modalities"] for name in row]
-        drawn["patterns"] = figures.patterns(tables.patterns, list(dict.fromkeys([*names, *seen])))
-    if tables.models["metric"].isin(CONCORDANCES).any():
-        drawn["forest"] = figures.forest(tables.models[tables.models["metric"].isin(CONCORDANCES)])
-    if len(tables.risk_curves):
-        drawn["risk_groups"] = figures.risk_groups(
-            tables.risk_curves, tables.risk_groups, tables.at_risk, run.unit
-        )
-    if tables.calibration["observed"].notna().any() and run.horizon is not None:
-        drawn["calibration"] = figures.calibration(tables.calibration, run.horizon, run.unit)
-    if len(tables.time_bins):
-        drawn["times"] = figures.times(tables.time_bins, plain_records(tables.times)[0], run.unit)
-    return drawn
-
-
-def _headline(run: Run, tables: Tables, metric: str) -> dict[str, Any]:
+def _numbers(run: Run, tables: Tables) -> dict[str, Any]:
+    """What the sections on performance show."""
+    metric = headline_metric(tables, run.model)
     return {
-        "metric": metric,
-        "model": tables.estimate(run.model, metric),
-        "baseline": tables.estimate(tables.baseline, metric),
-        "verdict": verdict(run, tables),
-        "chance": chance(run, tables),
+        "headline": {
+            "metric": names.metric(metric, run.unit).title,
+            "model": tables.estimate(run.model, metric),
+            "baseline": tables.estimate(tables.baseline, metric),
+            "verdict": verdict(run, tables),
+            "chance": chance(run, tables),
+        },
+        "delta": tables.estimate(run.model, names.DELTA),
+        "has_delta": bool((tables.models["metric"] == names.DELTA).any()),
+        "log_rank": tables.log_rank,
+        "models": views.models(tables),
+        "families": views.families(run, tables),
+        "others": views.others(run, tables),
+        "increments": views.compared(tables, "increments"),
+        "comparisons": views.compared(tables, "comparisons"),
+        "agreement": views.agreement(run, tables),
+        "d_calibration": tables.estimate(run.model, names.D_CALIBRATION),
+        "optimism": views.optimism(tables),
+        "external": views.external(run, tables),
+        "decision_horizon": decision_horizon(run, tables),
+        "levels": len(tables.performance["subgroups"].drop_duplicates(["group", "level"])),
     }
 
 
-def _pivot(tables: Tables) -> list[dict[str, Any]]:
-    """One row per model with its concordances, for reading."""
-    rows = []
-    for model, part in tables.models.groupby("model", sort=False):
-        estimates = {row["metric"]: row for row in plain_records(part)}
-        shown = [estimates.get(metric) for metric in CONCORDANCES]
-        rows.append(
-            {
-                "model": model,
-                "role": part["role"].iloc[0],
-                "estimates": dict(zip(CONCORDANCES, shown, strict=True)),
-                "delta": estimates.get(DELTA),
-                "notes": _notes([e for e in [*shown, estimates.get(DELTA)] if e is not None]),
-            }
-        )
-    return rows
+def _texts(run: Run, tables: Tables) -> dict[str, Any]:
+    repeated = run.predictions["repeat"].nunique() > 1
+    return {
+        "pooled": f"{'First repeat, all' if repeated else 'All'} test folds pooled.",
+        "method": method(run),
+        "calibration": section(run.config, "model").get("calibration"),
+        "notes": notes(run),
+        "limits": limits(run),
+        "references": REFERENCES,
+        "tripod": tripod.items(run, tables),
+        "increments_say": _increments_say(tables),
+        "interval_text": str(run.performance.get("interval") or "").rstrip("."),
+    }
 
 
-def _notes(estimates: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Remarks on numbers that are there; why a number is not there stands in its cell."""
-    return list(dict.fromkeys(e["note"] for e in estimates if e["note"] and e["value"] is not None))
-
-
-def _others(tables: Tables) -> list[dict[str, Any]]:
-    frame: pd.DataFrame = tables.models[tables.models["metric"].isin(metric_names(tables))]
-    return plain_records(frame)
+def _increments_say(tables: Tables) -> str | None:
+    rows = plain_records(tables.performance["increments"])
+    return claims.increments_say(rows) if rows else None
 
 
 def _environment() -> Environment:
@@ -209,9 +205,13 @@ def _environment() -> Environment:
         duration=words.duration,
         plain=words.plain,
         plural=words.plural,
+        metric=names.metric,
         why=_why,
     )
     environment.globals["interval"] = words.interval
+    environment.globals["sections"] = SECTIONS
+    environment.globals["section_number"] = {name: i for i, name in enumerate(SECTIONS, start=1)}
+    environment.globals["not_recorded"] = NOT_RECORDED
     environment.tests["known"] = words.known
     return environment
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from survfuse.report import prognosis
+from survfuse.report import performance, prognosis
 from survfuse.report.artefacts import Run
+from survfuse.report.names import order
 
 SCHEMA: dict[str, tuple[str, ...]] = {
     "flow": ("step", "patients", "events", "left_out", "note"),
@@ -21,9 +22,9 @@ SCHEMA: dict[str, tuple[str, ...]] = {
     "models": ("model", "role", "metric", "value", "low", "high", "se", "n", "events", "note"),
     "folds": ("repeat", "fold", "patients", "events", "follow_up"),
     **prognosis.SCHEMA,
+    **performance.SCHEMA,
 }
 CONCORDANCES = ("uno_c", "harrell_c")
-DELTA = "delta_uno_c_vs_clinical"
 NEGATIONS = {"permuted", "shuffled", "without", "no", "minus", "residual"}
 
 
@@ -35,6 +36,8 @@ class Tables:
 
     Attributes
     ----------
+    performance : mapping of name to DataFrame
+        The tables of ``performance.json``; empty ones where the run recorded none.
     baseline : str or None
         The comparator that uses clinical variables alone; None where none ran.
     reasons : mapping of table to str
@@ -55,6 +58,7 @@ class Tables:
     calibration: pd.DataFrame
     times: pd.DataFrame
     time_bins: pd.DataFrame
+    performance: Mapping[str, pd.DataFrame]
     log_rank: Mapping[str, Any]
     baseline: str | None
     reasons: Mapping[str, str] = field(default_factory=dict)
@@ -62,7 +66,13 @@ class Tables:
     def frames(self) -> dict[str, pd.DataFrame]:
         """All tables by name."""
         found = ((f.name, getattr(self, f.name)) for f in fields(self))
-        return {name: value for name, value in found if isinstance(value, pd.DataFrame)}
+        own = {name: value for name, value in found if isinstance(value, pd.DataFrame)}
+        return {**own, **self.performance}
+
+    def roles(self) -> dict[str, str]:
+        """The main model and the clinical baseline, where there is one, and what each is."""
+        pairs = zip(self.models["model"], self.models["role"], strict=True)
+        return {model: role for model, role in pairs if role != "comparator"}
 
     def estimate(self, model: str | None, metric: str) -> dict[str, Any] | None:
         """One row of `models`, or None where the run has no such number."""
@@ -87,6 +97,7 @@ def compute_tables(run: Run) -> Tables:
         problems=_rows("problems", run.cohort.get("problems") or ()),
         models=_models(run, baseline),
         folds=_folds(run),
+        performance=performance.tables(run.performance),
         baseline=baseline,
         log_rank=drawn.log_rank,
         reasons=drawn.reasons,
@@ -162,7 +173,7 @@ def _models(run: Run, baseline: str | None) -> pd.DataFrame:
     rows = [
         {"model": model, "role": _role(model, run.model, baseline), "metric": metric, **estimate}
         for model in [*first, *(name for name in run.metrics if name not in first)]
-        for metric, estimate in run.metrics[model].items()
+        for metric, estimate in sorted(run.metrics[model].items(), key=lambda item: order(item[0]))
     ]
     frame = _rows("models", rows)
     for name in ("value", "low", "high", "se", "n", "events"):
@@ -182,8 +193,3 @@ def _folds(run: Run) -> pd.DataFrame:
     ]
     frame = pd.DataFrame(rows, columns=list(SCHEMA["folds"]))
     return frame.astype({"repeat": int, "fold": int})
-
-
-def metric_names(tables: Tables) -> Sequence[str]:
-    """Metrics of the run beyond the two concordances and the difference to clinical-only, sorted."""
-    return sorted(set(tables.models["metric"]) - {*CONCORDANCES, DELTA})

@@ -32,10 +32,10 @@ def known(value: Any) -> bool:
 def number(value: Any, digits: int = 3) -> str:
     """Write a number with a fixed count of decimals, a dash where there is none.
 
-    >>> number(0.61239), number(None)
-    ('0.612', '–')
+    >>> number(0.61239), number(-0.0001), number(None)
+    ('0.612', '0.000', '–')
     """
-    return f"{float(value):.{digits}f}".replace("-", "−") if known(value) else MISSING
+    return f"{round(float(value), digits) + 0.0:.{digits}f}".replace("-", "−") if known(value) else MISSING
 
 
 def count(value: Any) -> str:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from survfuse._errors import NotComputableError
-from survfuse.evaluation.checks.accrual import signs_of_accrual
+from survfuse.evaluation.checks.accrual import Signs, _places, signs_of_accrual
+from survfuse.survival.cox import fit_cox
 
 STUDY = Path(__file__).resolve().parents[3] / "studies" / "followup_columns.py"
 
@@ -63,6 +65,67 @@ def test_the_signs_are_those_of_doses(study: ModuleType) -> None:
     assert abs(signs.late) < abs(signs.early) / 2
     assert signs.accrues
     assert not signs.rides_along
+
+
+ACCRUES = Signs(
+    tau_events=0.5,
+    tau_censored=0.1,
+    early=-1.0,
+    late=-0.1,
+    z_early=-4.0,
+    z_difference=-1.0,
+    rises=0.6,
+    place=0.3,
+    ceiling=True,
+    landmark=24.0,
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "accrues"),
+    [
+        ({}, True),
+        ({"ceiling": False}, False),
+        ({"z_early": -1.9}, False),
+        ({"late": -0.7}, True),
+        ({"late": -0.71}, False),
+        ({"late": 0.71}, False),
+        ({"late": -0.9, "z_difference": -2.0}, True),
+        ({"late": float("nan"), "z_difference": float("nan")}, True),
+        ({"ceiling": False, "tau_events": 0.6, "tau_censored": 0.6}, True),
+        ({"ceiling": False, "tau_events": 0.6, "tau_censored": 0.59}, False),
+        ({"ceiling": False, "tau_events": 0.6, "tau_censored": float("nan")}, False),
+        ({"z_early": -1.9, "tau_events": 0.9, "tau_censored": 0.9}, False),
+    ],
+)
+def test_every_part_of_the_rule_is_needed(change: dict[str, Any], accrues: bool) -> None:
+    assert replace(ACCRUES, **change).accrues is accrues
+
+
+def test_the_late_effect_is_a_cox_fit_past_the_landmark(study: ModuleType) -> None:
+    value, time, event = (
+        each[:150] for each in study.doses(study.World("both", 400, 0.4, np.random.default_rng(3)))
+    )
+    known = np.isfinite(value)
+    value, time, event = value[known], time[known], event[known]
+    signs = signs_of_accrual(value, time, event)
+    landmark = np.quantile(time[event], 0.75)
+    ranks = stats.zscore(stats.rankdata(value))
+    stay = time > landmark
+    late = fit_cox(ranks[stay], time[stay] - landmark, event[stay])
+    early = fit_cox(ranks, np.minimum(time, landmark), event & (time <= landmark))
+    assert signs.landmark == landmark
+    assert signs.late == pytest.approx(late.coef[0], rel=0.05)  # but for the slight ridge
+    assert signs.early == pytest.approx(early.coef[0], rel=0.05)
+
+
+def test_ties_count_half() -> None:
+    assert _places(np.array([0.0, 1.0, 2.0, 3.0]), np.array([1.0, 1.0, 2.0, 2.0])).tolist() == [
+        0,
+        0.25,
+        0.75,
+        1,
+    ]
 
 
 def test_only_the_order_of_values_counts_and_no_order_of_patients(study: ModuleType) -> None:

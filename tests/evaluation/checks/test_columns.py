@@ -105,7 +105,8 @@ def test_constant_columns_and_genes_are_named(tmp_path: Path, frame: pd.DataFram
         "sex": {"kind": "nominal", "use": "false"},
     }
     assert columns_vary(Evidence(cohort=cohort_of(tmp_path, rare, unused))).status == "ok"
-    files = cohort_files(tmp_path / "..", patients=20, modalities=("expression",))
+    (tmp_path / "genes").mkdir()
+    files = cohort_files(tmp_path / "genes", patients=20, modalities=("expression",))
     assert files.expression is not None
     files.expression["GENE3"] = 5.5
     found = columns_vary(Evidence(cohort=loaded(files)))

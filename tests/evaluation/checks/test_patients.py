@@ -102,6 +102,14 @@ def vectors(values: np.ndarray) -> Vectors:
     return Vectors.of(tuple(f"P{i:02d}" for i in range(len(values))), values)
 
 
+def test_alike_is_not_the_same() -> None:
+    values = np.random.default_rng(0).normal(size=(40, 30))
+    values[7] = values[3] + np.random.default_rng(1).normal(0, 0.25, 30)
+    distance = vectors(values).distances()
+    assert 0.1 < distance[3, 7] / np.median(distance.min(axis=1)) < 0.5
+    assert near_pairs(vectors(values)) == []
+
+
 def test_near_is_relative_to_the_usual_distance() -> None:
     values = np.random.default_rng(0).normal(size=(40, 30))
     assert near_pairs(vectors(values)) == []

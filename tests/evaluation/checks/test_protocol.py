@@ -77,6 +77,7 @@ def test_permuted_outcomes_must_not_score(cohort: Cohort) -> None:
     )
     assert judged(estimate(0.4, 0.6), estimate(-0.1, 0.2))[0] == "warning"
     assert judged(estimate(0.51, 0.6), estimate(0.1, 0.2))[0] == "failed"
+    assert judged(estimate(0.49, 0.9), estimate(0.1, 0.2))[0] == "ok"  # an interval decides, not a value
     assert judged(nothing("all censored"), estimate(0.1, 0.2)) == (
         "not applicable",
         "the score on permuted outcomes is not computable: all censored",

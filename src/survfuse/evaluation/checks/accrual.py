@@ -147,7 +147,7 @@ def _effects(ranks: FloatArray, outcome: Outcome, landmark: float) -> tuple[CoxF
     stay = time > landmark
     if event[stay].sum() < 3 or np.ptp(ranks[stay]) == 0:
         return early, None
-    return early, fit_cox(ranks[stay], time[stay] - landmark, event[stay], penalty=SHRINK)
+    return early, fit_cox(ranks[stay], time[stay], event[stay], penalty=SHRINK)
 
 
 def _difference(early: CoxFit, late: CoxFit) -> float:

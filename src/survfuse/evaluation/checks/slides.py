@@ -44,4 +44,6 @@ def _traits(cohort: Cohort, name: str, trait: str) -> Counter[str]:
         for patient in data.patients
         for slide in data.store.slides_of(patient)
     ]
-    return Counter(v if isinstance(v, str) else f"{v:.{DIGITS}g}" for v in values if v is not None)
+    return Counter(
+        v if isinstance(v, str) else f"{float(f'{v:.{DIGITS}g}'):g}" for v in values if v is not None
+    )

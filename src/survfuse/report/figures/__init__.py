@@ -1,0 +1,25 @@
+"""Show: the figures of the report, drawn from its tables and from nothing else."""
+
+from __future__ import annotations
+
+from survfuse.report.figures.calibration import grouped_calibration, smooth_calibration
+from survfuse.report.figures.cohort import MOST_PATTERNS, patterns
+from survfuse.report.figures.curves import decision, time_curves
+from survfuse.report.figures.forests import forest, increments
+from survfuse.report.figures.patients import risk_groups, times
+from survfuse.report.figures.subgroups import MOST_LEVELS, subgroups
+
+__all__ = [
+    "MOST_LEVELS",
+    "MOST_PATTERNS",
+    "decision",
+    "forest",
+    "grouped_calibration",
+    "increments",
+    "patterns",
+    "risk_groups",
+    "smooth_calibration",
+    "subgroups",
+    "time_curves",
+    "times",
+]

@@ -1,0 +1,39 @@
+"""What the figures share: their width, rows of a table, how a model looks."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from survfuse.report.svg import BLUE, GREY, MUTED, ORANGE
+from survfuse.report.words import known
+
+WIDTH = 9.0  # inches; the page shows figures at most this wide
+NOT_COMPUTABLE = "not computable"
+
+
+class Look(NamedTuple):
+    """How one model is drawn, told apart by shape as well as by colour."""
+
+    colour: str
+    marker: str
+    dashes: Any
+
+
+LOOKS = {
+    "model": Look(BLUE, "D", "solid"),
+    "clinical only": Look(ORANGE, "s", (0, (6, 2))),
+    "other": Look(GREY, "^", (0, (1, 1))),
+    "comparator": Look(MUTED, "o", (0, (2, 1.5))),
+}
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows of a table as mappings."""
+    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+
+
+def banded(row: dict[str, Any]) -> bool:
+    """Tell whether a row has both ends of its interval."""
+    return known(row["low"]) and known(row["high"])

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from report.conftest import Builder, edit
+from report.performed import add_performance, performance
+from survfuse.report import figures
+from survfuse.report.artefacts import read_run
+from survfuse.report.drawing import decision_horizon, draw_figures
+from survfuse.report.performance import tables
+from survfuse.report.tables import compute_tables
+
+DRAWN = {"increments", "over_time", "calibration", "decision", "subgroups"}
+
+
+def drawn_of(out: Path) -> dict[str, str]:
+    run = read_run(out)
+    return draw_figures(run, compute_tables(run))
+
+
+@pytest.fixture(scope="module")
+def drawn(full_folder: Path) -> dict[str, str]:
+    return drawn_of(full_folder)
+
+
+def texts(svg: str) -> list[str]:
+    return [text.text or "" for text in ET.fromstring(svg).iter("text")]
+
+
+def test_every_figure_is_drawn_and_told(drawn: dict[str, str]) -> None:
+    assert drawn.keys() >= DRAWN
+    assert "grouped_calibration" not in drawn
+    for name in DRAWN:
+        assert ET.fromstring(drawn[name]).tag == "svg"
+        assert re.search(r"aria-label=[\"'].{80,}", drawn[name])
+        assert "nan" not in drawn[name].lower().replace("dominant", "")
+
+
+def test_ids_stay_unique_over_the_page(drawn: dict[str, str]) -> None:
+    page = "".join(drawn.values())
+    ids = re.findall(r' id="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r'(?:url\(#|href="#)([^)"]+)', page)) == set(ids)
+
+
+def test_models_are_told_apart_by_more_than_colour(drawn: dict[str, str]) -> None:
+    for name in ("over_time", "calibration", "decision"):
+        assert "ridge:clinical" in texts(drawn[name])
+        assert len(set(re.findall(r"stroke-dasharray: ([\d., ]+)", drawn[name]))) >= 2
+    assert "Kaplan–Meier, no variables" in texts(drawn["over_time"])
+    assert {"treat all", "treat none"} <= set(texts(drawn["decision"]))
+
+
+def test_increment_rows_keep_their_order_and_say_what_is_missing(drawn: dict[str, str]) -> None:
+    told = texts(drawn["increments"])
+    rows = [text for text in told if text.endswith(("(network)", "(late fusion)"))]
+    assert rows[:3] == ["slides (network)", "rna (network)", "slides (late fusion)"]
+    assert told.count("not computable") == 2  # one in each panel
+    assert "blood (network), Uno C: not computable" in drawn["increments"]
+
+
+def test_increment_points_lie_where_the_table_says(full_folder: Path) -> None:
+    table = compute_tables(read_run(full_folder)).performance["increments"].dropna(subset=["value"])
+    svg = figures.increments(table.assign(isbs=np.nan))
+    marks = [u for u in ET.fromstring(svg).iter("use") if "stroke: #ffffff" in u.get("style", "")]
+    x = pd.Series([float(mark.get("x", "nan")) for mark in marks])
+    assert x.corr(table["value"].reset_index(drop=True)) == pytest.approx(1, abs=1e-6)
+
+
+def by_site(sites: int) -> list[str]:
+    """Texts of the forest for a run with many sites."""
+    table = tables(performance("a", (36.0,), sites=sites))["subgroups"]
+    return texts(figures.subgroups(table[table["model"] == "a"]))
+
+
+def test_forty_sites_are_all_drawn() -> None:
+    told = by_site(40)
+    assert all(any(text.startswith(f"Hospital {i} (") for text in told) for i in range(1, 41))
+    assert "everyone (150, 75)" in told
+    assert {"site", "sex", "stage at diagnosis"} <= set(told)
+
+
+def test_more_levels_than_fit_are_cut_to_those_with_most_events() -> None:
+    told = by_site(90)
+    levels = [text for text in told if re.fullmatch(r".+ \(\d+, \d+\)", text)]
+    assert len(levels) == figures.MOST_LEVELS
+    assert "everyone (150, 75)" in levels
+    assert "female (61, 30)" in levels
+    assert not any(text.startswith("Hospital 90 ") for text in told)
+
+
+def test_an_interval_that_leaves_the_panel_ends_in_an_arrowhead(full_folder: Path) -> None:
+    rows = [("everyone", "everyone", 90, 40, "observed_expected", 1.0, 0.8, 1.3)]
+    rows += [("site", "A", 9, 1, "observed_expected", 3.0, 0.01, 90.0)]
+    columns = ["group", "level", "patients", "events", "metric", "value", "low", "high"]
+    inside, outside = (figures.subgroups(pd.DataFrame(part, columns=columns)) for part in (rows[:1], rows))
+    assert outside.count("<use") >= inside.count("<use") + 3
+    assert "3.000 (0.010 to 90.000)" in outside
+
+
+@pytest.mark.slow
+def test_a_run_without_bands_is_drawn(make_run: Builder) -> None:
+    out = add_performance(make_run())
+
+    def spoil(told: dict[str, list[dict[str, object]]]) -> None:
+        for key in ("time_curves", "calibration", "decision", "subgroups"):
+            for row in told[key]:
+                row.update(low=None, high=None)
+
+    edit(out / "performance.json", spoil)
+    assert drawn_of(out).keys() >= DRAWN
+
+
+@pytest.mark.slow
+def test_nothing_to_draw_is_not_drawn(make_run: Builder) -> None:
+    out = add_performance(make_run())
+
+    def spoil(told: dict[str, list[dict[str, object]]]) -> None:
+        for key in ("time_curves", "decision", "subgroups"):
+            for row in told[key]:
+                row.update(value=None, low=None, high=None)
+        for row in told["calibration"]:
+            row.update(observed=None)
+        told["increment"] = [row for row in told["increment"] if row["modality"] == "blood"]
+
+    edit(out / "performance.json", spoil)
+    drawn = drawn_of(out)
+    assert not DRAWN & drawn.keys()
+    assert "grouped_calibration" in drawn
+
+
+def test_the_decision_curve_is_that_of_the_middle_horizon(make_run: Builder) -> None:
+    run = read_run(add_performance(make_run()))
+    assert decision_horizon(run, compute_tables(run)) == 36.0
+    other = add_performance(make_run("other"), horizons=(48.0, 60.0))
+    run = read_run(other)
+    assert decision_horizon(run, compute_tables(run)) == 48.0
+    run = read_run(make_run("none"))
+    assert decision_horizon(run, compute_tables(run)) is None
+
+
+@pytest.mark.parametrize(("horizons", "panels"), [((36.0,), 1), ((12.0, 24.0, 36.0, 48.0, 60.0), 4)])
+def test_one_horizon_and_five(horizons: tuple[float, ...], panels: int) -> None:
+    found = tables(performance("a", horizons))
+    svg = figures.smooth_calibration(
+        found["smooth_calibration"], found["prediction_bins"], {"a": "model"}, "months"
+    )
+    assert sum(text.endswith(("years)", "year)")) for text in texts(svg)) == panels
+
+
+def test_calibration_curves_lie_where_the_table_says() -> None:
+    rows = [("a", 36.0, p, p, np.nan, np.nan) for p in (0.1, 0.2, 0.4)]
+    rows += [("other", 36.0, p, 1 - p, np.nan, np.nan) for p in (0.1, 0.4)]
+    curves = pd.DataFrame(rows, columns=["model", "horizon", "predicted", "observed", "low", "high"])
+    bins = pd.DataFrame({"model": ["a"], "horizon": 36.0, "left": 0.0, "right": 0.1, "patients": 3})
+    svg = figures.smooth_calibration(curves, bins, {"a": "model"}, "months")
+    assert "predicted 10%, observed 10%, predicted 20%, observed 20%, predicted 40%, observed 40%" in svg
+    assert "other" not in texts(svg)
