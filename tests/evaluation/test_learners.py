@@ -4,6 +4,7 @@ import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,8 @@ from survfuse._errors import CohortError, ConfigError, NotComputableError, Trans
 from survfuse._storage import to_json
 from survfuse.cohort import BatchSource, Cohort, Transforms
 from survfuse.config import FitConfig
-from survfuse.evaluation import ridge
+from survfuse.evaluation import baselines, ridge
+from survfuse.evaluation.baselines import SILENT
 from survfuse.evaluation.learners import (
     FoldResult,
     KaplanMeierLearner,
@@ -345,13 +347,33 @@ def test_what_is_shared_is_bounded(cohort: Cohort, monkeypatch: pytest.MonkeyPat
 # -- late fusion
 
 
-def test_late_fusion_is_the_sum_of_z_scores_of_training_out_of_fold_risks(cohort: Cohort) -> None:
+def test_late_fusion_is_the_sum_of_z_scores_of_each_fits_own_training_risks(cohort: Cohort) -> None:
     train, test = parts(cohort)
-    expected = np.zeros(len(test))
+    expected, heard = np.zeros(len(test)), 0
     for name in ALL:
         risks = ridge.ridge_risks(cohort, cohort, train, test, ridge.RidgeInputs((name,)))
-        expected += (risks.test - risks.out_of_fold.mean()) / risks.out_of_fold.std()
+        if risks.train.std() >= SILENT:
+            expected += (risks.test - risks.train.mean()) / risks.train.std()
+            heard += 1
+    assert heard
     np.testing.assert_allclose(run(LateFusionLearner("l", ALL), cohort).prediction.log_risk, expected)
+
+
+def test_a_modality_that_found_nothing_stays_silent_in_late_fusion(
+    cohort: Cohort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Standardising the last digits of a risk that a penalty shrank to nothing would make noise loud."""
+
+    real = baselines.ridge_risks
+
+    def shrunk(*given: Any) -> ridge.RidgeRisks:
+        risks = real(*given)
+        little = 1e-6 if given[-1].modalities == ("slides",) else 1.0
+        return replace(risks, train=risks.train * little, test=risks.test * little)
+
+    alone = run(LateFusionLearner("l", ("clinical", "expression")), cohort).prediction.log_risk
+    monkeypatch.setattr(baselines, "ridge_risks", shrunk)
+    np.testing.assert_allclose(run(LateFusionLearner("l", ALL), cohort).prediction.log_risk, alone)
 
 
 def test_out_of_fold_risks_come_from_patients_who_were_not_seen(cohort: Cohort) -> None:

@@ -19,6 +19,8 @@ from survfuse.fitting import risk_cuts
 from survfuse.survival.calibration import fit_calibrator
 from survfuse.training import Hook
 
+SILENT = 0.01  # standard deviation of log-risks (log hazard ratios) below which a ridge Cox found nothing
+
 
 @dataclass(frozen=True)
 class KaplanMeierLearner:
@@ -109,11 +111,12 @@ class RidgeLearner:
 class LateFusionLearner:
     """Sum over modalities of the z-scored risk of each modality's own ridge Cox.
 
-    A risk is standardised by mean and deviation of the training patients'
-    out-of-fold risks, so that an overfitted modality is not louder than it is
-    on new patients; who lacks a modality gets its mean, 0. Every modality has
-    the same weight, so that nothing more is learned; the sum is calibrated
-    (Cox slope, Breslow baseline) out of fold.
+    Every fit's risks are standardised by themselves: those of the final fit by its
+    training patients', out-of-fold risks within their inner fold, because each fit chose
+    its own penalty and with it its own scale. A fit whose risks hardly differ
+    (deviation below `SILENT`) found nothing and stays silent; who lacks a modality gets
+    its mean, 0. Every other modality has the same weight, so that nothing more is
+    learned; the sum is calibrated (Cox slope, Breslow baseline) out of fold.
     """
 
     name: str
@@ -144,9 +147,9 @@ class LateFusionLearner:
             inputs = RidgeInputs((name,), self.allow_followup, self.seed)
             with context(name):
                 found[name] = ridge_risks(cohort, target or cohort, ids, tuple(test), inputs)
-        in_sample = np.sum([_z(one, one.train, one.train_has) for one in found.values()], axis=0)
-        out_of_fold = np.sum([_z(one, one.out_of_fold, one.train_has) for one in found.values()], axis=0)
-        told = np.sum([_z(one, one.test, one.test_has) for one in found.values()], axis=0)
+        in_sample = np.sum([_z(one.train, one.train_has, one) for one in found.values()], axis=0)
+        out_of_fold = np.sum([_z_within(one) for one in found.values()], axis=0)
+        told = np.sum([_z(one.test, one.test_has, one) for one in found.values()], axis=0)
         inner = next(
             iter(found.values())
         ).inner  # the same folds for every modality: same patients, same seed
@@ -161,11 +164,25 @@ class LateFusionLearner:
         )
 
 
-def _z(risks: RidgeRisks, values: FloatArray, has: BoolArray) -> FloatArray:
-    """Standardise by the out-of-fold risks of training patients who have the modality; 0 without it."""
-    known = risks.out_of_fold[risks.train_has]
-    spread = float(known.std())
-    if spread == 0:
+def _z(values: FloatArray, has: BoolArray, risks: RidgeRisks) -> FloatArray:
+    """Standardise risks of the final fit by those of its training patients; 0 without the modality."""
+    return _standardised(values, has, risks.train[risks.train_has])
+
+
+def _z_within(risks: RidgeRisks) -> FloatArray:
+    """Standardise out-of-fold risks within their inner fold; 0 without the modality."""
+    found = np.zeros(len(risks.out_of_fold))
+    for fold in np.unique(risks.inner):
+        held = risks.inner == fold
+        has = risks.train_has[held]
+        values = risks.out_of_fold[held]
+        found[held] = _standardised(values, has, values[has])
+    return found
+
+
+def _standardised(values: FloatArray, has: BoolArray, known: FloatArray) -> FloatArray:
+    spread = float(known.std()) if len(known) else 0.0
+    if spread < SILENT:
         return np.zeros(len(values))
     return np.where(has, (values - known.mean()) / spread, 0.0)
 

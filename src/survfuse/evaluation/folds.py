@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from survfuse._errors import InputError, NotComputableError
+from survfuse._errors import InputError, NotComputableError, listed
 from survfuse._types import BoolArray, FloatArray, IntArray
 from survfuse.survival.curves import SurvivalCurves
 
@@ -268,11 +268,21 @@ def paired(a: Sequence[Fold], b: Sequence[Fold]) -> list[tuple[Fold, Fold]]:
                 "the two sets of predictions do not hold the same patients in the same folds"
             )
         pairs.append((_in_order(fold), _in_order(twin)))
+        _require_one_outcome(*pairs[-1])
     if other:
         raise NotComputableError(
             "the two sets of predictions do not hold the same patients in the same folds"
         )
     return pairs
+
+
+def _require_one_outcome(a: Fold, b: Fold) -> None:
+    """Refuse to pair patients who lived differently, but for the rounding of a file."""
+    other = ~np.isclose(a.time, b.time, rtol=1e-6, atol=0) | (a.event != b.event)
+    if other.any():
+        raise NotComputableError(
+            f"the two sets of predictions tell other outcomes of {listed(a.patient_id[other])}"
+        )
 
 
 def _in_order(fold: Fold) -> Fold:

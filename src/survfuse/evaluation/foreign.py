@@ -14,10 +14,13 @@ import pandas as pd
 from survfuse._errors import InputError, listed
 from survfuse._types import BoolArray, FloatArray
 from survfuse.evaluation.folds import Fold, Folds, Tabulated
+from survfuse.readers.tables import format_of, refuse_repeated, text_rows
 
 NEEDED = ("patient_id", "time", "event")
 TRUTH = {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0, "false": 0.0, "true": 1.0}
 ROUNDING = 1e-6  # a curve that rises or leaves [0, 1] by no more than this was rounded
+LARGEST = 1e50  # of a number of a file: its square and fourth power are finite too
+MOST_FOLDS = 1e6  # of a repeat or fold, counted by whatever program
 MOST_HORIZONS = 6
 MIN_AT_RISK = 0.1
 QUARTILES = (0.25, 0.5, 0.75)
@@ -122,7 +125,7 @@ def read_foreign(path: Path | str) -> Foreign:
     if "log_risk" not in table and not survival:
         raise InputError(f"{where}: expected a column log_risk, or columns survival_<time>, found neither")
     _unique(table, where)
-    return Foreign(table, tuple(survival), tuple(notes))
+    return Foreign(table.reset_index(drop=True), tuple(survival), tuple(notes))
 
 
 def read_outcome(path: Path | str) -> tuple[FloatArray, BoolArray]:
@@ -149,15 +152,17 @@ def choose_horizons(
     last horizon.
     """
     if given:
-        horizons = tuple(sorted(float(h) for h in given))
+        horizons = tuple(sorted({float(h) for h in given}))
         if not all(np.isfinite(h) and h > 0 for h in horizons):
             raise InputError(f"horizons must be finite and > 0, got {listed(given)}")
+        if len({column(h) for h in horizons}) < len(horizons):  # they name metrics
+            raise InputError(f"horizons must differ in their first 6 digits, got {listed(given)}")
         return horizons, horizons[-1], []
     time = foreign.table["time"].to_numpy(float)
     reach = float(np.quantile(time, 1 - MIN_AT_RISK, method="higher"))
     if not foreign.times:
-        chosen = sorted({float(f"{np.quantile(time, q):.3g}") for q in QUARTILES})
-        horizons = tuple(h for h in chosen if h > 0)
+        rounded = {float(f"{np.quantile(time, q):.3g}") for q in QUARTILES}
+        horizons = tuple(sorted({min(h, float(time.max())) for h in rounded}))
         return horizons, horizons[-1], ["horizons: quartiles of follow-up, because none were given"]
     kept = [t for t in foreign.times if t <= reach] or [foreign.times[0]]
     dropped = len(foreign.times) - len(kept)
@@ -165,26 +170,23 @@ def choose_horizons(
     if len(kept) > MOST_HORIZONS:
         kept = sorted({kept[int(q * (len(kept) - 1))] for q in QUARTILES})
         notes.append(f"horizons: {listed(f'{t:g}' for t in kept)} of {len(foreign.times)} survival columns")
-    return tuple(kept), (kept[-1] if len(kept) < MOST_HORIZONS else reach), notes
+    return tuple(kept), kept[-1], notes
 
 
 def _read(path: Path) -> pd.DataFrame:
-    try:
-        raw = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, IsADirectoryError) as error:
-        raise InputError(f"{path}: not a CSV table ({error})") from None
-    raw.columns = [str(name).strip() for name in raw.columns]
-    if raw.empty:
+    """Read cells as text, indexed by their line of the file."""
+    if format_of(path) == ".parquet":
+        raise InputError(f"{path}: expected a text table (.csv or .tsv), got Parquet")
+    (_, header), *rows = text_rows(path)
+    names = [name.strip() for name in header]
+    refuse_repeated(path, names)
+    if not rows:
         raise InputError(f"{path}: holds no rows")
-    return raw
+    lines, cells = zip(*rows, strict=True)
+    return pd.DataFrame(list(cells), index=list(lines), columns=names, dtype=object)
 
 
 def _require(raw: pd.DataFrame, where: str) -> None:
-    twice = sorted(set(raw.columns[raw.columns.duplicated()]))
-    if twice:
-        raise InputError(f"{where}: column(s) {listed(twice)} stand there twice")
     absent = [name for name in NEEDED if name not in raw]
     if absent:
         raise InputError(
@@ -196,13 +198,14 @@ def _require(raw: pd.DataFrame, where: str) -> None:
 
 def _numbers(raw: pd.DataFrame, name: str, where: str) -> pd.Series[float]:
     values = pd.to_numeric(raw[name].str.strip(), errors="coerce").astype(float)
-    _refuse(~np.isfinite(values), raw[name], where, name, "a finite number")
+    _refuse(~(values.abs() <= LARGEST), raw[name], where, name, "a finite number")
     return values
 
 
 def _whole(raw: pd.DataFrame, name: str, where: str) -> pd.Series[int]:
     values = pd.to_numeric(raw[name].str.strip(), errors="coerce").astype(float)
-    _refuse(~(np.isfinite(values) & (values == np.floor(values))), raw[name], where, name, "a whole number")
+    whole = (values.abs() <= MOST_FOLDS) & (values == np.floor(values))
+    _refuse(~whole, raw[name], where, name, "a whole number")
     return values.astype(int)
 
 
@@ -217,7 +220,7 @@ def _refuse(wrong: npt.ArrayLike, cells: pd.Series[str], where: str, name: str, 
     if len(rows):
         more = f", and {len(rows) - 1} more rows" if len(rows) > 1 else ""
         raise InputError(
-            f"{where}: column {name}, line {rows[0] + 2}: expected {expected}, "
+            f"{where}: column {name}, line {cells.index[rows[0]]}: expected {expected}, "
             f"got {cells.iloc[rows[0]]!r}{more}"
         )
 
@@ -230,7 +233,7 @@ def _survival_columns(raw: pd.DataFrame, where: str) -> dict[float, str]:
             continue
         text = re.sub(r"^survival_", "", str(name))
         try:
-            time = float(text)
+            time = float("" if "_" in text else text)  # Python reads 1_0 as 10
         except ValueError:
             raise InputError(
                 f"{where}: column {name}: expected survival_<time>, such as survival_36"
@@ -257,19 +260,20 @@ def _curves(
     if len(outside):
         row, at = outside[0]
         raise InputError(
-            f"{where}: column {names[at]}, line {row + 2}: survival must lie in [0, 1], "
+            f"{where}: column {names[at]}, line {raw.index[row]}: survival must lie in [0, 1], "
             f"got {values[row, at]:g} ({len(outside)} values); is this a risk or a percentage?"
         )
     clipped = np.clip(values, 0.0, 1.0)
-    rising = np.argwhere(np.diff(clipped, axis=1) > ROUNDING)
+    tidy = np.fmin.accumulate(clipped, axis=1)  # over blank columns too
+    rising = np.argwhere(clipped > tidy + ROUNDING)
     if len(rising):
         row, at = rising[0]
+        before = int(np.nanargmin(clipped[row, :at]))
         raise InputError(
-            f"{where}: line {row + 2}: survival must not rise, but {names[at]} is {clipped[row, at]:g} and "
-            f"{names[at + 1]} is {clipped[row, at + 1]:g} ({len(rising)} places); are these probabilities of "
-            "the event instead?"
+            f"{where}: line {raw.index[row]}: survival must not rise, but {names[before]} is "
+            f"{clipped[row, before]:g} and {names[at]} is {clipped[row, at]:g} ({len(rising)} places); "
+            "are these probabilities of the event instead?"
         )
-    tidy = np.fmin.accumulate(clipped, axis=1)
     tidy[np.isnan(values)] = np.nan
     return tidy, int((tidy != values)[~np.isnan(values)].sum())
 
@@ -287,7 +291,7 @@ def _unique(table: pd.DataFrame, where: str) -> None:
     twice = table[table.duplicated(keys)]
     if len(twice):
         raise InputError(
-            f"{where}: line {twice.index[0] + 2}: patient {twice['patient_id'].iloc[0]!r} stands there "
+            f"{where}: line {twice.index[0]}: patient {twice['patient_id'].iloc[0]!r} stands there "
             f"twice ({len(twice)} such rows); one row per patient, or a column `repeat` or `model` that "
             "tells them apart"
         )

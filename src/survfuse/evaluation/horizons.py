@@ -30,8 +30,8 @@ def resolve_horizons(given: Sequence[float] | None, cohort: Cohort) -> tuple[tup
     assert cohort.spec.outcome is not None
     stated = given if given is not None else cohort.spec.outcome.horizons
     if stated:
-        if min(stated) <= 0:
-            raise ConfigError(f"horizons must be > 0, got {list(stated)}")
+        if not all(np.isfinite(h) and h > 0 for h in stated):
+            raise ConfigError(f"horizons must be finite and > 0, got {list(stated)}")
         if len({f"{h:g}" for h in stated}) < len(stated):  # they name columns
             raise ConfigError(f"horizons must differ in their first 6 digits, got {list(stated)}")
         return tuple(sorted(float(h) for h in stated)), []

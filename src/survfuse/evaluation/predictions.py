@@ -89,12 +89,18 @@ def evaluate(
         _add(models, tables, other or MODEL, foreign, other, known)
     for word, file in (against or {}).items():
         beside = read_foreign(file)
+        if len(beside.models) > 1:
+            raise InputError(f"{file}: expected one model beside the other, got {listed(beside.models)}")
         notes += [f"{word}: {note}" for note in beside.notes]
         _add(models, tables, word, beside, beside.models[0], known)
     if reference is not None and reference not in models:
         raise InputError(f"no predictions called {reference!r}; there are {listed(models, 12)}")
     chosen, end, told = choose_horizons(foreign, horizons)
-    scale = Scale(chosen, tau or end, interval or Interval(), draws)
+    if tau is not None and not (np.isfinite(tau) and tau > 0):
+        raise InputError(f"tau must be a finite number > 0, got {tau}")
+    if draws < 0:
+        raise InputError(f"draws must be 0 or more, got {draws}")
+    scale = Scale(chosen, end if tau is None else float(tau), interval or Interval(), draws)
     if foreign.times:
         scale = replace(scale, times=foreign.times)
     ranked = {word: _ranked(folds, scale.horizons[-1]) for word, folds in models.items()}
