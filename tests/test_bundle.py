@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import survfuse
@@ -23,6 +24,8 @@ WAYS: dict[str, dict[str, Any]] = {
     "km_rank": {"calibration": "km_rank"},
     "km": {"calibration": "km"},
     "breslow": {"calibration": "breslow"},
+    "isotonic": {"calibration": "isotonic_oof"},
+    "conformal": {"conformal": 0.7},
     "genes": {"expression_components": None, "expression_top": 5, "vector_hidden": (3,)},
     "pairwise": {"fusion": "pairwise_residual", "rank": 2, "clinical_hidden": (2,)},
 }
@@ -57,8 +60,11 @@ FILES = (
     "bundle.json",
     "calibration.json",
     "config.json",
+    "drift.json",
+    "drift.safetensors",
     "network-0.safetensors",
     "network.json",
+    "patients.json",
     "summary.json",
     "transforms.json",
     "transforms.safetensors",
@@ -76,6 +82,7 @@ def test_what_is_loaded_is_what_was_saved(cohort: Cohort, tmp_path: Path, fields
     np.testing.assert_array_equal(first.predicted_time, second.predicted_time)
     np.testing.assert_array_equal(first.risk_group, second.risk_group)
     assert first.frame((300, 900)).equals(second.frame((300, 900)))
+    assert first.frame((300, 900), details=True).equals(second.frame((300, 900), details=True))
     assert first.notes == second.notes
     assert again.fitted is not None
     assert model.fitted is not None
@@ -85,7 +92,7 @@ def test_what_is_loaded_is_what_was_saved(cohort: Cohort, tmp_path: Path, fields
 def test_a_bundle_can_be_read_without_us(original: Path) -> None:
     assert tuple(sorted(file.name for file in original.iterdir())) == FILES
     manifest = json.loads((original / "bundle.json").read_text())
-    assert (manifest["format"], manifest["version"]) == (FORMAT, VERSION) == ("survfuse-bundle", 1)
+    assert (manifest["format"], manifest["version"]) == (FORMAT, VERSION) == ("survfuse-bundle", 2)
     assert sorted(manifest["sha256"]) == sorted(set(FILES) - {"bundle.json"})
     assert original.stat().st_mode & 0o777 == 0o755
     assert [file for file in original.parent.iterdir() if file.name.startswith(".")] == []
@@ -135,7 +142,7 @@ def test_a_file_that_the_list_leaves_out_is_not_trusted(bundle: Path, name: str)
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"version": 2}, "bundle format version 2, this survfuse reads up to 1; update survfuse$"),
+        ({"version": 3}, "bundle format version 3, this survfuse reads up to 2; update survfuse$"),
         ({"version": "1"}, "bundle format version 1, this survfuse"),
         ({"version": 0}, "bundle format version 0, this survfuse"),
         ({"version": True}, "bundle format version True, this survfuse"),
@@ -258,3 +265,63 @@ def test_a_replacement_that_fails_leaves_the_old_bundle(
     bundle._put_in_place(new, old)
     assert (old / "bundle.json").read_text() == "new"
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+
+
+# -- who was trained on, and bundles of older versions
+
+
+ARCHIVES = Path(__file__).parent / "archives"
+
+
+def test_no_id_of_a_patient_stands_in_a_bundle(tmp_path: Path) -> None:
+    files = small(tmp_path / "cohort")
+    names = {f"{number:03d}": f"Meier-{number:03d}" for number in range(1, 25)}
+    files.patients["patient_id"] = files.patients["patient_id"].map(names)
+    assert files.expression is not None
+    assert files.slides is not None
+    files.expression = files.expression.rename(index=names)
+    files.slides["patient_id"] = files.slides["patient_id"].map(names)
+    saved = quick().fit(loaded(files)).save(tmp_path / "bundle")
+    for file in saved.iterdir():
+        assert b"Meier" not in file.read_bytes(), file.name
+    fitted = load_fitted(saved)
+    assert fitted.trained is not None
+    assert fitted.trained.known(["Meier-025", "Meier-024"]) == ("Meier-024",)
+
+
+def test_a_bundle_of_version_1_predicts_as_it_did(tmp_path: Path) -> None:
+    """Written by the last survfuse that wrote version 1, on the same cohort."""
+    cohort = loaded(small(tmp_path / "cohort"))
+    model = survfuse.load(ARCHIVES / "bundle-1")
+    prediction = model.predict(cohort)
+    before = pd.read_csv(ARCHIVES / "bundle-1-predictions.csv", dtype={"patient_id": str})
+    now = prediction.frame((400, 900))
+    assert list(now) == list(before)
+    np.testing.assert_allclose(now["log_risk"], before["log_risk"], atol=1e-5)
+    np.testing.assert_allclose(now["survival_900"], before["survival_900"], atol=1e-5)
+    assert prediction.drift is None
+    assert "drift" not in prediction.frame((400,), details=True)
+    with pytest.raises(BundleError, match=r"^this bundle was written before survfuse kept who was trained on"):
+        model.recalibrate(cohort)
+    again = survfuse.load(model.save(tmp_path / "again"))
+    assert bits(again) == bits(model)
+    assert again.fitted is not None
+    assert again.fitted.trained is None
+
+
+def test_a_recalibrated_bundle_says_on_whom(cohort: Cohort, model: SurvivalFusion, tmp_path: Path) -> None:
+    half = quick(conformal=0.7).fit(cohort, cohort.patients[:14])
+    other = half.recalibrate(cohort, cohort.patients[14:])
+    again = survfuse.load(other.save(tmp_path / "bundle"))
+    assert again.fitted is not None
+    assert other.fitted is not None
+    assert again.fitted.calibrator.name == "breslow_cal"
+    assert again.fitted.calibrator.to_dict() == other.fitted.calibrator.to_dict()
+    about = again.fitted.summary["calibration_cohort"]
+    assert (about["cohort"], about["patients"], about["events"]) == ("tiny", 10, 5)
+    assert about["cohort_fingerprint"] == cohort.fingerprint()
+    assert again.fitted.bound is not None
+    assert again.fitted.bound.patients == 10
+    assert again.predict(cohort).frame((300,), details=True).equals(
+        other.predict(cohort).frame((300,), details=True)
+    )

@@ -10,10 +10,18 @@ import pytest
 from sklearn.base import clone
 
 from running import QUICK, bits, loaded, quick, small
-from survfuse._errors import ConfigError, InputError, LeakageError, NotComputableError, TransformError
+from survfuse._errors import (
+    CohortError,
+    ConfigError,
+    InputError,
+    LeakageError,
+    NotComputableError,
+    TransformError,
+)
 from survfuse.cohort import Cohort
 from survfuse.config import FitConfig
 from survfuse.estimator import Prediction, SurvivalFusion
+from survfuse.survival.curves import kaplan_meier
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +141,50 @@ def test_the_frame_has_the_documented_columns(model: SurvivalFusion, cohort: Coh
     np.testing.assert_array_equal(frame["survival_365"], prediction.survival([365])[:, 0])
 
 
+def test_the_detailed_frame_has_the_documented_columns(cohort: Cohort) -> None:
+    prediction = quick(conformal=0.7).fit(cohort).predict(cohort)
+    frame = prediction.frame((365, 912.5), details=True)
+    assert list(frame) == [
+        "patient_id",
+        "log_risk",
+        "predicted_time",
+        "time_low",
+        "time_high",
+        "survival_365",
+        "survival_912.5",
+        "rmst_912.5",
+        "risk_group",
+        "lower_bound",
+        "drift",
+        "drift_clinical",
+        "drift_expression",
+        "drift_slides",
+    ]
+    np.testing.assert_array_equal(frame["rmst_912.5"], prediction.rmst(912.5))
+    assert prediction.bound is not None
+    np.testing.assert_array_equal(frame["lower_bound"], prediction.bound.lower(prediction.log_risk))
+    assert prediction.bound.level == 0.7
+    assert frame["drift_slides"].between(0, 1).all()
+    assert not any(name.startswith("rmst") for name in prediction.frame((1e9,), details=True))
+    assert not any(name.startswith("rmst") for name in prediction.frame((0.0,), details=True))
+
+
+def test_the_interval_of_a_time_holds_the_share_it_says(cohort: Cohort) -> None:
+    prediction = quick(calibration="km").fit(cohort).predict(cohort)
+    low, high = prediction.time_interval(0.5)
+    assert cohort.outcome is not None
+    curve = kaplan_meier(cohort.outcome["time"], cohort.outcome["event"])
+    assert low[0] == curve.first_at_most(0.75)
+    assert high[0] == curve.first_at_most(0.25) or np.isnan(high[0])
+    low, high = prediction.time_interval()
+    assert low[0] == curve.first_at_most(0.9)
+    known = ~np.isnan(prediction.predicted_time)
+    assert (low[known] <= prediction.predicted_time[known]).all()
+    for level in (0.0, 1.0, np.nan):
+        with pytest.raises(InputError, match=r"^level must lie between 0 and 1, got"):
+            prediction.time_interval(level)
+
+
 def test_curves_are_curves(cohort: Cohort) -> None:
     prediction = quick(calibration="breslow").fit(cohort).predict(cohort)
     times = np.array([0.0, 100, 500, 1000, 2000])
@@ -176,6 +228,13 @@ def test_the_rank_map_gives_times_and_no_curve(cohort: Cohort) -> None:
     assert prediction.frame((365,))["survival_365"].isna().all()
     with pytest.raises(NotComputableError, match=r"km_rank"):
         _ = prediction.curves
+    with pytest.raises(NotComputableError, match=r"km_rank"):
+        prediction.time_interval()
+    frame = prediction.frame((365,), details=True)
+    assert frame[["time_low", "time_high"]].isna().all(axis=None)
+    assert "rmst_365" not in frame
+    with pytest.raises(ConfigError, match=r"conformal: the bound is read from a curve, and km_rank has none"):
+        quick(calibration="km_rank", conformal=0.9)
 
 
 def test_risk_groups_are_cut_at_the_training_tertiles(model: SurvivalFusion, cohort: Cohort) -> None:
@@ -249,8 +308,14 @@ def test_a_missing_number_that_training_never_missed_is_noted(model: SurvivalFus
 def test_a_value_far_outside_training_is_noted(model: SurvivalFusion, tmp_path: Path) -> None:
     files = small(tmp_path)
     files.set("007", "age", 900)
-    (note,) = notes_of(model.predict(loaded(files)), "007")
-    assert note.startswith("clinical: age: out of range: 900; training ")
+    prediction = model.predict(loaded(files))
+    first, second = notes_of(prediction, "007")
+    assert first.startswith("clinical: age: out of range: 900; training ")
+    assert second == "clinical: drift: 0 of 24 training patients are as far from what is usual"
+    row = prediction.patient_id.index("007")
+    assert prediction.drift is not None
+    assert prediction.drift.marks[row] == "clinical"
+    assert prediction.frame(details=True)["drift"][row] == "clinical"
 
 
 @pytest.mark.parametrize(("missing", "refused"), [(2, False), (6, True)])
@@ -391,3 +456,82 @@ def test_the_rank_map_says_where_it_knows_no_time(cohort: Cohort) -> None:
     }
     assert noted == {patient for patient, late in zip(prediction.patient_id, beyond, strict=True) if late}
     assert noted
+
+
+# -- slope and baseline on other patients
+
+
+@pytest.fixture(scope="module")
+def half(cohort: Cohort) -> SurvivalFusion:
+    return quick().fit(cohort, cohort.patients[:14])
+
+
+def test_recalibration_changes_curves_and_nothing_else(half: SurvivalFusion, cohort: Cohort) -> None:
+    before = bits(half)
+    other = half.recalibrate(cohort, cohort.patients[14:])
+    assert bits(half) == before
+    after = bits(other)
+    assert {name for name in before if before[name] != after[name]} == {"calibrator"}
+    old, new = half.predict(cohort), other.predict(cohort)
+    np.testing.assert_array_equal(old.log_risk, new.log_risk)
+    np.testing.assert_array_equal(old.risk_group, new.risk_group)
+    assert (old.calibrator.name, new.calibrator.name) == ("breslow_oof", "breslow_cal")
+    assert other.fitted is not None
+    assert cohort.outcome is not None
+    others = cohort.outcome.iloc[14:]
+    hazard = -np.log(np.maximum(new.survival(others["time"])[14:].diagonal(), 1e-300))
+    assert hazard.sum() == pytest.approx(others["event"].sum())
+    note = other.fitted.summary["calibration_note"]
+    assert "calibrated on 5 events; slope and baseline are uncertain with fewer than 50" in note
+
+
+def test_recalibration_refuses_who_was_trained_on(half: SurvivalFusion, cohort: Cohort, tmp_path: Path) -> None:
+    for model in (half, SurvivalFusion.load(half.save(tmp_path / "bundle"))):
+        with pytest.raises(LeakageError, match=r"14 patient\(s\) were trained on: 001, 002.* and 9 more; "):
+            model.recalibrate(cohort)
+        with pytest.raises(LeakageError, match=r"1 patient\(s\) were trained on: 014; calibrate on others"):
+            model.recalibrate(cohort, cohort.patients[13:])
+    with pytest.raises(ConfigError, match=r"not fitted yet"):
+        quick().recalibrate(cohort)
+
+
+def test_recalibration_needs_an_outcome_of_the_same_unit(
+    half: SurvivalFusion, cohort: Cohort, tmp_path: Path
+) -> None:
+    bare = small(tmp_path / "bare")
+    del bare.spec["outcome"]
+    with pytest.raises(CohortError, match=r"^calibration cohort 'tiny' has no outcome to calibrate on"):
+        half.recalibrate(loaded(bare, need_outcome=False), cohort.patients[14:])
+    months = small(tmp_path / "months")
+    months.spec["outcome"]["unit"] = "months"
+    with pytest.raises(CohortError, match=r"its time is in months, the model's in days; convert it to days$"):
+        half.recalibrate(loaded(months), cohort.patients[14:])
+    with pytest.raises(CohortError, match=r"^cohort 'tiny' has no patient '099'"):
+        half.recalibrate(cohort, ["099"])
+    quiet = small(tmp_path / "quiet")
+    for patient in cohort.patients[14:]:
+        quiet.set(patient, "os_event", 0)
+    with pytest.raises(CohortError, match=r"none of the 10 patients has an event; nothing can be calibrated"):
+        half.recalibrate(loaded(quiet), cohort.patients[14:])
+
+
+def test_another_endpoint_is_noted(half: SurvivalFusion, cohort: Cohort, tmp_path: Path) -> None:
+    files = small(tmp_path)
+    files.spec["outcome"]["endpoint"] = "disease-free survival"
+    other = half.recalibrate(loaded(files), cohort.patients[14:])
+    assert other.fitted is not None
+    assert other.fitted.summary["calibration_note"].endswith(
+        "trained on 'overall survival', calibrated on 'disease-free survival': are they the same?"
+    )
+
+
+def test_another_laboratory_is_told(model: SurvivalFusion, tmp_path: Path) -> None:
+    files = small(tmp_path)
+    files.bags = {name: bag * 30 + 100 for name, bag in files.bags.items()}
+    prediction = model.predict(loaded(files))
+    assert (
+        "",
+        "24 of 24 patients are outside what all 24 training patients look like in modality slides: "
+        "other units, another laboratory?",
+    ) in prediction.notes
+    assert set(prediction.frame(details=True)["drift"]) == {"slides"}

@@ -29,6 +29,31 @@ def test_init_writes_a_cohort_that_validates(command: Command, tmp_path: Path) -
     assert [row["modality"] for row in told["tables"]["modalities"]] == ["clinical", "expression", "slides"]
 
 
+def test_validate_tells_doubts_about_the_data(command: Command, tmp_path: Path) -> None:
+    files = small(tmp_path)
+    ended = command("validate", files.write(), "--json", tmp_path / "v.json")
+    assert ended.code == 0
+    assert "SRV" not in ended.out
+    rows = json.loads((tmp_path / "v.json").read_text())["checks"]
+    assert {row["status"] for row in rows} == {"ok", "not applicable"}
+    assert "SRV001" not in {row["id"] for row in rows}  # it needs a run
+    files.patients["sex"] = "F"
+    ended = command("validate", files.write(), "--json", tmp_path / "v.json")
+    assert ended.code == 0  # a doubt is no problem of the files
+    assert "SRV012 warning: clinical.sex: 24 of 24 are 'F' (" in ended.out
+    assert "See docs/checks/SRV012.md.)" in ended.out
+    assert ended.out.endswith("0 errors, 0 warnings\n")
+    told = {row["id"]: row["status"] for row in json.loads((tmp_path / "v.json").read_text())["checks"]}
+    assert told["SRV012"] == "warning"
+
+
+def test_validate_checks_no_data_that_cannot_be_read(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "cohort.yaml").write_text("name: [")
+    ended = command("validate", tmp_path / "cohort.yaml", "--json", tmp_path / "v.json")
+    assert ended.code == 2
+    assert json.loads((tmp_path / "v.json").read_text())["checks"] == []
+
+
 def test_init_overwrites_nothing(command: Command, tmp_path: Path) -> None:
     (tmp_path / "patients.csv").write_text("mine")
     ended = command("init", tmp_path)

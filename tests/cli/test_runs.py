@@ -145,15 +145,59 @@ def test_train_then_predict(command: Command, cohort: Path, tmp_path: Path) -> N
         "patient_id",
         "log_risk",
         "predicted_time",
+        "time_low",
+        "time_high",
         "survival_400",
         "survival_912.5",
+        "rmst_912.5",
         "risk_group",
+        "drift",
+        "drift_clinical",
+        "drift_expression",
+        "drift_slides",
     ]
     model = survfuse.load(tmp_path / "b")
     np.testing.assert_array_equal(frame["log_risk"], model.predict(survfuse.load_cohort(cohort)).log_risk)
     record = json.loads((tmp_path / "p" / "new.json").read_text())
     assert set(record) == {"bundle", "unit", "patients", "notes", "trained_on"}
     assert record["trained_on"]["patients"] == 24
+
+
+def halves(root: Path) -> tuple[Path, Path]:
+    """Two cohorts of the same hospital, without a patient in common."""
+    paths = []
+    for name, rows in (("a", slice(0, 14)), ("b", slice(14, 24))):
+        files = small(root / name)
+        files.patients = files.patients.iloc[rows]
+        files.spec["name"] = name
+        paths.append(files.write())
+    return paths[0], paths[1]
+
+
+def test_train_with_a_calibration_cohort(command: Command, tmp_path: Path) -> None:
+    first, second = halves(tmp_path)
+    ended = command("train", first, "-o", tmp_path / "m", "-q", "--calibrate", second, *SETTINGS)
+    assert ended.code == 0, ended.err
+    assert ended.out.startswith("trained on 14 patients, 7 events; epochs [")
+    assert "calibrated on 10 patients, 5 events of b\n" in ended.out
+    assert "5 events; slope and baseline are uncertain with fewer than 50" in ended.out
+    model = survfuse.load(tmp_path / "m")
+    assert model.fitted is not None
+    assert model.fitted.calibrator.name == "breslow_cal"
+    assert command("predict", tmp_path / "m", second, "-o", tmp_path / "p.csv").code == 0
+
+
+def test_a_calibration_cohort_of_the_same_patients_is_refused_before_training(
+    command: Command, cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: Any) -> None:
+        pytest.fail("trained first")
+
+    monkeypatch.setattr(Hook, "on_epoch_start", never)
+    ended = command("train", cohort, "-o", tmp_path / "m", "-q", "--calibrate", cohort, *SETTINGS)
+    assert ended.code == 2
+    assert "calibration cohort 'tiny': 24 patient(s) were trained on: 001, 002" in ended.err
+    assert not (tmp_path / "m").exists()
 
 
 def test_predicting_strange_patients_notes_what_is_strange(

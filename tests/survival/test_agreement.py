@@ -138,7 +138,10 @@ def test_everyone_had_the_event():
     at = observed_expected_at([1, 2, 3], [1, 1, 1], [0.5, 0.5, 0.5], 5)
     assert at.value == pytest.approx(2)
     assert at.se is None
-    assert "no uncertainty" in at.note
+    assert "fallen to 0" in at.note
+    # of unlike predictions: their spread alone is no uncertainty of what happened
+    unlike = observed_expected_at([1, 2, 3], [1, 0, 1], [0.5, 0.25, 0.75], 3)
+    assert (unlike.value, unlike.se, unlike.low) == (pytest.approx(2), None, None)
 
 
 def test_malformed_input_is_refused():

@@ -299,8 +299,8 @@ def test_a_null_model_without_error_leaves_nothing_to_compare():
     ("call", "message"),
     [
         (lambda: brier([1, 2], [1, 0], [[0.5, 0.4]], [1, 2]), r"expected \(2, 2\), got \(1, 2\)"),
-        (lambda: brier([1, 2], [1, 0], [[0.5], [np.nan]], [1]), "row 1, time 0 holds nan"),
-        (lambda: brier([1, 2], [1, 0], [[0.5], [1.1]], [1]), "row 1, time 0 holds 1.1"),
+        (lambda: brier([1, 2], [1, 0], [[0.5], [np.nan]], [1]), "row 1 holds nan"),
+        (lambda: brier([1, 2], [1, 0], [[0.5], [1.1]], [1]), "row 1 holds 1.1"),
         (lambda: integrated_brier([1, 2], [1, 0], [0.5, 0.5], [1]), "at least two horizons, got one"),
         (lambda: integrated_brier([1, 2], [1, 0], np.ones((2, 2)), [2, 1]), "increase strictly"),
         (lambda: brier([1, 2], [1, 0], [0.5, 0.5], [1], train=([], [])), "train must hold"),

@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 
 from survfuse._errors import InputError, NotComputableError
+from survfuse.survival._partial import RiskSets
 from survfuse.survival.cox import fit_cox, partial_log_likelihood, ridge_cox_cv
+from survfuse.survival.outcome import Outcome
 
 
 def slow_log_likelihood(time, event, risk, ties):
@@ -298,3 +300,44 @@ def test_a_fit_that_starts_far_away_arrives(monthly, far):
 
 def test_without_events_the_likelihood_is_one():
     assert partial_log_likelihood([1, 2], [0, 0], [3.0, 4.0]) == 0
+
+
+@pytest.mark.parametrize("ties", ["efron", "breslow"])
+def test_tiny_cohorts_have_finite_errors_or_are_told(ties):
+    """Separated or not, warnings being errors: what converged has standard errors, what did not says why."""
+    rng = np.random.default_rng(0)
+    told = set()
+    for _ in range(300):
+        n = int(rng.integers(2, 7))
+        x = rng.normal(size=(n, int(rng.integers(1, 3)))) * rng.choice([1, 400])
+        time, event = rng.integers(1, 5, n), rng.random(n) < 0.7
+        if not event.any() or np.linalg.matrix_rank(x - x.mean(axis=0)) < x.shape[1]:
+            continue
+        fit = fit_cox(x, time, event, ties=ties)
+        assert np.isfinite(fit.coef).all()
+        assert np.isfinite(fit.se).all() == fit.converged
+        told.add("flat" if "alike" in fit.note else "separated" if fit.note else "found")
+    assert told == {"flat", "separated", "found"}
+
+
+def test_patients_who_are_alike_when_it_counts_have_no_coefficient():
+    fit = fit_cox([0.0, 1.0, 2.0, 2.0], [1, 1, 2, 3], [0, 0, 1, 0])  # the two left at the event are alike
+    assert (fit.converged, fit.coef.tolist()) == (False, [0.0])
+    assert "patients at risk were alike" in fit.note
+    assert fit_cox([0.0, 1.0, 2.0, 2.0], [1, 1, 2, 3], [0, 0, 1, 0], penalty=0.1).converged
+
+
+def test_a_span_that_a_double_cannot_hold_gives_no_derivatives():
+    sets = RiskSets.of(Outcome.of([1, 2, 3], [1, 1, 1]), "efron")
+    x = np.ones((3, 1))
+    assert np.isfinite(sets.derivatives(x, np.array([0.0, -300, -600]))[1]).all()
+    for lowest in (-660.0, -730.0, -2000.0):  # 1/size may be finite, and the sum of such hazards not
+        assert np.isnan(sets.derivatives(x, np.array([0.0, 0.0, lowest]))[1]).all()
+
+
+def test_heavy_tails_are_no_separation():
+    """The information falls to a millionth of what it was at 0, and R finds the coefficient all the same."""
+    rng = np.random.default_rng(4)
+    x = np.exp(4 * rng.normal(size=600))
+    time = rng.exponential(size=600) / np.exp(0.02 * np.minimum(x, 1000))
+    assert fit_cox(x, time, np.ones(600)).converged

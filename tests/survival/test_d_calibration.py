@@ -82,5 +82,5 @@ def test_malformed_input_is_refused():
         d_calibration([1], [1], [0.5], bins=1)
     with pytest.raises(InputError, match=r"survival_at_time must lie within \[0, 1\]; row 0"):
         d_calibration([1], [1], [np.nan])
-    with pytest.raises(InputError, match="expected 1, got 2"):
+    with pytest.raises(InputError, match=r"expected \(1, 1\), got \(2,\)"):
         d_calibration([1], [1], [0.5, 0.5])

@@ -9,6 +9,7 @@ import pytest
 from survfuse._errors import InputError, NotComputableError
 from survfuse.survival.curves import censoring_survival
 from survfuse.survival.discrimination import auc, auc_influence
+from survfuse.survival.estimate import Z
 
 TIMES = [2.0, 5.0, 8.0]
 MONTHS = [6.0, 12.0, 24.0, 30.0]
@@ -63,7 +64,10 @@ def test_auc_and_its_error_are_those_of_r(reference):
         _, _, t, value, se, low, high = line.split()
         assert estimate.value == pytest.approx(float(value), abs=1e-8)
         assert estimate.se == pytest.approx(float(se), abs=1e-8)
-        assert (estimate.low, estimate.high) == pytest.approx((float(low), float(high)), abs=1e-8)
+        plain = estimate.value + np.array([-1, 1]) * Z * estimate.se  # ours is on the logit scale
+        assert plain == pytest.approx([float(low), float(high)], abs=1e-8)
+        logits = np.log([x / (1 - x) for x in (estimate.low, estimate.value, estimate.high)])
+        assert np.diff(logits) == pytest.approx([Z * estimate.se / estimate.value / (1 - estimate.value)] * 2)
         assert estimate.events == (reference.arrays[1][reference.arrays[0] <= float(t)] == 1).sum()
 
 

@@ -44,7 +44,7 @@ def evaluate(
     interval: Annotated[
         str, typer.Option(help="influence, nadeau_bengio or bootstrap (slow).")
     ] = "influence",
-    draws: Annotated[int, typer.Option(help="Bootstrap resamples of calibration errors; 0: none.")] = 200,
+    draws: Annotated[int, typer.Option(min=0, help="Bootstrap resamples of calibration errors; 0: none.")] = 200,
     json: Annotated[Path | None, typer.Option("--json", help="Also write the metrics to this file.")] = None,
 ) -> None:
     """Judge predictions that any program wrote: ranking, error, calibration, net benefit, with intervals.
@@ -96,7 +96,7 @@ def show(result: Any) -> None:
     head = f"{cohort['patients']} patients, {cohort['events']} events; times in {cohort['unit']}"
     notes: dict[str, int] = {}
     for model, metrics in result.estimates.items():
-        table = Table(title=f"{model}: {head}", title_justify="left")
+        table = Table(title=Text(f"{model}: {head}"), title_justify="left")
         for column in ("metric", "value", "95% interval", "events", "notes"):
             table.add_column(column, justify="left" if column == "metric" else "right", no_wrap=True)
         for metric, estimate in metrics.items():

@@ -194,7 +194,7 @@ def show_metrics(result: Any) -> None:
         console.print(_increments(rows))
     for check in result.checks:
         if check["status"] in {"warning", "failed"}:
-            typer.echo(f"{check['id']} {check['status']}: {check['name']} {check['evidence']}")
+            typer.echo(f"{check['id']} {check['status']}: {check['evidence']}. {check['advice']}")
 
 
 def _increments(rows: Any) -> Any:

@@ -178,8 +178,8 @@ def by_subgroup(name: str, folds: Sequence[Fold], groups: pd.DataFrame, scale: S
     name : str
         The model.
     folds : sequence of Fold
-    groups : DataFrame of str
-        One column a grouping, indexed by patient; empty text where not known.
+    groups : DataFrame of categories
+        One column a grouping, indexed by patient; missing where not known.
     scale : Scale
 
     Returns
@@ -189,8 +189,8 @@ def by_subgroup(name: str, folds: Sequence[Fold], groups: pd.DataFrame, scale: S
     """
     rows = _subgroup(name, "everyone", "", folds, scale)
     for group in groups.columns:
-        column = groups[group]
-        for level in sorted(set(column) - {""}):
+        column = groups[group].astype("category")
+        for level in column.cat.categories:
             rows += _subgroup(
                 name, str(group), str(level), select(folds, column.index[column == level]), scale
             )

@@ -11,6 +11,7 @@ import pandas as pd
 
 from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.modalities import TableData
+from survfuse.cohort.spec import ColumnSpec
 from survfuse.evaluation.assess import Scale
 from survfuse.evaluation.combine import concordance
 from survfuse.evaluation.comparisons import Increment, delta_uno_c
@@ -26,6 +27,7 @@ from survfuse.evaluation.learners import (
 
 MOST_LEVELS = 6  # of a column that makes subgroups
 MOST_SUBGROUPS = 8  # columns
+OTHER = "other"
 
 
 def wanted_increments(learners: Sequence[Learner], name: str, cohort: Cohort) -> list[Increment]:
@@ -100,31 +102,51 @@ def controls(
 
 
 def subgroups(cohort: Cohort) -> pd.DataFrame:
-    """Sites of the cohort file, and levels of its clinical columns: one column a grouping, text.
+    """Sites of the cohort file, and levels of its clinical columns: one column a grouping.
 
-    Columns with up to six values make subgroups of their values; numeric ones are cut at
-    their median.
+    Categories of a nominal column beyond the five most frequent are "other"; numeric
+    columns are cut at their median. Columns known only during follow-up make none.
+
+    Returns
+    -------
+    DataFrame of categories, indexed by patient
+        Missing where not known; levels in the order in which they are told.
     """
-    frame = cohort.groups.copy() if len(cohort.groups.columns) else pd.DataFrame(index=list(cohort.patients))
-    frame.index = pd.Index([str(patient) for patient in frame.index], dtype=object)
+    frame = pd.DataFrame(index=pd.Index(list(cohort.patients), dtype=object))
+    for name in cohort.groups.columns:
+        known = cohort.groups[name].replace("", np.nan).dropna().astype(str)
+        frame[name] = _ordered(known, sorted(set(known)), frame.index)
     for data in cohort.modalities.values():
         if not isinstance(data, TableData) or data.kind != "clinical":
             continue
-        for column in list(data.columns)[:MOST_SUBGROUPS]:
-            made = _levels(data.texts(column))
-            if made is not None and column not in frame:
-                frame[column] = made.reindex(frame.index).fillna("")
+        known_early = [name for name, column in data.columns.items() if column.known == "baseline"]
+        for name in known_early[:MOST_SUBGROUPS]:
+            if name in frame:
+                continue
+            texts = data.texts(name).dropna().astype(str)
+            made, levels = _levels(texts, data.columns[name])
+            if len(levels) > 1:
+                frame[name] = _ordered(made, levels, frame.index)
     return frame
 
 
-def _levels(texts: pd.Series[str]) -> pd.Series[str] | None:
-    known = texts.dropna()
-    values = set(known)
-    if 2 <= len(values) <= MOST_LEVELS:
-        return known.astype(str)
-    numbers = pd.to_numeric(known, errors="coerce").dropna()
-    if len(numbers) < len(known) or len(set(numbers)) < 2:
-        return None
-    middle = float(numbers.median())
-    cut = numbers > middle
-    return cut.map({True: f"> {middle:g}", False: f"≤ {middle:g}"})
+def _ordered(values: pd.Series[str], levels: Sequence[str], index: pd.Index[Any]) -> pd.Series[Any]:
+    return values.reindex(index).astype(pd.CategoricalDtype(list(levels), ordered=False))
+
+
+def _levels(texts: pd.Series[str], column: ColumnSpec) -> tuple[pd.Series[str], list[str]]:
+    """Level of each patient, and the levels in order; no level where a column makes no groups."""
+    if column.kind == "ordinal":
+        return texts, [level for level in column.levels or () if (texts == level).any()]
+    if column.kind == "nominal":
+        counts = texts.value_counts()
+        common = list(
+            counts.index[:MOST_LEVELS] if len(counts) <= MOST_LEVELS else counts.index[: MOST_LEVELS - 1]
+        )
+        rest = [] if len(counts) <= MOST_LEVELS else [OTHER]
+        return texts.where(texts.isin(common), OTHER), [*sorted(str(level) for level in common), *rest]
+    numbers = pd.to_numeric(texts, errors="coerce").dropna()
+    middle = float(numbers.median()) if len(numbers) else 0.0
+    low, high = f"≤ {middle:g}", f"> {middle:g}"
+    found = (numbers > middle).map({True: high, False: low})
+    return found, [level for level in (low, high) if (found == level).any()]

@@ -55,7 +55,7 @@ def judge_models(
     scale : Scale
     wanted : sequence of Increment
         Pairs of models that differ by one modality.
-    groups : DataFrame of str, optional
+    groups : DataFrame of categories, optional
         Sites and subgroups, indexed by patient.
 
     Returns
