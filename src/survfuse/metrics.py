@@ -26,7 +26,14 @@ from survfuse.survival.explained import kent_oquigley_r2, royston_r2
 from survfuse.survival.groups import LogRank, log_rank
 from survfuse.survival.likelihood import log_likelihood, log_likelihood_influence
 from survfuse.survival.rmst import rmst, rmst_difference
-from survfuse.survival.smooth_calibration import CalibrationCurve, calibration_curve, e50, e90, ici
+from survfuse.survival.smooth_calibration import (
+    CalibrationCurve,
+    calibration_curve,
+    calibration_errors,
+    e50,
+    e90,
+    ici,
+)
 
 __all__ = [
     "CalibrationCurve",
@@ -37,6 +44,7 @@ __all__ = [
     "brier",
     "brier_influence",
     "calibration_curve",
+    "calibration_errors",
     "calibration_slope",
     "compare_c",
     "concordance_influence",

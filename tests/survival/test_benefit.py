@@ -116,3 +116,12 @@ def test_malformed_input_is_refused():
         net_benefit([1, 2], [1, 0], [0.1, 0.2], 1, ["high"])
     with pytest.raises(InputError, match=r"expected \(2, 1\), got \(1,\)"):
         net_benefit([1, 2], [1, 0], [0.1], 1, [0.5])
+
+
+def test_an_interval_says_where_it_holds_only_who_is_treated():
+    survival = [0.2, 0.3, 0.9, 0.8]  # the two who are treated have the event by 4
+    (found,) = net_benefit([1, 3, 5, 6], [1, 1, 0, 1], survival, 4, [0.5])
+    assert found.value == pytest.approx(0.5)
+    assert "holds only who is treated" in found.note
+    (other,) = net_benefit([1, 3, 5, 6], [1, 0, 0, 1], survival, 2, [0.5])
+    assert other.note == ""

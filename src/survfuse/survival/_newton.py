@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
 from survfuse._errors import NotComputableError
-from survfuse._types import FloatArray
-from survfuse.survival._partial import RiskSets
+from survfuse._types import FloatArray, IntArray
 
 MOST_STEPS = 60
 SMALL_GAIN = 1e-12  # of the penalised log-likelihood, per event
 SMALL_MOVE = 1e-7  # of any patient's log-risk
+FLAT = 1e-9  # information, along features of unit variance, that is none
+SEPARATED = 1e-10  # of the information at the start: rounding, where the likelihood rises for ever
+
+
+class Likelihood(Protocol):
+    """What is climbed: a Cox partial likelihood, or several of strata added up."""
+
+    @property
+    def event(self) -> IntArray: ...
+    def log_likelihood(self, log_risk: FloatArray) -> float: ...
+    def derivatives(self, x: FloatArray, log_risk: FloatArray) -> tuple[FloatArray, FloatArray]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,16 +92,50 @@ class Axes:
 
 @dataclass(frozen=True, eq=False)
 class Maximum:
-    """Where a climb ended, with the penalised information one step before."""
+    """Where a climb ended.
+
+    Attributes
+    ----------
+    coef : array, (features,)
+    information : array, (features, features), penalised, one step before
+    steps : int
+    converged : bool
+        Whether it is a maximum: False where the likelihood rises for ever, or is flat.
+    flat : bool
+        Whether at every event the patients at risk were alike in some direction of the
+        features, so that no coefficients fit better than others along it.
+    """
 
     coef: FloatArray
     information: FloatArray
     steps: int
     converged: bool
+    flat: bool = False
 
 
-def climb(sets: RiskSets, z: FloatArray, base: FloatArray, ridge: float, start: FloatArray) -> Maximum:
+def climb(sets: Likelihood, z: FloatArray, base: FloatArray, ridge: float, start: FloatArray) -> Maximum:
     """Climb log L − ridge/2 |b|²; stops when neither the likelihood nor any log-risk still moves."""
+    if ridge > 0 or len(start) == 0:
+        return _climb(sets, z, base, ridge, start)
+    information = sets.derivatives(z, z @ start + base)[1]
+    before = _least(information, z)
+    if before <= FLAT:
+        return Maximum(start, information, 0, False, flat=True)
+    found = _climb(sets, z, base, ridge, start)
+    if found.converged and not _least(found.information, z) > SEPARATED * before:
+        return replace(found, converged=False)
+    return found
+
+
+def _least(information: FloatArray, z: FloatArray) -> float:
+    """Information along the direction that has least, of features put to unit variance; NaN if not finite."""
+    if not np.isfinite(information).all():
+        return np.nan
+    unit = z.std(axis=0)
+    return float(np.linalg.eigvalsh(information / np.outer(unit, unit))[0])
+
+
+def _climb(sets: Likelihood, z: FloatArray, base: FloatArray, ridge: float, start: FloatArray) -> Maximum:
     coef: FloatArray = start
     events = max(len(sets.event), 1)
     risk = z @ coef + base

@@ -19,6 +19,7 @@ from survfuse.survival.outcome import Outcome
 
 Rows = npt.NDArray[np.int64]
 TIES = ("efron", "breslow")
+SMALLEST = 1e-280  # of the largest relative risk: the hazards 1/size of a million events still add up
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +81,7 @@ class RiskSets:
         """Gradient (features,) and negative Hessian (features, features) for log-risk = x · coef + offset.
 
         NaN where a risk set is so much smaller than the largest that a double
-        loses it (a span of log-risks beyond about 700).
+        loses it (a span of log-risks beyond about 640).
 
         Parameters
         ----------
@@ -92,7 +93,7 @@ class RiskSets:
         wx = w[:, None] * x
         share = self.share
         size = _from_here_on(w)[self.first] - share * self._over_ties(w)
-        if not (size > 0).all():
+        if not (size > SMALLEST).all():
             return np.full(x.shape[1], np.nan), np.full((x.shape[1],) * 2, np.nan)
         mean = _from_here_on(wx)[self.first]
         if share.any():

@@ -16,7 +16,7 @@ from survfuse.survival._partial import RiskSets
 from survfuse.survival.outcome import Outcome
 
 MOST_STEPS = 25
-SMALL_MOVE = 1e-6  # of any patient's log-risk
+SMALL_MOVE = 1e-5  # of any patient's log-risk; Newton squares it, so 1e-10 is left
 LARGEST_STEP = 5.0
 
 
@@ -97,7 +97,7 @@ class _EventTimes:
         """Information (resamples, features, features) and gradient (resamples, features)."""
         mass, _ = _masses(x, weight, coef)
         size = np.maximum(self._sums(mass), 1e-300)
-        mean = np.stack([self._sums(mass * column) / size for column in x.T], axis=2)
+        mean = np.stack([self._sums(mass * column) / size for column in x.T], axis=1)
         pull = self.weight / size
         hazard = np.pad(np.cumsum(pull, axis=1), ((0, 0), (1, 0)))[:, self.sets.until]
         if self.sets.share.any():
@@ -109,7 +109,7 @@ class _EventTimes:
         features = x.shape[1]
         squares = (x[:, :, None] * x[:, None, :]).reshape(len(x), -1)
         spread = (lost @ squares).reshape(-1, features, features)
-        return spread - np.einsum("be,bei,bej->bij", self.weight, mean, mean), residual @ x
+        return spread - (mean * self.weight[:, None]) @ mean.transpose(0, 2, 1), residual @ x
 
     def hazard(self, x: FloatArray, weight: FloatArray, coef: FloatArray, upto: BoolArray) -> FloatArray:
         """Cumulative baseline hazard over the events that `upto` marks, (resamples,)."""

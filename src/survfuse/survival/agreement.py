@@ -8,7 +8,6 @@ networks are never compared with each other.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -16,16 +15,15 @@ from scipy import stats
 
 from survfuse._errors import InputError, NotComputableError, listed
 from survfuse._types import FloatArray
-from survfuse.survival._horizon import KaplanMeierAt, as_horizon, as_probability
 from survfuse.survival._newton import climb
 from survfuse.survival._partial import RiskSets
 from survfuse.survival.estimate import FLAT, LEVEL, SMALLEST_SE, Estimate, Z, not_computable
+from survfuse.survival.horizons import KaplanMeierAt, as_horizon, as_survival_at
 from survfuse.survival.outcome import Outcome, as_floats, as_log_risk
 
-FLAT_INFORMATION = 1e-9  # of log-risks of unit variance: none
-SEPARATED = 1e-6  # of the information at 0: what is left where the likelihood rises for ever
 ASSUMES_OE = "censoring is independent of the event times, given the predicted hazards"
 ASSUMES_OE_AT = "censoring is independent of the risks and of the event times"
+ALL_HAD_IT = "Kaplan-Meier has fallen to 0, where its error is not defined, so no interval can be given"
 ASSUMES_SLOPE = "proportional hazards in the log-risk; censoring is independent of the event times, given it"
 
 
@@ -89,7 +87,8 @@ def observed_expected_at(
     Estimate
         Interval on the log scale from each patient's influence on both parts.
         Without an event up to the horizon 0, with an exact upper limit from the
-        patients who were followed to it.
+        patients who were followed to it; without an interval where Kaplan–Meier has
+        fallen to 0.
 
     Raises
     ------
@@ -97,7 +96,7 @@ def observed_expected_at(
         For a survival outside [0, 1], or lengths that differ.
     """
     outcome, horizon = Outcome.of(time, event), as_horizon(horizon)
-    risk = 1 - as_probability(survival, len(outcome))
+    risk = 1 - as_survival_at(survival, len(outcome))
     seen = int((outcome.event & (outcome.time <= horizon)).sum())
     try:
         observed = KaplanMeierAt.of(outcome, horizon)
@@ -116,6 +115,8 @@ def observed_expected_at(
         )
         return Estimate(0.0, None, 0.0, high, len(outcome), 0, note, ASSUMES_OE_AT)
     happened = 1 - observed.survival
+    if observed.survival == 0:
+        return Estimate(1 / expected, None, None, None, len(outcome), seen, ALL_HAD_IT, ASSUMES_OE_AT)
     influence = -observed.influence / happened - (risk - expected) / (len(outcome) * expected)
     se = float(np.sqrt((influence**2).sum()))
     return _ratio(happened / expected, se, len(outcome), seen, ASSUMES_OE_AT)
@@ -199,22 +200,18 @@ def _slope(outcome: Outcome, risk: FloatArray, member: npt.NDArray[np.int64]) ->
     if not unit > 1e-13 * float(np.abs(risk).max()):
         raise NotComputableError("the log-risks do not differ, so no slope can be fitted")
     z = (centred / unit)[:, None]
-    nothing = np.zeros(len(z))
-    before = float(strata.derivatives(z, nothing)[1][0, 0])
-    if not before > FLAT_INFORMATION:
+    found = climb(strata, z, np.zeros(len(z)), 0.0, np.zeros(1))
+    if found.flat:
         raise NotComputableError(
             "at every event all patients at risk had one log-risk, so no slope can be fitted"
         )
-    with np.errstate(over="ignore", invalid="ignore"):  # where it rises for ever, and is refused
-        found = climb(cast(RiskSets, strata), z, nothing, 0.0, np.zeros(1))
-        information = float(strata.derivatives(z, z @ found.coef)[1][0, 0])
-    if not (found.converged and information > SEPARATED * before):
+    if not found.converged:
         raise NotComputableError(
             "the log-risks order every event "
             + ("rightly" if found.coef[0] > 0 else "the wrong way round")
             + ", so the likelihood rises for ever and no finite slope fits best"
         )
-    return float(found.coef[0]) / unit, information**-0.5 / unit
+    return float(found.coef[0]) / unit, float(found.information[0, 0]) ** -0.5 / unit
 
 
 def _members(stratum: npt.ArrayLike | None, patients: int) -> npt.NDArray[np.int64]:

@@ -13,11 +13,12 @@ import numpy.typing as npt
 
 from survfuse._errors import InputError, NotComputableError
 from survfuse._types import BoolArray, FloatArray
-from survfuse.survival._horizon import KaplanMeierAt, as_horizon, as_probability
 from survfuse.survival.curves import ROUNDING
 from survfuse.survival.estimate import Estimate, not_computable, wald
+from survfuse.survival.horizons import KaplanMeierAt, as_horizon, as_survival_at
 from survfuse.survival.outcome import Outcome
 
+SURE = "all the treated are taken to have the event by then: the interval holds only who is treated"
 ASSUMES = "censoring is independent of the event times among the treated"
 
 
@@ -52,7 +53,7 @@ def net_benefit(
         For a survival outside [0, 1], a threshold outside [0, 1), or lengths that differ.
     """
     outcome, horizon = Outcome.of(time, event), as_horizon(horizon)
-    risk = 1 - as_probability(survival, len(outcome))
+    risk = 1 - as_survival_at(survival, len(outcome))
     return [_estimate(outcome, _treated(risk, p), horizon, p) for p in _thresholds(thresholds)]
 
 
@@ -109,7 +110,7 @@ def net_benefit_influence(
         As in :func:`net_benefit`.
     """
     outcome, horizon = Outcome.of(time, event), as_horizon(horizon)
-    risk = 1 - as_probability(survival, len(outcome))
+    risk = 1 - as_survival_at(survival, len(outcome))
     if len(outcome) == 0:
         raise NotComputableError("net benefit: there are no patients")
     levels = _thresholds(thresholds)
@@ -142,7 +143,10 @@ def _estimate(outcome: Outcome, treated: BoolArray, horizon: float, threshold: f
         value, influence = _benefit(outcome, treated, horizon, threshold)
     except NotComputableError as why:
         return not_computable(f"among the {treated.sum()} treated: {why}", n, seen, ASSUMES)
-    return wald(value, influence, n, seen, limits=(-np.inf, 1.0), assumptions=ASSUMES)
+    sure = bool(value >= treated.mean() - ROUNDING)  # Kaplan-Meier has fallen to 0
+    return wald(
+        value, influence, n, seen, limits=(-np.inf, 1.0), note=SURE if sure else "", assumptions=ASSUMES
+    )
 
 
 def _benefit(

@@ -22,8 +22,9 @@ import numpy.typing as npt
 from survfuse._errors import InputError, NotComputableError
 from survfuse._types import FloatArray
 from survfuse.survival.estimate import Estimate, joined, not_computable, wald
+from survfuse.survival.horizons import as_horizon
 from survfuse.survival.outcome import Outcome, as_log_risk
-from survfuse.survival.weights import Train, censoring_curve
+from survfuse.survival.weights import Train, as_train, censoring_curve
 
 ASSUMES = {
     "harrell": "censoring does not depend on the risks; the value depends on the censoring pattern",
@@ -172,14 +173,12 @@ class _Weights:
     def of(cls, outcome: Outcome, kind: str, tau: float | None, train: Train | None) -> _Weights:
         if kind not in ("harrell", "uno"):
             raise InputError(f"unknown kind of concordance {kind!r}; known: harrell, uno")
-        if tau is not None and not (np.isfinite(tau) and tau > 0):
-            raise InputError(f"tau must be a finite number > 0, got {tau}")
         if kind == "harrell" and train is not None:
             raise InputError("train gives Uno's censoring weights; Harrell's C has none")
-        counted = outcome.event & (outcome.time <= (np.inf if tau is None else tau))
+        counted = outcome.event & (outcome.time <= (np.inf if tau is None else as_horizon(tau, "tau")))
         if kind == "harrell" or not counted.any():
             return cls(kind, counted.astype(np.float64), "")
-        curve, known = censoring_curve(outcome if train is None else Outcome.of(*train))
+        curve, known = censoring_curve(outcome if train is None else as_train(train))
         staying = curve.left(outcome.time)
         usable = counted & (staying > 0) & (outcome.time <= known)
         weight = np.zeros(len(outcome))

@@ -38,7 +38,8 @@ class CoxFit:
     iterations : int
         Newton steps.
     converged : bool
-        False when the likelihood has no maximum (separation); `note` says so.
+        False when the likelihood has no maximum (separation), or is flat because
+        patients at risk together are alike; `note` says which.
     note : str
     """
 
@@ -147,7 +148,7 @@ def fit_cox(
     ridge = penalty * outcome.events
     start = np.zeros(axes.z.shape[1])
     found = climb(sets, axes.z, base, ridge, start)
-    note = "" if found.converged else _no_maximum(penalty)
+    note = "" if found.converged else _no_maximum(penalty, flat=found.flat)
     constant = axes.spread == 0
     if penalty == 0 and constant.any():
         note = "; ".join(
@@ -252,8 +253,13 @@ def as_matrix(x: npt.ArrayLike, patients: int) -> FloatArray:
     return matrix
 
 
-def _no_maximum(penalty: float) -> str:
+def _no_maximum(penalty: float, *, flat: bool = False) -> str:
     advice = "give a penalty > 0" if penalty == 0 else "give a larger penalty"
+    if flat:
+        return (
+            "did not converge: at every event the patients at risk were alike in some features, so these have"
+            f" no coefficient; {advice}"
+        )
     return f"did not converge: the likelihood has no maximum, so features separate the events; {advice}"
 
 

@@ -8,8 +8,8 @@ from scipy import stats
 
 from survfuse._errors import InputError
 from survfuse._types import FloatArray
-from survfuse.survival._horizon import as_probability
 from survfuse.survival.estimate import Estimate, not_computable
+from survfuse.survival.horizons import as_survival_at
 from survfuse.survival.outcome import Outcome
 
 ASSUMES = "censoring is independent of the event times; spread censored patients count as if seen"
@@ -44,7 +44,7 @@ def d_calibration(
         For a survival outside [0, 1], lengths that differ, or fewer than 2 bins.
     """
     outcome = Outcome.of(time, event)
-    survival = as_probability(survival_at_time, len(outcome), "survival_at_time")
+    survival = as_survival_at(survival_at_time, len(outcome), "survival_at_time")
     if bins < 2:
         raise InputError(f"D-calibration needs at least 2 bins, got {bins}")
     n = len(outcome)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import TypedDict, Unpack
 
 import numpy as np
+from scipy.special import expit
 
 from survfuse._types import FloatArray
 
@@ -54,17 +56,17 @@ def not_computable(why: str, n: int, events: int, assumptions: str = "") -> Esti
     return Estimate(None, None, None, None, n, events, why, assumptions)
 
 
-def wald(
-    value: float,
-    influence: FloatArray,
-    n: int,
-    events: int,
-    *,
-    limits: tuple[float, float] = (-np.inf, np.inf),
-    note: str = "",
-    assumptions: str = "",
-) -> Estimate:
-    """Make a Wald estimate from each patient's influence, its interval cut to `limits`.
+class Told(TypedDict, total=False):
+    """What :func:`around` may be told."""
+
+    limits: tuple[float, float]
+    logit: bool
+    note: str
+    assumptions: str
+
+
+def wald(value: float, influence: FloatArray, n: int, events: int, **told: Unpack[Told]) -> Estimate:
+    """Make a Wald estimate from each patient's influence.
 
     Parameters
     ----------
@@ -72,16 +74,44 @@ def wald(
     influence : array, (patients,)
         Derivative of the value with respect to each patient's weight; sums to 0, so
         that the standard error is ``sqrt(sum(influence ** 2))``.
+    n, events, told
+        As in :func:`around`.
+    """
+    return around(value, float(np.sqrt((np.asarray(influence) ** 2).sum())), n, events, **told)
+
+
+def around(
+    value: float,
+    se: float,
+    n: int,
+    events: int,
+    *,
+    limits: tuple[float, float] = (-np.inf, np.inf),
+    logit: bool = False,
+    note: str = "",
+    assumptions: str = "",
+) -> Estimate:
+    """Make a Wald estimate from its standard error; without an interval, saying so, where that is 0.
+
+    Parameters
+    ----------
+    value, se : float
     n, events, note, assumptions
         As in :class:`Estimate`.
     limits : (float, float)
-        The values that are possible.
+        The values that are possible: a plain interval is cut to them.
+    logit : bool
+        Whether the interval of a value inside (0, 1) is made on the logit scale.
     """
-    se = float(np.sqrt((np.asarray(influence) ** 2).sum()))
     if not se >= SMALLEST_SE:
         return Estimate(value, None, None, None, n, events, joined(FLAT, note), assumptions)
-    low, high = max(value - Z * se, limits[0]), min(value + Z * se, limits[1])
-    return Estimate(value, se, low, high, n, events, note, assumptions)
+    if logit and 0 < value < 1:
+        away = Z * se / (value * (1 - value))
+        place = np.log(value / (1 - value))
+        low, high = expit(place - away), expit(place + away)
+    else:
+        low, high = max(value - Z * se, limits[0]), min(value + Z * se, limits[1])
+    return Estimate(value, se, float(low), float(high), n, events, note, assumptions)
 
 
 def joined(*notes: str) -> str:

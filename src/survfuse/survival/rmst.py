@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from survfuse._errors import InputError, NotComputableError
-from survfuse.survival._horizon import as_horizon
-from survfuse.survival.estimate import FLAT, SMALLEST_SE, Estimate, Z, joined, not_computable
+from survfuse.survival.estimate import Estimate, around, not_computable
+from survfuse.survival.horizons import as_horizon
 from survfuse.survival.outcome import Outcome, Tally
 
 ASSUMES = "censoring is independent of the event times"
@@ -42,7 +42,7 @@ def rmst(time: npt.ArrayLike, event: npt.ArrayLike, horizon: float) -> Estimate:
         value, se = _area(outcome, horizon)
     except NotComputableError as why:
         return not_computable(str(why), len(outcome), seen, ASSUMES)
-    return _estimate(value, se, (0.0, horizon), len(outcome), seen, "")
+    return around(value, se, len(outcome), seen, limits=(0.0, horizon), assumptions=ASSUMES)
 
 
 def rmst_difference(
@@ -84,7 +84,15 @@ def rmst_difference(
     (first, first_se), (second, second_se) = parts
     note = f"{labels[1]} minus {labels[0]}"
     se = float(np.hypot(first_se, second_se))
-    return _estimate(second - first, se, (-horizon, horizon), len(outcome), seen, note)
+    return around(
+        second - first,
+        se,
+        len(outcome),
+        seen,
+        limits=(-horizon, horizon),
+        note=note,
+        assumptions=ASSUMES,
+    )
 
 
 def _area(outcome: Outcome, horizon: float) -> tuple[float, float]:
@@ -104,12 +112,3 @@ def _area(outcome: Outcome, horizon: float) -> tuple[float, float]:
     staying = tally.at_risk - tally.events
     greenwood = np.divide(tally.events, tally.at_risk * staying, out=np.zeros(len(after)), where=staying > 0)
     return float(areas.sum()), float(np.sqrt((after**2 * greenwood).sum()))
-
-
-def _estimate(
-    value: float, se: float, limits: tuple[float, float], n: int, events: int, note: str
-) -> Estimate:
-    if not se >= SMALLEST_SE:
-        return Estimate(value, None, None, None, n, events, joined(FLAT, note), ASSUMES)
-    low, high = max(value - Z * se, limits[0]), min(value + Z * se, limits[1])
-    return Estimate(value, se, low, high, n, events, note, ASSUMES)

@@ -7,21 +7,21 @@ are the mean, the median and the 90 % quantile of |observed − predicted| over 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from survfuse._errors import InputError, NotComputableError
-from survfuse._types import FloatArray
-from survfuse.survival._horizon import as_horizon, as_probability
+from survfuse._types import FloatArray, IntArray
 from survfuse.survival._smooth import SmoothCurve, draws
 from survfuse.survival.estimate import FLAT, LEVEL, SMALLEST_SE, Estimate, joined, not_computable
+from survfuse.survival.horizons import as_horizon, as_horizons, as_survival, as_survival_at
 from survfuse.survival.outcome import Outcome
 
 ASSUMES = "censoring is independent of the event times, given the predicted risk; proportional hazards in it"
-Summary = Callable[[FloatArray], FloatArray]
+ERRORS = ("ici", "e50", "e90")
 
 
 def ici(
@@ -65,7 +65,7 @@ def ici(
     InputError
         For a survival outside [0, 1], shapes that do not fit, or another number of knots.
     """
-    return _estimates(_mean, time, event, survival, times, knots, bootstrap, seed)
+    return calibration_errors(time, event, survival, times, knots, bootstrap, seed)["ici"]
 
 
 def e50(
@@ -78,7 +78,7 @@ def e50(
     seed: int = 0,
 ) -> list[Estimate]:
     """Median of |observed − predicted risk| over patients; everything else as in :func:`ici`."""
-    return _estimates(_median, time, event, survival, times, knots, bootstrap, seed)
+    return calibration_errors(time, event, survival, times, knots, bootstrap, seed)["e50"]
 
 
 def e90(
@@ -91,7 +91,42 @@ def e90(
     seed: int = 0,
 ) -> list[Estimate]:
     """90 % quantile of |observed − predicted risk| over patients; everything else as in :func:`ici`."""
-    return _estimates(_quantile_90, time, event, survival, times, knots, bootstrap, seed)
+    return calibration_errors(time, event, survival, times, knots, bootstrap, seed)["e90"]
+
+
+def calibration_errors(
+    time: npt.ArrayLike,
+    event: npt.ArrayLike,
+    survival: npt.ArrayLike,
+    times: npt.ArrayLike,
+    knots: int = 3,
+    bootstrap: int = 0,
+    seed: int = 0,
+) -> dict[str, list[Estimate]]:
+    """ICI, E50 and E90 from one fit and one bootstrap per horizon, in a third of the time.
+
+    Parameters
+    ----------
+    time, event, survival, times, knots, bootstrap, seed
+        As in :func:`ici`.
+
+    Returns
+    -------
+    dict of "ici", "e50" and "e90" to a list of Estimate, one per time
+        What :func:`ici`, :func:`e50` and :func:`e90` give.
+
+    Raises
+    ------
+    InputError
+        As in :func:`ici`.
+    """
+    outcome, horizons = Outcome.of(time, event), as_horizons(times)
+    risks = 1 - as_survival(survival, len(outcome), len(horizons))
+    found = [
+        _errors(outcome, risk, horizon, knots, draws(len(outcome), bootstrap, seed))
+        for risk, horizon in zip(risks.T, horizons.tolist(), strict=True)
+    ]
+    return {name: [each[k] for each in found] for k, name in enumerate(ERRORS)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,15 +189,16 @@ def calibration_curve(
         As in :func:`ici`.
     """
     outcome, horizon = Outcome.of(time, event), as_horizon(horizon)
-    risk = 1 - as_probability(survival, len(outcome))
+    risk = 1 - as_survival_at(survival, len(outcome))
     if points < 1:
         raise InputError(f"a calibration curve needs at least 1 point, got {points}")
+    resamples = draws(len(outcome), bootstrap, seed)
     curve = SmoothCurve.of(outcome, risk, horizon, knots)
     low, high = np.quantile(risk, [0.01, 0.99])
     predicted = np.linspace(low, high, points if high > low else 1)
     shown = [f"{curve.form}; 1st to 99th percentile of the predicted risks", curve.note]
     low_band, high_band = None, None
-    parts = [curve.resampled(drawn, predicted) for drawn in draws(len(outcome), bootstrap, seed)]
+    parts = [curve.resampled(drawn, predicted) for drawn in resamples]
     if parts:
         resampled = np.concatenate(parts)
         usable = resampled[np.isfinite(resampled).all(axis=1)]
@@ -181,58 +217,27 @@ def calibration_curve(
     )
 
 
-def _estimates(
-    summary: Summary,
-    time: npt.ArrayLike,
-    event: npt.ArrayLike,
-    survival: npt.ArrayLike,
-    times: npt.ArrayLike,
-    knots: int,
-    bootstrap: int,
-    seed: int,
+def _errors(
+    outcome: Outcome, risk: FloatArray, horizon: float, knots: int, drawn: Iterator[IntArray]
 ) -> list[Estimate]:
-    outcome = Outcome.of(time, event)
-    try:
-        asked = np.atleast_1d(np.asarray(times, dtype=np.float64))
-        predicted = np.asarray(survival, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"survival and times must be numbers: {error}") from None
-    horizons = [as_horizon(t) for t in asked]
-    if predicted.shape != (len(outcome), len(horizons)):
-        raise InputError(
-            f"survival must be (patients, times) = ({len(outcome)}, {len(horizons)}), got {predicted.shape}"
-        )
-    return [
-        _estimate(summary, outcome, 1 - as_probability(column, len(outcome)), t, knots, bootstrap, seed)
-        for column, t in zip(predicted.T, horizons, strict=True)
-    ]
-
-
-def _estimate(
-    summary: Summary,
-    outcome: Outcome,
-    risk: FloatArray,
-    horizon: float,
-    knots: int,
-    bootstrap: int,
-    seed: int,
-) -> Estimate:
-    events = int((outcome.event & (outcome.time <= horizon)).sum())
+    """The three errors at one horizon, in the order of `ERRORS`."""
+    n, events = len(outcome), int((outcome.event & (outcome.time <= horizon)).sum())
     try:
         curve = SmoothCurve.of(outcome, risk, horizon, knots)
     except NotComputableError as why:
-        return not_computable(str(why), len(outcome), events, ASSUMES)
-    value = float(summary(np.abs(curve(risk) - risk)))
-    told = joined(curve.form, curve.note)
-    if bootstrap == 0:
-        return Estimate(value, None, None, None, len(outcome), events, told, ASSUMES)
-    values: list[FloatArray] = []
+        return [not_computable(str(why), n, events, ASSUMES)] * len(ERRORS)
+    fitted, told = curve(risk), joined(curve.form, curve.note)
+    found = _summaries(np.abs(fitted - risk)).tolist()
+    values: list[FloatArray] = []  # (errors, resamples) each
     noise: list[FloatArray] = []
-    for drawn in draws(len(outcome), bootstrap, seed):
-        resampled = curve.resampled(drawn, risk)
-        values.append(summary(np.take_along_axis(np.abs(resampled - risk), drawn, axis=1)))
-        noise.append(summary(np.take_along_axis(np.abs(resampled - curve(risk)), drawn, axis=1)))
-    return _with_interval(value, np.concatenate(values), np.concatenate(noise), len(outcome), events, told)
+    for rows in drawn:
+        resampled = np.take_along_axis(curve.resampled(rows, risk), rows, axis=1)
+        values.append(_summaries(np.abs(resampled - risk[rows])))
+        noise.append(_summaries(np.abs(resampled - fitted[rows])))
+    if not values:
+        return [Estimate(value, None, None, None, n, events, told, ASSUMES) for value in found]
+    spread = zip(found, np.hstack(values), np.hstack(noise), strict=True)
+    return [_with_interval(value, own, away, n, events, told) for value, own, away in spread]
 
 
 def _with_interval(
@@ -255,13 +260,6 @@ def _with_interval(
     return Estimate(value, se, low, high, n, events, note, ASSUMES)
 
 
-def _mean(away: FloatArray) -> FloatArray:
-    return np.asarray(away.mean(axis=-1))
-
-
-def _median(away: FloatArray) -> FloatArray:
-    return np.asarray(np.median(away, axis=-1))
-
-
-def _quantile_90(away: FloatArray) -> FloatArray:
-    return np.asarray(np.quantile(away, 0.9, axis=-1))
+def _summaries(away: FloatArray) -> FloatArray:  # (..., patients) -> (errors, ...)
+    """Mean, median and 90 % quantile over patients."""
+    return np.stack([away.mean(axis=-1), *np.quantile(away, [0.5, 0.9], axis=-1)])

@@ -18,8 +18,8 @@ of the Brier score are up to 1 % larger, those of the AUC the same to 0.03 %.)
 
 A censoring curve of other patients is taken for the truth: no second part. Its own
 error is then left out: with as many training as test patients (200) 95 % intervals
-of the Brier score held the truth in 91 of 100 simulated cohorts, of the AUC in 92;
-with their own curve in 94 and 93.
+of the Brier score at three horizons held the truth in 93, 93 and 89 of 100 simulated
+cohorts (1,200), of the AUC in 95; with their own curve in 94 to 95, and in 95.
 """
 
 from __future__ import annotations
@@ -41,6 +41,18 @@ from survfuse.survival.outcome import Outcome, Tally
 
 Train = tuple[npt.ArrayLike, npt.ArrayLike]
 ASSUMES = "censoring is independent of the predictions and of the event times"
+
+
+def as_train(train: Train) -> Outcome:
+    """Convert (time, event) of the patients trained on, or say that it is theirs that is wrong."""
+    try:
+        time, event = train
+    except (TypeError, ValueError):
+        raise InputError("train must be (time, event) of the patients trained on") from None
+    try:
+        return Outcome.of(time, event)
+    except InputError as cause:
+        raise type(cause)(f"train: {cause}") from None
 
 
 def censoring_curve(train: Outcome) -> tuple[StepFunction, float]:
@@ -96,7 +108,7 @@ class CensoringWeights:
             Patients who give G; these patients themselves otherwise.
         """
         horizons = as_horizons(times, increasing=increasing)
-        other = None if train is None else censoring_curve(Outcome.of(*train))
+        other = None if train is None else censoring_curve(as_train(train))
         if len(outcome) == 0:
             why = ("there are no patients",) * len(horizons)
             return cls(outcome, horizons, np.zeros(0), np.zeros(len(horizons)), why, train is None)
@@ -163,7 +175,12 @@ class CensoringWeights:
         return f"restricted to t <= {self.times[self.known][-1]:g}: {left_out[0]}"
 
     def estimates(
-        self, values: FloatArray, influence: FloatArray, limits: tuple[float, float]
+        self,
+        values: FloatArray,
+        influence: FloatArray,
+        limits: tuple[float, float],
+        *,
+        logit: bool = False,
     ) -> list[Estimate]:
         """Make one estimate per horizon.
 
@@ -171,8 +188,8 @@ class CensoringWeights:
         ----------
         values : array, (computable times,)
         influence : array, (patients, computable times)
-        limits : (float, float)
-            The values that are possible.
+        limits, logit
+            As in :func:`~survfuse.survival.estimate.around`.
         """
         found: Iterator[tuple[float, FloatArray]] = zip(values.tolist(), influence.T, strict=True)
         estimates = []
@@ -181,7 +198,9 @@ class CensoringWeights:
                 estimates.append(not_computable(why, len(self), events, ASSUMES))
             else:
                 value, each = next(found)
-                estimates.append(wald(value, each, len(self), events, limits=limits, assumptions=ASSUMES))
+                estimates.append(
+                    wald(value, each, len(self), events, limits=limits, logit=logit, assumptions=ASSUMES)
+                )
         return estimates
 
     def mean(self, share: FloatArray) -> tuple[FloatArray, FloatArray]:
