@@ -180,12 +180,17 @@ def show_metrics(result: Any) -> None:
 
     cohort = result.cohort
     console = Console(width=None if sys.stdout.isatty() else 120)
-    title = f"{cohort['endpoint']}: {cohort['patients']} patients, {cohort['events']} events, same folds"
+    title = (
+        f"{cohort['endpoint']}: {cohort['patients']} patients, {cohort['events']} events, same folds; "
+        f"Uno C to {cohort['tau']:g} {cohort['unit']}"
+    )
     table = Table(title=title, title_justify="left")
-    heads = ("model", f"Uno C (to {cohort['tau']:g} {cohort['unit']})", "ISBS", "O/E", "Uno C minus clinical")
+    heads = ("model", "Uno C", "ISBS", "O/E", "Uno C minus clinical")
     for column in heads:
         table.add_column(column, justify="left" if column == "model" else "right", no_wrap=True)
     for name, metrics in result.estimates.items():
+        if name.startswith("permuted:"):
+            continue  # told by what each modality adds
         keys = ("uno_c", "isbs", "observed_expected", "delta_uno_c_vs_clinical")
         table.add_row(name, *(_told(metrics.get(key), signed=key.startswith("delta")) for key in keys))
     console.print(table)

@@ -121,7 +121,9 @@ def auc_at(
         risk = fold.risk if fold.log_risk is not None else -fold.survival([horizon])[:, 0]
         return _first(auc_influence(fold.time, fold.event, risk, [horizon], train=fold.train))
 
-    return over_folds(folds, one, limits=(0.0, 1.0), assumptions=PROPER, interval=interval, chance=chance)
+    return over_folds(
+        folds, one, limits=(0.0, 1.0), logit=True, assumptions=PROPER, interval=interval, chance=chance
+    )
 
 
 def brier_at(

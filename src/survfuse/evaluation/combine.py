@@ -18,7 +18,7 @@ from survfuse._errors import NotComputableError
 from survfuse._types import FloatArray, IntArray
 from survfuse.evaluation.folds import Fold, Folds, paired, patients_of, repeats_of
 from survfuse.survival.concordance import concordance_influence
-from survfuse.survival.estimate import FLAT, LEVEL, SMALLEST_SE, Estimate, Z, joined, not_computable
+from survfuse.survival.estimate import LEVEL, Estimate, around, joined, not_computable
 
 Influence = tuple[float, FloatArray]
 Statistic = Callable[[Fold], Influence]
@@ -63,7 +63,7 @@ def over_folds(
     assumptions: str = "",
     interval: Interval = DEFAULT,
     chance: float | None = None,
-    needed: int = 1,
+    logit: bool = False,
 ) -> Estimate:
     """Average a fold-wise statistic over folds, then over repeats, with its 95 % interval.
 
@@ -81,20 +81,21 @@ def over_folds(
     chance : float, optional
         Share of the risks that changes with the training patients (see
         :func:`chance_share`), computed from `folds` where it is not given.
-    needed : int
-        Fewest folds of a repeat that must have a value.
+    logit : bool
+        Make the interval on the logit scale.
 
     Returns
     -------
     Estimate
         Its squared standard error is the variance of the mean over the folds of a repeat,
-        from influence functions, times ``1 + chance``. The first term alone would do if what a network learned were the same for all training sets.
-        Where it is chance, patients that train one network test another and each pair of
-        patients is counted in both directions, which doubles the variance.
+        from influence functions, times ``1 + chance``. The first term alone would do if what
+        a network learned were the same for all training sets. Where it is chance, patients
+        that train one network test another and each pair of patients is counted in both
+        directions, which doubles the variance.
     """
     n, events = patients_of(folds)
     found, notes = _values(folds, one)
-    kept = [part for part in found if len(part) >= needed]
+    kept = [part for part in found if part]
     if not kept:
         why = "; ".join(notes[:MOST_NOTES]) or "there is no fold"
         return not_computable(why, n, events, assumptions)
@@ -105,10 +106,7 @@ def over_folds(
             folds, one, value, interval, (n, events), limits, joined(told, WAYS["bootstrap"])
         )
     se = float(np.sqrt(_variance(kept) * _widening(folds, interval, chance)))
-    if not se >= SMALLEST_SE:
-        return Estimate(value, None, None, None, n, events, joined(FLAT, told), assumptions)
-    low, high = max(limits[0], value - Z * se), min(limits[1], value + Z * se)
-    return Estimate(value, se, low, high, n, events, told, assumptions)
+    return around(value, se, n, events, limits=limits, logit=logit, note=told, assumptions=assumptions)
 
 
 def over_pairs(a: Sequence[Fold], b: Sequence[Fold], one: PairStatistic, **how: object) -> Estimate:
@@ -373,7 +371,8 @@ def _overlap(first: IntArray, second: IntArray) -> float:
     rows, columns, n = together.sum(axis=1), together.sum(axis=0), len(one)
     # A patient in fold i, then fold j: trained on in both are those outside i and outside j.
     both = n - rows[:, None] - columns[None, :] + together
-    return float((together * both).sum() / (together * (n - rows)[:, None]).sum())
+    trained = float((together * (n - rows)[:, None]).sum())
+    return float((together * both).sum() / trained) if trained else 1.0
 
 
 __all__ = [
