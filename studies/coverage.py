@@ -113,13 +113,7 @@ def crossval(cohorts: int, n: int = 200, repeats: int = 3, folds: int = 5) -> li
     """Coverage for the mean over folds and repeats, by each way to make the interval."""
     rows = []
     for name, signal in SIGNALS.items():
-        x, time, event = draw(np.random.default_rng(0), 4000, signal)
-
-        def population(
-            score: Callable[[Any], Any], x: Any = x, time: Any = time, event: Any = event
-        ) -> float:
-            return float(metrics.harrell_c(time, event, score(x)).value or np.nan)
-
+        population = concordance_of_correlation(signal)
         generator = np.random.default_rng(int(10 * signal) + 1)
         found = [one_crossval(generator, n, signal, repeats, folds, population) for _ in range(cohorts)]
         for metric in ("harrell_c", "delta_uno_c"):
@@ -146,13 +140,23 @@ def crossval(cohorts: int, n: int = 200, repeats: int = 3, folds: int = 5) -> li
     return rows
 
 
+def concordance_of_correlation(signal: float) -> Callable[[float], float]:
+    """Harrell's C, among endless patients, of a normal score whose correlation with the true risk is given."""
+    x, time, event = draw(np.random.default_rng(0), 100_000, signal)
+    truth = (x[:, 0] + x[:, 1]) / np.sqrt(2)
+    places = np.linspace(-1, 1, 21)
+    scores = [r * truth + np.sqrt(1 - r**2) * x[:, 2] for r in places]
+    values = [metrics.harrell_c(time, event, score).value for score in scores]
+    return lambda r: float(np.interp(r, places, values)) if signal else 0.5
+
+
 def one_crossval(
     generator: np.random.Generator,
     n: int,
     signal: float,
     repeats: int,
     folds: int,
-    population: Callable[[Callable[[Any], Any]], float],
+    population: Callable[[float], float],
 ) -> dict[str, Any]:
     """Cross-validate two ridge Cox regressions: on all covariates, and without the first."""
     x, time, event = draw(generator, n, signal)
@@ -171,7 +175,7 @@ def one_crossval(
             for table, first in ((parts, 0), (other, 1)):
                 table.append(pd.DataFrame(place | outcome | {"log_risk": x[test][:, first:] @ models[first]}))
             if repeat == 0:
-                both = [population(lambda z, f=f: z[:, f:] @ models[f]) for f in (0, 1)]  # noqa: B023
+                both = [population(_correlation(model, first)) for first, model in enumerate(models)]
                 reached.append((both[0], both[0] - both[1]))
     whole, less = (folds_of(pd.concat(tables, ignore_index=True)) for tables in (parts, other))
     single = tuple(fold for fold in whole if fold.repeat == 0)
@@ -194,6 +198,13 @@ def one_crossval(
             },
         },
     }
+
+
+def _correlation(model: Any, first: int) -> float:
+    """Of the score of covariates from `first` on with the true risk, which is that of the first two."""
+    truth = np.zeros(COVARIATES)
+    truth[:2] = np.sqrt(0.5)
+    return float(model @ truth[first:] / np.linalg.norm(model))
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pandas as pd
 
 from survfuse.evaluation.folds import Fold, Tabulated
 
+File = Callable[..., Path]
 TIMES = (10.0, 20.0, 30.0, 60.0)
 COLUMNS = [f"survival_{t:g}" for t in TIMES]
 

@@ -301,7 +301,9 @@ def test_a_bundle_of_version_1_predicts_as_it_did(tmp_path: Path) -> None:
     np.testing.assert_allclose(now["survival_900"], before["survival_900"], atol=1e-5)
     assert prediction.drift is None
     assert "drift" not in prediction.frame((400,), details=True)
-    with pytest.raises(BundleError, match=r"^this bundle was written before survfuse kept who was trained on"):
+    with pytest.raises(
+        BundleError, match=r"^this bundle was written before survfuse kept who was trained on"
+    ):
         model.recalibrate(cohort)
     again = survfuse.load(model.save(tmp_path / "again"))
     assert bits(again) == bits(model)
@@ -322,6 +324,8 @@ def test_a_recalibrated_bundle_says_on_whom(cohort: Cohort, model: SurvivalFusio
     assert about["cohort_fingerprint"] == cohort.fingerprint()
     assert again.fitted.bound is not None
     assert again.fitted.bound.patients == 10
-    assert again.predict(cohort).frame((300,), details=True).equals(
-        other.predict(cohort).frame((300,), details=True)
+    assert (
+        again.predict(cohort)
+        .frame((300,), details=True)
+        .equals(other.predict(cohort).frame((300,), details=True))
     )

@@ -485,7 +485,9 @@ def test_recalibration_changes_curves_and_nothing_else(half: SurvivalFusion, coh
     assert "calibrated on 5 events; slope and baseline are uncertain with fewer than 50" in note
 
 
-def test_recalibration_refuses_who_was_trained_on(half: SurvivalFusion, cohort: Cohort, tmp_path: Path) -> None:
+def test_recalibration_refuses_who_was_trained_on(
+    half: SurvivalFusion, cohort: Cohort, tmp_path: Path
+) -> None:
     for model in (half, SurvivalFusion.load(half.save(tmp_path / "bundle"))):
         with pytest.raises(LeakageError, match=r"14 patient\(s\) were trained on: 001, 002.* and 9 more; "):
             model.recalibrate(cohort)

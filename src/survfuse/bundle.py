@@ -9,8 +9,13 @@
     ├── transforms.safetensors
     ├── network.json          shape of the network
     ├── network-0.safetensors weights, one file per member
-    ├── calibration.json      risk -> curve
+    ├── calibration.json      risk -> curve, groups, lower bound
+    ├── drift.json            what training patients look like
+    ├── drift.safetensors
+    ├── patients.json         salted hashes of the training patients' ids
     └── summary.json          training patients, events, epochs, versions
+
+Version 1 had no drift, no patients and no lower bound; it is read as before.
 """
 
 from __future__ import annotations
@@ -26,15 +31,18 @@ import torch
 
 from survfuse._errors import BundleError, InputError
 from survfuse._storage import read_json, read_tensors, sha256_file, write_json, write_tensors
+from survfuse.cohort.drift import Drift
+from survfuse.cohort.identity import PatientHashes
 from survfuse.cohort.transforms import Transforms
 from survfuse.config import FitConfig, build
 from survfuse.fitting import Fitted
 from survfuse.models.config import NetworkConfig
 from survfuse.models.network import FusionNetwork, build_network
 from survfuse.survival.calibration import calibrator_from_dict
+from survfuse.survival.conformal import ConformalBound
 
 FORMAT = "survfuse-bundle"
-VERSION = 1
+VERSION = 2
 
 
 def save_fitted(fitted: Fitted, folder: Path | str) -> Path:
@@ -114,8 +122,13 @@ def _write_parts(fitted: Fitted, folder: Path) -> None:
     for index, network in enumerate(fitted.networks):
         weights = {name: tensor.detach().cpu().numpy() for name, tensor in network.state_dict().items()}
         write_tensors(folder / f"network-{index}.safetensors", weights, header)
-    calibration = {"calibrator": fitted.calibrator.to_dict(), "risk_cuts": fitted.risk_cuts}
+    bound = None if fitted.bound is None else fitted.bound.to_dict()
+    calibration = {"calibrator": fitted.calibrator.to_dict(), "risk_cuts": fitted.risk_cuts, "bound": bound}
     write_json(folder / "calibration.json", calibration)
+    about, arrays = (fitted.drift or Drift({})).state()
+    write_json(folder / "drift.json", about)
+    write_tensors(folder / "drift.safetensors", arrays, header)
+    write_json(folder / "patients.json", None if fitted.trained is None else fitted.trained.to_dict())
     write_json(folder / "summary.json", dict(fitted.summary))
 
 
@@ -129,17 +142,17 @@ def load_fitted(folder: Path | str) -> Fitted:
         file, or holds a file whose bytes have changed.
     """
     source = Path(folder)
-    names = _verify(source)
+    names, version = _verify(source)
     try:
-        return _read_parts(source, names)
+        return _read_parts(source, names, version)
     except BundleError:
         raise
     except (InputError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise BundleError(f"{source}: does not hold together: {error}") from error
 
 
-def _verify(source: Path) -> Collection[str]:
-    """Check the bundle's list and every file on it; return their names."""
+def _verify(source: Path) -> tuple[Collection[str], int]:
+    """Check the bundle's list and every file on it; return their names and the version."""
     if source.exists() and not source.is_dir():
         raise BundleError(f"{source}: not a survfuse bundle (a file; expected the folder that `train` wrote)")
     try:
@@ -164,10 +177,10 @@ def _verify(source: Path) -> Collection[str]:
             raise BundleError(
                 f"{file}: its bytes changed since the bundle was written; copy or train it again"
             )
-    return hashes.keys()
+    return hashes.keys(), version
 
 
-def _read_parts(source: Path, names: Collection[str]) -> Fitted:
+def _read_parts(source: Path, names: Collection[str], version: int) -> Fitted:
     def part(name: str) -> Path:
         if name not in names:
             raise BundleError(f"{source}: bundle.json does not list {name}, so nobody can tell if it changed")
@@ -179,13 +192,22 @@ def _read_parts(source: Path, names: Collection[str]) -> Fitted:
     shape = NetworkConfig.from_dict(read_json(part("network.json")))
     networks = tuple(_read_network(part(f"network-{i}.safetensors"), shape) for i in range(config.members))
     calibration = read_json(part("calibration.json"))
+    calibrator = calibrator_from_dict(calibration["calibrator"])
+    bound = calibration.get("bound")
+    hashes = drift = None
+    if version > 1:
+        hashes = read_json(part("patients.json"))
+        drift = Drift.from_state(read_json(part("drift.json")), read_tensors(part("drift.safetensors"))[0])
     return Fitted(
         config=config,
         transforms=transforms,
         networks=networks,
-        calibrator=calibrator_from_dict(calibration["calibrator"]),
+        calibrator=calibrator,
         risk_cuts=np.asarray(calibration["risk_cuts"], dtype=np.float64),
         summary=read_json(part("summary.json")),
+        trained=None if hashes is None else PatientHashes.from_dict(hashes),
+        drift=drift,
+        bound=None if bound is None else ConformalBound.from_dict(bound, calibrator),
     )
 
 

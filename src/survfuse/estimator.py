@@ -8,108 +8,31 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from survfuse._errors import ConfigError, InputError, TransformError, listed
-from survfuse._types import BoolArray, FloatArray, IntArray
+from survfuse._errors import ConfigError, TransformError, listed
+from survfuse._types import BoolArray, FloatArray
 from survfuse.bundle import load_fitted, save_fitted
 from survfuse.cohort.batches import BatchSource
 from survfuse.cohort.cohort import Cohort
 from survfuse.config import FitConfig
 from survfuse.fitting import Fitted, fit_model, log_risks
+from survfuse.prediction import Prediction
+from survfuse.recalibration import calibration_patients, recalibrated
 from survfuse.survival.calibration import Calibrator, KmRankCalibrator
-from survfuse.survival.curves import SurvivalCurves
 from survfuse.training import Hook
+
+__all__ = ["Prediction", "SurvivalFusion", "load"]
 
 PARAMETERS = [
     inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=info.annotation)
     for name, info in FitConfig.model_fields.items()
     if name != "preset"
 ]
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What the model says of some patients.
-
-    Attributes
-    ----------
-    patient_id : tuple of str, (patients,)
-    log_risk : array, (patients,)
-        Larger means earlier; its zero has no meaning.
-    predicted_time : array, (patients,)
-        Median survival time in the training unit, NaN where the curve does not
-        reach one half; the rank map's time under `km_rank`.
-    risk_group : array of int, (patients,)
-        0 (low) to 2 (high), cut at the tertiles of the training patients.
-    unit : str
-        Unit of every time.
-    notes : tuple of (patient_id or "", message)
-        What a reader must know of this prediction.
-    """
-
-    patient_id: tuple[str, ...]
-    log_risk: FloatArray
-    predicted_time: FloatArray
-    risk_group: IntArray
-    unit: str
-    calibrator: Calibrator = field(repr=False)
-    notes: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def curves(self) -> SurvivalCurves:
-        """Survival curve of each patient.
-
-        Raises
-        ------
-        NotComputableError
-            Under a calibration that gives no curve (`km_rank`).
-        """
-        return self.calibrator.curves(self.log_risk)
-
-    def survival(self, times: Sequence[float]) -> FloatArray:
-        """S(t) of each patient at `times`; (patients, times).
-
-        Raises
-        ------
-        InputError
-            For a time that is negative or not finite.
-        """
-        return self.curves.at(_checked_times(times))
-
-    @property
-    def median_time(self) -> FloatArray:
-        """Median survival time, NaN where it is not reached within the training follow-up; (patients,)."""
-        return self.curves.median()
-
-    def rmst(self, horizon: float) -> FloatArray:
-        """Mean survival time restricted to `horizon`; (patients,)."""
-        return self.curves.rmst(horizon)
-
-    def frame(self, horizons: Sequence[float] = ()) -> pd.DataFrame:
-        """One row per patient: risk, time, group, and survival at `horizons` where there is a curve."""
-        table = pd.DataFrame(
-            {
-                "patient_id": self.patient_id,
-                "log_risk": self.log_risk,
-                "predicted_time": self.predicted_time,
-            }
-        )
-        _checked_times(horizons)
-        if horizons and self.calibrator.has_curves:
-            survival = self.survival(horizons)
-            for column, horizon in enumerate(horizons):
-                table[f"survival_{horizon:g}"] = survival[:, column]
-        elif horizons:
-            for horizon in horizons:
-                table[f"survival_{horizon:g}"] = np.nan
-        table["risk_group"] = self.risk_group
-        return table
 
 
 class SurvivalFusion:
@@ -219,6 +142,7 @@ class SurvivalFusion:
         if wild:
             raise TransformError(f"no finite risk for {listed(wild)}; look for values far outside training")
         time = fitted.calibrator.predicted_time(log_risk)
+        drift = None if fitted.drift is None else fitted.drift.judge(source)
         return Prediction(
             patient_id=ids,
             log_risk=log_risk,
@@ -229,8 +153,45 @@ class SurvivalFusion:
             notes=(
                 *_notes(prepared.report, ids, prepared.present),
                 *_beyond(fitted.calibrator, ids, log_risk, time, str(fitted.summary["unit"])),
+                *(() if drift is None else drift.notes),
             ),
+            drift=drift,
+            bound=fitted.bound,
         )
+
+    def recalibrate(self, cohort: Cohort, patients: Sequence[str] | None = None) -> SurvivalFusion:
+        """Fit slope and baseline hazard anew on patients that the model was not trained on.
+
+        Networks, transforms and risk groups stay; the new model's calibrator is
+        `breslow_cal`, and a conformal bound, where there is one, is set anew too.
+
+        Parameters
+        ----------
+        cohort : Cohort
+            With an outcome in the unit that was trained in.
+        patients : sequence of str, optional
+            Calibration patients; everyone with an outcome by default. With fewer than 50
+            events a note says that the result is uncertain.
+
+        Returns
+        -------
+        SurvivalFusion
+            A new object; this one stays as it is.
+
+        Raises
+        ------
+        LeakageError
+            When a patient was trained on.
+        CohortError
+            No outcome, unknown patients, no event, or another unit of time.
+        BundleError
+            When the bundle is so old that it does not say who was trained on.
+        """
+        fitted = self._need_fit()
+        prediction = self.predict(cohort, calibration_patients(fitted, cohort, patients))
+        other = SurvivalFusion.from_config(self.config)
+        other.fitted = recalibrated(fitted, cohort, prediction.patient_id, prediction.log_risk)
+        return other
 
     def save(self, folder: Path | str) -> Path:
         """Write the fitted model as a bundle: safetensors and JSON, each file hashed.
@@ -271,13 +232,6 @@ def _beyond(
         for patient, when, late in zip(ids, time, beyond, strict=True)
         if late
     ]
-
-
-def _checked_times(times: Sequence[float]) -> FloatArray:
-    checked = np.asarray(times, dtype=np.float64)
-    if not (np.isfinite(checked) & (checked >= 0)).all():
-        raise InputError(f"times must be finite and >= 0, got {checked.tolist()}")
-    return checked
 
 
 def _notes(

@@ -10,7 +10,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -21,14 +21,17 @@ from survfuse._types import BoolArray, FloatArray, IntArray
 from survfuse._version import __version__
 from survfuse.cohort.batches import BatchSource
 from survfuse.cohort.cohort import Cohort
+from survfuse.cohort.drift import Drift
+from survfuse.cohort.identity import PatientHashes
 from survfuse.cohort.splits import holdout, inner_folds
 from survfuse.cohort.transforms import Transforms
 from survfuse.config import FitConfig
 from survfuse.losses import discretise
 from survfuse.models.config import network_config
 from survfuse.models.network import FusionNetwork, build_network
-from survfuse.survival.calibration import Calibrator, fit_calibrator
-from survfuse.training import Hook, Run, Task, pick_device, predict, train
+from survfuse.survival.calibration import OUT_OF_FOLD, Calibrator, centred_in_folds, fit_calibrator
+from survfuse.survival.conformal import ConformalBound
+from survfuse.training import Hook, Run, Source, Task, pick_device, predict, train
 
 RISK_GROUPS = 3
 
@@ -47,6 +50,12 @@ class Fitted:
         Tertiles of the training risks, out of fold where they were made.
     summary : mapping
         Patients, events, unit, epochs, versions: plain values for people and JSON.
+    trained : PatientHashes or None
+        Who was trained on; None in bundles that older versions wrote.
+    drift : Drift or None
+        What training patients look like; None in bundles that older versions wrote.
+    bound : ConformalBound or None
+        Where the configuration asks for one.
     """
 
     config: FitConfig
@@ -55,6 +64,9 @@ class Fitted:
     calibrator: Calibrator
     risk_cuts: FloatArray
     summary: Mapping[str, Any]
+    trained: PatientHashes | None = None
+    drift: Drift | None = None
+    bound: ConformalBound | None = None
 
 
 def fit_model(
@@ -102,12 +114,67 @@ def fit_model(
         calibrator=calibrator,
         risk_cuts=risk_cuts(log_risk, choice.out_of_fold, bench.inner),
         summary=bench.summary(made, choice, calibrator),
+        trained=PatientHashes.of(bench.ids, cohort.fingerprint()),
+        drift=Drift.fit(made.source),
+        bound=bench.bound(choice, log_risk, calibrator),
     )
     bench.clear()
     return fitted
 
 
-def log_risks(networks: Sequence[FusionNetwork], source: BatchSource, config: FitConfig) -> FloatArray:
+def watched_log_risks(
+    cohort: Cohort,
+    train: Sequence[str],
+    watched: Sequence[str],
+    config: FitConfig,
+    *,
+    hooks: tuple[Hook, ...] = (),
+    folder: Path | None = None,
+) -> FloatArray:
+    """Log-risk of other patients after each epoch of a training on `train`, to its last epoch.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    train, watched : sequence of str
+        Nobody may be both.
+    config : FitConfig
+        All of its `epochs` are trained; nothing stops early.
+    hooks, folder
+        As in :func:`fit_model`.
+
+    Returns
+    -------
+    array, (epochs, watched)
+        Mean over members, in the order of `watched`.
+
+    Raises
+    ------
+    CohortError
+        As :func:`fit_model`.
+    """
+    training_patients(cohort, train)
+    bench = _Bench(cohort, training_patients(cohort, [*train, *watched]), config, hooks, folder)
+    bench._identity = sha256_text(to_json([bench._identity, sorted(watched)]))  # ids alone do not tell who
+    seen = np.isin(np.array(bench.ids, dtype=object), np.array(watched, dtype=object))
+    part = bench._part(~seen, seen)
+    runs = [
+        bench._train(part, f"member {member + 1}, watched", config.epochs, seed, patient=False)[1]
+        for member, seed in enumerate(bench.seeds)
+    ]
+    bench.clear()
+    risks = np.mean([run.validation_log_risk for run in runs], axis=0)  # (epochs, watched sorted by id)
+    place = {patient: row for row, patient in enumerate(sorted(watched))}
+    return np.asarray(risks[:, [place[patient] for patient in watched]])
+
+
+class Patients(Source, Protocol):
+    """A source that knows how many patients it has."""
+
+    def __len__(self) -> int: ...
+
+
+def log_risks(networks: Sequence[FusionNetwork], source: Patients, config: FitConfig) -> FloatArray:
     """Mean log-risk over ensemble members, of every patient of `source`; (patients,)."""
     rows = np.arange(len(source))
     device = pick_device(config.device)
@@ -270,9 +337,16 @@ class _Bench:
         return _Made(part.transforms, networks, part.source)
 
     def _out_of_fold(self, epochs: Sequence[int]) -> FloatArray | None:
-        if self.config.calibration != "breslow_oof":
+        if self.config.calibration not in OUT_OF_FOLD and self.config.conformal is None:
             return None
         return self._placed(self._inner_runs(epochs, patient=False), epochs)
+
+    def bound(self, choice: _Choice, log_risk: FloatArray, calibrator: Calibrator) -> ConformalBound | None:
+        """Make the conformal bound that the configuration asks for, on out-of-fold risks."""
+        if self.config.conformal is None or choice.out_of_fold is None:
+            return None
+        risks = centred_in_folds(choice.out_of_fold, self.inner, len(self.ids)) + log_risk.mean()
+        return ConformalBound.fit(self.time, self.event, risks, calibrator, self.config.conformal)
 
     # -- pieces
 

@@ -213,7 +213,8 @@ def test_predicting_strange_patients_notes_what_is_strange(
     note = "clinical: sex: unseen category: 'divers'; treated as unknown"
     assert f"note: 003: {note}" in ended.err
     assert "note: 004: expression: absent" in ended.err
-    assert json.loads((tmp_path / "p.json").read_text())["notes"] == [
+    told = json.loads((tmp_path / "p.json").read_text())["notes"]
+    assert [each for each in told if "drift" not in each["message"]] == [
         {"patient_id": "003", "message": note},
         {"patient_id": "004", "message": "expression: absent"},
     ]
@@ -328,7 +329,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
     killed.communicate()
     assert killed.returncode == -signal.SIGKILL
     kept = len(list(cells.glob("*.json")))
-    assert 1 <= kept < 6
+    assert kept >= 1
     assert not (tmp_path / "killed" / "predictions.csv").exists()
 
     monkeypatch.chdir(tmp_path)
@@ -336,7 +337,8 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
     assert (resumed.code, straight.code) == (0, 0)
     lines = [json.loads(line) for line in resumed.err.splitlines()]
     recalled = [line["resumed"] for line in lines if line["event"] == "cell"]
-    assert recalled == [True] * kept + [False] * (6 - kept)
+    assert 0 < kept < len(recalled)
+    assert recalled == [True] * kept + [False] * (len(recalled) - kept)
     for name in ("predictions.csv", "comparators.csv", "metrics.json", "checks.json", "config.yaml"):
         first, second = ((tmp_path / out / name).read_bytes() for out in ("killed", "straight"))
         assert first == second, name

@@ -1,14 +1,11 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from predicted import written
-
-File = Callable[..., Path]
+from predicted import File, written
 
 
 @pytest.fixture

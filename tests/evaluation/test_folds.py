@@ -138,7 +138,11 @@ def test_pairs_stand_in_one_order() -> None:
 
 def test_other_patients_or_folds_are_no_pair() -> None:
     folds = crossed(predicted(30), repeats=1)
-    for other in (folds[:2], (*folds[:2], folds[2].select(np.arange(3))), (replace(folds[0], fold=9), *folds[1:])):
+    for other in (
+        folds[:2],
+        (*folds[:2], folds[2].select(np.arange(3))),
+        (replace(folds[0], fold=9), *folds[1:]),
+    ):
         for a, b in ((folds, other), (other, folds)):
             with pytest.raises(NotComputableError, match="not hold the same patients in the same folds"):
                 paired(a, b)
@@ -149,7 +153,7 @@ def test_other_outcomes_are_no_pair(change: str) -> None:
     fold = fold_of(predicted(6))
     values = getattr(fold, change).copy()
     values[4] = not values[4] if change == "event" else values[4] + 1
-    with pytest.raises(NotComputableError, match="tell other outcomes of P004$"):
+    with pytest.raises(NotComputableError, match=r"tell other outcomes of P004$"):
         paired([fold], [replace(fold, **{change: values})])
 
 

@@ -44,7 +44,9 @@ def evaluate(
     interval: Annotated[
         str, typer.Option(help="influence, nadeau_bengio or bootstrap (slow).")
     ] = "influence",
-    draws: Annotated[int, typer.Option(min=0, help="Bootstrap resamples of calibration errors; 0: none.")] = 200,
+    draws: Annotated[
+        int, typer.Option(min=0, help="Bootstrap resamples of calibration errors; 0: none.")
+    ] = 200,
     json: Annotated[Path | None, typer.Option("--json", help="Also write the metrics to this file.")] = None,
 ) -> None:
     """Judge predictions that any program wrote: ranking, error, calibration, net benefit, with intervals.

@@ -177,6 +177,7 @@ def show_metrics(result: Any) -> None:
     """Print the models with their intervals, and what each modality adds."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     cohort = result.cohort
     console = Console(width=None if sys.stdout.isatty() else 120)
@@ -184,7 +185,7 @@ def show_metrics(result: Any) -> None:
         f"{cohort['endpoint']}: {cohort['patients']} patients, {cohort['events']} events, same folds; "
         f"Uno C to {cohort['tau']:g} {cohort['unit']}"
     )
-    table = Table(title=title, title_justify="left")
+    table = Table(title=Text(title), title_justify="left")
     heads = ("model", "Uno C", "ISBS", "O/E", "Uno C minus clinical")
     for column in heads:
         table.add_column(column, justify="left" if column == "model" else "right", no_wrap=True)
@@ -192,7 +193,7 @@ def show_metrics(result: Any) -> None:
         if name.startswith("permuted:"):
             continue  # told by what each modality adds
         keys = ("uno_c", "isbs", "observed_expected", "delta_uno_c_vs_clinical")
-        table.add_row(name, *(_told(metrics.get(key), signed=key.startswith("delta")) for key in keys))
+        table.add_row(Text(name), *(_told(metrics.get(key), signed=key.startswith("delta")) for key in keys))
     console.print(table)
     rows = result.performance.get("increment") or []
     if rows:
@@ -204,6 +205,7 @@ def show_metrics(result: Any) -> None:
 
 def _increments(rows: Any) -> Any:
     from rich.table import Table
+    from rich.text import Text
 
     from survfuse.survival.estimate import Estimate
 
@@ -215,7 +217,9 @@ def _increments(rows: Any) -> Any:
     for row in rows:
         p = "" if row["p_holm"] is None else f"{row['p_holm']:.3f}"
         gain, error = Estimate(**row["delta_uno_c"]), Estimate(**row["delta_isbs"])
-        table.add_row(row["modality"], row["kind"], _told(gain, signed=True), p, _told(error, signed=True))
+        table.add_row(
+            Text(row["modality"]), row["kind"], _told(gain, signed=True), p, _told(error, signed=True)
+        )
     return table
 
 

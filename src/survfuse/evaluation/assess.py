@@ -122,7 +122,14 @@ def auc_at(
         return _first(auc_influence(fold.time, fold.event, risk, [horizon], train=fold.train))
 
     return over_folds(
-        folds, one, limits=(0.0, 1.0), logit=True, assumptions=PROPER, interval=interval, chance=chance
+        folds,
+        one,
+        limits=(0.0, 1.0),
+        logit=True,
+        assumptions=PROPER,
+        interval=interval,
+        chance=chance,
+        until=horizon,
     )
 
 
@@ -135,7 +142,15 @@ def brier_at(
         curve = fold.survival([horizon])
         return _first(brier_influence(fold.time, fold.event, curve, [horizon], train=fold.train))
 
-    return over_folds(folds, one, limits=(0.0, 1.0), assumptions=PROPER, interval=interval, chance=chance)
+    return over_folds(
+        folds,
+        one,
+        limits=(0.0, 1.0),
+        assumptions=PROPER,
+        interval=interval,
+        chance=chance,
+        until=horizon,
+    )
 
 
 def isbs(folds: Sequence[Fold], scale: Scale, chance: float | None = None) -> Estimate:
@@ -171,12 +186,12 @@ def expected_events(folds: Sequence[Fold]) -> Estimate:
     n, events = patients_of(folds)
     hazard: dict[object, list[float]] = {}
     outcome: dict[object, tuple[float, bool]] = {}
-    cut = 0
+    cut: set[object] = set()
     try:
         for fold in folds:
             own = fold.known_curves.own(fold.time)
             late = fold.time > fold.known_curves.last
-            cut += int((late & fold.event).sum())
+            cut.update(fold.patient_id[late & fold.event])
             if (own <= 0).any():
                 raise NotComputableError(
                     f"{int((own <= 0).sum())} patients have a predicted survival of 0 at their follow-up,"
@@ -192,7 +207,7 @@ def expected_events(folds: Sequence[Fold]) -> Estimate:
     times, flags = zip(*outcome.values(), strict=True)
     mean = [float(np.mean(hazard[patient])) for patient in outcome]
     found = observed_expected(np.array(times), np.array(flags), np.array(mean))
-    note = f"{cut} events beyond the last time of the curves not counted" if cut else ""
+    note = f"{len(cut)} events beyond the last time of the curves not counted" if cut else ""
     return replace(found, note=joined(found.note, note))
 
 
@@ -258,7 +273,15 @@ def _ipa(folds: Sequence[Fold], horizon: float, interval: Interval, chance: floa
         curve = fold.survival([horizon])
         return _first(ipa_influence(fold.time, fold.event, curve, [horizon], train=fold.train))
 
-    return over_folds(folds, one, limits=(-np.inf, 1.0), assumptions=PROPER, interval=interval, chance=chance)
+    return over_folds(
+        folds,
+        one,
+        limits=(-np.inf, 1.0),
+        assumptions=PROPER,
+        interval=interval,
+        chance=chance,
+        until=horizon,
+    )
 
 
 def _integrated_ipa(folds: Sequence[Fold], scale: Scale, chance: float | None) -> Estimate:

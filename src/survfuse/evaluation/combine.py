@@ -17,7 +17,7 @@ import numpy as np
 from survfuse._errors import NotComputableError
 from survfuse._types import FloatArray, IntArray
 from survfuse.evaluation.folds import Fold, Folds, paired, patients_of, repeats_of
-from survfuse.survival.concordance import concordance_influence
+from survfuse.survival.concordance import concordance_influence, uno_c
 from survfuse.survival.estimate import LEVEL, Estimate, around, joined, not_computable
 
 Influence = tuple[float, FloatArray]
@@ -64,6 +64,7 @@ def over_folds(
     interval: Interval = DEFAULT,
     chance: float | None = None,
     logit: bool = False,
+    until: float | None = None,
 ) -> Estimate:
     """Average a fold-wise statistic over folds, then over repeats, with its 95 % interval.
 
@@ -83,6 +84,8 @@ def over_folds(
         :func:`chance_share`), computed from `folds` where it is not given.
     logit : bool
         Make the interval on the logit scale.
+    until : float, optional
+        Time up to which events enter, where not all do; for their count.
 
     Returns
     -------
@@ -93,7 +96,7 @@ def over_folds(
         that train one network test another and each pair of patients is counted in both
         directions, which doubles the variance.
     """
-    n, events = patients_of(folds)
+    n, events = patients_of(folds, until)
     found, notes = _values(folds, one)
     kept = [part for part in found if part]
     if not kept:
@@ -187,7 +190,14 @@ def concordance(folds: Sequence[Fold], kind: str, tau: float | None, **how: obje
         Truncation time, in the unit of `time`.
     """
     how.setdefault("assumptions", ASSUMES[kind])
-    return over_folds(folds, lambda fold: _concordance(fold, kind, tau), limits=(0.0, 1.0), **how)  # type: ignore[arg-type]
+    found = over_folds(
+        folds,
+        lambda fold: _concordance(fold, kind, tau),
+        limits=(0.0, 1.0),
+        until=tau,
+        **how,  # type: ignore[arg-type]
+    )
+    return replace(found, note=joined(found.note, _restricted(folds, tau) if kind == "uno" else ""))
 
 
 def concordance_difference(
@@ -205,7 +215,8 @@ def concordance_difference(
         return _minus(_concordance(first, "uno", tau), _concordance(second, "uno", tau))
 
     how.setdefault("assumptions", ASSUMES["uno"])
-    return over_pairs(a, b, one, limits=(-1.0, 1.0), **how)
+    found = over_pairs(a, b, one, limits=(-1.0, 1.0), until=tau, **how)
+    return replace(found, note=joined(found.note, _restricted(a, tau)))
 
 
 ASSUMES = {
@@ -260,6 +271,18 @@ def _minus(a: Influence, b: Influence) -> Influence:
 def _concordance(fold: Fold, kind: str, tau: float | None) -> Influence:
     train = fold.train if kind == "uno" else None
     return concordance_influence(fold.time, fold.event, fold.risk, kind=kind, tau=tau, train=train)
+
+
+def _restricted(folds: Sequence[Fold], tau: float | None) -> str:
+    """Tell in which folds the censoring curve of the training patients ends before τ."""
+    notes = []
+    for fold in folds:
+        if fold.train is None or fold.log_risk is None or not len(fold):
+            continue
+        found = uno_c(fold.time, fold.event, fold.log_risk, tau=tau, train=fold.train)
+        if found.value is not None and found.note and found.se is not None:
+            notes.append(found.note if len(folds) == 1 else f"{fold.label} {found.note}")
+    return _told(notes)
 
 
 Scored = tuple[Fold, float, FloatArray]

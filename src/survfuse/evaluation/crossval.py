@@ -191,9 +191,11 @@ class _Setup:
     def of(cls, config: RunConfig, cohort: Cohort, test: Cohort | None, name: str) -> _Setup:
         if cohort.outcome is None:
             raise CohortError(f"cohort {cohort.name!r} has no outcome; cross-validation needs one")
+        horizons, notes = resolve_horizons(config.horizons, cohort)
         if test is not None:
             _refuse_shared(cohort, test)
-        horizons, notes = resolve_horizons(config.horizons, cohort)
+            if test.endpoint != cohort.endpoint:
+                notes.append(f"trained on {cohort.endpoint!r}, tested on {test.endpoint!r} of {test.name}")
         config = config.model_copy(update={"horizons": horizons, "tau": config.tau or horizons[-1]})
         splits, told = splits_of(cohort, config.crossval)
         how = config.crossval

@@ -231,11 +231,12 @@ def folds_of(
     return tuple(found)
 
 
-def patients_of(folds: Iterable[Fold]) -> tuple[int, int]:
-    """How many patients, and how many of them with the event; each is counted once."""
+def patients_of(folds: Iterable[Fold], until: float | None = None) -> tuple[int, int]:
+    """How many patients, and how many of them with the event (up to a time); each is counted once."""
     seen: dict[Any, bool] = {}
     for fold in folds:
-        seen.update(zip(fold.patient_id, fold.event.tolist(), strict=True))
+        event = fold.event if until is None else fold.event & (fold.time <= until)
+        seen.update(zip(fold.patient_id, event.tolist(), strict=True))
     return len(seen), sum(seen.values())
 
 

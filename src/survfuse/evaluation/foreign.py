@@ -197,13 +197,27 @@ def _require(raw: pd.DataFrame, where: str) -> None:
 
 
 def _numbers(raw: pd.DataFrame, name: str, where: str) -> pd.Series[float]:
-    values = pd.to_numeric(raw[name].str.strip(), errors="coerce").astype(float)
+    values = raw[name].map(_number).astype(float)
     _refuse(~(values.abs() <= LARGEST), raw[name], where, name, "a finite number")
     return values
 
 
+def _number(cell: str) -> float:
+    """Read exactly what was written, NaN where it is no number."""
+    try:
+        return _plain(cell)
+    except ValueError:
+        return np.nan
+
+
+def _plain(text: str) -> float:
+    if "_" in text:  # Python reads 1_0 as 10
+        raise ValueError(text)
+    return float(text)
+
+
 def _whole(raw: pd.DataFrame, name: str, where: str) -> pd.Series[int]:
-    values = pd.to_numeric(raw[name].str.strip(), errors="coerce").astype(float)
+    values = raw[name].map(_number).astype(float)
     whole = (values.abs() <= MOST_FOLDS) & (values == np.floor(values))
     _refuse(~whole, raw[name], where, name, "a whole number")
     return values.astype(int)
@@ -233,7 +247,7 @@ def _survival_columns(raw: pd.DataFrame, where: str) -> dict[float, str]:
             continue
         text = re.sub(r"^survival_", "", str(name))
         try:
-            time = float("" if "_" in text else text)  # Python reads 1_0 as 10
+            time = _plain(text)
         except ValueError:
             raise InputError(
                 f"{where}: column {name}: expected survival_<time>, such as survival_36"

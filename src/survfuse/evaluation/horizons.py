@@ -31,7 +31,7 @@ def resolve_horizons(given: Sequence[float] | None, cohort: Cohort) -> tuple[tup
     stated = given if given is not None else cohort.spec.outcome.horizons
     if stated:
         if not all(np.isfinite(h) and h > 0 for h in stated):
-            raise ConfigError(f"horizons must be finite and > 0, got {list(stated)}")
+            raise ConfigError(f"horizons must be > 0, got {list(stated)}; each a finite number")
         if len({f"{h:g}" for h in stated}) < len(stated):  # they name columns
             raise ConfigError(f"horizons must differ in their first 6 digits, got {list(stated)}")
         return tuple(sorted(float(h) for h in stated)), []

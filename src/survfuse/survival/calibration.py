@@ -8,7 +8,6 @@ median is not reached. The paper's rank map (`km_rank`) gives a time only.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -17,15 +16,19 @@ import numpy.typing as npt
 from survfuse._errors import BundleError, InputError, NotComputableError, SurvfuseError
 from survfuse._registry import Registry
 from survfuse._types import FloatArray
+from survfuse.survival.calibrators import BreslowCalibrator, KaplanMeierCalibrator
 from survfuse.survival.cox import fit_cox
 from survfuse.survival.curves import StepFunction, SurvivalCurves, breslow, kaplan_meier
-from survfuse.survival.outcome import Outcome, as_log_risk
+from survfuse.survival.estimate import joined
+from survfuse.survival.isotonic import IsotonicCalibrator
+from survfuse.survival.outcome import Outcome, as_floats, as_log_risk
 from survfuse.survival.rank_map import KmRankCalibrator, km_rank_time
 
 __all__ = [
     "CALIBRATORS",
     "BreslowCalibrator",
     "Calibrator",
+    "IsotonicCalibrator",
     "KaplanMeierCalibrator",
     "KmRankCalibrator",
     "calibrator_from_dict",
@@ -67,85 +70,8 @@ class Calibrator(Protocol):
         ...
 
 
-@dataclass(frozen=True, eq=False)
-class KaplanMeierCalibrator:
-    """Everyone gets the Kaplan–Meier curve of the training patients, whatever the log-risk.
-
-    Parameters
-    ----------
-    survival : StepFunction
-        Kaplan–Meier curve, stepping at all follow-up times.
-    note : str
-    """
-
-    survival: StepFunction
-    note: str = ""
-    name: ClassVar[str] = "km"
-    has_curves: ClassVar[bool] = True
-
-    def curves(self, log_risk: npt.ArrayLike) -> SurvivalCurves:
-        """Give each patient the same curve (see :class:`Calibrator`)."""
-        patients = len(as_log_risk(log_risk))
-        falls = np.diff(self.survival.y, prepend=1.0) < 0
-        steps = self.survival.y[falls]
-        return SurvivalCurves(
-            self.survival.x[falls], np.tile(steps, (patients, 1)), float(self.survival.x[-1])
-        )
-
-    def predicted_time(self, log_risk: npt.ArrayLike) -> FloatArray:
-        """Give the Kaplan–Meier median, (patients,); NaN when not reached."""
-        return self.curves(log_risk).median()
-
-    def to_dict(self) -> dict[str, Any]:
-        """See :class:`Calibrator`."""
-        return {"name": self.name, "survival": self.survival.to_dict(), "note": self.note}
-
-
-@dataclass(frozen=True, eq=False)
-class BreslowCalibrator:
-    """Proportional hazards: S(t | r) = exp(−H(t) · exp(slope · (r − center))).
-
-    Parameters
-    ----------
-    center : float
-        Log-risk of a patient who has the baseline hazard.
-    slope : float
-        What one unit of log-risk is worth; below 1 for an overfitted network.
-    baseline : StepFunction
-        Cumulative baseline hazard H, stepping at all follow-up times.
-    name : {"breslow", "breslow_oof"}
-    note : str
-    """
-
-    center: float
-    slope: float
-    baseline: StepFunction
-    name: str = "breslow"
-    note: str = ""
-    has_curves: ClassVar[bool] = True
-
-    def curves(self, log_risk: npt.ArrayLike) -> SurvivalCurves:
-        """One survival curve per patient (see :class:`Calibrator`)."""
-        relative = self.slope * (as_log_risk(log_risk) - self.center)
-        rises = np.diff(self.baseline.y, prepend=0.0) > 0
-        with np.errstate(over="ignore", under="ignore"):  # a hazard beyond a double is a survival of 0
-            survival = np.exp(-np.exp(np.log(self.baseline.y[rises]) + relative[:, None]))
-        return SurvivalCurves(self.baseline.x[rises], survival, float(self.baseline.x[-1]))
-
-    def predicted_time(self, log_risk: npt.ArrayLike) -> FloatArray:
-        """Median survival time, (patients,); NaN when not reached."""
-        return self.curves(log_risk).median()
-
-    def to_dict(self) -> dict[str, Any]:
-        """See :class:`Calibrator`."""
-        return {
-            "name": self.name,
-            "center": self.center,
-            "slope": self.slope,
-            "baseline": self.baseline.to_dict(),
-            "note": self.note,
-        }
-
+OUT_OF_FOLD = frozenset({"breslow_oof", "isotonic_oof"})
+ENOUGH_EVENTS = 50  # of a separate calibration cohort
 
 CALIBRATORS: Registry[Calibrator] = Registry("calibration")
 
@@ -159,20 +85,21 @@ def fit_calibrator(
     out_of_fold: npt.ArrayLike | None = None,
     fold: npt.ArrayLike | None = None,
 ) -> Calibrator:
-    """Fit a calibrator on training patients.
+    """Fit a calibrator on training patients, or on a cohort that is kept for calibration.
 
     Parameters
     ----------
-    kind : {"breslow_oof", "breslow", "km_rank", "km"}
+    kind : {"breslow_oof", "isotonic_oof", "breslow", "breslow_cal", "km_rank", "km"}
     time, event : array-like, (patients,)
     log_risk : array-like, (patients,)
-        Of the final network, for its own training patients.
+        Of the final network: for its own training patients, or, for "breslow_cal",
+        for patients that it never saw.
     out_of_fold : array-like, (patients,), optional
         Log-risk of each patient from a network that did not see them; needed by
-        "breslow_oof".
+        "breslow_oof" and "isotonic_oof".
     fold : array-like, (patients,), optional
         Inner fold of each out-of-fold risk, which is centred within it; needed
-        by "breslow_oof".
+        where `out_of_fold` is.
 
     Raises
     ------
@@ -188,17 +115,31 @@ def fit_calibrator(
     card = CALIBRATORS[kind]
     if len(outcome) == 0:
         raise NotComputableError(f"calibration {kind}: there are no training patients")
-    if kind != "breslow_oof":
+    if kind not in OUT_OF_FOLD:
         return card.build(outcome, risk)
     if out_of_fold is None or fold is None:
-        raise InputError("calibration breslow_oof needs out_of_fold risks and the fold of each")
-    held_out = as_log_risk(out_of_fold, len(outcome), "out_of_fold")
+        raise InputError(f"calibration {kind} needs out_of_fold risks and the fold of each")
+    return card.build(outcome, risk, centred_in_folds(out_of_fold, fold, len(outcome)))
+
+
+def centred_in_folds(out_of_fold: npt.ArrayLike, fold: npt.ArrayLike, patients: int) -> FloatArray:
+    """Subtract from each out-of-fold risk the mean of its fold, (patients,).
+
+    The networks of two folds are two networks: the zero of their risks is not the same.
+
+    Raises
+    ------
+    InputError
+        When a length differs from `patients` or a risk is not finite.
+    """
+    held_out = as_log_risk(out_of_fold, patients, "out_of_fold")
     folds = np.asarray(fold)
     if folds.shape != held_out.shape:
-        raise InputError(
-            f"fold must have one row per patient: expected {len(outcome)}, got shape {folds.shape}"
-        )
-    return card.build(outcome, risk, held_out, folds)
+        raise InputError(f"fold must have one row per patient: expected {patients}, got shape {folds.shape}")
+    if patients == 0:
+        return held_out
+    _, member = np.unique(folds, return_inverse=True)
+    return held_out - (np.bincount(member, weights=held_out) / np.bincount(member))[member]
 
 
 @CALIBRATORS.register(
@@ -219,14 +160,37 @@ def _breslow(outcome: Outcome, risk: FloatArray) -> BreslowCalibrator:
     summary="slope and Breslow baseline on out-of-fold risks",
     source="ours, after van Houwelingen 2000",
 )
-def _breslow_oof(
-    outcome: Outcome, risk: FloatArray, held_out: FloatArray, fold: npt.NDArray[Any]
-) -> BreslowCalibrator:
-    _, member = np.unique(fold, return_inverse=True)
-    centred = held_out - (np.bincount(member, weights=held_out) / np.bincount(member))[member]
-    slope, note = _slope(outcome, centred)
+def _breslow_oof(outcome: Outcome, risk: FloatArray, centred: FloatArray) -> BreslowCalibrator:
+    slope, note = _slope(outcome, centred, "out-of-fold risks")
     baseline = _baseline(outcome, slope * centred)
     return BreslowCalibrator(float(risk.mean()), slope, baseline, "breslow_oof", note)
+
+
+@CALIBRATORS.register(
+    "isotonic_oof",
+    summary="monotone hazard multiplier of out-of-fold risks, Breslow baseline",
+    source="ours, after Chung et al. 2018",
+)
+def _isotonic_oof(outcome: Outcome, risk: FloatArray, centred: FloatArray) -> IsotonicCalibrator:
+    return IsotonicCalibrator.fit(outcome, float(risk.mean()), centred)
+
+
+@CALIBRATORS.register(
+    "breslow_cal",
+    summary="slope and Breslow baseline on a cohort kept for calibration (`recalibrate`)",
+    source="van Houwelingen 2000",
+)
+def _breslow_cal(outcome: Outcome, risk: FloatArray) -> BreslowCalibrator:
+    center = float(risk.mean())
+    slope, note = _slope(outcome, risk - center, "the calibration patients' risks")
+    baseline = _baseline(outcome, slope * (risk - center))
+    few = ""
+    if outcome.events < ENOUGH_EVENTS:
+        few = (
+            f"calibrated on {outcome.events} events; slope and baseline are uncertain with fewer "
+            f"than {ENOUGH_EVENTS}"
+        )
+    return BreslowCalibrator(center, slope, baseline, "breslow_cal", joined(note, few))
 
 
 @CALIBRATORS.register(
@@ -242,21 +206,31 @@ def _baseline(outcome: Outcome, risk: FloatArray) -> StepFunction:
     return breslow(outcome.time, outcome.event, risk)
 
 
-def _slope(outcome: Outcome, centred: FloatArray) -> tuple[float, str]:
-    """Calibration slope of out-of-fold risks, limited to what can be used, and what was done about it."""
+def _slope(outcome: Outcome, centred: FloatArray, risks: str) -> tuple[float, str]:
+    """Calibration slope of risks not trained on, limited to what can be used, and what was done about it."""
     if outcome.events == 0 or np.ptp(centred) == 0:
-        return 0.0, "slope 0: the out-of-fold risks do not differ"
+        return 0.0, f"slope 0: the {risks.removeprefix('the ')} do not differ"
     fit = fit_cox(centred, outcome.time, outcome.event)
     slope = float(fit.coef[0])
     if not fit.converged and slope > 0:
-        return 1.0, "slope 1: the out-of-fold risks order every event, so no finite slope fits best"
+        return (
+            1.0,
+            f"slope 1: the {risks.removeprefix('the ')} order every event, so no finite slope fits best",
+        )
     if slope > 0:
         return slope, ""
-    return 0.0, f"slope 0: on out-of-fold risks it was {slope:.3g}, so the risks carry no information"
+    return 0.0, f"slope 0: on {risks} it was {slope:.3g}, so the risks carry no information"
 
 
 def _step_function(d: Mapping[str, Any]) -> StepFunction:
     return StepFunction(np.array(d["x"], dtype=float), np.array(d["y"], dtype=float), float(d["before"]))
+
+
+def _read_isotonic(d: Mapping[str, Any]) -> IsotonicCalibrator:
+    knots, level = as_floats(d["knots"], "knots"), as_floats(d["log_multiplier"], "log_multiplier")
+    if len(knots) != len(level) or len(knots) == 0 or not (np.diff(knots) > 0).all():
+        raise InputError("knots must increase strictly and have a log_multiplier each")
+    return IsotonicCalibrator(float(d["center"]), knots, level, _step_function(d["baseline"]), str(d["note"]))
 
 
 def _read_breslow(d: Mapping[str, Any]) -> BreslowCalibrator:
@@ -269,6 +243,8 @@ _READERS: dict[str, Callable[[Mapping[str, Any]], Calibrator]] = {
     "km": lambda d: KaplanMeierCalibrator(_step_function(d["survival"]), str(d["note"])),
     "breslow": _read_breslow,
     "breslow_oof": _read_breslow,
+    "breslow_cal": _read_breslow,
+    "isotonic_oof": _read_isotonic,
     "km_rank": lambda d: KmRankCalibrator(
         as_log_risk(d["train_log_risk"]), _step_function(d["survival"]), str(d["note"])
     ),

@@ -59,9 +59,7 @@ def as_survival(survival: npt.ArrayLike, patients: int, times: int, name: str = 
     if values.ndim == 1 and times == 1:
         values = values[:, None]
     if values.shape != (patients, times):
-        raise InputError(
-            f"{name} must be (patients, times): expected {(patients, times)}, got {came}"
-        )
+        raise InputError(f"{name} must be (patients, times): expected {(patients, times)}, got {came}")
     good = (values >= 0) & (values <= 1)
     if not good.all():
         row, column = np.argwhere(~good)[0]

@@ -1,0 +1,283 @@
+"""Does a new patient look like the training patients? One distance per modality, judged by theirs.
+
+A patient is the vector that the network reads, or, for a bag, the mean tile and the number of
+tiles. The distance is the mean squared deviation along the leading principal components of
+the training patients, each in units of its variance there, plus the squared rest in units of the
+mean squared rest. Training patients are judged in frames that were fitted without them: distances
+to a mean and along axes that one has helped to choose say nothing about strangers (too short where
+features are few; too long where axes follow the noise of the patients themselves).
+
+Only what the network reads is compared: genes outside the principal components, say, may differ unseen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import betabinom
+
+from survfuse._types import BoolArray, FloatArray
+from survfuse.cohort.batches import BatchSource
+from survfuse.cohort.components import principal_axes
+
+COMPONENTS = 32
+PATIENTS_PER_COMPONENT = 10
+FOLDS = 10
+LEAST_PATIENTS = 10  # training patients with the modality; fewer tell nothing about what is usual
+MOST_PATIENTS = 500  # of the training patients, evenly spaced, when frames are fitted
+RANGE = 0.99  # of the training patients
+SURPRISE = 1e-3  # chance of so many patients outside, below which the cohort as a whole is told to differ
+PATIENTS_AT_ONCE = 16
+
+Matrix = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """Mean, leading axes and spread of some patients.
+
+    Attributes
+    ----------
+    center : array, (features,)
+    scale : array, (features,)
+        What each feature is divided by.
+    axes : array, (components, features), orthonormal
+    variance : array, (components,)
+        Along each axis, drawn towards their mean as much as few patients require.
+    rest : float
+        Mean squared distance from the space of the axes.
+    """
+
+    center: Matrix
+    scale: Matrix
+    axes: Matrix
+    variance: Matrix
+    rest: float
+
+    @classmethod
+    def fit(cls, x: Matrix, scale: Matrix, components: int) -> Frame:
+        """Learn from rows `x`, (patients, features), along at most `components` axes."""
+        center = x.mean(axis=0)
+        z = (x - center) / scale
+        total = float((z**2).mean(axis=0).sum())
+        axes, deviations = principal_axes(z, components)
+        variance = deviations**2
+        rest = max(total - float(variance.sum()), total / x.shape[1], _rounding(center / scale))
+        if len(variance):
+            pull = len(variance) / (len(variance) + len(x))
+            variance = (1 - pull) * variance + pull * variance.mean()
+        return cls(center, scale, axes, variance, rest)
+
+    def distance(self, x: Matrix) -> Matrix:
+        """Distance of each row, (patients,); infinite where a value is not finite."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            z = (x - self.center) / self.scale
+            scores = z @ self.axes.T
+            rest = np.maximum((z**2).sum(axis=1) - (scores**2).sum(axis=1), 0.0) / self.rest
+            along = (scores**2 / self.variance).mean(axis=1) if len(self.variance) else 0.0
+            found = along + rest
+        return np.where(np.isfinite(found), found, np.inf)
+
+
+@dataclass(frozen=True, eq=False)
+class Usual:
+    """What training patients look like in one modality.
+
+    Attributes
+    ----------
+    frame : Frame
+    distances : array, (training patients,), increasing
+        Each in a frame that was fitted without its patient.
+    """
+
+    frame: Frame
+    distances: Matrix
+
+    @classmethod
+    def fit(cls, x: Matrix, scale: Matrix) -> Usual:
+        """Learn from training patients `x`, (patients, features)."""
+        if len(x) > MOST_PATIENTS:
+            x = x[np.linspace(0, len(x) - 1, MOST_PATIENTS).round().astype(np.int64)]
+        components = min(COMPONENTS, len(x) // PATIENTS_PER_COMPONENT)
+        fold = np.arange(len(x)) % FOLDS
+        distances = np.empty(len(x))
+        for each in range(FOLDS):
+            held = fold == each
+            distances[held] = Frame.fit(x[~held], scale, components).distance(x[held])
+        return cls(Frame.fit(x, scale, components), np.sort(distances))
+
+    @property
+    def nominal(self) -> float:
+        """Chance that a patient like the training patients is told to be outside."""
+        n = len(self.distances)
+        return max(1, int((1 - RANGE) * (n + 1) + 1e-9)) / (n + 1)
+
+    @property
+    def told(self) -> str:
+        """The range in words."""
+        n = len(self.distances)
+        return f"{RANGE:.0%} of" if (1 - RANGE) * (n + 1) >= 1 - 1e-9 else f"all {n}"
+
+    def share(self, x: Matrix) -> Matrix:
+        """Share of training patients that are at least as far, (patients,)."""
+        near = np.searchsorted(self.distances, self.frame.distance(x) * (1 - 1e-9), side="left")
+        return 1 - near / len(self.distances)
+
+    def outside(self, share: FloatArray) -> BoolArray:
+        """Whether each share is below what the range allows, (patients,)."""
+        n = len(self.distances)
+        return np.asarray((share * n + 1) / (n + 1) <= self.nominal + 1e-9)
+
+
+@dataclass(frozen=True, eq=False)
+class DriftReport:
+    """How far some patients are from the training patients.
+
+    Attributes
+    ----------
+    patients : tuple of str
+    share : mapping of modality to array, (patients,)
+        Share of training patients at least as far; NaN where the modality is absent
+        or too few training patients had it.
+    outside : mapping of modality to array of bool, (patients,)
+        Farther than the range of the training patients.
+    notes : tuple of (patient_id or "", message)
+        Patients outside, and modalities in which more are outside than chance would put there.
+    """
+
+    patients: tuple[str, ...]
+    share: Mapping[str, FloatArray]
+    outside: Mapping[str, BoolArray]
+    notes: tuple[tuple[str, str], ...]
+
+    @property
+    def marks(self) -> list[str]:
+        """Modalities in which each patient is outside, as text; empty where in none."""
+        return [
+            ", ".join(name for name, out in self.outside.items() if out[row])
+            for row in range(len(self.patients))
+        ]
+
+
+@dataclass(frozen=True, eq=False)
+class Drift:
+    """What training patients look like, modality by modality.
+
+    Attributes
+    ----------
+    usual : mapping of modality to Usual
+    """
+
+    usual: Mapping[str, Usual]
+
+    @classmethod
+    def fit(cls, source: BatchSource) -> Drift:
+        """Learn from the training patients that `source` holds."""
+        usual = {}
+        for name, present in source.prepared.present.items():
+            if present.sum() >= LEAST_PATIENTS:
+                x = _rows(source, name)[present]
+                usual[name] = Usual.fit(x, _scale(x, is_bag=name not in source.prepared.vectors))
+        return cls(usual)
+
+    def judge(self, source: BatchSource) -> DriftReport:
+        """Compare the patients of `source` with the training patients."""
+        share: dict[str, FloatArray] = {}
+        outside: dict[str, BoolArray] = {}
+        notes: list[tuple[str, str]] = []
+        for name, present in source.prepared.present.items():
+            share[name] = np.full(len(source), np.nan)
+            outside[name] = np.zeros(len(source), dtype=bool)
+            usual = self.usual.get(name)
+            if usual is None or not present.any():
+                continue
+            share[name][present] = usual.share(_rows(source, name)[present])
+            outside[name][present] = usual.outside(share[name][present])
+            notes += _notes(name, usual, source.patients, share[name], outside[name], int(present.sum()))
+        return DriftReport(source.patients, share, outside, tuple(notes))
+
+    def state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+        """Everything learned: JSON and arrays, named ``modality/array``."""
+        tensors: dict[str, npt.NDArray[Any]] = {}
+        for name, one in self.usual.items():
+            frame = one.frame
+            parts = {"center": frame.center, "scale": frame.scale, "variance": frame.variance}
+            parts |= {"axes": frame.axes.astype(np.float32), "distances": one.distances}
+            tensors |= {f"{name}/{part}": array for part, array in parts.items()}
+        return {
+            "modalities": [{"name": name, "rest": one.frame.rest} for name, one in self.usual.items()]
+        }, tensors
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[Any]]) -> Drift:
+        """Make it again from :meth:`state`."""
+        usual = {}
+        for entry in state["modalities"]:
+            name = str(entry["name"])
+            center, scale, axes, variance, distances = (
+                np.asarray(tensors[f"{name}/{part}"], np.float64)
+                for part in ("center", "scale", "axes", "variance", "distances")
+            )
+            usual[name] = Usual(Frame(center, scale, axes, variance, float(entry["rest"])), distances)
+        return cls(usual)
+
+
+def _rows(source: BatchSource, name: str) -> Matrix:
+    """What a patient is in one modality, (patients, features); zeros where absent."""
+    if name in source.prepared.vectors:
+        return source.prepared.vectors[name].astype(np.float64)
+    parts = []
+    for start in range(0, len(source), PATIENTS_AT_ONCE):
+        batch = source.batch(np.arange(start, min(start + PATIENTS_AT_ONCE, len(source))))
+        tiles, offsets = batch.bags[name].numpy(), batch.offsets[name].numpy()
+        counts = np.diff(offsets)
+        rows = np.zeros((len(counts), tiles.shape[1] + 1))
+        has = counts > 0
+        if has.any():
+            with np.errstate(over="ignore", invalid="ignore"):
+                sums = np.add.reduceat(tiles, offsets[:-1][has], axis=0, dtype=np.float64)
+            rows[has, :-1] = sums / counts[has, None]
+        rows[:, -1] = np.log1p(counts)
+        parts.append(rows)
+    return np.concatenate(parts)
+
+
+def _scale(x: Matrix, *, is_bag: bool) -> Matrix:
+    """Ones: features keep their scale. The number of tiles gets the mean variance of the others."""
+    scale = np.ones(x.shape[1])
+    spread = x.std(axis=0)
+    if is_bag and spread[-1] > 0 and spread[:-1].any():
+        scale[-1] = spread[-1] / np.sqrt((spread[:-1] ** 2).mean())
+    return scale
+
+
+def _rounding(values: Matrix) -> float:
+    """Squared length that rounding to float32 may give to a difference of such values."""
+    return float(max((1e-6 * np.abs(values)).max(initial=0.0), 1e-6) ** 2 * len(values))
+
+
+def _notes(
+    name: str, usual: Usual, patients: tuple[str, ...], share: FloatArray, outside: BoolArray, judged: int
+) -> list[tuple[str, str]]:
+    n, far = len(usual.distances), int(outside.sum())
+    notes = [
+        (
+            patients[row],
+            f"{name}: drift: {round(share[row] * n)} of {n} training patients are as far from what is usual",
+        )
+        for row in np.flatnonzero(outside)
+    ]
+    beyond = round(usual.nominal * (n + 1))  # all ranks among n + judged alike patients are equally likely
+    if far > 1 and betabinom.sf(far - 1, judged, beyond, n + 1 - beyond) < SURPRISE:
+        notes.append(
+            (
+                "",
+                f"{far} of {judged} patients are outside what {usual.told} training patients look like in "
+                f"modality {name}: other units, another laboratory?",
+            )
+        )
+    return notes

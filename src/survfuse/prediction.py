@@ -1,0 +1,170 @@
+"""What a model says of some patients: risk, curve, time, group, and how far to trust it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from survfuse._errors import InputError, NotComputableError
+from survfuse._types import FloatArray, IntArray
+from survfuse.cohort.drift import DriftReport
+from survfuse.survival.calibration import Calibrator
+from survfuse.survival.conformal import ConformalBound
+from survfuse.survival.curves import SurvivalCurves
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model says of some patients.
+
+    Attributes
+    ----------
+    patient_id : tuple of str, (patients,)
+    log_risk : array, (patients,)
+        Larger means earlier; its zero has no meaning.
+    predicted_time : array, (patients,)
+        Median survival time in the training unit, NaN where the curve does not
+        reach one half; the rank map's time under `km_rank`.
+    risk_group : array of int, (patients,)
+        0 (low) to 2 (high), cut at the tertiles of the training patients.
+    unit : str
+        Unit of every time.
+    notes : tuple of (patient_id or "", message)
+        What a reader must know of this prediction.
+    drift : DriftReport or None
+        How far each patient is from the training patients; None where the model does not know.
+    bound : ConformalBound or None
+        Lower bound on the event time, where the model has one.
+    """
+
+    patient_id: tuple[str, ...]
+    log_risk: FloatArray
+    predicted_time: FloatArray
+    risk_group: IntArray
+    unit: str
+    calibrator: Calibrator = field(repr=False)
+    notes: tuple[tuple[str, str], ...] = ()
+    drift: DriftReport | None = field(default=None, repr=False)
+    bound: ConformalBound | None = field(default=None, repr=False)
+
+    @property
+    def curves(self) -> SurvivalCurves:
+        """Survival curve of each patient.
+
+        Raises
+        ------
+        NotComputableError
+            Under a calibration that gives no curve (`km_rank`).
+        """
+        return self.calibrator.curves(self.log_risk)
+
+    def survival(self, times: Sequence[float]) -> FloatArray:
+        """S(t) of each patient at `times`; (patients, times).
+
+        Raises
+        ------
+        InputError
+            For a time that is negative or not finite.
+        """
+        return self.curves.at(_checked_times(times))
+
+    @property
+    def median_time(self) -> FloatArray:
+        """Median survival time, NaN where it is not reached within the training follow-up; (patients,)."""
+        return self.curves.median()
+
+    def rmst(self, horizon: float) -> FloatArray:
+        """Mean survival time restricted to `horizon`; (patients,)."""
+        return self.curves.rmst(horizon)
+
+    def time_interval(self, level: float = 0.8) -> tuple[FloatArray, FloatArray]:
+        """Interval in which a share `level` of such patients has the event, by their curve.
+
+        Parameters
+        ----------
+        level : float
+            Inside (0, 1); as many have the event before the interval as after it.
+
+        Returns
+        -------
+        low, high : array, (patients,)
+            NaN where the curve does not fall so far within the training follow-up. It is
+            the spread of patients, not the uncertainty of the median.
+
+        Raises
+        ------
+        InputError
+            For a level outside (0, 1).
+        NotComputableError
+            Under a calibration that gives no curve (`km_rank`).
+        """
+        if not 0 < level < 1:
+            raise InputError(f"level must lie between 0 and 1, got {level}")
+        curves = self.curves
+        return curves.quantile((1 - level) / 2), curves.quantile((1 + level) / 2)
+
+    def frame(self, horizons: Sequence[float] = (), *, details: bool = False) -> pd.DataFrame:
+        """One row per patient: risk, time, group, and survival at `horizons` where there is a curve.
+
+        Parameters
+        ----------
+        horizons : sequence of float
+        details : bool
+            Also `time_low` and `time_high` (80 % of such patients have the event in
+            between; empty where not reached), `rmst_<last horizon>` where the curves reach
+            it, `lower_bound` where the model has one, and, where the model knows its
+            training patients, `drift` (modalities in which the patient is outside their
+            range) and `drift_<modality>` (share of them at least as far).
+        """
+        table = self._frame(horizons)
+        if not details:
+            return table
+        low = high = np.full(len(table), np.nan)
+        if self.calibrator.has_curves:
+            low, high = self.time_interval()
+        table.insert(3, "time_low", low)
+        table.insert(4, "time_high", high)
+        if horizons and (mean := self._restricted_mean(max(horizons))) is not None:
+            table.insert(len(table.columns) - 1, f"rmst_{max(horizons):g}", mean)
+        if self.bound is not None:
+            table["lower_bound"] = self.bound.lower(self.log_risk)
+        if self.drift is not None:
+            table["drift"] = self.drift.marks
+            for name, share in self.drift.share.items():
+                table[f"drift_{name}"] = share
+        return table
+
+    def _restricted_mean(self, horizon: float) -> FloatArray | None:
+        try:
+            return self.rmst(horizon)
+        except (NotComputableError, InputError):  # no curve, not known so far, or a horizon of 0
+            return None
+
+    def _frame(self, horizons: Sequence[float]) -> pd.DataFrame:
+        table = pd.DataFrame(
+            {
+                "patient_id": self.patient_id,
+                "log_risk": self.log_risk,
+                "predicted_time": self.predicted_time,
+            }
+        )
+        _checked_times(horizons)
+        if horizons and self.calibrator.has_curves:
+            survival = self.survival(horizons)
+            for column, horizon in enumerate(horizons):
+                table[f"survival_{horizon:g}"] = survival[:, column]
+        elif horizons:
+            for horizon in horizons:
+                table[f"survival_{horizon:g}"] = np.nan
+        table["risk_group"] = self.risk_group
+        return table
+
+
+def _checked_times(times: Sequence[float]) -> FloatArray:
+    checked = np.asarray(times, dtype=np.float64)
+    if not (np.isfinite(checked) & (checked >= 0)).all():
+        raise InputError(f"times must be finite and >= 0, got {checked.tolist()}")
+    return checked
