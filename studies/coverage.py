@@ -141,7 +141,7 @@ def crossval(cohorts: int, n: int = 200, repeats: int = 3, folds: int = 5) -> li
 
 
 def concordance_of_correlation(signal: float) -> Callable[[float], float]:
-    """Harrell's C, among endless patients, of a normal score whose correlation with the true risk is given."""
+    """Harrell's C, among endless patients, of a normal score by its correlation with the true risk."""
     x, time, event = draw(np.random.default_rng(0), 100_000, signal)
     truth = (x[:, 0] + x[:, 1]) / np.sqrt(2)
     places = np.linspace(-1, 1, 21)

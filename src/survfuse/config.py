@@ -214,7 +214,7 @@ class CrossvalConfig(Frozen):
     folds: int = Field(default=5, ge=2)
     """Outer folds, by patient, stratified on the event."""
     repeats: int = Field(default=1, ge=1)
-    """Independent splits into folds; two or more let intervals see how much a model depends on its patients."""
+    """Independent splits into folds; from two on, intervals see how much a model depends on its patients."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Seed of the splits."""
     given_folds: bool = True
@@ -236,7 +236,7 @@ class CrossvalConfig(Frozen):
     """How 95 % intervals are made: influence functions widened by how much risks depend on the training
     patients, by n_test/n_train, or by resampling patients (slow)."""
     bootstrap: int = Field(default=200, ge=0)
-    """Resamples behind calibration bands, ICI, E50, E90 (0: none), and five times as many behind `bootstrap`."""
+    """Resamples behind calibration bands, ICI, E50, E90 (0: none); five times as many behind `bootstrap`."""
 
     @model_validator(mode="after")
     def _one_way_to_split(self) -> Self:
