@@ -24,8 +24,9 @@ import pandas as pd
 from survfuse import metrics
 from survfuse._storage import write_json
 from survfuse.cohort.splits import inner_folds
-from survfuse.evaluation.combine import Interval, concordance, concordance_difference
+from survfuse.evaluation.combine import Interval
 from survfuse.evaluation.folds import folds_of
+from survfuse.evaluation.ranking import concordance, concordance_difference
 from survfuse.survival.cox import fit_cox
 
 COVARIATES = 10

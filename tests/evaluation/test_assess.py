@@ -9,9 +9,12 @@ import pytest
 
 from predicted import TIMES, crossed, fold_of, predicted
 from survfuse import metrics
-from survfuse.evaluation.assess import Scale, assess, expected_events, isbs_difference, slope
-from survfuse.evaluation.combine import Interval, chance_share
+from survfuse.evaluation.agreement import expected_events, slope
+from survfuse.evaluation.assess import assess, isbs_difference
+from survfuse.evaluation.chance import chance_share
+from survfuse.evaluation.combine import Interval
 from survfuse.evaluation.folds import Fold, Tabulated
+from survfuse.evaluation.scale import Scale
 from survfuse.metrics import Estimate
 
 SCALE = Scale((10.0, 30.0), 30.0, draws=0, times=TIMES)

@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 
 from survfuse._errors import NotComputableError
-from survfuse.evaluation import combine
-from survfuse.evaluation.combine import Interval, chance_share, holm, mean_of
+from survfuse.evaluation import ranking
+from survfuse.evaluation.chance import chance_share
+from survfuse.evaluation.combine import Interval, holm, mean_of
 from survfuse.evaluation.folds import folds_of
 from survfuse.metrics import Estimate, concordance_influence, harrell_c, uno_c
 
@@ -33,12 +34,12 @@ def table(
 
 def concordance(frame: pd.DataFrame, kind: str, tau: float | None, **how: object) -> Estimate:
     """Concordance of a table of predictions."""
-    return combine.concordance(folds_of(frame), kind, tau, **how)
+    return ranking.concordance(folds_of(frame), kind, tau, **how)
 
 
 def concordance_difference(a: pd.DataFrame, b: pd.DataFrame, tau: float | None) -> Estimate:
     """Difference of two tables of predictions."""
-    return combine.concordance_difference(folds_of(a), folds_of(b), tau)
+    return ranking.concordance_difference(folds_of(a), folds_of(b), tau)
 
 
 def by_fold(frame: pd.DataFrame) -> list[list[pd.DataFrame]]:
@@ -124,7 +125,7 @@ def test_a_single_model_tested_once_is_not_widened() -> None:
     frame = table(repeats=1).assign(fold=0)
     alone = folds_of(frame, None, {(0, 0): (frame["time"].to_numpy(), frame["event"].to_numpy(bool))})
     assert chance_share(alone) == 0
-    found = combine.concordance(alone, "harrell", None)
+    found = ranking.concordance(alone, "harrell", None)
     expected = harrell_c(frame.time, frame.event, frame.log_risk)
     assert (found.value, found.se) == pytest.approx((expected.value, expected.se), abs=1e-12)
 

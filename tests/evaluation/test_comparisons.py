@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from predicted import crossed, fold_of, predicted
-from survfuse.evaluation.assess import Scale
 from survfuse.evaluation.combine import holm
 from survfuse.evaluation.comparisons import Increment, comparisons, delta_isbs, delta_uno_c, increments
 from survfuse.evaluation.folds import Folds
+from survfuse.evaluation.scale import Scale
 
 SCALE = Scale((10.0, 30.0), 30.0, draws=0)
 MODELS: dict[str, Folds] = {

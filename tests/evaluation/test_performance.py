@@ -10,9 +10,10 @@ import pytest
 from predicted import crossed, fold_of, predicted
 from survfuse import metrics
 from survfuse.evaluation import performance
-from survfuse.evaluation.assess import Scale, brier_at
+from survfuse.evaluation.assess import brier_at
 from survfuse.evaluation.combine import Interval
 from survfuse.evaluation.folds import Fold
+from survfuse.evaluation.scale import Scale
 from survfuse.report.performance import LISTS, SCHEMA
 from survfuse.survival.curves import kaplan_meier
 

@@ -4,9 +4,9 @@ import pandas as pd
 import pytest
 
 from predicted import crossed, predicted
-from survfuse.evaluation.assess import Scale
 from survfuse.evaluation.combine import WAYS
 from survfuse.evaluation.comparisons import Increment, delta_uno_c
+from survfuse.evaluation.scale import Scale
 from survfuse.evaluation.scoring import DELTA, judge_models
 from survfuse.report.performance import LISTS, tables
 

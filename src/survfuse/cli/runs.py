@@ -180,7 +180,7 @@ def show_metrics(result: Any) -> None:
     from rich.text import Text
 
     cohort = result.cohort
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = Console(width=None if sys.stdout.isatty() else 132)
     title = (
         f"{cohort['endpoint']}: {cohort['patients']} patients, {cohort['events']} events, same folds; "
         f"Uno C to {cohort['tau']:g} {cohort['unit']}"

@@ -2,69 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from survfuse._errors import NotComputableError
 from survfuse._types import FloatArray
-from survfuse.evaluation.combine import (
-    DEFAULT,
-    Interval,
-    chance_share,
-    concordance,
-    mean_of,
-    over_folds,
-    over_pairs,
-)
-from survfuse.evaluation.folds import Fold, patients_of, repeats_of
-from survfuse.survival.agreement import calibration_slope, observed_expected
+from survfuse.evaluation.agreement import calibration
+from survfuse.evaluation.chance import chance_share
+from survfuse.evaluation.combine import Interval, over_folds, over_pairs
+from survfuse.evaluation.folds import Fold
+from survfuse.evaluation.ranking import concordance
+from survfuse.evaluation.scale import Scale
 from survfuse.survival.brier import (
     brier_influence,
     integrated_brier_influence,
     integrated_ipa_influence,
     ipa_influence,
 )
-from survfuse.survival.d_calibration import d_calibration
 from survfuse.survival.discrimination import auc_influence
-from survfuse.survival.estimate import Estimate, joined, not_computable
-from survfuse.survival.explained import kent_oquigley_r2, royston_r2
+from survfuse.survival.estimate import Estimate, joined
 from survfuse.survival.likelihood import log_likelihood_influence
-from survfuse.survival.smooth_calibration import ERRORS, calibration_errors
 
-GRID = 100  # times at which integrated scores look at a curve
 PROPER = "censoring is independent of covariates and event times"
-
-
-@dataclass(frozen=True)
-class Scale:
-    """The times at which predictions are judged, fixed before any model is fitted.
-
-    Attributes
-    ----------
-    horizons : tuple of float, rising
-    tau : float
-        Truncation time of Uno's C, and the end of integrated scores.
-    interval : Interval
-    draws : int
-        Bootstrap resamples behind intervals of ICI, E50 and E90; 0 leaves them without.
-    times : tuple of float, optional
-        Times of integrated scores; 100 evenly spaced ones up to τ where not given.
-    """
-
-    horizons: tuple[float, ...]
-    tau: float
-    interval: Interval = DEFAULT
-    draws: int = 200
-    times: tuple[float, ...] | None = None
-
-    @property
-    def grid(self) -> FloatArray:
-        """Times of integrated scores, up to τ."""
-        if self.times is None:
-            return np.linspace(0.0, self.tau, GRID + 1)[1:]
-        return np.array([time for time in self.times if time <= self.tau])
 
 
 def assess(folds: Sequence[Fold], scale: Scale) -> dict[str, Estimate]:
@@ -95,21 +56,6 @@ def assess(folds: Sequence[Fold], scale: Scale) -> dict[str, Estimate]:
     found["integrated_ipa"] = _integrated_ipa(folds, scale, chance)
     found["log_likelihood"] = _likelihood(folds, scale, chance)
     return {**found, **calibration(folds, scale)}
-
-
-def calibration(folds: Sequence[Fold], scale: Scale) -> dict[str, Estimate]:
-    """How well predicted curves agree with what happened."""
-    found = {
-        "observed_expected": expected_events(folds),
-        "calibration_slope": slope(folds, scale.horizons[-1]),
-    }
-    for h in scale.horizons:
-        found |= {f"{name}_{h:g}": estimate for name, estimate in _smooth(folds, h, scale).items()}
-    found["d_calibration"] = _d_calibration(folds)
-    lines = _linear_predictors(folds, scale.horizons[-1])
-    for name, measure in (("royston_r2", royston_r2), ("kent_oquigley_r2", kent_oquigley_r2)):
-        found[name] = _per_repeat(folds, lambda part, measure=measure: _explained(part, lines, measure))  # type: ignore[misc]
-    return found
 
 
 def auc_at(
@@ -176,62 +122,6 @@ def isbs_difference(a: Sequence[Fold], b: Sequence[Fold], scale: Scale) -> Estim
 
     found = over_pairs(a, b, one, limits=(-1.0, 1.0), assumptions=PROPER, interval=scale.interval)
     return replace(found, note=joined(found.note, note))
-
-
-def expected_events(folds: Sequence[Fold]) -> Estimate:
-    """Observed over expected events, with each patient's expectation averaged over repeats.
-
-    Follow-up beyond what a patient's curve is known for is not counted.
-    """
-    n, events = patients_of(folds)
-    hazard: dict[object, list[float]] = {}
-    outcome: dict[object, tuple[float, bool]] = {}
-    cut: set[object] = set()
-    try:
-        for fold in folds:
-            own = fold.known_curves.own(fold.time)
-            late = fold.time > fold.known_curves.last
-            cut.update(fold.patient_id[late & fold.event])
-            if (own <= 0).any():
-                raise NotComputableError(
-                    f"{int((own <= 0).sum())} patients have a predicted survival of 0 at their follow-up,"
-                    " which expects infinitely many events"
-                )
-            for patient, h, time, event in zip(
-                fold.patient_id, -np.log(own), fold.time, fold.event & ~late, strict=True
-            ):
-                hazard.setdefault(patient, []).append(float(h))
-                outcome[patient] = (float(time), bool(event))
-    except NotComputableError as why:
-        return not_computable(str(why), n, events)
-    times, flags = zip(*outcome.values(), strict=True)
-    mean = [float(np.mean(hazard[patient])) for patient in outcome]
-    found = observed_expected(np.array(times), np.array(flags), np.array(mean))
-    note = f"{len(cut)} events beyond the last time of the curves not counted" if cut else ""
-    return replace(found, note=joined(found.note, note))
-
-
-def slope(folds: Sequence[Fold], horizon: float) -> Estimate:
-    """Calibration slope, each fold with its own baseline and all with one slope.
-
-    Of the log cumulative hazard of the curves at `horizon`; of the log-risk itself
-    where there are no curves.
-    """
-    n, events = patients_of(folds)
-    lines = _linear_predictors(folds, horizon)
-
-    def one(part: Sequence[Fold]) -> Estimate:
-        values = [lines[fold.repeat, fold.fold] for fold in part]
-        why = next((value for value in values if isinstance(value, str)), None)
-        if why is not None:
-            return not_computable(why, n, events)
-        stratum = np.repeat(np.arange(len(part)), [len(fold) for fold in part])
-        return calibration_slope(*_outcome(part), np.concatenate(values), stratum=stratum)
-
-    found = _per_repeat(folds, one)
-    if any(fold.curves is None for fold in folds):
-        found = replace(found, note=joined(found.note, "of the log-risk itself: there are no curves"))
-    return found
 
 
 def _first(found: tuple[FloatArray, FloatArray]) -> tuple[float, FloatArray]:
@@ -323,71 +213,3 @@ def _deciles(fold: Fold, reach: float) -> FloatArray:
         raise NotComputableError(f"no training patient had the event up to {reach:g}")
     deciles: FloatArray = np.unique(np.quantile(seen, np.linspace(0.1, 1.0, 10), method="higher"))
     return deciles
-
-
-def _outcome(part: Sequence[Fold]) -> tuple[FloatArray, FloatArray]:
-    return np.concatenate([f.time for f in part]), np.concatenate([f.event for f in part])
-
-
-def _per_repeat(folds: Sequence[Fold], one: Callable[[Sequence[Fold]], Estimate]) -> Estimate:
-    return mean_of([one(part) for part in repeats_of(folds)])
-
-
-def _linear_predictors(folds: Sequence[Fold], horizon: float) -> dict[tuple[int, int], FloatArray | str]:
-    """Log cumulative hazard at the horizon, the log-risk where there are no curves, or why neither."""
-    return {(fold.repeat, fold.fold): _linear_predictor(fold, horizon) for fold in folds}
-
-
-def _linear_predictor(fold: Fold, horizon: float) -> FloatArray | str:
-    if fold.curves is None:
-        return fold.log_risk if fold.log_risk is not None else "the predictions hold neither risks nor curves"
-    at = fold.curves.at([min(horizon, fold.curves.last)])[:, 0]
-    clipped = np.clip(at, 1e-12, 1 - 1e-12)
-    return np.log(-np.log(clipped))
-
-
-def _smooth(folds: Sequence[Fold], horizon: float, scale: Scale) -> dict[str, Estimate]:
-    """ICI, E50 and E90 at one horizon, from one fit and one bootstrap per repeat."""
-    n, events = patients_of(folds)
-
-    def one(part: Sequence[Fold]) -> dict[str, Estimate]:
-        try:
-            survival = np.concatenate([fold.survival([horizon]) for fold in part])
-        except NotComputableError as why:
-            return dict.fromkeys(ERRORS, not_computable(str(why), n, events))
-        errors = calibration_errors(
-            *_outcome(part), survival, [horizon], bootstrap=scale.draws, seed=scale.interval.seed
-        )
-        return {name: at[0] for name, at in errors.items()}
-
-    repeats = [one(part) for part in repeats_of(folds)]
-    return {name: mean_of([errors[name] for errors in repeats]) for name in ERRORS}
-
-
-def _d_calibration(folds: Sequence[Fold]) -> Estimate:
-    n, events = patients_of(folds)
-    first = repeats_of(folds)[0]
-    try:
-        own = np.concatenate([fold.known_curves.own(fold.time) for fold in first])
-        last = np.concatenate([np.full(len(fold), fold.known_curves.last) for fold in first])
-    except NotComputableError as why:
-        return not_computable(str(why), n, events)
-    time, event = _outcome(first)
-    found = d_calibration(np.minimum(time, last), event.astype(bool) & (time <= last), own)
-    several = "of the first repeat" if len(repeats_of(folds)) > 1 else ""
-    return replace(found, note=joined(found.note, several))
-
-
-def _explained(
-    part: Sequence[Fold],
-    lines: dict[tuple[int, int], FloatArray | str],
-    measure: Callable[..., Estimate],
-) -> Estimate:
-    values = [lines[fold.repeat, fold.fold] for fold in part]
-    time, event = _outcome(part)
-    why = next((value for value in values if isinstance(value, str)), None)
-    if why is None and any(fold.curves is None for fold in part) and len(part) > 1:
-        why = "risks of different models cannot be pooled without their curves"
-    if why is not None:
-        return not_computable(why, len(time), int(event.sum()))
-    return measure(time, event, np.concatenate(values))

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
 from typing import Literal
 
 import numpy as np
 
 from survfuse._errors import NotComputableError
-from survfuse._types import FloatArray, IntArray
-from survfuse.evaluation.folds import Fold, Folds, paired, patients_of, repeats_of
-from survfuse.survival.concordance import concordance_influence, uno_c
+from survfuse._types import FloatArray
+from survfuse.evaluation.chance import chance_share, chance_share_of_difference
+from survfuse.evaluation.folds import Fold, paired, patients_of, repeats_of
 from survfuse.survival.estimate import LEVEL, Estimate, around, joined, not_computable
 
 Influence = tuple[float, FloatArray]
@@ -81,7 +80,7 @@ def over_folds(
     interval : Interval
     chance : float, optional
         Share of the risks that changes with the training patients (see
-        :func:`chance_share`), computed from `folds` where it is not given.
+        :func:`~survfuse.evaluation.chance.chance_share`), computed from `folds` where it is not given.
     logit : bool
         Make the interval on the logit scale.
     until : float, optional
@@ -103,13 +102,13 @@ def over_folds(
         why = "; ".join(notes[:MOST_NOTES]) or "there is no fold"
         return not_computable(why, n, events, assumptions)
     value = float(np.mean([np.mean([v for _, v, _ in part]) for part in kept]))
-    told = _told(notes)
+    note = told(notes)
     if interval.kind == "bootstrap":
         return _bootstrapped(
-            folds, one, value, interval, (n, events), limits, joined(told, WAYS["bootstrap"])
+            folds, one, value, interval, (n, events), limits, joined(note, WAYS["bootstrap"])
         )
     se = float(np.sqrt(_variance(kept) * _widening(folds, interval, chance)))
-    return around(value, se, n, events, limits=limits, logit=logit, note=told, assumptions=assumptions)
+    return around(value, se, n, events, limits=limits, logit=logit, note=note, assumptions=assumptions)
 
 
 def over_pairs(a: Sequence[Fold], b: Sequence[Fold], one: PairStatistic, **how: object) -> Estimate:
@@ -133,96 +132,6 @@ def over_pairs(a: Sequence[Fold], b: Sequence[Fold], one: PairStatistic, **how: 
         return one(fold, twin)
 
     return over_folds(firsts, both, **how)  # type: ignore[arg-type]
-
-
-def chance_share(folds: Sequence[Fold]) -> float:
-    """Share of the variation of risks that is due to which patients trained the network.
-
-    Between two repeats a patient's risks come from training sets that overlap. With ``o``
-    the mean overlap and ``r`` the mean correlation of the risks (standardised within their
-    folds), a share ``(1 − r) / (1 − o)`` of their variance changes with the training set.
-
-    Returns
-    -------
-    float
-        In [0, 1]; 1 where one repeat leaves it unknown, 0 for a single model (no
-        other fold trains on its test patients).
-    """
-    return _unstable(folds, _standardised)
-
-
-def chance_share_of_difference(a: Sequence[Fold], b: Sequence[Fold]) -> float:
-    """Share of the variation of a difference in concordance that is due to the training patients.
-
-    As :func:`chance_share`, for the patients' influences on the difference of the two
-    Harrell C.
-
-    Parameters
-    ----------
-    a, b : sequence of Fold
-        Of two models, paired.
-    """
-    other = {fold.repeat: part for part in repeats_of(b) for fold in part[:1]}
-
-    def influence(part: Sequence[Fold]) -> dict[object, float]:
-        time, event = np.concatenate([f.time for f in part]), np.concatenate([f.event for f in part])
-        first, second = _standardised(part), _standardised(other[part[0].repeat])
-        values = []
-        for risks in (first, second):
-            column = np.array([risks[patient] for patient in first])
-            values.append(concordance_influence(time, event, column, kind="harrell")[1])
-        return dict(zip(first, (values[0] - values[1]).tolist(), strict=True))
-
-    try:
-        return _unstable(a, influence)
-    except NotComputableError:
-        return 1.0
-
-
-def concordance(folds: Sequence[Fold], kind: str, tau: float | None, **how: object) -> Estimate:
-    """Concordance of cross-validated risks (see :func:`over_folds`).
-
-    Parameters
-    ----------
-    folds : sequence of Fold
-    kind : {"harrell", "uno"}
-    tau : float or None
-        Truncation time, in the unit of `time`.
-    """
-    how.setdefault("assumptions", ASSUMES[kind])
-    found = over_folds(
-        folds,
-        lambda fold: _concordance(fold, kind, tau),
-        limits=(0.0, 1.0),
-        until=tau,
-        **how,  # type: ignore[arg-type]
-    )
-    return replace(found, note=joined(found.note, _restricted(folds, tau) if kind == "uno" else ""))
-
-
-def concordance_difference(
-    a: Sequence[Fold], b: Sequence[Fold], tau: float | None, **how: object
-) -> Estimate:
-    """Uno's C of `a` minus that of `b`, paired on the same patients and folds.
-
-    Raises
-    ------
-    NotComputableError
-        When the two do not hold the same patients in the same folds.
-    """
-
-    def one(first: Fold, second: Fold) -> Influence:
-        return _minus(_concordance(first, "uno", tau), _concordance(second, "uno", tau))
-
-    how.setdefault("assumptions", ASSUMES["uno"])
-    found = over_pairs(a, b, one, limits=(-1.0, 1.0), until=tau, **how)
-    return replace(found, note=joined(found.note, _restricted(a, tau)))
-
-
-ASSUMES = {
-    "harrell": "censoring does not depend on the risks; the value depends on the censoring pattern",
-    "uno": "censoring is independent of the risks and of the event times",
-}
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
@@ -264,27 +173,6 @@ def mean_of(estimates: Sequence[Estimate]) -> Estimate:
     )
 
 
-def _minus(a: Influence, b: Influence) -> Influence:
-    return a[0] - b[0], a[1] - b[1]
-
-
-def _concordance(fold: Fold, kind: str, tau: float | None) -> Influence:
-    train = fold.train if kind == "uno" else None
-    return concordance_influence(fold.time, fold.event, fold.risk, kind=kind, tau=tau, train=train)
-
-
-def _restricted(folds: Sequence[Fold], tau: float | None) -> str:
-    """Tell in which folds the censoring curve of the training patients ends before τ."""
-    notes = []
-    for fold in folds:
-        if fold.train is None or fold.log_risk is None or not len(fold):
-            continue
-        found = uno_c(fold.time, fold.event, fold.log_risk, tau=tau, train=fold.train)
-        if found.value is not None and found.note and found.se is not None:
-            notes.append(found.note if len(folds) == 1 else f"{fold.label} {found.note}")
-    return _told(notes)
-
-
 Scored = tuple[Fold, float, FloatArray]
 
 
@@ -304,7 +192,8 @@ def _values(folds: Sequence[Fold], one: Statistic) -> tuple[list[list[Scored]], 
     return found, notes
 
 
-def _told(notes: Sequence[str]) -> str:
+def told(notes: Sequence[str]) -> str:
+    """Tell the first few notes, and how many more there are."""
     more = f"; and {len(notes) - MOST_NOTES} more folds" if len(notes) > MOST_NOTES else ""
     return "; ".join(notes[:MOST_NOTES]) + more
 
@@ -353,62 +242,3 @@ def _bootstrapped(
     low, high = np.quantile(draws, [tail, 1 - tail])
     se = float(np.std(draws, ddof=1))
     return Estimate(value, se, max(float(low), limits[0]), min(float(high), limits[1]), *count, note)
-
-
-def _unstable(folds: Sequence[Fold], value: Callable[[Sequence[Fold]], dict[object, float]]) -> float:
-    """Share of the variance of a patient's value that changes between training sets without overlap."""
-    repeats = repeats_of(folds)
-    if all(len(part) == 1 for part in repeats):
-        return 0.0
-    if len(repeats) < 2 or any(fold.log_risk is None for fold in folds):
-        return 1.0
-    values = [value(part) for part in repeats]
-    homes = [{patient: fold.fold for fold in part for patient in fold.patient_id} for part in repeats]
-    shares = []
-    for i, j in combinations(range(len(repeats)), 2):
-        common = sorted(values[i].keys() & values[j].keys(), key=str)
-        x, y = (np.array([values[k][patient] for patient in common]) for k in (i, j))
-        first, second = (np.array([homes[k][patient] for patient in common]) for k in (i, j))
-        apart = 1 - _overlap(first, second) if common else 0.0
-        total = x.var() + y.var() if common else 0.0
-        shares.append(float(np.var(x - y) / total / apart) if apart > 0 and total > 0 else 1.0)
-    return min(float(np.mean(shares)), 1.0)
-
-
-def _standardised(folds: Sequence[Fold]) -> dict[object, float]:
-    """Risk of each patient of one repeat, standardised within its fold."""
-    found: dict[object, float] = {}
-    for fold in folds:
-        spread = float(fold.risk.std())
-        scaled = (fold.risk - fold.risk.mean()) / spread if spread > 0 else np.zeros(len(fold))
-        found.update(zip(fold.patient_id, scaled.tolist(), strict=True))
-    return found
-
-
-def _overlap(first: IntArray, second: IntArray) -> float:
-    """Mean share of a patient's training set in one repeat that also trains for it in the other."""
-    _, one = np.unique(first, return_inverse=True)
-    _, two = np.unique(second, return_inverse=True)
-    together = np.zeros((one.max() + 1, two.max() + 1))
-    np.add.at(together, (one, two), 1.0)
-    rows, columns, n = together.sum(axis=1), together.sum(axis=0), len(one)
-    # A patient in fold i, then fold j: trained on in both are those outside i and outside j.
-    both = n - rows[:, None] - columns[None, :] + together
-    trained = float((together * (n - rows)[:, None]).sum())
-    return float((together * both).sum() / trained) if trained else 1.0
-
-
-__all__ = [
-    "DEFAULT",
-    "WAYS",
-    "Folds",
-    "Interval",
-    "chance_share",
-    "chance_share_of_difference",
-    "concordance",
-    "concordance_difference",
-    "holm",
-    "mean_of",
-    "over_folds",
-    "over_pairs",
-]

@@ -7,9 +7,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from survfuse._errors import NotComputableError
-from survfuse.evaluation.assess import Scale, isbs_difference
-from survfuse.evaluation.combine import concordance_difference, holm
+from survfuse.evaluation.assess import isbs_difference
+from survfuse.evaluation.combine import holm
 from survfuse.evaluation.folds import Fold, patients_of
+from survfuse.evaluation.ranking import concordance_difference
+from survfuse.evaluation.scale import Scale
 from survfuse.survival.estimate import Estimate, not_computable
 
 Models = Mapping[str, Sequence[Fold]]

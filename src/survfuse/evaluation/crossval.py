@@ -20,7 +20,6 @@ from survfuse.cohort.split_files import read_splits
 from survfuse.cohort.splits import Split, given_folds, leave_one_group_out, make_folds, splits_from_folds
 from survfuse.config import CrossvalConfig, RunConfig, build
 from survfuse.estimator import SurvivalFusion
-from survfuse.evaluation.assess import Scale
 from survfuse.evaluation.cells import Cells, Grid, Watcher, stem
 from survfuse.evaluation.checks import Evidence, run_checks
 from survfuse.evaluation.combine import Interval
@@ -29,6 +28,7 @@ from survfuse.evaluation.horizons import resolve_horizons
 from survfuse.evaluation.learners import Learner, NetworkLearner, comparators
 from survfuse.evaluation.protocol import controls, subgroups, wanted_increments
 from survfuse.evaluation.result import Result
+from survfuse.evaluation.scale import Scale
 from survfuse.evaluation.scoring import judge_models
 from survfuse.evaluation.versions import versions
 from survfuse.survival.estimate import Estimate

@@ -11,9 +11,13 @@ import pandas as pd
 
 from survfuse._errors import NotComputableError
 from survfuse._types import FloatArray
-from survfuse.evaluation.assess import Scale, auc_at, brier_at, expected_events
-from survfuse.evaluation.combine import chance_share, concordance, mean_of
+from survfuse.evaluation.agreement import expected_events
+from survfuse.evaluation.assess import auc_at, brier_at
+from survfuse.evaluation.chance import chance_share
+from survfuse.evaluation.combine import mean_of
 from survfuse.evaluation.folds import Fold, Stepped, patients_of, repeats_of, select
+from survfuse.evaluation.ranking import concordance
+from survfuse.evaluation.scale import Scale
 from survfuse.survival.benefit import net_benefit, net_benefit_all
 from survfuse.survival.curves import SurvivalCurves, kaplan_meier
 from survfuse.survival.estimate import Estimate, not_computable

@@ -13,11 +13,11 @@ import pandas as pd
 
 from survfuse._errors import InputError, listed
 from survfuse._storage import sha256_file
-from survfuse.evaluation.assess import Scale
 from survfuse.evaluation.combine import Interval
 from survfuse.evaluation.folds import Folds, patients_of, repeats_of
 from survfuse.evaluation.foreign import Foreign, choose_horizons, column, read_foreign, read_outcome
 from survfuse.evaluation.result import Result
+from survfuse.evaluation.scale import Scale
 from survfuse.evaluation.scoring import Judged, judge_models
 from survfuse.evaluation.versions import versions
 from survfuse.survival.curves import follow_up_median

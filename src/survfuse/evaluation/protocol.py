@@ -12,8 +12,6 @@ import pandas as pd
 from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.modalities import TableData
 from survfuse.cohort.spec import ColumnSpec
-from survfuse.evaluation.assess import Scale
-from survfuse.evaluation.combine import concordance
 from survfuse.evaluation.comparisons import Increment, delta_uno_c
 from survfuse.evaluation.folds import Folds
 from survfuse.evaluation.learners import (
@@ -24,6 +22,8 @@ from survfuse.evaluation.learners import (
     PermutedOutcomeLearner,
     RidgeLearner,
 )
+from survfuse.evaluation.ranking import concordance
+from survfuse.evaluation.scale import Scale
 
 MOST_LEVELS = 6  # of a column that makes subgroups
 MOST_SUBGROUPS = 8  # columns

@@ -13,8 +13,8 @@ from survfuse._errors import ConfigError
 from survfuse._registry import resolve
 from survfuse._storage import atomic_path, sha256_file, write_json, write_text
 from survfuse.config import RunConfig, to_yaml
-from survfuse.evaluation.combine import concordance_difference
 from survfuse.evaluation.folds import Folds
+from survfuse.evaluation.ranking import concordance_difference
 from survfuse.survival.estimate import Estimate
 
 HASHED = {"config": "config.yaml", "predictions": "predictions.csv"}

@@ -9,10 +9,11 @@ from typing import Any
 import pandas as pd
 
 from survfuse.evaluation import performance
-from survfuse.evaluation.assess import Scale, assess
+from survfuse.evaluation.assess import assess
 from survfuse.evaluation.combine import WAYS
 from survfuse.evaluation.comparisons import Increment, comparisons, delta_uno_c, increments
 from survfuse.evaluation.folds import Folds
+from survfuse.evaluation.scale import Scale
 from survfuse.survival.estimate import Estimate
 
 Estimates = dict[str, dict[str, Estimate]]
