@@ -93,23 +93,52 @@ def show(result: Any) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    cohort = result.cohort
+    from survfuse.evaluation.folds import patients_of
+
     console = Console(width=None if sys.stdout.isatty() else 110)
-    head = f"{cohort['patients']} patients, {cohort['events']} events; times in {cohort['unit']}"
     notes: dict[str, int] = {}
     for model, metrics in result.estimates.items():
-        table = Table(title=Text(f"{model}: {head}"), title_justify="left")
+        patients, events = patients_of(result.folds[model])
+        head = f"{model}: {patients} patients, {events} events; times in {result.cohort['unit']}"
+        table = Table(title=Text(head), title_justify="left")
         for column in ("metric", "value", "95% interval", "events", "notes"):
             table.add_column(column, justify="left" if column == "metric" else "right", no_wrap=True)
         for metric, estimate in metrics.items():
-            told = [part for part in estimate.note.split("; ") if part]
-            marks = " ".join(f"[{notes.setdefault(part, len(notes) + 1)}]" for part in told)
-            value = "not computable" if estimate.value is None else f"{estimate.value:.4f}"
-            known = estimate.low is not None and estimate.high is not None
-            ends = f"{estimate.low:.3f} to {estimate.high:.3f}" if known else ""
+            value, ends, marks = _cells(estimate, notes)
             table.add_row(metric, value, ends, str(estimate.events), Text(marks))
         console.print(table)
+    if rows := result.performance["comparisons"]:
+        console.print(_beside(rows, notes))
     for note, number in notes.items():
         typer.echo(f"[{number}] {note}")
     for note in result.record["notes"]:
         typer.echo(f"note: {note}")
+
+
+def _beside(rows: Any, notes: dict[str, int]) -> Any:
+    """Make the table of the model beside every other."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from survfuse.survival.estimate import Estimate
+
+    table = Table(
+        title=Text(f"{rows[0]['model']} minus the others, on the same patients"), title_justify="left"
+    )
+    for column in ("other", "of", "difference", "95% interval", "p (Holm)", "notes"):
+        table.add_column(column, justify="left" if column in {"other", "of"} else "right", no_wrap=True)
+    for row in rows:
+        p = "" if row["p_holm"] is None else f"{row['p_holm']:.3f}"
+        for metric, adjusted in (("uno_c", p), ("isbs", "")):
+            value, ends, marks = _cells(Estimate(**row[f"delta_{metric}"]), notes)
+            table.add_row(Text(row["reference"]), metric, value, ends, adjusted, Text(marks))
+    return table
+
+
+def _cells(estimate: Any, notes: dict[str, int]) -> tuple[str, str, str]:
+    """Write the value of an estimate, its interval, and the numbers of its notes, which grow by new ones."""
+    told = [part for part in estimate.note.split("; ") if part]
+    marks = " ".join(f"[{notes.setdefault(part, len(notes) + 1)}]" for part in told)
+    value = "not computable" if estimate.value is None else f"{estimate.value:.4f}"
+    known = estimate.low is not None and estimate.high is not None
+    return value, f"{estimate.low:.3f} to {estimate.high:.3f}" if known else "", marks

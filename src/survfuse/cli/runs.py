@@ -198,9 +198,32 @@ def show_metrics(result: Any) -> None:
     rows = result.performance.get("increment") or []
     if rows:
         console.print(_increments(rows))
+    outside = result.performance.get("external")
+    if outside is not None:
+        console.print(_external(outside, result.name, result.record["clinical"]))
     for check in result.checks:
         if check["status"] in {"warning", "failed"}:
             typer.echo(f"{check['id']} {check['status']}: {check['evidence']}. {check['advice']}")
+
+
+def _external(outside: Any, name: str, clinical: str | None) -> Any:
+    from rich.table import Table
+    from rich.text import Text
+
+    from survfuse.survival.estimate import Estimate
+
+    about = outside["cohort"]
+    title = f"Fitted on everyone, tested on {about['name']}: "
+    title += f"{about['patients']} patients, {about['events']} events"
+    table = Table(title=Text(title), title_justify="left")
+    for column in ("model", "Uno C", "ISBS", "O/E"):
+        table.add_column(column, justify="left" if column == "model" else "right", no_wrap=True)
+    for model in (name, clinical or ""):
+        if model in outside["metrics"]:
+            found = outside["metrics"][model]
+            keys = ("uno_c", "isbs", "observed_expected")
+            table.add_row(Text(model), *(_told(Estimate(**found[key]), signed=False) for key in keys))
+    return table
 
 
 def _increments(rows: Any) -> Any:
