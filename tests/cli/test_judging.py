@@ -79,6 +79,21 @@ def test_evaluate_sets_models_beside_each_other(command: Command, table: Path, t
     assert {name for name in told["clinic"] if name.startswith("auc")} == {"auc_10", "auc_20"}
 
 
+def test_evaluate_prints_paired_differences_without_a_reference(
+    command: Command, table: Path, tmp_path: Path
+) -> None:
+    other = written(predicted(40, seed=1), tmp_path / "other.csv")
+    fewer = written(predicted(40, seed=1).iloc[3:], tmp_path / "fewer.csv")
+    ended = command("evaluate", table, *QUICK, f"--against=all={other}", f"--against=some={fewer}")
+    assert ended.code == 0
+    told = ended.out.split("predictions minus the others, on the same patients")[1]
+    (uno,) = [line for line in told.splitlines() if "all" in line and "uno_c" in line]
+    assert " to " in uno
+    assert told.count("not computable") == 2
+    assert "3 only in the first (P000, P001, P002)" in told
+    assert "some: 37 patients" in ended.out
+
+
 @pytest.mark.parametrize("name", ["[/b]x", "[bold]x"])
 def test_a_name_is_no_markup(command: Command, table: Path, name: str) -> None:
     ended = command("evaluate", table, *QUICK, "--name", name)

@@ -266,6 +266,12 @@ def test_anything_else_is_refused(write: Writer, cohort: Cohort, name: str, text
         read_splits(write(name, text), cohort)
 
 
+def test_a_place_where_nothing_is_is_refused(tmp_path: Path, cohort: Cohort) -> None:
+    for name in ("none", "none.csv", "none.json"):
+        with pytest.raises(InputError, match=rf"{name}: no such file or folder"):
+            read_splits(tmp_path / name, cohort)
+
+
 def test_an_empty_folder_is_refused(write: Writer, cohort: Cohort) -> None:
     with pytest.raises(InputError, match=r"holds no splits_<number>\.csv"):
         read_splits(write("folder/other.csv", "").parent, cohort)

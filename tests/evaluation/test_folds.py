@@ -148,6 +148,17 @@ def test_other_patients_or_folds_are_no_pair() -> None:
                 paired(a, b)
 
 
+def test_a_missing_patient_is_named() -> None:
+    fold = fold_of(predicted(6))
+    fewer, moved = fold.select(np.arange(2, 6)), replace(fold, fold=9)
+    with pytest.raises(NotComputableError, match=r"folds: 2 only in the first \(P000, P001\)$"):
+        paired([fold], [fewer])
+    with pytest.raises(NotComputableError, match=r"folds: 2 only in the second \(P000, P001\)$"):
+        paired([fewer], [fold])
+    with pytest.raises(NotComputableError, match=r"folds: the folds differ$"):
+        paired([fold], [moved])
+
+
 @pytest.mark.parametrize("change", ["time", "event"])
 def test_other_outcomes_are_no_pair(change: str) -> None:
     fold = fold_of(predicted(6))

@@ -39,7 +39,8 @@ def test_a_table_is_read_as_it_stands(file: File) -> None:
             "patient_id,time\na,1\n",
             r"expected column\(s\) event, the file has patient_id, time; rename yours",
         ),
-        ("patient_id;time;event\na;1;1\n", r"expected column\(s\) patient_id, time, event"),
+        ("patient_id;time;event\na;1;1\n", "columns are separated by semicolons; expected commas"),
+        ("patient_id;time;event\na;1,5;1\n", "columns are separated by semicolons; expected commas"),
         (
             "patient_id,time,event\na,1,1\n",
             "expected a column log_risk, or columns survival_<time>, found neither",
@@ -107,6 +108,18 @@ def test_a_wrong_table_is_refused_at_its_place(file: File, text: str, message: s
     with pytest.raises(InputError, match=message) as told:
         read_foreign(file(text))
     assert "predictions.csv" in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("last", "told"), [("a,4,1,1,0", "time 4 and event 1"), ("a,3,0,1,0", "3 and event 0")]
+)
+def test_a_patient_has_one_outcome_in_all_repeats(file: File, last: str, told: str) -> None:
+    table = f"patient_id,time,event,repeat,log_risk\na,3,1,0,0\nb,1,1,0,0\n{last}\n"
+    with pytest.raises(
+        InputError, match=rf"line 4: patient 'a' has .*{told}, in an earlier repeat 3 and 1 \(1 such"
+    ):
+        read_foreign(file(table))
+    assert len(read_foreign(file(table.replace(last, "a,3.0000001,1,1,0"))).folds("", None)) == 2
 
 
 def test_what_is_no_table_is_refused(file: File, tmp_path: Path) -> None:

@@ -149,6 +149,69 @@ def test_names_are_used_once_and_files_beside_hold_one_model(file: File) -> None
         evaluate(path, against={"b": file(two, "two.csv")})
 
 
+# -- what a file may hide
+
+
+def test_folds_are_weighted_by_the_other_folds(file: File) -> None:
+    table = predicted(60).assign(fold=np.arange(60) % 3)
+    result = evaluate(file(table), **FEW)
+    each = []
+    for number in range(3):
+        own, rest = table[table["fold"] == number], table[table["fold"] != number]
+        train = (rest["time"].to_numpy(), rest["event"].to_numpy(bool))
+        each.append(metrics.uno_c(own["time"], own["event"], own["log_risk"], tau=30.0, train=train).value)
+    assert result.estimates["predictions"]["uno_c"].value == pytest.approx(np.mean(each))
+    assert (
+        "censoring weights of a fold from the patients of the other folds of its repeat"
+        in (result.record["notes"])
+    )
+
+
+def test_nadeau_and_bengio_widen_a_file_with_folds(file: File) -> None:
+    path = file(predicted(60).assign(fold=np.arange(60) % 3))
+    errors = [
+        evaluate(path, interval=Interval(kind, 200), **FEW).estimates["predictions"]["harrell_c"].se
+        for kind in ("influence", "nadeau_bengio")
+    ]
+    # One repeat: all risks are taken to change, 1 + 1; and 1 + 3 * 20 / 40.
+    assert errors[1] == pytest.approx(errors[0] * np.sqrt(2.5 / 2))
+
+
+def test_the_reach_of_integrated_scores_is_told(file: File) -> None:
+    told = "isbs and integrated_ipa: over the survival columns, from 10 on"
+    assert told in evaluate(file(predicted(40)), **FEW).record["notes"]
+    assert (
+        told
+        not in evaluate(file(predicted(40)[["patient_id", "time", "event", "log_risk"]]), **FEW).record[
+            "notes"
+        ]
+    )
+
+
+def test_a_bootstrap_of_equal_risks_has_no_interval(file: File) -> None:
+    path = file(predicted(40).assign(log_risk=0.0))
+    found = evaluate(path, interval=Interval("bootstrap", 200), **FEW).estimates["predictions"]["harrell_c"]
+    assert (found.value, found.low, found.high) == (0.5, None, None)
+    assert "the standard error is 0" in found.note
+
+
+@pytest.mark.parametrize(
+    ("change", "doubt"),
+    [
+        (lambda table: table.assign(log_risk=-table["log_risk"])[list(table)[:4]], "had later events"),
+        (lambda table: table.assign(log_risk=-table["log_risk"]), "rank patients differently"),
+        (lambda table: table.assign(time=table["time"] * 30.4), "are both in one unit"),
+        (lambda table: table.assign(time=table["time"] / 12), "are both in one unit"),
+    ],
+)
+def test_a_file_that_looks_wrong_is_doubted(file: File, change: Any, doubt: str) -> None:
+    def doubted(table: pd.DataFrame) -> bool:
+        return any(doubt in note for note in evaluate(file(table), **FEW).record["notes"])
+
+    assert doubted(change(predicted()))
+    assert not doubted(predicted())
+
+
 # -- our own
 
 
@@ -162,6 +225,10 @@ def test_a_predictions_file_of_ours_gives_the_numbers_of_its_run(tmp_path: Path)
     theirs = evaluate(tmp_path / "run" / "predictions.csv", **FEW).metrics_dict()["predictions"]
     for part in ("value", "se", "low", "high", "n", "events"):
         assert theirs["harrell_c"][part] == ours["harrell_c"][part]
+    at_horizons = [f"{name}_{h}" for name in ("auc", "brier", "ipa") for h in (400, 900)]
+    for metric in ("uno_c", *at_horizons):  # weighted by the other folds, as the run's are
+        assert theirs[metric]["value"] == pytest.approx(ours[metric]["value"], rel=1e-9), metric
+        assert theirs[metric]["se"] == pytest.approx(ours[metric]["se"], rel=1e-6), metric
 
 
 # -- another library

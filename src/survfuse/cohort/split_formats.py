@@ -40,6 +40,8 @@ def read_raw(source: Path) -> list[RawSplit]:
     """
     if source.is_dir():
         return _folder(source)
+    if not source.exists():
+        raise InputError(f"{source}: no such file or folder")
     if source.suffix.lower() == ".json":
         return _stamp(source)
     table = read_table(source)

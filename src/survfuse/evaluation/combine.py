@@ -17,7 +17,7 @@ from survfuse._errors import NotComputableError
 from survfuse._types import FloatArray
 from survfuse.evaluation.chance import chance_share, chance_share_of_difference
 from survfuse.evaluation.folds import Fold, paired, patients_of, repeats_of
-from survfuse.survival.estimate import LEVEL, Estimate, around, joined, not_computable
+from survfuse.survival.estimate import LEVEL, SMALLEST_SE, Estimate, around, joined, not_computable
 
 Influence = tuple[float, FloatArray]
 Statistic = Callable[[Fold], Influence]
@@ -241,4 +241,6 @@ def _bootstrapped(
     tail = (1 - LEVEL) / 2
     low, high = np.quantile(draws, [tail, 1 - tail])
     se = float(np.std(draws, ddof=1))
+    if not se >= SMALLEST_SE:
+        return around(value, se, *count, note=note)
     return Estimate(value, se, max(float(low), limits[0]), min(float(high), limits[1]), *count, note)

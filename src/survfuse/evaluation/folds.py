@@ -265,16 +265,23 @@ def paired(a: Sequence[Fold], b: Sequence[Fold]) -> list[tuple[Fold, Fold]]:
     for fold in a:
         twin = other.pop((fold.repeat, fold.fold), None)
         if twin is None or sorted(twin.patient_id) != sorted(fold.patient_id):
-            raise NotComputableError(
-                "the two sets of predictions do not hold the same patients in the same folds"
-            )
+            raise NotComputableError(_unpaired(a, b))
         pairs.append((_in_order(fold), _in_order(twin)))
         _require_one_outcome(*pairs[-1])
     if other:
-        raise NotComputableError(
-            "the two sets of predictions do not hold the same patients in the same folds"
-        )
+        raise NotComputableError(_unpaired(a, b))
     return pairs
+
+
+def _unpaired(a: Sequence[Fold], b: Sequence[Fold]) -> str:
+    """Say that two models cannot be paired, and who is missing where."""
+    first, second = ({patient for fold in folds for patient in fold.patient_id} for folds in (a, b))
+    places = (("first", first - second), ("second", second - first))
+    missing = [
+        f"{len(own)} only in the {place} ({listed(sorted(own, key=str))})" for place, own in places if own
+    ]
+    told = ", ".join(missing) or "the folds differ"
+    return f"the two sets of predictions do not hold the same patients in the same folds: {told}"
 
 
 def _require_one_outcome(a: Fold, b: Fold) -> None:

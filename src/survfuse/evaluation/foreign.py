@@ -57,11 +57,18 @@ class Foreign:
         ----------
         model : str
         train : (time, event), optional
-            Outcome of the training patients, for the censoring weights.
+            Outcome of the training patients, for the censoring weights. Without it a fold
+            takes the other folds of its repeat, and the patients themselves where they
+            are the only fold.
         """
         own = self.table[self.table["model"] == model]
-        parts = own.groupby(["repeat", "fold"], sort=True)
-        return tuple(self._fold(int(str(r)), int(str(f)), part, train) for (r, f), part in parts)
+        found = []
+        for (repeat, fold), part in own.groupby(["repeat", "fold"], sort=True):
+            rest = own[(own["repeat"] == repeat) & (own["fold"] != fold)]
+            others = (rest["time"].to_numpy(float), rest["event"].to_numpy(bool)) if len(rest) else None
+            known = others if train is None else train
+            found.append(self._fold(int(str(repeat)), int(str(fold)), part, known))
+        return tuple(found)
 
     def _fold(
         self, repeat: int, fold: int, part: pd.DataFrame, train: tuple[FloatArray, BoolArray] | None
@@ -125,6 +132,7 @@ def read_foreign(path: Path | str) -> Foreign:
     if "log_risk" not in table and not survival:
         raise InputError(f"{where}: expected a column log_risk, or columns survival_<time>, found neither")
     _unique(table, where)
+    _lived_once(table, where)
     return Foreign(table.reset_index(drop=True), tuple(survival), tuple(notes))
 
 
@@ -177,7 +185,13 @@ def _read(path: Path) -> pd.DataFrame:
     """Read cells as text, indexed by their line of the file."""
     if format_of(path) == ".parquet":
         raise InputError(f"{path}: expected a text table (.csv or .tsv), got Parquet")
-    (_, header), *rows = text_rows(path)
+    lined = text_rows(path)
+    _, header = next(lined)
+    if len(header) == 1 and ";" in header[0]:
+        raise InputError(
+            f"{path}: the columns are separated by semicolons; expected commas, and points in numbers (0.5)"
+        )
+    rows = list(lined)
     names = [name.strip() for name in header]
     refuse_repeated(path, names)
     if not rows:
@@ -308,4 +322,19 @@ def _unique(table: pd.DataFrame, where: str) -> None:
             f"{where}: line {twice.index[0]}: patient {twice['patient_id'].iloc[0]!r} stands there "
             f"twice ({len(twice)} such rows); one row per patient, or a column `repeat` or `model` that "
             "tells them apart"
+        )
+
+
+def _lived_once(table: pd.DataFrame, where: str) -> None:
+    """Refuse a patient whose outcome is told otherwise in another repeat of the same model."""
+    first = table.groupby(["model", "patient_id"])[["time", "event"]].transform("first")
+    same = np.isclose(table["time"], first["time"], rtol=1e-6, atol=0) & (table["event"] == first["event"])
+    other = table[~same]
+    if len(other):
+        line, row = other.index[0], other.iloc[0]
+        before = first.loc[line]
+        raise InputError(
+            f"{where}: line {line}: patient {row['patient_id']!r} has time {row['time']:g} and event "
+            f"{int(row['event'])}, in an earlier repeat {before['time']:g} and {int(before['event'])} "
+            f"({len(other)} such rows); one outcome per patient"
         )

@@ -14,6 +14,7 @@ import pandas as pd
 from survfuse._errors import InputError, listed
 from survfuse._storage import sha256_file
 from survfuse.evaluation.combine import Interval
+from survfuse.evaluation.doubts import other_order, other_unit, reversed_risk
 from survfuse.evaluation.folds import Folds, patients_of, repeats_of
 from survfuse.evaluation.foreign import Foreign, choose_horizons, column, read_foreign, read_outcome
 from survfuse.evaluation.result import Result
@@ -48,7 +49,8 @@ def evaluate(
         columns it is taken for a cross-validation; without, for one model tested once.
     train : path, optional
         CSV with the `time` and `event` of the patients trained on, who then give the
-        censoring weights; the test patients themselves otherwise.
+        censoring weights; otherwise the other folds of a repeat, or the test patients
+        themselves where there is one fold.
     against : mapping of name to path, optional
         Predictions of other models for the same patients.
     reference : str, optional
@@ -103,10 +105,15 @@ def evaluate(
     scale = Scale(chosen, end if tau is None else float(tau), interval or Interval(), draws)
     if foreign.times:
         scale = replace(scale, times=foreign.times)
+        told += [f"isbs and integrated_ipa: over the survival columns, from {foreign.times[0]:g} on"]
     ranked = {word: _ranked(folds, scale.horizons[-1]) for word, folds in models.items()}
     told += [f"{word}: ranked by {how}" for word, (_, how) in ranked.items() if how]
     models = {word: folds for word, (folds, _) in ranked.items()}
     judged = judge_models(models, own, reference, scale)
+    told += other_unit(models[own])
+    for word, folds in models.items():
+        told += other_order(word, folds, scale.horizons[-1])
+        told += reversed_risk(word, judged.estimates[word]["harrell_c"])
     return Result(
         name=own,
         models=tables,
@@ -114,7 +121,7 @@ def evaluate(
         estimates=judged.estimates,
         checks=[],
         cohort=_cohort(str(path), models[own], scale, unit),
-        record=_record(own, reference, path, command, [*notes, *told, *_training(train)]),
+        record=_record(own, reference, path, command, [*notes, *told, *_training(train, models[own])]),
         performance=_performance(judged),
     )
 
@@ -189,9 +196,11 @@ def _record(
     }
 
 
-def _training(train: Path | str | None) -> list[str]:
+def _training(train: Path | str | None, folds: Folds) -> list[str]:
     if train is not None:
         return [f"censoring weights from the patients of {Path(train).name}"]
+    if any(fold.train is not None for fold in folds):
+        return ["censoring weights of a fold from the patients of the other folds of its repeat"]
     return ["censoring weights from the test patients themselves: no training patients were given"]
 
 

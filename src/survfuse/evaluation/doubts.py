@@ -1,0 +1,66 @@
+"""What makes a predictions file look other than its columns say: unit, order and direction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.stats import rankdata
+
+from survfuse.evaluation.folds import Fold, Tabulated
+from survfuse.survival.estimate import Estimate
+
+FAR = 5  # follow-up over the last survival column; a year has 12 months, a month 30 days
+ALIKE = 0.5  # rank correlation of the log-risks and the curves of one model
+
+
+def other_unit(folds: Sequence[Fold]) -> list[str]:
+    """Doubt that follow-up and survival columns have one unit, where they lie far apart."""
+    known = [fold.curves.times for fold in folds if isinstance(fold.curves, Tabulated)]
+    if not known:
+        return []
+    first, last = min(float(times[0]) for times in known), max(float(times[-1]) for times in known)
+    time = np.concatenate([fold.time for fold in folds])
+    middle, longest = float(np.median(time)), float(time.max())
+    if first <= longest and middle <= FAR * last:
+        return []
+    return [
+        f"follow-up has median {middle:g} and ends at {longest:g}, the survival columns tell of "
+        f"{first:g} to {last:g}: are both in one unit?"
+    ]
+
+
+def other_order(word: str, folds: Sequence[Fold], horizon: float) -> list[str]:
+    """Doubt log-risks that rank the patients of a model otherwise than the curves beside them.
+
+    Parameters
+    ----------
+    word : str
+        The model.
+    folds : sequence of Fold
+    horizon : float
+        At which curves rank, or at their last time where that is earlier.
+    """
+    shares = []
+    for fold in folds:
+        if fold.log_risk is None or fold.curves is None:
+            return []
+        risk = 1 - fold.survival([min(horizon, fold.curves.last)])[:, 0]
+        if np.ptp(risk) > 0 and np.ptp(fold.log_risk) > 0:
+            shares.append(float(np.corrcoef(rankdata(fold.log_risk), rankdata(risk))[0, 1]))
+    if not shares or np.mean(shares) >= ALIKE:
+        return []
+    return [
+        f"{word}: log_risk and the survival columns rank patients differently (rank correlation "
+        f"{np.mean(shares):.2f}); concordance and AUC judge log_risk, all else the curves"
+    ]
+
+
+def reversed_risk(word: str, concordance: Estimate) -> list[str]:
+    """Doubt the direction of log-risks whose concordance has an interval below one half."""
+    if concordance.high is None or concordance.high >= 0.5:
+        return []
+    return [
+        f"{word}: patients with larger log_risk had later events (Harrell C {concordance.value:.3f}); "
+        "expected larger = earlier: is the column a predicted time, or a survival?"
+    ]
