@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from predicted import TIMES, crossed, fold_of, predicted
@@ -13,9 +14,10 @@ from survfuse.evaluation.agreement import expected_events, slope
 from survfuse.evaluation.assess import assess, isbs_difference
 from survfuse.evaluation.chance import chance_share
 from survfuse.evaluation.combine import Interval
-from survfuse.evaluation.folds import Fold, Tabulated
+from survfuse.evaluation.folds import Fold, Tabulated, folds_of
 from survfuse.evaluation.scale import Scale
 from survfuse.metrics import Estimate
+from survfuse.survival.curves import SurvivalCurves
 
 SCALE = Scale((10.0, 30.0), 30.0, draws=0, times=TIMES)
 GRID = np.array([10.0, 20.0, 30.0])
@@ -80,7 +82,7 @@ def test_a_censoring_curve_that_ends_before_tau_is_told() -> None:
     assert found.note == expected.note
     assert found.note.startswith("restricted to t <= 12, where the training censoring curve ends")
     several = assess([fold, replace(fold, repeat=1)], SCALE)["uno_c"]
-    assert several.note.startswith("repeat 1 fold 1 restricted to t <= 12")
+    assert several.note.startswith("repeat 0 fold 0 restricted to t <= 12")
 
 
 def test_every_metric_is_told(once: dict[str, Estimate]) -> None:
@@ -158,7 +160,7 @@ def test_a_fold_without_curves_is_left_out_and_named() -> None:
     found = assess([replace(first, curves=None), *rest], SCALE)
     expected = np.mean([assess([fold], SCALE)["brier_10"].value for fold in rest])  # type: ignore[misc]
     assert found["brier_10"].value == pytest.approx(expected)
-    assert "repeat 1 fold 1 left out: the predictions hold no survival curves" in found["brier_10"].note
+    assert "repeat 0 fold 0 left out: the predictions hold no survival curves" in found["brier_10"].note
 
 
 def test_integrals_end_where_curves_do_and_say_so() -> None:
@@ -241,3 +243,21 @@ def test_the_difference_of_errors_turns_over() -> None:
     assert there.value == pytest.approx(-back.value)  # type: ignore[operator]
     assert there.se == pytest.approx(back.se)
     assert there.low == pytest.approx(-back.high)  # type: ignore[operator]
+
+
+def test_a_fold_that_nobody_survives_counts_in_the_mean() -> None:
+    """Were such folds left out, those with a survivor would stay, who weighs 1/G: too large a mean error."""
+    generator = np.random.default_rng(5)
+    n, horizon = 400, 3.0
+    event_time, end = generator.exponential(2.0, n), generator.exponential(4.0, n)
+    time, event = np.minimum(event_time, end), event_time <= end
+    survival = np.full((n, 1), np.exp(-horizon / 2.0))
+    pooled = metrics.brier(time, event, survival, [horizon])[0].value
+    table = pd.DataFrame({"patient_id": np.arange(n).astype(str), "repeat": 0, "fold": np.arange(n) % 100})
+    table = table.assign(time=time, event=event, log_risk=0.0)
+    rows = {(0, k): np.flatnonzero(table["fold"] == k) for k in range(100)}
+    curves = {place: SurvivalCurves(np.array([horizon]), survival[at], 9.0) for place, at in rows.items()}
+    assert any(time[at].max() < horizon for at in rows.values())
+    found = assess(folds_of(table, curves), Scale((horizon,), horizon, draws=0))["brier_3"]
+    assert found.note == ""
+    assert found.value == pytest.approx(pooled, abs=0.01)

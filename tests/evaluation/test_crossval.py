@@ -397,7 +397,7 @@ def test_a_stopped_run_recalls_its_cells_and_ends_with_the_same_bytes(cohort: Co
     crossed(cohort, tmp_path / "stopped", watcher=heard)
     assert heard.total == 2 * (1 + len(BASELINES))
     assert [resumed for _, resumed in heard.cells] == [True] * 3 + [False] * (heard.total - 3)
-    assert heard.cells[0][0] == "default:concat, repeat 1, fold 1"
+    assert heard.cells[0][0] == "default:concat, repeat 0, fold 0"
     for name in ("predictions.csv", "comparators.csv", "metrics.json", "checks.json", "cohort.json"):
         assert (tmp_path / "stopped" / name).read_bytes() == (tmp_path / "straight" / name).read_bytes()
 

@@ -101,7 +101,7 @@ def test_folds_of_a_table_take_given_curves_and_training_patients() -> None:
     train = (np.array([1.0, 2.0]), np.array([True, False]))
     (fold,) = folds_of(table, {(3, 1): STEPS}, {(3, 1): train})
     assert fold.train is train
-    assert fold.label == "repeat 4 fold 2"
+    assert fold.label == "repeat 3 fold 1"
     np.testing.assert_array_equal(fold.survival([5.0])[:, 0], [0.4, 0.0])
 
 
@@ -176,5 +176,5 @@ def test_outcomes_may_differ_by_a_files_rounding() -> None:
 
 def test_a_patient_twice_in_a_fold_cannot_be_paired() -> None:
     fold = fold_of(predicted(4)).select(np.array([0, 0, 1]))
-    with pytest.raises(InputError, match="repeat 1 fold 1: a patient is predicted twice"):
+    with pytest.raises(InputError, match="repeat 0 fold 0: a patient is predicted twice"):
         paired([fold], [fold])

@@ -172,13 +172,13 @@ def test_a_fold_that_gives_no_number_is_left_out_and_said() -> None:
         [harrell_c(part.time, part.event, part.log_risk).value for _, part in rest.groupby("fold")]
     )
     assert found.value == pytest.approx(expected, abs=1e-12)
-    assert found.note.startswith("repeat 1 fold 3 left out: ")
+    assert found.note.startswith("repeat 0 fold 2 left out: ")
 
 
 def test_nothing_to_compute_is_said_and_is_no_number() -> None:
     found = concordance(table().assign(event=0), "uno", TAU)
     assert (found.value, found.se, found.low, found.high) == (None, None, None, None)
-    assert found.note.startswith("repeat 1 fold 1 left out: ")
+    assert found.note.startswith("repeat 0 fold 0 left out: ")
     assert (found.n, found.events) == (40, 0)
 
 

@@ -10,6 +10,8 @@ import typer
 
 from survfuse.cli.options import CohortFile, ConfigFile, OutFolder, Overrides, PresetName, Quiet, run_config
 
+MOST_NOTES = 20  # printed by predict; all are in its JSON
+
 
 def crossval(
     cohort: CohortFile,
@@ -103,6 +105,13 @@ def train(
     for note in [summary["calibration_note"], *summary["transform_notes"]]:
         if note:
             typer.echo(f"note: {note}")
+    bound = None if model.fitted is None else model.fitted.bound
+    if bound is not None:
+        low, high = bound.coverage
+        typer.echo(
+            f"lower bound for {bound.level:.0%}: with these {bound.patients} calibration patients, between "
+            f"{low:.0%} and {high:.0%} of patients to come outlive theirs"
+        )
     typer.echo(f"bundle: {place}")
 
 
@@ -153,8 +162,10 @@ def predict(
         "notes": notes,
     }
     write_json(out.with_suffix(".json"), {**record, "trained_on": summary})
-    for note in notes:
+    for note in notes[:MOST_NOTES]:
         typer.echo(f"note: {note['patient_id'] or 'all'}: {note['message']}", err=True)
+    if len(notes) > MOST_NOTES:
+        typer.echo(f"note: {len(notes) - MOST_NOTES} more in {out.with_suffix('.json')}", err=True)
     typer.echo(f"{len(prediction.patient_id)} patients predicted (times in {prediction.unit}): {out}")
 
 

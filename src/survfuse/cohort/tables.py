@@ -104,6 +104,14 @@ def check_cells(data: TableData, file: str, problems: Problems) -> None:
     """
     for column, spec in data.columns.items():
         cells = data.texts(column)
+        if spec.use and spec.known == "followup":
+            problems.warning(
+                data.name,
+                "known only during follow-up: train and crossval refuse it as an input",
+                file=file,
+                column=column,
+                hint="say `use: false`, or name it in model.allow_followup, which leaks",
+            )
         if spec.use and cells.isna().all():
             problems.warning(data.name, "no patient has a value", file=file, column=column)
         if spec.kind == "nominal":

@@ -142,7 +142,8 @@ def _isbs(fold: Fold, grid: FloatArray) -> tuple[float, FloatArray]:
 def _known_grid(folds: Sequence[Fold], scale: Scale) -> tuple[FloatArray, str]:
     """Grid as far as all curves are known and all folds are still followed, and what was left out."""
     lasts = [fold.curves.last for fold in folds if fold.curves is not None]
-    seen = [float(fold.time.max()) for fold in folds if len(fold)]
+    seen = [float(fold.time.max()) for fold in folds if len(fold) and fold.train is None]
+    seen += [float(fold.train[0].max()) for fold in folds if fold.train is not None]
     reach = min([scale.tau, *lasts, *seen])
     grid = scale.grid[scale.grid <= reach]
     if len(grid) == len(scale.grid):

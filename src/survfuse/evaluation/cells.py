@@ -112,7 +112,7 @@ class Cells:
     def _label(self, name: str, split: Split) -> str:
         if self._foreign is not None:
             return f"{name}, on {self.target.name}"
-        return f"{name}, repeat {split.repeat + 1}, fold {split.fold + 1}"
+        return f"{name}, repeat {split.repeat}, fold {split.fold}"
 
     def _cell(self, learner: Learner, split: Split, watcher: Watcher) -> tuple[dict[str, Any], bool]:
         identity = [__version__, VERSION, learner.identity(), self.fingerprint, split.train, split.test]
@@ -144,7 +144,13 @@ class Cells:
             name: [None if value != value else value for value in table[name].tolist()]
             for name in table.columns
         }
-        notes = [f"{patient}: {message}" if patient else message for patient, message in prediction.notes]
+        # Distance from the training patients is for strangers; these are patients of the same cohort.
+        near = set() if prediction.drift is None else set(prediction.drift.notes)
+        notes = [
+            f"{patient}: {message}" if patient else message
+            for patient, message in prediction.notes
+            if self._foreign is not None or (patient, message) not in near
+        ]
         return {
             "columns": columns,
             "order": list(table.columns),

@@ -209,6 +209,8 @@ class _Setup:
         )
         if stem(name) in {stem(other.name) for other in beside}:
             raise ConfigError(f"the model cannot be called {name!r}: a baseline is; choose another name")
+        if config.model.conformal is not None:
+            notes.append("model.conformal: cross-validation does not judge lower bounds; train makes them")
         interval = Interval(how.interval, 5 * how.bootstrap or 1000, how.seed)
         scale = Scale(horizons, float(config.tau or horizons[-1]), interval, how.bootstrap)
         clinical = next((m for m, data in cohort.modalities.items() if data.kind == "clinical"), None)

@@ -146,8 +146,8 @@ class Fold:
 
     @property
     def label(self) -> str:
-        """Its place, for notes."""
-        return f"repeat {self.repeat + 1} fold {self.fold + 1}"
+        """Its place, by the numbers of the predictions file."""
+        return f"repeat {self.repeat} fold {self.fold}"
 
     @property
     def risk(self) -> FloatArray:

@@ -55,8 +55,8 @@ def d_calibration(
     censored = 1 - outcome.events / n
     few = f"; fewer than 5 patients per bin ({expected:.2g}), where the χ² is only approximate"
     note = (
-        f"χ² = {chi2:.4g} on {bins - 1} df; {censored:.0%} censored: the power is low where censoring is"
-        f" high, so a large p-value does not show calibration{few if expected < 5 else ''}"
+        f"χ² = {chi2:.4g} on {bins - 1} df; {censored:.0%} censored (or beyond the curves): the power is low"
+        f" where that is much, so a large p-value does not show calibration{few if expected < 5 else ''}"
     )
     p = float(stats.chi2.sf(chi2, bins - 1))
     return Estimate(p, None, None, None, n, outcome.events, note, ASSUMES)

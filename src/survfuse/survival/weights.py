@@ -113,7 +113,9 @@ class CensoringWeights:
             why = ("there are no patients",) * len(horizons)
             return cls(outcome, horizons, np.zeros(0), np.zeros(len(horizons)), why, train is None)
         curve, last = other or censoring_curve(outcome)
-        at_horizons, longest = curve(horizons), float(outcome.time.max())
+        # With G of other patients a horizon beyond these patients' own follow-up is as good as any:
+        # to leave such folds out would keep those that happen to hold a survivor, who weighs most.
+        at_horizons, longest = curve(horizons), float(outcome.time.max()) if train is None else np.inf
         why = tuple(_why_not(t, g, longest, last) for t, g in zip(horizons, at_horizons, strict=True))
         of_event = outcome.event * _inverse(curve.left(outcome.time))
         return cls(outcome, horizons, of_event, _inverse(at_horizons), why, train is None)
