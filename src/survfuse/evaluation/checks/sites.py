@@ -82,8 +82,8 @@ def features_do_not_tell_groups(evidence: Evidence) -> Verdict:
         return ok("; ".join(told))
     return warning(
         "; ".join(guilty),
-        "Keep each site in one fold (crossval --split whole_sites), or the outcome of a site is learned as if "
-        "it were biology; see whether stain or batch correction helps.",
+        "Keep each site in one fold (crossval --split whole_sites), or the outcome of a site is learned as "
+        "if it were biology; see whether stain or batch correction helps.",
     )
 
 
