@@ -3,15 +3,17 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from builders import CohortFiles, cohort_files, patient_ids
+from running import loaded, small
 from survfuse._errors import CohortError, ConfigError, LeakageError, TransformError
 from survfuse._storage import read_tensors, to_json, write_tensors
-from survfuse.cohort import Cohort, Transforms, load_cohort
+from survfuse.cohort import Cohort, Transforms, load_cohort, transforms
 from survfuse.config import FitConfig
 
 TRAIN = patient_ids(12)
@@ -229,3 +231,26 @@ def test_another_kind_is_refused(files: CohortFiles, tmp_path: Path) -> None:
     with pytest.raises(TransformError, match="was of kind table in training, this cohort has expression"):
         tables.apply(load_cohort(files.write()))
     assert transforms.modalities[1] == "expression"
+
+
+def test_the_same_fit_is_recalled_and_another_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cohort = loaded(small(tmp_path))
+    fits: list[tuple[str, ...]] = []
+    real = transforms._fit_one
+
+    def heard(data: Any, train: tuple[str, ...], config: FitConfig) -> Any:
+        fits.append((data.name, *train))
+        return real(data, train, config)
+
+    monkeypatch.setattr(transforms, "_fit_one", heard)
+    ids = cohort.patients
+    first = Transforms.fit(cohort, ids[:12], FitConfig.of(seed=1))
+    again = Transforms.fit(cohort, reversed(ids[:12]), FitConfig.of(seed=2, epochs=3))
+    assert len(fits) == 3
+    assert again.fitted["slides"] is first.fitted["slides"]
+    Transforms.fit(cohort, ids[1:13], FitConfig.of())
+    Transforms.fit(cohort, ids[:12], FitConfig.of(expression_components=2, bag_components=2))
+    assert len(fits) == 9
+    other = loaded(small(tmp_path / "other"))  # the same ids, other objects
+    Transforms.fit(other, ids[:12], FitConfig.of(seed=1))
+    assert len(fits) == 12

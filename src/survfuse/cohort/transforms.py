@@ -6,6 +6,8 @@ with the model. What it had to assume about a patient is reported, never silent.
 
 from __future__ import annotations
 
+import weakref
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +25,8 @@ from survfuse.cohort.transform_tables import REPORT_COLUMNS, Remark, TableTransf
 from survfuse.config import FitConfig
 
 VERSION = 1
+REMEMBERED = 24  # fits: those of one outer fold with five inner ones, for four modalities
+LEARNED_BY = tuple(name for name in FitConfig.model_fields if name.startswith(("expression_", "bag_")))
 
 Fitted = TableTransform | ExpressionTransform | BagScaler
 
@@ -94,7 +98,7 @@ class Transforms:
         train = tuple(sorted(cohort.check_patients(patients)))
         names = _chosen(cohort, config)
         _check_followup(cohort, names, config)
-        fitted = {name: _fit_one(cohort.modalities[name], train, config) for name in names}
+        fitted = {name: _remembered(cohort.modalities[name], train, config) for name in names}
         learned = cls(fitted)
         vectors = learned.apply(cohort, train).vectors
         unseen = {
@@ -270,6 +274,23 @@ def _check_followup(cohort: Cohort, names: Iterable[str], config: FitConfig) -> 
                 "early event have less of them: the outcome leaks into the input. Remove them, set "
                 f"`use: false` on them in the cohort file, or allow them by name (allow_followup: {late})"
             )
+
+
+def _remembered(data: ModalityData, train: tuple[str, ...], config: FitConfig) -> Fitted:
+    """Fit, or recall the same fit: the models of one fold learn from the same patients again and again."""
+    key = (id(data), train, tuple(repr(getattr(config, name)) for name in LEARNED_BY))
+    known = _FITTED.get(key)
+    if known is not None and known[0]() is data:
+        _FITTED.move_to_end(key)
+        return known[1]
+    made = _fit_one(data, train, config)
+    _FITTED[key] = (weakref.ref(data), made)
+    if len(_FITTED) > REMEMBERED:
+        _FITTED.popitem(last=False)
+    return made
+
+
+_FITTED: OrderedDict[tuple[Any, ...], tuple[weakref.ref[ModalityData], Fitted]] = OrderedDict()
 
 
 def _fit_one(data: ModalityData, train: tuple[str, ...], config: FitConfig) -> Fitted:

@@ -93,20 +93,22 @@ class Cells:
         """Compute or recall every cell of a plan."""
         grid = Grid()
         watcher.on_cells(sum(len(splits) for _, splits in plan))
-        for learner, splits in plan:
-            parts: dict[str, list[tuple[Split, dict[str, Any]]]] = {}
-            for split in splits:
+        parts: dict[str, dict[str, list[tuple[Split, dict[str, Any]]]]] = {each.name: {} for each, _ in plan}
+        # Split by split: models of one fold learn from the same patients and share what they learn of them.
+        for split in dict.fromkeys(split for _, splits in plan for split in splits):
+            for learner in (each for each, splits in plan if split in splits):
                 label = self._label(learner.name, split)
                 with context(label):
                     cell, resumed = self._cell(learner, split, watcher)
                 grid.summaries.setdefault(learner.name, []).append(cell["summary"])
                 grid.notes += [f"{label}: {note}" for note in cell["notes"]]
                 for name, told in {learner.name: cell, **cell["also"]}.items():
-                    parts.setdefault(name, []).append((split, told))
+                    parts[learner.name].setdefault(name, []).append((split, told))
                 self.done += 1
                 watcher.on_cell(label, self.done, resumed)
-            for name, told in parts.items():
-                grid.tables[name], grid.folds[name] = self._assembled(told)
+        for found in parts.values():
+            for name, cells in found.items():
+                grid.tables[name], grid.folds[name] = self._assembled(cells)
         return grid
 
     def _label(self, name: str, split: Split) -> str:
