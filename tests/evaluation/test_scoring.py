@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 
@@ -53,3 +55,9 @@ def test_without_a_clinical_model_nothing_is_set_beside_it() -> None:
     found = judge_models({"mine": MODELS["mine"]}, "mine", None, SCALE)
     assert DELTA not in found.estimates["mine"]
     assert found.performance["comparisons"] == found.performance["increment"] == []
+
+
+def test_a_single_model_is_told_without_a_widening() -> None:
+    once = {"ours": (replace(crossed(predicted(40), folds=2)[0], fold=0),)}
+    judged = judge_models(once, "ours", None, SCALE)
+    assert judged.performance["interval"].endswith("one fitted model, so nothing is widened")

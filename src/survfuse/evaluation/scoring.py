@@ -12,7 +12,7 @@ from survfuse.evaluation import performance
 from survfuse.evaluation.assess import assess
 from survfuse.evaluation.combine import WAYS
 from survfuse.evaluation.comparisons import Increment, comparisons, delta_uno_c, increments
-from survfuse.evaluation.folds import Folds
+from survfuse.evaluation.folds import Folds, repeats_of
 from survfuse.evaluation.scale import Scale
 from survfuse.survival.estimate import Estimate
 
@@ -90,6 +90,14 @@ def judge_models(
             "comparisons": comparisons(
                 models, name, scale, skip=[m for m in models if m.startswith("permuted:")]
             ),
-            "interval": WAYS[scale.interval.kind],
+            "interval": _told(models[name], scale),
         },
     )
+
+
+def _told(folds: Folds, scale: Scale) -> str:
+    """How intervals were made, in words."""
+    single = all(len(part) == 1 for part in repeats_of(folds))
+    if single and scale.interval.kind != "bootstrap":
+        return "influence functions of the test patients; one fitted model, so nothing is widened"
+    return WAYS[scale.interval.kind]
