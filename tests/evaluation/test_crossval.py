@@ -403,6 +403,17 @@ def test_a_stopped_run_recalls_its_cells_and_ends_with_the_same_bytes(cohort: Co
 
 
 @pytest.mark.usefixtures("alone")
+def test_what_a_kill_left_half_written_is_swept_away(cohort: Cohort, tmp_path: Path) -> None:
+    crossed(cohort, tmp_path)
+    litter = tmp_path / "cells" / ".default-concat-r0-f1.json.ic1vu884.part"
+    litter.write_text('{"form')
+    (tmp_path / "cells" / "notes.part").write_text("somebody's")
+    crossed(cohort, tmp_path)
+    assert not litter.exists()
+    assert (tmp_path / "cells" / "notes.part").exists()
+
+
+@pytest.mark.usefixtures("alone")
 def test_a_finished_run_is_recalled_whole(cohort: Cohort, tmp_path: Path) -> None:
     first = crossed(cohort, tmp_path)
     heard = Heard()

@@ -92,6 +92,7 @@ class Cells:
     def all(self, plan: Sequence[tuple[Learner, Sequence[Split]]], watcher: Watcher) -> Grid:
         """Compute or recall every cell of a plan."""
         grid = Grid()
+        self._sweep()
         watcher.on_cells(sum(len(splits) for _, splits in plan))
         parts: dict[str, dict[str, list[tuple[Split, dict[str, Any]]]]] = {each.name: {} for each, _ in plan}
         # Split by split: models of one fold learn from the same patients and share what they learn of them.
@@ -110,6 +111,12 @@ class Cells:
             for name, cells in found.items():
                 grid.tables[name], grid.folds[name] = self._assembled(cells)
         return grid
+
+    def _sweep(self) -> None:
+        """Remove half-written cells that a killed run left; whole ones never have this name."""
+        if self.out is not None:
+            for litter in (self.out / "cells").glob(".*.json.*.part"):
+                litter.unlink(missing_ok=True)
 
     def _label(self, name: str, split: Split) -> str:
         if self._foreign is not None:
