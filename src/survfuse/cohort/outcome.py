@@ -14,10 +14,10 @@ from survfuse.cohort.data import FlowStep
 from survfuse.cohort.problems import Problems
 from survfuse.cohort.sources import Sources
 from survfuse.cohort.spec import OutcomeSpec
+from survfuse.readers.tables import FLAGS
 
 Floats = npt.NDArray[np.float64]
 
-WORDS = {"0": 0.0, "0.0": 0.0, "1": 1.0, "1.0": 1.0, "false": 0.0, "true": 1.0}
 LEAVE_OUT = (
     "correct the table, or set outcome.exclude_invalid: true to leave such patients out, counted and listed"
 )
@@ -123,7 +123,7 @@ class _Rows:
         """1 where the event happened, 0 where censored, NaN where invalid."""
         own = {word: float(bit) for word, bit in (self.spec.event_values or {}).items()}
         missing = (cells.isin(self.spec.missing) & ~cells.isin(own)).to_numpy(bool)
-        lowered = cells.str.lower().map(WORDS)
+        lowered = cells.str.lower().map(FLAGS)
         status = np.asarray(cells.map(own).fillna(lowered), np.float64)
         self._report(cells, missing, self.spec.status, "status is missing")
         for word in sorted(set(cells[np.isnan(status) & ~missing])):

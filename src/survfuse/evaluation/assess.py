@@ -125,14 +125,9 @@ def isbs_difference(a: Sequence[Fold], b: Sequence[Fold], scale: Scale) -> Estim
 
 
 def _first(found: tuple[FloatArray, FloatArray]) -> tuple[float, FloatArray]:
-    value, influence = found
-    return _number(float(np.atleast_1d(value)[0])), influence.reshape(len(influence), -1)[:, 0]
-
-
-def _number(value: float) -> float:
-    if np.isnan(value):
-        raise NotComputableError("nobody is known to be past the horizon, or nobody before it")
-    return value
+    """Value and influence (patients,) at the one horizon that was asked for."""
+    values, influence = found
+    return float(values[0]), influence[:, 0]
 
 
 def _isbs(fold: Fold, grid: FloatArray) -> tuple[float, FloatArray]:

@@ -18,19 +18,19 @@ import pandas as pd
 
 from survfuse._errors import InputError, context
 from survfuse._storage import read_json, sha256_text, to_json, write_json
-from survfuse._types import BoolArray, FloatArray
+from survfuse._types import FloatArray
 from survfuse._version import __version__
 from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.splits import Split
 from survfuse.estimator import Prediction
 from survfuse.evaluation.folds import Fold, Folds, folds_of
-from survfuse.evaluation.learners import Learner
+from survfuse.evaluation.learner import Learner, outcomes
+from survfuse.evaluation.networks import NoCalibrator
 from survfuse.survival.calibration import calibrator_from_dict
 from survfuse.survival.curves import SurvivalCurves
 from survfuse.training import Hook
 
 FORMAT, VERSION = "survfuse-cell", 2
-WITHOUT_CURVES = "none"
 
 
 class Watcher(Hook):
@@ -173,7 +173,7 @@ class Cells:
         for split, cell in told:
             table = self._frame(cell, split)
             curves = _curves(cell["calibrator"], table["log_risk"].to_numpy(float))
-            train = outcome_of(self.cohort, split.train)
+            train = outcomes(self.cohort, split.train)
             place = (split.repeat, split.fold)
             folds += folds_of(table, {place: curves}, {place: train})
             parts.append(table)
@@ -184,19 +184,12 @@ class Cells:
         numbers = table.columns.drop("patient_id")
         table[numbers] = table[numbers].astype(float)
         table["risk_group"] = table["risk_group"].astype(int)
-        time, event = outcome_of(self.target, table["patient_id"].tolist())
+        time, event = outcomes(self.target, table["patient_id"].tolist())
         table.insert(1, "repeat", split.repeat)
         table.insert(2, "fold", split.fold)
         table.insert(3, "time", time)
         table.insert(4, "event", event.astype(int))
         return table
-
-
-def outcome_of(cohort: Cohort, patients: Sequence[str]) -> tuple[FloatArray, BoolArray]:
-    """Times and events of some patients, in their order."""
-    assert cohort.outcome is not None
-    rows = cohort.outcome.loc[list(patients)]
-    return rows["time"].to_numpy(float), rows["event"].to_numpy(bool)
 
 
 def stem(name: str) -> str:
@@ -206,7 +199,7 @@ def stem(name: str) -> str:
 
 def _curves(calibrator: Mapping[str, Any], log_risk: FloatArray) -> SurvivalCurves | None:
     """Exact curves of a cell's patients; None under a calibration that gives none."""
-    if calibrator["name"] == WITHOUT_CURVES:
+    if calibrator["name"] == NoCalibrator.name:
         return None
     made = calibrator_from_dict(calibrator)
     return made.curves(log_risk) if made.has_curves else None

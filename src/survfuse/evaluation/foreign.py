@@ -14,15 +14,14 @@ import pandas as pd
 from survfuse._errors import InputError, listed
 from survfuse._types import BoolArray, FloatArray
 from survfuse.evaluation.folds import Fold, Folds, Tabulated
-from survfuse.readers.tables import format_of, refuse_repeated, text_rows
+from survfuse.evaluation.horizons import MIN_AT_RISK
+from survfuse.readers.tables import FLAGS, format_of, refuse_repeated, text_rows
 
 NEEDED = ("patient_id", "time", "event")
-TRUTH = {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0, "false": 0.0, "true": 1.0}
 ROUNDING = 1e-6  # a curve that rises or leaves [0, 1] by no more than this was rounded
 LARGEST = 1e50  # of a number of a file: its square and fourth power are finite too
 MOST_FOLDS = 1e6  # of a repeat or fold, counted by whatever program
 MOST_HORIZONS = 6
-MIN_AT_RISK = 0.1
 QUARTILES = (0.25, 0.5, 0.75)
 
 
@@ -238,7 +237,7 @@ def _whole(raw: pd.DataFrame, name: str, where: str) -> pd.Series[int]:
 
 
 def _events(raw: pd.DataFrame, where: str) -> pd.Series[bool]:
-    values = raw["event"].str.strip().str.lower().map(TRUTH)
+    values = raw["event"].str.strip().str.lower().map(FLAGS)
     _refuse(values.isna(), raw["event"], where, "event", "1 (event) or 0 (censored)")
     return values == 1
 

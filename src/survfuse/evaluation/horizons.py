@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from survfuse._errors import ConfigError
-from survfuse.cohort.cohort import Cohort
+
+if TYPE_CHECKING:
+    from survfuse.cohort.cohort import Cohort
 
 YEARS = {"days": 365.0, "months": 12.0, "years": 1.0}
 TOLD_YEARS = (1, 3, 5)

@@ -21,6 +21,16 @@ SIZE_LIMIT = 4 * 2**30
 _DELIMITERS = {".csv": ",", ".tsv": "\t", ".txt": "\t", ".tab": "\t"}
 _FIELD_LIMIT = 2**20
 
+FLAGS = {
+    "0": 0.0,
+    "0.0": 0.0,
+    "1": 1.0,
+    "1.0": 1.0,
+    "false": 0.0,
+    "true": 1.0,
+}
+"""Words of a cell that says yes or no, in lower case."""
+
 
 def read_table(path: Path | str, *, id_column: str | None = None) -> pd.DataFrame:
     r"""Read a table of raw strings.

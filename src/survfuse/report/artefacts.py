@@ -13,10 +13,10 @@ import yaml
 
 from survfuse._errors import InputError, listed
 from survfuse._storage import read_json, sha256_file
+from survfuse.readers.tables import FLAGS
 from survfuse.report.performance import read_performance
 
 KEYS = ("patient_id", "repeat", "fold", "time", "event", "log_risk", "predicted_time")
-TRUTH = {"0": 0.0, "1": 1.0, "false": 0.0, "true": 1.0, "0.0": 0.0, "1.0": 1.0}
 COHORT_KEYS = ("name", "endpoint", "unit", "patients", "events")
 COHORT_LISTS = {
     "flow": {"step", "patients"},
@@ -175,7 +175,7 @@ def read_predictions(path: Path, *, model: bool = False) -> pd.DataFrame:
 def _numbers(path: Path, name: str, column: pd.Series[str]) -> pd.Series[float]:
     text = column.str.strip()
     if name == "event":
-        values = text.str.lower().map(TRUTH)
+        values = text.str.lower().map(FLAGS)
     else:
         values = pd.to_numeric(text.where(text != ""), errors="coerce").astype(float)
     wrong = values.isna() & (text != "") & (text.str.lower() != "nan")
