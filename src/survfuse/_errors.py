@@ -7,11 +7,13 @@
     │   ├── ConfigError         a configuration or cohort file
     │   ├── CohortError         patients, outcome, modalities
     │   ├── FeatureFileError    a feature file of another tool
+    │   ├── SlideError          a slide that cannot be read, or whose scale is unknown
     │   ├── TransformError      data that a fitted transform refuses
     │   ├── LeakageError        follow-up knowledge or shared patients used as input
     │   ├── BundleError         a saved model that is broken, changed or too new
     │   └── MissingExtraError   an optional dependency is not installed
     ├── NotComputableError    a number that these data cannot give: says why
+    ├── CrashError            a worker died while it held a task
     └── PartialError          done in part: exit 3
 
 Every message answers four questions: what was expected, what came, where
@@ -48,6 +50,10 @@ class FeatureFileError(InputError):
     """A feature file is broken, hostile, or does not fit its cohort."""
 
 
+class SlideError(InputError):
+    """A slide cannot be read, its scale is unknown, or its mask is not its own."""
+
+
 class TransformError(InputError):
     """Data that a transform fitted on the training patients refuses."""
 
@@ -66,6 +72,10 @@ class MissingExtraError(InputError, ImportError):
 
 class NotComputableError(SurvfuseError):
     """These data cannot give this number; the message says why."""
+
+
+class CrashError(SurvfuseError):
+    """A worker died while it held a task: the signal or exit status, and how often."""
 
 
 class PartialError(SurvfuseError):
