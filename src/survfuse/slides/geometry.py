@@ -1,0 +1,135 @@
+"""Where tiles lie: one grid per slide, in µm on the glass, in px of level 0 and of the level that is read."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from survfuse._errors import SlideError
+from survfuse.slides.reading import SAME_SCALE, SlideReader, level_for
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Square tiles over the scanned area.
+
+    For a slide of 0.25 µm/px (levels 1, 4, 16) and tiles of 224 px at 0.5 µm/px: `level` 0, `tile_um`
+    112, `footprint` 448 level-0 px. Of a slide of 0.499 µm/px the pixels are taken as they are:
+    `mpp` 0.499, `footprint` 224, `tile_um` 111.8.
+
+    Attributes
+    ----------
+    level : int
+        That is read.
+    downsample : float
+        Of that level.
+    tile_px : int
+        Side of a tile as the encoder sees it.
+    mpp : float, µm/px
+        Of those pixels.
+    footprint, stride : float, level-0 px
+        Side of a tile, and from one tile to the next.
+    origin : tuple of float, level-0 px
+        Upper left corner of the first tile.
+    columns, rows : int
+        The last ones may reach beyond the slide, where it is white.
+    slide_mpp : float, µm/px
+        Of level 0.
+    """
+
+    level: int
+    downsample: float
+    tile_px: int
+    mpp: float
+    footprint: float
+    stride: float
+    origin: tuple[float, float]
+    columns: int
+    rows: int
+    slide_mpp: float
+
+    def __len__(self) -> int:
+        return self.columns * self.rows
+
+    @property
+    def tile_um(self) -> float:
+        """Side of a tile on the glass, µm."""
+        return self.footprint * self.slide_mpp
+
+    @property
+    def read_px(self) -> int:
+        """Side of a tile in px of the level that is read."""
+        return max(1, round(self.footprint / self.downsample))
+
+    def corners(self, chosen: npt.NDArray[np.int64] | None = None) -> npt.NDArray[np.float64]:
+        """Upper left corners in level-0 px, (tiles, 2) as (x, y), row by row; of `chosen` or of all."""
+        flat = np.arange(len(self)) if chosen is None else np.asarray(chosen)
+        row, column = np.divmod(flat, self.columns)
+        places: npt.NDArray[np.float64] = self.stride * np.stack([column, row], axis=1) + np.array(
+            self.origin
+        )
+        return places
+
+    def read_corners(self, chosen: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Upper left corners in px of the level that is read, (tiles, 2) as (x, y)."""
+        return np.rint(self.corners(chosen) / self.downsample).astype(np.int64)
+
+
+def plan_grid(
+    reader: SlideReader, slide_mpp: float, *, tile_px: int, mpp: float, overlap: float = 0.0
+) -> Grid:
+    """Lay a grid of tiles over a slide.
+
+    Parameters
+    ----------
+    reader : SlideReader
+    slide_mpp : float, µm/px
+        Of level 0.
+    tile_px : int
+        Side of a tile for the encoder.
+    mpp : float, µm/px
+        Wanted scale; a level within 2 % of it is taken as it is, others are resampled
+        from the next finer level.
+    overlap : float
+        Share of a tile that it has in common with the next, in [0, 1).
+
+    Raises
+    ------
+    SlideError
+        When the slide is coarser than `mpp`: detail is not invented.
+    """
+    if tile_px < 1 or not 0 <= overlap < 1:
+        raise ValueError(f"tile_px must be >= 1 and overlap in [0, 1), got {tile_px} and {overlap}")
+    if slide_mpp > mpp * (1 + SAME_SCALE):
+        raise SlideError(
+            f"{reader.path}: scanned at {slide_mpp:g} µm/px, tiles are wanted at {mpp:g}; enlarging would "
+            "invent detail. Ask for a coarser scale for the whole cohort (--mpp), or leave this slide out"
+        )
+    level = level_for(reader, slide_mpp, mpp)
+    down = reader.levels[level].downsample
+    as_it_is = abs(slide_mpp * down / mpp - 1) <= SAME_SCALE
+    seen = slide_mpp * down if as_it_is else mpp
+    footprint = tile_px * seen / slide_mpp
+    stride = footprint * (1 - overlap)
+    x, y, width, height = reader.bounds
+    return Grid(
+        level=level,
+        downsample=down,
+        tile_px=tile_px,
+        mpp=seen,
+        footprint=footprint,
+        stride=stride,
+        origin=(float(x), float(y)),
+        columns=_count(width, footprint, stride),
+        rows=_count(height, footprint, stride),
+        slide_mpp=slide_mpp,
+    )
+
+
+def _count(length: float, footprint: float, stride: float) -> int:
+    """Tiles along one axis, the last of which may stick out."""
+    beyond = length - footprint
+    return 1 if beyond <= 0 else 1 + math.ceil(beyond / stride - 1e-9)

@@ -1,0 +1,128 @@
+"""OpenSlide as a reader: every format it knows, one call a region."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openslide
+
+from survfuse._errors import SlideError, context
+from survfuse.slides.reading import Level, Pixels, SlideReader, plausible_mpp, white
+
+_CACHE_BYTES = 128 * 2**20  # decoded native tiles, so that neighbouring rows decode a tile once
+_LEAST_VERSION = (4, 0, 1)
+
+
+class OpenSlideReader(SlideReader):
+    """A slide through OpenSlide.
+
+    A handle that met damaged data refuses every later read; it is opened anew.
+
+    Parameters
+    ----------
+    path : Path
+
+    Raises
+    ------
+    SlideError
+        When OpenSlide cannot open it; the message says what it found.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._slide: Any = self._open()
+        said = dict(self._slide.properties)
+        self.vendor = said.get("openslide.vendor", "unknown")
+        sizes = zip(self._slide.level_dimensions, self._slide.level_downsamples, strict=True)
+        self.levels = tuple(Level(int(w), int(h), float(down)) for (w, h), down in sizes)
+        with context(str(path)):
+            self.mpp, self.notes = plausible_mpp(said.get("openslide.mpp-x"), said.get("openslide.mpp-y"))
+        self.objective = _number(said.get("openslide.objective-power"))
+        self.bounds = _bounds(said, self.levels[0])
+
+    def _open(self) -> Any:
+        try:
+            slide = openslide.OpenSlide(str(self.path))
+        except (openslide.OpenSlideError, OSError) as error:
+            raise SlideError(f"{self.path}: {_why(self.path, error)}") from None
+        slide.set_cache(openslide.OpenSlideCache(_CACHE_BYTES))
+        return slide
+
+    def region(self, level: int, x: int, y: int, width: int, height: int) -> Pixels:
+        """Read a rectangle (see :meth:`SlideReader.region`)."""
+        down = self.levels[level].downsample
+        corner = (round(x * down), round(y * down))
+        handle = self._handle()
+        try:
+            rgba = np.asarray(handle.read_region(corner, level, (width, height)))
+        except (openslide.OpenSlideError, OSError) as error:
+            self._reopen(handle)
+            raise SlideError(
+                f"{self.path}: damaged at level {level}, px {x}, {y} ({error}); scan or copy the slide again"
+            ) from None
+        clear = rgba[..., 3] == 0
+        if not clear.any():
+            return np.ascontiguousarray(rgba[..., :3])
+        out = white(height, width)
+        np.copyto(out, rgba[..., :3], where=~clear[..., None])
+        return out
+
+    def _handle(self) -> Any:
+        if self._slide is None:
+            with self._lock:
+                if self._slide is None:
+                    self._slide = self._open()
+        return self._slide
+
+    def _reopen(self, poisoned: Any) -> None:
+        with self._lock:
+            if self._slide is poisoned:  # other threads may still hold it; the last one closes it
+                self._slide = None
+
+    def close(self) -> None:
+        """Close the handle."""
+        if self._slide is not None:
+            self._slide.close()
+            self._slide = None
+
+
+def library_version() -> str:
+    """Version of the OpenSlide library in use."""
+    return str(openslide.__library_version__)
+
+
+def _why(path: Path, error: Exception) -> str:
+    told = str(error).removeprefix(f"Reading {path}: ")
+    kind = None if path.is_dir() else openslide.OpenSlide.detect_format(str(path))
+    if kind == "dicom":
+        return (
+            f"a DICOM slide is a folder with one file a level, and this file alone is not one ({told}); "
+            "put all its instances into one folder and name one of the level files"
+        )
+    if kind is None:
+        return f"not a whole-slide image that OpenSlide knows ({told}); convert it to a pyramidal TIFF"
+    return f"{kind} slide, but damaged or incomplete ({told}); copy it again"
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text) if text is not None else 0.0
+    except ValueError:
+        return None
+    return value if 0 < value < 1000 else None
+
+
+def _bounds(said: dict[str, str], whole: Level) -> tuple[int, int, int, int]:
+    names = ("x", "y", "width", "height")
+    try:
+        x, y, width, height = (int(float(said[f"openslide.bounds-{name}"])) for name in names)
+    except (KeyError, ValueError):
+        return 0, 0, whole.width, whole.height
+    inside = 0 <= x < whole.width and 0 <= y < whole.height and width > 0 and height > 0
+    if not inside:
+        return 0, 0, whole.width, whole.height
+    return x, y, min(width, whole.width - x), min(height, whole.height - y)

@@ -1,0 +1,237 @@
+"""A slide as levels of pixels, whoever scanned it; below this gate a slide can be read or its error says why.
+
+:func:`open_slide` takes the fast path (native tiles of a tiled TIFF, decoded once) where it is shown to give
+OpenSlide's pixels, and OpenSlide itself everywhere else. Label and macro images are never read.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from survfuse._errors import MissingExtraError, SlideError
+
+Pixels = npt.NDArray[np.uint8]
+
+PLAUSIBLE_MPP = (0.05, 10.0)
+"""µm/px of scanners; a value outside is a screen or print resolution that a program left in the file."""
+MOST_PIXELS = 64 * 10**6
+"""An image larger than this is never held whole."""
+_STRIP_PIXELS = 16 * 10**6
+
+
+@dataclass(frozen=True)
+class Level:
+    """One level of the pyramid.
+
+    Attributes
+    ----------
+    width, height : int, px
+        Of this level.
+    downsample : float
+        Level-0 px per px of this level.
+    """
+
+    width: int
+    height: int
+    downsample: float
+
+
+class SlideReader(ABC):
+    """A slide that is open for reading; also a context manager.
+
+    Attributes
+    ----------
+    path : Path
+    levels : tuple of Level
+        Finest first.
+    mpp : float or None, µm/px
+        Of level 0 as the file says it; None when it does not, or not plausibly.
+    objective : float or None
+        Power of the objective as the file says it.
+    bounds : tuple of int, level-0 px
+        x, y, width and height of the scanned area.
+    vendor : str
+        As OpenSlide names it.
+    notes : tuple of str
+        What a person should know of the file.
+    """
+
+    path: Path
+    levels: tuple[Level, ...]
+    mpp: float | None
+    objective: float | None
+    bounds: tuple[int, int, int, int]
+    vendor: str
+    notes: tuple[str, ...]
+
+    @abstractmethod
+    def region(self, level: int, x: int, y: int, width: int, height: int) -> Pixels:
+        """Read a rectangle of one level, (height, width, 3) RGB; outside the slide it is white.
+
+        Parameters
+        ----------
+        level : int
+        x, y, width, height : int, px of that level
+            May reach beyond the slide.
+
+        Raises
+        ------
+        SlideError
+            When the stored pixels are damaged. Later reads work again.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the file; more than once does no harm."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+@dataclass(frozen=True)
+class Overview:
+    """A whole slide at low magnification.
+
+    Attributes
+    ----------
+    image : ndarray, (height, width, 3) uint8 RGB
+    scale : tuple of float
+        Level-0 px per overview px, along x and y.
+    mpp : float, µm/px
+        Of the overview (the mean of both axes).
+    """
+
+    image: Pixels
+    scale: tuple[float, float]
+    mpp: float
+
+
+def open_slide(path: Path | str) -> SlideReader:
+    """Open a whole-slide image.
+
+    Parameters
+    ----------
+    path : path
+        Any format OpenSlide reads (SVS, NDPI, MRXS, SCN, BIF, DICOM, CZI, tiled TIFF).
+
+    Raises
+    ------
+    SlideError
+        When the file is absent, of no known format, or damaged.
+    MissingExtraError
+        Without the extra `slides`.
+    """
+    source = Path(path)
+    if not source.exists():
+        raise SlideError(f"{source}: no such slide file")
+    try:
+        from survfuse.slides.openslide import OpenSlideReader
+        from survfuse.slides.tiff import native_or_none
+    except ImportError as error:
+        raise MissingExtraError(
+            f"{source}: reading slides needs {error.name or 'more packages'}: pip install 'survfuse[slides]'"
+        ) from None
+    reader = OpenSlideReader(source)
+    return native_or_none(reader) or reader
+
+
+def white(height: int, width: int) -> Pixels:
+    """Return a white image, (height, width, 3)."""
+    return np.full((height, width, 3), 255, np.uint8)
+
+
+def overview(reader: SlideReader, slide_mpp: float, target_mpp: float = 8.0) -> Overview:
+    """Read the whole slide at about `target_mpp`, in strips, never more than 64 MP at once.
+
+    Parameters
+    ----------
+    reader : SlideReader
+    slide_mpp : float, µm/px
+        Of level 0.
+    target_mpp : float, µm/px
+        Wanted; a little finer where a level of the pyramid lies near, coarser where the
+        image would pass 64 MP.
+    """
+    import cv2
+
+    level = level_for(reader, slide_mpp, target_mpp)
+    there = reader.levels[level]
+    shrink = max(1.0, target_mpp / (slide_mpp * there.downsample))
+    shrink = max(1.0 if shrink < 1.3 else shrink, math.sqrt(there.width * there.height / MOST_PIXELS))
+    width, height = max(1, round(there.width / shrink)), max(1, round(there.height / shrink))
+    image = np.empty((height, width, 3), np.uint8)
+    for top, bottom in _strips(height, there.width * shrink):
+        start, stop = round(top * there.height / height), round(bottom * there.height / height)
+        strip = reader.region(level, 0, start, there.width, stop - start)
+        same = strip.shape[:2] == (bottom - top, width)
+        image[top:bottom] = (
+            strip if same else cv2.resize(strip, (width, bottom - top), interpolation=cv2.INTER_AREA)
+        )
+    scale = (reader.levels[0].width / width, reader.levels[0].height / height)
+    return Overview(image, scale, slide_mpp * sum(scale) / 2)
+
+
+def _strips(rows: int, pixels_per_row: float) -> Iterator[tuple[int, int]]:
+    step = max(1, int(_STRIP_PIXELS / pixels_per_row))
+    for top in range(0, rows, step):
+        yield top, min(rows, top + step)
+
+
+SAME_SCALE = 0.02
+"""Relative difference below which two scales are one and pixels are taken as they are."""
+
+
+def level_for(reader: SlideReader, slide_mpp: float, mpp: float) -> int:
+    """Choose the coarsest level that is at least as fine as `mpp`; 0 where none is.
+
+    Parameters
+    ----------
+    reader : SlideReader
+    slide_mpp, mpp : float, µm/px
+        Of level 0, and wanted.
+    """
+    fine = [
+        number
+        for number, level in enumerate(reader.levels)
+        if slide_mpp * level.downsample <= mpp * (1 + SAME_SCALE)
+    ]
+    return max(fine, key=lambda number: reader.levels[number].downsample, default=0)
+
+
+def plausible_mpp(x: Any, y: Any) -> tuple[float | None, tuple[str, ...]]:
+    """Judge µm/px as a file says it along both axes.
+
+    Returns
+    -------
+    mpp : float or None
+        Their mean; None when absent or outside `PLAUSIBLE_MPP`.
+    notes : tuple of str
+        Why a value was not taken.
+
+    Raises
+    ------
+    SlideError
+        When the axes differ by more than 5 %: tiles would be distorted.
+    """
+    try:
+        across, down = float(x), float(y)
+    except (TypeError, ValueError):
+        return None, ()
+    if not all(PLAUSIBLE_MPP[0] <= value <= PLAUSIBLE_MPP[1] for value in (across, down)):
+        return None, (f"the file says {across:g} µm/px, which no scanner has; taken as not said",)
+    if abs(across / down - 1) > 0.05:
+        raise SlideError(
+            f"pixels are {across:g} µm wide and {down:g} µm high; square ones are expected (5 % apart)"
+        )
+    return (across + down) / 2, ()
