@@ -1,0 +1,94 @@
+"""Tiles in micrometres: the same glass whatever the scanner's magnification."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from survfuse._errors import SlideError
+from survfuse.slides.geometry import plan_grid
+from survfuse.slides.reading import Level
+
+
+def reader(
+    width: int = 4096,
+    height: int = 2048,
+    downsamples: tuple[float, ...] = (1, 4, 16),
+    bounds: tuple[int, int, int, int] | None = None,
+) -> Any:
+    levels = tuple(Level(round(width / d), round(height / d), d) for d in downsamples)
+    return SimpleNamespace(path="s.svs", levels=levels, bounds=bounds or (0, 0, width, height))
+
+
+def test_two_magnifications_give_the_same_tiles_on_the_glass() -> None:
+    forty = plan_grid(reader(8192, 4096), 0.25, tile_px=224, mpp=0.5)
+    twenty = plan_grid(reader(4096, 2048), 0.5, tile_px=224, mpp=0.5)
+    assert (forty.columns, forty.rows) == (twenty.columns, twenty.rows)
+    assert forty.tile_um == twenty.tile_um == 112
+    assert (forty.footprint, twenty.footprint) == (448, 224)
+    np.testing.assert_allclose(forty.corners() * 0.25, twenty.corners() * 0.5)
+
+
+def test_a_level_within_two_percent_is_read_as_it_is() -> None:
+    grid = plan_grid(reader(), 0.499, tile_px=224, mpp=0.5)
+    assert (grid.read_px, grid.footprint, grid.mpp) == (224, 224, 0.499)
+    assert grid.tile_um == pytest.approx(111.776)
+    resampled = plan_grid(reader(), 0.4, tile_px=224, mpp=0.5)
+    assert (resampled.read_px, resampled.footprint, resampled.mpp) == (280, 280, 0.5)
+
+
+def test_the_level_follows_the_spacing() -> None:
+    assert plan_grid(reader(), 0.25, tile_px=224, mpp=1.0).level == 1
+    assert plan_grid(reader(), 0.25, tile_px=224, mpp=0.9).level == 0
+    assert plan_grid(reader(), 0.25, tile_px=224, mpp=4.0).level == 2
+
+
+def test_detail_is_not_invented() -> None:
+    with pytest.raises(SlideError, match=r"scanned at 1 µm/px, tiles are wanted at 0\.5; enlarging"):
+        plan_grid(reader(), 1.0, tile_px=224, mpp=0.5)
+    assert plan_grid(reader(), 0.505, tile_px=224, mpp=0.5).read_px == 224
+
+
+def test_tiles_start_at_the_scanned_area_and_cover_all_of_it() -> None:
+    grid = plan_grid(reader(bounds=(1000, 500, 900, 450)), 0.5, tile_px=224, mpp=0.5)
+    assert (grid.columns, grid.rows) == (5, 3)
+    assert grid.corners()[0].tolist() == [1000, 500]
+    assert (grid.corners()[-1] + grid.footprint >= [1900, 950]).all()
+
+
+def test_overlap_shortens_the_step() -> None:
+    grid = plan_grid(reader(), 0.5, tile_px=200, mpp=0.5, overlap=0.25)
+    assert grid.stride == 150
+    with pytest.raises(ValueError, match="overlap in"):
+        plan_grid(reader(), 0.5, tile_px=200, mpp=0.5, overlap=1.0)
+
+
+@given(
+    mpp=st.floats(0.1, 1.0), wanted=st.floats(1.0, 4.0), width=st.integers(1, 6000), px=st.integers(16, 512)
+)
+def test_every_pixel_of_the_slide_lies_in_a_tile(mpp: float, wanted: float, width: int, px: int) -> None:
+    grid = plan_grid(reader(width=width), mpp, tile_px=px, mpp=wanted)
+    right = grid.corners()[:, 0].max() + grid.footprint
+    assert right >= width - 1e-6
+    assert right - width < grid.footprint + 1e-6
+    assert grid.tile_um == pytest.approx(px * grid.mpp)
+    assert abs(grid.mpp / wanted - 1) <= 0.02 + 1e-9
+
+
+@settings(deadline=None)  # the first call imports wsidata
+@given(mpp=st.sampled_from([0.2525, 0.2, 0.17, 0.5]), wanted=st.floats(0.55, 3.0))
+def test_lazyslides_tile_specification_agrees(mpp: float, wanted: float) -> None:
+    """Level and footprint, wherever it resamples as we do (it knows no tolerance and rounds down)."""
+    wsidata = pytest.importorskip("wsidata")
+    slide = reader(downsamples=(1, 2, 4, 16))
+    properties = SimpleNamespace(mpp=mpp, level_downsample=[1, 2, 4, 16])
+    theirs = wsidata.TileSpec.from_wsidata(SimpleNamespace(properties=properties), tile_px=224, mpp=wanted)
+    grid = plan_grid(slide, mpp, tile_px=224, mpp=wanted)
+    if grid.mpp == wanted:
+        assert grid.level == theirs.ops_level
+        assert grid.footprint - 1 <= theirs.base_width <= grid.footprint

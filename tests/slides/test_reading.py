@@ -1,0 +1,188 @@
+"""Slides as levels of pixels: two ways of reading, one result."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from slide_files import GLASS, cut_in_the_middle, tiny_slide
+from survfuse._errors import SlideError
+from survfuse.slides import reading
+from survfuse.slides.openslide import OpenSlideReader
+from survfuse.slides.reading import level_for, open_slide, overview, plausible_mpp
+from survfuse.slides.tiff import NativeTiffReader, native_or_none
+
+SLIDES = Path(os.environ.get("SURVFUSE_DATA", "../shared/data")) / "slides"
+needs_slides = pytest.mark.skipif(not SLIDES.is_dir(), reason=f"no slides in {SLIDES} (set SURVFUSE_DATA)")
+
+
+@pytest.fixture(scope="module")
+def slide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_slide(tmp_path_factory.mktemp("slides") / "a.tif", size=(1100, 900))
+
+
+def test_a_tiled_tiff_takes_the_fast_path_and_has_openslides_pixels(slide: Path) -> None:
+    with open_slide(slide) as fast, OpenSlideReader(slide) as plain:
+        assert isinstance(fast, NativeTiffReader)
+        assert fast.levels == plain.levels
+        assert (fast.mpp, fast.bounds) == (plain.mpp, plain.bounds) == (0.5, (0, 0, 1100, 900))
+        for level, x, y, width, height in [(0, 200, 150, 300, 280), (0, 255, 255, 2, 2), (1, 3, 5, 400, 300)]:
+            ours = fast.region(level, x, y, width, height).astype(int)
+            theirs = plain.region(level, x, y, width, height).astype(int)
+            assert ours.shape == (height, width, 3)
+            assert np.abs(ours - theirs).max() <= 2  # two JPEG decoders
+            assert np.abs(ours - theirs).mean() < 0.5
+
+
+@pytest.mark.parametrize("compression", [None, "deflate"])
+def test_lossless_tiles_are_equal_bit_by_bit(tmp_path: Path, compression: str | None) -> None:
+    path = tiny_slide(tmp_path / "a.tif", size=600, compression=compression)
+    with open_slide(path) as fast, OpenSlideReader(path) as plain:
+        assert isinstance(fast, NativeTiffReader)
+        np.testing.assert_array_equal(fast.region(0, 100, 90, 400, 300), plain.region(0, 100, 90, 400, 300))
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_outside_the_slide_it_is_white(slide: Path, native: bool) -> None:
+    with open_slide(slide) if native else OpenSlideReader(slide) as reader:
+        got = reader.region(0, -50, -40, 100, 90)
+        assert (got[:40] == 255).all()
+        assert (got[:, :50] == 255).all()
+        assert (np.abs(got[40:, 50:].astype(int) - GLASS) <= 1).all()
+        beyond = reader.region(0, 1050, 850, 100, 100)
+        assert (beyond[50:] == 255).all()
+        assert (beyond[:, 50:] == 255).all()
+        assert (reader.region(0, 5000, 5000, 10, 10) == 255).all()
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_damage_is_told_and_later_reads_work(tmp_path: Path, native: bool) -> None:
+    path = cut_in_the_middle(tiny_slide(tmp_path / "a.tif", size=2048, levels=2, tissue=[(0, 0, 2048, 2048)]))
+    with open_slide(path) if native else OpenSlideReader(path) as reader:
+        good, told = 0, []
+        for y in range(0, 2048, 256):
+            for x in range(0, 2048, 256):
+                try:
+                    tile = reader.region(0, x, y, 256, 256)
+                except SlideError as error:
+                    told.append(str(error))
+                else:
+                    good += tile.std() > 5
+        assert len(told) >= 10
+        assert good >= 20
+        assert good + len(told) == 64
+        assert all(str(path) in text and "damaged" in text for text in told)
+
+
+def test_a_jpeg_tile_cut_short_is_damage_not_grey(tmp_path: Path) -> None:
+    path = tiny_slide(tmp_path / "a.tif", size=512, levels=1, tissue=[(0, 0, 512, 512)])
+    with OpenSlideReader(path) as whole:
+        reader = native_or_none(whole)
+        assert reader is not None
+        page = reader._pages[0]
+        place, count = page.offsets[1], page.counts[1]
+    data = bytearray(path.read_bytes())
+    data[place + count // 2 : place + count] = bytes(count - count // 2)
+    path.write_bytes(bytes(data))
+    with (
+        open_slide(path) as reader,
+        pytest.raises(SlideError, match="damaged tile at level 0, row 0, column 1"),
+    ):
+        reader.region(0, 256, 0, 256, 256)
+
+
+def test_what_is_not_there_or_not_a_slide_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SlideError, match=r"gone\.svs: no such slide file"):
+        open_slide(tmp_path / "gone.svs")
+    text = tmp_path / "notes.svs"
+    text.write_text("not a slide")
+    with pytest.raises(SlideError, match="not a whole-slide image that OpenSlide knows"):
+        open_slide(text)
+    with pytest.raises(SlideError, match="not a whole-slide image"):
+        open_slide(tmp_path)
+
+
+def test_a_slide_cut_off_at_its_header_is_refused(tmp_path: Path) -> None:
+    path = tiny_slide(tmp_path / "a.tif")
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(SlideError, match=r"a\.tif"):
+        open_slide(path)
+
+
+def test_a_resolution_of_a_screen_is_not_a_scale(tmp_path: Path) -> None:
+    with open_slide(tiny_slide(tmp_path / "a.tif", mpp=352.8)) as reader:
+        assert reader.mpp is None
+        assert any("no scanner has" in note for note in reader.notes)
+
+
+def test_oblong_pixels_are_refused() -> None:
+    assert plausible_mpp("0.25", "0.252") == (0.251, ())
+    assert plausible_mpp(None, "0.25") == (None, ())
+    assert plausible_mpp("nan", "0.25")[0] is None
+    with pytest.raises(SlideError, match=r"0\.25 µm wide and 0\.5 µm high"):
+        plausible_mpp("0.25", "0.5")
+
+
+def test_the_coarsest_level_that_is_fine_enough_is_read(slide: Path) -> None:
+    with open_slide(slide) as reader:
+        wanted = {0.5: 0, 0.9: 0, 1.0: 1, 0.99: 1, 1.9: 1, 2.0: 2, 8.0: 2, 0.1: 0}
+        assert {mpp: level_for(reader, 0.5, mpp) for mpp in wanted} == wanted
+
+
+def test_an_overview_is_the_slide_made_small(slide: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_slide(slide) as reader:
+        whole = overview(reader, 0.5, target_mpp=8.0)
+        assert whole.image.shape == (56, 69, 3)
+        assert whole.mpp == pytest.approx(8.0, rel=0.01)
+        assert whole.scale == (1100 / 69, 900 / 56)
+        exact = reader.region(2, 0, 0, 275, 225).astype(float)
+        assert whole.image.mean() == pytest.approx(exact.mean(), abs=1)
+        monkeypatch.setattr(reading, "_STRIP_PIXELS", 3000)
+        in_strips = overview(reader, 0.5, target_mpp=8.0).image
+        assert np.abs(in_strips.astype(int) - whole.image).mean() < 2
+        monkeypatch.setattr(reading, "MOST_PIXELS", 1000)
+        small = overview(reader, 0.5, target_mpp=8.0)
+        assert small.image.shape[0] * small.image.shape[1] <= 1050
+        assert small.mpp > 15
+
+
+def test_decoded_tiles_are_kept_within_a_bound(slide: Path) -> None:
+    with OpenSlideReader(slide) as whole:
+        reader = native_or_none(whole)
+        assert reader is not None
+        reader._capacity = 3 * 256 * 256 * 3
+        reader.region(0, 0, 0, 1100, 900)
+        assert reader._cached <= reader._capacity
+        assert reader._cached == sum(tile.nbytes for tile in reader._cache.values())
+
+
+@needs_slides
+def test_real_slides_open_the_fast_way_with_openslides_pixels() -> None:
+    for name, mpp, sizes in [
+        ("CMU-1-Small-Region.svs", 0.499, [(2220, 2967)]),
+        ("tcga-cr-7395-01a-01-ts1.svs", None, [(4443, 3567), (2221, 1783)]),
+    ]:
+        with open_slide(SLIDES / name) as fast, OpenSlideReader(SLIDES / name) as plain:
+            assert isinstance(fast, NativeTiffReader)
+            assert (fast.mpp, [(level.width, level.height) for level in fast.levels]) == (mpp, sizes)
+            ours = fast.region(0, 1000, 1200, 500, 400).astype(int)
+            assert np.abs(ours - plain.region(0, 1000, 1200, 500, 400)).mean() < 0.6
+
+
+@needs_slides
+def test_a_lone_dicom_file_is_refused_with_its_reason() -> None:
+    with pytest.raises(
+        SlideError, match=r"a DICOM slide is a folder .* put all its instances into one folder"
+    ):
+        open_slide(SLIDES / "TCGA-XK-AAJU_small_dicom.dcm")
+
+
+@needs_slides
+def test_the_synthetic_pyramid_opens_and_has_no_scale() -> None:
+    with open_slide(SLIDES / "openslide_boxes.tiff") as reader:
+        assert len(reader.levels) == 4
+        assert reader.mpp is None
+        assert "no scanner has" in reader.notes[0]
