@@ -288,8 +288,25 @@ def test_simulate_is_refused_for_impossible_numbers(command: Command, tmp_path: 
         (["--missing", "blood=0.1"], "blood"),
         (["--signal", "lots"], "lots"),
         (["--seed", "-1"], "seed"),
+        (["--strength", "-1"], "strength: expected a finite number >= 0, got -1.0"),
+        (["--slides", "--slide-px", "9"], "slide_px: at least 256, got 9"),
+        (["--defects"], "defects: belong to slides with pixels; ask for images (--slides) too"),
     ):
         ended = command("simulate", "-o", tmp_path / "x", *option)
         assert ended.code == 2
         assert message in ended.err
         assert not (tmp_path / "x").exists()
+
+
+def test_simulate_paints_slides_and_says_what_comes_next(command: Command, tmp_path: Path) -> None:
+    out = tmp_path / "c"
+    options = ("--patients", "8", "--genes", "20", "--slide-px", "256", "--per-patient", "2", "--defects")
+    ended = command("simulate", "-o", out, "--slides", *options)
+    assert ended.code == 0
+    assert ended.out == f"cohort: {out / 'cohort.yaml'}\nnext: survfuse extract {out / 'cohort.yaml'}\n"
+    planted = json.loads((out / "simulation.json").read_text())["planted"]
+    assert len(planted) == len(list((out / "slides").iterdir())) > 8
+    assert {about["defect"] for about in planted.values()} == {None, "no_mpp", "damaged"}
+    ended = command("validate", out / "cohort.yaml")
+    assert ended.code == 2
+    assert "run `survfuse extract` on this cohort file first" in ended.out

@@ -102,6 +102,7 @@ def simulate(
     out: OutFolder,
     patients: Annotated[int, typer.Option(help="Patients.")] = 176,
     signal: Annotated[str, typer.Option(help="Planted hazard: none, additive or interaction.")] = "additive",
+    strength: Annotated[float, typer.Option(help="Multiplies the true log-risk.")] = 1.0,
     event_rate: Annotated[float, typer.Option(help="Share of patients with an event.")] = 0.36,
     tiles: Annotated[int, typer.Option(help="Typical tiles per patient (lognormal).")] = 1500,
     tile_dim: Annotated[int, typer.Option(help="Features per tile.")] = 1024,
@@ -113,6 +114,14 @@ def simulate(
     sites: Annotated[int, typer.Option(help="Sites with their own expression shift; 0 for none.")] = 0,
     leak: Annotated[bool, typer.Option("--leak", help="Add a column that accrues during follow-up.")] = False,
     hold_out: Annotated[int, typer.Option(help="Further patients without outcome, in OUT/new.")] = 0,
+    slides: Annotated[
+        bool, typer.Option("--slides/--no-slides", help="Paint slides (for survfuse extract), not bags.")
+    ] = False,
+    slide_px: Annotated[int, typer.Option(help="Longest side of a painted slide, px of 0.5 µm.")] = 1536,
+    per_patient: Annotated[int, typer.Option(help="Most slides per patient.")] = 1,
+    defects: Annotated[
+        bool, typer.Option("--defects", help="One painted slide without µm/px, and one damaged.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Seed.")] = 0,
 ) -> None:
     """Write a CHIMERA-shaped cohort whose true log-risk is known (kept apart, in truth.csv)."""
@@ -122,6 +131,7 @@ def simulate(
         out,
         patients=patients,
         signal=cast("Any", signal),  # checked by name inside
+        strength=strength,
         event_rate=event_rate,
         tiles=tiles,
         tile_dim=tile_dim,
@@ -130,9 +140,15 @@ def simulate(
         sites=sites,
         leak=leak,
         hold_out=hold_out,
+        images=slides,
+        slide_px=slide_px,
+        slides=per_patient,
+        defects=defects,
         seed=seed,
     )
     typer.echo(f"cohort: {path}")
+    if slides:
+        typer.echo(f"next: survfuse extract {path}")
 
 
 def shares(pairs: list[str]) -> dict[str, float]:

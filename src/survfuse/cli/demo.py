@@ -1,4 +1,4 @@
-"""`demo`: the whole way on a simulated cohort, every step a command the user can type."""
+"""`demo`: the whole way from slides on a simulated cohort, every step a command the user can type."""
 
 from __future__ import annotations
 
@@ -17,43 +17,63 @@ def demo(
     ),
     patients: Annotated[int, typer.Option(help="Patients to learn from.")] = 176,
     new: Annotated[int, typer.Option(help="Further patients to predict.")] = 24,
-    tiles: Annotated[int, typer.Option(help="Typical tiles per patient.")] = 200,
+    slides: Annotated[
+        bool,
+        typer.Option("--slides/--no-slides", help="Start from painted slides, or from bags of features."),
+    ] = True,
+    slide_px: Annotated[int, typer.Option(help="Longest side of a slide, px of 0.5 µm.")] = 1536,
+    tiles: Annotated[int, typer.Option(help="Typical tiles per patient, with --no-slides.")] = 200,
     genes: Annotated[int, typer.Option(help="Genes.")] = 19359,
     seed: Annotated[int, typer.Option(help="Seed of the simulation.")] = 1,
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete OUT first.")] = False,
 ) -> None:
-    """Simulate a cohort, cross-validate, train, predict new patients and report.
+    """Simulate slides and tables, extract features, cross-validate, train, predict new patients and report.
 
     A demo that was interrupted goes on where it was.
     """
     if fresh and (out / "cohort" / "simulation.json").is_file():
         shutil.rmtree(out)
-    cohort = out / "cohort" / "cohort.yaml"
+    cohort, later = out / "cohort" / "cohort.yaml", out / "cohort" / "new" / "cohort.yaml"
     if not cohort.exists():
-        _say(
-            f"survfuse simulate -o {out}/cohort --patients {patients} --tiles {tiles} "
-            f"--hold-out {new} --seed {seed}"
-        )
+        size = f"--slides --slide-px {slide_px}" if slides else f"--tiles {tiles}"
+        _say(f"survfuse simulate -o {out}/cohort --patients {patients} {size} --hold-out {new} --seed {seed}")
         cohorts.simulate(
             out / "cohort",
             patients=patients,
+            slides=slides,
+            slide_px=slide_px,
             tiles=tiles,
             genes=genes,
             hold_out=new,
             seed=seed,
             signal="additive",
         )
+    for file in (cohort, later):
+        if _has_slides(file):
+            _extract(file)
     _say(f"survfuse validate {cohort}")
     cohorts.validate(cohort)
     _say(f"survfuse crossval {cohort} -o {out}/crossval")
     runs.crossval(cohort, out / "crossval")
     _say(f"survfuse train {cohort} -o {out}/bundle")
     runs.train(cohort, out / "bundle")
-    _say(f"survfuse predict {out}/bundle {out}/cohort/new/cohort.yaml -o {out}/new.csv")
-    runs.predict(out / "bundle", out / "cohort" / "new" / "cohort.yaml", out / "new.csv")
-    typer.echo((out / "new.csv").read_text().split("\n", 4)[0])
-    for line in (out / "new.csv").read_text().splitlines()[1:4]:
+    _say(f"survfuse predict {out}/bundle {later} -o {out}/new.csv")
+    runs.predict(out / "bundle", later, out / "new.csv")
+    for line in (out / "new.csv").read_text().splitlines()[:4]:
         typer.echo(line)
+
+
+def _has_slides(cohort: Path) -> bool:
+    """Whether a cohort that the demo made starts from pixels (an older demo folder may not)."""
+    return (cohort.parent / "slides").is_dir()
+
+
+def _extract(cohort: Path) -> None:
+    """Turn slides into features; those that are there already are kept."""
+    from survfuse.cli.extract import extract
+
+    _say(f"survfuse extract {cohort} --executor process")
+    extract(cohort, executor="process")
 
 
 def _say(command: str) -> None:

@@ -1,0 +1,201 @@
+"""The slides of simulated patients as a folder of images, masks and a table, and what was planted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from survfuse._errors import InputError
+from survfuse.datasets.population import FACTORS, Patients
+from survfuse.datasets.slide_images import damage, write_classes, write_mask, write_pyramid
+from survfuse.datasets.slide_layout import BACKGROUND
+from survfuse.datasets.slide_light import PENS, STANDARD, Stain, laboratory_stain, patient_stain
+from survfuse.datasets.slide_painting import Look, Painted, paint
+from survfuse.datasets.slide_textures import Sheets, draw_sheets
+from survfuse.datasets.writing import write_csv
+
+IMAGES, MASKS, TRUTH = "slides", "masks", "truth_tissue"
+
+_SHARES = 2 * np.array([3.0, 2.5, 3.0, 1.5, 0.7])  # of the classes of tissue, without glass
+_DECOY_SD = 1.2  # of what immune infiltrate shows and means nothing; a factor's is 1
+_FINE = 0.35  # share of slides at half the µm per px
+_PENNED = 0.08  # share of slides with a pen mark
+_SMALLEST = 0.8  # of the side asked for
+_ROUND = 64  # px of 0.5 µm; sides are multiples of it
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What all painted slides of one seed share.
+
+    Attributes
+    ----------
+    sheets : Sheets
+    laboratories : tuple of Stain
+        One per site, or one.
+    """
+
+    sheets: Sheets
+    laboratories: tuple[Stain, ...]
+
+
+@dataclass(frozen=True)
+class Planted:
+    """What is true of one written slide.
+
+    Attributes
+    ----------
+    slide_id, patient_id : str
+    mpp : float
+        µm per px at level 0, also where the file does not say so.
+    width, height : int, px
+        Of level 0.
+    chips : int
+        Pieces of tissue.
+    pen : str or None
+        Colour of its pen mark.
+    defect : str or None
+        ``no_mpp`` (neither file nor table says µm per px) or ``damaged`` (opens, but tiles cannot be read).
+    tumour_share : float
+        Share of the tissue.
+    """
+
+    slide_id: str
+    patient_id: str
+    mpp: float
+    width: int
+    height: int
+    chips: int
+    pen: str | None
+    defect: str | None
+    tumour_share: float
+
+
+def workshop(sites: int, seed: np.random.SeedSequence) -> Workshop:
+    """Draw textures, and how each site stains."""
+    textures, stains = (np.random.default_rng(child) for child in seed.spawn(2))
+    laboratories = tuple(laboratory_stain(stains) for _ in range(sites))
+    return Workshop(draw_sheets(textures), laboratories or (STANDARD,))
+
+
+def write_slide_folder(
+    folder: Path,
+    shop: Workshop,
+    patients: Patients,
+    present: pd.Series[bool],
+    *,
+    side: int,
+    slides: int,
+    defects: bool,
+    seed: np.random.SeedSequence,
+) -> list[Planted]:
+    """Paint and write the slides of all patients who have any.
+
+    Parameters
+    ----------
+    folder : path
+        Gets ``slides/``, ``masks/``, ``truth_tissue/`` and ``slides.csv``.
+    shop : Workshop
+    patients : Patients
+    present : Series of bool, indexed by patient id
+        Who has slides.
+    side : int, px of 0.5 µm
+        Longest side of a slide.
+    slides : int
+        Most slides per patient; each has 1 to `slides`, uniformly.
+    defects : bool
+        Let one slide lack its µm per px and another be damaged.
+    seed : SeedSequence
+        Each patient gets a stream of its own.
+
+    Raises
+    ------
+    InputError
+        When nobody has a slide.
+    """
+    if not present.any():
+        raise InputError("no patient has a slide: lower the share of missing slides")
+    for name in (IMAGES, MASKS, TRUTH):
+        (folder / name).mkdir()
+    *streams, last = seed.spawn(len(patients.ids) + 1)
+    broken = _choose_defects(present, np.random.default_rng(last)) if defects else {}
+    planted = []
+    for row, (patient_id, stream) in enumerate(zip(patients.ids, streams, strict=True)):
+        if not present[patient_id]:
+            continue
+        drawn = _paint_patient(shop, patients, row, side=side, slides=slides, seed=stream)
+        for number, painted in enumerate(drawn, start=1):
+            defect = broken.get(patient_id) if number == 1 else None
+            planted.append(_write_slide(folder, f"{patient_id}_HE{number}", patient_id, painted, defect))
+    write_csv(folder / "slides.csv", _table(planted))
+    return planted
+
+
+def _choose_defects(present: pd.Series[bool], rng: np.random.Generator) -> dict[str, str]:
+    """Whose first slide has which defect."""
+    chosen = rng.permutation(present.index[present.to_numpy()].to_numpy(dtype=object))[:2]
+    return dict(zip(chosen.tolist(), ("no_mpp", "damaged"), strict=False))
+
+
+def _paint_patient(
+    shop: Workshop, patients: Patients, row: int, *, side: int, slides: int, seed: np.random.SeedSequence
+) -> Iterator[Painted]:
+    person, *each = seed.spawn(1 + slides)
+    rng = np.random.default_rng(person)
+    stain = patient_stain(shop.laboratories[int(patients.site[row])], rng)
+    decoy = _DECOY_SD * rng.standard_normal(FACTORS)
+    look = Look(rng.dirichlet(_SHARES), patients.slide_factor[row], decoy, stain)
+    for stream in each[: int(rng.integers(1, slides + 1))]:
+        own = np.random.default_rng(stream)
+        height, width = _sides(side, own)
+        pen = str(own.choice(list(PENS))) if own.random() < _PENNED else None
+        finer = 2 if own.random() < _FINE else 1
+        yield paint(shop.sheets, look, height, width, own, finer=finer, pen=pen)
+
+
+def _sides(longest: int, rng: np.random.Generator) -> tuple[int, int]:
+    drawn = longest * rng.uniform(_SMALLEST, 1.0, 2)
+    height, width = (np.maximum(np.floor(drawn / _ROUND), 1) * _ROUND).astype(int).tolist()
+    return height, width
+
+
+def _write_slide(
+    folder: Path, slide_id: str, patient_id: str, painted: Painted, defect: str | None
+) -> Planted:
+    tissue: npt.NDArray[np.bool_] = painted.classes != BACKGROUND
+    image = folder / IMAGES / f"{slide_id}.tif"
+    write_pyramid(image, painted.image, None if defect == "no_mpp" else painted.mpp)
+    if defect == "damaged":
+        damage(image)
+    write_mask(folder / MASKS / f"{slide_id}.tif", tissue)
+    write_classes(folder / TRUTH / f"{slide_id}.png", painted.classes)
+    height, width = painted.image.shape[:2]
+    share = float((painted.classes == 0).sum() / tissue.sum())
+    return Planted(
+        slide_id, patient_id, painted.mpp, width, height, painted.chips, painted.pen, defect, round(share, 4)
+    )
+
+
+def _table(planted: list[Planted]) -> pd.DataFrame:
+    """The slide table: what a hospital's would say."""
+    return pd.DataFrame(
+        {
+            "slide_id": [slide.slide_id for slide in planted],
+            "patient_id": [slide.patient_id for slide in planted],
+            "path": [f"{slide.slide_id}.tif" for slide in planted],
+            "mpp": ["" if slide.defect == "no_mpp" else f"{slide.mpp:g}" for slide in planted],
+        }
+    )
+
+
+def describe(planted: list[Planted]) -> dict[str, dict[str, object]]:
+    """What was planted, by slide id, as it is written down."""
+    return {
+        slide.slide_id: {name: value for name, value in asdict(slide).items() if name != "slide_id"}
+        for slide in planted
+    }

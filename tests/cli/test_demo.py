@@ -1,0 +1,75 @@
+"""The demo: every step in order, from slides or from bags, and only what is not there yet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from running import Command
+from survfuse.cli import cohorts, extract, runs
+
+STEPS = ("simulate", "extract", "extract", "validate", "crossval", "train", "predict")
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
+    """Replace the long steps by notes of their first argument."""
+    taken: list[tuple[str, Any]] = []
+
+    def noted(name: str) -> Any:
+        def step(first: Path, *others: Any, **options: Any) -> None:
+            taken.append((name, first))
+            if name == "predict":
+                others[1].write_text("patient_id,log_risk\nN001,0.5\nN002,-0.5\n")
+
+        return step
+
+    monkeypatch.setattr(cohorts, "validate", noted("validate"))
+    monkeypatch.setattr(extract, "extract", noted("extract"))
+    for name in ("crossval", "train", "predict"):
+        monkeypatch.setattr(runs, name, noted(name))
+    return taken
+
+
+def test_from_slides_to_predictions(command: Command, tmp_path: Path, steps: list[tuple[str, Any]]) -> None:
+    options = ("--patients", "8", "--new", "2", "--genes", "20", "--slide-px", "256")
+    ended = command("demo", "-o", tmp_path / "d", *options)
+    assert ended.code == 0, ended.err
+    said = [line.split()[2] for line in ended.out.splitlines() if line.startswith("$ survfuse ")]
+    assert tuple(said) == STEPS
+    cohort = tmp_path / "d" / "cohort"
+    assert steps == [
+        ("extract", cohort / "cohort.yaml"),
+        ("extract", cohort / "new" / "cohort.yaml"),
+        ("validate", cohort / "cohort.yaml"),
+        ("crossval", cohort / "cohort.yaml"),
+        ("train", cohort / "cohort.yaml"),
+        ("predict", tmp_path / "d" / "bundle"),
+    ]
+    assert len(list((cohort / "slides").iterdir())) == 8
+    assert len(list((cohort / "new" / "slides").iterdir())) == 2
+    assert ended.out.endswith("patient_id,log_risk\nN001,0.5\nN002,-0.5\n")
+    before = (cohort / "simulation.json").stat().st_mtime_ns
+    assert command("demo", "-o", tmp_path / "d", *options).code == 0
+    assert (cohort / "simulation.json").stat().st_mtime_ns == before, "the cohort is kept"
+    assert command("demo", "-o", tmp_path / "d", *options, "--fresh").code == 0
+    assert (cohort / "simulation.json").stat().st_mtime_ns != before
+
+
+def test_bags_need_no_extraction(command: Command, tmp_path: Path, steps: list[tuple[str, Any]]) -> None:
+    options = ("--no-slides", "--patients", "8", "--new", "2", "--genes", "20", "--tiles", "4")
+    ended = command("demo", "-o", tmp_path / "d", *options)
+    assert ended.code == 0, ended.err
+    assert [name for name, _ in steps] == ["validate", "crossval", "train", "predict"]
+    assert (tmp_path / "d" / "cohort" / "slides.bags").is_dir()
+    assert "--tiles 4 --hold-out 2" in ended.out
+
+
+def test_fresh_deletes_nothing_that_is_no_demo(command: Command, tmp_path: Path, steps: list[Any]) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("precious")
+    options = ("--patients", "8", "--new", "2", "--genes", "20", "--slide-px", "256")
+    assert command("demo", "-o", tmp_path / "mine", *options, "--fresh").code == 0
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "precious"
