@@ -23,6 +23,7 @@ VERBS = (
     "validate",
     "pack",
     "simulate",
+    "extract",
     "crossval",
     "train",
     "predict",

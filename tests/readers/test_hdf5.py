@@ -249,3 +249,41 @@ def test_no_features_says_what_is_there(tmp_path: Path) -> None:
         file.create_group("features")
     with pytest.raises(FeatureFileError, match="'features' is a group"):
         read_features(tmp_path / "g.h5")
+
+
+# -- our own bags
+
+
+def own(path: Path, **attrs: object) -> None:
+    with h5py.File(path, "w") as file:
+        file.create_dataset("features", data=np.ones((2, 3), np.float16)).attrs["encoder"] = "UNI"
+        file.create_dataset("coords", data=np.zeros((2, 2), np.int64)).attrs.update(
+            {"patch_size": 224, "patch_size_level0": 448.0, "target_magnification": 20.0}
+        )
+        file.attrs.update({"format": "survfuse-bag", "version": 1, "mpp": 0.5, "tile_um": 112.0, **attrs})
+
+
+def test_our_own_bags_say_the_scale(tmp_path: Path) -> None:
+    (tmp_path / "features_other").mkdir()
+    own(tmp_path / "features_other" / "s.h5")
+    features = read_features(tmp_path / "features_other" / "s.h5")
+    assert (features.tool, features.encoder, features.coord_unit) == ("survfuse", "uni", "level0_px")
+    assert (features.mpp, features.tile_um, features.patch_size_level0) == (0.5, 112.0, 448.0)
+    assert features.magnification is None  # µm/px is exact; a rounded power would contradict it
+    assert features.notes == ()
+
+
+def test_our_own_bags_of_a_later_version_are_refused(tmp_path: Path) -> None:
+    own(tmp_path / "s.h5", version=2)
+    with pytest.raises(FeatureFileError, match=r"s\.h5: survfuse-bag of version 2, 1 can be read; update"):
+        read_features(tmp_path / "s.h5")
+
+
+def test_our_own_bags_are_judged_like_any_stranger(tmp_path: Path) -> None:
+    own(tmp_path / "s.h5", mpp="half", tile_um=float("nan"))
+    features = read_features(tmp_path / "s.h5")
+    assert (features.mpp, features.tile_um) == (None, None)
+    with h5py.File(tmp_path / "s.h5", "r+") as file:
+        file["features"][0, 0] = np.nan
+    with pytest.raises(FeatureFileError, match="1 of 6 feature values are NaN"):
+        read_features(tmp_path / "s.h5")

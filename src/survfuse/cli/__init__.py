@@ -15,7 +15,7 @@ import typer
 
 from survfuse._errors import SurvfuseError
 from survfuse._version import __version__
-from survfuse.cli import cohorts, demo, doctor, judging, runs
+from survfuse.cli import cohorts, demo, doctor, extract, judging, runs
 
 app = typer.Typer(
     name="survfuse",
@@ -32,6 +32,7 @@ VERBS: tuple[Callable[..., None], ...] = (
     cohorts.validate,
     cohorts.pack,
     cohorts.simulate,
+    extract.extract,
     runs.crossval,
     runs.train,
     runs.predict,

@@ -141,14 +141,16 @@ def _match(name: str, spec: SlidesSpec, sources: Sources) -> list[SlideFile]:
     """Pair the rows of the slide table with feature files by slide id, never by position."""
     assert spec.table is not None
     assert spec.features is not None
-    table = _slide_table(name, spec, spec.table, sources)
+    table = slide_table(name, spec, spec.table, sources)
     if table is None:
+        return []
+    if _not_extracted(name, spec, table, sources):
         return []
     found = find_features(sources.path(spec.features))
     items: list[SlideFile] = []
     absent = []
     for slide, patient in zip(table[spec.slide], table[spec.patient], strict=True):
-        key = slide if slide in found else _stem(slide)
+        key = slide if slide in found else slide_stem(slide)
         if key in found:
             items.append((slide, patient, found[key]))
         else:
@@ -157,7 +159,25 @@ def _match(name: str, spec: SlidesSpec, sources: Sources) -> list[SlideFile]:
     return sorted(items, key=lambda item: (item[1], item[0]))
 
 
-def _stem(slide: str) -> str:
+def _not_extracted(name: str, spec: SlidesSpec, table: pd.DataFrame, sources: Sources) -> bool:
+    """Note that images are declared and no feature file is there yet."""
+    assert spec.features is not None
+    folder = sources.path(spec.features)
+    if spec.images is None and "path" not in table:
+        return False
+    if folder.is_dir() and find_features(folder):
+        return False
+    sources.problems.error(
+        name,
+        f"the {len(table)} slides have no features yet",
+        file=spec.features,
+        hint="run `survfuse extract` on this cohort file first",
+    )
+    return True
+
+
+def slide_stem(slide: str) -> str:
+    """Take the ending of a slide's image off a name, and no other ending."""
     suffix = PurePath(slide).suffix.lower()
     return slide[: -len(suffix)] if suffix in SLIDE_SUFFIXES else slide
 
@@ -194,8 +214,20 @@ def _report_unmatched(
         )
 
 
-def _slide_table(name: str, spec: SlidesSpec, file: Path, sources: Sources) -> pd.DataFrame | None:
-    """Slide and patient ids, one row a slide."""
+def slide_table(name: str, spec: SlidesSpec, file: Path, sources: Sources) -> pd.DataFrame | None:
+    """Rows of a slide table, one a slide; None (problems noted) when it cannot be read.
+
+    Parameters
+    ----------
+    name : str
+        Name of the modality.
+    spec : SlidesSpec
+        Its section.
+    file : Path
+        The table.
+    sources : Sources
+        Reads it and collects problems.
+    """
     frame = sources.table(file, spec.slide, name)
     if frame is None or sources.column(frame, spec.patient, file, name) is None:
         return None

@@ -146,9 +146,14 @@ class SlidesSpec(Section):
     """A bag modality: feature vectors of the tiles of each patient's slides."""
 
     table: Path | None = None
-    """Table of `slide_id, patient_id[, path, mpp]`; several slides per patient."""
+    """Table of `slide_id, patient_id[, path, mpp, objective, mask]`; several slides per patient."""
     features: Path | None = None
     """Folder of feature files, packed into one store when first used."""
+    images: Path | None = None
+    """Folder of the slides themselves, for `survfuse extract`: where the table has no column `path`, each is
+    found by its name; where it has one, paths are relative to this folder."""
+    masks: Path | None = None
+    """Folder of tissue masks, named like the slides, or what the column `mask` is relative to."""
     packed: Path | None = None
     """A packed store (`NAME.bags`) instead of `table` and `features`."""
     encoder: str | None = None
@@ -166,6 +171,8 @@ class SlidesSpec(Section):
             raise ValueError("say exactly one of `features: FOLDER` and `packed: NAME.bags`")
         if self.features is not None and self.table is None:
             raise ValueError("`features` needs `table: FILE` with columns slide_id and patient_id")
+        if self.table is None and (self.images is not None or self.masks is not None):
+            raise ValueError("`images` and `masks` need `table: FILE` with columns slide_id and patient_id")
         return self
 
 

@@ -1,4 +1,4 @@
-"""HDF5 files of CLAM, TRIDENT and STAMP, read without trusting them.
+"""HDF5 files of CLAM, TRIDENT, STAMP and `survfuse extract`, read without trusting them.
 
 An HDF5 file of 1.4 kB can claim 12 TB, and one with external storage or links
 returns the content of any file the reader may open. So every link, layout and
@@ -26,6 +26,10 @@ from survfuse.readers.record import (
     Draft,
     check_claim,
 )
+
+BAG_FORMAT = "survfuse-bag"
+BAG_VERSION = 1
+"""Of the files that `survfuse extract` writes."""
 
 
 @contextmanager
@@ -163,7 +167,9 @@ def _describe(
 ) -> None:
     """Tell the tool by its marks, and take over what it wrote about its tiles."""
     patch = {} if at is None else at.attrs
-    if "extractor" in file.attrs or found.name == "/feats":
+    if _text(file.attrs, "format") == BAG_FORMAT:
+        _own(draft, path, file, found, patch)
+    elif "extractor" in file.attrs or found.name == "/feats":
         _stamp(draft, path, file)
     elif "patch_size_level0" in patch or "encoder" in found.attrs:
         _trident(draft, path, found, patch)
@@ -173,6 +179,18 @@ def _describe(
     if draft.encoder is None and path.parent.name.startswith("features_"):
         draft.encoder = path.parent.name.removeprefix("features_")
         draft.notes.append(f"encoder taken from the folder name {path.parent.name}")
+
+
+def _own(draft: Draft, path: Path, file: h5py.File, found: h5py.Dataset, patch: Any) -> None:
+    if _number(file.attrs, "version") != BAG_VERSION:
+        raise FeatureFileError(
+            f"{path}: {BAG_FORMAT} of version {file.attrs.get('version')}, {BAG_VERSION} can be read; "
+            "update survfuse, or extract the slide again"
+        )
+    draft.tool, draft.encoder = "survfuse", _text(found.attrs, "encoder")
+    draft.coord_unit = "level0_px" if draft.coords is not None else None
+    draft.mpp, draft.tile_um = _number(file.attrs, "mpp"), _number(file.attrs, "tile_um")
+    draft.patch_size_level0 = _number(patch, "patch_size_level0")
 
 
 def _stamp(draft: Draft, path: Path, file: h5py.File) -> None:

@@ -1,0 +1,181 @@
+"""One slide's bag on disk: features and coordinates appended as they come, in constant memory.
+
+The file is HDF5 with the names and attributes of TRIDENT, so that other tools read it, and
+our own for what TRIDENT does not say (µm/px, µm of a tile, what it was made from). Same
+content, same bytes: nothing in it tells when or where it was written.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from survfuse._errors import FeatureFileError
+from survfuse.readers.hdf5 import BAG_FORMAT, BAG_VERSION, open_hdf5
+
+CHUNK_BYTES = 2**20
+
+T = TypeVar("T")
+
+
+class BagWriter:
+    """Write the bag of one slide; also a context manager.
+
+    Parameters
+    ----------
+    path : Path
+        File to create; give it its final name when :meth:`finish` has returned.
+    dim : int
+        Features per tile.
+    expected : int
+        Most tiles that will come: chunks are made no larger than needed.
+
+    Examples
+    --------
+    >>> with BagWriter(part, dim=1024, expected=2000) as bag:  # doctest: +SKIP
+    ...     bag.append(features, corners)
+    ...     bag.finish(encoder="uni", places={}, about={"key": key})
+    """
+
+    def __init__(self, path: Path, *, dim: int, expected: int) -> None:
+        self._path = path
+        self._file = h5py.File(path, "w")
+        self._features = _Column(self._file, "features", dim, np.dtype("<f2"), expected)
+        self._coords = _Column(self._file, "coords", 2, np.dtype("<i8"), expected)
+
+    def append(self, features: npt.NDArray[np.float16], coords: npt.NDArray[np.int64]) -> None:
+        """Add tiles.
+
+        Parameters
+        ----------
+        features : ndarray, (tiles, dim) float16
+        coords : ndarray, (tiles, 2) int64
+            Upper left corners (x, y), level-0 px.
+        """
+        if len(features) != len(coords):
+            raise ValueError(f"{len(features)} rows of features, {len(coords)} of coordinates")
+        self._features.append(features)
+        self._coords.append(coords)
+
+    @property
+    def tiles(self) -> int:
+        """Tiles so far."""
+        return self._features.rows + self._features.waiting
+
+    def finish(self, *, encoder: str, places: Mapping[str, Any], about: Mapping[str, Any]) -> None:
+        """Write what is left in memory, and the attributes; close, and make the file durable.
+
+        Parameters
+        ----------
+        encoder : str
+            Named on the features.
+        places : mapping
+            Attributes of the coordinates (TRIDENT's).
+        about : mapping
+            Attributes of the file; mappings and lists of them become JSON, None is left out.
+        """
+        self._features.flush()
+        self._coords.flush()
+        self._features.stored.attrs["encoder"] = encoder
+        _describe(self._coords.stored, places)
+        _describe(self._file, {"format": BAG_FORMAT, "version": BAG_VERSION, **about})
+        self._file.close()
+        with self._path.open("rb+") as written:
+            os.fsync(written.fileno())
+
+    def close(self) -> None:
+        """Let go of the file, finished or not."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class _Column:
+    """One growing dataset; whole chunks go past the library's cache, straight to the file."""
+
+    def __init__(self, file: h5py.File, name: str, width: int, dtype: np.dtype[Any], expected: int) -> None:
+        step = max(1, min(CHUNK_BYTES // max(1, width * dtype.itemsize), expected))
+        self.stored = file.create_dataset(
+            name, shape=(0, width), maxshape=(None, width), dtype=dtype, chunks=(step, max(1, width))
+        )
+        self.rows = 0
+        self._buffer = np.zeros((step, width), dtype)
+        self.waiting = 0
+
+    def append(self, block: npt.NDArray[Any]) -> None:
+        taken = 0
+        while taken < len(block):
+            step = min(len(block) - taken, len(self._buffer) - self.waiting)
+            self._buffer[self.waiting : self.waiting + step] = block[taken : taken + step]
+            self.waiting += step
+            taken += step
+            if self.waiting == len(self._buffer):
+                self.flush()
+
+    def flush(self) -> None:
+        """Write the buffer as one chunk, the unused end of which is zeros."""
+        if not self.waiting:
+            return
+        self._buffer[self.waiting :] = 0
+        self.stored.resize(self.rows + self.waiting, axis=0)
+        self.stored.id.write_direct_chunk((self.rows, 0), self._buffer.tobytes())
+        self.rows += self.waiting
+        self.waiting = 0
+
+
+def _describe(place: Any, about: Mapping[str, Any]) -> None:
+    for name, value in about.items():
+        if value is None:
+            continue
+        rich = isinstance(value, Mapping)
+        place.attrs[name] = json.dumps(value, sort_keys=True) if rich else value
+
+
+def read_about(path: Path) -> dict[str, Any] | None:
+    """Return the attributes of a whole bag file of ours; None for anything else, or no file.
+
+    Attributes that hold JSON objects come back as dicts. `tiles` is the number of rows.
+    """
+    return _ask(
+        path,
+        lambda file, tiles: {**{name: _plain(value) for name, value in file.attrs.items()}, "tiles": tiles},
+    )
+
+
+def read_key(path: Path) -> tuple[str, int] | None:
+    """Return key and number of tiles of a whole bag file of ours; None as in :func:`read_about`."""
+    return _ask(path, lambda file, tiles: (str(file.attrs.get("key")), tiles))
+
+
+def _ask(path: Path, question: Callable[[h5py.File, int], T]) -> T | None:
+    """Ask a whole bag of ours, knowing its number of tiles."""
+    if not path.is_file():
+        return None
+    try:
+        with open_hdf5(path) as file:
+            if file.attrs.get("format") != BAG_FORMAT or file.attrs.get("version") != BAG_VERSION:
+                return None
+            tiles = int(file["features"].shape[0])
+            return question(file, tiles) if file["coords"].shape == (tiles, 2) else None
+    except FeatureFileError:
+        return None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str) and value.startswith("{"):
+        return json.loads(value)
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value

@@ -1,0 +1,289 @@
+"""What is known of each slide on disk: a record before work starts, another when it ends.
+
+A folder of bags holds ``<slide_id>.h5``, ``state/<slide_id>.json``, ``quality/<slide_id>.jpg``
+and ``extraction.json`` (the settings that all of them share). Slides never share a file, so
+that any number of shards can work in one folder.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import socket
+import time as clock
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from survfuse._errors import ConfigError, InputError, SlideError, listed
+from survfuse._storage import read_json, write_json
+
+Status = Literal["pending", "running", "done", "empty", "failed", "quarantined"]
+STAGES = ("open", "hash", "tissue", "read", "quality", "encode", "write")
+CRASH_LIMIT = 2
+RECORD_FORMAT, SETTINGS_FORMAT, VERSION = "survfuse-slide-record", "survfuse-extraction", 1
+_ABANDONED_SECONDS = 3600.0  # a part file of another machine, untouched so long, has no writer
+
+
+@dataclass
+class Record:
+    """What happened to one slide.
+
+    Attributes
+    ----------
+    slide_id, patient_id : str
+    status : str
+        pending, running, done, empty (no tissue: a result), failed, or quarantined (it
+        killed its worker twice).
+    attempts, crashes : int
+        How often it was started, and how often its worker died over it.
+    reason : str
+        Why it failed.
+    final : bool
+        Whether `reason` lies in the data, so that trying the same again is of no use.
+    inputs, key : str
+        See :func:`survfuse.slides.settings.inputs_key` and ``content_key``.
+    tiles, chosen, unreadable : int
+        In the bag; on tissue; of those, not readable.
+    dropped : mapping of str to int
+        Tiles left out as background or pen.
+    quality : mapping
+        Medians over the kept tiles: background, pen, blur.
+    slide, grid, tissue : mapping
+        Image (path, size, mtime_ns, sha256, mpp, spacing_source, vendor, notes), tiles
+        (level, tile_px, mpp, tile_um, footprint), tissue (source, area_mm2, components,
+        pen_share, notes, mask_sha256).
+    seconds : mapping of stage to float
+        Of the last attempt, by `STAGES`.
+    versions : mapping of str to str
+    executor, host, pid, started, finished : str, str, int, str, str
+        Who worked on it, and when (UTC).
+    """
+
+    slide_id: str
+    patient_id: str
+    status: Status = "pending"
+    attempts: int = 0
+    crashes: int = 0
+    reason: str = ""
+    final: bool = False
+    inputs: str = ""
+    key: str = ""
+    tiles: int = 0
+    chosen: int = 0
+    unreadable: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+    quality: dict[str, float] = field(default_factory=dict)
+    slide: dict[str, Any] = field(default_factory=dict)
+    grid: dict[str, Any] = field(default_factory=dict)
+    tissue: dict[str, Any] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    executor: str = ""
+    host: str = ""
+    pid: int = 0
+    started: str = ""
+    finished: str = ""
+
+    @property
+    def good(self) -> bool:
+        """Whether there is a bag, be it of no tiles."""
+        return self.status in ("done", "empty")
+
+    def fail(self, reason: str, *, final: bool = False, status: Status = "failed") -> None:
+        """Note why there is no bag."""
+        self.status, self.reason, self.final, self.finished = status, reason, final, now()
+
+    @property
+    def here(self) -> bool:
+        """Whether it was this machine that worked on it."""
+        return self.host == socket.gethostname()
+
+    def lives(self) -> bool:
+        """Whether the process that works on it is alive, as far as this machine can tell."""
+        return self.status == "running" and self.here and _alive(self.pid)
+
+    def settle(self) -> bool:
+        """Take a slide back from a process that is gone; tells whether anything changed.
+
+        Under ``inline`` the slide may have taken the process with it, so that this counts as a
+        crash; workers beside a process are counted by the process that watches them.
+        """
+        if self.status != "running" or self.lives():
+            return False
+        self.status = "pending"
+        if self.executor == "inline":
+            self.crashes += 1
+            if self.crashes >= CRASH_LIMIT:
+                self.fail(
+                    f"the process died {self.crashes} times while it worked on this slide; "
+                    "look at the slide, then --retry",
+                    status="quarantined",
+                )
+        return True
+
+
+class Places:
+    """Where the files of one slide lie.
+
+    Parameters
+    ----------
+    out : Path
+        Folder of all bags.
+    slide_id : str
+    """
+
+    def __init__(self, out: Path, slide_id: str) -> None:
+        self.bag = out / f"{slide_id}.h5"
+        self.state = out / "state" / f"{slide_id}.json"
+        self.picture = out / "quality" / f"{slide_id}.jpg"
+
+    @contextmanager
+    def part(self) -> Iterator[Path]:
+        """Yield a temporary path for the bag, removed afterwards where it was not given its name."""
+        self.bag.parent.mkdir(parents=True, exist_ok=True)
+        path = self.bag.with_name(f".{self.bag.name}.{_host()}.{os.getpid()}.part")
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    def sweep(self) -> None:
+        """Remove what a killed process left half written of this slide."""
+        for left in _parts_of(self.bag):
+            if _is_abandoned(left, len(self.bag.name)):
+                left.unlink(missing_ok=True)
+        for left in (*_parts_of(self.state), *_parts_of(self.picture)):
+            left.unlink(missing_ok=True)
+
+
+def _parts_of(path: Path) -> list[Path]:
+    return list(path.parent.glob(f".{glob.escape(path.name)}.*.part"))
+
+
+def _host() -> str:
+    return socket.gethostname()[:48]
+
+
+def _is_abandoned(path: Path, name_length: int) -> bool:
+    host, _, pid = path.name[name_length + 2 : -len(".part")].rpartition(".")
+    if host == _host() and pid.isdecimal():
+        return int(pid) == os.getpid() or not _alive(int(pid))
+    with suppress(OSError):
+        return clock.time() - path.stat().st_mtime > _ABANDONED_SECONDS
+    return False
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return pid > 0 and not _is_zombie(pid)
+
+
+def _is_zombie(pid: int) -> bool:
+    """Whether a process has ended unnoticed, as in containers without an init; only Linux tells."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] == b"Z"
+    except (OSError, IndexError):
+        return False
+
+
+def now() -> str:
+    """UTC, to the second."""
+    return clock.strftime("%Y-%m-%dT%H:%M:%SZ", clock.gmtime())
+
+
+def write_record(places: Places, record: Record) -> None:
+    """Write a record atomically."""
+    write_json(places.state, {"format": RECORD_FORMAT, "version": VERSION, **asdict(record)})
+
+
+def read_record(places: Places) -> Record | None:
+    """Read a record; None where there is none or it is not whole (work is then looked at afresh)."""
+    try:
+        found = read_json(places.state)
+    except InputError:
+        return None
+    known = {one.name for one in fields(Record)}
+    if not isinstance(found, dict) or found.get("format") != RECORD_FORMAT:
+        return None
+    if found.get("version") != VERSION or found.get("status") not in get_args(Status):
+        return None
+    with suppress(TypeError):
+        return Record(**{name: value for name, value in found.items() if name in known})
+    return None
+
+
+def claim_settings(out: Path, settings: Mapping[str, Any]) -> None:
+    """Write the settings of a folder, or hold ours against those that came first.
+
+    Raises
+    ------
+    ConfigError
+        When bags of other settings lie there: each difference is named.
+    SlideError
+        When the folder holds other feature files.
+    """
+    target = out / "extraction.json"
+    if not target.exists():
+        _refuse_foreign(out)
+        _write_first(target, {"format": SETTINGS_FORMAT, "version": VERSION, **settings})
+    found = read_json(target)
+    if not isinstance(found, dict) or (found.get("format"), found.get("version")) != (
+        SETTINGS_FORMAT,
+        VERSION,
+    ):
+        raise ConfigError(f"{target}: not the settings of an extraction of this version; choose another -o")
+    wanted = json.loads(json.dumps(settings))
+    differ = [
+        f"{name} is {_at(found, name)!r} there, {_at(wanted, name)!r} here"
+        for name in sorted(_names(found) | _names(wanted))
+        if name not in ("format", "version") and _at(found, name) != _at(wanted, name)
+    ]
+    if differ:
+        raise ConfigError(
+            f"{out}: holds bags of other settings ({listed(differ)}); one folder has one kind of features: "
+            "say the same, or choose another -o"
+        )
+
+
+def _refuse_foreign(out: Path) -> None:
+    foreign = sorted(path.name for path in out.glob("*.h5")) if out.is_dir() else []
+    if foreign:
+        raise SlideError(
+            f"{out}: holds feature files of another program ({listed(foreign, 3)}); choose another -o"
+        )
+
+
+def _write_first(target: Path, value: Mapping[str, Any]) -> None:
+    """Put a whole file in place unless another process was faster."""
+    mine = target.with_name(f".{target.name}.{_host()}.{os.getpid()}.part")
+    write_json(mine, value)
+    try:
+        os.link(mine, target)
+    except FileExistsError:
+        pass
+    except OSError:  # a file system without links: the last writer wins, and all of them say the same or stop
+        mine.replace(target)
+    finally:
+        mine.unlink(missing_ok=True)
+
+
+def _names(value: Mapping[str, Any]) -> set[str]:
+    """Names of a mapping, with those of the encoder's identity below it."""
+    encoder = value.get("encoder")
+    below = {f"encoder.{name}" for name in encoder} if isinstance(encoder, Mapping) else set()
+    return (set(value) - {"encoder"}) | below
+
+
+def _at(value: Mapping[str, Any], name: str) -> Any:
+    if name.startswith("encoder."):
+        return value.get("encoder", {}).get(name.removeprefix("encoder."))
+    return value.get(name)

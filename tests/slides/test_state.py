@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from survfuse._errors import ConfigError, SlideError
+from survfuse.slides.state import Places, Record, claim_settings, read_record, write_record
+
+SETTINGS = {"tile_px": 224, "mpp": 0.5, "encoder": {"name": "uni", "precision": "fp32"}}
+
+
+def dead_pid() -> int:
+    """Number of a process that has ended."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    return ended.pid
+
+
+def running(executor: str, pid: int, **given: object) -> Record:
+    return Record("a", "P", status="running", executor=executor, host=socket.gethostname(), pid=pid, **given)  # type: ignore[arg-type]
+
+
+def test_a_record_survives_the_disk(tmp_path: Path) -> None:
+    places = Places(tmp_path, "a ü")
+    record = Record(
+        "a ü", "P", status="done", tiles=7, seconds={"read": 0.5}, slide={"size": 3, "notes": ["x"]}
+    )
+    assert read_record(places) is None
+    write_record(places, record)
+    assert read_record(places) == record
+    assert json.loads(places.state.read_text())["format"] == "survfuse-slide-record"
+
+
+WHOLE = (
+    '{"format": "survfuse-slide-record", "slide_id": "a", "patient_id": "P", "version": 1, "status": "done"}'
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "{}", WHOLE[:60], WHOLE.replace("1", "9"), WHOLE.replace("done", "odd")],
+)
+def test_a_broken_record_is_none(tmp_path: Path, text: str) -> None:
+    places = Places(tmp_path, "a")
+    places.state.parent.mkdir()
+    places.state.write_text(text)
+    assert read_record(places) is None
+
+
+def test_a_field_of_a_later_version_is_left_out(tmp_path: Path) -> None:
+    places = Places(tmp_path, "a")
+    write_record(places, Record("a", "P"))
+    told = json.loads(places.state.read_text())
+    places.state.write_text(json.dumps({**told, "colour": "blue"}))
+    assert read_record(places) == Record("a", "P")
+
+
+def test_a_living_process_keeps_its_slide() -> None:
+    record = running("inline", os.getpid())
+    assert record.lives()
+    assert not record.settle()
+    assert record.status == "running"
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="only Linux tells")
+def test_a_process_that_ended_unnoticed_is_dead() -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and stays a zombie
+    assert not running("process", ended.pid).lives()
+    ended.wait()
+
+
+@pytest.mark.parametrize(("executor", "crashes"), [("inline", 1), ("process", 0), ("ray", 0)])
+def test_a_dead_process_gives_its_slide_back(executor: str, crashes: int) -> None:
+    record = running(executor, dead_pid(), attempts=1)
+    assert record.settle()
+    assert (record.status, record.attempts, record.crashes) == ("pending", 1, crashes)
+    assert not record.settle()
+
+
+def test_a_slide_that_kills_its_process_twice_is_quarantined() -> None:
+    record = running("inline", dead_pid(), crashes=1)
+    assert record.settle()
+    assert record.status == "quarantined"
+    assert record.reason.startswith(
+        "the process died 2 times while it worked on this slide; look at the slide"
+    )
+
+
+def test_leftovers_of_the_dead_are_swept_and_those_of_the_living_kept(tmp_path: Path) -> None:
+    places, host = Places(tmp_path, "a[1]"), socket.gethostname()[:48]
+    gone = tmp_path / f".a[1].h5.{host}.{dead_pid()}.part"
+    other = tmp_path / ".a[1].h5.elsewhere.1.part"
+    old = tmp_path / ".a[1].h5.elsewhere.2.part"
+    live = tmp_path / f".a[1].h5.{host}.{os.getppid()}.part"
+    foreign = tmp_path / f".a1.h5.{host}.{dead_pid()}.part"
+    for path in (gone, other, old, live, foreign):
+        path.write_bytes(b"x")
+    os.utime(old, (1, 1))
+    half = tmp_path / "state" / ".a[1].json.x7.part"
+    half.parent.mkdir()
+    half.write_bytes(b"{")
+    places.sweep()
+    assert not half.exists()
+    half.parent.rmdir()
+    with places.part() as part:
+        part.write_bytes(b"mine")
+        assert part.parent == tmp_path
+    assert sorted(tmp_path.iterdir()) == sorted([other, live, foreign])
+
+
+def test_settings_are_written_once_and_held_against_later_ones(tmp_path: Path) -> None:
+    claim_settings(tmp_path / "out", SETTINGS)
+    first = (tmp_path / "out" / "extraction.json").read_bytes()
+    claim_settings(tmp_path / "out", json.loads(json.dumps(SETTINGS)))
+    assert (tmp_path / "out" / "extraction.json").read_bytes() == first
+    other = {**SETTINGS, "mpp": 1.0, "encoder": {"name": "uni", "precision": "bf16", "px": 3}}
+    with pytest.raises(ConfigError, match=r"holds bags of other settings") as told:
+        claim_settings(tmp_path / "out", other)
+    for word in (
+        "encoder.precision is 'fp32' there, 'bf16' here",
+        "encoder.px is None there",
+        "mpp is 0.5 there",
+    ):
+        assert word in str(told.value)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["extraction.json"]
+
+
+def test_a_folder_of_others_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "s.h5").write_bytes(b"features of TRIDENT")
+    with pytest.raises(SlideError, match=r"holds feature files of another program \(s\.h5\)"):
+        claim_settings(tmp_path, SETTINGS)
+    (tmp_path / "extraction.json").write_text('{"format": "other"}')
+    with pytest.raises(ConfigError, match="not the settings of an extraction of this version"):
+        claim_settings(tmp_path, SETTINGS)
+
+
+def test_many_first_writers_agree(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(claim_settings, [tmp_path] * 8, [SETTINGS] * 8)) == [None] * 8
+    assert [path.name for path in tmp_path.iterdir()] == ["extraction.json"]
