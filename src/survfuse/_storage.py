@@ -25,7 +25,7 @@ JSON_DEPTH_LIMIT = 32
 
 
 @contextmanager
-def atomic_path(path: Path | str) -> Iterator[Path]:
+def atomic_path(path: Path | str, *, durable: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside `path` that replaces it when the block succeeds.
 
     A reader sees the old file or the new one, never half of one.
@@ -34,6 +34,9 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     ----------
     path : path
         Where the finished file shall lie; its folder is created.
+    durable : bool
+        Wait until the bytes are on the disk. Without it a power cut may leave an empty
+        file: right only for what can be made again.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -42,8 +45,9 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        with temporary.open("rb+") as written:
-            os.fsync(written.fileno())
+        if durable:
+            with temporary.open("rb+") as written:
+                os.fsync(written.fileno())
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(target)
     finally:

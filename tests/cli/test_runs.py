@@ -49,6 +49,47 @@ def test_crossval_writes_a_run_and_a_report(command: Command, cohort: Path, tmp_
     assert (tmp_path / "run" / "report.html").read_bytes() == page
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("executor", ["process", "ray"])
+def test_every_executor_gives_the_same_bytes(
+    command: Command, cohort: Path, tmp_path: Path, executor: str
+) -> None:
+    words = ["crossval", cohort, "-q", *QUICK_RUN, "--threads", "1"]
+    assert command(*words, "-o", tmp_path / "inline").code == 0
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
+    ended = subprocess.run(
+        [sys.executable, "-m", "survfuse", *words, "-o", "out", "--executor", executor, "--workers", "2"],
+        cwd=tmp_path,  # a relative folder means the same to every worker
+        env={**environment, "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    names = [f.relative_to(tmp_path / "inline") for f in (tmp_path / "inline").rglob("*") if f.is_file()]
+    assert len(names) > 30
+    for name in set(names) - {Path("run.json"), Path("report.html")}:
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "inline" / name).read_bytes(), name
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--executor", "slurm"], "unknown executor 'slurm'; known: inline, process, ray"),
+        (["--workers", "2"], "workers=2: inline computes in one process; choose process or ray"),
+        (["--executor", "process", "--address", "auto"], "address 'auto' is for the ray executor"),
+    ],
+)
+def test_an_executor_that_does_not_fit_is_refused(
+    command: Command, cohort: Path, tmp_path: Path, words: list[str], message: str
+) -> None:
+    ended = command("crossval", cohort, "-o", tmp_path / "run", "-q", *words)
+    assert ended.code == 2
+    assert message in ended.err
+    assert not (tmp_path / "run").exists()
+
+
 def test_options_reach_the_run(command: Command, cohort: Path, tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text("crossval: {networks: false}\nmodel: {dropout: 0.5, rank: 3}\n")
     ended = command(

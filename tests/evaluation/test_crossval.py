@@ -194,6 +194,8 @@ def test_the_record_tells_how_the_numbers_were_made(result: Result) -> None:
         "seeds",
         "hashes",
         "command",
+        "executor",
+        "threads",
         "notes",
     }
     assert (record["model"], record["clinical"]) == ("default:concat", "ridge:clinical")

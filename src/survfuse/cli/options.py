@@ -17,6 +17,18 @@ Overrides = Annotated[
 PresetName = Annotated[str | None, typer.Option("--preset", help="Recipe: default or paper.")]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Also write the result as JSON to this file.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")]
+ExecutorName = Annotated[
+    str, typer.Option("--executor", help="What computes: inline, process (workers here) or ray (a cluster).")
+]
+Workers = Annotated[
+    int | None, typer.Option("--workers", help="How many compute at once; default: cores divided by threads.")
+]
+Threads = Annotated[
+    int | None, typer.Option("--threads", help="Threads of each worker; default: as many as here.")
+]
+RayAddress = Annotated[
+    str | None, typer.Option("--address", help="Ray cluster to join; default: one is started here.")
+]
 
 
 def run_config(file: Path | None, preset: str | None, overrides: list[str] | None) -> Any:

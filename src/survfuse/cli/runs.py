@@ -8,7 +8,19 @@ from typing import Annotated, Any
 
 import typer
 
-from survfuse.cli.options import CohortFile, ConfigFile, OutFolder, Overrides, PresetName, Quiet, run_config
+from survfuse.cli.options import (
+    CohortFile,
+    ConfigFile,
+    ExecutorName,
+    OutFolder,
+    Overrides,
+    PresetName,
+    Quiet,
+    RayAddress,
+    Threads,
+    Workers,
+    run_config,
+)
 
 MOST_NOTES = 20  # printed by predict; all are in its JSON
 
@@ -30,6 +42,10 @@ def crossval(
         typer.Option(help="Another cohort file: every model is also fitted on all and tested there."),
     ] = None,
     name: Annotated[str | None, typer.Option(help="What the model is called in tables.")] = None,
+    executor: ExecutorName = "inline",
+    workers: Workers = None,
+    threads: Threads = None,
+    address: RayAddress = None,
     quiet: Quiet = False,
 ) -> None:
     """Cross-validate a model and its baselines on the same folds, and report.
@@ -40,7 +56,9 @@ def crossval(
     from survfuse.cli.progress import watch
     from survfuse.cohort import load_cohort
     from survfuse.evaluation.crossval import run
+    from survfuse.executors import make_executor
 
+    carrier = make_executor(executor, workers=workers, threads=threads, address=address)
     extra = [
         f"crossval.{key}={value}"
         for key, value in (
@@ -58,7 +76,16 @@ def crossval(
     if other is not None:
         tell_problems(other)
     with watch(quiet) as watcher:
-        result = run(settings, data, test=other, out=out, watcher=watcher, name=name, command=_command())
+        result = run(
+            settings,
+            data,
+            test=other,
+            out=out,
+            watcher=watcher,
+            name=name,
+            executor=carrier,
+            command=_command(),
+        )
     page = result.report()
     show_metrics(result)
     typer.echo(f"report: {page}")

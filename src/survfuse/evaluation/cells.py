@@ -2,35 +2,35 @@
 
 A cell is one learner on one split. Its result is one JSON file that appears whole; a
 cell that is already there under the same key is not computed again, so that a run
-that was killed ends with the same bytes.
+that was killed ends with the same bytes. Cells do not know of each other, so any
+executor may carry them; whoever computes a cell writes it.
 """
 
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pandas as pd
 
-from survfuse._errors import InputError, context
+from survfuse._errors import CrashError, InputError, context
 from survfuse._storage import read_json, sha256_text, to_json, write_json
 from survfuse._types import FloatArray
 from survfuse._version import __version__
 from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.splits import Split
-from survfuse.estimator import Prediction
+from survfuse.evaluation.cell import VERSION, Cell, CellWork
 from survfuse.evaluation.folds import Fold, Folds, folds_of
 from survfuse.evaluation.learner import Learner, outcomes
 from survfuse.evaluation.networks import NoCalibrator
+from survfuse.executors import Executor, InlineExecutor, Task
 from survfuse.survival.calibration import calibrator_from_dict
 from survfuse.survival.curves import SurvivalCurves
 from survfuse.training import Hook
-
-FORMAT, VERSION = "survfuse-cell", 2
 
 
 class Watcher(Hook):
@@ -78,94 +78,97 @@ class Cells:
         Of the survival columns.
     target : Cohort, optional
         Of the test patients; `cohort` by default.
+    executor : Executor, optional
+        Who computes; this process by default.
     """
 
     def __init__(
-        self, out: Path | None, cohort: Cohort, horizons: Sequence[float], target: Cohort | None = None
+        self,
+        out: Path | None,
+        cohort: Cohort,
+        horizons: Sequence[float],
+        target: Cohort | None = None,
+        executor: Executor | None = None,
     ) -> None:
         self.out, self.cohort, self.horizons = out, cohort, tuple(horizons)
+        self.folder = None if out is None else out / "cells"
         self.target = cohort if target is None else target
+        self.executor = executor or InlineExecutor()
         self.fingerprint = cohort.fingerprint()
         self._foreign = None if target is None else target.fingerprint()
-        self.done = 0
 
     def all(self, plan: Sequence[tuple[Learner, Sequence[Split]]], watcher: Watcher) -> Grid:
         """Compute or recall every cell of a plan."""
         grid = Grid()
         self._sweep()
-        watcher.on_cells(sum(len(splits) for _, splits in plan))
-        parts: dict[str, dict[str, list[tuple[Split, dict[str, Any]]]]] = {each.name: {} for each, _ in plan}
         # Split by split: models of one fold learn from the same patients and share what they learn of them.
-        for split in dict.fromkeys(split for _, splits in plan for split in splits):
-            for learner in (each for each, splits in plan if split in splits):
-                label = self._label(learner.name, split)
-                with context(label):
-                    cell, resumed = self._cell(learner, split, watcher)
-                grid.summaries.setdefault(learner.name, []).append(cell["summary"])
-                grid.notes += [f"{label}: {note}" for note in cell["notes"]]
-                for name, told in {learner.name: cell, **cell["also"]}.items():
-                    parts[learner.name].setdefault(name, []).append((split, told))
-                self.done += 1
-                watcher.on_cell(label, self.done, resumed)
-        for found in parts.values():
-            for name, cells in found.items():
-                grid.tables[name], grid.folds[name] = self._assembled(cells)
+        splits = dict.fromkeys(split for _, splits in plan for split in splits)
+        cells = [self._cell(each, split) for split in splits for each, those in plan if split in those]
+        told = self._told(cells, watcher)
+        parts: dict[str, dict[str, list[tuple[Split, dict[str, Any]]]]] = {each.name: {} for each, _ in plan}
+        for cell in cells:
+            model, found = cell.learner.name, told[cell.name]
+            grid.summaries.setdefault(model, []).append(found["summary"])
+            grid.notes += [f"{cell.label}: {note}" for note in found["notes"]]
+            for name, one in {model: found, **found["also"]}.items():
+                parts[model].setdefault(name, []).append((cell.split, one))
+        for of_learner in parts.values():
+            for name, each in of_learner.items():
+                grid.tables[name], grid.folds[name] = self._assembled(each)
         return grid
+
+    def _told(self, cells: Sequence[Cell], watcher: Watcher) -> dict[str, dict[str, Any]]:
+        """Give the content of every cell by its name: recalled, or computed by the executor."""
+        watcher.on_cells(len(cells))
+        told: dict[str, dict[str, Any]] = {}
+        for cell in cells:
+            known = self._recalled(cell)
+            if known is not None:
+                told[cell.name] = known
+                watcher.on_cell(cell.label, len(told), True)
+        missing = {cell.name: cell for cell in cells if cell.name not in told}
+        target = None if self._foreign is None else self.target
+        folder = None if self.folder is None else self.folder.absolute()  # workers may be elsewhere
+        work = CellWork(folder, self.cohort, target, self.horizons, (watcher,))
+        tasks = [Task(name, cell) for name, cell in missing.items()]
+        with closing(self.executor.run(work, tasks)) as outcomes:
+            for outcome in outcomes:
+                cell = missing[outcome.key]
+                if outcome.error is not None or outcome.value is None:
+                    _surface(outcome.error, cell)
+                else:
+                    told[cell.name] = self._kept(cell, outcome.value)
+                    watcher.on_cell(cell.label, len(told), False)
+        return told
 
     def _sweep(self) -> None:
         """Remove half-written cells that a killed run left; whole ones never have this name."""
-        if self.out is not None:
-            for litter in (self.out / "cells").glob(".*.json.*.part"):
+        if self.folder is not None:
+            for litter in self.folder.glob(".*.json.*.part"):
                 litter.unlink(missing_ok=True)
 
-    def _label(self, name: str, split: Split) -> str:
-        if self._foreign is not None:
-            return f"{name}, on {self.target.name}"
-        return f"{name}, repeat {split.repeat}, fold {split.fold}"
-
-    def _cell(self, learner: Learner, split: Split, watcher: Watcher) -> tuple[dict[str, Any], bool]:
+    def _cell(self, learner: Learner, split: Split) -> Cell:
         identity = [__version__, VERSION, learner.identity(), self.fingerprint, split.train, split.test]
         key = sha256_text(to_json([*identity, self.horizons, self._foreign]))
-        place = "external" if self._foreign is not None else f"r{split.repeat}-f{split.fold}"
-        name = f"{stem(learner.name)}-{place}"
-        path = None if self.out is None else self.out / "cells" / f"{name}.json"
-        if path is not None and path.exists():
-            return _recall(path, key), True
-        folder = None if self.out is None else self.out / "cells" / name
-        target = None if self._foreign is None else self.target
-        result = learner.fit_predict(self.cohort, split.train, split.test, [watcher], folder, target=target)
-        cell = {
-            "format": FORMAT,
-            "version": VERSION,
-            "key": key,
-            **self._plain(result.prediction),
-            "summary": dict(result.summary),
-            "also": {other: self._plain(prediction) for other, prediction in result.also.items()},
-        }
-        if path is not None:
-            write_json(path, cell)
-            shutil.rmtree(folder, ignore_errors=True) if folder is not None else None
-        return cell, False
+        if self._foreign is not None:
+            label, place = f"{learner.name}, on {self.target.name}", "external"
+        else:
+            label = f"{learner.name}, repeat {split.repeat}, fold {split.fold}"
+            place = f"r{split.repeat}-f{split.fold}"
+        return Cell(learner, split, label, f"{stem(learner.name)}-{place}", key)
 
-    def _plain(self, prediction: Prediction) -> dict[str, Any]:
-        table = prediction.frame(self.horizons)
-        columns = {
-            name: [None if value != value else value for value in table[name].tolist()]
-            for name in table.columns
-        }
-        # Distance from the training patients is for strangers; these are patients of the same cohort.
-        near = set() if prediction.drift is None else set(prediction.drift.notes)
-        notes = [
-            f"{patient}: {message}" if patient else message
-            for patient, message in prediction.notes
-            if self._foreign is not None or (patient, message) not in near
-        ]
-        return {
-            "columns": columns,
-            "order": list(table.columns),
-            "calibrator": prediction.calibrator.to_dict(),
-            "notes": notes,
-        }
+    def _recalled(self, cell: Cell) -> dict[str, Any] | None:
+        if self.folder is None:
+            return None
+        path = self.folder / f"{cell.name}.json"
+        with context(cell.label):
+            return _recall(path, cell.key) if path.exists() else None
+
+    def _kept(self, cell: Cell, told: dict[str, Any]) -> dict[str, Any]:
+        """Write a cell whose worker wrote it on another machine."""
+        if self.folder is not None and not (self.folder / f"{cell.name}.json").exists():
+            write_json(self.folder / f"{cell.name}.json", told)
+        return told
 
     def _assembled(self, told: Sequence[tuple[Split, Mapping[str, Any]]]) -> tuple[pd.DataFrame, Folds]:
         parts: list[pd.DataFrame] = []
@@ -203,6 +206,14 @@ def _curves(calibrator: Mapping[str, Any], log_risk: FloatArray) -> SurvivalCurv
         return None
     made = calibrator_from_dict(calibrator)
     return made.curves(log_risk) if made.has_curves else None
+
+
+def _surface(error: BaseException | None, cell: Cell) -> NoReturn:
+    """Raise what a cell ended with, as if it had happened here."""
+    if isinstance(error, CrashError):
+        with context(cell.label):
+            raise error
+    raise error or AssertionError(f"{cell.label}: no result")
 
 
 def _recall(path: Path, key: str) -> dict[str, Any]:

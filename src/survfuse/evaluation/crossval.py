@@ -31,6 +31,7 @@ from survfuse.evaluation.result import Result
 from survfuse.evaluation.scale import Scale
 from survfuse.evaluation.scoring import judge_models
 from survfuse.evaluation.versions import versions
+from survfuse.executors import Executor, InlineExecutor, Threads
 from survfuse.survival.estimate import Estimate
 
 ON_ALL_REPEATS = {"model", "baseline", "increment"}
@@ -52,6 +53,7 @@ def cross_validate(
     out: Path | str | None = None,
     watcher: Watcher | None = None,
     name: str | None = None,
+    executor: Executor | None = None,
     **crossval: Any,
 ) -> Result:
     """Cross-validate a model and its baselines on the same folds.
@@ -83,6 +85,9 @@ def cross_validate(
         Hears of cells and epochs.
     name : str, optional
         What the model is called in tables; preset and fusion by default.
+    executor : Executor, optional
+        Who computes (:func:`survfuse.executors.make_executor`); this process by default. The
+        numbers are the same whoever does, with as many threads.
     **crossval
         Further fields of :class:`survfuse.config.CrossvalConfig`, such as
         ``split="leave_one_site_out"``.
@@ -93,6 +98,8 @@ def cross_validate(
         Without outcome, or with too few events for the folds.
     InputError
         When `out` holds another run.
+    CrashError
+        When a worker died twice on the same fit; finished fits are kept.
     """
     splits = {"folds": folds, "repeats": repeats, "seed": seed, "given_folds": given_folds, **crossval}
     told = {"horizons": None if horizons is None else tuple(horizons), "tau": tau}
@@ -102,7 +109,7 @@ def cross_validate(
         **told,
     }
     config = build(RunConfig, fields, where="cross_validate")
-    return run(config, cohort, test=test, out=out, watcher=watcher, name=name)
+    return run(config, cohort, test=test, out=out, watcher=watcher, name=name, executor=executor)
 
 
 def run(
@@ -113,6 +120,7 @@ def run(
     out: Path | str | None = None,
     watcher: Watcher | None = None,
     name: str | None = None,
+    executor: Executor | None = None,
     command: str = "",
 ) -> Result:
     """Cross-validate as `config` says (see :func:`cross_validate`)."""
@@ -120,7 +128,8 @@ def run(
     place = _folder(out)
     name = name or f"{config.model.preset}:{config.model.fusion}"
     setup = _Setup.of(config, cohort, test, name)
-    cells = Cells(place, cohort, setup.scale.horizons)
+    executor = executor or InlineExecutor()
+    cells = Cells(place, cohort, setup.scale.horizons, executor=executor)
     grid = cells.all(setup.plan, watcher or Watcher())
     shown = [each.name for each in setup.learners if each.role in ON_ALL_REPEATS]
     shown += [model for model in grid.folds if model.startswith("permuted:")]
@@ -133,7 +142,7 @@ def run(
         groups=subgroups(cohort),
     )
     told = controls(grid.folds, name, setup.scale, setup.learners)
-    outside, external_notes = _external(setup, cohort, test, place, watcher or Watcher())
+    outside, external_notes = _external(setup, cells, test, watcher or Watcher())
     evidence = Evidence(
         cohort=cohort,
         name=name,
@@ -156,6 +165,8 @@ def run(
         "versions": versions(),
         "seeds": {"splits": config.crossval.seed, "model": config.model.seed},
         "command": command,
+        "executor": executor.name,
+        "threads": asdict(Threads.of(executor.threads)),
         "hashes": {"cohort": cells.fingerprint},
         "notes": [*setup.notes, *grid.notes, *external_notes],
     }
@@ -284,16 +295,16 @@ def _refuse_shared(cohort: Cohort, test: Cohort) -> None:
 
 
 def _external(
-    setup: _Setup, cohort: Cohort, test: Cohort | None, place: Path | None, watcher: Watcher
+    setup: _Setup, inside: Cells, test: Cohort | None, watcher: Watcher
 ) -> tuple[dict[str, Any] | None, list[str]]:
     """Fit everything on all patients, test it on the other cohort."""
     if test is None:
         return None, []
     assert test.outcome is not None
     known = test.outcome.index[test.outcome["time"].notna()]
-    split = (Split(0, 0, tuple(cohort.patients), tuple(sorted(str(p) for p in known))),)
+    split = (Split(0, 0, tuple(inside.cohort.patients), tuple(sorted(str(p) for p in known))),)
     learners = [each for each in setup.learners if each.role in ON_ALL_REPEATS]
-    cells = Cells(place, cohort, setup.scale.horizons, target=test)
+    cells = Cells(inside.out, inside.cohort, inside.horizons, test, inside.executor)
     grid: Grid = cells.all([(each, split) for each in learners], watcher)
     name = learners[0].name
     judged = judge_models(grid.folds, name, setup.clinical, setup.scale, groups=subgroups(test))

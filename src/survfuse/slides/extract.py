@@ -291,5 +291,5 @@ class _Extraction:
     ) -> None:
         from survfuse.slides.contact import thumbnail
 
-        with atomic_path(self.places.picture) as temporary:
+        with atomic_path(self.places.picture, durable=False) as temporary:
             temporary.write_bytes(thumbnail(view, tissue, grid, chosen, kept))

@@ -18,6 +18,7 @@ Pixels = npt.NDArray[np.uint8]
 LONGEST = 800  # px
 MOST_BYTES = 30_000
 TISSUE, KEPT, LEFT_OUT = (10, 138, 58), (31, 95, 153), (208, 102, 26)
+_QUALITY = 68
 _SMALLEST_BOX = 12  # px; smaller tiles are a tint
 
 
@@ -65,28 +66,28 @@ def _tiles(
 ) -> None:
     """Tint tiles, and box them where there is room."""
     limit = np.array([picture.shape[1], picture.shape[0]])
-    start = np.rint(corners).astype(int).clip(0, limit)
-    stop = np.rint(corners + side).astype(int).clip(0, limit)
-    tint = np.zeros(picture.shape[:2], bool)
-    for (left, top), (right, bottom) in zip(start.tolist(), stop.tolist(), strict=True):
-        tint[top : max(bottom, top + 1), left : max(right, left + 1)] = True
-    picture[tint] = np.rint(picture[tint] * (1 - strength) + np.array(colour) * strength).astype(np.uint8)
+    start = np.rint(corners).astype(int).clip(0, limit - 1)
+    stop = (np.rint(corners + side).astype(int) - 1).clip(start, limit - 1)
+    tint = np.zeros(picture.shape[:2], np.uint8)
+    for first, last in zip(start.tolist(), stop.tolist(), strict=True):
+        cv2.rectangle(tint, first, last, 1, cv2.FILLED)
+    tinted = cv2.addWeighted(picture, 1 - strength, np.full_like(picture, colour), strength, 0)
+    cv2.copyTo(tinted, tint, picture)
     if side.min() >= _SMALLEST_BOX:
-        for first, last in zip(start.tolist(), (stop - 1).tolist(), strict=True):
+        for first, last in zip(start.tolist(), stop.tolist(), strict=True):
             cv2.rectangle(picture, first, last, colour, 1)
 
 
 def to_jpeg(picture: Pixels, most_bytes: int) -> bytes:
-    """Encode as JPEG, coarser and then smaller until it fits."""
+    """Encode as JPEG, made smaller until it fits."""
     while True:
-        for quality in (82, 68, 52):
-            _, encoded = cv2.imencode(
-                ".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_OPTIMIZE, 1]
-            )
-            if encoded.size <= most_bytes or max(picture.shape[:2]) < 64:
-                return encoded.tobytes()
+        how = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
+        encoded: bytes = cv2.imencode(".jpg", picture[..., ::-1], how)[1].tobytes()
+        if len(encoded) <= most_bytes or max(picture.shape[:2]) < 64:
+            return encoded
+        shrink = max(0.5, 0.95 * (most_bytes / len(encoded)) ** 0.5)
         picture = np.asarray(
-            cv2.resize(picture, None, fx=0.8, fy=0.8, interpolation=cv2.INTER_AREA), np.uint8
+            cv2.resize(picture, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA), np.uint8
         )
 
 
