@@ -1,13 +1,13 @@
-"""From pixels to survival: is a signal planted in what tumour looks like recovered from the slides alone?
+"""From pixels to survival: recover a signal planted in the look of tumour from the slides alone.
 
 Slides are painted, extracted with `stain_texture` and cross-validated without any other modality, once with
-survival that depends on the tumour's look (`additive`) and once with survival that depends on nothing (`none`)
-but over the very same slides. Every step is a command that a user would type.
+survival that depends on how the tumour looks (`additive`) and once with survival that depends on nothing
+(`none`), over the very same slides. Every step is a command that a user would type.
 
     python studies/slides.py [--seeds 3] [--patients 400] [--strength 3] -o slides.json
 
-Prints the cross-validated Uno C with its interval of the network and of the ridge Cox on the mean tile, beside
-the concordance that the true slide factors reach, which is the most that slides can tell.
+Prints the cross-validated Uno C with its interval of the network and of the ridge Cox on the mean tile,
+beside the concordance that the true slide factors reach, which is the most that slides can tell.
 """
 
 from __future__ import annotations

@@ -26,6 +26,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+INTERRUPTED = 130
+
 VERBS: tuple[Callable[..., None], ...] = (
     cohorts.init,
     doctor.doctor,
@@ -66,6 +68,10 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()
+    except SystemExit as end:
+        if end.code == INTERRUPTED:  # typer turns Ctrl-C into an exit of its own
+            typer.echo("interrupted; finished work is kept, the same command goes on from there", err=True)
+        raise
     except SurvfuseError as error:
         typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
         typer.echo(str(error), err=True)
@@ -73,9 +79,6 @@ def main() -> None:
     except (FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
         typer.echo(f"error: {error}; choose another place, or mend its rights", err=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("interrupted; finished work is kept, the same command goes on from there", err=True)
-        sys.exit(130)
     except Exception:  # noqa: BLE001 - the last door: whatever else comes is our fault and says so
         traceback.print_exc()
         typer.echo("this is a fault in survfuse, not in your input; please report the lines above", err=True)
