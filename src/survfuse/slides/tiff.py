@@ -20,6 +20,7 @@ import numpy.typing as npt
 import tifffile
 
 from survfuse._errors import SlideError
+from survfuse.slides.codestreams import claimed_size
 from survfuse.slides.openslide import OpenSlideReader
 from survfuse.slides.reading import Level, Pixels, SlideReader, white
 
@@ -72,6 +73,7 @@ class NativeTiffReader(SlideReader):
         self.notes = whole.notes
         self._whole, self._pages = whole, pages
         self._file = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        self._size = os.fstat(self._file).st_size
         self._cache: OrderedDict[tuple[int, int], Pixels] = OrderedDict()
         self._cached = 0
         self._lock = threading.Lock()
@@ -117,9 +119,13 @@ class NativeTiffReader(SlideReader):
 
     def _decode(self, level: int, number: int) -> Pixels:
         page = self._pages[level]
-        stored = os.pread(self._file, page.counts[number], page.offsets[number])
-        if len(stored) < page.counts[number]:
+        if page.offsets[number] + page.counts[number] > self._size:
             raise self._damaged(level, number, "the file ends before it")
+        stored = os.pread(self._file, page.counts[number], page.offsets[number])
+        claimed = claimed_size(stored)
+        if claimed is not None and claimed != (page.tile_width, page.tile_height):
+            told = f"{claimed[0]} x {claimed[1]} px instead of {page.tile_width} x {page.tile_height}"
+            raise self._damaged(level, number, told)
         if page.jpeg and not (stored.startswith(b"\xff\xd8") and b"\xff\xd9" in stored[-64:]):
             raise self._damaged(level, number, "not a whole JPEG stream")
         try:
@@ -150,8 +156,7 @@ class NativeTiffReader(SlideReader):
 def native_or_none(whole: OpenSlideReader) -> NativeTiffReader | None:
     """Take the fast path where it gives OpenSlide's pixels, else None.
 
-    A few tiles spread over the finest and the coarsest level are read both ways. `whole` stays in use by
-    the reader that is returned.
+    A few tiles of every level are read both ways. `whole` stays in use by the reader that is returned.
     """
     if whole.vendor not in _VENDORS or not hasattr(os, "pread"):
         return None
@@ -171,13 +176,13 @@ def native_or_none(whole: OpenSlideReader) -> NativeTiffReader | None:
 
 
 def _page_of(file: tifffile.TiffFile, level: Level) -> _Page | None:
-    """Find the page of a level and whether its tiles are plain 8-bit RGB."""
-    for found in file.pages:
-        page: Any = found if isinstance(found, tifffile.TiffPage) else found.aspage()
-        if (page.imagewidth, page.imagelength) == (level.width, level.height) and page.is_tiled:
-            break
-    else:
+    """Find the one page that can be a level, and whether its tiles are plain 8-bit RGB."""
+    every: list[Any] = [one if isinstance(one, tifffile.TiffPage) else one.aspage() for one in file.pages]
+    size = level.width, level.height
+    fitting = [one for one in every if (one.imagewidth, one.imagelength) == size and one.is_tiled]
+    if len(fitting) != 1:  # which of them OpenSlide takes is not known here
         return None
+    page = fitting[0]
     plain = (
         page.bitspersample == 8
         and page.samplesperpixel == 3
@@ -204,21 +209,23 @@ def _page_of(file: tifffile.TiffFile, level: Level) -> _Page | None:
 
 
 def _same_pixels(reader: NativeTiffReader, whole: OpenSlideReader) -> bool:
-    """Hold a few native tiles against OpenSlide; damaged ones tell nothing."""
-    told = False
-    for number in sorted({0, len(reader.levels) - 1}):
-        page = reader._pages[number]
-        for place in np.linspace(0, len(page.offsets) - 1, _SAMPLES).astype(int):
-            row, column = divmod(int(place), page.across)
-            x, y = column * page.tile_width, row * page.tile_height
-            size = min(page.tile_width, page.width - x), min(page.tile_height, page.height - y)
-            try:
-                ours, theirs = reader.region(number, x, y, *size), whole.region(number, x, y, *size)
-            except SlideError:
-                continue
-            if np.abs(_blocks(ours) - _blocks(theirs)).mean() > _CLOSE_ENOUGH:
-                return False
-            told = True
+    """Hold a few native tiles of every level against OpenSlide; a level where all are damaged tells nothing."""
+    return all(_same_level(reader, whole, level) for level in range(len(reader.levels)))
+
+
+def _same_level(reader: NativeTiffReader, whole: OpenSlideReader, level: int) -> bool:
+    page, told = reader._pages[level], False
+    for place in np.linspace(0, len(page.offsets) - 1, _SAMPLES).astype(int):
+        row, column = divmod(int(place), page.across)
+        x, y = column * page.tile_width, row * page.tile_height
+        size = min(page.tile_width, page.width - x), min(page.tile_height, page.height - y)
+        try:
+            ours, theirs = reader.region(level, x, y, *size), whole.region(level, x, y, *size)
+        except SlideError:
+            continue
+        if np.abs(_blocks(ours) - _blocks(theirs)).mean() > _CLOSE_ENOUGH:
+            return False
+        told = True
     return told
 
 

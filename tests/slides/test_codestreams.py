@@ -1,0 +1,44 @@
+"""What a compressed tile claims, without decoding it."""
+
+from __future__ import annotations
+
+import struct
+
+import imagecodecs
+import numpy as np
+import pytest
+
+from survfuse.slides.codestreams import claimed_size
+
+PIXELS = np.random.default_rng(0).integers(0, 255, (48, 80, 3), np.uint8)
+
+
+@pytest.mark.parametrize("width", [1, 80, 65500])
+def test_a_jpeg_says_its_size(width: int) -> None:
+    stored = bytearray(imagecodecs.jpeg8_encode(PIXELS))
+    place = stored.find(b"\xff\xc0")
+    stored[place + 5 : place + 9] = struct.pack(">HH", 48, width)
+    assert claimed_size(bytes(stored)) == (width, 48)
+
+
+@pytest.mark.parametrize("codec", ["j2k", "jp2"])
+def test_a_jpeg_2000_says_its_size(codec: str) -> None:
+    assert claimed_size(imagecodecs.jpeg2k_encode(PIXELS, codecformat=codec)) == (80, 48)
+
+
+def test_fill_bytes_and_comments_are_walked_over() -> None:
+    stored = imagecodecs.jpeg8_encode(PIXELS)
+    assert claimed_size(stored[:2] + b"\xff\xff\xff\xfe\x00\x06note" + stored[2:]) == (80, 48)
+
+
+@pytest.mark.parametrize(
+    "stored", [b"", b"\xff", b"\xff\xd8", b"\xff\xd8\xff\xd9" * 9, b"\xff\xd8" + b"\xff" * 99, b"\x00" * 64]
+)
+def test_what_says_nothing_is_none(stored: bytes) -> None:
+    assert claimed_size(stored) is None
+
+
+def test_any_start_of_a_stream_is_taken_without_a_fault() -> None:
+    for whole in (imagecodecs.jpeg8_encode(PIXELS), imagecodecs.jpeg2k_encode(PIXELS, codecformat="j2k")):
+        for length in range(0, min(len(whole), 400)):
+            assert claimed_size(whole[:length]) in (None, (80, 48))
