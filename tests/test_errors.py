@@ -37,11 +37,13 @@ def test_exit_codes_say_whose_turn_it_is() -> None:
         "ConfigError": 2,
         "CohortError": 2,
         "FeatureFileError": 2,
+        "SlideError": 2,
         "TransformError": 2,
         "LeakageError": 2,
         "BundleError": 2,
         "MissingExtraError": 2,
         "NotComputableError": 1,
+        "CrashError": 1,
         "PartialError": 3,
     }
     assert issubclass(MissingExtraError, ImportError)

@@ -67,8 +67,17 @@ def write_text(path: Path | str, text: str) -> None:
 
 
 def to_json(value: Any) -> str:
-    """Render JSON with sorted keys; NaN and infinities are refused, numpy scalars are not."""
-    return json.dumps(value, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False, default=_plain)
+    """Render JSON with sorted keys; NaN and infinities are refused, numpy scalars are not.
+
+    A file name that is no UTF-8 cannot be written as it is; the whole text is then written with escapes.
+    """
+    how: dict[str, Any] = {"indent": 2, "sort_keys": True, "allow_nan": False, "default": _plain}
+    text = json.dumps(value, ensure_ascii=False, **how)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, **how)
+    return text
 
 
 def write_json(path: Path | str, value: Any) -> None:

@@ -109,8 +109,8 @@ def extract(
             "tissue": tissue,
             "max_unreadable": limit_unreadable,
             "threads": readers,
-            "encoder": encoder or images.spec.encoder,
-            "mpp": mpp or images.spec.mpp,
+            "encoder": images.spec.encoder if encoder is None else encoder,
+            "mpp": images.spec.mpp if mpp is None else mpp,
         }
         config = _config(flags, overrides or [])
         if not no_pack:
@@ -118,7 +118,7 @@ def extract(
         carrier = make_executor(executor, workers=workers, threads=threads, address=address)
         from survfuse.cli.extract_progress import watch
 
-        with _stoppable(), watch(quiet) as watcher:
+        with _stoppable(), _room_in(folder), watch(quiet) as watcher:
             summary = extract_slides(
                 items, config, folder, executor=carrier, shard=part, watcher=watcher, retry=retry
             )
@@ -126,7 +126,8 @@ def extract(
     if json is not None:
         write_json(json, summary.to_dict())
     if not status:
-        _finish(summary, cohort, images, folder, part, pack=not no_pack)
+        with _room_in(folder):
+            _finish(summary, cohort, images, folder, part, pack=not no_pack)
     if status and summary.failed:
         raise typer.Exit(3)
     if summary.failed:
@@ -220,6 +221,24 @@ def _stoppable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _room_in(folder: Path) -> Iterator[None]:
+    """Take a full or write-protected disk for what it is: nobody's fault, and nothing is lost."""
+    import errno
+
+    from survfuse._errors import ConfigError
+
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise
+        raise ConfigError(
+            f"{folder}: cannot be written ({error.strerror}); make room there or choose another -o. Finished "
+            "slides are kept, and the same command goes on from there"
+        ) from None
 
 
 def _show(summary: Summary) -> None:

@@ -18,6 +18,7 @@ from survfuse.cohort.sources import Sources
 from survfuse.cohort.spec import SlidesSpec, load_spec
 
 MOST_TOLD = 5
+_LIKE = {"mpp": "µm per pixel of level 0, such as 0.25", "objective": "its power, such as 40"}
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ class _Search:
         root = self.sources.path(folder or Path())
         rows = zip(frame[self.spec.slide], frame[column], strict=True)
         paths = {slide: root / path for slide, path in rows if not _is_empty(path)}
-        absent = {slide: path for slide, path in paths.items() if not path.exists()}
+        absent = {slide: path for slide, path in paths.items() if not os.path.exists(path)}
         if absent:
             told = listed((f"{slide!r} ({path})" for slide, path in absent.items()), MOST_TOLD)
             self._error(
@@ -215,7 +216,11 @@ class _Search:
                 continue
             value = _number(cell)
             if value is None:
-                self._error(f"slide {slide!r}: expected a number > 0, got {cell!r}", column=column)
+                self._error(
+                    f"slide {slide!r}: expected a number > 0, got {cell!r}",
+                    column=column,
+                    hint=f"write {_LIKE[column]}, with a decimal point and without a unit, or leave it empty",
+                )
             else:
                 found[slide] = value
         return found
@@ -233,12 +238,20 @@ def _called(slide: str, by_stem: Mapping[str, list[Path]]) -> list[Path]:
 
 
 def _images_below(root: Path, masks: Path | None) -> Iterator[Path]:
-    """Slide files below a folder, sorted; hidden ones and the folder of masks are left out."""
+    """Slide files below a folder, sorted; hidden ones and the folder of masks are left out.
+
+    A folder that links lead to again is looked at once.
+    """
+    seen = {os.path.realpath(one) for one in (root, masks) if one is not None}
     for folder, below, files in os.walk(root, followlinks=True):
         here = Path(folder)
-        below[:] = sorted(
-            name for name in below if not name.startswith(".") and (here / name).resolve() != masks
-        )
+        new = []
+        for name in sorted(below):
+            real = os.path.realpath(here / name)
+            if not name.startswith(".") and real not in seen:
+                seen.add(real)
+                new.append(name)
+        below[:] = new
         for name in sorted(files):
             if not name.startswith(".") and name.lower().endswith(SLIDE_SUFFIXES):
                 yield here / name

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -87,6 +88,7 @@ class BagWriter:
         self._features.stored.attrs["encoder"] = encoder
         _describe(self._coords.stored, places)
         _describe(self._file, {"format": BAG_FORMAT, "version": BAG_VERSION, **about})
+        self._file.flush()  # says why it cannot write; closing does not
         self._file.close()
         with self._path.open("rb+") as written:
             os.fsync(written.fileno())
@@ -101,7 +103,9 @@ class BagWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        # what could not be written cannot be closed either, and that would hide the reason
+        with suppress(*(() if error is None else (OSError, RuntimeError))):
+            self.close()
 
 
 class _Column:

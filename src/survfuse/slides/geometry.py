@@ -9,7 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from survfuse._errors import SlideError
-from survfuse.slides.reading import SAME_SCALE, SlideReader, level_for
+from survfuse.slides.reading import MOST_PIXELS, SAME_SCALE, SlideReader, level_for
+
+MOST_TILES = 5 * 10**6
+"""Of one slide, glass included; a large one has 0.2 million without overlap."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,8 @@ def plan_grid(
     Raises
     ------
     SlideError
-        When the slide is coarser than `mpp`: detail is not invented.
+        When the slide is coarser than `mpp`: detail is not invented. When a tile covers, or the
+        tiles are, more than can be held at once.
     """
     if tile_px < 1 or not 0 <= overlap < 1:
         raise ValueError(f"tile_px must be >= 1 and overlap in [0, 1), got {tile_px} and {overlap}")
@@ -115,7 +119,7 @@ def plan_grid(
     footprint = tile_px * seen / slide_mpp
     stride = footprint * (1 - overlap)
     x, y, width, height = reader.bounds
-    return Grid(
+    grid = Grid(
         level=level,
         downsample=down,
         tile_px=tile_px,
@@ -127,6 +131,24 @@ def plan_grid(
         rows=_count(height, footprint, stride),
         slide_mpp=slide_mpp,
     )
+    _refuse_too_much(grid, reader)
+    return grid
+
+
+def _refuse_too_much(grid: Grid, reader: SlideReader) -> None:
+    if grid.read_px**2 > MOST_PIXELS:
+        raise SlideError(
+            f"{reader.path}: a tile of {grid.tile_px} px at {grid.mpp:g} µm/px covers {grid.read_px:,} px a side "
+            f"of level {grid.level}, the coarsest that is fine enough, and at most {math.isqrt(MOST_PIXELS):,} "
+            "are read at once. Ask for smaller tiles (--tile-px) or a finer scale (--mpp)"
+        )
+    if len(grid) > MOST_TILES:
+        whole = reader.levels[0]
+        raise SlideError(
+            f"{reader.path}: {whole.width:,} x {whole.height:,} px make {len(grid):,} tiles of "
+            f"{grid.footprint:g} px, {grid.stride:g} px apart; at most {MOST_TILES:,} are laid. Is its size "
+            "right? Else ask for larger tiles (--tile-px, --mpp) or less overlap"
+        )
 
 
 def _count(length: float, footprint: float, stride: float) -> int:

@@ -71,13 +71,13 @@ def check_items(items: Iterable[SlideItem]) -> tuple[SlideItem, ...]:
     Raises
     ------
     SlideError
-        Names every id that cannot name a file, every id used twice (also when it differs in
-        letter case alone, which some file systems do not keep apart) and every image listed twice.
+        Names every id that cannot name a file, every id used twice (also when it differs in letter case or in
+        how accents are coded alone, which some file systems do not keep apart) and every image listed twice.
     """
     given = sorted(items, key=lambda item: item.slide_id)
     wrong = [f"slide id {item.slide_id!r} {why}" for item in given if (why := id_problem(item.slide_id))]
-    by_id = _grouped(given, [item.slide_id.casefold() for item in given])
-    wrong += [f"slide id {same[0].slide_id!r} is used {len(same)} times" for same in by_id]
+    by_id = _grouped(given, [unicodedata.normalize("NFC", item.slide_id.casefold()) for item in given])
+    wrong += [_clash(same) for same in by_id]
     by_path = _grouped(given, [item.path.resolve() for item in given])
     wrong += [
         f"{same[0].path} is listed for slides {listed(repr(one.slide_id) for one in same)} "
@@ -90,6 +90,13 @@ def check_items(items: Iterable[SlideItem]) -> tuple[SlideItem, ...]:
             "correct the slide table"
         )
     return tuple(given)
+
+
+def _clash(same: Sequence[SlideItem]) -> str:
+    ids = sorted({item.slide_id for item in same})
+    if len(ids) == 1:
+        return f"slide id {ids[0]!r} is used {len(same)} times"
+    return f"slide ids {' and '.join(map(ascii, ids))} are one name where letter case or accents do not count"
 
 
 def _grouped(items: Sequence[SlideItem], keys: Sequence[Hashable]) -> list[list[SlideItem]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import openslide
 
 from survfuse._errors import SlideError, context
-from survfuse.slides.reading import Level, Pixels, SlideReader, plausible_mpp, white
+from survfuse.slides.reading import MOST_PIXELS, Level, Pixels, SlideReader, plausible_mpp, white
 
 _CACHE_BYTES = 128 * 2**20  # decoded native tiles, so that neighbouring rows decode a tile once
 _LEAST_VERSION = (4, 0, 1)
@@ -40,6 +41,7 @@ class OpenSlideReader(SlideReader):
         sizes = zip(self._slide.level_dimensions, self._slide.level_downsamples, strict=True)
         self.levels = tuple(Level(int(w), int(h), float(down)) for (w, h), down in sizes)
         with context(str(path)):
+            _refuse_vast_tiles(said, len(self.levels))
             self.mpp, self.notes = plausible_mpp(said.get("openslide.mpp-x"), said.get("openslide.mpp-y"))
         self.objective = _number(said.get("openslide.objective-power"))
         self.bounds = _bounds(said, self.levels[0])
@@ -97,15 +99,31 @@ def library_version() -> str:
 
 def _why(path: Path, error: Exception) -> str:
     told = str(error).removeprefix(f"Reading {path}: ")
-    kind = None if path.is_dir() else openslide.OpenSlide.detect_format(str(path))
+    kind = openslide.OpenSlide.detect_format(str(path))
     if kind == "dicom":
         return (
             f"a DICOM slide is a folder with one file a level, and this file alone is not one ({told}); "
             "put all its instances into one folder and name one of the level files"
         )
     if kind is None:
-        return f"not a whole-slide image that OpenSlide knows ({told}); convert it to a pyramidal TIFF"
+        return (
+            f"not a whole-slide image that OpenSlide knows ({told}); if it is one, its beginning or end is "
+            "damaged: copy it again. Else convert it to a tiled pyramidal TIFF"
+        )
+    if "nsupported" in told:
+        return f"{kind} slide of a kind that OpenSlide does not read ({told}); convert it to a JPEG pyramid"
     return f"{kind} slide, but damaged or incomplete ({told}); copy it again"
+
+
+def _refuse_vast_tiles(said: dict[str, str], levels: int) -> None:
+    """OpenSlide decodes a native tile whole, however large."""
+    for level in range(levels):
+        sides = [said.get(f"openslide.level[{level}].tile-{side}", "0") for side in ("width", "height")]
+        if math.prod(int(side) for side in sides) > MOST_PIXELS:
+            raise SlideError(
+                f"level {level} is stored in tiles of {' x '.join(sides)} px, at most {MOST_PIXELS:,} px are "
+                "decoded at once; convert it to a pyramid of smaller tiles"
+            )
 
 
 def _number(text: str | None) -> float | None:

@@ -6,7 +6,9 @@ OpenSlide's pixels, and OpenSlide itself everywhere else. Label and macro images
 
 from __future__ import annotations
 
+import errno
 import math
+import stat
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -133,8 +135,7 @@ def open_slide(path: Path | str) -> SlideReader:
         Without the extra `slides`.
     """
     source = Path(path)
-    if not source.exists():
-        raise SlideError(f"{source}: no such slide file")
+    _refuse_other_than_files(source)
     try:
         from survfuse.slides.openslide import OpenSlideReader
         from survfuse.slides.tiff import native_or_none
@@ -144,6 +145,24 @@ def open_slide(path: Path | str) -> SlideReader:
         ) from None
     reader = OpenSlideReader(source)
     return native_or_none(reader) or reader
+
+
+def _refuse_other_than_files(source: Path) -> None:
+    """A pipe would be waited for, and a device read, for ever."""
+    try:
+        mode = source.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        raise SlideError(f"{source}: no such slide file") from None
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENAMETOOLONG):
+            raise SlideError(f"{source}: no path of a slide file ({error.strerror})") from None
+        raise
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, socket or device"
+        raise SlideError(
+            f"{source}: not a whole-slide image but {kind}; name the slide's file itself (of DICOM, one of "
+            "its files)"
+        )
 
 
 def white(height: int, width: int) -> Pixels:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -256,10 +257,19 @@ def _failed(item: SlideItem, outcome: Outcome[Record], out: Path) -> Record:
     record = read_record(places) or Record(item.slide_id, item.patient_id, attempts=outcome.attempts)
     record.crashes += outcome.crashes
     crashed = isinstance(error, CrashError) and outcome.crashes > 0
-    told = str(error) if isinstance(error, CrashError) else f"{type(error).__name__}: {error}"
-    record.fail(told, status="quarantined" if crashed else "failed")
+    record.fail(_told(error), status="quarantined" if crashed else "failed")
     write_record(places, record)
     return record
+
+
+def _told(error: BaseException | None) -> str:
+    """Say in one line what went wrong."""
+    if isinstance(error, CrashError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno:
+        where = f": {error.filename}" if error.filename else ""
+        return f"{os.strerror(error.errno)}{where} (not a fault of the slide; the same command tries it again)"
+    return f"{type(error).__name__}: {error or 'no message'}"
 
 
 def contact_sheet(summary: Summary, out: Path | str) -> Path:

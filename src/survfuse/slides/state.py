@@ -10,6 +10,7 @@ from __future__ import annotations
 import glob
 import json
 import os
+import threading
 import socket
 import time as clock
 from collections.abc import Iterator, Mapping
@@ -94,7 +95,8 @@ class Record:
         return self.status in ("done", "empty")
 
     def fail(self, reason: str, *, final: bool = False, status: Status = "failed") -> None:
-        """Note why there is no bag."""
+        """Note why there is no bag; of a file name that is no UTF-8, bytes are told as escapes."""
+        reason = reason.encode(errors="backslashreplace").decode()
         self.status, self.reason, self.final, self.finished = status, reason, final, now()
 
     @property
@@ -264,7 +266,7 @@ def _refuse_foreign(out: Path) -> None:
 
 def _write_first(target: Path, value: Mapping[str, Any]) -> None:
     """Put a whole file in place unless another process was faster."""
-    mine = target.with_name(f".{target.name}.{_host()}.{os.getpid()}.part")
+    mine = target.with_name(f".{target.name}.{_host()}.{os.getpid()}.{threading.get_ident()}.part")
     write_json(mine, value)
     try:
         os.link(mine, target)
@@ -285,5 +287,6 @@ def _names(value: Mapping[str, Any]) -> set[str]:
 
 def _at(value: Mapping[str, Any], name: str) -> Any:
     if name.startswith("encoder."):
-        return value.get("encoder", {}).get(name.removeprefix("encoder."))
+        encoder = value.get("encoder")
+        return encoder.get(name.removeprefix("encoder.")) if isinstance(encoder, Mapping) else encoder
     return value.get(name)

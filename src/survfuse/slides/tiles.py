@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from survfuse._errors import SlideError
 from survfuse.slides.geometry import Grid
-from survfuse.slides.reading import Pixels, SlideReader
+from survfuse.slides.reading import MOST_PIXELS, Pixels, SlideReader
 
 OnBad = Callable[[int, str], None]
 """Called with the position of an unreadable tile in the wanted list, and why."""
@@ -62,7 +62,7 @@ def stream_tiles(
     chosen : ndarray of int64, (tiles,)
         Flat positions in the grid, rising.
     batch : int
-        Most tiles of a batch.
+        Most tiles of a batch; fewer where tiles are so large that they would hold more than 64 MP.
     on_bad : callable
         Hears of each tile that cannot be read; it is left out. Called from the
         consumer's thread, in order.
@@ -70,6 +70,7 @@ def stream_tiles(
         Readers beside the consumer; with one, reading happens in the consumer's own thread. The
         batches are the same whatever the number.
     """
+    batch = max(1, min(batch, MOST_PIXELS // grid.tile_px**2))
     jobs = list(_jobs(grid, np.asarray(chosen, np.int64), batch))
     if threads <= 1:
         done: Iterator[_Read] = (_read(reader, grid, chosen, job) for job in jobs)
