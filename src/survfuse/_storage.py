@@ -25,7 +25,7 @@ JSON_DEPTH_LIMIT = 32
 
 
 @contextmanager
-def atomic_path(path: Path | str, *, durable: bool = True) -> Iterator[Path]:
+def atomic_path(path: Path | str, *, durable: bool = True, mark: str = "") -> Iterator[Path]:
     """Yield a temporary path beside `path` that replaces it when the block succeeds.
 
     A reader sees the old file or the new one, never half of one.
@@ -37,10 +37,12 @@ def atomic_path(path: Path | str, *, durable: bool = True) -> Iterator[Path]:
     durable : bool
         Wait until the bytes are on the disk. Without it a power cut may leave an empty
         file: right only for what can be made again.
+    mark : str
+        Stands in the temporary name, so that what a killed process left can be told.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.{mark}", suffix=".part")
     os.close(handle)
     temporary = Path(name)
     try:

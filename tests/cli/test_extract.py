@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
@@ -257,3 +258,21 @@ def test_help_and_status_load_nothing_heavy(study: Study) -> None:
         )
         ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         assert ended.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_full_or_locked_disk_is_nobodys_fault(
+    study: Study, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def locked(*_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("survfuse.slides.run.contact_sheet", locked)
+    ended = command("extract", study.cohort, "-q")
+    assert ended.code == 2
+    assert "cannot be written (Read-only file system); make room there or choose another -o" in ended.err
+
+
+def test_a_scale_of_nothing_is_not_taken_as_none_given(study: Study, command: Command) -> None:
+    ended = command("extract", study.cohort, "--mpp", 0)
+    assert ended.code == 2
+    assert "greater than 0" in ended.err

@@ -205,3 +205,25 @@ def test_masks_by_path(files: Files) -> None:
     files.table[-1] = files.table[-1].replace("a/gone", "b/b_HE")
     with pytest.raises(CohortError, match=r"b_HE\.tif is listed for slides 'b_HE', 'b_HE'"):
         files.find()
+
+
+def test_links_that_lead_round_in_circles_are_followed_once(files: Files) -> None:
+    for name in "abc":
+        files.image(f"images/{name}.tif")
+    for name in "xyz":
+        (files.root / "images" / name).symlink_to(files.root / "images")
+    assert [image.slide_id for image in files.find().images] == ["a", "b", "c"]
+
+
+def test_a_path_too_long_for_any_file_is_not_there(files: Files) -> None:
+    files.table = ["slide_id,patient_id,path", f"a,P1,{'z' * 300}.tif"]
+    with pytest.raises(CohortError, match="1 of 1 files are not there"):
+        files.find()
+
+
+def test_a_number_that_is_none_comes_with_one_that_is(files: Files) -> None:
+    files.image("images/a.tif")
+    files.table = ["slide_id,patient_id,path,mpp,objective", 'a,P1,a.tif,"0,25",40x']
+    with pytest.raises(CohortError, match=r"got '0,25'[\s\S]*such as 0\.25, with a decimal point") as told:
+        files.find()
+    assert "got '40x'" in str(told.value)

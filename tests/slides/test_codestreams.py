@@ -40,5 +40,5 @@ def test_what_says_nothing_is_none(stored: bytes) -> None:
 
 def test_any_start_of_a_stream_is_taken_without_a_fault() -> None:
     for whole in (imagecodecs.jpeg8_encode(PIXELS), imagecodecs.jpeg2k_encode(PIXELS, codecformat="j2k")):
-        for length in range(0, min(len(whole), 400)):
+        for length in range(min(len(whole), 400)):
             assert claimed_size(whole[:length]) in (None, (80, 48))

@@ -296,3 +296,26 @@ def test_the_record_is_running_while_it_runs(item: SlideItem, tmp_path: Path) ->
 
     run(item, tmp_path / "out", encoder=Looks())
     assert {(told["status"], told["pid"]) for told in seen} == {("running", os.getpid())}
+
+
+def test_a_slide_that_changes_or_goes_while_it_is_read_is_no_bag(item: SlideItem, tmp_path: Path) -> None:
+    class Meddles(MeanEncoder):
+        def encode(self, tiles: Any) -> Any:
+            os.utime(item.path, ns=(1, 1))
+            return super().encode(tiles)
+
+    record = run(item, tmp_path / "out", encoder=Meddles())
+    assert (record.status, record.reason) == (
+        "failed",
+        f"{item.path}: changed while it was read; let it be and start again",
+    )
+    assert not (tmp_path / "out" / "a.h5").exists()
+    assert run(item, tmp_path / "out").status == "done"  # the next run takes it as it is now
+
+    class Removes(MeanEncoder):
+        def encode(self, tiles: Any) -> Any:
+            item.path.unlink(missing_ok=True)
+            return super().encode(tiles)
+
+    record = run(item, tmp_path / "two", encoder=Removes())
+    assert "went away while it was read" in record.reason

@@ -91,4 +91,17 @@ def test_lazyslides_tile_specification_agrees(mpp: float, wanted: float) -> None
     grid = plan_grid(slide, mpp, tile_px=224, mpp=wanted)
     if grid.mpp == wanted:
         assert grid.level == theirs.ops_level
-        assert grid.footprint - 1 <= theirs.base_width <= grid.footprint
+        assert grid.footprint - 1 <= theirs.base_width <= grid.footprint + 1e-6
+
+
+def test_a_tile_of_gigabytes_is_refused() -> None:
+    with pytest.raises(
+        SlideError, match=r"s\.svs: a tile of 4096 px at 8 µm/px covers 65,536 px a side of level 0"
+    ):
+        plan_grid(reader(downsamples=(1,)), 0.5, tile_px=4096, mpp=8)
+    assert plan_grid(reader(), 0.5, tile_px=4096, mpp=8).read_px == 4096
+
+
+def test_a_size_that_no_slide_has_is_refused() -> None:
+    with pytest.raises(SlideError, match=r"make 19,9.* tiles of 224 px, 224 px apart; at most 5,000,000"):
+        plan_grid(reader(10**6, 10**6, (1,)), 0.5, tile_px=224, mpp=0.5)

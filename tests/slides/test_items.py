@@ -51,6 +51,6 @@ def test_items_are_sorted_whatever_the_order_of_the_table() -> None:
 
 def test_everything_wrong_is_told_at_once() -> None:
     items = [item("a", "/1.tif"), item("A", "/2.tif"), item("x/y"), item("c", "/2.tif", "Q")]
-    with pytest.raises(SlideError, match=r"'x/y' holds '/', slide id 'A' is used 2 times") as told:
+    with pytest.raises(SlideError, match=r"'x/y' holds '/', slide ids 'A' and 'a' are one name") as told:
         check_items(items)
     assert "/2.tif is listed for slides 'A', 'c' of patients P, Q" in str(told.value)

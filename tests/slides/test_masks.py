@@ -297,3 +297,13 @@ def test_names_that_do_not_match_are_refused(tmp_path: Path) -> None:
 def test_an_absent_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(SlideError, match=r"masks: no such folder of tissue masks"):
         pair_masks(tmp_path / "masks", ["A1"])
+
+
+def test_a_file_that_only_begins_like_a_tiff_holds_no_image(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    path.write_bytes(b"II*\0" + bytes(500))
+    slide = SimpleNamespace(path=Path("a.svs"), levels=(Level(1024, 1024, 1.0),))
+    with pytest.raises(
+        SlideError, match=r"a\.tif: expected a TIFF with a tissue mask, but it holds no image"
+    ):
+        given_mask(path, slide, 0.5)  # type: ignore[arg-type]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -186,3 +188,81 @@ def test_the_synthetic_pyramid_opens_and_has_no_scale() -> None:
         assert len(reader.levels) == 4
         assert reader.mpp is None
         assert "no scanner has" in reader.notes[0]
+
+
+def test_a_page_that_only_has_a_levels_size_is_not_taken_for_it(tmp_path: Path) -> None:
+    import tifffile
+
+    real = [np.full((side, side, 3), 200, np.uint8) for side in (1024, 512, 256)]
+    pages = [
+        (real[0], 0),
+        (np.zeros_like(real[1]), 0),
+        (real[1], 1),
+        (real[2], 1),
+    ]  # a label among the levels
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for image, kind in pages:
+            file.write(image, tile=(256, 256), photometric="rgb", subfiletype=kind, metadata=None)
+    with open_slide(tmp_path / "a.tif") as reader:
+        assert len(reader.levels) == 3
+        assert (reader.region(1, 0, 0, 512, 512) == 200).all()
+
+
+def test_a_tile_that_claims_gigabytes_or_lies_nowhere_is_damage(tmp_path: Path) -> None:
+    path = tiny_slide(tmp_path / "a.tif", size=1024, levels=2, tissue=[(0, 0, 1024, 1024)])
+    with OpenSlideReader(path) as whole:
+        reader = native_or_none(whole)
+        assert reader is not None
+        page = reader._pages[0]
+    data = bytearray(path.read_bytes())
+    frame = data.find(b"\xff\xc0", page.offsets[6])
+    data[frame + 5 : frame + 9] = (65500).to_bytes(2, "big") * 2  # 12 GB of pixels
+    path.write_bytes(bytes(data))
+    with OpenSlideReader(path) as whole:
+        reader = native_or_none(whole)
+        assert reader is not None
+        with pytest.raises(SlideError, match=r"row 1, column 2 \(65500 x 65500 px instead of 256 x 256\)"):
+            reader.region(0, 512, 256, 9, 9)
+        reader._pages[0] = replace(page, offsets=(2**63 + 5,) * len(page.offsets))
+        with pytest.raises(SlideError, match="the file ends before it"):
+            reader.region(0, 300, 600, 9, 9)
+
+
+def test_a_level_of_which_nothing_can_be_compared_is_left_to_openslide(
+    slide: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decode = NativeTiffReader._decode
+
+    def torn(self: NativeTiffReader, level: int, number: int) -> Any:
+        if level == 1:
+            raise SlideError("torn")
+        return decode(self, level, number)
+
+    monkeypatch.setattr(NativeTiffReader, "_decode", torn)
+    with open_slide(slide) as reader:
+        assert isinstance(reader, OpenSlideReader)
+
+
+@pytest.mark.parametrize("path", ["pipe", "/dev/zero", "loop", "n" * 300])
+def test_what_is_no_file_is_neither_waited_for_nor_read(tmp_path: Path, path: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(SlideError, match=r"not a whole-slide image but a pipe, .* device|no path of a slide"):
+        open_slide(tmp_path / path)
+
+
+def test_another_compression_is_no_damage(tmp_path: Path) -> None:
+    import tifffile
+
+    path = tmp_path / "a.tif"
+    how = {"tile": (256, 256), "compression": "webp", "photometric": "rgb"}
+    tifffile.imwrite(path, np.zeros((512, 512, 3), np.uint8), metadata=None, **how)
+    with pytest.raises(SlideError, match=r"does not read .*Unsupported TIFF compression.*; convert it"):
+        open_slide(path)
+
+
+def test_a_slide_in_one_vast_tile_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tiny_slide(tmp_path / "a.tif", size=600, levels=1, tile=512)
+    monkeypatch.setattr("survfuse.slides.openslide.MOST_PIXELS", 512 * 512 - 1)
+    with pytest.raises(SlideError, match="level 0 is stored in tiles of 512 x 512 px, at most 262,143 px"):
+        open_slide(path)

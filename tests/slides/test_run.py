@@ -369,3 +369,20 @@ def test_of_very_many_slides_only_the_doubtful_have_pictures(
     assert told == {"images": {"s2": b"jpeg"}, "records": 4}
     contact_sheet(Summary(tuple(records[:3])), tmp_path)
     assert set(told["images"]) == {"s0", "s1", "s2"}
+
+
+def test_a_full_disk_is_told_in_one_line_and_tried_again(
+    items: list[SlideItem], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise RuntimeError(
+            "Unable to flush (file write failed: time = now\n, errno = 28, error message = ...)"
+        )
+
+    with monkeypatch.context() as patch:
+        patch.setattr("h5py.File.flush", full)
+        record = run(items[:1], tmp_path).records[0]
+    assert record.status == "failed"
+    assert record.reason.startswith("No space left on device: ")
+    assert "\n" not in record.reason
+    assert run(items[:1], tmp_path).counts == {"done": 1}

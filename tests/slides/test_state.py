@@ -7,6 +7,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -104,11 +105,17 @@ def test_leftovers_of_the_dead_are_swept_and_those_of_the_living_kept(tmp_path: 
     for path in (gone, other, old, live, foreign):
         path.write_bytes(b"x")
     os.utime(old, (1, 1))
-    half = tmp_path / "state" / ".a[1].json.x7.part"
+    half = tmp_path / "state" / f".a[1].json.{host}.{dead_pid()}.12345678.part"
+    now_written = (
+        tmp_path / "state" / f".a[1].json.{host}.{os.getppid()}.x7.part"
+    )  # by another run, this very ms
     half.parent.mkdir()
     half.write_bytes(b"{")
+    now_written.write_bytes(b"{")
     places.sweep()
     assert not half.exists()
+    assert now_written.exists()
+    now_written.unlink()
     half.parent.rmdir()
     with places.part() as part:
         part.write_bytes(b"mine")
@@ -135,7 +142,7 @@ def test_settings_are_written_once_and_held_against_later_ones(tmp_path: Path) -
 
 def test_a_folder_of_others_is_refused(tmp_path: Path) -> None:
     (tmp_path / "s.h5").write_bytes(b"features of TRIDENT")
-    with pytest.raises(SlideError, match=r"holds feature files of another program \(s\.h5\)"):
+    with pytest.raises(SlideError, match=r"holds feature files of another program.* \(s\.h5\)"):
         claim_settings(tmp_path, SETTINGS)
     (tmp_path / "extraction.json").write_text('{"format": "other"}')
     with pytest.raises(ConfigError, match="not the settings of an extraction of this version"):
@@ -146,3 +153,31 @@ def test_many_first_writers_agree(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(claim_settings, [tmp_path] * 8, [SETTINGS] * 8)) == [None] * 8
     assert [path.name for path in tmp_path.iterdir()] == ["extraction.json"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"attempts": "x"}, {"slide": None}, {"tiles": 1.5}, {"final": 1}, {"reason": []}, {"key": None}],
+)
+def test_a_record_of_other_types_is_none(tmp_path: Path, change: dict[str, Any]) -> None:
+    places = Places(tmp_path, "a")
+    write_record(places, Record("a", "P"))
+    assert read_record(places) == Record("a", "P")
+    places.state.write_text(json.dumps({**json.loads(places.state.read_text()), **change}))
+    assert read_record(places) is None
+
+
+def test_a_path_that_is_no_utf_8_is_kept(tmp_path: Path) -> None:
+    record = Record("a", "P", slide={"path": os.fsdecode(b"/M\xfcller/a.svs")})
+    record.fail(os.fsdecode(b"/M\xfcller/a.svs: damaged"))
+    assert record.reason == r"/M\udcfcller/a.svs: damaged"
+    write_record(Places(tmp_path, "a"), record)
+    assert read_record(Places(tmp_path, "a")) == record
+
+
+def test_settings_with_another_encoder_entry_are_told_not_stumbled_over(tmp_path: Path) -> None:
+    claim_settings(tmp_path, SETTINGS)
+    whole = json.loads((tmp_path / "extraction.json").read_text())
+    (tmp_path / "extraction.json").write_text(json.dumps({**whole, "encoder": "x"}))
+    with pytest.raises(ConfigError, match=r"is 'x' there"):
+        claim_settings(tmp_path, SETTINGS)

@@ -101,3 +101,11 @@ def test_a_consumer_that_stops_early_leaves_no_thread_waiting(slide: Path) -> No
         )
         next(stream)
         stream.close()  # type: ignore[attr-defined]
+
+
+def test_large_tiles_come_in_smaller_batches(slide: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_slide(slide) as reader:
+        grid = plan_grid(reader, 0.5, tile_px=128, mpp=0.5)
+        monkeypatch.setattr("survfuse.slides.tiles.MOST_PIXELS", 3 * 128 * 128)
+        batches = list(stream_tiles(reader, grid, np.arange(7), batch=64, on_bad=lambda *_: None))
+    assert [len(batch.index) for batch in batches] == [3, 3, 1]

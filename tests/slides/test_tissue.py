@@ -305,3 +305,10 @@ def test_real_slides(shared_data: Path, name: str, mpp: float, low: float, high:
     grey = view.image.astype(int)
     stained = (grey[..., 0] + grey[..., 2]) / 2 - grey[..., 1]
     assert stained[tissue.mask].mean() > stained[~tissue.mask].mean() + 10
+
+
+def test_a_mask_of_noise_costs_no_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Specks are told by their area alone: their tiles are never looked for."""
+    mask = np.random.default_rng(0).random((1000, 1000)) < 0.02
+    monkeypatch.setattr("survfuse.slides.tissue._tiles_meeting", None)
+    assert len(tissue_of(mask).choose(grid_over(70, 70, 224.0), 0.25)) == 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -88,10 +89,20 @@ class BagWriter:
         self._features.stored.attrs["encoder"] = encoder
         _describe(self._coords.stored, places)
         _describe(self._file, {"format": BAG_FORMAT, "version": BAG_VERSION, **about})
-        self._file.flush()  # says why it cannot write; closing does not
+        self._put_down()
         self._file.close()
         with self._path.open("rb+") as written:
             os.fsync(written.fileno())
+
+    def _put_down(self) -> None:
+        """Hand the library's buffers to the system; its error hides the system's number in a text."""
+        try:
+            self._file.flush()
+        except RuntimeError as error:
+            number = re.search(r"errno = (\d+)", str(error))
+            if number is None:
+                raise
+            raise OSError(int(number[1]), os.strerror(int(number[1])), str(self._path)) from None
 
     def close(self) -> None:
         """Let go of the file, finished or not."""

@@ -23,12 +23,12 @@ from survfuse._storage import atomic_path, sha256_file
 from survfuse.slides.bag_writer import BagWriter, read_about, read_key
 from survfuse.slides.describe import KEPT, about_bag, about_grid, about_places, about_tissue
 from survfuse.slides.geometry import Grid, plan_grid
-from survfuse.slides.identity import content_key, hash_slide, inputs_key, stamp, versions
+from survfuse.slides.identity import content_key, hash_slide, inputs_key, stamp_there, versions
 from survfuse.slides.items import SlideItem
 from survfuse.slides.reading import Overview, SlideReader, open_slide, overview
 from survfuse.slides.settings import ExtractConfig, settings_of
 from survfuse.slides.spacing import slide_spacing
-from survfuse.slides.state import STAGES, Places, Record, now, read_record, write_record
+from survfuse.slides.state import STAGES, Places, Record, my_mark, now, read_record, write_record
 from survfuse.slides.tally import Tally
 from survfuse.slides.tiles import TileBatch, stream_tiles
 from survfuse.slides.where import mask_of, tissue_of
@@ -128,8 +128,9 @@ class _Extraction:
             digest = beside.submit(self._sha256)
             if self._adopt(digest):
                 return
-            with self.stage("tissue"):
+            with self.stage("read"):
                 view = overview(reader, slide_mpp)
+            with self.stage("tissue"):
                 tissue = tissue_of(self.item, self.config, reader, view, slide_mpp)
                 grid = self._plan(reader, tissue, slide_mpp)
                 chosen = tissue.choose(grid, self.config.min_cover)
@@ -159,7 +160,7 @@ class _Extraction:
 
     def _describe(self, reader: SlideReader) -> float:
         """Note what the image is; gives its µm/px."""
-        size, mtime = stamp(self.item.path)
+        size, mtime = stamp_there(self.item.path)
         spacing = slide_spacing(
             reader,
             column=self.item.mpp,
@@ -187,6 +188,8 @@ class _Extraction:
         """Give the record its key."""
         with self.stage("hash"):
             self.record.slide["sha256"] = digest.result()
+            if stamp_there(self.item.path) != (self.record.slide["size"], self.record.slide["mtime_ns"]):
+                raise SlideError(f"{self.item.path}: changed while it was read; let it be and start again")
             method = self.config.method_for(self.item)
             mask = sha256_file(mask_of(self.item)) if method == "given" else None
         self.record.tissue["mask_sha256"] = mask
@@ -291,5 +294,5 @@ class _Extraction:
     ) -> None:
         from survfuse.slides.contact import thumbnail
 
-        with atomic_path(self.places.picture, durable=False) as temporary:
+        with atomic_path(self.places.picture, durable=False, mark=my_mark()) as temporary:
             temporary.write_bytes(thumbnail(view, tissue, grid, chosen, kept))

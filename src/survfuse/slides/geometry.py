@@ -137,9 +137,10 @@ def plan_grid(
 
 def _refuse_too_much(grid: Grid, reader: SlideReader) -> None:
     if grid.read_px**2 > MOST_PIXELS:
+        most = f"{math.isqrt(MOST_PIXELS):,}"
         raise SlideError(
-            f"{reader.path}: a tile of {grid.tile_px} px at {grid.mpp:g} µm/px covers {grid.read_px:,} px a side "
-            f"of level {grid.level}, the coarsest that is fine enough, and at most {math.isqrt(MOST_PIXELS):,} "
+            f"{reader.path}: a tile of {grid.tile_px} px at {grid.mpp:g} µm/px covers {grid.read_px:,} px a "
+            f"side of level {grid.level}, the coarsest that is fine enough; at most {most} "
             "are read at once. Ask for smaller tiles (--tile-px) or a finer scale (--mpp)"
         )
     if len(grid) > MOST_TILES:

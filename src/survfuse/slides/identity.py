@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from survfuse._errors import SlideError
 from survfuse._storage import sha256_file, sha256_text, to_json
 from survfuse._version import __version__
 from survfuse.slides.items import SlideItem
@@ -57,6 +58,20 @@ def stamp(path: Path) -> list[Any]:
     except OSError:
         return [str(path)]
     return [sum(one.st_size for one in stats), max(one.st_mtime_ns for one in stats)]
+
+
+def stamp_there(path: Path) -> tuple[int, int]:
+    """Size and time, as :func:`stamp` gives them, of a slide that was opened.
+
+    Raises
+    ------
+    SlideError
+        When it is gone again.
+    """
+    match stamp(path):
+        case [int(size), int(mtime)]:
+            return size, mtime
+    raise SlideError(f"{path}: went away while it was read; put it back and start again")
 
 
 def slide_files(path: Path) -> list[Path]:

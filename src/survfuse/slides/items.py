@@ -96,7 +96,10 @@ def _clash(same: Sequence[SlideItem]) -> str:
     ids = sorted({item.slide_id for item in same})
     if len(ids) == 1:
         return f"slide id {ids[0]!r} is used {len(same)} times"
-    return f"slide ids {' and '.join(map(ascii, ids))} are one name where letter case or accents do not count"
+    return (
+        f"slide ids {' and '.join(map(ascii, ids))} are one name to file systems that ignore letter case or "
+        "how accents are coded"
+    )
 
 
 def _grouped(items: Sequence[SlideItem], keys: Sequence[Hashable]) -> list[list[SlideItem]]:

@@ -186,8 +186,10 @@ def _choose(pages: list[Any], path: Path, reader: SlideReader, slide_mpp: float)
         for page, (width, height) in zip(pages, sizes, strict=True)
         if width and height and _same_shape(width, height, whole.width, whole.height)
     ]
+    if not any(width and height for width, height in sizes):
+        raise SlideError(f"{path}: expected a TIFF with a tissue mask, but it holds no image; copy it again")
     if not fitting:
-        width, height = sizes[0] if sizes else (0, 0)
+        width, height = sizes[0]
         raise SlideError(
             f"{path}: the mask is {width} × {height} px (ratio {width / max(height, 1):.3f}), slide "
             f"{reader.path.name} {whole.width} × {whole.height} ({whole.width / whole.height:.3f}); a mask "

@@ -268,7 +268,9 @@ def _told(error: BaseException | None) -> str:
         return str(error)
     if isinstance(error, OSError) and error.errno:
         where = f": {error.filename}" if error.filename else ""
-        return f"{os.strerror(error.errno)}{where} (not a fault of the slide; the same command tries it again)"
+        return (
+            f"{os.strerror(error.errno)}{where} (not a fault of the slide; the same command tries it again)"
+        )
     return f"{type(error).__name__}: {error or 'no message'}"
 
 

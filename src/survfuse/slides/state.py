@@ -10,8 +10,8 @@ from __future__ import annotations
 import glob
 import json
 import os
-import threading
 import socket
+import threading
 import time as clock
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from survfuse._errors import ConfigError, InputError, SlideError, listed
-from survfuse._storage import read_json, write_json
+from survfuse._storage import atomic_path, read_json, to_json, write_json
 
 Status = Literal["pending", "running", "done", "empty", "failed", "quarantined"]
 STAGES = ("open", "hash", "tissue", "read", "quality", "encode", "write")
@@ -147,31 +147,38 @@ class Places:
     def part(self) -> Iterator[Path]:
         """Yield a temporary path for the bag, removed afterwards where it was not given its name."""
         self.bag.parent.mkdir(parents=True, exist_ok=True)
-        path = self.bag.with_name(f".{self.bag.name}.{_host()}.{os.getpid()}.part")
+        path = self.bag.with_name(f".{self.bag.name}.{my_mark()}part")
         try:
             yield path
         finally:
             path.unlink(missing_ok=True)
 
     def sweep(self) -> None:
-        """Remove what a killed process left half written of this slide."""
-        for left in _parts_of(self.bag):
-            if _is_abandoned(left, len(self.bag.name)):
+        """Remove what a killed process left half written of this slide; others may be at it just now."""
+        owned = [(left, left.name[len(self.bag.name) + 2 : -5]) for left in _parts_of(self.bag)]
+        for whole in (self.state, self.picture):  # here a random piece follows
+            middle = slice(len(whole.name) + 2, -5)
+            owned += [(left, left.name[middle].rpartition(".")[0]) for left in _parts_of(whole)]
+        for left, owner in owned:
+            if _is_abandoned(left, owner):
                 left.unlink(missing_ok=True)
-        for left in (*_parts_of(self.state), *_parts_of(self.picture)):
-            left.unlink(missing_ok=True)
 
 
 def _parts_of(path: Path) -> list[Path]:
     return list(path.parent.glob(f".{glob.escape(path.name)}.*.part"))
 
 
+def my_mark() -> str:
+    """What the temporary files of this process have in their names."""
+    return f"{_host()}.{os.getpid()}."
+
+
 def _host() -> str:
     return socket.gethostname()[:48]
 
 
-def _is_abandoned(path: Path, name_length: int) -> bool:
-    host, _, pid = path.name[name_length + 2 : -len(".part")].rpartition(".")
+def _is_abandoned(path: Path, owner: str) -> bool:
+    host, _, pid = owner.rpartition(".")
     if host == _host() and pid.isdecimal():
         return int(pid) == os.getpid() or not _alive(int(pid))
     with suppress(OSError):
@@ -190,7 +197,7 @@ def _alive(pid: int) -> bool:
 
 
 def _is_zombie(pid: int) -> bool:
-    """Whether a process has ended unnoticed, as in containers without an init; only Linux tells."""
+    """Whether a process ended unnoticed, as in containers without an init; only Linux tells."""
     try:
         return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] == b"Z"
     except (OSError, IndexError):
@@ -204,7 +211,9 @@ def now() -> str:
 
 def write_record(places: Places, record: Record) -> None:
     """Write a record atomically."""
-    write_json(places.state, {"format": RECORD_FORMAT, "version": VERSION, **asdict(record)})
+    text = to_json({"format": RECORD_FORMAT, "version": VERSION, **asdict(record)}) + "\n"
+    with atomic_path(places.state, mark=my_mark()) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def read_record(places: Places) -> Record | None:
@@ -219,7 +228,9 @@ def read_record(places: Places) -> Record | None:
     if found.get("version") != VERSION or found.get("status") not in get_args(Status):
         return None
     with suppress(TypeError):
-        return Record(**{name: value for name, value in found.items() if name in known})
+        record, plain = Record(**{name: found[name] for name in known & set(found)}), Record("", "")
+        if all(type(getattr(record, name)) is type(getattr(plain, name)) for name in known):
+            return record
     return None
 
 
@@ -238,10 +249,8 @@ def claim_settings(out: Path, settings: Mapping[str, Any]) -> None:
         _refuse_foreign(out)
         _write_first(target, {"format": SETTINGS_FORMAT, "version": VERSION, **settings})
     found = read_json(target)
-    if not isinstance(found, dict) or (found.get("format"), found.get("version")) != (
-        SETTINGS_FORMAT,
-        VERSION,
-    ):
+    ours = isinstance(found, dict) and found.get("format") == SETTINGS_FORMAT
+    if not ours or found.get("version") != VERSION:
         raise ConfigError(f"{target}: not the settings of an extraction of this version; choose another -o")
     wanted = json.loads(json.dumps(settings))
     differ = [
@@ -259,9 +268,8 @@ def claim_settings(out: Path, settings: Mapping[str, Any]) -> None:
 def _refuse_foreign(out: Path) -> None:
     foreign = sorted(path.name for path in out.glob("*.h5")) if out.is_dir() else []
     if foreign:
-        raise SlideError(
-            f"{out}: holds feature files of another program ({listed(foreign, 3)}); choose another -o"
-        )
+        told = f"of another program, or without their extraction.json ({listed(foreign, 3)})"
+        raise SlideError(f"{out}: holds feature files {told}; choose another -o")
 
 
 def _write_first(target: Path, value: Mapping[str, Any]) -> None:

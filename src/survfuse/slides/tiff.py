@@ -209,7 +209,7 @@ def _page_of(file: tifffile.TiffFile, level: Level) -> _Page | None:
 
 
 def _same_pixels(reader: NativeTiffReader, whole: OpenSlideReader) -> bool:
-    """Hold a few native tiles of every level against OpenSlide; a level where all are damaged tells nothing."""
+    """Hold a few native tiles of every level against OpenSlide; damaged ones tell nothing."""
     return all(_same_level(reader, whole, level) for level in range(len(reader.levels)))
 
 

@@ -95,10 +95,10 @@ class Tissue:
         count, labels, stats, _ = cv2.connectedComponentsWithStats(self.mask.astype(np.uint8), connectivity=8)
         under = _painted(self.mask.shape, kept / self.scale, grid.footprint / np.asarray(self.scale))
         reached = np.bincount(labels[under], minlength=count) / np.maximum(stats[:, cv2.CC_STAT_AREA], 1)
+        large = stats[:, cv2.CC_STAT_AREA] * math.prod(self.scale) >= LEAST_COVER * grid.footprint**2
         rescued = []
-        for piece in range(1, count):
-            if reached[piece] >= REACHED:
-                continue
+        large[0] = False  # all that is no tissue
+        for piece in np.flatnonzero(large & (reached < REACHED)):
             x, y, width, height, _ = (int(value) for value in stats[piece])
             near = _tiles_meeting(grid, np.array([x, y, x + width, y + height]) * np.tile(self.scale, 2))
             if not len(near):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -102,7 +103,8 @@ def _read_checkpoint(file: Path) -> Any:
     try:
         return torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
     except Exception as error:  # noqa: BLE001  torch raises whatever the bytes provoke
-        told = str(error).strip().splitlines()
+        # without torch's advice to run the code after all
+        told = re.split(r"trusted source\.|WeightsUnpickler error:", str(error))[-1].strip().splitlines()
         raise InputError(
             f"{file}: neither safetensors nor a torch checkpoint that can be read without running its code "
             f"({type(error).__name__}: {told[0][:160] if told else 'no message'})"
