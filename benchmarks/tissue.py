@@ -22,7 +22,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from slides import glass
 from survfuse.slides.lazyslide import stained_by_lazyslide
-from survfuse.slides.reading import Overview
+from survfuse.slides.overviews import Overview
 from survfuse.slides.tissue import find_tissue
 
 AS_IT_COMES = {

@@ -16,7 +16,7 @@ from survfuse._errors import MissingExtraError
 from survfuse.slides import contact
 from survfuse.slides.contact import thumbnail, write_contact_sheet
 from survfuse.slides.geometry import Grid
-from survfuse.slides.reading import Overview
+from survfuse.slides.overviews import Overview
 from survfuse.slides.thumbnails import KEPT, LEFT_OUT, smaller
 from survfuse.slides.tissue import Tissue, find_tissue
 

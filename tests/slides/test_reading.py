@@ -12,9 +12,8 @@ import pytest
 
 from slide_files import GLASS, cut_in_the_middle, tiny_slide
 from survfuse._errors import SlideError
-from survfuse.slides import reading
 from survfuse.slides.openslide import OpenSlideReader
-from survfuse.slides.reading import level_for, open_slide, overview, plausible_mpp
+from survfuse.slides.reading import level_for, open_slide, plausible_mpp
 from survfuse.slides.tiff import NativeTiffReader, native_or_none
 
 SLIDES = Path(os.environ.get("SURVFUSE_DATA", "../shared/data")) / "slides"
@@ -132,23 +131,6 @@ def test_the_coarsest_level_that_is_fine_enough_is_read(slide: Path) -> None:
     with open_slide(slide) as reader:
         wanted = {0.5: 0, 0.9: 0, 1.0: 1, 0.99: 1, 1.9: 1, 2.0: 2, 8.0: 2, 0.1: 0}
         assert {mpp: level_for(reader, 0.5, mpp) for mpp in wanted} == wanted
-
-
-def test_an_overview_is_the_slide_made_small(slide: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with open_slide(slide) as reader:
-        whole = overview(reader, 0.5, target_mpp=8.0)
-        assert whole.image.shape == (56, 69, 3)
-        assert whole.mpp == pytest.approx(8.0, rel=0.01)
-        assert whole.scale == (1100 / 69, 900 / 56)
-        exact = reader.region(2, 0, 0, 275, 225).astype(float)
-        assert whole.image.mean() == pytest.approx(exact.mean(), abs=1)
-        monkeypatch.setattr(reading, "_STRIP_PIXELS", 3000)
-        in_strips = overview(reader, 0.5, target_mpp=8.0).image
-        assert np.abs(in_strips.astype(int) - whole.image).mean() < 2
-        monkeypatch.setattr(reading, "MOST_PIXELS", 1000)
-        small = overview(reader, 0.5, target_mpp=8.0)
-        assert small.image.shape[0] * small.image.shape[1] <= 1050
-        assert small.mpp > 15
 
 
 def test_decoded_tiles_are_kept_within_a_bound(slide: Path) -> None:

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from slides import glass
 from survfuse._errors import MissingExtraError
 from survfuse.slides.geometry import Grid
-from survfuse.slides.reading import Level, Overview, open_slide, overview
+from survfuse.slides.overviews import Overview, overview
+from survfuse.slides.reading import Level, open_slide
 from survfuse.slides.tissue import Tissue, everything, find_tissue, measured
 
 EXPECTED = {

@@ -16,7 +16,7 @@ from survfuse._storage import atomic_path
 
 if TYPE_CHECKING:
     from survfuse.slides.geometry import Grid
-    from survfuse.slides.reading import Overview
+    from survfuse.slides.overviews import Overview
     from survfuse.slides.tissue import Tissue
 
 Record = Mapping[str, Any]

@@ -25,7 +25,8 @@ from survfuse.slides.describe import KEPT, about_bag, about_grid, about_places, 
 from survfuse.slides.geometry import Grid, plan_grid
 from survfuse.slides.identity import content_key, hash_slide, inputs_key, stamp_there, versions
 from survfuse.slides.items import SlideItem
-from survfuse.slides.reading import Overview, SlideReader, open_slide, overview
+from survfuse.slides.overviews import Overview, at_least, overview
+from survfuse.slides.reading import SlideReader, open_slide
 from survfuse.slides.settings import ExtractConfig, settings_of
 from survfuse.slides.spacing import slide_spacing
 from survfuse.slides.state import STAGES, Places, Record, my_mark, now, read_record, write_record
@@ -129,7 +130,7 @@ class _Extraction:
             if self._adopt(digest):
                 return
             with self.stage("read"):
-                view = overview(reader, slide_mpp)
+                view = self._overview(reader, slide_mpp)
             with self.stage("tissue"):
                 tissue = tissue_of(self.item, self.config, reader, view, slide_mpp)
                 grid = self._plan(reader, tissue, slide_mpp)
@@ -142,7 +143,7 @@ class _Extraction:
                     with self.stage("write"):
                         self._finish(bag, grid)
                 with self.stage("write"):
-                    self._picture(view, tissue, grid, chosen, kept)
+                    self._picture(reader, view, tissue, grid, chosen, kept)
                     part.replace(self.places.bag)
         self._end()
 
@@ -284,8 +285,16 @@ class _Extraction:
                 f"{limit:.0%} may (--limit-unreadable); the first is {first}"
             )
 
+    def _overview(self, reader: SlideReader, slide_mpp: float) -> Overview:
+        view = overview(reader, slide_mpp)
+        if view.lost:
+            told = f"{view.lost:.1%} of the overview cannot be read: taken as glass"
+            self.record.slide["notes"].append(told)
+        return view
+
     def _picture(
         self,
+        reader: SlideReader,
         view: Overview,
         tissue: Tissue,
         grid: Grid,
@@ -294,5 +303,6 @@ class _Extraction:
     ) -> None:
         from survfuse.slides.contact import thumbnail
 
+        view = at_least(reader, view, grid.slide_mpp)
         with atomic_path(self.places.picture, durable=False, mark=my_mark()) as temporary:
             temporary.write_bytes(thumbnail(view, tissue, grid, chosen, kept))

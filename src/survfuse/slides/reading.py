@@ -7,10 +7,8 @@ OpenSlide's pixels, and OpenSlide itself everywhere else. Label and macro images
 from __future__ import annotations
 
 import errno
-import math
 import stat
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -26,7 +24,6 @@ PLAUSIBLE_MPP = (0.05, 10.0)
 """µm/px of scanners; a value outside is a screen or print resolution that a program left in the file."""
 MOST_PIXELS = 64 * 10**6
 """An image larger than this is never held whole."""
-_STRIP_PIXELS = 16 * 10**6
 
 
 @dataclass(frozen=True)
@@ -101,24 +98,6 @@ class SlideReader(ABC):
         self.close()
 
 
-@dataclass(frozen=True)
-class Overview:
-    """A whole slide at low magnification.
-
-    Attributes
-    ----------
-    image : ndarray, (height, width, 3) uint8 RGB
-    scale : tuple of float
-        Level-0 px per overview px, along x and y.
-    mpp : float, µm/px
-        Of the overview (the mean of both axes).
-    """
-
-    image: Pixels
-    scale: tuple[float, float]
-    mpp: float
-
-
 def open_slide(path: Path | str) -> SlideReader:
     """Open a whole-slide image.
 
@@ -168,43 +147,6 @@ def _refuse_other_than_files(source: Path) -> None:
 def white(height: int, width: int) -> Pixels:
     """Return a white image, (height, width, 3)."""
     return np.full((height, width, 3), 255, np.uint8)
-
-
-def overview(reader: SlideReader, slide_mpp: float, target_mpp: float = 8.0) -> Overview:
-    """Read the whole slide at about `target_mpp`, in strips, never more than 64 MP at once.
-
-    Parameters
-    ----------
-    reader : SlideReader
-    slide_mpp : float, µm/px
-        Of level 0.
-    target_mpp : float, µm/px
-        Wanted; a little finer where a level of the pyramid lies near, coarser where the
-        image would pass 64 MP.
-    """
-    import cv2
-
-    level = level_for(reader, slide_mpp, target_mpp)
-    there = reader.levels[level]
-    shrink = max(1.0, target_mpp / (slide_mpp * there.downsample))
-    shrink = max(1.0 if shrink < 1.3 else shrink, math.sqrt(there.width * there.height / MOST_PIXELS))
-    width, height = max(1, round(there.width / shrink)), max(1, round(there.height / shrink))
-    image = np.empty((height, width, 3), np.uint8)
-    for top, bottom in _strips(height, there.width * shrink):
-        start, stop = round(top * there.height / height), round(bottom * there.height / height)
-        strip = reader.region(level, 0, start, there.width, stop - start)
-        same = strip.shape[:2] == (bottom - top, width)
-        image[top:bottom] = (
-            strip if same else cv2.resize(strip, (width, bottom - top), interpolation=cv2.INTER_AREA)
-        )
-    scale = (reader.levels[0].width / width, reader.levels[0].height / height)
-    return Overview(image, scale, slide_mpp * sum(scale) / 2)
-
-
-def _strips(rows: int, pixels_per_row: float) -> Iterator[tuple[int, int]]:
-    step = max(1, int(_STRIP_PIXELS / pixels_per_row))
-    for top in range(0, rows, step):
-        yield top, min(rows, top + step)
 
 
 SAME_SCALE = 0.02

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 if TYPE_CHECKING:
     from survfuse.slides.geometry import Grid
-    from survfuse.slides.reading import Overview
+    from survfuse.slides.overviews import Overview
     from survfuse.slides.tissue import Tissue
 
 Pixels = npt.NDArray[np.uint8]

@@ -16,7 +16,8 @@ from survfuse._errors import MissingExtraError
 
 if TYPE_CHECKING:
     from survfuse.slides.geometry import Grid
-    from survfuse.slides.reading import Overview, SlideReader
+    from survfuse.slides.overviews import Overview
+    from survfuse.slides.reading import SlideReader
 
 Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from survfuse._errors import SlideError
 from survfuse.slides.items import SlideItem
-from survfuse.slides.reading import Overview, SlideReader
+from survfuse.slides.overviews import Overview
+from survfuse.slides.reading import SlideReader
 from survfuse.slides.settings import ExtractConfig
 
 if TYPE_CHECKING:
