@@ -21,6 +21,7 @@ from survfuse._errors import (
 from survfuse.cohort import Cohort
 from survfuse.config import FitConfig
 from survfuse.estimator import Prediction, SurvivalFusion
+from survfuse.models import FUSIONS
 from survfuse.survival.curves import kaplan_meier
 
 
@@ -375,7 +376,7 @@ def with_gaps(files: Any) -> Any:
     return files
 
 
-@pytest.mark.parametrize("fusion", ["concat", "pairwise", "pairwise_residual"])
+@pytest.mark.parametrize("fusion", FUSIONS)
 @pytest.mark.parametrize("gaps_in", ["training", "prediction", "both"])
 def test_any_modality_may_be_missing_for_any_patient(tmp_path: Path, fusion: str, gaps_in: str) -> None:
     whole = loaded(small(tmp_path / "whole"))

@@ -27,6 +27,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "discrete": {"head": "discrete", "bins": 3},
     "pairwise": {"fusion": "pairwise", "rank": 2, "pair_width": 2},
     "residual": {"fusion": "pairwise_residual", "rank": 2, "pair_width": 2, "residual_width": 4},
+    "coattention": {"fusion": "coattention", "rank": 2, "query_tokens": 2},
     "km": {"calibration": "km"},
 }
 

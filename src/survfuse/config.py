@@ -56,15 +56,23 @@ class FitConfig(Frozen):
 
     # -- network
     fusion: str = "concat"
-    """How modalities meet: a name in the fusion registry (`concat`, `pairwise`, `pairwise_residual`)."""
+    """How modalities meet: `concat`, `late`, `gated`, `pairwise`, `pairwise_residual`, `hierarchical`,
+    `tensor`, `lowrank_tensor`, `gated_kronecker` or `coattention` (docs/fusions.md)."""
     rank: int = Field(default=16, ge=1)
-    """Rank of each bilinear block W_o[(U x + b) * (V y + c)] + d."""
+    """Rank of each bilinear block W_o[(U x + b) * (V y + c)] + d and of `lowrank_tensor`; hidden width of the
+    attention in `gated` and over the tokens of `coattention`."""
     pair_width: int = Field(default=16, ge=1)
-    """Output width of a pair of two encoded modalities."""
+    """Output width of a pair of two encoded modalities, a triple of `hierarchical`, and each modality in
+    `gated`."""
     raw_pair_width: int | None = Field(default=None, ge=1)
     """Output width of a pair in which one modality has no encoder; null means `pair_width`."""
     residual_width: int = Field(default=32, ge=1)
     """Width of the residual branch of `pairwise_residual`."""
+    tensor_width: int = Field(default=8, ge=1)
+    """Embeddings are reduced to this before the outer products of `tensor` and `gated_kronecker`, which have
+    (tensor_width + 1)^modalities - 1 columns: 728 for three; the papers' 32 would make 35,936."""
+    query_tokens: int = Field(default=6, ge=1)
+    """Queries that each vector puts to the tiles in `coattention`; six, as MCAT has gene groups."""
     bag_pooling: Literal["attention", "mean"] = "attention"
     """Gated attention (Ilse 2018, the paper's) or the mean of the projected tiles."""
     bag_width: int = Field(default=8, ge=1)

@@ -164,6 +164,8 @@ def test_config_survives_json_and_refuses_what_it_does_not_know(network_of: Netw
     values = json.loads(json.dumps(config.to_dict()))
     assert NetworkConfig.from_dict(values) == config
     assert hash(config) == hash(NetworkConfig.from_dict(values))
+    older = {key: value for key, value in values.items() if key not in {"tensor_width", "query_tokens"}}
+    assert NetworkConfig.from_dict(older) == config  # written before these sizes were
     with pytest.raises(ConfigError, match="NetworkConfig: unknown field 'depth'"):
         NetworkConfig.from_dict({**values, "depth": 3})
     with pytest.raises(ConfigError, match="VectorConfig: unknown field 'pooling'"):
@@ -186,6 +188,8 @@ def test_config_survives_json_and_refuses_what_it_does_not_know(network_of: Netw
         ({"fusion": "sum"}, "unknown fusion 'sum'"),
         ({"head": "aft"}, "unknown head 'aft'"),
         ({"rank": 0}, "whole numbers >= 1"),
+        ({"tensor_width": 0}, "whole numbers >= 1"),
+        ({"query_tokens": 0}, "whole numbers >= 1"),
         ({"dropout": 1.0}, r"dropout must lie in \[0, 1\)"),
     ],
 )
@@ -202,7 +206,15 @@ def test_widths_and_poolings_are_checked() -> None:
 
 
 def test_network_config_follows_the_fit_config() -> None:
-    fit = FitConfig.of(clinical_hidden=(4,), vector_hidden=(9, 8), bag_width=7, raw_pair_width=3, dropout=0.1)
+    fit = FitConfig.of(
+        clinical_hidden=(4,),
+        vector_hidden=(9, 8),
+        bag_width=7,
+        raw_pair_width=3,
+        dropout=0.1,
+        tensor_width=5,
+        query_tokens=2,
+    )
     config = network_config(
         fit,
         {"slides": 20, "expression": 30, "blood": 5, "clinical": 6},
@@ -215,6 +227,7 @@ def test_network_config_follows_the_fit_config() -> None:
         VectorConfig("clinical", 6, (4,)),
     )
     assert (config.raw_pair_width, config.dropout, config.fusion) == (3, 0.1, "concat")
+    assert (config.tensor_width, config.query_tokens) == (5, 2)
     with pytest.raises(ConfigError, match="modality 'x': kind must be bag, clinical"):
         network_config(fit, {"x": 3}, {})
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from survfuse.models.layers import Dropout, Linear
-from survfuse.models.pooling import POOLINGS, Pooling, RunningPool, pool
+from survfuse.models.pooling import POOLINGS, Pooling, RunningPool, TileReader, pool
 
 CHUNK_TILES = 16_384
 """Tiles projected at a time where no gradient is asked for; bounds memory, not the result."""
@@ -63,16 +63,33 @@ class BagBranch(nn.Module):
         attention : Tensor, (tiles,)
             Sums to 1 within each patient.
         """
+        embedding, attention, _ = self.read(tiles, offsets)
+        return embedding, attention
+
+    def read(self, tiles: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor, TileReader]:
+        """Embed patients, and keep a door to the projected tiles for a fusion that asks them.
+
+        What the door shows is what was pooled, dropout included; where that went through in chunks,
+        chunks are projected again.
+        """
         if self.training or torch.is_grad_enabled() or len(tiles) <= self.chunk_tiles:
             hidden, scores = self._score(tiles)
-            return pool(hidden, scores, offsets)
+            return *pool(hidden, scores, offsets), TileReader(offsets, lambda: [(0, hidden)])
         running = RunningPool(offsets, self.width, like=self.project.weight)
         for start in range(0, len(tiles), self.chunk_tiles):
             running.add(start, *self._score(tiles[start : start + self.chunk_tiles]))
-        return running.finish()
+        return *running.finish(), TileReader(offsets, lambda: self._chunks(tiles))
+
+    def _chunks(self, tiles: Tensor) -> Iterator[tuple[int, Tensor]]:
+        for start in range(0, len(tiles), self.chunk_tiles):
+            yield start, self._project(tiles[start : start + self.chunk_tiles])
+
+    def _project(self, tiles: Tensor) -> Tensor:
+        hidden: Tensor = self.dropout(torch.relu_(self.project(tiles.to(self.project.weight.dtype))))
+        return hidden
 
     def _score(self, tiles: Tensor) -> tuple[Tensor, Tensor]:
-        hidden = self.dropout(torch.relu_(self.project(tiles.to(self.project.weight.dtype))))
+        hidden = self._project(tiles)
         return hidden, self.pooling(hidden)
 
 

@@ -86,7 +86,7 @@ class NetworkConfig:
         In the order in which the fusion meets them.
     fusion : str
         A name in the fusion registry.
-    rank, pair_width, raw_pair_width, residual_width : int
+    rank, pair_width, raw_pair_width, residual_width, tensor_width, query_tokens : int
         See :class:`~survfuse.models.fusion.FusionSizes`.
     head : str
         A name in the head registry.
@@ -109,6 +109,8 @@ class NetworkConfig:
     pair_width: int = 16
     raw_pair_width: int | None = None
     residual_width: int = 32
+    tensor_width: int = 8
+    query_tokens: int = 6
     head: str = "cox"
     bins: int = 8
     dropout: float = 0.25
@@ -125,8 +127,8 @@ class NetworkConfig:
             _refuse_name(name)
         FUSIONS[self.fusion]
         HEADS[self.head]
-        sizes = (self.rank, self.pair_width, self.residual_width, self.bins, self.raw_pair_width or 1)
-        _positive("(fusion and head)", sizes)
+        sizes = (self.rank, self.pair_width, self.residual_width, self.tensor_width, self.query_tokens)
+        _positive("(fusion and head)", (*sizes, self.bins, self.raw_pair_width or 1))
         for rate in (self.dropout, self.input_dropout):
             if not 0 <= rate < 1:
                 raise ConfigError(f"dropout must lie in [0, 1), got {rate}")
@@ -217,6 +219,8 @@ def network_config(fit_config: FitConfig, dims: Mapping[str, int], kinds: Mappin
         pair_width=fit_config.pair_width,
         raw_pair_width=fit_config.raw_pair_width,
         residual_width=fit_config.residual_width,
+        tensor_width=fit_config.tensor_width,
+        query_tokens=fit_config.query_tokens,
         head=fit_config.head,
         bins=fit_config.bins,
         dropout=fit_config.dropout,

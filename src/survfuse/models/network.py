@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ from survfuse.models.branches import BagBranch, VectorBranch
 from survfuse.models.config import BagConfig, NetworkConfig, VectorConfig, network_config
 from survfuse.models.fusion import FusionSizes, build_fusion, mask
 from survfuse.models.heads import HEADS, Head
-from survfuse.models.pooling import segments
+from survfuse.models.pooling import TileReader, segments
 
 __all__ = [
     "BagConfig",
@@ -73,8 +73,8 @@ class FusionNetwork(nn.Module):
         self.branches = nn.ModuleDict({m.name: _branch(m, config) for m in config.modalities})
         widths = {name: int(branch.width) for name, branch in self.branches.items()}  # type: ignore[arg-type]
         encoded = {m.name for m in config.modalities if isinstance(m, BagConfig) or m.hidden}
-        sizes = FusionSizes(config.rank, config.pair_width, config.raw_pair_width, config.residual_width)
-        self.fusion = build_fusion(config.fusion, widths, encoded, sizes)
+        bags = {m.name for m in config.modalities if isinstance(m, BagConfig)}
+        self.fusion = build_fusion(config.fusion, widths, encoded, _sizes(config), bags)
         self.head: Head = HEADS.build(config.head, self.fusion.width, config.bins)
 
     def forward(self, batch: Batch) -> NetworkOutput:
@@ -91,20 +91,26 @@ class FusionNetwork(nn.Module):
         embeddings: dict[str, Tensor] = {}
         present: dict[str, Tensor] = {}
         attention: dict[str, Tensor] = {}
+        tiles: dict[str, TileReader] = {}
         for name, branch in self.branches.items():
             if isinstance(branch, BagBranch):
-                embedding, attention[name], present[name] = _read_bag(branch, name, batch)
+                embedding, attention[name], tiles[name], present[name] = _read_bag(branch, name, batch)
             else:
                 present[name] = batch.present[name]
                 embedding = branch(mask(batch.vectors[name], present[name]))
             embeddings[name] = mask(embedding, present[name])
-        fused = self.fusion(embeddings, present)
+        asked = (tiles,) if self.fusion.needs_tiles else ()
+        fused = self.fusion(embeddings, present, *asked)
         output = self.head(fused)
         return NetworkOutput(output, self.head.log_risk(output), attention, embeddings, fused)
 
     def parameter_count(self) -> int:
         """Count the trainable numbers."""
         return sum(parameter.numel() for parameter in self.parameters())
+
+
+def _sizes(config: NetworkConfig) -> FusionSizes:
+    return FusionSizes(**{field.name: getattr(config, field.name) for field in fields(FusionSizes)})
 
 
 def _branch(shape: BagConfig | VectorConfig, config: NetworkConfig) -> nn.Module:
@@ -114,15 +120,15 @@ def _branch(shape: BagConfig | VectorConfig, config: NetworkConfig) -> nn.Module
     return VectorBranch(shape.input_dim, shape.hidden, config.dropout, config.input_dropout)
 
 
-def _read_bag(branch: BagBranch, name: str, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-    """Embedding (patients, width), attention (tiles,) and presence (patients,) of a bag modality."""
+def _read_bag(branch: BagBranch, name: str, batch: Batch) -> tuple[Tensor, Tensor, TileReader, Tensor]:
+    """Embedding (patients, width), attention (tiles,), tiles and presence (patients,) of a bag modality."""
     tiles, offsets, declared = batch.bags[name], batch.offsets[name], batch.present[name]
     counts = offsets.diff()
     if not bool((~declared & (counts > 0)).any()):
-        return (*branch(tiles, offsets), declared & (counts > 0))
+        return *branch.read(tiles, offsets), declared & (counts > 0)
     keep = declared[segments(offsets, len(tiles))]  # tiles of patients who are said not to have any
-    embedding, attention = branch(mask(tiles, keep), offsets)
-    return embedding, attention * keep, declared & (counts > 0)
+    embedding, attention, reader = branch.read(mask(tiles, keep), offsets)
+    return embedding, attention * keep, reader, declared & (counts > 0)
 
 
 def build_network(config: NetworkConfig, *, seed: int | None = None) -> FusionNetwork:

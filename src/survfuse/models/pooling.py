@@ -14,8 +14,13 @@ weighted sum is `torch.nn.functional.embedding_bag`, which never writes the
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, cast
+
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from survfuse._registry import Registry
@@ -201,3 +206,83 @@ class RunningPool:
         segment = segments(self.offsets, len(self.scores))
         attention = torch.exp(self.scores - self.peak[segment]) / self.mass[segment]
         return self.total / self.mass.clamp_min(1.0)[:, None], attention
+
+
+class _Attend(torch.autograd.Function):
+    """Attention of every query over its own patient's tiles; only one weight per tile and query is kept.
+
+    With ``a = softmax(h . q)``, ``y = sum a h`` and the gradient ``g`` of ``y``, within each patient::
+
+        ds_t = a_t (h_t - y) . g        dq = sum_t ds_t h_t        dh_t = a_t g + ds_t q
+    """
+
+    @staticmethod
+    def forward(ctx: Any, tiles: Tensor, queries: Tensor, offsets: Tensor) -> Tensor:
+        segment = segments(offsets, len(tiles))
+        pooled = [pool(tiles, _dot(tiles, query, segment), offsets) for query in queries.unbind(1)]
+        answers = torch.stack([answer for answer, _ in pooled], dim=1)  # (patients, tokens, width)
+        ctx.save_for_backward(tiles, queries, offsets, answers, *(attention for _, attention in pooled))
+        return answers
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor, None]:
+        tiles, queries, offsets, answers, *attentions = ctx.saved_tensors
+        segment, level = segments(offsets, len(tiles)), (answers * upstream).sum(2)
+        for_tiles, for_queries = torch.zeros_like(tiles), torch.empty_like(queries)
+        for token, attention in enumerate(attentions):
+            gradient = upstream[:, token].index_select(0, segment)
+            slope = attention * ((tiles * gradient).sum(1) - level[:, token][segment])
+            for_queries[:, token] = segment_sum(tiles, slope, offsets)
+            for_tiles.addcmul_(gradient, attention.unsqueeze(1))
+            for_tiles.addcmul_(queries[:, token].index_select(0, segment), slope.unsqueeze(1))
+        return for_tiles, for_queries, None
+
+
+def _dot(tiles: Tensor, query: Tensor, segment: Tensor) -> Tensor:
+    """``h_t . q`` of every tile with its own patient's query: (tiles,)."""
+    return (tiles * query.index_select(0, segment)).sum(1)
+
+
+@dataclass(frozen=True)
+class TileReader:
+    """Projected tiles that can be asked again, in one piece or in chunks that are seen once and dropped.
+
+    Attributes
+    ----------
+    offsets : Tensor, (patients + 1,) int64
+        Whose tiles are whose.
+    chunks : callable
+        Gives (first row, projected tiles (chunk, width)), one after another, each time it is called.
+    """
+
+    offsets: Tensor
+    chunks: Callable[[], Iterable[tuple[int, Tensor]]]
+
+    def attend(self, queries: Tensor) -> Tensor:
+        """Pool each patient's tiles once per query, attention ``softmax(h_t . q)``, no padding.
+
+        Under `torch.no_grad` nothing longer than a chunk is kept but one score per tile and query.
+
+        Parameters
+        ----------
+        queries : Tensor, (patients, tokens, width)
+            Of each patient, for its own tiles.
+
+        Returns
+        -------
+        Tensor, (patients, tokens, width)
+            Zeros for a patient without tiles.
+        """
+        if torch.is_grad_enabled():
+            ((_, tiles),) = self.chunks()
+            return cast(Tensor, _Attend.apply(tiles, queries, self.offsets))  # type: ignore[no-untyped-call]
+        tokens, segment = queries.unbind(1), segments(self.offsets, int(self.offsets[-1]))
+        running = [RunningPool(self.offsets, queries.shape[2], like=queries) for _ in tokens]
+        for start, tiles in self.chunks():
+            if len(tiles) == 0:
+                continue
+            own = segment[start : start + len(tiles)]
+            for answer, query in zip(running, tokens, strict=True):
+                answer.add(start, tiles, _dot(tiles, query, own))
+        return torch.stack([answer.finish()[0] for answer in running], dim=1)

@@ -1,0 +1,1 @@
+"""The fusions, by what they are made of: sums, pairs, outer products, tiles."""
