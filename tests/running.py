@@ -18,6 +18,7 @@ from survfuse.estimator import SurvivalFusion
 from survfuse.training import Hook, Run
 
 QUICK: Mapping[str, Any] = {
+    "fusion": "concat",
     "epochs": 4,
     "min_epochs": 1,
     "selection_folds": 2,

@@ -220,7 +220,7 @@ def test_a_batch_of_one_cannot_teach_a_cox_model() -> None:
         ConfigError, match=r"^model: batch: a risk set of 1 patient has no gradient; take 2 or"
     ):
         FitConfig.of(batch=1)
-    assert FitConfig.of(batch=1, head="discrete").batch == 1
+    assert FitConfig.of(batch=1, head="discrete", fusion="concat").batch == 1
 
 
 def test_an_unknown_preset_lists_the_known() -> None:

@@ -309,10 +309,10 @@ def test_the_objective_is_the_declared_loss(bench: Bench) -> None:
     for loss in ("efron", "breslow"):
         ours = training.objective(output, batch, FitConfig(loss=loss), None)
         assert ours == cox(output.log_risk, batch.event, batch.time, ties=loss)
-    paper = training.objective(output, batch, FitConfig(loss="paper"), None)
+    paper = training.objective(output, batch, FitConfig(fusion="concat", loss="paper"), None)
     assert paper == cox_batch(output.log_risk, batch.event, batch.time)
     with pytest.raises(ValueError, match=r"a discrete head needs bin_edges"):
-        training.objective(output, batch, FitConfig(head="discrete"), None)
+        training.objective(output, batch, FitConfig(fusion="concat", head="discrete"), None)
 
 
 def test_a_gpu_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,9 +55,11 @@ class FitConfig(Frozen):
     """Principal components of the tile features; null keeps the features themselves."""
 
     # -- network
-    fusion: str = "concat"
-    """How modalities meet: `concat`, `late`, `gated`, `pairwise`, `pairwise_residual`, `hierarchical`,
-    `tensor`, `lowrank_tensor`, `gated_kronecker` or `coattention` (docs/fusions.md)."""
+    fusion: str = "anchored"
+    """How modalities meet. `anchored`: a ridge Cox of each modality alone, added by out-of-fold trust, and
+    pairs that must earn theirs; nothing is trained by gradients but the attention of `anchor_bags`. Trained
+    as networks: `concat`, `late`, `gated`, `pairwise`, `pairwise_residual`, `hierarchical`, `tensor`,
+    `lowrank_tensor`, `gated_kronecker` or `coattention` (docs/fusions.md)."""
     rank: int = Field(default=16, ge=1)
     """Rank of each bilinear block W_o[(U x + b) * (V y + c)] + d and of `lowrank_tensor`; hidden width of the
     attention in `gated` and over the tokens of `coattention`."""
@@ -75,6 +77,9 @@ class FitConfig(Frozen):
     """Queries that each vector puts to the tiles in `coattention`; six, as MCAT has gene groups."""
     bag_pooling: Literal["attention", "mean"] = "attention"
     """Gated attention (Ilse 2018, the paper's) or the mean of the projected tiles."""
+    anchor_bags: Literal["mean", "attention"] = "mean"
+    """Under `anchored`: a bag's anchor reads the mean tile, or (`attention`) whichever of mean tile and
+    trained attention has the larger out-of-fold likelihood."""
     bag_width: int = Field(default=8, ge=1)
     """Width of the tile projection and of the slide vector."""
     attention_width: int = Field(default=8, ge=1)
@@ -155,6 +160,11 @@ class FitConfig(Frozen):
             raise ConfigError(f"unknown preset {preset!r}; known: {', '.join(PRESETS)}")
         return build(cls, {**PRESETS[preset], **fields, "preset": preset}, where="model")
 
+    @property
+    def chosen_by(self) -> str:
+        """How choices are made inside the training patients: `selection`, or ``anchored`` without epochs."""
+        return "anchored" if self.fusion == "anchored" else self.selection
+
     @model_validator(mode="before")
     @classmethod
     def _fill_from_preset(cls, given: Any) -> Any:
@@ -168,6 +178,8 @@ class FitConfig(Frozen):
             raise ValueError("loss: 'paper' is a Cox loss; a discrete head has its own likelihood")
         if self.head == "cox" and self.batch == 1:
             raise ValueError("batch: a risk set of 1 patient has no gradient; take 2 or more, or 'cohort'")
+        if self.fusion == "anchored":
+            self._check_anchored()
         if self.conformal is not None and self.calibration == "km_rank":
             raise ValueError(
                 "conformal: the bound is read from a curve, and km_rank has none; set it to null"
@@ -177,6 +189,15 @@ class FitConfig(Frozen):
                 "expression_gene_sets and expression_components exclude each other; set one to null"
             )
         return self
+
+    def _check_anchored(self) -> None:
+        if self.head != "cox" or self.loss == "paper":
+            raise ValueError(
+                "fusion: 'anchored' is a Cox model with head 'cox' and loss 'efron' or 'breslow'; got head "
+                f"{self.head!r}, loss {self.loss!r}; choose another fusion, such as concat, for these"
+            )
+        if self.members != 1:
+            raise ValueError(f"members: 'anchored' has one solution, nothing to average; got {self.members}")
 
 
 PRESETS: dict[str, dict[str, Any]] = {

@@ -19,6 +19,7 @@ from survfuse._errors import CohortError, listed
 from survfuse._storage import sha256_text, to_json
 from survfuse._types import BoolArray, FloatArray, IntArray
 from survfuse._version import __version__
+from survfuse.anchors.model import AttentionAnchor, fit_anchored
 from survfuse.cohort.batches import BatchSource
 from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.drift import Drift
@@ -264,6 +265,8 @@ class _Made:
     transforms: Transforms
     networks: tuple[FusionNetwork, ...]
     source: BatchSource
+    about: Mapping[str, Any] | None = None
+    """What an anchored model is made of."""
 
 
 @dataclass(frozen=True)
@@ -284,13 +287,17 @@ class _Bench:
         config: FitConfig,
         hooks: tuple[Hook, ...],
         folder: Path | None,
+        *,
+        inner: IntArray | None = None,
+        word: str = "",
     ) -> None:
         assert cohort.outcome is not None
         outcome = cohort.outcome.loc[list(ids)]
         self.cohort, self.ids, self.config, self.hooks, self.folder = cohort, ids, config, hooks, folder
         self.time = outcome["time"].to_numpy(dtype=np.float64)
         self.event = outcome["event"].to_numpy(dtype=bool)
-        self.inner = inner_folds(self.event, config.selection_folds, config.seed)
+        self.inner = inner_folds(self.event, config.selection_folds, config.seed) if inner is None else inner
+        self.word = word  # before every label
         self.seeds = range(config.seed, config.seed + config.members)
         self._places: set[Path] = set()
         self._identity = sha256_text(
@@ -301,6 +308,8 @@ class _Bench:
 
     def choose(self) -> _Choice:
         """Decide the number of epochs, and make out-of-fold risks if calibration wants them."""
+        if self.config.fusion == "anchored":
+            return self._by_anchors()
         if self.config.selection == "inner_folds":
             return self._by_inner_folds()
         if self.config.selection == "holdout":
@@ -325,6 +334,35 @@ class _Bench:
         everyone = BatchSource(self.cohort, part.transforms, self.ids)
         made = _Made(part.transforms, tuple(networks), everyone)
         return _Choice(tuple(epochs), self._out_of_fold(epochs), made)
+
+    def _by_anchors(self) -> _Choice:
+        offer = self._attention if self.config.anchor_bags != "mean" else lambda bag: None
+        model = fit_anchored(
+            self.cohort, self.ids, self.time, self.event, self.inner, self.config, attention=offer
+        )
+        made = _Made(model.transforms, (model.network,), model.source, model.about)
+        return _Choice((), model.out_of_fold, made)
+
+    def _attention(self, bag: str) -> AttentionAnchor | None:
+        """Train the bag's attention network on the patients who have it, in the same inner folds."""
+        has = self.cohort.present.loc[list(self.ids), bag].to_numpy(bool)
+        held = np.bincount(self.inner[has], weights=self.event[has], minlength=int(self.inner.max()) + 1)
+        if not held.all():
+            return None  # an inner fold without an event cannot stop a training
+        alone = self.config.model_copy(
+            update={"fusion": "concat", "modalities": (bag,), "bag_pooling": "attention", "bag_rate": 1.0}
+        )
+        ids = tuple(self.ids[row] for row in np.flatnonzero(has))
+        inner, word = self.inner[has], f"{bag}, "
+        bench = _Bench(self.cohort, ids, alone, self.hooks, self.folder, inner=inner, word=word)
+        choice = bench._by_inner_folds()
+        made = bench.refit(choice.epochs)
+        self._places |= bench._places
+        assert choice.out_of_fold is not None
+        risks = np.zeros(len(self.ids))
+        risks[has] = centred_in_folds(choice.out_of_fold, inner, len(ids))
+        centre = float(log_risks(made.networks, made.source, alone).mean())
+        return AttentionAnchor(made.networks[0].cpu(), risks, centre)
 
     def refit(self, epochs: Sequence[int]) -> _Made:
         """Train every member on all training patients."""
@@ -398,6 +436,7 @@ class _Bench:
             config = config.model_copy(update={"bins": len(edges)})  # tied event times may leave fewer
         shape = network_config(config, part.transforms.dims, part.transforms.kinds)
         network = build_network(shape, seed=seed)
+        label = self.word + label
         task = Task(
             label=label,
             source=part.source,
@@ -443,6 +482,7 @@ class _Bench:
             "parameters": parameters,
             "events_per_parameter": float(self.event.sum() / parameters),
             "epochs": list(choice.epochs),
+            **({} if made.about is None else {"anchored": made.about}),
             "calibration_note": calibrator.note,
             "transform_notes": [str(note) for note in transforms.notes],
             "versions": {

@@ -33,6 +33,7 @@ from torch import Tensor
 from survfuse._errors import BundleError, InputError, listed
 from survfuse._types import Batch, PatientId
 from survfuse.models.branches import BagBranch
+from survfuse.models.config import ModalityConfig
 from survfuse.models.network import BagConfig, FusionNetwork, NetworkConfig, VectorConfig, build_network
 from survfuse.survival.calibration import km_rank_time
 from survfuse.survival.losses import cox_batch
@@ -230,7 +231,7 @@ class PaperModel:
         raise InputError(f"variant {self.variant!r} reads no slides, so there is no attention over tiles")
 
 
-def _tensor(modality: BagConfig | VectorConfig, given: npt.ArrayLike | None) -> Tensor:
+def _tensor(modality: ModalityConfig, given: npt.ArrayLike | None) -> Tensor:
     """Check one input and hand it over; half and single precision keep their type, all else is cast."""
     word, wanted = ("bag", "tiles >= 1, ") if isinstance(modality, BagConfig) else (modality.name, "")
     if given is None:

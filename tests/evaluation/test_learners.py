@@ -14,9 +14,11 @@ import torch
 from running import QUICK, loaded, quick, small
 from survfuse._errors import CohortError, ConfigError, NotComputableError, TransformError
 from survfuse._storage import to_json
+from survfuse.anchors import ridge
+from survfuse.anchors.blocks import Components, mean_tiles
 from survfuse.cohort import BatchSource, Cohort, Transforms
 from survfuse.config import FitConfig
-from survfuse.evaluation import baselines, ridge
+from survfuse.evaluation import baselines
 from survfuse.evaluation.baselines import SILENT
 from survfuse.evaluation.learners import (
     FoldResult,
@@ -30,7 +32,6 @@ from survfuse.evaluation.learners import (
     comparators,
 )
 from survfuse.evaluation.networks import NoCalibrator, PermutedSource, shuffled_rows
-from survfuse.evaluation.ridge import Components, mean_tiles
 from survfuse.fitting import log_risks, watched_log_risks
 from survfuse.survival.concordance import harrell_c
 from survfuse.survival.curves import kaplan_meier
@@ -316,7 +317,9 @@ def test_learners_on_one_fold_share_their_ridges(cohort: Cohort, monkeypatch: py
     fitted: list[tuple[str, ...]] = []
     fit = ridge.RidgeCox.fit
     monkeypatch.setattr(
-        ridge.RidgeCox, "fit", lambda c, ids, how: fitted.append(how.modalities) or fit(c, ids, how)
+        ridge.RidgeCox,
+        "fit",
+        lambda blocks, *args, **how: fitted.append(tuple(blocks)) or fit(blocks, *args, **how),
     )
     for name in ("clinical", "expression"):
         run(RidgeLearner(f"ridge:{name}", (name,)), cohort)

@@ -64,7 +64,7 @@ def test_every_fusion_class_is_registered() -> None:
         k for k in kinds() if k.__module__.startswith("survfuse")
     }
     assert set(FUSIONS) == {
-        *("concat", "late", "gated", "pairwise", "pairwise_residual", "hierarchical"),
+        *("anchored", "concat", "late", "gated", "pairwise", "pairwise_residual", "hierarchical"),
         *("tensor", "lowrank_tensor", "gated_kronecker", "coattention"),
     }
 
@@ -185,14 +185,16 @@ def test_pair_widths_tell_encoded_from_raw() -> None:
 
 
 def test_unknown_fusion_is_refused_also_for_a_single_modality() -> None:
-    with pytest.raises(ConfigError, match="unknown fusion 'sum'; known: coattention, concat, gated"):
+    with pytest.raises(
+        ConfigError, match="unknown fusion 'sum'; known: anchored, coattention, concat, gated"
+    ):
         build_fusion("sum", {"a": 1}, (), SIZES)
 
 
 def test_parameter_table_counts() -> None:
     rows = parameter_table({"a": 2, "b": 3}).splitlines()
     assert len(rows) == 2 + len(FUSIONS)
-    assert rows[3] == "| `concat` | 5 | 0 | 6 |"
+    assert "| `concat` | 5 | 0 | 6 |" in rows
     assert "| `late` | 2 | 7 | 10 |" in rows
     assert "| `tensor` | 11 | 0 | 12 |" in rows
     assert "| `lowrank_tensor` | 16 | 112 | 129 |" in rows

@@ -172,7 +172,7 @@ def test_config_survives_json_and_refuses_what_it_does_not_know(network_of: Netw
         NetworkConfig.from_dict(
             {"modalities": [{"kind": "vector", "name": "x", "input_dim": 2, "pooling": "mean"}]}
         )
-    with pytest.raises(ConfigError, match="kind bag or vector"):
+    with pytest.raises(ConfigError, match="kind bag, mean_tile, vector"):
         NetworkConfig.from_dict({"modalities": [{"kind": "graph"}]})
     with pytest.raises(ConfigError, match=r"missing 1 required positional argument: 'input_dim'"):
         NetworkConfig.from_dict({"modalities": [{"kind": "vector", "name": "x"}]})
@@ -207,6 +207,7 @@ def test_widths_and_poolings_are_checked() -> None:
 
 def test_network_config_follows_the_fit_config() -> None:
     fit = FitConfig.of(
+        fusion="concat",
         clinical_hidden=(4,),
         vector_hidden=(9, 8),
         bag_width=7,

@@ -63,7 +63,7 @@ def test_from_a_simulated_cohort_to_a_report(tmp_path: Path) -> None:
     tested = rows(tmp_path / "run" / "predictions.csv")
     assert len({row["patient_id"] for row in tested}) == len(tested) == 24
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text(encoding="utf-8"))
-    assert 0 <= metrics["default:concat"]["uno_c"]["value"] <= 1
+    assert 0 <= metrics["default:anchored"]["uno_c"]["value"] <= 1
     assert "ridge:clinical" in metrics
 
     survfuse("train", "cohort/cohort.yaml", "-o", "bundle", "-q", *FAST, folder=tmp_path)

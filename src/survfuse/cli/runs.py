@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -121,9 +122,7 @@ def train(
         model = model.recalibrate(others)
     place = model.save(out)
     summary = model.fitted.summary if model.fitted is not None else {}
-    typer.echo(
-        f"trained on {summary['patients']} patients, {summary['events']} events; epochs {summary['epochs']}"
-    )
+    typer.echo(f"trained on {summary['patients']} patients, {summary['events']} events; {_found(summary)}")
     if others is not None:
         about = summary["calibration_cohort"]
         typer.echo(
@@ -140,6 +139,12 @@ def train(
             f"{low:.0%} and {high:.0%} of patients to come outlive theirs"
         )
     typer.echo(f"bundle: {place}")
+
+
+def _found(summary: Mapping[str, Any]) -> str:
+    if "anchored" not in summary:
+        return f"epochs {summary['epochs']}"
+    return "trust " + ", ".join(f"{name} {value:.2f}" for name, value in summary["anchored"]["trust"].items())
 
 
 def _calibration_cohort(path: Path, data: Any) -> Any:

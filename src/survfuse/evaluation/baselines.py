@@ -11,10 +11,11 @@ import numpy as np
 
 from survfuse._errors import context
 from survfuse._types import BoolArray, FloatArray, IntArray
+from survfuse.anchors.blocks import outcomes
+from survfuse.anchors.ridge import RidgeInputs, RidgeRisks, ridge_risks
 from survfuse.cohort.cohort import Cohort
 from survfuse.estimator import Prediction
-from survfuse.evaluation.learner import MIDDLE_GROUP, FoldResult, Role, outcomes
-from survfuse.evaluation.ridge import RidgeInputs, RidgeRisks, ridge_risks
+from survfuse.evaluation.learner import MIDDLE_GROUP, FoldResult, Role
 from survfuse.fitting import risk_cuts
 from survfuse.survival.calibration import fit_calibrator
 from survfuse.training import Hook

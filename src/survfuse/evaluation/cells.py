@@ -21,11 +21,12 @@ from survfuse._errors import CrashError, InputError, context
 from survfuse._storage import read_json, sha256_text, to_json, write_json
 from survfuse._types import FloatArray
 from survfuse._version import __version__
+from survfuse.anchors.blocks import outcomes
 from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.splits import Split
 from survfuse.evaluation.cell import VERSION, Cell, CellWork
 from survfuse.evaluation.folds import Fold, Folds, folds_of
-from survfuse.evaluation.learner import Learner, outcomes
+from survfuse.evaluation.learner import Learner
 from survfuse.evaluation.networks import NoCalibrator
 from survfuse.executors import Executor, InlineExecutor, Task
 from survfuse.survival.calibration import calibrator_from_dict

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from survfuse._types import BoolArray, FloatArray
 from survfuse.cohort.cohort import Cohort
 from survfuse.estimator import Prediction
 from survfuse.training import Hook
@@ -91,10 +90,3 @@ class Learner(Protocol):
             are not read.
         """
         ...
-
-
-def outcomes(cohort: Cohort, ids: Sequence[str]) -> tuple[FloatArray, BoolArray]:
-    """Times and events of patients, in their order."""
-    assert cohort.outcome is not None
-    outcome = cohort.outcome.loc[list(ids)]
-    return outcome["time"].to_numpy(float), outcome["event"].to_numpy(bool)

@@ -49,8 +49,8 @@ def comparators(
     seed : int
         Of the ridge Cox models' inner folds.
     controls : bool
-        Also the model trained on permuted outcomes, and selected on the test fold;
-        each costs about as much as the model.
+        Also the model trained on permuted outcomes, and, where epochs are trained, selected on
+        the test fold; each costs about as much as the model.
     seeds : int
         How many times the model is drawn again from another seed.
     """
@@ -65,7 +65,9 @@ def comparators(
     if networks and len(own) > 1:
         found += _networks(own, config)
     if controls:
-        found += [PermutedOutcomeLearner(config), OptimisticLearner(config)]
+        found.append(PermutedOutcomeLearner(config))
+        if config.fusion != "anchored":  # which has no epoch to choose
+            found.append(OptimisticLearner(config))
     return found + _seeds(config, seeds)
 
 

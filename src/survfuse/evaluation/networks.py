@@ -13,11 +13,12 @@ import pandas as pd
 
 from survfuse._errors import ConfigError, InputError, NotComputableError
 from survfuse._types import Batch, FloatArray, IntArray
+from survfuse.anchors.blocks import outcomes
 from survfuse.cohort.batches import BatchSource
 from survfuse.cohort.cohort import Cohort
 from survfuse.config import FitConfig
 from survfuse.estimator import Prediction, SurvivalFusion
-from survfuse.evaluation.learner import MIDDLE_GROUP, FoldResult, Role, outcomes
+from survfuse.evaluation.learner import MIDDLE_GROUP, FoldResult, Role
 from survfuse.fitting import Fitted, log_risks, watched_log_risks
 from survfuse.survival.concordance import harrell_c
 from survfuse.survival.curves import SurvivalCurves

@@ -48,6 +48,31 @@ class BagConfig:
 
 
 @dataclass(frozen=True)
+class MeanTileConfig:
+    """A modality of many tiles per patient whose mean tile is read, after an attention embedding if asked.
+
+    Attributes
+    ----------
+    name : str
+        The modality.
+    input_dim : int
+        Features of a tile.
+    width, attention_width : int
+        Of the attention branch; both 0: the mean tile alone.
+    """
+
+    name: str
+    input_dim: int
+    width: int = 0
+    attention_width: int = 0
+    kind: Literal["mean_tile"] = "mean_tile"
+
+    def __post_init__(self) -> None:
+        widths = (self.width, self.attention_width) if self.width or self.attention_width else ()
+        _positive(self.name, (self.input_dim, *widths))
+
+
+@dataclass(frozen=True)
 class VectorConfig:
     """A modality of one vector per patient.
 
@@ -71,6 +96,9 @@ class VectorConfig:
         _positive(self.name, (self.input_dim, *self.hidden))
 
 
+ModalityConfig = BagConfig | MeanTileConfig | VectorConfig
+
+
 def _positive(name: str, widths: tuple[int, ...]) -> None:
     if any(type(width) is not int or width < 1 for width in widths):
         raise ConfigError(f"modality {name!r}: widths must be whole numbers >= 1, got {widths}")
@@ -82,7 +110,7 @@ class NetworkConfig:
 
     Attributes
     ----------
-    modalities : tuple of BagConfig and VectorConfig
+    modalities : tuple of BagConfig, MeanTileConfig and VectorConfig
         In the order in which the fusion meets them.
     fusion : str
         A name in the fusion registry.
@@ -103,7 +131,7 @@ class NetworkConfig:
         For an unknown name, a width below 1, or modality names that clash.
     """
 
-    modalities: tuple[BagConfig | VectorConfig, ...]
+    modalities: tuple[ModalityConfig, ...]
     fusion: str = "concat"
     rank: int = 16
     pair_width: int = 16
@@ -151,11 +179,17 @@ class NetworkConfig:
         ConfigError
             When a field is unknown, missing or out of range.
         """
-        kinds: dict[str, type[BagConfig | VectorConfig]] = {"bag": BagConfig, "vector": VectorConfig}
+        kinds: dict[str, type[ModalityConfig]] = {
+            "bag": BagConfig,
+            "mean_tile": MeanTileConfig,
+            "vector": VectorConfig,
+        }
         modalities = []
         for given in values.get("modalities", ()):
             if not isinstance(given, Mapping) or given.get("kind") not in kinds:
-                raise ConfigError(f"network: a modality is a mapping of kind bag or vector, got {given!r}")
+                raise ConfigError(
+                    f"network: a modality is a mapping of kind {', '.join(kinds)}, got {given!r}"
+                )
             modalities.append(_from_fields(kinds[given["kind"]], given))
         return _from_fields(cls, {**values, "modalities": tuple(modalities)})
 

@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping
 
 import torch
 
+from survfuse.models.fusions.anchored import Anchored
 from survfuse.models.fusions.base import FUSIONS, Fusion, FusionSizes, mask
 from survfuse.models.fusions.coattention import CoAttention
 from survfuse.models.fusions.pairs import BilinearPair, Hierarchical, Pairwise, PairwiseResidual
@@ -20,6 +21,7 @@ from survfuse.models.fusions.tensors import GatedKronecker, LowRankTensor, Tenso
 
 __all__ = [
     "FUSIONS",
+    "Anchored",
     "BilinearPair",
     "CoAttention",
     "Concat",

@@ -17,14 +17,23 @@ from torch import Tensor, nn
 
 from survfuse._types import Batch
 from survfuse.models.branches import BagBranch, VectorBranch
-from survfuse.models.config import BagConfig, NetworkConfig, VectorConfig, network_config
+from survfuse.models.config import (
+    BagConfig,
+    MeanTileConfig,
+    ModalityConfig,
+    NetworkConfig,
+    VectorConfig,
+    network_config,
+)
 from survfuse.models.fusion import FusionSizes, build_fusion, mask
 from survfuse.models.heads import HEADS, Head
+from survfuse.models.mean_tile import MeanTileBranch
 from survfuse.models.pooling import TileReader, segments
 
 __all__ = [
     "BagConfig",
     "FusionNetwork",
+    "MeanTileConfig",
     "NetworkConfig",
     "NetworkOutput",
     "VectorConfig",
@@ -72,8 +81,8 @@ class FusionNetwork(nn.Module):
         self.config = config
         self.branches = nn.ModuleDict({m.name: _branch(m, config) for m in config.modalities})
         widths = {name: int(branch.width) for name, branch in self.branches.items()}  # type: ignore[arg-type]
-        encoded = {m.name for m in config.modalities if isinstance(m, BagConfig) or m.hidden}
-        bags = {m.name for m in config.modalities if isinstance(m, BagConfig)}
+        bags = {m.name for m in config.modalities if not isinstance(m, VectorConfig)}
+        encoded = bags | {m.name for m in config.modalities if isinstance(m, VectorConfig) and m.hidden}
         self.fusion = build_fusion(config.fusion, widths, encoded, _sizes(config), bags)
         self.head: Head = HEADS.build(config.head, self.fusion.width, config.bins)
 
@@ -93,7 +102,7 @@ class FusionNetwork(nn.Module):
         attention: dict[str, Tensor] = {}
         tiles: dict[str, TileReader] = {}
         for name, branch in self.branches.items():
-            if isinstance(branch, BagBranch):
+            if isinstance(branch, BagBranch | MeanTileBranch):
                 embedding, attention[name], tiles[name], present[name] = _read_bag(branch, name, batch)
             else:
                 present[name] = batch.present[name]
@@ -113,14 +122,18 @@ def _sizes(config: NetworkConfig) -> FusionSizes:
     return FusionSizes(**{field.name: getattr(config, field.name) for field in fields(FusionSizes)})
 
 
-def _branch(shape: BagConfig | VectorConfig, config: NetworkConfig) -> nn.Module:
+def _branch(shape: ModalityConfig, config: NetworkConfig) -> nn.Module:
+    if isinstance(shape, MeanTileConfig):
+        return MeanTileBranch(shape.input_dim, shape.width, shape.attention_width, config.dropout)
     if isinstance(shape, BagConfig):
         sizes = (shape.input_dim, shape.width, shape.attention_width)
         return BagBranch(*sizes, shape.pooling, config.dropout)
     return VectorBranch(shape.input_dim, shape.hidden, config.dropout, config.input_dropout)
 
 
-def _read_bag(branch: BagBranch, name: str, batch: Batch) -> tuple[Tensor, Tensor, TileReader, Tensor]:
+def _read_bag(
+    branch: BagBranch | MeanTileBranch, name: str, batch: Batch
+) -> tuple[Tensor, Tensor, TileReader, Tensor]:
     """Embedding (patients, width), attention (tiles,), tiles and presence (patients,) of a bag modality."""
     tiles, offsets, declared = batch.bags[name], batch.offsets[name], batch.present[name]
     counts = offsets.diff()

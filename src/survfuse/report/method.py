@@ -33,6 +33,8 @@ SELECTION = {
     "then the network was trained anew on all of them.",
     "holdout": "The epoch was chosen on a holdout cut from the training patients.",
     "last": "The network was trained for a fixed number of epochs; nothing was chosen.",
+    "anchored": "Each modality's ridge penalty, the trust in it and that in every pair were chosen by "
+    "inner folds of the training patients; then everything was fitted anew on all of them.",
 }
 CALIBRATION = {
     "breslow_oof": "Breslow baseline and one slope, fitted on out-of-fold risks of the training patients.",
@@ -93,6 +95,11 @@ REFERENCES = (
 )
 
 
+def selected_by(model: Mapping[str, Any]) -> Any:
+    """Tell how a model's settings were chosen: a key of `SELECTION`, or what the configuration says."""
+    return "anchored" if model.get("fusion") == "anchored" else model.get("selection")
+
+
 def method(run: Run) -> list[tuple[str, str]]:
     """Describe the run: what was done to whom, with what, and how to repeat it.
 
@@ -106,7 +113,7 @@ def method(run: Run) -> list[tuple[str, str]]:
         Title and sentence; what the files do not say reads "not recorded".
     """
     model, crossval = section(run.config, "model"), section(run.config, "crossval")
-    selection, calibration = model.get("selection"), model.get("calibration")
+    selection, calibration = selected_by(model), model.get("calibration")
     tau = run.cohort.get("tau")
     truncation = (
         f"Uno C is truncated at {duration(tau, run.unit)}." if tau is not None else "Uno C: no truncation."

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from survfuse._errors import listed
 from survfuse.report.artefacts import Run
-from survfuse.report.method import CALIBRATION, ELSEWHERE, LEARNED, SELECTION, section
+from survfuse.report.method import CALIBRATION, ELSEWHERE, LEARNED, SELECTION, section, selected_by
 from survfuse.report.names import family_title, order
 from survfuse.report.performance import NOT_RECORDED
 from survfuse.report.tables import Tables
@@ -105,8 +105,8 @@ def _predictors(run: Run, tables: Tables) -> str:
 
 def _building(run: Run, tables: Tables) -> str:
     model = section(run.config, "model")
-    chosen = str(model.get("selection") or "")
-    return f"Model {run.model}. {SELECTION.get(chosen, f'How epochs were chosen: {NOT_RECORDED}.')}"
+    chosen = str(selected_by(model) or "")
+    return f"Model {run.model}. {SELECTION.get(chosen, f'How it was chosen: {NOT_RECORDED}.')}"
 
 
 def _sites(run: Run, tables: Tables) -> str:

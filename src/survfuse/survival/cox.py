@@ -174,6 +174,7 @@ def ridge_cox_cv(
     folds: int = 5,
     seed: int = 0,
     ties: str = "efron",
+    offset: npt.ArrayLike | None = None,
 ) -> RidgeCoxPath:
     """Fit a ridge Cox regression whose penalty is chosen by cross-validated partial likelihood.
 
@@ -190,6 +191,8 @@ def ridge_cox_cv(
     seed : int
         Seed of the folds.
     ties : {"efron", "breslow"}
+    offset : array-like, (patients,), optional
+        Log-risk that is added with coefficient 1; the null deviance is that of the offset alone.
 
     Raises
     ------
@@ -208,19 +211,19 @@ def ridge_cox_cv(
     axes = Axes.of(features, scale=False)
     grid = _penalty_grid(axes, len(outcome), penalties)
     sets = RiskSets.of(outcome, ties)
-    nothing = np.zeros(len(outcome))
+    base = np.zeros(len(outcome)) if offset is None else as_log_risk(offset, len(outcome), "offset")
     gain, null_gain = np.zeros(len(grid)), 0.0
     for held in _stratified_folds(outcome.event, used, np.random.default_rng(seed)):
         kept = ~held
         inner = RiskSets.of(outcome[kept], ties)
-        null_gain += sets.log_likelihood(nothing) - inner.log_likelihood(nothing[kept])
+        null_gain += sets.log_likelihood(base) - inner.log_likelihood(base[kept])
         coef: FloatArray = np.zeros(axes.z.shape[1])
         for i, penalty in enumerate(grid):  # each fit starts from that of the next larger penalty
-            coef = climb(inner, axes.z[kept], nothing[kept], penalty * len(inner.event), coef).coef
-            risk = axes.z @ coef
+            coef = climb(inner, axes.z[kept], base[kept], penalty * len(inner.event), coef).coef
+            risk = axes.z @ coef + base
             gain[i] += sets.log_likelihood(risk) - inner.log_likelihood(risk[kept])
     best = int(gain.argmax())
-    final = climb(sets, axes.z, nothing, grid[best] * outcome.events, np.zeros(axes.z.shape[1]))
+    final = climb(sets, axes.z, base, grid[best] * outcome.events, np.zeros(axes.z.shape[1]))
     notes = [
         f"{used} folds, because there are {outcome.events} events" if used < folds else "",
         "no penalty beats a model without features" if gain[best] <= null_gain else "",

@@ -10,6 +10,7 @@ INSIDE = {
     "inner_folds": "epochs were chosen on inner folds of the training patients",
     "holdout": "epochs were chosen on a holdout cut from the training patients",
     "last": "every fit trained the number of epochs stated beforehand",
+    "anchored": "penalties and trusts were chosen on inner folds of the training patients",
 }
 FEW_EVENTS = 5  # test events below which a fold's C says next to nothing
 CHANCE = 0.5
@@ -35,8 +36,8 @@ def patients_once(evidence: Evidence) -> Verdict:
 
 @check("SRV006", "What was chosen was not chosen on the patients that are reported.", "error", ("models",))
 def selection_is_inside(evidence: Evidence) -> Verdict:
-    """Tell on whom the epoch was chosen."""
-    chosen = evidence.selection or (None if evidence.config is None else evidence.config.selection)
+    """Tell on whom epochs, or penalties and trusts, were chosen."""
+    chosen = evidence.selection or (None if evidence.config is None else evidence.config.chosen_by)
     if chosen is None:
         return not_applicable("how the model was chosen is not known (predictions of another program)")
     if chosen in INSIDE:

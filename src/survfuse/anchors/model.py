@@ -1,0 +1,267 @@
+"""The fitted stack as a network, so that one path predicts, explains, saves and serves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from survfuse._types import BoolArray, FloatArray, IntArray
+from survfuse.anchors.blocks import Blocks, read_blocks
+from survfuse.anchors.interactions import RANK
+from survfuse.anchors.stack import Columns, Terms
+from survfuse.cohort.batches import BatchSource
+from survfuse.cohort.cohort import Cohort
+from survfuse.cohort.transforms import Transforms
+from survfuse.config import FitConfig
+from survfuse.models.config import MeanTileConfig, ModalityConfig, NetworkConfig, VectorConfig
+from survfuse.models.network import FusionNetwork, build_network
+from survfuse.survival.trust import gains
+
+
+@dataclass(frozen=True, eq=False)
+class AttentionAnchor:
+    """A network that reads one bag modality alone, offered in place of its mean tile.
+
+    Attributes
+    ----------
+    network : FusionNetwork
+        Of that modality alone: a `BagBranch` and a linear head.
+    out_of_fold : array, (patients,)
+        Log-risk of each training patient by networks that other inner folds taught, centred in
+        its fold; 0 where it lacks the modality.
+    centre : float
+        Mean log-risk of the training patients who have the modality.
+    """
+
+    network: FusionNetwork
+    out_of_fold: FloatArray
+    centre: float
+
+
+@dataclass(frozen=True, eq=False)
+class AnchoredModel:
+    """What :func:`fit_anchored` made of the training patients.
+
+    Attributes
+    ----------
+    network : FusionNetwork
+    transforms : Transforms
+    source : BatchSource
+        All training patients.
+    out_of_fold : array, (patients,)
+        Log-risk by terms and trusts that other inner folds gave.
+    about : mapping
+        `trust` of every term, `penalty` of every anchor, `pooling` of every bag, `notes`.
+    """
+
+    network: FusionNetwork
+    transforms: Transforms
+    source: BatchSource
+    out_of_fold: FloatArray
+    about: Mapping[str, Any]
+
+
+def fit_anchored(
+    cohort: Cohort,
+    ids: Sequence[str],
+    time: FloatArray,
+    event: BoolArray,
+    inner: IntArray,
+    config: FitConfig,
+    *,
+    attention: Callable[[str], AttentionAnchor | None] = lambda bag: None,
+) -> AnchoredModel:
+    """Cross-fit the terms, find the trusts, fit the terms on everyone, and write them as a network.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    ids : sequence of str
+        Training patients, sorted.
+    time, event : array, (patients,)
+    inner : array of int, (patients,)
+        Inner fold of each; transforms and terms are fitted anew without each fold.
+    config : FitConfig
+        Its input section, `loss` and `seed` are read.
+    attention : callable
+        Name of a bag modality -> a trained attention network, or None. It takes the place of the
+        mean tile where its out-of-fold likelihood is larger.
+    """
+    final = _Fit.of(cohort, ids, time, event, np.ones(len(ids), dtype=bool), config)
+    risks = np.empty((len(ids), len(final.terms.names)))
+    for fold in range(int(inner.max()) + 1):
+        held = np.asarray(inner == fold)
+        fit = _Fit.of(cohort, ids, time, event, ~held, config)
+        risks[held] = fit.risks(cohort, _at(ids, held))
+    names = list(final.terms.anchors)
+    chosen = {}
+    for bag in final.transforms.bag_scaler:
+        place = names.index(bag)
+        offered = attention(bag)
+        if offered is not None and _better(offered.out_of_fold, risks[:, place], time, event, inner):
+            chosen[bag] = offered
+            risks[:, place] = offered.out_of_fold
+    columns = Columns(risks, inner, time, event, len(names))
+    trust = columns.trust()
+    network = as_network(final.terms, trust, final.transforms, chosen)
+    about = _about(final.terms, trust, final.transforms, chosen)
+    return AnchoredModel(network, final.transforms, final.source, columns.out_of_fold(), about)
+
+
+def _at(ids: Sequence[str], rows: BoolArray) -> list[str]:
+    return [patient for patient, kept in zip(ids, rows, strict=True) if kept]
+
+
+def _better(
+    offered: FloatArray, present: FloatArray, time: FloatArray, event: BoolArray, inner: IntArray
+) -> bool:
+    gain = gains(np.stack([offered, present], axis=1), time, event, fold=inner)
+    return bool(gain[0] > max(gain[1], 0.0))
+
+
+@dataclass(frozen=True, eq=False)
+class _Fit:
+    transforms: Transforms
+    source: BatchSource
+    terms: Terms
+
+    @classmethod
+    def of(
+        cls,
+        cohort: Cohort,
+        ids: Sequence[str],
+        time: FloatArray,
+        event: BoolArray,
+        kept: BoolArray,
+        config: FitConfig,
+    ) -> _Fit:
+        train = _at(ids, kept)
+        transforms = Transforms.fit(cohort, train, config)
+        source = BatchSource(cohort, transforms, train)
+        terms = Terms.fit(
+            read_blocks(source),
+            time[kept],
+            event[kept],
+            bags=frozenset(transforms.bag_scaler),
+            seed=config.seed,
+            ties=config.loss,
+        )
+        return cls(transforms, source, terms)
+
+    def risks(self, cohort: Cohort, others: Sequence[str]) -> FloatArray:
+        blocks: Blocks = read_blocks(BatchSource(cohort, self.transforms, others))
+        return self.terms.risks(blocks)
+
+
+def _about(
+    terms: Terms, trust: FloatArray, transforms: Transforms, chosen: Mapping[str, AttentionAnchor]
+) -> dict[str, Any]:
+    notes = {name: anchor.note for name, anchor in terms.anchors.items() if anchor.note}
+    notes |= {f"{a}*{b}": pair.note for (a, b), pair in terms.pairs.items() if pair.note}
+    return {
+        "trust": {name: float(value) for name, value in zip(terms.names, trust, strict=True)},
+        "penalty": {name: _number(anchor.penalty) for name, anchor in terms.anchors.items()},
+        "pooling": {bag: "attention" if bag in chosen else "mean" for bag in transforms.bag_scaler},
+        "notes": notes,
+    }
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+# -- the network
+
+
+def as_network(
+    terms: Terms, trust: FloatArray, transforms: Transforms, chosen: Mapping[str, AttentionAnchor]
+) -> FusionNetwork:
+    """Write terms and trusts into a :class:`FusionNetwork` of fusion `anchored`.
+
+    Of a single modality the network's fused vector is its embedding; the head then holds the
+    anchor itself, times its trust.
+    """
+    config = NetworkConfig(
+        modalities=tuple(_shape(name, transforms, chosen) for name in terms.anchors),
+        fusion="anchored",
+        rank=RANK,
+        dropout=0.0,
+    )
+    network = build_network(config, seed=0)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.zero_()
+        for bag, anchor in chosen.items():
+            _copy_attention(network, bag, anchor.network)
+        if len(terms.anchors) == 1:
+            (name,) = terms.anchors
+            weight, bias = _anchor(name, terms, chosen)
+            _set(network.head.linear, weight * trust[0], bias * trust[0])
+        else:
+            _write_terms(network, terms, trust, chosen)
+    return network.eval()
+
+
+def _shape(name: str, transforms: Transforms, chosen: Mapping[str, AttentionAnchor]) -> ModalityConfig:
+    dim = transforms.dims[name]
+    if name not in transforms.bag_scaler:
+        return VectorConfig(name, dim)
+    if name not in chosen:
+        return MeanTileConfig(name, dim)
+    branch: Any = chosen[name].network.branches[name]
+    return MeanTileConfig(name, dim, branch.width, branch.pooling.signal.out_features)
+
+
+def _copy_attention(network: FusionNetwork, bag: str, source: FusionNetwork) -> None:
+    target: Any = network.branches[bag]
+    target.attention.load_state_dict(source.branches[bag].state_dict())
+
+
+def _anchor(name: str, terms: Terms, chosen: Mapping[str, AttentionAnchor]) -> tuple[FloatArray, float]:
+    """Weights of the embedding, and bias, of a modality's log-risk."""
+    anchor = terms.anchors[name]
+    weight = anchor.coef[name]
+    if name not in chosen:
+        return weight, -float(anchor.centre[name] @ weight)
+    head = chosen[name].network.head.linear
+    attention = head.weight[0].double().numpy()
+    return np.concatenate([attention, np.zeros(len(weight))]), float(head.bias) - chosen[name].centre
+
+
+def _write_terms(
+    network: FusionNetwork, terms: Terms, trust: FloatArray, chosen: Mapping[str, AttentionAnchor]
+) -> None:
+    fusion: Any = network.fusion
+    ones = []
+    for name in terms.anchors:
+        weight, bias = _anchor(name, terms, chosen)
+        _set(fusion.risks[name], weight, bias)
+        ones.append(1)
+    for (a, b), pair in terms.pairs.items():
+        products = fusion.pairs[f"{a}*{b}"]
+        _write_side(products.left, pair.left_centre, pair.left)
+        _write_side(products.right, pair.right_centre, pair.right)
+        ones.append(RANK)
+    _set(network.head.linear, np.repeat(trust, ones), 0.0)
+
+
+def _write_side(linear: nn.Linear, centre: FloatArray, sides: FloatArray) -> None:
+    """One side of a pair; it reads the last columns of the embedding, where the mean tile stands."""
+    weight, bias = np.zeros((RANK, linear.in_features)), np.zeros(RANK)
+    weight[: sides.shape[1], linear.in_features - len(centre) :] = sides.T
+    bias[: sides.shape[1]] = -centre @ sides
+    _set(linear, weight, bias)
+
+
+def _set(linear: nn.Linear, weight: FloatArray, bias: FloatArray | float) -> None:
+    linear.weight.copy_(_tensor(weight).reshape(linear.weight.shape))
+    linear.bias.copy_(_tensor(np.atleast_1d(bias)))
+
+
+def _tensor(values: FloatArray) -> Tensor:
+    return torch.from_numpy(np.asarray(values, np.float64)).float()

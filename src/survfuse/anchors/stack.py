@@ -1,0 +1,143 @@
+"""Anchors, their interactions, and trust in each, cross-fitted on training patients.
+
+::
+
+    log-risk = sum over modalities m of  w_m  b_m . (x_m − c_m)
+             + sum over pairs m, n of    w_mn sum_k ((x_m − c_m) L_mn)_k ((x_n − c_n) R_mn)_k
+
+Every ``b_m`` is the ridge Cox of one modality alone. Trusts ``w`` are never negative. A modality
+whose out-of-fold risks, taken at their word, are no better than no risk has no seat: its trust is
+0. The others' start from 1, those of pairs from 0, and both move only as far as risks made out of
+fold pay for it. A missing modality's terms are zero: the risk of an average patient.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from survfuse._errors import NotComputableError
+from survfuse._types import BoolArray, FloatArray, IntArray
+from survfuse.anchors.blocks import Blocks
+from survfuse.anchors.interactions import Interaction
+from survfuse.anchors.ridge import RidgeCox
+from survfuse.survival.trust import fit_trust, gains
+
+ANCHOR_PENALTY, PAIR_PENALTY = 20.0, 5.0  # on trusts, on the log-likelihood's scale (decision 0011)
+
+Pair = tuple[str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class Terms:
+    """Anchors and interactions fitted on the same patients.
+
+    Attributes
+    ----------
+    anchors : mapping of modality to RidgeCox
+    pairs : mapping of (modality, modality) to Interaction
+    """
+
+    anchors: Mapping[str, RidgeCox]
+    pairs: Mapping[Pair, Interaction]
+
+    @classmethod
+    def fit(
+        cls,
+        blocks: Blocks,
+        time: FloatArray,
+        event: BoolArray,
+        *,
+        bags: frozenset[str],
+        seed: int,
+        ties: str = "efron",
+    ) -> Terms:
+        """Fit every anchor alone, and every pair beside the sum of all anchors.
+
+        A modality whose ridge Cox cannot be fitted (fewer than two events among its patients, mean
+        tiles that are all equal) tells nobody apart; its note says why.
+        """
+        anchors = {
+            name: _anchor({name: block}, time, event, bags, seed, ties) for name, block in blocks.items()
+        }
+        offset = np.sum([anchors[name].risk(blocks)[0] for name in blocks], axis=0)
+        pairs = {
+            (a, b): Interaction.fit(blocks[a], blocks[b], time, event, offset, seed=seed, ties=ties)
+            for a, b in itertools.combinations(blocks, 2)
+        }
+        return cls(anchors, pairs)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Modalities, then pairs as ``a*b``."""
+        return (*self.anchors, *(f"{a}*{b}" for a, b in self.pairs))
+
+    def risks(self, blocks: Blocks) -> FloatArray:
+        """Log-risk of every term, anchors first; (patients, terms)."""
+        columns = [anchor.risk({name: blocks[name]})[0] for name, anchor in self.anchors.items()]
+        columns += [pair.risk(blocks[a], blocks[b]) for (a, b), pair in self.pairs.items()]
+        return np.stack(columns, axis=1)
+
+
+def _anchor(
+    blocks: Blocks, time: FloatArray, event: BoolArray, bags: frozenset[str], seed: int, ties: str
+) -> RidgeCox:
+    try:
+        return RidgeCox.fit(blocks, time, event, bags=bags, seed=seed, ties=ties)
+    except NotComputableError as error:
+        return RidgeCox.nothing(blocks, str(error))
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """Out-of-fold log-risk of every term, and whom each belongs to.
+
+    Attributes
+    ----------
+    risks : array, (patients, terms)
+        Modalities first, then pairs; of each patient by terms that other inner folds gave.
+    inner : array of int, (patients,)
+        Inner fold of each patient.
+    time, event : array, (patients,)
+    anchors : int
+        How many of the terms are modalities.
+    """
+
+    risks: FloatArray
+    inner: IntArray
+    time: FloatArray
+    event: BoolArray
+    anchors: int
+
+    def trust(self, rows: BoolArray | None = None) -> FloatArray:
+        """Trust of each term by what these patients' risks are worth; (terms,), >= 0.
+
+        Patients are compared within their inner fold. Without an event among them, seated
+        modalities are taken at their word and pairs are not trusted.
+        """
+        kept = np.ones(len(self.time), dtype=bool) if rows is None else rows
+        risks, time, event, fold = self.risks[kept], self.time[kept], self.event[kept], self.inner[kept]
+        modality = np.arange(risks.shape[1]) < self.anchors
+        seated = ~modality | (gains(risks, time, event, fold=fold) > 0)
+        trust = np.zeros(len(modality))
+        if event.any() and seated.any():
+            trust[seated] = fit_trust(
+                risks[:, seated],
+                time,
+                event,
+                prior=np.where(modality, 1.0, 0.0)[seated],
+                penalty=np.where(modality, ANCHOR_PENALTY, PAIR_PENALTY)[seated],
+                fold=fold,
+            ).trust
+        return trust
+
+    def out_of_fold(self) -> FloatArray:
+        """Add each patient's risks by trusts that the other inner folds gave; (patients,)."""
+        total = np.empty(len(self.time))
+        for fold in np.unique(self.inner):
+            held = self.inner == fold
+            total[held] = self.risks[held] @ self.trust(~held)
+        return total
