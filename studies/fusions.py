@@ -54,6 +54,7 @@ class Told(Watcher):
     """One line per fifty cells."""
 
     def on_cell(self, name: str, done: int, resumed: bool) -> None:
+        """Tell now and then."""
         if done % 50 == 0:
             print(f"  {done} cells, {name}", flush=True)
 

@@ -15,8 +15,8 @@ from running import QUICK, loaded, quick, small
 from survfuse._errors import CohortError, ConfigError, NotComputableError, TransformError
 from survfuse._storage import to_json
 from survfuse.anchors import ridge
-from survfuse.anchors.blocks import Components, mean_tiles
-from survfuse.cohort import BatchSource, Cohort, Transforms
+from survfuse.anchors.blocks import Components
+from survfuse.cohort import BatchSource, Cohort
 from survfuse.config import FitConfig
 from survfuse.evaluation import baselines
 from survfuse.evaluation.baselines import SILENT
@@ -403,16 +403,6 @@ def test_late_fusion_says_which_modality_failed(tmp_path: Path) -> None:
 
 
 # -- inputs
-
-
-def test_mean_tiles_are_means_whatever_the_part_size(cohort: Cohort) -> None:
-    config = FitConfig(bag_components=None)
-    source = BatchSource(cohort, Transforms.fit(cohort, cohort.patients, config), cohort.patients)
-    means, present = mean_tiles(source, "slides", patients=7)
-    assert present.all()
-    for row in (0, 8, 39):
-        tiles = source.batch(np.array([row])).bags["slides"].numpy()
-        np.testing.assert_allclose(means[row], tiles.mean(axis=0), atol=1e-6)
 
 
 def test_principal_components_are_those_of_the_training_rows() -> None:

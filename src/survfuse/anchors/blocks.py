@@ -24,7 +24,7 @@ def read_blocks(source: BatchSource) -> dict[str, Block]:
     return {
         name: (prepared.vectors[name].astype(np.float64), has)
         if name in prepared.vectors
-        else mean_tiles(source, name)
+        else source.mean_tiles(name)
         for name, has in prepared.present.items()
     }
 
@@ -32,20 +32,6 @@ def read_blocks(source: BatchSource) -> dict[str, Block]:
 def rows_of(blocks: Blocks, rows: BoolArray) -> dict[str, Block]:
     """Some patients of the blocks."""
     return {name: (x[rows], has[rows]) for name, (x, has) in blocks.items()}
-
-
-def mean_tiles(source: BatchSource, modality: str, patients: int = 32) -> Block:
-    """Mean scaled tile of each patient; (patients, features), zeros where absent, and presence."""
-    means, present = [], []
-    for start in range(0, len(source), patients):
-        batch = source.batch(np.arange(start, min(start + patients, len(source))))
-        tiles, offsets = batch.bags[modality].numpy().astype(np.float64), batch.offsets[modality].numpy()
-        counts = np.diff(offsets)
-        total = np.zeros((len(counts), tiles.shape[1]))
-        np.add.at(total, np.repeat(np.arange(len(counts)), counts), tiles)
-        means.append(total / np.maximum(counts, 1)[:, None])
-        present.append(batch.present[modality].numpy())
-    return np.concatenate(means), np.concatenate(present)
 
 
 def outcomes(cohort: Cohort, ids: Sequence[str]) -> tuple[FloatArray, BoolArray]:

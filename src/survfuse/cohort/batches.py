@@ -13,6 +13,7 @@ import torch
 from survfuse._types import Batch, PatientId
 from survfuse.cohort.data import Cohort
 from survfuse.cohort.modalities import BagData
+from survfuse.cohort.tile_moments import tile_moments
 from survfuse.cohort.transform_bags import BagScaler
 from survfuse.cohort.transforms import Transforms
 
@@ -100,12 +101,37 @@ class BatchSource:
             patient_id=tuple(PatientId(self.patients[row]) for row in index),
         )
 
+    def mean_tiles(self, name: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+        """Mean scaled tile of each patient of a bag modality, and who has a tile.
+
+        Tiles are read once for all sources of a store: scaling and components are affine,
+        so the mean of the scaled is the scaled mean.
+
+        Returns
+        -------
+        means : array, (patients, width)
+            Zeros where the modality is absent.
+        present : array of bool, (patients,)
+        """
+        tiles = self._bags[name]
+        present = self._present[name].numpy() & (np.diff(tiles.offsets) > 0)
+        means = np.zeros((len(self), tiles.scaler.width))
+        if tiles.data is not None and present.any():
+            raw = [
+                tile_moments(tiles.data, patient).mean_of_all
+                for patient, has in zip(self.patients, present, strict=True)
+                if has
+            ]
+            means[present] = tiles.scaler.apply_exact(np.stack(raw))
+        return means, present
+
 
 class _Tiles:
     """The tiles of one bag modality, patient after patient."""
 
     def __init__(self, data: Any, scaler: BagScaler, patients: Sequence[str], budget: int) -> None:
         self.scaler = scaler
+        self.data = data if isinstance(data, BagData) else None
         parts: list[npt.NDArray[np.int64]] = [np.zeros(0, np.int64)]
         counts = np.zeros(len(patients), np.int64)
         has = set(data.patients) if isinstance(data, BagData) else set()

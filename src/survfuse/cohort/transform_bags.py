@@ -13,8 +13,8 @@ import numpy.typing as npt
 from survfuse._errors import TransformError
 from survfuse.cohort.components import oriented
 from survfuse.cohort.modalities import BagData
+from survfuse.cohort.tile_moments import tile_moments
 
-TILES_PER_PATIENT = 2000
 PATIENTS_AT_ONCE = 64
 COMPONENT_TILES = 64  # of each patient, evenly spaced, for the principal components
 MPP_TOLERANCE = 0.05  # relative
@@ -26,7 +26,7 @@ class BagScaler:
     """Standardise each tile feature, and turn them to their principal components.
 
     Every training tile weighs the same, but of a patient with more than
-    ``TILES_PER_PATIENT`` tiles only that many, evenly spaced, are looked at, so that
+    ``MOST_TILES`` (`tile_moments`) tiles only that many, evenly spaced, are looked at, so that
     one huge slide does not set the scale. Features without variance keep deviation 1.
 
     Attributes
@@ -121,6 +121,11 @@ class BagScaler:
             scaled *= (1 / self.sd).astype(np.float32)
         return scaled if self.axes is None else scaled @ self.axes.astype(np.float32)
 
+    def apply_exact(self, tiles: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Transform tiles, (tiles, dim), in double precision, (tiles, width)."""
+        scaled = tiles if self.mean is None or self.sd is None else (tiles - self.mean) / self.sd
+        return scaled if self.axes is None else scaled @ self.axes
+
     def state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         """Everything learned: JSON and arrays."""
         about = {"name": self.name, "dim": self.dim, "encoder": self.encoder, "mpp": self.mpp}
@@ -134,20 +139,18 @@ class BagScaler:
 
 
 def _moments(data: BagData, patients: list[str]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Mean and population deviation over tiles, one block at a time (Chan et al. 1979, pairwise update)."""
+    """Mean and population deviation over tiles, patient by patient (Chan et al. 1979, pairwise update)."""
     count = 0
     mean = np.zeros(data.features)
     squares = np.zeros(data.features)  # sum of squared deviations
     largest = np.zeros(data.features)
-    for tiles in _blocks(data, patients, TILES_PER_PATIENT):
-        block = np.asarray(tiles, np.float64)
-        size = len(block)
-        block_mean = block.mean(axis=0)
-        delta = block_mean - mean
-        total = count + size
-        squares += ((block - block_mean) ** 2).sum(axis=0) + delta**2 * (count * size / total)
-        mean += delta * (size / total)
-        largest = np.maximum(largest, np.abs(block).max(axis=0))
+    for patient in patients:
+        own = tile_moments(data, patient)
+        delta = own.mean - mean
+        total = count + own.count
+        squares += own.squares + delta**2 * (count * own.count / total)
+        mean += delta * (own.count / total)
+        largest = np.maximum(largest, own.largest)
         count = total
     sd = np.sqrt(squares / max(count, 1))
     return mean, np.where(sd > FLAT * np.maximum(largest, 1e-30), sd, 1.0)
