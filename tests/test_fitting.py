@@ -29,8 +29,8 @@ WAYS: dict[str, dict[str, Any]] = {
     "residual": {"fusion": "pairwise_residual", "rank": 2, "pair_width": 2, "residual_width": 4},
     "coattention": {"fusion": "coattention", "rank": 2, "query_tokens": 2},
     "km": {"calibration": "km"},
-    "anchored": {"fusion": "anchored"},
-    "anchored, attention": {"fusion": "anchored", "anchor_bags": "attention"},
+    "anchored": {"fusion": "anchored", "anchor_bags": "mean"},
+    "anchored, attention": {"fusion": "anchored"},
 }
 TRAINED = {name: fields for name, fields in WAYS.items() if name != "anchored"}  # which trains nothing
 

@@ -113,7 +113,7 @@ def test_nothing_of_other_patients_is_learned(cohort: Cohort) -> None:
 
 
 def test_it_is_saved_loaded_and_told(cohort: Cohort, tmp_path: Path) -> None:
-    model = quick(fusion="anchored", selection_folds=3, anchor_bags="attention").fit(cohort)
+    model = quick(fusion="anchored", selection_folds=3).fit(cohort)
     again = type(model).load(model.save(tmp_path / "bundle"))
     assert bits(model) == bits(again)
     np.testing.assert_array_equal(model.predict(cohort).log_risk, again.predict(cohort).log_risk)
