@@ -101,7 +101,7 @@ def scores(grid: Grid, scale: Scale) -> pd.DataFrame:
     rows = []
     for model, folds in grid.folds.items():
         found = assess(folds, scale)
-        row: dict[str, object] = {"model": model, "cells": len(folds.folds)}
+        row: dict[str, object] = {"model": model, "cells": len(folds)}
         for metric in METRICS:
             e = found[metric]
             row[metric] = e.note if e.value is None else f"{e.value:.3f} [{e.low:.3f}, {e.high:.3f}]"

@@ -209,7 +209,7 @@ def test_a_fit_that_was_stopped_goes_on_bit_by_bit(
 ) -> None:
     fields = {"epochs": 5, "selection": "last"}
     straight = quick(**fields).fit(cohort)
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(training.loop, "CHECKPOINT_SECONDS", 0.0)
     folder = tmp_path / "checkpoints"
     with pytest.raises(Stopped, match=r"^$"):
         quick(**fields).fit(cohort, hooks=[StopAfter(label, 3)], checkpoints=folder)
@@ -223,7 +223,7 @@ def test_a_fit_that_was_stopped_goes_on_bit_by_bit(
 def test_a_finished_fit_deletes_its_own_checkpoints_alone(
     cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(training.loop, "CHECKPOINT_SECONDS", 0.0)
     (tmp_path / "foundation-model.safetensors").write_text("mine")
     quick().fit(cohort, checkpoints=tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["foundation-model.safetensors"]
@@ -232,7 +232,7 @@ def test_a_finished_fit_deletes_its_own_checkpoints_alone(
 def test_checkpoints_of_another_fit_are_refused(
     cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(training.loop, "CHECKPOINT_SECONDS", 0.0)
     with pytest.raises(Stopped, match=r"^$"):
         quick().fit(cohort, hooks=[StopAfter("inner fold 1", 2)], checkpoints=tmp_path)
     with pytest.raises(InputError, match=r"a checkpoint of another run"):

@@ -109,10 +109,22 @@ class FitConfig(Frozen):
     overfit long before the other modalities are learned; slow, they take what the others leave."""
     weight_decay: float = Field(default=1.0, ge=0)
     """L2 strength, coupled or decoupled by `optimizer`."""
-    batch: Annotated[int, Field(ge=1)] | Literal["cohort"] = "cohort"
-    """Patients per step; `cohort` takes all training patients at once, so that risk sets are whole."""
-    sampling: Literal["shuffle", "event_balanced"] = "shuffle"
-    """`event_balanced` draws with replacement, events and censored equally often (bends the risk sets)."""
+    batch: Annotated[int, Field(ge=1)] | Literal["auto", "cohort"] = "auto"
+    """Patients per step. `cohort` takes all training patients at once, so that risk sets are whole; `auto`
+    does so up to 2,000 patients and takes stratified batches of about 256 above. The Cox losses of batches
+    are pooled: their sum is divided by all events, as a mean of means would lean to small risk sets."""
+    sampling: Literal["shuffle", "stratified", "event_balanced"] = "shuffle"
+    """`stratified` gives every batch the cohort's share of events; `event_balanced` draws with replacement,
+    events and censored equally often (bends the risk sets)."""
+    memory_mb: int = Field(default=2048, ge=1)
+    """Megabytes that the tiles and activations of a training step may take. Beyond it the step goes through
+    its patients twice, piece by piece, with the same gradient; dropout masks are drawn piece by piece."""
+    pieces: int = Field(default=1, ge=1)
+    """Fewest pieces a step is cut into; at least as many as processes that train together (`torchrun`). Part
+    of the result, as the memory is, whereas the number of processes is not."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the matrix products over wide tiles while training; sums, softmax, weights and all predictions are
+    float32. `bfloat16` is several times as fast where the processor has it, and rounds gradients to 1 %."""
     max_tiles: int | None = Field(default=256, ge=1)
     """Tiles drawn anew per patient and epoch while training; null uses all. Prediction always uses all."""
     epochs: int = Field(default=120, ge=1)

@@ -101,6 +101,16 @@ class BatchSource:
             patient_id=tuple(PatientId(self.patients[row]) for row in index),
         )
 
+    def tile_counts(
+        self, rows: Rows | None = None, max_tiles: int | None = None
+    ) -> dict[str, npt.NDArray[np.int64]]:
+        """Tiles that a batch of these rows would have of each patient, by bag modality; (rows,)."""
+        index = np.arange(len(self)) if rows is None else np.asarray(rows, np.int64)
+        counts = {name: np.diff(tiles.offsets)[index] for name, tiles in self._bags.items()}
+        return {
+            name: own if max_tiles is None else np.minimum(own, max_tiles) for name, own in counts.items()
+        }
+
     def mean_tiles(self, name: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
         """Mean scaled tile of each patient of a bag modality, and who has a tile.
 

@@ -10,10 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from survfuse.models.layers import Dropout, Linear
-from survfuse.models.pooling import POOLINGS, Pooling, RunningPool, TileReader, pool
+from survfuse.models.pooling import POOLINGS, GatedAttention, Pooling, RunningPool, TileReader, pool
+from survfuse.models.tile_attention import How, Weights, attend, bytes_per_tile
 
 CHUNK_TILES = 16_384
 """Tiles projected at a time where no gradient is asked for; bounds memory, not the result."""
+SMALL_TILE = 2**15
+"""Multiplications a tile from which chunks that stay in the processor's cache pay while training."""
 
 
 class BagBranch(nn.Module):
@@ -31,6 +34,13 @@ class BagBranch(nn.Module):
         A name in :data:`~survfuse.models.pooling.POOLINGS`.
     dropout : float
         After the projection and inside the attention.
+
+    Attributes
+    ----------
+    compute_dtype : torch.dtype
+        Of the matrix products of attention while training (`survfuse.models.tile_attention`).
+    keep_bytes : int or None
+        Most memory for what such a training pass keeps for its gradient; beyond it is made again. None: any.
     """
 
     def __init__(
@@ -39,6 +49,8 @@ class BagBranch(nn.Module):
         super().__init__()
         self.width = width
         self.chunk_tiles = CHUNK_TILES
+        self.compute_dtype = torch.float32
+        self.keep_bytes: int | None = None
         self.project = Linear(input_dim, width)
         self.dropout = Dropout(dropout)
         self.pooling: Pooling = POOLINGS.build(pooling, width, attention_width, dropout)
@@ -65,6 +77,38 @@ class BagBranch(nn.Module):
         """
         embedding, attention, _ = self.read(tiles, offsets)
         return embedding, attention
+
+    def train_step(self, tiles: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Embed patients while training, chunk by chunk; None where that is not possible.
+
+        The same network, dropout rates and gradients of the weights; tiles and attention get no
+        gradient, and dropout masks are drawn in another order.
+        """
+        pooling = self.pooling
+        if not (self.training and isinstance(pooling, GatedAttention)) or tiles.requires_grad:
+            return None
+        products = self.width * (self.project.in_features + 2 * pooling.signal.out_features)
+        if products < SMALL_TILE and self.compute_dtype == torch.float32:
+            return None
+        cost = len(tiles) * self.bytes_per_tile
+        how = How(
+            dropout=self.dropout.p,
+            score_dropout=pooling.dropout.p,
+            dtype=self.compute_dtype,
+            keep=self.keep_bytes is None or cost <= self.keep_bytes,
+            seed=int(torch.randint(2**62, (), dtype=torch.int64)),
+        )
+        return attend(tiles, offsets, self._weights(pooling), how)
+
+    @property
+    def bytes_per_tile(self) -> int:
+        """What a training step keeps of each tile, beside the tile, where nothing is made again."""
+        attention = self.pooling.signal.out_features if isinstance(self.pooling, GatedAttention) else 0
+        return bytes_per_tile(self.width, attention, self.compute_dtype)
+
+    def _weights(self, pooling: GatedAttention) -> Weights:
+        layers = (self.project, pooling.signal, pooling.gate, pooling.score)
+        return Weights(*(part for layer in layers for part in (layer.weight, layer.bias)))
 
     def read(self, tiles: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor, TileReader]:
         """Embed patients, and keep a door to the projected tiles for a fusion that asks them.

@@ -72,6 +72,35 @@ def times_transposed(left: Tensor, right: Tensor, bias: Tensor | None = None) ->
     return cast(Tensor, _ONEDNN(left, right, bias, "none", [], ""))
 
 
+def affine(rows: Tensor, weight: Tensor, bias: Tensor, *, relu: bool = False) -> Tensor:
+    """Compute ``rows weight^T + bias``, after a ReLU if asked, without a graph.
+
+    Parameters
+    ----------
+    rows : Tensor, (rows, in)
+        All three of one float type.
+    weight : Tensor, (out, in)
+    bias : Tensor, (out,)
+    relu : bool
+        Where oneDNN computes, this is part of the product.
+    """
+    if _ONEDNN is not None and rows.device.type == "cpu" and rows.dtype in _ONEDNN_TYPES and len(rows):
+        return cast(Tensor, _ONEDNN(rows, weight, bias, "relu" if relu else "none", [], ""))
+    made = functional.linear(rows, weight, bias)
+    return made.relu_() if relu else made
+
+
+def outer_sum(total: Tensor, left: Tensor, right: Tensor) -> None:
+    """Add ``left^T right`` to `total` (a, b), float32: (rows, a) and (rows, b) of one float type."""
+    if left.dtype == total.dtype:
+        total.addmm_(left.t(), right)
+    else:
+        total.add_(left.t().contiguous() @ right)  # laid out anew, bfloat16 takes half the time
+
+
+_ONEDNN_TYPES = (torch.float32, torch.bfloat16)
+
+
 def _find_onednn() -> Any:
     """Torch's own door to oneDNN's product (its compiler uses it); None where it is absent or has changed."""
     try:
@@ -93,11 +122,20 @@ class Dropout(nn.Dropout):
         cut = min(round(self.p * MASK_LEVELS), MASK_LEVELS - 1)
         if not self.training or cut == 0 or values.device.type != "cpu":
             return super().forward(values)
-        kept = _levels(values.shape) >= cut - MASK_LEVELS // 2
-        return values * kept.to(values.dtype).mul_(MASK_LEVELS / (MASK_LEVELS - cut))
+        stay = _levels(values.shape) >= cut - MASK_LEVELS // 2
+        return values * stay.to(values.dtype).mul_(MASK_LEVELS / (MASK_LEVELS - cut))
 
 
-def _levels(shape: torch.Size) -> Tensor:
-    """Uniform int16, four of them from each 64-bit draw of torch's generator."""
-    words = torch.empty(-(-shape.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
+def kept(shape: torch.Size, rate: float, device: torch.device, generator: torch.Generator) -> Tensor:
+    """Draw what a dropout of `rate` keeps: bool of `shape`."""
+    if device.type != "cpu":
+        return torch.rand(shape, device=device, generator=generator) >= rate
+    return _levels(shape, generator) >= round(rate * MASK_LEVELS) - MASK_LEVELS // 2
+
+
+def _levels(shape: torch.Size, generator: torch.Generator | None = None) -> Tensor:
+    """Uniform int16, four of them from each 64-bit draw of torch's generator, or of the one given."""
+    words = torch.empty(-(-shape.numel() // 4), dtype=torch.int64).random_(
+        -(2**63), None, generator=generator
+    )
     return words.view(torch.int16)[: shape.numel()].view(shape)

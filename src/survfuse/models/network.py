@@ -103,13 +103,15 @@ class FusionNetwork(nn.Module):
         tiles: dict[str, TileReader] = {}
         for name, branch in self.branches.items():
             if isinstance(branch, BagBranch | MeanTileBranch):
-                embedding, attention[name], tiles[name], present[name] = _read_bag(branch, name, batch)
+                asked = self.fusion.needs_tiles
+                embedding, attention[name], reader, present[name] = _read_bag(branch, name, batch, asked)
+                if reader is not None:
+                    tiles[name] = reader
             else:
                 present[name] = batch.present[name]
                 embedding = branch(mask(batch.vectors[name], present[name]))
             embeddings[name] = mask(embedding, present[name])
-        asked = (tiles,) if self.fusion.needs_tiles else ()
-        fused = self.fusion(embeddings, present, *asked)
+        fused = self.fusion(embeddings, present, *((tiles,) if self.fusion.needs_tiles else ()))
         output = self.head(fused)
         return NetworkOutput(output, self.head.log_risk(output), attention, embeddings, fused)
 
@@ -132,16 +134,27 @@ def _branch(shape: ModalityConfig, config: NetworkConfig) -> nn.Module:
 
 
 def _read_bag(
-    branch: BagBranch | MeanTileBranch, name: str, batch: Batch
-) -> tuple[Tensor, Tensor, TileReader, Tensor]:
-    """Embedding (patients, width), attention (tiles,), tiles and presence (patients,) of a bag modality."""
+    branch: BagBranch | MeanTileBranch, name: str, batch: Batch, asked: bool
+) -> tuple[Tensor, Tensor, TileReader | None, Tensor]:
+    """Embedding (patients, width), attention (tiles,), tiles if asked, and presence (patients,) of a bag."""
     tiles, offsets, declared = batch.bags[name], batch.offsets[name], batch.present[name]
     counts = offsets.diff()
+    present = declared & (counts > 0)
     if not bool((~declared & (counts > 0)).any()):
-        return *branch.read(tiles, offsets), declared & (counts > 0)
+        return *_embed(branch, tiles, offsets, asked), present
     keep = declared[segments(offsets, len(tiles))]  # tiles of patients who are said not to have any
-    embedding, attention, reader = branch.read(mask(tiles, keep), offsets)
-    return embedding, attention * keep, reader, declared & (counts > 0)
+    embedding, attention, reader = _embed(branch, mask(tiles, keep), offsets, asked)
+    return embedding, attention * keep, reader, present
+
+
+def _embed(
+    branch: BagBranch | MeanTileBranch, tiles: Tensor, offsets: Tensor, asked: bool
+) -> tuple[Tensor, Tensor, TileReader | None]:
+    if isinstance(branch, BagBranch) and not asked:
+        stepped = branch.train_step(tiles, offsets)
+        if stepped is not None:
+            return *stepped, None
+    return branch.read(tiles, offsets)
 
 
 def build_network(config: NetworkConfig, *, seed: int | None = None) -> FusionNetwork:

@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from running import QUICK, Diary, Stopped, loaded, small
-from survfuse import training
 from survfuse._errors import InputError
 from survfuse._storage import read_tensors, write_tensors
 from survfuse._types import Batch
@@ -20,7 +19,20 @@ from survfuse.losses import cox, cox_batch, discretise
 from survfuse.metrics import harrell_c
 from survfuse.models import FusionNetwork, build_network
 from survfuse.models.config import network_config
-from survfuse.training import Epoch, Hook, Run, Task, pick_device, predict, train, validation_score
+from survfuse.training import (
+    Epoch,
+    Hook,
+    Run,
+    Target,
+    Task,
+    batches,
+    loop,
+    objective,
+    pick_device,
+    predict,
+    train,
+    validation_score,
+)
 
 Bench = Callable[..., tuple[FusionNetwork, Task, FitConfig]]
 
@@ -94,7 +106,7 @@ class Doors(Hook):
 
 
 def test_the_doors_open_in_their_order(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
     network, task, config = bench(batch=8)
     doors = Doors()
     run = train(network, replace(task, epochs=2), config, hooks=[doors], checkpoint=tmp_path / "c", key="k")
@@ -126,7 +138,7 @@ def test_training_lowers_the_training_loss(bench: Bench) -> None:
 def test_a_run_that_was_stopped_goes_on_bit_by_bit(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
     straight, task, config = bench(**fields)
     task = replace(task, epochs=6, keep_best=True)
     whole = train(straight, task, config)
@@ -154,7 +166,7 @@ def test_a_run_that_was_stopped_goes_on_bit_by_bit(
 def test_a_checkpoint_of_another_run_is_refused(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
     network, task, config = bench()
     place = tmp_path / "c"
     train(network, task, config, checkpoint=place, key="one")
@@ -230,11 +242,14 @@ class Draws:
             self.rows.append(np.asarray(rows))
         return self.source.batch(rows, max_tiles=max_tiles, seed=seed)
 
+    def tile_counts(self, rows: Any, max_tiles: int | None = None) -> Any:
+        return self.source.tile_counts(rows, max_tiles)
+
 
 def test_an_epoch_passes_over_every_training_patient_once(bench: Bench) -> None:
     network, task, config = bench(batch=5)
     draws = Draws(task.source)
-    train(network, replace(task, source=draws, epochs=2), config)
+    train(network, replace(task, source=draws, epochs=2, event=np.ones(24, bool)), config)
     assert [len(rows) for rows in draws.rows] == [5, 5, 5, 1] * 2
     first, second = np.concatenate(draws.rows[:4]), np.concatenate(draws.rows[4:])
     assert sorted(first) == sorted(second) == list(range(16))
@@ -272,7 +287,7 @@ def test_prediction_is_one_patient_at_a_time_or_all_together(bench: Bench) -> No
 def test_prediction_in_parts_is_the_same(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     network, task, _ = bench()
     whole = predict(network, task.source, np.arange(24), torch.device("cpu"))
-    monkeypatch.setattr(training, "PREDICT_PATIENTS", 5)
+    monkeypatch.setattr(batches, "PREDICT_PATIENTS", 5)
     parts = predict(network, task.source, np.arange(24), torch.device("cpu"))
     np.testing.assert_allclose(parts, whole, rtol=0, atol=1e-6)
 
@@ -305,14 +320,16 @@ def test_the_objective_is_the_declared_loss(bench: Bench) -> None:
     network, task, _ = bench()
     network.eval()
     batch = task.source.batch(np.arange(16))
-    output = network(batch)
+    made, target = network(batch), Target(batch.time, batch.event)
     for loss in ("efron", "breslow"):
-        ours = training.objective(output, batch, FitConfig(loss=loss), None)
-        assert ours == cox(output.log_risk, batch.event, batch.time, ties=loss)
-    paper = training.objective(output, batch, FitConfig(fusion="concat", loss="paper"), None)
-    assert paper == cox_batch(output.log_risk, batch.event, batch.time)
+        ours = objective(made.output, network.head, target, FitConfig(loss=loss))
+        assert ours == cox(made.log_risk, batch.event, batch.time, ties=loss)
+        pooled = objective(made.output, network.head, replace(target, events=4.0), FitConfig(loss=loss))
+        assert pooled == cox(made.log_risk, batch.event, batch.time, ties=loss, reduction="sum") / 4
+    paper = objective(made.output, network.head, target, FitConfig(fusion="concat", loss="paper"))
+    assert paper == cox_batch(made.log_risk, batch.event, batch.time)
     with pytest.raises(ValueError, match=r"a discrete head needs bin_edges"):
-        training.objective(output, batch, FitConfig(fusion="concat", head="discrete"), None)
+        objective(made.output, network.head, target, FitConfig(fusion="concat", head="discrete"))
 
 
 def test_a_gpu_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
