@@ -32,7 +32,7 @@ from survfuse.models.config import network_config
 from survfuse.models.network import FusionNetwork, build_network
 from survfuse.survival.calibration import OUT_OF_FOLD, Calibrator, centred_in_folds, fit_calibrator
 from survfuse.survival.conformal import ConformalBound
-from survfuse.training import Hook, Run, Source, Task, pick_device, predict, train
+from survfuse.training import Hook, Ranks, Run, Source, Task, pick_device, predict, train
 
 RISK_GROUPS = 3
 
@@ -178,8 +178,8 @@ class Patients(Source, Protocol):
 def log_risks(networks: Sequence[FusionNetwork], source: Patients, config: FitConfig) -> FloatArray:
     """Mean log-risk over ensemble members, of every patient of `source`; (patients,)."""
     rows = np.arange(len(source))
-    device = pick_device(config.device)
-    each = np.stack([predict(network, source, rows, device) for network in networks])
+    device, ranks = pick_device(config.device), Ranks.here()
+    each = np.stack([predict(network, source, rows, device, ranks) for network in networks])
     return np.asarray(each.mean(axis=0))
 
 

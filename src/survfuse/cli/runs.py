@@ -104,34 +104,44 @@ def train(
     ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Train on every patient with an outcome and save a bundle that `predict` reads."""
+    """Train on every patient with an outcome and save a bundle that `predict` reads.
+
+    Started by torchrun, the processes share every training step: see docs/training.md.
+    """
     from survfuse.bundle import check_target
     from survfuse.cli.progress import watch
     from survfuse.cohort import load_cohort
     from survfuse.estimator import SurvivalFusion
+    from survfuse.training import ranks_of_launcher
 
     check_target(out)
     settings = run_config(config, preset, overrides)
-    data = load_cohort(cohort)
-    tell_problems(data)
-    others = None if calibrate is None else _calibration_cohort(calibrate, data)
-    model = SurvivalFusion.from_config(settings.model)
-    with watch(quiet) as watcher:
-        model.fit(data, hooks=[watcher], checkpoints=out.parent / f".{out.name}.checkpoints")
-    if others is not None:
-        model = model.recalibrate(others)
-    place = model.save(out)
-    summary = model.fitted.summary if model.fitted is not None else {}
+    with ranks_of_launcher(settings.model.device) as ranks:
+        with ranks.first():
+            data = load_cohort(cohort)
+        if ranks.writes:
+            tell_problems(data)
+        others = None if calibrate is None else _calibration_cohort(calibrate, data)
+        model = SurvivalFusion.from_config(settings.model)
+        with watch(quiet or not ranks.writes) as watcher:
+            model.fit(data, hooks=[watcher], checkpoints=out.parent / f".{out.name}.checkpoints")
+    if ranks.writes:
+        _keep(model if others is None else model.recalibrate(others), out)
+
+
+def _keep(model: Any, out: Path) -> None:
+    """Save a fitted model and say what it is made of."""
+    place, summary = model.save(out), model.fitted.summary
     typer.echo(f"trained on {summary['patients']} patients, {summary['events']} events; {_found(summary)}")
-    if others is not None:
-        about = summary["calibration_cohort"]
+    about = summary.get("calibration_cohort")
+    if about is not None:
         typer.echo(
             f"calibrated on {about['patients']} patients, {about['events']} events of {about['cohort']}"
         )
     for note in [summary["calibration_note"], *summary["transform_notes"]]:
         if note:
             typer.echo(f"note: {note}")
-    bound = None if model.fitted is None else model.fitted.bound
+    bound = model.fitted.bound
     if bound is not None:
         low, high = bound.coverage
         typer.echo(

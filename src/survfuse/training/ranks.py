@@ -67,6 +67,15 @@ class Ranks:
                 "start the same command again: it goes on from the last checkpoint"
             ) from error
 
+    @contextmanager
+    def first(self) -> Iterator[None]:
+        """Let rank 0 do something before the others, who then find it done (a packed store, say)."""
+        if self.own:
+            self.add(torch.zeros(1, device=collective_device()))
+        yield
+        if self.own == 0 and self.count > 1:
+            self.add(torch.zeros(1, device=collective_device()))
+
     def agree(self, number: int, what: str) -> None:
         """Refuse to go on when the processes do not hold the same `number`.
 
