@@ -7,6 +7,7 @@ import pytest
 
 from survfuse.anchors.blocks import Blocks
 from survfuse.anchors.stack import Columns, Terms
+from survfuse.survival.trust import gains
 
 NONE: frozenset[str] = frozenset()
 
@@ -52,6 +53,29 @@ def test_noise_has_no_seat_and_the_rest_is_trusted() -> None:
         assert trust[3:].max() < 0.5  # pairs: nothing was planted
         seats.append(trust[2])
     assert seats.count(0.0) >= 3
+
+
+def test_a_bag_must_add_to_the_others_and_a_vector_need_not() -> None:
+    """A noisy copy of what another modality says is worth something alone, and nothing beside it."""
+    rng = np.random.default_rng(1)
+    truth = rng.normal(size=400)
+    copy = 0.5 * truth + rng.normal(scale=0.5, size=400)
+    time, event = rng.exponential(np.exp(-truth)), rng.random(400) < 0.7
+    found = Columns(np.stack([truth, copy], axis=1), np.arange(400) % 4, time, event, 2)
+    as_vector, as_bag = (replace(found, bags=bags) for bags in ((), (1,)))
+    assert gains(copy[:, None], time, event, fold=found.inner) > 5
+    assert as_vector.trust()[1] > 0.1
+    assert as_bag.trust()[1] == 0
+    alone = replace(found, risks=truth[:, None], anchors=1)
+    np.testing.assert_allclose(as_bag.trust()[:1], alone.trust())
+
+
+def test_a_bag_that_adds_keeps_its_seat_and_one_alone_needs_no_other() -> None:
+    found = columns(*study())
+    np.testing.assert_array_equal(replace(found, bags=(0,)).trust(), found.trust())
+    weak = replace(found, risks=found.risks[:, [1]], anchors=1)
+    assert weak.trust()[0] > 0
+    np.testing.assert_array_equal(replace(weak, bags=(0,)).trust(), weak.trust())
 
 
 def test_a_missing_modality_adds_nothing() -> None:

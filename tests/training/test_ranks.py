@@ -99,7 +99,7 @@ def alone(cohort_file: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[s
 
 
 CONSTANT = ("pooling.score.bias", "out.bias", "head.linear.bias")
-"""Added to every score of a softmax, or to every log-risk: their gradient is rounding, which Adam makes large."""
+"""Added to all scores of a softmax, or to all log-risks: their gradient is rounding, made large by Adam."""
 
 
 def assert_same(out: Path, alone: dict[str, np.ndarray]) -> None:

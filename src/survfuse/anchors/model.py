@@ -106,7 +106,8 @@ def fit_anchored(
         if offered is not None and _better(offered.out_of_fold, risks[:, place], time, event, inner):
             chosen[bag] = offered
             risks[:, place] = offered.out_of_fold
-    columns = Columns(risks, inner, time, event, len(names))
+    bags = tuple(names.index(bag) for bag in final.transforms.bag_scaler)
+    columns = Columns(risks, inner, time, event, len(names), bags)
     trust = columns.trust()
     network = as_network(final.terms, trust, final.transforms, chosen)
     about = _about(final.terms, trust, final.transforms, chosen)
@@ -162,6 +163,8 @@ def _about(
     terms: Terms, trust: FloatArray, transforms: Transforms, chosen: Mapping[str, AttentionAnchor]
 ) -> dict[str, Any]:
     notes = {name: anchor.note for name, anchor in terms.anchors.items() if anchor.note}
+    silent = (name for name, value in zip(terms.names, trust, strict=True) if value == 0)
+    notes = dict.fromkeys(silent, "out of fold it adds nothing to what the others tell") | notes
     notes |= {f"{a}*{b}": pair.note for (a, b), pair in terms.pairs.items() if pair.note}
     return {
         "trust": {name: float(value) for name, value in zip(terms.names, trust, strict=True)},

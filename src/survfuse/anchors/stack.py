@@ -7,15 +7,17 @@
 
 Every ``b_m`` is the ridge Cox of one modality alone. Trusts ``w`` are never negative. A modality
 whose out-of-fold risks, taken at their word, are no better than no risk has no seat: its trust is
-0. The others' start from 1, those of pairs from 0, and both move only as far as risks made out of
-fold pay for it. A missing modality's terms are zero: the risk of an average patient.
+0. A bag, which may choose between two readings of its tiles, must besides add to the others: without
+it their likelihood has to fall significantly. Trusts of those seated start from 1, those of pairs from 0,
+and both move only as far as risks made out of fold pay for it. A missing modality's terms are zero:
+the risk of an average patient.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -27,6 +29,7 @@ from survfuse.anchors.ridge import RidgeCox
 from survfuse.survival.trust import fit_trust, gains
 
 ANCHOR_PENALTY, PAIR_PENALTY = 20.0, 5.0  # on trusts, on the log-likelihood's scale (decision 0011)
+BAG_MUST_ADD = 3.84  # twice the log-likelihood: 5 % of chi-squared with one degree (decision 0011)
 
 Pair = tuple[str, str]
 
@@ -104,6 +107,8 @@ class Columns:
     time, event : array, (patients,)
     anchors : int
         How many of the terms are modalities.
+    bags : tuple of int
+        Which of these are bags.
     """
 
     risks: FloatArray
@@ -111,6 +116,7 @@ class Columns:
     time: FloatArray
     event: BoolArray
     anchors: int
+    bags: tuple[int, ...] = ()
 
     def trust(self, rows: BoolArray | None = None) -> FloatArray:
         """Trust of each term by what these patients' risks are worth; (terms,), >= 0.
@@ -119,20 +125,39 @@ class Columns:
         modalities are taken at their word and pairs are not trusted.
         """
         kept = np.ones(len(self.time), dtype=bool) if rows is None else rows
-        risks, time, event, fold = self.risks[kept], self.time[kept], self.event[kept], self.inner[kept]
-        modality = np.arange(risks.shape[1]) < self.anchors
-        seated = ~modality | (gains(risks, time, event, fold=fold) > 0)
-        trust = np.zeros(len(modality))
-        if event.any() and seated.any():
-            trust[seated] = fit_trust(
-                risks[:, seated],
-                time,
-                event,
-                prior=np.where(modality, 1.0, 0.0)[seated],
-                penalty=np.where(modality, ANCHOR_PENALTY, PAIR_PENALTY)[seated],
-                fold=fold,
-            ).trust
+        part = replace(
+            self, risks=self.risks[kept], time=self.time[kept], event=self.event[kept], inner=self.inner[kept]
+        )
+        modality = np.arange(self.risks.shape[1]) < self.anchors
+        seated = ~modality | (gains(part.risks, part.time, part.event, fold=part.inner) > 0)
+        if not part.event.any():
+            return np.zeros(len(modality))
+        trust, likelihood = part._fitted(seated)
+        for bag in self.bags:
+            without = seated & (np.arange(len(seated)) != bag)
+            if not (seated[bag] and (without & modality).any()):
+                continue
+            other, less = part._fitted(without)
+            if 2 * (likelihood - less) < BAG_MUST_ADD:
+                trust, likelihood, seated = other, less, without
         return trust
+
+    def _fitted(self, seated: BoolArray) -> tuple[FloatArray, float]:
+        """Trusts of those seated, 0 for the others, and the log-likelihood that they reach."""
+        trust = np.zeros(len(seated))
+        if not seated.any():
+            return trust, -np.inf
+        modality = (np.arange(len(seated)) < self.anchors)[seated]
+        found = fit_trust(
+            self.risks[:, seated],
+            self.time,
+            self.event,
+            prior=np.where(modality, 1.0, 0.0),
+            penalty=np.where(modality, ANCHOR_PENALTY, PAIR_PENALTY),
+            fold=self.inner,
+        )
+        trust[seated] = found.trust
+        return trust, found.log_likelihood
 
     def out_of_fold(self) -> FloatArray:
         """Add each patient's risks by trusts that the other inner folds gave; (patients,)."""
