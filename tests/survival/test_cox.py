@@ -232,6 +232,20 @@ def test_the_path_chooses_the_least_deviance_and_refits(small):
     assert again.deviance.tolist() == path.deviance.tolist()
 
 
+def test_a_path_that_gets_worse_is_given_up():
+    rng = np.random.default_rng(0)
+    noise, time, event = rng.normal(size=(80, 40)), rng.exponential(size=80), np.arange(80) % 2 == 0
+    whole = ridge_cox_cv(noise, time, event)
+    short = ridge_cox_cv(noise, time, event, give_up=3)
+    tried = np.isfinite(short.deviance)
+    assert 4 <= tried.sum() < 20
+    np.testing.assert_array_equal(short.deviance[tried], whole.deviance[tried])
+    assert short.deviance[~tried].tolist() == [np.inf] * int((~tried).sum())
+    best = int(short.deviance.argmin())
+    assert tried.sum() == best + 4  # three worse ones behind the best
+    assert short.penalty == short.penalties[best]
+
+
 def test_the_cross_validated_likelihood_is_the_slow_one(small):
     from survfuse.survival.cox import _stratified_folds
 

@@ -14,6 +14,7 @@ from survfuse.survival.cox import ridge_cox_cv
 
 SIDE_COMPONENTS = 12  # of each modality; their products are 144 features, half a second for 600 patients
 RANK = 3
+GIVE_UP = 3  # penalties in a row that are worse than the best before the rest is left out
 FEWEST_EVENTS = 10  # among patients who have both modalities; fewer say nothing about 144 products
 
 
@@ -79,7 +80,14 @@ class Interaction:
             products = (scores[0][:, :, None] * scores[1][:, None, :]).reshape(int(both.sum()), -1)
             folds = inner_fold_count(event[both])
             path = ridge_cox_cv(
-                products, time[both], event[both], folds=folds, seed=seed, ties=ties, offset=offset[both]
+                products,
+                time[both],
+                event[both],
+                folds=folds,
+                seed=seed,
+                ties=ties,
+                offset=offset[both],
+                give_up=GIVE_UP,
             )
         except NotComputableError as error:
             return cls._nothing(left, right, str(error))

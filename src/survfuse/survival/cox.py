@@ -175,6 +175,7 @@ def ridge_cox_cv(
     seed: int = 0,
     ties: str = "efron",
     offset: npt.ArrayLike | None = None,
+    give_up: int | None = None,
 ) -> RidgeCoxPath:
     """Fit a ridge Cox regression whose penalty is chosen by cross-validated partial likelihood.
 
@@ -193,6 +194,9 @@ def ridge_cox_cv(
     ties : {"efron", "breslow"}
     offset : array-like, (patients,), optional
         Log-risk that is added with coefficient 1; the null deviance is that of the offset alone.
+    give_up : int, optional
+        Penalties, from the largest down, may be worse than the best so far this many times
+        running before the smaller ones, which take longest, are left out; their deviance is infinite.
 
     Raises
     ------
@@ -212,16 +216,16 @@ def ridge_cox_cv(
     grid = _penalty_grid(axes, len(outcome), penalties)
     sets = RiskSets.of(outcome, ties)
     base = np.zeros(len(outcome)) if offset is None else as_log_risk(offset, len(outcome), "offset")
-    gain, null_gain = np.zeros(len(grid)), 0.0
-    for held in _stratified_folds(outcome.event, used, np.random.default_rng(seed)):
-        kept = ~held
-        inner = RiskSets.of(outcome[kept], ties)
-        null_gain += sets.log_likelihood(base) - inner.log_likelihood(base[kept])
-        coef: FloatArray = np.zeros(axes.z.shape[1])
-        for i, penalty in enumerate(grid):  # each fit starts from that of the next larger penalty
-            coef = climb(inner, axes.z[kept], base[kept], penalty * len(inner.event), coef).coef
-            risk = axes.z @ coef + base
-            gain[i] += sets.log_likelihood(risk) - inner.log_likelihood(risk[kept])
+    gain = np.full(len(grid), -np.inf)
+    parts = [
+        _Part.of(sets, outcome, axes, base, ~held, ties)
+        for held in _stratified_folds(outcome.event, used, np.random.default_rng(seed))
+    ]
+    null_gain = sum(part.gain(base) for part in parts)
+    for i, penalty in enumerate(grid):  # each fit starts from that of the next larger penalty
+        gain[i] = sum(part.climbed(penalty) for part in parts)
+        if give_up is not None and i - int(gain.argmax()) >= give_up:
+            break
     best = int(gain.argmax())
     final = climb(sets, axes.z, base, grid[best] * outcome.events, np.zeros(axes.z.shape[1]))
     notes = [
@@ -238,6 +242,35 @@ def ridge_cox_cv(
         folds=used,
         note="; ".join(filter(None, notes)),
     )
+
+
+@dataclass(eq=False)
+class _Part:
+    """All folds but one: what is fitted there, and what it is worth to the one left out."""
+
+    sets: RiskSets
+    inner: RiskSets
+    z: FloatArray
+    base: FloatArray
+    kept: BoolArray
+    coef: FloatArray
+
+    @classmethod
+    def of(
+        cls, sets: RiskSets, outcome: Outcome, axes: Axes, base: FloatArray, kept: BoolArray, ties: str
+    ) -> _Part:
+        inner = RiskSets.of(outcome[kept], ties)
+        return cls(sets, inner, axes.z, base, kept, np.zeros(axes.z.shape[1]))
+
+    def gain(self, risk: FloatArray) -> float:
+        """Log-likelihood of everyone without that of those fitted on (Verweij and van Houwelingen 1993)."""
+        return self.sets.log_likelihood(risk) - self.inner.log_likelihood(risk[self.kept])
+
+    def climbed(self, penalty: float) -> float:
+        """Fit with this penalty, from where the last one ended, and tell the gain."""
+        ridge = penalty * len(self.inner.event)
+        self.coef = climb(self.inner, self.z[self.kept], self.base[self.kept], ridge, self.coef).coef
+        return self.gain(self.z @ self.coef + self.base)
 
 
 def as_matrix(x: npt.ArrayLike, patients: int) -> FloatArray:
