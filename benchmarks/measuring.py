@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import threading
 from pathlib import Path
 
 
@@ -34,3 +35,33 @@ class Peak:
         peak = status("VmHWM") - self.before
         self._reset()
         return peak
+
+
+class OwnPeak:
+    """Watches the memory that a process holds for itself (RssAnon), every few milliseconds.
+
+    Pages of mapped files are not in it: the system takes them back when others want the room.
+    """
+
+    def __init__(self) -> None:
+        self.before = status("RssAnon")
+        self.most = self.before
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> OwnPeak:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._done.wait(0.005):
+            self.most = max(self.most, status("RssAnon"))
+
+    @property
+    def megabytes(self) -> float:
+        """Most of it, beyond what was held at the start."""
+        return self.most - self.before
