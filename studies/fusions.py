@@ -45,7 +45,7 @@ COHORTS: dict[str, tuple[str, dict[str, str]]] = {
 # Interpretable slide features span areas, counts and ratios: the paper's raw tiles would be areas alone.
 PAPER = {"luad-os": {"bag_scaling": "standard"}}
 NETWORKS = tuple(name for name in FUSIONS if name != "anchored")
-SIMULATED = {"patients": 500, "tiles": 150, "tile_dim": 128, "genes": 2000, "event_rate": 0.5}
+SIMULATED = {"patients": 500, "tiles": 50, "tile_dim": 64, "genes": 1000, "event_rate": 0.5}
 MISSING = {"clinical": 0.3, "expression": 0.3, "slides": 0.3}
 METRICS = ("uno_c", "harrell_c", "isbs", "calibration_slope")
 
