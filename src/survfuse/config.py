@@ -92,6 +92,9 @@ class FitConfig(Frozen):
     """Dropout after the tile projection, on both attention branches and between encoder layers."""
     input_dropout: float = Field(default=0.5, ge=0, lt=1)
     """Dropout on clinical, expression and table vectors as they enter the network."""
+    modality_dropout: float = Field(default=0.0, ge=0, lt=1)
+    """While training, each modality of each patient is left out with this chance, never all that a patient
+    has, so that the network learns to do without. 0 draws nothing; `anchored` refuses it."""
     head: Literal["cox", "discrete"] = "cox"
     """`cox`: one log-risk. `discrete`: one hazard per time bin."""
     bins: int = Field(default=8, ge=2)
@@ -198,6 +201,11 @@ class FitConfig(Frozen):
             )
         if self.members != 1:
             raise ValueError(f"members: 'anchored' has one solution, nothing to average; got {self.members}")
+        if self.modality_dropout:
+            raise ValueError(
+                "modality_dropout: 'anchored' fits each modality alone and adds nothing for a missing one, so "
+                f"there is no training to drop from; got {self.modality_dropout:g}, set it to 0"
+            )
 
 
 PRESETS: dict[str, dict[str, Any]] = {
