@@ -203,7 +203,7 @@ class FitConfig(Frozen):
             raise ValueError(f"members: 'anchored' has one solution, nothing to average; got {self.members}")
         if self.modality_dropout:
             raise ValueError(
-                "modality_dropout: 'anchored' fits each modality alone and adds nothing for a missing one, so "
+                "modality_dropout: 'anchored' fits each modality alone and adds nothing for a missing one; "
                 f"there is no training to drop from; got {self.modality_dropout:g}, set it to 0"
             )
 
@@ -267,6 +267,9 @@ class CrossvalConfig(Frozen):
     controls: bool = True
     """Also run what tells chance from finding, on the first repeat: outcomes permuted, epoch chosen on the
     scored fold, other seeds."""
+    robustness: bool = True
+    """Also let the model predict the test patients with each modality removed, with each alone, and with 25, 50
+    and 75 % of the clinical values missing: the same fits, nothing is trained."""
     seeds: int = Field(default=3, ge=1)
     """Trainings of the model that differ by seed alone, with `controls`: their spread is reported apart."""
     interval: Literal["influence", "nadeau_bengio", "bootstrap"] = "influence"

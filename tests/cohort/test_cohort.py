@@ -227,5 +227,6 @@ def test_inspection_gives_tables(files: CohortFiles) -> None:
         "modalities": ["clinical + expression + slides"],
         "patients": [20],
         "events": [10],
+        "follow_up_median": [cohort_follow_up(found.cohort)],
     }
     assert found.tables["flow"]["patients"].tolist() == [20, 20]
