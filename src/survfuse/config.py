@@ -268,8 +268,8 @@ class CrossvalConfig(Frozen):
     """Also run what tells chance from finding, on the first repeat: outcomes permuted, epoch chosen on the
     scored fold, other seeds."""
     robustness: bool = True
-    """Also let the model predict the test patients with each modality removed, with each alone, and with 25, 50
-    and 75 % of the clinical values missing: the same fits, nothing is trained."""
+    """Also let the model predict the test patients with each modality removed, with each alone, and with 25,
+    50 and 75 % of the clinical values missing: the same fits, nothing is trained."""
     seeds: int = Field(default=3, ge=1)
     """Trainings of the model that differ by seed alone, with `controls`: their spread is reported apart."""
     interval: Literal["influence", "nadeau_bengio", "bootstrap"] = "influence"

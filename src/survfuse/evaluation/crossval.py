@@ -246,7 +246,11 @@ class _Setup:
             [NetworkLearner(name, config.model, permute=True, lose=how.robustness), *beside],
             line if any(each.name == line for each in beside) else None,
             [*notes, *told],
-            tuple(m for m in cohort.modalities if config.model.modalities is None or m in config.model.modalities),
+            tuple(
+                m
+                for m in cohort.modalities
+                if config.model.modalities is None or m in config.model.modalities
+            ),
         )
 
     def under_loss(

@@ -52,7 +52,8 @@ class Loss:
         if self.kind == "only":
             return lose_modalities(cohort, [name for name in used if name != self.what])
         table = _clinical(cohort, used)
-        assert table is not None
+        if table is None:
+            return cohort
         lost = lose_values(table, int(self.what) / 100, seed)
         return replace(cohort, modalities={**cohort.modalities, table.name: lost})
 
@@ -83,7 +84,9 @@ class Losses:
         if len(there) > 1:
             each += [Loss("removed", name) for name in there]
         else:
-            left_out.append(f"modalities removed: there is one modality ({', '.join(there)}), nothing to remove")
+            left_out.append(
+                f"modalities removed: there is one modality ({', '.join(there)}), nothing to remove"
+            )
         if len(there) > 2:
             each += [Loss("only", name) for name in there]
         if _clinical(cohort, there) is not None:

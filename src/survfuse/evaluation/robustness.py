@@ -94,9 +94,7 @@ def robustness(
     return {"rows": rows, "left_out": list(losses.left_out)}
 
 
-def _rows(
-    model: str, kind: str, what: str, bare: int, found: Mapping[str, Estimate]
-) -> list[dict[str, Any]]:
+def _rows(model: str, kind: str, what: str, bare: int, found: Mapping[str, Estimate]) -> list[dict[str, Any]]:
     place = {"model": model, "kind": kind, "what": what, "nothing_left": bare}
     return [
         {
