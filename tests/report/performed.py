@@ -96,12 +96,34 @@ def performance(model: str, horizons: tuple[float, ...], sites: int = 4, seed: i
         | {"note": "same folds, other random numbers"},
         "permuted_outcome": {"uno_c": estimate(0.507, 0.034)},
         "external": {
-            "cohort": {"name": "hillside bladder", "patients": 88, "events": 31},
+            "cohort": {"name": "hillside bladder", "patients": 88, "events": 31, "unit": "months"}
+            | {
+                "patterns": [
+                    {"modalities": ["clinical"], "patients": 60, "events": 20, "follow_up_median": 31.0},
+                    {
+                        "modalities": ["clinical", "rna"],
+                        "patients": 28,
+                        "events": 11,
+                        "follow_up_median": None,
+                    },
+                ]
+            },
             "metrics": {
                 model: {"uno_c": estimate(0.61, 0.05, n=88), "observed_expected": estimate(1.3, 0.2, n=88)},
                 CLINICAL: {"uno_c": estimate(0.6, 0.05, n=88), "brier_36": estimate(None, note="no curve")},
                 "missing:25": {"uno_c": estimate(0.58, 0.05, n=88)},
             },
+            "availability": [
+                {
+                    "modalities": list(names),
+                    "patients": n,
+                    "events": n // 3,
+                    "model": model,
+                    "metric": "uno_c",
+                }
+                | estimate(0.6, 0.1)
+                for names, n in ((("clinical",), 60), (("clinical", "rna"), 28))
+            ],
             "robustness": robustness(model, ("missing:25",)),
         },
         "interval": "influence functions inside the test folds, widened for overlapping training sets; "

@@ -98,7 +98,7 @@ def robustness_says(rows: Sequence[Mapping[str, Any]]) -> str:
         if names:
             parts.append(f"The same model ranked patients {way} {listed(names, NAMED)}.")
     if not any(found == "worse" for _, found in ways):
-        parts.insert(0, "None of these losses is shown to make the ranking worse.")
+        parts.insert(0, "No loss here is shown to make the ranking worse.")
     if not all(found for _, found in ways):
         parts.append("An interval that includes 0 does not prove that a loss costs nothing.")
     return " ".join([*parts, *_expected(tried)])
@@ -107,13 +107,14 @@ def robustness_says(rows: Sequence[Mapping[str, Any]]) -> str:
 def _expected(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Say under which losses the model expects too many or too few events on the whole."""
     place = SHOWN.index("observed_expected")
-    parts = []
-    for end, way in (("high", "Fewer"), ("low", "More")):
-        ends = [(_phrase(row), (row["cells"][place] or {}).get(end)) for row in rows]
-        names = [name for name, at in ends if known(at) and (at < 1 if end == "high" else at > 1)]
-        if names:
-            parts.append(f"{way} events came than it predicted {listed(names, NAMED)}.")
-    return parts
+    told = [(_phrase(row), row["cells"][place]) for row in rows if row["cells"][place] is not None]
+    fewer = [name for name, e in told if known(e["high"]) and e["high"] < 1]
+    more = [name for name, e in told if known(e["low"]) and e["low"] > 1]
+    return [
+        f"{way} events came than it predicted {listed(names, NAMED)}."
+        for way, names in (("Fewer", fewer), ("More", more))
+        if names
+    ]
 
 
 def _phrase(row: Mapping[str, Any]) -> str:
