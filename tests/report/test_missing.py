@@ -11,7 +11,7 @@ import pytest
 from report.conftest import Builder, edit
 from report.performed import LOSSES, add_performance, estimate, performance
 from report.reading import Page, read
-from survfuse.report.missing import SHOWN, availability, robustness, robustness_says
+from survfuse.report.missing import SHOWN, availability, expectation_says, robustness, robustness_says
 from survfuse.report.performance import tables
 
 
@@ -48,16 +48,14 @@ INTACT = row("intact", "", None, between(1.2, 1.4))
                 row("missing", "75", between(-0.1, -0.01), between(0.6, 0.9)),
                 row("removed", "rna", between(-3, -2)),
             ],
-            "The same model ranked patients worse with 75% of clinical values missing, without rna. "
-            "Fewer events came than it predicted with 75% of clinical values missing.",
+            "The same model ranked patients worse with 75% of clinical values missing, without rna.",
         ),
         (
             [
                 row("removed", "rna", between(-3, -2), between(1.01, 1.2)),
                 row("only", "rna", between(-3, -2), between(0.9, 1.1)),
             ],
-            "The same model ranked patients worse without rna, with rna alone. "
-            "More events came than it predicted without rna.",
+            "The same model ranked patients worse without rna, with rna alone.",
         ),
         (
             [
@@ -75,6 +73,21 @@ INTACT = row("intact", "", None, between(1.2, 1.4))
 )
 def test_the_sentence_says_what_the_intervals_show(rows: list[dict[str, Any]], sentence: str) -> None:
     assert robustness_says([INTACT, *rows]) == sentence
+
+
+def test_another_sentence_says_where_too_many_or_too_few_events_are_expected() -> None:
+    high, low, both = between(0.6, 0.9), between(1.01, 1.2), between(0.9, 1.1)
+    rows = [
+        row("missing", "75", None, high),
+        row("only", "rna", None, both),
+        row("removed", "rna", None, low),
+    ]
+    assert expectation_says([INTACT, *rows]) == (
+        "Fewer events came than it predicted with 75% of clinical values missing. "
+        "More events came than it predicted without rna."
+    )
+    unknown = row("only", "rna", None, {"value": None, "low": None, "high": None})
+    assert expectation_says([INTACT, rows[1], unknown, row("removed", "rna", None)]) == ""
 
 
 def test_losses_are_grouped_with_their_cells_in_order() -> None:

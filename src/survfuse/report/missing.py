@@ -53,8 +53,8 @@ def robustness(table: pd.DataFrame, told: Mapping[str, Any] | None) -> dict[str,
     Returns
     -------
     mapping or None
-        `says`, `intact` (a row), `groups` (each with `title` and `rows`), `footnotes`, `left_out`;
-        a row has `loss`, `nothing_left` and `cells` in the order of `SHOWN`. None where nothing was recorded.
+        `says` and `expects` (sentences), `intact` (a row), `groups` (each with `title` and `rows`),
+        `footnotes`, `left_out`; a row has `loss`, `nothing_left` and `cells` in the order of `SHOWN`. None where nothing was recorded.
     """
     if not told:
         return None
@@ -72,6 +72,7 @@ def robustness(table: pd.DataFrame, told: Mapping[str, Any] | None) -> dict[str,
     ]
     return {
         "says": robustness_says(rows),
+        "expects": expectation_says(rows),
         "intact": next((row for row in marked["rows"] if row["kind"] == INTACT), None),
         "groups": [group for group in groups if group["rows"]],
         "footnotes": marked["footnotes"],
@@ -80,7 +81,7 @@ def robustness(table: pd.DataFrame, told: Mapping[str, Any] | None) -> dict[str,
 
 
 def robustness_says(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Say in a sentence or two which losses are shown to change the ranking.
+    """Say in a few sentences which losses are shown to change the ranking.
 
     Parameters
     ----------
@@ -101,20 +102,27 @@ def robustness_says(rows: Sequence[Mapping[str, Any]]) -> str:
         parts.insert(0, "No loss here is shown to make the ranking worse.")
     if not all(found for _, found in ways):
         parts.append("An interval that includes 0 does not prove that a loss costs nothing.")
-    return " ".join([*parts, *_expected(tried)])
+    return " ".join(parts)
 
 
-def _expected(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Say under which losses the model expects too many or too few events on the whole."""
+def expectation_says(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Say under which losses the model expects too many or too few events on the whole; empty where none is.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        As for :func:`robustness_says`.
+    """
+    rows = [row for row in rows if row["kind"] != INTACT]
     place = SHOWN.index("observed_expected")
     told = [(_phrase(row), row["cells"][place]) for row in rows if row["cells"][place] is not None]
     fewer = [name for name, e in told if known(e["high"]) and e["high"] < 1]
     more = [name for name, e in told if known(e["low"]) and e["low"] > 1]
-    return [
+    return " ".join(
         f"{way} events came than it predicted {listed(names, NAMED)}."
         for way, names in (("Fewer", fewer), ("More", more))
         if names
-    ]
+    )
 
 
 def _phrase(row: Mapping[str, Any]) -> str:
