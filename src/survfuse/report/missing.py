@@ -54,7 +54,8 @@ def robustness(table: pd.DataFrame, told: Mapping[str, Any] | None) -> dict[str,
     -------
     mapping or None
         `says` and `expects` (sentences), `intact` (a row), `groups` (each with `title` and `rows`),
-        `footnotes`, `left_out`; a row has `loss`, `nothing_left` and `cells` in the order of `SHOWN`. None where nothing was recorded.
+        `footnotes`, `left_out`; a row has `loss`, `nothing_left` and `cells` in the order of `SHOWN`.
+        None where nothing was recorded.
     """
     if not told:
         return None
