@@ -1,9 +1,10 @@
 """Every fusion, every set of modalities, on the same folds of real cohorts, and against planted truths.
 
-`real`: HANCOCK (OS, RFS) and TCGA-LUAD (OS). `anchored` and the ridge baselines of every set of modalities on
-the given folds and four drawn repeats; other fusions of all modalities on `--network-repeats` of them, of
-fewer modalities and the preset `paper` on the given folds. `simulated`: additive, interaction and none, with and without 30 % of each modality missing.
-Finished cells are kept in the output folder, so a study that was stopped goes on.
+`real`: HANCOCK (OS, RFS) and TCGA-LUAD (OS). `anchored` and the ridge baselines of every set of
+modalities on the given folds and four drawn repeats; other fusions of all modalities on
+`--network-repeats` of them, of fewer modalities and the preset `paper` on the given folds. `simulated`:
+additive, interaction and none, with and without 30 % of each modality missing. Finished cells are kept in
+the output folder, so a study that was stopped goes on.
 
     python studies/fusions.py real -o runs/fusions --workers 2
     python studies/fusions.py simulated -o runs/planted --workers 2

@@ -29,6 +29,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "genes": {"expression_components": None, "expression_top": 5, "vector_hidden": (3,)},
     "pairwise": {"fusion": "pairwise_residual", "rank": 2, "clinical_hidden": (2,)},
     "tensor": {"fusion": "tensor", "tensor_width": 2},
+    "modality dropout": {"modality_dropout": 0.3},
     "coattention": {"fusion": "coattention", "query_tokens": 2},
 }
 
@@ -77,8 +78,11 @@ FILES = (
 def test_what_is_loaded_is_what_was_saved(cohort: Cohort, tmp_path: Path, fields: dict[str, Any]) -> None:
     model = quick(**fields).fit(cohort)
     again = survfuse.load(model.save(tmp_path / "bundle"))
+    assert again.fitted is not None
+    assert model.fitted is not None
     assert bits(again) == bits(model)
     assert again.config == model.config
+    assert [n.config for n in again.fitted.networks] == [n.config for n in model.fitted.networks]
     first, second = model.predict(cohort), again.predict(cohort)
     np.testing.assert_array_equal(first.log_risk, second.log_risk)
     np.testing.assert_array_equal(first.predicted_time, second.predicted_time)
@@ -86,8 +90,6 @@ def test_what_is_loaded_is_what_was_saved(cohort: Cohort, tmp_path: Path, fields
     assert first.frame((300, 900)).equals(second.frame((300, 900)))
     assert first.frame((300, 900), details=True).equals(second.frame((300, 900), details=True))
     assert first.notes == second.notes
-    assert again.fitted is not None
-    assert model.fitted is not None
     assert again.fitted.summary == model.fitted.summary
 
 
@@ -295,6 +297,8 @@ def test_a_bundle_of_version_1_predicts_as_it_did(tmp_path: Path) -> None:
     """Written by the last survfuse that wrote version 1, on the same cohort."""
     cohort = loaded(small(tmp_path / "cohort"))
     model = survfuse.load(ARCHIVES / "bundle-1")
+    assert "modality_dropout" not in (ARCHIVES / "bundle-1" / "network.json").read_text()
+    assert model.config.modality_dropout == 0
     prediction = model.predict(cohort)
     before = pd.read_csv(ARCHIVES / "bundle-1-predictions.csv", dtype={"patient_id": str})
     now = prediction.frame((400, 900))

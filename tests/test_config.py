@@ -158,6 +158,7 @@ def test_an_override_cannot_go_inside_a_value() -> None:
         ("rank", 0, "greater than or equal to 1, got 0"),
         ("rank", "many", "valid integer.*got 'many'"),
         ("dropout", 1.0, "less than 1, got 1.0"),
+        ("modality_dropout", 1.0, "less than 1, got 1.0"),
         ("learning_rate", 0, "greater than 0, got 0"),
         ("learning_rate", float("nan"), "got nan"),
         ("weight_decay", -1, "greater than or equal to 0, got -1"),

@@ -92,6 +92,9 @@ class FitConfig(Frozen):
     """Dropout after the tile projection, on both attention branches and between encoder layers."""
     input_dropout: float = Field(default=0.5, ge=0, lt=1)
     """Dropout on clinical, expression and table vectors as they enter the network."""
+    modality_dropout: float = Field(default=0.0, ge=0, lt=1)
+    """While training, each modality of each patient is left out with this chance, never all that a patient
+    has, so that the network learns to do without. 0 draws nothing; `anchored` refuses it."""
     head: Literal["cox", "discrete"] = "cox"
     """`cox`: one log-risk. `discrete`: one hazard per time bin."""
     bins: int = Field(default=8, ge=2)
@@ -210,6 +213,11 @@ class FitConfig(Frozen):
             )
         if self.members != 1:
             raise ValueError(f"members: 'anchored' has one solution, nothing to average; got {self.members}")
+        if self.modality_dropout:
+            raise ValueError(
+                "modality_dropout: 'anchored' fits each modality alone and adds nothing for a missing one; "
+                f"there is no training to drop from; got {self.modality_dropout:g}, set it to 0"
+            )
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -271,6 +279,9 @@ class CrossvalConfig(Frozen):
     controls: bool = True
     """Also run what tells chance from finding, on the first repeat: outcomes permuted, epoch chosen on the
     scored fold, other seeds."""
+    robustness: bool = True
+    """Also let the model predict the test patients with each modality removed, with each alone, and with 25,
+    50 and 75 % of the clinical values missing: the same fits, nothing is trained."""
     seeds: int = Field(default=3, ge=1)
     """Trainings of the model that differ by seed alone, with `controls`: their spread is reported apart."""
     interval: Literal["influence", "nadeau_bengio", "bootstrap"] = "influence"

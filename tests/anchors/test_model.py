@@ -130,6 +130,10 @@ def test_it_is_saved_loaded_and_told(cohort: Cohort, tmp_path: Path) -> None:
         ({"head": "discrete"}, "'anchored' is a Cox model with head 'cox'.*choose another fusion"),
         ({"loss": "paper"}, "'anchored' is a Cox model.*got head 'cox', loss 'paper'"),
         ({"members": 2}, "members: 'anchored' has one solution, nothing to average; got 2"),
+        (
+            {"modality_dropout": 0.2},
+            "modality_dropout: 'anchored' fits each modality alone.*got 0.2, set it to 0",
+        ),
     ],
 )
 def test_what_it_cannot_be_is_refused(fields: dict[str, object], why: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 from builders import CohortFiles, cohort_files
 from survfuse._errors import CohortError
 from survfuse.cohort import BagData, ExpressionData, inspect, load_cohort, pack_cohort
+from survfuse.survival.curves import follow_up_median
 
 
 def test_every_modality_is_loaded_and_may_be_absent(files: CohortFiles) -> None:
@@ -219,13 +220,30 @@ def test_a_broken_cohort_file_is_a_problem_too(tmp_path: Path) -> None:
     assert "no such cohort file" in found.problems[0].message
 
 
+def test_follow_up_is_told_for_each_pattern(files: CohortFiles) -> None:
+    assert files.expression is not None
+    files.expression = files.expression.drop(index=["001", "003", "005"])  # all three censored
+    cohort = load_cohort(files.write())
+    told = cohort.patterns().set_index("modalities")["follow_up_median"]
+    days = files.patients.set_index("patient_id")["os_days"]
+    assert told["clinical + slides"] == sorted(days[["001", "003", "005"]])[1]
+    assert np.isnan(cohort.follow_up(["002", "004"])), "both had the event: nobody's follow-up ended"
+    assert np.isnan(cohort.follow_up([]))
+    del files.spec["outcome"]
+    without = load_cohort(files.write(), need_outcome=False)
+    assert without.patterns()["follow_up_median"].isna().all()
+
+
 def test_inspection_gives_tables(files: CohortFiles) -> None:
     found = inspect(files.write())
     assert found.ok
     assert found.problems == ()
+    assert found.cohort is not None
+    outcome = found.cohort.outcome
     assert found.tables["patterns"].to_dict("list") == {
         "modalities": ["clinical + expression + slides"],
         "patients": [20],
         "events": [10],
+        "follow_up_median": [follow_up_median(outcome["time"], outcome["event"])],
     }
     assert found.tables["flow"]["patients"].tolist() == [20, 20]

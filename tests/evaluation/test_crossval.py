@@ -17,8 +17,11 @@ from survfuse._errors import CohortError, ConfigError, InputError, NotComputable
 from survfuse.cohort import Cohort
 from survfuse.config import CrossvalConfig, FitConfig, load_config
 from survfuse.evaluation import Result, Watcher, cross_validate, crossval
+from survfuse.evaluation.agreement import expected_events
 from survfuse.evaluation.crossval import splits_of
+from survfuse.evaluation.folds import select
 from survfuse.evaluation.horizons import default_horizons, resolve_horizons
+from survfuse.evaluation.ranking import concordance
 from survfuse.metrics import Estimate, harrell_c
 
 HORIZONS = (400.0, 900.0)
@@ -57,8 +60,11 @@ NETWORKS = [
 METRICS = {"uno_c", "harrell_c", "isbs", "integrated_ipa", "log_likelihood"}
 METRICS |= {"observed_expected", "calibration_slope", "d_calibration", "royston_r2", "kent_oquigley_r2"}
 METRICS |= {f"{m}_{h:g}" for m in ("auc", "brier", "ipa", "ici", "e50", "e90") for h in (400, 900)}
+ROBUSTNESS = {"uno_c", "isbs", "calibration_slope", "observed_expected"}
 PERMUTED = ["permuted:clinical", "permuted:expression", "permuted:slides"]
-OTHERS = [*BASELINES, *NETWORKS, *PERMUTED]
+LOST = [f"{kind}:{name}" for kind in ("removed", "only") for name in ("clinical", "expression", "slides")]
+LOST += ["missing:25", "missing:50", "missing:75"]
+OTHERS = [*BASELINES, *NETWORKS, *PERMUTED, *LOST]
 
 
 def with_folds(root: Path, **fields: Any) -> CohortFiles:
@@ -155,14 +161,15 @@ def test_metrics_have_the_documented_keys(result: Result) -> None:
     metrics = json.loads((result.out / "metrics.json").read_text())
     assert set(metrics) == {"default:concat", *OTHERS}
     for name, table in metrics.items():
-        assert set(table) - {"delta_uno_c_vs_clinical"} == METRICS
-        assert ("delta_uno_c_vs_clinical" in table) == (name != "ridge:clinical")
+        assert set(table) - {"delta_uno_c_vs_clinical"} == (ROBUSTNESS if name in LOST else METRICS)
+        assert ("delta_uno_c_vs_clinical" in table) == (name not in {"ridge:clinical", *LOST})
         for entry in table.values():
             assert set(entry) == {"value", "low", "high", "se", "n", "events", "note", "assumptions"}
             assert entry["value"] is not None or entry["note"]
             assert entry["low"] is None or entry["low"] <= entry["value"] <= entry["high"]
             assert entry["n"] == 24
-        assert (table["uno_c"]["events"], table["harrell_c"]["events"]) == (EARLY, 12)
+        assert table["uno_c"]["events"] == EARLY
+        assert name in LOST or table["harrell_c"]["events"] == 12
     assert metrics == result.metrics_dict()
 
 
@@ -177,7 +184,8 @@ def test_the_metrics_are_those_of_the_predictions(result: Result) -> None:
 def test_the_metrics_frame_has_a_row_per_model_and_metric(result: Result) -> None:
     frame = result.metrics
     assert list(frame) == ["model", "metric", *(field.name for field in dataclasses.fields(Estimate))]
-    assert len(frame) == (1 + len(OTHERS)) * (len(METRICS) + 1) - 1
+    whole = 1 + len(OTHERS) - len(LOST)
+    assert len(frame) == whole * (len(METRICS) + 1) - 1 + len(LOST) * len(ROBUSTNESS)
     assert frame["model"].iloc[0] == result.name == "default:concat"
 
 
@@ -223,9 +231,13 @@ def test_the_cohort_is_described(result: Result) -> None:
     }
     assert (about["patients"], about["events"], about["unit"]) == (24, 12, "days")
     assert (about["horizons"], about["tau"]) == ([400, 900], 900)
-    assert about["patterns"] == [
-        {"modalities": ["clinical", "expression", "slides"], "patients": 24, "events": 12}
-    ]
+    (pattern,) = about["patterns"]
+    assert pattern == {
+        "modalities": ["clinical", "expression", "slides"],
+        "patients": 24,
+        "events": 12,
+        "follow_up_median": about["follow_up_median"],
+    }
     assert [one["name"] for one in about["modalities"]] == ["clinical", "expression", "slides"]
 
 
@@ -617,9 +629,85 @@ def test_patients_may_lack_modalities(tmp_path: Path) -> None:
     assert any("no modality at all" in note for note in notes if "network:slides" in note)
 
 
+def test_the_model_is_judged_within_each_availability_pattern(tmp_path: Path) -> None:
+    files = small(tmp_path, patients=40)
+    assert files.expression is not None
+    lacking = {f"{number:03d}" for number in range(1, 15)}
+    files.expression = files.expression.drop(index=sorted(lacking))
+    files.slides = files.slides[files.slides["patient_id"] != "040"]
+    files.bags = {slide: files.bags[slide] for slide in files.slides["slide_id"]}
+    result = crossed(loaded(files), tmp_path / "run", robustness=False)
+    rows = {(tuple(row["modalities"]), row["metric"]): row for row in result.performance["availability"]}
+    everything, fewer, single = (
+        ("clinical", "expression", "slides"),
+        ("clinical", "slides"),
+        ("clinical", "expression"),
+    )
+    assert list(dict.fromkeys(key for key, _ in rows)) == [everything, fewer, single]
+    assert [rows[key, "uno_c"]["patients"] for key in (everything, fewer, single)] == [25, 14, 1]
+    part = select(result.folds[result.name], lacking)
+    assert rows[fewer, "observed_expected"]["value"] == expected_events(part).value
+    assert rows[fewer, "uno_c"]["value"] == concordance(part, "uno", 900).value
+    assert rows[single, "uno_c"]["value"] is None
+    assert rows[single, "uno_c"]["note"].startswith("1 patients, 1 events: fewer than 10 patients")
+
+
+@pytest.mark.usefixtures("alone")
+def test_without_robustness_nothing_else_changes(cohort: Cohort, result: Result) -> None:
+    plain, whole = (crossed(cohort, repeats=2, robustness=on) for on in (False, True))
+    assert plain.performance["robustness"] is None
+    assert list(plain.models) == ["default:concat", *PERMUTED]
+    assert list(whole.models) == ["default:concat", *PERMUTED, *LOST]
+    assert {name: whole.metrics_dict()[name] for name in plain.models} == plain.metrics_dict()
+    assert whole.checks == plain.checks
+
+
+def test_the_model_is_told_with_less_and_paired_with_itself(result: Result) -> None:
+    sweep = result.performance["robustness"]
+    assert sweep["left_out"] == []
+    assert list(dict.fromkeys(row["model"] for row in sweep["rows"])) == ["default:concat", *LOST]
+    assert not set(LOST) & {row["reference"] for row in result.performance["comparisons"]}
+    for row in sweep["rows"]:
+        if row["metric"] in ROBUSTNESS:
+            told = result.estimates[row["model"]][row["metric"]]
+            assert (row["value"], row["low"], row["high"]) == (told.value, told.low, told.high)
+    moved = [
+        name for name in LOST if not result.models[name]["log_risk"].equals(result.predictions["log_risk"])
+    ]
+    assert moved == LOST
+
+
+def test_another_cohort_is_predicted_with_less_too(cohort: Cohort, tmp_path: Path) -> None:
+    files = small(tmp_path / "test", patients=30, seed=5, modalities=("clinical", "expression"))
+    names = {f"{number:03d}": f"other-{number:03d}" for number in range(1, 31)}
+    files.patients["patient_id"] = files.patients["patient_id"].map(names)
+    assert files.expression is not None
+    files.expression = files.expression.rename(index=names)
+    result = crossed(cohort, tmp_path / "run", test=loaded(files))
+    outside = result.performance["external"]
+    lost = ["removed:clinical", "removed:expression", "missing:25", "missing:50", "missing:75"]
+    assert list(dict.fromkeys(row["model"] for row in outside["robustness"]["rows"])) == [
+        "default:concat",
+        *lost,
+    ]
+    for name in lost:
+        assert set(outside["metrics"][name]) == ROBUSTNESS
+    assert not set(lost) & {row["reference"] for row in outside["comparisons"]}
+    assert [row["modalities"] for row in outside["availability"]] == [["clinical", "expression"]] * 2
+    page = result.report().read_text()
+    assert "Where something is missing" in page[page.index('<section id="external">') :]
+
+
 def test_one_modality_alone_has_no_networks_beside_it(tmp_path: Path) -> None:
     result = crossed(loaded(small(tmp_path, modalities=("expression",))), tmp_path / "run", networks=True)
     assert list(result.models) == ["default:concat", "km", "ridge:expression", "permuted:expression"]
+    sweep = result.performance["robustness"]
+    assert {row["model"] for row in sweep["rows"]} == {"default:concat"}
+    assert sweep["left_out"] == [
+        "modalities removed: there is one modality (expression), nothing to remove",
+        "clinical values missing: the model reads no clinical table",
+    ]
+    assert "there is one modality (expression), nothing to remove" in result.report().read_text()
     assert result.record["clinical"] is None
     assert {check["id"]: check["status"] for check in result.checks}["SRV002"] == "not applicable"
 

@@ -43,7 +43,7 @@ EVERY: dict[str, Learner] = {
     "ridge": RidgeLearner("ridge:expression", ("expression",)),
     "early fusion": RidgeLearner("ridge:clinical+expression", ("clinical", "expression")),
     "late fusion": LateFusionLearner("late:clinical+slides", ("clinical", "slides")),
-    "network": NetworkLearner("model", CONFIG, permute=True),
+    "network": NetworkLearner("model", CONFIG, permute=True, lose=True),
     "outcome permuted": PermutedOutcomeLearner(CONFIG),
     "optimistic": OptimisticLearner(CONFIG),
 }

@@ -191,6 +191,7 @@ def test_config_survives_json_and_refuses_what_it_does_not_know(network_of: Netw
         ({"tensor_width": 0}, "whole numbers >= 1"),
         ({"query_tokens": 0}, "whole numbers >= 1"),
         ({"dropout": 1.0}, r"dropout must lie in \[0, 1\)"),
+        ({"modality_dropout": 1.0}, r"dropout must lie in \[0, 1\), got 1.0"),
     ],
 )
 def test_impossible_shapes_are_refused(fields: dict[str, Any], message: str) -> None:
@@ -213,6 +214,7 @@ def test_network_config_follows_the_fit_config() -> None:
         bag_width=7,
         raw_pair_width=3,
         dropout=0.1,
+        modality_dropout=0.2,
         tensor_width=5,
         query_tokens=2,
     )
@@ -228,7 +230,7 @@ def test_network_config_follows_the_fit_config() -> None:
         VectorConfig("clinical", 6, (4,)),
     )
     assert (config.raw_pair_width, config.dropout, config.fusion) == (3, 0.1, "concat")
-    assert (config.tensor_width, config.query_tokens) == (5, 2)
+    assert (config.tensor_width, config.query_tokens, config.modality_dropout) == (5, 2, 0.2)
     with pytest.raises(ConfigError, match="modality 'x': kind must be bag, clinical"):
         network_config(fit, {"x": 3}, {})
 

@@ -76,6 +76,17 @@ def performance(model: str, horizons: tuple[float, ...], sites: int = 4, seed: i
             {"model": model, "reference": "ridge:rna", "p": 0.0004, "p_holm": 0.0008}
             | {"delta_uno_c": estimate(0.09, 0.025), "delta_isbs": estimate(None, note="no curve")},
         ],
+        "availability": [
+            {"modalities": list(names), "patients": n, "events": n // 3, "model": model, "metric": metric}
+            | estimate(value, note="" if value is not None else "too few patients")
+            for names, n, c in (
+                (("clinical", "slides", "rna"), 94, 0.7),
+                (("clinical", "slides"), 38, 0.62),
+                (("clinical", "rna"), 18, None),
+            )
+            for metric, value in (("uno_c", c), ("observed_expected", c and 1.1))
+        ],
+        "robustness": robustness(model),
         "optimism": {
             "metric": "harrell_c",
             "honest": estimate(0.652, 0.027),
@@ -85,15 +96,72 @@ def performance(model: str, horizons: tuple[float, ...], sites: int = 4, seed: i
         | {"note": "same folds, other random numbers"},
         "permuted_outcome": {"uno_c": estimate(0.507, 0.034)},
         "external": {
-            "cohort": {"name": "hillside bladder", "patients": 88, "events": 31},
+            "cohort": {"name": "hillside bladder", "patients": 88, "events": 31, "unit": "months"}
+            | {
+                "patterns": [
+                    {"modalities": ["clinical"], "patients": 60, "events": 20, "follow_up_median": 31.0},
+                    {
+                        "modalities": ["clinical", "rna"],
+                        "patients": 28,
+                        "events": 11,
+                        "follow_up_median": None,
+                    },
+                ]
+            },
             "metrics": {
                 model: {"uno_c": estimate(0.61, 0.05, n=88), "observed_expected": estimate(1.3, 0.2, n=88)},
                 CLINICAL: {"uno_c": estimate(0.6, 0.05, n=88), "brier_36": estimate(None, note="no curve")},
+                "missing:25": {"uno_c": estimate(0.58, 0.05, n=88)},
             },
+            "availability": [
+                {
+                    "modalities": list(names),
+                    "patients": n,
+                    "events": n // 3,
+                    "model": model,
+                    "metric": "uno_c",
+                }
+                | estimate(0.6, 0.1)
+                for names, n in ((("clinical",), 60), (("clinical", "rna"), 28))
+            ],
+            "robustness": robustness(model, ("missing:25",)),
         },
         "interval": "influence functions inside the test folds, widened for overlapping training sets; "
         "curves of calibration by 200 bootstrap samples of patients.",
     }
+
+
+LOSSES = (
+    *(f"{kind}:{name}" for kind in ("removed", "only") for name in ("clinical", "slides", "rna")),
+    *("missing:25", "missing:50", "missing:75"),
+)
+COSTS = {"removed:clinical": 0.09, "only:rna": 0.15, "missing:75": 0.07, "removed:slides": -0.05}
+
+
+def robustness(model: str, losses: tuple[str, ...] = LOSSES) -> dict[str, Any]:
+    """The sweep; some losses cost, one helps, and one model under a loss has no curves."""
+    rows = []
+    for name in (model, *losses):
+        kind, _, what = ("intact", "", "") if name == model else name.partition(":")
+        cost = COSTS.get(name, 0.005)
+        bare = name == "removed:rna"
+        found = {
+            "uno_c": estimate(0.72 - cost),
+            "isbs": estimate(None if bare else 0.15 + cost / 4, note="no curve"),
+        }
+        found |= {
+            "calibration_slope": estimate(0.9, 0.1),
+            "observed_expected": estimate(1.0 - 4 * cost, 0.05),
+        }
+        if name != model:
+            found["delta_uno_c"] = estimate(-cost, 0.02)
+            found["delta_isbs"] = estimate(None if bare else cost / 4, 0.004, "no curve" if bare else "")
+        place = {"model": name, "kind": kind, "what": what, "nothing_left": 7 if kind == "only" else 0}
+        rows += [{**place, "metric": metric, **each} for metric, each in found.items()]
+    left = (
+        [] if len(losses) > 1 else ["modalities removed: there is one modality (clinical), nothing to remove"]
+    )
+    return {"rows": rows, "left_out": left}
 
 
 def add_performance(out: Path, horizons: tuple[float, ...] = (12.0, 36.0, 60.0), **options: Any) -> Path:
@@ -104,6 +172,10 @@ def add_performance(out: Path, horizons: tuple[float, ...] = (12.0, 36.0, 60.0),
     metrics = json.loads((out / "metrics.json").read_text())
     for i, name in enumerate(metrics):
         metrics[name] |= all_metrics(1 - 0.4 * min(i, 2), horizons)
+    lost = [row for row in told["robustness"]["rows"] if row["kind"] != "intact"]
+    for row in lost:
+        if not row["metric"].startswith("delta"):
+            metrics.setdefault(row["model"], {})[row["metric"]] = {key: row[key] for key in estimate(0)}
     (out / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
     return out
 

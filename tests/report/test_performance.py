@@ -108,6 +108,26 @@ def put(value: Any, *path: str | int) -> Callable[[Told], None]:
         (put({"auc": 1}, "permuted_outcome"), r"permuted_outcome: expected key\(s\) uno_c"),
         (put([0.6, "x"], "seeds", "values"), r"seeds: value 2: expected a number or null, got 'x'"),
         (put("all", "seeds", "values"), r"seeds: values: expected a list of numbers"),
+        (
+            put("rna", "availability", 1, "modalities"),
+            r"availability, row 2: modalities: expected a list of names",
+        ),
+        (lose("availability", 0, "events"), r"availability, row 1: expected key\(s\) events"),
+        (put([1], "robustness"), r"robustness: expected an object, got list"),
+        (lose("robustness", "left_out"), r"robustness: expected key\(s\) left_out"),
+        (
+            put("none", "robustness", "left_out"),
+            r"robustness: left_out: expected a list of reasons, got 'none'",
+        ),
+        (lose("robustness", "rows", 2, "kind"), r"robustness: rows, row 3: expected key\(s\) kind"),
+        (
+            put("x", "robustness", "rows", 0, "value"),
+            r"robustness: rows, row 1: value: expected a number or null",
+        ),
+        (
+            lose("external", "robustness", "rows", 0, "model"),
+            r"external: robustness: rows, row 1: expected key",
+        ),
         (lose("external", "cohort"), r"external: expected key\(s\) cohort"),
         (put(0.6, "external", "metrics", "m"), r"external: metrics: m: expected an object, got float"),
         (

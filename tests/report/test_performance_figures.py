@@ -16,7 +16,7 @@ from survfuse.report.drawing import decision_horizon, draw_figures
 from survfuse.report.performance import tables
 from survfuse.report.tables import compute_tables
 
-DRAWN = {"increments", "over_time", "calibration", "decision", "subgroups"}
+DRAWN = {"increments", "over_time", "calibration", "decision", "subgroups", "robustness"}
 
 
 def drawn_of(out: Path) -> dict[str, str]:
@@ -55,6 +55,21 @@ def test_models_are_told_apart_by_more_than_colour(drawn: dict[str, str]) -> Non
         assert len(set(re.findall(r"stroke-dasharray: ([\d., ]+)", drawn[name]))) >= 2
     assert "Kaplan–Meier, no variables" in texts(drawn["over_time"])
     assert {"treat all", "treat none"} <= set(texts(drawn["decision"]))
+
+
+def test_losses_stand_under_their_kind_in_the_order_of_the_file(drawn: dict[str, str]) -> None:
+    found = texts(drawn["robustness"])
+    rows = ["as it is", "A modality removed", "without clinical", "without slides", "without rna"]
+    rows += ["One modality alone", "clinical alone", "slides alone", "rna alone"]
+    rows += ["Clinical values missing", "25% of them", "50% of them", "75% of them"]
+    places = [found.index(row) for row in rows]
+    assert places == sorted(places)
+    assert {"Uno C", "Integrated Brier score", "Observed / expected"} <= set(found)
+    assert found.count("not computable") == 1
+    spoken = re.search(r"aria-label=[\"'](.+?)[\"']", drawn["robustness"])
+    assert spoken is not None
+    assert "Clinical values missing: 75% of them, Uno C: 0.650 (0.591 to 0.709)" in spoken[1]
+    assert "without rna, Integrated Brier score: not computable" in spoken[1]
 
 
 def test_increment_rows_keep_their_order_and_say_what_is_missing(drawn: dict[str, str]) -> None:
@@ -125,6 +140,8 @@ def test_nothing_to_draw_is_not_drawn(make_run: Builder) -> None:
         for key in ("time_curves", "decision", "subgroups"):
             for row in told[key]:
                 row.update(value=None, low=None, high=None)
+        for row in told["robustness"]["rows"]:
+            row.update(value=None, low=None, high=None)
         for row in told["calibration"]:
             row.update(observed=None)
         told["increment"] = [row for row in told["increment"] if row["modality"] == "blood"]

@@ -23,6 +23,7 @@ UNRECORDED = (
     "Observed / expected, slope, ICI, E50 and E90",
     "Net benefit",
     "Performance by site and subgroup",
+    "Performance with modalities or values missing",
     "Score with the epoch chosen on the scored patients",
     "Variation by training seed",
     "Uno C with permuted outcomes",
@@ -137,6 +138,9 @@ def test_texts_of_the_file_are_escaped(make_run: Builder) -> None:
             row.update(group=evil, level=evil, note=evil)
         told["external"]["cohort"].update(name=evil)
         told["external"]["metrics"][evil] = {evil: estimate(0.5, note=evil)}
+        told["availability"][0]["modalities"] = [evil]
+        told["robustness"]["rows"][8].update(what=evil, note=evil)
+        told["robustness"]["left_out"] = [evil]
         told["seeds"].update(note=evil, metric=evil)
         told.update(interval=evil)
 

@@ -242,9 +242,11 @@ def show_metrics(result: Any) -> None:
     heads = ("model", "Uno C", "ISBS", "O/E", "Uno C minus clinical")
     for column in heads:
         table.add_column(column, justify="left" if column == "model" else "right", no_wrap=True)
+    sweep = result.performance.get("robustness") or {"rows": []}
+    under_loss = {row["model"] for row in sweep["rows"]} - {result.name}
     for name, metrics in result.estimates.items():
-        if name.startswith("permuted:"):
-            continue  # told by what each modality adds
+        if name.startswith("permuted:") or name in under_loss:
+            continue  # told by what each modality adds, and by the report
         keys = ("uno_c", "isbs", "observed_expected", "delta_uno_c_vs_clinical")
         table.add_row(Text(name), *(_told(metrics.get(key), signed=key.startswith("delta")) for key in keys))
     console.print(table)

@@ -15,6 +15,7 @@ from survfuse._storage import sha256_text, to_json
 from survfuse.cohort.modalities import ModalityData
 from survfuse.cohort.problems import Problem
 from survfuse.cohort.spec import CohortSpec
+from survfuse.survival.curves import follow_up_median
 
 
 @dataclass(frozen=True)
@@ -157,14 +158,33 @@ class Cohort:
         )
 
     def patterns(self) -> pd.DataFrame:
-        """Tabulate availability patterns, most frequent first: modalities, patients, events."""
+        """Tabulate availability patterns, most frequent first.
+
+        Returns
+        -------
+        DataFrame
+            `modalities, patients, events, follow_up_median` (reverse Kaplan-Meier, in the unit of the
+            outcome; NaN where not reached or no outcome is known).
+        """
         has = self.present
         names = np.array(has.columns, dtype=object)
         key = [" + ".join(names[row]) for row in has.to_numpy(bool)]
         event = np.zeros(len(has), bool) if self.outcome is None else self.outcome["event"].to_numpy(bool)
         frame = pd.DataFrame({"modalities": key, "patients": 1, "events": event.astype(int)})
         counted = frame.groupby("modalities", as_index=False, sort=True).sum()
+        homes = pd.Series(key, index=has.index)
+        counted["follow_up_median"] = [
+            self.follow_up(homes.index[homes == pattern]) for pattern in counted["modalities"]
+        ]
         return counted.sort_values("patients", ascending=False, kind="stable", ignore_index=True)
+
+    def follow_up(self, ids: Iterable[str]) -> float:
+        """Median follow-up of some patients by reverse Kaplan-Meier; NaN where not reached or not known."""
+        if self.outcome is None:
+            return float("nan")
+        own = self.outcome.loc[list(ids)].dropna(subset="time")
+        median = follow_up_median(own["time"], own["event"]) if len(own) else None
+        return float("nan") if median is None else median
 
     def fingerprint(self) -> str:
         """Hash the contents: ids, outcome, declared cells, expression values, slide hashes.

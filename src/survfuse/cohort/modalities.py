@@ -63,6 +63,14 @@ class TableData:
         blank = tuple(i for i in self.blank if i in wanted)
         return replace(self, frame=self.frame[self.frame.index.isin(wanted)], blank=blank)
 
+    def without_blank_rows(self) -> TableData:
+        """Leave out rows without any known value: who has none counts as without this modality."""
+        known = np.zeros(len(self.frame), bool)
+        for column in self.columns:
+            known |= self.texts(column).notna().to_numpy(bool)
+        blank = tuple(str(patient) for patient in self.frame.index[~known])
+        return replace(self, frame=self.frame[known], blank=(*self.blank, *blank))
+
     def texts(self, column: str, ids: Sequence[str] | None = None) -> pd.Series[str]:
         """Cells of a column, with None where the value is not known.
 

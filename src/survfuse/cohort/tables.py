@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -43,11 +42,7 @@ def read_modality_table(name: str, spec: TableSpec, cohort: CohortSpec, sources:
     elsewhere = _used_elsewhere(cohort)
     ignored = tuple(str(c) for c in cells if c not in columns and c not in elsewhere)
     data = TableData(name, cells[list(columns)], columns, spec.missing, kind, ignored)
-    known = np.zeros(len(cells), bool)
-    for column in columns:
-        known |= data.texts(column).notna().to_numpy(bool)
-    blank = tuple(str(patient) for patient in cells.index[~known])
-    return replace(data, frame=data.frame[known], blank=blank)
+    return data.without_blank_rows()
 
 
 def _used_elsewhere(cohort: CohortSpec) -> set[str]:

@@ -27,7 +27,7 @@ class Inspection:
         Errors first, then warnings.
     tables : mapping of name to DataFrame
         `modalities` (modality, kind, patients, features, missing_share, note),
-        `patterns` (modalities, patients, events), `flow` (step, patients, events,
+        `patterns` (modalities, patients, events, follow_up_median), `flow` (step, patients, events,
         note) and `problems`; as far as the data could be read.
     """
 

@@ -111,7 +111,8 @@ class Cells:
             model, found = cell.learner.name, told[cell.name]
             grid.summaries.setdefault(model, []).append(found["summary"])
             grid.notes += [f"{cell.label}: {note}" for note in found["notes"]]
-            for name, one in {model: found, **found["also"]}.items():
+            also = sorted(found["also"].items())  # as a recalled cell has them
+            for name, one in [(model, found), *also]:
                 parts[model].setdefault(name, []).append((cell.split, one))
         for of_learner in parts.values():
             for name, each in of_learner.items():

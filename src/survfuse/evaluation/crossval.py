@@ -23,13 +23,17 @@ from survfuse.estimator import SurvivalFusion
 from survfuse.evaluation.cells import Cells, Grid, Watcher, stem
 from survfuse.evaluation.checks import Evidence, run_checks
 from survfuse.evaluation.combine import Interval
-from survfuse.evaluation.description import describe
+from survfuse.evaluation.description import describe, patterns
+from survfuse.evaluation.folds import Folds
 from survfuse.evaluation.horizons import resolve_horizons
 from survfuse.evaluation.learners import Learner, NetworkLearner, comparators
+from survfuse.evaluation.missing import Losses
+from survfuse.evaluation.performance import by_pattern
 from survfuse.evaluation.protocol import controls, subgroups, wanted_increments
 from survfuse.evaluation.result import Result
+from survfuse.evaluation.robustness import robustness, scored
 from survfuse.evaluation.scale import Scale
-from survfuse.evaluation.scoring import judge_models
+from survfuse.evaluation.scoring import Estimates, judge_models
 from survfuse.evaluation.versions import versions
 from survfuse.executors import Executor, InlineExecutor, Threads
 from survfuse.survival.estimate import Estimate
@@ -141,6 +145,7 @@ def run(
         wanted=wanted_increments(setup.learners, name, cohort),
         groups=subgroups(cohort),
     )
+    under_loss, told_of_loss = setup.under_loss(grid.folds, judged.estimates, cohort)
     told = controls(grid.folds, name, setup.scale, setup.learners)
     outside, external_notes = _external(setup, cells, test, watcher or Watcher())
     evidence = Evidence(
@@ -172,14 +177,20 @@ def run(
     }
     result = Result(
         name=name,
-        models={model: grid.tables[model] for model in shown},
-        folds={model: grid.folds[model] for model in shown},
-        estimates=judged.estimates,
+        models={model: grid.tables[model] for model in [*shown, *under_loss]},
+        folds={model: grid.folds[model] for model in [*shown, *under_loss]},
+        estimates={**judged.estimates, **under_loss},
         checks=run_checks(evidence),
         cohort=describe(cohort, setup.scale.horizons, setup.scale.tau),
         config=setup.config,
         record=record,
-        performance={**judged.performance, **told, "external": outside},
+        performance={
+            **judged.performance,
+            "availability": by_pattern(name, grid.folds[name], patterns(cohort), setup.scale),
+            "robustness": told_of_loss,
+            **told,
+            "external": outside,
+        },
         out=place,
     )
     if place is not None:
@@ -197,6 +208,8 @@ class _Setup:
     learners: list[Learner]
     clinical: str | None
     notes: list[str]
+    used: tuple[str, ...]
+    """Modalities that the model reads, as its transforms order them."""
 
     @classmethod
     def of(cls, config: RunConfig, cohort: Cohort, test: Cohort | None, name: str) -> _Setup:
@@ -230,10 +243,26 @@ class _Setup:
             config,
             scale,
             splits,
-            [NetworkLearner(name, config.model, permute=True), *beside],
+            [NetworkLearner(name, config.model, permute=True, lose=how.robustness), *beside],
             line if any(each.name == line for each in beside) else None,
             [*notes, *told],
+            tuple(
+                m
+                for m in cohort.modalities
+                if config.model.modalities is None or m in config.model.modalities
+            ),
         )
+
+    def under_loss(
+        self, folds: Mapping[str, Folds], estimates: Mapping[str, Mapping[str, Estimate]], tested: Cohort
+    ) -> tuple[Estimates, dict[str, Any] | None]:
+        """Scores of the model under each loss, and the table of them; nothing where none was asked for."""
+        if not self.config.crossval.robustness:
+            return {}, None
+        losses = Losses.on(tested, self.used)
+        found, name = scored(folds, losses, self.scale), self.learners[0].name
+        both, seed = {**estimates, **found}, self.config.model.seed
+        return found, robustness(folds, name, both, losses, tested, self.used, self.scale, seed)
 
     @property
     def plan(self) -> list[tuple[Learner, Sequence[Split]]]:
@@ -306,17 +335,21 @@ def _external(
     learners = [each for each in setup.learners if each.role in ON_ALL_REPEATS]
     cells = Cells(inside.out, inside.cohort, inside.horizons, test, inside.executor)
     grid: Grid = cells.all([(each, split) for each in learners], watcher)
-    name = learners[0].name
-    judged = judge_models(grid.folds, name, setup.clinical, setup.scale, groups=subgroups(test))
+    name, lost = learners[0].name, set(Losses.on(test, setup.used).names)
+    models = {model: folds for model, folds in grid.folds.items() if model not in lost}
+    judged = judge_models(models, name, setup.clinical, setup.scale, groups=subgroups(test))
+    under_loss, told_of_loss = setup.under_loss(grid.folds, judged.estimates, test)
     tables = [table.assign(model=model) for model, table in grid.tables.items()]
     metrics = {
         model: {metric: asdict(estimate) for metric, estimate in found.items()}
-        for model, found in judged.estimates.items()
+        for model, found in {**judged.estimates, **under_loss}.items()
     }
     return {
         "cohort": describe(test, setup.scale.horizons, setup.scale.tau),
         "metrics": metrics,
         "predictions": pd.concat(tables, ignore_index=True),
+        "availability": by_pattern(name, grid.folds[name], patterns(test), setup.scale),
+        "robustness": told_of_loss,
         **{
             key: judged.performance[key] for key in ("calibration", "time_curves", "subgroups", "comparisons")
         },

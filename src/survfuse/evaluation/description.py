@@ -26,7 +26,7 @@ def describe(cohort: Cohort, horizons: Sequence[float], tau: float) -> dict[str,
         "events": int(event.sum()),
         "flow": [asdict(step) for step in cohort.flow],
         "modalities": _plain(cohort.summary().rename(columns={"modality": "name"})),
-        "patterns": _patterns(cohort),
+        "patterns": [_pattern(cohort, names, ids) for names, ids in patterns(cohort).items()],
         "follow_up_median": _number(follow_up_median(time, event)),
         "horizons": list(horizons),
         "tau": tau,
@@ -44,13 +44,23 @@ def _number(value: Any) -> Any:
     return value
 
 
-def _patterns(cohort: Cohort) -> list[dict[str, Any]]:
+def patterns(cohort: Cohort) -> dict[tuple[str, ...], list[str]]:
+    """Patients with an outcome by the modalities that they have, the most frequent combination first."""
     assert cohort.outcome is not None
     present = cohort.present.loc[cohort.outcome.index]
-    rows = []
+    found: dict[tuple[str, ...], list[str]] = {}
     for pattern, part in present.groupby(list(present.columns), sort=False):
         flags = pattern if isinstance(pattern, tuple) else (pattern,)
-        names = [name for name, flag in zip(present.columns, flags, strict=True) if flag]
-        events = int(cohort.outcome.loc[part.index, "event"].sum())
-        rows.append({"modalities": names, "patients": len(part), "events": events})
-    return sorted(rows, key=lambda row: -row["patients"])
+        names = tuple(str(name) for name, flag in zip(present.columns, flags, strict=True) if flag)
+        found[names] = [str(patient) for patient in part.index]
+    return dict(sorted(found.items(), key=lambda item: -len(item[1])))
+
+
+def _pattern(cohort: Cohort, names: Sequence[str], ids: Sequence[str]) -> dict[str, Any]:
+    assert cohort.outcome is not None
+    return {
+        "modalities": list(names),
+        "patients": len(ids),
+        "events": int(cohort.outcome.loc[list(ids), "event"].sum()),
+        "follow_up_median": _number(cohort.follow_up(ids)),
+    }

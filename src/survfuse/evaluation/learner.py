@@ -32,7 +32,7 @@ class FoldResult:
         What was learned: plain values, for JSON.
     also : mapping of name to Prediction
         What the same fit says of the same patients under other inputs (a modality
-        permuted); each is a control under its own name.
+        permuted, something missing); each stands under its own name.
     """
 
     prediction: Prediction

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from survfuse._errors import ConfigError, InputError, NotComputableError
+from survfuse._errors import ConfigError, NotComputableError
 from survfuse._types import Batch, FloatArray, IntArray
 from survfuse.anchors.blocks import outcomes
 from survfuse.cohort.batches import BatchSource
@@ -19,6 +19,7 @@ from survfuse.cohort.cohort import Cohort
 from survfuse.config import FitConfig
 from survfuse.estimator import Prediction, SurvivalFusion
 from survfuse.evaluation.learner import MIDDLE_GROUP, FoldResult, Role
+from survfuse.evaluation.missing import predictions_under_loss, told_again
 from survfuse.fitting import Fitted, log_risks, watched_log_risks
 from survfuse.survival.concordance import harrell_c
 from survfuse.survival.curves import SurvivalCurves
@@ -40,12 +41,16 @@ class NetworkLearner:
     permute : bool
         Also predict with each modality permuted among the test patients, under the
         names ``permuted:<modality>``: the same fit, no refit.
+    lose : bool
+        Also predict with modalities and clinical values missing (`survfuse.evaluation.missing`):
+        the same fit again.
     """
 
     name: str
     config: FitConfig
     role: Role = "model"
     permute: bool = False
+    lose: bool = False
 
     @property
     def modalities(self) -> tuple[str, ...] | None:
@@ -57,6 +62,7 @@ class NetworkLearner:
         return {
             "learner": "network",
             "permute": self.permute,
+            "lose": self.lose,
             "config": self.config.model_dump(mode="json"),
         }
 
@@ -75,7 +81,13 @@ class NetworkLearner:
         model = SurvivalFusion.from_config(self.config).fit(cohort, train, hooks=hooks, checkpoints=folder)
         assert model.fitted is not None
         prediction = model.predict(where, test)
-        also = permuted_predictions(model.fitted, prediction, where) if self.permute else {}
+        also: dict[str, Prediction] = {}
+        if self.permute or self.lose:
+            source = BatchSource(where, model.fitted.transforms, prediction.patient_id)
+            if self.permute:
+                also |= permuted_predictions(model.fitted, prediction, source)
+            if self.lose:
+                also |= predictions_under_loss(model.fitted, prediction, where, source)
         return FoldResult(prediction, dict(model.fitted.summary), also)
 
 
@@ -222,7 +234,9 @@ def _without_curves(cohort: Cohort, ids: Sequence[str], log_risk: FloatArray) ->
     )
 
 
-def permuted_predictions(fitted: Fitted, prediction: Prediction, cohort: Cohort) -> dict[str, Prediction]:
+def permuted_predictions(
+    fitted: Fitted, prediction: Prediction, source: BatchSource
+) -> dict[str, Prediction]:
     """Predict again with each modality permuted among the patients who have it.
 
     Parameters
@@ -230,8 +244,8 @@ def permuted_predictions(fitted: Fitted, prediction: Prediction, cohort: Cohort)
     fitted : Fitted
     prediction : Prediction
         What the model says of these patients as they are.
-    cohort : Cohort
-        Theirs.
+    source : BatchSource
+        Of these patients, in their order.
 
     Returns
     -------
@@ -239,20 +253,11 @@ def permuted_predictions(fitted: Fitted, prediction: Prediction, cohort: Cohort)
         The permutation depends on the model's seed, the modality and who is
         predicted, not on their order.
     """
-    source = BatchSource(cohort, fitted.transforms, prediction.patient_id)
     found = {}
     for name in fitted.transforms.modalities:
         rows = shuffled_rows(prediction.patient_id, source.prepared.present[name], name, fitted.config.seed)
         risk = log_risks(fitted.networks, PermutedSource(source, name, rows), fitted.config)
-        if not np.isfinite(risk).all():
-            raise InputError(f"permuted:{name}: a risk is not finite; look for values far outside training")
-        found[f"permuted:{name}"] = replace(
-            prediction,
-            log_risk=risk,
-            predicted_time=fitted.calibrator.predicted_time(risk),
-            risk_group=np.searchsorted(fitted.risk_cuts, risk, side="left"),
-            notes=(),
-        )
+        found[f"permuted:{name}"] = told_again(fitted, prediction, f"permuted:{name}", risk)
     return found
 
 

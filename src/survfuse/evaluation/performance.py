@@ -201,9 +201,39 @@ def by_subgroup(name: str, folds: Sequence[Fold], groups: pd.DataFrame, scale: S
     return rows
 
 
+def by_pattern(
+    name: str, folds: Sequence[Fold], patterns: Mapping[tuple[str, ...], Sequence[str]], scale: Scale
+) -> Rows:
+    """Uno's C and O/E of the model among the patients of each availability pattern.
+
+    Parameters
+    ----------
+    name : str
+        The model.
+    folds : sequence of Fold
+    patterns : mapping of modalities to patients
+        Who has just these modalities.
+    scale : Scale
+
+    Returns
+    -------
+    list of dict
+        `modalities, patients, events, model, metric, value, low, high, note`.
+    """
+    rows: Rows = []
+    for modalities, patients in patterns.items():
+        rows += _within({"modalities": list(modalities)}, name, select(folds, patients), scale)
+    return rows
+
+
 def _subgroup(name: str, group: str, level: str, folds: Sequence[Fold], scale: Scale) -> Rows:
+    return _within({"group": group, "level": level}, name, folds, scale)
+
+
+def _within(where: Mapping[str, Any], name: str, folds: Sequence[Fold], scale: Scale) -> Rows:
+    """Rows of the model among some patients; `where` says which."""
     n, events = patients_of(folds)
-    place = {"group": group, "level": level, "patients": n, "events": events, "model": name}
+    place = {**where, "patients": n, "events": events, "model": name}
     if n < FEWEST or events == 0:
         why = f"{n} patients, {events} events: fewer than {FEWEST} patients, or no event"
         found = {metric: not_computable(why, n, events) for metric in ("uno_c", "observed_expected")}

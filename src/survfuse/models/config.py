@@ -124,6 +124,9 @@ class NetworkConfig:
         One rate for all branches.
     input_dropout : float
         On the vectors that enter vector branches.
+    modality_dropout : float
+        Chance that a patient's modality is left out while training
+        (:func:`~survfuse.models.modality_dropout.drop_modalities`).
 
     Raises
     ------
@@ -143,6 +146,7 @@ class NetworkConfig:
     bins: int = 8
     dropout: float = 0.25
     input_dropout: float = 0.0
+    modality_dropout: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "modalities", tuple(self.modalities))
@@ -157,7 +161,7 @@ class NetworkConfig:
         HEADS[self.head]
         sizes = (self.rank, self.pair_width, self.residual_width, self.tensor_width, self.query_tokens)
         _positive("(fusion and head)", (*sizes, self.bins, self.raw_pair_width or 1))
-        for rate in (self.dropout, self.input_dropout):
+        for rate in (self.dropout, self.input_dropout, self.modality_dropout):
             if not 0 <= rate < 1:
                 raise ConfigError(f"dropout must lie in [0, 1), got {rate}")
 
@@ -259,4 +263,5 @@ def network_config(fit_config: FitConfig, dims: Mapping[str, int], kinds: Mappin
         bins=fit_config.bins,
         dropout=fit_config.dropout,
         input_dropout=fit_config.input_dropout,
+        modality_dropout=fit_config.modality_dropout,
     )

@@ -28,6 +28,7 @@ from survfuse.models.config import (
 from survfuse.models.fusion import FusionSizes, build_fusion, mask
 from survfuse.models.heads import HEADS, Head
 from survfuse.models.mean_tile import MeanTileBranch
+from survfuse.models.modality_dropout import drop_modalities
 from survfuse.models.pooling import TileReader, segments
 
 __all__ = [
@@ -90,7 +91,8 @@ class FusionNetwork(nn.Module):
         """Read a batch.
 
         What a patient lacks adds nothing: neither its placeholder values (not even
-        NaN) nor gradients reach anything. A bag without tiles counts as missing.
+        NaN) nor gradients reach anything. A bag without tiles counts as missing. While
+        training, what modality dropout leaves out counts as missing too.
 
         Parameters
         ----------
@@ -104,13 +106,17 @@ class FusionNetwork(nn.Module):
         for name, branch in self.branches.items():
             if isinstance(branch, BagBranch | MeanTileBranch):
                 asked = self.fusion.needs_tiles
-                embedding, attention[name], reader, present[name] = _read_bag(branch, name, batch, asked)
+                embeddings[name], attention[name], reader, present[name] = _read_bag(
+                    branch, name, batch, asked
+                )
                 if reader is not None:
                     tiles[name] = reader
             else:
                 present[name] = batch.present[name]
-                embedding = branch(mask(batch.vectors[name], present[name]))
-            embeddings[name] = mask(embedding, present[name])
+                embeddings[name] = branch(mask(batch.vectors[name], present[name]))
+        if self.training:
+            present = drop_modalities(present, self.config.modality_dropout)
+        embeddings = {name: mask(embedding, present[name]) for name, embedding in embeddings.items()}
         fused = self.fusion(embeddings, present, *((tiles,) if self.fusion.needs_tiles else ()))
         output = self.head(fused)
         return NetworkOutput(output, self.head.log_risk(output), attention, embeddings, fused)

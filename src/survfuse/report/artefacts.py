@@ -14,7 +14,7 @@ import yaml
 from survfuse._errors import InputError, listed
 from survfuse._storage import read_json, sha256_file
 from survfuse.readers.tables import FLAGS
-from survfuse.report.performance import read_performance
+from survfuse.report.performance import read_performance, under_loss
 
 KEYS = ("patient_id", "repeat", "fold", "time", "event", "log_risk", "predicted_time")
 COHORT_KEYS = ("name", "endpoint", "unit", "patients", "events")
@@ -71,6 +71,11 @@ class Run:
     def foreign(self) -> bool:
         """Whether the predictions were made elsewhere and only read and scored here."""
         return "input" in (self.info.get("hashes") or {})
+
+    @property
+    def judged(self) -> tuple[str, ...]:
+        """Models with metrics, without those that are the model with something missing."""
+        return tuple(name for name in self.metrics if name not in under_loss(self.performance))
 
     @property
     def unit(self) -> str:

@@ -78,6 +78,8 @@ def _of_performance(run: Run, tables: Tables) -> dict[str, str]:
     benefit = found["decision"][found["decision"]["horizon"] == horizon]
     if horizon is not None and benefit.loc[benefit["strategy"].isin(list(roles)), "value"].notna().any():
         drawn["decision"] = figures.decision(benefit, roles, horizon, run.unit)
+    if found["robustness"]["value"].notna().any():
+        drawn["robustness"] = figures.robustness(found["robustness"])
     own = found["subgroups"][found["subgroups"]["model"] == run.model]
     if own["value"].notna().any():
         drawn["subgroups"] = figures.subgroups(own)

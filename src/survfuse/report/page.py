@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from survfuse._storage import write_json, write_text
-from survfuse.report import claims, figures, names, tripod, views, words
+from survfuse.report import claims, figures, missing, names, tripod, views, words
 from survfuse.report.artefacts import Run, read_run
 from survfuse.report.drawing import decision_horizon, draw_figures
 from survfuse.report.judge import Check, chance, headline_metric, judge, tally, verdict
@@ -32,6 +32,7 @@ SECTIONS = {
     "groups": "Risk groups",
     "times": "Predicted times",
     "subgroups": "Sites and subgroups",
+    "robustness": "Robustness to what is missing",
     "safeguards": "Safeguards",
     "external": "External validation",
     "checks": "Checks",
@@ -94,6 +95,7 @@ def to_dict(run: Run, tables: Tables, checks: Sequence[Check]) -> dict[str, Any]
         "interval": run.performance.get("interval"),
         "verdict": verdict(run, tables),
         "increments_verdict": _increments_say(tables),
+        "robustness_left_out": (run.performance.get("robustness") or {}).get("left_out"),
         "log_rank": dict(tables.log_rank),
         "not_computable": dict(tables.reasons),
         "checks": [check.as_dict() for check in checks],
@@ -162,10 +164,23 @@ def _numbers(run: Run, tables: Tables) -> dict[str, Any]:
         "comparisons": views.compared(tables, "comparisons"),
         "agreement": views.agreement(run, tables),
         "d_calibration": tables.estimate(run.model, names.D_CALIBRATION),
+        **_missing(run, tables),
         "optimism": views.optimism(tables),
         "external": views.external(run, tables),
         "decision_horizon": decision_horizon(run, tables),
         "levels": len(tables.performance["subgroups"].drop_duplicates(["group", "level"])),
+    }
+
+
+def _missing(run: Run, tables: Tables) -> dict[str, Any]:
+    """What the page shows of what is missing, here and in the other cohort."""
+    found, outside = tables.performance, run.performance.get("external") or {}
+    elsewhere = (outside.get("cohort") or {}).get("patterns") or ()
+    return {
+        "availability": missing.availability(plain_records(tables.patterns), found["availability"]),
+        "robustness": missing.robustness(found["robustness"], run.performance.get("robustness")),
+        "external_availability": missing.availability(elsewhere, found["external_availability"]),
+        "external_robustness": missing.robustness(found["external_robustness"], outside.get("robustness")),
     }
 
 

@@ -30,11 +30,17 @@ SCHEMA: dict[str, tuple[str, ...]] = {
         *("group", "level", "patients", "events", "model", "metric"),
         *("value", "low", "high", "note"),
     ),
+    "availability": (
+        *("modalities", "patients", "events", "model", "metric"),
+        *("value", "low", "high", "note"),
+    ),
+    "robustness": ("model", "kind", "what", "nothing_left", "metric", *ESTIMATE),
     "optimism": ("score", "metric", *ESTIMATE),
     "seeds": ("metric", "values", "seeds", "lost", "mean", "lowest", "highest", "sd", "note"),
     "permuted_outcome": ("metric", *ESTIMATE),
     "external": ("model", "metric", *ESTIMATE),
 }
+SCHEMA |= {f"external_{name}": SCHEMA[name] for name in ("availability", "robustness")}
 # Table of the page by key of the file.
 LISTS = {
     "increment": "increments",
@@ -44,9 +50,13 @@ LISTS = {
     "calibration_histogram": "prediction_bins",
     "decision": "decision",
     "subgroups": "subgroups",
+    "availability": "availability",
 }
 TEXTS = {"modality", "kind", "with", "without", "model", "reference", "metric", "strategy", "group", "level"}
+TEXTS |= {"modalities", "what"}
+INTACT = "intact"
 COMPARED = ("increment", "comparisons")
+OPTIONAL = ("low", "high", "note", "se", "n")
 HONEST, SELECTED = "epoch chosen on training patients", "epoch chosen on the scored patients"
 NOT_RECORDED = "not recorded by this run"
 
@@ -72,6 +82,7 @@ def read_performance(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: expected a JSON object, got {type(found).__name__}")
     for key in LISTS:
         _require_rows(f"{path}: {key}", key, [] if found.get(key) is None else found[key])
+    _require_robustness(f"{path}: robustness", found.get("robustness") or {})
     optimism, permuted = found.get("optimism") or {}, found.get("permuted_outcome") or {}
     _require(f"{path}: optimism", optimism, ("honest", "selected_on_test") if optimism else ())
     _require(f"{path}: permuted_outcome", permuted, ("uno_c",) if permuted else ())
@@ -104,13 +115,23 @@ def tables(performance: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
     ]
     rows["seeds"] = _seeds(performance.get("seeds") or {})
     rows["permuted_outcome"] = [{"metric": "uno_c", **permuted["uno_c"]}] if permuted.get("uno_c") else []
-    scored = (performance.get("external") or {}).get("metrics") or {}
+    outside = performance.get("external") or {}
+    scored = outside.get("metrics") or {}
+    for prefix, told in (("", performance), ("external_", outside)):
+        rows[f"{prefix}availability"] = told.get("availability") or []
+        rows[f"{prefix}robustness"] = (told.get("robustness") or {}).get("rows") or []
     rows["external"] = [
         {"model": model, "metric": key, **estimate}
         for model, estimates in scored.items()
         for key, estimate in estimates.items()
     ]
     return {name: _frame(name, rows[name]) for name in SCHEMA}
+
+
+def under_loss(performance: Mapping[str, Any]) -> set[str]:
+    """Names of what is the model itself with something missing, and stands in a table of its own."""
+    rows = (performance.get("robustness") or {}).get("rows") or ()
+    return {str(row["model"]) for row in rows if row["kind"] != INTACT}
 
 
 def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -141,6 +162,8 @@ def _frame(name: str, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     for key in columns:
         if key == "note" or key.endswith("_note"):
             frame[key] = [str(note or "") for note in frame[key]]
+        elif key == "modalities":
+            frame[key] = [tuple(str(each) for each in names) for names in frame[key]]
         elif key not in TEXTS and key not in ("values", "score"):
             frame[key] = pd.to_numeric(frame[key]).astype(float)
     return frame
@@ -152,13 +175,23 @@ def _require_rows(where: str, key: str, rows: Any) -> None:
     wanted = {
         "increment": ("modality", "kind", "with", "without", "delta_uno_c"),
         "comparisons": ("model", "reference", "delta_uno_c"),
-    }.get(key) or tuple(name for name in SCHEMA[LISTS[key]] if name not in ("low", "high", "note"))
+    }.get(key) or tuple(name for name in SCHEMA[LISTS.get(key, key)] if name not in OPTIONAL)
     for position, row in enumerate(rows, start=1):
         _require(f"{where}, row {position}", row, wanted)
         for name in ("delta_uno_c", "delta_isbs"):
             _require_estimate(f"{where}, row {position}: {name}", row.get(name))
-        plain = {name: value for name, value in row.items() if name in SCHEMA[LISTS[key]]}
+        plain = {name: value for name, value in row.items() if name in SCHEMA[LISTS.get(key, key)]}
         _require_numbers(f"{where}, row {position}", plain)
+        if not isinstance(row.get("modalities", []), list):
+            got = row["modalities"]
+            raise InputError(f"{where}, row {position}: modalities: expected a list of names, got {got!r}")
+
+
+def _require_robustness(where: str, told: Any) -> None:
+    _require(where, told, ("rows", "left_out") if told else ())
+    _require_rows(f"{where}: rows", "robustness", told.get("rows") or [])
+    if not isinstance(told.get("left_out") or [], list):
+        raise InputError(f"{where}: left_out: expected a list of reasons, got {told['left_out']!r}")
 
 
 def _require(where: str, value: Any, keys: Sequence[str]) -> None:
@@ -198,6 +231,8 @@ def _require_seeds(where: str, seeds: Any) -> None:
 def _require_external(where: str, external: Any) -> None:
     _require(where, external, ("cohort", "metrics") if external else ())
     _require(f"{where}: cohort", external.get("cohort") or {}, ())
+    _require_rows(f"{where}: availability", "availability", external.get("availability") or [])
+    _require_robustness(f"{where}: robustness", external.get("robustness") or {})
     metrics = external.get("metrics") or {}
     _require(f"{where}: metrics", metrics, ())
     for model, estimates in metrics.items():

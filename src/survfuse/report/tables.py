@@ -17,7 +17,7 @@ from survfuse.report.names import order
 SCHEMA: dict[str, tuple[str, ...]] = {
     "flow": ("step", "patients", "events", "left_out", "note"),
     "modalities": ("name", "kind", "patients", "share", "features", "missing_share", "note"),
-    "patterns": ("modalities", "patients", "events", "share"),
+    "patterns": ("modalities", "patients", "events", "share", "follow_up_median"),
     "problems": ("severity", "where", "patient", "file", "column", "message", "hint"),
     "models": ("model", "role", "metric", "value", "low", "high", "se", "n", "events", "note"),
     "folds": ("repeat", "fold", "patients", "events", "follow_up"),
@@ -119,7 +119,7 @@ def clinical_only(run: Run) -> str | None:
     clinical = {"clinical"} | {name for name, kind in kinds if kind == "clinical"}
     others = {name for name, kind in kinds if kind != "clinical"} | {"rna", "slide", "slides", "expression"}
     found = []
-    for model in run.metrics:
+    for model in run.judged:
         words = set(re.findall(r"[^\W_]+", model.lower()))
         alone = words & clinical and not words & (others | NEGATIONS) and "+" not in model
         if alone and model != run.model:
@@ -172,7 +172,7 @@ def _models(run: Run, baseline: str | None) -> pd.DataFrame:
     first = [name for name in (run.model, baseline) if name is not None]
     rows = [
         {"model": model, "role": _role(model, run.model, baseline), "metric": metric, **estimate}
-        for model in [*first, *(name for name in run.metrics if name not in first)]
+        for model in [*first, *(name for name in run.judged if name not in first)]
         for metric, estimate in sorted(run.metrics[model].items(), key=lambda item: order(item[0]))
     ]
     frame = _rows("models", rows)

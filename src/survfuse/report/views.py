@@ -10,7 +10,7 @@ from survfuse._errors import listed
 from survfuse.report import claims
 from survfuse.report.artefacts import Run
 from survfuse.report.names import D_CALIBRATION, DELTA, metric, order
-from survfuse.report.performance import HONEST, SELECTED
+from survfuse.report.performance import HONEST, SELECTED, under_loss
 from survfuse.report.tables import CONCORDANCES, Tables, plain_records
 from survfuse.report.words import known
 
@@ -201,7 +201,9 @@ def external(run: Run, tables: Tables) -> dict[str, Any] | None:
     found = run.performance.get("external")
     if not found:
         return None
-    cells = {(row["model"], row["metric"]): row for row in plain_records(tables.performance["external"])}
+    scored = plain_records(tables.performance["external"])
+    hidden = under_loss(found)
+    cells = {(row["model"], row["metric"]): row for row in scored if row["model"] not in hidden}
     names = sorted(
         dict.fromkeys(model for model, _ in cells),
         key=lambda name: (name != run.model, name != tables.baseline),

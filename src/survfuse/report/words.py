@@ -16,6 +16,11 @@ STEPS = {
     "years": (0.25, 0.5, 1, 2, 5, 10, 20),
 }
 MOST_TICKS = 9
+GROUPS_OF_LOSS = {
+    "removed": "A modality removed",
+    "only": "One modality alone",
+    "missing": "Clinical values missing",
+}
 
 
 def known(value: Any) -> bool:
@@ -116,6 +121,16 @@ def label(text: Any, limit: int = 40) -> str:
     line = re.sub(r"\s+", " ", str(text)).strip()
     line = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in line)
     return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def loss(kind: str, what: str) -> str:
+    """Name what patients have lost, under a heading of `GROUPS_OF_LOSS`.
+
+    >>> loss("removed", "slides"), loss("only", "slides"), loss("missing", "25"), loss("intact", "")
+    ('without slides', 'slides alone', '25% of them', 'as it is')
+    """
+    found = {"removed": f"without {what}", "only": f"{what} alone", "missing": f"{what}% of them"}
+    return found.get(kind, "as it is")
 
 
 def plural(amount: Any, noun: str) -> str:

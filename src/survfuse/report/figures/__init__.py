@@ -7,6 +7,7 @@ from survfuse.report.figures.cohort import MOST_PATTERNS, patterns
 from survfuse.report.figures.curves import decision, time_curves
 from survfuse.report.figures.forests import forest, increments
 from survfuse.report.figures.patients import risk_groups, times
+from survfuse.report.figures.robustness import robustness
 from survfuse.report.figures.subgroups import MOST_LEVELS, subgroups
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "increments",
     "patterns",
     "risk_groups",
+    "robustness",
     "smooth_calibration",
     "subgroups",
     "time_curves",

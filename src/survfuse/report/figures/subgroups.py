@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -10,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
-from survfuse.report.figures._shared import LOOKS, WIDTH, records
+from survfuse.report.figures._shared import LOOKS, WIDTH, Look, records
 from survfuse.report.figures.forests import bare, point, spoken
 from survfuse.report.svg import BLUE, MUTED, draw
 from survfuse.report.words import count, known, label, plain
@@ -96,25 +97,32 @@ def _panel(axes: Axes, rows: pd.DataFrame, metric: str, lines: list[dict[str, An
     shown = SHOWN_RATIO if ratio else SHOWN_C
     axes.axvline(REFERENCE[metric], color=MUTED, lw=1)
     if ratio:
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(FixedLocator(list(RATIO_TICKS)))
-        axes.xaxis.set_major_formatter(lambda value, _: plain(value))
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.xaxis.set_minor_formatter(NullFormatter())
+        ratio_scale(axes)
     found = {(row["group"], row["level"]): row for row in records(rows)}
     for line in lines:
         if line["key"] in found:
-            _cut_point(axes, found[line["key"]], line["y"], shown, REFERENCE[metric])
+            cut_point(axes, found[line["key"]], line["y"], shown, REFERENCE[metric], LOOKS["model"])
     whole = rows.loc[rows["group"] == EVERYONE, "value"].dropna()
     if len(whole) and not ratio:
         axes.axvline(float(whole.iloc[0]), color=BLUE, lw=1, ls=(0, (2, 2)), zorder=0)
-    axes.set_xlim(*_span(rows, shown, ratio))
+    axes.set_xlim(*span(rows, shown, ratio))
     bare(axes)
 
 
-def _cut_point(axes: Axes, row: dict[str, Any], y: float, shown: tuple[float, float], empty: float) -> None:
+def ratio_scale(axes: Axes, ticks: Sequence[float] = RATIO_TICKS) -> None:
+    """Make the axis of a ratio: logarithmic, with plain numbers at it."""
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(FixedLocator(list(ticks)))
+    axes.xaxis.set_major_formatter(lambda value, _: plain(value))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def cut_point(
+    axes: Axes, row: dict[str, Any], y: float, shown: tuple[float, float], empty: float, look: Look
+) -> None:
     """Draw an estimate; an interval that leaves the panel ends in an arrowhead."""
-    look, (low, high) = LOOKS["model"], shown
+    low, high = shown
     kept = dict(row)
     for end, marker in (("low", "<"), ("high", ">")):
         if known(row[end]) and not low <= row[end] <= high:
@@ -125,7 +133,8 @@ def _cut_point(axes: Axes, row: dict[str, Any], y: float, shown: tuple[float, fl
     point(axes, kept, y, look, empty=empty)
 
 
-def _span(rows: pd.DataFrame, shown: tuple[float, float], ratio: bool) -> tuple[float, float]:
+def span(rows: pd.DataFrame, shown: tuple[float, float], ratio: bool) -> tuple[float, float]:
+    """Ends of a panel's axis, so that its intervals fit as far as they are shown."""
     ends = pd.concat([rows["low"], rows["high"], rows["value"]]).dropna().clip(*shown)
     if ratio:
         reach = max([1.4, *(math.exp(abs(math.log(end))) for end in ends)]) * 1.06
