@@ -69,8 +69,24 @@ def test_missing_only_at_prediction_is_imputed_and_reported() -> None:
 def test_a_new_category_is_unknown_and_reported() -> None:
     data = table(sex=["M", "F", "M", "F", "D", ""])
     values, remarks = fit(data).apply(data, ("e", "f"))
-    np.testing.assert_array_equal(values[:, -3:], [[0, 0, 1], [0, 0, 1]])
+    np.testing.assert_array_equal(
+        values[:, -3:], [[0.5, 0.5, 1], [0.5, 0.5, 1]]
+    )  # as many F as M in training
     assert remarks == [("e", "clinical", "sex", "unseen category", "'D'; treated as unknown")]
+
+
+def test_the_mean_patient_of_a_category_is_that_of_training() -> None:
+    """A lost cell moves a linear risk nowhere on average, whatever its weights, unless "unknown" has one."""
+    known = ["M", "F", "M", "M", "M", "F"]
+    transform = TableTransform.fit(table(sex=known), "abcdef", list(COLUMNS))
+    values, _ = transform.apply(table(sex=known), "abcdef")
+    lost, _ = transform.apply(table(sex=[""] * 6), ("a",))
+    np.testing.assert_allclose(lost[0, -3:-1], values[:, -3:-1].mean(axis=0), rtol=1e-6)
+    state = transform.state()
+    for column in state["columns"]:
+        column.pop("shares", None)
+    older = TableTransform.from_state(state)
+    assert older.apply(table(sex=[""] * 6), ("a",))[0][0, -3:].tolist() == [0, 0, 1]  # as it was made
 
 
 def test_a_value_far_outside_training_is_reported() -> None:

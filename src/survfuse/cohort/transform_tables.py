@@ -62,10 +62,13 @@ class CategoryColumn:
     name : str
     categories : tuple of str
         Seen in training, sorted; an "unknown" feature is always added.
+    shares : tuple of float, (categories,)
+        Share of each among the known training values; empty in bundles that older versions wrote.
     """
 
     name: str
     categories: tuple[str, ...]
+    shares: tuple[float, ...] = ()
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -81,9 +84,10 @@ class TableTransform:
 
     Numbers and level indices are standardised with the training mean and (population)
     deviation; a missing one becomes the mean, and a 0/1 feature says so where training
-    patients had missing values too. Categories become 0/1 features plus an "unknown"
-    one for missing cells and for categories that training never saw. Columns that were
-    constant or empty in training are dropped and noted.
+    patients had missing values too. Categories become 0/1 features; a missing cell, or a category
+    that training never saw, becomes the training shares of the categories (the mean patient, as
+    for a number), and an "unknown" feature says so. Columns that were constant or empty in training
+    are dropped and noted.
     """
 
     name: str
@@ -211,6 +215,8 @@ class TableTransform:
         new = (code < 0) & cells.notna().to_numpy(bool)
         block = np.zeros((len(ids), len(column.categories) + 1))
         block[np.arange(len(ids)), code] = 1.0  # code -1 is the last feature: unknown
+        if column.shares:
+            block[code < 0, :-1] = column.shares
         remarks = [
             (str(i), self.name, column.name, "unseen category", f"{cell!r}; treated as unknown")
             for i, cell in zip(ids[new], cells[new], strict=True)
@@ -270,7 +276,8 @@ def _fit_category(data: TableData, name: str, patients: Sequence[str]) -> Catego
         return f"{name} dropped: no training patient has a value"
     if len(categories) == 1 and not cells.isna().any():
         return f"{name} dropped: constant in training"
-    return CategoryColumn(name, categories)
+    counts = cells.value_counts(normalize=True)
+    return CategoryColumn(name, categories, tuple(float(counts[category]) for category in categories))
 
 
 def _meaning(spec: ColumnSpec) -> str:
@@ -285,13 +292,13 @@ def _fitted_meaning(column: NumberColumn | CategoryColumn) -> str:
 
 def _plain(column: NumberColumn | CategoryColumn) -> dict[str, Any]:
     if isinstance(column, CategoryColumn):
-        return {"name": column.name, "categories": list(column.categories)}
+        return {"name": column.name, "categories": list(column.categories), "shares": list(column.shares)}
     levels = None if column.levels is None else list(column.levels)
     return {**column.__dict__, "levels": levels}
 
 
 def _column(state: dict[str, Any]) -> NumberColumn | CategoryColumn:
     if "categories" in state:
-        return CategoryColumn(state["name"], tuple(state["categories"]))
+        return CategoryColumn(state["name"], tuple(state["categories"]), tuple(state.get("shares", ())))
     levels = None if state["levels"] is None else tuple(state["levels"])
     return NumberColumn(**{**state, "levels": levels})
