@@ -78,8 +78,8 @@ def test_a_new_category_is_unknown_and_reported() -> None:
 def test_the_mean_patient_of_a_category_is_that_of_training() -> None:
     """A lost cell moves a linear risk nowhere on average, whatever its weights, unless "unknown" has one."""
     known = ["M", "F", "M", "M", "M", "F"]
-    transform = TableTransform.fit(table(sex=known), "abcdef", list(COLUMNS))
-    values, _ = transform.apply(table(sex=known), "abcdef")
+    transform = TableTransform.fit(table(sex=known), list("abcdef"), list(COLUMNS))
+    values, _ = transform.apply(table(sex=known), list("abcdef"))
     lost, _ = transform.apply(table(sex=[""] * 6), ("a",))
     np.testing.assert_allclose(lost[0, -3:-1], values[:, -3:-1].mean(axis=0), rtol=1e-6)
     state = transform.state()
