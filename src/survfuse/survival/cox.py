@@ -213,7 +213,7 @@ def ridge_cox_cv(
     sets = RiskSets.of(outcome, ties)
     base = np.zeros(len(outcome)) if offset is None else as_log_risk(offset, len(outcome), "offset")
     gain, null_gain = np.zeros(len(grid)), 0.0
-    for held in _stratified_folds(outcome.event, used, np.random.default_rng(seed)):
+    for held in stratified_folds(outcome.event, used, np.random.default_rng(seed)):
         kept = ~held
         inner = RiskSets.of(outcome[kept], ties)
         null_gain += sets.log_likelihood(base) - inner.log_likelihood(base[kept])
@@ -276,7 +276,8 @@ def _penalty_grid(axes: Axes, patients: int, penalties: npt.ArrayLike | None) ->
     return np.sort(grid)[::-1]
 
 
-def _stratified_folds(event: BoolArray, folds: int, rng: np.random.Generator) -> list[BoolArray]:
+def stratified_folds(event: BoolArray, folds: int, rng: np.random.Generator) -> list[BoolArray]:
+    """Deal patients into folds, events first; the held-out rows of each."""
     fold: IntArray = np.empty(len(event), dtype=np.int64)
     dealt = 0
     for stratum in (event, ~event):
