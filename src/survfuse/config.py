@@ -44,7 +44,8 @@ class FitConfig(Frozen):
     expression_genes: Path | None = None
     """A text file with one gene a line: only these are used."""
     expression_gene_sets: Path | None = None
-    """A GMT file: expression becomes one mean z-score per gene set."""
+    """A GMT file: expression becomes one mean z-score per gene set; with `expression_encoder: gene_set` the
+    genes of all sets, which the network weighs within each set."""
     expression_components: int | None = Field(default=32, ge=1)
     """Principal components kept after scaling (fewer where patients are few); null: the genes."""
     expression_min_coverage: float = Field(default=0.8, ge=0, le=1)
@@ -80,6 +81,9 @@ class FitConfig(Frozen):
     anchor_bags: Literal["best", "mean"] = "best"
     """Under `anchored`: a bag's anchor reads the mean tile or trained attention, whichever has the larger
     out-of-fold likelihood (`best`), or the mean tile, which takes a fraction of the time (`mean`)."""
+    anchor_vectors: Literal["components", "sparse", "best"] = "components"
+    """Under `anchored`: an expression's anchor is a ridge Cox of its components, a sparse (elastic-net) Cox
+    of its genes, which names those it reads, or whichever has the larger out-of-fold likelihood."""
     bag_width: int = Field(default=8, ge=1)
     """Width of the tile projection and of the slide vector."""
     attention_width: int = Field(default=8, ge=1)
@@ -88,6 +92,12 @@ class FitConfig(Frozen):
     """Layers of the clinical encoder; empty feeds the clinical vector to the fusion as it is."""
     vector_hidden: tuple[int, ...] = ()
     """Layers of the encoder of expression and further tables; ReLU after every layer, the last too."""
+    expression_encoder: Literal["mlp", "linear", "gene_set"] = "mlp"
+    """How a network reads expression: `mlp` by `vector_hidden`, `linear` by one layer without ReLU,
+    `gene_set` by a layer from genes to gene sets that has weights inside sets alone. A sparse choice of
+    genes is a convex problem and stands under `anchor_vectors`."""
+    expression_width: int = Field(default=8, ge=1)
+    """Width of the `linear` expression encoder."""
     dropout: float = Field(default=0.5, ge=0, lt=1)
     """Dropout after the tile projection, on both attention branches and between encoder layers."""
     input_dropout: float = Field(default=0.5, ge=0, lt=1)
@@ -188,6 +198,10 @@ class FitConfig(Frozen):
             raise ValueError(
                 "expression_gene_sets and expression_components exclude each other; set one to null"
             )
+        if self.expression_encoder == "gene_set" and self.expression_gene_sets is None:
+            raise ValueError(
+                "expression_encoder: 'gene_set' needs the sets: give a GMT file as expression_gene_sets"
+            )
         return self
 
     def _check_anchored(self) -> None:
@@ -195,6 +209,11 @@ class FitConfig(Frozen):
             raise ValueError(
                 "fusion: 'anchored' is a Cox model with head 'cox' and loss 'efron' or 'breslow'; got head "
                 f"{self.head!r}, loss {self.loss!r}; choose another fusion, such as concat, for these"
+            )
+        if self.expression_encoder != "mlp":
+            raise ValueError(
+                f"expression_encoder: 'anchored' trains no encoder, got {self.expression_encoder!r}; choose "
+                "another fusion, such as concat, or see anchor_vectors"
             )
         if self.members != 1:
             raise ValueError(f"members: 'anchored' has one solution, nothing to average; got {self.members}")

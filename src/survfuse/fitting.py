@@ -434,7 +434,7 @@ class _Bench:
         if config.head == "discrete":
             edges = discretise(part.time[part.train], part.event[part.train], config.bins)
             config = config.model_copy(update={"bins": len(edges)})  # tied event times may leave fewer
-        shape = network_config(config, part.transforms.dims, part.transforms.kinds)
+        shape = network_config(config, part.transforms.dims, part.transforms.kinds, part.transforms.gene_sets)
         network = build_network(shape, seed=seed)
         label = self.word + label
         task = Task(

@@ -5,16 +5,17 @@
     log-risk = sum over modalities m of  w_m  b_m . (x_m − c_m)
              + sum over pairs m, n of    w_mn sum_k ((x_m − c_m) L_mn)_k ((x_n − c_n) R_mn)_k
 
-Every ``b_m`` is the ridge Cox of one modality alone. Trusts ``w`` are never negative. A modality
-whose out-of-fold risks, taken at their word, are no better than no risk has no seat: its trust is
-0. The others' start from 1, those of pairs from 0, and both move only as far as risks made out of
-fold pay for it. A missing modality's terms are zero: the risk of an average patient.
+Every ``b_m`` is the ridge Cox (of expression, on request, a sparse Cox) of one modality alone. Trusts
+``w`` are never negative. A modality whose out-of-fold risks, taken at their word, are no better than no
+risk has no seat: its trust is 0. The others' start from 1, those of pairs from 0, and both move only as
+far as risks made out of fold pay for it. A missing modality's terms are zero: the risk of an average
+patient.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +24,9 @@ from survfuse._errors import NotComputableError
 from survfuse._types import BoolArray, FloatArray, IntArray
 from survfuse.anchors.blocks import Blocks
 from survfuse.anchors.interactions import Interaction
+from survfuse.anchors.linear import LinearCox
 from survfuse.anchors.ridge import RidgeCox
+from survfuse.anchors.sparse import SparseCox
 from survfuse.survival.trust import fit_trust, gains
 
 ANCHOR_PENALTY, PAIR_PENALTY = 20.0, 5.0  # on trusts, on the log-likelihood's scale (decision 0011)
@@ -37,11 +40,11 @@ class Terms:
 
     Attributes
     ----------
-    anchors : mapping of modality to RidgeCox
+    anchors : mapping of modality to LinearCox
     pairs : mapping of (modality, modality) to Interaction
     """
 
-    anchors: Mapping[str, RidgeCox]
+    anchors: Mapping[str, LinearCox]
     pairs: Mapping[Pair, Interaction]
 
     @classmethod
@@ -54,14 +57,17 @@ class Terms:
         bags: frozenset[str],
         seed: int,
         ties: str = "efron",
+        sparse: Collection[str] = (),
     ) -> Terms:
         """Fit every anchor alone, and every pair beside the sum of all anchors.
 
         A modality whose ridge Cox cannot be fitted (fewer than two events among its patients, mean
-        tiles that are all equal) tells nobody apart; its note says why.
+        tiles that are all equal) tells nobody apart; its note says why. Those in `sparse` have a
+        sparse Cox.
         """
         anchors = {
-            name: _anchor({name: block}, time, event, bags, seed, ties) for name, block in blocks.items()
+            name: _anchor({name: block}, time, event, bags, seed, ties, name in sparse)
+            for name, block in blocks.items()
         }
         offset = np.sum([anchors[name].risk(blocks)[0] for name in blocks], axis=0)
         pairs = {
@@ -83,12 +89,21 @@ class Terms:
 
 
 def _anchor(
-    blocks: Blocks, time: FloatArray, event: BoolArray, bags: frozenset[str], seed: int, ties: str
-) -> RidgeCox:
+    blocks: Blocks,
+    time: FloatArray,
+    event: BoolArray,
+    bags: frozenset[str],
+    seed: int,
+    ties: str,
+    sparse: bool,
+) -> LinearCox:
     try:
+        if sparse:
+            ((name, block),) = blocks.items()
+            return SparseCox.fit(name, block, time, event, seed=seed, ties=ties)
         return RidgeCox.fit(blocks, time, event, bags=bags, seed=seed, ties=ties)
     except NotComputableError as error:
-        return RidgeCox.nothing(blocks, str(error))
+        return LinearCox.nothing(blocks, str(error))
 
 
 @dataclass(frozen=True, eq=False)
