@@ -30,8 +30,10 @@ from survfuse.config import FitConfig
 from survfuse.losses import discretise
 from survfuse.models.config import network_config
 from survfuse.models.network import FusionNetwork, build_network
+from survfuse.sizes import size_of_fit
 from survfuse.survival.calibration import OUT_OF_FOLD, Calibrator, centred_in_folds, fit_calibrator
 from survfuse.survival.conformal import ConformalBound
+from survfuse.survival.effective import by_optimism
 from survfuse.training import Hook, Run, Source, Task, pick_device, predict, train
 
 RISK_GROUPS = 3
@@ -114,7 +116,7 @@ def fit_model(
         networks=made.networks,
         calibrator=calibrator,
         risk_cuts=risk_cuts(log_risk, choice.out_of_fold, bench.inner),
-        summary=bench.summary(made, choice, calibrator),
+        summary=bench.summary(made, choice, calibrator, log_risk),
         trained=PatientHashes.of(bench.ids, cohort.fingerprint()),
         drift=Drift.fit(made.source),
         bound=bench.bound(choice, log_risk, calibrator),
@@ -361,8 +363,9 @@ class _Bench:
         assert choice.out_of_fold is not None
         risks = np.zeros(len(self.ids))
         risks[has] = centred_in_folds(choice.out_of_fold, inner, len(ids))
-        centre = float(log_risks(made.networks, made.source, alone).mean())
-        return AttentionAnchor(made.networks[0].cpu(), risks, centre)
+        told = log_risks(made.networks, made.source, alone)
+        size = by_optimism(bench.time, bench.event, told, choice.out_of_fold, inner)
+        return AttentionAnchor(made.networks[0].cpu(), risks, float(told.mean()), size)
 
     def refit(self, epochs: Sequence[int]) -> _Made:
         """Train every member on all training patients."""
@@ -460,7 +463,9 @@ class _Bench:
         run = train(network, task, config, hooks=self.hooks, checkpoint=place, key=key)
         return network, run
 
-    def summary(self, made: _Made, choice: _Choice, calibrator: Calibrator) -> dict[str, Any]:
+    def summary(
+        self, made: _Made, choice: _Choice, calibrator: Calibrator, log_risk: FloatArray
+    ) -> dict[str, Any]:
         """Plain values that tell what was learned from whom."""
         parameters, transforms = made.networks[0].parameter_count(), made.transforms
         return {
@@ -481,6 +486,9 @@ class _Bench:
             },
             "parameters": parameters,
             "events_per_parameter": float(self.event.sum() / parameters),
+            **size_of_fit(
+                self.config, made.about, self.time, self.event, log_risk, choice.out_of_fold, self.inner
+            ),
             "epochs": list(choice.epochs),
             **({} if made.about is None else {"anchored": made.about}),
             "calibration_note": calibrator.note,

@@ -76,6 +76,12 @@ def performance(model: str, horizons: tuple[float, ...], sites: int = 4, seed: i
             {"model": model, "reference": "ridge:rna", "p": 0.0004, "p_holm": 0.0008}
             | {"delta_uno_c": estimate(0.09, 0.025), "delta_isbs": estimate(None, note="no curve")},
         ],
+        "sizes": [
+            {"model": model, "fits": 10, "parameters": 1636.0, "effective": 14.25}
+            | {"events_per_effective": 4.5, "note": ""},
+            {"model": "network:rna", "fits": 10, "parameters": 24000.0, "effective": None}
+            | {"events_per_effective": None, "note": "not computable: calibration km makes none"},
+        ],
         "optimism": {
             "metric": "harrell_c",
             "honest": estimate(0.652, 0.027),

@@ -21,6 +21,7 @@ from survfuse.cohort.transforms import Transforms
 from survfuse.config import FitConfig
 from survfuse.models.config import MeanTileConfig, ModalityConfig, NetworkConfig, VectorConfig
 from survfuse.models.network import FusionNetwork, build_network
+from survfuse.survival.effective import Effective
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,11 +37,14 @@ class AttentionAnchor:
         its fold; 0 where it lacks the modality.
     centre : float
         Mean log-risk of the training patients who have the modality.
+    effective : Effective
+        Its effective parameters.
     """
 
     network: FusionNetwork
     out_of_fold: FloatArray
     centre: float
+    effective: Effective
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +61,7 @@ class AnchoredModel:
         Log-risk by terms and trusts that other inner folds gave.
     about : mapping
         `trust` of every term, `penalty` of every anchor, `pooling` of every bag, genes `kept` by
-        every sparse anchor and their weights, `notes`.
+        every sparse anchor and their weights, `notes`, `effective` parameters.
     """
 
     network: FusionNetwork
@@ -106,9 +110,12 @@ def fit_anchored(
             chosen[bag] = offered
             risks[:, place] = offered.out_of_fold
     columns = Columns(risks, inner, time, event, len(names))
-    trust = columns.trust()
+    trust, about_trust = columns.fitted()
     network = as_network(final.terms, trust, final.transforms, chosen)
-    about = _about(final, trust, chosen)
+    about = {
+        **_about(final, trust, chosen),
+        "effective": effective_parameters(final.terms, trust, about_trust, chosen),
+    }
     return AnchoredModel(network, final.transforms, final.source, columns.out_of_fold(), about)
 
 
@@ -126,6 +133,43 @@ def _about(fit: Fit, trust: FloatArray, chosen: Mapping[str, AttentionAnchor]) -
         },
         "notes": notes,
     }
+
+
+def effective_parameters(
+    terms: Terms, trust: FloatArray, of_trusts: float, chosen: Mapping[str, AttentionAnchor]
+) -> dict[str, Any]:
+    """Effective parameters of every term, of the trusts, and of their sum: the model.
+
+    A fit that is multiplied by w follows the outcomes w times as closely, and has w times the
+    parameters (as a linear smoother w S has the trace w tr S; Ye 1998, JASA 93:120-131). A term that
+    is not trusted has none. The trusts' own are added.
+
+    Parameters
+    ----------
+    terms : Terms
+    trust : array, (terms,)
+    of_trusts : float
+        Effective parameters of the trusts themselves.
+    chosen : mapping of bag to AttentionAnchor
+        Networks that stand in place of a mean tile.
+
+    Returns
+    -------
+    dict
+        `terms`, `trusts`, `total` (None where a trusted network's are not computable), `note`.
+    """
+    parts = [anchor.effective for anchor in terms.anchors.values()]
+    parts += [pair.effective for pair in terms.pairs.values()]
+    found: dict[str, float | None] = dict(zip(terms.names, parts, strict=True))
+    found |= {bag: anchor.effective.value for bag, anchor in chosen.items()}
+    weights = dict(zip(terms.names, map(float, trust), strict=True))
+    unknown = [name for name, part in found.items() if part is None and weights[name] > 0]
+    if unknown:
+        total, note = None, f"not computable: {unknown[0]}: {chosen[unknown[0]].effective.note}"
+    else:
+        total = of_trusts + sum(weights[name] * part for name, part in found.items() if part is not None)
+        note = "the sum over terms of trust times effective parameters, and those of the trusts"
+    return {"terms": found, "trusts": of_trusts, "total": total, "note": note}
 
 
 def _kept(coef: FloatArray, features: Sequence[str]) -> dict[str, float]:

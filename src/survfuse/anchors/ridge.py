@@ -122,6 +122,8 @@ class RidgeRisks:
     penalty : float
         Of the final fit.
     note : str
+    inputs : int
+        Features it was fitted on.
     effective : float
         Effective parameters of the final fit.
     """
@@ -134,6 +136,7 @@ class RidgeRisks:
     test_has: BoolArray
     penalty: float
     note: str = ""
+    inputs: int = 0
     effective: float = 0.0
 
 
@@ -195,6 +198,7 @@ def _ridge_risks(
         test_has,
         final.penalty,
         final.note,
+        sum(len(coef) for coef in final.coef.values()),
         final.effective,
     )
 

@@ -133,21 +133,26 @@ class Columns:
         Patients are compared within their inner fold. Without an event among them, seated
         modalities are taken at their word and pairs are not trusted.
         """
+        return self.fitted(rows)[0]
+
+    def fitted(self, rows: BoolArray | None = None) -> tuple[FloatArray, float]:
+        """Trust of each term (terms,), as :meth:`trust` gives it, and effective parameters of the trusts."""
         kept = np.ones(len(self.time), dtype=bool) if rows is None else rows
         risks, time, event, fold = self.risks[kept], self.time[kept], self.event[kept], self.inner[kept]
         modality = np.arange(risks.shape[1]) < self.anchors
         seated = ~modality | (gains(risks, time, event, fold=fold) > 0)
-        trust = np.zeros(len(modality))
+        trust, effective = np.zeros(len(modality)), 0.0
         if event.any() and seated.any():
-            trust[seated] = fit_trust(
+            found = fit_trust(
                 risks[:, seated],
                 time,
                 event,
                 prior=np.where(modality, 1.0, 0.0)[seated],
                 penalty=np.where(modality, ANCHOR_PENALTY, PAIR_PENALTY)[seated],
                 fold=fold,
-            ).trust
-        return trust
+            )
+            trust[seated], effective = found.trust, found.effective
+        return trust, effective
 
     def out_of_fold(self) -> FloatArray:
         """Add each patient's risks by trusts that the other inner folds gave; (patients,)."""

@@ -109,6 +109,7 @@ def train(
     from survfuse.cli.progress import watch
     from survfuse.cohort import load_cohort
     from survfuse.estimator import SurvivalFusion
+    from survfuse.sizes import events_told
 
     check_target(out)
     settings = run_config(config, preset, overrides)
@@ -128,6 +129,7 @@ def train(
         typer.echo(
             f"calibrated on {about['patients']} patients, {about['events']} events of {about['cohort']}"
         )
+    typer.echo(events_told(summary))
     for note in [summary["calibration_note"], *summary["transform_notes"]]:
         if note:
             typer.echo(f"note: {note}")

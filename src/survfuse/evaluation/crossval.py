@@ -30,6 +30,7 @@ from survfuse.evaluation.protocol import controls, subgroups, wanted_increments
 from survfuse.evaluation.result import Result
 from survfuse.evaluation.scale import Scale
 from survfuse.evaluation.scoring import judge_models
+from survfuse.evaluation.sizes import sizes
 from survfuse.evaluation.versions import versions
 from survfuse.executors import Executor, InlineExecutor, Threads
 from survfuse.survival.estimate import Estimate
@@ -179,7 +180,12 @@ def run(
         cohort=describe(cohort, setup.scale.horizons, setup.scale.tau),
         config=setup.config,
         record=record,
-        performance={**judged.performance, **told, "external": outside},
+        performance={
+            **judged.performance,
+            **told,
+            "external": outside,
+            "sizes": sizes(grid.summaries, shown),
+        },
         out=place,
     )
     if place is not None:

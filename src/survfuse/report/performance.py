@@ -30,6 +30,7 @@ SCHEMA: dict[str, tuple[str, ...]] = {
         *("group", "level", "patients", "events", "model", "metric"),
         *("value", "low", "high", "note"),
     ),
+    "sizes": ("model", "fits", "parameters", "effective", "events_per_effective", "note"),
     "optimism": ("score", "metric", *ESTIMATE),
     "seeds": ("metric", "values", "seeds", "lost", "mean", "lowest", "highest", "sd", "note"),
     "permuted_outcome": ("metric", *ESTIMATE),
@@ -44,6 +45,7 @@ LISTS = {
     "calibration_histogram": "prediction_bins",
     "decision": "decision",
     "subgroups": "subgroups",
+    "sizes": "sizes",
 }
 TEXTS = {"modality", "kind", "with", "without", "model", "reference", "metric", "strategy", "group", "level"}
 COMPARED = ("increment", "comparisons")
