@@ -26,6 +26,30 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
+class SearchRange(Frozen):
+    """Values between two ends that a search may try; whole numbers where both ends are."""
+
+    low: int | float
+    """Smallest value."""
+    high: int | float
+    """Largest value."""
+    log: bool = False
+    """Spread trials evenly over orders of magnitude."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether only whole numbers are tried."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
+    @model_validator(mode="after")
+    def _check_ends(self) -> Self:
+        if not self.low < self.high:
+            raise ValueError(f"low must be smaller than high, got {self.low} and {self.high}")
+        if self.log and not self.low > 0:
+            raise ValueError(f"log: orders of magnitude begin above 0, got low {self.low}")
+        return self
+
+
 class FitConfig(Frozen):
     """How one model is made from training patients: inputs, network, training, calibration."""
 
@@ -150,6 +174,18 @@ class FitConfig(Frozen):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where networks train; `auto` takes a GPU if there is one. Runs repeat bit by bit on `cpu`."""
 
+    # -- search: hyper-parameters, on the inner folds of the training patients alone (docs/tuning.md)
+    search: Literal["none", "grid", "optuna"] = "none"
+    """Try other values of some fields before the fit, and keep those with the largest out-of-fold partial
+    likelihood on the inner folds: all combinations (`grid`), or where Optuna expects most (extra `tune`)."""
+    search_space: dict[str, SearchRange | tuple[Any, ...]] | None = None
+    """Field to list of values, or for `optuna` to {low, high, log}; null: a small space that suits the
+    fusion."""
+    search_trials: int = Field(default=20, ge=1)
+    """Most configurations tried, the one given among them; of a larger grid a seeded choice is."""
+    search_seconds: float | None = Field(default=None, gt=0)
+    """No new trial begins once trials have taken this long. What is found then depends on the machine."""
+
     # -- from risk to curve
     calibration: Literal["breslow_oof", "isotonic_oof", "breslow", "km_rank", "km"] = "breslow_oof"
     """Slope and baseline on out-of-fold risks; a monotone map of them; in-sample Breslow; the paper's rank
@@ -198,11 +234,30 @@ class FitConfig(Frozen):
             raise ValueError(
                 "expression_gene_sets and expression_components exclude each other; set one to null"
             )
+        self._check_search()
         if self.expression_encoder == "gene_set" and self.expression_gene_sets is None:
             raise ValueError(
                 "expression_encoder: 'gene_set' needs the sets: give a GMT file as expression_gene_sets"
             )
         return self
+
+    def _check_search(self) -> None:
+        if self.search_space is None:
+            return
+        if self.search == "none":
+            raise ValueError("search_space is read by a search alone; set search to grid or optuna")
+        for name, options in self.search_space.items():
+            if name not in type(self).model_fields or name in NOT_SEARCHED:
+                near = difflib.get_close_matches(name, set(type(self).model_fields) - NOT_SEARCHED, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"not {', '.join(sorted(NOT_SEARCHED))}"
+                raise ValueError(f"search_space: {name!r} is no field that can be searched; {hint}")
+            if isinstance(options, SearchRange) and self.search == "grid":
+                raise ValueError(
+                    f"search_space: {name}: a grid needs a list of values, got a range; list them, or set "
+                    "search to optuna"
+                )
+            if not isinstance(options, SearchRange) and not options:
+                raise ValueError(f"search_space: {name}: expected one value or more, got an empty list")
 
     def _check_anchored(self) -> None:
         if self.head != "cox" or self.loss == "paper":
@@ -218,6 +273,15 @@ class FitConfig(Frozen):
         if self.members != 1:
             raise ValueError(f"members: 'anchored' has one solution, nothing to average; got {self.members}")
 
+
+# What decides which patients and risks are compared, or how: trials that differ in it have no common score.
+NOT_SEARCHED = frozenset(
+    {
+        *("preset", "modalities", "allow_followup", "expression_min_coverage", "head", "selection"),
+        *("selection_folds", "holdout_fraction", "seed", "device", "calibration", "conformal"),
+        *("search", "search_space", "search_trials", "search_seconds"),
+    }
+)
 
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},

@@ -109,7 +109,8 @@ def train(
     from survfuse.cli.progress import watch
     from survfuse.cohort import load_cohort
     from survfuse.estimator import SurvivalFusion
-    from survfuse.sizes import events_told
+    from survfuse.summaries import events_told
+    from survfuse.tuning.search import search_told
 
     check_target(out)
     settings = run_config(config, preset, overrides)
@@ -130,6 +131,8 @@ def train(
             f"calibrated on {about['patients']} patients, {about['events']} events of {about['cohort']}"
         )
     typer.echo(events_told(summary))
+    if "search" in summary:
+        typer.echo(search_told(summary["search"]))
     for note in [summary["calibration_note"], *summary["transform_notes"]]:
         if note:
             typer.echo(f"note: {note}")

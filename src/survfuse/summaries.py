@@ -1,13 +1,58 @@
-"""How large a fitted model really is: effective parameters, and the events that stand behind each."""
+"""What a fit says of itself: whom it learned from, effective parameters, and the events behind each."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import platform
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import torch
+
 from survfuse._types import BoolArray, FloatArray, IntArray
+from survfuse._version import __version__
+from survfuse.cohort.cohort import Cohort
 from survfuse.config import FitConfig
 from survfuse.survival.effective import RULE, Effective, by_optimism
+
+
+def learned_from(
+    cohort: Cohort, ids: Sequence[str], time: FloatArray, event: BoolArray, dims: Mapping[str, int]
+) -> dict[str, Any]:
+    """Tell, in plain values for a fit's summary, whom it learned from and what they have.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    ids : sequence of str
+        Training patients.
+    time, event : array, (patients,)
+    dims : mapping of modality to int
+        Features after the transforms.
+    """
+    return {
+        "cohort": cohort.name,
+        "cohort_fingerprint": cohort.fingerprint(),
+        "endpoint": cohort.endpoint,
+        "unit": cohort.unit,
+        "patients": len(ids),
+        "events": int(event.sum()),
+        "longest_time": float(time.max()),
+        "modalities": {
+            name: {
+                "kind": cohort.modalities[name].kind,
+                "inputs": int(width),
+                "patients": int(cohort.present.loc[list(ids), name].sum()),
+            }
+            for name, width in dims.items()
+        },
+        "versions": {
+            "survfuse": __version__,
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        },
+    }
 
 
 def size_of_fit(

@@ -7,7 +7,7 @@ import pytest
 
 from running import loaded, quick, small
 from survfuse.cohort import Cohort
-from survfuse.sizes import events_told
+from survfuse.summaries import events_told
 
 
 @pytest.fixture(scope="module")
