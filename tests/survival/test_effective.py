@@ -117,8 +117,9 @@ def test_each_fold_has_an_origin_of_its_own():
     rng = np.random.default_rng(4)
     _, time, event = cohort(rng)
     fold, a, b = np.arange(300) % 5, rng.normal(size=300), 0.1 * rng.normal(size=300)
-    first = by_optimism(time, event, b - np.log(time), a, fold)
-    moved = by_optimism(time, event, b - np.log(time), a + np.arange(5.0)[fold], fold)
+    first = by_optimism(time, event, b - 0.1 * np.log(time), 0.1 * a, fold)
+    moved = by_optimism(time, event, b - 0.1 * np.log(time), 0.1 * a + np.arange(5.0)[fold], fold)
+    assert first.value is not None
     assert first.value == pytest.approx(moved.value)
     assert first.note == "from the optimism of the log partial likelihood on inner folds"
 
@@ -132,6 +133,9 @@ def test_what_cannot_be_counted_says_why():
     assert "larger out of fold than in sample" in worse.note
     flat = by_optimism(time, event, 0 * good, good, fold)
     assert (flat.value, flat.note) == (None, "not computable: the in-sample risks tell nobody apart")
+    close = by_optimism(time, event, 40 * good, -good, fold)
+    assert close.value is None
+    assert f"parameters from {event.sum()} events; so close a fit" in close.note
     single = by_optimism(time, event, good, 0 * good, 0 * fold)
     assert (single.value, single.note) == (
         None,

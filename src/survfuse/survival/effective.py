@@ -72,10 +72,10 @@ def by_optimism(
     along the in-sample risk.
 
     The derivation is of second order: it takes the fit to lie near what it would be with endless
-    patients. Of one cohort the estimate is noisy, with a deviation of several parameters. The last
-    factor is that of a fit without shrinkage; of a shrunken one p comes out too small, for ridge Cox
-    fits of simulated cohorts 10 to 20 % below the trace. Epochs that the same inner folds chose make
-    l(out of fold) a little too good, and p too small.
+    patients, and more parameters than events are no estimate. Of one cohort it is noisy, with a
+    deviation of several parameters. The last factor is that of a fit without shrinkage; of a shrunken
+    one p comes out too small, for ridge Cox fits of simulated cohorts 10 to 20 % below the trace.
+    Epochs that the same inner folds chose make l(out of fold) a little too good, and p too small.
 
     Parameters
     ----------
@@ -106,6 +106,12 @@ def by_optimism(
             None,
             f"not computable: the log partial likelihood is {-gap:.2f} larger out of fold than in sample, so "
             "there is no optimism to count; the network has learned next to nothing",
+        )
+    if found > outcome.events:
+        return Effective(
+            None,
+            f"not computable: an optimism of {found:.0f} parameters from {outcome.events} events; so close a "
+            "fit to its own patients is beyond what the derivation holds for",
         )
     return Effective(found, "from the optimism of the log partial likelihood on inner folds")
 
