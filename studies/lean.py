@@ -101,7 +101,7 @@ def run(out: Path, what: str) -> None:
         grid = Cells(out / what, cohort, horizons).all([(learner, splits)], Watcher())
         seconds = (time.perf_counter() - started) / len(splits)
         found, fits = assess(grid.folds[name], scale)["uno_c"], grid.summaries[name]
-        known = [fit["effective_parameters"] for fit in fits if fit["effective_parameters"] is not None]
+        known = [fit["effective_parameters"] for fit in fits if fit["effective_parameters"]]
         rows.append(
             {
                 "model": name,

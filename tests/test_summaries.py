@@ -58,5 +58,10 @@ def test_an_old_bundle_tells_no_effective_size() -> None:
     assert events_told({"parameters": 1200}) == "1,200 parameters; effective: not recorded"
 
 
+def test_a_model_that_tells_nobody_apart_is_told() -> None:
+    summary = {"parameters": 9, "effective_parameters": 0.0, "events_per_effective_parameter": None}
+    assert events_told(summary) == "9 parameters, effective 0: it tells nobody apart"
+
+
 def test_the_oldest_bundle_is_still_told(tmp_path: Path) -> None:
     assert events_told({"parameters": 3, "effective_note": ""}).endswith("not recorded")

@@ -82,7 +82,8 @@ def size_of_fit(
     -------
     dict
         `effective_parameters` and `events_per_effective_parameter`, None where they are not
-        computable; `effective_note` says how they were found, or why not.
+        computable (the latter also of a model without any); `effective_note` says how they were found,
+        or why not.
     """
     found = _effective(config, anchored, time, event, log_risk, out_of_fold, inner)
     return {
@@ -119,5 +120,7 @@ def events_told(summary: Mapping[str, Any]) -> str:
     effective = summary.get("effective_parameters")
     if effective is None:
         return f"{parameters}; effective: {summary.get('effective_note') or 'not recorded'}"
+    if effective == 0:
+        return f"{parameters}, effective 0: it tells nobody apart"
     each = summary["events_per_effective_parameter"]
     return f"{parameters}, effective {effective:.1f}: {each:.2g} events each ({RULE})"

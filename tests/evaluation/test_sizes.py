@@ -23,6 +23,15 @@ def test_what_is_not_computable_in_some_fits_or_in_all_is_told() -> None:
     assert (row["effective"], row["note"]) == (4.0, "in 2 of 3 fits: not computable: why")
     (row,) = sizes({"m": [bad]}, ["m"])
     assert (row["effective"], row["events_per_effective"], row["note"]) == (None, None, "not computable: why")
-    (row,) = sizes({"m": [{"parameters": 3, "effective_parameters": None}]}, ["m"])
-    assert row["note"] == "it keeps nothing"
+    (row,) = sizes({"m": [{"parameters": 3}]}, ["m"])
+    assert row["note"] == "not recorded"
     assert row["parameters"] == pytest.approx(3)
+
+
+def test_a_fit_that_tells_nobody_apart_has_no_parameter_and_no_events_for_it() -> None:
+    good = {"parameters": 10, "effective_parameters": 4.0, "events_per_effective_parameter": 5.0}
+    none = {"parameters": 10, "effective_parameters": 0.0, "events_per_effective_parameter": None}
+    (row,) = sizes({"m": [good, none]}, ["m"])
+    assert (row["effective"], row["events_per_effective"], row["note"]) == (2.0, 5.0, "")
+    (row,) = sizes({"m": [none]}, ["m"])
+    assert (row["effective"], row["events_per_effective"], row["note"]) == (0.0, None, "")

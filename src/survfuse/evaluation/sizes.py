@@ -24,7 +24,8 @@ def sizes(summaries: Mapping[str, Sequence[Summary]], models: Iterable[str]) -> 
     -------
     list of dict
         `model, fits, parameters, effective, events_per_effective, note`. `effective` is the mean over
-        the fits where it is computable, None where it is in none; `note` says why.
+        the fits where it is computable, None where it is in none; `note` says why. Fits without any
+        effective parameter (they tell nobody apart) have no events per parameter.
     """
     return [_row(model, fits) for model in models if (fits := _stating(summaries.get(model, ())))]
 
@@ -34,18 +35,17 @@ def _stating(fits: Sequence[Summary]) -> list[Summary]:
 
 
 def _row(model: str, fits: Sequence[Summary]) -> dict[str, Any]:
-    known = [fit for fit in fits if fit.get("effective_parameters")]
-    notes = [str(fit.get("effective_note") or "") for fit in fits if not fit.get("effective_parameters")]
-    note = next(filter(None, notes), "it keeps nothing" if notes else "")
+    known = [fit["effective_parameters"] for fit in fits if fit.get("effective_parameters") is not None]
+    notes = [fit.get("effective_note") or "" for fit in fits if fit.get("effective_parameters") is None]
+    each = [per for fit in fits if (per := fit.get("events_per_effective_parameter")) is not None]
+    note = next(filter(None, notes), "not recorded" if notes else "")
     if notes and known:
         note = f"in {len(notes)} of {len(fits)} fits: {note}"
     return {
         "model": model,
         "fits": len(fits),
         "parameters": float(np.mean([fit["parameters"] for fit in fits])),
-        "effective": float(np.mean([fit["effective_parameters"] for fit in known])) if known else None,
-        "events_per_effective": (
-            float(np.mean([fit["events_per_effective_parameter"] for fit in known])) if known else None
-        ),
+        "effective": float(np.mean(known)) if known else None,
+        "events_per_effective": float(np.mean(each)) if each else None,
         "note": note,
     }
