@@ -27,6 +27,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "isotonic": {"calibration": "isotonic_oof"},
     "conformal": {"conformal": 0.7},
     "genes": {"expression_components": None, "expression_top": 5, "vector_hidden": (3,)},
+    "linear": {"expression_encoder": "linear", "expression_width": 2},
     "pairwise": {"fusion": "pairwise_residual", "rank": 2, "clinical_hidden": (2,)},
     "tensor": {"fusion": "tensor", "tensor_width": 2},
     "modality dropout": {"modality_dropout": 0.3},

@@ -13,7 +13,8 @@
     ├── drift.json            what training patients look like
     ├── drift.safetensors
     ├── patients.json         salted hashes of the training patients' ids
-    └── summary.json          training patients, events, epochs, versions
+    ├── summary.json          training patients, events, epochs, versions
+    └── search.json           every trial, where hyper-parameters were searched
 
 Version 1 had no drift, no patients and no lower bound; it is read as before.
 """
@@ -130,6 +131,8 @@ def _write_parts(fitted: Fitted, folder: Path) -> None:
     write_tensors(folder / "drift.safetensors", arrays, header)
     write_json(folder / "patients.json", None if fitted.trained is None else fitted.trained.to_dict())
     write_json(folder / "summary.json", dict(fitted.summary))
+    if "search" in fitted.summary:
+        write_json(folder / "search.json", fitted.summary["search"])
 
 
 def load_fitted(folder: Path | str) -> Fitted:

@@ -26,6 +26,30 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
+class SearchRange(Frozen):
+    """Values between two ends that a search may try; whole numbers where both ends are."""
+
+    low: int | float
+    """Smallest value."""
+    high: int | float
+    """Largest value."""
+    log: bool = False
+    """Spread trials evenly over orders of magnitude."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether only whole numbers are tried."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
+    @model_validator(mode="after")
+    def _check_ends(self) -> Self:
+        if not self.low < self.high:
+            raise ValueError(f"low must be smaller than high, got {self.low} and {self.high}")
+        if self.log and not self.low > 0:
+            raise ValueError(f"log: orders of magnitude begin above 0, got low {self.low}")
+        return self
+
+
 class FitConfig(Frozen):
     """How one model is made from training patients: inputs, network, training, calibration."""
 
@@ -44,7 +68,8 @@ class FitConfig(Frozen):
     expression_genes: Path | None = None
     """A text file with one gene a line: only these are used."""
     expression_gene_sets: Path | None = None
-    """A GMT file: expression becomes one mean z-score per gene set."""
+    """A GMT file: expression becomes one mean z-score per gene set; with `expression_encoder: gene_set` the
+    genes of all sets, which the network weighs within each set."""
     expression_components: int | None = Field(default=32, ge=1)
     """Principal components kept after scaling (fewer where patients are few); null: the genes."""
     expression_min_coverage: float = Field(default=0.8, ge=0, le=1)
@@ -80,6 +105,9 @@ class FitConfig(Frozen):
     anchor_bags: Literal["best", "mean"] = "best"
     """Under `anchored`: a bag's anchor reads the mean tile or trained attention, whichever has the larger
     out-of-fold likelihood (`best`), or the mean tile, which takes a fraction of the time (`mean`)."""
+    anchor_vectors: Literal["components", "sparse", "best"] = "components"
+    """Under `anchored`: an expression's anchor is a ridge Cox of its components, a sparse (elastic-net) Cox
+    of its genes, which names those it reads, or whichever has the larger out-of-fold likelihood."""
     bag_width: int = Field(default=8, ge=1)
     """Width of the tile projection and of the slide vector."""
     attention_width: int = Field(default=8, ge=1)
@@ -88,6 +116,12 @@ class FitConfig(Frozen):
     """Layers of the clinical encoder; empty feeds the clinical vector to the fusion as it is."""
     vector_hidden: tuple[int, ...] = ()
     """Layers of the encoder of expression and further tables; ReLU after every layer, the last too."""
+    expression_encoder: Literal["mlp", "linear", "gene_set"] = "mlp"
+    """How a network reads expression: `mlp` by `vector_hidden`, `linear` by one layer without ReLU,
+    `gene_set` by a layer from genes to gene sets that has weights inside sets alone. A sparse choice of
+    genes is a convex problem and stands under `anchor_vectors`."""
+    expression_width: int = Field(default=8, ge=1)
+    """Width of the `linear` expression encoder."""
     dropout: float = Field(default=0.5, ge=0, lt=1)
     """Dropout after the tile projection, on both attention branches and between encoder layers."""
     input_dropout: float = Field(default=0.5, ge=0, lt=1)
@@ -155,6 +189,18 @@ class FitConfig(Frozen):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where networks train; `auto` takes a GPU if there is one. Runs repeat bit by bit on `cpu`."""
 
+    # -- search: hyper-parameters, on the inner folds of the training patients alone (docs/tuning.md)
+    search: Literal["none", "grid", "optuna"] = "none"
+    """Try other values of some fields before the fit, and keep those with the largest out-of-fold partial
+    likelihood on the inner folds: all combinations (`grid`), or where Optuna expects most (extra `tune`)."""
+    search_space: dict[str, SearchRange | tuple[Any, ...]] | None = None
+    """Field to list of values, or for `optuna` to {low, high, log}; null: a small space that suits the
+    fusion."""
+    search_trials: int = Field(default=20, ge=1)
+    """Most configurations tried, the one given among them; of a larger grid a seeded choice is."""
+    search_seconds: float | None = Field(default=None, gt=0)
+    """No new trial begins once trials have taken this long. What is found then depends on the machine."""
+
     # -- from risk to curve
     calibration: Literal["breslow_oof", "isotonic_oof", "breslow", "km_rank", "km"] = "breslow_oof"
     """Slope and baseline on out-of-fold risks; a monotone map of them; in-sample Breslow; the paper's rank
@@ -203,13 +249,41 @@ class FitConfig(Frozen):
             raise ValueError(
                 "expression_gene_sets and expression_components exclude each other; set one to null"
             )
+        self._check_search()
+        if self.expression_encoder == "gene_set" and self.expression_gene_sets is None:
+            raise ValueError(
+                "expression_encoder: 'gene_set' needs the sets: give a GMT file as expression_gene_sets"
+            )
         return self
+
+    def _check_search(self) -> None:
+        if self.search_space is None:
+            return
+        if self.search == "none":
+            raise ValueError("search_space is read by a search alone; set search to grid or optuna")
+        for name, options in self.search_space.items():
+            if name not in type(self).model_fields or name in NOT_SEARCHED:
+                near = difflib.get_close_matches(name, set(type(self).model_fields) - NOT_SEARCHED, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"not {', '.join(sorted(NOT_SEARCHED))}"
+                raise ValueError(f"search_space: {name!r} is no field that can be searched; {hint}")
+            if isinstance(options, SearchRange) and self.search == "grid":
+                raise ValueError(
+                    f"search_space: {name}: a grid needs a list of values, got a range; list them, or set "
+                    "search to optuna"
+                )
+            if not isinstance(options, SearchRange) and not options:
+                raise ValueError(f"search_space: {name}: expected one value or more, got an empty list")
 
     def _check_anchored(self) -> None:
         if self.head != "cox" or self.loss == "paper":
             raise ValueError(
                 "fusion: 'anchored' is a Cox model with head 'cox' and loss 'efron' or 'breslow'; got head "
                 f"{self.head!r}, loss {self.loss!r}; choose another fusion, such as concat, for these"
+            )
+        if self.expression_encoder != "mlp":
+            raise ValueError(
+                f"expression_encoder: 'anchored' trains no encoder, got {self.expression_encoder!r}; choose "
+                "another fusion, such as concat, or see anchor_vectors"
             )
         if self.members != 1:
             raise ValueError(f"members: 'anchored' has one solution, nothing to average; got {self.members}")
@@ -219,6 +293,15 @@ class FitConfig(Frozen):
                 f"there is no training to drop from; got {self.modality_dropout:g}, set it to 0"
             )
 
+
+# What decides which patients and risks are compared, or how: trials that differ in it have no common score.
+NOT_SEARCHED = frozenset(
+    {
+        *("preset", "modalities", "allow_followup", "expression_min_coverage", "head", "selection"),
+        *("selection_folds", "holdout_fraction", "seed", "device", "calibration", "conformal"),
+        *("search", "search_space", "search_trials", "search_seconds"),
+    }
+)
 
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},

@@ -6,16 +6,14 @@ patients; transforms are fitted anew for every inner fold.
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 
-from survfuse._errors import CohortError, listed
+from survfuse._errors import CohortError, ConfigError, SurvfuseError, listed
 from survfuse._storage import sha256_text, to_json
 from survfuse._types import BoolArray, FloatArray, IntArray
 from survfuse._version import __version__
@@ -30,9 +28,13 @@ from survfuse.config import FitConfig
 from survfuse.losses import discretise
 from survfuse.models.config import network_config
 from survfuse.models.network import FusionNetwork, build_network
+from survfuse.summaries import learned_from, size_of_fit
 from survfuse.survival.calibration import OUT_OF_FOLD, Calibrator, centred_in_folds, fit_calibrator
 from survfuse.survival.conformal import ConformalBound
+from survfuse.survival.effective import by_optimism
+from survfuse.survival.trust import gains
 from survfuse.training import Hook, Ranks, Run, Source, Task, pick_device, predict, train
+from survfuse.tuning.search import search, trial_file
 
 RISK_GROUPS = 3
 
@@ -97,6 +99,7 @@ def fit_model(
         Without outcome, with unknown patients, or with too few events to select on.
     """
     bench = _Bench(cohort, training_patients(cohort, patients), config, hooks, folder)
+    config = bench.search()
     choice = bench.choose()
     made = choice.made or bench.refit(choice.epochs)
     log_risk = log_risks(made.networks, made.source, config)
@@ -114,7 +117,7 @@ def fit_model(
         networks=made.networks,
         calibrator=calibrator,
         risk_cuts=risk_cuts(log_risk, choice.out_of_fold, bench.inner),
-        summary=bench.summary(made, choice, calibrator),
+        summary=bench.summary(made, choice, calibrator, log_risk),
         trained=PatientHashes.of(bench.ids, cohort.fingerprint()),
         drift=Drift.fit(made.source),
         bound=bench.bound(choice, log_risk, calibrator),
@@ -300,9 +303,45 @@ class _Bench:
         self.word = word  # before every label
         self.seeds = range(config.seed, config.seed + config.members)
         self._places: set[Path] = set()
+        self._searched: Mapping[str, Any] | None = None
         self._identity = sha256_text(
             to_json([__version__, config.model_dump(mode="json"), cohort.fingerprint(), ids])
         )
+
+    # -- hyper-parameters
+
+    def search(self) -> FitConfig:
+        """Choose hyper-parameters, if the configuration asks for it; what is returned is what is fitted."""
+        if self.config.search != "none" and Ranks.here().count > 1:
+            raise ConfigError(
+                f"search: {self.config.search!r} runs on one process, because trials are counted by each clock; "
+                "search without torchrun, then train with the fields that search.json names"
+            )
+        if self.config.search == "none":
+            return self.config
+        names = self.config.modalities or self.cohort.modalities
+        kinds = {self.cohort.modalities[name].kind for name in names if name in self.cohort.modalities}
+        found = search(self.config, kinds, self._score, folder=self.folder, key=self._identity)
+        if self.folder is not None:
+            self._places |= {trial_file(self.folder, trial["number"]) for trial in found.log["trials"]}
+        self.config, self._searched = found.config, found.log
+        return self.config
+
+    def _score(self, config: FitConfig, label: str) -> tuple[float, tuple[int, ...]]:
+        """Out-of-fold log partial likelihood of a configuration per event, above that of no risk."""
+        tried = config.model_copy(update={"calibration": "breslow_oof", "conformal": None})
+        bench = _Bench(
+            self.cohort, self.ids, tried, self.hooks, self.folder, inner=self.inner, word=self.word + label
+        )
+        try:
+            choice = bench.choose()
+        except SurvfuseError:
+            bench.clear()
+            raise
+        bench.clear()
+        assert choice.out_of_fold is not None
+        (gain,) = gains(choice.out_of_fold[:, None], self.time, self.event, fold=self.inner)
+        return float(gain / self.event.sum()), choice.epochs
 
     # -- the three ways to choose
 
@@ -353,7 +392,7 @@ class _Bench:
             update={"fusion": "concat", "modalities": (bag,), "bag_pooling": "attention", "bag_rate": 1.0}
         )
         ids = tuple(self.ids[row] for row in np.flatnonzero(has))
-        inner, word = self.inner[has], f"{bag}, "
+        inner, word = self.inner[has], f"{self.word}{bag}, "
         bench = _Bench(self.cohort, ids, alone, self.hooks, self.folder, inner=inner, word=word)
         choice = bench._by_inner_folds()
         made = bench.refit(choice.epochs)
@@ -361,8 +400,9 @@ class _Bench:
         assert choice.out_of_fold is not None
         risks = np.zeros(len(self.ids))
         risks[has] = centred_in_folds(choice.out_of_fold, inner, len(ids))
-        centre = float(log_risks(made.networks, made.source, alone).mean())
-        return AttentionAnchor(made.networks[0].cpu(), risks, centre)
+        told = log_risks(made.networks, made.source, alone)
+        size = by_optimism(bench.time, bench.event, told, choice.out_of_fold, inner)
+        return AttentionAnchor(made.networks[0].cpu(), risks, float(told.mean()), size)
 
     def refit(self, epochs: Sequence[int]) -> _Made:
         """Train every member on all training patients."""
@@ -434,7 +474,7 @@ class _Bench:
         if config.head == "discrete":
             edges = discretise(part.time[part.train], part.event[part.train], config.bins)
             config = config.model_copy(update={"bins": len(edges)})  # tied event times may leave fewer
-        shape = network_config(config, part.transforms.dims, part.transforms.kinds)
+        shape = network_config(config, part.transforms.dims, part.transforms.kinds, part.transforms.gene_sets)
         network = build_network(shape, seed=seed)
         label = self.word + label
         task = Task(
@@ -460,37 +500,23 @@ class _Bench:
         run = train(network, task, config, hooks=self.hooks, checkpoint=place, key=key)
         return network, run
 
-    def summary(self, made: _Made, choice: _Choice, calibrator: Calibrator) -> dict[str, Any]:
+    def summary(
+        self, made: _Made, choice: _Choice, calibrator: Calibrator, log_risk: FloatArray
+    ) -> dict[str, Any]:
         """Plain values that tell what was learned from whom."""
         parameters, transforms = made.networks[0].parameter_count(), made.transforms
         return {
-            "cohort": self.cohort.name,
-            "cohort_fingerprint": self.cohort.fingerprint(),
-            "endpoint": self.cohort.endpoint,
-            "unit": self.cohort.unit,
-            "patients": len(self.ids),
-            "events": int(self.event.sum()),
-            "longest_time": float(self.time.max()),
-            "modalities": {
-                name: {
-                    "kind": self.cohort.modalities[name].kind,
-                    "inputs": int(width),
-                    "patients": int(self.cohort.present.loc[list(self.ids), name].sum()),
-                }
-                for name, width in transforms.dims.items()
-            },
+            **learned_from(self.cohort, self.ids, self.time, self.event, transforms.dims),
             "parameters": parameters,
             "events_per_parameter": float(self.event.sum() / parameters),
+            **size_of_fit(
+                self.config, made.about, self.time, self.event, log_risk, choice.out_of_fold, self.inner
+            ),
             "epochs": list(choice.epochs),
             **({} if made.about is None else {"anchored": made.about}),
+            **({} if self._searched is None else {"search": self._searched}),
             "calibration_note": calibrator.note,
             "transform_notes": [str(note) for note in transforms.notes],
-            "versions": {
-                "survfuse": __version__,
-                "torch": torch.__version__,
-                "numpy": np.__version__,
-                "python": platform.python_version(),
-            },
         }
 
     def clear(self) -> None:

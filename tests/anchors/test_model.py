@@ -10,7 +10,7 @@ import torch
 from running import bits, loaded, quick, small
 from survfuse._errors import ConfigError
 from survfuse.anchors.blocks import outcomes, read_blocks
-from survfuse.anchors.model import AttentionAnchor, as_network, fit_anchored
+from survfuse.anchors.model import AttentionAnchor, as_network, effective_parameters, fit_anchored
 from survfuse.anchors.stack import Terms
 from survfuse.cohort import Cohort
 from survfuse.cohort.batches import BatchSource
@@ -18,6 +18,9 @@ from survfuse.cohort.splits import inner_folds
 from survfuse.cohort.transforms import Transforms
 from survfuse.config import FitConfig
 from survfuse.models.network import build_network, network_config
+from survfuse.survival._partial import RiskSets
+from survfuse.survival.effective import Effective
+from survfuse.survival.outcome import Outcome
 from survfuse.training import predict
 
 PATIENTS = 60
@@ -65,12 +68,15 @@ def test_one_modality_alone_is_its_anchor(cohort: Cohort) -> None:
         np.testing.assert_allclose(told(network, alone), wanted, atol=1e-5)
 
 
-def attention(cohort: Cohort, transforms: Transforms, worth: float) -> AttentionAnchor:
+def attention(
+    cohort: Cohort, transforms: Transforms, worth: float, size: float | None = 3.0
+) -> AttentionAnchor:
     """An attention network with arbitrary weights whose out-of-fold risks are said to be worth this much."""
     alone = CONFIG.model_copy(update={"fusion": "concat"})
     shape = network_config(alone, {"slides": transforms.dims["slides"]}, {"slides": "bag"})
     time, _ = outcomes(cohort, cohort.patients)
-    return AttentionAnchor(build_network(shape, seed=3).eval(), -worth * np.log(time), 0.25)
+    network = build_network(shape, seed=3).eval()
+    return AttentionAnchor(network, -worth * np.log(time), 0.25, Effective(size, "as said"))
 
 
 def test_attention_stands_before_the_mean_and_pairs_keep_the_mean(cohort: Cohort) -> None:
@@ -118,10 +124,44 @@ def test_it_is_saved_loaded_and_told(cohort: Cohort, tmp_path: Path) -> None:
     assert bits(model) == bits(again)
     np.testing.assert_array_equal(model.predict(cohort).log_risk, again.predict(cohort).log_risk)
     about = again.fitted.summary["anchored"]
-    assert set(about) == {"trust", "penalty", "pooling", "notes"}
+    assert set(about) == {"trust", "penalty", "pooling", "kept", "notes", "effective"}
     assert set(about["penalty"]) == set(cohort.modalities)
     assert min(about["trust"].values()) >= 0
     assert again.fitted.summary["epochs"] == []
+
+
+def test_effective_parameters_are_those_of_the_terms_by_trust_and_of_the_trusts(cohort: Cohort) -> None:
+    terms, transforms, source = terms_of(cohort)
+    trust = np.linspace(0.0, 1.5, len(terms.names))
+    told = effective_parameters(terms, trust, 1.25, {})
+    blocks = read_blocks(source)
+    time, event = outcomes(cohort, cohort.patients)
+    x, has = blocks["clinical"]
+    anchor = terms.anchors["clinical"]
+    x = (x - anchor.centre["clinical"])[has]
+    information = RiskSets.of(Outcome.of(time[has], event[has]), "efron").derivatives(
+        x, x @ anchor.coef["clinical"]
+    )[1]
+    ridge = anchor.penalty * event[has].sum() * np.eye(x.shape[1])
+    wanted = np.trace(information @ np.linalg.inv(information + ridge))
+    assert told["terms"]["clinical"] == pytest.approx(wanted, rel=1e-6)
+    parts = np.array(list(told["terms"].values()))
+    assert list(told["terms"]) == list(terms.names)
+    assert told["total"] == pytest.approx(trust @ parts + 1.25)
+    offered = attention(cohort, transforms, 1.0, size=7.0)
+    more = effective_parameters(terms, trust, 1.25, {"slides": offered})
+    assert more["terms"]["slides"] == 7.0
+
+
+def test_a_network_whose_size_is_not_known_leaves_the_sum_open(cohort: Cohort) -> None:
+    terms, transforms, _ = terms_of(cohort)
+    offered = {"slides": attention(cohort, transforms, 1.0, size=None)}
+    trust = np.ones(len(terms.names))
+    told = effective_parameters(terms, trust, 1.0, offered)
+    assert told["total"] is None
+    assert told["note"] == "not computable: slides: as said"
+    trust[terms.names.index("slides")] = 0
+    assert effective_parameters(terms, trust, 1.0, offered)["total"] > 0
 
 
 @pytest.mark.parametrize(

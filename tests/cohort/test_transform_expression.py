@@ -100,6 +100,25 @@ def test_gene_sets_are_mean_z_scores(tmp_path: Path) -> None:
     assert again.apply(data, TRAIN)[0].tobytes() == transform.apply(data, TRAIN)[0].tobytes()
 
 
+def test_gene_sets_to_be_weighed_come_as_their_genes(tmp_path: Path) -> None:
+    path = tmp_path / "sets.gmt"
+    path.write_text("A\turl\tG8\tG1\tG2\tG3\tG4\nB\turl\tG5\tG6\nC\turl\tG1\tG3\tG7\tG8\tG4")
+    data = random_data()
+    transform = fit(data, expression_gene_sets=path, expression_encoder="gene_set", fusion="concat")
+    assert transform.features == transform.genes == ("G1", "G2", "G3", "G4", "G7", "G8")
+    assert transform.set_names == ("A", "C")
+    assert transform.members == ((0, 1, 2, 3, 5), (0, 2, 3, 4, 5))
+    genes = fit(data).apply(data, TRAIN)[0]
+    values = transform.apply(data, TRAIN)[0]
+    np.testing.assert_array_equal(values, genes[:, [1, 2, 3, 4, 7, 8]])
+    again = ExpressionTransform.from_state(*transform.state())
+    assert again.members == transform.members
+    assert again.apply(data, TRAIN)[0].tobytes() == values.tobytes()
+    averaged = fit(data, expression_gene_sets=path)
+    assert averaged.members == ()
+    assert "set_names" not in averaged.state()[0]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -87,6 +87,12 @@ def performance(model: str, horizons: tuple[float, ...], sites: int = 4, seed: i
             for metric, value in (("uno_c", c), ("observed_expected", c and 1.1))
         ],
         "robustness": robustness(model),
+        "sizes": [
+            {"model": model, "fits": 10, "parameters": 1636.0, "effective": 14.25}
+            | {"events_per_effective": 4.5, "note": ""},
+            {"model": "network:rna", "fits": 10, "parameters": 24000.0, "effective": None}
+            | {"events_per_effective": None, "note": "not computable: calibration km makes none"},
+        ],
         "optimism": {
             "metric": "harrell_c",
             "honest": estimate(0.652, 0.027),

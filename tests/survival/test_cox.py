@@ -247,12 +247,12 @@ def test_a_path_that_gets_worse_is_given_up():
 
 
 def test_the_cross_validated_likelihood_is_the_slow_one(small):
-    from survfuse.survival.cox import _stratified_folds
+    from survfuse.survival.cox import stratified_folds
 
     x, time, event = small
     path = ridge_cox_cv(x, time, event, penalties=[0.1], folds=3, seed=0)
     gain = 0.0
-    for held in _stratified_folds(event, 3, np.random.default_rng(0)):
+    for held in stratified_folds(event, 3, np.random.default_rng(0)):
         assert abs(event[held].sum() - event.sum() / 3) < 1
         coef = fit_cox(x[~held], time[~held], event[~held], penalty=0.1).coef
         gain += slow_log_likelihood(time, event, x @ coef, "efron")

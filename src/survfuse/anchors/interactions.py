@@ -30,6 +30,8 @@ class Interaction:
         NaN where nothing was fitted.
     note : str
         Why there is nothing, where there is nothing.
+    effective : float
+        Effective parameters of the ridge Cox on all products; cut to `RANK`, it has no more.
     """
 
     left_centre: FloatArray
@@ -38,6 +40,7 @@ class Interaction:
     right: FloatArray
     penalty: float
     note: str = ""
+    effective: float = 0.0
 
     @classmethod
     def fit(
@@ -101,6 +104,7 @@ class Interaction:
             sides[0].relative @ (u[:, :RANK] * root),
             sides[1].relative @ (v[:RANK].T * root),
             float(path.penalty),
+            effective=path.effective,
         )
 
     @classmethod

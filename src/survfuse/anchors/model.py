@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from survfuse._types import BoolArray, FloatArray, IntArray
-from survfuse.anchors.blocks import Blocks, read_blocks
+from survfuse.anchors.crossfit import Fit, Training, better, cross_fitted, sparse_modalities
 from survfuse.anchors.interactions import RANK
+from survfuse.anchors.sparse import SparseCox
 from survfuse.anchors.stack import Columns, Terms
 from survfuse.cohort.batches import BatchSource
 from survfuse.cohort.cohort import Cohort
@@ -20,7 +21,7 @@ from survfuse.cohort.transforms import Transforms
 from survfuse.config import FitConfig
 from survfuse.models.config import MeanTileConfig, ModalityConfig, NetworkConfig, VectorConfig
 from survfuse.models.network import FusionNetwork, build_network
-from survfuse.survival.trust import gains
+from survfuse.survival.effective import Effective
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,11 +37,14 @@ class AttentionAnchor:
         its fold; 0 where it lacks the modality.
     centre : float
         Mean log-risk of the training patients who have the modality.
+    effective : Effective
+        Its effective parameters.
     """
 
     network: FusionNetwork
     out_of_fold: FloatArray
     centre: float
+    effective: Effective
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +60,8 @@ class AnchoredModel:
     out_of_fold : array, (patients,)
         Log-risk by terms and trusts that other inner folds gave.
     about : mapping
-        `trust` of every term, `penalty` of every anchor, `pooling` of every bag, `notes`.
+        `trust` of every term, `penalty` of every anchor, `pooling` of every bag, genes `kept` by
+        every sparse anchor and their weights, `notes`, `effective` parameters.
     """
 
     network: FusionNetwork
@@ -92,86 +97,88 @@ def fit_anchored(
         Name of a bag modality -> a trained attention network, or None. It takes the place of the
         mean tile where its out-of-fold likelihood is larger.
     """
-    final = _Fit.of(cohort, ids, time, event, np.ones(len(ids), dtype=bool), config)
-    risks = np.empty((len(ids), len(final.terms.names)))
-    for fold in range(int(inner.max()) + 1):
-        held = np.asarray(inner == fold)
-        fit = _Fit.of(cohort, ids, time, event, ~held, config)
-        risks[held] = fit.risks(cohort, _at(ids, held))
+    training = Training(cohort, ids, time, event, inner, config)
+    sparse = sparse_modalities(training)
+    final = Fit.of(training, np.ones(len(ids), dtype=bool), sparse)
+    risks = cross_fitted(training, sparse)
     names = list(final.terms.anchors)
     chosen = {}
     for bag in final.transforms.bag_scaler:
         place = names.index(bag)
         offered = attention(bag)
-        if offered is not None and _better(offered.out_of_fold, risks[:, place], time, event, inner):
+        if offered is not None and better(offered.out_of_fold, risks[:, place], training):
             chosen[bag] = offered
             risks[:, place] = offered.out_of_fold
     bags = tuple(names.index(bag) for bag in final.transforms.bag_scaler)
     columns = Columns(risks, inner, time, event, len(names), bags)
-    trust = columns.trust()
+    trust, about_trust = columns.fitted()
     network = as_network(final.terms, trust, final.transforms, chosen)
-    about = _about(final.terms, trust, final.transforms, chosen)
+    about = {
+        **_about(final, trust, chosen),
+        "effective": effective_parameters(final.terms, trust, about_trust, chosen),
+    }
     return AnchoredModel(network, final.transforms, final.source, columns.out_of_fold(), about)
 
 
-def _at(ids: Sequence[str], rows: BoolArray) -> list[str]:
-    return [patient for patient, kept in zip(ids, rows, strict=True) if kept]
-
-
-def _better(
-    offered: FloatArray, present: FloatArray, time: FloatArray, event: BoolArray, inner: IntArray
-) -> bool:
-    gain = gains(np.stack([offered, present], axis=1), time, event, fold=inner)
-    return bool(gain[0] > max(gain[1], 0.0))
-
-
-@dataclass(frozen=True, eq=False)
-class _Fit:
-    transforms: Transforms
-    source: BatchSource
-    terms: Terms
-
-    @classmethod
-    def of(
-        cls,
-        cohort: Cohort,
-        ids: Sequence[str],
-        time: FloatArray,
-        event: BoolArray,
-        kept: BoolArray,
-        config: FitConfig,
-    ) -> _Fit:
-        train = _at(ids, kept)
-        transforms = Transforms.fit(cohort, train, config)
-        source = BatchSource(cohort, transforms, train)
-        terms = Terms.fit(
-            read_blocks(source),
-            time[kept],
-            event[kept],
-            bags=frozenset(transforms.bag_scaler),
-            seed=config.seed,
-            ties=config.loss,
-        )
-        return cls(transforms, source, terms)
-
-    def risks(self, cohort: Cohort, others: Sequence[str]) -> FloatArray:
-        blocks: Blocks = read_blocks(BatchSource(cohort, self.transforms, others))
-        return self.terms.risks(blocks)
-
-
-def _about(
-    terms: Terms, trust: FloatArray, transforms: Transforms, chosen: Mapping[str, AttentionAnchor]
-) -> dict[str, Any]:
+def _about(fit: Fit, trust: FloatArray, chosen: Mapping[str, AttentionAnchor]) -> dict[str, Any]:
+    terms, transforms = fit.terms, fit.transforms
     notes = {name: anchor.note for name, anchor in terms.anchors.items() if anchor.note}
     silent = (name for name, value in zip(terms.names, trust, strict=True) if value == 0)
     notes = dict.fromkeys(silent, "out of fold it adds nothing to what the others tell") | notes
     notes |= {f"{a}*{b}": pair.note for (a, b), pair in terms.pairs.items() if pair.note}
+    sparse = {name: anchor for name, anchor in terms.anchors.items() if isinstance(anchor, SparseCox)}
     return {
         "trust": {name: float(value) for name, value in zip(terms.names, trust, strict=True)},
         "penalty": {name: _number(anchor.penalty) for name, anchor in terms.anchors.items()},
         "pooling": {bag: "attention" if bag in chosen else "mean" for bag in transforms.bag_scaler},
+        "kept": {
+            name: _kept(anchor.coef[name], transforms.feature_names[name]) for name, anchor in sparse.items()
+        },
         "notes": notes,
     }
+
+
+def effective_parameters(
+    terms: Terms, trust: FloatArray, of_trusts: float, chosen: Mapping[str, AttentionAnchor]
+) -> dict[str, Any]:
+    """Effective parameters of every term, of the trusts, and of their sum: the model.
+
+    A fit that is multiplied by w follows the outcomes w times as closely, and has w times the
+    parameters (as a linear smoother w S has the trace w tr S; Ye 1998, JASA 93:120-131). A term that
+    is not trusted has none. The trusts' own are added.
+
+    Parameters
+    ----------
+    terms : Terms
+    trust : array, (terms,)
+    of_trusts : float
+        Effective parameters of the trusts themselves.
+    chosen : mapping of bag to AttentionAnchor
+        Networks that stand in place of a mean tile.
+
+    Returns
+    -------
+    dict
+        `terms`, `trusts`, `total` (None where a trusted network's are not computable), `note`.
+    """
+    parts = [anchor.effective for anchor in terms.anchors.values()]
+    parts += [pair.effective for pair in terms.pairs.values()]
+    found: dict[str, float | None] = dict(zip(terms.names, parts, strict=True))
+    found |= {bag: anchor.effective.value for bag, anchor in chosen.items()}
+    weights = dict(zip(terms.names, map(float, trust), strict=True))
+    unknown = [name for name, part in found.items() if part is None and weights[name] > 0]
+    if unknown:
+        total, note = None, f"not computable: {unknown[0]}: {chosen[unknown[0]].effective.note}"
+    else:
+        total = of_trusts + sum(weights[name] * part for name, part in found.items() if part is not None)
+        note = "the sum over terms of trust times effective parameters, and those of the trusts"
+    return {"terms": found, "trusts": of_trusts, "total": total, "note": note}
+
+
+def _kept(coef: FloatArray, features: Sequence[str]) -> dict[str, float]:
+    """Features whose weight is not 0, the largest first."""
+    order = np.argsort(-np.abs(coef), kind="stable")
+    return {features[place]: float(coef[place]) for place in order if coef[place] != 0}
 
 
 def _number(value: float) -> float | None:

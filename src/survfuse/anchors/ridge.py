@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections import OrderedDict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from survfuse._types import BoolArray, FloatArray, IntArray
 from survfuse.anchors.blocks import Block, Blocks, Components, outcomes, read_blocks
+from survfuse.anchors.linear import LinearCox, anyone, centred
 from survfuse.cohort.batches import BatchSource
 from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.splits import inner_folds
@@ -25,23 +26,8 @@ REMEMBERED = 1024  # sets of risks that learners on the same fold share; a few K
 
 
 @dataclass(frozen=True, eq=False)
-class RidgeCox:
-    """One fitted ridge Cox on one or several blocks.
-
-    Attributes
-    ----------
-    centre, coef : mapping of modality to array, (features,)
-        Mean of each input over the training patients who have the modality; weights of the
-        inputs themselves (mean tiles, not their components).
-    penalty : float
-        On the inputs that were fitted: components of unit variance where the modality is a bag.
-    note : str
-    """
-
-    centre: Mapping[str, FloatArray]
-    coef: Mapping[str, FloatArray]
-    penalty: float
-    note: str
+class RidgeCox(LinearCox):
+    """A ridge Cox; its penalty is on components of unit variance where a modality is a bag."""
 
     @classmethod
     def fit(
@@ -78,10 +64,10 @@ class RidgeCox:
         }
         centre = {name: x[has].mean(axis=0) for name, (x, has) in blocks.items()}
         parts = [
-            _centred(x, has, centre[name]) @ turn[name] if name in turn else _centred(x, has, centre[name])
-            for name, (x, has) in blocks.items()
+            centred(block, centre[name]) @ turn[name] if name in turn else centred(block, centre[name])
+            for name, block in blocks.items()
         ]
-        has = _anyone(blocks)
+        has = anyone(blocks)
         path = ridge_cox_cv(
             np.concatenate(parts, axis=1)[has],
             time[has],
@@ -93,31 +79,7 @@ class RidgeCox:
         cuts = np.cumsum([part.shape[1] for part in parts])[:-1]
         found = dict(zip(blocks, np.split(path.coef, cuts), strict=True))
         coef = {name: turn[name] @ b if name in turn else b for name, b in found.items()}
-        return cls(centre, coef, float(path.penalty), path.note)
-
-    @classmethod
-    def nothing(cls, blocks: Blocks, why: str) -> RidgeCox:
-        """Tell nobody apart, and say why."""
-        zeros = {name: np.zeros(x.shape[1]) for name, (x, _) in blocks.items()}
-        return cls(zeros, zeros, np.nan, why)
-
-    def risk(self, blocks: Blocks) -> tuple[FloatArray, BoolArray]:
-        """Log-risk above the training mean, and who has any modality; (patients,) each.
-
-        A patient without a modality gets its training mean; without any, 0.
-        """
-        risk = np.sum(
-            [_centred(*blocks[name], self.centre[name]) @ coef for name, coef in self.coef.items()], axis=0
-        )
-        return np.asarray(risk), _anyone({name: blocks[name] for name in self.coef})
-
-
-def _centred(x: FloatArray, has: BoolArray, centre: FloatArray) -> FloatArray:
-    return np.where(has[:, None], x - centre, 0.0)
-
-
-def _anyone(blocks: Blocks) -> BoolArray:
-    return np.asarray(np.any([has for _, has in blocks.values()], axis=0))
+        return cls(centre, coef, float(path.penalty), path.note, path.effective)
 
 
 @dataclass(frozen=True)
@@ -160,6 +122,10 @@ class RidgeRisks:
     penalty : float
         Of the final fit.
     note : str
+    inputs : int
+        Features it was fitted on.
+    effective : float
+        Effective parameters of the final fit.
     """
 
     train: FloatArray
@@ -170,6 +136,8 @@ class RidgeRisks:
     test_has: BoolArray
     penalty: float
     note: str = ""
+    inputs: int = 0
+    effective: float = 0.0
 
 
 def ridge_risks(
@@ -222,7 +190,16 @@ def _ridge_risks(
     train_risk, train_has = final.risk(blocks)
     test_risk, test_has = final.risk(_read(target, transforms, test))
     return RidgeRisks(
-        train_risk, out_of_fold, inner, test_risk, train_has, test_has, final.penalty, final.note
+        train_risk,
+        out_of_fold,
+        inner,
+        test_risk,
+        train_has,
+        test_has,
+        final.penalty,
+        final.note,
+        sum(len(coef) for coef in final.coef.values()),
+        final.effective,
     )
 
 

@@ -5,18 +5,18 @@
     log-risk = sum over modalities m of  w_m  b_m . (x_m − c_m)
              + sum over pairs m, n of    w_mn sum_k ((x_m − c_m) L_mn)_k ((x_n − c_n) R_mn)_k
 
-Every ``b_m`` is the ridge Cox of one modality alone. Trusts ``w`` are never negative. A modality
-whose out-of-fold risks, taken at their word, are no better than no risk has no seat: its trust is
-0. A bag, which may choose between two readings of its tiles, must besides add to the others: without
-it their likelihood has to fall significantly. Trusts of those seated start from 1, those of pairs from 0,
-and both move only as far as risks made out of fold pay for it. A missing modality's terms are zero:
-the risk of an average patient.
+Every ``b_m`` is the ridge Cox (of expression, on request, a sparse Cox) of one modality alone. Trusts
+``w`` are never negative. A modality whose out-of-fold risks, taken at their word, are no better than no
+risk has no seat: its trust is 0. A bag, which may choose between two readings of its tiles, must besides
+add to the others: without it their likelihood has to fall significantly. Trusts of those seated start
+from 1, those of pairs from 0, and both move only as far as risks made out of fold pay for it. A missing
+modality's terms are zero: the risk of an average patient.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,8 +25,10 @@ from survfuse._errors import NotComputableError
 from survfuse._types import BoolArray, FloatArray, IntArray
 from survfuse.anchors.blocks import Blocks
 from survfuse.anchors.interactions import Interaction
+from survfuse.anchors.linear import LinearCox
 from survfuse.anchors.ridge import RidgeCox
-from survfuse.survival.trust import fit_trust, gains
+from survfuse.anchors.sparse import SparseCox
+from survfuse.survival.trust import TrustFit, fit_trust, gains
 
 ANCHOR_PENALTY, PAIR_PENALTY = 20.0, 5.0  # on trusts, on the log-likelihood's scale (decision 0011)
 BAG_MUST_ADD = 3.84  # twice the log-likelihood: 5 % of chi-squared with one degree (decision 0011)
@@ -40,11 +42,11 @@ class Terms:
 
     Attributes
     ----------
-    anchors : mapping of modality to RidgeCox
+    anchors : mapping of modality to LinearCox
     pairs : mapping of (modality, modality) to Interaction
     """
 
-    anchors: Mapping[str, RidgeCox]
+    anchors: Mapping[str, LinearCox]
     pairs: Mapping[Pair, Interaction]
 
     @classmethod
@@ -57,14 +59,17 @@ class Terms:
         bags: frozenset[str],
         seed: int,
         ties: str = "efron",
+        sparse: Collection[str] = (),
     ) -> Terms:
         """Fit every anchor alone, and every pair beside the sum of all anchors.
 
         A modality whose ridge Cox cannot be fitted (fewer than two events among its patients, mean
-        tiles that are all equal) tells nobody apart; its note says why.
+        tiles that are all equal) tells nobody apart; its note says why. Those in `sparse` have a
+        sparse Cox.
         """
         anchors = {
-            name: _anchor({name: block}, time, event, bags, seed, ties) for name, block in blocks.items()
+            name: _anchor({name: block}, time, event, bags, seed, ties, name in sparse)
+            for name, block in blocks.items()
         }
         offset = np.sum([anchors[name].risk(blocks)[0] for name in blocks], axis=0)
         pairs = {
@@ -86,12 +91,21 @@ class Terms:
 
 
 def _anchor(
-    blocks: Blocks, time: FloatArray, event: BoolArray, bags: frozenset[str], seed: int, ties: str
-) -> RidgeCox:
+    blocks: Blocks,
+    time: FloatArray,
+    event: BoolArray,
+    bags: frozenset[str],
+    seed: int,
+    ties: str,
+    sparse: bool,
+) -> LinearCox:
     try:
+        if sparse:
+            ((name, block),) = blocks.items()
+            return SparseCox.fit(name, block, time, event, seed=seed, ties=ties)
         return RidgeCox.fit(blocks, time, event, bags=bags, seed=seed, ties=ties)
     except NotComputableError as error:
-        return RidgeCox.nothing(blocks, str(error))
+        return LinearCox.nothing(blocks, str(error))
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,31 +138,34 @@ class Columns:
         Patients are compared within their inner fold. Without an event among them, seated
         modalities are taken at their word and pairs are not trusted.
         """
+        return self.fitted(rows)[0]
+
+    def fitted(self, rows: BoolArray | None = None) -> tuple[FloatArray, float]:
+        """Trust of each term (terms,), as :meth:`trust` gives it, and effective parameters of the trusts."""
         kept = np.ones(len(self.time), dtype=bool) if rows is None else rows
         part = replace(
             self, risks=self.risks[kept], time=self.time[kept], event=self.event[kept], inner=self.inner[kept]
         )
         modality = np.arange(self.risks.shape[1]) < self.anchors
         seated = ~modality | (gains(part.risks, part.time, part.event, fold=part.inner) > 0)
-        if not part.event.any():
-            return np.zeros(len(modality))
-        trust, likelihood = part._fitted(seated)
+        if not (part.event.any() and seated.any()):
+            return np.zeros(len(modality)), 0.0
+        found = part._seated(seated)
         for bag in self.bags:
             without = seated & (np.arange(len(seated)) != bag)
             if not (seated[bag] and (without & modality).any()):
                 continue
-            other, less = part._fitted(without)
-            if 2 * (likelihood - less) < BAG_MUST_ADD:
-                trust, likelihood, seated = other, less, without
-        return trust
-
-    def _fitted(self, seated: BoolArray) -> tuple[FloatArray, float]:
-        """Trusts of those seated, 0 for the others, and the log-likelihood that they reach."""
+            other = part._seated(without)
+            if 2 * (found.log_likelihood - other.log_likelihood) < BAG_MUST_ADD:
+                found, seated = other, without
         trust = np.zeros(len(seated))
-        if not seated.any():
-            return trust, -np.inf
+        trust[seated] = found.trust
+        return trust, found.effective
+
+    def _seated(self, seated: BoolArray) -> TrustFit:
+        """Fit the trusts of those seated."""
         modality = (np.arange(len(seated)) < self.anchors)[seated]
-        found = fit_trust(
+        return fit_trust(
             self.risks[:, seated],
             self.time,
             self.event,
@@ -156,8 +173,6 @@ class Columns:
             penalty=np.where(modality, ANCHOR_PENALTY, PAIR_PENALTY),
             fold=self.inner,
         )
-        trust[seated] = found.trust
-        return trust, found.log_likelihood
 
     def out_of_fold(self) -> FloatArray:
         """Add each patient's risks by trusts that the other inner folds gave; (patients,)."""

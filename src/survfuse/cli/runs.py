@@ -131,6 +131,9 @@ def train(
 
 def _keep(model: Any, out: Path) -> None:
     """Save a fitted model and say what it is made of."""
+    from survfuse.summaries import events_told
+    from survfuse.tuning.search import search_told
+
     place, summary = model.save(out), model.fitted.summary
     typer.echo(f"trained on {summary['patients']} patients, {summary['events']} events; {_found(summary)}")
     about = summary.get("calibration_cohort")
@@ -138,6 +141,9 @@ def _keep(model: Any, out: Path) -> None:
         typer.echo(
             f"calibrated on {about['patients']} patients, {about['events']} events of {about['cohort']}"
         )
+    typer.echo(events_told(summary))
+    if "search" in summary:
+        typer.echo(search_told(summary["search"]))
     for note in [summary["calibration_note"], *summary["transform_notes"]]:
         if note:
             typer.echo(f"note: {note}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,6 +38,8 @@ class ExpressionTransform:
         Whether `mean` is subtracted (it is not where the declared scale is kept).
     sets : sparse array, (gene sets, genes), or None
         Rows average the z-scores of a set's genes.
+    set_names : tuple of str
+        Names of the sets where a network weighs their genes; what comes out are then the genes.
     components : array, (components, genes) float64, or None
         Principal axes over `score_sd`, so that the first component has deviation 1 and
         the others keep their smaller share of the variance.
@@ -58,6 +61,7 @@ class ExpressionTransform:
     sets: sparse.csr_array | None = None
     components: npt.NDArray[np.float64] | None = None
     notes: tuple[str, ...] = ()
+    set_names: tuple[str, ...] = ()
 
     @classmethod
     def fit(cls, data: ExpressionData, patients: Sequence[str], config: FitConfig) -> ExpressionTransform:
@@ -96,6 +100,7 @@ class ExpressionTransform:
         )
         if config.expression_gene_sets is not None:
             fitted = fitted._with_sets(config.expression_gene_sets, notes)
+            fitted = fitted._weighed() if config.expression_encoder == "gene_set" else fitted
         elif config.expression_components is not None:
             fitted = fitted._with_components(values, config.expression_components, notes)
         return replace(fitted, notes=tuple(notes))
@@ -126,6 +131,32 @@ class ExpressionTransform:
             (weights, (rows, np.concatenate(members))), shape=(len(names), len(self.genes))
         )
         return replace(self, sets=sets, features=tuple(names))
+
+    def _weighed(self) -> ExpressionTransform:
+        """Hand over the genes that any set has, and leave it to a network to weigh them."""
+        assert self.sets is not None
+        read = np.flatnonzero(self.sets.sum(axis=0) > 0)
+        genes = tuple(self.genes[place] for place in read)
+        return replace(
+            self,
+            genes=genes,
+            features=genes,
+            mean=self.mean[read],
+            sd=self.sd[read],
+            sets=self.sets[:, read],
+            set_names=self.features,
+        )
+
+    @property
+    def members(self) -> tuple[tuple[int, ...], ...]:
+        """Places among `features` of each set's genes, where a network weighs them; empty otherwise."""
+        if self.sets is None or not self.set_names:
+            return ()
+        ends = self.sets.indptr
+        return tuple(
+            tuple(sorted(int(gene) for gene in self.sets.indices[a:b]))
+            for a, b in itertools.pairwise(ends.tolist())
+        )
 
     def _with_components(
         self, values: npt.NDArray[np.float64], wanted: int, notes: list[str]
@@ -193,7 +224,7 @@ class ExpressionTransform:
             for i, n in zip(ids[lacking > 0], lacking[lacking > 0], strict=True)
         ]
         vector = self._scaled(values)
-        if self.sets is not None:
+        if self.sets is not None and not self.set_names:
             vector = np.asarray((self.sets @ vector.T).T)
         elif self.components is not None:
             vector = vector @ self.components.T
@@ -223,6 +254,7 @@ class ExpressionTransform:
             "features": list(self.features),
             "min_coverage": self.min_coverage,
             "notes": list(self.notes),
+            **({"set_names": list(self.set_names)} if self.set_names else {}),
         }
         tensors: dict[str, npt.NDArray[Any]] = {"mean": self.mean, "sd": self.sd}
         if self.components is not None:
@@ -234,11 +266,11 @@ class ExpressionTransform:
     @classmethod
     def from_state(cls, state: dict[str, Any], tensors: dict[str, npt.NDArray[Any]]) -> ExpressionTransform:
         """Make the transform again from :meth:`state`."""
-        texts = {key: tuple(state[key]) for key in ("genes", "features", "notes")}
+        texts = {key: tuple(state.get(key, ())) for key in ("genes", "features", "notes", "set_names")}
         sets = None
         if "sets_data" in tensors:
             parts = tuple(tensors[f"sets_{part}"] for part in ("data", "indices", "indptr"))
-            sets = sparse.csr_array(parts, shape=(len(texts["features"]), len(texts["genes"])))
+            sets = sparse.csr_array(parts, shape=(len(parts[2]) - 1, len(texts["genes"])))
         arrays = {"mean": tensors["mean"], "sd": tensors["sd"], "components": tensors.get("components")}
         return cls(**{**state, **texts, **arrays, "sets": sets})
 

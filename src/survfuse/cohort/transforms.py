@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,7 +74,14 @@ class Transforms:
     unseen: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @classmethod
-    def fit(cls, cohort: Cohort, patients: Iterable[str], config: FitConfig) -> Transforms:
+    def fit(
+        cls,
+        cohort: Cohort,
+        patients: Iterable[str],
+        config: FitConfig,
+        *,
+        as_genes: Collection[str] = (),
+    ) -> Transforms:
         """Learn from the training patients.
 
         Parameters
@@ -85,6 +92,8 @@ class Transforms:
             Training patients; their order does not matter.
         config : FitConfig
             Its input section: modalities, allow_followup, expression_*, bag_scaling.
+        as_genes : collection of str
+            Expression modalities whose genes are wanted, whatever `expression_components` says.
 
         Raises
         ------
@@ -98,7 +107,11 @@ class Transforms:
         train = tuple(sorted(cohort.check_patients(patients)))
         names = _chosen(cohort, config)
         _check_followup(cohort, names, config)
-        fitted = {name: _remembered(cohort.modalities[name], train, config) for name in names}
+        genes = config.model_copy(update={"expression_components": None})
+        fitted = {
+            name: _remembered(cohort.modalities[name], train, genes if name in as_genes else config)
+            for name in names
+        }
         learned = cls(fitted)
         vectors = learned.apply(cohort, train).vectors
         unseen = {
@@ -132,6 +145,15 @@ class Transforms:
     def dims(self) -> dict[str, int]:
         """Number of features of each modality."""
         return {name: len(one.features) for name, one in self.fitted.items()}
+
+    @property
+    def gene_sets(self) -> dict[str, tuple[tuple[int, ...], ...]]:
+        """Features of each gene set, of expression modalities whose sets a network is to weigh."""
+        return {
+            name: one.members
+            for name, one in self.fitted.items()
+            if isinstance(one, ExpressionTransform) and one.set_names
+        }
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -103,6 +103,10 @@ class RidgeLearner:
             {
                 "penalty": risks.penalty,
                 "ridge_note": risks.note,
+                "events": (events := int(outcomes(cohort, ids)[1].sum())),
+                "parameters": risks.inputs,
+                "effective_parameters": risks.effective,
+                "events_per_effective_parameter": events / risks.effective if risks.effective else None,
                 "calibration_note": prediction.calibrator.note,
             },
         )

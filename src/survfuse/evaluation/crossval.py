@@ -34,9 +34,11 @@ from survfuse.evaluation.result import Result
 from survfuse.evaluation.robustness import robustness, scored
 from survfuse.evaluation.scale import Scale
 from survfuse.evaluation.scoring import Estimates, judge_models
+from survfuse.evaluation.sizes import sizes
 from survfuse.evaluation.versions import versions
 from survfuse.executors import Executor, InlineExecutor, Threads
 from survfuse.survival.estimate import Estimate
+from survfuse.tuning.search import searches_told
 
 ON_ALL_REPEATS = {"model", "baseline", "increment"}
 
@@ -174,6 +176,7 @@ def run(
         "threads": asdict(Threads.of(executor.threads)),
         "hashes": {"cohort": cells.fingerprint},
         "notes": [*setup.notes, *grid.notes, *external_notes],
+        **({"search": searches_told(logs)} if (logs := _searches(grid.summaries[name])) else {}),
     }
     result = Result(
         name=name,
@@ -190,6 +193,7 @@ def run(
             "robustness": told_of_loss,
             **told,
             "external": outside,
+            "sizes": sizes(grid.summaries, shown),
         },
         out=place,
     )
@@ -298,6 +302,10 @@ def splits_of(cohort: Cohort, crossval: CrossvalConfig) -> tuple[tuple[Split, ..
         tables.append(made.assign(repeat=made["repeat"] + given))
     table = pd.concat(tables, ignore_index=True)
     return splits_from_folds(table.sort_values(["repeat", "fold", "patient_id"], ignore_index=True)), []
+
+
+def _searches(summaries: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [fit["search"] for fit in summaries if "search" in fit]
 
 
 def _folder(out: Path | str | None) -> Path | None:

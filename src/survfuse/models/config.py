@@ -10,6 +10,7 @@ from torch import nn
 
 from survfuse._errors import ConfigError
 from survfuse.config import FitConfig
+from survfuse.models.encoders import ENCODERS, check_members
 from survfuse.models.fusion import FUSIONS
 from survfuse.models.heads import HEADS
 from survfuse.models.pooling import POOLINGS
@@ -83,17 +84,33 @@ class VectorConfig:
     input_dim : int
         Length of the vector.
     hidden : tuple of int
-        Encoder layers; none: the vector is the embedding.
+        Layers of the encoder `mlp`; none: the vector is the embedding.
+    encoder : str
+        A name in the encoder registry.
+    width : int
+        Of the encoder `linear`.
+    members : tuple of tuple of int
+        Inputs of each gene set of the encoder `gene_set`.
     """
 
     name: str
     input_dim: int
     hidden: tuple[int, ...] = ()
+    encoder: str = "mlp"
+    width: int = 0
+    members: tuple[tuple[int, ...], ...] = ()
     kind: Literal["vector"] = "vector"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hidden", tuple(self.hidden))
+        object.__setattr__(self, "members", check_members(self.members))
+        ENCODERS[self.encoder]
         _positive(self.name, (self.input_dim, *self.hidden))
+
+    @property
+    def encoded(self) -> bool:
+        """Whether anything stands between the vector and the fusion."""
+        return bool(self.hidden) or self.encoder != "mlp"
 
 
 ModalityConfig = BagConfig | MeanTileConfig | VectorConfig
@@ -217,7 +234,15 @@ def _refuse_name(name: str) -> None:
         )
 
 
-def network_config(fit_config: FitConfig, dims: Mapping[str, int], kinds: Mapping[str, str]) -> NetworkConfig:
+Members = tuple[tuple[int, ...], ...]
+
+
+def network_config(
+    fit_config: FitConfig,
+    dims: Mapping[str, int],
+    kinds: Mapping[str, str],
+    members: Mapping[str, Members] | None = None,
+) -> NetworkConfig:
     """Shape a network for the modalities at hand.
 
     Parameters
@@ -228,7 +253,9 @@ def network_config(fit_config: FitConfig, dims: Mapping[str, int], kinds: Mappin
         Input features after the transforms, in the order of the fusion.
     kinds : mapping of modality to str
         ``bag``, ``clinical`` (encoded by `clinical_hidden`), ``expression`` or
-        ``table`` (encoded by `vector_hidden`).
+        ``table`` (encoded by `vector_hidden`; expression as `expression_encoder` says).
+    members : mapping of modality to tuple of tuple of int, optional
+        Inputs of each gene set, where the transforms hand over gene sets to be weighed.
 
     Raises
     ------
@@ -244,6 +271,10 @@ def network_config(fit_config: FitConfig, dims: Mapping[str, int], kinds: Mappin
                 )
             case "clinical":
                 return VectorConfig(name, dim, fit_config.clinical_hidden)
+            case "expression" if fit_config.expression_encoder == "linear":
+                return VectorConfig(name, dim, encoder="linear", width=fit_config.expression_width)
+            case "expression" if fit_config.expression_encoder == "gene_set":
+                return VectorConfig(name, dim, encoder="gene_set", members=(members or {}).get(name, ()))
             case "expression" | "table":
                 return VectorConfig(name, dim, fit_config.vector_hidden)
         raise ConfigError(

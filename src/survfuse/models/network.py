@@ -3,7 +3,7 @@
 ::
 
     bag      tiles  -> Linear -> ReLU -> Dropout -> pooling ┐
-    vector   values -> (Linear -> ReLU)*                    ├─ fusion ─ head ─ log-risk
+    vector   values -> (Linear -> ReLU)* or an encoder      ├─ fusion ─ head ─ log-risk
     ...                                                     ┘
 """
 
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from survfuse._types import Batch
-from survfuse.models.branches import BagBranch, VectorBranch
+from survfuse.models.branches import BagBranch
 from survfuse.models.config import (
     BagConfig,
     MeanTileConfig,
@@ -25,6 +25,7 @@ from survfuse.models.config import (
     VectorConfig,
     network_config,
 )
+from survfuse.models.encoders import ENCODERS, EncoderShape, GeneSetEncoder
 from survfuse.models.fusion import FusionSizes, build_fusion, mask
 from survfuse.models.heads import HEADS, Head
 from survfuse.models.mean_tile import MeanTileBranch
@@ -83,7 +84,7 @@ class FusionNetwork(nn.Module):
         self.branches = nn.ModuleDict({m.name: _branch(m, config) for m in config.modalities})
         widths = {name: int(branch.width) for name, branch in self.branches.items()}  # type: ignore[arg-type]
         bags = {m.name for m in config.modalities if not isinstance(m, VectorConfig)}
-        encoded = bags | {m.name for m in config.modalities if isinstance(m, VectorConfig) and m.hidden}
+        encoded = bags | {m.name for m in config.modalities if isinstance(m, VectorConfig) and m.encoded}
         self.fusion = build_fusion(config.fusion, widths, encoded, _sizes(config), bags)
         self.head: Head = HEADS.build(config.head, self.fusion.width, config.bins)
 
@@ -136,7 +137,10 @@ def _branch(shape: ModalityConfig, config: NetworkConfig) -> nn.Module:
     if isinstance(shape, BagConfig):
         sizes = (shape.input_dim, shape.width, shape.attention_width)
         return BagBranch(*sizes, shape.pooling, config.dropout)
-    return VectorBranch(shape.input_dim, shape.hidden, config.dropout, config.input_dropout)
+    encoder = EncoderShape(
+        shape.input_dim, shape.hidden, shape.width, shape.members, config.dropout, config.input_dropout
+    )
+    return ENCODERS.build(shape.encoder, encoder)
 
 
 def _read_bag(
@@ -186,6 +190,8 @@ def build_network(config: NetworkConfig, *, seed: int | None = None) -> FusionNe
     for name, parameter in network.named_parameters():
         if name.endswith("bias"):
             nn.init.zeros_(parameter)
+        elif isinstance(owner := network.get_submodule(name.rpartition(".")[0]), GeneSetEncoder):
+            owner.start(generator)
         else:
             nn.init.xavier_normal_(parameter, generator=generator)
     return network

@@ -122,6 +122,7 @@ def method(run: Run) -> list[tuple[str, str]]:
         ("Splits", _splits(run, crossval)),
         ("What was learned where", LEARNED),
         ("Selection", SELECTION.get(str(selection), str(selection or UNKNOWN))),
+        *([("Hyper-parameters", str(run.info["search"]))] if run.info.get("search") else []),
         ("Network", _network(model)),
         ("Risk to curve", CALIBRATION.get(str(calibration), str(calibration or UNKNOWN))),
     ]

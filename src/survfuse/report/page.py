@@ -18,6 +18,7 @@ from survfuse.report.judge import Check, chance, headline_metric, judge, tally, 
 from survfuse.report.method import REFERENCES, limits, method, notes, section
 from survfuse.report.performance import NOT_RECORDED
 from survfuse.report.tables import Tables, compute_tables, plain_records
+from survfuse.survival.effective import RULE
 
 FORMAT = "survfuse-report"
 VERSION = 1
@@ -162,6 +163,8 @@ def _numbers(run: Run, tables: Tables) -> dict[str, Any]:
         "others": views.others(run, tables),
         "increments": views.compared(tables, "increments"),
         "comparisons": views.compared(tables, "comparisons"),
+        "sizes": plain_records(tables.performance["sizes"]),
+        "rule": RULE,
         "agreement": views.agreement(run, tables),
         "d_calibration": tables.estimate(run.model, names.D_CALIBRATION),
         **_missing(run, tables),

@@ -35,6 +35,7 @@ SCHEMA: dict[str, tuple[str, ...]] = {
         *("value", "low", "high", "note"),
     ),
     "robustness": ("model", "kind", "what", "nothing_left", "metric", *ESTIMATE),
+    "sizes": ("model", "fits", "parameters", "effective", "events_per_effective", "note"),
     "optimism": ("score", "metric", *ESTIMATE),
     "seeds": ("metric", "values", "seeds", "lost", "mean", "lowest", "highest", "sd", "note"),
     "permuted_outcome": ("metric", *ESTIMATE),
@@ -51,6 +52,7 @@ LISTS = {
     "decision": "decision",
     "subgroups": "subgroups",
     "availability": "availability",
+    "sizes": "sizes",
 }
 TEXTS = {"modality", "kind", "with", "without", "model", "reference", "metric", "strategy", "group", "level"}
 TEXTS |= {"modalities", "what"}

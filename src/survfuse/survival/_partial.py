@@ -92,20 +92,46 @@ class RiskSets:
         w = np.exp(risk - risk.max())
         wx = w[:, None] * x
         share = self.share
-        size = _from_here_on(w)[self.first] - share * self._over_ties(w)
-        if not (size > SMALLEST).all():
+        size = self._sizes(w)
+        if size is None:
             return np.full(x.shape[1], np.nan), np.full((x.shape[1],) * 2, np.nan)
         mean = _from_here_on(wx)[self.first]
         if share.any():
             mean = mean - share[:, None] * self._over_ties(wx)
         mean /= size[:, None]
+        residual, mass = self._residual(w, size)
+        return residual @ x, (x * mass[:, None]).T @ x - mean.T @ mean
 
+    def residuals(self, log_risk: FloatArray) -> FloatArray:
+        """Derivative by each patient's log-risk, the martingale residual; (patients,).
+
+        NaN where :meth:`derivatives` gives NaN.
+
+        Parameters
+        ----------
+        log_risk : array, (patients,)
+        """
+        risk = log_risk[self.order]
+        w = np.exp(risk - risk.max())
+        size = self._sizes(w)
+        found = np.full(len(risk), np.nan)
+        if size is not None:
+            found[self.order] = self._residual(w, size)[0]
+        return found
+
+    def _sizes(self, w: FloatArray) -> FloatArray | None:
+        """Risk set of each event, less Efron's share; None where a double loses one; (events,)."""
+        size = _from_here_on(w)[self.first] - self.share * self._over_ties(w)
+        return size if (size > SMALLEST).all() else None
+
+    def _residual(self, w: FloatArray, size: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Event less expected events, and expected events, in order of time; (patients,) each."""
         hazard = np.concatenate([[0.0], np.cumsum(1 / size)])[self.until]
-        hazard[self.event] -= np.bincount(self.tied, weights=share / size)[self.tied]
+        hazard[self.event] -= np.bincount(self.tied, weights=self.share / size)[self.tied]
         mass = w * hazard
         residual = -mass
         residual[self.event] += 1
-        return residual @ x, (x * mass[:, None]).T @ x - mean.T @ mean
+        return residual, mass
 
     def _over_ties(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:  # (patients, ...) -> (events, ...)
         own = values[self.event]

@@ -19,6 +19,7 @@ from survfuse._errors import InputError, NotComputableError
 from survfuse._types import BoolArray, FloatArray, IntArray
 from survfuse.survival._newton import Axes, climb
 from survfuse.survival._partial import RiskSets
+from survfuse.survival.effective import trace_of_fit
 from survfuse.survival.outcome import Outcome, as_log_risk
 
 
@@ -70,6 +71,8 @@ class RidgeCoxPath:
     folds : int
         Folds used.
     note : str
+    effective : float
+        Effective parameters of the fit on all patients, ``trace H (H + penalty · events)^-1``.
     """
 
     penalty: float
@@ -79,6 +82,7 @@ class RidgeCoxPath:
     null_deviance: float
     folds: int
     note: str = ""
+    effective: float = 0.0
 
 
 def partial_log_likelihood(
@@ -219,7 +223,7 @@ def ridge_cox_cv(
     gain = np.full(len(grid), -np.inf)
     parts = [
         _Part.of(sets, outcome, axes, base, ~held, ties)
-        for held in _stratified_folds(outcome.event, used, np.random.default_rng(seed))
+        for held in stratified_folds(outcome.event, used, np.random.default_rng(seed))
     ]
     null_gain = sum(part.gain(base) for part in parts)
     for i, penalty in enumerate(grid):  # each fit starts from that of the next larger penalty
@@ -228,6 +232,7 @@ def ridge_cox_cv(
             break
     best = int(gain.argmax())
     final = climb(sets, axes.z, base, grid[best] * outcome.events, np.zeros(axes.z.shape[1]))
+    information = sets.derivatives(axes.z, axes.z @ final.coef + base)[1]
     notes = [
         f"{used} folds, because there are {outcome.events} events" if used < folds else "",
         "no penalty beats a model without features" if gain[best] <= null_gain else "",
@@ -241,6 +246,7 @@ def ridge_cox_cv(
         null_deviance=-2 * null_gain / outcome.events,
         folds=used,
         note="; ".join(filter(None, notes)),
+        effective=trace_of_fit(information, grid[best] * outcome.events),
     )
 
 
@@ -309,7 +315,8 @@ def _penalty_grid(axes: Axes, patients: int, penalties: npt.ArrayLike | None) ->
     return np.sort(grid)[::-1]
 
 
-def _stratified_folds(event: BoolArray, folds: int, rng: np.random.Generator) -> list[BoolArray]:
+def stratified_folds(event: BoolArray, folds: int, rng: np.random.Generator) -> list[BoolArray]:
+    """Deal patients into folds, events first; the held-out rows of each."""
     fold: IntArray = np.empty(len(event), dtype=np.int64)
     dealt = 0
     for stratum in (event, ~event):

@@ -12,6 +12,7 @@ from survfuse._errors import InputError, NotComputableError
 from survfuse._types import FloatArray, IntArray
 from survfuse.survival._partial import RiskSets
 from survfuse.survival.cox import as_matrix
+from survfuse.survival.effective import trace_of_fit
 from survfuse.survival.outcome import Outcome
 
 
@@ -24,11 +25,14 @@ class TrustFit:
     trust : array, (risks,), >= 0
     log_likelihood, prior_log_likelihood : float
         Log partial likelihood, without the penalty, at `trust` and at the prior.
+    effective : float
+        Effective parameters: the trace over trusts that are not held at 0.
     """
 
     trust: FloatArray
     log_likelihood: float
     prior_log_likelihood: float
+    effective: float
 
 
 def fit_trust(
@@ -87,7 +91,9 @@ def fit_trust(
         objective, given.copy(), jac=True, bounds=bounds, method="L-BFGS-B", options={"ftol": 1e-12}
     )
     trust = np.maximum(np.asarray(found.x, np.float64), 0.0)
-    return TrustFit(trust, value(trust), value(given))
+    free = np.flatnonzero(trust)
+    information = np.sum([sets.derivatives(part[:, free], part @ trust)[1] for sets, part in strata], axis=0)
+    return TrustFit(trust, value(trust), value(given), trace_of_fit(information, pull[free]))
 
 
 def gains(

@@ -1,0 +1,1 @@
+"""Hyper-parameters, chosen on the inner folds of the training patients: spaces, samplers, the search."""
