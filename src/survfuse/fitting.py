@@ -314,8 +314,8 @@ class _Bench:
         """Choose hyper-parameters, if the configuration asks for it; what is returned is what is fitted."""
         if self.config.search != "none" and Ranks.here().count > 1:
             raise ConfigError(
-                f"search: {self.config.search!r} runs on one process, because each has a clock of its own; search "
-                "without torchrun, then train with the fields that search.json names"
+                f"search: {self.config.search!r} runs on one process, for each has a clock of its own; "
+                "search without torchrun, then train with the fields that search.json names"
             )
         if self.config.search == "none":
             return self.config

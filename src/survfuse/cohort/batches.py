@@ -27,10 +27,11 @@ class BatchSource:
     """Batches of chosen patients of a cohort.
 
     Vectors are transformed once, when the source is made. Tiles are read from the
-    packed store; from the second time on that all of them are wanted they are held in
-    memory, scaled when that fits `budget`, in their stored precision when only that
-    fits, and not at all where there is nothing to scale. The values are the same; principal
-    components, to float32 rounding of a product taken in larger or smaller blocks.
+    packed store, as float32, or as they are stored where nothing is scaled. From the second
+    time on that all of them are wanted they are held in memory, scaled when that fits `budget`,
+    in their stored precision when only that fits, and not at all where there is nothing to
+    scale. The values are the same; principal components, to float32 rounding of a product
+    taken in larger or smaller blocks.
 
     Parameters
     ----------
@@ -203,7 +204,10 @@ class _Tiles:
             return self._scaled[torch.from_numpy(chosen)]
         if self._matrix is None:
             return torch.zeros((0, self.scaler.width), dtype=torch.float32)
-        return torch.from_numpy(self.scaler.apply(self._matrix[self._stored[chosen]]))
+        drawn = np.asarray(self._matrix[self._stored[chosen]])
+        if self.scaler.mean is None and self.scaler.axes is None and drawn.dtype in (np.float16, np.float32):
+            return torch.from_numpy(drawn)  # nothing to scale: networks cast a chunk when they come to it
+        return torch.from_numpy(self.scaler.apply(drawn))
 
 
 def _ranges(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
