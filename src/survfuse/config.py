@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from survfuse._errors import ConfigError
+from survfuse._storage import sha256_file
 
 C = TypeVar("C", bound="Frozen")
 Preset = Literal["default", "paper"]
@@ -220,6 +221,12 @@ class FitConfig(Frozen):
         if preset not in PRESETS:
             raise ConfigError(f"unknown preset {preset!r}; known: {', '.join(PRESETS)}")
         return build(cls, {**PRESETS[preset], **fields, "preset": preset}, where="model")
+
+    def identity(self) -> dict[str, Any]:
+        """Every field, and a hash of each file that one names: what a result depends on besides data."""
+        files = (self.expression_genes, self.expression_gene_sets)
+        hashes = {str(path): sha256_file(path) for path in files if path is not None and path.is_file()}
+        return {**self.model_dump(mode="json"), **({"files": hashes} if hashes else {})}
 
     @property
     def chosen_by(self) -> str:

@@ -304,9 +304,7 @@ class _Bench:
         self.seeds = range(config.seed, config.seed + config.members)
         self._places: set[Path] = set()
         self._searched: Mapping[str, Any] | None = None
-        self._identity = sha256_text(
-            to_json([__version__, config.model_dump(mode="json"), cohort.fingerprint(), ids])
-        )
+        self._identity = sha256_text(to_json([__version__, config.identity(), cohort.fingerprint(), ids]))
 
     # -- hyper-parameters
 
@@ -520,7 +518,9 @@ class _Bench:
         }
 
     def clear(self) -> None:
-        """Drop the checkpoints of a finished fit."""
+        """Drop the checkpoints of a finished fit; of several processes, the one that wrote them does."""
+        if not Ranks.here().writes:
+            return
         for place in self._places:  # these alone: the folder may hold more than ours
             place.unlink(missing_ok=True)
         if self.folder is not None and self.folder.is_dir() and not any(self.folder.iterdir()):

@@ -111,7 +111,12 @@ def _effective(
             None,
             f"not computable: calibration {config.calibration} makes no out-of-fold risks; breslow_oof does",
         )
-    return by_optimism(time, event, log_risk, out_of_fold, inner)
+    if config.selection == "holdout":
+        return Effective(
+            None,
+            "not computable: the networks never saw the inner holdout, so their risks are no in-sample ones",
+        )
+    return by_optimism(time, event, log_risk, out_of_fold, inner, ties=config.loss)
 
 
 def events_told(summary: Mapping[str, Any]) -> str:

@@ -126,6 +126,9 @@ class TestContract:
 
     def test_single_modality_is_its_own_embedding(self, name: str) -> None:
         fusion = make(name, {"b": 3})
+        if name == "anchored":  # whose log-risk has a bias, which is masked with the rest
+            assert fusion.parts == {"b": 1}
+            return
         assert isinstance(fusion, Concat)
         values = embeddings()["b"]
         assert torch.equal(fusion({"b": values}, {"b": torch.ones(6, dtype=torch.bool)}), values)

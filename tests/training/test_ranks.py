@@ -42,7 +42,7 @@ with ranks_of_launcher("cpu") as ranks:
     with ranks.first():
         cohort = sf.load_cohort(cohort_file)
     model = sf.SurvivalFusion(fusion="pairwise", epochs=6, selection="last", selection_folds=2, pieces=3,
-        expression_components=4, max_tiles=None, dropout=0.3, bag_rate=1.0, device="cpu")
+        expression_components=4, batch=10, dropout=0.3, bag_rate=1.0, device="cpu")
     model.fit(cohort, hooks=[Die(), Told()], checkpoints=out / "checkpoints")
 if ranks.writes:
     weights = {name: tensor.numpy() for name, tensor in model.fitted.networks[0].state_dict().items()}

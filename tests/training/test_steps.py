@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from running import QUICK, loaded, small
+from survfuse._errors import InputError
 from survfuse.cohort import BatchSource, Cohort, Transforms
 from survfuse.config import FitConfig
 from survfuse.losses import discretise
@@ -84,7 +85,7 @@ def test_two_passes_give_the_gradient_of_the_whole_graph(
     network.zero_grad(set_to_none=True)
     torch.manual_seed(1)
     outputs = []
-    for piece, seed in zip(pieces, torch.randint(2**62, (4,), dtype=torch.int64).tolist(), strict=True):
+    for piece, seed in zip(pieces, np.random.default_rng(7).integers(2**62, size=4).tolist(), strict=True):
         torch.manual_seed(seed)
         outputs.append(stepper._output(piece, 7))
     whole = stepper._loss(torch.cat(outputs), task.train, None)
@@ -213,3 +214,54 @@ def test_a_loop_in_pieces_resumes_to_the_same_bits(
     train(third, task, config, checkpoint=tmp_path / "c", key="k")
     for name, weight in network.state_dict().items():
         assert torch.equal(weight, third.state_dict()[name]), name
+
+
+def test_bfloat16_cuts_its_first_step_as_all_others(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or a run that was killed would go on with other pieces, and other masks."""
+    monkeypatch.setattr(steps, "MEGABYTE", 2**13)
+    network, task, config = bench(fusion="concat", precision="bfloat16", bag_width=64, attention_width=32)
+    stepper = Stepper(network, task, config.model_copy(update={"memory_mb": 1}), CPU, Ranks())
+    first = [piece.rows.tolist() for piece in stepper.pieces(task.train)]
+    stepper.step(task.train, 7, None, silent)
+    assert [piece.rows.tolist() for piece in stepper.pieces(task.train)] == first
+    assert len(first) > 2
+
+
+def test_fewer_pieces_than_processes_are_refused(bench: Bench) -> None:
+    network, task, config = bench(pieces=2)
+    with pytest.raises(InputError, match=r"^3 processes share the pieces of a step, and pieces is 2; set "):
+        Stepper(network, task, config, CPU, Ranks(0, 3))
+
+
+def test_a_few_patients_with_nearly_all_tiles_leave_no_process_idle(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, task, config = bench(pieces=3, fusion="concat")
+    stepper = Stepper(network, task, config, CPU, Ranks())
+    monkeypatch.setattr(stepper, "_bytes", lambda rows: np.where(np.arange(len(rows)) == 23, 10**6, 1))
+    assert len(stepper.pieces(task.train)) == 3
+
+
+@pytest.mark.parametrize(
+    ("fields", "fits"),
+    [({"bag_width": 8}, True), ({"bag_width": 64, "attention_width": 64}, True)],
+)
+def test_bytes_are_no_fewer_than_what_a_step_keeps(bench: Bench, fields: dict[str, Any], fits: bool) -> None:
+    """Counted from the tensors that the graph of a bag holds on to."""
+    network, task, _ = bench(fusion="concat", max_tiles=None, bag_components=None, **fields)
+    branch: Any = network.branches["slides"]
+    batch = task.source.batch(task.train)
+    tiles, offsets = batch.bags["slides"], batch.offsets["slides"]
+    held: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if tensor.numel() >= len(tiles):
+            held[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        branch.read(tiles, offsets)
+    kept = sum(held.values()) / len(tiles)
+    assert kept <= 4 * tiles.shape[1] + branch.bytes_per_tile
+    assert (kept > 0.6 * (4 * tiles.shape[1] + branch.bytes_per_tile)) == fits  # and not far more

@@ -9,12 +9,14 @@ import numpy as np
 
 from survfuse._types import BoolArray, FloatArray, IntArray
 from survfuse.anchors.blocks import Blocks, read_blocks
-from survfuse.anchors.stack import Terms
+from survfuse.anchors.stack import Terms, term_names
 from survfuse.cohort.batches import BatchSource
 from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.transforms import Transforms
 from survfuse.config import FitConfig
 from survfuse.survival.trust import gains
+
+FEWEST_PATIENTS = 2  # who have a modality, for anything to be learned of it
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,14 +78,23 @@ class Fit:
 
 
 def cross_fitted(training: Training, sparse: Collection[str] = ()) -> FloatArray:
-    """Log-risk of every term, of each patient by a fit that did not see its inner fold; (patients, terms)."""
-    parts = []
+    """Log-risk of every term, of each patient by a fit that did not see its inner fold; (patients, terms).
+
+    Where hardly anyone outside a fold has a modality, its terms are 0 in that fold: nothing taught them.
+    """
+    config, cohort = training.config, training.cohort
+    used = [m for m in cohort.modalities if config.modalities is None or m in config.modalities]
+    names = term_names(used)
+    risks = np.zeros((len(training.ids), len(names)))
     for fold in range(int(training.inner.max()) + 1):
         held = np.asarray(training.inner == fold)
-        parts.append((held, Fit.of(training, ~held, sparse).risks(training.cohort, training.named(held))))
-    risks = np.empty((len(training.ids), parts[0][1].shape[1]))
-    for held, part in parts:
-        risks[held] = part
+        others = cohort.present.loc[training.named(~held), used].sum()
+        taught = tuple(name for name in used if others[name] >= FEWEST_PATIENTS)
+        if taught:
+            part = replace(training, config=config.model_copy(update={"modalities": taught}))
+            fit = Fit.of(part, ~held, [name for name in sparse if name in taught])
+            columns = np.array([names.index(name) for name in fit.terms.names])
+            risks[np.ix_(np.flatnonzero(held), columns)] = fit.risks(cohort, training.named(held))
     return risks
 
 

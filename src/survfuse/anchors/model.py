@@ -58,7 +58,8 @@ class AnchoredModel:
     source : BatchSource
         All training patients.
     out_of_fold : array, (patients,)
-        Log-risk by terms and trusts that other inner folds gave.
+        Log-risk by terms and trusts that other inner folds gave. Which reading of a bag, and sparse or
+        components, was chosen with everyone's outcome: one choice of two, which these risks repeat.
     about : mapping
         `trust` of every term, `penalty` of every anchor, `pooling` of every bag, genes `kept` by
         every sparse anchor and their weights, `notes`, `effective` parameters.
@@ -191,11 +192,7 @@ def _number(value: float) -> float | None:
 def as_network(
     terms: Terms, trust: FloatArray, transforms: Transforms, chosen: Mapping[str, AttentionAnchor]
 ) -> FusionNetwork:
-    """Write terms and trusts into a :class:`FusionNetwork` of fusion `anchored`.
-
-    Of a single modality the network's fused vector is its embedding; the head then holds the
-    anchor itself, times its trust.
-    """
+    """Write terms and trusts into a :class:`FusionNetwork` of fusion `anchored`."""
     config = NetworkConfig(
         modalities=tuple(_shape(name, transforms, chosen) for name in terms.anchors),
         fusion="anchored",
@@ -208,12 +205,7 @@ def as_network(
             parameter.zero_()
         for bag, anchor in chosen.items():
             _copy_attention(network, bag, anchor.network)
-        if len(terms.anchors) == 1:
-            (name,) = terms.anchors
-            weight, bias = _anchor(name, terms, chosen)
-            _set(network.head.linear, weight * trust[0], bias * trust[0])
-        else:
-            _write_terms(network, terms, trust, chosen)
+        _write_terms(network, terms, trust, chosen)
     return network.eval()
 
 

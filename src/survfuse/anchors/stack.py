@@ -36,6 +36,11 @@ BAG_MUST_ADD = 3.84  # twice the log-likelihood: 5 % of chi-squared with one deg
 Pair = tuple[str, str]
 
 
+def term_names(modalities: Collection[str]) -> tuple[str, ...]:
+    """Names of the terms of some modalities: themselves, then pairs as ``a*b``."""
+    return (*modalities, *(f"{a}*{b}" for a, b in itertools.combinations(modalities, 2)))
+
+
 @dataclass(frozen=True, eq=False)
 class Terms:
     """Anchors and interactions fitted on the same patients.
@@ -81,7 +86,7 @@ class Terms:
     @property
     def names(self) -> tuple[str, ...]:
         """Modalities, then pairs as ``a*b``."""
-        return (*self.anchors, *(f"{a}*{b}" for a, b in self.pairs))
+        return term_names(self.anchors)
 
     def risks(self, blocks: Blocks) -> FloatArray:
         """Log-risk of every term, anchors first; (patients, terms)."""

@@ -119,9 +119,9 @@ def train(
     with ranks_of_launcher(settings.model.device) as ranks:
         with ranks.first():
             data = load_cohort(cohort)
-        if ranks.writes:
-            tell_problems(data)
-        others = None if calibrate is None else _calibration_cohort(calibrate, data)
+            others = None if calibrate is None else _calibration_cohort(calibrate, data)
+        for loaded in (data, others) if ranks.writes else ():
+            tell_problems(loaded)
         model = SurvivalFusion.from_config(settings.model)
         with watch(quiet or not ranks.writes) as watcher:
             model.fit(data, hooks=[watcher], checkpoints=out.parent / f".{out.name}.checkpoints")
@@ -170,7 +170,6 @@ def _calibration_cohort(path: Path, data: Any) -> Any:
     from survfuse.recalibration import other_patients
 
     others = load_cohort(path)
-    tell_problems(others)
     other_patients(PatientHashes.of(data.patients, ""), data.unit, others)
     return others
 
@@ -228,7 +227,7 @@ def report(
 
 def tell_problems(cohort: Any) -> None:
     """Print the warnings that loading a cohort gave."""
-    for problem in cohort.problems:
+    for problem in [] if cohort is None else cohort.problems:
         typer.echo(f"{problem.severity}: {problem}", err=True)
 
 

@@ -300,7 +300,8 @@ def _check_followup(cohort: Cohort, names: Iterable[str], config: FitConfig) -> 
 
 def _remembered(data: ModalityData, train: tuple[str, ...], config: FitConfig) -> Fitted:
     """Fit, or recall the same fit: the models of one fold learn from the same patients again and again."""
-    key = (id(data), train, tuple(repr(getattr(config, name)) for name in LEARNED_BY))
+    learned_by = tuple(repr(getattr(config, name)) for name in LEARNED_BY)
+    key = (id(data), train, learned_by, repr(config.identity().get("files")))
     known = _FITTED.get(key)
     if known is not None and known[0]() is data:
         _FITTED.move_to_end(key)
@@ -320,8 +321,8 @@ def _fit_one(data: ModalityData, train: tuple[str, ...], config: FitConfig) -> F
     chosen = [patient for patient in train if patient in has]
     if not chosen:
         raise TransformError(
-            f"{data.name}: none of the {len(train)} training patients has this modality; "
-            "leave it out (`modalities`) or train on other patients"
+            f"{data.name}: none of the {len(train)} training patients has this modality (those who have it "
+            "may all lie in one inner fold); leave it out (`modalities`) or train on other patients"
         )
     if isinstance(data, TableData):
         columns = [name for name, column in data.columns.items() if column.use]

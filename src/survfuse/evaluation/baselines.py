@@ -81,7 +81,7 @@ class RidgeLearner:
 
     def identity(self) -> dict[str, Any]:
         """Return seed and the inputs' configuration."""
-        config = self.inputs.config.model_dump(mode="json")
+        config = self.inputs.config.identity()
         return {"learner": "ridge", "seed": self.seed, "config": config}
 
     def fit_predict(
@@ -132,7 +132,7 @@ class LateFusionLearner:
 
     def identity(self) -> dict[str, Any]:
         """Return modalities, seed and the inputs' configuration."""
-        config = RidgeInputs(self.modalities, self.allow_followup).config.model_dump(mode="json")
+        config = RidgeInputs(self.modalities, self.allow_followup).config.identity()
         return {"learner": "late", "seed": self.seed, "config": config}
 
     def fit_predict(

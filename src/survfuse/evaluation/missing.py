@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -190,6 +190,10 @@ class LessSource:
             vectors={name: values[at] for name, values in self._vectors.items()},
             present={name: has[at] for name, has in self._present.items()},
         )
+
+    def tile_counts(self, rows: IntArray, max_tiles: int | None = None) -> Mapping[str, IntArray]:
+        """Tiles of the patients at `rows`, lost ones too: they are read before they are left out."""
+        return self._source.tile_counts(rows, max_tiles)
 
 
 def nothing_left(loss: Loss, cohort: Cohort, used: Sequence[str], seed: int) -> int:

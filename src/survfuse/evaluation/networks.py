@@ -63,7 +63,7 @@ class NetworkLearner:
             "learner": "network",
             "permute": self.permute,
             "lose": self.lose,
-            "config": self.config.model_dump(mode="json"),
+            "config": self.config.identity(),
         }
 
     def fit_predict(
@@ -109,7 +109,7 @@ class PermutedOutcomeLearner:
 
     def identity(self) -> dict[str, Any]:
         """Return the resolved configuration."""
-        return {"learner": "permuted outcome", "config": self.config.model_dump(mode="json")}
+        return {"learner": "permuted outcome", "config": self.config.identity()}
 
     def fit_predict(
         self,
@@ -152,7 +152,7 @@ class OptimisticLearner:
 
     def identity(self) -> dict[str, Any]:
         """Return the resolved configuration."""
-        return {"learner": OPTIMISTIC, "config": self.config.model_dump(mode="json")}
+        return {"learner": OPTIMISTIC, "config": self.config.identity()}
 
     def fit_predict(
         self,
@@ -286,6 +286,12 @@ class PermutedSource:
 
     def __len__(self) -> int:
         return len(self._source)
+
+    def tile_counts(self, rows: IntArray, max_tiles: int | None = None) -> Mapping[str, IntArray]:
+        """Tiles of each patient at `rows` by bag modality, those of the exchanged one included."""
+        own = self._source.tile_counts(rows, max_tiles)
+        other = self._source.tile_counts(self._rows[np.asarray(rows)], max_tiles)
+        return {name: (other if name == self._modality else own)[name] for name in own}
 
     def batch(self, rows: IntArray, *, max_tiles: int | None = None, seed: int | None = None) -> Batch:
         """Batch of the patients at `rows`, one modality exchanged (see :class:`BatchSource`)."""

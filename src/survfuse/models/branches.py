@@ -87,15 +87,14 @@ class BagBranch(nn.Module):
         pooling = self.pooling
         if not (self.training and isinstance(pooling, GatedAttention)) or tiles.requires_grad:
             return None
-        products = self.width * (self.project.in_features + 2 * pooling.signal.out_features)
-        if products < SMALL_TILE and self.compute_dtype == torch.float32:
+        if not self._by_chunks(pooling):
             return None
         cost = len(tiles) * self.bytes_per_tile
         how = How(
             dropout=self.dropout.p,
             score_dropout=pooling.dropout.p,
             dtype=self.compute_dtype,
-            keep=self.keep_bytes is None or cost <= self.keep_bytes,
+            keep=torch.is_grad_enabled() and (self.keep_bytes is None or cost <= self.keep_bytes),
             seed=int(torch.randint(2**62, (), dtype=torch.int64)),
         )
         return attend(tiles, offsets, self._weights(pooling), how)
@@ -103,8 +102,17 @@ class BagBranch(nn.Module):
     @property
     def bytes_per_tile(self) -> int:
         """What a training step keeps of each tile, beside the tile, where nothing is made again."""
-        attention = self.pooling.signal.out_features if isinstance(self.pooling, GatedAttention) else 0
-        return bytes_per_tile(self.width, attention, self.compute_dtype)
+        pooling = self.pooling
+        attention = pooling.signal.out_features if isinstance(pooling, GatedAttention) else 0
+        if isinstance(pooling, GatedAttention) and self._by_chunks(pooling):
+            return bytes_per_tile(self.width, attention, self.compute_dtype)
+        # Step by step: ReLU, mask and product; tanh, sigmoid, product, mask and product; scores and indices.
+        return 4 * (3 * self.width + 5 * attention) + 40
+
+    def _by_chunks(self, pooling: GatedAttention) -> bool:
+        """Whether chunks pay, are asked for by their precision, or are all that fits."""
+        products = self.width * (self.project.in_features + 2 * pooling.signal.out_features)
+        return products >= SMALL_TILE or self.compute_dtype != torch.float32 or self.keep_bytes == 0
 
     def _weights(self, pooling: GatedAttention) -> Weights:
         layers = (self.project, pooling.signal, pooling.gate, pooling.score)

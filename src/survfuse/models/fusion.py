@@ -60,7 +60,7 @@ def build_fusion(
         Modalities that have tiles, for a fusion that reads them.
     """
     card = FUSIONS[name]
-    if len(widths) == 1:
+    if len(widths) == 1 and name != "anchored":  # whose log-risk of whoever lacks the modality is 0
         return Concat(widths, encoded, sizes)
     if getattr(card.build, "needs_tiles", False):
         return card.build(widths, encoded, sizes, bags)

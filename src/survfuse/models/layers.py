@@ -130,7 +130,8 @@ def kept(shape: torch.Size, rate: float, device: torch.device, generator: torch.
     """Draw what a dropout of `rate` keeps: bool of `shape`."""
     if device.type != "cpu":
         return torch.rand(shape, device=device, generator=generator) >= rate
-    return _levels(shape, generator) >= round(rate * MASK_LEVELS) - MASK_LEVELS // 2
+    cut = min(round(rate * MASK_LEVELS), MASK_LEVELS - 1)
+    return _levels(shape, generator) >= cut - MASK_LEVELS // 2
 
 
 def _levels(shape: torch.Size, generator: torch.Generator | None = None) -> Tensor:

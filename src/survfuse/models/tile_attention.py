@@ -91,7 +91,7 @@ def attend(tiles: Tensor, offsets: Tensor, weights: Weights, how: How) -> tuple[
     attention : Tensor, (tiles,) float32
         Sums to 1 within each patient; not differentiable.
     """
-    return cast(tuple[Tensor, Tensor], _Attend.apply(tiles, offsets, how, *weights))  # type: ignore[no-untyped-call]
+    return cast(tuple[Tensor, Tensor], _GatedAttention.apply(tiles, offsets, how, *weights))  # type: ignore[no-untyped-call]
 
 
 def bytes_per_tile(width: int, attention_width: int, dtype: torch.dtype) -> int:
@@ -108,7 +108,7 @@ class _Made(NamedTuple):
     scores: Tensor  # (chunk,) float32
 
 
-class _Attend(torch.autograd.Function):
+class _GatedAttention(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, tiles: Tensor, offsets: Tensor, how: How, *given: Tensor) -> tuple[Tensor, Tensor]:
         work = _Work(tiles, how, Weights(*given))
@@ -117,7 +117,7 @@ class _Attend(torch.autograd.Function):
         for rows in work.chunks():
             one = work.forward(rows)
             pool.add(rows.start, one.hidden.float(), one.scores)
-            if how.keep and any(ctx.needs_input_grad):
+            if how.keep:
                 made.append(one)
         embedding, attention = pool.finish()
         ctx.how, ctx.made = how, made

@@ -98,7 +98,7 @@ def by_optimism(
         gap += sets.log_likelihood(risks[0][held]) - sets.log_likelihood(risks[1][held])
         within += _information(sets, risks[0][held])
     whole = _information(RiskSets.of(outcome, ties), risks[0])
-    if not within > 0:
+    if not (within > 0 and np.isfinite([within, whole, gap]).all()):
         return Effective(None, "not computable: the in-sample risks tell nobody apart")
     found = gap * (whole / within) * 2 * (len(folds) - 1) / (2 * len(folds) - 1)
     if found <= 0:

@@ -19,6 +19,7 @@ from survfuse.training.run import Source
 COHORT_PATIENTS = 2_000  # up to here `batch: auto` takes all patients at once
 POOLED_PATIENTS = 256  # above, about so many, with the cohort's share of events
 PREDICT_PATIENTS = 16  # patients per batch when no gradient is needed
+PREDICT_TILES = 2**18  # tiles of such a batch, unless a single patient has more
 
 
 def resolved(config: FitConfig, patients: int) -> FitConfig:
@@ -117,11 +118,23 @@ def predict(
     network.to(device).eval()
     ranks = ranks or Ranks()
     risks = torch.zeros(len(rows), dtype=torch.float64, device=device)
-    starts = range(0, len(rows), PREDICT_PATIENTS)[ranks.own :: ranks.count]
     with torch.inference_mode():
-        for start in starts:
-            part = slice(start, start + PREDICT_PATIENTS)
+        for part in _parts(source, rows)[ranks.own :: ranks.count]:
             output = network(to_device(source.batch(rows[part]), device))
             risks[part] = output.log_risk.double()
     ranks.add(risks)
     return np.asarray(risks.cpu().numpy())
+
+
+def _parts(source: Source, rows: IntArray) -> list[slice]:
+    """Patients that are predicted together, in order."""
+    tiles = np.zeros(len(rows), np.int64)
+    for counts in source.tile_counts(rows).values():
+        tiles += counts
+    begins, held = [0], 0
+    for row, count in enumerate(tiles.tolist()):
+        if row > begins[-1] and (row - begins[-1] >= PREDICT_PATIENTS or held + count > PREDICT_TILES):
+            begins.append(row)
+            held = 0
+        held += count
+    return [slice(a, b) for a, b in zip(begins, [*begins[1:], len(rows)], strict=True) if b > a]

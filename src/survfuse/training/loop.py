@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from survfuse._storage import sha256_text
 from survfuse.config import FitConfig
 from survfuse.models.branches import BagBranch
 from survfuse.models.layers import LARGE_WEIGHT
@@ -95,6 +96,9 @@ class _Loop:
                     self.checkpoint, self.key, self.run, self.network, self.optimizer
                 )
             self.ranks.agree(len(self.run.history), f"{self.checkpoint}: epochs trained so far")
+        self.ranks.agree(
+            int(sha256_text(self.key)[:15], 16), f"{self.task.label}: patients and configuration"
+        )
         self._tell("on_start")
         while len(self.run.history) < self.task.epochs and not self._out_of_patience():
             number = len(self.run.history) + 1
@@ -123,7 +127,7 @@ class _Loop:
         self.network.train()
         event = self.task.event[self.task.train].astype(bool)
         losses = []
-        with torch.random.fork_rng(devices=[] if self.device.type == "cpu" else None):
+        with torch.random.fork_rng(devices=[] if self.device.type == "cpu" else [self.device]):
             torch.manual_seed(int(rng.integers(2**62)))
             for rows in steps_of_epoch(self.task.train, event, self.config, rng):
                 loss = self._step(rows, rng)
@@ -181,8 +185,7 @@ class _Loop:
         return validation_score(self.config, self.task.time[rows], self.task.event[rows], risks)
 
     def _note_best(self, number: int, score: float | None) -> None:
-        before = self.run.best_score if self.run.best_epoch != number else float("inf")
-        if score is not None and score < before:
+        if score is not None and score < self.run.best_score:
             self.run.best_epoch = number
             if self.task.keep_best:
                 self.best = {

@@ -19,7 +19,7 @@ from torch import Tensor, distributed
 
 from survfuse._errors import CrashError, InputError
 
-PATIENCE = timedelta(minutes=30)  # that a rank waits for a slower one before it holds it to be lost
+PATIENCE = timedelta(hours=2)  # that a rank waits for a slower one before it holds it to be lost
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def collective_device() -> torch.device:
 
 
 def pick_device(name: str) -> torch.device:
-    """Resolve ``auto``, ``cpu`` or ``cuda``; under a launcher each process gets its own GPU.
+    """Resolve ``auto``, ``cpu`` or ``cuda``; under a launcher each process has its own GPU.
 
     Raises
     ------
@@ -113,9 +113,7 @@ def pick_device(name: str) -> torch.device:
         raise InputError("device: 'cuda' was asked for, but torch sees no GPU; use 'cpu' or 'auto'")
     if name == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
-    if Ranks.here().count == 1:
-        return torch.device("cuda")
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
+    return torch.device("cuda", torch.cuda.current_device())
 
 
 @contextmanager
@@ -143,8 +141,21 @@ def ranks_of_launcher(device: str) -> Iterator[Ranks]:
             "command with torchrun, or unset WORLD_SIZE"
         )
     on_gpu = device != "cpu" and torch.cuda.is_available() and distributed.is_nccl_available()
+    if on_gpu:
+        torch.cuda.set_device(_own_gpu())
     distributed.init_process_group("nccl" if on_gpu else "gloo", timeout=PATIENCE)
     try:
         yield Ranks.here()
     finally:
         distributed.destroy_process_group()
+
+
+def _own_gpu() -> int:
+    """The GPU of this process, by its place on this machine: two on one cannot talk to each other."""
+    place, there = int(os.environ.get("LOCAL_RANK", 0)), torch.cuda.device_count()
+    if place >= there:
+        raise InputError(
+            f"process {place} of this machine has no GPU of its own: there are {there}; start at most "
+            f"{there} a machine, or set model.device=cpu"
+        )
+    return place

@@ -19,10 +19,6 @@ class Source(Protocol):
         """Batch of the patients at `rows`; `max_tiles` of each bag, drawn with `seed`."""
         ...
 
-
-class SizedSource(Source, Protocol):
-    """A source that also tells how many tiles a batch would have."""
-
     def tile_counts(self, rows: IntArray, max_tiles: int | None = None) -> Mapping[str, IntArray]:
         """Tiles of each patient at `rows`, by bag modality."""
         ...
@@ -114,7 +110,7 @@ class Task:
     ----------
     label : str
         What is being trained, for people.
-    source : SizedSource
+    source : Source
         Hands out batches.
     train, validation : array of int
         Rows of `source`; `validation` may be empty.
@@ -131,7 +127,7 @@ class Task:
     """
 
     label: str
-    source: SizedSource
+    source: Source
     train: IntArray
     validation: IntArray
     time: FloatArray

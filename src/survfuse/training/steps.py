@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from survfuse._errors import InputError
 from survfuse._types import Batch, IntArray
 from survfuse.config import FitConfig
 from survfuse.models.branches import BagBranch
@@ -69,14 +70,23 @@ class Stepper:
     ) -> None:
         self.network, self.task, self.config, self.device, self.ranks = network, task, config, device, ranks
         self._whole: Batch | None = None
+        if ranks.count > config.pieces:
+            raise InputError(
+                f"{ranks.count} processes share the pieces of a step, and pieces is {config.pieces}; set "
+                f"model.pieces to {ranks.count} or more, or start fewer processes"
+            )
+        for branch in network.branches.values():
+            if isinstance(branch, BagBranch):
+                branch.compute_dtype = getattr(torch, config.precision)
 
     def pieces(self, rows: IntArray) -> list[Piece]:
         """Cut the patients of a step, in their order, so that each piece fits the memory given."""
         each, most = self._bytes(rows), self.config.memory_mb * MEGABYTE
         middle = np.cumsum(each) - each / 2
-        group = np.minimum(middle * self.config.pieces / max(1, each.sum()), self.config.pieces - 1).astype(
-            int
-        )
+        wanted = min(self.config.pieces, len(rows))
+        group = np.minimum(middle * wanted / max(1, each.sum()), wanted - 1).astype(int)
+        if len(np.unique(group)) < wanted:  # a few patients have nearly all tiles
+            group = np.arange(len(rows)) * wanted // len(rows)
         begins, filled = [0], 0
         for row, size in enumerate(each.tolist()):
             if row > begins[-1] and (group[row] != group[row - 1] or filled + size > most):
@@ -117,7 +127,7 @@ class Stepper:
             The loss.
         """
         pieces = self.pieces(rows)
-        if len(pieces) == 1 and self.ranks.count == 1:
+        if len(pieces) == self.config.pieces == 1:
             return self._one_pass(pieces[0], seed, events, told)
         return self._two_passes(pieces, seed, events, told)
 
@@ -133,7 +143,7 @@ class Stepper:
     def _two_passes(
         self, pieces: Sequence[Piece], seed: int, events: float | None, told: Callable[[Tensor], None]
     ) -> float:
-        seeds = torch.randint(2**62, (len(pieces),), dtype=torch.int64).tolist()
+        seeds = np.random.default_rng(seed).integers(2**62, size=len(pieces)).tolist()
         bounds = np.cumsum([0, *(len(piece.rows) for piece in pieces)])
         mine = range(len(pieces))[self.ranks.own :: self.ranks.count]
         outputs = torch.zeros((int(bounds[-1]), self.network.head.linear.out_features), device=self.device)
@@ -157,7 +167,6 @@ class Stepper:
         for branch in self.network.branches.values():
             if isinstance(branch, BagBranch):
                 branch.keep_bytes = None if piece.fits else 0
-                branch.compute_dtype = getattr(torch, self.config.precision)
         output: Tensor = self.network(self._batch(piece.rows, seed)).output
         return output
 

@@ -9,7 +9,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from survfuse._errors import InputError, SurvfuseError, listed
+from survfuse._errors import (
+    CohortError,
+    ConfigError,
+    InputError,
+    NotComputableError,
+    SurvfuseError,
+    TransformError,
+    listed,
+)
 from survfuse._storage import read_json, write_json
 from survfuse.config import FitConfig, build
 from survfuse.tuning.samplers import make_sampler
@@ -87,7 +95,7 @@ def search(
     kinds : collection of str
         Kinds of the modalities that are read.
     evaluate : callable
-        Scores a configuration on inner folds. A :class:`SurvfuseError` makes the trial a failed one.
+        Scores a configuration on inner folds. What cannot be fitted or computed makes the trial a failed one.
     folder : path, optional
         Where finished trials are kept; those found there are not computed again.
     key : str
@@ -155,7 +163,7 @@ class _Run:
         try:
             tried = with_values(self.config, values, number)
             score, epochs = self.evaluate(tried, f"trial {number}, ")
-        except SurvfuseError as error:
+        except (ConfigError, CohortError, TransformError, NotComputableError) as error:
             self._error = self._error or error
             return Trial(
                 number, _plain(values), "failed", None, [], clock.perf_counter() - started, str(error)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Collection, Mapping
+import math
+import random
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
-
-import numpy as np
 
 from survfuse.config import FitConfig, SearchRange
 
@@ -56,7 +55,7 @@ def _of_network(config: FitConfig) -> Space:
             rates[name] = (
                 SearchRange(low=given / 10, high=given * 10, log=True)
                 if config.search == "optuna"
-                else tuple(float(f"{given * factor:.3g}") for factor in (1 / 3, 1, 3))
+                else (float(f"{given / 3:.3g}"), given, float(f"{given * 3:.3g}"))
             )
     rates["dropout"] = SearchRange(low=0.0, high=0.7) if config.search == "optuna" else (0.25, 0.5)
     return {**rates, **({"rank": (4, 16)} if config.fusion in RANKED else {})}
@@ -65,8 +64,16 @@ def _of_network(config: FitConfig) -> Space:
 def grid_points(space: Space, most: int, seed: int) -> tuple[list[Values], int]:
     """All combinations of the options, or `most` of them drawn with the seed, and how many there are."""
     options = {name: choice for name, choice in space.items() if not isinstance(choice, SearchRange)}
-    points = [dict(zip(options, values, strict=True)) for values in itertools.product(*options.values())]
-    if len(points) <= most:
-        return points, len(points)
-    drawn = np.sort(np.random.default_rng(seed).choice(len(points), size=most, replace=False))
-    return [points[place] for place in drawn], len(points)
+    sizes = [len(choice) for choice in options.values()]
+    count = math.prod(sizes)
+    places = sorted(random.Random(seed).sample(range(count), min(most, count)))  # never lists them all
+    return [_point(options, sizes, place) for place in places], count
+
+
+def _point(options: Mapping[str, Sequence[Any]], sizes: Sequence[int], place: int) -> Values:
+    """The combination at a place, the last option turning fastest."""
+    chosen: dict[str, Any] = {}
+    for name, size in zip(reversed(list(options)), reversed(sizes), strict=True):
+        place, step = divmod(place, size)
+        chosen[name] = options[name][step]
+    return dict(reversed(chosen.items()))
