@@ -37,6 +37,9 @@ from survfuse.training import Hook, Ranks, Run, Source, Task, pick_device, predi
 from survfuse.tuning.search import search, trial_file
 
 RISK_GROUPS = 3
+REMEMBERED = 8  # attention anchors: models of one fold with and without other modalities share them
+
+_ATTENTION: dict[tuple[str, tuple[str, ...], bytes], AttentionAnchor] = {}
 
 
 @dataclass(frozen=True)
@@ -392,13 +395,22 @@ class _Bench:
         ids = tuple(self.ids[row] for row in np.flatnonzero(has))
         inner, word = self.inner[has], f"{self.word}{bag}, "
         bench = _Bench(self.cohort, ids, alone, self.hooks, self.folder, inner=inner, word=word)
+        key = (bench._identity, self.ids, self.inner.tobytes())
+        if key not in _ATTENTION:
+            _ATTENTION[key] = self._trained(bench, has, len(_ATTENTION) >= REMEMBERED)
+            self._places |= bench._places
+        return _ATTENTION[key]
+
+    def _trained(self, bench: _Bench, has: BoolArray, full: bool) -> AttentionAnchor:
+        if full:
+            del _ATTENTION[next(iter(_ATTENTION))]
+        inner, ids = bench.inner, bench.ids
         choice = bench._by_inner_folds()
         made = bench.refit(choice.epochs)
-        self._places |= bench._places
         assert choice.out_of_fold is not None
         risks = np.zeros(len(self.ids))
         risks[has] = centred_in_folds(choice.out_of_fold, inner, len(ids))
-        told = log_risks(made.networks, made.source, alone)
+        told = log_risks(made.networks, made.source, bench.config)
         size = by_optimism(bench.time, bench.event, told, choice.out_of_fold, inner)
         return AttentionAnchor(made.networks[0].cpu(), risks, float(told.mean()), size)
 
