@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from contract import carried
-from survfuse.executors import InlineExecutor, ProcessExecutor
-from survfuse.executors.threads import Threads, cores
+from survfuse.executors import InlineExecutor, ProcessExecutor, make_executor
+from survfuse.executors.threads import Threads, cores, share
 
 
 def blas() -> int | None:
@@ -65,3 +65,19 @@ def test_nothing_is_imported_for_it() -> None:
 
 def test_there_is_a_core() -> None:
     assert 1 <= cores() <= (os.cpu_count() or 1)
+
+
+@pytest.mark.parametrize(
+    ("told", "workers", "threads"), [(None, 2, 4), (None, 3, 2), (None, 16, 1), ("1", 2, 1), ("6", 1, 6)]
+)
+def test_workers_share_the_cores(
+    monkeypatch: pytest.MonkeyPatch, told: str | None, workers: int, threads: int
+) -> None:
+    monkeypatch.setattr("survfuse.executors.threads.cores", lambda: 8)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if told is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", told)
+    assert share(workers) == threads
+    assert make_executor("process", workers=workers).threads == threads
+    assert make_executor("process", workers=workers, threads=3).threads == 3
+    assert make_executor("process").threads is None

@@ -24,7 +24,11 @@ Workers = Annotated[
     int | None, typer.Option("--workers", help="How many compute at once; default: cores divided by threads.")
 ]
 Threads = Annotated[
-    int | None, typer.Option("--threads", help="Threads of each worker; default: as many as here.")
+    int | None,
+    typer.Option(
+        "--threads",
+        help="Threads of each worker; default: as here, or its share of the cores.",
+    ),
 ]
 RayAddress = Annotated[
     str | None, typer.Option("--address", help="Ray cluster to join; default: one is started here.")

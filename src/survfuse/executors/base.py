@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from survfuse._errors import ConfigError, CrashError, listed
 from survfuse._registry import Registry
+from survfuse.executors.threads import share
 
 if TYPE_CHECKING:
     from survfuse.executors.wire import Answer
@@ -204,7 +205,8 @@ def make_executor(
         How many compute at once; as many as the cores allow by default. ``inline`` is one.
     threads : int, optional
         Of each worker, for its linear algebra; as many as this process has by default, so
-        that sums come out the same.
+        that sums come out the same, but no more than the cores that `workers` leave to each:
+        threads that wait for a core take many times as long.
     address : str, optional
         Of a running Ray cluster ("auto", "host:port"); one is started here by default.
 
@@ -220,6 +222,8 @@ def make_executor(
         raise ConfigError(f"workers={workers}: inline computes in one process; choose process or ray")
     if address is not None and name != "ray":
         raise ConfigError(f"address {address!r} is for the ray executor, not for {name}")
+    if threads is None and workers is not None and address is None and name != "inline":
+        threads = share(workers)
     options: dict[str, Any] = {"workers": workers, "address": address}
     fitting = {key: value for key, value in options.items() if value is not None and name != "inline"}
     return EXECUTORS.build(name, threads=threads, **fitting)

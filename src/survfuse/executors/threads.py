@@ -81,6 +81,12 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+def share(workers: int) -> int:
+    """Threads of each of some workers: what `OMP_NUM_THREADS` allows, or a share of the cores if fewer."""
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    return max(1, min(int(told) if told.isdecimal() else cores(), cores() // workers))
+
+
 def _libraries() -> list[dict[str, Any]]:
     if "numpy" not in sys.modules:
         return []
