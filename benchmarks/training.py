@@ -214,7 +214,7 @@ class InMemory(Dataset[Item]):
             batch = task.source.batch(np.array([row]))
             vectors = batch.vectors["clinical"], batch.vectors["expression"]
             outcome = float(task.time[row]), float(task.event[row])
-            items.append((batch.bags["slides"].clone(), *vectors, *outcome))
+            items.append((batch.bags["slides"].float().clone(), *vectors, *outcome))
         return cls(items)
 
     def __len__(self) -> int:
@@ -289,7 +289,7 @@ def export(folder: Path, task: Task, names: Sequence[str], genes: Sequence[str])
     outcome = {}
     for row, patient in enumerate(task.source.patients):
         batch = task.source.batch([row])
-        torch.save(batch.bags["slides"].clone(), folder / f"{patient}_HE.pt")
+        torch.save(batch.bags["slides"].float().clone(), folder / f"{patient}_HE.pt")
         values = batch.vectors["expression"][0].tolist()
         (folder / f"{patient}_RNA.json").write_text(json.dumps(dict(zip(genes, values, strict=True))))
         encoded = batch.vectors["clinical"][0].tolist()
