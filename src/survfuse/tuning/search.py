@@ -250,7 +250,7 @@ def _note(config: FitConfig, trials: Sequence[Trial], stopped: str, anything: bo
 
 def search_told(log: Mapping[str, Any]) -> str:
     """One sentence on a search, for people."""
-    chosen = ", ".join(f"{name} {value}" for name, value in log["values"].items()) or "the model as given"
+    chosen = _values_told(log["values"]) or "the model as given"
     trials = len(log["trials"])
     told = f"{log['how']} search, {trials} trial{'s' if trials != 1 else ''} on inner folds: {chosen}"
     return f"{told}; {log['note']}" if log["note"] else told
@@ -261,9 +261,7 @@ def searches_told(logs: Sequence[Mapping[str, Any]]) -> str:
     first = logs[0]
     trials = sorted({len(log["trials"]) for log in logs})
     span = f"{trials[0]}" if len(trials) == 1 else f"{trials[0]} to {trials[-1]}"
-    chosen = Counter(
-        ", ".join(f"{name} {value}" for name, value in log["values"].items()) or "as given" for log in logs
-    )
+    chosen = Counter(_values_told(log["values"]) or "as given" for log in logs)
     often = "; ".join(f"{values} ({times} of {len(logs)} fits)" for values, times in chosen.most_common(3))
     notes = listed(dict.fromkeys(log["note"] for log in logs if log["note"]), 2)
     return (
@@ -271,3 +269,8 @@ def searches_told(logs: Sequence[Mapping[str, Any]]) -> str:
         f"{first['criterion']}, on the {first['inner_folds']} inner folds of the training patients. "
         f"Chosen: {often}.{f' Notes: {notes}.' if notes else ''}"
     )
+
+
+def _values_told(values: Mapping[str, Any]) -> str:
+    shown = ((name, f"{value:.3g}" if isinstance(value, float) else value) for name, value in values.items())
+    return ", ".join(f"{name} {value}" for name, value in shown)
