@@ -397,13 +397,13 @@ class _Bench:
         bench = _Bench(self.cohort, ids, alone, self.hooks, self.folder, inner=inner, word=word)
         key = (bench._identity, self.ids, self.inner.tobytes())
         if key not in _ATTENTION:
-            _ATTENTION[key] = self._trained(bench, has, len(_ATTENTION) >= REMEMBERED)
+            if len(_ATTENTION) >= REMEMBERED:
+                del _ATTENTION[next(iter(_ATTENTION))]
+            _ATTENTION[key] = self._trained(bench, has)
             self._places |= bench._places
         return _ATTENTION[key]
 
-    def _trained(self, bench: _Bench, has: BoolArray, full: bool) -> AttentionAnchor:
-        if full:
-            del _ATTENTION[next(iter(_ATTENTION))]
+    def _trained(self, bench: _Bench, has: BoolArray) -> AttentionAnchor:
         inner, ids = bench.inner, bench.ids
         choice = bench._by_inner_folds()
         made = bench.refit(choice.epochs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -37,3 +38,11 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 def banded(row: dict[str, Any]) -> bool:
     """Tell whether a row has both ends of its interval."""
     return known(row["low"]) and known(row["high"])
+
+
+def name_rows(axes: Any, lines: Sequence[Mapping[str, Any]]) -> None:
+    """Write the text of each line at its height, headings bold, the first at the top."""
+    axes.set_yticks([line["y"] for line in lines], [line["text"] for line in lines])
+    axes.set_ylim(lines[-1]["y"] + 0.6, -0.6)
+    for tick, line in zip(axes.get_yticklabels(), lines, strict=True):
+        tick.set_fontweight("bold" if line["heading"] else "normal")

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from survfuse.report.figures._shared import LOOKS, WIDTH, records
+from survfuse.report.figures._shared import LOOKS, WIDTH, name_rows, records
 from survfuse.report.figures.forests import bare, spoken
 from survfuse.report.figures.subgroups import (
     REFERENCE,
@@ -45,10 +45,7 @@ def robustness(table: pd.DataFrame) -> str:
         for axes, metric in zip(panels, metrics, strict=True):
             _panel(axes, table[table["metric"] == metric], metric, lines)
             axes.set_title(TITLES[metric])
-        panels[0].set_yticks([line["y"] for line in lines], [line["text"] for line in lines])
-        panels[0].set_ylim(lines[-1]["y"] + 0.6, -0.6)
-        for tick, line in zip(panels[0].get_yticklabels(), lines, strict=True):
-            tick.set_fontweight("bold" if line["heading"] else "normal")
+        name_rows(panels[0], lines)
 
     alt = "The model where something is missing, with 95% intervals. " + "; ".join(
         f"{_spoken_loss(row)}, {TITLES[row['metric']]}: {spoken(row)}"

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
-from survfuse.report.figures._shared import LOOKS, WIDTH, Look, records
+from survfuse.report.figures._shared import LOOKS, WIDTH, Look, name_rows, records
 from survfuse.report.figures.forests import bare, point, spoken
 from survfuse.report.svg import BLUE, MUTED, draw
 from survfuse.report.words import count, known, label, plain
@@ -62,10 +62,7 @@ def subgroups(table: pd.DataFrame) -> str:
         for axes, metric in zip(panels, metrics, strict=True):
             _panel(axes, table[table["metric"] == metric], metric, lines)
             axes.set_title(TITLES[metric])
-        panels[0].set_yticks([line["y"] for line in lines], [line["text"] for line in lines])
-        panels[0].set_ylim(lines[-1]["y"] + 0.6, -0.6)
-        for tick, line in zip(panels[0].get_yticklabels(), lines, strict=True):
-            tick.set_fontweight("bold" if line["heading"] else "normal")
+        name_rows(panels[0], lines)
 
     alt = "The model in sites and subgroups, with 95% intervals. " + "; ".join(
         f"{label(row['group'])} {label(row['level'])}, {TITLES[row['metric']]}: {spoken(row)}"
