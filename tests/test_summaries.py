@@ -65,3 +65,9 @@ def test_a_model_that_tells_nobody_apart_is_told() -> None:
 
 def test_the_oldest_bundle_is_still_told(tmp_path: Path) -> None:
     assert events_told({"parameters": 3, "effective_note": ""}).endswith("not recorded")
+
+
+def test_the_papers_loss_has_a_size_too(cohort: Cohort) -> None:
+    """It is no way to treat ties; its effective size is counted as if they were Breslow's."""
+    summary = quick(loss="paper", epochs=40).fit(cohort).fitted.summary  # type: ignore[union-attr]
+    assert summary["effective_note"]

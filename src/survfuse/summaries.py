@@ -55,7 +55,7 @@ def learned_from(
     }
 
 
-def size_of_fit(
+def effective_size(
     config: FitConfig,
     anchored: Mapping[str, Any] | None,
     time: FloatArray,
@@ -63,10 +63,8 @@ def size_of_fit(
     log_risk: FloatArray,
     out_of_fold: FloatArray | None,
     inner: IntArray,
-) -> dict[str, Any]:
-    """Effective parameters for a fit's summary.
-
-    Of `anchored` the traces of its convex fits; of a network the optimism of its partial likelihood.
+) -> Effective:
+    """Effective parameters: of `anchored` the traces of its convex fits; of a network its optimism.
 
     Parameters
     ----------
@@ -77,31 +75,7 @@ def size_of_fit(
         Of the training patients; risks in sample.
     out_of_fold : array, (patients,), or None
     inner : array of int, (patients,)
-
-    Returns
-    -------
-    dict
-        `effective_parameters` and `events_per_effective_parameter`, None where they are not
-        computable (the latter also of a model without any); `effective_note` says how they were found,
-        or why not.
     """
-    found = _effective(config, anchored, time, event, log_risk, out_of_fold, inner)
-    return {
-        "effective_parameters": found.value,
-        "events_per_effective_parameter": float(event.sum() / found.value) if found.value else None,
-        "effective_note": found.note,
-    }
-
-
-def _effective(
-    config: FitConfig,
-    anchored: Mapping[str, Any] | None,
-    time: FloatArray,
-    event: BoolArray,
-    log_risk: FloatArray,
-    out_of_fold: FloatArray | None,
-    inner: IntArray,
-) -> Effective:
     if anchored is not None:
         return Effective(anchored["effective"]["total"], anchored["effective"]["note"])
     if config.head != "cox":
@@ -116,7 +90,25 @@ def _effective(
             None,
             "not computable: the networks never saw the inner holdout, so their risks are no in-sample ones",
         )
-    return by_optimism(time, event, log_risk, out_of_fold, inner, ties=config.loss)
+    ties = "breslow" if config.loss == "paper" else config.loss  # the paper's loss knows no ties
+    return by_optimism(time, event, log_risk, out_of_fold, inner, ties=ties)
+
+
+def size_told(size: Effective, events: int) -> dict[str, Any]:
+    """Tell a fit's size in plain values for its summary.
+
+    Returns
+    -------
+    dict
+        `effective_parameters` and `events_per_effective_parameter`, None where they are not
+        computable (the latter also of a model without any); `effective_note` says how they were found,
+        or why not.
+    """
+    return {
+        "effective_parameters": size.value,
+        "events_per_effective_parameter": events / size.value if size.value else None,
+        "effective_note": size.note,
+    }
 
 
 def events_told(summary: Mapping[str, Any]) -> str:

@@ -78,6 +78,20 @@ def test_a_bag_that_adds_keeps_its_seat_and_one_alone_needs_no_other() -> None:
     np.testing.assert_array_equal(replace(weak, bags=(0,)).trust(), weak.trust())
 
 
+def test_a_modality_alone_has_a_seat_where_among_others_it_has_none() -> None:
+    """Four times too loud: at its word worse than nothing, and yet right."""
+    rng = np.random.default_rng(2)
+    truth = rng.normal(size=300)
+    time, event = rng.exponential(np.exp(-0.5 * truth)), rng.random(300) < 0.7
+    loud = Columns(2.0 * truth[:, None], np.arange(300) % 4, time, event, 1)
+    assert gains(loud.risks, time, event, fold=loud.inner)[0] < 0
+    assert 0.1 < loud.trust()[0] < 0.6
+    beside = replace(loud, risks=np.stack([2.0 * truth, rng.normal(size=300)], axis=1), anchors=2)
+    assert beside.trust()[0] == 0
+    nobody = replace(loud, event=np.zeros(300, bool))
+    assert nobody.trust()[0] == 0
+
+
 def test_a_missing_modality_adds_nothing() -> None:
     blocks, time, event = study()
     terms = Terms.fit(blocks, time, event, bags=NONE, seed=0)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from survfuse.models import layers
-from survfuse.models.layers import LARGE_WEIGHT, Dropout, Linear
+from survfuse.models.layers import LARGE_WEIGHT, Dropout, Linear, Masks
 
 LARGE = (2100, 2000)  # in, out: past LARGE_WEIGHT
 SMALL = (64, 600)
@@ -88,6 +88,20 @@ def test_dropout_repeats_under_a_seed_and_neighbours_are_independent() -> None:
     kept = (first > 0).float()
     for lag in (1, 2, 3, 4):
         assert abs(float(torch.corrcoef(torch.stack([kept[:-lag], kept[lag:]]))[0, 1])) < 0.01
+
+
+@pytest.mark.parametrize("rate", [0.25, 0.4375, 0.1, 0.9])
+def test_masks_keep_their_rate_and_repeat_under_a_seed(rate: float) -> None:
+    shape = torch.Size([1001, 999])
+    masks, again, other = (Masks(seed, torch.device("cpu")) for seed in (5, 5, 6))
+    first, second = masks.kept(shape, rate), masks.kept(shape, rate)
+    assert set(first.unique().tolist()) == {0, 1}
+    wanted = pytest.approx(1 - rate, abs=5 * (rate * (1 - rate) / first.numel()) ** 0.5)
+    assert float(first.float().mean()) == wanted
+    assert torch.equal(first, again.kept(shape, rate))
+    for unrelated in (second, other.kept(shape, rate), first.roll(1)):
+        pair = torch.stack([first.flatten(), unrelated.flatten()]).float()
+        assert abs(float(torch.corrcoef(pair)[0, 1])) < 0.006
 
 
 def test_dropout_at_its_ends() -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from survfuse.models import branches, tile_attention
 from survfuse.models.branches import BagBranch
-from survfuse.models.layers import kept
+from survfuse.models.layers import Masks
 from survfuse.models.pooling import pool
 from survfuse.models.tile_attention import How, Weights, attend
 
@@ -72,12 +72,12 @@ def test_dropout_is_that_of_the_masks_it_draws(branch: BagBranch, chunk: int) ->
         w = Weights(*(weight.double() for weight in weights_of(branch)))
         hidden, scores = [], []
         for start in range(0, 100, chunk):
-            random = torch.Generator().manual_seed(how.seed + start)
+            masks = Masks(how.seed + start, tiles.device)
             rows = tiles[start : start + chunk].double()
             h = torch.relu(rows @ w.project.t() + w.project_bias)
-            h = h * kept(h.shape, how.dropout, h.device, random) / (1 - how.dropout)
+            h = h * masks.kept(h.shape, how.dropout) / (1 - how.dropout)
             z = torch.tanh(h @ w.signal.t() + w.signal_bias) * torch.sigmoid(h @ w.gate.t() + w.gate_bias)
-            z = z * kept(z.shape, how.score_dropout, z.device, random) / (1 - how.score_dropout)
+            z = z * masks.kept(z.shape, how.score_dropout) / (1 - how.score_dropout)
             hidden.append(h)
             scores.append(z @ w.score[0] + w.score_bias)
         embedding, attention = pool(torch.cat(hidden), torch.cat(scores), OFFSETS)

@@ -227,3 +227,14 @@ def test_too_few_events_and_wrong_paths_are_refused():
     few = sparse_cox_cv(np.arange(8.0), [1, 2, 3, 4, 5, 6, 7, 8], [0, 1, 0, 0, 1, 0, 1, 0])
     assert few.folds == 3
     assert "3 folds, because there are 3 events" in few.note
+
+
+def test_a_fit_that_stops_too_early_says_so(monkeypatch):
+    from survfuse.survival import sparse_cox
+
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(80, 6))
+    time, event = rng.exponential(np.exp(-2 * x[:, 0])), np.ones(80, bool)
+    assert sparse_cox_cv(x, time, event).note == ""
+    monkeypatch.setattr(sparse_cox, "MOST_STEPS", 1)
+    assert sparse_cox_cv(x, time, event).note == "did not converge; give larger penalties"

@@ -58,17 +58,17 @@ def test_the_fit_is_that_of_the_chosen_configuration(cohort: Cohort) -> None:
 
 def test_a_score_is_the_likelihood_of_out_of_fold_risks(cohort: Cohort, monkeypatch: Any) -> None:
     """By hand: fit with the same values, look at the risks that calibration reads."""
-    from survfuse import fitting
+    from survfuse.fitting import fit
 
     log = searched(cohort).fitted.summary["search"]
     seen: list[Any] = []
-    real = fitting.fit_calibrator
+    real = fit.fit_calibrator
 
     def spy(name: str, time: Any, event: Any, risk: Any, **more: Any) -> Any:
         seen.append((time, event, more["out_of_fold"], more["fold"]))
         return real(name, time, event, risk, **more)
 
-    monkeypatch.setattr(fitting, "fit_calibrator", spy)
+    monkeypatch.setattr(fit, "fit_calibrator", spy)
     for trial in log["trials"]:
         model = quick(**trial["values"]).fit(cohort)
         time, event, risks, fold = seen[-1]

@@ -7,10 +7,10 @@
 
 Every ``b_m`` is the ridge Cox (of expression, on request, a sparse Cox) of one modality alone. Trusts
 ``w`` are never negative. A modality whose out-of-fold risks, taken at their word, are no better than no
-risk has no seat: its trust is 0. A bag, which may choose between two readings of its tiles, must besides
-add to the others: without it their likelihood has to fall significantly. Trusts of those seated start
-from 1, those of pairs from 0, and both move only as far as risks made out of fold pay for it. A missing
-modality's terms are zero: the risk of an average patient.
+risk has no seat: its trust is 0. (A modality alone always has one.) A bag, which may choose between
+two readings of its tiles, must besides add to the others: without it their likelihood has to fall
+significantly. Trusts of those seated start from 1, those of pairs from 0, and both move only as far as
+risks made out of fold pay for it. A missing modality's terms are zero: the risk of an average patient.
 """
 
 from __future__ import annotations
@@ -140,8 +140,7 @@ class Columns:
     def trust(self, rows: BoolArray | None = None) -> FloatArray:
         """Trust of each term by what these patients' risks are worth; (terms,), >= 0.
 
-        Patients are compared within their inner fold. Without an event among them, seated
-        modalities are taken at their word and pairs are not trusted.
+        Patients are compared within their inner fold. Without an event among them nothing is trusted.
         """
         return self.fitted(rows)[0]
 
@@ -152,7 +151,10 @@ class Columns:
             self, risks=self.risks[kept], time=self.time[kept], event=self.event[kept], inner=self.inner[kept]
         )
         modality = np.arange(self.risks.shape[1]) < self.anchors
-        seated = ~modality | (gains(part.risks, part.time, part.event, fold=part.inner) > 0)
+        if self.anchors == 1:
+            seated = np.ones(len(modality), dtype=bool)  # nobody else would speak
+        else:
+            seated = ~modality | (gains(part.risks, part.time, part.event, fold=part.inner) > 0)
         if not (part.event.any() and seated.any()):
             return np.zeros(len(modality)), 0.0
         found = part._seated(seated)

@@ -3,13 +3,15 @@
 Three costs of a training step are not arithmetic: MKL leaves AVX-512 alone on AMD
 processors, where oneDNN does not; a fresh gradient of 40 million numbers costs more
 in page faults than in products; and torch draws its dropout masks one number at a
-time. Figures: ``benchmarks/training.py``.
+time, and compares and casts them slowly. Figures: ``benchmarks/training.py``.
 """
 
 from __future__ import annotations
 
 from typing import Any, cast
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
@@ -119,24 +121,42 @@ class Dropout(nn.Dropout):
 
     def forward(self, values: Tensor) -> Tensor:
         """Drop elements while training."""
-        cut = min(round(self.p * MASK_LEVELS), MASK_LEVELS - 1)
+        cut = _cut(self.p)
         if not self.training or cut == 0 or values.device.type != "cpu":
             return super().forward(values)
-        stay = _levels(values.shape) >= cut - MASK_LEVELS // 2
+        words = torch.empty(-(-values.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
+        stay = _at_least(words.numpy(), cut, values.shape)
         return values * stay.to(values.dtype).mul_(MASK_LEVELS / (MASK_LEVELS - cut))
 
 
-def kept(shape: torch.Size, rate: float, device: torch.device, generator: torch.Generator) -> Tensor:
-    """Draw what a dropout of `rate` keeps: bool of `shape`."""
-    if device.type != "cpu":
-        return torch.rand(shape, device=device, generator=generator) >= rate
-    cut = min(round(rate * MASK_LEVELS), MASK_LEVELS - 1)
-    return _levels(shape, generator) >= cut - MASK_LEVELS // 2
+class Masks:
+    """Dropout masks from a seed, one after another; the same seed, device and shapes give the same.
+
+    Parameters
+    ----------
+    seed : int, >= 0
+    device : torch.device
+    """
+
+    def __init__(self, seed: int, device: torch.device) -> None:
+        self.device = device
+        self._words = np.random.SFC64(seed)
+        self._generator = None if device.type == "cpu" else torch.Generator(device).manual_seed(seed)
+
+    def kept(self, shape: torch.Size, rate: float) -> Tensor:
+        """Draw what a dropout of `rate` keeps: uint8 of `shape`, 1 or 0."""
+        if self._generator is not None:
+            draw = torch.rand(shape, device=self.device, generator=self._generator)
+            return (draw >= rate).view(torch.uint8)
+        return _at_least(self._words.random_raw(-(-shape.numel() // 4)), _cut(rate), shape)
 
 
-def _levels(shape: torch.Size, generator: torch.Generator | None = None) -> Tensor:
-    """Uniform int16, four of them from each 64-bit draw of torch's generator, or of the one given."""
-    words = torch.empty(-(-shape.numel() // 4), dtype=torch.int64).random_(
-        -(2**63), None, generator=generator
-    )
-    return words.view(torch.int16)[: shape.numel()].view(shape)
+def _cut(rate: float) -> int:
+    """Levels that are dropped."""
+    return min(round(rate * MASK_LEVELS), MASK_LEVELS - 1)
+
+
+def _at_least(words: npt.NDArray[Any], cut: int, shape: torch.Size) -> Tensor:
+    """1 where a level is not dropped, else 0: uint8 (torch reads bool slowly), four levels from each word."""
+    levels = words.view(np.int16)[: shape.numel()]
+    return torch.from_numpy((levels >= cut - MASK_LEVELS // 2).view(np.uint8)).view(shape)

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from survfuse.models.layers import affine, kept, outer_sum
+from survfuse.models.layers import Masks, affine, outer_sum
 from survfuse.models.pooling import RunningPool, segments
 
 CHUNK_TILES = 4096
@@ -104,7 +104,7 @@ class _Made(NamedTuple):
 
     hidden: Tensor  # (chunk, width)
     gates: Tensor  # (chunk, 2 attention), tanh then sigmoid
-    mask: Tensor | None  # (chunk, attention) bool, what dropout kept of their product
+    mask: Tensor | None  # (chunk, attention) uint8, what dropout kept of their product
     scores: Tensor  # (chunk,) float32
 
 
@@ -156,7 +156,6 @@ class _Work:
         self.gates = torch.cat([weights.signal, weights.gate]).to(how.dtype)
         self.gates_bias = torch.cat([weights.signal_bias, weights.gate_bias]).to(how.dtype)
         self.score = weights.score[0].float() / self.score_stay
-        self.random = torch.Generator(tiles.device)
         self.for_project = torch.zeros_like(weights.project, dtype=torch.float32)
         self.for_project_bias = torch.zeros_like(weights.project_bias, dtype=torch.float32)
         self.for_gates = torch.zeros_like(self.gates, dtype=torch.float32)
@@ -175,15 +174,15 @@ class _Work:
 
     def forward(self, rows: slice) -> _Made:
         """Project and score the tiles of a chunk; the same whenever it is asked."""
-        self.random.manual_seed((self.how.seed + rows.start) % 2**63)
+        masks = Masks(self.how.seed + rows.start, self.tiles.device)
         hidden = affine(self._tiles(rows), self.project, self.project_bias, relu=True)
         if self.how.dropout:
-            hidden.mul_(kept(hidden.shape, self.how.dropout, hidden.device, self.random))
+            hidden.mul_(masks.kept(hidden.shape, self.how.dropout))
         gates = affine(hidden, self.gates, self.gates_bias)
         signal, gate = gates[:, : self.half].tanh_(), gates[:, self.half :].sigmoid_()
         product, mask = signal * gate, None
         if self.how.score_dropout:
-            mask = kept(product.shape, self.how.score_dropout, product.device, self.random)
+            mask = masks.kept(product.shape, self.how.score_dropout)
             product.mul_(mask)
         return _Made(hidden, gates, mask, product.float() @ self.score + self.weights.score_bias.float())
 

@@ -19,6 +19,7 @@ from survfuse._errors import InputError, NotComputableError
 from survfuse._types import BoolArray, FloatArray, IntArray
 from survfuse.survival._newton import Axes, climb
 from survfuse.survival._partial import RiskSets
+from survfuse.survival._paths import worths
 from survfuse.survival.effective import trace_of_fit
 from survfuse.survival.outcome import Outcome, as_log_risk
 
@@ -64,7 +65,7 @@ class RidgeCoxPath:
     coef : array, (features,)
         Fit on all patients at that penalty.
     penalties, deviance : array, (penalties,)
-        Largest penalty first. Deviance is −2 × the cross-validated log partial
+        Those compared, largest first. Deviance is −2 × the cross-validated log partial
         likelihood (Verweij and van Houwelingen 1993) per event.
     null_deviance : float
         The same without any feature: a path that never falls below it has found nothing.
@@ -200,7 +201,7 @@ def ridge_cox_cv(
         Log-risk that is added with coefficient 1; the null deviance is that of the offset alone.
     give_up : int, optional
         Penalties, from the largest down, may be worse than the best so far this many times
-        running before the smaller ones, which take longest, are left out; their deviance is infinite.
+        running before the smaller ones, which take longest, are left out.
 
     Raises
     ------
@@ -220,17 +221,13 @@ def ridge_cox_cv(
     grid = _penalty_grid(axes, len(outcome), penalties)
     sets = RiskSets.of(outcome, ties)
     base = np.zeros(len(outcome)) if offset is None else as_log_risk(offset, len(outcome), "offset")
-    gain = np.full(len(grid), -np.inf)
     parts = [
         _Part.of(sets, outcome, axes, base, ~held, ties)
         for held in stratified_folds(outcome.event, used, np.random.default_rng(seed))
     ]
     null_gain = sum(part.gain(base) for part in parts)
-    for i, penalty in enumerate(grid):  # each fit starts from that of the next larger penalty
-        gain[i] = sum(part.climbed(penalty) for part in parts)
-        if give_up is not None and i - int(gain.argmax()) >= give_up:
-            break
-    best = int(gain.argmax())
+    gain = worths(grid, lambda penalty: sum(part.climbed(penalty) for part in parts), give_up)
+    best, grid = int(gain.argmax()), grid[: len(gain)]
     final = climb(sets, axes.z, base, grid[best] * outcome.events, np.zeros(axes.z.shape[1]))
     information = sets.derivatives(axes.z, axes.z @ final.coef + base)[1]
     notes = [

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from survfuse._errors import InputError, NotComputableError
 from survfuse._types import BoolArray, FloatArray, IntArray
 from survfuse.survival._partial import RiskSets
+from survfuse.survival._paths import worths
 from survfuse.survival.cox import as_matrix, stratified_folds
 from survfuse.survival.effective import trace_of_fit
 from survfuse.survival.outcome import Outcome, as_log_risk
@@ -74,6 +75,7 @@ class SparseCoxPath:
     folds : int
         Folds used.
     note : str
+        Fewer folds than asked for, nothing found, no convergence.
     """
 
     penalty: float
@@ -171,14 +173,19 @@ def sparse_cox_cv(
         raise NotComputableError(f"cross-validating a Cox fit needs two events or more, got {events}")
     used = min(folds, events)
     grid = problem.grid(penalties)
-    patience = PATIENCE if penalties is None else len(grid)
-    held = stratified_folds(problem.outcome.event, used, np.random.default_rng(seed))
-    gain, null_gain = _gains(problem, grid, held, patience)
+    parts = [
+        _Held.of(problem, held, grid[0])
+        for held in stratified_folds(problem.outcome.event, used, np.random.default_rng(seed))
+    ]
+    null_gain = sum(part.gain(problem.base) for part in parts)
+    patience = PATIENCE if penalties is None else None
+    gain = worths(grid, lambda penalty: sum(part.climbed(penalty) for part in parts), patience)
     best, grid = int(gain.argmax()), grid[: len(gain)]
-    coef = problem.all.path(grid[: best + 1])[-1]
+    coef, converged = problem.all.path(grid[: best + 1])
     notes = [
         f"{used} folds, because there are {events} events" if used < folds else "",
         "no penalty beats a model without features" if gain[best] <= null_gain else "",
+        "" if converged else "did not converge; give larger penalties",
     ]
     return SparseCoxPath(
         penalty=float(grid[best]),
@@ -194,31 +201,6 @@ def sparse_cox_cv(
     )
 
 
-def _gains(
-    problem: _Problem, grid: FloatArray, held: list[BoolArray], patience: int
-) -> tuple[FloatArray, float]:
-    """Cross-validated log-likelihood at each penalty until none is better for long, and without features."""
-    whole, parts = problem.all, [problem.part(~rows) for rows in held]
-    null = sum(
-        whole.worth(problem.base) - part.worth(problem.base[~rows])
-        for part, rows in zip(parts, held, strict=True)
-    )
-    coefs: list[FloatArray] = [np.zeros(problem.x.shape[1]) for _ in parts]
-    gain: list[float] = []
-    for before, penalty in zip([grid[0], *grid], grid, strict=False):
-        coefs = [part.fit(penalty, coef, before)[0] for part, coef in zip(parts, coefs, strict=True)]
-        risks = [_risk(problem.x, coef, problem.base) for coef in coefs]
-        gain.append(
-            sum(
-                whole.worth(risk) - part.worth(risk[~rows])
-                for part, risk, rows in zip(parts, risks, held, strict=True)
-            )
-        )
-        if len(gain) - 1 - int(np.argmax(gain)) >= patience:
-            break
-    return np.array(gain), null
-
-
 @dataclass(frozen=True, eq=False)
 class _Problem:
     """Features of unit variance, the outcome, and the part of the patients that is everyone."""
@@ -229,6 +211,7 @@ class _Problem:
     outcome: Outcome
     mixing: float
     ties: str
+    all: _Part
 
     @classmethod
     def of(
@@ -253,11 +236,8 @@ class _Problem:
         unit[unit <= 1e-13 * largest] = 0.0
         features[:, unit == 0] = 0.0
         features /= np.where(unit > 0, unit, 1.0)
-        return cls(features, unit, base, outcome, mixing, ties)
-
-    @property
-    def all(self) -> _Part:
-        return _Part(RiskSets.of(self.outcome, self.ties), self.x, self.base, self.mixing)
+        everyone = _Part(RiskSets.of(outcome, ties), features, base, mixing)
+        return cls(features, unit, base, outcome, mixing, ties, everyone)
 
     def part(self, rows: BoolArray) -> _Part:
         sets = RiskSets.of(self.outcome[rows], self.ties)
@@ -295,16 +275,13 @@ class _Part:
         """Gradient of the log-likelihood by every coefficient; (features,)."""
         return np.asarray(self.sets.residuals(log_risk) @ self.x)
 
-    def path(self, grid: FloatArray) -> list[FloatArray]:
-        """Coefficients at each penalty of a falling grid."""
-        found: list[FloatArray] = []
+    def path(self, grid: FloatArray) -> tuple[FloatArray, bool]:
+        """Coefficients at the last penalty of a falling grid, and whether they converged."""
         coef: FloatArray = np.zeros(self.x.shape[1])
-        before = grid[0]
-        for penalty in grid:
-            coef, _ = self.fit(penalty, coef, before)
-            before = penalty
-            found.append(coef)
-        return found
+        converged = True
+        for before, penalty in zip([grid[0], *grid], grid, strict=False):
+            coef, converged = self.fit(penalty, coef, before)
+        return coef, converged
 
     def strengths(self, penalty: float) -> tuple[float, float]:
         """Penalty on absolute values and on half squares, on the scale of the log-likelihood."""
@@ -331,6 +308,31 @@ class _Part:
                 return coef, converged
             working |= wrong
         return coef, False
+
+
+@dataclass(eq=False)
+class _Held:
+    """All folds but one: what is fitted there, and what it is worth to the one left out."""
+
+    everyone: _Part
+    part: _Part
+    kept: BoolArray
+    coef: FloatArray
+    before: float
+
+    @classmethod
+    def of(cls, problem: _Problem, held: BoolArray, largest: float) -> _Held:
+        return cls(problem.all, problem.part(~held), ~held, np.zeros(problem.x.shape[1]), largest)
+
+    def gain(self, risk: FloatArray) -> float:
+        """Log-likelihood of everyone without that of those fitted on (Verweij and van Houwelingen 1993)."""
+        return self.everyone.worth(risk) - self.part.worth(risk[self.kept])
+
+    def climbed(self, penalty: float) -> float:
+        """Fit at this penalty, from where the last one ended, and tell the gain."""
+        self.coef, _ = self.part.fit(penalty, self.coef, self.before)
+        self.before = penalty
+        return self.gain(_risk(self.everyone.x, self.coef, self.everyone.base))
 
 
 def _risk(x: FloatArray, coef: FloatArray, base: FloatArray) -> FloatArray:
