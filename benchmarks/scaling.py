@@ -25,18 +25,14 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from measuring import OwnPeak, Peak
+from preparing import prepared
 
-import survfuse as sf
-from survfuse.cohort.batches import BatchSource
-from survfuse.cohort.transforms import Transforms
 from survfuse.config import FitConfig
 from survfuse.datasets.simulate import simulate
-from survfuse.models import build_network, network_config
 from survfuse.models.branches import BagBranch
-from survfuse.training import Hook, Run, Task, train
+from survfuse.training import Hook, Run, train
 
 WIDE = {"bag_width": 256, "attention_width": 128, "bag_components": None, "bag_scaling": "none"}
 MEMORY_MB = 256
@@ -61,18 +57,10 @@ class Watch(Hook):
 
 def measured(folder: Path, config: FitConfig) -> tuple[int, float, float, float]:
     """Tiles, seconds of the second epoch, and memory of both (own, all) in MB."""
-    cohort = sf.load_cohort(folder / "cohort.yaml")
-    ids = sorted(cohort.patients)
-    transforms = Transforms.fit(cohort, ids, config)
-    source = BatchSource(cohort, transforms, ids)
-    assert cohort.outcome is not None
-    outcome, rows = cohort.outcome.loc[ids], np.arange(len(ids))
-    times, events = outcome["time"].to_numpy(float), outcome["event"].to_numpy(bool)
-    task = Task("scaling", source, rows, rows[:0], times, events, epochs=2, seed=1)
-    network = build_network(network_config(config, transforms.dims, transforms.kinds), seed=1)
+    network, task = prepared(folder, config, epochs=2)
     watcher = Watch()
     history = train(network, task, config, hooks=[watcher]).history
-    tiles = int(source.tile_counts()["slides"].sum())
+    tiles = int(task.source.tile_counts(task.train)["slides"].sum())
     return tiles, history[1].seconds, watcher.own.megabytes, watcher.all.so_far()
 
 

@@ -55,16 +55,15 @@ from typing import cast
 import numpy as np
 import torch
 from measuring import Peak
+from preparing import prepared
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, WeightedRandomSampler
 
-import survfuse as sf
 from survfuse._types import IntArray
 from survfuse.cohort.batches import BatchSource
-from survfuse.cohort.transforms import Transforms
 from survfuse.config import FitConfig
 from survfuse.datasets.simulate import simulate
-from survfuse.models import FusionNetwork, build_network, network_config
+from survfuse.models import FusionNetwork
 from survfuse.survival.cox import fit_cox, partial_log_likelihood
 from survfuse.training import Epoch, Hook, Run, Target, Task, objective, predict, train
 
@@ -259,21 +258,6 @@ def plain_epoch(
 # -- ours
 
 
-def prepared(folder: Path, config: FitConfig) -> tuple[FusionNetwork, Task, float]:
-    """Fresh network and task of a cohort; seconds of the work that is done once."""
-    start = time.perf_counter()
-    cohort = sf.load_cohort(folder / "cohort.yaml")
-    ids = sorted(cohort.patients)
-    transforms = Transforms.fit(cohort, ids, config)
-    source = BatchSource(cohort, transforms, ids)
-    assert cohort.outcome is not None
-    outcome, rows = cohort.outcome.loc[ids], np.arange(len(ids))
-    times, events = outcome["time"].to_numpy(float), outcome["event"].to_numpy(bool)
-    task = Task("benchmark", source, rows, rows[:0], times, events, epochs=1, seed=1)
-    once = time.perf_counter() - start
-    return build_network(network_config(config, transforms.dims, transforms.kinds), seed=1), task, once
-
-
 def some(task: Task, count: int) -> IntArray:
     """Rows of the first `count` patients, events and censored in the cohort's proportion."""
     happened, censored = np.flatnonzero(task.event), np.flatnonzero(~task.event)
@@ -306,7 +290,7 @@ def largest_difference(folder: Path, files: Files, config: FitConfig, batches: i
 
     In float64 as it is; in float32 relative to the largest log-risk of the batch.
     """
-    network, task, _ = prepared(folder, config)
+    network, task = prepared(folder, config, epochs=1)
     plain = plain_network(network).eval()
     plain.load_state_dict({names_of(name): weight for name, weight in network.state_dict().items()})
     network.eval()
@@ -347,7 +331,7 @@ def take_turns(
     folder: Path, files: Files, ways: Mapping[str, FitConfig], turns: int, steps: int
 ) -> dict[str, list[Measured]]:
     """Measure the baseline and ours, alternately; batches of two in turns of so many steps."""
-    network, task, _ = prepared(folder, ways["batches of two"])
+    network, task = prepared(folder, ways["batches of two"], epochs=1)
     few, everyone = some(task, min(2 * steps, len(files))), np.arange(len(files))
     empty = network.to("meta")
     del network, task
@@ -361,11 +345,12 @@ def take_turns(
 
     def ours(config: FitConfig) -> Measured:
         peak = Peak()
-        network, task, once = prepared(folder, config)
-        once_memory = peak.so_far()
+        start = time.perf_counter()
+        network, task = prepared(folder, config, epochs=2)
+        once, once_memory = time.perf_counter() - start, peak.so_far()
         rows = everyone if config.batch == "cohort" else few
         # The first epoch brings tiles from disk to memory that the next ones find there.
-        history = train(network, replace(task, train=rows, epochs=2), config).history
+        history = train(network, replace(task, train=rows), config).history
         seconds = history[-1].seconds * len(files) / len(rows)
         return Measured(seconds, peak.so_far(), once + history[0].seconds - history[1].seconds, once_memory)
 
@@ -415,7 +400,7 @@ def likelihood(network: FusionNetwork, task: Task) -> tuple[float, float]:
 def chase(folder: Path, files: Files, epochs: int, steps: int) -> None:
     """Print seconds until the training likelihood that the baseline reaches in some epochs."""
     ways = {name: config.model_copy(update=CHASE) for name, config in arms().items()}
-    network, task, _ = prepared(folder, ways["whole cohort"])
+    network, task = prepared(folder, ways["whole cohort"], epochs=1)
     plain, seconds = plain_network(network), 0.0
     names = {name: names_of(name) for name in network.state_dict()}
     plain.load_state_dict({names[name]: weight for name, weight in network.state_dict().items()})
@@ -430,10 +415,10 @@ def chase(folder: Path, files: Files, epochs: int, steps: int) -> None:
         told, goal = likelihood(network, task)
         print(f"  baseline, in memory: {told:.3f} / {goal:.3f} after {number} epochs, {seconds:.1f} s")
     for name in ("whole cohort", "whole cohort, bfloat16"):
-        network, task, _ = prepared(folder, ways[name])
+        network, task = prepared(folder, ways[name], epochs=steps)
         watcher = Chase(network, task, goal)
         with contextlib.suppress(Enough):
-            train(network, replace(task, epochs=steps), ways[name], hooks=[watcher])
+            train(network, task, ways[name], hooks=[watcher])
         told, best = watcher.found[-1]
         how = f"{len(watcher.found)} steps, {watcher.seconds:.1f} s"
         how += f", {seconds / watcher.seconds:.1f}x" if best <= goal else ": not reached"
@@ -467,7 +452,7 @@ def main() -> int:
             folder, patients=given.patients, tiles=given.tiles, genes=given.genes, signal="additive", seed=0
         )
         config = FitConfig.of("paper", device="cpu")
-        network, task, _ = prepared(folder, config)
+        network, task = prepared(folder, config, epochs=1)
         dims = {m.name: m.input_dim for m in network.config.modalities}
         names = [f"clinical_{i}" for i in range(dims["clinical"])]
         export(Path(place) / "files", task, names, [f"GENE{i}" for i in range(dims["expression"])])
