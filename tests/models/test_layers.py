@@ -104,6 +104,16 @@ def test_masks_keep_their_rate_and_repeat_under_a_seed(rate: float) -> None:
         assert abs(float(torch.corrcoef(pair)[0, 1])) < 0.006
 
 
+def test_masks_of_another_device_keep_their_rate_too() -> None:
+    """The way a GPU draws, with a generator of the processor."""
+    masks = Masks(5, torch.device("cpu"))
+    masks._generator = torch.Generator().manual_seed(5)
+    first = masks.kept(torch.Size([400, 500]), 0.25)
+    assert first.dtype == torch.uint8
+    assert float(first.float().mean()) == pytest.approx(0.75, abs=0.005)
+    assert not torch.equal(first, masks.kept(first.shape, 0.25))
+
+
 def test_dropout_at_its_ends() -> None:
     values = torch.randn(50)
     assert torch.equal(Dropout(0.0)(values), values)
