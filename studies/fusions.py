@@ -23,6 +23,7 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 import survfuse as sf
+from survfuse._types import FloatArray
 from survfuse.cohort import Cohort
 from survfuse.cohort.splits import Split
 from survfuse.config import CrossvalConfig, FitConfig
@@ -149,6 +150,13 @@ def real(
         print(cost.to_string(index=False), flush=True)
 
 
+def recovered(log_risk: FloatArray, truth: FloatArray) -> float:
+    """Rank correlation; 0 for a model that tells nobody apart, NaN where the truth does not."""
+    if np.ptp(truth) == 0:
+        return np.nan
+    return 0.0 if np.ptp(log_risk) == 0 else float(spearmanr(log_risk, truth)[0])
+
+
 def simulated(out: Path, workers: int, seeds: int) -> None:
     rows = []
     for signal, missing, seed in itertools.product(
@@ -170,9 +178,7 @@ def simulated(out: Path, workers: int, seeds: int) -> None:
         for model, table in grid.tables.items():
             c = assess(grid.folds[model], scale)["uno_c"]
             within = [
-                0.0
-                if part["log_risk"].std() == 0
-                else float(spearmanr(part["log_risk"], truth[part["patient_id"]])[0])
+                recovered(part["log_risk"].to_numpy(), truth[part["patient_id"]].to_numpy())
                 for _, part in table.groupby("fold")
             ]
             rows.append(
