@@ -35,9 +35,11 @@ from survfuse.evaluation.crossval import splits_of
 from survfuse.evaluation.horizons import resolve_horizons
 from survfuse.evaluation.learner import Learner
 from survfuse.evaluation.learners import LateFusionLearner, NetworkLearner, RidgeLearner
+from survfuse.evaluation.ranking import concordance_difference
 from survfuse.evaluation.scale import Scale
 from survfuse.executors import make_executor
 from survfuse.models.fusion import FUSIONS
+from survfuse.survival.estimate import Estimate
 
 COHORTS: dict[str, tuple[str, dict[str, str]]] = {
     "hancock-os": ("hancock", {"endpoint": "os"}),
@@ -101,16 +103,32 @@ def computed(
 
 
 def scores(grid: Grid, scale: Scale) -> pd.DataFrame:
-    """A row per model: estimates with intervals, over the repeats that it ran on."""
+    """A row per model: estimates with intervals, on the folds that all models of its modalities ran on.
+
+    The preset `paper` runs on fewer, and does not keep the others from theirs.
+    """
     rows = []
-    for model, folds in grid.folds.items():
-        found = assess(folds, scale)
-        row: dict[str, object] = {"model": model, "cells": len(folds)}
-        for metric in METRICS:
-            e = found[metric]
-            row[metric] = e.note if e.value is None else f"{e.value:.3f} [{e.low:.3f}, {e.high:.3f}]"
+    for model, own in grid.folds.items():
+        word = model.partition(":")[2]
+        fewest = min(
+            len(folds)
+            for name, folds in grid.folds.items()
+            if name.endswith(f":{word}") and not name.startswith("paper")
+        )
+        common = min(fewest, len(own))
+        folds, found = own[:common], assess(own[:common], scale)
+        row: dict[str, object] = {"model": model, "cells": common}
+        row |= {metric: told(found[metric]) for metric in METRICS}
+        anchored = grid.folds.get(f"anchored:{word}")
+        if anchored is not None and anchored is not own:
+            row["uno_c minus anchored"] = told(concordance_difference(folds, anchored[:common], scale.tau))
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def told(e: Estimate) -> str:
+    """Value and interval, or why there is none."""
+    return e.note if e.value is None else f"{e.value:.3f} [{e.low:.3f}, {e.high:.3f}]"
 
 
 def costs(cohort: Cohort, split: Split, label: str, paper: bool) -> pd.DataFrame:
