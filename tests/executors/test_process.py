@@ -115,6 +115,7 @@ def test_a_signal_without_a_name_is_a_number() -> None:
 
 
 SCRIPT = """
+    import signal
     import sys
     from pathlib import Path
 
@@ -122,6 +123,7 @@ SCRIPT = """
     from survfuse.executors import ProcessExecutor, Task
 
     if __name__ == "__main__":
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
         folder = Path(sys.argv[1])
         tasks = [Task(str(n), ("wait", 0.0 if n < 2 else 60.0)) for n in range(6)]
         for outcome in ProcessExecutor(workers=2).run(Deeds(folder), tasks):
