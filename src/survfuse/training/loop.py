@@ -26,6 +26,7 @@ from survfuse.training.objective import validation_score
 from survfuse.training.ranks import Ranks, pick_device
 from survfuse.training.run import Epoch, Hook, Run, Task
 from survfuse.training.steps import Stepper
+from survfuse.training.subnormals import flushed
 
 CHECKPOINT_SECONDS = 20.0
 
@@ -127,7 +128,7 @@ class _Loop:
         self.network.train()
         event = self.task.event[self.task.train].astype(bool)
         losses = []
-        with torch.random.fork_rng(devices=[] if self.device.type == "cpu" else [self.device]):
+        with flushed(), torch.random.fork_rng(devices=[] if self.device.type == "cpu" else [self.device]):
             torch.manual_seed(int(rng.integers(2**62)))
             for rows in steps_of_epoch(self.task.train, event, self.config, rng):
                 loss = self._step(rows, rng)
@@ -180,7 +181,8 @@ class _Loop:
         rows = self.task.validation
         if len(rows) == 0:
             return None
-        risks = predict(self.network, self.task.source, rows, self.device, self.ranks)
+        with flushed():
+            risks = predict(self.network, self.task.source, rows, self.device, self.ranks)
         self.run.validation_log_risk.append(risks)
         return validation_score(self.config, self.task.time[rows], self.task.event[rows], risks)
 
