@@ -38,6 +38,19 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     return loaded(small(tmp_path_factory.mktemp("cohort")))
 
 
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[Task]:
+    """Every task that is trained while the test runs."""
+    seen: list[Task] = []
+
+    def spy(network: Any, task: Task, *rest: Any, **more: Any) -> Run:
+        seen.append(task)
+        return training.train(network, task, *rest, **more)
+
+    monkeypatch.setattr(bench, "train", spy)
+    return seen
+
+
 @pytest.mark.parametrize("fields", WAYS.values(), ids=WAYS)
 def test_two_fits_are_the_same_bit_by_bit(cohort: Cohort, fields: dict[str, Any]) -> None:
     first, second = quick(**fields).fit(cohort), quick(**fields).fit(cohort)
@@ -99,19 +112,12 @@ def test_a_training_patient_does_change_the_model(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("fields", TRAINED.values(), ids=TRAINED)
 def test_every_training_run_sees_training_patients_only(
-    cohort: Cohort, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any]
+    cohort: Cohort, trained: list[Task], fields: dict[str, Any]
 ) -> None:
-    seen: list[Task] = []
-
-    def spy(network: Any, task: Task, *rest: Any, **more: Any) -> Run:
-        seen.append(task)
-        return training.train(network, task, *rest, **more)
-
-    monkeypatch.setattr(bench, "train", spy)
     ids = cohort.patients[:16]
     quick(**fields).fit(cohort, ids)
-    assert seen
-    for task in seen:
+    assert trained
+    for task in trained:
         assert set(task.source.patients) <= set(ids)  # type: ignore[attr-defined]
         assert not set(task.train) & set(task.validation)
         assert len(task.train) + len(task.validation) == len(task.source.patients)  # type: ignore[attr-defined]
@@ -136,17 +142,10 @@ def test_inner_folds_have_transforms_of_their_own(cohort: Cohort, monkeypatch: p
 
 @pytest.mark.parametrize("share", [0.2, 0.25, 0.4, 0.5, 0.8])
 def test_the_holdout_is_the_share_that_was_asked_for(
-    cohort: Cohort, monkeypatch: pytest.MonkeyPatch, share: float
+    cohort: Cohort, trained: list[Task], share: float
 ) -> None:
-    seen: list[Task] = []
-
-    def spy(network: Any, task: Task, *rest: Any, **more: Any) -> Run:
-        seen.append(task)
-        return training.train(network, task, *rest, **more)
-
-    monkeypatch.setattr(bench, "train", spy)
     quick(selection="holdout", holdout_fraction=share, calibration="km").fit(cohort)
-    (task,) = seen
+    (task,) = trained
     assert len(task.validation) / 24 == pytest.approx(share, abs=0.05)
 
 

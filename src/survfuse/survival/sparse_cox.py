@@ -125,7 +125,7 @@ def fit_sparse_cox(
     problem = _Problem.of(x, time, event, mixing, ties, offset)
     if not (np.isfinite(penalty) and penalty > 0):
         raise InputError(f"penalty must be a finite number > 0, got {penalty}")
-    coef, converged = problem.all.fit(penalty, np.zeros(problem.x.shape[1]), penalty)
+    coef, converged = problem.all.fit(penalty, np.zeros(problem.all.x.shape[1]), penalty)
     return SparseCoxFit(
         problem.back(coef), np.flatnonzero(coef), problem.all.effective(coef, penalty), converged
     )
@@ -177,7 +177,7 @@ def sparse_cox_cv(
         _Held.of(problem, held, grid[0])
         for held in stratified_folds(problem.outcome.event, used, np.random.default_rng(seed))
     ]
-    null_gain = sum(part.gain(problem.base) for part in parts)
+    null_gain = sum(part.gain(problem.all.base) for part in parts)
     patience = PATIENCE if penalties is None else None
     gain = worths(grid, lambda penalty: sum(part.climbed(penalty) for part in parts), patience)
     best, grid = int(gain.argmax()), grid[: len(gain)]
@@ -203,15 +203,12 @@ def sparse_cox_cv(
 
 @dataclass(frozen=True, eq=False)
 class _Problem:
-    """Features of unit variance, the outcome, and the part of the patients that is everyone."""
+    """Everyone, with features centred and of unit variance, and what it takes to go back."""
 
-    x: FloatArray  # (patients, features), centred; zeros where constant
-    unit: FloatArray  # (features,), 0 where constant
-    base: FloatArray
-    outcome: Outcome
-    mixing: float
-    ties: str
     all: _Part
+    unit: FloatArray  # (features,), 0 where constant
+    outcome: Outcome
+    ties: str
 
     @classmethod
     def of(
@@ -237,11 +234,11 @@ class _Problem:
         features[:, unit == 0] = 0.0
         features /= np.where(unit > 0, unit, 1.0)
         everyone = _Part(RiskSets.of(outcome, ties), features, base, mixing)
-        return cls(features, unit, base, outcome, mixing, ties, everyone)
+        return cls(everyone, unit, outcome, ties)
 
     def part(self, rows: BoolArray) -> _Part:
         sets = RiskSets.of(self.outcome[rows], self.ties)
-        return _Part(sets, self.x[rows], self.base[rows], self.mixing)
+        return _Part(sets, self.all.x[rows], self.all.base[rows], self.all.mixing)
 
     def back(self, coef: FloatArray) -> FloatArray:
         """Coefficients of the features as given."""
@@ -253,9 +250,9 @@ class _Problem:
             if given.ndim != 1 or len(given) == 0 or not (np.isfinite(given) & (given > 0)).all():
                 raise InputError(f"penalties must be finite numbers > 0, got {penalties}")
             return np.sort(given)[::-1]
-        pull = np.abs(self.all.pull(self.base)).max(initial=0.0)
-        largest = pull / (self.mixing * self.outcome.events) or 1.0
-        patients, features = self.x.shape
+        pull = np.abs(self.all.pull(self.all.base)).max(initial=0.0)
+        largest = pull / (self.all.mixing * self.outcome.events) or 1.0
+        patients, features = self.all.x.shape
         return np.asarray(np.geomspace(largest, SMALLEST_SHARE[features > patients] * largest, PENALTIES))
 
 
@@ -264,8 +261,8 @@ class _Part:
     """Some patients to fit on."""
 
     sets: RiskSets
-    x: FloatArray
-    base: FloatArray
+    x: FloatArray  # (patients, features); zeros where constant
+    base: FloatArray  # (patients,), the offset
     mixing: float
 
     def worth(self, log_risk: FloatArray) -> float:
@@ -322,7 +319,7 @@ class _Held:
 
     @classmethod
     def of(cls, problem: _Problem, held: BoolArray, largest: float) -> _Held:
-        return cls(problem.all, problem.part(~held), ~held, np.zeros(problem.x.shape[1]), largest)
+        return cls(problem.all, problem.part(~held), ~held, np.zeros(problem.all.x.shape[1]), largest)
 
     def gain(self, risk: FloatArray) -> float:
         """Log-likelihood of everyone without that of those fitted on (Verweij and van Houwelingen 1993)."""
