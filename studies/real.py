@@ -26,7 +26,7 @@ COHORTS: dict[str, tuple[str, dict[str, str]]] = {
     "luad-os": ("tcga_luad", {}),
 }
 MODELS: dict[str, dict[str, Any]] = {
-    "default": {},  # fusion: concat
+    "default": {},  # fusion: anchored
     "pairwise": {"fusion": "pairwise"},
     "pairwise_residual": {"fusion": "pairwise_residual"},
     "paper": {"preset": "paper"},
@@ -62,11 +62,18 @@ def table(out: Path) -> pd.DataFrame:
         for model, metrics in json.loads(file.read_text()).items():
             row = {"cohort": cohort_name, "repeats": repeats, "model": model}
             for metric in ("harrell_c", "uno_c", "delta_uno_c_vs_clinical"):
-                c = metrics.get(metric) or {"value": None}
-                told = "" if c["value"] is None else f"{c['value']:.3f} [{c['low']:.3f}, {c['high']:.3f}]"
-                row[metric] = told
+                row[metric] = interval_text(metrics.get(metric))
             rows.append(row)
     return pd.DataFrame(rows).drop_duplicates(["cohort", "repeats", "model"])
+
+
+def interval_text(estimate: dict[str, Any] | None) -> str:
+    """Show a value with its interval; empty without a value, and without limits where it has none."""
+    if estimate is None or estimate["value"] is None:
+        return ""
+    if estimate["low"] is None:
+        return f"{estimate['value']:.3f}"
+    return f"{estimate['value']:.3f} [{estimate['low']:.3f}, {estimate['high']:.3f}]"
 
 
 def main() -> None:
