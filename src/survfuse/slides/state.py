@@ -42,7 +42,7 @@ class Record:
     attempts, crashes : int
         How often it was started, and how often its worker died over it.
     reason : str
-        Why it failed.
+        Why it failed, or is empty.
     final : bool
         Whether `reason` lies in the data, so that trying the same again is of no use.
     inputs, key : str
