@@ -180,7 +180,9 @@ def _picture(jpeg: bytes | None, most: int) -> str:
 def _remarks(record: Record) -> list[str]:
     """What a person should look at, in words."""
     tissue, quality = record.get("tissue") or {}, record.get("quality") or {}
-    found = [str(note) for note in tissue.get("notes") or ()]
+    notes = [*((record.get("slide") or {}).get("notes") or ()), *(tissue.get("notes") or ())]
+    reason = str(record.get("reason") or "")
+    found = [str(note) for note in notes if str(note) not in reason]
     if _status(record) != "done":
         return found
     tiles, chosen = int(record.get("tiles") or 0), int(record.get("chosen") or 0)

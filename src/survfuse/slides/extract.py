@@ -165,6 +165,13 @@ class _Extraction:
     def _describe(self, reader: SlideReader) -> float:
         """Note what the image is; gives its µm/px."""
         size, mtime = stamp_there(self.item.path)
+        self.record.slide = {
+            "path": str(self.item.path),
+            "size": size,
+            "mtime_ns": mtime,
+            "vendor": reader.vendor,
+            "notes": list(reader.notes),
+        }
         spacing = slide_spacing(
             reader,
             column=self.item.mpp,
@@ -172,15 +179,8 @@ class _Extraction:
             stated=self.config.slide_mpp,
             stated_power=self.config.objective_power,
         )
-        self.record.slide = {
-            "path": str(self.item.path),
-            "size": size,
-            "mtime_ns": mtime,
-            "mpp": spacing.mpp,
-            "spacing_source": spacing.source,
-            "vendor": reader.vendor,
-            "notes": [*reader.notes, *spacing.notes],
-        }
+        self.record.slide |= {"mpp": spacing.mpp, "spacing_source": spacing.source}
+        self.record.slide["notes"] += spacing.notes
         return spacing.mpp
 
     def _sha256(self) -> str:

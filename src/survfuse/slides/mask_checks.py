@@ -1,4 +1,4 @@
-"""Whether a tissue mask lies on the stain of its slide: one that is mirrored, turned or of another place does not."""
+"""Whether a tissue mask lies on the stain of its slide: a mirrored or turned one does not."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def check_place(path: Path, mask: Mask, stained: Mask) -> list[str]:
         part = turned_on >= _ON_STAIN and on <= _OFF_STAIN
         if all_tissue or part:
             raise SlideError(
-                f"{path}: {on:.0%} of what the mask marks is stained, but {turned_on:.0%} when it is {name}; write "
-                "it the way the slide lies, with row 0 at its top"
+                f"{path}: {on:.0%} of what the mask marks is stained, but {turned_on:.0%} when it is {name}; "
+                "write it the way the slide lies, with row 0 at its top"
             )
     if on < _HARDLY:
         return [

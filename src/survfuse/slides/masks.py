@@ -125,7 +125,7 @@ def _refuse_leftovers(
 def given_mask(
     path: Path | str, reader: SlideReader, slide_mpp: float, stained: Mask | None = None
 ) -> Tissue:
-    """Read the tissue mask of a slide: a TIFF of any size with the proportions of the slide or its scanned area.
+    """Read the tissue mask of a slide: a TIFF with the proportions of the slide or of its scanned area.
 
     Any value above 0 is tissue, in whichever channel (label images: every label; NaN is not; palettes:
     every entry but the first). Where lossy compression blurs the edges, values above half the
@@ -153,9 +153,9 @@ def given_mask(
     Raises
     ------
     SlideError
-        When the file is no TIFF or broken; its width to height differs from the slide's and the scanned area's
-        by more than 2 % (and more than the rounding of 1 px); which of both it shows is not certain; it marks
-        what was not scanned; or it fits the stain only mirrored or turned.
+        When the file is no TIFF or broken; its width to height differs from the slide's and the scanned
+        area's by more than 2 % (and more than the rounding of 1 px); which of both it shows is not certain;
+        it marks what was not scanned; or it fits the stain only mirrored or turned.
     MissingExtraError
         Without the extra `slides`.
     """
@@ -230,14 +230,19 @@ def _checked(seen: _Seen, frame: Frame, reader: SlideReader, mpp: float) -> Iter
             yield f"{share:.1%} of what the mask marks lies where nothing was scanned and was left out"
     if seen.lengths is not None and not covers([frame], seen.lengths, mpp):
         yield (
-            f"by its own scale the mask covers {seen.lengths[0] / 1000:.4g} × {seen.lengths[1] / 1000:.4g} mm, but "
-            f"{frame} is {frame.width * mpp / 1000:.4g} × {frame.height * mpp / 1000:.4g} mm; it was stretched over it"
+            f"by its own scale the mask covers {_in_mm(*seen.lengths)}, but {frame} is "
+            f"{_in_mm(frame.width * mpp, frame.height * mpp)}; it was stretched over it"
         )
     share = float(seen.mask.mean())
     if share > NEARLY_ALL:
         yield f"the mask marks {share:.1%} of the slide as tissue; is it inverted?"
     if seen.stained is not None:
         yield from check_place(seen.path, seen.mask, frame_part(seen.stained, whole, frame))
+
+
+def _in_mm(width: float, height: float) -> str:
+    """Two lengths in µm as text."""
+    return f"{width / 1000:.4g} × {height / 1000:.4g} mm"
 
 
 def _frames(pages: list[Any], path: Path, reader: SlideReader) -> list[Frame]:
@@ -256,8 +261,8 @@ def _frames(pages: list[Any], path: Path, reader: SlideReader) -> list[Frame]:
     hint = "Are its rows and columns exchanged?" if turned else "Is it another slide's?"
     known = ", ".join(f"{frame}, ratio {frame.width / frame.height:.3f}" for frame in every)
     raise SlideError(
-        f"{path}: the mask is {width} × {height} px (ratio {width / height:.3f}), slide {reader.path.name}: {known}; "
-        f"a mask shows the whole slide or the scanned area, at any size. {hint}"
+        f"{path}: the mask is {width} × {height} px (ratio {width / height:.3f}), slide {reader.path.name}: "
+        f"{known}; a mask shows the whole slide or the scanned area, at any size. {hint}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Whether a slide can be judged at all: light enough, and in colour; else it fails, and is not called empty."""
+"""Whether a slide can be judged at all: light enough, and in colour; else it fails and is not `empty`."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def _refuse_dark(reader: SlideReader, seen: Pixels) -> None:
     deep = reader.sample_bits > 8
     if brightest < (DARK_DEEP if deep else DARK):
         cause = (
-            f"it stores samples of {reader.sample_bits} bits, of which fewer seem to be used (12-bit data?): scale "
-            "them to 8 bits"
+            f"it stores samples of {reader.sample_bits} bits, of which fewer seem to be used (12-bit data?): "
+            "scale them to 8 bits"
             if deep
             else "it is no bright-field scan, or a converter spoilt its colours"
         )
@@ -59,8 +59,8 @@ def _refuse_dark(reader: SlideReader, seen: Pixels) -> None:
     dark = float((lit < DARK).mean())
     if dark > _MOST_DARK:
         raise SlideError(
-            f"{reader.path}: {dark:.0%} of what was scanned is nearly black (below {DARK} of 255); stained tissue on "
-            "bright glass is expected. Is it a fluorescence scan, or inverted?"
+            f"{reader.path}: {dark:.0%} of what was scanned is nearly black (below {DARK} of 255); stained "
+            "tissue on bright glass is expected. Is it a fluorescence scan, or inverted?"
         )
 
 
@@ -72,6 +72,6 @@ def _refuse_grey(reader: SlideReader, seen: Pixels) -> None:
     shade = float((green < _SHADE * np.percentile(green, 95)).mean())
     if shade > _MOST_SHADE:
         raise SlideError(
-            f"{reader.path}: no colour: all its pixels are grey, {shade:.0%} of them dark; tissue and its stains are "
-            "told by colour. Scan or convert it in colour"
+            f"{reader.path}: no colour: all its pixels are grey, {shade:.0%} of them dark; tissue and its "
+            "stains are told by colour. Scan or convert it in colour"
         )

@@ -1,4 +1,4 @@
-"""How a TIFF slide stores its colours: what would come out black, grey or as noise is refused with its reason."""
+"""How a TIFF slide stores its colours: what would come out black, grey or as noise is refused."""
 
 from __future__ import annotations
 
@@ -89,6 +89,6 @@ def _told_grey(samples: _Samples, images: int) -> str:
     channels = max(samples.channels, images)
     many = "one grey value" if channels == 1 else f"{channels} grey channels"
     return (
-        f"stored as {many} per pixel ({samples.bits} bits), without colour; tissue and its stains are told by "
-        f"colour: {_CONVERT}"
+        f"stored as {many} per pixel ({samples.bits} bits), without colour; tissue and its stains are told "
+        f"by colour: {_CONVERT}"
     )

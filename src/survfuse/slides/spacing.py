@@ -136,11 +136,13 @@ def _first(claims: Sequence[_Claim]) -> _Claim | None:
 
 def _refuse(reader: SlideReader, chosen: _Claim, other: _Claim, seconded: bool) -> None:
     """Stop where one of two sources must be wrong and nothing says which."""
-    if chosen.of == "flag":
+    if chosen.of == other.of == "flag":
+        wrong, way = True, "give one of both flags"
+    elif chosen.of == "flag":
         wrong = other.scale.plausible
         way = (
-            "a flag is for slides that say nothing. Say which is right in the slide's row of the slide table: a "
-            "column `mpp`, or `objective`"
+            "a flag is for slides that say nothing. Say which is right in this slide's row of the slide "
+            "table, column `mpp` or `objective`"
         )
     else:
         wrong = (
@@ -150,8 +152,8 @@ def _refuse(reader: SlideReader, chosen: _Claim, other: _Claim, seconded: bool) 
             and _times(chosen.scale, other.scale) >= GROSS
         )
         way = (
-            "one of them is wrong. Say the right one in the slide table, so that two agree: columns `mpp` and "
-            "`objective`"
+            "one of them is wrong. Say the right one in the slide table, so that two agree: columns `mpp` "
+            "and `objective`"
         )
     if wrong:
         raise SlideError(f"{reader.path}: {chosen.scale}, but {other.scale}{_kind(chosen, other)}; {way}")
@@ -186,8 +188,8 @@ def _doubts(scale: Scale) -> Iterator[str]:
     """What is strange about a scale that only one source says."""
     if not USUAL_MPP[0] <= scale.mpp <= USUAL_MPP[1]:
         yield (
-            f"{scale}, which is unusual (slides have {USUAL_MPP[0]:g} to {USUAL_MPP[1]:g}) and said by nothing "
-            "else; is it a factor of ten off?"
+            f"{scale}, which is unusual (slides have {USUAL_MPP[0]:g} to {USUAL_MPP[1]:g}) and said by "
+            "nothing else; is it a factor of ten off?"
         )
     for mpp in _ROUND:
         for factor, right in ((_INCH_OVER_CM, "cm"), (1 / _INCH_OVER_CM, "inch")):
@@ -223,7 +225,7 @@ def _three_ways(reader: SlideReader) -> str:
     ]
     why = "; ".join([*said, *named, *reader.notes])
     return (
-        f"the slide does not say its µm/px{': ' if why else ''}{why}. Say it in one of three ways: a column `mpp` "
-        "in the slide table, --slide-mpp 0.25 for all slides that do not say it, or the objective's power: a "
-        "column `objective` or --objective-power 40"
+        f"the slide does not say its µm/px{': ' if why else ''}{why}. Say it in one of three ways: a column "
+        "`mpp` in the slide table, --slide-mpp 0.25 for all slides that do not say it, or the objective's "
+        "power: a column `objective` or --objective-power 40"
     )

@@ -94,6 +94,12 @@ class Record:
         """Whether there is a bag, be it of no tiles."""
         return self.status in ("done", "empty")
 
+    @property
+    def notes(self) -> list[str]:
+        """What a person should know of its image and its tissue, beyond `reason`."""
+        every = [*self.slide.get("notes", ()), *self.tissue.get("notes", ())]
+        return [str(note) for note in every if str(note) not in self.reason]
+
     def fail(self, reason: str, *, final: bool = False, status: Status = "failed") -> None:
         """Note why there is no bag; of a file name that is no UTF-8, bytes are told as escapes."""
         reason = reason.encode(errors="backslashreplace").decode()
