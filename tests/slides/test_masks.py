@@ -162,7 +162,9 @@ def test_one_px_of_rounding_is_forgiven_in_a_tiny_mask(tmp_path: Path) -> None:
 @pytest.mark.parametrize("shape", [(1000, 500), (520, 1000), (500, 1030), (8, 10)])
 def test_the_mask_of_another_slide_is_refused(tmp_path: Path, shape: tuple[int, int]) -> None:
     tifffile.imwrite(tmp_path / "A1.tif", np.ones(shape, np.uint8))
-    with pytest.raises(SlideError, match=rf"A1.tif: the mask is {shape[1]} × {shape[0]} px .*Is it another"):
+    with pytest.raises(
+        SlideError, match=rf"A1.tif: the mask is {shape[1]} × {shape[0]} px .*(Is it another|rows and col)"
+    ):
         given_mask(tmp_path / "A1.tif", slide(), 0.5)
 
 

@@ -219,7 +219,7 @@ def _checked(seen: _Seen, frame: Frame, reader: SlideReader, mpp: float) -> Iter
         return
     if not frame.fits_exactly(*seen.size):
         yield (f"the mask is {seen.size[0]} × {seen.size[1]} px and shows {frame}: it was stretched a little")
-    if smaller and frame == whole:
+    if smaller and frame == whole and not seen.mask.all():
         share = outside(seen.mask, whole, smaller[0])
         if share > _MOSTLY:
             raise SlideError(
