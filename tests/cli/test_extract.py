@@ -87,7 +87,7 @@ def test_failed_slides_are_named_and_the_rest_is_packed(study: Study, command: C
     ended = command("extract", study.cohort)
     assert ended.code == 3
     assert "5 slides: 3 done, 1 empty, 1 failed; 27 tiles" in ended.out
-    assert "no tissue on 1 slides: P5" in ended.out
+    assert "empty: P5: no tissue: nothing is stained; bare glass on 100%" in ended.out
     assert "packed: 4 slides" in ended.out
     assert "failed: P4 (1 attempts): " in ended.out
     assert ended.err.splitlines()[-1] == "error: 1 of 5 slides have no features: P4"

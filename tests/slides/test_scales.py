@@ -47,6 +47,16 @@ def test_an_svs_without_mpp_has_that_of_its_tags_but_not_of_a_screen() -> None:
     assert file_scales({**common, "tiff.XResolution": "72", "tiff.YResolution": "72"}, SIZE)[0] == ()
 
 
+def test_dicom_says_it_in_pixels_and_in_mm() -> None:
+    spacing = {"openslide.vendor": "dicom", "openslide.mpp-x": "0.25", "openslide.mpp-y": "0.25"}
+    volume = {"dicom.ImagedVolumeWidth": "2.048", "dicom.ImagedVolumeHeight": "1.536"}
+    found, _ = file_scales({**spacing, **volume}, SIZE)
+    assert [(scale.source, scale.mpp) for scale in found] == [
+        ("the file's PixelSpacing", 0.25),
+        ("the file's ImagedVolumeWidth", 0.5),
+    ]
+
+
 def test_a_converter_keeps_what_the_scanner_said_in_the_description() -> None:
     vips = (
         "<image><properties><property><name>openslide.mpp-x</name><value type='VipsRefString'>0.5</value>"

@@ -33,7 +33,7 @@ def why_empty(record: Record) -> str:
         left_out = {**record.dropped, "unreadable": record.unreadable}
         counts = ", ".join(f"{count} {name}" for name, count in left_out.items() if count)
         reasons = [f"all {record.chosen} tiles on tissue were left out ({counts})"]
-    elif record.tissue["area_mm2"]:
+    elif record.tissue["area_mm2"] or not record.tissue["notes"]:
         reasons = [f"no tile holds enough of the {record.tissue['area_mm2']:g} mm² of tissue"]
     else:
         reasons = []

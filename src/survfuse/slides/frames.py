@@ -186,7 +186,7 @@ def by_outside(frames: Sequence[Frame], mask: Mask) -> Iterator[Evidence]:
 def outside(mask: Mask, whole: Frame, scanned: Frame) -> float:
     """Share of the marked px of a mask of the whole slide that lie outside the scanned area, by over 1 px."""
     rows, columns = (slice(max(0, start - 1), stop + 1) for start, stop in _box(mask.shape, whole, scanned))
-    return 1 - float(np.count_nonzero(mask[rows, columns]) / max(1, np.count_nonzero(mask)))
+    return 1 - float(np.count_nonzero(mask[rows, columns]) / max(1, int(np.count_nonzero(mask))))
 
 
 def by_stain(frames: Sequence[Frame], mask: Mask, stained: Mask) -> Iterator[Evidence]:
@@ -202,7 +202,7 @@ def by_stain(frames: Sequence[Frame], mask: Mask, stained: Mask) -> Iterator[Evi
 def stained_share(mask: Mask, stained: Mask, whole: Frame, frame: Frame) -> float:
     """Share of the marked area that is stained, of a mask of `frame`; `stained` is of the whole slide."""
     placed = place(mask, whole, frame, stained.shape)
-    return float(np.count_nonzero(placed & stained) / max(1, np.count_nonzero(placed)))
+    return float(np.count_nonzero(placed & stained) / max(1, int(np.count_nonzero(placed))))
 
 
 def place(mask: Mask, whole: Frame, frame: Frame, shape: tuple[int, ...]) -> Mask:

@@ -57,11 +57,11 @@ def check_place(path: Path, mask: Mask, stained: Mask) -> list[str]:
     name = max(fits, key=lambda turned: fits[turned][1])
     turned_on, turned_same = fits[name]
     part_fits = turned_on >= _ON_STAIN and on <= _PARTLY
-    told = f"{on:.0%} of what the mask marks is stained, but {turned_on:.0%} when it is {name}"
+    text = f"{on:.0%} of what the mask marks is stained, but {turned_on:.0%} when it is {name}"
     if (turned_same >= _FITS and turned_same - same >= _BETTER) or (part_fits and on <= _OFF_STAIN):
-        raise SlideError(f"{path}: {told}; write it the way the slide lies, with row 0 at its top")
+        raise SlideError(f"{path}: {text}; write it the way the slide lies, with row 0 at its top")
     if part_fits:
-        return [f"{told}; does it lie the way the slide does?"]
+        return [f"{text}; does it lie the way the slide does?"]
     if on < _HARDLY:
         return [
             f"only {on:.1%} of what the mask marks is stained; is it this slide's mask, and of all of it?"
@@ -76,4 +76,6 @@ def _fit(mask: Mask, stained: Mask) -> tuple[float, float]:
     size = (stained.shape[1], stained.shape[0])
     marked = cv2.resize(mask.astype(np.uint8) * 255, size, interpolation=cv2.INTER_AREA) >= 128
     both = np.count_nonzero(marked & stained)
-    return both / max(1, np.count_nonzero(marked)), both / max(1, np.count_nonzero(marked | stained))
+    return both / max(1, int(np.count_nonzero(marked))), both / max(
+        1, int(np.count_nonzero(marked | stained))
+    )

@@ -60,7 +60,7 @@ def check_samples(path: Path, whole: Level) -> int:
     level0 = [one for one in tiled if one.size == (whole.width, whole.height)]
     first = (level0 or sorted(tiled, key=lambda one: one.size, reverse=True))[0]
     if first.photometric in _GREY:
-        raise SlideError(_told_grey(first, len(level0)))
+        raise SlideError(_grey_text(first, len(level0)))
     if first.bits not in (PLAIN_BITS, DEEP_BITS) or first.format != _UNSIGNED:
         kind = {2: "signed integers", 3: "floating point"}.get(first.format, "unsigned integers")
         raise SlideError(f"stored in samples of {first.bits} bits ({kind}), expected 8: {_CONVERT}")
@@ -84,7 +84,7 @@ def _largest(values: Any) -> int:
     return int(max(values) if isinstance(values, tuple) else values)
 
 
-def _told_grey(samples: _Samples, images: int) -> str:
+def _grey_text(samples: _Samples, images: int) -> str:
     """Say that there is no colour; channels may be stored one image each."""
     channels = max(samples.channels, images)
     many = "one grey value" if channels == 1 else f"{channels} grey channels"

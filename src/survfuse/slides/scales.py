@@ -125,7 +125,10 @@ def file_scales(said: Mapping[str, str], size: tuple[int, int]) -> tuple[tuple[S
             _OWN_NAMES.get(vendor, "the file (openslide.mpp-x)"),
         ),
     ]
-    if vendor == "aperio":
+    if vendor == "dicom":
+        across, down = _volume_axes(said, size)
+        pairs.append((across, down, "the file's ImagedVolumeWidth"))
+    elif vendor == "aperio":
         pairs.append((*_tag_axes(said), RESOLUTION_TAGS))
     else:
         pairs += [(mpp, mpp, f"the file's description ({name})") for name, mpp in _matches(_IN_TEXT, text)]
@@ -159,9 +162,9 @@ def _objectives(said: Mapping[str, str], text: str, image: Any) -> Iterator[Scal
         return
     for name, power in _matches(_POWER_IN_TEXT, text):
         yield of_power(power, f"the file's description ({name})")
-    power = None if image is None else _number(image.get("power"))
-    if power is not None:
-        yield of_power(power, "the file's OME-XML (NominalMagnification)")
+    nominal = None if image is None else _number(image.get("power"))
+    if nominal is not None:
+        yield of_power(nominal, "the file's OME-XML (NominalMagnification)")
 
 
 def _matches(patterns: Mapping[str, re.Pattern[str]], text: str) -> Iterator[tuple[str, float]]:
@@ -179,6 +182,14 @@ def _tag_axes(said: Mapping[str, str]) -> tuple[float | None, float | None]:
     if unit is None or across is None or down is None or unit / across >= SCREEN_MPP:
         return None, None
     return unit / across, unit / down
+
+
+def _volume_axes(said: Mapping[str, str], size: tuple[int, int]) -> tuple[float | None, float | None]:
+    """µm/px along x and y from the mm that a DICOM slide covers."""
+    across, down = (_number(said.get(f"dicom.ImagedVolume{side}")) for side in ("Width", "Height"))
+    if across is None or down is None:
+        return None, None
+    return across * 1000 / size[0], down * 1000 / size[1]
 
 
 def ome_image(text: str, size: tuple[int, int]) -> tuple[dict[str, str] | None, list[str]]:

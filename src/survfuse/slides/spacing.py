@@ -202,10 +202,10 @@ def _size(reader: SlideReader, scale: Scale) -> tuple[str, ...]:
     side = max(reader.bounds[2:]) * scale.mpp / 1000
     if side <= LARGEST_USUAL_MM:
         return ()
-    told = f"{scale}, with which the scanned area is {side:,.0f} mm long; an ordinary slide has 76"
+    text = f"{scale}, with which the scanned area is {side:,.0f} mm long; an ordinary slide has 76"
     if side > LARGEST_MM:
-        raise SlideError(f"{reader.path}: {told}, a whole mount up to {LARGEST_MM:g}. Correct the scale")
-    return (f"{told}. Is the scale right?",)
+        raise SlideError(f"{reader.path}: {text}, a whole mount up to {LARGEST_MM:g}. Correct the scale")
+    return (f"{text}. Is the scale right?",)
 
 
 def _range() -> str:
