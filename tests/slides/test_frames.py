@@ -6,12 +6,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
 import tifffile
 
 from survfuse._errors import SlideError
+from survfuse.slides.frames import frame_part, frames_of
 from survfuse.slides.masks import given_mask
 from survfuse.slides.reading import Level
 from survfuse.slides.tissue import Tissue
@@ -147,6 +149,19 @@ def test_the_stain_decides_where_nothing_else_does(tmp_path: Path) -> None:
     assert near(extent(tissue), IN_SCANNED)
 
 
+@pytest.mark.parametrize("name", ["whole slide", "scanned area"])
+def test_the_stain_tells_frames_that_are_nearly_one(tmp_path: Path, name: str) -> None:
+    reader = slide(20_000, (1600, 1600, 18_000, 18_000))
+    whole, scanned, canvas = *frames_of(reader), np.zeros((1000, 1000), bool)
+    for left, top in ((0.1, 0.2), (0.4, 0.5), (0.7, 0.3)):
+        canvas |= boxed(canvas.shape, (left, top, 0.12, 0.12)) > 0
+    part = canvas if name == "whole slide" else frame_part(canvas, whole, scanned)
+    mask = cv2.resize(part.astype(np.uint8), (700, 700), interpolation=cv2.INTER_NEAREST)
+    tissue = read(tmp_path, mask, reader, canvas)
+    assert f"the mask was taken to show the {name}" in tissue.notes[0]
+    assert near(extent(tissue), (2000, 4000, 16_400, 12_400))
+
+
 # -- mirrored, turned, exchanged
 
 
@@ -223,6 +238,16 @@ def test_a_mask_of_another_size_in_mm_is_a_note(tmp_path: Path) -> None:
     assert note.startswith(
         "by its own scale the mask covers 4 × 4 mm, but the whole slide (16000 × 16000) is 8 × 8"
     )
+
+
+def test_a_mask_of_a_part_of_the_slide_is_refused(tmp_path: Path) -> None:
+    reader = slide(16_000, (0, 0, 16_000, 16_000))
+    part = spot()[:100, :100].astype(np.uint8)  # the upper left quarter
+    scale = {"resolution": (1e4 / 40,) * 2, "resolutionunit": "CENTIMETER"}
+    with pytest.raises(
+        SlideError, match=r"covers 4 × 4 mm, but the whole slide .*Is it of a part of the slide"
+    ):
+        read(tmp_path, part, reader, np.roll(spot(), 40, axis=(0, 1)), **scale)
 
 
 @pytest.mark.parametrize("mpp", [MPP, 25_400 / 72])

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 Mask = npt.NDArray[np.bool_]
 
 ASPECT = 0.02
-SAME_SIZE = 0.02
-"""Relative difference below which two frames are one, and lengths in µm equal."""
+ALL_SCANNED = 0.99
+"""Share of both sides of the slide from which on the scanned area is all of it."""
+SAME_LENGTH = 0.02
 MOST_OUTSIDE = 0.02
 """Share of the marked area that may lie outside the scanned area: sloppy outlines."""
 LONGEST_STEP = 256
@@ -66,7 +67,7 @@ def frames_of(reader: SlideReader) -> tuple[Frame, ...]:
     whole = Frame("the whole slide", 0, 0, level0.width, level0.height)
     scanned = Frame("the scanned area", *reader.bounds)
     shares = scanned.width / whole.width, scanned.height / whole.height
-    return (whole,) if min(shares) >= 1 - SAME_SIZE else (whole, scanned)
+    return (whole,) if min(shares) >= ALL_SCANNED else (whole, scanned)
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,7 @@ def covers(frames: Sequence[Frame], lengths: tuple[float, float], mpp: float) ->
 
 def _same_lengths(frame: Frame, lengths: tuple[float, float], mpp: float) -> bool:
     sides = frame.width * mpp, frame.height * mpp
-    return all(abs(one / other - 1) <= SAME_SIZE for one, other in zip(lengths, sides, strict=True))
+    return all(abs(one / other - 1) <= SAME_LENGTH for one, other in zip(lengths, sides, strict=True))
 
 
 def by_step(frames: Sequence[Frame], size: tuple[int, int]) -> Iterator[Evidence]:
@@ -190,19 +191,37 @@ def outside(mask: Mask, whole: Frame, scanned: Frame) -> float:
 
 
 def by_stain(frames: Sequence[Frame], mask: Mask, stained: Mask) -> Iterator[Evidence]:
-    """Look in which frame what is marked is stained."""
-    whole = frames[0]
-    shares = {frame: stained_share(mask, stained, whole, frame) for frame in frames}
-    best = max(frames, key=lambda frame: shares[frame])
-    worst = min(shares.values())
-    if shares[best] >= 0.6 and worst <= 0.5 * shares[best]:
-        yield Evidence(best, f"{shares[best]:.0%} of what it marks is stained there, else {worst:.0%}")
+    """Look in which frame what is marked is stained, or all that is stained is marked."""
+    fits = {frame: stain_fit(mask, stained, frames[0], frame) for frame in frames}
+    for number, least, apart in ((0, 0.6, 0.3), (1, 0.7, 0.1)):
+        ordered = sorted(frames, key=lambda frame: fits[frame][number])
+        best, other = ordered[-1], ordered[0]
+        most, less = fits[best][number], fits[other][number]
+        if most >= least and most - less >= apart:
+            yield Evidence(
+                best, f"{fits[best][0]:.0%} of what it marks is stained there, else {fits[other][0]:.0%}"
+            )
+            return
 
 
-def stained_share(mask: Mask, stained: Mask, whole: Frame, frame: Frame) -> float:
-    """Share of the marked area that is stained, of a mask of `frame`; `stained` is of the whole slide."""
-    placed = place(mask, whole, frame, stained.shape)
-    return float(np.count_nonzero(placed & stained) / max(1, int(np.count_nonzero(placed))))
+def stain_fit(mask: Mask, stained: Mask, whole: Frame, frame: Frame) -> tuple[float, float]:
+    """Hold a mask of `frame` against the stain of the whole slide.
+
+    Returns
+    -------
+    share : float
+        Of the marked area that is stained.
+    overlap : float
+        Intersection over union.
+    """
+    return overlap(place(mask, whole, frame, stained.shape), stained)
+
+
+def overlap(marked: Mask, stained: Mask) -> tuple[float, float]:
+    """Share of the marked px that are stained; intersection over union."""
+    both = int(np.count_nonzero(marked & stained))
+    either = int(np.count_nonzero(marked | stained))
+    return both / max(1, int(np.count_nonzero(marked))), both / max(1, either)
 
 
 def place(mask: Mask, whole: Frame, frame: Frame, shape: tuple[int, ...]) -> Mask:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from survfuse._errors import SlideError
+from survfuse.slides.frames import overlap
 
 Mask = npt.NDArray[np.bool_]
 
@@ -27,6 +28,11 @@ _FITS, _BETTER = 0.8, 0.15
 _ON_STAIN, _PARTLY, _OFF_STAIN = 0.8, 0.5, 0.2
 """Share of the marked area that is stained, of a mask of a part: in its place, in doubt, in a wrong one."""
 _HARDLY = 0.1
+
+
+def is_off_stain(mask: Mask, stained: Mask) -> bool:
+    """Whether less than half of what a mask marks is stained, on a slide where something is."""
+    return bool(stained.any()) and _fit(mask, stained)[0] < _PARTLY
 
 
 def check_place(path: Path, mask: Mask, stained: Mask) -> list[str]:
@@ -75,7 +81,4 @@ def _fit(mask: Mask, stained: Mask) -> tuple[float, float]:
 
     size = (stained.shape[1], stained.shape[0])
     marked = cv2.resize(mask.astype(np.uint8) * 255, size, interpolation=cv2.INTER_AREA) >= 128
-    both = np.count_nonzero(marked & stained)
-    return both / max(1, int(np.count_nonzero(marked))), both / max(
-        1, int(np.count_nonzero(marked | stained))
-    )
+    return overlap(marked, stained)

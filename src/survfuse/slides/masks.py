@@ -28,7 +28,7 @@ from survfuse.slides.frames import (
     place,
     settle_frame,
 )
-from survfuse.slides.mask_checks import check_place
+from survfuse.slides.mask_checks import check_place, is_off_stain
 from survfuse.slides.mask_files import FINEST, MOST_PIXELS, choose_page, mask_lengths, mask_pages, read_page
 from survfuse.slides.tissue import Tissue, measured
 
@@ -211,33 +211,49 @@ def _settle(seen: _Seen, frames: Sequence[Frame], mpp: float) -> tuple[Frame, li
     return settle_frame(seen.path, seen.mask, seen.size, frames, evidence)
 
 
-def _checked(seen: _Seen, frame: Frame, reader: SlideReader, mpp: float) -> Iterator[str]:
+def _checked(seen: _Seen, frame: Frame, reader: SlideReader, mpp: float) -> list[str]:
     """What a person should know of a mask in its frame; raises where it cannot be right."""
-    whole, *smaller = frames_of(reader)
     if not seen.mask.any():
-        yield "the mask marks no tissue"
-        return
-    if not frame.fits_exactly(*seen.size):
-        yield (f"the mask is {seen.size[0]} × {seen.size[1]} px and shows {frame}: it was stretched a little")
-    if smaller and frame == whole and not seen.mask.all():
-        share = outside(seen.mask, whole, smaller[0])
-        if share > _MOSTLY:
-            raise SlideError(
-                f"{seen.path}: {share:.0%} of what the mask marks lies where nothing was scanned "
-                f"({smaller[0]} at {smaller[0].x}, {smaller[0].y}). Is it another slide's?"
-            )
-        if share > 0:
-            yield f"{share:.1%} of what the mask marks lies where nothing was scanned and was left out"
+        return ["the mask marks no tissue"]
+    whole = frames_of(reader)[0]
+    notes = [*_shape_notes(seen, frame), *_outside_notes(seen, frame, frames_of(reader))]
+    stained = None if seen.stained is None else frame_part(seen.stained, whole, frame)
     if seen.lengths is not None and not covers([frame], seen.lengths, mpp):
-        yield (
+        text = (
             f"by its own scale the mask covers {_in_mm(*seen.lengths)}, but {frame} is "
-            f"{_in_mm(frame.width * mpp, frame.height * mpp)}; it was stretched over it"
+            f"{_in_mm(frame.width * mpp, frame.height * mpp)}"
         )
+        if stained is not None and is_off_stain(seen.mask, stained):
+            raise SlideError(
+                f"{seen.path}: {text}, over which it does not fit the stain. Is it of a part of the slide? "
+                "A mask shows the whole slide or the scanned area"
+            )
+        notes.append(f"{text}; it was stretched over it")
+    return notes if stained is None else [*notes, *check_place(seen.path, seen.mask, stained)]
+
+
+def _shape_notes(seen: _Seen, frame: Frame) -> Iterator[str]:
+    """Remarks on the size of a mask and on how much it marks."""
+    if not frame.fits_exactly(*seen.size):
+        yield f"the mask is {seen.size[0]} × {seen.size[1]} px and shows {frame}: it was stretched a little"
     share = float(seen.mask.mean())
     if share > NEARLY_ALL:
         yield f"the mask marks {share:.1%} of the slide as tissue; is it inverted?"
-    if seen.stained is not None:
-        yield from check_place(seen.path, seen.mask, frame_part(seen.stained, whole, frame))
+
+
+def _outside_notes(seen: _Seen, frame: Frame, every: Sequence[Frame]) -> Iterator[str]:
+    """Refuse a mask of the whole slide that marks mostly what was not scanned; note where it does so a bit."""
+    if len(every) == 1 or frame != every[0] or seen.mask.all():
+        return
+    scanned = every[1]
+    share = outside(seen.mask, frame, scanned)
+    if share > _MOSTLY:
+        raise SlideError(
+            f"{seen.path}: {share:.0%} of what the mask marks lies where nothing was scanned "
+            f"({scanned} at {scanned.x}, {scanned.y}). Is it another slide's?"
+        )
+    if share > 0:
+        yield f"{share:.1%} of what the mask marks lies where nothing was scanned and was left out"
 
 
 def _in_mm(width: float, height: float) -> str:
