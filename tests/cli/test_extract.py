@@ -105,6 +105,16 @@ def test_failed_slides_are_named_and_the_rest_is_packed(study: Study, command: C
     assert command("extract", study.cohort, "--status").code == 0
 
 
+def test_notes_of_slides_are_printed_once_each(study: Study, command: Command) -> None:
+    ended = command("extract", study.cohort, "--slide-mpp", "0.25", "-q", "--no-pack")
+    assert ended.code == 0
+    notes = [line for line in ended.out.splitlines() if line.startswith("note: ")]
+    assert notes == [
+        "note: P1_1, P2_1, P3_1: --slide-mpp: 0.25 µm/px, but the file's resolution tags: 0.5 µm/px; the latter "
+        "was followed"
+    ]
+
+
 def test_status_before_anything_touches_nothing(study: Study, command: Command) -> None:
     ended = command("extract", study.cohort, "--status", "--json", study.root / "s.json")
     assert (ended.code, ended.out) == (0, "3 slides: 3 pending; 0 tiles\n")

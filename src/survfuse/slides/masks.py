@@ -242,7 +242,7 @@ def _shape_notes(seen: _Seen, frame: Frame) -> Iterator[str]:
 
 
 def _outside_notes(seen: _Seen, frame: Frame, every: Sequence[Frame]) -> Iterator[str]:
-    """Refuse a mask of the whole slide that marks mostly what was not scanned; note where it does so a bit."""
+    """Refuse a mask of the whole slide most of which lies where nothing was scanned; note a smaller part."""
     if len(every) == 1 or frame != every[0] or seen.mask.all():
         return
     scanned = every[1]
