@@ -87,7 +87,7 @@ def test_failed_slides_are_named_and_the_rest_is_packed(study: Study, command: C
     ended = command("extract", study.cohort)
     assert ended.code == 3
     assert "5 slides: 3 done, 1 empty, 1 failed; 27 tiles" in ended.out
-    assert "no tissue on 1 slides: P5" in ended.out
+    assert "empty: P5: no tissue: nothing is stained; bare glass on 100%" in ended.out
     assert "packed: 4 slides" in ended.out
     assert "failed: P4 (1 attempts): " in ended.out
     assert ended.err.splitlines()[-1] == "error: 1 of 5 slides have no features: P4"
@@ -103,6 +103,16 @@ def test_failed_slides_are_named_and_the_rest_is_packed(study: Study, command: C
     assert ended.code == 0
     assert "5 slides: 4 done, 1 empty" in ended.out
     assert command("extract", study.cohort, "--status").code == 0
+
+
+def test_notes_of_slides_are_printed_once_each(study: Study, command: Command) -> None:
+    ended = command("extract", study.cohort, "--slide-mpp", "0.25", "-q", "--no-pack")
+    assert ended.code == 0
+    notes = [line for line in ended.out.splitlines() if line.startswith("note: ")]
+    assert notes == [
+        "note: P1_1, P2_1, P3_1: --slide-mpp: 0.25 µm/px, but the file's resolution tags: 0.5 µm/px; the latter "
+        "was followed"
+    ]
 
 
 def test_status_before_anything_touches_nothing(study: Study, command: Command) -> None:

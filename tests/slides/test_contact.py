@@ -181,6 +181,7 @@ def test_a_card_tells_what_is_known(tmp_path: Path) -> None:
         ({"tiles": 60, "chosen": 100}, "40% of the tiles on tissue were left out"),
         ({"quality": {"background": 0.1, "pen": 0.0, "blur": 12.0}}, "looks blurred"),
         ({"tissue": {"notes": ["is it inverted?"]}}, "is it inverted?"),
+        ({"slide": {"notes": ["0.5 µm/px, but 20x"]}}, "0.5 µm/px, but 20x"),
     ],
 )
 def test_remarks(tmp_path: Path, more: dict[str, Any], remark: str) -> None:

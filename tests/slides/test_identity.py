@@ -8,7 +8,7 @@ from slide_files import MeanEncoder
 from survfuse._storage import sha256_file
 from survfuse.slides import ExtractConfig, SlideItem
 from survfuse.slides.identity import content_key, hash_slide, inputs_key, slide_files, stamp, versions
-from survfuse.slides.settings import settings_of
+from survfuse.slides.settings import REVISION, settings_of
 
 SETTINGS = settings_of(ExtractConfig(), MeanEncoder())
 
@@ -27,7 +27,7 @@ def test_the_key_depends_on_everything_that_makes_features() -> None:
         key(method="given", mask_sha256="n"),
         key(settings={**SETTINGS, "overlap": 0.5}),
         key(settings={**SETTINGS, "mpp": 1.0}),
-        key(settings={**SETTINGS, "revision": 2}),
+        key(settings={**SETTINGS, "revision": REVISION + 1}),
         key(settings={**SETTINGS, "encoder": {"name": "other"}}),
     ]
     assert len(set(keys)) == len(keys)

@@ -10,7 +10,7 @@ import pytest
 import tifffile
 
 from survfuse._errors import MissingExtraError, SlideError
-from survfuse.slides import masks
+from survfuse.slides import mask_files
 from survfuse.slides.masks import given_mask, pair_masks
 from survfuse.slides.reading import Level
 
@@ -18,7 +18,8 @@ AREA = 1.92  # mm², of SMALL on the slide below
 
 
 def slide(width: int = 16_000, height: int = 8_000) -> Any:
-    return SimpleNamespace(path=Path("A1.svs"), levels=(Level(width, height, 1.0),))
+    bounds = (0, 0, width, height)
+    return SimpleNamespace(path=Path("A1.svs"), levels=(Level(width, height, 1.0),), bounds=bounds)
 
 
 def small() -> npt.NDArray[np.uint8]:
@@ -123,7 +124,7 @@ def test_pictures_of_other_proportions_are_not_the_mask(tmp_path: Path) -> None:
 def test_a_huge_mask_is_never_held_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], colours: bool
 ) -> None:
-    monkeypatch.setattr(masks, "MOST_PIXELS", 400_000)
+    monkeypatch.setattr(mask_files, "MOST_PIXELS", 400_000)
     values = enlarged(3)
     tifffile.imwrite(
         tmp_path / "A1.tif",
@@ -139,7 +140,7 @@ def test_a_huge_mask_is_never_held_whole(
 
 
 def test_a_huge_mask_in_one_strip_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(masks, "MOST_PIXELS", 200_000)
+    monkeypatch.setattr(mask_files, "MOST_PIXELS", 200_000)
     tifffile.imwrite(tmp_path / "A1.tif", small(), rowsperstrip=500, compression="zlib")
     with pytest.raises(SlideError, match=r"500 px in one strip.*write it tiled or smaller"):
         given_mask(tmp_path / "A1.tif", slide(), 0.5)
@@ -161,7 +162,9 @@ def test_one_px_of_rounding_is_forgiven_in_a_tiny_mask(tmp_path: Path) -> None:
 @pytest.mark.parametrize("shape", [(1000, 500), (520, 1000), (500, 1030), (8, 10)])
 def test_the_mask_of_another_slide_is_refused(tmp_path: Path, shape: tuple[int, int]) -> None:
     tifffile.imwrite(tmp_path / "A1.tif", np.ones(shape, np.uint8))
-    with pytest.raises(SlideError, match=rf"A1.tif: the mask is {shape[1]} × {shape[0]} px .*Is it another"):
+    with pytest.raises(
+        SlideError, match=rf"A1.tif: the mask is {shape[1]} × {shape[0]} px .*(Is it another|rows and col)"
+    ):
         given_mask(tmp_path / "A1.tif", slide(), 0.5)
 
 
@@ -302,8 +305,7 @@ def test_an_absent_folder_is_named(tmp_path: Path) -> None:
 def test_a_file_that_only_begins_like_a_tiff_holds_no_image(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     path.write_bytes(b"II*\0" + bytes(500))
-    slide = SimpleNamespace(path=Path("a.svs"), levels=(Level(1024, 1024, 1.0),))
     with pytest.raises(
         SlideError, match=r"a\.tif: expected a TIFF with a tissue mask, but it holds no image"
     ):
-        given_mask(path, slide, 0.5)  # type: ignore[arg-type]
+        given_mask(path, slide(), 0.5)

@@ -242,8 +242,6 @@ def _room_in(folder: Path) -> Iterator[None]:
 
 
 def _show(summary: Summary) -> None:
-    from survfuse._errors import listed
-
     counts = ", ".join(f"{number} {status}" for status, number in summary.counts.items())
     typer.echo(f"{len(summary.records)} slides: {counts or 'none'}; {summary.tiles} tiles")
     for record in summary.failed[:MOST_NAMED]:
@@ -251,9 +249,21 @@ def _show(summary: Summary) -> None:
         typer.echo(f"{record.slide_id} ({record.attempts} attempts): {record.reason}")
     if len(summary.failed) > MOST_NAMED:
         typer.echo(f"and {len(summary.failed) - MOST_NAMED} more; --json FILE has them all")
-    empty = [record.slide_id for record in summary.records if record.status == "empty"]
-    if empty:
-        typer.echo(f"no tissue on {len(empty)} slides: {listed(empty, 20)}")
+    _show_same("empty", [(one.slide_id, one.reason) for one in summary.records if one.status == "empty"])
+    _show_same("note", [(one.slide_id, note) for one in summary.records for note in one.notes])
+
+
+def _show_same(kind: str, said: list[tuple[str, str]]) -> None:
+    """Print each text once, with the slides that it is of."""
+    from survfuse._errors import listed
+
+    slides: dict[str, list[str]] = {}
+    for slide_id, text in said:
+        slides.setdefault(text, []).append(slide_id)
+    for text, ids in list(slides.items())[:MOST_NAMED]:
+        typer.echo(f"{kind}: {listed(ids)}: {text}")
+    if len(slides) > MOST_NAMED:
+        typer.echo(f"and {len(slides) - MOST_NAMED} more of kind {kind}; --json FILE has them all")
 
 
 def _finish(

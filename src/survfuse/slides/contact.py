@@ -180,7 +180,7 @@ def _picture(jpeg: bytes | None, most: int) -> str:
 def _remarks(record: Record) -> list[str]:
     """What a person should look at, in words."""
     tissue, quality = record.get("tissue") or {}, record.get("quality") or {}
-    found = [str(note) for note in tissue.get("notes") or ()]
+    found = _notes(record)
     if _status(record) != "done":
         return found
     tiles, chosen = int(record.get("tiles") or 0), int(record.get("chosen") or 0)
@@ -194,6 +194,12 @@ def _remarks(record: Record) -> list[str]:
     if blur is not None and blur < BLURRY:
         found.append("looks blurred")
     return found
+
+
+def _notes(record: Record) -> list[str]:
+    """What was noted of image and tissue; the reason of an empty slide has the latter."""
+    parts = ("slide",) if _status(record) == "empty" else ("slide", "tissue")
+    return [str(note) for part in parts for note in (record.get(part) or {}).get("notes") or ()]
 
 
 def _facts(record: Record) -> list[tuple[str, str, str]]:

@@ -27,6 +27,19 @@ def about_tissue(tissue: Tissue) -> dict[str, Any]:
     }
 
 
+def why_empty(record: Record) -> str:
+    """Why a slide has no tiles, from its record."""
+    if record.chosen:
+        left_out = {**record.dropped, "unreadable": record.unreadable}
+        counts = ", ".join(f"{count} {name}" for name, count in left_out.items() if count)
+        reasons = [f"all {record.chosen} tiles on tissue were left out ({counts})"]
+    elif record.tissue["area_mm2"] or not record.tissue["notes"]:
+        reasons = [f"no tile holds enough of the {record.tissue['area_mm2']:g} mm² of tissue"]
+    else:
+        reasons = []
+    return "; ".join([*reasons, *record.tissue["notes"]])
+
+
 def about_grid(grid: Grid, reader: SlideReader) -> dict[str, Any]:
     """Tiles, as a record says them."""
     return {

@@ -21,10 +21,11 @@ import numpy.typing as npt
 from survfuse._errors import SlideError
 from survfuse._storage import atomic_path, sha256_file
 from survfuse.slides.bag_writer import BagWriter, read_about, read_key
-from survfuse.slides.describe import KEPT, about_bag, about_grid, about_places, about_tissue
+from survfuse.slides.describe import KEPT, about_bag, about_grid, about_places, about_tissue, why_empty
 from survfuse.slides.geometry import Grid, plan_grid
 from survfuse.slides.identity import content_key, hash_slide, inputs_key, stamp_there, versions
 from survfuse.slides.items import SlideItem
+from survfuse.slides.overview_checks import check_overview
 from survfuse.slides.overviews import Overview, at_least, overview
 from survfuse.slides.reading import SlideReader, open_slide
 from survfuse.slides.settings import ExtractConfig, settings_of
@@ -131,6 +132,7 @@ class _Extraction:
                 return
             with self.stage("read"):
                 view = self._overview(reader, slide_mpp)
+                check_overview(reader, view)
             with self.stage("tissue"):
                 tissue = tissue_of(self.item, self.config, reader, view, slide_mpp)
                 grid = self._plan(reader, tissue, slide_mpp)
@@ -157,26 +159,28 @@ class _Extraction:
 
     def _end(self) -> None:
         self.record.status = "done" if self.record.tiles else "empty"
+        self.record.reason = "" if self.record.tiles else why_empty(self.record)
         self.record.finished = now()
 
     def _describe(self, reader: SlideReader) -> float:
         """Note what the image is; gives its µm/px."""
         size, mtime = stamp_there(self.item.path)
-        spacing = slide_spacing(
-            reader,
-            column=self.item.mpp,
-            stated=self.config.slide_mpp,
-            objective=self.item.objective or self.config.objective_power,
-        )
         self.record.slide = {
             "path": str(self.item.path),
             "size": size,
             "mtime_ns": mtime,
-            "mpp": spacing.mpp,
-            "spacing_source": spacing.source,
             "vendor": reader.vendor,
-            "notes": [*reader.notes, *spacing.notes],
+            "notes": list(reader.notes),
         }
+        spacing = slide_spacing(
+            reader,
+            column=self.item.mpp,
+            power=self.item.objective,
+            stated=self.config.slide_mpp,
+            stated_power=self.config.objective_power,
+        )
+        self.record.slide |= {"mpp": spacing.mpp, "spacing_source": spacing.source}
+        self.record.slide["notes"] += spacing.notes
         return spacing.mpp
 
     def _sha256(self) -> str:

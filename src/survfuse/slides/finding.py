@@ -57,8 +57,25 @@ def find_stained(
         stained = smooth > _threshold(smooth, light, mpp)
     mask = _tidy(stained, mpp, min_area_mm2, max_hole_mm2, barred)
     scanned = max(1, barred.size - int(np.count_nonzero(light.padding)))
-    notes = () if light.glass else ("no bare glass was seen to compare with",)
-    return mask, float(np.count_nonzero(ink) / scanned), notes
+    pen_share = float(np.count_nonzero(ink) / scanned)
+    notes = [] if light.glass else ["no bare glass was seen to compare with"]
+    if not mask.any():
+        notes.append(_why_nothing(light, stained & ~barred, pen_share, min_area_mm2))
+    return mask, pen_share, tuple(notes)
+
+
+def _why_nothing(light: Light, stained: Mask, pen_share: float, min_area_mm2: float) -> str:
+    """Say what the slide shows where no tissue was found on it."""
+    if light.padding.all():
+        return "no tissue: all of it is exactly black or white, as if nothing had been scanned"
+    pen = f", marker pen on {pen_share:.0%}" if pen_share else ""
+    if stained.any():
+        share = float(stained.mean())
+        return (
+            f"no tissue: what is stained ({share:.2%} of the slide) is lines, specks, or pieces smaller than "
+            f"{min_area_mm2:g} mm²{pen}"
+        )
+    return f"no tissue: nothing is stained; bare glass on {light.glass:.0%} of what was scanned{pen}"
 
 
 def _smooth(light: Light, mpp: float) -> npt.NDArray[np.uint8]:

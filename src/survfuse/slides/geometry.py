@@ -110,7 +110,8 @@ def plan_grid(
     if slide_mpp > mpp * (1 + SAME_SCALE):
         raise SlideError(
             f"{reader.path}: scanned at {slide_mpp:g} µm/px, tiles are wanted at {mpp:g}; enlarging would "
-            "invent detail. Ask for a coarser scale for the whole cohort (--mpp), or leave this slide out"
+            "invent detail. Is its scale right? Else correct it (column `mpp` of the slide table). If it is, "
+            "ask for a coarser scale for the whole cohort (--mpp), or leave this slide out"
         )
     level = level_for(reader, slide_mpp, mpp)
     down = reader.levels[level].downsample

@@ -6,7 +6,7 @@ import math
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,22 @@ import numpy as np
 import numpy.typing as npt
 
 from survfuse._errors import MissingExtraError, SlideError, listed
+from survfuse.slides.frames import (
+    Evidence,
+    Frame,
+    by_length,
+    by_outside,
+    by_stain,
+    by_step,
+    covers,
+    frame_part,
+    frames_of,
+    outside,
+    place,
+    settle_frame,
+)
+from survfuse.slides.mask_checks import check_place, is_off_stain
+from survfuse.slides.mask_files import FINEST, MOST_PIXELS, choose_page, mask_lengths, mask_pages, read_page
 from survfuse.slides.tissue import Tissue, measured
 
 if TYPE_CHECKING:
@@ -24,12 +40,8 @@ Mask = npt.NDArray[np.bool_]
 ENDINGS = ("", "_mask", "_tissue", "_tissue_mask", "_HE_mask")
 """What may follow the slide id in the name of its mask; the last is CHIMERA's, after a patient id."""
 SUFFIXES = (".tif", ".tiff")
-COARSEST = 16.0  # µm/px: the coarsest level up to this is read
-FINEST = 8.0  # µm/px: finer masks are reduced to about this
-MOST_PIXELS = 64 * 10**6  # held at once
-MOST_IFDS = 256
-ASPECT = 0.02
 NEARLY_ALL = 0.95
+_MOSTLY = 0.5
 _BROKEN = (
     OSError,
     ValueError,
@@ -110,13 +122,18 @@ def _refuse_leftovers(
         )
 
 
-def given_mask(path: Path | str, reader: SlideReader, slide_mpp: float) -> Tissue:
-    """Read the tissue mask of a slide: a TIFF of any size with the slide's proportions.
+def given_mask(
+    path: Path | str, reader: SlideReader, slide_mpp: float, stained: Mask | None = None
+) -> Tissue:
+    """Read the tissue mask of a slide: a TIFF with the proportions of the slide or of its scanned area.
 
     Any value above 0 is tissue, in whichever channel (label images: every label; NaN is not; palettes:
     every entry but the first). Where lossy compression blurs the edges, values above half the
     largest are. What a viewer shows as white does not matter (tifffile writes True as black). A mask that is
     inverted cannot be told from one of a full slide: it is taken at its word, with a note.
+
+    A mask that could show the whole slide or only its scanned area (OpenSlide's bounds) is judged by its own
+    scale, by how many times smaller it is, by what it marks outside the scanned area and by the stain.
 
     Parameters
     ----------
@@ -125,6 +142,8 @@ def given_mask(path: Path | str, reader: SlideReader, slide_mpp: float) -> Tissu
         The slide, open.
     slide_mpp : float, µm/px
         Of level 0.
+    stained : ndarray, (height, width) bool, optional
+        What looks like tissue on an overview of the whole slide: the mask is held against it.
 
     Returns
     -------
@@ -134,8 +153,9 @@ def given_mask(path: Path | str, reader: SlideReader, slide_mpp: float) -> Tissu
     Raises
     ------
     SlideError
-        When the file is no TIFF or broken, or its width to height differs from the slide's by more
-        than 2 % (and more than the rounding of 1 px).
+        When the file is no TIFF or broken; its width to height differs from the slide's and the scanned
+        area's by more than 2 % (and more than the rounding of 1 px); which of both it shows is not certain;
+        it marks what was not scanned; or it fits the stain only mirrored or turned.
     MissingExtraError
         Without the extra `slides`.
     """
@@ -147,123 +167,129 @@ def given_mask(path: Path | str, reader: SlideReader, slide_mpp: float) -> Tissu
         raise MissingExtraError(
             f"{source}: reading masks needs {error.name or 'more packages'}: pip install 'survfuse[slides]'"
         ) from None
-    whole = reader.levels[0]
     try:
         with tifffile.TiffFile(source) as tiff:
-            page = _choose(list(_pages(tiff)), source, reader, slide_mpp)
-            mask, notes = _read(page, slide_mpp * whole.width / page.imagewidth, source)
+            pages = list(mask_pages(tiff))
+            frames = _frames(pages, source, reader)
+            smallest = frames[-1]
+            page = choose_page(pages, smallest, slide_mpp)
+            size = int(page.imagewidth), int(page.imagelength)
+            mask, notes = read_page(page, slide_mpp * smallest.width / size[0], source)
+            lengths = mask_lengths(pages, frames, slide_mpp)
     except FileNotFoundError:
         raise SlideError(f"{source}: no such tissue mask") from None
     except (*_BROKEN, tifffile.TiffFileError) as error:
         raise SlideError(
             f"{source}: expected a TIFF with a tissue mask, cannot read it ({type(error).__name__}: {error})"
         ) from None
-    share = float(mask.mean())
-    if not share:
-        notes.append("the mask marks no tissue")
+    seen = _Seen(source, mask, size, lengths, stained)
+    frame, which = _settle(seen, frames, slide_mpp)
+    notes += [*which, *_checked(seen, frame, reader, slide_mpp)]
+    return _as_tissue_of(mask, frame, frames_of(reader), slide_mpp, notes)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A mask that was read, with what speaks for its place."""
+
+    path: Path
+    mask: Mask
+    size: tuple[int, int]
+    lengths: tuple[float, float] | None
+    stained: Mask | None
+
+
+def _settle(seen: _Seen, frames: Sequence[Frame], mpp: float) -> tuple[Frame, list[str]]:
+    """Choose between the frames whose proportions the mask has."""
+    evidence: list[Evidence] = []
+    if len(frames) > 1 and seen.mask.any():
+        evidence += by_length(frames, seen.lengths, mpp)
+        evidence += by_step(frames, seen.size)
+        evidence += by_outside(frames, seen.mask)
+        if seen.stained is not None:
+            evidence += by_stain(frames, seen.mask, seen.stained)
+    return settle_frame(seen.path, seen.mask, seen.size, frames, evidence)
+
+
+def _checked(seen: _Seen, frame: Frame, reader: SlideReader, mpp: float) -> list[str]:
+    """What a person should know of a mask in its frame; raises where it cannot be right."""
+    if not seen.mask.any():
+        return ["the mask marks no tissue"]
+    whole = frames_of(reader)[0]
+    notes = [*_shape_notes(seen, frame), *_outside_notes(seen, frame, frames_of(reader))]
+    stained = None if seen.stained is None else frame_part(seen.stained, whole, frame)
+    if seen.lengths is not None and not covers([frame], seen.lengths, mpp):
+        text = (
+            f"by its own scale the mask covers {_in_mm(*seen.lengths)}, but {frame} is "
+            f"{_in_mm(frame.width * mpp, frame.height * mpp)}"
+        )
+        if stained is not None and is_off_stain(seen.mask, stained):
+            raise SlideError(
+                f"{seen.path}: {text}, over which it does not fit the stain. Is it of a part of the slide? "
+                "A mask shows the whole slide or the scanned area"
+            )
+        notes.append(f"{text}; it was stretched over it")
+    return notes if stained is None else [*notes, *check_place(seen.path, seen.mask, stained)]
+
+
+def _shape_notes(seen: _Seen, frame: Frame) -> Iterator[str]:
+    """Remarks on the size of a mask and on how much it marks."""
+    if not frame.fits_exactly(*seen.size):
+        yield f"the mask is {seen.size[0]} × {seen.size[1]} px and shows {frame}: it was stretched a little"
+    share = float(seen.mask.mean())
     if share > NEARLY_ALL:
-        notes.append(f"the mask marks {share:.1%} of the slide as tissue; is it inverted?")
-    scale = (whole.width / mask.shape[1], whole.height / mask.shape[0])
-    return measured(mask, scale, slide_mpp, source="given", notes=tuple(notes))
+        yield f"the mask marks {share:.1%} of the slide as tissue; is it inverted?"
 
 
-def _pages(tiff: Any) -> Iterator[Any]:
-    """All images of a file, those in SubIFDs included."""
-    for page in islice(tiff.pages, MOST_IFDS):
-        full = page.aspage()
-        yield full
-        if full.subifds:
-            for sub in islice(full.pages, MOST_IFDS):
-                yield sub.aspage()
+def _outside_notes(seen: _Seen, frame: Frame, every: Sequence[Frame]) -> Iterator[str]:
+    """Refuse a mask of the whole slide most of which lies where nothing was scanned; note a smaller part."""
+    if len(every) == 1 or frame != every[0] or seen.mask.all():
+        return
+    scanned = every[1]
+    share = outside(seen.mask, frame, scanned)
+    if share > _MOSTLY:
+        raise SlideError(
+            f"{seen.path}: {share:.0%} of what the mask marks lies where nothing was scanned "
+            f"({scanned} at {scanned.x}, {scanned.y}). Is it another slide's?"
+        )
+    if share > 0:
+        yield f"{share:.1%} of what the mask marks lies where nothing was scanned and was left out"
 
 
-def _choose(pages: list[Any], path: Path, reader: SlideReader, slide_mpp: float) -> Any:
-    """Take the coarsest image that is still fine enough, of those with the slide's proportions."""
-    whole = reader.levels[0]
+def _in_mm(width: float, height: float) -> str:
+    """Two lengths in µm as text."""
+    return f"{width / 1000:.4g} × {height / 1000:.4g} mm"
+
+
+def _frames(pages: list[Any], path: Path, reader: SlideReader) -> list[Frame]:
+    """Frames whose proportions the first image has that has any frame's."""
     sizes = [(int(page.imagewidth), int(page.imagelength)) for page in pages]
-    fitting = [
-        page
-        for page, (width, height) in zip(pages, sizes, strict=True)
-        if width and height and _same_shape(width, height, whole.width, whole.height)
-    ]
-    if not any(width and height for width, height in sizes):
+    sizes = [(width, height) for width, height in sizes if width and height]
+    if not sizes:
         raise SlideError(f"{path}: expected a TIFF with a tissue mask, but it holds no image; copy it again")
-    if not fitting:
-        width, height = sizes[0]
-        raise SlideError(
-            f"{path}: the mask is {width} × {height} px (ratio {width / max(height, 1):.3f}), slide "
-            f"{reader.path.name} {whole.width} × {whole.height} ({whole.width / whole.height:.3f}); a mask "
-            "shows the whole slide, at any size. Is it another slide's?"
-        )
-    fine = [page for page in fitting if slide_mpp * whole.width / page.imagewidth <= COARSEST * 1.05]
-    if fine:
-        return min(fine, key=lambda page: page.imagewidth)
-    return max(fitting, key=lambda page: page.imagewidth)
-
-
-def _same_shape(width: int, height: int, slide_width: int, slide_height: int) -> bool:
-    ratio = width * slide_height / (height * slide_width)
-    rounding = min(
-        abs(width * slide_height / slide_width - height), abs(height * slide_width / slide_height - width)
+    every = frames_of(reader)
+    for size in sizes:
+        fitting = [frame for frame in every if frame.shows(*size)]
+        if fitting:
+            return fitting
+    width, height = sizes[0]
+    turned = any(frame.shows(height, width) for frame in every)
+    hint = "Are its rows and columns exchanged?" if turned else "Is it another slide's?"
+    known = ", ".join(f"{frame}, ratio {frame.width / frame.height:.3f}" for frame in every)
+    raise SlideError(
+        f"{path}: the mask is {width} × {height} px (ratio {width / height:.3f}), slide {reader.path.name}: "
+        f"{known}; a mask shows the whole slide or the scanned area, at any size. {hint}"
     )
-    return abs(ratio - 1) <= ASPECT or rounding <= 1
 
 
-def _read(page: Any, mpp: float, path: Path) -> tuple[Mask, list[str]]:
-    """Decode one image, reduced to about 8 µm/px, never more than 64 MP at once."""
-    import cv2
-
-    step = max(1, math.floor(FINEST / mpp))
-    width, height = int(page.imagewidth), int(page.imagelength)
-    if width * height > MOST_PIXELS:
-        values = _sampled(page, max(step, math.ceil(math.sqrt(width * height / MOST_PIXELS))), path)
-        step = 1
-    else:
-        values = _flat(page.asarray(), page.axes)
-    tissue, notes = _as_tissue(values, page)
-    if step > 1:
-        size = (max(1, round(width / step)), max(1, round(height / step)))
-        tissue = cv2.resize(tissue.astype(np.uint8) * 255, size, interpolation=cv2.INTER_AREA) >= 128
-    return np.ascontiguousarray(tissue, bool), notes
-
-
-def _sampled(page: Any, step: int, path: Path) -> npt.NDArray[Any]:
-    """Every `step`-th px of a large image, tile by tile."""
-    if math.prod(page.chunks) > MOST_PIXELS:
-        raise SlideError(
-            f"{path}: the mask has {page.imagewidth} × {page.imagelength} px in one strip, at most "
-            f"{MOST_PIXELS:,} are read at once; write it tiled or smaller"
-        )
-    shape = (-(-page.imagelength // step), -(-page.imagewidth // step))
-    values = np.zeros(shape, page.dtype)
-    for segment, (_, _, top, left, _), _ in page.segments():
-        if segment is None:
-            continue
-        flat = _flat(segment[0], "YXS")
-        rows, columns = np.arange(-top % step, len(flat), step), np.arange(-left % step, flat.shape[1], step)
-        part = flat[np.ix_(rows, columns)]
-        down, across = -(-top // step), -(-left // step)
-        room = values[down : down + part.shape[0], across : across + part.shape[1]]
-        np.maximum(room, part[: room.shape[0], : room.shape[1]], out=room)
-    return values
-
-
-def _flat(values: npt.NDArray[Any], axes: str) -> npt.NDArray[Any]:
-    """Largest of the colour channels of each px, (height, width); alpha is no colour."""
-    if values.ndim == 2:
-        return values
-    if values.ndim != 3 or "S" not in axes:
-        raise ValueError(f"axes {axes}, expected rows and columns with or without colours")
-    channels = np.moveaxis(values, axes.index("S"), -1)
-    colours = {2: 1, 4: 3}.get(channels.shape[-1], channels.shape[-1])
-    return np.asarray(channels[..., :colours].max(axis=-1))
-
-
-def _as_tissue(values: npt.NDArray[Any], page: Any) -> tuple[Mask, list[str]]:
-    """Tell tissue from the rest by value."""
-    lossy = "JPEG" in page.compression.name or "WEBP" in page.compression.name
-    if lossy and values.size:
-        return np.asarray(values > values.max() / 2), [
-            "the mask is stored with loss; above half its range is tissue"
-        ]
-    return np.asarray(values > 0), []
+def _as_tissue_of(mask: Mask, frame: Frame, every: Sequence[Frame], mpp: float, notes: list[str]) -> Tissue:
+    """Lay a mask over the whole slide; nothing outside the scanned area is tissue."""
+    whole = every[0]
+    if frame != whole:
+        step = max(FINEST / mpp, math.sqrt(whole.width * whole.height / MOST_PIXELS))
+        shape = max(1, round(whole.height / step)), max(1, round(whole.width / step))
+        mask = place(mask, whole, frame, shape)
+    elif len(every) > 1:
+        mask = mask & place(np.ones((1, 1), bool), whole, every[1], mask.shape)
+    scale = (whole.width / mask.shape[1], whole.height / mask.shape[0])
+    return measured(mask, scale, mpp, source="given", notes=tuple(notes))

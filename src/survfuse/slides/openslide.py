@@ -11,7 +11,9 @@ import numpy as np
 import openslide
 
 from survfuse._errors import SlideError, context
-from survfuse.slides.reading import MOST_PIXELS, Level, Pixels, SlideReader, plausible_mpp, white
+from survfuse.slides.reading import MOST_PIXELS, SAME_SCALE, Level, Pixels, SlideReader, white
+from survfuse.slides.samples import DEEP_BITS, check_samples
+from survfuse.slides.scales import file_scales
 
 _CACHE_BYTES = 128 * 2**20  # decoded native tiles, so that neighbouring rows decode a tile once
 _LEAST_VERSION = (4, 0, 1)
@@ -39,12 +41,18 @@ class OpenSlideReader(SlideReader):
         said = dict(self._slide.properties)
         self.vendor = said.get("openslide.vendor", "unknown")
         sizes = zip(self._slide.level_dimensions, self._slide.level_downsamples, strict=True)
-        self.levels = tuple(Level(int(w), int(h), float(down)) for (w, h), down in sizes)
+        stored = [Level(int(w), int(h), float(down)) for (w, h), down in sizes]
+        whole = stored[0]
+        self._numbers = [number for number, level in enumerate(stored) if _same_proportions(level, whole)]
+        self.levels = tuple(stored[number] for number in self._numbers)
         with context(str(path)):
-            _refuse_vast_tiles(said, len(self.levels))
-            self.mpp, self.notes = plausible_mpp(said.get("openslide.mpp-x"), said.get("openslide.mpp-y"))
-        self.objective = _number(said.get("openslide.objective-power"))
-        self.bounds = _bounds(said, self.levels[0])
+            _refuse_vast_tiles(said, len(stored))
+            self.sample_bits = check_samples(path, whole)
+            self.scales, notes = file_scales(said, (whole.width, whole.height))
+        odd = [level for level in stored if level not in self.levels]
+        deep = ("samples of 16 bits; the upper 8 are read",) if self.sample_bits == DEEP_BITS else ()
+        self.notes = (*notes, *deep, *(_left_out(level, whole) for level in odd))
+        self.bounds = _bounds(said, whole)
 
     def _open(self) -> Any:
         try:
@@ -60,7 +68,7 @@ class OpenSlideReader(SlideReader):
         corner = (round(x * down), round(y * down))
         handle = self._handle()
         try:
-            rgba = np.asarray(handle.read_region(corner, level, (width, height)))
+            rgba = np.asarray(handle.read_region(corner, self._numbers[level], (width, height)))
         except (openslide.OpenSlideError, OSError) as error:
             self._reopen(handle)
             raise SlideError(
@@ -126,12 +134,18 @@ def _refuse_vast_tiles(said: dict[str, str], levels: int) -> None:
             )
 
 
-def _number(text: str | None) -> float | None:
-    try:
-        value = float(text) if text is not None else 0.0
-    except ValueError:
-        return None
-    return value if 0 < value < 1000 else None
+def _same_proportions(level: Level, whole: Level) -> bool:
+    """Whether a level shows the slide as it is, up to the rounding of its size."""
+    across, down = whole.width / level.width, whole.height / level.height
+    rounding = abs(whole.height / across - level.height) <= 1 or abs(whole.width / down - level.width) <= 1
+    return rounding or abs(across / down - 1) <= SAME_SCALE
+
+
+def _left_out(level: Level, whole: Level) -> str:
+    return (
+        f"a level of {level.width} × {level.height} px has not the proportions of the slide "
+        f"({whole.width} × {whole.height}); it is not read"
+    )
 
 
 def _bounds(said: dict[str, str], whole: Level) -> tuple[int, int, int, int]:

@@ -16,6 +16,7 @@ MOST_LOST = 0.05
 _STRIP_PIXELS = 16 * 10**6
 _SMALLEST_PART = 256  # px
 _PICTURE_PX = 800
+_LOOK_PX = 1024
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,18 @@ def _strips(rows: int, pixels_per_row: float) -> Iterator[tuple[int, int]]:
     step = max(1, int(_STRIP_PIXELS / pixels_per_row))
     for top in range(0, rows, step):
         yield top, min(rows, top + step)
+
+
+def shrunk(image: Pixels) -> Pixels:
+    """Reduce an image to at most 1,024 px a side."""
+    import cv2
+
+    height, width = image.shape[:2]
+    shrink = max(height, width) / _LOOK_PX
+    if shrink <= 1:
+        return image
+    size = (max(1, round(width / shrink)), max(1, round(height / shrink)))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def at_least(reader: SlideReader, view: Overview, slide_mpp: float) -> Overview:

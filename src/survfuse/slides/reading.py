@@ -11,17 +11,16 @@ import stat
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
 from survfuse._errors import MissingExtraError, SlideError
+from survfuse.slides.scales import Scale
 
 Pixels = npt.NDArray[np.uint8]
 
-PLAUSIBLE_MPP = (0.05, 10.0)
-"""µm/px of scanners; a value outside is a screen or print resolution that a program left in the file."""
 MOST_PIXELS = 64 * 10**6
 """An image larger than this is never held whole."""
 
@@ -51,25 +50,31 @@ class SlideReader(ABC):
     path : Path
     levels : tuple of Level
         Finest first.
-    mpp : float or None, µm/px
-        Of level 0 as the file says it; None when it does not, or not plausibly.
-    objective : float or None
-        Power of the objective as the file says it.
+    scales : tuple of Scale
+        Everything that the file says of µm/px of level 0, best source first.
     bounds : tuple of int, level-0 px
         x, y, width and height of the scanned area.
     vendor : str
         As OpenSlide names it.
+    sample_bits : int
+        Of one stored value of one colour; read as 8.
     notes : tuple of str
         What a person should know of the file.
     """
 
     path: Path
     levels: tuple[Level, ...]
-    mpp: float | None
-    objective: float | None
+    scales: tuple[Scale, ...]
     bounds: tuple[int, int, int, int]
     vendor: str
+    sample_bits: int
     notes: tuple[str, ...]
+
+    @property
+    def mpp(self) -> float | None:
+        """µm/px of level 0 as the file says it; None when it does not, or not plausibly."""
+        exact = (scale.mpp for scale in self.scales if scale.plausible and scale.power is None)
+        return next(exact, None)
 
     @abstractmethod
     def region(self, level: int, x: int, y: int, width: int, height: int) -> Pixels:
@@ -168,31 +173,3 @@ def level_for(reader: SlideReader, slide_mpp: float, mpp: float) -> int:
         if slide_mpp * level.downsample <= mpp * (1 + SAME_SCALE)
     ]
     return max(fine, key=lambda number: reader.levels[number].downsample, default=0)
-
-
-def plausible_mpp(x: Any, y: Any) -> tuple[float | None, tuple[str, ...]]:
-    """Judge µm/px as a file says it along both axes.
-
-    Returns
-    -------
-    mpp : float or None
-        Their mean; None when absent or outside `PLAUSIBLE_MPP`.
-    notes : tuple of str
-        Why a value was not taken.
-
-    Raises
-    ------
-    SlideError
-        When the axes differ by more than 5 %: tiles would be distorted.
-    """
-    try:
-        across, down = float(x), float(y)
-    except (TypeError, ValueError):
-        return None, ()
-    if not all(PLAUSIBLE_MPP[0] <= value <= PLAUSIBLE_MPP[1] for value in (across, down)):
-        return None, (f"the file says {across:g} µm/px, which no scanner has; taken as not said",)
-    if abs(across / down - 1) > 0.05:
-        raise SlideError(
-            f"pixels are {across:g} µm wide and {down:g} µm high; square ones are expected (5 % apart)"
-        )
-    return (across + down) / 2, ()

@@ -80,7 +80,7 @@ class ExtractConfig(Frozen):
         return "otsu" if item.mask is None else "given"
 
 
-REVISION = 1
+REVISION = 2
 """Raised when a change of this program gives other tiles for the same settings."""
 
 _TISSUE = ("min_cover", "min_area_mm2", "max_hole_mm2", "max_background", "max_pen")

@@ -42,7 +42,7 @@ class Record:
     attempts, crashes : int
         How often it was started, and how often its worker died over it.
     reason : str
-        Why it failed.
+        Why it failed, or is empty.
     final : bool
         Whether `reason` lies in the data, so that trying the same again is of no use.
     inputs, key : str
@@ -93,6 +93,12 @@ class Record:
     def good(self) -> bool:
         """Whether there is a bag, be it of no tiles."""
         return self.status in ("done", "empty")
+
+    @property
+    def notes(self) -> list[str]:
+        """What a person should know of its image and its tissue, beyond `reason`."""
+        every = [*self.slide.get("notes", ()), *self.tissue.get("notes", ())]
+        return [str(note) for note in every if str(note) not in self.reason]
 
     def fail(self, reason: str, *, final: bool = False, status: Status = "failed") -> None:
         """Note why there is no bag; of a file name that is no UTF-8, bytes are told as escapes."""

@@ -68,9 +68,9 @@ class NativeTiffReader(SlideReader):
     """
 
     def __init__(self, whole: OpenSlideReader, pages: list[_Page]) -> None:
-        self.path, self.levels, self.mpp = whole.path, whole.levels, whole.mpp
-        self.objective, self.bounds, self.vendor = whole.objective, whole.bounds, whole.vendor
-        self.notes = whole.notes
+        self.path, self.levels, self.scales = whole.path, whole.levels, whole.scales
+        self.bounds, self.vendor, self.notes = whole.bounds, whole.vendor, whole.notes
+        self.sample_bits = whole.sample_bits
         self._whole, self._pages = whole, pages
         self._file = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         self._size = os.fstat(self._file).st_size

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from survfuse._errors import MissingExtraError
+from survfuse.slides.overviews import shrunk
 
 if TYPE_CHECKING:
     from survfuse.slides.geometry import Grid
@@ -26,6 +27,7 @@ METHODS = ("otsu", "lazyslide")
 REACHED = 0.25  # share of a piece that its tiles must hold
 LEAST_COVER = 0.05  # of a tile; a piece that fills less is no chip but a speck
 MASK_SIDE = 2048
+LEAST_MM2 = 0.02
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,23 @@ def find_tissue(
         max_hole_mm2=max_hole_mm2,
     )
     return measured(mask, overview.scale, slide_mpp, source="found", pen_share=pen_share, notes=notes)
+
+
+def stained_on(overview: Overview, slide_mpp: float) -> Mask:
+    """Look quickly at what is stained, on at most 1,024 px a side of the whole slide, (height, width) bool.
+
+    Parameters
+    ----------
+    overview : Overview
+    slide_mpp : float, µm/px
+        Of level 0.
+    """
+    from survfuse.slides.finding import find_stained
+
+    image = shrunk(overview.image)
+    shrink = max(overview.image.shape[:2]) / max(image.shape[:2])
+    mpp = slide_mpp * math.sqrt(overview.scale[0] * overview.scale[1]) * shrink
+    return find_stained(image, mpp, lazyslide=False, min_area_mm2=LEAST_MM2, max_hole_mm2=LEAST_MM2)[0]
 
 
 def everything(reader: SlideReader, slide_mpp: float | None = None) -> Tissue:

@@ -37,11 +37,11 @@ def tissue_of(
         When its mask is absent or of another slide.
     """
     from survfuse.slides.masks import given_mask
-    from survfuse.slides.tissue import everything, find_tissue
+    from survfuse.slides.tissue import everything, find_tissue, stained_on
 
     method = config.method_for(item)
     if method == "given":
-        return given_mask(mask_of(item), reader, slide_mpp)
+        return given_mask(mask_of(item), reader, slide_mpp, stained_on(view, slide_mpp))
     if method == "everything":
         return everything(reader, slide_mpp)
     return find_tissue(

@@ -1,0 +1,148 @@
+"""The image of a tissue mask inside its TIFF: pages, levels, values and the scale that it says itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from survfuse._errors import SlideError
+from survfuse.slides.frames import Frame
+from survfuse.slides.reading import SAME_SCALE
+from survfuse.slides.scales import ome_lengths
+
+Mask = npt.NDArray[np.bool_]
+
+COARSEST = 16.0  # µm/px: the coarsest level up to this is read
+FINEST = 8.0  # µm/px: finer masks are reduced to about this
+MOST_PIXELS = 64 * 10**6  # held at once
+MOST_IFDS = 256
+_TAG_UNITS = {2: 25400.0, 3: 1e4}  # inch, cm in µm
+_SCREEN_DPI = (72, 96, 100, 150, 200, 300, 600)
+
+
+def mask_pages(tiff: Any) -> Iterator[Any]:
+    """Yield all images of a file, those in SubIFDs included."""
+    for page in islice(tiff.pages, MOST_IFDS):
+        full = page.aspage()
+        yield full
+        if full.subifds:
+            for sub in islice(full.pages, MOST_IFDS):
+                yield sub.aspage()
+
+
+def choose_page(pages: list[Any], frame: Frame, slide_mpp: float) -> Any:
+    """Take the coarsest image that is still fine enough, of those with the proportions of a frame."""
+    fitting = [
+        page
+        for page in pages
+        if page.imagewidth and page.imagelength and frame.shows(page.imagewidth, page.imagelength)
+    ]
+    fine = [page for page in fitting if slide_mpp * frame.width / page.imagewidth <= COARSEST * 1.05]
+    if fine:
+        return min(fine, key=lambda page: page.imagewidth)
+    return max(fitting, key=lambda page: page.imagewidth)
+
+
+def mask_lengths(
+    pages: Sequence[Any], frames: Sequence[Frame], slide_mpp: float
+) -> tuple[float, float] | None:
+    """Width and height that a mask covers by its own scale, µm; None where it says none that is its own.
+
+    A scale copied from the slide to a smaller mask, or of a screen, is none.
+
+    Parameters
+    ----------
+    pages : sequence of TiffPage
+    frames : sequence of Frame
+        Whose proportions the mask has.
+    slide_mpp : float, µm/px
+        Of level 0.
+    """
+    for page in pages:
+        width, height = int(page.imagewidth), int(page.imagelength)
+        mpp = _own_mpp(page)
+        if mpp is None or not frames[0].shows(width, height):
+            continue
+        copied = abs(mpp[0] / slide_mpp - 1) <= SAME_SCALE
+        if not copied or any((frame.width, frame.height) == (width, height) for frame in frames):
+            return width * mpp[0], height * mpp[1]
+    return None
+
+
+def _own_mpp(page: Any) -> tuple[float, float] | None:
+    """µm/px along x and y, from OME-XML or resolution tags."""
+    said = ome_lengths(page.description, (int(page.imagewidth), int(page.imagelength)))
+    if said is not None:
+        return said
+    unit = _TAG_UNITS.get(int(page.resolutionunit))
+    across, down = page.get_resolution()
+    if unit is None or not across > 1 or not down > 1:
+        return None
+    is_screen = any(abs(across * 25400.0 / unit / dpi - 1) < 1e-3 for dpi in _SCREEN_DPI)
+    return None if is_screen else (unit / across, unit / down)
+
+
+def read_page(page: Any, mpp: float, path: Path) -> tuple[Mask, list[str]]:
+    """Decode one image, reduced to about 8 µm/px, never more than 64 MP at once."""
+    import cv2
+
+    step = max(1, math.floor(FINEST / mpp))
+    width, height = int(page.imagewidth), int(page.imagelength)
+    if width * height > MOST_PIXELS:
+        values = _sampled(page, max(step, math.ceil(math.sqrt(width * height / MOST_PIXELS))), path)
+        step = 1
+    else:
+        values = _flat(page.asarray(), page.axes)
+    tissue, notes = _as_tissue(values, page)
+    if step > 1:
+        size = (max(1, round(width / step)), max(1, round(height / step)))
+        tissue = cv2.resize(tissue.astype(np.uint8) * 255, size, interpolation=cv2.INTER_AREA) >= 128
+    return np.ascontiguousarray(tissue, bool), notes
+
+
+def _sampled(page: Any, step: int, path: Path) -> npt.NDArray[Any]:
+    """Every `step`-th px of a large image, tile by tile."""
+    if math.prod(page.chunks) > MOST_PIXELS:
+        raise SlideError(
+            f"{path}: the mask has {page.imagewidth} × {page.imagelength} px in one strip, at most "
+            f"{MOST_PIXELS:,} are read at once; write it tiled or smaller"
+        )
+    shape = (-(-page.imagelength // step), -(-page.imagewidth // step))
+    values = np.zeros(shape, page.dtype)
+    for segment, (_, _, top, left, _), _ in page.segments():
+        if segment is None:
+            continue
+        flat = _flat(segment[0], "YXS")
+        rows, columns = np.arange(-top % step, len(flat), step), np.arange(-left % step, flat.shape[1], step)
+        part = flat[np.ix_(rows, columns)]
+        down, across = -(-top // step), -(-left // step)
+        room = values[down : down + part.shape[0], across : across + part.shape[1]]
+        np.maximum(room, part[: room.shape[0], : room.shape[1]], out=room)
+    return values
+
+
+def _flat(values: npt.NDArray[Any], axes: str) -> npt.NDArray[Any]:
+    """Largest of the colour channels of each px, (height, width); alpha is no colour."""
+    if values.ndim == 2:
+        return values
+    if values.ndim != 3 or "S" not in axes:
+        raise ValueError(f"axes {axes}, expected rows and columns with or without colours")
+    channels = np.moveaxis(values, axes.index("S"), -1)
+    colours = {2: 1, 4: 3}.get(channels.shape[-1], channels.shape[-1])
+    return np.asarray(channels[..., :colours].max(axis=-1))
+
+
+def _as_tissue(values: npt.NDArray[Any], page: Any) -> tuple[Mask, list[str]]:
+    """Tell tissue from the rest by value."""
+    lossy = "JPEG" in page.compression.name or "WEBP" in page.compression.name
+    if lossy and values.size:
+        return np.asarray(values > values.max() / 2), [
+            "the mask is stored with loss; above half its range is tissue"
+        ]
+    return np.asarray(values > 0), []
