@@ -13,9 +13,10 @@ import pandas as pd
 
 from survfuse._errors import CohortError, listed
 from survfuse.cohort.problems import Problems
-from survfuse.cohort.slides import SLIDE_SUFFIXES, slide_stem, slide_table
+from survfuse.cohort.slide_files import slide_table
 from survfuse.cohort.sources import Sources
 from survfuse.cohort.spec import SlidesSpec, load_spec
+from survfuse.readers.names import SLIDE_SUFFIXES, composed, name_stems, slide_stem
 
 MOST_TOLD = 5
 _LIKE = {"mpp": "µm per pixel of level 0, such as 0.25", "objective": "its power, such as 40"}
@@ -167,7 +168,7 @@ class _Search:
         masks = None if self.spec.masks is None else self.sources.path(self.spec.masks).resolve()
         by_stem: Mapping[str, list[Path]] = defaultdict(list)
         for file in _images_below(root, masks):
-            by_stem[slide_stem(file.name)].append(file)
+            by_stem[slide_stem(composed(file.name))].append(file)
         candidates = {slide: _called(slide, by_stem) for slide in frame[self.spec.slide]}
         self._report(candidates, by_stem)
         return {slide: files[0] for slide, files in candidates.items() if len(files) == 1}
@@ -231,10 +232,12 @@ class _Search:
 
 def _called(slide: str, by_stem: Mapping[str, list[Path]]) -> list[Path]:
     """Find the files that a slide id names; an id that ends like a slide names that very file."""
-    stem = slide_stem(slide)
-    same = by_stem.get(stem, [])
-    exact = [file for file in same if file.name == slide]
-    return exact or (same if stem == slide else [])
+    plain = composed(slide)
+    same = by_stem.get(slide_stem(f"{plain}.tif"), [])  # "a.ome" names a.ome.tif too
+    exact = [file for file in same if composed(file.name) == plain]
+    if exact or plain.lower().endswith(SLIDE_SUFFIXES):
+        return exact
+    return [file for file in same if name_stems(plain)[-1] in name_stems(composed(file.name))]
 
 
 def _images_below(root: Path, masks: Path | None) -> Iterator[Path]:
