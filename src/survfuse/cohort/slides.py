@@ -94,9 +94,7 @@ def _refused(items: list[SlideFile], spec: SlidesSpec) -> dict[str, str]:
     return refused
 
 
-def _report_refused(
-    name: str, named: list[SlideFile], refused: Mapping[str, str], sources: Sources
-) -> None:
+def _report_refused(name: str, named: list[SlideFile], refused: Mapping[str, str], sources: Sources) -> None:
     """Note each refused slide; many that are refused for one reason are one problem."""
     alike: dict[str, list[SlideFile]] = {}
     for item in named:
@@ -122,9 +120,7 @@ def _report_contents(name: str, store: BagStore, sources: Sources) -> None:
     empty = [slide for slide in store.slides if not slide.tiles]
     if empty:
         lost = sorted({slide.patient_id for slide in empty} - set(store.patients))
-        cost = (
-            f"; {len(lost)} patient(s) have no other slide and count as without slides" if lost else ""
-        )
+        cost = f"; {len(lost)} patient(s) have no other slide and count as without slides" if lost else ""
         sources.problems.warning(
             name,
             f"{len(empty)} slide(s) without tiles: {listed((s.slide_id for s in empty), MOST_TOLD)}: "

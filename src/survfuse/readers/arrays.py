@@ -13,12 +13,12 @@ import numpy as np
 from survfuse._errors import FeatureFileError
 from survfuse.readers.array_checks import AnyArray, check_claim
 from survfuse.readers.hdf5 import clam_patch_size, dataset, open_hdf5
-from survfuse.readers.record import COORD_KEYS, Draft, ReadOptions, no_features
+from survfuse.readers.record import COORD_KEYS, USUAL, Draft, ReadOptions, no_features
 from survfuse.readers.slideflow import describe_bags
 from survfuse.readers.torch_files import as_array, open_torch, refuse_zip_bomb
 
 
-def read_array_file(path: Path, options: ReadOptions = ReadOptions()) -> Draft:
+def read_array_file(path: Path, options: ReadOptions = USUAL) -> Draft:
     """Read features from a bare array file, with coordinates where a neighbour file has them.
 
     Coordinates are looked for in the file itself, then in ``<stem>.index.npz``
@@ -173,7 +173,7 @@ def _neighbours(draft: Draft, path: Path) -> None:
 
 
 def _slideflow_index(path: Path) -> AnyArray:
-    arrays = _open_npz(path, ReadOptions())
+    arrays = _open_npz(path, USUAL)
     if len(arrays) != 1:
         raise FeatureFileError(
             f"{path}: expected one array of tile coordinates, found {', '.join(arrays) or 'none'}"

@@ -18,7 +18,7 @@ import numpy as np
 from survfuse._errors import FeatureFileError, InputError
 from survfuse._storage import read_json, write_json
 from survfuse.readers.array_checks import AnyArray
-from survfuse.readers.record import ReadOptions
+from survfuse.readers.record import USUAL, ReadOptions
 
 FORMAT = "survfuse-bags"
 VERSION = 1
@@ -90,7 +90,7 @@ class Index:
     dtype: str
     encoder: str | None
     mpp: float | None
-    options: ReadOptions = ReadOptions()
+    options: ReadOptions = USUAL
 
     @property
     def tiles(self) -> int:

@@ -17,7 +17,7 @@ from survfuse._storage import sha256_text, to_json
 from survfuse.readers.array_checks import AnyArray
 from survfuse.readers.bag_files import Index, Slide, map_matrix
 from survfuse.readers.packing import Progress, collect, write_store
-from survfuse.readers.record import ReadOptions
+from survfuse.readers.record import USUAL, ReadOptions
 
 
 class BagStore:
@@ -218,7 +218,7 @@ def pack(
     *,
     encoder: str | None = None,
     mpp: float | None = None,
-    options: ReadOptions = ReadOptions(),
+    options: ReadOptions = USUAL,
     progress: Progress | None = None,
     overwrite: bool = False,
     allow_empty: bool = False,

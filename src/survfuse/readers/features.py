@@ -11,7 +11,7 @@ from survfuse._errors import FeatureFileError
 from survfuse.readers.arrays import read_array_file
 from survfuse.readers.hdf5 import read_hdf5
 from survfuse.readers.names import FEATURE_SUFFIXES, printable
-from survfuse.readers.record import Draft, Features, ReadOptions, with_encoder
+from survfuse.readers.record import USUAL, Draft, Features, ReadOptions, with_encoder
 from survfuse.readers.zarr import read_wsidata
 
 logger = logging.getLogger(__name__)
@@ -39,9 +39,7 @@ def slide_id_of(path: Path | str) -> str:
     return name.removesuffix("_patches")
 
 
-def read_features(
-    path: Path | str, *, encoder: str | None = None, options: ReadOptions = ReadOptions()
-) -> Features:
+def read_features(path: Path | str, *, encoder: str | None = None, options: ReadOptions = USUAL) -> Features:
     """Read the tile features of one slide from a file of any supported tool.
 
     ======================  ====================================================
@@ -93,7 +91,8 @@ def _read_checked(source: Path, encoder: str | None, options: ReadOptions) -> Fe
     suffix = source.suffix.lower()
     if suffix not in FEATURE_SUFFIXES:
         raise FeatureFileError(
-            f"{source}: expected a feature file ({', '.join(FEATURE_SUFFIXES)}), got {suffix or 'no suffix'!r}"
+            f"{source}: expected a feature file ({', '.join(FEATURE_SUFFIXES)}), "
+            f"got {suffix or 'no suffix'!r}"
         )
     if not source.exists():
         raise FeatureFileError(f"{source}: no such file")
@@ -198,7 +197,9 @@ def _is_coordinates(entry: Path, names: set[str]) -> bool:
     """Coordinates of a ``.pt`` beside it: ``<stem>.index.npz`` or ``<stem>.npy``."""
     name = entry.name.lower()
     stem = name.removesuffix(".npy")
-    return name.endswith(".index.npz") or (stem != name and not names.isdisjoint({f"{stem}.pt", f"{stem}.pth"}))
+    return name.endswith(".index.npz") or (
+        stem != name and not names.isdisjoint({f"{stem}.pt", f"{stem}.pth"})
+    )
 
 
 def _prefer(first: Path, second: Path, slide: str) -> Path:

@@ -18,7 +18,7 @@ import numpy as np
 
 from survfuse._errors import FeatureFileError
 from survfuse.readers.array_checks import DEFLATE_LIMIT, AnyArray, check_claim
-from survfuse.readers.record import COORD_KEYS, CoordUnit, Draft, ReadOptions, no_features
+from survfuse.readers.record import COORD_KEYS, USUAL, CoordUnit, Draft, ReadOptions, no_features
 
 BAG_FORMAT = "survfuse-bag"
 BAG_VERSION = 1
@@ -119,7 +119,7 @@ def _walk(group: h5py.Group, path: Path, depth: int = 0) -> None:
                 _refuse_unwritten(found, check_claim(path, name, found.shape, found.dtype, kinds="fiu"), path)
 
 
-def read_hdf5(path: Path, options: ReadOptions = ReadOptions()) -> Draft:
+def read_hdf5(path: Path, options: ReadOptions = USUAL) -> Draft:
     """Read tile features and coordinates from an HDF5 file of any supported tool.
 
     Parameters

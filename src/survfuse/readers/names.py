@@ -125,9 +125,15 @@ def _lowered(name: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Write control characters as escapes, so that what a file says cannot steer a terminal.
+    r"""Write control characters as escapes, so that what a file says cannot steer a terminal.
 
-    >>> printable("a\\x1b[31mb")
-    'a\\\\x1b[31mb'
+    >>> printable("red" + chr(27))
+    'red\\x1b'
     """
-    return "".join(c if c.isprintable() or c in "\n " else c.encode("unicode_escape").decode() for c in text)
+    return "".join(map(_shown, text))
+
+
+def _shown(letter: str) -> str:
+    if letter.isprintable() or letter == "\n":
+        return letter
+    return letter.encode("unicode_escape").decode()

@@ -239,7 +239,10 @@ def _is_same(
     return (
         said == [(slide, patient) for slide, patient, _ in items]
         and options == index.options
-        and (agreed.encoder is None or index.encoder == encoder_without(agreed.encoder, options.exclude_features))
+        and (
+            agreed.encoder is None
+            or index.encoder == encoder_without(agreed.encoder, options.exclude_features)
+        )
         and agreed.mpp in (None, index.mpp)
         and (allow_empty or all(slide.tiles for slide in index.slides))
         and all(

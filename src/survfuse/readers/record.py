@@ -8,10 +8,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-
 from survfuse._errors import FeatureFileError, listed
 from survfuse._storage import sha256_file, sha256_text
-from survfuse.readers.array_checks import AnyArray, as_coords, as_matrix, check_finite, rows_of, without_columns
+from survfuse.readers.array_checks import (
+    AnyArray,
+    as_coords,
+    as_matrix,
+    check_finite,
+    rows_of,
+    without_columns,
+)
 
 CoordUnit = Literal["level0_px", "um"]
 
@@ -42,6 +48,9 @@ class ReadOptions:
     def feature_keys(self) -> tuple[str, ...]:
         """Names under which the features are looked for, in this order."""
         return FEATURE_KEYS if self.key is None else (self.key,)
+
+
+USUAL = ReadOptions()
 
 
 @dataclass(frozen=True, eq=False)

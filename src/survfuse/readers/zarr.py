@@ -18,7 +18,7 @@ import numpy as np
 from survfuse._errors import FeatureFileError, InputError, MissingExtraError
 from survfuse._storage import read_json
 from survfuse.readers.array_checks import AnyArray, check_claim
-from survfuse.readers.record import Draft, ReadOptions, normalise_encoder
+from survfuse.readers.record import USUAL, Draft, ReadOptions, normalise_encoder
 
 # fmt: off
 _CODECS = frozenset([
@@ -37,7 +37,7 @@ class _Table:
     tiles: str
 
 
-def read_wsidata(path: Path, *, encoder: str | None = None, options: ReadOptions = ReadOptions()) -> Draft:
+def read_wsidata(path: Path, *, encoder: str | None = None, options: ReadOptions = USUAL) -> Draft:
     """Read one feature table of a wsidata store.
 
     The table ``<model>_<tiles>`` names its encoder (`model`) and its tiles. Coordinates come
@@ -111,7 +111,7 @@ def _tables(store: Any, specs: Mapping[str, Any], path: Path, tiles: str | None)
 
 
 def _grid_of(name: str, grids: Collection[str]) -> str | None:
-    """The tile grid at the end of a table's name: one that the store lists, else tiles, tiles2, …"""
+    """Take the tile grid from a table's name: one that the store lists, else tiles, tiles2 or so on."""
     listed = [grid for grid in grids if name.endswith(f"_{grid}")]
     if listed:
         return max(listed, key=len)
@@ -122,9 +122,7 @@ def _grid_of(name: str, grids: Collection[str]) -> str | None:
 def _choose(tables: Sequence[_Table], path: Path, encoder: str | None, tiles: str | None) -> _Table:
     """The one table of the encoder and the grid that were named."""
     expected = None if encoder is None else normalise_encoder(encoder)
-    chosen = [
-        table for table in tables if expected in (None, table.model) and tiles in (None, table.tiles)
-    ]
+    chosen = [table for table in tables if expected in (None, table.model) and tiles in (None, table.tiles)]
     if len(chosen) == 1:
         return chosen[0]
     asked = [f"encoder {encoder!r}"] if encoder is not None else []
