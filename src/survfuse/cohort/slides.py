@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict
@@ -14,6 +15,7 @@ from survfuse.cohort.problems import Problems
 from survfuse.cohort.slide_files import MOST_TOLD, SlideFile, match_files
 from survfuse.cohort.sources import Sources
 from survfuse.cohort.spec import SlidesSpec, load_spec
+from survfuse.readers.arrays import files_beside
 from survfuse.readers.bags import BagStore, pack
 from survfuse.readers.features import read_features
 from survfuse.readers.packing import encoder_without
@@ -73,7 +75,7 @@ def _pack_or_report(
         refused = _refused(items, spec)
         whole = [item for item in items if item[0] not in refused]
         named = [item for item in items if item[0] in refused and item[1] not in exclude]
-        _report_refused(name, named, refused, sources)
+        _report_refused(name, named, refused, sources, can_exclude=bool(whole))
         if named:
             return None
         if not refused or not whole:
@@ -94,7 +96,9 @@ def _refused(items: list[SlideFile], spec: SlidesSpec) -> dict[str, str]:
     return refused
 
 
-def _report_refused(name: str, named: list[SlideFile], refused: Mapping[str, str], sources: Sources) -> None:
+def _report_refused(
+    name: str, named: list[SlideFile], refused: Mapping[str, str], sources: Sources, *, can_exclude: bool
+) -> None:
     """Note each refused slide; many that are refused for one reason are one problem."""
     alike: dict[str, list[SlideFile]] = {}
     for item in named:
@@ -106,12 +110,12 @@ def _report_refused(name: str, named: list[SlideFile], refused: Mapping[str, str
             what = f"slide {slides[0]!r}"
             if len(slides) > 1:
                 what = f"{len(slides)} slides ({listed(map(repr, slides), MOST_TOLD)}), the first of which"
+            ids = ", ".join(map(json.dumps, slides))
             sources.problems.error(
                 name,
                 f"{what}: {refused[slides[0]]}",
                 patients=dict.fromkeys(patient for _, patient, _ in group),
-                hint=f"`exclude_slides: [{', '.join(slides)}]` in this section leaves "
-                f"{'it' if len(slides) == 1 else 'them'} out",
+                hint=f"`exclude_slides: [{ids}]` in this section leaves them out" if can_exclude else "",
             )
 
 
@@ -135,7 +139,7 @@ def _report_contents(name: str, store: BagStore, sources: Sources) -> None:
 
 
 def _options(spec: SlidesSpec) -> ReadOptions:
-    return ReadOptions(spec.key, spec.tiles, tuple(spec.exclude_features))
+    return ReadOptions(spec.key, spec.tiles, tuple(sorted(set(spec.exclude_features))))
 
 
 def pack_cohort(path: Path | str, *, out: Path | None = None, overwrite: bool = False) -> dict[str, BagStore]:
@@ -194,7 +198,7 @@ def _checked(store: BagStore, spec: SlidesSpec) -> BagStore:
     """Refuse a store that is not what the cohort file says."""
     encoder = None if spec.encoder is None else normalise_encoder(spec.encoder)
     if encoder is not None:
-        encoder = encoder_without(encoder, spec.exclude_features)
+        encoder = encoder_without(encoder, _options(spec).exclude_features)
     other_encoder = encoder and store.encoder and encoder != store.encoder
     other_mpp = spec.mpp and store.mpp and abs(store.mpp / spec.mpp - 1) > MPP_TOLERANCE
     if other_encoder or other_mpp:
@@ -225,15 +229,16 @@ def _packed(items: list[SlideFile], spec: SlidesSpec, root: Path) -> BagStore:
     lie in ``<cohort folder>/.survfuse/<hash>.bags``.
     """
     cache = root / CACHE
-    options = asdict(_options(spec))
-    about = [spec.encoder, spec.mpp, options, [[slide, patient] for slide, patient, _ in items]]
-    stats = [(path.stat().st_size, path.stat().st_mtime_ns) for path in (_content(p) for _, _, p in items)]
-    stat_key = sha256_text(to_json([about, stats, [str(path) for _, _, path in items]]))
+    owners = [[slide, patient, path.parent.name] for slide, patient, path in items]
+    about = [spec.encoder, spec.mpp, asdict(_options(spec)), owners]
+    files = [file for _, _, path in items for file in (path, *files_beside(path))]
+    stats = [(file.stat().st_size, file.stat().st_mtime_ns) for file in map(_content, files)]
+    stat_key = sha256_text(to_json([about, stats, list(map(str, files))]))
     known_file = cache / "bags.json"
     known = read_json(known_file) if known_file.is_file() else {}
     content_key = known.get(stat_key)
     if content_key is None:
-        content_key = sha256_text(to_json([about, [sha256_path(path) for _, _, path in items]]))
+        content_key = sha256_text(to_json([about, list(map(sha256_path, files))]))
     store = cache / f"{content_key[:32]}.bags"
     if not store.is_dir():
         _require_writable(root)

@@ -113,8 +113,17 @@ def without_columns(values: AnyArray, columns: Sequence[int], path: Path) -> Any
     return np.delete(values, list(columns), axis=1)
 
 
-def check_finite(values: AnyArray, path: Path | str) -> AnyArray:
+def check_finite(values: AnyArray, path: Path | str, left_out: Sequence[int] = ()) -> AnyArray:
     """Return finite features unchanged; refuse others, saying how many they are and where.
+
+    Parameters
+    ----------
+    values : ndarray, (tiles, dim)
+        Features of one slide.
+    path : path or str
+        Where they came from.
+    left_out : sequence of int
+        Columns of the file that are no longer among `values`: columns are named as in the file.
 
     Raises
     ------
@@ -126,24 +135,26 @@ def check_finite(values: AnyArray, path: Path | str) -> AnyArray:
         tiles = int(bad.any(axis=1).sum())
         raise FeatureFileError(
             f"{path}: {int(bad.sum())} of {values.size} feature values are NaN or infinite "
-            f"(in {tiles} of {len(values)} tiles){_where_not_finite(bad)}; extract this slide again, "
-            "or leave it out"
+            f"(in {tiles} of {len(values)} tiles){_where_not_finite(bad, left_out)}; extract this slide "
+            "again, or leave it out"
         )
     return values
 
 
-def _where_not_finite(bad: npt.NDArray[np.bool_]) -> str:
+def _where_not_finite(bad: npt.NDArray[np.bool_], left_out: Sequence[int]) -> str:
     """Tell whole tiles that are not finite, and the columns of the others, counted from 0."""
     whole = bad.all(axis=1)
-    columns = np.flatnonzero(bad[~whole].any(axis=0))
+    names = np.delete(np.arange(bad.shape[1] + len(left_out)), list(left_out))
+    columns = names[bad[~whole].any(axis=0)].tolist()
     text = ""
     if whole.any():
         rows = listed(np.flatnonzero(whole), MOST_COLUMNS)
         text += f": {int(whole.sum())} tiles without a finite value (rows {rows}, counted from 0)"
-    if len(columns):
+    if columns:
         text += f"{' and' if text else ':'} columns {listed(columns, MOST_COLUMNS)} (counted from 0)"
-    if len(columns) and not whole.any() and len(columns) < min(MOST_COLUMNS + 1, bad.shape[1]):
-        text += f"; `exclude_features: [{listed(columns, MOST_COLUMNS)}]` leaves them out of every slide"
+    if columns and not whole.any() and len(columns) < min(MOST_COLUMNS + 1, bad.shape[1]):
+        every = listed(sorted([*columns, *left_out]), len(names))
+        text += f"; `exclude_features: [{every}]` leaves them out of every slide"
     return text
 
 

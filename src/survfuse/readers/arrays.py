@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import zipfile
 from collections.abc import Callable, Mapping
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from survfuse._errors import FeatureFileError
 from survfuse.readers.array_checks import AnyArray, check_claim
 from survfuse.readers.hdf5 import clam_patch_size, dataset, open_hdf5
 from survfuse.readers.record import COORD_KEYS, USUAL, Draft, ReadOptions, no_features
-from survfuse.readers.slideflow import describe_bags
+from survfuse.readers.slideflow import CONFIG, describe_bags
 from survfuse.readers.torch_files import as_array, open_torch, refuse_zip_bomb
 
 
@@ -149,27 +150,53 @@ ARRAY_SUFFIXES = tuple(_OPENERS)
 # -- coordinates in neighbour files
 
 
+@dataclass(frozen=True)
+class _Beside:
+    """Where other tools keep what a bare array does not say."""
+
+    index: Path
+    beside: Path
+    apart: Path
+    clam: Path
+    patches: Path
+    config: Path
+
+    @classmethod
+    def of(cls, path: Path) -> _Beside:
+        stem, above = path.name.removesuffix(path.suffix), path.parent.parent
+        return cls(
+            path.with_name(f"{stem}.index.npz"),
+            path.with_name(f"{stem}.npy"),
+            above / "coordinates" / f"{stem}.npy",
+            above / "h5_files" / f"{stem}.h5",
+            above / "patches" / f"{stem}.h5",
+            path.with_name(CONFIG),
+        )
+
+
+def files_beside(path: Path) -> tuple[Path, ...]:
+    """Other files that may be read with a feature file: a change of one is a change of its features."""
+    places = astuple(_Beside.of(path))
+    return tuple(place for place in places if place != path and place.is_file())
+
+
 def _neighbours(draft: Draft, path: Path) -> None:
-    stem = path.name.removesuffix(path.suffix)
-    index = path.with_name(f"{stem}.index.npz")
-    beside = path.with_name(f"{stem}.npy")
-    apart = path.parent.parent / "coordinates" / f"{stem}.npy"
-    clam = path.parent.parent / "h5_files" / f"{stem}.h5"
-    if index.is_file():
-        draft.coords, draft.tool = _slideflow_index(index), "slideflow"
-        draft.notes.append(f"coordinates from {index.name}, as slideflow wrote them")
-    elif path.suffix != ".npy" and beside.is_file():
-        _structured(draft, beside)
-    elif apart.is_file():
-        _structured(draft, apart)
+    near = _Beside.of(path)
+    if near.index.is_file():
+        draft.coords, draft.tool = _slideflow_index(near.index), "slideflow"
+        draft.notes.append(f"coordinates from {near.index.name}, as slideflow wrote them")
+    elif path.suffix != ".npy" and near.beside.is_file():
+        _structured(draft, near.beside)
+    elif near.apart.is_file():
+        _structured(draft, near.apart)
     elif path.parent.name == "pt_files":
         draft.tool = "clam"
-        draft.patch_size_level0 = clam_patch_size(path.parent.parent / "patches" / f"{stem}.h5")
-        if clam.is_file():
-            with open_hdf5(clam) as file:
+        draft.patch_size_level0 = clam_patch_size(near.patches)
+        if near.clam.is_file():
+            with open_hdf5(near.clam) as file:
                 if "coords" in file.keys():  # noqa: SIM118
-                    draft.coords = np.asarray(dataset(file, "coords", clam, kinds="fiu")[...])
-                    draft.notes.append(f"coordinates from {clam}")
+                    draft.coords = np.asarray(dataset(file, "coords", near.clam, kinds="fiu")[...])
+                    draft.notes.append(f"coordinates from {near.clam}")
 
 
 def _slideflow_index(path: Path) -> AnyArray:

@@ -37,7 +37,7 @@ class ReadOptions:
     tiles : str or None
         Which tile grid of a zarr store, such as "tiles2".
     exclude_features : tuple of int
-        Columns left out, counted from 0.
+        Columns left out, counted from 0, each once.
     """
 
     key: str | None = None
@@ -133,7 +133,8 @@ class Draft:
             coordinates do not pair with them.
         """
         values = as_matrix(self.values, path)
-        values = check_finite(without_columns(values, exclude_features, path), path)
+        values = without_columns(values, exclude_features, path)
+        check_finite(values, path, exclude_features)
         coords = self.coords
         if coords is not None and len(values) == 1 and (places := rows_of(coords)) != 1:
             self.notes.append(

@@ -127,23 +127,12 @@ def _choose(tables: Sequence[_Table], path: Path, encoder: str | None, tiles: st
         return chosen[0]
     asked = [f"encoder {encoder!r}"] if encoder is not None else []
     asked += [f"tiles {tiles!r}"] if tiles is not None else []
-    known = ", ".join(f"{table.name} (encoder {table.model}, tiles {table.tiles})" for table in tables)
+    known = [f"{table.name} (`encoder: {table.model}`, `tiles: {table.tiles}`)" for table in tables]
     raise FeatureFileError(
-        f"{path}: {len(chosen)} feature tables fit{' ' if asked else ''}{' and '.join(asked)}, "
-        f"expected one; the store has {known}: {_ways(chosen or tables)} in the section of the cohort file"
+        f"{path}: {len(chosen)} feature tables fit{' ' if asked else ''}{' and '.join(asked)}, expected "
+        f"one; the store has {', '.join(known)}: write both lines of the one that is meant into the "
+        "section of the cohort file"
     )
-
-
-def _ways(tables: Sequence[_Table]) -> str:
-    """Which lines choose one of these tables."""
-    models = sorted({table.model for table in tables})
-    grids = sorted({table.tiles for table in tables})
-    ways = [f"`encoder: {models[0]}`"] if len(models) > 1 else []
-    ways += [f"`tiles: {grids[0]}`"] if len(grids) > 1 else []
-    if not ways:
-        return f"say `encoder: {models[0]}` and `tiles: {grids[0]}`, or nothing of both,"
-    others = [*models[1:], *(grids[1:] if len(grids) > 1 else [])]
-    return f"say {' and '.join(ways)} (or {', '.join(others)})"
 
 
 def _scale(draft: Draft, spec: Any, slide: Any) -> None:
