@@ -164,8 +164,8 @@ def _report_pairs(
     if other_case:
         sources.problems.warning(
             name,
-            f"{len(other_case)} slide(s) differ from their feature file in letter case only, and are taken "
-            f"for the same: {listed(other_case, MOST_TOLD)}",
+            f"{len(other_case)} slide(s) differ from their feature file only in letter case or a final "
+            f"'.0', and are taken for the same: {listed(other_case, MOST_TOLD)}",
             file=spec.table or "",
             column=spec.slide,
         )

@@ -45,7 +45,9 @@ def read_slides(
     """
     with sources.problems.catch(name):
         if spec.packed is not None:
-            return _checked(BagStore.open(sources.path(spec.packed)), spec)
+            store = _checked(BagStore.open(sources.path(spec.packed)), spec)
+            _report_contents(name, store, sources)
+            return store
         items = match_files(name, spec, sources)
         if items:
             return _pack_or_report(
@@ -71,7 +73,9 @@ def _pack_or_report(
     """Pack; when a file is refused, look at each so that all refusals are told at once."""
     try:
         store = make(items)
-    except FeatureFileError:
+    except FeatureFileError as error:
+        if not any(f"slide {slide} of patient {patient}:" in str(error) for slide, patient, _ in items):
+            raise  # no file is at fault
         refused = _refused(items, spec)
         whole = [item for item in items if item[0] not in refused]
         named = [item for item in items if item[0] in refused and item[1] not in exclude]

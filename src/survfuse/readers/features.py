@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,6 +97,7 @@ def _read_checked(source: Path, encoder: str | None, options: ReadOptions) -> Fe
         )
     if not source.exists():
         raise FeatureFileError(f"{source}: no such file")
+    _refuse_unreadable(source, suffix)
     if is_locked(source):
         raise FeatureFileError(
             f"{source}: a .lock file lies beside it, so its writer has not finished; "
@@ -103,6 +105,19 @@ def _read_checked(source: Path, encoder: str | None, options: ReadOptions) -> Fe
         )
     draft = _read(source, suffix, encoder, options)
     return with_encoder(draft.finish(source, slide_id_of(source), options.exclude_features), encoder)
+
+
+def _refuse_unreadable(source: Path, suffix: str) -> None:
+    """Tell what the system says of a file before a reader takes it for a broken one."""
+    if source.is_dir() != (suffix == ".zarr"):
+        wanted = "a folder" if suffix == ".zarr" else "a file"
+        raise FeatureFileError(
+            f"{source}: expected {wanted}, got {'a folder' if source.is_dir() else 'a file'}"
+        )
+    try:
+        os.scandir(source).close() if source.is_dir() else source.open("rb").close()
+    except OSError as error:
+        raise FeatureFileError(f"{source}: cannot be opened ({error.strerror})") from None
 
 
 def _read(source: Path, suffix: str, encoder: str | None, options: ReadOptions) -> Draft:

@@ -35,10 +35,12 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
         raise
     except FileNotFoundError:
         raise FeatureFileError(f"{path}: no such file") from None
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError) as error:
+    except BlockingIOError as error:
         raise FeatureFileError(
-            f"{path}: not a whole HDF5 file ({error}); was its writer interrupted? Write it again"
+            f"{path}: in use by another program ({error}); wait until it is done"
         ) from None
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError) as error:
+        raise FeatureFileError(f"{path}: not a whole HDF5 file ({error}); write it again") from None
 
 
 def dataset(file: h5py.File, name: str, path: Path, *, kinds: str = "f") -> h5py.Dataset:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -121,7 +122,8 @@ def _same_but_for_case(ids: list[str], names: list[str]) -> dict[str, str]:
 
 
 def _lowered(name: str) -> str:
-    return slide_stem(composed(name)).casefold()
+    plain = slide_stem(composed(name)).casefold()
+    return re.sub(r"^(\d+)\.0$", r"\1", plain)  # so pandas writes whole numbers beside an empty cell
 
 
 def printable(text: str) -> str:

@@ -243,14 +243,14 @@ def _refuse_codecs(folder: Path, name: str, path: Path) -> None:
     files = [folder / meta for meta in ("zarr.json", ".zarray") if (folder / meta).is_file()]
     if len(files) != 1:
         raise FeatureFileError(
-            f"{path}: {name} is not one dense array (a sparse matrix? two formats at once?)"
+            f"{path}: {name} is not one dense array: {len(files)} files zarr.json and .zarray, expected one"
         )
     try:
         meta = read_json(files[0])
     except InputError as error:
         raise FeatureFileError(str(error)) from None
     if not isinstance(meta, Mapping) or meta.get("node_type", "array") != "array":
-        raise FeatureFileError(f"{path}: {name} is a group (a sparse matrix?), expected one dense array")
+        raise FeatureFileError(f"{path}: {name} is a group, as of a sparse matrix, expected a dense array")
     named: set[str] = set()
     listed = [meta.get("compressor"), *(meta.get("filters") or []), *(meta.get("codecs") or [])]
     while listed:
