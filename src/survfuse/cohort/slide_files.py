@@ -12,9 +12,9 @@ from survfuse._errors import listed
 from survfuse.cohort.sources import Sources
 from survfuse.cohort.spec import SlidesSpec
 from survfuse.readers.features import FeatureFiles, list_features
-from survfuse.readers.names import composed, match_names, slide_stem
+from survfuse.readers.slide_names import composed, match_names, slide_stem
 
-MOST_TOLD = 20
+MOST_NAMED = 20
 
 SlideFile = tuple[str, str, Path]  # slide_id, patient_id, feature file
 
@@ -52,7 +52,7 @@ def match_files(name: str, spec: SlidesSpec, sources: Sources) -> list[SlideFile
         sources.problems.warning(
             name,
             f"{len(unused)} feature file(s) not in the slide table, not used: "
-            f"{listed(sorted(unused), MOST_TOLD)}",
+            f"{listed(sorted(unused), MOST_NAMED)}",
             file=spec.table,
         )
     items = [(slide, owners[slide], files.ready[file]) for slide, file in pairs.items()]
@@ -83,7 +83,7 @@ def _excluded(name: str, spec: SlidesSpec, slides: Iterable[str], sources: Sourc
     if unknown:
         sources.problems.warning(
             name,
-            f"exclude_slides: no such slide: {listed(map(repr, unknown), MOST_TOLD)}",
+            f"exclude_slides: no such slide: {listed(map(repr, unknown), MOST_NAMED)}",
             file=spec.table or "",
             column=spec.slide,
         )
@@ -105,7 +105,7 @@ def _report_absent(
         note(
             name,
             f"{len(written)} slide(s) not used, as a .lock file lies beside their feature file: "
-            f"{listed(written, MOST_TOLD)}",
+            f"{listed(written, MOST_NAMED)}",
             file=spec.features or "",
             hint="wait until they are written; if their writer died, remove the .lock and extract them again",
         )
@@ -121,7 +121,7 @@ def _report_absent(
     elif rest:
         note(
             name,
-            f"{len(rest)} slide(s) without a feature file: {listed(rest, MOST_TOLD)}",
+            f"{len(rest)} slide(s) without a feature file: {listed(rest, MOST_NAMED)}",
             file=spec.features or "",
             hint="extract them, or remove them from the slide table",
         )
@@ -165,7 +165,7 @@ def _report_pairs(
         sources.problems.warning(
             name,
             f"{len(other_case)} slide(s) differ from their feature file only in letter case or a final "
-            f"'.0', and are taken for the same: {listed(other_case, MOST_TOLD)}",
+            f"'.0', and are taken for the same: {listed(other_case, MOST_NAMED)}",
             file=spec.table or "",
             column=spec.slide,
         )

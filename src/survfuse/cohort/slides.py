@@ -12,10 +12,10 @@ from pathlib import Path
 from survfuse._errors import CohortError, FeatureFileError, listed
 from survfuse._storage import read_json, sha256_text, to_json, write_json
 from survfuse.cohort.problems import Problems
-from survfuse.cohort.slide_files import MOST_TOLD, SlideFile, match_files
+from survfuse.cohort.slide_files import MOST_NAMED, SlideFile, match_files
 from survfuse.cohort.sources import Sources
 from survfuse.cohort.spec import SlidesSpec, load_spec
-from survfuse.readers.arrays import files_beside
+from survfuse.readers.arrays import side_files
 from survfuse.readers.bags import BagStore, pack
 from survfuse.readers.features import read_features
 from survfuse.readers.packing import encoder_without
@@ -113,7 +113,7 @@ def _report_refused(
             slides = [slide for slide, _, _ in group]
             what = f"slide {slides[0]!r}"
             if len(slides) > 1:
-                what = f"{len(slides)} slides ({listed(map(repr, slides), MOST_TOLD)}), the first of which"
+                what = f"{len(slides)} slides ({listed(map(repr, slides), MOST_NAMED)}), the first of which"
             ids = ", ".join(map(json.dumps, slides))
             sources.problems.error(
                 name,
@@ -131,7 +131,7 @@ def _report_contents(name: str, store: BagStore, sources: Sources) -> None:
         cost = f"; {len(lost)} patient(s) have no other slide and count as without slides" if lost else ""
         sources.problems.warning(
             name,
-            f"{len(empty)} slide(s) without tiles: {listed((s.slide_id for s in empty), MOST_TOLD)}: "
+            f"{len(empty)} slide(s) without tiles: {listed((s.slide_id for s in empty), MOST_NAMED)}: "
             f"their feature files have no rows{cost}",
             patients=lost,
         )
@@ -235,7 +235,7 @@ def _packed(items: list[SlideFile], spec: SlidesSpec, root: Path) -> BagStore:
     cache = root / CACHE
     owners = [[slide, patient, path.parent.name] for slide, patient, path in items]
     about = [spec.encoder, spec.mpp, asdict(_options(spec)), owners]
-    files = [file for _, _, path in items for file in (path, *files_beside(path))]
+    files = [file for _, _, path in items for file in (path, *side_files(path))]
     stats = [(file.stat().st_size, file.stat().st_mtime_ns) for file in map(_content, files)]
     stat_key = sha256_text(to_json([about, stats, list(map(str, files))]))
     known_file = cache / "bags.json"

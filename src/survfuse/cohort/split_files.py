@@ -18,7 +18,7 @@ from survfuse.cohort.data import Cohort
 from survfuse.cohort.modalities import BagData
 from survfuse.cohort.split_formats import RawSplit, read_raw
 from survfuse.cohort.splits import Split
-from survfuse.readers.names import composed, slide_stem
+from survfuse.readers.slide_names import composed, slide_stem
 from survfuse.readers.tables import read_table
 
 BARCODE = re.compile(r"TCGA-[A-Z0-9]{2}-[A-Z0-9]{4}(?=-)")  # the patient part of a TCGA slide name

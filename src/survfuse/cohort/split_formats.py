@@ -41,10 +41,10 @@ def read_raw(source: Path) -> list[RawSplit]:
     if source.is_dir():
         return _folder(source)
     if not source.exists():
-        folds = _fold_folders(source.parent).get(source.name, []) if source.parent.is_dir() else []
-        if not folds:
+        tasks = _fold_folders(source.parent) if source.parent.is_dir() else {}
+        if source.name not in tasks:
             raise InputError(f"{source}: no such file or folder")
-        return [_mmp(folder) for folder in folds]
+        return list(map(_mmp, tasks[source.name]))
     if source.suffix.lower() == ".json":
         return _stamp(source)
     table = read_table(source)
@@ -72,7 +72,7 @@ def _folder(folder: Path) -> list[RawSplit]:
             f"as {folder / next(iter(tasks))}"
         )
     if tasks:
-        return [_mmp(fold) for fold in next(iter(tasks.values()))]
+        return list(map(_mmp, next(iter(tasks.values()))))
     raise InputError(
         f"{folder}: holds no splits_<number>.csv (CLAM), no train.csv and test.csv, and no folders of such "
         f"as NAME_k=0 (MMP); it has {listed(sorted(one.name for one in folder.iterdir())) or 'nothing'}"
@@ -86,12 +86,12 @@ def _tables(folder: Path) -> dict[str, Path]:
 
 def _fold_folders(folder: Path) -> dict[str, list[Path]]:
     """Folders of one fold each below a folder, in the order of their numbers, by task."""
-    found: dict[str, list[tuple[int, Path]]] = {}
+    numbered: dict[str, list[tuple[int, Path]]] = {}
     for below in sorted(folder.iterdir()):
         number = re.search(r"(\d+)$", below.name)
         if number is not None and below.is_dir() and _tables(below):
-            found.setdefault(_task(below.name), []).append((int(number[1]), below))
-    return {task: [below for _, below in sorted(folds)] for task, folds in sorted(found.items())}
+            numbered.setdefault(_task(below.name), []).append((int(number[1]), below))
+    return {task: [below for _, below in sorted(folds)] for task, folds in sorted(numbered.items())}
 
 
 def _task(name: str) -> str:

@@ -151,18 +151,18 @@ ARRAY_SUFFIXES = tuple(_OPENERS)
 
 
 @dataclass(frozen=True)
-class _Beside:
+class _Neighbours:
     """Where other tools keep what a bare array does not say."""
 
     index: Path
-    beside: Path
+    table: Path
     apart: Path
     clam: Path
     patches: Path
     config: Path
 
     @classmethod
-    def of(cls, path: Path) -> _Beside:
+    def of(cls, path: Path) -> _Neighbours:
         stem, above = path.name.removesuffix(path.suffix), path.parent.parent
         return cls(
             path.with_name(f"{stem}.index.npz"),
@@ -174,19 +174,19 @@ class _Beside:
         )
 
 
-def files_beside(path: Path) -> tuple[Path, ...]:
+def side_files(path: Path) -> tuple[Path, ...]:
     """Other files that may be read with a feature file: a change of one is a change of its features."""
-    places = astuple(_Beside.of(path))
+    places = astuple(_Neighbours.of(path))
     return tuple(place for place in places if place != path and place.is_file())
 
 
 def _neighbours(draft: Draft, path: Path) -> None:
-    near = _Beside.of(path)
+    near = _Neighbours.of(path)
     if near.index.is_file():
         draft.coords, draft.tool = _slideflow_index(near.index), "slideflow"
         draft.notes.append(f"coordinates from {near.index.name}, as slideflow wrote them")
-    elif path.suffix != ".npy" and near.beside.is_file():
-        _structured(draft, near.beside)
+    elif path.suffix != ".npy" and near.table.is_file():
+        _structured(draft, near.table)
     elif near.apart.is_file():
         _structured(draft, near.apart)
     elif path.parent.name == "pt_files":

@@ -11,8 +11,8 @@ from pathlib import Path
 from survfuse._errors import FeatureFileError
 from survfuse.readers.arrays import read_array_file
 from survfuse.readers.hdf5 import read_hdf5
-from survfuse.readers.names import FEATURE_SUFFIXES, printable
 from survfuse.readers.record import USUAL, Draft, Features, ReadOptions, with_encoder
+from survfuse.readers.slide_names import FEATURE_SUFFIXES, printable
 from survfuse.readers.zarr import read_wsidata
 
 logger = logging.getLogger(__name__)

@@ -139,7 +139,7 @@ def read_hdf5(path: Path, options: ReadOptions = USUAL) -> Draft:
     with open_hdf5(path) as file:
         name = next((key for key in options.feature_keys if key in file.keys()), None)  # noqa: SIM118
         if name is None:
-            raise FeatureFileError(no_features(path, options, [_shown(file, key) for key in file]))
+            raise FeatureFileError(no_features(path, options, [_described(file, key) for key in file]))
         found = dataset(file, name, path)
         draft = Draft(values=_read(found), tool="hdf5")
         coords = next((key for key in COORD_KEYS if key in file.keys()), None)  # noqa: SIM118
@@ -156,7 +156,7 @@ def _read(found: h5py.Dataset) -> AnyArray:
     return np.asarray(found[...])
 
 
-def _shown(file: h5py.File, name: str) -> str:
+def _described(file: h5py.File, name: str) -> str:
     """Name what lies under a key, with its shape; links are not followed for it."""
     if not isinstance(file.get(name, getlink=True), h5py.HardLink):
         return f"{name} (a link)"

@@ -159,10 +159,10 @@ class Draft:
         )
 
 
-def no_features(path: Path, options: ReadOptions, found: Sequence[str]) -> str:
+def no_features(path: Path, options: ReadOptions, names: Sequence[str]) -> str:
     """Say that a file has no array of features, what it has, and how to name the right one."""
     return (
-        f"{path}: expected one of {', '.join(options.feature_keys)}, found {listed(found, 10) or 'nothing'}; "
+        f"{path}: expected one of {', '.join(options.feature_keys)}, found {listed(names, 10) or 'nothing'}; "
         "point `features:` at the folder of feature files, or, where one of these is the features, "
         "name it with `key: NAME` beside `features:` in the cohort file"
     )

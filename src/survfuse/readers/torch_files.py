@@ -6,7 +6,7 @@ import re
 import threading
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -190,7 +190,7 @@ class _ArrayClass:
     """Stands for the name numpy.ndarray; never made."""
 
 
-_NUMPY_NAMES = (
+_NUMPY_NAMES: tuple[tuple[Callable[..., Any], str], ...] = (
     (_ArrayClass, "numpy.ndarray"),
     (_SavedType, "numpy.dtype"),
     (_SavedArray, "survfuse.readers.torch_files._SavedArray"),

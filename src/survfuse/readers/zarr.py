@@ -43,7 +43,7 @@ def read_wsidata(path: Path, *, encoder: str | None = None, options: ReadOptions
     The table ``<model>_<tiles>`` names its encoder (`model`) and its tiles. Coordinates come
     from ``obsm/spatial`` or columns ``x`` and ``y`` of the table, else from ``shapes/<tiles>``
     (boxes joined on ``tile_id``). The scale comes from ``tile_spec``, but only where the slide's
-    own scale was known: without it wsidata ignores the scale that was asked for.
+    own scale was known: without it wsidata ignores the scale that was wanted for.
 
     Parameters
     ----------
@@ -125,11 +125,11 @@ def _choose(tables: Sequence[_Table], path: Path, encoder: str | None, tiles: st
     chosen = [table for table in tables if expected in (None, table.model) and tiles in (None, table.tiles)]
     if len(chosen) == 1:
         return chosen[0]
-    asked = [f"encoder {encoder!r}"] if encoder is not None else []
-    asked += [f"tiles {tiles!r}"] if tiles is not None else []
+    wanted = [f"encoder {encoder!r}"] if encoder is not None else []
+    wanted += [f"tiles {tiles!r}"] if tiles is not None else []
     known = [f"{table.name} (`encoder: {table.model}`, `tiles: {table.tiles}`)" for table in tables]
     raise FeatureFileError(
-        f"{path}: {len(chosen)} feature tables fit{' ' if asked else ''}{' and '.join(asked)}, expected "
+        f"{path}: {len(chosen)} feature tables fit{' ' if wanted else ''}{' and '.join(wanted)}, expected "
         f"one; the store has {', '.join(known)}: write both lines of the one that is meant into the "
         "section of the cohort file"
     )

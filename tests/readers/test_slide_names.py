@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 
-from survfuse.readers.names import (
+from survfuse.readers.slide_names import (
     FEATURE_SUFFIXES,
     SLIDE_SUFFIXES,
     match_names,

@@ -26,7 +26,7 @@ def name_stems(name: str) -> tuple[str, ...]:
     'TCGA-05-4249-01Z-00-DX1.9FCE'
     """
     stems = [name]
-    endings = _ENDINGS
+    endings: tuple[str, ...] = _ENDINGS
     while (ending := _ending_of(stems[-1], endings)) is not None:
         stems.append(stems[-1][: -len(ending)])
         endings = (*_ENDINGS, ".ome") if ending in (".tif", ".tiff") else _ENDINGS
@@ -95,11 +95,11 @@ def match_names(wanted: Iterable[str], known: Iterable[str]) -> dict[str, str]:
 
 def _by_stem(names: Iterable[str]) -> dict[str, str | None]:
     """From every stem to the name that has it; None where several have."""
-    found: dict[str, str | None] = {}
+    owners: dict[str, str | None] = {}
     for name in names:
         for stem in name_stems(composed(name)):
-            found[stem] = None if found.get(stem, name) != name else name
-    return found
+            owners[stem] = None if owners.get(stem, name) != name else name
+    return owners
 
 
 def _lookup(one: str, by_stem: Mapping[str, str | None]) -> str | None:
@@ -113,12 +113,12 @@ def _same_but_for_case(ids: list[str], names: list[str]) -> dict[str, str]:
     wanted = Counter(map(_lowered, ids))
     counts = Counter(map(_lowered, names))
     name_of = {_lowered(name): name for name in names}
-    found: dict[str, str] = {}
+    pairs: dict[str, str] = {}
     for one in ids:
         plain = _lowered(one)
         if wanted[plain] == 1 and counts[plain] == 1:
-            found[one] = name_of[plain]
-    return found
+            pairs[one] = name_of[plain]
+    return pairs
 
 
 def _lowered(name: str) -> str:
@@ -132,10 +132,10 @@ def printable(text: str) -> str:
     >>> printable("red" + chr(27))
     'red\\x1b'
     """
-    return "".join(map(_shown, text))
+    return "".join(map(_escaped, text))
 
 
-def _shown(letter: str) -> str:
+def _escaped(letter: str) -> str:
     if letter.isprintable() or letter == "\n":
         return letter
     return letter.encode("unicode_escape").decode()
