@@ -266,6 +266,25 @@ def test_npz_without_features_names_what_it_has(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("ending", [".npz", ".safetensors"])
+def test_every_key_is_named_where_none_is_meant(tmp_path: Path, ending: str) -> None:
+    content = {"embeddings": VALUES, "coords": COORDS, "inside": np.ones(6, bool)}
+    path = tmp_path / f"x{ending}"
+    if ending == ".npz":
+        np.savez(path, **content)
+    else:
+        save_file(content, path)
+    with pytest.raises(FeatureFileError, match=r"expected one of features, .* found ") as caught:
+        read_features(path)
+    for shown in ("embeddings (6, 4)", "coords (6, 2)", "inside (6,)"):
+        assert shown in str(caught.value)
+    features = read_features(path, options=ReadOptions(key="embeddings"))
+    np.testing.assert_array_equal(features.values, VALUES)
+    np.testing.assert_array_equal(features.coords, COORDS)
+    with pytest.raises(FeatureFileError, match="expected one of none, found "):
+        read_features(path, options=ReadOptions(key="none"))
+
+
 def test_memory_order_is_kept_simple(tmp_path: Path) -> None:
     np.save(tmp_path / "f.npy", np.asfortranarray(VALUES.astype(">f4")))
     values = read_features(tmp_path / "f.npy").values

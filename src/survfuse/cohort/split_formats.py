@@ -105,7 +105,7 @@ def _mmp(folder: Path) -> RawSplit:
     if "train" not in tables or len(tables) < 2:
         raise InputError(
             f"{folder}: expected train.csv and test.csv (or val.csv), got "
-            f"{listed(file.name for file in tables.values())}"
+            f"{listed(f'{part}.csv' for part in tables)}"
         )
     ids = {part: _ids(file) for part, file in tables.items()}
     return _joined(folder.name, ids)
@@ -119,8 +119,9 @@ def _ids(file: Path) -> tuple[str, ...]:
         raise InputError(
             f"{file}: expected a column {' or '.join(ID_COLUMNS)}, got {listed(map(repr, table.columns), 8)}"
         )
-    cells = [cell.strip() for cell in table[name]]
-    return tuple(dict.fromkeys(cell for cell in cells if cell))
+    cells = dict.fromkeys(table[name].str.strip())
+    cells.pop("", None)
+    return tuple(cells)
 
 
 def _joined(where: str, ids: Mapping[str, tuple[str, ...]]) -> RawSplit:

@@ -93,12 +93,8 @@ def _open_npz(path: Path, options: ReadOptions) -> dict[str, AnyArray]:
         with zipfile.ZipFile(path) as archive:
             names = [n for n in archive.namelist() if n.endswith(".npy")]
             headers = {n.removesuffix(".npy"): _npz_header(archive, n, path) for n in names}
-        wanted = [k for k in headers if k in (*options.feature_keys, *COORD_KEYS)]
-        if not wanted and len(headers) == 1:
-            wanted = list(headers)
-        if not wanted:
-            names = [f"{key} {shape}" for key, (shape, _) in headers.items()]
-            raise FeatureFileError(no_features(path, options, names))
+        shapes = {key: shape for key, (shape, _) in headers.items()}
+        wanted = list(shapes) if len(shapes) == 1 else _wanted(shapes, path, options)
         for key in wanted:
             check_claim(path, key, *headers[key], kinds="fiu")
         with np.load(path, allow_pickle=False) as archive_arrays:
@@ -124,17 +120,26 @@ def _npz_header(archive: zipfile.ZipFile, name: str, path: Path) -> tuple[tuple[
 def _open_safetensors(path: Path, options: ReadOptions) -> dict[str, AnyArray]:
     from safetensors import SafetensorError, safe_open
 
-    known = (*options.feature_keys, *COORD_KEYS)
     try:
         with safe_open(str(path), framework="pt") as file:  # torch knows more types than NumPy
-            names = list(file.keys())
-            wanted = names if not set(options.feature_keys) & set(names) else set(names) & set(known)
-            tensors = {name: file.get_tensor(name) for name in names if name in wanted}
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+            others = set(shapes) - set(COORD_KEYS)
+            wanted = list(shapes) if len(others) == 1 else _wanted(shapes, path, options)
+            tensors = {name: file.get_tensor(name) for name in wanted}
     except FileNotFoundError:
         raise FeatureFileError(f"{path}: no such file") from None
     except (SafetensorError, OSError) as error:
         raise FeatureFileError(f"{path}: not a whole safetensors file ({error})") from None
     return {name: as_array(tensor, name, path) for name, tensor in tensors.items()}
+
+
+def _wanted(shapes: Mapping[str, object], path: Path, options: ReadOptions) -> list[str]:
+    """Names of the arrays of features and of coordinates, among all of a file."""
+    features = [name for name in options.feature_keys if name in shapes]
+    if not features:
+        names = [f"{name} {shape}" for name, shape in shapes.items()]
+        raise FeatureFileError(no_features(path, options, names))
+    return [features[0], *(name for name in COORD_KEYS if name in shapes)]
 
 
 _OPENERS: dict[str, Callable[[Path, ReadOptions], dict[str, AnyArray]]] = {

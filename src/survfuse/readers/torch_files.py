@@ -30,12 +30,14 @@ def open_torch(path: Path, options: ReadOptions) -> dict[str, AnyArray]:
     loaded = _load(path)
     if not isinstance(loaded, Mapping):
         return {"features": as_array(loaded, "features", path)}
-    wanted = {str(k): v for k, v in loaded.items() if k in (*options.feature_keys, *COORD_KEYS)}
-    wanted = {key: value for key, value in wanted.items() if value is not None}
-    if not set(options.feature_keys) & set(wanted):
+    arrays: dict[str, AnyArray] = {}
+    for key in (*options.feature_keys, *COORD_KEYS):
+        if loaded.get(key) is not None:
+            arrays[key] = as_array(loaded[key], key, path)
+    if set(arrays).isdisjoint(options.feature_keys):
         names = [f"{key} {_shape(value)}" for key, value in loaded.items()]
         raise FeatureFileError(no_features(path, options, names))
-    return {key: as_array(value, key, path) for key, value in wanted.items()}
+    return arrays
 
 
 def _shape(value: Any) -> str:
