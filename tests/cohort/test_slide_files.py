@@ -13,9 +13,10 @@ import pytest
 import torch
 
 from builders import CohortFiles
-from survfuse._errors import FeatureFileError
+from survfuse._errors import FeatureFileError, TransformError
 from survfuse.cohort import inspect, load_cohort, pack_cohort
 from survfuse.cohort.modalities import BagData
+from survfuse.cohort.transform_bags import BagScaler
 
 Rename = Callable[[str], str]
 
@@ -159,6 +160,18 @@ def test_columns_that_are_not_finite_can_be_left_out(files: CohortFiles) -> None
     data = bags(files)
     assert (data.features, data.store.encoder) == (2, "uni_without_1_3")
     np.testing.assert_array_equal(data.store.gather(["003"])[0], files.bags["003_2"][:, [0, 2]])
+
+
+def test_a_model_never_takes_other_columns_for_those_left_out(files: CohortFiles) -> None:
+    files.spec["slides"]["exclude_features"] = [1]
+    data = bags(files)
+    scaler = BagScaler.fit(data, data.patients, scaling="standard")
+    scaler.check(data)
+    files.spec["slides"]["exclude_features"] = [2]
+    with pytest.raises(
+        TransformError, match="'uni_without_1', this cohort has 'uni_without_2'; name the same col"
+    ):
+        scaler.check(bags(files))
 
 
 def test_many_slides_refused_for_one_reason_are_one_problem(files: CohortFiles) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -179,7 +179,7 @@ class _Search:
             self._error(
                 f"{len(absent)} of {len(candidates)} slides have no image of their name: "
                 f"{listed(map(repr, absent), MOST_TOLD)}; the folder has "
-                f"{listed(map(repr, sorted(by_stem)), 3) or 'none'}",
+                f"{listed(map(repr, sorted(by_stem)), 3) or 'none'}{_nearly(absent, by_stem)}",
                 file=self.spec.images or "",
                 hint="slide_id must be the image's file name without its ending; or add a column `path`",
             )
@@ -230,11 +230,24 @@ class _Search:
         self.sources.problems.error(self.name, message, file=file or self.table, column=column, hint=hint)
 
 
+def _nearly(absent: Sequence[str], stems: Iterable[str]) -> str:
+    """Name slides that differ from an image in letter case only."""
+    by_case = {stem.casefold(): stem for stem in stems}
+    same = []
+    for slide in absent:
+        plain = slide_stem(composed(slide)).casefold()
+        if plain in by_case:
+            same.append(f"{slide!r} ({by_case[plain]!r})")
+    return f"; in another letter case only: {listed(same, MOST_TOLD)}" if same else ""
+
+
 def _called(slide: str, by_stem: Mapping[str, list[Path]]) -> list[Path]:
     """Find the files that a slide id names; an id that ends like a slide names that very file."""
     plain = composed(slide)
     same = by_stem.get(slide_stem(f"{plain}.tif"), [])  # "a.ome" names a.ome.tif too
     exact = [file for file in same if composed(file.name) == plain]
+    if not exact:  # a.SVS is a.svs too
+        exact = [file for file in same if composed(file.name).lower() == plain.lower()]
     if exact or plain.lower().endswith(SLIDE_SUFFIXES):
         return exact
     return [file for file in same if name_stems(plain)[-1] in name_stems(composed(file.name))]
