@@ -121,9 +121,9 @@ def test_empty_slides_are_told_with_the_patients_they_cost(files: CohortFiles) -
     assert found(files) == [
         (
             "warning",
-            "003, 005",
+            "",
             "3 slide(s) without tiles: 001_20, 003_2, 005_4: their feature files have no rows; "
-            "2 patient(s) have no other slide and count as without slides",
+            "2 patient(s) have no other slide and count as without slides: 003, 005",
         )
     ]
     assert len(bags(files).patients) == 18
@@ -232,10 +232,9 @@ def test_empty_slides_of_a_packed_store_are_told_too(files: CohortFiles) -> None
     files.bags["003_2"] = np.zeros((0, 4), np.float32)
     pack_cohort(files.write(), out=files.root / "mine.bags")
     files.spec["slides"] = {"packed": "mine.bags"}
-    assert found(files)[0][1:] == (
-        "003",
+    assert found(files)[0][2] == (
         "1 slide(s) without tiles: 003_2: their feature files have no rows; 1 patient(s) have no other slide "
-        "and count as without slides",
+        "and count as without slides: 003"
     )
 
 

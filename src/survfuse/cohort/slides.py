@@ -128,12 +128,16 @@ def _report_contents(name: str, store: BagStore, sources: Sources) -> None:
     empty = [slide for slide in store.slides if not slide.tiles]
     if empty:
         lost = sorted({slide.patient_id for slide in empty} - set(store.patients))
-        cost = f"; {len(lost)} patient(s) have no other slide and count as without slides" if lost else ""
+        cost = ""
+        if lost:
+            cost = (
+                f"; {len(lost)} patient(s) have no other slide and count as without slides: "
+                f"{listed(lost, MOST_NAMED)}"
+            )
         sources.problems.warning(
             name,
             f"{len(empty)} slide(s) without tiles: {listed((s.slide_id for s in empty), MOST_NAMED)}: "
             f"their feature files have no rows{cost}",
-            patients=lost,
         )
     full = len(store.slides) - len(empty)
     if full > 1 and store.tiles == full:
