@@ -148,6 +148,20 @@ def test_clam_pt_takes_coordinates_of_its_h5(tmp_path: Path) -> None:
     np.testing.assert_array_equal(features.coords, COORDS)
 
 
+def test_trident_pt_takes_coordinates_of_its_patches(tmp_path: Path) -> None:
+    for name in ("features_uni_v1", "patches"):
+        (tmp_path / name).mkdir()
+    torch.save(VALUES, tmp_path / "features_uni_v1" / "a.b.pt")
+    assert read_features(tmp_path / "features_uni_v1" / "a.b.pt").encoder is None
+    with h5py.File(tmp_path / "patches" / "a.b_patches.h5", "w") as file:
+        file["coords"] = COORDS
+        file["coords"].attrs.update({"patch_size": 256, "patch_size_level0": 512, "target_magnification": 20})
+    features = read_features(tmp_path / "features_uni_v1" / "a.b.pt")
+    assert (features.tool, features.encoder, features.coord_unit) == ("trident", "uni_v1", "level0_px")
+    assert (features.patch_size_level0, features.magnification) == (512.0, 20.0)
+    np.testing.assert_array_equal(features.coords, COORDS)
+
+
 # -- numpy and safetensors
 
 

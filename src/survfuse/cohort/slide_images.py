@@ -244,13 +244,13 @@ def _nearly(absent: Sequence[str], stems: Iterable[str]) -> str:
 def _called(slide: str, by_stem: Mapping[str, list[Path]]) -> list[Path]:
     """Find the files that a slide id names; an id that ends like a slide names that very file."""
     plain = composed(slide)
-    same = by_stem.get(slide_stem(f"{plain}.tif"), [])  # "a.ome" names a.ome.tif too
+    same = by_stem.get(slide_stem(plain), [])
     exact = [file for file in same if composed(file.name) == plain]
     if not exact:  # a.SVS is a.svs too
         exact = [file for file in same if composed(file.name).lower() == plain.lower()]
     if exact or plain.lower().endswith(SLIDE_SUFFIXES):
         return exact
-    return [file for file in same if name_stems(plain)[-1] in name_stems(composed(file.name))]
+    return [file for file in same if plain in name_stems(composed(file.name))] or same
 
 
 def _images_below(root: Path, masks: Path | None) -> Iterator[Path]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from survfuse._errors import FeatureFileError
 from survfuse.readers.array_checks import AnyArray, check_claim
-from survfuse.readers.hdf5 import clam_patch_size, dataset, open_hdf5
+from survfuse.readers.hdf5 import clam_patch_size, dataset, encoder_of_folder, open_hdf5, read_patches
 from survfuse.readers.record import COORD_KEYS, USUAL, Draft, ReadOptions, no_features
 from survfuse.readers.slideflow import CONFIG, describe_bags
 from survfuse.readers.torch_files import as_array, open_torch, refuse_zip_bomb
@@ -24,8 +24,8 @@ def read_array_file(path: Path, options: ReadOptions = USUAL) -> Draft:
 
     Coordinates are looked for in the file itself, then in ``<stem>.index.npz``
     (slideflow), ``<stem>.npy`` or ``../coordinates/<stem>.npy`` (structured, with fields x and y:
-    CHIMERA) and ``../h5_files/<stem>.h5`` (CLAM). Encoder and tile size come from slideflow's
-    ``bags_config.json`` where it lies beside the file.
+    CHIMERA), ``../patches/<stem>_patches.h5`` (TRIDENT) and ``../h5_files/<stem>.h5`` (CLAM).
+    Encoder and tile size come from slideflow's ``bags_config.json`` where it lies beside the file.
 
     Parameters
     ----------
@@ -164,6 +164,7 @@ class _Neighbours:
     apart: Path
     clam: Path
     patches: Path
+    trident: Path
     config: Path
 
     @classmethod
@@ -175,6 +176,7 @@ class _Neighbours:
             above / "coordinates" / f"{stem}.npy",
             above / "h5_files" / f"{stem}.h5",
             above / "patches" / f"{stem}.h5",
+            above / "patches" / f"{stem}_patches.h5",
             path.with_name(CONFIG),
         )
 
@@ -194,6 +196,9 @@ def _neighbours(draft: Draft, path: Path) -> None:
         _structured(draft, near.table)
     elif near.apart.is_file():
         _structured(draft, near.apart)
+    elif near.trident.is_file():
+        read_patches(draft, near.trident)
+        encoder_of_folder(draft, path.parent.name)
     elif path.parent.name == "pt_files":
         draft.tool = "clam"
         draft.patch_size_level0 = clam_patch_size(near.patches)

@@ -178,10 +178,7 @@ def _describe(
     elif at is not None:
         draft.tool, draft.coord_unit = "clam", "level0_px"
         draft.patch_size_level0 = clam_patch_size(path.parent.parent / "patches" / path.name)
-    folder = path.parent.name.removeprefix("slide_")  # TRIDENT: slide_features_titan
-    if draft.encoder is None and folder.startswith("features_"):
-        draft.encoder = folder.removeprefix("features_")
-        draft.notes.append(f"encoder taken from the folder name {path.parent.name}")
+    encoder_of_folder(draft, path.parent.name)
 
 
 def _own(draft: Draft, path: Path, file: h5py.File, found: h5py.Dataset, patch: Any) -> None:
@@ -225,6 +222,32 @@ def _trident(draft: Draft, path: Path, found: h5py.Dataset, patch: Any) -> None:
     draft.coord_unit = "level0_px" if draft.coords is not None else None
     draft.patch_size_level0 = _number(patch, "patch_size_level0")
     draft.magnification = _number(patch, "target_magnification")
+
+
+def read_patches(draft: Draft, path: Path) -> None:
+    """Take coordinates and tile size from TRIDENT's ``patches/<slide>_patches.h5``.
+
+    Raises
+    ------
+    FeatureFileError
+        As :func:`read_hdf5`.
+    """
+    with open_hdf5(path) as file:
+        if "coords" not in file.keys():  # noqa: SIM118
+            return
+        at = dataset(file, "coords", path, kinds="fiu")
+        draft.tool, draft.coords = "trident", _read(at)
+        draft.patch_size_level0 = _number(at.attrs, "patch_size_level0")
+        draft.magnification = _number(at.attrs, "target_magnification")
+    draft.notes.append(f"coordinates from {path}")
+
+
+def encoder_of_folder(draft: Draft, folder: str) -> None:
+    """Name the encoder by TRIDENT's folder, ``features_uni`` or ``slide_features_titan``, if nothing else."""
+    name = folder.removeprefix("slide_")
+    if draft.encoder is None and name.startswith("features_"):
+        draft.encoder = name.removeprefix("features_")
+        draft.notes.append(f"encoder taken from the folder name {folder}")
 
 
 def clam_patch_size(path: Path) -> float | None:

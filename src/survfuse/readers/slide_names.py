@@ -11,14 +11,14 @@ from pathlib import PurePosixPath
 FEATURE_SUFFIXES = (".h5", ".hdf5", ".pt", ".pth", ".npy", ".npz", ".safetensors", ".zarr")
 SLIDE_SUFFIXES = (".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".scn", ".vms", ".bif", ".dcm", ".czi")
 _OTHER_IMAGES = (".vmu", ".svslide", ".qptiff", ".isyntax", ".vsi")  # of slides that are not read here
-_ENDINGS = (*FEATURE_SUFFIXES, *SLIDE_SUFFIXES, *_OTHER_IMAGES)
+_ENDINGS = (*FEATURE_SUFFIXES, *SLIDE_SUFFIXES, *_OTHER_IMAGES, ".ome")
 
 
 def name_stems(name: str) -> tuple[str, ...]:
     """Name a slide or file as it stands, then with one ending after the other taken off.
 
-    Only endings of slides and of feature files are taken off, in any letter case, so that dots
-    in an id survive. ``.ome`` is one where ``.tif`` or ``.tiff`` followed.
+    Only endings of slides and of feature files are taken off, and the ``.ome`` of ``.ome.tiff``,
+    in any letter case, so that dots in an id survive.
 
     >>> name_stems("a.ome.tiff")
     ('a.ome.tiff', 'a.ome', 'a')
@@ -26,16 +26,14 @@ def name_stems(name: str) -> tuple[str, ...]:
     'TCGA-05-4249-01Z-00-DX1.9FCE'
     """
     stems = [name]
-    endings: tuple[str, ...] = _ENDINGS
-    while (ending := _ending_of(stems[-1], endings)) is not None:
+    while (ending := _ending_of(stems[-1])) is not None:
         stems.append(stems[-1][: -len(ending)])
-        endings = (*_ENDINGS, ".ome") if ending in (".tif", ".tiff") else _ENDINGS
     return tuple(stems)
 
 
-def _ending_of(name: str, endings: Iterable[str]) -> str | None:
+def _ending_of(name: str) -> str | None:
     small = name.lower()
-    return next((end for end in endings if small.endswith(end) and len(small) > len(end)), None)
+    return next((end for end in _ENDINGS if small.endswith(end) and len(small) > len(end)), None)
 
 
 def slide_stem(slide: str) -> str:
