@@ -83,6 +83,23 @@ def test_a_slide_with_two_images_or_none(files: Files) -> None:
         assert name in str(told.value)
 
 
+def test_ids_may_have_the_endings_of_features_and_any_letter_case_in_endings(files: Files) -> None:
+    files.table = ["slide_id,patient_id", "a.h5,P1", "b.SVS,P1", "c.ome,P2", "d,P2"]
+    for name in ("a.svs", "b.svs", "c.ome.tiff", "d.ome.tif"):
+        files.image(f"images/{name}")
+    found = {image.slide_id: image.path.name for image in files.find().images}
+    assert found == {"a.h5": "a.svs", "b.SVS": "b.svs", "c.ome": "c.ome.tiff", "d": "d.ome.tif"}
+
+
+def test_another_letter_case_is_named_as_the_difference(files: Files) -> None:
+    for name in ("A.svs", "b.svs", "c.svs"):
+        files.image(f"images/{name}")
+    with pytest.raises(
+        CohortError, match=r"no image of their name: 'a'; .*; in another letter case only: 'a' \('A'\)"
+    ):
+        files.find()
+
+
 def test_an_id_with_the_ending_names_that_very_file(files: Files) -> None:
     files.table = ["slide_id,patient_id", "a.svs,P1"]
     for name in ("a.svs", "a.tif"):

@@ -275,3 +275,87 @@ def test_a_place_where_nothing_is_is_refused(tmp_path: Path, cohort: Cohort) -> 
 def test_an_empty_folder_is_refused(write: Writer, cohort: Cohort) -> None:
     with pytest.raises(InputError, match=r"holds no splits_<number>\.csv"):
         read_splits(write("folder/other.csv", "").parent, cohort)
+
+
+# -- MMP
+
+ROWS = "case_id,slide_id,os_survival_days\n"
+
+
+def fold(write: Writer, name: str, **parts: str) -> Path:
+    """Write one fold: letters are the last digits of patients, each with two slides."""
+    for part, ids in parts.items():
+        rows = "".join(f"00{one},{one}-{number}.uuid,1.0\n" for one in ids for number in (1, 2))
+        path = write(f"{name}/{part}.csv", ROWS + rows)
+    return path.parent
+
+
+@pytest.fixture
+def mmp(write: Writer, tmp_path: Path) -> Path:
+    """Three folds of one task, in the layout of MMP; the tenth comes after the second."""
+    (tmp_path / "survival").mkdir()
+    for number, test in {10: "56", 0: "12", 2: "34"}.items():
+        train = "".join(one for one in "123456" if one not in test)
+        fold(write, f"survival/TCGA_X_overall_survival_k={number}", train=train, test=test)
+    return tmp_path / "survival"
+
+
+FOLDS = [(0, 0, "3456", "12"), (0, 1, "1256", "34"), (0, 2, "1234", "56")]
+
+
+def test_folds_of_mmp_are_read_in_the_order_of_their_numbers(mmp: Path, cohort: Cohort) -> None:
+    assert told(read_splits(mmp, cohort)) == FOLDS
+    assert read_splits(mmp, cohort).notes == ()
+    assert told(read_splits(mmp / "TCGA_X_overall_survival_k=2", cohort)) == [(0, 0, "1256", "34")]
+
+
+def test_one_of_several_tasks_is_named_as_mmp_names_it(mmp: Path, write: Writer, cohort: Cohort) -> None:
+    fold(write, "survival/TCGA_Y2_k=0", train="123", test="456")
+    with pytest.raises(
+        InputError, match=r"the folds of 2 tasks: TCGA_X_overall_survival, TCGA_Y2; name one"
+    ) as e:
+        read_splits(mmp, cohort)
+    named = str(e.value).rpartition("such as ")[2]
+    assert told(read_splits(named, cohort)) == FOLDS  # the hint is right
+    assert told(read_splits(mmp / "TCGA_Y2", cohort)) == [(0, 0, "123", "456")]
+    with pytest.raises(InputError, match=r"TCGA_Z: no such file or folder"):
+        read_splits(mmp / "TCGA_Z", cohort)
+
+
+def test_validation_of_mmp_joins_training(write: Writer, cohort: Cohort) -> None:
+    found = read_splits(fold(write, "f", train="12", val="3", test="456"), cohort)
+    assert told(found) == [(0, 0, "123", "456")]
+    assert found.notes[0] == "validation patients of the splits join the training patients"
+    assert told(read_splits(fold(write, "g", train="12", val="3456"), cohort)) == [(0, 0, "12", "3456")]
+
+
+def test_a_broken_fold_of_mmp_is_refused(write: Writer, cohort: Cohort) -> None:
+    with pytest.raises(
+        InputError, match=r"f: expected train\.csv and test\.csv \(or val\.csv\), got train\.csv"
+    ):
+        read_splits(fold(write, "f", train="12"), cohort)
+    folder = write("g/train.csv", "name\n001\n").parent
+    write("g/test.csv", ROWS)
+    with pytest.raises(InputError, match=r"train\.csv: expected a column case_id or .*, got 'name'"):
+        read_splits(folder, cohort)
+    with pytest.raises(LeakageError, match=r"1 patient.* are both trained on and tested: 002"):
+        read_splits(fold(write, "h", train="12", test="23"), cohort)
+
+
+# -- names that are nearly the same
+
+
+def test_ids_that_differ_in_letter_case_only_are_told(write: Writer, files: CohortFiles) -> None:
+    files.patients["patient_id"] = "P" + files.patients["patient_id"]
+    cohort = load_cohort(files.write())
+    with pytest.raises(CohortError, match=r"but for letter case, blanks or accents 'p001' is 'P001'"):
+        read_splits(write("splits_0.csv", "train,val\nP002,p001\n"), cohort)
+
+
+@pytest.mark.parametrize("ending", [".h5", ".safetensors", ".ome.tiff", ".NDPI", ".svs.pt"])
+def test_slides_may_have_any_ending(tmp_path: Path, write: Writer, ending: str) -> None:
+    (tmp_path / "bags").mkdir()
+    files = cohort_files(tmp_path / "bags", patients=6)
+    cohort = load_cohort(files.write())
+    text = f"train,val\n001_0{ending},003_2\n002_1,004_3{ending}\n"
+    assert told(read_splits(write("splits_0.csv", text), cohort)) == [(0, 0, "12", "34")]

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import save_file
+from safetensors.torch import save_file as save_tensors
 
 from survfuse._errors import FeatureFileError
-from survfuse.readers import read_features
+from survfuse.readers import ReadOptions, read_features
 
 VALUES = np.random.default_rng(1).normal(size=(6, 4)).astype(np.float32)
 COORDS = np.arange(12).reshape(6, 2)
@@ -45,7 +46,7 @@ def test_dict_of_features_and_coords(tmp_path: Path) -> None:
     np.testing.assert_array_equal(features.coords, COORDS)
     torch.save({"x": torch.zeros(2), "y": 1}, tmp_path / "a.pt")
     with pytest.raises(
-        FeatureFileError, match=r"a\.pt: expected one of features, .* in the dict, found x, y"
+        FeatureFileError, match=r"a\.pt: expected one of features, .*, found x \(2,\), y \(int\)"
     ):
         read_features(tmp_path / "a.pt")
 
@@ -147,6 +148,20 @@ def test_clam_pt_takes_coordinates_of_its_h5(tmp_path: Path) -> None:
     np.testing.assert_array_equal(features.coords, COORDS)
 
 
+def test_trident_pt_takes_coordinates_of_its_patches(tmp_path: Path) -> None:
+    for name in ("features_uni_v1", "patches"):
+        (tmp_path / name).mkdir()
+    torch.save(VALUES, tmp_path / "features_uni_v1" / "a.b.pt")
+    assert read_features(tmp_path / "features_uni_v1" / "a.b.pt").encoder is None
+    with h5py.File(tmp_path / "patches" / "a.b_patches.h5", "w") as file:
+        file["coords"] = COORDS
+        file["coords"].attrs.update({"patch_size": 256, "patch_size_level0": 512, "target_magnification": 20})
+    features = read_features(tmp_path / "features_uni_v1" / "a.b.pt")
+    assert (features.tool, features.encoder, features.coord_unit) == ("trident", "uni_v1", "level0_px")
+    assert (features.patch_size_level0, features.magnification) == (512.0, 20.0)
+    np.testing.assert_array_equal(features.coords, COORDS)
+
+
 # -- numpy and safetensors
 
 
@@ -160,6 +175,62 @@ def test_npy_npz_safetensors(tmp_path: Path) -> None:
         assert features.values.dtype == np.float32
         np.testing.assert_allclose(features.values, VALUES)
         assert (features.coords is not None) == (name[0] in "bd")
+
+
+def test_bfloat16_in_safetensors(tmp_path: Path) -> None:
+    tensor = torch.tensor([[1.5, -2.0], [0.25, 8.0]], dtype=torch.bfloat16)
+    content = {"features": tensor, "coords": torch.zeros(2, 2, dtype=torch.int64), "kept": torch.ones(2) > 0}
+    save_tensors(content, tmp_path / "b.safetensors")
+    features = read_features(tmp_path / "b.safetensors")
+    assert features.values.dtype == np.float32
+    assert features.values.tolist() == [[1.5, -2.0], [0.25, 8.0]]
+    assert features.coords is not None
+    save_tensors({"a": tensor, "b": tensor.clone()}, tmp_path / "c.safetensors")
+    with pytest.raises(FeatureFileError, match=r"found a \(2, 2\), b \(2, 2\); point"):
+        read_features(tmp_path / "c.safetensors")
+
+
+def save_vector(path: Path, vector: np.ndarray) -> None:
+    """Write one vector, and coordinates of thirty tiles where the format has room for them."""
+    coords = np.zeros((30, 2), int)
+    if path.suffix == ".h5":
+        with h5py.File(path, "w") as file:
+            file["features"], file["coords"] = vector, coords
+    elif path.suffix == ".pt":
+        torch.save({"features": torch.from_numpy(vector), "coords": torch.from_numpy(coords)}, path)
+    elif path.suffix == ".npz":
+        np.savez(path, features=vector, coords=coords)
+    elif path.suffix == ".safetensors":
+        save_file({"features": vector, "coords": coords}, path)
+    else:
+        np.save(path, vector)
+
+
+@pytest.mark.parametrize("ending", [".h5", ".pt", ".npz", ".safetensors", ".npy"])
+@pytest.mark.parametrize("shape", [(16,), (1, 16), (1, 1, 16)])
+def test_a_slide_vector_is_a_bag_of_one(tmp_path: Path, ending: str, shape: tuple[int, ...]) -> None:
+    vector = np.arange(16, dtype=np.float32).reshape(shape)
+    save_vector(tmp_path / f"s{ending}", vector)
+    features = read_features(tmp_path / f"s{ending}")
+    np.testing.assert_array_equal(features.values, vector.reshape(1, 16))
+    assert features.coords is None
+    if ending != ".npy":
+        assert features.notes[-1].startswith("one vector for the whole slide: the coordinates of 30 tiles")
+
+
+@pytest.mark.parametrize("ending", [".h5", ".pt", ".npz", ".safetensors", ".npy"])
+def test_an_empty_vector_stays_empty(tmp_path: Path, ending: str) -> None:
+    save_vector(tmp_path / f"s{ending}", np.zeros(0, np.float32))
+    if ending == ".npy":
+        assert len(read_features(tmp_path / f"s{ending}")) == 0
+    else:
+        with pytest.raises(FeatureFileError, match=r"0 tiles have features, but the coordinates have shape"):
+            read_features(tmp_path / f"s{ending}")
+
+
+def test_one_tile_keeps_its_place(tmp_path: Path) -> None:
+    np.savez(tmp_path / "s.npz", features=np.ones((1, 4), np.float32), coords=np.array([[7, 9]]))
+    assert read_features(tmp_path / "s.npz").coords is not None
 
 
 def test_object_arrays_are_refused(tmp_path: Path) -> None:
@@ -201,9 +272,31 @@ def test_headers_that_claim_too_much(tmp_path: Path) -> None:
 def test_npz_without_features_names_what_it_has(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", a=VALUES, b=VALUES)
     with pytest.raises(
-        FeatureFileError, match="expected one of features, feats, patch_embeddings, found a, b"
+        FeatureFileError, match=r"expected one of features, feats, patch_embeddings, found a \(6, 4\), b"
     ):
         read_features(tmp_path / "x.npz")
+    np.testing.assert_array_equal(
+        read_features(tmp_path / "x.npz", options=ReadOptions(key="b")).values, VALUES
+    )
+
+
+@pytest.mark.parametrize("ending", [".npz", ".safetensors"])
+def test_every_key_is_named_where_none_is_meant(tmp_path: Path, ending: str) -> None:
+    content = {"embeddings": VALUES, "coords": COORDS, "inside": np.ones(6, bool)}
+    path = tmp_path / f"x{ending}"
+    if ending == ".npz":
+        np.savez(path, **content)
+    else:
+        save_file(content, path)
+    with pytest.raises(FeatureFileError, match=r"expected one of features, .* found ") as caught:
+        read_features(path)
+    for shown in ("embeddings (6, 4)", "coords (6, 2)", "inside (6,)"):
+        assert shown in str(caught.value)
+    features = read_features(path, options=ReadOptions(key="embeddings"))
+    np.testing.assert_array_equal(features.values, VALUES)
+    np.testing.assert_array_equal(features.coords, COORDS)
+    with pytest.raises(FeatureFileError, match="expected one of none, found "):
+        read_features(path, options=ReadOptions(key="none"))
 
 
 def test_memory_order_is_kept_simple(tmp_path: Path) -> None:

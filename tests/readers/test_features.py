@@ -10,6 +10,7 @@ import pytest
 
 from survfuse._errors import FeatureFileError
 from survfuse.readers import find_features, normalise_encoder, read_features, slide_id_of
+from survfuse.readers.features import list_features
 
 
 def save(path: Path) -> Path:
@@ -74,6 +75,37 @@ def test_find_prefers_h5_of_clam_and_refuses_two_encoders(tmp_path: Path) -> Non
     save(tmp_path / "features_uni" / "a.h5")
     with pytest.raises(FeatureFileError, match=r"slide 'a' has two feature files, .* point `features:`"):
         find_features(tmp_path)
+
+
+def test_two_files_of_one_slide_in_one_folder(tmp_path: Path) -> None:
+    save(tmp_path / "a.h5")
+    save(tmp_path / "a.pt")
+    with pytest.raises(FeatureFileError, match=r"two feature files, .*a\.h5 and .*a\.pt; keep one of them"):
+        find_features(tmp_path)
+
+
+def test_a_lock_without_a_file_is_a_file_to_come(tmp_path: Path) -> None:
+    save(tmp_path / "a.h5")
+    (tmp_path / "b.h5.lock").touch()
+    (tmp_path / "TCGA.DX1.9fce.lock").touch()
+    files = list_features(tmp_path)
+    assert (list(files.ready), list(files.locked)) == (["a"], ["TCGA.DX1.9fce", "b"])
+
+
+def test_a_folder_in_place_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.h5").mkdir()
+    with pytest.raises(FeatureFileError, match=r"a\.h5: expected a file, got a folder"):
+        read_features(tmp_path / "a.h5")
+    with pytest.raises(FeatureFileError, match=r"b\.zarr: expected a folder, got a file"):
+        read_features(save(tmp_path / "b.zarr"))
+    path = save(tmp_path / "c.npy")
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(FeatureFileError, match=r"c\.npy: cannot be opened \(Permission denied\)"):
+        read_features(path)
 
 
 def test_absent_and_unknown(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from survfuse._errors import FeatureFileError
-from survfuse.readers import read_features
+from survfuse.readers import ReadOptions, read_features
 
 RNG = np.random.default_rng(0)
 
@@ -86,9 +86,43 @@ def test_stamp(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "s.h5", "r+") as file:
         file.attrs["feat_type"] = "slide"
     with pytest.raises(
-        FeatureFileError, match=r"s\.h5: holds slide-level features, expected one row per tile"
+        FeatureFileError, match=r"s\.h5: holds slide-level features, expected one row per tile or one"
     ):
         read_features(tmp_path / "s.h5")
+
+
+def test_slide_vectors_of_stamp_and_trident(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "s.h5", "w") as file:
+        file["feats"] = np.ones(8, np.float32)
+        file.attrs.update({"encoder": "cobra", "feat_type": "slide"})
+    features = read_features(tmp_path / "s.h5")
+    assert (features.values.shape, features.tool, features.encoder) == ((1, 8), "stamp", "cobra")
+    (tmp_path / "slide_features_titan").mkdir()
+    clam(tmp_path / "slide_features_titan" / "t.h5")
+    with h5py.File(tmp_path / "slide_features_titan" / "t.h5", "r+") as file:
+        del file["features"]
+        file["features"] = np.ones(8, np.float32)
+    features = read_features(tmp_path / "slide_features_titan" / "t.h5")
+    assert (features.values.shape, features.coords, features.encoder) == ((1, 8), None, "titan")
+    with h5py.File(tmp_path / "s.h5", "r+") as file:
+        file.attrs["feat_type"] = "cell"
+    with pytest.raises(FeatureFileError, match="feat_type is 'cell', expected tile, slide or patient"):
+        read_features(tmp_path / "s.h5")
+
+
+def test_features_left_out_keep_the_numbers_of_the_others(tmp_path: Path) -> None:
+    values = np.arange(12, dtype=np.float32).reshape(2, 6)
+    values[0, 4] = np.nan
+    with h5py.File(tmp_path / "n.h5", "w") as file:
+        file["features"] = values
+    with pytest.raises(FeatureFileError, match=r"columns 4 .*`exclude_features: \[1, 3, 4\]`"):
+        read_features(tmp_path / "n.h5", options=ReadOptions(exclude_features=(1, 3)))
+    features = read_features(tmp_path / "n.h5", options=ReadOptions(exclude_features=(1, 3, 4)))
+    np.testing.assert_array_equal(features.values, values[:, [0, 2, 5]])
+    with pytest.raises(
+        FeatureFileError, match=r"has 6 features per tile, counted from 0, .* no feature 6, 9"
+    ):
+        read_features(tmp_path / "n.h5", options=ReadOptions(exclude_features=(6, 9)))
 
 
 @pytest.mark.parametrize(("shape", "dim"), [((0, 8), 8), ((0,), 0)])
@@ -212,12 +246,20 @@ def test_truncated(tmp_path: Path) -> None:
         (np.ones((2, 2), np.int32), "has dtype int32, expected plain numbers"),
         (np.ones((2, 2, 2, 2), np.float32), r"has shape \(2, 2, 2, 2\), expected \(tiles, columns\)"),
         (np.ones((2, 2, 2), np.float32), r"shape \(2, 2, 2\), expected \(tiles, dim\)"),
-        (np.ones(4, np.float32), r"shape \(4,\), expected \(tiles, dim\)"),
+        (np.ones((4, 0), np.float32), r"shape \(4, 0\), expected \(tiles, dim\)"),
         (
             np.array([[1.0, np.nan], [np.inf, 1.0], [1.0, 1.0]]),
-            r"2 of 6 feature values are NaN or infinite \(in 2 of 3",
+            r"2 of 6 feature values are NaN or infinite \(in 2 of 3 tiles\): columns 0, 1 \(",
         ),
         (np.array([[1e300]]), "1 of 1 feature values are NaN or infinite"),
+        (
+            np.array([[np.nan, np.nan, np.nan], [1.0, np.nan, 1.0], [1.0, 1.0, 1.0]]),
+            r"2 of 3 tiles\): 1 tiles without a finite value \(rows 0, counted from 0\) and columns 1",
+        ),
+        (
+            np.array([[np.nan, 1.0, 1.0], [np.nan, 1.0, np.inf]]),
+            r"columns 0, 2 \(counted from 0\); `exclude_features: \[0, 2\]` leaves them out of every slide; ",
+        ),
     ],
 )
 def test_wrong_features(tmp_path: Path, values: np.ndarray, message: str) -> None:
@@ -245,6 +287,17 @@ def test_no_features_says_what_is_there(tmp_path: Path) -> None:
         FeatureFileError, match="expected one of features, feats, patch_embeddings, found coords"
     ):
         read_features(tmp_path / "p.h5")
+    with h5py.File(tmp_path / "e.h5", "w") as file:
+        file["embeddings"], file["coords"] = np.ones((6, 3), np.float32), np.zeros((6, 2), int)
+        file["elsewhere"] = h5py.ExternalLink("p.h5", "/coords")
+        file.create_group("more")
+    with pytest.raises(
+        FeatureFileError, match=r"found coords \(6, 2\), elsewhere \(a link\), emb.* `key: NAME`"
+    ):
+        read_features(tmp_path / "e.h5")
+    assert read_features(tmp_path / "e.h5", options=ReadOptions(key="embeddings")).values.shape == (6, 3)
+    with pytest.raises(FeatureFileError, match="'elsewhere' is a link to another file"):
+        read_features(tmp_path / "e.h5", options=ReadOptions(key="elsewhere"))
     with h5py.File(tmp_path / "g.h5", "w") as file:
         file.create_group("features")
     with pytest.raises(FeatureFileError, match="'features' is a group"):

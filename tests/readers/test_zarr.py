@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from survfuse._errors import FeatureFileError, MissingExtraError
-from survfuse.readers import read_features
+from survfuse.readers import ReadOptions, read_features
 
 anndata = pytest.importorskip("anndata", reason="the anndata extra is not installed")
 zarr = pytest.importorskip("zarr", reason="the anndata extra is not installed")
@@ -102,13 +102,35 @@ def test_obsm_and_obs_coordinates(tmp_path: Path) -> None:
 
 def test_encoder_chooses_a_table(tmp_path: Path) -> None:
     path = store(tmp_path / "s.zarr", tables=("uni_tiles", "conch_v1.5_tiles", "cells"))
-    with pytest.raises(FeatureFileError, match=r"2 feature tables fit, .* the store has conch_v1\.5, uni"):
+    with pytest.raises(
+        FeatureFileError, match=r"2 feature tables fit, .* conch_v1\.5_tiles \(`encoder: conch_v1"
+    ):
         read_features(path)
     assert read_features(path, encoder="CONCH-v1.5").encoder == "conch_v1.5"
     with pytest.raises(FeatureFileError, match="0 feature tables fit encoder 'virchow'"):
         read_features(path, encoder="virchow")
     with pytest.raises(FeatureFileError, match="expected a table named <model>_<tiles>, found cells"):
         read_features(store(tmp_path / "t.zarr", tables=("cells",)))
+
+
+def test_one_encoder_on_two_grids(tmp_path: Path) -> None:
+    path = store(tmp_path / "s.zarr", tables=("uni_tiles", "uni_tiles2", "conch_tiles"))
+    root = zarr.open_group(str(path), mode="r+")
+    coarse = SPEC | {"mpp": 1.0, "base_downsample": 4.0}
+    root.attrs["tile_spec"] = {"tiles": SPEC, "tiles2": coarse}
+    both = r"uni_tiles \(`encoder: uni`, `tiles: tiles`\), uni_tiles2 \(`encoder: uni`, `tiles: tiles2`\)"
+    with pytest.raises(FeatureFileError, match=f"2 feature tables fit encoder 'uni', .*{both}: write both"):
+        read_features(path, encoder="uni")
+    for tiles, mpp in (("tiles", 0.5), ("tiles2", 1.0)):
+        assert read_features(path, encoder="uni", options=ReadOptions(tiles=tiles)).mpp == mpp
+    with pytest.raises(FeatureFileError, match="0 feature tables fit encoder 'uni' and tiles 'tiles3'"):
+        read_features(path, encoder="uni", options=ReadOptions(tiles="tiles3"))
+
+
+def test_a_grid_without_a_record_is_told_by_its_name(tmp_path: Path) -> None:
+    path = store(tmp_path / "s.zarr", tables=("uni_tiles2", "uni_mine"))
+    assert read_features(path).mpp is None  # of tiles2 nothing is written down
+    assert read_features(path, options=ReadOptions(tiles="mine")).encoder == "uni"
 
 
 def test_tiles_without_a_box(tmp_path: Path) -> None:

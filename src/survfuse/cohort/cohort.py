@@ -135,7 +135,7 @@ def _modality(name: str, section: ModalitySpec, spec: CohortSpec, sources: Sourc
             sources.problems.error(name, str(error), file=section.path)
             return None
         return ExpressionData(name, matrix, measured_patients(matrix))
-    store = read_slides(name, section, sources)
+    store = read_slides(name, section, sources, exclude=spec.exclude)
     return None if store is None else BagData(name, store, tuple(store.patients))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +13,10 @@ import pandas as pd
 
 from survfuse._errors import CohortError, listed
 from survfuse.cohort.problems import Problems
-from survfuse.cohort.slides import SLIDE_SUFFIXES, slide_stem, slide_table
+from survfuse.cohort.slide_files import slide_table
 from survfuse.cohort.sources import Sources
 from survfuse.cohort.spec import SlidesSpec, load_spec
+from survfuse.readers.slide_names import SLIDE_SUFFIXES, composed, name_stems, slide_stem
 
 MOST_TOLD = 5
 _LIKE = {"mpp": "µm per pixel of level 0, such as 0.25", "objective": "its power, such as 40"}
@@ -167,7 +168,7 @@ class _Search:
         masks = None if self.spec.masks is None else self.sources.path(self.spec.masks).resolve()
         by_stem: Mapping[str, list[Path]] = defaultdict(list)
         for file in _images_below(root, masks):
-            by_stem[slide_stem(file.name)].append(file)
+            by_stem[slide_stem(composed(file.name))].append(file)
         candidates = {slide: _called(slide, by_stem) for slide in frame[self.spec.slide]}
         self._report(candidates, by_stem)
         return {slide: files[0] for slide, files in candidates.items() if len(files) == 1}
@@ -178,7 +179,7 @@ class _Search:
             self._error(
                 f"{len(absent)} of {len(candidates)} slides have no image of their name: "
                 f"{listed(map(repr, absent), MOST_TOLD)}; the folder has "
-                f"{listed(map(repr, sorted(by_stem)), 3) or 'none'}",
+                f"{listed(map(repr, sorted(by_stem)), 3) or 'none'}{_nearly(absent, by_stem)}",
                 file=self.spec.images or "",
                 hint="slide_id must be the image's file name without its ending; or add a column `path`",
             )
@@ -229,12 +230,27 @@ class _Search:
         self.sources.problems.error(self.name, message, file=file or self.table, column=column, hint=hint)
 
 
+def _nearly(absent: Sequence[str], stems: Iterable[str]) -> str:
+    """Name slides that differ from an image in letter case only."""
+    by_case = {stem.casefold(): stem for stem in stems}
+    same = []
+    for slide in absent:
+        plain = slide_stem(composed(slide)).casefold()
+        if plain in by_case:
+            same.append(f"{slide!r} ({by_case[plain]!r})")
+    return f"; in another letter case only: {listed(same, MOST_TOLD)}" if same else ""
+
+
 def _called(slide: str, by_stem: Mapping[str, list[Path]]) -> list[Path]:
     """Find the files that a slide id names; an id that ends like a slide names that very file."""
-    stem = slide_stem(slide)
-    same = by_stem.get(stem, [])
-    exact = [file for file in same if file.name == slide]
-    return exact or (same if stem == slide else [])
+    plain = composed(slide)
+    same = by_stem.get(slide_stem(plain), [])
+    exact = [file for file in same if composed(file.name) == plain]
+    if not exact:  # a.SVS is a.svs too
+        exact = [file for file in same if composed(file.name).lower() == plain.lower()]
+    if exact or plain.lower().endswith(SLIDE_SUFFIXES):
+        return exact
+    return [file for file in same if plain in name_stems(composed(file.name))] or same
 
 
 def _images_below(root: Path, masks: Path | None) -> Iterator[Path]:

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import os
-from pathlib import Path, PurePath
-
-import pandas as pd
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
 
 from survfuse._errors import CohortError, FeatureFileError, listed
 from survfuse._storage import read_json, sha256_text, to_json, write_json
 from survfuse.cohort.problems import Problems
+from survfuse.cohort.slide_files import MOST_NAMED, SlideFile, match_files
 from survfuse.cohort.sources import Sources
 from survfuse.cohort.spec import SlidesSpec, load_spec
+from survfuse.readers.arrays import side_files
 from survfuse.readers.bags import BagStore, pack
-from survfuse.readers.features import find_features, read_features
-from survfuse.readers.record import normalise_encoder, sha256_path
+from survfuse.readers.features import read_features
+from survfuse.readers.packing import encoder_without
+from survfuse.readers.record import ReadOptions, normalise_encoder, sha256_path
 
 CACHE = ".survfuse"
-SLIDE_SUFFIXES = (".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".scn", ".vms", ".bif", ".dcm", ".czi")
+SAME_CAUSE = 2  # more slides than this that are refused alike are one problem
 
 MPP_TOLERANCE = 0.02  # relative
 
-SlideFile = tuple[str, str, Path]  # slide_id, patient_id, feature file
 
-
-def read_slides(name: str, spec: SlidesSpec, sources: Sources) -> BagStore | None:
+def read_slides(
+    name: str, spec: SlidesSpec, sources: Sources, *, exclude: Collection[str] = ()
+) -> BagStore | None:
     """Open or make the packed store of a bag modality; None (problems noted) when that fails.
 
     Parameters
@@ -35,13 +40,19 @@ def read_slides(name: str, spec: SlidesSpec, sources: Sources) -> BagStore | Non
         Its section.
     sources : Sources
         Reads the slide table and collects problems.
+    exclude : collection of str
+        Patients that the cohort leaves out: files of theirs that cannot be read are no problem.
     """
     with sources.problems.catch(name):
         if spec.packed is not None:
-            return _checked(BagStore.open(sources.path(spec.packed)), spec)
-        items = _match(name, spec, sources)
+            store = _checked(BagStore.open(sources.path(spec.packed)), spec)
+            _report_contents(name, store, sources)
+            return store
+        items = match_files(name, spec, sources)
         if items:
-            return _pack_or_report(name, items, spec, sources)
+            return _pack_or_report(
+                name, items, spec, sources, exclude, lambda these: _packed(these, spec, sources.root)
+            )
         if not any(problem.where == name for problem in sources.problems.errors):
             sources.problems.error(
                 name,
@@ -51,25 +62,92 @@ def read_slides(name: str, spec: SlidesSpec, sources: Sources) -> BagStore | Non
     return None
 
 
-def _pack_or_report(name: str, items: list[SlideFile], spec: SlidesSpec, sources: Sources) -> BagStore | None:
+def _pack_or_report(
+    name: str,
+    items: list[SlideFile],
+    spec: SlidesSpec,
+    sources: Sources,
+    exclude: Collection[str],
+    make: Callable[[list[SlideFile]], BagStore],
+) -> BagStore | None:
     """Pack; when a file is refused, look at each so that all refusals are told at once."""
     try:
-        store = _packed(items, spec, sources.root)
+        store = make(items)
     except FeatureFileError as error:
-        refused = False
-        for slide, patient, path in items:
-            try:
-                read_features(path, encoder=spec.encoder)
-            except FeatureFileError as single:
-                refused = True
-                sources.problems.error(name, f"slide {slide!r}: {single}", patients=[patient])
-        if not refused:
-            raise error
-        return None
-    empty = [slide.slide_id for slide in store.slides if not slide.tiles]
-    if empty:
-        sources.problems.warning(name, f"{len(empty)} slide(s) without tiles: {listed(empty, 20)}")
+        if not any(f"slide {slide} of patient {patient}:" in str(error) for slide, patient, _ in items):
+            raise  # no file is at fault
+        refused = _refused(items, spec)
+        whole = [item for item in items if item[0] not in refused]
+        named = [item for item in items if item[0] in refused and item[1] not in exclude]
+        _report_refused(name, named, refused, sources, can_exclude=bool(whole))
+        if named:
+            return None
+        if not refused or not whole:
+            raise
+        store = make(whole)
+    _report_contents(name, store, sources)
     return _checked(store, spec)
+
+
+def _refused(items: list[SlideFile], spec: SlidesSpec) -> dict[str, str]:
+    """Why files cannot be used, by slide."""
+    refused: dict[str, str] = {}
+    for slide, _, path in items:
+        try:
+            read_features(path, encoder=spec.encoder, options=_options(spec))
+        except FeatureFileError as error:
+            refused[slide] = str(error)
+    return refused
+
+
+def _report_refused(
+    name: str, named: list[SlideFile], refused: Mapping[str, str], sources: Sources, *, can_exclude: bool
+) -> None:
+    """Note each refused slide; many that are refused for one reason are one problem."""
+    alike: dict[str, list[SlideFile]] = {}
+    for item in named:
+        alike.setdefault(refused[item[0]].replace(str(item[2]), ""), []).append(item)
+    for same in alike.values():
+        groups = [same] if len(same) > SAME_CAUSE else [[item] for item in same]
+        for group in groups:
+            slides = [slide for slide, _, _ in group]
+            what = f"slide {slides[0]!r}"
+            if len(slides) > 1:
+                what = f"{len(slides)} slides ({listed(map(repr, slides), MOST_NAMED)}), the first of which"
+            ids = ", ".join(map(json.dumps, slides))
+            sources.problems.error(
+                name,
+                f"{what}: {refused[slides[0]]}",
+                patients=dict.fromkeys(patient for _, patient, _ in group),
+                hint=f"`exclude_slides: [{ids}]` in this section leaves them out" if can_exclude else "",
+            )
+
+
+def _report_contents(name: str, store: BagStore, sources: Sources) -> None:
+    """Note slides without tiles, and what they cost; and slides that are one vector each."""
+    empty = [slide for slide in store.slides if not slide.tiles]
+    if empty:
+        lost = sorted({slide.patient_id for slide in empty} - set(store.patients))
+        cost = ""
+        if lost:
+            cost = (
+                f"; {len(lost)} patient(s) have no other slide and count as without slides: "
+                f"{listed(lost, MOST_NAMED)}"
+            )
+        sources.problems.warning(
+            name,
+            f"{len(empty)} slide(s) without tiles: {listed((s.slide_id for s in empty), MOST_NAMED)}: "
+            f"their feature files have no rows{cost}",
+        )
+    full = len(store.slides) - len(empty)
+    if full > 1 and store.tiles == full:
+        sources.problems.warning(
+            name, f"each of {full} slides has one feature vector: taken as an embedding of the whole slide"
+        )
+
+
+def _options(spec: SlidesSpec) -> ReadOptions:
+    return ReadOptions(spec.key, spec.tiles, tuple(sorted(set(spec.exclude_features))))
 
 
 def pack_cohort(path: Path | str, *, out: Path | None = None, overwrite: bool = False) -> dict[str, BagStore]:
@@ -107,18 +185,18 @@ def pack_cohort(path: Path | str, *, out: Path | None = None, overwrite: bool = 
     stores: dict[str, BagStore | None] = {}
     for name, section in sections.items():
         if out is None or section.packed is not None:
-            stores[name] = read_slides(name, section, sources)
+            stores[name] = read_slides(name, section, sources, exclude=spec.exclude)
             continue
         target = out if len(sections) == 1 else out / f"{name}.bags"
-        items = _match(name, section, sources)
+        items = match_files(name, section, sources)
         sources.problems.raise_errors(path)
-        stores[name] = pack(
+        stores[name] = _pack_or_report(
+            name,
             items,
-            target,
-            encoder=section.encoder,
-            mpp=section.mpp,
-            overwrite=overwrite,
-            allow_empty=True,
+            section,
+            sources,
+            spec.exclude,
+            partial(_pack, spec=section, store=target, overwrite=overwrite),
         )
     sources.problems.raise_errors(path)
     return {name: store for name, store in stores.items() if store is not None}
@@ -127,6 +205,8 @@ def pack_cohort(path: Path | str, *, out: Path | None = None, overwrite: bool = 
 def _checked(store: BagStore, spec: SlidesSpec) -> BagStore:
     """Refuse a store that is not what the cohort file says."""
     encoder = None if spec.encoder is None else normalise_encoder(spec.encoder)
+    if encoder is not None:
+        encoder = encoder_without(encoder, _options(spec).exclude_features)
     other_encoder = encoder and store.encoder and encoder != store.encoder
     other_mpp = spec.mpp and store.mpp and abs(store.mpp / spec.mpp - 1) > MPP_TOLERANCE
     if other_encoder or other_mpp:
@@ -137,113 +217,16 @@ def _checked(store: BagStore, spec: SlidesSpec) -> BagStore:
     return store
 
 
-def _match(name: str, spec: SlidesSpec, sources: Sources) -> list[SlideFile]:
-    """Pair the rows of the slide table with feature files by slide id, never by position."""
-    assert spec.table is not None
-    assert spec.features is not None
-    table = slide_table(name, spec, spec.table, sources)
-    if table is None:
-        return []
-    if _not_extracted(name, spec, table, sources):
-        return []
-    found = find_features(sources.path(spec.features))
-    items: list[SlideFile] = []
-    absent = []
-    for slide, patient in zip(table[spec.slide], table[spec.patient], strict=True):
-        key = slide if slide in found else slide_stem(slide)
-        if key in found:
-            items.append((slide, patient, found[key]))
-        else:
-            absent.append(slide)
-    _report_unmatched(name, spec, sources, absent, found, {path for _, _, path in items})
-    return sorted(items, key=lambda item: (item[1], item[0]))
-
-
-def _not_extracted(name: str, spec: SlidesSpec, table: pd.DataFrame, sources: Sources) -> bool:
-    """Note that images are declared and no feature file is there yet."""
-    assert spec.features is not None
-    folder = sources.path(spec.features)
-    if spec.images is None and "path" not in table:
-        return False
-    if folder.is_dir() and find_features(folder):
-        return False
-    sources.problems.error(
-        name,
-        f"the {len(table)} slides have no features yet",
-        file=spec.features,
-        hint="run `survfuse extract` on this cohort file first",
+def _pack(items: list[SlideFile], spec: SlidesSpec, store: Path, overwrite: bool = False) -> BagStore:
+    return pack(
+        items,
+        store,
+        encoder=spec.encoder,
+        mpp=spec.mpp,
+        options=_options(spec),
+        overwrite=overwrite,
+        allow_empty=True,
     )
-    return True
-
-
-def slide_stem(slide: str) -> str:
-    """Take the ending of a slide's image off a name, and no other ending."""
-    suffix = PurePath(slide).suffix.lower()
-    return slide[: -len(suffix)] if suffix in SLIDE_SUFFIXES else slide
-
-
-def _report_unmatched(
-    name: str,
-    spec: SlidesSpec,
-    sources: Sources,
-    absent: list[str],
-    found: dict[str, Path],
-    used: set[Path],
-) -> None:
-    if absent and not used:
-        sources.problems.error(
-            name,
-            f"none of the {len(absent)} slides of the table ({listed(absent, 3)}) has a feature file; "
-            f"the folder has {listed(found, 3) or 'none'}",
-            file=spec.features or "",
-            hint="slide_id must be the feature file's name without its ending",
-        )
-    elif absent:
-        sources.problems.warning(
-            name,
-            f"{len(absent)} slide(s) without a feature file: {listed(absent, 20)}",
-            file=spec.features or "",
-            hint="extract them, or remove them from the slide table",
-        )
-    extra = sorted(slide for slide, path in found.items() if path not in used)
-    if extra:
-        sources.problems.warning(
-            name,
-            f"{len(extra)} feature file(s) not in the slide table, not used: {listed(extra, 20)}",
-            file=spec.table or "",
-        )
-
-
-def slide_table(name: str, spec: SlidesSpec, file: Path, sources: Sources) -> pd.DataFrame | None:
-    """Rows of a slide table, one a slide; None (problems noted) when it cannot be read.
-
-    Parameters
-    ----------
-    name : str
-        Name of the modality.
-    spec : SlidesSpec
-        Its section.
-    file : Path
-        The table.
-    sources : Sources
-        Reads it and collects problems.
-    """
-    frame = sources.table(file, spec.slide, name)
-    if frame is None or sources.column(frame, spec.patient, file, name) is None:
-        return None
-    sources.check_ids(frame[spec.patient], file, spec.patient, name)
-    repeated = frame[spec.slide].duplicated(keep=False)
-    for slide, rows in frame[repeated].groupby(spec.slide):
-        owners = sorted(set(rows[spec.patient]))
-        sources.problems.error(
-            name,
-            f"slide {slide!r} has {len(rows)} rows (data rows {listed([row + 1 for row in rows.index])})",
-            patients=owners,
-            file=file,
-            column=spec.slide,
-            hint="a slide belongs to one patient and has one row",
-        )
-    return frame[~frame[spec.slide].duplicated()]
 
 
 def _packed(items: list[SlideFile], spec: SlidesSpec, root: Path) -> BagStore:
@@ -254,19 +237,21 @@ def _packed(items: list[SlideFile], spec: SlidesSpec, root: Path) -> BagStore:
     lie in ``<cohort folder>/.survfuse/<hash>.bags``.
     """
     cache = root / CACHE
-    about = [spec.encoder, spec.mpp, [[slide, patient] for slide, patient, _ in items]]
-    stats = [(path.stat().st_size, path.stat().st_mtime_ns) for path in (_content(p) for _, _, p in items)]
-    stat_key = sha256_text(to_json([about, stats, [str(path) for _, _, path in items]]))
+    owners = [[slide, patient, path.parent.name] for slide, patient, path in items]
+    about = [spec.encoder, spec.mpp, asdict(_options(spec)), owners]
+    files = [file for _, _, path in items for file in (path, *side_files(path))]
+    stats = [(file.stat().st_size, file.stat().st_mtime_ns) for file in map(_content, files)]
+    stat_key = sha256_text(to_json([about, stats, list(map(str, files))]))
     known_file = cache / "bags.json"
     known = read_json(known_file) if known_file.is_file() else {}
     content_key = known.get(stat_key)
     if content_key is None:
-        content_key = sha256_text(to_json([about, [sha256_path(path) for _, _, path in items]]))
+        content_key = sha256_text(to_json([about, list(map(sha256_path, files))]))
     store = cache / f"{content_key[:32]}.bags"
     if not store.is_dir():
         _require_writable(root)
         cache.mkdir(exist_ok=True)
-        pack(items, store, encoder=spec.encoder, mpp=spec.mpp, allow_empty=True)
+        _pack(items, spec, store)
     if stat_key not in known and os.access(cache, os.W_OK):
         write_json(known_file, {**known, stat_key: content_key})
     return BagStore.open(store)

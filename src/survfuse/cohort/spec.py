@@ -164,9 +164,27 @@ class SlidesSpec(Section):
     """Column of slide ids."""
     patient: str = "patient_id"
     """Column of patient ids."""
+    key: str | None = None
+    """Name of the array in a feature file that holds the features, where it is none of `features`, `feats`
+    and `patch_embeddings`."""
+    tiles: str | None = None
+    """Tile grid of wsidata stores, such as `tiles2`, where one encoder was run on several."""
+    exclude_slides: tuple[str, ...] = ()
+    """Slides to leave out, by id."""
+    exclude_features: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    """Tile features to leave out of every slide, by column, counted from 0."""
 
     @model_validator(mode="after")
     def _check(self) -> SlidesSpec:
+        given = {
+            "key": self.key,
+            "tiles": self.tiles,
+            "exclude_slides": self.exclude_slides,
+            "exclude_features": self.exclude_features,
+        }
+        choices = [f"`{name}`" for name, value in given.items() if value]
+        if self.packed is not None and choices:
+            raise ValueError(f"{', '.join(choices)}: belong to `features`; a packed store is taken whole")
         if (self.features is None) == (self.packed is None):
             raise ValueError("say exactly one of `features: FOLDER` and `packed: NAME.bags`")
         if self.features is not None and self.table is None:

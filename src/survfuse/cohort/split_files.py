@@ -1,7 +1,8 @@
 """Splits that others published: read as they are, checked for shared patients, never repaired in silence.
 
 Read are the ragged tables of CLAM, MCAT and SurvPath (``splits_0.csv`` …, also in their
-boolean form), the tables of Patho-Bench (``k=all.tsv``) and the ``splits.json`` of STAMP.
+boolean form), the tables of Patho-Bench (``k=all.tsv``), the folders of MMP
+(``TASK_k=0/train.csv`` …) and the ``splits.json`` of STAMP.
 """
 
 from __future__ import annotations
@@ -10,17 +11,17 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from survfuse._errors import CohortError, LeakageError, context, listed
 from survfuse.cohort.data import Cohort
 from survfuse.cohort.modalities import BagData
 from survfuse.cohort.split_formats import RawSplit, read_raw
 from survfuse.cohort.splits import Split
+from survfuse.readers.slide_names import composed, slide_stem
 from survfuse.readers.tables import read_table
 
 BARCODE = re.compile(r"TCGA-[A-Z0-9]{2}-[A-Z0-9]{4}(?=-)")  # the patient part of a TCGA slide name
-SUFFIXES = (".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".h5", ".pt", ".npy", ".zarr")
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,9 @@ def read_splits(path: Path | str, cohort: Cohort) -> FixedSplits:
         ``splits.json`` (STAMP); a table with ``fold_0``, ``fold_1``, … that hold train,
         val or test, and a column case_id, patient_id or slide_id (Patho-Bench); a
         table with columns train, val and test of ids, or of True and False beside an
-        id (CLAM); or a folder of ``splits_<number>.csv`` of the latter.
+        id (CLAM); a folder of ``splits_<number>.csv`` of the latter; a folder of ``train.csv``
+        and ``test.csv`` with such ids (MMP), or one of such folders ``TASK_k=<number>``, or
+        ``FOLDER/TASK`` where FOLDER has those of several tasks.
     cohort : Cohort
         Ids may be its patients, slides of its bag modalities, or TCGA slide names
         whose first 12 characters are its patients.
@@ -104,12 +107,7 @@ class _Ids:
     def __post_init__(self) -> None:
         self._known = set(self.cohort.patients)
         self._listed = _listed_patients(self.cohort)
-        self._slides = {
-            _stem(slide.slide_id): slide.patient_id
-            for data in self.cohort.modalities.values()
-            if isinstance(data, BagData)
-            for slide in data.store.slides
-        }
+        self._slides = _slides_of(self.cohort)
 
     def patients_of(self, raw: RawSplit) -> tuple[set[str], set[str]]:
         """Patients of the cohort that are trained on, and that are tested.
@@ -149,9 +147,16 @@ class _Ids:
             raise CohortError(
                 f"{source}: {len(self.unknown)} id(s) are neither patients nor slides of cohort "
                 f"{self.cohort.name!r}: {listed(map(repr, self.unknown), 20)}; its ids look like "
-                f"{listed(map(repr, self.cohort.patients), 3)}. Ids that shall be left out belong under "
-                "`exclude` in the cohort file"
+                f"{listed(map(repr, self.cohort.patients), 3)}{self._near()}. Ids that shall "
+                "be left out belong under `exclude` in the cohort file"
             )
+
+    def _near(self) -> str:
+        """Name ids that are the cohort's but for letter case, blanks and the way letters are composed."""
+        known = {composed(one.strip()).casefold(): one for one in self._listed}
+        pairs = [(one, known.get(composed(one.strip()).casefold())) for one in self.unknown]
+        near = [f"{one!r} is {patient!r}" for one, patient in pairs if patient is not None]
+        return f"; but for letter case, blanks or accents {listed(near)}" if near else ""
 
     def notes(self) -> list[str]:
         """Tell who was left out, and what stands twice."""
@@ -166,20 +171,29 @@ class _Ids:
         return notes
 
 
+def _slides_of(cohort: Cohort) -> dict[str, str]:
+    """Patients by slide id, and by slide id without endings where that means one patient."""
+    slides = [
+        slide
+        for data in cohort.modalities.values()
+        if isinstance(data, BagData)
+        for slide in data.store.slides
+    ]
+    owners: dict[str, set[str]] = {}
+    for slide in slides:
+        owners.setdefault(slide_stem(composed(slide.slide_id)), set()).add(slide.patient_id)
+    found = {stem: next(iter(patients)) for stem, patients in owners.items() if len(patients) == 1}
+    return found | {slide.slide_id: slide.patient_id for slide in slides}
+
+
 def _candidates(one: str, slides: Mapping[str, str]) -> Iterable[str]:
     """What an id may mean, likeliest first: a patient, a slide, a TCGA slide, a number written 12.0."""
     yield one
-    if _stem(one) in slides:
-        yield slides[_stem(one)]
+    yield from (slides[name] for name in (one, slide_stem(composed(one))) if name in slides)
     if re.fullmatch(r"\d+\.0", one):
         yield one.removesuffix(".0")  # pandas writes whole numbers so in a column with empty cells
     if found := BARCODE.match(one):
         yield found[0]
-
-
-def _stem(slide: str) -> str:
-    name = PurePosixPath(slide).name
-    return next((name[: -len(end)] for end in SUFFIXES if name.lower().endswith(end)), name)
 
 
 def _listed_patients(cohort: Cohort) -> set[str]:

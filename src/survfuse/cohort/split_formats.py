@@ -1,4 +1,4 @@
-"""The layouts in which others publish their splits: CLAM, Patho-Bench and STAMP; facts of form only."""
+"""The layouts in which others publish their splits: CLAM, MMP, Patho-Bench and STAMP; facts of form only."""
 
 from __future__ import annotations
 
@@ -41,7 +41,10 @@ def read_raw(source: Path) -> list[RawSplit]:
     if source.is_dir():
         return _folder(source)
     if not source.exists():
-        raise InputError(f"{source}: no such file or folder")
+        tasks = _fold_folders(source.parent) if source.parent.is_dir() else {}
+        if source.name not in tasks:
+            raise InputError(f"{source}: no such file or folder")
+        return list(map(_mmp, tasks[source.name]))
     if source.suffix.lower() == ".json":
         return _stamp(source)
     table = read_table(source)
@@ -60,7 +63,73 @@ def _folder(folder: Path) -> list[RawSplit]:
         ]
         if files:
             return [_clam(file, read_table(file)) for _, file in sorted(files)]
-    raise InputError(f"{folder}: holds no splits_<number>.csv")
+    if _tables(folder):
+        return [_mmp(folder)]
+    tasks = _fold_folders(folder)
+    if len(tasks) > 1:
+        raise InputError(
+            f"{folder}: holds the folds of {len(tasks)} tasks: {listed(tasks, 20)}; name one of them, such "
+            f"as {folder / next(iter(tasks))}"
+        )
+    if tasks:
+        return list(map(_mmp, next(iter(tasks.values()))))
+    raise InputError(
+        f"{folder}: holds no splits_<number>.csv (CLAM), no train.csv and test.csv, and no folders of such "
+        f"as NAME_k=0 (MMP); it has {listed(sorted(one.name for one in folder.iterdir())) or 'nothing'}"
+    )
+
+
+def _tables(folder: Path) -> dict[str, Path]:
+    """The tables of one fold of MMP, by part."""
+    return {part: folder / f"{part}.csv" for part in PARTS if (folder / f"{part}.csv").is_file()}
+
+
+def _fold_folders(folder: Path) -> dict[str, list[Path]]:
+    """Folders of one fold each below a folder, in the order of their numbers, by task."""
+    numbered: dict[str, list[tuple[int, Path]]] = {}
+    for below in sorted(folder.iterdir()):
+        number = re.search(r"(\d+)$", below.name)
+        if number is not None and below.is_dir() and _tables(below):
+            numbered.setdefault(_task(below.name), []).append((int(number[1]), below))
+    return {task: [below for _, below in sorted(folds)] for task, folds in sorted(numbered.items())}
+
+
+def _task(name: str) -> str:
+    """Name of a fold's folder without the fold: ``TCGA_BLCA_overall_survival_k=0``."""
+    return re.sub(r"_?(?:k=|fold_?)?\d+$", "", name) or "fold"
+
+
+def _mmp(folder: Path) -> RawSplit:
+    """``train.csv``, ``test.csv`` and perhaps ``val.csv``, each with a row per slide of its patients."""
+    tables = _tables(folder)
+    if "train" not in tables or len(tables) < 2:
+        raise InputError(
+            f"{folder}: expected train.csv and test.csv (or val.csv), got "
+            f"{listed(f'{part}.csv' for part in tables)}"
+        )
+    ids = {part: _ids(file) for part, file in tables.items()}
+    return _joined(folder.name, ids)
+
+
+def _ids(file: Path) -> tuple[str, ...]:
+    """Ids of a table, each once: a patient has a row per slide."""
+    table = read_table(file)
+    name = next((name for name in ID_COLUMNS if name in table), None)
+    if name is None:
+        raise InputError(
+            f"{file}: expected a column {' or '.join(ID_COLUMNS)}, got {listed(map(repr, table.columns), 8)}"
+        )
+    cells = dict.fromkeys(table[name].str.strip())
+    cells.pop("", None)
+    return tuple(cells)
+
+
+def _joined(where: str, ids: Mapping[str, tuple[str, ...]]) -> RawSplit:
+    """Train on validation patients too; test them where nobody else is tested."""
+    train, val, test = (ids.get(part, ()) for part in PARTS)
+    if not test:
+        return RawSplit(where, train, val, (NO_TEST,))
+    return RawSplit(where, (*train, *val), test, (JOINED,) if val else ())
 
 
 def _clam(file: Path, table: pd.DataFrame) -> RawSplit:
@@ -68,19 +137,16 @@ def _clam(file: Path, table: pd.DataFrame) -> RawSplit:
     parts = [name for name in PARTS if name in table]
     if "train" not in parts or len(parts) < 2:
         raise InputError(
-            f"{file}: expected columns train, val and test (CLAM), fold_0, fold_1, … (Patho-Bench) or a "
-            f"splits.json (STAMP), got {listed(map(repr, table.columns), 8)}"
+            f"{file}: expected columns train, val and test (CLAM), fold_0, fold_1, … (Patho-Bench), a "
+            f"splits.json (STAMP) or a folder of train.csv and test.csv (MMP), got "
+            f"{listed(map(repr, table.columns), 8)}"
         )
     cells = {name: [cell.strip() for cell in table[name]] for name in parts}
     words = {cell.lower() for column in cells.values() for cell in column}
     if words and words <= {"true", "false", ""}:
         cells = _chosen(file, table, cells)
     listed_ids = {name: tuple(cell for cell in column if cell) for name, column in cells.items()}
-    val, test = listed_ids.get("val", ()), listed_ids.get("test", ())
-    if test:
-        note = (JOINED,) if val else ()
-        return RawSplit(file.name, (*listed_ids["train"], *val), test, note)
-    return RawSplit(file.name, listed_ids["train"], val, (NO_TEST,))
+    return _joined(file.name, listed_ids)
 
 
 def _chosen(file: Path, table: pd.DataFrame, cells: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:

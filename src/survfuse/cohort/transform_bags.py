@@ -103,9 +103,12 @@ class BagScaler:
                 f"({data.store.encoder or 'encoder not said'})"
             )
         if self.encoder and data.store.encoder and self.encoder != data.store.encoder:
+            way = f"extract features with {self.encoder!r}"
+            if "_without_" in f"{self.encoder} {data.store.encoder}":
+                way = "name the same columns under `exclude_features` as in training"
             raise TransformError(
                 f"{self.name}: trained on tiles of encoder {self.encoder!r}, this cohort has "
-                f"{data.store.encoder!r}; extract features with {self.encoder!r}"
+                f"{data.store.encoder!r}; {way}"
             )
         if self.mpp and data.store.mpp and abs(data.store.mpp / self.mpp - 1) > MPP_TOLERANCE:
             raise TransformError(

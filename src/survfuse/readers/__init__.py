@@ -10,13 +10,14 @@ from survfuse.readers.bag_files import Slide
 from survfuse.readers.bags import BagStore, pack
 from survfuse.readers.expression import Expression, read_expression
 from survfuse.readers.features import find_features, read_features, slide_id_of
-from survfuse.readers.record import Features, normalise_encoder
+from survfuse.readers.record import Features, ReadOptions, normalise_encoder
 from survfuse.readers.tables import read_table, repeated
 
 __all__ = [
     "BagStore",
     "Expression",
     "Features",
+    "ReadOptions",
     "Slide",
     "find_features",
     "normalise_encoder",

@@ -5,31 +5,34 @@ from __future__ import annotations
 import math
 import zipfile
 from collections.abc import Callable, Mapping
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from survfuse._errors import FeatureFileError, InputError
-from survfuse._storage import read_tensors
-from survfuse.readers.hdf5 import clam_patch_size, dataset, open_hdf5
-from survfuse.readers.record import (
-    BYTES_LIMIT,
-    COORD_KEYS,
-    DEFLATE_LIMIT,
-    FEATURE_KEYS,
-    AnyArray,
-    Draft,
-    check_claim,
-)
+from survfuse._errors import FeatureFileError
+from survfuse.readers.array_checks import AnyArray, check_claim
+from survfuse.readers.hdf5 import clam_patch_size, dataset, encoder_of_folder, open_hdf5, read_patches
+from survfuse.readers.record import COORD_KEYS, USUAL, Draft, ReadOptions, no_features
+from survfuse.readers.slideflow import CONFIG, describe_bags
+from survfuse.readers.torch_files import as_array, open_torch, refuse_zip_bomb
 
 
-def read_array_file(path: Path) -> Draft:
+def read_array_file(path: Path, options: ReadOptions = USUAL) -> Draft:
     """Read features from a bare array file, with coordinates where a neighbour file has them.
 
     Coordinates are looked for in the file itself, then in ``<stem>.index.npz``
     (slideflow), ``<stem>.npy`` or ``../coordinates/<stem>.npy`` (structured, with fields x and y:
-    CHIMERA) and ``../h5_files/<stem>.h5`` (CLAM).
+    CHIMERA), ``../patches/<stem>_patches.h5`` (TRIDENT) and ``../h5_files/<stem>.h5`` (CLAM).
+    Encoder and tile size come from slideflow's ``bags_config.json`` where it lies beside the file.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    options : ReadOptions
+        Its `key` names the array of features, where that is none of the usual ones.
 
     Raises
     ------
@@ -37,8 +40,8 @@ def read_array_file(path: Path) -> Draft:
         On pickled objects, truncated or oversized arrays, or coordinates that
         do not pair with the tiles.
     """
-    arrays = _OPENERS[path.suffix.lower()](path)
-    values = _pick(arrays, path)
+    arrays = _OPENERS[path.suffix.lower()](path, options)
+    values = _pick(arrays, path, options)
     tool = {".pt": "torch", ".pth": "torch", ".safetensors": "safetensors"}.get(path.suffix.lower(), "numpy")
     draft = Draft(values=values, tool=tool)
     draft.coords = next((arrays[key] for key in COORD_KEYS if key in arrays), None)
@@ -48,85 +51,25 @@ def read_array_file(path: Path) -> Draft:
         draft.notes.append("coordinates taken as level-0 pixels")
     if draft.coords is not None:
         draft.coord_unit = "level0_px"
+    describe_bags(draft, path)
     return draft
 
 
-def _pick(arrays: Mapping[str, AnyArray], path: Path) -> AnyArray:
-    for key in FEATURE_KEYS:
+def _pick(arrays: Mapping[str, AnyArray], path: Path, options: ReadOptions) -> AnyArray:
+    for key in options.feature_keys:
         if key in arrays:
             return arrays[key]
     rest = [key for key in arrays if key not in COORD_KEYS]
-    if len(rest) == 1:
+    if len(rest) == 1 and options.key is None:
         return arrays[rest[0]]
-    raise FeatureFileError(
-        f"{path}: expected one of {', '.join(FEATURE_KEYS)}, found {', '.join(arrays) or 'nothing'}"
-    )
-
-
-# -- torch
-
-
-def _open_torch(path: Path) -> dict[str, AnyArray]:
-    loaded = _load_torch(path)
-    if isinstance(loaded, Mapping):
-        wanted = {str(k): v for k, v in loaded.items() if k in (*FEATURE_KEYS, *COORD_KEYS)}
-        if not wanted:
-            names = ", ".join(str(k) for k in list(loaded)[:10]) or "nothing"
-            raise FeatureFileError(
-                f"{path}: expected one of {', '.join(FEATURE_KEYS)} in the dict, found {names}"
-            )
-        return {key: _tensor_to_array(value, key, path) for key, value in wanted.items()}
-    return {"features": _tensor_to_array(loaded, "features", path)}
-
-
-def _load_torch(path: Path) -> Any:
-    import torch
-
-    zipped = zipfile.is_zipfile(path)
-    if zipped:
-        _refuse_zip_bomb(path)
-    elif path.is_file() and path.stat().st_size > BYTES_LIMIT:
-        raise FeatureFileError(f"{path}: larger than {BYTES_LIMIT / 2**30:.0f} GiB")
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
-    except FileNotFoundError:
-        raise FeatureFileError(f"{path}: no such file") from None
-    except Exception as error:  # noqa: BLE001  a hostile stream may raise anything at all
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise FeatureFileError(
-            f"{path}: not a file of plain tensors ({reason[:200]}); objects are never unpickled: "
-            "save the tensor itself, or a dict of `features` and `coords`"
-        ) from None
-
-
-def _tensor_to_array(value: Any, key: str, path: Path) -> AnyArray:
-    import torch
-
-    if isinstance(value, np.ndarray):
-        return value
-    if not isinstance(value, torch.Tensor) or value.layout != torch.strided or value.device.type != "cpu":
-        raise FeatureFileError(
-            f"{path}: {key!r} is {type(value).__name__}, expected a dense tensor (tiles, dim)"
-        )
-    if value.is_quantized or value.is_complex() or value.dtype == torch.bool:
-        raise FeatureFileError(f"{path}: {key!r} has dtype {value.dtype}, expected floats")
-    tensor = value.detach()
-    claimed = tensor.numel() * tensor.element_size()
-    if claimed > tensor.untyped_storage().nbytes() or claimed > BYTES_LIMIT:
-        raise FeatureFileError(
-            f"{path}: {key!r} claims shape {tuple(tensor.shape)} ({claimed} bytes), "
-            "more than the file stores or than is read from one file"
-        )
-    if tensor.dtype == torch.bfloat16:
-        tensor = tensor.float()
-    array: AnyArray = tensor.numpy()
-    return array
+    names = [f"{key} {array.shape}" for key, array in arrays.items()]
+    raise FeatureFileError(no_features(path, options, names))
 
 
 # -- numpy
 
 
-def _open_npy(path: Path) -> dict[str, AnyArray]:
+def _open_npy(path: Path, options: ReadOptions) -> dict[str, AnyArray]:
     mapped = _map_npy(path)
     check_claim(path, path.name, mapped.shape, mapped.dtype)
     return {"features": np.array(mapped)}
@@ -144,19 +87,14 @@ def _map_npy(path: Path) -> AnyArray:
         ) from None
 
 
-def _open_npz(path: Path) -> dict[str, AnyArray]:
-    _refuse_zip_bomb(path)
+def _open_npz(path: Path, options: ReadOptions) -> dict[str, AnyArray]:
+    refuse_zip_bomb(path)
     try:
         with zipfile.ZipFile(path) as archive:
             names = [n for n in archive.namelist() if n.endswith(".npy")]
             headers = {n.removesuffix(".npy"): _npz_header(archive, n, path) for n in names}
-        wanted = [k for k in headers if k in (*FEATURE_KEYS, *COORD_KEYS)]
-        if not wanted and len(headers) == 1:
-            wanted = list(headers)
-        if not wanted:
-            raise FeatureFileError(
-                f"{path}: expected one of {', '.join(FEATURE_KEYS)}, found {', '.join(headers) or 'nothing'}"
-            )
+        shapes = {key: shape for key, (shape, _) in headers.items()}
+        wanted = list(shapes) if len(shapes) == 1 else _wanted(shapes, path, options)
         for key in wanted:
             check_claim(path, key, *headers[key], kinds="fiu")
         with np.load(path, allow_pickle=False) as archive_arrays:
@@ -179,38 +117,34 @@ def _npz_header(archive: zipfile.ZipFile, name: str, path: Path) -> tuple[tuple[
     return shape, dtype
 
 
-def _refuse_zip_bomb(path: Path) -> None:
+def _open_safetensors(path: Path, options: ReadOptions) -> dict[str, AnyArray]:
+    from safetensors import SafetensorError, safe_open
+
     try:
-        with zipfile.ZipFile(path) as archive:
-            stored = sum(item.compress_size for item in archive.infolist())
-            claimed = sum(item.file_size for item in archive.infolist())
+        with safe_open(str(path), framework="pt") as file:  # torch knows more types than NumPy
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+            others = set(shapes) - set(COORD_KEYS)
+            wanted = list(shapes) if len(others) == 1 else _wanted(shapes, path, options)
+            tensors = {name: file.get_tensor(name) for name in wanted}
     except FileNotFoundError:
         raise FeatureFileError(f"{path}: no such file") from None
-    except (zipfile.BadZipFile, OSError) as error:
-        raise FeatureFileError(
-            f"{path}: not a whole archive ({error}); was its writer interrupted?"
-        ) from None
-    if stored > path.stat().st_size or claimed > BYTES_LIMIT or claimed > max(stored, 1) * DEFLATE_LIMIT:
-        raise FeatureFileError(
-            f"{path}: {path.stat().st_size} bytes claim to unpack to {claimed}; refused unread"
-        )
+    except (SafetensorError, OSError) as error:
+        raise FeatureFileError(f"{path}: not a whole safetensors file ({error})") from None
+    return {name: as_array(tensor, name, path) for name, tensor in tensors.items()}
 
 
-def _open_safetensors(path: Path) -> dict[str, AnyArray]:
-    try:
-        arrays, _ = read_tensors(path)
-    except InputError as error:
-        raise FeatureFileError(str(error)) from None
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
-        raise FeatureFileError(
-            f"{path}: holds a dtype that numpy does not know ({error}); save float16"
-        ) from None
-    return arrays
+def _wanted(shapes: Mapping[str, object], path: Path, options: ReadOptions) -> list[str]:
+    """Names of the arrays of features and of coordinates, among all of a file."""
+    features = [name for name in options.feature_keys if name in shapes]
+    if not features:
+        names = [f"{name} {shape}" for name, shape in shapes.items()]
+        raise FeatureFileError(no_features(path, options, names))
+    return [features[0], *(name for name in COORD_KEYS if name in shapes)]
 
 
-_OPENERS: dict[str, Callable[[Path], dict[str, AnyArray]]] = {
-    ".pt": _open_torch,
-    ".pth": _open_torch,
+_OPENERS: dict[str, Callable[[Path, ReadOptions], dict[str, AnyArray]]] = {
+    ".pt": open_torch,
+    ".pth": open_torch,
     ".npy": _open_npy,
     ".npz": _open_npz,
     ".safetensors": _open_safetensors,
@@ -221,31 +155,62 @@ ARRAY_SUFFIXES = tuple(_OPENERS)
 # -- coordinates in neighbour files
 
 
+@dataclass(frozen=True)
+class _Neighbours:
+    """Where other tools keep what a bare array does not say."""
+
+    index: Path
+    table: Path
+    apart: Path
+    clam: Path
+    patches: Path
+    trident: Path
+    config: Path
+
+    @classmethod
+    def of(cls, path: Path) -> _Neighbours:
+        stem, above = path.name.removesuffix(path.suffix), path.parent.parent
+        return cls(
+            path.with_name(f"{stem}.index.npz"),
+            path.with_name(f"{stem}.npy"),
+            above / "coordinates" / f"{stem}.npy",
+            above / "h5_files" / f"{stem}.h5",
+            above / "patches" / f"{stem}.h5",
+            above / "patches" / f"{stem}_patches.h5",
+            path.with_name(CONFIG),
+        )
+
+
+def side_files(path: Path) -> tuple[Path, ...]:
+    """Other files that may be read with a feature file: a change of one is a change of its features."""
+    places = astuple(_Neighbours.of(path))
+    return tuple(place for place in places if place != path and place.is_file())
+
+
 def _neighbours(draft: Draft, path: Path) -> None:
-    stem = path.name.removesuffix(path.suffix)
-    index = path.with_name(f"{stem}.index.npz")
-    beside = path.with_name(f"{stem}.npy")
-    apart = path.parent.parent / "coordinates" / f"{stem}.npy"
-    clam = path.parent.parent / "h5_files" / f"{stem}.h5"
-    if index.is_file():
-        draft.coords, draft.tool = _slideflow_index(index), "slideflow"
-        draft.notes.append(f"coordinates from {index.name}, as slideflow wrote them")
-    elif path.suffix != ".npy" and beside.is_file():
-        _structured(draft, beside)
-    elif apart.is_file():
-        _structured(draft, apart)
+    near = _Neighbours.of(path)
+    if near.index.is_file():
+        draft.coords, draft.tool = _slideflow_index(near.index), "slideflow"
+        draft.notes.append(f"coordinates from {near.index.name}, as slideflow wrote them")
+    elif path.suffix != ".npy" and near.table.is_file():
+        _structured(draft, near.table)
+    elif near.apart.is_file():
+        _structured(draft, near.apart)
+    elif near.trident.is_file():
+        read_patches(draft, near.trident)
+        encoder_of_folder(draft, path.parent.name)
     elif path.parent.name == "pt_files":
         draft.tool = "clam"
-        draft.patch_size_level0 = clam_patch_size(path.parent.parent / "patches" / f"{stem}.h5")
-        if clam.is_file():
-            with open_hdf5(clam) as file:
+        draft.patch_size_level0 = clam_patch_size(near.patches)
+        if near.clam.is_file():
+            with open_hdf5(near.clam) as file:
                 if "coords" in file.keys():  # noqa: SIM118
-                    draft.coords = np.asarray(dataset(file, "coords", clam, kinds="fiu")[...])
-                    draft.notes.append(f"coordinates from {clam}")
+                    draft.coords = np.asarray(dataset(file, "coords", near.clam, kinds="fiu")[...])
+                    draft.notes.append(f"coordinates from {near.clam}")
 
 
 def _slideflow_index(path: Path) -> AnyArray:
-    arrays = _open_npz(path)
+    arrays = _open_npz(path, USUAL)
     if len(arrays) != 1:
         raise FeatureFileError(
             f"{path}: expected one array of tile coordinates, found {', '.join(arrays) or 'none'}"

@@ -17,7 +17,8 @@ import numpy as np
 
 from survfuse._errors import FeatureFileError, InputError
 from survfuse._storage import read_json, write_json
-from survfuse.readers.record import AnyArray
+from survfuse.readers.array_checks import AnyArray
+from survfuse.readers.record import USUAL, ReadOptions
 
 FORMAT = "survfuse-bags"
 VERSION = 1
@@ -80,6 +81,8 @@ class Index:
         The one encoder of all slides; None when no file and no declaration names it.
     mpp : float or None, µm per pixel
         The one scale of all slides, likewise.
+    options : ReadOptions
+        With which the files were read.
     """
 
     slides: tuple[Slide, ...]
@@ -87,6 +90,7 @@ class Index:
     dtype: str
     encoder: str | None
     mpp: float | None
+    options: ReadOptions = USUAL
 
     @property
     def tiles(self) -> int:
@@ -125,7 +129,8 @@ class Index:
             )
         try:
             slides = tuple(_slide(entry) for entry in said["slides"])
-            index = cls(slides, _integer(said["dim"]), said["dtype"], said["encoder"], said["mpp"])
+            options = _options(said.get("options", {}))
+            index = cls(slides, _integer(said["dim"]), said["dtype"], said["encoder"], said["mpp"], options)
         except (KeyError, TypeError, ValueError) as error:
             raise FeatureFileError(f"{path}: not a whole index ({error}); pack the features again") from None
         index.check(path)
@@ -154,6 +159,11 @@ def _slide(entry: Any) -> Slide:
         raise TypeError("ids must be strings")
     _integer(slide.start), _integer(slide.stop)
     return slide
+
+
+def _options(entry: Any) -> ReadOptions:
+    columns = tuple(_integer(column) for column in entry.get("exclude_features", ()))
+    return ReadOptions(entry.get("key"), entry.get("tiles"), columns)
 
 
 def _integer(value: Any) -> int:

@@ -14,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from survfuse._storage import sha256_text, to_json
+from survfuse.readers.array_checks import AnyArray
 from survfuse.readers.bag_files import Index, Slide, map_matrix
 from survfuse.readers.packing import Progress, collect, write_store
-from survfuse.readers.record import AnyArray
+from survfuse.readers.record import USUAL, ReadOptions
 
 
 class BagStore:
@@ -205,6 +206,7 @@ class BagStore:
     def fingerprint(self) -> str:
         """Hash the store's content (ids, rows, hashes of the features), wherever it lies."""
         said = self._index.to_dict()
+        del said["options"]  # what they chose is in the features
         for slide in said["slides"]:
             del slide["source"], slide["sha256"]
         return sha256_text(to_json(said))
@@ -216,6 +218,7 @@ def pack(
     *,
     encoder: str | None = None,
     mpp: float | None = None,
+    options: ReadOptions = USUAL,
     progress: Progress | None = None,
     overwrite: bool = False,
     allow_empty: bool = False,
@@ -240,6 +243,9 @@ def pack(
         The encoder that the cohort declares.
     mpp : float or None, µm per pixel
         The scale that the cohort declares.
+    options : ReadOptions
+        How files are read where they leave a choice. Where features are left out, the name of
+        the encoder says which, so that no model takes other columns for them.
     progress : callable or None
         Called as ``progress(done, total, slide_id)`` after each slide.
     overwrite : bool
@@ -258,6 +264,7 @@ def pack(
         Path(out),
         encoder=encoder,
         mpp=mpp,
+        options=options,
         progress=progress,
         overwrite=overwrite,
         allow_empty=allow_empty,

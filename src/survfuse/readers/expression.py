@@ -15,8 +15,9 @@ import numpy.typing as npt
 
 from survfuse._errors import InputError, MissingExtraError, listed
 from survfuse._storage import read_json
+from survfuse.readers.array_checks import AnyArray
 from survfuse.readers.hdf5 import refuse_hostile
-from survfuse.readers.record import AnyArray, sha256_path
+from survfuse.readers.record import sha256_path
 from survfuse.readers.tables import format_of, read_parquet, refuse_repeated, text_rows
 from survfuse.readers.units import check_genes, check_unit, looks_like_genes
 

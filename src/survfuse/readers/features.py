@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from survfuse._errors import FeatureFileError
-from survfuse.readers.arrays import ARRAY_SUFFIXES, read_array_file
+from survfuse.readers.arrays import read_array_file
 from survfuse.readers.hdf5 import read_hdf5
-from survfuse.readers.record import Draft, Features, with_encoder
+from survfuse.readers.record import USUAL, Draft, Features, ReadOptions, with_encoder
+from survfuse.readers.slide_names import FEATURE_SUFFIXES, printable
 from survfuse.readers.zarr import read_wsidata
 
 logger = logging.getLogger(__name__)
 
 HDF5_SUFFIXES = (".h5", ".hdf5")
-SUFFIXES = (*HDF5_SUFFIXES, *ARRAY_SUFFIXES, ".zarr")
 _OTHER_FOLDERS = frozenset({"patches", "masks", "stitches", "coordinates", "visualization", "thumbnails"})
 _MAX_DEPTH = 4
 
@@ -31,14 +33,14 @@ def slide_id_of(path: Path | str) -> str:
     'seatches'
     """
     name = Path(path).name
-    for suffix in SUFFIXES:
+    for suffix in FEATURE_SUFFIXES:
         if name.lower().endswith(suffix):
             name = name[: -len(suffix)]
             break
     return name.removesuffix("_patches")
 
 
-def read_features(path: Path | str, *, encoder: str | None = None) -> Features:
+def read_features(path: Path | str, *, encoder: str | None = None, options: ReadOptions = USUAL) -> Features:
     """Read the tile features of one slide from a file of any supported tool.
 
     ======================  ====================================================
@@ -49,6 +51,9 @@ def read_features(path: Path | str, *, encoder: str | None = None) -> Features:
     ``.safetensors``        one (tiles, dim) array
     ======================  ====================================================
 
+    One vector (dim,) in place of a matrix, as TITAN, PRISM and GigaPath make of a slide, is a
+    bag of one row.
+
     Parameters
     ----------
     path : path
@@ -56,6 +61,8 @@ def read_features(path: Path | str, *, encoder: str | None = None) -> Features:
     encoder : str or None
         Encoder that the cohort declares. Chooses a table of a zarr store, is refused where
         the file names another, and is taken over where the file names none.
+    options : ReadOptions
+        What the cohort says where files leave a choice.
 
     Returns
     -------
@@ -74,28 +81,51 @@ def read_features(path: Path | str, *, encoder: str | None = None) -> Features:
     >>> features.values.shape, features.encoder  # doctest: +SKIP
     ((11043, 1024), 'uni_v1')
     """
-    source = Path(path)
+    try:
+        return _read_checked(Path(path), encoder, options)
+    except FeatureFileError as error:
+        error.args = (printable(str(error)),)
+        raise
+
+
+def _read_checked(source: Path, encoder: str | None, options: ReadOptions) -> Features:
     suffix = source.suffix.lower()
-    if suffix not in SUFFIXES:
+    if suffix not in FEATURE_SUFFIXES:
         raise FeatureFileError(
-            f"{source}: expected a feature file ({', '.join(SUFFIXES)}), got {suffix or 'no suffix'!r}"
+            f"{source}: expected a feature file ({', '.join(FEATURE_SUFFIXES)}), "
+            f"got {suffix or 'no suffix'!r}"
         )
     if not source.exists():
         raise FeatureFileError(f"{source}: no such file")
+    _refuse_unreadable(source, suffix)
     if is_locked(source):
         raise FeatureFileError(
             f"{source}: a .lock file lies beside it, so its writer has not finished; "
             "wait for it, or remove the .lock if the writer died and extract the slide again"
         )
-    return with_encoder(_read(source, suffix, encoder).finish(source, slide_id_of(source)), encoder)
+    draft = _read(source, suffix, encoder, options)
+    return with_encoder(draft.finish(source, slide_id_of(source), options.exclude_features), encoder)
 
 
-def _read(source: Path, suffix: str, encoder: str | None) -> Draft:
+def _refuse_unreadable(source: Path, suffix: str) -> None:
+    """Tell what the system says of a file before a reader takes it for a broken one."""
+    if source.is_dir() != (suffix == ".zarr"):
+        wanted = "a folder" if suffix == ".zarr" else "a file"
+        raise FeatureFileError(
+            f"{source}: expected {wanted}, got {'a folder' if source.is_dir() else 'a file'}"
+        )
+    try:
+        os.scandir(source).close() if source.is_dir() else source.open("rb").close()
+    except OSError as error:
+        raise FeatureFileError(f"{source}: cannot be opened ({error.strerror})") from None
+
+
+def _read(source: Path, suffix: str, encoder: str | None, options: ReadOptions) -> Draft:
     if suffix == ".zarr":
-        return read_wsidata(source, encoder=encoder)
+        return read_wsidata(source, encoder=encoder, options=options)
     if suffix in HDF5_SUFFIXES:
-        return read_hdf5(source)
-    return read_array_file(source)
+        return read_hdf5(source, options)
+    return read_array_file(source, options)
 
 
 def is_locked(path: Path) -> bool:
@@ -125,22 +155,46 @@ def find_features(folder: Path | str) -> dict[str, Path]:
     FeatureFileError
         When `folder` is not a folder, or two files claim one slide (two encoders?).
     """
+    files = list_features(folder)
+    for path in files.locked.values():
+        logger.warning("%s: left out, a .lock file lies beside it", path)
+    return files.ready
+
+
+@dataclass(frozen=True)
+class FeatureFiles:
+    """Feature files below a folder, by slide id: whole ones, and those still being written."""
+
+    ready: dict[str, Path]
+    locked: dict[str, Path]
+
+
+def list_features(folder: Path | str) -> FeatureFiles:
+    """Find feature files as :func:`find_features` does, and those that a ``.lock`` says are not whole.
+
+    Raises
+    ------
+    FeatureFileError
+        As :func:`find_features`.
+    """
     root = Path(folder)
     if not root.is_dir():
         raise FeatureFileError(f"{root}: no such folder of features")
-    found: dict[str, Path] = {}
+    files = FeatureFiles({}, {})
     for path in _candidates(root, 0):
-        if is_locked(path):
-            logger.warning("%s: left out, a .lock file lies beside it", path)
-            continue
         slide = slide_id_of(path)
-        found[slide] = _prefer(found[slide], path, slide) if slide in found else path
-    return dict(sorted(found.items()))
+        if path.suffix.lower() == ".lock":
+            files.locked.setdefault(slide_id_of(path.with_suffix("")), path)
+        elif is_locked(path):
+            files.locked[slide] = path
+        else:
+            files.ready[slide] = _prefer(files.ready[slide], path, slide) if slide in files.ready else path
+    return FeatureFiles(dict(sorted(files.ready.items())), dict(sorted(files.locked.items())))
 
 
 def _candidates(folder: Path, depth: int) -> Iterator[Path]:
     entries = sorted(folder.iterdir())
-    names = {entry.name for entry in entries}
+    names = {entry.name.lower() for entry in entries}
     for entry in entries:
         if entry.name.startswith("."):
             continue
@@ -150,13 +204,17 @@ def _candidates(folder: Path, depth: int) -> Iterator[Path]:
                 yield entry
             elif depth < _MAX_DEPTH and suffix != ".bags" and entry.name not in _OTHER_FOLDERS:
                 yield from _candidates(entry, depth + 1)
-        elif suffix in SUFFIXES and not _is_coordinates(entry, names):
+        elif suffix == ".lock" or (suffix in FEATURE_SUFFIXES and not _is_coordinates(entry, names)):
             yield entry
 
 
 def _is_coordinates(entry: Path, names: set[str]) -> bool:
     """Coordinates of a ``.pt`` beside it: ``<stem>.index.npz`` or ``<stem>.npy``."""
-    return entry.name.endswith(".index.npz") or (entry.suffix == ".npy" and f"{entry.stem}.pt" in names)
+    name = entry.name.lower()
+    stem = name.removesuffix(".npy")
+    return name.endswith(".index.npz") or (
+        stem != name and not names.isdisjoint({f"{stem}.pt", f"{stem}.pth"})
+    )
 
 
 def _prefer(first: Path, second: Path, slide: str) -> Path:
@@ -165,7 +223,7 @@ def _prefer(first: Path, second: Path, slide: str) -> Path:
             return first
         if (first.parent.name, second.parent.name) == ("pt_files", "h5_files"):
             return second
-    raise FeatureFileError(
-        f"slide {slide!r} has two feature files, {first} and {second}; "
-        "point `features:` at the one folder that is meant"
-    )
+    way = "point `features:` at the one folder that is meant"
+    if first.parent == second.parent:
+        way = "keep one of them"
+    raise FeatureFileError(f"slide {slide!r} has two feature files, {first} and {second}; {way}")

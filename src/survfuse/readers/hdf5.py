@@ -17,15 +17,8 @@ import h5py
 import numpy as np
 
 from survfuse._errors import FeatureFileError
-from survfuse.readers.record import (
-    COORD_KEYS,
-    DEFLATE_LIMIT,
-    FEATURE_KEYS,
-    AnyArray,
-    CoordUnit,
-    Draft,
-    check_claim,
-)
+from survfuse.readers.array_checks import DEFLATE_LIMIT, AnyArray, check_claim
+from survfuse.readers.record import COORD_KEYS, USUAL, CoordUnit, Draft, ReadOptions, no_features
 
 BAG_FORMAT = "survfuse-bag"
 BAG_VERSION = 1
@@ -42,10 +35,12 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
         raise
     except FileNotFoundError:
         raise FeatureFileError(f"{path}: no such file") from None
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError) as error:
+    except BlockingIOError as error:
         raise FeatureFileError(
-            f"{path}: not a whole HDF5 file ({error}); was its writer interrupted? Write it again"
+            f"{path}: in use by another program ({error}); wait until it is done"
         ) from None
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError) as error:
+        raise FeatureFileError(f"{path}: not a whole HDF5 file ({error}); write it again") from None
 
 
 def dataset(file: h5py.File, name: str, path: Path, *, kinds: str = "f") -> h5py.Dataset:
@@ -126,8 +121,15 @@ def _walk(group: h5py.Group, path: Path, depth: int = 0) -> None:
                 _refuse_unwritten(found, check_claim(path, name, found.shape, found.dtype, kinds="fiu"), path)
 
 
-def read_hdf5(path: Path) -> Draft:
+def read_hdf5(path: Path, options: ReadOptions = USUAL) -> Draft:
     """Read tile features and coordinates from an HDF5 file of any supported tool.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    options : ReadOptions
+        Its `key` names the dataset of features, where that is none of the usual ones.
 
     Raises
     ------
@@ -135,9 +137,9 @@ def read_hdf5(path: Path) -> Draft:
         When the file holds no features, leads outside itself, or lies about its size.
     """
     with open_hdf5(path) as file:
-        name = next((key for key in FEATURE_KEYS if key in file.keys()), None)  # noqa: SIM118
+        name = next((key for key in options.feature_keys if key in file.keys()), None)  # noqa: SIM118
         if name is None:
-            raise FeatureFileError(_no_features(file, path))
+            raise FeatureFileError(no_features(path, options, [_described(file, key) for key in file]))
         found = dataset(file, name, path)
         draft = Draft(values=_read(found), tool="hdf5")
         coords = next((key for key in COORD_KEYS if key in file.keys()), None)  # noqa: SIM118
@@ -154,12 +156,12 @@ def _read(found: h5py.Dataset) -> AnyArray:
     return np.asarray(found[...])
 
 
-def _no_features(file: h5py.File, path: Path) -> str:
-    names = ", ".join(sorted(map(str, file.keys()))[:10]) or "nothing"
-    hint = ""
-    if "coords" in file:
-        hint = "; a file of coordinates only: point at the folder of features (CLAM: h5_files/)"
-    return f"{path}: expected one of {', '.join(FEATURE_KEYS)}, found {names}{hint}"
+def _described(file: h5py.File, name: str) -> str:
+    """Name what lies under a key, with its shape; links are not followed for it."""
+    if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+        return f"{name} (a link)"
+    item = file[name]
+    return f"{name} {item.shape}" if isinstance(item, h5py.Dataset) else f"{name} (a group)"
 
 
 def _describe(
@@ -176,9 +178,7 @@ def _describe(
     elif at is not None:
         draft.tool, draft.coord_unit = "clam", "level0_px"
         draft.patch_size_level0 = clam_patch_size(path.parent.parent / "patches" / path.name)
-    if draft.encoder is None and path.parent.name.startswith("features_"):
-        draft.encoder = path.parent.name.removeprefix("features_")
-        draft.notes.append(f"encoder taken from the folder name {path.parent.name}")
+    encoder_of_folder(draft, path.parent.name)
 
 
 def _own(draft: Draft, path: Path, file: h5py.File, found: h5py.Dataset, patch: Any) -> None:
@@ -195,10 +195,18 @@ def _own(draft: Draft, path: Path, file: h5py.File, found: h5py.Dataset, patch: 
 
 def _stamp(draft: Draft, path: Path, file: h5py.File) -> None:
     kind = _text(file.attrs, "feat_type")
-    if kind not in (None, "tile"):
-        raise FeatureFileError(f"{path}: holds {kind}-level features, expected one row per tile")
+    if kind not in (None, "tile", "slide", "patient"):
+        raise FeatureFileError(
+            f"{path}: its attribute feat_type is {kind!r}, expected tile, slide or patient"
+        )
+    if kind in ("slide", "patient") and draft.values.ndim > 1 and len(draft.values) > 1:
+        raise FeatureFileError(
+            f"{path}: holds {kind}-level features, expected one row per tile or one vector, "
+            f"got shape {draft.values.shape}"
+        )
     units: dict[str | None, CoordUnit] = {"um": "um", "px": "level0_px"}
-    draft.tool, draft.encoder = "stamp", _text(file.attrs, "extractor")
+    draft.tool = "stamp"
+    draft.encoder = _text(file.attrs, "extractor") or _text(file.attrs, "encoder")
     draft.coord_unit = units.get(_text(file.attrs, "unit"))
     if draft.coords is not None and draft.coord_unit is None:
         draft.notes.append("the file does not say the unit of its coordinates")
@@ -209,10 +217,37 @@ def _stamp(draft: Draft, path: Path, file: h5py.File) -> None:
 
 
 def _trident(draft: Draft, path: Path, found: h5py.Dataset, patch: Any) -> None:
-    draft.tool, draft.encoder = "trident", _text(found.attrs, "encoder")
+    draft.tool = "trident"
+    draft.encoder = _text(found.attrs, "encoder")
     draft.coord_unit = "level0_px" if draft.coords is not None else None
     draft.patch_size_level0 = _number(patch, "patch_size_level0")
     draft.magnification = _number(patch, "target_magnification")
+
+
+def read_patches(draft: Draft, path: Path) -> None:
+    """Take coordinates and tile size from TRIDENT's ``patches/<slide>_patches.h5``.
+
+    Raises
+    ------
+    FeatureFileError
+        As :func:`read_hdf5`.
+    """
+    with open_hdf5(path) as file:
+        if "coords" not in file.keys():  # noqa: SIM118
+            return
+        at = dataset(file, "coords", path, kinds="fiu")
+        draft.tool, draft.coords = "trident", _read(at)
+        draft.patch_size_level0 = _number(at.attrs, "patch_size_level0")
+        draft.magnification = _number(at.attrs, "target_magnification")
+    draft.notes.append(f"coordinates from {path}")
+
+
+def encoder_of_folder(draft: Draft, folder: str) -> None:
+    """Name the encoder by TRIDENT's folder, ``features_uni`` or ``slide_features_titan``, if nothing else."""
+    name = folder.removeprefix("slide_")
+    if draft.encoder is None and name.startswith("features_"):
+        draft.encoder = name.removeprefix("features_")
+        draft.notes.append(f"encoder taken from the folder name {folder}")
 
 
 def clam_patch_size(path: Path) -> float | None:

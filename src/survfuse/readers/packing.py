@@ -15,9 +15,10 @@ import numpy as np
 
 from survfuse._errors import FeatureFileError, context, listed
 from survfuse._storage import sha256_array
+from survfuse.readers.array_checks import AnyArray
 from survfuse.readers.bag_files import Index, MatrixWriter, Slide, map_matrix
 from survfuse.readers.features import read_features
-from survfuse.readers.record import AnyArray, Draft, Features, normalise_encoder, sha256_path
+from survfuse.readers.record import Draft, Features, ReadOptions, normalise_encoder, sha256_path
 
 Progress = Callable[[int, int, str], None]
 Item = tuple[str, str, Path]
@@ -137,6 +138,7 @@ def write_store(
     *,
     encoder: str | None,
     mpp: float | None,
+    options: ReadOptions,
     progress: Progress | None,
     overwrite: bool,
     allow_empty: bool,
@@ -145,7 +147,7 @@ def write_store(
     _refuse_repeats(items)
     agreed = _Agreement(None if encoder is None else normalise_encoder(encoder), mpp)
     if out.exists() and not overwrite:
-        if _is_same(items, out, agreed, allow_empty):
+        if _is_same(items, out, agreed, options, allow_empty):
             return
         raise FeatureFileError(
             f"{out}: exists, but is not a whole store of these files; "
@@ -154,7 +156,7 @@ def write_store(
     if out.exists():
         _refuse_foreign(out)
     with _new_folder(out) as folder:
-        index = _stream(items, folder, agreed, encoder, progress, allow_empty)
+        index = _stream(items, folder, agreed, encoder, options, progress, allow_empty)
         index.write(folder)
 
 
@@ -169,6 +171,7 @@ def _stream(
     folder: Path,
     agreed: _Agreement,
     encoder: str | None,
+    options: ReadOptions,
     progress: Progress | None,
     allow_empty: bool,
 ) -> Index:
@@ -178,7 +181,7 @@ def _stream(
     try:
         for done, (slide_id, patient_id, path) in enumerate(items, start=1):
             with context(f"slide {slide_id} of patient {patient_id}"):
-                features = read_features(path, encoder=encoder)
+                features = read_features(path, encoder=encoder, options=options)
                 agreed.admit(features, str(path))
                 _refuse_empty(features, allow_empty)
             start = records[-1].stop if records else 0
@@ -199,7 +202,19 @@ def _stream(
         places.close()
         if matrix is not None:
             matrix.close()
-    return Index(tuple(records), dim, matrix.dtype.name, agreed.encoder, agreed.mpp)
+    name = encoder_without(agreed.encoder, options.exclude_features)
+    return Index(tuple(records), dim, matrix.dtype.name, name, agreed.mpp, options)
+
+
+def encoder_without(encoder: str | None, columns: Sequence[int]) -> str | None:
+    """Name an encoder of which some features are left out.
+
+    >>> encoder_without("uni", [17, 3])
+    'uni_without_3_17'
+    """
+    if not columns:
+        return encoder
+    return "_".join([encoder or "unnamed", "without", *map(str, sorted(columns))])
 
 
 def _refuse_empty(features: Features, allow_empty: bool) -> None:
@@ -210,7 +225,9 @@ def _refuse_empty(features: Features, allow_empty: bool) -> None:
         )
 
 
-def _is_same(items: Sequence[Item], out: Path, agreed: _Agreement, allow_empty: bool) -> bool:
+def _is_same(
+    items: Sequence[Item], out: Path, agreed: _Agreement, options: ReadOptions, allow_empty: bool
+) -> bool:
     """Tell whether `out` holds exactly these files with these declarations, whole."""
     try:
         index = Index.read(out)
@@ -221,7 +238,11 @@ def _is_same(items: Sequence[Item], out: Path, agreed: _Agreement, allow_empty: 
     said = [(slide.slide_id, slide.patient_id) for slide in index.slides]
     return (
         said == [(slide, patient) for slide, patient, _ in items]
-        and agreed.encoder in (None, index.encoder)
+        and options == index.options
+        and (
+            agreed.encoder is None
+            or index.encoder == encoder_without(agreed.encoder, options.exclude_features)
+        )
         and agreed.mpp in (None, index.mpp)
         and (allow_empty or all(slide.tiles for slide in index.slides))
         and all(

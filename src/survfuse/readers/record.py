@@ -3,26 +3,54 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
-
-from survfuse._errors import FeatureFileError
+from survfuse._errors import FeatureFileError, listed
 from survfuse._storage import sha256_file, sha256_text
+from survfuse.readers.array_checks import (
+    AnyArray,
+    as_coords,
+    as_matrix,
+    check_finite,
+    rows_of,
+    without_columns,
+)
 
 CoordUnit = Literal["level0_px", "um"]
-AnyArray = npt.NDArray[Any]
 
 FEATURE_KEYS = ("features", "feats", "patch_embeddings")
 """Where other tools keep the matrix, in the order in which we look."""
 COORD_KEYS = ("coords", "coordinates")
-BYTES_LIMIT = 16 * 2**30
-"""Largest array read from one file, in bytes: 2.8 million tiles of 1536 float32 values."""
-DEFLATE_LIMIT = 1100
-"""No common compressor shrinks further than this (deflate: 1032); a larger claim is a bomb."""
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """What a cohort says of its feature files where they leave a choice.
+
+    Attributes
+    ----------
+    key : str or None
+        Name of the array of features, where it is none of the usual ones.
+    tiles : str or None
+        Which tile grid of a zarr store, such as "tiles2".
+    exclude_features : tuple of int
+        Columns left out, counted from 0, each once.
+    """
+
+    key: str | None = None
+    tiles: str | None = None
+    exclude_features: tuple[int, ...] = ()
+
+    @property
+    def feature_keys(self) -> tuple[str, ...]:
+        """Names under which the features are looked for, in this order."""
+        return FEATURE_KEYS if self.key is None else (self.key,)
+
+
+USUAL = ReadOptions()
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,8 +120,11 @@ class Draft:
     magnification: float | None = None
     notes: list[str] = field(default_factory=list)
 
-    def finish(self, path: Path, slide_id: str) -> Features:
+    def finish(self, path: Path, slide_id: str, exclude_features: Sequence[int] = ()) -> Features:
         """Check everything and freeze it.
+
+        A single vector beside coordinates of several tiles is an embedding of the whole slide:
+        one row, without coordinates.
 
         Raises
         ------
@@ -101,8 +132,17 @@ class Draft:
             When features are not a finite (tiles, dim) float matrix, or the
             coordinates do not pair with them.
         """
-        values = check_finite(as_matrix(self.values, path), path)
-        coords = None if self.coords is None else _as_coords(self.coords, len(values), path)
+        values = as_matrix(self.values, path)
+        values = without_columns(values, exclude_features, path)
+        check_finite(values, path, exclude_features)
+        coords = self.coords
+        if coords is not None and len(values) == 1 and (places := rows_of(coords)) != 1:
+            self.notes.append(
+                f"one vector for the whole slide: the coordinates of {places} tiles beside it are not used"
+            )
+            coords = None
+        if coords is not None:
+            coords = as_coords(coords, len(values), path)
         return Features(
             values=values,
             coords=coords,
@@ -117,6 +157,15 @@ class Draft:
             path=path,
             notes=tuple(self.notes),
         )
+
+
+def no_features(path: Path, options: ReadOptions, names: Sequence[str]) -> str:
+    """Say that a file has no array of features, what it has, and how to name the right one."""
+    return (
+        f"{path}: expected one of {', '.join(options.feature_keys)}, found {listed(names, 10) or 'nothing'}; "
+        "point `features:` at the folder of feature files, or, where one of these is the features, "
+        "name it with `key: NAME` beside `features:` in the cohort file"
+    )
 
 
 def normalise_encoder(name: str) -> str:
@@ -149,108 +198,6 @@ def with_encoder(features: Features, declared: str | None) -> Features:
             f"declare `encoder: {features.encoder}` or point at the features of {expected!r}"
         )
     return features
-
-
-def check_claim(
-    path: Path, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], *, kinds: str = "f"
-) -> int:
-    """Judge an array by its header, before anything is read or allocated.
-
-    Parameters
-    ----------
-    path, name : path and str
-        The file and the array in it, for messages.
-    shape, dtype : tuple of int and dtype
-        What the header claims.
-    kinds : str
-        Accepted numpy kinds: ``f`` floats of 2, 4 or 8 bytes, ``i`` and ``u`` integers.
-
-    Returns
-    -------
-    int
-        Bytes the array will take.
-
-    Raises
-    ------
-    FeatureFileError
-        When the dtype, the number of axes or the size cannot be right.
-    """
-    if dtype.kind not in kinds or dtype.itemsize not in (1, 2, 4, 8):
-        raise FeatureFileError(
-            f"{path}: {name!r} has dtype {dtype}, expected plain numbers ({_spoken(kinds)})"
-        )
-    if not 1 <= len(shape) <= 3:
-        raise FeatureFileError(f"{path}: {name!r} has shape {shape}, expected (tiles, columns)")
-    claimed = math.prod(int(n) for n in shape) * dtype.itemsize
-    if claimed > BYTES_LIMIT:
-        raise FeatureFileError(
-            f"{path}: {name!r} claims shape {shape} of {dtype}, {claimed / 2**30:.1f} GiB; "
-            f"at most {BYTES_LIMIT / 2**30:.0f} GiB are read from one file"
-        )
-    return claimed
-
-
-def _spoken(kinds: str) -> str:
-    return "float16, float32 or float64" if kinds == "f" else "floats or integers"
-
-
-def as_matrix(values: AnyArray, path: Path) -> AnyArray:
-    """Shape features as (tiles, dim) and cast float64 to float32.
-
-    A leading axis of one before two others is dropped; an empty slide may be
-    ``(0, dim)`` or ``(0,)``.
-
-    Raises
-    ------
-    FeatureFileError
-        On any other shape, or values that are not floats.
-    """
-    if values.dtype.kind != "f" or values.dtype.itemsize not in (2, 4, 8):
-        raise FeatureFileError(
-            f"{path}: features have dtype {values.dtype}, expected float16, float32 or float64"
-        )
-    matrix = values[0] if values.ndim == 3 and values.shape[0] == 1 else values
-    if matrix.shape == (0,):
-        matrix = matrix.reshape(0, 0)
-    if matrix.ndim != 2 or (len(matrix) and not matrix.shape[1]):
-        raise FeatureFileError(
-            f"{path}: features have shape {values.shape}, expected (tiles, dim) with one row per tile"
-        )
-    if matrix.dtype.itemsize == 8:
-        with np.errstate(over="ignore"):  # a value beyond float32 becomes inf, refused by check_finite
-            return np.ascontiguousarray(matrix, dtype=np.float32)
-    return np.ascontiguousarray(matrix, dtype=matrix.dtype.newbyteorder("="))
-
-
-def check_finite(values: AnyArray, path: Path | str) -> AnyArray:
-    """Return finite features unchanged; refuse others, counting what is wrong."""
-    bad = ~np.isfinite(values)
-    if bad.any():
-        count, tiles = int(bad.sum()), int(bad.any(axis=1).sum())
-        raise FeatureFileError(
-            f"{path}: {count} of {values.size} feature values are NaN or infinite "
-            f"(in {tiles} of {len(values)} tiles); extract this slide again, "
-            "or leave it out of the slide table"
-        )
-    return values
-
-
-def _as_coords(coords: AnyArray, tiles: int, path: Path) -> AnyArray:
-    if coords.dtype.kind not in "iuf":
-        raise FeatureFileError(f"{path}: coordinates have dtype {coords.dtype}, expected numbers")
-    pairs = coords[0] if coords.ndim == 3 and coords.shape[0] == 1 else coords
-    if pairs.size == 0 and tiles == 0:
-        return np.zeros((0, 2), np.int64 if pairs.dtype.kind in "iu" else np.float64)
-    if pairs.ndim != 2 or pairs.shape != (tiles, 2):
-        raise FeatureFileError(
-            f"{path}: {tiles} tiles have features, but the coordinates have shape {coords.shape}; "
-            f"expected ({tiles}, 2), one (x, y) per tile"
-        )
-    if pairs.dtype.kind in "iu":
-        return np.ascontiguousarray(pairs, dtype=np.int64)
-    if not np.isfinite(pairs).all():
-        raise FeatureFileError(f"{path}: coordinates hold NaN or infinity")
-    return np.ascontiguousarray(pairs, dtype=np.float64)
 
 
 def _positive(number: float | None) -> float | None:

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from survfuse._errors import InputError
-from survfuse.readers.record import AnyArray
+from survfuse.readers.array_checks import AnyArray
 
 Unit = Literal["counts", "tpm", "log2tpm", "log2counts", "vst", "zscore", "fpkm", "log2fpkm"]
 GeneIds = Literal["symbol", "ensembl", "entrez"]

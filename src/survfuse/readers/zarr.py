@@ -7,7 +7,9 @@ no absent chunk (it would read as zeros) and no link out of the store gets by.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,8 @@ import numpy as np
 
 from survfuse._errors import FeatureFileError, InputError, MissingExtraError
 from survfuse._storage import read_json
-from survfuse.readers.record import AnyArray, Draft, check_claim, normalise_encoder
+from survfuse.readers.array_checks import AnyArray, check_claim
+from survfuse.readers.record import USUAL, Draft, ReadOptions, normalise_encoder
 
 # fmt: off
 _CODECS = frozenset([
@@ -25,13 +28,22 @@ _CODECS = frozenset([
 # fmt: on
 
 
-def read_wsidata(path: Path, *, encoder: str | None = None) -> Draft:
+@dataclass(frozen=True)
+class _Table:
+    """A feature table ``<model>_<tiles>``: which encoder, on which tile grid."""
+
+    name: str
+    model: str
+    tiles: str
+
+
+def read_wsidata(path: Path, *, encoder: str | None = None, options: ReadOptions = USUAL) -> Draft:
     """Read one feature table of a wsidata store.
 
     The table ``<model>_<tiles>`` names its encoder (`model`) and its tiles. Coordinates come
     from ``obsm/spatial`` or columns ``x`` and ``y`` of the table, else from ``shapes/<tiles>``
     (boxes joined on ``tile_id``). The scale comes from ``tile_spec``, but only where the slide's
-    own scale was known: without it wsidata ignores the scale that was asked for.
+    own scale was known: without it wsidata ignores the scale that was wanted for.
 
     Parameters
     ----------
@@ -39,11 +51,13 @@ def read_wsidata(path: Path, *, encoder: str | None = None) -> Draft:
         The ``.zarr`` folder.
     encoder : str or None
         Which table, where a store holds several.
+    options : ReadOptions
+        Its `tiles` names the tile grid, where one encoder was run on several.
 
     Raises
     ------
     FeatureFileError
-        When the store has no feature table, or several and `encoder` does not choose one.
+        When the store has no feature table, or several and neither `encoder` nor `tiles` chooses one.
     MissingExtraError
         Without the zarr package.
     """
@@ -56,7 +70,7 @@ def read_wsidata(path: Path, *, encoder: str | None = None) -> Draft:
     _refuse_links(path)
     try:
         store = zarr.open_group(str(path), mode="r", use_consolidated=False)
-        return _read(store, path, encoder)
+        return _read(store, path, encoder, options)
     except (FeatureFileError, MissingExtraError):
         raise
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, OverflowError) as error:
@@ -65,48 +79,60 @@ def read_wsidata(path: Path, *, encoder: str | None = None) -> Draft:
         ) from None
 
 
-def _read(store: Any, path: Path, encoder: str | None) -> Draft:
+def _read(store: Any, path: Path, encoder: str | None, options: ReadOptions) -> Draft:
     specs = store.attrs.get("tile_spec", {})
     specs = specs if isinstance(specs, Mapping) else {}
-    table, model, tiles = _choose(store, specs, path, encoder)
-    group = store["tables"][table]
+    table = _choose(_tables(store, specs, path, options.tiles), path, encoder, options.tiles)
+    group = store["tables"][table.name]
     draft = Draft(
-        values=_array(path / "tables" / table / "X", path, kinds="f", complete=True),
+        values=_array(path / "tables" / table.name / "X", path, kinds="f", complete=True),
         tool="wsidata",
-        encoder=model,
+        encoder=table.model,
     )
-    _scale(draft, specs.get(tiles), store.attrs.get("slide_properties"))
-    _locate(draft, group, path, table, tiles)
+    _scale(draft, specs.get(table.tiles), store.attrs.get("slide_properties"))
+    _locate(draft, group, path, table.name, table.tiles)
     return draft
 
 
-def _choose(store: Any, specs: Mapping[str, Any], path: Path, encoder: str | None) -> tuple[str, str, str]:
-    """Return (table, model, tiles) of the one feature table that is meant."""
+def _tables(store: Any, specs: Mapping[str, Any], path: Path, tiles: str | None) -> list[_Table]:
+    """Feature tables of a store, sorted by name."""
     names = sorted(store["tables"].group_keys()) if "tables" in store else []
-    found: dict[str, tuple[str, str, str]] = {}
+    grids = {*specs, *(store["shapes"].group_keys() if "shapes" in store else ()), *filter(None, [tiles])}
+    tables = []
     for name in names:
-        keys = [key for key in specs if name.endswith(f"_{key}")] or (
-            ["tiles"] if name.endswith("_tiles") else []
-        )
-        if keys:
-            tiles = max(keys, key=len)
-            found[name] = (name, normalise_encoder(name.removesuffix(f"_{tiles}")), tiles)
-    if not found:
+        grid = _grid_of(name, grids)
+        if grid is not None:
+            tables.append(_Table(name, normalise_encoder(name.removesuffix(f"_{grid}")), grid))
+    if not tables:
         raise FeatureFileError(
             f"{path}: expected a table named <model>_<tiles>, found {', '.join(names) or 'no tables'}"
         )
-    if encoder is not None:
-        chosen = [card for card in found.values() if card[1] == normalise_encoder(encoder)]
-    else:
-        chosen = list(found.values())
-    if len(chosen) != 1:
-        models = ", ".join(card[1] for card in found.values())
-        raise FeatureFileError(
-            f"{path}: {len(chosen)} feature tables fit"
-            + (f" encoder {encoder!r}" if encoder is not None else "")
-            + f", expected one; the store has {models}: declare `encoder:` as one"
-        )
-    return chosen[0]
+    return tables
+
+
+def _grid_of(name: str, grids: Collection[str]) -> str | None:
+    """Take the tile grid from a table's name: one that the store lists, else tiles, tiles2 or so on."""
+    listed = [grid for grid in grids if name.endswith(f"_{grid}")]
+    if listed:
+        return max(listed, key=len)
+    usual = re.search(r"_(tiles\d*)$", name)
+    return None if usual is None else usual[1]
+
+
+def _choose(tables: Sequence[_Table], path: Path, encoder: str | None, tiles: str | None) -> _Table:
+    """The one table of the encoder and the grid that were named."""
+    expected = None if encoder is None else normalise_encoder(encoder)
+    chosen = [table for table in tables if expected in (None, table.model) and tiles in (None, table.tiles)]
+    if len(chosen) == 1:
+        return chosen[0]
+    wanted = [f"encoder {encoder!r}"] if encoder is not None else []
+    wanted += [f"tiles {tiles!r}"] if tiles is not None else []
+    known = [f"{table.name} (`encoder: {table.model}`, `tiles: {table.tiles}`)" for table in tables]
+    raise FeatureFileError(
+        f"{path}: {len(chosen)} feature tables fit{' ' if wanted else ''}{' and '.join(wanted)}, expected "
+        f"one; the store has {', '.join(known)}: write both lines of the one that is meant into the "
+        "section of the cohort file"
+    )
 
 
 def _scale(draft: Draft, spec: Any, slide: Any) -> None:
@@ -217,14 +243,14 @@ def _refuse_codecs(folder: Path, name: str, path: Path) -> None:
     files = [folder / meta for meta in ("zarr.json", ".zarray") if (folder / meta).is_file()]
     if len(files) != 1:
         raise FeatureFileError(
-            f"{path}: {name} is not one dense array (a sparse matrix? two formats at once?)"
+            f"{path}: {name} is not one dense array: {len(files)} files zarr.json and .zarray, expected one"
         )
     try:
         meta = read_json(files[0])
     except InputError as error:
         raise FeatureFileError(str(error)) from None
     if not isinstance(meta, Mapping) or meta.get("node_type", "array") != "array":
-        raise FeatureFileError(f"{path}: {name} is a group (a sparse matrix?), expected one dense array")
+        raise FeatureFileError(f"{path}: {name} is a group, as of a sparse matrix, expected a dense array")
     named: set[str] = set()
     listed = [meta.get("compressor"), *(meta.get("filters") or []), *(meta.get("codecs") or [])]
     while listed:
