@@ -83,7 +83,7 @@ def test_the_commented_lines_of_the_template_work_too(command: Command, tmp_path
     for line in (
         "horizons: [12, 36, 60]",
         "exclude_invalid: true",
-        "doses: {kind: numeric, known: followup}",
+        "doses: {kind: numeric, known: followup, use: false}",
     ):
         assert f"# {line}" in text
         text = text.replace(f"# {line}", line)

@@ -39,8 +39,7 @@ def test_a_table_is_read_as_it_stands(file: File) -> None:
             "patient_id,time\na,1\n",
             r"expected column\(s\) event, the file has patient_id, time; rename yours",
         ),
-        ("patient_id;time;event\na;1;1\n", "columns are separated by semicolons; expected commas"),
-        ("patient_id;time;event\na;1,5;1\n", "columns are separated by semicolons; expected commas"),
+        ("patient_id;time;event;log_risk\na;1.5;1;0,5\n", "with decimal commas .* and with points"),
         (
             "patient_id,time,event\na,1,1\n",
             "expected a column log_risk, or columns survival_<time>, found neither",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +16,7 @@ from survfuse.cohort.problems import Problems
 from survfuse.cohort.slides import read_slides
 from survfuse.cohort.sources import Sources
 from survfuse.cohort.spec import (
+    MISSING,
     CohortSpec,
     ExpressionSpec,
     ModalitySpec,
@@ -24,6 +25,7 @@ from survfuse.cohort.spec import (
 )
 from survfuse.cohort.tables import check_cells, read_modality_table
 from survfuse.readers.expression import read_expression
+from survfuse.readers.words import only_difference, whole_cells
 
 __all__ = ["Cohort", "load_cohort", "read_cohort"]
 
@@ -58,8 +60,18 @@ def load_cohort(path: Path | str, *, need_outcome: bool = True) -> Cohort:
     return cohort
 
 
-def read_cohort(path: Path | str, *, need_outcome: bool = True) -> tuple[Cohort | None, Problems]:
+def read_cohort(
+    path: Path | str, *, need_outcome: bool = True, allow_followup: Collection[str] | None = None
+) -> tuple[Cohort | None, Problems]:
     """Read a cohort as far as it goes, with every problem on the way.
+
+    Parameters
+    ----------
+    path : path
+    need_outcome : bool
+    allow_followup : collection of str, optional
+        Columns known only during follow-up that may be inputs, any other being an error; not given,
+        they are warned of, and left to the configuration of the fit.
 
     Returns
     -------
@@ -85,6 +97,7 @@ def read_cohort(path: Path | str, *, need_outcome: bool = True) -> tuple[Cohort 
     if len(used) < len(ids):
         flow = (*flow, _without_data(sorted(ids - has_any), used, frame, problems))
     _check_contents(spec, modalities, frame, problems)
+    _check_followup(spec, modalities, allow_followup, problems)
     folds = _folds(spec, used, sources)
     groups = _groups(spec, used, sources)
     if not used:
@@ -150,7 +163,8 @@ def _patients(
     known = everyone | set(outcome.listed if outcome is not None else ())
     unknown = [patient for patient in spec.exclude if patient not in known]
     if unknown:
-        problems.warning("exclude", "no such patient in any table", patients=unknown)
+        trivial = only_difference(unknown, known)
+        problems.warning("exclude", "no such patient in any table", patients=unknown, hint=trivial)
     if need_outcome and outcome is not None:
         return set(outcome.frame.index)
     return everyone - set(spec.exclude)
@@ -163,13 +177,14 @@ def _report_strangers(
     known = {*outcome.listed, *spec.exclude}
     for name, data in whole.items():
         strangers = [patient for patient in data.patients if patient not in known]
+        trivial = only_difference(strangers, outcome.listed)
         if strangers and len(strangers) == len(data.patients):
             problems.error(
                 name,
                 f"none of its {len(strangers)} patients ({listed(map(repr, strangers), 3)}) is in the "
                 f"outcome table ({listed(map(repr, outcome.listed), 3)})",
                 file=_file(spec, name),
-                hint="ids must be the same text in every table, leading zeros included",
+                hint=trivial or "ids must be the same text in every table, leading zeros included",
             )
         elif strangers:
             problems.warning(
@@ -177,6 +192,7 @@ def _report_strangers(
                 f"{len(strangers)} patient(s) without a row in the outcome table, not used: "
                 f"{listed(strangers, 20)}",
                 file=_file(spec, name),
+                hint=trivial,
             )
         elif not data.patients:
             problems.error(name, "no patient has any data", file=_file(spec, name))
@@ -226,6 +242,29 @@ def _check_contents(
     check_duplicates(modalities, outcome, problems)
 
 
+def _check_followup(
+    spec: CohortSpec,
+    modalities: Mapping[str, ModalityData],
+    allowed: Collection[str] | None,
+    problems: Problems,
+) -> None:
+    """Note inputs that are known only during follow-up."""
+    note = problems.warning if allowed is None else problems.error
+    for name, data in modalities.items():
+        if not isinstance(data, TableData):
+            continue
+        for column, meaning in data.columns.items():
+            if meaning.use and meaning.known == "followup" and column not in (allowed or ()):
+                note(
+                    name,
+                    "known only during follow-up: train and crossval refuse it as an input",
+                    file=_file(spec, name),
+                    column=column,
+                    hint=f"say `use: false` of it, or allow it, which leaks: model.allow_followup=[{column}] "
+                    f"for train and crossval, --allow-followup {column} for validate",
+                )
+
+
 def _folds(spec: CohortSpec, used: list[str], sources: Sources) -> pd.Series[str] | None:
     """Read the given folds; every patient must have one."""
     if spec.folds is None:
@@ -233,6 +272,7 @@ def _folds(spec: CohortSpec, used: list[str], sources: Sources) -> pd.Series[str
     column = _column(spec, spec.folds.table, spec.folds.column, spec.folds.patient, "folds", sources)
     if column is None:
         return None
+    listed_ids = column.index
     column = column.reindex(used).fillna("")
     without = [patient for patient, fold in column.items() if not fold]
     if without:
@@ -242,7 +282,8 @@ def _folds(spec: CohortSpec, used: list[str], sources: Sources) -> pd.Series[str
             patients=map(str, without),
             file=spec.folds.table,
             column=spec.folds.column,
-            hint="every patient needs a fold; or exclude them, or remove `folds`",
+            hint=only_difference(without, listed_ids)
+            or "every patient needs a fold; or exclude them, or remove `folds`",
         )
     return column.rename("fold")
 
@@ -267,6 +308,8 @@ def _groups(spec: CohortSpec, used: list[str], sources: Sources) -> pd.DataFrame
 def _column(
     spec: CohortSpec, table: Path, name: str, patient: str | None, where: str, sources: Sources
 ) -> pd.Series[str] | None:
+    """Read a column of names; `1.0` is `1`, and a cell that says "not known" is empty."""
     id_column = patient or (spec.outcome.patient if spec.outcome is not None else "patient_id")
     cells = sources.by_patient(table, id_column, where)
-    return None if cells is None else sources.column(cells, name, table, where)
+    column = None if cells is None else sources.column(cells, name, table, where)
+    return None if column is None else whole_cells(column).mask(column.isin(MISSING), "")

@@ -14,9 +14,9 @@ from survfuse.cohort.data import FlowStep
 from survfuse.cohort.problems import Problems
 from survfuse.cohort.sources import Sources
 from survfuse.cohort.spec import OutcomeSpec
-from survfuse.cohort.status import doubt_of_name, doubt_of_shares, hint, meanings
+from survfuse.cohort.status import as_list, doubt_of_name, doubt_of_shares, hint, meanings
 from survfuse.cohort.time_units import doubted_unit
-from survfuse.readers.words import instead_of_number, whole, whole_cells
+from survfuse.readers.words import instead_of_number, reads_unknown, whole, whole_cells
 
 Floats = npt.NDArray[np.float64]
 
@@ -144,12 +144,19 @@ class _Rows:
             hint=hint(self.spec, sorted(set(cells)), words),
         )
 
+    def _instead(self, cells: list[str]) -> str:
+        """Say what cells are that should have been times."""
+        unknown = [cell for cell in cells if reads_unknown(cell)]
+        if unknown:
+            return f"if it means 'not known', outcome.missing: {as_list((*self.spec.missing, *unknown))}"
+        return instead_of_number(cells[0])
+
     def _report(self, cells: pd.Series[str], wrong: npt.NDArray[np.bool_], column: str, text: str) -> None:
         if not wrong.any():
             return
         kinds = sorted(set(cells[wrong]))
         shown = listed(map(repr, kinds))
-        instead = instead_of_number(kinds[0]) if text == NO_NUMBER else ""
+        instead = self._instead(kinds) if text == NO_NUMBER else ""
         note = self.problems.warning if self.lenient else self.problems.error
         note(
             "outcome",

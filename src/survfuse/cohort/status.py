@@ -10,7 +10,7 @@ import pandas as pd
 
 from survfuse.cohort.spec import OutcomeSpec
 from survfuse.readers.tables import FLAGS
-from survfuse.readers.words import only_difference, whole
+from survfuse.readers.words import only_difference, reads_unknown, whole
 
 _HAPPENED = {
     *("dead", "deceased", "died", "death", "expired", "event", "yes", "y", "progressed", "progression"),
@@ -51,20 +51,23 @@ def hint(spec: OutcomeSpec, words: Iterable[str], unlisted: Iterable[str]) -> st
     unlisted : iterable of str
         Those that have no meaning yet.
     """
-    new = list(dict.fromkeys(unlisted))
     given = spec.event_values or {}
-    trivial = only_difference(new, given) if given else ""
-    start = f"{trivial}; write it so, or list it too: " if trivial else "say what every word means: "
-    rest = [word for word in dict.fromkeys(map(whole, words)) if word not in given]
-    missing = f"; or, if it means 'not known', outcome.missing: {as_list((*spec.missing, *new))}"
+    new = dict.fromkeys(map(whole, unlisted))
+    unknown = [word for word in new if reads_unknown(word)]
+    missing = f"if it means 'not known', outcome.missing: {as_list((*spec.missing, *(unknown or new)))}"
+    rest = [word for word in dict.fromkeys(map(whole, words)) if word not in (*given, *unknown)]
+    if not set(new) - set(unknown):
+        return missing
     one = "the event" if spec.event is not None else "censored"
     if not given and set(rest) == {"1", "2"}:
         return (
             f"if 2 is {one}, event_values: {{1: 0, 2: 1}}; if 1 is, event_values: {{1: 1, 2: 0}} "
-            f"(R writes 2 for the event and 1 for censored)"
+            "(R's survival writes 1 for censored and 2 for the event)"
         )
-    told = {**given, **{word: _guess(word, spec) for word in rest}}
-    return f"{start}event_values: {as_mapping(told)}, where 1 is {one}{missing}"
+    meant = {**given, **{word: _guess(word, spec) for word in rest}}
+    trivial = only_difference(new, given)
+    start = f"{trivial}; write it so, or list it too" if trivial else "list every word of the column"
+    return f"{start}: event_values: {as_mapping(meant)}, where 1 is {one}; {missing}"
 
 
 def _guess(word: str, spec: OutcomeSpec) -> str:
@@ -90,7 +93,7 @@ def as_list(words: Iterable[str]) -> str:
 
 
 def _quoted(word: str) -> str:
-    return word if _PLAIN.fullmatch(word) else json.dumps(word, ensure_ascii=False)
+    return word if _PLAIN.fullmatch(word) and word.casefold() != "null" else json.dumps(word, ensure_ascii=False)
 
 
 def doubt_of_shares(events: int, patients: int) -> str:

@@ -14,8 +14,8 @@ _TRIVIA = {**_UNSEEN, **_BLANKS, 0x2212: "-"}  # the last is the minus sign of p
 _WHOLE = r"^([+-]?\d+)\.0+$"
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _UNKNOWN = {
-    *("", "?", "-", ".", "na", "n/a", "#n/a", "nan", "nd", "none", "null", "missing", "unknown", "unk"),
-    *("not known", "not available", "[not available]", "not reported", "not applicable", "not evaluated"),
+    *("", "?", "na", "n/a", "#n/a", "nan", "nd", "null", "missing", "unknown", "unk", "not known"),
+    *("not available", "[not available]", "not reported", "not evaluated"),
 }
 
 
@@ -79,18 +79,23 @@ _FORMS: Mapping[str, Callable[[str], str]] = {
 
 
 def only_difference(given: Iterable[str], known: Iterable[str]) -> str:
-    """Say by what trivial thing most of the given words differ from known ones; empty where by more.
+    """Say by what trivial thing given words differ from known ones; empty where by more.
 
     >>> only_difference(["101.0", "102.0"], ["101", "102"])
     "'101.0' stands there as '101': the ending .0 of a number is all that differs"
     """
     words, others = list(given), list(known)
-    for name, form in (*_FORMS.items(), ("several of case, spaces, leading zeros and .0", _every)):
+    best: tuple[str, list[tuple[str, str]]] = ("", [])
+    for name, form in (*_FORMS.items(), ("letter case, spaces, leading zeros or .0", _every)):
         there = {form(word): word for word in others}
-        same = [word for word in words if form(word) in there and there[form(word)] != word]
-        if same and 2 * len(same) >= len(words):
-            return f"{same[0]!r} stands there as {there[form(same[0])]!r}: {name} is all that differs"
-    return ""
+        same = [(word, there[form(word)]) for word in words if there.get(form(word), word) != word]
+        if len(same) > len(best[1]):
+            best = (name, same)
+    name, same = best
+    if not same:
+        return ""
+    some = f" (of {len(same)} out of {len(words)})" if len(same) < len(words) else ""
+    return f"{same[0][0]!r} stands there as {same[0][1]!r}: {name} is all that differs{some}"
 
 
 def _every(text: str) -> str:
