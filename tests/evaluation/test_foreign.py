@@ -65,7 +65,7 @@ def test_a_table_is_read_as_it_stands(file: File) -> None:
         (HEAD + "a,1,1,1e300\n", "column log_risk, line 2: expected a finite number, got '1e300'"),
         (HEAD + "a,1,1,nan\n", "column log_risk, line 2: expected a finite number, got 'nan'"),
         (HEAD + "a,1,1,True\n", "column log_risk, line 2: expected a finite number, got 'True'"),
-        (HEAD + "a,1,1,0,\n", "line 2 has 5 cells, the header has 4"),
+        (HEAD + "a,1,1,0,x\n", "line 2 has 5 cells, the header has 4"),
         (HEAD + "a,1,1\n", "line 2 has 3 cells, the header has 4"),
         (HEAD + "a,1,1,0\nb,1\0,1,0\n", "holds NUL bytes"),
         (HEAD + '"a,1,1,0\n', "line 2: unexpected end of data"),

@@ -101,7 +101,8 @@ def read_cohort(
     folds = _folds(spec, used, sources)
     groups = _groups(spec, used, sources)
     if not used:
-        problems.error("cohort", "no patient has an outcome and at least one modality")
+        if not problems.errors:
+            problems.error("cohort", "no patient has an outcome and at least one modality")
         return None, problems
     cohort = Cohort(
         spec.name, spec, sources.root, tuple(used), frame, modalities, folds, groups, problems.all(), flow

@@ -79,7 +79,7 @@ def read_outcome(
     frame = pd.DataFrame({"time": time, "event": event == 1}, index=time_cells.index[keep])
     flow = _flow(len(cells), frame, valid, reader.left_out)
     frame = frame[valid]
-    if not frame.empty:
+    if not frame.empty and not reader.asked:
         _doubts(spec, frame, sources.problems, required=required)
     return OutcomeTable(frame, tuple(cells.index), flow)
 
@@ -103,6 +103,7 @@ class _Rows:
         self.problems = problems
         self.lenient = lenient
         self.left_out: dict[str, str] = {}  # patient -> reason
+        self.asked = False  # whether the meaning of a status is still to be said
 
     def times(self, cells: pd.Series[str]) -> Floats:
         """Parse times, NaN where invalid."""
@@ -131,6 +132,7 @@ class _Rows:
 
     def _ask(self, cells: pd.Series[str], unlisted: pd.Series[str]) -> None:
         """Ask what words mean that the dictionary does not have."""
+        self.asked = True
         words = sorted(set(unlisted))
         given = self.spec.event_values
         expected = "be 0 or 1 (or true, false)" if given is None else "be a word that event_values lists"

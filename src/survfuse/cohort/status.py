@@ -13,11 +13,11 @@ from survfuse.readers.tables import FLAGS
 from survfuse.readers.words import only_difference, reads_unknown, whole
 
 _HAPPENED = {
-    *("dead", "deceased", "died", "death", "expired", "event", "yes", "y", "progressed", "progression"),
+    *("dead", "deceased", "died", "death", "expired", "event", "yes", "progressed", "progression"),
     *("recurred", "recurrence", "recurred/progressed", "relapse", "relapsed", "failure", "failed"),
 }
 _CENSORED = {
-    *("alive", "living", "censored", "censor", "no", "n", "no event", "none", "progression free"),
+    *("alive", "living", "censored", "censor", "no", "no event", "progression free"),
     *("progression-free", "disease free", "disease-free", "diseasefree", "lost", "lost to follow-up"),
 }
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -64,16 +64,19 @@ def hint(spec: OutcomeSpec, words: Iterable[str], unlisted: Iterable[str]) -> st
             f"if 2 is {one}, event_values: {{1: 0, 2: 1}}; if 1 is, event_values: {{1: 1, 2: 0}} "
             "(R's survival writes 1 for censored and 2 for the event)"
         )
-    meant = {**given, **{word: _guess(word, spec) for word in rest}}
+    meant: dict[str, object] = {**given, **{word: _guess(word, spec) for word in rest}}
+    if len(given) == 1 and len(meant) == 2:
+        meant[rest[0]] = 1 - next(iter(given.values()))
     trivial = only_difference(new, given)
     start = f"{trivial}; write it so, or list it too" if trivial else "list every word of the column"
-    return f"{start}: event_values: {as_mapping(meant)}, where 1 is {one}; {missing}"
+    tail = f"; {missing}" if unknown or ASKED in meant.values() else ""
+    return f"{start}: event_values: {as_mapping(meant)}, where 1 is {one}{tail}"
 
 
 def _guess(word: str, spec: OutcomeSpec) -> str:
     """0 or 1 where the word says it, otherwise a text that asks."""
     plain = re.sub(r"^[01]:", "", word).strip().casefold()
-    if word.casefold() in FLAGS:
+    if spec.event_values is None and word.casefold() in FLAGS:
         return f"{FLAGS[word.casefold()]:g}"
     if plain in _HAPPENED:
         return "1" if spec.event is not None else "0"
@@ -106,9 +109,9 @@ def doubt_of_shares(events: int, patients: int) -> str:
         return ""
     censored = patients - events
     if events > ONE_KIND * patients:
-        return f"only {censored} of {patients} patients are censored: nearly everybody has the event"
+        return f"{censored or 'none'} of {patients} patients censored: nearly everybody has the event"
     if censored > ONE_KIND * patients:
-        return f"only {events} of {patients} patients have the event"
+        return f"only {events} of {patients} patients with the event"
     return ""
 
 

@@ -101,7 +101,7 @@ def check_cells(data: TableData, file: str, problems: Problems) -> None:
     """
     for column, spec in data.columns.items():
         cells = data.texts(column)
-        if spec.use and cells.isna().all():
+        if spec.use and len(cells) and cells.isna().all():
             problems.warning(data.name, "no patient has a value", file=file, column=column)
         if spec.kind == "nominal":
             _check_categories(data, column, cells, file, problems)
@@ -144,9 +144,10 @@ def _check_unknown(
     if not words:
         return
     note = problems.error if "" in words else problems.warning
+    shown = [repr(word) if word else "an empty cell" for word in words]
     note(
         data.name,
-        f"{listed(map(repr, words))}: a category like any other, for `missing` does not list it",
+        f"{', '.join(shown)}: a category like any other, for `missing` does not list it",
         patients=map(str, cells.index[cells.isin(words)]),
         file=file,
         column=column,

@@ -86,7 +86,7 @@ def layout_of(path: Path) -> Layout:
     InputError
         As :func:`text_rows`.
     """
-    with _open_text(path) as text, _refusals(path, lambda: 0):
+    with _open_text(path, errors="replace") as text, _refusals(path, lambda: 0):
         lines = _sample(text)
     skipped = _comments(lines)
     usual = DELIMITERS[format_of_text(path)]
@@ -256,7 +256,8 @@ def _refusals(path: Path, line: Callable[[], int]) -> Iterator[None]:
     except UnicodeError as error:
         why = getattr(error, "reason", str(error))
         raise InputError(
-            f"{path}: expected UTF-8 text ({why}, after line {line()}); save it as UTF-8"
+            f"{path}: expected UTF-8 text ({why}, after line {line()}); save it as UTF-8 "
+            "(Excel: 'CSV UTF-8', not plain CSV)"
         ) from None
     except csv.Error as error:
         raise InputError(f"{path}: line {line()}: {error}") from None
@@ -265,7 +266,7 @@ def _refusals(path: Path, line: Callable[[], int]) -> Iterator[None]:
 
 
 @contextmanager
-def _open_text(path: Path) -> Iterator[IO[str]]:
+def _open_text(path: Path, errors: str = "strict") -> Iterator[IO[str]]:
     try:
         raw = path.open("rb")
     except FileNotFoundError:
@@ -284,7 +285,7 @@ def _open_text(path: Path) -> Iterator[IO[str]]:
             if start.lstrip().startswith(known):
                 raise InputError(f"{path}: {what}")
         encoding = "utf-16" if stream.wide else "utf-8-sig"
-        with io.TextIOWrapper(buffered, encoding=encoding, newline="") as text:
+        with io.TextIOWrapper(buffered, encoding=encoding, errors=errors, newline="") as text:
             yield text
 
 

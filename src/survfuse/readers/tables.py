@@ -167,6 +167,8 @@ def _with_ids(
     if id_column not in names:
         trivial = only_difference([id_column], names)
         hint = f"; {trivial}" if trivial else ""
+        if not hint and ROW_NAMES in names:
+            hint = f"; if the ids are the row names, whose column has no name, say `patient: {ROW_NAMES}`"
         raise InputError(f"{path}: no column {id_column!r}; it has {listed(map(repr, names), 20)}{hint}")
     place = names.index(id_column)
     ids = [value.strip() for value in columns[place]]

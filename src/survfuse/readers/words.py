@@ -57,7 +57,7 @@ def _spaced(text: str) -> str:
 
 
 def _joined(text: str) -> str:
-    return re.sub(r"[\s._/-]", "", text)
+    return re.sub(r"[\s._/#-]", "", text)
 
 
 def _unpadded(text: str) -> str:
@@ -73,7 +73,7 @@ _FORMS: Mapping[str, Callable[[str], str]] = {
     "spaces around or inside them": _spaced,
     "letter case": str.casefold,
     "leading zeros": _unpadded,
-    "spaces, points, dashes or underscores": _joined,
+    "spaces, points, dashes, underscores or #": _joined,
     "the sample after the patient of a TCGA barcode": _participant,
 }
 
@@ -105,14 +105,14 @@ def _every(text: str) -> str:
 _INSTEAD: tuple[tuple[str, str], ...] = (
     (
         r"-?\d+ days?( [+-]?\d\d:\d\d:\d\d(\.\d+)?)?",
-        "this is a duration (a pandas Timedelta): write its number of days alone, `.dt.days`",
+        "this is a duration (a pandas Timedelta): write its number of days (`.dt.days`), unit days",
     ),
     (
         r"\d{4}-\d\d?-\d\d?([ T].*)?|\d{4}/\d\d?/\d\d?|\d\d?[./-]\d\d?[./-](\d{4}|\d\d)",
         "this is a date: write how long after time zero it is, as a number",
     ),
     (
-        r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?|[+-]?\d{1,3}(\.\d{3}){2,}(,\d+)?|[+-]?\d{1,3}([ ']\d{3})+",
+        r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?|[+-]?\d{1,3}((\.\d{3})+,\d+|(\.\d{3}){2,}|([ ']\d{3})+)",
         "thousands are marked off, or this comma is a decimal one: write digits alone, "
         "with a point before decimals",
     ),
@@ -128,7 +128,7 @@ def instead_of_number(cell: str) -> str:
     """Say what a cell is that should have been a number; empty where nothing can be said.
 
     >>> instead_of_number("400 days 00:00:00")
-    'this is a duration (a pandas Timedelta): write its number of days alone, `.dt.days`'
+    'this is a duration (a pandas Timedelta): write its number of days (`.dt.days`), unit days'
     """
     text = cell.strip()
     for pattern, meaning in _INSTEAD:
