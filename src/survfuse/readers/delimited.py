@@ -256,7 +256,7 @@ def _refusals(path: Path, line: Callable[[], int]) -> Iterator[None]:
     except UnicodeError as error:
         why = getattr(error, "reason", str(error))
         raise InputError(
-            f"{path}: expected UTF-8 text ({why}, after line {line()}); save it as UTF-8 "
+            f"{path}: expected UTF-8 text ({why}, in line {line() + 1} or after it); save it as UTF-8 "
             "(Excel: 'CSV UTF-8', not plain CSV)"
         ) from None
     except csv.Error as error:
