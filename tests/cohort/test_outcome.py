@@ -31,7 +31,8 @@ def test_censored_is_the_other_polarity(clinical: CohortFiles) -> None:
 def test_words_for_the_event_are_declared(clinical: CohortFiles) -> None:
     clinical.patients["os_event"] = np.where(clinical.patients["os_event"] == 1, "deceased", "living")
     with pytest.raises(
-        CohortError, match=r"status must be 0 or 1 .* 'deceased', 'living'.*event_values: \{deceased: 1, living: 0\}"
+        CohortError,
+        match=r"must be 0 or 1 .* 'deceased', 'living'.*event_values: \{deceased: 1, living: 0\}",
     ):
         load_cohort(clinical.write())
     clinical.spec["outcome"]["event_values"] = {"deceased": 1, "living": 0}

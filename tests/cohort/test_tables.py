@@ -81,7 +81,9 @@ def test_a_declared_list_of_missing_tokens_is_the_whole_list(clinical: CohortFil
         ("error", "stage", "006"),
         ("error", "sex", "004, 005"),
     ]
-    assert "an empty cell, 'NA': a category like any other, for `missing` does not list it" in found[1].message
+    assert (
+        "an empty cell, 'NA': a category like any other, for `missing` does not list it" in found[1].message
+    )
     assert found[1].hint.endswith('clinical.missing: ["?", "", NA]')
     clinical.spec["clinical"]["missing"] = ["?", "", "NA"]
     assert inspect(clinical.write()).problems == ()
@@ -103,9 +105,10 @@ def test_whole_numbers_written_as_floats_are_their_levels_and_categories(clinica
     clinical.patients["sex"] = [f"{value:.1f}" if row % 2 else str(value) for row, value in enumerate(stage)]
     clinical.spec["clinical"]["columns"]["stage"]["levels"] = ["1", "2", "3"]
     data = table(clinical)
-    assert np.nan_to_num(data.numbers("stage"), nan=9.0).tolist() == np.where(
-        np.arange(20) == 3, 9.0, stage - 1
-    ).tolist()
+    assert (
+        np.nan_to_num(data.numbers("stage"), nan=9.0).tolist()
+        == np.where(np.arange(20) == 3, 9.0, stage - 1).tolist()
+    )
     assert sorted(set(data.texts("sex"))) == ["1", "2", "3"]
 
 
@@ -117,7 +120,10 @@ def test_levels_that_a_table_cannot_tell_apart_are_refused(clinical: CohortFiles
 
 @pytest.mark.parametrize(
     ("level", "cell", "says"),
-    [("1", "01", "write it as the level '1': leading zeros"), ("Male", "MALE", "the level 'Male': letter case")],
+    [
+        ("1", "01", "write it as the level '1': leading zeros"),
+        ("Male", "MALE", "the level 'Male': letter case"),
+    ],
 )
 def test_a_trivial_difference_from_a_level_is_named(
     clinical: CohortFiles, level: str, cell: str, says: str

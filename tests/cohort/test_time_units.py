@@ -94,7 +94,10 @@ def test_what_else_is_said(time: FloatArray, unit: str, says: str) -> None:
 
 
 def test_real_cohorts_are_not_doubted_in_their_unit_and_are_in_others(shared_data: Path) -> None:
-    cohorts = {path.parent.name: (path, "os_months", "months") for path in shared_data.glob("tcga_omics/*/patients.csv")}
+    cohorts = {
+        path.parent.name: (path, "os_months", "months")
+        for path in shared_data.glob("tcga_omics/*/patients.csv")
+    }
     cohorts["hancock"] = (shared_data / "hancock/patients.csv", "os_days", "days")
     cohorts["luad"] = (shared_data / "tcga_luad/patients.csv", "os_days", "days")
     assert len(cohorts) == 10

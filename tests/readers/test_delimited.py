@@ -25,7 +25,11 @@ def table(root: Path, text: str, name: str = "t.csv") -> pd.DataFrame:
     ("text", "name", "note"),
     [
         (CSV, "t.csv", ""),
-        (FRAME.to_csv(index=False, sep=";", decimal=","), "t.csv", "semicolons separate the cells, not commas"),
+        (
+            FRAME.to_csv(index=False, sep=";", decimal=","),
+            "t.csv",
+            "semicolons separate the cells, not commas",
+        ),
         ("sep=;\n" + FRAME.to_csv(index=False, sep=";", decimal=","), "t.csv", "semicolons separate"),
         (FRAME.to_csv(index=False, sep=";"), "t.csv", "semicolons separate"),
         (FRAME.to_csv(index=False, sep="\t"), "t.csv", "tabs separate the cells, not commas"),
@@ -55,7 +59,7 @@ def test_comments_of_cbioportal_are_skipped_though_as_wide_as_the_table(tmp_path
 
 def test_a_header_that_begins_with_a_hash_is_a_header(tmp_path: Path) -> None:
     assert list(table(tmp_path, "#" + CSV)) == ["#id", "time", "sex"]
-    with pytest.raises(InputError, match="no column 'id'.*'id' stands there as '#id'"):
+    with pytest.raises(InputError, match=r"no column 'id'.*'id' stands there as '#id'"):
         read_table(tmp_path / "t.csv", id_column="id")
 
 

@@ -95,7 +95,10 @@ def test_encodings(tmp_path: Path) -> None:
         read_table(write(tmp_path / "t.csv", "a\nMüller\n", "utf-16-le"))
     for encoding in ("utf-8-sig", "utf-16"):
         path = write(tmp_path / "t.csv", "patient_id,a\nMüller,1\n", encoding)
-        assert read_table(path, id_column="patient_id").to_dict("list") == {"patient_id": ["Müller"], "a": ["1"]}
+        assert read_table(path, id_column="patient_id").to_dict("list") == {
+            "patient_id": ["Müller"],
+            "a": ["1"],
+        }
 
 
 def test_broken_containers(tmp_path: Path) -> None:

@@ -17,7 +17,15 @@ def test_letters_are_composed_and_invisible_characters_go() -> None:
 
 @pytest.mark.parametrize(
     ("text", "plain"),
-    [("1.0", "1"), ("-1.00", "-1"), ("007.0", "007"), ("1.5", "1.5"), ("1.", "1."), ("v1.0", "v1.0"), ("", "")],
+    [
+        ("1.0", "1"),
+        ("-1.00", "-1"),
+        ("007.0", "007"),
+        ("1.5", "1.5"),
+        ("1.", "1."),
+        ("v1.0", "v1.0"),
+        ("", ""),
+    ],
 )
 def test_whole_numbers_lose_their_decimals(text: str, plain: str) -> None:
     assert whole(text) == plain

@@ -23,7 +23,7 @@ from survfuse.cohort.spec import (
     TableSpec,
     load_spec,
 )
-from survfuse.cohort.tables import check_cells, read_modality_table
+from survfuse.cohort.tables import check_cells, note_followup, read_modality_table
 from survfuse.readers.expression import read_expression
 from survfuse.readers.words import only_difference, whole_cells
 
@@ -97,7 +97,8 @@ def read_cohort(
     if len(used) < len(ids):
         flow = (*flow, _without_data(sorted(ids - has_any), used, frame, problems))
     _check_contents(spec, modalities, frame, problems)
-    _check_followup(spec, modalities, allow_followup, problems)
+    files = {name: _file(spec, name) for name in modalities}
+    note_followup(modalities, files, allow_followup, problems)
     folds = _folds(spec, used, sources)
     groups = _groups(spec, used, sources)
     if not used:
@@ -241,29 +242,6 @@ def _check_contents(
         if isinstance(data, TableData):
             check_cells(data, _file(spec, name), problems)
     check_duplicates(modalities, outcome, problems)
-
-
-def _check_followup(
-    spec: CohortSpec,
-    modalities: Mapping[str, ModalityData],
-    allowed: Collection[str] | None,
-    problems: Problems,
-) -> None:
-    """Note inputs that are known only during follow-up."""
-    note = problems.warning if allowed is None else problems.error
-    for name, data in modalities.items():
-        if not isinstance(data, TableData):
-            continue
-        for column, meaning in data.columns.items():
-            if meaning.use and meaning.known == "followup" and column not in (allowed or ()):
-                note(
-                    name,
-                    "known only during follow-up: train and crossval refuse it as an input",
-                    file=_file(spec, name),
-                    column=column,
-                    hint=f"say `use: false` of it, or allow it, which leaks: model.allow_followup=[{column}] "
-                    f"for train and crossval, --allow-followup {column} for validate",
-                )
 
 
 def _folds(spec: CohortSpec, used: list[str], sources: Sources) -> pd.Series[str] | None:

@@ -28,7 +28,7 @@ ONE_KIND = 0.95  # share of one status above which the polarity is doubted
 
 
 def dictionary(spec: OutcomeSpec) -> dict[str, float]:
-    """Return what each word means, as 0 or 1 of the column; what the user declares replaces the built-in words."""
+    """Return what each word means, as 0 or 1 of the column: as declared, or as built in."""
     if spec.event_values is None:
         return FLAGS
     return {whole(word): float(bit) for word, bit in spec.event_values.items()}
@@ -96,7 +96,9 @@ def as_list(words: Iterable[str]) -> str:
 
 
 def _quoted(word: str) -> str:
-    return word if _PLAIN.fullmatch(word) and word.casefold() != "null" else json.dumps(word, ensure_ascii=False)
+    return (
+        word if _PLAIN.fullmatch(word) and word.casefold() != "null" else json.dumps(word, ensure_ascii=False)
+    )
 
 
 def doubt_of_shares(events: int, patients: int) -> str:

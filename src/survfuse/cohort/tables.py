@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from survfuse._errors import listed
-from survfuse.cohort.modalities import TableData
+from survfuse.cohort.modalities import ModalityData, TableData
 from survfuse.cohort.problems import Problems
 from survfuse.cohort.sources import Sources, near_name
 from survfuse.cohort.spec import MISSING, CohortSpec, ColumnSpec, TableSpec
@@ -115,6 +115,55 @@ def check_cells(data: TableData, file: str, problems: Problems) -> None:
             problems.error(
                 data.name, f"{expected}, got {cell!r}", patients=patients, file=file, column=column, hint=hint
             )
+
+
+def note_followup(
+    modalities: Mapping[str, ModalityData],
+    files: Mapping[str, str],
+    allowed: Collection[str] | None,
+    problems: Problems,
+) -> None:
+    """Note inputs that are known only during follow-up.
+
+    Parameters
+    ----------
+    modalities : mapping of str to ModalityData
+    files : mapping of str to str
+        Table of each modality.
+    allowed : collection of str or None
+        Columns that may be inputs, any other being an error; None only warns.
+    problems : Problems
+        Where problems go.
+    """
+    tables = {name: data for name, data in modalities.items() if isinstance(data, TableData)}
+    late: dict[tuple[str, str], str] = {}
+    for name, data in tables.items():
+        for column, spec in data.columns.items():
+            if spec.known == "followup":
+                late[files[name], column] = name
+    note = problems.warning if allowed is None else problems.error
+    for name, data in tables.items():
+        for column, spec in data.columns.items():
+            section = late.get((files[name], column))
+            if section is None or not spec.use:
+                continue
+            if spec.known == "baseline":
+                problems.error(
+                    name,
+                    f"{section} declares this column of the same table `known: followup`, not so here",
+                    file=files[name],
+                    column=column,
+                    hint="declare it alike in both",
+                )
+            elif column not in (allowed or ()):
+                note(
+                    name,
+                    "known only during follow-up: train and crossval refuse it as an input",
+                    file=files[name],
+                    column=column,
+                    hint=f"say `use: false` of it, or allow it, which leaks: `--allow-followup {column}` of "
+                    f"validate, `--set model.allow_followup=[{column}]` of crossval and train",
+                )
 
 
 def _check_categories(

@@ -24,7 +24,7 @@ _CALENDAR: Mapping[str, tuple[float, ...]] = {  # what whole days (for years als
     "years": (365.25, 365.0, 365.2425, 360.0, 12.0),
 }
 EARLY = (36.0, 2.5)
-"""Longest and median of times in months below which they may be years, where no calendar speaks for months."""
+"""Longest and median time in months below which it may be years, where no calendar speaks for months."""
 INFORMATIVE = 0.2  # share of a step that rounding may take a time from the grid
 WHOLE_YEARS = 24  # whole numbers up to here or more, twenty of them different: nobody writes years so
 TYPICAL = 8 * YEAR  # longest follow-up of a cohort; the nearest unit is named first
@@ -86,7 +86,9 @@ def _fitting(time: FloatArray, unit: str) -> list[str]:
         long_enough = longest * days >= SHORTEST.get(other, YEAR)
         if other != unit and long_enough and longest * days <= LONGEST and median * days <= MEDIAN:
             fits.append(other)
-    return sorted(fits, key=lambda name: (not on_calendar(time, name), abs(np.log(longest * DAYS[name] / TYPICAL))))
+    return sorted(
+        fits, key=lambda name: (not on_calendar(time, name), abs(np.log(longest * DAYS[name] / TYPICAL)))
+    )
 
 
 def on_calendar(time: FloatArray, unit: str) -> bool:

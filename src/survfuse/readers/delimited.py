@@ -194,8 +194,8 @@ class _DecimalMark:
         """Refuse commas of which each may mark thousands as well."""
         if self._comma and not self._decimal:
             raise InputError(
-                f"{self._path}: every comma in a number has three digits after it ({self._comma!r}): decimals "
-                "or thousands? write decimals with a point and thousands without a mark"
+                f"{self._path}: every comma in a number has three digits after it ({self._comma!r}): "
+                "decimals or thousands? write decimals with a point and thousands without a mark"
             )
 
 

@@ -141,9 +141,7 @@ def _texts(path: Path, name: str, column: Any) -> list[str]:
     try:
         values = column.cast(pa.string()).to_pylist()
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        raise InputError(
-            f"{path}: column {name!r} has type {column.type}, expected plain values"
-        ) from None
+        raise InputError(f"{path}: column {name!r} has type {column.type}, expected plain values") from None
     floating = pa.types.is_floating(column.type)
     return ["" if v is None or (floating and v == "nan") else composed(v) for v in values]
 

@@ -20,9 +20,9 @@ _UNKNOWN = {
 
 
 def composed(text: str) -> str:
-    """Compose letters (NFC), take invisible characters out, and make every kind of blank and minus plain.
+    r"""Compose letters (NFC), take invisible characters out, and make every kind of blank and minus plain.
 
-    >>> composed("Mu\\u0308ller\\u200b"), composed("\\u22121\\u00a0mm")
+    >>> composed("Mu\u0308ller\u200b"), composed("\u22121\u00a0mm")
     ('Müller', '-1 mm')
     """
     return text if text.isascii() else unicodedata.normalize("NFC", text).translate(_TRIVIA)

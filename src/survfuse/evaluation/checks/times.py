@@ -25,7 +25,7 @@ def times_fit_their_unit(evidence: Evidence) -> Verdict:
     grid = coarser_grid(time, unit)
     told = f"times from {time.min():g} to {time.max():g} {unit}, {len(np.unique(time))} different"
     if doubt:
-        return warning(f"{doubt} ({told})", "Correct `outcome.unit`, or the table; leave both if times are right.")
+        return warning(f"{doubt} ({told})", "Correct `outcome.unit`, or the table; leave a right unit.")
     if len(time) < MIN_PATIENTS:
         return not_applicable(f"{len(time)} times; {MIN_PATIENTS} are needed")
     if grid is None:
