@@ -269,9 +269,7 @@ def test_a_column_cannot_be_baseline_in_one_section_and_followup_in_another(clin
     clinical.patients["doses"] = range(20)
     clinical.spec["clinical"]["columns"]["doses"] = {"kind": "numeric", "known": "followup", "use": False}
     clinical.spec["modalities"] = {"more": {"table": "patients.csv", "columns": ["doses"]}}
-    with pytest.raises(
-        CohortError, match=r"more, .*'doses': clinical declares this column .*followup"
-    ):
+    with pytest.raises(CohortError, match=r"more, .*'doses': clinical declares this column .*followup"):
         load_cohort(clinical.write())
 
 

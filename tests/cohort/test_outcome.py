@@ -79,6 +79,12 @@ def test_repeated_ids_are_named_with_their_rows(clinical: CohortFiles) -> None:
         load_cohort(clinical.write())
 
 
+def test_ids_that_are_nearly_the_same_are_told(clinical: CohortFiles) -> None:
+    clinical.patients["patient_id"] = ["3B_417", "3b_417_", *clinical.patients["patient_id"][2:]]
+    (problem,) = load_cohort(clinical.write()).problems
+    assert problem.message == "ids '3B_417', '3b_417_' are nearly the same; they count as 2 patients"
+
+
 def test_excluded_patients_are_not_checked(clinical: CohortFiles) -> None:
     clinical.set("004", "os_days", "-3")
     clinical.spec["exclude"] = ["004", "nobody"]

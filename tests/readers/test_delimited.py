@@ -80,6 +80,11 @@ def test_row_names_have_a_name(tmp_path: Path) -> None:
         (CSV + "P4,1,F,x\n", "line 5 has 4 cells, the header has 3"),
         ("id;time\na;1,5\nb;2.5\n", r"decimal commas \('1,5'\) and with points \('2.5'\)"),
         ("id;time\na;1,500\nb;2,250\n", "every comma in a number has three digits after it"),
+        (
+            "Table S1. Patients,,\n" + CSV,
+            r"line 2 has 3 cells, .*a title above the header \('Table S1. Patients'\)",
+        ),
+        ("<!doctype html>\n", "is a web page"),
         ("PK\x03\x04....", "is an Excel workbook"),
         ("<!DOCTYPE html>\n<html>", "is a web page"),
         ("version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "is a pointer of Git LFS"),
@@ -99,7 +104,13 @@ def test_a_packed_table_without_its_ending_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ['id,note\na,"x; y"\nb,"1; 2"\n', "id,note\na,x;y\nb,x;y\n", "names\nAnn Bee\nCid Dee\n", "id,a\n1,2\n"],
+    [
+        'id,note\na,"x; y"\nb,"1; 2"\n',
+        "id,note\na,x;y\nb,x;y\n",
+        "names\nAnn Bee\nCid Dee\n",
+        "full name\nAnn Bee\nCid Dee\n",
+        "id,a\n1,2\n",
+    ],
 )
 def test_other_marks_inside_cells_split_nothing(tmp_path: Path, text: str) -> None:
     frame = table(tmp_path, text)

@@ -25,7 +25,7 @@ from survfuse.cohort.spec import (
 )
 from survfuse.cohort.tables import check_cells, note_followup, read_modality_table
 from survfuse.readers.expression import read_expression
-from survfuse.readers.words import only_difference, whole_cells
+from survfuse.readers.words import only_difference, spellings, whole_cells
 
 __all__ = ["Cohort", "load_cohort", "read_cohort"]
 
@@ -261,7 +261,7 @@ def _folds(spec: CohortSpec, used: list[str], sources: Sources) -> pd.Series[str
             patients=map(str, without),
             file=spec.folds.table,
             column=spec.folds.column,
-            hint=only_difference(without, listed_ids)
+            hint=only_difference(map(str, without), map(str, listed_ids))
             or "every patient needs a fold; or exclude them, or remove `folds`",
         )
     return column.rename("fold")
@@ -279,8 +279,17 @@ def _groups(spec: CohortSpec, used: list[str], sources: Sources) -> pd.DataFrame
             )
             continue
         column = _column(spec, table, group.column, group.patient, "groups", sources)
-        if column is not None:
-            groups[name] = column.reindex(used).fillna("")
+        if column is None:
+            continue
+        for same in spellings(column.reindex(used).dropna()):
+            sources.problems.warning(
+                "groups",
+                f"{listed(map(repr, same))} are nearly the same; they count as {len(same)} groups",
+                file=table,
+                column=group.column,
+                hint="write them the same way",
+            )
+        groups[name] = column.reindex(used).fillna("")
     return groups
 
 

@@ -16,7 +16,7 @@ from survfuse.cohort.sources import Sources
 from survfuse.cohort.spec import OutcomeSpec
 from survfuse.cohort.status import as_list, doubt_of_name, doubt_of_shares, hint, meanings
 from survfuse.cohort.time_units import doubted_unit
-from survfuse.readers.words import instead_of_number, reads_unknown, whole, whole_cells
+from survfuse.readers.words import instead_of_number, reads_unknown, spellings, whole, whole_cells
 
 Floats = npt.NDArray[np.float64]
 
@@ -71,6 +71,14 @@ def read_outcome(
     status_cells = sources.column(cells, spec.status, spec.table, "outcome")
     if time_cells is None or status_cells is None:
         return None
+    for same in spellings(cells.index):
+        sources.problems.warning(
+            "outcome",
+            f"ids {listed(map(repr, same))} are nearly the same; they count as {len(same)} patients",
+            file=spec.table,
+            column=spec.patient,
+            hint="if they are one patient, keep one row",
+        )
     keep = ~cells.index.isin(list(exclude))
     reader = _Rows(spec, sources.problems, lenient=spec.exclude_invalid or not required, required=required)
     time = reader.times(time_cells[keep])
@@ -125,7 +133,7 @@ class _Rows:
         if unlisted.any():
             self._ask(cells[~missing], cells[unlisted])
         bits = status.to_numpy(np.float64)
-        return bits if self.spec.event is not None else np.subtract(1.0, bits)
+        return bits if self.spec.event is not None else 1.0 - bits
 
     def _missing(self, cells: pd.Series[str]) -> npt.NDArray[np.bool_]:
         return whole_cells(cells).isin({*map(whole, self.spec.missing)}).to_numpy(bool)

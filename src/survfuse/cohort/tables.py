@@ -14,7 +14,7 @@ from survfuse.cohort.problems import Problems
 from survfuse.cohort.sources import Sources, near_name
 from survfuse.cohort.spec import MISSING, CohortSpec, ColumnSpec, TableSpec
 from survfuse.cohort.status import as_list
-from survfuse.readers.words import instead_of_number, only_difference, reads_unknown
+from survfuse.readers.words import instead_of_number, only_difference, reads_unknown, spellings
 
 NUMERIC = ColumnSpec(kind="numeric")
 
@@ -170,19 +170,14 @@ def _check_categories(
     data: TableData, column: str, cells: pd.Series[str], file: str, problems: Problems
 ) -> None:
     """Note categories that are one word in two spellings."""
-    spellings: dict[str, set[str]] = {}
-    for cell in cells.dropna().unique():
-        spellings.setdefault(" ".join(cell.casefold().split()), set()).add(cell)
-    for same in spellings.values():
-        if len(same) > 1:
-            problems.warning(
-                data.name,
-                f"categories {listed(map(repr, sorted(same)))} differ in letter case or spaces only; "
-                "they are kept apart",
-                file=file,
-                column=column,
-                hint="write them the same way",
-            )
+    for same in spellings(cells.dropna().unique()):
+        problems.warning(
+            data.name,
+            f"categories {listed(map(repr, same))} differ in letter case or spaces only; they are kept apart",
+            file=file,
+            column=column,
+            hint="write them the same way",
+        )
 
 
 def _check_unknown(

@@ -154,9 +154,10 @@ def _named(cells: list[str], layout: Layout) -> list[str]:
 def _row(path: Path, line: int, cells: list[str], header: list[str]) -> list[str]:
     width = len(header)
     if len(cells) < width or any(cell.strip() for cell in cells[width:]):
+        title = f"remove a title above the header ({header[0]!r})" if width == 1 else ""
         raise InputError(
             f"{path}: line {line} has {len(cells)} cells, the header has {width}; "
-            "quote cells that contain the delimiter"
+            f"{title or 'quote cells that contain the delimiter'}"
         )
     if width > 1 and cells == header:
         raise InputError(f"{path}: line {line} repeats the header; remove it (were files put together?)")
@@ -228,7 +229,7 @@ def _delimiter(lines: list[str], usual: str) -> str:
         return usual
     fits = [mark for mark in _NAMES if mark != usual and _evenly(lines, mark)]
     fits = [mark for mark in fits if lines[0].count(mark) > lines[0].count(usual)]
-    if " " in fits and len(fits) > 1:
+    if " " in fits and (len(fits) > 1 or usual != "\t"):  # blanks only in a .txt, as R writes them
         fits.remove(" ")
     return fits[0] if len(fits) == 1 else usual
 
@@ -278,11 +279,11 @@ def _open_text(path: Path, errors: str = "strict") -> Iterator[IO[str]]:
         if path.suffix.lower() == ".gz":
             inner = gzip.GzipFile(fileobj=raw)
         stream = _Limited(inner, path)
-        buffered = io.BufferedReader(stream, 2**16)  # type: ignore[type-var]
+        buffered = io.BufferedReader(stream, 2**16)
         with _refusals(path, lambda: 0):
-            start = buffered.peek(32)
+            start = buffered.peek(32).lstrip().lower()
         for known, what in _STARTS.items():
-            if start.lstrip().startswith(known):
+            if start.startswith(known.lower()):
                 raise InputError(f"{path}: {what}")
         encoding = "utf-16" if stream.wide else "utf-8-sig"
         with io.TextIOWrapper(buffered, encoding=encoding, errors=errors, newline="") as text:

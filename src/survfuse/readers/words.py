@@ -98,6 +98,18 @@ def only_difference(given: Iterable[str], known: Iterable[str]) -> str:
     return f"{same[0][0]!r} stands there as {same[0][1]!r}: {name} is all that differs{some}"
 
 
+def spellings(words: Iterable[str]) -> list[tuple[str, ...]]:
+    """Words that are one up to letter case, blanks, the ending .0, or a dot or underscore at the end.
+
+    >>> spellings(["P1", "p1_", "P2", "P2"])
+    [('P1', 'p1_')]
+    """
+    forms: dict[str, set[str]] = {}
+    for word in words:
+        forms.setdefault(whole(_spaced(word)).casefold().strip(" ._"), set()).add(word)
+    return [tuple(sorted(same)) for same in forms.values() if len(same) > 1]
+
+
 def _every(text: str) -> str:
     return _unpadded(_joined(whole(_spaced(text))).casefold())
 
