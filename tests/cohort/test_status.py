@@ -40,7 +40,19 @@ def follow(files: CohortFiles, message: str, which: int = 0) -> Inspection:
 @pytest.mark.parametrize("polarity", ["event", "censored"])
 @pytest.mark.parametrize(
     ("event", "censored"),
-    [("Dead", "Alive"), ("1:DECEASED", "0:LIVING"), ("yes", "No"), ("Recurred/Progressed", "DiseaseFree")],
+    [
+        ("Dead", "Alive"),
+        ("1:DECEASED", "0:LIVING"),
+        ("yes", "No"),
+        ("Y", "N"),
+        ("Recurred/Progressed", "DiseaseFree"),
+    ],
+        ("Dead", "Alive"),
+        ("1:DECEASED", "0:LIVING"),
+        ("yes", "No"),
+        ("Y", "N"),
+        ("Recurred/Progressed", "DiseaseFree"),
+    ],
 )
 def test_words_of_the_field_are_proposed_for_either_polarity(
     clinical: CohortFiles, event: str, censored: str, polarity: str

@@ -84,6 +84,8 @@ def test_row_names_have_a_name(tmp_path: Path) -> None:
             "Table S1. Patients,,\n" + CSV,
             r"line 2 has 3 cells, .*a title above the header \('Table S1. Patients'\)",
         ),
+        (CSV + "* n = 3\n", "line 5 has 1 cells, the header has 3; remove a note below the table"),
+        (CSV + "P4,1\n", "line 5 has 2 cells, the header has 3; write empty cells too"),
         ("<!doctype html>\n", "is a web page"),
         ("PK\x03\x04....", "is an Excel workbook"),
         ("<!DOCTYPE html>\n<html>", "is a web page"),
@@ -120,3 +122,9 @@ def test_other_marks_inside_cells_split_nothing(tmp_path: Path, text: str) -> No
 
 def test_a_decimal_comma_in_a_table_of_commas_stays_as_it_was(tmp_path: Path) -> None:
     assert table(tmp_path, 'id,time\na,"1,5"\n')["time"].tolist() == ["1,5"]
+
+
+def test_cells_that_were_not_split_are_told(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(FRAME.to_csv(index=False, sep=" "))
+    with pytest.raises(InputError, match=r"no column 'id'; it has 'id time sex'; blanks seem to separate"):
+        read_table(tmp_path / "t.csv", id_column="id")

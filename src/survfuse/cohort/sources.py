@@ -45,6 +45,8 @@ class Sources:
                 frame = read_table(self.path(relative), id_column=id_column)
                 self._raw[key] = frame.reset_index(drop=True)
                 self._note(relative, frame.attrs["notes"], where)
+                if frame.empty:
+                    self.problems.error(where, "no row below the header", file=relative)
         return self._raw[key]
 
     def _note(self, file: Path, notes: Iterable[str], where: str) -> None:

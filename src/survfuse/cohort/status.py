@@ -65,6 +65,8 @@ def hint(spec: OutcomeSpec, words: Iterable[str], unlisted: Iterable[str]) -> st
             "(R's survival writes 1 for censored and 2 for the event)"
         )
     meant: dict[str, object] = {**given, **{word: _guess(word, spec) for word in rest}}
+    if {word.casefold() for word in rest} == {"y", "n"}:
+        meant |= {word: int((word in "yY") == (spec.event is not None)) for word in rest}
     if len(given) == 1 and len(meant) == 2:
         meant[rest[0]] = 1 - next(iter(given.values()))
     trivial = only_difference(new, given)

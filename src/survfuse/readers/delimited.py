@@ -20,7 +20,7 @@ from survfuse.readers.words import composed
 SIZE_LIMIT = 4 * 2**30
 """Largest table read, in bytes of text after decompression."""
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".txt": "\t", ".tab": "\t"}
-_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "blanks"}
+MARKS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "blanks"}
 _FIELD_LIMIT = 2**20
 _SAMPLE = 30  # lines from which the layout is judged
 _COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
@@ -59,7 +59,7 @@ class Layout:
         said = []
         if self.delimiter != DELIMITERS[format_of_text(path)]:
             comma = "; numbers with a decimal comma are read with a point" if self.delimiter == ";" else ""
-            said.append(f"{_NAMES[self.delimiter]} separate the cells, not {self._usual(path)}{comma}")
+            said.append(f"{MARKS[self.delimiter]} separate the cells, not {self._usual(path)}{comma}")
         if self.skipped:
             said.append(f"{self.skipped} line(s) before the header were skipped (comments with #, or sep=)")
         if self.row_names:
@@ -67,7 +67,7 @@ class Layout:
         return tuple(said)
 
     def _usual(self, path: Path) -> str:
-        return _NAMES[DELIMITERS[format_of_text(path)]]
+        return MARKS[DELIMITERS[format_of_text(path)]]
 
 
 def format_of_text(path: Path) -> str:
@@ -154,11 +154,12 @@ def _named(cells: list[str], layout: Layout) -> list[str]:
 def _row(path: Path, line: int, cells: list[str], header: list[str]) -> list[str]:
     width = len(header)
     if len(cells) < width or any(cell.strip() for cell in cells[width:]):
-        title = f"remove a title above the header ({header[0]!r})" if width == 1 else ""
-        raise InputError(
-            f"{path}: line {line} has {len(cells)} cells, the header has {width}; "
-            f"{title or 'quote cells that contain the delimiter'}"
-        )
+        cause = "quote cells that contain the delimiter, and name every column"
+        if width == 1:
+            cause = f"remove a title above the header ({header[0]!r})"
+        elif len(cells) < width:
+            cause = "remove a note below the table" if len(cells) == 1 else "write empty cells too"
+        raise InputError(f"{path}: line {line} has {len(cells)} cells, the header has {width}; {cause}")
     if width > 1 and cells == header:
         raise InputError(f"{path}: line {line} repeats the header; remove it (were files put together?)")
     return cells[:width]
@@ -221,13 +222,13 @@ def _comments(lines: list[str]) -> int:
         count += 1
     if count != 1 or len(lines) < 2:
         return count
-    return 0 if any(lines[0].count(mark) == lines[1].count(mark) > 0 for mark in _NAMES) else 1
+    return 0 if any(lines[0].count(mark) == lines[1].count(mark) > 0 for mark in MARKS) else 1
 
 
 def _delimiter(lines: list[str], usual: str) -> str:
     if not lines or _evenly(lines, usual):
         return usual
-    fits = [mark for mark in _NAMES if mark != usual and _evenly(lines, mark)]
+    fits = [mark for mark in MARKS if mark != usual and _evenly(lines, mark)]
     fits = [mark for mark in fits if lines[0].count(mark) > lines[0].count(usual)]
     if " " in fits and (len(fits) > 1 or usual != "\t"):  # blanks only in a .txt, as R writes them
         fits.remove(" ")

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from survfuse._errors import InputError, listed
-from survfuse.readers.delimited import DELIMITERS, format_of_text, layout_of
+from survfuse.readers.delimited import DELIMITERS, MARKS, format_of_text, layout_of
 from survfuse.readers.delimited import text_rows as text_rows
 from survfuse.readers.words import composed, only_difference
 
@@ -159,11 +159,19 @@ def read_parquet(path: Path) -> Any:
         raise InputError(f"{path}: not a whole Parquet file ({error})") from None
 
 
+def _unsplit(name: str, names: list[str]) -> str:
+    """Say what separates the cells, where a wanted name stands in one header cell with others."""
+    for mark, word in MARKS.items():
+        if any(name in given.split(mark) for given in names):
+            return f"{word} seem to separate its cells"
+    return ""
+
+
 def _with_ids(
     path: Path, names: list[str], columns: list[list[str]], lines: list[int], id_column: str
 ) -> list[list[str]]:
     if id_column not in names:
-        trivial = only_difference([id_column], names)
+        trivial = only_difference([id_column], names) or _unsplit(id_column, names)
         hint = f"; {trivial}" if trivial else ""
         if not hint and ROW_NAMES in names:
             hint = f"; if the ids are the row names, whose column has no name, say `patient: {ROW_NAMES}`"
