@@ -47,12 +47,6 @@ def follow(files: CohortFiles, message: str, which: int = 0) -> Inspection:
         ("Y", "N"),
         ("Recurred/Progressed", "DiseaseFree"),
     ],
-        ("Dead", "Alive"),
-        ("1:DECEASED", "0:LIVING"),
-        ("yes", "No"),
-        ("Y", "N"),
-        ("Recurred/Progressed", "DiseaseFree"),
-    ],
 )
 def test_words_of_the_field_are_proposed_for_either_polarity(
     clinical: CohortFiles, event: str, censored: str, polarity: str
