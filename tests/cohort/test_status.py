@@ -180,6 +180,10 @@ def test_the_polarity_is_doubted_in_a_cohort(clinical: CohortFiles) -> None:
     ]
     clinical.spec["outcome"]["event"] = "censorship"
     assert "a column of this name marks the censored" in inspect(clinical.write()).problems[0].message
+    clinical.patients["os_event"] = EVENTS.astype(int)
+    clinical.spec["outcome"]["censored"] = "os_event"
+    del clinical.spec["outcome"]["event"]
+    assert "a column of this name marks the events" in inspect(clinical.write()).problems[0].message
 
 
 def test_what_hints_print_is_read_back_as_it_was(clinical: CohortFiles) -> None:

@@ -121,6 +121,11 @@ def doubt_of_shares(events: int, patients: int) -> str:
 
 def doubt_of_name(spec: OutcomeSpec) -> str:
     """Doubt the polarity where the column's name says the opposite of its declaration; empty otherwise."""
-    if spec.event is not None and spec.event_values is None and "censor" in spec.event.casefold():
+    if spec.event_values is not None:
+        return ""
+    name = spec.status.casefold()
+    if spec.event is not None and "censor" in name:
         return f"`event: {spec.event}` takes 1 for the event, but a column of this name marks the censored"
+    if spec.censored is not None and re.search(r"(^|[_ .])(event|death|dead|deceased|died)$", name):
+        return f"`censored: {spec.censored}` takes 1 for censored, but a column of this name marks the events"
     return ""
