@@ -132,8 +132,8 @@ class _Rows:
         unlisted = status.isna() & ~missing
         if unlisted.any():
             self._ask(cells[~missing], cells[unlisted])
-        bits = status.to_numpy(np.float64)
-        return bits if self.spec.event is not None else 1.0 - bits
+        bits: Floats = status.to_numpy(np.float64)
+        return bits if self.spec.event is not None else np.subtract(1.0, bits)
 
     def _missing(self, cells: pd.Series[str]) -> npt.NDArray[np.bool_]:
         return whole_cells(cells).isin({*map(whole, self.spec.missing)}).to_numpy(bool)

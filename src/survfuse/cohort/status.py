@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
@@ -64,27 +64,39 @@ def hint(spec: OutcomeSpec, words: Iterable[str], unlisted: Iterable[str]) -> st
             f"if 2 is {one}, event_values: {{1: 0, 2: 1}}; if 1 is, event_values: {{1: 1, 2: 0}} "
             "(R's survival writes 1 for censored and 2 for the event)"
         )
-    meant: dict[str, object] = {**given, **{word: _guess(word, spec) for word in rest}}
-    if {word.casefold() for word in rest} == {"y", "n"}:
-        meant |= {word: int((word in "yY") == (spec.event is not None)) for word in rest}
-    if len(given) == 1 and len(meant) == 2:
-        meant[rest[0]] = 1 - next(iter(given.values()))
+    meant = _meant(spec, rest)
     trivial = only_difference(new, given)
     start = f"{trivial}; write it so, or list it too" if trivial else "list every word of the column"
     tail = f"; {missing}" if unknown or ASKED in meant.values() else ""
     return f"{start}: event_values: {as_mapping(meant)}, where 1 is {one}{tail}"
 
 
-def _guess(word: str, spec: OutcomeSpec) -> str:
+def _meant(spec: OutcomeSpec, rest: Sequence[str]) -> dict[str, object]:
+    """Dictionary of what is declared, what words say by themselves, and what is to be asked."""
+    given = spec.event_values or {}
+    meant: dict[str, object] = {**given}
+    for word in rest:
+        meant[word] = _guess(word, spec)
+    if len(given) == 1 and len(meant) == 2:
+        meant[rest[0]] = 1 - next(iter(given.values()))
+    if {word.casefold() for word in rest} == {"y", "n"}:
+        for word in rest:
+            meant[word] = _bit(spec, happened=word in "yY")
+    return meant
+
+
+def _guess(word: str, spec: OutcomeSpec) -> object:
     """0 or 1 where the word says it, otherwise a text that asks."""
     plain = re.sub(r"^[01]:", "", word).strip().casefold()
     if spec.event_values is None and word.casefold() in FLAGS:
         return f"{FLAGS[word.casefold()]:g}"
-    if plain in _HAPPENED:
-        return "1" if spec.event is not None else "0"
-    if plain in _CENSORED:
-        return "0" if spec.event is not None else "1"
-    return ASKED
+    known = plain in _HAPPENED or plain in _CENSORED
+    return _bit(spec, happened=plain in _HAPPENED) if known else ASKED
+
+
+def _bit(spec: OutcomeSpec, *, happened: bool) -> int:
+    """0 or 1 of the column, whose 1 is the event or censoring."""
+    return int(happened == (spec.event is not None))
 
 
 def as_mapping(values: Mapping[str, object]) -> str:
@@ -98,9 +110,8 @@ def as_list(words: Iterable[str]) -> str:
 
 
 def _quoted(word: str) -> str:
-    return (
-        word if _PLAIN.fullmatch(word) and word.casefold() != "null" else json.dumps(word, ensure_ascii=False)
-    )
+    plain = _PLAIN.fullmatch(word) and word.casefold() != "null"
+    return word if plain else json.dumps(word, ensure_ascii=False)
 
 
 def doubt_of_shares(events: int, patients: int) -> str:

@@ -54,19 +54,22 @@ def doubted_unit(time: FloatArray, unit: str) -> str:
         return f"{start}the longest time is {longest:g}: looks like {_likely(time, unit)}"
     if median * DAYS[unit] > MEDIAN:
         return f"{start}half of the times are beyond {median:g}: looks like {_likely(time, unit)}"
-    if len(np.unique(time)) < MIN_PATIENTS:
-        return ""
+    doubt = _doubted_calendar(time, unit) if len(np.unique(time)) >= MIN_PATIENTS else ""
+    return start + doubt if doubt else ""
+
+
+def _doubted_calendar(time: FloatArray, unit: str) -> str:
+    """Doubt a unit by the decimals of its times, and by what they would be in others."""
+    longest, median = float(time.max()), float(np.median(time))
     broken = np.mean(time != np.round(time)) > 0.5
     if unit == "years" and not broken and longest >= WHOLE_YEARS:
-        return f"{start}all are whole numbers up to {longest:g}: looks like {_likely(time, unit)}"
+        return f"all are whole numbers up to {longest:g}: looks like {_likely(time, unit)}"
     if not broken or on_calendar(time, unit):
         return ""
     if unit == "months" and longest < EARLY[0] and median < EARLY[1]:
-        return f"{start}half of the times are below {median:g}, the longest is {longest:g}: looks like years"
+        return f"half of the times are below {median:g}, the longest is {longest:g}: looks like years"
     other = [name for name in _fitting(time, unit) if name != "days" and on_calendar(time, name)]
-    if not other:
-        return ""
-    return f"{start}the times are whole days only if counted in {other[0]}: looks like {other[0]}"
+    return f"the times are whole days only if counted in {other[0]}: looks like {other[0]}" if other else ""
 
 
 def _likely(time: FloatArray, unit: str) -> str:
