@@ -83,7 +83,7 @@ def test_the_commented_lines_of_the_template_work_too(command: Command, tmp_path
     for line in (
         "horizons: [12, 36, 60]",
         "exclude_invalid: true",
-        "doses: {kind: numeric, known: followup}",
+        "doses: {kind: numeric, known: followup, use: false}",
     ):
         assert f"# {line}" in text
         text = text.replace(f"# {line}", line)
@@ -310,3 +310,14 @@ def test_simulate_paints_slides_and_says_what_comes_next(command: Command, tmp_p
     ended = command("validate", out / "cohort.yaml")
     assert ended.code == 2
     assert "run `survfuse extract` on this cohort file first" in ended.out
+
+
+def test_a_followup_column_is_refused_until_it_is_allowed(command: Command, tmp_path: Path) -> None:
+    files = small(tmp_path, modalities=("clinical",))
+    files.patients["doses"] = range(len(files.patients))
+    files.spec["clinical"]["columns"]["doses"] = {"kind": "numeric", "known": "followup"}
+    path = files.write()
+    ended = command("validate", path)
+    assert ended.code == 2
+    assert "column 'doses': known only during follow-up" in ended.out
+    assert command("validate", path, "--allow-followup", "doses").code == 0

@@ -336,6 +336,12 @@ def test_a_followup_column_exits_2(command: Command, tmp_path: Path) -> None:
         ended = command(verb, path, "-o", tmp_path / "out", "-q", *SETTINGS, HORIZONS)
         assert ended.code == 2
         assert "clinical: 'doses' accrue during follow-up" in ended.err
+        assert not (tmp_path / "out").exists(), "refused before the first fit"
+    ended = command(
+        "crossval", path, "-o", tmp_path / "out", "-q", *SETTINGS, "--set", "model.modalities=[slides]"
+    )
+    assert ended.code == 2, "the clinical baseline would read it, whatever the model reads"
+    assert not (tmp_path / "out").exists()
 
 
 def test_report_of_no_run_exits_2(command: Command, tmp_path: Path) -> None:

@@ -247,3 +247,42 @@ def test_inspection_gives_tables(files: CohortFiles) -> None:
         "follow_up_median": [follow_up_median(outcome["time"], outcome["event"])],
     }
     assert found.tables["flow"]["patients"].tolist() == [20, 20]
+
+
+def test_followup_columns_are_refused_by_inspection_unless_allowed(clinical: CohortFiles) -> None:
+    clinical.patients["doses"] = range(20)
+    columns = clinical.spec["clinical"]["columns"]
+    columns["doses"] = {"kind": "numeric", "known": "followup"}
+    path = clinical.write()
+    (problem,) = inspect(path).problems
+    assert (problem.severity, problem.where, problem.column) == ("error", "clinical", "doses")
+    assert "`use: false`" in problem.hint
+    assert "model.allow_followup=[doses]" in problem.hint
+    assert "--allow-followup doses" in problem.hint
+    assert inspect(path, allow_followup=["doses"]).problems == ()
+    assert [p.severity for p in load_cohort(path).problems] == ["warning"], "the fit decides"
+    columns["doses"]["use"] = False
+    assert inspect(clinical.write()).problems == ()
+
+
+def test_a_column_cannot_be_baseline_in_one_section_and_followup_in_another(clinical: CohortFiles) -> None:
+    clinical.patients["doses"] = range(20)
+    clinical.spec["clinical"]["columns"]["doses"] = {"kind": "numeric", "known": "followup", "use": False}
+    clinical.spec["modalities"] = {"more": {"table": "patients.csv", "columns": ["doses"]}}
+    with pytest.raises(CohortError, match=r"more, .*'doses': clinical declares this column .*followup"):
+        load_cohort(clinical.write())
+
+
+def test_fold_and_group_numbers_need_no_decimals(
+    clinical: CohortFiles,
+) -> None:
+    clinical.patients["fold"] = ["1.0", "2"] * 10
+    clinical.patients["site"] = ["1", "1.0", "NA", "2.0"] * 5
+    clinical.spec |= {"folds": {"table": "patients.csv", "column": "fold"}, "groups": {"site": "site"}}
+    cohort = load_cohort(clinical.write())
+    assert cohort.folds is not None
+    assert cohort.folds.tolist() == ["1", "2"] * 10
+    assert cohort.groups["site"].tolist() == ["1", "1", "", "2"] * 5
+    clinical.set("004", "fold", "NA")
+    with pytest.raises(CohortError, match=r"column 'fold', patient 004: 1 patient\(s\) have no fold"):
+        load_cohort(clinical.write())

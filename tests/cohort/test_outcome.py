@@ -31,7 +31,8 @@ def test_censored_is_the_other_polarity(clinical: CohortFiles) -> None:
 def test_words_for_the_event_are_declared(clinical: CohortFiles) -> None:
     clinical.patients["os_event"] = np.where(clinical.patients["os_event"] == 1, "deceased", "living")
     with pytest.raises(
-        CohortError, match=r"status must be 0 or 1 .* got 'deceased'.*event_values: \{deceased: 1\}"
+        CohortError,
+        match=r"must be 0 or 1 .* 'deceased', 'living'.*event_values: \{deceased: 1, living: 0\}",
     ):
         load_cohort(clinical.write())
     clinical.spec["outcome"]["event_values"] = {"deceased": 1, "living": 0}
@@ -78,6 +79,12 @@ def test_repeated_ids_are_named_with_their_rows(clinical: CohortFiles) -> None:
         load_cohort(clinical.write())
 
 
+def test_ids_that_are_nearly_the_same_are_told(clinical: CohortFiles) -> None:
+    clinical.patients["patient_id"] = ["3B_417", "3b_417_", *clinical.patients["patient_id"][2:]]
+    (problem,) = load_cohort(clinical.write()).problems
+    assert problem.message == "ids '3B_417', '3b_417_' are nearly the same; they count as 2 patients"
+
+
 def test_excluded_patients_are_not_checked(clinical: CohortFiles) -> None:
     clinical.set("004", "os_days", "-3")
     clinical.spec["exclude"] = ["004", "nobody"]
@@ -99,7 +106,13 @@ def test_a_cohort_without_events_is_refused(clinical: CohortFiles) -> None:
 
 @pytest.mark.parametrize(
     ("unit", "longest", "looks"),
-    [("years", 151, "months or days"), ("days", 120, "months"), ("months", 3000, "days"), ("days", 3000, "")],
+    [
+        ("years", 151, "months or weeks"),
+        ("days", 120, "months or weeks"),
+        ("months", 3000, "days"),
+        ("months", 7, "years"),
+        ("days", 3000, ""),
+    ],
 )
 def test_an_unlikely_unit_is_a_warning(clinical: CohortFiles, unit: str, longest: int, looks: str) -> None:
     clinical.patients["os_days"] = np.linspace(1, longest, 20)

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import unicodedata
+
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from builders import CohortFiles
-from survfuse._errors import CohortError
+from survfuse._errors import CohortError, ConfigError
 from survfuse.cohort import TableData, inspect, load_cohort
 
 
@@ -31,7 +34,12 @@ def test_cells_stay_text_and_parse_on_demand(clinical: CohortFiles) -> None:
     ("column", "cell", "message"),
     [
         ("age", "sixty", "expected a number, got 'sixty' .*add it to clinical.missing"),
-        ("age", "unknown", "expected a number, got 'unknown'"),
+        ("age", "unknown", r"expected a number, got 'unknown' .*: \[.*, NaN, unknown\]"),
+        ("age", "1,234", "expected a number, got '1,234' .*thousands are marked off"),
+        ("age", "1950-03-01", "expected a number, got '1950-03-01' .*this is a date"),
+        ("age", ">90", "expected a number, got '>90' .*this is a bound"),
+        ("stage", "IV", r"expected one of .*, got 'IV' .*list it in `levels` at its place, lowest first"),
+        ("stage", "?", r"expected one of .*, got '\?' \(if it means 'not known', add it to clinical.missing"),
         ("stage", "iii", "expected one of .*, got 'iii' .*write it as the level 'III': letter case"),
         ("stage", "IIa", r"expected one of \['I', 'II', 'III'\], got 'IIa' .*did you mean 'II'"),
     ],
@@ -52,6 +60,86 @@ def test_missing_tokens_can_be_declared(clinical: CohortFiles) -> None:
     data = table(clinical)
     assert np.isnan(data.numbers("age", ["004"])).all()
     assert data.texts("sex", ["004"]).isna().all()
+
+
+def test_a_hint_about_missing_cells_keeps_the_tokens_there_were(clinical: CohortFiles) -> None:
+    clinical.set("004", "age", "?")
+    clinical.set("005", "age", "NA")
+    (problem,) = inspect(clinical.write()).problems
+    _, _, words = problem.hint.partition("clinical.missing: ")
+    clinical.spec["clinical"]["missing"] = yaml.load(words, yaml.BaseLoader)
+    assert np.isnan(table(clinical).numbers("age", ["004", "005"])).all()
+
+
+def test_a_declared_list_of_missing_tokens_is_the_whole_list(clinical: CohortFiles) -> None:
+    clinical.set("004", "sex", "")
+    clinical.set("005", "sex", "NA")
+    clinical.set("006", "stage", "NA")
+    clinical.spec["clinical"]["missing"] = ["?"]
+    found = inspect(clinical.write()).problems
+    assert [(p.severity, p.column, p.patient) for p in found] == [
+        ("error", "stage", "006"),
+        ("error", "sex", "004, 005"),
+    ]
+    assert (
+        "an empty cell, 'NA': a category like any other, for `missing` does not list it" in found[1].message
+    )
+    assert found[1].hint.endswith('clinical.missing: ["?", "", NA]')
+    clinical.spec["clinical"]["missing"] = ["?", "", "NA"]
+    assert inspect(clinical.write()).problems == ()
+
+
+@pytest.mark.parametrize(("token", "cell"), [("-1", "-1.0"), ("-1.0", "-1"), ("999", "999.00")])
+@pytest.mark.parametrize("column", ["age", "stage", "sex"])
+def test_a_missing_token_is_a_number_however_written(
+    clinical: CohortFiles, column: str, token: str, cell: str
+) -> None:
+    clinical.set("004", column, cell)
+    clinical.spec["clinical"]["missing"] = ["", token]
+    assert table(clinical).texts(column, ["004"]).isna().all()
+
+
+def test_whole_numbers_written_as_floats_are_their_levels_and_categories(clinical: CohortFiles) -> None:
+    stage = np.arange(20) % 3 + 1
+    clinical.patients["stage"] = np.where(np.arange(20) == 3, np.nan, stage)  # pandas writes 1.0
+    clinical.patients["sex"] = [f"{value:.1f}" if row % 2 else str(value) for row, value in enumerate(stage)]
+    clinical.spec["clinical"]["columns"]["stage"]["levels"] = ["1", "2", "3"]
+    data = table(clinical)
+    assert (
+        np.nan_to_num(data.numbers("stage"), nan=9.0).tolist()
+        == np.where(np.arange(20) == 3, 9.0, stage - 1).tolist()
+    )
+    assert sorted(set(data.texts("sex"))) == ["1", "2", "3"]
+
+
+def test_levels_that_a_table_cannot_tell_apart_are_refused(clinical: CohortFiles) -> None:
+    clinical.spec["clinical"]["columns"]["stage"]["levels"] = ["1", "1.0", "2"]
+    with pytest.raises(ConfigError, match=r"levels: '1' and '1\.0' are one number; list it once"):
+        load_cohort(clinical.write())
+
+
+@pytest.mark.parametrize(
+    ("level", "cell", "says"),
+    [
+        ("1", "01", "write it as the level '1': leading zeros"),
+        ("Male", "MALE", "the level 'Male': letter case"),
+    ],
+)
+def test_a_trivial_difference_from_a_level_is_named(
+    clinical: CohortFiles, level: str, cell: str, says: str
+) -> None:
+    clinical.patients["stage"] = level
+    clinical.set("004", "stage", cell)
+    clinical.spec["clinical"]["columns"]["stage"]["levels"] = [level, "other"]
+    with pytest.raises(CohortError, match=says) as refusal:
+        load_cohort(clinical.write())
+    assert "missing" not in str(refusal.value)
+
+
+def test_composed_letters_and_blanks_of_every_kind_are_the_same_words(clinical: CohortFiles) -> None:
+    clinical.patients["stage"] = ["pré\u00a0op\u200b", "post"] * 10
+    clinical.spec["clinical"]["columns"]["stage"]["levels"] = [unicodedata.normalize("NFD", "pré op"), "post"]
+    assert table(clinical).numbers("stage").tolist() == [0.0, 1.0] * 10
 
 
 def test_minus_one_is_a_number_unless_declared(clinical: CohortFiles) -> None:
@@ -141,3 +229,49 @@ def test_two_patients_with_the_same_row_are_suspicious(clinical: CohortFiles) ->
     found = inspect(clinical.write())
     assert found.ok
     assert [(p.severity, p.patient) for p in found.problems] == [("warning", "003, 008")]
+
+
+def with_blood(files: CohortFiles, ids: list[str]) -> CohortFiles:
+    files.tables["blood.csv"] = pd.DataFrame({"patient_id": ids, "hb": range(len(ids))})
+    files.spec["modalities"] = {"blood": {"table": "blood.csv", "columns": ["hb"]}}
+    return files
+
+
+@pytest.mark.parametrize(
+    ("ids", "hint"),
+    [
+        ([f"{number}.0" for number in range(101, 121)], "the ending .0 of a number"),
+        ([f"00{number}" for number in range(101, 121)], "leading zeros"),
+        ([f"-{number}" for number in range(101, 121)], "spaces, points, dashes"),
+    ],
+)
+def test_ids_that_differ_by_a_trifle_are_told_so(clinical: CohortFiles, ids: list[str], hint: str) -> None:
+    clinical.patients["patient_id"] = range(101, 121)
+    (problem,) = [p for p in inspect(with_blood(clinical, ids).write()).problems if p.severity == "error"]
+    assert "none of its 20 patients" in problem.message
+    assert problem.hint.startswith(f"{ids[0]!r} stands there as '101': {hint}")
+
+
+@pytest.mark.parametrize("around", ["{} ", "\u00a0{}", "{}\u200b", "\ufeff{}"])
+def test_blanks_around_ids_are_nothing(clinical: CohortFiles, around: str) -> None:
+    ids = [around.format(patient) for patient in clinical.patients["patient_id"]]
+    assert load_cohort(with_blood(clinical, ids).write()).problems == ()
+
+
+def test_some_ids_in_another_case_are_a_warning_that_says_so(clinical: CohortFiles) -> None:
+    clinical.patients["patient_id"] = "P" + clinical.patients["patient_id"]
+    ids = ["p001", "p002", *clinical.patients["patient_id"][2:]]
+    (problem,) = load_cohort(with_blood(clinical, ids).write()).problems
+    assert "2 patient(s) without a row in the outcome table, not used: p001, p002" in problem.message
+    assert problem.hint == "'p001' stands there as 'P001': letter case is all that differs"
+
+
+def test_notes_of_a_table_are_told_once(clinical: CohortFiles) -> None:
+    path = clinical.write()
+    frame = clinical.patients.assign(age=clinical.patients["age"] + 0.5)
+    frame.to_csv(clinical.root / "patients.csv", index=False, sep=";", decimal=",")
+    cohort = load_cohort(path)
+    assert [problem.message for problem in cohort.problems] == [
+        "semicolons separate the cells, not commas; numbers with a decimal comma are read with a point"
+    ]
+    assert cohort.modalities["clinical"].numbers("age").tolist() == frame["age"].tolist()  # type: ignore[union-attr]

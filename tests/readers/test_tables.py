@@ -62,6 +62,8 @@ def test_parquet_becomes_strings(tmp_path: Path) -> None:
     pd.DataFrame({"l": [[1, 2]]}).to_parquet(tmp_path / "l.parquet")
     with pytest.raises(InputError, match=r"column 'l' has type list.*, expected plain values"):
         read_table(tmp_path / "l.parquet")
+    pd.DataFrame({"t": pd.to_timedelta([400, None], unit="D")}).to_parquet(tmp_path / "d.parquet")
+    assert read_table(tmp_path / "d.parquet")["t"].tolist() == ["400 days 00:00:00", ""]
     write(tmp_path / "x.parquet", "no")
     with pytest.raises(InputError, match=r"x\.parquet: not a whole Parquet file"):
         read_table(tmp_path / "x.parquet")
@@ -89,8 +91,14 @@ def test_refusals(tmp_path: Path, text: str, message: str) -> None:
 def test_encodings(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected UTF-8 text"):
         read_table(write(tmp_path / "t.csv", "a\nMüller\n", "latin-1"))
-    with pytest.raises(InputError, match=r"expected UTF-8 text|NUL"):
-        read_table(write(tmp_path / "t.csv", "a\nMüller\n", "utf-16"))
+    with pytest.raises(InputError, match=r"holds NUL bytes, expected UTF-8 text \(is it UTF-16"):
+        read_table(write(tmp_path / "t.csv", "a\nMüller\n", "utf-16-le"))
+    for encoding in ("utf-8-sig", "utf-16"):
+        path = write(tmp_path / "t.csv", "patient_id,a\nMüller,1\n", encoding)
+        assert read_table(path, id_column="patient_id").to_dict("list") == {
+            "patient_id": ["Müller"],
+            "a": ["1"],
+        }
 
 
 def test_broken_containers(tmp_path: Path) -> None:
@@ -102,12 +110,14 @@ def test_broken_containers(tmp_path: Path) -> None:
     (tmp_path / "u.csv.gz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError, match="cut off or not what its suffix says"):
         read_table(tmp_path / "u.csv.gz")
-    with pytest.raises(InputError, match=r"expected a table \(\.csv, .*got '\.xlsx'"):
+    with pytest.raises(InputError, match=r"expected a table \(\.csv, .*got '\.sav'"):
+        read_table(tmp_path / "t.sav")
+    with pytest.raises(InputError, match=r"is a workbook \(\.xlsx\); save its sheet as CSV"):
         read_table(tmp_path / "t.xlsx")
 
 
 def test_decompression_is_capped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("survfuse.readers.tables.SIZE_LIMIT", 10_000)
+    monkeypatch.setattr("survfuse.readers.delimited.SIZE_LIMIT", 10_000)
     (tmp_path / "b.csv.gz").write_bytes(gzip.compress(b"a,b\n" + b"1,2\n" * 5000))
     with pytest.raises(InputError, match="more than 10000 bytes of text"):
         read_table(tmp_path / "b.csv.gz")

@@ -28,7 +28,14 @@ def init(
     typer.echo(f"next: survfuse validate {folder / 'cohort.yaml'}")
 
 
-def validate(cohort: CohortFile, json: JsonFile = None) -> None:
+def validate(
+    cohort: CohortFile,
+    json: JsonFile = None,
+    allow_followup: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="A follow-up column that will be an input. Repeatable."),
+    ] = None,
+) -> None:
     """Show what a cohort holds, per modality and per availability pattern, every problem and every doubt.
 
     Exits 0 when it can be used, 2 when something must be mended first. Doubts are the
@@ -39,7 +46,7 @@ def validate(cohort: CohortFile, json: JsonFile = None) -> None:
     from survfuse._storage import write_json
     from survfuse.cohort import inspect
 
-    inspection = inspect(cohort)
+    inspection = inspect(cohort, allow_followup=allow_followup or ())
     for title, table in inspection.tables.items():
         if title != "problems":
             show_table(title, table)

@@ -15,6 +15,7 @@ outcome:
   time: months                 # must be > 0
   unit: months                 # days, months or years
   event: relapse               # 1 = the event happened; or say `censored: COLUMN`. Never guessed.
+  # event_values: {Dead: 1, Alive: 0}   # every word of that column, where it holds other words than 0 and 1
   endpoint: recurrence-free survival
   # horizons: [12, 36, 60]     # times at which survival is told; 1, 3 and 5 years if left out
   # exclude_invalid: true      # leave out, and list, patients without a usable time or event
@@ -25,7 +26,7 @@ clinical:
     age:   {kind: numeric}
     stage: {kind: ordinal, levels: [Ta, T1, T2]}
     sex:   {kind: nominal}
-    # doses: {kind: numeric, known: followup}   # accrues after baseline: refused as an input
+    # doses: {kind: numeric, known: followup, use: false}   # accrues after baseline: refused as an input
   missing: ["", "NA", "-1"]
 
 expression:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -16,14 +16,16 @@ from survfuse.cohort.problems import Problems
 from survfuse.cohort.slides import read_slides
 from survfuse.cohort.sources import Sources
 from survfuse.cohort.spec import (
+    MISSING,
     CohortSpec,
     ExpressionSpec,
     ModalitySpec,
     TableSpec,
     load_spec,
 )
-from survfuse.cohort.tables import check_cells, read_modality_table
+from survfuse.cohort.tables import check_cells, note_followup, read_modality_table
 from survfuse.readers.expression import read_expression
+from survfuse.readers.words import only_difference, spellings, whole_cells
 
 __all__ = ["Cohort", "load_cohort", "read_cohort"]
 
@@ -58,8 +60,18 @@ def load_cohort(path: Path | str, *, need_outcome: bool = True) -> Cohort:
     return cohort
 
 
-def read_cohort(path: Path | str, *, need_outcome: bool = True) -> tuple[Cohort | None, Problems]:
+def read_cohort(
+    path: Path | str, *, need_outcome: bool = True, allow_followup: Collection[str] | None = None
+) -> tuple[Cohort | None, Problems]:
     """Read a cohort as far as it goes, with every problem on the way.
+
+    Parameters
+    ----------
+    path : path
+    need_outcome : bool
+    allow_followup : collection of str, optional
+        Columns known only during follow-up that may be inputs, any other being an error; not given,
+        they are warned of, and left to the configuration of the fit.
 
     Returns
     -------
@@ -85,10 +97,13 @@ def read_cohort(path: Path | str, *, need_outcome: bool = True) -> tuple[Cohort 
     if len(used) < len(ids):
         flow = (*flow, _without_data(sorted(ids - has_any), used, frame, problems))
     _check_contents(spec, modalities, frame, problems)
+    files = {name: _file(spec, name) for name in modalities}
+    note_followup(modalities, files, allow_followup, problems)
     folds = _folds(spec, used, sources)
     groups = _groups(spec, used, sources)
     if not used:
-        problems.error("cohort", "no patient has an outcome and at least one modality")
+        if not problems.errors:
+            problems.error("cohort", "no patient has an outcome and at least one modality")
         return None, problems
     cohort = Cohort(
         spec.name, spec, sources.root, tuple(used), frame, modalities, folds, groups, problems.all(), flow
@@ -150,7 +165,8 @@ def _patients(
     known = everyone | set(outcome.listed if outcome is not None else ())
     unknown = [patient for patient in spec.exclude if patient not in known]
     if unknown:
-        problems.warning("exclude", "no such patient in any table", patients=unknown)
+        trivial = only_difference(unknown, known)
+        problems.warning("exclude", "no such patient in any table", patients=unknown, hint=trivial)
     if need_outcome and outcome is not None:
         return set(outcome.frame.index)
     return everyone - set(spec.exclude)
@@ -163,13 +179,14 @@ def _report_strangers(
     known = {*outcome.listed, *spec.exclude}
     for name, data in whole.items():
         strangers = [patient for patient in data.patients if patient not in known]
+        trivial = only_difference(strangers, outcome.listed)
         if strangers and len(strangers) == len(data.patients):
             problems.error(
                 name,
                 f"none of its {len(strangers)} patients ({listed(map(repr, strangers), 3)}) is in the "
                 f"outcome table ({listed(map(repr, outcome.listed), 3)})",
                 file=_file(spec, name),
-                hint="ids must be the same text in every table, leading zeros included",
+                hint=trivial or "ids must be the same text in every table, leading zeros included",
             )
         elif strangers:
             problems.warning(
@@ -177,6 +194,7 @@ def _report_strangers(
                 f"{len(strangers)} patient(s) without a row in the outcome table, not used: "
                 f"{listed(strangers, 20)}",
                 file=_file(spec, name),
+                hint=trivial,
             )
         elif not data.patients:
             problems.error(name, "no patient has any data", file=_file(spec, name))
@@ -233,6 +251,7 @@ def _folds(spec: CohortSpec, used: list[str], sources: Sources) -> pd.Series[str
     column = _column(spec, spec.folds.table, spec.folds.column, spec.folds.patient, "folds", sources)
     if column is None:
         return None
+    listed_ids = column.index
     column = column.reindex(used).fillna("")
     without = [patient for patient, fold in column.items() if not fold]
     if without:
@@ -242,7 +261,8 @@ def _folds(spec: CohortSpec, used: list[str], sources: Sources) -> pd.Series[str
             patients=map(str, without),
             file=spec.folds.table,
             column=spec.folds.column,
-            hint="every patient needs a fold; or exclude them, or remove `folds`",
+            hint=only_difference(map(str, without), map(str, listed_ids))
+            or "every patient needs a fold; or exclude them, or remove `folds`",
         )
     return column.rename("fold")
 
@@ -259,14 +279,25 @@ def _groups(spec: CohortSpec, used: list[str], sources: Sources) -> pd.DataFrame
             )
             continue
         column = _column(spec, table, group.column, group.patient, "groups", sources)
-        if column is not None:
-            groups[name] = column.reindex(used).fillna("")
+        if column is None:
+            continue
+        for same in spellings(column.reindex(used).dropna()):
+            sources.problems.warning(
+                "groups",
+                f"{listed(map(repr, same))} are nearly the same; they count as {len(same)} groups",
+                file=table,
+                column=group.column,
+                hint="write them the same way",
+            )
+        groups[name] = column.reindex(used).fillna("")
     return groups
 
 
 def _column(
     spec: CohortSpec, table: Path, name: str, patient: str | None, where: str, sources: Sources
 ) -> pd.Series[str] | None:
+    """Read a column of names; `1.0` is `1`, and a cell that says "not known" is empty."""
     id_column = patient or (spec.outcome.patient if spec.outcome is not None else "patient_id")
     cells = sources.by_patient(table, id_column, where)
-    return None if cells is None else sources.column(cells, name, table, where)
+    column = None if cells is None else sources.column(cells, name, table, where)
+    return None if column is None else whole_cells(column).mask(column.isin(MISSING), "")

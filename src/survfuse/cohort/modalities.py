@@ -17,6 +17,7 @@ from survfuse._storage import sha256_text, to_json
 from survfuse.cohort.spec import ColumnSpec
 from survfuse.readers.bags import BagStore
 from survfuse.readers.expression import Expression
+from survfuse.readers.words import is_number, whole, whole_cells
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class TableData:
         return replace(self, frame=self.frame[known], blank=(*self.blank, *blank))
 
     def texts(self, column: str, ids: Sequence[str] | None = None) -> pd.Series[str]:
-        """Cells of a column, with None where the value is not known.
+        """Cells of a column, with None where the value is not known; a category ``1.0`` is ``1``.
 
         Parameters
         ----------
@@ -81,15 +82,20 @@ class TableData:
             Patients, all of whom have a row; all of the table's where not given.
         """
         cells = self.frame[column] if ids is None else self.frame.loc[list(ids), column]
-        tokens = {*self.missing, *self.columns[column].missing}
-        return cells.astype(object).mask(cells.isin(tokens), None)
+        spec = self.columns[column]
+        tokens = {whole(token) for token in (*self.missing, *spec.missing)}
+        plain = cells
+        if spec.kind != "numeric" or any(map(is_number, tokens)):
+            plain = whole_cells(cells)
+        shown = plain if spec.kind == "nominal" else cells
+        return shown.astype(object).mask(plain.isin(tokens), None)
 
     def numbers(self, column: str, ids: Sequence[str] | None = None) -> npt.NDArray[np.float64]:
         """Cells of a numeric column as numbers, of an ordinal one as level index; NaN where not known."""
         cells = self.texts(column, ids)
         levels = self.columns[column].levels
         if levels is not None:
-            cells = cells.map({level: index for index, level in enumerate(levels)})
+            cells = whole_cells(cells).map({whole(level): index for index, level in enumerate(levels)})
         return pd.to_numeric(cells, errors="coerce").to_numpy(np.float64, na_value=np.nan)
 
     def missing_share(self) -> float:

@@ -14,10 +14,13 @@ from survfuse.cohort.data import FlowStep
 from survfuse.cohort.problems import Problems
 from survfuse.cohort.sources import Sources
 from survfuse.cohort.spec import OutcomeSpec
-from survfuse.readers.tables import FLAGS
+from survfuse.cohort.status import as_list, doubt_of_name, doubt_of_shares, hint, meanings
+from survfuse.cohort.time_units import doubted_unit
+from survfuse.readers.words import instead_of_number, reads_unknown, spellings, whole, whole_cells
 
 Floats = npt.NDArray[np.float64]
 
+NO_NUMBER = "time must be a number"
 LEAVE_OUT = (
     "correct the table, or set outcome.exclude_invalid: true to leave such patients out, counted and listed"
 )
@@ -68,6 +71,14 @@ def read_outcome(
     status_cells = sources.column(cells, spec.status, spec.table, "outcome")
     if time_cells is None or status_cells is None:
         return None
+    for same in spellings(cells.index):
+        sources.problems.warning(
+            "outcome",
+            f"ids {listed(map(repr, same))} are nearly the same; they count as {len(same)} patients",
+            file=spec.table,
+            column=spec.patient,
+            hint="if they are one patient, keep one row",
+        )
     keep = ~cells.index.isin(list(exclude))
     reader = _Rows(spec, sources.problems, lenient=spec.exclude_invalid or not required, required=required)
     time = reader.times(time_cells[keep])
@@ -76,15 +87,8 @@ def read_outcome(
     frame = pd.DataFrame({"time": time, "event": event == 1}, index=time_cells.index[keep])
     flow = _flow(len(cells), frame, valid, reader.left_out)
     frame = frame[valid]
-    _suspect_unit(spec, frame["time"], sources.problems)
-    if required and not frame["event"].any():
-        sources.problems.error(
-            "outcome",
-            f"none of the {len(frame)} valid patients has the event",
-            file=spec.table,
-            column=spec.status,
-            hint="check the polarity: `event` (1 = event) or `censored` (1 = censored)",
-        )
+    if not frame.empty and not reader.asked:
+        _doubts(spec, frame, sources.problems, required=required)
     return OutcomeTable(frame, tuple(cells.index), flow)
 
 
@@ -107,41 +111,62 @@ class _Rows:
         self.problems = problems
         self.lenient = lenient
         self.left_out: dict[str, str] = {}  # patient -> reason
+        self.asked = False  # whether the meaning of a status is still to be said
 
     def times(self, cells: pd.Series[str]) -> Floats:
         """Parse times, NaN where invalid."""
-        missing = cells.isin(self.spec.missing).to_numpy(bool)
+        missing = self._missing(cells)
         time = pd.to_numeric(cells.mask(missing), errors="coerce").to_numpy(np.float64, na_value=np.nan)
         unreadable = ~np.isfinite(time) & ~missing
         negative = np.isfinite(time) & (time <= 0)
         self._report(cells, missing, self.spec.time, "time is missing")
-        self._report(cells, unreadable, self.spec.time, "time must be a number")
+        self._report(cells, unreadable, self.spec.time, NO_NUMBER)
         self._report(cells, negative, self.spec.time, "time must be > 0")
         return np.where(negative | unreadable, np.nan, time)
 
     def events(self, cells: pd.Series[str]) -> Floats:
         """1 where the event happened, 0 where censored, NaN where invalid."""
-        own = {word: float(bit) for word, bit in (self.spec.event_values or {}).items()}
-        missing = (cells.isin(self.spec.missing) & ~cells.isin(own)).to_numpy(bool)
-        lowered = cells.str.lower().map(FLAGS)
-        status = np.asarray(cells.map(own).fillna(lowered), np.float64)
+        status = meanings(self.spec, cells)
+        missing = self._missing(cells) & status.isna().to_numpy(bool)
         self._report(cells, missing, self.spec.status, "status is missing")
-        for word in sorted(set(cells[np.isnan(status) & ~missing])):
-            note = self.problems.error if self.required else self.problems.warning
-            note(
-                "outcome",
-                f"status must be 0 or 1 (or true, false), got {word!r}",
-                patients=cells.index[cells == word],
-                file=self.spec.table,
-                column=self.spec.status,
-                hint=f"say what it means: event_values: {{{word}: 1}} (or 0); or list it in outcome.missing",
-            )
-        return status if self.spec.event is not None else np.subtract(1.0, status)
+        unlisted = status.isna() & ~missing
+        if unlisted.any():
+            self._ask(cells[~missing], cells[unlisted])
+        bits: Floats = status.to_numpy(np.float64)
+        return bits if self.spec.event is not None else np.subtract(1.0, bits)
+
+    def _missing(self, cells: pd.Series[str]) -> npt.NDArray[np.bool_]:
+        return whole_cells(cells).isin({*map(whole, self.spec.missing)}).to_numpy(bool)
+
+    def _ask(self, cells: pd.Series[str], unlisted: pd.Series[str]) -> None:
+        """Ask what words mean that the dictionary does not have."""
+        self.asked = True
+        words = sorted(set(unlisted))
+        given = self.spec.event_values
+        expected = "be 0 or 1 (or true, false)" if given is None else "be a word that event_values lists"
+        note = self.problems.error if self.required else self.problems.warning
+        note(
+            "outcome",
+            f"status must {expected}, got {listed(map(repr, words), 8)} for {len(unlisted)} patient(s)",
+            patients=unlisted.index,
+            file=self.spec.table,
+            column=self.spec.status,
+            hint=hint(self.spec, sorted(set(cells)), words),
+        )
+
+    def _instead(self, cells: list[str]) -> str:
+        """Say what cells are that should have been times."""
+        unknown = [cell for cell in cells if reads_unknown(cell)]
+        if unknown:
+            return f"if it means 'not known', outcome.missing: {as_list((*self.spec.missing, *unknown))}"
+        return instead_of_number(cells[0])
 
     def _report(self, cells: pd.Series[str], wrong: npt.NDArray[np.bool_], column: str, text: str) -> None:
         if not wrong.any():
             return
-        shown = listed(sorted({repr(cell) for cell in cells[wrong]}))
+        kinds = sorted(set(cells[wrong]))
+        shown = listed(map(repr, kinds))
+        instead = self._instead(kinds) if text == NO_NUMBER else ""
         note = self.problems.warning if self.lenient else self.problems.error
         note(
             "outcome",
@@ -149,7 +174,7 @@ class _Rows:
             patients=cells.index[wrong],
             file=self.spec.table,
             column=column,
-            hint="" if self.lenient else LEAVE_OUT,
+            hint=instead or ("" if self.lenient else LEAVE_OUT),
         )
         self.left_out.update({str(patient): f"{column}: {text}" for patient in cells.index[wrong]})
 
@@ -171,21 +196,17 @@ def _flow(
     return tuple(steps)
 
 
-def _suspect_unit(spec: OutcomeSpec, time: pd.Series[float], problems: Problems) -> None:
-    """Warn when the longest follow-up fits another unit better than the declared one."""
-    if time.empty:
-        return
-    longest = float(time.max())
-    looks = {
-        "years": "months or days" if longest > 150 else "",
-        "months": "days" if longest > 1200 else "",
-        "days": "months" if longest < 130 else "",
-    }[spec.unit]
-    if looks:
-        problems.warning(
-            "outcome",
-            f"unit is declared as {spec.unit}, but the longest time is {longest:g}: looks like {looks}",
-            file=spec.table,
-            column=spec.time,
-            hint="correct outcome.unit if so",
-        )
+def _doubts(spec: OutcomeSpec, frame: pd.DataFrame, problems: Problems, *, required: bool) -> None:
+    """Refuse an outcome without events; doubt its unit and its polarity."""
+    unit = doubted_unit(frame["time"].to_numpy(float), spec.unit)
+    if unit:
+        hint = "correct outcome.unit if so (weeks: multiply by 7 and declare days)"
+        problems.warning("outcome", unit, file=spec.table, column=spec.time, hint=hint)
+    hint = "check the polarity: `event` (1 = event) or `censored` (1 = censored)"
+    if required and not frame["event"].any():
+        text = f"none of the {len(frame)} valid patients has the event"
+        problems.error("outcome", text, file=spec.table, column=spec.status, hint=hint)
+    events = int(frame["event"].sum())
+    for doubt in (doubt_of_shares(events, len(frame)), doubt_of_name(spec)):
+        if doubt and required:
+            problems.warning("outcome", doubt, file=spec.table, column=spec.status, hint=hint)

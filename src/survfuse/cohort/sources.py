@@ -11,6 +11,7 @@ import pandas as pd
 from survfuse._errors import listed
 from survfuse.cohort.problems import Problems
 from survfuse.readers.tables import read_table
+from survfuse.readers.words import only_difference
 
 
 class Sources:
@@ -29,6 +30,7 @@ class Sources:
         self.problems = problems
         self._raw: dict[tuple[Path, str], pd.DataFrame | None] = {}
         self._by_patient: dict[tuple[Path, str], pd.DataFrame | None] = {}
+        self._noted: set[Path] = set()
 
     def path(self, relative: Path) -> Path:
         """Where a path of the cohort file lies."""
@@ -42,7 +44,17 @@ class Sources:
             with self.problems.catch(where):
                 frame = read_table(self.path(relative), id_column=id_column)
                 self._raw[key] = frame.reset_index(drop=True)
+                self._note(relative, frame.attrs["notes"], where)
+                if frame.empty:
+                    self.problems.error(where, "no row below the header", file=relative)
         return self._raw[key]
+
+    def _note(self, file: Path, notes: Iterable[str], where: str) -> None:
+        """Say once what was not as the suffix of a file promises."""
+        if file not in self._noted:
+            self._noted.add(file)
+            for note in notes:
+                self.problems.warning(where, note, file=file)
 
     def by_patient(self, relative: Path, id_column: str, where: str) -> pd.DataFrame | None:
         """Read a table indexed by patient id; repeated ids are problems, their first row is kept.
@@ -104,12 +116,13 @@ class Sources:
         """One column, or None (problem noted) when the table lacks it."""
         if name in frame:
             return frame[name]
+        trivial = only_difference([name], frame.columns)
         self.problems.error(
             where,
             f"no such column; the table has {listed(map(repr, frame.columns), 12)}",
             file=file,
             column=name,
-            hint=near_name(name, list(frame.columns)),
+            hint=trivial or near_name(name, list(frame.columns)),
         )
         return None
 

@@ -6,7 +6,7 @@ numbers and switches are made from it only where a field is declared so.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from survfuse._errors import ConfigError
 from survfuse.config import Frozen, build
+from survfuse.readers.words import composed, whole
 
 MISSING = ("", "NA", "N/A", "nan", "NaN")
 TOP_LEVEL = ("clinical", "expression", "slides")
@@ -22,14 +23,43 @@ TOP_LEVEL = ("clinical", "expression", "slides")
 S = TypeVar("S", bound="Section")
 
 
+PATHS = {"table", "path", "features", "images", "masks", "packed", "slides"}
+
+
+def _composed(given: Any) -> Any:
+    """Compose the letters of all words but paths, as tables are read."""
+    if isinstance(given, str):
+        return composed(given)
+    if isinstance(given, Mapping):
+        return {
+            _composed(key): value if key in PATHS and isinstance(value, str) else _composed(value)
+            for key, value in given.items()
+        }
+    return [_composed(each) for each in given] if isinstance(given, list) else given
+
+
 class Section(Frozen):
     """Base of the sections of a cohort file."""
 
     model_config = ConfigDict(coerce_numbers_to_str=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _words(cls, given: Any) -> Any:
+        return _composed(given)
+
 
 def _bit(given: Any) -> Any:
     return {"0": 0, "1": 1}.get(given, given) if isinstance(given, str) else given
+
+
+def _refuse_same(name: str, words: Iterable[str]) -> None:
+    """Refuse words that a table cannot tell apart, such as 1 and 1.0."""
+    plain: dict[str, str] = {}
+    for word in words:
+        other = plain.setdefault(whole(word), word)
+        if other != word:
+            raise ValueError(f"{name}: {other!r} and {word!r} are one number; list it once")
 
 
 class OutcomeSpec(Section):
@@ -48,7 +78,8 @@ class OutcomeSpec(Section):
     censored: str | None = None
     """Column in which 1 means that follow-up ended at `time` without the event."""
     event_values: dict[str, Annotated[Literal[0, 1], BeforeValidator(_bit)]] | None = None
-    """What other words in that column mean, as 0 or 1 of that column: {deceased: 1, living: 0}."""
+    """What every word in that column means, as 0 or 1 of that column: {deceased: 1, living: 0}. Where it is
+    given, no other word (not even 0, 1, true, false) has a meaning."""
     endpoint: str = ""
     """Name of the endpoint for tables and figures, such as "overall survival"."""
     horizons: tuple[float, ...] | None = None
@@ -75,6 +106,9 @@ class OutcomeSpec(Section):
                 "say exactly one of `event: COLUMN` (1 = the event happened) and "
                 "`censored: COLUMN` (1 = censored); the polarity is never guessed"
             )
+        if self.event_values is not None and not self.event_values:
+            raise ValueError("event_values: list every word of the column, each with 0 or 1, or leave it out")
+        _refuse_same("event_values", self.event_values or ())
         if self.horizons is not None and any(not horizon > 0 for horizon in self.horizons):
             raise ValueError("horizons must be > 0")
         return self
@@ -100,6 +134,7 @@ class ColumnSpec(Section):
             raise ValueError("`levels`, lowest first, belong to an ordinal column and to no other")
         if self.levels is not None and len(set(self.levels)) < max(2, len(self.levels)):
             raise ValueError(f"levels must be two or more different words, got {list(self.levels)}")
+        _refuse_same("levels", self.levels or ())
         return self
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from survfuse._errors import InputError, listed
 from survfuse._storage import read_json
-from survfuse.readers.tables import read_table
+from survfuse.readers.tables import ROW_NAMES, read_table
 
 PARTS = ("train", "val", "test")
 ID_COLUMNS = ("case_id", "patient_id", "slide_id")
@@ -151,7 +151,7 @@ def _clam(file: Path, table: pd.DataFrame) -> RawSplit:
 
 def _chosen(file: Path, table: pd.DataFrame, cells: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
     """Ids that a boolean table marks, by part."""
-    name = next((name for name in (*ID_COLUMNS, "") if name in table), None)
+    name = next((name for name in (*ID_COLUMNS, ROW_NAMES) if name in table), None)
     if name is None:
         raise InputError(f"{file}: True and False need a first column of ids, or one called case_id")
     ids = [cell.strip() for cell in table[name]]

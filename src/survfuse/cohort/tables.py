@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from survfuse._errors import listed
-from survfuse.cohort.modalities import TableData
+from survfuse.cohort.modalities import ModalityData, TableData
 from survfuse.cohort.problems import Problems
 from survfuse.cohort.sources import Sources, near_name
-from survfuse.cohort.spec import CohortSpec, ColumnSpec, TableSpec
+from survfuse.cohort.spec import MISSING, CohortSpec, ColumnSpec, TableSpec
+from survfuse.cohort.status import as_list
+from survfuse.readers.words import instead_of_number, only_difference, reads_unknown, spellings
 
 NUMERIC = ColumnSpec(kind="numeric")
 
@@ -99,58 +101,124 @@ def check_cells(data: TableData, file: str, problems: Problems) -> None:
     """
     for column, spec in data.columns.items():
         cells = data.texts(column)
-        if spec.use and spec.known == "followup":
-            problems.warning(
-                data.name,
-                "known only during follow-up: train and crossval refuse it as an input",
-                file=file,
-                column=column,
-                hint="say `use: false`, or name it in model.allow_followup, which leaks",
-            )
-        if spec.use and cells.isna().all():
+        if spec.use and len(cells) and cells.isna().all():
             problems.warning(data.name, "no patient has a value", file=file, column=column)
         if spec.kind == "nominal":
             _check_categories(data, column, cells, file, problems)
+            _check_unknown(data, column, cells, file, problems)
             continue
         values = data.numbers(column)
         wrong = cells.notna().to_numpy(bool) & ~np.isfinite(values)
         for cell in sorted(set(cells[wrong])):
             patients = [str(i) for i in cells.index[wrong & (cells == cell).to_numpy(bool)]]
-            expected, hint = _expected(spec, str(cell), data.name)
+            expected, hint = _expected(data, column, str(cell))
             problems.error(
                 data.name, f"{expected}, got {cell!r}", patients=patients, file=file, column=column, hint=hint
             )
+
+
+def note_followup(
+    modalities: Mapping[str, ModalityData],
+    files: Mapping[str, str],
+    allowed: Collection[str] | None,
+    problems: Problems,
+) -> None:
+    """Note inputs that are known only during follow-up.
+
+    Parameters
+    ----------
+    modalities : mapping of str to ModalityData
+    files : mapping of str to str
+        Table of each modality.
+    allowed : collection of str or None
+        Columns that may be inputs, any other being an error; None only warns.
+    problems : Problems
+        Where problems go.
+    """
+    tables = {name: data for name, data in modalities.items() if isinstance(data, TableData)}
+    late: dict[tuple[str, str], str] = {}
+    for name, data in tables.items():
+        for column, spec in data.columns.items():
+            if spec.known == "followup":
+                late[files[name], column] = name
+    note = problems.warning if allowed is None else problems.error
+    for name, data in tables.items():
+        for column, spec in data.columns.items():
+            section = late.get((files[name], column))
+            if section is None or not spec.use:
+                continue
+            if spec.known == "baseline":
+                problems.error(
+                    name,
+                    f"{section} declares this column of the same table `known: followup`, not so here",
+                    file=files[name],
+                    column=column,
+                    hint="declare it alike in both",
+                )
+            elif column not in (allowed or ()):
+                note(
+                    name,
+                    "known only during follow-up: train and crossval refuse it as an input",
+                    file=files[name],
+                    column=column,
+                    hint=f"say `use: false` of it, or allow it, which leaks: `--allow-followup {column}` of "
+                    f"validate, `--set model.allow_followup=[{column}]` of crossval and train",
+                )
 
 
 def _check_categories(
     data: TableData, column: str, cells: pd.Series[str], file: str, problems: Problems
 ) -> None:
     """Note categories that are one word in two spellings."""
-    spellings: dict[str, set[str]] = {}
-    for cell in cells.dropna().unique():
-        spellings.setdefault(" ".join(cell.casefold().split()), set()).add(cell)
-    for same in spellings.values():
-        if len(same) > 1:
-            problems.warning(
-                data.name,
-                f"categories {listed(map(repr, sorted(same)))} differ in letter case or spaces only; "
-                "they are kept apart",
-                file=file,
-                column=column,
-                hint="write them the same way",
-            )
-
-
-def _expected(spec: ColumnSpec, cell: str, section: str) -> tuple[str, str]:
-    """Say what a cell should have been, and what to do."""
-    token = f"if it means 'not known', add it to {section}.missing"
-    if spec.levels is None:
-        return "expected a number", token
-    near = {level.strip().casefold(): level for level in spec.levels}.get(cell.strip().casefold())
-    if near is not None:
-        return (
-            f"expected one of {list(spec.levels)}",
-            f"write it as the level {near!r}: letter case and spaces count",
+    for same in spellings(cells.dropna().unique()):
+        problems.warning(
+            data.name,
+            f"categories {listed(map(repr, same))} differ in letter case or spaces only; they are kept apart",
+            file=file,
+            column=column,
+            hint="write them the same way",
         )
-    close = near_name(cell, spec.levels)
-    return f"expected one of {list(spec.levels)}", " or ".join(part for part in (close, token) if part)
+
+
+def _check_unknown(
+    data: TableData, column: str, cells: pd.Series[str], file: str, problems: Problems
+) -> None:
+    """Ask about words that mean "not known" by default, where the declared `missing` left them out."""
+    words = [word for word in MISSING if cells.eq(word).any()]
+    if not words:
+        return
+    note = problems.error if "" in words else problems.warning
+    shown = [repr(word) if word else "an empty cell" for word in words]
+    note(
+        data.name,
+        f"{', '.join(shown)}: a category like any other, for `missing` does not list it",
+        patients=map(str, cells.index[cells.isin(words)]),
+        file=file,
+        column=column,
+        hint=_missing_hint(data, words),
+    )
+
+
+def _missing_hint(data: TableData, words: Iterable[str]) -> str:
+    """Give the whole list that would also have these words: a declared list replaces the default one."""
+    section = "clinical" if data.kind == "clinical" else f"modalities.{data.name}"
+    return f"if it means 'not known', add it to {section}.missing: {as_list((*data.missing, *words))}"
+
+
+def _expected(data: TableData, column: str, cell: str) -> tuple[str, str]:
+    """Say what a cell should have been, and what to do."""
+    levels = data.columns[column].levels
+    unknown = _missing_hint(data, [cell])
+    if levels is None:
+        instead = "" if reads_unknown(cell) else instead_of_number(cell)
+        return "expected a number", instead or unknown
+    expected = f"expected one of {list(levels)}"
+    if reads_unknown(cell):
+        return expected, unknown
+    trivial = only_difference([cell], levels)
+    if trivial:
+        near = next(level for level in levels if f"as {level!r}:" in trivial)
+        return expected, f"write it as the level {near!r}: {trivial.rpartition(': ')[2]}"
+    declare = f"if it is a level, list it in `levels` at its place, lowest first; {unknown}"
+    close = near_name(cell, levels)
+    return expected, " or ".join(part for part in (close, declare) if part)

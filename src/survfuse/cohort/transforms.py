@@ -106,7 +106,7 @@ class Transforms:
         """
         train = tuple(sorted(cohort.check_patients(patients)))
         names = _chosen(cohort, config)
-        _check_followup(cohort, names, config)
+        check_followup(cohort, config, names)
         genes = config.model_copy(update={"expression_components": None})
         fitted = {
             name: _remembered(cohort.modalities[name], train, genes if name in as_genes else config)
@@ -272,8 +272,25 @@ def _chosen(cohort: Cohort, config: FitConfig) -> tuple[str, ...]:
     return tuple(name for name in known if name in config.modalities)
 
 
-def _check_followup(cohort: Cohort, names: Iterable[str], config: FitConfig) -> None:
-    """Refuse columns that accrue after time zero, unless each is allowed by name."""
+def check_followup(cohort: Cohort, config: FitConfig, names: Iterable[str] | None = None) -> None:
+    """Refuse columns that accrue after time zero, unless each is allowed by name.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    config : FitConfig
+        Its modalities and allow_followup.
+    names : iterable of str, optional
+        Modalities that will be inputs; those of `config` by default.
+
+    Raises
+    ------
+    LeakageError
+        Names the columns and both remedies.
+    ConfigError
+        When `modalities` or `allow_followup` name something unknown.
+    """
+    names = _chosen(cohort, config) if names is None else names
     tables = [data for name in names if isinstance(data := cohort.modalities[name], TableData)]
     known = {
         column

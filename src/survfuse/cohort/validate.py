@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,7 +42,9 @@ class Inspection:
         return self.cohort is not None
 
 
-def inspect(path: Path | str, *, need_outcome: bool = True) -> Inspection:
+def inspect(
+    path: Path | str, *, need_outcome: bool = True, allow_followup: Collection[str] = ()
+) -> Inspection:
     """Read a cohort and collect every problem instead of stopping at the first.
 
     Parameters
@@ -50,6 +53,8 @@ def inspect(path: Path | str, *, need_outcome: bool = True) -> Inspection:
         The cohort file.
     need_outcome : bool
         As in :func:`~survfuse.cohort.load_cohort`.
+    allow_followup : collection of str
+        Columns known only during follow-up that will be allowed as inputs; any other is an error.
 
     Returns
     -------
@@ -57,7 +62,7 @@ def inspect(path: Path | str, *, need_outcome: bool = True) -> Inspection:
         Also when the cohort file itself is wrong: then that is the one problem.
     """
     try:
-        cohort, found = read_cohort(path, need_outcome=need_outcome)
+        cohort, found = read_cohort(path, need_outcome=need_outcome, allow_followup=allow_followup)
     except ConfigError as error:
         problem = Problem("error", "cohort file", str(error), file=str(path))
         return Inspection(None, (problem,), {"problems": problems_frame([problem])})

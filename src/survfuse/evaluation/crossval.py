@@ -18,6 +18,7 @@ from survfuse._errors import CohortError, ConfigError, InputError, LeakageError,
 from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.split_files import read_splits
 from survfuse.cohort.splits import Split, given_folds, leave_one_group_out, make_folds, splits_from_folds
+from survfuse.cohort.transforms import check_followup
 from survfuse.config import CrossvalConfig, RunConfig, build
 from survfuse.estimator import SurvivalFusion
 from survfuse.evaluation.cells import Cells, Grid, Watcher, stem
@@ -26,7 +27,7 @@ from survfuse.evaluation.combine import Interval
 from survfuse.evaluation.description import describe, patterns
 from survfuse.evaluation.folds import Folds
 from survfuse.evaluation.horizons import resolve_horizons
-from survfuse.evaluation.learners import Learner, NetworkLearner, comparators
+from survfuse.evaluation.learners import Learner, NetworkLearner, comparators, modalities_used
 from survfuse.evaluation.missing import Losses
 from survfuse.evaluation.performance import by_pattern
 from survfuse.evaluation.protocol import controls, subgroups, wanted_increments
@@ -102,6 +103,8 @@ def cross_validate(
     ------
     CohortError
         Without outcome, or with too few events for the folds.
+    LeakageError
+        When a column that is known only during follow-up would be an input of any model.
     InputError
         When `out` holds another run.
     CrashError
@@ -219,6 +222,8 @@ class _Setup:
     def of(cls, config: RunConfig, cohort: Cohort, test: Cohort | None, name: str) -> _Setup:
         if cohort.outcome is None:
             raise CohortError(f"cohort {cohort.name!r} has no outcome; cross-validation needs one")
+        clinicals = [name for name, data in cohort.modalities.items() if data.kind == "clinical"]
+        check_followup(cohort, config.model, {*modalities_used(cohort, config.model), *clinicals})
         horizons, notes = resolve_horizons(config.horizons, cohort)
         if test is not None:
             _refuse_shared(cohort, test)
@@ -241,7 +246,7 @@ class _Setup:
             notes.append("model.conformal: cross-validation does not judge lower bounds; train makes them")
         interval = Interval(how.interval, 5 * how.bootstrap or 1000, how.seed)
         scale = Scale(horizons, float(config.tau or horizons[-1]), interval, how.bootstrap)
-        clinical = next((m for m, data in cohort.modalities.items() if data.kind == "clinical"), None)
+        clinical = next(iter(clinicals), None)
         line = f"ridge:{clinical}"
         return cls(
             config,

@@ -15,7 +15,8 @@ from survfuse._errors import InputError, listed
 from survfuse._types import BoolArray, FloatArray
 from survfuse.evaluation.folds import Fold, Folds, Tabulated
 from survfuse.evaluation.horizons import MIN_AT_RISK
-from survfuse.readers.tables import FLAGS, format_of, refuse_repeated, text_rows
+from survfuse.readers.delimited import layout_of, text_rows
+from survfuse.readers.tables import FLAGS, format_of, refuse_repeated
 
 NEEDED = ("patient_id", "time", "event")
 ROUNDING = 1e-6  # a curve that rises or leaves [0, 1] by no more than this was rounded
@@ -122,12 +123,12 @@ def read_foreign(path: Path | str) -> Foreign:
     if "log_risk" in raw:
         table["log_risk"] = _numbers(raw, "log_risk", where)
     survival = _survival_columns(raw, where)
-    notes = []
+    notes = [*layout_of(Path(path)).notes(Path(path))]
     if survival:
         values, changed = _curves(raw, survival, where, places)
         columns = pd.DataFrame(values, columns=[column(t) for t in survival], index=table.index)
         table = pd.concat([table, columns], axis=1)
-        notes = [f"{changed} survival values moved by rounding"] if changed else []
+        notes += [f"{changed} survival values moved by rounding"] if changed else []
     if "log_risk" not in table and not survival:
         raise InputError(f"{where}: expected a column log_risk, or columns survival_<time>, found neither")
     _unique(table, where)
@@ -186,10 +187,6 @@ def _read(path: Path) -> pd.DataFrame:
         raise InputError(f"{path}: expected a text table (.csv or .tsv), got Parquet")
     lined = text_rows(path)
     _, header = next(lined)
-    if len(header) == 1 and ";" in header[0]:
-        raise InputError(
-            f"{path}: the columns are separated by semicolons; expected commas, and points in numbers (0.5)"
-        )
     rows = list(lined)
     names = [name.strip() for name in header]
     refuse_repeated(path, names)

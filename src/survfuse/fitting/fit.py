@@ -14,7 +14,7 @@ from survfuse._types import FloatArray
 from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.drift import Drift
 from survfuse.cohort.identity import PatientHashes
-from survfuse.cohort.transforms import Transforms
+from survfuse.cohort.transforms import Transforms, check_followup
 from survfuse.config import FitConfig
 from survfuse.fitting.bench import Bench
 from survfuse.fitting.choices import log_risks, risk_cuts, training_patients
@@ -82,7 +82,10 @@ def fit_model(
     ------
     CohortError
         Without outcome, with unknown patients, or with too few events to select on.
+    LeakageError
+        When a column that is known only during follow-up would be an input.
     """
+    check_followup(cohort, config)
     bench = Bench(cohort, training_patients(cohort, patients), config, hooks, folder)
     config = bench.search()
     choice = bench.choose()
@@ -143,6 +146,7 @@ def watched_log_risks(
         As :func:`fit_model`.
     """
     training_patients(cohort, train)
+    check_followup(cohort, config)
     bench = Bench(cohort, training_patients(cohort, [*train, *watched]), config, hooks, folder)
     bench.identity = sha256_text(to_json([bench.identity, sorted(watched)]))  # ids alone do not tell who
     seen = np.isin(np.array(bench.ids, dtype=object), np.array(watched, dtype=object))

@@ -5,14 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from survfuse._types import FloatArray
+from survfuse.cohort.time_units import DAYS, MIN_PATIENTS, SHARE, doubted_unit
 from survfuse.evaluation.checks.cards import check
 from survfuse.evaluation.checks.evidence import Evidence, Verdict, not_applicable, ok, warning
 
-MIN_PATIENTS = 20
-SHARE = 0.95  # of the times that lie on the coarser grid
-DAYS = {"months": 365.25 / 12, "months of 30 days": 30.0, "weeks": 7.0, "years": 365.25}
+STEPS = {"months": DAYS["months"], "months of 30 days": 30.0, "weeks": DAYS["weeks"], "years": DAYS["years"]}
 COARSER = {  # unit -> grid -> its step and how far rounding may take a time from it
-    "days": {name: (step, 1.0 if name == "months" else 0.5) for name, step in DAYS.items()},
+    "days": {name: (step, 1.0 if name == "months" else 0.5) for name, step in STEPS.items()},
     "months": {"years": (12.0, 0.05)},
     "years": {},
 }
@@ -20,17 +19,13 @@ COARSER = {  # unit -> grid -> its step and how far rounding may take a time fro
 
 @check("SRV013", "Times are in the declared unit, and written down in it.", "warning")
 def times_fit_their_unit(evidence: Evidence) -> Verdict:
-    """Compare the longest time with the unit, and look for times that were rounded to a coarser one."""
+    """Ask whether the times fit the unit, and look for times that were rounded to a coarser one."""
     time, unit = evidence.outcome["time"].to_numpy(float), str(evidence.cohort.unit)
-    doubts = [
-        problem.message
-        for problem in evidence.cohort.problems
-        if problem.where == "outcome" and problem.message.startswith("unit is declared as")
-    ]
+    doubt = doubted_unit(time, unit)
     grid = coarser_grid(time, unit)
     told = f"times from {time.min():g} to {time.max():g} {unit}, {len(np.unique(time))} different"
-    if doubts:
-        return warning(f"{doubts[0]} ({told})", "Correct `outcome.unit`, or the table.")
+    if doubt:
+        return warning(f"{doubt} ({told})", "Correct `outcome.unit`, or the table; leave a right unit.")
     if len(time) < MIN_PATIENTS:
         return not_applicable(f"{len(time)} times; {MIN_PATIENTS} are needed")
     if grid is None:

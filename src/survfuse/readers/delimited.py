@@ -1,0 +1,316 @@
+"""Delimited text as other tools write it: rows of cells, with what was needed to split them noted."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import re
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import IO
+
+from survfuse._errors import InputError
+from survfuse.readers.words import composed
+
+SIZE_LIMIT = 4 * 2**30
+"""Largest table read, in bytes of text after decompression."""
+DELIMITERS = {".csv": ",", ".tsv": "\t", ".txt": "\t", ".tab": "\t"}
+MARKS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "blanks"}
+_FIELD_LIMIT = 2**20
+_SAMPLE = 30  # lines from which the layout is judged
+_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
+_POINT = re.compile(r"[+-]?\d+\.\d+([eE][+-]?\d+)?")
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
+_STARTS = {
+    b"PK\x03\x04": "is an Excel workbook (or another zip); save the sheet as CSV (UTF-8)",
+    b"\xd0\xcf\x11\xe0": "is an old Excel workbook; save the sheet as CSV (UTF-8)",
+    b"PAR1": "is Parquet; let its name end in .parquet",
+    b"\x1f\x8b": "is packed by gzip; let its name end in .gz",
+    b"<!DOC": "is a web page; download the table itself",
+    b"<html": "is a web page; download the table itself",
+    b"version https://git-lfs": "is a pointer of Git LFS; fetch the file itself (git lfs pull)",
+}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the cells of a text lie in it.
+
+    Attributes
+    ----------
+    delimiter : str
+    skipped : int
+        Lines before the header: comments that begin with ``#``, or ``sep=;``.
+    row_names : bool
+        Rows have one cell more than the header has names, as R writes row names.
+    """
+
+    delimiter: str
+    skipped: int
+    row_names: bool
+
+    def notes(self, path: Path) -> tuple[str, ...]:
+        """Say what was not as the suffix promises."""
+        said = []
+        if self.delimiter != DELIMITERS[format_of_text(path)]:
+            comma = "; numbers with a decimal comma are read with a point" if self.delimiter == ";" else ""
+            said.append(f"{MARKS[self.delimiter]} separate the cells, not {self._usual(path)}{comma}")
+        if self.skipped:
+            said.append(f"{self.skipped} line(s) before the header were skipped (comments with #, or sep=)")
+        if self.row_names:
+            said.append("rows have one cell more than the header: the first is read as 'row.names'")
+        return tuple(said)
+
+    def _usual(self, path: Path) -> str:
+        return MARKS[DELIMITERS[format_of_text(path)]]
+
+
+def format_of_text(path: Path) -> str:
+    """Return the suffix without ``.gz``, in lower case."""
+    return Path(path.name.lower().removesuffix(".gz")).suffix
+
+
+def layout_of(path: Path) -> Layout:
+    """Judge from the first lines how a text is laid out.
+
+    The delimiter is the suffix's where rows split evenly at it; otherwise the one other at
+    which they do.
+
+    Raises
+    ------
+    InputError
+        As :func:`text_rows`.
+    """
+    with _open_text(path, errors="replace") as text, _refusals(path, lambda: 0):
+        lines = _sample(text)
+    skipped = _comments(lines)
+    usual = DELIMITERS[format_of_text(path)]
+    if skipped and lines[0].startswith("sep="):
+        return Layout(lines[0].rstrip("\r\n")[4:], skipped, row_names=False)
+    delimiter = _delimiter(lines[skipped:], usual)
+    header, *rows = _split(lines[skipped:], delimiter) or [[]]
+    longer = {len(row) - len(header) for row in rows} == {1} and any(row[-1] for row in rows)
+    return Layout(delimiter, skipped, row_names=longer and len(rows) > 1)
+
+
+def text_rows(path: Path, layout: Layout | None = None) -> Iterator[tuple[int, list[str]]]:
+    """Yield (line number, cells) of a delimited text, header first; every row as wide as the header.
+
+    Letters are composed and invisible characters taken out (:func:`composed`). Rows without any
+    filled cell are skipped, and so are cells and names that are empty in every row on the right.
+
+    Raises
+    ------
+    InputError
+        On a ragged row, a repeated header, bytes that are no UTF-8 or UTF-16, NUL characters,
+        stray quotes, numbers with both kinds of decimal mark, or excessive size.
+    """
+    layout = layout or layout_of(path)
+    with _open_text(path) as text:
+        lines = (composed(line) for line in islice(text, layout.skipped, None))
+        reader = csv.reader(lines, delimiter=layout.delimiter, strict=True)
+        previous = csv.field_size_limit(_FIELD_LIMIT)
+        try:
+            with _refusals(path, lambda: reader.line_num + layout.skipped):
+                numbered = ((reader.line_num + layout.skipped, cells) for cells in reader)
+                yield from _even(path, numbered, layout)
+        finally:
+            csv.field_size_limit(previous)
+
+
+def _even(
+    path: Path, rows: Iterable[tuple[int, list[str]]], layout: Layout
+) -> Iterator[tuple[int, list[str]]]:
+    """Make every row as wide as the header, or refuse it."""
+    header: list[str] = []
+    mark = _DecimalMark(path) if layout.delimiter == ";" else None
+    for line, cells in rows:
+        if len(cells) != 1 and not any(cell.strip() for cell in cells):
+            continue
+        if not header:
+            header = _named(cells, layout)
+            yield line, header
+            continue
+        yield line, _row(path, line, cells if mark is None else mark.points(line, cells), header)
+    if not header:
+        raise InputError(f"{path}: empty, expected a header line")
+    if mark is not None:
+        mark.decide()
+
+
+def _named(cells: list[str], layout: Layout) -> list[str]:
+    """Names of the header, without empty ones at its end."""
+    names = ["", *cells] if layout.row_names else list(cells)
+    while len(names) > 1 and not names[-1].strip():
+        names.pop()
+    return names
+
+
+def _row(path: Path, line: int, cells: list[str], header: list[str]) -> list[str]:
+    width = len(header)
+    if len(cells) < width or any(cell.strip() for cell in cells[width:]):
+        cause = "quote cells that contain the delimiter, and name every column"
+        if width == 1:
+            cause = f"remove a title above the header ({header[0]!r})"
+        elif len(cells) < width:
+            cause = "remove a note below the table" if len(cells) == 1 else "write empty cells too"
+        raise InputError(f"{path}: line {line} has {len(cells)} cells, the header has {width}; {cause}")
+    if width > 1 and cells == header:
+        raise InputError(f"{path}: line {line} repeats the header; remove it (were files put together?)")
+    return cells[:width]
+
+
+class _DecimalMark:
+    """Reads decimal commas as points, and refuses a text that has both."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._comma = self._point = ""
+        self._decimal = False  # one comma at least cannot mark thousands
+
+    def points(self, line: int, cells: list[str]) -> list[str]:
+        """Write the numbers of a row with points."""
+        found = []
+        for cell in cells:
+            text = cell.strip()
+            if _COMMA.fullmatch(text):
+                self._comma = text
+                self._decimal = self._decimal or _THOUSANDS.fullmatch(text) is None
+                cell = text.replace(",", ".")
+            elif _POINT.fullmatch(text):
+                self._point = text
+            found.append(cell)
+        if self._comma and self._point:
+            raise InputError(
+                f"{self._path}: up to line {line}, numbers are written with decimal commas "
+                f"({self._comma!r}) and with points ({self._point!r}); write all with points"
+            )
+        return found
+
+    def decide(self) -> None:
+        """Refuse commas of which each may mark thousands as well."""
+        if self._comma and not self._decimal:
+            raise InputError(
+                f"{self._path}: every comma in a number has three digits after it ({self._comma!r}): "
+                "decimals or thousands? write decimals with a point and thousands without a mark"
+            )
+
+
+def _sample(text: Iterable[str]) -> list[str]:
+    """Read comments, and enough lines after them to judge."""
+    lines: list[str] = []
+    comments = 0
+    for line in text:
+        lines.append(composed(line))
+        comments += line.startswith("#")
+        if len(lines) - comments == _SAMPLE:
+            break
+    return lines
+
+
+def _comments(lines: list[str]) -> int:
+    """Count the lines before the header; one that is as wide as the next line may be the header itself."""
+    if lines and re.fullmatch(r"sep=[,;\t|]", lines[0].rstrip("\r\n")):
+        return 1
+    count = 0
+    while count < len(lines) and lines[count].startswith("#"):
+        count += 1
+    if count != 1 or len(lines) < 2:
+        return count
+    return 0 if any(lines[0].count(mark) == lines[1].count(mark) > 0 for mark in MARKS) else 1
+
+
+def _delimiter(lines: list[str], usual: str) -> str:
+    if not lines or _evenly(lines, usual):
+        return usual
+    fits = [mark for mark in MARKS if mark != usual and _evenly(lines, mark)]
+    fits = [mark for mark in fits if lines[0].count(mark) > lines[0].count(usual)]
+    if " " in fits and (len(fits) > 1 or usual != "\t"):  # blanks only in a .txt, as R writes them
+        fits.remove(" ")
+    return fits[0] if len(fits) == 1 else usual
+
+
+def _evenly(lines: list[str], mark: str) -> bool:
+    """Whether all rows have the same number of cells, two or more; the header may lack a row name."""
+    header, *rows = _split(lines, mark) or [[]]
+    widths = {len(row) for row in rows} or {len(header)}
+    return len(widths) == 1 and len(header) > 1 and widths <= {len(header), len(header) + 1}
+
+
+def _split(lines: list[str], mark: str) -> list[list[str]]:
+    try:
+        rows = [row for row in csv.reader(lines, delimiter=mark) if any(row)]
+    except csv.Error:
+        return []
+    return rows[:-1] if len(lines) >= _SAMPLE else rows  # the last may end within quotes
+
+
+@contextmanager
+def _refusals(path: Path, line: Callable[[], int]) -> Iterator[None]:
+    """Say in which file, and after which line, reading failed."""
+    try:
+        yield
+    except UnicodeError as error:
+        why = getattr(error, "reason", str(error))
+        raise InputError(
+            f"{path}: expected UTF-8 text ({why}, in line {line() + 1} or after it); save it as UTF-8 "
+            "(Excel: 'CSV UTF-8', not plain CSV)"
+        ) from None
+    except csv.Error as error:
+        raise InputError(f"{path}: line {line()}: {error}") from None
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: cut off or not what its suffix says ({error})") from None
+
+
+@contextmanager
+def _open_text(path: Path, errors: str = "strict") -> Iterator[IO[str]]:
+    try:
+        raw = path.open("rb")
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    with raw:
+        inner: IO[bytes] | gzip.GzipFile = raw
+        if path.suffix.lower() == ".gz":
+            inner = gzip.GzipFile(fileobj=raw)
+        stream = _Limited(inner, path)
+        buffered = io.BufferedReader(stream, 2**16)
+        with _refusals(path, lambda: 0):
+            start = buffered.peek(32).lstrip().lower()
+        for known, what in _STARTS.items():
+            if start.startswith(known.lower()):
+                raise InputError(f"{path}: {what}")
+        encoding = "utf-16" if stream.wide else "utf-8-sig"
+        with io.TextIOWrapper(buffered, encoding=encoding, errors=errors, newline="") as text:
+            yield text
+
+
+class _Limited(io.RawIOBase):
+    """A byte stream that refuses NUL bytes (but of UTF-16) and to go on past the size limit."""
+
+    def __init__(self, inner: IO[bytes] | gzip.GzipFile, path: Path) -> None:
+        self._inner, self._path, self._left = inner, path, SIZE_LIMIT
+        self._begun = self.wide = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        data = self._inner.read(len(buffer))
+        if not self._begun:
+            self._begun, self.wide = True, data.startswith((b"\xff\xfe", b"\xfe\xff"))
+        self._left -= len(data)
+        if self._left < 0:
+            raise InputError(f"{self._path}: more than {SIZE_LIMIT} bytes of text")
+        if b"\0" in data and not self.wide and not data.startswith(tuple(_STARTS)):
+            raise InputError(
+                f"{self._path}: holds NUL bytes, expected UTF-8 text (is it UTF-16? save it as UTF-8)"
+            )
+        buffer[: len(data)] = data
+        return len(data)
