@@ -130,10 +130,13 @@ def _modality(name: str, section: ModalitySpec, spec: CohortSpec, sources: Sourc
                 patient_column=section.patient,
                 orientation=section.orientation,
                 gene_suffix=section.gene_suffix,
+                missing=section.missing,
             )
         except InputError as error:
             sources.problems.error(name, str(error), file=section.path)
             return None
+        for doubt in matrix.doubts:
+            sources.problems.warning(name, doubt, file=section.path)
         return ExpressionData(name, matrix, measured_patients(matrix))
     store = read_slides(name, section, sources)
     return None if store is None else BagData(name, store, tuple(store.patients))
