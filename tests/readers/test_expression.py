@@ -188,9 +188,7 @@ def test_declared_words_and_numbers_are_nan(tmp_path: Path) -> None:
 def test_other_cells_are_refused(tmp_path: Path, cell: str, advice: str) -> None:
     path = csv(tmp_path / "n.csv", ["A", "B"], {"P1": [1, 2], "P2": [1, cell]})
     shown = cell.strip('"')
-    with pytest.raises(
-        InputError, match=rf"n\.csv: 'P2', 'B': '{shown}' is not a finite number; {advice}"
-    ):
+    with pytest.raises(InputError, match=rf"n\.csv: 'P2', 'B': '{shown}' is not a finite number; {advice}"):
         read_expression(path, unit="log2tpm", genes="symbol")
 
 

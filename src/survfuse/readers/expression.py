@@ -121,11 +121,12 @@ def read_expression(
     rows, columns, values = matrix.rows, matrix.columns, matrix.values
     if orientation == "genes_by_patients":
         rows, columns, values = columns, rows, values.T
-    _refuse_genes(rows, orientation, source)
+    other = "genes_by_patients" if orientation == "patients_by_genes" else "patients_by_genes"
+    _refuse_genes(rows, other, source)
     if gene_suffix is not None:
         columns, values = _only(columns, values, gene_suffix, source)
     _refuse_twice(source, rows)
-    measured = _Genes(source, genes, columns, values)
+    measured = _Genes(source, genes, columns, values, other)
     doubts = [*matrix.notes, *measured.doubts, *check_unit(measured.values, unit, source)]
     if unit == "counts":
         _refuse_without_reads(rows, measured.values, source)
@@ -145,14 +146,14 @@ def read_expression(
 class _Genes:
     """The columns that are genes, under their plain names."""
 
-    def __init__(self, source: Path, kind: str, columns: Sequence[str], values: AnyArray) -> None:
+    def __init__(self, source: Path, kind: str, columns: Sequence[str], values: AnyArray, other: str) -> None:
         self.notes: list[str] = []
         self.doubts: list[str] = []
         columns = [name.strip() for name in columns]
         if not all(columns):
             raise InputError(f"{source}: a gene has an empty name")
         left_out = {name for name in columns if is_summary(name) or is_description(name)}
-        check_genes([name for name in columns if name not in left_out], kind, source)
+        check_genes([name for name in columns if name not in left_out], kind, source, other)
         if kind != "symbol":
             left_out |= {name for name in columns if not fits_kind(name, kind)}
         keep = [place for place, name in enumerate(columns) if name not in left_out]
@@ -175,15 +176,13 @@ class _Genes:
             self.notes.append(f"{what} ({len(changed)} ids, such as {changed[0]})")
 
 
-def _refuse_genes(rows: Sequence[str], orientation: Orientation, source: Path) -> None:
+def _refuse_genes(rows: Sequence[str], other: str, source: Path) -> None:
     """Refuse genes where patients should be."""
-    if not looks_like_genes(rows):
-        return
-    advice = "name the patient column (`patient`)"
-    if source.suffix.lower() != ".json" and not source.is_dir():
-        other = "genes_by_patients" if orientation == "patients_by_genes" else "patients_by_genes"
-        advice = f"declare orientation {other!r}, or {advice}"
-    raise InputError(f"{source}: expected patients, got genes ({listed(rows, 3)}); {advice}")
+    if looks_like_genes(rows):
+        raise InputError(
+            f"{source}: expected patients, got genes ({listed(rows, 3)}); declare orientation {other!r}, "
+            "or name the patient column"
+        )
 
 
 def _only(columns: list[str], values: AnyArray, suffix: str, source: Path) -> tuple[list[str], AnyArray]:
@@ -207,5 +206,5 @@ def _refuse_without_reads(patients: Sequence[str], counts: AnyArray, source: Pat
     if len(empty):
         raise InputError(
             f"{source}: {listed(patients[row] for row in empty)}: every count is 0, so nothing was measured; "
-            "remove them, or leave their cells empty"
+            "remove them, leave their cells empty, or correct `orientation` if these are genes"
         )

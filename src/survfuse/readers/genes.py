@@ -34,10 +34,14 @@ _SUMMARIES = frozenset([
 ])
 _DESCRIPTIONS = frozenset([
     "gene", "gene_id", "geneid", "gene_name", "genename", "gene_symbol", "symbol", "hugo_symbol",
-    "hgnc_symbol", "hgnc_id", "gene_type", "gene_biotype", "biotype", "ensembl_id", "ensembl_gene_id", "entrez_gene_id",
+    "hgnc_symbol", "hgnc_id", "gene_type", "gene_biotype", "biotype", "ensembl_id", "ensembl_gene_id",
+    "entrez_gene_id",
     "entrez_id", "entrezid", "transcript_id", "transcript_id(s)", "name", "description", "chr", "chrom",
-    "chromosome", "start", "end", "strand", "length", "effectivelength", "effective_length",
+    "chromosome", "start", "end", "strand", "length", "effectivelength", "effective_length", "eff_length",
+    "gene_length", "gene_description", "cytoband", "ensembl", "entrez", "target_id", "probe_id", "id_ref",
+    "seqnames", "width",
 ])
+_AS_UNDERSCORE = str.maketrans(" .-", "___")
 _COMMON = frozenset([
     "TP53", "EGFR", "MYC", "KRAS", "PTEN", "BRCA1", "BRCA2", "RB1", "CDKN2A", "PIK3CA", "AKT1", "BRAF",
     "CD4", "CD8A", "CD274", "MKI67", "VIM", "ESR1", "ERBB2", "GAPDH", "ACTB", "TUBB", "B2M", "HPRT1",
@@ -58,7 +62,7 @@ def is_summary(name: str) -> bool:
 
 def is_description(name: str) -> bool:
     """Tell whether a name heads a column that describes genes, such as ``gene_name`` or ``Length``."""
-    return name.strip().casefold().replace(" ", "_") in _DESCRIPTIONS
+    return name.strip().casefold().translate(_AS_UNDERSCORE) in _DESCRIPTIONS
 
 
 def is_date(name: str) -> bool:
@@ -88,8 +92,18 @@ def plain_name(gene: str, kind: str) -> str:
     return gene
 
 
-def check_genes(genes: Sequence[str], kind: str, path: Path) -> None:
+def check_genes(genes: Sequence[str], kind: str, path: Path, other_orientation: str) -> None:
     """Refuse gene ids that are plainly of another kind than declared.
+
+    Parameters
+    ----------
+    genes : sequence of str
+    kind : str
+        One of :data:`GENE_IDS`.
+    path : Path
+        For messages.
+    other_orientation : str
+        What to declare if these are patients.
 
     Raises
     ------
@@ -108,7 +122,8 @@ def check_genes(genes: Sequence[str], kind: str, path: Path) -> None:
         )
     raise InputError(
         f"{path}: declared genes by {kind}, but only {len(genes) - len(strangers)} of {len(genes)} ids look "
-        f"so (not {strangers[0]!r}); correct `genes`, or the orientation if these are patients"
+        f"so (not {strangers[0]!r}); correct `genes`, or declare orientation {other_orientation!r} if these "
+        "are patients"
     )
 
 

@@ -97,6 +97,7 @@ def _delimited(source: Path, id_column: str | None, missing: frozenset[str]) -> 
     lines = text_rows(source)
     _, header = next(lines)
     names = [name.strip() for name in header]
+    _refuse_gct(source, names)
     place = _id_place(source, names, id_column)
     read, notes = _without_descriptions(names, place)
     columns = [names[column] for column in read]
@@ -110,6 +111,13 @@ def _delimited(source: Path, id_column: str | None, missing: frozenset[str]) -> 
         rows.append(_numbers([cells[column] for column in read], who, columns, source, missing))
     values = np.stack(rows) if rows else np.zeros((0, len(columns)))
     return NamedMatrix(ids, columns, values, notes)
+
+
+def _refuse_gct(source: Path, names: Sequence[str]) -> None:
+    if names[0] in ("#1.2", "#1.3") or (len(names) == 2 and all(name.isdigit() for name in names)):
+        raise InputError(
+            f"{source}: begins as a GCT file; remove the lines before its header (#1.2 and the two sizes)"
+        )
 
 
 def _id_place(source: Path, names: Sequence[str], id_column: str | None) -> int:

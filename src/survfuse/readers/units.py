@@ -202,7 +202,7 @@ def check_unit(values: AnyArray, unit: str, path: Path) -> list[str]:
     if complaint is not None:
         raise InputError(
             f"{path}: declared {unit}, but {complaint} (range {figures.low:.4g} to {figures.high:.4g}); "
-            "correct `unit`"
+            "correct `unit`, or `orientation` if rows are genes"
         )
     doubt = _doubt(figures, unit)
     return [] if doubt is None else [f"declared {unit}, but {doubt}"]
@@ -243,6 +243,8 @@ def _doubt_of_linear(of: Figures, unit: str) -> str | None:
         return f"no value is above {of.high:.4g}: a log scale? if so, correct `unit`"
     if unit == "counts":
         return _doubt_of_counts(of)
+    if unit == "fpkm" and of.enough and of.total_is_near(_MILLION):
+        return "every patient adds up to a million: TPM? if so, correct `unit`"
     if unit == "tpm" and not (np.abs(of.totals / _MILLION - 1) < 0.1).all():
         low, high = of.totals.min(), of.totals.max()
         return f"patients sum to {low:.4g} to {high:.4g}, TPM of all genes to a million: a part of the genes?"
