@@ -244,7 +244,7 @@ class ExpressionTransform:
             remarks += [("", self.name, "", "library size", note)] if note else []
         known = ~np.isnan(values)
         coverage = known.mean(axis=1)
-        self._require_coverage(data, patients, coverage)
+        self._require_coverage(data, patients, known)
         ids = np.array(patients, dtype=object)
         lacking = len(self.genes) - known.sum(axis=1)
         remarks += [
@@ -263,8 +263,9 @@ class ExpressionTransform:
         return (filled - self.mean) / self.sd if self.center else filled
 
     def _require_coverage(
-        self, data: ExpressionData, patients: Sequence[str], coverage: npt.NDArray[np.float64]
+        self, data: ExpressionData, patients: Sequence[str], known: npt.NDArray[np.bool_]
     ) -> None:
+        coverage = known.mean(axis=1)
         low = np.flatnonzero(coverage < self.min_coverage).tolist()
         if not low:
             return
@@ -276,9 +277,16 @@ class ExpressionTransform:
         named = listed((f"{patients[row]} ({coverage[row]:.1%})" for row in low), 10)
         raise TransformError(
             f"{self.name}: {len(low)} patient(s) have too few of the {len(self.genes)} training genes: "
-            f"{named}; at least {self.min_coverage:.0%} are needed (expression_min_coverage). Training genes "
-            f"are called {listed(self.genes, 3)}, those of this cohort {listed(data.expression.genes, 3)}"
+            f"{named}; at least {self.min_coverage:.0%} are needed (expression_min_coverage)"
+            f"{self._names_apart(data, known)}"
         )
+
+    def _names_apart(self, data: ExpressionData, known: npt.NDArray[np.bool_]) -> str:
+        """Show how genes are called on both sides where no patient has enough of them."""
+        if known.any(axis=0).mean() >= self.min_coverage:
+            return ""
+        theirs = listed(data.expression.genes, 3)
+        return f"; training genes are called {listed(self.genes, 3)}, those of this cohort {theirs}"
 
     def state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         """Everything learned: JSON and arrays."""
