@@ -21,9 +21,14 @@ def test_missing_values_are_read_and_counted(files: CohortFiles) -> None:
     files.expression = files.expression.astype(object)
     files.expression.iloc[0, :2] = "NA"
     files.expression.iloc[1, 0] = "not done"
+    files.expression.iloc[2] = "NA"
     files.spec["expression"]["missing"] = ["NA", "not done"]
     data = load_cohort(files.write()).modalities["expression"]
-    assert data.note() == "log2tpm, symbol; 3 value(s) missing, in 2 gene(s) and 2 patient(s)"
+    assert data.note() == (
+        "log2tpm, symbol; 1 patient(s) without any value count as absent; "
+        "3 value(s) missing, in 2 gene(s) and 2 patient(s)"
+    )
+    assert "003" not in data.patients
     assert np.isnan(data.values()).sum() == 3
     del files.spec["expression"]["missing"]
     with pytest.raises(CohortError, match=r"'002', 'GENE1': 'not done' is not .* add it to `missing`"):

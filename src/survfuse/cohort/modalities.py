@@ -166,6 +166,9 @@ class ExpressionData:
     def note(self) -> str:
         """Say in words what numbers do not."""
         parts = [f"{self.expression.unit}, {self.expression.gene_ids}", *self.expression.notes]
+        blank = len(self.expression.patients) - len(measured_patients(self.expression))
+        if blank:
+            parts.append(f"{blank} patient(s) without any value count as absent")
         missing = np.isnan(self.values())
         if missing.any():
             genes, patients = missing.any(axis=0).sum(), missing.any(axis=1).sum()
