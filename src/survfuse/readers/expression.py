@@ -202,8 +202,8 @@ def _refuse_twice(source: Path, patients: Sequence[str]) -> None:
 
 def _refuse_without_reads(patients: Sequence[str], counts: AnyArray, source: Path) -> None:
     """Refuse samples of which every known count is 0: they have no library size."""
-    empty = np.flatnonzero((np.nansum(counts, axis=1) == 0) & np.isfinite(counts).any(axis=1))
-    if len(empty):
+    empty = np.flatnonzero((np.nansum(counts, axis=1) == 0) & np.isfinite(counts).any(axis=1)).tolist()
+    if empty:
         raise InputError(
             f"{source}: {listed(patients[row] for row in empty)}: every count is 0, so nothing was measured; "
             "remove them, leave their cells empty, or correct `orientation` if these are genes"

@@ -89,7 +89,7 @@ class Figures:
     @property
     def genes(self) -> int:
         """Number of columns."""
-        return self.values.shape[1]
+        return int(self.values.shape[1])
 
     @cached_property
     def known(self) -> Matrix:
