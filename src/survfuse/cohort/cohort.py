@@ -10,7 +10,7 @@ import pandas as pd
 from survfuse._errors import CohortError, listed
 from survfuse.cohort.data import Cohort, FlowStep
 from survfuse.cohort.duplicates import check_duplicates
-from survfuse.cohort.expression import orientation_hint, read_modality_expression
+from survfuse.cohort.expression_section import orientation_hint, read_modality_expression
 from survfuse.cohort.modalities import BagData, ExpressionData, ModalityData, TableData
 from survfuse.cohort.outcome import OutcomeTable, read_outcome
 from survfuse.cohort.problems import Problems

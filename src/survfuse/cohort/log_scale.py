@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from survfuse.cohort.modalities import ExpressionData
+from survfuse.config import FitConfig
 from survfuse.readers.genes import match_genes
-from survfuse.readers.units import log_scale, usual_share
+from survfuse.readers.units import LINEAR, log_scale, usual_share
 
 Values = npt.NDArray[np.float64]
 
@@ -79,6 +80,19 @@ class LogScale:
             f"{float(self.share[absent].sum()):.1%} of the training reads, and library sizes are estimated "
             "from the other genes"
         )
+
+
+def fit_scale(
+    data: ExpressionData, values: Values, config: FitConfig, notes: list[str]
+) -> tuple[LogScale | None, Values]:
+    """Scale on which values of training patients are read, and the values on it, (patients, genes)."""
+    unit = data.expression.unit
+    if unit in LINEAR and config.expression_log:
+        scale = LogScale.fit(data, values)
+        return scale, scale.training(values)
+    if unit == "counts":
+        notes.append(f"{data.name}: raw counts are read as they are: they carry each sample's depth")
+    return None, values
 
 
 def measured(data: ExpressionData, patients: Sequence[str], genes: Sequence[str]) -> Values:

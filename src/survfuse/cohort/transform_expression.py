@@ -15,12 +15,11 @@ from scipy import sparse
 from survfuse._errors import TransformError, listed
 from survfuse.cohort.components import principal_axes
 from survfuse.cohort.gene_choice import listed_genes, most_variable, read_gmt, respelled, usable_genes
-from survfuse.cohort.log_scale import LogScale, measured
+from survfuse.cohort.log_scale import LogScale, fit_scale, measured
 from survfuse.cohort.modalities import ExpressionData
 from survfuse.cohort.transform_tables import Remark
 from survfuse.config import FitConfig
 from survfuse.readers.genes import match_genes
-from survfuse.readers.units import LINEAR
 
 SMALLEST_SET = 5  # measured genes
 
@@ -80,14 +79,8 @@ class ExpressionTransform:
             When no gene can be used, or a gene list or gene-set file fits none.
         """
         notes: list[str] = []
-        unit = data.expression.unit
         genes = np.array(data.expression.genes, dtype=object)
-        values = data.values(patients).astype(np.float64)
-        scale = LogScale.fit(data, values) if config.expression_log and unit in LINEAR else None
-        if scale is not None:
-            values = scale.training(values)
-        elif unit == "counts":
-            notes.append(f"{data.name}: raw counts are read as they are: they carry each sample's depth")
+        scale, values = fit_scale(data, data.values(patients).astype(np.float64), config, notes)
         genes, values = listed_genes(genes, values, config.expression_genes, data, notes)
         as_they_are = (
             config.expression_scaling == "none"
@@ -102,7 +95,7 @@ class ExpressionTransform:
         center = z_scores or config.expression_components is not None
         fitted = cls(
             data.name,
-            unit,
+            data.expression.unit,
             data.expression.gene_ids,
             tuple(str(gene) for gene in genes),
             mean,

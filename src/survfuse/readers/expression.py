@@ -152,10 +152,7 @@ class _Genes:
         columns = [name.strip() for name in columns]
         if not all(columns):
             raise InputError(f"{source}: a gene has an empty name")
-        left_out = {name for name in columns if is_summary(name) or is_description(name)}
-        check_genes([name for name in columns if name not in left_out], kind, source, other)
-        if kind != "symbol":
-            left_out |= {name for name in columns if not fits_kind(name, kind)}
+        left_out = _strangers(columns, kind, source, other)
         keep = [place for place, name in enumerate(columns) if name not in left_out]
         before = [columns[place] for place in keep]
         self.names = [plain_name(name, kind) for name in before]
@@ -174,6 +171,14 @@ class _Genes:
         if changed:
             what = "the version is no part of an Ensembl id" if kind == "ensembl" else "read as plain numbers"
             self.notes.append(f"{what} ({len(changed)} ids, such as {changed[0]})")
+
+
+def _strangers(columns: Sequence[str], kind: str, source: Path, other: str) -> set[str]:
+    """Columns that are no genes of this kind; where most are none, the kind is refused."""
+    named_so = {name for name in columns if is_summary(name) or is_description(name)}
+    genes = [name for name in columns if name not in named_so]
+    check_genes(genes, kind, source, other)
+    return named_so | {name for name in genes if kind != "symbol" and not fits_kind(name, kind)}
 
 
 def _refuse_genes(rows: Sequence[str], other: str, source: Path) -> None:
