@@ -336,3 +336,19 @@ def test_a_recalibrated_bundle_says_on_whom(cohort: Cohort, model: SurvivalFusio
         .frame((300,), details=True)
         .equals(other.predict(cohort).frame((300,), details=True))
     )
+
+
+def test_a_bundle_reads_counts_of_any_depth_and_genes_of_any_release(tmp_path: Path) -> None:
+    files = small(tmp_path / "cohort")
+    assert files.expression is not None
+    files.spec["expression"] |= {"unit": "counts", "genes": "ensembl"}
+    counts = (2**files.expression).round().astype(int)
+    counts.columns = pd.Index([f"ENSG{number:011d}.3" for number in range(counts.shape[1])])
+    files.expression = counts
+    model = survfuse.load(quick().fit(loaded(files)).save(tmp_path / "bundle"))
+    before = model.predict(loaded(files)).log_risk
+    assert before.std() > 0
+    files.expression = counts.mul(np.arange(1, len(counts) + 1), axis=0)
+    files.expression.columns = counts.columns.str.replace(".3", ".17")
+    files.expression["N_unmapped"] = 10**7
+    np.testing.assert_allclose(model.predict(loaded(files)).log_risk, before, atol=1e-5)

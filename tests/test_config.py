@@ -212,8 +212,19 @@ def test_fields_that_contradict_each_other_are_refused() -> None:
     with pytest.raises(
         ConfigError, match=r"expression_gene_sets and expression_components exclude each other"
     ):
-        FitConfig.of(expression_gene_sets="sets.gmt")
-    assert FitConfig.of(expression_gene_sets="sets.gmt", expression_components=None)
+        FitConfig.of(expression_gene_sets="sets.gmt", expression_components=32)
+
+
+@pytest.mark.parametrize("preset", ["default", "paper"])
+def test_gene_sets_take_the_place_of_components(preset: str, tmp_path: Path) -> None:
+    config = FitConfig.of(preset, expression_gene_sets="sets.gmt")
+    assert config.expression_components is None
+    assert config == FitConfig.of(preset, expression_gene_sets="sets.gmt", expression_components=None)
+    run = load_config(None, ["model.expression_gene_sets=sets.gmt"])
+    assert (run.model.expression_gene_sets, run.model.expression_components) == (Path("sets.gmt"), None)
+    (tmp_path / "run.yaml").write_text(to_yaml(run))
+    assert load_config(tmp_path / "run.yaml") == run
+    assert FitConfig.of(expression_gene_sets=None).expression_components == 32
 
 
 def test_a_batch_of_one_cannot_teach_a_cox_model() -> None:

@@ -62,8 +62,11 @@ class FitConfig(Frozen):
     """Modalities to use, by name; null uses every modality of the cohort."""
     allow_followup: tuple[str, ...] = ()
     """Columns declared `known: followup` that may be used all the same, by name (they leak)."""
+    expression_log: bool = True
+    """Take linear units to a log scale: counts to log2(CPM + 1), each sample by its own library size (the sum
+    over all genes of the matrix), TPM and FPKM to log2(x + 1). `false` leaves them as they are."""
     expression_scaling: Literal["none", "standard"] = "standard"
-    """Per-gene standardisation; `none` feeds the declared scale as it is, as the paper does."""
+    """Per-gene standardisation; `none` feeds the log scale as it is, as the paper does."""
     expression_top: int | None = Field(default=None, ge=1)
     """Keep this many genes of largest training variance; null keeps all."""
     expression_genes: Path | None = None
@@ -72,7 +75,8 @@ class FitConfig(Frozen):
     """A GMT file: expression becomes one mean z-score per gene set; with `expression_encoder: gene_set` the
     genes of all sets, which the network weighs within each set."""
     expression_components: int | None = Field(default=32, ge=1)
-    """Principal components kept after scaling (fewer where patients are few); null: the genes."""
+    """Principal components kept after scaling (fewer where patients are few); null: the genes. Gene sets take
+    their place unless both are given, which is refused."""
     expression_min_coverage: float = Field(default=0.8, ge=0, le=1)
     """Smallest share of the training genes a new patient must have; below it the patient is refused."""
     bag_scaling: Literal["none", "standard"] = "standard"
@@ -237,7 +241,9 @@ class FitConfig(Frozen):
     @classmethod
     def _fill_from_preset(cls, given: Any) -> Any:
         if isinstance(given, Mapping) and given.get("preset", "default") in PRESETS:
-            return {**PRESETS[given.get("preset", "default")], **given}
+            given = {**PRESETS[given.get("preset", "default")], **given}
+            if given.get("expression_gene_sets") is not None:
+                given.setdefault("expression_components", None)
         return given
 
     @model_validator(mode="after")

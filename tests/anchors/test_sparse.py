@@ -173,7 +173,7 @@ def test_a_network_weighs_gene_sets_end_to_end(cohort: Cohort, tmp_path: Path) -
             "'gene_set' needs the sets: give a GMT file as expression_gene_sets",
         ),
         (
-            {"fusion": "concat", "expression_encoder": "gene_set", "expression_gene_sets": "x.gmt"},
+            {"fusion": "concat", "expression_gene_sets": "x.gmt", "expression_components": 8},
             "expression_gene_sets and expression_components exclude each other",
         ),
     ],

@@ -8,7 +8,8 @@ import pytest
 
 from survfuse._errors import TransformError
 from survfuse.cohort import ExpressionData
-from survfuse.cohort.transform_expression import ExpressionTransform, read_gene_list, read_gmt
+from survfuse.cohort.gene_choice import read_gene_list, read_gmt
+from survfuse.cohort.transform_expression import ExpressionTransform
 from survfuse.config import FitConfig
 from survfuse.readers.expression import Expression
 

@@ -153,17 +153,47 @@ def test_empty_cells_are_nan(tmp_path: Path) -> None:
     np.testing.assert_array_equal(got.values, [[1, np.nan], [np.nan, 2]])
 
 
-@pytest.mark.parametrize("cell", ["NA", "nan", "inf", "1_000", "abc", "1;5"])
-def test_other_cells_are_refused(tmp_path: Path, cell: str) -> None:
+@pytest.mark.parametrize("cell", ["", "NA", "N/A", "#N/A", "nan", "NaN", "null", "NULL", " NA "])
+def test_words_for_not_known_are_nan(tmp_path: Path, cell: str) -> None:
+    path = csv(tmp_path / "e.csv", ["A", "B"], {"P1": [1, cell], "P2": [1.5, 2]})
+    got = read_expression(path, unit="log2tpm", genes="symbol")
+    np.testing.assert_array_equal(got.values, [[1, np.nan], [1.5, 2]])
+    frame = pd.DataFrame({"id": ["P1", "P2"], "A": [1, 1.5], "B": [cell, "2"]})
+    frame.to_parquet(tmp_path / "e.parquet")
+    again = read_expression(tmp_path / "e.parquet", unit="log2tpm", genes="symbol")
+    np.testing.assert_array_equal(again.values, got.values)
+
+
+def test_declared_words_and_numbers_are_nan(tmp_path: Path) -> None:
+    path = csv(tmp_path / "e.csv", ["A", "B"], {"P1": [1, "not done"], "P2": ["-999.0", 2]})
+    got = read_expression(path, unit="log2tpm", genes="symbol", missing=("not done", "-999"))
+    np.testing.assert_array_equal(got.values, [[1, np.nan], [np.nan, 2]])
+    folder = folder_of(tmp_path / "rna", {"P1.json": {"A": 1, "B": "NA"}, "P2.json": {"A": -999, "B": 2}})
+    again = read_expression(folder, unit="log2tpm", genes="symbol", missing=("NA", "-999"))
+    np.testing.assert_array_equal(again.values, got.values)
+    with pytest.raises(InputError, match=r"'P1', 'B': 'not done' is not a finite number; if it means 'not"):
+        read_expression(path, unit="log2tpm", genes="symbol")
+
+
+@pytest.mark.parametrize(
+    ("cell", "advice"),
+    [
+        ("inf", "if it means 'not known', add it to `missing`; if 'B' or 'P2' has no values, remove it"),
+        ("1_000", "if it means"),
+        ("abc", "if it means"),
+        ("1;5", "if it means"),
+        ('"1,5"', "write numbers with a decimal point"),
+    ],
+)
+def test_other_cells_are_refused(tmp_path: Path, cell: str, advice: str) -> None:
     path = csv(tmp_path / "n.csv", ["A", "B"], {"P1": [1, 2], "P2": [1, cell]})
-    with pytest.raises(
-        InputError, match=rf"n\.csv: 'P2', 'B': '{cell}' is not a finite number; leave the cell empty"
-    ):
+    shown = cell.strip('"')
+    with pytest.raises(InputError, match=rf"n\.csv: 'P2', 'B': '{shown}' is not a finite number; {advice}"):
         read_expression(path, unit="log2tpm", genes="symbol")
 
 
 def test_names(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="column names appear twice: 'A'"):
+    with pytest.raises(InputError, match="genes appear twice: A; keep one of each"):
         read_expression(csv(tmp_path / "g.csv", ["A", "A"], {"P1": [1, 2]}), unit="vst", genes="symbol")
     (tmp_path / "p.csv").write_text("id,A\nP1,1\nP1 ,2\n")
     with pytest.raises(InputError, match="patients appear twice: P1"):
@@ -235,7 +265,7 @@ def test_contradicted_gene_ids(tmp_path: Path, log_csv: Path) -> None:
     with pytest.raises(InputError, match="unknown gene ids 'hgnc'; known: symbol, ensembl, entrez"):
         read_expression(log_csv, unit="log2tpm", genes="hgnc")
     path = csv(tmp_path / "e.csv", ["ENSG00000141510.18", "ENSG00000146648"], {"P1": [1, 2]})
-    assert read_expression(path, unit="log2tpm", genes="ensembl").genes[0] == "ENSG00000141510.18"
+    assert read_expression(path, unit="log2tpm", genes="ensembl").genes[0] == "ENSG00000141510"
     with pytest.raises(InputError, match="declared genes by symbol"):
         read_expression(path, unit="log2tpm", genes="symbol")
 

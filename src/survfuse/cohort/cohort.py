@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from survfuse._errors import CohortError, InputError, listed
+from survfuse._errors import CohortError, listed
 from survfuse.cohort.data import Cohort, FlowStep
 from survfuse.cohort.duplicates import check_duplicates
-from survfuse.cohort.modalities import BagData, ExpressionData, ModalityData, TableData, measured_patients
+from survfuse.cohort.expression_section import orientation_hint, read_modality_expression
+from survfuse.cohort.modalities import BagData, ExpressionData, ModalityData, TableData
 from survfuse.cohort.outcome import OutcomeTable, read_outcome
 from survfuse.cohort.problems import Problems
 from survfuse.cohort.slides import read_slides
@@ -24,7 +25,6 @@ from survfuse.cohort.spec import (
     load_spec,
 )
 from survfuse.cohort.tables import check_cells, note_followup, read_modality_table
-from survfuse.readers.expression import read_expression
 from survfuse.readers.words import only_difference, spellings, whole_cells
 
 __all__ = ["Cohort", "load_cohort", "read_cohort"]
@@ -137,19 +137,7 @@ def _modality(name: str, section: ModalitySpec, spec: CohortSpec, sources: Sourc
     if isinstance(section, TableSpec):
         return read_modality_table(name, section, spec, sources)
     if isinstance(section, ExpressionSpec):
-        try:
-            matrix = read_expression(
-                sources.path(section.path),
-                unit=section.unit,
-                genes=section.genes,
-                patient_column=section.patient,
-                orientation=section.orientation,
-                gene_suffix=section.gene_suffix,
-            )
-        except InputError as error:
-            sources.problems.error(name, str(error), file=section.path)
-            return None
-        return ExpressionData(name, matrix, measured_patients(matrix))
+        return read_modality_expression(name, section, spec, sources)
     store = read_slides(name, section, sources, exclude=spec.exclude)
     return None if store is None else BagData(name, store, tuple(store.patients))
 
@@ -181,12 +169,15 @@ def _report_strangers(
         strangers = [patient for patient in data.patients if patient not in known]
         trivial = only_difference(strangers, outcome.listed)
         if strangers and len(strangers) == len(data.patients):
+            section, hint = spec.sections()[name], ""
+            if isinstance(data, ExpressionData) and isinstance(section, ExpressionSpec):
+                hint = orientation_hint(data, section, outcome.listed)
             problems.error(
                 name,
                 f"none of its {len(strangers)} patients ({listed(map(repr, strangers), 3)}) is in the "
                 f"outcome table ({listed(map(repr, outcome.listed), 3)})",
                 file=_file(spec, name),
-                hint=trivial or "ids must be the same text in every table, leading zeros included",
+                hint=hint or trivial or "ids must be the same text in every table, leading zeros included",
             )
         elif strangers:
             problems.warning(

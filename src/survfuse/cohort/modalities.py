@@ -17,6 +17,7 @@ from survfuse._storage import sha256_text, to_json
 from survfuse.cohort.spec import ColumnSpec
 from survfuse.readers.bags import BagStore
 from survfuse.readers.expression import Expression
+from survfuse.readers.units import log_scale
 from survfuse.readers.words import is_number, whole, whole_cells
 
 
@@ -160,13 +161,25 @@ class ExpressionData:
         rows = np.fromiter((self._position[i] for i in chosen), np.intp, len(chosen))
         return np.asarray(self.expression.values, np.float32)[rows]
 
+    def log_values(self, ids: Sequence[str] | None = None) -> npt.NDArray[np.float64]:
+        """Rows of these patients on a log scale (see :func:`~survfuse.readers.units.log_scale`)."""
+        return log_scale(self.values(ids).astype(np.float64), self.expression.unit)
+
     def missing_share(self) -> float:
         """Share of values that are not measured."""
         return float(np.isnan(self.values()).mean()) if self.patients else 0.0
 
     def note(self) -> str:
         """Say in words what numbers do not."""
-        return f"{self.expression.unit}, {self.expression.gene_ids}"
+        parts = [f"{self.expression.unit}, {self.expression.gene_ids}", *self.expression.notes]
+        blank = len(self.expression.patients) - len(measured_patients(self.expression))
+        if blank:
+            parts.append(f"{blank} patient(s) without any value count as absent")
+        missing = np.isnan(self.values())
+        if missing.any():
+            genes, patients = missing.any(axis=0).sum(), missing.any(axis=1).sum()
+            parts.append(f"{missing.sum()} value(s) missing, in {genes} gene(s) and {patients} patient(s)")
+        return "; ".join(parts)
 
     def fingerprint(self) -> str:
         """Hash of unit, genes, ids and values; row order does not matter."""

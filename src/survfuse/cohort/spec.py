@@ -15,9 +15,9 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from survfuse._errors import ConfigError
 from survfuse.config import Frozen, build
+from survfuse.readers.matrices import MISSING as MISSING
 from survfuse.readers.words import composed, whole
 
-MISSING = ("", "NA", "N/A", "nan", "NaN")
 TOP_LEVEL = ("clinical", "expression", "slides")
 
 S = TypeVar("S", bound="Section")
@@ -170,11 +170,13 @@ class ExpressionSpec(Section):
     genes: Literal["symbol", "ensembl", "entrez"] = "symbol"
     """Naming of the genes."""
     patient: str | None = None
-    """Column of patient ids; the first column where not given."""
+    """Column of patient ids, or of gene ids where rows are genes; the first column where not given."""
     orientation: Literal["patients_by_genes", "genes_by_patients"] = "patients_by_genes"
     """What the rows are."""
     gene_suffix: str | None = None
     """Take only the columns that end so, and take the ending off (`_rnaseq`)."""
+    missing: tuple[str, ...] = MISSING
+    """Cells that mean "not known"; an empty one always does."""
 
 
 class SlidesSpec(Section):

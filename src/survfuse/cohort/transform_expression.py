@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,12 @@ from scipy import sparse
 
 from survfuse._errors import TransformError, listed
 from survfuse.cohort.components import principal_axes
+from survfuse.cohort.gene_choice import listed_genes, most_variable, read_gmt, respelled, usable_genes
+from survfuse.cohort.log_scale import LogScale, fit_scale, measured
 from survfuse.cohort.modalities import ExpressionData
 from survfuse.cohort.transform_tables import Remark
 from survfuse.config import FitConfig
+from survfuse.readers.genes import match_genes
 
 SMALLEST_SET = 5  # measured genes
 
@@ -40,6 +43,8 @@ class ExpressionTransform:
         Rows average the z-scores of a set's genes.
     set_names : tuple of str
         Names of the sets where a network weighs their genes; what comes out are then the genes.
+    scale : LogScale or None
+        How values of a linear unit are taken to a log scale first; None leaves them as they are.
     components : array, (components, genes) float64, or None
         Principal axes over `score_sd`, so that the first component has deviation 1 and
         the others keep their smaller share of the variance.
@@ -62,6 +67,7 @@ class ExpressionTransform:
     components: npt.NDArray[np.float64] | None = None
     notes: tuple[str, ...] = ()
     set_names: tuple[str, ...] = ()
+    scale: LogScale | None = None
 
     @classmethod
     def fit(cls, data: ExpressionData, patients: Sequence[str], config: FitConfig) -> ExpressionTransform:
@@ -74,15 +80,15 @@ class ExpressionTransform:
         """
         notes: list[str] = []
         genes = np.array(data.expression.genes, dtype=object)
-        values = data.values(patients).astype(np.float64)
-        genes, values = _listed_genes(genes, values, config.expression_genes, data.name, notes)
+        scale, values = fit_scale(data, data.values(patients).astype(np.float64), config, notes)
+        genes, values = listed_genes(genes, values, config.expression_genes, data, notes)
         as_they_are = (
             config.expression_scaling == "none"
             and config.expression_components is None
             and config.expression_gene_sets is None
         )
-        genes, values = _usable_genes(genes, values, data.name, notes, keep_constant=as_they_are)
-        genes, values = _most_variable(genes, values, config.expression_top)
+        genes, values = usable_genes(genes, values, data.name, notes, keep_constant=as_they_are)
+        genes, values = most_variable(genes, values, config.expression_top)
         mean = np.nanmean(values, axis=0)
         z_scores = config.expression_scaling == "standard" or config.expression_gene_sets is not None
         sd = np.nanstd(values, axis=0) if z_scores else np.ones(len(genes))
@@ -97,6 +103,7 @@ class ExpressionTransform:
             center,
             tuple(str(gene) for gene in genes),
             config.expression_min_coverage,
+            scale=scale,
         )
         if config.expression_gene_sets is not None:
             fitted = fitted._with_sets(config.expression_gene_sets, notes)
@@ -106,10 +113,11 @@ class ExpressionTransform:
         return replace(fitted, notes=tuple(notes))
 
     def _with_sets(self, path: Path, notes: list[str]) -> ExpressionTransform:
-        position = {gene: index for index, gene in enumerate(self.genes)}
+        sets = read_gmt(path)
+        position = self._positions({gene: None for genes in sets.values() for gene in genes}, path, notes)
         names, members, small = [], [], []
-        for name, wanted in read_gmt(path).items():
-            found = [position[gene] for gene in wanted if gene in position]
+        for name, wanted in sets.items():
+            found = sorted({position[gene] for gene in wanted if gene in position})
             if len(found) < SMALLEST_SET:
                 small.append(name)
             else:
@@ -131,6 +139,14 @@ class ExpressionTransform:
             (weights, (rows, np.concatenate(members))), shape=(len(names), len(self.genes))
         )
         return replace(self, sets=sets, features=tuple(names))
+
+    def _positions(self, wanted: Iterable[str], path: Path, notes: list[str]) -> dict[str, int]:
+        """Places in `genes` of the genes that a file names."""
+        names = tuple(wanted)
+        places, spellings = match_genes(names, self.genes, self.gene_ids)
+        if spellings:
+            notes.append(f"{self.name}: {respelled(spellings)} ({path.name})")
+        return {gene: int(place) for gene, place in zip(names, places, strict=True) if place >= 0}
 
     def _weighed(self) -> ExpressionTransform:
         """Hand over the genes that any set has, and leave it to a network to weigh them."""
@@ -210,16 +226,21 @@ class ExpressionTransform:
         TransformError
             Names the patients whose coverage is below the smallest allowed.
         """
-        position = {gene: index for index, gene in enumerate(data.expression.genes)}
-        source = np.array([position.get(gene, -1) for gene in self.genes], np.int64)
-        values = data.values(patients)[:, np.maximum(source, 0)].astype(np.float64)
-        values[:, source < 0] = np.nan
+        remarks: list[Remark] = []
+        _, spellings = match_genes(self.genes, data.expression.genes, self.gene_ids)
+        if spellings:
+            remarks.append(("", self.name, "", "gene names", respelled(spellings)))
+        if self.scale is None:
+            values = measured(data, patients, self.genes)
+        else:
+            values, note = self.scale.values(data, patients, self.genes)
+            remarks += [("", self.name, "", "library size", note)] if note else []
         known = ~np.isnan(values)
         coverage = known.mean(axis=1)
-        self._require_coverage(patients, coverage)
+        self._require_coverage(data, patients, known)
         ids = np.array(patients, dtype=object)
         lacking = len(self.genes) - known.sum(axis=1)
-        remarks: list[Remark] = [
+        remarks += [
             (str(i), self.name, "", "missing genes", f"{n} of {len(self.genes)} genes; training means used")
             for i, n in zip(ids[lacking > 0], lacking[lacking > 0], strict=True)
         ]
@@ -234,14 +255,31 @@ class ExpressionTransform:
         filled = np.where(np.isnan(values), self.mean, values)
         return (filled - self.mean) / self.sd if self.center else filled
 
-    def _require_coverage(self, patients: Sequence[str], coverage: npt.NDArray[np.float64]) -> None:
+    def _require_coverage(
+        self, data: ExpressionData, patients: Sequence[str], known: npt.NDArray[np.bool_]
+    ) -> None:
+        coverage = known.mean(axis=1)
         low = np.flatnonzero(coverage < self.min_coverage).tolist()
-        if low:
-            named = listed((f"{patients[row]} ({coverage[row]:.1%})" for row in low), 10)
+        if not low:
+            return
+        if not set(self.genes).isdisjoint(data.expression.patients):
             raise TransformError(
-                f"{self.name}: {len(low)} patient(s) have too few of the {len(self.genes)} training genes: "
-                f"{named}; at least {self.min_coverage:.0%} are needed (expression_min_coverage)"
+                f"{self.name}: expected patients in rows, got training genes "
+                f"({listed(data.expression.patients, 3)}); declare the other `orientation` in the cohort file"
             )
+        named = listed((f"{patients[row]} ({coverage[row]:.1%})" for row in low), 10)
+        raise TransformError(
+            f"{self.name}: {len(low)} patient(s) have too few of the {len(self.genes)} training genes: "
+            f"{named}; at least {self.min_coverage:.0%} are needed (expression_min_coverage)"
+            f"{self._names_apart(data, known)}"
+        )
+
+    def _names_apart(self, data: ExpressionData, known: npt.NDArray[np.bool_]) -> str:
+        """Show how genes are called on both sides where no patient has enough of them."""
+        if known.any(axis=0).mean() >= self.min_coverage:
+            return ""
+        theirs = listed(data.expression.genes, 3)
+        return f"; training genes are called {listed(self.genes, 3)}, those of this cohort {theirs}"
 
     def state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         """Everything learned: JSON and arrays."""
@@ -259,6 +297,9 @@ class ExpressionTransform:
         tensors: dict[str, npt.NDArray[Any]] = {"mean": self.mean, "sd": self.sd}
         if self.components is not None:
             tensors["components"] = self.components
+        if self.scale is not None:
+            about["log_scale"] = {"library": list(self.scale.library)}
+            tensors |= {} if self.scale.share is None else {"library_share": self.scale.share}
         if self.sets is not None:
             tensors |= {f"sets_{part}": getattr(self.sets, part) for part in ("data", "indices", "indptr")}
         return about, tensors
@@ -267,108 +308,14 @@ class ExpressionTransform:
     def from_state(cls, state: dict[str, Any], tensors: dict[str, npt.NDArray[Any]]) -> ExpressionTransform:
         """Make the transform again from :meth:`state`."""
         texts = {key: tuple(state.get(key, ())) for key in ("genes", "features", "notes", "set_names")}
+        about = {key: value for key, value in state.items() if key != "log_scale"}
+        scale = None
+        if "log_scale" in state:
+            library = tuple(state["log_scale"]["library"])
+            scale = LogScale(state["unit"], library, tensors.get("library_share"))
         sets = None
         if "sets_data" in tensors:
             parts = tuple(tensors[f"sets_{part}"] for part in ("data", "indices", "indptr"))
             sets = sparse.csr_array(parts, shape=(len(parts[2]) - 1, len(texts["genes"])))
         arrays = {"mean": tensors["mean"], "sd": tensors["sd"], "components": tensors.get("components")}
-        return cls(**{**state, **texts, **arrays, "sets": sets})
-
-
-def read_gmt(path: Path | str) -> dict[str, tuple[str, ...]]:
-    """Read gene sets: one a line, tab-separated: name, description, genes.
-
-    Raises
-    ------
-    TransformError
-        When the file is absent, a line has no gene, or a name repeats.
-    """
-    sets: dict[str, tuple[str, ...]] = {}
-    for number, line in enumerate(_lines(path), start=1):
-        if not line.strip():
-            continue
-        name, *rest = line.rstrip("\r\n").split("\t")
-        genes = tuple(dict.fromkeys(gene.strip() for gene in rest[1:] if gene.strip()))
-        if not genes:
-            raise TransformError(
-                f"{path}: line {number}: expected NAME<tab>DESCRIPTION<tab>GENE..., got {line[:60]!r}"
-            )
-        if name in sets:
-            raise TransformError(f"{path}: line {number}: gene set {name!r} appears twice")
-        sets[name] = genes
-    return sets
-
-
-def read_gene_list(path: Path | str) -> tuple[str, ...]:
-    """Read one gene a line; empty lines and lines that start with # are skipped.
-
-    Raises
-    ------
-    TransformError
-        When the file is absent or names no gene.
-    """
-    genes = tuple(dict.fromkeys(t for line in _lines(path) if (t := line.strip()) and not t.startswith("#")))
-    if not genes:
-        raise TransformError(f"{path}: names no gene; expected one a line")
-    return genes
-
-
-def _lines(path: Path | str) -> list[str]:
-    try:
-        return Path(path).read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise TransformError(f"{path}: cannot be read as text: {error}") from None
-
-
-Genes = npt.NDArray[np.object_]
-Values = npt.NDArray[np.float64]
-
-
-def _listed_genes(
-    genes: Genes, values: Values, path: Path | None, name: str, notes: list[str]
-) -> tuple[Genes, Values]:
-    if path is None:
-        return genes, values
-    wanted = read_gene_list(path)
-    keep = np.isin(genes, np.array(wanted, dtype=object))
-    if not keep.any():
-        raise TransformError(
-            f"{path}: none of its {len(wanted)} genes ({listed(wanted, 3)}) is measured in {name!r}, "
-            f"which has {listed(genes, 3)}"
-        )
-    absent = sorted(set(wanted) - set(genes[keep]))
-    if absent:
-        notes.append(f"{name}: {len(absent)} listed genes are not measured: {listed(absent, 20)}")
-    return genes[keep], values[:, keep]
-
-
-def _usable_genes(
-    genes: Genes, values: Values, name: str, notes: list[str], *, keep_constant: bool
-) -> tuple[Genes, Values]:
-    """Drop genes that no training patient has, and constant ones unless the scale is kept as it is."""
-    measured = ~np.isnan(values).all(axis=0)
-    if not measured.all():
-        notes.append(
-            f"{name}: {int((~measured).sum())} genes without any training value dropped: "
-            f"{listed(genes[~measured])}"
-        )
-        genes, values = genes[measured], values[:, measured]
-    if not keep_constant and len(genes):
-        varies = np.nanmax(values, axis=0) > np.nanmin(values, axis=0)
-        if not varies.all():
-            notes.append(
-                f"{name}: {int((~varies).sum())} genes constant in training dropped: {listed(genes[~varies])}"
-            )
-            genes, values = genes[varies], values[:, varies]
-    if not len(genes):
-        raise TransformError(f"{name}: no gene varies among the {len(values)} training patients")
-    return genes, values
-
-
-def _most_variable(genes: Genes, values: Values, top: int | None) -> tuple[Genes, Values]:
-    """Keep the genes of largest training variance, in the file's order; ties go by name."""
-    if top is None or top >= len(genes):
-        return genes, values
-    variance = np.nanvar(values, axis=0)
-    keep = np.sort(np.lexsort((genes.astype(str), -variance))[:top])
-    return genes[keep], values[:, keep]
+        return cls(**{**about, **texts, **arrays, "sets": sets, "scale": scale})

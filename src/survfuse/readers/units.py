@@ -1,36 +1,177 @@
-"""Does an expression matrix look like what was declared? Contradictions are refused, never repaired."""
+"""What the numbers of an expression matrix are: contradictions are refused, doubts are said.
+
+Only what cannot be otherwise is refused. What is merely unusual becomes a doubt with its figures.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
+import numpy.typing as npt
 
 from survfuse._errors import InputError
 from survfuse.readers.array_checks import AnyArray
 
 Unit = Literal["counts", "tpm", "log2tpm", "log2counts", "vst", "zscore", "fpkm", "log2fpkm"]
-GeneIds = Literal["symbol", "ensembl", "entrez"]
 UNITS: tuple[str, ...] = get_args(Unit)
-GENE_IDS: tuple[str, ...] = get_args(GeneIds)
+LINEAR = ("counts", "tpm", "fpkm")
+"""Units in which twice the expression is twice the number."""
 
-_ENSEMBL = re.compile(r"ENS[A-Z]{0,6}G\d{6,}")
 _LOG_LIMIT = 40.0  # log2 of a count: 2^40 reads of one gene do not exist
 _FEW = 20  # below this many values nothing is concluded from their distribution
-# fmt: off
-_COMMON = frozenset([
-    "TP53", "EGFR", "MYC", "KRAS", "PTEN", "BRCA1", "BRCA2", "RB1", "CDKN2A", "PIK3CA", "AKT1", "BRAF",
-    "CD4", "CD8A", "CD274", "MKI67", "VIM", "ESR1", "ERBB2", "GAPDH", "ACTB", "TUBB", "B2M", "HPRT1",
-    "TBP", "RPLP0", "STAT1", "STAT3", "JAK1", "JAK2", "NOTCH1", "FGFR3", "ATM", "CCND1", "MDM2", "VEGFA",
-])
-# fmt: on
+_PANEL = 100  # so many genes of linear scale have one above the limit of a logarithm
+_TRANSCRIPTOME = 10_000  # genes, from which on TPM add up to nearly a million
+_WHOLE_LIBRARY = 5_000  # genes whose sum may stand for the depth of a sample
+_MILLION = 1e6
+
+Matrix = npt.NDArray[np.float64]
 
 
-def check_unit(values: AnyArray, unit: str, path: Path) -> None:
-    """Refuse values that the declared unit contradicts.
+def log_scale(values: Matrix, unit: str, library_share: Matrix | None = None) -> Matrix:
+    """Take a linear unit to a log scale: log2(CPM + 1) of counts, log2(x + 1) of TPM and FPKM.
+
+    Parameters
+    ----------
+    values : ndarray, (patients, genes)
+        NaN where missing.
+    unit : str
+        Other than one of :data:`LINEAR`, the values come back as they are.
+    library_share : ndarray, (genes,), optional
+        Of counts: the share of all reads that each gene usually has. A sample's library size is the
+        sum of its known counts over the share that these genes usually have, so that a gene that
+        is not known does not make the others larger. Where not given, the plain sum.
+
+    Returns
+    -------
+    ndarray, (patients, genes)
+
+    Examples
+    --------
+    >>> log_scale(np.array([[1.0, 3.0], [10.0, 30.0]]), "counts").round(3).tolist()
+    [[17.932, 19.517], [17.932, 19.517]]
+    """
+    if unit not in LINEAR:
+        return values
+    if unit == "counts":
+        library = np.nansum(values, axis=1)
+        if library_share is not None:
+            known_share = ~np.isnan(values) @ library_share
+            library = library / np.where(known_share > 0, known_share, np.nan)
+        values = values / np.where(library > 0, library, np.nan)[:, None] * _MILLION
+    return np.asarray(np.log2(values + 1))
+
+
+def usual_share(counts: Matrix) -> Matrix:
+    """Mean share of a sample's reads that each gene has, (genes,), summing to 1; 0 where never known."""
+    library = np.nansum(counts, axis=1, keepdims=True)
+    shares = counts / np.where(library > 0, library, np.nan)
+    known = ~np.isnan(shares)
+    mean = np.where(known, shares, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    return np.asarray(mean / mean.sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Figures:
+    """What is looked at to judge a matrix.
+
+    Attributes
+    ----------
+    values : ndarray, (patients, genes)
+        NaN where missing.
+    """
+
+    values: Matrix
+
+    @property
+    def genes(self) -> int:
+        """Number of columns."""
+        return int(self.values.shape[1])
+
+    @cached_property
+    def known(self) -> Matrix:
+        """All values that are not missing, (values,)."""
+        return np.asarray(self.values[np.isfinite(self.values)])
+
+    @cached_property
+    def low(self) -> float:
+        """Smallest value."""
+        return float(self.known.min())
+
+    @cached_property
+    def high(self) -> float:
+        """Largest value."""
+        return float(self.known.max())
+
+    @property
+    def enough(self) -> bool:
+        """Whether there are values enough to conclude anything from their distribution."""
+        return self.known.size >= _FEW
+
+    @cached_property
+    def negative(self) -> float:
+        """Share of values below 0."""
+        return float((self.known < 0).mean())
+
+    @cached_property
+    def fractional(self) -> float:
+        """Share of values that are no whole numbers."""
+        return float((self.known != np.rint(self.known)).mean())
+
+    @property
+    def looks_counted(self) -> bool:
+        """Whether every value is a whole number, and not all of them 0 or 1."""
+        return self.enough and self.fractional == 0 and self.high > 1
+
+    @cached_property
+    def totals(self) -> Matrix:
+        """Sum of each patient, (patients,)."""
+        return np.asarray(np.nansum(self.values, axis=1))
+
+    def total_is_near(self, expected: float) -> bool:
+        """Whether every patient adds up to a number, to 1 %."""
+        return bool((np.abs(self.totals / expected - 1) < 0.01).all())
+
+    @property
+    def within_log(self) -> bool:
+        """Whether values are fractions and none is beyond what a logarithm reaches."""
+        return self.enough and self.high <= _LOG_LIMIT and self.fractional > 0.5
+
+    @cached_property
+    def looks_log(self) -> bool:
+        """Whether values of a linear unit are certainly logarithms: none is large or far from the others."""
+        positive = self.known[self.known > 0]
+        return self.within_log and (self.genes >= _PANEL or self.high <= 8 * float(np.median(positive)))
+
+    @cached_property
+    def gene_moments(self) -> tuple[Matrix, Matrix]:
+        """Mean and deviation of each gene that varies, (genes,); empty below 5 patients or genes."""
+        measured = np.isfinite(self.values).sum(axis=0) >= 5
+        values = self.values[:, measured]
+        mean, deviation = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
+        varies = deviation > 0
+        if varies.sum() < 5:
+            return np.empty(0), np.empty(0)
+        return mean[varies], deviation[varies]
+
+    @property
+    def offset(self) -> float:
+        """Median distance of a gene's mean from 0, in its own deviations; NaN where not known."""
+        mean, deviation = self.gene_moments
+        return float(np.median(np.abs(mean) / deviation)) if len(mean) else float("nan")
+
+    @property
+    def spread(self) -> float:
+        """Median deviation of a gene; NaN where not known."""
+        deviation = self.gene_moments[1]
+        return float(np.median(deviation)) if len(deviation) else float("nan")
+
+
+def check_unit(values: AnyArray, unit: str, path: Path) -> list[str]:
+    """Refuse values that the declared unit contradicts, and say what is doubtful about them.
 
     Parameters
     ----------
@@ -41,6 +182,11 @@ def check_unit(values: AnyArray, unit: str, path: Path) -> None:
     path : Path
         For messages.
 
+    Returns
+    -------
+    list of str
+        Doubts.
+
     Raises
     ------
     InputError
@@ -48,70 +194,119 @@ def check_unit(values: AnyArray, unit: str, path: Path) -> None:
     """
     if unit not in UNITS:
         raise InputError(f"{path}: unknown unit {unit!r}; known: {', '.join(UNITS)}")
-    known = values[np.isfinite(values)]
-    if known.size == 0:
-        return
-    low, high = float(known.min()), float(known.max())
-    complaint = _complaint(known, unit, low, high)
-    if complaint is None and unit == "tpm":
-        total = float(np.nansum(values.astype(np.float64), axis=1).max())
-        if total > 1.1e6:
-            complaint = f"a patient sums to {total:.4g}, more than a million; looks like counts"
+    measured = np.isfinite(values).any(axis=1)
+    figures = Figures(np.asarray(values[measured], np.float64))
+    if figures.known.size == 0:
+        return []
+    complaint = _complaint(figures, unit)
     if complaint is not None:
         raise InputError(
-            f"{path}: declared {unit}, but {complaint} (range {low:.4g} to {high:.4g}); correct `unit`"
+            f"{path}: declared {unit}, but {complaint} (range {figures.low:.4g} to {figures.high:.4g}); "
+            "correct `unit`, or `orientation` if rows are genes"
         )
+    doubt = _doubt(figures, unit)
+    return [] if doubt is None else [f"declared {unit}, but {doubt}"]
 
 
-def _complaint(known: AnyArray, unit: str, low: float, high: float) -> str | None:
-    if unit in ("counts", "tpm", "fpkm"):
-        return "values are negative; looks like a log or z-score" if low < 0 else None
-    if unit == "zscore":
-        # a lone huge value stays: public z-score tables have such genes
-        if known.size >= _FEW and low >= 0:
-            return "values are never negative; looks unstandardised"
-        if known.size >= _FEW and float(np.median(np.abs(known))) > 20:
-            return "most values are huge; looks unstandardised"
+def _complaint(of: Figures, unit: str) -> str | None:
+    if unit in LINEAR:
+        return _against_linear(of, unit)
+    return _against_scores(of) if unit == "zscore" else _against_log(of, unit)
+
+
+def _doubt(of: Figures, unit: str) -> str | None:
+    if unit in LINEAR:
+        return _doubt_of_linear(of, unit)
+    return _doubt_of_scores(of) if unit == "zscore" else _doubt_of_log(of, unit)
+
+
+def _against_linear(of: Figures, unit: str) -> str | None:
+    if of.low < 0:
+        return "values are negative; looks like a log or z-score"
+    if of.looks_log:
+        return "no value is large, as many genes' would be; looks like a log scale"
+    if unit == "counts":
+        if of.enough and of.fractional > 0.01 and of.total_is_near(_MILLION):
+            return "values are fractions and every patient adds up to a million; looks like TPM or CPM"
         return None
-    if high > _LOG_LIMIT:
-        return "values are beyond any logarithm; looks like counts or TPM"
-    if unit == "vst" and known.size >= _FEW and float((known < 0).mean()) > 0.1:
-        return f"{100 * float((known < 0).mean()):.0f} % of values are negative; looks like z-scores"
+    if unit == "tpm" and of.totals.max() > 1.1 * _MILLION:
+        return f"a patient sums to {of.totals.max():.4g}, more than a million; looks like counts"
+    if of.looks_counted and not of.total_is_near(_MILLION):
+        return "every value is a whole number; looks like counts"
+    if unit == "tpm" and of.genes >= _TRANSCRIPTOME and np.median(of.totals) < _MILLION / 10:
+        return f"patients sum to about {np.median(of.totals):.4g}, not to a million; looks like a log scale"
     return None
 
 
-def check_genes(genes: Sequence[str], kind: str, path: Path) -> None:
-    """Refuse gene ids that are plainly of another kind than declared.
+def _doubt_of_linear(of: Figures, unit: str) -> str | None:
+    if of.within_log:
+        return f"no value is above {of.high:.4g}: a log scale? if so, correct `unit`"
+    if unit == "counts":
+        return _doubt_of_counts(of)
+    if unit == "fpkm" and of.enough and of.total_is_near(_MILLION):
+        return "every patient adds up to a million: TPM? if so, correct `unit`"
+    if unit == "tpm" and not (np.abs(of.totals / _MILLION - 1) < 0.1).all():
+        low, high = of.totals.min(), of.totals.max()
+        return f"patients sum to {low:.4g} to {high:.4g}, TPM of all genes to a million: a part of the genes?"
+    return None
 
-    Raises
-    ------
-    InputError
-        When `kind` is unknown, or most ids contradict it (naming one).
-    """
-    if kind not in GENE_IDS:
-        raise InputError(f"{path}: unknown gene ids {kind!r}; known: {', '.join(GENE_IDS)}")
-    fits = [_kind(gene) == kind for gene in genes]
-    if genes and sum(fits) < len(genes) / 2:
-        other = genes[fits.index(False)]
-        raise InputError(
-            f"{path}: declared genes by {kind}, but only {sum(fits)} of {len(genes)} ids look so "
-            f"(not {other!r}); correct `genes`, or the orientation if these are patients"
+
+def _doubt_of_counts(of: Figures) -> str | None:
+    if of.fractional > 0:
+        return (
+            f"{of.fractional:.1%} of values are no whole numbers: taken as expected counts (RSEM, salmon); "
+            "if they are TPM or normalised, correct `unit`"
         )
+    if of.total_is_near(_MILLION):
+        return "every patient adds up to a million: TPM or CPM? if so, correct `unit`"
+    if of.genes < _WHOLE_LIBRARY:
+        return (
+            f"library sizes are sums over {of.genes} genes only: give all genes of the sample, and choose "
+            "among them by expression_genes or expression_top"
+        )
+    return None
 
 
-def _kind(gene: str) -> str:
-    if _ENSEMBL.match(gene):
-        return "ensembl"
-    return "entrez" if gene.isdigit() else "symbol"
+def _against_scores(of: Figures) -> str | None:
+    # a lone huge value stays: public z-score tables have such genes
+    if not of.enough:
+        return None
+    if of.low >= 0:
+        return "values are never negative; looks unstandardised"
+    if float(np.median(np.abs(of.known))) > 20:
+        return "most values are huge; looks unstandardised"
+    if of.known.size >= 100 and (of.negative < 0.05 or of.offset > 3):
+        return f"{of.negative:.0%} of values are negative and genes lie far from 0; looks like a log scale"
+    return None
 
 
-def looks_like_genes(ids: Sequence[str]) -> bool:
-    """Tell whether ids are certainly genes: Ensembl ids, or several of the best-known symbols.
+def _doubt_of_scores(of: Figures) -> str | None:
+    if of.offset > 0.7:
+        return (
+            f"half of the genes have a mean at least {of.offset:.2g} deviations from 0: scores relative to "
+            "other samples, or a log scale?"
+        )
+    return None
 
-    >>> looks_like_genes(["TP53", "EGFR", "MYC", "KRAS", "A1BG"])
-    True
-    >>> looks_like_genes(["TCGA-05-4249", "TCGA-05-4250"])
-    False
-    """
-    ensembl = sum(1 for one in ids if _ENSEMBL.match(one))
-    return 2 * ensembl > len(ids) or len(_COMMON.intersection(ids)) >= 4
+
+def _against_log(of: Figures, unit: str) -> str | None:
+    if of.high > _LOG_LIMIT:
+        return "values are beyond any logarithm; looks like counts or TPM"
+    if of.looks_counted:
+        return "every value is a whole number; looks like counts"
+    if unit == "vst" and of.enough and of.negative > 0.1:
+        return f"{100 * of.negative:.0f} % of values are negative; looks like z-scores"
+    if 0.25 < of.negative < 0.75 and of.offset < 0.5 and 0.5 < of.spread < 2:
+        return f"genes have mean 0 and deviation {of.spread:.2g}; looks like z-scores"
+    return None
+
+
+def _doubt_of_log(of: Figures, unit: str) -> str | None:
+    if of.enough and of.negative > 0.25 and not of.offset > 0.5:
+        return f"{of.negative:.0%} of values are negative: z-scores, or a small number added before the log?"
+    if unit == "log2tpm":
+        with np.errstate(over="ignore"):
+            most = float(np.nansum(np.exp2(of.values) - 1, axis=1).max())
+        if most > 1.1 * _MILLION:
+            return f"2^x - 1 adds up to {most:.3g} in a patient, TPM to a million: another unit?"
+    return None

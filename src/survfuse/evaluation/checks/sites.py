@@ -188,7 +188,7 @@ Scales = tuple[
 
 
 def _compared(evidence: Evidence, name: str, data: ExpressionData) -> Iterator[tuple[str, Scales]]:
-    medians, ranges = _sample_scales(data.values())
+    medians, ranges = _sample_scales(data.log_values())
     at = {patient: row for row, patient in enumerate(data.patients)}
     for column, ids, labels in _labels(evidence.cohort, data.patients):
         members = {
@@ -213,7 +213,7 @@ def _shared_genes(data: ExpressionData, other: ExpressionData) -> tuple[FloatArr
     place = {gene: column for column, gene in enumerate(other.expression.genes)}
     shared = [column for column, gene in enumerate(data.expression.genes) if gene in place]
     theirs = [place[data.expression.genes[column]] for column in shared]
-    return np.asarray(data.values()[:, shared]), np.asarray(other.values()[:, theirs])
+    return data.log_values()[:, shared], other.log_values()[:, theirs]
 
 
 def _sample_scales(values: npt.NDArray[np.floating]) -> tuple[FloatArray, FloatArray]:

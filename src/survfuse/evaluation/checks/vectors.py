@@ -63,7 +63,7 @@ def raw_vectors(data: ModalityData) -> FloatArray | None:
     if isinstance(data, BagData):
         return np.stack([_mean_tile(data, patient) for patient in data.patients])
     if isinstance(data, ExpressionData):
-        return data.values().astype(np.float64)
+        return data.log_values()
     return None
 
 
