@@ -32,11 +32,12 @@ from torch import Tensor
 
 from survfuse._errors import BundleError, InputError, listed
 from survfuse._types import Batch, PatientId
+from survfuse.losses import cox_batch
 from survfuse.models.branches import BagBranch
 from survfuse.models.config import ModalityConfig
 from survfuse.models.network import BagConfig, FusionNetwork, NetworkConfig, VectorConfig, build_network
 from survfuse.survival.calibration import km_rank_time
-from survfuse.survival.losses import cox_batch
+from survfuse.survival.gates import as_floats
 
 __all__ = [
     "VARIANTS",
@@ -328,11 +329,22 @@ def cox_loss(log_risk: Any, time: Any, event: Any) -> Tensor:
     Returns
     -------
     Tensor, scalar
+
+    Raises
+    ------
+    InputError
+        For anything but one finite number, one time above 0 and one event of 0 or 1 per patient.
     """
-    risk = torch.as_tensor(log_risk)
-    return cox_batch(
-        risk, torch.as_tensor(event, device=risk.device), torch.as_tensor(time, device=risk.device)
-    )
+    risk = _column(log_risk, "log_risk")
+    return cox_batch(risk, _column(event, "event", risk), _column(time, "time", risk))
+
+
+def _column(values: Any, name: str, beside: Tensor | None = None) -> Tensor:
+    """Hand a tensor over as it is; anything else becomes a float64 tensor on the device of another."""
+    if isinstance(values, Tensor):
+        return values
+    column = torch.from_numpy(as_floats(values, name))
+    return column if beside is None else column.to(beside.device)
 
 
 def _read_state(source: str | Path | Mapping[str, Any]) -> dict[str, Tensor]:

@@ -20,7 +20,7 @@ from survfuse._errors import InputError, NotComputableError
 from survfuse._types import FloatArray
 from survfuse.survival.curves import kaplan_meier
 from survfuse.survival.estimate import Estimate, not_computable, wald
-from survfuse.survival.horizons import as_survival
+from survfuse.survival.gates import as_survival
 from survfuse.survival.outcome import Outcome
 from survfuse.survival.weights import ASSUMES, CensoringWeights, Train
 
@@ -249,7 +249,7 @@ def _read(
     weights = CensoringWeights.of(outcome, times, train, increasing=integrate)
     if integrate and len(weights.times) < 2:
         raise InputError("an integral over time needs at least two horizons, got one")
-    return weights, as_survival(survival, len(outcome), len(weights.times))
+    return weights, as_survival(survival, len(outcome), weights.times)
 
 
 def _share(weights: CensoringWeights, survival: FloatArray) -> FloatArray:  # -> (patients, times)

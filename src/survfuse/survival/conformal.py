@@ -23,7 +23,8 @@ from survfuse._errors import InputError, NotComputableError
 from survfuse._types import FloatArray
 from survfuse.survival.curves import SurvivalCurves, censoring_survival
 from survfuse.survival.estimate import LEVEL, joined
-from survfuse.survival.outcome import Outcome, as_log_risk
+from survfuse.survival.gates import as_log_risk
+from survfuse.survival.outcome import Outcome
 
 ROUNDING = 1e-9
 LEAST_EFFECTIVE = 100.0  # patients; below, a note gives the range of the coverage

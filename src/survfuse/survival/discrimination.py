@@ -20,7 +20,8 @@ import numpy.typing as npt
 from survfuse._errors import InputError
 from survfuse._types import FloatArray, IntArray
 from survfuse.survival.estimate import Estimate
-from survfuse.survival.outcome import Outcome, as_log_risk
+from survfuse.survival.gates import as_log_risk
+from survfuse.survival.outcome import Outcome
 from survfuse.survival.weights import CensoringWeights, Train
 
 NO_CASE = "no event at or before t = {t}, so no two patients can be compared"
