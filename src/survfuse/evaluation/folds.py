@@ -18,6 +18,7 @@ import pandas as pd
 from survfuse._errors import InputError, NotComputableError, listed
 from survfuse._types import BoolArray, FloatArray, IntArray
 from survfuse.survival.curves import SurvivalCurves
+from survfuse.survival.ties import at_or_before, tolerance
 
 
 class Curves(Protocol):
@@ -62,12 +63,7 @@ class Stepped:
 
     def own(self, time: FloatArray) -> FloatArray:
         """See :class:`Curves`."""
-        step = np.searchsorted(self.curves.times, time, side="right") - 1
-        before = step < 0
-        found = (
-            self.curves.survival[np.arange(len(time)), np.maximum(step, 0)] if len(self.curves.times) else 1.0
-        )
-        return np.where(before, 1.0, found)
+        return self.curves.own(time)
 
     def select(self, rows: Any) -> Stepped:
         """See :class:`Curves`."""
@@ -98,7 +94,7 @@ class Tabulated:
         asked = np.atleast_1d(np.asarray(times, dtype=np.float64))
         columns = [self.own(np.full(len(self.survival), t)) for t in asked]
         values = np.stack(columns, axis=1) if columns else np.empty((len(self.survival), 0))
-        return np.where((asked > self.last)[None, :], np.nan, values)
+        return np.where((asked > self.last + tolerance(self.times))[None, :], np.nan, values)
 
     def own(self, time: FloatArray) -> FloatArray:
         """See :class:`Curves`."""
@@ -235,7 +231,7 @@ def patients_of(folds: Iterable[Fold], until: float | None = None) -> tuple[int,
     """How many patients, and how many of them with the event (up to a time); each is counted once."""
     seen: dict[Any, bool] = {}
     for fold in folds:
-        event = fold.event if until is None else fold.event & (fold.time <= until)
+        event = fold.event if until is None else fold.event & at_or_before(fold.time, until)
         seen.update(zip(fold.patient_id, event.tolist(), strict=True))
     return len(seen), sum(seen.values())
 

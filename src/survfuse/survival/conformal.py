@@ -163,9 +163,7 @@ class ConformalBound:
 
 def _share_at_event(curves: SurvivalCurves, time: FloatArray) -> FloatArray:
     """Share that has had the event by each patient's own time, by their own curve, (patients,)."""
-    padded = np.hstack([np.ones((len(curves), 1)), curves.survival])
-    steps = np.searchsorted(curves.times, time, side="right")
-    return 1 - padded[np.arange(len(time)), steps]
+    return 1 - curves.own(time)
 
 
 def _largest_share(own: FloatArray, weight: FloatArray, patients: int, miss: float) -> tuple[float, str]:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from survfuse._errors import InputError, NotComputableError
-from survfuse._types import FloatArray
+from survfuse._types import FloatArray, IntArray
 from survfuse.survival._partial import RiskSets
 from survfuse.survival.gates import as_log_risk, as_numbers, as_share
 from survfuse.survival.outcome import Outcome, Tally
@@ -268,10 +268,22 @@ class SurvivalCurves:
             NaN beyond `last`, where nothing is known, except that a curve that
             has reached 0 stays there. 1 before the first step.
         """
-        asked, rounding = np.atleast_1d(_times(times)), tolerance(self.times)
-        values = self._padded[:, np.searchsorted(self.times - rounding, asked, side="right")]
-        unknown = (asked > self.last + rounding)[None, :] & (values > 0)
+        asked = np.atleast_1d(_times(times))
+        values = self._padded[:, self._steps(asked)]
+        unknown = (asked > self.last + tolerance(self.times))[None, :] & (values > 0)
         return np.where(unknown, np.nan, values)
+
+    def own(self, time: FloatArray) -> FloatArray:
+        """Survival of each patient at one time of its own, (patients,); at `last` for times beyond."""
+        step = self._steps(time)
+        values = np.ones(len(self))
+        late = step > 0
+        values[late] = self.survival[late, step[late] - 1]
+        return values
+
+    def _steps(self, times: FloatArray) -> IntArray:
+        """How many steps lie at or before each time, up to rounding."""
+        return np.searchsorted(self.times - tolerance(self.times), times, side="right")
 
     def quantile(self, q: float) -> FloatArray:
         """Time by which a share `q` of such patients has had the event, (patients,); NaN when not reached.

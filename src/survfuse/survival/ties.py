@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from survfuse._types import FloatArray
+from survfuse._types import BoolArray, FloatArray
 
 SAME = float(np.sqrt(np.finfo(np.float64).eps))
 
@@ -44,3 +44,17 @@ def tied(*columns: FloatArray) -> list[FloatArray]:
         return list(columns)
     first = distinct[np.append(True, ~same)]
     return [first[np.searchsorted(first, column, side="right") - 1] for column in columns]
+
+
+def at_or_before(time: FloatArray, until: float) -> BoolArray:
+    """Whether each time is `until` or less, up to rounding; (times,)."""
+    own, moved = tied(time, np.array([until]))
+    before: BoolArray = own <= moved
+    return before
+
+
+def at_or_after(time: FloatArray, since: float) -> BoolArray:
+    """Whether each time is `since` or more, up to rounding; (times,)."""
+    own, moved = tied(time, np.array([since]))
+    after: BoolArray = own >= moved
+    return after

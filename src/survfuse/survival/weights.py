@@ -80,6 +80,13 @@ def known_up_to(time: FloatArray, train: Train | None = None) -> float:
     return float(np.max(time if train is None else train[0], initial=0.0))
 
 
+def end_note(time: FloatArray, event: BoolArray, horizon: float, train: Train | None = None) -> str:
+    """What a reader must know of a horizon at which all follow-up ends; empty at every other."""
+    if not np.isclose(horizon, known_up_to(time, train)):  # spares the curve
+        return ""
+    return CensoringWeights.of(Outcome.of(time, event), [horizon], train).notes[0]
+
+
 @dataclass(frozen=True, eq=False)
 class Clock:
     """Follow-up, horizons and the censoring curve, on one clock: equal up to rounding is equal.
