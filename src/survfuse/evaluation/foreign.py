@@ -307,10 +307,13 @@ def _curves(
 
 def _or_blank(raw: pd.DataFrame, name: str, where: str, places: npt.NDArray[np.int64]) -> FloatArray:
     """Read numbers, NaN in folds where all are blank."""
-    blank = raw[name].str.strip().str.lower().isin(["", "nan", "na"]).to_numpy(bool)
+    cells = raw[name]
+    values = cells.map(_number).to_numpy(float)
+    blank = np.isnan(values)
+    blank[blank] = cells[blank].str.strip().str.lower().isin(["", "nan", "na"])
     whole = (np.bincount(places, weights=blank) == np.bincount(places))[places]
-    cells = raw.assign(**{name: raw[name].mask(whole, "0")})
-    return np.where(whole, np.nan, _numbers(cells, name, where))
+    _refuse(~(np.abs(values) <= LARGEST) & ~whole, cells, where, name, "a finite number")
+    return np.where(whole, np.nan, values)
 
 
 def _unique(table: pd.DataFrame, where: str) -> None:

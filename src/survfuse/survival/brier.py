@@ -274,7 +274,9 @@ def _null(weights: CensoringWeights, train: Train | None) -> tuple[CensoringWeig
         weights.times
     )
     perfect = np.zeros(len(null), dtype=bool)
-    perfect[weights.known] = ~(_brier(weights, null)[0] > 0)
+    usable = weights.usable()
+    errors = [_share(at, null[weights.known][[k]]).sum() for k, at in enumerate(usable.one_by_one())]
+    perfect[weights.known] = ~(np.array(errors) > 0)
     return weights.unless(perfect, NO_NULL), null
 
 

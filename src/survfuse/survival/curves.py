@@ -269,7 +269,9 @@ class SurvivalCurves:
             has reached 0 stays there. 1 before the first step.
         """
         asked = np.atleast_1d(_times(times))
-        values = self._padded[:, self._steps(asked)]
+        step = self._steps(asked)
+        values = np.ones((len(self), len(asked)))
+        values[:, step > 0] = self.survival[:, step[step > 0] - 1]
         unknown = (asked > self.last + tolerance(self.times))[None, :] & (values > 0)
         return np.where(unknown, np.nan, values)
 

@@ -224,6 +224,17 @@ class CensoringWeights:
             notes=notes,
         )
 
+    def one_by_one(self) -> Iterator[CensoringWeights]:
+        """The same weights at each horizon alone, for what would not fit at all of them at once."""
+        for k in range(len(self.times)):
+            yield replace(
+                self,
+                times=self.times[[k]],
+                of_beyond=self.of_beyond[[k]],
+                why=self.why[k : k + 1],
+                notes=self.notes[k : k + 1],
+            )
+
     def unless(self, bad: npt.ArrayLike, why: str) -> CensoringWeights:
         """Declare horizons not computable; a reason that stands already stays.
 
