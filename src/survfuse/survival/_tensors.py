@@ -54,6 +54,8 @@ def _check_tensor(name: str, value: Any) -> None:
         raise InputError(f"{name} must be ({', '.join(axes)}), got shape {tuple(value.shape)}")
     if value.is_complex() or value.layout != torch.strided:
         raise InputError(f"{name} must hold plain real numbers, got {value.dtype}, {value.layout}")
+    if value.requires_grad and RULES[name] is not _prediction:
+        raise InputError(f"{name} carries a gradient, which only a prediction has; hand over its .detach()")
 
 
 def _prediction(value: Tensor, name: str) -> None:

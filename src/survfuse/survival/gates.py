@@ -20,8 +20,10 @@ from survfuse._types import FloatArray, IntArray
 from survfuse.survival.ties import tolerance
 
 RISE = 1e-6  # survival that rises by no more than this was rounded
+NO_ARRAY = (TypeError, ValueError, RuntimeError, AttributeError, OverflowError)  # says what is none
 NUMBERS = (Real, Decimal, np.bool_, np.number)
 DURATIONS = (datetime.timedelta, np.timedelta64)
+TENSORS = ("torch.float64", "torch.float32", "torch.float16")
 DATES = (datetime.date, np.datetime64)
 OF_DURATIONS = (
     "holds durations; divide by the unit you count in, for months:"
@@ -62,7 +64,7 @@ def as_numbers(
         For text, dates, durations, complex numbers, masked entries, a tensor with a gradient.
     """
     rule = f"{name} must be {expected}"
-    array = _as_array(values, rule, error)
+    array = as_array(values, rule, error)
     kind = array.dtype.kind
     if kind == "O":
         array = _from_objects(array, name, rule, error)
@@ -80,26 +82,34 @@ def as_numbers(
     return array.astype(np.float64)
 
 
-def _as_array(values: npt.ArrayLike, rule: str, error: type[InputError]) -> npt.NDArray[Any]:
-    """Convert to an array of its own kind, without losing masks, gradients or precision."""
+def as_array(values: Any, rule: str, error: type[InputError] = InputError) -> npt.NDArray[Any]:
+    """Convert to an array of its own kind, or refuse what would lose a mask, a gradient or precision.
+
+    Parameters
+    ----------
+    values : array-like
+    rule : str
+        Begins the message: what the values must be.
+    error : type of InputError
+    """
     if type(values).__module__.partition(".")[0] == "torch" and hasattr(values, "detach"):
         return _from_torch(values, rule, error)
     if np.ma.is_masked(values):
         raise error(f"{rule}; it has masked entries: fill them or leave these rows out")
     try:
         return np.asarray(values)
-    except Exception as cause:  # whatever a foreign container says when it is no array
+    except NO_ARRAY as cause:
         raise error(f"{rule}: {cause}") from None
 
 
 def _from_torch(values: Any, rule: str, error: type[InputError]) -> npt.NDArray[Any]:
-    """Convert a tensor; half precision, which NumPy does not know in full, becomes double exactly."""
+    """Convert a tensor; precisions that NumPy does not know, bfloat16 above all, become double, exactly."""
     if values.requires_grad:
         raise error(f"{rule}; it is a tensor that carries a gradient: hand over its .detach()")
     try:
-        wide = values.double() if values.is_floating_point() else values
-        array: npt.NDArray[Any] = wide.cpu().numpy()
-    except Exception as cause:  # a sparse or quantised tensor, or one without data
+        known = str(values.dtype) in TENSORS or not values.is_floating_point()
+        array: npt.NDArray[Any] = (values if known else values.double()).cpu().numpy()
+    except NO_ARRAY as cause:  # a sparse or quantised tensor, or one without data
         raise error(f"{rule}: {cause}") from None
     return array
 
@@ -116,7 +126,7 @@ def _from_objects(
             raise error(f"{rule}; row {row} holds {value!r}")
     try:
         return array.astype(np.float64)
-    except (TypeError, ValueError, OverflowError) as cause:  # an integer beyond 1e308
+    except NO_ARRAY as cause:  # an integer beyond 1e308
         raise error(f"{rule}: {cause}") from None
 
 
@@ -265,7 +275,7 @@ def as_labels(values: npt.ArrayLike, patients: int, name: str) -> tuple[npt.NDAr
         For another length, a missing label, or labels that cannot be sorted.
     """
     rule = f"{name} must have one label per patient"
-    labels = _as_array(values, rule, InputError)
+    labels = as_array(values, rule, InputError)
     if labels.shape != (patients,):
         raise InputError(f"{rule}: expected {patients}, got shape {labels.shape}")
     missing = [row for row, label in enumerate(labels.tolist()) if _is_missing(label)]
