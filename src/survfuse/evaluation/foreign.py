@@ -16,6 +16,7 @@ from survfuse._types import BoolArray, FloatArray
 from survfuse.evaluation.folds import Fold, Folds, Tabulated
 from survfuse.evaluation.horizons import MIN_AT_RISK
 from survfuse.readers.tables import FLAGS, format_of, refuse_repeated, text_rows
+from survfuse.survival.ties import at_or_before
 
 NEEDED = ("patient_id", "time", "event")
 ROUNDING = 1e-6  # a curve that rises or leaves [0, 1] by no more than this was rounded
@@ -171,7 +172,8 @@ def choose_horizons(
         rounded = {float(f"{np.quantile(time, q):.3g}") for q in QUARTILES}
         horizons = tuple(sorted({min(h, float(time.max())) for h in rounded}))
         return horizons, horizons[-1], ["horizons: quartiles of follow-up, because none were given"]
-    kept = [t for t in foreign.times if t <= reach] or [foreign.times[0]]
+    within = at_or_before(np.array(foreign.times), reach)
+    kept = [t for t, keep in zip(foreign.times, within, strict=True) if keep] or [foreign.times[0]]
     dropped = len(foreign.times) - len(kept)
     notes = [f"{dropped} survival columns beyond {reach:g}, which a tenth is followed for"] if dropped else []
     if len(kept) > MOST_HORIZONS:
