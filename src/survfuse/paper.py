@@ -22,6 +22,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +33,12 @@ from torch import Tensor
 
 from survfuse._errors import BundleError, InputError, listed
 from survfuse._types import Batch, PatientId
+from survfuse.losses import cox_batch
 from survfuse.models.branches import BagBranch
 from survfuse.models.config import ModalityConfig
 from survfuse.models.network import BagConfig, FusionNetwork, NetworkConfig, VectorConfig, build_network
 from survfuse.survival.calibration import km_rank_time
-from survfuse.survival.losses import cox_batch
+from survfuse.survival.gates import as_array, as_floats, as_whole
 
 __all__ = [
     "VARIANTS",
@@ -122,7 +124,7 @@ def variant_config(
     Raises
     ------
     InputError
-        For an unknown variant.
+        For an unknown variant, or a length that is not a whole number.
 
     Examples
     --------
@@ -130,6 +132,8 @@ def variant_config(
     ('slides', 'expression')
     """
     modalities, fusion = VARIANTS[_known(variant)]
+    bag_dim, genes = as_whole(bag_dim, "bag_dim", 4), as_whole(genes, "genes", 1)
+    clinical_dim = as_whole(clinical_dim, "clinical_dim", 1)
     branches: dict[str, BagConfig | VectorConfig] = {
         "slides": BagConfig("slides", bag_dim, bag_dim // 2, bag_dim // 4),
         "expression": VectorConfig("expression", genes, (2048, 512, 128)),
@@ -147,7 +151,7 @@ def variant_config(
 
 
 def _known(variant: str) -> str:
-    if variant not in VARIANTS:
+    if not isinstance(variant, str) or variant not in VARIANTS:
         raise InputError(f"unknown variant {variant!r} of the paper's network; known: {', '.join(VARIANTS)}")
     return variant
 
@@ -236,9 +240,9 @@ def _tensor(modality: ModalityConfig, given: npt.ArrayLike | None) -> Tensor:
     word, wanted = ("bag", "tiles >= 1, ") if isinstance(modality, BagConfig) else (modality.name, "")
     if given is None:
         raise InputError(f"{word}: this variant reads it, got None")
-    array = np.asarray(given)
+    array = as_array(given, f"{word}: expected numbers")
     fits = array.ndim == (2 if wanted else 1) and array.shape[-1] == modality.input_dim and len(array) > 0
-    if not fits or not np.issubdtype(array.dtype, np.number):
+    if not fits or array.dtype.kind not in "iuf":
         raise InputError(
             f"{word}: expected numbers of shape ({wanted}{modality.input_dim}), "
             f"got {array.dtype} of shape {array.shape}"
@@ -304,6 +308,8 @@ def state_dict_for(network: FusionNetwork, variant: str) -> dict[str, Tensor]:
     InputError
         For an unknown variant, or a network that is not of this variant.
     """
+    if not isinstance(network, FusionNetwork):
+        raise InputError(f"network must be a FusionNetwork, got {type(network).__name__}")
     own, names = network.state_dict(), _keys(_known(variant))
     same_shape = set(own) == set(names) and network.config.names == VARIANTS[variant][0]
     if not same_shape or network.config.head != "cox":
@@ -328,14 +334,27 @@ def cox_loss(log_risk: Any, time: Any, event: Any) -> Tensor:
     Returns
     -------
     Tensor, scalar
+
+    Raises
+    ------
+    InputError
+        For anything but one finite number, one time above 0 and one event of 0 or 1 per patient.
     """
-    risk = torch.as_tensor(log_risk)
-    return cox_batch(
-        risk, torch.as_tensor(event, device=risk.device), torch.as_tensor(time, device=risk.device)
-    )
+    risk = _column(log_risk, "log_risk")
+    return cox_batch(risk, _column(event, "event", risk), _column(time, "time", risk))
+
+
+def _column(values: Any, name: str, beside: Tensor | None = None) -> Tensor:
+    """Hand a tensor over as it is; anything else becomes a float64 tensor on the device of another."""
+    if isinstance(values, Tensor):
+        return values
+    column = torch.from_numpy(as_floats(values, name))
+    return column if beside is None else column.to(beside.device)
 
 
 def _read_state(source: str | Path | Mapping[str, Any]) -> dict[str, Tensor]:
+    if not isinstance(source, Mapping | str | PathLike):
+        raise InputError(f"expected the path of a checkpoint or a state dict, got {type(source).__name__}")
     content: Any = source if isinstance(source, Mapping) else _load(Path(source))
     for name in _ENVELOPES:
         if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):

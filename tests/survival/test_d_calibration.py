@@ -78,7 +78,7 @@ def test_edge_cases():
 
 
 def test_malformed_input_is_refused():
-    with pytest.raises(InputError, match="at least 2 bins, got 1"):
+    with pytest.raises(InputError, match="bins must be a whole number >= 2, got 1"):
         d_calibration([1], [1], [0.5], bins=1)
     with pytest.raises(InputError, match=r"survival_at_time must lie within \[0, 1\]; row 0"):
         d_calibration([1], [1], [np.nan])

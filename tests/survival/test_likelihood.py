@@ -114,7 +114,7 @@ def test_small_cohorts():
 @pytest.mark.parametrize(
     ("survival", "times", "message"),
     [
-        ([[0.5, 0.6]], [1, 2], "never rise; it does in row 0"),
+        ([[0.5, 0.6]], [1, 2], "never rise with time; in row 0 it is 0.6 at t = 2"),
         ([[0.5, 0.4]], [2, 1], "increase strictly"),
         ([[0.5, np.nan]], [1, 2], "time 1 holds nan"),
         ([[0.5]], [1, 2], r"expected \(1, 2\), got \(1, 1\)"),

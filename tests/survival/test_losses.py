@@ -242,7 +242,7 @@ def test_shared_times_make_fewer_bins():
     assert discretise([1, 2, 2, 2, 2, 2], [1, 1, 1, 1, 1, 1], 2).tolist() == [1, 2]
     with pytest.raises(NotComputableError, match="events at two times or more, got 1"):
         discretise([1, 1, 3], [1, 1, 0], 4)
-    with pytest.raises(InputError, match="at least 2 bins"):
+    with pytest.raises(InputError, match="bins must be a whole number >= 2"):
         discretise([1, 2], [1, 1], 1)
 
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from survfuse._errors import CohortError, InputError
-from survfuse.survival.outcome import Outcome, Tally, as_log_risk
+from survfuse.survival.gates import as_log_risk
+from survfuse.survival.outcome import Outcome, Tally
 
 
 @pytest.mark.parametrize(
@@ -38,7 +39,7 @@ def test_anything_array_like_becomes_float64_and_bool(time, event):
         ([1, 2], [1, np.nan], "event must be 1 .*row 1 holds nan"),
         ([1, 2, 3], [1, 0], "one length, got 3 and 2"),
         ([[1, 2]], [1, 0], r"one column \(patients,\), got shape \(1, 2\)"),
-        (["1", "soon"], [1, 0], "time must be a column of numbers: .*soon"),
+        (["1", "soon"], [1, 0], "time must be a column of numbers, got text .*soon"),
         ([1, 2], pd.array([True, None], dtype="boolean"), "event must be"),
     ],
 )

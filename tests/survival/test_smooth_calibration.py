@@ -252,9 +252,9 @@ def test_malformed_input_is_refused():
         ici(time, event, survival[:, None], [-1])
     with pytest.raises(InputError, match="must be numbers"):
         ici(time, event, [["high"]] * 10, [1])
-    with pytest.raises(InputError, match="number of resamples >= 0, got -1"):
+    with pytest.raises(InputError, match="bootstrap must be a whole number >= 0, got -1"):
         ici(time, event, survival[:, None], [time[event].min()], bootstrap=-1)
-    with pytest.raises(InputError, match="at least 1 point"):
+    with pytest.raises(InputError, match="points must be a whole number >= 1, got 0"):
         calibration_curve(time, event, survival, 5, points=0)
 
 

@@ -19,6 +19,7 @@ from survfuse.survival.d_calibration import d_calibration
 from survfuse.survival.estimate import Estimate, joined, not_computable
 from survfuse.survival.explained import kent_oquigley_r2, royston_r2
 from survfuse.survival.smooth_calibration import ERRORS, calibration_errors
+from survfuse.survival.ties import at_or_before
 
 
 def calibration(folds: Sequence[Fold], scale: Scale) -> dict[str, Estimate]:
@@ -48,7 +49,7 @@ def expected_events(folds: Sequence[Fold]) -> Estimate:
     try:
         for fold in folds:
             own = fold.known_curves.own(fold.time)
-            late = fold.time > fold.known_curves.last
+            late = ~at_or_before(fold.time, fold.known_curves.last)
             cut.update(fold.patient_id[late & fold.event])
             if (own <= 0).any():
                 raise NotComputableError(
@@ -137,10 +138,11 @@ def _d_calibration(folds: Sequence[Fold]) -> Estimate:
     try:
         own = np.concatenate([fold.known_curves.own(fold.time) for fold in first])
         last = np.concatenate([np.full(len(fold), fold.known_curves.last) for fold in first])
+        within = np.concatenate([at_or_before(fold.time, fold.known_curves.last) for fold in first])
     except NotComputableError as why:
         return not_computable(str(why), n, events)
     time, event = _outcome(first)
-    found = d_calibration(np.minimum(time, last), event.astype(bool) & (time <= last), own)
+    found = d_calibration(np.minimum(time, last), event.astype(bool) & within, own)
     several = "of the first repeat" if len(repeats_of(folds)) > 1 else ""
     return replace(found, note=joined(found.note, several))
 

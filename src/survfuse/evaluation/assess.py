@@ -24,6 +24,8 @@ from survfuse.survival.brier import (
 from survfuse.survival.discrimination import auc_influence
 from survfuse.survival.estimate import Estimate, joined
 from survfuse.survival.likelihood import log_likelihood_influence
+from survfuse.survival.ties import at_or_before
+from survfuse.survival.weights import end_note, known_up_to
 
 PROPER = "censoring is independent of covariates and event times"
 
@@ -67,7 +69,7 @@ def auc_at(
         risk = fold.risk if fold.log_risk is not None else -fold.survival([horizon])[:, 0]
         return _first(auc_influence(fold.time, fold.event, risk, [horizon], train=fold.train))
 
-    return over_folds(
+    found = over_folds(
         folds,
         one,
         limits=(0.0, 1.0),
@@ -77,6 +79,7 @@ def auc_at(
         chance=chance,
         until=horizon,
     )
+    return _at_end(found, folds, horizon)
 
 
 def brier_at(
@@ -88,7 +91,7 @@ def brier_at(
         curve = fold.survival([horizon])
         return _first(brier_influence(fold.time, fold.event, curve, [horizon], train=fold.train))
 
-    return over_folds(
+    found = over_folds(
         folds,
         one,
         limits=(0.0, 1.0),
@@ -97,6 +100,7 @@ def brier_at(
         chance=chance,
         until=horizon,
     )
+    return _at_end(found, folds, horizon)
 
 
 def isbs(folds: Sequence[Fold], scale: Scale, chance: float | None = None) -> Estimate:
@@ -107,9 +111,15 @@ def isbs(folds: Sequence[Fold], scale: Scale, chance: float | None = None) -> Es
         return _isbs(fold, grid)
 
     found = over_folds(
-        folds, one, limits=(0.0, 1.0), assumptions=PROPER, interval=scale.interval, chance=chance
+        folds,
+        one,
+        limits=(0.0, 1.0),
+        assumptions=PROPER,
+        interval=scale.interval,
+        chance=chance,
+        until=_last(grid),
     )
-    return replace(found, note=joined(found.note, note))
+    return _at_end(replace(found, note=joined(found.note, note)), folds, _last(grid))
 
 
 def isbs_difference(a: Sequence[Fold], b: Sequence[Fold], scale: Scale) -> Estimate:
@@ -120,8 +130,21 @@ def isbs_difference(a: Sequence[Fold], b: Sequence[Fold], scale: Scale) -> Estim
         x, y = _isbs(first, grid), _isbs(second, grid)
         return x[0] - y[0], x[1] - y[1]
 
-    found = over_pairs(a, b, one, limits=(-1.0, 1.0), assumptions=PROPER, interval=scale.interval)
-    return replace(found, note=joined(found.note, note))
+    end = _last(grid)
+    found = over_pairs(a, b, one, limits=(-1.0, 1.0), assumptions=PROPER, interval=scale.interval, until=end)
+    return _at_end(replace(found, note=joined(found.note, note)), a, end)
+
+
+def _at_end(found: Estimate, folds: Sequence[Fold], horizon: float | None) -> Estimate:
+    """Add what a reader must know of a horizon at which the follow-up of some fold ends."""
+    if found.value is None or horizon is None:
+        return found
+    notes = [end_note(fold.time, fold.event, horizon, fold.train) for fold in folds if len(fold)]
+    return replace(found, note=joined(found.note, *dict.fromkeys(notes)))
+
+
+def _last(grid: FloatArray) -> float | None:
+    return float(grid[-1]) if len(grid) else None
 
 
 def _first(found: tuple[FloatArray, FloatArray]) -> tuple[float, FloatArray]:
@@ -135,12 +158,11 @@ def _isbs(fold: Fold, grid: FloatArray) -> tuple[float, FloatArray]:
 
 
 def _known_grid(folds: Sequence[Fold], scale: Scale) -> tuple[FloatArray, str]:
-    """Grid as far as all curves are known and all folds are still followed, and what was left out."""
+    """Grid as far as all curves and the censoring weights of all folds are known, and what was left out."""
     lasts = [fold.curves.last for fold in folds if fold.curves is not None]
-    seen = [float(fold.time.max()) for fold in folds if len(fold) and fold.train is None]
-    seen += [float(fold.train[0].max()) for fold in folds if fold.train is not None]
+    seen = [known_up_to(fold.time, fold.train) for fold in folds if len(fold)]
     reach = min([scale.tau, *lasts, *seen])
-    grid = scale.grid[scale.grid <= reach]
+    grid = scale.grid[at_or_before(scale.grid, reach)]
     if len(grid) == len(scale.grid):
         return grid, ""
     end = f"{grid[-1]:g}" if len(grid) else "nothing"
@@ -159,7 +181,7 @@ def _ipa(folds: Sequence[Fold], horizon: float, interval: Interval, chance: floa
         curve = fold.survival([horizon])
         return _first(ipa_influence(fold.time, fold.event, curve, [horizon], train=fold.train))
 
-    return over_folds(
+    found = over_folds(
         folds,
         one,
         limits=(-np.inf, 1.0),
@@ -168,6 +190,7 @@ def _ipa(folds: Sequence[Fold], horizon: float, interval: Interval, chance: floa
         chance=chance,
         until=horizon,
     )
+    return _at_end(found, folds, horizon)
 
 
 def _integrated_ipa(folds: Sequence[Fold], scale: Scale, chance: float | None) -> Estimate:
@@ -177,9 +200,15 @@ def _integrated_ipa(folds: Sequence[Fold], scale: Scale, chance: float | None) -
         return integrated_ipa_influence(fold.time, fold.event, _at(fold, grid), grid, train=fold.train)
 
     found = over_folds(
-        folds, one, limits=(-np.inf, 1.0), assumptions=PROPER, interval=scale.interval, chance=chance
+        folds,
+        one,
+        limits=(-np.inf, 1.0),
+        assumptions=PROPER,
+        interval=scale.interval,
+        chance=chance,
+        until=_last(grid),
     )
-    return replace(found, note=joined(found.note, note))
+    return _at_end(replace(found, note=joined(found.note, note)), folds, _last(grid))
 
 
 def _likelihood(folds: Sequence[Fold], scale: Scale, chance: float | None) -> Estimate:
@@ -204,7 +233,7 @@ def _likelihood(folds: Sequence[Fold], scale: Scale, chance: float | None) -> Es
 def _deciles(fold: Fold, reach: float) -> FloatArray:
     """Deciles of the event times of the training patients (of these, where there are none), up to `reach`."""
     time, event = fold.train if fold.train is not None else (fold.time, fold.event)
-    seen = time[event.astype(bool) & (time <= reach)]
+    seen = time[event.astype(bool) & at_or_before(time, reach)]
     if len(seen) == 0:
         raise NotComputableError(f"no training patient had the event up to {reach:g}")
     deciles: FloatArray = np.unique(np.quantile(seen, np.linspace(0.1, 1.0, 10), method="higher"))

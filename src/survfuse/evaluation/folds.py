@@ -17,7 +17,8 @@ import pandas as pd
 
 from survfuse._errors import InputError, NotComputableError, listed
 from survfuse._types import BoolArray, FloatArray, IntArray
-from survfuse.survival.curves import SurvivalCurves
+from survfuse.survival.curves import StepFunction, SurvivalCurves
+from survfuse.survival.ties import at_or_before, tolerance
 
 
 class Curves(Protocol):
@@ -62,16 +63,46 @@ class Stepped:
 
     def own(self, time: FloatArray) -> FloatArray:
         """See :class:`Curves`."""
-        step = np.searchsorted(self.curves.times, time, side="right") - 1
-        before = step < 0
-        found = (
-            self.curves.survival[np.arange(len(time)), np.maximum(step, 0)] if len(self.curves.times) else 1.0
-        )
-        return np.where(before, 1.0, found)
+        return self.curves.own(time)
 
     def select(self, rows: Any) -> Stepped:
         """See :class:`Curves`."""
         return Stepped(self.curves.select(rows))
+
+
+@dataclass(frozen=True, eq=False)
+class Shared:
+    """One curve for all patients, exact at every time.
+
+    Parameters
+    ----------
+    curve : StepFunction
+    patients : int
+        How many.
+    """
+
+    curve: StepFunction
+    patients: int
+
+    @property
+    def last(self) -> float:
+        """Last time of the curve."""
+        return float(self.curve.x[-1])
+
+    def at(self, times: npt.ArrayLike) -> FloatArray:
+        """See :class:`Curves`."""
+        asked = np.atleast_1d(np.asarray(times, dtype=np.float64))
+        values = self.curve(asked)
+        unknown = (asked > self.last + tolerance(self.curve.x)) & (values > 0)
+        return np.tile(np.where(unknown, np.nan, values), (self.patients, 1))
+
+    def own(self, time: FloatArray) -> FloatArray:
+        """See :class:`Curves`."""
+        return self.curve(time)
+
+    def select(self, rows: Any) -> Shared:
+        """See :class:`Curves`."""
+        return Shared(self.curve, len(np.arange(self.patients)[rows]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,18 +127,26 @@ class Tabulated:
     def at(self, times: npt.ArrayLike) -> FloatArray:
         """See :class:`Curves`."""
         asked = np.atleast_1d(np.asarray(times, dtype=np.float64))
-        columns = [self.own(np.full(len(self.survival), t)) for t in asked]
-        values = np.stack(columns, axis=1) if columns else np.empty((len(self.survival), 0))
-        return np.where((asked > self.last)[None, :], np.nan, values)
+        values = np.empty((len(self.survival), len(asked)))
+        for column, (right, share) in enumerate(zip(*self._between(asked), strict=True)):
+            before = 1.0 if right == 1 else self.survival[:, right - 2]
+            values[:, column] = before * (1 - share) + self.survival[:, right - 1] * share
+        values[:, asked > self.last + tolerance(self.times)] = np.nan
+        return values
 
     def own(self, time: FloatArray) -> FloatArray:
         """See :class:`Curves`."""
+        right, share = self._between(time)
+        row = np.arange(len(time))
+        before = np.where(right == 1, 1.0, self.survival[row, right - 2])
+        return np.asarray(before * (1 - share) + self.survival[row, right - 1] * share)
+
+    def _between(self, time: FloatArray) -> tuple[IntArray, FloatArray]:
+        """Knot to the right of each time (0 is the first knot), and the share of the way to it."""
         knots = np.concatenate([[0.0], self.times])
-        padded = np.hstack([np.ones((len(self.survival), 1)), self.survival])
         right = np.clip(np.searchsorted(knots, time, side="left"), 1, len(knots) - 1)
         share = np.clip((time - knots[right - 1]) / (knots[right] - knots[right - 1]), 0.0, 1.0)
-        row = np.arange(len(time))
-        return np.asarray(padded[row, right - 1] * (1 - share) + padded[row, right] * share)
+        return right, share
 
     def select(self, rows: Any) -> Tabulated:
         """See :class:`Curves`."""
@@ -235,7 +274,7 @@ def patients_of(folds: Iterable[Fold], until: float | None = None) -> tuple[int,
     """How many patients, and how many of them with the event (up to a time); each is counted once."""
     seen: dict[Any, bool] = {}
     for fold in folds:
-        event = fold.event if until is None else fold.event & (fold.time <= until)
+        event = fold.event if until is None else fold.event & at_or_before(fold.time, until)
         seen.update(zip(fold.patient_id, event.tolist(), strict=True))
     return len(seen), sum(seen.values())
 

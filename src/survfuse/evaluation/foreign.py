@@ -17,6 +17,7 @@ from survfuse.evaluation.folds import Fold, Folds, Tabulated
 from survfuse.evaluation.horizons import MIN_AT_RISK
 from survfuse.readers.delimited import layout_of, text_rows
 from survfuse.readers.tables import FLAGS, format_of, refuse_repeated
+from survfuse.survival.ties import at_or_before
 
 NEEDED = ("patient_id", "time", "event")
 ROUNDING = 1e-6  # a curve that rises or leaves [0, 1] by no more than this was rounded
@@ -172,7 +173,8 @@ def choose_horizons(
         rounded = {float(f"{np.quantile(time, q):.3g}") for q in QUARTILES}
         horizons = tuple(sorted({min(h, float(time.max())) for h in rounded}))
         return horizons, horizons[-1], ["horizons: quartiles of follow-up, because none were given"]
-    kept = [t for t in foreign.times if t <= reach] or [foreign.times[0]]
+    within = at_or_before(np.array(foreign.times), reach)
+    kept = [t for t, keep in zip(foreign.times, within, strict=True) if keep] or [foreign.times[0]]
     dropped = len(foreign.times) - len(kept)
     notes = [f"{dropped} survival columns beyond {reach:g}, which a tenth is followed for"] if dropped else []
     if len(kept) > MOST_HORIZONS:
@@ -304,10 +306,13 @@ def _curves(
 
 def _or_blank(raw: pd.DataFrame, name: str, where: str, places: npt.NDArray[np.int64]) -> FloatArray:
     """Read numbers, NaN in folds where all are blank."""
-    blank = raw[name].str.strip().str.lower().isin(["", "nan", "na"]).to_numpy(bool)
+    cells = raw[name]
+    values = cells.map(_number).to_numpy(float)
+    blank = np.isnan(values)
+    blank[blank] = cells[blank].str.strip().str.lower().isin(["", "nan", "na"])
     whole = (np.bincount(places, weights=blank) == np.bincount(places))[places]
-    cells = raw.assign(**{name: raw[name].mask(whole, "0")})
-    return np.where(whole, np.nan, _numbers(cells, name, where))
+    _refuse(~(np.abs(values) <= LARGEST) & ~whole, cells, where, name, "a finite number")
+    return np.where(whole, np.nan, values)
 
 
 def _unique(table: pd.DataFrame, where: str) -> None:

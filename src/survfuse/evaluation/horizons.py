@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from survfuse._errors import ConfigError
+from survfuse.survival.ties import at_or_after
 
 if TYPE_CHECKING:
     from survfuse.cohort.cohort import Cohort
@@ -40,7 +41,7 @@ def resolve_horizons(given: Sequence[float] | None, cohort: Cohort) -> tuple[tup
         return tuple(sorted(float(h) for h in stated)), []
     year = YEARS[cohort.spec.outcome.unit]
     time = cohort.outcome["time"].to_numpy(float)
-    kept = tuple(n * year for n in TOLD_YEARS if np.mean(time >= n * year) >= MIN_AT_RISK)
+    kept = tuple(n * year for n in TOLD_YEARS if np.mean(at_or_after(time, n * year)) >= MIN_AT_RISK)
     if not kept:
         raise ConfigError(
             f"fewer than {MIN_AT_RISK:.0%} of the patients are followed for a year; "

@@ -15,11 +15,11 @@ from survfuse.evaluation.agreement import expected_events
 from survfuse.evaluation.assess import auc_at, brier_at
 from survfuse.evaluation.chance import chance_share
 from survfuse.evaluation.combine import mean_of
-from survfuse.evaluation.folds import Fold, Stepped, patients_of, repeats_of, select
+from survfuse.evaluation.folds import Fold, Shared, patients_of, repeats_of, select
 from survfuse.evaluation.ranking import concordance
 from survfuse.evaluation.scale import Scale
 from survfuse.survival.benefit import net_benefit, net_benefit_all
-from survfuse.survival.curves import SurvivalCurves, kaplan_meier
+from survfuse.survival.curves import kaplan_meier
 from survfuse.survival.estimate import Estimate, not_computable
 from survfuse.survival.smooth_calibration import calibration_curve
 
@@ -38,10 +38,7 @@ def null_folds(folds: Sequence[Fold]) -> tuple[Fold, ...]:
 
 def _null(fold: Fold) -> Fold:
     curve = kaplan_meier(*(fold.train if fold.train is not None else (fold.time, fold.event)))
-    falls = np.diff(curve.y, prepend=1.0) < 0
-    steps = np.tile(curve.y[falls], (len(fold), 1))
-    known = Stepped(SurvivalCurves(curve.x[falls], steps, float(curve.x[-1])))
-    return replace(fold, log_risk=np.zeros(len(fold)), curves=known)
+    return replace(fold, log_risk=np.zeros(len(fold)), curves=Shared(curve, len(fold)))
 
 
 def over_time(models: Models, null: Sequence[Fold], scale: Scale) -> Rows:

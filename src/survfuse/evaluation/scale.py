@@ -8,6 +8,7 @@ import numpy as np
 
 from survfuse._types import FloatArray
 from survfuse.evaluation.combine import DEFAULT, Interval
+from survfuse.survival.ties import at_or_before
 
 GRID = 100  # times at which integrated scores look at a curve
 
@@ -39,4 +40,5 @@ class Scale:
         """Times of integrated scores, up to τ."""
         if self.times is None:
             return np.linspace(0.0, self.tau, GRID + 1)[1:]
-        return np.array([time for time in self.times if time <= self.tau])
+        times = np.array(self.times)
+        return times[at_or_before(times, self.tau)]

@@ -6,12 +6,25 @@ nothing is unpickled, and what does not fit is refused by name.
 
 from __future__ import annotations
 
+from survfuse.readers import bags as _bags
+from survfuse.readers import expression as _expression
+from survfuse.readers import features as _features
+from survfuse.readers import record as _record
+from survfuse.readers import tables as _tables
+from survfuse.readers._door import checked as _checked
 from survfuse.readers.bag_files import Slide
-from survfuse.readers.bags import BagStore, pack
-from survfuse.readers.expression import Expression, read_expression
-from survfuse.readers.features import find_features, read_features, slide_id_of
-from survfuse.readers.record import Features, ReadOptions, normalise_encoder
-from survfuse.readers.tables import read_table, repeated
+from survfuse.readers.bags import BagStore
+from survfuse.readers.expression import Expression
+from survfuse.readers.record import Features, ReadOptions
+
+find_features = _checked(_features.find_features)
+normalise_encoder = _checked(_record.normalise_encoder)
+pack = _checked(_bags.pack)
+read_expression = _checked(_expression.read_expression)
+read_features = _checked(_features.read_features)
+read_table = _checked(_tables.read_table)
+repeated = _checked(_tables.repeated)
+slide_id_of = _checked(_features.slide_id_of)
 
 __all__ = [
     "BagStore",

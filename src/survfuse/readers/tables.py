@@ -85,6 +85,8 @@ def read_table(path: Path | str, *, id_column: str | None = None) -> pd.DataFram
 
 def repeated(frame: pd.DataFrame, column: str) -> tuple[str, ...]:
     """Name the values that stand in more than one row of a column, sorted."""
+    if column not in frame:
+        raise InputError(f"no column {column!r}; the table has {listed(map(repr, frame.columns), 20)}")
     counts = Counter(frame[column])
     return tuple(sorted(value for value, n in counts.items() if n > 1))
 

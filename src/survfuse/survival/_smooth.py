@@ -13,13 +13,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from survfuse._errors import InputError, NotComputableError
+from survfuse._errors import NotComputableError
 from survfuse._types import FloatArray, IntArray
 from survfuse.survival._newton import climb
 from survfuse.survival._partial import RiskSets
 from survfuse.survival._resampled import resampled_cox, resampled_risk
 from survfuse.survival.curves import breslow
 from survfuse.survival.estimate import joined
+from survfuse.survival.gates import as_whole
 from survfuse.survival.horizons import KaplanMeierAt
 from survfuse.survival.outcome import Outcome
 from survfuse.survival.splines import knots_of, spline_basis
@@ -199,9 +200,7 @@ def _fit_or_straight(outcome: Outcome, place: FloatArray, places: FloatArray, kn
 
 def draws(patients: int, resamples: int, seed: int) -> Iterator[IntArray]:
     """Rows drawn with replacement, (resamples, patients) in all, a part at a time."""
-    if resamples < 0:
-        raise InputError(f"bootstrap must be a number of resamples >= 0, got {resamples}")
-    return _draws(patients, resamples, seed)
+    return _draws(patients, as_whole(resamples, "bootstrap", 0), as_whole(seed, "seed", 0))
 
 
 def _draws(patients: int, resamples: int, seed: int) -> Iterator[IntArray]:

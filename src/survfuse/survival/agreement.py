@@ -14,12 +14,13 @@ import numpy.typing as npt
 from scipy import stats
 
 from survfuse._errors import InputError, NotComputableError, listed
-from survfuse._types import FloatArray
+from survfuse._types import FloatArray, IntArray
 from survfuse.survival._newton import climb
 from survfuse.survival._partial import RiskSets
 from survfuse.survival.estimate import FLAT, LEVEL, SMALLEST_SE, Estimate, Z, not_computable
-from survfuse.survival.horizons import KaplanMeierAt, as_horizon, as_survival_at
-from survfuse.survival.outcome import Outcome, as_floats, as_log_risk
+from survfuse.survival.gates import as_floats, as_horizon, as_labels, as_log_risk, as_survival_at
+from survfuse.survival.horizons import KaplanMeierAt
+from survfuse.survival.outcome import Outcome
 
 ASSUMES_OE = "censoring is independent of the event times, given the predicted hazards"
 ASSUMES_OE_AT = "censoring is independent of the risks and of the event times"
@@ -95,7 +96,7 @@ def observed_expected_at(
     InputError
         For a survival outside [0, 1], or lengths that differ.
     """
-    outcome, horizon = Outcome.of(time, event), as_horizon(horizon)
+    outcome, horizon = Outcome.of(time, event).with_horizon(as_horizon(horizon))
     risk = 1 - as_survival_at(survival, len(outcome))
     seen = int((outcome.event & (outcome.time <= horizon)).sum())
     try:
@@ -214,15 +215,10 @@ def _slope(outcome: Outcome, risk: FloatArray, member: npt.NDArray[np.int64]) ->
     return float(found.coef[0]) / unit, float(found.information[0, 0]) ** -0.5 / unit
 
 
-def _members(stratum: npt.ArrayLike | None, patients: int) -> npt.NDArray[np.int64]:
+def _members(stratum: npt.ArrayLike | None, patients: int) -> IntArray:
     if stratum is None:
         return np.zeros(patients, dtype=np.int64)
-    labels = np.asarray(stratum)
-    if labels.shape != (patients,):
-        raise InputError(
-            f"stratum must have one label per patient: expected {patients}, got shape {labels.shape}"
-        )
-    return np.unique(labels, return_inverse=True)[1].astype(np.int64)
+    return as_labels(stratum, patients, "stratum")[1]
 
 
 def _hazards(cumulative_hazard: npt.ArrayLike, patients: int) -> FloatArray:

@@ -15,7 +15,8 @@ from survfuse._errors import InputError, NotComputableError
 from survfuse._types import BoolArray, FloatArray
 from survfuse.survival.curves import ROUNDING
 from survfuse.survival.estimate import Estimate, not_computable, wald
-from survfuse.survival.horizons import KaplanMeierAt, as_horizon, as_survival_at
+from survfuse.survival.gates import as_horizon, as_numbers, as_survival_at
+from survfuse.survival.horizons import KaplanMeierAt
 from survfuse.survival.outcome import Outcome
 
 SURE = "all the treated are taken to have the event by then: the interval holds only who is treated"
@@ -52,7 +53,7 @@ def net_benefit(
     InputError
         For a survival outside [0, 1], a threshold outside [0, 1), or lengths that differ.
     """
-    outcome, horizon = Outcome.of(time, event), as_horizon(horizon)
+    outcome, horizon = Outcome.of(time, event).with_horizon(as_horizon(horizon))
     risk = 1 - as_survival_at(survival, len(outcome))
     return [_estimate(outcome, _treated(risk, p), horizon, p) for p in _thresholds(thresholds)]
 
@@ -75,7 +76,7 @@ def net_benefit_all(
     InputError
         For a threshold outside [0, 1), or malformed outcomes.
     """
-    outcome, horizon = Outcome.of(time, event), as_horizon(horizon)
+    outcome, horizon = Outcome.of(time, event).with_horizon(as_horizon(horizon))
     everyone = np.ones(len(outcome), dtype=bool)
     return [_estimate(outcome, everyone, horizon, p) for p in _thresholds(thresholds)]
 
@@ -109,7 +110,7 @@ def net_benefit_influence(
     InputError
         As in :func:`net_benefit`.
     """
-    outcome, horizon = Outcome.of(time, event), as_horizon(horizon)
+    outcome, horizon = Outcome.of(time, event).with_horizon(as_horizon(horizon))
     risk = 1 - as_survival_at(survival, len(outcome))
     if len(outcome) == 0:
         raise NotComputableError("net benefit: there are no patients")
@@ -169,10 +170,7 @@ def _treated(risk: FloatArray, threshold: float) -> BoolArray:
 
 
 def _thresholds(thresholds: npt.ArrayLike) -> list[float]:
-    try:
-        levels = np.atleast_1d(np.asarray(thresholds, dtype=np.float64))
-    except (TypeError, ValueError) as error:
-        raise InputError(f"thresholds must be numbers: {error}") from None
+    levels = np.atleast_1d(as_numbers(thresholds, "thresholds", flags=False))
     bad = ~((levels >= 0) & (levels < 1))
     if levels.ndim != 1 or bad.any():
         raise InputError(f"thresholds must be a list of risks in [0, 1), got {thresholds!r}")

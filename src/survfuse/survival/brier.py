@@ -20,7 +20,7 @@ from survfuse._errors import InputError, NotComputableError
 from survfuse._types import FloatArray
 from survfuse.survival.curves import kaplan_meier
 from survfuse.survival.estimate import Estimate, not_computable, wald
-from survfuse.survival.horizons import as_survival
+from survfuse.survival.gates import as_survival
 from survfuse.survival.outcome import Outcome
 from survfuse.survival.weights import ASSUMES, CensoringWeights, Train
 
@@ -249,7 +249,7 @@ def _read(
     weights = CensoringWeights.of(outcome, times, train, increasing=integrate)
     if integrate and len(weights.times) < 2:
         raise InputError("an integral over time needs at least two horizons, got one")
-    return weights, as_survival(survival, len(outcome), len(weights.times))
+    return weights, as_survival(survival, len(outcome), weights.times)
 
 
 def _share(weights: CensoringWeights, survival: FloatArray) -> FloatArray:  # -> (patients, times)
@@ -274,7 +274,9 @@ def _null(weights: CensoringWeights, train: Train | None) -> tuple[CensoringWeig
         weights.times
     )
     perfect = np.zeros(len(null), dtype=bool)
-    perfect[weights.known] = ~(_brier(weights, null)[0] > 0)
+    usable = weights.usable()
+    errors = [_share(at, null[weights.known][[k]]).sum() for k, at in enumerate(usable.one_by_one())]
+    perfect[weights.known] = ~(np.array(errors) > 0)
     return weights.unless(perfect, NO_NULL), null
 
 

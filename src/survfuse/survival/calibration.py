@@ -20,8 +20,9 @@ from survfuse.survival.calibrators import BreslowCalibrator, KaplanMeierCalibrat
 from survfuse.survival.cox import fit_cox
 from survfuse.survival.curves import StepFunction, SurvivalCurves, breslow, kaplan_meier
 from survfuse.survival.estimate import joined
+from survfuse.survival.gates import as_floats, as_log_risk
 from survfuse.survival.isotonic import IsotonicCalibrator
-from survfuse.survival.outcome import Outcome, as_floats, as_log_risk
+from survfuse.survival.outcome import Outcome
 from survfuse.survival.rank_map import KmRankCalibrator, km_rank_time
 
 __all__ = [

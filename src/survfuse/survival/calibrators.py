@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from survfuse._types import FloatArray
 from survfuse.survival.curves import StepFunction, SurvivalCurves
-from survfuse.survival.outcome import as_log_risk
+from survfuse.survival.gates import as_log_risk
 
 
 def proportional_curves(baseline: StepFunction, log_hazard_ratio: FloatArray) -> SurvivalCurves:

@@ -22,9 +22,9 @@ import numpy.typing as npt
 from survfuse._errors import InputError, NotComputableError
 from survfuse._types import FloatArray
 from survfuse.survival.estimate import Estimate, joined, not_computable, wald
-from survfuse.survival.horizons import as_horizon
-from survfuse.survival.outcome import Outcome, as_log_risk
-from survfuse.survival.weights import Train, as_train, censoring_curve
+from survfuse.survival.gates import as_choice, as_horizon, as_log_risk
+from survfuse.survival.outcome import Outcome
+from survfuse.survival.weights import Clock, Train
 
 ASSUMES = {
     "harrell": "censoring does not depend on the risks; the value depends on the censoring pattern",
@@ -171,16 +171,17 @@ class _Weights:
 
     @classmethod
     def of(cls, outcome: Outcome, kind: str, tau: float | None, train: Train | None) -> _Weights:
-        if kind not in ("harrell", "uno"):
-            raise InputError(f"unknown kind of concordance {kind!r}; known: harrell, uno")
+        kind = as_choice(kind, ("harrell", "uno"), "kind of concordance")
         if kind == "harrell" and train is not None:
             raise InputError("train gives Uno's censoring weights; Harrell's C has none")
-        counted = outcome.event & (outcome.time <= (np.inf if tau is None else as_horizon(tau, "tau")))
-        if kind == "harrell" or not counted.any():
+        limit = np.array([] if tau is None else [as_horizon(tau, "tau")])
+        clock = Clock.of(outcome, limit, train)
+        time, known = clock.outcome.time, clock.last
+        counted = outcome.event & (time <= np.min(clock.horizons, initial=np.inf))
+        if kind == "harrell" or not counted.any() or clock.censoring is None:
             return cls(kind, counted.astype(np.float64), "")
-        curve, known = censoring_curve(outcome if train is None else as_train(train))
-        staying = curve.left(outcome.time)
-        usable = counted & (staying > 0) & (outcome.time <= known)
+        staying = clock.censoring.left(time)
+        usable = counted & (staying > 0) & (time <= known)
         weight = np.zeros(len(outcome))
         weight[usable] = staying[usable] ** -2.0
         lost = int((counted & ~usable).sum())

@@ -23,7 +23,8 @@ from survfuse._errors import InputError, NotComputableError
 from survfuse._types import FloatArray
 from survfuse.survival.curves import SurvivalCurves, censoring_survival
 from survfuse.survival.estimate import LEVEL, joined
-from survfuse.survival.outcome import Outcome, as_log_risk
+from survfuse.survival.gates import as_log_risk
+from survfuse.survival.outcome import Outcome
 
 ROUNDING = 1e-9
 LEAST_EFFECTIVE = 100.0  # patients; below, a note gives the range of the coverage
@@ -162,9 +163,7 @@ class ConformalBound:
 
 def _share_at_event(curves: SurvivalCurves, time: FloatArray) -> FloatArray:
     """Share that has had the event by each patient's own time, by their own curve, (patients,)."""
-    padded = np.hstack([np.ones((len(curves), 1)), curves.survival])
-    steps = np.searchsorted(curves.times, time, side="right")
-    return 1 - padded[np.arange(len(time)), steps]
+    return 1 - curves.own(time)
 
 
 def _largest_share(own: FloatArray, weight: FloatArray, patients: int, miss: float) -> tuple[float, str]:

@@ -21,7 +21,8 @@ from survfuse.survival._newton import Axes, climb
 from survfuse.survival._partial import RiskSets
 from survfuse.survival._paths import worths
 from survfuse.survival.effective import trace_of_fit
-from survfuse.survival.outcome import Outcome, as_log_risk
+from survfuse.survival.gates import as_log_risk
+from survfuse.survival.outcome import Outcome
 
 
 @dataclass(frozen=True, eq=False)

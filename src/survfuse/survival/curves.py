@@ -15,9 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from survfuse._errors import InputError, NotComputableError
-from survfuse._types import FloatArray
+from survfuse._types import FloatArray, IntArray
 from survfuse.survival._partial import RiskSets
-from survfuse.survival.outcome import Outcome, Tally, as_log_risk
+from survfuse.survival.gates import as_log_risk, as_numbers, as_share
+from survfuse.survival.outcome import Outcome, Tally
+from survfuse.survival.ties import tolerance
 
 ROUNDING = 1e-12  # a curve this close above a level has reached it: 1 - 3/6 is 0.5
 
@@ -56,12 +58,12 @@ class StepFunction:
         object.__setattr__(self, "y", y)
 
     def __call__(self, t: npt.ArrayLike) -> FloatArray:
-        """Value at `t`, any shape."""
-        return self._value(np.searchsorted(self.x, np.asarray(t, dtype=np.float64), side="right"))
+        """Value at `t`, any shape; a `t` that equals a step up to rounding is that step."""
+        return self._value(np.searchsorted(self.x - tolerance(self.x), _times(t), side="right"))
 
     def left(self, t: npt.ArrayLike) -> FloatArray:
-        """Limit from the left at `t`, any shape."""
-        return self._value(np.searchsorted(self.x, np.asarray(t, dtype=np.float64), side="left"))
+        """Limit from the left at `t`, any shape; a `t` that equals a step up to rounding is that step."""
+        return self._value(np.searchsorted(self.x + tolerance(self.x), _times(t), side="left"))
 
     def _value(self, steps: Any) -> FloatArray:
         values: FloatArray = np.concatenate([[self.before], self.y])[steps]
@@ -146,9 +148,9 @@ def kaplan_meier_table(time: npt.ArrayLike, event: npt.ArrayLike, level: float =
     ----------
     time, event : array-like, (patients,)
     level : float
-        Coverage of the interval.
+        Coverage of the interval, inside (0, 1).
     """
-    tally = _tally(time, event)
+    level, tally = as_share(level, "level"), _tally(time, event)
     survival = np.cumprod(1 - tally.events / tally.at_risk)
     inside = (survival > 0) & (survival < 1)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -266,10 +268,24 @@ class SurvivalCurves:
             NaN beyond `last`, where nothing is known, except that a curve that
             has reached 0 stays there. 1 before the first step.
         """
-        asked = np.atleast_1d(np.asarray(times, dtype=np.float64))
-        values = self._padded[:, np.searchsorted(self.times, asked, side="right")]
-        unknown = (asked > self.last)[None, :] & (values > 0)
+        asked = np.atleast_1d(_times(times))
+        step = self._steps(asked)
+        values = np.ones((len(self), len(asked)))
+        values[:, step > 0] = self.survival[:, step[step > 0] - 1]
+        unknown = (asked > self.last + tolerance(self.times))[None, :] & (values > 0)
         return np.where(unknown, np.nan, values)
+
+    def own(self, time: FloatArray) -> FloatArray:
+        """Survival of each patient at one time of its own, (patients,); at `last` for times beyond."""
+        step = self._steps(time)
+        values = np.ones(len(self))
+        late = step > 0
+        values[late] = self.survival[late, step[late] - 1]
+        return values
+
+    def _steps(self, times: FloatArray) -> IntArray:
+        """How many steps lie at or before each time, up to rounding."""
+        return np.searchsorted(self.times - tolerance(self.times), times, side="right")
 
     def quantile(self, q: float) -> FloatArray:
         """Time by which a share `q` of such patients has had the event, (patients,); NaN when not reached.
@@ -325,6 +341,13 @@ class SurvivalCurves:
     def select(self, rows: Any) -> SurvivalCurves:
         """Keep the patients that `rows` (indices, mask or slice) picks, in that order."""
         return SurvivalCurves(self.times, self.survival[rows], self.last)
+
+
+def _times(t: npt.ArrayLike) -> FloatArray:
+    times = as_numbers(t, "times", flags=False)
+    if np.isnan(times).any():
+        raise InputError("times must be numbers, got NaN")
+    return times
 
 
 def _tally(time: npt.ArrayLike, event: npt.ArrayLike) -> Tally:

@@ -6,10 +6,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from survfuse._errors import InputError
 from survfuse._types import FloatArray
 from survfuse.survival.estimate import Estimate, not_computable
-from survfuse.survival.horizons import as_survival_at
+from survfuse.survival.gates import as_survival_at, as_whole
 from survfuse.survival.outcome import Outcome
 
 ASSUMES = "censoring is independent of the event times; spread censored patients count as if seen"
@@ -45,8 +44,7 @@ def d_calibration(
     """
     outcome = Outcome.of(time, event)
     survival = as_survival_at(survival_at_time, len(outcome), "survival_at_time")
-    if bins < 2:
-        raise InputError(f"D-calibration needs at least 2 bins, got {bins}")
+    bins = as_whole(bins, "bins", 2)
     n = len(outcome)
     if outcome.events == 0:
         return not_computable("no event, so nothing shows where events fall", n, 0, ASSUMES)

@@ -20,7 +20,8 @@ import numpy.typing as npt
 from survfuse._errors import InputError
 from survfuse._types import FloatArray, IntArray
 from survfuse.survival.estimate import Estimate
-from survfuse.survival.outcome import Outcome, as_log_risk
+from survfuse.survival.gates import as_log_risk, as_numbers
+from survfuse.survival.outcome import Outcome
 from survfuse.survival.weights import CensoringWeights, Train
 
 NO_CASE = "no event at or before t = {t}, so no two patients can be compared"
@@ -103,9 +104,9 @@ def _read(
 
 def _ranks(log_risk: npt.ArrayLike, patients: int, times: int) -> IntArray:
     """Dense ranks, (patients, 1) or (patients, times)."""
-    risk = np.asarray(log_risk)
+    risk = as_numbers(log_risk, "log_risk", expected="a column of numbers")
     if risk.ndim != 2:
-        columns = [as_log_risk(log_risk, patients)]
+        columns = [as_log_risk(risk, patients)]
     elif risk.shape[1] != times:
         raise InputError(
             f"log_risk must be (patients,) or (patients, times): expected {times} columns,"

@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from survfuse._types import FloatArray, IntArray
 from survfuse.survival._partial import RiskSets
-from survfuse.survival.outcome import Outcome, as_log_risk
+from survfuse.survival.gates import as_log_risk
+from survfuse.survival.outcome import Outcome
 
 RULE = "rule of thumb: 10 or more; Riley et al. 2019, Stat Med 38:1276, give the size that a study needs"
 

@@ -16,7 +16,8 @@ from scipy import stats
 from survfuse._types import FloatArray
 from survfuse.survival.agreement import ASSUMES_SLOPE, calibration_slope
 from survfuse.survival.estimate import SMALLEST_SE, Estimate, Z, joined, not_computable
-from survfuse.survival.outcome import Outcome, as_log_risk
+from survfuse.survival.gates import as_log_risk
+from survfuse.survival.outcome import Outcome
 
 ERROR_VARIANCE = np.pi**2 / 6  # of the log of an exponential time
 KAPPA = np.sqrt(8 / np.pi)  # mean distance of the two halves of a standard normal

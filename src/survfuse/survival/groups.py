@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from survfuse._errors import InputError
 from survfuse._types import FloatArray
+from survfuse.survival.gates import as_labels
 from survfuse.survival.outcome import Outcome
 
 
@@ -54,9 +54,7 @@ def log_rank(time: npt.ArrayLike, event: npt.ArrayLike, group: npt.ArrayLike) ->
         When `group` has another length.
     """
     outcome = Outcome.of(time, event)
-    labels, member = np.unique(np.asarray(group), return_inverse=True)
-    if member.shape != outcome.time.shape:
-        raise InputError(f"group must have one label per patient: expected {len(outcome)}, got {member.size}")
+    labels, member = as_labels(group, len(outcome), "group")
     times, where = np.unique(outcome.time, return_inverse=True)
     shape = (len(times), len(labels))
     cell = where * shape[1] + member

@@ -1,88 +1,14 @@
-"""At horizons: gates for what is asked and predicted there, and Kaplan–Meier there with its influence."""
+"""Kaplan–Meier at a horizon, with its influence."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from survfuse._errors import InputError, NotComputableError, listed
+from survfuse._errors import NotComputableError
 from survfuse._types import FloatArray
 from survfuse.survival.outcome import Outcome, Tally
-
-
-def as_horizons(times: npt.ArrayLike, *, increasing: bool = False) -> FloatArray:
-    """Convert to a column of horizons, in the order they are asked in.
-
-    Parameters
-    ----------
-    times : array-like, (times,), or one number
-        In the unit of the follow-up times.
-    increasing : bool
-        Whether each must be larger than the one before, as an integral needs.
-
-    Raises
-    ------
-    InputError
-        For none, for one that is not a finite number > 0, or a wrong order.
-    """
-    horizons = np.atleast_1d(_numbers(times, "times"))
-    if horizons.ndim != 1 or len(horizons) == 0:
-        raise InputError(f"times must be one column of at least one horizon, got shape {horizons.shape}")
-    bad = np.flatnonzero(~(np.isfinite(horizons) & (horizons > 0)))
-    if len(bad):
-        raise InputError(f"times must be finite numbers > 0; place {bad[0]} holds {horizons[bad[0]]}")
-    if increasing and (np.diff(horizons) <= 0).any():
-        raise InputError("times must increase strictly; sort them and drop repeated ones")
-    return horizons
-
-
-def as_horizon(horizon: npt.ArrayLike, name: str = "horizon") -> float:
-    """Convert to one finite number > 0, in the unit of time."""
-    value = _numbers(horizon, name)
-    if value.ndim or not (np.isfinite(value) and value > 0):
-        raise InputError(f"{name} must be a finite number > 0, got {horizon!r}")
-    return float(value)
-
-
-def as_survival(survival: npt.ArrayLike, patients: int, times: int, name: str = "survival") -> FloatArray:
-    """Convert to predicted survival, (patients, times); one column will do where there is one time.
-
-    Raises
-    ------
-    InputError
-        For a wrong shape, or a value that is missing or outside [0, 1]; names the first rows.
-    """
-    values = _numbers(survival, name)
-    came = values.shape
-    if values.ndim == 1 and times == 1:
-        values = values[:, None]
-    if values.shape != (patients, times):
-        raise InputError(f"{name} must be (patients, times): expected {(patients, times)}, got {came}")
-    good = (values >= 0) & (values <= 1)
-    if not good.all():
-        row, column = np.argwhere(~good)[0]
-        rows = listed(np.flatnonzero(~good.all(axis=1)))
-        place = f", time {column}" if times > 1 else ""
-        hint = ". A curve is not known beyond its training follow-up: ask for earlier times"
-        raise InputError(
-            f"{name} must lie within [0, 1]; row {row}{place} holds {values[row, column]}"
-            f" (rows {rows}){hint if np.isnan(values[row, column]) else ''}"
-        )
-    return values
-
-
-def as_survival_at(survival: npt.ArrayLike, patients: int, name: str = "survival") -> FloatArray:
-    """Convert to predicted survival at one time, (patients,); refuses what :func:`as_survival` refuses."""
-    return as_survival(survival, patients, 1, name)[:, 0]
-
-
-def _numbers(values: npt.ArrayLike, name: str) -> FloatArray:
-    try:
-        return np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError, RuntimeError) as cause:  # RuntimeError: a tensor with a gradient
-        raise InputError(f"{name} must be numbers: {cause}") from None
 
 
 @dataclass(frozen=True, eq=False)

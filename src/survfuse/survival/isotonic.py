@@ -25,7 +25,8 @@ from survfuse._errors import NotComputableError
 from survfuse._types import FloatArray, IntArray
 from survfuse.survival.calibrators import proportional_curves
 from survfuse.survival.curves import StepFunction, SurvivalCurves, breslow
-from survfuse.survival.outcome import Outcome, as_log_risk
+from survfuse.survival.gates import as_log_risk
+from survfuse.survival.outcome import Outcome
 
 LEAST_EVENTS = 5  # of a bin
 MOST_TURNS = 500

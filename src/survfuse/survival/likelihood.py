@@ -13,11 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from survfuse._errors import InputError, NotComputableError
+from survfuse._errors import NotComputableError
 from survfuse._types import FloatArray
-from survfuse.survival.curves import ROUNDING
 from survfuse.survival.estimate import Estimate, not_computable, wald
-from survfuse.survival.horizons import as_horizons, as_survival
+from survfuse.survival.gates import as_horizons, as_survival
 from survfuse.survival.outcome import Outcome
 
 ASSUMES = "censoring is independent of the event times, given the predictions"
@@ -88,14 +87,10 @@ class _Terms:
     def of(
         cls, time: npt.ArrayLike, event: npt.ArrayLike, survival: npt.ArrayLike, times: npt.ArrayLike
     ) -> _Terms:
-        outcome, grid = Outcome.of(time, event), as_horizons(times, increasing=True)
-        curves = as_survival(survival, len(outcome), len(grid))
+        outcome, grid = Outcome.of(time, event).with_horizons(as_horizons(times, increasing=True))
+        curves = as_survival(survival, len(outcome), grid)
         grid, curves = np.append(0.0, grid), np.hstack([np.ones((len(outcome), 1)), curves])
         falls = -np.diff(curves, axis=1)
-        if (falls < -ROUNDING).any():
-            raise InputError(
-                f"survival must never rise; it does in row {np.argwhere(falls < -ROUNDING)[0][0]}"
-            )
         later = outcome.time > grid[-1]
         end, seen = np.minimum(outcome.time, grid[-1]), outcome.event & ~later
         row, after = np.arange(len(outcome)), np.searchsorted(grid, end, side="left")  # in (after − 1, after]

@@ -1,7 +1,11 @@
 """Losses for networks: Cox partial likelihood and discrete-time likelihood, in torch.
 
 Both compute in float64 (where the device has it) and hand the gradient back in the
-dtype of their input.
+dtype of their input. Times that are equal up to rounding are one time
+(:mod:`survfuse.survival.ties`).
+
+A training step calls these functions as they are; :mod:`survfuse.losses` checks what
+others hand over.
 """
 
 from __future__ import annotations
@@ -14,7 +18,9 @@ from torch.nn import functional
 
 from survfuse._errors import InputError, NotComputableError
 from survfuse._types import FloatArray
+from survfuse.survival.gates import as_whole
 from survfuse.survival.outcome import Outcome
+from survfuse.survival.ties import tied
 
 
 def cox(
@@ -51,6 +57,7 @@ def cox(
     happened = _check_outcome(log_risk, event, time)
     if not happened.any():
         return log_risk.sum() * 0.0
+    time = _tied(time)[0]
     order = torch.argsort(time, descending=True, stable=True)
     risk, is_event = _wide(log_risk)[order], happened[order]
     _, moment, count = torch.unique_consecutive(time[order], return_inverse=True, return_counts=True)
@@ -98,8 +105,8 @@ def cox_batch(log_risk: Tensor, event: Tensor, time: Tensor) -> Tensor:
     Tensor, scalar
         Zero, with a gradient of zeros, where no patient has an event.
     """
-    order = torch.argsort(time, descending=True, stable=True)
-    happened = event.to(log_risk.dtype)[order]
+    order = torch.argsort(_tied(time)[0], descending=True, stable=True)
+    happened = _check_outcome(log_risk, event, time)[order].to(log_risk.dtype)
     if not bool(happened.any()):
         return log_risk.sum() * 0.0
     risk = log_risk[order]
@@ -176,8 +183,7 @@ def discretise(time: npt.ArrayLike, event: npt.ArrayLike, bins: int) -> FloatArr
         When `bins` is below 2.
     """
     outcome = Outcome.of(time, event)
-    if bins < 2:
-        raise InputError(f"discrete time needs at least 2 bins, got {bins}")
+    bins = as_whole(bins, "bins", 2)
     events = outcome.time[outcome.event]
     if len(np.unique(events)) < 2:
         raise NotComputableError(
@@ -207,12 +213,18 @@ def assign_bins(time: Tensor, event: Tensor, edges: Tensor) -> tuple[Tensor, Ten
     event : Tensor, (patients,), bool
         False also for events after the last edge: such a patient survived all bins.
     """
-    edges = edges.to(dtype=time.dtype, device=time.device)
+    time, edges = _tied(time, edges.to(device=time.device))
     within = _as_bool(event) & (time <= edges[-1])
     index = torch.where(
         within, torch.bucketize(time, edges, right=False), torch.bucketize(time, edges, right=True)
     )
     return index, within
+
+
+def _tied(*columns: Tensor) -> list[Tensor]:
+    """Make times that are equal up to rounding one."""
+    made = tied(*(column.detach().cpu().double().numpy() for column in columns))
+    return [_wide(torch.from_numpy(new).to(old.device)) for new, old in zip(made, columns, strict=True)]
 
 
 def _wide(values: Tensor) -> Tensor:

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from survfuse._errors import CohortError, InputError, listed
+from survfuse._errors import CohortError
 from survfuse._types import BoolArray, FloatArray
+from survfuse.survival.gates import as_floats
+from survfuse.survival.ties import tied
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +21,8 @@ class Outcome:
     Parameters
     ----------
     time : array-like, (patients,)
-        Time to the event or to the end of follow-up, in any one unit, > 0.
+        Time to the event or to the end of follow-up, in any one unit, > 0. Times that
+        are equal up to rounding become one (see :mod:`survfuse.survival.ties`).
     event : array-like, (patients,)
         True or 1 where the event was seen, False or 0 where follow-up ended first.
 
@@ -42,7 +45,7 @@ class Outcome:
     event: BoolArray
 
     def __post_init__(self) -> None:
-        time = as_floats(self.time, "time", error=CohortError)
+        time = as_floats(self.time, "time", flags=False, error=CohortError)
         flags = as_floats(self.event, "event", error=CohortError)
         if len(time) != len(flags):
             raise CohortError(f"time and event must be of one length, got {len(time)} and {len(flags)} rows")
@@ -50,7 +53,7 @@ class Outcome:
         _refuse(
             (flags != 0) & (flags != 1), flags, "event must be 1 (event seen) or 0 (censored), True or False"
         )
-        object.__setattr__(self, "time", time)
+        object.__setattr__(self, "time", tied(time)[0])
         object.__setattr__(self, "event", flags == 1)
 
     @classmethod
@@ -68,6 +71,16 @@ class Outcome:
     def events(self) -> int:
         """How many patients had the event."""
         return int(self.event.sum())
+
+    def with_horizons(self, horizons: FloatArray) -> tuple[Outcome, FloatArray]:
+        """Give follow-up and horizons that are equal up to rounding one value."""
+        time, moved = tied(self.time, horizons)
+        return (self if time is self.time else Outcome(time, self.event)), moved
+
+    def with_horizon(self, horizon: float) -> tuple[Outcome, float]:
+        """Give follow-up and a horizon that are equal up to rounding one value."""
+        outcome, moved = self.with_horizons(np.array([horizon]))
+        return outcome, float(moved[0])
 
 
 @dataclass(frozen=True)
@@ -95,55 +108,6 @@ class Tally:
         events = np.bincount(where, weights=outcome.event, minlength=len(time))
         at_risk = np.cumsum(leaving[::-1])[::-1]
         return cls(time, at_risk, events.astype(float), leaving - events)
-
-
-def as_floats(values: npt.ArrayLike, name: str, *, error: type[InputError] = InputError) -> FloatArray:
-    """Convert to one float64 column, or say which row is no number.
-
-    Parameters
-    ----------
-    values : array-like, (patients,)
-        Numbers, booleans, a pandas column or a detached tensor.
-    name : str
-        What it is, for the message.
-    error : type of InputError
-        Raised for anything else.
-    """
-    try:
-        column = np.asarray(values)
-        column = np.array([float(value) for value in column]) if column.dtype.kind in "OUS" else column
-        column = column.astype(np.float64)
-    except (TypeError, ValueError, RuntimeError) as cause:  # RuntimeError: a tensor with a gradient
-        raise error(f"{name} must be a column of numbers: {cause}") from None
-    if column.ndim != 1:
-        raise error(f"{name} must be one column (patients,), got shape {column.shape}")
-    return column
-
-
-def as_log_risk(log_risk: npt.ArrayLike, patients: int | None = None, name: str = "log_risk") -> FloatArray:
-    """Convert log-risks to a finite float64 column of the right length.
-
-    Parameters
-    ----------
-    log_risk : array-like, (patients,)
-        Larger means an earlier event.
-    patients : int, optional
-        How many rows there must be.
-    name : str
-        What it is, for the message.
-
-    Raises
-    ------
-    InputError
-        Names the first rows that are missing or infinite.
-    """
-    column = as_floats(log_risk, name)
-    if patients is not None and len(column) != patients:
-        raise InputError(f"{name} must have one row per patient: expected {patients}, got {len(column)}")
-    bad = np.flatnonzero(~np.isfinite(column))
-    if len(bad):
-        raise InputError(f"{name} must be finite; row {bad[0]} holds {column[bad[0]]} (rows {listed(bad)})")
-    return column
 
 
 def _refuse(bad: BoolArray, values: FloatArray, rule: str) -> None:

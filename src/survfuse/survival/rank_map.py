@@ -11,7 +11,8 @@ import numpy.typing as npt
 from survfuse._errors import NotComputableError
 from survfuse._types import BoolArray, FloatArray
 from survfuse.survival.curves import StepFunction, SurvivalCurves, kaplan_meier
-from survfuse.survival.outcome import Outcome, as_log_risk
+from survfuse.survival.gates import as_log_risk
+from survfuse.survival.outcome import Outcome
 
 
 @dataclass(frozen=True, eq=False)

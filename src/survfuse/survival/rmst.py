@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from survfuse._errors import InputError, NotComputableError
 from survfuse.survival.estimate import Estimate, around, not_computable
-from survfuse.survival.horizons import as_horizon
+from survfuse.survival.gates import as_horizon, as_labels
 from survfuse.survival.outcome import Outcome, Tally
 
 ASSUMES = "censoring is independent of the event times"
@@ -36,7 +36,7 @@ def rmst(time: npt.ArrayLike, event: npt.ArrayLike, horizon: float) -> Estimate:
     InputError
         For malformed outcomes, or a horizon that is not a finite number > 0.
     """
-    outcome, horizon = Outcome.of(time, event), as_horizon(horizon)
+    outcome, horizon = Outcome.of(time, event).with_horizon(as_horizon(horizon))
     seen = int((outcome.event & (outcome.time <= horizon)).sum())
     try:
         value, se = _area(outcome, horizon)
@@ -68,10 +68,8 @@ def rmst_difference(
     InputError
         For malformed outcomes, labels of another length, or other than two groups.
     """
-    outcome, horizon = Outcome.of(time, event), as_horizon(horizon)
-    labels, member = np.unique(np.asarray(group), return_inverse=True)
-    if member.shape != outcome.time.shape:
-        raise InputError(f"group must have one label per patient: expected {len(outcome)}, got {member.size}")
+    outcome, horizon = Outcome.of(time, event).with_horizon(as_horizon(horizon))
+    labels, member = as_labels(group, len(outcome), "group")
     if len(labels) != 2:
         raise InputError(f"a difference needs two groups, got {len(labels)}")
     seen = int((outcome.event & (outcome.time <= horizon)).sum())

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from survfuse._errors import InputError, NotComputableError
+from survfuse._errors import NotComputableError
 from survfuse._types import FloatArray, IntArray
 from survfuse.survival._smooth import SmoothCurve, draws
 from survfuse.survival.estimate import FLAT, LEVEL, SMALLEST_SE, Estimate, joined, not_computable
-from survfuse.survival.horizons import as_horizon, as_horizons, as_survival, as_survival_at
+from survfuse.survival.gates import as_horizon, as_horizons, as_survival, as_survival_at, as_whole
 from survfuse.survival.outcome import Outcome
 
 ASSUMES = "censoring is independent of the event times, given the predicted risk; proportional hazards in it"
@@ -120,8 +120,8 @@ def calibration_errors(
     InputError
         As in :func:`ici`.
     """
-    outcome, horizons = Outcome.of(time, event), as_horizons(times)
-    risks = 1 - as_survival(survival, len(outcome), len(horizons))
+    outcome, horizons = Outcome.of(time, event).with_horizons(as_horizons(times))
+    risks = 1 - as_survival(survival, len(outcome), horizons)
     found = [
         _errors(outcome, risk, horizon, knots, draws(len(outcome), bootstrap, seed))
         for risk, horizon in zip(risks.T, horizons.tolist(), strict=True)
@@ -188,10 +188,9 @@ def calibration_curve(
     InputError
         As in :func:`ici`.
     """
-    outcome, horizon = Outcome.of(time, event), as_horizon(horizon)
+    outcome, horizon = Outcome.of(time, event).with_horizon(as_horizon(horizon))
     risk = 1 - as_survival_at(survival, len(outcome))
-    if points < 1:
-        raise InputError(f"a calibration curve needs at least 1 point, got {points}")
+    points = as_whole(points, "points", 1)
     resamples = draws(len(outcome), bootstrap, seed)
     curve = SmoothCurve.of(outcome, risk, horizon, knots)
     low, high = np.quantile(risk, [0.01, 0.99])

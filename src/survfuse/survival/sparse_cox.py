@@ -25,7 +25,8 @@ from survfuse.survival._partial import RiskSets
 from survfuse.survival._paths import worths
 from survfuse.survival.cox import as_matrix, stratified_folds
 from survfuse.survival.effective import trace_of_fit
-from survfuse.survival.outcome import Outcome, as_log_risk
+from survfuse.survival.gates import as_log_risk
+from survfuse.survival.outcome import Outcome
 
 PENALTIES = 30
 PATIENCE = 6  # penalties without improvement before smaller ones are left; they cost most and fit noise

@@ -6,6 +6,7 @@ import numpy as np
 
 from survfuse._errors import InputError
 from survfuse._types import FloatArray
+from survfuse.survival.gates import as_whole
 
 # Harrell, Regression Modeling Strategies (2015), table 2.3
 QUANTILES = {
@@ -33,7 +34,7 @@ def knots_of(x: FloatArray, knots: int = 3) -> FloatArray:
     InputError
         For another number of knots.
     """
-    if knots not in QUANTILES:
+    if as_whole(knots, "knots", 0) not in QUANTILES:
         raise InputError(f"a restricted cubic spline has 3, 4 or 5 knots here, got {knots}")
     if len(np.unique(x)) < knots:
         return np.zeros(0)

@@ -4,6 +4,11 @@ At a horizon t a patient with an event at T <= t counts 1/G(T−), one followed
 beyond t counts 1/G(t), one censored at or before t counts nothing; G is the
 censoring survival curve. A metric is then a mean of weighted shares.
 
+All is known up to the last follow-up of the patients who give G. Where everyone left is
+censored at that time (a study that ends after 60 months), nobody is followed beyond it and
+G is 0 there. Those censored at it are then known to be free of the event: at this horizon
+they count as followed beyond, 1/G(t−).
+
 G is itself estimated. Where it comes from the same patients, their influence on a
 metric has a second part, through G (Blanche 2013)::
 
@@ -35,11 +40,18 @@ from scipy.sparse import csr_array
 from survfuse._errors import InputError, NotComputableError
 from survfuse._types import BoolArray, FloatArray, IntArray
 from survfuse.survival.curves import StepFunction, censoring_survival
-from survfuse.survival.estimate import Estimate, not_computable, wald
-from survfuse.survival.horizons import as_horizons
+from survfuse.survival.estimate import Estimate, joined, not_computable, wald
+from survfuse.survival.gates import as_horizons
 from survfuse.survival.outcome import Outcome, Tally
+from survfuse.survival.ties import tied
 
 Train = tuple[npt.ArrayLike, npt.ArrayLike]
+BEYOND = "t = {t:g} lies beyond all follow-up, which ends at {last:g}"
+BEYOND_TRAIN = "t = {t:g} lies beyond the training censoring curve, which ends at {last:g}"
+END = (
+    "everyone's follow-up ends by t = {t:g}: patients followed to it count as free of the event there,"
+    " by the censoring curve just before it"
+)
 ASSUMES = "censoring is independent of the predictions and of the event times"
 
 
@@ -55,17 +67,62 @@ def as_train(train: Train) -> Outcome:
         raise type(cause)(f"train: {cause}") from None
 
 
-def censoring_curve(train: Outcome) -> tuple[StepFunction, float]:
-    """Give the censoring survival curve of some patients, and the last time it is known for.
+def known_up_to(time: FloatArray, train: Train | None = None) -> float:
+    """Last time at which censoring weights are known; 0 without patients.
 
-    Raises
-    ------
-    InputError
-        Without any patient.
+    Parameters
+    ----------
+    time : array, (patients,)
+        Follow-up.
+    train : (time, event), optional
+        Patients who give the censoring curve; these patients themselves otherwise.
     """
-    if len(train) == 0:
-        raise InputError("train must hold at least one patient")
-    return censoring_survival(train.time, train.event), float(train.time.max())
+    return float(np.max(time if train is None else train[0], initial=0.0))
+
+
+def end_note(time: FloatArray, event: BoolArray, horizon: float, train: Train | None = None) -> str:
+    """What a reader must know of a horizon at which all follow-up ends; empty at every other."""
+    if not np.isclose(horizon, known_up_to(time, train)):  # spares the curve
+        return ""
+    return CensoringWeights.of(Outcome.of(time, event), [horizon], train).notes[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Clock:
+    """Follow-up, horizons and the censoring curve, on one clock: equal up to rounding is equal.
+
+    Attributes
+    ----------
+    outcome : Outcome
+    horizons : array, (times,)
+    censoring : StepFunction or None
+        G; None without patients.
+    last : float
+        Last time it is known for.
+    """
+
+    outcome: Outcome
+    horizons: FloatArray
+    censoring: StepFunction | None
+    last: float
+
+    @classmethod
+    def of(cls, outcome: Outcome, horizons: FloatArray, train: Train | None) -> Clock:
+        """Estimate G from the training patients, from these patients where there are none.
+
+        Raises
+        ------
+        InputError
+            For training patients that are malformed, or none of them.
+        """
+        source = outcome if train is None else as_train(train)
+        if train is not None and len(source) == 0:
+            raise InputError("train must hold at least one patient")
+        if len(outcome) == 0:
+            return cls(outcome, horizons, None, 0.0)
+        time, moved, given = tied(outcome.time, horizons, source.time)
+        curve = censoring_survival(given, source.event)
+        return cls(Outcome(time, outcome.event), moved, curve, known_up_to(given))
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,9 +136,13 @@ class CensoringWeights:
     of_event : array, (patients,)
         1/G(T−) for events, from their time on; 0 for the censored.
     of_beyond : array, (times,)
-        1/G(t), for each patient followed beyond t; 0 where G(t) is 0.
+        1/G(t), for each patient followed beyond t; 1/G(t−) where all follow-up ends at t.
+    followed : array, (patients,)
+        Beyond which horizons a patient is known to be free of the event: all smaller ones.
     why : tuple of str, (times,)
         Why a metric is not computable at that horizon; empty where it is.
+    notes : tuple of str, (times,)
+        What a reader must know of that horizon.
     own : bool
         Whether G was estimated from these very patients.
     """
@@ -90,7 +151,9 @@ class CensoringWeights:
     times: FloatArray
     of_event: FloatArray
     of_beyond: FloatArray
+    followed: FloatArray
     why: tuple[str, ...]
+    notes: tuple[str, ...]
     own: bool
 
     @classmethod
@@ -107,18 +170,26 @@ class CensoringWeights:
         train : (time, event), optional
             Patients who give G; these patients themselves otherwise.
         """
-        horizons = as_horizons(times, increasing=increasing)
-        other = None if train is None else censoring_curve(as_train(train))
-        if len(outcome) == 0:
+        own = train is None
+        clock = Clock.of(outcome, as_horizons(times, increasing=increasing), train)
+        outcome, horizons, curve = clock.outcome, clock.horizons, clock.censoring
+        empty = ("",) * len(horizons)
+        if curve is None:
             why = ("there are no patients",) * len(horizons)
-            return cls(outcome, horizons, np.zeros(0), np.zeros(len(horizons)), why, train is None)
-        curve, last = other or censoring_curve(outcome)
+            return cls(outcome, horizons, np.zeros(0), np.zeros(len(horizons)), np.zeros(0), why, empty, own)
         # With G of other patients a horizon beyond these patients' own follow-up is as good as any:
         # to leave such folds out would keep those that happen to hold a survivor, who weighs most.
-        at_horizons, longest = curve(horizons), float(outcome.time.max()) if train is None else np.inf
-        why = tuple(_why_not(t, g, longest, last) for t, g in zip(horizons, at_horizons, strict=True))
+        beyond = BEYOND if own else BEYOND_TRAIN
+        why = tuple(beyond.format(t=t, last=clock.last) if t > clock.last else "" for t in horizons)
         of_event = outcome.event * _inverse(curve.left(outcome.time))
-        return cls(outcome, horizons, of_event, _inverse(at_horizons), why, train is None)
+        followed, at_horizons, notes = outcome.time, curve(horizons), empty
+        ends = (horizons == clock.last) & (at_horizons == 0)
+        if ends.any():
+            free = (outcome.time == clock.last) & ~outcome.event
+            followed = np.where(free, np.nextafter(outcome.time, np.inf), outcome.time)
+            at_horizons = np.where(ends, curve.left(horizons), at_horizons)
+            notes = tuple(END.format(t=t) if end else "" for t, end in zip(horizons, ends, strict=True))
+        return cls(outcome, horizons, of_event, _inverse(at_horizons), followed, why, notes, own)
 
     def __len__(self) -> int:
         return len(self.outcome)
@@ -126,7 +197,7 @@ class CensoringWeights:
     @cached_property
     def beyond(self) -> BoolArray:
         """Who was followed beyond each horizon, (patients, times)."""
-        return self.outcome.time[:, None] > self.times
+        return self.followed[:, None] > self.times
 
     @property
     def known(self) -> BoolArray:
@@ -144,8 +215,25 @@ class CensoringWeights:
         known = self.known
         if known.all():
             return self
-        kept = tuple(why for why in self.why if not why)
-        return replace(self, times=self.times[known], of_beyond=self.of_beyond[known], why=kept)
+        notes = tuple(note for note, keep in zip(self.notes, known, strict=True) if keep)
+        return replace(
+            self,
+            times=self.times[known],
+            of_beyond=self.of_beyond[known],
+            why=("",) * len(notes),
+            notes=notes,
+        )
+
+    def one_by_one(self) -> Iterator[CensoringWeights]:
+        """The same weights at each horizon alone, for what would not fit at all of them at once."""
+        for k in range(len(self.times)):
+            yield replace(
+                self,
+                times=self.times[[k]],
+                of_beyond=self.of_beyond[[k]],
+                why=self.why[k : k + 1],
+                notes=self.notes[k : k + 1],
+            )
 
     def unless(self, bad: npt.ArrayLike, why: str) -> CensoringWeights:
         """Declare horizons not computable; a reason that stands already stays.
@@ -170,11 +258,12 @@ class CensoringWeights:
 
     @property
     def restriction(self) -> str:
-        """What a reader of an integral must know: where it ends and why; empty when nothing was left out."""
-        left_out = [why for why in self.why if why]
-        if not left_out or not self.known.any():
+        """What a reader of an integral must know: where it ends and why, and of the horizons within."""
+        if not self.known.any():
             return ""
-        return f"restricted to t <= {self.times[self.known][-1]:g}: {left_out[0]}"
+        left_out = [why for why in self.why if why]
+        end = f"restricted to t <= {self.times[self.known][-1]:g}: {left_out[0]}" if left_out else ""
+        return joined(end, *self.usable().notes)
 
     def estimates(
         self,
@@ -195,13 +284,22 @@ class CensoringWeights:
         """
         found: Iterator[tuple[float, FloatArray]] = zip(values.tolist(), influence.T, strict=True)
         estimates = []
-        for why, events in zip(self.why, self.events, strict=True):
+        for why, note, events in zip(self.why, self.notes, self.events, strict=True):
             if why:
                 estimates.append(not_computable(why, len(self), events, ASSUMES))
             else:
                 value, each = next(found)
                 estimates.append(
-                    wald(value, each, len(self), events, limits=limits, logit=logit, assumptions=ASSUMES)
+                    wald(
+                        value,
+                        each,
+                        len(self),
+                        events,
+                        limits=limits,
+                        logit=logit,
+                        note=note,
+                        assumptions=ASSUMES,
+                    )
                 )
         return estimates
 
@@ -272,7 +370,7 @@ class CensoringWeights:
         by t_s (with the shares they have once they have left) and those who leave later.
         """
         leaving, time, horizons = self._leaving, self.outcome.time, len(self.times)
-        following = np.searchsorted(self.times, time, side="left")  # next horizon of each patient
+        following = np.searchsorted(self.times, self.followed, side="left")  # first not lived beyond
         rows = np.arange(len(time) + 1)
         per_horizon = csr_array((np.ones(len(time)), following, rows), shape=(len(time), horizons + 1)).T
         later = np.cumsum((per_horizon @ share)[:0:-1], axis=0)[
@@ -318,16 +416,6 @@ class _Leaving:
         gone = np.searchsorted(outcome.time[order], time, side="right")
         passed = np.searchsorted(time, outcome.time, side="right")
         return cls(order, time, tally.at_risk[some], tally.censored[some], gone, passed)
-
-
-def _why_not(t: float, g: float, longest: float, last: float) -> str:
-    if t > longest:
-        return f"t = {t:g} lies beyond all follow-up, which ends at {longest:g}"
-    if t > last:
-        return f"t = {t:g} lies beyond the training censoring curve, which ends at {last:g}"
-    if not g > 0:
-        return f"t = {t:g} lies where the censoring curve has reached 0: nobody is followed beyond it"
-    return ""
 
 
 def _inverse(g: FloatArray) -> FloatArray:

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from survfuse._types import BoolArray, FloatArray
 from survfuse.config import FitConfig
-from survfuse.losses import assign_bins, cox, cox_batch, discrete_nll
 from survfuse.metrics import harrell_c
 from survfuse.models.heads import Head
+from survfuse.survival.losses import assign_bins, cox, cox_batch, discrete_nll
 
 
 @dataclass(frozen=True)
