@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from survfuse.cli.options import CohortFile, JsonFile, OutFolder
+from survfuse.cli.options import CohortFile, ConfigFile, JsonFile, OutFolder, Overrides, run_config
 
 if TYPE_CHECKING:
     from survfuse.cohort import Cohort
+    from survfuse.config import FitConfig
 
 datasets = typer.Typer(
     help="Public cohorts: list them, get them, turn them into cohort files.", no_args_is_help=True
@@ -28,27 +29,33 @@ def init(
     typer.echo(f"next: survfuse validate {folder / 'cohort.yaml'}")
 
 
-def validate(cohort: CohortFile, json: JsonFile = None) -> None:
+def validate(
+    cohort: CohortFile, config: ConfigFile = None, overrides: Overrides = None, json: JsonFile = None
+) -> None:
     """Show what a cohort holds, per modality and per availability pattern, every problem and every doubt.
 
     Exits 0 when it can be used, 2 when something must be mended first. Doubts are the
-    numbered data checks that warn; docs/checks explains each.
+    numbered data checks that warn or fail; docs/checks explains each. A run configuration
+    says which columns are allowed by name (model.allow_followup).
     """
     from dataclasses import asdict
 
     from survfuse._storage import write_json
     from survfuse.cohort import inspect
 
-    inspection = inspect(cohort)
+    model = run_config(config, None, overrides).model
+    inspection = inspect(cohort, allow_followup=model.allow_followup)
     for title, table in inspection.tables.items():
         if title != "problems":
             show_table(title, table)
-    checks = _data_checks(inspection.cohort)
-    _show_checks(checks)
+    checks = _data_checks(inspection.cohort, model)
     for problem in inspection.problems:
-        typer.secho(f"{problem.severity}: ", fg="red" if problem.severity == "error" else "yellow", nl=False)
-        typer.echo(str(problem))
-    errors = sum(problem.severity == "error" for problem in inspection.problems)
+        _show(problem.severity, problem.severity, str(problem))
+    for check in checks:
+        severity = {"failed": "error", "warning": "warning"}.get(check["status"])
+        if severity is not None:
+            text = f"{check['evidence']} ({check['advice']} See {check['page']}.)"
+            _show(severity, f"{check['id']} {check['status']}", text)
     if json is not None:
         tables = {title: table.to_dict(orient="records") for title, table in inspection.tables.items()}
         write_json(
@@ -59,26 +66,28 @@ def validate(cohort: CohortFile, json: JsonFile = None) -> None:
                 "tables": _without_nan(tables),
             },
         )
-    typer.echo(f"{errors} errors, {len(inspection.problems) - errors} warnings")
+    statuses = [check["status"] for check in checks]
+    severities = [problem.severity for problem in inspection.problems]
+    errors = severities.count("error") + statuses.count("failed")
+    warnings = severities.count("warning") + statuses.count("warning")
+    typer.echo(f"{errors} errors, {warnings} warnings")
     if errors:
         raise typer.Exit(2)
 
 
-def _data_checks(cohort: Cohort | None) -> list[dict[str, Any]]:
+def _data_checks(cohort: Cohort | None, model: FitConfig) -> list[dict[str, Any]]:
     """Rows of the checks that a cohort alone can answer; none where it could not be read."""
     if cohort is None:
         return []
     from survfuse.evaluation.checks import run_data_checks
 
-    return run_data_checks(cohort)
+    return run_data_checks(cohort, model)
 
 
-def _show_checks(checks: list[dict[str, Any]]) -> None:
-    """Print the checks that are in doubt."""
-    for check in checks:
-        if check["status"] in {"warning", "failed"}:
-            typer.secho(f"{check['id']} {check['status']}: ", fg="yellow", nl=False)
-            typer.echo(f"{check['evidence']} ({check['advice']} See {check['page']}.)")
+def _show(severity: str, head: str, text: str) -> None:
+    """Print one problem or doubt."""
+    typer.secho(f"{head}: ", fg="red" if severity == "error" else "yellow", nl=False)
+    typer.echo(text)
 
 
 def pack(

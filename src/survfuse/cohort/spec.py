@@ -265,6 +265,15 @@ class CohortSpec(Section):
         }
         return {name: section for name, section in named.items() if section is not None}
 
+    def file(self, name: str) -> str:
+        """The file of a modality: its table, matrix or store; empty text where the file names none."""
+        section = self.sections().get(name)
+        if isinstance(section, ExpressionSpec):
+            return str(section.path)
+        if isinstance(section, TableSpec):
+            return str(section.table)
+        return "" if section is None else str(section.table or section.packed)
+
 
 class _TextLoader(yaml.SafeLoader):
     """YAML in which every plain scalar but null is text, and a key appears once."""

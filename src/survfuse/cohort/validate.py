@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pandas as pd
 from survfuse._errors import ConfigError
 from survfuse.cohort.cohort import read_cohort
 from survfuse.cohort.data import Cohort
+from survfuse.cohort.leakage import leak_problems
 from survfuse.cohort.problems import Problem, problems_frame
 
 __all__ = ["Inspection", "Problem", "inspect"]
@@ -41,14 +43,16 @@ class Inspection:
         return self.cohort is not None
 
 
-def inspect(path: Path | str, *, need_outcome: bool = True) -> Inspection:
+def inspect(
+    path: Path | str, *, need_outcome: bool = True, allow_followup: Collection[str] = ()
+) -> Inspection:
     """Read a cohort and collect every problem instead of stopping at the first.
 
     Parameters
     ----------
     path : path
         The cohort file.
-    need_outcome : bool
+    need_outcome, allow_followup
         As in :func:`~survfuse.cohort.load_cohort`.
 
     Returns
@@ -61,6 +65,8 @@ def inspect(path: Path | str, *, need_outcome: bool = True) -> Inspection:
     except ConfigError as error:
         problem = Problem("error", "cohort file", str(error), file=str(path))
         return Inspection(None, (problem,), {"problems": problems_frame([problem])})
+    if cohort is not None and need_outcome:
+        found.add(leak_problems(cohort, allow_followup))
     tables = {"problems": problems_frame(found.all())}
     if cohort is not None:
         tables["modalities"] = cohort.summary()
