@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from survfuse.cli.options import CohortFile, ConfigFile, JsonFile, OutFolder, Overrides, run_config
+from survfuse.cli.options import CohortFile, JsonFile, OutFolder
 
 if TYPE_CHECKING:
     from survfuse.cohort import Cohort
-    from survfuse.config import FitConfig
 
 datasets = typer.Typer(
     help="Public cohorts: list them, get them, turn them into cohort files.", no_args_is_help=True
@@ -30,25 +29,29 @@ def init(
 
 
 def validate(
-    cohort: CohortFile, config: ConfigFile = None, overrides: Overrides = None, json: JsonFile = None
+    cohort: CohortFile,
+    json: JsonFile = None,
+    allow_followup: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="A follow-up column that will be an input. Repeatable."),
+    ] = None,
 ) -> None:
     """Show what a cohort holds, per modality and per availability pattern, every problem and every doubt.
 
     Exits 0 when it can be used, 2 when something must be mended first. Doubts are the
-    numbered data checks that warn or fail; docs/checks explains each. A run configuration
-    says which columns are allowed by name (model.allow_followup).
+    numbered data checks that warn or fail; docs/checks explains each.
     """
     from dataclasses import asdict
 
     from survfuse._storage import write_json
     from survfuse.cohort import inspect
 
-    model = run_config(config, None, overrides).model
-    inspection = inspect(cohort, allow_followup=model.allow_followup)
+    allowed = tuple(allow_followup or ())
+    inspection = inspect(cohort, allow_followup=allowed)
     for title, table in inspection.tables.items():
         if title != "problems":
             show_table(title, table)
-    checks = _data_checks(inspection.cohort, model)
+    checks = _data_checks(inspection.cohort, allowed)
     for problem in inspection.problems:
         _show(problem.severity, problem.severity, str(problem))
     for check in checks:
@@ -75,13 +78,14 @@ def validate(
         raise typer.Exit(2)
 
 
-def _data_checks(cohort: Cohort | None, model: FitConfig) -> list[dict[str, Any]]:
+def _data_checks(cohort: Cohort | None, allowed: tuple[str, ...]) -> list[dict[str, Any]]:
     """Rows of the checks that a cohort alone can answer; none where it could not be read."""
     if cohort is None:
         return []
+    from survfuse.config import FitConfig
     from survfuse.evaluation.checks import run_data_checks
 
-    return run_data_checks(cohort, model)
+    return run_data_checks(cohort, FitConfig.of(allow_followup=allowed))
 
 
 def _show(severity: str, head: str, text: str) -> None:

@@ -9,6 +9,7 @@ measured at time zero knows who will be censored, and that tells the two apart.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -91,9 +92,10 @@ class Leak:
         """What to do about it."""
         away = REMEDY[self.kind] if self.column else "leave the modality out"
         return (
-            f"{away}; or, if it really is known at time zero, allow it by name: "
-            f"--set 'model.allow_followup=[{self.name}]' (in Python allow_followup=['{self.name}'], of "
-            "load_cohort and of the model)"
+            f"{away}; or, if it really is known at time zero, allow it: "
+            f"model.allow_followup=[{self.name}] for train and crossval, "
+            f"--allow-followup {shlex.quote(self.name)} for validate, "
+            f"allow_followup=[{self.name!r}] for load_cohort"
         )
 
     @property

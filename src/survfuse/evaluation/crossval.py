@@ -139,7 +139,7 @@ def run(
     name = name or f"{config.model.preset}:{config.model.fusion}"
     setup = _Setup.of(config, cohort, test, name)
     for data in (cohort,) if test is None else (cohort, test):
-        refuse_leaks(data, config.model.allow_followup, only=setup.used)
+        refuse_leaks(data, config.model.allow_followup)
     refuse_later_knowledge(cohort, config.model)
     executor = executor or InlineExecutor()
     cells = Cells(place, cohort, setup.scale.horizons, executor=executor)

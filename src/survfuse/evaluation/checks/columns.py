@@ -24,8 +24,9 @@ CENSORING_P = 0.01  # over all columns together
 MOST_CATEGORIES = 10
 
 LATER = (
-    "Find out when each is known. If only later, leave it out (`use: false`), or replace it by its value at a "
-    "landmark, with the outcome counted from there. If it is known at time zero, name it in model.allow_followup."
+    "Find out when each is known. If only later, leave it out (`use: false`), or replace it by its value at "
+    "a landmark, with the outcome counted from there. If at time zero, allow it by name: "
+    "model.allow_followup=[COLUMN] for train and crossval, --allow-followup COLUMN for validate."
 )
 
 
@@ -81,7 +82,7 @@ class _Doubts:
 
 @check("SRV008", "No input accrues during follow-up or nearly tells the outcome.", "error")
 def inputs_are_known_at_baseline(evidence: Evidence) -> Verdict:
-    """Ask each numeric and ordinal column whether it grows with follow-up, each input whether it is the outcome."""
+    """Ask each column whether it grows with follow-up, and each input whether it is the outcome."""
     looked, reasons, doubts = 0, [], _Doubts()
     for column in columns_of(evidence):
         if column.spec.kind == "nominal":
@@ -102,12 +103,10 @@ def inputs_are_known_at_baseline(evidence: Evidence) -> Verdict:
 
 def _place(column: Column, evidence: Evidence, doubts: _Doubts) -> list[str]:
     """Where a column that accrues belongs."""
-    config = evidence.config
+    allowed = () if evidence.config is None else evidence.config.allow_followup
     if not column.spec.use or not _reads(evidence, column.data.name):
         return doubts.unused
-    if config is not None and (
-        column.name in config.allow_followup or column.data.name in config.allow_followup
-    ):
+    if column.name in allowed or column.data.name in allowed:
         return doubts.allowed
     return doubts.refused if column.spec.known == "baseline" else doubts.unused
 
@@ -119,16 +118,19 @@ def _add_leaks(evidence: Evidence, doubts: _Doubts) -> None:
         if not _reads(evidence, leak.modality):
             continue
         told = f"{leak.label} ({leak.evidence})"
-        if leak.grade == "possible":
+        if leak.allowed(allowed):
+            doubts.allowed.append(told)
+        elif leak.grade == "possible":
             doubts.perhaps.append(told)
         else:
-            (doubts.allowed if leak.allowed(allowed) else doubts.refused).append(told)
+            doubts.refused.append(told)
 
 
 def _reads(evidence: Evidence, modality: str) -> bool:
-    """Whether the model may see a modality."""
+    """Whether any model may see a modality: the clinical one is the comparator's."""
     chosen = None if evidence.config is None else evidence.config.modalities
-    return chosen is None or modality in chosen
+    kind = evidence.cohort.modalities[modality].kind
+    return chosen is None or modality in chosen or kind == "clinical"
 
 
 def column_signs(evidence: Evidence, column: Column) -> Signs:
