@@ -44,7 +44,7 @@ Verdict = tuple[Grade, str]
 
 REMEDY = {
     "clinical": "leave it out of `columns:`, or say `use: false`",
-    "table": "leave it out of `columns:`, or say `use: false`",
+    "table": "leave it out of `columns:` (a list of the inputs), or say `use: false`",
     "expression": "take it out of the matrix",
     "bag": "take it out of the features",
 }
