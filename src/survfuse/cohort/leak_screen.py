@@ -5,8 +5,6 @@ A column that is not named here passes none of the rules of :mod:`survfuse.cohor
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 from scipy import stats
 from scipy.special import gammaln
@@ -66,10 +64,9 @@ class _Sorted:
     def suspect(self, limit: float) -> BoolArray:
         """Whether a column parts or orders the patients well enough to be judged alone."""
         decidable = -log_choose(self.patients, self.events) <= limit
-        ordered = np.zeros(self.new.shape[1], bool)
-        for rows in (self.known, self.event):
-            ordered |= self.monotone(rows) | self.aligned(rows)
-        return (decidable & (self.parts() | self.pure(limit))) | ordered
+        parted = decidable & (self.parts() | self.pure(limit))
+        ordered = self.ordered(self.known) | self.ordered(self.event)
+        return np.asarray(parted | ordered)
 
     def parts(self) -> BoolArray:
         """Whether the events lie nearly all above, or nearly all below, the others."""
@@ -86,9 +83,10 @@ class _Sorted:
         chance = log_pure(levels, alone, self.patients, self.events)
         return np.asarray(~mixed.any(axis=0) & (chance <= limit))
 
-    def monotone(self, rows: BoolArray) -> BoolArray:
-        """Whether times of these rows never fall, or never rise, from one level to the next."""
-        return _never_falls(self.time, rows, self.new) | _never_falls(-self.time, rows, self.new)
+    def ordered(self, rows: BoolArray) -> BoolArray:
+        """Whether times of these rows never fall, never rise, or nearly so from one level to the next."""
+        rises, falls = (_never_falls(time, rows, self.new) for time in (self.time, -self.time))
+        return np.asarray(rises | falls | self.aligned(rows))
 
     def aligned(self, rows: BoolArray) -> BoolArray:
         """Whether ranks and times of these rows are highly correlated."""
@@ -99,7 +97,7 @@ class _Sorted:
             both.append(np.where(rows, each - mean, 0))
         x, y = both
         spread = np.sqrt((x**2).sum(axis=0) * (y**2).sum(axis=0))
-        return np.asarray(np.abs((x * y).sum(axis=0)) >= ALIGNED * spread) & (spread > 0)
+        return np.asarray((np.abs((x * y).sum(axis=0)) >= ALIGNED * spread) & (spread > 0))
 
 
 def _never_falls(time: FloatArray, rows: BoolArray, new: BoolArray) -> BoolArray:
@@ -132,9 +130,3 @@ def by_chance(tau: float, patients: int) -> float:
     """Logarithm of the chance of a Kendall's tau as large in size, by the normal approximation."""
     z = abs(tau) * np.sqrt(4.5 * patients * (patients - 1) / (2 * patients + 5))
     return float(np.log(2) + stats.norm.logsf(z))
-
-
-def columns_of(values: FloatArray, chosen: IntArray) -> Iterator[tuple[int, FloatArray]]:
-    """Chosen columns as float64, one at a time."""
-    for index in chosen:
-        yield int(index), np.asarray(values[:, index], np.float64)
