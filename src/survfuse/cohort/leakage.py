@@ -34,7 +34,8 @@ RARE = 1e-2  # of what an honest column does that agrees with the outcome
 STRONGEST = 25.0  # hazard ratio of the two groups of an honest marker
 NEAR_AUC = 0.97
 NEAR_TAU = 0.9
-ALIKE_TAU = 0.6  # among the events, where all patients have NEAR_TAU: the calendar orders the censored alone
+ALIKE_TAU = 0.5  # of the events, less two standard errors, where all patients have NEAR_TAU
+CALENDAR = 1e-5  # of events that fit into the order of the others by chance
 MIN_EVENTS = 8
 MOST_TILES = 64  # of a patient: a column that leaks does so in every tile
 
@@ -365,11 +366,13 @@ class _Column:
         return "possible" if chance <= np.log(PERHAPS) else None
 
     def alike(self, tau: float) -> bool:
-        """Whether the events have the same order, so that it is not the calendar's of the censored alone."""
-        value, time = self.value[self.event], self.time[self.event]
-        if len(value) < MIN_EVENTS or np.ptp(value) == 0 or np.ptp(time) == 0:
+        """Whether the events alone have that order too: the date of entry orders the censored."""
+        value, time, count = self.value[self.event], self.time[self.event], self.events
+        if count < MIN_EVENTS or np.ptp(value) == 0 or np.ptp(time) == 0:
             return False
-        return bool(np.sign(tau) * stats.kendalltau(value, time).statistic >= ALIKE_TAU)
+        error = np.sqrt(2 * (2 * count + 5) / (9 * count * (count - 1)))  # of a tau without order
+        own = np.sign(tau) * stats.kendalltau(value, time).statistic
+        return bool(own - 2 * error >= ALIKE_TAU)
 
     def beyond_calendar(self) -> bool:
         """Whether the events fit in too well where the date of entry orders those who are censored.
@@ -378,7 +381,7 @@ class _Column:
         level of its own value by chance only.
         """
         _, level, count = np.unique(self.value, return_inverse=True, return_counts=True)
-        return bool(np.log(count[level[self.event]] / self.patients).sum() <= np.log(RARE))
+        return bool(np.log(count[level[self.event]] / self.patients).sum() <= np.log(CALENDAR))
 
     def beyond_a_marker(self, group: BoolArray) -> bool:
         """Whether events and censoring keep to the group, and out of it, more than a marker's could.
