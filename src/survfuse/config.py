@@ -61,7 +61,8 @@ class FitConfig(Frozen):
     modalities: tuple[str, ...] | None = None
     """Modalities to use, by name; null uses every modality of the cohort."""
     allow_followup: tuple[str, ...] = ()
-    """Columns declared `known: followup` that may be used all the same, by name (they leak)."""
+    """Inputs that are known only during follow-up, declared or by their content, and may be used all the
+    same (they leak): columns, genes or whole modalities, by name."""
     expression_scaling: Literal["none", "standard"] = "standard"
     """Per-gene standardisation; `none` feeds the declared scale as it is, as the paper does."""
     expression_top: int | None = Field(default=None, ge=1)
