@@ -61,7 +61,8 @@ class FitConfig(Frozen):
     modalities: tuple[str, ...] | None = None
     """Modalities to use, by name; null uses every modality of the cohort."""
     allow_followup: tuple[str, ...] = ()
-    """Columns declared `known: followup` that may be used all the same, by name (they leak)."""
+    """Inputs that are known only during follow-up, declared or by their content, and may be used all the
+    same (they leak): columns, genes or whole modalities, by name."""
     expression_log: bool = True
     """Take linear units to a log scale: counts to log2(CPM + 1), each sample by its own library size (the sum
     over all genes of the matrix), TPM and FPKM to log2(x + 1). `false` leaves them as they are."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -42,9 +43,38 @@ def test_validate_tells_doubts_about_the_data(command: Command, tmp_path: Path) 
     assert ended.code == 0  # a doubt is no problem of the files
     assert "SRV012 warning: clinical.sex: 24 of 24 are 'F' (" in ended.out
     assert "See docs/checks/SRV012.md.)" in ended.out
-    assert ended.out.endswith("0 errors, 0 warnings\n")
+    assert ended.out.endswith("0 errors, 1 warnings\n")
     told = {row["id"]: row["status"] for row in json.loads((tmp_path / "v.json").read_text())["checks"]}
     assert told["SRV012"] == "warning"
+
+
+def test_an_error_of_a_check_is_counted_and_ends_with_2(command: Command, tmp_path: Path) -> None:
+    rng = np.random.default_rng(6)
+    files = small(tmp_path, patients=100, modalities=("clinical",))
+    files.patients["os_days"] = 300 + 13 * rng.permutation(100)
+    files.patients["again"] = files.patients["os_days"] * np.exp(0.04 * rng.standard_normal(100))
+    files.patients["vital"] = np.where(files.patients["os_event"] == 1, "dead", "alive")
+    files.spec["clinical"]["columns"] |= {"again": {"kind": "numeric"}}
+    path = files.write()
+    ended = command("validate", path)
+    assert ended.code == 2
+    assert "SRV008 failed: clinical.again (hazard ratio" in ended.out
+    assert "clinical.again (has nearly the order of the times of all 100 patients" in ended.out
+    assert re.search(r"\n1 errors, \d warnings\n$", ended.out)
+    ended = command("crossval", path, "-o", tmp_path / "run")
+    assert ended.code == 2
+    assert "SRV008: clinical.again (" in ended.err
+    assert not (tmp_path / "run" / "cells").exists()
+    ended = command("validate", path, "--allow-followup", "again")
+    assert ended.code == 0
+    assert "SRV008 warning: allowed by name, and leaks: clinical.again" in ended.out
+    files.spec["clinical"]["columns"] = {"age": {"kind": "numeric"}, "vital": {"kind": "nominal"}}
+    ended = command("validate", files.write())
+    assert ended.code == 2
+    assert "error: clinical, file patients.csv, column 'vital': the outcome under another name" in ended.out
+    ended = command("train", path, "-o", tmp_path / "model")
+    assert ended.code == 2
+    assert "column 'vital': the outcome under another name" in ended.err
 
 
 def test_validate_checks_no_data_that_cannot_be_read(command: Command, tmp_path: Path) -> None:

@@ -196,6 +196,67 @@ def test_columns_can_be_a_list_of_numbers(clinical: CohortFiles) -> None:
     assert table(clinical, "more").features == 1
 
 
+def copies(clinical: CohortFiles, **columns: object) -> CohortFiles:
+    """A further table of copy numbers, with these columns besides; none is declared."""
+    rng = np.random.default_rng(9)  # another stream than the times
+    genes = {f"G{gene}_cnv": rng.integers(-2, 3, 20) for gene in range(3)}
+    ids = clinical.patients["patient_id"]
+    clinical.tables["cnv.csv"] = pd.DataFrame({"patient_id": ids, **genes, **columns})
+    clinical.spec["modalities"] = {"cnv": {"table": "cnv.csv"}}
+    return clinical
+
+
+def test_columns_can_be_a_pattern(clinical: CohortFiles) -> None:
+    files = copies(clinical, censorship=1.0, match=2.0)
+    about = files.spec["modalities"]["cnv"]
+    genes = ["G0_cnv", "G1_cnv", "G2_cnv"]
+    for columns, expected in (
+        ({"match": "*_cnv"}, genes),
+        ({"match": ["G0*", "G2*"]}, ["G0_cnv", "G2_cnv"]),
+        ({"match": "*_cnv", "censorship": {"kind": "numeric"}}, ["censorship", *genes]),
+        ({"match": {"kind": "numeric"}, "G1_cnv": "numeric"}, ["match", "G1_cnv"]),
+        ({"match": "numeric"}, ["match"]),
+    ):
+        about["columns"] = columns
+        assert list(table(files, "cnv").columns) == expected
+    about["columns"] = {"match": "*_cnb"}
+    with pytest.raises(CohortError, match=r"no column is like '\*_cnb'; the table has 'G0_cnv'"):
+        load_cohort(files.write())
+
+
+def test_a_pattern_leaves_the_outcome_alone(clinical: CohortFiles) -> None:
+    clinical.spec["modalities"] = {"more": {"table": "patients.csv", "columns": {"match": "*o*"}}}
+    clinical.patients["dose"] = np.random.default_rng(9).random(20)
+    clinical.spec["folds"] = {"table": "patients.csv", "column": "fold"}
+    assert list(table(clinical, "more").columns) == ["dose"]
+
+
+@pytest.mark.parametrize("columns", [None, {"match": "*"}])
+def test_an_undeclared_column_called_like_an_outcome_is_refused(
+    clinical: CohortFiles, columns: object
+) -> None:
+    files = copies(clinical, Overall_Survival=np.random.default_rng(1).random(20))
+    about = files.spec["modalities"]["cnv"]
+    if columns is not None:
+        about["columns"] = columns
+    with pytest.raises(CohortError, match=r"'Overall_Survival' is called as outcomes are .*match: '\*_cnv'"):
+        load_cohort(files.write())
+    (problem,) = [one for one in inspect(files.write()).problems if one.severity == "error"]
+    start = problem.hint.index("all but these, columns: ") + len("all but these, columns: ")
+    about["columns"] = yaml.safe_load(problem.hint[start : problem.hint.index("}}") + 2])
+    assert table(files, "cnv").features == 3
+    about["columns"] = {"match": "*_cnv"}
+    assert table(files, "cnv").features == 3
+    about["columns"] = {"match": "*", "Overall_Survival": "numeric"}
+    assert table(files, "cnv").features == 4
+
+
+def test_an_undeclared_outcome_column_is_refused(clinical: CohortFiles) -> None:
+    files = copies(clinical, os_event=1)
+    with pytest.raises(CohortError, match=r"'os_event': this column is the outcome.*columns: \{match:"):
+        load_cohort(files.write())
+
+
 def test_patients_without_outcome_are_told(clinical: CohortFiles) -> None:
     ids = [*clinical.patients["patient_id"], "999"]
     clinical.tables["blood.csv"] = pd.DataFrame({"patient_id": ids, "hb": range(21)})

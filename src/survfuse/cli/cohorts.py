@@ -39,23 +39,26 @@ def validate(
     """Show what a cohort holds, per modality and per availability pattern, every problem and every doubt.
 
     Exits 0 when it can be used, 2 when something must be mended first. Doubts are the
-    numbered data checks that warn; docs/checks explains each.
+    numbered data checks that warn or fail; docs/checks explains each.
     """
     from dataclasses import asdict
 
     from survfuse._storage import write_json
     from survfuse.cohort import inspect
 
-    inspection = inspect(cohort, allow_followup=allow_followup or ())
+    allowed = tuple(allow_followup or ())
+    inspection = inspect(cohort, allow_followup=allowed)
     for title, table in inspection.tables.items():
         if title != "problems":
             show_table(title, table)
-    checks = _data_checks(inspection.cohort)
-    _show_checks(checks)
+    checks = _data_checks(inspection.cohort, allowed)
     for problem in inspection.problems:
-        typer.secho(f"{problem.severity}: ", fg="red" if problem.severity == "error" else "yellow", nl=False)
-        typer.echo(str(problem))
-    errors = sum(problem.severity == "error" for problem in inspection.problems)
+        _show(problem.severity, problem.severity, str(problem))
+    for check in checks:
+        severity = {"failed": "error", "warning": "warning"}.get(check["status"])
+        if severity is not None:
+            text = f"{check['evidence']} ({check['advice']} See {check['page']}.)"
+            _show(severity, f"{check['id']} {check['status']}", text)
     if json is not None:
         tables = {title: table.to_dict(orient="records") for title, table in inspection.tables.items()}
         write_json(
@@ -66,26 +69,29 @@ def validate(
                 "tables": _without_nan(tables),
             },
         )
-    typer.echo(f"{errors} errors, {len(inspection.problems) - errors} warnings")
+    statuses = [check["status"] for check in checks]
+    severities = [problem.severity for problem in inspection.problems]
+    errors = severities.count("error") + statuses.count("failed")
+    warnings = severities.count("warning") + statuses.count("warning")
+    typer.echo(f"{errors} errors, {warnings} warnings")
     if errors:
         raise typer.Exit(2)
 
 
-def _data_checks(cohort: Cohort | None) -> list[dict[str, Any]]:
+def _data_checks(cohort: Cohort | None, allowed: tuple[str, ...]) -> list[dict[str, Any]]:
     """Rows of the checks that a cohort alone can answer; none where it could not be read."""
     if cohort is None:
         return []
+    from survfuse.config import FitConfig
     from survfuse.evaluation.checks import run_data_checks
 
-    return run_data_checks(cohort)
+    return run_data_checks(cohort, FitConfig.of(allow_followup=allowed))
 
 
-def _show_checks(checks: list[dict[str, Any]]) -> None:
-    """Print the checks that are in doubt."""
-    for check in checks:
-        if check["status"] in {"warning", "failed"}:
-            typer.secho(f"{check['id']} {check['status']}: ", fg="yellow", nl=False)
-            typer.echo(f"{check['evidence']} ({check['advice']} See {check['page']}.)")
+def _show(severity: str, head: str, text: str) -> None:
+    """Print one problem or doubt."""
+    typer.secho(f"{head}: ", fg="red" if severity == "error" else "yellow", nl=False)
+    typer.echo(text)
 
 
 def pack(

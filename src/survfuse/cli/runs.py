@@ -71,9 +71,10 @@ def crossval(
         if value is not None
     ]
     settings = run_config(config, preset, [*(overrides or []), *extra])
-    data = load_cohort(cohort)
+    allowed = settings.model.allow_followup
+    data = load_cohort(cohort, allow_followup=allowed)
     tell_problems(data)
-    other = None if test is None else load_cohort(test)
+    other = None if test is None else load_cohort(test, allow_followup=allowed)
     if other is not None:
         tell_problems(other)
     with watch(quiet) as watcher:
@@ -118,8 +119,9 @@ def train(
     settings = run_config(config, preset, overrides)
     with ranks_of_launcher(settings.model.device) as ranks:
         with ranks.first():
-            data = load_cohort(cohort)
-            others = None if calibrate is None else _calibration_cohort(calibrate, data)
+            allowed = settings.model.allow_followup
+            data = load_cohort(cohort, allow_followup=allowed)
+            others = None if calibrate is None else _calibration_cohort(calibrate, data, allowed)
         for loaded in (data, others) if ranks.writes else ():
             tell_problems(loaded)
         model = SurvivalFusion.from_config(settings.model)
@@ -163,13 +165,13 @@ def _found(summary: Mapping[str, Any]) -> str:
     return "trust " + ", ".join(f"{name} {value:.2f}" for name, value in summary["anchored"]["trust"].items())
 
 
-def _calibration_cohort(path: Path, data: Any) -> Any:
+def _calibration_cohort(path: Path, data: Any, allowed: tuple[str, ...]) -> Any:
     """Load the calibration cohort and refuse, before any training, what cannot be calibrated on."""
     from survfuse.cohort import load_cohort
     from survfuse.cohort.identity import PatientHashes
     from survfuse.recalibration import other_patients
 
-    others = load_cohort(path)
+    others = load_cohort(path, allow_followup=allowed)
     other_patients(PatientHashes.of(data.patients, ""), data.unit, others)
     return others
 

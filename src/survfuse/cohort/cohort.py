@@ -11,6 +11,7 @@ from survfuse._errors import CohortError, listed
 from survfuse.cohort.data import Cohort, FlowStep
 from survfuse.cohort.duplicates import check_duplicates
 from survfuse.cohort.expression_section import orientation_hint, read_modality_expression
+from survfuse.cohort.leakage import refuse_leaks
 from survfuse.cohort.modalities import BagData, ExpressionData, ModalityData, TableData
 from survfuse.cohort.outcome import OutcomeTable, read_outcome
 from survfuse.cohort.problems import Problems
@@ -30,7 +31,9 @@ from survfuse.readers.words import only_difference, spellings, whole_cells
 __all__ = ["Cohort", "load_cohort", "read_cohort"]
 
 
-def load_cohort(path: Path | str, *, need_outcome: bool = True) -> Cohort:
+def load_cohort(
+    path: Path | str, *, need_outcome: bool = True, allow_followup: Collection[str] = ()
+) -> Cohort:
     """Load a cohort from its YAML file.
 
     Parameters
@@ -40,6 +43,8 @@ def load_cohort(path: Path | str, *, need_outcome: bool = True) -> Cohort:
     need_outcome : bool
         False, for prediction, lets the outcome be absent: the patients are then
         everyone who has any modality, with or without an outcome.
+    allow_followup : collection of str
+        Columns (or whole modalities) that are inputs although their content is the outcome, by name.
 
     Returns
     -------
@@ -52,11 +57,15 @@ def load_cohort(path: Path | str, *, need_outcome: bool = True) -> Cohort:
         When the cohort file itself is wrong.
     CohortError
         Lists every error found in the data.
+    LeakageError
+        When the content of an input is the outcome.
     """
     cohort, problems = read_cohort(path, need_outcome=need_outcome)
     problems.raise_errors(path)
     if cohort is None:
         raise CohortError(f"{path}: no patient can be used")
+    if need_outcome:
+        refuse_leaks(cohort, allow_followup, str(path))
     return cohort
 
 
@@ -97,7 +106,7 @@ def read_cohort(
     if len(used) < len(ids):
         flow = (*flow, _without_data(sorted(ids - has_any), used, frame, problems))
     _check_contents(spec, modalities, frame, problems)
-    files = {name: _file(spec, name) for name in modalities}
+    files = {name: spec.file(name) for name in modalities}
     note_followup(modalities, files, allow_followup, problems)
     folds = _folds(spec, used, sources)
     groups = _groups(spec, used, sources)
@@ -176,7 +185,7 @@ def _report_strangers(
                 name,
                 f"none of its {len(strangers)} patients ({listed(map(repr, strangers), 3)}) is in the "
                 f"outcome table ({listed(map(repr, outcome.listed), 3)})",
-                file=_file(spec, name),
+                file=spec.file(name),
                 hint=hint or trivial or "ids must be the same text in every table, leading zeros included",
             )
         elif strangers:
@@ -184,20 +193,11 @@ def _report_strangers(
                 name,
                 f"{len(strangers)} patient(s) without a row in the outcome table, not used: "
                 f"{listed(strangers, 20)}",
-                file=_file(spec, name),
+                file=spec.file(name),
                 hint=trivial,
             )
         elif not data.patients:
-            problems.error(name, "no patient has any data", file=_file(spec, name))
-
-
-def _file(spec: CohortSpec, name: str) -> str:
-    section = spec.sections()[name]
-    if isinstance(section, ExpressionSpec):
-        return str(section.path)
-    if isinstance(section, TableSpec):
-        return str(section.table)
-    return str(section.table or section.packed)
+            problems.error(name, "no patient has any data", file=spec.file(name))
 
 
 def _outcome_frame(outcome: OutcomeTable | None, used: list[str]) -> pd.DataFrame | None:
@@ -231,7 +231,7 @@ def _check_contents(
     """Check what the values of the cohort's own patients say."""
     for name, data in modalities.items():
         if isinstance(data, TableData):
-            check_cells(data, _file(spec, name), problems)
+            check_cells(data, spec.file(name), problems)
     check_duplicates(modalities, outcome, problems)
 
 

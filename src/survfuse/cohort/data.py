@@ -12,6 +12,7 @@ import pandas as pd
 
 from survfuse._errors import CohortError, listed
 from survfuse._storage import sha256_text, to_json
+from survfuse.cohort.leakage import Leak, find_leaks
 from survfuse.cohort.modalities import ModalityData
 from survfuse.cohort.problems import Problem
 from survfuse.cohort.spec import CohortSpec
@@ -101,6 +102,11 @@ class Cohort:
     def endpoint(self) -> str | None:
         """Name of the endpoint, None where there is no outcome."""
         return self.spec.outcome.label if self.spec.outcome is not None else None
+
+    @cached_property
+    def leaks(self) -> tuple[Leak, ...]:
+        """Inputs whose content is the outcome, or nearly so; looked for once."""
+        return find_leaks(self.modalities, self.outcome)
 
     def check_patients(self, ids: Iterable[str]) -> tuple[str, ...]:
         """Return the ids as a tuple after checking that each is known and appears once.

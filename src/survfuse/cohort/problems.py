@@ -85,6 +85,10 @@ class Problems:
         """Add something that a person should look at."""
         self._found.append(Problem("warning", where, message, listed(patients), str(file), column, hint))
 
+    def add(self, problems: Iterable[Problem]) -> None:
+        """Add problems that are already described."""
+        self._found.extend(problems)
+
     @contextmanager
     def catch(self, where: str) -> Iterator[None]:
         """Turn a passing :class:`InputError` into an error problem and go on after the block."""

@@ -147,6 +147,19 @@ def _columns(given: Any) -> Any:
     return given
 
 
+def _match(given: Any) -> Any:
+    """Take the patterns out of ``columns: {match: "*_cnv"}``; a column called match has a kind there."""
+    columns = given.get("columns") if isinstance(given, Mapping) else None
+    if not isinstance(columns, Mapping) or "match" not in columns:
+        return given
+    patterns = columns["match"]
+    if isinstance(patterns, Mapping) or patterns in ("numeric", "ordinal", "nominal"):
+        return given
+    named = {name: spec for name, spec in columns.items() if name != "match"}
+    patterns = (patterns,) if isinstance(patterns, str) else patterns
+    return {**given, "columns": named or None, "match": patterns}
+
+
 class TableSpec(Section):
     """A vector modality whose columns are declared."""
 
@@ -155,9 +168,14 @@ class TableSpec(Section):
     patient: str | None = None
     """Column of patient ids; the outcome's where not given."""
     columns: Annotated[dict[str, ColumnSpec] | None, BeforeValidator(_columns)] = None
-    """Columns by name; of a further modality all but the id, as numbers, where not given."""
+    """Columns by name. Of a further modality, `{match: "*_cnv"}` takes those of a pattern, as numbers;
+    where nothing is given, all but the id."""
+    match: tuple[str, ...] = ()
+    """Patterns of further columns, all numeric: `*` stands for any letters. Also written among `columns`."""
     missing: tuple[str, ...] = MISSING
     """Cells that mean "not known"."""
+
+    _patterns = model_validator(mode="before")(_match)
 
 
 class ExpressionSpec(Section):
@@ -304,7 +322,7 @@ class CohortSpec(Section):
                 raise ValueError(f"modalities: {name!r} has its own section; move it to the top level")
             if not name.isidentifier():
                 raise ValueError(f"modalities: name {name!r} must be letters, digits and _")
-        if self.clinical is not None and not self.clinical.columns:
+        if self.clinical is not None and not self.clinical.columns and not self.clinical.match:
             raise ValueError("clinical: declare `columns`, each with its kind (numeric, ordinal, nominal)")
         if not self.sections():
             raise ValueError("no modality: give at least one of clinical, expression, modalities, slides")
@@ -319,6 +337,15 @@ class CohortSpec(Section):
             "slides": self.slides,
         }
         return {name: section for name, section in named.items() if section is not None}
+
+    def file(self, name: str) -> str:
+        """The file of a modality: its table, matrix or store; empty text where the file names none."""
+        section = self.sections().get(name)
+        if isinstance(section, ExpressionSpec):
+            return str(section.path)
+        if isinstance(section, TableSpec):
+            return str(section.table)
+        return "" if section is None else str(section.table or section.packed)
 
 
 class _TextLoader(yaml.SafeLoader):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Mapping
+from fnmatch import fnmatchcase
 from typing import Literal
 
 import numpy as np
@@ -10,6 +12,7 @@ import pandas as pd
 
 from survfuse._errors import listed
 from survfuse.cohort.modalities import ModalityData, TableData
+from survfuse.cohort.outcome_names import named_like_outcome
 from survfuse.cohort.problems import Problems
 from survfuse.cohort.sources import Sources, near_name
 from survfuse.cohort.spec import MISSING, CohortSpec, ColumnSpec, TableSpec
@@ -17,6 +20,7 @@ from survfuse.cohort.status import as_list
 from survfuse.readers.words import instead_of_number, only_difference, reads_unknown, spellings
 
 NUMERIC = ColumnSpec(kind="numeric")
+SUCH_AS = "columns: [TP53_cnv, MYC_cnv], or columns: {match: '*_cnv'}"
 
 
 def read_modality_table(name: str, spec: TableSpec, cohort: CohortSpec, sources: Sources) -> TableData | None:
@@ -62,29 +66,72 @@ def _declared(
     outcome = cohort.outcome
     answers = {outcome.time, outcome.status} if outcome is not None else set()
     same_file = outcome is not None and sources.path(spec.table) == sources.path(outcome.table)
-    if spec.columns is None:
-        if same_file:
-            sources.problems.error(
-                name,
-                "this table also holds the outcome, so its inputs must be declared",
-                file=spec.table,
-                hint="list `columns:` of this modality",
-            )
-            return {}
-        columns: Mapping[str, ColumnSpec] = {str(column): NUMERIC for column in cells}
-    else:
-        columns = spec.columns
-    leaking = [c for c in columns if c in answers and (same_file or spec.columns is None)]
+    if spec.columns is None and not spec.match and same_file:
+        sources.problems.error(
+            name,
+            "this table also holds the outcome, so its inputs must be declared",
+            file=spec.table,
+            hint=f"list `columns:` of this modality, such as {SUCH_AS}",
+        )
+        return {}
+    elsewhere = _used_elsewhere(cohort) if same_file else set()
+    named = spec.columns or {}
+    others = [str(column) for column in cells if column not in named and column not in elsewhere]
+    if spec.columns is not None or spec.match:
+        others = _matching(name, spec, others, sources)
+    _check_names(name, spec, [column for column in others if column not in answers], sources)
+    columns: Mapping[str, ColumnSpec] = {**named, **dict.fromkeys(others, NUMERIC)}
+    leaking = [c for c in columns if c in answers and (same_file or c not in named)]
     for column in leaking:
         sources.problems.error(
             name,
             "this column is the outcome; it cannot be an input",
             file=spec.table,
             column=column,
-            hint="remove it from the columns",
+            hint="remove it from the columns"
+            if column in named
+            else f"declare the inputs, such as {SUCH_AS}",
         )
     there = [c for c in columns if sources.column(cells, c, spec.table, name) is not None]
     return {column: columns[column] for column in there if column not in leaking}
+
+
+def _matching(name: str, spec: TableSpec, others: list[str], sources: Sources) -> list[str]:
+    """Columns of the patterns; a pattern without any is a problem."""
+    chosen: list[str] = []
+    for pattern in spec.match:
+        columns = [column for column in others if fnmatchcase(column, pattern)]
+        chosen += columns
+        if not columns:
+            sources.problems.error(
+                name,
+                f"no column is like {pattern!r}; the table has {listed(map(repr, others), 12)}",
+                file=spec.table,
+                hint="`*` stands for any letters, and letter case counts",
+            )
+    return list(dict.fromkeys(chosen))
+
+
+def _check_names(name: str, spec: TableSpec, columns: Iterable[str], sources: Sources) -> None:
+    """Note columns that nobody declared by name and that are called as outcomes are."""
+    suspects = [column for column in columns if named_like_outcome(column)]
+    if not suspects:
+        return
+    out = ", ".join(f"{_quoted(column)}: {{kind: numeric, use: false}}" for column in suspects)
+    pattern = f"[{', '.join(map(_quoted, spec.match))}]" if spec.match else "'*'"
+    sources.problems.error(
+        name,
+        f"no column is declared by name, and {listed(map(repr, suspects), 20)} is called as outcomes are",
+        file=spec.table,
+        column=suspects[0],
+        hint=f"declare the inputs, such as {SUCH_AS}; to take all but these, "
+        f"columns: {{match: {pattern}, {out}}}; a column that is known at time zero is listed by name",
+    )
+
+
+def _quoted(text: str) -> str:
+    """Text as it stands in a YAML file, whatever letters it has."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def check_cells(data: TableData, file: str, problems: Problems) -> None:

@@ -18,6 +18,7 @@ import pandas as pd
 
 from survfuse._errors import ConfigError, LeakageError, TransformError, listed
 from survfuse.cohort.data import Cohort
+from survfuse.cohort.leakage import refuse_leaks
 from survfuse.cohort.modalities import BagData, ExpressionData, ModalityData, TableData
 from survfuse.cohort.transform_bags import BagScaler
 from survfuse.cohort.transform_expression import ExpressionTransform
@@ -98,7 +99,8 @@ class Transforms:
         Raises
         ------
         LeakageError
-            When a column that is known only during follow-up would be an input.
+            When a column that is known only during follow-up, or whose content is the
+            outcome, would be an input.
         ConfigError
             When `modalities` or `allow_followup` name something unknown.
         TransformError
@@ -107,6 +109,7 @@ class Transforms:
         train = tuple(sorted(cohort.check_patients(patients)))
         names = _chosen(cohort, config)
         check_followup(cohort, config, names)
+        refuse_leaks(cohort, config.allow_followup, only=names)
         genes = config.model_copy(update={"expression_components": None})
         fitted = {
             name: _remembered(cohort.modalities[name], train, genes if name in as_genes else config)
@@ -292,12 +295,12 @@ def check_followup(cohort: Cohort, config: FitConfig, names: Iterable[str] | Non
     """
     names = _chosen(cohort, config) if names is None else names
     tables = [data for name in names if isinstance(data := cohort.modalities[name], TableData)]
-    known = {
-        column
-        for data in cohort.modalities.values()
-        if isinstance(data, TableData)
-        for column in data.columns
-    }
+    known = set(cohort.modalities)
+    for data in cohort.modalities.values():
+        if isinstance(data, TableData):
+            known |= set(data.columns)
+        elif isinstance(data, ExpressionData):
+            known |= set(data.expression.genes)
     unknown = [column for column in config.allow_followup if column not in known]
     if unknown:
         raise ConfigError(f"allow_followup: no table has a column {listed(map(repr, unknown))}")

@@ -11,6 +11,7 @@ import pandas as pd
 from survfuse._errors import ConfigError
 from survfuse.cohort.cohort import read_cohort
 from survfuse.cohort.data import Cohort
+from survfuse.cohort.leakage import leak_problems
 from survfuse.cohort.problems import Problem, problems_frame
 
 __all__ = ["Inspection", "Problem", "inspect"]
@@ -54,7 +55,8 @@ def inspect(
     need_outcome : bool
         As in :func:`~survfuse.cohort.load_cohort`.
     allow_followup : collection of str
-        Columns known only during follow-up that will be allowed as inputs; any other is an error.
+        Columns known only during follow-up, declared or by their content, that will be allowed as
+        inputs; any other is an error.
 
     Returns
     -------
@@ -66,6 +68,8 @@ def inspect(
     except ConfigError as error:
         problem = Problem("error", "cohort file", str(error), file=str(path))
         return Inspection(None, (problem,), {"problems": problems_frame([problem])})
+    if cohort is not None and need_outcome:
+        found.add(leak_problems(cohort, allow_followup))
     tables = {"problems": problems_frame(found.all())}
     if cohort is not None:
         tables["modalities"] = cohort.summary()

@@ -16,13 +16,14 @@ import pandas as pd
 
 from survfuse._errors import CohortError, ConfigError, InputError, LeakageError, listed
 from survfuse.cohort.cohort import Cohort
+from survfuse.cohort.leakage import refuse_leaks
 from survfuse.cohort.split_files import read_splits
 from survfuse.cohort.splits import Split, given_folds, leave_one_group_out, make_folds, splits_from_folds
 from survfuse.cohort.transforms import check_followup
 from survfuse.config import CrossvalConfig, RunConfig, build
 from survfuse.estimator import SurvivalFusion
 from survfuse.evaluation.cells import Cells, Grid, Watcher, stem
-from survfuse.evaluation.checks import Evidence, run_checks
+from survfuse.evaluation.checks import Evidence, refuse_later_knowledge, run_checks
 from survfuse.evaluation.combine import Interval
 from survfuse.evaluation.description import describe, patterns
 from survfuse.evaluation.folds import Folds
@@ -107,6 +108,9 @@ def cross_validate(
         When a column that is known only during follow-up would be an input of any model.
     InputError
         When `out` holds another run.
+    LeakageError
+        When the content of an input is the outcome, or nearly so, or an input accrues during
+        follow-up (SRV008), and `allow_followup` does not name it.
     CrashError
         When a worker died twice on the same fit; finished fits are kept.
     """
@@ -137,6 +141,9 @@ def run(
     place = _folder(out)
     name = name or f"{config.model.preset}:{config.model.fusion}"
     setup = _Setup.of(config, cohort, test, name)
+    for data in (cohort,) if test is None else (cohort, test):
+        refuse_leaks(data, config.model.allow_followup)
+    refuse_later_knowledge(cohort, config.model)
     executor = executor or InlineExecutor()
     cells = Cells(place, cohort, setup.scale.horizons, executor=executor)
     grid = cells.all(setup.plan, watcher or Watcher())

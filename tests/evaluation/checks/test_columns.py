@@ -10,12 +10,13 @@ import pytest
 from scipy import stats
 
 from builders import cohort_files
-from evaluation.checks.evidence_of import cohort_of
+from evaluation.checks.evidence_of import cohort_of, files_of
 from running import loaded
+from survfuse._errors import LeakageError
 from survfuse.cohort.cohort import Cohort
 from survfuse.config import FitConfig
 from survfuse.datasets.outcomes import draw, observe, weibull_scale
-from survfuse.evaluation.checks import Evidence
+from survfuse.evaluation.checks import Evidence, refuse_later_knowledge
 from survfuse.evaluation.checks.columns import (
     CENSORING_P,
     Column,
@@ -60,10 +61,50 @@ def test_honest_columns_are_in_order(tmp_path: Path, frame: pd.DataFrame) -> Non
 
 def test_doses_are_named_with_their_numbers(tmp_path: Path, frame: pd.DataFrame) -> None:
     found = judged(tmp_path, frame, DOSES)
-    assert found.status == "warning"
+    assert found.status == "failed"
     assert found.evidence.startswith("clinical.doses (hazard ratio per sd 0.")
     assert "age" not in found.evidence
-    assert "known: followup" in found.advice
+    assert "--allow-followup COLUMN" in found.advice
+    allowed = judged(tmp_path, frame, DOSES, config=FitConfig.of(allow_followup=("doses",)))
+    assert allowed.status == "warning"
+    assert allowed.evidence.startswith("allowed by name, and leaks: clinical.doses (")
+
+
+def test_what_nearly_tells_the_outcome_fails(tmp_path: Path, frame: pd.DataFrame) -> None:
+    status = np.where(frame.index == 7, 1 - frame["event"], frame["event"])
+    blurred = frame["time"] * np.exp(0.03 * np.random.default_rng(5).standard_normal(len(frame)))
+    columns = {**COLUMNS, "status": {"kind": "numeric"}, "blurred": {"kind": "numeric"}}
+    cohort = cohort_of(tmp_path, frame.assign(status=status, blurred=blurred), columns)
+    found = inputs_are_known_at_baseline(Evidence(cohort=cohort))
+    assert found.status == "failed"
+    assert "clinical.status (parts the " in found.evidence
+    assert "clinical.blurred (has nearly the order of the times of all 176 patients" in found.evidence
+    with pytest.raises(LeakageError, match=r"SRV008: clinical\.blurred .*clinical\.status"):
+        refuse_later_knowledge(cohort, FitConfig.of())
+    names = ("status", "blurred")
+    refuse_later_knowledge(cohort, FitConfig.of(allow_followup=names))
+    allowed = inputs_are_known_at_baseline(Evidence(cohort=cohort, config=FitConfig.of(allow_followup=names)))
+    assert allowed.status == "warning"
+
+
+def test_what_chance_may_do_in_few_patients_is_told(tmp_path: Path, frame: pd.DataFrame) -> None:
+    few = frame.iloc[:24].assign(event=np.arange(24) % 2, sex=np.where(np.arange(24) % 2, "F", "M"))
+    found = inputs_are_known_at_baseline(Evidence(cohort=cohort_of(tmp_path, few, COLUMNS)))
+    assert found.status == "warning"
+    assert found.evidence == (
+        "which chance could also do in so few patients: "
+        "clinical.sex (parts the 12 with the event from the 12 without it)"
+    )
+
+
+def test_a_modality_that_no_model_reads_is_not_refused(tmp_path: Path, frame: pd.DataFrame) -> None:
+    files = files_of(tmp_path, frame, COLUMNS)
+    files.patients["doses"] = frame["doses"].to_numpy()
+    files.spec["modalities"] = {"more": {"table": "patients.csv", "columns": {"doses": DOSES}}}
+    cohort = loaded(files)
+    assert inputs_are_known_at_baseline(Evidence(cohort=cohort)).status == "failed"
+    alone = FitConfig.of(modalities=("clinical",))
+    assert inputs_are_known_at_baseline(Evidence(cohort=cohort, config=alone)).status == "ok"
 
 
 @pytest.mark.parametrize("how", [{"known": "followup"}, {"use": "false"}])

@@ -10,7 +10,7 @@ from running import loaded, small
 from survfuse.evaluation.checks import Evidence
 from survfuse.evaluation.checks.times import coarser_grid, times_fit_their_unit
 
-RNG = np.random.default_rng(0)
+RNG = np.random.default_rng(7)  # another stream than the cohort files': ranks of one stream are a leak
 MONTHS = RNG.integers(1, 90, 60)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -15,13 +15,19 @@ from survfuse.cohort.modalities import ExpressionData, TableData
 from survfuse.cohort.spec import ColumnSpec
 from survfuse.evaluation.checks.accrual import Signs, signs_of_accrual
 from survfuse.evaluation.checks.cards import check
-from survfuse.evaluation.checks.evidence import Evidence, Verdict, not_applicable, ok, warning
+from survfuse.evaluation.checks.evidence import Evidence, Verdict, failed, not_applicable, ok, warning
 from survfuse.survival.cox import fit_cox
 
 CONSTANT = 0.98  # a value that this share of patients has
 MIN_CENSORED = 20
 CENSORING_P = 0.01  # over all columns together
 MOST_CATEGORIES = 10
+
+LATER = (
+    "Find out when each is known. If only later, leave it out (`use: false`), or replace it by its value at "
+    "a landmark, with the outcome counted from there. If at time zero, allow it by name: "
+    "model.allow_followup=[COLUMN] for train and crossval, --allow-followup COLUMN for validate."
+)
 
 
 @dataclass(frozen=True)
@@ -50,13 +56,34 @@ def columns_of(evidence: Evidence) -> Iterator[Column]:
                 yield Column(data, name)
 
 
-@check("SRV008", "No input column accrues during follow-up.", "error")
+@dataclass
+class _Doubts:
+    """Columns in doubt, by what may become of them; each with its numbers."""
+
+    refused: list[str] = field(default_factory=list)
+    allowed: list[str] = field(default_factory=list)
+    perhaps: list[str] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
+
+    def verdict(self, looked: int) -> Verdict:
+        """One answer about them all."""
+        parts = [listed(self.refused, 10)] if self.refused else []
+        if self.allowed:
+            parts.append(f"allowed by name, and leaks: {listed(self.allowed, 10)}")
+        if self.perhaps:
+            parts.append(f"which chance could also do in so few patients: {listed(self.perhaps, 10)}")
+        quiet = f"none of {looked} columns grows with follow-up as an input"
+        unused = [f"accrues, and is no input: {listed(self.unused, 3)}"] if self.unused else []
+        told = "; ".join([*(parts or [quiet]), *unused])
+        if not parts:
+            return ok(told)
+        return failed(told, LATER) if self.refused else warning(told, LATER)
+
+
+@check("SRV008", "No input accrues during follow-up or nearly tells the outcome.", "error")
 def inputs_are_known_at_baseline(evidence: Evidence) -> Verdict:
-    """Ask each numeric and ordinal column whether it grows while patients are followed."""
-    looked = 0
-    accruing: list[str] = []
-    declared: list[str] = []
-    reasons: list[str] = []
+    """Ask each column whether it grows with follow-up, and each input whether it is the outcome."""
+    looked, reasons, doubts = 0, [], _Doubts()
     for column in columns_of(evidence):
         if column.spec.kind == "nominal":
             continue
@@ -67,18 +94,43 @@ def inputs_are_known_at_baseline(evidence: Evidence) -> Verdict:
             continue
         looked += 1
         if signs.accrues:
-            told = f"{column.label} ({_told(signs, evidence.cohort.unit)})"
-            (accruing if _is_input(evidence, column) else declared).append(told)
-    if not looked:
+            _place(column, evidence, doubts).append(f"{column.label} ({_told(signs, evidence.cohort.unit)})")
+    _add_leaks(evidence, doubts)
+    if not looked and not (doubts.refused or doubts.allowed or doubts.perhaps):
         return not_applicable(listed(reasons, 3) or "no numeric or ordinal column")
-    aside = f"; accrues, and is no input: {listed(declared, 3)}" if declared else ""
-    if not accruing:
-        return ok(f"none of {looked} columns grows with follow-up as an input{aside}")
-    return warning(
-        f"{listed(accruing, 10)}{aside}",
-        "Find out when each is known. If only later, declare `known: followup`, which refuses it as input, "
-        "or replace it by its value at a landmark, with the outcome counted from there.",
-    )
+    return doubts.verdict(looked)
+
+
+def _place(column: Column, evidence: Evidence, doubts: _Doubts) -> list[str]:
+    """Where a column that accrues belongs."""
+    allowed = () if evidence.config is None else evidence.config.allow_followup
+    if not column.spec.use or not _reads(evidence, column.data.name):
+        return doubts.unused
+    if column.name in allowed or column.data.name in allowed:
+        return doubts.allowed
+    return doubts.refused if column.spec.known == "baseline" else doubts.unused
+
+
+def _add_leaks(evidence: Evidence, doubts: _Doubts) -> None:
+    """Inputs whose content is the outcome, or nearly so."""
+    allowed = () if evidence.config is None else evidence.config.allow_followup
+    for leak in evidence.cohort.leaks:
+        if not _reads(evidence, leak.modality):
+            continue
+        told = f"{leak.label} ({leak.evidence})"
+        if leak.allowed(allowed):
+            doubts.allowed.append(told)
+        elif leak.grade == "possible":
+            doubts.perhaps.append(told)
+        else:
+            doubts.refused.append(told)
+
+
+def _reads(evidence: Evidence, modality: str) -> bool:
+    """Whether any model may see a modality: the clinical one is the comparator's."""
+    chosen = None if evidence.config is None else evidence.config.modalities
+    kind = evidence.cohort.modalities[modality].kind
+    return chosen is None or modality in chosen or kind == "clinical"
 
 
 def column_signs(evidence: Evidence, column: Column) -> Signs:
@@ -89,14 +141,6 @@ def column_signs(evidence: Evidence, column: Column) -> Signs:
 
 def _followed(evidence: Evidence, column: Column) -> list[str]:
     return [i for i in column.data.patients if i in evidence.outcome.index]
-
-
-def _is_input(evidence: Evidence, column: Column) -> bool:
-    """Whether a model may see the column."""
-    if not column.spec.use:
-        return False
-    allowed = () if evidence.config is None else evidence.config.allow_followup
-    return column.spec.known == "baseline" or column.name in allowed
 
 
 def _told(signs: Signs, unit: str | None) -> str:

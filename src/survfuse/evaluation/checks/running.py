@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from survfuse._errors import NotComputableError
+from survfuse._errors import LeakageError, NotComputableError
 from survfuse.cohort.data import Cohort
 from survfuse.evaluation.checks import columns, model, patients, protocol, sites, slides, times
 from survfuse.evaluation.checks.cards import CHECKS, Card
 from survfuse.evaluation.checks.evidence import Evidence, Verdict, not_applicable
+
+if TYPE_CHECKING:
+    from survfuse.config import FitConfig
 
 MODULES = (columns, model, patients, protocol, sites, slides, times)  # importing them registers the checks
 
@@ -27,10 +30,30 @@ def run_checks(evidence: Evidence) -> list[dict[str, Any]]:
     return [_row(CHECKS[number], evidence) for number in sorted(CHECKS)]
 
 
-def run_data_checks(cohort: Cohort) -> list[dict[str, Any]]:
-    """Run the checks that need nothing but a cohort; rows as in :func:`run_checks`."""
-    evidence = Evidence(cohort=cohort)
+def run_data_checks(cohort: Cohort, config: FitConfig | None = None) -> list[dict[str, Any]]:
+    """Run the checks that need nothing but a cohort; rows as in :func:`run_checks`.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    config : FitConfig, optional
+        Says which modalities are read, and which columns are allowed by name.
+    """
+    evidence = Evidence(cohort=cohort, config=config)
     return [_row(CHECKS[number], evidence) for number in sorted(CHECKS) if CHECKS[number].about_data]
+
+
+def refuse_later_knowledge(cohort: Cohort, config: FitConfig) -> None:
+    """Refuse, before anything is fitted, inputs that SRV008 does not let pass.
+
+    Raises
+    ------
+    LeakageError
+        Names the columns with their numbers.
+    """
+    row = _row(CHECKS["SRV008"], Evidence(cohort=cohort, config=config))
+    if row["status"] == "failed":
+        raise LeakageError(f"SRV008: {row['evidence']}. {row['advice']} See {row['page']}.")
 
 
 def _row(card: Card, evidence: Evidence) -> dict[str, Any]:

@@ -1,0 +1,67 @@
+"""Names that say that a column is an outcome: asked of columns that nobody declared by name."""
+
+from __future__ import annotations
+
+import re
+
+_ENDPOINT = "os|dss|pfs|pfi|dfs|dfi|rfs|ttr|dmfs|cvd?death|overallsurvival|survival"
+_ENDPOINT += (
+    "|(disease|progression|recurrence|relapse|metastasis|event|failure)(free|specific)(survival|interval)"
+)
+_GENE_TOO = "efs|bcr|css|mfs|ttp"  # also symbols of genes: an outcome only beside a word that says so
+_MEASURE = (
+    "time|days?|months?|mos?|years?|yrs?|weeks?|interval|events?|status|stat|state|cens|censor(ed|ship|ing)?"
+)
+_MEASURE += "|ind|indicator|flag|date|outcome"
+_HAPPENED = "events?|status|censor(ed|ship|ing)?|cens|vital(status)?|vitalstate|alive|survived|mortality"
+_HAPPENED += "|futime|fustat|fuday?s|time|duration|outcome"
+_COURSE = "recurrences?|recurred|relapsed?|progression|progressed|metastasis|metastasi[sz]ed|failure"
+_WHOLE = re.compile(
+    f"({_ENDPOINT})({_MEASURE})?"
+    f"|({_MEASURE})({_ENDPOINT})"
+    f"|({_GENE_TOO})({_MEASURE})"
+    f"|{_HAPPENED}"
+    f"|({_COURSE})({_MEASURE}|free({_MEASURE})?)?"
+    f"|({_HAPPENED})({_MEASURE})"
+    "|(time|days?|months?|years?|weeks?|date|age)(to|at|of|until)"
+    f"(last.*|death.*|event.*|relapse.*|{_COURSE}|followup.*)"
+    "|timeto.*|(date|days?to)?(of)?last(contact|followup|known|seen|visit|news).*"
+    "|(is|was)?(dead|deceased|died)|dead(or)?alive|aliveordead|causeofdeath"
+)
+_DEATH = {"death", "deaths", "dead", "deceased", "died"}
+_FOLLOWED = ("followup", "lastcontact", "lastfollow", "vitalstatus", "censor")
+_VARIANTS = {"1", "2", "cr"}  # PFI.1, DSS_cr
+_MOLECULAR = {
+    "cnv",
+    "cna",
+    "cn",
+    "mut",
+    "rnaseq",
+    "rna",
+    "mrna",
+    "mirna",
+    "expr",
+    "meth",
+    "protein",
+    "rppa",
+    "tpm",
+}
+
+
+def named_like_outcome(name: str) -> bool:
+    """Whether a column is called as outcomes are: case and separators do not matter, whole words do.
+
+    >>> [named_like_outcome(name) for name in ("OS.months", "Vital Status", "days_to_death", "censorship")]
+    [True, True, True, True]
+    >>> [named_like_outcome(name) for name in ("relapse_risk_score", "DSS1", "OSM", "EVENT_cnv", "er_status")]
+    [False, False, False, False, False]
+    """
+    words = [word for word in re.split(r"[\W_]+", name.casefold()) if word]
+    if len(words) > 1 and words[-1] in _MOLECULAR:
+        return False
+    while len(words) > 1 and words[-1] in _VARIANTS:
+        words.pop()
+    joined = "".join(words)
+    if _WHOLE.fullmatch(joined) or any(part in joined for part in _FOLLOWED):
+        return True
+    return bool(_DEATH & set(words)) and "cell" not in words
