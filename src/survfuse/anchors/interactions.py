@@ -85,7 +85,7 @@ class Interaction:
                 ties=ties,
                 offset=offset[both],
                 give_up=GIVE_UP,
-                **penalty_choice(event[both]),
+                **penalty_choice(event[both], repeats=1),
             )
         except NotComputableError as error:
             return cls._nothing(left, right, str(error))

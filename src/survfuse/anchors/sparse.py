@@ -53,6 +53,6 @@ class SparseCox(LinearCox):
             event[has],
             mixing=MIXING,
             ties=ties,
-            **penalty_choice(event[has]),
+            **penalty_choice(event[has], repeats=1),
         )
         return cls({name: centre}, {name: path.coef}, float(path.penalty), path.note, path.effective)

@@ -1,7 +1,7 @@
 """Which numbers of a column to doubt: those far from all others, and codes for "not known".
 
-A number is far when it lies more than `FAR` robust deviations (interquartile range / 1.349) from the
-median, and so does its logarithm where the column is a measurement >= 0 (or <= 0): of a skewed column
+A number is far when it lies more than `FAR` robust deviations (interquartile range / 1.349; twice as many
+where numbers of both signs have no logarithm: log-ratios, z-scores) from the median, and so does its logarithm where the column is a measurement >= 0 (or <= 0): of a skewed column
 (blood values, lengths, counts) the honest tail is long on one of the two scales only. A code is a
 repeated 99, 888, 9999 or the like outside the range of all others, or a lone -1 among numbers >= 0.
 """
@@ -12,21 +12,23 @@ import numpy as np
 
 from survfuse._types import BoolArray, FloatArray
 
-FAR = 5.0
-FAR_OF_BOTH_SIGNS = 10.0  # of numbers of both signs (log-ratios, z-scores), whose tails no logarithm shortens
+FAR = 5.0  # from here on a model takes the nearest usual number
+CERTAINLY_FAR = 7.0  # from here on a person is asked; of HANCOCK's 11,072 blood values none is
 FEWEST = 10  # numbers; fewer do not say what is usual
 FEWEST_OTHERS = 3  # values besides the most frequent, for their spread to mean anything
 ONE_SIGN = 0.75  # share of numbers of one sign, zero included, in a measurement
 CODE_DIGITS = ("7", "8", "9")
 
 
-def doubtful(values: FloatArray) -> BoolArray:
+def doubtful(values: FloatArray, far: float = FAR) -> BoolArray:
     """Mark numbers that are far from the others, or codes.
 
     Parameters
     ----------
     values : array, (patients,)
         Finite.
+    far : float
+        Robust deviations.
 
     Examples
     --------
@@ -37,7 +39,7 @@ def doubtful(values: FloatArray) -> BoolArray:
     if len(values) < FEWEST:
         return np.zeros(len(values), dtype=bool)
     codes = _codes(values)
-    return codes | _far(values, values[~codes])
+    return codes | _far(values, values[~codes], far)
 
 
 def _codes(values: FloatArray) -> BoolArray:
@@ -45,7 +47,7 @@ def _codes(values: FloatArray) -> BoolArray:
     others = values[~alike]
     if not alike.any() or len(others) < FEWEST:
         return np.zeros(len(values), dtype=bool)
-    others = others[~_far(others, others)]
+    others = others[~_far(others, others, FAR)]
     low, high = others.min(), others.max()
     _, place, count = np.unique(values, return_inverse=True, return_counts=True)
     outside = np.maximum(low - values, values - high)
@@ -62,22 +64,23 @@ def _looks_like_code(value: float) -> bool:
     return not one_digit and any(digits == digit * len(digits) for digit in CODE_DIGITS)
 
 
-def _far(values: FloatArray, usual: FloatArray) -> BoolArray:
+def _far(values: FloatArray, usual: FloatArray, far: float) -> BoolArray:
     """Which values are far from the usual ones, of a measurement on the log scale too."""
     deviations = _deviations(values, usual)
     for sign in (1.0, -1.0):
         if (sign * usual >= 0).mean() >= ONE_SIGN:
-            return (deviations > FAR) & _far_in_log(sign * values, sign * usual)
-    return deviations > FAR_OF_BOTH_SIGNS
+            return (deviations > far) & _far_in_log(sign * values, sign * usual, far)
+    return deviations > 2 * far
 
 
-def _far_in_log(values: FloatArray, usual: FloatArray) -> BoolArray:
-    far = np.ones(len(values), dtype=bool)
+def _far_in_log(values: FloatArray, usual: FloatArray, far: float) -> BoolArray:
+    """Which values have a logarithm far from those of the usual ones; no logarithm is far too."""
+    found = np.ones(len(values), dtype=bool)
     logs = np.log(usual[usual > 0])
     if len(logs) >= FEWEST_OTHERS and _spread(logs)[1] > 0:
         positive = values > 0
-        far[positive] = _deviations(np.log(values[positive]), logs) > FAR
-    return far
+        found[positive] = _deviations(np.log(values[positive]), logs) > far
+    return found
 
 
 def _deviations(values: FloatArray, usual: FloatArray) -> FloatArray:

@@ -14,6 +14,7 @@ from survfuse._types import BoolArray, FloatArray
 from survfuse.cohort.carriers import Support
 from survfuse.cohort.limits import doubtful
 
+OUT_OF_RANGE = "out of range"
 Remark = tuple[str, str, str]  # feature, kind, detail
 Ids = npt.NDArray[np.object_]
 
@@ -86,7 +87,7 @@ class NumberColumn:
             detail = f"{value:g}; training {self.low:g} to {self.high:g}"
             if self.limited:
                 detail += f"; taken as {np.clip(value, self.low, self.high):g}"
-            kind = "out of range" if distant else "limited"
+            kind = OUT_OF_RANGE if distant else "limited"
             remarks[str(patient)] = (self.name, kind, detail)
         return remarks
 

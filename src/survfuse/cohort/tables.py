@@ -15,6 +15,7 @@ from survfuse.cohort.sources import Sources, near_name
 from survfuse.cohort.spec import CohortSpec, ColumnSpec, TableSpec
 
 NUMERIC = ColumnSpec(kind="numeric")
+LARGEST = 1e30  # squares and sums of larger numbers leave the range of float64, or of the network's float32
 
 
 def read_modality_table(name: str, spec: TableSpec, cohort: CohortSpec, sources: Sources) -> TableData | None:
@@ -113,7 +114,7 @@ def check_cells(data: TableData, file: str, problems: Problems) -> None:
             _check_categories(data, column, cells, file, problems)
             continue
         values = data.numbers(column)
-        wrong = cells.notna().to_numpy(bool) & ~np.isfinite(values)
+        wrong = cells.notna().to_numpy(bool) & ~(np.abs(values) <= LARGEST)
         for cell in sorted(set(cells[wrong])):
             patients = [str(i) for i in cells.index[wrong & (cells == cell).to_numpy(bool)]]
             expected, hint = _expected(spec, str(cell), data.name)
@@ -145,7 +146,7 @@ def _expected(spec: ColumnSpec, cell: str, section: str) -> tuple[str, str]:
     """Say what a cell should have been, and what to do."""
     token = f"if it means 'not known', add it to {section}.missing"
     if spec.levels is None:
-        return "expected a number", token
+        return f"expected a number of at most {LARGEST:g} in size", token
     near = {level.strip().casefold(): level for level in spec.levels}.get(cell.strip().casefold())
     if near is not None:
         return (

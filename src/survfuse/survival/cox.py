@@ -218,10 +218,7 @@ def ridge_cox_cv(
     """
     outcome = Outcome.of(time, event)
     features = as_matrix(x, len(outcome))
-    if folds < 2 or repeats < 1:
-        raise InputError(
-            f"cross-validation needs at least 2 folds and 1 repeat, got {folds} folds, {repeats} repeats"
-        )
+    refuse_too_few(folds, repeats)
     if outcome.events < 2:
         raise NotComputableError(f"cross-validating a Cox fit needs two events or more, got {outcome.events}")
     used = min(folds, outcome.events)
@@ -231,7 +228,7 @@ def ridge_cox_cv(
     base = np.zeros(len(outcome)) if offset is None else as_log_risk(offset, len(outcome), "offset")
     parts = [
         _Part.of(sets, outcome, axes, base, ~held, ties)
-        for held in stratified_folds(outcome.event, used, repeats, seed)
+        for held in repeated_folds(outcome.event, used, repeats, seed)
     ]
     null_gain = sum(part.gain(base) for part in parts) / repeats
     gain = worths(grid, lambda penalty: sum(part.climbed(penalty) for part in parts) / repeats, give_up)
@@ -327,22 +324,29 @@ def falling(largest: float, least: float, count: int, smallest: float) -> FloatA
     return np.asarray(np.geomspace(largest, max(least, smallest), count))
 
 
-def stratified_folds(event: BoolArray, folds: int, repeats: int, seed: int) -> list[BoolArray]:
-    """Deal patients into folds, events first, as often as `repeats`; the held-out rows of each."""
+def refuse_too_few(folds: int, repeats: int) -> None:
+    """Refuse numbers that deal nobody out."""
+    if folds < 2:
+        raise InputError(f"cross-validation needs at least 2 folds, got {folds}")
+    if repeats < 1:
+        raise InputError(f"cross-validation needs at least 1 repeat, got {repeats}")
+
+
+def repeated_folds(event: BoolArray, folds: int, repeats: int, seed: int) -> list[BoolArray]:
+    """Deal patients into folds as often as `repeats`; the held-out rows of each."""
     generator = np.random.default_rng(seed)
     held = []
     for _ in range(repeats):
-        fold = _dealt(event, folds, generator)
-        held += [fold == number for number in range(folds)]
+        held += stratified_folds(event, folds, generator)
     return held
 
 
-def _dealt(event: BoolArray, folds: int, generator: np.random.Generator) -> IntArray:
-    """Fold of each patient; (patients,)."""
+def stratified_folds(event: BoolArray, folds: int, rng: np.random.Generator) -> list[BoolArray]:
+    """Deal patients into folds, events first; the held-out rows of each."""
     fold: IntArray = np.empty(len(event), dtype=np.int64)
     dealt = 0
     for stratum in (event, ~event):
-        rows = generator.permutation(np.flatnonzero(stratum))
+        rows = rng.permutation(np.flatnonzero(stratum))
         fold[rows] = (dealt + np.arange(len(rows))) % folds
         dealt += len(rows)
-    return fold
+    return [fold == k for k in range(folds)]

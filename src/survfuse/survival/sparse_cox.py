@@ -23,7 +23,7 @@ from survfuse._errors import InputError, NotComputableError
 from survfuse._types import BoolArray, FloatArray, IntArray
 from survfuse.survival._partial import RiskSets
 from survfuse.survival._paths import worths
-from survfuse.survival.cox import as_matrix, falling, stratified_folds
+from survfuse.survival.cox import as_matrix, falling, refuse_too_few, repeated_folds
 from survfuse.survival.effective import trace_of_fit
 from survfuse.survival.outcome import Outcome, as_log_risk
 
@@ -165,10 +165,7 @@ def sparse_cox_cv(
     InputError
         For a wrong shape, a value that is not finite, or a penalty or mixing out of range.
     """
-    if folds < 2 or repeats < 1:
-        raise InputError(
-            f"cross-validation needs at least 2 folds and 1 repeat, got {folds} folds, {repeats} repeats"
-        )
+    refuse_too_few(folds, repeats)
     problem = _Problem.of(x, time, event, mixing, ties, offset)
     events = problem.outcome.events
     if events < 2:
@@ -177,7 +174,7 @@ def sparse_cox_cv(
     grid = problem.grid(penalties, smallest)
     parts = [
         _Held.of(problem, held, grid[0])
-        for held in stratified_folds(problem.outcome.event, used, repeats, seed)
+        for held in repeated_folds(problem.outcome.event, used, repeats, seed)
     ]
     null_gain = sum(part.gain(problem.all.base) for part in parts) / repeats
     patience = PATIENCE if penalties is None else None

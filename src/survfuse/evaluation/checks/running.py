@@ -6,11 +6,20 @@ from typing import Any
 
 from survfuse._errors import NotComputableError
 from survfuse.cohort.data import Cohort
-from survfuse.evaluation.checks import columns, model, patients, protocol, sites, slides, times
+from survfuse.evaluation.checks import columns, model, numbers, patients, protocol, sites, slides, times
 from survfuse.evaluation.checks.cards import CHECKS, Card
 from survfuse.evaluation.checks.evidence import Evidence, Verdict, not_applicable
 
-MODULES = (columns, model, patients, protocol, sites, slides, times)  # importing them registers the checks
+MODULES = (
+    columns,
+    model,
+    numbers,
+    patients,
+    protocol,
+    sites,
+    slides,
+    times,
+)  # importing them registers the checks
 
 
 def run_checks(evidence: Evidence) -> list[dict[str, Any]]:
