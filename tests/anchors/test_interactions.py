@@ -60,9 +60,7 @@ def test_who_lacks_a_modality_has_no_product_and_teaches_none() -> None:
     has = np.arange(len(x)) % 3 > 0
     wild = np.where(has[:, None], x, 1e6)
     pair = Interaction.fit((wild, has), everyone(y), time, event, np.zeros(len(x)))
-    same = Interaction.fit(
-        everyone(x[has]), everyone(y[has]), time[has], event[has], np.zeros(has.sum())
-    )
+    same = Interaction.fit(everyone(x[has]), everyone(y[has]), time[has], event[has], np.zeros(has.sum()))
     told = pair.risk((wild, has), everyone(y))
     assert not told[~has].any()
     np.testing.assert_allclose(told[has], same.risk(everyone(x[has]), everyone(y[has])), atol=1e-12)

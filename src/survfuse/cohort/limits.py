@@ -1,8 +1,9 @@
 """Which numbers of a column to doubt: those far from all others, and codes for "not known".
 
-A number is far when it lies more than `FAR` robust deviations (interquartile range / 1.349; twice as many
-where numbers of both signs have no logarithm: log-ratios, z-scores) from the median, and so does its logarithm where the column is a measurement >= 0 (or <= 0): of a skewed column
-(blood values, lengths, counts) the honest tail is long on one of the two scales only. A code is a
+A number is far when it lies more than `FAR` robust deviations (interquartile range / 1.349) from the
+median, and so does its logarithm where the column is a measurement >= 0 (or <= 0): of a skewed column
+(blood values, lengths, counts) the honest tail is long on one of the two scales only. Numbers of both
+signs (log-ratios, z-scores) have no logarithm and may lie twice as far. A code is a
 repeated 99, 888, 9999 or the like outside the range of all others, or a lone -1 among numbers >= 0.
 """
 
