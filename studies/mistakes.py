@@ -1,4 +1,4 @@
-"""What a blank cell and a mistyped number do to a model: simulated cohorts, before and after they are handled.
+"""What a blank cell and a mistyped number do to a model, on simulated cohorts.
 
     python studies/mistakes.py blanks    # two event-free patients lack a grade; five new patients too
     python studies/mistakes.py numbers   # one age typed 7000, one in six 999, one 1e308
@@ -126,9 +126,8 @@ def numbers() -> None:
             scores.append(sf.metrics.harrell_c(later["time"], later["event"], risk).value)
         if weights:
             zero = int(np.sum(np.array(weights) == 0))
-            print(
-                f"{name}: weight {np.median(weights):.2f} (0 in {zero} of {len(weights)}), C {np.mean(scores):.3f}"
-            )
+            weight, score = np.median(weights), np.mean(scores)
+            print(f"{name}: weight {weight:.2f} (0 in {zero} of {len(weights)}), C {score:.3f}")
 
 
 if __name__ == "__main__":
