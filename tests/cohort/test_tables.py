@@ -32,6 +32,9 @@ def test_cells_stay_text_and_parse_on_demand(clinical: CohortFiles) -> None:
     [
         ("age", "sixty", "expected a number, got 'sixty' .*add it to clinical.missing"),
         ("age", "unknown", "expected a number, got 'unknown'"),
+        ("age", "inf", "expected a number, got 'inf'"),
+        ("age", "1e308", r"expected a number of at most 1e\+30 in size, got '1e308'"),
+        ("age", "-1e31", r"expected a number of at most 1e\+30 in size, got '-1e31'"),
         ("stage", "iii", "expected one of .*, got 'iii' .*write it as the level 'III': letter case"),
         ("stage", "IIa", r"expected one of \['I', 'II', 'III'\], got 'IIa' .*did you mean 'II'"),
     ],

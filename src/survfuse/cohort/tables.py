@@ -146,7 +146,8 @@ def _expected(spec: ColumnSpec, cell: str, section: str) -> tuple[str, str]:
     """Say what a cell should have been, and what to do."""
     token = f"if it means 'not known', add it to {section}.missing"
     if spec.levels is None:
-        return f"expected a number of at most {LARGEST:g} in size", token
+        size = f" of at most {LARGEST:g} in size" if np.isfinite(pd.to_numeric(cell, errors="coerce")) else ""
+        return f"expected a number{size}", token
     near = {level.strip().casefold(): level for level in spec.levels}.get(cell.strip().casefold())
     if near is not None:
         return (

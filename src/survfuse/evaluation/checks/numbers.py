@@ -20,9 +20,7 @@ from survfuse.evaluation.checks.evidence import Evidence, Verdict, not_applicabl
 LARGE = 0.5  # log hazard ratio: 1.65 times the hazard, or a share of 0.61 of it
 
 
-@check(
-    "SRV020", "No number lies far outside its column, and no code stands in for a missing value.", "warning"
-)
+@check("SRV020", "No number lies far outside its column, or is a code for a missing value.", "warning")
 def numbers_are_plausible(evidence: Evidence) -> Verdict:
     """Name every number that is far from all others of its column, and every code."""
     looked = 0
