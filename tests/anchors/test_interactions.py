@@ -27,7 +27,7 @@ def fitted(
     x: np.ndarray, y: np.ndarray, time: np.ndarray, event: np.ndarray, **how: np.ndarray
 ) -> Interaction:
     offset = how.get("offset", np.zeros(len(time)))
-    return Interaction.fit(everyone(x), everyone(y), time, event, offset, seed=0)
+    return Interaction.fit(everyone(x), everyone(y), time, event, offset)
 
 
 def test_a_planted_product_is_found_and_told_of_new_patients() -> None:
@@ -59,10 +59,8 @@ def test_who_lacks_a_modality_has_no_product_and_teaches_none() -> None:
     x, y, time, event, _ = study(1.0)
     has = np.arange(len(x)) % 3 > 0
     wild = np.where(has[:, None], x, 1e6)
-    pair = Interaction.fit((wild, has), everyone(y), time, event, np.zeros(len(x)), seed=0)
-    same = Interaction.fit(
-        everyone(x[has]), everyone(y[has]), time[has], event[has], np.zeros(has.sum()), seed=0
-    )
+    pair = Interaction.fit((wild, has), everyone(y), time, event, np.zeros(len(x)))
+    same = Interaction.fit(everyone(x[has]), everyone(y[has]), time[has], event[has], np.zeros(has.sum()))
     told = pair.risk((wild, has), everyone(y))
     assert not told[~has].any()
     np.testing.assert_allclose(told[has], same.risk(everyone(x[has]), everyone(y[has])), atol=1e-12)

@@ -38,7 +38,7 @@ def terms_of(cohort: Cohort) -> tuple[Terms, Transforms, BatchSource]:
     source = BatchSource(cohort, transforms, cohort.patients)
     time, event = outcomes(cohort, cohort.patients)
     return (
-        Terms.fit(read_blocks(source), time, event, bags=frozenset(transforms.bag_scaler), seed=0),
+        Terms.fit(read_blocks(source), time, event, bags=frozenset(transforms.bag_scaler)),
         transforms,
         source,
     )

@@ -32,14 +32,14 @@ def columns(blocks: Blocks, time: np.ndarray, event: np.ndarray, folds: int = 4)
     risks = np.empty((len(time), len(blocks) * (len(blocks) + 1) // 2))
     for fold in range(folds):
         held = inner == fold
-        terms = Terms.fit(rows(blocks, ~held), time[~held], event[~held], bags=NONE, seed=0)
+        terms = Terms.fit(rows(blocks, ~held), time[~held], event[~held], bags=NONE)
         risks[held] = terms.risks(rows(blocks, held))
     return Columns(risks, inner, time, event, len(blocks))
 
 
 def test_names_are_those_of_the_columns() -> None:
     blocks, time, event = study(80)
-    terms = Terms.fit(blocks, time, event, bags=NONE, seed=0)
+    terms = Terms.fit(blocks, time, event, bags=NONE)
     assert terms.names == ("good", "weak", "noise", "good*weak", "good*noise", "weak*noise")
     assert terms.risks(blocks).shape == (80, 6)
 
@@ -94,7 +94,7 @@ def test_a_modality_alone_has_a_seat_where_among_others_it_has_none() -> None:
 
 def test_a_missing_modality_adds_nothing() -> None:
     blocks, time, event = study()
-    terms = Terms.fit(blocks, time, event, bags=NONE, seed=0)
+    terms = Terms.fit(blocks, time, event, bags=NONE)
     lacking = dict(blocks)
     has = np.arange(len(time)) % 2 == 0
     lacking["good"] = (np.where(has[:, None], blocks["good"][0], np.nan), has)
@@ -108,7 +108,7 @@ def test_a_missing_modality_adds_nothing() -> None:
 def test_a_modality_without_two_events_tells_nobody_apart_and_says_why() -> None:
     blocks, time, event = study(80)
     has = ~event | (np.cumsum(event) == 1)
-    terms = Terms.fit({**blocks, "weak": (blocks["weak"][0], has)}, time, event, bags=NONE, seed=0)
+    terms = Terms.fit({**blocks, "weak": (blocks["weak"][0], has)}, time, event, bags=NONE)
     assert "two events" in terms.anchors["weak"].note
     assert not terms.risks(blocks)[:, 1].any()
 

@@ -10,6 +10,7 @@ import pytest
 from survfuse._errors import TransformError
 from survfuse.cohort import TableData
 from survfuse.cohort.spec import ColumnSpec
+from survfuse.cohort.table_columns import NumberColumn
 from survfuse.cohort.transform_tables import TableTransform
 
 COLUMNS = {
@@ -39,12 +40,13 @@ def test_a_small_example_by_hand() -> None:
     transform = fit(table())
     values, remarks = transform.apply(table(), ("a", "b", "d", "e"))
     sd = math.sqrt(200 / 3)
-    assert transform.features == ("age", "age=missing", "stage", "sex=F", "sex=M", "sex=unknown")
+    assert transform.features == ("age", "age=missing", "stage", "sex=F", "sex=M")
+    assert transform.blanks == {1: (0,)}
     expected = [
-        [-10 / sd, 0, -1, 0, 1, 0],
-        [0, 0, -1, 1, 0, 0],
-        [0, 1, 1, 1, 0, 0],
-        [-9 / sd, 0, -1, 0, 1, 0],
+        [-10 / sd, 0, -1, 0, 1],
+        [0, 0, -1, 1, 0],
+        [0, 1, 1, 1, 0],
+        [-9 / sd, 0, -1, 0, 1],
     ]
     np.testing.assert_allclose(values, np.array(expected, np.float32), rtol=1e-6)
     assert remarks == []
@@ -69,10 +71,11 @@ def test_missing_only_at_prediction_is_imputed_and_reported() -> None:
 def test_a_new_category_is_unknown_and_reported() -> None:
     data = table(sex=["M", "F", "M", "F", "D", ""])
     values, remarks = fit(data).apply(data, ("e", "f"))
-    np.testing.assert_array_equal(
-        values[:, -3:], [[0.5, 0.5, 1], [0.5, 0.5, 1]]
-    )  # as many F as M in training
-    assert remarks == [("e", "clinical", "sex", "unseen category", "'D'; treated as unknown")]
+    np.testing.assert_array_equal(values[:, -2:], [[0.5, 0.5], [0.5, 0.5]])  # as many F as M in training
+    assert remarks == [
+        ("e", "clinical", "sex", "unseen category", "'D'; treated as unknown"),
+        ("f", "clinical", "sex", "imputed", "missing; training shares used"),
+    ]
 
 
 def test_the_mean_patient_of_a_category_is_that_of_training() -> None:
@@ -81,36 +84,169 @@ def test_the_mean_patient_of_a_category_is_that_of_training() -> None:
     transform = TableTransform.fit(table(sex=known), list("abcdef"), list(COLUMNS))
     values, _ = transform.apply(table(sex=known), list("abcdef"))
     lost, _ = transform.apply(table(sex=[""] * 6), ("a",))
-    np.testing.assert_allclose(lost[0, -3:-1], values[:, -3:-1].mean(axis=0), rtol=1e-6)
-    state = transform.state()
+    np.testing.assert_allclose(lost[0, -2:], values[:, -2:].mean(axis=0), rtol=1e-6)
+
+
+def test_a_table_that_an_older_version_wrote_reads_as_it_did() -> None:
+    """Before limits, shares and pools were kept: no limit, zeros, and "unknown" always a feature."""
+    known = ["M", "F", "M", "M", "M", "F"]
+    state = TableTransform.fit(table(sex=known), list("abcdef"), list(COLUMNS)).state()
     for column in state["columns"]:
-        column.pop("shares", None)
+        for name in ("shares", "rare", "pooled", "limited") + ("indicator",) * ("categories" in column):
+            column.pop(name, None)
     older = TableTransform.from_state(state)
-    assert older.apply(table(sex=[""] * 6), ("a",))[0][0, -3:].tolist() == [0, 0, 1]  # as it was made
+    data = table(sex=["", "F", "X", "M", "", "M"], age=["600", "70", "80", "", "61", "62"])
+    values, remarks = older.apply(data, ("a", "c"))
+    assert older.features[-3:] == ("sex=F", "sex=M", "sex=unknown")
+    assert values[:, -3:].tolist() == [[0, 0, 1], [0, 0, 1]]
+    age = older.columns[0]
+    assert isinstance(age, NumberColumn)
+    assert values[0, 0] == np.float32((600 - age.mean) / age.sd)
+    assert remarks[0] == ("a", "clinical", "age", "out of range", "600; training 60 to 80")
 
 
-def test_a_value_far_outside_training_is_reported() -> None:
-    data = table(age=["60", "70", "80", "90", "620", "62"])
-    _, remarks = fit(data).apply(data, ("e", "f"))
-    assert remarks == [("e", "clinical", "age", "out of range", "620; training 60 to 90")]
+def test_a_value_outside_training_is_limited_and_reported() -> None:
+    data = table(age=["60", "70", "80", "90", "620", "95"])
+    values, remarks = fit(data).apply(data, ("d", "e", "f"))
+    assert values[0, 0] == values[1, 0] == values[2, 0]
+    assert remarks == [
+        ("e", "clinical", "age", "out of range", "620; training 60 to 90; taken as 90"),
+        ("f", "clinical", "age", "limited", "95; training 60 to 90; taken as 90"),
+    ]
 
 
 def test_constant_and_empty_columns_are_dropped_and_noted() -> None:
     data = table(age=["60"] * 6, stage=[""] * 6, sex=["M", "F", "M", "F", "M", "M"])
     transform = fit(data)
-    assert transform.features == ("sex=F", "sex=M", "sex=unknown")
+    assert transform.features == ("sex=F", "sex=M")
     assert transform.notes == (
         "clinical: age dropped: constant in training",
         "clinical: stage dropped: no training patient has a value",
     )
 
 
-def test_of_a_constant_column_with_gaps_the_gaps_are_kept() -> None:
-    data = table(age=["60", "", "60", "60", "70", "60"])
-    transform = fit(data)
-    assert transform.features[:2] == ("age=missing", "stage")
-    values, _ = transform.apply(data, ("a", "b", "e"))
-    assert values[:, 0].tolist() == [0, 1, 0]
+@pytest.mark.parametrize(
+    "cells", [{"age": ["60", "", "60", "60", "", "60"]}, {"sex": ["M", "", "M", "M"] * 2}]
+)
+def test_a_blank_is_no_value(cells: dict[str, list[str]]) -> None:
+    """Of a column with one value and gaps nothing is left: who means something by a gap must write it."""
+    cells = {name: given[:6] for name, given in cells.items()}
+    ((name, _),) = cells.items()
+    transform = fit(table(**cells))
+    assert not any(feature.startswith(name) for feature in transform.features)
+    assert transform.notes == (
+        f"clinical: {name} dropped: constant in training, but for missing cells; "
+        "if a blank cell means something, write it as a value",
+    )
+
+
+def many(**cells: list[str]) -> TableData:
+    count = len(next(iter(cells.values())))
+    given = {"age": [str(40 + row % 41) for row in range(count)], **cells}
+    ids = pd.Index([f"p{row:03d}" for row in range(count)], dtype=object)
+    columns = {name: COLUMNS.get(name, ColumnSpec(kind="numeric")) for name in given}
+    return TableData("clinical", pd.DataFrame(given, index=ids, dtype=object), columns, ("",), "clinical")
+
+
+def learned(data: TableData, event: list[bool] | None = None) -> TableTransform:
+    flags = None if event is None else np.array(event)
+    return TableTransform.fit(data, data.patients, list(data.columns), flags)
+
+
+EVERY_THIRD = [row % 3 == 0 for row in range(100)]
+
+
+@pytest.mark.parametrize(
+    ("blank", "event", "used"),
+    [
+        (range(2), EVERY_THIRD, False),  # two patients
+        (range(9), EVERY_THIRD, False),
+        (range(10), EVERY_THIRD, True),
+        (range(10), None, True),
+        (range(1, 60, 3), EVERY_THIRD, False),  # twenty, none with the event
+        (range(0, 60, 3), EVERY_THIRD, False),  # twenty, all with the event
+        (range(5, 100), EVERY_THIRD, False),  # all but five
+        (range(40, 100), [row < 40 for row in range(100)], False),  # events among the known alone
+        (range(10), [True] * 100, True),  # no time is censored
+    ],
+)
+def test_blanks_are_used_where_enough_patients_with_and_without_the_event_have_them(
+    blank: range, event: list[bool] | None, used: bool
+) -> None:
+    age = ["" if row in blank else str(40 + row % 41) for row in range(100)]
+    transform = learned(many(age=age, sex=["M", "F"] * 50), event)
+    assert ("age=missing" in transform.features) is used
+    assert any(
+        note.startswith(f"clinical: age: missing in {len(blank)} patients") for note in transform.notes
+    ) is (not used)
+
+
+def test_rare_levels_are_pooled_where_the_pool_is_large_enough() -> None:
+    sites = ["A"] * 50 + ["B"] * 38 + ["C"] * 7 + ["D"] * 5
+    transform = learned(many(sex=sites), EVERY_THIRD)
+    assert transform.features == ("age", "sex=A", "sex=B", "sex=other")
+    assert transform.notes == (
+        'clinical: sex: too few to learn from, pooled as "other": '
+        "'C' (7 patients, 2 with the event), 'D' (5 patients, 2 with the event)",
+    )
+    values, remarks = transform.apply(many(sex=["C", "D", "A", "X", ""]), [f"p{row:03d}" for row in range(5)])
+    np.testing.assert_allclose(values[:, 1:], [[0, 0, 1], [0, 0, 1], [1, 0, 0], *[[0.5, 0.38, 0.12]] * 2])
+    assert [remark[3] for remark in remarks] == ["unseen category", "imputed"]
+
+
+def test_a_rare_level_alone_is_the_average_patient() -> None:
+    sites = ["A"] * 50 + ["B"] * 47 + ["C"] * 3
+    transform = learned(many(sex=sites), EVERY_THIRD)
+    assert transform.features == ("age", "sex=A", "sex=B")
+    values, remarks = transform.apply(many(sex=sites), ["p099"])
+    np.testing.assert_allclose(values[0, 1:], [50 / 97, 47 / 97], rtol=1e-6)
+    assert remarks == [("p099", "clinical", "sex", "rare category", "'C'; training shares used")]
+    assert "'C' (3 patients, 1 with the event)" in transform.notes[0]
+
+
+@pytest.mark.parametrize(("free", "kept"), [(20, False), (30, True)])
+def test_a_level_without_an_event_needs_three_times_as_many(free: int, kept: bool) -> None:
+    """None with the event among thirty says something; none among twenty may be chance."""
+    stage = ["A"] * free + ["B"] * (60 - free) + ["C"] * 40
+    event = [row >= free and row % 2 == 0 for row in range(100)]
+    assert ("sex=A" in learned(many(sex=stage), event).features) is kept
+
+
+def test_a_flag_that_few_have_is_dropped() -> None:
+    flags = ["1" if row in (1, 4) else "0" for row in range(100)]
+    transform = learned(many(mutated=flags), EVERY_THIRD)
+    assert transform.features == ("age",)
+    assert transform.notes == (
+        "clinical: mutated dropped: 2 patients, 0 with the event differ from 0, too few to learn from",
+    )
+
+
+def test_where_nothing_else_is_there_rare_levels_are_used() -> None:
+    data = many(sex=["A"] * 97 + ["B"] * 3)
+    data = TableData("t", data.frame[["sex"]], {"sex": COLUMNS["sex"]}, ("",))
+    transform = learned(data, EVERY_THIRD)
+    assert transform.features == ("sex=A", "sex=B")
+    assert transform.notes[0].startswith("t: used all the same, for nothing else is there: sex dropped")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "count"), [("7000", 1), ("999", 16), ("-1", 16), ("9999.0", 2), ("1e29", 1)]
+)
+def test_a_mistyped_number_changes_hardly_anything(wrong: str, count: int) -> None:
+    """The honest patients keep the values they would have without it, and the wrong one is limited."""
+    honest = [str(value) for value in np.random.default_rng(0).normal(60, 10, 100).round().astype(int)]
+    given = [wrong] * count + honest[count:]
+    clean, typed = learned(many(age=honest)).columns[0], learned(many(age=given))
+    column = typed.columns[0]
+    assert isinstance(clean, NumberColumn)
+    assert isinstance(column, NumberColumn)
+    rest = [int(value) for value in honest[count:]]
+    assert (column.low, column.high) == (min(rest), max(rest))
+    assert column.sd < 2 * clean.sd
+    assert typed.notes[0].startswith(f"clinical: age: {float(wrong):g} (p000)")
+    values, remarks = typed.apply(many(age=given), ["p000"])
+    assert abs(values[0, 0]) < 4
+    assert remarks[0][3] == "out of range"
 
 
 def test_nothing_to_use_is_refused() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,7 @@ def test_what_is_saved_gives_the_same_bits(files: CohortFiles, tmp_path: Path, c
         == again.bag_scaler["slides"].apply(tiles).tobytes()
     )
     assert again.notes == transforms.notes
-    assert again.unseen == transforms.unseen
+    assert again.blanks == transforms.blanks
     assert again.kinds == {"clinical": "clinical", "expression": "expression", "slides": "bag"}
     with pytest.raises(TransformError, match="expected state version 1, got 2"):
         Transforms.from_state({**about, "version": 2}, tensors)
@@ -112,8 +113,7 @@ def test_names_and_widths_agree_with_what_comes_out(files: CohortFiles) -> None:
         assert values.shape == (20, transforms.dims[name])
         assert len(transforms.feature_names[name]) == transforms.dims[name]
     assert transforms.dims["slides"] == 4
-    assert transforms.feature_names["clinical"] == ("age", "stage", "sex=F", "sex=M", "sex=unknown")
-    assert transforms.unseen["clinical"] == (4,)
+    assert transforms.feature_names["clinical"] == ("age", "stage", "sex=F", "sex=M")
 
 
 def test_the_paper_gets_all_genes_as_they_are(files: CohortFiles) -> None:
@@ -238,9 +238,9 @@ def test_the_same_fit_is_recalled_and_another_is_not(tmp_path: Path, monkeypatch
     fits: list[tuple[str, ...]] = []
     real = transforms._fit_one
 
-    def heard(data: Any, train: tuple[str, ...], config: FitConfig) -> Any:
+    def heard(data: Any, train: tuple[str, ...], *rest: Any) -> Any:
         fits.append((data.name, *train))
-        return real(data, train, config)
+        return real(data, train, *rest)
 
     monkeypatch.setattr(transforms, "_fit_one", heard)
     ids = cohort.patients
@@ -254,3 +254,7 @@ def test_the_same_fit_is_recalled_and_another_is_not(tmp_path: Path, monkeypatch
     other = loaded(small(tmp_path / "other"))  # the same ids, other objects
     Transforms.fit(other, ids[:12], FitConfig.of(seed=1))
     assert len(fits) == 12
+    assert cohort.outcome is not None
+    swapped = cohort.outcome.assign(event=~cohort.outcome["event"].astype(bool))
+    Transforms.fit(replace(cohort, outcome=swapped), ids[:12], FitConfig.of(seed=1))
+    assert len(fits) == 15

@@ -8,7 +8,7 @@ import pytest
 
 from survfuse._errors import InputError, NotComputableError
 from survfuse.survival._partial import RiskSets
-from survfuse.survival.cox import fit_cox, partial_log_likelihood, ridge_cox_cv
+from survfuse.survival.cox import fit_cox, partial_log_likelihood, ridge_cox_cv, stratified_folds
 from survfuse.survival.outcome import Outcome
 
 
@@ -247,8 +247,6 @@ def test_a_path_that_gets_worse_is_given_up():
 
 
 def test_the_cross_validated_likelihood_is_the_slow_one(small):
-    from survfuse.survival.cox import stratified_folds
-
     x, time, event = small
     path = ridge_cox_cv(x, time, event, penalties=[0.1], folds=3, seed=0)
     gain = 0.0
@@ -277,9 +275,31 @@ def test_few_events_make_fewer_folds():
     assert "3 folds, because there are 3 events" in path.note
 
 
+def test_a_path_over_repeated_folds_is_the_mean_of_theirs_and_stops_at_the_smallest_penalty(small):
+    x, time, event = small
+    path = ridge_cox_cv(x, time, event, smallest=0.01, folds=3, repeats=4, seed=2)
+    assert path.penalties[-1] == pytest.approx(0.01)
+    assert len(path.penalties) == 20
+    gain = 0.0
+    generator = np.random.default_rng(2)
+    for _ in range(4):
+        for held in stratified_folds(event, 3, generator):
+            coef = fit_cox(x[~held], time[~held], event[~held], penalty=0.01).coef
+            gain += slow_log_likelihood(time, event, x @ coef, "efron")
+            gain -= slow_log_likelihood(time[~held], event[~held], x[~held] @ coef, "efron")
+    assert path.deviance[-1] == pytest.approx(-2 * gain / 4 / event.sum(), abs=1e-8)
+    null = [ridge_cox_cv(x, time, event, repeats=repeats).null_deviance for repeats in (1, 2)]
+    assert null[0] == pytest.approx(null[1], rel=0.1)
+    assert ridge_cox_cv(1e-4 * x, time, event, smallest=0.01).penalties.tolist() == [0.01]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"folds": 1}, "at least 2 folds"), ({"penalties": [1.0, 0.0]}, "finite numbers > 0")],
+    [
+        ({"folds": 1}, "at least 2 folds"),
+        ({"repeats": 0}, "at least 1 repeat"),
+        ({"penalties": [1.0, 0.0]}, "finite numbers > 0"),
+    ],
 )
 def test_a_wrong_path_is_refused(options, message):
     with pytest.raises(InputError, match=message):

@@ -65,7 +65,7 @@ class Fit:
             training.time[kept],
             training.event[kept],
             bags=frozenset(transforms.bag_scaler),
-            seed=config.seed,
+            blanks=transforms.blanks,
             ties=config.loss,
             sparse=sparse,
         )

@@ -9,7 +9,7 @@ import numpy as np
 from survfuse._errors import NotComputableError
 from survfuse._types import BoolArray, FloatArray
 from survfuse.anchors.blocks import Block, Components
-from survfuse.anchors.ridge import inner_fold_count
+from survfuse.anchors.penalty import penalty_choice
 from survfuse.survival.cox import ridge_cox_cv
 
 SIDE_COMPONENTS = 12  # of each modality; their products are 144 features, half a second for 600 patients
@@ -51,7 +51,6 @@ class Interaction:
         event: BoolArray,
         offset: FloatArray,
         *,
-        seed: int,
         ties: str = "efron",
     ) -> Interaction:
         """Fit on the patients who have both, beside what the modalities say alone.
@@ -67,8 +66,6 @@ class Interaction:
         time, event : array, (patients,)
         offset : array, (patients,)
             Log-risk of the anchors.
-        seed : int
-            Of the inner folds that choose the penalty.
         """
         (x, has_x), (y, has_y) = left, right
         both = has_x & has_y
@@ -81,16 +78,14 @@ class Interaction:
                 for values, side in zip((x, y), sides, strict=True)
             ]
             products = (scores[0][:, :, None] * scores[1][:, None, :]).reshape(int(both.sum()), -1)
-            folds = inner_fold_count(event[both])
             path = ridge_cox_cv(
                 products,
                 time[both],
                 event[both],
-                folds=folds,
-                seed=seed,
                 ties=ties,
                 offset=offset[both],
                 give_up=GIVE_UP,
+                **penalty_choice(event[both], repeats=1),
             )
         except NotComputableError as error:
             return cls._nothing(left, right, str(error))

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from survfuse._types import BoolArray, FloatArray, IntArray
+from survfuse.anchors.blocks import read_blocks
+from survfuse.anchors.carried import carried_by_few
 from survfuse.anchors.crossfit import Fit, Training, better, cross_fitted, sparse_modalities
 from survfuse.anchors.interactions import RANK
 from survfuse.anchors.sparse import SparseCox
@@ -62,7 +64,8 @@ class AnchoredModel:
         components, was chosen with everyone's outcome: one choice of two, which these risks repeat.
     about : mapping
         `trust` of every term, `penalty` of every anchor, `pooling` of every bag, genes `kept` by
-        every sparse anchor and their weights, `notes`, `effective` parameters.
+        every sparse anchor and their weights, features of tables `carried_by_few` patients, `notes`,
+        `effective` parameters.
     """
 
     network: FusionNetwork
@@ -116,6 +119,7 @@ def fit_anchored(
     network = as_network(final.terms, trust, final.transforms, chosen)
     about = {
         **_about(final, trust, chosen),
+        "carried_by_few": _carried(final, trust, event),
         "effective": effective_parameters(final.terms, trust, about_trust, chosen),
     }
     return AnchoredModel(network, final.transforms, final.source, columns.out_of_fold(), about)
@@ -137,6 +141,17 @@ def _about(fit: Fit, trust: FloatArray, chosen: Mapping[str, AttentionAnchor]) -
         },
         "notes": notes,
     }
+
+
+def _carried(fit: Fit, trust: FloatArray, event: BoolArray) -> list[dict[str, Any]]:
+    """Features of the tables that few patients carry, by what they weigh in the whole."""
+    blocks, names = read_blocks(fit.source), fit.terms.names
+    found = []
+    for name in fit.transforms.blanks:
+        coef = trust[names.index(name)] * fit.terms.anchors[name].coef[name]
+        rows = carried_by_few(fit.transforms.feature_names[name], blocks[name], coef, event)
+        found += [{"modality": name, **row} for row in rows]
+    return found
 
 
 def effective_parameters(

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from survfuse._types import BoolArray, FloatArray, IntArray
+from survfuse.anchors.blanks import Blanks, hold_blanks
 from survfuse.anchors.blocks import Block, Blocks, Components, outcomes, read_blocks
 from survfuse.anchors.linear import LinearCox, anyone, centred
+from survfuse.anchors.penalty import inner_fold_count, penalty_choice
 from survfuse.cohort.batches import BatchSource
 from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.splits import inner_folds
@@ -21,7 +23,6 @@ from survfuse.config import FitConfig
 from survfuse.survival.cox import ridge_cox_cv
 
 BAG_COMPONENTS = 32  # principal components of a mean-pooled bag before the ridge Cox
-INNER_FOLDS = 5
 REMEMBERED = 1024  # sets of risks that learners on the same fold share; a few KB each
 
 
@@ -37,10 +38,10 @@ class RidgeCox(LinearCox):
         event: BoolArray,
         *,
         bags: Collection[str],
-        seed: int,
+        blanks: Blanks | None = None,
         ties: str = "efron",
     ) -> RidgeCox:
-        """Fit on the patients who have any of the modalities, penalty by inner cross-validation.
+        """Fit on the patients who have any of the modalities, penalty as `anchors.penalty` says.
 
         Parameters
         ----------
@@ -48,8 +49,9 @@ class RidgeCox(LinearCox):
         time, event : array, (patients,)
         bags : collection of str
             Modalities that enter as components of their mean tile.
-        seed : int
-            Of the inner folds.
+        blanks : mapping of modality to mapping, optional
+            Features that say that a cell is missing, with those that hold its column's value; their
+            weights are held within what known values contribute (`anchors.blanks`).
         ties : {"efron", "breslow"}
 
         Raises
@@ -72,19 +74,20 @@ class RidgeCox(LinearCox):
             np.concatenate(parts, axis=1)[has],
             time[has],
             event[has],
-            folds=inner_fold_count(event[has]),
-            seed=seed,
             ties=ties,
+            **penalty_choice(event[has]),
         )
         cuts = np.cumsum([part.shape[1] for part in parts])[:-1]
         found = dict(zip(blocks, np.split(path.coef, cuts), strict=True))
         coef = {name: turn[name] @ b if name in turn else b for name, b in found.items()}
+        for name, features in (blanks or {}).items():
+            coef[name] = hold_blanks(blocks[name], coef[name], features)
         return cls(centre, coef, float(path.penalty), path.note, path.effective)
 
 
 @dataclass(frozen=True)
 class RidgeInputs:
-    """Which inputs a ridge Cox reads, and the seed of its inner folds.
+    """Which inputs a ridge Cox reads, and the seed of the folds of its out-of-fold risks.
 
     Attributes
     ----------
@@ -207,14 +210,9 @@ def _fit(cohort: Cohort, train: Sequence[str], inputs: RidgeInputs) -> tuple[Tra
     transforms = Transforms.fit(cohort, train, inputs.config)
     blocks = _read(cohort, transforms, train)
     time, event = outcomes(cohort, train)
-    fitted = RidgeCox.fit(blocks, time, event, bags=transforms.bag_scaler, seed=inputs.seed)
+    fitted = RidgeCox.fit(blocks, time, event, bags=transforms.bag_scaler, blanks=transforms.blanks)
     return transforms, blocks, fitted
 
 
 def _read(cohort: Cohort, transforms: Transforms, ids: Sequence[str]) -> dict[str, Block]:
     return read_blocks(BatchSource(cohort, transforms, ids))
-
-
-def inner_fold_count(event: BoolArray) -> int:
-    """Inner folds that these patients can fill: each needs an event."""
-    return max(2, min(INNER_FOLDS, int(event.sum())))

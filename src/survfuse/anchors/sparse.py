@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from survfuse._types import BoolArray, FloatArray
 from survfuse.anchors.blocks import Block
 from survfuse.anchors.linear import LinearCox, centred
-from survfuse.anchors.ridge import inner_fold_count
+from survfuse.anchors.penalty import penalty_choice
 from survfuse.survival.sparse_cox import sparse_cox_cv
 
 MIXING = 0.5  # half lasso, half ridge: of genes that rise and fall together some are kept, not one at random
@@ -28,7 +28,6 @@ class SparseCox(LinearCox):
         time: FloatArray,
         event: BoolArray,
         *,
-        seed: int,
         ties: str = "efron",
     ) -> SparseCox:
         """Fit on the patients who have the modality.
@@ -39,8 +38,6 @@ class SparseCox(LinearCox):
             The modality.
         block : (values, presence)
         time, event : array, (patients,)
-        seed : int
-            Of the inner folds.
         ties : {"efron", "breslow"}
 
         Raises
@@ -55,8 +52,7 @@ class SparseCox(LinearCox):
             time[has],
             event[has],
             mixing=MIXING,
-            folds=inner_fold_count(event[has]),
-            seed=seed,
             ties=ties,
+            **penalty_choice(event[has], repeats=1),
         )
         return cls({name: centre}, {name: path.coef}, float(path.penalty), path.note, path.effective)

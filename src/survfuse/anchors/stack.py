@@ -23,7 +23,8 @@ import numpy as np
 
 from survfuse._errors import NotComputableError
 from survfuse._types import BoolArray, FloatArray, IntArray
-from survfuse.anchors.blocks import Blocks
+from survfuse.anchors.blanks import Blanks, without_blanks
+from survfuse.anchors.blocks import Block, Blocks
 from survfuse.anchors.interactions import Interaction
 from survfuse.anchors.linear import LinearCox
 from survfuse.anchors.ridge import RidgeCox
@@ -62,7 +63,7 @@ class Terms:
         event: BoolArray,
         *,
         bags: frozenset[str],
-        seed: int,
+        blanks: Blanks | None = None,
         ties: str = "efron",
         sparse: Collection[str] = (),
     ) -> Terms:
@@ -70,15 +71,17 @@ class Terms:
 
         A modality whose ridge Cox cannot be fitted (fewer than two events among its patients, mean
         tiles that are all equal) tells nobody apart; its note says why. Those in `sparse` have a
-        sparse Cox.
+        sparse Cox. `blanks` are held as in :meth:`RidgeCox.fit`.
         """
+        blanks = blanks or {}
         anchors = {
-            name: _anchor({name: block}, time, event, bags, seed, ties, name in sparse)
+            name: _anchor(name, block, time, event, bags, blanks.get(name, {}), ties, name in sparse)
             for name, block in blocks.items()
         }
         offset = np.sum([anchors[name].risk(blocks)[0] for name in blocks], axis=0)
+        plain = {name: without_blanks(block, blanks.get(name, {})) for name, block in blocks.items()}
         pairs = {
-            (a, b): Interaction.fit(blocks[a], blocks[b], time, event, offset, seed=seed, ties=ties)
+            (a, b): Interaction.fit(plain[a], plain[b], time, event, offset, ties=ties)
             for a, b in itertools.combinations(blocks, 2)
         }
         return cls(anchors, pairs)
@@ -96,21 +99,21 @@ class Terms:
 
 
 def _anchor(
-    blocks: Blocks,
+    name: str,
+    block: Block,
     time: FloatArray,
     event: BoolArray,
     bags: frozenset[str],
-    seed: int,
+    blanks: Mapping[int, tuple[int, ...]],
     ties: str,
     sparse: bool,
 ) -> LinearCox:
     try:
         if sparse:
-            ((name, block),) = blocks.items()
-            return SparseCox.fit(name, block, time, event, seed=seed, ties=ties)
-        return RidgeCox.fit(blocks, time, event, bags=bags, seed=seed, ties=ties)
+            return SparseCox.fit(name, block, time, event, ties=ties)
+        return RidgeCox.fit({name: block}, time, event, bags=bags, blanks={name: blanks}, ties=ties)
     except NotComputableError as error:
-        return LinearCox.nothing(blocks, str(error))
+        return LinearCox.nothing({name: block}, str(error))
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,8 @@ to a mean and along axes that one has helped to choose say nothing about strange
 features are few; too long where axes follow the noise of the patients themselves).
 
 Only what the network reads is compared: genes outside the principal components, say, may differ unseen.
+A number of a table that the transform had to limit from far outside the training range counts as farther
+than every training patient.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from scipy.stats import betabinom
 from survfuse._types import BoolArray, FloatArray
 from survfuse.cohort.batches import BatchSource
 from survfuse.cohort.components import principal_axes
+from survfuse.cohort.table_columns import OUT_OF_RANGE
 
 COMPONENTS = 32
 PATIENTS_PER_COMPONENT = 10
@@ -196,6 +199,7 @@ class Drift:
             if usual is None or not present.any():
                 continue
             share[name][present] = usual.share(_rows(source, name)[present])
+            share[name][_far_values(source, name)] = 0.0
             outside[name][present] = usual.outside(share[name][present])
             notes += _notes(name, usual, source.patients, share[name], outside[name], int(present.sum()))
         return DriftReport(source.patients, share, outside, tuple(notes))
@@ -244,6 +248,13 @@ def _rows(source: BatchSource, name: str) -> Matrix:
         rows[:, -1] = np.log1p(counts)
         parts.append(rows)
     return np.concatenate(parts)
+
+
+def _far_values(source: BatchSource, name: str) -> BoolArray:
+    """Who has a value far outside the training range, which the transform limits; (patients,)."""
+    report = source.prepared.report
+    far = report[(report["modality"] == name) & (report["kind"] == OUT_OF_RANGE)]
+    return np.isin(np.array(source.patients, dtype=object), far["patient_id"].to_numpy(object))
 
 
 def _scale(x: Matrix, *, is_bag: bool) -> Matrix:

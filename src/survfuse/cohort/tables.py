@@ -21,6 +21,7 @@ from survfuse.readers.words import instead_of_number, only_difference, reads_unk
 
 NUMERIC = ColumnSpec(kind="numeric")
 SUCH_AS = "columns: [TP53_cnv, MYC_cnv], or columns: {match: '*_cnv'}"
+LARGEST = 1e30  # squares and sums of larger numbers leave the range of float64, or of the network's float32
 
 
 def read_modality_table(name: str, spec: TableSpec, cohort: CohortSpec, sources: Sources) -> TableData | None:
@@ -155,7 +156,7 @@ def check_cells(data: TableData, file: str, problems: Problems) -> None:
             _check_unknown(data, column, cells, file, problems)
             continue
         values = data.numbers(column)
-        wrong = cells.notna().to_numpy(bool) & ~np.isfinite(values)
+        wrong = cells.notna().to_numpy(bool) & ~(np.abs(values) <= LARGEST)
         for cell in sorted(set(cells[wrong])):
             patients = [str(i) for i in cells.index[wrong & (cells == cell).to_numpy(bool)]]
             expected, hint = _expected(data, column, str(cell))
@@ -258,7 +259,8 @@ def _expected(data: TableData, column: str, cell: str) -> tuple[str, str]:
     unknown = _missing_hint(data, [cell])
     if levels is None:
         instead = "" if reads_unknown(cell) else instead_of_number(cell)
-        return "expected a number", instead or unknown
+        size = f" of at most {LARGEST:g} in size" if np.isfinite(pd.to_numeric(cell, errors="coerce")) else ""
+        return f"expected a number{size}", instead or unknown
     expected = f"expected one of {list(levels)}"
     if reads_unknown(cell):
         return expected, unknown

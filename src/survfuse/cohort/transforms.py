@@ -67,8 +67,9 @@ class Transforms:
     fitted : mapping of modality to TableTransform, ExpressionTransform or BagScaler
         In the order of the cohort's modalities.
     unseen : mapping of modality to tuple of int
-        Features that were zero for every training patient (an "unknown" category that
-        training never had): weights on them learned nothing, so they stay zero.
+        Of bundles that older versions wrote: features that were zero for every training patient
+        (an "unknown" category that training never had). Weights on them learned nothing, so they
+        stay zero.
     """
 
     fitted: Mapping[str, Fitted]
@@ -111,18 +112,12 @@ class Transforms:
         check_followup(cohort, config, names)
         refuse_leaks(cohort, config.allow_followup, only=names)
         genes = config.model_copy(update={"expression_components": None})
+        events = _with_event(cohort, train)
         fitted = {
-            name: _remembered(cohort.modalities[name], train, genes if name in as_genes else config)
+            name: _remembered(cohort.modalities[name], train, events, genes if name in as_genes else config)
             for name in names
         }
-        learned = cls(fitted)
-        vectors = learned.apply(cohort, train).vectors
-        unseen = {
-            name: tuple(int(index) for index in np.flatnonzero(~values.any(axis=0)))
-            for name, values in vectors.items()
-            if isinstance(fitted[name], TableTransform)
-        }
-        return cls(fitted, unseen)
+        return cls(fitted)
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -133,6 +128,11 @@ class Transforms:
     def bag_scaler(self) -> dict[str, BagScaler]:
         """Scalers of the bag modalities, by name."""
         return {name: one for name, one in self.fitted.items() if isinstance(one, BagScaler)}
+
+    @property
+    def blanks(self) -> dict[str, dict[int, tuple[int, ...]]]:
+        """Of each table, the features that say that a cell is missing (`TableTransform.blanks`)."""
+        return {name: one.blanks for name, one in self.fitted.items() if isinstance(one, TableTransform)}
 
     @property
     def kinds(self) -> dict[str, str]:
@@ -318,15 +318,25 @@ def check_followup(cohort: Cohort, config: FitConfig, names: Iterable[str] | Non
             )
 
 
-def _remembered(data: ModalityData, train: tuple[str, ...], config: FitConfig) -> Fitted:
+def _with_event(cohort: Cohort, train: tuple[str, ...]) -> frozenset[str] | None:
+    """Those of the training patients who have the event; None where an outcome is not known."""
+    if cohort.outcome is None:
+        return None
+    event = cohort.outcome["event"].reindex(list(train))
+    return None if event.isna().any() else frozenset(event.index[event.astype(bool)])
+
+
+def _remembered(
+    data: ModalityData, train: tuple[str, ...], events: frozenset[str] | None, config: FitConfig
+) -> Fitted:
     """Fit, or recall the same fit: the models of one fold learn from the same patients again and again."""
     learned_by = tuple(repr(getattr(config, name)) for name in LEARNED_BY)
-    key = (id(data), train, learned_by, repr(config.identity().get("files")))
+    key = (id(data), train, events, learned_by, repr(config.identity().get("files")))
     known = _FITTED.get(key)
     if known is not None and known[0]() is data:
         _FITTED.move_to_end(key)
         return known[1]
-    made = _fit_one(data, train, config)
+    made = _fit_one(data, train, events, config)
     _FITTED[key] = (weakref.ref(data), made)
     if len(_FITTED) > REMEMBERED:
         _FITTED.popitem(last=False)
@@ -336,7 +346,9 @@ def _remembered(data: ModalityData, train: tuple[str, ...], config: FitConfig) -
 _FITTED: OrderedDict[tuple[Any, ...], tuple[weakref.ref[ModalityData], Fitted]] = OrderedDict()
 
 
-def _fit_one(data: ModalityData, train: tuple[str, ...], config: FitConfig) -> Fitted:
+def _fit_one(
+    data: ModalityData, train: tuple[str, ...], events: frozenset[str] | None, config: FitConfig
+) -> Fitted:
     has = set(data.patients)
     chosen = [patient for patient in train if patient in has]
     if not chosen:
@@ -346,7 +358,8 @@ def _fit_one(data: ModalityData, train: tuple[str, ...], config: FitConfig) -> F
         )
     if isinstance(data, TableData):
         columns = [name for name, column in data.columns.items() if column.use]
-        return TableTransform.fit(data, chosen, columns)
+        event = None if events is None else np.array([patient in events for patient in chosen])
+        return TableTransform.fit(data, chosen, columns, event)
     if isinstance(data, ExpressionData):
         return ExpressionTransform.fit(data, chosen, config)
     return BagScaler.fit(data, chosen, scaling=config.bag_scaling, components=config.bag_components)

@@ -243,7 +243,7 @@ class _Setup:
             cohort,
             config.model,
             networks=how.networks,
-            seed=how.seed,
+            seed=config.model.seed,
             controls=how.controls,
             seeds=how.seeds - 1 if how.controls else 0,
         )

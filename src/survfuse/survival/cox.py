@@ -177,7 +177,9 @@ def ridge_cox_cv(
     event: npt.ArrayLike,
     *,
     penalties: npt.ArrayLike | None = None,
+    smallest: float = 0.0,
     folds: int = 5,
+    repeats: int = 1,
     seed: int = 0,
     ties: str = "efron",
     offset: npt.ArrayLike | None = None,
@@ -191,10 +193,14 @@ def ridge_cox_cv(
         No missing values; scale the features first.
     time, event : array-like, (patients,)
     penalties : array-like, optional
-        Penalties > 0 to compare; 20 over six decades below 100 × the largest
-        variance of `x` along any direction otherwise.
+        Penalties > 0 to compare; otherwise 20 over six decades below 100 × the largest
+        variance of `x` along any direction, as far as `smallest`.
+    smallest : float
+        No penalty of that grid lies below it.
     folds : int
         Folds, stratified on the event; fewer where there are fewer events.
+    repeats : int
+        How often patients are dealt into folds anew; a penalty's deviance is the mean over them.
     seed : int
         Seed of the folds.
     ties : {"efron", "breslow"}
@@ -213,21 +219,20 @@ def ridge_cox_cv(
     """
     outcome = Outcome.of(time, event)
     features = as_matrix(x, len(outcome))
-    if folds < 2:
-        raise InputError(f"cross-validation needs at least 2 folds, got {folds}")
+    refuse_too_few(folds, repeats)
     if outcome.events < 2:
         raise NotComputableError(f"cross-validating a Cox fit needs two events or more, got {outcome.events}")
     used = min(folds, outcome.events)
     axes = Axes.of(features, scale=False)
-    grid = _penalty_grid(axes, len(outcome), penalties)
+    grid = _penalty_grid(axes, len(outcome), penalties, smallest)
     sets = RiskSets.of(outcome, ties)
     base = np.zeros(len(outcome)) if offset is None else as_log_risk(offset, len(outcome), "offset")
     parts = [
         _Part.of(sets, outcome, axes, base, ~held, ties)
-        for held in stratified_folds(outcome.event, used, np.random.default_rng(seed))
+        for held in repeated_folds(outcome.event, used, repeats, seed)
     ]
-    null_gain = sum(part.gain(base) for part in parts)
-    gain = worths(grid, lambda penalty: sum(part.climbed(penalty) for part in parts), give_up)
+    null_gain = sum(part.gain(base) for part in parts) / repeats
+    gain = worths(grid, lambda penalty: sum(part.climbed(penalty) for part in parts) / repeats, give_up)
     best, grid = int(gain.argmax()), grid[: len(gain)]
     final = climb(sets, axes.z, base, grid[best] * outcome.events, np.zeros(axes.z.shape[1]))
     information = sets.derivatives(axes.z, axes.z @ final.coef + base)[1]
@@ -303,14 +308,38 @@ def _no_maximum(penalty: float, *, flat: bool = False) -> str:
     return f"did not converge: the likelihood has no maximum, so features separate the events; {advice}"
 
 
-def _penalty_grid(axes: Axes, patients: int, penalties: npt.ArrayLike | None) -> FloatArray:
+def _penalty_grid(axes: Axes, patients: int, penalties: npt.ArrayLike | None, smallest: float) -> FloatArray:
     if penalties is None:
         largest = axes.lengths.max(initial=0.0) ** 2 / patients or 1.0
-        return np.asarray(np.geomspace(100 * largest, 1e-4 * largest, 20))
+        return falling(100 * largest, 1e-4 * largest, 20, smallest)
     grid = np.atleast_1d(np.asarray(penalties, dtype=np.float64))
     if grid.ndim != 1 or len(grid) == 0 or not (np.isfinite(grid) & (grid > 0)).all():
         raise InputError(f"penalties must be finite numbers > 0, got {penalties}")
     return np.sort(grid)[::-1]
+
+
+def falling(largest: float, least: float, count: int, smallest: float) -> FloatArray:
+    """Penalties in equal ratios, largest first, none below `smallest`; (at most `count`,)."""
+    if largest <= smallest:
+        return np.array([smallest])
+    return np.asarray(np.geomspace(largest, max(least, smallest), count))
+
+
+def refuse_too_few(folds: int, repeats: int) -> None:
+    """Refuse numbers that deal nobody out."""
+    if folds < 2:
+        raise InputError(f"cross-validation needs at least 2 folds, got {folds}")
+    if repeats < 1:
+        raise InputError(f"cross-validation needs at least 1 repeat, got {repeats}")
+
+
+def repeated_folds(event: BoolArray, folds: int, repeats: int, seed: int) -> list[BoolArray]:
+    """Deal patients into folds as often as `repeats`; the held-out rows of each."""
+    generator = np.random.default_rng(seed)
+    held = []
+    for _ in range(repeats):
+        held += stratified_folds(event, folds, generator)
+    return held
 
 
 def stratified_folds(event: BoolArray, folds: int, rng: np.random.Generator) -> list[BoolArray]:

@@ -23,7 +23,7 @@ from survfuse._errors import InputError, NotComputableError
 from survfuse._types import BoolArray, FloatArray, IntArray
 from survfuse.survival._partial import RiskSets
 from survfuse.survival._paths import worths
-from survfuse.survival.cox import as_matrix, stratified_folds
+from survfuse.survival.cox import as_matrix, falling, refuse_too_few, repeated_folds
 from survfuse.survival.effective import trace_of_fit
 from survfuse.survival.gates import as_log_risk
 from survfuse.survival.outcome import Outcome
@@ -138,8 +138,10 @@ def sparse_cox_cv(
     event: npt.ArrayLike,
     *,
     penalties: npt.ArrayLike | None = None,
+    smallest: float = 0.0,
     mixing: float = 0.5,
     folds: int = 5,
+    repeats: int = 1,
     seed: int = 0,
     ties: str = "efron",
     offset: npt.ArrayLike | None = None,
@@ -154,10 +156,8 @@ def sparse_cox_cv(
         Penalties > 0 to compare; otherwise 30 from the one that keeps nothing down to a
         twentieth of it, a two-hundredth where features are not more than patients, until six in
         a row are no better than the best.
-    folds : int
-        Folds, stratified on the event; fewer where there are fewer events.
-    seed : int
-        Seed of the folds.
+    smallest, folds, repeats, seed
+        As for :func:`survfuse.survival.cox.ridge_cox_cv`.
 
     Raises
     ------
@@ -166,21 +166,20 @@ def sparse_cox_cv(
     InputError
         For a wrong shape, a value that is not finite, or a penalty or mixing out of range.
     """
-    if folds < 2:
-        raise InputError(f"cross-validation needs at least 2 folds, got {folds}")
+    refuse_too_few(folds, repeats)
     problem = _Problem.of(x, time, event, mixing, ties, offset)
     events = problem.outcome.events
     if events < 2:
         raise NotComputableError(f"cross-validating a Cox fit needs two events or more, got {events}")
     used = min(folds, events)
-    grid = problem.grid(penalties)
+    grid = problem.grid(penalties, smallest)
     parts = [
         _Held.of(problem, held, grid[0])
-        for held in stratified_folds(problem.outcome.event, used, np.random.default_rng(seed))
+        for held in repeated_folds(problem.outcome.event, used, repeats, seed)
     ]
-    null_gain = sum(part.gain(problem.all.base) for part in parts)
+    null_gain = sum(part.gain(problem.all.base) for part in parts) / repeats
     patience = PATIENCE if penalties is None else None
-    gain = worths(grid, lambda penalty: sum(part.climbed(penalty) for part in parts), patience)
+    gain = worths(grid, lambda penalty: sum(part.climbed(penalty) for part in parts) / repeats, patience)
     best, grid = int(gain.argmax()), grid[: len(gain)]
     coef, converged = problem.all.path(grid[: best + 1])
     notes = [
@@ -245,7 +244,7 @@ class _Problem:
         """Coefficients of the features as given."""
         return np.asarray(coef / np.where(self.unit > 0, self.unit, 1.0))
 
-    def grid(self, penalties: npt.ArrayLike | None) -> FloatArray:
+    def grid(self, penalties: npt.ArrayLike | None, smallest: float) -> FloatArray:
         if penalties is not None:
             given = np.atleast_1d(np.asarray(penalties, dtype=np.float64))
             if given.ndim != 1 or len(given) == 0 or not (np.isfinite(given) & (given > 0)).all():
@@ -254,7 +253,7 @@ class _Problem:
         pull = np.abs(self.all.pull(self.all.base)).max(initial=0.0)
         largest = pull / (self.all.mixing * self.outcome.events) or 1.0
         patients, features = self.all.x.shape
-        return np.asarray(np.geomspace(largest, SMALLEST_SHARE[features > patients] * largest, PENALTIES))
+        return falling(largest, SMALLEST_SHARE[features > patients] * largest, PENALTIES, smallest)
 
 
 @dataclass(frozen=True, eq=False)

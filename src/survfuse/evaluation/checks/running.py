@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from survfuse._errors import LeakageError, NotComputableError
 from survfuse.cohort.data import Cohort
-from survfuse.evaluation.checks import columns, model, patients, protocol, sites, slides, times
+from survfuse.evaluation.checks import columns, model, numbers, patients, protocol, sites, slides, times
 from survfuse.evaluation.checks.cards import CHECKS, Card
 from survfuse.evaluation.checks.evidence import Evidence, Verdict, not_applicable
 
 if TYPE_CHECKING:
     from survfuse.config import FitConfig
 
-MODULES = (columns, model, patients, protocol, sites, slides, times)  # importing them registers the checks
+# Importing them registers the checks.
+MODULES = (columns, model, numbers, patients, protocol, sites, slides, times)
 
 
 def run_checks(evidence: Evidence) -> list[dict[str, Any]]:

@@ -1,0 +1,276 @@
+"""Columns of a table as the training patients had them: numbers within limits, levels that enough carry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from survfuse._errors import listed
+from survfuse._types import BoolArray, FloatArray
+from survfuse.cohort.carriers import Support
+from survfuse.cohort.limits import doubtful
+
+OUT_OF_RANGE = "out of range"
+Remark = tuple[str, str, str]  # feature, kind, detail
+Ids = npt.NDArray[np.object_]
+
+
+@dataclass(frozen=True)
+class NumberColumn:
+    """A numeric or ordinal column, as the training patients had it.
+
+    Attributes
+    ----------
+    name : str
+    mean, sd : float
+        Of the known training values, limited (of the level index for an ordinal column).
+    low, high : float
+        Range of the known training values, doubtful ones left out (`cohort.limits`).
+    constant : bool
+        The value is not used; in bundles that older versions wrote.
+    indicator : bool
+        A 0/1 feature tells missing values: enough training patients had them (`cohort.carriers`).
+    levels : tuple of str or None
+        Of an ordinal column, lowest first.
+    limited : bool
+        Values outside `low` to `high` are taken as the nearer of the two; not in bundles that older
+        versions wrote.
+    """
+
+    name: str
+    mean: float
+    sd: float
+    low: float
+    high: float
+    constant: bool
+    indicator: bool
+    levels: tuple[str, ...] | None = None
+    limited: bool = False
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """Names of the features that hold the value."""
+        return () if self.constant else (self.name,)
+
+    @property
+    def blank(self) -> tuple[str, ...]:
+        """Name of the feature that says that the value is missing, if there is one."""
+        return (f"{self.name}=missing",) if self.indicator else ()
+
+    def apply(self, values: FloatArray, ids: Ids) -> tuple[FloatArray, dict[str, Remark]]:
+        """Features (patients, features) of values that are NaN where missing, and remarks by patient."""
+        missing = np.isnan(values)
+        block = []
+        remarks: dict[str, Remark] = {}
+        if not self.constant:
+            within = np.clip(values, self.low, self.high) if self.limited else values
+            block.append(np.where(missing, 0.0, (within - self.mean) / self.sd))
+            remarks = self._outside(values, ids)
+        if self.indicator:
+            block.append(missing.astype(np.float64))
+        else:
+            detail = f"missing; training mean {self.mean:g} used"
+            remarks |= {str(patient): (self.name, "imputed", detail) for patient in ids[missing]}
+        return np.stack(block, axis=1), remarks
+
+    def _outside(self, values: FloatArray, ids: Ids) -> dict[str, Remark]:
+        """Tell values that are far outside the training range, and those that a limit changes."""
+        with np.errstate(invalid="ignore"):
+            far = (values < self.low - 3 * self.sd) | (values > self.high + 3 * self.sd)
+            outside = ((values < self.low) | (values > self.high)) & (far | self.limited)
+        remarks = {}
+        for patient, value, distant in zip(ids[outside], values[outside], far[outside], strict=True):
+            detail = f"{value:g}; training {self.low:g} to {self.high:g}"
+            if self.limited:
+                detail += f"; taken as {np.clip(value, self.low, self.high):g}"
+            kind = OUT_OF_RANGE if distant else "limited"
+            remarks[str(patient)] = (self.name, kind, detail)
+        return remarks
+
+
+@dataclass(frozen=True)
+class CategoryColumn:
+    """A nominal column, as the training patients had it.
+
+    Attributes
+    ----------
+    name : str
+    categories : tuple of str
+        Those that enough training patients had (`cohort.carriers`), sorted.
+    shares : tuple of float, (categories,) or (categories + 1,)
+        Share of each feature's patients among those who have any of them; empty in bundles that
+        older versions wrote.
+    rare : tuple of str
+        Categories that too few had, sorted.
+    pooled : bool
+        The rare ones are one feature, "other"; otherwise they are the average patient.
+    indicator : bool
+        A feature says that the category is missing or unknown.
+    """
+
+    name: str
+    categories: tuple[str, ...]
+    shares: tuple[float, ...] = ()
+    rare: tuple[str, ...] = ()
+    pooled: bool = False
+    indicator: bool = True
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """Names of the features that hold the category."""
+        named = tuple(f"{self.name}={category}" for category in self.categories)
+        return (*named, f"{self.name}=other") if self.pooled else named
+
+    @property
+    def blank(self) -> tuple[str, ...]:
+        """Name of the feature that says that the category is not known, if there is one."""
+        return (f"{self.name}=unknown",) if self.indicator and self.categories else ()
+
+    def apply(self, cells: pd.Series[str], ids: Ids) -> tuple[FloatArray, dict[str, Remark]]:
+        """Features (patients, features) of cells that are None where missing, and remarks by patient."""
+        code = pd.Index(self.categories, dtype=object).get_indexer(pd.Index(cells, dtype=object))
+        rare = cells.isin(self.rare).to_numpy(bool)
+        if self.pooled:
+            code[rare] = len(self.categories)
+        average = code < 0
+        block = np.zeros((len(cells), len(self.values) + len(self.blank)))
+        block[np.flatnonzero(~average), code[~average]] = 1.0
+        if self.shares:
+            block[average, : len(self.values)] = self.shares
+        if self.indicator:
+            block[average & ~rare, -1] = 1.0
+        return block, self._remarks(cells, ids, average)
+
+    def _remarks(self, cells: pd.Series[str], ids: Ids, average: BoolArray) -> dict[str, Remark]:
+        remarks = {}
+        for row in np.flatnonzero(average):
+            cell = cells.iloc[row]
+            if cell is None:
+                if self.indicator:
+                    continue
+                told = (self.name, "imputed", "missing; training shares used")
+            elif cell in self.rare:
+                told = (self.name, "rare category", f"{cell!r}; training shares used")
+            else:
+                told = (self.name, "unseen category", f"{cell!r}; treated as unknown")
+            remarks[str(ids[row])] = told
+        return remarks
+
+
+Column = NumberColumn | CategoryColumn
+Learned = tuple[Column | None, list[str]]
+"""A column, None where it is not used, and what is to be said about it."""
+
+IF_BLANK_MEANS = "if a blank cell means something, write it as a value"
+
+
+def fit_number(
+    name: str, values: FloatArray, support: Support, ids: Ids, levels: tuple[str, ...] | None
+) -> Learned:
+    """Learn a numeric or ordinal column.
+
+    Parameters
+    ----------
+    name : str
+    values : array, (patients,)
+        NaN where missing.
+    support : Support
+    ids : array of str, (patients,)
+    levels : tuple of str or None
+        Of an ordinal column; its level indices are never doubted.
+    """
+    missing = np.isnan(values)
+    if missing.all():
+        return None, [f"{name} dropped: no training patient has a value"]
+    known, of_known = values[~missing], support.of(~missing)
+    wrong = doubtful(known) if levels is None else np.zeros(len(known), dtype=bool)
+    low, high = float(known[~wrong].min()), float(known[~wrong].max())
+    limited = np.clip(known, low, high)
+    if low == high:
+        blanks = f", but for missing cells; {IF_BLANK_MEANS}" if missing.any() else ""
+        return None, [f"{name} dropped: constant in training{blanks}"]
+    notes = [_limited_note(name, known[wrong], ids[~missing][wrong], low, high)] if wrong.any() else []
+    common, counts = np.unique(limited, return_counts=True)
+    others = limited != common[counts.argmax()]
+    if 2 * others.sum() <= len(limited) and not of_known.enough(others):
+        told = f"{of_known.counted(others)} differ from {common[counts.argmax()]:g}"
+        return None, [*notes, f"{name} dropped: {told}, too few to learn from"]
+    indicator, note = _indicator(name, missing, support, "mean")
+    column = NumberColumn(
+        name=name,
+        mean=float(limited.mean()),
+        sd=float(limited.std()),
+        low=low,
+        high=high,
+        constant=False,
+        indicator=indicator,
+        levels=levels,
+        limited=levels is None,
+    )
+    return column, notes + note
+
+
+def _limited_note(name: str, values: FloatArray, ids: Ids, low: float, high: float) -> str:
+    told = listed([f"{value:g} ({patient})" for value, patient in zip(values, ids, strict=True)])
+    return f"{name}: {told} lies far outside {low:g} to {high:g} or is a code; limited to that range"
+
+
+def _indicator(name: str, missing: BoolArray, support: Support, average: str) -> tuple[bool, list[str]]:
+    """Decide whether a feature tells missing cells, and say so where it does not."""
+    if not missing.any():
+        return False, []
+    if support.enough(missing, blank=True):
+        return True, []
+    told = support.counted(missing)
+    return False, [f"{name}: missing in {told}: too few to learn from, the training {average} is used"]
+
+
+def fit_category(name: str, cells: pd.Series[str], support: Support) -> Learned:
+    """Learn a nominal column.
+
+    Parameters
+    ----------
+    name : str
+    cells : Series of str, (patients,)
+        None where missing.
+    support : Support
+    """
+    missing = cells.isna().to_numpy(bool)
+    known, of_known = cells[~missing], support.of(~missing)
+    if known.empty:
+        return None, [f"{name} dropped: no training patient has a value"]
+    levels = sorted(set(known))
+    if len(levels) == 1:
+        blanks = f", but for missing cells; {IF_BLANK_MEANS}" if missing.any() else ""
+        return None, [f"{name} dropped: constant in training{blanks}"]
+    carriers = {level: (known == level).to_numpy(bool) for level in levels}
+    kept = tuple(level for level in levels if of_known.enough(carriers[level]))
+    rare = tuple(level for level in levels if level not in kept)
+    in_pool = known.isin(rare).to_numpy(bool)
+    pooled = len(rare) > 1 and of_known.enough(in_pool)
+    told = listed([f"{level!r} ({of_known.counted(carriers[level])})" for level in rare], 5)
+    if not kept:
+        return None, [f"{name} dropped: no category on which enough patients differ: {told}"]
+    fate = 'pooled as "other"' if pooled else "taken as the average patient"
+    notes = [f"{name}: too few to learn from, {fate}: {told}"] if rare else []
+    indicator, note = _indicator(name, missing, support, "shares")
+    counts = np.array([carriers[level].sum() for level in kept] + [in_pool.sum()] * pooled)
+    shares = tuple(float(share) for share in counts / counts.sum())
+    return CategoryColumn(name, kept, shares, rare, pooled, indicator), notes + note
+
+
+def to_plain(column: Column) -> dict[str, Any]:
+    """Return a column as JSON."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(column).items()}
+
+
+def from_plain(state: dict[str, Any]) -> Column:
+    """Make a column again from :func:`to_plain`, of older versions too."""
+    fields: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in state.items()
+    }
+    return CategoryColumn(**fields) if "categories" in state else NumberColumn(**fields)

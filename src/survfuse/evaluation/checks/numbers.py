@@ -1,0 +1,100 @@
+"""Checks of single numbers and of the few patients behind a coefficient."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from survfuse._errors import listed
+from survfuse._types import BoolArray
+from survfuse.cohort.limits import CERTAINLY_FAR, doubtful
+from survfuse.cohort.modalities import TableData
+from survfuse.cohort.spec import ColumnSpec
+from survfuse.evaluation.checks.cards import check
+from survfuse.evaluation.checks.columns import Column, columns_of
+from survfuse.evaluation.checks.evidence import Evidence, Verdict, not_applicable, ok, warning
+
+LARGE = 0.5  # log hazard ratio: 1.65 times the hazard, or a share of 0.61 of it
+
+
+@check("SRV020", "No number lies far outside its column, or is a code for a missing value.", "warning")
+def numbers_are_plausible(evidence: Evidence) -> Verdict:
+    """Name every number that is far from all others of its column, and every code."""
+    looked = 0
+    found, remedies = [], []
+    for column in columns_of(evidence):
+        if column.spec.kind != "numeric" or not column.spec.use:
+            continue
+        looked += 1
+        cells = column.data.texts(column.name)
+        wrong = _doubted(column)
+        if wrong.any():
+            found.append(f"{column.label}: {_by_value(cells[wrong])}")
+            remedies.append(_remedy(column.data, column.name, sorted(set(cells[wrong]))))
+    if not looked:
+        return not_applicable("no numeric column")
+    if not found:
+        return ok(f"{looked} numeric columns")
+    return warning(
+        listed(found, 10),
+        "A model takes each as the nearest usual value. Mend the cells; or, where a number means "
+        f"'not known', say so in the cohort file: {listed(remedies, 10)}.",
+    )
+
+
+def _doubted(column: Column) -> BoolArray:
+    """Which patients' numbers are doubted; (patients,)."""
+    values = column.data.numbers(column.name)
+    known = np.isfinite(values)
+    wrong = np.zeros(len(values), dtype=bool)
+    wrong[known] = doubtful(values[known], CERTAINLY_FAR)
+    return wrong
+
+
+def _by_value(cells: Any) -> str:
+    """Cells and the patients they stand in: ``7000 (patient 017)``."""
+    groups = []
+    for cell, rows in cells.groupby(cells, sort=False):
+        word = "patient" if len(rows) == 1 else "patients"
+        groups.append(f"{cell} ({word} {listed(rows.index)})")
+    return listed(groups, 5)
+
+
+def _remedy(data: TableData, name: str, cells: list[str]) -> str:
+    """What to write in the cohort file so that these cells are missing ones."""
+    if data.kind == "table" and all(spec == ColumnSpec(kind="numeric") for spec in data.columns.values()):
+        return f"{data.name}: missing: {json.dumps([*data.missing, *cells])}"  # its columns need no list
+    spec = data.columns[name].model_dump(exclude_defaults=True)
+    spec["missing"] = [*data.columns[name].missing, *cells]
+    inside = ", ".join(f"{key}: {json.dumps(value)}" for key, value in spec.items())
+    return f"{data.name}: columns: {name}: {{{inside}}}"
+
+
+@check("SRV021", "No coefficient of a table rests on few patients.", "warning", ("summaries",))
+def coefficients_rest_on_many(evidence: Evidence) -> Verdict:
+    """Name large coefficients of features that few patients, or few with the event, carry."""
+    fits = [fit["anchored"] for fit in evidence.fits if "carried_by_few" in (fit.get("anchored") or {})]
+    if not fits:
+        return not_applicable("the model has no coefficient for each feature")
+    rows = [row for fit in fits for row in fit["carried_by_few"] if abs(row["coefficient"]) >= LARGE]
+    if not rows:
+        return ok(f"none above {LARGE:g} (log hazard ratio) in {len(fits)} fits")
+    rows.sort(key=lambda row: -abs(row["coefficient"]))
+    largest: dict[str, str] = {}
+    for row in rows:
+        largest.setdefault(f"{row['modality']}.{row['feature']}", _carried(row))
+    told = [f"{feature} {words}" for feature, words in largest.items()]
+    return warning(
+        listed(told, 5),
+        "A few other patients would turn these coefficients. Merge the level with another, leave the column "
+        "out (`use: false`), or collect more patients.",
+    )
+
+
+def _carried(row: Mapping[str, Any]) -> str:
+    return (
+        f"{row['coefficient']:+.2f} (carried by {row['patients']} patients, {row['events']} with the event)"
+    )
