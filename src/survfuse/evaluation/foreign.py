@@ -122,17 +122,30 @@ def read_foreign(path: Path | str) -> Foreign:
     if "log_risk" in raw:
         table["log_risk"] = _numbers(raw, "log_risk", where)
     survival = _survival_columns(raw, where)
-    notes = []
+    notes = _in_training(raw)
     if survival:
         values, changed = _curves(raw, survival, where, places)
         columns = pd.DataFrame(values, columns=[column(t) for t in survival], index=table.index)
         table = pd.concat([table, columns], axis=1)
-        notes = [f"{changed} survival values moved by rounding"] if changed else []
+        notes += [f"{changed} survival values moved by rounding"] if changed else []
     if "log_risk" not in table and not survival:
         raise InputError(f"{where}: expected a column log_risk, or columns survival_<time>, found neither")
     _unique(table, where)
     _lived_once(table, where)
     return Foreign(table.reset_index(drop=True), tuple(survival), tuple(notes))
+
+
+def _in_training(raw: pd.DataFrame) -> list[str]:
+    """Say that patients were trained on, where a file of our own predictions marks them."""
+    if "in_training" not in raw:
+        return []
+    marked = raw.loc[raw["in_training"].str.strip().str.lower().isin({"1", "true"}), "patient_id"].unique()
+    if not len(marked):
+        return []
+    return [
+        f"{len(marked)} patients were trained on (in_training: {listed(marked)}); every number of theirs is "
+        "too good: leave them out"
+    ]
 
 
 def read_outcome(path: Path | str) -> tuple[FloatArray, BoolArray]:
