@@ -115,7 +115,7 @@ def chance(run: Run, tables: Tables) -> str:
     if estimate is None or not (known(estimate["low"]) and known(estimate["high"])):
         return ""
     if estimate["low"] <= CHANCE <= estimate["high"]:
-        return "The model's interval includes 0.5, the value of ranking by chance."
+        return "The model's interval includes 0.5: it is not shown to rank better than chance."
     return ""
 
 
@@ -140,8 +140,16 @@ def judge(run: Run, tables: Tables) -> list[Check]:
         )
         for position, check in enumerate(run.checks or (), start=1)
     ]
-    own = (_unchanged(run), _complete(run), _same_patients(run), _empty_groups(tables))
-    return checks + [Check(f"R{position}", *rest) for position, rest in enumerate(own, start=1)]
+    own = (
+        ("error", _unchanged(run)),
+        ("warning", _complete(run)),
+        ("warning", _same_patients(run)),
+        ("warning", _empty_groups(tables)),
+    )
+    return checks + [
+        Check(f"R{position}", *rest, severity=severity)
+        for position, (severity, rest) in enumerate(own, start=1)
+    ]
 
 
 def _unchanged(run: Run) -> tuple[str, str, str, str]:

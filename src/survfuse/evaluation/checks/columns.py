@@ -15,10 +15,11 @@ from survfuse.cohort.modalities import ExpressionData, TableData
 from survfuse.cohort.spec import ColumnSpec
 from survfuse.evaluation.checks.accrual import Signs, signs_of_accrual
 from survfuse.evaluation.checks.cards import check
-from survfuse.evaluation.checks.evidence import Evidence, Verdict, not_applicable, ok, warning
+from survfuse.evaluation.checks.evidence import Evidence, Verdict, doubt, not_applicable, ok
 from survfuse.survival.cox import fit_cox
 
 CONSTANT = 0.98  # a value that this share of patients has
+STILL = 0.5  # of the genes; some are silent in every tissue
 MIN_CENSORED = 20
 CENSORING_P = 0.01  # over all columns together
 MOST_CATEGORIES = 10
@@ -74,7 +75,7 @@ def inputs_are_known_at_baseline(evidence: Evidence) -> Verdict:
     aside = f"; accrues, and is no input: {listed(declared, 3)}" if declared else ""
     if not accruing:
         return ok(f"none of {looked} columns grows with follow-up as an input{aside}")
-    return warning(
+    return doubt(
         f"{listed(accruing, 10)}{aside}",
         "Find out when each is known. If only later, declare `known: followup`, which refuses it as input, "
         "or replace it by its value at a landmark, with the outcome counted from there.",
@@ -108,10 +109,10 @@ def _told(signs: Signs, unit: str | None) -> str:
     )
 
 
-@check("SRV012", "Every column and gene varies between patients.", "info")
+@check("SRV012", "Every column varies between patients, and most genes do.", "warning")
 def columns_vary(evidence: Evidence) -> Verdict:
     """Find columns in which (nearly) all known cells are the same, and genes without any spread."""
-    flat, looked = [], 0
+    flat, usual, looked = [], [], 0
     for column in columns_of(evidence):
         cells = column.data.texts(column.name).dropna()
         if not column.spec.use or cells.empty:
@@ -124,16 +125,17 @@ def columns_vary(evidence: Evidence) -> Verdict:
         if isinstance(data, ExpressionData) and len(data.patients) > 1:
             looked += 1
             still = int((np.ptp(np.nan_to_num(data.values()), axis=0) == 0).sum())
+            told = f"{name}: {still} of {data.features} genes never vary"
             if still:
-                flat.append(f"{name}: {still} of {data.features} genes never vary")
+                (flat if still > STILL * data.features else usual).append(told)
     if not looked:
         return not_applicable("no column and no expression")
     if not flat:
-        return ok(f"{looked} columns and matrices vary")
-    return warning(listed(flat, 10), "They tell nothing; a fold without the rare value drops the column.")
+        return ok("; ".join([f"{looked} columns and matrices vary", *usual]))
+    return doubt(listed(flat, 10), "They tell nothing; a fold without the rare value drops the column.")
 
 
-@check("SRV018", "Censoring does not depend on clinical columns.", "warning")
+@check("SRV018", "Censoring is not shown to depend on clinical columns.", "warning")
 def censoring_is_independent(evidence: Evidence) -> Verdict:
     """Likelihood-ratio test of each clinical column in a Cox regression of being censored."""
     censored = int((~evidence.outcome["event"]).sum())
@@ -152,7 +154,7 @@ def censoring_is_independent(evidence: Evidence) -> Verdict:
         p, name = min((p, name) for name, p in tests.items())
         return ok(f"{len(tests)} clinical columns; smallest p is {p:.2g} ({name})")
     named = listed(f"{name} (p {p:.1g})" for p, name in guilty)
-    return warning(
+    return doubt(
         f"leaving follow-up without the event depends on {named}",
         "Uno's C, AUC and Brier scores weight by one censoring curve for all; read them beside Harrell's C, "
         "and ask why these patients are followed for another time (era, age, site).",

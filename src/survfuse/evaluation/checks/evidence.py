@@ -19,7 +19,7 @@ from survfuse.survival.estimate import Estimate
 if TYPE_CHECKING:
     from survfuse.config import FitConfig
 
-Status = Literal["ok", "warning", "failed", "not applicable"]
+Status = Literal["ok", "doubt", "warning", "failed", "not applicable"]
 
 
 class Verdict(NamedTuple):
@@ -27,7 +27,7 @@ class Verdict(NamedTuple):
 
     Attributes
     ----------
-    status : "ok", "warning", "failed" or "not applicable"
+    status : "ok", "warning" or "failed" (by severity), or "not applicable"
     evidence : str
         What was seen, with its numbers; the reason where the check does not apply.
     advice : str
@@ -44,14 +44,9 @@ def ok(evidence: str) -> Verdict:
     return Verdict("ok", evidence)
 
 
-def warning(evidence: str, advice: str) -> Verdict:
-    """A person should look at this."""
-    return Verdict("warning", evidence, advice)
-
-
-def failed(evidence: str, advice: str) -> Verdict:
-    """Numbers of this run cannot be used."""
-    return Verdict("failed", evidence, advice)
+def doubt(evidence: str, advice: str) -> Verdict:
+    """Hold something against the run; the check's severity makes it "warning" or "failed"."""
+    return Verdict("doubt", evidence, advice)
 
 
 def not_applicable(why: str) -> Verdict:

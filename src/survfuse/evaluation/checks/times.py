@@ -6,7 +6,7 @@ import numpy as np
 
 from survfuse._types import FloatArray
 from survfuse.evaluation.checks.cards import check
-from survfuse.evaluation.checks.evidence import Evidence, Verdict, not_applicable, ok, warning
+from survfuse.evaluation.checks.evidence import Evidence, Verdict, doubt, not_applicable, ok
 
 MIN_PATIENTS = 20
 SHARE = 0.95  # of the times that lie on the coarser grid
@@ -30,12 +30,12 @@ def times_fit_their_unit(evidence: Evidence) -> Verdict:
     grid = coarser_grid(time, unit)
     told = f"times from {time.min():g} to {time.max():g} {unit}, {len(np.unique(time))} different"
     if doubts:
-        return warning(f"{doubts[0]} ({told})", "Correct `outcome.unit`, or the table.")
+        return doubt(f"{doubts[0]} ({told})", "Correct `outcome.unit`, or the table.")
     if len(time) < MIN_PATIENTS:
         return not_applicable(f"{len(time)} times; {MIN_PATIENTS} are needed")
     if grid is None:
         return ok(told)
-    return warning(
+    return doubt(
         f"at least {SHARE:.0%} of the times are whole {grid}, but they are declared as {unit} ({told})",
         f"Take horizons on whole {grid}, and report how coarse times are: events and censorings share them.",
     )
