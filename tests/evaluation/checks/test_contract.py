@@ -170,7 +170,7 @@ def test_predictions_need_the_name_of_the_model(cohort: Cohort) -> None:
 
 
 EQUALITY = re.compile(
-    r"\b(do(es)?|did|rank(s|ed)?|perform(s|ed)?|predicts?) (just )?(as well|as good|equally|no (better|worse))"
+    r"\b(do(es)?|did|rank(s|ed)?|perform(s|ed)?|predicts?) (as well|as good|equally|no (better|worse))"
     r"|\bno (difference|gain)\b|\badds? nothing|\bcosts? nothing|\bas good as\b|\bis no (better|worse)\b"
     r"|\bcarr(y|ies) no information"
 )
