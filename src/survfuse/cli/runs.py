@@ -349,15 +349,16 @@ def _increments(rows: Any) -> Any:
 
 
 def _told(estimate: Any, *, signed: bool) -> str:
+    from survfuse.survival.estimate import rounded
+
     if estimate is None:
         return ""
     if estimate.value is None:
         return "not computable"
-    sign = "+" if signed else ""
-    value = f"{estimate.value:{sign}.3f}"
+    value = rounded(estimate.value, signed=signed)
     if estimate.low is None or estimate.high is None:
         return value
-    return f"{value} [{estimate.low:{sign}.3f}, {estimate.high:{sign}.3f}]"
+    return f"{value} [{rounded(estimate.low, signed=signed)}, {rounded(estimate.high, signed=signed)}]"
 
 
 def _command() -> str:

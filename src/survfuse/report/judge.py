@@ -12,7 +12,8 @@ from survfuse._errors import listed
 from survfuse.report.artefacts import Run
 from survfuse.report.names import DELTA
 from survfuse.report.tables import CONCORDANCES, Tables
-from survfuse.report.words import interval, known, label, number, plural
+from survfuse.report.words import difference as signed
+from survfuse.report.words import interval, known, label, plural
 
 STATUSES = ("failed", "warning", "ok", "not applicable")
 CHANCE = 0.5
@@ -82,7 +83,7 @@ def verdict(run: Run, tables: Tables) -> str:
 
 def _compared(difference: Mapping[str, Any]) -> str:
     low, high = float(difference["low"]), float(difference["high"])
-    numbers = f"difference in Uno C {number(difference['value'])}, 95% interval {interval(low, high)}, "
+    numbers = f"difference in Uno C {signed(difference['value'])}, 95% interval {interval(low, high)}, "
     paired = numbers + "paired on the same patients"
     if low > 0:
         return f"The model ranked these patients better than clinical variables alone ({paired})."

@@ -112,7 +112,9 @@ def _told(signs: Signs, unit: str | None) -> str:
 @check("SRV012", "Every column varies between patients, and most genes do.", "warning")
 def columns_vary(evidence: Evidence) -> Verdict:
     """Find columns in which (nearly) all known cells are the same, and genes without any spread."""
-    flat, usual, looked = [], [], 0
+    flat: list[str] = []
+    usual: list[str] = []
+    looked = 0
     for column in columns_of(evidence):
         cells = column.data.texts(column.name).dropna()
         if not column.spec.use or cells.empty:

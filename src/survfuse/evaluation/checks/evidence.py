@@ -14,7 +14,7 @@ from survfuse._types import BoolArray, FloatArray
 from survfuse.cohort.data import Cohort
 from survfuse.cohort.splits import Split
 from survfuse.evaluation.checks.vectors import Vectors, vectors_of
-from survfuse.survival.estimate import Estimate
+from survfuse.survival.estimate import Estimate, rounded
 
 if TYPE_CHECKING:
     from survfuse.config import FitConfig
@@ -52,6 +52,16 @@ def doubt(evidence: str, advice: str) -> Verdict:
 def not_applicable(why: str) -> Verdict:
     """The check has nothing to look at."""
     return Verdict("not applicable", why)
+
+
+def spelled(estimate: Estimate, digits: int = 3, *, signed: bool = False) -> str:
+    """Write an estimate with its interval; the interval must be known."""
+    value, low, high = (
+        rounded(end, digits, signed=signed)
+        for end in (estimate.value, estimate.low, estimate.high)
+        if end is not None
+    )
+    return f"{value} [{low}, {high}]"
 
 
 @dataclass(frozen=True, kw_only=True)

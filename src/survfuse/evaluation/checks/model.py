@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from survfuse.evaluation.checks.cards import check
-from survfuse.evaluation.checks.evidence import Evidence, Verdict, doubt, not_applicable, ok
+from survfuse.evaluation.checks.evidence import Evidence, Verdict, doubt, not_applicable, ok, spelled
 from survfuse.evaluation.sizes import Size
-from survfuse.survival.estimate import Estimate
+from survfuse.survival.estimate import Estimate, rounded
 
 TIE_SHARE = 0.2  # more predictions than this with one predicted time is worth a word
 HEAVY = 0.5  # expected shrinkage at which a fit gains nothing on new patients; 0.9 is asked of a new study
@@ -29,7 +29,7 @@ def beats_clinical(evidence: Evidence) -> Verdict:
     delta = evidence.estimates.get("delta_uno_c_vs_clinical")
     if delta is None or delta.value is None or delta.low is None or delta.high is None:
         return not_applicable("the difference is not computable")
-    told = f"Uno C minus clinical-only: {delta.value:+.3f} [{delta.low:+.3f}, {delta.high:+.3f}]"
+    told = f"Uno C minus clinical-only: {spelled(delta, signed=True)}"
     if delta.low > 0:
         return ok(told)
     shown = "Shown to rank worse than" if delta.high < 0 else "Not shown to be better than"
@@ -101,7 +101,7 @@ def calibration_holds(evidence: Evidence) -> Verdict:
     known = {name: each for key, name in PERFECT.items() if (each := _interval(evidence, key)) is not None}
     if not known:
         return not_applicable("neither O/E nor the calibration slope has an interval")
-    told = [f"{name} {each.value:.2f} [{each.low:.2f}, {each.high:.2f}]" for name, each in known.items()]
+    told = [f"{name} {spelled(each, 2)}" for name, each in known.items()]
     told += _footnotes(evidence)
     off = [name for name, each in known.items() if not _low(each) <= 1 <= _high(each)]
     if not off:
@@ -134,5 +134,5 @@ def _footnotes(evidence: Evidence) -> list[str]:
         if key.startswith("ici_"):
             notes.append(f"ICI at {key.removeprefix('ici_')} {estimate.value:.3f}")
         elif key == "d_calibration":
-            notes.append(f"D-calibration p {estimate.value:.2g}")
+            notes.append(f"D-calibration p {rounded(estimate.value)}")
     return notes

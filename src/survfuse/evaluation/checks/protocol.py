@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from survfuse._errors import listed
 from survfuse.evaluation.checks.cards import check
-from survfuse.evaluation.checks.evidence import Evidence, Verdict, doubt, not_applicable, ok
+from survfuse.evaluation.checks.evidence import Evidence, Verdict, doubt, not_applicable, ok, spelled
 
 INSIDE = {
     "inner_folds": "epochs were chosen on inner folds of the training patients",
@@ -78,7 +78,7 @@ def permuted_finds_nothing(evidence: Evidence) -> Verdict:
         return not_applicable(
             f"the score on permuted outcomes is not computable: {score.note if score else ''}"
         )
-    told = f"Uno C on permuted outcomes: {score.value:.3f} [{score.low:.3f}, {score.high:.3f}]"
+    told = f"Uno C on permuted outcomes: {spelled(score)}"
     if score.low > CHANCE:
         return doubt(told, "The protocol itself scores: look for patients or choices shared between folds.")
     return ok(told)
@@ -91,7 +91,7 @@ def better_than_permuted(evidence: Evidence) -> Verdict:
     gain = evidence.permuted.get("difference")
     if gain is None or gain.value is None or gain.low is None or gain.high is None:
         return not_applicable("the difference to permuted outcomes is not computable")
-    told = f"Uno C minus that on permuted outcomes: {gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]"
+    told = f"Uno C minus that on permuted outcomes: {spelled(gain, signed=True)}"
     if gain.low > 0:
         return ok(told)
     return doubt(
