@@ -18,7 +18,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 import survfuse as sf
@@ -32,6 +31,8 @@ from survfuse.evaluation.crossval import splits_of
 from survfuse.evaluation.horizons import resolve_horizons
 from survfuse.evaluation.networks import NetworkLearner
 from survfuse.evaluation.scale import Scale
+from survfuse.evaluation.sizes import Size
+from survfuse.report.words import number
 from survfuse.tuning.search import searches_told
 
 LETTERS, SMALLEST = 4, 5  # of a family's name, and its genes
@@ -101,16 +102,14 @@ def run(out: Path, what: str) -> None:
         grid = Cells(out / what, cohort, horizons).all([(learner, splits)], Watcher())
         seconds = (time.perf_counter() - started) / len(splits)
         found, fits = assess(grid.folds[name], scale)["uno_c"], grid.summaries[name]
-        known = [fit["effective_parameters"] for fit in fits if fit["effective_parameters"]]
+        size = Size.of(fits)
         rows.append(
             {
                 "model": name,
                 "uno_c": f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]",
                 "parameters": fits[0]["parameters"],
-                "effective": f"{np.mean(known):.1f} ({len(known)} fits)" if known else "",
-                "events each": f"{np.mean([fit['events'] for fit in fits]) / np.mean(known):.1f}"
-                if known
-                else "",
+                "effective": number(None if size is None else size.effective, 1),
+                "events each": number(None if size is None else size.events_per_effective, 1),
                 "seconds": round(seconds, 1),
             }
         )

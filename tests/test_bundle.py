@@ -202,7 +202,7 @@ def test_a_folder_that_is_something_else_is_never_replaced(model: SurvivalFusion
     for name in ("thesis", "file"):
         expected = f"{tmp_path / name}: exists and is not a survfuse bundle; choose another folder"
         with pytest.raises(BundleError, match=f"^{re.escape(expected)}$"):
-            model.save(tmp_path / name)
+            model.save(tmp_path / name, force=True)
     assert (tmp_path / "thesis" / "chapter.txt").read_text() == "years of work"
     assert sorted(file.name for file in tmp_path.iterdir()) == ["file", "thesis"]
 
@@ -215,13 +215,17 @@ def test_a_folder_with_some_other_bundle_json_is_never_replaced(
     (tmp_path / "web" / "bundle.json").write_text('{"entry": "main.js"}')
     (tmp_path / "web" / "main.js").write_text("years of work")
     with pytest.raises(BundleError, match=r"exists and is not a survfuse bundle; choose another folder$"):
-        model.save(tmp_path / "web")
+        model.save(tmp_path / "web", force=True)
     assert (tmp_path / "web" / "main.js").read_text() == "years of work"
 
 
-def test_a_bundle_of_ours_is_replaced(cohort: Cohort, model: SurvivalFusion, bundle: Path) -> None:
+def test_a_bundle_is_replaced_when_asked_to(cohort: Cohort, model: SurvivalFusion, bundle: Path) -> None:
     other = quick(seed=9).fit(cohort)
-    assert other.save(bundle) == bundle
+    before = {file.name: file.read_bytes() for file in bundle.iterdir()}
+    with pytest.raises(BundleError, match=r"a bundle is there already; choose another folder, or replace it"):
+        other.save(bundle)
+    assert {file.name: file.read_bytes() for file in bundle.iterdir()} == before
+    assert other.save(bundle, force=True) == bundle
     assert bits(survfuse.load(bundle)) == bits(other) != bits(model)
     assert [file.name for file in bundle.parent.iterdir()] == ["bundle"]
 
@@ -234,7 +238,7 @@ def test_a_save_that_fails_leaves_the_old_bundle(
 
     monkeypatch.setattr("survfuse.bundle.write_tensors", full)
     with pytest.raises(OSError, match=r"no space left"):
-        model.save(bundle)
+        model.save(bundle, force=True)
     assert [file.name for file in bundle.parent.iterdir()] == ["bundle"]
     assert bits(survfuse.load(bundle)) == bits(model)
 

@@ -11,6 +11,7 @@ from sklearn.base import clone
 
 from running import QUICK, bits, loaded, quick, small
 from survfuse._errors import (
+    BundleError,
     CohortError,
     ConfigError,
     InputError,
@@ -143,7 +144,7 @@ def test_the_frame_has_the_documented_columns(model: SurvivalFusion, cohort: Coh
 
 
 def test_the_detailed_frame_has_the_documented_columns(cohort: Cohort) -> None:
-    prediction = quick(conformal=0.7).fit(cohort).predict(cohort)
+    prediction = quick(conformal=0.7).fit(cohort, cohort.patients[:14]).predict(cohort)
     frame = prediction.frame((365, 912.5), details=True)
     assert list(frame) == [
         "patient_id",
@@ -156,6 +157,7 @@ def test_the_detailed_frame_has_the_documented_columns(cohort: Cohort) -> None:
         "rmst_912.5",
         "risk_group",
         "lower_bound",
+        "in_training",
         "drift",
         "drift_clinical",
         "drift_expression",
@@ -165,7 +167,9 @@ def test_the_detailed_frame_has_the_documented_columns(cohort: Cohort) -> None:
     assert prediction.bound is not None
     np.testing.assert_array_equal(frame["lower_bound"], prediction.bound.lower(prediction.log_risk))
     assert prediction.bound.level == 0.7
-    assert frame["drift_slides"].between(0, 1).all()
+    assert frame["in_training"].tolist() == [1] * 14 + [0] * 10
+    assert frame["drift_slides"][14:].between(0, 1).all()
+    assert frame["drift_slides"][:14].isna().all()
     assert not any(name.startswith("rmst") for name in prediction.frame((1e9,), details=True))
     assert not any(name.startswith("rmst") for name in prediction.frame((0.0,), details=True))
 
@@ -283,7 +287,8 @@ def notes_of(prediction: Prediction, patient: str) -> list[str]:
 
 
 def test_whole_patients_need_no_note(model: SurvivalFusion, cohort: Cohort) -> None:
-    assert model.predict(cohort).notes == ()
+    ((who, message),) = model.predict(cohort).notes
+    assert (who, message[:39]) == ("", "24 of 24 patients were trained on (in_t")
 
 
 def test_an_unknown_category_is_noted_and_treated_as_unknown(tmp_path: Path) -> None:
@@ -295,7 +300,7 @@ def test_an_unknown_category_is_noted_and_treated_as_unknown(tmp_path: Path) -> 
         files.set("007", "sex", word)
         found.append(model.predict(loaded(files), ["007"]))
     assert notes_of(found[0], "007") == ["clinical: sex: unseen category: 'divers'; treated as unknown"]
-    assert found[1].notes == ()
+    assert notes_of(found[1], "007") == []
     np.testing.assert_array_equal(found[0].log_risk, found[1].log_risk)
 
 
@@ -538,3 +543,44 @@ def test_another_laboratory_is_told(model: SurvivalFusion, tmp_path: Path) -> No
         "other units, another laboratory?",
     ) in prediction.notes
     assert set(prediction.frame(details=True)["drift"]) == {"slides"}
+
+
+def test_patients_that_were_trained_on_are_said_to_be(cohort: Cohort, tmp_path: Path) -> None:
+    model = quick().fit(cohort, cohort.patients[:20])
+    for one in (model, SurvivalFusion.load(model.save(tmp_path / "bundle"))):
+        prediction = one.predict(cohort, cohort.patients[18:])
+        assert prediction.in_training is not None
+        assert prediction.in_training.tolist() == [True] * 2 + [False] * 4
+        assert prediction.notes[0] == (
+            "",
+            "2 of 6 patients were trained on (in_training: 019, 020): what is predicted for them fits better "
+            "than it would for new patients and must not be scored; drift is not judged for the 2 of them "
+            "whose data were trained on",
+        )
+        assert prediction.drift is not None
+        assert np.isnan(prediction.drift.share["clinical"]).tolist() == [True] * 2 + [False] * 4
+        new = one.predict(cohort, cohort.patients[20:])
+        assert new.in_training is not None
+        assert not new.in_training.any()
+        assert not [message for _, message in new.notes if "trained on" in message]
+
+
+def test_other_people_under_the_ids_of_training_are_judged(model: SurvivalFusion, tmp_path: Path) -> None:
+    files = small(tmp_path)
+    files.set("007", "age", 900)
+    prediction = model.predict(loaded(files), ["006", "007"])
+    assert prediction.notes[0][1].endswith(
+        "; drift is not judged for the 1 of them whose data were trained on; 007: other data than those "
+        "trained on; other people under the same ids? then rename them"
+    )
+    assert prediction.drift is not None
+    assert np.isnan(prediction.drift.share["clinical"]).tolist() == [True, False]
+
+
+def test_a_folder_that_takes_no_bundle_is_refused_by_save(model: SurvivalFusion, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(
+        BundleError, match=r"b: no bundle can be written there \(\[Errno 20\] Not a directory"
+    ):
+        model.save(tmp_path / "file" / "b")
+    assert model.save(tmp_path / "new" / "parents" / "b").is_dir()

@@ -12,7 +12,7 @@
     ├── calibration.json      risk -> curve, groups, lower bound
     ├── drift.json            what training patients look like
     ├── drift.safetensors
-    ├── patients.json         salted hashes of the training patients' ids
+    ├── patients.json         salted hashes of the training patients' ids and data
     ├── summary.json          training patients, events, epochs, versions
     └── search.json           every trial, where hyper-parameters were searched
 
@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from survfuse._errors import BundleError, InputError
+from survfuse._errors import BundleError, InputError, listed
 from survfuse._storage import read_json, read_tensors, sha256_file, write_json, write_tensors
 from survfuse.cohort.drift import Drift
 from survfuse.cohort.identity import PatientHashes
@@ -46,21 +46,23 @@ FORMAT = "survfuse-bundle"
 VERSION = 2
 
 
-def save_fitted(fitted: Fitted, folder: Path | str) -> Path:
+def save_fitted(fitted: Fitted, folder: Path | str, *, force: bool = False) -> Path:
     """Write a bundle; the folder appears whole or not at all.
 
     Parameters
     ----------
     fitted : Fitted
     folder : path
-        A new folder, or a bundle of ours that is replaced.
+        A new folder; its parents are created.
+    force : bool
+        Replace a bundle that is there already. Anything else is never replaced.
 
     Raises
     ------
     BundleError
-        When `folder` holds something that is not a bundle.
+        As :func:`check_target`.
     """
-    target = check_target(folder)
+    target = check_target(folder, force=force)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
     try:
@@ -92,25 +94,65 @@ def _put_in_place(new: Path, target: Path) -> None:
             shutil.rmtree(aside, ignore_errors=True)
 
 
-def check_target(folder: Path | str) -> Path:
-    """Refuse, before any work is done, a place where no bundle may be written.
+def check_target(folder: Path | str, *, force: bool = False) -> Path:
+    """Refuse, before any work is done, a place where no bundle may or can be written.
+
+    Parameters
+    ----------
+    folder : path
+    force : bool
+        Whether a bundle that is there already may be replaced.
 
     Raises
     ------
     BundleError
-        When `folder` holds something that is not a bundle.
+        When `folder` holds something that is not a bundle, or a bundle and `force` is not
+        given, or when nothing can be written beside it.
     """
     target = Path(folder)
-    if target.exists() and not _is_ours(target):
-        raise BundleError(f"{target}: exists and is not a survfuse bundle; choose another folder")
+    try:
+        if target.exists() or target.is_symlink():
+            _refuse_taken(target, force)
+        _try_to_write_beside(target)
+    except OSError as error:
+        raise BundleError(
+            f"{target}: no bundle can be written there ({error}); choose another place, or mend its rights"
+        ) from None
     return target
 
 
-def _is_ours(folder: Path) -> bool:
+def _refuse_taken(target: Path, force: bool) -> None:
+    """Let nothing be replaced but a bundle, with all of its files and no others, and only when asked to."""
+    listed_files = _files_of_bundle(target)
+    if listed_files is None:
+        raise BundleError(f"{target}: exists and is not a survfuse bundle; choose another folder")
+    if not force:
+        raise BundleError(
+            f"{target}: a bundle is there already; choose another folder, or replace it with --force "
+            "(in Python: force=True)"
+        )
+    others = sorted(file.name for file in target.iterdir() if file.name not in listed_files)
+    if others:
+        raise BundleError(
+            f"{target}: holds more than a bundle ({listed(others)}), which would be lost; move it away, or "
+            "choose another folder"
+        )
+
+
+def _files_of_bundle(folder: Path) -> set[str] | None:
+    """Names of the files that belong to the bundle in `folder`; None where there is no bundle."""
     try:
-        return (folder / "bundle.json").is_file() and read_json(folder / "bundle.json")["format"] == FORMAT
-    except (InputError, KeyError, TypeError):
-        return False
+        manifest: Any = read_json(folder / "bundle.json")
+        return {"bundle.json", *manifest["sha256"]} if manifest["format"] == FORMAT else None
+    except (InputError, OSError, KeyError, TypeError):
+        return None
+
+
+def _try_to_write_beside(target: Path) -> None:
+    """Make a folder where saving will make one, or in the nearest folder above that exists, and remove it."""
+    parents = target.absolute().parents
+    nearest = next(parent for parent in parents if parent.exists())
+    Path(tempfile.mkdtemp(dir=nearest, prefix=f".{target.name}.old.")).rmdir()
 
 
 def _write_parts(fitted: Fitted, folder: Path) -> None:

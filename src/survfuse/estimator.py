@@ -142,7 +142,11 @@ class SurvivalFusion:
         if wild:
             raise TransformError(f"no finite risk for {listed(wild)}; look for values far outside training")
         time = fitted.calibrator.predicted_time(log_risk)
-        drift = None if fitted.drift is None else fitted.drift.judge(source)
+        in_training = seen = None
+        if fitted.trained is not None:
+            in_training = fitted.trained.among(ids)
+            seen = fitted.trained.unchanged(cohort, ids, fitted.transforms.dims)
+        drift = None if fitted.drift is None else fitted.drift.judge(source, seen)
         return Prediction(
             patient_id=ids,
             log_risk=log_risk,
@@ -151,12 +155,14 @@ class SurvivalFusion:
             unit=str(fitted.summary["unit"]),
             calibrator=fitted.calibrator,
             notes=(
+                *_in_sample(ids, in_training, seen),
                 *_notes(prepared.report, ids, prepared.present),
                 *_beyond(fitted.calibrator, ids, log_risk, time, str(fitted.summary["unit"])),
                 *(() if drift is None else drift.notes),
             ),
             drift=drift,
             bound=fitted.bound,
+            in_training=in_training,
         )
 
     def recalibrate(self, cohort: Cohort, patients: Sequence[str] | None = None) -> SurvivalFusion:
@@ -193,15 +199,22 @@ class SurvivalFusion:
         other.fitted = recalibrated(fitted, cohort, prediction.patient_id, prediction.log_risk)
         return other
 
-    def save(self, folder: Path | str) -> Path:
+    def save(self, folder: Path | str, *, force: bool = False) -> Path:
         """Write the fitted model as a bundle: safetensors and JSON, each file hashed.
+
+        Parameters
+        ----------
+        folder : path
+            A new folder; its parents are created.
+        force : bool
+            Replace a bundle that is there already. Anything else is never replaced.
 
         Raises
         ------
         BundleError
-            When the folder exists and is not a bundle of ours.
+            When the folder is taken, or nothing can be written there.
         """
-        return save_fitted(self._need_fit(), folder)
+        return save_fitted(self._need_fit(), folder, force=force)
 
     @classmethod
     def load(cls, folder: Path | str) -> SurvivalFusion:
@@ -215,6 +228,28 @@ class SurvivalFusion:
         if self.fitted is None:
             raise ConfigError("this SurvivalFusion is not fitted yet; call fit(cohort) or load(folder)")
         return self.fitted
+
+
+def _in_sample(
+    ids: Sequence[str], in_training: BoolArray | None, seen: BoolArray | None
+) -> list[tuple[str, str]]:
+    """Say that some of the patients are those that the model was made from."""
+    if in_training is None or seen is None or not in_training.any():
+        return []
+    who = np.array(ids, dtype=object)
+    notes = [
+        f"{in_training.sum()} of {len(ids)} patients were trained on (in_training: "
+        f"{listed(who[in_training])}): what is predicted for them fits better than it would for new patients "
+        "and must not be scored"
+    ]
+    if seen.any():
+        notes.append(f"drift is not judged for the {seen.sum()} of them whose data were trained on")
+    if (changed := in_training & ~seen).any():
+        notes.append(
+            f"{listed(who[changed])}: other data than those trained on; other people under the same ids? "
+            "then rename them"
+        )
+    return [("", "; ".join(notes))]
 
 
 def _beyond(

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from survfuse._errors import InputError, NotComputableError
-from survfuse._types import FloatArray, IntArray
+from survfuse._types import BoolArray, FloatArray, IntArray
 from survfuse.cohort.drift import DriftReport
 from survfuse.survival.calibration import Calibrator
 from survfuse.survival.conformal import ConformalBound
@@ -38,6 +38,8 @@ class Prediction:
         How far each patient is from the training patients; None where the model does not know.
     bound : ConformalBound or None
         Lower bound on the event time, where the model has one.
+    in_training : array of bool, (patients,), or None
+        Who was trained on, by id: predictions for them are in sample. None where the model does not know.
     """
 
     patient_id: tuple[str, ...]
@@ -49,6 +51,7 @@ class Prediction:
     notes: tuple[tuple[str, str], ...] = ()
     drift: DriftReport | None = field(default=None, repr=False)
     bound: ConformalBound | None = field(default=None, repr=False)
+    in_training: BoolArray | None = field(default=None, repr=False)
 
     @property
     def curves(self) -> SurvivalCurves:
@@ -116,8 +119,10 @@ class Prediction:
             Also `time_low` and `time_high` (80 % of such patients have the event in
             between; empty where not reached), `rmst_<last horizon>` where the curves reach
             it, `lower_bound` where the model has one, and, where the model knows its
-            training patients, `drift` (modalities in which the patient is outside their
-            range) and `drift_<modality>` (share of them at least as far).
+            training patients, `in_training` (1: the patient is one of them), `drift`
+            (modalities in which the patient is outside their range) and
+            `drift_<modality>` (share of them at least as far); the latter two are empty
+            for training patients.
         """
         table = self._frame(horizons)
         if not details:
@@ -131,6 +136,8 @@ class Prediction:
             table.insert(len(table.columns) - 1, f"rmst_{max(horizons):g}", mean)
         if self.bound is not None:
             table["lower_bound"] = self.bound.lower(self.log_risk)
+        if self.in_training is not None:
+            table["in_training"] = self.in_training.astype(np.int64)
         if self.drift is not None:
             table["drift"] = self.drift.marks
             for name, share in self.drift.share.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,13 @@ from survfuse._types import BoolArray, FloatArray, IntArray
 from survfuse._version import __version__
 from survfuse.cohort.cohort import Cohort
 from survfuse.config import FitConfig
-from survfuse.survival.effective import RULE, Effective, by_optimism
+from survfuse.survival.effective import (
+    RULE,
+    Effective,
+    by_optimism,
+    events_per_effective,
+    likelihood_ratio,
+)
 
 
 def learned_from(
@@ -64,7 +71,9 @@ def effective_size(
     out_of_fold: FloatArray | None,
     inner: IntArray,
 ) -> Effective:
-    """Effective parameters: of `anchored` the traces of its convex fits; of a network its optimism.
+    """Effective parameters, and what the fit gains on its own patients.
+
+    Of `anchored` they are the traces of its convex fits; of a network they are its optimism.
 
     Parameters
     ----------
@@ -76,22 +85,25 @@ def effective_size(
     out_of_fold : array, (patients,), or None
     inner : array of int, (patients,)
     """
-    if anchored is not None:
-        return Effective(anchored["effective"]["total"], anchored["effective"]["note"])
     if config.head != "cox":
         return Effective(None, "not computable: a discrete head is not fitted by a partial likelihood")
-    if out_of_fold is None:
-        return Effective(
+    ties = "breslow" if config.loss == "paper" else config.loss  # the paper's loss knows no ties
+    ratio = likelihood_ratio(time, event, log_risk, ties=ties)
+    if anchored is not None:
+        size = Effective(anchored["effective"]["total"], anchored["effective"]["note"])
+    elif out_of_fold is None:
+        size = Effective(
             None,
             f"not computable: calibration {config.calibration} makes no out-of-fold risks; breslow_oof does",
         )
-    if config.selection == "holdout":
-        return Effective(
+    elif config.selection == "holdout":
+        size = Effective(
             None,
             "not computable: the networks never saw the inner holdout, so their risks are no in-sample ones",
         )
-    ties = "breslow" if config.loss == "paper" else config.loss  # the paper's loss knows no ties
-    return by_optimism(time, event, log_risk, out_of_fold, inner, ties=ties)
+    else:
+        size = by_optimism(time, event, log_risk, out_of_fold, inner, ties=ties)
+    return replace(size, ratio=ratio)
 
 
 def size_told(size: Effective, events: int) -> dict[str, Any]:
@@ -102,12 +114,17 @@ def size_told(size: Effective, events: int) -> dict[str, Any]:
     dict
         `effective_parameters` and `events_per_effective_parameter`, None where they are not
         computable (the latter also of a model without any); `effective_note` says how they were found,
-        or why not.
+        or why not, `effective_too_many` whether that is because there would be more than events;
+        `likelihood_ratio` is twice what the fit adds to the log partial likelihood of its own patients.
     """
     return {
         "effective_parameters": size.value,
-        "events_per_effective_parameter": events / size.value if size.value else None,
+        "events_per_effective_parameter": (
+            None if size.value is None else events_per_effective([events], [size.value])
+        ),
         "effective_note": size.note,
+        "effective_too_many": size.too_many,
+        "likelihood_ratio": size.ratio,
     }
 
 
@@ -120,4 +137,4 @@ def events_told(summary: Mapping[str, Any]) -> str:
     if effective == 0:
         return f"{parameters}, effective 0: it tells nobody apart"
     each = summary["events_per_effective_parameter"]
-    return f"{parameters}, effective {effective:.1f}: {each:.2g} events each ({RULE})"
+    return f"{parameters}, effective {effective:.1f}: {each:.1f} events each ({RULE})"

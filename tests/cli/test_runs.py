@@ -181,6 +181,8 @@ def test_train_then_predict(command: Command, cohort: Path, tmp_path: Path) -> N
     ended = command("predict", tmp_path / "b", cohort, "-o", out, "--horizon", "400", "--horizon", "912.5")
     assert ended.code == 0
     assert ended.out == f"24 patients predicted (times in days): {out}\n"
+    told = "24 of 24 patients were trained on (in_training: 001, 002, 003, 004, 005 and 19 more): "
+    assert ended.err.startswith(f"note: all: {told}")
     frame = pd.read_csv(out, dtype={"patient_id": str}, float_precision="round_trip")
     assert list(frame) == [
         "patient_id",
@@ -192,6 +194,7 @@ def test_train_then_predict(command: Command, cohort: Path, tmp_path: Path) -> N
         "survival_912.5",
         "rmst_912.5",
         "risk_group",
+        "in_training",
         "drift",
         "drift_clinical",
         "drift_expression",
@@ -200,7 +203,11 @@ def test_train_then_predict(command: Command, cohort: Path, tmp_path: Path) -> N
     model = survfuse.load(tmp_path / "b")
     np.testing.assert_array_equal(frame["log_risk"], model.predict(survfuse.load_cohort(cohort)).log_risk)
     record = json.loads((tmp_path / "p" / "new.json").read_text())
-    assert set(record) == {"bundle", "unit", "patients", "notes", "trained_on"}
+    assert set(record) == {"bundle", "unit", "patients", "in_training", "notes", "trained_on"}
+    assert record["in_training"] == 24
+    assert record["notes"][0]["message"].startswith(told)
+    assert (frame["in_training"] == 1).all()
+    assert frame[["drift", "drift_clinical", "drift_expression", "drift_slides"]].isna().all(axis=None)
     assert record["trained_on"]["patients"] == 24
 
 
@@ -255,6 +262,7 @@ def test_predicting_strange_patients_notes_what_is_strange(
     assert f"note: 003: {note}" in ended.err
     assert "note: 004: expression: absent" in ended.err
     told = json.loads((tmp_path / "p.json").read_text())["notes"]
+    assert told.pop(0)["message"].startswith("24 of 24 patients were trained on")
     assert [each for each in told if "drift" not in each["message"]] == [
         {"patient_id": "003", "message": note},
         {"patient_id": "004", "message": "expression: absent"},
@@ -315,6 +323,117 @@ def test_train_refuses_its_output_before_it_trains(
     assert ended.code == 2
     assert "thesis: exists and is not a survfuse bundle; choose another folder" in ended.err
     assert (tmp_path / "thesis" / "chapter.txt").read_text() == "years of work"
+
+
+@pytest.fixture
+def untrained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a test fail as soon as anything is trained."""
+
+    def never(*_: Any) -> None:
+        pytest.fail("trained first")
+
+    monkeypatch.setattr(Hook, "on_epoch_start", never)
+
+
+@pytest.mark.usefixtures("untrained")
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("file", "file: exists and is not a survfuse bundle; choose another folder"),
+        ("file/b", "file/b: no bundle can be written there ([Errno 20] Not a directory"),
+        ("empty", "empty: exists and is not a survfuse bundle; choose another folder"),
+        ("nowhere", "nowhere: exists and is not a survfuse bundle; choose another folder"),
+        ("n" * 250, ": no bundle can be written there ([Errno 36] File name too long"),
+        (".", "exists and is not a survfuse bundle; choose another folder"),
+    ],
+)
+@pytest.mark.parametrize("force", [[], ["--force"]])
+def test_train_tests_its_place_before_it_trains(
+    command: Command, cohort: Path, tmp_path: Path, place: str, message: str, force: list[str]
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "nowhere").symlink_to(tmp_path / "gone")
+    before = sorted(tmp_path.iterdir())
+    ended = command("train", cohort, "-o", tmp_path / place, "-q", *SETTINGS, *force)
+    assert ended.code == 2
+    assert message in ended.err
+    assert sorted(tmp_path.iterdir()) == before
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.usefixtures("untrained")
+def test_train_refuses_a_folder_without_the_right_to_write(
+    command: Command, cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(*_: Any, **__: Any) -> None:
+        raise PermissionError(13, "Permission denied", str(tmp_path))
+
+    monkeypatch.setattr("survfuse.bundle.tempfile.mkdtemp", denied)
+    ended = command("train", cohort, "-o", tmp_path / "new" / "b", "-q", *SETTINGS)
+    assert ended.code == 2
+    assert "b: no bundle can be written there ([Errno 13] Permission denied" in ended.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_train_replaces_a_bundle_only_when_told_to(
+    command: Command, cohort: Path, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import shutil
+
+    old = Path(shutil.copytree(bundle, tmp_path / "b"))
+    before = (old / "bundle.json").read_bytes()
+    started = []
+    monkeypatch.setattr(Hook, "on_epoch_start", lambda *_: started.append(1))
+    ended = command("train", cohort, "-o", old, "-q", *SETTINGS)
+    assert (ended.code, started) == (2, [])
+    assert "b: a bundle is there already; choose another folder, or replace it with --force" in ended.err
+    (old / "notes.txt").write_text("years of work")
+    ended = command("train", cohort, "-o", old, "-q", *SETTINGS, "--force")
+    assert (ended.code, started) == (2, [])
+    assert "b: holds more than a bundle (notes.txt), which would be lost" in ended.err
+    assert (old / "bundle.json").read_bytes() == before
+    (old / "notes.txt").unlink()
+    assert command("train", cohort, "-o", old, "-q", *SETTINGS, "--force").code == 0
+    assert (old / "bundle.json").read_bytes() != before
+    assert [file.name for file in tmp_path.iterdir()] == ["b"]
+
+
+def test_a_place_that_is_taken_while_training_costs_no_training(
+    command: Command, cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, elsewhere = tmp_path / "b", tmp_path / "elsewhere"
+
+    def taken(*_: Any) -> None:
+        out.mkdir(exist_ok=True)
+
+    elsewhere.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(elsewhere))
+    monkeypatch.setattr(Hook, "on_epoch_start", taken)
+    ended = command("train", cohort, "-o", out, "-q", *SETTINGS)
+    assert ended.code == 3
+    (kept,) = elsewhere.glob("*/b")
+    assert f"choose another folder; the trained model is kept in {kept}: move it" in ended.err
+    assert survfuse.load(kept).fitted is not None
+    assert list(out.iterdir()) == []
+
+
+def test_predictions_replace_nothing_but_predictions(command: Command, bundle: Path, tmp_path: Path) -> None:
+    cohort = small(tmp_path).write()
+    table = (tmp_path / "patients.csv").read_bytes()
+    (tmp_path / "p.json").write_text('{"mine": 1}')
+    for name, message in (
+        ("patients.csv", "patients.csv: a file that holds no predictions is there"),
+        ("p.csv", f"its notes would replace {tmp_path / 'p.json'}, which holds none"),
+        ("features", "features: is a folder; give the name of a CSV file in it"),
+    ):
+        ended = command("predict", bundle, cohort, "-o", tmp_path / name)
+        assert ended.code == 2, name
+        assert message in ended.err
+    assert (tmp_path / "patients.csv").read_bytes() == table
+    assert (tmp_path / "p.json").read_text() == '{"mine": 1}'
+    for _ in range(2):
+        assert command("predict", bundle, cohort, "-o", tmp_path / "q.csv").code == 0
 
 
 def test_notes_never_overwrite_the_predictions(

@@ -29,6 +29,15 @@ def test_a_table_is_read_as_it_stands(file: File) -> None:
     assert fold.train is None
 
 
+def test_patients_that_a_model_was_trained_on_are_noted(file: File) -> None:
+    """`predict` marks them; nobody shall take their scores for honest ones."""
+    table = predicted(6).assign(in_training=[1, 0, 1, 0, 0, 0])
+    (note,) = read_foreign(file(table)).notes
+    first, third = table["patient_id"][0], table["patient_id"][2]
+    assert note.startswith(f"2 patients were trained on (in_training: {first}, {third}); ")
+    assert read_foreign(file(table.assign(in_training=0))).notes == ()
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

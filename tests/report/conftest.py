@@ -177,10 +177,13 @@ CHECKS = [
     | {"evidence": "150 patients, each tested once per repeat, by folds of patients", "advice": ""},
     {"id": "SRV002", "name": "The model is better than the clinical-only ridge Cox on the same folds."}
     | {"status": "warning", "evidence": "Uno C minus clinical-only: +0.040 [-0.019, +0.099]"}
-    | {"advice": "Clinical variables alone do as well as far as these patients can tell; say so."},
-    {"id": "SRV004", "name": "There are enough events for the number of parameters.", "status": "failed"}
-    | {"evidence": "0.0012 training events per parameter", "advice": "Trust only out-of-fold numbers."}
-    | {"severity": "error", "page": "docs/checks/SRV004.md"},
+    | {"advice": "Not shown to be better than clinical variables alone; say so beside the score."},
+    {"id": "SRV004", "name": "There are enough events for the parameters.", "status": "warning"}
+    | {
+        "evidence": "4.5 training events per effective parameter",
+        "advice": "Trust out-of-fold numbers alone.",
+    }
+    | {"severity": "warning", "page": "docs/checks/SRV004.md"},
     {"id": "SRV006", "name": "Sites are balanced over folds.", "status": "not applicable"}
     | {"evidence": "the cohort names no site", "advice": ""},
 ]

@@ -89,9 +89,13 @@ def performance(model: str, horizons: tuple[float, ...], sites: int = 4, seed: i
         "robustness": robustness(model),
         "sizes": [
             {"model": model, "fits": 10, "parameters": 1636.0, "effective": 14.25}
-            | {"events_per_effective": 4.5, "note": ""},
+            | {"events": 64.125, "events_per_effective": 4.5, "note": ""},
             {"model": "network:rna", "fits": 10, "parameters": 24000.0, "effective": None}
-            | {"events_per_effective": None, "note": "not computable: calibration km makes none"},
+            | {
+                "events": None,
+                "events_per_effective": None,
+                "note": "not computable: calibration km makes none",
+            },
         ],
         "optimism": {
             "metric": "harrell_c",

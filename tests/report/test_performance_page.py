@@ -111,7 +111,7 @@ def test_a_permuted_outcome_that_can_be_ranked_is_a_leak(make_run: Builder, valu
 
 
 def test_checks_show_severity_and_page(full: Page) -> None:
-    assert "error failed 0.0012 training events per parameter" in full.text
+    assert "warning warning 4.5 training events per effective parameter" in full.text
     assert "docs/checks/SRV004.md" in full.text
 
 

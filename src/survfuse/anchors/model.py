@@ -129,7 +129,7 @@ def _about(fit: Fit, trust: FloatArray, chosen: Mapping[str, AttentionAnchor]) -
     terms, transforms = fit.terms, fit.transforms
     notes = {name: anchor.note for name, anchor in terms.anchors.items() if anchor.note}
     silent = (name for name, value in zip(terms.names, trust, strict=True) if value == 0)
-    notes = dict.fromkeys(silent, "out of fold it adds nothing to what the others tell") | notes
+    notes = dict.fromkeys(silent, "out of fold it is not shown to add to the others") | notes
     notes |= {f"{a}*{b}": pair.note for (a, b), pair in terms.pairs.items() if pair.note}
     sparse = {name: anchor for name, anchor in terms.anchors.items() if isinstance(anchor, SparseCox)}
     return {

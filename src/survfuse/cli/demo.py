@@ -55,8 +55,9 @@ def demo(
     cohorts.validate(cohort)
     _say(f"survfuse crossval {cohort} -o {out}/crossval")
     runs.crossval(cohort, out / "crossval")
-    _say(f"survfuse train {cohort} -o {out}/bundle")
-    runs.train(cohort, out / "bundle")
+    again = (out / "bundle").exists()  # of the demo before this one
+    _say(f"survfuse train {cohort} -o {out}/bundle{' --force' if again else ''}")
+    runs.train(cohort, out / "bundle", force=again)
     _say(f"survfuse predict {out}/bundle {later} -o {out}/new.csv")
     runs.predict(out / "bundle", later, out / "new.csv")
     for line in (out / "new.csv").read_text().splitlines()[:4]:

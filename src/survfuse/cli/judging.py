@@ -137,8 +137,10 @@ def _beside(rows: Any, notes: dict[str, int]) -> Any:
 
 def _cells(estimate: Any, notes: dict[str, int]) -> tuple[str, str, str]:
     """Write the value of an estimate, its interval, and the numbers of its notes, which grow by new ones."""
+    from survfuse.survival.estimate import rounded
+
     told = [part for part in estimate.note.split("; ") if part]
     marks = " ".join(f"[{notes.setdefault(part, len(notes) + 1)}]" for part in told)
     value = "not computable" if estimate.value is None else f"{estimate.value:.4f}"
     known = estimate.low is not None and estimate.high is not None
-    return value, f"{estimate.low:.3f} to {estimate.high:.3f}" if known else "", marks
+    return value, f"{rounded(estimate.low)} to {rounded(estimate.high)}" if known else "", marks

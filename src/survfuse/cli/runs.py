@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,6 +24,7 @@ from survfuse.cli.options import (
     run_config,
 )
 
+PREDICTED = b"patient_id,log_risk,predicted_time"  # how a file of predictions begins
 MOST_NOTES = 20  # printed by predict; all are in its JSON
 
 
@@ -103,9 +105,14 @@ def train(
         Path | None,
         typer.Option(help="Cohort file of other patients, on which slope and baseline hazard are fitted."),
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a bundle that is there already; nothing else ever is.")
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Train on every patient with an outcome and save a bundle that `predict` reads.
+
+    The place of the bundle is tested first, so that no training is lost to it.
 
     Started by torchrun, the processes share every training step: see docs/training.md.
     """
@@ -115,7 +122,7 @@ def train(
     from survfuse.estimator import SurvivalFusion
     from survfuse.training import ranks_of_launcher
 
-    check_target(out)
+    check_target(out, force=force)
     settings = run_config(config, preset, overrides)
     with ranks_of_launcher(settings.model.device) as ranks:
         with ranks.first():
@@ -128,15 +135,26 @@ def train(
         with watch(quiet or not ranks.writes) as watcher:
             model.fit(data, hooks=[watcher], checkpoints=out.parent / f".{out.name}.checkpoints")
     if ranks.writes:
-        _keep(model if others is None else model.recalibrate(others), out)
+        _keep(model if others is None else model.recalibrate(others), out, force)
 
 
-def _keep(model: Any, out: Path) -> None:
+def _save(model: Any, out: Path, force: bool) -> Path:
+    """Save a fitted model; elsewhere, and with an error that says where, when its place is gone by now."""
+    from survfuse._errors import BundleError, PartialError
+
+    try:
+        return Path(model.save(out, force=force))
+    except (BundleError, OSError) as error:
+        place = model.save(Path(tempfile.mkdtemp(prefix="survfuse-")) / out.name)
+        raise PartialError(f"{error}; the trained model is kept in {place}: move it") from error
+
+
+def _keep(model: Any, out: Path, force: bool) -> None:
     """Save a fitted model and say what it is made of."""
     from survfuse.summaries import events_told
     from survfuse.tuning.search import search_told
 
-    place, summary = model.save(out), model.fitted.summary
+    place, summary = _save(model, out, force), model.fitted.summary
     typer.echo(f"trained on {summary['patients']} patients, {summary['events']} events; {_found(summary)}")
     about = summary.get("calibration_cohort")
     if about is not None:
@@ -185,15 +203,13 @@ def predict(
     ] = None,
 ) -> None:
     """Predict the patients of a cohort with a trained bundle; no outcome is needed."""
-    from survfuse._errors import ConfigError
     from survfuse._storage import write_json
     from survfuse.cohort import load_cohort
     from survfuse.estimator import SurvivalFusion
     from survfuse.evaluation.horizons import default_horizons
     from survfuse.evaluation.result import write_table
 
-    if out.suffix == ".json":
-        raise ConfigError(f"-o {out}: the notes go there; end the name of the predictions in .csv")
+    _check_place_of_predictions(out)
     model = SurvivalFusion.load(bundle)
     assert model.fitted is not None
     summary: dict[str, Any] = dict(model.fitted.summary)
@@ -208,6 +224,7 @@ def predict(
         "bundle": bundle,
         "unit": prediction.unit,
         "patients": len(prediction.patient_id),
+        "in_training": None if prediction.in_training is None else int(prediction.in_training.sum()),
         "notes": notes,
     }
     write_json(out.with_suffix(".json"), {**record, "trained_on": summary})
@@ -216,6 +233,31 @@ def predict(
     if len(notes) > MOST_NOTES:
         typer.echo(f"note: {len(notes) - MOST_NOTES} more in {out.with_suffix('.json')}", err=True)
     typer.echo(f"{len(prediction.patient_id)} patients predicted (times in {prediction.unit}): {out}")
+
+
+def _check_place_of_predictions(out: Path) -> None:
+    """Refuse to write over anything but earlier predictions and their notes."""
+    from survfuse._errors import ConfigError, InputError
+    from survfuse._storage import read_json
+
+    notes = out.with_suffix(".json")
+    if out == notes:
+        raise ConfigError(f"-o {out}: the notes go there; end the name of the predictions in .csv")
+    if out.is_dir():
+        raise ConfigError(f"-o {out}: is a folder; give the name of a CSV file in it")
+    if out.exists():
+        with out.open("rb") as file:
+            if not file.readline().startswith(PREDICTED):
+                raise ConfigError(f"-o {out}: a file that holds no predictions is there; choose another name")
+    if notes.exists():
+        try:
+            ours = {"bundle", "trained_on"} <= set(read_json(notes))
+        except (InputError, TypeError):
+            ours = False
+        if not ours:
+            raise ConfigError(
+                f"-o {out}: its notes would replace {notes}, which holds none; choose another name"
+            )
 
 
 def report(
@@ -309,15 +351,16 @@ def _increments(rows: Any) -> Any:
 
 
 def _told(estimate: Any, *, signed: bool) -> str:
+    from survfuse.survival.estimate import rounded
+
     if estimate is None:
         return ""
     if estimate.value is None:
         return "not computable"
-    sign = "+" if signed else ""
-    value = f"{estimate.value:{sign}.3f}"
+    value = rounded(estimate.value, signed=signed)
     if estimate.low is None or estimate.high is None:
         return value
-    return f"{value} [{estimate.low:{sign}.3f}, {estimate.high:{sign}.3f}]"
+    return f"{value} [{rounded(estimate.low, signed=signed)}, {rounded(estimate.high, signed=signed)}]"
 
 
 def _command() -> str:

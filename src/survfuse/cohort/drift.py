@@ -144,8 +144,8 @@ class DriftReport:
     ----------
     patients : tuple of str
     share : mapping of modality to array, (patients,)
-        Share of training patients at least as far; NaN where the modality is absent
-        or too few training patients had it.
+        Share of training patients at least as far; NaN where the modality is absent,
+        too few training patients had it, or its data were trained on.
     outside : mapping of modality to array of bool, (patients,)
         Farther than the range of the training patients.
     notes : tuple of (patient_id or "", message)
@@ -187,12 +187,21 @@ class Drift:
                 usual[name] = Usual.fit(x, _scale(x, is_bag=name not in source.prepared.vectors))
         return cls(usual)
 
-    def judge(self, source: BatchSource) -> DriftReport:
-        """Compare the patients of `source` with the training patients."""
+    def judge(self, source: BatchSource, seen: BoolArray | None = None) -> DriftReport:
+        """Compare the patients of `source` with the training patients.
+
+        Parameters
+        ----------
+        source : BatchSource
+        seen : array of bool, (patients,), optional
+            Whose very data were trained on: they helped to say what is usual and are not judged by it.
+        """
+        new = np.ones(len(source), dtype=bool) if seen is None else ~seen
         share: dict[str, FloatArray] = {}
         outside: dict[str, BoolArray] = {}
         notes: list[tuple[str, str]] = []
-        for name, present in source.prepared.present.items():
+        for name, has in source.prepared.present.items():
+            present = has & new
             share[name] = np.full(len(source), np.nan)
             outside[name] = np.zeros(len(source), dtype=bool)
             usual = self.usual.get(name)

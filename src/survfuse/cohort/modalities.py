@@ -122,6 +122,11 @@ class TableData:
         cells = {name: frame[name].tolist() for name in self.columns}
         return sha256_text(to_json([frame.index.tolist(), meaning, cells, self.missing]))
 
+    def contents(self) -> dict[str, str]:
+        """Hash of each patient's cells."""
+        rows = self.frame[list(self.columns)].to_numpy(object).tolist()
+        return {str(who): sha256_text(to_json(row)) for who, row in zip(self.frame.index, rows, strict=True)}
+
 
 @dataclass(frozen=True)
 class ExpressionData:
@@ -189,6 +194,10 @@ class ExpressionData:
             digest.update(patient.encode() + b"\n" + self.values([patient]).tobytes())
         return digest.hexdigest()
 
+    def contents(self) -> dict[str, str]:
+        """Hash of each patient's values."""
+        return {who: hashlib.sha256(self.values([who]).tobytes()).hexdigest() for who in self.patients}
+
 
 @dataclass(frozen=True)
 class BagData:
@@ -238,6 +247,14 @@ class BagData:
         slides = [s for s in self.store.slides if s.patient_id in wanted]
         rows = sorted([s.patient_id, s.slide_id, s.content] for s in slides)
         return sha256_text(to_json([self.store.encoder, self.store.mpp, self.store.dim, rows]))
+
+    def contents(self) -> dict[str, str]:
+        """Hash of each patient's slides and their features."""
+        slides: dict[str, list[list[str]]] = {who: [] for who in self.patients}
+        for slide in self.store.slides:
+            if slide.patient_id in slides:
+                slides[slide.patient_id].append([slide.slide_id, slide.content])
+        return {who: sha256_text(to_json(sorted(own))) for who, own in slides.items()}
 
 
 def measured_patients(expression: Expression) -> tuple[str, ...]:

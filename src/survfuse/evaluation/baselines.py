@@ -18,6 +18,7 @@ from survfuse.estimator import Prediction
 from survfuse.evaluation.learner import MIDDLE_GROUP, FoldResult, Role
 from survfuse.fitting import risk_cuts
 from survfuse.survival.calibration import fit_calibrator
+from survfuse.survival.effective import events_per_effective
 from survfuse.training import Hook
 
 SILENT = 0.01  # standard deviation of log-risks (log hazard ratios) below which a ridge Cox found nothing
@@ -106,7 +107,7 @@ class RidgeLearner:
                 "events": (events := int(outcomes(cohort, ids)[1].sum())),
                 "parameters": risks.inputs,
                 "effective_parameters": risks.effective,
-                "events_per_effective_parameter": events / risks.effective if risks.effective else None,
+                "events_per_effective_parameter": events_per_effective([events], [risks.effective]),
                 "calibration_note": prediction.calibrator.note,
             },
         )

@@ -168,7 +168,7 @@ def run(
         clinical=setup.clinical,
         summaries=grid.summaries,
         splits=setup.splits,
-        selection=config.model.selection,
+        selection=config.model.chosen_by,
         external=test,
         permuted=_estimates(told["permuted_outcome"]),
         config=config.model,

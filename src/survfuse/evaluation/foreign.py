@@ -125,6 +125,7 @@ def read_foreign(path: Path | str) -> Foreign:
         table["log_risk"] = _numbers(raw, "log_risk", where)
     survival = _survival_columns(raw, where)
     notes = [*layout_of(Path(path)).notes(Path(path))]
+    notes += _in_training(raw)
     if survival:
         values, changed = _curves(raw, survival, where, places)
         columns = pd.DataFrame(values, columns=[column(t) for t in survival], index=table.index)
@@ -135,6 +136,19 @@ def read_foreign(path: Path | str) -> Foreign:
     _unique(table, where)
     _lived_once(table, where)
     return Foreign(table.reset_index(drop=True), tuple(survival), tuple(notes))
+
+
+def _in_training(raw: pd.DataFrame) -> list[str]:
+    """Say that patients were trained on, where a file of our own predictions marks them."""
+    if "in_training" not in raw:
+        return []
+    marked = raw.loc[raw["in_training"].str.strip().str.lower().isin({"1", "true"}), "patient_id"].unique()
+    if not len(marked):
+        return []
+    return [
+        f"{len(marked)} patients were trained on (in_training: {listed(marked)}); every number of theirs is "
+        "too good: leave them out"
+    ]
 
 
 def read_outcome(path: Path | str) -> tuple[FloatArray, BoolArray]:

@@ -232,7 +232,8 @@ def _within(where: Mapping[str, Any], name: str, folds: Sequence[Fold], scale: S
     n, events = patients_of(folds)
     place = {**where, "patients": n, "events": events, "model": name}
     if n < FEWEST or events == 0:
-        why = f"{n} patients, {events} events: fewer than {FEWEST} patients, or no event"
+        reason = f"fewer than {FEWEST} patients" if n < FEWEST else "no event"
+        why = f"{n} patients, {events} events: {reason}"
         found = {metric: not_computable(why, n, events) for metric in ("uno_c", "observed_expected")}
     else:
         found = {

@@ -106,7 +106,7 @@ def fit_model(
         calibrator=calibrator,
         risk_cuts=risk_cuts(log_risk, choice.out_of_fold, bench.inner),
         summary=bench.summary(made, choice, calibrator, log_risk),
-        trained=PatientHashes.of(bench.ids, cohort.fingerprint()),
+        trained=PatientHashes.with_data(cohort, bench.ids, made.transforms.dims),
         drift=Drift.fit(made.source),
         bound=bench.bound(choice, log_risk, calibrator),
     )

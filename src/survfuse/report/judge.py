@@ -12,7 +12,8 @@ from survfuse._errors import listed
 from survfuse.report.artefacts import Run
 from survfuse.report.names import DELTA
 from survfuse.report.tables import CONCORDANCES, Tables
-from survfuse.report.words import interval, known, label, number, plural
+from survfuse.report.words import difference as signed
+from survfuse.report.words import interval, known, label, plural
 
 STATUSES = ("failed", "warning", "ok", "not applicable")
 CHANCE = 0.5
@@ -82,7 +83,7 @@ def verdict(run: Run, tables: Tables) -> str:
 
 def _compared(difference: Mapping[str, Any]) -> str:
     low, high = float(difference["low"]), float(difference["high"])
-    numbers = f"difference in Uno C {number(difference['value'])}, 95% interval {interval(low, high)}, "
+    numbers = f"difference in Uno C {signed(difference['value'])}, 95% interval {interval(low, high)}, "
     paired = numbers + "paired on the same patients"
     if low > 0:
         return f"The model ranked these patients better than clinical variables alone ({paired})."
@@ -115,7 +116,7 @@ def chance(run: Run, tables: Tables) -> str:
     if estimate is None or not (known(estimate["low"]) and known(estimate["high"])):
         return ""
     if estimate["low"] <= CHANCE <= estimate["high"]:
-        return "The model's interval includes 0.5, the value of ranking by chance."
+        return "The model's interval includes 0.5: it is not shown to rank better than chance."
     return ""
 
 
@@ -140,8 +141,16 @@ def judge(run: Run, tables: Tables) -> list[Check]:
         )
         for position, check in enumerate(run.checks or (), start=1)
     ]
-    own = (_unchanged(run), _complete(run), _same_patients(run), _empty_groups(tables))
-    return checks + [Check(f"R{position}", *rest) for position, rest in enumerate(own, start=1)]
+    own = (
+        ("error", _unchanged(run)),
+        ("warning", _complete(run)),
+        ("warning", _same_patients(run)),
+        ("warning", _empty_groups(tables)),
+    )
+    return checks + [
+        Check(f"R{position}", *rest, severity=severity)
+        for position, (severity, rest) in enumerate(own, start=1)
+    ]
 
 
 def _unchanged(run: Run) -> tuple[str, str, str, str]:

@@ -163,6 +163,7 @@ def _numbers(run: Run, tables: Tables) -> dict[str, Any]:
         "others": views.others(run, tables),
         "increments": views.compared(tables, "increments"),
         "comparisons": views.compared(tables, "comparisons"),
+        "counted": _counted(run, tables),
         "sizes": plain_records(tables.performance["sizes"]),
         "rule": RULE,
         "agreement": views.agreement(run, tables),
@@ -173,6 +174,14 @@ def _numbers(run: Run, tables: Tables) -> dict[str, Any]:
         "decision_horizon": decision_horizon(run, tables),
         "levels": len(tables.performance["subgroups"].drop_duplicates(["group", "level"])),
     }
+
+
+def _counted(run: Run, tables: Tables) -> str:
+    """Say of which events Uno's C speaks, where its end leaves some out."""
+    tau, uno = run.cohort.get("tau"), tables.estimate(run.model, "uno_c")
+    if tau is None or uno is None or uno["events"] in (None, run.cohort["events"]):
+        return ""
+    return f"by {words.duration(tau, run.unit)}, of {words.count(run.cohort['events'])} in all"
 
 
 def _missing(run: Run, tables: Tables) -> dict[str, Any]:
@@ -217,6 +226,7 @@ def _environment() -> Environment:
     )
     environment.filters.update(
         number=words.number,
+        difference=words.difference,
         count=words.count,
         percent=words.percent,
         p_value=words.p_value,

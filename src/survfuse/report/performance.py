@@ -35,7 +35,7 @@ SCHEMA: dict[str, tuple[str, ...]] = {
         *("value", "low", "high", "note"),
     ),
     "robustness": ("model", "kind", "what", "nothing_left", "metric", *ESTIMATE),
-    "sizes": ("model", "fits", "parameters", "effective", "events_per_effective", "note"),
+    "sizes": ("model", "fits", "parameters", "effective", "events", "events_per_effective", "note"),
     "optimism": ("score", "metric", *ESTIMATE),
     "seeds": ("metric", "values", "seeds", "lost", "mean", "lowest", "highest", "sd", "note"),
     "permuted_outcome": ("metric", *ESTIMATE),
@@ -177,6 +177,7 @@ def _require_rows(where: str, key: str, rows: Any) -> None:
     wanted = {
         "increment": ("modality", "kind", "with", "without", "delta_uno_c"),
         "comparisons": ("model", "reference", "delta_uno_c"),
+        "sizes": ("model", "fits", "parameters", "effective", "events_per_effective"),
     }.get(key) or tuple(name for name in SCHEMA[LISTS.get(key, key)] if name not in OPTIONAL)
     for position, row in enumerate(rows, start=1):
         _require(f"{where}, row {position}", row, wanted)

@@ -61,13 +61,11 @@ def _preparation(run: Run, tables: Tables) -> str:
 
 
 def _size(run: Run, tables: Tables) -> str:
-    checked = [
-        str(check.get("evidence"))
-        for check in run.checks or ()
-        if "parameter" in str(check.get("name", "")).lower() and check.get("evidence")
-    ]
     counts = f"{plural(run.cohort['patients'], 'patient')}, {plural(run.cohort['events'], 'event')}"
-    return "; ".join([counts, *checked]) + ". The software calculated no sample size."
+    sizes = tables.performance["sizes"]
+    for each in sizes.loc[sizes["model"] == run.model, "events_per_effective"].dropna():
+        counts += f"; {number(each, 1)} training events per effective parameter"
+    return f"{counts}. The software calculated no sample size."
 
 
 def _missing(run: Run, tables: Tables) -> str:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from survfuse.survival.estimate import rounded
+
 MISSING = "–"
 DAYS_IN = {"days": 1.0, "months": 365.25 / 12, "years": 365.25}
 STEPS = {
@@ -67,23 +69,38 @@ def percent(value: Any, digits: int = 0) -> str:
 
 
 def interval(low: Any, high: Any, digits: int = 3) -> str:
-    """Write the two ends of an interval.
+    """Write the two ends of an interval, neither moved onto 0, 0.5 or 1 by rounding.
 
-    >>> interval(0.51, 0.6449)
-    '0.510 to 0.645'
+    >>> interval(0.51, 0.6449), interval(-0.0003, 0.012)
+    ('0.510 to 0.645', '−0.0003 to 0.012')
     """
-    return f"{number(low, digits)} to {number(high, digits)}" if known(low) and known(high) else MISSING
+    if not (known(low) and known(high)):
+        return MISSING
+    return f"{rounded(low, digits)} to {rounded(high, digits)}".replace("-", "−")
+
+
+def difference(value: Any, digits: int = 3) -> str:
+    """Write a difference with its sign; one that is not 0 never reads so.
+
+    >>> difference(0.0612), difference(-0.0002), difference(0.0)
+    ('+0.061', '−0.0002', '0.000')
+    """
+    return rounded(value, digits, signed=True).replace("-", "−") if known(value) else MISSING
 
 
 def p_value(value: Any) -> str:
     """Write a p-value the way journals ask for it.
 
-    >>> p_value(0.0004), p_value(0.0371), p_value(0.21)
-    ('p < 0.001', 'p = 0.037', 'p = 0.21')
+    >>> p_value(0.0004), p_value(0.0371), p_value(0.21), p_value(0.9981)
+    ('p < 0.001', 'p = 0.037', 'p = 0.21', 'p > 0.99')
     """
     if not known(value):
         return MISSING
-    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}" if value < 0.1 else f"p = {value:.2f}"
+    if value < 0.001:
+        return "p < 0.001"
+    if 0.995 <= value < 1:
+        return "p > 0.99"
+    return f"p = {value:.3f}" if value < 0.1 else f"p = {value:.2f}"
 
 
 def plain(value: Any) -> str:

@@ -220,7 +220,7 @@ def _slope(outcome: Outcome, centred: FloatArray, risks: str) -> tuple[float, st
         )
     if slope > 0:
         return slope, ""
-    return 0.0, f"slope 0: on {risks} it was {slope:.3g}, so the risks carry no information"
+    return 0.0, f"slope 0: on {risks} it was {slope:.3g}, so the risks are not shown to carry information"
 
 
 def _step_function(d: Mapping[str, Any]) -> StepFunction:

@@ -16,6 +16,9 @@ Z = NormalDist().inv_cdf((1 + LEVEL) / 2)
 SMALLEST_SE = 1e-12
 FLAT = "the standard error is 0: these patients leave no uncertainty to estimate, so no interval can be given"
 
+TURNS = (0.0, 0.5, 1.0)  # no difference, chance, perfect agreement
+MOST_DIGITS = 6
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -117,3 +120,28 @@ def around(
 def joined(*notes: str) -> str:
     """Join the notes that say something."""
     return "; ".join(note for note in notes if note)
+
+
+def rounded(value: float, digits: int = 3, *, signed: bool = False) -> str:
+    """Write a number so that rounding does not move it onto 0, 0.5 or 1, on which claims turn.
+
+    Parameters
+    ----------
+    value : float
+    digits : int
+        Decimals; more where as many would write a small difference as none.
+    signed : bool
+        Whether a positive number gets its sign.
+
+    Examples
+    --------
+    >>> rounded(0.61239), rounded(-0.0003), rounded(0.99996), rounded(0.0), rounded(1e-12)
+    ('0.612', '-0.0003', '0.99996', '0.000', '0.000')
+    """
+    enough = digits
+    while enough < MOST_DIGITS and value not in TURNS and round(value, enough) in TURNS:
+        enough += 1
+    if value not in TURNS and round(value, enough) in TURNS:
+        enough = digits  # as good as the value itself: what is left is arithmetic
+    close = round(float(value), enough) + 0.0
+    return f"{'+' if signed and close > 0 else ''}{close:.{enough}f}"

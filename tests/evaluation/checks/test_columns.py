@@ -115,7 +115,7 @@ def test_a_column_that_is_no_input_is_told_only(
     assert found.status == "ok"
     assert "; accrues, and is no input: clinical.doses" in found.evidence
     allowed = judged(tmp_path, frame, {**DOSES, **how}, config=FitConfig.of(allow_followup=("doses",)))
-    assert allowed.status == ("ok" if "use" in how else "warning")
+    assert allowed.status == ("ok" if "use" in how else "failed")
 
 
 def test_few_events_and_no_numbers_do_not_apply(tmp_path: Path, frame: pd.DataFrame, cohort: Cohort) -> None:
@@ -151,7 +151,10 @@ def test_constant_columns_and_genes_are_named(tmp_path: Path, frame: pd.DataFram
     assert files.expression is not None
     files.expression["GENE3"] = 5.5
     found = columns_vary(Evidence(cohort=loaded(files)))
-    assert found[:2] == ("warning", "expression: 1 of 12 genes never vary")
+    assert found[:2] == ("ok", "1 columns and matrices vary; expression: 1 of 12 genes never vary")
+    files.expression.loc[:, files.expression.columns[:7]] = 5.5
+    found = columns_vary(Evidence(cohort=loaded(files)))
+    assert found[:2] == ("warning", "expression: 7 of 12 genes never vary")
 
 
 def test_slides_alone_have_no_columns(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +15,8 @@ from evaluation.checks.evidence_of import predictions, run_on
 from survfuse._errors import InputError, NotComputableError
 from survfuse.cohort.cohort import Cohort
 from survfuse.evaluation.checks import CHECKS, Card, Evidence, run_checks, run_data_checks, running
-from survfuse.evaluation.checks.cards import NOT_GIVEN, check
-from survfuse.evaluation.checks.evidence import Verdict, ok
+from survfuse.evaluation.checks.cards import NOT_GIVEN, Severity, check
+from survfuse.evaluation.checks.evidence import Verdict, doubt, ok
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGES = ROOT / "docs" / "checks"
@@ -47,6 +49,8 @@ def test_numbers_are_stable() -> None:
         "SRV019": "Slides",
         "SRV020": "No",
         "SRV021": "No",
+        "SRV022": "The",
+        "SRV023": "No",
     }
 
 
@@ -56,7 +60,8 @@ def test_a_card_is_complete(number: str) -> None:
     assert re.fullmatch(r"SRV\d{3}", number)
     assert card.id == number
     assert card.name.endswith(".")
-    assert card.severity in {"error", "warning", "info"}
+    assert not re.search(r"do(es)? not (differ|depend)", card.name), "ok would be read as a proof of it"
+    assert card.severity in {"error", "warning"}
     assert set(card.needs) <= set(NOT_GIVEN)
     assert set(card.needs) <= set(Evidence.__dataclass_fields__)
     assert card.about_data == (int(number[3:]) in ABOUT_DATA)
@@ -91,7 +96,7 @@ def _judge(rows: list[dict[str, str]]) -> None:
         assert row["status"] in STATUSES
         assert row["evidence"]
         assert bool(row["advice"]) == (row["status"] in {"warning", "failed"})
-        assert row["status"] != "failed" or row["severity"] == "error"
+        assert row["status"] != {"error": "warning", "warning": "failed"}[row["severity"]]
 
 
 def test_every_check_answers_about_a_cohort_alone(cohort: Cohort) -> None:
@@ -128,18 +133,88 @@ def test_what_cannot_be_computed_does_not_apply_and_anything_else_is_raised(coho
     def bug(evidence: Evidence) -> Verdict:
         raise ZeroDivisionError("a bug")
 
-    row = running._row(Card("SRV999", "x.", "info", (), why), Evidence(cohort=cohort))
+    row = running._row(Card("SRV999", "x.", "warning", (), why), Evidence(cohort=cohort))
     assert (row["status"], row["evidence"]) == ("not applicable", "one patient")
     with pytest.raises(ZeroDivisionError, match="a bug"):
-        running._row(Card("SRV999", "x.", "info", (), bug), Evidence(cohort=cohort))
+        running._row(Card("SRV999", "x.", "warning", (), bug), Evidence(cohort=cohort))
+
+
+@pytest.mark.parametrize(("severity", "status"), [("error", "failed"), ("warning", "warning")])
+def test_a_doubt_ends_in_the_status_of_its_severity(
+    monkeypatch: pytest.MonkeyPatch, cohort: Cohort, severity: Severity, status: str
+) -> None:
+    monkeypatch.setattr("survfuse.evaluation.checks.cards.CHECKS", {})
+    judged = check("SRV999", "x.", severity)(lambda evidence: doubt("seen", "do this"))
+    assert judged(Evidence(cohort=cohort)) == (status, "seen", "do this")
+
+
+@pytest.mark.parametrize("number", sorted(CHECKS))
+def test_no_check_chooses_its_status_itself(number: str) -> None:
+    """Statuses of doubts are written where verdicts are made, and nowhere else."""
+    module = inspect.getmodule(inspect.unwrap(CHECKS[number].check))
+    assert module is not None
+    tree = ast.parse(inspect.getsource(module))
+    texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+    assert "failed" not in texts
+    calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    assert "Verdict" not in calls
+    assert "doubt" in calls
 
 
 def test_a_number_is_given_once() -> None:
     with pytest.raises(ValueError, match="check SRV001 is registered twice"):
-        check("SRV001", "again", "info")(lambda evidence: ok("x"))
+        check("SRV001", "again", "warning")(lambda evidence: ok("x"))
 
 
 def test_predictions_need_the_name_of_the_model(cohort: Cohort) -> None:
     table: pd.DataFrame = predictions(cohort)
     with pytest.raises(InputError, match="no predictions of the model None; there are: ours"):
         Evidence(cohort=cohort, models={"ours": table})
+
+
+EQUALITY = re.compile(
+    r"\b(do(es)?|did|rank(s|ed)?|perform(s|ed)?|predicts?) (as well|as good|equally|no (better|worse))"
+    r"|\bno (difference|gain)\b|\badds? nothing|\bcosts? nothing|\bas good as\b|\bis no (better|worse)\b"
+    r"|\bcarr(y|ies) no information"
+)
+DENIED = re.compile(r"(not prove|no proof|Nothing here shows|not shown)[^.;]*$")
+SHOWN_TO_READERS = (
+    *sorted((ROOT / "src/survfuse/evaluation/checks").glob("*.py")),
+    *sorted((ROOT / "src/survfuse/report").rglob("*.py")),
+    *sorted((ROOT / "src/survfuse/report/templates").glob("*.j2")),
+    *sorted((ROOT / "src/survfuse/cli").glob("*.py")),
+    *(ROOT / "src/survfuse" / name for name in ("summaries.py", "survival/effective.py", "anchors/model.py")),
+    ROOT / "src/survfuse/survival/calibration.py",
+    *sorted(PAGES.glob("*.md")),
+)
+
+
+def claims_of_equality(text: str) -> list[str]:
+    """Places that word a lack of evidence as evidence of no difference."""
+    flat = re.sub(r"\s+", " ", text)
+    return [
+        flat[max(0, match.start() - 60) : match.end() + 20]
+        for match in EQUALITY.finditer(flat)
+        if not DENIED.search(flat[: match.start()][-80:])
+    ]
+
+
+@pytest.mark.parametrize("path", SHOWN_TO_READERS, ids=lambda path: path.name)
+def test_no_lack_of_evidence_is_worded_as_equality(path: Path) -> None:
+    """An interval that includes 0 says "not shown to be better", never "as good"."""
+    assert claims_of_equality(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "claims"),
+    [
+        ("Clinical variables alone do as well as far as these patients can tell.", 1),
+        ("The slide branch adds nothing.", 1),
+        ("The model is no better than clinical variables.", 1),
+        ("There is no difference between the two.", 1),
+        ("An interval that includes 0 does not prove that a modality adds nothing.", 0),
+        ("Not shown to be better than clinical variables alone.", 0),
+    ],
+)
+def test_what_a_claim_of_equality_is(text: str, claims: int) -> None:
+    assert len(claims_of_equality(text)) == claims

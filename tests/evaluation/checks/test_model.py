@@ -5,15 +5,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evaluation.checks.evidence_of import estimate, nothing, predictions, run_on
+from evaluation.checks.evidence_of import SUMMARY, estimate, nothing, predictions, run_on
 from survfuse.cohort.cohort import Cohort
 from survfuse.evaluation.checks.model import (
     beats_clinical,
     calibration_found_signal,
     calibration_holds,
-    events_per_parameter,
+    events_carry_the_parameters,
     predicted_times_differ,
 )
+from survfuse.evaluation.sizes import sizes
 
 
 def metrics(**found: Any) -> dict[str, Any]:
@@ -26,7 +27,12 @@ def test_the_clinical_baseline_must_be_beaten_by_more_than_luck(cohort: Cohort) 
         "Uno C minus clinical-only: +0.105 [+0.010, +0.200]",
     )
     same = metrics(delta_uno_c_vs_clinical=estimate(-0.1, 0.2))
-    assert beats_clinical(run_on(cohort, **same)).status == "warning"
+    assert beats_clinical(run_on(cohort, **same))[::2] == (
+        "warning",
+        "Not shown to be better than clinical variables alone; say so beside the score.",
+    )
+    worse = metrics(delta_uno_c_vs_clinical=estimate(-0.2, -0.1))
+    assert beats_clinical(run_on(cohort, **worse)).advice.startswith("Shown to rank worse than clinical")
     assert beats_clinical(run_on(cohort, clinical=None))[:2] == (
         "not applicable",
         "the cohort has no clinical table",
@@ -49,20 +55,44 @@ def test_one_time_for_many_patients_is_a_warning(cohort: Cohort) -> None:
     assert predicted_times_differ(run_on(cohort, models={"ours": none})).status == "not applicable"
 
 
-def test_few_events_per_parameter_are_a_warning(cohort: Cohort) -> None:
-    def judged(*fits: dict[str, Any]) -> tuple[str, ...]:
-        return events_per_parameter(run_on(cohort, summaries={"ours": list(fits)}))[:2]
+def sized(cohort: Cohort, *changes: dict[str, Any]) -> tuple[str, ...]:
+    fits = [{**SUMMARY, **change} for change in changes]
+    return events_carry_the_parameters(run_on(cohort, summaries={"ours": fits}))[:2]
 
-    assert judged({"events": 100, "parameters": 10})[0] == "ok"
-    assert judged({"events": 100, "parameters": 10}, {"events": 50, "parameters": 1000}) == (
+
+def test_few_events_per_parameter_are_usual_and_fits_that_gain_nothing_are_not(cohort: Cohort) -> None:
+    few = {"events": 33, "effective_parameters": 10.0, "likelihood_ratio": 50.0}
+    told = "3.3 training events per effective parameter (10.0 of 40); expected shrinkage 0.80"
+    assert sized(cohort, few) == ("ok", told)
+    assert sized(cohort, {**few, "likelihood_ratio": 20.1})[0] == "ok"
+    assert sized(cohort, {**few, "likelihood_ratio": 19.9}) == ("warning", told.replace("0.80", "0.50"))
+    assert sized(cohort, {**few, "likelihood_ratio": 4.0})[0] == "warning"
+
+
+def test_the_check_counts_as_the_report_does(cohort: Cohort) -> None:
+    fits = [{**SUMMARY, "effective_parameters": p, "events": e} for p, e in ((0.1, 22), (3.0, 21), (9.0, 25))]
+    (row,) = sizes({"ours": fits}, ["ours"])
+    evidence = events_carry_the_parameters(run_on(cohort, summaries={"ours": fits})).evidence
+    assert evidence.startswith(f"{row['events_per_effective']:.1f} training events per effective parameter")
+    assert f"({row['effective']:.1f} of 40)" in evidence
+
+
+def test_fits_beyond_counting_are_unusual(cohort: Cohort) -> None:
+    why = {"effective_parameters": None, "effective_note": "not computable: too close"}
+    beyond = {**why, "effective_too_many": True}
+    assert sized(cohort, beyond, beyond, {}) == (
         "warning",
-        "0.05 training events per parameter (counting every weight)",
+        "2 of 3 fits have more effective parameters than events",
     )
-    assert judged({"events": 50, "parameters": 1000, "effective_parameters": 2.5}) == (
-        "ok",
-        "20 training events per parameter (effective parameters after shrinkage)",
+    assert sized(cohort, beyond, {}, {})[0] == "ok"
+    assert sized(cohort, why) == ("not applicable", "not computable: too close")
+    assert sized(cohort, {"parameters": None}) == ("not applicable", "the model states no parameter count")
+    nothing_left = sized(cohort, {"effective_parameters": 0.0, "likelihood_ratio": 0.0})
+    assert nothing_left == (
+        "not applicable",
+        "0.0 effective parameters: the fits hardly tell anybody apart",
     )
-    assert judged({})[0] == "not applicable"
+    assert sized(cohort, {"likelihood_ratio": None})[0] == "not applicable"
 
 
 def test_a_calibration_without_signal_is_a_warning(cohort: Cohort) -> None:

@@ -9,6 +9,7 @@ from survfuse.cohort.splits import Split
 from survfuse.config import FitConfig
 from survfuse.evaluation.checks import Evidence
 from survfuse.evaluation.checks.protocol import (
+    better_than_permuted,
     events_in_folds,
     patients_once,
     permuted_finds_nothing,
@@ -67,20 +68,34 @@ def test_folds_with_few_events_are_named(cohort: Cohort) -> None:
 
 
 def test_permuted_outcomes_must_not_score(cohort: Cohort) -> None:
-    def judged(score: object, gain: object) -> tuple[str, str]:
-        verdict = permuted_finds_nothing(run_on(cohort, permuted={"uno_c": score, "difference": gain}))
-        return verdict.status, verdict.evidence
+    def judged(score: object) -> tuple[str, str]:
+        return permuted_finds_nothing(run_on(cohort, permuted={"uno_c": score}))[:2]
 
-    assert judged(estimate(0.4, 0.6), estimate(0.1, 0.2)) == (
-        "ok",
-        "Uno C on permuted outcomes: 0.500 [0.400, 0.600]; the model minus it: +0.150 [+0.100, +0.200]",
-    )
-    assert judged(estimate(0.4, 0.6), estimate(-0.1, 0.2))[0] == "warning"
-    assert judged(estimate(0.51, 0.6), estimate(0.1, 0.2))[0] == "failed"
-    assert judged(estimate(0.49, 0.9), estimate(0.1, 0.2))[0] == "ok"  # an interval decides, not a value
-    assert judged(nothing("all censored"), estimate(0.1, 0.2)) == (
+    assert judged(estimate(0.4, 0.6)) == ("ok", "Uno C on permuted outcomes: 0.500 [0.400, 0.600]")
+    assert judged(estimate(0.51, 0.6))[0] == "failed"
+    assert judged(estimate(0.49, 0.9))[0] == "ok"  # an interval decides, not a value
+    assert judged(nothing("all censored")) == (
         "not applicable",
         "the score on permuted outcomes is not computable: all censored",
     )
-    assert judged(estimate(0.4, 0.6), nothing())[0] == "ok"
     assert permuted_finds_nothing(Evidence(cohort=cohort, permuted={})).status == "not applicable"
+
+
+def test_a_model_that_is_not_shown_to_beat_itself_on_permuted_outcomes_is_a_warning(cohort: Cohort) -> None:
+    def judged(gain: object) -> tuple[str, ...]:
+        return better_than_permuted(run_on(cohort, permuted={"difference": gain}))
+
+    assert judged(estimate(0.1, 0.2))[:2] == (
+        "ok",
+        "Uno C minus that on permuted outcomes: +0.150 [+0.100, +0.200]",
+    )
+    assert judged(estimate(-0.1, 0.2))[0] == "warning"
+    assert judged(estimate(-0.1, 0.2))[2].startswith("The model is not shown to be better than one that")
+    assert judged(nothing())[0] == "not applicable"
+
+
+def test_how_an_anchored_model_was_chosen_is_told_as_it_is(cohort: Cohort) -> None:
+    """It has no epochs, whatever `selection` says."""
+    config = FitConfig.of(fusion="anchored", selection="inner_folds")
+    told = selection_is_inside(run_on(cohort, selection=config.chosen_by, config=config))
+    assert told[:2] == ("ok", "penalties and trusts were chosen on inner folds of the training patients")

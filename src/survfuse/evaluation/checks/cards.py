@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
 from typing import Literal
 
-from survfuse.evaluation.checks.evidence import Evidence, Verdict
+from survfuse.evaluation.checks.evidence import Evidence, Status, Verdict
 
-Severity = Literal["error", "warning", "info"]
+Severity = Literal["error", "warning"]
 Check = Callable[[Evidence], Verdict]
 
+STATUS_OF_DOUBT: dict[Severity, Status] = {"error": "failed", "warning": "warning"}
 NOT_GIVEN = {
     "models": "there are no predictions: only a cohort is looked at",
     "metrics": "there are no metrics: only a cohort is looked at",
@@ -29,9 +31,8 @@ class Card:
         ``SRV001``; never used again for something else.
     name : str
         What should be true, in one sentence.
-    severity : "error", "warning" or "info"
-        A doubt of severity "error" makes the numbers of a run invalid; one of
-        severity "info" explains something.
+    severity : "error" or "warning"
+        A doubt makes the numbers of a run invalid ("error"), or a person must look ("warning").
     needs : tuple of str
         Fields of `Evidence` without which there is nothing to look at, besides the
         cohort. A check without needs is a data check.
@@ -63,12 +64,20 @@ CHECKS: dict[str, Card] = {}
 
 
 def check(id: str, name: str, severity: Severity, needs: tuple[str, ...] = ()) -> Callable[[Check], Check]:
-    """Register a check under its number."""
+    """Register a check under its number; its doubts end in the status that its severity says."""
 
     def add(function: Check) -> Check:
         if id in CHECKS:
             raise ValueError(f"check {id} is registered twice")
-        CHECKS[id] = Card(id, name, severity, needs, function)
-        return function
+
+        @wraps(function)
+        def judged(evidence: Evidence) -> Verdict:
+            verdict = function(evidence)
+            if verdict.status == "doubt":
+                return verdict._replace(status=STATUS_OF_DOUBT[severity])
+            return verdict
+
+        CHECKS[id] = Card(id, name, severity, needs, judged)
+        return judged
 
     return add

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -11,14 +11,16 @@ from scipy import stats
 
 from survfuse._errors import NotComputableError, listed
 from survfuse._types import FloatArray
+from survfuse.cohort.leakage import Leak
 from survfuse.cohort.modalities import ExpressionData, TableData
 from survfuse.cohort.spec import ColumnSpec
 from survfuse.evaluation.checks.accrual import Signs, signs_of_accrual
 from survfuse.evaluation.checks.cards import check
-from survfuse.evaluation.checks.evidence import Evidence, Verdict, failed, not_applicable, ok, warning
+from survfuse.evaluation.checks.evidence import Evidence, Verdict, doubt, not_applicable, ok
 from survfuse.survival.cox import fit_cox
 
 CONSTANT = 0.98  # a value that this share of patients has
+STILL = 0.5  # of the genes; some are silent in every tissue
 MIN_CENSORED = 20
 CENSORING_P = 0.01  # over all columns together
 MOST_CATEGORIES = 10
@@ -56,36 +58,13 @@ def columns_of(evidence: Evidence) -> Iterator[Column]:
                 yield Column(data, name)
 
 
-@dataclass
-class _Doubts:
-    """Columns in doubt, by what may become of them; each with its numbers."""
-
-    refused: list[str] = field(default_factory=list)
-    allowed: list[str] = field(default_factory=list)
-    perhaps: list[str] = field(default_factory=list)
-    unused: list[str] = field(default_factory=list)
-
-    def verdict(self, looked: int) -> Verdict:
-        """One answer about them all."""
-        parts = [listed(self.refused, 10)] if self.refused else []
-        if self.allowed:
-            parts.append(f"allowed by name, and leaks: {listed(self.allowed, 10)}")
-        if self.perhaps:
-            parts.append(f"which chance could also do in so few patients: {listed(self.perhaps, 10)}")
-        quiet = f"none of {looked} columns grows with follow-up as an input"
-        unused = [f"accrues, and is no input: {listed(self.unused, 3)}"] if self.unused else []
-        told = "; ".join([*(parts or [quiet]), *unused])
-        if not parts:
-            return ok(told)
-        return failed(told, LATER) if self.refused else warning(told, LATER)
-
-
 @check("SRV008", "No input accrues during follow-up or nearly tells the outcome.", "error")
 def inputs_are_known_at_baseline(evidence: Evidence) -> Verdict:
     """Ask each column whether it grows with follow-up, and each input whether it is the outcome."""
-    looked, reasons, doubts = 0, [], _Doubts()
+    looked, reasons = 0, []
+    refused, unused = [], []
     for column in columns_of(evidence):
-        if column.spec.kind == "nominal":
+        if column.spec.kind == "nominal" or _allowed(evidence, column.name, column.data.name):
             continue
         try:
             signs = column_signs(evidence, column)
@@ -94,36 +73,63 @@ def inputs_are_known_at_baseline(evidence: Evidence) -> Verdict:
             continue
         looked += 1
         if signs.accrues:
-            _place(column, evidence, doubts).append(f"{column.label} ({_told(signs, evidence.cohort.unit)})")
-    _add_leaks(evidence, doubts)
-    if not looked and not (doubts.refused or doubts.allowed or doubts.perhaps):
+            doubted = refused if _is_input(evidence, column) else unused
+            doubted.append(f"{column.label} ({_told(signs, evidence.cohort.unit)})")
+    for leak in _leaks(evidence):
+        if leak.grade != "possible" and not _allowed(evidence, leak.column, leak.modality):
+            refused.append(f"{leak.label} ({leak.evidence})")
+    if not looked and not refused:
         return not_applicable(listed(reasons, 3) or "no numeric or ordinal column")
-    return doubts.verdict(looked)
+    aside = f"; accrues, and is no input: {listed(unused, 3)}" if unused else ""
+    if not refused:
+        return ok(f"none of {looked} columns grows with follow-up as an input{aside}")
+    return doubt(f"{listed(refused, 10)}{aside}", LATER)
 
 
-def _place(column: Column, evidence: Evidence, doubts: _Doubts) -> list[str]:
-    """Where a column that accrues belongs."""
-    allowed = () if evidence.config is None else evidence.config.allow_followup
-    if not column.spec.use or not _reads(evidence, column.data.name):
-        return doubts.unused
-    if column.name in allowed or column.data.name in allowed:
-        return doubts.allowed
-    return doubts.refused if column.spec.known == "baseline" else doubts.unused
-
-
-def _add_leaks(evidence: Evidence, doubts: _Doubts) -> None:
-    """Inputs whose content is the outcome, or nearly so."""
-    allowed = () if evidence.config is None else evidence.config.allow_followup
-    for leak in evidence.cohort.leaks:
-        if not _reads(evidence, leak.modality):
-            continue
-        told = f"{leak.label} ({leak.evidence})"
-        if leak.allowed(allowed):
-            doubts.allowed.append(told)
+@check("SRV023", "No input that may tell the outcome is let in.", "warning")
+def no_later_knowledge_is_let_in(evidence: Evidence) -> Verdict:
+    """Name the inputs that SRV008 would refuse but for their names, and those that chance could explain."""
+    allowed, perhaps = [], []
+    for column in columns_of(evidence):
+        if _allowed(evidence, column.name, column.data.name) and _accrues(evidence, column):
+            allowed.append(f"{column.label} (accrues during follow-up)")
+    for leak in _leaks(evidence):
+        if _allowed(evidence, leak.column, leak.modality):
+            allowed.append(f"{leak.label} ({leak.evidence})")
         elif leak.grade == "possible":
-            doubts.perhaps.append(told)
-        else:
-            doubts.refused.append(told)
+            perhaps.append(f"{leak.label} ({leak.evidence})")
+    parts = []
+    if allowed:
+        parts.append(f"allowed by name, and leaks: {listed(allowed, 10)}")
+    if perhaps:
+        parts.append(f"which chance could also do in so few patients: {listed(perhaps, 10)}")
+    if not parts:
+        return ok("none is allowed by name that leaks, and none agrees with the outcome without exception")
+    return doubt("; ".join(parts), LATER)
+
+
+def _accrues(evidence: Evidence, column: Column) -> bool:
+    """Whether a column grows during follow-up, as far as these patients can say."""
+    try:
+        return column.spec.kind != "nominal" and column_signs(evidence, column).accrues
+    except NotComputableError:
+        return False
+
+
+def _allowed(evidence: Evidence, column: str, modality: str) -> bool:
+    """Whether a column, or its whole modality, is allowed by name."""
+    names = () if evidence.config is None else evidence.config.allow_followup
+    return column in names or modality in names
+
+
+def _is_input(evidence: Evidence, column: Column) -> bool:
+    """Whether a model may see a column that nobody allowed by name."""
+    return column.spec.use and column.spec.known == "baseline" and _reads(evidence, column.data.name)
+
+
+def _leaks(evidence: Evidence) -> list[Leak]:
+    """Inputs of the run whose content is the outcome, or nearly so."""
+    return [leak for leak in evidence.cohort.leaks if _reads(evidence, leak.modality)]
 
 
 def _reads(evidence: Evidence, modality: str) -> bool:
@@ -152,10 +158,12 @@ def _told(signs: Signs, unit: str | None) -> str:
     )
 
 
-@check("SRV012", "Every column and gene varies between patients.", "info")
+@check("SRV012", "Every column varies between patients, and most genes do.", "warning")
 def columns_vary(evidence: Evidence) -> Verdict:
     """Find columns in which (nearly) all known cells are the same, and genes without any spread."""
-    flat, looked = [], 0
+    flat: list[str] = []
+    usual: list[str] = []
+    looked = 0
     for column in columns_of(evidence):
         cells = column.data.texts(column.name).dropna()
         if not column.spec.use or cells.empty:
@@ -168,16 +176,17 @@ def columns_vary(evidence: Evidence) -> Verdict:
         if isinstance(data, ExpressionData) and len(data.patients) > 1:
             looked += 1
             still = int((np.ptp(np.nan_to_num(data.values()), axis=0) == 0).sum())
+            told = f"{name}: {still} of {data.features} genes never vary"
             if still:
-                flat.append(f"{name}: {still} of {data.features} genes never vary")
+                (flat if still > STILL * data.features else usual).append(told)
     if not looked:
         return not_applicable("no column and no expression")
     if not flat:
-        return ok(f"{looked} columns and matrices vary")
-    return warning(listed(flat, 10), "They tell nothing; a fold without the rare value drops the column.")
+        return ok("; ".join([f"{looked} columns and matrices vary", *usual]))
+    return doubt(listed(flat, 10), "They tell nothing; a fold without the rare value drops the column.")
 
 
-@check("SRV018", "Censoring does not depend on clinical columns.", "warning")
+@check("SRV018", "Censoring is not shown to depend on clinical columns.", "warning")
 def censoring_is_independent(evidence: Evidence) -> Verdict:
     """Likelihood-ratio test of each clinical column in a Cox regression of being censored."""
     censored = int((~evidence.outcome["event"]).sum())
@@ -196,7 +205,7 @@ def censoring_is_independent(evidence: Evidence) -> Verdict:
         p, name = min((p, name) for name, p in tests.items())
         return ok(f"{len(tests)} clinical columns; smallest p is {p:.2g} ({name})")
     named = listed(f"{name} (p {p:.1g})" for p, name in guilty)
-    return warning(
+    return doubt(
         f"leaving follow-up without the event depends on {named}",
         "Uno's C, AUC and Brier scores weight by one censoring curve for all; read them beside Harrell's C, "
         "and ask why these patients are followed for another time (era, age, site).",

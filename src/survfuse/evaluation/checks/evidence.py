@@ -14,12 +14,12 @@ from survfuse._types import BoolArray, FloatArray
 from survfuse.cohort.data import Cohort
 from survfuse.cohort.splits import Split
 from survfuse.evaluation.checks.vectors import Vectors, vectors_of
-from survfuse.survival.estimate import Estimate
+from survfuse.survival.estimate import Estimate, rounded
 
 if TYPE_CHECKING:
     from survfuse.config import FitConfig
 
-Status = Literal["ok", "warning", "failed", "not applicable"]
+Status = Literal["ok", "doubt", "warning", "failed", "not applicable"]
 
 
 class Verdict(NamedTuple):
@@ -27,7 +27,7 @@ class Verdict(NamedTuple):
 
     Attributes
     ----------
-    status : "ok", "warning", "failed" or "not applicable"
+    status : "ok", "warning" or "failed" (by severity), or "not applicable"
     evidence : str
         What was seen, with its numbers; the reason where the check does not apply.
     advice : str
@@ -44,19 +44,24 @@ def ok(evidence: str) -> Verdict:
     return Verdict("ok", evidence)
 
 
-def warning(evidence: str, advice: str) -> Verdict:
-    """A person should look at this."""
-    return Verdict("warning", evidence, advice)
-
-
-def failed(evidence: str, advice: str) -> Verdict:
-    """Numbers of this run cannot be used."""
-    return Verdict("failed", evidence, advice)
+def doubt(evidence: str, advice: str) -> Verdict:
+    """Hold something against the run; the check's severity makes it "warning" or "failed"."""
+    return Verdict("doubt", evidence, advice)
 
 
 def not_applicable(why: str) -> Verdict:
     """The check has nothing to look at."""
     return Verdict("not applicable", why)
+
+
+def spelled(estimate: Estimate, digits: int = 3, *, signed: bool = False) -> str:
+    """Write an estimate with its interval; the interval must be known."""
+    value, low, high = (
+        rounded(end, digits, signed=signed)
+        for end in (estimate.value, estimate.low, estimate.high)
+        if end is not None
+    )
+    return f"{value} [{low}, {high}]"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from survfuse.evaluation.checks.cards import check
-from survfuse.evaluation.checks.evidence import Evidence, Verdict, not_applicable, ok, warning
-from survfuse.survival.estimate import Estimate
+from survfuse.evaluation.checks.evidence import Evidence, Verdict, doubt, not_applicable, ok, spelled
+from survfuse.evaluation.sizes import Size
+from survfuse.survival.estimate import Estimate, rounded
 
 TIE_SHARE = 0.2  # more predictions than this with one predicted time is worth a word
-EVENTS_PER_PARAMETER = 10.0  # of effective parameters (Riley et al. 2019 give the exact sample size)
+HEAVY = 0.5  # expected shrinkage at which a fit gains nothing on new patients; 0.9 is asked of a new study
+TOO_CLOSE = (
+    "On new patients such fits are expected to gain nothing over no model; take fewer inputs or a stronger "
+    "penalty, and trust out-of-fold numbers alone."
+)
 PERFECT = {"observed_expected": "O/E", "calibration_slope": "calibration slope"}  # 1 when calibrated
 
 
@@ -24,13 +29,11 @@ def beats_clinical(evidence: Evidence) -> Verdict:
     delta = evidence.estimates.get("delta_uno_c_vs_clinical")
     if delta is None or delta.value is None or delta.low is None or delta.high is None:
         return not_applicable("the difference is not computable")
-    told = f"Uno C minus clinical-only: {delta.value:+.3f} [{delta.low:+.3f}, {delta.high:+.3f}]"
+    told = f"Uno C minus clinical-only: {spelled(delta, signed=True)}"
     if delta.low > 0:
         return ok(told)
-    return warning(
-        told,
-        "Clinical variables alone do as well as far as these patients can tell; say so beside the score.",
-    )
+    shown = "Shown to rank worse than" if delta.high < 0 else "Not shown to be better than"
+    return doubt(told, f"{shown} clinical variables alone; say so beside the score.")
 
 
 @check("SRV003", "Patients get different predicted times.", "warning", ("models",))
@@ -43,22 +46,35 @@ def predicted_times_differ(evidence: Evidence) -> Verdict:
     told = f"{share:.0%} of the predictions share one predicted time"
     if share <= TIE_SHARE:
         return ok(told)
-    return warning(told, "Tell horizon probabilities instead; calibration: breslow_oof gives curves.")
+    return doubt(told, "Tell horizon probabilities instead; calibration: breslow_oof gives curves.")
 
 
-@check("SRV004", "There are enough events for the number of parameters.", "warning", ("summaries",))
-def events_per_parameter(evidence: Evidence) -> Verdict:
-    """Divide training events by effective parameters where a fit tells them, otherwise by all weights."""
-    keys = ("effective_parameters", "parameters")
-    key = next((k for k in keys if any(fit.get(k) and "events" in fit for fit in evidence.fits)), None)
-    if key is None:
+@check(
+    "SRV004",
+    "There are enough events for the parameters that shrinkage leaves.",
+    "warning",
+    ("summaries",),
+)
+def events_carry_the_parameters(evidence: Evidence) -> Verdict:
+    """Ask whether optimism takes all that the fits gain, or they follow their patients beyond counting."""
+    size = Size.of(evidence.fits)
+    if size is None:
         return not_applicable("the model states no parameter count")
-    found = [fit["events"] / fit[key] for fit in evidence.fits if fit.get(key) and "events" in fit]
-    counted = "counting every weight" if key == "parameters" else "effective parameters after shrinkage"
-    told = f"{min(found):.2g} training events per parameter ({counted})"
-    if min(found) >= EVENTS_PER_PARAMETER:
-        return ok(told)
-    return warning(told, "The model leans on regularisation; trust only out-of-fold numbers.")
+    fits = len(evidence.fits)
+    if 2 * size.too_many > fits:
+        return doubt(f"{size.too_many} of {fits} fits have more effective parameters than events", TOO_CLOSE)
+    if size.effective is None:
+        return not_applicable(size.note)
+    if size.effective < 1 or size.events_per_effective is None:
+        return not_applicable(
+            f"{size.effective:.1f} effective parameters: the fits hardly tell anybody apart"
+        )
+    told = f"{size.events_per_effective:.1f} training events per effective parameter"
+    told += f" ({size.effective:.1f} of {size.parameters:,.0f})"
+    if size.shrinkage is None:
+        return not_applicable(f"{told}; what the fits gain on their own patients is not recorded")
+    told += f"; expected shrinkage {size.shrinkage:.2f}"
+    return ok(told) if size.shrinkage > HEAVY else doubt(told, TOO_CLOSE)
 
 
 @check(
@@ -74,7 +90,7 @@ def calibration_found_signal(evidence: Evidence) -> Verdict:
     notes = [fit["calibration_note"] for fit in evidence.fits if fit.get("calibration_note")]
     if not notes:
         return ok(f"calibrated in all {len(evidence.fits)} folds without remark")
-    return warning(
+    return doubt(
         f"{len(notes)} of {len(evidence.fits)} folds: {notes[0]}", "Curves of these folds hardly differ."
     )
 
@@ -85,12 +101,12 @@ def calibration_holds(evidence: Evidence) -> Verdict:
     known = {name: each for key, name in PERFECT.items() if (each := _interval(evidence, key)) is not None}
     if not known:
         return not_applicable("neither O/E nor the calibration slope has an interval")
-    told = [f"{name} {each.value:.2f} [{each.low:.2f}, {each.high:.2f}]" for name, each in known.items()]
+    told = [f"{name} {spelled(each, 2)}" for name, each in known.items()]
     told += _footnotes(evidence)
     off = [name for name, each in known.items() if not _low(each) <= 1 <= _high(each)]
     if not off:
         return ok("; ".join(told))
-    return warning(
+    return doubt(
         "; ".join(told),
         f"{' and '.join(off)} away from 1: do not tell these probabilities to anyone before recalibrating.",
     )
@@ -118,5 +134,5 @@ def _footnotes(evidence: Evidence) -> list[str]:
         if key.startswith("ici_"):
             notes.append(f"ICI at {key.removeprefix('ici_')} {estimate.value:.3f}")
         elif key == "d_calibration":
-            notes.append(f"D-calibration p {estimate.value:.2g}")
+            notes.append(f"D-calibration p {rounded(estimate.value)}")
     return notes

@@ -15,7 +15,7 @@ from survfuse.cohort.modalities import TableData
 from survfuse.cohort.spec import ColumnSpec
 from survfuse.evaluation.checks.cards import check
 from survfuse.evaluation.checks.columns import Column, columns_of
-from survfuse.evaluation.checks.evidence import Evidence, Verdict, not_applicable, ok, warning
+from survfuse.evaluation.checks.evidence import Evidence, Verdict, doubt, not_applicable, ok
 
 LARGE = 0.5  # log hazard ratio: 1.65 times the hazard, or a share of 0.61 of it
 
@@ -38,7 +38,7 @@ def numbers_are_plausible(evidence: Evidence) -> Verdict:
         return not_applicable("no numeric column")
     if not found:
         return ok(f"{looked} numeric columns")
-    return warning(
+    return doubt(
         listed(found, 10),
         "A model takes each as the nearest usual value. Mend the cells; or, where a number means "
         f"'not known', say so in the cohort file: {listed(remedies, 10)}.",
@@ -87,7 +87,7 @@ def coefficients_rest_on_many(evidence: Evidence) -> Verdict:
     for row in rows:
         largest.setdefault(f"{row['modality']}.{row['feature']}", _carried(row))
     told = [f"{feature} {words}" for feature, words in largest.items()]
-    return warning(
+    return doubt(
         listed(told, 5),
         "A few other patients would turn these coefficients. Merge the level with another, leave the column "
         "out (`use: false`), or collect more patients.",

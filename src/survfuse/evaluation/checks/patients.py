@@ -13,7 +13,7 @@ from survfuse._types import FloatArray
 from survfuse.cohort.data import Cohort
 from survfuse.cohort.modalities import BagData, TableData
 from survfuse.evaluation.checks.cards import check
-from survfuse.evaluation.checks.evidence import Evidence, Verdict, failed, not_applicable, ok, warning
+from survfuse.evaluation.checks.evidence import Evidence, Verdict, doubt, not_applicable, ok
 from survfuse.evaluation.checks.vectors import Vectors
 
 MIN_COLUMNS = 5  # clinical columns that must agree before two patients look like one
@@ -38,11 +38,11 @@ def patients_differ(evidence: Evidence) -> Verdict:
     named = listed((f"{a} and {b} ({', '.join(why)})" for (a, b), why in pairs.items()), 10)
     torn = _across(evidence, pairs)
     if torn:
-        return failed(
+        return doubt(
             f"{named}; on both sides of a split: {listed(f'{a} and {b}' for a, b in torn)}",
             "List one of each under `exclude:` of the cohort file and run again: models saw test patients.",
         )
-    return warning(named, "If they are one patient, list one under `exclude:` of the cohort file.")
+    return doubt(named, "If they are one patient, list one under `exclude:` of the cohort file.")
 
 
 @check("SRV019", "Slides and expression differ between patients.", "warning")
@@ -54,7 +54,7 @@ def vectors_say_something(evidence: Evidence) -> Verdict:
     if not found:
         return ok(f"no crowd of patients in {', '.join(evidence.vectors)}")
     told = [f"{name}: {len(ids)} patients hardly differ ({listed(ids)})" for name, ids in found.items()]
-    return warning(
+    return doubt(
         "; ".join(told),
         "Look at their slides (glass, pen, background?) or samples; tiles without tissue belong in no bag.",
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from survfuse._errors import listed
 from survfuse.evaluation.checks.cards import check
-from survfuse.evaluation.checks.evidence import Evidence, Verdict, failed, not_applicable, ok, warning
+from survfuse.evaluation.checks.evidence import Evidence, Verdict, doubt, not_applicable, ok, spelled
 
 INSIDE = {
     "inner_folds": "epochs were chosen on inner folds of the training patients",
@@ -25,11 +25,11 @@ def patients_once(evidence: Evidence) -> Verdict:
     twice = predictions.loc[predictions.duplicated(["repeat", "patient_id"]), "patient_id"]
     if len(twice):
         told = f"{len(set(twice))} patients are tested twice in one repeat: {listed(sorted(set(twice)))}"
-        return failed(told, "Make folds that test every patient once; of survfuse's own folds, report a bug.")
+        return doubt(told, "Make folds that test every patient once; of survfuse's own folds, report a bug.")
     both = sorted({i for split in evidence.splits for i in set(split.train) & set(split.test)})
     if both:
         told = f"{len(both)} patients are trained on and tested in one fold: {listed(both)}"
-        return failed(told, "Correct the splits; every number of this run is too good.")
+        return doubt(told, "Correct the splits; every number of this run is too good.")
     count = predictions["patient_id"].nunique()
     return ok(f"{count} patients, each tested once per repeat, by folds of patients")
 
@@ -42,7 +42,7 @@ def selection_is_inside(evidence: Evidence) -> Verdict:
         return not_applicable("how the model was chosen is not known (predictions of another program)")
     if chosen in INSIDE:
         return ok(INSIDE[chosen])
-    return failed(
+    return doubt(
         f"the model was chosen on {chosen!r}, which is not inside the training patients",
         "Choose on inner folds, or call these numbers validation scores: the best of many is too good.",
     )
@@ -58,27 +58,42 @@ def events_in_folds(evidence: Evidence) -> Verdict:
     if not few:
         return ok(told)
     named = listed(f"repeat {r} fold {f}: {events}" for (r, f), events in sorted(few.items()))
-    return warning(
+    return doubt(
         f"{told}; fewer than {FEW_EVENTS} in {len(few)} ({named})",
         "Take fewer folds; a fold without events scores nothing and is left out of the means.",
     )
 
 
-@check("SRV014", "Trained on shuffled outcomes, the same model finds nothing.", "error", ("permuted",))
+@check(
+    "SRV014",
+    "Trained on shuffled outcomes, the same model is not shown to rank patients.",
+    "error",
+    ("permuted",),
+)
 def permuted_finds_nothing(evidence: Evidence) -> Verdict:
     """Compare the model with itself, trained on outcomes dealt to the wrong patients."""
     assert evidence.permuted is not None
-    score, gain = evidence.permuted.get("uno_c"), evidence.permuted.get("difference")
+    score = evidence.permuted.get("uno_c")
     if score is None or score.value is None or score.low is None or score.high is None:
         return not_applicable(
             f"the score on permuted outcomes is not computable: {score.note if score else ''}"
         )
-    told = f"Uno C on permuted outcomes: {score.value:.3f} [{score.low:.3f}, {score.high:.3f}]"
+    told = f"Uno C on permuted outcomes: {spelled(score)}"
     if score.low > CHANCE:
-        return failed(told, "The protocol itself scores: look for patients or choices shared between folds.")
+        return doubt(told, "The protocol itself scores: look for patients or choices shared between folds.")
+    return ok(told)
+
+
+@check("SRV022", "The model is better than itself trained on shuffled outcomes.", "warning", ("permuted",))
+def better_than_permuted(evidence: Evidence) -> Verdict:
+    """Read the paired difference to the same model, trained on outcomes dealt to the wrong patients."""
+    assert evidence.permuted is not None
+    gain = evidence.permuted.get("difference")
     if gain is None or gain.value is None or gain.low is None or gain.high is None:
-        return ok(told)
-    told += f"; the model minus it: {gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]"
+        return not_applicable("the difference to permuted outcomes is not computable")
+    told = f"Uno C minus that on permuted outcomes: {spelled(gain, signed=True)}"
     if gain.low > 0:
         return ok(told)
-    return warning(told, "These patients cannot tell the model from one that learned nothing.")
+    return doubt(
+        told, "The model is not shown to be better than one that learned nothing; say so beside the score."
+    )

@@ -15,7 +15,7 @@ from survfuse._types import FloatArray
 from survfuse.cohort.data import Cohort
 from survfuse.cohort.modalities import ExpressionData
 from survfuse.evaluation.checks.cards import check
-from survfuse.evaluation.checks.evidence import Evidence, Verdict, not_applicable, ok, warning
+from survfuse.evaluation.checks.evidence import Evidence, Verdict, doubt, not_applicable, ok
 from survfuse.evaluation.checks.vectors import Vectors
 from survfuse.survival.groups import log_rank
 
@@ -32,7 +32,7 @@ NO_GROUPS = "the cohort file names no groups (`groups: {site: COLUMN}`)"
 Strs = npt.NDArray[np.str_]
 
 
-@check("SRV009", "Outcomes do not differ between sites or batches.", "warning")
+@check("SRV009", "Outcomes are not shown to differ between sites or batches.", "warning")
 def outcome_does_not_follow_groups(evidence: Evidence) -> Verdict:
     """Log-rank test across the groups of each group column."""
     told, guilty, columns = [], [], list(_labels(evidence.cohort, evidence.outcome.index))
@@ -53,14 +53,14 @@ def outcome_does_not_follow_groups(evidence: Evidence) -> Verdict:
         return not_applicable(NO_GROUPS)
     if not guilty:
         return ok("; ".join(told))
-    return warning(
+    return doubt(
         "; ".join(guilty),
         "A model that recognises the site scores without knowing biology: use site-preserving folds, "
         "leave-one-site-out, and report results by site.",
     )
 
 
-@check("SRV010", "Sites or batches cannot be told from slides or expression.", "warning")
+@check("SRV010", "Sites or batches are not seen in slides or expression.", "warning")
 def features_do_not_tell_groups(evidence: Evidence) -> Verdict:
     """Cross-validated linear discriminant analysis of each group column on each modality."""
     told, guilty = [], []
@@ -80,7 +80,7 @@ def features_do_not_tell_groups(evidence: Evidence) -> Verdict:
         return not_applicable(_why_not(evidence))
     if not guilty:
         return ok("; ".join(told))
-    return warning(
+    return doubt(
         "; ".join(guilty),
         "Keep each site in one fold (crossval --split whole_sites), or the outcome of a site is learned as "
         "if it were biology; see whether stain or batch correction helps.",
@@ -175,7 +175,7 @@ def expression_has_one_scale(evidence: Evidence) -> Verdict:
         return not_applicable("no expression with two groups of samples to compare")
     if not guilty:
         return ok("; ".join(told))
-    return warning(
+    return doubt(
         "; ".join(guilty),
         "Bring samples to one scale (one pipeline, one unit, batch correction inside the training fold) "
         "before anything is learned or predicted.",

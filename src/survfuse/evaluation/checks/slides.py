@@ -8,7 +8,7 @@ from survfuse._errors import listed
 from survfuse.cohort.data import Cohort
 from survfuse.cohort.modalities import BagData
 from survfuse.evaluation.checks.cards import check
-from survfuse.evaluation.checks.evidence import Evidence, Verdict, not_applicable, ok, warning
+from survfuse.evaluation.checks.evidence import Evidence, Verdict, doubt, not_applicable, ok
 
 TRAITS = {"encoder": "encoder", "mpp": "mpp", "tile_um": "tile width (µm)"}
 DIGITS = 2  # significant digits in which two scales may differ without a word
@@ -31,7 +31,7 @@ def slides_alike(evidence: Evidence) -> Verdict:
                 mixed.append(told[-1])
     if not mixed:
         return ok("; ".join(told))
-    return warning("; ".join(mixed), "Extract all slides with one encoder at one scale; features do not mix.")
+    return doubt("; ".join(mixed), "Extract all slides with one encoder at one scale; features do not mix.")
 
 
 def _traits(cohort: Cohort, name: str, trait: str) -> Counter[str]:

@@ -7,7 +7,7 @@ import numpy as np
 from survfuse._types import FloatArray
 from survfuse.cohort.time_units import DAYS, MIN_PATIENTS, SHARE, doubted_unit
 from survfuse.evaluation.checks.cards import check
-from survfuse.evaluation.checks.evidence import Evidence, Verdict, not_applicable, ok, warning
+from survfuse.evaluation.checks.evidence import Evidence, Verdict, doubt, not_applicable, ok
 
 STEPS = {"months": DAYS["months"], "months of 30 days": 30.0, "weeks": DAYS["weeks"], "years": DAYS["years"]}
 COARSER = {  # unit -> grid -> its step and how far rounding may take a time from it
@@ -21,16 +21,16 @@ COARSER = {  # unit -> grid -> its step and how far rounding may take a time fro
 def times_fit_their_unit(evidence: Evidence) -> Verdict:
     """Ask whether the times fit the unit, and look for times that were rounded to a coarser one."""
     time, unit = evidence.outcome["time"].to_numpy(float), str(evidence.cohort.unit)
-    doubt = doubted_unit(time, unit)
+    other = doubted_unit(time, unit)
     grid = coarser_grid(time, unit)
     told = f"times from {time.min():g} to {time.max():g} {unit}, {len(np.unique(time))} different"
-    if doubt:
-        return warning(f"{doubt} ({told})", "Correct `outcome.unit`, or the table; leave a right unit.")
+    if other:
+        return doubt(f"{other} ({told})", "Correct `outcome.unit`, or the table; leave a right unit.")
     if len(time) < MIN_PATIENTS:
         return not_applicable(f"{len(time)} times; {MIN_PATIENTS} are needed")
     if grid is None:
         return ok(told)
-    return warning(
+    return doubt(
         f"at least {SHARE:.0%} of the times are whole {grid}, but they are declared as {unit} ({told})",
         f"Take horizons on whole {grid}, and report how coarse times are: events and censorings share them.",
     )
