@@ -16,9 +16,10 @@ import numpy.typing as npt
 from survfuse._errors import InputError, MissingExtraError, listed
 from survfuse._storage import read_json
 from survfuse.readers.array_checks import AnyArray
+from survfuse.readers.delimited import layout_of, text_rows
 from survfuse.readers.genes import is_description
 from survfuse.readers.hdf5 import refuse_hostile
-from survfuse.readers.tables import format_of, read_parquet, text_rows
+from survfuse.readers.tables import format_of, read_parquet
 
 MISSING = ("", "NA", "N/A", "#N/A", "nan", "NaN", "null", "NULL")
 """Cells that mean "not known", where nothing else is declared."""
@@ -94,7 +95,8 @@ def _is_number(cell: str) -> bool:
 
 
 def _delimited(source: Path, id_column: str | None, missing: frozenset[str]) -> NamedMatrix:
-    lines = text_rows(source)
+    layout = layout_of(source)
+    lines = text_rows(source, layout)
     _, header = next(lines)
     names = [name.strip() for name in header]
     _refuse_gct(source, names)
@@ -110,7 +112,7 @@ def _delimited(source: Path, id_column: str | None, missing: frozenset[str]) -> 
         ids.append(who)
         rows.append(_numbers([cells[column] for column in read], who, columns, source, missing))
     values = np.stack(rows) if rows else np.zeros((0, len(columns)))
-    return NamedMatrix(ids, columns, values, notes)
+    return NamedMatrix(ids, columns, values, (*layout.notes(source), *notes))
 
 
 def _refuse_gct(source: Path, names: Sequence[str]) -> None:
