@@ -62,7 +62,8 @@ def columns_of(evidence: Evidence) -> Iterator[Column]:
 def inputs_are_known_at_baseline(evidence: Evidence) -> Verdict:
     """Ask each column whether it grows with follow-up, and each input whether it is the outcome."""
     looked, reasons = 0, []
-    refused, unused = [], []
+    refused: list[str] = []
+    unused: list[str] = []
     for column in columns_of(evidence):
         if column.spec.kind == "nominal" or _allowed(evidence, column.name, column.data.name):
             continue
