@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from builders import CohortFiles
-from survfuse._errors import FeatureFileError, TransformError
+from survfuse._errors import CohortError, FeatureFileError, TransformError
 from survfuse.cohort import inspect, load_cohort, pack_cohort
 from survfuse.cohort.modalities import BagData
 from survfuse.cohort.transform_bags import BagScaler
@@ -60,6 +60,14 @@ def test_accents_may_be_written_in_two_ways(files: CohortFiles) -> None:
     )
     assert len(bags(files).patients) == 20
     assert found(files) == []
+
+
+def test_a_name_without_its_last_part_is_named_as_the_difference(files: CohortFiles) -> None:
+    rename(files, lambda name: f"{name}-DX1.svs", lambda name: f"{name}-DX1.9FCE0297")
+    with pytest.raises(
+        CohortError, match=r"after a dot are other slides: '001_0-DX1.svs' \('001_0-DX1.9FCE0297'\)"
+    ):
+        load_cohort(files.write())
 
 
 def test_letter_case_alone_is_told(files: CohortFiles) -> None:
@@ -203,9 +211,12 @@ def test_features_under_another_key(files: CohortFiles) -> None:
         with h5py.File(path, "w") as file:
             file["embeddings"], file["coords"] = values, np.zeros((len(values), 2), int)
 
+    tiles = len(files.bags["001_0"])
     write_all(files, save, ".h5")
-    problems = found(files)
-    assert all("embeddings" in message and "coordinates" not in message for _, _, message in problems)
+    [(_, _, message)] = found(files)  # one problem, though the slides have other numbers of tiles
+    assert message.startswith("21 slides ('001_0', '001_20', ")
+    assert f"found coords ({tiles}, 2), embeddings ({tiles}, 4); " in message
+    assert "coordinates" not in message
     files.spec["slides"]["key"] = "embeddings"
     assert len(bags(files).patients) == 20
 

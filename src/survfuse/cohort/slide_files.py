@@ -125,14 +125,15 @@ class _Pairing:
             self._note(
                 severity,
                 f"none of the {len(absent)} slides of the table ({listed(rest, 3)}) has a feature file; "
-                f"the folder has {listed(files.ready, 3) or 'none'}",
+                f"the folder has {listed(files.ready, 3) or 'none'}{_longer(rest, files.ready)}",
                 file=self.features,
                 hint="slide_id must be the feature file's name, with or without endings such as .svs and .h5",
             )
         elif rest:
             self._note(
                 severity,
-                f"{len(rest)} slide(s) without a feature file: {listed(rest, MOST_NAMED)}",
+                f"{len(rest)} slide(s) without a feature file: {listed(rest, MOST_NAMED)}"
+                f"{_longer(rest, files.ready)}",
                 file=self.features,
                 hint="extract them, or remove them from the slide table",
             )
@@ -178,6 +179,17 @@ class _Pairing:
     def _note(self, severity: Severity, message: str, *, file: Path | None = None, **about: Any) -> None:
         note = self.sources.problems.error if severity == "error" else self.sources.problems.warning
         note(self.name, message, file=file or self.table, **about)
+
+
+def _longer(slides: Iterable[str], files: Iterable[str]) -> str:
+    """Name slides that are called like a file up to a dot, as TCGA's without the last part of their name."""
+    shorter = {composed(file).partition(".")[0]: file for file in files}
+    pairs = []
+    for slide in slides:
+        file = shorter.get(slide_stem(composed(slide)))
+        if file is not None:
+            pairs.append(f"{slide!r} ({file!r})")
+    return f"; files whose names go on after a dot are other slides: {listed(pairs, 3)}" if pairs else ""
 
 
 def slide_table(name: str, spec: SlidesSpec, file: Path, sources: Sources) -> pd.DataFrame | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict
 from functools import partial
@@ -106,7 +107,9 @@ def _report_refused(
     """Note each refused slide; many that are refused for one reason are one problem."""
     alike: dict[str, list[SlideFile]] = {}
     for item in named:
-        alike.setdefault(refused[item[0]].replace(str(item[2]), ""), []).append(item)
+        reason = refused[item[0]].replace(str(item[2]), "")
+        reason = re.sub(r"\(\d[\d, ]*\)", "", reason)  # shapes differ from slide to slide
+        alike.setdefault(reason, []).append(item)
     for same in alike.values():
         groups = [same] if len(same) > SAME_CAUSE else [[item] for item in same]
         for group in groups:
