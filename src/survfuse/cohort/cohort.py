@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -97,8 +98,7 @@ def read_cohort(
     if len(used) < len(ids):
         flow = (*flow, _without_data(sorted(ids - has_any), used, frame, problems))
     _check_contents(spec, modalities, frame, problems)
-    files = {name: _file(spec, name) for name in modalities}
-    note_followup(modalities, files, allow_followup, problems)
+    note_followup(modalities, partial(_file, spec), allow_followup, problems)
     folds = _folds(spec, used, sources)
     groups = _groups(spec, used, sources)
     if not used:
