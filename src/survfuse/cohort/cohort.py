@@ -106,8 +106,7 @@ def read_cohort(
     if len(used) < len(ids):
         flow = (*flow, _without_data(sorted(ids - has_any), used, frame, problems))
     _check_contents(spec, modalities, frame, problems)
-    files = {name: spec.file(name) for name in modalities}
-    note_followup(modalities, files, allow_followup, problems)
+    note_followup(modalities, spec.file, allow_followup, problems)
     folds = _folds(spec, used, sources)
     groups = _groups(spec, used, sources)
     if not used:

@@ -132,7 +132,7 @@ class _Rows:
         unlisted = status.isna() & ~missing
         if unlisted.any():
             self._ask(cells[~missing], cells[unlisted])
-        bits: Floats = status.to_numpy(np.float64)
+        bits = np.asarray(status, np.float64)
         return bits if self.spec.event is not None else np.subtract(1.0, bits)
 
     def _missing(self, cells: pd.Series[str]) -> npt.NDArray[np.bool_]:

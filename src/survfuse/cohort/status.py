@@ -56,19 +56,21 @@ def hint(spec: OutcomeSpec, words: Iterable[str], unlisted: Iterable[str]) -> st
     unknown = [word for word in new if reads_unknown(word)]
     missing = f"if it means 'not known', outcome.missing: {as_list((*spec.missing, *(unknown or new)))}"
     rest = [word for word in dict.fromkeys(map(whole, words)) if word not in (*given, *unknown)]
-    if not set(new) - set(unknown):
+    if len(unknown) == len(new):
         return missing
-    one = "the event" if spec.event is not None else "censored"
+    one = "censored" if spec.event is None else "the event"
     if not given and set(rest) == {"1", "2"}:
         return (
             f"if 2 is {one}, event_values: {{1: 0, 2: 1}}; if 1 is, event_values: {{1: 1, 2: 0}} "
             "(R's survival writes 1 for censored and 2 for the event)"
         )
     meant = _meant(spec, rest)
+    start = "list every word of the column"
     trivial = only_difference(new, given)
-    start = f"{trivial}; write it so, or list it too" if trivial else "list every word of the column"
-    tail = f"; {missing}" if unknown or ASKED in meant.values() else ""
-    return f"{start}: event_values: {as_mapping(meant)}, where 1 is {one}{tail}"
+    if trivial:
+        start = f"{trivial}; write it so, or list it too"
+    listing = f"{start}: event_values: {as_mapping(meant)}, where 1 is {one}"
+    return f"{listing}; {missing}" if unknown or ASKED in meant.values() else listing
 
 
 def _meant(spec: OutcomeSpec, rest: Sequence[str]) -> dict[str, object]:

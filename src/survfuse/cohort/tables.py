@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Literal
 
@@ -165,9 +165,14 @@ def check_cells(data: TableData, file: str, problems: Problems) -> None:
             )
 
 
+def _late_columns(data: TableData) -> list[str]:
+    """Columns that are known only during follow-up."""
+    return [column for column, spec in data.columns.items() if spec.known == "followup"]
+
+
 def note_followup(
     modalities: Mapping[str, ModalityData],
-    files: Mapping[str, str],
+    file_of: Callable[[str], str],
     allowed: Collection[str] | None,
     problems: Problems,
 ) -> None:
@@ -176,8 +181,8 @@ def note_followup(
     Parameters
     ----------
     modalities : mapping of str to ModalityData
-    files : mapping of str to str
-        Table of each modality.
+    file_of : callable
+        Gives the table of a modality.
     allowed : collection of str or None
         Columns that may be inputs, any other being an error; None only warns.
     problems : Problems
@@ -186,20 +191,18 @@ def note_followup(
     tables = {name: data for name, data in modalities.items() if isinstance(data, TableData)}
     late: dict[tuple[str, str], str] = {}
     for name, data in tables.items():
-        for column, spec in data.columns.items():
-            if spec.known == "followup":
-                late[files[name], column] = name
+        late |= {(file_of(name), column): name for column in _late_columns(data)}
     note = problems.warning if allowed is None else problems.error
     for name, data in tables.items():
         for column, spec in data.columns.items():
-            section = late.get((files[name], column))
+            section = late.get((file_of(name), column))
             if section is None or not spec.use:
                 continue
             if spec.known == "baseline":
                 problems.error(
                     name,
                     f"{section} declares this column of the same table `known: followup`, not so here",
-                    file=files[name],
+                    file=file_of(name),
                     column=column,
                     hint="declare it alike in both",
                 )
@@ -207,7 +210,7 @@ def note_followup(
                 note(
                     name,
                     "known only during follow-up: train and crossval refuse it as an input",
-                    file=files[name],
+                    file=file_of(name),
                     column=column,
                     hint=f"say `use: false` of it, or allow it, which leaks: `--allow-followup {column}` of "
                     f"validate, `--set model.allow_followup=[{column}]` of crossval and train",
