@@ -110,8 +110,8 @@ def test_notes_of_slides_are_printed_once_each(study: Study, command: Command) -
     assert ended.code == 0
     notes = [line for line in ended.out.splitlines() if line.startswith("note: ")]
     assert notes == [
-        "note: P1_1, P2_1, P3_1: --slide-mpp: 0.25 µm/px, but the file's resolution tags: 0.5 µm/px; the latter "
-        "was followed"
+        "note: P1_1, P2_1, P3_1: --slide-mpp: 0.25 µm/px, but the file's resolution tags: 0.5 µm/px; "
+        "the latter was followed"
     ]
 
 
