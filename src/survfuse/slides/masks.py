@@ -272,11 +272,17 @@ def _frames(pages: list[Any], path: Path, reader: SlideReader) -> list[Frame]:
         fitting = [frame for frame in every if frame.shows(*size)]
         if fitting:
             return fitting
-    width, height = sizes[0]
+    raise _other_shape(path, sizes[0], every, reader)
+
+
+def _other_shape(
+    path: Path, size: tuple[int, int], every: Sequence[Frame], reader: SlideReader
+) -> SlideError:
+    width, height = size
     turned = any(frame.shows(height, width) for frame in every)
     hint = "Are its rows and columns exchanged?" if turned else "Is it another slide's?"
     known = ", ".join(f"{frame}, ratio {frame.width / frame.height:.3f}" for frame in every)
-    raise SlideError(
+    return SlideError(
         f"{path}: the mask is {width} × {height} px (ratio {width / height:.3f}), slide {reader.path.name}: "
         f"{known}; a mask shows the whole slide or the scanned area, at any size. {hint}"
     )

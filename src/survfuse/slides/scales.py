@@ -216,15 +216,24 @@ def ome_image(text: str, size: tuple[int, int]) -> tuple[dict[str, str] | None, 
         root = ElementTree.fromstring(text.strip().strip("\0").encode())
     except (ElementTree.ParseError, ValueError) as error:
         return None, [f"the file's OME-XML is broken and was not read ({error})"]
-    powers = {one.get("ID"): one.get("NominalMagnification") for one in root.iter() if _is(one, "Objective")}
     for image in root.iter():
-        pixels = next((one for one in image if _is(one, "Pixels")), None)
-        if pixels is None or (pixels.get("SizeX"), pixels.get("SizeY")) != tuple(map(str, size)):
-            continue
-        lens = next((one for one in image if _is(one, "ObjectiveSettings")), None)
-        power = None if lens is None else powers.get(lens.get("ID"))
-        return {**pixels.attrib, **({} if power is None else {"power": power})}, []
+        pixels = _child(image, "Pixels")
+        if pixels is not None and (pixels.get("SizeX"), pixels.get("SizeY")) == tuple(map(str, size)):
+            return {**pixels.attrib, **_ome_power(root, image)}, []
     return None, [f"the file's OME-XML has no image of {size[0]} × {size[1]} px; its scale was not read"]
+
+
+def _ome_power(root: Any, image: Any) -> dict[str, str]:
+    """Power of the objective that an image names, as an attribute `power`."""
+    lens = _child(image, "ObjectiveSettings")
+    for one in root.iter():
+        if lens is not None and _is(one, "Objective") and one.get("ID") == lens.get("ID"):
+            return {"power": one.get("NominalMagnification", "")}
+    return {}
+
+
+def _child(element: Any, name: str) -> Any:
+    return next((one for one in element if _is(one, name)), None)
 
 
 def ome_lengths(text: str, size: tuple[int, int]) -> tuple[float, float] | None:
