@@ -67,7 +67,7 @@ def test_an_error_of_a_check_is_counted_and_ends_with_2(command: Command, tmp_pa
     assert not (tmp_path / "run" / "cells").exists()
     ended = command("validate", path, "--allow-followup", "again")
     assert ended.code == 0
-    assert "SRV008 warning: allowed by name, and leaks: clinical.again" in ended.out
+    assert "SRV023 warning: allowed by name, and leaks: clinical.again" in ended.out
     files.spec["clinical"]["columns"] = {"age": {"kind": "numeric"}, "vital": {"kind": "nominal"}}
     ended = command("validate", files.write())
     assert ended.code == 2

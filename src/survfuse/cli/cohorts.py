@@ -39,7 +39,8 @@ def validate(
     """Show what a cohort holds, per modality and per availability pattern, every problem and every doubt.
 
     Exits 0 when it can be used, 2 when something must be mended first. Doubts are the
-    numbered data checks that warn or fail; docs/checks explains each.
+    numbered data checks that warn or fail; docs/checks explains each. Of a cohort that cannot
+    be read whole, only the problems are shown: tables would speak of another cohort.
     """
     from dataclasses import asdict
 
@@ -48,9 +49,10 @@ def validate(
 
     allowed = tuple(allow_followup or ())
     inspection = inspect(cohort, allow_followup=allowed)
-    for title, table in inspection.tables.items():
-        if title != "problems":
-            show_table(title, table)
+    if inspection.ok:
+        for title, table in inspection.tables.items():
+            if title != "problems":
+                show_table(title, table)
     checks = _data_checks(inspection.cohort, allowed)
     for problem in inspection.problems:
         _show(problem.severity, problem.severity, str(problem))

@@ -31,6 +31,11 @@ LATER = (
     "model.allow_followup=[COLUMN] for train and crossval, --allow-followup COLUMN for validate."
 )
 
+ASIDE = (
+    "Find out when each is known; leave out what is known only later. Show every score beside the score "
+    "without these inputs: it says nothing of patients whose later course is not known yet."
+)
+
 
 @dataclass(frozen=True)
 class Column:
@@ -106,7 +111,7 @@ def no_later_knowledge_is_let_in(evidence: Evidence) -> Verdict:
         parts.append(f"which chance could also do in so few patients: {listed(perhaps, 10)}")
     if not parts:
         return ok("none is allowed by name that leaks, and none agrees with the outcome without exception")
-    return doubt("; ".join(parts), LATER)
+    return doubt("; ".join(parts), ASIDE)
 
 
 def _accrues(evidence: Evidence, column: Column) -> bool:
