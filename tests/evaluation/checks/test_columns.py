@@ -25,6 +25,7 @@ from survfuse.evaluation.checks.columns import (
     columns_of,
     columns_vary,
     inputs_are_known_at_baseline,
+    no_later_knowledge_is_let_in,
 )
 from survfuse.survival.cox import fit_cox
 
@@ -65,9 +66,14 @@ def test_doses_are_named_with_their_numbers(tmp_path: Path, frame: pd.DataFrame)
     assert found.evidence.startswith("clinical.doses (hazard ratio per sd 0.")
     assert "age" not in found.evidence
     assert "--allow-followup COLUMN" in found.advice
-    allowed = judged(tmp_path, frame, DOSES, config=FitConfig.of(allow_followup=("doses",)))
-    assert allowed.status == "warning"
-    assert allowed.evidence.startswith("allowed by name, and leaks: clinical.doses (")
+    config = FitConfig.of(allow_followup=("doses",))
+    assert judged(tmp_path, frame, DOSES, config=config).status == "ok"
+    cohort = cohort_of(tmp_path, frame, {**COLUMNS, "doses": DOSES})
+    allowed = no_later_knowledge_is_let_in(Evidence(cohort=cohort, config=config))
+    assert allowed[:2] == (
+        "warning",
+        "allowed by name, and leaks: clinical.doses (accrues during follow-up)",
+    )
 
 
 def test_what_nearly_tells_the_outcome_fails(tmp_path: Path, frame: pd.DataFrame) -> None:
@@ -83,13 +89,16 @@ def test_what_nearly_tells_the_outcome_fails(tmp_path: Path, frame: pd.DataFrame
         refuse_later_knowledge(cohort, FitConfig.of())
     names = ("status", "blurred")
     refuse_later_knowledge(cohort, FitConfig.of(allow_followup=names))
-    allowed = inputs_are_known_at_baseline(Evidence(cohort=cohort, config=FitConfig.of(allow_followup=names)))
+    let_in = Evidence(cohort=cohort, config=FitConfig.of(allow_followup=names))
+    assert inputs_are_known_at_baseline(let_in).status == "ok"
+    allowed = no_later_knowledge_is_let_in(let_in)
     assert allowed.status == "warning"
+    assert "clinical.status (parts the " in allowed.evidence
 
 
 def test_what_chance_may_do_in_few_patients_is_told(tmp_path: Path, frame: pd.DataFrame) -> None:
     few = frame.iloc[:24].assign(event=np.arange(24) % 2, sex=np.where(np.arange(24) % 2, "F", "M"))
-    found = inputs_are_known_at_baseline(Evidence(cohort=cohort_of(tmp_path, few, COLUMNS)))
+    found = no_later_knowledge_is_let_in(Evidence(cohort=cohort_of(tmp_path, few, COLUMNS)))
     assert found.status == "warning"
     assert found.evidence == (
         "which chance could also do in so few patients: "
@@ -114,8 +123,6 @@ def test_a_column_that_is_no_input_is_told_only(
     found = judged(tmp_path, frame, {**DOSES, **how})
     assert found.status == "ok"
     assert "; accrues, and is no input: clinical.doses" in found.evidence
-    allowed = judged(tmp_path, frame, {**DOSES, **how}, config=FitConfig.of(allow_followup=("doses",)))
-    assert allowed.status == ("ok" if "use" in how else "failed")
 
 
 def test_few_events_and_no_numbers_do_not_apply(tmp_path: Path, frame: pd.DataFrame, cohort: Cohort) -> None:

@@ -24,7 +24,7 @@ def frame(*ages: str) -> pd.DataFrame:
             "age": [*ages, *AGES[len(ages) :]],
             "sex": ["F", "M"] * 30,
             "time": np.arange(60) + 1.0,
-            "event": [0, 1] * 30,
+            "event": [0, 1, 1, 0] * 15,
         }
     )
 

@@ -95,7 +95,10 @@ def inputs_are_known_at_baseline(evidence: Evidence) -> Verdict:
 @check("SRV023", "No input that may tell the outcome is let in.", "warning")
 def no_later_knowledge_is_let_in(evidence: Evidence) -> Verdict:
     """Name the inputs that SRV008 would refuse but for their names, and those that chance could explain."""
-    allowed, perhaps = [], []
+    if evidence.outcome.empty:
+        return not_applicable("nobody is followed")
+    allowed: list[str] = []
+    perhaps: list[str] = []
     for column in columns_of(evidence):
         if _allowed(evidence, column.name, column.data.name) and _accrues(evidence, column):
             allowed.append(f"{column.label} (accrues during follow-up)")
