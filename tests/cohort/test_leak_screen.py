@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from survfuse.cohort.leak_rules import PERHAPS
 from survfuse.cohort.leak_screen import by_chance, log_choose, log_pure, suspects
-from survfuse.cohort.leakage import PERHAPS, _Look
+from survfuse.cohort.leakage import _Look
 
 
 class Rna:

@@ -13,7 +13,7 @@ from builders import CohortFiles, cohort_files
 from running import quick
 from survfuse._errors import LeakageError
 from survfuse.cohort import Cohort, inspect, load_cohort
-from survfuse.cohort.leakage import _at_most, _best_group, _Column, _monotone
+from survfuse.cohort.leak_rules import Column, _at_most, _best_group, _monotone
 from survfuse.cohort.transforms import Transforms
 from survfuse.config import FitConfig
 from survfuse.evaluation import cross_validate
@@ -127,7 +127,7 @@ def test_nearly_the_outcome_is_told_and_loads(tmp_path: Path, values: Any, told:
 @pytest.mark.parametrize("count", [10, 20])
 def test_in_a_tiny_cohort_it_may_be_chance(count: int) -> None:
     event = np.arange(count) % 2 == 0
-    verdict = _Column(event.astype(float), np.arange(count) + 1.0, event, np.log(5.0)).parting()
+    verdict = Column(event.astype(float), np.arange(count) + 1.0, event, np.log(5.0)).parting()
     assert verdict is None or verdict[0] == "possible"
 
 
@@ -135,9 +135,9 @@ def test_a_marker_may_part_events_if_no_censoring_contradicts_it() -> None:
     """Everybody is followed for 60 months: a hazard ratio of 25 explains what is seen in 24 patients."""
     event = np.arange(24) < 12
     time = np.where(event, 1.0 + np.arange(24), 60.0)
-    assert _Column(event.astype(float), time, event, 0.0).beyond_a_marker(event) is False
+    assert Column(event.astype(float), time, event, 0.0).beyond_a_marker(event) is False
     early = np.where(event, 40.0 + np.arange(24), 1.0 + np.arange(24))  # the others are censored first
-    assert _Column(event.astype(float), early, event, 0.0).beyond_a_marker(event) is True
+    assert Column(event.astype(float), early, event, 0.0).beyond_a_marker(event) is True
 
 
 def test_every_modality_is_looked_at(tmp_path: Path) -> None:
@@ -227,8 +227,8 @@ def test_the_remedies_work_when_followed(tmp_path: Path, leaking: Path) -> None:
 def test_only_the_order_of_patients_and_their_labels_do_not_matter() -> None:
     order = RNG.permutation(COUNT)
     for values in (LEAKS["in noise"], LEAKS["years"], flipped(EVENT), RISK):
-        one = _Column(np.asarray(values, float), TIME, EVENT, 3.0)
-        other = _Column(np.asarray(values, float)[order], TIME[order], EVENT[order], 3.0)
+        one = Column(np.asarray(values, float), TIME, EVENT, 3.0)
+        other = Column(np.asarray(values, float)[order], TIME[order], EVENT[order], 3.0)
         assert one.parting() == other.parting()
         assert one.order() == other.order()
 

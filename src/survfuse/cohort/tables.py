@@ -75,12 +75,9 @@ def _declared(
             hint=f"list `columns:` of this modality, such as {SUCH_AS}",
         )
         return {}
-    elsewhere = _used_elsewhere(cohort) if same_file else set()
     named = spec.columns or {}
-    others = [str(column) for column in cells if column not in named and column not in elsewhere]
-    if spec.columns is not None or spec.match:
-        others = _matching(name, spec, others, sources)
-    _check_names(name, spec, [column for column in others if column not in answers], sources)
+    elsewhere = _used_elsewhere(cohort) if same_file else set()
+    others = _unnamed(name, spec, [str(c) for c in cells if c not in elsewhere], answers, sources)
     columns: Mapping[str, ColumnSpec] = {**named, **dict.fromkeys(others, NUMERIC)}
     leaking = [c for c in columns if c in answers and (same_file or c not in named)]
     for column in leaking:
@@ -95,6 +92,15 @@ def _declared(
         )
     there = [c for c in columns if sources.column(cells, c, spec.table, name) is not None]
     return {column: columns[column] for column in there if column not in leaking}
+
+
+def _unnamed(name: str, spec: TableSpec, there: list[str], answers: set[str], sources: Sources) -> list[str]:
+    """Columns that are inputs without being named: those of the patterns, or all of an undeclared table."""
+    others = [column for column in there if column not in (spec.columns or {})]
+    if spec.columns is not None or spec.match:
+        others = _matching(name, spec, others, sources)
+    _check_names(name, spec, [column for column in others if column not in answers], sources)
+    return others
 
 
 def _matching(name: str, spec: TableSpec, others: list[str], sources: Sources) -> list[str]:
