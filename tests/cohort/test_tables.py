@@ -34,7 +34,7 @@ def test_cells_stay_text_and_parse_on_demand(clinical: CohortFiles) -> None:
     ("column", "cell", "message"),
     [
         ("age", "sixty", "expected a number, got 'sixty' .*add it to clinical.missing"),
-        ("age", "unknown", r"expected a number, got 'unknown' .*: \[.*, NaN, unknown\]"),
+        ("age", "unknown", r"expected a number, got 'unknown' .*: \[.*, \"NULL\", unknown\]"),
         ("age", "1,234", "expected a number, got '1,234' .*thousands are marked off"),
         ("age", "1950-03-01", "expected a number, got '1950-03-01' .*this is a date"),
         ("age", ">90", "expected a number, got '>90' .*this is a bound"),

@@ -23,8 +23,8 @@ def frame(*ages: str) -> pd.DataFrame:
         {
             "age": [*ages, *AGES[len(ages) :]],
             "sex": ["F", "M"] * 30,
-            "time": np.arange(60) + 1.0,
-            "event": [0, 1, 1, 0] * 15,
+            "time": np.arange(60) * 17 % 60 + 1.0,
+            "event": [0, 1, 1, 0, 1, 0] * 10,
         }
     )
 
@@ -56,7 +56,7 @@ def test_wrong_numbers_are_named_and_the_remedy_works(
 
 def test_of_a_table_without_declared_columns_the_whole_table_gets_the_code(tmp_path: Path) -> None:
     files = files_of(tmp_path, frame(), {"age": {"kind": "numeric"}, "sex": {"kind": "nominal"}})
-    values = ["9999", "9999", "", "NA", *(str(row) for row in range(100, 156))]
+    values = ["9999", "9999", "", "NA", *(str(100 + row * 37 % 56) for row in range(56))]
     files.tables["blood.csv"] = pd.DataFrame(
         {"patient_id": files.patients["patient_id"], "platelets": values}
     )

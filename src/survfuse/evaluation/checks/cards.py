@@ -17,6 +17,7 @@ NOT_GIVEN = {
     "models": "there are no predictions: only a cohort is looked at",
     "metrics": "there are no metrics: only a cohort is looked at",
     "summaries": "the run left no summaries of its fits",
+    "splits": "there are no splits: only a cohort is looked at",
     "permuted": "the model was not trained on permuted outcomes",
 }
 

@@ -26,7 +26,7 @@ CROWD = 3  # others in company: not twins, but vectors that say nothing of the p
 Pairs = dict[tuple[str, str], list[str]]  # two ids -> what they share
 
 
-@check("SRV007", "No patient is listed under two ids.", "error")
+@check("SRV007", "No patient is listed under two ids.", "warning")
 def patients_differ(evidence: Evidence) -> Verdict:
     """Look for ids that are one id in two spellings, and for data that two patients share."""
     if len(evidence.cohort) < 2:
@@ -35,14 +35,25 @@ def patients_differ(evidence: Evidence) -> Verdict:
     if not pairs:
         looked = ["ids", *evidence.vectors, *_clinical(evidence.cohort)]
         return ok(f"no two of {len(evidence.cohort)} patients are alike in {', '.join(looked)}")
-    named = listed((f"{a} and {b} ({', '.join(why)})" for (a, b), why in pairs.items()), 10)
-    torn = _across(evidence, pairs)
-    if torn:
-        return doubt(
-            f"{named}; on both sides of a split: {listed(f'{a} and {b}' for a, b in torn)}",
-            "List one of each under `exclude:` of the cohort file and run again: models saw test patients.",
-        )
-    return doubt(named, "If they are one patient, list one under `exclude:` of the cohort file.")
+    return doubt(_named(pairs), "If they are one patient, list one under `exclude:` of the cohort file.")
+
+
+@check("SRV024", "No two ids that may be one patient lie on both sides of a split.", "error", ("splits",))
+def twins_stay_together(evidence: Evidence) -> Verdict:
+    """Look for such pairs of ids of which one is trained on where the other is tested."""
+    pairs = twins(evidence)
+    torn = {pair: pairs[pair] for pair in _across(evidence, pairs)}
+    if not torn:
+        return ok(f"none of {len(pairs)} such pairs")
+    return doubt(
+        _named(torn),
+        "If they are one patient, a model saw a test patient: list one of each under `exclude:` of the "
+        "cohort file and run again.",
+    )
+
+
+def _named(pairs: Pairs) -> str:
+    return listed((f"{a} and {b} ({', '.join(why)})" for (a, b), why in pairs.items()), 10)
 
 
 @check("SRV019", "Slides and expression differ between patients.", "warning")
