@@ -100,6 +100,6 @@ def _data(cohort: Cohort, patients: Sequence[str], modalities: Iterable[str]) ->
     """Write for each patient the id and a hash of what each modality holds of the patient."""
     texts = list(patients)
     for name in sorted(modalities):
-        held = cohort.modalities[name].contents() if name in cohort.modalities else {}
+        held = cohort.modalities[name].contents if name in cohort.modalities else {}
         texts = [f"{text}/{held.get(who, '')}" for text, who in zip(texts, patients, strict=True)]
     return texts

@@ -122,6 +122,7 @@ class TableData:
         cells = {name: frame[name].tolist() for name in self.columns}
         return sha256_text(to_json([frame.index.tolist(), meaning, cells, self.missing]))
 
+    @cached_property
     def contents(self) -> dict[str, str]:
         """Hash of each patient's cells."""
         rows = self.frame[list(self.columns)].to_numpy(object).tolist()
@@ -194,6 +195,7 @@ class ExpressionData:
             digest.update(patient.encode() + b"\n" + self.values([patient]).tobytes())
         return digest.hexdigest()
 
+    @cached_property
     def contents(self) -> dict[str, str]:
         """Hash of each patient's values."""
         return {who: hashlib.sha256(self.values([who]).tobytes()).hexdigest() for who in self.patients}
@@ -248,6 +250,7 @@ class BagData:
         rows = sorted([s.patient_id, s.slide_id, s.content] for s in slides)
         return sha256_text(to_json([self.store.encoder, self.store.mpp, self.store.dim, rows]))
 
+    @cached_property
     def contents(self) -> dict[str, str]:
         """Hash of each patient's slides and their features."""
         slides: dict[str, list[list[str]]] = {who: [] for who in self.patients}

@@ -92,7 +92,10 @@ def test_fits_beyond_counting_are_unusual(cohort: Cohort) -> None:
         "not applicable",
         "0.0 effective parameters: the fits hardly tell anybody apart",
     )
-    assert sized(cohort, {"likelihood_ratio": None})[0] == "not applicable"
+    for ratio in (None, -9.7):  # of an older run; of risks that are worse than none where they were fitted
+        status, told = sized(cohort, {"likelihood_ratio": ratio})
+        assert status == "not applicable"
+        assert told.endswith("on their own patients the fits gain nothing, or it is not recorded")
 
 
 def test_a_calibration_without_signal_is_a_warning(cohort: Cohort) -> None:

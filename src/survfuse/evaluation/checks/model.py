@@ -72,7 +72,7 @@ def events_carry_the_parameters(evidence: Evidence) -> Verdict:
     told = f"{size.events_per_effective:.1f} training events per effective parameter"
     told += f" ({size.effective:.1f} of {size.parameters:,.0f})"
     if size.shrinkage is None:
-        return not_applicable(f"{told}; what the fits gain on their own patients is not recorded")
+        return not_applicable(f"{told}; on their own patients the fits gain nothing, or it is not recorded")
     told += f"; expected shrinkage {size.shrinkage:.2f}"
     return ok(told) if size.shrinkage > HEAVY else doubt(told, TOO_CLOSE)
 
