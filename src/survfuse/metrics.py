@@ -3,6 +3,14 @@
 The public door to :mod:`survfuse.survival`: ranking, error, calibration, benefit, and the
 curves and tests that go with them. Where `times` is given, a list comes out, one
 estimate per horizon.
+
+Columns are lists, arrays, pandas columns or detached tensors of any precision, and are
+read by position: the index of a pandas column is not looked at. Text, dates, durations,
+masked entries, complex numbers and tensors that carry a gradient are refused, as are
+curves that rise with time. Times that are equal up to rounding are one time, at horizons
+and in `train` too, by the rule of R's survival (1.5e-8, absolute or relative to the mean).
+Weighted metrics are known up to the last follow-up: where everyone's ends at a horizon,
+patients followed to it count as free of the event there, and `note` says so.
 """
 
 from survfuse.survival.agreement import calibration_slope, observed_expected, observed_expected_at

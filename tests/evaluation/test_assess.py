@@ -186,6 +186,69 @@ def test_a_horizon_beyond_follow_up_is_told() -> None:
     assert all(finite(estimate) for estimate in found.values())
 
 
+def ended(end: float) -> pd.DataFrame:
+    """A study that ends: everyone who is still followed then is censored."""
+    table = predicted()
+    table["event"] = (table["event"].astype(bool) & (table["time"] <= end)).astype(int)
+    table["time"] = table["time"].clip(upper=end)
+    return table
+
+
+def test_the_end_of_all_follow_up_is_a_horizon_by_every_door() -> None:
+    fold = fold_of(ended(30.0))
+    found = assess([fold], SCALE)
+    public = {
+        "auc_30": metrics.auc(fold.time, fold.event, fold.risk, [30.0])[0],
+        "brier_30": metrics.brier(fold.time, fold.event, AT[:, [2]], [30.0])[0],
+        "ipa_30": metrics.ipa(fold.time, fold.event, AT[:, [2]], [30.0])[0],
+        "isbs": metrics.integrated_brier(fold.time, fold.event, AT, GRID),
+        "integrated_ipa": metrics.integrated_ipa(fold.time, fold.event, AT, GRID),
+    }
+    for metric, right in public.items():
+        assert right.value is not None
+        assert right.note.startswith("everyone's follow-up ends by t = 30: patients followed to it")
+        assert (found[metric].value, found[metric].se) == pytest.approx((right.value, right.se))
+        assert (found[metric].note, found[metric].events) == (right.note, right.events)
+    assert found["brier_10"].note == ""
+
+
+def test_the_end_of_all_follow_up_is_told_once_for_all_folds() -> None:
+    found = assess(crossed(ended(30.0)), SCALE)
+    for metric in ("auc_30", "brier_30", "ipa_30", "isbs", "integrated_ipa"):
+        assert found[metric].value is not None
+        assert found[metric].note.count("everyone's follow-up ends by t = 30") == 1
+    again = isbs_difference(crossed(ended(30.0)), crossed(ended(30.0)), SCALE)
+    assert again.value == 0
+    assert "everyone's follow-up ends by t = 30" in again.note
+
+
+def test_an_integral_counts_the_events_up_to_where_it_ends() -> None:
+    table = ended(30.0)
+    found = assess([fold_of(table)], replace(SCALE, tau=60.0))
+    public = metrics.integrated_brier(*fold_outcome(table), FOLD.survival(TIMES), TIMES)
+    assert "integrated to 30 instead of 60" in found["isbs"].note
+    assert public.note.startswith("restricted to t <= 30: t = 60 lies beyond all follow-up")
+    assert found["isbs"].value == pytest.approx(public.value)
+    late = assess([fold_of(predicted())], replace(SCALE, tau=10.5, times=(5.0, 10.0)))["isbs"]
+    assert late.events == int((FOLD.event & (FOLD.time <= 10)).sum())
+
+
+def fold_outcome(table: pd.DataFrame) -> tuple[Any, Any]:
+    fold = fold_of(table)
+    return fold.time, fold.event
+
+
+def test_rounding_of_times_and_horizons_changes_nothing() -> None:
+    table = ended(30.0)
+    raw = table.assign(time=table["time"] + 1e-12 * (np.arange(len(table)) % 3))
+    assert (raw["time"] != table["time"]).any()
+    off = replace(SCALE, horizons=(10.0, 30 + 1e-9), tau=30 + 1e-9)
+    ours, right = assess(crossed(raw), off), assess(crossed(table), SCALE)
+    for metric, estimate in right.items():
+        assert ours[metric].value == pytest.approx(estimate.value, abs=1e-7)
+        assert (ours[metric].events, ours[metric].note) == (estimate.events, estimate.note)
+
+
 @pytest.mark.parametrize("events", [0, 1])
 def test_hardly_an_event_is_no_crash(events: int) -> None:
     event = np.zeros(len(FOLD), dtype=bool)

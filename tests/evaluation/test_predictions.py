@@ -312,6 +312,20 @@ def test_times_beyond_the_training_follow_up(file: File) -> None:
     assert found["brier_10"].value is not None
 
 
+def test_a_study_that_ends_is_judged_at_its_end(file: File) -> None:
+    table = predicted()
+    table["event"] = (table["event"].astype(bool) & (table["time"] <= 30)).astype(int)
+    table["time"] = table["time"].clip(upper=30)
+    exact = evaluate(file(table), horizons=[10.0, 30.0], draws=0).estimates["predictions"]
+    raw = table.assign(time=table["time"] + 1e-12 * (np.arange(len(table)) % 3))
+    ours = evaluate(file(raw, "raw.csv"), horizons=[10.0, 30.0], draws=0).estimates["predictions"]
+    for metric in ("auc_30", "brier_30", "ipa_30", "isbs"):
+        assert exact[metric].value is not None
+        assert "everyone's follow-up ends by t = 30" in exact[metric].note
+    assert [e.note for e in ours.values()] == [e.note for e in exact.values()]
+    assert [e.value for e in ours.values()] == pytest.approx([e.value for e in exact.values()], abs=1e-7)
+
+
 def test_one_patient(file: File) -> None:
     result = evaluate(file(predicted(1)), draws=20)
     sound(result)

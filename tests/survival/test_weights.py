@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from survfuse._errors import InputError, NotComputableError
+from survfuse.survival.clock import known_up_to
 from survfuse.survival.curves import censoring_survival
 from survfuse.survival.gates import as_horizons, as_survival
 from survfuse.survival.outcome import Outcome
-from survfuse.survival.weights import CensoringWeights, known_up_to
+from survfuse.survival.weights import CensoringWeights
 
 TWO = np.array([1.0, 2.0])
 

@@ -21,11 +21,12 @@ from survfuse.survival.brier import (
     integrated_ipa_influence,
     ipa_influence,
 )
+from survfuse.survival.clock import known_up_to
 from survfuse.survival.discrimination import auc_influence
 from survfuse.survival.estimate import Estimate, joined
 from survfuse.survival.likelihood import log_likelihood_influence
 from survfuse.survival.ties import at_or_before
-from survfuse.survival.weights import end_note, known_up_to
+from survfuse.survival.weights import end_note
 
 PROPER = "censoring is independent of covariates and event times"
 

@@ -171,7 +171,7 @@ class _Strata:
     sets: list[RiskSets]
 
     @classmethod
-    def of(cls, outcome: Outcome, member: npt.NDArray[np.int64]) -> _Strata:
+    def of(cls, outcome: Outcome, member: IntArray) -> _Strata:
         rows = [np.flatnonzero(member == k) for k in range(int(member.max(initial=-1)) + 1)]
         return cls(rows, [RiskSets.of(outcome[own], "efron") for own in rows])
 
@@ -191,7 +191,7 @@ class _Strata:
         return list(zip(self.rows, self.sets, strict=True))
 
 
-def _slope(outcome: Outcome, risk: FloatArray, member: npt.NDArray[np.int64]) -> tuple[float, float]:
+def _slope(outcome: Outcome, risk: FloatArray, member: IntArray) -> tuple[float, float]:
     """Slope and its standard error; raises NotComputableError with the reason where there is none."""
     if outcome.events == 0:
         raise NotComputableError("no event, so no slope can be fitted")

@@ -18,11 +18,12 @@ import numpy.typing as npt
 
 from survfuse._errors import InputError, NotComputableError
 from survfuse._types import FloatArray
+from survfuse.survival.clock import Train
 from survfuse.survival.curves import kaplan_meier
 from survfuse.survival.estimate import Estimate, not_computable, wald
 from survfuse.survival.gates import as_survival
 from survfuse.survival.outcome import Outcome
-from survfuse.survival.weights import ASSUMES, CensoringWeights, Train
+from survfuse.survival.weights import ASSUMES, CensoringWeights
 
 NO_NULL = "the Kaplan–Meier curve makes no error up to t = {t}, so there is nothing to compare with"
 BRIER_LIMITS = (0.0, np.inf)  # weights can lift it above 1

@@ -21,10 +21,10 @@ import numpy.typing as npt
 
 from survfuse._errors import InputError, NotComputableError
 from survfuse._types import FloatArray
+from survfuse.survival.clock import Clock, Train
 from survfuse.survival.estimate import Estimate, joined, not_computable, wald
 from survfuse.survival.gates import as_choice, as_horizon, as_log_risk
 from survfuse.survival.outcome import Outcome
-from survfuse.survival.weights import Clock, Train
 
 ASSUMES = {
     "harrell": "censoring does not depend on the risks; the value depends on the censoring pattern",

@@ -21,7 +21,7 @@ from survfuse.survival._newton import Axes, climb
 from survfuse.survival._partial import RiskSets
 from survfuse.survival._paths import worths
 from survfuse.survival.effective import trace_of_fit
-from survfuse.survival.gates import as_log_risk
+from survfuse.survival.gates import as_log_risk, as_numbers
 from survfuse.survival.outcome import Outcome
 
 
@@ -284,10 +284,7 @@ class _Part:
 
 def as_matrix(x: npt.ArrayLike, patients: int) -> FloatArray:
     """Convert features to finite float64 (patients, features), or say which cell is wrong."""
-    try:
-        matrix = np.array(x, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"x must be numbers: {error}") from None
+    matrix = as_numbers(x, "x")
     matrix = matrix[:, None] if matrix.ndim == 1 else matrix
     if matrix.ndim != 2 or len(matrix) != patients:
         raise InputError(f"x must be (patients, features) with {patients} patients, got shape {matrix.shape}")

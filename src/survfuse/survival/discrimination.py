@@ -19,10 +19,11 @@ import numpy.typing as npt
 
 from survfuse._errors import InputError
 from survfuse._types import FloatArray, IntArray
+from survfuse.survival.clock import Train
 from survfuse.survival.estimate import Estimate
 from survfuse.survival.gates import as_log_risk, as_numbers
 from survfuse.survival.outcome import Outcome
-from survfuse.survival.weights import CensoringWeights, Train
+from survfuse.survival.weights import CensoringWeights
 
 NO_CASE = "no event at or before t = {t}, so no two patients can be compared"
 NO_CONTROL = "no patient was followed beyond t = {t}, so no two patients can be compared"

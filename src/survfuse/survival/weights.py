@@ -37,15 +37,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 
-from survfuse._errors import InputError, NotComputableError
+from survfuse._errors import NotComputableError
 from survfuse._types import BoolArray, FloatArray, IntArray
-from survfuse.survival.curves import StepFunction, censoring_survival
+from survfuse.survival.clock import Clock, Train, known_up_to
 from survfuse.survival.estimate import Estimate, joined, not_computable, wald
 from survfuse.survival.gates import as_horizons
 from survfuse.survival.outcome import Outcome, Tally
-from survfuse.survival.ties import tied
 
-Train = tuple[npt.ArrayLike, npt.ArrayLike]
 BEYOND = "t = {t:g} lies beyond all follow-up, which ends at {last:g}"
 BEYOND_TRAIN = "t = {t:g} lies beyond the training censoring curve, which ends at {last:g}"
 END = (
@@ -55,74 +53,11 @@ END = (
 ASSUMES = "censoring is independent of the predictions and of the event times"
 
 
-def as_train(train: Train) -> Outcome:
-    """Convert (time, event) of the patients trained on, or say that it is theirs that is wrong."""
-    try:
-        time, event = train
-    except (TypeError, ValueError):
-        raise InputError("train must be (time, event) of the patients trained on") from None
-    try:
-        return Outcome.of(time, event)
-    except InputError as cause:
-        raise type(cause)(f"train: {cause}") from None
-
-
-def known_up_to(time: FloatArray, train: Train | None = None) -> float:
-    """Last time at which censoring weights are known; 0 without patients.
-
-    Parameters
-    ----------
-    time : array, (patients,)
-        Follow-up.
-    train : (time, event), optional
-        Patients who give the censoring curve; these patients themselves otherwise.
-    """
-    return float(np.max(time if train is None else train[0], initial=0.0))
-
-
 def end_note(time: FloatArray, event: BoolArray, horizon: float, train: Train | None = None) -> str:
     """What a reader must know of a horizon at which all follow-up ends; empty at every other."""
     if not np.isclose(horizon, known_up_to(time, train)):  # spares the curve
         return ""
     return CensoringWeights.of(Outcome.of(time, event), [horizon], train).notes[0]
-
-
-@dataclass(frozen=True, eq=False)
-class Clock:
-    """Follow-up, horizons and the censoring curve, on one clock: equal up to rounding is equal.
-
-    Attributes
-    ----------
-    outcome : Outcome
-    horizons : array, (times,)
-    censoring : StepFunction or None
-        G; None without patients.
-    last : float
-        Last time it is known for.
-    """
-
-    outcome: Outcome
-    horizons: FloatArray
-    censoring: StepFunction | None
-    last: float
-
-    @classmethod
-    def of(cls, outcome: Outcome, horizons: FloatArray, train: Train | None) -> Clock:
-        """Estimate G from the training patients, from these patients where there are none.
-
-        Raises
-        ------
-        InputError
-            For training patients that are malformed, or none of them.
-        """
-        source = outcome if train is None else as_train(train)
-        if train is not None and len(source) == 0:
-            raise InputError("train must hold at least one patient")
-        if len(outcome) == 0:
-            return cls(outcome, horizons, None, 0.0)
-        time, moved, given = tied(outcome.time, horizons, source.time)
-        curve = censoring_survival(given, source.event)
-        return cls(Outcome(time, outcome.event), moved, curve, known_up_to(given))
 
 
 @dataclass(frozen=True, eq=False)
