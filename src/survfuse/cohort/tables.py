@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 
 from survfuse._errors import listed
+from survfuse.cohort.limits import LARGEST
 from survfuse.cohort.modalities import TableData
 from survfuse.cohort.problems import Problems
 from survfuse.cohort.sources import Sources, near_name
 from survfuse.cohort.spec import CohortSpec, ColumnSpec, TableSpec
 
 NUMERIC = ColumnSpec(kind="numeric")
-LARGEST = 1e30  # squares and sums of larger numbers leave the range of float64, or of the network's float32
 
 
 def read_modality_table(name: str, spec: TableSpec, cohort: CohortSpec, sources: Sources) -> TableData | None:
