@@ -77,7 +77,7 @@ def reference(cohort: Cohort) -> Reference:
 @pytest.fixture(autouse=True)
 def _few_folds(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test lives from what another one computed; two inner folds show what five do."""
-    monkeypatch.setattr(ridge, "INNER_FOLDS", 2)
+    monkeypatch.setattr(penalty, "FOLDS", 2)
     ridge._REMEMBERED.clear()
 
 
@@ -279,9 +279,10 @@ def test_a_ridge_makes_do_with_four_events(tmp_path: Path) -> None:
 
 @pytest.fixture
 def gappy(tmp_path: Path) -> Cohort:
-    """Patients 004 and 039 lack expression."""
+    """Patients 004 and 039 lack expression, of which the last gene tells how long the others lived."""
     files = small(tmp_path, patients=40)
     assert files.expression is not None
+    files.expression.iloc[:, -1] = np.log(files.patients["os_days"].to_numpy(float))
     files.expression = files.expression.drop(index=["004", "039"])
     return loaded(files)
 
