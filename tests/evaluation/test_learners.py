@@ -14,7 +14,7 @@ import torch
 from running import QUICK, loaded, quick, small
 from survfuse._errors import CohortError, ConfigError, NotComputableError, TransformError
 from survfuse._storage import to_json
-from survfuse.anchors import ridge
+from survfuse.anchors import penalty, ridge
 from survfuse.anchors.blocks import Components
 from survfuse.cohort import BatchSource, Cohort
 from survfuse.config import FitConfig
@@ -77,7 +77,7 @@ def reference(cohort: Cohort) -> Reference:
 @pytest.fixture(autouse=True)
 def _few_folds(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test lives from what another one computed; two inner folds show what five do."""
-    monkeypatch.setattr(ridge, "INNER_FOLDS", 2)
+    monkeypatch.setattr(penalty, "FOLDS", 2)
     ridge._REMEMBERED.clear()
 
 
@@ -279,9 +279,10 @@ def test_a_ridge_makes_do_with_four_events(tmp_path: Path) -> None:
 
 @pytest.fixture
 def gappy(tmp_path: Path) -> Cohort:
-    """Patients 004 and 039 lack expression."""
+    """Patients 004 and 039 lack expression, of which the last gene tells how long the others lived."""
     files = small(tmp_path, patients=40)
     assert files.expression is not None
+    files.expression.iloc[:, -1] = np.log(files.patients["os_days"].to_numpy(float))
     files.expression = files.expression.drop(index=["004", "039"])
     return loaded(files)
 
@@ -311,6 +312,17 @@ def test_one_ridge_on_two_modalities_reads_both(cohort: Cohort) -> None:
     both = run(RidgeLearner("r", ("clinical", "expression")), cohort).prediction.log_risk
     for name in ("clinical", "expression"):
         assert not np.allclose(both, run(RidgeLearner("r", (name,)), cohort).prediction.log_risk)
+
+
+def test_a_model_and_its_baseline_get_one_penalty_whatever_their_seeds(cohort: Cohort) -> None:
+    """The same clinical matrix in the same fold: they differ by what they read alone."""
+    train, test = parts(cohort)
+    config = FitConfig.of(modalities=("clinical", "expression"), device="cpu", seed=2021)
+    model = NetworkLearner("m", config).fit_predict(cohort, train, test)
+    for seed in (0, 7):
+        ridge_fit = RidgeLearner("r", ("clinical",), seed=seed).fit_predict(cohort, train, test)
+        assert ridge_fit.summary["penalty"] == model.summary["anchored"]["penalty"]["clinical"]
+        assert ridge_fit.summary["penalty"] >= penalty.SMALLEST * (1 - 1e-12)
 
 
 def test_learners_on_one_fold_share_their_ridges(cohort: Cohort, monkeypatch: pytest.MonkeyPatch) -> None:

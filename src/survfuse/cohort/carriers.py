@@ -3,9 +3,9 @@
 A missing-value indicator or a level that two event-free patients carry separates: its likelihood rises
 for ever, and a small penalty makes whoever carries it immortal. So both sides of a 0/1 feature, those
 who carry it and those who do not, need `FEW` patients (a fifth of all where they are fewer than 50), and
-a patient with the event and one without. A level that nobody with the event (or nobody without it) has
-needs three times as many: none among n leaves a share of up to 3/n (rule of three). A blank cell has no
-meaning of its own, and without an event its indicator is never used.
+a patient with the event and one without. Where one side has nobody with the event, or nobody without
+it, a level needs twice as many: none among 20 leaves a share of up to 15 % (rule of three). A blank cell
+has no meaning of its own, and its indicator is then never used.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Support:
             return smaller > 0 and not blank
         few = max(1, min(FEW, len(carriers) // SMALLEST_SHARE))
         if self._one_sided(carriers):
-            return smaller >= 3 * few and not blank
+            return smaller >= 2 * few and not blank
         return smaller >= few
 
     def _one_sided(self, carriers: BoolArray) -> bool:

@@ -8,8 +8,8 @@ to a mean and along axes that one has helped to choose say nothing about strange
 features are few; too long where axes follow the noise of the patients themselves).
 
 Only what the network reads is compared: genes outside the principal components, say, may differ unseen.
-A number of a table that the transform had to limit from far outside the training range counts as farther
-than every training patient.
+A number of a table far outside the training range, which the network does not read as it is, counts as
+farther than every training patient.
 """
 
 from __future__ import annotations
@@ -260,7 +260,7 @@ def _rows(source: BatchSource, name: str) -> Matrix:
 
 
 def _far_values(source: BatchSource, name: str) -> BoolArray:
-    """Who has a value far outside the training range, which the transform limits; (patients,)."""
+    """Who has a value far outside the training range, which the network does not read; (patients,)."""
     report = source.prepared.report
     far = report[(report["modality"] == name) & (report["kind"] == OUT_OF_RANGE)]
     return np.isin(np.array(source.patients, dtype=object), far["patient_id"].to_numpy(object))

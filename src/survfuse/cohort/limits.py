@@ -14,7 +14,8 @@ import numpy as np
 from survfuse._types import BoolArray, FloatArray
 
 FAR = 5.0  # from here on a model takes the nearest usual number
-CERTAINLY_FAR = 7.0  # from here on a person is asked; of HANCOCK's 11,072 blood values none is
+CERTAINLY_FAR = 7.0  # from here on a number counts as not known; none of HANCOCK's 11,072 blood values does
+LARGEST = 1e30  # in size; the squares of larger numbers leave the range of float32
 FEWEST = 10  # numbers; fewer do not say what is usual
 FEWEST_OTHERS = 3  # values besides the most frequent, for their spread to mean anything
 ONE_SIGN = 0.75  # share of numbers of one sign, zero included, in a measurement
@@ -37,18 +38,23 @@ def doubtful(values: FloatArray, far: float = FAR) -> BoolArray:
     >>> ages[doubtful(ages)].tolist()
     [7000.0]
     """
-    if len(values) < FEWEST:
-        return np.zeros(len(values), dtype=bool)
-    codes = _codes(values)
-    return codes | _far(values, values[~codes], far)
+    low, high = fences(values, far)
+    return codes(values) | (values < low) | (values > high)
 
 
-def _codes(values: FloatArray) -> BoolArray:
-    alike = np.array([_looks_like_code(float(value)) for value in values])
+def fences(values: FloatArray, far: float) -> tuple[float, float]:
+    """Numbers beyond which another number is far from these, codes left out; +-1e30 where none is."""
+    return _fences(values[~codes(values)], far)
+
+
+def codes(values: FloatArray) -> BoolArray:
+    """Mark numbers that stand for "not known"; (patients,)."""
+    alike = np.array([_looks_like_code(float(value)) for value in values], dtype=bool)
     others = values[~alike]
     if not alike.any() or len(others) < FEWEST:
         return np.zeros(len(values), dtype=bool)
-    others = others[~_far(others, others, FAR)]
+    least, most = _fences(others, FAR)
+    others = others[(others >= least) & (others <= most)]
     low, high = others.min(), others.max()
     _, place, count = np.unique(values, return_inverse=True, return_counts=True)
     outside = np.maximum(low - values, values - high)
@@ -65,29 +71,24 @@ def _looks_like_code(value: float) -> bool:
     return not one_digit and any(digits == digit * len(digits) for digit in CODE_DIGITS)
 
 
-def _far(values: FloatArray, usual: FloatArray, far: float) -> BoolArray:
-    """Which values are far from the usual ones, of a measurement on the log scale too."""
-    deviations = _deviations(values, usual)
+def _fences(usual: FloatArray, far: float) -> tuple[float, float]:
+    median, spread = _spread(usual) if len(usual) >= FEWEST else (0.0, 0.0)
+    if spread == 0:
+        return -LARGEST, LARGEST
     for sign in (1.0, -1.0):
         if (sign * usual >= 0).mean() >= ONE_SIGN:
-            return (deviations > far) & _far_in_log(sign * values, sign * usual, far)
-    return deviations > 2 * far
+            inner, outer = _fences_in_log(sign * usual, far)
+            low, high = sorted((sign * inner, sign * outer))
+            return min(low, median - far * spread), max(high, median + far * spread)
+    return median - 2 * far * spread, median + 2 * far * spread
 
 
-def _far_in_log(values: FloatArray, usual: FloatArray, far: float) -> BoolArray:
-    """Which values have a logarithm far from those of the usual ones; no logarithm is far too."""
-    found = np.ones(len(values), dtype=bool)
+def _fences_in_log(usual: FloatArray, far: float) -> tuple[float, float]:
+    """Fences of the logarithms, as numbers; the median twice where these have no spread."""
     logs = np.log(usual[usual > 0])
-    if len(logs) >= FEWEST_OTHERS and _spread(logs)[1] > 0:
-        positive = values > 0
-        found[positive] = _deviations(np.log(values[positive]), logs) > far
-    return found
-
-
-def _deviations(values: FloatArray, usual: FloatArray) -> FloatArray:
-    """Distance from the median in robust deviations, (values,); 0 where there is no spread."""
-    median, spread = _spread(usual)
-    return np.abs(values - median) / spread if spread > 0 else np.zeros(len(values))
+    median, spread = _spread(logs) if len(logs) >= FEWEST_OTHERS else (0.0, 0.0)
+    low, high = np.exp(np.clip([median - far * spread, median + far * spread], None, np.log(LARGEST)))
+    return float(low), float(high)
 
 
 def _spread(values: FloatArray) -> tuple[float, float]:

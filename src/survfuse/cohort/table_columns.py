@@ -12,7 +12,7 @@ import pandas as pd
 from survfuse._errors import listed
 from survfuse._types import BoolArray, FloatArray
 from survfuse.cohort.carriers import Support
-from survfuse.cohort.limits import doubtful
+from survfuse.cohort.limits import CERTAINLY_FAR, LARGEST, codes, doubtful, fences
 
 OUT_OF_RANGE = "out of range"
 Remark = tuple[str, str, str]  # feature, kind, detail
@@ -39,6 +39,10 @@ class NumberColumn:
     limited : bool
         Values outside `low` to `high` are taken as the nearer of the two; not in bundles that older
         versions wrote.
+    least, most : float
+        Values beyond count as not known.
+    codes : tuple of float
+        Values that count as not known.
     """
 
     name: str
@@ -50,6 +54,9 @@ class NumberColumn:
     indicator: bool
     levels: tuple[str, ...] | None = None
     limited: bool = False
+    least: float = -LARGEST
+    most: float = LARGEST
+    codes: tuple[float, ...] = ()
 
     @property
     def values(self) -> tuple[str, ...]:
@@ -64,31 +71,39 @@ class NumberColumn:
     def apply(self, values: FloatArray, ids: Ids) -> tuple[FloatArray, dict[str, Remark]]:
         """Features (patients, features) of values that are NaN where missing, and remarks by patient."""
         missing = np.isnan(values)
+        unknown = missing | self._implausible(values)
         block = []
         remarks: dict[str, Remark] = {}
         if not self.constant:
             within = np.clip(values, self.low, self.high) if self.limited else values
-            block.append(np.where(missing, 0.0, (within - self.mean) / self.sd))
+            block.append(np.where(unknown, 0.0, (within - self.mean) / self.sd))
             remarks = self._outside(values, ids)
         if self.indicator:
-            block.append(missing.astype(np.float64))
+            block.append(unknown.astype(np.float64))
         else:
             detail = f"missing; training mean {self.mean:g} used"
             remarks |= {str(patient): (self.name, "imputed", detail) for patient in ids[missing]}
         return np.stack(block, axis=1), remarks
 
+    def _implausible(self, values: FloatArray) -> BoolArray:
+        """Which values count as not known; in bundles that older versions wrote none does."""
+        if not self.limited:
+            return np.zeros(len(values), dtype=bool)
+        return _beyond(values, self.least, self.most, self.codes)
+
     def _outside(self, values: FloatArray, ids: Ids) -> dict[str, Remark]:
-        """Tell values that are far outside the training range, and those that a limit changes."""
-        with np.errstate(invalid="ignore"):
-            far = (values < self.low - 3 * self.sd) | (values > self.high + 3 * self.sd)
-            outside = ((values < self.low) | (values > self.high)) & (far | self.limited)
+        """Tell values that are far outside the training range, and those that are changed."""
+        implausible = self._implausible(values)
+        far = implausible | (values < self.low - 3 * self.sd) | (values > self.high + 3 * self.sd)
+        changed = implausible | (values < self.low) | (values > self.high)
         remarks = {}
-        for patient, value, distant in zip(ids[outside], values[outside], far[outside], strict=True):
-            detail = f"{value:g}; training {self.low:g} to {self.high:g}"
-            if self.limited:
-                detail += f"; taken as {np.clip(value, self.low, self.high):g}"
-            kind = OUT_OF_RANGE if distant else "limited"
-            remarks[str(patient)] = (self.name, kind, detail)
+        for row in np.flatnonzero(changed & (far | self.limited)):
+            detail = f"{values[row]:g}; training {self.low:g} to {self.high:g}"
+            if implausible[row]:
+                detail += "; taken as not known"
+            elif self.limited:
+                detail += f"; taken as {np.clip(values[row], self.low, self.high):g}"
+            remarks[str(ids[row])] = (self.name, OUT_OF_RANGE if far[row] else "limited", detail)
         return remarks
 
 
@@ -183,17 +198,21 @@ def fit_number(
     levels : tuple of str or None
         Of an ordinal column; its level indices are never doubted.
     """
-    missing = np.isnan(values)
-    if missing.all():
+    if np.isnan(values).all():
         return None, [f"{name} dropped: no training patient has a value"]
+    least, most, found = _plausible(values) if levels is None else (-LARGEST, LARGEST, ())
+    wrong = _beyond(values, least, most, found)
+    missing = np.isnan(values) | wrong
     known, of_known = values[~missing], support.of(~missing)
-    wrong = doubtful(known) if levels is None else np.zeros(len(known), dtype=bool)
-    low, high = float(known[~wrong].min()), float(known[~wrong].max())
-    limited = np.clip(known, low, high)
+    far = doubtful(known) if levels is None else np.zeros(len(known), dtype=bool)
+    low, high = float(known[~far].min()), float(known[~far].max())
+    within = f"{low:g} to {high:g}"
+    notes = _notes(name, values[wrong], ids[wrong], f"far outside {within}, or a code: taken as not known")
+    notes += _notes(name, known[far], ids[~missing][far], f"far outside {within}: limited to that range")
     if low == high:
         blanks = f", but for missing cells; {IF_BLANK_MEANS}" if missing.any() else ""
-        return None, [f"{name} dropped: constant in training{blanks}"]
-    notes = [_limited_note(name, known[wrong], ids[~missing][wrong], low, high)] if wrong.any() else []
+        return None, [*notes, f"{name} dropped: constant in training{blanks}"]
+    limited = np.clip(known, low, high)
     common, counts = np.unique(limited, return_counts=True)
     others = limited != common[counts.argmax()]
     if 2 * others.sum() <= len(limited) and not of_known.enough(others):
@@ -210,13 +229,28 @@ def fit_number(
         indicator=indicator,
         levels=levels,
         limited=levels is None,
+        least=least,
+        most=most,
+        codes=found,
     )
     return column, notes + note
 
 
-def _limited_note(name: str, values: FloatArray, ids: Ids, low: float, high: float) -> str:
+def _plausible(values: FloatArray) -> tuple[float, float, tuple[float, ...]]:
+    """Fences beyond which a number is taken as not known, and codes within them."""
+    known = values[~np.isnan(values)]
+    coded = tuple(float(value) for value in np.unique(known[codes(known)]))
+    return *fences(known, CERTAINLY_FAR), coded
+
+
+def _beyond(values: FloatArray, least: float, most: float, coded: tuple[float, ...]) -> BoolArray:
+    """Which numbers are taken as not known; False where missing."""
+    return np.asarray((values < least) | (values > most) | np.isin(values, coded))
+
+
+def _notes(name: str, values: FloatArray, ids: Ids, fate: str) -> list[str]:
     told = listed([f"{value:g} ({patient})" for value, patient in zip(values, ids, strict=True)])
-    return f"{name}: {told} lies far outside {low:g} to {high:g} or is a code; limited to that range"
+    return [f"{name}: {told}: {fate}"] if len(values) else []
 
 
 def _indicator(name: str, missing: BoolArray, support: Support, average: str) -> tuple[bool, list[str]]:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from survfuse._errors import listed
+from survfuse.cohort.limits import LARGEST
 from survfuse.cohort.modalities import ModalityData, TableData
 from survfuse.cohort.outcome_names import named_like_outcome
 from survfuse.cohort.problems import Problems
@@ -21,7 +22,6 @@ from survfuse.readers.words import instead_of_number, only_difference, reads_unk
 
 NUMERIC = ColumnSpec(kind="numeric")
 SUCH_AS = "columns: [TP53_cnv, MYC_cnv], or columns: {match: '*_cnv'}"
-LARGEST = 1e30  # squares and sums of larger numbers leave the range of float64, or of the network's float32
 
 
 def read_modality_table(name: str, spec: TableSpec, cohort: CohortSpec, sources: Sources) -> TableData | None:

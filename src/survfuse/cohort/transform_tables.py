@@ -33,8 +33,9 @@ Remark = tuple[str, str, str, str, str]  # a row of REPORT_COLUMNS
 class TableTransform:
     """A table into a vector, with means, limits, levels and categories of the training patients.
 
-    Numbers are limited to the range of the training patients, values that are far from all others left
-    out (`cohort.limits`); numbers and level indices are standardised with the training mean and
+    Numbers are limited to the range of the training patients, those that are far from all others left
+    out, and count as not known where they are certainly far, or a code (`cohort.limits`); numbers and
+    level indices are standardised with the training mean and
     (population) deviation. Categories become 0/1 features; those that few have are pooled or left out
     (`cohort.carriers`). A missing number becomes the mean, a missing or unseen category the training
     shares of the categories: the mean patient. A 0/1 feature says so where enough training patients had

@@ -40,8 +40,8 @@ def numbers_are_plausible(evidence: Evidence) -> Verdict:
         return ok(f"{looked} numeric columns")
     return doubt(
         listed(found, 10),
-        "A model takes each as the nearest usual value. Mend the cells; or, where a number means "
-        f"'not known', say so in the cohort file: {listed(remedies, 10)}.",
+        "A model takes them as not known. Mend the cells; or, where a number means 'not known', say so in "
+        f"the cohort file: {listed(remedies, 10)}.",
     )
 
 
