@@ -124,7 +124,7 @@ def test_it_is_saved_loaded_and_told(cohort: Cohort, tmp_path: Path) -> None:
     assert bits(model) == bits(again)
     np.testing.assert_array_equal(model.predict(cohort).log_risk, again.predict(cohort).log_risk)
     about = again.fitted.summary["anchored"]
-    assert set(about) == {"trust", "penalty", "pooling", "kept", "notes", "effective"}
+    assert set(about) == {"trust", "penalty", "pooling", "kept", "carried_by_few", "notes", "effective"}
     assert set(about["penalty"]) == set(cohort.modalities)
     assert min(about["trust"].values()) >= 0
     assert again.fitted.summary["epochs"] == []

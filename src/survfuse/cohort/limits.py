@@ -13,8 +13,7 @@ import numpy as np
 
 from survfuse._types import BoolArray, FloatArray
 
-FAR = 5.0  # from here on a model takes the nearest usual number
-CERTAINLY_FAR = 7.0  # from here on a number counts as not known; none of HANCOCK's 11,072 blood values does
+FAR = 7.0  # none of HANCOCK's 11,072 blood values lies so far
 LARGEST = 1e30  # in size; the squares of larger numbers leave the range of float32
 FEWEST = 10  # numbers; fewer do not say what is usual
 FEWEST_OTHERS = 3  # values besides the most frequent, for their spread to mean anything
@@ -22,15 +21,13 @@ ONE_SIGN = 0.75  # share of numbers of one sign, zero included, in a measurement
 CODE_DIGITS = ("7", "8", "9")
 
 
-def doubtful(values: FloatArray, far: float = FAR) -> BoolArray:
+def doubtful(values: FloatArray) -> BoolArray:
     """Mark numbers that are far from the others, or codes.
 
     Parameters
     ----------
     values : array, (patients,)
         Finite.
-    far : float
-        Robust deviations.
 
     Examples
     --------
@@ -38,13 +35,13 @@ def doubtful(values: FloatArray, far: float = FAR) -> BoolArray:
     >>> ages[doubtful(ages)].tolist()
     [7000.0]
     """
-    low, high = fences(values, far)
+    low, high = fences(values)
     return codes(values) | (values < low) | (values > high)
 
 
-def fences(values: FloatArray, far: float) -> tuple[float, float]:
+def fences(values: FloatArray) -> tuple[float, float]:
     """Numbers beyond which another number is far from these, codes left out; +-1e30 where none is."""
-    return _fences(values[~codes(values)], far)
+    return _fences(values[~codes(values)])
 
 
 def codes(values: FloatArray) -> BoolArray:
@@ -53,7 +50,7 @@ def codes(values: FloatArray) -> BoolArray:
     others = values[~alike]
     if not alike.any() or len(others) < FEWEST:
         return np.zeros(len(values), dtype=bool)
-    least, most = _fences(others, FAR)
+    least, most = _fences(others)
     others = others[(others >= least) & (others <= most)]
     low, high = others.min(), others.max()
     _, place, count = np.unique(values, return_inverse=True, return_counts=True)
@@ -71,23 +68,23 @@ def _looks_like_code(value: float) -> bool:
     return not one_digit and any(digits == digit * len(digits) for digit in CODE_DIGITS)
 
 
-def _fences(usual: FloatArray, far: float) -> tuple[float, float]:
+def _fences(usual: FloatArray) -> tuple[float, float]:
     median, spread = _spread(usual) if len(usual) >= FEWEST else (0.0, 0.0)
     if spread == 0:
         return -LARGEST, LARGEST
     for sign in (1.0, -1.0):
         if (sign * usual >= 0).mean() >= ONE_SIGN:
-            inner, outer = _fences_in_log(sign * usual, far)
+            inner, outer = _fences_in_log(sign * usual)
             low, high = sorted((sign * inner, sign * outer))
-            return min(low, median - far * spread), max(high, median + far * spread)
-    return median - 2 * far * spread, median + 2 * far * spread
+            return min(low, median - FAR * spread), max(high, median + FAR * spread)
+    return median - 2 * FAR * spread, median + 2 * FAR * spread
 
 
-def _fences_in_log(usual: FloatArray, far: float) -> tuple[float, float]:
+def _fences_in_log(usual: FloatArray) -> tuple[float, float]:
     """Fences of the logarithms, as numbers; the median twice where these have no spread."""
     logs = np.log(usual[usual > 0])
     median, spread = _spread(logs) if len(logs) >= FEWEST_OTHERS else (0.0, 0.0)
-    low, high = np.exp(np.clip([median - far * spread, median + far * spread], None, np.log(LARGEST)))
+    low, high = np.exp(np.clip([median - FAR * spread, median + FAR * spread], None, np.log(LARGEST)))
     return float(low), float(high)
 
 

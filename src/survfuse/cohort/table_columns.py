@@ -12,7 +12,7 @@ import pandas as pd
 from survfuse._errors import listed
 from survfuse._types import BoolArray, FloatArray
 from survfuse.cohort.carriers import Support
-from survfuse.cohort.limits import CERTAINLY_FAR, LARGEST, codes, doubtful, fences
+from survfuse.cohort.limits import LARGEST, codes, fences
 
 OUT_OF_RANGE = "out of range"
 Remark = tuple[str, str, str]  # feature, kind, detail
@@ -27,9 +27,9 @@ class NumberColumn:
     ----------
     name : str
     mean, sd : float
-        Of the known training values, limited (of the level index for an ordinal column).
+        Of the known training values (of the level index for an ordinal column).
     low, high : float
-        Range of the known training values, doubtful ones left out (`cohort.limits`).
+        Range of the known training values, implausible ones left out (`cohort.limits`).
     constant : bool
         The value is not used; in bundles that older versions wrote.
     indicator : bool
@@ -204,25 +204,25 @@ def fit_number(
     wrong = _beyond(values, least, most, found)
     missing = np.isnan(values) | wrong
     known, of_known = values[~missing], support.of(~missing)
-    far = doubtful(known) if levels is None else np.zeros(len(known), dtype=bool)
-    low, high = float(known[~far].min()), float(known[~far].max())
-    within = f"{low:g} to {high:g}"
-    notes = _notes(name, values[wrong], ids[wrong], f"far outside {within}, or a code: taken as not known")
-    notes += _notes(name, known[far], ids[~missing][far], f"far outside {within}: limited to that range")
+    low, high = float(known.min()), float(known.max())
+    fate = f"far outside {low:g} to {high:g}, or a code: taken as not known"
+    told = listed(
+        [f"{value:g} ({patient})" for value, patient in zip(values[wrong], ids[wrong], strict=True)]
+    )
+    notes = [f"{name}: {told}: {fate}"] if told else []
     if low == high:
         blanks = f", but for missing cells; {IF_BLANK_MEANS}" if missing.any() else ""
         return None, [*notes, f"{name} dropped: constant in training{blanks}"]
-    limited = np.clip(known, low, high)
-    common, counts = np.unique(limited, return_counts=True)
-    others = limited != common[counts.argmax()]
-    if 2 * others.sum() <= len(limited) and not of_known.enough(others):
+    common, counts = np.unique(known, return_counts=True)
+    others = known != common[counts.argmax()]
+    if 2 * others.sum() <= len(known) and not of_known.enough(others):
         told = f"{of_known.counted(others)} differ from {common[counts.argmax()]:g}"
         return None, [*notes, f"{name} dropped: {told}, too few to learn from"]
     indicator, note = _indicator(name, missing, support, "mean")
     column = NumberColumn(
         name=name,
-        mean=float(limited.mean()),
-        sd=float(limited.std()),
+        mean=float(known.mean()),
+        sd=float(known.std()),
         low=low,
         high=high,
         constant=False,
@@ -240,17 +240,12 @@ def _plausible(values: FloatArray) -> tuple[float, float, tuple[float, ...]]:
     """Fences beyond which a number is taken as not known, and codes within them."""
     known = values[~np.isnan(values)]
     coded = tuple(float(value) for value in np.unique(known[codes(known)]))
-    return *fences(known, CERTAINLY_FAR), coded
+    return *fences(known), coded
 
 
 def _beyond(values: FloatArray, least: float, most: float, coded: tuple[float, ...]) -> BoolArray:
     """Which numbers are taken as not known; False where missing."""
     return np.asarray((values < least) | (values > most) | np.isin(values, coded))
-
-
-def _notes(name: str, values: FloatArray, ids: Ids, fate: str) -> list[str]:
-    told = listed([f"{value:g} ({patient})" for value, patient in zip(values, ids, strict=True)])
-    return [f"{name}: {told}: {fate}"] if len(values) else []
 
 
 def _indicator(name: str, missing: BoolArray, support: Support, average: str) -> tuple[bool, list[str]]:

@@ -33,8 +33,8 @@ Remark = tuple[str, str, str, str, str]  # a row of REPORT_COLUMNS
 class TableTransform:
     """A table into a vector, with means, limits, levels and categories of the training patients.
 
-    Numbers are limited to the range of the training patients, those that are far from all others left
-    out, and count as not known where they are certainly far, or a code (`cohort.limits`); numbers and
+    Numbers far from all others, and codes, count as not known (`cohort.limits`); the others are limited to
+    the range of the training patients. Numbers and
     level indices are standardised with the training mean and
     (population) deviation. Categories become 0/1 features; those that few have are pooled or left out
     (`cohort.carriers`). A missing number becomes the mean, a missing or unseen category the training

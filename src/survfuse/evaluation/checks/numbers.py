@@ -10,7 +10,7 @@ import numpy as np
 
 from survfuse._errors import listed
 from survfuse._types import BoolArray
-from survfuse.cohort.limits import CERTAINLY_FAR, doubtful
+from survfuse.cohort.limits import doubtful
 from survfuse.cohort.modalities import TableData
 from survfuse.cohort.spec import ColumnSpec
 from survfuse.evaluation.checks.cards import check
@@ -50,7 +50,7 @@ def _doubted(column: Column) -> BoolArray:
     values = column.data.numbers(column.name)
     known = np.isfinite(values)
     wrong = np.zeros(len(values), dtype=bool)
-    wrong[known] = doubtful(values[known], CERTAINLY_FAR)
+    wrong[known] = doubtful(values[known])
     return wrong
 
 
