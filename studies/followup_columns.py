@@ -167,27 +167,34 @@ SETTINGS = [("both", 176), ("calendar", 176), ("open", 176), ("dropout", 176), (
 SETTINGS += [("both", 500)]
 
 
-def rate(kind: Callable[[World], Sample], censoring: str, count: int, repeats: int, seed: int) -> float:
-    """Share of simulated columns of a kind that the rule flags."""
+def rate(
+    kind: Callable[[World], Sample],
+    censoring: str,
+    count: int,
+    repeats: int,
+    seed: int,
+    sign: str = "accrues",
+) -> float:
+    """Share of simulated columns of a kind that show a sign: `clear`, which is refused, or `accrues`."""
     flagged = 0
     for repeat in range(repeats):
         rng = np.random.default_rng([seed, repeat])
         world = World(censoring, count, 0.3 if repeat % 2 else 0.4, rng)
         try:
-            flagged += signs_of_accrual(*kind(world)).accrues
+            flagged += getattr(signs_of_accrual(*kind(world)), sign)
         except NotComputableError:  # too few events: the check does not apply, so it does not warn
             continue
     return flagged / repeats
 
 
-def study(repeats: int, seed: int = 11) -> pd.DataFrame:
+def study(repeats: int, seed: int, sign: str) -> pd.DataFrame:
     """Rates of every kind in every setting."""
     rows = []
     for truth, kinds in (("accrues", ACCRUING), ("honest", HONEST)):
         for name, kind in kinds.items():
             row: dict[str, Any] = {"truth": truth, "column": name}
             for censoring, count in SETTINGS:
-                row[f"{censoring} {count}"] = rate(kind, censoring, count, repeats, seed)
+                row[f"{censoring} {count}"] = rate(kind, censoring, count, repeats, seed, sign)
             rows.append(row)
     return pd.DataFrame(rows)
 
@@ -198,9 +205,10 @@ def main() -> None:
     )
     parser.add_argument("--repeats", type=int, default=200)
     parser.add_argument("--seed", type=int, default=11)
+    parser.add_argument("--sign", choices=["clear", "accrues"], default="clear")
     parser.add_argument("-o", "--out", type=Path)
     given = parser.parse_args()
-    table = study(given.repeats, given.seed)
+    table = study(given.repeats, given.seed, given.sign)
     print(table.to_string(index=False, float_format=lambda share: f"{share:.3f}"))
     if given.out is not None:
         write_json(given.out, table.to_dict(orient="records"))

@@ -68,6 +68,7 @@ def test_the_signs_are_those_of_doses(study: ModuleType) -> None:
 
 
 ACCRUES = Signs(
+    patients=150,
     tau_events=0.5,
     tau_censored=0.1,
     early=-1.0,
@@ -189,3 +190,19 @@ def test_everyone_with_the_event_has_no_censored_tau(study: ModuleType) -> None:
     signs = signs_of_accrual(value, time, np.ones(len(event), bool))
     assert np.isnan(signs.tau_censored)
     assert not signs.rides_along
+
+
+@pytest.mark.parametrize(
+    ("changes", "clear"),
+    [
+        ({}, True),
+        ({"patients": 99}, False),
+        ({"rises": 0.5}, False),
+        ({"place": 0.4}, False),
+        ({"tau_censored": 1.0}, False),
+        ({"place": 0.4, "tau_events": 0.7, "tau_censored": 0.7}, True),
+        ({"z_early": -1.0}, False),
+    ],
+)
+def test_only_steep_signs_in_enough_patients_are_clear(changes: dict[str, float], clear: bool) -> None:
+    assert replace(ACCRUES, **changes).clear == clear

@@ -15,8 +15,9 @@ The rule has three parts, all of which must hold (:meth:`Signs.accrues`):
 3. *vanishing*: past the landmark the effect is gone, or much smaller.
 
 Or the value simply rides along: it rises with follow-up steeply, among the events and
-among the censored alike. Thresholds were chosen on simulated cohorts; their rates are
-printed by ``studies/followup_columns.py``.
+among the censored alike. A clear case (:meth:`Signs.clear`) has steeper signs, in enough
+patients, and is refused as an input; any other is a doubt. Thresholds were chosen on
+simulated cohorts; their rates are printed by ``studies/followup_columns.py``.
 """
 
 from __future__ import annotations
@@ -42,6 +43,10 @@ BELOW = 0.5  # place among those who stay, under which nine in ten early leavers
 GONE = 0.7  # late effect over early effect
 DROPS = -2.0  # z of their difference
 ALONG = 0.6  # Kendall's tau of value and time among events and among censored
+CLEAR_PATIENTS = 100  # from here on a strong honest marker is not seen to look like a clear case
+CLEAR_RISES = 0.55  # as RISES and BELOW, for a clear case
+CLEAR_BELOW = 0.35
+CALENDAR = 0.99  # tau among the censored: the date of entry orders those followed to the end of a study
 SHRINK = 0.01  # ridge per event: keeps a separated fit finite
 
 
@@ -51,6 +56,8 @@ class Signs:
 
     Attributes
     ----------
+    patients : int
+        With a known value.
     tau_events, tau_censored : float
         Kendall's tau of value and time; NaN where it has none.
     early, late : float
@@ -68,6 +75,7 @@ class Signs:
         In the unit of time.
     """
 
+    patients: int
     tau_events: float
     tau_censored: float
     early: float
@@ -96,6 +104,14 @@ class Signs:
         """The verdict: a protective column with a ceiling whose effect vanishes, or that rides along."""
         return self.z_early <= PROTECTIVE and (self.rides_along or (self.ceiling and self.vanishes))
 
+    @property
+    def clear(self) -> bool:
+        """Whether the column accrues so clearly that no honest one is seen to do it."""
+        steep = self.rises >= CLEAR_RISES and self.place <= CLEAR_BELOW
+        calendar = abs(self.tau_censored) >= CALENDAR
+        enough = self.patients >= CLEAR_PATIENTS
+        return self.accrues and enough and not calendar and (steep or self.rides_along)
+
 
 def signs_of_accrual(value: npt.ArrayLike, time: npt.ArrayLike, event: npt.ArrayLike) -> Signs:
     """Look at one column; patients without a value are left out.
@@ -122,6 +138,7 @@ def signs_of_accrual(value: npt.ArrayLike, time: npt.ArrayLike, event: npt.Array
     early, late = _effects(_ranks(raw), outcome, landmark)
     rises, place, ceiling = _ceiling(raw, outcome)
     return Signs(
+        patients=len(raw),
         tau_events=_tau(raw, outcome.time, outcome.event),
         tau_censored=_tau(raw, outcome.time, ~outcome.event),
         early=float(early.coef[0]),

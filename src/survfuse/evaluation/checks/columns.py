@@ -78,7 +78,7 @@ def inputs_are_known_at_baseline(evidence: Evidence) -> Verdict:
             reasons.append(f"{column.label}: {why}")
             continue
         looked += 1
-        if signs.accrues:
+        if signs.clear:
             doubted = refused if _is_input(evidence, column) else unused
             doubted.append(f"{column.label} ({_told(signs, evidence.cohort.unit)})")
     for leak in _leaks(evidence):
@@ -94,35 +94,48 @@ def inputs_are_known_at_baseline(evidence: Evidence) -> Verdict:
 
 @check("SRV023", "No input that may tell the outcome is let in.", "warning")
 def no_later_knowledge_is_let_in(evidence: Evidence) -> Verdict:
-    """Name the inputs that SRV008 would refuse but for their names, and those that chance could explain."""
+    """Name the inputs that SRV008 would refuse but for their names, and those of less clear signs."""
     if evidence.outcome.empty:
         return not_applicable("nobody is followed")
-    allowed: list[str] = []
-    perhaps: list[str] = []
-    for column in columns_of(evidence):
-        if _allowed(evidence, column.name, column.data.name) and _accrues(evidence, column):
-            allowed.append(f"{column.label} (accrues during follow-up)")
-    for leak in _leaks(evidence):
-        if _allowed(evidence, leak.column, leak.modality):
-            allowed.append(f"{leak.label} ({leak.evidence})")
-        elif leak.grade == "possible":
-            perhaps.append(f"{leak.label} ({leak.evidence})")
+    doubted = [*_accruing(evidence), *_leaking(evidence)]
+    allowed = [text for text, by_name in doubted if by_name]
+    perhaps = [text for text, by_name in doubted if not by_name]
     parts = []
     if allowed:
         parts.append(f"allowed by name, and leaks: {listed(allowed, 10)}")
     if perhaps:
-        parts.append(f"which chance could also do in so few patients: {listed(perhaps, 10)}")
+        parts.append(f"which an honest input could also do in so few patients: {listed(perhaps, 10)}")
     if not parts:
-        return ok("none is allowed by name that leaks, and none agrees with the outcome without exception")
+        return ok("none is allowed by name that leaks, and none looks as if it might")
     return doubt("; ".join(parts), ASIDE)
 
 
-def _accrues(evidence: Evidence, column: Column) -> bool:
-    """Whether a column grows during follow-up, as far as these patients can say."""
+def _accruing(evidence: Evidence) -> Iterator[tuple[str, bool]]:
+    """Inputs with signs of accruing that SRV008 lets pass, and whether it is by their names."""
+    for column in columns_of(evidence):
+        signs = _signs_or_none(evidence, column)
+        if signs is None or not signs.accrues:
+            continue
+        if _allowed(evidence, column.name, column.data.name):
+            yield f"{column.label} (accrues during follow-up)", True
+        elif _is_input(evidence, column) and not signs.clear:
+            yield f"{column.label} (has signs of accruing: {_told(signs, evidence.cohort.unit)})", False
+
+
+def _leaking(evidence: Evidence) -> Iterator[tuple[str, bool]]:
+    """Inputs that agree with the outcome and that SRV008 lets pass, and whether it is by their names."""
+    for leak in _leaks(evidence):
+        by_name = _allowed(evidence, leak.column, leak.modality)
+        if by_name or leak.grade == "possible":
+            yield f"{leak.label} ({leak.evidence})", by_name
+
+
+def _signs_or_none(evidence: Evidence, column: Column) -> Signs | None:
+    """Signs of accrual of a numeric or ordinal column; None where they cannot be judged."""
     try:
-        return column.spec.kind != "nominal" and column_signs(evidence, column).accrues
+        return None if column.spec.kind == "nominal" else column_signs(evidence, column)
     except NotComputableError:
-        return False
+        return None
 
 
 def _allowed(evidence: Evidence, column: str, modality: str) -> bool:
