@@ -16,7 +16,8 @@ from survfuse.cohort.problems import Problems
 from survfuse.cohort.slide_files import slide_table
 from survfuse.cohort.sources import Sources
 from survfuse.cohort.spec import SlidesSpec, load_spec
-from survfuse.readers.slide_names import SLIDE_SUFFIXES, composed, name_stems, slide_stem
+from survfuse.readers.slide_names import SLIDE_SUFFIXES, name_stems, slide_stem
+from survfuse.readers.words import composed
 
 MOST_TOLD = 5
 _LIKE = {"mpp": "µm per pixel of level 0, such as 0.25", "objective": "its power, such as 40"}
