@@ -261,7 +261,8 @@ def test_kaplan_meier_knows_its_patients(cohort: Cohort) -> None:
 def test_a_ridge_finds_a_planted_effect(tmp_path: Path) -> None:
     files = small(tmp_path, patients=60, modalities=("clinical",))
     age = files.patients["age"].to_numpy(float)
-    files.patients["os_days"] = np.exp(9 - age / 20).round() + 1
+    chance = np.random.default_rng(5).normal(0, 0.3, 60)  # without it, age would be the outcome itself
+    files.patients["os_days"] = np.exp(9 - age / 20 + chance).round() + 1
     files.patients["os_event"] = 1
     cohort = loaded(files)
     result = RidgeLearner("r", ("clinical",)).fit_predict(cohort, cohort.patients[:40], cohort.patients[40:])

@@ -89,7 +89,7 @@ class Transforms:
         Parameters
         ----------
         cohort : Cohort
-            Nothing of its other patients is looked at.
+            Nothing is learned from its other patients; an input that is their outcome is refused.
         patients : iterable of str
             Training patients; their order does not matter.
         config : FitConfig
