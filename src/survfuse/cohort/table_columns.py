@@ -182,8 +182,6 @@ Column = NumberColumn | CategoryColumn
 Learned = tuple[Column | None, list[str]]
 """A column, None where it is not used, and what is to be said about it."""
 
-IF_BLANK_MEANS = "if a blank cell means something, write it as a value"
-
 
 def fit_number(
     name: str, values: FloatArray, support: Support, ids: Ids, levels: tuple[str, ...] | None
@@ -212,8 +210,7 @@ def fit_number(
     notes = _notes(name, values[wrong], ids[wrong], f"far outside {within}, or a code: taken as not known")
     notes += _notes(name, known[far], ids[~missing][far], f"far outside {within}: limited to that range")
     if low == high:
-        blanks = f", but for missing cells; {IF_BLANK_MEANS}" if missing.any() else ""
-        return None, [*notes, f"{name} dropped: constant in training{blanks}"]
+        return None, [*notes, _constant(name, missing)]
     limited = np.clip(known, low, high)
     common, counts = np.unique(limited, return_counts=True)
     others = limited != common[counts.argmax()]
@@ -255,6 +252,14 @@ def _notes(name: str, values: FloatArray, ids: Ids, fate: str) -> list[str]:
     return [f"{name}: {told}: {fate}"] if len(values) else []
 
 
+def _constant(name: str, missing: BoolArray) -> str:
+    """Say that a column has one value, and what to do where its blanks are meant as another."""
+    blanks = ""
+    if missing.any():
+        blanks = ", but for missing cells; if a blank cell means something, write it as a value"
+    return f"{name} dropped: constant in training{blanks}"
+
+
 def _indicator(name: str, missing: BoolArray, support: Support, average: str) -> tuple[bool, list[str]]:
     """Decide whether a feature tells missing cells, and say so where it does not."""
     if not missing.any():
@@ -281,8 +286,7 @@ def fit_category(name: str, cells: pd.Series[str], support: Support) -> Learned:
         return None, [f"{name} dropped: no training patient has a value"]
     place, levels = pd.factorize(known, sort=True)
     if len(levels) == 1:
-        blanks = f", but for missing cells; {IF_BLANK_MEANS}" if missing.any() else ""
-        return None, [f"{name} dropped: constant in training{blanks}"]
+        return None, [_constant(name, missing)]
     enough = np.array([of_known.enough(place == code) for code in range(len(levels))])
     kept = tuple(str(level) for level in levels[enough])
     rare = tuple(str(level) for level in levels[~enough])
