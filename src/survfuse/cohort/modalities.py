@@ -101,7 +101,7 @@ class TableData:
         if column not in self._numbers:
             self._numbers[column] = self._read_numbers(column)
         values = self._numbers[column]
-        return values.to_numpy(copy=True) if ids is None else values.loc[list(ids)].to_numpy()
+        return np.array(values if ids is None else values.loc[list(ids)], np.float64)
 
     def _read_numbers(self, column: str) -> pd.Series[float]:
         cells, levels = self.texts(column), self.columns[column].levels

@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from survfuse._errors import ConfigError
 from survfuse.config import Frozen, build
-from survfuse.readers.matrices import MISSING as MISSING
+from survfuse.readers.matrices import MISSING
 from survfuse.readers.words import composed, whole
 
 TOP_LEVEL = ("clinical", "expression", "slides")

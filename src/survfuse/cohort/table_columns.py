@@ -292,9 +292,8 @@ def fit_category(name: str, cells: pd.Series[str], support: Support) -> Learned:
     rare = tuple(str(level) for level in levels[~enough])
     in_pool = ~enough[place]
     pooled = len(rare) > 1 and of_known.enough(in_pool)
-    told = listed(
-        [f"{levels[code]!r} ({of_known.counted(place == code)})" for code in np.flatnonzero(~enough)], 5
-    )
+    few = [f"{level!r} ({of_known.counted(place == levels.get_loc(level))})" for level in rare]
+    told = listed(few, 5)
     if not kept:
         return None, [f"{name} dropped: no category on which enough patients differ: {told}"]
     fate = 'pooled as "other"' if pooled else "taken as the average patient"

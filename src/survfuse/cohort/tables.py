@@ -16,8 +16,9 @@ from survfuse.cohort.modalities import ModalityData, TableData
 from survfuse.cohort.outcome_names import named_like_outcome
 from survfuse.cohort.problems import Problems
 from survfuse.cohort.sources import Sources, near_name
-from survfuse.cohort.spec import MISSING, CohortSpec, ColumnSpec, TableSpec
+from survfuse.cohort.spec import CohortSpec, ColumnSpec, TableSpec
 from survfuse.cohort.status import as_list
+from survfuse.readers.matrices import MISSING
 from survfuse.readers.words import instead_of_number, only_difference, reads_unknown, spellings
 
 NUMERIC = ColumnSpec(kind="numeric")
