@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -131,7 +132,7 @@ class Cohort:
                 f"its {len(self.patients)} ids look like {listed(map(repr, self.patients), 3)}"
             )
         if len(set(chosen)) < len(chosen):
-            repeated = sorted({i for i in chosen if chosen.count(i) > 1})
+            repeated = sorted(i for i, count in Counter(chosen).items() if count > 1)
             raise CohortError(f"patients named more than once: {listed(repeated)}")
         return chosen
 
