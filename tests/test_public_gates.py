@@ -14,6 +14,7 @@ import torch
 
 from survfuse import losses, metrics, paper, readers
 from survfuse._errors import InputError
+from survfuse.readers import ReadOptions
 
 N = 12
 TIME = np.array([2.0, 4, 5, 7, 8, 9, 10, 11, 3, 6, 12, 13])
@@ -360,6 +361,8 @@ OTHERS: dict[str, dict[str, Any]] = {
     "mpp": NUMBER,
     "overwrite": FLAG,
     "allow_empty": FLAG,
+    "missing": {"None": None, "a number": 5, "text": "NA", "numbers": [-1]},
+    "options": {"None": None, "a mapping": {"key": "x"}, "a column < 0": ReadOptions(exclude_features=(-1,))},
     "variant": {"unknown": "best", "a list": ["pg"], "a number": 1},
     "network": {"None": None, "a module": torch.nn.Linear(1, 1), "a mapping": {}},
     "bag_dim": {**WHOLE, "0": 0},

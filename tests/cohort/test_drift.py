@@ -44,6 +44,17 @@ def judged(drift: Drift, transforms: Transforms, cohort: Cohort, ids: Any = None
     return drift.judge(BatchSource(cohort, transforms, cohort.patients[TRAINED:] if ids is None else ids))
 
 
+def test_whose_data_were_trained_on_is_not_judged_by_a_far_value(tmp_path: Path) -> None:
+    files = written(tmp_path / "c", patients=60, modalities=("clinical",))
+    files.patients.loc[3, "age"] = 900
+    cohort = load_cohort(files.write())
+    source = BatchSource(cohort, Transforms.fit(cohort, cohort.patients, CONFIG), cohort.patients)
+    fitted = Drift.fit(source)
+    assert fitted.judge(source).share["clinical"][3] == 0
+    seen = np.arange(60) < 30
+    assert np.isnan(fitted.judge(source, seen).share["clinical"]).tolist() == seen.tolist()
+
+
 # -- the distance
 
 

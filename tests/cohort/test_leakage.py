@@ -256,3 +256,13 @@ def test_the_best_group_cuts_where_it_parts_best() -> None:
     value = np.array([1.0, 2, 2, 3, 4, 4])
     event = np.array([False, False, True, True, True, True])
     assert _best_group(value, event).tolist() == [False, False, False, True, True, True]
+
+
+def test_outcomes_dealt_to_others_are_not_searched_for_again(tmp_path: Path, monkeypatch: Any) -> None:
+    cohort = load_cohort(files_of(tmp_path, age_again=NOISE).write())
+    assert cohort.outcome is not None
+    monkeypatch.setattr("survfuse.cohort.data.find_leaks", None)  # calling it fails
+    dealt = cohort.outcome.iloc[::-1].set_axis(cohort.outcome.index)
+    other = cohort.with_outcome(dealt)
+    assert other.leaks == cohort.leaks
+    assert other.outcome is dealt

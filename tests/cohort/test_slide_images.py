@@ -120,6 +120,15 @@ def test_by_path(files: Files, images: str) -> None:
     assert [image.path.name for image in files.find().images] == ["1.tif", "2.tif", "3.svs"]
 
 
+def test_a_path_is_found_however_its_letters_are_composed(files: Files) -> None:
+    """Reading the table composes them; file systems keep what they were given."""
+    names = ["Mu\u0308ller.svs", "M\u00fcller 2.svs", "a\u00a0b.svs"]
+    files.table = ["slide_id,patient_id,path", *(f"s{row},P{row},{name}" for row, name in enumerate(names))]
+    for name in names:
+        files.image(f"images/{name}")
+    assert [image.path.name for image in files.find().images] == names
+
+
 def test_paths_that_are_wrong_are_told_together(files: Files) -> None:
     files.images = ""
     files.image("1.tif")

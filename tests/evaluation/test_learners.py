@@ -261,7 +261,8 @@ def test_kaplan_meier_knows_its_patients(cohort: Cohort) -> None:
 def test_a_ridge_finds_a_planted_effect(tmp_path: Path) -> None:
     files = small(tmp_path, patients=60, modalities=("clinical",))
     age = files.patients["age"].to_numpy(float)
-    files.patients["os_days"] = np.exp(9 - age / 20).round() + 1
+    chance = np.random.default_rng(5).normal(0, 0.3, 60)  # without it, age would be the outcome itself
+    files.patients["os_days"] = np.exp(9 - age / 20 + chance).round() + 1
     files.patients["os_event"] = 1
     cohort = loaded(files)
     result = RidgeLearner("r", ("clinical",)).fit_predict(cohort, cohort.patients[:40], cohort.patients[40:])
@@ -282,7 +283,8 @@ def gappy(tmp_path: Path) -> Cohort:
     """Patients 004 and 039 lack expression, of which the last gene tells how long the others lived."""
     files = small(tmp_path, patients=40)
     assert files.expression is not None
-    files.expression.iloc[:, -1] = np.log(files.patients["os_days"].to_numpy(float))
+    chance = np.random.default_rng(6).normal(0, 0.5, 40)  # without it, the gene would be the outcome itself
+    files.expression.iloc[:, -1] = np.log(files.patients["os_days"].to_numpy(float)) + chance
     files.expression = files.expression.drop(index=["004", "039"])
     return loaded(files)
 

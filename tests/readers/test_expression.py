@@ -109,6 +109,11 @@ def test_json_folder(tmp_path: Path) -> None:
     assert (one.patients, one.genes) == (("3A_001",), ("A", "B"))
 
 
+def test_names_are_composed_as_those_of_tables(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "rna", {"Mu\u0308ller.json": {"A": 5.5, "B": 6.0}})
+    assert read_expression(folder, unit="vst", genes="symbol").patients == ("M\u00fcller",)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

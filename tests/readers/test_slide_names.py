@@ -35,6 +35,11 @@ def test_the_same_text_goes_first() -> None:
     assert match_names(["a.svs", "a"], ["a", "a.svs"]) == {"a.svs": "a.svs", "a": "a"}
 
 
+def test_blanks_of_a_file_name_are_those_of_a_table() -> None:
+    """Reading a table makes every blank plain and takes invisible letters out."""
+    assert match_names(["a b", "cd"], ["a\u00a0b", "c\u200bd"]) == {"a b": "a\u00a0b", "cd": "c\u200bd"}
+
+
 def test_folders_are_no_part_of_a_name() -> None:
     assert match_names(["site1/a.h5", r"site2\b.svs"], ["a", "b"]) == {"site1/a.h5": "a", r"site2\b.svs": "b"}
 

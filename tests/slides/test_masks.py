@@ -309,3 +309,10 @@ def test_a_file_that_only_begins_like_a_tiff_holds_no_image(tmp_path: Path) -> N
         SlideError, match=r"a\.tif: expected a TIFF with a tissue mask, but it holds no image"
     ):
         given_mask(path, slide(), 0.5)
+
+
+def test_masks_are_paired_however_their_letters_are_composed(tmp_path: Path) -> None:
+    file = tmp_path / "Mu\u0308ller_mask.tif"
+    file.touch()
+    assert pair_masks(tmp_path, ["M\u00fcller"]) == {"M\u00fcller": file}
+    assert pair_masks(tmp_path, ["Mu\u0308ller"]) == {"Mu\u0308ller": file}

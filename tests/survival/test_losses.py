@@ -237,6 +237,14 @@ def test_patients_are_placed_in_bins():
     assert torch.isfinite(discrete_nll(torch.zeros(8, 2), within, index))
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64, torch.int64])
+def test_times_of_less_precision_end_the_bins_that_they_are_edges_of(dtype):
+    edges = torch.tensor([3.0, 4.0] if dtype == torch.int64 else [5.3, 6.2], dtype=torch.float64)
+    index, within = assign_bins(edges.to(dtype), torch.tensor([True, True]), edges)
+    assert index.tolist() == [0, 1]
+    assert within.tolist() == [True, True]
+
+
 def test_shared_times_make_fewer_bins():
     assert discretise([1, 1, 1, 1, 2, 2], [1, 1, 1, 1, 1, 1], 8).tolist() == [1, 2]
     assert discretise([1, 2, 2, 2, 2, 2], [1, 1, 1, 1, 1, 1], 2).tolist() == [1, 2]

@@ -17,15 +17,9 @@ from survfuse.cohort.outcome import OutcomeTable, read_outcome
 from survfuse.cohort.problems import Problems
 from survfuse.cohort.slides import read_slides
 from survfuse.cohort.sources import Sources
-from survfuse.cohort.spec import (
-    MISSING,
-    CohortSpec,
-    ExpressionSpec,
-    ModalitySpec,
-    TableSpec,
-    load_spec,
-)
+from survfuse.cohort.spec import CohortSpec, ExpressionSpec, ModalitySpec, TableSpec, load_spec
 from survfuse.cohort.tables import check_cells, note_followup, read_modality_table
+from survfuse.readers.matrices import MISSING
 from survfuse.readers.words import only_difference, spellings, whole_cells
 
 __all__ = ["Cohort", "load_cohort", "read_cohort"]

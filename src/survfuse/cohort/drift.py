@@ -208,7 +208,7 @@ class Drift:
             if usual is None or not present.any():
                 continue
             share[name][present] = usual.share(_rows(source, name)[present])
-            share[name][_far_values(source, name)] = 0.0
+            share[name][present & _far_values(source, name)] = 0.0
             outside[name][present] = usual.outside(share[name][present])
             notes += _notes(name, usual, source.patients, share[name], outside[name], int(present.sum()))
         return DriftReport(source.patients, share, outside, tuple(notes))

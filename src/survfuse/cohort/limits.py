@@ -18,7 +18,6 @@ LARGEST = 1e30  # in size; the squares of larger numbers leave the range of floa
 FEWEST = 10  # numbers; fewer do not say what is usual
 FEWEST_OTHERS = 3  # values besides the most frequent, for their spread to mean anything
 ONE_SIGN = 0.75  # share of numbers of one sign, zero included, in a measurement
-CODE_DIGITS = ("7", "8", "9")
 
 
 def doubtful(values: FloatArray) -> BoolArray:
@@ -46,7 +45,7 @@ def fences(values: FloatArray) -> tuple[float, float]:
 
 def codes(values: FloatArray) -> BoolArray:
     """Mark numbers that stand for "not known"; (patients,)."""
-    alike = np.array([_looks_like_code(float(value)) for value in values], dtype=bool)
+    alike = np.isin(values, KNOWN_CODES)
     others = values[~alike]
     if not alike.any() or len(others) < FEWEST:
         return np.zeros(len(values), dtype=bool)
@@ -60,12 +59,18 @@ def codes(values: FloatArray) -> BoolArray:
     return np.asarray(alike & (repeated | lone_negative))
 
 
-def _looks_like_code(value: float) -> bool:
-    digits = f"{abs(value):.15g}".replace(".", "")
-    if digits == "1":
-        return value == -1
-    one_digit = len(digits) == 1 and value > 0
-    return not one_digit and any(digits == digit * len(digits) for digit in CODE_DIGITS)
+def _known_codes() -> FloatArray:
+    """-1, and 7, 8 or 9 repeated, with a decimal point anywhere; one digit alone only if negative."""
+    found = [-1.0, -7.0, -8.0, -9.0]
+    for digit in "789":
+        for count in range(2, 16):
+            for whole in range(1, count + 1):
+                code = float(f"{digit * whole}.{digit * (count - whole)}")
+                found += [code, -code]
+    return np.array(found)
+
+
+KNOWN_CODES = _known_codes()
 
 
 def _fences(usual: FloatArray) -> tuple[float, float]:

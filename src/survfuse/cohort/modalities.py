@@ -82,8 +82,13 @@ class TableData:
         ids : sequence of str, optional
             Patients, all of whom have a row; all of the table's where not given.
         """
-        cells = self.frame[column] if ids is None else self.frame.loc[list(ids), column]
-        spec = self.columns[column]
+        if column not in self._texts:
+            self._texts[column] = self._read_texts(column)
+        cells = self._texts[column]
+        return cells.copy() if ids is None else cells.loc[list(ids)]
+
+    def _read_texts(self, column: str) -> pd.Series[str]:
+        cells, spec = self.frame[column], self.columns[column]
         tokens = {whole(token) for token in (*self.missing, *spec.missing)}
         plain = cells
         if spec.kind != "numeric" or any(map(is_number, tokens)):
@@ -93,11 +98,27 @@ class TableData:
 
     def numbers(self, column: str, ids: Sequence[str] | None = None) -> npt.NDArray[np.float64]:
         """Cells of a numeric column as numbers, of an ordinal one as level index; NaN where not known."""
-        cells = self.texts(column, ids)
-        levels = self.columns[column].levels
+        if column not in self._numbers:
+            self._numbers[column] = self._read_numbers(column)
+        values = self._numbers[column]
+        return np.array(values if ids is None else values.loc[list(ids)], np.float64)
+
+    def _read_numbers(self, column: str) -> pd.Series[float]:
+        cells, levels = self.texts(column), self.columns[column].levels
         if levels is not None:
             cells = whole_cells(cells).map({whole(level): index for index, level in enumerate(levels)})
-        return pd.to_numeric(cells, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+        values = pd.to_numeric(cells, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+        return pd.Series(values, index=cells.index)
+
+    @cached_property
+    def _texts(self) -> dict[str, pd.Series[str]]:
+        """Columns as they were once read: every fit and every prediction asks for them."""
+        return {}
+
+    @cached_property
+    def _numbers(self) -> dict[str, pd.Series[float]]:
+        """Columns of numbers and levels as they were once read."""
+        return {}
 
     def missing_share(self) -> float:
         """Share of cells of used columns that are not known."""

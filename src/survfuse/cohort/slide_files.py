@@ -15,7 +15,8 @@ from survfuse.cohort.problems import Severity
 from survfuse.cohort.sources import Sources
 from survfuse.cohort.spec import SlidesSpec
 from survfuse.readers.features import FeatureFiles, list_features
-from survfuse.readers.slide_names import composed, match_names, slide_stem
+from survfuse.readers.slide_names import match_names, slide_stem
+from survfuse.readers.words import composed
 
 MOST_NAMED = 20
 

@@ -16,7 +16,9 @@ from survfuse.cohort.problems import Problems
 from survfuse.cohort.slide_files import slide_table
 from survfuse.cohort.sources import Sources
 from survfuse.cohort.spec import SlidesSpec, load_spec
-from survfuse.readers.slide_names import SLIDE_SUFFIXES, composed, name_stems, slide_stem
+from survfuse.readers.matrices import MISSING
+from survfuse.readers.slide_names import SLIDE_SUFFIXES, name_stems, slide_stem
+from survfuse.readers.words import composed
 
 MOST_TOLD = 5
 _LIKE = {"mpp": "µm per pixel of level 0, such as 0.25", "objective": "its power, such as 40"}
@@ -143,7 +145,7 @@ class _Search:
             return {}
         root = self.sources.path(folder or Path())
         rows = zip(frame[self.spec.slide], frame[column], strict=True)
-        paths = {slide: root / path for slide, path in rows if not _is_empty(path)}
+        paths = _as_written({slide: root / path for slide, path in rows if not _is_empty(path)})
         absent = {slide: path for slide, path in paths.items() if not os.path.exists(path)}
         if absent:
             told = listed((f"{slide!r} ({path})" for slide, path in absent.items()), MOST_TOLD)
@@ -230,6 +232,20 @@ class _Search:
         self.sources.problems.error(self.name, message, file=file or self.table, column=column, hint=hint)
 
 
+def _as_written(paths: Mapping[str, Path]) -> dict[str, Path]:
+    """Find files whose names have letters or blanks that reading a table writes in another way."""
+    found: dict[str, Path] = {}
+    named: dict[Path, dict[str, Path]] = {}
+    for slide, path in paths.items():
+        folder = path.parent
+        if not os.path.exists(path) and folder.is_dir():
+            if folder not in named:
+                named[folder] = {composed(file.name): file for file in folder.iterdir()}
+            path = named[folder].get(path.name, path)
+        found[slide] = path
+    return found
+
+
 def _nearly(absent: Sequence[str], stems: Iterable[str]) -> str:
     """Name slides that differ from an image in letter case only."""
     by_case = {stem.casefold(): stem for stem in stems}
@@ -274,7 +290,7 @@ def _images_below(root: Path, masks: Path | None) -> Iterator[Path]:
 
 
 def _is_empty(cell: object) -> bool:
-    return not isinstance(cell, str) or cell.strip() in ("", "NA", "N/A", "nan", "NaN")
+    return not isinstance(cell, str) or cell.strip() in MISSING
 
 
 def _number(cell: str) -> float | None:

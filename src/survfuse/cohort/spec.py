@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from survfuse._errors import ConfigError
 from survfuse.config import Frozen, build
-from survfuse.readers.matrices import MISSING as MISSING
+from survfuse.readers.matrices import MISSING
 from survfuse.readers.words import composed, whole
 
 TOP_LEVEL = ("clinical", "expression", "slides")
@@ -352,12 +352,14 @@ class _TextLoader(yaml.SafeLoader):
     """YAML in which every plain scalar but null is text, and a key appears once."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key!r} appears twice", node.start_mark
-                )
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"key {key.value!r} appears twice", node.start_mark
+                    )
+                seen.add(key.value)
         return super().construct_mapping(node, deep)
 
 

@@ -18,8 +18,9 @@ from survfuse.cohort.data import Cohort
 from survfuse.cohort.modalities import BagData
 from survfuse.cohort.split_formats import RawSplit, read_raw
 from survfuse.cohort.splits import Split
-from survfuse.readers.slide_names import composed, slide_stem
+from survfuse.readers.slide_names import slide_stem
 from survfuse.readers.tables import read_table
+from survfuse.readers.words import composed
 
 BARCODE = re.compile(r"TCGA-[A-Z0-9]{2}-[A-Z0-9]{4}(?=-)")  # the patient part of a TCGA slide name
 

@@ -158,29 +158,29 @@ class CategoryColumn:
             block[average, : len(self.values)] = self.shares
         if self.indicator:
             block[average & ~rare, -1] = 1.0
-        return block, self._remarks(cells, ids, average)
+        return block, self._remarks(cells, ids, average, rare)
 
-    def _remarks(self, cells: pd.Series[str], ids: Ids, average: BoolArray) -> dict[str, Remark]:
+    def _remarks(
+        self, cells: pd.Series[str], ids: Ids, average: BoolArray, rare: BoolArray
+    ) -> dict[str, Remark]:
         remarks = {}
         for row in np.flatnonzero(average):
             cell = cells.iloc[row]
             if cell is None:
                 if self.indicator:
                     continue
-                told = (self.name, "imputed", "missing; training shares used")
-            elif cell in self.rare:
-                told = (self.name, "rare category", f"{cell!r}; training shares used")
+                remark = (self.name, "imputed", "missing; training shares used")
+            elif rare[row]:
+                remark = (self.name, "rare category", f"{cell!r}; training shares used")
             else:
-                told = (self.name, "unseen category", f"{cell!r}; treated as unknown")
-            remarks[str(ids[row])] = told
+                remark = (self.name, "unseen category", f"{cell!r}; treated as unknown")
+            remarks[str(ids[row])] = remark
         return remarks
 
 
 Column = NumberColumn | CategoryColumn
 Learned = tuple[Column | None, list[str]]
 """A column, None where it is not used, and what is to be said about it."""
-
-IF_BLANK_MEANS = "if a blank cell means something, write it as a value"
 
 
 def fit_number(
@@ -211,8 +211,7 @@ def fit_number(
     )
     notes = [f"{name}: {told}: {fate}"] if told else []
     if low == high:
-        blanks = f", but for missing cells; {IF_BLANK_MEANS}" if missing.any() else ""
-        return None, [*notes, f"{name} dropped: constant in training{blanks}"]
+        return None, [*notes, _constant(name, missing)]
     common, counts = np.unique(known, return_counts=True)
     others = known != common[counts.argmax()]
     if 2 * others.sum() <= len(known) and not of_known.enough(others):
@@ -248,6 +247,14 @@ def _beyond(values: FloatArray, least: float, most: float, coded: tuple[float, .
     return np.asarray((values < least) | (values > most) | np.isin(values, coded))
 
 
+def _constant(name: str, missing: BoolArray) -> str:
+    """Say that a column has one value, and what to do where its blanks are meant as another."""
+    blanks = ""
+    if missing.any():
+        blanks = ", but for missing cells; if a blank cell means something, write it as a value"
+    return f"{name} dropped: constant in training{blanks}"
+
+
 def _indicator(name: str, missing: BoolArray, support: Support, average: str) -> tuple[bool, list[str]]:
     """Decide whether a feature tells missing cells, and say so where it does not."""
     if not missing.any():
@@ -272,22 +279,22 @@ def fit_category(name: str, cells: pd.Series[str], support: Support) -> Learned:
     known, of_known = cells[~missing], support.of(~missing)
     if known.empty:
         return None, [f"{name} dropped: no training patient has a value"]
-    levels = sorted(set(known))
+    place, levels = pd.factorize(known, sort=True)
     if len(levels) == 1:
-        blanks = f", but for missing cells; {IF_BLANK_MEANS}" if missing.any() else ""
-        return None, [f"{name} dropped: constant in training{blanks}"]
-    carriers = {level: (known == level).to_numpy(bool) for level in levels}
-    kept = tuple(level for level in levels if of_known.enough(carriers[level]))
-    rare = tuple(level for level in levels if level not in kept)
-    in_pool = known.isin(rare).to_numpy(bool)
+        return None, [_constant(name, missing)]
+    enough = np.array([of_known.enough(place == code) for code in range(len(levels))])
+    kept = tuple(str(level) for level in levels[enough])
+    rare = tuple(str(level) for level in levels[~enough])
+    in_pool = ~enough[place]
     pooled = len(rare) > 1 and of_known.enough(in_pool)
-    told = listed([f"{level!r} ({of_known.counted(carriers[level])})" for level in rare], 5)
+    few = [f"{level!r} ({of_known.counted(place == levels.get_loc(level))})" for level in rare]
+    told = listed(few, 5)
     if not kept:
         return None, [f"{name} dropped: no category on which enough patients differ: {told}"]
     fate = 'pooled as "other"' if pooled else "taken as the average patient"
     notes = [f"{name}: too few to learn from, {fate}: {told}"] if rare else []
     indicator, note = _indicator(name, missing, support, "shares")
-    counts = np.array([carriers[level].sum() for level in kept] + [in_pool.sum()] * pooled)
+    counts = np.append(np.bincount(place)[enough], [in_pool.sum()] * pooled)
     shares = tuple(float(share) for share in counts / counts.sum())
     return CategoryColumn(name, kept, shares, rare, pooled, indicator), notes + note
 

@@ -16,8 +16,9 @@ from survfuse.cohort.modalities import ModalityData, TableData
 from survfuse.cohort.outcome_names import named_like_outcome
 from survfuse.cohort.problems import Problems
 from survfuse.cohort.sources import Sources, near_name
-from survfuse.cohort.spec import MISSING, CohortSpec, ColumnSpec, TableSpec
+from survfuse.cohort.spec import CohortSpec, ColumnSpec, TableSpec
 from survfuse.cohort.status import as_list
+from survfuse.readers.matrices import MISSING
 from survfuse.readers.words import instead_of_number, only_difference, reads_unknown, spellings
 
 NUMERIC = ColumnSpec(kind="numeric")
@@ -78,20 +79,21 @@ def _declared(
     named = spec.columns or {}
     elsewhere = _used_elsewhere(cohort) if same_file else set()
     others = _unnamed(name, spec, [str(c) for c in cells if c not in elsewhere], answers, sources)
-    columns: Mapping[str, ColumnSpec] = {**named, **dict.fromkeys(others, NUMERIC)}
-    leaking = [c for c in columns if c in answers and (same_file or c not in named)]
-    for column in leaking:
-        sources.problems.error(
-            name,
-            "this column is the outcome; it cannot be an input",
-            file=spec.table,
-            column=column,
-            hint="remove it from the columns"
-            if column in named
-            else f"declare the inputs, such as {SUCH_AS}",
-        )
-    there = [c for c in columns if sources.column(cells, c, spec.table, name) is not None]
-    return {column: columns[column] for column in there if column not in leaking}
+    usable: dict[str, ColumnSpec] = {}
+    for column, meaning in {**named, **dict.fromkeys(others, NUMERIC)}.items():
+        there = sources.column(cells, column, spec.table, name) is not None
+        if column in answers and (same_file or column not in named):
+            way = f"declare the inputs, such as {SUCH_AS}"
+            sources.problems.error(
+                name,
+                "this column is the outcome; it cannot be an input",
+                file=spec.table,
+                column=column,
+                hint="remove it from the columns" if column in named else way,
+            )
+        elif there:
+            usable[column] = meaning
+    return usable
 
 
 def _unnamed(name: str, spec: TableSpec, there: list[str], answers: set[str], sources: Sources) -> list[str]:

@@ -89,7 +89,7 @@ class Transforms:
         Parameters
         ----------
         cohort : Cohort
-            Nothing of its other patients is looked at.
+            Nothing is learned from its other patients; an input that is their outcome is refused.
         patients : iterable of str
             Training patients; their order does not matter.
         config : FitConfig
@@ -294,28 +294,34 @@ def check_followup(cohort: Cohort, config: FitConfig, names: Iterable[str] | Non
         When `modalities` or `allow_followup` name something unknown.
     """
     names = _chosen(cohort, config) if names is None else names
-    tables = [data for name in names if isinstance(data := cohort.modalities[name], TableData)]
-    known = set(cohort.modalities)
-    for data in cohort.modalities.values():
-        if isinstance(data, TableData):
-            known |= set(data.columns)
-        elif isinstance(data, ExpressionData):
-            known |= set(data.expression.genes)
-    unknown = [column for column in config.allow_followup if column not in known]
+    unknown = [name for name in config.allow_followup if not _is_input(name, cohort)]
     if unknown:
         raise ConfigError(f"allow_followup: no table has a column {listed(map(repr, unknown))}")
-    for data in tables:
-        late = [
-            name
-            for name, column in data.columns.items()
-            if column.use and column.known == "followup" and name not in config.allow_followup
-        ]
+    for data in (cohort.modalities[name] for name in names):
+        late = [name for name in _late(data) if name not in config.allow_followup]
         if late:
             raise LeakageError(
                 f"{data.name}: {listed(map(repr, late), 20)} accrue during follow-up, so patients with an "
                 "early event have less of them: the outcome leaks into the input. Remove them, set "
                 f"`use: false` on them in the cohort file, or allow them by name (allow_followup: {late})"
             )
+
+
+def _is_input(name: str, cohort: Cohort) -> bool:
+    """Whether a modality, a column of a table or a gene is called so."""
+    tables = [data for data in cohort.modalities.values() if isinstance(data, TableData)]
+    matrices = [data for data in cohort.modalities.values() if isinstance(data, ExpressionData)]
+    return (
+        name in cohort.modalities
+        or any(name in data.columns for data in tables)
+        or any(name in data.expression.genes for data in matrices)
+    )
+
+
+def _late(data: ModalityData) -> list[str]:
+    """Columns that a model would read and that are declared as known only during follow-up."""
+    columns = data.columns if isinstance(data, TableData) else {}
+    return [name for name, column in columns.items() if column.use and column.known == "followup"]
 
 
 def _with_event(cohort: Cohort, train: tuple[str, ...]) -> frozenset[str] | None:

@@ -104,13 +104,12 @@ def cross_validate(
     ------
     CohortError
         Without outcome, or with too few events for the folds.
-    LeakageError
-        When a column that is known only during follow-up would be an input of any model.
     InputError
         When `out` holds another run.
     LeakageError
-        When the content of an input is the outcome, or nearly so, or an input accrues during
-        follow-up (SRV008), and `allow_followup` does not name it.
+        When an input of any model is declared as known only during follow-up, accrues during
+        follow-up (SRV008), or has the outcome, or nearly so, as its content, and `allow_followup`
+        does not name it.
     CrashError
         When a worker died twice on the same fit; finished fits are kept.
     """

@@ -127,7 +127,7 @@ class PermutedOutcomeLearner:
         order = np.random.default_rng([self.config.seed, 1]).permutation(len(ids))
         outcome: pd.DataFrame = cohort.outcome.copy()
         outcome.loc[ids, ["time", "event"]] = cohort.outcome.loc[[ids[row] for row in order]].to_numpy()
-        permuted = replace(cohort, outcome=outcome.astype(cohort.outcome.dtypes.to_dict()))
+        permuted = cohort.with_outcome(outcome.astype(cohort.outcome.dtypes.to_dict()))
         learner = NetworkLearner(self.name, self.config)
         return learner.fit_predict(permuted, ids, test, hooks, folder, target=target or cohort)
 

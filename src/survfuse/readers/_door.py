@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from numbers import Real
 from os import PathLike
 from typing import Any, ParamSpec, TypeVar
@@ -13,6 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 import pandas as pd
 
 from survfuse._errors import InputError
+from survfuse.readers.record import ReadOptions
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -66,6 +67,20 @@ def _items(value: Any, name: str) -> None:
         )
 
 
+def _words(value: Any, name: str) -> None:
+    texts = isinstance(value, Collection) and not isinstance(value, str | bytes | Mapping)
+    if not texts or not all(isinstance(word, str) for word in value):
+        raise InputError(f"{name} must be a list of texts, got {value!r}")
+
+
+def _options(value: Any, name: str) -> None:
+    if not isinstance(value, ReadOptions):
+        raise InputError(f"{name} must be ReadOptions, got {type(value).__name__}")
+    for column in value.exclude_features:
+        if not isinstance(column, int) or column < 0:
+            raise InputError(f"{name}: exclude_features must be whole numbers >= 0, got {column!r}")
+
+
 RULES: Mapping[str, Callable[[Any, str], None]] = {
     "path": _path,
     "folder": _path,
@@ -84,4 +99,6 @@ RULES: Mapping[str, Callable[[Any, str], None]] = {
     "allow_empty": _flag,
     "frame": _frame,
     "items": _items,
+    "missing": _words,
+    "options": _options,
 }

@@ -149,7 +149,6 @@ _OPENERS: dict[str, Callable[[Path, ReadOptions], dict[str, AnyArray]]] = {
     ".npz": _open_npz,
     ".safetensors": _open_safetensors,
 }
-ARRAY_SUFFIXES = tuple(_OPENERS)
 
 
 # -- coordinates in neighbour files

@@ -26,6 +26,7 @@ from survfuse.readers.genes import (
 from survfuse.readers.matrices import MISSING, read_matrix
 from survfuse.readers.record import sha256_path
 from survfuse.readers.units import check_unit
+from survfuse.readers.words import composed
 
 Orientation = Literal["patients_by_genes", "genes_by_patients"]
 
@@ -119,7 +120,8 @@ def read_expression(
             f"{source}: unknown orientation {orientation!r}; patients_by_genes or genes_by_patients"
         )
     matrix = read_matrix(source, patient_column, missing)
-    rows, columns, values = matrix.rows, matrix.columns, matrix.values
+    rows, columns = list(map(composed, matrix.rows)), list(map(composed, matrix.columns))
+    values = matrix.values
     if orientation == "genes_by_patients":
         rows, columns, values = columns, rows, values.T
     other = "genes_by_patients" if orientation == "patients_by_genes" else "patients_by_genes"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
+
+from survfuse.readers.words import composed
 
 FEATURE_SUFFIXES = (".h5", ".hdf5", ".pt", ".pth", ".npy", ".npz", ".safetensors", ".zarr")
 SLIDE_SUFFIXES = (".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".scn", ".vms", ".bif", ".dcm", ".czi")
@@ -47,11 +48,6 @@ def slide_stem(slide: str) -> str:
 
 def _without_folder(name: str) -> str:
     return PurePosixPath(name.replace("\\", "/")).name or name
-
-
-def composed(name: str) -> str:
-    """Write letters with marks in one way: "e" and an accent become "é", as file systems differ in it."""
-    return unicodedata.normalize("NFC", name)
 
 
 def match_names(wanted: Iterable[str], known: Iterable[str]) -> dict[str, str]:

@@ -9,8 +9,7 @@ from typing import Any
 import pandas as pd
 
 from survfuse._errors import InputError, listed
-from survfuse.readers.delimited import DELIMITERS, MARKS, format_of_text, layout_of
-from survfuse.readers.delimited import text_rows as text_rows
+from survfuse.readers.delimited import DELIMITERS, MARKS, format_of_text, layout_of, text_rows
 from survfuse.readers.words import composed, only_difference
 
 ROW_NAMES = "row.names"

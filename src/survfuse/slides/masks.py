@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from survfuse._errors import MissingExtraError, SlideError, listed
+from survfuse.readers.words import composed
 from survfuse.slides.frames import (
     Evidence,
     Frame,
@@ -85,7 +86,8 @@ def pair_masks(folder: Path | str, slide_ids: Sequence[str]) -> dict[str, Path]:
         for file in sorted(source.iterdir())
         if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
     ]
-    owners = {file: _owners(file.stem, set(slide_ids)) for file in files}
+    known = {composed(slide): slide for slide in slide_ids}
+    owners = {file: _owners(composed(file.stem), known) for file in files}
     for file, owner in owners.items():
         if len(owner) > 1:
             raise SlideError(
@@ -104,10 +106,10 @@ def pair_masks(folder: Path | str, slide_ids: Sequence[str]) -> dict[str, Path]:
     return pairs
 
 
-def _owners(stem: str, slide_ids: set[str]) -> list[str]:
-    """Slides that a mask's name could mean."""
+def _owners(stem: str, known: Mapping[str, str]) -> list[str]:
+    """Slides that a mask's name could mean; `known` are ids by their composed form."""
     names = {stem.removesuffix(ending) for ending in ENDINGS if stem.endswith(ending)}
-    return sorted(names & slide_ids)
+    return sorted(known[name] for name in names & known.keys())
 
 
 def _refuse_leftovers(

@@ -16,7 +16,6 @@ from survfuse.slides.samples import DEEP_BITS, check_samples
 from survfuse.slides.scales import file_scales
 
 _CACHE_BYTES = 128 * 2**20  # decoded native tiles, so that neighbouring rows decode a tile once
-_LEAST_VERSION = (4, 0, 1)
 
 
 class OpenSlideReader(SlideReader):
@@ -98,11 +97,6 @@ class OpenSlideReader(SlideReader):
         if self._slide is not None:
             self._slide.close()
             self._slide = None
-
-
-def library_version() -> str:
-    """Version of the OpenSlide library in use."""
-    return str(openslide.__library_version__)
 
 
 def _why(path: Path, error: Exception) -> str:

@@ -213,7 +213,10 @@ def assign_bins(time: Tensor, event: Tensor, edges: Tensor) -> tuple[Tensor, Ten
     event : Tensor, (patients,), bool
         False also for events after the last edge: such a patient survived all bins.
     """
-    time, edges = _tied(time, edges.to(device=time.device))
+    edges = edges.to(time.device)
+    if time.is_floating_point():  # 5.3 in float32 lies after 5.3 in float64, by more than ties allow
+        edges = edges.to(time.dtype)
+    time, edges = _tied(time, edges)
     within = _as_bool(event) & (time <= edges[-1])
     index = torch.where(
         within, torch.bucketize(time, edges, right=False), torch.bucketize(time, edges, right=True)
@@ -222,9 +225,11 @@ def assign_bins(time: Tensor, event: Tensor, edges: Tensor) -> tuple[Tensor, Ten
 
 
 def _tied(*columns: Tensor) -> list[Tensor]:
-    """Make times that are equal up to rounding one."""
+    """Make times that are equal up to rounding one; in float64 where the device has it."""
     made = tied(*(column.detach().cpu().double().numpy() for column in columns))
-    return [_wide(torch.from_numpy(new).to(old.device)) for new, old in zip(made, columns, strict=True)]
+    device = columns[0].device
+    kind = torch.float32 if device.type == "mps" else torch.float64
+    return [torch.from_numpy(new).to(kind).to(device) for new in made]
 
 
 def _wide(values: Tensor) -> Tensor:

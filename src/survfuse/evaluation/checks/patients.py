@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from survfuse._errors import listed
-from survfuse._types import FloatArray
+from survfuse._types import BoolArray
 from survfuse.cohort.data import Cohort
 from survfuse.cohort.modalities import BagData, TableData
 from survfuse.evaluation.checks.cards import check
@@ -17,11 +17,8 @@ from survfuse.evaluation.checks.evidence import Evidence, Verdict, doubt, not_ap
 from survfuse.evaluation.checks.vectors import Vectors
 
 MIN_COLUMNS = 5  # clinical columns that must agree before two patients look like one
-MIN_FEATURES = 10  # in fewer dimensions two patients come close by chance
-MIN_PATIENTS = 10
 NEAR = 0.1  # of the typical distance to the nearest other patient: twins
-TOGETHER = 0.3  # of that distance: company
-CROWD = 3  # others in company: not twins, but vectors that say nothing of the patient
+CROWD = 3  # others together with a patient: not twins, but vectors that say nothing of the patient
 
 Pairs = dict[tuple[str, str], list[str]]  # two ids -> what they share
 
@@ -109,26 +106,23 @@ def near_pairs(vectors: Vectors) -> list[tuple[str, str]]:
     "Much" is `NEAR` of the median over patients of the distance to the nearest other.
     Patients in a crowd are not pairs (:func:`crowd`).
     """
-    distance = _relative(vectors)
-    alone = (distance <= TOGETHER).sum(axis=1) < CROWD
-    near = (distance <= NEAR) & alone[:, None] & alone[None, :]
-    rows, columns = np.nonzero(np.triu(near, k=1))
-    return [(vectors.patients[a], vectors.patients[b]) for a, b in zip(rows, columns, strict=True)]
+    first, second, distance = vectors.together
+    crowded = _crowded(vectors)
+    near = (distance <= NEAR) & ~crowded[first] & ~crowded[second]
+    pairs = zip(first[near], second[near], strict=True)
+    return [(vectors.patients[a], vectors.patients[b]) for a, b in pairs]
 
 
 def crowd(vectors: Vectors) -> list[str]:
     """Patients with `CROWD` others or more within `TOGETHER` of the usual distance to the nearest."""
-    together = (_relative(vectors) <= TOGETHER).sum(axis=1) >= CROWD
-    return [vectors.patients[row] for row in np.flatnonzero(together)]
+    return [vectors.patients[row] for row in np.flatnonzero(_crowded(vectors))]
 
 
-def _relative(vectors: Vectors) -> FloatArray:
-    """Distances over the usual distance to the nearest; infinite where too few to say what is usual."""
-    if len(vectors.patients) < MIN_PATIENTS or vectors.values.shape[1] < MIN_FEATURES:
-        return np.full((len(vectors.patients),) * 2, np.inf)
-    distance = vectors.distances()
-    usual = float(np.median(distance.min(axis=1)))
-    return distance / usual if usual > 0 else np.where(distance > 0, np.inf, 0.0)
+def _crowded(vectors: Vectors) -> BoolArray:
+    """Who has `CROWD` others or more within `TOGETHER`; (patients,)."""
+    first, second, _ = vectors.together
+    others = np.bincount(np.append(first, second), minlength=len(vectors.patients))
+    return np.asarray(others >= CROWD)
 
 
 def _grouped(keys: Mapping[str, object]) -> list[tuple[str, str]]:
@@ -165,11 +159,8 @@ def _clinical(cohort: Cohort) -> list[str]:
 
 def _across(evidence: Evidence, pairs: Pairs) -> list[tuple[str, str]]:
     """Pairs of which one is trained on where the other is tested."""
-    torn = []
-    for pair in pairs:
-        for split in evidence.splits:
-            sides = [(one in split.train, one in split.test) for one in pair]
-            if (sides[0][0] and sides[1][1]) or (sides[1][0] and sides[0][1]):
-                torn.append(pair)
-                break
-    return torn
+    torn = set()
+    for split in evidence.splits:
+        train, test = set(split.train), set(split.test)
+        torn |= {(a, b) for a, b in pairs if (a in train and b in test) or (b in train and a in test)}
+    return sorted(torn)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from survfuse._types import FloatArray
+from survfuse._types import FloatArray, IntArray
 from survfuse.cohort.data import Cohort
 from survfuse.cohort.modalities import BagData, ExpressionData, ModalityData
 
+MIN_FEATURES = 10  # in fewer dimensions two patients come close by chance
+MIN_PATIENTS = 10
+TOGETHER = 0.3  # of the typical distance to the nearest other patient
 MOST_TILES = 2000  # of a patient; evenly spaced rows stand for a larger bag
 
 
@@ -38,6 +42,20 @@ class Vectors:
         spread = np.sqrt((centred**2).mean(axis=0))
         kept = spread > 1e-9 * np.abs(mean) + 1e-12
         return cls(patients, centred[:, kept] / spread[kept])
+
+    @cached_property
+    def together(self) -> tuple[IntArray, IntArray, FloatArray]:
+        """Rows of pairs that are much nearer than patients usually are to their nearest, and how near.
+
+        Distances are in units of that usual distance. None where too few to say what is usual.
+        """
+        if len(self.patients) < MIN_PATIENTS or self.values.shape[1] < MIN_FEATURES:
+            return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
+        distance = self.distances()
+        usual = float(np.median(distance.min(axis=1)))
+        relative = distance / usual if usual > 0 else np.where(distance > 0, np.inf, 0.0)
+        first, second = np.nonzero(np.triu(relative <= TOGETHER, k=1))
+        return first, second, relative[first, second]
 
     def distances(self) -> FloatArray:
         """Euclidean distance of each pair, (patients, patients); infinite to oneself."""
