@@ -212,6 +212,14 @@ def test_a_file_that_looks_wrong_is_doubted(file: File, change: Any, doubt: str)
     assert not doubted(predicted())
 
 
+@pytest.mark.parametrize(
+    ("unit", "doubted"), [("months", False), ("days", True), ("Years", True), ("", False)]
+)
+def test_the_unit_that_is_said_is_doubted(file: File, unit: str, doubted: bool) -> None:
+    notes = evaluate(file(predicted()[BARE]), unit=unit, **FEW).record["notes"]
+    assert any("looks like months" in note for note in notes) == doubted
+
+
 # -- our own
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import rankdata
 
+from survfuse.cohort.time_units import SHORTEST, doubted_unit
 from survfuse.evaluation.folds import Fold, Tabulated
 from survfuse.survival.estimate import Estimate
 
@@ -28,6 +29,15 @@ def other_unit(folds: Sequence[Fold]) -> list[str]:
         f"follow-up has median {middle:g} and ends at {longest:g}, the survival columns tell of "
         f"{first:g} to {last:g}: are both in one unit?"
     ]
+
+
+def declared_unit(folds: Sequence[Fold], unit: str) -> list[str]:
+    """Doubt the unit that follow-up is said to have, where it is one that a cohort may declare."""
+    named = unit.strip().casefold()
+    if named not in SHORTEST:
+        return []
+    doubt = doubted_unit(np.concatenate([fold.time for fold in folds]), named)
+    return [doubt] if doubt else []
 
 
 def other_order(word: str, folds: Sequence[Fold], horizon: float) -> list[str]:
