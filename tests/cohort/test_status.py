@@ -43,6 +43,7 @@ def follow(files: CohortFiles, message: str, which: int = 0) -> Inspection:
     [
         ("Dead", "Alive"),
         ("1:DECEASED", "0:LIVING"),
+        ("1:DEAD WITH TUMOR", "0:ALIVE OR DEAD TUMOR FREE"),
         ("yes", "No"),
         ("Y", "N"),
         ("T", "F"),

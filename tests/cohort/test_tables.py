@@ -361,6 +361,6 @@ def test_rows_of_a_patient_are_one_where_they_agree_in_what_is_used(clinical: Co
     clinical.patients.iloc[-1, clinical.patients.columns.get_loc("age")] = 1
     with pytest.raises(
         CohortError,
-        match=r"patient 006: 2 rows \(data rows 6, 22\) have this id and differ in 'age'; expected",
+        match=r"patient 006: rows of 1 patient\(s\) differ in 'age' \(of 006 data rows 6, 22\); expected one",
     ):
         load_cohort(clinical.write())

@@ -202,6 +202,14 @@ def test_a_bootstrap_of_equal_risks_has_no_interval(file: File) -> None:
         (lambda table: table.assign(log_risk=-table["log_risk"]), "rank patients differently"),
         (lambda table: table.assign(time=table["time"] * 30.4), "are both in one unit"),
         (lambda table: table.assign(time=table["time"] / 12), "are both in one unit"),
+        (
+            lambda table: table.assign(time=table["time"].where(table.index != 3, 59000)),
+            "mistyped: time 59000 of P003",
+        ),
+        (
+            lambda table: table.assign(log_risk=table["log_risk"].where(table.index != 3, 1e20)),
+            "mistyped: log_risk 1e+20 of P003",
+        ),
     ],
 )
 def test_a_file_that_looks_wrong_is_doubted(file: File, change: Any, doubt: str) -> None:

@@ -13,6 +13,8 @@ from survfuse.cohort.problems import Problems
 from survfuse.readers.tables import read_table
 from survfuse.readers.words import only_difference
 
+ONE_ROW = "keep one row, or give them different ids where they are different patients"
+
 
 class Sources:
     """Reads the tables that a cohort file names, collecting problems.
@@ -80,7 +82,15 @@ class Sources:
             if not frame.loc[rows.index].duplicated().any():
                 several.append(str(patient))
                 continue
-            self._refuse_rows(str(patient), rows.index, where, file, id_column)
+            lines = listed((row + 1 for row in rows.index), 10)
+            self.problems.error(
+                where,
+                f"{len(rows)} rows (data rows {lines}) have this id; expected one row per patient",
+                patients=[str(patient)],
+                file=file,
+                column=id_column,
+                hint=ONE_ROW,
+            )
         if several:
             self.problems.warning(
                 where,
@@ -96,20 +106,6 @@ class Sources:
         if several:
             self._several[id(cells)] = (id_column, frame[ids.isin(several)])
         return cells
-
-    def _refuse_rows(
-        self, patient: str, rows: Iterable[int], where: str, file: Path, id_column: str, differ: str = ""
-    ) -> None:
-        lines = [row + 1 for row in rows]
-        said = f"{len(lines)} rows (data rows {listed(lines, 10)}) have this id{differ}"
-        self.problems.error(
-            where,
-            f"{said}; expected one row per patient",
-            patients=[patient],
-            file=file,
-            column=id_column,
-            hint="keep one row, or give them different ids where they are different patients",
-        )
 
     def check_ids(self, ids: Iterable[str], file: Path, id_column: str, where: str) -> None:
         """Note ids that are empty or have spaces around them."""
@@ -154,10 +150,19 @@ class Sources:
         id_column, rows = self._several.get(id(frame), ("", None))
         if rows is None:
             return
-        for patient, cells in rows[name].str.strip().groupby(rows[id_column]):
-            if cells.nunique() > 1:
-                differ = f" and differ in {name!r}"
-                self._refuse_rows(str(patient), cells.index, where, file, id_column, differ)
+        by_patient = rows[name].str.strip().groupby(rows[id_column])
+        differ = by_patient.nunique().loc[lambda count: count > 1].index
+        if len(differ):
+            lines = listed(row + 1 for row in by_patient.groups[differ[0]])
+            self.problems.error(
+                where,
+                f"rows of {len(differ)} patient(s) differ in {name!r} (of {differ[0]} data rows {lines}); "
+                "expected one row per patient",
+                patients=map(str, differ),
+                file=file,
+                column=id_column,
+                hint=ONE_ROW,
+            )
 
 
 def near_name(name: str, known: Sequence[str]) -> str:

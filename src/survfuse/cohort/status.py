@@ -93,6 +93,8 @@ def _guess(word: str, spec: OutcomeSpec) -> object:
     if spec.event_values is None and word.casefold() in FLAGS:
         return f"{FLAGS[word.casefold()]:g}"
     bit = _says(word, spec)
+    if bit is None and re.match("[01]:", word):  # cBioPortal: 1 stands before words for the event
+        bit = _bit(spec, happened=word[0] == "1")
     return ASKED if bit is None else bit
 
 

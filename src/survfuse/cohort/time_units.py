@@ -63,8 +63,8 @@ def doubted_unit(time: FloatArray, unit: str) -> str:
     return start + doubt if doubt else ""
 
 
-def far_times(time: FloatArray) -> BoolArray:
-    """Which of the three longest times lie so far beyond all others that they look mistyped.
+def far_times(time: FloatArray, factor: float = FAR) -> BoolArray:
+    """Which of the three longest times are more than `factor` times all others, and so look mistyped.
 
     Examples
     --------
@@ -73,8 +73,8 @@ def far_times(time: FloatArray) -> BoolArray:
     """
     order = np.sort(time)
     for count in range(1, MOST_FAR + 1):
-        if len(time) >= MIN_PATIENTS and order[-count] > FAR * order[-count - 1]:
-            return time >= order[-count]
+        if len(time) >= MIN_PATIENTS and order[-count] > factor * order[-count - 1]:
+            return np.asarray(time >= order[-count], dtype=bool)
     return np.zeros(len(time), dtype=bool)
 
 
