@@ -78,6 +78,23 @@ def test_training_patients_give_the_weights(file: File) -> None:
     assert "censoring weights from the patients of train.csv" in result.record["notes"]
 
 
+def test_training_patients_in_another_unit_are_doubted(file: File) -> None:
+    for factor in (1, 30.4, 1 / 12):
+        train = predicted(200).iloc[80:].assign(time=lambda table, factor=factor: table["time"] * factor)
+        notes = evaluate(file(predicted()), train=file(train, "train.csv"), **FEW).record["notes"]
+        assert any("are both in one unit?" in note for note in notes) == (factor != 1)
+    train = file(predicted().rename(columns={"event": "censored"}), "train.csv")
+    with pytest.raises(InputError, match="event is then 1 - censored, not a new name for it"):
+        evaluate(file(predicted()), train=train, **FEW)
+
+
+def test_the_trifle_between_ids_of_two_files_is_named(file: File) -> None:
+    other = predicted().assign(patient_id=predicted()["patient_id"].str.lower())
+    result = evaluate(file(predicted()), against={"b": file(other, "b.csv")}, reference="b", **FEW)
+    note = result.estimates["predictions"]["delta_uno_c_vs_clinical"].note
+    assert note.endswith("'p000' stands there as 'P000': letter case is all that differs")
+
+
 def test_curves_alone_are_ranked_by_risk_at_the_last_horizon(file: File) -> None:
     table = predicted()
     result = evaluate(file(table.drop(columns="log_risk")), **FEW)

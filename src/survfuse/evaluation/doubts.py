@@ -8,6 +8,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from survfuse._errors import listed
+from survfuse._types import FloatArray
 from survfuse.cohort.time_units import SHORTEST, doubted_unit, far_times
 from survfuse.evaluation.folds import Fold, Tabulated
 from survfuse.survival.estimate import Estimate
@@ -46,6 +47,18 @@ def mistyped(word: str, folds: Sequence[Fold]) -> list[str]:
                 found.append(f"{name} {value:g} of {patient}")
     far_ones = listed(dict.fromkeys(found))
     return [f"{word}: far beyond all others, so perhaps mistyped: {far_ones}"] if found else []
+
+
+def other_training(folds: Sequence[Fold], train: FloatArray) -> list[str]:
+    """Doubt that the follow-up of the training patients has the unit of the others'."""
+    time = np.concatenate([fold.time for fold in folds])
+    ratios = [float(of(train) / of(time)) for of in (np.median, np.max)]
+    if min(ratios) <= BEYOND and max(ratios) >= 1 / BEYOND:
+        return []
+    return [
+        f"follow-up ends at {time.max():g}, that of the training patients at {train.max():g}: "
+        "are both in one unit?"
+    ]
 
 
 def declared_unit(folds: Sequence[Fold], unit: str) -> list[str]:

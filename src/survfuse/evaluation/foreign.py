@@ -158,6 +158,7 @@ def read_outcome(path: Path | str) -> tuple[FloatArray, BoolArray]:
     if absent:
         raise InputError(
             f"{path}: expected column(s) {listed(absent)}, the file has {listed(raw.columns, 12)}"
+            f"{_of_censoring(raw)}"
         )
     time = _numbers(raw, "time", str(path))
     _refuse(~(time > 0), raw["time"], str(path), "time", "a time above 0")
