@@ -286,3 +286,20 @@ def test_fold_and_group_numbers_need_no_decimals(
     clinical.set("004", "fold", "NA")
     with pytest.raises(CohortError, match=r"column 'fold', patient 004: 1 patient\(s\) have no fold"):
         load_cohort(clinical.write())
+
+
+def test_groups_lost_to_a_trifle_of_the_ids_are_told(clinical: CohortFiles) -> None:
+    root = clinical.write().parent
+    sites = clinical.patients[["patient_id", "site"]]
+    clinical.spec["groups"] = {"site": {"table": "sites.csv", "column": "site"}}
+    sites.assign(patient_id=sites["patient_id"].str.lstrip("0")).to_csv(root / "sites.csv", index=False)
+    with pytest.raises(
+        CohortError, match=r"no patient has a group \('001' stands there as '1': lead"
+    ):
+        load_cohort(clinical.write())
+    sites.replace({"patient_id": {"003": "3"}}).to_csv(root / "sites.csv", index=False)
+    [problem] = load_cohort(clinical.write()).problems
+    assert (problem.severity, problem.patient) == ("warning", "003")
+    assert problem.hint.startswith("'003' stands there as '3'")
+    sites.assign(site="").to_csv(root / "sites.csv", index=False)
+    assert [p.message for p in load_cohort(clinical.write()).problems] == ["no patient has a group"]

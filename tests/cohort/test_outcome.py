@@ -46,6 +46,7 @@ def test_words_for_the_event_are_declared(clinical: CohortFiles) -> None:
         ("os_days", "0", "time must be > 0, got '0'"),
         ("os_days", "12a", "time must be a number, got '12a'"),
         ("os_days", "inf", "time must be a number, got 'inf'"),
+        ("os_days", "1e308", r"time must be at most 1e\+30, got '1e308'"),
         ("os_days", "NA", "time is missing, got 'NA'"),
         ("os_event", "", "status is missing, got ''"),
     ],
@@ -120,6 +121,24 @@ def test_an_unlikely_unit_is_a_warning(clinical: CohortFiles, unit: str, longest
     messages = [problem.message for problem in load_cohort(clinical.write()).problems]
     assert bool(messages) == bool(looks)
     assert all(message.endswith(f"looks like {looks}") for message in messages)
+
+
+def test_a_mistyped_time_is_named_with_its_patient(clinical: CohortFiles) -> None:
+    clinical.set("004", "os_days", "99999")
+    found = inspect(clinical.write()).problems
+    assert [(p.severity, p.patient, p.column) for p in found] == [("warning", "004", "os_days")]
+    assert "99999 days is far beyond the next longest time" in found[0].message
+
+
+def test_censored_patients_whose_time_stands_elsewhere_are_told(clinical: CohortFiles) -> None:
+    censored = clinical.patients["os_event"] == 0
+    clinical.patients["os_days"] = clinical.patients["os_days"].astype(str).mask(censored, "")
+    clinical.spec["outcome"]["exclude_invalid"] = True
+    found = inspect(clinical.write()).problems[-1]
+    assert (
+        "none of the 10 patients with a time is censored, and 10 censored ones have no time" in found.message
+    )
+    assert "put the time of the censored" in found.hint
 
 
 def test_an_absent_column_is_named_with_the_nearest(clinical: CohortFiles) -> None:

@@ -84,6 +84,12 @@ def test_whole_numbers_that_pandas_wrote_are_told(files: CohortFiles) -> None:
     assert "only in letter case or a final '.0'" in found(files)[0][2]
 
 
+def test_leading_zeros_are_told_and_not_taken_for_the_same(files: CohortFiles) -> None:
+    rename(files, lambda name: f"0{name}", lambda name: name)
+    with pytest.raises(CohortError, match=r"'0001_0' stands there as '001_0': leading zeros is all"):
+        load_cohort(files.write())
+
+
 def test_two_rows_of_one_file_are_an_error(files: CohortFiles) -> None:
     assert files.slides is not None
     files.slides.loc[20, "slide_id"] = "001_0.svs"

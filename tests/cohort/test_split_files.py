@@ -345,11 +345,17 @@ def test_a_broken_fold_of_mmp_is_refused(write: Writer, cohort: Cohort) -> None:
 # -- names that are nearly the same
 
 
-def test_ids_that_differ_in_letter_case_only_are_told(write: Writer, files: CohortFiles) -> None:
+@pytest.mark.parametrize(
+    ("written", "trifle"),
+    [("p001", "letter case"), ("P1", "leading zeros"), ("P_001", "underscores or #")],
+)
+def test_the_trifle_by_which_ids_differ_is_told(
+    write: Writer, files: CohortFiles, written: str, trifle: str
+) -> None:
     files.patients["patient_id"] = "P" + files.patients["patient_id"]
     cohort = load_cohort(files.write())
-    with pytest.raises(CohortError, match=r"but for letter case, blanks or accents 'p001' is 'P001'"):
-        read_splits(write("splits_0.csv", "train,val\nP002,p001\n"), cohort)
+    with pytest.raises(CohortError, match=rf"'{written}' stands there as 'P001': .*{trifle} is all"):
+        read_splits(write("splits_0.csv", f"train,val\nP002,{written}\n"), cohort)
 
 
 @pytest.mark.parametrize("ending", [".h5", ".safetensors", ".ome.tiff", ".NDPI", ".svs.pt"])

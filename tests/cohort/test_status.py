@@ -11,8 +11,8 @@ import yaml
 
 from builders import CohortFiles
 from survfuse.cohort import Inspection, inspect
-from survfuse.cohort.spec import load_spec
-from survfuse.cohort.status import as_list, as_mapping, doubt_of_shares
+from survfuse.cohort.spec import OutcomeSpec, load_spec
+from survfuse.cohort.status import as_list, as_mapping, doubt_of_shares, doubt_of_words
 
 EVENTS = np.arange(20) % 2 == 1  # of the cohort `clinical`
 
@@ -43,8 +43,10 @@ def follow(files: CohortFiles, message: str, which: int = 0) -> Inspection:
     [
         ("Dead", "Alive"),
         ("1:DECEASED", "0:LIVING"),
+        ("1:DEAD WITH TUMOR", "0:ALIVE OR DEAD TUMOR FREE"),
         ("yes", "No"),
         ("Y", "N"),
+        ("T", "F"),
         ("Recurred/Progressed", "DiseaseFree"),
     ],
 )
@@ -184,6 +186,33 @@ def test_the_polarity_is_doubted_in_a_cohort(clinical: CohortFiles) -> None:
     clinical.spec["outcome"]["censored"] = "os_event"
     del clinical.spec["outcome"]["event"]
     assert "a column of this name marks the events" in inspect(clinical.write()).problems[0].message
+
+
+@pytest.mark.parametrize(
+    ("polarity", "values", "says"),
+    [
+        ("event", {"Dead": 1, "Alive": 0}, ""),
+        ("event", {"Dead": 0, "Alive": 1}, "'Dead' then means censored"),
+        ("censored", {"Dead": 1, "Alive": 0}, "'Dead' then means censored"),
+        ("censored", {"Alive": 0, "lost": 1, "Dead": 0}, "'Alive' then means the event"),
+        ("censored", {"Dead": 0, "Alive": 1}, ""),
+        ("event", {"1": 0, "2": 1}, ""),
+    ],
+)
+def test_a_word_that_means_its_opposite_is_doubted(polarity: str, values: dict[str, int], says: str) -> None:
+    spec = OutcomeSpec.model_validate(
+        {"table": "p.csv", "time": "t", "unit": "days", polarity: "vital", "event_values": values}
+    )
+    doubt = doubt_of_words(spec)
+    assert bool(doubt) == bool(says)
+    assert says in doubt
+
+
+def test_such_a_word_is_doubted_in_a_cohort(clinical: CohortFiles) -> None:
+    clinical.patients["os_event"] = words("Dead", "Alive")
+    del clinical.spec["outcome"]["event"]
+    clinical.spec["outcome"] |= {"censored": "os_event", "event_values": {"Dead": 1, "Alive": 0}}
+    assert "'Dead' then means censored" in inspect(clinical.write()).problems[0].message
 
 
 def test_what_hints_print_is_read_back_as_it_was(clinical: CohortFiles) -> None:

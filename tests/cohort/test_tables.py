@@ -339,3 +339,28 @@ def test_notes_of_a_table_are_told_once(clinical: CohortFiles) -> None:
         "semicolons separate the cells, not commas; numbers with a decimal comma are read with a point"
     ]
     assert cohort.modalities["clinical"].numbers("age").tolist() == frame["age"].tolist()  # type: ignore[union-attr]
+
+
+def test_a_table_without_an_input_is_refused(files: CohortFiles) -> None:
+    root = files.write().parent
+    files.patients[["patient_id"]].to_csv(root / "ids.csv", index=False)
+    files.spec["modalities"] = {"blood": {"table": "ids.csv"}}
+    with pytest.raises(CohortError, match=r"blood, file ids.csv: no column of it is an input"):
+        load_cohort(files.write())
+
+
+def test_rows_of_a_patient_are_one_where_they_agree_in_what_is_used(clinical: CohortFiles) -> None:
+    again = clinical.patients.iloc[[2, 5]]
+    clinical.patients["slide"] = clinical.patients["patient_id"] + "-1.svs"
+    clinical.patients = pd.concat([clinical.patients, again.assign(slide=again["patient_id"] + "-2.svs")])
+    cohort = load_cohort(clinical.write())
+    assert len(cohort) == 20
+    assert [p.message.partition(";")[0] for p in cohort.problems] == [
+        "2 patient(s) have several rows (one per slide or sample?)"
+    ]
+    clinical.patients.iloc[-1, clinical.patients.columns.get_loc("age")] = 1
+    with pytest.raises(
+        CohortError,
+        match=r"patient 006: rows of 1 patient\(s\) differ in 'age' \(of 006 data rows 6, 22\); expected one",
+    ):
+        load_cohort(clinical.write())

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from survfuse._types import FloatArray
-from survfuse.cohort.time_units import DAYS, doubted_unit, on_calendar
+from survfuse.cohort.time_units import DAYS, doubted_unit, far_times, on_calendar
 
 RNG = np.random.default_rng(0)
 DAYS_LIVED = np.unique(RNG.integers(20, 3800, 200)).astype(float)
@@ -73,6 +73,21 @@ def test_months_of_real_diseases_are_not_doubted(median: float, longest: float) 
     for decimals in (0, 1, 2):
         assert doubted_unit(np.maximum(time.round(decimals), 0.03), "months") == ""
     assert doubted_unit(np.ceil(time * DAYS["months"]), "days") == ""
+
+
+@pytest.mark.parametrize("mistyped", [[480.0], [99999.0, 88888.0, 70000.0]])
+def test_mistyped_times_are_no_doubt_of_the_unit(mistyped: list[float]) -> None:
+    time = np.array([*np.linspace(0.5, 90, 60).round(1), *mistyped])
+    assert time[far_times(time)].tolist() == mistyped
+    assert doubted_unit(time, "months") == ""
+    assert "looks like months" in doubted_unit(time, "days")
+
+
+def test_a_long_tail_is_not_mistyped() -> None:
+    for sd in (0.5, 1.0):
+        time = np.minimum(np.exp(RNG.normal(2.5, sd, 80)), RNG.uniform(6, 90, 80))
+        assert not far_times(time).any()
+    assert not far_times(np.array([1.0, 2.0, 300.0])).any()
 
 
 @pytest.mark.parametrize(

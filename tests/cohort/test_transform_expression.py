@@ -126,6 +126,7 @@ def test_gene_sets_to_be_weighed_come_as_their_genes(tmp_path: Path) -> None:
         ("A\turl", "line 1: expected NAME<tab>DESCRIPTION<tab>GENE"),
         ("A\tu\tG1\nA\tu\tG2", "line 2: gene set 'A' appears twice"),
         ("A\tu\tX\tY", "none of its gene sets has 5 genes"),
+        ("\n", "holds no gene set"),
     ],
 )
 def test_a_wrong_gene_set_file_is_refused(tmp_path: Path, text: str, message: str) -> None:

@@ -70,6 +70,13 @@ def test_missing_only_at_prediction_is_imputed_and_reported() -> None:
     assert remarks == [("e", "clinical", "age", "imputed", "missing; training mean 75 used")]
 
 
+def test_letter_case_is_named_where_it_makes_a_category_new() -> None:
+    transform = fit(table(sex=["M", "F", "M", "F", "M", "F"]))
+    [remark] = transform.apply(table(sex=["m", "F", "M", "F", "M", "F"]), ("a", "b"))[1]
+    assert remark[3] == "unseen category"
+    assert remark[4].endswith("('m' stands there as 'M': letter case is all that differs)")
+
+
 def test_a_new_category_is_unknown_and_reported() -> None:
     data = table(sex=["M", "F", "M", "F", "D", ""])
     values, remarks = fit(data).apply(data, ("e", "f"))

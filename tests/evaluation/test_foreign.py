@@ -54,6 +54,10 @@ def test_patients_that_a_model_was_trained_on_are_noted(file: File) -> None:
             "expected a column log_risk, or columns survival_<time>, found neither",
         ),
         ("patient_id,time,event,survival_0\na,1,1,1\n", "found neither"),
+        (
+            "patient_id,time,censorship,log_risk\na,1,1,0\n",
+            "event is then 1 - censorship, not a new name for it",
+        ),
         ("patient_id,time,time,event,log_risk\na,1,2,1,0\n", "column names appear twice: 'time'"),
         ("patient_id,time,event,survival_1,survival_1\na,1,1,1,1\n", "appear twice: 'survival_1'"),
         (HEAD + " ,1,1,0\n", "column patient_id, line 2: expected an id, got ' '"),

@@ -78,6 +78,23 @@ def test_training_patients_give_the_weights(file: File) -> None:
     assert "censoring weights from the patients of train.csv" in result.record["notes"]
 
 
+def test_training_patients_in_another_unit_are_doubted(file: File) -> None:
+    for factor in (1, 30.4, 1 / 12):
+        train = predicted(200).iloc[80:].assign(time=lambda table, factor=factor: table["time"] * factor)
+        notes = evaluate(file(predicted()), train=file(train, "train.csv"), **FEW).record["notes"]
+        assert any("are both in one unit?" in note for note in notes) == (factor != 1)
+    train = file(predicted().rename(columns={"event": "censored"}), "train.csv")
+    with pytest.raises(InputError, match="event is then 1 - censored, not a new name for it"):
+        evaluate(file(predicted()), train=train, **FEW)
+
+
+def test_the_trifle_between_ids_of_two_files_is_named(file: File) -> None:
+    other = predicted().assign(patient_id=predicted()["patient_id"].str.lower())
+    result = evaluate(file(predicted()), against={"b": file(other, "b.csv")}, reference="b", **FEW)
+    note = result.estimates["predictions"]["delta_uno_c_vs_clinical"].note
+    assert note.endswith("'p000' stands there as 'P000': letter case is all that differs")
+
+
 def test_curves_alone_are_ranked_by_risk_at_the_last_horizon(file: File) -> None:
     table = predicted()
     result = evaluate(file(table.drop(columns="log_risk")), **FEW)
@@ -202,6 +219,14 @@ def test_a_bootstrap_of_equal_risks_has_no_interval(file: File) -> None:
         (lambda table: table.assign(log_risk=-table["log_risk"]), "rank patients differently"),
         (lambda table: table.assign(time=table["time"] * 30.4), "are both in one unit"),
         (lambda table: table.assign(time=table["time"] / 12), "are both in one unit"),
+        (
+            lambda table: table.assign(time=table["time"].where(table.index != 3, 59000)),
+            "mistyped: time 59000 of P003",
+        ),
+        (
+            lambda table: table.assign(log_risk=table["log_risk"].where(table.index != 3, 1e20)),
+            "mistyped: log_risk 1e+20 of P003",
+        ),
     ],
 )
 def test_a_file_that_looks_wrong_is_doubted(file: File, change: Any, doubt: str) -> None:
@@ -210,6 +235,14 @@ def test_a_file_that_looks_wrong_is_doubted(file: File, change: Any, doubt: str)
 
     assert doubted(change(predicted()))
     assert not doubted(predicted())
+
+
+@pytest.mark.parametrize(
+    ("unit", "doubted"), [("months", False), ("days", True), ("Years", True), ("", False)]
+)
+def test_the_unit_that_is_said_is_doubted(file: File, unit: str, doubted: bool) -> None:
+    notes = evaluate(file(predicted()[BARE]), unit=unit, **FEW).record["notes"]
+    assert any("looks like months" in note for note in notes) == doubted
 
 
 # -- our own

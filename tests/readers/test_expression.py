@@ -335,3 +335,29 @@ def test_a_full_cohort_of_json_is_quick(tmp_path: Path) -> None:
     start = time.perf_counter()
     assert read_expression(tmp_path, unit="vst", genes="symbol").values.shape == (40, 19_359)
     assert time.perf_counter() - start < 10
+
+
+def test_a_row_per_slide_with_words_beside_the_genes_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "all.csv"
+    rows = ["P1,P1-1.svs,0.5,-0.5", "P1,P1-2.svs,0.5,-0.5", "P2,P2-1.svs,-1,1"]
+    path.write_text("\n".join(["case_id,slide_id,A_rnaseq,B_rnaseq", *rows]))
+    got = read_expression(path, unit="zscore", genes="symbol", gene_suffix="_rnaseq")
+    assert (got.patients, got.genes) == (("P1", "P2"), ("A", "B"))
+    path.write_text(path.read_text().replace("P1-2.svs,0.5", "P1-2.svs,0.6"))
+    with pytest.raises(InputError, match="patients appear twice: P1"):
+        read_expression(path, unit="zscore", genes="symbol", gene_suffix="_rnaseq")
+
+
+@pytest.mark.parametrize("unit", ["log2tpm", "fpkm", "vst", "zscore"])
+def test_a_patient_with_one_value_in_all_genes_is_refused(tmp_path: Path, unit: str) -> None:
+    values = np.random.default_rng(0).gamma(4, 2, (30, 40)).round(3)
+    values = (values - values.mean(axis=0)).round(3) if unit == "zscore" else values * 30 ** (unit == "fpkm")
+    table = pd.DataFrame(values, columns=[f"G{i}" for i in range(40)])
+    table.insert(0, "patient", [f"P{i}" for i in range(30)])
+    path = tmp_path / "e.csv"
+    table.to_csv(path, index=False)
+    assert len(read_expression(path, unit=unit, genes="symbol").patients) == 30
+    table.iloc[3, 1:] = 0.0
+    table.to_csv(path, index=False)
+    with pytest.raises(InputError, match="P3: every value is 0, so nothing was measured"):
+        read_expression(path, unit=unit, genes="symbol")

@@ -187,12 +187,22 @@ def test_one_chunk_missing(tmp_path: Path) -> None:
 
 
 def test_compression_bomb(tmp_path: Path) -> None:
-    path = tmp_path / "zeros.h5"
+    path = tmp_path / "ones.h5"
     with h5py.File(path, "w") as file:
         file.create_dataset(
-            "features", data=np.zeros((4096, 1024), np.float32), chunks=(64, 1024), compression=9
+            "features", data=np.ones((4096, 1024), np.float32), chunks=(64, 1024), compression=9
         )
-    assert read_features(path).values.shape == (4096, 1024)  # zeros compress well, and are no bomb
+    assert read_features(path).values.shape == (4096, 1024)  # they compress well, and are no bomb
+
+
+def test_a_slide_of_zeros_is_refused_and_a_tile_of_zeros_is_not(tmp_path: Path) -> None:
+    values = np.zeros((4, 8), np.float32)
+    np.save(tmp_path / "s.npy", values)
+    with pytest.raises(FeatureFileError, match="every feature of its 4 tiles is 0, so nothing was extracted"):
+        read_features(tmp_path / "s.npy")
+    values[2, 1] = 0.5
+    np.save(tmp_path / "s.npy", values)
+    assert read_features(tmp_path / "s.npy").values.shape == (4, 8)
 
 
 def test_links_are_not_followed(tmp_path: Path) -> None:

@@ -67,6 +67,7 @@ def test_a_trivial_difference_is_named(given: list[str], known: list[str], says:
         ("1 234", "thousands are marked off"),
         ("12,5", "a decimal comma"),
         (">90", "this is a bound"),
+        ("90+", "this is a bound"),
         ("50 %", "a percentage"),
         ("12 months", "a unit or letter"),
         ("#DIV/0!", "an error of the spreadsheet"),

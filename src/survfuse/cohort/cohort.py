@@ -274,7 +274,29 @@ def _groups(spec: CohortSpec, used: list[str], sources: Sources) -> pd.DataFrame
                 hint="write them the same way",
             )
         groups[name] = column.reindex(used).fillna("")
+        _note_ungrouped(groups[name], column, table, group.column, sources)
     return groups
+
+
+def _note_ungrouped(
+    groups: pd.Series[str], listed_cells: pd.Series[str], table: Path, name: str, sources: Sources
+) -> None:
+    """Refuse a grouping without anybody, and say who lost theirs to a trifle of the id."""
+    without = [str(patient) for patient in groups.index if patient not in listed_cells.index]
+    trifle = only_difference(without, map(str, listed_cells.index.difference(groups.index)))
+    if len(groups) and (groups == "").all():
+        note = sources.problems.error if len(without) == len(groups) else sources.problems.warning
+        hint = trifle or "correct the table, or remove this group"
+        note("groups", "no patient has a group", file=table, column=name, hint=hint)
+    elif trifle:
+        sources.problems.warning(
+            "groups",
+            f"{len(without)} patient(s) have no row and so no group",
+            patients=without,
+            file=table,
+            column=name,
+            hint=trifle,
+        )
 
 
 def _column(

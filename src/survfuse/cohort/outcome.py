@@ -11,11 +11,12 @@ import pandas as pd
 
 from survfuse._errors import listed
 from survfuse.cohort.data import FlowStep
+from survfuse.cohort.limits import LARGEST
 from survfuse.cohort.problems import Problems
 from survfuse.cohort.sources import Sources
 from survfuse.cohort.spec import OutcomeSpec
-from survfuse.cohort.status import as_list, doubt_of_name, doubt_of_shares, hint, meanings
-from survfuse.cohort.time_units import doubted_unit
+from survfuse.cohort.status import as_list, doubt_of_name, doubt_of_shares, doubt_of_words, hint, meanings
+from survfuse.cohort.time_units import doubted_unit, far_times
 from survfuse.readers.words import instead_of_number, reads_unknown, spellings, whole, whole_cells
 
 Floats = npt.NDArray[np.float64]
@@ -88,7 +89,8 @@ def read_outcome(
     flow = _flow(len(cells), frame, valid, reader.left_out)
     frame = frame[valid]
     if not frame.empty and not reader.asked:
-        _doubts(spec, frame, sources.problems, required=required)
+        lost = _censored_without_time(time, event)
+        _doubts(spec, frame, sources.problems, lost, required=required)
     return OutcomeTable(frame, tuple(cells.index), flow)
 
 
@@ -122,7 +124,9 @@ class _Rows:
         self._report(cells, missing, self.spec.time, "time is missing")
         self._report(cells, unreadable, self.spec.time, NO_NUMBER)
         self._report(cells, negative, self.spec.time, "time must be > 0")
-        return np.where(negative | unreadable, np.nan, time)
+        huge = np.isfinite(time) & (time > LARGEST)
+        self._report(cells, huge, self.spec.time, f"time must be at most {LARGEST:g}")
+        return np.where(negative | unreadable | huge, np.nan, time)
 
     def events(self, cells: pd.Series[str]) -> Floats:
         """1 where the event happened, 0 where censored, NaN where invalid."""
@@ -196,9 +200,28 @@ def _flow(
     return tuple(steps)
 
 
-def _doubts(spec: OutcomeSpec, frame: pd.DataFrame, problems: Problems, *, required: bool) -> None:
+def _censored_without_time(time: Floats, event: Floats) -> int:
+    """Count the censored where none of them has a time, as in a column `days_to_death`."""
+    censored = event == 0
+    lost = int(censored.sum())
+    return 0 if lost < 2 or np.isfinite(time[censored]).any() else lost
+
+
+def _doubts(spec: OutcomeSpec, frame: pd.DataFrame, problems: Problems, lost: int, *, required: bool) -> None:
     """Refuse an outcome without events; doubt its unit and its polarity."""
-    unit = doubted_unit(frame["time"].to_numpy(float), spec.unit)
+    time = frame["time"].to_numpy(float)
+    far = far_times(time)
+    if far.any():
+        shown = listed(f"{one:g}" for one in time[far])
+        problems.warning(
+            "outcome",
+            f"{shown} {spec.unit} is far beyond the next longest time, {time[~far].max():g}",
+            patients=frame.index[far],
+            file=spec.table,
+            column=spec.time,
+            hint="correct the table where this is a typing error",
+        )
+    unit = doubted_unit(time, spec.unit)
     if unit:
         hint = "correct outcome.unit if so (weeks: multiply by 7 and declare days)"
         problems.warning("outcome", unit, file=spec.table, column=spec.time, hint=hint)
@@ -206,7 +229,16 @@ def _doubts(spec: OutcomeSpec, frame: pd.DataFrame, problems: Problems, *, requi
     if required and not frame["event"].any():
         text = f"none of the {len(frame)} valid patients has the event"
         problems.error("outcome", text, file=spec.table, column=spec.status, hint=hint)
-    events = int(frame["event"].sum())
-    for doubt in (doubt_of_shares(events, len(frame)), doubt_of_name(spec)):
+    if lost:
+        problems.warning(
+            "outcome",
+            f"none of the {len(frame)} patients with a time is censored, and {lost} censored ones have no "
+            "time: is theirs in another column?",
+            file=spec.table,
+            column=spec.time,
+            hint="put the time of the censored (last follow-up) and of the events into one column",
+        )
+    shares = "" if lost else doubt_of_shares(int(frame["event"].sum()), len(frame))
+    for doubt in (shares, doubt_of_name(spec), doubt_of_words(spec)):
         if doubt and required:
             problems.warning("outcome", doubt, file=spec.table, column=spec.status, hint=hint)

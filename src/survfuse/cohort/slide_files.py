@@ -16,7 +16,7 @@ from survfuse.cohort.sources import Sources
 from survfuse.cohort.spec import SlidesSpec
 from survfuse.readers.features import FeatureFiles, list_features
 from survfuse.readers.slide_names import match_names, slide_stem
-from survfuse.readers.words import composed
+from survfuse.readers.words import composed, only_difference
 
 MOST_NAMED = 20
 
@@ -122,13 +122,15 @@ class _Pairing:
                 "again",
             )
         rest = [slide for slide in absent if slide not in written]
+        trifle = only_difference(rest, sorted(set(files.ready) - set(pairs.values())))
         if rest and not pairs:
             self._note(
                 severity,
                 f"none of the {len(absent)} slides of the table ({listed(rest, 3)}) has a feature file; "
                 f"the folder has {listed(files.ready, 3) or 'none'}{_longer(rest, files.ready)}",
                 file=self.features,
-                hint="slide_id must be the feature file's name, with or without endings such as .svs and .h5",
+                hint=trifle
+                or "slide_id must be the feature file's name, with or without endings such as .svs and .h5",
             )
         elif rest:
             self._note(
@@ -136,7 +138,7 @@ class _Pairing:
                 f"{len(rest)} slide(s) without a feature file: {listed(rest, MOST_NAMED)}"
                 f"{_longer(rest, files.ready)}",
                 file=self.features,
-                hint="extract them, or remove them from the slide table",
+                hint=trifle or "extract them, or remove them from the slide table",
             )
         lost = set(map(owners.__getitem__, absent)) - set(map(owners.__getitem__, pairs))
         if lost and pairs:

@@ -13,6 +13,8 @@ from survfuse.cohort.problems import Problems
 from survfuse.readers.tables import read_table
 from survfuse.readers.words import only_difference
 
+ONE_ROW = "keep one row, or give them different ids where they are different patients"
+
 
 class Sources:
     """Reads the tables that a cohort file names, collecting problems.
@@ -31,6 +33,7 @@ class Sources:
         self._raw: dict[tuple[Path, str], pd.DataFrame | None] = {}
         self._by_patient: dict[tuple[Path, str], pd.DataFrame | None] = {}
         self._noted: set[Path] = set()
+        self._several: dict[int, tuple[str, pd.DataFrame]] = {}  # by identity of a table, which is kept
 
     def path(self, relative: Path) -> Path:
         """Where a path of the cohort file lies."""
@@ -57,9 +60,11 @@ class Sources:
                 self.problems.warning(where, note, file=file)
 
     def by_patient(self, relative: Path, id_column: str, where: str) -> pd.DataFrame | None:
-        """Read a table indexed by patient id; repeated ids are problems, their first row is kept.
+        """Read a table indexed by patient id; equal rows are problems, and the first row of each is kept.
 
-        Problems of a file's ids are noted once, for the section that reads it first.
+        Rows of one patient that differ (a row per slide) are one where they agree in every column that
+        is asked for by :meth:`column`. Problems of a file's ids are noted once, for the section that
+        reads it first.
         """
         key = (relative, id_column)
         if key not in self._by_patient:
@@ -72,7 +77,11 @@ class Sources:
     def _indexed(self, frame: pd.DataFrame, file: Path, id_column: str, where: str) -> pd.DataFrame:
         ids = frame[id_column].astype(object)
         repeated = ids[ids.duplicated(keep=False)]
+        several = []
         for patient, rows in repeated.groupby(repeated):
+            if not frame.loc[rows.index].duplicated().any():
+                several.append(str(patient))
+                continue
             lines = listed((row + 1 for row in rows.index), 10)
             self.problems.error(
                 where,
@@ -80,13 +89,22 @@ class Sources:
                 patients=[str(patient)],
                 file=file,
                 column=id_column,
-                hint="keep one row, or give the patients different ids",
+                hint=ONE_ROW,
+            )
+        if several:
+            self.problems.warning(
+                where,
+                f"{len(several)} patient(s) have several rows (one per slide or sample?); they count as one "
+                f"where they agree in the columns that are used: {listed(several, 5)}",
+                file=file,
             )
         keep = ~ids.duplicated()
         cells = frame.loc[keep].drop(columns=id_column)
         stripped = {str(name): column.str.strip() for name, column in cells.items()}
         cells = pd.DataFrame(stripped, index=cells.index, dtype=object)
         cells.index = pd.Index(ids[keep], name="patient_id", dtype=object)
+        if several:
+            self._several[id(cells)] = (id_column, frame[ids.isin(several)])
         return cells
 
     def check_ids(self, ids: Iterable[str], file: Path, id_column: str, where: str) -> None:
@@ -115,6 +133,7 @@ class Sources:
     def column(self, frame: pd.DataFrame, name: str, file: Path, where: str) -> pd.Series[str] | None:
         """One column, or None (problem noted) when the table lacks it."""
         if name in frame:
+            self._check_rows(frame, name, file, where)
             return frame[name]
         trivial = only_difference([name], frame.columns)
         self.problems.error(
@@ -125,6 +144,25 @@ class Sources:
             hint=trivial or near_name(name, list(frame.columns)),
         )
         return None
+
+    def _check_rows(self, frame: pd.DataFrame, name: str, file: Path, where: str) -> None:
+        """Refuse patients whose rows differ in a column that is used."""
+        id_column, rows = self._several.get(id(frame), ("", None))
+        if rows is None:
+            return
+        by_patient = rows[name].str.strip().groupby(rows[id_column])
+        differ = by_patient.nunique().loc[lambda count: count > 1].index
+        if len(differ):
+            lines = listed(row + 1 for row in by_patient.groups[differ[0]])
+            self.problems.error(
+                where,
+                f"rows of {len(differ)} patient(s) differ in {name!r} (of {differ[0]} data rows {lines}); "
+                "expected one row per patient",
+                patients=map(str, differ),
+                file=file,
+                column=id_column,
+                hint=ONE_ROW,
+            )
 
 
 def near_name(name: str, known: Sequence[str]) -> str:

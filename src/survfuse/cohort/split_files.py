@@ -20,7 +20,7 @@ from survfuse.cohort.split_formats import RawSplit, read_raw
 from survfuse.cohort.splits import Split
 from survfuse.readers.slide_names import slide_stem
 from survfuse.readers.tables import read_table
-from survfuse.readers.words import composed
+from survfuse.readers.words import composed, only_difference
 
 BARCODE = re.compile(r"TCGA-[A-Z0-9]{2}-[A-Z0-9]{4}(?=-)")  # the patient part of a TCGA slide name
 
@@ -153,11 +153,9 @@ class _Ids:
             )
 
     def _near(self) -> str:
-        """Name ids that are the cohort's but for letter case, blanks and the way letters are composed."""
-        known = {composed(one.strip()).casefold(): one for one in self._listed}
-        pairs = [(one, known.get(composed(one.strip()).casefold())) for one in self.unknown]
-        near = [f"{one!r} is {patient!r}" for one, patient in pairs if patient is not None]
-        return f"; but for letter case, blanks or accents {listed(near)}" if near else ""
+        """Name the trifle by which ids differ from the cohort's, if there is one."""
+        trifle = only_difference(map(composed, self.unknown), map(composed, sorted(self._listed)))
+        return f"; {trifle}" if trifle else ""
 
     def notes(self) -> list[str]:
         """Tell who was left out, and what stands twice."""

@@ -20,6 +20,7 @@ _CENSORED = {
     *("alive", "living", "censored", "censor", "no", "no event", "progression free"),
     *("progression-free", "disease free", "disease-free", "diseasefree", "lost", "lost to follow-up"),
 }
+_LETTERS = ({"y", "n"}, {"t", "f"})
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 ASKED = "0 or 1"
 """Stands where only the user can tell; taken literally it is refused, and asked for again."""
@@ -81,19 +82,28 @@ def _meant(spec: OutcomeSpec, rest: Sequence[str]) -> dict[str, object]:
         meant[word] = _guess(word, spec)
     if len(given) == 1 and len(meant) == 2:
         meant[rest[0]] = 1 - next(iter(given.values()))
-    if {word.casefold() for word in rest} == {"y", "n"}:
+    if {word.casefold() for word in rest} in _LETTERS:
         for word in rest:
-            meant[word] = _bit(spec, happened=word in "yY")
+            meant[word] = _bit(spec, happened=word in "yYtT")
     return meant
 
 
 def _guess(word: str, spec: OutcomeSpec) -> object:
     """0 or 1 where the word says it, otherwise a text that asks."""
-    plain = re.sub(r"^[01]:", "", word).strip().casefold()
     if spec.event_values is None and word.casefold() in FLAGS:
         return f"{FLAGS[word.casefold()]:g}"
-    known = plain in _HAPPENED or plain in _CENSORED
-    return _bit(spec, happened=plain in _HAPPENED) if known else ASKED
+    bit = _says(word, spec)
+    if bit is None and re.match("[01]:", word):  # cBioPortal: 1 stands before words for the event
+        bit = _bit(spec, happened=word[0] == "1")
+    return ASKED if bit is None else bit
+
+
+def _says(word: str, spec: OutcomeSpec) -> int | None:
+    """0 or 1 of the column as the word says it by itself, None where it says neither."""
+    plain = re.sub(r"^[01]:", "", word).strip().casefold()
+    if plain in _HAPPENED or plain in _CENSORED:
+        return _bit(spec, happened=plain in _HAPPENED)
+    return None
 
 
 def _bit(spec: OutcomeSpec, *, happened: bool) -> int:
@@ -129,6 +139,19 @@ def doubt_of_shares(events: int, patients: int) -> str:
         return f"{censored or 'none'} of {patients} patients censored: nearly everybody has the event"
     if censored > ONE_KIND * patients:
         return f"only {events} of {patients} patients with the event"
+    return ""
+
+
+def doubt_of_words(spec: OutcomeSpec) -> str:
+    """Doubt a dictionary in which a word means the opposite of what it says; empty otherwise."""
+    one = "event" if spec.event is not None else "censored"
+    for word, bit in (spec.event_values or {}).items():
+        if _says(word, spec) == 1 - bit:
+            means = "the event" if (bit == 1) == (spec.event is not None) else "censored"
+            return (
+                f"event_values declares {as_mapping({word: bit})}, and 1 is {one} with "
+                f"`{one}: {spec.status}`: {word!r} then means {means}"
+            )
     return ""
 
 

@@ -13,6 +13,7 @@ from survfuse._errors import listed
 from survfuse._types import BoolArray, FloatArray
 from survfuse.cohort.carriers import Support
 from survfuse.cohort.limits import LARGEST, codes, fences
+from survfuse.readers.words import only_difference
 
 OUT_OF_RANGE = "out of range"
 Remark = tuple[str, str, str]  # feature, kind, detail
@@ -173,7 +174,9 @@ class CategoryColumn:
             elif rare[row]:
                 remark = (self.name, "rare category", f"{cell!r}; training shares used")
             else:
-                remark = (self.name, "unseen category", f"{cell!r}; treated as unknown")
+                trifle = only_difference([cell], [*self.categories, *self.rare])
+                detail = f"{cell!r}; treated as unknown" + (f" ({trifle})" if trifle else "")
+                remark = (self.name, "unseen category", detail)
             remarks[str(ids[row])] = remark
         return remarks
 

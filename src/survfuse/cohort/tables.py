@@ -22,6 +22,7 @@ from survfuse.readers.matrices import MISSING
 from survfuse.readers.words import instead_of_number, only_difference, reads_unknown, spellings
 
 NUMERIC = ColumnSpec(kind="numeric")
+NO_INPUT = "declare the inputs under `columns:`, or remove this section"
 SUCH_AS = "columns: [TP53_cnv, MYC_cnv], or columns: {match: '*_cnv'}"
 
 
@@ -45,6 +46,8 @@ def read_modality_table(name: str, spec: TableSpec, cohort: CohortSpec, sources:
         return None
     columns = _declared(name, spec, cohort, cells, sources)
     if not columns:
+        if not sources.problems.errors:
+            sources.problems.error(name, "no column of it is an input", file=spec.table, hint=NO_INPUT)
         return None
     kind: Literal["clinical", "table"] = "clinical" if name == "clinical" else "table"
     elsewhere = _used_elsewhere(cohort)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from survfuse._types import FloatArray
+from survfuse._types import BoolArray, FloatArray
 
 MIN_PATIENTS = 20
 SHARE = 0.95  # of the times that lie on a grid
@@ -27,6 +27,10 @@ EARLY = (36.0, 2.5)
 """Longest and median time in months below which it may be years, where no calendar speaks for months."""
 INFORMATIVE = 0.2  # share of a step that rounding may take a time from the grid
 WHOLE_YEARS = 24  # whole numbers up to here or more, twenty of them different: nobody writes years so
+FAR = 5.0
+"""Times the next longest time; at most 2 % of cohorts of 20 to 300 lognormal times (deviation 1) reach
+it, and none of 2,000 once censoring ends follow-up."""
+MOST_FAR = 3  # patients
 TYPICAL = 8 * YEAR  # longest follow-up of a cohort; the nearest unit is named first
 
 
@@ -47,6 +51,7 @@ def doubted_unit(time: FloatArray, unit: str) -> str:
     >>> doubted_unit(np.array([0.4, 2.5, 7.1]), "months")
     'unit is declared as months, but the longest time is 7.1: looks like years'
     """
+    time = time[~far_times(time)]
     longest, median = float(time.max()), float(np.median(time))
     start = f"unit is declared as {unit}, but "
     reach = longest * DAYS[unit]
@@ -56,6 +61,21 @@ def doubted_unit(time: FloatArray, unit: str) -> str:
         return f"{start}half of the times are beyond {median:g}: looks like {_likely(time, unit)}"
     doubt = _doubted_calendar(time, unit) if len(np.unique(time)) >= MIN_PATIENTS else ""
     return start + doubt if doubt else ""
+
+
+def far_times(time: FloatArray, factor: float = FAR) -> BoolArray:
+    """Which of the three longest times are more than `factor` times all others, and so look mistyped.
+
+    Examples
+    --------
+    >>> far_times(np.array([*range(1, 61), 480.0])).sum()
+    np.int64(1)
+    """
+    order = np.sort(time)
+    for count in range(1, MOST_FAR + 1):
+        if len(time) >= MIN_PATIENTS and order[-count] > factor * order[-count - 1]:
+            return np.asarray(time >= order[-count], dtype=bool)
+    return np.zeros(len(time), dtype=bool)
 
 
 def _doubted_calendar(time: FloatArray, unit: str) -> str:

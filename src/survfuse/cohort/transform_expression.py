@@ -128,6 +128,8 @@ class ExpressionTransform:
                 f"{self.name}: gene sets with under {SMALLEST_SET} measured genes dropped: "
                 f"{listed(small, 20)}"
             )
+        if not names and not small:
+            raise TransformError(f"{path}: holds no gene set; expected lines of name, description and genes")
         if not names:
             raise TransformError(
                 f"{path}: none of its gene sets has {SMALLEST_SET} genes among the {len(self.genes)} usable "

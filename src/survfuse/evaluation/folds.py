@@ -17,6 +17,7 @@ import pandas as pd
 
 from survfuse._errors import InputError, NotComputableError, listed
 from survfuse._types import BoolArray, FloatArray, IntArray
+from survfuse.readers.words import only_difference
 from survfuse.survival.curves import StepFunction, SurvivalCurves
 from survfuse.survival.ties import at_or_before, tolerance
 
@@ -320,7 +321,10 @@ def _unpaired(a: Sequence[Fold], b: Sequence[Fold]) -> str:
         f"{len(own)} only in the {place} ({listed(sorted(own, key=str))})" for place, own in places if own
     ]
     told = ", ".join(missing) or "the folds differ"
-    return f"the two sets of predictions do not hold the same patients in the same folds: {told}"
+    trifle = only_difference(sorted(map(str, second - first)), sorted(map(str, first - second)))
+    return "the two sets of predictions do not hold the same patients in the same folds: " + ": ".join(
+        part for part in (told, trifle) if part
+    )
 
 
 def _require_one_outcome(a: Fold, b: Fold) -> None:

@@ -158,6 +158,7 @@ def read_outcome(path: Path | str) -> tuple[FloatArray, BoolArray]:
     if absent:
         raise InputError(
             f"{path}: expected column(s) {listed(absent)}, the file has {listed(raw.columns, 12)}"
+            f"{_of_censoring(raw)}"
         )
     time = _numbers(raw, "time", str(path))
     _refuse(~(time > 0), raw["time"], str(path), "time", "a time above 0")
@@ -217,9 +218,17 @@ def _require(raw: pd.DataFrame, where: str) -> None:
     if absent:
         raise InputError(
             f"{where}: expected column(s) {listed(absent)}, the file has {listed(raw.columns, 12)}; "
-            "rename yours to patient_id, time, event, log_risk, survival_<time>"
+            f"rename yours to patient_id, time, event, log_risk, survival_<time>{_of_censoring(raw)}"
         )
     _refuse(raw["patient_id"].str.strip() == "", raw["patient_id"], where, "patient_id", "an id")
+
+
+def _of_censoring(raw: pd.DataFrame) -> str:
+    """Say that a column of the censored is no column of events, where the file has one instead."""
+    names = [name for name in raw.columns if "cens" in str(name).casefold()]
+    if "event" in raw or not names:
+        return ""
+    return f"; {names[0]} may mark the censored with 1: event is then 1 - {names[0]}, not a new name for it"
 
 
 def _numbers(raw: pd.DataFrame, name: str, where: str) -> pd.Series[float]:

@@ -14,7 +14,14 @@ import pandas as pd
 from survfuse._errors import InputError, listed
 from survfuse._storage import sha256_file
 from survfuse.evaluation.combine import Interval
-from survfuse.evaluation.doubts import other_order, other_unit, reversed_risk
+from survfuse.evaluation.doubts import (
+    declared_unit,
+    mistyped,
+    other_order,
+    other_training,
+    other_unit,
+    reversed_risk,
+)
 from survfuse.evaluation.folds import Folds, patients_of, repeats_of
 from survfuse.evaluation.foreign import Foreign, choose_horizons, column, read_foreign, read_outcome
 from survfuse.evaluation.result import Result
@@ -110,8 +117,11 @@ def evaluate(
     told += [f"{word}: ranked by {how}" for word, (_, how) in ranked.items() if how]
     models = {word: folds for word, (folds, _) in ranked.items()}
     judged = judge_models(models, own, reference, scale)
+    told += declared_unit(models[own], unit)
     told += other_unit(models[own])
+    told += [] if known is None else other_training(models[own], known[0])
     for word, folds in models.items():
+        told += mistyped(word, folds)
         told += other_order(word, folds, scale.horizons[-1])
         told += reversed_risk(word, judged.estimates[word]["harrell_c"])
     return Result(

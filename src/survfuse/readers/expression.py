@@ -64,6 +64,9 @@ class Expression:
     doubts: tuple[str, ...] = ()
 
 
+MANY_GENES = 20  # that have one value in a sample: of fewer, all may be 0
+
+
 def read_expression(
     path: Path | str,
     *,
@@ -109,7 +112,7 @@ def read_expression(
     ------
     InputError
         On repeated genes or patients (named), cells that are not numbers (naming patient and
-        gene), a contradicted unit, a patient without any read, or genes in rows where patients
+        gene), a contradicted unit, a patient who was not measured, or genes in rows where patients
         were declared.
     MissingExtraError
         For ``.h5ad`` without the anndata package.
@@ -119,20 +122,21 @@ def read_expression(
         raise InputError(
             f"{source}: unknown orientation {orientation!r}; patients_by_genes or genes_by_patients"
         )
-    matrix = read_matrix(source, patient_column, missing)
+    by_patient = orientation == "patients_by_genes"
+    matrix = read_matrix(source, patient_column, missing, gene_suffix if by_patient else None)
     rows, columns = list(map(composed, matrix.rows)), list(map(composed, matrix.columns))
     values = matrix.values
-    if orientation == "genes_by_patients":
+    if not by_patient:
         rows, columns, values = columns, rows, values.T
-    other = "genes_by_patients" if orientation == "patients_by_genes" else "patients_by_genes"
+    other = "genes_by_patients" if by_patient else "patients_by_genes"
     _refuse_genes(rows, other, source)
     if gene_suffix is not None:
         columns, values = _only(columns, values, gene_suffix, source)
+        rows, values = _one_each(rows, values)
     _refuse_twice(source, rows)
     measured = _Genes(source, genes, columns, values, other)
     doubts = [*matrix.notes, *measured.doubts, *check_unit(measured.values, unit, source)]
-    if unit == "counts":
-        _refuse_without_reads(rows, measured.values, source)
+    _refuse_unmeasured(rows, measured.values, unit, source)
     return Expression(
         values=np.ascontiguousarray(measured.values, dtype=np.float32),
         genes=tuple(measured.names),
@@ -200,6 +204,15 @@ def _only(columns: list[str], values: AnyArray, suffix: str, source: Path) -> tu
     return [columns[place].removesuffix(suffix) for place in keep], values[:, keep]
 
 
+def _one_each(rows: list[str], values: AnyArray) -> tuple[list[str], AnyArray]:
+    """Keep the first of equal rows of a patient: a table with other columns may have a row per slide."""
+    seen: dict[tuple[str, bytes], int] = {}
+    for place, patient in enumerate(rows):
+        seen.setdefault((patient, values[place].tobytes()), place)
+    keep = list(seen.values())
+    return [rows[place] for place in keep], values[keep]
+
+
 def _refuse_twice(source: Path, patients: Sequence[str]) -> None:
     twice = sorted(name for name, n in Counter(patients).items() if n > 1)
     if twice:
@@ -208,11 +221,20 @@ def _refuse_twice(source: Path, patients: Sequence[str]) -> None:
         raise InputError(f"{source}: a patient has an empty name")
 
 
-def _refuse_without_reads(patients: Sequence[str], counts: AnyArray, source: Path) -> None:
-    """Refuse samples of which every known count is 0: they have no library size."""
-    empty = np.flatnonzero((np.nansum(counts, axis=1) == 0) & np.isfinite(counts).any(axis=1)).tolist()
+def _refuse_unmeasured(patients: Sequence[str], values: AnyArray, unit: str, source: Path) -> None:
+    """Refuse samples of which every count is 0, or many genes have one value: they were not measured."""
+    known = np.isfinite(values).sum(axis=1)
+    least, most = (
+        np.nan_to_num(values, nan=np.inf).min(axis=1),
+        np.nan_to_num(values, nan=-np.inf).max(axis=1),
+    )
+    same = (least == most) & (known >= MANY_GENES)
+    if unit == "counts":
+        same = (known > 0) & (most == 0)
+    empty = np.flatnonzero(same).tolist()
     if empty:
+        what = "count is 0" if unit == "counts" else f"value is {most[empty[0]]:g}"
         raise InputError(
-            f"{source}: {listed(patients[row] for row in empty)}: every count is 0, so nothing was measured; "
+            f"{source}: {listed(patients[row] for row in empty)}: every {what}, so nothing was measured; "
             "remove them, leave their cells empty, or correct `orientation` if these are genes"
         )

@@ -46,7 +46,9 @@ class NamedMatrix:
     notes: tuple[str, ...] = ()
 
 
-def read_matrix(source: Path, id_column: str | None, missing: Collection[str]) -> NamedMatrix:
+def read_matrix(
+    source: Path, id_column: str | None, missing: Collection[str], suffix: str | None = None
+) -> NamedMatrix:
     """Read a matrix; columns that describe genes (``gene_name``, ``Length``) are left out and noted.
 
     Parameters
@@ -56,6 +58,8 @@ def read_matrix(source: Path, id_column: str | None, missing: Collection[str]) -
         The column that names the rows; null takes the first, or the index.
     missing : collection of str
         Cells that mean "not known"; an empty one always does.
+    suffix : str or None
+        Of a table, read only columns that end so, if any does; the others may be words.
 
     Raises
     ------
@@ -66,14 +70,14 @@ def read_matrix(source: Path, id_column: str | None, missing: Collection[str]) -
     """
     if not source.exists():
         raise InputError(f"{source}: no such file or folder")
-    matrix = _reader(source)(source, id_column, frozenset(missing) | {""})
+    matrix = _reader(source)(source, id_column, frozenset(missing) | {""}, suffix)
     numbers = [float(cell) for cell in missing if _is_number(cell)]
     if numbers:
         matrix.values[np.isin(matrix.values, numbers)] = np.nan
     return matrix
 
 
-_Reader = Callable[[Path, str | None, frozenset[str]], NamedMatrix]
+_Reader = Callable[[Path, str | None, frozenset[str], str | None], NamedMatrix]
 
 
 def _reader(source: Path) -> _Reader:
@@ -94,14 +98,16 @@ def _is_number(cell: str) -> bool:
 # -- text
 
 
-def _delimited(source: Path, id_column: str | None, missing: frozenset[str]) -> NamedMatrix:
+def _delimited(
+    source: Path, id_column: str | None, missing: frozenset[str], suffix: str | None
+) -> NamedMatrix:
     layout = layout_of(source)
     lines = text_rows(source, layout)
     _, header = next(lines)
     names = [name.strip() for name in header]
     _refuse_gct(source, names)
     place = _id_place(source, names, id_column)
-    read, notes = _without_descriptions(names, place)
+    read, notes = _numeric_places(names, place, suffix)
     columns = [names[column] for column in read]
     ids: list[str] = []
     rows: list[AnyArray] = []
@@ -130,9 +136,14 @@ def _id_place(source: Path, names: Sequence[str], id_column: str | None) -> int:
     return names.index(id_column)
 
 
-def _without_descriptions(names: Sequence[str], id_place: int) -> tuple[list[int], tuple[str, ...]]:
+def _numeric_places(
+    names: Sequence[str], id_place: int, suffix: str | None
+) -> tuple[list[int], tuple[str, ...]]:
     """Places of the columns of numbers, and what is said of those that describe genes or number rows."""
     others = [column for column in range(len(names)) if column != id_place]
+    chosen = [column for column in others if suffix and names[column].endswith(suffix)]
+    if chosen:
+        return chosen, ()
     left_out = [column for column in others if is_description(names[column])]
     if not names[0] and id_place != 0:
         left_out.insert(0, 0)
@@ -172,12 +183,12 @@ def _number(cell: str, who: str, name: str, source: Path, missing: frozenset[str
 # -- Parquet
 
 
-def _parquet(source: Path, id_column: str | None, missing: frozenset[str]) -> NamedMatrix:
+def _parquet(source: Path, id_column: str | None, missing: frozenset[str], suffix: str | None) -> NamedMatrix:
     table = read_parquet(source)
     names = [str(name).strip() for name in table.column_names]
     place = _id_place(source, names, id_column or _pandas_index(table, names))
     ids = ["" if v is None else str(v).strip() for v in table.column(place).to_pylist()]
-    read, notes = _without_descriptions(names, place)
+    read, notes = _numeric_places(names, place, suffix)
     columns = [names[column] for column in read]
     values = np.empty((table.num_rows, len(read)))
     for column, original in enumerate(read):
@@ -224,7 +235,7 @@ def _refuse_infinite(values: AnyArray, ids: Sequence[str], columns: Sequence[str
 # -- JSON
 
 
-def _json(source: Path, id_column: str | None, missing: frozenset[str]) -> NamedMatrix:
+def _json(source: Path, id_column: str | None, missing: frozenset[str], _: str | None) -> NamedMatrix:
     if id_column is not None:
         raise InputError(f"{source}: JSON files are named after their patients; leave `patient_column` out")
     files = sorted(source.glob("*.json")) if source.is_dir() else [source]
@@ -277,7 +288,7 @@ def _json_number(value: Any, gene: str, file: Path, missing: frozenset[str]) -> 
 # -- AnnData
 
 
-def _h5ad(source: Path, id_column: str | None, missing: frozenset[str]) -> NamedMatrix:
+def _h5ad(source: Path, id_column: str | None, missing: frozenset[str], _: str | None) -> NamedMatrix:
     try:
         import anndata
     except ImportError:

@@ -135,6 +135,11 @@ class Draft:
         values = as_matrix(self.values, path)
         values = without_columns(values, exclude_features, path)
         check_finite(values, path, exclude_features)
+        if values.size and not values.any():
+            raise FeatureFileError(
+                f"{path}: every feature of its {len(values)} tiles is 0, so nothing was extracted; extract "
+                "this slide again, or leave it out"
+            )
         coords = self.coords
         if coords is not None and len(values) == 1 and (places := rows_of(coords)) != 1:
             self.notes.append(

@@ -15,6 +15,7 @@ _WHOLE = r"^([+-]?\d+)\.0+$"
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _UNKNOWN = {
     *("", "?", "na", "n/a", "#n/a", "nan", "nd", "null", "missing", "unknown", "unk", "not known"),
+    *("'--", "--", "<na>", "nat", "[unknown]", "[not applicable]", "not applicable", "not recorded"),
     *("not available", "[not available]", "not reported", "not evaluated"),
 }
 
@@ -129,7 +130,7 @@ _INSTEAD: tuple[tuple[str, str], ...] = (
         "with a point before decimals",
     ),
     (r"[+-]?\d*,\d+", "this is a decimal comma: write a point"),
-    (r"[<>≤≥~]=? ?\d.*", "this is a bound: write the number that is to be used"),
+    (r"[<>≤≥~]=? ?\d.*|\d+(\.\d+)? ?\+", "this is a bound: write the number that is to be used"),
     (r"[+-]?\d*\.?\d+ ?%", "this is a percentage: write the number alone"),
     (r"[+-]?\d*\.?\d+ ?[A-Za-z]+", "a unit or letter stands after the number: write the number alone"),
     (r"#[A-Z0-9/]+[!?]?", "this is an error of the spreadsheet: mend its formula"),
