@@ -104,8 +104,8 @@ def pair_masks(folder: Path | str, slide_ids: Sequence[str]) -> dict[str, Path]:
     if others or (slide_ids and not pairs):
         came = listed(others or [file.name for file in shown]) or "nothing"
         raise SlideError(
-            f"{source}: masks are read from {', '.join(SUFFIXES)} files, got {came}; convert them, or take the "
-            "folder of masks out where slides have none"
+            f"{source}: masks are read from {', '.join(SUFFIXES)} files, got {came}; convert them, or take "
+            "the folder of masks out where slides have none"
         )
     return pairs
 
