@@ -67,12 +67,19 @@ def test_an_error_of_a_check_is_counted_and_ends_with_2(command: Command, tmp_pa
     assert not (tmp_path / "run" / "cells").exists()
     ended = command("validate", path, "--allow-followup", "again")
     assert ended.code == 0
-    assert "SRV023 warning: allowed by name, and leaks: clinical.again" in ended.out
+    doubt = "SRV023 warning: allowed by name, and leaks: clinical.again"
+    assert doubt in ended.out
+    ended = command("train", path, "-o", tmp_path / "model", "-q")
+    assert ended.code == 2
+    assert "SRV008: clinical.again (" in ended.err
+    ended = command("train", path, "-o", tmp_path / "model", "-q", "--set", "model.allow_followup=[again]")
+    assert ended.code == 0
+    assert doubt in ended.err
     files.spec["clinical"]["columns"] = {"age": {"kind": "numeric"}, "vital": {"kind": "nominal"}}
     ended = command("validate", files.write())
     assert ended.code == 2
     assert "error: clinical, file patients.csv, column 'vital': the outcome under another name" in ended.out
-    ended = command("train", path, "-o", tmp_path / "model")
+    ended = command("train", path, "-o", tmp_path / "model", "--force")
     assert ended.code == 2
     assert "column 'vital': the outcome under another name" in ended.err
 

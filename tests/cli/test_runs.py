@@ -463,6 +463,22 @@ def test_a_followup_column_exits_2(command: Command, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_a_followup_column_allowed_by_name_is_doubted_and_not_said_to_be_refused(
+    command: Command, tmp_path: Path
+) -> None:
+    files = small(tmp_path)
+    files.patients["doses"] = range(24)
+    files.spec["clinical"]["columns"]["doses"] = {"kind": "numeric", "known": "followup"}
+    path, model = files.write(), tmp_path / "model"
+    allow = ("--set", "model.allow_followup=[doses]")
+    ended = command("train", path, "-o", model, "-q", *SETTINGS, *allow)
+    assert ended.code == 0
+    assert "refuse it as an input" not in ended.err
+    ended = command("predict", model, path, "-o", tmp_path / "new.csv")
+    assert ended.code == 0
+    assert "refuse it as an input" not in ended.err
+
+
 def test_report_of_no_run_exits_2(command: Command, tmp_path: Path) -> None:
     for place in (tmp_path, tmp_path / "nowhere"):
         ended = command("report", place)

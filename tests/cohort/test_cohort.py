@@ -293,9 +293,7 @@ def test_groups_lost_to_a_trifle_of_the_ids_are_told(clinical: CohortFiles) -> N
     sites = clinical.patients[["patient_id", "site"]]
     clinical.spec["groups"] = {"site": {"table": "sites.csv", "column": "site"}}
     sites.assign(patient_id=sites["patient_id"].str.lstrip("0")).to_csv(root / "sites.csv", index=False)
-    with pytest.raises(
-        CohortError, match=r"no patient has a group \('001' stands there as '1': lead"
-    ):
+    with pytest.raises(CohortError, match=r"no patient has a group \('001' stands there as '1': lead"):
         load_cohort(clinical.write())
     sites.replace({"patient_id": {"003": "3"}}).to_csv(root / "sites.csv", index=False)
     [problem] = load_cohort(clinical.write()).problems

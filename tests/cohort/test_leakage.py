@@ -100,6 +100,16 @@ def test_an_honest_column_stays(tmp_path: Path, name: str) -> None:
     assert cohort.leaks == ()
 
 
+@pytest.mark.parametrize("swap", [False, True])
+def test_two_columns_whose_difference_is_the_time_are_refused(tmp_path: Path, swap: bool) -> None:
+    age = (60 + 8 * RISK).round(1)
+    columns = {"diagnosed": age, "last_seen": age + TIME / 12}
+    order = sorted(columns, reverse=swap)
+    told = refused(files_of(tmp_path, **{name: columns[name] for name in order}))
+    assert told.count("the outcome under another name") == 1
+    assert "column 'last_seen': the outcome under another name: it less 'diagnosed' has the order" in told
+
+
 def flipped(values: Any) -> Any:
     """One patient in 60 contradicts."""
     changed = np.array(values, float)

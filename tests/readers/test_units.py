@@ -165,3 +165,19 @@ def test_a_missing_count_does_not_make_the_others_larger() -> None:
     np.testing.assert_allclose(logs[1, 1:], logs[0, 1:], rtol=1e-12)
     assert np.isnan(logs[1, 0])
     np.testing.assert_allclose(usual_share(counts[:1]), share)
+
+
+@pytest.mark.parametrize(("base", "factor"), [(np.e, "1.442695"), (10, "3.321928")])
+@pytest.mark.parametrize("unit", ["log2tpm", "log2counts", "vst"])
+def test_logarithms_of_another_base_are_refused_and_the_hint_mends_them(base, factor, unit):
+    tpm = matrices(30, 300)["tpm"]
+    given = np.log(tpm + 1) / np.log(base)
+    with pytest.raises(InputError, match=f"logarithms: multiply all values by {factor}"):
+        check_unit(given, unit, FILE)
+    assert check_unit(given * float(factor), unit, FILE) == []
+
+
+def test_quantile_normalised_logarithms_are_taken():
+    values = np.sort(np.log2(matrices(30, 300)["tpm"] + 1), axis=1).mean(axis=0)
+    rng = np.random.default_rng(0)
+    assert check_unit(np.array([rng.permutation(values) for _ in range(30)]), "log2tpm", FILE) == []

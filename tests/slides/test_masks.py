@@ -259,6 +259,12 @@ def test_masks_are_paired_by_name(tmp_path: Path) -> None:
     assert pair_masks(folder, slides[::-1]) == pairs
 
 
+@pytest.mark.parametrize("names", [("A1.png",), ("A1.tif", "A2_mask.png"), ("A1.geojson",), ()])
+def test_masks_that_would_not_be_read_are_refused(tmp_path: Path, names: tuple[str, ...]) -> None:
+    with pytest.raises(SlideError, match=r"masks are read from \.tif, \.tiff files, got"):
+        pair_masks(folder_of(tmp_path, *names), ["A1", "A2"])
+
+
 def test_the_chimera_pair(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, "2A_001_HE_mask.tif", "2A_002_HE_mask.tif")
     pairs = pair_masks(folder, ["2A_002_HE", "2A_001_HE"])

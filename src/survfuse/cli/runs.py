@@ -120,6 +120,7 @@ def train(
     from survfuse.cli.progress import watch
     from survfuse.cohort import load_cohort
     from survfuse.estimator import SurvivalFusion
+    from survfuse.evaluation.checks import later_knowledge, refuse_later_knowledge
     from survfuse.training import ranks_of_launcher
 
     check_target(out, force=force)
@@ -131,6 +132,10 @@ def train(
             others = None if calibrate is None else _calibration_cohort(calibrate, data, allowed)
         for loaded in (data, others) if ranks.writes else ():
             tell_problems(loaded)
+        refuse_later_knowledge(data, settings.model)
+        doubt = later_knowledge(data, settings.model)
+        if doubt and ranks.writes:
+            typer.echo(doubt, err=True)
         model = SurvivalFusion.from_config(settings.model)
         with watch(quiet or not ranks.writes) as watcher:
             model.fit(data, hooks=[watcher], checkpoints=out.parent / f".{out.name}.checkpoints")
@@ -213,7 +218,8 @@ def predict(
     model = SurvivalFusion.load(bundle)
     assert model.fitted is not None
     summary: dict[str, Any] = dict(model.fitted.summary)
-    data = load_cohort(cohort, need_outcome=False)
+    allowed = model.fitted.config.allow_followup
+    data = load_cohort(cohort, need_outcome=False, allow_followup=allowed)
     tell_problems(data)
     prediction = model.predict(data)
     longest = summary.get("calibration_cohort", summary)["longest_time"]

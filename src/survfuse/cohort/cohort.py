@@ -54,7 +54,7 @@ def load_cohort(
     LeakageError
         When the content of an input is the outcome.
     """
-    cohort, problems = read_cohort(path, need_outcome=need_outcome)
+    cohort, problems = read_cohort(path, need_outcome=need_outcome, allow_followup=allow_followup)
     problems.raise_errors(path)
     if cohort is None:
         raise CohortError(f"{path}: no patient can be used")
@@ -64,7 +64,11 @@ def load_cohort(
 
 
 def read_cohort(
-    path: Path | str, *, need_outcome: bool = True, allow_followup: Collection[str] | None = None
+    path: Path | str,
+    *,
+    need_outcome: bool = True,
+    allow_followup: Collection[str] = (),
+    refuse_followup: bool = False,
 ) -> tuple[Cohort | None, Problems]:
     """Read a cohort as far as it goes, with every problem on the way.
 
@@ -72,9 +76,10 @@ def read_cohort(
     ----------
     path : path
     need_outcome : bool
-    allow_followup : collection of str, optional
-        Columns known only during follow-up that may be inputs, any other being an error; not given,
-        they are warned of, and left to the configuration of the fit.
+    allow_followup : collection of str
+        Columns known only during follow-up that may be inputs.
+    refuse_followup : bool
+        Whether any other is an error; otherwise it is warned of, and left to the configuration of the fit.
 
     Returns
     -------
@@ -100,7 +105,7 @@ def read_cohort(
     if len(used) < len(ids):
         flow = (*flow, _without_data(sorted(ids - has_any), used, frame, problems))
     _check_contents(spec, modalities, frame, problems)
-    note_followup(modalities, spec.file, allow_followup, problems)
+    note_followup(modalities, spec.file, allow_followup, problems, refuse=refuse_followup)
     folds = _folds(spec, used, sources)
     groups = _groups(spec, used, sources)
     if not used:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +29,7 @@ from survfuse.cohort.problems import Problem
 if TYPE_CHECKING:
     from survfuse.cohort.data import Cohort
 
+MOST_PAIRED = 100  # numeric columns of a clinical table whose differences are looked at
 MOST_TILES = 64  # of a patient: a column that leaks does so in every tile
 
 REMEDY = {
@@ -159,7 +161,8 @@ def find_leaks(modalities: Mapping[str, ModalityData], outcome: pd.DataFrame | N
     tests = sum(max(data.features, 1) for data in modalities.values())
     best: dict[tuple[str, str], Leak] = {}
     for data in modalities.values():
-        for leak in _leaks_of(data, followed, tests):
+        alone = list(_leaks_of(data, followed, tests))
+        for leak in [*alone, *_leaks_of_differences(data, followed, tests, {one.column for one in alone})]:
             known = best.setdefault((leak.modality, leak.column), leak)
             if GRADES.index(leak.grade) < GRADES.index(known.grade):
                 best[leak.modality, leak.column] = leak
@@ -177,6 +180,23 @@ def _leaks_of(data: ModalityData, followed: pd.DataFrame, tests: int) -> Iterato
     if isinstance(data, TableData):
         for name in _inputs(data, nominal=True):
             yield from look.words(name, data.texts(name, look.ids))
+
+
+def _leaks_of_differences(
+    data: ModalityData, followed: pd.DataFrame, tests: int, alone: Collection[str]
+) -> Iterator[Leak]:
+    """Look at differences of clinical numbers: age at the last contact less age at diagnosis is the time."""
+    if not isinstance(data, TableData) or data.kind != "clinical":
+        return
+    names = [
+        name
+        for name in _inputs(data, nominal=False)
+        if data.columns[name].kind == "numeric" and name not in alone
+    ]
+    pairs = list(combinations(names, 2)) if len(names) <= MOST_PAIRED else []
+    known = followed[followed.index.isin(data.patients)]
+    if pairs and len(known):
+        yield from _Look(data, known, tests + len(pairs)).differences(pairs)
 
 
 def _inputs(data: TableData, *, nominal: bool) -> list[str]:
@@ -239,6 +259,20 @@ class _Look:
             for index in suspects(matrix, self.time, self.event, np.log(PERHAPS) - self.tests):
                 column = np.asarray(matrix[:, index], np.float64)
                 yield from self.leak(names[where[index]], form, self.judge(column))
+
+    def differences(self, pairs: list[tuple[str, str]]) -> Iterator[Leak]:
+        """Judge the second column of each pair less the first."""
+        assert isinstance(self.data, TableData)
+        own = {name: self.data.numbers(name, self.ids) for name in {name for pair in pairs for name in pair}}
+        matrix = np.column_stack([own[later] - own[earlier] for earlier, later in pairs])
+        for index in suspects(matrix, self.time, self.event, np.log(PERHAPS) - self.tests):
+            verdict = self.judge(matrix[:, index])
+            if verdict is None or verdict[0] == "possible":
+                continue
+            known = np.isfinite(matrix[:, index])
+            rises = np.corrcoef(matrix[known, index], self.time[known])[0, 1] > 0
+            earlier, later = pairs[index] if rises else pairs[index][::-1]
+            yield from self.leak(later, f"less {earlier!r} ", verdict)
 
     def words(self, name: str, cells: pd.Series[str]) -> Iterator[Leak]:
         """Judge a nominal column: as numbers or in the order of its words, and by its levels."""

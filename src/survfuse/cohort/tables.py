@@ -184,8 +184,10 @@ def _late_columns(data: TableData) -> list[str]:
 def note_followup(
     modalities: Mapping[str, ModalityData],
     file_of: Callable[[str], str],
-    allowed: Collection[str] | None,
+    allowed: Collection[str],
     problems: Problems,
+    *,
+    refuse: bool,
 ) -> None:
     """Note inputs that are known only during follow-up.
 
@@ -194,16 +196,18 @@ def note_followup(
     modalities : mapping of str to ModalityData
     file_of : callable
         Gives the table of a modality.
-    allowed : collection of str or None
-        Columns that may be inputs, any other being an error; None only warns.
+    allowed : collection of str
+        Columns that may be inputs.
     problems : Problems
         Where problems go.
+    refuse : bool
+        Whether any other is an error; a warning otherwise.
     """
     tables = {name: data for name, data in modalities.items() if isinstance(data, TableData)}
     late: dict[tuple[str, str], str] = {}
     for name, data in tables.items():
         late |= {(file_of(name), column): name for column in _late_columns(data)}
-    note = problems.warning if allowed is None else problems.error
+    note = problems.error if refuse else problems.warning
     for name, data in tables.items():
         for column, spec in data.columns.items():
             section = late.get((file_of(name), column))
@@ -217,7 +221,7 @@ def note_followup(
                     column=column,
                     hint="declare it alike in both",
                 )
-            elif column not in (allowed or ()):
+            elif column not in allowed:
                 note(
                     name,
                     "known only during follow-up: train and crossval refuse it as an input",

@@ -64,7 +64,9 @@ def inspect(
         Also when the cohort file itself is wrong: then that is the one problem.
     """
     try:
-        cohort, found = read_cohort(path, need_outcome=need_outcome, allow_followup=allow_followup)
+        cohort, found = read_cohort(
+            path, need_outcome=need_outcome, allow_followup=allow_followup, refuse_followup=True
+        )
     except ConfigError as error:
         problem = Problem("error", "cohort file", str(error), file=str(path))
         return Inspection(None, (problem,), {"problems": problems_frame([problem])})

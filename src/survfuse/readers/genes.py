@@ -30,7 +30,11 @@ _DAYS = range(36526, 54789)  # the years 2000 to 2049 as Excel counts days
 # fmt: off
 _SUMMARIES = frozenset([
     "n_unmapped", "n_multimapping", "n_nofeature", "n_ambiguous", "no_feature", "ambiguous", "too_low_aqual",
-    "not_aligned", "alignment_not_unique", "assigned", "total",
+    "not_aligned", "alignment_not_unique", "assigned", "total", "library_size", "lib_size", "libsize",
+    "total_counts", "total_reads", "total_umis", "n_counts", "n_reads", "n_umis", "ncount_rna",
+    "nfeature_rna", "n_genes", "n_genes_by_counts", "log1p_total_counts", "log1p_n_genes_by_counts",
+    "sequencing_depth", "size_factor", "size_factors", "sizefactor", "norm_factors", "pct_counts_mt",
+    "percent_mt",
 ])
 _DESCRIPTIONS = frozenset([
     "gene", "gene_id", "geneid", "gene_name", "genename", "gene_symbol", "symbol", "hugo_symbol",
@@ -53,10 +57,10 @@ _COMMON = frozenset([
 def is_summary(name: str) -> bool:
     """Tell whether a name is one under which an aligner or a counter sums reads up, and no gene.
 
-    >>> [is_summary(name) for name in ("N_unmapped", "__no_feature", "Unassigned_Unmapped", "TP53")]
+    >>> [is_summary(name) for name in ("N_unmapped", "__no_feature", "library.size", "TP53")]
     [True, True, True, False]
     """
-    plain = name.strip().casefold()
+    plain = name.strip().casefold().translate(_AS_UNDERSCORE)
     return plain in _SUMMARIES or plain.startswith(("__", "unassigned_"))
 
 

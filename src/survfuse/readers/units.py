@@ -135,6 +135,12 @@ class Figures:
         """Whether every patient adds up to a number, to 1 %."""
         return bool((np.abs(self.totals / expected - 1) < 0.01).all())
 
+    def one_library(self, base: float) -> bool:
+        """Whether `base` to the power of the values, less 1, adds up to the same in all patients, to 1 %."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            totals = np.nansum(np.power(base, self.values) - 1, axis=1)
+            return bool((np.abs(totals / np.median(totals) - 1) < 0.01).all())
+
     @property
     def within_log(self) -> bool:
         """Whether values are fractions and none is beyond what a logarithm reaches."""
@@ -298,6 +304,19 @@ def _against_log(of: Figures, unit: str) -> str | None:
         return f"{100 * of.negative:.0f} % of values are negative; looks like z-scores"
     if 0.25 < of.negative < 0.75 and of.offset < 0.5 and 0.5 < of.spread < 2:
         return f"genes have mean 0 and deviation {of.spread:.2g}; looks like z-scores"
+    return _against_base(of)
+
+
+def _against_base(of: Figures) -> str | None:
+    """Whether patients add up to one library size when another base than 2 is raised to their values."""
+    if not of.enough or len(of.values) < 5 or of.one_library(2):
+        return None
+    for base, name in ((np.e, "natural"), (10, "decimal")):
+        if of.one_library(base):
+            return (
+                f"{base:.4g}^x - 1 adds up to the same in every patient; looks like {name} logarithms: "
+                f"multiply all values by {np.log2(base):.7g}"
+            )
     return None
 
 

@@ -60,7 +60,7 @@ def pair_masks(folder: Path | str, slide_ids: Sequence[str]) -> dict[str, Path]:
     """Pair the masks of a folder with slides by name.
 
     The mask of slide ``A1`` is ``A1.tif``, ``A1_mask.tif``, ``A1_tissue.tif``, ``A1_tissue_mask.tif``
-    or, as CHIMERA names them, ``A1_HE_mask.tif`` (``.tiff`` likewise). Other files are left alone.
+    or, as CHIMERA names them, ``A1_HE_mask.tif`` (``.tiff`` likewise). Files of other names are left alone.
 
     Parameters
     ----------
@@ -75,17 +75,15 @@ def pair_masks(folder: Path | str, slide_ids: Sequence[str]) -> dict[str, Path]:
     Raises
     ------
     SlideError
-        When a slide has several masks, a mask fits several slides, or masks are left over while
-        slides are without one: a sign of names that do not match.
+        When a slide has several masks, a mask fits several slides, masks are left over while
+        slides are without one (a sign of names that do not match), the mask of a slide is no
+        TIFF, or no slide has a mask.
     """
     source = Path(folder)
     if not source.is_dir():
         raise SlideError(f"{source}: no such folder of tissue masks")
-    files = [
-        file
-        for file in sorted(source.iterdir())
-        if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
-    ]
+    shown = [file for file in sorted(source.iterdir()) if not file.name.startswith(".")]
+    files = [file for file in shown if file.suffix.lower() in SUFFIXES]
     known = {composed(slide): slide for slide in slide_ids}
     owners = {file: _owners(composed(file.stem), known) for file in files}
     for file, owner in owners.items():
@@ -103,6 +101,14 @@ def pair_masks(folder: Path | str, slide_ids: Sequence[str]) -> dict[str, Path]:
                 )
             pairs[slide] = file
     _refuse_leftovers(source, [file.name for file in files if not owners[file]], pairs, slide_ids)
+    without = set(slide_ids) - set(pairs)
+    others = [file.name for file in shown if file not in owners and _owners(file.stem, without)]
+    if others or (slide_ids and not pairs):
+        came = listed(others or [file.name for file in shown]) or "nothing"
+        raise SlideError(
+            f"{source}: masks are read from {', '.join(SUFFIXES)} files, got {came}; convert them, or take "
+            "the folder of masks out where slides have none"
+        )
     return pairs
 
 

@@ -5,6 +5,20 @@ The pages are in ``docs/checks``.
 
 from survfuse.evaluation.checks.cards import CHECKS, Card
 from survfuse.evaluation.checks.evidence import Evidence, Verdict
-from survfuse.evaluation.checks.running import refuse_later_knowledge, run_checks, run_data_checks
+from survfuse.evaluation.checks.running import (
+    later_knowledge,
+    refuse_later_knowledge,
+    run_checks,
+    run_data_checks,
+)
 
-__all__ = ["CHECKS", "Card", "Evidence", "Verdict", "refuse_later_knowledge", "run_checks", "run_data_checks"]
+__all__ = [
+    "CHECKS",
+    "Card",
+    "Evidence",
+    "Verdict",
+    "later_knowledge",
+    "refuse_later_knowledge",
+    "run_checks",
+    "run_data_checks",
+]

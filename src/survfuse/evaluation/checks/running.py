@@ -57,6 +57,12 @@ def refuse_later_knowledge(cohort: Cohort, config: FitConfig) -> None:
         raise LeakageError(f"SRV008: {row['evidence']}. {row['advice']} See {row['page']}.")
 
 
+def later_knowledge(cohort: Cohort, config: FitConfig) -> str:
+    """What SRV023 doubts of the inputs of a fit, as one line; empty where it doubts nothing."""
+    row = _row(CHECKS["SRV023"], Evidence(cohort=cohort, config=config))
+    return f"SRV023 warning: {row['evidence']}. {row['advice']}" if row["status"] == "warning" else ""
+
+
 def _row(card: Card, evidence: Evidence) -> dict[str, Any]:
     verdict = _verdict(card, evidence)
     return {
