@@ -101,8 +101,8 @@ def pair_masks(folder: Path | str, slide_ids: Sequence[str]) -> dict[str, Path]:
                 )
             pairs[slide] = file
     _refuse_leftovers(source, [file.name for file in files if not owners[file]], pairs, slide_ids)
-    without = set(slide_ids) - set(pairs)
-    others = [file.name for file in shown if file not in owners and _owners(file.stem, without)]
+    without = {name: slide for name, slide in known.items() if slide not in pairs}
+    others = [file.name for file in shown if file not in owners and _owners(composed(file.stem), without)]
     if others or (slide_ids and not pairs):
         came = listed(others or [file.name for file in shown]) or "nothing"
         raise SlideError(
