@@ -164,6 +164,9 @@ class TestRefusals:
         path = tmp_path / "best.pt"
         with pytest.raises(BundleError, match="no such checkpoint"):
             paper.load_checkpoint(path)
+        path.write_bytes(b"")
+        with pytest.raises(BundleError, match="not a checkpoint that is safe to read: EOFError"):
+            paper.load_checkpoint(path)
         path.write_bytes(b"not a zip")
         with pytest.raises(BundleError, match="not a checkpoint that is safe to read"):
             paper.load_checkpoint(path)

@@ -370,7 +370,9 @@ def _load(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a broken or hostile file makes the reader say
-        raise BundleError(f"{path}: not a checkpoint that is safe to read: {error}") from error
+        raise BundleError(
+            f"{path}: not a checkpoint that is safe to read: {str(error) or type(error).__name__}"
+        ) from error
 
 
 def _weights(state: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:

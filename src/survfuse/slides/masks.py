@@ -101,14 +101,7 @@ def pair_masks(folder: Path | str, slide_ids: Sequence[str]) -> dict[str, Path]:
                 )
             pairs[slide] = file
     _refuse_leftovers(source, [file.name for file in files if not owners[file]], pairs, slide_ids)
-    without = {name: slide for name, slide in known.items() if slide not in pairs}
-    others = [file.name for file in shown if file not in owners and _owners(composed(file.stem), without)]
-    if others or (slide_ids and not pairs):
-        came = listed(others or [file.name for file in shown]) or "nothing"
-        raise SlideError(
-            f"{source}: masks are read from {', '.join(SUFFIXES)} files, got {came}; convert them, or take "
-            "the folder of masks out where slides have none"
-        )
+    _refuse_unread(source, [file for file in shown if file not in owners], pairs, slide_ids)
     return pairs
 
 
@@ -127,6 +120,20 @@ def _refuse_leftovers(
             f"{folder}: masks {listed(leftover)} belong to no slide, and slides {listed(without)} have none; "
             f"expected <slide_id> followed by {', '.join(filter(None, ENDINGS))} or nothing. Rename them, or "
             "move masks of other slides away"
+        )
+
+
+def _refuse_unread(
+    folder: Path, others: list[Path], pairs: dict[str, Path], slide_ids: Sequence[str]
+) -> None:
+    """Refuse masks that are no TIFF, and a folder that gives no slide a mask."""
+    without = {composed(slide): slide for slide in slide_ids if slide not in pairs}
+    unread = [file.name for file in others if _owners(composed(file.stem), without)]
+    if unread or (slide_ids and not pairs):
+        came = listed(unread or [file.name for file in others]) or "nothing"
+        raise SlideError(
+            f"{folder}: masks are read from {', '.join(SUFFIXES)} files, got {came}; convert them, or take "
+            "the folder of masks out where slides have none"
         )
 
 
