@@ -49,11 +49,11 @@ def validate(
 
     allowed = tuple(allow_followup or ())
     inspection = inspect(cohort, allow_followup=allowed)
-    if inspection.ok:
-        for title, table in inspection.tables.items():
-            if title != "problems":
-                show_table(title, table)
-    checks = _data_checks(inspection.cohort, allowed)
+    checks: list[dict[str, Any]] = []
+    if inspection.cohort is not None:
+        checks = _data_checks(inspection.cohort, allowed)
+        for title in ("modalities", "patterns", "flow"):
+            show_table(title, inspection.tables[title])
     for problem in inspection.problems:
         _show(problem.severity, problem.severity, str(problem))
     for check in checks:
@@ -80,14 +80,15 @@ def validate(
         raise typer.Exit(2)
 
 
-def _data_checks(cohort: Cohort | None, allowed: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Rows of the checks that a cohort alone can answer; none where it could not be read."""
-    if cohort is None:
-        return []
+def _data_checks(cohort: Cohort, allowed: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Rows of the checks that a cohort alone can answer; refuses names that no input has."""
+    from survfuse.cohort.transforms import check_followup
     from survfuse.config import FitConfig
     from survfuse.evaluation.checks import run_data_checks
 
-    return run_data_checks(cohort, FitConfig.of(allow_followup=allowed))
+    config = FitConfig.of(allow_followup=allowed)
+    check_followup(cohort, config)
+    return run_data_checks(cohort, config)
 
 
 def _show(severity: str, head: str, text: str) -> None:

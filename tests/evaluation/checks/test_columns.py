@@ -101,7 +101,7 @@ def test_what_chance_may_do_in_few_patients_is_told(tmp_path: Path, frame: pd.Da
     found = no_later_knowledge_is_let_in(Evidence(cohort=cohort_of(tmp_path, few, COLUMNS)))
     assert found.status == "warning"
     assert found.evidence == (
-        "which an honest input could also do in so few patients: "
+        "which an honest input could also do: "
         "clinical.sex (parts the 12 with the event from the 12 without it)"
     )
 

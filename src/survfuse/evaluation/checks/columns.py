@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from survfuse._errors import NotComputableError, listed
+from survfuse._errors import listed
 from survfuse._types import FloatArray
 from survfuse.cohort.leakage import Leak
 from survfuse.cohort.modalities import ExpressionData, TableData
 from survfuse.cohort.spec import ColumnSpec
-from survfuse.evaluation.checks.accrual import Signs, signs_of_accrual
+from survfuse.evaluation.checks.accrual import Signs
 from survfuse.evaluation.checks.cards import check
 from survfuse.evaluation.checks.evidence import Evidence, Verdict, doubt, not_applicable, ok
 from survfuse.survival.cox import fit_cox
@@ -72,10 +72,9 @@ def inputs_are_known_at_baseline(evidence: Evidence) -> Verdict:
     for column in columns_of(evidence):
         if column.spec.kind == "nominal" or _allowed(evidence, column.name, column.data.name):
             continue
-        try:
-            signs = column_signs(evidence, column)
-        except NotComputableError as why:
-            reasons.append(f"{column.label}: {why}")
+        signs = evidence.accrual[column.data.name, column.name]
+        if isinstance(signs, str):
+            reasons.append(f"{column.label}: {signs}")
             continue
         looked += 1
         if signs.clear:
@@ -104,7 +103,7 @@ def no_later_knowledge_is_let_in(evidence: Evidence) -> Verdict:
     if allowed:
         parts.append(f"allowed by name, and leaks: {listed(allowed, 10)}")
     if perhaps:
-        parts.append(f"which an honest input could also do in so few patients: {listed(perhaps, 10)}")
+        parts.append(f"which an honest input could also do: {listed(perhaps, 10)}")
     if not parts:
         return ok("none is allowed by name that leaks, and none looks as if it might")
     return doubt("; ".join(parts), ASIDE)
@@ -113,8 +112,8 @@ def no_later_knowledge_is_let_in(evidence: Evidence) -> Verdict:
 def _accruing(evidence: Evidence) -> Iterator[tuple[str, bool]]:
     """Inputs with signs of accruing that SRV008 lets pass, and whether it is by their names."""
     for column in columns_of(evidence):
-        signs = _signs_or_none(evidence, column)
-        if signs is None or not signs.accrues:
+        signs = evidence.accrual.get((column.data.name, column.name), "nominal")
+        if isinstance(signs, str) or not signs.accrues:
             continue
         if _allowed(evidence, column.name, column.data.name):
             yield f"{column.label} (accrues during follow-up)", True
@@ -128,14 +127,6 @@ def _leaking(evidence: Evidence) -> Iterator[tuple[str, bool]]:
         by_name = _allowed(evidence, leak.column, leak.modality)
         if by_name or leak.grade == "possible":
             yield f"{leak.label} ({leak.evidence})", by_name
-
-
-def _signs_or_none(evidence: Evidence, column: Column) -> Signs | None:
-    """Signs of accrual of a numeric or ordinal column; None where they cannot be judged."""
-    try:
-        return None if column.spec.kind == "nominal" else column_signs(evidence, column)
-    except NotComputableError:
-        return None
 
 
 def _allowed(evidence: Evidence, column: str, modality: str) -> bool:
@@ -159,12 +150,6 @@ def _reads(evidence: Evidence, modality: str) -> bool:
     chosen = None if evidence.config is None else evidence.config.modalities
     kind = evidence.cohort.modalities[modality].kind
     return chosen is None or modality in chosen or kind == "clinical"
-
-
-def column_signs(evidence: Evidence, column: Column) -> Signs:
-    """Signs of accrual of one column, over its patients with an outcome."""
-    ids = _followed(evidence, column)
-    return signs_of_accrual(column.data.numbers(column.name, ids), *evidence.followed(ids))
 
 
 def _followed(evidence: Evidence, column: Column) -> list[str]:

@@ -12,7 +12,9 @@ import pandas as pd
 from survfuse._errors import InputError, NotComputableError
 from survfuse._types import BoolArray, FloatArray
 from survfuse.cohort.data import Cohort
+from survfuse.cohort.modalities import TableData
 from survfuse.cohort.splits import Split
+from survfuse.evaluation.checks.accrual import Signs, signs_of_accrual
 from survfuse.evaluation.checks.vectors import Vectors, vectors_of
 from survfuse.survival.estimate import Estimate, rounded
 
@@ -135,6 +137,27 @@ class Evidence:
     def vectors(self) -> Mapping[str, Vectors]:
         """One vector per patient of each bag and expression modality, made once for all checks."""
         return vectors_of(self.cohort)
+
+    @cached_property
+    def accrual(self) -> Mapping[tuple[str, str], Signs | str]:
+        """Signs of accrual by table and column (numeric or ordinal), or the reason why there are none.
+
+        Looked for once: two checks read them, and each takes a few Cox fits.
+        """
+        signs: dict[tuple[str, str], Signs | str] = {}
+        for data in self.cohort.modalities.values():
+            columns = data.columns if isinstance(data, TableData) else {}
+            for name, spec in columns.items():
+                if spec.kind != "nominal":
+                    signs[data.name, name] = self._signs(data, name)
+        return signs
+
+    def _signs(self, data: TableData, column: str) -> Signs | str:
+        ids = [patient for patient in data.patients if patient in self.outcome.index]
+        try:
+            return signs_of_accrual(data.numbers(column, ids), *self.followed(ids))
+        except NotComputableError as why:
+            return str(why)
 
     @cached_property
     def outcome(self) -> pd.DataFrame:
