@@ -146,8 +146,9 @@ class Evidence:
         """
         signs: dict[tuple[str, str], Signs | str] = {}
         for data in self.cohort.modalities.values():
-            columns = data.columns if isinstance(data, TableData) else {}
-            for name, spec in columns.items():
+            if not isinstance(data, TableData):
+                continue
+            for name, spec in data.columns.items():
                 if spec.kind != "nominal":
                     signs[data.name, name] = self._signs(data, name)
         return signs
