@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from survfuse._types import BoolArray, FloatArray
 from survfuse.anchors.blanks import hold_blanks, without_blanks
 from survfuse.anchors.ridge import RidgeCox
-from survfuse.cohort import TableData, load_cohort
+from survfuse.cohort import Cohort, TableData, load_cohort
 from survfuse.cohort.spec import ColumnSpec
 from survfuse.cohort.transform_tables import TableTransform
 from survfuse.datasets import hancock, tcga_luad
@@ -89,7 +90,27 @@ def test_new_patients_with_wild_values_are_no_exception() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("convert", "folder"), [(hancock, "hancock"), (tcga_luad, "tcga_luad")])
 def test_no_blank_does_on_real_cohorts(convert, folder, shared_data: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    cohort = load_cohort(convert(tmp_path / folder, source=shared_data / folder))
+    assert_law_on_clinical(load_cohort(convert(tmp_path / folder, source=shared_data / folder)))
+
+
+CANCERS = ("brca", "coadread", "gbmlgg", "hnsc", "kirp", "lusc", "paad", "skcm")
+
+
+@pytest.mark.parametrize("cancer", CANCERS)
+def test_no_blank_does_with_age_and_sex_alone(cancer: str, shared_data: Path, tmp_path: Path) -> None:
+    table = shared_data / "tcga_omics" / cancer / "patients.csv"
+    spec = {
+        "name": cancer,
+        "outcome": {"table": str(table), "patient": "case_id", "time": "os_months", "unit": "months"},
+        "clinical": {"table": str(table), "columns": {"age": "numeric", "is_female": "nominal"}},
+    }
+    spec["outcome"] |= {"event": "os_event", "exclude_invalid": "true"}
+    file = tmp_path / "cohort.yaml"
+    file.write_text(yaml.safe_dump(spec))
+    assert_law_on_clinical(load_cohort(file))
+
+
+def assert_law_on_clinical(cohort: Cohort) -> None:
     data = cohort.modalities["clinical"]
     assert isinstance(data, TableData)
     assert cohort.outcome is not None
