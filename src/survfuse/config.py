@@ -370,7 +370,7 @@ class CrossvalConfig(Frozen):
     site: str = "site"
     """The group of the cohort file that names sites, for `split`."""
     splits_file: Path | None = None
-    """Fixed splits of CLAM, MCAT, Patho-Bench or STAMP; overrides folds, repeats and split."""
+    """Fixed splits of CLAM, MMP, MCAT, Patho-Bench or STAMP; overrides folds, repeats and split."""
     networks: bool = True
     """Also train the network on each modality alone and without each; the ridge Cox baselines run always."""
     controls: bool = True

@@ -33,7 +33,7 @@ def validate(
     json: JsonFile = None,
     allow_followup: Annotated[
         list[str] | None,
-        typer.Option(metavar="COLUMN", help="A follow-up column that will be an input. Repeatable."),
+        typer.Option(metavar="NAME", help="An input that leaks and is to be used all the same. Repeatable."),
     ] = None,
 ) -> None:
     """Show what a cohort holds, per modality and per availability pattern, every problem and every doubt.

@@ -38,7 +38,7 @@ def crossval(
     repeats: Annotated[int | None, typer.Option(help="Independent splits into folds.")] = None,
     split: Annotated[str | None, typer.Option(help="patients, whole_sites or leave_one_site_out.")] = None,
     splits: Annotated[
-        Path | None, typer.Option(help="Fixed splits of CLAM, MCAT, Patho-Bench or STAMP.")
+        Path | None, typer.Option(help="Fixed splits of CLAM, MMP, MCAT, Patho-Bench or STAMP.")
     ] = None,
     test: Annotated[
         Path | None,

@@ -306,7 +306,10 @@ def _labels(
     if isinstance(groups, str):
         known = list(cohort.groups) if isinstance(cohort, Cohort) else []
         if not isinstance(cohort, Cohort) or groups not in known:
-            raise CohortError(f"unknown group {groups!r}; the cohort file names {listed(known) or 'none'}")
+            raise CohortError(
+                f"unknown group {groups!r}; the cohort file names {listed(known) or 'none'} "
+                f"(say there `groups: {{{groups}: COLUMN}}`, a column of the outcome's table)"
+            )
         column: Mapping[Any, Any] = cohort.groups[groups].to_dict()
     else:
         column = groups

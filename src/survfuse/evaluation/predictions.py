@@ -99,7 +99,10 @@ def evaluate(
     for word, file in (against or {}).items():
         beside = read_foreign(file)
         if len(beside.models) > 1:
-            raise InputError(f"{file}: expected one model beside the other, got {listed(beside.models)}")
+            raise InputError(
+                f"{file}: expected one model beside the other, got {listed(beside.models)}; keep the rows of one "
+                "of them (column model)"
+            )
         notes += [f"{word}: {note}" for note in beside.notes]
         _add(models, tables, word, beside, beside.models[0], known)
     if reference is not None and reference not in models:
