@@ -68,7 +68,10 @@ def test_an_error_of_a_check_is_counted_and_ends_with_2(command: Command, tmp_pa
     ended = command("validate", path, "--allow-followup", "again")
     assert ended.code == 0
     mistyped = command("validate", path, "--allow-followup", "agian")
-    assert (mistyped.code, mistyped.err) == (2, "error: allow_followup: no column, gene or modality is called 'agian'\n")
+    assert (mistyped.code, mistyped.err) == (
+        2,
+        "error: allow_followup: no input is called 'agian'\n",
+    )
     doubt = "SRV023 warning: allowed by name, and leaks: clinical.again"
     assert doubt in ended.out
     ended = command("train", path, "-o", tmp_path / "model", "-q")

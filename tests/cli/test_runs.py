@@ -126,7 +126,10 @@ def test_a_number_that_makes_no_folds_is_refused(
         (["-c", "nowhere.yaml"], "nowhere.yaml: no such configuration file"),
         (["--set", "model.fusion=concatt"], "unknown fusion 'concatt'; known: "),
         (["--set", "model.modalities=[blood]"], "has clinical, expression, slides, got blood"),
-        (["--set", "model.allow_followup=[dosis]"], "allow_followup: no column, gene or modality is called 'dosis'"),
+        (
+            ["--set", "model.allow_followup=[dosis]"],
+            "allow_followup: no input is called 'dosis'",
+        ),
         (["--set", "model.expression_genes=nowhere.txt"], "nowhere.txt: cannot be read as text"),
     ],
 )

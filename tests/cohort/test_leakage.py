@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from running import quick
 from survfuse._errors import LeakageError
 from survfuse.cohort import Cohort, inspect, load_cohort
 from survfuse.cohort.leak_rules import Column, _at_most, _best_group, _monotone
+from survfuse.cohort.problems import allowing
 from survfuse.cohort.transforms import Transforms
-from survfuse.config import FitConfig
+from survfuse.config import FitConfig, load_config
 from survfuse.evaluation import cross_validate
 
 COUNT = 80
@@ -217,6 +219,15 @@ def test_what_no_model_reads_is_no_leak(tmp_path: Path) -> None:
 
 def test_prediction_needs_no_guard(leaking: Path) -> None:
     assert len(load_cohort(leaking, need_outcome=False)) == COUNT
+
+
+@pytest.mark.parametrize(
+    "name", ["vital", "vital status", "dead, yes or no", "it's", "007", 'the "end"', "é-1"]
+)
+def test_the_setting_is_read_back_as_the_name(name: str) -> None:
+    option, setting = shlex.split(allowing([name, "age"]))
+    assert option == "--set"
+    assert load_config(None, overrides=[setting]).model.allow_followup == (name, "age")
 
 
 def test_the_remedies_work_when_followed(tmp_path: Path, leaking: Path) -> None:

@@ -174,7 +174,7 @@ def test_followup_columns_are_refused_unless_allowed_by_name(clinical: CohortFil
         Transforms.fit(cohort, TRAIN, FitConfig())
     allowed = Transforms.fit(cohort, TRAIN, FitConfig(allow_followup=("doses",)))
     assert "doses" in allowed.feature_names["clinical"]
-    with pytest.raises(ConfigError, match="no column, gene or modality is called 'dosis'"):
+    with pytest.raises(ConfigError, match="no input is called 'dosis'"):
         Transforms.fit(cohort, TRAIN, FitConfig(allow_followup=("dosis",)))
 
 

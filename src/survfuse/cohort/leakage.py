@@ -24,7 +24,7 @@ from survfuse._types import BoolArray, FloatArray
 from survfuse.cohort.leak_rules import GRADES, PERHAPS, Column, Grade, Verdict, gravest
 from survfuse.cohort.leak_screen import suspects
 from survfuse.cohort.modalities import BagData, ExpressionData, ModalityData, TableData
-from survfuse.cohort.problems import Problem
+from survfuse.cohort.problems import Problem, allowing
 
 if TYPE_CHECKING:
     from survfuse.cohort.data import Cohort
@@ -83,7 +83,7 @@ class Leak:
         away = REMEDY[self.kind] if self.column else "leave the modality out"
         return (
             f"{away}; or, if it really is known at time zero, allow it: "
-            f"model.allow_followup=[{self.name}] for train and crossval, "
+            f"{allowing([self.name])} for train and crossval, "
             f"--allow-followup {shlex.quote(self.name)} for validate, "
             f"allow_followup=[{self.name!r}] for load_cohort"
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -13,6 +15,19 @@ import pandas as pd
 from survfuse._errors import CohortError, InputError, listed
 
 Severity = Literal["error", "warning"]
+
+
+def allowing(names: Iterable[str]) -> str:
+    """Option of train and crossval that lets inputs in by name, to be copied into a shell.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Columns, genes or modalities.
+    """
+    quoted = [name if name.isidentifier() else json.dumps(name, ensure_ascii=False) for name in names]
+    given = f"model.allow_followup=[{','.join(quoted)}]"
+    return f"--set {shlex.quote(given) if {' ', chr(34), chr(39)} & set(given) else given}"
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Collection, Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Literal
@@ -14,7 +15,7 @@ from survfuse._errors import listed
 from survfuse.cohort.limits import LARGEST
 from survfuse.cohort.modalities import ModalityData, TableData
 from survfuse.cohort.outcome_names import named_like_outcome
-from survfuse.cohort.problems import Problems
+from survfuse.cohort.problems import Problems, allowing
 from survfuse.cohort.sources import Sources, near_name
 from survfuse.cohort.spec import CohortSpec, ColumnSpec, TableSpec
 from survfuse.cohort.status import as_list
@@ -227,8 +228,9 @@ def note_followup(
                     "known only during follow-up: train and crossval refuse it as an input",
                     file=file_of(name),
                     column=column,
-                    hint=f"say `use: false` of it, or allow it, which leaks: `--allow-followup {column}` of "
-                    f"validate, `--set model.allow_followup=[{column}]` of crossval and train",
+                    hint="say `use: false` of it, or allow it, which leaks: "
+                    f"`--allow-followup {shlex.quote(column)}` of validate, "
+                    f"`{allowing([column])}` of crossval and train",
                 )
 
 

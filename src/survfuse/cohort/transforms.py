@@ -20,6 +20,7 @@ from survfuse._errors import ConfigError, LeakageError, TransformError, listed
 from survfuse.cohort.data import Cohort
 from survfuse.cohort.leakage import refuse_leaks
 from survfuse.cohort.modalities import BagData, ExpressionData, ModalityData, TableData
+from survfuse.cohort.problems import allowing
 from survfuse.cohort.transform_bags import BagScaler
 from survfuse.cohort.transform_expression import ExpressionTransform
 from survfuse.cohort.transform_tables import REPORT_COLUMNS, Remark, TableTransform
@@ -296,14 +297,14 @@ def check_followup(cohort: Cohort, config: FitConfig, names: Iterable[str] | Non
     names = _chosen(cohort, config) if names is None else names
     unknown = [name for name in config.allow_followup if not _is_input(name, cohort)]
     if unknown:
-        raise ConfigError(f"allow_followup: no column, gene or modality is called {listed(map(repr, unknown))}")
+        raise ConfigError(f"allow_followup: no input is called {listed(map(repr, unknown))}")
     for data in (cohort.modalities[name] for name in names):
         late = [name for name in _late(data) if name not in config.allow_followup]
         if late:
             raise LeakageError(
                 f"{data.name}: {listed(map(repr, late), 20)} accrue during follow-up, so patients with an "
-                "early event have less of them: the outcome leaks into the input. Say `use: false` of them in the "
-                f"cohort file, or allow them, which leaks: `--set model.allow_followup=[{', '.join(late)}]`"
+                "early event have less of them: the outcome leaks into the input. Say `use: false` of "
+                f"them in the cohort file, or allow them, which leaks: `{allowing(late)}`"
             )
 
 

@@ -218,7 +218,8 @@ def _require(raw: pd.DataFrame, where: str) -> None:
     if absent:
         raise InputError(
             f"{where}: expected column(s) {listed(absent)}, the file has {listed(raw.columns, 12)}; "
-            f"rename yours to patient_id, time, event, log_risk, survival_<time>{_of_censoring(raw)}"
+            f"rename yours to patient_id, time, event, log_risk, survival_<time>, and add the outcome "
+            f"where it is not there (`predict` writes none){_of_censoring(raw)}"
         )
     _refuse(raw["patient_id"].str.strip() == "", raw["patient_id"], where, "patient_id", "an id")
 

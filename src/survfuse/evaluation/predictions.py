@@ -100,8 +100,8 @@ def evaluate(
         beside = read_foreign(file)
         if len(beside.models) > 1:
             raise InputError(
-                f"{file}: expected one model beside the other, got {listed(beside.models)}; keep the rows of one "
-                "of them (column model)"
+                f"{file}: expected one model beside the other, got {listed(beside.models)}; keep the "
+                "rows of one of them (column model)"
             )
         notes += [f"{word}: {note}" for note in beside.notes]
         _add(models, tables, word, beside, beside.models[0], known)

@@ -46,7 +46,10 @@ def predicted_times_differ(evidence: Evidence) -> Verdict:
     told = f"{share:.0%} of the predictions share one predicted time"
     if share <= TIE_SHARE:
         return ok(told)
-    return doubt(told, "Tell horizon probabilities instead; calibration: breslow_oof gives curves.")
+    return doubt(
+        told,
+        "Tell survival at the horizons instead; under `calibration: km_rank` or `km`, take `breslow_oof`.",
+    )
 
 
 @check(
