@@ -204,7 +204,7 @@ def predict(
     cohort: CohortFile,
     out: Annotated[Path, typer.Option("-o", "--out", help="Predictions (CSV); notes go beside it as JSON.")],
     horizons: Annotated[
-        list[float] | None, typer.Option("--horizon", help="Time of a survival column.")
+        list[float] | None, typer.Option("--horizon", help="Time of a survival column. Repeatable.")
     ] = None,
 ) -> None:
     """Predict the patients of a cohort with a trained bundle; no outcome is needed."""
