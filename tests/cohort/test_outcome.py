@@ -84,6 +84,8 @@ def test_ids_that_are_nearly_the_same_are_told(clinical: CohortFiles) -> None:
     clinical.patients["patient_id"] = ["3B_417", "3b_417_", *clinical.patients["patient_id"][2:]]
     (problem,) = load_cohort(clinical.write()).problems
     assert problem.message == "ids '3B_417', '3b_417_' are nearly the same; they count as 2 patients"
+    clinical.spec["exclude"] = ["3b_417_"]
+    assert load_cohort(clinical.write()).problems == ()
 
 
 def test_excluded_patients_are_not_checked(clinical: CohortFiles) -> None:

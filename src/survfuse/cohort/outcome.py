@@ -72,15 +72,15 @@ def read_outcome(
     status_cells = sources.column(cells, spec.status, spec.table, "outcome")
     if time_cells is None or status_cells is None:
         return None
-    for same in spellings(cells.index):
+    keep = ~cells.index.isin(list(exclude))
+    for same in spellings(cells.index[keep]):
         sources.problems.warning(
             "outcome",
             f"ids {listed(map(repr, same))} are nearly the same; they count as {len(same)} patients",
             file=spec.table,
             column=spec.patient,
-            hint="if they are one patient, keep one row",
+            hint="if they are one patient, keep one row, or list one under `exclude:` of the cohort file",
         )
-    keep = ~cells.index.isin(list(exclude))
     reader = _Rows(spec, sources.problems, lenient=spec.exclude_invalid or not required, required=required)
     time = reader.times(time_cells[keep])
     event = reader.events(status_cells[keep])
