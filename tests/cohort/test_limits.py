@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from survfuse.cohort.limits import doubtful
+from survfuse.cohort.limits import copy_number_columns, doubtful
 
 Draw = Callable[[np.random.Generator, int], np.ndarray]
 
@@ -77,3 +77,12 @@ def test_a_mistyped_flag_is_doubted() -> None:
 def test_a_few_numbers_say_nothing() -> None:
     assert not doubtful(np.array([1.0, 2, 3, 1e9])).any()
     assert not doubtful(np.array([5.0] * 20 + [999.0])).any()  # no spread to measure by
+
+
+def test_one_gene_does_not_tell_copy_numbers_but_a_table_does() -> None:
+    kept, gained = np.array([0.0, -1, 0, 1, 0, np.nan]), np.array([-2.0, 0, 0, 2, 0, 0])
+    flag = np.array([0.0, 1, 0, 1, 0, 0])
+    dose = np.array([-2.0, -1, 0, 1, 2, 2.5])
+    assert copy_number_columns({"kept": kept, "gained": gained, "flag": flag}) == {"kept", "gained", "flag"}
+    assert copy_number_columns({"kept": kept, "flag": flag}) == frozenset()
+    assert copy_number_columns({"kept": kept, "dose": dose}) == frozenset()

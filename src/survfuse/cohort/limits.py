@@ -5,9 +5,12 @@ median, and so does its logarithm where the column is a measurement >= 0 (or <= 
 (blood values, lengths, counts) the honest tail is long on one of the two scales only. Numbers of both
 signs (log-ratios, z-scores) have no logarithm and may lie twice as far. A code is a
 repeated 99, 888, 9999 or the like outside the range of all others, or a lone -1 among numbers >= 0.
+In a table of copy numbers (-2 to 2, as GISTIC writes them) -1 is a value.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -18,6 +21,7 @@ LARGEST = 1e30  # in size; the squares of larger numbers leave the range of floa
 FEWEST = 10  # numbers; fewer do not say what is usual
 FEWEST_OTHERS = 3  # values besides the most frequent, for their spread to mean anything
 ONE_SIGN = 0.75  # share of numbers of one sign, zero included, in a measurement
+COPY_NUMBERS = (-2.0, -1.0, 0.0, 1.0, 2.0)  # both copies lost, one lost, none, gained, amplified
 
 
 def doubtful(values: FloatArray) -> BoolArray:
@@ -57,6 +61,35 @@ def codes(values: FloatArray) -> BoolArray:
     repeated = (count[place] > 1) & (outside > _spread(others)[1])
     lone_negative = (values < 0) & (low >= 0)
     return np.asarray(alike & (repeated | lone_negative))
+
+
+def copy_number_columns(columns: Mapping[str, FloatArray]) -> frozenset[str]:
+    """Names of columns of a table that hold copy numbers, in which a lone -1 is no code.
+
+    One column cannot tell: a gene that nobody lost twice looks like a score with -1 for "not known".
+    So the columns of nothing but -2 to 2 must have all five of these between them.
+
+    Parameters
+    ----------
+    columns : mapping of str to array, (patients,)
+        Numeric columns of one table; NaN where missing.
+
+    Examples
+    --------
+    >>> genes = {"A": np.array([-2.0, 0, 2]), "B": np.array([-1.0, 0, 1])}
+    >>> sorted(copy_number_columns(genes))
+    ['A', 'B']
+    >>> copy_number_columns({"B": genes["B"]})
+    frozenset()
+    """
+    names: list[str] = []
+    reached: set[float] = set()
+    for name, values in columns.items():
+        held = set(values[~np.isnan(values)].tolist())
+        if held <= set(COPY_NUMBERS):
+            names.append(name)
+            reached |= held
+    return frozenset(names) if len(reached) == len(COPY_NUMBERS) else frozenset()
 
 
 def _known_codes() -> FloatArray:
