@@ -36,6 +36,22 @@ def test_honest_columns_are_left_alone(name: str, patients: int) -> None:
     assert np.mean(doubted) <= share
 
 
+SCORES: dict[str, tuple[list[float], list[float]]] = {
+    "ASA": ([1, 2, 3, 4], [0.1, 0.7, 0.15, 0.05]),
+    "Gleason": ([6, 7, 8, 9, 10], [0.15, 0.6, 0.1, 0.13, 0.02]),
+    "grade": ([1, 2, 3, 4], [0.03, 0.12, 0.8, 0.05]),
+}
+
+
+@pytest.mark.parametrize("name", SCORES)
+@pytest.mark.parametrize("patients", [12, 20, 60, 200])
+def test_the_rare_step_of_a_score_is_left_alone(name: str, patients: int) -> None:
+    levels, shares = SCORES[name]
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        assert not doubtful(rng.choice(levels, patients, p=shares)).any()
+
+
 @pytest.mark.parametrize("patients", [60, 176])
 @pytest.mark.parametrize(
     ("value", "share"),

@@ -128,9 +128,16 @@ def _fences_in_log(usual: FloatArray) -> tuple[float, float]:
 
 def _spread(values: FloatArray) -> tuple[float, float]:
     """Median and robust deviation; that of the others where half the values are the same."""
-    low, median, high = np.quantile(values, (0.25, 0.5, 0.75))
+    low, median, high = _quartiles(values)
     others = values[values != median]
     if high > low or len(others) < FEWEST_OTHERS:
         return float(median), float(high - low) / 1.349
-    low, middle, high = np.quantile(others, (0.25, 0.5, 0.75))
+    low, middle, high = _quartiles(others)
     return float(median), float(max((high - low) / 1.349, abs(middle - median)))
+
+
+def _quartiles(values: FloatArray) -> tuple[float, float, float]:
+    """Outer quartiles that are values themselves: between steps of a score there is no tenth of a step."""
+    low = np.quantile(values, 0.25, method="lower")
+    high = np.quantile(values, 0.75, method="higher")
+    return float(low), float(np.median(values)), float(high)
