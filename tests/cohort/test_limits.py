@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from survfuse.cohort.limits import doubtful
+from survfuse.cohort.limits import copy_number_columns, doubtful
 
 Draw = Callable[[np.random.Generator, int], np.ndarray]
 
@@ -34,6 +34,22 @@ def test_honest_columns_are_left_alone(name: str, patients: int) -> None:
     rng = np.random.default_rng(0)
     doubted = [doubtful(draw(rng, patients)).mean() for _ in range(30)]
     assert np.mean(doubted) <= share
+
+
+SCORES: dict[str, tuple[list[float], list[float]]] = {
+    "ASA": ([1, 2, 3, 4], [0.1, 0.7, 0.15, 0.05]),
+    "Gleason": ([6, 7, 8, 9, 10], [0.15, 0.6, 0.1, 0.13, 0.02]),
+    "grade": ([1, 2, 3, 4], [0.03, 0.12, 0.8, 0.05]),
+}
+
+
+@pytest.mark.parametrize("name", SCORES)
+@pytest.mark.parametrize("patients", [12, 20, 60, 200])
+def test_the_rare_step_of_a_score_is_left_alone(name: str, patients: int) -> None:
+    levels, shares = SCORES[name]
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        assert not doubtful(rng.choice(levels, patients, p=shares)).any()
 
 
 @pytest.mark.parametrize("patients", [60, 176])
@@ -77,3 +93,12 @@ def test_a_mistyped_flag_is_doubted() -> None:
 def test_a_few_numbers_say_nothing() -> None:
     assert not doubtful(np.array([1.0, 2, 3, 1e9])).any()
     assert not doubtful(np.array([5.0] * 20 + [999.0])).any()  # no spread to measure by
+
+
+def test_one_gene_does_not_tell_copy_numbers_but_a_table_does() -> None:
+    kept, gained = np.array([0.0, -1, 0, 1, 0, np.nan]), np.array([-2.0, 0, 0, 2, 0, 0])
+    flag = np.array([0.0, 1, 0, 1, 0, 0])
+    dose = np.array([-2.0, -1, 0, 1, 2, 2.5])
+    assert copy_number_columns({"kept": kept, "gained": gained, "flag": flag}) == {"kept", "gained", "flag"}
+    assert copy_number_columns({"kept": kept, "flag": flag}) == frozenset()
+    assert copy_number_columns({"kept": kept, "dose": dose}) == frozenset()

@@ -89,7 +89,11 @@ def test_training_patients_are_checked(cohort: Cohort, tmp_path: Path) -> None:
         CohortError, match=r"^none of the 2 training patients has an event; nothing can be learned$"
     ):
         quick().fit(cohort, ["001", "003"])
-    with pytest.raises(CohortError, match=r"^2 folds need at least 2 events, got 1; use fewer folds$"):
+    with pytest.raises(
+        CohortError,
+        match=r"^2 inner folds need at least 2 training patients with the event, got 1; "
+        r"train on more with the event$",
+    ):
         quick().fit(cohort, ["001", "002", "003"])
     with pytest.raises(CohortError, match=r"training patients|patients"):
         quick().fit(cohort, [])

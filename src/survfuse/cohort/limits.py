@@ -5,9 +5,12 @@ median, and so does its logarithm where the column is a measurement >= 0 (or <= 
 (blood values, lengths, counts) the honest tail is long on one of the two scales only. Numbers of both
 signs (log-ratios, z-scores) have no logarithm and may lie twice as far. A code is a
 repeated 99, 888, 9999 or the like outside the range of all others, or a lone -1 among numbers >= 0.
+In a table of copy numbers (-2 to 2, as GISTIC writes them) -1 is a value.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -18,6 +21,7 @@ LARGEST = 1e30  # in size; the squares of larger numbers leave the range of floa
 FEWEST = 10  # numbers; fewer do not say what is usual
 FEWEST_OTHERS = 3  # values besides the most frequent, for their spread to mean anything
 ONE_SIGN = 0.75  # share of numbers of one sign, zero included, in a measurement
+COPY_NUMBERS = (-2.0, -1.0, 0.0, 1.0, 2.0)  # both copies lost, one lost, none, gained, amplified
 
 
 def doubtful(values: FloatArray) -> BoolArray:
@@ -59,6 +63,35 @@ def codes(values: FloatArray) -> BoolArray:
     return np.asarray(alike & (repeated | lone_negative))
 
 
+def copy_number_columns(columns: Mapping[str, FloatArray]) -> frozenset[str]:
+    """Names of columns of a table that hold copy numbers, in which a lone -1 is no code.
+
+    One column cannot tell: a gene that nobody lost twice looks like a score with -1 for "not known".
+    So the columns of nothing but -2 to 2 must have all five of these between them.
+
+    Parameters
+    ----------
+    columns : mapping of str to array, (patients,)
+        Numeric columns of one table; NaN where missing.
+
+    Examples
+    --------
+    >>> genes = {"A": np.array([-2.0, 0, 2]), "B": np.array([-1.0, 0, 1])}
+    >>> sorted(copy_number_columns(genes))
+    ['A', 'B']
+    >>> copy_number_columns({"B": genes["B"]})
+    frozenset()
+    """
+    names: list[str] = []
+    reached: set[float] = set()
+    for name, values in columns.items():
+        held = set(values[~np.isnan(values)].tolist())
+        if held <= set(COPY_NUMBERS):
+            names.append(name)
+            reached |= held
+    return frozenset(names) if len(reached) == len(COPY_NUMBERS) else frozenset()
+
+
 def _known_codes() -> FloatArray:
     """-1, and 7, 8 or 9 repeated, with a decimal point anywhere; one digit alone only if negative."""
     found = [-1.0, -7.0, -8.0, -9.0]
@@ -95,9 +128,16 @@ def _fences_in_log(usual: FloatArray) -> tuple[float, float]:
 
 def _spread(values: FloatArray) -> tuple[float, float]:
     """Median and robust deviation; that of the others where half the values are the same."""
-    low, median, high = np.quantile(values, (0.25, 0.5, 0.75))
+    low, median, high = _quartiles(values)
     others = values[values != median]
     if high > low or len(others) < FEWEST_OTHERS:
         return float(median), float(high - low) / 1.349
-    low, middle, high = np.quantile(others, (0.25, 0.5, 0.75))
+    low, middle, high = _quartiles(others)
     return float(median), float(max((high - low) / 1.349, abs(middle - median)))
+
+
+def _quartiles(values: FloatArray) -> tuple[float, float, float]:
+    """Outer quartiles that are values themselves: between steps of a score there is no tenth of a step."""
+    low = np.quantile(values, 0.25, method="lower")
+    high = np.quantile(values, 0.75, method="higher")
+    return float(low), float(np.median(values)), float(high)

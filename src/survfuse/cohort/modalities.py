@@ -14,6 +14,7 @@ import pandas as pd
 
 from survfuse._errors import listed
 from survfuse._storage import sha256_text, to_json
+from survfuse.cohort.limits import copy_number_columns
 from survfuse.cohort.spec import ColumnSpec
 from survfuse.readers.bags import BagStore
 from survfuse.readers.expression import Expression
@@ -109,6 +110,13 @@ class TableData:
             cells = whole_cells(cells).map({whole(level): index for index, level in enumerate(levels)})
         values = pd.to_numeric(cells, errors="coerce").to_numpy(np.float64, na_value=np.nan)
         return pd.Series(values, index=cells.index)
+
+    def copy_numbers(self, ids: Sequence[str] | None = None) -> frozenset[str]:
+        """Names of numeric columns that hold copy numbers from -2 to 2; none of clinical ones."""
+        if self.kind == "clinical":
+            return frozenset()
+        numeric = [name for name, spec in self.columns.items() if spec.kind == "numeric"]
+        return copy_number_columns({name: self.numbers(name, ids) for name in numeric})
 
     @cached_property
     def _texts(self) -> dict[str, pd.Series[str]]:

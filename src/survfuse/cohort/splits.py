@@ -136,6 +136,12 @@ def inner_folds(event: npt.ArrayLike, n: int, seed: int) -> npt.NDArray[np.int64
         When there are fewer events than folds.
     """
     flags = np.asarray(event, bool)
+    events = int(flags.sum())
+    if events < n:
+        hint = f"set model.selection_folds={events}" if events > 1 else "train on more with the event"
+        raise CohortError(
+            f"{n} inner folds need at least {n} training patients with the event, got {events}; {hint}"
+        )
     fold = _deal(flags, n, np.random.default_rng([seed, n]))
     _require_events(flags, fold, n)
     return fold

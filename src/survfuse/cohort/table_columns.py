@@ -12,7 +12,7 @@ import pandas as pd
 from survfuse._errors import listed
 from survfuse._types import BoolArray, FloatArray
 from survfuse.cohort.carriers import Support
-from survfuse.cohort.limits import LARGEST, codes, fences
+from survfuse.cohort.limits import COPY_NUMBERS, LARGEST, codes, fences
 from survfuse.readers.words import only_difference
 
 OUT_OF_RANGE = "out of range"
@@ -187,7 +187,12 @@ Learned = tuple[Column | None, list[str]]
 
 
 def fit_number(
-    name: str, values: FloatArray, support: Support, ids: Ids, levels: tuple[str, ...] | None
+    name: str,
+    values: FloatArray,
+    support: Support,
+    ids: Ids,
+    levels: tuple[str, ...] | None,
+    copy_number: bool = False,
 ) -> Learned:
     """Learn a numeric or ordinal column.
 
@@ -200,10 +205,14 @@ def fit_number(
     ids : array of str, (patients,)
     levels : tuple of str or None
         Of an ordinal column; its level indices are never doubted.
+    copy_number : bool
+        Whether the numbers are copy numbers from -2 to 2, none of which is doubted.
     """
     if np.isnan(values).all():
         return None, [f"{name} dropped: no training patient has a value"]
     least, most, found = _plausible(values) if levels is None else (-LARGEST, LARGEST, ())
+    if copy_number:
+        least, most, found = min(COPY_NUMBERS), max(COPY_NUMBERS), ()
     wrong = _beyond(values, least, most, found)
     missing = np.isnan(values) | wrong
     known, of_known = values[~missing], support.of(~missing)

@@ -169,13 +169,14 @@ def _fit_columns(
     ids = np.array(patients, dtype=object)
     fitted: list[Column] = []
     notes: list[str] = []
+    copy_numbers = data.copy_numbers(patients)
     for name in columns:
         spec = data.columns[name]
         if spec.kind == "nominal":
             column, said = fit_category(name, data.texts(name, patients), support)
         else:
             values = _numbers(data, name, patients, spec.levels)
-            column, said = fit_number(name, values, support, ids, spec.levels)
+            column, said = fit_number(name, values, support, ids, spec.levels, name in copy_numbers)
         notes += said
         fitted += [] if column is None else [column]
     return fitted, notes

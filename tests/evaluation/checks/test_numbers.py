@@ -12,6 +12,8 @@ import yaml
 from evaluation.checks.evidence_of import files_of, run_on
 from running import loaded
 from survfuse.cohort.cohort import Cohort
+from survfuse.cohort.modalities import TableData
+from survfuse.cohort.transform_tables import TableTransform
 from survfuse.evaluation.checks import Evidence
 from survfuse.evaluation.checks.numbers import coefficients_rest_on_many, numbers_are_plausible
 
@@ -67,6 +69,29 @@ def test_of_a_table_without_declared_columns_the_whole_table_gets_the_code(tmp_p
     assert remedy is not None
     files.spec["modalities"]["blood"]["missing"] = yaml.safe_load(remedy[1])
     assert numbers_are_plausible(Evidence(cohort=loaded(files))).status == "ok"
+
+
+def test_a_lost_copy_is_a_value_and_a_lone_minus_one_elsewhere_a_code(tmp_path: Path) -> None:
+    files = files_of(tmp_path, frame(), {"age": {"kind": "numeric"}, "sex": {"kind": "nominal"}})
+    genes = {
+        "EGFR": ["0", "1", "2", "-1", "0"] * 12,
+        "PTEN": ["-2", "-1", "0", "0", "0", "1", "0", "0", "0", "0"] * 6,
+    }
+    patients = {"patient_id": files.patients["patient_id"]}
+    files.tables["cnv.csv"] = pd.DataFrame(patients | genes)
+    files.spec["modalities"] = {"cnv": {"table": "cnv.csv"}}
+    cohort = loaded(files)
+    assert numbers_are_plausible(Evidence(cohort=cohort))[:2] == ("ok", "3 numeric columns")
+    table = cohort.modalities["cnv"]
+    assert isinstance(table, TableData)
+    ids = list(cohort.patients)
+    fitted = TableTransform.fit(table, ids, ["EGFR"])
+    assert fitted.features == ("EGFR",)
+    assert not fitted.notes
+    assert len(np.unique(fitted.apply(table, ids)[0])) == 4
+    files.tables["cnv.csv"] = pd.DataFrame(patients | {"EGFR": genes["EGFR"]})
+    found = numbers_are_plausible(Evidence(cohort=loaded(files)))
+    assert found.evidence.startswith("cnv.EGFR: -1 (patients ")
 
 
 def test_columns_that_no_model_reads_are_not_judged(tmp_path: Path) -> None:

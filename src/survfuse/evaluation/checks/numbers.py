@@ -25,10 +25,17 @@ def numbers_are_plausible(evidence: Evidence) -> Verdict:
     """Name every number that is far from all others of its column, and every code."""
     looked = 0
     found, remedies = [], []
+    copy_numbers = {
+        name: data.copy_numbers()
+        for name, data in evidence.cohort.modalities.items()
+        if isinstance(data, TableData)
+    }
     for column in columns_of(evidence):
         if column.spec.kind != "numeric" or not column.spec.use:
             continue
         looked += 1
+        if column.name in copy_numbers[column.data.name]:
+            continue
         cells = column.data.texts(column.name)
         wrong = _doubted(column)
         if wrong.any():
