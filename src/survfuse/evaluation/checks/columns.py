@@ -112,7 +112,9 @@ def no_later_knowledge_is_let_in(evidence: Evidence) -> Verdict:
 def _accruing(evidence: Evidence) -> Iterator[tuple[str, bool]]:
     """Inputs with signs of accruing that SRV008 lets pass, and whether it is by their names."""
     for column in columns_of(evidence):
-        signs = evidence.accrual.get((column.data.name, column.name), "nominal")
+        if column.spec.kind == "nominal":
+            continue
+        signs = evidence.accrual[column.data.name, column.name]
         if isinstance(signs, str) or not signs.accrues:
             continue
         if _allowed(evidence, column.name, column.data.name):
@@ -150,10 +152,6 @@ def _reads(evidence: Evidence, modality: str) -> bool:
     chosen = None if evidence.config is None else evidence.config.modalities
     kind = evidence.cohort.modalities[modality].kind
     return chosen is None or modality in chosen or kind == "clinical"
-
-
-def _followed(evidence: Evidence, column: Column) -> list[str]:
-    return [i for i in column.data.patients if i in evidence.outcome.index]
 
 
 def _told(signs: Signs, unit: str | None) -> str:
@@ -221,7 +219,7 @@ def censoring_is_independent(evidence: Evidence) -> Verdict:
 
 def _censoring_p(evidence: Evidence, column: Column) -> float | None:
     """p-value of the likelihood-ratio test; None when the column does not vary."""
-    ids = _followed(evidence, column)
+    ids = evidence.ids_followed(column.data)
     x = _design(column, ids)
     known = np.isfinite(x).all(axis=1)
     time, event = evidence.followed(ids)

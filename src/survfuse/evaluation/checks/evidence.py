@@ -12,7 +12,7 @@ import pandas as pd
 from survfuse._errors import InputError, NotComputableError
 from survfuse._types import BoolArray, FloatArray
 from survfuse.cohort.data import Cohort
-from survfuse.cohort.modalities import TableData
+from survfuse.cohort.modalities import ModalityData, TableData
 from survfuse.cohort.splits import Split
 from survfuse.evaluation.checks.accrual import Signs, signs_of_accrual
 from survfuse.evaluation.checks.vectors import Vectors, vectors_of
@@ -154,7 +154,7 @@ class Evidence:
         return signs
 
     def _signs(self, data: TableData, column: str) -> Signs | str:
-        ids = [patient for patient in data.patients if patient in self.outcome.index]
+        ids = self.ids_followed(data)
         try:
             return signs_of_accrual(data.numbers(column, ids), *self.followed(ids))
         except NotComputableError as why:
@@ -173,6 +173,10 @@ class Evidence:
         if frame is None or not frame["time"].notna().any():
             raise NotComputableError("the cohort has no outcome")
         return frame[frame["time"].notna()]
+
+    def ids_followed(self, data: ModalityData) -> list[str]:
+        """Patients of a modality whose outcome is known, in their order."""
+        return [patient for patient in data.patients if patient in self.outcome.index]
 
     def followed(self, ids: Sequence[str]) -> tuple[FloatArray, BoolArray]:
         """Times and events of patients with an outcome, in their order."""
