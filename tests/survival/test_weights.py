@@ -74,16 +74,22 @@ def test_the_influence_is_the_slow_one(monthly):
     assert influence.sum(axis=0) == pytest.approx(np.zeros(3), abs=1e-12)
 
 
-@pytest.mark.parametrize("own", [True, False])
-def test_an_integral_is_the_sum_over_times(monthly, own):
-    time, event, risk = monthly
-    w = weights_of(time, event, [3.0, 7.5, 20.0], None if own else (time + 1, event))
+def mean_that_sums_up(w, risk):
+    """Weighted mean of the risks at three times, after a look at its integral."""
     share = np.where(w.beyond, w.of_beyond, w.of_event[:, None]) * np.abs(risk)[:, None]
     width = np.array([0.5, 0.3, 0.2])
     values, influence = w.mean(share)
     value, total = w.integral(share, width)
     assert value == pytest.approx(values @ width)
     assert total == pytest.approx(influence @ width, abs=1e-14)
+    return values, influence
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_an_integral_is_the_sum_over_times(monthly, own):
+    time, event, risk = monthly
+    w = weights_of(time, event, [3.0, 7.5, 20.0], None if own else (time + 1, event))
+    mean_that_sums_up(w, risk)
 
 
 @pytest.mark.parametrize(
@@ -142,12 +148,7 @@ def test_the_influence_where_all_follow_up_ends_is_that_just_before(monthly):
     found = []
     for at in (times, before):
         w = weights_of(time, event, at)
-        share = np.where(w.beyond, w.of_beyond, w.of_event[:, None]) * np.abs(risk)[:, None]
-        width = np.array([0.5, 0.3, 0.2])
-        values, influence = w.mean(share)
-        value, total = w.integral(share, width)
-        assert value == pytest.approx(values @ width)
-        assert total == pytest.approx(influence @ width, abs=1e-14)
+        values, influence = mean_that_sums_up(w, risk)
         found.append((values, influence))
     assert found[0][0] == pytest.approx(found[1][0], abs=1e-14)
     assert found[0][1] == pytest.approx(found[1][1], abs=1e-14)
