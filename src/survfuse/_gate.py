@@ -1,0 +1,218 @@
+"""One gate for every file that a stranger may have written, passed before anything is read or allocated.
+
+Each reader does three things with it: :func:`regular_file` before it opens a file,
+:func:`refuse_claim` before it allocates what the file claims to hold, and :func:`boundary`
+around every call of the library that reads it.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from survfuse._errors import InputError, SurvfuseError
+
+GIB = 2**30
+MOST_PACKED = 1100
+"""No common compressor shrinks further than this (deflate: 1032); a larger claim is a bomb."""
+_LONGEST_REASON = 300
+
+
+def regular_file(path: Path | str, *, limit: int | None = None, error: type[InputError] = InputError) -> int:
+    """Return the size of a regular file; refuse everything else, unopened.
+
+    Parameters
+    ----------
+    path : path
+        A link to a regular file will do.
+    limit : int, optional, bytes
+        Larger files are refused.
+    error : type of InputError
+        What to raise.
+
+    Raises
+    ------
+    InputError
+        When nothing is there, when it is a folder, a pipe, a socket or a device (reading one may
+        never end), or when it is larger than `limit`.
+    """
+    place = os.fspath(path)
+    try:
+        found = os.stat(place)
+    except FileNotFoundError:
+        raise error(f"{path}: no such file") from None
+    except ValueError:
+        raise error(f"{place!r}: expected a path, which cannot hold the character NUL") from None
+    except OSError as failure:
+        raise error(f"{path}: cannot be opened ({failure.strerror})") from None
+    if not stat.S_ISREG(found.st_mode):
+        raise error(f"{path}: expected a file, got {kind_of(found.st_mode)}")
+    if limit is not None and found.st_size > limit:
+        raise error(
+            f"{path}: {said_bytes(found.st_size)}, of such a file at most {said_bytes(limit)} are read"
+        )
+    return found.st_size
+
+
+def kind_of(mode: int) -> str:
+    """Name what a file mode says is there.
+
+    >>> kind_of(0o40755)
+    'a folder'
+    """
+    kinds = (
+        (stat.S_ISREG, "a file"),
+        (stat.S_ISDIR, "a folder"),
+        (stat.S_ISFIFO, "a pipe"),
+        (stat.S_ISSOCK, "a socket"),
+        (stat.S_ISCHR, "a device"),
+        (stat.S_ISBLK, "a device"),
+    )
+    return next((name for is_kind, name in kinds if is_kind(mode)), "something else")
+
+
+@contextmanager
+def boundary(
+    where: Path | str,
+    what: str,
+    *,
+    error: type[InputError] = InputError,
+    remedy: str = "write it again",
+) -> Iterator[None]:
+    """Turn whatever a library raises over a broken or hostile file into our own error.
+
+    Errors of ours pass unchanged. Keep the block to the calls of the library: a mistake of our own
+    in it would be told as a fault of the file.
+
+    Parameters
+    ----------
+    where : path or str
+        The file, and what in it.
+    what : str
+        What was expected, with its article: "a whole HDF5 file".
+    error : type of InputError
+        What to raise.
+    remedy : str
+        What to do about it.
+
+    Examples
+    --------
+    >>> with boundary("a.json", "a whole JSON file"):
+    ...     raise UnicodeError("bad byte")
+    Traceback (most recent call last):
+    survfuse._errors.InputError: a.json: expected a whole JSON file (UnicodeError: bad byte); write it again
+    """
+    try:
+        yield
+    except SurvfuseError:
+        raise
+    except FileNotFoundError as failure:
+        raise error(f"{failure.filename or where}: no such file") from failure
+    except MemoryError as failure:
+        raise error(
+            f"{where}: takes more memory than this machine has free ({said_bytes(free_memory())}); "
+            "use a larger machine, or a smaller file"
+        ) from failure
+    except Exception as failure:
+        reason = str(failure).strip()[:_LONGEST_REASON] or "no message"
+        raise error(f"{where}: expected {what} ({type(failure).__name__}: {reason}); {remedy}") from failure
+
+
+def refuse_claim(
+    where: Path | str,
+    claimed: int,
+    stored: int | None = None,
+    *,
+    error: type[InputError] = InputError,
+    ratio: float = MOST_PACKED,
+) -> None:
+    """Refuse, before it is allocated, what a file cannot hold or this machine cannot.
+
+    Parameters
+    ----------
+    where : path or str
+        The file, and what in it.
+    claimed : int, bytes
+        What its header says will be in memory.
+    stored : int, optional, bytes
+        What lies in the file for it.
+    error : type of InputError
+        What to raise.
+    ratio : float
+        Largest `claimed` / `stored` of an honest file.
+
+    Raises
+    ------
+    InputError
+        When `claimed` is negative, more than `ratio` times `stored`, or more than the free memory.
+    """
+    if claimed < 0 or (stored is not None and claimed > max(stored, 1) * ratio):
+        raise error(
+            f"{where}: claims {said_bytes(claimed)} where {said_bytes(stored or 0)} are stored; "
+            "refused unread: write the file again"
+        )
+    free = free_memory()
+    if claimed > free:
+        raise error(
+            f"{where}: takes {said_bytes(claimed)} of memory, {said_bytes(free)} are free on this machine; "
+            "use a larger machine, or a smaller file"
+        )
+
+
+def said_bytes(count: int) -> str:
+    """Write a number of bytes for people.
+
+    >>> said_bytes(3 * 2**30)
+    '3.0 GiB'
+    """
+    size = float(count)
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if abs(size) < 1024:
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"
+
+
+def free_memory() -> int:
+    """Bytes that this process may still take: of the machine, its container and its own limit.
+
+    Where the system does not say (outside Linux), everything is taken to be free.
+    """
+    return min(_free_of_machine(), _free_of_container(), _free_of_process())
+
+
+_UNKNOWN = 2**62
+
+
+def _free_of_machine() -> int:
+    with suppress(OSError, ValueError, IndexError):
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return _UNKNOWN
+
+
+def _free_of_container() -> int:
+    """What control groups leave; cached file pages count as free, for the kernel gives them up."""
+    group = Path("/sys/fs/cgroup")
+    with suppress(OSError, ValueError, KeyError):
+        limit = int((group / "memory.max").read_text())  # "max" where there is none
+        said = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        return limit - int((group / "memory.current").read_text()) + int(said["inactive_file"])
+    return _UNKNOWN
+
+
+def _free_of_process() -> int:
+    try:
+        import resource
+    except ImportError:  # not a POSIX system
+        return _UNKNOWN
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit == resource.RLIM_INFINITY:
+        return _UNKNOWN
+    with suppress(OSError, ValueError, IndexError):
+        return limit - int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    return _UNKNOWN
