@@ -19,6 +19,8 @@ GIB = 2**30
 MOST_PACKED = 1100
 """No common compressor shrinks further than this (deflate: 1032); a larger claim is a bomb."""
 _LONGEST_REASON = 300
+_ALWAYS_FREE = 2**24
+"""Bytes that need no look at the machine, which takes longer than to read them."""
 
 
 def regular_file(path: Path | str, *, limit: int | None = None, error: type[InputError] = InputError) -> int:
@@ -154,6 +156,8 @@ def refuse_claim(
             f"{where}: claims {said_bytes(claimed)} where {said_bytes(stored or 0)} are stored; "
             "refused unread: write the file again"
         )
+    if claimed <= _ALWAYS_FREE:
+        return
     free = free_memory()
     if claimed > free:
         raise error(

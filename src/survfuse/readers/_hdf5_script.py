@@ -1,8 +1,8 @@
 """Open HDF5 files of strangers in a process of its own; a script that imports nothing of survfuse.
 
 On a damaged file the HDF5 library may run for ever, crash, or take all memory, and Python cannot
-stop it. This process may: it has limits of time and memory, and only it ends. It answers one line
-of JSON per question, and ends when its parent does. See `survfuse.readers.hdf5_files`.
+stop it. This process may: it has limits of time and memory, and only it ends. It answers each
+question by a line of JSON and the bytes that this announces. See `survfuse.readers._hdf5_process`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 import importlib
 import json
 import math
+import operator
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -18,39 +20,54 @@ from typing import Any
 import h5py
 import numpy as np
 
+try:
+    import resource
+except ImportError:  # not a POSIX system, which has no limits
+    resource = None  # type: ignore[assignment]
+
 BLOCK_BYTES = 2**24
+SMALL = 2**16
+"""Bytes of an array that is sent with its description: to ask twice would take longer."""
 MOST_NUMBERS = 1024
 """Of an attribute."""
+MOST_NAMES = 1024
+"""Of those at the top of a file."""
+
+Answer = tuple[dict[str, Any], bytes | memoryview]
 
 
 def main() -> None:
     """Answer questions until there are no more."""
     sys.excepthook = _tell
     before = _address_space()
-    _send({"ready": True})
-    for line in sys.stdin.buffer:
-        question = json.loads(line)
-        _limit(question["seconds"], before + question["memory"])
-        last: dict[str, Any] = {}
-        with h5py.File(question["path"], "r") as file:
-            for answer, block in ANSWERS[question["ask"]](file, question):
-                if block is None:
-                    last = answer
-                else:
-                    _send(answer, block)
-        _send(last)  # when the file is closed: the one who asked may write it
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
+    with open(sys.stdout.fileno(), "wb", 2 * SMALL, closefd=False) as out:
+        _send(out, ({"ready": True}, b""))
+        for line in sys.stdin.buffer:
+            question = json.loads(line)
+            _limit("RLIMIT_CPU", math.ceil(_seconds()) + question["seconds"])
+            _limit("RLIMIT_AS", before + question["memory"] if before else None)
+            answer: Answer | None = None
+            with h5py.File(h5py.h5f.open(os.fsencode(question["path"]), h5py.h5f.ACC_RDONLY, access)) as file:
+                for following in ANSWERS[question["ask"]](file, question):
+                    if answer is not None:
+                        _send(out, answer)
+                    answer = following
+            if answer is not None:  # the last, when the file is closed: who asked may want to write it
+                _send(out, answer)
 
 
 def _tell(kind: type[BaseException], error: BaseException, _: Any) -> None:
     """Say what the library raised; the process ends, and with it whatever is damaged in its memory."""
-    _send({"error": kind.__name__, "reason": str(error)[:300]})
+    with open(sys.stdout.fileno(), "wb", closefd=False) as out:
+        _send(out, ({"error": kind.__name__, "reason": str(error)[:300]}, b""))
 
 
-def _send(answer: dict[str, Any], block: memoryview | None = None) -> None:
-    sys.stdout.buffer.write(json.dumps(answer).encode() + b"\n")
-    if block is not None:
-        sys.stdout.buffer.write(block)
-    sys.stdout.buffer.flush()
+def _send(out: Any, answer: Answer) -> None:
+    out.write(json.dumps(answer[0]).encode() + b"\n")
+    out.write(answer[1])
+    out.flush()
 
 
 # -- limits
@@ -58,56 +75,50 @@ def _send(answer: dict[str, Any], block: memoryview | None = None) -> None:
 
 def _address_space() -> int:
     """Bytes of address space taken so far; 0 where the system does not say (outside Linux)."""
-    with suppress(ImportError, OSError):
-        import resource
-
-        with open("/proc/self/statm") as file:
-            return int(file.read().split()[0]) * resource.getpagesize()
+    with suppress(OSError), open("/proc/self/statm") as file:
+        return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
     return 0
 
 
-def _limit(seconds: int, memory: int) -> None:
-    """Allow so much time of a processor from now on, and so much memory in all.
+def _seconds() -> float:
+    """Time of a processor taken so far; the wait for a slow disk does not count."""
+    times = os.times()
+    return times.user + times.system
 
-    Time spent waiting for a slow disk does not count.
-    """
-    try:
-        import resource
-    except ImportError:  # not a POSIX system
+
+def _limit(name: str, limit: int | None) -> None:
+    if resource is None or limit is None:
         return
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    limits = {resource.RLIMIT_CPU: math.ceil(usage.ru_utime + usage.ru_stime) + seconds}
-    limits[resource.RLIMIT_CORE] = 0
-    if _address_space():
-        limits[resource.RLIMIT_AS] = memory
-    for what, limit in limits.items():
-        hard = resource.getrlimit(what)[1]
-        with suppress(ValueError, OSError):
-            resource.setrlimit(what, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
+    what = getattr(resource, name)
+    hard = resource.getrlimit(what)[1]
+    with suppress(ValueError, OSError):
+        resource.setrlimit(what, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
 
 
 # -- answers
 
-Answers = Iterator[tuple[dict[str, Any], memoryview | None]]
 
-
-def _look(file: h5py.File, question: dict[str, Any]) -> Answers:
+def _look(file: h5py.File, question: dict[str, Any]) -> Iterator[Answer]:
     """Describe what lies under each name (null: nothing); "" is the file, "*" everything at its top."""
     names = list(question["names"])
     if "*" in names:
-        names = list(file)[:MOST_NUMBERS]
-    yield {name: _node(file, name, question["attributes"]) for name in names}, None
+        names = list(file)[:MOST_NAMES]
+    nodes, values = {}, []
+    for name in names:
+        nodes[name], small = _node(file, name, question["attributes"])
+        values.append(small)
+    yield nodes, b"".join(values)
 
 
-def _values(file: h5py.File, question: dict[str, Any]) -> Answers:
+def _values(file: h5py.File, question: dict[str, Any]) -> Iterator[Answer]:
     """List the values of a dataset of one axis, or of one field of it."""
     stored = file[question["name"]]
     values = stored.fields(question["field"])[...] if question["field"] else stored[...]
     texts = [value.decode("utf-8") if isinstance(value, bytes) else value for value in values.tolist()]
-    yield {"values": texts}, None
+    yield {"values": texts}, b""
 
 
-def _read(file: h5py.File, question: dict[str, Any]) -> Answers:
+def _read(file: h5py.File, question: dict[str, Any]) -> Iterator[Answer]:
     """Send the numbers of a dataset, block by block, each of whole chunks."""
     stored = file[question["name"]]
     step = stored.chunks[0] if stored.chunks else 1
@@ -116,64 +127,69 @@ def _read(file: h5py.File, question: dict[str, Any]) -> Answers:
     for start in range(0, stored.shape[0], step):
         block = np.ascontiguousarray(stored[start : start + step])
         yield {"bytes": block.nbytes}, block.reshape(-1).view(np.uint8).data
-    yield {"bytes": 0}, None
+    yield {"bytes": 0}, b""
 
 
 ANSWERS = {"look": _look, "values": _values, "read": _read}
 
 
-# -- descriptions
+# -- descriptions, by the lower functions of h5py: small files are many
 
 
-def _node(file: h5py.File, name: str, attributes: list[str] | None) -> dict[str, Any] | None:
-    """Describe what lies under a name, with some attributes or all; links are not followed."""
-    place: Any = file
+def _node(file: h5py.File, name: str, attributes: list[str] | None) -> tuple[dict[str, Any] | None, bytes]:
+    """Describe what lies under a name, and send what is small; links are not followed."""
+    place = file.id if name else h5py.h5o.open(file.id, b"/")
     for part in name.strip("/").split("/") if name else ():
-        link = _link(place, part)
-        if link is None:
-            return None
+        key = part.encode("utf-8", "surrogateescape")
+        group = isinstance(place, h5py.h5g.GroupID | h5py.h5f.FileID)
+        if not group or part in ("", ".") or b"\0" in key or not place.links.exists(key):
+            return None, b""
+        link = place.links.get_info(key).type
         if link != h5py.h5l.TYPE_HARD:
-            return {"kind": "external link" if link == h5py.h5l.TYPE_EXTERNAL else "soft link"}
-        place = place[part]
-    known = {"attributes": _attributes(place, attributes)}
-    if isinstance(place, h5py.Dataset):
-        return {"kind": "dataset", **_dataset(place), **known}
-    return {"kind": "group" if isinstance(place, h5py.Group) else "type", **known}
+            return {"kind": "external link" if link == h5py.h5l.TYPE_EXTERNAL else "soft link"}, b""
+        place = h5py.h5o.open(place, key)
+    known = {"kind": "group", "attributes": _attributes(place, attributes)}
+    if isinstance(place, h5py.h5d.DatasetID):
+        known |= {"kind": "dataset", **_dataset(place)}
+        if known.get("small"):
+            values: Any = np.empty(known["shape"], place.dtype)
+            place.read(h5py.h5s.ALL, h5py.h5s.ALL, values)
+            return known, values.tobytes()
+    elif not isinstance(place, h5py.h5g.GroupID):
+        known["kind"] = "type"
+    return known, b""
 
 
-def _link(place: Any, part: str) -> int | None:
-    """Return the kind of a link; None where there is none."""
-    if part in ("", ".") or not isinstance(place, h5py.Group) or "\0" in part:
-        return None
-    name = part.encode("utf-8", "surrogateescape")
-    return int(place.id.links.get_info(name).type) if place.id.links.exists(name) else None
-
-
-def _dataset(stored: h5py.Dataset) -> dict[str, Any]:
-    plain = stored.dtype.kind in "biuf" and stored.dtype.subdtype is None
+def _dataset(stored: Any) -> dict[str, Any]:
+    dtype, shape, settings = stored.dtype, stored.shape, stored.get_create_plist()
+    if stored.get_space().get_simple_extent_type() == h5py.h5s.NULL:
+        shape = None
+    plain = dtype.kind in "biuf" and dtype.subdtype is None
+    layout = settings.get_layout()
     known = {
-        "shape": stored.shape,
-        "dtype": stored.dtype.str if plain else str(stored.dtype)[:100],
+        "shape": shape,
+        "dtype": dtype.str if plain else str(dtype)[:100],
         "plain": plain,
-        "itemsize": stored.dtype.itemsize,
-        "fields": stored.dtype.names,
-        "chunk": stored.chunks,
-        "virtual": stored.is_virtual,
-        "external": stored.external is not None,
+        "itemsize": dtype.itemsize,
+        "fields": dtype.names,
+        "chunk": settings.get_chunk() if layout == h5py.h5d.CHUNKED else None,
+        "virtual": layout == h5py.h5d.VIRTUAL,
+        "external": settings.get_external_count() > 0,
     }
-    if stored.is_virtual or stored.external is not None or not stored.shape:
+    if known["virtual"] or known["external"] or not shape:
         return known
-    filters = stored.id.get_create_plist().get_nfilters()
-    if filters:
-        known["filter"] = _missing_filter(stored)
-    return {**known, "filtered": bool(filters), **_storage(stored, plain and not filters)}
+    filters = [settings.get_filter(number) for number in range(settings.get_nfilters())]
+    known |= {"filtered": bool(filters), "filter": _missing_filter(filters)}
+    known["packing"] = packing = _packing(filters, dtype.itemsize)
+    known |= _storage(stored, known, plain and packing is not None and _as_stored(stored))
+    total = math.prod(shape) * dtype.itemsize
+    known["small"] = plain and 0 < total <= SMALL and known["complete"] and known["filter"] is None
+    return known
 
 
-def _missing_filter(stored: h5py.Dataset) -> str | None:
+def _missing_filter(filters: list[Any]) -> str | None:
     """Name a filter that is not installed; those of hdf5plugin are, where it is."""
-    settings = stored.id.get_create_plist()
-    for number in range(settings.get_nfilters()):
-        code, _, _, name = settings.get_filter(number)
+    for code, _, _, name in filters:
         if not h5py.h5z.filter_avail(code):
             with suppress(ImportError):
                 importlib.import_module("hdf5plugin")
@@ -182,33 +198,43 @@ def _missing_filter(stored: h5py.Dataset) -> str | None:
     return None
 
 
-def _storage(stored: h5py.Dataset, plain: bool) -> dict[str, Any]:
-    """Say how many bytes are stored, whether of all chunks, and where, if they can be read as they are."""
-    total = math.prod(stored.shape) * stored.dtype.itemsize
-    if stored.chunks is None:
-        size, offset = stored.id.get_storage_size(), stored.id.get_offset()
-        pieces = [(offset, total)] if plain and offset is not None and _as_stored(stored) else None
+def _packing(filters: list[Any], itemsize: int) -> list[str] | None:
+    """Name the filters in order if numpy and zlib can undo them, else None."""
+    known = {(h5py.h5z.FILTER_DEFLATE,): ["deflate"], (): []}
+    shuffled = bool(filters) and filters[0][0] == h5py.h5z.FILTER_SHUFFLE and filters[0][2][:1] == (itemsize,)
+    rest = known.get(tuple(code for code, *_ in filters[shuffled:]))
+    return None if rest is None else ["shuffle"] * shuffled + rest
+
+
+def _storage(stored: Any, known: dict[str, Any], usual: bool) -> dict[str, Any]:
+    """Say how many bytes are stored, whether of all chunks, and, if the usual tools can read them, where."""
+    shape, step = known["shape"], known["chunk"]
+    total = math.prod(shape) * known["itemsize"]
+    if step is None:
+        size, offset = stored.get_storage_size(), stored.get_offset()
+        pieces = [(offset, total)] if usual and offset is not None else None
         return {"stored": size, "complete": size >= total, "pieces": pieces}
     chunks: list[Any] = []
-    stored.id.chunk_iter(chunks.append)
-    step, axes = stored.chunks, range(len(stored.shape))
-    wanted = math.prod(math.ceil(stored.shape[axis] / step[axis]) for axis in axes)
-    corners = {
-        chunk.chunk_offset for chunk in chunks if all(chunk.chunk_offset[a] < stored.shape[a] for a in axes)
-    }
-    by_rows = plain and step[1:] == stored.shape[1:] and len(chunks) == wanted and _as_stored(stored)
+    stored.chunk_iter(chunks.append)
+    wanted = math.prod(math.ceil(axis / part) for axis, part in zip(shape, step, strict=True))
+    corners = {chunk.chunk_offset for chunk in chunks}
+    used = [corner for corner in corners if all(map(operator.lt, corner, shape))]
+    usual = usual and len(chunks) == len(used) == wanted and not any(chunk.filter_mask for chunk in chunks)
+    by_rows = not known["packing"] and step[1:] == shape[1:]
     return {
         "stored": sum(chunk.size for chunk in chunks),
-        "complete": len(corners) == wanted,
+        "complete": len(used) == wanted,
         "end": max((chunk.byte_offset + chunk.size for chunk in chunks), default=0),
-        "pieces": _pieces(chunks, total, math.prod(step) * stored.dtype.itemsize) if by_rows else None,
+        "pieces": _pieces(chunks, total, math.prod(step) * known["itemsize"]) if usual and by_rows else None,
+        "chunks": [chunk[:1] + chunk[2:] for chunk in chunks] if usual and not by_rows else None,
     }
 
 
-def _as_stored(stored: h5py.Dataset) -> bool:
+def _as_stored(stored: Any) -> bool:
     """Tell whether numpy can use the stored bytes: a usual type, and addresses from the first byte on."""
     usual = h5py.h5t.py_create(stored.dtype)
-    return bool(usual == stored.id.get_type() and stored.file.userblock_size == 0)
+    start = h5py.h5i.get_file_id(stored).get_create_plist().get_userblock()
+    return bool(usual == stored.get_type() and start == 0)
 
 
 def _pieces(chunks: list[Any], total: int, size: int) -> list[tuple[int, int]] | None:
@@ -227,8 +253,19 @@ def _pieces(chunks: list[Any], total: int, size: int) -> list[tuple[int, int]] |
 
 
 def _attributes(place: Any, names: list[str] | None) -> dict[str, Any]:
-    wanted = list(place.attrs) if names is None else [name for name in names if name in place.attrs]
-    return {name: _plain(place.attrs[name]) for name in wanted}
+    if not h5py.h5a.get_num_attrs(place):
+        return {}
+    attributes = h5py.AttributeManager(_Holder(place))
+    if names is None:
+        return {name: _plain(attributes[name]) for name in attributes}
+    return {name: _plain(attributes[name]) for name in names if h5py.h5a.exists(place, name.encode())}
+
+
+class _Holder:
+    """What h5py.AttributeManager wants to know of an object."""
+
+    def __init__(self, place: Any) -> None:
+        self.id = place
 
 
 def _plain(value: Any) -> Any:
@@ -243,4 +280,9 @@ def _plain(value: Any) -> Any:
 
 
 if __name__ == "__main__":
+    _limit("RLIMIT_CORE", 0)
+    with suppress(ImportError, OSError, AttributeError):
+        import fcntl
+
+        fcntl.fcntl(1, fcntl.F_SETPIPE_SZ, 2**20)
     main()

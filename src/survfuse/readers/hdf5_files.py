@@ -9,8 +9,10 @@ that lie there as they are, the usual case, are then read directly from the file
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +65,13 @@ class Node:
         Whether every part was written.
     pieces : list of (offset, bytes) or None
         Parts of the file that are the array as it is, one after the other.
+    chunks : list of (corner, offset, bytes) or None
+        Parts of the file that are the chunks, packed by `packing`, whose names are in order of writing.
+    packing : list of str or None
+        "shuffle" and "deflate"; None for others, which the HDF5 library must undo.
+    values : ndarray or None
+        Of a small dataset.
+    file_size : int, bytes
     """
 
     kind: str
@@ -81,6 +90,10 @@ class Node:
     end: int = 0
     complete: bool = True
     pieces: Sequence[tuple[int, int]] | None = None
+    chunks: Sequence[tuple[Sequence[int], int, int]] | None = None
+    packing: Sequence[str] | None = None
+    values: AnyArray | None = None
+    file_size: int = 0
 
 
 def look(path: Path, names: Sequence[str], attributes: Sequence[str] | None = ()) -> dict[str, Node]:
@@ -104,16 +117,25 @@ def look(path: Path, names: Sequence[str], attributes: Sequence[str] | None = ()
     FeatureFileError
         When this is no whole HDF5 file.
     """
-    regular_file(path, error=FeatureFileError)
+    size = regular_file(path, error=FeatureFileError)
     wanted = None if attributes is None else list(attributes)
     with answers(path, "look", SECONDS, MEMORY, names=list(names), attributes=wanted) as process:
-        answer = process.answer()
-    return {name: _node(known) for name, known in answer.items() if known is not None}
+        answer = {name: known for name, known in process.answer().items() if known is not None}
+        for known in answer.values():
+            axes = {name: tuple(known[name]) for name in ("shape", "chunk") if known.get(name) is not None}
+            values = (
+                _filled(axes["shape"], known["dtype"], process.fill) if known.pop("small", False) else None
+            )
+            known |= {**axes, "values": values, "file_size": size}
+    return {name: Node(**known) for name, known in answer.items()}
 
 
-def _node(known: dict[str, Any]) -> Node:
-    axes = {name: tuple(known[name]) for name in ("shape", "chunk") if known.get(name) is not None}
-    return Node(**{**known, **axes})
+def _filled(shape: tuple[int, ...], dtype: str, fill: Callable[[memoryview], None]) -> AnyArray:
+    """Return a new array of the bytes that `fill` brings."""
+    values = np.empty(shape, dtype)
+    if values.nbytes:
+        fill(values.reshape(-1).view(np.uint8).data)
+    return values
 
 
 def dataset(path: Path, nodes: Mapping[str, Node], name: str, *, kinds: str = "f") -> Node:
@@ -163,8 +185,7 @@ def _refuse_unwritten(path: Path, name: str, node: Node, claimed: int) -> None:
     """Refuse sizes that cannot be; unwritten parts would read as zeros: stand-in numbers."""
     if claimed == 0:
         return
-    size = regular_file(path, error=FeatureFileError)
-    if node.stored > size or node.end > size:
+    if node.stored > node.file_size or node.end > node.file_size:
         raise FeatureFileError(f"{path}: {name!r} lies beyond the end of the file; write it again")
     refuse_claim(f"{path}: {name!r}", claimed, node.stored, error=FeatureFileError)
     if not node.complete:
@@ -191,14 +212,43 @@ def read_numbers(path: Path, name: str, node: Node) -> AnyArray:
         When the stored bytes cannot be unpacked.
     """
     assert node.shape is not None
+    if node.values is not None:
+        return node.values
+    if node.pieces is not None:
+        return _filled(node.shape, node.dtype, partial(_copy, path, node.pieces))
+    if node.chunks is not None:
+        return _from_chunks(path, name, node)
+    return _filled(node.shape, node.dtype, partial(_unpack, path, name, node))
+
+
+def _from_chunks(path: Path, name: str, node: Node) -> AnyArray:
+    assert node.shape is not None
+    assert node.chunk is not None
     values: AnyArray = np.empty(node.shape, node.dtype)
-    if values.nbytes:
-        block = values.reshape(-1).view(np.uint8).data
-        if node.pieces is None:
-            _unpack(path, name, node, block)
-        else:
-            _copy(path, node.pieces, block)
+    with path.open("rb", buffering=0) as file:
+        for corner, offset, count in node.chunks or ():
+            file.seek(offset)
+            chunk = _unpacked(file.read(count), node, f"{path}: {name!r}").reshape(node.chunk)
+            area = tuple(slice(at, at + n) for at, n in zip(corner, node.chunk, strict=True))
+            part = values[area]
+            part[...] = chunk[tuple(map(slice, part.shape))]
     return values
+
+
+def _unpacked(packed: bytes, node: Node, where: str) -> AnyArray:
+    """Undo the filters of one chunk, in memory of its size."""
+    size = math.prod(node.chunk or ()) * node.itemsize
+    with boundary(where, "a whole HDF5 file", error=FeatureFileError):
+        if "deflate" in (node.packing or ()):
+            stream = zlib.decompressobj()
+            packed = stream.decompress(packed, size + 1)
+            if not stream.eof:
+                raise EOFError("a chunk does not end where it should")
+        if len(packed) != size:
+            raise EOFError(f"a chunk of {len(packed)} bytes, expected {size}")
+        if "shuffle" in (node.packing or ()):  # all first bytes of the numbers, then all second bytes
+            packed = np.frombuffer(packed, np.uint8).reshape(node.itemsize, -1).T.tobytes()
+    return np.frombuffer(packed, node.dtype)
 
 
 def _copy(path: Path, pieces: Iterable[Sequence[int]], block: memoryview) -> None:
