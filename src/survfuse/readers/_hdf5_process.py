@@ -1,6 +1,6 @@
 """The process that opens HDF5 files for this one: one per process, started when first needed.
 
-It is ended and replaced when a file makes it fail, crash, or exceed its limits.
+It is replaced when a file makes it crash or exceed its limits.
 """
 
 from __future__ import annotations
@@ -20,7 +20,13 @@ from typing import Any, NoReturn
 
 from survfuse._errors import CrashError, FeatureFileError
 
+MOST_ERRORS = 100
+"""After which the process is replaced: the library may leak memory over broken files."""
 _SCRIPT = Path(__file__).with_name("_hdf5_script.py")
+
+
+class Hdf5Error(Exception):
+    """What h5py raised over a file: the kind of error, and its text."""
 
 
 class Hdf5Process:
@@ -33,6 +39,7 @@ class Hdf5Process:
     """
 
     def __init__(self) -> None:
+        self.errors = 0
         self._run = subprocess.Popen(
             [sys.executable, "-P", str(_SCRIPT)],
             bufsize=0,
@@ -70,13 +77,17 @@ class Hdf5Process:
 
         Raises
         ------
+        Hdf5Error
+            When the library raised an error instead.
         EOFError
-            When the process ended instead; what it said of an error is in its arguments.
+            When the process ended instead.
         """
         line = self._answers.readline()
-        answer: dict[str, Any] = json.loads(line) if line.endswith(b"\n") else {}
-        if not answer or "error" in answer:
-            raise EOFError(answer.get("error"), answer.get("reason"))
+        if not line.endswith(b"\n"):
+            raise EOFError("the process ended")
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise Hdf5Error(answer["error"], answer["reason"])
         return answer
 
     def fill(self, block: memoryview) -> None:
@@ -108,7 +119,7 @@ def fill(file: Any, block: memoryview) -> None:
     while block.nbytes:
         count = file.readinto(block)
         if not count:
-            raise EOFError("EOFError", "the file ends too early")
+            raise EOFError("the file ends too early")
         block = block[count:]
 
 
@@ -118,7 +129,7 @@ _turn = threading.Lock()
 
 
 @contextmanager
-def answers(path: Path, ask: str, seconds: int, memory: int, **question: Any) -> Iterator[Hdf5Process]:
+def answers(path: Path, ask: str, seconds: float, memory: int, **question: Any) -> Iterator[Hdf5Process]:
     """Ask about an HDF5 file; the answers are taken in the block.
 
     Parameters
@@ -126,7 +137,7 @@ def answers(path: Path, ask: str, seconds: int, memory: int, **question: Any) ->
     path : Path
     ask : str
         "look", "values" or "read".
-    seconds : int
+    seconds : float
         Time of a processor that the answer may take.
     memory : int, bytes
     **question
@@ -148,29 +159,38 @@ def answers(path: Path, ask: str, seconds: int, memory: int, **question: Any) ->
             limits = {"seconds": seconds, "memory": memory}
             process.ask({"path": os.path.abspath(path), "ask": ask, **limits, **question})
             yield process
-        except (EOFError, BrokenPipeError) as end:
+        except Hdf5Error as error:
+            process.errors += 1
+            if process.errors >= MOST_ERRORS:
+                _process = None
+                process.stop()
+            _refuse(path, f"{error.args[0]}: {error.args[1]}")
+        except (EOFError, BrokenPipeError):
             _process = None
-            _refuse(path, process.stop(), *end.args[:2])
+            _refuse_end(path, process.stop())
         except BaseException:  # an interrupted answer would be taken for the next one
             _process = None
             process.stop()
             raise
 
 
-def _refuse(path: Path, status: int, kind: object = None, reason: object = None) -> NoReturn:
-    """Tell why a file was not read, by the error or the end of the process."""
-    if kind == "BlockingIOError":
+def _refuse(path: Path, reason: str) -> NoReturn:
+    if reason.startswith("BlockingIOError"):
         raise FeatureFileError(f"{path}: in use by another program ({reason}); wait until it is done")
-    if kind is None and -status in (signal.SIGKILL, signal.SIGTERM):
+    raise FeatureFileError(f"{path}: not a whole HDF5 file ({reason}); write it again")
+
+
+def _refuse_end(path: Path, status: int) -> NoReturn:
+    """Tell why a file was not read, by the end of the process."""
+    if -status in (signal.SIGKILL, signal.SIGTERM):
         raise CrashError(
             f"{path}: the process that opens HDF5 files was killed ({signal.Signals(-status).name}), "
             "perhaps for want of memory; run it again"
         )
-    said = f"{kind}: {reason}"
-    if kind is None:
-        endless = status == -getattr(signal, "SIGXCPU", 0)
-        said = "reading it does not end" if endless else f"reading it ends the HDF5 library, status {status}"
-    raise FeatureFileError(f"{path}: not a whole HDF5 file ({said}); write it again")
+    endless = status == -getattr(signal, "SIGPROF", 0)
+    _refuse(
+        path, "reading it does not end" if endless else f"the HDF5 library crashes on it, status {status}"
+    )
 
 
 def _close() -> None:

@@ -12,6 +12,7 @@ import json
 import math
 import operator
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -38,7 +39,6 @@ Answer = tuple[dict[str, Any], bytes | memoryview]
 
 def main() -> None:
     """Answer questions until there are no more."""
-    sys.excepthook = _tell
     before = _address_space()
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
     access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
@@ -46,22 +46,40 @@ def main() -> None:
         _send(out, ({"ready": True}, b""))
         for line in sys.stdin.buffer:
             question = json.loads(line)
-            _limit("RLIMIT_CPU", math.ceil(_seconds()) + question["seconds"])
-            _limit("RLIMIT_AS", before + question["memory"] if before else None)
-            answer: Answer | None = None
-            with h5py.File(h5py.h5f.open(os.fsencode(question["path"]), h5py.h5f.ACC_RDONLY, access)) as file:
-                for following in ANSWERS[question["ask"]](file, question):
-                    if answer is not None:
-                        _send(out, answer)
-                    answer = following
-            if answer is not None:  # the last, when the file is closed: who asked may want to write it
-                _send(out, answer)
+            if hasattr(signal, "setitimer"):  # counts time of a processor, not the wait for a slow disk
+                signal.setitimer(signal.ITIMER_PROF, question["seconds"])
+            if before:
+                _limit("RLIMIT_AS", before + question["memory"])
+            with _Errors(out):
+                _answer(out, question, access)
 
 
-def _tell(kind: type[BaseException], error: BaseException, _: Any) -> None:
-    """Say what the library raised; the process ends, and with it whatever is damaged in its memory."""
-    with open(sys.stdout.fileno(), "wb", closefd=False) as out:
-        _send(out, ({"error": kind.__name__, "reason": str(error)[:300]}, b""))
+def _answer(out: Any, question: dict[str, Any], access: Any) -> None:
+    """Send each answer when there is a further one; the last when the file is closed."""
+    last: Answer | None = None
+    with h5py.File(h5py.h5f.open(os.fsencode(question["path"]), h5py.h5f.ACC_RDONLY, access)) as file:
+        for answer in ANSWERS[question["ask"]](file, question):
+            if last is not None:
+                _send(out, last)
+            last = answer
+    if last is not None:
+        _send(out, last)
+
+
+class _Errors:
+    """Send whatever h5py raises in a block, instead of an answer."""
+
+    def __init__(self, out: Any) -> None:
+        self._out = out
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: Any) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        _send(self._out, ({"error": type(error).__name__, "reason": str(error)[:300]}, b""))
+        return True
 
 
 def _send(out: Any, answer: Answer) -> None:
@@ -80,14 +98,8 @@ def _address_space() -> int:
     return 0
 
 
-def _seconds() -> float:
-    """Time of a processor taken so far; the wait for a slow disk does not count."""
-    times = os.times()
-    return times.user + times.system
-
-
-def _limit(name: str, limit: int | None) -> None:
-    if resource is None or limit is None:
+def _limit(name: str, limit: int) -> None:
+    if resource is None:
         return
     what = getattr(resource, name)
     hard = resource.getrlimit(what)[1]
@@ -107,7 +119,7 @@ def _look(file: h5py.File, question: dict[str, Any]) -> Iterator[Answer]:
     for name in names:
         nodes[name], small = _node(file, name, question["attributes"])
         values.append(small)
-    yield nodes, b"".join(values)
+    yield {"nodes": nodes}, b"".join(values)
 
 
 def _values(file: h5py.File, question: dict[str, Any]) -> Iterator[Answer]:

@@ -23,12 +23,14 @@ from survfuse._gate import boundary, refuse_claim, regular_file, said_bytes
 from survfuse.readers._hdf5_process import answers, fill
 from survfuse.readers.array_checks import AnyArray, check_claim
 
-SECONDS = 2
+SECONDS = 1
 """Of a processor, to look into a file; an honest one takes 0.002."""
 MEMORY = 2**28
 """Bytes that looking into a file may take."""
 LARGEST_CHUNK = 2**26
 """Bytes of a chunk that is larger than its whole array; chunks are unpacked as wholes."""
+VALUES = 200_000
+"""Texts per second of the slowest processor."""
 SLOWEST = 10 * 2**20
 """Bytes per second that the slowest honest filter unpacks."""
 
@@ -120,7 +122,7 @@ def look(path: Path, names: Sequence[str], attributes: Sequence[str] | None = ()
     size = regular_file(path, error=FeatureFileError)
     wanted = None if attributes is None else list(attributes)
     with answers(path, "look", SECONDS, MEMORY, names=list(names), attributes=wanted) as process:
-        answer = {name: known for name, known in process.answer().items() if known is not None}
+        answer = {name: known for name, known in process.answer()["nodes"].items() if known is not None}
         for known in answer.values():
             axes = {name: tuple(known[name]) for name in ("shape", "chunk") if known.get(name) is not None}
             values = (
@@ -260,7 +262,7 @@ def _copy(path: Path, pieces: Iterable[Sequence[int]], block: memoryview) -> Non
 
 
 def _unpack(path: Path, name: str, node: Node, block: memoryview) -> None:
-    seconds = SECONDS + block.nbytes // SLOWEST
+    seconds = SECONDS + block.nbytes / SLOWEST
     memory = MEMORY + 4 * max(block.nbytes, math.prod(node.chunk or ()) * node.itemsize)
     with answers(path, "read", seconds, memory, name=name) as process:
         while count := int(process.answer()["bytes"]):
@@ -281,7 +283,7 @@ def read_values(path: Path, name: str, node: Node, field: str | None = None) -> 
     if node.kind != "dataset" or node.shape is None or len(node.shape) != 1:
         raise FeatureFileError(f"{path}: {name!r} is a {node.kind} of shape {node.shape}, expected one axis")
     _refuse_unwritten(path, name, node, node.shape[0] * node.itemsize)
-    with answers(path, "values", SECONDS, MEMORY, name=name, field=field) as process:
+    with answers(path, "values", SECONDS + node.shape[0] / VALUES, MEMORY, name=name, field=field) as process:
         values = process.answer()["values"]
     assert isinstance(values, list)
     return values
