@@ -64,6 +64,11 @@ class Hdf5Process:
             )
 
     @property
+    def number(self) -> int:
+        """Of the process, for the system."""
+        return self._run.pid
+
+    @property
     def alive(self) -> bool:
         """Whether it still runs."""
         return self._run.poll() is None
