@@ -29,6 +29,10 @@ MEMORY = 2**28
 """Bytes that looking into a file may take."""
 LARGEST_CHUNK = 2**26
 """Bytes of a chunk that is larger than its whole array; chunks are unpacked as wholes."""
+MOST_SECONDS = 4
+"""More, of a large file."""
+LOOKED = 20 * 2**20
+"""Bytes of a file of many small chunks that the slowest processor looks into per second."""
 VALUES = 200_000
 """Texts per second of the slowest processor."""
 SLOWEST = 10 * 2**20
@@ -121,7 +125,8 @@ def look(path: Path, names: Sequence[str], attributes: Sequence[str] | None = ()
     """
     size = regular_file(path, error=FeatureFileError)
     wanted = None if attributes is None else list(attributes)
-    with answers(path, "look", SECONDS, MEMORY, names=list(names), attributes=wanted) as process:
+    seconds = SECONDS + min(size / LOOKED, MOST_SECONDS)  # a large file may have many chunks
+    with answers(path, "look", seconds, MEMORY, names=list(names), attributes=wanted) as process:
         answer = {name: known for name, known in process.answer()["nodes"].items() if known is not None}
         for known in answer.values():
             axes = {name: tuple(known[name]) for name in ("shape", "chunk") if known.get(name) is not None}
