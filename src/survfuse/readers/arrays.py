@@ -13,7 +13,7 @@ import numpy as np
 
 from survfuse._errors import FeatureFileError
 from survfuse.readers.array_checks import AnyArray, check_claim
-from survfuse.readers.hdf5 import clam_patch_size, dataset, encoder_of_folder, open_hdf5, read_patches
+from survfuse.readers.hdf5 import clam_patch_size, encoder_of_folder, read_coords, read_patches
 from survfuse.readers.record import COORD_KEYS, USUAL, Draft, ReadOptions, no_features
 from survfuse.readers.slideflow import CONFIG, describe_bags
 from survfuse.readers.torch_files import as_array, open_torch, refuse_zip_bomb
@@ -202,10 +202,9 @@ def _neighbours(draft: Draft, path: Path) -> None:
         draft.tool = "clam"
         draft.patch_size_level0 = clam_patch_size(near.patches)
         if near.clam.is_file():
-            with open_hdf5(near.clam) as file:
-                if "coords" in file.keys():  # noqa: SIM118
-                    draft.coords = np.asarray(dataset(file, "coords", near.clam, kinds="fiu")[...])
-                    draft.notes.append(f"coordinates from {near.clam}")
+            draft.coords = read_coords(near.clam)
+            if draft.coords is not None:
+                draft.notes.append(f"coordinates from {near.clam}")
 
 
 def _slideflow_index(path: Path) -> AnyArray:

@@ -114,8 +114,6 @@ def read_expression(
         On repeated genes or patients (named), cells that are not numbers (naming patient and
         gene), a contradicted unit, a patient who was not measured, or genes in rows where patients
         were declared.
-    MissingExtraError
-        For ``.h5ad`` without the anndata package.
     """
     source = Path(path)
     if orientation not in ("patients_by_genes", "genes_by_patients"):

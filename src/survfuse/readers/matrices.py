@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from survfuse._errors import InputError, MissingExtraError, listed
+from survfuse._errors import InputError, listed
 from survfuse._storage import read_json
 from survfuse.readers.array_checks import AnyArray
 from survfuse.readers.delimited import layout_of, text_rows
 from survfuse.readers.genes import is_description
-from survfuse.readers.hdf5 import refuse_hostile
+from survfuse.readers.h5ad import read_h5ad
 from survfuse.readers.tables import format_of, read_parquet
 
 MISSING = ("", "NA", "N/A", "#N/A", "nan", "NaN", "null", "NULL")
@@ -65,8 +64,6 @@ def read_matrix(
     ------
     InputError
         On a cell that is not a finite number, naming its row and column.
-    MissingExtraError
-        For ``.h5ad`` without the anndata package.
     """
     if not source.exists():
         raise InputError(f"{source}: no such file or folder")
@@ -289,28 +286,7 @@ def _json_number(value: Any, gene: str, file: Path, missing: frozenset[str]) -> 
 
 
 def _h5ad(source: Path, id_column: str | None, missing: frozenset[str], _: str | None) -> NamedMatrix:
-    try:
-        import anndata
-    except ImportError:
-        raise MissingExtraError(
-            f"{source}: reading .h5ad needs anndata: pip install survfuse[anndata]"
-        ) from None
-    refuse_hostile(source)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # repeated names are refused by us, not remarked upon
-            data = anndata.read_h5ad(source)
-    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
-        raise InputError(f"{source}: not a whole .h5ad file ({type(error).__name__}: {error})") from None
-    if id_column is not None and id_column not in data.obs:
-        raise InputError(
-            f"{source}: obs has no column {id_column!r}; it has {listed(map(repr, data.obs.columns))}"
-        )
-    ids = data.obs_names if id_column is None else data.obs[id_column]
-    matrix = data.X
-    if matrix is None:
-        raise InputError(f"{source}: X is empty, expected (patients, genes)")
-    dense = np.asarray(matrix.toarray() if hasattr(matrix, "toarray") else matrix, dtype=np.float64)
-    rows, columns = [str(i).strip() for i in ids], [str(g) for g in data.var_names]
-    _refuse_infinite(dense, rows, columns, source)
-    return NamedMatrix(rows, columns, dense)
+    rows, columns, values = read_h5ad(source, id_column)
+    rows = [name.strip() for name in rows]
+    _refuse_infinite(values, rows, columns, source)
+    return NamedMatrix(rows, columns, values)

@@ -10,22 +10,21 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import h5py
 import numpy as np
 import numpy.typing as npt
 
 from survfuse._errors import FeatureFileError
-from survfuse.readers.hdf5 import BAG_FORMAT, BAG_VERSION, open_hdf5
+from survfuse.readers.hdf5 import BAG_FORMAT, BAG_VERSION
+from survfuse.readers.hdf5_files import look
 
 CHUNK_BYTES = 2**20
-
-T = TypeVar("T")
 
 
 class BagWriter:
@@ -165,32 +164,37 @@ def read_about(path: Path) -> dict[str, Any] | None:
 
     Attributes that hold JSON objects come back as dicts. `tiles` is the number of rows.
     """
-    return _ask(
-        path,
-        lambda file, tiles: {**{name: _plain(value) for name, value in file.attrs.items()}, "tiles": tiles},
-    )
+    known = _own(path, None)
+    if known is None:
+        return None
+    attributes, tiles = known
+    with suppress(ValueError, RecursionError):
+        return {**{name: _parsed(value) for name, value in attributes.items()}, "tiles": tiles}
+    return None
 
 
 def read_key(path: Path) -> tuple[str, int] | None:
     """Return key and number of tiles of a whole bag file of ours; None as in :func:`read_about`."""
-    return _ask(path, lambda file, tiles: (str(file.attrs.get("key")), tiles))
+    known = _own(path, ("format", "version", "key"))
+    return None if known is None else (str(known[0].get("key")), known[1])
 
 
-def _ask(path: Path, question: Callable[[h5py.File, int], T]) -> T | None:
-    """Ask a whole bag of ours, knowing its number of tiles."""
+def _own(path: Path, attributes: Sequence[str] | None) -> tuple[Mapping[str, Any], int] | None:
+    """Return the attributes and the number of tiles of a whole bag of ours."""
     if not path.is_file():
         return None
     try:
-        with open_hdf5(path) as file:
-            if file.attrs.get("format") != BAG_FORMAT or file.attrs.get("version") != BAG_VERSION:
-                return None
-            tiles = int(file["features"].shape[0])
-            return question(file, tiles) if file["coords"].shape == (tiles, 2) else None
+        nodes = look(path, ["", "features", "coords"], attributes)
     except FeatureFileError:
         return None
+    about = nodes[""].attributes
+    shapes = [nodes[name].shape for name in ("features", "coords") if name in nodes]
+    if about.get("format") != BAG_FORMAT or about.get("version") != BAG_VERSION or None in shapes:
+        return None
+    tiles = [shape[0] for shape in shapes if shape is not None and len(shape) == 2]
+    whole = len(tiles) == 2 and shapes[1] == (tiles[0], 2)
+    return (about, tiles[0]) if whole else None
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, str) and value.startswith("{"):
-        return json.loads(value)
-    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+def _parsed(value: Any) -> Any:
+    return json.loads(value) if isinstance(value, str) and value.startswith("{") else value

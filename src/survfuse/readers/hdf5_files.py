@@ -1,0 +1,294 @@
+"""HDF5 files, read without trusting them: every name, layout and size is judged before a value is read.
+
+A file of 1.4 kB can claim 12 TB, one with links or external storage returns the content of other
+files, and a damaged one can hang or crash the HDF5 library. So the library works in a process of
+its own (`_hdf5_process`), of which this process asks what lies in a file and where. Numbers
+that lie there as they are, the usual case, are then read directly from the file.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from survfuse._errors import FeatureFileError
+from survfuse._gate import boundary, refuse_claim, regular_file, said_bytes
+from survfuse.readers._hdf5_process import answers, fill
+from survfuse.readers.array_checks import AnyArray, check_claim
+
+SECONDS = 1
+"""Of a processor, to look into a file; an honest one takes 0.002."""
+MEMORY = 2**28
+"""Bytes that looking into a file may take."""
+LARGEST_CHUNK = 2**26
+"""Bytes of a chunk that is larger than its whole array; chunks are unpacked as wholes."""
+MOST_SECONDS = 4
+"""More, of a large file."""
+LOOKED = 20 * 2**20
+"""Bytes of a file of many small chunks that the slowest processor looks into per second."""
+VALUES = 200_000
+"""Texts per second of the slowest processor."""
+SLOWEST = 10 * 2**20
+"""Bytes per second that the slowest honest filter unpacks."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """What lies under a name of an HDF5 file.
+
+    Attributes
+    ----------
+    kind : str
+        "dataset", "group", "type", "soft link" or "external link".
+    attributes : mapping
+        Texts, numbers and lists of them by name; None for anything else.
+    shape : tuple of int or None
+        Of a dataset; None for an empty one.
+    dtype : str
+        Numpy's code of plain numbers; of others a description.
+    plain : bool
+        Whether it holds booleans, integers or floats.
+    itemsize : int, bytes
+    fields : list of str or None
+        Of a dataset of records.
+    chunk : tuple of int or None
+    virtual, external : bool
+        Whether the values lie in other datasets or files.
+    filtered : bool
+        Whether the values are packed.
+    filter : str or None
+        A filter that is not installed.
+    stored, end : int, bytes
+        Size of the stored values, and where the last one ends in the file.
+    complete : bool
+        Whether every part was written.
+    pieces : list of (offset, bytes) or None
+        Parts of the file that are the array as it is, one after the other.
+    chunks : list of (corner, offset, bytes) or None
+        Parts of the file that are the chunks, packed by `packing`, whose names are in order of writing.
+    packing : list of str or None
+        "shuffle" and "deflate"; None for others, which the HDF5 library must undo.
+    values : ndarray or None
+        Of a small dataset.
+    file_size : int, bytes
+    """
+
+    kind: str
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    shape: tuple[int, ...] | None = None
+    dtype: str = ""
+    plain: bool = False
+    itemsize: int = 0
+    fields: Sequence[str] | None = None
+    chunk: tuple[int, ...] | None = None
+    virtual: bool = False
+    external: bool = False
+    filtered: bool = False
+    filter: str | None = None
+    stored: int = 0
+    end: int = 0
+    complete: bool = True
+    pieces: Sequence[tuple[int, int]] | None = None
+    chunks: Sequence[tuple[Sequence[int], int, int]] | None = None
+    packing: Sequence[str] | None = None
+    values: AnyArray | None = None
+    file_size: int = 0
+
+
+def look(path: Path, names: Sequence[str], attributes: Sequence[str] | None = ()) -> dict[str, Node]:
+    """Describe what lies under some names of an HDF5 file; links are not followed.
+
+    Parameters
+    ----------
+    path : Path
+    names : sequence of str
+        "" is the file itself, "a/b" lies in the group a, and "*" stands for all names at the top.
+    attributes : sequence of str or None
+        Those that are read; None reads all.
+
+    Returns
+    -------
+    dict of str to Node
+        Only of names that exist.
+
+    Raises
+    ------
+    FeatureFileError
+        When this is no whole HDF5 file.
+    """
+    size = regular_file(path, error=FeatureFileError)
+    wanted = None if attributes is None else list(attributes)
+    seconds = SECONDS + min(size / LOOKED, MOST_SECONDS)  # a large file may have many chunks
+    with answers(path, "look", seconds, MEMORY, names=list(names), attributes=wanted) as process:
+        answer = {name: known for name, known in process.answer()["nodes"].items() if known is not None}
+        for known in answer.values():
+            axes = {name: tuple(known[name]) for name in ("shape", "chunk") if known.get(name) is not None}
+            values = (
+                _filled(axes["shape"], known["dtype"], process.fill) if known.pop("small", False) else None
+            )
+            known |= {**axes, "values": values, "file_size": size}
+    return {name: Node(**known) for name, known in answer.items()}
+
+
+def _filled(shape: tuple[int, ...], dtype: str, fill: Callable[[memoryview], None]) -> AnyArray:
+    """Return a new array of the bytes that `fill` brings."""
+    values = np.empty(shape, dtype)
+    if values.nbytes:
+        fill(values.reshape(-1).view(np.uint8).data)
+    return values
+
+
+def dataset(path: Path, nodes: Mapping[str, Node], name: str, *, kinds: str = "f") -> Node:
+    """Return a dataset that lies wholly inside its file and holds the numbers that it claims.
+
+    Raises
+    ------
+    FeatureFileError
+        On soft and external links, virtual datasets, external storage, and
+        sizes that the stored bytes cannot fill.
+    """
+    node = inside(path, nodes, name)
+    if node.kind != "dataset":
+        raise FeatureFileError(f"{path}: {name!r} is a {node.kind}, expected a dataset")
+    if node.shape is None:
+        raise FeatureFileError(f"{path}: {name!r} is empty of shape and data, expected (tiles, columns)")
+    if not node.plain:
+        raise FeatureFileError(f"{path}: {name!r} has dtype {node.dtype}, expected plain numbers")
+    claimed = check_claim(path, name, node.shape, np.dtype(node.dtype), kinds=kinds)
+    _refuse_unwritten(path, name, node, claimed)
+    return node
+
+
+def inside(path: Path, nodes: Mapping[str, Node], name: str) -> Node:
+    """Return what lies under a name, in this file.
+
+    Raises
+    ------
+    FeatureFileError
+        When nothing does, or what does leads elsewhere.
+    """
+    if name not in nodes:
+        raise FeatureFileError(f"{path}: has no {name!r}; write it again")
+    node = nodes[name]
+    if node.kind == "external link":
+        raise FeatureFileError(f"{path}: {name!r} is a link to another file, which is not followed")
+    if node.kind == "soft link":
+        raise FeatureFileError(f"{path}: {name!r} is a soft link, which is not followed")
+    if node.virtual:
+        raise FeatureFileError(f"{path}: {name!r} is a virtual dataset over other files; write a real copy")
+    if node.external:
+        raise FeatureFileError(f"{path}: {name!r} keeps its values in another file; write a real copy")
+    return node
+
+
+def _refuse_unwritten(path: Path, name: str, node: Node, claimed: int) -> None:
+    """Refuse sizes that cannot be; unwritten parts would read as zeros: stand-in numbers."""
+    if claimed == 0:
+        return
+    if node.stored > node.file_size or node.end > node.file_size:
+        raise FeatureFileError(f"{path}: {name!r} lies beyond the end of the file; write it again")
+    refuse_claim(f"{path}: {name!r}", claimed, node.stored, error=FeatureFileError)
+    if not node.complete:
+        raise FeatureFileError(f"{path}: part of {name!r} was never written; extract this slide again")
+    if node.filter is not None:
+        raise FeatureFileError(
+            f"{path}: {name!r} is packed by a filter that is not installed, {node.filter}; "
+            "pip install hdf5plugin, or write it with gzip"
+        )
+    chunk = math.prod(node.chunk or ()) * node.itemsize
+    if node.filtered and chunk > max(claimed, LARGEST_CHUNK):
+        raise FeatureFileError(
+            f"{path}: {name!r} takes {said_bytes(claimed)}, but has chunks of {said_bytes(chunk)}; "
+            "write it with smaller chunks"
+        )
+
+
+def read_numbers(path: Path, name: str, node: Node) -> AnyArray:
+    """Read a dataset that :func:`dataset` returned.
+
+    Raises
+    ------
+    FeatureFileError
+        When the stored bytes cannot be unpacked.
+    """
+    assert node.shape is not None
+    if node.values is not None:
+        return node.values
+    if node.pieces is not None:
+        return _filled(node.shape, node.dtype, partial(_copy, path, node.pieces))
+    if node.chunks is not None:
+        return _from_chunks(path, name, node)
+    return _filled(node.shape, node.dtype, partial(_unpack, path, name, node))
+
+
+def _from_chunks(path: Path, name: str, node: Node) -> AnyArray:
+    assert node.shape is not None
+    assert node.chunk is not None
+    values: AnyArray = np.empty(node.shape, node.dtype)
+    with path.open("rb", buffering=0) as file:
+        for corner, offset, count in node.chunks or ():
+            file.seek(offset)
+            chunk = _unpacked(file.read(count), node, f"{path}: {name!r}").reshape(node.chunk)
+            area = tuple(slice(at, at + n) for at, n in zip(corner, node.chunk, strict=True))
+            part = values[area]
+            part[...] = chunk[tuple(map(slice, part.shape))]
+    return values
+
+
+def _unpacked(packed: bytes, node: Node, where: str) -> AnyArray:
+    """Undo the filters of one chunk, in memory of its size."""
+    size = math.prod(node.chunk or ()) * node.itemsize
+    with boundary(where, "a whole HDF5 file", error=FeatureFileError):
+        if "deflate" in (node.packing or ()):
+            stream = zlib.decompressobj()
+            packed = stream.decompress(packed, size + 1)
+            if not stream.eof:
+                raise EOFError("a chunk does not end where it should")
+        if len(packed) != size:
+            raise EOFError(f"a chunk of {len(packed)} bytes, expected {size}")
+        if "shuffle" in (node.packing or ()):  # all first bytes of the numbers, then all second bytes
+            packed = np.frombuffer(packed, np.uint8).reshape(node.itemsize, -1).T.tobytes()
+    return np.frombuffer(packed, node.dtype)
+
+
+def _copy(path: Path, pieces: Iterable[Sequence[int]], block: memoryview) -> None:
+    with boundary(path, "a whole HDF5 file", error=FeatureFileError), path.open("rb", buffering=0) as file:
+        for offset, count in pieces:
+            file.seek(offset)
+            fill(file, block[:count])
+            block = block[count:]
+
+
+def _unpack(path: Path, name: str, node: Node, block: memoryview) -> None:
+    seconds = SECONDS + block.nbytes / SLOWEST
+    memory = MEMORY + 4 * max(block.nbytes, math.prod(node.chunk or ()) * node.itemsize)
+    with answers(path, "read", seconds, memory, name=name) as process:
+        while count := int(process.answer()["bytes"]):
+            process.fill(block[:count])
+            block = block[count:]
+    if block.nbytes:
+        raise FeatureFileError(f"{path}: {name!r} ends too early; write it again")
+
+
+def read_values(path: Path, name: str, node: Node, field: str | None = None) -> list[Any]:
+    """Read a dataset of one axis as texts or numbers, or one field of its records.
+
+    Raises
+    ------
+    FeatureFileError
+        When it has more axes, or its values cannot be what it claims.
+    """
+    if node.kind != "dataset" or node.shape is None or len(node.shape) != 1:
+        raise FeatureFileError(f"{path}: {name!r} is a {node.kind} of shape {node.shape}, expected one axis")
+    _refuse_unwritten(path, name, node, node.shape[0] * node.itemsize)
+    with answers(path, "values", SECONDS + node.shape[0] / VALUES, MEMORY, name=name, field=field) as process:
+        values = process.answer()["values"]
+    assert isinstance(values, list)
+    return values
