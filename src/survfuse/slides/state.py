@@ -24,7 +24,6 @@ from survfuse._storage import atomic_path, read_json, to_json, write_json
 
 Status = Literal["pending", "running", "done", "empty", "failed", "quarantined"]
 STAGES = ("open", "hash", "tissue", "read", "quality", "encode", "write")
-CRASH_LIMIT = 2
 RECORD_FORMAT, SETTINGS_FORMAT, VERSION = "survfuse-slide-record", "survfuse-extraction", 1
 
 
@@ -116,23 +115,20 @@ class Record:
         """Whether the process that works on it is alive, as far as this machine can tell."""
         return self.status == "running" and self.here and is_alive(self.pid, self.began)
 
+    @property
+    def died_inline(self) -> bool:
+        """Whether a process that is gone worked on it itself: the slide may have killed it, or a person."""
+        return self.status == "running" and self.executor == "inline" and not self.lives()
+
     def settle(self) -> bool:
         """Take a slide back from a process that is gone; tells whether anything changed.
 
-        Under ``inline`` the slide may have taken the process with it, so that this counts as a
-        crash; workers beside a process are counted by the process that watches them.
+        This counts nothing against the slide: whoever kills a run kills it over some slide. Only a
+        process that watched its worker die can count that death.
         """
         if self.status != "running" or self.lives():
             return False
         self.status = "pending"
-        if self.executor == "inline":
-            self.crashes += 1
-            if self.crashes >= CRASH_LIMIT:
-                self.fail(
-                    f"the process died {self.crashes} times while it worked on this slide; "
-                    "look at the slide, then --retry",
-                    status="quarantined",
-                )
         return True
 
 
