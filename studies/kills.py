@@ -40,7 +40,7 @@ VERBS: dict[str, list[str]] = {
     "extract": ["extract", SLIDES],
 }
 CARRIED = ("crossval", "extract")  # take --executor
-VOLATILE = {"run.json", "report.html", "contact.html"}  # hold times, versions, places
+VOLATILE = {"run.json", "report.html", "contact.html", "bags.json"}  # hold times, versions, places
 SECONDS_TO_END = 60
 
 
@@ -199,6 +199,9 @@ def main() -> None:
     parser.add_argument("-o", "--out", type=Path)
     how = parser.parse_args()
     how.chance = random.Random(how.seed)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs this behind the scenes ignores it
+    if how.signal in ("TERM", "HUP"):
+        signal.signal(signal.Signals[f"SIG{how.signal}"], signal.SIG_DFL)
     heads = ("runs", "ended", "same", "litter", "counted", "processes", "exit", "left")
     everything = {}
     with tempfile.TemporaryDirectory(prefix="survfuse-kills-") as name:

@@ -237,10 +237,10 @@ def sweep(target: Path) -> None:
     They are named ``.NAME.OWNER.RANDOM.part``, or ``.old`` for what was there before; that is
     kept as long as nothing stands in its place.
     """
-    named = re.compile(rf"\.{re.escape(target.name)}\.({_OWNER})\.\w+\.(part|old)")
+    prefix = f".{target.name}."
     with suppress(OSError):
-        for name in os.listdir(target.parent):
-            match = named.fullmatch(name) if name.startswith(f".{target.name}.") else None
+        for name in [name for name in os.listdir(target.parent) if name.startswith(prefix)]:
+            match = re.fullmatch(rf"({_OWNER})\.\w+\.(part|old)", name.removeprefix(prefix))
             left = target.with_name(name)
             if match is None or not is_abandoned(left, match[1]):
                 continue
@@ -251,7 +251,11 @@ def sweep(target: Path) -> None:
 
 
 def _machine() -> str:
-    return f"{zlib.crc32(socket.gethostname().encode()):08x}"
+    """Tell machines apart, and containers that share the name of one but not its process numbers."""
+    numbers = ""
+    with suppress(OSError):
+        numbers = os.readlink("/proc/self/ns/pid")
+    return f"{zlib.crc32(f'{socket.gethostname()} {numbers}'.encode()):08x}"
 
 
 def is_alive(pid: int, start: int = 0) -> bool:
