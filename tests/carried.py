@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import signal
 import sys
@@ -34,6 +35,13 @@ class BadAtHome:
 
     def __reduce__(self) -> Any:
         return (int, ("no number",))
+
+
+class TooLarge:
+    """Takes more memory to send than there is."""
+
+    def __reduce__(self) -> Any:
+        raise MemoryError
 
 
 @dataclass
@@ -91,6 +99,33 @@ class Deeds:
 
     def huge(self, size: int) -> bytes:
         return bytes(size)
+
+    def too_large(self, _: Any) -> Any:
+        return TooLarge()
+
+    def full_disk(self, place: str) -> NoReturn:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), place)
+
+    def prints(self, text: str) -> str:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        os.write(2, text.encode())
+        return text
+
+    def tidies(self, name: str) -> None:
+        """Works on a temporary file, which it removes however it ends."""
+        path = self.folder / name
+        path.touch()
+        try:
+            clock.sleep(60)
+        finally:
+            path.unlink()
+
+    def is_deaf(self, name: str) -> None:
+        """Meets no signal, as code of a library that does not come back to Python."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        (self.folder / name).touch()
+        clock.sleep(60)
 
     def segfault(self, _: Any) -> Any:
         return ctypes.string_at(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,22 @@ def an_error_brings_the_place_where_it_happened(executor: Executor, folder: Path
     assert "in raises" in error.__notes__[0]
 
 
+def errors_of_memory_and_disk_arrive_as_they_are(executor: Executor, folder: Path) -> None:
+    short, full = carried(executor, folder, ("too_large", 0), ("full_disk", "/data/a.h5"))
+    assert type(short.error) is MemoryError
+    assert str(short.error) == "too little to send what the work returned (TooLarge)"
+    assert isinstance(full.error, OSError)
+    assert (full.error.errno, full.error.filename) == (errno.ENOSPC, "/data/a.h5")
+    assert (short.attempts, full.attempts) == (2, 2)
+
+
+def what_a_worker_prints_is_no_answer(executor: Executor, folder: Path) -> None:
+    assert [o.value for o in carried(executor, folder, ("prints", "x" * 9999), ("double", 1))] == [
+        "x" * 9999,
+        2,
+    ]
+
+
 def huge_values_travel(executor: Executor, folder: Path) -> None:
     values = [len(o.value) for o in carried(executor, folder, ("huge", 100 * 2**20), ("huge", 3))]
     assert values == [100 * 2**20, 3]
@@ -130,6 +147,8 @@ BETWEEN_PROCESSES: tuple[Promise, ...] = (
     errors_that_cannot_travel_come_as_text,
     values_that_cannot_travel_are_errors,
     an_error_brings_the_place_where_it_happened,
+    errors_of_memory_and_disk_arrive_as_they_are,
+    what_a_worker_prints_is_no_answer,
     huge_values_travel,
 )
 

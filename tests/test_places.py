@@ -7,7 +7,18 @@ import time
 import pytest
 
 from survfuse._errors import BundleError, InputError
-from survfuse._places import LOCK, answered, disk_answer, held, try_file, try_folder
+from survfuse._places import (
+    LOCK,
+    answered,
+    began,
+    disk_answer,
+    held,
+    is_alive,
+    owner_mark,
+    sweep,
+    try_file,
+    try_folder,
+)
 
 
 def test_a_place_that_can_be_written_is_left_as_it_was(tmp_path):
@@ -84,3 +95,54 @@ def test_a_held_folder_is_refused_to_others_until_its_holder_ends(tmp_path):
         except InputError:
             time.sleep(0.05)
     assert not (tmp_path / LOCK).exists()
+
+
+def mark_of_the_dead() -> str:
+    """What the temporary files of a process that has ended are marked with."""
+    code = "from survfuse._places import owner_mark; print(owner_mark())"
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def mark_of_another_machine() -> str:
+    machine, _, rest = owner_mark().partition("-")
+    return f"{int(machine, 16) ^ 1:08x}-{rest}"
+
+
+def test_what_dead_processes_left_is_removed_and_what_living_ones_write_is_kept(tmp_path):
+    dead, far = mark_of_the_dead(), mark_of_another_machine()
+    gone = [f".a.{dead}.x1y2z3w4.part", f".a.{dead}.12.old", f".a.{far}.long_ago.part"]
+    kept = [
+        f".a.{owner_mark()}.mine.part",
+        f".a.{far}.just_now.part",
+        f".a.b.{dead}.other.part",
+        ".a.somebodys.part",
+        "a",
+    ]
+    for name in (*gone, *kept):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "inside").touch()
+    for place in (tmp_path / gone[2] / "inside", tmp_path / gone[2], tmp_path / kept[1]):
+        os.utime(place, (1, 1))  # somebody writes inside the one of kept
+    sweep(tmp_path / "a")
+    assert sorted(os.listdir(tmp_path)) == sorted(kept)
+
+
+def test_what_was_there_before_is_kept_while_nothing_is_in_its_place(tmp_path):
+    old = tmp_path / f".a.{mark_of_the_dead()}.x1y2z3w4.old"
+    old.mkdir()
+    sweep(tmp_path / "a")
+    assert old.exists()
+    (tmp_path / "a").mkdir()
+    sweep(tmp_path / "a")
+    assert not old.exists()
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="only Linux says when a process began")
+def test_a_process_is_not_taken_for_an_earlier_one_of_its_number():
+    pid = os.getpid()
+    assert is_alive(pid)
+    assert is_alive(pid, began(pid))
+    assert not is_alive(pid, began(pid) - 1)
+    assert not is_alive(2**40)

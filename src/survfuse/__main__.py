@@ -1,6 +1,16 @@
-"""``python -m survfuse``."""
+"""``python -m survfuse``, and the command ``survfuse``."""
 
-from survfuse.cli import main
+import signal
+
+
+def main() -> None:
+    """Load the command line and run it; Ctrl-C while it is loaded ends the process without a traceback."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from survfuse.cli import main as command_line
+
+    command_line()
+
 
 if __name__ == "__main__":
     main()

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+import shutil
 import socket
 import stat
 import tempfile
+import time as clock
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -94,7 +98,7 @@ def _try_name(nearest: Path, target: Path) -> None:
     """Ask the disk for the names that are still to be made, so that one too long is known now."""
     for part in target.relative_to(nearest.absolute()).parts:
         with suppress(FileNotFoundError):
-            os.lstat(nearest / f".{part}.12345678.part")  # as temporary files are named
+            os.lstat(nearest / f".{part}.{owner_mark()}.12345678.part")  # as temporary files are named
 
 
 def try_file(path: Path | str, *, error: type[InputError] = InputError) -> Path:
@@ -196,3 +200,95 @@ def _is_same(file: IO[str], path: Path) -> bool:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:
         return False
+
+
+ABANDONED_SECONDS = 3600.0
+"""A temporary file of another machine that was untouched for so long has no writer."""
+_OWNER = r"[0-9a-f]{8}-\d+-\d+"
+
+
+def owner_mark() -> str:
+    """Name this process in its temporary files: its machine (a checksum), its number, and when it began."""
+    return f"{_machine()}-{os.getpid()}-{began(os.getpid())}"
+
+
+def is_abandoned(path: Path, owner: str) -> bool:
+    """Whether the process that made a temporary file or folder is gone.
+
+    Parameters
+    ----------
+    path : Path
+        Of another machine's process nothing is known but when it last wrote there.
+    owner : str
+        Its :func:`owner_mark`.
+    """
+    machine, pid, start = owner.split("-")
+    if machine == _machine():
+        return not is_alive(int(pid), int(start))
+    with suppress(OSError):
+        written = [path.stat().st_mtime, *(inside.stat().st_mtime for inside in path.rglob("*"))]
+        return clock.time() - max(written) > ABANDONED_SECONDS
+    return False
+
+
+def sweep(target: Path) -> None:
+    """Remove what processes that are gone left beside `target`: their temporary files and folders.
+
+    They are named ``.NAME.OWNER.RANDOM.part``, or ``.old`` for what was there before; that is
+    kept as long as nothing stands in its place.
+    """
+    prefix = f".{target.name}."
+    with suppress(OSError):
+        for name in [name for name in os.listdir(target.parent) if name.startswith(prefix)]:
+            match = re.fullmatch(rf"({_OWNER})\.\w+\.(part|old)", name.removeprefix(prefix))
+            left = target.with_name(name)
+            if match is None or not is_abandoned(left, match[1]):
+                continue
+            if not left.is_dir():
+                left.unlink(missing_ok=True)
+            elif match[2] == "part" or target.exists():
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def _machine() -> str:
+    """Tell machines apart, and containers that share the name of one but not its process numbers."""
+    numbers = ""
+    with suppress(OSError):
+        numbers = os.readlink("/proc/self/ns/pid")
+    return f"{zlib.crc32(f'{socket.gethostname()} {numbers}'.encode()):08x}"
+
+
+def is_alive(pid: int, start: int = 0) -> bool:
+    """Whether a process of this machine runs; no other one that was given its number since.
+
+    Parameters
+    ----------
+    pid : int
+    start : int
+        What :func:`began` gave for it; 0 where that is not known.
+    """
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        pass  # it is another user's
+    return pid > 0 and not _is_zombie(pid) and start in (0, began(pid))
+
+
+def began(pid: int) -> int:
+    """When a process began, in the system's own count; 0 where it does not say (only Linux does)."""
+    fields = _process_fields(pid)
+    return int(fields[19]) if len(fields) > 19 else 0
+
+
+def _is_zombie(pid: int) -> bool:
+    """Whether a process ended unnoticed, as in containers without an init; only Linux tells."""
+    return _process_fields(pid)[:1] == [b"Z"]
+
+
+def _process_fields(pid: int) -> list[bytes]:
+    """Fields of ``/proc/PID/stat`` from the third, its state, on; the second may hold anything."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    return []

@@ -19,16 +19,18 @@ import numpy as np
 import numpy.typing as npt
 
 from survfuse._errors import InputError
+from survfuse._places import owner_mark, sweep
 
 JSON_SIZE_LIMIT = 64 * 2**20  # bytes
 JSON_DEPTH_LIMIT = 32
 
 
 @contextmanager
-def atomic_path(path: Path | str, *, durable: bool = True, mark: str = "") -> Iterator[Path]:
+def atomic_path(path: Path | str, *, durable: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside `path` that replaces it when the block succeeds.
 
-    A reader sees the old file or the new one, never half of one.
+    A reader sees the old file or the new one, never half of one. What killed processes left
+    of earlier ones is removed.
 
     Parameters
     ----------
@@ -37,12 +39,12 @@ def atomic_path(path: Path | str, *, durable: bool = True, mark: str = "") -> It
     durable : bool
         Wait until the bytes are on the disk. Without it a power cut may leave an empty
         file: right only for what can be made again.
-    mark : str
-        Stands in the temporary name, so that what a killed process left can be told.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.{mark}", suffix=".part")
+    sweep(target)
+    prefix = f".{target.name}.{owner_mark()}."
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=prefix, suffix=".part")
     os.close(handle)
     temporary = Path(name)
     try:

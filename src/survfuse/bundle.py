@@ -31,6 +31,7 @@ import numpy as np
 import torch
 
 from survfuse._errors import BundleError, InputError, listed
+from survfuse._places import owner_mark, sweep
 from survfuse._storage import read_json, read_tensors, sha256_file, write_json, write_tensors
 from survfuse.cohort.drift import Drift
 from survfuse.cohort.identity import PatientHashes
@@ -64,13 +65,15 @@ def save_fitted(fitted: Fitted, folder: Path | str, *, force: bool = False) -> P
     """
     target = check_target(folder, force=force)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    prefix = f".{target.name}.{owner_mark()}."
+    temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=prefix, suffix=".part"))
     try:
         _write_parts(fitted, temporary)
         hashes = {file.name: sha256_file(file) for file in sorted(temporary.iterdir())}
         write_json(temporary / "bundle.json", {"format": FORMAT, "version": VERSION, "sha256": hashes})
         temporary.chmod(0o755)
         _put_in_place(temporary, target)
+        sweep(target)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
@@ -82,7 +85,8 @@ def _put_in_place(new: Path, target: Path) -> None:
     if not target.exists():
         new.replace(target)
         return
-    aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.old."))
+    prefix = f".{target.name}.{owner_mark()}."
+    aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=prefix, suffix=".old"))
     target.replace(aside / target.name)
     try:
         new.replace(target)

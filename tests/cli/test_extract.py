@@ -250,7 +250,7 @@ def test_a_time_limit_gives_the_slide_back(study: Study) -> None:
         time.sleep(0.02)
     ended.terminate()
     _, told = ended.communicate(timeout=60)
-    assert ended.returncode == 130, told
+    assert ended.returncode == 143, told
     records = [json.loads(path.read_text()) for path in (study.features / "state").glob("*.json")]
     assert {record["status"] for record in records} <= {"pending", "done"}
     assert "pending" in {record["status"] for record in records}

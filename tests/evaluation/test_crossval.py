@@ -419,14 +419,13 @@ def test_a_stopped_run_recalls_its_cells_and_ends_with_the_same_bytes(cohort: Co
 
 
 @pytest.mark.usefixtures("alone")
-def test_what_a_kill_left_half_written_is_swept_away(cohort: Cohort, tmp_path: Path) -> None:
+def test_checkpoints_of_a_finished_cell_are_removed(cohort: Cohort, tmp_path: Path) -> None:
     crossed(cohort, tmp_path)
-    litter = tmp_path / "cells" / ".default-concat-r0-f1.json.ic1vu884.part"
-    litter.write_text('{"form')
-    (tmp_path / "cells" / "notes.part").write_text("somebody's")
+    left = tmp_path / "cells" / "default-concat-r0-f1"  # by a kill right after the cell was written
+    left.mkdir()
+    (left / "final.safetensors").touch()
     crossed(cohort, tmp_path)
-    assert not litter.exists()
-    assert (tmp_path / "cells" / "notes.part").exists()
+    assert {path.suffix for path in (tmp_path / "cells").iterdir()} == {".json"}
 
 
 @pytest.mark.usefixtures("alone")

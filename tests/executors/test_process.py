@@ -108,6 +108,14 @@ def test_nothing_is_left_behind(tmp_path: Path) -> None:
     assert not alive(pid)
 
 
+def test_workers_remove_their_temporary_files_when_they_are_ended(tmp_path: Path) -> None:
+    running = two().run(Deeds(tmp_path), [Task("a", ("wait", 0.0)), Task("b", ("tidies", "b.part"))])
+    next(running)
+    until((tmp_path / "b.part").exists)
+    running.close()
+    assert not (tmp_path / "b.part").exists()
+
+
 def test_a_signal_without_a_name_is_a_number() -> None:
     assert how_ended(-64) == "signal SIGRTMAX"
     assert how_ended(-40) == "signal 40"

@@ -1,6 +1,7 @@
 """Verbs only. Nothing here computes, and `--help` imports no torch.
 
-Exit codes: 0 done, 2 your input, 3 done in part, 1 our fault.
+Exit codes: 0 done, 2 your input, 3 done in part, 1 our fault; ended by a signal: 130 Ctrl-C,
+143 SIGTERM, 129 SIGHUP.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import typer
 from survfuse._errors import SurvfuseError
 from survfuse._version import __version__
 from survfuse.cli import cohorts, demo, doctor, extract, judging, runs
+from survfuse.cli.signals import ended_in_order
 
 app = typer.Typer(
     name="survfuse",
@@ -25,8 +27,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-INTERRUPTED = 130
 
 VERBS: tuple[Callable[..., None], ...] = (
     cohorts.init,
@@ -67,11 +67,8 @@ def main() -> None:
     # Threads that wait spin by default; on a machine with other work that costs many times the work itself.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        app()
-    except SystemExit as end:
-        if end.code == INTERRUPTED:  # typer turns Ctrl-C into an exit of its own
-            typer.echo("interrupted; finished work is kept, the same command goes on from there", err=True)
-        raise
+        with ended_in_order():
+            app()
     except SurvfuseError as error:
         typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
         typer.echo(str(error), err=True)

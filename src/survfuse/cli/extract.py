@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -118,7 +117,7 @@ def extract(
         carrier = make_executor(executor, workers=workers, threads=threads, address=address)
         from survfuse.cli.extract_progress import watch
 
-        with _stoppable(), _room_in(folder), watch(quiet) as watcher:
+        with _room_in(folder), watch(quiet) as watcher:
             summary = extract_slides(
                 items, config, folder, executor=carrier, shard=part, watcher=watcher, retry=retry
             )
@@ -207,20 +206,6 @@ def _refuse_other_encoder(config: ExtractConfig, images: SlideImages, folder: Pa
             f"these features would be of {made!r}, but the cohort file declares `encoder: {declared}`; "
             "correct it there, write to another place (-o), or say --no-pack"
         )
-
-
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """Take SIGTERM (a scheduler's time limit) like Ctrl-C, so that the slide at hand is given back."""
-
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

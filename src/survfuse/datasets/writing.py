@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from survfuse._errors import InputError
+from survfuse._places import owner_mark, sweep
 from survfuse._storage import sha256_array
 from survfuse.readers.bag_files import Index, MatrixWriter, Slide
 
@@ -33,7 +34,9 @@ def staged_folder(out: Path | str) -> Iterator[Path]:
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise InputError(f"{target}: expected a new or empty folder; remove it or choose another")
     target.parent.mkdir(parents=True, exist_ok=True)
-    stage = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    sweep(target)
+    prefix = f".{target.name}.{owner_mark()}."
+    stage = Path(tempfile.mkdtemp(dir=target.parent, prefix=prefix, suffix=".part"))
     try:
         folder = stage / "cohort"
         folder.mkdir()

@@ -9,6 +9,7 @@ executor may carry them; whoever computes a cell writes it.
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -101,7 +102,6 @@ class Cells:
     def all(self, plan: Sequence[tuple[Learner, Sequence[Split]]], watcher: Watcher) -> Grid:
         """Compute or recall every cell of a plan."""
         grid = Grid()
-        self._sweep()
         # Split by split: models of one fold learn from the same patients and share what they learn of them.
         splits = dict.fromkeys(split for _, splits in plan for split in splits)
         cells = [self._cell(each, split) for split in splits for each, those in plan if split in those]
@@ -143,12 +143,6 @@ class Cells:
                     watcher.on_cell(cell.label, len(told), False)
         return told
 
-    def _sweep(self) -> None:
-        """Remove half-written cells that a killed run left; whole ones never have this name."""
-        if self.folder is not None:
-            for litter in self.folder.glob(".*.json.*.part"):
-                litter.unlink(missing_ok=True)
-
     def _cell(self, learner: Learner, split: Split) -> Cell:
         identity = [__version__, VERSION, learner.identity(), self.fingerprint, split.train, split.test]
         key = sha256_text(to_json([*identity, self.horizons, self._foreign]))
@@ -163,8 +157,11 @@ class Cells:
         if self.folder is None:
             return None
         path = self.folder / f"{cell.name}.json"
+        if not path.exists():
+            return None
+        shutil.rmtree(self.folder / cell.name, ignore_errors=True)  # a run was killed after it wrote the cell
         with context(cell.label):
-            return _recall(path, cell.key) if path.exists() else None
+            return _recall(path, cell.key)
 
     def _kept(self, cell: Cell, told: dict[str, Any]) -> dict[str, Any]:
         """Write a cell whose worker wrote it on another machine."""

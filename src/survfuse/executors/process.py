@@ -136,10 +136,16 @@ class _Processes(Crew[_Process]):
                 yield worker, unpack_answer(heard)
 
     def stop(self) -> None:
-        for worker in self.workers:
-            worker.dismiss()
-        for worker in self.workers:
-            worker.bury()
+        try:
+            for worker in self.workers:
+                worker.dismiss()
+            for worker in self.workers:
+                worker.bury()
+        except BaseException:  # a second Ctrl-C: nobody waits any longer
+            for worker in self.workers:
+                with suppress(ValueError):  # it is closed already
+                    worker.process.kill()
+            raise
         self.workers.clear()
 
 
@@ -159,13 +165,17 @@ def how_ended(code: int | None) -> str:
     return f"signal {name}{advice}"
 
 
+TERMINAL = tuple(getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name))
+"""Signals that a terminal sends to the parent and to its workers at once."""
+
+
 @contextmanager
 def _no_interrupt() -> Iterator[None]:
-    """Keep Ctrl-C from what is started within: the parent hears it, and ends its workers."""
+    """Keep a terminal's signals from what is started within: the parent hears them, and ends its workers."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, TERMINAL)
     try:
         yield
     finally:
@@ -173,9 +183,23 @@ def _no_interrupt() -> Iterator[None]:
 
 
 def serve(pipe: Connection, threads: Threads) -> None:
-    """Be a worker: load the work once, then answer payload after payload until the pipe ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Be a worker: load the work once, then answer payload after payload until the pipe ends.
+
+    SIGTERM interrupts the work as Ctrl-C would, so that it removes its temporary files; then the
+    process dies of it.
+    """
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    for number in TERMINAL:
+        signal.signal(number, signal.SIG_IGN)
+    try:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        _answer_all(pipe, threads)
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGTERM)
+
+
+def _answer_all(pipe: Connection, threads: Threads) -> None:
     threads.set()
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         pipe.send_bytes(GREETING)

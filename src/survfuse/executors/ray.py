@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 import os
 import secrets
+import signal
+import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -108,7 +110,7 @@ def _connected(ray: Any, address: str | None, cpus: int) -> Iterator[None]:
     if place == "local":
         options |= {"num_cpus": cpus, "include_dashboard": False}
     try:
-        with _token(place):
+        with _token(place), _sigterm_as_it_is():
             ray.init(address=place, **options)
     except (ConnectionError, ValueError, ray.exceptions.RayError) as error:
         raise ConfigError(f"Ray cluster {place!r} cannot be joined: {error}") from error
@@ -116,6 +118,17 @@ def _connected(ray: Any, address: str | None, cpus: int) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _sigterm_as_it_is() -> Iterator[None]:
+    """Keep what SIGTERM does; ray would have it end the process with an exit code of its own."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if before is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

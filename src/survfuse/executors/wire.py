@@ -8,7 +8,7 @@ from __future__ import annotations
 import time as clock
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
@@ -74,10 +74,13 @@ def pack_answer(answer: Answer) -> bytes:
     """Pickle an answer; one that cannot be pickled becomes one that says so."""
     if answer.error is not None:
         return pack(_failed(_portable(answer.error), answer))
+    kind = type(answer.value).__name__
     try:
         return pack(answer)
+    except MemoryError:
+        short = MemoryError(f"too little to send what the work returned ({kind})")
+        return pack(_failed(short, replace(answer, passing=True)))
     except Exception as error:  # noqa: BLE001 - a value's own methods decide what pickling raises
-        kind = type(answer.value).__name__
         refusal = TypeError(f"what the work returned ({kind}) cannot be sent between processes: {error}")
         return pack(_failed(refusal, answer))
 
@@ -86,6 +89,8 @@ def unpack_answer(data: bytes) -> Answer:
     """Undo :func:`pack_answer`; a value that cannot be restored here becomes an error."""
     try:
         found = unpack(data)
+    except MemoryError:
+        return Answer(error=MemoryError("too little to take what the work returned"), passing=True)
     except Exception as error:  # noqa: BLE001 - as above
         return Answer(error=TypeError(f"what the work returned cannot be restored in this process: {error}"))
     assert isinstance(found, Answer)

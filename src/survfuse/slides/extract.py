@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from survfuse._errors import SlideError
+from survfuse._places import began
 from survfuse._storage import atomic_path, sha256_file
 from survfuse.slides.bag_writer import BagWriter, read_about, read_key
 from survfuse.slides.describe import KEPT, about_bag, about_grid, about_places, about_tissue, why_empty
@@ -30,7 +31,7 @@ from survfuse.slides.overviews import Overview, at_least, overview
 from survfuse.slides.reading import SlideReader, open_slide
 from survfuse.slides.settings import ExtractConfig, settings_of
 from survfuse.slides.spacing import slide_spacing
-from survfuse.slides.state import STAGES, Places, Record, my_mark, now, read_record, write_record
+from survfuse.slides.state import STAGES, Places, Record, now, read_record, write_record
 from survfuse.slides.tally import Tally
 from survfuse.slides.tiles import TileBatch, stream_tiles
 from survfuse.slides.where import mask_of, tissue_of
@@ -102,6 +103,7 @@ def _begin(item: SlideItem, inputs: str, known: Record | None, executor: str) ->
         executor=executor,
         host=socket.gethostname(),
         pid=os.getpid(),
+        began=began(os.getpid()),
         started=now(),
     )
 
@@ -308,5 +310,5 @@ class _Extraction:
         from survfuse.slides.contact import thumbnail
 
         view = at_least(reader, view, grid.slide_mpp)
-        with atomic_path(self.places.picture, durable=False, mark=my_mark()) as temporary:
+        with atomic_path(self.places.picture, durable=False) as temporary:
             temporary.write_bytes(thumbnail(view, tissue, grid, chosen, kept))

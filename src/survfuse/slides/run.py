@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from survfuse._errors import CrashError, InputError, PartialError, SlideError, listed
-from survfuse.executors import Executor, Outcome, Shard, Task
+from survfuse.executors import Executor, Outcome, ProcessExecutor, Shard, Task
 from survfuse.slides.extract import is_finished
 from survfuse.slides.identity import inputs_key, stamp
 from survfuse.slides.items import SlideItem, check_items
@@ -142,17 +143,21 @@ def extract(
     settings = settings_of(config, encoder)
     folder.mkdir(parents=True, exist_ok=True)
     claim_settings(folder, settings)
-    records, waiting = _look(mine, config, settings, folder, retry)
-    watcher.on_slides(len(mine), len(waiting))
+    records, waiting, doubtful = _look(mine, config, settings, folder, retry)
+    waits = len(waiting) + len(doubtful)
+    watcher.on_slides(len(mine), waits)
     work = ExtractWork(config, folder, settings["encoder"], executor.name, load)
     if executor.name == "inline":
         work.encoder = encoder
+        carried = _inline(work, waiting, doubtful, executor, watcher)
     else:
-        waiting = sorted(waiting, key=_size, reverse=True)  # the longest first: none is left for the end
-        del encoder
-    for done, record in enumerate(_carry(work, waiting, executor, watcher), start=1):
-        records[record.slide_id] = record
-        watcher.on_slide(record, done, len(waiting))
+        waiting = sorted([*waiting, *doubtful], key=_size, reverse=True)  # no long one is left for the end
+        carried = _carry(work, waiting, executor, watcher)
+    del encoder
+    with closing(carried) as ended:
+        for done, record in enumerate(ended, start=1):
+            records[record.slide_id] = record
+            watcher.on_slide(record, done, waits)
     return Summary(tuple(records[item.slide_id] for item in mine))
 
 
@@ -189,12 +194,15 @@ def _look(
     settings: Mapping[str, Any],
     out: Path,
     retry: bool,
-) -> tuple[dict[str, Record], list[SlideItem]]:
-    """Sort slides into records that stand and items to extract."""
-    records, waiting = {}, []
+) -> tuple[dict[str, Record], list[SlideItem], list[SlideItem]]:
+    """Sort slides into records that stand, items to extract, and those that may have ended their process."""
+    records, waiting, doubtful = {}, [], []
     for item in items:
         places = Places(out, item.slide_id)
         record = read_record(places)
+        if record is not None and record.died_inline:
+            doubtful.append(item)  # its record stays as it is until a worker has answered for the slide
+            continue
         if record is not None and record.settle():
             write_record(places, record)
         if record is not None and _stands(record, inputs_key(item, config, settings), places, retry):
@@ -203,7 +211,7 @@ def _look(
         if record is not None and record.crashes and not record.good:
             _forgive(record, places, retry)
         waiting.append(item)
-    return records, waiting
+    return records, waiting, doubtful
 
 
 def _stands(record: Record, inputs: str, places: Places, retry: bool) -> bool:
@@ -227,17 +235,43 @@ def _size(item: SlideItem) -> int:
     return int(found[0]) if len(found) == 2 else 0
 
 
+def _inline(
+    work: ExtractWork,
+    waiting: Sequence[SlideItem],
+    doubtful: Sequence[SlideItem],
+    executor: Executor,
+    watcher: ExtractWatcher,
+) -> Generator[Record, None, None]:
+    """Extract in this process, but for the slides over which an earlier run ended.
+
+    Nobody can tell whether those killed the process or were at hand when the run was killed. They
+    come last, in a worker that this process survives: its deaths count, those of a run never do.
+    """
+    yield from _carry(work, waiting, executor, watcher)
+    if not doubtful:
+        return
+    left = {item.slide_id: item for item in doubtful}
+    work.encoder = None  # makes room for the worker's own; loaded again if it is needed here
+    try:
+        for record in _carry(work, doubtful, ProcessExecutor(workers=1, threads=executor.threads), watcher):
+            del left[record.slide_id]
+            yield record
+    except (CrashError, TypeError):  # a program whose work cannot be sent, or whose script cannot be imported
+        yield from _carry(work, list(left.values()), executor, watcher)
+
+
 def _carry(
     work: ExtractWork, waiting: Sequence[SlideItem], executor: Executor, watcher: ExtractWatcher
-) -> Iterator[Record]:
+) -> Generator[Record, None, None]:
     """Records of the slides as they end; what is not about one slide is raised."""
     by_id = {item.slide_id: item for item in waiting}
     tasks = [Task(item.slide_id, item) for item in waiting]
-    for outcome in executor.run(work, tasks, on_start=watcher.on_start):
-        if outcome.value is not None:
-            yield _counted(outcome.value, outcome, work.out)
-        else:
-            yield _failed(by_id[outcome.key], outcome, work.out)
+    with closing(executor.run(work, tasks, on_start=watcher.on_start)) as outcomes:
+        for outcome in outcomes:
+            if outcome.value is not None:
+                yield _counted(outcome.value, outcome, work.out)
+            else:
+                yield _failed(by_id[outcome.key], outcome, work.out)
 
 
 def _counted(record: Record, outcome: Outcome[Record], out: Path) -> Record:
@@ -271,6 +305,8 @@ def _told(error: BaseException | None) -> str:
         return (
             f"{os.strerror(error.errno)}{where} (not a fault of the slide; the same command tries it again)"
         )
+    if isinstance(error, MemoryError):
+        return "too little memory (fewer workers or a larger machine help; the same command tries it again)"
     return f"{type(error).__name__}: {error or 'no message'}"
 
 

@@ -7,7 +7,6 @@ that any number of shards can work in one folder.
 
 from __future__ import annotations
 
-import glob
 import json
 import os
 import socket
@@ -20,13 +19,12 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from survfuse._errors import ConfigError, InputError, SlideError, listed
+from survfuse._places import is_alive, owner_mark, sweep
 from survfuse._storage import atomic_path, read_json, to_json, write_json
 
 Status = Literal["pending", "running", "done", "empty", "failed", "quarantined"]
 STAGES = ("open", "hash", "tissue", "read", "quality", "encode", "write")
-CRASH_LIMIT = 2
 RECORD_FORMAT, SETTINGS_FORMAT, VERSION = "survfuse-slide-record", "survfuse-extraction", 1
-_ABANDONED_SECONDS = 3600.0  # a part file of another machine, untouched so long, has no writer
 
 
 @dataclass
@@ -60,8 +58,10 @@ class Record:
     seconds : mapping of stage to float
         Of the last attempt, by `STAGES`.
     versions : mapping of str to str
-    executor, host, pid, started, finished : str, str, int, str, str
-        Who worked on it, and when (UTC).
+    executor, host, pid, began : str, str, int, int
+        Who worked on it; see :func:`survfuse._places.began`.
+    started, finished : str
+        When (UTC).
     """
 
     slide_id: str
@@ -86,6 +86,7 @@ class Record:
     executor: str = ""
     host: str = ""
     pid: int = 0
+    began: int = 0
     started: str = ""
     finished: str = ""
 
@@ -112,25 +113,22 @@ class Record:
 
     def lives(self) -> bool:
         """Whether the process that works on it is alive, as far as this machine can tell."""
-        return self.status == "running" and self.here and _alive(self.pid)
+        return self.status == "running" and self.here and is_alive(self.pid, self.began)
+
+    @property
+    def died_inline(self) -> bool:
+        """Whether a process that is gone worked on it itself: the slide may have killed it, or a person."""
+        return self.status == "running" and self.executor == "inline" and not self.lives()
 
     def settle(self) -> bool:
         """Take a slide back from a process that is gone; tells whether anything changed.
 
-        Under ``inline`` the slide may have taken the process with it, so that this counts as a
-        crash; workers beside a process are counted by the process that watches them.
+        This counts nothing against the slide: whoever kills a run kills it over some slide. Only a
+        process that watched its worker die can count that death.
         """
         if self.status != "running" or self.lives():
             return False
         self.status = "pending"
-        if self.executor == "inline":
-            self.crashes += 1
-            if self.crashes >= CRASH_LIMIT:
-                self.fail(
-                    f"the process died {self.crashes} times while it worked on this slide; "
-                    "look at the slide, then --retry",
-                    status="quarantined",
-                )
         return True
 
 
@@ -153,7 +151,7 @@ class Places:
     def part(self) -> Iterator[Path]:
         """Yield a temporary path for the bag, removed afterwards where it was not given its name."""
         self.bag.parent.mkdir(parents=True, exist_ok=True)
-        path = self.bag.with_name(f".{self.bag.name}.{my_mark()}part")
+        path = self.bag.with_name(f".{self.bag.name}.{owner_mark()}.{threading.get_ident()}.part")
         try:
             yield path
         finally:
@@ -161,53 +159,8 @@ class Places:
 
     def sweep(self) -> None:
         """Remove what a killed process left half written of this slide; others may be at it just now."""
-        owned = [(left, left.name[len(self.bag.name) + 2 : -5]) for left in _parts_of(self.bag)]
-        for whole in (self.state, self.picture):  # here a random piece follows
-            middle = slice(len(whole.name) + 2, -5)
-            owned += [(left, left.name[middle].rpartition(".")[0]) for left in _parts_of(whole)]
-        for left, owner in owned:
-            if _is_abandoned(left, owner):
-                left.unlink(missing_ok=True)
-
-
-def _parts_of(path: Path) -> list[Path]:
-    return list(path.parent.glob(f".{glob.escape(path.name)}.*.part"))
-
-
-def my_mark() -> str:
-    """What the temporary files of this process have in their names."""
-    return f"{_host()}.{os.getpid()}."
-
-
-def _host() -> str:
-    return socket.gethostname()[:48]
-
-
-def _is_abandoned(path: Path, owner: str) -> bool:
-    host, _, pid = owner.rpartition(".")
-    if host == _host() and pid.isdecimal():
-        return int(pid) == os.getpid() or not _alive(int(pid))
-    with suppress(OSError):
-        return clock.time() - path.stat().st_mtime > _ABANDONED_SECONDS
-    return False
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return pid > 0 and not _is_zombie(pid)
-
-
-def _is_zombie(pid: int) -> bool:
-    """Whether a process ended unnoticed, as in containers without an init; only Linux tells."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] == b"Z"
-    except (OSError, IndexError):
-        return False
+        for whole in (self.bag, self.state, self.picture):
+            sweep(whole)
 
 
 def now() -> str:
@@ -218,7 +171,7 @@ def now() -> str:
 def write_record(places: Places, record: Record) -> None:
     """Write a record atomically."""
     text = to_json({"format": RECORD_FORMAT, "version": VERSION, **asdict(record)}) + "\n"
-    with atomic_path(places.state, mark=my_mark()) as temporary:
+    with atomic_path(places.state) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
@@ -280,7 +233,8 @@ def _refuse_foreign(out: Path) -> None:
 
 def _write_first(target: Path, value: Mapping[str, Any]) -> None:
     """Put a whole file in place unless another process was faster."""
-    mine = target.with_name(f".{target.name}.{_host()}.{os.getpid()}.{threading.get_ident()}.part")
+    mine = target.with_name(f".{target.name}.{owner_mark()}.{threading.get_ident()}.part")
+    sweep(target)
     write_json(mine, value)
     try:
         os.link(mine, target)

@@ -1,0 +1,65 @@
+"""Ctrl-C, SIGTERM (a scheduler's time limit) and SIGHUP (a closed terminal) end a run in order."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+import typer
+
+ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
+HINT = "finished work is kept, the same command goes on from there"
+
+
+@contextmanager
+def ended_in_order() -> Iterator[None]:
+    """Meet the signals that end a run while the block runs.
+
+    The first one is raised as KeyboardInterrupt, so that temporary files are removed and workers
+    ended; the second ends the process at once. Either way the exit code is 128 and the number of
+    the signal: 130, 143 or 129. A signal that is ignored (``nohup``) stays so. Processes that
+    ``torchrun`` started are left to it: it must be able to end one that waits for the others.
+
+    Raises
+    ------
+    SystemExit
+        In place of whatever else left the block after a signal.
+    """
+    received: list[int] = []
+
+    def end(number: int, frame: FrameType | None) -> None:
+        if received:
+            if sys.stderr.isatty():
+                os.write(2, b"\x1b[?25h\n")  # a progress bar hides the cursor
+            os._exit(128 + number)
+        received.append(number)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, end) for number in _to_be_met()}
+    try:
+        yield
+    except BaseException as error:
+        pressed = isinstance(error, SystemExit) and error.code == 128 + signal.SIGINT  # as typer tells Ctrl-C
+        if not (received or pressed or isinstance(error, KeyboardInterrupt)):
+            raise
+        number = received[0] if received else signal.SIGINT
+        by = "" if number == signal.SIGINT else f" by {signal.Signals(number).name}"
+        with suppress(OSError):  # the terminal may be gone
+            typer.echo(f"interrupted{by}; {HINT}", err=True)
+        sys.exit(128 + number)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _to_be_met() -> list[signal.Signals]:
+    launched = os.environ.get("WORLD_SIZE", "1") != "1"
+    if launched or threading.current_thread() is not threading.main_thread():
+        return []
+    known = [signal.Signals[name] for name in ENDING if hasattr(signal, name)]
+    return [number for number in known if signal.getsignal(number) is not signal.SIG_IGN]
