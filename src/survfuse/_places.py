@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import socket
 import stat
 import tempfile
@@ -39,6 +40,9 @@ _ANSWERS = {
     errno.ESTALE: "the network disk is gone; connect it again",
     errno.EMFILE: "too many files are open; raise the limit (`ulimit -n`)",
     errno.ENFILE: "too many files are open on this machine; close some programs",
+    errno.EBUSY: "something is mounted there or works with it; choose another place",
+    errno.EXDEV: "it cannot be moved on this disk; choose another place",
+    errno.ENOTEMPTY: "something else was put there meanwhile; choose another place",
     errno.ENOMEM: "this machine has too little free memory; use a larger one",
 }
 
@@ -196,3 +200,104 @@ def _is_same(file: IO[str], path: Path) -> bool:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:
         return False
+
+
+_NEW, _OLD = "new", "old"
+
+
+@contextmanager
+def staged_folder(target: Path | str, *, error: type[InputError] = InputError) -> Iterator[Path]:
+    """Yield a new folder that takes the place of `target` when the block succeeds.
+
+    Whole or not at all: what lies at `target` stays until the new folder is complete. The work is
+    done in ``.NAME.part`` beside it, which is held, so that no other run makes the same folder at
+    once. What a killed run left there is removed first (:func:`sweep_stage`).
+
+    Whether `target` may be replaced is for the caller to decide.
+
+    Parameters
+    ----------
+    target : path
+        Its parents are created.
+    error : type of InputError
+        What to raise.
+
+    Raises
+    ------
+    InputError
+        When another run makes this folder, or the disk is full, read-only or otherwise unfit.
+    """
+    place = Path(os.path.abspath(target))
+    stage = _stage_of(place)
+    with held(stage, error=error):
+        try:
+            with _disk_of(place, stage, error):
+                _recover(place, stage)
+                (stage / _NEW).mkdir()
+                yield stage / _NEW
+                _replace(place, stage)
+        finally:
+            _remove(stage)
+
+
+def sweep_stage(target: Path | str, *, error: type[InputError] = InputError) -> None:
+    """Remove what a killed run left beside `target`; where it was killed while replacing, put back the old.
+
+    Raises
+    ------
+    InputError
+        When that run is alive.
+    """
+    place = Path(os.path.abspath(target))
+    stage = _stage_of(place)
+    if stage.is_dir():
+        with held(stage, error=error):
+            try:
+                _recover(place, stage)
+            finally:
+                _remove(stage)
+
+
+def _stage_of(place: Path) -> Path:
+    return place.with_name(f".{place.name}.part")
+
+
+def _recover(place: Path, stage: Path) -> None:
+    """Undo a replacement that was cut short between its two renames; clear the stage."""
+    if (stage / _OLD).exists() and not place.exists():
+        (stage / _OLD).rename(place)
+    for name in (_OLD, _NEW):
+        _remove(stage / name)
+
+
+def _replace(place: Path, stage: Path) -> None:
+    """Put the new folder in its place; the old one is kept until the new one stands."""
+    replacing = place.exists()
+    if replacing:
+        place.rename(stage / _OLD)
+    try:
+        (stage / _NEW).rename(place)
+    except BaseException:
+        if replacing:
+            (stage / _OLD).rename(place)
+        raise
+
+
+def _remove(path: Path) -> None:
+    if path.is_symlink():
+        path.unlink()
+    else:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def _disk_of(place: Path, stage: Path, error: type[InputError]) -> Iterator[None]:
+    """Answer errors of the disk under `place`; those of other files, which are read, pass."""
+    try:
+        yield
+    except OSError as failure:
+        name = str(failure.filename)
+        if failure.filename is not None and name != str(place) and not name.startswith(str(stage)):
+            raise
+        with answered(place, error):
+            raise
