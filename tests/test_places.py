@@ -7,7 +7,16 @@ import time
 import pytest
 
 from survfuse._errors import BundleError, InputError
-from survfuse._places import LOCK, answered, disk_answer, held, try_file, try_folder
+from survfuse._places import (
+    LOCK,
+    answered,
+    disk_answer,
+    held,
+    staged_folder,
+    sweep_stage,
+    try_file,
+    try_folder,
+)
 
 
 def test_a_place_that_can_be_written_is_left_as_it_was(tmp_path):
@@ -84,3 +93,104 @@ def test_a_held_folder_is_refused_to_others_until_its_holder_ends(tmp_path):
         except InputError:
             time.sleep(0.05)
     assert not (tmp_path / LOCK).exists()
+
+
+def fill(folder, text):
+    folder.mkdir(exist_ok=True)
+    (folder / "file").write_text(text)
+
+
+def test_a_staged_folder_is_whole_or_absent(tmp_path):
+    target = tmp_path / "a" / "b"
+    with staged_folder(target) as folder:
+        (folder / "file").write_text("1")
+        assert not target.exists()
+    assert (target / "file").read_text() == "1"
+    with pytest.raises(IsADirectoryError), staged_folder(target) as folder:
+        (folder / "file").write_text("2")
+        tmp_path.read_text()
+    assert (target / "file").read_text() == "1"
+    with staged_folder(target) as folder:
+        (folder / "file").write_text("3")
+    assert (target / "file").read_text() == "3"
+    assert [path.name for path in target.parent.iterdir()] == ["b"]
+
+
+def test_a_replacement_that_fails_leaves_the_old_folder(tmp_path, monkeypatch):
+    target = tmp_path / "b"
+    fill(target, "old")
+    move = type(target).rename
+
+    def broken(self, to):
+        if self.name == "new":
+            raise OSError(errno.EIO, "disk gone", str(to))
+        return move(self, to)
+
+    monkeypatch.setattr(type(target), "rename", broken)
+    with (
+        pytest.raises(BundleError, match="b: the disk reports an error"),
+        staged_folder(target, error=BundleError) as folder,
+    ):
+        fill(folder, "new")
+    assert (target / "file").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
+@pytest.mark.parametrize("mode", ["in the block", "between the renames", "after the renames"])
+def test_what_a_killed_run_left_is_mended_by_the_next(tmp_path, mode):
+    target = tmp_path / "b"
+    fill(target, "old")
+    code = """
+import os, signal, sys
+from pathlib import Path
+from survfuse import _places
+def die(*_): os.kill(os.getpid(), signal.SIGKILL)
+move, target, mode = Path.rename, Path(sys.argv[1]), sys.argv[2]
+def rename(self, to):
+    if self.name == "new" and mode == "between the renames": die()
+    return move(self, to)
+Path.rename = rename
+with _places.staged_folder(target) as folder:
+    (folder / "file").write_text("new")
+    if mode == "in the block": die()
+    if mode == "after the renames": _places._remove = die
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(target), mode], check=False)
+    assert done.returncode == -9
+    assert (tmp_path / ".b.part").is_dir()
+    sweep_stage(target)
+    assert (target / "file").read_text() == ("new" if mode == "after the renames" else "old")
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
+def test_two_runs_do_not_make_one_folder(tmp_path):
+    with staged_folder(tmp_path / "b"):
+        with pytest.raises(InputError, match=r"\.b\.part: another run"), staged_folder(tmp_path / "b"):
+            pass
+        with pytest.raises(InputError, match=r"\.b\.part: another run"):
+            sweep_stage(tmp_path / "b")
+    assert (tmp_path / "b").is_dir()
+
+
+def test_disk_errors_name_the_target_and_those_of_other_files_pass(tmp_path):
+    with pytest.raises(InputError, match="b: the disk is full"), staged_folder(tmp_path / "b"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(PermissionError), staged_folder(tmp_path / "b"):
+        raise OSError(errno.EACCES, "Permission denied", "/elsewhere/slide.h5")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_answered_and_left_clean(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=512k", "none", str(disk)], check=False, capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("tmpfs cannot be mounted here")
+    try:
+        with pytest.raises(InputError, match="b: the disk is full"), staged_folder(disk / "b") as folder:
+            (folder / "file").write_bytes(bytes(2**20))
+        assert list(disk.iterdir()) == []
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)

@@ -31,7 +31,7 @@ def new_folder(out: Path | str) -> Iterator[Path]:
     """
     target = Path(out)
     sweep_stage(target)
-    if target.is_symlink() or target.exists() and (not target.is_dir() or any(target.iterdir())):
+    if target.is_symlink() or (target.exists() and (not target.is_dir() or any(target.iterdir()))):
         raise InputError(f"{target}: expected a new or empty folder; remove it or choose another")
     try_folder(target)
     with staged_folder(target) as folder:
@@ -82,7 +82,9 @@ def write_bags(
         for slide_id, patient_id, features, coords in slides:
             matrix = matrix or MatrixWriter(out / "features.npy", features.shape[1], features.dtype)
             start, content = matrix.rows, sha256_array(features)
-            corners = np.full((len(features), 2), np.nan) if coords is None else np.asarray(coords, np.float64)
+            corners = (
+                np.full((len(features), 2), np.nan) if coords is None else np.asarray(coords, np.float64)
+            )
             matrix.append(features)
             places.append(corners)
             records.append(

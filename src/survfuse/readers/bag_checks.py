@@ -97,7 +97,7 @@ class BagChecks:
         )
 
 
-def unverifiable(index: Index) -> list[str]:
+def unverifiable(index: Index) -> tuple[str, ...]:
     """Name what a store of an older version holds no hash of."""
     slides = [slide for slide in index.slides if slide.tiles]
     missing = {
@@ -105,4 +105,4 @@ def unverifiable(index: Index) -> list[str]:
         "features": not all(slide.content for slide in slides),
         "coordinates": not all(slide.coords_sha256 for slide in slides),
     }
-    return [name for name, lacks in missing.items() if lacks]
+    return tuple(name for name, lacks in missing.items() if lacks)

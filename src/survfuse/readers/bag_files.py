@@ -295,7 +295,10 @@ def map_matrix(path: Path, shape: tuple[int, int], dtype: str) -> AnyArray:
         When it is absent, cut off, or not of the shape and dtype in the index.
     """
     size = regular_file(path, error=FeatureFileError)
-    with boundary(path, "a whole .npy file", error=FeatureFileError, remedy=PACK_AGAIN), path.open("rb") as file:
+    with (
+        boundary(path, "a whole .npy file", error=FeatureFileError, remedy=PACK_AGAIN),
+        path.open("rb") as file,
+    ):
         version = np.lib.format.read_magic(file)
         if version != (1, 0):
             raise ValueError(f"version {version} of the format")
@@ -303,10 +306,13 @@ def map_matrix(path: Path, shape: tuple[int, int], dtype: str) -> AnyArray:
         start = file.tell()
     if shape_there != shape or dtype_there != np.dtype(dtype) or fortran:
         raise FeatureFileError(
-            f"{path}: {dtype_there} of shape {shape_there}, the index says {dtype} of shape {shape}; {PACK_AGAIN}"
+            f"{path}: {dtype_there} of shape {shape_there}, the index says {dtype} of shape {shape}; "
+            f"{PACK_AGAIN}"
         )
     expected = start + math.prod(shape) * dtype_there.itemsize
     if size != expected:
-        raise FeatureFileError(f"{path}: cut off or added to ({size} bytes, expected {expected}); {PACK_AGAIN}")
+        raise FeatureFileError(
+            f"{path}: cut off or added to ({size} bytes, expected {expected}); {PACK_AGAIN}"
+        )
     with boundary(path, "a file that can be mapped", error=FeatureFileError, remedy=PACK_AGAIN):
         return np.asarray(np.memmap(path, dtype_there, mode="r", offset=start, shape=shape))

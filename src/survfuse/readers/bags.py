@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from survfuse._errors import FeatureFileError
 from survfuse._storage import sha256_text, to_json
 from survfuse.readers.array_checks import AnyArray
 from survfuse.readers.bag_checks import BagChecks, Stamp, unverifiable
