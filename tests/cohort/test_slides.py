@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from builders import CohortFiles
-from survfuse._errors import CohortError
+from survfuse._errors import CohortError, FeatureFileError
 from survfuse.cohort import BagData, Cohort, inspect, load_cohort, pack_cohort
 
 
@@ -107,9 +107,12 @@ def test_a_store_that_a_person_packed_is_refused_where_it_is_damaged(files: Coho
     flip(files.root / "mine.bags" / "features.npy", 130)
     damaged = (files.root / "mine.bags" / "features.npy").read_bytes()
     with pytest.raises(
-        CohortError, match=r"mine\.bags: the features of slide '001_0' .*`survfuse pack --force`"
+        CohortError,
+        match=r"mine\.bags: the features of slide '001_0' .*`survfuse pack COHORT -o STORE --force`",
     ):
         load_cohort(path)
+    with pytest.raises(FeatureFileError, match="slide '001_0'"):
+        pack_cohort(path)
     assert (files.root / "mine.bags" / "features.npy").read_bytes() == damaged
 
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from survfuse._errors import FeatureFileError
-from survfuse.readers import BagStore, Features, pack, read_features
+from survfuse.readers import BagStore, Features, pack, packing, read_features
 
 Items = list[tuple[str, str, Path]]
 
@@ -253,6 +253,17 @@ def test_devices_are_never_replaced(items: Items) -> None:
     with pytest.raises(FeatureFileError, match="/dev/full: not a bag store"):
         pack(items, "/dev/full", overwrite=True)
     assert Path("/dev/full").is_char_device()
+
+
+@pytest.mark.parametrize("name", ["n" * 300, "x/" + "n" * 300 + "/y", "a\0b", "/dev/null/x", "/proc/x"])
+def test_a_place_that_cannot_be_written_is_known_before(
+    tmp_path: Path, items: Items, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delattr(packing, "read_features")  # no file is read before
+    with pytest.raises(FeatureFileError, match=r"choose|NUL"):
+        pack(items, name)
+    assert [one.name for one in tmp_path.iterdir()] == ["features"]
 
 
 def test_items_of_another_form_are_named(tmp_path: Path, items: Items) -> None:

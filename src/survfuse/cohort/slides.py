@@ -184,7 +184,7 @@ def pack_cohort(path: Path | str, *, out: Path | None = None, overwrite: bool = 
     CohortError
         When there is no bag modality, or lists what is wrong with slide tables and files.
     FeatureFileError
-        When `out` holds something else.
+        When `out` holds something else, or a modality that is declared as packed is damaged.
     """
     spec = load_spec(path)
     sections = {name: one for name, one in spec.sections().items() if isinstance(one, SlidesSpec)}
@@ -208,7 +208,10 @@ def pack_cohort(path: Path | str, *, out: Path | None = None, overwrite: bool = 
             partial(_pack, spec=section, store=target, overwrite=overwrite),
         )
     sources.problems.raise_errors(path)
-    return {name: store for name, store in stores.items() if store is not None}
+    packed = {name: store for name, store in stores.items() if store is not None}
+    for store in packed.values():
+        store.verify()
+    return packed
 
 
 def _checked(store: BagStore, spec: SlidesSpec) -> BagStore:

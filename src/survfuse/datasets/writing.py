@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from survfuse._errors import InputError
-from survfuse._places import staged_folder, sweep_stage, try_folder
+from survfuse._places import answered, staged_folder, sweep_stage, try_folder
 from survfuse._storage import sha256_array
 from survfuse.readers.bag_files import Index, MatrixWriter, Slide
 
@@ -30,8 +30,11 @@ def new_folder(out: Path | str) -> Iterator[Path]:
         can be written there.
     """
     target = Path(out)
-    sweep_stage(target)
-    if target.is_symlink() or (target.exists() and (not target.is_dir() or any(target.iterdir()))):
+    with answered(target):
+        sweep_stage(target)
+        is_folder = target.is_dir() and not target.is_symlink()
+        taken = any(target.iterdir()) if is_folder else target.exists() or target.is_symlink()
+    if taken:
         raise InputError(f"{target}: expected a new or empty folder; remove it or choose another")
     try_folder(target)
     with staged_folder(target) as folder:

@@ -28,7 +28,7 @@ VERSION = 1
 INDEX_LIMIT = 512 * 2**20
 MEMORY_RATIO = 20
 """Bytes of memory that a byte of an index may take."""
-PACK_AGAIN = "pack the features again (`survfuse pack --force`)"
+PACK_AGAIN = "pack again (`survfuse pack COHORT -o STORE --force`, where the cohort file names `features:`)"
 _HEADER_BYTES = 128
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from survfuse._errors import FeatureFileError, context, listed
-from survfuse._places import staged_folder, sweep_stage, try_folder
+from survfuse._places import answered, staged_folder, sweep_stage, try_folder
 from survfuse._storage import sha256_array, sha256_text
 from survfuse.readers.array_checks import AnyArray
 from survfuse.readers.arrays import side_files
@@ -148,18 +148,20 @@ def write_store(
     """Write a store folder; see `pack`."""
     _refuse_repeats(items)
     agreed = _Agreement(None if encoder is None else normalise_encoder(encoder), mpp)
-    sweep_stage(out, error=FeatureFileError)
-    if out.exists() or out.is_symlink():
-        _refuse_foreign(out)
-        if not overwrite:
-            difference = _difference(items, out, agreed, options, allow_empty)
-            if difference is None:
-                return
-            raise FeatureFileError(
-                f"{out}: exists, but is not a whole store of these files ({difference}); "
-                "pass overwrite=True (`--force`) to replace it"
-            )
-    try_folder(out.parent if out.exists() else out, error=FeatureFileError)
+    with answered(out, FeatureFileError):
+        sweep_stage(out, error=FeatureFileError)
+        taken = out.exists() or out.is_symlink()
+        if taken:
+            _refuse_foreign(out)
+    if taken and not overwrite:
+        difference = _difference(items, out, agreed, options, allow_empty)
+        if difference is None:
+            return
+        raise FeatureFileError(
+            f"{out}: exists, but is not a whole store of these files ({difference}); "
+            "pass overwrite=True (`--force`) to replace it"
+        )
+    try_folder(out.parent if taken else out, error=FeatureFileError)
     with staged_folder(out, error=FeatureFileError) as folder:
         index = _stream(items, folder, agreed, encoder, options, progress, allow_empty)
         index.write(folder)
