@@ -134,7 +134,8 @@ class Index:
         path = folder / "index.json"
         try:
             refuse_claim(path, MEMORY_RATIO * regular_file(path, limit=INDEX_LIMIT))
-            content = read_json(path, size_limit=INDEX_LIMIT)
+            with boundary(path, "a whole index", remedy=PACK_AGAIN):
+                content = read_json(path, size_limit=INDEX_LIMIT)
         except InputError as error:
             raise FeatureFileError(f"{folder}: not a bag store: {error}") from None
         if not isinstance(content, dict) or content.get("format") != FORMAT:
