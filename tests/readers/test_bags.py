@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from survfuse._errors import FeatureFileError
-from survfuse.readers import BagStore, Features, pack, packing, read_features
+from survfuse.readers import BagStore, Features, bag_files, pack, packing, read_features
 
 Items = list[tuple[str, str, Path]]
 
@@ -356,6 +356,18 @@ def test_broken_indices_are_refused(
     del content["sha256"]  # as in older stores
     (folder / "index.json").write_text(json.dumps(content | change))
     with pytest.raises(FeatureFileError, match=message):
+        BagStore.open(folder)
+
+
+def test_an_index_of_empty_lists_is_refused_unread(
+    tmp_path: Path, items: Items, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "a.bags"
+    pack(items, folder)
+    junk = "[]," * 10_000
+    (folder / "index.json").write_text(f'{{"format": "survfuse-bags", "slides": [{junk} 1]}}')
+    monkeypatch.delattr(bag_files, "read_json")
+    with pytest.raises(FeatureFileError, match=r"index\.json: 10002 lists in \d+ bytes are no index"):
         BagStore.open(folder)
 
 

@@ -28,6 +28,8 @@ VERSION = 1
 INDEX_LIMIT = 512 * 2**20
 MEMORY_RATIO = 20
 """Bytes of memory that a byte of an index may take."""
+BYTES_PER_BRACKET = 20
+INDEX_SLACK = 4096
 PACK_AGAIN = "pack again (`survfuse pack COHORT -o STORE --force`, where the cohort file names `features:`)"
 _HEADER_BYTES = 128
 
@@ -135,6 +137,7 @@ class Index:
         try:
             refuse_claim(path, MEMORY_RATIO * regular_file(path, limit=INDEX_LIMIT))
             with boundary(path, "a whole index", remedy=PACK_AGAIN):
+                _refuse_brackets(path)
                 content = read_json(path, size_limit=INDEX_LIMIT)
         except InputError as error:
             raise FeatureFileError(f"{folder}: not a bag store: {error}") from None
@@ -169,6 +172,17 @@ class Index:
             raise FeatureFileError(f"{path}: a slide id appears twice")
         if self.dtype not in ("float16", "float32"):
             raise FeatureFileError(f"{path}: dtype {self.dtype!r}, expected float16 or float32")
+
+
+def _refuse_brackets(path: Path) -> None:
+    """Refuse what would become millions of empty lists: a slide takes hundreds of bytes and one bracket."""
+    brackets = size = 0
+    with path.open("rb") as file:
+        while part := file.read(2**20):
+            size += len(part)
+            brackets += part.count(b"[") + part.count(b"{")
+    if brackets * BYTES_PER_BRACKET > size + INDEX_SLACK:
+        raise FeatureFileError(f"{path}: {brackets} lists in {size} bytes are no index; {PACK_AGAIN}")
 
 
 def _index(content: dict[str, Any], *, sealed: bool) -> Index:
