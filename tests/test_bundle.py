@@ -249,33 +249,6 @@ def test_an_unfitted_model_cannot_be_saved(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_replacement_that_fails_leaves_the_old_bundle(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The old bundle is put aside, not deleted, until the new one stands."""
-    from survfuse import bundle
-
-    old, new = tmp_path / "bundle", tmp_path / "new"
-    for folder, text in ((old, "old"), (new, "new")):
-        folder.mkdir()
-        (folder / "bundle.json").write_text(text)
-    move = Path.replace
-
-    def broken(self: Path, target: Path) -> Path:
-        if self == new:
-            raise OSError("disk gone")
-        return move(self, target)
-
-    monkeypatch.setattr(Path, "replace", broken)
-    with pytest.raises(OSError, match="disk gone"):
-        bundle._put_in_place(new, old)
-    assert (old / "bundle.json").read_text() == "old"
-    monkeypatch.undo()
-    bundle._put_in_place(new, old)
-    assert (old / "bundle.json").read_text() == "new"
-    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
-
-
 # -- who was trained on, and bundles of older versions
 
 

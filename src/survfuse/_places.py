@@ -43,6 +43,9 @@ _ANSWERS = {
     errno.ESTALE: "the network disk is gone; connect it again",
     errno.EMFILE: "too many files are open; raise the limit (`ulimit -n`)",
     errno.ENFILE: "too many files are open on this machine; close some programs",
+    errno.EBUSY: "something is mounted there or works with it; choose another place",
+    errno.EXDEV: "it cannot be moved on this disk; choose another place",
+    errno.ENOTEMPTY: "something else was put there meanwhile; choose another place",
     errno.ENOMEM: "this machine has too little free memory; use a larger one",
 }
 
@@ -213,7 +216,7 @@ def owner_mark() -> str:
 
 
 def is_abandoned(path: Path, owner: str) -> bool:
-    """Whether the process that made a temporary file or folder is gone.
+    """Whether the process that made a temporary file is gone.
 
     Parameters
     ----------
@@ -226,28 +229,22 @@ def is_abandoned(path: Path, owner: str) -> bool:
     if machine == _machine():
         return not is_alive(int(pid), int(start))
     with suppress(OSError):
-        written = [path.stat().st_mtime, *(inside.stat().st_mtime for inside in path.rglob("*"))]
-        return clock.time() - max(written) > ABANDONED_SECONDS
+        return clock.time() - path.stat().st_mtime > ABANDONED_SECONDS
     return False
 
 
 def sweep(target: Path) -> None:
-    """Remove what processes that are gone left beside `target`: their temporary files and folders.
+    """Remove the temporary files beside `target` that processes left which are gone.
 
-    They are named ``.NAME.OWNER.RANDOM.part``, or ``.old`` for what was there before; that is
-    kept as long as nothing stands in its place.
+    They are named ``.NAME.OWNER.RANDOM.part``.
     """
     prefix = f".{target.name}."
     with suppress(OSError):
         for name in [name for name in os.listdir(target.parent) if name.startswith(prefix)]:
-            match = re.fullmatch(rf"({_OWNER})\.\w+\.(part|old)", name.removeprefix(prefix))
+            match = re.fullmatch(rf"({_OWNER})\.\w+\.part", name.removeprefix(prefix))
             left = target.with_name(name)
-            if match is None or not is_abandoned(left, match[1]):
-                continue
-            if not left.is_dir():
+            if match is not None and is_abandoned(left, match[1]):
                 left.unlink(missing_ok=True)
-            elif match[2] == "part" or target.exists():
-                shutil.rmtree(left, ignore_errors=True)
 
 
 def _machine() -> str:
@@ -292,3 +289,112 @@ def _process_fields(pid: int) -> list[bytes]:
     with suppress(OSError):
         return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     return []
+
+
+_NEW, _OLD = "new", "old"
+
+
+@contextmanager
+def staged_folder(target: Path | str, *, error: type[InputError] = InputError) -> Iterator[Path]:
+    """Yield a new folder that takes the place of `target` when the block succeeds.
+
+    Whole or not at all: what lies at `target` stays until the new folder is complete. The work is
+    done in ``.NAME.part`` beside it, which is held, so that no other run makes the same folder at
+    once. What a killed run left there is removed first (:func:`sweep_stage`).
+
+    Whether `target` may be replaced is for the caller to decide.
+
+    Parameters
+    ----------
+    target : path
+        Its parents are created.
+    error : type of InputError
+        What to raise.
+
+    Raises
+    ------
+    InputError
+        When another run makes this folder, or the disk is full, read-only or otherwise unfit.
+    """
+    place = Path(os.path.abspath(target))
+    stage = _stage_of(place)
+    with _stage_held(stage, error), _disk_of(place, stage, error):
+        _recover(place, stage)
+        (stage / _NEW).mkdir()
+        yield stage / _NEW
+        _replace(place, stage)
+
+
+def sweep_stage(target: Path | str, *, error: type[InputError] = InputError) -> None:
+    """Remove what a killed run left beside `target`; where it was killed while replacing, put back the old.
+
+    Raises
+    ------
+    InputError
+        When that run is alive.
+    """
+    place = Path(os.path.abspath(target))
+    stage = _stage_of(place)
+    if stage.is_dir():
+        with _stage_held(stage, error):
+            _recover(place, stage)
+
+
+@contextmanager
+def _stage_held(stage: Path, error: type[InputError]) -> Iterator[None]:
+    """Hold the folder of the work, and remove what is ours in it at the end."""
+    try:
+        with held(stage, error=error):
+            try:
+                yield
+            finally:
+                _remove(stage / _NEW)
+                _remove(stage / _OLD)
+    finally:
+        with suppress(OSError):  # another run holds it, or it holds what is not ours
+            stage.rmdir()
+
+
+def _stage_of(place: Path) -> Path:
+    return place.with_name(f".{place.name}.part")
+
+
+def _recover(place: Path, stage: Path) -> None:
+    """Undo a replacement that was cut short between its two renames; clear the stage."""
+    if (stage / _OLD).exists() and not place.exists():
+        (stage / _OLD).rename(place)
+    for name in (_OLD, _NEW):
+        _remove(stage / name)
+
+
+def _replace(place: Path, stage: Path) -> None:
+    """Put the new folder in its place; the old one is kept until the new one stands."""
+    replacing = place.exists()
+    if replacing:
+        place.rename(stage / _OLD)
+    try:
+        (stage / _NEW).rename(place)
+    except BaseException:
+        if replacing:
+            (stage / _OLD).rename(place)
+        raise
+
+
+def _remove(path: Path) -> None:
+    if path.is_symlink():
+        path.unlink()
+    else:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def _disk_of(place: Path, stage: Path, error: type[InputError]) -> Iterator[None]:
+    """Answer errors of the disk under `place`; those of other files, which are read, pass."""
+    try:
+        yield
+    except OSError as failure:
+        name = str(failure.filename)
+        if failure.filename is not None and name != str(place) and not name.startswith(str(stage)):
+            raise
+        with answered(place, error):
+            raise

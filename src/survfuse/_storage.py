@@ -227,6 +227,21 @@ def sha256_file(path: Path | str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def file_stamp(path: Path | str) -> list[int]:
+    """Inode, size, and times of modification and of status change (ns) of a file.
+
+    While all of them are the same, so is the content: whoever edits a file and sets back its time
+    of modification cannot set back the time of its status change.
+    """
+    found = Path(path).stat()
+    return [found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns]
+
+
+def sha256_json(value: Any) -> str:
+    """Hash a value as JSON of one spelling, however a file lays it out, hexadecimal."""
+    return sha256_text(json.dumps(value, sort_keys=True, separators=(",", ":"), default=_plain))
+
+
 def sha256_text(text: str) -> str:
     """Hash a text's UTF-8 bytes, hexadecimal."""
     return hashlib.sha256(text.encode()).hexdigest()

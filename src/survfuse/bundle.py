@@ -21,7 +21,6 @@ Version 1 had no drift, no patients and no lower bound; it is read as before.
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Collection
 from pathlib import Path
@@ -31,7 +30,7 @@ import numpy as np
 import torch
 
 from survfuse._errors import BundleError, InputError, listed
-from survfuse._places import owner_mark, sweep
+from survfuse._places import staged_folder, sweep_stage
 from survfuse._storage import read_json, read_tensors, sha256_file, write_json, write_tensors
 from survfuse.cohort.drift import Drift
 from survfuse.cohort.identity import PatientHashes
@@ -64,38 +63,11 @@ def save_fitted(fitted: Fitted, folder: Path | str, *, force: bool = False) -> P
         As :func:`check_target`.
     """
     target = check_target(folder, force=force)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    prefix = f".{target.name}.{owner_mark()}."
-    temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=prefix, suffix=".part"))
-    try:
+    with staged_folder(target, error=BundleError) as temporary:
         _write_parts(fitted, temporary)
         hashes = {file.name: sha256_file(file) for file in sorted(temporary.iterdir())}
         write_json(temporary / "bundle.json", {"format": FORMAT, "version": VERSION, "sha256": hashes})
-        temporary.chmod(0o755)
-        _put_in_place(temporary, target)
-        sweep(target)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
     return target
-
-
-def _put_in_place(new: Path, target: Path) -> None:
-    """Rename `new` to `target`; an old bundle there is kept aside until the new one stands."""
-    if not target.exists():
-        new.replace(target)
-        return
-    prefix = f".{target.name}.{owner_mark()}."
-    aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=prefix, suffix=".old"))
-    target.replace(aside / target.name)
-    try:
-        new.replace(target)
-    except BaseException:
-        (aside / target.name).replace(target)
-        raise
-    finally:
-        if target.exists():
-            shutil.rmtree(aside, ignore_errors=True)
 
 
 def check_target(folder: Path | str, *, force: bool = False) -> Path:
@@ -115,6 +87,7 @@ def check_target(folder: Path | str, *, force: bool = False) -> Path:
     """
     target = Path(folder)
     try:
+        sweep_stage(target, error=BundleError)
         if target.exists() or target.is_symlink():
             _refuse_taken(target, force)
         _try_to_write_beside(target)

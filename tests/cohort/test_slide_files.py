@@ -271,7 +271,10 @@ def test_packing_ahead_knows_the_choices(files: CohortFiles) -> None:
     assert pack_cohort(path, out=files.root / "mine.bags")["slides"].dim == 3
     assert pack_cohort(path, out=files.root / "mine.bags")["slides"].dim == 3  # the same again
     files.spec["slides"]["exclude_features"] = [1]
-    with pytest.raises(FeatureFileError, match="is not a whole store of these files; pass overwrite=True"):
+    with pytest.raises(
+        FeatureFileError,
+        match=r"is not a whole store of these files .it was packed with other declarations.; pass",
+    ):
         pack_cohort(files.write(), out=files.root / "mine.bags")
 
 

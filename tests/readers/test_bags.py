@@ -5,14 +5,16 @@ from __future__ import annotations
 import io
 import json
 import multiprocessing
+import os
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+import torch
 
 from survfuse._errors import FeatureFileError
-from survfuse.readers import BagStore, Features, pack, read_features
+from survfuse.readers import BagStore, Features, bag_files, pack, packing, read_features
 
 Items = list[tuple[str, str, Path]]
 
@@ -220,6 +222,71 @@ def test_other_folders_are_never_overwritten(tmp_path: Path, items: Items) -> No
     assert (tmp_path / "thesis" / "chapter1.tex").exists()
 
 
+@pytest.mark.parametrize("names", [["features.npy"], ["features.npy", "coords.npy"], ["index.json"]])
+def test_files_that_are_called_as_ours_are_never_overwritten(
+    tmp_path: Path, items: Items, names: list[str]
+) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    for name in names:
+        (mine / name).write_text("my own work")
+    with pytest.raises(FeatureFileError, match="mine: not a bag store, so it is not overwritten"):
+        pack(items, mine, overwrite=True)
+    assert [(mine / name).read_text() for name in names] == ["my own work"] * len(names)
+
+
+@pytest.mark.parametrize("name", ["index.json", "features.npy", "coords.npy"])
+def test_a_damaged_store_can_be_packed_again(tmp_path: Path, items: Items, name: str) -> None:
+    folder = tmp_path / "a.bags"
+    before = pack(items, folder).fingerprint()
+    (folder / name).unlink()
+    if name == "index.json":  # nothing says any more whose it was
+        with pytest.raises(FeatureFileError, match="not a bag store"):
+            pack(items, folder, overwrite=True)
+        return
+    with pytest.raises(FeatureFileError, match=r"not a whole store of these files .*`--force`"):
+        pack(items, folder)
+    assert pack(items, folder, overwrite=True).fingerprint() == before
+
+
+def test_devices_are_never_replaced(items: Items) -> None:
+    with pytest.raises(FeatureFileError, match="/dev/full: not a bag store"):
+        pack(items, "/dev/full", overwrite=True)
+    assert Path("/dev/full").is_char_device()
+
+
+@pytest.mark.parametrize("name", ["n" * 300, "x/" + "n" * 300 + "/y", "a\0b", "/dev/null/x", "/proc/x"])
+def test_a_place_that_cannot_be_written_is_known_before(
+    tmp_path: Path, items: Items, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delattr(packing, "read_features")  # no file is read before
+    with pytest.raises(FeatureFileError, match=r"choose|NUL"):
+        pack(items, name)
+    assert [one.name for one in tmp_path.iterdir()] == ["features"]
+
+
+def test_items_of_another_form_are_named(tmp_path: Path, items: Items) -> None:
+    with pytest.raises(FeatureFileError, match=r"items\[1\]: expected \(slide_id, patient_id, path\), got"):
+        pack([items[0], items[1][:2]], tmp_path / "a.bags")  # type: ignore[list-item]
+
+
+def test_coordinates_beside_a_file_are_part_of_it(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for name in ("features", "coordinates"):
+        (tmp_path / name).mkdir()
+    source = tmp_path / "features" / "s.pt"
+    torch.save(torch.from_numpy(rng.normal(size=(3, 4)).astype("f4")), source)
+    corners = np.zeros(3, dtype=[("x", "<i8"), ("y", "<i8")])
+    np.save(tmp_path / "coordinates" / "s.npy", corners)
+    pack([("s", "P", source)], tmp_path / "a.bags")
+    pack([("s", "P", source)], tmp_path / "a.bags")
+    corners["x"] += 7
+    np.save(tmp_path / "coordinates" / "s.npy", corners)
+    with pytest.raises(FeatureFileError, match=r"s\.pt has changed"):
+        pack([("s", "P", source)], tmp_path / "a.bags")
+
+
 def test_broken_stores_are_refused(tmp_path: Path, items: Items) -> None:
     folder = tmp_path / "a.bags"
     pack(items, folder)
@@ -247,6 +314,27 @@ def test_broken_stores_are_refused(tmp_path: Path, items: Items) -> None:
         ({"version": 2}, "version 2 of the format, this survfuse reads 1; update survfuse"),
         ({"format": "other"}, "expected format 'survfuse-bags'"),
         ({"dim": -1}, "not a whole index"),
+        ({"dim": 10**12}, r"the index says float16 of shape \(35, 1000000000000\)"),
+        ({"dim": 4.0}, "not a whole index .expected a count"),
+        ({"dtype": ["float16"]}, "expected float16 or float32"),
+        ({"encoder": 3}, "not a whole index"),
+        ({"mpp": "0.5"}, "not a whole index .expected a number as mpp"),
+        ({"options": [1]}, "not a whole index .expected options by name"),
+        ({"slides": {"a": 1}}, "not a whole index .expected a list of slides"),
+        ({"slides": [["a", "b", 0, 1]]}, "not a whole index .expected a slide"),
+        ({"slides": [{"slide_id": "a"}]}, "not a whole index"),
+        (
+            {"slides": [{"slide_id": "a", "patient_id": "b", "start": 0, "stop": 35, "content": ["x"]}]},
+            "expected a text as content",
+        ),
+        (
+            {"slides": [{"slide_id": "a", "patient_id": "b", "start": 0, "stop": 35, "tile_um": "8"}]},
+            "expected a number as tile_um",
+        ),
+        (
+            {"slides": [{"slide_id": "a", "patient_id": "b", "start": 0, "stop": 10**18}]},
+            "the index says float16 of shape",
+        ),
         ({"dtype": "object"}, "dtype 'object', expected float16 or float32"),
         (
             {"slides": [{"slide_id": "a", "patient_id": "b", "start": 5, "stop": 9}]},
@@ -264,9 +352,63 @@ def test_broken_indices_are_refused(
 ) -> None:
     folder = tmp_path / "a.bags"
     pack(items, folder)
-    said = json.loads((folder / "index.json").read_text())
-    (folder / "index.json").write_text(json.dumps(said | change))
+    content = json.loads((folder / "index.json").read_text())
+    del content["sha256"]  # as in older stores
+    (folder / "index.json").write_text(json.dumps(content | change))
     with pytest.raises(FeatureFileError, match=message):
+        BagStore.open(folder)
+
+
+def test_an_index_of_empty_lists_is_refused_unread(
+    tmp_path: Path, items: Items, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "a.bags"
+    pack(items, folder)
+    junk = "[]," * 10_000
+    (folder / "index.json").write_text(f'{{"format": "survfuse-bags", "slides": [{junk} 1]}}')
+    monkeypatch.delattr(bag_files, "read_json")
+    with pytest.raises(FeatureFileError, match=r"index\.json: 10002 lists in \d+ bytes are no index"):
+        BagStore.open(folder)
+
+
+@pytest.mark.parametrize("name", ["index.json", "features.npy", "coords.npy"])
+def test_a_pipe_is_no_file_of_a_store(tmp_path: Path, items: Items, name: str) -> None:
+    folder = tmp_path / "a.bags"
+    pack(items, folder)
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with pytest.raises(FeatureFileError, match=rf"{name}: expected a file, got a pipe"):
+        BagStore.open(folder)
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ("{'descr': '<f2', 'fortran_order': False, 'shape': (-35, 4), }", r"of shape \(-35, 4\)"),
+        ("{'descr': '<f2', 'fortran_order': True, 'shape': (35, 4), }", "the index says"),
+        ("{'descr': '|O', 'fortran_order': False, 'shape': (35, 4), }", "the index says"),
+        ("{'descr': '<f2', 'shape': (35, 4), }", r"a whole \.npy file"),
+        ("(" * 90, r"a whole \.npy file"),
+    ],
+)
+def test_hostile_headers_are_refused(tmp_path: Path, items: Items, header: str, message: str) -> None:
+    folder = tmp_path / "a.bags"
+    pack(items, folder)
+    path = folder / "features.npy"
+    data = path.read_bytes()
+    path.write_bytes(data[:10] + header.ljust(117).encode() + b"\n" + data[128:])
+    with pytest.raises(FeatureFileError, match=message):
+        BagStore.open(folder)
+
+
+def test_bytes_after_the_matrix_are_refused(tmp_path: Path, items: Items) -> None:
+    folder = tmp_path / "a.bags"
+    pack(items, folder)
+    with (folder / "features.npy").open("ab") as file:
+        file.write(b"more")
+    with pytest.raises(
+        FeatureFileError, match=r"features\.npy: cut off or added to \(412 bytes, expected 408"
+    ):
         BagStore.open(folder)
 
 

@@ -17,7 +17,7 @@ from slide_files import MeanEncoder, cut_in_the_middle, tiny_mask, tiny_slide
 from survfuse._errors import SlideError
 from survfuse.readers import read_features
 from survfuse.slides import ExtractConfig, Record, SlideItem
-from survfuse.slides.extract import extract_slide
+from survfuse.slides.extract import extract_slide, is_finished
 from survfuse.slides.state import STAGES, Places, read_record, write_record
 
 CONFIG = ExtractConfig(tile_px=64, batch=16)
@@ -144,6 +144,71 @@ def test_a_damaged_bag_is_made_again(item: SlideItem, tmp_path: Path) -> None:
     (tmp_path / "a.h5").write_bytes(whole[:2000])
     run(item, tmp_path)
     assert (tmp_path / "a.h5").read_bytes() == whole
+
+
+def edit(path: Path, **places: Any) -> None:
+    """Change one number of a bag and set back its time, as a careful hand would."""
+    times = path.stat()
+    with h5py.File(path, "r+") as file:
+        for name, change in places.items():
+            file[name][0, 0] += change
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+@pytest.mark.parametrize("change", [{"features": 0.5}, {"coords": 64}])
+def test_an_edited_bag_is_made_again_and_named(
+    item: SlideItem, tmp_path: Path, change: dict[str, float]
+) -> None:
+    record = run(item, tmp_path)
+    assert record.notes == []
+    whole = (tmp_path / "a.h5").read_bytes()
+    edit(tmp_path / "a.h5", **change)
+    encoder = MeanEncoder()
+    again = run(item, tmp_path, encoder=encoder)
+    assert again.notes == ["its bag was damaged or edited after it was written: extracted anew"]
+    assert encoder.seen == record.tiles
+    assert (tmp_path / "a.h5").read_bytes() == whole
+
+
+def test_an_edited_bag_is_not_taken_over_after_a_kill(item: SlideItem, tmp_path: Path) -> None:
+    run(item, tmp_path)
+    whole = (tmp_path / "a.h5").read_bytes()
+    edit(tmp_path / "a.h5", features=0.5)
+
+    class Killed(MeanEncoder):
+        def encode(self, pixels: Any) -> Any:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(item, tmp_path, encoder=Killed())
+    run(item, tmp_path)
+    assert (tmp_path / "a.h5").read_bytes() == whole
+
+
+def test_a_copied_bag_is_hashed_once(
+    item: SlideItem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from survfuse.slides import extract
+
+    run(item, tmp_path / "one")
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    hashed: list[Path] = []
+    real = extract.sha256_file
+    monkeypatch.setattr(extract, "sha256_file", lambda path: hashed.append(path) or real(path))
+    for _ in range(3):
+        assert run(item, tmp_path / "two").attempts == 1
+    assert hashed == [tmp_path / "two" / "a.h5"]
+
+
+def test_a_bag_of_an_older_version_stands(item: SlideItem, tmp_path: Path) -> None:
+    record = run(item, tmp_path)
+    places = Places(tmp_path, "a")
+    write_record(places, replace(record, bag={}))
+    assert run(item, tmp_path).bag == {}
+    assert is_finished(replace(record, bag={}), record.inputs, places, verify=True)
+    known = read_record(places)
+    assert known is not None
+    assert known.bag == {name: record.bag[name] for name in ("sha256", "stamp")}
 
 
 def test_no_tissue_is_a_result(tmp_path: Path) -> None:

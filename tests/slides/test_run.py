@@ -14,11 +14,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
 from slide_files import FragileEncoder, MeanEncoder, fragile_encoder, mean_encoder, tiny_slide
 from survfuse._errors import ConfigError, PartialError, SlideError
+from survfuse._storage import file_stamp
 from survfuse.executors import Shard, make_executor
 from survfuse.slides import ExtractConfig, Record, SlideItem, Summary, survey
 from survfuse.slides.run import ExtractWatcher, contact_sheet, extract
@@ -89,6 +91,25 @@ def test_every_slide_once_and_never_again(items: list[SlideItem], tmp_path: Path
     assert (again, encoder.seen, watcher.waiting, bags(tmp_path)) == (summary, 0, 0, before)
     assert survey(items, tmp_path) == summary
     json.dumps(summary.to_dict(), allow_nan=False)
+
+
+def test_verifying_hashes_every_bag(items: list[SlideItem], tmp_path: Path) -> None:
+    run(items, tmp_path)
+    before = bags(tmp_path)
+    with h5py.File(tmp_path / "s2.h5", "r+") as file:
+        file["features"][0, 0] += 0.5
+    places = Places(tmp_path, "s2")
+    record = read_record(places)
+    assert record is not None
+    record.bag["stamp"] = file_stamp(places.bag)  # a disk that rots changes no date
+    write_record(places, record)
+    watcher = Listens()
+    run(items, tmp_path, watcher=watcher)
+    assert watcher.ended == []
+    summary = run(items, tmp_path, watcher=watcher, verify=True)
+    assert watcher.ended == ["s2"]
+    assert [one.slide_id for one in summary.records if one.notes] == ["s2"]
+    assert bags(tmp_path) == before
 
 
 def test_one_bad_slide_costs_one_slide(items: list[SlideItem], tmp_path: Path) -> None:

@@ -35,6 +35,10 @@ def validate(
         list[str] | None,
         typer.Option(metavar="NAME", help="An input that leaks and is to be used all the same. Repeatable."),
     ] = None,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="Hash every file of features and every slide of packed stores again."),
+    ] = False,
 ) -> None:
     """Show what a cohort holds, per modality and per availability pattern, every problem and every doubt.
 
@@ -48,7 +52,7 @@ def validate(
     from survfuse.cohort import inspect
 
     allowed = tuple(allow_followup or ())
-    inspection = inspect(cohort, allow_followup=allowed)
+    inspection = inspect(cohort, allow_followup=allowed, verify=verify)
     checks: list[dict[str, Any]] = []
     if inspection.cohort is not None:
         checks = _data_checks(inspection.cohort, allowed)

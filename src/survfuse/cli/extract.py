@@ -69,6 +69,9 @@ def extract(
         typer.Option(metavar="i/N", help="Only this part of the slides, from 0; or slurm, or k8s."),
     ] = None,
     retry: Annotated[bool, typer.Option("--retry", help="Try failed and quarantined slides again.")] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Hash every finished bag, and extract again what has changed.")
+    ] = False,
     status: Annotated[
         bool, typer.Option("--status", help="Only tell how far it is; works while others run.")
     ] = False,
@@ -119,7 +122,14 @@ def extract(
 
         with _room_in(folder), watch(quiet) as watcher:
             summary = extract_slides(
-                items, config, folder, executor=carrier, shard=part, watcher=watcher, retry=retry
+                items,
+                config,
+                folder,
+                executor=carrier,
+                shard=part,
+                watcher=watcher,
+                retry=retry,
+                verify=verify,
             )
     _show(summary)
     if json is not None:

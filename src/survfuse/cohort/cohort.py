@@ -69,6 +69,7 @@ def read_cohort(
     need_outcome: bool = True,
     allow_followup: Collection[str] = (),
     refuse_followup: bool = False,
+    verify: bool = False,
 ) -> tuple[Cohort | None, Problems]:
     """Read a cohort as far as it goes, with every problem on the way.
 
@@ -80,6 +81,8 @@ def read_cohort(
         Columns known only during follow-up that may be inputs.
     refuse_followup : bool
         Whether any other is an error; otherwise it is warned of, and left to the configuration of the fit.
+    verify : bool
+        Whether to hash every file of features, and every slide of a packed store, again.
 
     Returns
     -------
@@ -90,7 +93,7 @@ def read_cohort(
     """
     spec = load_spec(path)
     problems = Problems()
-    sources = Sources(Path(path).resolve().parent, problems)
+    sources = Sources(Path(path).resolve().parent, problems, verify=verify)
     outcome = _outcome(spec, sources, need_outcome)
     whole = _modalities(spec, sources)
     everyone = {patient for data in whole.values() for patient in data.patients}
@@ -98,6 +101,7 @@ def read_cohort(
     if need_outcome and outcome is not None:
         _report_strangers(spec, whole, outcome, problems)
     modalities = {name: data.subset(ids) for name, data in whole.items()}
+    _verify_tiles(modalities, problems)
     has_any = {patient for data in modalities.values() for patient in data.patients}
     flow = outcome.flow if outcome is not None else ()
     used = sorted(ids & has_any)
@@ -147,6 +151,14 @@ def _modality(name: str, section: ModalitySpec, spec: CohortSpec, sources: Sourc
         return read_modality_expression(name, section, spec, sources)
     store = read_slides(name, section, sources, exclude=spec.exclude)
     return None if store is None else BagData(name, store, tuple(store.patients))
+
+
+def _verify_tiles(modalities: Mapping[str, ModalityData], problems: Problems) -> None:
+    """Hold the packed tiles of the patients against their hashes, before anything is made of them."""
+    for name, data in modalities.items():
+        if isinstance(data, BagData):
+            with problems.catch(name):
+                data.store.verify(data.patients)
 
 
 def _patients(

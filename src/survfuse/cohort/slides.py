@@ -6,17 +6,20 @@ import json
 import os
 import re
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from survfuse._errors import CohortError, FeatureFileError, listed
-from survfuse._storage import read_json, sha256_text, to_json, write_json
+from survfuse._errors import CohortError, FeatureFileError, InputError, listed
+from survfuse._places import answered, sweep_stage
+from survfuse._storage import file_stamp, read_json, sha256_text, to_json, write_json
 from survfuse.cohort.problems import Problems
 from survfuse.cohort.slide_files import MOST_NAMED, SlideFile, match_files
 from survfuse.cohort.sources import Sources
 from survfuse.cohort.spec import SlidesSpec, load_spec
 from survfuse.readers.arrays import side_files
+from survfuse.readers.bag_files import PACK_AGAIN
 from survfuse.readers.bags import BagStore, pack
 from survfuse.readers.features import read_features
 from survfuse.readers.packing import encoder_without
@@ -25,6 +28,7 @@ from survfuse.readers.record import ReadOptions, normalise_encoder, sha256_path
 CACHE = ".survfuse"
 SAME_CAUSE = 2  # more slides than this that are refused alike are one problem
 
+_KEY = re.compile("[0-9a-f]{64}")
 MPP_TOLERANCE = 0.02  # relative
 
 
@@ -47,12 +51,14 @@ def read_slides(
     with sources.problems.catch(name):
         if spec.packed is not None:
             store = _checked(BagStore.open(sources.path(spec.packed)), spec)
+            if sources.verify:
+                _verify(name, store, sources)
             _report_contents(name, store, sources)
             return store
         items = match_files(name, spec, sources)
         if items:
             return _pack_or_report(
-                name, items, spec, sources, exclude, lambda these: _packed(these, spec, sources.root)
+                name, items, spec, sources, exclude, lambda these: _packed(name, these, spec, sources)
             )
         if not any(problem.where == name for problem in sources.problems.errors):
             sources.problems.error(
@@ -178,7 +184,7 @@ def pack_cohort(path: Path | str, *, out: Path | None = None, overwrite: bool = 
     CohortError
         When there is no bag modality, or lists what is wrong with slide tables and files.
     FeatureFileError
-        When `out` holds something else.
+        When `out` holds something else, or a modality that is declared as packed is damaged.
     """
     spec = load_spec(path)
     sections = {name: one for name, one in spec.sections().items() if isinstance(one, SlidesSpec)}
@@ -202,7 +208,10 @@ def pack_cohort(path: Path | str, *, out: Path | None = None, overwrite: bool = 
             partial(_pack, spec=section, store=target, overwrite=overwrite),
         )
     sources.problems.raise_errors(path)
-    return {name: store for name, store in stores.items() if store is not None}
+    packed = {name: store for name, store in stores.items() if store is not None}
+    for store in packed.values():
+        store.verify()
+    return packed
 
 
 def _checked(store: BagStore, spec: SlidesSpec) -> BagStore:
@@ -232,43 +241,89 @@ def _pack(items: list[SlideFile], spec: SlidesSpec, store: Path, overwrite: bool
     )
 
 
-def _packed(items: list[SlideFile], spec: SlidesSpec, root: Path) -> BagStore:
+def _packed(name: str, items: list[SlideFile], spec: SlidesSpec, sources: Sources) -> BagStore:
     """Reuse the store made of the same files, or pack them now.
 
-    Files of known size and modification time are taken as known; otherwise their
-    bytes are hashed, and a store of the same bytes is reused all the same. Stores
-    lie in ``<cohort folder>/.survfuse/<hash>.bags``.
+    Files of known inode, size and times are taken as known, unless `sources.verify`; otherwise
+    their bytes are hashed, and a store of the same bytes is reused all the same. Stores lie in
+    ``<cohort folder>/.survfuse/<hash>.bags``; they are ours, so that one that is damaged is
+    packed anew, which is noted.
     """
+    root = sources.root
     cache = root / CACHE
     owners = [[slide, patient, path.parent.name] for slide, patient, path in items]
     about = [spec.encoder, spec.mpp, asdict(_options(spec)), owners]
     files = [file for _, _, path in items for file in (path, *side_files(path))]
-    stats = [(file.stat().st_size, file.stat().st_mtime_ns) for file in map(_content, files)]
-    stat_key = sha256_text(to_json([about, stats, list(map(str, files))]))
-    known_file = cache / "bags.json"
-    known = read_json(known_file) if known_file.is_file() else {}
-    content_key = known.get(stat_key)
+    stat_key = sha256_text(to_json([about, list(map(_stamps, files)), list(map(str, files))]))
+    known = _known_keys(cache / "bags.json")
+    content_key = None if sources.verify else known.get(stat_key)
     if content_key is None:
         content_key = sha256_text(to_json([about, list(map(sha256_path, files))]))
-    store = cache / f"{content_key[:32]}.bags"
-    if not store.is_dir():
+    place = cache / f"{content_key[:32]}.bags"
+    _sweep(cache)
+    store = _reusable(name, place, items, sources)
+    if store is None:
         _require_writable(root)
-        cache.mkdir(exist_ok=True)
-        _pack(items, spec, store)
-    if stat_key not in known and os.access(cache, os.W_OK):
-        write_json(known_file, {**known, stat_key: content_key})
-    return BagStore.open(store)
+        with answered(cache, CohortError):
+            cache.mkdir(exist_ok=True)
+        store = _pack(items, spec, place, overwrite=True)
+    if known.get(stat_key) != content_key and os.access(cache, os.W_OK):
+        with suppress(OSError):  # a full disk: the files are hashed again next time
+            write_json(cache / "bags.json", {**known, stat_key: content_key})
+    return store
 
 
-def _content(path: Path) -> Path:
-    """Find the newest file inside a folder (a zarr store); a file stands for itself."""
-    if not path.is_dir():
-        return path
-    return max(
-        (p for p in path.rglob("*") if p.is_file()),
-        key=lambda p: (p.stat().st_mtime_ns, str(p)),
-        default=path,
-    )
+def _sweep(cache: Path) -> None:
+    """Remove what killed runs left half packed."""
+    for stage in cache.glob(".*.bags.part"):
+        with suppress(InputError):  # a run that is alive
+            sweep_stage(stage.with_name(stage.name[1 : -len(".part")]))
+
+
+def _reusable(name: str, place: Path, items: list[SlideFile], sources: Sources) -> BagStore | None:
+    """Open a store of the cache where it is whole; None, and a note, where it must be packed anew."""
+    if not place.is_dir():
+        return None
+    try:
+        store = BagStore.open(place)
+        missing = store.verify()
+    except FeatureFileError as error:
+        reason = str(error).removesuffix(f"; {PACK_AGAIN}")
+        sources.problems.warning(name, f"{reason}: packed anew")
+        return None
+    if [(slide.slide_id, slide.patient_id) for slide in store.slides] != [item[:2] for item in items]:
+        sources.problems.warning(name, f"{place}: holds other slides than it was packed from: packed anew")
+        return None
+    return None if missing and sources.verify else store
+
+
+def _verify(name: str, store: BagStore, sources: Sources) -> None:
+    """Hold every slide of a store against its hashes; note what an older store has none of."""
+    missing = store.verify()
+    if missing:
+        sources.problems.warning(
+            name,
+            f"{store.path}: an older version packed it without hashes of its {' and '.join(missing)}, which "
+            "cannot be verified",
+            hint=PACK_AGAIN,
+        )
+
+
+def _known_keys(path: Path) -> dict[str, str]:
+    """Read which files, by name and time, had which content; nothing where it cannot be read."""
+    try:
+        known = read_json(path)
+    except InputError:
+        return {}
+    if not isinstance(known, dict):
+        return {}
+    return {key: value for key, value in known.items() if isinstance(value, str) and _KEY.fullmatch(value)}
+
+
+def _stamps(path: Path) -> list[list[int]]:
+    """Stamps of a file, or of all files of a folder (a zarr store)."""
+    files = sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path]
+    return list(map(file_stamp, files))
 
 
 def _require_writable(root: Path) -> None:

@@ -25,11 +25,14 @@ class Sources:
         Folder that relative paths start from.
     problems : Problems
         Where problems go.
+    verify : bool
+        Whether to hash every file of features, and every slide of a packed store, again.
     """
 
-    def __init__(self, root: Path, problems: Problems) -> None:
+    def __init__(self, root: Path, problems: Problems, *, verify: bool = False) -> None:
         self.root = root
         self.problems = problems
+        self.verify = verify
         self._raw: dict[tuple[Path, str], pd.DataFrame | None] = {}
         self._by_patient: dict[tuple[Path, str], pd.DataFrame | None] = {}
         self._noted: set[Path] = set()

@@ -44,7 +44,11 @@ class Inspection:
 
 
 def inspect(
-    path: Path | str, *, need_outcome: bool = True, allow_followup: Collection[str] = ()
+    path: Path | str,
+    *,
+    need_outcome: bool = True,
+    allow_followup: Collection[str] = (),
+    verify: bool = False,
 ) -> Inspection:
     """Read a cohort and collect every problem instead of stopping at the first.
 
@@ -57,6 +61,8 @@ def inspect(
     allow_followup : collection of str
         Columns known only during follow-up, declared or by their content, that will be allowed as
         inputs; any other is an error.
+    verify : bool
+        Whether to hash every file of features, and every slide of a packed store, again.
 
     Returns
     -------
@@ -65,7 +71,11 @@ def inspect(
     """
     try:
         cohort, found = read_cohort(
-            path, need_outcome=need_outcome, allow_followup=allow_followup, refuse_followup=True
+            path,
+            need_outcome=need_outcome,
+            allow_followup=allow_followup,
+            refuse_followup=True,
+            verify=verify,
         )
     except ConfigError as error:
         problem = Problem("error", "cohort file", str(error), file=str(path))

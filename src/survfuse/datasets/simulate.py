@@ -31,7 +31,7 @@ from survfuse.datasets.population import (
     gene_world,
 )
 from survfuse.datasets.tissue import CLASSES, TILE_MPP, TissueWorld, draw_slides, tissue_world
-from survfuse.datasets.writing import staged_folder, write_bags, write_csv, write_expression
+from survfuse.datasets.writing import new_folder, write_bags, write_csv, write_expression
 
 if TYPE_CHECKING:
     from survfuse.datasets.slide_folder import Planted, Workshop
@@ -145,7 +145,7 @@ def simulate(
     # One stream for the world and one for each draw of patients, so that `hold_out` changes nothing else.
     world_seed, main_seed, new_seed, shop_seed = np.random.SeedSequence(seed).spawn(4)
     world = _make_world(plan, np.random.default_rng(world_seed), shop_seed)
-    with staged_folder(out) as folder:
+    with new_folder(out) as folder:
         scale, planted = _write_draw(folder, plan, world, main_seed, scale=None)
         if hold_out:
             (folder / "new").mkdir()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,34 +14,31 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from survfuse._errors import InputError
-from survfuse._places import owner_mark, sweep
+from survfuse._places import answered, staged_folder, sweep_stage, try_folder
 from survfuse._storage import sha256_array
 from survfuse.readers.bag_files import Index, MatrixWriter, Slide
 
 
 @contextmanager
-def staged_folder(out: Path | str) -> Iterator[Path]:
-    """Yield a temporary folder beside `out` that becomes `out` when the block succeeds.
+def new_folder(out: Path | str) -> Iterator[Path]:
+    """Yield a folder beside `out` that becomes `out` when the block succeeds.
 
     Raises
     ------
     InputError
-        When `out` is a file or a folder that holds anything: nothing is overwritten.
+        When `out` is a file or a folder that holds anything: nothing is overwritten. When nothing
+        can be written there.
     """
     target = Path(out)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+    with answered(target):
+        sweep_stage(target)
+        is_folder = target.is_dir() and not target.is_symlink()
+        taken = any(target.iterdir()) if is_folder else target.exists() or target.is_symlink()
+    if taken:
         raise InputError(f"{target}: expected a new or empty folder; remove it or choose another")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    sweep(target)
-    prefix = f".{target.name}.{owner_mark()}."
-    stage = Path(tempfile.mkdtemp(dir=target.parent, prefix=prefix, suffix=".part"))
-    try:
-        folder = stage / "cohort"
-        folder.mkdir()
+    try_folder(target)
+    with staged_folder(target) as folder:
         yield folder
-        folder.replace(target)
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
 
 
 def write_csv(path: Path, frame: pd.DataFrame) -> None:
@@ -90,11 +85,24 @@ def write_bags(
         for slide_id, patient_id, features, coords in slides:
             matrix = matrix or MatrixWriter(out / "features.npy", features.shape[1], features.dtype)
             start, content = matrix.rows, sha256_array(features)
+            corners = (
+                np.full((len(features), 2), np.nan) if coords is None else np.asarray(coords, np.float64)
+            )
             matrix.append(features)
-            places.append(np.full((len(features), 2), np.nan) if coords is None else coords)
-            unit = None if coords is None else "level0_px"
+            places.append(corners)
             records.append(
-                Slide(slide_id, patient_id, start, matrix.rows, "", content, content, unit, encoder, mpp)
+                Slide(
+                    slide_id,
+                    patient_id,
+                    start,
+                    matrix.rows,
+                    sha256=content,
+                    content=content,
+                    coord_unit=None if coords is None else "level0_px",
+                    encoder=encoder,
+                    mpp=mpp,
+                    coords_sha256=sha256_array(corners),
+                )
             )
         if matrix is None:
             raise InputError("no patient has a slide: lower the share of missing slides")

@@ -1,7 +1,8 @@
 """All tiles of a cohort in one memory-mapped matrix: opened at once, gathered per patient.
 
 A store is a folder ``NAME.bags/`` of ``features.npy`` (tiles, dim), ``coords.npy`` (tiles, 2) and
-``index.json``. It is only ever read once written, so any number of processes may share it.
+``index.json``. It is only ever read once written, so any number of processes may share it. The tiles
+of a patient are held against their hashes when they are first asked for.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from survfuse._errors import FeatureFileError
 from survfuse._storage import sha256_text, to_json
 from survfuse.readers.array_checks import AnyArray
+from survfuse.readers.bag_checks import BagChecks, Stamp, unverifiable
 from survfuse.readers.bag_files import Index, Slide, map_matrix
-from survfuse.readers.packing import Progress, collect, write_store
+from survfuse.readers.packing import Item, Progress, collect, write_store
 from survfuse.readers.record import USUAL, ReadOptions
 
 
@@ -39,8 +42,16 @@ class BagStore:
         Those with at least one tile, in order of first appearance.
     """
 
-    def __init__(self, index: Index, features: AnyArray, coords: AnyArray, path: Path | None = None) -> None:
+    def __init__(
+        self,
+        index: Index,
+        features: AnyArray,
+        coords: AnyArray,
+        path: Path | None = None,
+        checks: BagChecks | None = None,
+    ) -> None:
         self.path = path
+        self._checks = checks
         self.slides: tuple[Slide, ...] = index.slides
         self.dim: int = index.dim
         self.encoder: str | None = index.encoder
@@ -60,9 +71,15 @@ class BagStore:
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        if self.path is not None:  # another process maps the files again instead of receiving the tiles
-            return (BagStore.open, (self.path,))
+        if self._checks is not None:  # another process maps the files again instead of receiving the tiles
+            return (BagStore.open, (self.path,), (self._checks.stamp, self._checks.whole))
         return (BagStore, (self._index, self._features, self._coords))
+
+    def __setstate__(self, state: tuple[Stamp, set[str]]) -> None:
+        """Take over which patients the sender has verified, where the files are the same."""
+        stamp, whole = state
+        if self._checks is not None and self._checks.stamp == stamp:
+            self._checks.whole.update(whole)
 
     @property
     def tiles(self) -> int:
@@ -71,7 +88,10 @@ class BagStore:
 
     @property
     def features(self) -> AnyArray:
-        """The whole matrix, (tiles, dim), float16 or float32, read-only; rows as in `slides`."""
+        """The whole matrix, (tiles, dim), float16 or float32, read-only; rows as in `slides`.
+
+        What :meth:`rows` gave is verified, the rest only by :meth:`verify`.
+        """
         return self._features
 
     @classmethod
@@ -87,7 +107,30 @@ class BagStore:
         index = Index.read(folder)
         features = map_matrix(folder / "features.npy", (index.tiles, index.dim), index.dtype)
         coords = map_matrix(folder / "coords.npy", (index.tiles, 2), "float64")
-        return cls(index, features, coords, folder)
+        return cls(index, features, coords, folder, BagChecks(folder, index, features, coords))
+
+    def verify(self, patient_ids: Iterable[str] | None = None) -> tuple[str, ...]:
+        """Hold the tiles of some patients against the hashes in the index, those not yet verified.
+
+        Parameters
+        ----------
+        patient_ids : iterable of str, optional
+            All where not given.
+
+        Returns
+        -------
+        tuple of str
+            What cannot be verified, for a store of an older version holds no hash of it.
+
+        Raises
+        ------
+        FeatureFileError
+            Naming the first slide whose features or coordinates are not those that were packed.
+        """
+        if self._checks is None:
+            return ()
+        self._checks.verify(patient_ids)
+        return unverifiable(self._index)
 
     @classmethod
     def from_arrays(
@@ -114,7 +157,14 @@ class BagStore:
         return cls(*collect(slides, encoder=encoder, mpp=mpp))
 
     def rows(self, patient_id: str) -> tuple[slice, ...]:
-        """Return the patient's rows in the matrix, one slice per slide; none for a patient without tiles."""
+        """Return the patient's rows in the matrix, one slice per slide; none for a patient without tiles.
+
+        Raises
+        ------
+        FeatureFileError
+            As :meth:`verify`.
+        """
+        self.verify((patient_id,))
         return tuple(slice(slide.start, slide.stop) for slide in self._of.get(patient_id, ()))
 
     def slides_of(self, patient_id: str) -> tuple[Slide, ...]:
@@ -131,7 +181,13 @@ class BagStore:
         """Return the upper left corners of a patient's tiles, (tiles, 2), NaN where unknown.
 
         Their unit is `coord_unit` of the slide (:meth:`slides_of`); order as in :meth:`gather`.
+
+        Raises
+        ------
+        FeatureFileError
+            As :meth:`verify`.
         """
+        self.verify((patient_id,))
         parts = [self._coords[start:stop] for start, stop in self._runs.get(patient_id, ())]
         return np.concatenate(parts) if parts else np.zeros((0, 2))
 
@@ -169,7 +225,13 @@ class BagStore:
             Patient after patient.
         offsets : ndarray, (patients + 1,), int64
             Patient ``i`` owns rows ``offsets[i]:offsets[i + 1]``.
+
+        Raises
+        ------
+        FeatureFileError
+            As :meth:`verify`.
         """
+        self.verify(patient_ids)
         counts = self.counts(patient_ids)
         if max_tiles is not None:
             if max_tiles < 1:
@@ -208,7 +270,7 @@ class BagStore:
         said = self._index.to_dict()
         del said["options"]  # what they chose is in the features
         for slide in said["slides"]:
-            del slide["source"], slide["sha256"]
+            del slide["source"], slide["sha256"], slide["coords_sha256"]
         return sha256_text(to_json(said))
 
 
@@ -257,10 +319,11 @@ def pack(
     ------
     FeatureFileError
         When files disagree (naming the file), hold NaN or infinity, are empty without
-        `allow_empty`, or `out` holds something else.
+        `allow_empty`, when `out` holds something else or cannot be written, or when another run
+        packs it.
     """
     write_store(
-        [(str(slide), str(patient), Path(path)) for slide, patient, path in items],
+        [_item(place, item) for place, item in enumerate(items)],
         Path(out),
         encoder=encoder,
         mpp=mpp,
@@ -270,6 +333,16 @@ def pack(
         allow_empty=allow_empty,
     )
     return BagStore.open(out)
+
+
+def _item(place: int, item: Any) -> Item:
+    try:
+        slide, patient, path = item
+        return str(slide), str(patient), Path(path)
+    except (TypeError, ValueError):
+        raise FeatureFileError(
+            f"items[{place}]: expected (slide_id, patient_id, path), got {item!r:.80}"
+        ) from None
 
 
 def _merge(slides: Sequence[Slide]) -> tuple[tuple[int, int], ...]:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +11,12 @@ from typing import Any
 import numpy as np
 
 from survfuse._errors import FeatureFileError, context, listed
-from survfuse._storage import sha256_array
+from survfuse._places import answered, staged_folder, sweep_stage, try_folder
+from survfuse._storage import sha256_array, sha256_text
 from survfuse.readers.array_checks import AnyArray
-from survfuse.readers.bag_files import Index, MatrixWriter, Slide, map_matrix
+from survfuse.readers.arrays import side_files
+from survfuse.readers.bag_checks import FILES, BagChecks
+from survfuse.readers.bag_files import FORMAT, Index, MatrixWriter, Slide, map_matrix
 from survfuse.readers.features import read_features
 from survfuse.readers.record import Draft, Features, ReadOptions, normalise_encoder, sha256_path
 
@@ -24,6 +24,7 @@ Progress = Callable[[int, int, str], None]
 Item = tuple[str, str, Path]
 SAME_SCALE = 0.02
 """Relative difference below which two scales are one."""
+_HEAD_BYTES = 4096  # of an index, in which it names its format
 
 
 @dataclass
@@ -82,6 +83,7 @@ def _slide(features: Features, patient: str, start: int, source: str, digest: st
         source=source,
         sha256=digest,
         content=sha256_array(features.values),
+        coords_sha256=sha256_array(_coords(features)),
         coord_unit=features.coord_unit,
         encoder=features.encoder,
         mpp=features.mpp,
@@ -146,16 +148,21 @@ def write_store(
     """Write a store folder; see `pack`."""
     _refuse_repeats(items)
     agreed = _Agreement(None if encoder is None else normalise_encoder(encoder), mpp)
-    if out.exists() and not overwrite:
-        if _is_same(items, out, agreed, options, allow_empty):
+    with answered(out, FeatureFileError):
+        sweep_stage(out, error=FeatureFileError)
+        taken = out.exists() or out.is_symlink()
+        if taken:
+            _refuse_foreign(out)
+    if taken and not overwrite:
+        difference = _difference(items, out, agreed, options, allow_empty)
+        if difference is None:
             return
         raise FeatureFileError(
-            f"{out}: exists, but is not a whole store of these files; "
+            f"{out}: exists, but is not a whole store of these files ({difference}); "
             "pass overwrite=True (`--force`) to replace it"
         )
-    if out.exists():
-        _refuse_foreign(out)
-    with _new_folder(out) as folder:
+    try_folder(out.parent if taken else out, error=FeatureFileError)
+    with staged_folder(out, error=FeatureFileError) as folder:
         index = _stream(items, folder, agreed, encoder, options, progress, allow_empty)
         index.write(folder)
 
@@ -187,7 +194,7 @@ def _stream(
             start = records[-1].stop if records else 0
             # the id is the slide table's, whatever the file is called
             features = replace(features, slide_id=slide_id)
-            records.append(_slide(features, patient_id, start, path.as_posix(), sha256_path(path)))
+            records.append(_slide(features, patient_id, start, path.as_posix(), _source_sha256(path)))
             if len(features):
                 matrix = matrix or MatrixWriter(folder / "features.npy", features.dim, features.values.dtype)
                 matrix.append(features.values)
@@ -225,62 +232,53 @@ def _refuse_empty(features: Features, allow_empty: bool) -> None:
         )
 
 
-def _is_same(
+def _difference(
     items: Sequence[Item], out: Path, agreed: _Agreement, options: ReadOptions, allow_empty: bool
-) -> bool:
-    """Tell whether `out` holds exactly these files with these declarations, whole."""
+) -> str | None:
+    """Say in what `out` is not a whole store of these files with these declarations; None if it is."""
     try:
-        index = Index.read(out)
-        map_matrix(out / "features.npy", (index.tiles, index.dim), index.dtype)
-        map_matrix(out / "coords.npy", (index.tiles, 2), "float64")
-    except FeatureFileError:
-        return False
-    said = [(slide.slide_id, slide.patient_id) for slide in index.slides]
-    return (
-        said == [(slide, patient) for slide, patient, _ in items]
-        and options == index.options
-        and (
-            agreed.encoder is None
-            or index.encoder == encoder_without(agreed.encoder, options.exclude_features)
-        )
-        and agreed.mpp in (None, index.mpp)
-        and (allow_empty or all(slide.tiles for slide in index.slides))
-        and all(
-            path.exists() and slide.sha256 == sha256_path(path)
-            for slide, (_, _, path) in zip(index.slides, items, strict=True)
-        )
-    )
+        index = _open_whole(out)
+    except FeatureFileError as error:
+        return str(error)
+    if [(slide.slide_id, slide.patient_id) for slide in index.slides] != [item[:2] for item in items]:
+        return "it has other slides, or they are of other patients"
+    encoder = encoder_without(agreed.encoder, options.exclude_features)
+    if options != index.options or agreed.mpp not in (None, index.mpp):
+        return "it was packed with other declarations"
+    if agreed.encoder is not None and index.encoder != encoder:
+        return f"it is of encoder {index.encoder!r}, not {encoder!r}"
+    if not allow_empty and not all(slide.tiles for slide in index.slides):
+        return "it has slides without tiles"
+    for slide, (_, _, path) in zip(index.slides, items, strict=True):
+        if not path.exists() or slide.sha256 != _source_sha256(path):
+            return f"{path} has changed"
+    return None
+
+
+def _open_whole(out: Path) -> Index:
+    """Read the index of a store, every number of which is what was packed."""
+    index = Index.read(out)
+    features = map_matrix(out / "features.npy", (index.tiles, index.dim), index.dtype)
+    coords = map_matrix(out / "coords.npy", (index.tiles, 2), "float64")
+    BagChecks(out, index, features, coords).verify()
+    return index
+
+
+def _source_sha256(path: Path) -> str:
+    """Hash a feature file, with the files beside it that are read with it."""
+    hashes = [sha256_path(file) for file in (path, *side_files(path))]
+    return hashes[0] if len(hashes) == 1 else sha256_text("\n".join(hashes))
 
 
 def _refuse_foreign(out: Path) -> None:
-    known = {"index.json", "features.npy", "coords.npy"}
-    if not out.is_dir() or {entry.name for entry in out.iterdir()} - known:
+    """Let nothing be replaced but a store, be it damaged, or an empty folder."""
+    names = {entry.name for entry in out.iterdir()} if out.is_dir() else {""}
+    if names and names != set(FILES) and not (names < set(FILES) and _names_format(out / "index.json")):
         raise FeatureFileError(f"{out}: not a bag store, so it is not overwritten; choose another folder")
 
 
-@contextmanager
-def _new_folder(out: Path) -> Iterator[Path]:
-    """Yield a temporary folder that takes the place of `out` when the block succeeds."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.", suffix=".part"))
-    try:
-        yield folder
-        folder.chmod(0o755)
-        _put_in_place(folder, out)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _put_in_place(folder: Path, out: Path) -> None:
-    try:
-        if not out.exists():
-            folder.rename(out)
-            return
-        old = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.", suffix=".old"))
-        out.rename(old / out.name)
-        folder.rename(out)
-        shutil.rmtree(old)
-    except OSError as error:
-        raise FeatureFileError(
-            f"{out}: cannot be put in place ({error}); is another run packing it?"
-        ) from None
+def _names_format(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return FORMAT.encode() in file.read(_HEAD_BYTES)

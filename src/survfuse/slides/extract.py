@@ -10,7 +10,7 @@ import socket
 import time as clock
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from survfuse._errors import SlideError
 from survfuse._places import began
-from survfuse._storage import atomic_path, sha256_file
+from survfuse._storage import atomic_path, file_stamp, sha256_file
 from survfuse.slides.bag_writer import BagWriter, read_about, read_key
 from survfuse.slides.describe import KEPT, about_bag, about_grid, about_places, about_tissue, why_empty
 from survfuse.slides.geometry import Grid, plan_grid
@@ -84,11 +84,29 @@ def extract_slide(
     return record
 
 
-def is_finished(record: Record, inputs: str, places: Places) -> bool:
-    """Tell whether a record is of a bag that is there, made from these very inputs."""
+def is_finished(record: Record, inputs: str, places: Places, *, verify: bool = False) -> bool:
+    """Tell whether a record is of a bag that is there, made from these very inputs and not changed since.
+
+    The bag is hashed where its stamp (inode, size, times) is not the recorded one, or to `verify`.
+    """
     if not record.good or record.inputs != inputs:
         return False
-    return read_key(places.bag) == (record.key, record.tiles)
+    if read_key(places.bag) != (record.key, record.tiles):
+        return False
+    if not record.bag and not verify:
+        return True  # of an older version, which kept no hash
+    stamp = file_stamp(places.bag)
+    if stamp == record.bag.get("stamp") and not verify:
+        return True
+    digest = sha256_file(places.bag)
+    if record.bag.get("sha256") not in (None, digest):
+        record.bag["stamp"] = None  # of no use any more: whoever looks next hashes again
+        write_record(places, record)
+        return False
+    record.bag |= {"sha256": digest, "stamp": stamp}
+    with suppress(OSError):  # a read-only copy is hashed each time
+        write_record(places, record)
+    return True
 
 
 def _begin(item: SlideItem, inputs: str, known: Record | None, executor: str) -> Record:
@@ -99,6 +117,7 @@ def _begin(item: SlideItem, inputs: str, known: Record | None, executor: str) ->
         attempts=1 + (known.attempts if known else 0),
         crashes=known.crashes if known else 0,
         inputs=inputs,
+        bag=dict(known.bag) if known else {},
         versions=versions(),
         executor=executor,
         host=socket.gethostname(),
@@ -160,6 +179,7 @@ class _Extraction:
             self.record.seconds[name] = self.record.seconds[name] + clock.perf_counter() - start
 
     def _end(self) -> None:
+        self.record.bag |= {"sha256": sha256_file(self.places.bag), "stamp": file_stamp(self.places.bag)}
         self.record.status = "done" if self.record.tiles else "empty"
         self.record.reason = "" if self.record.tiles else why_empty(self.record)
         self.record.finished = now()
@@ -210,7 +230,7 @@ class _Extraction:
 
     def _adopt(self, digest: Future[str]) -> bool:
         """Take over a bag of the same content, whose record was lost or is of an older file time."""
-        about = read_about(self.places.bag)
+        about = None if self._is_damaged() else read_about(self.places.bag)
         if about is None:
             return False
         self._sign(digest)
@@ -224,6 +244,16 @@ class _Extraction:
         self.record.slide, self.record.tiles = slide, about["tiles"]
         self._end()
         return True
+
+    def _is_damaged(self) -> bool:
+        """Whether a bag is there that is not the one that was written; notes it."""
+        written = self.record.bag.get("sha256")
+        damaged = (
+            written is not None and self.places.bag.is_file() and sha256_file(self.places.bag) != written
+        )
+        note = "its bag was damaged or edited after it was written: extracted anew"
+        self.record.bag["notes"] = [note] if damaged else []
+        return damaged
 
     def _plan(self, reader: SlideReader, tissue: Tissue, slide_mpp: float) -> Grid:
         """Lay the grid, and note what was found on the slide."""

@@ -103,6 +103,7 @@ def extract(
     shard: Shard | None = None,
     watcher: ExtractWatcher | None = None,
     retry: bool = False,
+    verify: bool = False,
     load: LoadEncoder = encoder_of,
 ) -> Summary:
     """Extract slides into a folder of bags, leaving alone what is already there.
@@ -120,6 +121,8 @@ def extract(
     watcher : ExtractWatcher, optional
     retry : bool
         Try again what failed for good or is quarantined.
+    verify : bool
+        Hash every bag that is there; otherwise only those whose file times or size have changed.
     load : callable
         Makes the encoder from `config`; called here first, so that weights that do not fit
         stop the run before any slide is opened.
@@ -143,7 +146,7 @@ def extract(
     settings = settings_of(config, encoder)
     folder.mkdir(parents=True, exist_ok=True)
     claim_settings(folder, settings)
-    records, waiting, doubtful = _look(mine, config, settings, folder, retry)
+    records, waiting, doubtful = _look(mine, config, settings, folder, retry, verify)
     waits = len(waiting) + len(doubtful)
     watcher.on_slides(len(mine), waits)
     work = ExtractWork(config, folder, settings["encoder"], executor.name, load)
@@ -194,6 +197,7 @@ def _look(
     settings: Mapping[str, Any],
     out: Path,
     retry: bool,
+    verify: bool,
 ) -> tuple[dict[str, Record], list[SlideItem], list[SlideItem]]:
     """Sort slides into records that stand, items to extract, and those that may have ended their process."""
     records, waiting, doubtful = {}, [], []
@@ -205,7 +209,8 @@ def _look(
             continue
         if record is not None and record.settle():
             write_record(places, record)
-        if record is not None and _stands(record, inputs_key(item, config, settings), places, retry):
+        inputs = inputs_key(item, config, settings)
+        if record is not None and _stands(record, inputs, places, retry, verify):
             records[item.slide_id] = record
             continue
         if record is not None and record.crashes and not record.good:
@@ -214,10 +219,10 @@ def _look(
     return records, waiting, doubtful
 
 
-def _stands(record: Record, inputs: str, places: Places, retry: bool) -> bool:
+def _stands(record: Record, inputs: str, places: Places, retry: bool, verify: bool) -> bool:
     """Tell whether there is nothing to do for a slide."""
     if record.good:
-        return is_finished(record, inputs, places)
+        return is_finished(record, inputs, places, verify=verify)
     if retry or record.inputs != inputs:
         return False
     return record.status == "quarantined" or (record.status == "failed" and record.final)

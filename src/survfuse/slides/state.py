@@ -55,6 +55,9 @@ class Record:
         Image (path, size, mtime_ns, sha256, mpp, spacing_source, vendor, notes), tiles
         (level, tile_px, mpp, tile_um, footprint), tissue (source, area_mm2, components,
         pen_share, notes, mask_sha256).
+    bag : mapping
+        The file of the bag: sha256, stamp (see :func:`survfuse._storage.file_stamp`), notes; empty
+        in records of older versions.
     seconds : mapping of stage to float
         Of the last attempt, by `STAGES`.
     versions : mapping of str to str
@@ -81,6 +84,7 @@ class Record:
     slide: dict[str, Any] = field(default_factory=dict)
     grid: dict[str, Any] = field(default_factory=dict)
     tissue: dict[str, Any] = field(default_factory=dict)
+    bag: dict[str, Any] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     executor: str = ""
@@ -97,8 +101,8 @@ class Record:
 
     @property
     def notes(self) -> list[str]:
-        """What a person should know of its image and its tissue, beyond `reason`."""
-        every = [*self.slide.get("notes", ()), *self.tissue.get("notes", ())]
+        """What a person should know of its image, its tissue and its bag, beyond `reason`."""
+        every = [note for about in (self.slide, self.tissue, self.bag) for note in about.get("notes", ())]
         return [str(note) for note in every if str(note) not in self.reason]
 
     def fail(self, reason: str, *, final: bool = False, status: Status = "failed") -> None:

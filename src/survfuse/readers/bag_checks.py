@@ -1,0 +1,108 @@
+"""Whether the numbers of a store are those that were packed: hashed once in a process, not once a use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from survfuse._errors import FeatureFileError
+from survfuse._storage import file_stamp, sha256_array
+from survfuse.readers.array_checks import AnyArray
+from survfuse.readers.bag_files import PACK_AGAIN, Index, Slide
+
+FILES = ("index.json", "features.npy", "coords.npy")
+MOST_THREADS = 4  # more would wait for the disk
+
+Stamp = tuple[int, ...]
+
+_WHOLE: dict[tuple[str, Stamp], set[str]] = {}  # patients whose slides were verified, by store
+
+
+def stamp_of(folder: Path) -> Stamp:
+    """Device, inodes, sizes and times of the files of a store."""
+    return (folder.stat().st_dev, *chain.from_iterable(file_stamp(folder / name) for name in FILES))
+
+
+class BagChecks:
+    """Holds the slides of a mapped store against the hashes in its index.
+
+    What was verified is kept for the whole process, and for as long as the files are the same
+    (device, inode, size, times of modification and of status change).
+
+    Parameters
+    ----------
+    folder : Path
+    index : Index
+    features, coords : ndarray
+        Mapped.
+    """
+
+    def __init__(self, folder: Path, index: Index, features: AnyArray, coords: AnyArray) -> None:
+        self.stamp = stamp_of(folder)
+        self.whole = _WHOLE.setdefault((str(folder.absolute()), self.stamp), set())
+        self._folder, self._features, self._coords = folder, features, coords
+        self._widened = index.dtype == "float32"
+        self._slides: dict[str, list[Slide]] = {}
+        for slide in index.slides:
+            if slide.tiles:
+                self._slides.setdefault(slide.patient_id, []).append(slide)
+
+    def verify(self, patients: Iterable[str] | None = None) -> None:
+        """Verify the slides of patients, or of all, that were not verified yet.
+
+        Raises
+        ------
+        FeatureFileError
+            Naming the first slide whose numbers are not those that were packed.
+        """
+        asked_for = self._slides if patients is None else dict.fromkeys(patients)
+        waiting = [patient for patient in asked_for if patient not in self.whole]
+        if not waiting:
+            return
+        asked = list(chain.from_iterable(self._slides.get(patient, ()) for patient in waiting))
+        if len(asked) < 2:
+            for slide in asked:
+                self._verify(slide)
+        else:
+            with ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count() or 1)) as pool:
+                for _ in pool.map(self._verify, asked):
+                    pass
+        self.whole.update(waiting)
+
+    def _verify(self, slide: Slide) -> None:
+        rows = slice(slide.start, slide.stop)
+        if slide.content and not self._is_content(self._features[rows], slide.content):
+            raise self._damaged("features", slide)
+        if slide.coords_sha256 and sha256_array(self._coords[rows]) != slide.coords_sha256:
+            raise self._damaged("coordinates", slide)
+
+    def _is_content(self, block: AnyArray, content: str) -> bool:
+        if sha256_array(block) == content:
+            return True
+        if not self._widened:
+            return False
+        with np.errstate(over="ignore"):
+            narrow = block.astype(np.float16)  # float16 in a store that other slides made float32
+        return sha256_array(narrow) == content and narrow.astype(np.float32).tobytes() == block.tobytes()
+
+    def _damaged(self, what: str, slide: Slide) -> FeatureFileError:
+        return FeatureFileError(
+            f"{self._folder}: the {what} of slide {slide.slide_id!r} of patient {slide.patient_id!r} are not "
+            f"those that were packed (damaged, or edited since); {PACK_AGAIN}"
+        )
+
+
+def unverifiable(index: Index) -> tuple[str, ...]:
+    """Name what a store of an older version holds no hash of."""
+    slides = [slide for slide in index.slides if slide.tiles]
+    missing = {
+        "ids and rows": not index.sealed,
+        "features": not all(slide.content for slide in slides),
+        "coordinates": not all(slide.coords_sha256 for slide in slides),
+    }
+    return tuple(name for name, lacks in missing.items() if lacks)
