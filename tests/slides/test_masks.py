@@ -202,7 +202,7 @@ def test_a_truncated_or_damaged_mask_is_refused(tmp_path: Path) -> None:
     whole = (tmp_path / "A1.tif").read_bytes()
     for content in (whole[: len(whole) // 2], whole[:900] + b"\xff" * 4000 + whole[4900:]):
         (tmp_path / "B1.tif").write_bytes(content)
-        with pytest.raises(SlideError, match=r"B1.tif: expected a TIFF with a tissue mask, cannot read it"):
+        with pytest.raises(SlideError, match=r"B1\.tif: expected a TIFF with a tissue mask"):
             given_mask(tmp_path / "B1.tif", slide(), 0.5)
 
 
@@ -212,7 +212,7 @@ def test_an_absent_mask_is_named(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_no_mask(tmp_path: Path) -> None:
-    with pytest.raises(SlideError, match=r"expected a TIFF with a tissue mask"):
+    with pytest.raises(SlideError, match="expected a file, got a folder"):
         given_mask(tmp_path, slide(), 0.5)
 
 
