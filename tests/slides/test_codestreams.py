@@ -26,6 +26,24 @@ def test_a_jpeg_2000_says_its_size(codec: str) -> None:
     assert claimed_size(imagecodecs.jpeg2k_encode(PIXELS, codecformat=codec)) == (80, 48, 3)
 
 
+@pytest.mark.parametrize("level", [None, 80])
+def test_png_and_webp_say_their_size(level: int | None) -> None:
+    assert claimed_size(imagecodecs.png_encode(PIXELS)) == (80, 48, 4)
+    assert claimed_size(imagecodecs.webp_encode(PIXELS, level=level, lossless=level is None)) == (80, 48, 4)
+
+
+def test_what_a_decoder_would_skip_is_skipped() -> None:
+    stored = imagecodecs.jpeg8_encode(PIXELS)
+    assert claimed_size(stored[:2] + b"between\xff\x00" + stored[2:]) == (80, 48, 3)
+
+
+def test_a_codestream_is_not_taken_from_another_box() -> None:
+    stored = imagecodecs.jpeg2k_encode(PIXELS, codecformat="jp2")
+    lie = imagecodecs.jpeg2k_encode(PIXELS[:9, :9], codecformat="j2k")
+    box = (8 + len(lie)).to_bytes(4, "big") + b"xml " + lie
+    assert claimed_size(stored[:12] + box + stored[12:]) == (80, 48, 3)
+
+
 def test_fill_bytes_and_comments_are_walked_over() -> None:
     stored = imagecodecs.jpeg8_encode(PIXELS)
     assert claimed_size(stored[:2] + b"\xff\xff\xff\xfe\x00\x06note" + stored[2:]) == (80, 48, 3)

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import numpy.typing as npt
 import pytest
 import tifffile
 
+from slide_files import raw_tiff, tiff_tags
 from survfuse._errors import MissingExtraError, SlideError
 from survfuse.slides import mask_files
 from survfuse.slides.masks import given_mask, pair_masks
@@ -211,6 +214,25 @@ def test_an_absent_mask_is_named(tmp_path: Path) -> None:
         given_mask(tmp_path / "A9.tif", slide(), 0.5)
 
 
+@pytest.mark.parametrize(("codec", "number"), [("png", 34933), ("jpegxl", 50002), ("webp", 50001)])
+def test_a_stream_that_is_larger_than_its_tile_is_not_decoded(
+    tmp_path: Path, codec: str, number: int
+) -> None:
+    stream = getattr(imagecodecs, f"{codec}_encode")(np.zeros((2000, 2000, 3), np.uint8))
+    tags = tiff_tags(compression=number, stored=len(stream))
+    path = raw_tiff(tmp_path / "a.tif", tags, pixels=stream)
+    claim = "(no size|2000 × 2000 px of 4 channels)"
+    told = rf"a\.tif: tile or strip 0 is a {codec.upper()} stream that says {claim}"
+    with pytest.raises(SlideError, match=told):
+        given_mask(path, slide(512, 512), 0.5)
+
+
+def test_a_pipe_is_no_mask(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.tif")
+    with pytest.raises(SlideError, match=r"a\.tif: expected a file, got a pipe"):
+        given_mask(tmp_path / "a.tif", slide(), 0.5)
+
+
 def test_a_folder_is_no_mask(tmp_path: Path) -> None:
     with pytest.raises(SlideError, match="expected a file, got a folder"):
         given_mask(tmp_path, slide(), 0.5)
@@ -310,6 +332,9 @@ def test_an_absent_folder_is_named(tmp_path: Path) -> None:
 
 def test_a_file_that_only_begins_like_a_tiff_holds_no_image(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
+    path.write_bytes(b"II*\0" + b"\xff" * 500)
+    with pytest.raises(SlideError, match=r"a\.tif: the file ends within its directories"):
+        given_mask(path, slide(), 0.5)
     path.write_bytes(b"II*\0" + bytes(500))
     with pytest.raises(
         SlideError, match=r"a\.tif: expected a TIFF with a tissue mask, but it holds no image"

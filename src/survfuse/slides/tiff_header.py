@@ -187,7 +187,7 @@ class _Header:
         """Yield all directories, each before its SubIFDs."""
         seen: set[int] = set()
         bytes_of_values, entries = 0, 0
-        waiting = [(self.first, True)]
+        waiting = [(self.first, True)] if self.first else []
         while waiting:
             place, in_chain = waiting.pop()
             if place in seen:

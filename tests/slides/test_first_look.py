@@ -1,0 +1,36 @@
+"""A slide of a format that cannot be judged from outside is opened by another process first."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from slide_files import vast_vms
+from survfuse._errors import SlideError
+from survfuse.slides.first_look import look_first
+from survfuse.slides.reading import open_slide
+
+
+def test_a_slide_that_ends_its_process_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        SlideError, match=r"a\.vms: opening it ended the process that looked at it first \(SIG"
+    ):
+        open_slide(vast_vms(tmp_path / "a.vms"))
+
+
+def test_a_slide_that_waits_for_a_pipe_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("survfuse.slides.first_look.SECONDS", 3)
+    (tmp_path / "a.mrxs").write_text("")
+    (tmp_path / "a").mkdir()
+    os.mkfifo(tmp_path / "a" / "Slidedat.ini")
+    with pytest.raises(SlideError, match=r"a\.mrxs: opening it did not end within 3 s"):
+        open_slide(tmp_path / "a.mrxs")
+
+
+def test_what_openslide_answers_is_left_to_who_opens_it(tmp_path: Path) -> None:
+    (tmp_path / "a.svs").write_text("no slide")
+    look_first(tmp_path / "a.svs")
+    with pytest.raises(SlideError, match="not a whole-slide image that OpenSlide knows"):
+        open_slide(tmp_path / "a.svs")
