@@ -20,13 +20,24 @@ def test_a_slide_that_ends_its_process_is_refused(tmp_path: Path) -> None:
         open_slide(vast_vms(tmp_path / "a.vms"))
 
 
-def test_a_slide_that_waits_for_a_pipe_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("survfuse.slides.first_look.SECONDS", 3)
+def test_a_folder_with_a_pipe_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.mrxs").write_text("")
     (tmp_path / "a").mkdir()
     os.mkfifo(tmp_path / "a" / "Slidedat.ini")
-    with pytest.raises(SlideError, match=r"a\.mrxs: opening it did not end within 3 s"):
+    with pytest.raises(SlideError, match=r"Slidedat\.ini: expected a file of the slide a\.mrxs, got a pipe"):
         open_slide(tmp_path / "a.mrxs")
+
+
+def test_a_slide_that_waits_for_another_file_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("survfuse.slides.first_look.SECONDS", 3)
+    os.mkfifo(tmp_path / "a.jpg")
+    lines = ("[Virtual Microscope Specimen]", "NoLayers=1", "NoJpegColumns=1", "NoJpegRows=1")
+    text = "\n".join([*lines, "ImageFile=a.jpg", "MapFile=a.jpg", "OptimisationFile=a.jpg", ""])
+    (tmp_path / "a.vms").write_text(text)
+    with pytest.raises(SlideError, match=r"a\.vms: opening it did not end within 3 s"):
+        open_slide(tmp_path / "a.vms")
 
 
 def test_what_openslide_answers_is_left_to_who_opens_it(tmp_path: Path) -> None:

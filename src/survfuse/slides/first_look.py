@@ -7,11 +7,14 @@ memory is refused. Whatever it does, it does here first, within limits.
 from __future__ import annotations
 
 import signal
+import stat
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from survfuse._errors import SlideError
+from survfuse._gate import kind_of
 
 CPU_SECONDS, SECONDS = 10, 60
 """For opening and two small reads; an honest slide takes less than one, and a slow disk no computing."""
@@ -50,6 +53,7 @@ def look_first(path: Path) -> None:
     SlideError
         When the process dies, or does not come back in time.
     """
+    _refuse_pipes(path)
     if not sys.executable:
         return
     try:
@@ -72,6 +76,20 @@ def look_first(path: Path) -> None:
             "damaged, or claims more than memory holds: copy it with all its files again, or convert it to a "
             "tiled pyramidal TIFF"
         )
+
+
+def _refuse_pipes(path: Path) -> None:
+    """Refuse a folder of a slide (MRXS, DICOM) in which something would be waited for."""
+    folder = path.parent if path.suffix.lower() == ".dcm" else path.with_suffix("")
+    if not folder.is_dir():
+        return
+    for entry in folder.iterdir():
+        with suppress(OSError):  # a link that leads nowhere
+            mode = entry.stat().st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                raise SlideError(
+                    f"{entry}: expected a file of the slide {path.name}, got {kind_of(mode)}; take it away"
+                )
 
 
 def _how(status: int) -> str:

@@ -307,7 +307,8 @@ class _Header:
         most = self._largest(tags, names[1])
         if most > min(self.size, 4 * decoded + 2**20):
             raise SlideError(
-                f"one tile or strip claims {said_bytes(most)} of the file's {said_bytes(self.size)}; {_COPY}"
+                f"one tile or strip claims {said_bytes(most)} of a file of {said_bytes(self.size)}, for "
+                f"pixels of {said_bytes(decoded)}; {_COPY}"
             )
 
     def _one(self, tags: Mapping[int, _Tag], code: int, default: int) -> int:
