@@ -107,7 +107,7 @@ def tiny_mask(path: Path, size: int | tuple[int, int], boxes: Sequence[Box], *, 
 Tags = Mapping[int, tuple[int, Sequence[int] | bytes]]
 """Of a TIFF directory: kind and values by code."""
 
-_TIFF_KINDS = {1: "B", 2: "B", 3: "H", 4: "I", 5: "I", 7: "B", 16: "Q"}
+_TIFF_KINDS = {1: "B", 3: "H", 4: "I", 5: "I", 7: "B", 16: "Q"}
 
 
 def tiff_tags(**changes: int) -> dict[int, tuple[int, Sequence[int] | bytes]]:

@@ -142,6 +142,19 @@ def test_a_huge_mask_is_never_held_whole(
     assert tissue.area_mm2 == pytest.approx(AREA, rel=0.03)
 
 
+def test_a_mask_of_deep_pixels_is_never_held_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.stack([enlarged(2).astype(np.float64)] * 3, -1)
+    tifffile.imwrite(tmp_path / "A1.tif", values, photometric="rgb", tile=(256, 256), metadata=None)
+    whole = given_mask(tmp_path / "A1.tif", slide(), 0.5)
+    monkeypatch.setattr(mask_files, "MOST_PIXELS", values.size // 3)
+    sampled: list[int] = []
+    by_tile = mask_files._sampled
+    monkeypatch.setattr(mask_files, "_sampled", lambda *given: sampled.append(1) or by_tile(*given))
+    part = given_mask(tmp_path / "A1.tif", slide(), 0.5)
+    assert sampled == [1]
+    assert part.area_mm2 == pytest.approx(whole.area_mm2) == AREA
+
+
 def test_a_huge_mask_in_one_strip_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mask_files, "MOST_PIXELS", 200_000)
     tifffile.imwrite(tmp_path / "A1.tif", small(), rowsperstrip=500, compression="zlib")

@@ -20,9 +20,10 @@ CPU_SECONDS, SECONDS = 10, 60
 """For opening and two small reads; an honest slide takes less than one, and a slow disk no computing."""
 _MEMORY = 4 * 2**30  # bytes of addresses, libraries included
 _LOOK = f"""
-import sys
+import signal, sys
 try:
     import resource
+    signal.alarm({SECONDS} + 5)  # should nobody be left to wait for it
     for which, most in (("CPU", {CPU_SECONDS}), ("AS", {_MEMORY}), ("CORE", 0)):
         resource.setrlimit(getattr(resource, "RLIMIT_" + which), (most, most))
 except (ImportError, AttributeError, ValueError, OSError):
@@ -37,6 +38,7 @@ except Exception:
     sys.exit(1)
 """
 _SAID = (0, 1)  # exit statuses of the process itself: read, or refused with an error
+_STOPPED = ("SIGINT", "SIGTERM", "SIGHUP")  # the whole run is being ended, and will hear of it itself
 
 
 def look_first(path: Path) -> None:
@@ -63,6 +65,7 @@ def look_first(path: Path) -> None:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             timeout=SECONDS,
+            start_new_session=True,
             check=False,
         )
     except subprocess.TimeoutExpired:
@@ -70,7 +73,7 @@ def look_first(path: Path) -> None:
             f"{path}: opening it did not end within {SECONDS} s: it, or a file that it names, is damaged or "
             "a pipe, or the disk does not answer; copy the slide with all its files again"
         ) from None
-    if ended.returncode not in _SAID:
+    if ended.returncode not in _SAID and _how(ended.returncode) not in _STOPPED:
         raise SlideError(
             f"{path}: opening it ended the process that looked at it first ({_how(ended.returncode)}); it is "
             "damaged, or claims more than memory holds: copy it with all its files again, or convert it to a "

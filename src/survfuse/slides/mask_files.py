@@ -25,6 +25,7 @@ FINEST = 8.0  # µm/px: finer masks are reduced to about this
 MOST_PIXELS = 64 * 10**6  # held at once
 MOST_IFDS = 256
 _COLOURS = 4
+_DEEPEST = 8  # bytes of a px of an image that is held at once
 _TAG_UNITS = {2: 25400.0, 3: 1e4}  # inch, cm in µm
 _SCREEN_DPI = (72, 96, 100, 150, 200, 300, 600)
 
@@ -98,7 +99,7 @@ def read_page(page: Any, mpp: float, path: Path) -> tuple[Mask, list[str]]:
     step = max(1, math.floor(FINEST / mpp))
     width, height = int(page.imagewidth), int(page.imagelength)
     _refuse_claims(page, path)
-    if width * height > MOST_PIXELS:
+    if max(width * height, page.nbytes // _DEEPEST) > MOST_PIXELS:
         values = _sampled(page, max(step, math.ceil(math.sqrt(width * height / MOST_PIXELS))), path)
         step = 1
     else:

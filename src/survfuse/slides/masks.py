@@ -174,7 +174,8 @@ def given_mask(
         ) from None
     if not os.path.lexists(source):
         raise SlideError(f"{source}: no such tissue mask")
-    tiff_images(source)
+    if tiff_images(source) is None:
+        raise SlideError(f"{source}: expected a TIFF with a tissue mask, this is none; convert the mask")
     with (
         boundary(source, "a TIFF with a tissue mask", error=SlideError, remedy="write the mask again"),
         tifffile.TiffFile(source) as tiff,

@@ -21,6 +21,8 @@ from survfuse.slides.tiff_header import tiff_images
 _CACHE_BYTES = 128 * 2**20  # decoded native tiles, so that neighbouring rows decode a tile once
 
 _COPY = "copy it again"
+_JUDGED = {"aperio", "generic-tiff"}
+"""They read nothing that a TIFF's directories do not say; others follow XML, their own tables and files."""
 
 
 class OpenSlideReader(SlideReader):
@@ -41,7 +43,7 @@ class OpenSlideReader(SlideReader):
     def __init__(self, path: Path) -> None:
         self.path = path
         images = tiff_images(path)
-        if images is None:
+        if images is None or self._vendor() not in _JUDGED:
             look_first(path)
         self._lock = threading.Lock()
         self._slide: Any = self._open()
@@ -64,6 +66,11 @@ class OpenSlideReader(SlideReader):
         deep = ("samples of 16 bits; the upper 8 are read",) if self.sample_bits == DEEP_BITS else ()
         self.notes = (*notes, *deep, *(_left_out(level, whole) for level in odd))
         self.bounds = _bounds(said, whole)
+
+    def _vendor(self) -> str | None:
+        with boundary(self.path, "a whole-slide image", error=SlideError, remedy=_COPY):
+            kind: str | None = openslide.OpenSlide.detect_format(str(self.path))
+            return kind
 
     def _open(self) -> Any:
         with boundary(self.path, "a whole-slide image", error=SlideError, remedy=_COPY):
