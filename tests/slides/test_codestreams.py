@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 
+import cv2
 import imagecodecs
 import numpy as np
 import pytest
@@ -30,6 +31,13 @@ def test_a_jpeg_2000_says_its_size(codec: str) -> None:
 def test_png_and_webp_say_their_size(level: int | None) -> None:
     assert claimed_size(imagecodecs.png_encode(PIXELS)) == (80, 48, 4)
     assert claimed_size(imagecodecs.webp_encode(PIXELS, level=level, lossless=level is None)) == (80, 48, 4)
+
+
+def test_a_progressive_jpeg_of_very_many_scans_says_nothing() -> None:
+    stored = cv2.imencode(".jpg", PIXELS, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
+    assert claimed_size(stored) == (80, 48, 3)
+    scan = stored[stored.rfind(b"\xff\xda") : -2]
+    assert claimed_size(stored[:-2] + 100 * scan + stored[-2:]) is None
 
 
 def test_what_a_decoder_would_skip_is_skipped() -> None:

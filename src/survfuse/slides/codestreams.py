@@ -8,6 +8,8 @@ BOUNDED = {1, 2, 3, 4, 5, 8, 32773, 32946, 34925, 50000}
 """TIFF compressions whose streams say no size: they are decoded into as many bytes as a tile has."""
 _NO_LENGTH = {0x01, 0xD8, *range(0xD0, 0xD8)}
 _FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
+_MOST_SCANS = 100  # each goes over all pixels; encoders make about ten
 _JPEG_START, _J2K_START, _JP2_START = b"\xff\xd8", b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0cjP  "
 _PNG_START = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
 _COLOURS = 4  # the most that PNG and WebP have
@@ -50,6 +52,8 @@ def _jpeg_size(stored: bytes) -> Claim | None:
             return None
         marker = stored[place + 1]
         if marker in _FRAMES:
+            if marker in _PROGRESSIVE and stored.count(b"\xff\xda") > _MOST_SCANS:
+                return None
             height, width, channels = struct.unpack_from(">HHB", stored, place + 5)
             return width, height, channels
         if marker == 0xFF:  # fill

@@ -21,8 +21,8 @@ from survfuse.slides.tiff_header import tiff_images
 _CACHE_BYTES = 128 * 2**20  # decoded native tiles, so that neighbouring rows decode a tile once
 
 _COPY = "copy it again"
-_JUDGED = {"aperio", "generic-tiff"}
-"""They read nothing that a TIFF's directories do not say; others follow XML, their own tables and files."""
+PLAIN_VENDORS = {"aperio", "generic-tiff"}
+"""Their levels are whole pages of a TIFF. Others stitch, pad or hide tiles, follow XML and further files."""
 
 
 class OpenSlideReader(SlideReader):
@@ -43,7 +43,7 @@ class OpenSlideReader(SlideReader):
     def __init__(self, path: Path) -> None:
         self.path = path
         images = tiff_images(path)
-        if images is None or self._vendor() not in _JUDGED:
+        if images is None or self._vendor() not in PLAIN_VENDORS:
             look_first(path)
         self._lock = threading.Lock()
         self._slide: Any = self._open()

@@ -22,11 +22,9 @@ import tifffile
 from survfuse._errors import SlideError
 from survfuse._gate import boundary
 from survfuse.slides.codestreams import BOUNDED, claimed_size
-from survfuse.slides.openslide import OpenSlideReader
+from survfuse.slides.openslide import PLAIN_VENDORS, OpenSlideReader
 from survfuse.slides.reading import Level, Pixels, SlideReader, white
 
-_VENDORS = {"aperio", "generic-tiff"}
-"""Their levels are whole pages; others stitch, pad or hide tiles."""
 _JPEG = 7
 _LARGEST_TILE = 4096
 _CACHE_BYTES = (32 * 2**20, 256 * 2**20)
@@ -170,7 +168,7 @@ def native_or_none(whole: OpenSlideReader) -> NativeTiffReader | None:
 
     A few tiles of every level are read both ways. `whole` stays in use by the reader that is returned.
     """
-    if whole.vendor not in _VENDORS or not hasattr(os, "pread"):
+    if whole.vendor not in PLAIN_VENDORS or not hasattr(os, "pread"):
         return None
     try:
         with (
