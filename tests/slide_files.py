@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +101,93 @@ def tiny_mask(path: Path, size: int | tuple[int, int], boxes: Sequence[Box], *, 
         mask[y // downsample : (y + h) // downsample, x // downsample : (x + w) // downsample] = 1
     path.parent.mkdir(parents=True, exist_ok=True)
     tifffile.imwrite(path, mask, photometric="minisblack", metadata=None)
+    return path
+
+
+Tags = Mapping[int, tuple[int, Sequence[int] | bytes]]
+"""Of a TIFF directory: kind and values by code."""
+
+_TIFF_KINDS = {1: "B", 3: "H", 4: "I", 5: "I", 7: "B", 16: "Q"}
+
+
+def tiff_tags(**changes: int) -> dict[int, tuple[int, Sequence[int] | bytes]]:
+    """Tags of an image of 512 x 512 px in 16 uncompressed tiles that are all one and the same.
+
+    Parameters
+    ----------
+    **changes : int
+        `width`, `height`, `tile_width`, `tile_height`, `compression`, `tiles`, `offset` and `stored`
+        (bytes of each tile).
+    """
+    said = {"width": 512, "height": 512, "tile_width": 128, "tile_height": 128, "compression": 1, "tiles": 16}
+    said |= {"offset": 16, "stored": 128 * 128 * 3, **changes}
+    return {
+        256: (16, [said["width"]]),
+        257: (16, [said["height"]]),
+        258: (3, [8, 8, 8]),
+        259: (3, [said["compression"]]),
+        262: (3, [2]),
+        277: (3, [3]),
+        284: (3, [1]),
+        322: (16, [said["tile_width"]]),
+        323: (16, [said["tile_height"]]),
+        324: (16, [said["offset"]] * said["tiles"]),
+        325: (16, [said["stored"]] * said["tiles"]),
+    }
+
+
+def raw_tiff(
+    path: Path,
+    *directories: Tags,
+    pixels: bytes = bytes(128 * 128 * 3),
+    claims: Mapping[int, tuple[int, int]] | None = None,
+    next_of_last: int = 0,
+) -> Path:
+    """Write a BigTIFF as its tags say it, true or not; the pixels lie at byte 16.
+
+    Parameters
+    ----------
+    path : Path
+    *directories : mapping
+        Tags of each image.
+    pixels : bytes
+    claims : mapping, optional
+        Count and place that the first image claims of a tag, by code.
+    next_of_last : int
+        Which directory (from 1) the last one leads to; 0 for none.
+    """
+    data = bytearray(b"II+\0\x08\0\0\0" + bytes(8) + pixels)
+    starts, links = [], [8]
+    for number, tags in enumerate(directories):
+        starts.append(len(data))
+        rows, values = bytearray(len(tags).to_bytes(8, "little")), bytearray()
+        after = len(data) + 16 + 20 * len(tags)
+        for code, (kind, content) in sorted(tags.items()):
+            raw = (
+                content
+                if isinstance(content, bytes)
+                else struct.pack(f"<{len(content)}{_TIFF_KINDS[kind]}", *content)
+            )
+            count = len(content) // (2 if kind == 5 else 1)
+            cell = raw.ljust(8, b"\0") if len(raw) <= 8 else struct.pack("<Q", after + len(values))
+            values += raw if len(raw) > 8 else b""
+            if number == 0 and claims and code in claims:
+                count, place = claims[code]
+                cell = struct.pack("<Q", place)
+            rows += struct.pack("<HHQ", code, kind, count) + cell
+        data += rows + bytes(8) + values
+        links.append(after - 8)
+    starts.append(starts[next_of_last - 1] if next_of_last else 0)
+    for link, start in zip(links, starts, strict=True):
+        struct.pack_into("<Q", data, link, start)
+    path.write_bytes(bytes(data))
+    return path
+
+
+def vast_vms(path: Path) -> Path:
+    """OpenSlide makes room for every image of this slide before it looks for the first."""
+    lines = ("[Virtual Microscope Specimen]", "NoLayers=1", "NoJpegColumns=20000", "NoJpegRows=20000")
+    path.write_text("\n".join([*lines, "ImageFile=a.jpg", "MapFile=b.jpg", "OptimisationFile=c.opt", ""]))
     return path
 
 

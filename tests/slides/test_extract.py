@@ -304,7 +304,7 @@ def test_too_many_unreadable_tiles_fail_the_slide(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "told"),
-    [(b"", "not a whole-slide image"), (b"text", "not a whole-slide image"), (None, "no such slide file")],
+    [(b"", "not a whole-slide image"), (b"text", "not a whole-slide image"), (None, "no such file")],
 )
 def test_what_is_no_slide_fails_with_its_reason(tmp_path: Path, content: bytes | None, told: str) -> None:
     path = tmp_path / "x.svs"

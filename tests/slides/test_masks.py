@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import numpy.typing as npt
 import pytest
 import tifffile
 
+from slide_files import raw_tiff, tiff_tags
 from survfuse._errors import MissingExtraError, SlideError
 from survfuse.slides import mask_files
 from survfuse.slides.masks import given_mask, pair_masks
@@ -139,6 +142,19 @@ def test_a_huge_mask_is_never_held_whole(
     assert tissue.area_mm2 == pytest.approx(AREA, rel=0.03)
 
 
+def test_a_mask_of_deep_pixels_is_never_held_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.stack([enlarged(2).astype(np.float64)] * 3, -1)
+    tifffile.imwrite(tmp_path / "A1.tif", values, photometric="rgb", tile=(256, 256), metadata=None)
+    whole = given_mask(tmp_path / "A1.tif", slide(), 0.5)
+    monkeypatch.setattr(mask_files, "MOST_PIXELS", values.size // 3)
+    sampled: list[int] = []
+    by_tile = mask_files._sampled
+    monkeypatch.setattr(mask_files, "_sampled", lambda *given: sampled.append(1) or by_tile(*given))
+    part = given_mask(tmp_path / "A1.tif", slide(), 0.5)
+    assert sampled == [1]
+    assert part.area_mm2 == pytest.approx(whole.area_mm2) == AREA
+
+
 def test_a_huge_mask_in_one_strip_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mask_files, "MOST_PIXELS", 200_000)
     tifffile.imwrite(tmp_path / "A1.tif", small(), rowsperstrip=500, compression="zlib")
@@ -202,7 +218,7 @@ def test_a_truncated_or_damaged_mask_is_refused(tmp_path: Path) -> None:
     whole = (tmp_path / "A1.tif").read_bytes()
     for content in (whole[: len(whole) // 2], whole[:900] + b"\xff" * 4000 + whole[4900:]):
         (tmp_path / "B1.tif").write_bytes(content)
-        with pytest.raises(SlideError, match=r"B1.tif: expected a TIFF with a tissue mask, cannot read it"):
+        with pytest.raises(SlideError, match=r"B1\.tif: expected a TIFF with a tissue mask"):
             given_mask(tmp_path / "B1.tif", slide(), 0.5)
 
 
@@ -211,8 +227,27 @@ def test_an_absent_mask_is_named(tmp_path: Path) -> None:
         given_mask(tmp_path / "A9.tif", slide(), 0.5)
 
 
+@pytest.mark.parametrize(("codec", "number"), [("png", 34933), ("jpegxl", 50002), ("webp", 50001)])
+def test_a_stream_that_is_larger_than_its_tile_is_not_decoded(
+    tmp_path: Path, codec: str, number: int
+) -> None:
+    stream = getattr(imagecodecs, f"{codec}_encode")(np.zeros((2000, 2000, 3), np.uint8))
+    tags = tiff_tags(compression=number, stored=len(stream))
+    path = raw_tiff(tmp_path / "a.tif", tags, pixels=stream)
+    claim = "(no size|2000 × 2000 px of 4 channels)"
+    told = rf"a\.tif: tile or strip 0 is a {codec.upper()} stream that says {claim}"
+    with pytest.raises(SlideError, match=told):
+        given_mask(path, slide(512, 512), 0.5)
+
+
+def test_a_pipe_is_no_mask(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.tif")
+    with pytest.raises(SlideError, match=r"a\.tif: expected a file, got a pipe"):
+        given_mask(tmp_path / "a.tif", slide(), 0.5)
+
+
 def test_a_folder_is_no_mask(tmp_path: Path) -> None:
-    with pytest.raises(SlideError, match=r"expected a TIFF with a tissue mask"):
+    with pytest.raises(SlideError, match="expected a file, got a folder"):
         given_mask(tmp_path, slide(), 0.5)
 
 
@@ -310,6 +345,9 @@ def test_an_absent_folder_is_named(tmp_path: Path) -> None:
 
 def test_a_file_that_only_begins_like_a_tiff_holds_no_image(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
+    path.write_bytes(b"II*\0" + b"\xff" * 500)
+    with pytest.raises(SlideError, match=r"a\.tif: the file ends within its directories"):
+        given_mask(path, slide(), 0.5)
     path.write_bytes(b"II*\0" + bytes(500))
     with pytest.raises(
         SlideError, match=r"a\.tif: expected a TIFF with a tissue mask, but it holds no image"

@@ -96,13 +96,13 @@ def test_a_jpeg_tile_cut_short_is_damage_not_grey(tmp_path: Path) -> None:
 
 
 def test_what_is_not_there_or_not_a_slide_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SlideError, match=r"gone\.svs: no such slide file"):
+    with pytest.raises(SlideError, match=r"gone\.svs: no such file"):
         open_slide(tmp_path / "gone.svs")
     text = tmp_path / "notes.svs"
     text.write_text("not a slide")
     with pytest.raises(SlideError, match="not a whole-slide image that OpenSlide knows"):
         open_slide(text)
-    with pytest.raises(SlideError, match="not a whole-slide image"):
+    with pytest.raises(SlideError, match="expected a file, got a folder"):
         open_slide(tmp_path)
 
 
@@ -221,7 +221,7 @@ def test_a_level_of_which_nothing_can_be_compared_is_left_to_openslide(
 def test_what_is_no_file_is_neither_waited_for_nor_read(tmp_path: Path, path: str) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "loop").symlink_to("loop")
-    with pytest.raises(SlideError, match=r"not a whole-slide image but a pipe, .* device|no path of a slide"):
+    with pytest.raises(SlideError, match=r"expected a file, got a (pipe|device)|cannot be opened"):
         open_slide(tmp_path / path)
 
 

@@ -18,7 +18,16 @@ import h5py
 import numpy as np
 import pytest
 
-from slide_files import FragileEncoder, MeanEncoder, fragile_encoder, mean_encoder, tiny_slide
+from slide_files import (
+    FragileEncoder,
+    MeanEncoder,
+    fragile_encoder,
+    mean_encoder,
+    raw_tiff,
+    tiff_tags,
+    tiny_slide,
+    vast_vms,
+)
 from survfuse._errors import ConfigError, PartialError, SlideError
 from survfuse._storage import file_stamp
 from survfuse.executors import Shard, make_executor
@@ -47,6 +56,35 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def items(folder: Path) -> list[SlideItem]:
     return [SlideItem(path.stem, f"P{path.stem}", path) for path in sorted(folder.glob("*.tif"))]
+
+
+def test_hostile_slides_and_masks_cost_themselves_only(items: list[SlideItem], tmp_path: Path) -> None:
+    hostile = [
+        raw_tiff(tmp_path / "counts.tif", tiff_tags(stored=3_400_000_000)),
+        raw_tiff(tmp_path / "circle.tif", tiff_tags(), next_of_last=1),
+        vast_vms(tmp_path / "vast.vms"),
+        tmp_path / "pipe.svs",
+        Path("/dev/zero"),
+    ]
+    os.mkfifo(tmp_path / "pipe.svs")
+    bad = [SlideItem(f"h{number}", "P", path, mpp=0.5) for number, path in enumerate(hostile)]
+    masked = replace(items[1], slide_id="masked", mask=hostile[0])
+    given = [items[0], masked, *bad]
+    summary = extract(given, CONFIG, tmp_path / "out", executor=INLINE, load=mean_encoder)
+    assert summary.counts == {"done": 1, "failed": 6}
+    assert all(record.final and record.crashes == 0 for record in summary.failed)
+    assert "counts.tif: one tile or strip claims 3.2 GiB" in summary.records[5].reason  # of the mask
+
+
+def test_memory_that_runs_out_is_an_answer(items: list[SlideItem], tmp_path: Path) -> None:
+    class Large(MeanEncoder):
+        def encode(self, tiles: np.ndarray) -> np.ndarray:
+            raise MemoryError
+
+    summary = extract(items[:1], CONFIG, tmp_path / "out", executor=INLINE, load=lambda _: Large())
+    (record,) = summary.failed
+    assert record.reason.startswith("takes more memory than this machine has free; use a larger machine")
+    assert not record.final
 
 
 class Listens(ExtractWatcher):

@@ -112,6 +112,7 @@ def test_ome_xml_is_read_of_the_image_of_level_0_alone() -> None:
         (ome('PhysicalSizeX="1" PhysicalSizeXUnit="pixel"'), "1 in 'pixel', which is no length"),
         (ome('PhysicalSizeX="0.5"'), r"along one axis only \(0.5\)"),
         ("<OME><Image>", "broken and was not read"),
+        ("<OME>" + "<a>" * 200_001, "more than 200,000 elements"),
         ('<!DOCTYPE x [<!ENTITY a "b">]><OME></OME>', "declares entities"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -78,7 +79,7 @@ def check_items(items: Iterable[SlideItem]) -> tuple[SlideItem, ...]:
     wrong = [f"slide id {item.slide_id!r} {why}" for item in given if (why := id_problem(item.slide_id))]
     by_id = _grouped(given, [unicodedata.normalize("NFC", item.slide_id.casefold()) for item in given])
     wrong += [_clash(same) for same in by_id]
-    by_path = _grouped(given, [item.path.resolve() for item in given])
+    by_path = _grouped(given, [os.path.realpath(item.path) for item in given])
     wrong += [
         f"{same[0].path} is listed for slides {listed(repr(one.slide_id) for one in same)} "
         f"of patients {listed(sorted({one.patient_id for one in same}))}"

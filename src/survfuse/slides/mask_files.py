@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from survfuse._errors import SlideError
+from survfuse._gate import refuse_claim
+from survfuse.slides.codestreams import BOUNDED, claimed_size
 from survfuse.slides.frames import Frame
 from survfuse.slides.reading import SAME_SCALE
 from survfuse.slides.scales import ome_lengths
@@ -22,6 +24,8 @@ COARSEST = 16.0  # µm/px: the coarsest level up to this is read
 FINEST = 8.0  # µm/px: finer masks are reduced to about this
 MOST_PIXELS = 64 * 10**6  # held at once
 MOST_IFDS = 256
+_COLOURS = 4
+_DEEPEST = 8  # bytes of a px of an image that is held at once
 _TAG_UNITS = {2: 25400.0, 3: 1e4}  # inch, cm in µm
 _SCREEN_DPI = (72, 96, 100, 150, 200, 300, 600)
 
@@ -94,16 +98,37 @@ def read_page(page: Any, mpp: float, path: Path) -> tuple[Mask, list[str]]:
 
     step = max(1, math.floor(FINEST / mpp))
     width, height = int(page.imagewidth), int(page.imagelength)
-    if width * height > MOST_PIXELS:
+    _refuse_claims(page, path)
+    if max(width * height, page.nbytes // _DEEPEST) > MOST_PIXELS:
         values = _sampled(page, max(step, math.ceil(math.sqrt(width * height / MOST_PIXELS))), path)
         step = 1
     else:
+        refuse_claim(path, page.nbytes, error=SlideError)
         values = _flat(page.asarray(), page.axes)
     tissue, notes = _as_tissue(values, page)
     if step > 1:
         size = (max(1, round(width / step)), max(1, round(height / step)))
         tissue = cv2.resize(tissue.astype(np.uint8) * 255, size, interpolation=cv2.INTER_AREA) >= 128
     return np.ascontiguousarray(tissue, bool), notes
+
+
+def _refuse_claims(page: Any, path: Path) -> None:
+    """Refuse tiles and strips that would be decoded to more than they are in the image."""
+    if int(page.compression) in BOUNDED:
+        return
+    most = _COLOURS * math.prod(page.chunks)
+    stored = page.parent.filehandle.read_segments(page.dataoffsets, page.databytecounts)
+    tables = page.jpegtables
+    if tables and claimed_size(tables):
+        raise SlideError(f"{path}: its JPEG tables hold an image; write the mask again")
+    for segment, number in stored:
+        claimed = claimed_size(segment) if segment else (0, 0, 0)
+        if claimed is None or math.prod(claimed) > most:
+            told = "no size" if claimed is None else "{} × {} px of {} channels".format(*claimed)
+            raise SlideError(
+                f"{path}: tile or strip {number} is a {page.compression.name} stream that says {told}, "
+                f"expected at most {most} values; write the mask again, with LZW or deflate"
+            )
 
 
 def _sampled(page: Any, step: int, path: Path) -> npt.NDArray[Any]:

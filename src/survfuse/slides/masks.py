@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import struct
-import zlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from survfuse._errors import MissingExtraError, SlideError, listed
+from survfuse._gate import boundary
 from survfuse.readers.words import composed
 from survfuse.slides.frames import (
     Evidence,
@@ -31,6 +31,7 @@ from survfuse.slides.frames import (
 )
 from survfuse.slides.mask_checks import check_place, is_off_stain
 from survfuse.slides.mask_files import FINEST, MOST_PIXELS, choose_page, mask_lengths, mask_pages, read_page
+from survfuse.slides.tiff_header import tiff_images
 from survfuse.slides.tissue import Tissue, measured
 
 if TYPE_CHECKING:
@@ -43,17 +44,6 @@ ENDINGS = ("", "_mask", "_tissue", "_tissue_mask", "_HE_mask")
 SUFFIXES = (".tif", ".tiff")
 NEARLY_ALL = 0.95
 _MOSTLY = 0.5
-_BROKEN = (
-    OSError,
-    ValueError,
-    KeyError,
-    TypeError,
-    IndexError,
-    RuntimeError,
-    OverflowError,
-    struct.error,
-    zlib.error,
-)
 
 
 def pair_masks(folder: Path | str, slide_ids: Sequence[str]) -> dict[str, Path]:
@@ -182,21 +172,21 @@ def given_mask(
         raise MissingExtraError(
             f"{source}: reading masks needs {error.name or 'more packages'}: pip install 'survfuse[slides]'"
         ) from None
-    try:
-        with tifffile.TiffFile(source) as tiff:
-            pages = list(mask_pages(tiff))
-            frames = _frames(pages, source, reader)
-            smallest = frames[-1]
-            page = choose_page(pages, smallest, slide_mpp)
-            size = int(page.imagewidth), int(page.imagelength)
-            mask, notes = read_page(page, slide_mpp * smallest.width / size[0], source)
-            lengths = mask_lengths(pages, frames, slide_mpp)
-    except FileNotFoundError:
-        raise SlideError(f"{source}: no such tissue mask") from None
-    except (*_BROKEN, tifffile.TiffFileError) as error:
-        raise SlideError(
-            f"{source}: expected a TIFF with a tissue mask, cannot read it ({type(error).__name__}: {error})"
-        ) from None
+    if not os.path.lexists(source):
+        raise SlideError(f"{source}: no such tissue mask")
+    if tiff_images(source) is None:
+        raise SlideError(f"{source}: expected a TIFF with a tissue mask, this is none; convert the mask")
+    with (
+        boundary(source, "a TIFF with a tissue mask", error=SlideError, remedy="write the mask again"),
+        tifffile.TiffFile(source) as tiff,
+    ):
+        pages = list(mask_pages(tiff))
+        frames = _frames(pages, source, reader)
+        smallest = frames[-1]
+        page = choose_page(pages, smallest, slide_mpp)
+        size = int(page.imagewidth), int(page.imagelength)
+        mask, notes = read_page(page, slide_mpp * smallest.width / size[0], source)
+        lengths = mask_lengths(pages, frames, slide_mpp)
     seen = _Seen(source, mask, size, lengths, stained)
     frame, which = _settle(seen, frames, slide_mpp)
     notes += [*which, *_checked(seen, frame, reader, slide_mpp)]

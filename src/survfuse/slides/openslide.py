@@ -11,11 +11,18 @@ import numpy as np
 import openslide
 
 from survfuse._errors import SlideError, context
-from survfuse.slides.reading import MOST_PIXELS, SAME_SCALE, Level, Pixels, SlideReader, white
+from survfuse._gate import boundary
+from survfuse.slides.first_look import look_first
+from survfuse.slides.reading import MOST_PIXELS, SAME_SCALE, Level, Pixels, SlideReader, refuse_size, white
 from survfuse.slides.samples import DEEP_BITS, check_samples
 from survfuse.slides.scales import file_scales
+from survfuse.slides.tiff_header import tiff_images
 
 _CACHE_BYTES = 128 * 2**20  # decoded native tiles, so that neighbouring rows decode a tile once
+
+_COPY = "copy it again"
+PLAIN_VENDORS = {"aperio", "generic-tiff"}
+"""Their levels are whole pages of a TIFF. Others stitch, pad or hide tiles, follow XML and further files."""
 
 
 class OpenSlideReader(SlideReader):
@@ -35,29 +42,42 @@ class OpenSlideReader(SlideReader):
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        images = tiff_images(path)
+        if images is None or self._vendor() not in PLAIN_VENDORS:
+            look_first(path)
         self._lock = threading.Lock()
         self._slide: Any = self._open()
-        said = dict(self._slide.properties)
+        with boundary(path, "a slide that OpenSlide can describe", error=SlideError, remedy=_COPY):
+            said = dict(self._slide.properties)
+            sizes = list(zip(self._slide.level_dimensions, self._slide.level_downsamples, strict=True))
         self.vendor = said.get("openslide.vendor", "unknown")
-        sizes = zip(self._slide.level_dimensions, self._slide.level_downsamples, strict=True)
         stored = [Level(int(w), int(h), float(down)) for (w, h), down in sizes]
         whole = stored[0]
+        with context(str(path)):
+            for level in stored:
+                refuse_size(level.width, level.height)
         self._numbers = [number for number, level in enumerate(stored) if _same_proportions(level, whole)]
         self.levels = tuple(stored[number] for number in self._numbers)
         with context(str(path)):
             _refuse_vast_tiles(said, len(stored))
-            self.sample_bits = check_samples(path, whole)
+            self.sample_bits = check_samples(images or (), whole)
             self.scales, notes = file_scales(said, (whole.width, whole.height))
         odd = [level for level in stored if level not in self.levels]
         deep = ("samples of 16 bits; the upper 8 are read",) if self.sample_bits == DEEP_BITS else ()
         self.notes = (*notes, *deep, *(_left_out(level, whole) for level in odd))
         self.bounds = _bounds(said, whole)
 
+    def _vendor(self) -> str | None:
+        with boundary(self.path, "a whole-slide image", error=SlideError, remedy=_COPY):
+            kind: str | None = openslide.OpenSlide.detect_format(str(self.path))
+            return kind
+
     def _open(self) -> Any:
-        try:
-            slide = openslide.OpenSlide(str(self.path))
-        except (openslide.OpenSlideError, OSError) as error:
-            raise SlideError(f"{self.path}: {_why(self.path, error)}") from None
+        with boundary(self.path, "a whole-slide image", error=SlideError, remedy=_COPY):
+            try:
+                slide = openslide.OpenSlide(str(self.path))
+            except (openslide.OpenSlideError, OSError) as error:
+                raise SlideError(f"{self.path}: {_why(self.path, error)}") from None
         slide.set_cache(openslide.OpenSlideCache(_CACHE_BYTES))
         return slide
 
@@ -66,13 +86,15 @@ class OpenSlideReader(SlideReader):
         down = self.levels[level].downsample
         corner = (round(x * down), round(y * down))
         handle = self._handle()
-        try:
-            rgba = np.asarray(handle.read_region(corner, self._numbers[level], (width, height)))
-        except (openslide.OpenSlideError, OSError) as error:
-            self._reopen(handle)
-            raise SlideError(
-                f"{self.path}: damaged at level {level}, px {x}, {y} ({error}); scan or copy the slide again"
-            ) from None
+        with boundary(self.path, "a whole region", error=SlideError, remedy=_COPY):
+            try:
+                rgba = np.asarray(handle.read_region(corner, self._numbers[level], (width, height)))
+            except (openslide.OpenSlideError, OSError) as error:
+                self._reopen(handle)
+                raise SlideError(
+                    f"{self.path}: damaged at level {level}, px {x}, {y} ({error}); scan or copy "
+                    "the slide again"
+                ) from None
         clear = rgba[..., 3] == 0
         if not clear.any():
             return np.ascontiguousarray(rgba[..., :3])
@@ -146,7 +168,7 @@ def _bounds(said: dict[str, str], whole: Level) -> tuple[int, int, int, int]:
     names = ("x", "y", "width", "height")
     try:
         x, y, width, height = (int(float(said[f"openslide.bounds-{name}"])) for name in names)
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, OverflowError):
         return 0, 0, whole.width, whole.height
     inside = 0 <= x < whole.width and 0 <= y < whole.height and width > 0 and height > 0
     if not inside:

@@ -6,8 +6,6 @@ OpenSlide's pixels, and OpenSlide itself everywhere else. Label and macro images
 
 from __future__ import annotations
 
-import errno
-import stat
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 from survfuse._errors import MissingExtraError, SlideError
+from survfuse._gate import regular_file
 from survfuse.slides.scales import Scale
 
 Pixels = npt.NDArray[np.uint8]
 
 MOST_PIXELS = 64 * 10**6
 """An image larger than this is never held whole."""
+LONGEST_SIDE, MOST_SLIDE_PIXELS = 10**7, 10**11
+"""Of a slide. Glass of 76 x 50 mm has 6 · 10^10 px at 0.25 µm/px."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def open_slide(path: Path | str) -> SlideReader:
         Without the extra `slides`.
     """
     source = Path(path)
-    _refuse_other_than_files(source)
+    regular_file(source, error=SlideError)
     try:
         from survfuse.slides.openslide import OpenSlideReader
         from survfuse.slides.tiff import native_or_none
@@ -131,21 +132,21 @@ def open_slide(path: Path | str) -> SlideReader:
     return native_or_none(reader) or reader
 
 
-def _refuse_other_than_files(source: Path) -> None:
-    """A pipe would be waited for, and a device read, for ever."""
-    try:
-        mode = source.stat().st_mode
-    except (FileNotFoundError, NotADirectoryError):
-        raise SlideError(f"{source}: no such slide file") from None
-    except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENAMETOOLONG):
-            raise SlideError(f"{source}: no path of a slide file ({error.strerror})") from None
-        raise
-    if not stat.S_ISREG(mode):
-        kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, socket or device"
+def refuse_size(width: int, height: int) -> None:
+    """Refuse the size of an image that no scanner makes: it would be worked on for hours.
+
+    Parameters
+    ----------
+    width, height : int, px
+
+    Raises
+    ------
+    SlideError
+    """
+    if width < 1 or height < 1 or max(width, height) > LONGEST_SIDE or width * height > MOST_SLIDE_PIXELS:
         raise SlideError(
-            f"{source}: not a whole-slide image but {kind}; name the slide's file itself (of DICOM, one of "
-            "its files)"
+            f"an image of {width} × {height} px, expected 1 to {LONGEST_SIDE:,} px a side and at most "
+            f"{MOST_SLIDE_PIXELS:,} in all; the file is damaged: copy it again"
         )
 
 

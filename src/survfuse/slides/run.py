@@ -305,6 +305,8 @@ def _told(error: BaseException | None) -> str:
     """Say in one line what went wrong."""
     if isinstance(error, CrashError):
         return str(error)
+    if isinstance(error, MemoryError):
+        return "takes more memory than this machine has free; use a larger machine, or fewer workers"
     if isinstance(error, OSError) and error.errno:
         where = f": {error.filename}" if error.filename else ""
         return (

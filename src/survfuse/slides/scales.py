@@ -17,6 +17,8 @@ SCREEN_MPP = 20.0
 MICRONS_PER_POWER = 10.0
 """µm/px times objective power: 20x is 0.5 µm/px, 40x is 0.25 µm/px."""
 OBLONG, NEARLY_OBLONG = 0.05, 0.02
+MOST_ELEMENTS = 200_000
+"""Of OME-XML; some per plane."""
 RESOLUTION_TAGS = "the file's resolution tags"
 
 _TAG_UNITS = {"centimeter": 1e4, "inch": 25400.0}
@@ -212,8 +214,11 @@ def ome_image(text: str, size: tuple[int, int]) -> tuple[dict[str, str] | None, 
         return None, []
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         return None, ["the file's OME-XML declares entities; it was not read"]
+    if text.count("<") > MOST_ELEMENTS:
+        return None, [f"the file's OME-XML has more than {MOST_ELEMENTS:,} elements; it was not read"]
+    plain = ElementTree.XMLParser(encoding="utf-8")  # whatever it says itself
     try:
-        root = ElementTree.fromstring(text.strip().strip("\0").encode())
+        root = ElementTree.fromstring(text.strip().strip("\0").encode(), parser=plain)
     except (ElementTree.ParseError, ValueError) as error:
         return None, [f"the file's OME-XML is broken and was not read ({error})"]
     for image in root.iter():

@@ -20,12 +20,11 @@ import numpy.typing as npt
 import tifffile
 
 from survfuse._errors import SlideError
-from survfuse.slides.codestreams import claimed_size
-from survfuse.slides.openslide import OpenSlideReader
+from survfuse._gate import boundary
+from survfuse.slides.codestreams import BOUNDED, claimed_size
+from survfuse.slides.openslide import PLAIN_VENDORS, OpenSlideReader
 from survfuse.slides.reading import Level, Pixels, SlideReader, white
 
-_VENDORS = {"aperio", "generic-tiff"}
-"""Their levels are whole pages; others stitch, pad or hide tiles."""
 _JPEG = 7
 _LARGEST_TILE = 4096
 _CACHE_BYTES = (32 * 2**20, 256 * 2**20)
@@ -34,6 +33,8 @@ _CLOSE_ENOUGH = 3.0
 coarse level a fraction of a pixel aside); another colour space differs by tens."""
 _BLOCK = 8
 _SAMPLES = 3
+_CHANNELS = 3
+_COPY = "scan or copy the slide again"
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class _Page:
     decode: Callable[..., Any]
     tables: bytes | None
     jpeg: bool
+    bounded: bool
 
     @property
     def tile_bytes(self) -> int:
@@ -122,27 +124,35 @@ class NativeTiffReader(SlideReader):
         if page.offsets[number] + page.counts[number] > self._size:
             raise self._damaged(level, number, "the file ends before it")
         stored = os.pread(self._file, page.counts[number], page.offsets[number])
-        claimed = claimed_size(stored)
-        if claimed is not None and claimed != (page.tile_width, page.tile_height):
-            told = f"{claimed[0]} x {claimed[1]} px instead of {page.tile_width} x {page.tile_height}"
-            raise self._damaged(level, number, told)
+        if not page.bounded:
+            self._refuse_claim(level, number, claimed_size(stored))
         if page.jpeg and not (stored.startswith(b"\xff\xd8") and b"\xff\xd9" in stored[-64:]):
             raise self._damaged(level, number, "not a whole JPEG stream")
-        try:
+        with boundary(self._place(level, number), "one that can be decoded", error=SlideError, remedy=_COPY):
             decoded = page.decode(stored, number, jpegtables=page.tables)[0]
-        except Exception as error:  # noqa: BLE001 - a codec's error of any class is this tile's damage
-            raise self._damaged(level, number, str(error)) from None
-        if decoded is None or decoded.shape[-1] != 3 or decoded.dtype != np.uint8:
+        if decoded is None or decoded.shape[-1] != _CHANNELS or decoded.dtype != np.uint8:
             raise self._damaged(level, number, "not 8-bit RGB")
         tile: Pixels = decoded.reshape(-1, *decoded.shape[-2:])
         return tile
 
-    def _damaged(self, level: int, number: int, why: str) -> SlideError:
+    def _refuse_claim(self, level: int, number: int, claimed: tuple[int, int, int] | None) -> None:
+        """A stream is decoded to what it says itself."""
+        page = self._pages[level]
+        if claimed is None:
+            raise self._damaged(level, number, "its beginning says no size")
+        width, height, channels = claimed
+        if (width, height) != (page.tile_width, page.tile_height):
+            told = f"{width} x {height} px instead of {page.tile_width} x {page.tile_height}"
+            raise self._damaged(level, number, told)
+        if channels != _CHANNELS:
+            raise self._damaged(level, number, f"{channels} channels instead of {_CHANNELS}")
+
+    def _place(self, level: int, number: int) -> str:
         row, column = divmod(number, self._pages[level].across)
-        return SlideError(
-            f"{self.path}: damaged tile at level {level}, row {row}, column {column} ({why}); "
-            "scan or copy the slide again"
-        )
+        return f"{self.path}: damaged tile at level {level}, row {row}, column {column}"
+
+    def _damaged(self, level: int, number: int, why: str) -> SlideError:
+        return SlideError(f"{self._place(level, number)} ({why}); {_COPY}")
 
     def close(self) -> None:
         """Close the file and drop what was decoded."""
@@ -158,12 +168,15 @@ def native_or_none(whole: OpenSlideReader) -> NativeTiffReader | None:
 
     A few tiles of every level are read both ways. `whole` stays in use by the reader that is returned.
     """
-    if whole.vendor not in _VENDORS or not hasattr(os, "pread"):
+    if whole.vendor not in PLAIN_VENDORS or not hasattr(os, "pread"):
         return None
     try:
-        with tifffile.TiffFile(whole.path) as file:
+        with (
+            boundary(whole.path, "a TIFF that tifffile reads", error=SlideError),
+            tifffile.TiffFile(whole.path) as file,
+        ):
             pages = [_page_of(file, level) for level in whole.levels]
-    except (tifffile.TiffFileError, OSError, ValueError, KeyError, IndexError, TypeError, AttributeError):
+    except SlideError:
         return None
     known = [page for page in pages if page is not None]
     if len(known) < len(pages):
@@ -185,13 +198,15 @@ def _page_of(file: tifffile.TiffFile, level: Level) -> _Page | None:
     page = fitting[0]
     plain = (
         page.bitspersample == 8
-        and page.samplesperpixel == 3
+        and page.samplesperpixel == _CHANNELS
         and page.planarconfig == 1
         and page.imagedepth == 1
         and max(page.tilewidth, page.tilelength) <= _LARGEST_TILE
         and page.photometric in (2, 6)
     )
     across, down = -(-page.imagewidth // page.tilewidth), -(-page.imagelength // page.tilelength)
+    if page.jpegtables and claimed_size(page.jpegtables):  # tables that are an image
+        return None
     if not plain or len(page.dataoffsets) != across * down or len(page.databytecounts) != across * down:
         return None
     return _Page(
@@ -205,6 +220,7 @@ def _page_of(file: tifffile.TiffFile, level: Level) -> _Page | None:
         decode=page.decode,
         tables=page.jpegtables,
         jpeg=int(page.compression) == _JPEG,
+        bounded=int(page.compression) in BOUNDED,
     )
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -61,7 +62,7 @@ def test_another_checksum_is_refused_before_reading(tmp_path: Path) -> None:
 
 
 def test_absent_files_are_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"absent\.bin: no such file of weights$"):
+    with pytest.raises(InputError, match=r"absent\.bin: no such file$"):
         read_weights(tmp_path / "absent.bin")
     with pytest.raises(InputError, match=r": no model\.safetensors or pytorch_model\.bin in this folder"):
         read_weights(tmp_path)
@@ -87,7 +88,7 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path: Path, monkeypatch: pytest.Mon
     ("content", "told"),
     [
         (b"", "neither safetensors nor"),
-        (b"12345678{not json", "not a whole safetensors file"),
+        (b"12345678{not json", "expected a whole safetensors file"),
         (b"\x80\x05.", "neither safetensors nor"),
         (b"PK\x03\x04 half a zip", "neither safetensors nor"),
     ],
@@ -103,7 +104,7 @@ def test_a_truncated_safetensors_file_is_refused(tiny: EncoderCard, tmp_path: Pa
     save_file(published(tiny), tmp_path / "w.safetensors")
     whole = (tmp_path / "w.safetensors").read_bytes()
     (tmp_path / "w.safetensors").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(InputError, match=r"w\.safetensors: not a whole safetensors file"):
+    with pytest.raises(InputError, match=r"w\.safetensors: expected a whole safetensors file"):
         read_weights(tmp_path / "w.safetensors")
 
 
@@ -118,6 +119,46 @@ def test_a_truncated_safetensors_file_is_refused(tiny: EncoderCard, tmp_path: Pa
 def test_other_things_are_refused(tmp_path: Path, thing: object, told: str) -> None:
     torch.save(thing, tmp_path / "x.pt")
     with pytest.raises(InputError, match=rf"x\.pt: {told}$"):
+        read_weights(tmp_path / "x.pt")
+
+
+@pytest.mark.parametrize(
+    "hollow",
+    [torch.zeros(1).expand(10**9), torch.zeros(4, 4).to_sparse(), torch.empty(9, device="meta")],
+    ids=["one value", "sparse", "meta"],
+)
+def test_tensors_without_their_values_are_refused(tmp_path: Path, hollow: torch.Tensor) -> None:
+    torch.save({"a": torch.zeros(1), "b": hollow}, tmp_path / "x.pt")
+    with pytest.raises(InputError, match=r"x\.pt: not every value of these tensors is stored: b; download"):
+        read_weights(tmp_path / "x.pt")
+
+
+class Vast:
+    def __reduce__(self) -> tuple[object, tuple[int]]:
+        return bytearray, (10**12,)
+
+
+def test_a_checkpoint_that_asks_for_memory_is_refused(tmp_path: Path) -> None:
+    torch.save({"a": torch.zeros(1), "b": Vast()}, tmp_path / "x.pt")
+    with pytest.raises(InputError, match=r"x\.pt: neither .*it holds a bytearray, which no weights do"):
+        read_weights(tmp_path / "x.pt")
+
+
+def test_a_checkpoint_that_was_packed_again_is_refused(tmp_path: Path) -> None:
+    torch.save({"a": torch.ones(1000)}, tmp_path / "x.pt")
+    with (
+        zipfile.ZipFile(tmp_path / "x.pt") as whole,
+        zipfile.ZipFile(tmp_path / "y.pt", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for name in whole.namelist():
+            packed.writestr(name, whole.read(name))
+    with pytest.raises(InputError, match=r"y\.pt: another program has packed x/data\.pkl"):
+        read_weights(tmp_path / "y.pt")
+
+
+def test_a_pipe_holds_no_weights(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.pt")
+    with pytest.raises(InputError, match=r"x\.pt: expected a file, got a pipe"):
         read_weights(tmp_path / "x.pt")
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pickletools
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import torch
 from torch import Tensor
 
 from survfuse._errors import InputError, listed
+from survfuse._gate import boundary, regular_file
 from survfuse._storage import sha256_file
 from survfuse.slides.encoders.base import EncoderCard
 from survfuse.slides.encoders.card import ENCODERS
@@ -20,6 +23,7 @@ from survfuse.slides.encoders.layouts import to_network
 from survfuse.slides.encoders.networks import PooledNetwork, build_network
 
 _INSIDE = ("state_dict", "model", "teacher", "model_state_dict")
+_AGAIN = "download the file again"
 _IN_A_FOLDER = ("model.safetensors", "pytorch_model.bin")
 
 
@@ -76,8 +80,7 @@ def _locate(path: Path) -> Path:
         raise InputError(
             f"{path}: no {' or '.join(_IN_A_FOLDER)} in this folder; name the file of weights itself"
         )
-    if not path.is_file():
-        raise InputError(f"{path}: no such file of weights")
+    regular_file(path)
     return path
 
 
@@ -85,30 +88,52 @@ def _read(file: Path) -> Any:
     with file.open("rb") as opened:
         head = opened.read(9)
     if head[8:9] == b"{":  # a safetensors header follows its length
-        return _read_safetensors(file)
+        from safetensors.torch import load_file
+
+        with boundary(file, "a whole safetensors file", remedy=_AGAIN):
+            return load_file(file)
     return _read_checkpoint(file)
-
-
-def _read_safetensors(file: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(file)
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{file}: not a whole safetensors file ({error})") from None
 
 
 def _read_checkpoint(file: Path) -> Any:
     try:
-        return torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
-    except Exception as error:  # noqa: BLE001  torch raises whatever the bytes provoke
+        with boundary(file, "a torch checkpoint"):
+            zipped = zipfile.is_zipfile(file)
+            for pickled in _pickles_of(file) if zipped else ():
+                _refuse_makers(pickled)
+            return torch.load(file, map_location="cpu", weights_only=True, mmap=zipped)
+    except InputError as error:
+        if error.__cause__ is None or isinstance(error.__cause__, MemoryError):
+            raise
         # without torch's advice to run the code after all
-        told = re.split(r"trusted source\.|WeightsUnpickler error:", str(error))[-1].strip().splitlines()
+        told = re.split(r"trusted source\.|WeightsUnpickler error:", str(error.__cause__))[-1].strip()
         raise InputError(
             f"{file}: neither safetensors nor a torch checkpoint that can be read without running its code "
-            f"({type(error).__name__}: {told[0][:160] if told else 'no message'})"
+            f"({type(error.__cause__).__name__}: {told.splitlines()[0][:160] if told else 'no message'})"
         ) from None
+
+
+def _pickles_of(file: Path) -> Iterator[bytes]:
+    """Yield the pickles of a checkpoint that is an archive whose members are stored as they are.
+
+    Torch takes the bytes of a member for its values, packed or not.
+    """
+    with zipfile.ZipFile(file) as archive:
+        members = archive.infolist()
+        packed = [one.filename for one in members if one.compress_type != zipfile.ZIP_STORED]
+        if packed or sum(one.file_size for one in members) > file.stat().st_size:
+            what = f"packed {listed(packed, 3)}" if packed else "stored members in one place"
+            raise InputError(f"{file}: another program has {what}; {_AGAIN}, and leave it as it is")
+        for one in members:
+            if one.filename.endswith(".pkl"):
+                yield archive.read(one)
+
+
+def _refuse_makers(pickled: bytes) -> None:
+    """Refuse the one call that torch allows and that takes as much memory as the file asks for."""
+    for operation, argument, _ in pickletools.genops(pickled):
+        if operation.name == "GLOBAL" and str(argument).endswith("bytearray"):
+            raise ValueError("it holds a bytearray, which no weights do")
 
 
 def _unpacked(found: Any, file: Path) -> dict[str, Tensor]:
@@ -120,7 +145,17 @@ def _unpacked(found: Any, file: Path) -> dict[str, Tensor]:
     others = [str(name) for name, value in found.items() if not isinstance(value, Tensor)]
     if others:
         raise InputError(f"{file}: expected named tensors only, but these are none: {listed(others)}")
+    hollow = [str(name) for name, value in found.items() if not _is_stored(value)]
+    if hollow:
+        raise InputError(f"{file}: not every value of these tensors is stored: {listed(hollow)}; {_AGAIN}")
     return {str(name): value for name, value in found.items()}
+
+
+def _is_stored(tensor: Tensor) -> bool:
+    """Whether a tensor is a plain one with as many stored values as it has."""
+    if tensor.layout is not torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
+        return False
+    return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
 
 
 @dataclass(frozen=True)
@@ -179,7 +214,8 @@ def fill(card: EncoderCard, weights: Weights) -> PooledNetwork:
     """
     network = build_network(card, device="meta")
     state = network.state_dict()
-    tensors = to_network(weights.tensors, card)
+    with boundary(weights.path, f"weights of encoder {card.name!r}", remedy=_AGAIN):
+        tensors = to_network(weights.tensors, card)
     misfit = compare(tensors, state)
     if len(misfit):
         raise InputError(_refusal(card, weights, misfit))
@@ -205,6 +241,7 @@ def _better(card: EncoderCard, weights: Weights, problems: int) -> str | None:
         if other.name == card.name or not other.needs_weights:
             continue
         state = build_network(other, device="meta").state_dict()
-        if not len(compare(to_network(weights.tensors, other), state)):
-            return other.name
+        with suppress(RuntimeError):  # parts that torch cannot put together
+            if not len(compare(to_network(weights.tensors, other), state)):
+                return other.name
     return None
