@@ -193,8 +193,9 @@ def _dataset(stored: Any) -> dict[str, Any]:
     filters = [settings.get_filter(number) for number in range(settings.get_nfilters())]
     known |= {"filtered": bool(filters), "filter": _missing_filter(filters)}
     known["packing"] = packing = _packing(filters, dtype.itemsize)
-    known |= _storage(stored, known, plain and packing is not None and _as_stored(stored))
     total = math.prod(shape) * dtype.itemsize
+    apart = plain and total > SMALL and packing is not None and _as_stored(stored)
+    known |= _storage(stored, known, apart)
     known["small"] = plain and 0 < total <= SMALL and known["complete"] and known["filter"] is None
     return known
 

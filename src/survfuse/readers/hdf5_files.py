@@ -232,29 +232,30 @@ def _from_chunks(path: Path, name: str, node: Node) -> AnyArray:
     assert node.shape is not None
     assert node.chunk is not None
     values: AnyArray = np.empty(node.shape, node.dtype)
-    with path.open("rb", buffering=0) as file:
+    with (
+        boundary(f"{path}: {name!r}", "a whole HDF5 file", error=FeatureFileError),
+        path.open("rb", buffering=0) as file,
+    ):
         for corner, offset, count in node.chunks or ():
             file.seek(offset)
-            chunk = _unpacked(file.read(count), node, f"{path}: {name!r}").reshape(node.chunk)
-            area = tuple(slice(at, at + n) for at, n in zip(corner, node.chunk, strict=True))
-            part = values[area]
+            chunk = _unpacked(file.read(count), node).reshape(node.chunk)
+            part = values[tuple(slice(at, at + n) for at, n in zip(corner, node.chunk, strict=True))]
             part[...] = chunk[tuple(map(slice, part.shape))]
     return values
 
 
-def _unpacked(packed: bytes, node: Node, where: str) -> AnyArray:
+def _unpacked(packed: bytes, node: Node) -> AnyArray:
     """Undo the filters of one chunk, in memory of its size."""
     size = math.prod(node.chunk or ()) * node.itemsize
-    with boundary(where, "a whole HDF5 file", error=FeatureFileError):
-        if "deflate" in (node.packing or ()):
-            stream = zlib.decompressobj()
-            packed = stream.decompress(packed, size + 1)
-            if not stream.eof:
-                raise EOFError("a chunk does not end where it should")
-        if len(packed) != size:
-            raise EOFError(f"a chunk of {len(packed)} bytes, expected {size}")
-        if "shuffle" in (node.packing or ()):  # all first bytes of the numbers, then all second bytes
-            packed = np.frombuffer(packed, np.uint8).reshape(node.itemsize, -1).T.tobytes()
+    if "deflate" in (node.packing or ()):
+        stream = zlib.decompressobj()
+        packed = stream.decompress(packed, size + 1)
+        if not stream.eof:
+            raise EOFError("a chunk does not end where it should")
+    if len(packed) != size:
+        raise EOFError(f"a chunk of {len(packed)} bytes, expected {size}")
+    if "shuffle" in (node.packing or ()):  # all first bytes of the numbers, then all second bytes
+        packed = np.frombuffer(packed, np.uint8).reshape(node.itemsize, -1).T.tobytes()
     return np.frombuffer(packed, node.dtype)
 
 
