@@ -19,6 +19,8 @@ GIB = 2**30
 MOST_PACKED = 1100
 """No common compressor shrinks further than this (deflate: 1032); a larger claim is a bomb."""
 _LONGEST_REASON = 300
+_SMALL = 2**24
+"""Of less, in bytes, the machine is not asked: that takes longer than reading a small file."""
 
 
 def regular_file(path: Path | str, *, limit: int | None = None, error: type[InputError] = InputError) -> int:
@@ -154,6 +156,8 @@ def refuse_claim(
             f"{where}: claims {said_bytes(claimed)} where {said_bytes(stored or 0)} are stored; "
             "refused unread: write the file again"
         )
+    if claimed < _SMALL:
+        return
     free = free_memory()
     if claimed > free:
         raise error(

@@ -61,7 +61,10 @@ def test_objects_are_never_unpickled(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], zipped: bool
 ) -> None:
     torch.save({"features": Boom()}, tmp_path / "evil.pt", _use_new_zipfile_serialization=zipped)
-    with pytest.raises(FeatureFileError, match=r"evil\.pt: not a file of plain tensors .* never unpickled"):
+    with pytest.raises(
+        FeatureFileError,
+        match=r"evil\.pt: expected plain tensors .* holds print\); objects are never unpickled",
+    ):
         read_features(tmp_path / "evil.pt")
     assert "executed" not in capsys.readouterr().out
 
@@ -69,7 +72,7 @@ def test_objects_are_never_unpickled(
 @pytest.mark.parametrize("content", [b"", b"garbage", b"PK\x03\x04rest", b"\x80\x02garbage"])
 def test_garbage_pt(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "g.pt").write_bytes(content)
-    with pytest.raises(FeatureFileError, match=r"g\.pt: not a file of plain tensors"):
+    with pytest.raises(FeatureFileError, match=r"g\.pt: expected plain tensors or arrays"):
         read_features(tmp_path / "g.pt")
 
 
@@ -92,14 +95,14 @@ def test_wrong_tensors(tmp_path: Path, value: object, message: str) -> None:
 def test_truncated_pt(tmp_path: Path) -> None:
     torch.save(torch.zeros(100, 100), tmp_path / "t.pt")
     (tmp_path / "t.pt").write_bytes((tmp_path / "t.pt").read_bytes()[:20_000])
-    with pytest.raises(FeatureFileError, match=r"t\.pt: not a file of plain tensors"):
+    with pytest.raises(FeatureFileError, match=r"t\.pt: expected plain tensors or arrays"):
         read_features(tmp_path / "t.pt")
 
 
 def test_zip_bomb_in_pt(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "z.pt", "w", zipfile.ZIP_LZMA) as archive:
         archive.writestr("z/data.pkl", bytes(50_000_000))
-    with pytest.raises(FeatureFileError, match="bytes claim to unpack to 50000000; refused unread"):
+    with pytest.raises(FeatureFileError, match="claims 47.*where 7.* are stored; refused unread"):
         read_features(tmp_path / "z.pt")
 
 
@@ -236,7 +239,7 @@ def test_one_tile_keeps_its_place(tmp_path: Path) -> None:
 def test_object_arrays_are_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "o.npy", np.array([Boom()], dtype=object), allow_pickle=True)
     np.savez(tmp_path / "o.npz", features=np.array([Boom()], dtype=object), allow_pickle=True)
-    with pytest.raises(FeatureFileError, match=r"o\.npy: .*pickled objects are not read"):
+    with pytest.raises(FeatureFileError, match=r"o\.npy: 'o\.npy' has dtype object, expected plain"):
         read_features(tmp_path / "o.npy")
     with pytest.raises(FeatureFileError, match=r"o\.npz: .*(dtype object|pickled objects)"):
         read_features(tmp_path / "o.npz")
@@ -249,7 +252,7 @@ def test_truncated_numpy(tmp_path: Path) -> None:
     for name in ("t.npy", "t.npz", "t.safetensors"):
         data = (tmp_path / name).read_bytes()
         (tmp_path / name).write_bytes(data[: len(data) - 80])
-        with pytest.raises(FeatureFileError, match=rf"{name}: not a whole"):
+        with pytest.raises(FeatureFileError, match=rf"{name}: expected a whole"):
             read_features(tmp_path / name)
 
 
@@ -261,11 +264,11 @@ def header(shape: tuple[int, ...]) -> bytes:
 
 def test_headers_that_claim_too_much(tmp_path: Path) -> None:
     (tmp_path / "h.npy").write_bytes(header((10**9, 1024)) + bytes(64))
-    with pytest.raises(FeatureFileError, match=r"h\.npy: not a whole \.npy file"):
+    with pytest.raises(FeatureFileError, match=r"h\.npy: 'h\.npy' claims shape \(1000000000, 1024\)"):
         read_features(tmp_path / "h.npy")
     with zipfile.ZipFile(tmp_path / "h.npz", "w") as archive:
         archive.writestr("features.npy", header((10**9, 1024)) + bytes(64))
-    with pytest.raises(FeatureFileError, match=r"'features.npy' claims shape \(1000000000, 1024\)"):
+    with pytest.raises(FeatureFileError, match=r"h\.npz: 'features' claims shape \(1000000000, 1024\)"):
         read_features(tmp_path / "h.npz")
 
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from survfuse._errors import FeatureFileError
+from survfuse._errors import FeatureFileError, InputError, MissingExtraError
+from survfuse._gate import regular_file
 from survfuse.readers.arrays import read_array_file
 from survfuse.readers.hdf5 import read_hdf5
 from survfuse.readers.record import USUAL, Draft, Features, ReadOptions, with_encoder
@@ -86,6 +87,10 @@ def read_features(path: Path | str, *, encoder: str | None = None, options: Read
     except FeatureFileError as error:
         error.args = (printable(str(error)),)
         raise
+    except MissingExtraError:
+        raise
+    except InputError as error:  # of a JSON file in a store or beside a file
+        raise FeatureFileError(printable(str(error))) from None
 
 
 def _read_checked(source: Path, encoder: str | None, options: ReadOptions) -> Features:
@@ -95,8 +100,6 @@ def _read_checked(source: Path, encoder: str | None, options: ReadOptions) -> Fe
             f"{source}: expected a feature file ({', '.join(FEATURE_SUFFIXES)}), "
             f"got {suffix or 'no suffix'!r}"
         )
-    if not source.exists():
-        raise FeatureFileError(f"{source}: no such file")
     _refuse_unreadable(source, suffix)
     if is_locked(source):
         raise FeatureFileError(
@@ -109,13 +112,13 @@ def _read_checked(source: Path, encoder: str | None, options: ReadOptions) -> Fe
 
 def _refuse_unreadable(source: Path, suffix: str) -> None:
     """Tell what the system says of a file before a reader takes it for a broken one."""
-    if source.is_dir() != (suffix == ".zarr"):
-        wanted = "a folder" if suffix == ".zarr" else "a file"
-        raise FeatureFileError(
-            f"{source}: expected {wanted}, got {'a folder' if source.is_dir() else 'a file'}"
-        )
+    folder = os.path.isdir(source)
+    if suffix == ".zarr" and os.path.isfile(source):
+        raise FeatureFileError(f"{source}: expected a folder, got a file")
+    if not (suffix == ".zarr" and folder):
+        regular_file(source, error=FeatureFileError)
     try:
-        os.scandir(source).close() if source.is_dir() else source.open("rb").close()
+        os.scandir(source).close() if folder else source.open("rb").close()
     except OSError as error:
         raise FeatureFileError(f"{source}: cannot be opened ({error.strerror})") from None
 

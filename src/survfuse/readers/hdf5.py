@@ -17,7 +17,8 @@ import h5py
 import numpy as np
 
 from survfuse._errors import FeatureFileError
-from survfuse.readers.array_checks import DEFLATE_LIMIT, AnyArray, check_claim
+from survfuse._gate import MOST_PACKED
+from survfuse.readers.array_checks import AnyArray, check_claim
 from survfuse.readers.record import COORD_KEYS, USUAL, CoordUnit, Draft, ReadOptions, no_features
 
 BAG_FORMAT = "survfuse-bag"
@@ -87,7 +88,7 @@ def _refuse_unwritten(found: h5py.Dataset, claimed: int, path: Path) -> None:
     if claimed == 0:
         return
     stored = int(found.id.get_storage_size())
-    if stored > path.stat().st_size or claimed > stored * DEFLATE_LIMIT:
+    if stored > path.stat().st_size or claimed > stored * MOST_PACKED:
         raise FeatureFileError(
             f"{path}: {found.name!r} claims {claimed} bytes but {stored} are stored in a file of "
             f"{path.stat().st_size}; refused unread"

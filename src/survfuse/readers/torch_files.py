@@ -1,22 +1,34 @@
-"""Files of `torch.save`: tensors, NumPy arrays and dicts of them; nothing is unpickled but plain numbers."""
+"""Files of `torch.save`: tensors, NumPy arrays and dicts of them.
+
+torch is not asked to read them: it takes memory for what a file claims, reads members of an archive
+that another program packed as if they were its own, and verifies no checksum.
+"""
 
 from __future__ import annotations
 
+import math
 import re
-import threading
-import warnings
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from survfuse._errors import FeatureFileError
-from survfuse.readers.array_checks import BYTES_LIMIT, DEFLATE_LIMIT, AnyArray
+from survfuse._gate import boundary, refuse_claim, regular_file
+from survfuse.readers.archives import Bytes, open_archive, read_member
+from survfuse.readers.array_checks import BYTES_LIMIT, AnyArray
+from survfuse.readers.pickles import read_pickle
 from survfuse.readers.record import COORD_KEYS, ReadOptions, no_features
 
-_LOADING = threading.Lock()  # torch keeps its list of safe names for the whole process
+_WHAT = "plain tensors or arrays"
+_REMEDY = (
+    "objects are never unpickled: save the tensor or the NumPy array itself, or a dict of `features` and "
+    "`coords`, with torch.save and its default pickle_protocol"
+)
 
 
 def open_torch(path: Path, options: ReadOptions) -> dict[str, AnyArray]:
@@ -25,180 +37,367 @@ def open_torch(path: Path, options: ReadOptions) -> dict[str, AnyArray]:
     Raises
     ------
     FeatureFileError
-        On pickled objects, a cut file, or a dict without features.
+        On pickled objects, a cut or changed file, or a dict without features.
     """
-    loaded = _load(path)
-    if not isinstance(loaded, Mapping):
-        return {"features": as_array(loaded, "features", path)}
-    arrays: dict[str, AnyArray] = {}
-    for key in (*options.feature_keys, *COORD_KEYS):
-        if loaded.get(key) is not None:
-            arrays[key] = as_array(loaded[key], key, path)
-    if set(arrays).isdisjoint(options.feature_keys):
-        names = [f"{key} {_shape(value)}" for key, value in loaded.items()]
-        raise FeatureFileError(no_features(path, options, names))
-    return arrays
+    with _open(path) as (saved, storages):
+        if not isinstance(saved, dict):
+            return {"features": _as_array(saved, "features", storages, path)}
+        arrays: dict[str, AnyArray] = {}
+        for key in (*options.feature_keys, *COORD_KEYS):
+            if saved.get(key) is not None:
+                arrays[key] = _as_array(saved[key], key, storages, path)
+        if set(arrays).isdisjoint(options.feature_keys):
+            names = [f"{str(key)[:80]} {_shape(value)}" for key, value in saved.items()]
+            raise FeatureFileError(no_features(path, options, names))
+        return arrays
 
 
 def _shape(value: Any) -> str:
-    return str(tuple(value.shape)) if hasattr(value, "shape") else f"({type(value).__name__})"
+    if isinstance(value, _Tensor | _SavedArray):
+        return str(value.shape)
+    return f"({value.kind if isinstance(value, _Other) else type(value).__name__})"
 
 
-def _load(path: Path) -> Any:
-    import torch
+_Storages = Callable[["_Storage"], Bytes]
+"""Reads the bytes of a storage."""
 
-    zipped = zipfile.is_zipfile(path)
+
+@contextmanager
+def _open(path: Path) -> Iterator[tuple[Any, _Storages]]:
+    """Yield what was saved, its tensors without their values, and what reads those."""
+    size = regular_file(path, limit=BYTES_LIMIT, error=FeatureFileError)
+    with path.open("rb") as file:
+        zipped = file.read(4) == b"PK\x03\x04"
     if zipped:
-        refuse_zip_bomb(path)
-    elif path.is_file() and path.stat().st_size > BYTES_LIMIT:
-        raise FeatureFileError(f"{path}: larger than {BYTES_LIMIT / 2**30:.0f} GiB")
-    try:
-        with _LOADING, warnings.catch_warnings(), torch.serialization.safe_globals(list(_NUMPY_NAMES)):
-            warnings.simplefilter("ignore")  # of pickle protocols: what cannot be read is an error
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
-    except FileNotFoundError:
-        raise FeatureFileError(f"{path}: no such file") from None
-    except FeatureFileError:
-        raise
-    except Exception as error:  # noqa: BLE001  a hostile stream may raise anything at all
-        raise FeatureFileError(f"{path}: not a file of plain tensors or arrays {_reason(error)}") from None
+        with open_archive(path, _WHAT, _REMEDY) as archive:
+            yield _read_zipped(archive)
+    else:
+        refuse_claim(path, size, size, error=FeatureFileError)
+        with boundary(path, _WHAT, error=FeatureFileError, remedy=_REMEDY):
+            yield _read_legacy(path.read_bytes())
 
 
-def _reason(error: Exception) -> str:
-    """Say what stopped the loader; torch's own advice, to trust the file, is not passed on."""
-    said = str(error).rpartition("WeightsUnpickler error:")[2].strip() or type(error).__name__
-    named = re.search(r"GLOBAL ([\w.]+)", said)
-    if named is not None:
-        return (
-            f"(it holds {named[1]}); objects are never unpickled: save the tensor or the NumPy array "
-            "itself, or a dict of `features` and `coords`"
-        )
-    return (
-        f"({said.splitlines()[0][:200]}); objects are never unpickled: write the file again with "
-        "torch.save and its default pickle_protocol"
-    )
+def _read_zipped(archive: zipfile.ZipFile) -> tuple[Any, _Storages]:
+    """Read the archives that torch has written since 1.6: ``<name>/data.pkl`` and ``<name>/data/<key>``."""
+    names = [name for name in archive.namelist() if re.fullmatch(r"([^/]*/)?data\.pkl", name)]
+    if len(names) != 1:
+        raise ValueError(f"{len(names)} members data.pkl in the archive, expected one")
+    folder = names[0].removesuffix("data.pkl")
+    order = "little"
+    if f"{folder}byteorder" in archive.namelist():
+        order = read_member(archive, archive.getinfo(f"{folder}byteorder")).tobytes().decode()
+    if order not in ("little", "big"):
+        raise ValueError(f"bytes in the order {order!r}")
+    saved, _ = read_pickle(read_member(archive, archive.getinfo(names[0])).tobytes(), _named, _Storage.of)
+
+    def read(storage: _Storage) -> Bytes:
+        member = archive.getinfo(f"{folder}data/{storage.key}")
+        if member.file_size != storage.size:
+            raise ValueError(f"a storage claims {storage.size} bytes where {member.file_size} are stored")
+        values = read_member(archive, member)
+        return values if order == "little" else _swapped(values, storage.kind.itemsize)
+
+    return saved, read
 
 
-def as_array(value: Any, key: str, path: Path) -> AnyArray:
-    """Turn a dense tensor of real numbers into an array; types that NumPy lacks become float32.
+def _read_legacy(data: bytes) -> tuple[Any, _Storages]:
+    """Read what torch wrote before 1.6: five pickles, then the storages in the order of their keys."""
+    known: dict[str, _Storage] = {}
+
+    def remember(saved_id: Any) -> _Storage:
+        storage = _Storage.of(saved_id)
+        return known.setdefault(storage.key, storage)
+
+    pickled = []
+    end = 0
+    for _ in range(5):
+        value, end = read_pickle(data, _named, remember, end)
+        pickled.append(value)
+    magic, version, _, saved, keys = pickled
+    if (magic, version) != _LEGACY or not isinstance(keys, list):
+        raise ValueError("not written by torch.save")
+    places: dict[str, int] = {}
+    for key in keys:
+        storage = known[key]
+        places[key] = end + 8
+        if int.from_bytes(data[end : end + 8], "little", signed=True) * storage.kind.itemsize != storage.size:
+            raise ValueError(f"storage {key!r} is not of the size that its tensors claim")
+        end += 8 + storage.size
+    if end != len(data):
+        raise ValueError(f"{end} bytes expected, {len(data)} are in the file")
+
+    def read(storage: _Storage) -> Bytes:
+        return np.frombuffer(data, np.uint8, storage.size, places[storage.key]).copy()
+
+    return saved, read
+
+
+_LEGACY = (0x1950A86A20F9469CFC6C, 1001)
+"""Magic number and version of the format."""
+
+
+# -- what a pickle of torch may hold; our own classes stand for those of torch and NumPy
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """A dtype of torch."""
+
+    name: str
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one value."""
+        bits = re.search(r"\d+", self.name)
+        return 1 if bits is None else max(int(bits[0]) // 8, 1)
+
+
+@dataclass(frozen=True)
+class _Storage:
+    """Where the values of a tensor lie in the file, and how many bytes they are."""
+
+    key: str
+    kind: _Kind
+    size: int
+
+    @classmethod
+    def of(cls, saved_id: Any) -> _Storage:
+        """Take it from a persistent id."""
+        mark, kind, key, _, count = saved_id[:5]
+        if mark != "storage" or not isinstance(kind, _Kind) or not isinstance(key, str):
+            raise ValueError("a storage without type or key")
+        if any(view is not None for view in saved_id[5:]):
+            raise ValueError("a storage that is part of another")
+        if not isinstance(count, int) or count < 0:
+            raise ValueError(f"a storage of {count!r} values")
+        return cls(key, kind, count * kind.itemsize)
+
+
+@dataclass(frozen=True)
+class _Other:
+    """What the file may hold beside its arrays, or what makes it; only its kind is kept."""
+
+    kind: str
+
+    def __call__(self, *_: Any) -> _Other:
+        return self
+
+
+@dataclass(frozen=True)
+class _Tensor:
+    """A dense tensor as it is pickled; nothing is read before :meth:`array`."""
+
+    storage: Any
+    start: Any
+    sizes: Any
+    strides: Any
+    kind: Any
+    flags: Any
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """As the file claims."""
+        return _whole_numbers(self.sizes)
+
+    def array(self, key: str, storages: _Storages, path: Path) -> AnyArray:
+        """Read its values; types that NumPy lacks become float32."""
+        if not isinstance(self.storage, _Storage) or not isinstance(self.kind, _Kind) or self.flags:
+            raise ValueError(f"{key!r} is no dense tensor")
+        shape, strides = self.shape, _whole_numbers(self.strides)
+        (start,) = _whole_numbers((self.start,))
+        if len(shape) != len(strides):
+            raise ValueError(f"{key!r} has shape {shape} and strides {strides}")
+        claimed = math.prod(shape) * self.kind.itemsize
+        if claimed > self.storage.size:
+            raise FeatureFileError(
+                f"{path}: {key!r} claims shape {shape} ({claimed} bytes), where {self.storage.size} are "
+                "stored; save it again with `.clone()`, which stores every value"
+            )
+        if claimed == 0:
+            return np.zeros(shape, as_numbers(np.zeros(0, np.uint8), self.kind.name, key, path).dtype)
+        values = as_numbers(storages(self.storage), self.kind.name, key, path)
+        last = start + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
+        if last >= len(values):
+            raise ValueError(f"{key!r} reaches beyond its storage")
+        steps = [step * values.itemsize for step in strides]
+        return np.lib.stride_tricks.as_strided(values[start:], shape, steps)
+
+
+def _whole_numbers(values: Any) -> tuple[int, ...]:
+    """Accept a tuple of a few numbers >= 0, such as a shape."""
+    if not isinstance(values, tuple) or len(values) > _MOST_AXES:
+        raise ValueError("a shape that is none")
+    for value in values:
+        if type(value) is not int or not 0 <= value < 2**62:
+            raise ValueError("a shape that is none")
+    return values
+
+
+_MOST_AXES = 8
+
+
+def as_numbers(stored: Bytes, kind: str, key: str, path: Path) -> AnyArray:
+    """View bytes as numbers of a type that torch names so; those that NumPy lacks become float32.
 
     Raises
     ------
     FeatureFileError
-        For anything else, and for a shape that claims more than is stored.
+        For types that hold no floats or integers.
     """
-    import torch
+    if re.fullmatch(r"float(16|32|64)|u?int(8|16|32|64)", kind):
+        return stored.view(np.dtype(kind).newbyteorder("<"))
+    if kind == "bfloat16":
+        return (stored.view("<u2").astype("<u4") << 16).view(np.float32)
+    if re.fullmatch(r"float8_\w+", kind):
+        import torch
 
+        known = getattr(torch, kind, None)
+        if isinstance(known, torch.dtype):
+            every = torch.arange(256, dtype=torch.uint8).view(known).float().numpy()
+            values: AnyArray = every[stored]
+            return values
+    raise FeatureFileError(f"{path}: {key!r} has dtype torch.{kind}, expected floats")
+
+
+def _as_array(value: Any, key: str, storages: _Storages, path: Path) -> AnyArray:
+    if isinstance(value, _Tensor):
+        return value.array(key, storages, path)
     if isinstance(value, _SavedArray):
         return value.array(key, path)
-    if not isinstance(value, torch.Tensor) or value.layout != torch.strided or value.device.type != "cpu":
-        raise FeatureFileError(
-            f"{path}: {key!r} is {type(value).__name__}, expected a dense tensor (tiles, dim)"
-        )
-    if value.is_quantized or value.is_complex() or value.dtype == torch.bool:
-        raise FeatureFileError(f"{path}: {key!r} has dtype {value.dtype}, expected floats")
-    tensor = value.detach()
-    claimed = tensor.numel() * tensor.element_size()
-    if claimed > tensor.untyped_storage().nbytes() or claimed > BYTES_LIMIT:
-        raise FeatureFileError(
-            f"{path}: {key!r} claims shape {tuple(tensor.shape)} ({claimed} bytes), "
-            "more than the file stores or than is read from one file"
-        )
-    if tensor.is_floating_point() and tensor.dtype not in (torch.float16, torch.float32, torch.float64):
-        tensor = tensor.float()
-    array: AnyArray = tensor.numpy()
-    return array
-
-
-def refuse_zip_bomb(path: Path) -> None:
-    """Refuse an archive that unpacks to more than it can hold."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            stored = sum(item.compress_size for item in archive.infolist())
-            claimed = sum(item.file_size for item in archive.infolist())
-    except FileNotFoundError:
-        raise FeatureFileError(f"{path}: no such file") from None
-    except (zipfile.BadZipFile, OSError) as error:
-        raise FeatureFileError(f"{path}: not a whole archive ({error}); write it again") from None
-    if stored > path.stat().st_size or claimed > BYTES_LIMIT or claimed > max(stored, 1) * DEFLATE_LIMIT:
-        raise FeatureFileError(
-            f"{path}: {path.stat().st_size} bytes claim to unpack to {claimed}; refused unread"
-        )
-
-
-# -- NumPy arrays inside a pickle: our own classes stand for NumPy's, so that no code of NumPy
-# -- sees a state that a stranger wrote
+    raise FeatureFileError(f"{path}: {key!r} is {_shape(value)[1:-1]}, expected a dense tensor (tiles, dim)")
 
 
 class _SavedType:
-    """A dtype as it is pickled: its name, and the byte order in its state."""
+    """A dtype of NumPy as it is pickled: its name, and the byte order in its state."""
 
-    def __init__(self, name: str, *_: Any) -> None:
+    def __init__(self, name: Any, *_: Any) -> None:
         self.name = name
         self.order = "="
 
-    def __setstate__(self, state: Any) -> None:
+    def take_state(self, state: Any) -> None:
         if state[1] in ("<", ">"):
             self.order = state[1]
 
     def plain(self) -> np.dtype[Any]:
         """The type, where it is one of floats or integers."""
-        if re.fullmatch(r"[fiu][1248]", self.name) is None:
+        if not isinstance(self.name, str) or re.fullmatch(r"[fiu][1248]", self.name) is None:
             raise ValueError(f"a NumPy array of dtype {self.name!r}, expected floats or integers")
         return np.dtype(self.order + self.name)
 
 
 class _SavedArray:
-    """An array as it is pickled; nothing is read before :meth:`array`."""
+    """An array of NumPy as it is pickled; nothing is made before :meth:`array`."""
 
-    state: tuple[Any, ...] = ()
+    def __init__(self, *_: Any) -> None:
+        self.state: Any = ()
 
-    def __setstate__(self, state: Any) -> None:
+    def take_state(self, state: Any) -> None:
         self.state = state
 
     @property
     def shape(self) -> tuple[int, ...]:
         """As the file claims."""
-        return tuple(self.state[1]) if len(self.state) == 5 else ()
+        return _whole_numbers(self.state[1])
 
     def array(self, key: str, path: Path) -> AnyArray:
         """Make the array from its bytes."""
         try:
-            _, shape, saved, by_columns, raw = self.state
-            return np.frombuffer(raw, saved.plain()).reshape(shape, order="F" if by_columns else "C")
-        except (TypeError, ValueError, AttributeError) as error:
-            raise FeatureFileError(f"{path}: {key!r} is no plain NumPy array ({error})") from None
+            _, _, saved, by_columns, raw = self.state
+            values = np.frombuffer(raw.encoded(), saved.plain())
+            return values.reshape(self.shape, order="F" if by_columns else "C")
+        except (TypeError, ValueError, AttributeError, IndexError) as error:
+            raise FeatureFileError(f"{path}: {key!r} is no plain NumPy array ({error}); {_REMEDY}") from None
 
 
-def _new_array(*_: Any) -> _SavedArray:
-    return _SavedArray()
+@dataclass(frozen=True)
+class _Encoded:
+    """Bytes, which protocol 2 writes as text; made once they are needed."""
+
+    text: Any = ""
+    encoding: Any = "latin1"
+
+    def encoded(self) -> bytes:
+        if self.encoding != "latin1" or not isinstance(self.text, str):
+            raise ValueError(f"bytes written as {self.encoding!r}")
+        return self.text.encode("latin1")
 
 
-def _scalar(saved: Any, raw: Any) -> Any:
-    return np.frombuffer(raw, saved.plain())[0].item()
+def _tensor(
+    storage: Any,
+    start: Any,
+    sizes: Any,
+    strides: Any,
+    _grad: Any = None,
+    _hooks: Any = None,
+    flags: Any = None,
+) -> _Tensor:
+    return _Tensor(storage, start, sizes, strides, getattr(storage, "kind", None), flags)
 
 
-def _encode(text: str, encoding: str) -> bytes:
-    if encoding != "latin1":
-        raise ValueError(f"bytes written as {encoding!r}")
-    return text.encode("latin1")
+def _tensor_of_kind(
+    storage: Any, start: Any, sizes: Any, strides: Any, _grad: Any, _hooks: Any, kind: Any, flags: Any = None
+) -> _Tensor:
+    return _Tensor(storage, start, sizes, strides, kind, flags)
 
 
-def _no_bytes() -> bytes:
-    return b""
+def _ordered() -> dict[Any, Any]:
+    return {}
 
 
-class _ArrayClass:
-    """Stands for the name numpy.ndarray; never made."""
+def _first(value: Any = (), *_: Any) -> Any:
+    return value
 
 
-_NUMPY_NAMES: tuple[tuple[Callable[..., Any], str], ...] = (
-    (_ArrayClass, "numpy.ndarray"),
-    (_SavedType, "numpy.dtype"),
-    (_SavedArray, "survfuse.readers.torch_files._SavedArray"),
-    (_encode, "_codecs.encode"),
-    (_no_bytes, "builtins.bytes"),
-    (_no_bytes, "__builtin__.bytes"),
-    *((_new_array, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")),
-    *((_scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
-)
+def _with_attributes(function: Any, _kind: Any, values: Any, _state: Any) -> Any:
+    """A tensor that had attributes of its own, which are not read."""
+    return function(*values) if function in (_tensor, _tensor_of_kind, _first) else _Other("a tensor")
+
+
+_STORAGES = {
+    "Half": "float16", "BFloat16": "bfloat16", "Float": "float32", "Double": "float64",
+    "Byte": "uint8", "Char": "int8", "Short": "int16", "Int": "int32", "Long": "int64", "Bool": "bool",
+    "ComplexFloat": "complex64", "ComplexDouble": "complex128", "Untyped": "uint8",
+    "QUInt8": "quint8", "QInt8": "qint8", "QInt32": "qint32",
+}  # fmt: skip
+
+_NAMES: Mapping[str, Any] = {
+    "collections.OrderedDict": _ordered,
+    "torch._utils._rebuild_tensor": _tensor,
+    "torch._utils._rebuild_tensor_v2": _tensor,
+    "torch._utils._rebuild_tensor_v3": _tensor_of_kind,
+    "torch._utils._rebuild_parameter": _first,
+    "torch._utils._rebuild_parameter_with_state": _first,
+    "torch._tensor._rebuild_from_type_v2": _with_attributes,
+    "torch.Size": _first,
+    "numpy.dtype": _SavedType,
+    "numpy.core.multiarray._reconstruct": _SavedArray,
+    "numpy._core.multiarray._reconstruct": _SavedArray,
+    "_codecs.encode": _Encoded,
+    "builtins.bytes": _Encoded,
+}
+_INERT = frozenset([
+    "builtins.set", "builtins.complex", "builtins.bytearray", "collections.Counter",
+    "torch.device", "torch.serialization._get_layout", "numpy.ndarray",
+    "numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "torch.Tensor",
+    "torch.nn.parameter.Parameter",
+])  # fmt: skip
+_KINDS = re.compile(r"torch\.(b?float\d+\w*|u?int\d+|bool|complex\d+|q?u?int\d+\w*)")
+
+
+def _named(name: str) -> Any:
+    """What stands for a name in a pickle; protocol 2 writes the names of Python 2."""
+    name = re.sub(r"^__builtin__\.", "builtins.", name)
+    if name in _NAMES:
+        return _NAMES[name]
+    storage = re.fullmatch(r"torch\.(?:storage\.)?(\w+)Storage", name)
+    if storage is not None and storage[1] in _STORAGES:
+        return _Kind(_STORAGES[storage[1]])
+    if (kind := _KINDS.fullmatch(name)) is not None:
+        return _Kind(kind[1])
+    if name in _INERT or re.fullmatch(r"torch\._utils\._rebuild_\w+|torch\.(\w*Tensor|per_\w+)", name):
+        return _Other(name)
+    raise ValueError(f"it holds {name.removeprefix('builtins.')}")
+
+
+def _swapped(values: Bytes, itemsize: int) -> Bytes:
+    return np.ascontiguousarray(values.reshape(-1, itemsize)[:, ::-1]).reshape(-1)
