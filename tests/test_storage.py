@@ -130,10 +130,10 @@ def test_broken_tensors_are_refused(tmp_path: Path) -> None:
         read_tensors(path)
     write_tensors(path, {"a": np.arange(9.0)}, {})
     path.write_bytes(path.read_bytes()[:-8])
-    with pytest.raises(InputError, match=r"not a whole safetensors file"):
+    with pytest.raises(InputError, match=r"expected a whole safetensors file"):
         read_tensors(path)
     path.write_bytes(b"")
-    with pytest.raises(InputError, match=r"not a whole safetensors file"):
+    with pytest.raises(InputError, match=r"expected a whole safetensors file"):
         read_tensors(path)
 
 

@@ -122,7 +122,7 @@ def as_matrix(values: AnyArray, path: Path) -> AnyArray:
             "or (dim,) for one vector of the whole slide"
         )
     if matrix.dtype.itemsize == 8:
-        with np.errstate(over="ignore"):  # a value beyond float32 becomes inf, refused by check_finite
+        with np.errstate(over="ignore", invalid="ignore"):  # what becomes inf or NaN is refused below
             return np.ascontiguousarray(matrix, dtype=np.float32)
     return np.ascontiguousarray(matrix, dtype=matrix.dtype.newbyteorder("="))
 

@@ -15,12 +15,14 @@ import numpy as np
 
 from survfuse._errors import FeatureFileError
 from survfuse._gate import boundary, refuse_claim, regular_file
+from survfuse._storage import check_tensors
 from survfuse.readers.archives import open_archive, open_member, read_exactly
 from survfuse.readers.array_checks import AnyArray, check_claim, check_stored, is_beside
 from survfuse.readers.hdf5 import clam_patch_size, dataset, encoder_of_folder, open_hdf5, read_patches
 from survfuse.readers.record import COORD_KEYS, USUAL, Draft, ReadOptions, no_features
 from survfuse.readers.slideflow import CONFIG, describe_bags
-from survfuse.readers.torch_files import as_numbers, open_torch
+from survfuse.readers.torch_files import open_torch
+from survfuse.readers.torch_values import as_numbers
 
 
 def read_array_file(path: Path, options: ReadOptions = USUAL) -> Draft:
@@ -154,13 +156,12 @@ def _npz_values(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -
 def _open_safetensors(path: Path, options: ReadOptions) -> dict[str, AnyArray]:
     from safetensors import safe_open
 
-    size = regular_file(path, error=FeatureFileError)
+    check_tensors(path, error=FeatureFileError)
     with boundary(path, "a whole safetensors file", error=FeatureFileError):
         with safe_open(str(path), framework="pt") as file:  # torch knows more types than NumPy
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
             others = set(shapes) - set(COORD_KEYS)
             wanted = list(shapes) if len(others) == 1 else _wanted(shapes, path, options)
-            refuse_claim(path, size, size, error=FeatureFileError)
             tensors = {name: file.get_tensor(name) for name in wanted}
         return {name: _from_tensor(tensor, name, path) for name, tensor in tensors.items()}
 

@@ -6,27 +6,21 @@ found, bounded and unpacked here; of its packages only numcodecs is used, which 
 
 from __future__ import annotations
 
-import bz2
 import itertools
-import lzma
 import math
 import os
-import re
-import struct
-import sys
-import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from survfuse._errors import FeatureFileError
 from survfuse._gate import boundary, regular_file
 from survfuse._storage import read_json
 from survfuse.readers.array_checks import AnyArray, check_claim, check_stored
+from survfuse.readers.zarr_codecs import FILTERS, UNPACKERS, Bytes, checked_crc32c, counts_in, plain_dtype
 
 MOST_CHUNKS = 50_000
 """Of one array; the tools write one to some hundreds."""
@@ -37,9 +31,6 @@ _LARGEST_CHUNK = 256 * 2**20
 """A chunk may be larger than its array, but then it takes no more than this, in bytes."""
 _LARGEST_OVERHEAD = 2**20
 """By which a chunk may be larger than twice its values, in bytes."""
-_DTYPE = re.compile(r"[<>|=]?[fiu][1248]")
-
-Bytes = npt.NDArray[np.uint8]
 
 
 def refuse_links(path: Path) -> None:
@@ -225,8 +216,8 @@ def _layout_2(folder: Path, meta: Mapping[str, Any]) -> _Layout:
         raise ValueError("no array of zarr format 2")
     packed = [*(meta["filters"] or []), *([meta["compressor"]] if meta["compressor"] else [])]
     codecs = [_Codec(_text(one["id"]), one) for one in packed]
-    shape = _counts(meta["shape"])
-    chunk = _Chunk(_counts(meta["chunks"]), _dtype(meta["dtype"]), codecs, order=meta["order"])
+    shape = counts_in(meta["shape"])
+    chunk = _Chunk(counts_in(meta["chunks"]), plain_dtype(meta["dtype"]), codecs, order=meta["order"])
     separator = meta.get("dimension_separator", ".")
     return _Layout(folder, shape, "", _separator(separator), chunk.checked(shape, folder))
 
@@ -235,9 +226,9 @@ def _layout_3(folder: Path, meta: Mapping[str, Any]) -> _Layout:
     grid, keys = meta["chunk_grid"], meta["chunk_key_encoding"]
     if meta["zarr_format"] != 3 or grid["name"] != "regular" or keys["name"] not in ("default", "v2"):
         raise ValueError("no regular array of zarr format 3")
-    dtype = _dtype(meta["data_type"])
-    shape = _counts(meta["shape"])
-    chunk = _Chunk(_counts(grid["configuration"]["chunk_shape"]), dtype, _codecs_3(meta["codecs"]))
+    dtype = plain_dtype(meta["data_type"])
+    shape = counts_in(meta["shape"])
+    chunk = _Chunk(counts_in(grid["configuration"]["chunk_shape"]), dtype, _codecs_3(meta["codecs"]))
     default = keys["name"] == "default"
     separator = _separator(keys.get("configuration", {}).get("separator", "/" if default else "."))
     prefix = f"c{separator}" if default else ""
@@ -253,12 +244,6 @@ def _codecs_3(listed: Any) -> list[_Codec]:
     return codecs
 
 
-def _counts(values: Any) -> tuple[int, ...]:
-    if not isinstance(values, list) or not all(type(n) is int and n >= 0 for n in values):
-        raise ValueError(f"expected a list of counts, got {str(values)[:80]}")
-    return tuple(values)
-
-
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError(f"expected a name, got {type(value).__name__}")
@@ -269,15 +254,6 @@ def _separator(value: Any) -> str:
     if value not in (".", "/"):
         raise ValueError(f"expected the separator '.' or '/', got {str(value)[:80]!r}")
     return str(value)
-
-
-_TYPES_3 = re.compile(r"float(16|32|64)|u?int(8|16|32|64)")
-
-
-def _dtype(name: Any) -> np.dtype[Any]:
-    if not isinstance(name, str) or not (_DTYPE.fullmatch(name) or _TYPES_3.fullmatch(name)):
-        raise ValueError(f"dtype {str(name)[:80]!r}, expected plain numbers")
-    return np.dtype(name)
 
 
 # -- how a chunk is unpacked
@@ -310,7 +286,7 @@ class _Chunk:
         unknown = sorted({codec.name for codec in self.codecs} - _KNOWN)
         if unknown:
             raise FeatureFileError(f"{folder}: packed with {', '.join(unknown)[:200]}, which is not read")
-        if sum(codec.name in _UNPACKERS for codec in self.codecs) > 1:
+        if sum(codec.name in UNPACKERS for codec in self.codecs) > 1:
             raise ValueError("packed by more than one compressor")
         return self
 
@@ -320,7 +296,7 @@ class _Chunk:
         if not found:
             return None
         about = found[0].about
-        inner = _Chunk(_counts(about["chunk_shape"]), self.dtype, _codecs_3(about["codecs"]))
+        inner = _Chunk(counts_in(about["chunk_shape"]), self.dtype, _codecs_3(about["codecs"]))
         if len(self.codecs) > 1 or inner.checked(self.shape, folder).shard(folder) is not None:
             raise ValueError("shards that are packed, or hold shards")
         if any(n % c for n, c in zip(self.shape, inner.shape, strict=True)):
@@ -332,15 +308,17 @@ class _Chunk:
 
     def decode(self, stored: Bytes) -> AnyArray:
         """Unpack what is stored of one chunk, which is no shard."""
+        if not len(stored):
+            raise ValueError("it is empty")
         sizes, size = [], self.size
         for codec in self.codecs:
             sizes.append(size)
             size = _packed_size(codec, size)
         for codec, expected in zip(reversed(self.codecs), reversed(sizes), strict=True):
-            if codec.name in _UNPACKERS:
-                stored = _UNPACKERS[codec.name](stored, expected)
-            elif codec.name in _FILTERS:
-                stored = _FILTERS[codec.name](stored, codec.about, self)
+            if codec.name in UNPACKERS:
+                stored = UNPACKERS[codec.name](stored, expected)
+            elif codec.name in FILTERS:
+                stored = FILTERS[codec.name](stored, codec.about, self.shape, self.dtype)
         if stored.nbytes != self.size:
             raise ValueError(f"a chunk of {stored.nbytes} bytes, expected {self.size}")
         return stored.view(self.dtype).reshape(self.shape, order="F" if self.order == "F" else "C")
@@ -363,7 +341,7 @@ class _Shard:
             raise ValueError("a shard that is cut")
         index = stored[:length] if self.index_first else stored[-length:]
         if self.checksum:
-            index = _checked_crc32c(index, {}, self.inner)
+            index = checked_crc32c(index, {}, (), self.inner.dtype)
         places = index.view("<u8").reshape(*counts, 2)
         values = np.empty(self.whole.shape, self.whole.dtype)
         for place in itertools.product(*map(range, counts)):
@@ -382,122 +360,9 @@ _SHARD = "sharding_indexed"
 def _packed_size(codec: _Codec, size: int) -> int:
     """Bytes after a codec, where that can be known."""
     if codec.name == "delta":
-        dtype = _dtype(codec.about["dtype"])
-        return size // dtype.itemsize * _dtype(codec.about.get("astype") or dtype.str).itemsize
+        dtype = plain_dtype(codec.about["dtype"])
+        return size // dtype.itemsize * plain_dtype(codec.about.get("astype") or dtype.str).itemsize
     return size + 4 * (codec.name == "crc32c")
 
 
-def _native(stored: Bytes, about: Mapping[str, Any], chunk: _Chunk) -> Bytes:
-    """Undo codec `bytes`: the byte order of the file becomes that of the machine."""
-    if chunk.dtype.itemsize == 1 or about.get("endian", "little") == sys.byteorder:
-        return stored
-    return np.ascontiguousarray(stored.reshape(-1, chunk.dtype.itemsize)[:, ::-1]).reshape(-1)
-
-
-def _transposed(stored: Bytes, about: Mapping[str, Any], chunk: _Chunk) -> Bytes:
-    order = _counts(about["order"])
-    if sorted(order) != list(range(len(chunk.shape))):
-        raise ValueError(f"axes in the order {order}")
-    values = stored.view(chunk.dtype).reshape([chunk.shape[axis] for axis in order])
-    return np.ascontiguousarray(values.transpose(np.argsort(order))).reshape(-1).view(np.uint8)
-
-
-def _unshuffled(stored: Bytes, about: Mapping[str, Any], chunk: _Chunk) -> Bytes:
-    size = about.get("elementsize", 4)
-    if type(size) is not int or not 1 <= size <= 64:
-        raise ValueError(f"shuffled by {str(size)[:80]} bytes")
-    return np.ascontiguousarray(stored.reshape(size, -1).T).reshape(-1)
-
-
-def _summed(stored: Bytes, about: Mapping[str, Any], chunk: _Chunk) -> Bytes:
-    dtype = _dtype(about["dtype"])
-    steps = stored.view(_dtype(about.get("astype") or dtype.str))
-    values = np.empty(steps.shape, dtype)
-    with np.errstate(all="ignore"):  # values beyond their type are refused with all that are not finite
-        np.cumsum(steps, out=values)
-    return values.view(np.uint8)
-
-
-def _checked_crc32c(stored: Bytes, about: Mapping[str, Any], chunk: _Chunk) -> Bytes:
-    import google_crc32c
-
-    if int.from_bytes(stored[-4:].tobytes(), "little") != google_crc32c.value(stored[:-4].tobytes()):
-        raise ValueError("a checksum is not that of its chunk: the store was damaged")
-    return stored[:-4]
-
-
-_FILTERS: Mapping[str, Callable[[Bytes, Mapping[str, Any], _Chunk], Bytes]] = {
-    "bytes": _native,
-    "transpose": _transposed,
-    "shuffle": _unshuffled,
-    "delta": _summed,
-    "crc32c": _checked_crc32c,
-}
-
-
-def _blosc(stored: Bytes, size: int) -> Bytes:
-    from numcodecs.blosc import Blosc
-
-    claimed, _, packed = struct.unpack("<III", stored[4:16].tobytes())
-    if (claimed, packed) != (size, len(stored)):
-        raise ValueError(f"a chunk that unpacks to {claimed} bytes, expected {size}")
-    return _into(Blosc(), stored, size)
-
-
-def _zstd(stored: Bytes, size: int) -> Bytes:
-    from numcodecs.zstd import Zstd
-
-    if (claimed := _zstd_size(stored[:18].tobytes())) not in (None, size):
-        raise ValueError(f"a chunk that unpacks to {claimed} bytes, expected {size}")
-    return _into(Zstd(), stored, size)
-
-
-def _zstd_size(head: bytes) -> int | None:
-    """What a zstd frame says that it unpacks to (RFC 8878, 3.1.1.1); None where it does not say."""
-    if head[:4] != b"\x28\xb5\x2f\xfd":
-        raise ValueError("no frame of zstd")
-    flags = head[4]
-    single = flags >> 5 & 1
-    start = 5 + (not single) + (0, 1, 2, 4)[flags & 3]
-    length = (single, 2, 4, 8)[flags >> 6]
-    value = int.from_bytes(head[start : start + length], "little")
-    return value + 256 * (length == 2) if length else None
-
-
-def _lz4(stored: Bytes, size: int) -> Bytes:
-    from numcodecs.lz4 import LZ4
-
-    if (claimed := int.from_bytes(stored[:4].tobytes(), "little")) != size:
-        raise ValueError(f"a chunk that unpacks to {claimed} bytes, expected {size}")
-    return _into(LZ4(), stored, size)
-
-
-def _into(codec: Any, stored: Bytes, size: int) -> Bytes:
-    values = np.empty(size, np.uint8)
-    codec.decode(stored, values)
-    return values
-
-
-def _streamed(start: Callable[[], Any]) -> Callable[[Bytes, int], Bytes]:
-    """Unpack with a decompressor of the standard library, which stops at a size."""
-
-    def unpack(stored: Bytes, size: int) -> Bytes:
-        stream = start()
-        values = stream.decompress(stored.tobytes(), size + 1)
-        if not stream.eof:
-            raise ValueError(f"a chunk that is cut, or unpacks to more than {size} bytes")
-        return np.frombuffer(values, np.uint8)
-
-    return unpack
-
-
-_UNPACKERS: Mapping[str, Callable[[Bytes, int], Bytes]] = {
-    "blosc": _blosc,
-    "zstd": _zstd,
-    "lz4": _lz4,
-    "zlib": _streamed(zlib.decompressobj),
-    "gzip": _streamed(lambda: zlib.decompressobj(31)),
-    "bz2": _streamed(bz2.BZ2Decompressor),
-    "lzma": _streamed(lambda: lzma.LZMADecompressor(memlimit=_LARGEST_CHUNK)),
-}
-_KNOWN = frozenset({*_UNPACKERS, *_FILTERS, _SHARD})
+_KNOWN = frozenset({*UNPACKERS, *FILTERS, _SHARD})
