@@ -158,7 +158,7 @@ def test_a_chunk_that_is_absent_from_a_shard(tmp_path: Path) -> None:
         read_features(tmp_path / "s.zarr")
 
 
-ZEROS = bytes(2**26)
+ZEROS = bytes(2**22)
 
 
 @pytest.mark.parametrize(
