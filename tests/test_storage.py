@@ -145,11 +145,25 @@ def test_broken_tensors_are_refused(tmp_path: Path) -> None:
         read_tensors(path)
     write_tensors(path, {"a": np.arange(9.0)}, {})
     path.write_bytes(path.read_bytes()[:-8])
-    with pytest.raises(InputError, match=r"not a whole safetensors file"):
+    with pytest.raises(InputError, match=r"expected a whole safetensors file"):
         read_tensors(path)
     path.write_bytes(b"")
-    with pytest.raises(InputError, match=r"not a whole safetensors file"):
+    with pytest.raises(InputError, match=r"expected a whole safetensors file"):
         read_tensors(path)
+
+
+@pytest.mark.parametrize("header", [2**60, 2**63, 100])
+def test_a_header_larger_than_its_file_is_refused_unread(tmp_path: Path, header: int) -> None:
+    (tmp_path / "t.safetensors").write_bytes(header.to_bytes(8, "little") + b"{}")
+    with pytest.raises(InputError, match=r"got a header of .* in 10 bytes; write it again"):
+        read_tensors(tmp_path / "t.safetensors")
+
+
+def test_types_that_numpy_lacks_are_refused(tmp_path: Path) -> None:
+    text = b'{"a":{"dtype":"BF16","shape":[2],"data_offsets":[0,4]}}'
+    (tmp_path / "t.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + bytes(4))
+    with pytest.raises(InputError, match=r"t\.safetensors: expected a whole safetensors file"):
+        read_tensors(tmp_path / "t.safetensors")
 
 
 def test_hashes_are_sha256(tmp_path: Path) -> None:

@@ -19,10 +19,13 @@ import numpy as np
 import numpy.typing as npt
 
 from survfuse._errors import InputError
+from survfuse._gate import boundary, refuse_claim, regular_file, said_bytes
 from survfuse._places import owner_mark, sweep
 
 JSON_SIZE_LIMIT = 64 * 2**20  # bytes
 JSON_DEPTH_LIMIT = 32
+HEADER_LIMIT = 8 * 2**20
+"""Largest header of a safetensors file that is read, in bytes: some 50,000 tensors."""
 
 
 @contextmanager
@@ -208,17 +211,37 @@ def read_tensors(path: Path | str) -> tuple[dict[str, npt.NDArray[Any]], dict[st
     Raises
     ------
     InputError
-        When the file is absent or is not a whole safetensors file.
+        When the file is absent, is not a whole safetensors file, or holds types that NumPy lacks.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
-    try:
-        with safe_open(str(path), framework="numpy") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: not a whole safetensors file ({error})") from None
+    check_tensors(path)
+    with (
+        boundary(path, "a whole safetensors file"),
+        safe_open(str(path), framework="numpy") as file,
+    ):
+        return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+
+
+def check_tensors(path: Path | str, *, error: type[InputError] = InputError) -> None:
+    """Refuse a safetensors file by its size and that of its header, before it is opened.
+
+    What the header claims of each tensor is held against the file by safetensors itself.
+
+    Raises
+    ------
+    InputError
+        Or `error`, when it is no regular file, or its header or its values do not fit into memory.
+    """
+    size = regular_file(path, error=error)
+    with open(path, "rb") as file:
+        header = int.from_bytes(file.read(8), "little")
+    if header > min(HEADER_LIMIT, size):
+        raise error(
+            f"{path}: expected a whole safetensors file, got a header of {said_bytes(header)} in "
+            f"{said_bytes(size)}; write it again"
+        )
+    refuse_claim(path, size, size, error=error)
 
 
 def sha256_file(path: Path | str) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import struct
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
@@ -61,7 +63,10 @@ def test_objects_are_never_unpickled(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], zipped: bool
 ) -> None:
     torch.save({"features": Boom()}, tmp_path / "evil.pt", _use_new_zipfile_serialization=zipped)
-    with pytest.raises(FeatureFileError, match=r"evil\.pt: not a file of plain tensors .* never unpickled"):
+    with pytest.raises(
+        FeatureFileError,
+        match=r"evil\.pt: expected plain tensors .* holds print\); objects are never unpickled",
+    ):
         read_features(tmp_path / "evil.pt")
     assert "executed" not in capsys.readouterr().out
 
@@ -69,7 +74,7 @@ def test_objects_are_never_unpickled(
 @pytest.mark.parametrize("content", [b"", b"garbage", b"PK\x03\x04rest", b"\x80\x02garbage"])
 def test_garbage_pt(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "g.pt").write_bytes(content)
-    with pytest.raises(FeatureFileError, match=r"g\.pt: not a file of plain tensors"):
+    with pytest.raises(FeatureFileError, match=r"g\.pt: expected plain tensors or arrays"):
         read_features(tmp_path / "g.pt")
 
 
@@ -92,14 +97,14 @@ def test_wrong_tensors(tmp_path: Path, value: object, message: str) -> None:
 def test_truncated_pt(tmp_path: Path) -> None:
     torch.save(torch.zeros(100, 100), tmp_path / "t.pt")
     (tmp_path / "t.pt").write_bytes((tmp_path / "t.pt").read_bytes()[:20_000])
-    with pytest.raises(FeatureFileError, match=r"t\.pt: not a file of plain tensors"):
+    with pytest.raises(FeatureFileError, match=r"t\.pt: expected plain tensors or arrays"):
         read_features(tmp_path / "t.pt")
 
 
 def test_zip_bomb_in_pt(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "z.pt", "w", zipfile.ZIP_LZMA) as archive:
         archive.writestr("z/data.pkl", bytes(50_000_000))
-    with pytest.raises(FeatureFileError, match="bytes claim to unpack to 50000000; refused unread"):
+    with pytest.raises(FeatureFileError, match=r"where 7.* are stored; refused unread"):
         read_features(tmp_path / "z.pt")
 
 
@@ -236,7 +241,7 @@ def test_one_tile_keeps_its_place(tmp_path: Path) -> None:
 def test_object_arrays_are_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "o.npy", np.array([Boom()], dtype=object), allow_pickle=True)
     np.savez(tmp_path / "o.npz", features=np.array([Boom()], dtype=object), allow_pickle=True)
-    with pytest.raises(FeatureFileError, match=r"o\.npy: .*pickled objects are not read"):
+    with pytest.raises(FeatureFileError, match=r"o\.npy: 'o\.npy' has dtype object, expected plain"):
         read_features(tmp_path / "o.npy")
     with pytest.raises(FeatureFileError, match=r"o\.npz: .*(dtype object|pickled objects)"):
         read_features(tmp_path / "o.npz")
@@ -249,7 +254,7 @@ def test_truncated_numpy(tmp_path: Path) -> None:
     for name in ("t.npy", "t.npz", "t.safetensors"):
         data = (tmp_path / name).read_bytes()
         (tmp_path / name).write_bytes(data[: len(data) - 80])
-        with pytest.raises(FeatureFileError, match=rf"{name}: not a whole"):
+        with pytest.raises(FeatureFileError, match=rf"{name}: expected a whole"):
             read_features(tmp_path / name)
 
 
@@ -261,11 +266,11 @@ def header(shape: tuple[int, ...]) -> bytes:
 
 def test_headers_that_claim_too_much(tmp_path: Path) -> None:
     (tmp_path / "h.npy").write_bytes(header((10**9, 1024)) + bytes(64))
-    with pytest.raises(FeatureFileError, match=r"h\.npy: not a whole \.npy file"):
+    with pytest.raises(FeatureFileError, match=r"h\.npy: 'h\.npy' claims shape \(1000000000, 1024\)"):
         read_features(tmp_path / "h.npy")
     with zipfile.ZipFile(tmp_path / "h.npz", "w") as archive:
         archive.writestr("features.npy", header((10**9, 1024)) + bytes(64))
-    with pytest.raises(FeatureFileError, match=r"'features.npy' claims shape \(1000000000, 1024\)"):
+    with pytest.raises(FeatureFileError, match=r"h\.npz: 'features' claims shape \(1000000000, 1024\)"):
         read_features(tmp_path / "h.npz")
 
 
@@ -310,3 +315,134 @@ def test_memory_order_is_kept_simple(tmp_path: Path) -> None:
 def test_ordered_dict_is_plain(tmp_path: Path) -> None:
     torch.save(OrderedDict(feats=torch.from_numpy(VALUES)), tmp_path / "o.pt")
     np.testing.assert_array_equal(read_features(tmp_path / "o.pt").values, VALUES)
+
+
+# -- what lies beside, and what is no file
+
+
+@pytest.mark.parametrize("ending", [".pt", ".npy", ".npz", ".safetensors", ".zarr", ".h5"])
+def test_pipes_and_devices_are_not_opened(tmp_path: Path, ending: str) -> None:
+    os.mkfifo(tmp_path / f"a{ending}")
+    (tmp_path / f"b{ending}").symlink_to("/dev/zero")
+    with pytest.raises(FeatureFileError, match=rf"a\{ending}: expected a file, got a pipe"):
+        read_features(tmp_path / f"a{ending}")
+    with pytest.raises(FeatureFileError, match=rf"b\{ending}: expected a file, got a device"):
+        read_features(tmp_path / f"b{ending}")
+
+
+@pytest.mark.parametrize(
+    "beside",
+    ["a.index.npz", "a.npy", "bags_config.json", "../coordinates/a.npy", "../patches/a_patches.h5"],
+)
+@pytest.mark.parametrize("kind", ["a pipe", "a device", "a folder", "no such file"])
+def test_what_lies_beside_is_a_file_or_absent(tmp_path: Path, beside: str, kind: str) -> None:
+    path = tmp_path / "features" / "a.pt"
+    place = path.parent / beside
+    path.parent.mkdir()
+    place.parent.mkdir(exist_ok=True)
+    torch.save(torch.from_numpy(VALUES), path)
+    if kind == "a pipe":
+        os.mkfifo(place)
+    elif kind == "a folder":
+        place.mkdir()
+    else:
+        place.symlink_to("/dev/zero" if kind == "a device" else "gone")
+    with pytest.raises(FeatureFileError, match=rf"{place.name}: .*{kind}"):
+        read_features(path)
+
+
+def test_a_name_of_the_greatest_length_has_no_neighbours(tmp_path: Path) -> None:
+    path = tmp_path / ("a" * 250 + ".pt")
+    torch.save(torch.from_numpy(VALUES), path)
+    np.testing.assert_array_equal(read_features(path).values, VALUES)
+
+
+@pytest.mark.parametrize(
+    ("places", "message"),
+    [
+        (
+            np.array([2**64 - 5, 0, 0, 0, 0, 0], np.uint64),
+            "coordinates from 0 to 18446744073709551611, expected",
+        ),
+        (np.array([-(2**62), 0, 0, 0, 0, 0]), "coordinates from -4611686018427387904 to 0, expected places"),
+        (np.array([1e300, 0, 0, 0, 0, 0]), r"coordinates from 0\.0 to 1e\+300, expected places on a slide"),
+        (np.array([np.nan, 0, 0, 0, 0, 0]), "coordinates hold NaN"),
+        (np.array(["1"] * 6), "coordinates have dtype <U1, expected numbers"),
+    ],
+)
+def test_coordinates_beyond_any_slide(tmp_path: Path, places: np.ndarray, message: str) -> None:
+    torch.save(torch.from_numpy(VALUES), tmp_path / "a.pt")
+    table = np.zeros(6, dtype=[("x", places.dtype), ("y", places.dtype)])
+    table["x"] = table["y"] = places
+    np.save(tmp_path / "a.npy", table)
+    with pytest.raises(FeatureFileError, match=message):
+        read_features(tmp_path / "a.pt")
+
+
+# -- headers of numpy and safetensors
+
+
+def npy(about: str, stored: bytes = bytes(64), version: bytes = b"\x01\x00") -> bytes:
+    text = about.encode().ljust(117) + b"\n"
+    return b"\x93NUMPY" + version + struct.pack("<H", len(text)) + text + stored
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            npy("{'descr': '<f4', 'fortran_order': False, 'shape': (4, 4)}", bytes(224)),
+            "224 bytes after .* 64",
+        ),
+        (npy("{'descr': '<f4', 'fortran_order': False, 'shape': (4, 4)}", bytes(60)), "60 bytes after .* 64"),
+        (npy("{'descr': '<f4', 'fortran_order': False, 'shape': (-4, -4)}"), "expected counts >= 0"),
+        (npy(f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({2**40}, {2**40})}}"), "at most 16 GiB"),
+        (npy("{'descr': '<f4', 'fortran_order': False, 'shape': (4, 4]}"), "Cannot parse header"),
+        (npy("(" * 100), r"h\.npy: expected a whole \.npy file"),
+        (npy("'\\ud800"), r"h\.npy: expected a whole \.npy file"),
+        (
+            npy("{'descr': ('<f4', (1000000000,)), 'fortran_order': False, 'shape': (1,)}"),
+            "h.npy: expected a",
+        ),
+        (npy("{'descr': '|V2147483647', 'fortran_order': False, 'shape': (1,)}"), "expected plain numbers"),
+        (npy("{'descr': '<f4', 'fortran_order': False, 'shape': (4, 4)}", version=b"\x09\x00"), "is unknown"),
+        (b"\x93NUM", r"h\.npy: expected a whole \.npy file"),
+    ],
+)
+def test_headers_of_numpy_that_lie(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "h.npy").write_bytes(content)
+    with pytest.raises(FeatureFileError, match=message):
+        read_features(tmp_path / "h.npy")
+    with zipfile.ZipFile(tmp_path / "h.npz", "w") as archive:
+        archive.writestr("features.npy", content)
+    with pytest.raises(FeatureFileError, match=r"h\.npz: "):
+        read_features(tmp_path / "h.npz")
+
+
+def test_an_archive_of_zeros_is_not_unpacked(tmp_path: Path) -> None:
+    with (
+        zipfile.ZipFile(tmp_path / "z.npz", "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("features.npy", "w") as member,
+    ):
+        member.write(header((2**17, 1024)))
+        for _ in range(512):
+            member.write(bytes(2**20))
+    with pytest.raises(FeatureFileError, match=r"claims 512\.0 MiB where .* KiB are stored; refused unread"):
+        read_features(tmp_path / "z.npz")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"features":{"dtype":"F32","shape":[1000000,1000000],"data_offsets":[0,4000000000000]}}',
+        '{"features":{"dtype":"F32","shape":[4,4],"data_offsets":[0,64]},"coords":{"dtype":"F32","shape":[4,4],'
+        '"data_offsets":[0,64]}}',
+        '{"features":{"dtype":"Q32","shape":[4,4],"data_offsets":[0,64]}}',
+        '{"features":[1]}',
+        "[" * 500,
+    ],
+)
+def test_headers_of_safetensors_that_lie(tmp_path: Path, text: str) -> None:
+    (tmp_path / "s.safetensors").write_bytes(struct.pack("<Q", len(text)) + text.encode() + bytes(64))
+    with pytest.raises(FeatureFileError, match=r"s\.safetensors: expected a whole safetensors file"):
+        read_features(tmp_path / "s.safetensors")

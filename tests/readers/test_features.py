@@ -115,3 +115,30 @@ def test_absent_and_unknown(tmp_path: Path) -> None:
         read_features(tmp_path / "x.h5")
     with pytest.raises(FeatureFileError, match=r"expected a feature file \(\.h5, .*got '\.pkl'"):
         read_features(tmp_path / "x.pkl")
+
+
+def test_folders_that_lead_back_are_searched_once(tmp_path: Path) -> None:
+    kept = save(tmp_path / "a" / "one.npy")
+    for number in range(30):
+        (tmp_path / f"b{number}").symlink_to(tmp_path)
+        (tmp_path / "a" / f"c{number}").symlink_to(tmp_path / "a")
+    assert find_features(tmp_path) == {"one": kept}
+
+
+def test_a_folder_of_too_many_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(6):
+        save(tmp_path / f"{number % 2}" / f"{number}.npy")
+    monkeypatch.setattr("survfuse.readers.features._MOST_ENTRIES", 8)
+    assert len(find_features(tmp_path)) == 6
+    monkeypatch.setattr("survfuse.readers.features._MOST_ENTRIES", 7)
+    with pytest.raises(FeatureFileError, match="more than 7 files below; point `features:` at the folder"):
+        find_features(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a\0.npy", "x" * 5000 + ".npy", "a\0.zarr", "\udcff.npy"])
+def test_names_that_no_file_can_have(name: str) -> None:
+    with pytest.raises(FeatureFileError, match=r"no such file|NUL|too long") as caught:
+        read_features(name)
+    assert str(caught.value).isprintable()
+    with pytest.raises(FeatureFileError, match="no such folder"):
+        find_features(name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -131,3 +133,164 @@ def test_float_types_that_numpy_lacks_become_float32(tmp_path: Path) -> None:
         tensor = torch.tensor([[1.5, -2.0], [0.25, 8.0]], dtype=kind)
         features = read_features(save(tmp_path / "a.pt", tensor))
         assert features.values.tolist() == [[1.5, -2.0], [0.25, 8.0]]
+
+
+# -- repacked, damaged and lying files
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize("turned", [True, False])
+@pytest.mark.parametrize("folder", ["a/", "renamed/", ""])
+def test_a_repacked_file_reads_the_same(tmp_path: Path, method: int, turned: bool, folder: str) -> None:
+    content = {"features": torch.from_numpy(VALUES), "coords": torch.from_numpy(COORDS)}
+    with zipfile.ZipFile(save(tmp_path / "a.pt", content)) as file:
+        members = [(name, file.read(name)) for name in file.namelist()]
+    with zipfile.ZipFile(tmp_path / "b.pt", "w", method) as file:
+        for name, data in reversed(members) if turned else members:
+            file.writestr(folder + name.removeprefix("a/"), data)
+    features = read_features(tmp_path / "b.pt")
+    np.testing.assert_array_equal(features.values, VALUES)
+    np.testing.assert_array_equal(features.coords, COORDS)
+
+
+def test_a_changed_bit_is_noticed(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.pt", torch.from_numpy(VALUES))
+    data = bytearray(path.read_bytes())
+    data[data.index(VALUES.tobytes()) + 21] ^= 0x10
+    path.write_bytes(data)
+    with pytest.raises(FeatureFileError, match=r"Bad CRC-32 .*; copy a damaged file again"):
+        read_features(path)
+
+
+def test_files_that_torch_wrote_without_checksums(tmp_path: Path) -> None:
+    torch.serialization.set_crc32_options(False)
+    try:
+        path = save(tmp_path / "a.pt", torch.from_numpy(VALUES))
+    finally:
+        torch.serialization.set_crc32_options(True)
+    np.testing.assert_array_equal(read_features(path).values, VALUES)
+
+
+@pytest.mark.parametrize("order", ["little", "big"])
+def test_byte_orders(tmp_path: Path, order: str) -> None:
+    path = save(tmp_path / "a.pt", torch.from_numpy(VALUES))
+    with zipfile.ZipFile(path) as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    members["a/byteorder"] = order.encode()
+    members["a/data/0"] = VALUES.astype(">f4" if order == "big" else "<f4").tobytes()
+    with zipfile.ZipFile(path, "w") as file:
+        for name, data in members.items():
+            file.writestr(name, data)
+    np.testing.assert_array_equal(read_features(path).values, VALUES)
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.arange(24.0).reshape(4, 6).t(),
+        torch.arange(24.0).reshape(4, 6)[1:3, ::2],
+        torch.arange(6.0)[None].expand(1, 6),
+        torch.as_strided(torch.arange(26.0), (5, 4), (3, 2), 7),
+        torch.nn.Parameter(torch.ones(2, 3)),
+    ],
+)
+@pytest.mark.parametrize("zipped", [True, False])
+def test_views_of_a_storage(tmp_path: Path, tensor: torch.Tensor, zipped: bool) -> None:
+    path = save(tmp_path / "a.pt", tensor, _use_new_zipfile_serialization=zipped)
+    np.testing.assert_array_equal(read_features(path).values, tensor.detach().numpy())
+
+
+def test_whatever_else_a_dict_may_hold_is_not_read(tmp_path: Path) -> None:
+    others = {
+        "sparse": torch.eye(2).to_sparse(),
+        "meta": torch.zeros(2, device="meta"),
+        "device": torch.device("cuda:0"),
+        "dtype": torch.float16,
+        "size": torch.Size([1, 2]),
+        "bytes": b"\xff",
+        "set": {1, 2},
+        "complex": 1j,
+        "large": 10**40,
+        (1, "a"): [None, True],
+    }
+    features = read_features(save(tmp_path / "a.pt", {"features": torch.from_numpy(VALUES)} | others))
+    np.testing.assert_array_equal(features.values, VALUES)
+
+
+def tensor_of(size: tuple[int, ...], steps: tuple[int, ...], count: int, start: int = 0) -> bytes:
+    """Pickle of a tensor in storage 0, with sizes of our choice."""
+
+    def number(value: int) -> bytes:
+        return b"\x8a\x10" + value.to_bytes(16, "little", signed=True)
+
+    def text(value: str) -> bytes:
+        return b"X" + struct.pack("<I", len(value)) + value.encode()
+
+    stored = (
+        b"(" + text("storage") + b"ctorch\nFloatStorage\n" + text("0") + text("cpu") + number(count) + b"tQ"
+    )
+    shape = b"(" + b"".join(map(number, size)) + b"t(" + b"".join(map(number, steps)) + b"t"
+    return b"ctorch._utils\n_rebuild_tensor_v2\n(" + stored + number(start) + shape + b"\x89NtR"
+
+
+def write(path: Path, pickled: bytes, stored: bytes = bytes(64)) -> Path:
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("a/data.pkl", b"\x80\x02" + pickled + b".")
+        file.writestr("a/data/0", stored)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("pickled", "message"),
+    [
+        (
+            tensor_of((10**6, 4096), (0, 0), 16),
+            r"claims shape \(1000000, 4096\).*, where 64 are stored; .*clone",
+        ),
+        (tensor_of((2**40, 2**40), (0, 0), 16), "claims shape"),
+        (
+            tensor_of((10**6, 1024), (1024, 1), 2**40),
+            "a storage claims 4398046511104 bytes where 64 are stored",
+        ),
+        (tensor_of((2, 2), (2, 1), 2**61), "a storage claims 9223372036854775808 bytes where 64"),
+        (tensor_of((2, 2), (2, 1), -16), "a storage without a count of values"),
+        (tensor_of((4, 4), (4, 1), 16, start=1), "'features' reaches beyond its storage"),
+        (tensor_of((2, 2), (2**60, 1), 16), "'features' reaches beyond its storage"),
+        (tensor_of((4, 4), (-4, 1), 16), "a shape that is none"),
+        (tensor_of((-4, -4), (4, 1), 16), "a shape that is none"),
+        (tensor_of((4, 4), (1,), 16), "and strides"),
+        (tensor_of((1,) * 9, (1,) * 9, 16), "a shape that is none"),
+        (
+            b"cbuiltins\nbytearray\n\x8a\x06" + bytes(5) + b"\x10\x85R",
+            "is builtins.bytearray, expected a dense",
+        ),
+        (
+            b"ctorch\nFloatTensor\n\x8a\x06" + bytes(5) + b"\x10\x85R",
+            "is torch.FloatTensor, expected a dense",
+        ),
+        (b"ctorch\nFloatStorage\nK\x01\x85R", "not callable"),
+        (b"cnumpy._core.multiarray\n_reconstruct\n)R(K\x01)NNNtb", "is no plain NumPy array"),
+    ],
+)
+def test_tensors_that_lie(tmp_path: Path, pickled: bytes, message: str) -> None:
+    with pytest.raises(FeatureFileError, match=rf"a\.pt: .*{message}"):
+        read_features(write(tmp_path / "a.pt", pickled))
+
+
+def test_a_storage_is_read_only_where_it_is_wanted(tmp_path: Path) -> None:
+    content = {"features": torch.from_numpy(VALUES), "kept": torch.ones(5)}
+    with zipfile.ZipFile(save(tmp_path / "a.pt", content)) as file:
+        members = {name: file.read(name) for name in file.namelist() if name != "a/data/1"}
+    with zipfile.ZipFile(tmp_path / "a.pt", "w") as file:
+        for name, data in members.items():
+            file.writestr(name, data)
+    np.testing.assert_array_equal(read_features(tmp_path / "a.pt").values, VALUES)
+
+
+@pytest.mark.parametrize("change", [8, -4])
+def test_an_old_file_that_is_cut_or_longer(tmp_path: Path, change: int) -> None:
+    path = save(tmp_path / "a.pt", torch.from_numpy(VALUES), _use_new_zipfile_serialization=False)
+    data = path.read_bytes()
+    path.write_bytes(data + bytes(change) if change > 0 else data[:change])
+    with pytest.raises(FeatureFileError, match=r"bytes expected, \d+ are in the file"):
+        read_features(path)

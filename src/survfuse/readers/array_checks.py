@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,17 @@ import numpy as np
 import numpy.typing as npt
 
 from survfuse._errors import FeatureFileError, listed
+from survfuse._gate import MOST_PACKED, refuse_claim, regular_file
 
 AnyArray = npt.NDArray[Any]
 
 BYTES_LIMIT = 16 * 2**30
 """Largest array read from one file, in bytes: 2.8 million tiles of 1536 float32 values."""
-DEFLATE_LIMIT = 1100
-"""No common compressor shrinks further than this (deflate: 1032); a larger claim is a bomb."""
+_LARGE = 256 * 2**20
+_LARGE_PACKED = 100
+"""Numbers that take more than 256 MiB are never packed further: real features shrink by 1 to 10."""
+LARGEST_COORD = 2**31
+"""No slide reaches further, in pixels or µm."""
 MOST_COLUMNS = 20
 """Columns that a message names at most."""
 
@@ -52,6 +57,8 @@ def check_claim(
         )
     if not 1 <= len(shape) <= 3:
         raise FeatureFileError(f"{path}: {name!r} has shape {shape}, expected (tiles, columns)")
+    if any(n < 0 for n in shape):
+        raise FeatureFileError(f"{path}: {name!r} has shape {shape}, expected counts >= 0")
     claimed = math.prod(int(n) for n in shape) * dtype.itemsize
     if claimed > BYTES_LIMIT:
         raise FeatureFileError(
@@ -59,6 +66,32 @@ def check_claim(
             f"at most {BYTES_LIMIT / 2**30:.0f} GiB are read from one file"
         )
     return claimed
+
+
+def is_beside(path: Path) -> bool:
+    """Tell whether a file that is read with another lies there; what is no file is refused.
+
+    Raises
+    ------
+    FeatureFileError
+        When a folder, a pipe, a device or a broken link has its name.
+    """
+    if not os.path.lexists(path):
+        return False
+    regular_file(path, error=FeatureFileError)
+    return True
+
+
+def check_stored(where: Path | str, claimed: int, stored: int) -> None:
+    """Refuse, before it is allocated, what unpacks to more than its stored bytes can hold.
+
+    Raises
+    ------
+    FeatureFileError
+        As :func:`survfuse._gate.refuse_claim`.
+    """
+    ratio = MOST_PACKED if claimed <= _LARGE else _LARGE_PACKED
+    refuse_claim(where, claimed, stored, error=FeatureFileError, ratio=ratio)
 
 
 def _spoken(kinds: str) -> str:
@@ -89,7 +122,7 @@ def as_matrix(values: AnyArray, path: Path) -> AnyArray:
             "or (dim,) for one vector of the whole slide"
         )
     if matrix.dtype.itemsize == 8:
-        with np.errstate(over="ignore"):  # a value beyond float32 becomes inf, refused by check_finite
+        with np.errstate(over="ignore", invalid="ignore"):  # what becomes inf or NaN is refused below
             return np.ascontiguousarray(matrix, dtype=np.float32)
     return np.ascontiguousarray(matrix, dtype=matrix.dtype.newbyteorder("="))
 
@@ -183,8 +216,13 @@ def as_coords(coords: AnyArray, tiles: int, path: Path) -> AnyArray:
             f"{path}: {tiles} tiles have features, but the coordinates have shape {coords.shape}; "
             f"expected ({tiles}, 2), one (x, y) per tile"
         )
-    if pairs.dtype.kind in "iu":
-        return np.ascontiguousarray(pairs, dtype=np.int64)
     if not np.isfinite(pairs).all():
         raise FeatureFileError(f"{path}: coordinates hold NaN or infinity")
+    if pairs.min() < -LARGEST_COORD or pairs.max() > LARGEST_COORD:
+        raise FeatureFileError(
+            f"{path}: coordinates from {pairs.min()} to {pairs.max()}, expected places on a slide (at most "
+            f"{LARGEST_COORD}); write them again"
+        )
+    if pairs.dtype.kind in "iu":
+        return np.ascontiguousarray(pairs, dtype=np.int64)
     return np.ascontiguousarray(pairs, dtype=np.float64)

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import math
+import os
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from survfuse._errors import FeatureFileError
-from survfuse.readers.array_checks import AnyArray, check_claim
+from survfuse._gate import boundary, refuse_claim, regular_file
+from survfuse._storage import check_tensors
+from survfuse.readers.archives import open_archive, open_member, read_exactly
+from survfuse.readers.array_checks import AnyArray, check_claim, check_stored, is_beside
 from survfuse.readers.hdf5 import clam_patch_size, encoder_of_folder, read_coords, read_patches
 from survfuse.readers.record import COORD_KEYS, USUAL, Draft, ReadOptions, no_features
 from survfuse.readers.slideflow import CONFIG, describe_bags
-from survfuse.readers.torch_files import as_array, open_torch, refuse_zip_bomb
+from survfuse.readers.torch_files import open_torch
+from survfuse.readers.torch_values import as_numbers
 
 
 def read_array_file(path: Path, options: ReadOptions = USUAL) -> Draft:
@@ -68,69 +74,106 @@ def _pick(arrays: Mapping[str, AnyArray], path: Path, options: ReadOptions) -> A
 
 # -- numpy
 
+_NPY = "a whole .npy file of plain numbers"
+_NPZ = "a whole .npz file of plain numbers"
+_NUMPY_REMEDY = "pickled objects are not read: write it again with numpy.save or numpy.savez"
+
 
 def _open_npy(path: Path, options: ReadOptions) -> dict[str, AnyArray]:
-    mapped = _map_npy(path)
-    check_claim(path, path.name, mapped.shape, mapped.dtype)
-    return {"features": np.array(mapped)}
+    with _npy(path) as (file, size):
+        header = _Header.read(file)
+        check_claim(path, path.name, header.shape, header.dtype)
+        return {"features": header.values(file, size)}
 
 
-def _map_npy(path: Path) -> AnyArray:
-    """Map an ``.npy`` file: its length is checked against its header, objects are refused."""
-    try:
-        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
-    except FileNotFoundError:
-        raise FeatureFileError(f"{path}: no such file") from None
-    except (ValueError, OSError, EOFError, OverflowError) as error:
-        raise FeatureFileError(
-            f"{path}: not a whole .npy file of plain numbers ({error}); pickled objects are not read"
-        ) from None
+@contextmanager
+def _npy(path: Path) -> Iterator[tuple[IO[bytes], int]]:
+    size = regular_file(path, error=FeatureFileError)
+    with boundary(path, _NPY, error=FeatureFileError, remedy=_NUMPY_REMEDY), path.open("rb") as file:
+        yield file, size
 
 
-def _open_npz(path: Path, options: ReadOptions) -> dict[str, AnyArray]:
-    refuse_zip_bomb(path)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = [n for n in archive.namelist() if n.endswith(".npy")]
-            headers = {n.removesuffix(".npy"): _npz_header(archive, n, path) for n in names}
-        shapes = {key: shape for key, (shape, _) in headers.items()}
-        wanted = list(shapes) if len(shapes) == 1 else _wanted(shapes, path, options)
-        for key in wanted:
-            check_claim(path, key, *headers[key], kinds="fiu")
-        with np.load(path, allow_pickle=False) as archive_arrays:
-            return {key: archive_arrays[key] for key in wanted}
-    except (zipfile.BadZipFile, ValueError, OSError, EOFError, KeyError, NotImplementedError) as error:
-        raise FeatureFileError(
-            f"{path}: not a whole .npz file of plain numbers ({error}); pickled objects are not read"
-        ) from None
+@dataclass(frozen=True)
+class _Header:
+    """What the header of an ``.npy`` file claims of the values after it."""
 
+    shape: tuple[int, ...]
+    by_columns: bool
+    dtype: np.dtype[Any]
+    length: int
 
-def _npz_header(archive: zipfile.ZipFile, name: str, path: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    with archive.open(name) as member:
-        version = np.lib.format.read_magic(member)
+    @classmethod
+    def read(cls, file: IO[bytes]) -> _Header:
+        """Read it from the begin of a file."""
+        version = np.lib.format.read_magic(file)
+        if version not in ((1, 0), (2, 0), (3, 0)):
+            raise ValueError(f"version {version} of the format is unknown")
         read = (
             np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         )
-        shape, _, dtype = read(member)
-    if math.prod(shape) * dtype.itemsize > archive.getinfo(name).file_size:
-        raise FeatureFileError(f"{path}: {name!r} claims shape {shape} of {dtype}, more than is stored")
-    return shape, dtype
+        shape, by_columns, dtype = read(file)
+        return cls(shape, by_columns, dtype, file.tell())
+
+    def values(self, file: IO[bytes], size: int) -> AnyArray:
+        """Read the values, which must be the whole rest of a file of `size` bytes."""
+        claimed = math.prod(self.shape) * self.dtype.itemsize
+        if min(self.shape, default=0) < 0 or claimed != size - self.length:
+            raise ValueError(f"{size - self.length} bytes after a header that claims {claimed}")
+        refuse_claim(file.name, claimed, claimed, error=FeatureFileError)
+        values = read_exactly(file, claimed).view(self.dtype)
+        return values.reshape(self.shape, order="F" if self.by_columns else "C")
+
+
+def _open_npz(path: Path, options: ReadOptions) -> dict[str, AnyArray]:
+    with open_archive(path, _NPZ, _NUMPY_REMEDY) as archive:
+        members = {
+            member.filename.removesuffix(".npy"): member
+            for member in archive.infolist()
+            if member.filename.endswith(".npy")
+        }
+        headers = {key: _npz_header(archive, member) for key, member in members.items()}
+        shapes = {key: header.shape for key, header in headers.items()}
+        wanted = list(shapes) if len(shapes) == 1 else _wanted(shapes, path, options)
+        for key in wanted:
+            check_claim(path, key, headers[key].shape, headers[key].dtype, kinds="fiu")
+        return {key: _npz_values(archive, members[key], path) for key in wanted}
+
+
+def _npz_header(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> _Header:
+    with open_member(archive, member) as file:
+        return _Header.read(file)
+
+
+def _npz_values(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> AnyArray:
+    check_stored(f"{path}: {member.filename!r}", member.file_size, member.compress_size)
+    with open_member(archive, member) as file:
+        return _Header.read(file).values(file, member.file_size)
+
+
+# -- safetensors
 
 
 def _open_safetensors(path: Path, options: ReadOptions) -> dict[str, AnyArray]:
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
-    try:
+    check_tensors(path, error=FeatureFileError)
+    with boundary(path, "a whole safetensors file", error=FeatureFileError):
         with safe_open(str(path), framework="pt") as file:  # torch knows more types than NumPy
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
             others = set(shapes) - set(COORD_KEYS)
             wanted = list(shapes) if len(others) == 1 else _wanted(shapes, path, options)
             tensors = {name: file.get_tensor(name) for name in wanted}
-    except FileNotFoundError:
-        raise FeatureFileError(f"{path}: no such file") from None
-    except (SafetensorError, OSError) as error:
-        raise FeatureFileError(f"{path}: not a whole safetensors file ({error})") from None
-    return {name: as_array(tensor, name, path) for name, tensor in tensors.items()}
+        return {name: _from_tensor(tensor, name, path) for name, tensor in tensors.items()}
+
+
+def _from_tensor(tensor: Any, name: str, path: Path) -> AnyArray:
+    import torch
+
+    if tensor.dtype in (torch.float16, torch.float32, torch.float64, torch.int64, torch.int32):
+        values: AnyArray = tensor.numpy()
+        return values
+    stored = tensor.reshape(-1).view(torch.uint8).numpy()
+    return as_numbers(stored, str(tensor.dtype).removeprefix("torch."), name, path).reshape(tensor.shape)
 
 
 def _wanted(shapes: Mapping[str, object], path: Path, options: ReadOptions) -> list[str]:
@@ -183,25 +226,25 @@ class _Neighbours:
 def side_files(path: Path) -> tuple[Path, ...]:
     """Other files that may be read with a feature file: a change of one is a change of its features."""
     places = astuple(_Neighbours.of(path))
-    return tuple(place for place in places if place != path and place.is_file())
+    return tuple(place for place in places if place != path and os.path.isfile(place))
 
 
 def _neighbours(draft: Draft, path: Path) -> None:
     near = _Neighbours.of(path)
-    if near.index.is_file():
+    if is_beside(near.index):
         draft.coords, draft.tool = _slideflow_index(near.index), "slideflow"
         draft.notes.append(f"coordinates from {near.index.name}, as slideflow wrote them")
-    elif path.suffix != ".npy" and near.table.is_file():
+    elif path.suffix != ".npy" and is_beside(near.table):
         _structured(draft, near.table)
-    elif near.apart.is_file():
+    elif is_beside(near.apart):
         _structured(draft, near.apart)
-    elif near.trident.is_file():
+    elif is_beside(near.trident):
         read_patches(draft, near.trident)
         encoder_of_folder(draft, path.parent.name)
     elif path.parent.name == "pt_files":
         draft.tool = "clam"
         draft.patch_size_level0 = clam_patch_size(near.patches)
-        if near.clam.is_file():
+        if is_beside(near.clam):
             draft.coords = read_coords(near.clam)
             if draft.coords is not None:
                 draft.notes.append(f"coordinates from {near.clam}")
@@ -218,15 +261,19 @@ def _slideflow_index(path: Path) -> AnyArray:
 
 def _structured(draft: Draft, path: Path) -> None:
     """Take x and y of a structured array; one (tiles, 2) array of numbers will do as well."""
-    table = _map_npy(path)
-    fields = table.dtype.names
-    if fields is None:
-        check_claim(path, path.name, table.shape, table.dtype, kinds="fiu")
-        draft.coords = np.array(table)
-    elif "x" in fields and "y" in fields and table.ndim == 1:
-        draft.coords = np.stack([table["x"], table["y"]], axis=1)
-        if "tile_size_lv0" in fields and len(table):
-            draft.patch_size_level0 = float(table["tile_size_lv0"][0])
-    else:
-        raise FeatureFileError(f"{path}: expected coordinates with fields x and y, found {', '.join(fields)}")
+    with _npy(path) as (file, size):
+        header = _Header.read(file)
+        fields = header.dtype.names
+        if fields is None:
+            check_claim(path, path.name, header.shape, header.dtype, kinds="fiu")
+            draft.coords = header.values(file, size)
+        elif "x" in fields and "y" in fields and len(header.shape) == 1:
+            table = header.values(file, size)
+            draft.coords = np.stack([table["x"], table["y"]], axis=1)
+            if "tile_size_lv0" in fields and len(table):
+                draft.patch_size_level0 = float(table["tile_size_lv0"][0])
+        else:
+            raise FeatureFileError(
+                f"{path}: expected coordinates with fields x and y, found {', '.join(fields)}"
+            )
     draft.notes.append(f"coordinates from {path.name}")

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from survfuse._errors import FeatureFileError
+from survfuse._errors import FeatureFileError, InputError, MissingExtraError
+from survfuse._gate import regular_file
 from survfuse.readers.arrays import read_array_file
 from survfuse.readers.hdf5 import read_hdf5
 from survfuse.readers.record import USUAL, Draft, Features, ReadOptions, with_encoder
@@ -20,6 +21,7 @@ logger = logging.getLogger(__name__)
 HDF5_SUFFIXES = (".h5", ".hdf5")
 _OTHER_FOLDERS = frozenset({"patches", "masks", "stitches", "coordinates", "visualization", "thumbnails"})
 _MAX_DEPTH = 4
+_MOST_ENTRIES = 500_000
 
 
 def slide_id_of(path: Path | str) -> str:
@@ -86,6 +88,10 @@ def read_features(path: Path | str, *, encoder: str | None = None, options: Read
     except FeatureFileError as error:
         error.args = (printable(str(error)),)
         raise
+    except MissingExtraError:
+        raise
+    except InputError as error:  # of a JSON file in a store or beside a file
+        raise FeatureFileError(printable(str(error))) from None
 
 
 def _read_checked(source: Path, encoder: str | None, options: ReadOptions) -> Features:
@@ -95,8 +101,6 @@ def _read_checked(source: Path, encoder: str | None, options: ReadOptions) -> Fe
             f"{source}: expected a feature file ({', '.join(FEATURE_SUFFIXES)}), "
             f"got {suffix or 'no suffix'!r}"
         )
-    if not source.exists():
-        raise FeatureFileError(f"{source}: no such file")
     _refuse_unreadable(source, suffix)
     if is_locked(source):
         raise FeatureFileError(
@@ -109,13 +113,13 @@ def _read_checked(source: Path, encoder: str | None, options: ReadOptions) -> Fe
 
 def _refuse_unreadable(source: Path, suffix: str) -> None:
     """Tell what the system says of a file before a reader takes it for a broken one."""
-    if source.is_dir() != (suffix == ".zarr"):
-        wanted = "a folder" if suffix == ".zarr" else "a file"
-        raise FeatureFileError(
-            f"{source}: expected {wanted}, got {'a folder' if source.is_dir() else 'a file'}"
-        )
+    folder = os.path.isdir(source)
+    if suffix == ".zarr" and os.path.isfile(source):
+        raise FeatureFileError(f"{source}: expected a folder, got a file")
+    if not (suffix == ".zarr" and folder):
+        regular_file(source, error=FeatureFileError)
     try:
-        os.scandir(source).close() if source.is_dir() else source.open("rb").close()
+        os.scandir(source).close() if folder else source.open("rb").close()
     except OSError as error:
         raise FeatureFileError(f"{source}: cannot be opened ({error.strerror})") from None
 
@@ -130,7 +134,7 @@ def _read(source: Path, suffix: str, encoder: str | None, options: ReadOptions) 
 
 def is_locked(path: Path) -> bool:
     """Tell whether another program is still writing `path` (``<file>.lock`` or ``<stem>.lock``)."""
-    return path.with_name(f"{path.name}.lock").exists() or path.with_suffix(".lock").exists()
+    return os.path.exists(path.with_name(f"{path.name}.lock")) or os.path.exists(path.with_suffix(".lock"))
 
 
 def find_features(folder: Path | str) -> dict[str, Path]:
@@ -178,10 +182,10 @@ def list_features(folder: Path | str) -> FeatureFiles:
         As :func:`find_features`.
     """
     root = Path(folder)
-    if not root.is_dir():
+    if not os.path.isdir(root):
         raise FeatureFileError(f"{root}: no such folder of features")
     files = FeatureFiles({}, {})
-    for path in _candidates(root, 0):
+    for path in _Search(root).candidates(root):
         slide = slide_id_of(path)
         if path.suffix.lower() == ".lock":
             files.locked.setdefault(slide_id_of(path.with_suffix("")), path)
@@ -192,20 +196,48 @@ def list_features(folder: Path | str) -> FeatureFiles:
     return FeatureFiles(dict(sorted(files.ready.items())), dict(sorted(files.locked.items())))
 
 
-def _candidates(folder: Path, depth: int) -> Iterator[Path]:
-    entries = sorted(folder.iterdir())
-    names = {entry.name.lower() for entry in entries}
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        suffix = entry.suffix.lower()
-        if entry.is_dir():
-            if suffix == ".zarr":
+class _Search:
+    """Walks the folders below one, each once: links may lead back, and a tree may have no end."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.seen: set[tuple[int, int]] = set()
+        self.count = 0
+
+    def candidates(self, folder: Path, depth: int = 0) -> Iterator[Path]:
+        """Yield the feature files, stores and ``.lock`` files, sorted within each folder."""
+        entries = self._entries(folder)
+        names = {entry.name.lower() for entry in entries}
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            suffix = entry.suffix.lower()
+            if os.path.isdir(entry):
+                if suffix == ".zarr":
+                    yield entry
+                elif depth < _MAX_DEPTH and suffix != ".bags" and entry.name not in _OTHER_FOLDERS:
+                    yield from self.candidates(entry, depth + 1)
+            elif suffix == ".lock" or (suffix in FEATURE_SUFFIXES and not _is_coordinates(entry, names)):
                 yield entry
-            elif depth < _MAX_DEPTH and suffix != ".bags" and entry.name not in _OTHER_FOLDERS:
-                yield from _candidates(entry, depth + 1)
-        elif suffix == ".lock" or (suffix in FEATURE_SUFFIXES and not _is_coordinates(entry, names)):
-            yield entry
+
+    def _entries(self, folder: Path) -> list[Path]:
+        try:
+            about = os.stat(folder)
+            entries = sorted(folder.iterdir())
+        except OSError as failure:
+            raise FeatureFileError(
+                f"{folder}: cannot be opened ({failure.strerror}); let it be read, or move it elsewhere"
+            ) from None
+        if (about.st_dev, about.st_ino) in self.seen:
+            return []
+        self.seen.add((about.st_dev, about.st_ino))
+        self.count += len(entries)
+        if self.count > _MOST_ENTRIES:
+            raise FeatureFileError(
+                f"{self.root}: more than {_MOST_ENTRIES} files below; point `features:` at the folder of "
+                "feature files"
+            )
+        return entries
 
 
 def _is_coordinates(entry: Path, names: set[str]) -> bool:

@@ -135,7 +135,7 @@ class Draft:
         values = as_matrix(self.values, path)
         values = without_columns(values, exclude_features, path)
         check_finite(values, path, exclude_features)
-        if values.size and not values.any():
+        if values.size and not values[0].any() and not values.any():
             raise FeatureFileError(
                 f"{path}: every feature of its {len(values)} tiles is 0, so nothing was extracted; extract "
                 "this slide again, or leave it out"

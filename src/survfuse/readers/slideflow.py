@@ -10,11 +10,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from survfuse._errors import FeatureFileError, InputError
+from survfuse._errors import FeatureFileError
 from survfuse._storage import read_json
+from survfuse.readers.array_checks import is_beside
 from survfuse.readers.record import Draft
 
 CONFIG = "bags_config.json"
+_LARGEST = 1e9
+"""A larger number, of µm or pixels, is no side of a tile."""
 _OUR_NAMES = {"gigapathtile": "prov_gigapath", "hoptimus0": "h_optimus_0", "conchv15": "conch_v15"}
 """Extractors that slideflow calls otherwise than :mod:`survfuse.slides.encoders` does."""
 
@@ -28,12 +31,9 @@ def describe_bags(draft: Draft, path: Path) -> None:
         When it cannot be read, or says another number of features than the bag has.
     """
     file = path.with_name(CONFIG)
-    if not file.is_file():
+    if not is_beside(file):
         return
-    try:
-        config = read_json(file)
-    except InputError as error:
-        raise FeatureFileError(str(error)) from None
+    config = read_json(file)
     if not isinstance(config, Mapping):
         raise FeatureFileError(f"{file}: expected an object with extractor, tile_px and tile_um")
     _check_width(draft, config, file, path)
@@ -85,4 +85,4 @@ def _scale(draft: Draft, config: Mapping[str, Any], resize: Any) -> None:
 
 def _number(value: Any) -> float | None:
     plain = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return float(value) if plain and value > 0 else None
+    return float(value) if plain and 0 < value < _LARGEST else None

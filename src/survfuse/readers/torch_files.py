@@ -1,22 +1,33 @@
-"""Files of `torch.save`: tensors, NumPy arrays and dicts of them; nothing is unpickled but plain numbers."""
+"""Files of `torch.save`: tensors, NumPy arrays and dicts of them.
+
+torch is not asked to read them: it takes memory for what a file claims, reads members of an archive
+that another program packed as if they were its own, and verifies no checksum.
+"""
 
 from __future__ import annotations
 
 import re
-import threading
-import warnings
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from survfuse._errors import FeatureFileError
-from survfuse.readers.array_checks import BYTES_LIMIT, DEFLATE_LIMIT, AnyArray
+from survfuse._gate import boundary, refuse_claim, regular_file
+from survfuse.readers.archives import Bytes, open_archive, read_member
+from survfuse.readers.array_checks import BYTES_LIMIT, AnyArray
+from survfuse.readers.pickles import read_pickle
 from survfuse.readers.record import COORD_KEYS, ReadOptions, no_features
+from survfuse.readers.torch_values import Storage, Storages, as_array, named, shape_of
 
-_LOADING = threading.Lock()  # torch keeps its list of safe names for the whole process
+_WHAT = "plain tensors or arrays"
+_REMEDY = (
+    "objects are never unpickled: save the tensor or the NumPy array itself, or a dict of `features` and "
+    "`coords`, with torch.save and its default pickle_protocol; copy a damaged file again"
+)
 
 
 def open_torch(path: Path, options: ReadOptions) -> dict[str, AnyArray]:
@@ -25,180 +36,96 @@ def open_torch(path: Path, options: ReadOptions) -> dict[str, AnyArray]:
     Raises
     ------
     FeatureFileError
-        On pickled objects, a cut file, or a dict without features.
+        On pickled objects, a cut or changed file, or a dict without features.
     """
-    loaded = _load(path)
-    if not isinstance(loaded, Mapping):
-        return {"features": as_array(loaded, "features", path)}
-    arrays: dict[str, AnyArray] = {}
-    for key in (*options.feature_keys, *COORD_KEYS):
-        if loaded.get(key) is not None:
-            arrays[key] = as_array(loaded[key], key, path)
-    if set(arrays).isdisjoint(options.feature_keys):
-        names = [f"{key} {_shape(value)}" for key, value in loaded.items()]
-        raise FeatureFileError(no_features(path, options, names))
-    return arrays
+    with _open(path) as (saved, storages):
+        if not isinstance(saved, dict):
+            return {"features": as_array(saved, "features", storages, path)}
+        arrays: dict[str, AnyArray] = {}
+        for key in (*options.feature_keys, *COORD_KEYS):
+            if saved.get(key) is not None:
+                arrays[key] = as_array(saved[key], key, storages, path)
+        if set(arrays).isdisjoint(options.feature_keys):
+            names = [f"{str(key)[:80]} {shape_of(value)}" for key, value in saved.items()]
+            raise FeatureFileError(no_features(path, options, names))
+        return arrays
 
 
-def _shape(value: Any) -> str:
-    return str(tuple(value.shape)) if hasattr(value, "shape") else f"({type(value).__name__})"
-
-
-def _load(path: Path) -> Any:
-    import torch
-
-    zipped = zipfile.is_zipfile(path)
+@contextmanager
+def _open(path: Path) -> Iterator[tuple[Any, Storages]]:
+    """Yield what was saved, its tensors without their values, and what reads those."""
+    size = regular_file(path, limit=BYTES_LIMIT, error=FeatureFileError)
+    with path.open("rb") as file:
+        zipped = file.read(4) == b"PK\x03\x04"
     if zipped:
-        refuse_zip_bomb(path)
-    elif path.is_file() and path.stat().st_size > BYTES_LIMIT:
-        raise FeatureFileError(f"{path}: larger than {BYTES_LIMIT / 2**30:.0f} GiB")
-    try:
-        with _LOADING, warnings.catch_warnings(), torch.serialization.safe_globals(list(_NUMPY_NAMES)):
-            warnings.simplefilter("ignore")  # of pickle protocols: what cannot be read is an error
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
-    except FileNotFoundError:
-        raise FeatureFileError(f"{path}: no such file") from None
-    except FeatureFileError:
-        raise
-    except Exception as error:  # noqa: BLE001  a hostile stream may raise anything at all
-        raise FeatureFileError(f"{path}: not a file of plain tensors or arrays {_reason(error)}") from None
+        with open_archive(path, _WHAT, _REMEDY) as archive:
+            yield _read_zipped(archive)
+    else:
+        refuse_claim(path, size, size, error=FeatureFileError)
+        with boundary(path, _WHAT, error=FeatureFileError, remedy=_REMEDY):
+            yield _read_legacy(path.read_bytes())
 
 
-def _reason(error: Exception) -> str:
-    """Say what stopped the loader; torch's own advice, to trust the file, is not passed on."""
-    said = str(error).rpartition("WeightsUnpickler error:")[2].strip() or type(error).__name__
-    named = re.search(r"GLOBAL ([\w.]+)", said)
-    if named is not None:
-        return (
-            f"(it holds {named[1]}); objects are never unpickled: save the tensor or the NumPy array "
-            "itself, or a dict of `features` and `coords`"
-        )
-    return (
-        f"({said.splitlines()[0][:200]}); objects are never unpickled: write the file again with "
-        "torch.save and its default pickle_protocol"
-    )
+def _read_zipped(archive: zipfile.ZipFile) -> tuple[Any, Storages]:
+    """Read the archives that torch has written since 1.6: ``<name>/data.pkl`` and ``<name>/data/<key>``."""
+    names = [name for name in archive.namelist() if re.fullmatch(r"([^/]*/)?data\.pkl", name)]
+    if len(names) != 1:
+        raise ValueError(f"{len(names)} members data.pkl in the archive, expected one")
+    folder = names[0].removesuffix("data.pkl")
+    order = "little"
+    if f"{folder}byteorder" in archive.namelist():
+        order = read_member(archive, archive.getinfo(f"{folder}byteorder")).tobytes().decode()
+    if order not in ("little", "big"):
+        raise ValueError(f"bytes in the order {order!r}")
+    saved, _ = read_pickle(read_member(archive, archive.getinfo(names[0])).tobytes(), named, Storage.of)
+
+    def read(storage: Storage) -> Bytes:
+        member = archive.getinfo(f"{folder}data/{storage.key}")
+        if member.file_size != storage.size:
+            raise ValueError(f"a storage claims {storage.size} bytes where {member.file_size} are stored")
+        values = read_member(archive, member)
+        return values if order == "little" else _swapped(values, storage.kind.itemsize)
+
+    return saved, read
 
 
-def as_array(value: Any, key: str, path: Path) -> AnyArray:
-    """Turn a dense tensor of real numbers into an array; types that NumPy lacks become float32.
+def _read_legacy(data: bytes) -> tuple[Any, Storages]:
+    """Read what torch wrote before 1.6: five pickles, then the storages in the order of their keys."""
+    known: dict[str, Storage] = {}
 
-    Raises
-    ------
-    FeatureFileError
-        For anything else, and for a shape that claims more than is stored.
-    """
-    import torch
+    def remember(saved_id: Any) -> Storage:
+        storage = Storage.of(saved_id)
+        return known.setdefault(storage.key, storage)
 
-    if isinstance(value, _SavedArray):
-        return value.array(key, path)
-    if not isinstance(value, torch.Tensor) or value.layout != torch.strided or value.device.type != "cpu":
-        raise FeatureFileError(
-            f"{path}: {key!r} is {type(value).__name__}, expected a dense tensor (tiles, dim)"
-        )
-    if value.is_quantized or value.is_complex() or value.dtype == torch.bool:
-        raise FeatureFileError(f"{path}: {key!r} has dtype {value.dtype}, expected floats")
-    tensor = value.detach()
-    claimed = tensor.numel() * tensor.element_size()
-    if claimed > tensor.untyped_storage().nbytes() or claimed > BYTES_LIMIT:
-        raise FeatureFileError(
-            f"{path}: {key!r} claims shape {tuple(tensor.shape)} ({claimed} bytes), "
-            "more than the file stores or than is read from one file"
-        )
-    if tensor.is_floating_point() and tensor.dtype not in (torch.float16, torch.float32, torch.float64):
-        tensor = tensor.float()
-    array: AnyArray = tensor.numpy()
-    return array
+    pickled = []
+    end = 0
+    for _ in range(5):
+        value, end = read_pickle(data, named, remember, end)
+        pickled.append(value)
+    magic, version, _, saved, keys = pickled
+    if (magic, version) != _LEGACY or not isinstance(keys, list):
+        raise ValueError("not written by torch.save")
+    places: dict[str, int] = {}
+    for key in keys:
+        if not isinstance(key, str) or key not in known:
+            raise ValueError("a storage that no tensor has")
+        storage = known[key]
+        places[key] = end + 8
+        if int.from_bytes(data[end : end + 8], "little", signed=True) * storage.kind.itemsize != storage.size:
+            raise ValueError(f"storage {key!r} is not of the size that its tensors claim")
+        end += 8 + storage.size
+    if end != len(data):
+        raise ValueError(f"{end} bytes expected, {len(data)} are in the file")
 
+    def read(storage: Storage) -> Bytes:
+        return np.frombuffer(data, np.uint8, storage.size, places[storage.key]).copy()
 
-def refuse_zip_bomb(path: Path) -> None:
-    """Refuse an archive that unpacks to more than it can hold."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            stored = sum(item.compress_size for item in archive.infolist())
-            claimed = sum(item.file_size for item in archive.infolist())
-    except FileNotFoundError:
-        raise FeatureFileError(f"{path}: no such file") from None
-    except (zipfile.BadZipFile, OSError) as error:
-        raise FeatureFileError(f"{path}: not a whole archive ({error}); write it again") from None
-    if stored > path.stat().st_size or claimed > BYTES_LIMIT or claimed > max(stored, 1) * DEFLATE_LIMIT:
-        raise FeatureFileError(
-            f"{path}: {path.stat().st_size} bytes claim to unpack to {claimed}; refused unread"
-        )
+    return saved, read
 
 
-# -- NumPy arrays inside a pickle: our own classes stand for NumPy's, so that no code of NumPy
-# -- sees a state that a stranger wrote
+_LEGACY = (0x1950A86A20F9469CFC6C, 1001)
+"""Magic number and version of the format."""
 
 
-class _SavedType:
-    """A dtype as it is pickled: its name, and the byte order in its state."""
-
-    def __init__(self, name: str, *_: Any) -> None:
-        self.name = name
-        self.order = "="
-
-    def __setstate__(self, state: Any) -> None:
-        if state[1] in ("<", ">"):
-            self.order = state[1]
-
-    def plain(self) -> np.dtype[Any]:
-        """The type, where it is one of floats or integers."""
-        if re.fullmatch(r"[fiu][1248]", self.name) is None:
-            raise ValueError(f"a NumPy array of dtype {self.name!r}, expected floats or integers")
-        return np.dtype(self.order + self.name)
-
-
-class _SavedArray:
-    """An array as it is pickled; nothing is read before :meth:`array`."""
-
-    state: tuple[Any, ...] = ()
-
-    def __setstate__(self, state: Any) -> None:
-        self.state = state
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """As the file claims."""
-        return tuple(self.state[1]) if len(self.state) == 5 else ()
-
-    def array(self, key: str, path: Path) -> AnyArray:
-        """Make the array from its bytes."""
-        try:
-            _, shape, saved, by_columns, raw = self.state
-            return np.frombuffer(raw, saved.plain()).reshape(shape, order="F" if by_columns else "C")
-        except (TypeError, ValueError, AttributeError) as error:
-            raise FeatureFileError(f"{path}: {key!r} is no plain NumPy array ({error})") from None
-
-
-def _new_array(*_: Any) -> _SavedArray:
-    return _SavedArray()
-
-
-def _scalar(saved: Any, raw: Any) -> Any:
-    return np.frombuffer(raw, saved.plain())[0].item()
-
-
-def _encode(text: str, encoding: str) -> bytes:
-    if encoding != "latin1":
-        raise ValueError(f"bytes written as {encoding!r}")
-    return text.encode("latin1")
-
-
-def _no_bytes() -> bytes:
-    return b""
-
-
-class _ArrayClass:
-    """Stands for the name numpy.ndarray; never made."""
-
-
-_NUMPY_NAMES: tuple[tuple[Callable[..., Any], str], ...] = (
-    (_ArrayClass, "numpy.ndarray"),
-    (_SavedType, "numpy.dtype"),
-    (_SavedArray, "survfuse.readers.torch_files._SavedArray"),
-    (_encode, "_codecs.encode"),
-    (_no_bytes, "builtins.bytes"),
-    (_no_bytes, "__builtin__.bytes"),
-    *((_new_array, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")),
-    *((_scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
-)
+def _swapped(values: Bytes, itemsize: int) -> Bytes:
+    return np.ascontiguousarray(values.reshape(-1, itemsize)[:, ::-1]).reshape(-1)

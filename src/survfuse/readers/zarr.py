@@ -6,26 +6,20 @@ no absent chunk (it would read as zeros) and no link out of the store gets by.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from survfuse._errors import FeatureFileError, InputError, MissingExtraError
-from survfuse._storage import read_json
-from survfuse.readers.array_checks import AnyArray, check_claim
+from survfuse._errors import FeatureFileError, MissingExtraError
+from survfuse._gate import boundary, regular_file
+from survfuse.readers.array_checks import AnyArray, check_stored
 from survfuse.readers.record import USUAL, Draft, ReadOptions, normalise_encoder
-
-# fmt: off
-_CODECS = frozenset([
-    "blosc", "zstd", "zlib", "gzip", "lz4", "lzma", "bz2", "bytes", "transpose", "crc32c", "shuffle", "delta",
-    "sharding_indexed", "vlen-utf8",
-])
-# fmt: on
+from survfuse.readers.zarr_arrays import attributes, groups, is_group, read_array, refuse_links
 
 
 @dataclass(frozen=True)
@@ -61,43 +55,40 @@ def read_wsidata(path: Path, *, encoder: str | None = None, options: ReadOptions
     MissingExtraError
         Without the zarr package.
     """
-    try:
-        import zarr
-    except ImportError:
+    if find_spec("numcodecs") is None:
         raise MissingExtraError(
             f"{path}: reading a zarr store needs the zarr package: pip install survfuse[anndata]"
-        ) from None
-    _refuse_links(path)
-    try:
-        store = zarr.open_group(str(path), mode="r", use_consolidated=False)
-        return _read(store, path, encoder, options)
-    except (FeatureFileError, MissingExtraError):
-        raise
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, OverflowError) as error:
-        raise FeatureFileError(
-            f"{path}: not a whole wsidata store ({type(error).__name__}: {error})"
-        ) from None
+        )
+    refuse_links(path)
+    with boundary(
+        path,
+        "a whole wsidata store",
+        error=FeatureFileError,
+        remedy="copy the store again, or write it again",
+    ):
+        if not is_group(path):
+            raise FeatureFileError(
+                f"{path}: not a whole wsidata store: no zarr.json or .zgroup; copy it again"
+            )
+        return _read(path, encoder, options)
 
 
-def _read(store: Any, path: Path, encoder: str | None, options: ReadOptions) -> Draft:
-    specs = store.attrs.get("tile_spec", {})
+def _read(path: Path, encoder: str | None, options: ReadOptions) -> Draft:
+    about = attributes(path)
+    specs = about.get("tile_spec", {})
     specs = specs if isinstance(specs, Mapping) else {}
-    table = _choose(_tables(store, specs, path, options.tiles), path, encoder, options.tiles)
-    group = store["tables"][table.name]
-    draft = Draft(
-        values=_array(path / "tables" / table.name / "X", path, kinds="f", complete=True),
-        tool="wsidata",
-        encoder=table.model,
-    )
-    _scale(draft, specs.get(table.tiles), store.attrs.get("slide_properties"))
-    _locate(draft, group, path, table.name, table.tiles)
+    table = _choose(_tables(specs, path, options.tiles), path, encoder, options.tiles)
+    at = path / "tables" / table.name
+    draft = Draft(values=read_array(at / "X", kinds="f"), tool="wsidata", encoder=table.model)
+    _scale(draft, specs.get(table.tiles), about.get("slide_properties"))
+    _locate(draft, at, path / "shapes" / table.tiles / "shapes.parquet")
     return draft
 
 
-def _tables(store: Any, specs: Mapping[str, Any], path: Path, tiles: str | None) -> list[_Table]:
+def _tables(specs: Mapping[str, Any], path: Path, tiles: str | None) -> list[_Table]:
     """Feature tables of a store, sorted by name."""
-    names = sorted(store["tables"].group_keys()) if "tables" in store else []
-    grids = {*specs, *(store["shapes"].group_keys() if "shapes" in store else ()), *filter(None, [tiles])}
+    names = groups(path / "tables")
+    grids = {*specs, *groups(path / "shapes"), *filter(None, [tiles])}
     tables = []
     for name in names:
         grid = _grid_of(name, grids)
@@ -156,41 +147,34 @@ def _scale(draft: Draft, spec: Any, slide: Any) -> None:
         draft.tile_um = draft.mpp * width
 
 
-def _locate(draft: Draft, group: Any, path: Path, table: str, tiles: str) -> None:
-    at = path / "tables" / table
-    obs = group.get("obs", {})
-    if "obsm" in group and "spatial" in group["obsm"]:
-        draft.coords = _array(at / "obsm" / "spatial", path, kinds="fiu")
+def _locate(draft: Draft, table: Path, shapes: Path) -> None:
+    spatial, obs = table / "obsm" / "spatial", table / "obs"
+    if spatial.exists():
+        draft.coords = read_array(spatial, kinds="fiu")
         draft.notes.append("coordinates from obsm/spatial, taken as level-0 pixels")
-    elif "x" in obs and "y" in obs:
-        columns = [_array(at / "obs" / name, path, kinds="fiu") for name in "xy"]
+    elif (obs / "x").exists() and (obs / "y").exists():
+        columns = [read_array(obs / name, kinds="fiu") for name in "xy"]
         draft.coords = np.stack(columns, axis=1)
         draft.notes.append("coordinates from obs columns x and y, taken as level-0 pixels")
-    elif (path / "shapes" / tiles / "shapes.parquet").is_file():
-        ids = _array(at / "obs" / "tile_id", path, kinds="iu") if "tile_id" in obs else None
-        draft.coords = _boxes(path / "shapes" / tiles / "shapes.parquet", ids, len(draft.values))
+    elif shapes.exists():
+        ids = read_array(obs / "tile_id", kinds="iu") if (obs / "tile_id").exists() else None
+        draft.coords = _boxes(shapes, ids, len(draft.values))
         draft.notes.append(
-            f"coordinates: upper left corners of the boxes in shapes/{tiles}, joined on tile_id"
+            f"coordinates: upper left corners of the boxes in shapes/{shapes.parent.name}, joined on tile_id"
         )
     else:
-        draft.notes.append(f"no coordinates: neither obsm/spatial, obs x and y, nor shapes/{tiles}")
+        draft.notes.append(
+            f"no coordinates: neither obsm/spatial, obs x and y, nor shapes/{shapes.parent.name}"
+        )
         return
     draft.coord_unit = "level0_px"
 
 
 def _boxes(path: Path, ids: AnyArray | None, tiles: int) -> AnyArray:
     """Upper left corners of GeoParquet boxes (WKB polygons of five points), in the order of `ids`."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        frame = pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:
-        raise FeatureFileError(f"{path}: not a Parquet file of shapes ({error})") from None
-    if "geometry" not in frame.column_names:
-        raise FeatureFileError(f"{path}: expected a column `geometry`, found {', '.join(frame.column_names)}")
+    frame = _read_shapes(path)
     blobs = frame["geometry"].to_pylist()
-    if any(blob is None or len(blob) != 93 or blob[:13] != _BOX_HEADER for blob in blobs):
+    if any(type(blob) is not bytes or len(blob) != _BOX or blob[:13] != _BOX_HEADER for blob in blobs):
         raise FeatureFileError(f"{path}: expected one box per tile (WKB polygon of five points)")
     points = np.frombuffer(b"".join(blob[13:] for blob in blobs), dtype="<f8").reshape(-1, 5, 2)
     corners: AnyArray = points.min(axis=1)
@@ -215,63 +199,26 @@ def _boxes(path: Path, ids: AnyArray | None, tiles: int) -> AnyArray:
     return joined
 
 
+def _read_shapes(path: Path) -> Any:
+    """Read the columns of boxes and ids as a table, once what they claim has been judged."""
+    import pyarrow.parquet as pq
+
+    size = regular_file(path, error=FeatureFileError)
+    with boundary(path, "a Parquet file of shapes", error=FeatureFileError, remedy="copy the store again"):
+        file = pq.ParquetFile(path)
+        names = file.schema_arrow.names
+        if "geometry" not in names:
+            raise FeatureFileError(f"{path}: expected a column `geometry`, found {', '.join(names)[:200]}")
+        groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
+        check_stored(path, file.metadata.num_rows * (_BOX + 8), size)
+        check_stored(path, sum(group.total_byte_size for group in groups), size)
+        return file.read(columns=[name for name in ("geometry", "tile_id") if name in names])
+
+
+_BOX = 93
+"""Bytes of a box."""
 # little endian, a polygon, one ring, five points
 _BOX_HEADER = b"\x01\x03\x00\x00\x00\x01\x00\x00\x00\x05\x00\x00\x00"
-
-
-def _array(folder: Path, path: Path, *, kinds: str, complete: bool = False) -> AnyArray:
-    """Read one array after judging its codecs, dtype, size and (features) its chunks.
-
-    It is opened by its own folder: metadata consolidated further up could say other things.
-    """
-    import zarr
-
-    name = f"{folder.parent.name}/{folder.name}"
-    _refuse_codecs(folder, name, path)
-    array = zarr.open_array(str(folder), mode="r")
-    check_claim(path, name, tuple(array.shape), np.dtype(str(array.dtype)), kinds=kinds)
-    if complete and array.size and array.nchunks_initialized < array.nchunks:
-        raise FeatureFileError(
-            f"{path}: {array.nchunks - array.nchunks_initialized} of {array.nchunks} chunks of {name} "
-            "are absent; copy the store again"
-        )
-    return np.asarray(array[...])
-
-
-def _refuse_codecs(folder: Path, name: str, path: Path) -> None:
-    """Accept compressors by name: a pickle codec would execute what it decodes."""
-    files = [folder / meta for meta in ("zarr.json", ".zarray") if (folder / meta).is_file()]
-    if len(files) != 1:
-        raise FeatureFileError(
-            f"{path}: {name} is not one dense array: {len(files)} files zarr.json and .zarray, expected one"
-        )
-    try:
-        meta = read_json(files[0])
-    except InputError as error:
-        raise FeatureFileError(str(error)) from None
-    if not isinstance(meta, Mapping) or meta.get("node_type", "array") != "array":
-        raise FeatureFileError(f"{path}: {name} is a group, as of a sparse matrix, expected a dense array")
-    named: set[str] = set()
-    listed = [meta.get("compressor"), *(meta.get("filters") or []), *(meta.get("codecs") or [])]
-    while listed:
-        codec = listed.pop()
-        if isinstance(codec, Mapping):
-            named.add(str(codec.get("name", codec.get("id"))))
-            inner = codec.get("configuration", {})
-            if isinstance(inner, Mapping):
-                listed += [*(inner.get("codecs") or []), *(inner.get("index_codecs") or [])]
-    unknown = sorted(codec for codec in named if codec.removeprefix("numcodecs.") not in _CODECS)
-    if unknown:
-        raise FeatureFileError(f"{path}: {name} is packed with {', '.join(unknown)}, which is not read")
-
-
-def _refuse_links(path: Path) -> None:
-    for root, folders, files in os.walk(path):
-        for name in (*folders, *files):
-            if os.path.islink(os.path.join(root, name)):
-                raise FeatureFileError(
-                    f"{path}: {name} is a symbolic link, which is not followed inside a store"
-                )
 
 
 def _float(value: Any) -> float | None:
