@@ -79,7 +79,7 @@ def try_folder(folder: Path | str, *, error: type[InputError] = InputError) -> P
     with _sayable(target, error), answered(target, error):
         if target.exists() and not target.is_dir():
             raise error(f"{target}: {kind_of(target.stat().st_mode)} is there, expected a folder")
-        nearest = next(place for place in (target, *target.absolute().parents) if place.exists())
+        nearest = next(place for place in (target, *target.absolute().parents) if os.path.lexists(place))
         if not nearest.is_dir():
             raise error(f"{target}: {nearest} is no folder; choose another place")
         _try_name(nearest, target.absolute())
@@ -160,6 +160,13 @@ def held(folder: Path | str, *, error: type[InputError] = InputError) -> Iterato
                 file.close()
     finally:
         _HERE.discard(mine)
+
+
+def refuse_held(folder: Path | str, *, error: type[InputError] = InputError) -> None:
+    """Refuse a folder that another run holds now, long before one wants to hold it."""
+    if (Path(folder) / LOCK).exists():
+        with held(folder, error=error):
+            pass
 
 
 def _locked(path: Path, error: type[InputError]) -> IO[str] | None:
