@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import numpy.typing as npt
 
-from survfuse._errors import InputError
+from survfuse._errors import InputError, context
 from survfuse._gate import regular_file
 from survfuse._places import answered
 from survfuse._storage import read_json, read_tensors, sha256_array, to_json, write_json, write_tensors
@@ -82,7 +82,8 @@ def recall(
         regular_file(path)
         found, content = read(path)
         if found == header:
-            check(content)
+            with context(str(path)):
+                check(content)
             return content
     except InputError as failure:
         _note(f"a kept result is damaged and is computed anew: {failure}{_cleared(path)}")

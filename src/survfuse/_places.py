@@ -112,7 +112,7 @@ def try_file(path: Path | str, *, error: type[InputError] = InputError) -> Path:
             raise error(f"{target}: a link that leads nowhere is there; choose another name")
         if mode is not None and not stat.S_ISREG(mode):
             raise error(f"{target}: {kind_of(mode)} is there, which is never replaced; choose another name")
-        _try_name(target.parent, target.parent / target.name)
+        _try_name(target.parent, target.absolute())
     try_folder(target.parent, error=error)
     return target
 

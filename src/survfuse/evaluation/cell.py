@@ -62,30 +62,28 @@ class Cell:
             When the file belongs to another run.
         """
         path = folder / f"{self.name}.json"
-        return recall_json(path, self.header, OTHER, lambda content: self._check(path, content))
+        return recall_json(path, self.header, OTHER, self._check)
 
-    def _check(self, path: Path, content: Mapping[str, Any]) -> None:
+    def _check(self, content: Mapping[str, Any]) -> None:
         try:
             for part in (content, *content["also"].values()):
-                _check_prediction(path, part, self.split.test)
+                _check_prediction(part, self.split.test)
         except (KeyError, TypeError, AttributeError) as error:
-            raise InputError(
-                f"{path}: not a cell of this version ({type(error).__name__}: {error})"
-            ) from None
+            raise InputError(f"not a cell of this version ({type(error).__name__}: {error})") from None
 
 
-def _check_prediction(path: Path, part: Mapping[str, Any], test: Sequence[str]) -> None:
+def _check_prediction(part: Mapping[str, Any], test: Sequence[str]) -> None:
     """Refuse predictions that are not of these patients, in this order, with numbers where they belong."""
     columns, order = part["columns"], part["order"]
     if sorted(order) != sorted(columns) or columns["patient_id"] != list(test):
-        raise InputError(f"{path}: expected predictions of the {len(test)} patients of the test fold")
+        raise InputError(f"expected predictions of the {len(test)} patients of the test fold")
     for name in order:
         if name == "patient_id":
             continue
         allowed = (int, float) if name in NEVER_MISSING else (int, float, type(None))
         values = columns[name]
         if len(values) != len(test) or not all(type(value) in allowed for value in values):
-            raise InputError(f"{path}: expected {len(test)} numbers in column {name}")
+            raise InputError(f"expected {len(test)} numbers in column {name}")
     if part["calibrator"]["name"] != NoCalibrator.name:
         calibrator_from_dict(part["calibrator"])
 
