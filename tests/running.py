@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -64,6 +65,15 @@ def bits(model: SurvivalFusion) -> dict[str, Any]:
         for name, tensor in network.state_dict().items():
             found[f"network-{member}/{name}"] = tensor.cpu().numpy().tobytes()
     return found
+
+
+def fails_with(code: int) -> Callable[..., NoReturn]:
+    """Make a system call that always fails with this error of a disk."""
+
+    def fail(*_: object, **__: object) -> NoReturn:
+        raise OSError(code, os.strerror(code))
+
+    return fail
 
 
 class Stopped(Exception):

@@ -29,6 +29,17 @@ def test_a_place_that_can_be_written_is_left_as_it_was(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_place_may_be_relative(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert try_folder("a/b").as_posix() == "a/b"
+    assert try_file("file.csv").as_posix() == "file.csv"
+    assert try_file("a/file.csv").as_posix() == "a/file.csv"
+    (tmp_path / "blind").symlink_to("nowhere")
+    for target in ("blind", "blind/a"):
+        with pytest.raises(InputError, match="blind is no folder; choose another place"):
+            try_folder(target)
+
+
 @pytest.mark.parametrize(
     "target", ["/proc/nothing", "/dev/null/x", "a\0b", "n" * 300, "x/" + "n" * 300 + "/y"]
 )

@@ -86,7 +86,7 @@ def try_folder(folder: Path | str, *, error: type[InputError] = InputError) -> P
     with _sayable(target, error), answered(target, error):
         if target.exists() and not target.is_dir():
             raise error(f"{target}: {kind_of(target.stat().st_mode)} is there, expected a folder")
-        nearest = next(place for place in (target, *target.absolute().parents) if place.exists())
+        nearest = next(place for place in (target, *target.absolute().parents) if os.path.lexists(place))
         if not nearest.is_dir():
             raise error(f"{target}: {nearest} is no folder; choose another place")
         _try_name(nearest, target.absolute())
@@ -119,7 +119,7 @@ def try_file(path: Path | str, *, error: type[InputError] = InputError) -> Path:
             raise error(f"{target}: a link that leads nowhere is there; choose another name")
         if mode is not None and not stat.S_ISREG(mode):
             raise error(f"{target}: {kind_of(mode)} is there, which is never replaced; choose another name")
-        _try_name(target.parent, target.parent / target.name)
+        _try_name(target.parent, target.absolute())
     try_folder(target.parent, error=error)
     return target
 
@@ -167,6 +167,13 @@ def held(folder: Path | str, *, error: type[InputError] = InputError) -> Iterato
                 file.close()
     finally:
         _HERE.discard(mine)
+
+
+def refuse_held(folder: Path | str, *, error: type[InputError] = InputError) -> None:
+    """Refuse a folder that another run holds now, long before one wants to hold it."""
+    if (Path(folder) / LOCK).exists():
+        with held(folder, error=error):
+            pass
 
 
 def _locked(path: Path, error: type[InputError]) -> IO[str] | None:

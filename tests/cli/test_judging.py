@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 from pathlib import Path
 
 import pandas as pd
@@ -137,6 +139,43 @@ def test_evaluate_does_not_write_where_a_file_is(command: Command, table: Path) 
     assert ended.code == 2
     assert "Traceback" not in ended.err
     assert len(pd.read_csv(table)) == 40
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "config.yaml", "report.html", "report.json"])
+def test_evaluate_replaces_nothing_of_others(
+    command: Command, table: Path, tmp_path: Path, name: str
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / name).write_text("{}")
+    ended = command("evaluate", "no-such-file.csv", *QUICK, "-o", out)  # known before anything is read
+    assert ended.code == 2
+    assert name in ended.err
+    assert [(path.name, path.read_text()) for path in out.iterdir()] == [(name, "{}")]
+    (out / name).rename(tmp_path / name)  # as the message advises
+    assert command("evaluate", table, *QUICK, "-o", out).code == 0
+    assert command("evaluate", table, *QUICK, "-o", out).code == 0, "what is ours is replaced"
+
+
+@pytest.mark.parametrize("option", ["-o", "--json"])
+def test_evaluate_writes_to_no_device_and_no_pipe(
+    command: Command, table: Path, tmp_path: Path, option: str
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for target in ("/dev/full", tmp_path / "pipe"):
+        ended = command("evaluate", table, *QUICK, option, target)
+        assert ended.code == 2
+        assert "Traceback" not in ended.err
+    assert stat.S_ISCHR(os.stat("/dev/full").st_mode)
+    assert stat.S_ISFIFO(os.stat(tmp_path / "pipe").st_mode)
+
+
+def test_metrics_do_not_replace_a_file_of_another_kind(command: Command, table: Path) -> None:
+    before = table.read_bytes()
+    ended = command("evaluate", table, *QUICK, "--json", table)
+    assert ended.code == 2
+    assert "a file that holds no metrics is there" in ended.err
+    assert table.read_bytes() == before
 
 
 # -- crossval

@@ -15,6 +15,8 @@ import pytest
 
 import survfuse
 from running import FOLDS, SETTINGS, Command, small
+from survfuse._places import held
+from survfuse.evaluation.result import begin_record
 from survfuse.training import Hook
 
 HORIZONS = "--set=horizons=[400, 900]"
@@ -489,6 +491,35 @@ def test_report_of_no_run_exits_2(command: Command, tmp_path: Path) -> None:
         assert "Traceback" not in ended.err
 
 
+@pytest.mark.parametrize("name", ["config.yaml", "predictions.csv", "report.html"])
+def test_crossval_replaces_nothing_of_others_and_says_so_first(
+    command: Command, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).write_text("model:\n")
+    ended = command("crossval", "no-such-cohort.yaml", "-o", tmp_path, "-q", *QUICK_RUN)
+    assert ended.code == 2
+    assert name in ended.err
+    assert "no-such-cohort" not in ended.err
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, "model:\n")]
+
+
+def test_a_folder_in_which_another_run_works_is_refused_at_once(command: Command, tmp_path: Path) -> None:
+    with held(tmp_path):
+        ended = command("crossval", "no-such-cohort.yaml", "-o", tmp_path, "-q", *QUICK_RUN)
+    assert ended.code == 2
+    assert "works in this folder; wait for it, or choose another" in ended.err
+    ended = command("crossval", "no-such-cohort.yaml", "-o", tmp_path, "-q", *QUICK_RUN)
+    assert "no-such-cohort" in ended.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_that_was_killed_has_no_report_yet(command: Command, tmp_path: Path) -> None:
+    begin_record(tmp_path, {"model": "m", "command": "survfuse crossval c.yaml -o run"})
+    ended = command("report", tmp_path)
+    assert ended.code == 2
+    assert "this run has not ended; wait for it, or go on with it: survfuse crossval c.yaml" in ended.err
+
+
 def start(words: list[str | Path], folder: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-m", "survfuse", *map(str, words)],
@@ -515,6 +546,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
     assert killed.returncode == -signal.SIGKILL
     kept = len(list(cells.glob("*.json")))
     assert kept >= 1
+    assert (tmp_path / "killed" / ".lock").exists(), "the lock of the killed run holds nobody up"
     assert not (tmp_path / "killed" / "predictions.csv").exists()
 
     monkeypatch.chdir(tmp_path)
@@ -528,3 +560,4 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
         first, second = ((tmp_path / out / name).read_bytes() for out in ("killed", "straight"))
         assert first == second, name
     assert not [file.name for file in cells.iterdir() if file.suffix != ".json"], "no litter is left"
+    assert not list((tmp_path / "killed").glob(".*"))

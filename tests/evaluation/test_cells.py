@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import textwrap
 import time as clock
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +21,11 @@ import pandas as pd
 import pytest
 
 from builders import CohortFiles
-from running import Stopped, loaded, quick, small
+from running import Stopped, fails_with, loaded, quick, small
 from survfuse import metrics
-from survfuse._errors import CohortError, CrashError, LeakageError
+from survfuse._errors import CohortError, CrashError, InputError, LeakageError
+from survfuse._kept import write_kept_json
+from survfuse._storage import read_json, write_json
 from survfuse.cohort import Cohort
 from survfuse.evaluation import Result, Watcher, cross_validate, crossval
 from survfuse.evaluation.networks import NetworkLearner
@@ -255,6 +262,211 @@ def test_a_cell_that_fails_is_told_as_if_it_had_failed_here(
         crossed(cohort, tmp_path / "run", executor=executor)
     kept = {path.name for path in (tmp_path / "run" / "cells").glob("*.json")}
     assert "default-concat-r0-f0.json" in kept  # what was finished before is kept
+
+
+# -- kept cells that are not as they were written
+
+
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the baselines out; they take most of the time."""
+    monkeypatch.setattr(crossval, "comparators", lambda *_, **__: [])
+
+
+def changed(cell: Path, change: Callable[[Any], None], *, signed: bool = False) -> None:
+    kept = read_json(cell)
+    change(kept)
+    if signed:
+        del kept["sha256"]
+        write_kept_json(cell, {}, kept)
+    else:
+        write_json(cell, kept)
+
+
+def last_digit(kept: Any) -> None:
+    risks = kept["columns"]["log_risk"]
+    risks[0] = float(np.nextafter(risks[0], 9))
+
+
+def swapped(kept: Any) -> None:
+    ids = kept["columns"]["patient_id"]
+    ids[0], ids[1] = ids[1], ids[0]
+
+
+def replaced(cell: Path, make: Callable[[Path], None]) -> None:
+    cell.unlink()
+    make(cell)
+
+
+DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
+    "one digit": (lambda cell: changed(cell, last_digit), "not what was written"),
+    "two patients swapped": (lambda cell: changed(cell, swapped), "not what was written"),
+    "another version": (lambda cell: changed(cell, lambda kept: kept.update(version=7)), "not what was"),
+    "signed, patients swapped": (lambda cell: changed(cell, swapped, signed=True), "expected predictions of"),
+    "signed, a risk missing": (
+        lambda cell: changed(cell, lambda kept: kept["columns"]["log_risk"].pop(), signed=True),
+        "expected 12 numbers in column log_risk",
+    ),
+    "signed, a risk that is text": (
+        lambda cell: changed(cell, lambda kept: kept["columns"].update(log_risk=["1"] * 12), signed=True),
+        "expected 12 numbers in column log_risk",
+    ),
+    "signed, a part missing": (
+        lambda cell: changed(cell, lambda kept: kept.pop("also"), signed=True),
+        "not a cell of this version",
+    ),
+    "signed, no calibrator": (
+        lambda cell: changed(cell, lambda kept: kept["calibrator"].update(name="x"), signed=True),
+        "unknown calibrator 'x'",
+    ),
+    "cut": (lambda cell: os.truncate(cell, cell.stat().st_size // 2), "JSON"),
+    "empty": (lambda cell: os.truncate(cell, 0), "JSON"),
+    "a list": (lambda cell: write_json(cell, [1]), "expected a JSON object, got list"),
+    "other JSON": (lambda cell: write_json(cell, {"key": 3}), "not what was written"),
+    "no text": (lambda cell: cell.write_bytes(bytes(range(256))), "UTF-8"),
+    "a folder": (lambda cell: replaced(cell, Path.mkdir), r"a folder .*moved to .*json\.aside-1"),
+    "a pipe": (lambda cell: replaced(cell, os.mkfifo), r"a pipe .*moved to .*json\.aside-1"),
+    "a link that leads nowhere": (
+        lambda cell: replaced(cell, lambda place: place.symlink_to("nowhere")),
+        "no such file",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def finished(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a finished run of the model alone; to be copied."""
+    out = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(crossval, "comparators", lambda *_, **__: [])
+        crossed(cohort, out)
+    return out
+
+
+@pytest.mark.usefixtures("alone")
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_cell_is_named_and_computed_anew(
+    cohort: Cohort, finished: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str
+) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(finished, out)
+    cell = out / "cells" / "default-concat-r0-f0.json"
+    hurt, message = DAMAGES[damage]
+    hurt(cell)
+    heard = Cells()
+    result = crossed(cohort, out, watcher=heard)
+    assert dict(heard.heard) == {
+        "default:concat, repeat 0, fold 1": True,
+        "default:concat, repeat 0, fold 0": False,
+    }
+    (note,) = caplog.messages
+    assert note.startswith("a kept result is damaged and is computed anew: ")
+    assert str(cell) in note
+    assert re.search(message, note)
+    assert note in result.record["notes"]
+    for aside in out.glob("cells/*.aside-*"):
+        aside.rmdir() if aside.is_dir() else aside.unlink()
+    assert content(out) == content(finished)
+
+
+def test_a_note_of_a_worker_reaches_the_record(
+    cohort: Cohort, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker finds the damaged checkpoint of a killed fit; its process is not this one."""
+    monkeypatch.setattr(crossval, "comparators", lambda *_, **__: [])
+    checkpoint = tmp_path / "cells" / "default-concat-r0-f1" / "member-1-inner-fold-1.safetensors"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.write_bytes(b"cut")
+    result = crossed(cohort, tmp_path, executor=ProcessExecutor(workers=1))
+    (note,) = [note for note in result.record["notes"] if "damaged" in note]
+    assert str(checkpoint) in note
+    assert content(tmp_path) == content(finished)
+
+
+@pytest.mark.usefixtures("alone")
+def test_cells_of_an_earlier_version_are_another_run(cohort: Cohort, finished: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(finished, out)
+    cell = out / "cells" / "default-concat-r0-f1.json"
+    kept = read_json(cell)
+    del kept["sha256"]
+    write_json(cell, {**kept, "version": 2, "key": "ab"})
+    before = content(out)
+    with pytest.raises(InputError, match=r"fold 1: .*f1\.json: a result of another run .*version differ\)"):
+        crossed(cohort, out)
+    assert content(out) == before
+
+
+# -- full disks, and two runs at once
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A real disk of 1 MiB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    words = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
+    if shutil.which("mount") is None or subprocess.run(words, capture_output=True, check=False).returncode:
+        pytest.skip("a disk cannot be mounted here: needs root on Linux")
+    yield place
+    subprocess.run(["umount", place], check=True)
+
+
+class Filler(Cells):
+    """Leaves no room on a disk once the first cell is there."""
+
+    def __init__(self, disk: Path) -> None:
+        super().__init__()
+        self.file = disk / "filler"
+
+    def on_cell(self, name: str, done: int, resumed: bool) -> None:
+        super().on_cell(name, done, resumed)
+        with suppress(OSError), self.file.open("ab", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+
+
+@pytest.mark.parametrize("executor", [InlineExecutor(), ProcessExecutor(workers=1)], ids=lambda one: one.name)
+@pytest.mark.usefixtures("alone")
+def test_a_disk_that_fills_ends_a_run_that_goes_on_when_there_is_room(
+    cohort: Cohort, finished: Path, disk: Path, executor: Executor
+) -> None:
+    filler, out = Filler(disk), disk / "run"
+    with pytest.raises(InputError, match=r"the disk is full; free some space, or choose another place"):
+        crossed(cohort, out, watcher=filler, executor=executor)
+    left = sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
+    assert left == ["cells/default-concat-r0-f0.json", "run.json"]
+    filler.file.unlink()
+    again = Cells()
+    crossed(cohort, out, watcher=again)
+    assert [resumed for _, resumed in again.heard] == [True, False]
+    assert content(out) == content(finished)
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO])
+@pytest.mark.usefixtures("alone")
+def test_an_error_of_the_disk_is_an_answer_that_names_the_cell(
+    cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    monkeypatch.setattr("survfuse._kept.write_json", fails_with(code))
+    with pytest.raises(InputError, match=r"default-concat-r0-f0\.json: (the disk|your quota|you may not)"):
+        crossed(cohort, tmp_path)
+
+
+@pytest.mark.usefixtures("alone")
+def test_the_second_of_two_runs_in_one_folder_is_refused_whatever_its_configuration(
+    cohort: Cohort, tmp_path: Path
+) -> None:
+    class Second(Cells):
+        def on_cell(self, name: str, done: int, resumed: bool) -> None:
+            with pytest.raises(InputError, match="another run of this process works in this folder"):
+                crossed(cohort, tmp_path, folds=3)
+            super().on_cell(name, done, resumed)
+
+    heard = Second()
+    crossed(cohort, tmp_path, watcher=heard)
+    assert len(heard.heard) == 2
+    assert not [path.name for path in tmp_path.rglob(".*")], "no lock stays behind"
 
 
 SCRIPT = """

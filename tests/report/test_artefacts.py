@@ -6,6 +6,7 @@ import pytest
 
 from report.conftest import Builder, edit
 from survfuse._errors import InputError
+from survfuse._storage import sha256_file
 from survfuse.report.artefacts import read_run
 
 
@@ -63,6 +64,24 @@ def test_optional_files_may_be_absent(make_run: Builder) -> None:
     assert run.comparators is None
     assert run.checks is None
     assert run.config == {}
+
+
+def test_files_that_are_not_as_the_run_wrote_them_are_named(make_run: Builder) -> None:
+    out = make_run()
+    assert read_run(out).changed == ()
+    names = ("predictions.csv", "metrics.json", "checks.json", "external.csv")
+    hashes = {name: sha256_file(out / name) for name in names[:3]}
+    edit(out / "run.json", lambda run: run.update(files={**hashes, "external.csv": "ab"}))
+    assert read_run(out).changed == ("external.csv",)
+    edit(out / "metrics.json", lambda metrics: metrics["default:concat"]["uno_c"].update(value=0.9))
+    assert read_run(out).changed == ("external.csv", "metrics.json")
+
+
+def test_a_run_that_has_not_ended_is_refused(make_run: Builder) -> None:
+    out = make_run()
+    edit(out / "run.json", lambda run: run.update(state="unfinished"))
+    with pytest.raises(InputError, match=r"run\.json: this run has not ended; .* survfuse crossval cohort"):
+        read_run(out)
 
 
 def test_a_wrong_cell_is_found(make_run: Builder) -> None:

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ import pytest
 from report.conftest import Builder, build_run, edit
 from report.performed import add_performance
 from report.reading import Page, read
+from running import fails_with
 from survfuse._errors import InputError
 from survfuse.report import write_report
 from survfuse.report.page import SECTIONS
@@ -210,3 +214,38 @@ def test_a_broken_run_leaves_no_page(make_run: Builder) -> None:
     with pytest.raises(InputError, match=r"metrics.json: no such file"):
         write_report(out)
     assert not (out / "report.html").exists()
+
+
+# -- the place of the page
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_page_replaces_reports_alone(make_run: Builder) -> None:
+    out = make_run()
+    for name in ("report.html", "report.json"):
+        (out / name).write_text("<p>mine</p>")
+        with pytest.raises(InputError, match=f"{name}: not a report of survfuse"):
+            write_report(out)
+        assert (out / name).read_text() == "<p>mine</p>"
+        (out / name).unlink()
+    page = write_report(out)
+    assert '<meta name="generator" content="survfuse">' in page.read_text()
+    text = page.read_text().replace('<meta name="generator" content="survfuse">\n', "")
+    page.write_text(text)  # as early versions wrote it
+    assert write_report(out).read_text() != text
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda place: os.symlink("nowhere", place)])
+def test_a_page_is_written_to_nothing_but_a_file(make_run: Builder, make: Callable[[Path], None]) -> None:
+    out = make_run()
+    make(out / "report.html")
+    with pytest.raises(InputError, match=r"report\.html: a (pipe|folder|link)"):
+        write_report(out)
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_full_disk_under_a_page_is_an_answer(make_run: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = make_run()
+    monkeypatch.setattr("survfuse.report.page.write_json", fails_with(errno.ENOSPC))
+    with pytest.raises(InputError, match=r"report\.html: the disk is full"):
+        write_report(out)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from running import QUICK, Diary, Stopped, loaded, small
+from running import QUICK, Diary, Stopped, fails_with, loaded, small
 from survfuse._errors import InputError
 from survfuse._storage import read_tensors, write_tensors
 from survfuse._types import Batch
@@ -176,11 +178,52 @@ def test_a_checkpoint_of_another_run_is_refused(
     ):
         train(bench()[0], task, config, checkpoint=place, key="two")
     arrays, header = read_tensors(place)
-    write_tensors(place, arrays, {**header, "version": "9"})
-    with pytest.raises(
-        InputError, match=r"not a checkpoint that this version reads; delete it to start over"
-    ):
+    del header["sha256"]  # the format's first version had none
+    write_tensors(place, arrays, {**header, "version": "1"})
+    with pytest.raises(InputError, match=r"c: a checkpoint of another run .*; delete it$"):
         train(bench()[0], task, config, checkpoint=place, key="one")
+
+
+def test_a_damaged_checkpoint_is_begun_anew_with_a_note(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    network, task, config = bench()
+    place = tmp_path / "c"
+    straight = train(network, task, config, checkpoint=place, key="one")
+    whole = place.read_bytes()
+    flipped = bytearray(whole)
+    flipped[-3] ^= 1
+    for damaged in (bytes(flipped), whole[:-100], whole[:5], b""):
+        place.write_bytes(damaged)
+        caplog.clear()
+        diary, again = Diary(), bench()[0]
+        run = train(again, task, config, checkpoint=place, key="one", hooks=[diary])
+        assert len(diary.epochs) == task.epochs
+        assert [epoch.train_loss for epoch in run.history] == [e.train_loss for e in straight.history]
+        assert weights(again) == weights(network)
+        (note,) = caplog.messages
+        assert note.startswith("a kept result is damaged and is computed anew: ")
+        assert str(place) in note
+
+
+def test_a_full_disk_ends_a_training_with_an_answer_and_keeps_the_last_checkpoint(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    _, task, config = bench()
+    with monkeypatch.context() as full:
+
+        class Full(Diary):
+            def on_checkpoint(self, run: Run, path: Path) -> None:
+                full.setattr(os, "fsync", fails_with(errno.ENOSPC))
+
+        with pytest.raises(InputError, match=r"c: the disk is full; free some space"):
+            train(bench()[0], task, config, checkpoint=tmp_path / "c", key="one", hooks=[Full()])
+    assert [path.name for path in tmp_path.iterdir()] == ["c"]
+    diary = Diary()
+    train(bench()[0], task, config, checkpoint=tmp_path / "c", key="one", hooks=[diary])
+    assert [number for _, number in diary.epochs] == [2, 3, 4]
 
 
 def test_the_best_epoch_has_the_smallest_score_and_its_weights_are_kept(bench: Bench) -> None:

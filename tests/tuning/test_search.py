@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from survfuse._errors import CohortError, InputError, MissingExtraError, NotComputableError
+from survfuse._kept import write_kept_json
 from survfuse._storage import read_json, to_json, write_json
 from survfuse.config import FitConfig
 from survfuse.tuning.search import Found, search, search_told, searches_told, trial_file
@@ -197,19 +198,41 @@ def test_trials_of_another_fit_are_refused(tmp_path: Path) -> None:
     found(Bench(), tmp_path, key="a")
     with pytest.raises(InputError, match=r"trial-0.json: a trial of another fit .* differ\); delete it"):
         found(Bench(), tmp_path, key="b")
-    write_json(trial_file(tmp_path, 0), {"format": "other"})
-    with pytest.raises(InputError, match="not a trial that this version reads; delete it to start over"):
+    kept = read_json(trial_file(tmp_path, 0))
+    write_json(trial_file(tmp_path, 0), {"format": kept["format"], "version": 1, "key": "a", "trial": {}})
+    with pytest.raises(InputError, match=r"trial-0.json: a trial of another fit"):  # version 1: no digest
         found(Bench(), tmp_path, key="a")
 
 
 def test_a_kept_trial_of_other_values_is_computed_anew(tmp_path: Path) -> None:
     found(Bench(), tmp_path)
     kept = read_json(trial_file(tmp_path, 2))
+    del kept["sha256"]
     kept["trial"]["values"] = {"rank": 99, "dropout": 0.1}
-    write_json(trial_file(tmp_path, 2), kept)
+    write_kept_json(trial_file(tmp_path, 2), {}, kept)
     bench = Bench()
     found(bench, tmp_path)
     assert len(bench.asked) == 1
+
+
+def test_a_damaged_trial_is_computed_anew_with_a_note(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = found(Bench(), tmp_path)
+    place = trial_file(tmp_path, 2)
+    text = place.read_text()
+    score = str(whole.log["trials"][2]["score"])
+    for damaged in (text.replace(score, score.replace("0.", "9.", 1)), text[:-40], "[]"):
+        assert damaged != text
+        place.write_text(damaged)
+        caplog.clear()
+        bench = Bench()
+        again = found(bench, tmp_path)
+        assert len(bench.asked) == 1
+        assert again.config == whole.config
+        (note,) = caplog.messages
+        assert note.startswith("a kept result is damaged and is computed anew: ")
+        assert str(place) in note
 
 
 # -- words, extras

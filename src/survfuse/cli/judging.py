@@ -54,12 +54,20 @@ def evaluate(
     Every metric is a number with its interval and note, or "not computable" and why.
     """
     from survfuse._errors import ConfigError
+    from survfuse._places import answered
     from survfuse._storage import write_json
     from survfuse.evaluation.combine import WAYS, Interval
     from survfuse.evaluation.predictions import evaluate as judge
+    from survfuse.evaluation.result import try_metrics, try_run_folder
+    from survfuse.report import try_page
 
     if interval not in WAYS:
         raise ConfigError(f"--interval {interval}: expected one of {', '.join(WAYS)}")
+    if out is not None:
+        try_run_folder(out, foreign=True)
+        try_page(out)
+    if json is not None:
+        try_metrics(json)
     beside = {}
     for text in against or []:
         word, mark, file = text.partition("=")
@@ -81,7 +89,8 @@ def evaluate(
     )
     show(result)
     if json is not None:
-        write_json(json, result.metrics_dict())
+        with answered(json):
+            write_json(json, result.metrics_dict())
         typer.echo(f"metrics: {json}")
     if out is not None:
         typer.echo(f"report: {result.report(out)}")

@@ -56,11 +56,16 @@ def crossval(
     Writes predictions.csv, comparators.csv, metrics.json, performance.json, checks.json,
     config.yaml, run.json and report.html. A killed run goes on where it was when called again.
     """
+    from survfuse._places import refuse_held
     from survfuse.cli.progress import watch
     from survfuse.cohort import load_cohort
     from survfuse.evaluation.crossval import run
+    from survfuse.evaluation.result import try_run_folder
     from survfuse.executors import make_executor
+    from survfuse.report import try_page
 
+    refuse_held(try_run_folder(out))
+    try_page(out)
     carrier = make_executor(executor, workers=workers, threads=threads, address=address)
     extra = [
         f"crossval.{key}={value}"

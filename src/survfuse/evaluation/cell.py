@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from survfuse._errors import context
-from survfuse._storage import write_json
+from survfuse._errors import InputError, context
+from survfuse._kept import Header, collected_notes, recall_json, write_kept_json
 from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.splits import Split
 from survfuse.estimator import Prediction
 from survfuse.evaluation.learner import Learner
+from survfuse.evaluation.networks import NoCalibrator
+from survfuse.survival.calibration import calibrator_from_dict
 from survfuse.training import Hook
 
-FORMAT, VERSION = "survfuse-cell", 2
+FORMAT, VERSION = "survfuse-cell", 3
+OTHER = (
+    "a result of another run (configuration, data or version differ); "
+    "choose a new output folder, or delete this one"
+)
+NEVER_MISSING = {"log_risk", "risk_group"}
 
 
 @dataclass(frozen=True)
@@ -39,6 +47,45 @@ class Cell:
     label: str
     name: str
     key: str
+
+    @property
+    def header(self) -> Header:
+        """What its file must say of itself."""
+        return {"format": FORMAT, "version": VERSION, "key": self.key}
+
+    def recalled(self, folder: Path) -> dict[str, Any] | None:
+        """Read its file, if it is there and whole.
+
+        Raises
+        ------
+        InputError
+            When the file belongs to another run.
+        """
+        path = folder / f"{self.name}.json"
+        return recall_json(path, self.header, OTHER, self._check)
+
+    def _check(self, content: Mapping[str, Any]) -> None:
+        try:
+            for part in (content, *content["also"].values()):
+                _check_prediction(part, self.split.test)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"not a cell of this version ({type(error).__name__}: {error})") from None
+
+
+def _check_prediction(part: Mapping[str, Any], test: Sequence[str]) -> None:
+    """Refuse predictions that are not of these patients, in this order, with numbers where they belong."""
+    columns, order = part["columns"], part["order"]
+    if sorted(order) != sorted(columns) or columns["patient_id"] != list(test):
+        raise InputError(f"expected predictions of the {len(test)} patients of the test fold")
+    for name in order:
+        if name == "patient_id":
+            continue
+        allowed = (int, float) if name in NEVER_MISSING else (int, float, type(None))
+        values = columns[name]
+        if len(values) != len(test) or not all(type(value) in allowed for value in values):
+            raise InputError(f"expected {len(test)} numbers in column {name}")
+    if part["calibrator"]["name"] != NoCalibrator.name:
+        calibrator_from_dict(part["calibrator"])
 
 
 @dataclass
@@ -67,25 +114,22 @@ class CellWork:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "hooks": ()}
 
-    def __call__(self, cell: Cell) -> dict[str, Any]:
-        """Fit, predict, and keep the result as JSON."""
+    def __call__(self, cell: Cell) -> tuple[dict[str, Any], list[str]]:
+        """Fit, predict, and keep the result as JSON; give it, and notes on how it was made."""
         scratch = None if self.folder is None else self.folder / cell.name
-        with context(cell.label):
+        with context(cell.label), collected_notes() as notes:
             result = cell.learner.fit_predict(
                 self.cohort, cell.split.train, cell.split.test, self.hooks, scratch, target=self.target
             )
-        told = {
-            "format": FORMAT,
-            "version": VERSION,
-            "key": cell.key,
+        content: dict[str, Any] = {
             **self._plain(result.prediction),
             "summary": dict(result.summary),
             "also": {other: self._plain(prediction) for other, prediction in result.also.items()},
         }
         if self.folder is not None and scratch is not None:
-            write_json(self.folder / f"{cell.name}.json", told)
+            content = write_kept_json(self.folder / f"{cell.name}.json", cell.header, content)
             shutil.rmtree(scratch, ignore_errors=True)
-        return told
+        return content, notes
 
     def _plain(self, prediction: Prediction) -> dict[str, Any]:
         table = prediction.frame(self.horizons)

@@ -18,8 +18,9 @@ from typing import Any, NoReturn
 
 import pandas as pd
 
-from survfuse._errors import CrashError, InputError, context
-from survfuse._storage import read_json, sha256_text, to_json, write_json
+from survfuse._errors import CrashError, context
+from survfuse._kept import collected_notes, write_kept_json
+from survfuse._storage import sha256_text, to_json
 from survfuse._types import FloatArray
 from survfuse._version import __version__
 from survfuse.anchors.blocks import outcomes
@@ -105,7 +106,7 @@ class Cells:
         # Split by split: models of one fold learn from the same patients and share what they learn of them.
         splits = dict.fromkeys(split for _, splits in plan for split in splits)
         cells = [self._cell(each, split) for split in splits for each, those in plan if split in those]
-        told = self._told(cells, watcher)
+        told = self._told(cells, watcher, grid.notes)
         parts: dict[str, dict[str, list[tuple[Split, dict[str, Any]]]]] = {each.name: {} for each, _ in plan}
         for cell in cells:
             model, found = cell.learner.name, told[cell.name]
@@ -119,15 +120,17 @@ class Cells:
                 grid.tables[name], grid.folds[name] = self._assembled(each)
         return grid
 
-    def _told(self, cells: Sequence[Cell], watcher: Watcher) -> dict[str, dict[str, Any]]:
+    def _told(self, cells: Sequence[Cell], watcher: Watcher, notes: list[str]) -> dict[str, dict[str, Any]]:
         """Give the content of every cell by its name: recalled, or computed by the executor."""
         watcher.on_cells(len(cells))
         told: dict[str, dict[str, Any]] = {}
-        for cell in cells:
-            known = self._recalled(cell)
-            if known is not None:
-                told[cell.name] = known
-                watcher.on_cell(cell.label, len(told), True)
+        with collected_notes() as damaged:
+            for cell in cells:
+                known = self._recalled(cell)
+                if known is not None:
+                    told[cell.name] = known
+                    watcher.on_cell(cell.label, len(told), True)
+        notes += damaged
         missing = {cell.name: cell for cell in cells if cell.name not in told}
         target = None if self._foreign is None else self.target
         folder = None if self.folder is None else self.folder.absolute()  # workers may be elsewhere
@@ -139,7 +142,9 @@ class Cells:
                 if outcome.error is not None or outcome.value is None:
                     _surface(outcome.error, cell)
                 else:
-                    told[cell.name] = self._kept(cell, outcome.value)
+                    content, damaged = outcome.value
+                    told[cell.name] = self._kept(cell, content)
+                    notes += damaged
                     watcher.on_cell(cell.label, len(told), False)
         return told
 
@@ -156,17 +161,16 @@ class Cells:
     def _recalled(self, cell: Cell) -> dict[str, Any] | None:
         if self.folder is None:
             return None
-        path = self.folder / f"{cell.name}.json"
-        if not path.exists():
-            return None
-        shutil.rmtree(self.folder / cell.name, ignore_errors=True)  # a run was killed after it wrote the cell
         with context(cell.label):
-            return _recall(path, cell.key)
+            known = cell.recalled(self.folder)
+        if known is not None:  # a run may have been killed after it wrote the cell
+            shutil.rmtree(self.folder / cell.name, ignore_errors=True)
+        return known
 
     def _kept(self, cell: Cell, told: dict[str, Any]) -> dict[str, Any]:
         """Write a cell whose worker wrote it on another machine."""
         if self.folder is not None and not (self.folder / f"{cell.name}.json").exists():
-            write_json(self.folder / f"{cell.name}.json", told)
+            write_kept_json(self.folder / f"{cell.name}.json", cell.header, told)
         return told
 
     def _assembled(self, told: Sequence[tuple[Split, Mapping[str, Any]]]) -> tuple[pd.DataFrame, Folds]:
@@ -213,13 +217,3 @@ def _surface(error: BaseException | None, cell: Cell) -> NoReturn:
         with context(cell.label):
             raise error
     raise error or AssertionError(f"{cell.label}: no result")
-
-
-def _recall(path: Path, key: str) -> dict[str, Any]:
-    cell: dict[str, Any] = read_json(path)
-    if not isinstance(cell, dict) or cell.get("key") != key:
-        raise InputError(
-            f"{path}: a result of another run (configuration, data or version differ); "
-            "choose a new output folder, or delete this one"
-        )
-    return cell

@@ -5,7 +5,6 @@ Where another cohort is given, every model is also fitted on all patients and te
 
 from __future__ import annotations
 
-import time as clock
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -14,7 +13,8 @@ from typing import Any
 
 import pandas as pd
 
-from survfuse._errors import CohortError, ConfigError, InputError, LeakageError, listed
+from survfuse._errors import CohortError, ConfigError, LeakageError, listed
+from survfuse._places import held
 from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.leakage import refuse_leaks
 from survfuse.cohort.split_files import read_splits
@@ -32,7 +32,7 @@ from survfuse.evaluation.learners import Learner, NetworkLearner, comparators, m
 from survfuse.evaluation.missing import Losses
 from survfuse.evaluation.performance import by_pattern
 from survfuse.evaluation.protocol import controls, subgroups, wanted_increments
-from survfuse.evaluation.result import Result
+from survfuse.evaluation.result import Result, begin_record, try_run_folder
 from survfuse.evaluation.robustness import robustness, scored
 from survfuse.evaluation.scale import Scale
 from survfuse.evaluation.scoring import Estimates, judge_models
@@ -136,16 +136,45 @@ def run(
     command: str = "",
 ) -> Result:
     """Cross-validate as `config` says (see :func:`cross_validate`)."""
-    started, clock_started = datetime.now(UTC), clock.perf_counter()
-    place = _folder(out)
+    started = datetime.now(UTC)
+    place = None if out is None else try_run_folder(out)
     name = name or f"{config.model.preset}:{config.model.fusion}"
     setup = _Setup.of(config, cohort, test, name)
     for data in (cohort,) if test is None else (cohort, test):
         refuse_leaks(data, config.model.allow_followup)
     refuse_later_knowledge(cohort, config.model)
-    executor = executor or InlineExecutor()
+    executor, watcher = executor or InlineExecutor(), watcher or Watcher()
+    begun = {
+        "model": name,
+        "clinical": setup.clinical,
+        "started": started.isoformat(timespec="seconds"),
+        "versions": versions(),
+        "seeds": {"splits": config.crossval.seed, "model": config.model.seed},
+        "command": command,
+        "executor": executor.name,
+        "threads": asdict(Threads.of(executor.threads)),
+    }
     cells = Cells(place, cohort, setup.scale.horizons, executor=executor)
-    grid = cells.all(setup.plan, watcher or Watcher())
+    if place is None:
+        return _computed(setup, cells, test, watcher, begun, started)
+    with held(place):
+        begin_record(place, begun)
+        result = _computed(setup, cells, test, watcher, begun, started)
+        result.write(place)
+    return result
+
+
+def _computed(
+    setup: _Setup,
+    cells: Cells,
+    test: Cohort | None,
+    watcher: Watcher,
+    begun: Mapping[str, Any],
+    started: datetime,
+) -> Result:
+    """Fit everything on every split, and judge it."""
+    cohort, config, name = cells.cohort, setup.config, setup.learners[0].name
+    grid = cells.all(setup.plan, watcher)
     shown = [each.name for each in setup.learners if each.role in ON_ALL_REPEATS]
     shown += [model for model in grid.folds if model.startswith("permuted:")]
     judged = judge_models(
@@ -158,7 +187,7 @@ def run(
     )
     under_loss, told_of_loss = setup.under_loss(grid.folds, judged.estimates, cohort)
     told = controls(grid.folds, name, setup.scale, setup.learners)
-    outside, external_notes = _external(setup, cells, test, watcher or Watcher())
+    outside, external_notes = _external(setup, cells, test, watcher)
     evidence = Evidence(
         cohort=cohort,
         name=name,
@@ -172,22 +201,16 @@ def run(
         permuted=_estimates(told["permuted_outcome"]),
         config=config.model,
     )
+    finished = datetime.now(UTC)
     record = {
-        "model": name,
-        "clinical": setup.clinical,
-        "started": started.isoformat(timespec="seconds"),
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "seconds": round(clock.perf_counter() - clock_started, 1),
-        "versions": versions(),
-        "seeds": {"splits": config.crossval.seed, "model": config.model.seed},
-        "command": command,
-        "executor": executor.name,
-        "threads": asdict(Threads.of(executor.threads)),
+        **begun,
+        "finished": finished.isoformat(timespec="seconds"),
+        "seconds": round((finished - started).total_seconds(), 1),
         "hashes": {"cohort": cells.fingerprint},
         "notes": [*setup.notes, *grid.notes, *external_notes],
         **({"search": searches_told(logs)} if (logs := _searches(grid.summaries[name])) else {}),
     }
-    result = Result(
+    return Result(
         name=name,
         models={model: grid.tables[model] for model in [*shown, *under_loss]},
         folds={model: grid.folds[model] for model in [*shown, *under_loss]},
@@ -204,11 +227,8 @@ def run(
             "external": outside,
             "sizes": sizes(grid.summaries, shown),
         },
-        out=place,
+        out=cells.out,
     )
-    if place is not None:
-        result.write(place)
-    return result
 
 
 @dataclass(frozen=True)
@@ -317,12 +337,6 @@ def splits_of(cohort: Cohort, crossval: CrossvalConfig) -> tuple[tuple[Split, ..
 
 def _searches(summaries: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return [fit["search"] for fit in summaries if "search" in fit]
-
-
-def _folder(out: Path | str | None) -> Path | None:
-    if out is not None and Path(out).exists() and not Path(out).is_dir():
-        raise InputError(f"{out}: is a file; choose a folder for the run")
-    return None if out is None else Path(out)
 
 
 def _refuse_shared(cohort: Cohort, test: Cohort) -> None:

@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from survfuse._errors import ConfigError
+from survfuse._errors import ConfigError, InputError, listed
+from survfuse._places import answered, try_file, try_folder
 from survfuse._registry import resolve
-from survfuse._storage import atomic_path, sha256_file, write_json, write_text
+from survfuse._storage import atomic_path, read_json, sha256_file, write_json, write_text
 from survfuse.config import RunConfig, to_yaml
 from survfuse.evaluation.folds import Folds
 from survfuse.evaluation.ranking import concordance_difference
 from survfuse.survival.estimate import Estimate
 
+FORMAT, VERSION = "survfuse-run", 1
+UNFINISHED = "unfinished"
 HASHED = {"config": "config.yaml", "predictions": "predictions.csv"}
+FILES = (
+    "predictions.csv",
+    "comparators.csv",
+    "external.csv",
+    "metrics.json",
+    "performance.json",
+    "checks.json",
+    "cohort.json",
+    "config.yaml",
+)
+RECORD = "run.json"
 
 
 @dataclass(frozen=True)
@@ -97,29 +112,48 @@ class Result:
         Parameters
         ----------
         folder : path
-            Files of the same names in it are replaced, each whole.
+            Files of the same names in it are replaced, each whole, where they are of a run of this kind.
+
+        Raises
+        ------
+        InputError
+            When the folder holds files of others under these names, or cannot be written.
         """
-        out = Path(folder)
-        write_table(out / "predictions.csv", self.predictions)
+        out = try_run_folder(folder, foreign="input" in self.record["hashes"])
+        with answered(out):
+            write_record(out, {**self.record, "state": UNFINISHED})
+            content = self._content()
+            for name in FILES:
+                if name in content:
+                    _WRITERS[Path(name).suffix](out / name, content[name])
+                else:  # of an earlier run that had it
+                    (out / name).unlink(missing_ok=True)
+            files = {name: sha256_file(out / name) for name in content}
+            hashes = {name: files[file] for name, file in HASHED.items() if file in files}
+            write_record(out, {**self.record, "hashes": {**self.record["hashes"], **hashes}, "files": files})
+        return out
+
+    def _content(self) -> dict[str, Any]:
+        """What each file holds: a table, JSON or text."""
+        performance = dict(self.performance)
+        content: dict[str, Any] = {
+            "predictions.csv": self.predictions,
+            "metrics.json": self.metrics_dict(),
+            "performance.json": performance,
+            "checks.json": self.checks,
+            "cohort.json": self.cohort,
+        }
         others = [table.assign(model=name) for name, table in self.models.items() if name != self.name]
         if others:
             both = pd.concat(others, ignore_index=True)
-            write_table(out / "comparators.csv", both[["model", *both.columns.drop("model")]])
-        write_json(out / "metrics.json", self.metrics_dict())
-        performance = dict(self.performance)
-        external = performance.get("external")
-        if external is not None:
-            external = dict(external)
-            write_table(out / "external.csv", external.pop("predictions"))
+            content["comparators.csv"] = both[["model", *both.columns.drop("model")]]
+        if performance.get("external") is not None:
+            external = dict(performance["external"])
+            content["external.csv"] = external.pop("predictions")
             performance["external"] = external
-        write_json(out / "performance.json", performance)
-        write_json(out / "checks.json", self.checks)
-        write_json(out / "cohort.json", self.cohort)
         if self.config is not None:
-            write_text(out / "config.yaml", to_yaml(self.config))
-        written = {name: sha256_file(out / file) for name, file in HASHED.items() if (out / file).exists()}
-        write_json(out / "run.json", {**self.record, "hashes": {**self.record["hashes"], **written}})
-        return out
+            content["config.yaml"] = to_yaml(self.config)
+        return content
 
     def report(self, folder: Path | str | None = None) -> Path:
         """Write the report page, and the run's files where they are not there yet.
@@ -147,3 +181,95 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write a CSV atomically; numbers in their shortest exact form, so that they read back the same."""
     with atomic_path(path) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")
+
+
+_WRITERS: Mapping[str, Callable[[Path, Any], None]] = {
+    ".csv": write_table,
+    ".json": write_json,
+    ".yaml": write_text,
+}
+
+
+def write_record(out: Path, record: Mapping[str, Any]) -> None:
+    """Write ``run.json``, by which a folder is known to hold a run of ours."""
+    write_json(out / RECORD, {"format": FORMAT, "version": VERSION, **record})
+
+
+def begin_record(out: Path, record: Mapping[str, Any]) -> None:
+    """Claim a folder for a run that begins; what an earlier one left there is kept."""
+    if not (out / RECORD).exists():
+        with answered(out):
+            write_record(out, {**record, "hashes": {}, "state": UNFINISHED})
+
+
+def try_run_folder(folder: Path | str, *, foreign: bool = False) -> Path:
+    """Make sure, before work begins, that a run can be written to a folder and replaces nothing of others.
+
+    Parameters
+    ----------
+    folder : path
+        May not exist yet.
+    foreign : bool
+        Whether predictions of another program are judged, rather than models of ours.
+
+    Raises
+    ------
+    InputError
+        When nothing can be written there, another run works there, or files that would be
+        replaced are not of such a run.
+    """
+    out = try_folder(folder)
+    if not foreign:
+        try_folder(out / "cells")
+    present = [name for name in (*FILES, RECORD) if os.path.lexists(out / name)]
+    for name in present:
+        try_file(out / name)
+    if present and _kind(out / RECORD) != ("foreign" if foreign else "own"):
+        kind = "an evaluation" if foreign else "a cross-validation"
+        raise InputError(
+            f"{out}: holds {listed(present)}, not written by {kind} of survfuse, which would replace them; "
+            "choose another folder, or move these files away"
+        )
+    return out
+
+
+def _kind(path: Path) -> str:
+    """Say whose predictions the record of a run is about: "own", "foreign", or "" where it is no record."""
+    try:
+        record = read_json(path)
+    except InputError:
+        return ""
+    if not isinstance(record, dict) or not isinstance(record.get("hashes"), dict):
+        return ""
+    versions = record.get("versions")  # records of earlier versions name no format
+    ours = record.get("format") == FORMAT or (isinstance(versions, dict) and "survfuse" in versions)
+    if not ours:
+        return ""
+    return "foreign" if "input" in record["hashes"] else "own"
+
+
+def try_metrics(path: Path | str) -> Path:
+    """Make sure, before work begins, that metrics can be written to a file and replace nothing else.
+
+    Raises
+    ------
+    InputError
+        When nothing can be written there, or a file that holds no metrics is there.
+    """
+    target = try_file(path)
+    if target.exists() and not _holds_metrics(target):
+        raise InputError(f"{target}: a file that holds no metrics is there; choose another name")
+    return target
+
+
+def _holds_metrics(path: Path) -> bool:
+    try:
+        models = read_json(path)
+    except InputError:
+        return False
+    if not (isinstance(models, dict) and models):
+        return False
+    entries = [
+        entry for metrics in models.values() if isinstance(metrics, dict) for entry in metrics.values()
+    ]
+    return bool(entries) and all(isinstance(entry, dict) and "value" in entry for entry in entries)

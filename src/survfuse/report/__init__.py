@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from survfuse.report.page import write_report
+from survfuse.report.page import try_page, write_report
 
-__all__ = ["write_report"]
+__all__ = ["try_page", "write_report"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import yaml
 
 from survfuse._errors import InputError, listed
 from survfuse._storage import read_json, sha256_file
+from survfuse.evaluation.result import FILES, UNFINISHED
 from survfuse.readers.tables import FLAGS
 from survfuse.report.performance import read_performance, under_loss
 
@@ -49,6 +50,8 @@ class Run:
         ``config.yaml``, empty where absent; `config_text` is the file as it is.
     predictions_sha256 : str
         Hash of ``predictions.csv`` as it lies there now.
+    changed : tuple of str
+        Files that are absent or not as the run wrote them.
     """
 
     predictions: pd.DataFrame
@@ -61,6 +64,7 @@ class Run:
     config: Mapping[str, Any]
     config_text: str
     predictions_sha256: str
+    changed: tuple[str, ...] = ()
 
     @property
     def model(self) -> str:
@@ -134,6 +138,7 @@ def read_run(out: Path | str) -> Run:
         config=config,
         config_text=config_text,
         predictions_sha256=sha256_file(folder / "predictions.csv"),
+        changed=tuple(_changed(folder, info)),
     )
 
 
@@ -211,9 +216,23 @@ def _mapping(path: Path, keys: Sequence[str]) -> dict[str, Any]:
     return value
 
 
+def _changed(folder: Path, info: Mapping[str, Any]) -> Iterator[str]:
+    """Name the files of a run that are absent or not as it wrote them; early runs recorded one alone."""
+    predictions = (info.get("hashes") or {}).get("predictions")
+    recorded = info.get("files") or ({"predictions.csv": predictions} if predictions else {})
+    for name in FILES:
+        if name in recorded and not (
+            (folder / name).is_file() and sha256_file(folder / name) == recorded[name]
+        ):
+            yield name
+
+
 def _info(path: Path) -> dict[str, Any]:
     info = _mapping(path, ("model",))
-    for name, kind in (("versions", dict), ("hashes", dict), ("notes", list)):
+    if info.get("state") == UNFINISHED:
+        command = info.get("command") or "the same call"
+        raise InputError(f"{path}: this run has not ended; wait for it, or go on with it: {command}")
+    for name, kind in (("versions", dict), ("hashes", dict), ("notes", list), ("files", dict)):
         if not isinstance(info.get(name) or kind(), kind):
             raise InputError(f"{path}: expected a JSON {kind.__name__} under {name!r}, got {info[name]!r}")
     return info

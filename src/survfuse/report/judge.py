@@ -154,14 +154,13 @@ def judge(run: Run, tables: Tables) -> list[Check]:
 
 
 def _unchanged(run: Run) -> tuple[str, str, str, str]:
-    name = "predictions.csv is the file the run wrote"
+    name = "predictions.csv and the other files are those the run wrote"
     hashes = run.info.get("hashes") or {}
-    recorded = hashes.get("predictions")
-    if not recorded:
+    if not (hashes.get("predictions") or run.info.get("files")):
         return name, "not applicable", "run.json records no hash of predictions.csv", ""
-    if recorded == run.predictions_sha256:
+    if not run.changed:
         return name, "ok", f"sha256 {run.predictions_sha256[:12]}… agrees with run.json", ""
-    evidence = f"sha256 is {run.predictions_sha256[:12]}…, run.json says {str(recorded)[:12]}…"
+    evidence = f"not as run.json recorded them: {listed(run.changed, 10)}"
     return name, "failed", evidence, "Figures here may not belong to the metrics; run crossval again."
 
 

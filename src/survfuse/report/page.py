@@ -10,7 +10,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from survfuse._storage import write_json, write_text
+from survfuse._errors import InputError
+from survfuse._places import answered, try_file
+from survfuse._storage import read_json, write_json, write_text
 from survfuse.report import claims, figures, missing, names, tripod, views, words
 from survfuse.report.artefacts import Run, read_run
 from survfuse.report.drawing import decision_horizon, draw_figures
@@ -22,6 +24,13 @@ from survfuse.survival.effective import RULE
 
 FORMAT = "survfuse-report"
 VERSION = 1
+MOST_HEAD = 2**20  # bytes; its style sheet comes first
+MARKS = (
+    b'<meta name="generator" content="survfuse">',
+    b'<p class="kicker">Cross-validation report</p>',
+    b'<p class="kicker">Evaluation of predictions made elsewhere</p>',
+)
+"""One of them is in the head of every page; those of early versions have no first."""
 SECTIONS = {
     "headline": "Headline",
     "increments": "What each modality adds",
@@ -62,15 +71,48 @@ def write_report(out: Path | str) -> Path:
     Raises
     ------
     InputError
-        When a file of the run is absent or broken.
+        When a file of the run is absent or broken, or as :func:`try_page`.
     """
+    page = try_page(out)
     run = read_run(out)
     tables = compute_tables(run)
     checks = judge(run, tables)
-    page = Path(out) / "report.html"
-    write_json(Path(out) / "report.json", to_dict(run, tables, checks))
-    write_text(page, render(run, tables, checks))
+    text = render(run, tables, checks)
+    with answered(page):
+        write_json(page.with_suffix(".json"), to_dict(run, tables, checks))
+        write_text(page, text)
     return page
+
+
+def try_page(out: Path | str) -> Path:
+    """Make sure, before work begins, that the page can be written and replaces nothing of others.
+
+    Raises
+    ------
+    InputError
+        When nothing can be written there, or a ``report.html`` or ``report.json`` is there that
+        is no report of ours.
+    """
+    page = Path(out) / "report.html"
+    for target, is_ours in ((page, _is_page), (page.with_suffix(".json"), _is_tables)):
+        try_file(target)
+        if target.exists() and not is_ours(target):
+            raise InputError(f"{target}: not a report of survfuse, which would replace it; move it away")
+    return page
+
+
+def _is_page(path: Path) -> bool:
+    with answered(path), path.open("rb") as file:
+        head = file.read(MOST_HEAD)
+    return any(mark in head for mark in MARKS)
+
+
+def _is_tables(path: Path) -> bool:
+    try:
+        tables = read_json(path)
+    except InputError:
+        return False
+    return isinstance(tables, dict) and tables.get("format") == FORMAT
 
 
 def to_dict(run: Run, tables: Tables, checks: Sequence[Check]) -> dict[str, Any]:

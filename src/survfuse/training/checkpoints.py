@@ -6,20 +6,24 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from survfuse._errors import InputError
-from survfuse._storage import read_tensors, write_tensors
+from survfuse._gate import boundary
+from survfuse._kept import Header, read_kept_tensors, recall, write_kept_tensors
 from survfuse.models.network import FusionNetwork
 from survfuse.training.run import Epoch, Run
 
 FORMAT = "survfuse-checkpoint"
-VERSION = "1"
+VERSION = "2"
+OTHER = "a checkpoint of another run (config, patients or data differ); delete it"
 
 State = Mapping[str, Tensor]
+Arrays = Mapping[str, npt.NDArray[Any]]
 
 
 def save(
@@ -50,8 +54,7 @@ def save(
     if run.validation_log_risk:
         arrays["validation_log_risk"] = np.stack(run.validation_log_risk)
     meta = {"history": [asdict(epoch) for epoch in run.history], "best_epoch": run.best_epoch}
-    header = {"format": FORMAT, "version": VERSION, "key": key}
-    write_tensors(path, arrays, {**header, "run": json.dumps(meta)})
+    write_kept_tensors(path, {**_header(key), "run": json.dumps(meta)}, arrays)
 
 
 def restore(
@@ -59,16 +62,36 @@ def restore(
 ) -> State | None:
     """Put a run where its file says, and return the best weights that it kept.
 
+    Without a file, or with a damaged one, of which a note tells, the run stays at its start.
+
     Raises
     ------
     InputError
         For a file of another version or of another run.
     """
-    arrays, header = read_tensors(path)
-    if header.get("format") != FORMAT or header.get("version") != VERSION:
-        raise InputError(f"{path}: not a checkpoint that this version reads; delete it to start over")
-    if header.get("key") != key:
-        raise InputError(f"{path}: a checkpoint of another run (config, patients or data differ); delete it")
+
+    def read(place: Path) -> tuple[Header, tuple[Arrays, dict[str, str]]]:
+        arrays, header = read_kept_tensors(place, _header(key))
+        return {name: header.get(name) for name in _header(key)}, (arrays, header)
+
+    kept = recall(path, _header(key), read, OTHER)
+    if kept is None:
+        return None
+    with boundary(path, "the checkpoint of this network", remedy="delete it to start over"):
+        return _resume(*kept, run, network, optimizer)
+
+
+def _header(key: str) -> dict[str, str]:
+    return {"format": FORMAT, "version": VERSION, "key": key}
+
+
+def _resume(
+    arrays: Arrays,
+    header: Mapping[str, str],
+    run: Run,
+    network: FusionNetwork,
+    optimizer: torch.optim.Optimizer,
+) -> State | None:
     groups: dict[str, dict[str, Tensor]] = {"network": {}, "best": {}, "optimizer": {}}
     for name, array in arrays.items():
         group, _, rest = name.partition(".")

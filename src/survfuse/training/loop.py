@@ -58,7 +58,7 @@ def train(
     checkpoint : path, optional
         File that the run is saved to now and then, and resumed from when it is there.
     key : str
-        Identity of the run; a checkpoint with another key is refused.
+        Identity of the run; a checkpoint with another key is refused, a damaged one begun anew.
 
     Returns
     -------
@@ -92,10 +92,7 @@ class _Loop:
 
     def run_all(self) -> Run:
         if self.checkpoint is not None:
-            if self.checkpoint.exists():
-                self.best = checkpoints.restore(
-                    self.checkpoint, self.key, self.run, self.network, self.optimizer
-                )
+            self.best = checkpoints.restore(self.checkpoint, self.key, self.run, self.network, self.optimizer)
             self.ranks.agree(len(self.run.history), f"{self.checkpoint}: epochs trained so far")
         self.ranks.agree(
             int(sha256_text(self.key)[:15], 16), f"{self.task.label}: patients and configuration"

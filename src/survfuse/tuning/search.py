@@ -18,12 +18,14 @@ from survfuse._errors import (
     TransformError,
     listed,
 )
-from survfuse._storage import read_json, write_json
+from survfuse._gate import boundary
+from survfuse._kept import Header, recall_json, write_kept_json
 from survfuse.config import FitConfig, build
 from survfuse.tuning.samplers import make_sampler
 from survfuse.tuning.space import Values, space_of
 
-FORMAT, VERSION = "survfuse-trial", 1
+FORMAT, VERSION = "survfuse-trial", 2
+OTHER = "a trial of another fit (config, patients or data differ); delete it"
 MOST_REPEATS = 50  # proposals in a row that were tried before; a small space is then taken to be exhausted
 CRITERION = "log partial likelihood out of fold, per event, above that of no risk"
 
@@ -97,7 +99,7 @@ def search(
     evaluate : callable
         Scores a configuration on inner folds. What cannot be fitted or computed makes the trial a failed one.
     folder : path, optional
-        Where finished trials are kept; those found there are not computed again.
+        Where finished trials are kept; those found there whole are not computed again.
     key : str
         Identity of the fit; trials of another are refused.
 
@@ -152,9 +154,7 @@ class _Run:
         if trial is None:
             trial = self._compute(number, values)
             if place is not None:
-                place.parent.mkdir(parents=True, exist_ok=True)
-                told = {"format": FORMAT, "version": VERSION, "key": self.key, "trial": asdict(trial)}
-                write_json(place, told)
+                write_kept_json(place, self._header, {"trial": asdict(trial)})
         self.trials.append(trial)
         return trial
 
@@ -172,15 +172,16 @@ class _Run:
             number, _plain(values), "done", float(score), list(epochs), clock.perf_counter() - started
         )
 
+    @property
+    def _header(self) -> Header:
+        return {"format": FORMAT, "version": VERSION, "key": self.key}
+
     def _read(self, place: Path, values: Values) -> Trial | None:
-        if not place.exists():
+        kept = recall_json(place, self._header, OTHER)
+        if kept is None:
             return None
-        kept = read_json(place)
-        if not isinstance(kept, dict) or (kept.get("format"), kept.get("version")) != (FORMAT, VERSION):
-            raise InputError(f"{place}: not a trial that this version reads; delete it to start over")
-        if kept.get("key") != self.key:
-            raise InputError(f"{place}: a trial of another fit (config, patients or data differ); delete it")
-        trial = Trial(**kept["trial"])
+        with boundary(place, "a trial", remedy="delete it to start over"):
+            trial = Trial(**kept["trial"])
         return trial if trial.values == _plain(values) else None
 
     def found(self, space: Mapping[str, Any], possible: int | None, stopped: str) -> Found:
