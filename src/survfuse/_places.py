@@ -107,14 +107,25 @@ def try_file(path: Path | str, *, error: type[InputError] = InputError) -> Path:
     """
     target = Path(path)
     with _sayable(target, error), answered(target, error):
-        mode = target.stat().st_mode if target.exists() else None
-        if mode is None and target.is_symlink():
-            raise error(f"{target}: a link that leads nowhere is there; choose another name")
-        if mode is not None and not stat.S_ISREG(mode):
-            raise error(f"{target}: {kind_of(mode)} is there, which is never replaced; choose another name")
+        refuse_others(target, error=error)
         _try_name(target.parent, target.parent / target.name)
     try_folder(target.parent, error=error)
     return target
+
+
+def refuse_others(target: Path, *, error: type[InputError] = InputError) -> None:
+    """Refuse to replace anything but a regular file, or one that a link leads to.
+
+    Raises
+    ------
+    InputError
+        When a folder, a device, a pipe, a socket or a link that leads nowhere is there.
+    """
+    mode = target.stat().st_mode if target.exists() else None
+    if mode is None and target.is_symlink():
+        raise error(f"{target}: a link that leads nowhere is there; choose another name")
+    if mode is not None and not stat.S_ISREG(mode):
+        raise error(f"{target}: {kind_of(mode)} is there, which is never replaced; choose another name")
 
 
 @contextmanager

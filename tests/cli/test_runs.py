@@ -343,10 +343,10 @@ def untrained(monkeypatch: pytest.MonkeyPatch) -> None:
     ("place", "message"),
     [
         ("file", "file: exists and is not a survfuse bundle; choose another folder"),
-        ("file/b", "file/b: no bundle can be written there ([Errno 20] Not a directory"),
+        ("file/b", "file is no folder; choose another place"),
         ("empty", "empty: exists and is not a survfuse bundle; choose another folder"),
         ("nowhere", "nowhere: exists and is not a survfuse bundle; choose another folder"),
-        ("n" * 250, ": no bundle can be written there ([Errno 36] File name too long"),
+        ("n" * 250, ": the name is too long; choose a shorter one"),
         (".", "exists and is not a survfuse bundle; choose another folder"),
     ],
 )
@@ -372,10 +372,10 @@ def test_train_refuses_a_folder_without_the_right_to_write(
     def denied(*_: Any, **__: Any) -> None:
         raise PermissionError(13, "Permission denied", str(tmp_path))
 
-    monkeypatch.setattr("survfuse.bundle.tempfile.mkdtemp", denied)
+    monkeypatch.setattr("survfuse._places.tempfile.TemporaryFile", denied)
     ended = command("train", cohort, "-o", tmp_path / "new" / "b", "-q", *SETTINGS)
     assert ended.code == 2
-    assert "b: no bundle can be written there ([Errno 13] Permission denied" in ended.err
+    assert "b: you may not write there; choose another place, or mend its rights" in ended.err
     assert list(tmp_path.iterdir()) == []
 
 
