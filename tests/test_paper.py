@@ -155,23 +155,23 @@ class TestRefusals:
             paper.load_checkpoint(narrow, "abmil")
 
     def test_weights_that_are_no_numbers(self) -> None:
-        with pytest.raises(BundleError, match=r"'classifier\.bias' holds NaN"):
+        with pytest.raises(BundleError, match=r"classifier\.bias holds NaN"):
             paper.load_checkpoint({**tiny_state("img"), "classifier.bias": torch.tensor([torch.nan])}, "img")
         with pytest.raises(BundleError, match=r"'classifier\.bias' is a str"):
             paper.load_checkpoint({**tiny_state("img"), "classifier.bias": "zero"}, "img")
 
     def test_files_that_are_no_checkpoints(self, tmp_path: Path) -> None:
         path = tmp_path / "best.pt"
-        with pytest.raises(BundleError, match="no such checkpoint"):
+        with pytest.raises(BundleError, match="no such file"):
             paper.load_checkpoint(path)
         path.write_bytes(b"")
-        with pytest.raises(BundleError, match="not a checkpoint that is safe to read: EOFError"):
+        with pytest.raises(BundleError, match=r"expected a checkpoint that is safe to read \(EOFError"):
             paper.load_checkpoint(path)
         path.write_bytes(b"not a zip")
-        with pytest.raises(BundleError, match="not a checkpoint that is safe to read"):
+        with pytest.raises(BundleError, match="expected a checkpoint that is safe to read"):
             paper.load_checkpoint(path)
         torch.save({"weights": Path("x")}, path)  # an object beyond tensors and plain containers
-        with pytest.raises(BundleError, match="not a checkpoint that is safe to read"):
+        with pytest.raises(BundleError, match="expected a checkpoint that is safe to read"):
             paper.load_checkpoint(path)
         torch.save([1, 2], path)
         with pytest.raises(BundleError, match="expected a state dict, got list"):

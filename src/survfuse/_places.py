@@ -31,6 +31,7 @@ _ANSWERS = {
     errno.EACCES: "you may not write there; choose another place, or mend its rights",
     errno.EPERM: "you may not write there; choose another place, or mend its rights",
     errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
+    errno.EEXIST: "something is there already; choose another place",
     errno.ENOTDIR: "a part of the path is no folder; choose another place",
     errno.EISDIR: "a folder is there; choose another name",
     errno.ELOOP: "its links lead in a circle; choose another place",

@@ -221,12 +221,11 @@ def _reading(file: Path) -> Iterator[None]:
     try:
         with boundary(file, "what survfuse writes there", error=BundleError, remedy=_REMEDY):
             yield
-    except BundleError as error:
-        if str(error).startswith(str(file)):
-            raise
-        raise BundleError(f"{file}: {error}; {_REMEDY}") from error
     except SurvfuseError as error:
-        raise BundleError(f"{file}: {error}; {_REMEDY}") from error
+        what = str(error).removeprefix(f"{file}: ")
+        if isinstance(error, BundleError) and what != str(error):
+            raise
+        raise BundleError(f"{file}: {what}; {_REMEDY}") from error
 
 
 def _json(file: Path) -> Any:
@@ -308,6 +307,7 @@ class _Parts:
         arrays = self.tensors("transforms.safetensors")
         transforms = self.described("transforms.json", lambda d: Transforms.from_state(d, arrays))
         shape = self.described("network.json", lambda d: _shape(d, transforms))
+        members = [self.file(f"network-{i}.safetensors") for i in range(config.members)]
         trained = drift = None
         if self.version > 1:
             trained = self.described(
@@ -318,7 +318,7 @@ class _Parts:
         return Fitted(
             config=config,
             transforms=transforms,
-            networks=tuple(self.network(f"network-{i}.safetensors", shape) for i in range(config.members)),
+            networks=tuple(self.network(file, shape) for file in members),
             calibrator=calibrator,
             risk_cuts=cuts,
             summary=summary,
@@ -327,10 +327,10 @@ class _Parts:
             bound=bound,
         )
 
-    def network(self, name: str, shape: NetworkConfig) -> FusionNetwork:
+    def network(self, file: Path, shape: NetworkConfig) -> FusionNetwork:
         """Read the weights of one member."""
-        weights = {name: torch.from_numpy(array) for name, array in self.tensors(name).items()}
-        with _reading(self.file(name)):
+        weights = {name: torch.from_numpy(array) for name, array in self.tensors(file.name).items()}
+        with _reading(file):
             return network_of(shape, weights)
 
 

@@ -316,6 +316,7 @@ class ExpressionTransform:
         InputError
             When texts and arrays do not fit each other.
         """
+        stored_texts([state[key] for key in ("name", "unit", "gene_ids")], "name, unit and gene_ids")
         keys = ("genes", "features", "notes", "set_names")
         texts = {key: stored_texts(state.get(key, []), key) for key in keys}
         genes = len(texts["genes"])

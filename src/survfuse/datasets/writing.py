@@ -16,8 +16,32 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from survfuse._errors import InputError
+from survfuse._places import answered, try_folder
 from survfuse._storage import sha256_array
 from survfuse.readers.bag_files import Index, MatrixWriter, Slide
+
+
+def new_folder(out: Path | str) -> Path:
+    """Refuse, before any work is done, a place where no new folder can be written.
+
+    Returns
+    -------
+    Path
+        `out`, or what it links to.
+
+    Raises
+    ------
+    InputError
+        When `out` is a file or a folder that holds anything (nothing is overwritten), or when
+        nothing can be written there.
+    """
+    target = Path(out)
+    with answered(target):
+        if target.is_symlink():
+            target = target.resolve()
+        if target.is_dir() and any(target.iterdir()):
+            raise InputError(f"{target}: expected a new or empty folder; remove it or choose another")
+    return try_folder(target)
 
 
 @contextmanager
@@ -27,11 +51,9 @@ def staged_folder(out: Path | str) -> Iterator[Path]:
     Raises
     ------
     InputError
-        When `out` is a file or a folder that holds anything: nothing is overwritten.
+        As :func:`new_folder`.
     """
-    target = Path(out)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise InputError(f"{target}: expected a new or empty folder; remove it or choose another")
+    target = new_folder(out)
     target.parent.mkdir(parents=True, exist_ok=True)
     stage = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
     try:
