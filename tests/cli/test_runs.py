@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -528,3 +530,39 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
         first, second = ((tmp_path / out / name).read_bytes() for out in ("killed", "straight"))
         assert first == second, name
     assert not [file.name for file in cells.iterdir() if file.suffix != ".json"], "no litter is left"
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".json"])
+@pytest.mark.parametrize("kind", ["pipe", "dangling"])
+def test_predict_replaces_nothing_but_files_and_says_so_first(
+    command: Command, tmp_path: Path, suffix: str, kind: str
+) -> None:
+    place = tmp_path / f"p{suffix}"
+    if kind == "pipe":
+        os.mkfifo(place)
+    else:
+        place.symlink_to(tmp_path / "gone")
+    before = place.lstat()
+    ended = command("predict", tmp_path / "no bundle", tmp_path / "no cohort", "-o", tmp_path / "p.csv")
+    assert ended.code == 2
+    assert re.search(rf"p\{suffix}: a (pipe|link that leads nowhere) is there", ended.err)
+    assert place.lstat() == before
+
+
+def test_a_model_that_fits_on_no_disk_is_said_to_be_lost(
+    command: Command, cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(elsewhere))
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("survfuse.bundle.write_tensors", full)
+    ended = command("train", cohort, "-o", tmp_path / "out" / "b", "-q", *SETTINGS)
+    assert ended.code == 2
+    assert "b: the disk is full; free some space, or choose another place; there is no room" in ended.err
+    assert ended.err.endswith("so it is lost: free some space and train again\n")
+    assert list(elsewhere.iterdir()) == []
+    assert list((tmp_path / "out").iterdir()) == []
