@@ -411,7 +411,7 @@ def test_two_trainings_give_the_same_bytes(cohort: Cohort, original: Path, tmp_p
         ("patients.json", ("salt",), "\ud800", r"patients\.json: expected what survfuse writes there"),
         ("summary.json", ("unit",), "weeks", r"summary\.json: expected a unit of days, months, years"),
         ("summary.json", ("longest_time",), None, r"summary\.json: expected a unit of .* a longest_time > 0"),
-        ("drift.json", ("modalities", 0, "rest"), "x", r"drift\.json: expected what survfuse writes there"),
+        ("drift.json", ("modalities", 0, "rest"), "nan", r"increasing distances, and a number for the rest"),
         ("transforms.json", ("modalities", 0, "state", "columns", 0, "sd"), 0, r"age: expected sd > 0"),
         ("transforms.json", ("modalities", 1, "state", "genes"), ["A"], r"array 'mean': expected 1 floats"),
         ("transforms.json", ("modalities", 2, "state", "dim"), 10**9, r"array 'mean': expected 10{9} floats"),

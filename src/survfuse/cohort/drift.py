@@ -253,8 +253,8 @@ class Drift:
                 for part, shape in shapes.items()
             }
             distances = arrays.pop("distances")
-            if (np.diff(distances) < 0).any():
-                raise InputError(f"{name}: expected increasing distances")
+            if (np.diff(distances) < 0).any() or type(entry["rest"]) not in (int, float):
+                raise InputError(f"{name}: expected increasing distances, and a number for the rest")
             usual[name] = Usual(Frame(rest=float(entry["rest"]), **arrays), distances)
         return cls(usual)
 
