@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -12,7 +13,8 @@ import pytest
 
 import survfuse
 from running import bits, loaded, quick, small
-from survfuse._errors import BundleError, SurvfuseError
+from survfuse._errors import BundleError, SurvfuseError, TransformError
+from survfuse._storage import read_tensors, sha256_file, write_tensors
 from survfuse.bundle import FORMAT, VERSION, load_fitted
 from survfuse.cohort import Cohort
 from survfuse.estimator import SurvivalFusion
@@ -157,7 +159,7 @@ def test_a_file_that_the_list_leaves_out_is_not_trusted(bundle: Path, name: str)
         ({"sha256": ["config.json"]}, "bundle.json lists no files$"),
         (
             {"sha256": {"../config.json": "0"}},
-            r"\.\./config\.json is listed in bundle\.json but is not there$",
+            r"bundle\.json lists '\.\./config\.json', which is no file of a bundle; copy or train",
         ),
     ],
 )
@@ -189,9 +191,11 @@ def test_parts_that_do_not_belong_together_are_refused(cohort: Cohort, bundle: P
     listed = json.loads((other / "bundle.json").read_text())["sha256"]
     manifest["sha256"]["network-0.safetensors"] = listed["network-0.safetensors"]
     (bundle / "bundle.json").write_text(json.dumps(manifest))
-    with pytest.raises(
-        BundleError, match=f"(?s)^{re.escape(str(bundle))}: does not hold together: .*size mismatch"
-    ):
+    expected = (
+        f"{bundle / 'network-0.safetensors'}: weights do not fit each other: "
+        "branches.slides.project.weight is (5, "
+    )
+    with pytest.raises(BundleError, match=f"^{re.escape(expected)}"):
         load_fitted(bundle)
 
 
@@ -329,3 +333,142 @@ def test_a_bundle_reads_counts_of_any_depth_and_genes_of_any_release(tmp_path: P
     files.expression.columns = counts.columns.str.replace(".3", ".17")
     files.expression["N_unmapped"] = 10**7
     np.testing.assert_allclose(model.predict(loaded(files)).log_risk, before, atol=1e-5)
+
+
+# -- bundles that lie, with hashes that are right
+
+
+def rehashed(bundle: Path) -> Path:
+    """Write the list anew, as a liar would."""
+    manifest = json.loads((bundle / "bundle.json").read_text())
+    manifest["sha256"] = {name: sha256_file(bundle / name) for name in manifest["sha256"]}
+    (bundle / "bundle.json").write_text(json.dumps(manifest))
+    return bundle
+
+
+def changed(bundle: Path, name: str, place: tuple[Any, ...], value: Any) -> Path:
+    """Put a value somewhere into one JSON file of a bundle."""
+    state = json.loads((bundle / name).read_text())
+    node = state
+    for key in place[:-1]:
+        node = node[key]
+    node[place[-1]] = value
+    (bundle / name).write_text(json.dumps(state))
+    return rehashed(bundle)
+
+
+def test_two_trainings_give_the_same_bytes(cohort: Cohort, original: Path, tmp_path: Path) -> None:
+    again = quick().fit(cohort).save(tmp_path / "again")
+    assert {file.name: file.read_bytes() for file in again.iterdir()} == {
+        file.name: file.read_bytes() for file in original.iterdir()
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "value", "message"),
+    [
+        ("network.json", ("modalities", 2, "input_dim"), 10**9, r"network\.json: the network reads .*10{9}"),
+        ("network.json", ("modalities", 2, "width"), 10**9, r"network-0\.safetensors: weights do not fit"),
+        ("network.json", ("modalities", 2, "width"), 10**18, r"network-0\.safetensors: expected what"),
+        ("network.json", ("modalities", 0, "hidden"), [4] * 5, r"weights are not of this network: missing"),
+        ("network.json", ("modalities", 0, "hidden"), [4] * 101, r"at most 100 layers, got 101"),
+        ("network.json", ("modalities", 0, "name"), 5, r"network\.json: modality name 5 cannot name"),
+        ("network.json", ("modalities",), [], r"network\.json: a network needs at least one modality"),
+        ("network.json", ("head",), "discrete", r"head\.linear\.weight is \(1, \d+\), expected \(8,"),
+        ("config.json", ("members",), 10**9, r"bundle\.json does not list network-1\.safetensors"),
+        ("calibration.json", ("calibrator", "baseline", "y"), [], r"calibration\.json: the saved calibrator"),
+        ("calibration.json", ("calibrator", "baseline", "y", 0), 9, r"a cumulative hazard that rises from 0"),
+        ("calibration.json", ("calibrator", "slope"), "nan", r"slope: expected a number, got str"),
+        ("calibration.json", ("risk_cuts",), [1, 0], r"risk_cuts: expected risks in increasing order"),
+        ("patients.json", ("sha256", 0), 5, r"patients\.json: sha256: expected a list of texts"),
+        ("patients.json", ("salt",), "\ud800", r"patients\.json: expected what survfuse writes there"),
+        ("summary.json", ("unit",), "weeks", r"summary\.json: expected a unit of days, months, years"),
+        ("summary.json", ("longest_time",), None, r"summary\.json: expected a unit of .* a longest_time > 0"),
+        ("drift.json", ("modalities", 0, "rest"), "nan", r"increasing distances, and a number for the rest"),
+        ("transforms.json", ("modalities", 0, "state", "columns", 0, "sd"), 0, r"age: expected sd > 0"),
+        ("transforms.json", ("modalities", 1, "state", "genes"), ["A"], r"array 'mean': expected 1 floats"),
+        ("transforms.json", ("modalities", 2, "state", "dim"), 10**9, r"array 'mean': expected 10{9} floats"),
+    ],
+)
+def test_a_size_that_no_file_holds_is_refused_before_memory_is_taken(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, name: str, place: tuple[Any, ...], value: Any, message: str
+) -> None:
+    def never(*_: Any, **__: Any) -> None:
+        pytest.fail("took memory first")
+
+    monkeypatch.setattr("survfuse.models.network.FusionNetwork.to_empty", never)
+    with pytest.raises(BundleError, match=message):
+        load_fitted(changed(bundle, name, place, value))
+
+
+def test_weights_of_another_type_or_not_finite_are_refused(bundle: Path) -> None:
+    path = bundle / "network-0.safetensors"
+    weights, header = read_tensors(path)
+    write_tensors(path, {name: array.astype(np.float64) for name, array in weights.items()}, header)
+    with pytest.raises(BundleError, match=r"is \(.*\) float64, expected"):
+        load_fitted(rehashed(bundle))
+    broken = dict(weights) | {"head.linear.bias": np.array([np.nan], np.float32)}
+    write_tensors(path, broken, header)
+    with pytest.raises(BundleError, match=r"head\.linear\.bias holds NaN or infinite weights"):
+        load_fitted(rehashed(bundle))
+
+
+@pytest.mark.parametrize("name", ["../outside", "/etc/passwd", "a\0b", "notes.txt", "network-x.safetensors"])
+def test_a_list_may_name_the_files_of_a_bundle_only(bundle: Path, name: str) -> None:
+    manifest = json.loads((bundle / "bundle.json").read_text())
+    manifest["sha256"][name] = "0"
+    (bundle / "bundle.json").write_text(json.dumps(manifest))
+    with pytest.raises(BundleError, match=r"bundle\.json lists .*, which is no file of a bundle"):
+        load_fitted(bundle)
+
+
+@pytest.mark.parametrize("name", ["bundle.json", "summary.json", "network-0.safetensors"])
+def test_what_never_ends_is_not_opened(bundle: Path, name: str) -> None:
+    (bundle / name).unlink()
+    os.mkfifo(bundle / name)
+    with pytest.raises(BundleError, match=r"expected a file, got a pipe"):
+        load_fitted(bundle)
+    (bundle / name).unlink()
+    (bundle / name).symlink_to("/dev/zero")
+    with pytest.raises(BundleError, match=r"expected a file, got a device"):
+        load_fitted(bundle)
+
+
+def test_links_to_files_are_read(bundle: Path, model: SurvivalFusion, tmp_path: Path) -> None:
+    """Caches of models keep the bytes elsewhere and links in the folder."""
+    for file in list(bundle.iterdir()):
+        file.rename(tmp_path / file.name)
+        file.symlink_to(tmp_path / file.name)
+    assert bits(survfuse.load(bundle)) == bits(model)
+
+
+def places(node: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Every place in what JSON holds, of long lists the first three."""
+    inside = node.items() if isinstance(node, dict) else enumerate(node[:3] if isinstance(node, list) else [])
+    found = [at] if at else []
+    for key, value in inside:
+        found += places(value, (*at, key))
+    return found
+
+
+ODD: tuple[Any, ...] = (None, True, -1, 1.5, 10**30, "", "\ud800", [], {}, [None], [[1.0]], {"a": 1})
+
+
+@pytest.mark.parametrize(
+    "name", ["calibration.json", "drift.json", "network.json", "patients.json", "transforms.json"]
+)
+def test_whatever_stands_in_a_file_the_bundle_predicts_or_says_what_is_wrong(
+    cohort: Cohort, bundle: Path, name: str
+) -> None:
+    whole = (bundle / name).read_text()
+    refused = 0
+    for turn, place in enumerate(places(json.loads(whole))):
+        for value in ODD[turn % 4 :: 4]:
+            (bundle / name).write_text(whole)
+            try:
+                survfuse.load(changed(bundle, name, place, value)).predict(cohort).frame((300,), details=True)
+            except BundleError:
+                refused += 1
+            except TransformError:  # it loads, and gives no finite risk
+                pass
+    assert refused > 20

@@ -583,8 +583,6 @@ def test_other_people_under_the_ids_of_training_are_judged(model: SurvivalFusion
 
 def test_a_folder_that_takes_no_bundle_is_refused_by_save(model: SurvivalFusion, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(
-        BundleError, match=r"b: no bundle can be written there \(\[Errno 20\] Not a directory"
-    ):
+    with pytest.raises(BundleError, match=r"b: .*file is no folder; choose another place$"):
         model.save(tmp_path / "file" / "b")
     assert model.save(tmp_path / "new" / "parents" / "b").is_dir()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,8 @@ from survfuse._storage import (
     sha256_array,
     sha256_file,
     sha256_text,
+    stored_array,
+    stored_texts,
     to_json,
     write_json,
     write_tensors,
@@ -51,6 +54,32 @@ def test_what_a_killed_process_left_of_a_file_goes_when_it_is_written_again(tmp_
     assert len(list(tmp_path.iterdir())) == 1
     write_text(path, "whole")
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "dangling"])
+def test_nothing_but_a_file_is_ever_replaced(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "a.txt"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(tmp_path / "gone")
+    before = path.lstat()
+    with pytest.raises(InputError, match=r"a\.txt: a (folder|pipe|link that leads nowhere) is there"):
+        write_text(path, "x")
+    assert path.lstat() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "a.txt").write_text("old")
+    (tmp_path / "link.txt").symlink_to(Path("real") / "a.txt")
+    write_text(tmp_path / "link.txt", "new")
+    assert (tmp_path / "link.txt").is_symlink()
+    assert (tmp_path / "real" / "a.txt").read_text() == "new"
+    assert [file.name for file in (tmp_path / "real").iterdir()] == ["a.txt"]
 
 
 def test_a_written_file_has_the_usual_rights(tmp_path: Path) -> None:
@@ -137,6 +166,54 @@ def test_tensors_go_round_with_their_header(tmp_path: Path) -> None:
     for name, array in tensors.items():
         assert again[name].dtype == array.dtype
         np.testing.assert_array_equal(again[name], array)
+
+
+def test_the_same_tensors_give_the_same_bytes_and_the_library_reads_them(tmp_path: Path) -> None:
+    from safetensors.numpy import load_file
+
+    rng = np.random.default_rng(0)
+    tensors = {
+        "one": rng.normal(size=(3, 4)).T,
+        "half": rng.normal(size=5).astype(np.float16),
+        "none": np.zeros((0, 4), np.int64),
+        "flags": np.array([True, False, True]),
+        "big endian": np.arange(3, dtype=">f4"),
+        "byte": np.arange(3, dtype=np.uint8),
+        "umlaut ü": np.arange(3, dtype=np.int32),
+    }
+    header = {"version": "1", "format": "f", "key": "k"}
+    write_tensors(tmp_path / "a", tensors, header)
+    write_tensors(tmp_path / "b", dict(reversed(tensors.items())), dict(reversed(header.items())))
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    again = load_file(tmp_path / "a")
+    assert again.keys() == tensors.keys()
+    for name, array in tensors.items():
+        assert again[name].dtype == array.dtype.newbyteorder("=")
+        np.testing.assert_array_equal(again[name], array)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((2, 3)), r"array 'a': expected 3xany floats, got float64 of shape \(2, 3\)"),
+        (np.zeros(3), r"expected 3xany floats, got float64 of shape \(3,\)"),
+        (np.zeros((3, 0)), r"expected 3xany floats"),
+        (np.zeros((3, 2), int), r"got int64 of shape \(3, 2\)"),
+        (np.full((3, 2), np.nan), r"array 'a' holds NaN or infinite numbers"),
+    ],
+)
+def test_a_stored_array_has_the_shape_that_the_rest_says(array: np.ndarray, message: str) -> None:  # type: ignore[type-arg]
+    with pytest.raises(InputError, match=message):
+        stored_array({"a": array}, "a", (3, None))
+    with pytest.raises(InputError, match=r"array 'b' is missing; expected 3xany floats"):
+        stored_array({"a": array}, "b", (3, None))
+
+
+def test_stored_texts_are_texts() -> None:
+    assert stored_texts(["a", ""], "genes") == ("a", "")
+    for wrong in ("ab", [1], None, {"a": 1}):
+        with pytest.raises(InputError, match=r"^genes: expected a list of texts$"):
+            stored_texts(wrong, "genes")
 
 
 def test_broken_tensors_are_refused(tmp_path: Path) -> None:

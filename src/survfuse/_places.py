@@ -35,6 +35,7 @@ _ANSWERS = {
     errno.EACCES: "you may not write there; choose another place, or mend its rights",
     errno.EPERM: "you may not write there; choose another place, or mend its rights",
     errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
+    errno.EEXIST: "something is there already; choose another place",
     errno.ENOTDIR: "a part of the path is no folder; choose another place",
     errno.EISDIR: "a folder is there; choose another name",
     errno.ELOOP: "its links lead in a circle; choose another place",
@@ -114,14 +115,25 @@ def try_file(path: Path | str, *, error: type[InputError] = InputError) -> Path:
     """
     target = Path(path)
     with _sayable(target, error), answered(target, error):
-        mode = target.stat().st_mode if target.exists() else None
-        if mode is None and target.is_symlink():
-            raise error(f"{target}: a link that leads nowhere is there; choose another name")
-        if mode is not None and not stat.S_ISREG(mode):
-            raise error(f"{target}: {kind_of(mode)} is there, which is never replaced; choose another name")
+        refuse_others(target, error=error)
         _try_name(target.parent, target.absolute())
     try_folder(target.parent, error=error)
     return target
+
+
+def refuse_others(target: Path, *, error: type[InputError] = InputError) -> None:
+    """Refuse to replace anything but a regular file, or one that a link leads to.
+
+    Raises
+    ------
+    InputError
+        When a folder, a device, a pipe, a socket or a link that leads nowhere is there.
+    """
+    mode = target.stat().st_mode if target.exists() else None
+    if mode is None and target.is_symlink():
+        raise error(f"{target}: a link that leads nowhere is there; choose another name")
+    if mode is not None and not stat.S_ISREG(mode):
+        raise error(f"{target}: {kind_of(mode)} is there, which is never replaced; choose another name")
 
 
 @contextmanager

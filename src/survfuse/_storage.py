@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from survfuse._errors import InputError
 from survfuse._gate import boundary, refuse_claim, regular_file, said_bytes
-from survfuse._places import owner_mark, sweep
+from survfuse._places import owner_mark, refuse_others, sweep
 
 JSON_SIZE_LIMIT = 64 * 2**20  # bytes
 JSON_DEPTH_LIMIT = 32
@@ -32,8 +32,8 @@ HEADER_LIMIT = 8 * 2**20
 def atomic_path(path: Path | str, *, durable: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside `path` that replaces it when the block succeeds.
 
-    A reader sees the old file or the new one, never half of one. What killed processes left
-    of earlier ones is removed.
+    A reader sees the old file or the new one, never half of one. A link to a file stays: the
+    file that it leads to is replaced. What killed processes left of earlier ones is removed.
 
     Parameters
     ----------
@@ -42,8 +42,16 @@ def atomic_path(path: Path | str, *, durable: bool = True) -> Iterator[Path]:
     durable : bool
         Wait until the bytes are on the disk. Without it a power cut may leave an empty
         file: right only for what can be made again.
+
+    Raises
+    ------
+    InputError
+        When something other than a regular file is there (:func:`survfuse._places.refuse_others`).
     """
     target = Path(path)
+    refuse_others(target)
+    if target.is_symlink():
+        target = target.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
     sweep(target)
     prefix = f".{target.name}.{owner_mark()}."
@@ -186,7 +194,10 @@ def _finite(word: str) -> float:
 def write_tensors(
     path: Path | str, tensors: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, str]
 ) -> None:
-    """Write arrays as one safetensors file, atomically.
+    """Write arrays as one safetensors file, atomically; the same content gives the same bytes.
+
+    The library's own writer shuffles the metadata. The layout is its: tensors by falling size of
+    their numbers, then by name, so that each starts at a multiple of that size.
 
     Parameters
     ----------
@@ -197,12 +208,36 @@ def write_tensors(
     metadata : mapping of str to str
         Kept in the header; ``format`` and ``version`` belong here.
     """
-    from safetensors.numpy import save_file
+    arrays = {name: _little_endian(array) for name, array in tensors.items()}
+    order = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))
+    header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))} if metadata else {}
+    end = 0
+    for name in order:
+        start, end = end, end + arrays[name].nbytes
+        kind = _TENSOR_KINDS[arrays[name].dtype.str[1:]]
+        header[name] = {"dtype": kind, "shape": list(arrays[name].shape), "data_offsets": [start, end]}
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for name in order:
+            file.write(arrays[name].reshape(-1).view(np.uint8).data)
 
-    with atomic_path(path) as temporary:
-        save_file(
-            {name: np.ascontiguousarray(a) for name, a in tensors.items()}, temporary, metadata=dict(metadata)
-        )
+
+_TENSOR_KINDS = {
+    "b1": "BOOL",
+    **{
+        f"{kind}{size}": f"{word}{8 * size}"
+        for kind, word in (("i", "I"), ("u", "U"))
+        for size in (1, 2, 4, 8)
+    },
+    **{f"f{size}": f"F{8 * size}" for size in (2, 4, 8)},
+}
+"""Name in safetensors of each NumPy type that has one."""
+
+
+def _little_endian(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
 
 
 def read_tensors(path: Path | str) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]]:
@@ -242,6 +277,53 @@ def check_tensors(path: Path | str, *, error: type[InputError] = InputError) -> 
             f"{said_bytes(size)}; write it again"
         )
     refuse_claim(path, size, size, error=error)
+
+
+def stored_array(
+    tensors: Mapping[str, npt.NDArray[Any]], name: str, shape: tuple[int | None, ...]
+) -> npt.NDArray[Any]:
+    """Take one array of finite floats out of a file's arrays.
+
+    Parameters
+    ----------
+    tensors : mapping of name to array
+    name : str
+    shape : tuple of int or None
+        What its shape must be; None: any length of at least 1.
+
+    Raises
+    ------
+    InputError
+        When the array is absent, of another shape or type, or holds NaN or an infinity.
+    """
+    wanted = "x".join("any" if length is None else str(length) for length in shape)
+    if name not in tensors:
+        raise InputError(f"array {name!r} is missing; expected {wanted} floats")
+    array = tensors[name]
+    fits = array.ndim == len(shape) and all(
+        length >= 1 if want is None else length == want
+        for length, want in zip(array.shape, shape, strict=True)
+    )
+    if not fits or array.dtype.kind != "f":
+        raise InputError(
+            f"array {name!r}: expected {wanted} floats, got {array.dtype} of shape {array.shape}"
+        )
+    if not np.isfinite(array).all():
+        raise InputError(f"array {name!r} holds NaN or infinite numbers")
+    return array
+
+
+def stored_texts(values: Any, name: str) -> tuple[str, ...]:
+    """Take a list of texts out of what JSON gave.
+
+    Raises
+    ------
+    InputError
+        When it is no list, or something in it is no text.
+    """
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise InputError(f"{name}: expected a list of texts")
+    return tuple(values)
 
 
 def sha256_file(path: Path | str) -> str:

@@ -21,29 +21,49 @@ Version 1 had no drift, no patients and no lower bound; it is read as before.
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Collection
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
-from survfuse._errors import BundleError, InputError, listed
-from survfuse._places import staged_folder, sweep_stage
-from survfuse._storage import read_json, read_tensors, sha256_file, write_json, write_tensors
+from survfuse._errors import BundleError, InputError, SurvfuseError, listed
+from survfuse._gate import boundary, refuse_claim, regular_file
+from survfuse._places import answered, staged_folder, sweep_stage, try_folder
+from survfuse._storage import (
+    JSON_SIZE_LIMIT,
+    read_json,
+    read_tensors,
+    sha256_file,
+    write_json,
+    write_tensors,
+)
+from survfuse._types import FloatArray
 from survfuse.cohort.drift import Drift
 from survfuse.cohort.identity import PatientHashes
 from survfuse.cohort.transforms import Transforms
 from survfuse.config import FitConfig, build
 from survfuse.fitting import Fitted
-from survfuse.models.config import NetworkConfig
-from survfuse.models.network import FusionNetwork, build_network
-from survfuse.survival.calibration import calibrator_from_dict
+from survfuse.models.config import NetworkConfig, VectorConfig
+from survfuse.models.network import FusionNetwork, network_of
+from survfuse.survival.calibration import Calibrator, calibrator_from_dict
 from survfuse.survival.conformal import ConformalBound
+from survfuse.survival.gates import as_log_risk
 
 FORMAT = "survfuse-bundle"
 VERSION = 2
+
+_PARTS = re.compile(
+    r"(config|transforms|network|calibration|drift|patients|summary|search)\.json"
+    r"|(transforms|drift|network-\d{1,4})\.safetensors"
+)
+_REMEDY = "copy or train the bundle again"
+_UNITS = ("days", "months", "years")
 
 
 def save_fitted(fitted: Fitted, folder: Path | str, *, force: bool = False) -> Path:
@@ -79,6 +99,11 @@ def check_target(folder: Path | str, *, force: bool = False) -> Path:
     force : bool
         Whether a bundle that is there already may be replaced.
 
+    Returns
+    -------
+    Path
+        `folder`, or the folder that it links to.
+
     Raises
     ------
     BundleError
@@ -86,15 +111,13 @@ def check_target(folder: Path | str, *, force: bool = False) -> Path:
         given, or when nothing can be written beside it.
     """
     target = Path(folder)
-    try:
+    with answered(target, BundleError):
         sweep_stage(target, error=BundleError)
-        if target.exists() or target.is_symlink():
+        if target.is_symlink() or target.exists():
             _refuse_taken(target, force)
-        _try_to_write_beside(target)
-    except OSError as error:
-        raise BundleError(
-            f"{target}: no bundle can be written there ({error}); choose another place, or mend its rights"
-        ) from None
+            target = target.resolve() if target.is_symlink() else target
+        try_folder(target, error=BundleError)
+        try_folder(target.absolute().parent, error=BundleError)
     return target
 
 
@@ -119,17 +142,10 @@ def _refuse_taken(target: Path, force: bool) -> None:
 def _files_of_bundle(folder: Path) -> set[str] | None:
     """Names of the files that belong to the bundle in `folder`; None where there is no bundle."""
     try:
-        manifest: Any = read_json(folder / "bundle.json")
+        manifest = _json(folder / "bundle.json")
         return {"bundle.json", *manifest["sha256"]} if manifest["format"] == FORMAT else None
     except (InputError, OSError, KeyError, TypeError):
         return None
-
-
-def _try_to_write_beside(target: Path) -> None:
-    """Make a folder where saving will make one, or in the nearest folder above that exists, and remove it."""
-    parents = target.absolute().parents
-    nearest = next(parent for parent in parents if parent.exists())
-    Path(tempfile.mkdtemp(dir=nearest, prefix=f".{target.name}.old.")).rmdir()
 
 
 def _write_parts(fitted: Fitted, folder: Path) -> None:
@@ -157,84 +173,190 @@ def _write_parts(fitted: Fitted, folder: Path) -> None:
 def load_fitted(folder: Path | str) -> Fitted:
     """Read a bundle and check every byte of it.
 
+    The hashes tell damage, not lies: whoever writes a bundle can write its hashes. Every size that
+    a file states is therefore compared with what the other files hold before memory is taken for it.
+
     Raises
     ------
     BundleError
         When the folder is not a bundle, was written by a newer version, misses a
-        file, or holds a file whose bytes have changed.
+        file, or holds a file whose bytes have changed or whose content does not fit the others.
     """
-    source = Path(folder)
-    names, version = _verify(source)
-    try:
-        return _read_parts(source, names, version)
-    except BundleError:
-        raise
-    except (InputError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise BundleError(f"{source}: does not hold together: {error}") from error
+    return _Parts.of(Path(folder)).fitted()
 
 
-def _verify(source: Path) -> tuple[Collection[str], int]:
-    """Check the bundle's list and every file on it; return their names and the version."""
-    if source.exists() and not source.is_dir():
-        raise BundleError(f"{source}: not a survfuse bundle (a file; expected the folder that `train` wrote)")
+@contextmanager
+def _reading(file: Path) -> Iterator[None]:
+    """Turn whatever the content of one file leads to into a BundleError that names the file."""
     try:
-        manifest: Any = read_json(source / "bundle.json")
-    except InputError as error:
-        raise BundleError(f"{source}: not a survfuse bundle ({error})") from None
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise BundleError(f"{source}: bundle.json does not say format {FORMAT!r}")
-    version = manifest.get("version")
-    if type(version) is not int or not 1 <= version <= VERSION:
-        raise BundleError(
-            f"{source}: bundle format version {version}, this survfuse reads up to {VERSION}; update survfuse"
-        )
-    hashes = manifest.get("sha256")
-    if not isinstance(hashes, dict) or not hashes:
-        raise BundleError(f"{source}: bundle.json lists no files")
-    for name, expected in hashes.items():
-        file = source / name
-        if Path(name).name != name or not file.is_file():
-            raise BundleError(f"{source}: {name} is listed in bundle.json but is not there")
-        if sha256_file(file) != expected:
+        with boundary(file, "what survfuse writes there", error=BundleError, remedy=_REMEDY):
+            yield
+    except SurvfuseError as error:
+        what = str(error).removeprefix(f"{file}: ")
+        if isinstance(error, BundleError) and what != str(error):
+            raise
+        raise BundleError(f"{file}: {what}; {_REMEDY}") from error
+
+
+def _json(file: Path) -> Any:
+    regular_file(file, limit=JSON_SIZE_LIMIT, error=BundleError)
+    return read_json(file)
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The files of a bundle whose bytes are those that its list names.
+
+    Attributes
+    ----------
+    source : path
+        The folder.
+    names : frozenset of str
+        The files on its list.
+    version : int
+    """
+
+    source: Path
+    names: frozenset[str]
+    version: int
+
+    @classmethod
+    def of(cls, source: Path) -> _Parts:
+        """Check the list of a bundle and every file on it."""
+        if source.exists() and not source.is_dir():
             raise BundleError(
-                f"{file}: its bytes changed since the bundle was written; copy or train it again"
+                f"{source}: not a survfuse bundle (a file; expected the folder that `train` wrote)"
             )
-    return hashes.keys(), version
+        file = source / "bundle.json"
+        try:
+            with _reading(file):
+                manifest = _json(file)
+        except BundleError as error:
+            raise BundleError(f"{source}: not a survfuse bundle ({error})") from None
+        if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+            raise BundleError(f"{source}: bundle.json does not say format {FORMAT!r}")
+        version = manifest.get("version")
+        if type(version) is not int or not 1 <= version <= VERSION:
+            raise BundleError(
+                f"{source}: bundle format version {version}, this survfuse reads up to {VERSION}; "
+                "update survfuse"
+            )
+        hashes = manifest.get("sha256")
+        if not isinstance(hashes, dict) or not hashes:
+            raise BundleError(f"{source}: bundle.json lists no files")
+        for name, expected in hashes.items():
+            _require_unchanged(source, name, expected)
+        return cls(source, frozenset(hashes), version)
+
+    def file(self, name: str) -> Path:
+        """Name one file that must be there."""
+        if name not in self.names:
+            raise BundleError(
+                f"{self.source}: bundle.json does not list {name}, so nobody can tell if it changed"
+            )
+        return self.source / name
+
+    def described(self, name: str, read: Callable[[Any], Any]) -> Any:
+        """Read what one JSON file describes."""
+        file = self.file(name)
+        with _reading(file):
+            return read(_json(file))
+
+    def tensors(self, name: str) -> dict[str, npt.NDArray[Any]]:
+        """Read the arrays of one file, which are no larger than it is."""
+        file = self.file(name)
+        with _reading(file):
+            return read_tensors(file)[0]
+
+    def fitted(self) -> Fitted:
+        """Put the model together, the small files before the large."""
+        where = str(self.source / "config.json")
+        config = self.described("config.json", lambda d: build(FitConfig, d, where=where))
+        summary = self.described("summary.json", _summary)
+        calibrator, cuts, bound = self.described("calibration.json", _calibration)
+        arrays = self.tensors("transforms.safetensors")
+        transforms = self.described("transforms.json", lambda d: Transforms.from_state(d, arrays))
+        shape = self.described("network.json", lambda d: _shape(d, transforms))
+        members = [self.file(f"network-{i}.safetensors") for i in range(config.members)]
+        trained = drift = None
+        if self.version > 1:
+            trained = self.described(
+                "patients.json", lambda d: None if d is None else PatientHashes.from_dict(d)
+            )
+            usual = self.tensors("drift.safetensors")
+            drift = self.described("drift.json", lambda d: _drift(d, usual, transforms))
+        return Fitted(
+            config=config,
+            transforms=transforms,
+            networks=tuple(self.network(file, shape) for file in members),
+            calibrator=calibrator,
+            risk_cuts=cuts,
+            summary=summary,
+            trained=trained,
+            drift=drift,
+            bound=bound,
+        )
+
+    def network(self, file: Path, shape: NetworkConfig) -> FusionNetwork:
+        """Read the weights of one member."""
+        weights = {name: torch.from_numpy(array) for name, array in self.tensors(file.name).items()}
+        with _reading(file):
+            return network_of(shape, weights)
 
 
-def _read_parts(source: Path, names: Collection[str], version: int) -> Fitted:
-    def part(name: str) -> Path:
-        if name not in names:
-            raise BundleError(f"{source}: bundle.json does not list {name}, so nobody can tell if it changed")
-        return source / name
-
-    config = build(FitConfig, read_json(part("config.json")), where=str(source / "config.json"))
-    tensors, _ = read_tensors(part("transforms.safetensors"))
-    transforms = Transforms.from_state(read_json(part("transforms.json")), tensors)
-    shape = NetworkConfig.from_dict(read_json(part("network.json")))
-    networks = tuple(_read_network(part(f"network-{i}.safetensors"), shape) for i in range(config.members))
-    calibration = read_json(part("calibration.json"))
-    calibrator = calibrator_from_dict(calibration["calibrator"])
-    bound = calibration.get("bound")
-    hashes = drift = None
-    if version > 1:
-        hashes = read_json(part("patients.json"))
-        drift = Drift.from_state(read_json(part("drift.json")), read_tensors(part("drift.safetensors"))[0])
-    return Fitted(
-        config=config,
-        transforms=transforms,
-        networks=networks,
-        calibrator=calibrator,
-        risk_cuts=np.asarray(calibration["risk_cuts"], dtype=np.float64),
-        summary=read_json(part("summary.json")),
-        trained=None if hashes is None else PatientHashes.from_dict(hashes),
-        drift=drift,
-        bound=None if bound is None else ConformalBound.from_dict(bound, calibrator),
-    )
+def _require_unchanged(source: Path, name: str, expected: Any) -> None:
+    if not _PARTS.fullmatch(name):
+        raise BundleError(f"{source}: bundle.json lists {name!r}, which is no file of a bundle; {_REMEDY}")
+    file = source / name
+    if not file.exists():
+        raise BundleError(f"{source}: {name} is listed in bundle.json but is not there")
+    refuse_claim(file, regular_file(file, error=BundleError), error=BundleError)
+    with _reading(file):
+        found = sha256_file(file)
+    if found != expected:
+        raise BundleError(f"{file}: its bytes changed since the bundle was written; copy or train it again")
 
 
-def _read_network(path: Path, shape: NetworkConfig) -> FusionNetwork:
-    weights, _ = read_tensors(path)
-    network = build_network(shape)
-    network.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
-    return network.eval()
+def _summary(summary: Any) -> Mapping[str, Any]:
+    """Check what prediction reads of a summary."""
+    about = summary.get("calibration_cohort", summary)
+    longest = about["longest_time"]
+    if summary["unit"] not in _UNITS or type(longest) not in (int, float) or not 0 < longest < np.inf:
+        raise InputError(f"expected a unit of {', '.join(_UNITS)} and a longest_time > 0")
+    checked: Mapping[str, Any] = summary
+    return checked
+
+
+def _calibration(state: Any) -> tuple[Calibrator, FloatArray, ConformalBound | None]:
+    calibrator = calibrator_from_dict(state["calibrator"])
+    cuts = as_log_risk(state["risk_cuts"], name="risk_cuts")
+    if (np.diff(cuts) < 0).any():
+        raise InputError("risk_cuts: expected risks in increasing order")
+    bound = state.get("bound")
+    return calibrator, cuts, None if bound is None else ConformalBound.from_dict(bound, calibrator)
+
+
+def _shape(state: Any, transforms: Transforms) -> NetworkConfig:
+    """Read the shape of a network that takes what the transforms give."""
+    shape = NetworkConfig.from_dict(state)
+    dims = {modality.name: modality.input_dim for modality in shape.modalities}
+    vectors = {modality.name for modality in shape.modalities if isinstance(modality, VectorConfig)}
+    if dims != dict(transforms.dims) or vectors != set(dims) - set(transforms.bag_scaler):
+        raise InputError(
+            f"the network reads {_counted(dims)}, the transforms give {_counted(transforms.dims)}"
+        )
+    return shape
+
+
+def _drift(state: Any, arrays: Mapping[str, npt.NDArray[Any]], transforms: Transforms) -> Drift:
+    """Read what training patients look like to the transforms; a bag has its number of tiles too."""
+    drift = Drift.from_state(state, arrays)
+    for name, usual in drift.usual.items():
+        features = transforms.dims.get(name, -1) + (name in transforms.bag_scaler)
+        if len(usual.frame.center) != features:
+            raise InputError(f"{name!r}: {len(usual.frame.center)} features, expected {features}")
+    return drift
+
+
+def _counted(dims: Mapping[str, int]) -> str:
+    return listed(f"{name} ({features})" for name, features in dims.items())

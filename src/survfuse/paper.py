@@ -20,7 +20,8 @@ variant    modalities                    fusion
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -31,12 +32,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from survfuse._errors import BundleError, InputError, listed
+from survfuse._errors import BundleError, InputError, context, listed
+from survfuse._gate import boundary, refuse_claim, regular_file
 from survfuse._types import Batch, PatientId
 from survfuse.losses import cox_batch
 from survfuse.models.branches import BagBranch
 from survfuse.models.config import ModalityConfig
-from survfuse.models.network import BagConfig, FusionNetwork, NetworkConfig, VectorConfig, build_network
+from survfuse.models.network import BagConfig, FusionNetwork, NetworkConfig, VectorConfig, network_of
 from survfuse.survival.calibration import km_rank_time
 from survfuse.survival.gates import as_array, as_floats, as_whole
 
@@ -281,23 +283,15 @@ def load_checkpoint(
         When the file cannot be read, or weights are missing, unexpected,
         misshapen or not finite; names them, and the variant that fits better.
     """
-    state = _read_state(path_or_state_dict)
-    variant = _nearest(set(state)) if variant is None else _known(variant)
-    _check_names(state, variant)
+    saved = _read_state(path_or_state_dict)
+    variant = _nearest(set(saved)) if variant is None else _known(variant)
+    _check_names(saved, variant)
+    state = {name: _weight(name, value) for name, value in saved.items()}
+    names = _keys(variant)
     config = _infer_config(state, variant)
-    network = build_network(config, seed=0)
-    renamed = {ours: state[theirs] for ours, theirs in _keys(variant).items()}
-    wrong = [
-        f"{_keys(variant)[ours]} is {tuple(renamed[ours].shape)}, expected {tuple(own.shape)}"
-        for ours, own in network.state_dict().items()
-        if renamed[ours].shape != own.shape
-    ]
-    if wrong:
-        raise BundleError(
-            f"checkpoint of variant {variant!r}: weights do not fit each other: {listed(wrong)}"
-        )
-    network.load_state_dict(renamed)
-    return PaperModel(variant, network.eval().requires_grad_(False))
+    with context(f"checkpoint of variant {variant!r}"):
+        network = network_of(config, {ours: state[theirs] for ours, theirs in names.items()}, names)
+    return PaperModel(variant, network.requires_grad_(False))
 
 
 def state_dict_for(network: FusionNetwork, variant: str) -> dict[str, Tensor]:
@@ -352,7 +346,7 @@ def _column(values: Any, name: str, beside: Tensor | None = None) -> Tensor:
     return column if beside is None else column.to(beside.device)
 
 
-def _read_state(source: str | Path | Mapping[str, Any]) -> dict[str, Tensor]:
+def _read_state(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(source, Mapping | str | PathLike):
         raise InputError(f"expected the path of a checkpoint or a state dict, got {type(source).__name__}")
     content: Any = source if isinstance(source, Mapping) else _load(Path(source))
@@ -361,35 +355,65 @@ def _read_state(source: str | Path | Mapping[str, Any]) -> dict[str, Tensor]:
             content = content[name]
     if not isinstance(content, Mapping):
         raise BundleError(f"checkpoint: expected a state dict, got {type(content).__name__}")
-    return dict(_weights(content))
+    state = {str(name).removeprefix("module."): value for name, value in content.items()}
+    if not isinstance(source, Mapping):
+        _refuse_claims(source, state)
+    return state
 
 
 def _load(path: Path) -> Any:
-    if not path.is_file():
-        raise BundleError(f"{path}: no such checkpoint")
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a broken or hostile file makes the reader say
-        raise BundleError(
-            f"{path}: not a checkpoint that is safe to read: {str(error) or type(error).__name__}"
-        ) from error
+    size = regular_file(path, error=BundleError)
+    refuse_claim(path, size, size, error=BundleError)
+    with boundary(path, "a checkpoint that is safe to read", error=BundleError, remedy=_REMEDY):
+        zipped = zipfile.is_zipfile(path)
+        if zipped:
+            _check_archive(path, size)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
 
 
-def _weights(state: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
+_REMEDY = "write the state dict again with torch.save"
+
+
+def _check_archive(path: Path, size: int) -> None:
+    """Refuse an archive that torch, which reads members where they lie and unchecked, would misread."""
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+            raise BundleError(f"{path}: was packed again by another program; {_REMEDY}")
+        if sum(member.file_size for member in members) > size:
+            raise BundleError(f"{path}: its members are larger than the file; {_REMEDY}")
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise BundleError(f"{path}: the bytes of {damaged!r} have changed; {_REMEDY}")
+
+
+def _refuse_claims(path: str | Path, state: Mapping[str, Any]) -> None:
+    """Refuse tensors that together claim more than the file holds: views that repeat their numbers."""
+    stored: dict[int, int] = {}
+    claimed = 0
     for name, value in state.items():
-        if not isinstance(value, Tensor | np.ndarray):
-            raise BundleError(f"checkpoint: {name!r} is a {type(value).__name__}, expected a tensor")
-        weight = torch.as_tensor(value).float()
-        if not bool(torch.isfinite(weight).all()):
-            raise BundleError(f"checkpoint: {name!r} holds NaN or infinite weights")
-        yield str(name).removeprefix("module."), weight
+        if not isinstance(value, Tensor):
+            continue
+        if value.layout != torch.strided or value.device.type != "cpu":
+            raise BundleError(f"{path}: {name!r} is no dense tensor; {_REMEDY}")
+        storage = value.untyped_storage()
+        stored[storage.data_ptr()] = storage.nbytes()
+        claimed += value.numel() * value.element_size()
+    refuse_claim(path, claimed, sum(stored.values()), error=BundleError, ratio=1)
+
+
+def _weight(name: str, value: Any) -> Tensor:
+    if not isinstance(value, Tensor | np.ndarray):
+        raise BundleError(f"checkpoint: {name!r} is a {type(value).__name__}, expected a tensor")
+    with boundary(f"checkpoint: {name!r}", "numbers", error=BundleError, remedy=_REMEDY):
+        return torch.as_tensor(value).float()
 
 
 def _nearest(found: set[str]) -> str:
     return min(VARIANTS, key=lambda variant: len(found ^ set(_keys(variant).values())))
 
 
-def _check_names(state: Mapping[str, Tensor], variant: str) -> None:
+def _check_names(state: Mapping[str, Any], variant: str) -> None:
     found, wanted = set(state), set(_keys(variant).values())
     if found == wanted:
         return

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -363,3 +364,37 @@ def test_a_followup_column_is_refused_until_it_is_allowed(command: Command, tmp_
     assert ended.code == 2
     assert "column 'doses': known only during follow-up" in ended.out
     assert command("validate", path, "--allow-followup", "doses").code == 0
+
+
+def test_init_writes_all_or_nothing(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("survfuse.cli.template._write_toy", full)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("precious")
+    for folder in ("new", "mine"):
+        ended = command("init", tmp_path / folder)
+        assert ended.code == 2
+        assert f"{tmp_path / folder}: the disk is full; free some space" in ended.err
+    assert [file.name for file in tmp_path.rglob("*")] == ["mine", "thesis.txt"]
+
+
+def test_simulate_follows_a_link_and_refuses_what_is_taken(command: Command, tmp_path: Path) -> None:
+    small = ("--patients", "8", "--tiles", "4", "--tile-dim", "2", "--genes", "20")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    assert command("simulate", "-o", tmp_path / "link", *small).code == 0
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real" / "cohort.yaml").is_file()
+    (tmp_path / "file").write_text("mine")
+    os.mkfifo(tmp_path / "pipe")
+    for place, what in (
+        ("link", "expected a new or empty folder"),
+        ("file", "a file is"),
+        ("pipe", "a pipe is"),
+    ):
+        ended = command("simulate", "-o", tmp_path / place, *small)
+        assert ended.code == 2
+        assert what in ended.err

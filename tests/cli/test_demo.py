@@ -67,9 +67,24 @@ def test_bags_need_no_extraction(command: Command, tmp_path: Path, steps: list[t
     assert "--tiles 4 --hold-out 2" in ended.out
 
 
-def test_fresh_deletes_nothing_that_is_no_demo(command: Command, tmp_path: Path, steps: list[Any]) -> None:
+def test_a_folder_that_is_no_demo_is_refused(command: Command, tmp_path: Path, steps: list[Any]) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("precious")
-    options = ("--patients", "8", "--new", "2", "--genes", "20", "--slide-px", "256")
-    assert command("demo", "-o", tmp_path / "mine", *options, "--fresh").code == 0
-    assert (tmp_path / "mine" / "thesis.txt").read_text() == "precious"
+    for fresh in ((), ("--fresh",)):
+        ended = command("demo", "-o", tmp_path / "mine", *fresh)
+        assert ended.code == 2
+        assert ended.err.endswith("mine: holds files and is no demo; choose another folder\n")
+    assert [file.name for file in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
+    assert steps == []
+
+
+def test_fresh_deletes_nothing_that_the_demo_did_not_make(
+    command: Command, tmp_path: Path, steps: list[Any]
+) -> None:
+    options = ("--no-slides", "--patients", "8", "--new", "2", "--genes", "20", "--tiles", "4")
+    assert command("demo", "-o", tmp_path / "d", *options).code == 0
+    before = (tmp_path / "d" / "cohort" / "simulation.json").stat().st_mtime_ns
+    (tmp_path / "d" / "thesis.txt").write_text("precious")
+    assert command("demo", "-o", tmp_path / "d", *options, "--fresh").code == 0
+    assert (tmp_path / "d" / "thesis.txt").read_text() == "precious"
+    assert (tmp_path / "d" / "cohort" / "simulation.json").stat().st_mtime_ns != before

@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+import errno
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -150,3 +155,86 @@ def test_an_unknown_dataset_or_option_is_named(command: Command, tmp_path: Any) 
     ended = command("datasets", "get", "hancock", "-o", tmp_path / "x", "--set", "endpont=rfs")
     assert ended.code == 2
     assert "hancock has no option 'endpont'; it has: " in ended.err
+
+
+@pytest.mark.parametrize(
+    ("failure", "message"),
+    [
+        (OSError(errno.ENOSPC, "", "x/a.csv"), "x/a.csv: the disk is full; free some space"),
+        (OSError(errno.EDQUOT, "", "x"), "x: your quota is used up"),
+        (OSError(errno.EROFS, "", "x"), "x: the disk is read-only; choose another place"),
+        (OSError(errno.EIO, ""), "the disk reports an error"),
+        (OSError(errno.ENAMETOOLONG, "", "x"), "x: the name is too long; choose a shorter one"),
+        (OSError(errno.EMFILE, "", "x"), "x: too many files are open; raise the limit"),
+        (PermissionError(errno.EACCES, "", "x"), "x: you may not write there"),
+        (FileExistsError(errno.EEXIST, "", "x"), "x: something is there already"),
+        (MemoryError(), "this takes more memory than is free on this machine ("),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "this takes more memory"),
+    ],
+)
+def test_a_disk_or_a_memory_that_is_full_is_an_answer(
+    command: Command, monkeypatch: pytest.MonkeyPatch, failure: Exception, message: str
+) -> None:
+    def fail() -> None:
+        raise failure
+
+    monkeypatch.setattr(cli, "app", fail)
+    ended = command("anything")
+    assert (ended.code, ended.out) == (2, "")
+    assert plain(ended.err).startswith(f"error: {message}")
+    assert "Traceback" not in ended.err
+
+
+def test_a_name_that_steers_the_terminal_is_escaped(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise CohortError("a\x1b[31mb\udcff\u202e: no such file\nchoose ü")
+
+    monkeypatch.setattr(cli, "app", fail)
+    ended = command("anything")
+    assert ended.code == 2
+    assert plain(ended.err) == "error: a\\x1b[31mb\\udcff\\u202e: no such file\nchoose ü\n"
+
+
+def run(*words: str, **how: Any) -> subprocess.CompletedProcess[str]:
+    """Run a command line in a process of its own."""
+    command = [sys.executable, "-m", "survfuse", *words]
+    return subprocess.run(command, check=False, text=True, stderr=subprocess.PIPE, timeout=120, **how)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")
+def test_a_full_standard_output_is_an_answer() -> None:
+    with open("/dev/full", "w") as full:
+        ended = run("--version", stdout=full)
+    assert ended.returncode == 2
+    assert re.fullmatch(
+        r"error: (standard output: )?the disk is full; free some space, .*\n", plain(ended.stderr)
+    )
+
+
+def test_a_reader_that_goes_away_is_no_fault() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w") as output:
+        ended = run("--version", stdout=output)
+    assert (ended.returncode, ended.stderr) == (1, "")
+
+
+def test_a_terminal_without_umlauts_is_no_fault(tmp_path: Path) -> None:
+    (tmp_path / "ü").mkdir()
+    ended = run(
+        *("init", str(tmp_path / "ü" / "s")),
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONIOENCODING": "ascii", "LC_ALL": "C", "PYTHONUTF8": "0"},
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "next: survfuse validate" in ended.stdout
+
+
+@pytest.mark.parametrize("words", [("doctor",), ("datasets", "list"), ("validate", "nothing.yaml")])
+def test_json_never_replaces_a_pipe(command: Command, tmp_path: Path, words: tuple[str, ...]) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    ended = command(*words, "--json", tmp_path / "pipe")
+    assert ended.code == 2
+    assert "pipe: a pipe is there, which is never replaced; choose another name" in ended.err

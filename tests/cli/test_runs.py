@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -345,10 +347,10 @@ def untrained(monkeypatch: pytest.MonkeyPatch) -> None:
     ("place", "message"),
     [
         ("file", "file: exists and is not a survfuse bundle; choose another folder"),
-        ("file/b", "file/b: no bundle can be written there ([Errno 20] Not a directory"),
+        ("file/b", "file is no folder; choose another place"),
         ("empty", "empty: exists and is not a survfuse bundle; choose another folder"),
         ("nowhere", "nowhere: exists and is not a survfuse bundle; choose another folder"),
-        ("n" * 250, ": no bundle can be written there ([Errno 36] File name too long"),
+        ("n" * 250, ": the name is too long; choose a shorter one"),
         (".", "exists and is not a survfuse bundle; choose another folder"),
     ],
 )
@@ -374,10 +376,10 @@ def test_train_refuses_a_folder_without_the_right_to_write(
     def denied(*_: Any, **__: Any) -> None:
         raise PermissionError(13, "Permission denied", str(tmp_path))
 
-    monkeypatch.setattr("survfuse.bundle.tempfile.mkdtemp", denied)
+    monkeypatch.setattr("survfuse._places.tempfile.TemporaryFile", denied)
     ended = command("train", cohort, "-o", tmp_path / "new" / "b", "-q", *SETTINGS)
     assert ended.code == 2
-    assert "b: no bundle can be written there ([Errno 13] Permission denied" in ended.err
+    assert "b: you may not write there; choose another place, or mend its rights" in ended.err
     assert list(tmp_path.iterdir()) == []
 
 
@@ -561,3 +563,39 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
         assert first == second, name
     assert not [file.name for file in cells.iterdir() if file.suffix != ".json"], "no litter is left"
     assert not list((tmp_path / "killed").glob(".*"))
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".json"])
+@pytest.mark.parametrize("kind", ["pipe", "dangling"])
+def test_predict_replaces_nothing_but_files_and_says_so_first(
+    command: Command, tmp_path: Path, suffix: str, kind: str
+) -> None:
+    place = tmp_path / f"p{suffix}"
+    if kind == "pipe":
+        os.mkfifo(place)
+    else:
+        place.symlink_to(tmp_path / "gone")
+    before = place.lstat()
+    ended = command("predict", tmp_path / "no bundle", tmp_path / "no cohort", "-o", tmp_path / "p.csv")
+    assert ended.code == 2
+    assert re.search(rf"p\{suffix}: a (pipe|link that leads nowhere) is there", ended.err)
+    assert place.lstat() == before
+
+
+def test_a_model_that_fits_on_no_disk_is_said_to_be_lost(
+    command: Command, cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(elsewhere))
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("survfuse.bundle.write_tensors", full)
+    ended = command("train", cohort, "-o", tmp_path / "out" / "b", "-q", *SETTINGS)
+    assert ended.code == 2
+    assert "b: the disk is full; free some space, or choose another place; there is no room" in ended.err
+    assert ended.err.endswith("so it is lost: free some space and train again\n")
+    assert list(elsewhere.iterdir()) == []
+    assert list((tmp_path / "out").iterdir()) == []

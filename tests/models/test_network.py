@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from survfuse._errors import ConfigError
+from survfuse._errors import BundleError, ConfigError
 from survfuse._types import Batch
 from survfuse.config import FitConfig
 from survfuse.models import (
@@ -22,6 +22,7 @@ from survfuse.models import (
     build_network,
     network_config,
 )
+from survfuse.models.network import network_of as of_weights
 
 NetworkOf = Callable[..., FusionNetwork]
 RowsOf = Callable[[Batch, Sequence[int]], Batch]
@@ -242,3 +243,32 @@ def test_parameter_count_of_the_papers_preset() -> None:
         {"slides": "bag", "expression": "expression", "clinical": "clinical"},
     )
     assert build_network(config, seed=0).parameter_count() == 2_077_826  # parity/paper.json, pg, small
+
+
+def test_a_network_of_weights_is_the_network_that_had_them() -> None:
+    config = NetworkConfig((VectorConfig("a", 3, (2,)), VectorConfig("b", 2)))
+    network = build_network(config, seed=0)
+    again = of_weights(config, network.state_dict())
+    assert not again.training
+    for name, weight in network.state_dict().items():
+        assert torch.equal(weight, again.state_dict()[name])
+
+
+def test_weights_of_another_network_are_refused_before_memory_is_taken() -> None:
+    config = NetworkConfig((VectorConfig("a", 3, (2,)),))
+    weights = build_network(config, seed=0).state_dict()
+    with pytest.raises(BundleError, match=r"missing branches\.a\.layers\.1\.bias, .*, unexpected none"):
+        of_weights(NetworkConfig((VectorConfig("a", 3, (2, 2)),)), weights)
+    with pytest.raises(
+        BundleError, match=r"branches\.a\.layers\.0\.weight is \(2, 3\), expected \(2, 10{12}\)"
+    ):
+        of_weights(NetworkConfig((VectorConfig("a", 10**12, (2,)),)), weights)
+
+
+def test_a_network_has_an_end() -> None:
+    with pytest.raises(ConfigError, match=r"at most 100 layers, got 101$"):
+        VectorConfig("a", 3, (1,) * 101)
+    with pytest.raises(ConfigError, match=r"a network takes at most 100 modalities, got 101$"):
+        NetworkConfig(tuple(VectorConfig(f"m{index}", 1) for index in range(101)))
+    with pytest.raises(ConfigError, match=r"gene sets: expected lists of whole numbers$"):
+        VectorConfig("a", 3, encoder="gene_set", members=((0, 1.5),))  # type: ignore[arg-type]

@@ -9,12 +9,16 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+import unicodedata
 from collections.abc import Callable
-from typing import Annotated
+from contextlib import suppress
+from typing import Annotated, NoReturn
 
 import typer
 
 from survfuse._errors import SurvfuseError
+from survfuse._gate import free_memory, said_bytes
+from survfuse._places import answered, disk_answer
 from survfuse._version import __version__
 from survfuse.cli import cohorts, demo, doctor, extract, judging, runs
 from survfuse.cli.signals import ended_in_order
@@ -66,17 +70,63 @@ def main() -> None:
     """Run the command line; the process ends with one of the documented exit codes."""
     # Threads that wait spin by default; on a machine with other work that costs many times the work itself.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # what a terminal cannot show is escaped
+            stream.reconfigure(errors="backslashreplace")
     try:
         with ended_in_order():
-            app()
+            try:
+                app()
+            finally:
+                with answered("standard output"):  # a full disk behind it is met here, not as Python ends
+                    sys.stdout.flush()
     except SurvfuseError as error:
-        typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
-        typer.echo(str(error), err=True)
-        sys.exit(error.exit_code)
-    except (FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
-        typer.echo(f"error: {error}; choose another place, or mend its rights", err=True)
-        sys.exit(2)
-    except Exception:  # noqa: BLE001 - the last door: whatever else comes is our fault and says so
+        _drop_output()
+        _end(str(error), error.exit_code)
+    except BrokenPipeError:  # whoever read the output has seen enough
+        _drop_output()
+        sys.exit(1)
+    except Exception as error:  # noqa: BLE001 - the last door: whatever else comes is our fault and says so
+        answer = _answer(error)
+        if answer is not None:
+            _drop_output()
+            _end(answer, 2)
         traceback.print_exc()
         typer.echo("this is a fault in survfuse, not in your input; please report the lines above", err=True)
         sys.exit(1)
+
+
+def _end(message: str, code: int) -> NoReturn:
+    """Print an error, control characters of file names escaped, and end the process."""
+    typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
+    typer.echo("".join(map(_shown, message)), err=True)
+    sys.exit(code)
+
+
+def _shown(letter: str) -> str:
+    hidden = unicodedata.category(letter) in ("Cc", "Cf", "Cs") and letter not in "\n\t"
+    return ascii(letter)[1:-1] if hidden else letter
+
+
+def _answer(error: Exception) -> str | None:
+    """Say what a person can do about an error that no verb has met: of a disk, or of memory."""
+    if isinstance(error, OSError):
+        return disk_answer(error)
+    # torch says it in words or by a class of its own, and is not imported for an error's sake
+    words = ("can't allocate memory", "not enough memory")
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or _says(error, words):
+        return (
+            f"this takes more memory than is free on this machine ({said_bytes(free_memory())}); use a "
+            "larger machine, or ask for less (fewer --workers, smaller batches)"
+        )
+    return None
+
+
+def _says(error: Exception, words: tuple[str, ...]) -> bool:
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+
+
+def _drop_output() -> None:
+    """Let what is still to be printed go nowhere; otherwise Python tries again as it ends, and complains."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -10,6 +10,9 @@ import typer
 
 from survfuse.cli import cohorts, runs
 
+PARTS = ("cohort", "crossval", "bundle", "new.csv", "new.json")
+"""What a demo makes in its folder."""
+
 
 def demo(
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for everything the demo makes.")] = Path(
@@ -31,8 +34,10 @@ def demo(
 
     A demo that was interrupted goes on where it was.
     """
-    if fresh and (out / "cohort" / "simulation.json").is_file():
-        shutil.rmtree(out)
+    _require_own(out)
+    for part in PARTS if fresh else ():
+        place = out / part
+        shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
     cohort, later = out / "cohort" / "cohort.yaml", out / "cohort" / "new" / "cohort.yaml"
     if not cohort.exists():
         size = f"--slides --slide-px {slide_px}" if slides else f"--tiles {tiles}"
@@ -62,6 +67,17 @@ def demo(
     runs.predict(out / "bundle", later, out / "new.csv")
     for line in (out / "new.csv").read_text().splitlines()[:4]:
         typer.echo(line)
+
+
+def _require_own(out: Path) -> None:
+    """Refuse a folder that holds files of others, and one that cannot be written to."""
+    from survfuse._errors import ConfigError
+    from survfuse._places import try_folder
+
+    try_folder(out)
+    files = [file for file in out.iterdir() if not file.name.startswith(".")] if out.exists() else []
+    if files and not (out / "cohort" / "simulation.json").is_file():
+        raise ConfigError(f"{out}: holds files and is no demo; choose another folder")
 
 
 def _has_slides(cohort: Path) -> bool:

@@ -7,6 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
+
+def written(place: Path | None) -> Path | None:
+    """Try, before any work is done, a file that an option names to be written."""
+    from survfuse._places import try_file
+
+    return place if place is None else try_file(place)
+
+
 CohortFile = Annotated[Path, typer.Argument(help="Cohort file (cohort.yaml).", show_default=False)]
 OutFolder = Annotated[Path, typer.Option("-o", "--out", help="Folder for the results.", show_default=False)]
 ConfigFile = Annotated[Path | None, typer.Option("-c", "--config", help="Run configuration (YAML).")]
@@ -15,7 +23,9 @@ Overrides = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Override, such as model.rank=32. Repeatable."),
 ]
 PresetName = Annotated[str | None, typer.Option("--preset", help="Recipe: default or paper.")]
-JsonFile = Annotated[Path | None, typer.Option("--json", help="Also write the result as JSON to this file.")]
+JsonFile = Annotated[
+    Path | None, typer.Option("--json", help="Also write the result as JSON to this file.", callback=written)
+]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")]
 ExecutorName = Annotated[
     str, typer.Option("--executor", help="What computes: inline, process (workers here) or ray (a cluster).")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -155,8 +156,25 @@ def _save(model: Any, out: Path, force: bool) -> Path:
     try:
         return Path(model.save(out, force=force))
     except (BundleError, OSError) as error:
-        place = model.save(Path(tempfile.mkdtemp(prefix="survfuse-")) / out.name)
+        place = _save_elsewhere(model, out.name, error)
         raise PartialError(f"{error}; the trained model is kept in {place}: move it") from error
+
+
+def _save_elsewhere(model: Any, name: str, why: Exception) -> Path:
+    """Save a fitted model among temporary files; when they have no room either, say that it is lost."""
+    from survfuse._errors import BundleError
+
+    spare = None
+    try:
+        spare = Path(tempfile.mkdtemp(prefix="survfuse-"))
+        return Path(model.save(spare / name))
+    except (BundleError, OSError) as error:
+        if spare is not None:
+            shutil.rmtree(spare, ignore_errors=True)
+        raise BundleError(
+            f"{why}; there is no room for the trained model in {tempfile.gettempdir()} either ({error}), so "
+            "it is lost: free some space and train again"
+        ) from error
 
 
 def _keep(model: Any, out: Path, force: bool) -> None:
@@ -249,16 +267,18 @@ def predict(
 def _check_place_of_predictions(out: Path) -> None:
     """Refuse to write over anything but earlier predictions and their notes."""
     from survfuse._errors import ConfigError, InputError
+    from survfuse._places import try_file
     from survfuse._storage import read_json
 
-    notes = out.with_suffix(".json")
-    if out == notes:
-        raise ConfigError(f"-o {out}: the notes go there; end the name of the predictions in .csv")
     if out.is_dir():
         raise ConfigError(f"-o {out}: is a folder; give the name of a CSV file in it")
+    try_file(out)
+    notes = try_file(out.with_suffix(".json"))
+    if out == notes:
+        raise ConfigError(f"-o {out}: the notes go there; end the name of the predictions in .csv")
     if out.exists():
         with out.open("rb") as file:
-            if not file.readline().startswith(PREDICTED):
+            if file.read(len(PREDICTED)) != PREDICTED:
                 raise ConfigError(f"-o {out}: a file that holds no predictions is there; choose another name")
     if notes.exists():
         try:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
 from pathlib import Path
 
 COHORT = """\
@@ -58,15 +61,16 @@ crossval:
 
 
 def write_template(folder: Path) -> list[Path]:
-    """Write the template into a new folder.
+    """Write the template into a folder: all of its files or none.
 
     Raises
     ------
     InputError
-        When one of its files is already there; nothing is overwritten.
+        When one of its files is already there (nothing is overwritten), or nothing can be written.
     """
     from survfuse._errors import InputError
-    from survfuse._storage import to_json, write_text
+    from survfuse._places import answered, try_folder
+    from survfuse._storage import to_json
     from survfuse.cohort.spec import CohortSpec
     from survfuse.config import RunConfig
 
@@ -77,12 +81,25 @@ def write_template(folder: Path) -> list[Path]:
         "run.schema.json": to_json(RunConfig.model_json_schema()) + "\n",
     }
     files = [folder / name for name in (*texts, "patients.csv", "expression.csv", "slides.csv", "features")]
-    there = [file.name for file in files if file.exists()]
+    there = [file.name for file in files if os.path.lexists(file)]
     if there:
         raise InputError(f"{folder}: already holds {', '.join(there)}; choose a new folder")
-    for name, text in texts.items():
-        write_text(folder / name, text)
-    _write_toy(folder)
+    is_new = not try_folder(folder).exists()
+    with answered(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        stage = Path(tempfile.mkdtemp(dir=folder, prefix=".init."))
+        try:
+            for name, text in texts.items():
+                (stage / name).write_text(text, encoding="utf-8", newline="\n")
+            _write_toy(stage)
+            for file in files:
+                (stage / file.name).rename(file)
+        except BaseException:
+            shutil.rmtree(stage, ignore_errors=True)
+            if is_new:
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
+        stage.rmdir()
     return files
 
 

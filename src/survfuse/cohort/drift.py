@@ -22,6 +22,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import betabinom
 
+from survfuse._errors import InputError
+from survfuse._storage import stored_array
 from survfuse._types import BoolArray, FloatArray
 from survfuse.cohort.batches import BatchSource
 from survfuse.cohort.components import principal_axes
@@ -227,15 +229,33 @@ class Drift:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[Any]]) -> Drift:
-        """Make it again from :meth:`state`."""
+        """Make it again from :meth:`state`.
+
+        Raises
+        ------
+        InputError
+            When the arrays of a modality do not fit each other.
+        """
         usual = {}
         for entry in state["modalities"]:
             name = str(entry["name"])
-            center, scale, axes, variance, distances = (
-                np.asarray(tensors[f"{name}/{part}"], np.float64)
-                for part in ("center", "scale", "axes", "variance", "distances")
-            )
-            usual[name] = Usual(Frame(center, scale, axes, variance, float(entry["rest"])), distances)
+            features = len(tensors[f"{name}/center"])
+            components = len(tensors[f"{name}/variance"])
+            shapes: dict[str, tuple[int | None, ...]] = {
+                "center": (features,),
+                "scale": (features,),
+                "axes": (components, features),
+                "variance": (components,),
+                "distances": (None,),
+            }
+            arrays = {
+                part: stored_array(tensors, f"{name}/{part}", shape).astype(np.float64)
+                for part, shape in shapes.items()
+            }
+            distances = arrays.pop("distances")
+            if (np.diff(distances) < 0).any() or type(entry["rest"]) not in (int, float):
+                raise InputError(f"{name}: expected increasing distances, and a number for the rest")
+            usual[name] = Usual(Frame(rest=float(entry["rest"]), **arrays), distances)
         return cls(usual)
 
 

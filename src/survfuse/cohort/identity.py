@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from survfuse._errors import LeakageError, listed
-from survfuse._storage import sha256_text
+from survfuse._storage import sha256_text, stored_texts
 from survfuse._types import BoolArray
 from survfuse.cohort.data import Cohort
 
@@ -87,9 +87,18 @@ class PatientHashes:
 
     @classmethod
     def from_dict(cls, d: Mapping[str, Any]) -> PatientHashes:
-        """Make it again from :meth:`to_dict`."""
+        """Make it again from :meth:`to_dict`.
+
+        Raises
+        ------
+        InputError
+            When the hashes are no lists of texts, or the salt is no text.
+        """
+        (salt,) = stored_texts([d["salt"]], "salt")
+        salt.encode()  # half a character of UTF-16 would be met at the first question only
         data = d.get("data_sha256")
-        return cls(str(d["salt"]), frozenset(d["sha256"]), None if data is None else frozenset(data))
+        kept = None if data is None else frozenset(stored_texts(data, "data_sha256"))
+        return cls(salt, frozenset(stored_texts(d["sha256"], "sha256")), kept)
 
 
 def _hash(salt: str, patient: str) -> str:

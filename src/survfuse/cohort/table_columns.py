@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from pydantic import TypeAdapter
 
 from survfuse._errors import listed
 from survfuse._types import BoolArray, FloatArray
@@ -316,9 +318,30 @@ def to_plain(column: Column) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(column).items()}
 
 
+@functools.cache
+def _field_types(kind: type[Column]) -> dict[str, TypeAdapter[Any]]:
+    return {name: TypeAdapter(hint) for name, hint in get_type_hints(kind).items()}
+
+
 def from_plain(state: dict[str, Any]) -> Column:
-    """Make a column again from :func:`to_plain`, of older versions too."""
+    """Make a column again from :func:`to_plain`, of older versions too.
+
+    Raises
+    ------
+    ValueError
+        When a field is of another type, or fields do not fit each other.
+    """
     fields: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in state.items()
     }
-    return CategoryColumn(**fields) if "categories" in state else NumberColumn(**fields)
+    kind = CategoryColumn if "categories" in state else NumberColumn
+    column: Column = kind(**fields)
+    for name, field_type in _field_types(kind).items():
+        field_type.validate_python(getattr(column, name), strict=True)
+    if isinstance(column, CategoryColumn):
+        names = (*column.categories, *column.rare)
+        if len(set(names)) < len(names) or len(column.shares) not in (0, len(column.values)):
+            raise ValueError(f"{column.name}: its categories are not distinct, or have no share each")
+    elif not (column.sd > 0 or column.constant) or column.low > column.high:
+        raise ValueError(f"{column.name}: expected sd > 0 and low <= high")
+    return column

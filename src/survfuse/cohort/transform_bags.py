@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from survfuse._errors import TransformError
+from survfuse._storage import stored_array, stored_texts
 from survfuse.cohort.components import oriented
 from survfuse.cohort.modalities import BagData
 from survfuse.cohort.tile_moments import tile_moments
@@ -137,8 +138,26 @@ class BagScaler:
 
     @classmethod
     def from_state(cls, state: dict[str, Any], tensors: dict[str, npt.NDArray[Any]]) -> BagScaler:
-        """Make the scaler again from :meth:`state`."""
-        return cls(**state, mean=tensors.get("mean"), sd=tensors.get("sd"), axes=tensors.get("axes"))
+        """Make the scaler again from :meth:`state`.
+
+        Raises
+        ------
+        InputError
+            When an array does not fit the others.
+        """
+        dim, mpp = state["dim"], state["mpp"]
+        if type(dim) is not int or (mpp is not None and not (type(mpp) in (int, float) and mpp > 0)):
+            raise TransformError(
+                f"expected dim, a whole number, and mpp > 0 or null, got {dim!r} and {mpp!r}"
+            )
+        stored_texts([state["name"], state["encoder"] or ""], "name and encoder")
+        shapes: dict[str, tuple[int | None, ...]] = {"mean": (dim,), "sd": (dim,), "axes": (dim, None)}
+        arrays: dict[str, Any] = dict.fromkeys(shapes)
+        for name in [name for name in shapes if name in tensors]:
+            arrays[name] = stored_array(tensors, name, shapes[name])
+        if (arrays["mean"] is None) != (arrays["sd"] is None):
+            raise TransformError("expected both or neither of the arrays mean and sd")
+        return cls(**state, **arrays)
 
 
 def _moments(data: BagData, patients: list[str]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

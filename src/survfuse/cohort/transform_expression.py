@@ -13,6 +13,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from survfuse._errors import TransformError, listed
+from survfuse._storage import stored_array, stored_texts
 from survfuse.cohort.components import principal_axes
 from survfuse.cohort.gene_choice import listed_genes, most_variable, read_gmt, respelled, usable_genes
 from survfuse.cohort.log_scale import LogScale, fit_scale, measured
@@ -308,16 +309,48 @@ class ExpressionTransform:
 
     @classmethod
     def from_state(cls, state: dict[str, Any], tensors: dict[str, npt.NDArray[Any]]) -> ExpressionTransform:
-        """Make the transform again from :meth:`state`."""
-        texts = {key: tuple(state.get(key, ())) for key in ("genes", "features", "notes", "set_names")}
+        """Make the transform again from :meth:`state`.
+
+        Raises
+        ------
+        InputError
+            When texts and arrays do not fit each other.
+        """
+        stored_texts([state[key] for key in ("name", "unit", "gene_ids")], "name, unit and gene_ids")
+        keys = ("genes", "features", "notes", "set_names")
+        texts = {key: stored_texts(state.get(key, []), key) for key in keys}
+        genes = len(texts["genes"])
         about = {key: value for key, value in state.items() if key != "log_scale"}
         scale = None
         if "log_scale" in state:
-            library = tuple(state["log_scale"]["library"])
-            scale = LogScale(state["unit"], library, tensors.get("library_share"))
+            library = stored_texts(state["log_scale"]["library"], "library")
+            share = stored_array(tensors, "library_share", (len(library),)) if library else None
+            scale = LogScale(state["unit"], library, share)
         sets = None
         if "sets_data" in tensors:
-            parts = tuple(tensors[f"sets_{part}"] for part in ("data", "indices", "indptr"))
-            sets = sparse.csr_array(parts, shape=(len(parts[2]) - 1, len(texts["genes"])))
-        arrays = {"mean": tensors["mean"], "sd": tensors["sd"], "components": tensors.get("components")}
-        return cls(**{**about, **texts, **arrays, "sets": sets, "scale": scale})
+            weights = stored_array(tensors, "sets_data", (None,))
+            places = tuple(tensors[f"sets_{part}"] for part in ("indices", "indptr"))
+            sets = sparse.csr_array((weights, *places), shape=(len(places[1]) - 1, genes))
+            sets.check_format(full_check=True)  # an index out of range would read foreign memory
+        arrays = {name: stored_array(tensors, name, (genes,)) for name in ("mean", "sd")}
+        components = None
+        if "components" in tensors:
+            components = stored_array(tensors, "components", (None, genes))
+        made = cls(**{**about, **texts, **arrays, "components": components, "sets": sets, "scale": scale})
+        made._require_whole()
+        return made
+
+    def _require_whole(self) -> None:
+        """Refuse a saved state whose names do not match what comes out."""
+        if len(set(self.genes)) < len(self.genes):
+            raise TransformError(f"{self.name}: a gene is listed twice")
+        width = len(self.genes)
+        if self.sets is not None and not self.set_names:
+            width = self.sets.shape[0]
+        elif self.components is not None:
+            width = len(self.components)
+        weighed = 0 if self.sets is None else self.sets.shape[0]
+        if len(self.features) != width or len(self.set_names) not in (0, weighed):
+            raise TransformError(f"{self.name}: {len(self.features)} names for {width} features")
+        if not 0 <= self.min_coverage <= 1 or type(self.center) is not bool:
+            raise TransformError(f"{self.name}: min_coverage must be a share, center true or false")

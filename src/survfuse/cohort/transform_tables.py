@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from survfuse._errors import TransformError, listed
+from survfuse._storage import stored_texts
 from survfuse._types import BoolArray, FloatArray
 from survfuse.cohort.carriers import Support
 from survfuse.cohort.modalities import TableData
@@ -158,7 +159,7 @@ class TableTransform:
             state["name"],
             state["kind"],
             tuple(from_plain(c) for c in state["columns"]),
-            tuple(state["notes"]),
+            stored_texts(state["notes"], "notes"),
         )
 
 

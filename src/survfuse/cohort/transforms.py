@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from survfuse._errors import ConfigError, LeakageError, TransformError, listed
+from survfuse._errors import ConfigError, LeakageError, TransformError, context, listed
+from survfuse._storage import stored_texts
 from survfuse.cohort.data import Cohort
 from survfuse.cohort.leakage import refuse_leaks
 from survfuse.cohort.modalities import BagData, ExpressionData, ModalityData, TableData
@@ -27,6 +28,7 @@ from survfuse.cohort.transform_tables import REPORT_COLUMNS, Remark, TableTransf
 from survfuse.config import FitConfig
 
 VERSION = 1
+TABLES = ("clinical", "table")
 REMEMBERED = 24  # fits: those of one outer fold with five inner ones, for four modalities
 LEARNED_BY = tuple(name for name in FitConfig.model_fields if name.startswith(("expression_", "bag_")))
 
@@ -234,23 +236,37 @@ class Transforms:
             raise TransformError(
                 f"transforms: expected state version {VERSION}, got {state.get('version')!r}"
             )
+        owned: dict[str, dict[str, npt.NDArray[Any]]] = {}
+        for key, array in tensors.items():
+            name, _, part = key.rpartition("/")
+            owned.setdefault(name, {})[part] = array
         fitted: dict[str, Fitted] = {}
         unseen: dict[str, tuple[int, ...]] = {}
         for entry in state["modalities"]:
-            name = entry["state"]["name"]
-            own = {
-                key.removeprefix(f"{name}/"): array
-                for key, array in tensors.items()
-                if key.startswith(f"{name}/")
-            }
-            if entry["kind"] == "bag":
-                fitted[name] = BagScaler.from_state(entry["state"], own)
-            elif entry["kind"] == "expression":
-                fitted[name] = ExpressionTransform.from_state(entry["state"], own)
-            else:
-                fitted[name] = TableTransform.from_state(entry["state"])
-                unseen[name] = tuple(entry["unseen"])
+            (name,) = stored_texts([entry["state"]["name"]], "name")
+            if name in fitted:
+                raise TransformError(f"transforms: modality {name!r} stands there twice")
+            with context(f"modality {name!r}"):
+                fitted[name] = _restored(entry["kind"], entry["state"], owned.get(name, {}))
+            if entry["unseen"]:
+                unseen[name] = _features(entry["unseen"], len(fitted[name].features))
         return cls(fitted, unseen)
+
+
+def _features(places: list[int], width: int) -> tuple[int, ...]:
+    if not all(type(place) is int and 0 <= place < width for place in places):
+        raise TransformError(f"unseen: expected whole numbers from 0 to {width - 1}")
+    return tuple(places)
+
+
+def _restored(kind: str, state: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Fitted:
+    if kind == "bag":
+        return BagScaler.from_state(state, arrays)
+    if kind == "expression":
+        return ExpressionTransform.from_state(state, arrays)
+    if kind not in TABLES or state["kind"] != kind:
+        raise TransformError(f"expected kind bag, expression, {' or '.join(TABLES)}, got {kind!r}")
+    return TableTransform.from_state(state)
 
 
 _DATA: dict[type, type] = {TableTransform: TableData, ExpressionTransform: ExpressionData, BagScaler: BagData}

@@ -19,7 +19,7 @@ import pandas as pd
 from survfuse._errors import ConfigError, FeatureFileError, InputError
 from survfuse._storage import write_text
 from survfuse.datasets.download import RemoteFile, locate
-from survfuse.datasets.writing import new_folder, write_bags, write_csv, yaml_columns
+from survfuse.datasets.writing import new_folder, try_new_folder, write_bags, write_csv, yaml_columns
 
 BASE_URL = "https://raw.githubusercontent.com/ankilab/HANCOCK_MultimodalDataset/521b99b"
 STAINS = ("HE", "CD3", "CD8", "CD56", "CD68", "CD163", "MHC1", "PDL1")
@@ -168,6 +168,7 @@ def hancock(
     """
     if endpoint not in _OUTCOMES:
         raise ConfigError(f"endpoint: expected os or rfs, got {endpoint!r}")
+    try_new_folder(out)
     root = locate("hancock", FILES, BASE_URL, source=source, progress=progress)
     with new_folder(out) as folder:
         folds = _write_patients(root, folder)

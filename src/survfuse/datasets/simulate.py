@@ -31,7 +31,7 @@ from survfuse.datasets.population import (
     gene_world,
 )
 from survfuse.datasets.tissue import CLASSES, TILE_MPP, TissueWorld, draw_slides, tissue_world
-from survfuse.datasets.writing import new_folder, write_bags, write_csv, write_expression
+from survfuse.datasets.writing import new_folder, try_new_folder, write_bags, write_csv, write_expression
 
 if TYPE_CHECKING:
     from survfuse.datasets.slide_folder import Planted, Workshop
@@ -142,6 +142,7 @@ def simulate(
         sites, site_hazard, leak, hold_out, seed, unit, images, slide_px, defects,
     )  # fmt: skip
     plan.check()
+    try_new_folder(out)
     # One stream for the world and one for each draw of patients, so that `hold_out` changes nothing else.
     world_seed, main_seed, new_seed, shop_seed = np.random.SeedSequence(seed).spawn(4)
     world = _make_world(plan, np.random.default_rng(world_seed), shop_seed)

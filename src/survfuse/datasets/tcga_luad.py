@@ -16,7 +16,7 @@ import pandas as pd
 
 from survfuse._storage import write_text
 from survfuse.datasets.download import RemoteFile, locate
-from survfuse.datasets.writing import new_folder, write_bags, write_csv, write_expression
+from survfuse.datasets.writing import new_folder, try_new_folder, write_bags, write_csv, write_expression
 
 FILES = (
     RemoteFile("patients.csv", "adecc594516ceb663c2d56600e247a76bda366bbcdef5a03f510133e47e2b5ad"),
@@ -96,6 +96,7 @@ def tcga_luad(out: Path | str, source: Path | str | None = None) -> Path:
     InputError
         When files are absent or changed, or `out` holds something.
     """
+    try_new_folder(out)
     root = locate("tcga_luad", FILES, None, source=source)
     with new_folder(out) as folder:
         _write_patients(root, folder)

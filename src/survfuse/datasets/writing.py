@@ -19,6 +19,30 @@ from survfuse._storage import sha256_array
 from survfuse.readers.bag_files import Index, MatrixWriter, Slide
 
 
+def try_new_folder(out: Path | str) -> Path:
+    """Refuse, before any work is done, a place where no new folder can be written.
+
+    Returns
+    -------
+    Path
+        `out`, or what it links to.
+
+    Raises
+    ------
+    InputError
+        When `out` is a file or a folder that holds anything (nothing is overwritten), or when
+        nothing can be written there.
+    """
+    target = Path(out)
+    with answered(target):
+        if target.is_symlink():
+            target = target.resolve()
+        sweep_stage(target)
+        if target.is_dir() and any(target.iterdir()):
+            raise InputError(f"{target}: expected a new or empty folder; remove it or choose another")
+    return try_folder(target)
+
+
 @contextmanager
 def new_folder(out: Path | str) -> Iterator[Path]:
     """Yield a folder beside `out` that becomes `out` when the block succeeds.
@@ -26,18 +50,9 @@ def new_folder(out: Path | str) -> Iterator[Path]:
     Raises
     ------
     InputError
-        When `out` is a file or a folder that holds anything: nothing is overwritten. When nothing
-        can be written there.
+        As :func:`try_new_folder`.
     """
-    target = Path(out)
-    with answered(target):
-        sweep_stage(target)
-        is_folder = target.is_dir() and not target.is_symlink()
-        taken = any(target.iterdir()) if is_folder else target.exists() or target.is_symlink()
-    if taken:
-        raise InputError(f"{target}: expected a new or empty folder; remove it or choose another")
-    try_folder(target)
-    with staged_folder(target) as folder:
+    with staged_folder(try_new_folder(out)) as folder:
         yield folder
 
 

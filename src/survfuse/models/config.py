@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 
 from torch import nn
 
-from survfuse._errors import ConfigError
+from survfuse._errors import ConfigError, listed
 from survfuse.config import FitConfig
 from survfuse.models.encoders import ENCODERS, check_members
 from survfuse.models.fusion import FUSIONS
@@ -16,6 +16,11 @@ from survfuse.models.heads import HEADS
 from survfuse.models.pooling import POOLINGS
 
 T = TypeVar("T")
+
+MOST_MODALITIES = 100
+"""Of one network; a fusion may hold a part for each pair of them."""
+MOST_LAYERS = 100
+"""Of one encoder."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +110,8 @@ class VectorConfig:
         object.__setattr__(self, "hidden", tuple(self.hidden))
         object.__setattr__(self, "members", check_members(self.members))
         ENCODERS[self.encoder]
+        if len(self.hidden) > MOST_LAYERS:
+            raise ConfigError(f"modality {self.name!r}: at most {MOST_LAYERS} layers, got {len(self.hidden)}")
         _positive(self.name, (self.input_dim, *self.hidden))
 
     @property
@@ -118,7 +125,7 @@ ModalityConfig = BagConfig | MeanTileConfig | VectorConfig
 
 def _positive(name: str, widths: tuple[int, ...]) -> None:
     if any(type(width) is not int or width < 1 for width in widths):
-        raise ConfigError(f"modality {name!r}: widths must be whole numbers >= 1, got {widths}")
+        raise ConfigError(f"modality {name!r}: widths must be whole numbers >= 1, got {listed(widths)}")
 
 
 @dataclass(frozen=True)
@@ -170,6 +177,8 @@ class NetworkConfig:
         names = self.names
         if not names:
             raise ConfigError("a network needs at least one modality")
+        if len(names) > MOST_MODALITIES:
+            raise ConfigError(f"a network takes at most {MOST_MODALITIES} modalities, got {len(names)}")
         if len(set(names)) < len(names):
             raise ConfigError(f"modality names must differ, got {', '.join(names)}")
         for name in names:
@@ -227,7 +236,7 @@ def _from_fields(cls: type[T], values: Mapping[str, Any]) -> T:
 
 
 def _refuse_name(name: str) -> None:
-    if not name or "." in name or "*" in name or hasattr(nn.ModuleDict(), name):
+    if not isinstance(name, str) or not name or "." in name or "*" in name or hasattr(nn.ModuleDict(), name):
         raise ConfigError(
             f"modality name {name!r} cannot name a part of a network (empty, reserved, or holds '.' or '*'); "
             "rename it"

@@ -120,5 +120,14 @@ class GeneSetEncoder(nn.Module):
 
 
 def check_members(members: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
-    """Gene sets as JSON gives them, as tuples of whole numbers."""
-    return tuple(tuple(int(gene) for gene in genes) for genes in members)
+    """Gene sets as JSON gives them, as tuples of whole numbers.
+
+    Raises
+    ------
+    ConfigError
+        For anything but whole numbers.
+    """
+    for genes in members:
+        if not all(type(gene) is int for gene in genes):
+            raise ConfigError("gene sets: expected lists of whole numbers")
+    return tuple(tuple(genes) for genes in members)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor, nn
 
+from survfuse._errors import BundleError, listed
 from survfuse._types import Batch
 from survfuse.models.branches import BagBranch
 from survfuse.models.config import (
@@ -41,6 +42,7 @@ __all__ = [
     "VectorConfig",
     "build_network",
     "network_config",
+    "network_of",
 ]
 
 
@@ -195,3 +197,55 @@ def build_network(config: NetworkConfig, *, seed: int | None = None) -> FusionNe
         else:
             nn.init.xavier_normal_(parameter, generator=generator)
     return network
+
+
+def network_of(
+    config: NetworkConfig, weights: Mapping[str, Tensor], names: Mapping[str, str] | None = None
+) -> FusionNetwork:
+    """Make a network of weights that a file brought, which are compared before memory is taken for it.
+
+    Parameters
+    ----------
+    config : NetworkConfig
+        The shape, which the file may have made up.
+    weights : mapping of str to Tensor
+        On the CPU, by their names in the state dict.
+    names : mapping of str to str, optional
+        What the file calls each of them, for messages; the same by default.
+
+    Returns
+    -------
+    FusionNetwork
+        On the CPU, in evaluation mode.
+
+    Raises
+    ------
+    BundleError
+        When a weight is missing, unexpected, of another shape or type, or not finite.
+    """
+    with torch.device("meta"):
+        network = FusionNetwork(config)
+    own = network.state_dict()
+    if own.keys() != weights.keys():
+        missing, others = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
+        raise BundleError(
+            f"weights are not of this network: missing {listed(missing) or 'none'}, "
+            f"unexpected {listed(others) or 'none'}"
+        )
+    wrong = []
+    for name, expected in own.items():
+        given, called = weights[name], name if names is None else names[name]
+        if (given.shape, given.dtype) != (expected.shape, expected.dtype):
+            wrong.append(f"{called} is {_kind(given)}, expected {_kind(expected)}")
+        elif not bool(torch.isfinite(given).all()):
+            wrong.append(f"{called} holds NaN or infinite weights")
+    if wrong:
+        raise BundleError(f"weights do not fit each other: {listed(wrong)}")
+    network.to_empty(device="cpu")
+    network.load_state_dict(dict(weights))
+    return network.eval()
+
+
+def _kind(weight: Tensor) -> str:
+    word = "" if weight.dtype == torch.float32 else f" {weight.dtype}".replace("torch.", "")
+    return f"{tuple(weight.shape)}{word}"

@@ -20,7 +20,7 @@ from survfuse.survival.calibrators import BreslowCalibrator, KaplanMeierCalibrat
 from survfuse.survival.cox import fit_cox
 from survfuse.survival.curves import StepFunction, SurvivalCurves, breslow, kaplan_meier
 from survfuse.survival.estimate import joined
-from survfuse.survival.gates import as_floats, as_log_risk
+from survfuse.survival.gates import as_log_risk
 from survfuse.survival.isotonic import IsotonicCalibrator
 from survfuse.survival.outcome import Outcome
 from survfuse.survival.rank_map import KmRankCalibrator, km_rank_time
@@ -223,32 +223,65 @@ def _slope(outcome: Outcome, centred: FloatArray, risks: str) -> tuple[float, st
     return 0.0, f"slope 0: on {risks} it was {slope:.3g}, so the risks are not shown to carry information"
 
 
-def _step_function(d: Mapping[str, Any]) -> StepFunction:
-    return StepFunction(np.array(d["x"], dtype=float), np.array(d["y"], dtype=float), float(d["before"]))
+def _number(d: Mapping[str, Any], name: str) -> float:
+    if type(d[name]) not in (int, float):
+        raise InputError(f"{name}: expected a number, got {type(d[name]).__name__}")
+    return float(d[name])
+
+
+def _steps(d: Mapping[str, Any], what: str) -> StepFunction:
+    function = StepFunction(
+        as_log_risk(d["x"], name="x"), as_log_risk(d["y"], name="y"), _number(d, "before")
+    )
+    if len(function.x) == 0 or function.x[0] < 0:
+        raise InputError(f"{what}: expected steps at times from 0 on")
+    return function
+
+
+def _survival(d: Mapping[str, Any]) -> StepFunction:
+    curve = _steps(d["survival"], "survival")
+    if curve.before != 1 or (np.diff(curve.y, prepend=1.0) > 0).any() or curve.y[-1] < 0:
+        raise InputError("survival: expected a curve that falls from 1 and stays above 0")
+    return curve
+
+
+def _hazard(d: Mapping[str, Any]) -> StepFunction:
+    curve = _steps(d["baseline"], "baseline")
+    if curve.before != 0 or (np.diff(curve.y, prepend=0.0) < 0).any():
+        raise InputError("baseline: expected a cumulative hazard that rises from 0")
+    return curve
+
+
+def _read_km_rank(d: Mapping[str, Any]) -> KmRankCalibrator:
+    risk = as_log_risk(d["train_log_risk"], name="train_log_risk")
+    if len(risk) == 0 or (np.diff(risk) < 0).any():
+        raise InputError("train_log_risk: expected risks in increasing order")
+    return KmRankCalibrator(risk, _survival(d), str(d["note"]))
 
 
 def _read_isotonic(d: Mapping[str, Any]) -> IsotonicCalibrator:
-    knots, level = as_floats(d["knots"], "knots"), as_floats(d["log_multiplier"], "log_multiplier")
+    knots = as_log_risk(d["knots"], name="knots")
+    level = as_log_risk(d["log_multiplier"], name="log_multiplier")
     if len(knots) != len(level) or len(knots) == 0 or not (np.diff(knots) > 0).all():
         raise InputError("knots must increase strictly and have a log_multiplier each")
-    return IsotonicCalibrator(float(d["center"]), knots, level, _step_function(d["baseline"]), str(d["note"]))
+    if (np.diff(level) < 0).any():
+        raise InputError("log_multiplier must not fall")
+    return IsotonicCalibrator(_number(d, "center"), knots, level, _hazard(d), str(d["note"]))
 
 
 def _read_breslow(d: Mapping[str, Any]) -> BreslowCalibrator:
     return BreslowCalibrator(
-        float(d["center"]), float(d["slope"]), _step_function(d["baseline"]), str(d["name"]), str(d["note"])
+        _number(d, "center"), _number(d, "slope"), _hazard(d), str(d["name"]), str(d["note"])
     )
 
 
 _READERS: dict[str, Callable[[Mapping[str, Any]], Calibrator]] = {
-    "km": lambda d: KaplanMeierCalibrator(_step_function(d["survival"]), str(d["note"])),
+    "km": lambda d: KaplanMeierCalibrator(_survival(d), str(d["note"])),
     "breslow": _read_breslow,
     "breslow_oof": _read_breslow,
     "breslow_cal": _read_breslow,
     "isotonic_oof": _read_isotonic,
-    "km_rank": lambda d: KmRankCalibrator(
-        as_log_risk(d["train_log_risk"]), _step_function(d["survival"]), str(d["note"])
-    ),
+    "km_rank": _read_km_rank,
 }
 
 

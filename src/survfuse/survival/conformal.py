@@ -148,13 +148,22 @@ class ConformalBound:
 
     @classmethod
     def from_dict(cls, d: Mapping[str, Any], calibrator: Curves) -> ConformalBound:
-        """Make the bound again from :meth:`to_dict` and the calibrator beside it."""
-        low, high = d["coverage"]
+        """Make the bound again from :meth:`to_dict` and the calibrator beside it.
+
+        Raises
+        ------
+        InputError
+            When a share is no number from 0 to 1.
+        """
+        shares = as_log_risk([d["level"], d["share"], *d["coverage"]], 4, "level, share and coverage")
+        level, share, low, high = shares.tolist()
+        if not (shares >= 0).all() or not (shares <= 1).all() or not 0 < level < 1:
+            raise InputError(f"level, share and coverage must lie between 0 and 1, got {shares.tolist()}")
         return cls(
             calibrator,
-            float(d["level"]),
-            float(d["share"]),
-            (float(low), float(high)),
+            level,
+            share,
+            (low, high),
             int(d["patients"]),
             int(d["events"]),
             str(d["note"]),
