@@ -138,7 +138,7 @@ def test_overrides_leave_the_given_values_alone() -> None:
         ("model.rank", r"^--set model\.rank: expected KEY=VALUE, such as model\.rank=32$"),
         ("=3", r"^--set =3: expected KEY=VALUE"),
         ("model.rank.more=3", r"^config\.model\.rank: .*valid integer.*got \{'more': 3\}$"),
-        ("model.rank=[1", r"^--set model\.rank=\[1: '\[1' is not a YAML value$"),
+        ("model.rank=[1", r"^--set model\.rank=\[1: not YAML: while parsing a flow sequence"),
         ("model=3", r"^config\.model: .*got 3$"),
     ],
 )
@@ -259,9 +259,9 @@ def test_a_file_that_is_no_configuration_is_named(tmp_path: Path, content: bytes
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"no\.yaml: no such configuration file"):
+    with pytest.raises(ConfigError, match=r"no\.yaml: no such file"):
         load_config(tmp_path / "no.yaml")
-    with pytest.raises(ConfigError, match=r"cannot be read|is a directory|no such configuration file"):
+    with pytest.raises(ConfigError, match="expected a file, got a folder"):
         load_config(tmp_path)
 
 

@@ -25,6 +25,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+LONGEST = 200  # characters of one thing that a message names
+
 
 class SurvfuseError(Exception):
     """Root of everything survfuse raises on purpose."""
@@ -106,7 +108,7 @@ def listed(items: Iterable[object], limit: int = 5) -> str:
     >>> listed(["a", "b", "c"], limit=2)
     'a, b and 1 more'
     """
-    names = [str(item) for item in items]
+    names = [name if len(name) <= LONGEST else f"{name[:LONGEST]}…" for name in map(str, items)]
     if len(names) <= limit:
         return ", ".join(names)
     return f"{', '.join(names[:limit])} and {len(names) - limit} more"

@@ -111,7 +111,7 @@ def test_metrics_must_know_the_model(make_run: Builder) -> None:
         ("config.yaml", "- a", "expected a mapping of sections, got list"),
         ("run.json", "[]", "expected a JSON object, got list"),
         ("run.json", '{"model": "default:concat", "hashes": [1]}', "expected a JSON dict under 'hashes'"),
-        ("predictions.csv", "", "not a CSV table"),
+        ("predictions.csv", "", "empty, expected a header line"),
     ],
 )
 def test_a_broken_file_is_refused(make_run: Builder, name: str, text: str, match: str) -> None:

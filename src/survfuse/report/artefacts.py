@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from survfuse._errors import InputError, listed
+from survfuse._gate import read_text
 from survfuse._storage import read_json, sha256_file
+from survfuse._yaml import SIZE_LIMIT, parse_yaml
+from survfuse.evaluation.foreign import read_cells
 from survfuse.readers.tables import FLAGS
 from survfuse.report.performance import read_performance, under_loss
 
@@ -154,12 +156,7 @@ def read_predictions(path: Path, *, model: bool = False) -> pd.DataFrame:
         For a missing file or column, or a cell that is not a number: names the
         column and the line of the file.
     """
-    try:
-        raw = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; is this the output folder of a crossval run?") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a CSV table ({error})") from None
+    raw = read_cells(path)
     absent = [name for name in (*KEYS, *(("model",) if model else ())) if name not in raw.columns]
     if absent:
         raise InputError(
@@ -167,17 +164,19 @@ def read_predictions(path: Path, *, model: bool = False) -> pd.DataFrame:
         )
     if raw.empty and not model:
         raise InputError(f"{path}: holds no predictions")
+    lines = raw.index
+    raw = raw.reset_index(drop=True)
     frame = pd.DataFrame({name: raw[name] for name in raw.columns if name in ("model", "patient_id")})
     for name in raw.columns.drop(list(frame.columns)):
-        frame[name] = _numbers(path, name, raw[name])
-    _refuse_gaps(path, frame)
+        frame[name] = _numbers(path, name, raw[name], lines)
+    _refuse_gaps(path, frame, lines)
     frame["event"] = frame["event"] == 1
     if "risk_group" not in frame:
         frame["risk_group"] = np.nan
     return frame
 
 
-def _numbers(path: Path, name: str, column: pd.Series[str]) -> pd.Series[float]:
+def _numbers(path: Path, name: str, column: pd.Series[str], lines: pd.Index[int]) -> pd.Series[float]:
     text = column.str.strip()
     if name == "event":
         values = text.str.lower().map(FLAGS)
@@ -186,18 +185,20 @@ def _numbers(path: Path, name: str, column: pd.Series[str]) -> pd.Series[float]:
     wrong = values.isna() & (text != "") & (text.str.lower() != "nan")
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
-        raise InputError(f"{path}: column {name}, line {row + 2}: expected a number, got {text.iloc[row]!r}")
+        raise InputError(
+            f"{path}: column {name}, line {lines[row]}: expected a number, got {text.iloc[row]!r}"
+        )
     return values
 
 
-def _refuse_gaps(path: Path, frame: pd.DataFrame) -> None:
+def _refuse_gaps(path: Path, frame: pd.DataFrame, lines: pd.Index[int]) -> None:
     for name in ("repeat", "fold", "time", "event"):
         gaps = np.flatnonzero(frame[name].isna() | ((frame[name] <= 0) & (name == "time")))
         if gaps.size:
             wanted = "a time above 0" if name == "time" else "a value"
             row = int(gaps[0])
             raise InputError(
-                f"{path}: column {name}, line {row + 2}: expected {wanted}, got {frame[name][row]}"
+                f"{path}: column {name}, line {lines[row]}: expected {wanted}, got {frame[name][row]}"
             )
 
 
@@ -247,11 +248,8 @@ def _checks(path: Path) -> list[dict[str, Any]]:
 def _config(path: Path) -> tuple[str, dict[str, Any]]:
     if not path.exists():
         return "", {}
-    text = path.read_text(encoding="utf-8")
-    try:
-        config = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: not YAML: {error}") from None
+    text = read_text(path, limit=SIZE_LIMIT)
+    config = parse_yaml(text, path, error=InputError)
     if not isinstance(config, dict):
         raise InputError(f"{path}: expected a mapping of sections, got {type(config).__name__}")
     return text, config
