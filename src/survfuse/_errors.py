@@ -112,3 +112,18 @@ def listed(items: Iterable[object], limit: int = 5) -> str:
     if len(names) <= limit:
         return ", ".join(names)
     return f"{', '.join(names[:limit])} and {len(names) - limit} more"
+
+
+def printable(text: str) -> str:
+    r"""Write control characters as escapes, so that what a file says cannot steer a terminal.
+
+    >>> printable("red" + chr(27))
+    'red\\x1b'
+    """
+    return "".join(map(_escaped, text))
+
+
+def _escaped(letter: str) -> str:
+    if letter.isprintable() or letter == "\n":
+        return letter
+    return letter.encode("unicode_escape").decode()

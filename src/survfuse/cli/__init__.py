@@ -5,6 +5,7 @@ Exit codes: 0 done, 2 your input, 3 done in part, 1 our fault.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -13,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from survfuse._errors import SurvfuseError
+from survfuse._errors import SurvfuseError, printable
 from survfuse._version import __version__
 from survfuse.cli import cohorts, demo, doctor, extract, judging, runs
 
@@ -66,6 +67,9 @@ def main() -> None:
     """Run the command line; the process ends with one of the documented exit codes."""
     # Threads that wait spin by default; on a machine with other work that costs many times the work itself.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file name need not be text
     try:
         app()
     except SystemExit as end:
@@ -74,7 +78,7 @@ def main() -> None:
         raise
     except SurvfuseError as error:
         typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
-        typer.echo(str(error), err=True)
+        typer.echo(printable(str(error)), err=True)
         sys.exit(error.exit_code)
     except (FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
         typer.echo(f"error: {error}; choose another place, or mend its rights", err=True)

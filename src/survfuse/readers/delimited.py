@@ -153,7 +153,7 @@ def _even(rows: Iterable[tuple[int, list[str]]], layout: Layout) -> Iterator[tup
     header: list[str] = []
     mark = _DecimalMark() if layout.delimiter == ";" else None
     for line, cells in rows:
-        if len(cells) != 1 and not any(cell.strip() for cell in cells):
+        if len(cells) != 1 and not (cells and cells[0].strip()) and not any(map(str.strip, cells)):
             continue
         if not header:
             header = _named(cells, layout)
@@ -176,7 +176,7 @@ def _named(cells: list[str], layout: Layout) -> list[str]:
 
 def _row(line: int, cells: list[str], header: list[str]) -> list[str]:
     width = len(header)
-    if len(cells) < width or any(cell.strip() for cell in cells[width:]):
+    if len(cells) != width and (len(cells) < width or any(map(str.strip, cells[width:]))):
         cause = "quote cells that contain the delimiter, and name every column"
         if width == 1:
             cause = f"remove a title above the header ({header[0]!r})"

@@ -166,6 +166,10 @@ class _Genes:
         keep = [place for place, name in enumerate(columns) if name not in left_out]
         before = [columns[place] for place in keep]
         self.names = [plain_name(name, kind) for name in before]
+        if not keep:
+            raise InputError(
+                f"{source}: no gene; expected a column of numbers for each, got {listed(columns)}"
+            )
         self.values = values[:, keep]
         refuse_repeated_genes(before, self.names, source)
         self._say(kind, before, left_out)

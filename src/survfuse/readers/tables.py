@@ -191,7 +191,9 @@ def read_parquet(path: Path) -> Any:
             _refuse_claims(path, file, size)
             texts = [field.name for field in file.schema_arrow if _has_any_length(field.type)]
         with pq.ParquetFile(path, read_dictionary=texts) as file:
-            return file.read()
+            table = file.read()
+            table.validate(full=True)  # places in dictionaries among others
+            return table
 
 
 def _refuse_claims(path: Path, file: Any, size: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from survfuse._storage import read_json, sha256_file
 from survfuse._yaml import SIZE_LIMIT, parse_yaml
 from survfuse.evaluation.foreign import read_cells
 from survfuse.readers.tables import FLAGS
-from survfuse.report.performance import read_performance, under_loss
+from survfuse.report.performance import read_performance, require_estimate, under_loss
 
 KEYS = ("patient_id", "repeat", "fold", "time", "event", "log_risk", "predicted_time")
 COHORT_KEYS = ("name", "endpoint", "unit", "patients", "events")
@@ -26,6 +26,18 @@ COHORT_LISTS = {
     "patterns": {"modalities", "patients"},
     "problems": {"message"},
 }
+
+
+NUMBER = (int, float)
+KINDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("name", "endpoint", "unit", "step", "note", "message", "model", "clinical"), (str,)),
+    **dict.fromkeys(("severity", "where", "patient", "file", "column", "hint", "command", "started"), (str,)),
+    **dict.fromkeys(("id", "status", "evidence", "advice", "finished"), (str,)),
+    **dict.fromkeys(("patients", "events", "tau", "follow_up_median", "seconds"), NUMBER),
+    **dict.fromkeys(("flow", "patterns", "problems", "horizons", "notes"), (list,)),
+    **dict.fromkeys(("versions", "hashes", "seeds"), (dict,)),
+}
+"""What stands under a key of ``cohort.json``, ``run.json`` and ``checks.json``; null where nothing does."""
 
 
 @dataclass(frozen=True)
@@ -214,20 +226,31 @@ def _mapping(path: Path, keys: Sequence[str]) -> dict[str, Any]:
 
 def _info(path: Path) -> dict[str, Any]:
     info = _mapping(path, ("model",))
-    for name, kind in (("versions", dict), ("hashes", dict), ("notes", list)):
-        if not isinstance(info.get(name) or kind(), kind):
-            raise InputError(f"{path}: expected a JSON {kind.__name__} under {name!r}, got {info[name]!r}")
+    _require_kinds(path, info, ("model",))
     return info
+
+
+def _require_kinds(where: Path | str, holder: Mapping[str, Any], needed: Collection[str] = ()) -> None:
+    """Refuse what is of another kind than every run writes under its key, or null where it is needed."""
+    for key, value in holder.items():
+        kinds = KINDS.get(key, (object,))
+        fits = isinstance(value, kinds) and (kinds != NUMBER or not isinstance(value, bool))
+        if not fits and (value is not None or key in needed):
+            expected = " or ".join(kind.__name__ for kind in kinds)
+            raise InputError(f"{where}: expected a JSON {expected} under {key!r}, got {value!r}")
 
 
 def _require_estimates(path: Path, metrics: Mapping[str, Any]) -> None:
     for model, estimates in metrics.items():
         if not isinstance(estimates, dict) or not all(isinstance(e, dict) for e in estimates.values()):
             raise InputError(f"{path}: expected {{metric: {{value, low, high}}}} under {model!r}")
+        for metric, estimate in estimates.items():
+            require_estimate(f"{path}: {model}: {metric}", estimate)
 
 
 def _cohort(path: Path) -> dict[str, Any]:
     cohort = _mapping(path, COHORT_KEYS)
+    _require_kinds(path, cohort, COHORT_KEYS)
     for name, keys in COHORT_LISTS.items():
         rows = cohort.get(name) or []
         if not isinstance(rows, list) or not all(
@@ -235,13 +258,29 @@ def _cohort(path: Path) -> dict[str, Any]:
         ):
             wanted = ", ".join(sorted(keys))
             raise InputError(f"{path}: expected a list of objects under {name!r}, each with {wanted}")
+        for number, row in enumerate(rows, start=1):
+            _require_kinds(f"{path}: {name}, row {number}", row, keys)
+    _require_items(f"{path}: horizons", cohort.get("horizons") or (), NUMBER)
+    for row in cohort.get("patterns") or ():
+        if not isinstance(row["modalities"], list):
+            raise InputError(f"{path}: patterns: modalities: expected a list, got {row['modalities']!r}")
+        _require_items(f"{path}: patterns: modalities", row["modalities"], (str,))
     return {"follow_up_median": None, "tau": None, **cohort}
+
+
+def _require_items(where: str, items: Iterable[Any], kinds: tuple[type, ...]) -> None:
+    for item in items:
+        if not isinstance(item, kinds) or isinstance(item, bool):
+            expected = " or ".join(kind.__name__ for kind in kinds)
+            raise InputError(f"{where}: expected a list of {expected}, got {item!r} in it")
 
 
 def _checks(path: Path) -> list[dict[str, Any]]:
     checks = read_json(path)
     if not isinstance(checks, list) or not all(isinstance(check, dict) for check in checks):
         raise InputError(f"{path}: expected a list of objects with id, name, status, evidence, advice")
+    for number, check in enumerate(checks, start=1):
+        _require_kinds(f"{path}: check {number}", check, ("id", "name", "status", "evidence", "advice"))
     return checks
 
 
