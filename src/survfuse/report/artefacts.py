@@ -33,7 +33,9 @@ KINDS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("name", "endpoint", "unit", "step", "note", "message", "model", "clinical"), (str,)),
     **dict.fromkeys(("severity", "where", "patient", "file", "column", "hint", "command", "started"), (str,)),
     **dict.fromkeys(("id", "status", "evidence", "advice", "finished"), (str,)),
-    **dict.fromkeys(("patients", "events", "tau", "follow_up_median", "seconds"), NUMBER),
+    **dict.fromkeys(
+        ("patients", "events", "features", "missing_share", "tau", "follow_up_median", "seconds"), NUMBER
+    ),
     **dict.fromkeys(("flow", "patterns", "problems", "horizons", "notes"), (list,)),
     **dict.fromkeys(("versions", "hashes", "seeds"), (dict,)),
 }
