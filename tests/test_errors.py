@@ -15,6 +15,7 @@ from survfuse._errors import (
     SurvfuseError,
     context,
     listed,
+    printable,
 )
 
 TREE = [one for _, one in python_inspect.getmembers(_errors, python_inspect.isclass)]
@@ -75,3 +76,7 @@ def test_many_things_are_listed_briefly(items: list[object], text: str) -> None:
 
 def test_config_errors_are_input_errors() -> None:
     assert issubclass(ConfigError, InputError)
+
+
+def test_control_characters_are_written_out() -> None:
+    assert printable("\x1b[1mbold\x07 é\n") == "\\x1b[1mbold\\x07 é\n"

@@ -141,10 +141,13 @@ def test_json_that_is_absent_large_or_no_text_is_refused(tmp_path: Path) -> None
     with pytest.raises(InputError, match=r"a\.json: no such file"):
         read_json(tmp_path / "a.json")
     (tmp_path / "a.json").write_text('{"a": 12345}')
-    with pytest.raises(InputError, match=r"12 bytes of JSON, at most 5 are read"):
+    with pytest.raises(InputError, match=r"12 bytes, of such a file at most 5 bytes are read"):
         read_json(tmp_path / "a.json", size_limit=5)
     (tmp_path / "a.json").write_bytes(b'"\xff"')
-    with pytest.raises(InputError, match=r"expected UTF-8 text \(invalid start byte at byte 1\)"):
+    with pytest.raises(
+        InputError,
+        match=r"expected UTF-8 text \(UnicodeDecodeError: .*invalid start byte\); save it as UTF-8",
+    ):
         read_json(tmp_path / "a.json")
 
 
@@ -255,3 +258,30 @@ def test_an_array_is_hashed_with_its_type_and_shape() -> None:
     hashes = {sha256_array(each) for each in [array, *others]}
     assert len(hashes) == 5
     assert sha256_array(np.asfortranarray(array.reshape(2, 3))) == sha256_array(array.reshape(2, 3))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[" * 100_000, "nested deeper than 32 levels"),
+        ('{"a": "' + "[" * 50 + '", "b": ' + "[" * 33 + "]" * 33 + "}", "nested deeper than 32 levels"),
+        ('{"a": ' + "9" * 5000 + "}", "does not fit a double"),
+        ('{"a": 1E+400}', "1E.400 does not fit a double"),
+        ("[" + "1," * 300_000 + "1]", "more than 262144 values of JSON"),
+    ],
+)
+def test_json_that_would_take_the_machine_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(InputError, match=rf"a\.json: .*{message}"):
+        read_json(tmp_path / "a.json", size_limit=2**23)
+
+
+def test_brackets_in_texts_and_large_numbers_are_read(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"a": "' + r"[\"" * 50 + '", "b": [1e300, ' + "9" * 300 + "]}")
+    assert read_json(tmp_path / "a.json") == {"a": '["' * 50, "b": [1e300, int("9" * 300)]}
+
+
+def test_json_is_read_from_a_regular_file_alone(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.json")
+    with pytest.raises(InputError, match="expected a file, got a pipe"):
+        read_json(tmp_path / "a.json")

@@ -25,6 +25,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+LONGEST = 200  # characters of one thing that a message names
+
 
 class SurvfuseError(Exception):
     """Root of everything survfuse raises on purpose."""
@@ -106,7 +108,22 @@ def listed(items: Iterable[object], limit: int = 5) -> str:
     >>> listed(["a", "b", "c"], limit=2)
     'a, b and 1 more'
     """
-    names = [str(item) for item in items]
+    names = [name if len(name) <= LONGEST else f"{name[:LONGEST]}…" for name in map(str, items)]
     if len(names) <= limit:
         return ", ".join(names)
     return f"{', '.join(names[:limit])} and {len(names) - limit} more"
+
+
+def printable(text: str) -> str:
+    r"""Write control characters as escapes, so that what a file says cannot steer a terminal.
+
+    >>> printable("red" + chr(27))
+    'red\\x1b'
+    """
+    return "".join(map(_escaped, text))
+
+
+def _escaped(letter: str) -> str:
+    if letter.isprintable() or letter == "\n":
+        return letter
+    return letter.encode("unicode_escape").decode()

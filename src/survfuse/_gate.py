@@ -59,6 +59,30 @@ def regular_file(path: Path | str, *, limit: int | None = None, error: type[Inpu
     return found.st_size
 
 
+def read_text(path: Path | str, *, limit: int, error: type[InputError] = InputError) -> str:
+    """Read a regular file of UTF-8 text, with or without a byte order mark.
+
+    Parameters
+    ----------
+    path : path
+    limit : int, bytes
+        Larger files are refused.
+    error : type of InputError
+        What to raise.
+
+    Raises
+    ------
+    InputError
+        As :func:`regular_file`; also when it is no UTF-8.
+    """
+    regular_file(path, limit=limit, error=error)
+    with (
+        boundary(path, "UTF-8 text", error=error, remedy="save it as UTF-8"),
+        open(path, encoding="utf-8-sig") as file,
+    ):
+        return file.read(limit)
+
+
 def kind_of(mode: int) -> str:
     """Name what a file mode says is there.
 

@@ -9,6 +9,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,14 +19,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from survfuse._errors import InputError
-from survfuse._gate import boundary, refuse_claim, regular_file, said_bytes
+from survfuse._errors import InputError, context
+from survfuse._gate import boundary, read_text, refuse_claim, regular_file, said_bytes
 from survfuse._places import owner_mark, refuse_others, sweep
 
 JSON_SIZE_LIMIT = 64 * 2**20  # bytes
 JSON_DEPTH_LIMIT = 32
 HEADER_LIMIT = 8 * 2**20
 """Largest header of a safetensors file that is read, in bytes: some 50,000 tensors."""
+_BYTES_OF_VALUE = 32  # of JSON; a file of the largest size may have as many values as this makes
+_BRACKET_OR_STRING = re.compile(r'[\[\]{}]|"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+_AS_ZERO = bytes.maketrans(b"123456789", b"000000000")
+_HUGE = (b"e000", b"E000", b"e+000", b"E+000", b"0" * 309)
 
 
 @contextmanager
@@ -123,50 +128,39 @@ def read_json(path: Path | str, *, size_limit: int = JSON_SIZE_LIMIT) -> Any:
     Raises
     ------
     InputError
-        When the file is absent, too large or too deep, is not JSON, repeats a
-        key, or holds NaN or an infinity (which are not JSON).
+        When it is no regular file, is too large or too deep, is not JSON, repeats a key, or holds NaN,
+        an infinity (which are not JSON) or a number that fits no double.
     """
-    source = Path(path)
-    try:
-        size = source.stat().st_size
-    except FileNotFoundError:
-        raise InputError(f"{source}: no such file") from None
-    if size > size_limit:
-        raise InputError(f"{source}: {size} bytes of JSON, at most {size_limit} are read")
-    try:
-        text = source.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{source}: expected UTF-8 text ({error.reason} at byte {error.start})") from None
-    _refuse_depth(source, text)
-    try:
-        return json.loads(
-            text, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant, parse_float=_finite
-        )
-    except json.JSONDecodeError as error:
-        raise InputError(
-            f"{source}: not JSON: {error.msg} (line {error.lineno}, column {error.colno})"
-        ) from None
-    except ValueError as error:
-        raise InputError(f"{source}: {error}") from None
+    text = read_text(path, limit=size_limit)
+    hooks: dict[str, Any] = {"object_pairs_hook": _unique_keys, "parse_constant": _refuse_constant}
+    if _may_overflow(text):
+        hooks |= {"parse_float": _finite, "parse_int": _whole}
+    with boundary(path, "JSON"), context(str(path)):
+        _refuse_bomb(text, most=size_limit // _BYTES_OF_VALUE)
+        try:
+            return json.loads(text, **hooks)
+        except json.JSONDecodeError as error:
+            raise InputError(f"not JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
 
 
-def _refuse_depth(source: Path, text: str) -> None:
-    depth = 0
-    inside_string = escaped = False
-    if text.count("[") + text.count("{") <= JSON_DEPTH_LIMIT:
+def _refuse_bomb(text: str, most: int) -> None:
+    """Refuse more values than such a file has, and nesting that no file of ours has."""
+    opened = text.count("[") + text.count("{")
+    if text.count(",") + opened > most:
+        raise InputError(f"more than {most} values of JSON, of such a file no more are read")
+    if opened <= JSON_DEPTH_LIMIT:
         return
-    for letter in text:
-        if inside_string:
-            inside_string = escaped or letter != '"'
-            escaped = letter == "\\" and not escaped
-        elif letter == '"':
-            inside_string = True
-        elif letter in "[{":
-            depth += 1
-            if depth > JSON_DEPTH_LIMIT:
-                raise InputError(f"{source}: JSON nested deeper than {JSON_DEPTH_LIMIT} levels")
-        elif letter in "]}":
-            depth -= 1
+    depth = 0
+    for mark in _BRACKET_OR_STRING.finditer(text):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(mark[0], 0)
+        if depth > JSON_DEPTH_LIMIT:
+            raise InputError(f"JSON nested deeper than {JSON_DEPTH_LIMIT} levels")
+
+
+def _may_overflow(text: str) -> bool:
+    """Whether a number may be too large for a double: it has 309 digits, or three in its exponent."""
+    plain = text.encode("utf-8", "surrogatepass").translate(_AS_ZERO)
+    return any(part in plain for part in _HUGE)
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -175,20 +169,25 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise ValueError(f"key {key!r} appears twice in one object")
+                raise InputError(f"key {key[:100]!r} appears twice in one object")
             seen.add(key)
     return found
 
 
 def _refuse_constant(word: str) -> float:
-    raise ValueError(f"{word} is not a JSON number; leave the key out or use null")
+    raise InputError(f"{word} is not a JSON number; leave the key out or use null")
 
 
 def _finite(word: str) -> float:
     number = float(word)
     if not math.isfinite(number):
-        raise ValueError(f"{word} does not fit a double")
+        raise InputError(f"{word[:40]} does not fit a double")
     return number
+
+
+def _whole(word: str) -> int:
+    _finite(word)
+    return int(word)
 
 
 def write_tensors(

@@ -6,7 +6,9 @@ are checked at birth, and a preset is a diff against the default with a comment.
 
 from __future__ import annotations
 
+import copy
 import difflib
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args
@@ -14,17 +16,42 @@ from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from survfuse._errors import ConfigError
+from survfuse._errors import ConfigError, context
 from survfuse._storage import sha256_file
+from survfuse._yaml import parse_yaml, read_yaml
 
 C = TypeVar("C", bound="Frozen")
 Preset = Literal["default", "paper"]
+MOST_TOLD = 20  # faults of one file
+LONGEST_TOLD = 200  # characters of a value that is wrong
+LONGEST_NAME, LONGEST_PATH = 255, 2048  # bytes of a file's name and path
+
+
+def _fault_of_path(path: Path) -> str:
+    """Say why no file can have this path; empty where one can."""
+    try:
+        plain = os.fsencode(path)
+    except UnicodeEncodeError:
+        return "which holds half a character"
+    if b"\0" in plain:
+        return "which holds the character NUL"
+    longest = max(map(len, plain.split(os.fsencode(os.sep))))
+    return "which is too long" if longest > LONGEST_NAME or len(plain) > LONGEST_PATH else ""
 
 
 class Frozen(BaseModel):
     """Base of every configuration object: immutable, and unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _check_paths(self) -> Self:
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            fault = _fault_of_path(value) if isinstance(value, Path) else ""
+            if fault:
+                raise ValueError(f"{name}: expected a path, got {str(value)[:LONGEST_TOLD]!r}, {fault}")
+        return self
 
 
 class SearchRange(Frozen):
@@ -418,9 +445,13 @@ def build(cls: type[C], values: Mapping[str, Any], *, where: str) -> C:
         Names each offending field and, for an unknown one, the nearest known.
     """
     try:
-        return cls.model_validate(dict(values))
+        with context(where):
+            return cls.model_validate(dict(values))
     except ValidationError as error:
-        raise ConfigError("; ".join(_sentence(cls, where, detail) for detail in error.errors())) from None
+        details = error.errors(include_url=False)
+        wrong = [_sentence(cls, where, detail) for detail in details[:MOST_TOLD]]
+        more = [f"and {len(details) - MOST_TOLD} more"] if len(details) > MOST_TOLD else []
+        raise ConfigError("; ".join([*wrong, *more])) from None
 
 
 def _sentence(cls: type[BaseModel], where: str, detail: Any) -> str:
@@ -436,7 +467,8 @@ def _sentence(cls: type[BaseModel], where: str, detail: Any) -> str:
         return f"{path}: unknown field" + (f"; did you mean {near[0]!r}?" if near else "")
     if detail["type"] == "value_error":  # our own words, which say what came
         return f"{path}: {detail['ctx']['error']}"
-    return f"{path}: {detail['msg']}, got {detail['input']!r}"
+    got = repr(detail["input"])
+    return f"{path}: {detail['msg']}, got {got if len(got) <= LONGEST_TOLD else got[:LONGEST_TOLD] + '…'}"
 
 
 def apply_overrides(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
@@ -447,11 +479,15 @@ def apply_overrides(values: Mapping[str, Any], overrides: Sequence[str]) -> dict
     >>> apply_overrides({"model": {"rank": 16}}, ["model.rank=32", "crossval.folds=3"])
     {'model': {'rank': 32}, 'crossval': {'folds': 3}}
     """
-    result = {key: dict(value) if isinstance(value, Mapping) else value for key, value in values.items()}
+    result = copy.deepcopy(dict(values))
+    given: set[str] = set()
     for override in overrides:
         path, equals, text = override.partition("=")
         if not equals or not path:
             raise ConfigError(f"--set {override}: expected KEY=VALUE, such as model.rank=32")
+        if path in given:
+            raise ConfigError(f"--set {override}: {path} is given twice; give it once")
+        given.add(path)
         *parents, name = path.split(".")
         node: dict[str, Any] = result
         for parent in parents:
@@ -459,10 +495,7 @@ def apply_overrides(values: Mapping[str, Any], overrides: Sequence[str]) -> dict
             if not isinstance(child, dict):
                 raise ConfigError(f"--set {override}: {parent!r} is a value, not a section")
             node = child
-        try:
-            node[name] = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise ConfigError(f"--set {override}: {text!r} is not a YAML value") from None
+        node[name] = parse_yaml(text, f"--set {override}")
     return result
 
 
@@ -476,16 +509,7 @@ def load_config(path: Path | str | None, overrides: Sequence[str] = ()) -> RunCo
     """
     values: Any = {}
     if path is not None:
-        try:
-            values = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
-        except FileNotFoundError:
-            raise ConfigError(f"{path}: no such configuration file") from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: cannot be read as text: {error}") from None
-        except yaml.YAMLError as error:
-            raise ConfigError(f"{path}: not YAML: {error}") from None
-        except RecursionError:
-            raise ConfigError(f"{path}: nested too deep for a configuration") from None
+        values = read_yaml(path) or {}
         if not isinstance(values, Mapping):
             raise ConfigError(f"{path}: expected a mapping of sections, got {type(values).__name__}")
     _refuse_lost_preset(values, overrides, str(path))

@@ -281,7 +281,7 @@ def test_a_file_nested_without_end_is_refused(command: Command, tmp_path: Path) 
         ("name: [", "not YAML"),
         ("name: x\n", "no modality"),
         ("nmae: x\n", "nmae: unknown field; did you mean 'name'?"),
-        (None, "no such cohort file"),
+        (None, "no such file"),
     ],
 )
 def test_a_file_that_is_no_cohort_is_said(

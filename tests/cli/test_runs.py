@@ -127,7 +127,7 @@ def test_a_number_that_makes_no_folds_is_refused(
         (["--set", "model.rank=0"], "config.model.rank: Input should be greater than or equal to 1, got 0"),
         (["--set", "model.rank"], "--set model.rank: expected KEY=VALUE, such as model.rank=32"),
         (["--preset", "papr"], "config.model.preset: Input should be 'default' or 'paper', got 'papr'"),
-        (["-c", "nowhere.yaml"], "nowhere.yaml: no such configuration file"),
+        (["-c", "nowhere.yaml"], "nowhere.yaml: no such file"),
         (["--set", "model.fusion=concatt"], "unknown fusion 'concatt'; known: "),
         (["--set", "model.modalities=[blood]"], "has clinical, expression, slides, got blood"),
         (

@@ -217,7 +217,7 @@ def test_groups_and_folds_come_with_the_patients(clinical: CohortFiles) -> None:
 def test_a_broken_cohort_file_is_a_problem_too(tmp_path: Path) -> None:
     found = inspect(tmp_path / "cohort.yaml")
     assert not found.ok
-    assert "no such cohort file" in found.problems[0].message
+    assert "no such file" in found.problems[0].message
 
 
 def test_follow_up_is_told_for_each_pattern(files: CohortFiles) -> None:

@@ -89,5 +89,5 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, message: str) -> None
 
 
 def test_an_absent_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"nowhere\.yaml: no such cohort file"):
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml: no such file"):
         load_spec(tmp_path / "nowhere.yaml")

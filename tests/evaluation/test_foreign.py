@@ -138,7 +138,7 @@ def test_what_is_no_table_is_refused(file: File, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.csv: no such file"):
         read_foreign(tmp_path / "none.csv")
     (tmp_path / "folder.csv").mkdir()
-    with pytest.raises(InputError, match=r"folder\.csv: cannot be read"):
+    with pytest.raises(InputError, match=r"folder\.csv: expected a file, got a folder"):
         read_foreign(tmp_path / "folder.csv")
     (tmp_path / "latin.csv").write_bytes((HEAD + "Müller,1,1,0\n").encode("latin-1"))
     with pytest.raises(InputError, match="expected UTF-8 text"):

@@ -128,3 +128,59 @@ def test_cells_that_were_not_split_are_told(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(FRAME.to_csv(index=False, sep=" "))
     with pytest.raises(InputError, match=r"no column 'id'; it has 'id time sex'; blanks seem to separate"):
         read_table(tmp_path / "t.csv", id_column="id")
+
+
+HEAD = b"id,time,sex\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (HEAD + b"P1,1,F\n" * 200_000, "the same 2 lines over and over"),
+        (HEAD + b"x" * (2**25 + 2**16), r"a line of more than 32\.0 MiB"),
+        (HEAD + b"\0" * 10_000_000, "holds NUL bytes"),
+        (HEAD + b'"' + b"x" * 2**21, "line 2: field larger than field limit .*is a quote left open"),
+        (b"a," * (2**21 + 1) + b"\n", "a line has more than 2097152 cells"),
+        (HEAD + b"P\xcc\x81" + b"\xcc\x81" * 200 + b",1,F\n", "more than 100 marks stand on one letter"),
+    ],
+)
+def test_bombs_are_refused_while_they_stream(tmp_path: Path, text: bytes, message: str) -> None:
+    (tmp_path / "t.csv.gz").write_bytes(gzip.compress(text))
+    with pytest.raises(InputError, match=rf"t\.csv\.gz: .*{message}"):
+        read_table(tmp_path / "t.csv.gz")
+
+
+def test_lines_without_end_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("survfuse.readers.delimited.MOST_LINES", 100_000)
+    (tmp_path / "t.csv").write_bytes(HEAD + b"\n" * 200_000)
+    with pytest.raises(InputError, match=r"t\.csv: more than 100000 lines"):
+        read_table(tmp_path / "t.csv")
+
+
+def test_a_text_packed_too_far_is_refused_and_its_remedy_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("survfuse.readers.delimited.LARGEST_PACKED", 2**21)
+    monkeypatch.setattr("survfuse.readers.delimited._STEP", 2**20)
+    text = HEAD + b"".join(b"P%d,%s,F\n" % (row, b"0" * 50_000) for row in range(60))
+    (tmp_path / "t.csv.gz").write_bytes(gzip.compress(text))
+    with pytest.raises(InputError, match=r"t\.csv\.gz: more than .* MiB of text are packed into .*gunzip"):
+        read_table(tmp_path / "t.csv.gz")
+    (tmp_path / "t.csv").write_bytes(text)
+    assert len(read_table(tmp_path / "t.csv")) == 60
+
+
+def test_zeros_that_pack_well_are_read(tmp_path: Path) -> None:
+    text = (
+        HEAD[:-1] + b",x" * 5_000 + b"\n" + b"".join(b"P%d,1,F%s\n" % (i, b",0" * 5_000) for i in range(200))
+    )
+    (tmp_path / "t.csv.gz").write_bytes(gzip.compress(text.replace(b",x", b",g%d") % tuple(range(5_000))))
+    assert read_table(tmp_path / "t.csv.gz", id_column="id").shape == (200, 5_003)
+
+
+def test_too_little_memory_is_an_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("survfuse.readers.delimited.free_memory", lambda: 2**20)
+    monkeypatch.setattr("survfuse.readers.delimited._STEP", 2**10)
+    (tmp_path / "t.csv").write_text(CSV + "P9,1,F\n" * 20_000)
+    with pytest.raises(InputError, match=r"more memory than this machine has free \(1\.0 MiB\)"):
+        read_table(tmp_path / "t.csv")

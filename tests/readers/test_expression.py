@@ -140,7 +140,7 @@ def test_json_size_and_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         read_expression(folder, unit="vst", genes="symbol", patient_column="id")
     with (folder / "P1.json").open("wb") as file:
         file.truncate(65 * 2**20)
-    with pytest.raises(InputError, match="bytes of JSON, at most 67108864 are read"):
+    with pytest.raises(InputError, match=r"of such a file at most 64\.0 MiB are read"):
         read_expression(folder, unit="vst", genes="symbol")
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=r"no \.json file in this folder"):
@@ -207,7 +207,7 @@ def test_names(tmp_path: Path) -> None:
     (tmp_path / "r.csv").write_text("id,A,B\nP1,1\n")
     with pytest.raises(InputError, match="line 2 has 2 cells, the header has 3"):
         read_expression(tmp_path / "r.csv", unit="vst", genes="symbol")
-    with pytest.raises(InputError, match="no such file or folder"):
+    with pytest.raises(InputError, match="no such file"):
         read_expression(tmp_path / "none.csv", unit="vst", genes="symbol")
 
 

@@ -219,3 +219,9 @@ def test_matching(wanted: list[str], measured: list[str], kind: str, places: lis
     assert got.tolist() == places
     differ = [(w, measured[p]) for w, p in zip(wanted, places, strict=True) if p >= 0 and w != measured[p]]
     assert spellings == differ
+
+
+def test_digits_that_are_no_day_are_no_date() -> None:
+    assert not is_date("9" * 5000)
+    assert not is_date("\u00b2")
+    assert is_date("43891")

@@ -11,7 +11,6 @@ from survfuse.readers.slide_names import (
     SLIDE_SUFFIXES,
     match_names,
     name_stems,
-    printable,
     slide_stem,
 )
 
@@ -64,7 +63,3 @@ def test_letter_case_is_ignored_only_where_one_is_left_over() -> None:
 
 def test_what_two_files_could_be_is_neither() -> None:
     assert match_names(["a.tif"], ["a.svs", "a.ndpi"]) == {}
-
-
-def test_control_characters_are_written_out() -> None:
-    assert printable("\x1b[1mbold\x07 é\n") == "\\x1b[1mbold\\x07 é\n"

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from survfuse._errors import InputError
@@ -65,7 +67,7 @@ def test_parquet_becomes_strings(tmp_path: Path) -> None:
     pd.DataFrame({"t": pd.to_timedelta([400, None], unit="D")}).to_parquet(tmp_path / "d.parquet")
     assert read_table(tmp_path / "d.parquet")["t"].tolist() == ["400 days 00:00:00", ""]
     write(tmp_path / "x.parquet", "no")
-    with pytest.raises(InputError, match=r"x\.parquet: not a whole Parquet file"):
+    with pytest.raises(InputError, match=r"x\.parquet: expected a whole Parquet file \(ArrowInvalid"):
         read_table(tmp_path / "x.parquet")
 
 
@@ -118,8 +120,9 @@ def test_broken_containers(tmp_path: Path) -> None:
 
 def test_decompression_is_capped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("survfuse.readers.delimited.SIZE_LIMIT", 10_000)
+    monkeypatch.setattr("survfuse.readers.delimited._STEP", 5_000)
     (tmp_path / "b.csv.gz").write_bytes(gzip.compress(b"a,b\n" + b"1,2\n" * 5000))
-    with pytest.raises(InputError, match="more than 10000 bytes of text"):
+    with pytest.raises(InputError, match=r"more than 9\.8 KiB of text"):
         read_table(tmp_path / "b.csv.gz")
 
 
@@ -134,3 +137,41 @@ def test_real_tables(shared_data: Path) -> None:
     assert len(frame) == 763
     assert frame["patient_id"][0] == "001"
     assert repeated(frame, "patient_id") == ()
+
+
+def test_a_parquet_that_is_larger_than_it_looks_is_refused(tmp_path: Path) -> None:
+    words = {"id": ["a"] * 3_000, "note": ["x" * 500_000] * 3_000}
+    pd.DataFrame(words).to_parquet(tmp_path / "t.parquet", compression="zstd")
+    with pytest.raises(InputError, match=r"column 'note': claims 1\.4 GiB where .* are stored"):
+        read_table(tmp_path / "t.parquet")
+    zeros = pd.DataFrame({f"c{i}": np.zeros(2**20, np.int64) for i in range(40)})
+    zeros.to_parquet(tmp_path / "z.parquet", compression="zstd")
+    with pytest.raises(InputError, match=r"z\.parquet: claims .* MiB where .* are stored"):
+        read_table(tmp_path / "z.parquet")
+
+
+def test_texts_of_parquet_are_the_same_whatever_they_are_stored_as(tmp_path: Path) -> None:
+    texts = ["b", "a", None, "b"]
+    columns = {
+        "plain": pa.array(texts),
+        "large": pa.array(texts, pa.large_string()),
+        "dictionary": pa.array(texts).dictionary_encode(),
+        "binary": pa.array([None if t is None else t.encode() for t in texts]),
+    }
+    pq.write_table(pa.table(columns), tmp_path / "t.parquet", row_group_size=2)
+    frame = read_table(tmp_path / "t.parquet")
+    assert frame.to_dict("list") == {name: ["b", "a", "", "b"] for name in columns}
+
+
+@pytest.mark.parametrize("letter", ["\x1b", "\n", "\u202e", "\u2028", "\x7f"])
+def test_an_id_that_steers_what_shows_it_is_refused(tmp_path: Path, letter: str) -> None:
+    path = tmp_path / "t.csv"
+    pd.DataFrame({"id": ["P1", f"P{letter}2"], "a\nb": [1, 2]}).to_csv(path, index=False)
+    with pytest.raises(
+        InputError, match=rf"'id' in data row 2: '.*' holds the character U\+{ord(letter):04X}"
+    ):
+        read_table(path, id_column="id")
+    assert list(read_table(path)) == ["id", "a\nb"]
+    pd.DataFrame({"id": ["P1"], "a\x1bb": [1]}).to_csv(path, index=False)
+    with pytest.raises(InputError, match=r"name of column 2: 'a\\x1bb' holds the character U\+001B"):
+        read_table(path)

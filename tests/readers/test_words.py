@@ -4,7 +4,15 @@ import unicodedata
 
 import pytest
 
-from survfuse.readers.words import composed, instead_of_number, is_number, only_difference, whole
+from survfuse.readers.words import (
+    as_text,
+    composed,
+    from_text,
+    instead_of_number,
+    is_number,
+    only_difference,
+    whole,
+)
 
 
 def test_letters_are_composed_and_invisible_characters_go() -> None:
@@ -79,3 +87,18 @@ def test_what_stands_where_a_number_was_expected(cell: str, says: str) -> None:
     found = instead_of_number(cell)
     assert bool(found) == bool(says)
     assert says in found
+
+
+def test_long_digits_are_judged_in_linear_time() -> None:
+    assert not is_number("1" * 200_000 + "x")
+    assert is_number("1" * 200_000)
+    assert instead_of_number("1" * 200_000 + "!") == ""
+    assert [is_number(text) for text in ("1", "-1.", ".5", "+1.5e3", "1.2.3", ".", "")] == [True] * 4 + [
+        False
+    ] * 3
+
+
+@pytest.mark.parametrize("text", ["-1", "=1+1", "@a", "+5", "'-1", "''=x", "P1", "'s", "", "-"])
+def test_a_text_comes_back_from_a_spreadsheet_safe_form(text: str) -> None:
+    assert from_text(as_text(text)) == text
+    assert as_text(text)[:1] not in ("=", "+", "-", "@")

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from report.conftest import Builder, edit
 from survfuse._errors import InputError
 from survfuse._storage import sha256_file
+from survfuse.evaluation.foreign import read_foreign
+from survfuse.evaluation.result import write_table
 from survfuse.report.artefacts import read_run
 
 
@@ -130,7 +135,7 @@ def test_metrics_must_know_the_model(make_run: Builder) -> None:
         ("config.yaml", "- a", "expected a mapping of sections, got list"),
         ("run.json", "[]", "expected a JSON object, got list"),
         ("run.json", '{"model": "default:concat", "hashes": [1]}', "expected a JSON dict under 'hashes'"),
-        ("predictions.csv", "", "not a CSV table"),
+        ("predictions.csv", "", "empty, expected a header line"),
     ],
 )
 def test_a_broken_file_is_refused(make_run: Builder, name: str, text: str, match: str) -> None:
@@ -152,3 +157,40 @@ def test_cohort_lists_hold_objects(make_run: Builder, name: str, rows: list[obje
     edit(out / "cohort.json", lambda cohort: cohort.update({name: rows}))
     with pytest.raises(InputError, match=match):
         read_run(out)
+
+
+@pytest.mark.parametrize(
+    ("file", "key", "value"),
+    [
+        ("cohort.json", "unit", 3),
+        ("cohort.json", "events", "many"),
+        ("cohort.json", "horizons", ["soon"]),
+        ("cohort.json", "flow", {"step": 1}),
+        ("run.json", "model", ["a"]),
+        ("run.json", "hashes", []),
+        ("metrics.json", "default:concat", {"uno_c": {"value": "high"}}),
+        ("metrics.json", "default:concat", {"uno_c": {"value": 0.7, "note": []}}),
+    ],
+)
+def test_a_value_of_another_kind_is_refused_with_its_file(
+    make_run: Builder, file: str, key: str, value: object
+) -> None:
+    out = make_run()
+    content = json.loads((out / file).read_text())
+    (out / file).write_text(json.dumps({**content, key: value}))
+    with pytest.raises(InputError, match=rf"{re.escape(file)}.*(expected|should)"):
+        read_run(out)
+
+
+def test_ids_like_formulas_come_back(make_run: Builder) -> None:
+    out = make_run()
+    table = pd.read_csv(out / "predictions.csv")
+    table["patient_id"] = table["patient_id"].replace(
+        {"PAT-0001": "-1", "PAT-0002": "=1+1", "PAT-0003": "'@x"}
+    )
+    write_table(out / "predictions.csv", table)
+    text = (out / "predictions.csv").read_text()
+    assert "\n'-1," in text
+    assert "\n'=1+1," in text
+    assert set(table["patient_id"]) == set(read_run(out).predictions["patient_id"])
+    assert set(table["patient_id"]) == set(read_foreign(out / "predictions.csv").table["patient_id"])

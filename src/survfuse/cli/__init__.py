@@ -6,17 +6,17 @@ Exit codes: 0 done, 2 your input, 3 done in part, 1 our fault; ended by a signal
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
-import unicodedata
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Annotated, NoReturn
 
 import typer
 
-from survfuse._errors import SurvfuseError
+from survfuse._errors import SurvfuseError, printable
 from survfuse._gate import free_memory, said_bytes
 from survfuse._places import answered, disk_answer
 from survfuse._version import __version__
@@ -71,8 +71,8 @@ def main() -> None:
     # Threads that wait spin by default; on a machine with other work that costs many times the work itself.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # what a terminal cannot show is escaped
-            stream.reconfigure(errors="backslashreplace")
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file name need not be text
     try:
         with ended_in_order():
             try:
@@ -99,13 +99,8 @@ def main() -> None:
 def _end(message: str, code: int) -> NoReturn:
     """Print an error, control characters of file names escaped, and end the process."""
     typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
-    typer.echo("".join(map(_shown, message)), err=True)
+    typer.echo(printable(message), err=True)
     sys.exit(code)
-
-
-def _shown(letter: str) -> str:
-    hidden = unicodedata.category(letter) in ("Cc", "Cf", "Cs") and letter not in "\n\t"
-    return ascii(letter)[1:-1] if hidden else letter
 
 
 def _answer(error: Exception) -> str | None:

@@ -97,8 +97,10 @@ def _data_checks(cohort: Cohort, allowed: tuple[str, ...]) -> list[dict[str, Any
 
 def _show(severity: str, head: str, text: str) -> None:
     """Print one problem or doubt."""
+    from survfuse._errors import printable
+
     typer.secho(f"{head}: ", fg="red" if severity == "error" else "yellow", nl=False)
-    typer.echo(text)
+    typer.echo(printable(text))
 
 
 def pack(

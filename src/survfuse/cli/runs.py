@@ -302,8 +302,10 @@ def report(
 
 def tell_problems(cohort: Any) -> None:
     """Print the warnings that loading a cohort gave."""
+    from survfuse._errors import printable
+
     for problem in [] if cohort is None else cohort.problems:
-        typer.echo(f"{problem.severity}: {problem}", err=True)
+        typer.echo(printable(f"{problem.severity}: {problem}"), err=True)
 
 
 def show_metrics(result: Any) -> None:

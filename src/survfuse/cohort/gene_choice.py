@@ -9,8 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from survfuse._errors import TransformError, listed
+from survfuse._gate import read_text
 from survfuse.cohort.modalities import ExpressionData
 from survfuse.readers.genes import match_genes
+
+SIZE_LIMIT = 64 * 2**20  # bytes of a list of genes or gene sets
 
 Genes = npt.NDArray[np.object_]
 Values = npt.NDArray[np.float64]
@@ -55,10 +58,7 @@ def read_gene_list(path: Path | str) -> tuple[str, ...]:
 
 
 def _lines(path: Path | str) -> list[str]:
-    try:
-        return Path(path).read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise TransformError(f"{path}: cannot be read as text: {error}") from None
+    return read_text(path, limit=SIZE_LIMIT, error=TransformError).splitlines()
 
 
 def respelled(spellings: Sequence[tuple[str, str]]) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 from survfuse._errors import listed
 from survfuse.cohort.problems import Problems
 from survfuse.readers.tables import read_table
-from survfuse.readers.words import only_difference
+from survfuse.readers.words import only_difference, refuse_strange
 
 ONE_ROW = "keep one row, or give them different ids where they are different patients"
 
@@ -111,8 +111,10 @@ class Sources:
         return cells
 
     def check_ids(self, ids: Iterable[str], file: Path, id_column: str, where: str) -> None:
-        """Note ids that are empty or have spaces around them."""
+        """Note ids that are empty, have spaces around them or hold characters that nobody can see."""
         given = list(ids)
+        with self.problems.catch(where):
+            refuse_strange(file, given, f"{id_column!r} in data row")
         empty = [row + 1 for row, one in enumerate(given) if not one.strip()]
         if empty:
             self.problems.error(

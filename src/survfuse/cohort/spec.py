@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-import yaml
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from survfuse._errors import ConfigError
+from survfuse._yaml import read_yaml
 from survfuse.config import Frozen, build
 from survfuse.readers.matrices import MISSING
 from survfuse.readers.words import composed, whole
@@ -348,28 +348,6 @@ class CohortSpec(Section):
         return "" if section is None else str(section.table or section.packed)
 
 
-class _TextLoader(yaml.SafeLoader):
-    """YAML in which every plain scalar but null is text, and a key appears once."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if key.value in seen:
-                    raise yaml.constructor.ConstructorError(
-                        None, None, f"key {key.value!r} appears twice", node.start_mark
-                    )
-                seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-_KEPT_TAGS = ("tag:yaml.org,2002:null", "tag:yaml.org,2002:merge")
-_TextLoader.yaml_implicit_resolvers = {
-    letter: [(tag, pattern) for tag, pattern in resolvers if tag in _KEPT_TAGS]
-    for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-
-
 def load_spec(path: Path | str) -> CohortSpec:
     """Read and check a cohort file.
 
@@ -384,21 +362,9 @@ def load_spec(path: Path | str) -> CohortSpec:
         When it is absent, not YAML, not a mapping, or a field is wrong; every
         wrong field is named.
     """
-    source = Path(path)
-    try:
-        text = source.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise ConfigError(f"{source}: no such cohort file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{source}: cannot be read as text: {error}") from None
-    try:
-        values = yaml.load(text, Loader=_TextLoader)  # a SafeLoader that makes fewer types
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{source}: not YAML: {error}") from None
-    except RecursionError:
-        raise ConfigError(f"{source}: nested too deep for a cohort file") from None
+    values = read_yaml(path, words=True)
     if not isinstance(values, Mapping):
         raise ConfigError(
-            f"{source}: expected a mapping with name, outcome and modalities, got {type(values).__name__}"
+            f"{path}: expected a mapping with name, outcome and modalities, got {type(values).__name__}"
         )
-    return build(CohortSpec, values, where=str(source))
+    return build(CohortSpec, values, where=str(path))

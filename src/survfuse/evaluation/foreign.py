@@ -17,6 +17,7 @@ from survfuse.evaluation.folds import Fold, Folds, Tabulated
 from survfuse.evaluation.horizons import MIN_AT_RISK
 from survfuse.readers.delimited import layout_of, text_rows
 from survfuse.readers.tables import FLAGS, format_of, refuse_repeated
+from survfuse.readers.words import from_text, refuse_strange
 from survfuse.survival.ties import at_or_before
 
 NEEDED = ("patient_id", "time", "event")
@@ -108,7 +109,7 @@ def read_foreign(path: Path | str) -> Foreign:
     InputError
         Names the column and the line of the file.
     """
-    raw = _read(Path(path))
+    raw = _filled(Path(path))
     where = str(path)
     _require(raw, where)
     table = pd.DataFrame({"patient_id": raw["patient_id"].str.strip()})
@@ -153,7 +154,7 @@ def _in_training(raw: pd.DataFrame) -> list[str]:
 
 def read_outcome(path: Path | str) -> tuple[FloatArray, BoolArray]:
     """Read times and events of training patients: a CSV with columns `time` and `event`."""
-    raw = _read(Path(path))
+    raw = _filled(Path(path))
     absent = [name for name in ("time", "event") if name not in raw]
     if absent:
         raise InputError(
@@ -198,8 +199,17 @@ def choose_horizons(
     return tuple(kept), kept[-1], notes
 
 
-def _read(path: Path) -> pd.DataFrame:
-    """Read cells as text, indexed by their line of the file."""
+def read_cells(path: Path) -> pd.DataFrame:
+    """Read cells as text, indexed by their line of the file.
+
+    An apostrophe before a text that begins like a formula is taken away, as we write it
+    (:func:`survfuse.readers.words.as_text`).
+
+    Raises
+    ------
+    InputError
+        When it is no text table, or an id holds a character that nobody can see.
+    """
     if format_of(path) == ".parquet":
         raise InputError(f"{path}: expected a text table (.csv or .tsv), got Parquet")
     lined = text_rows(path)
@@ -207,10 +217,20 @@ def _read(path: Path) -> pd.DataFrame:
     rows = list(lined)
     names = [name.strip() for name in header]
     refuse_repeated(path, names)
-    if not rows:
+    frame = pd.DataFrame(
+        [cells for _, cells in rows], index=[line for line, _ in rows], columns=names, dtype=object
+    )
+    for name in {"patient_id", "model"}.intersection(names):
+        frame[name] = pd.Series([from_text(cell) for cell in frame[name]], index=frame.index, dtype=object)
+        refuse_strange(path, frame[name].str.strip(), f"{name} in data row")
+    return frame
+
+
+def _filled(path: Path) -> pd.DataFrame:
+    frame = read_cells(path)
+    if frame.empty:
         raise InputError(f"{path}: holds no rows")
-    lines, cells = zip(*rows, strict=True)
-    return pd.DataFrame(list(cells), index=list(lines), columns=names, dtype=object)
+    return frame
 
 
 def _require(raw: pd.DataFrame, where: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from survfuse._errors import ConfigError, InputError, listed
 from survfuse._places import answered, try_file, try_folder
@@ -17,6 +18,7 @@ from survfuse._storage import atomic_path, read_json, sha256_file, write_json, w
 from survfuse.config import RunConfig, to_yaml
 from survfuse.evaluation.folds import Folds
 from survfuse.evaluation.ranking import concordance_difference
+from survfuse.readers.words import as_text
 from survfuse.survival.estimate import Estimate
 
 FORMAT, VERSION = "survfuse-run", 1
@@ -178,9 +180,18 @@ class Result:
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a CSV atomically; numbers in their shortest exact form, so that they read back the same."""
+    """Write a CSV atomically; numbers in their shortest exact form, so that they read back the same.
+
+    Texts that a spreadsheet would take for formulas get an apostrophe, which
+    :func:`survfuse.evaluation.foreign.read_cells` takes away.
+    """
+    written = table.copy(deep=False)
+    for name in table.columns:
+        if not is_numeric_dtype(table[name].dtype):
+            cells = [as_text(cell) if isinstance(cell, str) else cell for cell in table[name]]
+            written[name] = pd.Series(cells, index=table.index, dtype=object)
     with atomic_path(path) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n")
+        written.to_csv(temporary, index=False, lineterminator="\n")
 
 
 _WRITERS: Mapping[str, Callable[[Path, Any], None]] = {

@@ -14,15 +14,25 @@ from itertools import islice
 from pathlib import Path
 from typing import IO
 
-from survfuse._errors import InputError
+from survfuse._errors import InputError, context
+from survfuse._gate import boundary, free_memory, regular_file, said_bytes
 from survfuse.readers.words import composed
 
 SIZE_LIMIT = 4 * 2**30
 """Largest table read, in bytes of text after decompression."""
+LARGEST_PACKED, PACKED_RATIO = 2**29, 200
+"""Text of so many bytes may not be more than so many times as large as the file it is packed in."""
+MOST_LINES, MOST_COLUMNS, LONGEST_LINE = 5_000_000, 2**21, 2**25
+"""What no table has more of; the last in bytes."""
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".txt": "\t", ".tab": "\t"}
 MARKS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "blanks"}
 _FIELD_LIMIT = 2**20
 _SAMPLE = 30  # lines from which the layout is judged
+_SAMPLE_SIZE = 2**24  # characters in them
+_STEP = 2**23  # bytes of text after which the free memory is looked at again
+_RESERVE = 2**29  # bytes that the objects of one step can take
+_BLANK = ',;|\t \r\n"'
+_WINDOW, _ALIKE = 2**16, 2**7  # so many lines of a text that is packed so far are more than so many texts
 _COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
 _POINT = re.compile(r"[+-]?\d+\.\d+([eE][+-]?\d+)?")
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
@@ -86,7 +96,7 @@ def layout_of(path: Path) -> Layout:
     InputError
         As :func:`text_rows`.
     """
-    with _open_text(path, errors="replace") as text, _refusals(path, lambda: 0):
+    with _open_text(path, errors="replace") as (text, _), _refusals(path, lambda: 0):
         lines = _sample(text)
     skipped = _comments(lines)
     usual = DELIMITERS[format_of_text(path)]
@@ -111,34 +121,47 @@ def text_rows(path: Path, layout: Layout | None = None) -> Iterator[tuple[int, l
         stray quotes, numbers with both kinds of decimal mark, or excessive size.
     """
     layout = layout or layout_of(path)
-    with _open_text(path) as text:
-        lines = (composed(line) for line in islice(text, layout.skipped, None))
-        reader = csv.reader(lines, delimiter=layout.delimiter, strict=True)
+    with _open_text(path) as (text, stream):
+        reader = csv.reader(_lines(text, stream, layout), delimiter=layout.delimiter, strict=True)
         previous = csv.field_size_limit(_FIELD_LIMIT)
         try:
             with _refusals(path, lambda: reader.line_num + layout.skipped):
                 numbered = ((reader.line_num + layout.skipped, cells) for cells in reader)
-                yield from _even(path, numbered, layout)
+                yield from _even(numbered, layout)
         finally:
             csv.field_size_limit(previous)
 
 
-def _even(
-    path: Path, rows: Iterable[tuple[int, list[str]]], layout: Layout
-) -> Iterator[tuple[int, list[str]]]:
+def _lines(text: Iterable[str], stream: _Limited, layout: Layout) -> Iterator[str]:
+    """Lines from the header on; refused where they are too many, too wide, or one text over and over."""
+    different: set[int] = set()
+    for number, line in enumerate(islice(text, layout.skipped, None)):
+        different.add(hash(line))
+        if number % _WINDOW == _WINDOW - 1:
+            if number >= MOST_LINES:
+                raise InputError(f"more than {MOST_LINES} lines, of a table no more are read")
+            if len(different) < _ALIKE and line.strip(_BLANK) and stream.packed_far:
+                raise InputError(f"the same {len(different)} lines over and over; write the table again")
+            different.clear()
+        if len(line) > MOST_COLUMNS and line.count(layout.delimiter) >= MOST_COLUMNS:
+            raise InputError(f"a line has more than {MOST_COLUMNS} cells; of a table no more are read")
+        yield composed(line)
+
+
+def _even(rows: Iterable[tuple[int, list[str]]], layout: Layout) -> Iterator[tuple[int, list[str]]]:
     """Make every row as wide as the header, or refuse it."""
     header: list[str] = []
-    mark = _DecimalMark(path) if layout.delimiter == ";" else None
+    mark = _DecimalMark() if layout.delimiter == ";" else None
     for line, cells in rows:
-        if len(cells) != 1 and not any(cell.strip() for cell in cells):
+        if len(cells) != 1 and not (cells and cells[0].strip()) and not any(map(str.strip, cells)):
             continue
         if not header:
             header = _named(cells, layout)
             yield line, header
             continue
-        yield line, _row(path, line, cells if mark is None else mark.points(line, cells), header)
+        yield line, _row(line, cells if mark is None else mark.points(line, cells), header)
     if not header:
-        raise InputError(f"{path}: empty, expected a header line")
+        raise InputError("empty, expected a header line")
     if mark is not None:
         mark.decide()
 
@@ -151,25 +174,24 @@ def _named(cells: list[str], layout: Layout) -> list[str]:
     return names
 
 
-def _row(path: Path, line: int, cells: list[str], header: list[str]) -> list[str]:
+def _row(line: int, cells: list[str], header: list[str]) -> list[str]:
     width = len(header)
-    if len(cells) < width or any(cell.strip() for cell in cells[width:]):
+    if len(cells) != width and (len(cells) < width or any(map(str.strip, cells[width:]))):
         cause = "quote cells that contain the delimiter, and name every column"
         if width == 1:
             cause = f"remove a title above the header ({header[0]!r})"
         elif len(cells) < width:
             cause = "remove a note below the table" if len(cells) == 1 else "write empty cells too"
-        raise InputError(f"{path}: line {line} has {len(cells)} cells, the header has {width}; {cause}")
+        raise InputError(f"line {line} has {len(cells)} cells, the header has {width}; {cause}")
     if width > 1 and cells == header:
-        raise InputError(f"{path}: line {line} repeats the header; remove it (were files put together?)")
+        raise InputError(f"line {line} repeats the header; remove it (were files put together?)")
     return cells[:width]
 
 
 class _DecimalMark:
     """Reads decimal commas as points, and refuses a text that has both."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self) -> None:
         self._comma = self._point = ""
         self._decimal = False  # one comma at least cannot mark thousands
 
@@ -187,7 +209,7 @@ class _DecimalMark:
             found.append(cell)
         if self._comma and self._point:
             raise InputError(
-                f"{self._path}: up to line {line}, numbers are written with decimal commas "
+                f"up to line {line}, numbers are written with decimal commas "
                 f"({self._comma!r}) and with points ({self._point!r}); write all with points"
             )
         return found
@@ -196,7 +218,7 @@ class _DecimalMark:
         """Refuse commas of which each may mark thousands as well."""
         if self._comma and not self._decimal:
             raise InputError(
-                f"{self._path}: every comma in a number has three digits after it ({self._comma!r}): "
+                f"every comma in a number has three digits after it ({self._comma!r}): "
                 "decimals or thousands? write decimals with a point and thousands without a mark"
             )
 
@@ -204,11 +226,12 @@ class _DecimalMark:
 def _sample(text: Iterable[str]) -> list[str]:
     """Read comments, and enough lines after them to judge."""
     lines: list[str] = []
-    comments = 0
+    comments = size = 0
     for line in text:
         lines.append(composed(line))
         comments += line.startswith("#")
-        if len(lines) - comments == _SAMPLE:
+        size += len(line)
+        if len(lines) - comments == _SAMPLE or (size > _SAMPLE_SIZE and len(lines) > comments + 1):
             break
     return lines
 
@@ -243,6 +266,8 @@ def _evenly(lines: list[str], mark: str) -> bool:
 
 
 def _split(lines: list[str], mark: str) -> list[list[str]]:
+    if any(line.count(mark) >= MOST_COLUMNS for line in lines):
+        return []
     try:
         rows = [row for row in csv.reader(lines, delimiter=mark) if any(row)]
     except csv.Error:
@@ -253,33 +278,28 @@ def _split(lines: list[str], mark: str) -> list[list[str]]:
 @contextmanager
 def _refusals(path: Path, line: Callable[[], int]) -> Iterator[None]:
     """Say in which file, and after which line, reading failed."""
-    try:
-        yield
-    except UnicodeError as error:
-        why = getattr(error, "reason", str(error))
-        raise InputError(
-            f"{path}: expected UTF-8 text ({why}, in line {line() + 1} or after it); save it as UTF-8 "
-            "(Excel: 'CSV UTF-8', not plain CSV)"
-        ) from None
-    except csv.Error as error:
-        raise InputError(f"{path}: line {line()}: {error}") from None
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: cut off or not what its suffix says ({error})") from None
+    with boundary(path, "a table of text"), context(str(path)):
+        try:
+            yield
+        except UnicodeError as error:
+            why = getattr(error, "reason", str(error))
+            raise InputError(
+                f"expected UTF-8 text ({why}, in line {line() + 1} or after it); save it as UTF-8 "
+                "(Excel: 'CSV UTF-8', not plain CSV)"
+            ) from None
+        except csv.Error as error:
+            raise InputError(f"line {line()}: {error}; is a quote left open?") from None
+        except (OSError, EOFError, zlib.error) as error:
+            raise InputError(f"cut off or not what its suffix says ({error}); get it again") from None
 
 
 @contextmanager
-def _open_text(path: Path, errors: str = "strict") -> Iterator[IO[str]]:
-    try:
+def _open_text(path: Path, errors: str = "strict") -> Iterator[tuple[IO[str], _Limited]]:
+    regular_file(path)
+    with boundary(path, "a file that can be read"):
         raw = path.open("rb")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     with raw:
-        inner: IO[bytes] | gzip.GzipFile = raw
-        if path.suffix.lower() == ".gz":
-            inner = gzip.GzipFile(fileobj=raw)
-        stream = _Limited(inner, path)
+        stream = _Limited(raw, packed=path.suffix.lower() == ".gz")
         buffered = io.BufferedReader(stream, 2**16)
         with _refusals(path, lambda: 0):
             start = buffered.peek(32).lstrip().lower()
@@ -288,15 +308,23 @@ def _open_text(path: Path, errors: str = "strict") -> Iterator[IO[str]]:
                 raise InputError(f"{path}: {what}")
         encoding = "utf-16" if stream.wide else "utf-8-sig"
         with io.TextIOWrapper(buffered, encoding=encoding, errors=errors, newline="") as text:
-            yield text
+            yield text, stream
 
 
 class _Limited(io.RawIOBase):
-    """A byte stream that refuses NUL bytes (but of UTF-16) and to go on past the size limit."""
+    """A byte stream that refuses NUL bytes (but of UTF-16), lines without end, and more than can be read."""
 
-    def __init__(self, inner: IO[bytes] | gzip.GzipFile, path: Path) -> None:
-        self._inner, self._path, self._left = inner, path, SIZE_LIMIT
+    def __init__(self, raw: IO[bytes], *, packed: bool) -> None:
+        self._raw = raw
+        self._inner: IO[bytes] | gzip.GzipFile = gzip.GzipFile(fileobj=raw) if packed else raw
+        self._read = self._line = 0  # bytes so far, and since the last line began
+        self._next_step = _STEP
         self._begun = self.wide = False
+
+    @property
+    def packed_far(self) -> bool:
+        """Whether the text is larger than its file by more than a table ever is that says something new."""
+        return self._read > PACKED_RATIO * max(self._raw.tell(), 1)
 
     def readable(self) -> bool:
         return True
@@ -305,12 +333,33 @@ class _Limited(io.RawIOBase):
         data = self._inner.read(len(buffer))
         if not self._begun:
             self._begun, self.wide = True, data.startswith((b"\xff\xfe", b"\xfe\xff"))
-        self._left -= len(data)
-        if self._left < 0:
-            raise InputError(f"{self._path}: more than {SIZE_LIMIT} bytes of text")
+        self._read += len(data)
         if b"\0" in data and not self.wide and not data.startswith(tuple(_STARTS)):
-            raise InputError(
-                f"{self._path}: holds NUL bytes, expected UTF-8 text (is it UTF-16? save it as UTF-8)"
-            )
+            raise InputError("holds NUL bytes, expected UTF-8 text (is it UTF-16? save it as UTF-8)")
+        self._refuse_long_line(data)
+        if self._read > self._next_step:
+            self._next_step += _STEP
+            self._refuse_large()
         buffer[: len(data)] = data
         return len(data)
+
+    def _refuse_long_line(self, data: bytes) -> None:
+        last = max(data.rfind(b"\n"), data.rfind(b"\r"))
+        self._line = self._line + len(data) if last < 0 else len(data) - last
+        if self._line > LONGEST_LINE:
+            raise InputError(f"a line of more than {said_bytes(LONGEST_LINE)}, of a table no more are read")
+
+    def _refuse_large(self) -> None:
+        if self._read > SIZE_LIMIT:
+            raise InputError(f"more than {said_bytes(SIZE_LIMIT)} of text, of a table no more are read")
+        if self._read > LARGEST_PACKED and self.packed_far:
+            raise InputError(
+                f"more than {said_bytes(self._read)} of text are packed into {said_bytes(self._raw.tell())}; "
+                "where you trust it, unpack it (gunzip) and name that file"
+            )
+        free = free_memory()
+        if free < _RESERVE:
+            raise InputError(
+                f"takes more memory than this machine has free ({said_bytes(free)}) after "
+                f"{said_bytes(self._read)} of text; use a larger machine, or a smaller file"
+            )

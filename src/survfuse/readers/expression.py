@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from survfuse._errors import InputError, listed
+from survfuse._errors import InputError, context, listed
 from survfuse.readers.array_checks import AnyArray
 from survfuse.readers.genes import (
     check_genes,
@@ -26,7 +26,7 @@ from survfuse.readers.genes import (
 from survfuse.readers.matrices import MISSING, read_matrix
 from survfuse.readers.record import sha256_path
 from survfuse.readers.units import check_unit
-from survfuse.readers.words import composed
+from survfuse.readers.words import composed, refuse_strange
 
 Orientation = Literal["patients_by_genes", "genes_by_patients"]
 
@@ -122,7 +122,10 @@ def read_expression(
         )
     by_patient = orientation == "patients_by_genes"
     matrix = read_matrix(source, patient_column, missing, gene_suffix if by_patient else None)
-    rows, columns = list(map(composed, matrix.rows)), list(map(composed, matrix.columns))
+    with context(str(source)):
+        rows, columns = list(map(composed, matrix.rows)), list(map(composed, matrix.columns))
+    refuse_strange(source, rows, "name of row")
+    refuse_strange(source, columns, "name of column", lines=True)
     values = matrix.values
     if not by_patient:
         rows, columns, values = columns, rows, values.T
@@ -161,6 +164,10 @@ class _Genes:
         keep = [place for place, name in enumerate(columns) if name not in left_out]
         before = [columns[place] for place in keep]
         self.names = [plain_name(name, kind) for name in before]
+        if not keep:
+            raise InputError(
+                f"{source}: no gene; expected a column of numbers for each, got {listed(columns)}"
+            )
         self.values = values[:, keep]
         refuse_repeated_genes(before, self.names, source)
         self._say(kind, before, left_out)

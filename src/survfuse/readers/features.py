@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from survfuse._errors import FeatureFileError, InputError, MissingExtraError
+from survfuse._errors import FeatureFileError, InputError, MissingExtraError, printable
 from survfuse._gate import regular_file
 from survfuse.readers.arrays import read_array_file
 from survfuse.readers.hdf5 import read_hdf5
 from survfuse.readers.record import USUAL, Draft, Features, ReadOptions, with_encoder
-from survfuse.readers.slide_names import FEATURE_SUFFIXES, printable
+from survfuse.readers.slide_names import FEATURE_SUFFIXES
 from survfuse.readers.zarr import read_wsidata
 
 logger = logging.getLogger(__name__)

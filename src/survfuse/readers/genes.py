@@ -26,6 +26,7 @@ _DATE = re.compile(
     rf"X?\d{{1,2}}[-./ ]+{_MONTH}|{_MONTH}[-./ ]+\d{{1,4}}|\d{{4}}-\d\d-\d\d.*|\d{{1,2}}/\d{{1,2}}/\d{{2,4}}",
     re.IGNORECASE,
 )
+_DAY_NUMBER = re.compile(r"\d{5}")
 _DAYS = range(36526, 54789)  # the years 2000 to 2049 as Excel counts days
 # fmt: off
 _SUMMARIES = frozenset([
@@ -76,7 +77,7 @@ def is_date(name: str) -> bool:
     [True, True, True, False, False]
     """
     plain = name.strip()
-    return bool(_DATE.fullmatch(plain)) or (plain.isdigit() and int(plain) in _DAYS)
+    return bool(_DATE.fullmatch(plain)) or (_DAY_NUMBER.fullmatch(plain) is not None and int(plain) in _DAYS)
 
 
 def plain_name(gene: str, kind: str) -> str:

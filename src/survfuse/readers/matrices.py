@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from survfuse._errors import InputError, listed
+from survfuse._gate import boundary, refuse_claim, regular_file
 from survfuse._storage import read_json
 from survfuse.readers.array_checks import AnyArray
 from survfuse.readers.delimited import layout_of, text_rows
 from survfuse.readers.genes import is_description
 from survfuse.readers.h5ad import read_h5ad
-from survfuse.readers.tables import format_of, read_parquet
+from survfuse.readers.tables import format_of, parquet_texts, read_parquet
 
 MISSING = ("", "NA", "N/A", "#N/A", "nan", "NaN", "null", "NULL")
 """Cells that mean "not known", where nothing else is declared."""
@@ -65,8 +66,8 @@ def read_matrix(
     InputError
         On a cell that is not a finite number, naming its row and column.
     """
-    if not source.exists():
-        raise InputError(f"{source}: no such file or folder")
+    if not source.is_dir():
+        regular_file(source)
     matrix = _reader(source)(source, id_column, frozenset(missing) | {""}, suffix)
     numbers = [float(cell) for cell in missing if _is_number(cell)]
     if numbers:
@@ -114,6 +115,7 @@ def _delimited(
             raise InputError(f"{source}: line {line}: the id in column {names[place]!r} is empty")
         ids.append(who)
         rows.append(_numbers([cells[column] for column in read], who, columns, source, missing))
+    refuse_claim(source, len(rows) * len(columns) * np.dtype(np.float64).itemsize)
     values = np.stack(rows) if rows else np.zeros((0, len(columns)))
     return NamedMatrix(ids, columns, values, (*layout.notes(source), *notes))
 
@@ -183,8 +185,10 @@ def _number(cell: str, who: str, name: str, source: Path, missing: frozenset[str
 def _parquet(source: Path, id_column: str | None, missing: frozenset[str], suffix: str | None) -> NamedMatrix:
     table = read_parquet(source)
     names = [str(name).strip() for name in table.column_names]
-    place = _id_place(source, names, id_column or _pandas_index(table, names))
-    ids = ["" if v is None else str(v).strip() for v in table.column(place).to_pylist()]
+    with boundary(source, "the notes of pandas on its columns"):
+        index = _pandas_index(table, names)
+    place = _id_place(source, names, id_column or index)
+    ids = [cell.strip() for cell in _cells(source, names[place], table.column(place))]
     read, notes = _numeric_places(names, place, suffix)
     columns = [names[column] for column in read]
     values = np.empty((table.num_rows, len(read)))
@@ -202,12 +206,22 @@ def _column(
 
     kind = column.type
     if pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind):
-        return np.asarray(column.cast(pa.float64()).to_numpy())
-    cells = ["" if cell is None else str(cell) for cell in column.to_pylist()]
+        with boundary(f"{source}: column {name!r}", "numbers that fit a double"):
+            return np.asarray(column.cast(pa.float64()).to_numpy())
+    cells = _cells(source, name, column)
     if not any(_is_number(cell) for cell in cells):
+        kind = kind.value_type if pa.types.is_dictionary(kind) else kind
         raise InputError(f"{source}: column {name!r} has type {kind}, expected numbers; remove it")
     pairs = zip(cells, ids, strict=True)
     return np.array([_number(cell, who, name, source, missing) for cell, who in pairs])
+
+
+def _cells(source: Path, name: str, column: Any) -> list[str]:
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(column.type):
+        return parquet_texts(source, name, column)
+    return ["" if cell is None else str(cell) for cell in column.to_pylist()]
 
 
 def _pandas_index(table: Any, names: Sequence[str]) -> str | None:
@@ -249,6 +263,7 @@ def _json(source: Path, id_column: str | None, missing: frozenset[str], _: str |
             for gene in genes:
                 places.setdefault(gene, len(places))
         rows.append((genes, row))
+    refuse_claim(source, len(files) * len(places) * np.dtype(np.float64).itemsize)
     values = np.full((len(files), len(places)), np.nan)
     for place, (genes, row) in enumerate(rows):
         if genes is shared:
@@ -260,18 +275,14 @@ def _json(source: Path, id_column: str | None, missing: frozenset[str], _: str |
 
 def _json_row(file: Path, missing: frozenset[str]) -> tuple[tuple[str, ...], npt.NDArray[np.float64]]:
     said = read_json(file)
-    if not isinstance(said, Mapping) or not said:
+    if not isinstance(said, dict) or not said:
         raise InputError(
             f"{file}: expected an object {{gene: value}}, got {type(said).__name__} of nothing usable"
         )
     values = list(said.values())
     if not {type(value) for value in values} <= {float, int, type(None)}:
         values = [_json_number(value, gene, file, missing) for gene, value in said.items()]
-    try:
-        row = np.array([math.nan if v is None else v for v in values], dtype=np.float64)
-    except OverflowError:
-        raise InputError(f"{file}: an integer does not fit a double") from None
-    return tuple(said), row
+    return tuple(said), np.array([math.nan if v is None else v for v in values], dtype=np.float64)
 
 
 def _json_number(value: Any, gene: str, file: Path, missing: frozenset[str]) -> float | int | None:

@@ -118,18 +118,3 @@ def _same_but_for_case(ids: list[str], names: list[str]) -> dict[str, str]:
 def _lowered(name: str) -> str:
     plain = slide_stem(composed(name)).casefold()
     return re.sub(r"^(\d+)\.0$", r"\1", plain)  # so pandas writes whole numbers beside an empty cell
-
-
-def printable(text: str) -> str:
-    r"""Write control characters as escapes, so that what a file says cannot steer a terminal.
-
-    >>> printable("red" + chr(27))
-    'red\\x1b'
-    """
-    return "".join(map(_escaped, text))
-
-
-def _escaped(letter: str) -> str:
-    if letter.isprintable() or letter == "\n":
-        return letter
-    return letter.encode("unicode_escape").decode()

@@ -9,11 +9,22 @@ from typing import Any
 import pandas as pd
 
 from survfuse._errors import InputError, listed
-from survfuse.readers.delimited import DELIMITERS, MARKS, format_of_text, layout_of, text_rows
-from survfuse.readers.words import composed, only_difference
+from survfuse._gate import boundary, refuse_claim, regular_file
+from survfuse.readers.delimited import (
+    DELIMITERS,
+    MARKS,
+    MOST_COLUMNS,
+    MOST_LINES,
+    format_of_text,
+    layout_of,
+    text_rows,
+)
+from survfuse.readers.words import composed, only_difference, refuse_strange
 
 ROW_NAMES = "row.names"
 """Name of a first column that has none: R and pandas write row names so."""
+
+_ALWAYS = 2**28  # bytes of a Parquet file's values that need no proof; columns of one value pack well
 
 FLAGS = {
     "0": 0.0,
@@ -71,6 +82,7 @@ def read_table(path: Path | str, *, id_column: str | None = None) -> pd.DataFram
     else:
         names, columns, lines, notes = _delimited(source)
     refuse_repeated(source, names)
+    refuse_strange(source, names, "name of column", lines=True)
     if id_column is not None:
         columns = _with_ids(source, names, columns, lines, id_column)
     frame = pd.DataFrame(
@@ -129,35 +141,92 @@ def _delimited(path: Path) -> tuple[list[str], list[list[str]], list[int], tuple
 def _parquet(path: Path) -> tuple[list[str], list[list[str]], list[int]]:
     table = read_parquet(path)
     names = [composed(str(name)).strip() for name in table.column_names]
-    columns = [_texts(path, name, column) for name, column in zip(names, table.columns, strict=True)]
+    with boundary(path, "columns of plain values"):
+        columns = [
+            parquet_texts(path, name, column) for name, column in zip(names, table.columns, strict=True)
+        ]
     return names, columns, list(range(1, table.num_rows + 1))
 
 
-def _texts(path: Path, name: str, column: Any) -> list[str]:
-    """Cells of a Parquet column as text."""
+def parquet_texts(path: Path, name: str, column: Any) -> list[str]:
+    """Cells of a Parquet column as text; words that stand several times are one object."""
     import pyarrow as pa
 
     if pa.types.is_duration(column.type):  # a bare count of nanoseconds would pass for a time
         return ["" if value is None else str(pd.Timedelta(value)) for value in column.to_pylist()]
+    if not pa.types.is_dictionary(column.type):
+        return _texts(path, name, column)
+    cells: list[str] = []
+    for chunk in column.chunks:
+        words = ["", *_texts(path, name, chunk.dictionary)]
+        places = (chunk.indices.cast(pa.int64()).fill_null(-1).to_numpy() + 1).tolist()
+        cells += map(words.__getitem__, places)
+    written_out = sum(map(len, cells))
+    if written_out > _ALWAYS:
+        refuse_claim(f"{path}: column {name!r}", written_out, regular_file(path))
+    return cells
+
+
+def _texts(path: Path, name: str, values: Any) -> list[str]:
+    import pyarrow as pa
+
     try:
-        values = column.cast(pa.string()).to_pylist()
+        texts = values.cast(pa.string()).to_pylist()
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        raise InputError(f"{path}: column {name!r} has type {column.type}, expected plain values") from None
-    floating = pa.types.is_floating(column.type)
-    return ["" if v is None or (floating and v == "nan") else composed(v) for v in values]
+        raise InputError(f"{path}: column {name!r} has type {values.type}, expected plain values") from None
+    floating = pa.types.is_floating(values.type)
+    return ["" if v is None or (floating and v == "nan") else composed(v) for v in texts]
 
 
 def read_parquet(path: Path) -> Any:
-    """Read a Parquet file as an Arrow table, or say why not."""
-    import pyarrow as pa
+    """Read a Parquet file as an Arrow table, or say why not; texts come as dictionaries.
+
+    A dictionary of few long words can stand for any number of cells: it is never written out.
+    """
     import pyarrow.parquet as pq
 
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    try:
-        return pq.read_table(path, partitioning=None)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise InputError(f"{path}: not a whole Parquet file ({error})") from None
+    size = regular_file(path)
+    with boundary(path, "a whole Parquet file"):
+        with pq.ParquetFile(path) as file:
+            _refuse_claims(path, file, size)
+            texts = [field.name for field in file.schema_arrow if _has_any_length(field.type)]
+        with pq.ParquetFile(path, read_dictionary=texts) as file:
+            table = file.read()
+            table.validate(full=True)  # places in dictionaries among others
+            return table
+
+
+def _refuse_claims(path: Path, file: Any, size: int) -> None:
+    """Refuse sizes in a footer that no table has, or that cannot lie in the file."""
+    import pyarrow as pa
+
+    about, schema = file.metadata, file.schema_arrow
+    if about.num_rows > MOST_LINES or len(schema) > MOST_COLUMNS:
+        raise InputError(
+            f"{path}: claims {about.num_rows} rows of {len(schema)} columns; of a table at most {MOST_LINES} "
+            f"rows of {MOST_COLUMNS} columns are read"
+        )
+    width = 0  # of one row, in bytes; a text has a place in its dictionary
+    for field in schema:
+        if pa.types.is_nested(field.type):
+            raise InputError(
+                f"{path}: column {field.name!r} has type {field.type}, expected plain values; remove it"
+            )
+        width += (
+            8
+            if _has_any_length(field.type) or pa.types.is_null(field.type)
+            else field.type.bit_width // 8 + 1
+        )
+    groups = [about.row_group(place).total_byte_size for place in range(about.num_row_groups)]
+    claimed = max(about.num_rows * width, *groups, 0)
+    refuse_claim(path, claimed, size if claimed > _ALWAYS else None)
+
+
+def _has_any_length(kind: Any) -> bool:
+    import pyarrow as pa
+
+    checks = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
+    return pa.types.is_dictionary(kind) or any(check(kind) for check in checks)
 
 
 def _unsplit(name: str, names: list[str]) -> str:
@@ -183,4 +252,5 @@ def _with_ids(
     if blank:
         unit = "row" if format_of(path) == ".parquet" else "line"
         raise InputError(f"{path}: {unit} {listed(blank)}: {id_column!r} is empty, expected an id")
+    refuse_strange(path, ids, f"{id_column!r} in data row")
     return [*columns[:place], ids, *columns[place + 1 :]]

@@ -5,14 +5,23 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
 import pandas as pd
+
+from survfuse._errors import InputError
 
 _UNSEEN = dict.fromkeys((0xAD, 0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF), "")
 _BLANKS = dict.fromkeys((0xA0, 0x2007, 0x2009, 0x202F), " ")
 _TRIVIA = {**_UNSEEN, **_BLANKS, 0x2212: "-"}  # the last is the minus sign of printed text
 _WHOLE = r"^([+-]?\d+)\.0+$"
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+_UNWRITABLE = {"Cc", "Cf", "Zl", "Zp", "Cs"}
+LONGEST_NAME = 1000  # characters
+MOST_MARKS = 100
+_MAYBE_MARKS = re.compile(rf"[^\w\x00-\x7f]{{{MOST_MARKS},}}")
+_LONGEST_NUMBER = 100  # characters of a cell that is looked at as a number gone wrong
 _UNKNOWN = {
     *("", "?", "na", "n/a", "#n/a", "nan", "nd", "null", "missing", "unknown", "unk", "not known"),
     *("'--", "--", "<na>", "nat", "[unknown]", "[not applicable]", "not applicable", "not recorded"),
@@ -26,7 +35,77 @@ def composed(text: str) -> str:
     >>> composed("Mu\u0308ller\u200b"), composed("\u22121\u00a0mm")
     ('Müller', '-1 mm')
     """
-    return text if text.isascii() else unicodedata.normalize("NFC", text).translate(_TRIVIA)
+    if text.isascii():
+        return text
+    for run in _MAYBE_MARKS.finditer(text):  # their sorting takes the square of their number
+        if all(map(unicodedata.combining, run[0])):
+            raise InputError(f"more than {MOST_MARKS} marks stand on one letter; remove them")
+    return unicodedata.normalize("NFC", text).translate(_TRIVIA)
+
+
+def refuse_strange(where: Path | str, names: Iterable[str], what: str, *, lines: bool = False) -> None:
+    r"""Refuse names of patients, slides or columns that nobody can see, or that steer what shows them.
+
+    Parameters
+    ----------
+    where : path or str
+        For messages.
+    names : iterable of str
+    what : str
+        What each is: "id in row".
+    lines : bool
+        Let line breaks and tabs stand, as spreadsheets write them into long headers.
+
+    Raises
+    ------
+    InputError
+        Gives the place, counted from 1, and the escaped name: it holds a character of one of the Unicode
+        categories Cc (control), Cf (format), Zl, Zp (separators of lines) or Cs (half a character), or is
+        longer than 1,000 characters.
+
+    Examples
+    --------
+    >>> refuse_strange("a.csv", ["P1", "P2\x1b"], "id in row")
+    Traceback (most recent call last):
+    survfuse._errors.InputError: a.csv: id in row 2: 'P2\x1b' holds the character U+001B; remove it
+    """
+    for place, name in enumerate(names, start=1):
+        if len(name) > LONGEST_NAME:
+            raise InputError(
+                f"{where}: {what} {place}: {name[:40]!r}… has {len(name)} characters, expected at most "
+                f"{LONGEST_NAME}; shorten it"
+            )
+        if name.isprintable():
+            continue
+        allowed = "\n\r\t" if lines else ""
+        strange = [letter for letter in name if unicodedata.category(letter) in _UNWRITABLE]
+        strange = [letter for letter in strange if letter not in allowed]
+        if strange:
+            raise InputError(
+                f"{where}: {what} {place}: {name[:100]!r} holds the character U+{ord(strange[0]):04X}; "
+                "remove it"
+            )
+
+
+def as_text(cell: str) -> str:
+    """Write a text so that a spreadsheet does not take it for a formula: an apostrophe before = + - @.
+
+    What begins with apostrophes and such a mark gets one more, so that :func:`from_text` gives every text
+    back.
+
+    >>> as_text("-1"), as_text("'=1"), as_text("P1")
+    ("'-1", "''=1", 'P1')
+    """
+    return f"'{cell}" if _FORMULA.match(cell) else cell
+
+
+def from_text(cell: str) -> str:
+    """Take the apostrophe of :func:`as_text` away.
+
+    >>> from_text("'-1"), from_text("''=1"), from_text("-1"), from_text("'s")
+    ('-1', "'=1", '-1', "'s")
+    """
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
 def whole(text: str) -> str:
@@ -144,6 +223,8 @@ def instead_of_number(cell: str) -> str:
     'this is a duration (a pandas Timedelta): write its number of days (`.dt.days`), unit days'
     """
     text = cell.strip()
+    if len(text) > _LONGEST_NUMBER:
+        return ""
     for pattern, meaning in _INSTEAD:
         if re.fullmatch(pattern, text):
             return meaning

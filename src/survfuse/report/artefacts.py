@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from survfuse._errors import InputError, listed
+from survfuse._gate import read_text
 from survfuse._storage import read_json, sha256_file
+from survfuse._yaml import SIZE_LIMIT, parse_yaml
+from survfuse.evaluation.foreign import read_cells
 from survfuse.evaluation.result import FILES, UNFINISHED
 from survfuse.readers.tables import FLAGS
-from survfuse.report.performance import read_performance, under_loss
+from survfuse.report.performance import read_performance, require_estimate, under_loss
 
 KEYS = ("patient_id", "repeat", "fold", "time", "event", "log_risk", "predicted_time")
 COHORT_KEYS = ("name", "endpoint", "unit", "patients", "events")
@@ -25,6 +27,20 @@ COHORT_LISTS = {
     "patterns": {"modalities", "patients"},
     "problems": {"message"},
 }
+
+
+NUMBER = (int, float)
+KINDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("name", "endpoint", "unit", "step", "note", "message", "model", "clinical"), (str,)),
+    **dict.fromkeys(("severity", "where", "patient", "file", "column", "hint", "command", "started"), (str,)),
+    **dict.fromkeys(("id", "status", "evidence", "advice", "finished"), (str,)),
+    **dict.fromkeys(
+        ("patients", "events", "features", "missing_share", "tau", "follow_up_median", "seconds"), NUMBER
+    ),
+    **dict.fromkeys(("flow", "patterns", "problems", "horizons", "notes"), (list,)),
+    **dict.fromkeys(("versions", "hashes", "seeds", "files"), (dict,)),
+}
+"""What stands under a key of ``cohort.json``, ``run.json`` and ``checks.json``; null where nothing does."""
 
 
 @dataclass(frozen=True)
@@ -159,12 +175,7 @@ def read_predictions(path: Path, *, model: bool = False) -> pd.DataFrame:
         For a missing file or column, or a cell that is not a number: names the
         column and the line of the file.
     """
-    try:
-        raw = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; is this the output folder of a crossval run?") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a CSV table ({error})") from None
+    raw = read_cells(path)
     absent = [name for name in (*KEYS, *(("model",) if model else ())) if name not in raw.columns]
     if absent:
         raise InputError(
@@ -172,17 +183,19 @@ def read_predictions(path: Path, *, model: bool = False) -> pd.DataFrame:
         )
     if raw.empty and not model:
         raise InputError(f"{path}: holds no predictions")
+    lines = raw.index
+    raw = raw.reset_index(drop=True)
     frame = pd.DataFrame({name: raw[name] for name in raw.columns if name in ("model", "patient_id")})
     for name in raw.columns.drop(list(frame.columns)):
-        frame[name] = _numbers(path, name, raw[name])
-    _refuse_gaps(path, frame)
+        frame[name] = _numbers(path, name, raw[name], lines)
+    _refuse_gaps(path, frame, lines)
     frame["event"] = frame["event"] == 1
     if "risk_group" not in frame:
         frame["risk_group"] = np.nan
     return frame
 
 
-def _numbers(path: Path, name: str, column: pd.Series[str]) -> pd.Series[float]:
+def _numbers(path: Path, name: str, column: pd.Series[str], lines: pd.Index[int]) -> pd.Series[float]:
     text = column.str.strip()
     if name == "event":
         values = text.str.lower().map(FLAGS)
@@ -191,18 +204,20 @@ def _numbers(path: Path, name: str, column: pd.Series[str]) -> pd.Series[float]:
     wrong = values.isna() & (text != "") & (text.str.lower() != "nan")
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
-        raise InputError(f"{path}: column {name}, line {row + 2}: expected a number, got {text.iloc[row]!r}")
+        raise InputError(
+            f"{path}: column {name}, line {lines[row]}: expected a number, got {text.iloc[row]!r}"
+        )
     return values
 
 
-def _refuse_gaps(path: Path, frame: pd.DataFrame) -> None:
+def _refuse_gaps(path: Path, frame: pd.DataFrame, lines: pd.Index[int]) -> None:
     for name in ("repeat", "fold", "time", "event"):
         gaps = np.flatnonzero(frame[name].isna() | ((frame[name] <= 0) & (name == "time")))
         if gaps.size:
             wanted = "a time above 0" if name == "time" else "a value"
             row = int(gaps[0])
             raise InputError(
-                f"{path}: column {name}, line {row + 2}: expected {wanted}, got {frame[name][row]}"
+                f"{path}: column {name}, line {lines[row]}: expected {wanted}, got {frame[name][row]}"
             )
 
 
@@ -232,20 +247,31 @@ def _info(path: Path) -> dict[str, Any]:
     if info.get("state") == UNFINISHED:
         command = info.get("command") or "the same call"
         raise InputError(f"{path}: this run has not ended; wait for it, or go on with it: {command}")
-    for name, kind in (("versions", dict), ("hashes", dict), ("notes", list), ("files", dict)):
-        if not isinstance(info.get(name) or kind(), kind):
-            raise InputError(f"{path}: expected a JSON {kind.__name__} under {name!r}, got {info[name]!r}")
+    _require_kinds(path, info, ("model",))
     return info
+
+
+def _require_kinds(where: Path | str, holder: Mapping[str, Any], needed: Collection[str] = ()) -> None:
+    """Refuse what is of another kind than every run writes under its key, or null where it is needed."""
+    for key, value in holder.items():
+        kinds = KINDS.get(key, (object,))
+        fits = isinstance(value, kinds) and (kinds != NUMBER or not isinstance(value, bool))
+        if not fits and (value is not None or key in needed):
+            expected = " or ".join(kind.__name__ for kind in kinds)
+            raise InputError(f"{where}: expected a JSON {expected} under {key!r}, got {value!r}")
 
 
 def _require_estimates(path: Path, metrics: Mapping[str, Any]) -> None:
     for model, estimates in metrics.items():
         if not isinstance(estimates, dict) or not all(isinstance(e, dict) for e in estimates.values()):
             raise InputError(f"{path}: expected {{metric: {{value, low, high}}}} under {model!r}")
+        for metric, estimate in estimates.items():
+            require_estimate(f"{path}: {model}: {metric}", estimate)
 
 
 def _cohort(path: Path) -> dict[str, Any]:
     cohort = _mapping(path, COHORT_KEYS)
+    _require_kinds(path, cohort, COHORT_KEYS)
     for name, keys in COHORT_LISTS.items():
         rows = cohort.get(name) or []
         if not isinstance(rows, list) or not all(
@@ -253,24 +279,37 @@ def _cohort(path: Path) -> dict[str, Any]:
         ):
             wanted = ", ".join(sorted(keys))
             raise InputError(f"{path}: expected a list of objects under {name!r}, each with {wanted}")
+        for number, row in enumerate(rows, start=1):
+            _require_kinds(f"{path}: {name}, row {number}", row, keys)
+    _require_items(f"{path}: horizons", cohort.get("horizons") or (), NUMBER)
+    for row in cohort.get("patterns") or ():
+        if not isinstance(row["modalities"], list):
+            raise InputError(f"{path}: patterns: modalities: expected a list, got {row['modalities']!r}")
+        _require_items(f"{path}: patterns: modalities", row["modalities"], (str,))
     return {"follow_up_median": None, "tau": None, **cohort}
+
+
+def _require_items(where: str, items: Iterable[Any], kinds: tuple[type, ...]) -> None:
+    for item in items:
+        if not isinstance(item, kinds) or isinstance(item, bool):
+            expected = " or ".join(kind.__name__ for kind in kinds)
+            raise InputError(f"{where}: expected a list of {expected}, got {item!r} in it")
 
 
 def _checks(path: Path) -> list[dict[str, Any]]:
     checks = read_json(path)
     if not isinstance(checks, list) or not all(isinstance(check, dict) for check in checks):
         raise InputError(f"{path}: expected a list of objects with id, name, status, evidence, advice")
+    for number, check in enumerate(checks, start=1):
+        _require_kinds(f"{path}: check {number}", check, ("id", "name", "status", "evidence", "advice"))
     return checks
 
 
 def _config(path: Path) -> tuple[str, dict[str, Any]]:
     if not path.exists():
         return "", {}
-    text = path.read_text(encoding="utf-8")
-    try:
-        config = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: not YAML: {error}") from None
+    text = read_text(path, limit=SIZE_LIMIT)
+    config = parse_yaml(text, path, error=InputError)
     if not isinstance(config, dict):
         raise InputError(f"{path}: expected a mapping of sections, got {type(config).__name__}")
     return text, config

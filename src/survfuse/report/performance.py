@@ -89,8 +89,8 @@ def read_performance(path: Path) -> dict[str, Any]:
     _require(f"{path}: optimism", optimism, ("honest", "selected_on_test") if optimism else ())
     _require(f"{path}: permuted_outcome", permuted, ("uno_c",) if permuted else ())
     for name, holder in (("optimism.honest", optimism), ("optimism.selected_on_test", optimism)):
-        _require_estimate(f"{path}: {name}", holder.get(name.split(".")[-1]))
-    _require_estimate(f"{path}: permuted_outcome.uno_c", permuted.get("uno_c"))
+        require_estimate(f"{path}: {name}", holder.get(name.split(".")[-1]))
+    require_estimate(f"{path}: permuted_outcome.uno_c", permuted.get("uno_c"))
     _require_seeds(f"{path}: seeds", found.get("seeds") or {})
     _require_external(f"{path}: external", found.get("external") or {})
     return found
@@ -182,7 +182,7 @@ def _require_rows(where: str, key: str, rows: Any) -> None:
     for position, row in enumerate(rows, start=1):
         _require(f"{where}, row {position}", row, wanted)
         for name in ("delta_uno_c", "delta_isbs"):
-            _require_estimate(f"{where}, row {position}: {name}", row.get(name))
+            require_estimate(f"{where}, row {position}: {name}", row.get(name))
         plain = {name: value for name, value in row.items() if name in SCHEMA[LISTS.get(key, key)]}
         _require_numbers(f"{where}, row {position}", plain)
         if not isinstance(row.get("modalities", []), list):
@@ -205,7 +205,8 @@ def _require(where: str, value: Any, keys: Sequence[str]) -> None:
         raise InputError(f"{where}: expected key(s) {listed(absent)}, found {listed(value, 12) or 'none'}")
 
 
-def _require_estimate(where: str, value: Any) -> None:
+def require_estimate(where: str, value: Any) -> None:
+    """Refuse an estimate without a value, or with anything but numbers and texts."""
     if value is not None:
         _require(where, value, ("value",))
         _require_numbers(where, {key: value.get(key) for key in ESTIMATE})
@@ -214,6 +215,8 @@ def _require_estimate(where: str, value: Any) -> None:
 def _require_numbers(where: str, row: Mapping[str, Any]) -> None:
     for key, value in row.items():
         texts = key in TEXTS or key == "note" or key.endswith("_note")
+        if texts and key != "modalities" and isinstance(value, (dict, list)):
+            raise InputError(f"{where}: {key}: expected a text or null, got {value!r}")
         if (
             not texts
             and value is not None
@@ -241,5 +244,5 @@ def _require_external(where: str, external: Any) -> None:
     for model, estimates in metrics.items():
         _require(f"{where}: metrics: {model}", estimates, ())
         for key, estimate in estimates.items():
-            _require_estimate(f"{where}: metrics: {model}: {key}", estimate)
+            require_estimate(f"{where}: metrics: {model}: {key}", estimate)
             _require(f"{where}: metrics: {model}: {key}", estimate, ("value",))
