@@ -150,8 +150,8 @@ def _sayable(target: Path, error: type[InputError]) -> Iterator[None]:
 def held(folder: Path | str, *, error: type[InputError] = InputError) -> Iterator[None]:
     """Hold a folder while the block runs: no other run may work in it, on this or another machine.
 
-    The folder is created. The lock goes with the process, however it ends. Where the disk knows no
-    locks, nothing is held.
+    The folder is created, and removed again where the block leaves nothing in it. The lock goes with
+    the process, however it ends. Where the disk knows no locks, nothing is held.
 
     Raises
     ------
@@ -159,6 +159,7 @@ def held(folder: Path | str, *, error: type[InputError] = InputError) -> Iterato
         When another run holds the folder: says which process on which machine.
     """
     place = Path(folder)
+    new = not place.exists()
     with answered(place, error):
         place.mkdir(parents=True, exist_ok=True)
     mine = place.resolve()
@@ -179,6 +180,9 @@ def held(folder: Path | str, *, error: type[InputError] = InputError) -> Iterato
                 file.close()
     finally:
         _HERE.discard(mine)
+        if new:
+            with suppress(OSError):  # it is not empty
+                mine.rmdir()
 
 
 def refuse_held(folder: Path | str, *, error: type[InputError] = InputError) -> None:

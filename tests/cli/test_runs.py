@@ -18,7 +18,7 @@ import pytest
 import survfuse
 from running import FOLDS, SETTINGS, Command, small
 from survfuse._places import held
-from survfuse.evaluation.result import begin_record
+from survfuse.evaluation.result import begun_record
 from survfuse.training import Hook
 
 HORIZONS = "--set=horizons=[400, 900]"
@@ -128,13 +128,16 @@ def test_a_number_that_makes_no_folds_is_refused(
         (["--set", "model.rank"], "--set model.rank: expected KEY=VALUE, such as model.rank=32"),
         (["--preset", "papr"], "config.model.preset: Input should be 'default' or 'paper', got 'papr'"),
         (["-c", "nowhere.yaml"], "nowhere.yaml: no such file"),
-        (["--set", "model.fusion=concatt"], "unknown fusion 'concatt'; known: "),
+        (
+            ["--set", "model.fusion=concatt"],
+            "--set model.fusion=concatt: model.fusion is given twice; give it once",
+        ),
         (["--set", "model.modalities=[blood]"], "has clinical, expression, slides, got blood"),
         (
             ["--set", "model.allow_followup=[dosis]"],
             "allow_followup: no input is called 'dosis'",
         ),
-        (["--set", "model.expression_genes=nowhere.txt"], "nowhere.txt: cannot be read as text"),
+        (["--set", "model.expression_genes=nowhere.txt"], "nowhere.txt: no such file"),
     ],
 )
 @pytest.mark.parametrize("verb", ["crossval", "train"])
@@ -516,7 +519,8 @@ def test_a_folder_in_which_another_run_works_is_refused_at_once(command: Command
 
 
 def test_a_run_that_was_killed_has_no_report_yet(command: Command, tmp_path: Path) -> None:
-    begin_record(tmp_path, {"model": "m", "command": "survfuse crossval c.yaml -o run"})
+    with begun_record(tmp_path, {"model": "m", "command": "survfuse crossval c.yaml -o run"}):
+        pass  # its record stays, as after a kill
     ended = command("report", tmp_path)
     assert ended.code == 2
     assert "this run has not ended; wait for it, or go on with it: survfuse crossval c.yaml" in ended.err

@@ -12,7 +12,7 @@ from running import fails_with
 from survfuse._errors import InputError
 from survfuse._storage import read_json, sha256_file, write_json
 from survfuse.evaluation import Result
-from survfuse.evaluation.result import FILES, begin_record, try_metrics, try_run_folder
+from survfuse.evaluation.result import FILES, begun_record, try_metrics, try_run_folder
 
 
 def made(risk: float = 0.5, *, beside: bool = True, **hashes: str) -> Result:
@@ -111,11 +111,22 @@ def test_an_evaluation_does_not_replace_a_cross_validation_nor_the_reverse(tmp_p
 
 
 def test_a_run_that_begins_claims_its_folder_and_keeps_a_finished_record(tmp_path: Path) -> None:
-    begin_record(tmp_path, {"model": "model"})
-    assert read_json(tmp_path / "run.json")["state"] == "unfinished"
+    with begun_record(tmp_path, {"model": "model"}):
+        assert read_json(tmp_path / "run.json")["state"] == "unfinished"
     made().write(tmp_path)
-    begin_record(tmp_path, {"model": "another"})
-    assert read_json(tmp_path / "run.json")["model"] == "model"
+    with begun_record(tmp_path, {"model": "another"}):
+        assert read_json(tmp_path / "run.json")["model"] == "model"
+
+
+def test_a_run_that_fails_leaves_its_claim_where_it_kept_a_cell(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="early"), begun_record(tmp_path, {"model": "model"}):
+        raise InputError("early")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "cells").mkdir()
+    (tmp_path / "cells" / "one.json").touch()
+    with pytest.raises(InputError, match="late"), begun_record(tmp_path, {"model": "model"}):
+        raise InputError("late")
+    assert read_json(tmp_path / "run.json")["state"] == "unfinished"
 
 
 def test_pipes_folders_and_links_that_lead_nowhere_are_refused(tmp_path: Path) -> None:

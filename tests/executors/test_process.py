@@ -109,7 +109,7 @@ def test_nothing_is_left_behind(tmp_path: Path) -> None:
 
 
 def test_workers_remove_their_temporary_files_when_they_are_ended(tmp_path: Path) -> None:
-    running = two().run(Deeds(tmp_path), [Task("a", ("wait", 0.0)), Task("b", ("tidies", "b.part"))])
+    running = two().run(Deeds(tmp_path), [Task("b", ("tidies", "b.part")), Task("a", ("wait", 0.0))])
     next(running)
     until((tmp_path / "b.part").exists)
     running.close()

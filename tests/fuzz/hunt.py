@@ -187,6 +187,7 @@ def _messages(name: str, seed: int, start: int, executions: int, patience: float
         finally:
             process.kill()
             process.wait()
+            process.stdout.close()
 
 
 def atheris_hunt(name: str, executions: int, seed: int) -> None:

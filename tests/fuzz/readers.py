@@ -342,7 +342,9 @@ def _rehash(folder: Path) -> None:
 
     try:
         manifest = json.loads((folder / "bundle.json").read_text())
-        manifest["sha256"] = {name: sha256_file(folder / name) for name in manifest["sha256"]}
+        ours = {path.name for path in folder.iterdir() if path.is_file()}
+        for name in ours.intersection(manifest["sha256"]):
+            manifest["sha256"][name] = sha256_file(folder / name)
         (folder / "bundle.json").write_text(json.dumps(manifest))
     except (ValueError, KeyError, TypeError, OSError, AttributeError):
         return  # the list itself was changed

@@ -208,7 +208,7 @@ def test_wrong_input_is_refused(monthly):
     ("change", "message"),
     [
         ({"name": "platt"}, "unknown calibrator 'platt'"),
-        ({"slope": "steep"}, "calibrator 'breslow' is broken: ValueError"),
+        ({"slope": "steep"}, "calibrator 'breslow' is broken: InputError: slope: expected a number, got str"),
         ({"baseline": {"x": [1.0], "y": []}}, "broken: KeyError"),
         ({"baseline": {"x": [1.0], "y": [], "before": 0}}, "broken: InputError"),
     ],

@@ -32,7 +32,7 @@ from survfuse.evaluation.learners import Learner, NetworkLearner, comparators, m
 from survfuse.evaluation.missing import Losses
 from survfuse.evaluation.performance import by_pattern
 from survfuse.evaluation.protocol import controls, subgroups, wanted_increments
-from survfuse.evaluation.result import Result, begin_record, try_run_folder
+from survfuse.evaluation.result import Result, begun_record, try_run_folder
 from survfuse.evaluation.robustness import robustness, scored
 from survfuse.evaluation.scale import Scale
 from survfuse.evaluation.scoring import Estimates, judge_models
@@ -157,8 +157,7 @@ def run(
     cells = Cells(place, cohort, setup.scale.horizons, executor=executor)
     if place is None:
         return _computed(setup, cells, test, watcher, begun, started)
-    with held(place):
-        begin_record(place, begun)
+    with held(place), begun_record(place, begun):
         result = _computed(setup, cells, test, watcher, begun, started)
         result.write(place)
     return result

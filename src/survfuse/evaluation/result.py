@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -206,11 +207,24 @@ def write_record(out: Path, record: Mapping[str, Any]) -> None:
     write_json(out / RECORD, {"format": FORMAT, "version": VERSION, **record})
 
 
-def begin_record(out: Path, record: Mapping[str, Any]) -> None:
-    """Claim a folder for a run that begins; what an earlier one left there is kept."""
-    if not (out / RECORD).exists():
+@contextmanager
+def begun_record(out: Path, record: Mapping[str, Any]) -> Iterator[None]:
+    """Claim a folder while a run begins in it; what an earlier run left there is kept.
+
+    A run that fails before it keeps a cell leaves no claim.
+    """
+    new = not (out / RECORD).exists()
+    if new:
         with answered(out):
             write_record(out, {**record, "hashes": {}, "state": UNFINISHED})
+    try:
+        yield
+    except BaseException:
+        if new and not any(out.glob("cells/*")):
+            (out / RECORD).unlink(missing_ok=True)
+            with suppress(OSError):
+                (out / "cells").rmdir()
+        raise
 
 
 def try_run_folder(folder: Path | str, *, foreign: bool = False) -> Path:
