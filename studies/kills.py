@@ -34,7 +34,7 @@ GRID = ["--folds=2", "--set=crossval.networks=false", "--set=crossval.controls=f
 COHORT, SLIDES = "cohort/cohort.yaml", "slides/cohort.yaml"
 VERBS: dict[str, list[str]] = {
     "crossval": ["crossval", COHORT, "-o", "out", *MODEL, *GRID],
-    "train": ["train", COHORT, "-o", "bundle", *MODEL],
+    "train": ["train", COHORT, "-o", "bundle", "--force", *MODEL],
     "pack": ["pack", SLIDES],
     "predict": ["predict", "bundle", COHORT, "-o", "new.csv"],
     "extract": ["extract", SLIDES],
