@@ -145,6 +145,11 @@ FULL = np.arange(0, 31, 5)
         ("indptr", [0, 5, 10, 15, 20, 25, 29], "indptr does not rise from 0 to 30"),
         ("indptr", [-5, 5, 10, 15, 20, 25, 30], "indptr does not rise from 0 to 30"),
         ("indptr", np.array([0, 2**63, 10, 15, 20, 25, 30], np.uint64), "indptr does not rise from 0"),
+        (
+            "indptr",
+            [0, 2**63 - 1, -(2**62), 30, 30, 30, 30],
+            "indptr does not rise from 0",
+        ),  # differences wrap
         ("indptr", FULL[:-1], "indptr has 6 values, expected 7"),
         ("indptr", [*FULL, 30], "indptr has 8 values, expected 7"),
         ("indptr", FULL.astype(float), "'X/indptr' has dtype float64, expected plain numbers"),

@@ -191,7 +191,7 @@ def _fault(data: AnyArray, indices: AnyArray, indptr: AnyArray, shape: tuple[int
     """Say what is wrong with a sparse matrix of `shape` (lines, length of a line)."""
     if len(indptr) != shape[0] + 1:
         return f"indptr has {len(indptr)} values, expected {shape[0] + 1}"
-    if indptr[0] != 0 or indptr[-1] != len(indices) or (np.diff(indptr) < 0).any():
+    if indptr[0] != 0 or indptr[-1] != len(indices) or (indptr[1:] < indptr[:-1]).any():
         return f"indptr does not rise from 0 to {len(indices)}, the number of indices"
     if len(data) != len(indices):
         return f"{len(data)} values, but {len(indices)} indices"
