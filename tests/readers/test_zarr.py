@@ -37,6 +37,7 @@ def store(
     zarr_format: int = 3,
     slide_mpp: float | None = 0.25,
     tables: tuple[str, ...] = ("uni_tiles",),
+    tiles: int = 5,
 ) -> Path:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -47,11 +48,11 @@ def store(
         root.require_group("tables")
         anndata.settings.zarr_write_format = zarr_format
         for name in tables:
-            ids = np.arange(5)
+            ids = np.arange(tiles)
             obs = pd.DataFrame(
-                {"tile_id": ids, "library_id": pd.Categorical(["tiles"] * 5)}, index=ids.astype(str)
+                {"tile_id": ids, "library_id": pd.Categorical(["tiles"] * tiles)}, index=ids.astype(str)
             )
-            anndata.AnnData(X=VALUES, obs=obs).write_zarr(str(path / "tables" / name))
+            anndata.AnnData(X=VALUES[:tiles], obs=obs).write_zarr(str(path / "tables" / name))
     return path
 
 
@@ -140,6 +141,16 @@ def test_tiles_without_a_box(tmp_path: Path) -> None:
         read_features(path)
     shapes(path, [0, 1, 2, 3, 3])
     with pytest.raises(FeatureFileError, match="a tile_id appears twice"):
+        read_features(path)
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_the_only_tile_has_the_only_box(tmp_path: Path, zarr_format: int) -> None:
+    path = store(tmp_path / "s.zarr", zarr_format=zarr_format, tiles=1)  # zarr writes no chunk for its id, 0
+    shapes(path, [2])
+    np.testing.assert_array_equal(read_features(path).coords, CORNERS[[2]])
+    shapes(path, [0, 1])
+    with pytest.raises(FeatureFileError, match="2 boxes for 1 tiles"):
         read_features(path)
 
 

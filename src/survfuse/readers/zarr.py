@@ -157,7 +157,7 @@ def _locate(draft: Draft, table: Path, shapes: Path) -> None:
         draft.coords = np.stack(columns, axis=1)
         draft.notes.append("coordinates from obs columns x and y, taken as level-0 pixels")
     elif shapes.exists():
-        ids = read_array(obs / "tile_id", kinds="iu") if (obs / "tile_id").exists() else None
+        ids = _tile_ids(obs / "tile_id", len(draft.values))
         draft.coords = _boxes(shapes, ids, len(draft.values))
         draft.notes.append(
             f"coordinates: upper left corners of the boxes in shapes/{shapes.parent.name}, joined on tile_id"
@@ -168,6 +168,18 @@ def _locate(draft: Draft, table: Path, shapes: Path) -> None:
         )
         return
     draft.coord_unit = "level0_px"
+
+
+def _tile_ids(folder: Path, tiles: int) -> AnyArray | None:
+    """Ids of the tiles; None where there are none, or where the only one is 0, of which zarr writes no chunk.
+
+    One tile without an id can only be the one box that there is, so nothing is guessed.
+    """
+    if not folder.exists():
+        return None
+    if tiles == 1 and {entry.name for entry in folder.iterdir()} <= {"zarr.json", ".zarray", ".zattrs"}:
+        return None
+    return read_array(folder, kinds="iu")
 
 
 def _boxes(path: Path, ids: AnyArray | None, tiles: int) -> AnyArray:
