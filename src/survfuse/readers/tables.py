@@ -188,38 +188,44 @@ def read_parquet(path: Path) -> Any:
     size = regular_file(path)
     with boundary(path, "a whole Parquet file"):
         with pq.ParquetFile(path) as file:
-            _refuse_claims(path, file, size)
-            texts = [field.name for field in file.schema_arrow if _has_any_length(field.type)]
-        with pq.ParquetFile(path, read_dictionary=texts) as file:
+            about, schema = file.metadata, file.schema_arrow
+        _refuse_claims(path, about, schema, size)
+        long = {kind for kind in set(schema.types) if _has_any_length(kind)}
+        texts = [field.name for field in schema if field.type in long]
+        with pq.ParquetFile(path, metadata=about, read_dictionary=texts, pre_buffer=True) as file:
             table = file.read()
             table.validate(full=True)  # places in dictionaries among others
             return table
 
 
-def _refuse_claims(path: Path, file: Any, size: int) -> None:
+def _refuse_claims(path: Path, about: Any, schema: Any, size: int) -> None:
     """Refuse sizes in a footer that no table has, or that cannot lie in the file."""
-    import pyarrow as pa
-
-    about, schema = file.metadata, file.schema_arrow
     if about.num_rows > MOST_LINES or len(schema) > MOST_COLUMNS:
         raise InputError(
             f"{path}: claims {about.num_rows} rows of {len(schema)} columns; of a table at most {MOST_LINES} "
             f"rows of {MOST_COLUMNS} columns are read"
         )
-    width = 0  # of one row, in bytes; a text has a place in its dictionary
+    widths = {kind: _width(kind) for kind in set(schema.types)}
     for field in schema:
-        if pa.types.is_nested(field.type):
+        if widths[field.type] is None:
             raise InputError(
                 f"{path}: column {field.name!r} has type {field.type}, expected plain values; remove it"
             )
-        width += (
-            8
-            if _has_any_length(field.type) or pa.types.is_null(field.type)
-            else field.type.bit_width // 8 + 1
-        )
+    width = sum(widths[kind] or 0 for kind in schema.types)  # of one row
     groups = [about.row_group(place).total_byte_size for place in range(about.num_row_groups)]
     claimed = max(about.num_rows * width, *groups, 0)
     refuse_claim(path, claimed, size if claimed > _ALWAYS else None)
+
+
+def _width(kind: Any) -> int | None:
+    """Bytes that a value takes (a text: its place in a dictionary); None where values are nested."""
+    import pyarrow as pa
+
+    if pa.types.is_nested(kind):
+        return None
+    if _has_any_length(kind) or pa.types.is_null(kind):
+        return 8
+    return int(kind.bit_width) // 8 + 1
 
 
 def _has_any_length(kind: Any) -> bool:
