@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -74,3 +75,22 @@ def test_tensors_are_known_by_name_shape_kind_and_bits(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(raw)
     with pytest.raises(InputError, match="its content is not what was written there"):
         read_kept_tensors(tmp_path / "a", header)
+
+
+@pytest.mark.parametrize(
+    "failure", [OSError(errno.EMFILE, "Too many open files"), MemoryError()], ids=["files", "memory"]
+)
+def test_what_cannot_be_read_now_is_kept(
+    failure: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, header = tmp_path / "a.json", {"format": "x", "version": 1, "key": "k"}
+    write_kept_json(path, header, {"value": 1})
+
+    def fail(*_: object, **__: object) -> None:
+        raise failure
+
+    with monkeypatch.context() as patched:
+        patched.setattr("builtins.open", fail)
+        with pytest.raises(InputError, match=r"a\.json: (cannot be read \(Too many|takes more memory)"):
+            recall_json(path, header, "of another run")
+    assert recall_json(path, header, "of another run") == {**header, "value": 1}

@@ -7,6 +7,7 @@ around every call of the library that reads it.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -19,6 +20,11 @@ GIB = 2**30
 MOST_PACKED = 1100
 """No common compressor shrinks further than this (deflate: 1032); a larger claim is a bomb."""
 _LONGEST_REASON = 300
+_OF_THE_SYSTEM = frozenset(
+    getattr(errno, name)
+    for name in ("EACCES", "EPERM", "EIO", "EMFILE", "ENFILE", "ENOMEM", "ESTALE", "ETIMEDOUT")
+    if hasattr(errno, name)
+)
 _SMALL = 2**24
 """Of less, in bytes, the machine is not asked: that takes longer than reading a small file."""
 
@@ -49,7 +55,7 @@ def regular_file(path: Path | str, *, limit: int | None = None, error: type[Inpu
     except ValueError:
         raise error(f"{place!r}: expected a path, which cannot hold the character NUL") from None
     except OSError as failure:
-        raise error(f"{path}: cannot be opened ({failure.strerror})") from None
+        raise error(f"{path}: cannot be opened ({failure.strerror})") from failure
     if not stat.S_ISREG(found.st_mode):
         raise error(f"{path}: expected a file, got {kind_of(found.st_mode)}")
     if limit is not None and found.st_size > limit:
@@ -143,8 +149,20 @@ def boundary(
             "use a larger machine, or a smaller file"
         ) from failure
     except Exception as failure:
+        if isinstance(failure, OSError) and is_passing(failure):
+            raise error(f"{where}: cannot be read ({failure.strerror})") from failure
         reason = str(failure).strip()[:_LONGEST_REASON] or "no message"
         raise error(f"{where}: expected {what} ({type(failure).__name__}: {reason}); {remedy}") from failure
+
+
+def is_passing(failure: BaseException | None) -> bool:
+    """Whether an error is of the system or its memory, and says nothing of what a file holds.
+
+    Of an error that :func:`boundary`, :func:`regular_file` or :func:`refuse_claim` raised, ask for its cause.
+    """
+    if isinstance(failure, OSError):
+        return failure.errno in _OF_THE_SYSTEM
+    return isinstance(failure, MemoryError)
 
 
 def refuse_claim(
@@ -187,7 +205,7 @@ def refuse_claim(
         raise error(
             f"{where}: takes {said_bytes(claimed)} of memory, {said_bytes(free)} are free on this machine; "
             "use a larger machine, or a smaller file"
-        )
+        ) from MemoryError()
 
 
 def said_bytes(count: int) -> str:

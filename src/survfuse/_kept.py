@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import numpy.typing as npt
 
 from survfuse._errors import InputError, context
-from survfuse._gate import regular_file
+from survfuse._gate import is_passing, regular_file
 from survfuse._places import answered
 from survfuse._storage import read_json, read_tensors, sha256_array, to_json, write_json, write_tensors
 
@@ -74,7 +74,7 @@ def recall(
     Raises
     ------
     InputError
-        When it is whole, but of another run.
+        When it is whole, but of another run; when the system or its memory does not let it be read.
     """
     if not os.path.lexists(path):
         return None
@@ -86,6 +86,8 @@ def recall(
                 check(content)
             return content
     except InputError as failure:
+        if is_passing(failure.__cause__):  # it may be whole
+            raise
         _note(f"a kept result is damaged and is computed anew: {failure}{_cleared(path)}")
         return None
     raise InputError(f"{path}: {other}")

@@ -268,7 +268,7 @@ def check_tensors(path: Path | str, *, error: type[InputError] = InputError) -> 
         Or `error`, when it is no regular file, or its header or its values do not fit into memory.
     """
     size = regular_file(path, error=error)
-    with open(path, "rb", buffering=0) as file:
+    with boundary(path, "a safetensors file", error=error), open(path, "rb", buffering=0) as file:
         header = int.from_bytes(file.read(8), "little")
     if header > min(HEADER_LIMIT, size):
         raise error(

@@ -289,7 +289,7 @@ def _refusals(path: Path, line: Callable[[], int]) -> Iterator[None]:
             ) from None
         except csv.Error as error:
             raise InputError(f"line {line()}: {error}; is a quote left open?") from None
-        except (OSError, EOFError, zlib.error) as error:
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise InputError(f"cut off or not what its suffix says ({error}); get it again") from None
 
 
