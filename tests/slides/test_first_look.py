@@ -68,3 +68,11 @@ def test_what_openslide_answers_is_left_to_who_opens_it(tmp_path: Path) -> None:
     look_first(tmp_path / "a.svs")
     with pytest.raises(SlideError, match="not a whole-slide image that OpenSlide knows"):
         open_slide(tmp_path / "a.svs")
+
+
+def test_no_module_of_the_current_folder_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "openslide.py").write_text("open('ran', 'w').close()")
+    (tmp_path / "a.mrxs").write_text("")
+    look_first(tmp_path / "a.mrxs")
+    assert not (tmp_path / "ran").exists()

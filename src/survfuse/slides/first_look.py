@@ -60,7 +60,7 @@ def look_first(path: Path) -> None:
         return
     try:
         ended = subprocess.run(
-            [sys.executable, "-c", _LOOK, str(path)],
+            [sys.executable, "-P", "-c", _LOOK, str(path)],  # -P: no module of the current folder is run
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
