@@ -167,7 +167,9 @@ class TestRefusals:
         with pytest.raises(BundleError, match="no such file"):
             paper.load_checkpoint(path)
         path.write_bytes(b"")
-        with pytest.raises(BundleError, match=r"expected a checkpoint that is safe to read \(EOFError"):
+        with pytest.raises(
+            BundleError, match=r"expected a checkpoint that is safe to read \(ValueError: pickle exhausted"
+        ):
             paper.load_checkpoint(path)
         path.write_bytes(b"not a zip")
         with pytest.raises(BundleError, match="expected a checkpoint that is safe to read"):
@@ -273,14 +275,16 @@ def test_an_archive_that_torch_would_misread_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(path) as old, zipfile.ZipFile(tmp_path / "new.pt", "w", zipfile.ZIP_DEFLATED) as new:
         for name in old.namelist():
             new.writestr(name, old.read(name))
-    with pytest.raises(BundleError, match=r"new\.pt: was packed again by another program; write the state"):
+    with pytest.raises(
+        BundleError, match=r"new\.pt: was packed again by another program \(.*\); write the state"
+    ):
         paper.load_checkpoint(tmp_path / "new.pt", "img")
     with zipfile.ZipFile(path) as archive:
         (member,) = [item for item in archive.infolist() if item.filename.endswith("data/0")]
     content = bytearray(path.read_bytes())
     content[member.header_offset + 200] ^= 1
     path.write_bytes(content)
-    with pytest.raises(BundleError, match=r"best\.pt: (the bytes of .*/data/0' have changed|expected a)"):
+    with pytest.raises(BundleError, match=r"best\.pt: expected a checkpoint .*Bad CRC-32 for file .*data/0"):
         paper.load_checkpoint(path, "img")
 
 

@@ -20,7 +20,6 @@ variant    modalities                    fusion
 from __future__ import annotations
 
 import itertools
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from os import PathLike
@@ -33,12 +32,13 @@ import torch
 from torch import Tensor
 
 from survfuse._errors import BundleError, InputError, context, listed
-from survfuse._gate import boundary, refuse_claim, regular_file
+from survfuse._gate import boundary, refuse_claim
 from survfuse._types import Batch, PatientId
 from survfuse.losses import cox_batch
 from survfuse.models.branches import BagBranch
 from survfuse.models.config import ModalityConfig
 from survfuse.models.network import BagConfig, FusionNetwork, NetworkConfig, VectorConfig, network_of
+from survfuse.readers.checkpoints import read_checkpoint
 from survfuse.survival.calibration import km_rank_time
 from survfuse.survival.gates import as_array, as_floats, as_whole
 
@@ -79,6 +79,7 @@ _PAIRS = {
     ("expression", "clinical"): "fuse_rc",
 }
 _SIDES = {"left": "f1", "right": "f2", "out": "out"}
+_REMEDY = "write the state dict again with torch.save"
 _ENVELOPES = ("state_dict", "model_state_dict", "model")
 
 
@@ -349,7 +350,9 @@ def _column(values: Any, name: str, beside: Tensor | None = None) -> Tensor:
 def _read_state(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(source, Mapping | str | PathLike):
         raise InputError(f"expected the path of a checkpoint or a state dict, got {type(source).__name__}")
-    content: Any = source if isinstance(source, Mapping) else _load(Path(source))
+    content: Any = source
+    if not isinstance(source, Mapping):
+        content = read_checkpoint(Path(source), remedy=_REMEDY, error=BundleError)
     for name in _ENVELOPES:
         if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
             content = content[name]
@@ -359,32 +362,6 @@ def _read_state(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(source, Mapping):
         _refuse_claims(source, state)
     return state
-
-
-def _load(path: Path) -> Any:
-    size = regular_file(path, error=BundleError)
-    refuse_claim(path, size, size, error=BundleError)
-    with boundary(path, "a checkpoint that is safe to read", error=BundleError, remedy=_REMEDY):
-        zipped = zipfile.is_zipfile(path)
-        if zipped:
-            _check_archive(path, size)
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
-
-
-_REMEDY = "write the state dict again with torch.save"
-
-
-def _check_archive(path: Path, size: int) -> None:
-    """Refuse an archive that torch, which reads members where they lie and unchecked, would misread."""
-    with zipfile.ZipFile(path) as archive:
-        members = archive.infolist()
-        if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-            raise BundleError(f"{path}: was packed again by another program; {_REMEDY}")
-        if sum(member.file_size for member in members) > size:
-            raise BundleError(f"{path}: its members are larger than the file; {_REMEDY}")
-        damaged = archive.testzip()
-    if damaged is not None:
-        raise BundleError(f"{path}: the bytes of {damaged!r} have changed; {_REMEDY}")
 
 
 def _refuse_claims(path: str | Path, state: Mapping[str, Any]) -> None:

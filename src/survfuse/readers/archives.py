@@ -12,7 +12,7 @@ from typing import IO
 import numpy as np
 import numpy.typing as npt
 
-from survfuse._errors import FeatureFileError
+from survfuse._errors import FeatureFileError, InputError
 from survfuse._gate import boundary, regular_file
 from survfuse.readers.array_checks import check_stored
 
@@ -34,7 +34,9 @@ class _File(io.FileIO):
 
 
 @contextmanager
-def open_archive(path: Path, what: str, remedy: str) -> Iterator[zipfile.ZipFile]:
+def open_archive(
+    path: Path, what: str, remedy: str, *, error: type[InputError] = FeatureFileError
+) -> Iterator[zipfile.ZipFile]:
     """Open a zip archive whose members lie in the file, each in a place of its own.
 
     Parameters
@@ -43,15 +45,17 @@ def open_archive(path: Path, what: str, remedy: str) -> Iterator[zipfile.ZipFile
         The file.
     what, remedy : str
         What was expected and what to do, as for :func:`survfuse._gate.boundary`.
+    error : type of InputError
+        What to raise.
 
     Raises
     ------
-    FeatureFileError
+    InputError
         For anything that zipfile cannot read, within the block too, and for two members of one name.
     """
-    size = regular_file(path, error=FeatureFileError)
+    size = regular_file(path, error=error)
     with (
-        boundary(path, what, error=FeatureFileError, remedy=remedy),
+        boundary(path, what, error=error, remedy=remedy),
         _File(path) as file,
         zipfile.ZipFile(file) as archive,
     ):

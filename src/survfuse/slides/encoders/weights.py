@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import pickletools
 import re
-import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,8 +13,9 @@ import torch
 from torch import Tensor
 
 from survfuse._errors import InputError, listed
-from survfuse._gate import boundary, regular_file
-from survfuse._storage import sha256_file
+from survfuse._gate import boundary, is_passing, regular_file
+from survfuse._storage import check_tensors, sha256_file
+from survfuse.readers.checkpoints import read_checkpoint
 from survfuse.slides.encoders.base import EncoderCard
 from survfuse.slides.encoders.card import ENCODERS
 from survfuse.slides.encoders.layouts import to_network
@@ -90,6 +89,7 @@ def _read(file: Path) -> Any:
     if head[8:9] == b"{":  # a safetensors header follows its length
         from safetensors.torch import load_file
 
+        check_tensors(file)
         with boundary(file, "a whole safetensors file", remedy=_AGAIN):
             return load_file(file)
     return _read_checkpoint(file)
@@ -97,13 +97,9 @@ def _read(file: Path) -> Any:
 
 def _read_checkpoint(file: Path) -> Any:
     try:
-        with boundary(file, "a torch checkpoint"):
-            zipped = zipfile.is_zipfile(file)
-            for pickled in _pickles_of(file) if zipped else ():
-                _refuse_makers(pickled)
-            return torch.load(file, map_location="cpu", weights_only=True, mmap=zipped)
+        return read_checkpoint(file, remedy=_AGAIN)
     except InputError as error:
-        if error.__cause__ is None or isinstance(error.__cause__, MemoryError):
+        if error.__cause__ is None or is_passing(error.__cause__):
             raise
         # without torch's advice to run the code after all
         told = re.split(r"trusted source\.|WeightsUnpickler error:", str(error.__cause__))[-1].strip()
@@ -111,29 +107,6 @@ def _read_checkpoint(file: Path) -> Any:
             f"{file}: neither safetensors nor a torch checkpoint that can be read without running its code "
             f"({type(error.__cause__).__name__}: {told.splitlines()[0][:160] if told else 'no message'})"
         ) from None
-
-
-def _pickles_of(file: Path) -> Iterator[bytes]:
-    """Yield the pickles of a checkpoint that is an archive whose members are stored as they are.
-
-    Torch takes the bytes of a member for its values, packed or not.
-    """
-    with zipfile.ZipFile(file) as archive:
-        members = archive.infolist()
-        packed = [one.filename for one in members if one.compress_type != zipfile.ZIP_STORED]
-        if packed or sum(one.file_size for one in members) > file.stat().st_size:
-            what = f"packed {listed(packed, 3)}" if packed else "stored members in one place"
-            raise InputError(f"{file}: another program has {what}; {_AGAIN}, and leave it as it is")
-        for one in members:
-            if one.filename.endswith(".pkl"):
-                yield archive.read(one)
-
-
-def _refuse_makers(pickled: bytes) -> None:
-    """Refuse the one call that torch allows and that takes as much memory as the file asks for."""
-    for operation, argument, _ in pickletools.genops(pickled):
-        if operation.name == "GLOBAL" and str(argument).endswith("bytearray"):
-            raise ValueError("it holds a bytearray, which no weights do")
 
 
 def _unpacked(found: Any, file: Path) -> dict[str, Tensor]:
