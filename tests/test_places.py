@@ -247,3 +247,17 @@ def test_a_full_disk_is_answered_and_left_clean(tmp_path):
         assert list(disk.iterdir()) == []
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_nothing_is_left_where_the_disk_knows_no_locks(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.lockf", refuse)
+    with held(tmp_path / "run"):
+        (tmp_path / "run" / "a").touch()
+    with staged_folder(tmp_path / "whole") as folder:
+        (folder / "b").touch()
+    assert sorted(str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*")) == [
+        "run", "run/a", "whole", "whole/b",
+    ]  # fmt: skip

@@ -210,6 +210,8 @@ def _locked(path: Path, error: type[InputError]) -> IO[str] | None:
                 raise error(
                     f"{path.parent}: {holder} works in this folder; wait for it, or choose another"
                 ) from None
+            with suppress(OSError):
+                path.unlink()
             return None  # a disk without locks
         if _is_same(file, path):
             break
