@@ -214,6 +214,15 @@ def test_same_files_are_not_packed_twice(tmp_path: Path, items: Items) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.bags", "features"]
 
 
+def test_a_link_to_a_store_stays(tmp_path: Path, items: Items) -> None:
+    place = tmp_path / "disk" / "a.bags"
+    pack(items[:1], place)
+    (tmp_path / "a.bags").symlink_to(place)
+    store = pack(items, tmp_path / "a.bags", overwrite=True)
+    assert (tmp_path / "a.bags").is_symlink()
+    assert BagStore.open(place).tiles == store.tiles
+
+
 def test_other_folders_are_never_overwritten(tmp_path: Path, items: Items) -> None:
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter1.tex").touch()

@@ -153,6 +153,7 @@ def write_store(
         taken = out.exists() or out.is_symlink()
         if taken:
             _refuse_foreign(out)
+            out = out.resolve()  # a link to a store stays
     if taken and not overwrite:
         difference = _difference(items, out, agreed, options, allow_empty)
         if difference is None:
