@@ -312,8 +312,6 @@ def _told(error: BaseException | None) -> str:
         return (
             f"{os.strerror(error.errno)}{where} (not a fault of the slide; the same command tries it again)"
         )
-    if isinstance(error, MemoryError):
-        return "too little memory (fewer workers or a larger machine help; the same command tries it again)"
     return f"{type(error).__name__}: {error or 'no message'}"
 
 
