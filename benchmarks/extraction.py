@@ -37,7 +37,11 @@ def tissue(size: int = 1024) -> np.ndarray:
     import cv2
 
     rng = np.random.default_rng(0)
-    pixels = np.full((size, size, 3), (212.0, 150.0, 192.0)) + rng.normal(0, 10, (size, size, 1))
+    pixels = np.full((size, size, 3), (212.0, 150.0, 192.0)) + rng.normal(
+        0,
+        10,
+        (size, size, 1),
+    )
     for x, y in rng.integers(0, size, (size * size // 500, 2)):
         cv2.circle(pixels, (int(x), int(y)), int(rng.integers(4, 9)), (92, 62, 140), -1)
     return np.clip(pixels + rng.normal(0, 4, pixels.shape), 0, 255).astype(np.uint8)
@@ -52,14 +56,24 @@ def write_slide(path: Path, px: int) -> Path:
     with tifffile.TiffWriter(path, bigtiff=True) as file:
         level, side = 0, px
         while side >= 512:
-            small = cv2.resize(base, (1024 >> min(level, 2),) * 2, interpolation=cv2.INTER_AREA)
+            small = cv2.resize(
+                base,
+                (1024 >> min(level, 2),) * 2,
+                interpolation=cv2.INTER_AREA,
+            )
             small = np.tile(small, (1 << min(level, 2), 1 << min(level, 2), 1))
             coded = []
             for shift in range(0, 768, 37):
                 cut = np.ascontiguousarray(
-                    small[shift : shift + NATIVE, (shift * 7) % 768 :][:, :NATIVE, ::-1]
+                    small[shift : shift + NATIVE, (shift * 7) % 768 :][
+                        :, :NATIVE, ::-1
+                    ],
                 )
-                coded.append(cv2.imencode(".jpg", cut, [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes())
+                coded.append(
+                    cv2.imencode(".jpg", cut, [cv2.IMWRITE_JPEG_QUALITY, 80])[
+                        1
+                    ].tobytes(),
+                )
             many = (-(-side // NATIVE)) ** 2
             scale = 1e4 / (MPP * 2**level)
             file.write(
@@ -89,7 +103,9 @@ def plain(paths: list[Path]) -> int:
             width, height = slide.dimensions
             for y in range(0, height - TILE + 1, TILE):
                 for x in range(0, width - TILE + 1, TILE):
-                    np.asarray(slide.read_region((x, y), 0, (TILE, TILE)).convert("RGB"))
+                    np.asarray(
+                        slide.read_region((x, y), 0, (TILE, TILE)).convert("RGB"),
+                    )
                     count += 1
     return count
 
@@ -160,10 +176,14 @@ def ours(paths: list[Path], workers: int, out: Path) -> tuple[int, dict[str, flo
     """`survfuse extract`, whole: tissue, tiles, quality, bags, thumbnails, records."""
     from survfuse.executors import make_executor
     from survfuse.slides import ExtractConfig, SlideItem
-    from survfuse.slides.run import extract
+    from survfuse.slides.supervisor import extract
 
     items = [SlideItem(path.stem, path.stem, path) for path in paths]
-    executor = make_executor("inline" if workers == 1 else "process", workers=workers, threads=1)
+    executor = make_executor(
+        "inline" if workers == 1 else "process",
+        workers=workers,
+        threads=1,
+    )
     summary = extract(items, ExtractConfig(), out, executor=executor, load=idle)
     summary.raise_failed()
     return summary.tiles, summary.seconds
@@ -176,7 +196,9 @@ def speed(slides: int, px: int, rounds: int, folder: Path) -> None:
     import_timm()  # lazyslide needs it whole beside a CPU build of torch
     paths = [write_slide(folder / f"s{number}.tif", px) for number in range(slides)]
     size = sum(path.stat().st_size for path in paths) / 2**20
-    print(f"{slides} slides of {px} x {px} px, {size:.0f} MiB, tiles of {TILE} px at {MPP} µm/px")
+    print(
+        f"{slides} slides of {px} x {px} px, {size:.0f} MiB, tiles of {TILE} px at {MPP} µm/px",
+    )
     shares: list[dict[str, float]] = []
     runs = iter(range(10**6))
 
@@ -193,7 +215,10 @@ def speed(slides: int, px: int, rounds: int, folder: Path) -> None:
         "survfuse, 1 process": lambda: extract_with(1),
         "survfuse, 2 processes": lambda: extract_with(2),
     }
-    lazyslide(paths[:1], 0)  # its imports and first-call compilation are nobody's reading speed
+    lazyslide(
+        paths[:1],
+        0,
+    )  # its imports and first-call compilation are nobody's reading speed
     rates: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, way in ways.items():
@@ -212,17 +237,27 @@ def tell_shares(shares: list[dict[str, float]]) -> None:
     total = {stage: sum(one[stage] for one in shares) for stage in shares[0]}
     everything = sum(total.values())
     inside = sum(total.get(stage, 0.0) for stage in ("open", "read", "encode"))
-    told = ", ".join(f"{stage} {seconds / everything:.1%}" for stage, seconds in total.items())
+    told = ", ".join(
+        f"{stage} {seconds / everything:.1%}" for stage, seconds in total.items()
+    )
     print(f"  of one process' time: {told}")
-    print(f"  neither reading and decoding nor the encoder: {1 - inside / everything:.1%}")
+    print(
+        f"  neither reading and decoding nor the encoder: {1 - inside / everything:.1%}",
+    )
 
 
 def peak(path: Path) -> None:
     """Extract one slide and print the most memory this process ever held; run in a process of its own."""
     with tempfile.TemporaryDirectory() as name:
         count, _ = ours([path], 1, Path(name) / "out")
-    status = Path("/proc/self/status").read_text()  # rusage would still count the parent before exec
-    kilobytes = int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1])
+    status = Path(
+        "/proc/self/status",
+    ).read_text()  # rusage would still count the parent before exec
+    kilobytes = int(
+        next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[
+            1
+        ],
+    )
     print(json.dumps({"tiles": count, "peak": kilobytes / 1024}))
 
 
@@ -263,12 +298,15 @@ def large_bag(tiles: int = 200_000, dim: int = 1536) -> None:
         assert features.values.shape == (tiles, dim) == (store.tiles, store.dim)
     print(
         f"  a bag of {tiles} x {dim} ({size:.0f} MiB): written in {wrote - start:.1f} s, read in "
-        f"{read - wrote:.1f} s, packed in {packed - read:.1f} s"
+        f"{read - wrote:.1f} s, packed in {packed - read:.1f} s",
     )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawTextHelpFormatter,
+    )
     parser.add_argument("--slides", type=int, default=2)
     parser.add_argument("--px", type=int, default=16384)
     parser.add_argument("--rounds", type=int, default=2)

@@ -11,7 +11,9 @@ from pathlib import Path
 def status(field: str) -> float:
     """A field of /proc/self/status in MB."""
     lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{field}:"))
+    return next(
+        int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{field}:")
+    )
 
 
 class Peak:

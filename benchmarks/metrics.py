@@ -53,12 +53,21 @@ class Cohort:
     def head(self, patients: int) -> Cohort:
         """Keep the first patients."""
         n = patients
-        return Cohort(self.time[:n], self.event[:n], self.risk[:n], self.times, self.survival[:n])
+        return Cohort(
+            self.time[:n],
+            self.event[:n],
+            self.risk[:n],
+            self.times,
+            self.survival[:n],
+        )
 
     @property
     def y(self) -> np.ndarray:
         """Outcome as sksurv wants it."""
-        return np.array(list(zip(self.event, self.time, strict=True)), dtype=[("e", bool), ("t", float)])
+        return np.array(
+            list(zip(self.event, self.time, strict=True)),
+            dtype=[("e", bool), ("t", float)],
+        )
 
 
 def evaluate(c: Cohort) -> float:
@@ -71,28 +80,62 @@ OTHERS: dict[str, tuple[Task, dict[str, Task]]] = {
     "Harrell's C": (
         lambda c: harrell_c(c.time, c.event, c.risk).value,
         {
-            "lifelines": lambda c: lifelines.utils.concordance_index(c.time, -c.risk, c.event),
-            "sksurv": lambda c: sksurv.metrics.concordance_index_censored(c.event, c.time, c.risk)[0],
+            "lifelines": lambda c: lifelines.utils.concordance_index(
+                c.time,
+                -c.risk,
+                c.event,
+            ),
+            "sksurv": lambda c: sksurv.metrics.concordance_index_censored(
+                c.event,
+                c.time,
+                c.risk,
+            )[0],
         },
     ),
     "Uno's C to 10": (
         lambda c: uno_c(c.time, c.event, c.risk, 10.0).value,
-        {"sksurv": lambda c: sksurv.metrics.concordance_index_ipcw(c.y, c.y, c.risk, tau=10.0)[0]},
+        {
+            "sksurv": lambda c: sksurv.metrics.concordance_index_ipcw(
+                c.y,
+                c.y,
+                c.risk,
+                tau=10.0,
+            )[0],
+        },
     ),
     "integrated Brier score": (
         lambda c: integrated_brier(c.time, c.event, c.survival, c.times).value,
         {
-            "sksurv": lambda c: sksurv.metrics.integrated_brier_score(c.y, c.y, c.survival, c.times),
+            "sksurv": lambda c: sksurv.metrics.integrated_brier_score(
+                c.y,
+                c.y,
+                c.survival,
+                c.times,
+            ),
             "SurvivalEVAL": evaluate,
         },
     ),
     "Brier score at each time": (
         lambda c: [e.value for e in brier(c.time, c.event, c.survival, c.times)],
-        {"sksurv": lambda c: sksurv.metrics.brier_score(c.y, c.y, c.survival, c.times)[1]},
+        {
+            "sksurv": lambda c: sksurv.metrics.brier_score(
+                c.y,
+                c.y,
+                c.survival,
+                c.times,
+            )[1],
+        },
     ),
     "AUC at each time": (
         lambda c: [e.value for e in auc(c.time, c.event, c.risk, c.times)],
-        {"sksurv": lambda c: sksurv.metrics.cumulative_dynamic_auc(c.y, c.y, c.risk, c.times)[0]},
+        {
+            "sksurv": lambda c: sksurv.metrics.cumulative_dynamic_auc(
+                c.y,
+                c.y,
+                c.risk,
+                c.times,
+            )[0],
+        },
     ),
 }
 
@@ -113,7 +156,10 @@ def climb(task: Task, cohort: Cohort) -> tuple[int, float, Any]:
     """Run on more and more patients while four times the patients at 16 times the time fit the limit."""
     n = took = 0
     result = None
-    for patients in [*(size for size in LADDER if size < len(cohort.time)), len(cohort.time)]:
+    for patients in [
+        *(size for size in LADDER if size < len(cohort.time)),
+        len(cohort.time),
+    ]:
         if n and took * (patients / n) ** 2 > LIMIT:
             break
         n = patients
@@ -121,7 +167,14 @@ def climb(task: Task, cohort: Cohort) -> tuple[int, float, Any]:
     return n, took, result
 
 
-def line(name: str, where: str, patients: int, ours: float, theirs: float, difference: float) -> None:
+def line(
+    name: str,
+    where: str,
+    patients: int,
+    ours: float,
+    theirs: float,
+    difference: float,
+) -> None:
     print(
         f"  {name:24s} {where:14s} {patients:6d} patients {ours:8.3f} s {theirs:8.3f} s"
         f" {theirs / ours:8.1f}x   differ by {difference:.0e}",
@@ -130,12 +183,21 @@ def line(name: str, where: str, patients: int, ours: float, theirs: float, diffe
 
 
 def against_others(cohort: Cohort) -> None:
-    print(f"Against others, {len(cohort.time)} patients, {len(cohort.times)} times: here, there, ratio")
+    print(
+        f"Against others, {len(cohort.time)} patients, {len(cohort.times)} times: here, there, ratio",
+    )
     for name, (ours, others) in OTHERS.items():
         for where, theirs in others.items():
             n, slow, result = climb(theirs, cohort)
             fast, value = seconds(lambda n=n, ours=ours: ours(cohort.head(n)))
-            line(name, where, n, fast, slow, float(np.abs(np.asarray(result) - value).max()))
+            line(
+                name,
+                where,
+                n,
+                fast,
+                slow,
+                float(np.abs(np.asarray(result) - value).max()),
+            )
 
 
 def resampled(cohort: Cohort, repeats: int) -> None:
@@ -147,11 +209,17 @@ def resampled(cohort: Cohort, repeats: int) -> None:
         start = clock.perf_counter()
         for row in some:
             parts = (cohort.time, cohort.event, cohort.risk)
-            task(Cohort(*(part[row] for part in parts), cohort.times, cohort.survival[row]))
+            task(
+                Cohort(
+                    *(part[row] for part in parts),
+                    cohort.times,
+                    cohort.survival[row],
+                ),
+            )
         return (clock.perf_counter() - start) * repeats / len(some)
 
     print(
-        f"{repeats} bootstraps of {n} patients, {len(cohort.times)} times: here, there (extrapolated), ratio"
+        f"{repeats} bootstraps of {n} patients, {len(cohort.times)} times: here, there (extrapolated), ratio",
     )
     for name in ("Harrell's C", "integrated Brier score"):
         ours, others = OTHERS[name]
@@ -159,7 +227,10 @@ def resampled(cohort: Cohort, repeats: int) -> None:
         for where, theirs in others.items():
             few = max(1, repeats // 100)
             slow = over(theirs, rows[:few])
-            print(f"  {name:24s} {where:14s} {took:10.2f} s {slow:10.2f} s {slow / took:8.1f}x", flush=True)
+            print(
+                f"  {name:24s} {where:14s} {took:10.2f} s {slow:10.2f} s {slow / took:8.1f}x",
+                flush=True,
+            )
 
 
 def main() -> None:

@@ -38,13 +38,28 @@ def index_add(tiles: Tensor, weights: Tensor, offsets: Tensor) -> Tensor:
 
 
 def segment_reduce(tiles: Tensor, weights: Tensor, offsets: Tensor) -> Tensor:
-    return torch.segment_reduce(tiles * weights[:, None], "sum", offsets=offsets, axis=0, initial=0)
+    return torch.segment_reduce(
+        tiles * weights[:, None],
+        "sum",
+        offsets=offsets,
+        axis=0,
+        initial=0,
+    )
 
 
 def sparse_csr(tiles: Tensor, weights: Tensor, offsets: Tensor) -> Tensor:
     columns = torch.arange(len(tiles))
     size = (len(offsets) - 1, len(tiles))
-    return torch.sparse_csr_tensor(offsets, columns, weights, size=size, check_invariants=False) @ tiles
+    return (
+        torch.sparse_csr_tensor(
+            offsets,
+            columns,
+            weights,
+            size=size,
+            check_invariants=False,
+        )
+        @ tiles
+    )
 
 
 FORMS: dict[str, Form] = {
@@ -55,10 +70,20 @@ FORMS: dict[str, Form] = {
 }
 
 
-def measure(form: Form, tiles: Tensor, weights: Tensor, offsets: Tensor, repeats: int) -> tuple[float, bool]:
+def measure(
+    form: Form,
+    tiles: Tensor,
+    weights: Tensor,
+    offsets: Tensor,
+    repeats: int,
+) -> tuple[float, bool]:
     """Median seconds of forward and backward, and whether all runs agree bit by bit."""
     seconds, first, same = [], None, True
-    upstream = torch.randn(len(offsets) - 1, tiles.shape[1], generator=torch.Generator().manual_seed(1))
+    upstream = torch.randn(
+        len(offsets) - 1,
+        tiles.shape[1],
+        generator=torch.Generator().manual_seed(1),
+    )
     for _ in range(repeats + 1):
         leaves = tiles.clone().requires_grad_(), weights.clone().requires_grad_()
         start = time.perf_counter()
@@ -67,7 +92,9 @@ def measure(form: Form, tiles: Tensor, weights: Tensor, offsets: Tensor, repeats
         seconds.append(time.perf_counter() - start)
         result = (out.detach(), leaves[0].grad, leaves[1].grad)
         first = first or result
-        same = same and all(torch.equal(a, b) for a, b in zip(result, first, strict=True))
+        same = same and all(
+            torch.equal(a, b) for a, b in zip(result, first, strict=True)
+        )
     return statistics.median(seconds[1:]), same
 
 
@@ -77,12 +104,16 @@ def ragged(patients: int, tiles: int, width: int, repeats: int) -> None:
     offsets = torch.cat([torch.zeros(1, dtype=torch.int64), counts.cumsum(0)])
     values = torch.randn(int(offsets[-1]), width, generator=generator)
     weights = torch.rand(len(values), generator=generator)
-    print(f"{patients} patients, {len(values)} tiles x {width}, {torch.get_num_threads()} threads")
+    print(
+        f"{patients} patients, {len(values)} tiles x {width}, {torch.get_num_threads()} threads",
+    )
     baseline = None
     for name, form in FORMS.items():
         seconds, same = measure(form, values, weights, offsets, repeats)
         baseline = baseline or seconds
-        print(f"  {name:22s} {seconds * 1e3:7.0f} ms  {baseline / seconds:5.2f}x  same bits: {same}")
+        print(
+            f"  {name:22s} {seconds * 1e3:7.0f} ms  {baseline / seconds:5.2f}x  same bits: {same}",
+        )
 
 
 def resident() -> float:
@@ -95,7 +126,10 @@ def large_bag(tiles: int, chunk: int) -> None:
     """Run one bag (tiles, 1024) of half precision; print time and peak memory beyond the bag."""
     branch = BagBranch(1024, 512, 256, "attention", 0.25).eval()
     branch.chunk_tiles = chunk
-    bag, offsets = torch.full((tiles, 1024), 0.5, dtype=torch.float16), torch.tensor([0, tiles])
+    bag, offsets = (
+        torch.full((tiles, 1024), 0.5, dtype=torch.float16),
+        torch.tensor([0, tiles]),
+    )
     with torch.no_grad():
         branch(bag[:64], torch.tensor([0, 64]))
     before, samples, done = resident(), [0.0], threading.Event()
@@ -113,7 +147,10 @@ def large_bag(tiles: int, chunk: int) -> None:
     done.set()
     watcher.join()
     extra = max(samples) - before
-    print(f"  {tiles} tiles x 1024 in chunks of {chunk:7d}: {seconds:6.2f} s, {extra:6.0f} MB", flush=True)
+    print(
+        f"  {tiles} tiles x 1024 in chunks of {chunk:7d}: {seconds:6.2f} s, {extra:6.0f} MB",
+        flush=True,
+    )
 
 
 def main() -> None:
@@ -123,17 +160,37 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=512)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--bag", type=int, default=200_000)
-    parser.add_argument("--chunk", type=int, default=None, help="only the large bag, in chunks of this size")
+    parser.add_argument(
+        "--chunk",
+        type=int,
+        default=None,
+        help="only the large bag, in chunks of this size",
+    )
     given = parser.parse_args()
     if given.chunk:
         large_bag(given.bag, given.chunk)
         return
     ragged(given.patients, given.tiles, given.width, given.repeats)
-    for chunk in (given.bag, 65536, 16384, 4096):  # own processes: peak memory never falls again
-        command = [sys.executable, __file__, "--bag", str(given.bag), "--chunk", str(chunk)]
+    for chunk in (
+        given.bag,
+        65536,
+        16384,
+        4096,
+    ):  # own processes: peak memory never falls again
+        command = [
+            sys.executable,
+            __file__,
+            "--bag",
+            str(given.bag),
+            "--chunk",
+            str(chunk),
+        ]
         subprocess.run(command, check=True)
 
 
 if __name__ == "__main__":
-    warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
+    warnings.filterwarnings(
+        "ignore",
+        message="Sparse CSR tensor support is in beta state",
+    )
     main()

@@ -34,7 +34,12 @@ from survfuse.datasets.simulate import simulate
 from survfuse.models.branches import BagBranch
 from survfuse.training import Hook, Run, train
 
-WIDE = {"bag_width": 256, "attention_width": 128, "bag_components": None, "bag_scaling": "none"}
+WIDE = {
+    "bag_width": 256,
+    "attention_width": 128,
+    "bag_components": None,
+    "bag_scaling": "none",
+}
 MEMORY_MB = 256
 
 
@@ -65,10 +70,16 @@ def measured(folder: Path, config: FitConfig) -> tuple[int, float, float, float]
 
 
 def grow(sizes: Sequence[int], *, bags: bool) -> None:
-    config = FitConfig.of(fusion="concat", max_tiles=None, memory_mb=MEMORY_MB, device="cpu", **WIDE)
+    config = FitConfig.of(
+        fusion="concat",
+        max_tiles=None,
+        memory_mb=MEMORY_MB,
+        device="cpu",
+        **WIDE,
+    )
     print(
         f"{'tiles each' if bags else 'patients':>10s}{'tiles':>11s}{'s per epoch':>13s}{'us a tile':>11s}"
-        f"{'times before':>14s}{'own MB':>8s}{'all MB':>8s}"
+        f"{'times before':>14s}{'own MB':>8s}{'all MB':>8s}",
     )
     before = None
     for size in sizes:
@@ -78,9 +89,20 @@ def grow(sizes: Sequence[int], *, bags: bool) -> None:
                 if bags
                 else {"patients": size, "tiles": 100, "tile_dim": 512}
             )
-            simulate(Path(place) / "c", genes=50, signal="additive", event_rate=0.5, seed=0, **shape)
+            simulate(
+                Path(place) / "c",
+                genes=50,
+                signal="additive",
+                event_rate=0.5,
+                seed=0,
+                **shape,
+            )
             tiles, seconds, own, whole = measured(Path(place) / "c", config)
-        ratio = "" if before is None else f"{seconds / before[1]:.1f} ({tiles / before[0]:.1f})"
+        ratio = (
+            ""
+            if before is None
+            else f"{seconds / before[1]:.1f} ({tiles / before[0]:.1f})"
+        )
         print(
             f"{size:10,d}{tiles:11,d}{seconds:13.2f}{1e6 * seconds / tiles:11.1f}{ratio:>14s}"
             f"{own:8.0f}{whole:8.0f}",
@@ -102,7 +124,9 @@ def gpu() -> None:
     bandwidth = 2 * rows.numel() * rows.itemsize / _seconds(lambda: copy.copy_(rows))
     print(f"{torch.cuda.get_device_name()}: copies {bandwidth / 1e9:.0f} GB/s")
     for dtype in (torch.float32, torch.bfloat16):
-        branch = BagBranch(features, width, attention, "attention", 0.25).to(device).train()
+        branch = (
+            BagBranch(features, width, attention, "attention", 0.25).to(device).train()
+        )
         branch.compute_dtype = dtype
         upstream = torch.randn(len(offsets) - 1, width, device=device)
 
@@ -114,7 +138,9 @@ def gpu() -> None:
 
         seconds = _seconds(step)
         share = 2 * rows.numel() * rows.itemsize / seconds / bandwidth
-        print(f"{dtype}: {tiles / seconds / 1e6:.2f} million tiles/s, {share:.1%} of the bandwidth limit")
+        print(
+            f"{dtype}: {tiles / seconds / 1e6:.2f} million tiles/s, {share:.1%} of the bandwidth limit",
+        )
 
 
 def _seconds(work: Callable[[], object]) -> float:
@@ -129,7 +155,8 @@ def _seconds(work: Callable[[], object]) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("what", choices=["cohorts", "bags", "gpu"])
     parser.add_argument("--sizes", type=int, nargs="+")
@@ -137,11 +164,19 @@ def main() -> None:
     if given.what == "gpu":
         gpu()
     else:
-        usual = [1_000, 10_000, 100_000, 1_000_000] if given.what == "bags" else [100, 1_000, 10_000]
+        usual = (
+            [1_000, 10_000, 100_000, 1_000_000]
+            if given.what == "bags"
+            else [100, 1_000, 10_000]
+        )
         grow(given.sizes or usual, bags=given.what == "bags")
 
 
 if __name__ == "__main__":
     if "OMP_WAIT_POLICY" not in os.environ:  # read once, when torch is loaded
-        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "OMP_WAIT_POLICY": "passive"})
+        os.execve(
+            sys.executable,
+            [sys.executable, *sys.argv],
+            {**os.environ, "OMP_WAIT_POLICY": "passive"},
+        )
     main()

@@ -39,13 +39,20 @@ def finders(painted: glass.Painted) -> dict[str, np.ndarray]:
     return {
         "ours": find_tissue(view, 0.5).mask,
         "lazyslide in our guards": find_tissue(view, 0.5, method="lazyslide").mask,
-        "lazyslide as it comes": stained_by_lazyslide(painted.image, painted.mpp, **AS_IT_COMES),
+        "lazyslide as it comes": stained_by_lazyslide(
+            painted.image,
+            painted.mpp,
+            **AS_IT_COMES,
+        ),
     }
 
 
 def chips_found(mask: np.ndarray, truth: np.ndarray) -> str:
     count, labels = cv2.connectedComponents(truth.astype(np.uint8))
-    found = np.bincount(labels[mask], minlength=count)[1:] > np.bincount(labels.ravel())[1:] / 2
+    found = (
+        np.bincount(labels[mask], minlength=count)[1:]
+        > np.bincount(labels.ravel())[1:] / 2
+    )
     return f"{found.sum()} of {count - 1}"
 
 
@@ -70,7 +77,16 @@ def main() -> None:
         found = finders(scene)
         label = scene.name if name in ("he", "full") else f"{scene.name} ({name})"
         print(
-            row([label, *(f"{glass.overlap(mask, scene.tissue):.3f}" for mask in found.values())], markdown)
+            row(
+                [
+                    label,
+                    *(
+                        f"{glass.overlap(mask, scene.tissue):.3f}"
+                        for mask in found.values()
+                    ),
+                ],
+                markdown,
+            ),
         )
         if name.startswith("chips"):
             counts = (chips_found(mask, scene.tissue) for mask in found.values())

@@ -60,7 +60,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, WeightedRandomSampler
 
 from survfuse._types import IntArray
-from survfuse.cohort.batches import BatchSource
+from survfuse.cohort.batch_source import BatchSource
 from survfuse.config import FitConfig
 from survfuse.datasets.simulate import simulate
 from survfuse.models import FusionNetwork
@@ -106,7 +106,13 @@ class Pair(nn.Module):
 class PlainNetwork(nn.Module):
     """The paper's network for one patient: bag (tiles, dim), clinical (1, c) and expression (1, genes)."""
 
-    def __init__(self, dim: int, clinical: int, genes: int, pairs: Sequence[str]) -> None:
+    def __init__(
+        self,
+        dim: int,
+        clinical: int,
+        genes: int,
+        pairs: Sequence[str],
+    ) -> None:
         super().__init__()
         self.project = nn.Sequential(nn.Linear(dim, 512), nn.ReLU(), nn.Dropout(0.25))
         self.signal = nn.Sequential(nn.Linear(512, 256), nn.Tanh(), nn.Dropout(0.25))
@@ -119,19 +125,30 @@ class PlainNetwork(nn.Module):
         self.pairs = nn.ModuleDict()
         for key in pairs:
             left, right = key.split("*")
-            self.pairs[key] = Pair(widths[left], widths[right], 64, 32 if "clinical" in key else 64)
+            self.pairs[key] = Pair(
+                widths[left],
+                widths[right],
+                64,
+                32 if "clinical" in key else 64,
+            )
         self.head = nn.Linear(128, 1)
 
     def forward(self, bag: Tensor, clinical: Tensor, expression: Tensor) -> Tensor:
         """Log-risk, (1, 1)."""
         tiles = self.project(bag)
-        attention = torch.softmax(self.score(self.signal(tiles) * self.gate(tiles)).T, dim=1)
+        attention = torch.softmax(
+            self.score(self.signal(tiles) * self.gate(tiles)).T,
+            dim=1,
+        )
         read = {
             "slides": attention @ tiles,
             "clinical": clinical,
             "expression": self.expression(expression),
         }
-        blocks = [pair(*(read[name] for name in key.split("*"))) for key, pair in self.pairs.items()]
+        blocks = [
+            pair(*(read[name] for name in key.split("*")))
+            for key, pair in self.pairs.items()
+        ]
         return cast(Tensor, self.head(torch.cat(blocks, dim=1)))
 
 
@@ -156,8 +173,17 @@ def names_of(ours: str) -> str:
 def plain_network(network: FusionNetwork) -> PlainNetwork:
     """Make a plain network of the same shape, with weights of its own."""
     dims = {m.name: m.input_dim for m in network.config.modalities}
-    pairs = [name.split(".")[2] for name in network.state_dict() if name.startswith("fusion.pairs.")]
-    return PlainNetwork(dims["slides"], dims["clinical"], dims["expression"], list(dict.fromkeys(pairs)))
+    pairs = [
+        name.split(".")[2]
+        for name in network.state_dict()
+        if name.startswith("fusion.pairs.")
+    ]
+    return PlainNetwork(
+        dims["slides"],
+        dims["clinical"],
+        dims["expression"],
+        list(dict.fromkeys(pairs)),
+    )
 
 
 class Files(Dataset[Item]):
@@ -176,7 +202,10 @@ class Files(Dataset[Item]):
         patient = self.patients[row]
         with (self.folder / f"{patient}_RNA.json").open() as file:
             values = json.load(file)
-        expression = torch.tensor([values[gene] for gene in self.genes], dtype=torch.float32)
+        expression = torch.tensor(
+            [values[gene] for gene in self.genes],
+            dtype=torch.float32,
+        )
         with (self.folder / f"{patient}_CD.json").open() as file:
             clinical = torch.tensor(list(json.load(file).values()), dtype=torch.float32)
         bag = torch.load(self.folder / f"{patient}_HE.pt", weights_only=True)
@@ -185,7 +214,13 @@ class Files(Dataset[Item]):
 
 def side_by_side(items: list[Item]) -> Paired:
     bags, clinical, expression, times, events = zip(*items, strict=True)
-    return list(bags), list(clinical), list(expression), torch.tensor(times), torch.tensor(events)
+    return (
+        list(bags),
+        list(clinical),
+        list(expression),
+        torch.tensor(times),
+        torch.tensor(events),
+    )
 
 
 def cox_of_batch(risk: Tensor, times: Tensor, events: Tensor) -> Tensor:
@@ -193,7 +228,10 @@ def cox_of_batch(risk: Tensor, times: Tensor, events: Tensor) -> Tensor:
     risk, events = risk[order], events[order]
     if events.sum() == 0:
         return risk.sum() * 0.0
-    return -(events * (risk - torch.log(torch.cumsum(torch.exp(risk), 0) + 1e-8))).sum() / events.sum()
+    return (
+        -(events * (risk - torch.log(torch.cumsum(torch.exp(risk), 0) + 1e-8))).sum()
+        / events.sum()
+    )
 
 
 def plain_loss(network: PlainNetwork, batch: Paired) -> Tensor:
@@ -268,7 +306,12 @@ def some(task: Task, count: int) -> IntArray:
 # -- files, memory, and the comparison
 
 
-def export(folder: Path, task: Task, names: Sequence[str], genes: Sequence[str]) -> None:
+def export(
+    folder: Path,
+    task: Task,
+    names: Sequence[str],
+    genes: Sequence[str],
+) -> None:
     """Write the files that the baseline reads, from the very values that ours trains on."""
     assert isinstance(task.source, BatchSource)
     folder.mkdir()
@@ -278,23 +321,37 @@ def export(folder: Path, task: Task, names: Sequence[str], genes: Sequence[str])
         batch = task.source.batch([row])
         torch.save(batch.bags["slides"].float().clone(), folder / f"{patient}_HE.pt")
         values = batch.vectors["expression"][0].tolist()
-        (folder / f"{patient}_RNA.json").write_text(json.dumps(dict(zip(genes, values, strict=True))))
+        (folder / f"{patient}_RNA.json").write_text(
+            json.dumps(dict(zip(genes, values, strict=True))),
+        )
         encoded = batch.vectors["clinical"][0].tolist()
-        (folder / f"{patient}_CD.json").write_text(json.dumps(dict(zip(names, encoded, strict=True))))
+        (folder / f"{patient}_CD.json").write_text(
+            json.dumps(dict(zip(names, encoded, strict=True))),
+        )
         outcome[patient] = [float(task.time[row]), float(task.event[row])]
     (folder / "outcome.json").write_text(json.dumps(outcome))
 
 
-def largest_difference(folder: Path, files: Files, config: FitConfig, batches: int) -> tuple[float, float]:
+def largest_difference(
+    folder: Path,
+    files: Files,
+    config: FitConfig,
+    batches: int,
+) -> tuple[float, float]:
     """Largest difference of the two losses, same weights and batch, dropout off.
 
     In float64 as it is; in float32 relative to the largest log-risk of the batch.
     """
     network, task = prepared(folder, config, epochs=1)
     plain = plain_network(network).eval()
-    plain.load_state_dict({names_of(name): weight for name, weight in network.state_dict().items()})
+    plain.load_state_dict(
+        {names_of(name): weight for name, weight in network.state_dict().items()},
+    )
     network.eval()
-    happened, worst = np.flatnonzero(task.event), {torch.float64: 0.0, torch.float32: 0.0}
+    happened, worst = (
+        np.flatnonzero(task.event),
+        {torch.float64: 0.0, torch.float32: 0.0},
+    )
     with torch.no_grad():
         for dtype in (torch.float32, torch.float64):
             network.to(dtype)
@@ -303,12 +360,23 @@ def largest_difference(folder: Path, files: Files, config: FitConfig, batches: i
                 early = int(happened[np.argsort(task.time[happened])[number]])
                 rows = np.array([early, int(task.time.argmax()) - number])
                 batch = task.source.batch(rows)
-                vectors = {name: values.to(dtype) for name, values in batch.vectors.items()}
+                vectors = {
+                    name: values.to(dtype) for name, values in batch.vectors.items()
+                }
                 output = network(replace(batch, vectors=vectors))
                 read = side_by_side([files[int(row)] for row in rows])
-                bags, clinical, expression = ([value.to(dtype) for value in part] for part in read[:3])
-                theirs = plain_loss(plain, (bags, clinical, expression, read[3], read[4]))
-                unit = output.log_risk.abs().max().clamp_min(1.0) if dtype == torch.float32 else 1.0
+                bags, clinical, expression = (
+                    [value.to(dtype) for value in part] for part in read[:3]
+                )
+                theirs = plain_loss(
+                    plain,
+                    (bags, clinical, expression, read[3], read[4]),
+                )
+                unit = (
+                    output.log_risk.abs().max().clamp_min(1.0)
+                    if dtype == torch.float32
+                    else 1.0
+                )
                 target = Target(batch.time, batch.event)
                 mine = objective(output.output, network.head, target, config)
                 apart = float(abs(mine - theirs) / unit)
@@ -318,7 +386,13 @@ def largest_difference(folder: Path, files: Files, config: FitConfig, batches: i
 
 def arms() -> dict[str, FitConfig]:
     """Ours in its ways, by name."""
-    whole = {"batch": "cohort", "sampling": "shuffle", "loss": "efron", "device": "cpu", "memory_mb": 8192}
+    whole = {
+        "batch": "cohort",
+        "sampling": "shuffle",
+        "loss": "efron",
+        "device": "cpu",
+        "memory_mb": 8192,
+    }
     return {
         "whole cohort": FitConfig.of("paper", **whole),
         "whole cohort, bfloat16": FitConfig.of("paper", **whole, precision="bfloat16"),
@@ -328,7 +402,11 @@ def arms() -> dict[str, FitConfig]:
 
 
 def take_turns(
-    folder: Path, files: Files, ways: Mapping[str, FitConfig], turns: int, steps: int
+    folder: Path,
+    files: Files,
+    ways: Mapping[str, FitConfig],
+    turns: int,
+    steps: int,
 ) -> dict[str, list[Measured]]:
     """Measure the baseline and ours, alternately; batches of two in turns of so many steps."""
     network, task = prepared(folder, ways["batches of two"], epochs=1)
@@ -352,7 +430,12 @@ def take_turns(
         # The first epoch brings tiles from disk to memory that the next ones find there.
         history = train(network, replace(task, train=rows), config).history
         seconds = history[-1].seconds * len(files) / len(rows)
-        return Measured(seconds, peak.so_far(), once + history[0].seconds - history[1].seconds, once_memory)
+        return Measured(
+            seconds,
+            peak.so_far(),
+            once + history[0].seconds - history[1].seconds,
+            once_memory,
+        )
 
     work: dict[str, Callable[[], Measured]] = {
         BASELINE: lambda: baseline(files),
@@ -364,7 +447,10 @@ def take_turns(
         for name, turn in work.items():
             each[name].append(turn())
             told = each[name][-1]
-            print(f"  {name:24s}{told.epoch:8.2f} s per epoch {told.memory:6.0f} MB", flush=True)
+            print(
+                f"  {name:24s}{told.epoch:8.2f} s per epoch {told.memory:6.0f} MB",
+                flush=True,
+            )
     return each
 
 
@@ -390,7 +476,12 @@ class Enough(Exception):
 def likelihood(network: FusionNetwork, task: Task) -> tuple[float, float]:
     """Negative Cox log-likelihood per event of the training patients: as told, and at its best multiple."""
     training = network.training
-    risks = predict(network, task.source, np.arange(len(task.time)), torch.device("cpu"))
+    risks = predict(
+        network,
+        task.source,
+        np.arange(len(task.time)),
+        torch.device("cpu"),
+    )
     network.train(training)
     told = partial_log_likelihood(task.time, task.event, risks)
     best = fit_cox(risks, task.time, task.event).log_likelihood
@@ -403,17 +494,25 @@ def chase(folder: Path, files: Files, epochs: int, steps: int) -> None:
     network, task = prepared(folder, ways["whole cohort"], epochs=1)
     plain, seconds = plain_network(network), 0.0
     names = {name: names_of(name) for name in network.state_dict()}
-    plain.load_state_dict({names[name]: weight for name, weight in network.state_dict().items()})
+    plain.load_state_dict(
+        {names[name]: weight for name, weight in network.state_dict().items()},
+    )
     held, optimizer = InMemory.of(task), plain_optimizer(plain, decay=0.0)
     torch.manual_seed(1)
-    print("\nnegative log-likelihood per event, training patients: as told / at its best multiple")
+    print(
+        "\nnegative log-likelihood per event, training patients: as told / at its best multiple",
+    )
     print("  untrained: {:.3f} / {:.3f}".format(*likelihood(network, task)))
     goal = np.inf
     for number in range(1, epochs + 1):
         seconds += plain_epoch(plain, files, np.arange(len(files)), held, optimizer)
-        network.load_state_dict({name: plain.state_dict()[names[name]] for name in names})
+        network.load_state_dict(
+            {name: plain.state_dict()[names[name]] for name in names},
+        )
         told, goal = likelihood(network, task)
-        print(f"  baseline, in memory: {told:.3f} / {goal:.3f} after {number} epochs, {seconds:.1f} s")
+        print(
+            f"  baseline, in memory: {told:.3f} / {goal:.3f} after {number} epochs, {seconds:.1f} s",
+        )
     for name in ("whole cohort", "whole cohort, bfloat16"):
         network, task = prepared(folder, ways[name], epochs=steps)
         watcher = Chase(network, task, goal)
@@ -421,49 +520,94 @@ def chase(folder: Path, files: Files, epochs: int, steps: int) -> None:
             train(network, task, ways[name], hooks=[watcher])
         told, best = watcher.found[-1]
         how = f"{len(watcher.found)} steps, {watcher.seconds:.1f} s"
-        how += f", {seconds / watcher.seconds:.1f}x" if best <= goal else ": not reached"
+        how += (
+            f", {seconds / watcher.seconds:.1f}x" if best <= goal else ": not reached"
+        )
         print(f"  {name}: {told:.3f} / {best:.3f} after {how}")
 
 
 def middle(turns: list[Measured]) -> Measured:
     """Median of each number."""
-    return Measured(*(statistics.median(getattr(turn, f.name) for turn in turns) for f in fields(Measured)))
+    return Measured(
+        *(
+            statistics.median(getattr(turn, f.name) for turn in turns)
+            for f in fields(Measured)
+        ),
+    )
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--patients", type=int, default=176)
-    parser.add_argument("--tiles", type=int, default=1500, help="median tiles of a slide")
+    parser.add_argument(
+        "--tiles",
+        type=int,
+        default=1500,
+        help="median tiles of a slide",
+    )
     parser.add_argument("--genes", type=int, default=19_359)
     parser.add_argument("--turns", type=int, default=3, help="turns that each takes")
-    parser.add_argument("--steps", type=int, default=20, help="steps of a turn of batches of two, of 88")
-    parser.add_argument("--chase", type=int, default=2, help="epochs whose likelihood is chased; 0: none")
-    parser.add_argument("--quick", action="store_true", help="a small cohort, to see that it runs")
+    parser.add_argument(
+        "--steps",
+        type=int,
+        default=20,
+        help="steps of a turn of batches of two, of 88",
+    )
+    parser.add_argument(
+        "--chase",
+        type=int,
+        default=2,
+        help="epochs whose likelihood is chased; 0: none",
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="a small cohort, to see that it runs",
+    )
     given = parser.parse_args()
     if given.quick:
-        given.patients, given.tiles, given.genes, given.turns, given.steps = 24, 60, 500, 1, 4
+        given.patients, given.tiles, given.genes, given.turns, given.steps = (
+            24,
+            60,
+            500,
+            1,
+            4,
+        )
     whole = -(-given.patients // 2)
     steps = min(given.steps, whole)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "cohort"
         simulate(
-            folder, patients=given.patients, tiles=given.tiles, genes=given.genes, signal="additive", seed=0
+            folder,
+            patients=given.patients,
+            tiles=given.tiles,
+            genes=given.genes,
+            signal="additive",
+            seed=0,
         )
         config = FitConfig.of("paper", device="cpu")
         network, task = prepared(folder, config, epochs=1)
         dims = {m.name: m.input_dim for m in network.config.modalities}
         names = [f"clinical_{i}" for i in range(dims["clinical"])]
-        export(Path(place) / "files", task, names, [f"GENE{i}" for i in range(dims["expression"])])
+        export(
+            Path(place) / "files",
+            task,
+            names,
+            [f"GENE{i}" for i in range(dims["expression"])],
+        )
         print(
             f"{given.patients} patients, {given.tiles} x {dims['slides']} tiles, {given.genes} genes, "
-            f"{network.parameter_count():,} weights, {steps} steps a turn, {torch.get_num_threads()} threads"
+            f"{network.parameter_count():,} weights, {steps} steps a turn, {torch.get_num_threads()} threads",
         )
         del network, task
         files = Files(Path(place) / "files")
         exact, rounded = largest_difference(folder, files, config, batches=4)
-        print(f"same weights, same batch: losses differ by {exact:.1e} in float64, {rounded:.1e} in float32")
+        print(
+            f"same weights, same batch: losses differ by {exact:.1e} in float64, {rounded:.1e} in float32",
+        )
         if given.chase:
             chase(folder, files, given.chase, steps=60)
         if not given.turns:
@@ -476,15 +620,21 @@ def main() -> int:
 
 def show(medians: Mapping[str, Measured]) -> None:
     plain = medians[BASELINE]
-    print(f"\n{'':24s}{'s per epoch':>12s}{'ratio':>8s}{'peak MB':>9s}{'ratio':>7s}{'once, s':>9s}{'MB':>6s}")
+    print(
+        f"\n{'':24s}{'s per epoch':>12s}{'ratio':>8s}{'peak MB':>9s}{'ratio':>7s}{'once, s':>9s}{'MB':>6s}",
+    )
     for name, m in medians.items():
         print(
             f"{name:24s}{m.epoch:12.3f}{plain.epoch / m.epoch:7.1f}x{m.memory:9.0f}"
-            f"{plain.memory / m.memory:6.2f}x{m.once:9.2f}{m.once_memory:6.0f}"
+            f"{plain.memory / m.memory:6.2f}x{m.once:9.2f}{m.once_memory:6.0f}",
         )
 
 
 if __name__ == "__main__":
     if "OMP_WAIT_POLICY" not in os.environ:  # read once, when torch is loaded
-        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "OMP_WAIT_POLICY": "passive"})
+        os.execve(
+            sys.executable,
+            [sys.executable, *sys.argv],
+            {**os.environ, "OMP_WAIT_POLICY": "passive"},
+        )
     sys.exit(main())

@@ -28,7 +28,7 @@ import survfuse as sf
 from survfuse import metrics
 from survfuse._errors import NotComputableError
 from survfuse._storage import write_json
-from survfuse.cohort.batches import BatchSource
+from survfuse.cohort.batch_source import BatchSource
 from survfuse.cohort.splits import inner_folds
 from survfuse.cohort.transforms import Transforms
 from survfuse.config import FitConfig
@@ -50,7 +50,10 @@ class Data:
     name: str
     time: Any
     event: Any
-    features: Callable[[Any], Any]  # training rows -> (patients, features), fitted on them
+    features: Callable[
+        [Any],
+        Any,
+    ]  # training rows -> (patients, features), fitted on them
 
 
 def table(name: str, frame: pd.DataFrame, time: Any, event: Any) -> Data:
@@ -79,8 +82,14 @@ def bundled() -> Iterator[Data]:
         event_name, time_name = outcome.dtype.names
         keep = np.flatnonzero(outcome[time_name] > 0)
         if len(keep) > MOST_PATIENTS:
-            keep = np.sort(np.random.default_rng(0).choice(keep, MOST_PATIENTS, replace=False))
-        frame = frame.iloc[keep].reset_index(drop=True).drop(columns=["chapter"], errors="ignore")
+            keep = np.sort(
+                np.random.default_rng(0).choice(keep, MOST_PATIENTS, replace=False),
+            )
+        frame = (
+            frame.iloc[keep]
+            .reset_index(drop=True)
+            .drop(columns=["chapter"], errors="ignore")
+        )
         yield table(name, frame, outcome[time_name][keep], outcome[event_name][keep])
 
 
@@ -92,12 +101,21 @@ def from_cohort(name: str, path: Path) -> Data:
     ids = np.array(cohort.patients, dtype=object)
 
     def features(train: Any) -> Any:
-        transforms = Transforms.fit(cohort, sorted(ids[train]), FitConfig.of(modalities=names, device="cpu"))
+        transforms = Transforms.fit(
+            cohort,
+            sorted(ids[train]),
+            FitConfig.of(modalities=names, device="cpu"),
+        )
         vectors = BatchSource(cohort, transforms, ids).prepared.vectors
         return np.concatenate([vectors[m].astype(float) for m in names], axis=1)
 
     outcome = cohort.outcome
-    return Data(name, outcome["time"].to_numpy(float), outcome["event"].to_numpy(bool), features)
+    return Data(
+        name,
+        outcome["time"].to_numpy(float),
+        outcome["event"].to_numpy(bool),
+        features,
+    )
 
 
 def ridge(x: Any, time: Any, event: Any) -> Any:
@@ -118,7 +136,13 @@ def risks(data: Data, train: Any, fit: Fit, noise: Any) -> tuple[Any, Any]:
 
 
 def judge(
-    data: Data, calibrator: Any, risk: Any, test: Any, train: Any, horizon: float, tau: float
+    data: Data,
+    calibrator: Any,
+    risk: Any,
+    test: Any,
+    train: Any,
+    horizon: float,
+    tau: float,
 ) -> dict[str, Any]:
     """IBS, ICI, slope and O/E on the test patients."""
     time, event = data.time[test], data.event[test]
@@ -127,7 +151,15 @@ def judge(
     if isinstance(calibrator, KmRankCalibrator):
         told = calibrator.predicted_time(risk[test])
         survival = (grid[None, :] < told[:, None]).astype(float)
-        return {"ibs": metrics.integrated_brier(time, event, survival, grid, train=others).value}
+        return {
+            "ibs": metrics.integrated_brier(
+                time,
+                event,
+                survival,
+                grid,
+                train=others,
+            ).value,
+        }
     curves = calibrator.curves(risk[test])
     row = np.arange(len(test))
     followed = np.minimum(time, curves.last)
@@ -135,12 +167,22 @@ def judge(
     own = padded[row, np.searchsorted(curves.times, followed, side="right")]
     at = np.clip(curves.at([horizon])[:, 0], 1e-12, 1 - 1e-12)
     found = {
-        "ibs": metrics.integrated_brier(time, event, curves.at(grid), grid, train=others).value,
+        "ibs": metrics.integrated_brier(
+            time,
+            event,
+            curves.at(grid),
+            grid,
+            train=others,
+        ).value,
         "ici": metrics.ici(time, event, at[:, None], [horizon])[0].value,
         "slope": metrics.calibration_slope(time, event, np.log(-np.log(at))).value,
     }
     if (own > 0).all():
-        found["oe"] = metrics.observed_expected(followed, event & (time <= curves.last), -np.log(own)).value
+        found["oe"] = metrics.observed_expected(
+            followed,
+            event & (time <= curves.last),
+            -np.log(own),
+        ).value
     return found
 
 
@@ -168,14 +210,30 @@ def study(data: Data, learner: str) -> list[dict[str, Any]]:
             for kind in KINDS:
                 some = train[~kept] if kind == "breslow_cal" else train
                 own = less if kind == "breslow_cal" else risk
-                extra = {"out_of_fold": out_of_fold, "fold": inner} if kind.endswith("_oof") else {}
-                calibrator = fit_calibrator(kind, data.time[some], data.event[some], own[some], **extra)
+                extra = (
+                    {"out_of_fold": out_of_fold, "fold": inner}
+                    if kind.endswith("_oof")
+                    else {}
+                )
+                calibrator = fit_calibrator(
+                    kind,
+                    data.time[some],
+                    data.event[some],
+                    own[some],
+                    **extra,
+                )
                 try:
                     found = judge(data, calibrator, own, test, train, horizon, tau)
                 except NotComputableError as why:
                     found = {"note": str(why)}
                 rows.append(
-                    {"data": data.name, "learner": learner, "calibrator": kind, "fold": fold, **found}
+                    {
+                        "data": data.name,
+                        "learner": learner,
+                        "calibrator": kind,
+                        "fold": fold,
+                        **found,
+                    },
                 )
     return rows
 
@@ -183,14 +241,21 @@ def study(data: Data, learner: str) -> list[dict[str, Any]]:
 def main() -> None:
     """Run the study and print its table."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     for name in ("hancock-os", "hancock-rfs", "luad"):
         parser.add_argument(f"--{name}", type=Path)
     parser.add_argument("-o", "--out", type=Path)
     options = parser.parse_args()
-    given = {"HANCOCK OS": options.hancock_os, "HANCOCK RFS": options.hancock_rfs, "LUAD OS": options.luad}
-    sets: Sequence[Data] = [from_cohort(name, path) for name, path in given.items() if path is not None]
+    given = {
+        "HANCOCK OS": options.hancock_os,
+        "HANCOCK RFS": options.hancock_rfs,
+        "LUAD OS": options.luad,
+    }
+    sets: Sequence[Data] = [
+        from_cohort(name, path) for name, path in given.items() if path is not None
+    ]
     rows = []
     for data in [*sets, *bundled()]:
         for learner in ("ridge", "overfitted"):
@@ -198,7 +263,11 @@ def main() -> None:
                 warnings.simplefilter("ignore", FutureWarning)
                 part = study(data, learner)
             rows += part
-            means = pd.DataFrame(part).groupby("calibrator", sort=False)[["ibs", "ici", "slope", "oe"]].mean()
+            means = (
+                pd.DataFrame(part)
+                .groupby("calibrator", sort=False)[["ibs", "ici", "slope", "oe"]]
+                .mean()
+            )
             print(f"{data.name}, {learner}\n{means.round(3).to_string()}", flush=True)
     if options.out is not None:
         write_json(options.out, rows)

@@ -30,7 +30,9 @@ from survfuse.evaluation.ranking import concordance, concordance_difference
 from survfuse.survival.cox import fit_cox
 
 COVARIATES = 10
-CENSORING = 2.0  # mean time to censoring, where a patient at average risk has mean time 1
+CENSORING = (
+    2.0  # mean time to censoring, where a patient at average risk has mean time 1
+)
 TAU = 1.5
 TIMES = np.linspace(0.05, TAU, 30)
 PENALTY = 0.1
@@ -39,7 +41,10 @@ SIGNALS = {"none": 0.0, "weak": 0.2, "middling": 0.5, "strong": 1.0}
 
 
 def draw(
-    generator: np.random.Generator, n: int, signal: float, censored: bool = True
+    generator: np.random.Generator,
+    n: int,
+    signal: float,
+    censored: bool = True,
 ) -> tuple[Any, Any, Any]:
     """Covariates (patients, 10), times and events."""
     x = generator.standard_normal((n, COVARIATES))
@@ -48,7 +53,12 @@ def draw(
     return x, np.minimum(time, end) + 1e-9, time <= end
 
 
-def fixed_estimates(x: Any, time: Any, event: Any, signal: float) -> dict[str, metrics.Estimate]:
+def fixed_estimates(
+    x: Any,
+    time: Any,
+    event: Any,
+    signal: float,
+) -> dict[str, metrics.Estimate]:
     """Every metric of two predictions: the true risk, and one that knows half of it."""
     truth, half = signal * (x[:, 0] + x[:, 1]), signal * x[:, 0]
     hazard = np.exp(truth)
@@ -62,9 +72,17 @@ def fixed_estimates(x: Any, time: Any, event: Any, signal: float) -> dict[str, m
         "isbs": metrics.integrated_brier(time, event, survival, TIMES),
         "ipa": metrics.ipa(time, event, survival[:, -1:], [TAU])[0],
         "observed_expected": metrics.observed_expected(time, event, hazard * time),
-        "observed_expected, a fifth too low": metrics.observed_expected(time, event, 0.8 * hazard * time),
+        "observed_expected, a fifth too low": metrics.observed_expected(
+            time,
+            event,
+            0.8 * hazard * time,
+        ),
         "calibration_slope": metrics.calibration_slope(time, event, truth),
-        "calibration_slope, overfitted": metrics.calibration_slope(time, event, 2 * truth),
+        "calibration_slope, overfitted": metrics.calibration_slope(
+            time,
+            event,
+            2 * truth,
+        ),
         "rmst": metrics.rmst(time, event, TAU),
     }
 
@@ -81,9 +99,14 @@ def fixed(cohorts: int) -> list[dict[str, Any]]:
             generator = np.random.default_rng([n, int(10 * signal)])
             seen: dict[str, list[tuple[float, float, bool]]] = defaultdict(list)
             for _ in range(cohorts):
-                for key, e in fixed_estimates(*draw(generator, n, signal), signal).items():
+                for key, e in fixed_estimates(
+                    *draw(generator, n, signal),
+                    signal,
+                ).items():
                     seen[key].append((e.value, e.se, e.low <= truth[key] <= e.high))
-            rows += [_row(key, name, n, truth[key], found) for key, found in seen.items()]
+            rows += [
+                _row(key, name, n, truth[key], found) for key, found in seen.items()
+            ]
     return rows
 
 
@@ -94,9 +117,15 @@ def _population(signal: float) -> dict[str, metrics.Estimate]:
 
 
 def _row(
-    metric: str, signal: str, n: int, truth: float, found: list[tuple[float, float, bool]]
+    metric: str,
+    signal: str,
+    n: int,
+    truth: float,
+    found: list[tuple[float, float, bool]],
 ) -> dict[str, Any]:
-    value, se, covered = (np.array(column, dtype=float) for column in zip(*found, strict=True))
+    value, se, covered = (
+        np.array(column, dtype=float) for column in zip(*found, strict=True)
+    )
     return {
         "metric": metric,
         "signal": signal,
@@ -110,13 +139,21 @@ def _row(
     }
 
 
-def crossval(cohorts: int, n: int = 200, repeats: int = 3, folds: int = 5) -> list[dict[str, Any]]:
+def crossval(
+    cohorts: int,
+    n: int = 200,
+    repeats: int = 3,
+    folds: int = 5,
+) -> list[dict[str, Any]]:
     """Coverage for the mean over folds and repeats, by each way to make the interval."""
     rows = []
     for name, signal in SIGNALS.items():
         population = concordance_of_correlation(signal)
         generator = np.random.default_rng(int(10 * signal) + 1)
-        found = [one_crossval(generator, n, signal, repeats, folds, population) for _ in range(cohorts)]
+        found = [
+            one_crossval(generator, n, signal, repeats, folds, population)
+            for _ in range(cohorts)
+        ]
         for metric in ("harrell_c", "delta_uno_c"):
             these = np.array([each[metric]["these"] for each in found])
             for way in found[0][metric]["ways"]:
@@ -130,12 +167,19 @@ def crossval(cohorts: int, n: int = 200, repeats: int = 3, folds: int = 5) -> li
                         "truth": mean,
                         "sd": float(np.std([e.value for e in estimates])),
                         "mean_se": float(np.mean([e.se for e in estimates])),
-                        "covers_mean": float(np.mean([e.low <= mean <= e.high for e in estimates])),
+                        "covers_mean": float(
+                            np.mean([e.low <= mean <= e.high for e in estimates]),
+                        ),
                         "covers_these": float(
-                            np.mean([e.low <= t <= e.high for e, t in zip(estimates, these, strict=True)])
+                            np.mean(
+                                [
+                                    e.low <= t <= e.high
+                                    for e, t in zip(estimates, these, strict=True)
+                                ],
+                            ),
                         ),
                         "cohorts": cohorts,
-                    }
+                    },
                 )
         print(pd.DataFrame(rows[-8:]).round(4).to_string(index=False), flush=True)
     return rows
@@ -168,26 +212,51 @@ def one_crossval(
         for number in range(folds):
             test = fold == number
             models = [
-                fit_cox(x[~test][:, first:], time[~test], event[~test], penalty=PENALTY).coef
+                fit_cox(
+                    x[~test][:, first:],
+                    time[~test],
+                    event[~test],
+                    penalty=PENALTY,
+                ).coef
                 for first in (0, 1)
             ]
-            place = {"patient_id": np.flatnonzero(test).astype(str), "repeat": repeat, "fold": number}
+            place = {
+                "patient_id": np.flatnonzero(test).astype(str),
+                "repeat": repeat,
+                "fold": number,
+            }
             outcome = {"time": time[test], "event": event[test]}
             for table, first in ((parts, 0), (other, 1)):
-                table.append(pd.DataFrame(place | outcome | {"log_risk": x[test][:, first:] @ models[first]}))
+                table.append(
+                    pd.DataFrame(
+                        place
+                        | outcome
+                        | {"log_risk": x[test][:, first:] @ models[first]},
+                    ),
+                )
             if repeat == 0:
-                both = [population(_correlation(model, first)) for first, model in enumerate(models)]
+                both = [
+                    population(_correlation(model, first))
+                    for first, model in enumerate(models)
+                ]
                 reached.append((both[0], both[0] - both[1]))
-    whole, less = (folds_of(pd.concat(tables, ignore_index=True)) for tables in (parts, other))
+    whole, less = (
+        folds_of(pd.concat(tables, ignore_index=True)) for tables in (parts, other)
+    )
     single = tuple(fold for fold in whole if fold.repeat == 0)
     c, delta = np.mean(reached, axis=0)
-    ways: dict[str, Interval] = {way: Interval(way) for way in ("influence", "nadeau_bengio")}  # type: ignore[arg-type]
+    ways: dict[str, Interval] = {
+        way: Interval(way) for way in ("influence", "nadeau_bengio")
+    }  # type: ignore[arg-type]
     return {
         "harrell_c": {
             "these": c,
             "ways": {
                 "plain": concordance(whole, "harrell", None, chance=0.0),
-                **{way: concordance(whole, "harrell", None, interval=how) for way, how in ways.items()},
+                **{
+                    way: concordance(whole, "harrell", None, interval=how)
+                    for way, how in ways.items()
+                },
                 "influence, one repeat": concordance(single, "harrell", None),
             },
         },
@@ -195,7 +264,10 @@ def one_crossval(
             "these": delta,
             "ways": {
                 "plain": concordance_difference(whole, less, None, chance=0.0),
-                **{way: concordance_difference(whole, less, None, interval=how) for way, how in ways.items()},
+                **{
+                    way: concordance_difference(whole, less, None, interval=how)
+                    for way, how in ways.items()
+                },
             },
         },
     }
@@ -211,13 +283,18 @@ def _correlation(model: Any, first: int) -> float:
 def main() -> None:
     """Run a study and print its table."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("study", choices=["fixed", "crossval"])
     parser.add_argument("--cohorts", type=int, default=400)
     parser.add_argument("-o", "--out", type=Path)
     options = parser.parse_args()
-    rows = fixed(options.cohorts) if options.study == "fixed" else crossval(options.cohorts)
+    rows = (
+        fixed(options.cohorts)
+        if options.study == "fixed"
+        else crossval(options.cohorts)
+    )
     print(pd.DataFrame(rows).round(4).to_string(index=False))
     if options.out is not None:
         write_json(options.out, rows)

@@ -67,20 +67,45 @@ class Verb:
 VERBS = {
     "init": Verb(("init", "{out}")),
     "simulate": Verb(
-        ("simulate", "-o", "{out}", "--patients", "20", "--tiles", "20", "--tile-dim", "16", "--genes", "50")
+        (
+            "simulate",
+            "-o",
+            "{out}",
+            "--patients",
+            "20",
+            "--tiles",
+            "20",
+            "--tile-dim",
+            "16",
+            "--genes",
+            "50",
+        ),
     ),
     "pack": Verb(("pack", "{work}/study/cohort.yaml", "-o", "{out}")),
     "extract": Verb(("extract", "{work}/slides/cohort.yaml", "-o", "{out}")),
-    "crossval": Verb(("crossval", "{work}/study/cohort.yaml", "-o", "{out}", "-q", "--folds", "2", *QUICK)),
+    "crossval": Verb(
+        (
+            "crossval",
+            "{work}/study/cohort.yaml",
+            "-o",
+            "{out}",
+            "-q",
+            "--folds",
+            "2",
+            *QUICK,
+        ),
+    ),
     "train": Verb(("train", "{work}/study/cohort.yaml", "-o", "{out}", "-q", *QUICK)),
-    "predict": Verb(("predict", "{work}/bundle", "{work}/study/cohort.yaml", "-o", "{out}.csv")),
+    "predict": Verb(
+        ("predict", "{work}/bundle", "{work}/study/cohort.yaml", "-o", "{out}.csv"),
+    ),
     "evaluate": Verb(("evaluate", "{work}/risks.csv", "-o", "{out}")),
     "report": Verb(("report", "{out}"), copied="run"),
     "demo": Verb(
         (
             *("demo", "-o", "{out}", "--no-slides", "--patients", "30", "--new", "4"),
             *("--tiles", "4", "--genes", "20"),
-        )
+        ),
     ),
 }
 
@@ -104,12 +129,20 @@ class Outcome:
         return self.code in expected and "Traceback" not in self.said and not litter
 
 
-def survfuse(*words: str, temporary: Path | None = None) -> subprocess.CompletedProcess[str]:
+def survfuse(
+    *words: str,
+    temporary: Path | None = None,
+) -> subprocess.CompletedProcess[str]:
     """Run a command."""
     own = {} if temporary is None else {"TMPDIR": str(temporary)}
     command = [sys.executable, "-m", "survfuse", *words]
     return subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=MOST_SECONDS, env={**os.environ, **own}
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=MOST_SECONDS,
+        env={**os.environ, **own},
     )
 
 
@@ -118,27 +151,65 @@ def prepare(work: Path) -> None:
     made = [
         survfuse("init", f"{work}/study"),
         survfuse(
-            *("simulate", "-o", f"{work}/slides", "--slides", "--patients", "8", "--slide-px", "256"),
+            *(
+                "simulate",
+                "-o",
+                f"{work}/slides",
+                "--slides",
+                "--patients",
+                "8",
+                "--slide-px",
+                "256",
+            ),
             *("--genes", "20"),
         ),
-        survfuse("train", f"{work}/study/cohort.yaml", "-o", f"{work}/bundle", "-q", *QUICK),
-        survfuse("crossval", f"{work}/study/cohort.yaml", "-o", f"{work}/run", "-q", "--folds", "2", *QUICK),
+        survfuse(
+            "train",
+            f"{work}/study/cohort.yaml",
+            "-o",
+            f"{work}/bundle",
+            "-q",
+            *QUICK,
+        ),
+        survfuse(
+            "crossval",
+            f"{work}/study/cohort.yaml",
+            "-o",
+            f"{work}/run",
+            "-q",
+            "--folds",
+            "2",
+            *QUICK,
+        ),
     ]
     for step in made:
         if step.returncode:
             raise SystemExit(f"cannot prepare: {step.args}\n{step.stderr}")
-    with (work / "study" / "patients.csv").open() as source, (work / "risks.csv").open("w") as target:
+    with (
+        (work / "study" / "patients.csv").open() as source,
+        (work / "risks.csv").open("w") as target,
+    ):
         writer = csv.writer(target)
         writer.writerow(["patient_id", "time", "event", "log_risk"])
         for row in csv.DictReader(source):
-            writer.writerow([row["patient_id"], row["months"], row["relapse"], float(row["age"]) / 10])
+            writer.writerow(
+                [
+                    row["patient_id"],
+                    row["months"],
+                    row["relapse"],
+                    float(row["age"]) / 10,
+                ],
+            )
 
 
 @contextmanager
 def disk(size: int) -> Iterator[Path]:
     """Mount a disk of so many bytes."""
     place = Path(tempfile.mkdtemp(prefix="disk-"))
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "survfuse-disk", place], check=True)
+    subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "survfuse-disk", place],
+        check=True,
+    )
     try:
         yield place
     finally:
@@ -218,7 +289,8 @@ def main() -> None:
                 last = outcome.said.splitlines()[-1] if outcome.said else ""
                 mark = "  " if outcome.in_order else "!!"
                 print(
-                    f"{mark} {name:9} {outcome.fault:24} exit {outcome.code} {outcome.seconds:6.1f} s", end=""
+                    f"{mark} {name:9} {outcome.fault:24} exit {outcome.code} {outcome.seconds:6.1f} s",
+                    end="",
                 )
                 print(f"  {len(outcome.left):3} left  {last[:160]}", flush=True)
     if asked.json is not None:

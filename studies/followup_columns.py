@@ -37,7 +37,11 @@ def censored(kind: str, count: int, rng: np.random.Generator) -> tuple[Draws, Fl
     study alone. `open`: likewise, but patients enter until the last day. `dropout`: exponential.
     """
     draws = draw(count, rng)
-    entry = rng.uniform(0.0, FOLLOW_UP[1] - (0.0 if kind == "open" else FOLLOW_UP[0]), count)
+    entry = rng.uniform(
+        0.0,
+        FOLLOW_UP[1] - (0.0 if kind == "open" else FOLLOW_UP[0]),
+        count,
+    )
     until = np.maximum(FOLLOW_UP[1] - entry, 0.3)
     times = {
         "both": np.minimum(until, rng.exponential(250.0, count)),
@@ -51,12 +55,23 @@ def censored(kind: str, count: int, rng: np.random.Generator) -> tuple[Draws, Fl
 class World:
     """Patients of one simulated cohort."""
 
-    def __init__(self, censoring: str, count: int, event_rate: float, rng: np.random.Generator) -> None:
+    def __init__(
+        self,
+        censoring: str,
+        count: int,
+        event_rate: float,
+        rng: np.random.Generator,
+    ) -> None:
         self.rng, self.count, self.event_rate = rng, count, event_rate
         self.draws, self.entry = censored(censoring, count, rng)
         self.normal = rng.standard_normal(count)
 
-    def outcome(self, risk: Floats | float = 0.0, *, leak: bool = False) -> pd.DataFrame:
+    def outcome(
+        self,
+        risk: Floats | float = 0.0,
+        *,
+        leak: bool = False,
+    ) -> pd.DataFrame:
         """Times and events under proportional hazards."""
         log_risk = np.broadcast_to(np.asarray(risk, float), (self.count,)).copy()
         scale = weibull_scale(log_risk, self.draws, self.event_rate)
@@ -69,16 +84,26 @@ class World:
             scale = np.sqrt(low * high)
             until = EARLY * np.exp(risk) / scale
             drawn = self.draws.exponential
-            relapse = np.where(drawn < until, drawn * scale * np.exp(-risk), EARLY + (drawn - until) * scale)
+            relapse = np.where(
+                drawn < until,
+                drawn * scale * np.exp(-risk),
+                EARLY + (drawn - until) * scale,
+            )
             too_many = np.mean(relapse <= self.draws.censoring) > self.event_rate
             low, high = (scale, high) if too_many else (low, scale)
         time = np.maximum(np.minimum(relapse, self.draws.censoring).round(1), 0.1)
-        return pd.DataFrame({"time": time, "event": (relapse <= self.draws.censoring).astype(int)})
+        return pd.DataFrame(
+            {"time": time, "event": (relapse <= self.draws.censoring).astype(int)},
+        )
 
 
 def sample(value: npt.ArrayLike, seen: pd.DataFrame) -> Sample:
     """One column with its outcome."""
-    return np.asarray(value, float), seen["time"].to_numpy(float), seen["event"].to_numpy(bool)
+    return (
+        np.asarray(value, float),
+        seen["time"].to_numpy(float),
+        seen["event"].to_numpy(bool),
+    )
 
 
 def doses(world: World, risk: float = 0.0) -> Sample:
@@ -88,21 +113,34 @@ def doses(world: World, risk: float = 0.0) -> Sample:
 
 def doses_given_up(world: World) -> Sample:
     keen = world.rng.random(world.draws.taken.shape) < 0.87
-    world.draws = replace(world.draws, stop=0.4 * world.draws.stop, taken=world.draws.taken & keen)
+    world.draws = replace(
+        world.draws,
+        stop=0.4 * world.draws.stop,
+        taken=world.draws.taken & keen,
+    )
     return doses(world)
 
 
 def cumulative_dose(world: World) -> Sample:
     seen = world.outcome()
-    return sample(np.minimum(seen["time"], 24.0) * world.rng.uniform(0.6, 1.2, world.count), seen)
+    return sample(
+        np.minimum(seen["time"], 24.0) * world.rng.uniform(0.6, 1.2, world.count),
+        seen,
+    )
 
 
 def visits(world: World) -> Sample:
     seen = world.outcome()
-    return sample(np.floor(seen["time"] / 3) + world.rng.poisson(1.0, world.count), seen)
+    return sample(
+        np.floor(seen["time"] / 3) + world.rng.poisson(1.0, world.count),
+        seen,
+    )
 
 
-def proportional(ratio: float, shape: Callable[[Floats], Any] = lambda z: z) -> Callable[[World], Sample]:
+def proportional(
+    ratio: float,
+    shape: Callable[[Floats], Any] = lambda z: z,
+) -> Callable[[World], Sample]:
     """Make a column whose hazard ratio per deviation (per unit of what `shape` returns) is `ratio`."""
 
     def made(world: World) -> Sample:
@@ -126,7 +164,10 @@ def early_binary(world: World) -> Sample:
 
 
 def era(world: World) -> Sample:
-    return sample(-world.entry + world.rng.normal(0.0, 10.0, world.count), world.outcome())
+    return sample(
+        -world.entry + world.rng.normal(0.0, 10.0, world.count),
+        world.outcome(),
+    )
 
 
 def entry_year(world: World) -> Sample:
@@ -134,7 +175,10 @@ def entry_year(world: World) -> Sample:
 
 
 def era_and_prognosis(world: World) -> Sample:
-    return sample(world.normal - world.entry / 24, world.outcome(-np.log(2) * world.normal))
+    return sample(
+        world.normal - world.entry / 24,
+        world.outcome(-np.log(2) * world.normal),
+    )
 
 
 def grades(z: Floats) -> npt.NDArray[np.int64]:
@@ -163,7 +207,14 @@ HONEST: dict[str, Callable[[World], Sample]] = {
     "year of entry": entry_year,
     "era and prognosis": era_and_prognosis,
 }
-SETTINGS = [("both", 176), ("calendar", 176), ("open", 176), ("dropout", 176), ("both", 100), ("both", 300)]
+SETTINGS = [
+    ("both", 176),
+    ("calendar", 176),
+    ("open", 176),
+    ("dropout", 176),
+    ("both", 100),
+    ("both", 300),
+]
 SETTINGS += [("both", 500)]
 
 
@@ -182,7 +233,9 @@ def rate(
         world = World(censoring, count, 0.3 if repeat % 2 else 0.4, rng)
         try:
             flagged += getattr(signs_of_accrual(*kind(world)), sign)
-        except NotComputableError:  # too few events: the check does not apply, so it does not warn
+        except (
+            NotComputableError
+        ):  # too few events: the check does not apply, so it does not warn
             continue
     return flagged / repeats
 
@@ -194,14 +247,22 @@ def study(repeats: int, seed: int, sign: str) -> pd.DataFrame:
         for name, kind in kinds.items():
             row: dict[str, Any] = {"truth": truth, "column": name}
             for censoring, count in SETTINGS:
-                row[f"{censoring} {count}"] = rate(kind, censoring, count, repeats, seed, sign)
+                row[f"{censoring} {count}"] = rate(
+                    kind,
+                    censoring,
+                    count,
+                    repeats,
+                    seed,
+                    sign,
+                )
             rows.append(row)
     return pd.DataFrame(rows)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--repeats", type=int, default=200)
     parser.add_argument("--seed", type=int, default=11)

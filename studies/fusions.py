@@ -29,14 +29,14 @@ from survfuse.cohort.splits import Split
 from survfuse.config import CrossvalConfig, FitConfig
 from survfuse.datasets import card
 from survfuse.datasets.simulate import simulate
-from survfuse.evaluation.assess import assess
+from survfuse.evaluation.assessment import assess
+from survfuse.evaluation.assessment_settings import Scale
 from survfuse.evaluation.cells import Cells, Grid, Watcher
 from survfuse.evaluation.crossval import splits_of
-from survfuse.evaluation.horizons import resolve_horizons
+from survfuse.evaluation.default_horizons import resolve_horizons
 from survfuse.evaluation.learner import Learner
 from survfuse.evaluation.learners import LateFusionLearner, NetworkLearner, RidgeLearner
 from survfuse.evaluation.ranking import concordance_difference
-from survfuse.evaluation.scale import Scale
 from survfuse.executors import make_executor
 from survfuse.models.fusion import FUSIONS
 from survfuse.survival.estimate import Estimate
@@ -49,7 +49,13 @@ COHORTS: dict[str, tuple[str, dict[str, str]]] = {
 # Interpretable slide features span areas, counts and ratios: the paper's raw tiles would be areas alone.
 PAPER = {"luad-os": {"bag_scaling": "standard"}}
 NETWORKS = tuple(name for name in FUSIONS if name != "anchored")
-SIMULATED = {"patients": 500, "tiles": 50, "tile_dim": 64, "genes": 1000, "event_rate": 0.5}
+SIMULATED = {
+    "patients": 500,
+    "tiles": 50,
+    "tile_dim": 64,
+    "genes": 1000,
+    "event_rate": 0.5,
+}
 MISSING = {"clinical": 0.3, "expression": 0.3, "slides": 0.3}
 METRICS = ("uno_c", "harrell_c", "isbs", "calibration_slope")
 
@@ -65,11 +71,19 @@ class Told(Watcher):
 
 def sets_of(names: Sequence[str]) -> list[tuple[str, ...]]:
     """Every set of modalities, the largest first."""
-    return [s for size in range(len(names), 0, -1) for s in itertools.combinations(names, size)]
+    return [
+        s
+        for size in range(len(names), 0, -1)
+        for s in itertools.combinations(names, size)
+    ]
 
 
 def plan(
-    cohort: Cohort, label: str, splits: Sequence[Split], network_repeats: int, paper: bool
+    cohort: Cohort,
+    label: str,
+    splits: Sequence[Split],
+    network_repeats: int,
+    paper: bool,
 ) -> Iterator[tuple[Learner, list[Split]]]:
     """Learners, and the splits that each runs on."""
     every = list(splits)
@@ -79,11 +93,20 @@ def plan(
     names = tuple(cohort.modalities)
     for kept in sets_of(names):
         word = "+".join(kept)
-        yield NetworkLearner(f"anchored:{word}", FitConfig.of(modalities=kept, device="cpu")), every
+        yield (
+            NetworkLearner(
+                f"anchored:{word}",
+                FitConfig.of(modalities=kept, device="cpu"),
+            ),
+            every,
+        )
         # Of one modality every fusion is the same network.
         for fusion in NETWORKS if len(kept) > 1 else ("concat",):
             config = FitConfig.of(fusion=fusion, modalities=kept, device="cpu")
-            yield NetworkLearner(f"{fusion}:{word}", config), some if kept == names else first
+            yield (
+                NetworkLearner(f"{fusion}:{word}", config),
+                some if kept == names else first,
+            )
         yield RidgeLearner(f"ridge:{word}", kept), every
         if len(kept) > 1:
             yield LateFusionLearner(f"z-sum:{word}", kept), every
@@ -93,11 +116,18 @@ def plan(
 
 
 def computed(
-    out: Path, cohort: Cohort, what: list[tuple[Learner, list[Split]]], workers: int
+    out: Path,
+    cohort: Cohort,
+    what: list[tuple[Learner, list[Split]]],
+    workers: int,
 ) -> tuple[Grid, Scale]:
     """Every cell of the plan."""
     horizons, _ = resolve_horizons(None, cohort)
-    executor = make_executor("process", workers=workers) if workers > 1 else make_executor("inline")
+    executor = (
+        make_executor("process", workers=workers)
+        if workers > 1
+        else make_executor("inline")
+    )
     grid = Cells(out, cohort, horizons, executor=executor).all(what, Told())
     return grid, Scale(horizons, horizons[-1], draws=0)
 
@@ -121,7 +151,9 @@ def scores(grid: Grid, scale: Scale) -> pd.DataFrame:
         row |= {metric: told(found[metric]) for metric in METRICS}
         anchored = grid.folds.get(f"anchored:{word}")
         if anchored is not None and anchored is not own:
-            row["uno_c minus anchored"] = told(concordance_difference(folds, anchored[:common], scale.tau))
+            row["uno_c minus anchored"] = told(
+                concordance_difference(folds, anchored[:common], scale.tau),
+            )
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -143,13 +175,22 @@ def costs(cohort: Cohort, split: Split, label: str, paper: bool) -> pd.DataFrame
         seconds = time.perf_counter() - started
         assert model.fitted is not None
         rows.append(
-            {"model": name, "seconds": round(seconds, 1), "parameters": model.fitted.summary["parameters"]}
+            {
+                "model": name,
+                "seconds": round(seconds, 1),
+                "parameters": model.fitted.summary["parameters"],
+            },
         )
     return pd.DataFrame(rows)
 
 
 def real(
-    out: Path, workers: int, labels: Sequence[str], repeats: int, network_repeats: int, paper: bool
+    out: Path,
+    workers: int,
+    labels: Sequence[str],
+    repeats: int,
+    network_repeats: int,
+    paper: bool,
 ) -> None:
     for label in labels:
         dataset, options = COHORTS[label]
@@ -178,32 +219,55 @@ def recovered(log_risk: FloatArray, truth: FloatArray) -> float:
 def simulated(out: Path, workers: int, seeds: int) -> None:
     rows = []
     for signal, missing, seed in itertools.product(
-        ("additive", "interaction", "none"), (False, True), range(seeds)
+        ("additive", "interaction", "none"),
+        (False, True),
+        range(seeds),
     ):
         label = f"{signal}{'-missing' if missing else ''}-{seed}"
         folder = out / "cohorts" / label
         if not folder.exists():
-            simulate(folder, signal=signal, seed=seed, missing=MISSING if missing else None, **SIMULATED)
+            simulate(
+                folder,
+                signal=signal,
+                seed=seed,
+                missing=MISSING if missing else None,
+                **SIMULATED,
+            )
         cohort = sf.load_cohort(folder / "cohort.yaml")
-        truth = pd.read_csv(folder / "truth.csv", dtype={"patient_id": str}).set_index("patient_id")[
-            "log_risk"
-        ]
+        truth = pd.read_csv(folder / "truth.csv", dtype={"patient_id": str}).set_index(
+            "patient_id",
+        )["log_risk"]
         splits, _ = splits_of(cohort, CrossvalConfig())
         what: list[tuple[Learner, list[Split]]] = [
-            (NetworkLearner(name, FitConfig.of(fusion=name, device="cpu")), list(splits)) for name in FUSIONS
+            (
+                NetworkLearner(name, FitConfig.of(fusion=name, device="cpu")),
+                list(splits),
+            )
+            for name in FUSIONS
         ]
         grid, scale = computed(out / label, cohort, what, workers)
         for model, table in grid.tables.items():
             c = assess(grid.folds[model], scale)["uno_c"]
             within = [
-                recovered(part["log_risk"].to_numpy(), truth[part["patient_id"]].to_numpy())
+                recovered(
+                    part["log_risk"].to_numpy(),
+                    truth[part["patient_id"]].to_numpy(),
+                )
                 for _, part in table.groupby("fold")
             ]
             rows.append(
                 {"signal": signal, "missing": missing, "seed": seed, "model": model}
-                | {"uno_c": c.value, "low": c.low, "high": c.high, "rank_correlation": float(np.mean(within))}
+                | {
+                    "uno_c": c.value,
+                    "low": c.low,
+                    "high": c.high,
+                    "rank_correlation": float(np.mean(within)),
+                },
             )
-        print(pd.DataFrame(rows[-len(grid.tables) :]).round(3).to_string(index=False), flush=True)
+        print(
+            pd.DataFrame(rows[-len(grid.tables) :]).round(3).to_string(index=False),
+            flush=True,
+        )
         pd.DataFrame(rows).to_csv(out / "planted.csv", index=False)
     table = pd.DataFrame(rows).groupby(["signal", "missing", "model"], sort=False)[
         ["uno_c", "rank_correlation"]
@@ -213,17 +277,25 @@ def simulated(out: Path, workers: int, seeds: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("study", choices=["real", "simulated"])
     parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--cohorts", nargs="+", choices=list(COHORTS), default=list(COHORTS))
+    parser.add_argument(
+        "--cohorts",
+        nargs="+",
+        choices=list(COHORTS),
+        default=list(COHORTS),
+    )
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--network-repeats", type=int, default=2)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument(
-        "--no-paper", action="store_true", help="leave the preset out: it is by far the slowest"
+        "--no-paper",
+        action="store_true",
+        help="leave the preset out: it is by far the slowest",
     )
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)

@@ -28,8 +28,18 @@ from typing import Any
 
 from survfuse._storage import sha256_file, write_json
 
-SMALL = ["epochs=6", "selection_folds=2", "bag_width=8", "attention_width=4", "max_tiles=16", "fusion=concat"]
-MODEL = [f"--set=model.{setting}" for setting in (*SMALL, "expression_components=4", "device=cpu")]
+SMALL = [
+    "epochs=6",
+    "selection_folds=2",
+    "bag_width=8",
+    "attention_width=4",
+    "max_tiles=16",
+    "fusion=concat",
+]
+MODEL = [
+    f"--set=model.{setting}"
+    for setting in (*SMALL, "expression_components=4", "device=cpu")
+]
 GRID = ["--folds=2", "--set=crossval.networks=false", "--set=crossval.controls=false"]
 COHORT, SLIDES = "cohort/cohort.yaml", "slides/cohort.yaml"
 VERBS: dict[str, list[str]] = {
@@ -40,7 +50,12 @@ VERBS: dict[str, list[str]] = {
     "extract": ["extract", SLIDES],
 }
 CARRIED = ("crossval", "extract")  # take --executor
-VOLATILE = {"run.json", "report.html", "contact.html", "bags.json"}  # hold times, versions, places
+VOLATILE = {
+    "run.json",
+    "report.html",
+    "contact.html",
+    "bags.json",
+}  # hold times, versions, places
 SECONDS_TO_END = 60
 
 
@@ -63,7 +78,9 @@ def finish(folder: Path, words: list[str]) -> float:
     process = start(folder, words)
     _, told = process.communicate()
     if process.returncode:
-        raise SystemExit(f"{folder}: {' '.join(words)}: exit {process.returncode}\n{told}")
+        raise SystemExit(
+            f"{folder}: {' '.join(words)}: exit {process.returncode}\n{told}",
+        )
     return time.perf_counter() - began
 
 
@@ -71,7 +88,10 @@ def inputs(root: Path) -> dict[str, Path]:
     """Make what each verb starts from: a folder a verb."""
     given = {verb: root / "given" / verb for verb in VERBS}
     small = ["--patients", "40", "--genes", "50", "--event-rate", "0.5"]
-    bags, painted = ["--tiles", "60", "--tile-dim", "16"], ["--slides", "--slide-px", "768"]
+    bags, painted = (
+        ["--tiles", "60", "--tile-dim", "16"],
+        ["--slides", "--slide-px", "768"],
+    )
     given["crossval"].mkdir(parents=True)
     given["extract"].mkdir()
     finish(given["crossval"], ["simulate", "-o", "cohort", *small, *bags])
@@ -102,7 +122,11 @@ def stays(name: str) -> bool:
 def counted(folder: Path) -> list[str]:
     """Slides that have a crash in their record, or are quarantined."""
     records = [json.loads(path.read_text()) for path in folder.rglob("state/*.json")]
-    return [one["slide_id"] for one in records if one["crashes"] or one["status"] == "quarantined"]
+    return [
+        one["slide_id"]
+        for one in records
+        if one["crashes"] or one["status"] == "quarantined"
+    ]
 
 
 def outlives(group: int) -> bool:
@@ -118,7 +142,11 @@ def outlives(group: int) -> bool:
 
 
 def disturb(
-    folder: Path, words: list[str], seconds: float, number: signal.Signals, group: bool
+    folder: Path,
+    words: list[str],
+    seconds: float,
+    number: signal.Signals,
+    group: bool,
 ) -> dict[str, Any]:
     """Start a command and send it a signal after so many seconds."""
     process = start(folder, words)
@@ -129,14 +157,23 @@ def disturb(
     found: dict[str, Any] = {"exit": process.returncode, "outlives": False}
     if number != signal.SIGKILL and process.returncode:
         found["told"] = told
-        found["left"] = [name for name in content(folder) if name.endswith((".part", ".old", ".lock"))]
+        found["left"] = [
+            name
+            for name in content(folder)
+            if name.endswith((".part", ".old", ".lock"))
+        ]
     if number != signal.SIGKILL:
         found["outlives"] = outlives(process.pid)
     return found
 
 
 def one(
-    verb: str, given: Path, place: Path, straight: dict[str, str], longest: float, how: argparse.Namespace
+    verb: str,
+    given: Path,
+    place: Path,
+    straight: dict[str, str],
+    longest: float,
+    how: argparse.Namespace,
 ) -> dict[str, Any]:
     """Disturb a run, end it, and say what is not as it should be."""
     words, number = command(verb, how.executor), signal.Signals[f"SIG{how.signal}"]
@@ -144,7 +181,12 @@ def one(
     row: dict[str, Any] = {"verb": verb, "disturbed": []}
     for _ in range(how.times):
         after = how.chance.uniform(0, longest)
-        row["disturbed"].append({"after": round(after, 3), **disturb(place, words, after, number, how.group)})
+        row["disturbed"].append(
+            {
+                "after": round(after, 3),
+                **disturb(place, words, after, number, how.group),
+            },
+        )
         if row["disturbed"][-1]["exit"] == 0:
             break
     if row["disturbed"][-1]["exit"] != 0:
@@ -152,7 +194,9 @@ def one(
     found = content(place)
     row["litter"] = sorted(set(found) - set(straight))
     row["missing"] = sorted(set(straight) - set(found))
-    row["differ"] = [name for name in straight if stays(name) and found.get(name) != straight[name]]
+    row["differ"] = [
+        name for name in straight if stays(name) and found.get(name) != straight[name]
+    ]
     row["counted"] = counted(place)
     shutil.rmtree(place)
     return row
@@ -167,7 +211,10 @@ def wrong_end(row: dict[str, Any], number: signal.Signals) -> bool:
     """Whether a signal that can be met ended the run in another way than it should."""
     # before our own code runs, and after it, the signal ends the interpreter
     good = {0, -number} if number == signal.SIGKILL else {0, 128 + number, -number}
-    return any(one["exit"] not in good or "Traceback" in one.get("told", "") for one in row["disturbed"])
+    return any(
+        one["exit"] not in good or "Traceback" in one.get("told", "")
+        for one in row["disturbed"]
+    )
 
 
 def show(verb: str, rows: list[dict[str, Any]], number: signal.Signals) -> None:
@@ -181,25 +228,56 @@ def show(verb: str, rows: list[dict[str, Any]], number: signal.Signals) -> None:
     numbers = [len(rows), ended, same, *counts]
     print(f"{verb:>10}" + "".join(f"{value:>11}" for value in numbers), flush=True)
     for row in rows:
-        wrong = {name: row[name] for name in ("litter", "missing", "differ", "counted") if row[name]}
-        if wrong or wrong_end(row, number) or any(one.get("left") for one in row["disturbed"]):
+        wrong = {
+            name: row[name]
+            for name in ("litter", "missing", "differ", "counted")
+            if row[name]
+        }
+        if (
+            wrong
+            or wrong_end(row, number)
+            or any(one.get("left") for one in row["disturbed"])
+        ):
             print("  ", json.dumps({**wrong, "disturbed": row["disturbed"]}, indent=1))
 
 
 def main() -> None:
     """Run the study."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("verbs", nargs="*", metavar="VERB", help=f"of {', '.join(VERBS)}; all by default")
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawTextHelpFormatter,
+    )
+    parser.add_argument(
+        "verbs",
+        nargs="*",
+        metavar="VERB",
+        help=f"of {', '.join(VERBS)}; all by default",
+    )
     parser.add_argument("--runs", type=int, default=15)
-    parser.add_argument("--signal", choices=["KILL", "TERM", "HUP", "INT"], default="KILL")
-    parser.add_argument("--group", action="store_true", help="to all processes of the run, not to the first")
+    parser.add_argument(
+        "--signal",
+        choices=["KILL", "TERM", "HUP", "INT"],
+        default="KILL",
+    )
+    parser.add_argument(
+        "--group",
+        action="store_true",
+        help="to all processes of the run, not to the first",
+    )
     parser.add_argument("--times", type=int, default=1)
-    parser.add_argument("--executor", choices=["inline", "process", "ray"], default="inline")
+    parser.add_argument(
+        "--executor",
+        choices=["inline", "process", "ray"],
+        default="inline",
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-o", "--out", type=Path)
     how = parser.parse_args()
     how.chance = random.Random(how.seed)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs this behind the scenes ignores it
+    signal.signal(
+        signal.SIGINT,
+        signal.default_int_handler,
+    )  # whoever runs this behind the scenes ignores it
     if how.signal in ("TERM", "HUP"):
         signal.signal(signal.Signals[f"SIG{how.signal}"], signal.SIG_DFL)
     heads = ("runs", "ended", "same", "litter", "counted", "processes", "exit", "left")
@@ -209,12 +287,17 @@ def main() -> None:
         given = inputs(root)
         print(f"{'':>10}" + "".join(f"{head:>11}" for head in heads), flush=True)
         for verb in how.verbs or VERBS:
-            place = root / "here"  # always the same, for some files hold their own place
+            place = (
+                root / "here"
+            )  # always the same, for some files hold their own place
             shutil.copytree(given[verb], place)
             longest = finish(place, command(verb, how.executor))
             straight = content(place)
             shutil.rmtree(place)
-            rows = [one(verb, given[verb], place, straight, longest, how) for _ in range(how.runs)]
+            rows = [
+                one(verb, given[verb], place, straight, longest, how)
+                for _ in range(how.runs)
+            ]
             show(verb, rows, signal.Signals[f"SIG{how.signal}"])
             everything[verb] = rows
     if how.out is not None:

@@ -38,7 +38,11 @@ LEAK_SIZES = (40, 60, 100, 200, 500)
 GENES = 3000
 
 
-def honest_world(repeat: int, count: int, rng: np.random.Generator) -> tuple[pd.DataFrame, pd.DataFrame]:
+def honest_world(
+    repeat: int,
+    count: int,
+    rng: np.random.Generator,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """An outcome driven by one strong marker, and columns that are known at time zero."""
     world = World(CENSORING[repeat % 4], count, (0.15, 0.35, 0.6)[repeat % 3], rng)
     z, high = world.normal, world.normal > 0
@@ -67,7 +71,7 @@ def honest_world(repeat: int, count: int, rng: np.random.Generator) -> tuple[pd.
             "rare": (rng.random(count) < 0.05).astype(float),
             "three levels": rng.integers(0, 3, count).astype(float),
             "age": (65 + 10 * rng.standard_normal(count)).round(),
-        }
+        },
     )
     return columns, seen
 
@@ -89,10 +93,15 @@ def leaking(world: World, seen: pd.DataFrame) -> dict[str, Any]:
         "event in words": np.where(event, "1:DECEASED", "0:LIVING"),
         "event in three words": np.where(event, np.where(some, "DOC", "DOD"), "alive"),
         "stage with event": np.char.add(
-            rng.choice(["I ", "II ", "III "], len(time)), np.where(event, "d", "a")
+            rng.choice(["I ", "II ", "III "], len(time)),
+            np.where(event, "d", "a"),
         ),
         "event in noise": status + 0.4 * rng.random(len(time)),
-        "known for events only": np.where(event, rng.standard_normal(len(time)), np.nan),
+        "known for events only": np.where(
+            event,
+            rng.standard_normal(len(time)),
+            np.nan,
+        ),
         "time": time,
         "time, days": (30.44 * time).round(),
         "time, years": np.floor(time / 12),
@@ -103,13 +112,20 @@ def leaking(world: World, seen: pd.DataFrame) -> dict[str, Any]:
         "days to last follow-up": np.where(event, np.nan, time),
         "time, negative if alive": np.where(event, time, -time),
         "dead within 2 years": np.where(time > 24, 0.0, np.where(event, 1.0, np.nan)),
-        "survivors in words": np.select([time < 12, time < 36], ["short", "middle"], "long"),
+        "survivors in words": np.select(
+            [time < 12, time < 36],
+            ["short", "middle"],
+            "long",
+        ),
     }
 
 
 def table_of(columns: pd.DataFrame) -> TableData:
     """A clinical table; words are nominal, numbers numeric."""
-    kinds = {name: "nominal" if columns[name].dtype == object else "numeric" for name in columns}
+    kinds = {
+        name: "nominal" if columns[name].dtype == object else "numeric"
+        for name in columns
+    }
     cells = columns.astype(object).map(lambda cell: "" if cell != cell else str(cell))
     cells.index = pd.Index([str(row) for row in range(len(columns))])
     specs = {name: ColumnSpec(kind=kind) for name, kind in kinds.items()}
@@ -123,25 +139,39 @@ def genes_of(count: int, risk: Floats, rng: np.random.Generator) -> ExpressionDa
     values[:, ::5] = np.maximum(values[:, ::5], 0)
     names = tuple(f"G{gene}" for gene in range(GENES))
     patients = tuple(str(row) for row in range(count))
-    return ExpressionData("rna", Expression(values, names, patients, "zscore", "symbol", "", ""), patients)
+    return ExpressionData(
+        "rna",
+        Expression(values, names, patients, "zscore", "symbol", "", ""),
+        patients,
+    )
 
 
 def outcome_of(seen: pd.DataFrame) -> pd.DataFrame:
     """The outcome as a cohort holds it."""
     index = pd.Index([str(row) for row in range(len(seen))])
-    return pd.DataFrame({"time": seen["time"].to_numpy(), "event": seen["event"].to_numpy(bool)}, index=index)
+    return pd.DataFrame(
+        {"time": seen["time"].to_numpy(), "event": seen["event"].to_numpy(bool)},
+        index=index,
+    )
 
 
 def honest(repeats: int, seed: int) -> pd.DataFrame:
     """Cohorts with any column in each grade, by size; every cohort has 3,015 honest columns."""
     rows = []
     for count in HONEST_SIZES:
-        graded: dict[str, set[int]] = {"certain": set(), "near": set(), "possible": set()}
+        graded: dict[str, set[int]] = {
+            "certain": set(),
+            "near": set(),
+            "possible": set(),
+        }
         names: set[str] = set()
         for repeat in range(repeats):
             rng = np.random.default_rng([seed, count, repeat])
             columns, seen = honest_world(repeat, count, rng)
-            data = {"clinical": table_of(columns), "rna": genes_of(count, columns["marker"].to_numpy(), rng)}
+            data = {
+                "clinical": table_of(columns),
+                "rna": genes_of(count, columns["marker"].to_numpy(), rng),
+            }
             for leak in find_leaks(data, outcome_of(seen)):
                 graded[leak.grade].add(repeat)
                 names.add(f"{leak.column}: {leak.grade}")
@@ -159,12 +189,19 @@ def power(repeats: int, seed: int) -> pd.DataFrame:
             world = World(CENSORING[repeat % 4], count, (0.25, 0.5)[repeat % 2], rng)
             seen = world.outcome(np.log(2) * world.normal)
             for name, values in leaking(world, seen).items():
-                column = pd.DataFrame({name: values}).assign(age=rng.standard_normal(count))
+                column = pd.DataFrame({name: values}).assign(
+                    age=rng.standard_normal(count),
+                )
                 leaks = find_leaks({"clinical": table_of(column)}, outcome_of(seen))
-                stopped = any(leak.column == name and leak.grade != "possible" for leak in leaks)
+                stopped = any(
+                    leak.column == name and leak.grade != "possible" for leak in leaks
+                )
                 caught.setdefault(name, dict.fromkeys(LEAK_SIZES, 0))[count] += stopped
     rows = [
-        {"leak": name, **{str(count): hits / repeats for count, hits in by_size.items()}}
+        {
+            "leak": name,
+            **{str(count): hits / repeats for count, hits in by_size.items()},
+        }
         for name, by_size in caught.items()
     ]
     return pd.DataFrame(rows)
@@ -177,7 +214,11 @@ def real() -> pd.DataFrame:
     with TemporaryDirectory() as folder:
         made: dict[str, Callable[[], Path]] = {
             "hancock os": lambda: hancock(Path(folder) / "os", source=root / "hancock"),
-            "hancock rfs": lambda: hancock(Path(folder) / "rfs", source=root / "hancock", endpoint="rfs"),
+            "hancock rfs": lambda: hancock(
+                Path(folder) / "rfs",
+                source=root / "hancock",
+                endpoint="rfs",
+            ),
             "luad": lambda: tcga_luad(Path(folder) / "luad", source=root / "tcga_luad"),
         }
         for place in sorted((root / "tcga_omics").glob("*/")):
@@ -189,7 +230,9 @@ def real() -> pd.DataFrame:
             seconds = round(clock.process_time() - started, 1)
             columns = sum(data.features for data in cohort.modalities.values())
             told = "; ".join(f"{leak.label} {leak.grade}" for leak in found)
-            rows.append((name, len(cohort), cohort.events, columns, len(found), told, seconds))
+            rows.append(
+                (name, len(cohort), cohort.events, columns, len(found), told, seconds),
+            )
     heads = ["cohort", "patients", "events", "inputs", "leaks", "which", "seconds"]
     return pd.DataFrame(rows, columns=heads)
 
@@ -208,14 +251,15 @@ def omics(place: Path, folder: Path) -> Path:
         "event: os_event, exclude_invalid: true}\n"
         f"clinical: {{table: {place}/patients.csv, columns: {{age: numeric, is_female: nominal}}}}\n"
         f"expression: {{path: {place}/rna_z.parquet, unit: zscore}}\n"
-        f"modalities:\n{tables}"
+        f"modalities:\n{tables}",
     )
     return file
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--repeats", type=int, default=200)
     parser.add_argument("--seed", type=int, default=5)
@@ -227,11 +271,18 @@ def main() -> None:
         "power": lambda: power(given.repeats, given.seed),
         "real": real,
     }
-    shown = {name: make() for name, make in tables.items() if given.only in (None, name)}
+    shown = {
+        name: make() for name, make in tables.items() if given.only in (None, name)
+    }
     for name, table in shown.items():
-        print(f"\n{name}\n{table.to_string(index=False, float_format=lambda share: f'{share:.3f}')}")
+        print(
+            f"\n{name}\n{table.to_string(index=False, float_format=lambda share: f'{share:.3f}')}",
+        )
     if given.out is not None:
-        write_json(given.out, {name: table.to_dict(orient="records") for name, table in shown.items()})
+        write_json(
+            given.out,
+            {name: table.to_dict(orient="records") for name, table in shown.items()},
+        )
 
 
 if __name__ == "__main__":

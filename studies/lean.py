@@ -25,14 +25,14 @@ from survfuse.cohort import Cohort
 from survfuse.cohort.modalities import ExpressionData
 from survfuse.config import CrossvalConfig, FitConfig
 from survfuse.datasets import card
-from survfuse.evaluation.assess import assess
+from survfuse.evaluation.assessment import assess
+from survfuse.evaluation.assessment_settings import Scale
 from survfuse.evaluation.cells import Cells, Watcher
 from survfuse.evaluation.crossval import splits_of
-from survfuse.evaluation.horizons import resolve_horizons
+from survfuse.evaluation.default_horizons import resolve_horizons
+from survfuse.evaluation.model_sizes import Size
 from survfuse.evaluation.networks import NetworkLearner
-from survfuse.evaluation.scale import Scale
-from survfuse.evaluation.sizes import Size
-from survfuse.report.words import number
+from survfuse.report.formatting import number
 from survfuse.tuning.search import searches_told
 
 LETTERS, SMALLEST = 4, 5  # of a family's name, and its genes
@@ -64,25 +64,43 @@ def encoders(sets: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     yield "ridge Cox, 32 components", alone
     yield "sparse Cox, genes", {**alone, "anchor_vectors": "sparse"}
     yield "best of the two", {**alone, "anchor_vectors": "best"}
-    yield "ridge Cox, mean z of families", {**alone, **genes, "expression_gene_sets": sets}
+    yield (
+        "ridge Cox, mean z of families",
+        {**alone, **genes, "expression_gene_sets": sets},
+    )
     yield "network, identity, 32 components", network
-    yield "network, linear 8, 32 components", {**network, "expression_encoder": "linear"}
+    yield (
+        "network, linear 8, 32 components",
+        {**network, "expression_encoder": "linear"},
+    )
     yield "network, mlp 32, 32 components", {**network, "vector_hidden": (32,)}
-    yield "network, linear 8, genes", {**network, **genes, "expression_encoder": "linear"}
+    yield (
+        "network, linear 8, genes",
+        {**network, **genes, "expression_encoder": "linear"},
+    )
     weighed = {"expression_encoder": "gene_set", "expression_gene_sets": sets}
     yield "network, gene_set, genes", {**network, **genes, **weighed}
     yield "network, mlp 64-32, genes", {**network, **genes, "vector_hidden": (64, 32)}
     paper = {"vector_hidden": (2048, 512, 128), "epochs": 40}
     yield "network, the paper's mlp, genes", {**network, **genes, **paper}
     yield "clinical + expression, ridge", {"modalities": BOTH}
-    yield "clinical + expression, sparse", {"modalities": BOTH, "anchor_vectors": "sparse"}
+    yield (
+        "clinical + expression, sparse",
+        {"modalities": BOTH, "anchor_vectors": "sparse"},
+    )
 
 
 def searches() -> Iterator[tuple[str, dict[str, Any]]]:
     """Models as given, and searched in each fold."""
-    for fusion, ways in (("anchored", ("none", "grid")), ("concat", ("none", "grid", "optuna"))):
+    for fusion, ways in (
+        ("anchored", ("none", "grid")),
+        ("concat", ("none", "grid", "optuna")),
+    ):
         for how in ways:
-            yield f"{fusion}, search {how}", {"modalities": BOTH, "fusion": fusion, "search": how}
+            yield (
+                f"{fusion}, search {how}",
+                {"modalities": BOTH, "fusion": fusion, "search": how},
+            )
 
 
 def run(out: Path, what: str) -> None:
@@ -94,7 +112,11 @@ def run(out: Path, what: str) -> None:
     splits, _ = splits_of(cohort, CrossvalConfig())
     horizons, _ = resolve_horizons(None, cohort)
     scale = Scale(horizons, horizons[-1], draws=0)
-    plan = encoders(name_families(cohort, out / "families.gmt")) if what == "encoders" else searches()
+    plan = (
+        encoders(name_families(cohort, out / "families.gmt"))
+        if what == "encoders"
+        else searches()
+    )
     rows = []
     for name, fields in plan:
         started = time.perf_counter()
@@ -109,9 +131,12 @@ def run(out: Path, what: str) -> None:
                 "uno_c": f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]",
                 "parameters": fits[0]["parameters"],
                 "effective": number(None if size is None else size.effective, 1),
-                "events each": number(None if size is None else size.events_per_effective, 1),
+                "events each": number(
+                    None if size is None else size.events_per_effective,
+                    1,
+                ),
                 "seconds": round(seconds, 1),
-            }
+            },
         )
         print(rows[-1], flush=True)
         logs = [fit["search"] for fit in fits if "search" in fit]

@@ -23,12 +23,18 @@ from scipy.stats import spearmanr
 
 import survfuse as sf
 from survfuse.cohort import Cohort
-from survfuse.cohort.losing import lose_modalities
+from survfuse.cohort.ablation import lose_modalities
 from survfuse.datasets.simulate import MODALITIES, simulate
 from survfuse.metrics import harrell_c
 
 TRAIN, TEST = 200, 300
-SIMULATED = {"patients": TRAIN + TEST, "tiles": 40, "tile_dim": 64, "genes": 500, "event_rate": 0.5}
+SIMULATED = {
+    "patients": TRAIN + TEST,
+    "tiles": 40,
+    "tile_dim": 64,
+    "genes": 500,
+    "event_rate": 0.5,
+}
 MISSING = dict.fromkeys(MODALITIES, 0.3)
 RATES = (0.0, 0.2, 0.5)
 MODELS: dict[str, dict[str, Any]] = {
@@ -38,7 +44,12 @@ MODELS: dict[str, dict[str, Any]] = {
 } | {"anchored": {"fusion": "anchored", "anchor_bags": "mean"}}
 
 
-def scores(model: sf.SurvivalFusion, cohort: Cohort, test: list[str], truth: pd.Series) -> dict[str, float]:
+def scores(
+    model: sf.SurvivalFusion,
+    cohort: Cohort,
+    test: list[str],
+    truth: pd.Series,
+) -> dict[str, float]:
     """C and rank correlation of one model, with everything there and without each modality."""
     assert cohort.outcome is not None
     outcome = cohort.outcome.loc[test]
@@ -54,13 +65,21 @@ def scores(model: sf.SurvivalFusion, cohort: Cohort, test: list[str], truth: pd.
 def one_seed(seed: int, folder: Path) -> list[dict[str, Any]]:
     """Every model, trained on patients with gaps and on the same patients without."""
     paths = {
-        name: simulate(folder / name, signal="additive", seed=seed, missing=missing, **SIMULATED)
+        name: simulate(
+            folder / name,
+            signal="additive",
+            seed=seed,
+            missing=missing,
+            **SIMULATED,
+        )
         for name, missing in (("whole", None), ("gaps", MISSING))
     }
     cohorts = {name: sf.load_cohort(path) for name, path in paths.items()}
     whole, gaps = cohorts["whole"], cohorts["gaps"]
     assert whole.outcome is not None
-    assert whole.outcome.equals(gaps.outcome), "the same patients but for what is missing"
+    assert whole.outcome.equals(gaps.outcome), (
+        "the same patients but for what is missing"
+    )
     order = np.random.default_rng(seed).permutation(whole.patients).tolist()
     train, test = order[:TRAIN], order[TRAIN:]
     truth = pd.read_csv(folder / "whole" / "truth.csv", dtype={"patient_id": str})
@@ -69,10 +88,17 @@ def one_seed(seed: int, folder: Path) -> list[dict[str, Any]]:
     for trained_on, cohort in (("gaps", gaps), ("whole", whole)):
         for name, fields in MODELS.items():
             started = clock.perf_counter()
-            model = sf.SurvivalFusion(**fields, seed=2021 + seed, device="cpu").fit(cohort, train)
+            model = sf.SurvivalFusion(**fields, seed=2021 + seed, device="cpu").fit(
+                cohort,
+                train,
+            )
             row = {"seed": seed, "trained_on": trained_on, "model": name}
             rows.append(
-                {**row, **scores(model, whole, test, true), "seconds": clock.perf_counter() - started}
+                {
+                    **row,
+                    **scores(model, whole, test, true),
+                    "seconds": clock.perf_counter() - started,
+                },
             )
             print(rows[-1], flush=True)
     return rows
@@ -83,20 +109,26 @@ def told(table: pd.DataFrame) -> pd.DataFrame:
     columns = [column for column in table if column.startswith(("C, ", "r, "))]
     rows = []
     for (trained_on, model), part in table.groupby(["trained_on", "model"], sort=False):
-        plain = table[(table["trained_on"] == trained_on) & (table["model"] == f"{model.split(',')[0]}, 0")]
+        plain = table[
+            (table["trained_on"] == trained_on)
+            & (table["model"] == f"{model.split(',')[0]}, 0")
+        ]
         row: dict[str, Any] = {"trained_on": trained_on, "model": model}
         for column in columns:
             row[column] = f"{part[column].mean():.3f}"
             if len(plain) and not model.endswith(", 0") and len(part) > 1:
                 apart = part.set_index("seed")[column] - plain.set_index("seed")[column]
-                row[column] += f" ({apart.mean():+.3f} ± {apart.std(ddof=1) / np.sqrt(len(apart)):.3f})"
+                row[column] += (
+                    f" ({apart.mean():+.3f} ± {apart.std(ddof=1) / np.sqrt(len(apart)):.3f})"
+                )
         rows.append(row)
     return pd.DataFrame(rows)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("-o", "--out", type=Path)
@@ -111,9 +143,13 @@ def main() -> None:
     for word in ("C", "r"):
         shown = told(table)
         print(
-            shown[["trained_on", "model", *(c for c in shown if c.startswith(f"{word}, "))]].to_string(
-                index=False
-            )
+            shown[
+                [
+                    "trained_on",
+                    "model",
+                    *(c for c in shown if c.startswith(f"{word}, ")),
+                ]
+            ].to_string(index=False),
         )
 
 

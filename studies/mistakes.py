@@ -34,11 +34,18 @@ def cohort(folder: Path, table: pd.DataFrame, columns: dict[str, object]) -> sf.
     folder.mkdir()
     table.to_csv(folder / "patients.csv", index=False)
     noise = np.random.default_rng(len(table)).normal(size=(len(table), 3))
-    values = pd.DataFrame(noise, columns=["a", "b", "c"]).assign(patient_id=table["patient_id"])
+    values = pd.DataFrame(noise, columns=["a", "b", "c"]).assign(
+        patient_id=table["patient_id"],
+    )
     values.to_csv(folder / "noise.csv", index=False)
     spec = {
         "name": "study",
-        "outcome": {"table": "patients.csv", "time": "time", "event": "event", "unit": "months"},
+        "outcome": {
+            "table": "patients.csv",
+            "time": "time",
+            "event": "event",
+            "unit": "months",
+        },
         "clinical": {"table": "patients.csv", "columns": columns},
         "modalities": {"noise": {"table": "noise.csv"}},
     }
@@ -65,7 +72,7 @@ def bladder(patients: int, seed: int) -> pd.DataFrame:
             "stage": np.array(["I", "II", "III", "IV"])[stage],
             "grade": np.where(high, "high", "low"),
             "smoking": rng.choice(["never", "former", "current"], patients),
-        }
+        },
     )
 
 
@@ -82,20 +89,55 @@ def blanks() -> None:
             table.loc[120:, "grade"] = ""
             blank = cohort(Path(place) / "blank", table, COLUMNS)
         ids = list(table["patient_id"])
-        model = sf.SurvivalFusion(modalities=("clinical",), device="cpu").fit(whole, ids[:120])
-        told, left = (model.predict(each, ids[120:]).survival([36])[:, 0] for each in (whole, blank))
+        model = sf.SurvivalFusion(modalities=("clinical",), device="cpu").fit(
+            whole,
+            ids[:120],
+        )
+        told, left = (
+            model.predict(each, ids[120:]).survival([36])[:, 0]
+            for each in (whole, blank)
+        )
         assert model.fitted is not None
         penalty = model.fitted.summary["anchored"]["penalty"]["clinical"]
-        rows.append([seed, penalty, told.min(), told.max(), left.min(), left.max(), (left - told).max()])
-    names = ["seed", "penalty", "told_low", "told_high", "blank_low", "blank_high", "largest_rise"]
+        rows.append(
+            [
+                seed,
+                penalty,
+                told.min(),
+                told.max(),
+                left.min(),
+                left.max(),
+                (left - told).max(),
+            ],
+        )
+    names = [
+        "seed",
+        "penalty",
+        "told_low",
+        "told_high",
+        "blank_low",
+        "blank_high",
+        "largest_rise",
+    ]
     found = pd.DataFrame(rows, columns=names)
     print(found.round(4).to_string(index=False))
-    print(found.drop(columns="seed").describe().loc[["min", "50%", "max"]].round(4).to_string())
+    print(
+        found.drop(columns="seed")
+        .describe()
+        .loc[["min", "50%", "max"]]
+        .round(4)
+        .to_string(),
+    )
 
 
 def numbers() -> None:
     """Mistype ages of sixty patients whose age is the signal."""
-    for name, wrong, value in (("clean", 0, ""), ("7000", 1, 7000), ("999", 10, 999), ("1e308", 1, "1e308")):
+    for name, wrong, value in (
+        ("clean", 0, ""),
+        ("7000", 1, 7000),
+        ("999", 10, 999),
+        ("1e308", 1, "1e308"),
+    ):
         weights, scores = [], []
         for seed in SEEDS:
             rng = np.random.default_rng(seed)
@@ -108,13 +150,17 @@ def numbers() -> None:
                     "time": np.minimum(due, leaves) + 0.1,
                     "event": (due < leaves).astype(int),
                     "age": age.astype(object),
-                }
+                },
             )
             ids = list(table["patient_id"])
             table.loc[table.index[:wrong], "age"] = value
             try:
                 with tempfile.TemporaryDirectory() as place:
-                    data = cohort(Path(place) / "cohort", table, {"age": {"kind": "numeric"}})
+                    data = cohort(
+                        Path(place) / "cohort",
+                        table,
+                        {"age": {"kind": "numeric"}},
+                    )
                     model = sf.SurvivalFusion(device="cpu").fit(data, ids[:60])
             except (SurvfuseError, RuntimeWarning) as error:
                 print(f"{name}: {type(error).__name__}: {error}")
@@ -123,16 +169,21 @@ def numbers() -> None:
             weights.append(model.fitted.summary["anchored"]["trust"]["clinical"])
             risk = model.predict(data, ids[60:]).log_risk
             later = table[60:]
-            scores.append(sf.metrics.harrell_c(later["time"], later["event"], risk).value)
+            scores.append(
+                sf.metrics.harrell_c(later["time"], later["event"], risk).value,
+            )
         if weights:
             zero = int(np.sum(np.array(weights) == 0))
             weight, score = np.median(weights), np.mean(scores)
-            print(f"{name}: weight {weight:.2f} (0 in {zero} of {len(weights)}), C {score:.3f}")
+            print(
+                f"{name}: weight {weight:.2f} (0 in {zero} of {len(weights)}), C {score:.3f}",
+            )
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("what", choices=["blanks", "numbers"])
     {"blanks": blanks, "numbers": numbers}[parser.parse_args().what]()

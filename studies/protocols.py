@@ -29,8 +29,20 @@ from survfuse.evaluation.learners import OptimisticLearner
 from survfuse.metrics import Estimate, harrell_c
 
 PATIENTS, TESTED = 176, 28
-DATA = {"patients": PATIENTS, "tiles": 40, "tile_dim": 64, "genes": 300, "signal": "none"}
-NARROW = {"bag_width": 32, "attention_width": 16, "vector_hidden": (64, 32), "epochs": 50, "min_epochs": 50}
+DATA = {
+    "patients": PATIENTS,
+    "tiles": 40,
+    "tile_dim": 64,
+    "genes": 300,
+    "signal": "none",
+}
+NARROW = {
+    "bag_width": 32,
+    "attention_width": 16,
+    "vector_hidden": (64, 32),
+    "epochs": 50,
+    "min_epochs": 50,
+}
 NARROW |= {"batch": 16, "learning_rate": 1e-3, "weight_decay": 1e-4}
 
 
@@ -43,11 +55,17 @@ def one(seed: int, config: FitConfig) -> list[dict[str, Any]]:
         tested = holdout(event, TESTED / PATIENTS, seed)
         ids = np.array(cohort.patients, dtype=object)
         test = sorted(ids[tested])
-        found = OptimisticLearner(config).fit_predict(cohort, sorted(ids[~tested]), test)
+        found = OptimisticLearner(config).fit_predict(
+            cohort,
+            sorted(ids[~tested]),
+            test,
+        )
         outcome = cohort.outcome.loc[test]
         theirs = harrell_c(outcome["time"], outcome["event"], found.prediction.log_risk)
         last = found.summary["last_harrell_c"]
-        crossval.comparators = lambda *_, **__: []  # the baselines are not what is asked
+        crossval.comparators = (
+            lambda *_, **__: []
+        )  # the baselines are not what is asked
         result = sf.cross_validate(
             sf.SurvivalFusion.from_config(config),
             cohort,
@@ -66,13 +84,20 @@ def one(seed: int, config: FitConfig) -> list[dict[str, Any]]:
 
 def _row(seed: int, protocol: str, estimate: Estimate) -> dict[str, Any]:
     claims = estimate.low is not None and estimate.low > 0.5
-    return {"seed": seed, "protocol": protocol, "c": estimate.value, "low": estimate.low, "claims": claims}
+    return {
+        "seed": seed,
+        "protocol": protocol,
+        "c": estimate.value,
+        "low": estimate.low,
+        "claims": claims,
+    }
 
 
 def main() -> None:
     """Run the study and print its table."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--cohorts", type=int, default=100)
     parser.add_argument("-o", "--out", type=Path)
@@ -84,8 +109,17 @@ def main() -> None:
         if seed % 10 == 9:
             print(f"{seed + 1} cohorts", flush=True)
     table = pd.DataFrame(rows)
-    print(table.groupby("protocol")["c"].agg(["mean", "std", "min", "max"]).round(3).to_string())
-    claims = table.dropna(subset=["claims"]).groupby("protocol")["claims"].agg(["sum", "count"])
+    print(
+        table.groupby("protocol")["c"]
+        .agg(["mean", "std", "min", "max"])
+        .round(3)
+        .to_string(),
+    )
+    claims = (
+        table.dropna(subset=["claims"])
+        .groupby("protocol")["claims"]
+        .agg(["sum", "count"])
+    )
     print("claims to be better than chance (95 % interval above .5):")
     print(claims.to_string())
     if options.out is not None:

@@ -47,8 +47,17 @@ def run_all(out: Path, models: list[str], cohorts: list[str], repeats: int) -> N
             extra = PAPER_ON_LUAD if (name, cohort_name) == ("paper", "luad-os") else {}
             model = sf.SurvivalFusion(**MODELS[name], **extra)
             place = out / f"{cohort_name}-{name}-{repeats}"
-            alone = name == "default"  # each modality alone is the same network whatever the fusion
-            result = sf.cross_validate(model, cohort, repeats=repeats, networks=alone, out=place, name=name)
+            alone = (
+                name == "default"
+            )  # each modality alone is the same network whatever the fusion
+            result = sf.cross_validate(
+                model,
+                cohort,
+                repeats=repeats,
+                networks=alone,
+                out=place,
+                name=name,
+            )
             result.report()
             print(f"{cohort_name} {name}: {result.record['seconds']} s", flush=True)
 
@@ -57,7 +66,10 @@ def table(out: Path) -> pd.DataFrame:
     """Every model's numbers on every cohort, from the runs' files."""
     rows = []
     for file in sorted(out.glob("*/metrics.json")):
-        cohort_name = next((name for name in COHORTS if file.parent.name.startswith(name)), file.parent.name)
+        cohort_name = next(
+            (name for name in COHORTS if file.parent.name.startswith(name)),
+            file.parent.name,
+        )
         repeats = file.parent.name.rpartition("-")[2]
         for model, metrics in json.loads(file.read_text()).items():
             row = {"cohort": cohort_name, "repeats": repeats, "model": model}
@@ -79,11 +91,22 @@ def interval_text(estimate: dict[str, Any] | None) -> str:
 def main() -> None:
     """Run, or print the table."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("-o", "--out", type=Path, required=True)
-    parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
-    parser.add_argument("--cohorts", nargs="+", choices=list(COHORTS), default=list(COHORTS))
+    parser.add_argument(
+        "--models",
+        nargs="+",
+        choices=list(MODELS),
+        default=list(MODELS),
+    )
+    parser.add_argument(
+        "--cohorts",
+        nargs="+",
+        choices=list(COHORTS),
+        default=list(COHORTS),
+    )
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--table", action="store_true")
     options = parser.parse_args()

@@ -37,9 +37,17 @@ def interaction(seeds: int) -> list[dict[str, Any]]:
     rows = []
     for seed in range(seeds):
         with tempfile.TemporaryDirectory() as folder:
-            path = simulate(Path(folder) / "cohort", signal="interaction", seed=seed, **INTERACTION)
+            path = simulate(
+                Path(folder) / "cohort",
+                signal="interaction",
+                seed=seed,
+                **INTERACTION,
+            )
             cohort = sf.load_cohort(path)
-            truth = pd.read_csv(path.parent / "truth.csv", dtype={"patient_id": str}).set_index("patient_id")
+            truth = pd.read_csv(
+                path.parent / "truth.csv",
+                dtype={"patient_id": str},
+            ).set_index("patient_id")
             for fusion in ("concat", "pairwise"):
                 model = sf.SurvivalFusion(fusion=fusion, **INTERACTION_MODEL)
                 result = sf.cross_validate(model, cohort, networks=False, name=fusion)
@@ -47,10 +55,19 @@ def interaction(seeds: int) -> list[dict[str, Any]]:
                 true = truth.loc[table["patient_id"], "log_risk"].to_numpy()
                 estimate = result.estimates[fusion]["harrell_c"]
                 within = [
-                    spearmanr(part["log_risk"], true[part.index])[0] for _, part in table.groupby("fold")
+                    spearmanr(part["log_risk"], true[part.index])[0]
+                    for _, part in table.groupby("fold")
                 ]
-                row = {"seed": seed, "fusion": fusion, "harrell_c": estimate.value, "low": estimate.low}
-                row |= {"high": estimate.high, "rank_correlation": float(np.nanmean(within))}
+                row = {
+                    "seed": seed,
+                    "fusion": fusion,
+                    "harrell_c": estimate.value,
+                    "low": estimate.low,
+                }
+                row |= {
+                    "high": estimate.high,
+                    "rank_correlation": float(np.nanmean(within)),
+                }
                 rows.append(row)
                 print(row, flush=True)
     return rows
@@ -61,10 +78,15 @@ def none(seeds: int) -> list[dict[str, Any]]:
     rows = []
     for seed in range(seeds):
         with tempfile.TemporaryDirectory() as folder:
-            cohort = sf.load_cohort(simulate(Path(folder) / "cohort", signal="none", seed=seed, **NULL))
+            cohort = sf.load_cohort(
+                simulate(Path(folder) / "cohort", signal="none", seed=seed, **NULL),
+            )
             for fusion in ("concat", "pairwise"):
                 result = sf.cross_validate(
-                    sf.SurvivalFusion(fusion=fusion), cohort, networks=False, name=fusion
+                    sf.SurvivalFusion(fusion=fusion),
+                    cohort,
+                    networks=False,
+                    name=fusion,
                 )
                 for model, metrics in result.estimates.items():
                     if model.startswith("ridge") and fusion != "concat":
@@ -72,8 +94,15 @@ def none(seeds: int) -> list[dict[str, Any]]:
                     for metric in ("harrell_c", "uno_c"):
                         c = metrics[metric]
                         covers = bool(c.low <= 0.5 <= c.high)
-                        row = {"seed": seed, "model": model, "metric": metric, "value": c.value}
-                        rows.append(row | {"low": c.low, "high": c.high, "covers": covers})
+                        row = {
+                            "seed": seed,
+                            "model": model,
+                            "metric": metric,
+                            "value": c.value,
+                        }
+                        rows.append(
+                            row | {"low": c.low, "high": c.high, "covers": covers},
+                        )
             print(f"seed {seed} done", flush=True)
     return rows
 
@@ -81,21 +110,30 @@ def none(seeds: int) -> list[dict[str, Any]]:
 def main() -> None:
     """Run a study and print its table."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("study", choices=["interaction", "none"])
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("-o", "--out", type=Path)
     options = parser.parse_args()
-    rows = interaction(options.seeds) if options.study == "interaction" else none(options.seeds)
+    rows = (
+        interaction(options.seeds)
+        if options.study == "interaction"
+        else none(options.seeds)
+    )
     table = pd.DataFrame(rows)
     if options.study == "interaction":
-        print(table.groupby("fusion")[["harrell_c", "rank_correlation"]].agg(["mean", "std"]).round(3))
+        print(
+            table.groupby("fusion")[["harrell_c", "rank_correlation"]]
+            .agg(["mean", "std"])
+            .round(3),
+        )
     else:
         print(
             table.groupby(["model", "metric"])[["value", "covers"]].agg(
-                {"value": "mean", "covers": ["sum", "count"]}
-            )
+                {"value": "mean", "covers": ["sum", "count"]},
+            ),
         )
     if options.out is not None:
         write_json(options.out, rows)

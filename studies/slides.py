@@ -33,7 +33,12 @@ def survfuse(*words: object) -> float:
     """Run a command, silently; return its seconds."""
     start = time.perf_counter()
     command = [sys.executable, "-m", "survfuse", *map(str, words)]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run(
+        command,
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     return time.perf_counter() - start
 
 
@@ -44,24 +49,65 @@ def ceiling(folder: Path) -> float | None:
     return harrell_c(truth["time"], truth["event"] == 1, best).value
 
 
-def one(folder: Path, signal: str, seed: int, patients: int, strength: float) -> dict[str, Any]:
+def one(
+    folder: Path,
+    signal: str,
+    seed: int,
+    patients: int,
+    strength: float,
+) -> dict[str, Any]:
     """Slides, features, cross-validation of one cohort."""
-    how = ["--slides", "--signal", signal, "--patients", patients, "--strength", strength]
+    how = [
+        "--slides",
+        "--signal",
+        signal,
+        "--patients",
+        patients,
+        "--strength",
+        strength,
+    ]
     how += ["--event-rate", 0.5, "--genes", 200, "--seed", seed]
     seconds = {"simulate": survfuse("simulate", "-o", folder / "cohort", *how)}
     cohort = folder / "cohort" / "cohort.yaml"
-    seconds["extract"] = survfuse("extract", cohort, "--executor", "process", "--workers", 2, "-q")
+    seconds["extract"] = survfuse(
+        "extract",
+        cohort,
+        "--executor",
+        "process",
+        "--workers",
+        2,
+        "-q",
+    )
     only = ["--set", "model.modalities=[slides]", "--set", "crossval.controls=false"]
-    seconds["crossval"] = survfuse("crossval", cohort, "-o", folder / "run", *only, "--name", "network", "-q")
+    seconds["crossval"] = survfuse(
+        "crossval",
+        cohort,
+        "-o",
+        folder / "run",
+        *only,
+        "--name",
+        "network",
+        "-q",
+    )
     metrics = json.loads((folder / "run" / "metrics.json").read_text())
-    row: dict[str, Any] = {"signal": signal, "seed": seed, "patients": patients, "strength": strength}
+    row: dict[str, Any] = {
+        "signal": signal,
+        "seed": seed,
+        "patients": patients,
+        "strength": strength,
+    }
     for model in ("network", RIDGE):
-        row[model] = {key: metrics[model]["uno_c"][key] for key in ("value", "low", "high")}
+        row[model] = {
+            key: metrics[model]["uno_c"][key] for key in ("value", "low", "high")
+        }
     return {**row, "ceiling": ceiling(folder / "cohort"), "seconds": seconds}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawTextHelpFormatter,
+    )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--patients", type=int, default=400)
     parser.add_argument("--strength", type=float, default=3.0)
@@ -76,7 +122,10 @@ def main() -> None:
                 f"{model} {row[model]['value']:.3f} [{row[model]['low']:.3f}, {row[model]['high']:.3f}]"
                 for model in ("network", RIDGE)
             )
-            print(f"{signal:9s} seed {seed}: {told}; the true factors {row['ceiling']:.3f}", flush=True)
+            print(
+                f"{signal:9s} seed {seed}: {told}; the true factors {row['ceiling']:.3f}",
+                flush=True,
+            )
             rows.append(row)
             write_json(how.out, rows)
 

@@ -74,7 +74,7 @@ def cohort_files(
             "sex": np.where(np.arange(patients) % 3 == 0, "F", "M"),
             "site": np.where(np.arange(patients) % 4 < 2, "north", "south"),
             "fold": np.arange(patients) // 2 % 2,
-        }
+        },
     )
     about: dict[str, Any] = {
         "name": "tiny",
@@ -102,12 +102,20 @@ def cohort_files(
         columns = [f"GENE{index + 1}" for index in range(genes)]
         files.expression = pd.DataFrame(values, index=ids, columns=columns)
     if "slides" in modalities:
-        about["slides"] = {"table": "slides.csv", "features": "features", "encoder": "uni", "mpp": 0.5}
+        about["slides"] = {
+            "table": "slides.csv",
+            "features": "features",
+            "encoder": "uni",
+            "mpp": 0.5,
+        }
         owners = [*ids, ids[0]]  # the first patient has two slides
         names = [f"{owner}_{index}" for index, owner in enumerate(owners)]
         files.slides = pd.DataFrame({"slide_id": names, "patient_id": owners})
         files.bags = {
-            name: generator.normal(1, 2, (generator.integers(5, 9), dim)).astype(np.float32) for name in names
+            name: generator.normal(1, 2, (generator.integers(5, 9), dim)).astype(
+                np.float32,
+            )
+            for name in names
         }
     about.update(spec or {})
     return files

@@ -153,7 +153,10 @@ class Deeds:
 
     def starts(self, deed: str) -> int:
         """How often a deed was started."""
-        return sum(line.startswith(f"{deed} ") for line in (self.folder / "starts").read_text().splitlines())
+        return sum(
+            line.startswith(f"{deed} ")
+            for line in (self.folder / "starts").read_text().splitlines()
+        )
 
 
 class Refusing:

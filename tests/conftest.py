@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is first imported, and by child processes
+os.environ.setdefault(
+    "OMP_NUM_THREADS",
+    "1",
+)  # read when torch is first imported, and by child processes
 
 
 def _data_root() -> Path:

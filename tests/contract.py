@@ -14,10 +14,17 @@ from survfuse.executors import Executor, Outcome, Task
 Promise = Callable[[Executor, Path], None]
 
 
-def carried(executor: Executor, folder: Path, *deeds: tuple[str, Any], **how: Any) -> list[Outcome[Any]]:
+def carried(
+    executor: Executor,
+    folder: Path,
+    *deeds: tuple[str, Any],
+    **how: Any,
+) -> list[Outcome[Any]]:
     """Run deeds and give their outcomes in the order of the deeds."""
     tasks = [Task(f"t{number}", deed) for number, deed in enumerate(deeds)]
-    outcomes = {outcome.key: outcome for outcome in executor.run(Deeds(folder), tasks, **how)}
+    outcomes = {
+        outcome.key: outcome for outcome in executor.run(Deeds(folder), tasks, **how)
+    }
     assert set(outcomes) == {task.key for task in tasks}
     return [outcomes[task.key] for task in tasks]
 
@@ -37,7 +44,12 @@ def the_order_changes_nothing(executor: Executor, folder: Path) -> None:
 
 
 def errors_of_data_are_not_tried_again(executor: Executor, folder: Path) -> None:
-    good, bad = carried(executor, folder, ("double", 4), ("raises", "slide-7: no levels"))
+    good, bad = carried(
+        executor,
+        folder,
+        ("double", 4),
+        ("raises", "slide-7: no levels"),
+    )
     assert (good.value, bad.value) == (8, None)
     assert type(bad.error) is SlideError
     assert str(bad.error) == "slide-7: no levels"
@@ -46,7 +58,12 @@ def errors_of_data_are_not_tried_again(executor: Executor, folder: Path) -> None
 
 
 def errors_of_the_disk_are_tried_once_more(executor: Executor, folder: Path) -> None:
-    always, passing = carried(executor, folder, ("disk", "stale handle"), ("once", "mark"))
+    always, passing = carried(
+        executor,
+        folder,
+        ("disk", "stale handle"),
+        ("once", "mark"),
+    )
     assert isinstance(always.error, OSError)
     assert (always.attempts, always.crashes) == (2, 0)
     assert (passing.value, passing.error, passing.attempts) == ("second time", None, 2)
@@ -55,7 +72,13 @@ def errors_of_the_disk_are_tried_once_more(executor: Executor, folder: Path) -> 
 
 def starts_are_told(executor: Executor, folder: Path) -> None:
     told: list[tuple[str, int]] = []
-    carried(executor, folder, ("disk", "x"), ("double", 1), on_start=lambda *start: told.append(start))
+    carried(
+        executor,
+        folder,
+        ("disk", "x"),
+        ("double", 1),
+        on_start=lambda *start: told.append(start),
+    )
     assert sorted(told) == [("t0", 1), ("t0", 2), ("t1", 1)]
 
 
@@ -75,13 +98,20 @@ def more_workers_than_tasks(executor: Executor, folder: Path) -> None:
 
 
 def work_is_loaded_once_per_worker(executor: Executor, folder: Path) -> None:
-    found = {o.value for o in carried(executor, folder, *[("loader", n) for n in range(20)])}
-    assert {path.name for path in folder.glob("loaded-*")} == {f"loaded-{name}" for name in found}
+    found = {
+        o.value for o in carried(executor, folder, *[("loader", n) for n in range(20)])
+    }
+    assert {path.name for path in folder.glob("loaded-*")} == {
+        f"loaded-{name}" for name in found
+    }
     assert 1 <= len(found) <= 2
 
 
 def it_can_be_stopped_in_the_middle(executor: Executor, folder: Path) -> None:
-    running = executor.run(Deeds(folder), [Task(str(n), ("double", n)) for n in range(50)])
+    running = executor.run(
+        Deeds(folder),
+        [Task(str(n), ("double", n)) for n in range(50)],
+    )
     assert next(running).error is None
     running.close()
     assert next(running, None) is None
@@ -102,7 +132,12 @@ CONTRACT: tuple[Promise, ...] = (
 
 
 def errors_that_cannot_travel_come_as_text(executor: Executor, folder: Path) -> None:
-    first, second = carried(executor, folder, ("unpicklable", "a lock"), ("unrestorable", "s1"))
+    first, second = carried(
+        executor,
+        folder,
+        ("unpicklable", "a lock"),
+        ("unrestorable", "s1"),
+    )
     assert isinstance(first.error, RuntimeError)
     assert str(first.error) == "carried.Unpicklable: a lock"
     assert str(second.error) == "carried.Unrestorable: s1 at 7"
@@ -112,18 +147,33 @@ def errors_that_cannot_travel_come_as_text(executor: Executor, folder: Path) -> 
 def values_that_cannot_travel_are_errors(executor: Executor, folder: Path) -> None:
     sent, restored = carried(executor, folder, ("generator", 0), ("bad_at_home", 0))
     assert isinstance(sent.error, TypeError)
-    assert "what the work returned (generator) cannot be sent between processes" in str(sent.error)
-    assert "what the work returned cannot be restored in this process" in str(restored.error)
+    assert "what the work returned (generator) cannot be sent between processes" in str(
+        sent.error,
+    )
+    assert "what the work returned cannot be restored in this process" in str(
+        restored.error,
+    )
 
 
-def an_error_brings_the_place_where_it_happened(executor: Executor, folder: Path) -> None:
+def an_error_brings_the_place_where_it_happened(
+    executor: Executor,
+    folder: Path,
+) -> None:
     error = carried(executor, folder, ("raises", "slide-7"))[0].error
     assert error is not None
     assert "in raises" in error.__notes__[0]
 
 
-def errors_of_memory_and_disk_arrive_as_they_are(executor: Executor, folder: Path) -> None:
-    short, full = carried(executor, folder, ("too_large", 0), ("full_disk", "/data/a.h5"))
+def errors_of_memory_and_disk_arrive_as_they_are(
+    executor: Executor,
+    folder: Path,
+) -> None:
+    short, full = carried(
+        executor,
+        folder,
+        ("too_large", 0),
+        ("full_disk", "/data/a.h5"),
+    )
     assert type(short.error) is MemoryError
     assert str(short.error) == "too little to send what the work returned (TooLarge)"
     assert isinstance(full.error, OSError)
@@ -132,14 +182,20 @@ def errors_of_memory_and_disk_arrive_as_they_are(executor: Executor, folder: Pat
 
 
 def what_a_worker_prints_is_no_answer(executor: Executor, folder: Path) -> None:
-    assert [o.value for o in carried(executor, folder, ("prints", "x" * 9999), ("double", 1))] == [
+    assert [
+        o.value
+        for o in carried(executor, folder, ("prints", "x" * 9999), ("double", 1))
+    ] == [
         "x" * 9999,
         2,
     ]
 
 
 def huge_values_travel(executor: Executor, folder: Path) -> None:
-    values = [len(o.value) for o in carried(executor, folder, ("huge", 100 * 2**20), ("huge", 3))]
+    values = [
+        len(o.value)
+        for o in carried(executor, folder, ("huge", 100 * 2**20), ("huge", 3))
+    ]
     assert values == [100 * 2**20, 3]
 
 
@@ -158,7 +214,9 @@ def a_crash_costs_only_its_own_task(executor: Executor, folder: Path) -> None:
     deeds[3:3] = [("segfault", 0), ("segfault_once", "mark")]
     found = carried(executor, folder, *deeds)
     culprit, lucky = found.pop(3), found.pop(3)
-    assert [(o.value, o.attempts, o.crashes) for o in found] == [(2 * n, 1, 0) for n in range(10)]
+    assert [(o.value, o.attempts, o.crashes) for o in found] == [
+        (2 * n, 1, 0) for n in range(10)
+    ]
     assert (culprit.value, culprit.attempts, culprit.crashes) == (None, 2, 2)
     assert type(culprit.error).__name__ == "CrashError"
     assert "worker died twice" in str(culprit.error)

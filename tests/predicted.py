@@ -19,17 +19,27 @@ COLUMNS = [f"survival_{t:g}" for t in TIMES]
 def predicted(patients: int = 80, seed: int = 0, noise: float = 0.5) -> pd.DataFrame:
     """Month-granular follow-up of the same patients whatever the seed, with risks and exponential curves."""
     truth = np.random.default_rng(99).normal(size=patients)
-    time = np.ceil(np.random.default_rng(98).exponential(25 * np.exp(-truth))).clip(1, 59)
+    time = np.ceil(np.random.default_rng(98).exponential(25 * np.exp(-truth))).clip(
+        1,
+        59,
+    )
     event = np.random.default_rng(97).random(patients) < 0.7
     risk = truth + noise * np.random.default_rng(seed).normal(size=patients)
-    table = pd.DataFrame({"patient_id": [f"P{i:03d}" for i in range(patients)], "time": time})
+    table = pd.DataFrame(
+        {"patient_id": [f"P{i:03d}" for i in range(patients)], "time": time},
+    )
     table["event"], table["log_risk"] = event.astype(int), risk
     for t, name in zip(TIMES, COLUMNS, strict=True):
         table[name] = np.exp(-t / 40 * np.exp(0.8 * risk))
     return table
 
 
-def fold_of(table: pd.DataFrame, repeat: int = 0, number: int = 0, **fields: Any) -> Fold:
+def fold_of(
+    table: pd.DataFrame,
+    repeat: int = 0,
+    number: int = 0,
+    **fields: Any,
+) -> Fold:
     """Make a fold of such a table; `fields` replaces any of its fields."""
     known: dict[str, Any] = {
         "patient_id": table["patient_id"].to_numpy(object),

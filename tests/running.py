@@ -60,7 +60,10 @@ def bits(model: SurvivalFusion) -> dict[str, Any]:
         "risk_cuts": fitted.risk_cuts.tobytes(),
         "epochs": tuple(fitted.summary["epochs"]),
     }
-    found |= {f"transforms/{name}": np.asarray(array).tobytes() for name, array in tensors.items()}
+    found |= {
+        f"transforms/{name}": np.asarray(array).tobytes()
+        for name, array in tensors.items()
+    }
     for member, network in enumerate(fitted.networks):
         for name, tensor in network.state_dict().items():
             found[f"network-{member}/{name}"] = tensor.cpu().numpy().tobytes()
@@ -113,7 +116,10 @@ class Ended:
 Command = Callable[..., Ended]
 
 
-def commander(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+def commander(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Command:
     """Give a function that runs a command line in this process, through its real last door."""
 
     def run(*words: str | Path) -> Ended:

@@ -16,7 +16,11 @@ GLASS = 244
 Box = tuple[int, int, int, int]  # x, y, width, height in level-0 px
 
 
-def tissue_pixels(height: int, width: int, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+def tissue_pixels(
+    height: int,
+    width: int,
+    rng: np.random.Generator,
+) -> npt.NDArray[np.uint8]:
     """Paint eosin-pink stroma with scattered haematoxylin-dark nuclei, (height, width, 3)."""
     pixels = np.empty((height, width, 3), np.float32)
     pixels[:] = (214.0, 150.0, 190.0)
@@ -24,7 +28,10 @@ def tissue_pixels(height: int, width: int, rng: np.random.Generator) -> npt.NDAr
     rows, columns = np.mgrid[0:8, 0:8]
     disc = (rows - 3.5) ** 2 + (columns - 3.5) ** 2 <= 12.0
     for _ in range(height * width // 600):
-        y, x = int(rng.integers(0, max(1, height - 8))), int(rng.integers(0, max(1, width - 8)))
+        y, x = (
+            int(rng.integers(0, max(1, height - 8))),
+            int(rng.integers(0, max(1, width - 8))),
+        )
         spot = pixels[y : y + 8, x : x + 8]
         spot[disc[: spot.shape[0], : spot.shape[1]]] = (92.0, 62.0, 140.0)
     return np.clip(pixels, 0, 255).astype(np.uint8)
@@ -66,7 +73,11 @@ def tiny_slide(
     import tifffile
 
     width, height = (size, size) if isinstance(size, int) else size
-    boxes = [(width // 4, height // 4, width // 2, height // 2)] if tissue is None else tissue
+    boxes = (
+        [(width // 4, height // 4, width // 2, height // 2)]
+        if tissue is None
+        else tissue
+    )
     rng = np.random.default_rng(seed)
     image = np.full((height, width, 3), GLASS, np.uint8)
     for x, y, w, h in boxes:
@@ -91,14 +102,23 @@ def tiny_slide(
     return path
 
 
-def tiny_mask(path: Path, size: int | tuple[int, int], boxes: Sequence[Box], *, downsample: int = 16) -> Path:
+def tiny_mask(
+    path: Path,
+    size: int | tuple[int, int],
+    boxes: Sequence[Box],
+    *,
+    downsample: int = 16,
+) -> Path:
     """Write a one-channel tissue mask of a slide of `size` level-0 px: 1 inside the boxes, else 0."""
     import tifffile
 
     width, height = (size, size) if isinstance(size, int) else size
     mask = np.zeros((height // downsample, width // downsample), np.uint8)
     for x, y, w, h in boxes:
-        mask[y // downsample : (y + h) // downsample, x // downsample : (x + w) // downsample] = 1
+        mask[
+            y // downsample : (y + h) // downsample,
+            x // downsample : (x + w) // downsample,
+        ] = 1
     path.parent.mkdir(parents=True, exist_ok=True)
     tifffile.imwrite(path, mask, photometric="minisblack", metadata=None)
     return path
@@ -119,7 +139,14 @@ def tiff_tags(**changes: int) -> dict[int, tuple[int, Sequence[int] | bytes]]:
         `width`, `height`, `tile_width`, `tile_height`, `compression`, `tiles`, `offset` and `stored`
         (bytes of each tile).
     """
-    said = {"width": 512, "height": 512, "tile_width": 128, "tile_height": 128, "compression": 1, "tiles": 16}
+    said = {
+        "width": 512,
+        "height": 512,
+        "tile_width": 128,
+        "tile_height": 128,
+        "compression": 1,
+        "tiles": 16,
+    }
     said |= {"offset": 16, "stored": 128 * 128 * 3, **changes}
     return {
         256: (16, [said["width"]]),
@@ -169,7 +196,11 @@ def raw_tiff(
                 else struct.pack(f"<{len(content)}{_TIFF_KINDS[kind]}", *content)
             )
             count = len(content) // (2 if kind == 5 else 1)
-            cell = raw.ljust(8, b"\0") if len(raw) <= 8 else struct.pack("<Q", after + len(values))
+            cell = (
+                raw.ljust(8, b"\0")
+                if len(raw) <= 8
+                else struct.pack("<Q", after + len(values))
+            )
             values += raw if len(raw) > 8 else b""
             if number == 0 and claims and code in claims:
                 count, place = claims[code]
@@ -186,8 +217,17 @@ def raw_tiff(
 
 def vast_vms(path: Path) -> Path:
     """OpenSlide makes room for every image of this slide before it looks for the first."""
-    lines = ("[Virtual Microscope Specimen]", "NoLayers=1", "NoJpegColumns=20000", "NoJpegRows=20000")
-    path.write_text("\n".join([*lines, "ImageFile=a.jpg", "MapFile=b.jpg", "OptimisationFile=c.opt", ""]))
+    lines = (
+        "[Virtual Microscope Specimen]",
+        "NoLayers=1",
+        "NoJpegColumns=20000",
+        "NoJpegRows=20000",
+    )
+    path.write_text(
+        "\n".join(
+            [*lines, "ImageFile=a.jpg", "MapFile=b.jpg", "OptimisationFile=c.opt", ""],
+        ),
+    )
     return path
 
 
@@ -222,7 +262,14 @@ class MeanEncoder:
         """Encode tiles, (tiles, 15)."""
         self.seen += len(tiles)
         half = tiles.shape[1] // 2
-        parts = [tiles, *(tiles[:, y : y + half, x : x + half] for y in (0, half) for x in (0, half))]
+        parts = [
+            tiles,
+            *(
+                tiles[:, y : y + half, x : x + half]
+                for y in (0, half)
+                for x in (0, half)
+            ),
+        ]
         means = [part.mean(axis=(1, 2), dtype=np.float64) / 255 for part in parts]
         return np.concatenate(means, axis=1).astype(np.float16)
 

@@ -22,18 +22,42 @@ def imports(node: ast.AST) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("path", FILES, ids=[path.relative_to(ROOT).as_posix() for path in FILES])
+@pytest.mark.parametrize(
+    "path",
+    FILES,
+    ids=[path.relative_to(ROOT).as_posix() for path in FILES],
+)
 def test_a_file_explains_itself_and_pickles_nothing(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     assert ast.get_docstring(tree)
-    assert not imports(tree) & {"pickle", "joblib", "dill", "cloudpickle", "lifelines", "sksurv"}
-    assert not [line for line in ast.walk(tree) if isinstance(line, ast.ImportFrom) and line.level]
+    assert not imports(tree) & {
+        "pickle",
+        "joblib",
+        "dill",
+        "cloudpickle",
+        "lifelines",
+        "sksurv",
+    }
+    assert not [
+        line
+        for line in ast.walk(tree)
+        if isinstance(line, ast.ImportFrom) and line.level
+    ]
 
 
-@pytest.mark.parametrize("name", ["_errors", "_types", "_registry", "config", "__init__"])
+@pytest.mark.parametrize(
+    "name",
+    ["_errors", "_types", "_registry", "config", "__init__"],
+)
 def test_the_ground_floor_is_light(name: str) -> None:
     body = ast.parse((ROOT / f"{name}.py").read_text()).body
-    top = set().union(*(imports(node) for node in body if isinstance(node, ast.Import | ast.ImportFrom)))
+    top = set().union(
+        *(
+            imports(node)
+            for node in body
+            if isinstance(node, ast.Import | ast.ImportFrom)
+        ),
+    )
     assert not top & {"torch", "pandas", "scipy", "sklearn", "matplotlib", "h5py"}
 
 
@@ -43,4 +67,6 @@ def test_tests_mirror_the_source() -> None:
     for name in ("config", "bundle", "estimator", "paper", "summaries"):
         assert f"test_{name}.py" in rooms
     source = here.parent / "src" / "survfuse"
-    assert {path.name for path in source.iterdir() if (path / "__init__.py").exists()} <= rooms
+    assert {
+        path.name for path in source.iterdir() if (path / "__init__.py").exists()
+    } <= rooms

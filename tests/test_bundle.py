@@ -28,7 +28,11 @@ WAYS: dict[str, dict[str, Any]] = {
     "breslow": {"calibration": "breslow"},
     "isotonic": {"calibration": "isotonic_oof"},
     "conformal": {"conformal": 0.7},
-    "genes": {"expression_components": None, "expression_top": 5, "vector_hidden": (3,)},
+    "genes": {
+        "expression_components": None,
+        "expression_top": 5,
+        "vector_hidden": (3,),
+    },
     "linear": {"expression_encoder": "linear", "expression_width": 2},
     "pairwise": {"fusion": "pairwise_residual", "rank": 2, "clinical_hidden": (2,)},
     "tensor": {"fusion": "tensor", "tensor_width": 2},
@@ -78,20 +82,28 @@ FILES = (
 
 
 @pytest.mark.parametrize("fields", WAYS.values(), ids=WAYS)
-def test_what_is_loaded_is_what_was_saved(cohort: Cohort, tmp_path: Path, fields: dict[str, Any]) -> None:
+def test_what_is_loaded_is_what_was_saved(
+    cohort: Cohort,
+    tmp_path: Path,
+    fields: dict[str, Any],
+) -> None:
     model = quick(**fields).fit(cohort)
     again = survfuse.load(model.save(tmp_path / "bundle"))
     assert again.fitted is not None
     assert model.fitted is not None
     assert bits(again) == bits(model)
     assert again.config == model.config
-    assert [n.config for n in again.fitted.networks] == [n.config for n in model.fitted.networks]
+    assert [n.config for n in again.fitted.networks] == [
+        n.config for n in model.fitted.networks
+    ]
     first, second = model.predict(cohort), again.predict(cohort)
     np.testing.assert_array_equal(first.log_risk, second.log_risk)
     np.testing.assert_array_equal(first.predicted_time, second.predicted_time)
     np.testing.assert_array_equal(first.risk_group, second.risk_group)
     assert first.frame((300, 900)).equals(second.frame((300, 900)))
-    assert first.frame((300, 900), details=True).equals(second.frame((300, 900), details=True))
+    assert first.frame((300, 900), details=True).equals(
+        second.frame((300, 900), details=True),
+    )
     assert first.notes == second.notes
     assert again.fitted.summary == model.fitted.summary
 
@@ -99,10 +111,16 @@ def test_what_is_loaded_is_what_was_saved(cohort: Cohort, tmp_path: Path, fields
 def test_a_bundle_can_be_read_without_us(original: Path) -> None:
     assert tuple(sorted(file.name for file in original.iterdir())) == FILES
     manifest = json.loads((original / "bundle.json").read_text())
-    assert (manifest["format"], manifest["version"]) == (FORMAT, VERSION) == ("survfuse-bundle", 2)
+    assert (
+        (manifest["format"], manifest["version"])
+        == (FORMAT, VERSION)
+        == ("survfuse-bundle", 2)
+    )
     assert sorted(manifest["sha256"]) == sorted(set(FILES) - {"bundle.json"})
     assert original.stat().st_mode & 0o777 == 0o755
-    assert [file for file in original.parent.iterdir() if file.name.startswith(".")] == []
+    assert [
+        file for file in original.parent.iterdir() if file.name.startswith(".")
+    ] == []
 
 
 @pytest.mark.parametrize("name", sorted(set(FILES) - {"bundle.json"}))
@@ -121,7 +139,9 @@ def test_any_flipped_bit_of_the_list_itself_is_noticed(bundle: Path) -> None:
     content = path.read_bytes()
     silent = []
     for place in range(len(content)):
-        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        path.write_bytes(
+            content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :],
+        )
         try:
             load_fitted(bundle)
         except BundleError:
@@ -138,7 +158,10 @@ def test_an_absent_file_is_named(bundle: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(set(FILES) - {"bundle.json"}))
-def test_a_file_that_the_list_leaves_out_is_not_trusted(bundle: Path, name: str) -> None:
+def test_a_file_that_the_list_leaves_out_is_not_trusted(
+    bundle: Path,
+    name: str,
+) -> None:
     manifest = json.loads((bundle / "bundle.json").read_text())
     del manifest["sha256"][name]
     (bundle / "bundle.json").write_text(json.dumps(manifest))
@@ -149,7 +172,10 @@ def test_a_file_that_the_list_leaves_out_is_not_trusted(bundle: Path, name: str)
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"version": 3}, "bundle format version 3, this survfuse reads up to 2; update survfuse$"),
+        (
+            {"version": 3},
+            "bundle format version 3, this survfuse reads up to 2; update survfuse$",
+        ),
         ({"version": "1"}, "bundle format version 1, this survfuse"),
         ({"version": 0}, "bundle format version 0, this survfuse"),
         ({"version": True}, "bundle format version True, this survfuse"),
@@ -163,7 +189,11 @@ def test_a_file_that_the_list_leaves_out_is_not_trusted(bundle: Path, name: str)
         ),
     ],
 )
-def test_another_format_or_version_is_refused(bundle: Path, change: dict[str, Any], message: str) -> None:
+def test_another_format_or_version_is_refused(
+    bundle: Path,
+    change: dict[str, Any],
+    message: str,
+) -> None:
     manifest = json.loads((bundle / "bundle.json").read_text())
     (bundle / "bundle.json").write_text(json.dumps({**manifest, **change}))
     with pytest.raises(BundleError, match=f"^{re.escape(str(bundle))}: {message}"):
@@ -171,19 +201,29 @@ def test_another_format_or_version_is_refused(bundle: Path, change: dict[str, An
 
 
 def test_what_is_no_bundle_is_said(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match=r"not a survfuse bundle \(.*bundle\.json: no such file\)"):
+    with pytest.raises(
+        BundleError,
+        match=r"not a survfuse bundle \(.*bundle\.json: no such file\)",
+    ):
         load_fitted(tmp_path)
     with pytest.raises(BundleError, match=r"not a survfuse bundle"):
         load_fitted(tmp_path / "nowhere")
     (tmp_path / "model.bin").write_bytes(b"weights")
-    with pytest.raises(BundleError, match=r"model\.bin: not a survfuse bundle \(a file; expected the folder"):
+    with pytest.raises(
+        BundleError,
+        match=r"model\.bin: not a survfuse bundle \(a file; expected the folder",
+    ):
         load_fitted(tmp_path / "model.bin")
     (tmp_path / "bundle.json").write_text("[]")
     with pytest.raises(BundleError, match=r"does not say format 'survfuse-bundle'"):
         load_fitted(tmp_path)
 
 
-def test_parts_that_do_not_belong_together_are_refused(cohort: Cohort, bundle: Path, tmp_path: Path) -> None:
+def test_parts_that_do_not_belong_together_are_refused(
+    cohort: Cohort,
+    bundle: Path,
+    tmp_path: Path,
+) -> None:
     """Every hash is right, yet the weights are another network's."""
     other = quick(bag_width=5).fit(cohort).save(tmp_path / "other")
     shutil.copy(other / "network-0.safetensors", bundle)
@@ -199,7 +239,10 @@ def test_parts_that_do_not_belong_together_are_refused(cohort: Cohort, bundle: P
         load_fitted(bundle)
 
 
-def test_a_folder_that_is_something_else_is_never_replaced(model: SurvivalFusion, tmp_path: Path) -> None:
+def test_a_folder_that_is_something_else_is_never_replaced(
+    model: SurvivalFusion,
+    tmp_path: Path,
+) -> None:
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.txt").write_text("years of work")
     (tmp_path / "file").write_text("a file")
@@ -212,21 +255,32 @@ def test_a_folder_that_is_something_else_is_never_replaced(model: SurvivalFusion
 
 
 def test_a_folder_with_some_other_bundle_json_is_never_replaced(
-    model: SurvivalFusion, tmp_path: Path
+    model: SurvivalFusion,
+    tmp_path: Path,
 ) -> None:
     """A web project has a bundle.json too."""
     (tmp_path / "web").mkdir()
     (tmp_path / "web" / "bundle.json").write_text('{"entry": "main.js"}')
     (tmp_path / "web" / "main.js").write_text("years of work")
-    with pytest.raises(BundleError, match=r"exists and is not a survfuse bundle; choose another folder$"):
+    with pytest.raises(
+        BundleError,
+        match=r"exists and is not a survfuse bundle; choose another folder$",
+    ):
         model.save(tmp_path / "web", force=True)
     assert (tmp_path / "web" / "main.js").read_text() == "years of work"
 
 
-def test_a_bundle_is_replaced_when_asked_to(cohort: Cohort, model: SurvivalFusion, bundle: Path) -> None:
+def test_a_bundle_is_replaced_when_asked_to(
+    cohort: Cohort,
+    model: SurvivalFusion,
+    bundle: Path,
+) -> None:
     other = quick(seed=9).fit(cohort)
     before = {file.name: file.read_bytes() for file in bundle.iterdir()}
-    with pytest.raises(BundleError, match=r"a bundle is there already; choose another folder, or replace it"):
+    with pytest.raises(
+        BundleError,
+        match=r"a bundle is there already; choose another folder, or replace it",
+    ):
         other.save(bundle)
     assert {file.name: file.read_bytes() for file in bundle.iterdir()} == before
     assert other.save(bundle, force=True) == bundle
@@ -235,7 +289,9 @@ def test_a_bundle_is_replaced_when_asked_to(cohort: Cohort, model: SurvivalFusio
 
 
 def test_a_save_that_fails_leaves_the_old_bundle(
-    model: SurvivalFusion, bundle: Path, monkeypatch: pytest.MonkeyPatch
+    model: SurvivalFusion,
+    bundle: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def full(*_: object) -> None:
         raise OSError("no space left on device")
@@ -279,10 +335,15 @@ def test_a_bundle_of_version_1_predicts_as_it_did(tmp_path: Path) -> None:
     """Written by the last survfuse that wrote version 1, on the same cohort."""
     cohort = loaded(small(tmp_path / "cohort"))
     model = survfuse.load(ARCHIVES / "bundle-1")
-    assert "modality_dropout" not in (ARCHIVES / "bundle-1" / "network.json").read_text()
+    assert (
+        "modality_dropout" not in (ARCHIVES / "bundle-1" / "network.json").read_text()
+    )
     assert model.config.modality_dropout == 0
     prediction = model.predict(cohort)
-    before = pd.read_csv(ARCHIVES / "bundle-1-predictions.csv", dtype={"patient_id": str})
+    before = pd.read_csv(
+        ARCHIVES / "bundle-1-predictions.csv",
+        dtype={"patient_id": str},
+    )
     now = prediction.frame((400, 900))
     assert list(now) == list(before)
     np.testing.assert_allclose(now["log_risk"], before["log_risk"], atol=1e-5)
@@ -290,7 +351,8 @@ def test_a_bundle_of_version_1_predicts_as_it_did(tmp_path: Path) -> None:
     assert prediction.drift is None
     assert "drift" not in prediction.frame((400,), details=True)
     with pytest.raises(
-        BundleError, match=r"^this bundle was written before survfuse kept who was trained on"
+        BundleError,
+        match=r"^this bundle was written before survfuse kept who was trained on",
     ):
         model.recalibrate(cohort)
     again = survfuse.load(model.save(tmp_path / "again"))
@@ -299,7 +361,11 @@ def test_a_bundle_of_version_1_predicts_as_it_did(tmp_path: Path) -> None:
     assert again.fitted.trained is None
 
 
-def test_a_recalibrated_bundle_says_on_whom(cohort: Cohort, model: SurvivalFusion, tmp_path: Path) -> None:
+def test_a_recalibrated_bundle_says_on_whom(
+    cohort: Cohort,
+    model: SurvivalFusion,
+    tmp_path: Path,
+) -> None:
     half = quick(conformal=0.7).fit(cohort, cohort.patients[:14])
     other = half.recalibrate(cohort, cohort.patients[14:])
     again = survfuse.load(other.save(tmp_path / "bundle"))
@@ -319,12 +385,16 @@ def test_a_recalibrated_bundle_says_on_whom(cohort: Cohort, model: SurvivalFusio
     )
 
 
-def test_a_bundle_reads_counts_of_any_depth_and_genes_of_any_release(tmp_path: Path) -> None:
+def test_a_bundle_reads_counts_of_any_depth_and_genes_of_any_release(
+    tmp_path: Path,
+) -> None:
     files = small(tmp_path / "cohort")
     assert files.expression is not None
     files.spec["expression"] |= {"unit": "counts", "genes": "ensembl"}
     counts = (2**files.expression).round().astype(int)
-    counts.columns = pd.Index([f"ENSG{number:011d}.3" for number in range(counts.shape[1])])
+    counts.columns = pd.Index(
+        [f"ENSG{number:011d}.3" for number in range(counts.shape[1])],
+    )
     files.expression = counts
     model = survfuse.load(quick().fit(loaded(files)).save(tmp_path / "bundle"))
     before = model.predict(loaded(files)).log_risk
@@ -341,7 +411,9 @@ def test_a_bundle_reads_counts_of_any_depth_and_genes_of_any_release(tmp_path: P
 def rehashed(bundle: Path) -> Path:
     """Write the list anew, as a liar would."""
     manifest = json.loads((bundle / "bundle.json").read_text())
-    manifest["sha256"] = {name: sha256_file(bundle / name) for name in manifest["sha256"]}
+    manifest["sha256"] = {
+        name: sha256_file(bundle / name) for name in manifest["sha256"]
+    }
     (bundle / "bundle.json").write_text(json.dumps(manifest))
     return bundle
 
@@ -357,7 +429,11 @@ def changed(bundle: Path, name: str, place: tuple[Any, ...], value: Any) -> Path
     return rehashed(bundle)
 
 
-def test_two_trainings_give_the_same_bytes(cohort: Cohort, original: Path, tmp_path: Path) -> None:
+def test_two_trainings_give_the_same_bytes(
+    cohort: Cohort,
+    original: Path,
+    tmp_path: Path,
+) -> None:
     again = quick().fit(cohort).save(tmp_path / "again")
     assert {file.name: file.read_bytes() for file in again.iterdir()} == {
         file.name: file.read_bytes() for file in original.iterdir()
@@ -367,31 +443,141 @@ def test_two_trainings_give_the_same_bytes(cohort: Cohort, original: Path, tmp_p
 @pytest.mark.parametrize(
     ("name", "place", "value", "message"),
     [
-        ("network.json", ("modalities", 2, "input_dim"), 10**9, r"network\.json: the network reads .*10{9}"),
-        ("network.json", ("modalities", 2, "width"), 10**9, r"network-0\.safetensors: weights do not fit"),
-        ("network.json", ("modalities", 2, "width"), 10**18, r"network-0\.safetensors: expected what"),
-        ("network.json", ("modalities", 0, "hidden"), [4] * 5, r"weights are not of this network: missing"),
-        ("network.json", ("modalities", 0, "hidden"), [4] * 101, r"at most 100 layers, got 101"),
-        ("network.json", ("modalities", 0, "name"), 5, r"network\.json: modality name 5 cannot name"),
-        ("network.json", ("modalities",), [], r"network\.json: a network needs at least one modality"),
-        ("network.json", ("head",), "discrete", r"head\.linear\.weight is \(1, \d+\), expected \(8,"),
-        ("config.json", ("members",), 10**9, r"bundle\.json does not list network-1\.safetensors"),
-        ("calibration.json", ("calibrator", "baseline", "y"), [], r"calibration\.json: the saved calibrator"),
-        ("calibration.json", ("calibrator", "baseline", "y", 0), 9, r"a cumulative hazard that rises from 0"),
-        ("calibration.json", ("calibrator", "slope"), "nan", r"slope: expected a number, got str"),
-        ("calibration.json", ("risk_cuts",), [1, 0], r"risk_cuts: expected risks in increasing order"),
-        ("patients.json", ("sha256", 0), 5, r"patients\.json: sha256: expected a list of texts"),
-        ("patients.json", ("salt",), "\ud800", r"patients\.json: expected what survfuse writes there"),
-        ("summary.json", ("unit",), "weeks", r"summary\.json: expected a unit of days, months, years"),
-        ("summary.json", ("longest_time",), None, r"summary\.json: expected a unit of .* a longest_time > 0"),
-        ("drift.json", ("modalities", 0, "rest"), "nan", r"increasing distances, and a number for the rest"),
-        ("transforms.json", ("modalities", 0, "state", "columns", 0, "sd"), 0, r"age: expected sd > 0"),
-        ("transforms.json", ("modalities", 1, "state", "genes"), ["A"], r"array 'mean': expected 1 floats"),
-        ("transforms.json", ("modalities", 2, "state", "dim"), 10**9, r"array 'mean': expected 10{9} floats"),
+        (
+            "network.json",
+            ("modalities", 2, "input_dim"),
+            10**9,
+            r"network\.json: the network reads .*10{9}",
+        ),
+        (
+            "network.json",
+            ("modalities", 2, "width"),
+            10**9,
+            r"network-0\.safetensors: weights do not fit",
+        ),
+        (
+            "network.json",
+            ("modalities", 2, "width"),
+            10**18,
+            r"network-0\.safetensors: expected what",
+        ),
+        (
+            "network.json",
+            ("modalities", 0, "hidden"),
+            [4] * 5,
+            r"weights are not of this network: missing",
+        ),
+        (
+            "network.json",
+            ("modalities", 0, "hidden"),
+            [4] * 101,
+            r"at most 100 layers, got 101",
+        ),
+        (
+            "network.json",
+            ("modalities", 0, "name"),
+            5,
+            r"network\.json: modality name 5 cannot name",
+        ),
+        (
+            "network.json",
+            ("modalities",),
+            [],
+            r"network\.json: a network needs at least one modality",
+        ),
+        (
+            "network.json",
+            ("head",),
+            "discrete",
+            r"head\.linear\.weight is \(1, \d+\), expected \(8,",
+        ),
+        (
+            "config.json",
+            ("members",),
+            10**9,
+            r"bundle\.json does not list network-1\.safetensors",
+        ),
+        (
+            "calibration.json",
+            ("calibrator", "baseline", "y"),
+            [],
+            r"calibration\.json: the saved calibrator",
+        ),
+        (
+            "calibration.json",
+            ("calibrator", "baseline", "y", 0),
+            9,
+            r"a cumulative hazard that rises from 0",
+        ),
+        (
+            "calibration.json",
+            ("calibrator", "slope"),
+            "nan",
+            r"slope: expected a number, got str",
+        ),
+        (
+            "calibration.json",
+            ("risk_cuts",),
+            [1, 0],
+            r"risk_cuts: expected risks in increasing order",
+        ),
+        (
+            "patients.json",
+            ("sha256", 0),
+            5,
+            r"patients\.json: sha256: expected a list of texts",
+        ),
+        (
+            "patients.json",
+            ("salt",),
+            "\ud800",
+            r"patients\.json: expected what survfuse writes there",
+        ),
+        (
+            "summary.json",
+            ("unit",),
+            "weeks",
+            r"summary\.json: expected a unit of days, months, years",
+        ),
+        (
+            "summary.json",
+            ("longest_time",),
+            None,
+            r"summary\.json: expected a unit of .* a longest_time > 0",
+        ),
+        (
+            "drift.json",
+            ("modalities", 0, "rest"),
+            "nan",
+            r"increasing distances, and a number for the rest",
+        ),
+        (
+            "transforms.json",
+            ("modalities", 0, "state", "columns", 0, "sd"),
+            0,
+            r"age: expected sd > 0",
+        ),
+        (
+            "transforms.json",
+            ("modalities", 1, "state", "genes"),
+            ["A"],
+            r"array 'mean': expected 1 floats",
+        ),
+        (
+            "transforms.json",
+            ("modalities", 2, "state", "dim"),
+            10**9,
+            r"array 'mean': expected 10{9} floats",
+        ),
     ],
 )
 def test_a_size_that_no_file_holds_is_refused_before_memory_is_taken(
-    bundle: Path, monkeypatch: pytest.MonkeyPatch, name: str, place: tuple[Any, ...], value: Any, message: str
+    bundle: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    place: tuple[Any, ...],
+    value: Any,
+    message: str,
 ) -> None:
     def never(*_: Any, **__: Any) -> None:
         pytest.fail("took memory first")
@@ -404,25 +590,41 @@ def test_a_size_that_no_file_holds_is_refused_before_memory_is_taken(
 def test_weights_of_another_type_or_not_finite_are_refused(bundle: Path) -> None:
     path = bundle / "network-0.safetensors"
     weights, header = read_tensors(path)
-    write_tensors(path, {name: array.astype(np.float64) for name, array in weights.items()}, header)
+    write_tensors(
+        path,
+        {name: array.astype(np.float64) for name, array in weights.items()},
+        header,
+    )
     with pytest.raises(BundleError, match=r"is \(.*\) float64, expected"):
         load_fitted(rehashed(bundle))
     broken = dict(weights) | {"head.linear.bias": np.array([np.nan], np.float32)}
     write_tensors(path, broken, header)
-    with pytest.raises(BundleError, match=r"head\.linear\.bias holds NaN or infinite weights"):
+    with pytest.raises(
+        BundleError,
+        match=r"head\.linear\.bias holds NaN or infinite weights",
+    ):
         load_fitted(rehashed(bundle))
 
 
-@pytest.mark.parametrize("name", ["../outside", "/etc/passwd", "a\0b", "notes.txt", "network-x.safetensors"])
+@pytest.mark.parametrize(
+    "name",
+    ["../outside", "/etc/passwd", "a\0b", "notes.txt", "network-x.safetensors"],
+)
 def test_a_list_may_name_the_files_of_a_bundle_only(bundle: Path, name: str) -> None:
     manifest = json.loads((bundle / "bundle.json").read_text())
     manifest["sha256"][name] = "0"
     (bundle / "bundle.json").write_text(json.dumps(manifest))
-    with pytest.raises(BundleError, match=r"bundle\.json lists .*, which is no file of a bundle"):
+    with pytest.raises(
+        BundleError,
+        match=r"bundle\.json lists .*, which is no file of a bundle",
+    ):
         load_fitted(bundle)
 
 
-@pytest.mark.parametrize("name", ["bundle.json", "summary.json", "network-0.safetensors"])
+@pytest.mark.parametrize(
+    "name",
+    ["bundle.json", "summary.json", "network-0.safetensors"],
+)
 def test_what_never_ends_is_not_opened(bundle: Path, name: str) -> None:
     (bundle / name).unlink()
     os.mkfifo(bundle / name)
@@ -434,7 +636,11 @@ def test_what_never_ends_is_not_opened(bundle: Path, name: str) -> None:
         load_fitted(bundle)
 
 
-def test_links_to_files_are_read(bundle: Path, model: SurvivalFusion, tmp_path: Path) -> None:
+def test_links_to_files_are_read(
+    bundle: Path,
+    model: SurvivalFusion,
+    tmp_path: Path,
+) -> None:
     """Caches of models keep the bytes elsewhere and links in the folder."""
     for file in list(bundle.iterdir()):
         file.rename(tmp_path / file.name)
@@ -444,21 +650,47 @@ def test_links_to_files_are_read(bundle: Path, model: SurvivalFusion, tmp_path: 
 
 def places(node: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """Every place in what JSON holds, of long lists the first three."""
-    inside = node.items() if isinstance(node, dict) else enumerate(node[:3] if isinstance(node, list) else [])
+    inside = (
+        node.items()
+        if isinstance(node, dict)
+        else enumerate(node[:3] if isinstance(node, list) else [])
+    )
     found = [at] if at else []
     for key, value in inside:
         found += places(value, (*at, key))
     return found
 
 
-ODD: tuple[Any, ...] = (None, True, -1, 1.5, 10**30, "", "\ud800", [], {}, [None], [[1.0]], {"a": 1})
+ODD: tuple[Any, ...] = (
+    None,
+    True,
+    -1,
+    1.5,
+    10**30,
+    "",
+    "\ud800",
+    [],
+    {},
+    [None],
+    [[1.0]],
+    {"a": 1},
+)
 
 
 @pytest.mark.parametrize(
-    "name", ["calibration.json", "drift.json", "network.json", "patients.json", "transforms.json"]
+    "name",
+    [
+        "calibration.json",
+        "drift.json",
+        "network.json",
+        "patients.json",
+        "transforms.json",
+    ],
 )
 def test_whatever_stands_in_a_file_the_bundle_predicts_or_says_what_is_wrong(
-    cohort: Cohort, bundle: Path, name: str
+    cohort: Cohort,
+    bundle: Path,
+    name: str,
 ) -> None:
     whole = (bundle / name).read_text()
     refused = 0
@@ -466,7 +698,9 @@ def test_whatever_stands_in_a_file_the_bundle_predicts_or_says_what_is_wrong(
         for value in ODD[turn % 4 :: 4]:
             (bundle / name).write_text(whole)
             try:
-                survfuse.load(changed(bundle, name, place, value)).predict(cohort).frame((300,), details=True)
+                survfuse.load(changed(bundle, name, place, value)).predict(
+                    cohort,
+                ).frame((300,), details=True)
             except BundleError:
                 refused += 1
             except TransformError:  # it loads, and gives no finite risk

@@ -87,7 +87,11 @@ def test_a_run_is_frozen() -> None:
 @pytest.mark.parametrize("preset", PRESETS)
 def test_the_written_file_alone_repeats_the_run(tmp_path: Path, preset: str) -> None:
     config = RunConfig(
-        model=FitConfig.of(preset, modalities=("clinical", "blood"), expression_genes=Path("a b.txt")),
+        model=FitConfig.of(
+            preset,
+            modalities=("clinical", "blood"),
+            expression_genes=Path("a b.txt"),
+        ),
         crossval=CrossvalConfig(folds=3, seed=9),
         horizons=(12, 36.5),
         tau=60,
@@ -131,14 +135,29 @@ def test_overrides_leave_the_given_values_alone() -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("model.rnak=4", r"^config\.model\.rnak: unknown field; did you mean 'rank'\?$"),
-        ("crossval.fold=4", r"^config\.crossval\.fold: unknown field; did you mean 'folds'\?$"),
+        (
+            "model.rnak=4",
+            r"^config\.model\.rnak: unknown field; did you mean 'rank'\?$",
+        ),
+        (
+            "crossval.fold=4",
+            r"^config\.crossval\.fold: unknown field; did you mean 'folds'\?$",
+        ),
         ("modle.rank=4", r"^config\.modle: unknown field; did you mean 'model'\?$"),
         ("zzz=1", r"^config\.zzz: unknown field$"),
-        ("model.rank", r"^--set model\.rank: expected KEY=VALUE, such as model\.rank=32$"),
+        (
+            "model.rank",
+            r"^--set model\.rank: expected KEY=VALUE, such as model\.rank=32$",
+        ),
         ("=3", r"^--set =3: expected KEY=VALUE"),
-        ("model.rank.more=3", r"^config\.model\.rank: .*valid integer.*got \{'more': 3\}$"),
-        ("model.rank=[1", r"^--set model\.rank=\[1: not YAML: while parsing a flow sequence"),
+        (
+            "model.rank.more=3",
+            r"^config\.model\.rank: .*valid integer.*got \{'more': 3\}$",
+        ),
+        (
+            "model.rank=[1",
+            r"^--set model\.rank=\[1: not YAML: while parsing a flow sequence",
+        ),
         ("model=3", r"^config\.model: .*got 3$"),
     ],
 )
@@ -148,7 +167,10 @@ def test_a_mistyped_override_is_answered(override: str, message: str) -> None:
 
 
 def test_an_override_cannot_go_inside_a_value() -> None:
-    with pytest.raises(ConfigError, match=r"^--set tau\.x=3: 'tau' is a value, not a section$"):
+    with pytest.raises(
+        ConfigError,
+        match=r"^--set tau\.x=3: 'tau' is a value, not a section$",
+    ):
         apply_overrides({"tau": 3}, ["tau.x=3"])
 
 
@@ -189,7 +211,10 @@ def test_a_value_out_of_range_is_named(field: str, value: Any, message: str) -> 
         ({"seed": 2**70}, "seed"),
     ],
 )
-def test_a_value_that_cannot_work_is_refused_at_birth(fields: dict[str, Any], message: str) -> None:
+def test_a_value_that_cannot_work_is_refused_at_birth(
+    fields: dict[str, Any],
+    message: str,
+) -> None:
     with pytest.raises(ConfigError, match=message):
         FitConfig.of(**fields)
 
@@ -207,10 +232,14 @@ def test_tau_is_a_time(tau: float) -> None:
 
 
 def test_fields_that_contradict_each_other_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"'paper' is a Cox loss; a discrete head has its own likelihood"):
+    with pytest.raises(
+        ConfigError,
+        match=r"'paper' is a Cox loss; a discrete head has its own likelihood",
+    ):
         FitConfig.of("paper", head="discrete")
     with pytest.raises(
-        ConfigError, match=r"expression_gene_sets and expression_components exclude each other"
+        ConfigError,
+        match=r"expression_gene_sets and expression_components exclude each other",
     ):
         FitConfig.of(expression_gene_sets="sets.gmt", expression_components=32)
 
@@ -219,9 +248,16 @@ def test_fields_that_contradict_each_other_are_refused() -> None:
 def test_gene_sets_take_the_place_of_components(preset: str, tmp_path: Path) -> None:
     config = FitConfig.of(preset, expression_gene_sets="sets.gmt")
     assert config.expression_components is None
-    assert config == FitConfig.of(preset, expression_gene_sets="sets.gmt", expression_components=None)
+    assert config == FitConfig.of(
+        preset,
+        expression_gene_sets="sets.gmt",
+        expression_components=None,
+    )
     run = load_config(None, ["model.expression_gene_sets=sets.gmt"])
-    assert (run.model.expression_gene_sets, run.model.expression_components) == (Path("sets.gmt"), None)
+    assert (run.model.expression_gene_sets, run.model.expression_components) == (
+        Path("sets.gmt"),
+        None,
+    )
     (tmp_path / "run.yaml").write_text(to_yaml(run))
     assert load_config(tmp_path / "run.yaml") == run
     assert FitConfig.of(expression_gene_sets=None).expression_components == 32
@@ -229,16 +265,23 @@ def test_gene_sets_take_the_place_of_components(preset: str, tmp_path: Path) -> 
 
 def test_a_batch_of_one_cannot_teach_a_cox_model() -> None:
     with pytest.raises(
-        ConfigError, match=r"^model: batch: a risk set of 1 patient has no gradient; take 2 or"
+        ConfigError,
+        match=r"^model: batch: a risk set of 1 patient has no gradient; take 2 or",
     ):
         FitConfig.of(batch=1)
     assert FitConfig.of(batch=1, head="discrete", fusion="concat").batch == 1
 
 
 def test_an_unknown_preset_lists_the_known() -> None:
-    with pytest.raises(ConfigError, match=r"^unknown preset 'papr'; known: default, paper$"):
+    with pytest.raises(
+        ConfigError,
+        match=r"^unknown preset 'papr'; known: default, paper$",
+    ):
         FitConfig.of("papr")
-    with pytest.raises(ConfigError, match=r"config\.model\.preset: .*'default' or 'paper', got 'papr'"):
+    with pytest.raises(
+        ConfigError,
+        match=r"config\.model\.preset: .*'default' or 'paper', got 'papr'",
+    ):
         load_config(None, ["model.preset=papr"])
 
 
@@ -251,7 +294,11 @@ def test_an_unknown_preset_lists_the_known() -> None:
         (b"1: 2\n", "1: Keys should be strings"),
     ],
 )
-def test_a_file_that_is_no_configuration_is_named(tmp_path: Path, content: bytes, message: str) -> None:
+def test_a_file_that_is_no_configuration_is_named(
+    tmp_path: Path,
+    content: bytes,
+    message: str,
+) -> None:
     path = tmp_path / "run.yaml"
     path.write_bytes(content)
     with pytest.raises(ConfigError, match=rf"run\.yaml.*({message})"):
@@ -280,22 +327,34 @@ def test_a_preset_over_a_resolved_file_is_refused(tmp_path: Path) -> None:
         (["model={rank: 1, rank: 2}"], "key 'rank' appears twice"),
         (["model.rank=" + "9" * 5000], "a number of 5000 digits"),
         (["model.rank=\udcff"], "not YAML"),
-        (["model.expression_genes='a\\0b'".replace("'", '"')], "expected a path, .*the character NUL"),
+        (
+            ["model.expression_genes='a\\0b'".replace("'", '"')],
+            "expected a path, .*the character NUL",
+        ),
         (["model.expression_genes=" + "x" * 300], "expected a path, .*too long"),
     ],
 )
-def test_what_a_command_line_can_hold_is_answered(overrides: list[str], message: str) -> None:
+def test_what_a_command_line_can_hold_is_answered(
+    overrides: list[str],
+    message: str,
+) -> None:
     with pytest.raises(ConfigError, match=message):
         load_config(None, overrides)
 
 
 def test_a_key_twice_in_the_file_is_refused_at_any_depth(tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text("model:\n  rank: 4\n  rank: 5\n")
-    with pytest.raises(ConfigError, match=r"run\.yaml: not YAML: key 'rank' appears twice"):
+    with pytest.raises(
+        ConfigError,
+        match=r"run\.yaml: not YAML: key 'rank' appears twice",
+    ):
         load_config(tmp_path / "run.yaml")
 
 
 def test_of_many_faults_some_are_told() -> None:
-    with pytest.raises(ConfigError, match=r"k0: unknown field; .*; and 80 more$") as told:
+    with pytest.raises(
+        ConfigError,
+        match=r"k0: unknown field; .*; and 80 more$",
+    ) as told:
         build(RunConfig, {f"k{i}": "x" * 10_000 for i in range(100)}, where="run.yaml")
     assert len(str(told.value)) < 10_000

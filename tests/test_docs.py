@@ -17,7 +17,9 @@ def test_configuration_page_is_generated_from_the_code() -> None:
 
 def test_every_field_has_a_reason() -> None:
     """A field without a docstring would stand in the reference without a reason."""
-    assert [name for name, field in FitConfig.model_fields.items() if not field.description] == []
+    assert [
+        name for name, field in FitConfig.model_fields.items() if not field.description
+    ] == []
 
 
 def test_fusions_page_counts_what_the_code_builds() -> None:
@@ -26,7 +28,14 @@ def test_fusions_page_counts_what_the_code_builds() -> None:
     fit, paper = FitConfig(), FitConfig.of("paper")
     for config, widths in (
         (fit, {"slides": fit.bag_width, "expression": 32, "clinical": 5}),
-        (paper, {"slides": paper.bag_width, "expression": paper.vector_hidden[-1], "clinical": 5}),
+        (
+            paper,
+            {
+                "slides": paper.bag_width,
+                "expression": paper.vector_hidden[-1],
+                "clinical": 5,
+            },
+        ),
     ):
         sizes = FusionSizes(
             rank=config.rank,
@@ -36,6 +45,12 @@ def test_fusions_page_counts_what_the_code_builds() -> None:
             tensor_width=config.tensor_width,
             query_tokens=config.query_tokens,
         )
-        assert parameter_table(widths, ("slides", "expression"), sizes, ("slides",)) in page
+        assert (
+            parameter_table(widths, ("slides", "expression"), sizes, ("slides",))
+            in page
+        )
     assert all(f"\n| `{name}` | " in page for name in FUSIONS)
-    assert all(f"`{name}`" in (FitConfig.model_fields["fusion"].description or "") for name in FUSIONS)
+    assert all(
+        f"`{name}`" in (FitConfig.model_fields["fusion"].description or "")
+        for name in FUSIONS
+    )

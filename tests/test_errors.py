@@ -31,7 +31,11 @@ def test_the_drawn_tree_names_every_error() -> None:
 
 
 def test_exit_codes_say_whose_turn_it_is() -> None:
-    leaves = {one.__name__: one.exit_code for one in TREE if one.__module__ == _errors.__name__}
+    leaves = {
+        one.__name__: one.exit_code
+        for one in TREE
+        if one.__module__ == _errors.__name__
+    }
     assert leaves == {
         "SurvfuseError": 1,
         "InputError": 2,
@@ -68,7 +72,12 @@ def test_context_leaves_foreign_errors_alone() -> None:
 
 @pytest.mark.parametrize(
     ("items", "text"),
-    [([], ""), (["a"], "a"), (range(5), "0, 1, 2, 3, 4"), (range(7), "0, 1, 2, 3, 4 and 2 more")],
+    [
+        ([], ""),
+        (["a"], "a"),
+        (range(5), "0, 1, 2, 3, 4"),
+        (range(7), "0, 1, 2, 3, 4 and 2 more"),
+    ],
 )
 def test_many_things_are_listed_briefly(items: list[object], text: str) -> None:
     assert listed(items) == text

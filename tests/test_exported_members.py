@@ -9,7 +9,16 @@ import pytest
 
 import survfuse
 
-HEAVY = ("torch", "pandas", "numpy", "scipy", "sklearn", "matplotlib", "h5py", "pyarrow")
+HEAVY = (
+    "torch",
+    "pandas",
+    "numpy",
+    "scipy",
+    "sklearn",
+    "matplotlib",
+    "h5py",
+    "pyarrow",
+)
 
 
 def test_the_front_door_is_complete() -> None:
@@ -35,7 +44,10 @@ def test_every_public_name_is_there_and_explained(name: str) -> None:
 
 
 def test_there_is_nothing_else() -> None:
-    with pytest.raises(AttributeError, match=r"^module 'survfuse' has no attribute 'explian'$"):
+    with pytest.raises(
+        AttributeError,
+        match=r"^module 'survfuse' has no attribute 'explian'$",
+    ):
         _ = survfuse.explian
 
 
@@ -49,8 +61,19 @@ def test_the_thin_doors_are_complete(name: str) -> None:
 
 def loaded_by(*lines: str) -> set[str]:
     """Heavy packages that a fresh interpreter holds after these lines."""
-    code = "\n".join([*lines, "import sys", f"print([name for name in {HEAVY!r} if name in sys.modules])"])
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    code = "\n".join(
+        [
+            *lines,
+            "import sys",
+            f"print([name for name in {HEAVY!r} if name in sys.modules])",
+        ],
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return set(ast.literal_eval(done.stdout.splitlines()[-1]))
 
 

@@ -4,13 +4,22 @@ import stat
 import pytest
 
 from survfuse._errors import CohortError, FeatureFileError, InputError
-from survfuse._gate import boundary, free_memory, kind_of, refuse_claim, regular_file, said_bytes
+from survfuse._gate import (
+    boundary,
+    free_memory,
+    kind_of,
+    refuse_claim,
+    regular_file,
+    said_bytes,
+)
 
 
 def test_a_regular_file_gives_its_size_and_a_link_to_it_too(tmp_path):
     (tmp_path / "a").write_bytes(b"12345")
     (tmp_path / "b").symlink_to("a")
-    assert regular_file(tmp_path / "a") == regular_file(str(tmp_path / "b"), limit=5) == 5
+    assert (
+        regular_file(tmp_path / "a") == regular_file(str(tmp_path / "b"), limit=5) == 5
+    )
 
 
 @pytest.mark.parametrize(
@@ -43,11 +52,23 @@ def test_a_file_beyond_its_limit_is_refused(tmp_path):
 
 
 def test_a_boundary_turns_anything_into_our_error_but_lets_ours_and_interrupts_pass():
-    for raised in (ValueError("v"), RecursionError(), MemoryError(), AttributeError("a"), KeyError(1)):
-        with pytest.raises(CohortError, match="file"), boundary("file", "a table", error=CohortError):
+    for raised in (
+        ValueError("v"),
+        RecursionError(),
+        MemoryError(),
+        AttributeError("a"),
+        KeyError(1),
+    ):
+        with (
+            pytest.raises(CohortError, match="file"),
+            boundary("file", "a table", error=CohortError),
+        ):
             raise raised
     for passing in (InputError("ours"), KeyboardInterrupt(), SystemExit(3)):
-        with pytest.raises(type(passing)), boundary("file", "a table", error=CohortError):
+        with (
+            pytest.raises(type(passing)),
+            boundary("file", "a table", error=CohortError),
+        ):
             raise passing
 
 

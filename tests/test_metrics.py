@@ -6,7 +6,11 @@ from survfuse import metrics
 
 
 def test_the_door_shows_what_it_says():
-    public = {name for name, value in vars(metrics).items() if not name.startswith("_") and callable(value)}
+    public = {
+        name
+        for name, value in vars(metrics).items()
+        if not name.startswith("_") and callable(value)
+    }
     assert public == set(metrics.__all__)
 
 

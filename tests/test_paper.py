@@ -20,7 +20,8 @@ from survfuse.models import FusionNetwork, build_network
 
 SMALL = list(paper.VARIANTS)
 PAPER_SIZE = [
-    pytest.param("paper", variant, marks=() if variant == "pg" else pytest.mark.slow) for variant in SMALL
+    pytest.param("paper", variant, marks=() if variant == "pg" else pytest.mark.slow)
+    for variant in SMALL
 ]
 READS = {"bag": "slides", "clinical": "clinical", "expression": "expression"}
 
@@ -35,7 +36,10 @@ def golden_weights(shapes: Mapping[str, list[int]]) -> dict[str, torch.Tensor]:
     return state
 
 
-def golden_inputs(network: Mapping[str, Any], width: int = 1024) -> dict[str, np.ndarray[Any, Any]]:
+def golden_inputs(
+    network: Mapping[str, Any],
+    width: int = 1024,
+) -> dict[str, np.ndarray[Any, Any]]:
     i, j = np.arange(network["patches"])[:, None], np.arange(width)[None]
     return {
         "bag": np.sin(0.05 * i + 0.003 * j),
@@ -47,7 +51,11 @@ def golden_inputs(network: Mapping[str, Any], width: int = 1024) -> dict[str, np
 def reference_shapes(network: Mapping[str, Any]) -> dict[str, list[int]]:
     """Shapes under the reference's names, as `test_names_are_those_of_the_reference` proves them."""
     variant = network["variant"]
-    config = paper.variant_config(variant, clinical_dim=network["clinical_dim"], genes=network["genes"])
+    config = paper.variant_config(
+        variant,
+        clinical_dim=network["clinical_dim"],
+        genes=network["genes"],
+    )
     with torch.device("meta"):
         state = paper.state_dict_for(FusionNetwork(config), variant)
     return {name: list(value.shape) for name, value in state.items()}
@@ -60,15 +68,23 @@ def golden(shared: Path) -> dict[str, Any]:
 
 
 def entry(golden: Mapping[str, Any], size: str, variant: str) -> dict[str, Any]:
-    return next(n for n in golden["networks"] if (n["size"], n["variant"]) == (size, variant))
+    return next(
+        n for n in golden["networks"] if (n["size"], n["variant"]) == (size, variant)
+    )
 
 
 def tiny_state(variant: str = "pg", **dims: int) -> dict[str, torch.Tensor]:
-    config = paper.variant_config(variant, **{"bag_dim": 8, "clinical_dim": 3, "genes": 4, **dims})
+    config = paper.variant_config(
+        variant,
+        **{"bag_dim": 8, "clinical_dim": 3, "genes": 4, **dims},
+    )
     return paper.state_dict_for(build_network(config, seed=0), variant)
 
 
-@pytest.mark.parametrize(("size", "variant"), [*(("small", variant) for variant in SMALL), *PAPER_SIZE])
+@pytest.mark.parametrize(
+    ("size", "variant"),
+    [*(("small", variant) for variant in SMALL), *PAPER_SIZE],
+)
 def test_parity(golden: dict[str, Any], size: str, variant: str) -> None:
     network = entry(golden, size, variant)
     shapes = network["state_dict"] or reference_shapes(network)
@@ -76,16 +92,25 @@ def test_parity(golden: dict[str, Any], size: str, variant: str) -> None:
     model = paper.load_checkpoint(state, variant=variant)
     assert model.parameter_count == network["parameters"]
     modalities = paper.VARIANTS[variant][0]
-    used = {key: value if READS[key] in modalities else None for key, value in given.items()}
+    used = {
+        key: value if READS[key] in modalities else None for key, value in given.items()
+    }
     log_risk, expected = model.log_risk(**used), network["log_risk"]
     assert abs(log_risk - expected) <= 1e-5 * max(1, abs(expected))
     assert log_risk == pytest.approx(expected, rel=1e-3)
-    assert model.log_risk(**given) == log_risk  # what the variant does not use is not looked at
+    assert (
+        model.log_risk(**given) == log_risk
+    )  # what the variant does not use is not looked at
     if network["attention_first5"]:
         attention = model.attention(given["bag"])
         assert attention.shape == (network["patches"],)
         assert attention.sum() == pytest.approx(1, abs=1e-6)
-        np.testing.assert_allclose(attention[:5], network["attention_first5"], rtol=0, atol=1e-6)
+        np.testing.assert_allclose(
+            attention[:5],
+            network["attention_first5"],
+            rtol=0,
+            atol=1e-6,
+        )
     else:
         with pytest.raises(InputError, match="'rnacli' reads no slides"):
             model.attention(given["bag"])
@@ -105,13 +130,20 @@ def test_names_are_those_of_the_reference(golden: dict[str, Any]) -> None:
     for network in golden["networks"]:
         if network["size"] == "small":
             config = paper.variant_config(network["variant"], clinical_dim=5, genes=40)
-            state = paper.state_dict_for(build_network(config, seed=0), network["variant"])
-            assert {key: list(value.shape) for key, value in state.items()} == network["state_dict"]
+            state = paper.state_dict_for(
+                build_network(config, seed=0),
+                network["variant"],
+            )
+            assert {key: list(value.shape) for key, value in state.items()} == network[
+                "state_dict"
+            ]
 
 
 def test_gigapath_shapes_and_odd_widths_are_read_off_the_weights() -> None:
     assert paper.variant_config("img", bag_dim=1536).modalities[0].width == 768  # type: ignore[union-attr]
-    assert paper.variant_config("img", bag_dim=1536).modalities[0].attention_width == 384  # type: ignore[union-attr]
+    assert (
+        paper.variant_config("img", bag_dim=1536).modalities[0].attention_width == 384
+    )  # type: ignore[union-attr]
     model = paper.load_checkpoint(tiny_state("pg_res", bag_dim=12, genes=6), "pg_res")
     assert [m.input_dim for m in model.network.config.modalities] == [12, 6, 3]
 
@@ -128,7 +160,8 @@ def test_files_prefixes_and_envelopes(tmp_path: Path, envelope: str | None) -> N
 class TestRefusals:
     def test_another_variant_is_named(self) -> None:
         with pytest.raises(
-            BundleError, match=r"not of variant 'pg_res': missing residual_proj.* variant 'pg'$"
+            BundleError,
+            match=r"not of variant 'pg_res': missing residual_proj.* variant 'pg'$",
         ):
             paper.load_checkpoint(tiny_state("pg"), "pg_res")
         with pytest.raises(BundleError, match="these are the weights of variant 'img'"):
@@ -146,10 +179,16 @@ class TestRefusals:
     def test_misshapen_weights_are_named(self) -> None:
         state = tiny_state("pg")
         state["fuse_rc.f2.weight"] = torch.zeros(64, 9)
-        with pytest.raises(BundleError, match=r"fuse_rc.f2.weight is \(64, 9\), expected \(64, 3\)"):
+        with pytest.raises(
+            BundleError,
+            match=r"fuse_rc.f2.weight is \(64, 9\), expected \(64, 3\)",
+        ):
             paper.load_checkpoint(state)
         state["attention_net.0.weight"] = torch.zeros(4)
-        with pytest.raises(BundleError, match=r"attention_net.0.weight is \(4,\), expected two dimensions"):
+        with pytest.raises(
+            BundleError,
+            match=r"attention_net.0.weight is \(4,\), expected two dimensions",
+        ):
             paper.load_checkpoint(state)
         narrow = tiny_state("abmil")
         narrow["classifiers.weight"] = torch.zeros(1, 100)
@@ -158,9 +197,15 @@ class TestRefusals:
 
     def test_weights_that_are_no_numbers(self) -> None:
         with pytest.raises(BundleError, match=r"classifier\.bias holds NaN"):
-            paper.load_checkpoint({**tiny_state("img"), "classifier.bias": torch.tensor([torch.nan])}, "img")
+            paper.load_checkpoint(
+                {**tiny_state("img"), "classifier.bias": torch.tensor([torch.nan])},
+                "img",
+            )
         with pytest.raises(BundleError, match=r"'classifier\.bias' is a str"):
-            paper.load_checkpoint({**tiny_state("img"), "classifier.bias": "zero"}, "img")
+            paper.load_checkpoint(
+                {**tiny_state("img"), "classifier.bias": "zero"},
+                "img",
+            )
 
     def test_files_that_are_no_checkpoints(self, tmp_path: Path) -> None:
         path = tmp_path / "best.pt"
@@ -168,41 +213,67 @@ class TestRefusals:
             paper.load_checkpoint(path)
         path.write_bytes(b"")
         with pytest.raises(
-            BundleError, match=r"expected a checkpoint that is safe to read \(ValueError: pickle exhausted"
+            BundleError,
+            match=r"expected a checkpoint that is safe to read \(ValueError: pickle exhausted",
         ):
             paper.load_checkpoint(path)
         path.write_bytes(b"not a zip")
-        with pytest.raises(BundleError, match="expected a checkpoint that is safe to read"):
+        with pytest.raises(
+            BundleError,
+            match="expected a checkpoint that is safe to read",
+        ):
             paper.load_checkpoint(path)
-        torch.save({"weights": Path("x")}, path)  # an object beyond tensors and plain containers
-        with pytest.raises(BundleError, match="expected a checkpoint that is safe to read"):
+        torch.save(
+            {"weights": Path("x")},
+            path,
+        )  # an object beyond tensors and plain containers
+        with pytest.raises(
+            BundleError,
+            match="expected a checkpoint that is safe to read",
+        ):
             paper.load_checkpoint(path)
         torch.save([1, 2], path)
         with pytest.raises(BundleError, match="expected a state dict, got list"):
             paper.load_checkpoint(path)
 
     def test_unknown_variant_and_foreign_network(self) -> None:
-        with pytest.raises(InputError, match="unknown variant 'pgr' of the paper's network; known: abmil"):
+        with pytest.raises(
+            InputError,
+            match="unknown variant 'pgr' of the paper's network; known: abmil",
+        ):
             paper.load_checkpoint(tiny_state(), "pgr")
         network = build_network(paper.variant_config("img", bag_dim=8), seed=0)
-        with pytest.raises(InputError, match=r"this network \(slides; cox head\) is not of variant 'pg'"):
+        with pytest.raises(
+            InputError,
+            match=r"this network \(slides; cox head\) is not of variant 'pg'",
+        ):
             paper.state_dict_for(network, "pg")
         discrete = replace(paper.variant_config("img", bag_dim=8), head="discrete")
-        with pytest.raises(InputError, match=r"\(slides; discrete head\) is not of variant 'img'"):
+        with pytest.raises(
+            InputError,
+            match=r"\(slides; discrete head\) is not of variant 'img'",
+        ):
             paper.state_dict_for(build_network(discrete, seed=0), "img")
 
     def test_inputs(self) -> None:
         model = paper.load_checkpoint(tiny_state("imgcli"), "imgcli")
         bag, clinical = np.zeros((5, 8)), np.zeros(3)
-        with pytest.raises(InputError, match="clinical: this variant reads it, got None"):
+        with pytest.raises(
+            InputError,
+            match="clinical: this variant reads it, got None",
+        ):
             model.log_risk(bag)
         with pytest.raises(
-            InputError, match=r"bag: expected numbers of shape \(tiles >= 1, 8\), got .* \(5, 9\)"
+            InputError,
+            match=r"bag: expected numbers of shape \(tiles >= 1, 8\), got .* \(5, 9\)",
         ):
             model.log_risk(np.zeros((5, 9)), clinical)
         with pytest.raises(InputError, match=r"bag: expected .* \(0, 8\)"):
             model.log_risk(bag[:0], clinical)
-        with pytest.raises(InputError, match=r"clinical: expected numbers of shape \(3\), got .* \(1, 3\)"):
+        with pytest.raises(
+            InputError,
+            match=r"clinical: expected numbers of shape \(3\), got .* \(1, 3\)",
+        ):
             model.log_risk(bag, clinical[None])
         with pytest.raises(InputError, match="clinical: holds NaN"):
             model.log_risk(bag, np.array([0, np.nan, 1]))
@@ -210,7 +281,9 @@ class TestRefusals:
             model.attention(np.where(np.arange(40).reshape(5, 8) == 39, np.nan, 0.0))
 
 
-def test_read_only_and_half_precision_bags_are_taken_as_they_are(tmp_path: Path) -> None:
+def test_read_only_and_half_precision_bags_are_taken_as_they_are(
+    tmp_path: Path,
+) -> None:
     model = paper.load_checkpoint(tiny_state("img"), "img")
     bag = np.random.default_rng(0).normal(size=(6, 8)).astype(np.float16)
     np.save(tmp_path / "bag.npy", bag)
@@ -221,17 +294,33 @@ def test_read_only_and_half_precision_bags_are_taken_as_they_are(tmp_path: Path)
 
 def test_cox_loss(golden: dict[str, Any]) -> None:
     for case in golden["cox_loss"]:
-        log_risk = torch.tensor(case["log_risk"], dtype=torch.float64, requires_grad=True)
-        loss = paper.cox_loss(log_risk, torch.tensor(case["time"]), torch.tensor(case["event"]))
+        log_risk = torch.tensor(
+            case["log_risk"],
+            dtype=torch.float64,
+            requires_grad=True,
+        )
+        loss = paper.cox_loss(
+            log_risk,
+            torch.tensor(case["time"]),
+            torch.tensor(case["event"]),
+        )
         assert float(loss.detach()) == pytest.approx(case["loss"], rel=1e-6, abs=1e-12)
         loss.backward()  # type: ignore[no-untyped-call]
-        single = paper.cox_loss(np.float32(case["log_risk"]), case["time"], case["event"])
+        single = paper.cox_loss(
+            np.float32(case["log_risk"]),
+            case["time"],
+            case["event"],
+        )
         assert float(single) == pytest.approx(case["loss"], rel=1e-5, abs=1e-7)
 
 
 def test_cox_loss_without_events_is_zero_with_a_gradient() -> None:
     log_risk = torch.randn(4, requires_grad=True)
-    loss = paper.cox_loss(log_risk, torch.arange(1, 5), torch.zeros(4, dtype=torch.bool))
+    loss = paper.cox_loss(
+        log_risk,
+        torch.arange(1, 5),
+        torch.zeros(4, dtype=torch.bool),
+    )
     loss.backward()  # type: ignore[no-untyped-call]
     assert float(loss.detach()) == 0
     assert log_risk.grad is not None
@@ -266,25 +355,37 @@ def saved(path: Path, state: Mapping[str, torch.Tensor]) -> Path:
 def test_a_tensor_that_repeats_few_numbers_is_refused(tmp_path: Path) -> None:
     state = tiny_state("img")
     state["attention_net.0.weight"] = torch.zeros(1).expand(10**6, 10**6)
-    with pytest.raises(BundleError, match=r"best\.pt: claims 3\.6 TiB where .* are stored; refused unread"):
+    with pytest.raises(
+        BundleError,
+        match=r"best\.pt: claims 3\.6 TiB where .* are stored; refused unread",
+    ):
         paper.load_checkpoint(saved(tmp_path / "best.pt", state), "img")
 
 
 def test_an_archive_that_torch_would_misread_is_refused(tmp_path: Path) -> None:
     path = saved(tmp_path / "best.pt", tiny_state("img"))
-    with zipfile.ZipFile(path) as old, zipfile.ZipFile(tmp_path / "new.pt", "w", zipfile.ZIP_DEFLATED) as new:
+    with (
+        zipfile.ZipFile(path) as old,
+        zipfile.ZipFile(tmp_path / "new.pt", "w", zipfile.ZIP_DEFLATED) as new,
+    ):
         for name in old.namelist():
             new.writestr(name, old.read(name))
     with pytest.raises(
-        BundleError, match=r"new\.pt: was packed again by another program \(.*\); write the state"
+        BundleError,
+        match=r"new\.pt: was packed again by another program \(.*\); write the state",
     ):
         paper.load_checkpoint(tmp_path / "new.pt", "img")
     with zipfile.ZipFile(path) as archive:
-        (member,) = [item for item in archive.infolist() if item.filename.endswith("data/0")]
+        (member,) = [
+            item for item in archive.infolist() if item.filename.endswith("data/0")
+        ]
     content = bytearray(path.read_bytes())
     content[member.header_offset + 200] ^= 1
     path.write_bytes(content)
-    with pytest.raises(BundleError, match=r"best\.pt: expected a checkpoint .*Bad CRC-32 for file .*data/0"):
+    with pytest.raises(
+        BundleError,
+        match=r"best\.pt: expected a checkpoint .*Bad CRC-32 for file .*data/0",
+    ):
         paper.load_checkpoint(path, "img")
 
 

@@ -36,12 +36,16 @@ def test_a_place_may_be_relative(tmp_path, monkeypatch):
     assert try_file("a/file.csv").as_posix() == "a/file.csv"
     (tmp_path / "blind").symlink_to("nowhere")
     for target in ("blind", "blind/a"):
-        with pytest.raises(InputError, match="blind is no folder; choose another place"):
+        with pytest.raises(
+            InputError,
+            match="blind is no folder; choose another place",
+        ):
             try_folder(target)
 
 
 @pytest.mark.parametrize(
-    "target", ["/proc/nothing", "/dev/null/x", "a\0b", "n" * 300, "x/" + "n" * 300 + "/y"]
+    "target",
+    ["/proc/nothing", "/dev/null/x", "a\0b", "n" * 300, "x/" + "n" * 300 + "/y"],
 )
 def test_a_folder_that_cannot_be_made_is_known_before(target, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -73,7 +77,8 @@ def test_a_full_disk_is_found_by_writing(tmp_path, monkeypatch):
 
 def test_errors_of_a_disk_are_answered_and_others_are_not():
     assert (
-        disk_answer(OSError(errno.EROFS, "x", "/a/b")) == "/a/b: the disk is read-only; choose another place"
+        disk_answer(OSError(errno.EROFS, "x", "/a/b"))
+        == "/a/b: the disk is read-only; choose another place"
     )
     assert disk_answer(OSError(errno.EBADF, "x")) is None
     with pytest.raises(OSError, match="x"), answered("/a"):
@@ -90,7 +95,10 @@ def test_a_held_folder_is_refused_to_others_until_its_holder_ends(tmp_path):
         assert other.stdout is not None
         other.stdout.readline()
         with (
-            pytest.raises(InputError, match=f"process {other.pid} on .* works in this folder"),
+            pytest.raises(
+                InputError,
+                match=f"process {other.pid} on .* works in this folder",
+            ),
             held(tmp_path),
         ):
             pass
@@ -102,7 +110,10 @@ def test_a_held_folder_is_refused_to_others_until_its_holder_ends(tmp_path):
         try:
             with held(tmp_path):
                 assert (tmp_path / LOCK).exists()
-                with pytest.raises(InputError, match="another run of this process"), held(tmp_path):
+                with (
+                    pytest.raises(InputError, match="another run of this process"),
+                    held(tmp_path),
+                ):
                     pass
             break
         except InputError:
@@ -114,7 +125,10 @@ def mark_of_the_dead() -> str:
     """What the temporary files of a process that has ended are marked with."""
     code = "from survfuse._places import owner_mark; print(owner_mark())"
     return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout.strip()
 
 
@@ -123,7 +137,9 @@ def mark_of_another_machine() -> str:
     return f"{int(machine, 16) ^ 1:08x}-{rest}"
 
 
-def test_what_dead_processes_left_is_removed_and_what_living_ones_write_is_kept(tmp_path):
+def test_what_dead_processes_left_is_removed_and_what_living_ones_write_is_kept(
+    tmp_path,
+):
     dead, far = mark_of_the_dead(), mark_of_another_machine()
     gone = [f".a.{dead}.x1y2z3w4.part", f".a.{far}.long_ago.part"]
     kept = [
@@ -140,7 +156,10 @@ def test_what_dead_processes_left_is_removed_and_what_living_ones_write_is_kept(
     assert sorted(os.listdir(tmp_path)) == sorted(kept)
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="only Linux says when a process began")
+@pytest.mark.skipif(
+    not os.path.exists("/proc/self/stat"),
+    reason="only Linux says when a process began",
+)
 def test_a_process_is_not_taken_for_an_earlier_one_of_its_number():
     pid = os.getpid()
     assert is_alive(pid)
@@ -189,7 +208,10 @@ def test_a_replacement_that_fails_leaves_the_old_folder(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
 
 
-@pytest.mark.parametrize("mode", ["in the block", "between the renames", "after the renames"])
+@pytest.mark.parametrize(
+    "mode",
+    ["in the block", "between the renames", "after the renames"],
+)
 def test_what_a_killed_run_left_is_mended_by_the_next(tmp_path, mode):
     target = tmp_path / "b"
     fill(target, "old")
@@ -212,13 +234,18 @@ with _places.staged_folder(target) as folder:
     assert done.returncode == -9
     assert (tmp_path / ".b.part").is_dir()
     sweep_stage(target)
-    assert (target / "file").read_text() == ("new" if mode == "after the renames" else "old")
+    assert (target / "file").read_text() == (
+        "new" if mode == "after the renames" else "old"
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
 
 
 def test_two_runs_do_not_make_one_folder(tmp_path):
     with staged_folder(tmp_path / "b"):
-        with pytest.raises(InputError, match=r"\.b\.part: another run"), staged_folder(tmp_path / "b"):
+        with (
+            pytest.raises(InputError, match=r"\.b\.part: another run"),
+            staged_folder(tmp_path / "b"),
+        ):
             pass
         with pytest.raises(InputError, match=r"\.b\.part: another run"):
             sweep_stage(tmp_path / "b")
@@ -226,7 +253,10 @@ def test_two_runs_do_not_make_one_folder(tmp_path):
 
 
 def test_disk_errors_name_the_target_and_those_of_other_files_pass(tmp_path):
-    with pytest.raises(InputError, match="b: the disk is full"), staged_folder(tmp_path / "b"):
+    with (
+        pytest.raises(InputError, match="b: the disk is full"),
+        staged_folder(tmp_path / "b"),
+    ):
         raise OSError(errno.ENOSPC, "No space left on device")
     with pytest.raises(PermissionError), staged_folder(tmp_path / "b"):
         raise OSError(errno.EACCES, "Permission denied", "/elsewhere/slide.h5")
@@ -237,12 +267,17 @@ def test_a_full_disk_is_answered_and_left_clean(tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=512k", "none", str(disk)], check=False, capture_output=True
+        ["mount", "-t", "tmpfs", "-o", "size=512k", "none", str(disk)],
+        check=False,
+        capture_output=True,
     )
     if mounted.returncode:
         pytest.skip("tmpfs cannot be mounted here")
     try:
-        with pytest.raises(InputError, match="b: the disk is full"), staged_folder(disk / "b") as folder:
+        with (
+            pytest.raises(InputError, match="b: the disk is full"),
+            staged_folder(disk / "b") as folder,
+        ):
             (folder / "file").write_bytes(bytes(2**20))
         assert list(disk.iterdir()) == []
     finally:

@@ -23,7 +23,12 @@ RISK = np.random.default_rng(0).normal(size=N)
 TIMES = np.array([3.0, 5.0, 8.0])
 SURVIVAL = np.exp(-np.outer(np.exp(RISK), TIMES) / 20)
 AT_ONE = SURVIVAL[:, 1]
-ONE_TIME = {"calibration_curve", "net_benefit", "net_benefit_influence", "observed_expected_at"}
+ONE_TIME = {
+    "calibration_curve",
+    "net_benefit",
+    "net_benefit_influence",
+    "observed_expected_at",
+}
 
 COLUMN: dict[str, Any] = {
     "text": ["high"] * N,
@@ -62,13 +67,45 @@ NUMBER: dict[str, Any] = {
     "complex": 1j,
     "a flag": True,
 }
-WHOLE: dict[str, Any] = {"-1": -1, "2.5": 2.5, "NaN": np.nan, "text": "3", "None": None, "a flag": True}
-CHOICE: dict[str, Any] = {"unknown": "best", "None": None, "a list": ["uno"], "a number": 1}
-PATH: dict[str, Any] = {"None": None, "a number": 5, "nothing": "", "NaN": np.nan, "a list": ["a.csv"]}
-TEXT: dict[str, Any] = {"a number": 5, "nothing": "", "NaN": np.nan, "a list": ["a"], "bytes": b"a"}
+WHOLE: dict[str, Any] = {
+    "-1": -1,
+    "2.5": 2.5,
+    "NaN": np.nan,
+    "text": "3",
+    "None": None,
+    "a flag": True,
+}
+CHOICE: dict[str, Any] = {
+    "unknown": "best",
+    "None": None,
+    "a list": ["uno"],
+    "a number": 1,
+}
+PATH: dict[str, Any] = {
+    "None": None,
+    "a number": 5,
+    "nothing": "",
+    "NaN": np.nan,
+    "a list": ["a.csv"],
+}
+TEXT: dict[str, Any] = {
+    "a number": 5,
+    "nothing": "",
+    "NaN": np.nan,
+    "a list": ["a"],
+    "bytes": b"a",
+}
 FLAG: dict[str, Any] = {"text": "no", "a number": 1, "None": None}
-WRONG_EVENT: dict[str, Any] = {"1 and 2": EVENT + 1, "one half": EVENT * 0.5, "-1": EVENT * 2 - 1}
-WRONG_TIME: dict[str, Any] = {"0": TIME - 2, "negative": -TIME, "flags": EVENT.astype(bool)}
+WRONG_EVENT: dict[str, Any] = {
+    "1 and 2": EVENT + 1,
+    "one half": EVENT * 0.5,
+    "-1": EVENT * 2 - 1,
+}
+WRONG_TIME: dict[str, Any] = {
+    "0": TIME - 2,
+    "negative": -TIME,
+    "flags": EVENT.astype(bool),
+}
 RISING: dict[str, Any] = {
     "rising": 1 - SURVIVAL,
     "reversed": SURVIVAL[:, ::-1],
@@ -101,7 +138,11 @@ GRID: dict[str, Any] = {
     "complex": [3j, 5j, 8j],
     "None": None,
 }
-FALLING = {"falling": [8.0, 5.0, 3.0], "repeated": [3.0, 5.0, 5.0], "equal up to rounding": [3, 5, 5 + 1e-12]}
+FALLING = {
+    "falling": [8.0, 5.0, 3.0],
+    "repeated": [3.0, 5.0, 5.0],
+    "equal up to rounding": [3, 5, 5 + 1e-12],
+}
 TRAIN: dict[str, Any] = {
     "one column": TIME,
     "three columns": (TIME, EVENT, RISK),
@@ -120,7 +161,13 @@ LABELS: dict[str, Any] = {
     "two-dimensional": [["a"], ["b"]] * (N // 2),
     "one": "a",
 }
-THRESHOLDS: dict[str, Any] = {"1": [1.0], "-1": [-0.1], "NaN": [np.nan], "text": ["a"], "complex": [0.1j]}
+THRESHOLDS: dict[str, Any] = {
+    "1": [1.0],
+    "-1": [-0.1],
+    "NaN": [np.nan],
+    "text": ["a"],
+    "complex": [0.1j],
+}
 
 BAD: dict[str, dict[str, Any]] = {
     "time": {**COLUMN, **WRONG_TIME},
@@ -179,12 +226,18 @@ def bent(value: Any, good: Any) -> Any:
         "complex": lambda x: x + 0j,
         "masked": lambda x: np.ma.masked_array(x, np.arange(len(x)) == 1),
     }
-    return made[value](np.asarray(good, dtype=float)) if isinstance(value, str) and value in made else value
+    return (
+        made[value](np.asarray(good, dtype=float))
+        if isinstance(value, str) and value in made
+        else value
+    )
 
 
 def functions(module: Any) -> dict[str, Any]:
     return {
-        name: getattr(module, name) for name in module.__all__ if inspect.isfunction(getattr(module, name))
+        name: getattr(module, name)
+        for name in module.__all__
+        if inspect.isfunction(getattr(module, name))
     }
 
 
@@ -194,12 +247,19 @@ def cases(module: Any) -> Iterator[Any]:
             kinds = BAD[parameter]
             if parameter == "survival" and name in ONE_TIME:
                 kinds = AT_TIME
-            if parameter == "times" and name.startswith(("integrated", "log_likelihood")):
+            if parameter == "times" and name.startswith(
+                ("integrated", "log_likelihood"),
+            ):
                 kinds = {**GRID, **FALLING}
             yield pytest.param(function, parameter, kinds, id=f"{name}-{parameter}")
 
 
-def accepted(function: Any, arguments: dict[str, Any], parameter: str, kinds: dict[str, Any]) -> list[str]:
+def accepted(
+    function: Any,
+    arguments: dict[str, Any],
+    parameter: str,
+    kinds: dict[str, Any],
+) -> list[str]:
     """Kinds of malformed values that a function takes; it may raise nothing but an InputError."""
     taken = []
     for kind, value in kinds.items():
@@ -222,26 +282,44 @@ def test_a_metric_refuses_what_is_malformed(function, parameter, kinds):
     assert accepted(function, good_arguments(function), parameter, kinds) == []
 
 
-@pytest.mark.parametrize("function", list(functions(metrics).values()), ids=list(functions(metrics)))
+@pytest.mark.parametrize(
+    "function",
+    list(functions(metrics).values()),
+    ids=list(functions(metrics)),
+)
 def test_the_right_arguments_are_taken(function):
     assert function(**good_arguments(function)) is not None
 
 
-@pytest.mark.parametrize("function", list(functions(metrics).values()), ids=list(functions(metrics)))
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    "function",
+    list(functions(metrics).values()),
+    ids=list(functions(metrics)),
+)
+@pytest.mark.parametrize(
+    "dtype",
+    [torch.float16, torch.bfloat16, torch.float32, torch.float64],
+)
 def test_tensors_of_every_precision_are_read_exactly(function, dtype):
     given = good_arguments(function)
     rounded = {
         k: torch.as_tensor(np.array(v)).to(dtype) if k in ("log_risk", "a", "b") else v
         for k, v in given.items()
     }
-    exact = {k: v.double().numpy() if isinstance(v, torch.Tensor) else v for k, v in rounded.items()}
+    exact = {
+        k: v.double().numpy() if isinstance(v, torch.Tensor) else v
+        for k, v in rounded.items()
+    }
     assert repr(function(**rounded)) == repr(function(**exact))
 
 
 def test_columns_of_pandas_are_read_by_position():
     shuffled = pd.Series(TIME, index=np.random.default_rng(1).permutation(N))
-    assert metrics.harrell_c(shuffled, EVENT, RISK) == metrics.harrell_c(TIME, EVENT, RISK)
+    assert metrics.harrell_c(shuffled, EVENT, RISK) == metrics.harrell_c(
+        TIME,
+        EVENT,
+        RISK,
+    )
 
 
 TENSORS: dict[str, torch.Tensor] = {
@@ -271,7 +349,12 @@ NOT_FINITE: dict[str, Callable[[torch.Tensor], Any]] = {
     "infinite": lambda x: x.double().index_fill(0, torch.tensor([1]), torch.inf),
 }
 BAD_TENSORS: dict[str, dict[str, Callable[[torch.Tensor], Any]]] = {
-    "log_risk": {**ANY_TENSOR, **OF_ROWS, **NOT_FINITE, "whole numbers": lambda x: x.long()},
+    "log_risk": {
+        **ANY_TENSOR,
+        **OF_ROWS,
+        **NOT_FINITE,
+        "whole numbers": lambda x: x.long(),
+    },
     "logits": {**ANY_TENSOR, **OF_ROWS, **NOT_FINITE, "one column": lambda x: x[:, 0]},
     "event": {
         **ANY_TENSOR,
@@ -320,9 +403,16 @@ def tensor_cases() -> Iterator[Any]:
 
 @pytest.mark.parametrize(("function", "parameter"), list(tensor_cases()))
 def test_a_loss_refuses_what_is_malformed(function, parameter):
-    arguments = {name: TENSORS[name] for name in inspect.signature(function).parameters if name in TENSORS}
+    arguments = {
+        name: TENSORS[name]
+        for name in inspect.signature(function).parameters
+        if name in TENSORS
+    }
     function(**arguments)
-    kinds = {kind: make(arguments.get(parameter)) for kind, make in BAD_TENSORS[parameter].items()}
+    kinds = {
+        kind: make(arguments.get(parameter))
+        for kind, make in BAD_TENSORS[parameter].items()
+    }
     assert accepted(function, arguments, parameter, kinds) == []
 
 
@@ -332,7 +422,12 @@ def column_cases() -> Iterator[Any]:
             kinds = dict(BAD[parameter])
             if function is paper.cox_loss and parameter == "log_risk":
                 del kinds["with a gradient"]  # a loss is there for its gradient
-            yield pytest.param(function, parameter, kinds, id=f"{function.__name__}-{parameter}")
+            yield pytest.param(
+                function,
+                parameter,
+                kinds,
+                id=f"{function.__name__}-{parameter}",
+            )
 
 
 @pytest.mark.parametrize(("function", "parameter", "kinds"), list(column_cases()))
@@ -346,7 +441,9 @@ OTHERS: dict[str, dict[str, Any]] = {
     "path": PATH,
     "folder": PATH,
     "out": PATH,
-    "path_or_state_dict": {kind: value for kind, value in PATH.items() if kind != "nothing"},
+    "path_or_state_dict": {
+        kind: value for kind, value in PATH.items() if kind != "nothing"
+    },
     "items": {"None": None, "a number": 5, "text": "a.h5", "a mapping": {"a": 1}},
     "name": TEXT,
     "encoder": TEXT,
@@ -362,7 +459,11 @@ OTHERS: dict[str, dict[str, Any]] = {
     "overwrite": FLAG,
     "allow_empty": FLAG,
     "missing": {"None": None, "a number": 5, "text": "NA", "numbers": [-1]},
-    "options": {"None": None, "a mapping": {"key": "x"}, "a column < 0": ReadOptions(exclude_features=(-1,))},
+    "options": {
+        "None": None,
+        "a mapping": {"key": "x"},
+        "a column < 0": ReadOptions(exclude_features=(-1,)),
+    },
     "variant": {"unknown": "best", "a list": ["pg"], "a number": 1},
     "network": {"None": None, "a module": torch.nn.Linear(1, 1), "a mapping": {}},
     "bag_dim": {**WHOLE, "0": 0},
@@ -380,13 +481,20 @@ def other_cases() -> Iterator[Any]:
             if parameter == "progress":
                 continue
             kinds = (
-                LENGTHS.get(parameter, OTHERS[parameter]) if name == "variant_config" else OTHERS[parameter]
+                LENGTHS.get(parameter, OTHERS[parameter])
+                if name == "variant_config"
+                else OTHERS[parameter]
             )
             yield pytest.param(function, parameter, kinds, id=f"{name}-{parameter}")
 
 
 @pytest.mark.parametrize(("function", "parameter", "kinds"), list(other_cases()))
-def test_readers_and_networks_refuse_what_is_malformed(function, parameter, kinds, tmp_path):
+def test_readers_and_networks_refuse_what_is_malformed(
+    function,
+    parameter,
+    kinds,
+    tmp_path,
+):
     table = tmp_path / "table.csv"
     table.write_text("patient_id,TP53,EGFR\nP1,1.5,2.5\nP2,1.0,2.0\n")
     good = {

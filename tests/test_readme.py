@@ -16,7 +16,11 @@ def test_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     """The Python block, on the toy cohort that `survfuse init` writes, gives metrics and curves."""
     write_template(tmp_path / "my-study")
     monkeypatch.chdir(tmp_path)
-    (example,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.S)
+    (example,) = re.findall(
+        r"```python\n(.*?)```",
+        README.read_text(encoding="utf-8"),
+        flags=re.S,
+    )
     scope: dict[str, object] = {}
     exec(compile(example, str(README), "exec"), scope)
     assert scope["prediction"].survival([12, 36]).shape == (60, 2)  # type: ignore[attr-defined]

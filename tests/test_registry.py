@@ -32,7 +32,10 @@ def test_a_name_resolves_to_a_card_and_builds(shapes: Registry[int]) -> None:
 
 
 def test_an_unknown_name_lists_the_known(shapes: Registry[int]) -> None:
-    with pytest.raises(ConfigError, match=r"^unknown shape 'circle'; known: square, triangle$"):
+    with pytest.raises(
+        ConfigError,
+        match=r"^unknown shape 'circle'; known: square, triangle$",
+    ):
         shapes.build("circle")
 
 
@@ -41,7 +44,11 @@ def test_a_name_is_registered_once(shapes: Registry[int]) -> None:
         shapes.register("square", summary="again", source="ours")(lambda: 4)
 
 
-@pytest.mark.parametrize("registry", [FUSIONS, HEADS, POOLINGS], ids=lambda one: one.kind)
+@pytest.mark.parametrize(
+    "registry",
+    [FUSIONS, HEADS, POOLINGS],
+    ids=lambda one: one.kind,
+)
 def test_every_registered_thing_has_a_whole_card(registry: Registry[object]) -> None:
     assert len(registry)
     for name, card in registry.items():

@@ -43,7 +43,9 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> Non
     assert [file.name for file in path.parent.iterdir()] == ["a.txt"]
 
 
-def test_what_a_killed_process_left_of_a_file_goes_when_it_is_written_again(tmp_path: Path) -> None:
+def test_what_a_killed_process_left_of_a_file_goes_when_it_is_written_again(
+    tmp_path: Path,
+) -> None:
     code = (
         "import os, sys; from survfuse._storage import atomic_path\n"
         "with atomic_path(sys.argv[1]): os.kill(os.getpid(), 9)"
@@ -66,7 +68,10 @@ def test_nothing_but_a_file_is_ever_replaced(tmp_path: Path, kind: str) -> None:
     else:
         path.symlink_to(tmp_path / "gone")
     before = path.lstat()
-    with pytest.raises(InputError, match=r"a\.txt: a (folder|pipe|link that leads nowhere) is there"):
+    with pytest.raises(
+        InputError,
+        match=r"a\.txt: a (folder|pipe|link that leads nowhere) is there",
+    ):
         write_text(path, "x")
     assert path.lstat() == before
     assert [file.name for file in tmp_path.iterdir()] == ["a.txt"]
@@ -97,7 +102,12 @@ def test_json_goes_round_and_is_sorted(tmp_path: Path) -> None:
         "n": None,
     }
     write_json(tmp_path / "a.json", value)
-    assert read_json(tmp_path / "a.json") == {"ü": [0.5, 3, True], "a": [0, 1], "p": "x/y", "n": None}
+    assert read_json(tmp_path / "a.json") == {
+        "ü": [0.5, 3, True],
+        "a": [0, 1],
+        "p": "x/y",
+        "n": None,
+    }
     assert list(read_json(tmp_path / "a.json")) == ["a", "n", "p", "ü"]
     assert "ü" in (tmp_path / "a.json").read_text(encoding="utf-8")
 
@@ -133,7 +143,9 @@ def test_hostile_json_is_refused(tmp_path: Path, text: str, message: str) -> Non
 
 
 def test_brackets_inside_text_are_not_depth(tmp_path: Path) -> None:
-    (tmp_path / "a.json").write_text(to_json({"a": "[" * 100 + '"\\"', "b": ["{" * 50]}))
+    (tmp_path / "a.json").write_text(
+        to_json({"a": "[" * 100 + '"\\"', "b": ["{" * 50]}),
+    )
     assert read_json(tmp_path / "a.json")["b"] == ["{" * 50]
 
 
@@ -141,7 +153,10 @@ def test_json_that_is_absent_large_or_no_text_is_refused(tmp_path: Path) -> None
     with pytest.raises(InputError, match=r"a\.json: no such file"):
         read_json(tmp_path / "a.json")
     (tmp_path / "a.json").write_text('{"a": 12345}')
-    with pytest.raises(InputError, match=r"12 bytes, of such a file at most 5 bytes are read"):
+    with pytest.raises(
+        InputError,
+        match=r"12 bytes, of such a file at most 5 bytes are read",
+    ):
         read_json(tmp_path / "a.json", size_limit=5)
     (tmp_path / "a.json").write_bytes(b'"\xff"')
     with pytest.raises(
@@ -171,7 +186,9 @@ def test_tensors_go_round_with_their_header(tmp_path: Path) -> None:
         np.testing.assert_array_equal(again[name], array)
 
 
-def test_the_same_tensors_give_the_same_bytes_and_the_library_reads_them(tmp_path: Path) -> None:
+def test_the_same_tensors_give_the_same_bytes_and_the_library_reads_them(
+    tmp_path: Path,
+) -> None:
     from safetensors.numpy import load_file
 
     rng = np.random.default_rng(0)
@@ -186,7 +203,11 @@ def test_the_same_tensors_give_the_same_bytes_and_the_library_reads_them(tmp_pat
     }
     header = {"version": "1", "format": "f", "key": "k"}
     write_tensors(tmp_path / "a", tensors, header)
-    write_tensors(tmp_path / "b", dict(reversed(tensors.items())), dict(reversed(header.items())))
+    write_tensors(
+        tmp_path / "b",
+        dict(reversed(tensors.items())),
+        dict(reversed(header.items())),
+    )
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     again = load_file(tmp_path / "a")
     assert again.keys() == tensors.keys()
@@ -198,17 +219,26 @@ def test_the_same_tensors_give_the_same_bytes_and_the_library_reads_them(tmp_pat
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.zeros((2, 3)), r"array 'a': expected 3xany floats, got float64 of shape \(2, 3\)"),
+        (
+            np.zeros((2, 3)),
+            r"array 'a': expected 3xany floats, got float64 of shape \(2, 3\)",
+        ),
         (np.zeros(3), r"expected 3xany floats, got float64 of shape \(3,\)"),
         (np.zeros((3, 0)), r"expected 3xany floats"),
         (np.zeros((3, 2), int), r"got int64 of shape \(3, 2\)"),
         (np.full((3, 2), np.nan), r"array 'a' holds NaN or infinite numbers"),
     ],
 )
-def test_a_stored_array_has_the_shape_that_the_rest_says(array: np.ndarray, message: str) -> None:  # type: ignore[type-arg]
+def test_a_stored_array_has_the_shape_that_the_rest_says(
+    array: np.ndarray,
+    message: str,
+) -> None:  # type: ignore[type-arg]
     with pytest.raises(InputError, match=message):
         stored_array({"a": array}, "a", (3, None))
-    with pytest.raises(InputError, match=r"array 'b' is missing; expected 3xany floats"):
+    with pytest.raises(
+        InputError,
+        match=r"array 'b' is missing; expected 3xany floats",
+    ):
         stored_array({"a": array}, "b", (3, None))
 
 
@@ -233,16 +263,27 @@ def test_broken_tensors_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("header", [2**60, 2**63, 100])
-def test_a_header_larger_than_its_file_is_refused_unread(tmp_path: Path, header: int) -> None:
+def test_a_header_larger_than_its_file_is_refused_unread(
+    tmp_path: Path,
+    header: int,
+) -> None:
     (tmp_path / "t.safetensors").write_bytes(header.to_bytes(8, "little") + b"{}")
-    with pytest.raises(InputError, match=r"got a header of .* in 10 bytes; write it again"):
+    with pytest.raises(
+        InputError,
+        match=r"got a header of .* in 10 bytes; write it again",
+    ):
         read_tensors(tmp_path / "t.safetensors")
 
 
 def test_types_that_numpy_lacks_are_refused(tmp_path: Path) -> None:
     text = b'{"a":{"dtype":"BF16","shape":[2],"data_offsets":[0,4]}}'
-    (tmp_path / "t.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + bytes(4))
-    with pytest.raises(InputError, match=r"t\.safetensors: expected a whole safetensors file"):
+    (tmp_path / "t.safetensors").write_bytes(
+        len(text).to_bytes(8, "little") + text + bytes(4),
+    )
+    with pytest.raises(
+        InputError,
+        match=r"t\.safetensors: expected a whole safetensors file",
+    ):
         read_tensors(tmp_path / "t.safetensors")
 
 
@@ -254,31 +295,50 @@ def test_hashes_are_sha256(tmp_path: Path) -> None:
 
 def test_an_array_is_hashed_with_its_type_and_shape() -> None:
     array = np.arange(6, dtype=np.int64)
-    others = [array.reshape(2, 3), array.astype(np.int32), array.astype(np.float64), array[::-1]]
+    others = [
+        array.reshape(2, 3),
+        array.astype(np.int32),
+        array.astype(np.float64),
+        array[::-1],
+    ]
     hashes = {sha256_array(each) for each in [array, *others]}
     assert len(hashes) == 5
-    assert sha256_array(np.asfortranarray(array.reshape(2, 3))) == sha256_array(array.reshape(2, 3))
+    assert sha256_array(np.asfortranarray(array.reshape(2, 3))) == sha256_array(
+        array.reshape(2, 3),
+    )
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("[" * 100_000, "nested deeper than 32 levels"),
-        ('{"a": "' + "[" * 50 + '", "b": ' + "[" * 33 + "]" * 33 + "}", "nested deeper than 32 levels"),
+        (
+            '{"a": "' + "[" * 50 + '", "b": ' + "[" * 33 + "]" * 33 + "}",
+            "nested deeper than 32 levels",
+        ),
         ('{"a": ' + "9" * 5000 + "}", "does not fit a double"),
         ('{"a": 1E+400}', "1E.400 does not fit a double"),
         ("[" + "1," * 300_000 + "1]", "more than 262144 values of JSON"),
     ],
 )
-def test_json_that_would_take_the_machine_is_refused(tmp_path: Path, text: str, message: str) -> None:
+def test_json_that_would_take_the_machine_is_refused(
+    tmp_path: Path,
+    text: str,
+    message: str,
+) -> None:
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(InputError, match=rf"a\.json: .*{message}"):
         read_json(tmp_path / "a.json", size_limit=2**23)
 
 
 def test_brackets_in_texts_and_large_numbers_are_read(tmp_path: Path) -> None:
-    (tmp_path / "a.json").write_text('{"a": "' + r"[\"" * 50 + '", "b": [1e300, ' + "9" * 300 + "]}")
-    assert read_json(tmp_path / "a.json") == {"a": '["' * 50, "b": [1e300, int("9" * 300)]}
+    (tmp_path / "a.json").write_text(
+        '{"a": "' + r"[\"" * 50 + '", "b": [1e300, ' + "9" * 300 + "]}",
+    )
+    assert read_json(tmp_path / "a.json") == {
+        "a": '["' * 50,
+        "b": [1e300, int("9" * 300)],
+    }
 
 
 def test_json_is_read_from_a_regular_file_alone(tmp_path: Path) -> None:

@@ -10,7 +10,9 @@ import pytest
 from survfuse._errors import ConfigError
 from survfuse._yaml import LONGEST, MOST_NODES, SIZE_LIMIT, parse_yaml, read_yaml
 
-LISTS = "a0: &a0 [x, x]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 9))
+LISTS = "a0: &a0 [x, x]\n" + "".join(
+    f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 9)
+)
 MERGES = "a0: &a0 {x: 1}\n" + "".join(
     f"a{i}: &a{i} {{<<: [{', '.join([f'*a{i - 1}'] * 10)}]}}\n" for i in range(1, 9)
 )
@@ -30,18 +32,28 @@ MERGES = "a0: &a0 {x: 1}\n" + "".join(
         ("&a {x: 1, x: 2}", "key 'x' appears twice"),
         ('a: "\\ud800"', "expected YAML .UnicodeEncodeError"),
         ("a\0b", "not YAML: unacceptable character"),
-        ("!!python/object/apply:os.system [ls]", "not YAML: could not determine a constructor"),
+        (
+            "!!python/object/apply:os.system [ls]",
+            "not YAML: could not determine a constructor",
+        ),
         ("!!float ''", "expected YAML"),
         ("!!bool x", "expected YAML"),
         ("{[a]: 1}", "not YAML"),
     ],
 )
-def test_bombs_and_broken_text_are_refused(text: str, message: str, words: bool) -> None:
+def test_bombs_and_broken_text_are_refused(
+    text: str,
+    message: str,
+    words: bool,
+) -> None:
     with pytest.raises(ConfigError, match=rf"^run\.yaml: (not YAML: )?{message}"):
         parse_yaml(text, "run.yaml", words=words)
 
 
-@pytest.mark.parametrize("number", ["9" * 5000, "0x" + "f" * 5000, ":".join(["1"] * 2000), "1" * 200 + ".5"])
+@pytest.mark.parametrize(
+    "number",
+    ["9" * 5000, "0x" + "f" * 5000, ":".join(["1"] * 2000), "1" * 200 + ".5"],
+)
 def test_a_number_of_many_digits_is_never_computed(number: str) -> None:
     with pytest.raises(ConfigError, match=r"a number of \d+ digits"):
         parse_yaml(f"tau: {number}", "run.yaml")

@@ -108,7 +108,10 @@ def listed(items: Iterable[object], limit: int = 5) -> str:
     >>> listed(["a", "b", "c"], limit=2)
     'a, b and 1 more'
     """
-    names = [name if len(name) <= LONGEST else f"{name[:LONGEST]}…" for name in map(str, items)]
+    names = [
+        name if len(name) <= LONGEST else f"{name[:LONGEST]}…"
+        for name in map(str, items)
+    ]
     if len(names) <= limit:
         return ", ".join(names)
     return f"{', '.join(names[:limit])} and {len(names) - limit} more"

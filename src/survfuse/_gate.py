@@ -22,14 +22,28 @@ MOST_PACKED = 1100
 _LONGEST_REASON = 300
 _OF_THE_SYSTEM = frozenset(
     getattr(errno, name)
-    for name in ("EACCES", "EPERM", "EIO", "EMFILE", "ENFILE", "ENOMEM", "ESTALE", "ETIMEDOUT")
+    for name in (
+        "EACCES",
+        "EPERM",
+        "EIO",
+        "EMFILE",
+        "ENFILE",
+        "ENOMEM",
+        "ESTALE",
+        "ETIMEDOUT",
+    )
     if hasattr(errno, name)
 )
 _SMALL = 2**24
 """Of less, in bytes, the machine is not asked: that takes longer than reading a small file."""
 
 
-def regular_file(path: Path | str, *, limit: int | None = None, error: type[InputError] = InputError) -> int:
+def regular_file(
+    path: Path | str,
+    *,
+    limit: int | None = None,
+    error: type[InputError] = InputError,
+) -> int:
     """Return the size of a regular file; refuse everything else, unopened.
 
     Parameters
@@ -53,19 +67,26 @@ def regular_file(path: Path | str, *, limit: int | None = None, error: type[Inpu
     except FileNotFoundError:
         raise error(f"{path}: no such file") from None
     except ValueError:
-        raise error(f"{place!r}: expected a path, which cannot hold the character NUL") from None
+        raise error(
+            f"{place!r}: expected a path, which cannot hold the character NUL",
+        ) from None
     except OSError as failure:
         raise error(f"{path}: cannot be opened ({failure.strerror})") from failure
     if not stat.S_ISREG(found.st_mode):
         raise error(f"{path}: expected a file, got {kind_of(found.st_mode)}")
     if limit is not None and found.st_size > limit:
         raise error(
-            f"{path}: {said_bytes(found.st_size)}, of such a file at most {said_bytes(limit)} are read"
+            f"{path}: {said_bytes(found.st_size)}, of such a file at most {said_bytes(limit)} are read",
         )
     return found.st_size
 
 
-def read_text(path: Path | str, *, limit: int, error: type[InputError] = InputError) -> str:
+def read_text(
+    path: Path | str,
+    *,
+    limit: int,
+    error: type[InputError] = InputError,
+) -> str:
     """Read a regular file of UTF-8 text, with or without a byte order mark.
 
     Parameters
@@ -146,13 +167,15 @@ def boundary(
     except MemoryError as failure:
         raise error(
             f"{where}: takes more memory than this machine has free ({said_bytes(free_memory())}); "
-            "use a larger machine, or a smaller file"
+            "use a larger machine, or a smaller file",
         ) from failure
     except Exception as failure:
         if isinstance(failure, OSError) and is_passing(failure):
             raise error(f"{where}: cannot be read ({failure.strerror})") from failure
         reason = str(failure).strip()[:_LONGEST_REASON] or "no message"
-        raise error(f"{where}: expected {what} ({type(failure).__name__}: {reason}); {remedy}") from failure
+        raise error(
+            f"{where}: expected {what} ({type(failure).__name__}: {reason}); {remedy}",
+        ) from failure
 
 
 def is_passing(failure: BaseException | None) -> bool:
@@ -196,7 +219,7 @@ def refuse_claim(
     if claimed < 0 or (stored is not None and claimed > max(stored, 1) * ratio):
         raise error(
             f"{where}: claims {said_bytes(claimed)} where {said_bytes(stored or 0)} are stored; "
-            "refused unread: write the file again"
+            "refused unread: write the file again",
         )
     if claimed < _SMALL:
         return
@@ -204,7 +227,7 @@ def refuse_claim(
     if claimed > free:
         raise error(
             f"{where}: takes {said_bytes(claimed)} of memory, {said_bytes(free)} are free on this machine; "
-            "use a larger machine, or a smaller file"
+            "use a larger machine, or a smaller file",
         ) from MemoryError()
 
 
@@ -246,8 +269,14 @@ def _free_of_container() -> int:
     group = Path("/sys/fs/cgroup")
     with suppress(OSError, ValueError, KeyError):
         limit = int((group / "memory.max").read_text())  # "max" where there is none
-        said = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-        return limit - int((group / "memory.current").read_text()) + int(said["inactive_file"])
+        said = dict(
+            line.split() for line in (group / "memory.stat").read_text().splitlines()
+        )
+        return (
+            limit
+            - int((group / "memory.current").read_text())
+            + int(said["inactive_file"])
+        )
     return _UNKNOWN
 
 
@@ -260,5 +289,9 @@ def _free_of_process() -> int:
     if limit == resource.RLIM_INFINITY:
         return _UNKNOWN
     with suppress(OSError, ValueError, IndexError):
-        return limit - int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        return (
+            limit
+            - int(Path("/proc/self/statm").read_text().split()[0])
+            * resource.getpagesize()
+        )
     return _UNKNOWN

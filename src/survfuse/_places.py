@@ -25,7 +25,9 @@ from survfuse._gate import kind_of
 
 _PROBE = bytes(2**16)  # a full disk still makes empty files
 LOCK = ".lock"
-_HERE: set[Path] = set()  # folders held by this process, to which its own locks are no obstacle
+_HERE: set[Path] = (
+    set()
+)  # folders held by this process, to which its own locks are no obstacle
 
 _NOTHING_THERE = "nothing can be made there; choose another place"
 _ANSWERS = {
@@ -61,7 +63,10 @@ def disk_answer(failure: OSError) -> str | None:
 
 
 @contextmanager
-def answered(target: Path | str, error: type[InputError] = InputError) -> Iterator[None]:
+def answered(
+    target: Path | str,
+    error: type[InputError] = InputError,
+) -> Iterator[None]:
     """Turn an error of the disk under `target` into our own, which names the target and the way out."""
     try:
         yield
@@ -86,8 +91,14 @@ def try_folder(folder: Path | str, *, error: type[InputError] = InputError) -> P
     target = Path(folder)
     with _sayable(target, error), answered(target, error):
         if target.exists() and not target.is_dir():
-            raise error(f"{target}: {kind_of(target.stat().st_mode)} is there, expected a folder")
-        nearest = next(place for place in (target, *target.absolute().parents) if os.path.lexists(place))
+            raise error(
+                f"{target}: {kind_of(target.stat().st_mode)} is there, expected a folder",
+            )
+        nearest = next(
+            place
+            for place in (target, *target.absolute().parents)
+            if os.path.lexists(place)
+        )
         if not nearest.is_dir():
             raise error(f"{target}: {nearest} is no folder; choose another place")
         _try_name(nearest, target.absolute())
@@ -102,7 +113,9 @@ def _try_name(nearest: Path, target: Path) -> None:
     """Ask the disk for the names that are still to be made, so that one too long is known now."""
     for part in target.relative_to(nearest.absolute()).parts:
         with suppress(FileNotFoundError):
-            os.lstat(nearest / f".{part}.{owner_mark()}.12345678.part")  # as temporary files are named
+            os.lstat(
+                nearest / f".{part}.{owner_mark()}.12345678.part",
+            )  # as temporary files are named
 
 
 def try_file(path: Path | str, *, error: type[InputError] = InputError) -> Path:
@@ -131,9 +144,13 @@ def refuse_others(target: Path, *, error: type[InputError] = InputError) -> None
     """
     mode = target.stat().st_mode if target.exists() else None
     if mode is None and target.is_symlink():
-        raise error(f"{target}: a link that leads nowhere is there; choose another name")
+        raise error(
+            f"{target}: a link that leads nowhere is there; choose another name",
+        )
     if mode is not None and not stat.S_ISREG(mode):
-        raise error(f"{target}: {kind_of(mode)} is there, which is never replaced; choose another name")
+        raise error(
+            f"{target}: {kind_of(mode)} is there, which is never replaced; choose another name",
+        )
 
 
 @contextmanager
@@ -143,7 +160,9 @@ def _sayable(target: Path, error: type[InputError]) -> Iterator[None]:
     except ValueError as failure:
         if "null" not in str(failure):
             raise
-        raise error(f"{str(target)!r}: expected a path, which cannot hold the character NUL") from None
+        raise error(
+            f"{str(target)!r}: expected a path, which cannot hold the character NUL",
+        ) from None
 
 
 @contextmanager
@@ -165,7 +184,7 @@ def held(folder: Path | str, *, error: type[InputError] = InputError) -> Iterato
     mine = place.resolve()
     if mine in _HERE:
         raise error(
-            f"{place}: another run of this process works in this folder; wait for it, or choose another"
+            f"{place}: another run of this process works in this folder; wait for it, or choose another",
         )
     _HERE.add(mine)
     try:
@@ -208,7 +227,7 @@ def _locked(path: Path, error: type[InputError]) -> IO[str] | None:
             file.close()
             if failure.errno in (errno.EACCES, errno.EAGAIN):
                 raise error(
-                    f"{path.parent}: {holder} works in this folder; wait for it, or choose another"
+                    f"{path.parent}: {holder} works in this folder; wait for it, or choose another",
                 ) from None
             with suppress(OSError):
                 path.unlink()
@@ -265,7 +284,9 @@ def sweep(target: Path) -> None:
     """
     prefix = f".{target.name}."
     with suppress(OSError):
-        for name in [name for name in os.listdir(target.parent) if name.startswith(prefix)]:
+        for name in [
+            name for name in os.listdir(target.parent) if name.startswith(prefix)
+        ]:
             match = re.fullmatch(rf"({_OWNER})\.\w+\.part", name.removeprefix(prefix))
             left = target.with_name(name)
             if match is not None and is_abandoned(left, match[1]):
@@ -320,7 +341,11 @@ _NEW, _OLD = "new", "old"
 
 
 @contextmanager
-def staged_folder(target: Path | str, *, error: type[InputError] = InputError) -> Iterator[Path]:
+def staged_folder(
+    target: Path | str,
+    *,
+    error: type[InputError] = InputError,
+) -> Iterator[Path]:
     """Yield a new folder that takes the place of `target` when the block succeeds.
 
     Whole or not at all: what lies at `target` stays until the new folder is complete. The work is
@@ -419,7 +444,11 @@ def _disk_of(place: Path, stage: Path, error: type[InputError]) -> Iterator[None
         yield
     except OSError as failure:
         name = str(failure.filename)
-        if failure.filename is not None and name != str(place) and not name.startswith(str(stage)):
+        if (
+            failure.filename is not None
+            and name != str(place)
+            and not name.startswith(str(stage))
+        ):
             raise
         with answered(place, error):
             raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar
 
 from survfuse._errors import ConfigError
@@ -36,12 +37,22 @@ class Card(Generic[T]):
 
 
 class Registry(Mapping[str, Card[T]]):
-    """Cards of one kind by name.
+    """Cards of one kind by name; other packages add theirs through entry points.
+
+    The entry points of `group` name modules (``my_package.fusion``) that call
+    :meth:`register` when they are imported. They are imported at the first look-up.
 
     Parameters
     ----------
     kind : str
         What is registered, for messages ("fusion").
+    group : str, optional
+        Group of entry points (``survfuse.fusions``) that other packages extend the registry with.
+
+    Raises
+    ------
+    ConfigError
+        At the first look-up, when a package that extends the registry cannot be imported.
 
     Examples
     --------
@@ -56,9 +67,11 @@ class Registry(Mapping[str, Card[T]]):
     survfuse._errors.ConfigError: unknown shape 'sqare'; known: square
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, *, group: str | None = None) -> None:
         self.kind = kind
+        self.group = group
         self._cards: dict[str, Card[T]] = {}
+        self._plugins_loaded = group is None
 
     def register(self, name: str, *, summary: str, source: str) -> Callable[[F], F]:
         """Decorate a factory (function or class) with its card."""
@@ -76,19 +89,37 @@ class Registry(Mapping[str, Card[T]]):
         return self[name].build(*args, **kwargs)
 
     def __getitem__(self, name: str) -> Card[T]:
+        self._load_plugins()
         try:
             return self._cards[name]
         except KeyError:
             known = ", ".join(sorted(self._cards))
             raise ConfigError(f"unknown {self.kind} {name!r}; known: {known}") from None
 
+    def _load_plugins(self) -> None:
+        if self._plugins_loaded:
+            return
+        self._plugins_loaded = True
+        for point in entry_points(group=str(self.group)):
+            try:
+                point.load()
+            except (ImportError, AttributeError, ValueError) as error:
+                package = point.dist.name if point.dist else point.value
+                raise ConfigError(
+                    f"package {package!r} offers the {self.kind} {point.name!r}, but {point.value} "
+                    f"cannot be loaded: {error}; repair or uninstall the package",
+                ) from error
+
     def __contains__(self, name: object) -> bool:
+        self._load_plugins()
         return name in self._cards
 
     def __iter__(self) -> Iterator[str]:
+        self._load_plugins()
         return iter(self._cards)
 
     def __len__(self) -> int:
+        self._load_plugins()
         return len(self._cards)
 
 

@@ -27,7 +27,9 @@ JSON_SIZE_LIMIT = 64 * 2**20  # bytes
 JSON_DEPTH_LIMIT = 32
 HEADER_LIMIT = 8 * 2**20
 """Largest header of a safetensors file that is read, in bytes: some 50,000 tensors."""
-_BYTES_OF_VALUE = 32  # of JSON; a file of the largest size may have as many values as this makes
+_BYTES_OF_VALUE = (
+    32  # of JSON; a file of the largest size may have as many values as this makes
+)
 _BRACKET_OR_STRING = re.compile(r'[\[\]{}]|"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _AS_ZERO = bytes.maketrans(b"123456789", b"000000000")
 _HUGE = (b"e000", b"E000", b"e+000", b"E+000", b"0" * 309)
@@ -91,7 +93,12 @@ def to_json(value: Any) -> str:
 
     A file name that is no UTF-8 cannot be written as it is; the whole text is then written with escapes.
     """
-    how: dict[str, Any] = {"indent": 2, "sort_keys": True, "allow_nan": False, "default": _plain}
+    how: dict[str, Any] = {
+        "indent": 2,
+        "sort_keys": True,
+        "allow_nan": False,
+        "default": _plain,
+    }
     text = json.dumps(value, ensure_ascii=False, **how)
     try:
         text.encode()
@@ -132,7 +139,10 @@ def read_json(path: Path | str, *, size_limit: int = JSON_SIZE_LIMIT) -> Any:
         an infinity (which are not JSON) or a number that fits no double.
     """
     text = read_text(path, limit=size_limit)
-    hooks: dict[str, Any] = {"object_pairs_hook": _unique_keys, "parse_constant": _refuse_constant}
+    hooks: dict[str, Any] = {
+        "object_pairs_hook": _unique_keys,
+        "parse_constant": _refuse_constant,
+    }
     if _may_overflow(text):
         hooks |= {"parse_float": _finite, "parse_int": _whole}
     with boundary(path, "JSON"), context(str(path)):
@@ -140,14 +150,18 @@ def read_json(path: Path | str, *, size_limit: int = JSON_SIZE_LIMIT) -> Any:
         try:
             return json.loads(text, **hooks)
         except json.JSONDecodeError as error:
-            raise InputError(f"not JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
+            raise InputError(
+                f"not JSON: {error.msg} (line {error.lineno}, column {error.colno})",
+            ) from None
 
 
 def _refuse_bomb(text: str, most: int) -> None:
     """Refuse more values than such a file has, and nesting that no file of ours has."""
     opened = text.count("[") + text.count("{")
     if text.count(",") + opened > most:
-        raise InputError(f"more than {most} values of JSON, of such a file no more are read")
+        raise InputError(
+            f"more than {most} values of JSON, of such a file no more are read",
+        )
     if opened <= JSON_DEPTH_LIMIT:
         return
     depth = 0
@@ -191,7 +205,9 @@ def _whole(word: str) -> int:
 
 
 def write_tensors(
-    path: Path | str, tensors: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, str]
+    path: Path | str,
+    tensors: Mapping[str, npt.NDArray[Any]],
+    metadata: Mapping[str, str],
 ) -> None:
     """Write arrays as one safetensors file, atomically; the same content gives the same bytes.
 
@@ -209,12 +225,18 @@ def write_tensors(
     """
     arrays = {name: _little_endian(array) for name, array in tensors.items()}
     order = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))
-    header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))} if metadata else {}
+    header: dict[str, Any] = (
+        {"__metadata__": dict(sorted(metadata.items()))} if metadata else {}
+    )
     end = 0
     for name in order:
         start, end = end, end + arrays[name].nbytes
         kind = _TENSOR_KINDS[arrays[name].dtype.str[1:]]
-        header[name] = {"dtype": kind, "shape": list(arrays[name].shape), "data_offsets": [start, end]}
+        header[name] = {
+            "dtype": kind,
+            "shape": list(arrays[name].shape),
+            "data_offsets": [start, end],
+        }
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     with atomic_path(path) as temporary, temporary.open("wb") as file:
@@ -239,7 +261,9 @@ def _little_endian(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
 
 
-def read_tensors(path: Path | str) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]]:
+def read_tensors(
+    path: Path | str,
+) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]]:
     """Read a safetensors file: arrays by name, and the header's metadata.
 
     Raises
@@ -254,7 +278,10 @@ def read_tensors(path: Path | str) -> tuple[dict[str, npt.NDArray[Any]], dict[st
         boundary(path, "a whole safetensors file"),
         safe_open(str(path), framework="numpy") as file,
     ):
-        return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+        names = list(file.keys())
+        return {name: file.get_tensor(name) for name in names}, dict(
+            file.metadata() or {}
+        )
 
 
 def check_tensors(path: Path | str, *, error: type[InputError] = InputError) -> None:
@@ -268,18 +295,23 @@ def check_tensors(path: Path | str, *, error: type[InputError] = InputError) -> 
         Or `error`, when it is no regular file, or its header or its values do not fit into memory.
     """
     size = regular_file(path, error=error)
-    with boundary(path, "a safetensors file", error=error), open(path, "rb", buffering=0) as file:
+    with (
+        boundary(path, "a safetensors file", error=error),
+        open(path, "rb", buffering=0) as file,
+    ):
         header = int.from_bytes(file.read(8), "little")
     if header > min(HEADER_LIMIT, size):
         raise error(
             f"{path}: expected a whole safetensors file, got a header of {said_bytes(header)} in "
-            f"{said_bytes(size)}; write it again"
+            f"{said_bytes(size)}; write it again",
         )
     refuse_claim(path, size, size, error=error)
 
 
 def stored_array(
-    tensors: Mapping[str, npt.NDArray[Any]], name: str, shape: tuple[int | None, ...]
+    tensors: Mapping[str, npt.NDArray[Any]],
+    name: str,
+    shape: tuple[int | None, ...],
 ) -> npt.NDArray[Any]:
     """Take one array of finite floats out of a file's arrays.
 
@@ -305,7 +337,7 @@ def stored_array(
     )
     if not fits or array.dtype.kind != "f":
         raise InputError(
-            f"array {name!r}: expected {wanted} floats, got {array.dtype} of shape {array.shape}"
+            f"array {name!r}: expected {wanted} floats, got {array.dtype} of shape {array.shape}",
         )
     if not np.isfinite(array).all():
         raise InputError(f"array {name!r} holds NaN or infinite numbers")
@@ -320,7 +352,9 @@ def stored_texts(values: Any, name: str) -> tuple[str, ...]:
     InputError
         When it is no list, or something in it is no text.
     """
-    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+    if not isinstance(values, list) or not all(
+        isinstance(value, str) for value in values
+    ):
         raise InputError(f"{name}: expected a list of texts")
     return tuple(values)
 
@@ -343,7 +377,9 @@ def file_stamp(path: Path | str) -> list[int]:
 
 def sha256_json(value: Any) -> str:
     """Hash a value as JSON of one spelling, however a file lays it out, hexadecimal."""
-    return sha256_text(json.dumps(value, sort_keys=True, separators=(",", ":"), default=_plain))
+    return sha256_text(
+        json.dumps(value, sort_keys=True, separators=(",", ":"), default=_plain),
+    )
 
 
 def sha256_text(text: str) -> str:

@@ -36,11 +36,17 @@ class _Loader(yaml.SafeLoader):
         if self._depth > DEEPEST:
             raise _refusal(f"nested deeper than {DEEPEST} levels", event)
         if isinstance(event, yaml.ScalarEvent) and len(event.value) > LONGEST:
-            raise _refusal(f"a word of {len(event.value)} characters, at most {LONGEST} are read", event)
+            raise _refusal(
+                f"a word of {len(event.value)} characters, at most {LONGEST} are read",
+                event,
+            )
         node = super().compose_node(parent, index)
         if isinstance(event, yaml.AliasEvent):
             if node not in self._sizes:
-                raise _refusal(f"*{event.anchor} stands inside of what it refers to", event)
+                raise _refusal(
+                    f"*{event.anchor} stands inside of what it refers to",
+                    event,
+                )
             self._nodes += self._sizes[node]
         if self._nodes > MOST_NODES:
             raise _refusal(f"more than {MOST_NODES} values, aliases written out", event)
@@ -51,14 +57,21 @@ class _Loader(yaml.SafeLoader):
 
     def construct_scalar(self, node: Any) -> Any:
         """Take the text of a scalar; a number of many digits is refused before it is computed."""
-        if node.tag in (f"{_TAG}int", f"{_TAG}float") and len(node.value) > LONGEST_NUMBER:
+        if (
+            node.tag in (f"{_TAG}int", f"{_TAG}float")
+            and len(node.value) > LONGEST_NUMBER
+        ):
             raise _refusal(f"a number of {len(node.value)} digits", node)
         value = super().construct_scalar(node)
         if isinstance(value, str) and not value.isascii():
             value.encode()  # half a character (a lone surrogate) can be written nowhere
         return value
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+    def construct_mapping(
+        self,
+        node: yaml.MappingNode,
+        deep: bool = False,
+    ) -> dict[Hashable, Any]:
         """Make a mapping; keys are compared before those of merges (<<) come in, which may repeat."""
         seen: set[str] = set()
         for key, _ in node.value:
@@ -74,7 +87,11 @@ class _TextLoader(_Loader):
 
 
 _TextLoader.yaml_implicit_resolvers = {
-    letter: [(tag, pattern) for tag, pattern in resolvers if tag in (f"{_TAG}null", f"{_TAG}merge")]
+    letter: [
+        (tag, pattern)
+        for tag, pattern in resolvers
+        if tag in (f"{_TAG}null", f"{_TAG}merge")
+    ]
     for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 
@@ -84,7 +101,11 @@ def _refusal(message: str, place: Any) -> yaml.YAMLError:
 
 
 def parse_yaml(
-    text: str, where: Path | str, *, words: bool = False, error: type[InputError] = ConfigError
+    text: str,
+    where: Path | str,
+    *,
+    words: bool = False,
+    error: type[InputError] = ConfigError,
 ) -> Any:
     """Make plain values of YAML text.
 
@@ -110,11 +131,24 @@ def parse_yaml(
     """
     with boundary(where, "YAML", error=error, remedy="correct it"):
         try:
-            return yaml.load(text, Loader=_TextLoader if words else _Loader)  # both are SafeLoaders
+            return yaml.load(
+                text,
+                Loader=_TextLoader if words else _Loader,
+            )  # both are SafeLoaders
         except yaml.YAMLError as failure:
             raise error(f"{where}: not YAML: {failure}") from None
 
 
-def read_yaml(path: Path | str, *, words: bool = False, error: type[InputError] = ConfigError) -> Any:
+def read_yaml(
+    path: Path | str,
+    *,
+    words: bool = False,
+    error: type[InputError] = ConfigError,
+) -> Any:
     """Read a YAML file (see :func:`parse_yaml`)."""
-    return parse_yaml(read_text(path, limit=SIZE_LIMIT, error=error), path, words=words, error=error)
+    return parse_yaml(
+        read_text(path, limit=SIZE_LIMIT, error=error),
+        path,
+        words=words,
+        error=error,
+    )

@@ -45,22 +45,22 @@ from survfuse._storage import (
 )
 from survfuse._types import FloatArray
 from survfuse.cohort.drift import Drift
-from survfuse.cohort.identity import PatientHashes
+from survfuse.cohort.patient_hashes import PatientHashes
 from survfuse.cohort.transforms import Transforms
 from survfuse.config import FitConfig, build
 from survfuse.fitting import Fitted
-from survfuse.models.config import NetworkConfig, VectorConfig
 from survfuse.models.network import FusionNetwork, network_of
+from survfuse.models.network_config import NetworkConfig, VectorConfig
+from survfuse.survival.argument_checks import as_log_risk
 from survfuse.survival.calibration import Calibrator, calibrator_from_dict
 from survfuse.survival.conformal import ConformalBound
-from survfuse.survival.gates import as_log_risk
 
 FORMAT = "survfuse-bundle"
 VERSION = 2
 
 _PARTS = re.compile(
     r"(config|transforms|network|calibration|drift|patients|summary|search)\.json"
-    r"|(transforms|drift|network-\d{1,4})\.safetensors"
+    r"|(transforms|drift|network-\d{1,4})\.safetensors",
 )
 _REMEDY = "copy or train the bundle again"
 _UNITS = ("days", "months", "years")
@@ -86,7 +86,10 @@ def save_fitted(fitted: Fitted, folder: Path | str, *, force: bool = False) -> P
     with staged_folder(target, error=BundleError) as temporary:
         _write_parts(fitted, temporary)
         hashes = {file.name: sha256_file(file) for file in sorted(temporary.iterdir())}
-        write_json(temporary / "bundle.json", {"format": FORMAT, "version": VERSION, "sha256": hashes})
+        write_json(
+            temporary / "bundle.json",
+            {"format": FORMAT, "version": VERSION, "sha256": hashes},
+        )
     return target
 
 
@@ -125,17 +128,21 @@ def _refuse_taken(target: Path, force: bool) -> None:
     """Let nothing be replaced but a bundle, with all of its files and no others, and only when asked to."""
     listed_files = _files_of_bundle(target)
     if listed_files is None:
-        raise BundleError(f"{target}: exists and is not a survfuse bundle; choose another folder")
+        raise BundleError(
+            f"{target}: exists and is not a survfuse bundle; choose another folder",
+        )
     if not force:
         raise BundleError(
             f"{target}: a bundle is there already; choose another folder, or replace it with --force "
-            "(in Python: force=True)"
+            "(in Python: force=True)",
         )
-    others = sorted(file.name for file in target.iterdir() if file.name not in listed_files)
+    others = sorted(
+        file.name for file in target.iterdir() if file.name not in listed_files
+    )
     if others:
         raise BundleError(
             f"{target}: holds more than a bundle ({listed(others)}), which would be lost; move it away, or "
-            "choose another folder"
+            "choose another folder",
         )
 
 
@@ -143,7 +150,11 @@ def _files_of_bundle(folder: Path) -> set[str] | None:
     """Names of the files that belong to the bundle in `folder`; None where there is no bundle."""
     try:
         manifest = _json(folder / "bundle.json")
-        return {"bundle.json", *manifest["sha256"]} if manifest["format"] == FORMAT else None
+        return (
+            {"bundle.json", *manifest["sha256"]}
+            if manifest["format"] == FORMAT
+            else None
+        )
     except (InputError, OSError, KeyError, TypeError):
         return None
 
@@ -156,15 +167,25 @@ def _write_parts(fitted: Fitted, folder: Path) -> None:
     write_tensors(folder / "transforms.safetensors", tensors, header)
     write_json(folder / "network.json", fitted.networks[0].config.to_dict())
     for index, network in enumerate(fitted.networks):
-        weights = {name: tensor.detach().cpu().numpy() for name, tensor in network.state_dict().items()}
+        weights = {
+            name: tensor.detach().cpu().numpy()
+            for name, tensor in network.state_dict().items()
+        }
         write_tensors(folder / f"network-{index}.safetensors", weights, header)
     bound = None if fitted.bound is None else fitted.bound.to_dict()
-    calibration = {"calibrator": fitted.calibrator.to_dict(), "risk_cuts": fitted.risk_cuts, "bound": bound}
+    calibration = {
+        "calibrator": fitted.calibrator.to_dict(),
+        "risk_cuts": fitted.risk_cuts,
+        "bound": bound,
+    }
     write_json(folder / "calibration.json", calibration)
     about, arrays = (fitted.drift or Drift({})).state()
     write_json(folder / "drift.json", about)
     write_tensors(folder / "drift.safetensors", arrays, header)
-    write_json(folder / "patients.json", None if fitted.trained is None else fitted.trained.to_dict())
+    write_json(
+        folder / "patients.json",
+        None if fitted.trained is None else fitted.trained.to_dict(),
+    )
     write_json(folder / "summary.json", dict(fitted.summary))
     if "search" in fitted.summary:
         write_json(folder / "search.json", fitted.summary["search"])
@@ -189,7 +210,12 @@ def load_fitted(folder: Path | str) -> Fitted:
 def _reading(file: Path) -> Iterator[None]:
     """Turn whatever the content of one file leads to into a BundleError that names the file."""
     try:
-        with boundary(file, "what survfuse writes there", error=BundleError, remedy=_REMEDY):
+        with boundary(
+            file,
+            "what survfuse writes there",
+            error=BundleError,
+            remedy=_REMEDY,
+        ):
             yield
     except SurvfuseError as error:
         what = str(error).removeprefix(f"{file}: ")
@@ -225,7 +251,7 @@ class _Parts:
         """Check the list of a bundle and every file on it."""
         if source.exists() and not source.is_dir():
             raise BundleError(
-                f"{source}: not a survfuse bundle (a file; expected the folder that `train` wrote)"
+                f"{source}: not a survfuse bundle (a file; expected the folder that `train` wrote)",
             )
         file = source / "bundle.json"
         try:
@@ -239,7 +265,7 @@ class _Parts:
         if type(version) is not int or not 1 <= version <= VERSION:
             raise BundleError(
                 f"{source}: bundle format version {version}, this survfuse reads up to {VERSION}; "
-                "update survfuse"
+                "update survfuse",
             )
         hashes = manifest.get("sha256")
         if not isinstance(hashes, dict) or not hashes:
@@ -252,7 +278,7 @@ class _Parts:
         """Name one file that must be there."""
         if name not in self.names:
             raise BundleError(
-                f"{self.source}: bundle.json does not list {name}, so nobody can tell if it changed"
+                f"{self.source}: bundle.json does not list {name}, so nobody can tell if it changed",
             )
         return self.source / name
 
@@ -271,17 +297,24 @@ class _Parts:
     def fitted(self) -> Fitted:
         """Put the model together, the small files before the large."""
         where = str(self.source / "config.json")
-        config = self.described("config.json", lambda d: build(FitConfig, d, where=where))
+        config = self.described(
+            "config.json",
+            lambda d: build(FitConfig, d, where=where),
+        )
         summary = self.described("summary.json", _summary)
         calibrator, cuts, bound = self.described("calibration.json", _calibration)
         arrays = self.tensors("transforms.safetensors")
-        transforms = self.described("transforms.json", lambda d: Transforms.from_state(d, arrays))
+        transforms = self.described(
+            "transforms.json",
+            lambda d: Transforms.from_state(d, arrays),
+        )
         shape = self.described("network.json", lambda d: _shape(d, transforms))
         members = [self.file(f"network-{i}.safetensors") for i in range(config.members)]
         trained = drift = None
         if self.version > 1:
             trained = self.described(
-                "patients.json", lambda d: None if d is None else PatientHashes.from_dict(d)
+                "patients.json",
+                lambda d: None if d is None else PatientHashes.from_dict(d),
             )
             usual = self.tensors("drift.safetensors")
             drift = self.described("drift.json", lambda d: _drift(d, usual, transforms))
@@ -299,14 +332,19 @@ class _Parts:
 
     def network(self, file: Path, shape: NetworkConfig) -> FusionNetwork:
         """Read the weights of one member."""
-        weights = {name: torch.from_numpy(array) for name, array in self.tensors(file.name).items()}
+        weights = {
+            name: torch.from_numpy(array)
+            for name, array in self.tensors(file.name).items()
+        }
         with _reading(file):
             return network_of(shape, weights)
 
 
 def _require_unchanged(source: Path, name: str, expected: Any) -> None:
     if not _PARTS.fullmatch(name):
-        raise BundleError(f"{source}: bundle.json lists {name!r}, which is no file of a bundle; {_REMEDY}")
+        raise BundleError(
+            f"{source}: bundle.json lists {name!r}, which is no file of a bundle; {_REMEDY}",
+        )
     file = source / name
     if not file.exists():
         raise BundleError(f"{source}: {name} is listed in bundle.json but is not there")
@@ -314,15 +352,23 @@ def _require_unchanged(source: Path, name: str, expected: Any) -> None:
     with _reading(file):
         found = sha256_file(file)
     if found != expected:
-        raise BundleError(f"{file}: its bytes changed since the bundle was written; copy or train it again")
+        raise BundleError(
+            f"{file}: its bytes changed since the bundle was written; copy or train it again",
+        )
 
 
 def _summary(summary: Any) -> Mapping[str, Any]:
     """Check what prediction reads of a summary."""
     about = summary.get("calibration_cohort", summary)
     longest = about["longest_time"]
-    if summary["unit"] not in _UNITS or type(longest) not in (int, float) or not 0 < longest < np.inf:
-        raise InputError(f"expected a unit of {', '.join(_UNITS)} and a longest_time > 0")
+    if (
+        summary["unit"] not in _UNITS
+        or type(longest) not in (int, float)
+        or not 0 < longest < np.inf
+    ):
+        raise InputError(
+            f"expected a unit of {', '.join(_UNITS)} and a longest_time > 0",
+        )
     checked: Mapping[str, Any] = summary
     return checked
 
@@ -333,28 +379,44 @@ def _calibration(state: Any) -> tuple[Calibrator, FloatArray, ConformalBound | N
     if (np.diff(cuts) < 0).any():
         raise InputError("risk_cuts: expected risks in increasing order")
     bound = state.get("bound")
-    return calibrator, cuts, None if bound is None else ConformalBound.from_dict(bound, calibrator)
+    return (
+        calibrator,
+        cuts,
+        None if bound is None else ConformalBound.from_dict(bound, calibrator),
+    )
 
 
 def _shape(state: Any, transforms: Transforms) -> NetworkConfig:
     """Read the shape of a network that takes what the transforms give."""
     shape = NetworkConfig.from_dict(state)
     dims = {modality.name: modality.input_dim for modality in shape.modalities}
-    vectors = {modality.name for modality in shape.modalities if isinstance(modality, VectorConfig)}
-    if dims != dict(transforms.dims) or vectors != set(dims) - set(transforms.bag_scaler):
+    vectors = {
+        modality.name
+        for modality in shape.modalities
+        if isinstance(modality, VectorConfig)
+    }
+    if dims != dict(transforms.dims) or vectors != set(dims) - set(
+        transforms.bag_scaler,
+    ):
         raise InputError(
-            f"the network reads {_counted(dims)}, the transforms give {_counted(transforms.dims)}"
+            f"the network reads {_counted(dims)}, the transforms give {_counted(transforms.dims)}",
         )
     return shape
 
 
-def _drift(state: Any, arrays: Mapping[str, npt.NDArray[Any]], transforms: Transforms) -> Drift:
+def _drift(
+    state: Any,
+    arrays: Mapping[str, npt.NDArray[Any]],
+    transforms: Transforms,
+) -> Drift:
     """Read what training patients look like to the transforms; a bag has its number of tiles too."""
     drift = Drift.from_state(state, arrays)
     for name, usual in drift.usual.items():
         features = transforms.dims.get(name, -1) + (name in transforms.bag_scaler)
         if len(usual.frame.center) != features:
-            raise InputError(f"{name!r}: {len(usual.frame.center)} features, expected {features}")
+            raise InputError(
+                f"{name!r}: {len(usual.frame.center)} features, expected {features}",
+            )
     return drift
 
 

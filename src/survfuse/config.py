@@ -36,13 +36,22 @@ def _fault_of_path(path: Path) -> str:
     if b"\0" in plain:
         return "which holds the character NUL"
     longest = max(map(len, plain.split(os.fsencode(os.sep))))
-    return "which is too long" if longest > LONGEST_NAME or len(plain) > LONGEST_PATH else ""
+    return (
+        "which is too long"
+        if longest > LONGEST_NAME or len(plain) > LONGEST_PATH
+        else ""
+    )
 
 
 class Frozen(BaseModel):
     """Base of every configuration object: immutable, and unknown keys are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,
+    )
 
     @model_validator(mode="after")
     def _check_paths(self) -> Self:
@@ -50,7 +59,9 @@ class Frozen(BaseModel):
             value = getattr(self, name)
             fault = _fault_of_path(value) if isinstance(value, Path) else ""
             if fault:
-                raise ValueError(f"{name}: expected a path, got {str(value)[:LONGEST_TOLD]!r}, {fault}")
+                raise ValueError(
+                    f"{name}: expected a path, got {str(value)[:LONGEST_TOLD]!r}, {fault}",
+                )
         return self
 
 
@@ -72,9 +83,13 @@ class SearchRange(Frozen):
     @model_validator(mode="after")
     def _check_ends(self) -> Self:
         if not self.low < self.high:
-            raise ValueError(f"low must be smaller than high, got {self.low} and {self.high}")
+            raise ValueError(
+                f"low must be smaller than high, got {self.low} and {self.high}",
+            )
         if self.log and not self.low > 0:
-            raise ValueError(f"log: orders of magnitude begin above 0, got low {self.low}")
+            raise ValueError(
+                f"log: orders of magnitude begin above 0, got low {self.low}",
+            )
         return self
 
 
@@ -235,7 +250,9 @@ class FitConfig(Frozen):
     """No new trial begins once trials have taken this long. What is found then depends on the machine."""
 
     # -- from risk to curve
-    calibration: Literal["breslow_oof", "isotonic_oof", "breslow", "km_rank", "km"] = "breslow_oof"
+    calibration: Literal["breslow_oof", "isotonic_oof", "breslow", "km_rank", "km"] = (
+        "breslow_oof"
+    )
     """Slope and baseline on out-of-fold risks; a monotone map of them; in-sample Breslow; the paper's rank
     map; Kaplan-Meier."""
     conformal: float | None = Field(default=None, gt=0, lt=1)
@@ -252,12 +269,20 @@ class FitConfig(Frozen):
         """
         if preset not in PRESETS:
             raise ConfigError(f"unknown preset {preset!r}; known: {', '.join(PRESETS)}")
-        return build(cls, {**PRESETS[preset], **fields, "preset": preset}, where="model")
+        return build(
+            cls,
+            {**PRESETS[preset], **fields, "preset": preset},
+            where="model",
+        )
 
     def identity(self) -> dict[str, Any]:
         """Every field, and a hash of each file that one names: what a result depends on besides data."""
         files = (self.expression_genes, self.expression_gene_sets)
-        hashes = {str(path): sha256_file(path) for path in files if path is not None and path.is_file()}
+        hashes = {
+            str(path): sha256_file(path)
+            for path in files
+            if path is not None and path.is_file()
+        }
         return {**self.model_dump(mode="json"), **({"files": hashes} if hashes else {})}
 
     @property
@@ -277,23 +302,30 @@ class FitConfig(Frozen):
     @model_validator(mode="after")
     def _check_relations(self) -> Self:
         if self.head == "discrete" and self.loss == "paper":
-            raise ValueError("loss: 'paper' is a Cox loss; a discrete head has its own likelihood")
+            raise ValueError(
+                "loss: 'paper' is a Cox loss; a discrete head has its own likelihood",
+            )
         if self.head == "cox" and self.batch == 1:
-            raise ValueError("batch: a risk set of 1 patient has no gradient; take 2 or more, or 'cohort'")
+            raise ValueError(
+                "batch: a risk set of 1 patient has no gradient; take 2 or more, or 'cohort'",
+            )
         if self.fusion == "anchored":
             self._check_anchored()
         if self.conformal is not None and self.calibration == "km_rank":
             raise ValueError(
-                "conformal: the bound is read from a curve, and km_rank has none; set it to null"
+                "conformal: the bound is read from a curve, and km_rank has none; set it to null",
             )
-        if self.expression_gene_sets is not None and self.expression_components is not None:
+        if (
+            self.expression_gene_sets is not None
+            and self.expression_components is not None
+        ):
             raise ValueError(
-                "expression_gene_sets and expression_components exclude each other; set one to null"
+                "expression_gene_sets and expression_components exclude each other; set one to null",
             )
         self._check_search()
         if self.expression_encoder == "gene_set" and self.expression_gene_sets is None:
             raise ValueError(
-                "expression_encoder: 'gene_set' needs the sets: give a GMT file as expression_gene_sets"
+                "expression_encoder: 'gene_set' needs the sets: give a GMT file as expression_gene_sets",
             )
         return self
 
@@ -301,47 +333,77 @@ class FitConfig(Frozen):
         if self.search_space is None:
             return
         if self.search == "none":
-            raise ValueError("search_space is read by a search alone; set search to grid or optuna")
+            raise ValueError(
+                "search_space is read by a search alone; set search to grid or optuna",
+            )
         for name, options in self.search_space.items():
             if name not in type(self).model_fields or name in NOT_SEARCHED:
-                near = difflib.get_close_matches(name, set(type(self).model_fields) - NOT_SEARCHED, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"not {', '.join(sorted(NOT_SEARCHED))}"
-                raise ValueError(f"search_space: {name!r} is no field that can be searched; {hint}")
+                near = difflib.get_close_matches(
+                    name,
+                    set(type(self).model_fields) - NOT_SEARCHED,
+                    n=1,
+                )
+                hint = (
+                    f"did you mean {near[0]!r}?"
+                    if near
+                    else f"not {', '.join(sorted(NOT_SEARCHED))}"
+                )
+                raise ValueError(
+                    f"search_space: {name!r} is no field that can be searched; {hint}",
+                )
             if isinstance(options, SearchRange) and self.search == "grid":
                 raise ValueError(
                     f"search_space: {name}: a grid needs a list of values, got a range; list them, or set "
-                    "search to optuna"
+                    "search to optuna",
                 )
             if not isinstance(options, SearchRange) and not options:
-                raise ValueError(f"search_space: {name}: expected one value or more, got an empty list")
+                raise ValueError(
+                    f"search_space: {name}: expected one value or more, got an empty list",
+                )
 
     def _check_anchored(self) -> None:
         if self.head != "cox" or self.loss == "paper":
             raise ValueError(
                 "fusion: 'anchored' is a Cox model with head 'cox' and loss 'efron' or 'breslow'; got head "
-                f"{self.head!r}, loss {self.loss!r}; choose another fusion, such as concat, for these"
+                f"{self.head!r}, loss {self.loss!r}; choose another fusion, such as concat, for these",
             )
         if self.expression_encoder != "mlp":
             raise ValueError(
                 f"expression_encoder: 'anchored' trains no encoder, got {self.expression_encoder!r}; choose "
-                "another fusion, such as concat, or see anchor_vectors"
+                "another fusion, such as concat, or see anchor_vectors",
             )
         if self.members != 1:
-            raise ValueError(f"members: 'anchored' has one solution, nothing to average; got {self.members}")
+            raise ValueError(
+                f"members: 'anchored' has one solution, nothing to average; got {self.members}",
+            )
         if self.modality_dropout:
             raise ValueError(
                 "modality_dropout: 'anchored' fits each modality alone and adds nothing for a missing one; "
-                f"there is no training to drop from; got {self.modality_dropout:g}, set it to 0"
+                f"there is no training to drop from; got {self.modality_dropout:g}, set it to 0",
             )
 
 
 # What decides which patients and risks are compared, or how: trials that differ in it have no common score.
 NOT_SEARCHED = frozenset(
     {
-        *("preset", "modalities", "allow_followup", "expression_min_coverage", "head", "selection"),
-        *("selection_folds", "holdout_fraction", "seed", "device", "calibration", "conformal"),
+        *(
+            "preset",
+            "modalities",
+            "allow_followup",
+            "expression_min_coverage",
+            "head",
+            "selection",
+        ),
+        *(
+            "selection_folds",
+            "holdout_fraction",
+            "seed",
+            "device",
+            "calibration",
+            "conformal",
+        ),
         *("search", "search_space", "search_trials", "search_seconds"),
-    }
+    },
 )
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -418,7 +480,7 @@ class CrossvalConfig(Frozen):
     def _one_way_to_split(self) -> Self:
         if self.split == "leave_one_site_out" and self.repeats > 1:
             raise ValueError(
-                "split leave_one_site_out has one repeat: there is one way to leave each site out"
+                "split leave_one_site_out has one repeat: there is one way to leave each site out",
             )
         return self
 
@@ -450,7 +512,9 @@ def build(cls: type[C], values: Mapping[str, Any], *, where: str) -> C:
     except ValidationError as error:
         details = error.errors(include_url=False)
         wrong = [_sentence(cls, where, detail) for detail in details[:MOST_TOLD]]
-        more = [f"and {len(details) - MOST_TOLD} more"] if len(details) > MOST_TOLD else []
+        more = (
+            [f"and {len(details) - MOST_TOLD} more"] if len(details) > MOST_TOLD else []
+        )
         raise ConfigError("; ".join([*wrong, *more])) from None
 
 
@@ -459,19 +523,31 @@ def _sentence(cls: type[BaseModel], where: str, detail: Any) -> str:
     if detail["type"] == "extra_forbidden":
         name = str(detail["loc"][-1])
         for part in detail["loc"][:-1]:  # the section that the field stands in
-            kind = cls.model_fields[part].annotation if part in cls.model_fields else None
+            kind = (
+                cls.model_fields[part].annotation if part in cls.model_fields else None
+            )
             cls = next(
-                (k for k in (kind, *get_args(kind)) if isinstance(k, type) and issubclass(k, BaseModel)), cls
+                (
+                    k
+                    for k in (kind, *get_args(kind))
+                    if isinstance(k, type) and issubclass(k, BaseModel)
+                ),
+                cls,
             )
         near = difflib.get_close_matches(name, cls.model_fields, n=1)
-        return f"{path}: unknown field" + (f"; did you mean {near[0]!r}?" if near else "")
+        return f"{path}: unknown field" + (
+            f"; did you mean {near[0]!r}?" if near else ""
+        )
     if detail["type"] == "value_error":  # our own words, which say what came
         return f"{path}: {detail['ctx']['error']}"
     got = repr(detail["input"])
     return f"{path}: {detail['msg']}, got {got if len(got) <= LONGEST_TOLD else got[:LONGEST_TOLD] + '…'}"
 
 
-def apply_overrides(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+def apply_overrides(
+    values: Mapping[str, Any],
+    overrides: Sequence[str],
+) -> dict[str, Any]:
     """Apply ``a.b=c`` overrides (values are YAML) to nested mappings.
 
     Examples
@@ -484,7 +560,9 @@ def apply_overrides(values: Mapping[str, Any], overrides: Sequence[str]) -> dict
     for override in overrides:
         path, equals, text = override.partition("=")
         if not equals or not path:
-            raise ConfigError(f"--set {override}: expected KEY=VALUE, such as model.rank=32")
+            raise ConfigError(
+                f"--set {override}: expected KEY=VALUE, such as model.rank=32",
+            )
         if path in given:
             raise ConfigError(f"--set {override}: {path} is given twice; give it once")
         given.add(path)
@@ -493,7 +571,9 @@ def apply_overrides(values: Mapping[str, Any], overrides: Sequence[str]) -> dict
         for parent in parents:
             child = node.setdefault(parent, {})
             if not isinstance(child, dict):
-                raise ConfigError(f"--set {override}: {parent!r} is a value, not a section")
+                raise ConfigError(
+                    f"--set {override}: {parent!r} is a value, not a section",
+                )
             node = child
         node[name] = parse_yaml(text, f"--set {override}")
     return result
@@ -511,28 +591,50 @@ def load_config(path: Path | str | None, overrides: Sequence[str] = ()) -> RunCo
     if path is not None:
         values = read_yaml(path) or {}
         if not isinstance(values, Mapping):
-            raise ConfigError(f"{path}: expected a mapping of sections, got {type(values).__name__}")
+            raise ConfigError(
+                f"{path}: expected a mapping of sections, got {type(values).__name__}",
+            )
     _refuse_lost_preset(values, overrides, str(path))
-    return build(RunConfig, apply_overrides(values, overrides), where=str(path or "config"))
+    return build(
+        RunConfig,
+        apply_overrides(values, overrides),
+        where=str(path or "config"),
+    )
 
 
-def _refuse_lost_preset(values: Mapping[str, Any], overrides: Sequence[str], where: str) -> None:
+def _refuse_lost_preset(
+    values: Mapping[str, Any],
+    overrides: Sequence[str],
+    where: str,
+) -> None:
     """Refuse another preset over a file that gives every field: its values would win."""
-    wanted = [text.removeprefix("model.preset=") for text in overrides if text.startswith("model.preset=")]
+    wanted = [
+        text.removeprefix("model.preset=")
+        for text in overrides
+        if text.startswith("model.preset=")
+    ]
     model = values.get("model")
-    if not wanted or not isinstance(model, Mapping) or model.get("preset", "default") == wanted[-1]:
+    if (
+        not wanted
+        or not isinstance(model, Mapping)
+        or model.get("preset", "default") == wanted[-1]
+    ):
         return
     shared = sorted(set(PRESETS.get(wanted[-1], {})) & set(model))
     if shared:
         raise ConfigError(
             f"{where}: gives {', '.join(shared[:4])}… itself, so that preset {wanted[-1]!r} "
-            "would change the name alone; take those fields out of the file, or start without it"
+            "would change the name alone; take those fields out of the file, or start without it",
         )
 
 
 def to_yaml(config: Frozen) -> str:
     """Render every field, given or not, so that the file alone repeats the run."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return yaml.safe_dump(
+        config.model_dump(mode="json"),
+        sort_keys=False,
+        allow_unicode=True,
+    )
 
 
 def to_markdown(cls: type[Frozen] = RunConfig, prefix: str = "") -> str:
@@ -544,10 +646,23 @@ def to_markdown(cls: type[Frozen] = RunConfig, prefix: str = "") -> str:
             sections.append(to_markdown(kind, f"{prefix}{name}."))
             continue
         reason = " ".join((field.description or "").split()).replace("|", "\\|")
-        default = yaml.safe_dump(_plain(field.default), default_flow_style=True).split("\n")[0]
-        presets = [f"`{p}`: {_plain(v[name])}" for p, v in PRESETS.items() if cls is FitConfig and name in v]
-        rows.append(f"| `{prefix}{name}` | `{default}` | {reason} {'; '.join(presets)} |".replace("  ", " "))
-    table = "\n".join(["| field | default | reason; presets that differ |", "|---|---|---|", *rows])
+        default = yaml.safe_dump(_plain(field.default), default_flow_style=True).split(
+            "\n",
+        )[0]
+        presets = [
+            f"`{p}`: {_plain(v[name])}"
+            for p, v in PRESETS.items()
+            if cls is FitConfig and name in v
+        ]
+        rows.append(
+            f"| `{prefix}{name}` | `{default}` | {reason} {'; '.join(presets)} |".replace(
+                "  ",
+                " ",
+            ),
+        )
+    table = "\n".join(
+        ["| field | default | reason; presets that differ |", "|---|---|---|", *rows],
+    )
     return "\n\n".join([table, *sections])
 
 

@@ -17,7 +17,7 @@ import pandas as pd
 from survfuse._errors import ConfigError, TransformError, listed
 from survfuse._types import BoolArray, FloatArray
 from survfuse.bundle import load_fitted, save_fitted
-from survfuse.cohort.batches import BatchSource
+from survfuse.cohort.batch_source import BatchSource
 from survfuse.cohort.cohort import Cohort
 from survfuse.config import FitConfig
 from survfuse.fitting import Fitted, fit_model, log_risks
@@ -29,7 +29,12 @@ from survfuse.training import Hook
 __all__ = ["Prediction", "SurvivalFusion", "load"]
 
 PARAMETERS = [
-    inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=info.annotation)
+    inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=info.annotation,
+    )
     for name, info in FitConfig.model_fields.items()
     if name != "preset"
 ]
@@ -53,7 +58,14 @@ class SurvivalFusion:
     """
 
     __signature__ = inspect.Signature(
-        [inspect.Parameter("preset", inspect.Parameter.KEYWORD_ONLY, default="default"), *PARAMETERS]
+        [
+            inspect.Parameter(
+                "preset",
+                inspect.Parameter.KEYWORD_ONLY,
+                default="default",
+            ),
+            *PARAMETERS,
+        ],
     )
 
     def __init__(self, **parameters: Any) -> None:
@@ -74,7 +86,10 @@ class SurvivalFusion:
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Every parameter with its value, given or from the preset."""
-        return {name: self._given.get(name, getattr(self.config, name)) for name in FitConfig.model_fields}
+        return {
+            name: self._given.get(name, getattr(self.config, name))
+            for name in FitConfig.model_fields
+        }
 
     def set_params(self, **parameters: Any) -> SurvivalFusion:
         """Change parameters; the model must be fitted again."""
@@ -122,10 +137,20 @@ class SurvivalFusion:
             A column known only during follow-up would be an input.
         """
         folder = None if checkpoints is None else Path(checkpoints)
-        self.fitted = fit_model(cohort, patients, self.config, hooks=tuple(hooks), folder=folder)
+        self.fitted = fit_model(
+            cohort,
+            patients,
+            self.config,
+            hooks=tuple(hooks),
+            folder=folder,
+        )
         return self
 
-    def predict(self, cohort: Cohort, patients: Sequence[str] | None = None) -> Prediction:
+    def predict(
+        self,
+        cohort: Cohort,
+        patients: Sequence[str] | None = None,
+    ) -> Prediction:
         """Predict patients of a cohort; no outcome is needed or read.
 
         Raises
@@ -138,9 +163,15 @@ class SurvivalFusion:
         source = BatchSource(cohort, fitted.transforms, ids)
         prepared = source.prepared
         log_risk = log_risks(fitted.networks, source, fitted.config)
-        wild = [patient for patient, risk in zip(ids, log_risk, strict=True) if not np.isfinite(risk)]
+        wild = [
+            patient
+            for patient, risk in zip(ids, log_risk, strict=True)
+            if not np.isfinite(risk)
+        ]
         if wild:
-            raise TransformError(f"no finite risk for {listed(wild)}; look for values far outside training")
+            raise TransformError(
+                f"no finite risk for {listed(wild)}; look for values far outside training",
+            )
         time = fitted.calibrator.predicted_time(log_risk)
         in_training = seen = None
         if fitted.trained is not None:
@@ -157,7 +188,13 @@ class SurvivalFusion:
             notes=(
                 *_in_sample(ids, in_training, seen),
                 *_notes(prepared.report, ids, prepared.present),
-                *_beyond(fitted.calibrator, ids, log_risk, time, str(fitted.summary["unit"])),
+                *_beyond(
+                    fitted.calibrator,
+                    ids,
+                    log_risk,
+                    time,
+                    str(fitted.summary["unit"]),
+                ),
                 *(() if drift is None else drift.notes),
             ),
             drift=drift,
@@ -165,7 +202,11 @@ class SurvivalFusion:
             in_training=in_training,
         )
 
-    def recalibrate(self, cohort: Cohort, patients: Sequence[str] | None = None) -> SurvivalFusion:
+    def recalibrate(
+        self,
+        cohort: Cohort,
+        patients: Sequence[str] | None = None,
+    ) -> SurvivalFusion:
         """Fit slope and baseline hazard anew on patients that the model was not trained on.
 
         Networks, transforms and risk groups stay; the new model's calibrator is
@@ -194,9 +235,17 @@ class SurvivalFusion:
             When the bundle is so old that it does not say who was trained on.
         """
         fitted = self._need_fit()
-        prediction = self.predict(cohort, calibration_patients(fitted, cohort, patients))
+        prediction = self.predict(
+            cohort,
+            calibration_patients(fitted, cohort, patients),
+        )
         other = SurvivalFusion.from_config(self.config)
-        other.fitted = recalibrated(fitted, cohort, prediction.patient_id, prediction.log_risk)
+        other.fitted = recalibrated(
+            fitted,
+            cohort,
+            prediction.patient_id,
+            prediction.log_risk,
+        )
         return other
 
     def save(self, folder: Path | str, *, force: bool = False) -> Path:
@@ -226,12 +275,16 @@ class SurvivalFusion:
 
     def _need_fit(self) -> Fitted:
         if self.fitted is None:
-            raise ConfigError("this SurvivalFusion is not fitted yet; call fit(cohort) or load(folder)")
+            raise ConfigError(
+                "this SurvivalFusion is not fitted yet; call fit(cohort) or load(folder)",
+            )
         return self.fitted
 
 
 def _in_sample(
-    ids: Sequence[str], in_training: BoolArray | None, seen: BoolArray | None
+    ids: Sequence[str],
+    in_training: BoolArray | None,
+    seen: BoolArray | None,
 ) -> list[tuple[str, str]]:
     """Say that some of the patients are those that the model was made from."""
     if in_training is None or seen is None or not in_training.any():
@@ -240,20 +293,26 @@ def _in_sample(
     notes = [
         f"{in_training.sum()} of {len(ids)} patients were trained on (in_training: "
         f"{listed(who[in_training])}): what is predicted for them fits better than it would for new patients "
-        "and must not be scored"
+        "and must not be scored",
     ]
     if seen.any():
-        notes.append(f"drift is not judged for the {seen.sum()} of them whose data were trained on")
+        notes.append(
+            f"drift is not judged for the {seen.sum()} of them whose data were trained on",
+        )
     if (changed := in_training & ~seen).any():
         notes.append(
             f"{listed(who[changed])}: other data than those trained on; other people under the same ids? "
-            "then rename them"
+            "then rename them",
         )
     return [("", "; ".join(notes))]
 
 
 def _beyond(
-    calibrator: Calibrator, ids: Sequence[str], log_risk: FloatArray, time: FloatArray, unit: str
+    calibrator: Calibrator,
+    ids: Sequence[str],
+    log_risk: FloatArray,
+    time: FloatArray,
+    unit: str,
 ) -> list[tuple[str, str]]:
     """Patients whom the rank map puts on the last plateau of the training curve: later than is known."""
     if not isinstance(calibrator, KmRankCalibrator):
@@ -270,18 +329,30 @@ def _beyond(
 
 
 def _notes(
-    report: pd.DataFrame, ids: Sequence[str], present: Mapping[str, BoolArray]
+    report: pd.DataFrame,
+    ids: Sequence[str],
+    present: Mapping[str, BoolArray],
 ) -> tuple[tuple[str, str], ...]:
     """What a reader must know of each patient's prediction."""
     notes = [
-        (str(row.patient_id), f"{row.modality}: {row.feature}: {row.kind}: {row.detail}")
+        (
+            str(row.patient_id),
+            f"{row.modality}: {row.feature}: {row.kind}: {row.detail}",
+        )
         for row in report.itertuples(index=False)
     ]
     for name, has in present.items():
-        notes += [(patient, f"{name}: absent") for patient, there in zip(ids, has, strict=True) if not there]
+        notes += [
+            (patient, f"{name}: absent")
+            for patient, there in zip(ids, has, strict=True)
+            if not there
+        ]
     nothing = ~np.any(np.stack(list(present.values())), axis=0)
     notes += [
-        (patient, "no modality at all: the risk is the network's constant, not this patient's")
+        (
+            patient,
+            "no modality at all: the risk is the network's constant, not this patient's",
+        )
         for patient, bare in zip(ids, nothing, strict=True)
         if bare
     ]

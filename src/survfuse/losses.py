@@ -1,13 +1,13 @@
-"""Losses for one's own networks; the public door to :mod:`survfuse.survival.losses`.
+"""Losses for one's own networks; the public door to :mod:`survfuse.survival.training_losses`.
 
 What comes through this door is checked, once, before the loss sees it: tensors of one
 length, finite, times above 0 and events of 0 or 1. Anything else is an
 :class:`~survfuse._errors.InputError` that names the argument.
 """
 
-from survfuse.survival import losses as _losses
+from survfuse.survival import training_losses as _losses
 from survfuse.survival._tensors import checked as _checked
-from survfuse.survival.losses import discretise
+from survfuse.survival.training_losses import discretise
 
 assign_bins = _checked(_losses.assign_bins)
 cox = _checked(_losses.cox)

@@ -13,8 +13,6 @@ Weighted metrics are known up to the last follow-up: where everyone's ends at a 
 patients followed to it count as free of the event there, and `note` says so.
 """
 
-from survfuse.survival.agreement import calibration_slope, observed_expected, observed_expected_at
-from survfuse.survival.benefit import net_benefit, net_benefit_all, net_benefit_influence
 from survfuse.survival.brier import (
     brier,
     brier_influence,
@@ -25,14 +23,29 @@ from survfuse.survival.brier import (
     ipa,
     ipa_influence,
 )
-from survfuse.survival.concordance import compare_c, concordance_influence, harrell_c, uno_c
+from survfuse.survival.calibration_slope import (
+    calibration_slope,
+    observed_expected,
+    observed_expected_at,
+)
+from survfuse.survival.concordance import (
+    compare_c,
+    concordance_influence,
+    harrell_c,
+    uno_c,
+)
 from survfuse.survival.curves import follow_up_median, kaplan_meier, kaplan_meier_table
 from survfuse.survival.d_calibration import d_calibration
 from survfuse.survival.discrimination import auc, auc_influence
 from survfuse.survival.estimate import Estimate
-from survfuse.survival.explained import kent_oquigley_r2, royston_r2
+from survfuse.survival.explained_variation import kent_oquigley_r2, royston_r2
 from survfuse.survival.groups import LogRank, log_rank
 from survfuse.survival.likelihood import log_likelihood, log_likelihood_influence
+from survfuse.survival.net_benefit import (
+    net_benefit,
+    net_benefit_all,
+    net_benefit_influence,
+)
 from survfuse.survival.rmst import rmst, rmst_difference
 from survfuse.survival.smooth_calibration import (
     CalibrationCurve,

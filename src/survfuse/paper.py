@@ -36,11 +36,17 @@ from survfuse._gate import boundary, refuse_claim
 from survfuse._types import Batch, PatientId
 from survfuse.losses import cox_batch
 from survfuse.models.branches import BagBranch
-from survfuse.models.config import ModalityConfig
-from survfuse.models.network import BagConfig, FusionNetwork, NetworkConfig, VectorConfig, network_of
-from survfuse.readers.checkpoints import read_checkpoint
+from survfuse.models.network import (
+    BagConfig,
+    FusionNetwork,
+    NetworkConfig,
+    VectorConfig,
+    network_of,
+)
+from survfuse.models.network_config import ModalityConfig
+from survfuse.readers.checkpoint_files import read_checkpoint
+from survfuse.survival.argument_checks import as_array, as_floats, as_whole
 from survfuse.survival.calibration import km_rank_time
-from survfuse.survival.gates import as_array, as_floats, as_whole
 
 __all__ = [
     "VARIANTS",
@@ -94,7 +100,9 @@ def _layers(variant: str) -> dict[str, str]:
     if fusion != "concat":
         for left, right in itertools.combinations(modalities, 2):
             for ours, theirs in _SIDES.items():
-                names[f"fusion.pairs.{left}*{right}.{ours}"] = f"{_PAIRS[left, right]}.{theirs}"
+                names[f"fusion.pairs.{left}*{right}.{ours}"] = (
+                    f"{_PAIRS[left, right]}.{theirs}"
+                )
     if fusion == "pairwise_residual":
         names["fusion.residual"] = "residual_proj"
     names["head.linear"] = "classifiers" if variant == "abmil" else "classifier"
@@ -111,7 +119,11 @@ def _keys(variant: str) -> dict[str, str]:
 
 
 def variant_config(
-    variant: str, *, bag_dim: int = 1024, clinical_dim: int = 27, genes: int = 19_359
+    variant: str,
+    *,
+    bag_dim: int = 1024,
+    clinical_dim: int = 27,
+    genes: int = 19_359,
 ) -> NetworkConfig:
     """Shape one of the paper's networks.
 
@@ -155,7 +167,9 @@ def variant_config(
 
 def _known(variant: str) -> str:
     if not isinstance(variant, str) or variant not in VARIANTS:
-        raise InputError(f"unknown variant {variant!r} of the paper's network; known: {', '.join(VARIANTS)}")
+        raise InputError(
+            f"unknown variant {variant!r} of the paper's network; known: {', '.join(VARIANTS)}",
+        )
     return variant
 
 
@@ -206,12 +220,18 @@ class PaperModel:
             When an input that the variant uses is absent, misshapen or not finite.
         """
         given = {"slides": bag, "clinical": clinical, "expression": expression}
-        tensors = {m.name: _tensor(m, given[m.name]) for m in self.network.config.modalities}
+        tensors = {
+            m.name: _tensor(m, given[m.name]) for m in self.network.config.modalities
+        }
         bags = {name: value for name, value in tensors.items() if name == "slides"}
         batch = Batch(
             bags=bags,
-            offsets={name: torch.tensor([0, len(value)]) for name, value in bags.items()},
-            vectors={name: value[None] for name, value in tensors.items() if name not in bags},
+            offsets={
+                name: torch.tensor([0, len(value)]) for name, value in bags.items()
+            },
+            vectors={
+                name: value[None] for name, value in tensors.items() if name not in bags
+            },
             present={name: torch.tensor([True]) for name in tensors},
             time=torch.tensor([torch.nan], dtype=torch.float64),
             event=torch.tensor([False]),
@@ -233,33 +253,51 @@ class PaperModel:
             if isinstance(branch, BagBranch):
                 tiles = _tensor(modality, bag)
                 with torch.no_grad():
-                    weights: npt.NDArray[np.float32] = branch(tiles, torch.tensor([0, len(tiles)]))[1].numpy()
+                    weights: npt.NDArray[np.float32] = branch(
+                        tiles,
+                        torch.tensor([0, len(tiles)]),
+                    )[1].numpy()
                 return weights
-        raise InputError(f"variant {self.variant!r} reads no slides, so there is no attention over tiles")
+        raise InputError(
+            f"variant {self.variant!r} reads no slides, so there is no attention over tiles",
+        )
 
 
 def _tensor(modality: ModalityConfig, given: npt.ArrayLike | None) -> Tensor:
     """Check one input and hand it over; half and single precision keep their type, all else is cast."""
-    word, wanted = ("bag", "tiles >= 1, ") if isinstance(modality, BagConfig) else (modality.name, "")
+    word, wanted = (
+        ("bag", "tiles >= 1, ")
+        if isinstance(modality, BagConfig)
+        else (modality.name, "")
+    )
     if given is None:
         raise InputError(f"{word}: this variant reads it, got None")
     array = as_array(given, f"{word}: expected numbers")
-    fits = array.ndim == (2 if wanted else 1) and array.shape[-1] == modality.input_dim and len(array) > 0
+    fits = (
+        array.ndim == (2 if wanted else 1)
+        and array.shape[-1] == modality.input_dim
+        and len(array) > 0
+    )
     if not fits or array.dtype.kind not in "iuf":
         raise InputError(
             f"{word}: expected numbers of shape ({wanted}{modality.input_dim}), "
-            f"got {array.dtype} of shape {array.shape}"
+            f"got {array.dtype} of shape {array.shape}",
         )
     if array.dtype not in (np.float16, np.float32):
         array = array.astype(np.float32)
-    if not all(np.isfinite(array[i : i + 65536]).all() for i in range(0, len(array), 65536)):
-        raise InputError(f"{word}: holds NaN or infinite values; impute or drop them first")
+    if not all(
+        np.isfinite(array[i : i + 65536]).all() for i in range(0, len(array), 65536)
+    ):
+        raise InputError(
+            f"{word}: holds NaN or infinite values; impute or drop them first",
+        )
     tensor = torch.from_numpy(np.require(array, requirements=["C", "W"]))
     return tensor if wanted else tensor.float()
 
 
 def load_checkpoint(
-    path_or_state_dict: str | Path | Mapping[str, Any], variant: str | None = "pg"
+    path_or_state_dict: str | Path | Mapping[str, Any],
+    variant: str | None = "pg",
 ) -> PaperModel:
     """Load weights trained with the reference implementation.
 
@@ -291,7 +329,11 @@ def load_checkpoint(
     names = _keys(variant)
     config = _infer_config(state, variant)
     with context(f"checkpoint of variant {variant!r}"):
-        network = network_of(config, {ours: state[theirs] for ours, theirs in names.items()}, names)
+        network = network_of(
+            config,
+            {ours: state[theirs] for ours, theirs in names.items()},
+            names,
+        )
     return PaperModel(variant, network.requires_grad_(False))
 
 
@@ -304,7 +346,9 @@ def state_dict_for(network: FusionNetwork, variant: str) -> dict[str, Tensor]:
         For an unknown variant, or a network that is not of this variant.
     """
     if not isinstance(network, FusionNetwork):
-        raise InputError(f"network must be a FusionNetwork, got {type(network).__name__}")
+        raise InputError(
+            f"network must be a FusionNetwork, got {type(network).__name__}",
+        )
     own, names = network.state_dict(), _keys(_known(variant))
     same_shape = set(own) == set(names) and network.config.names == VARIANTS[variant][0]
     if not same_shape or network.config.head != "cox":
@@ -349,7 +393,9 @@ def _column(values: Any, name: str, beside: Tensor | None = None) -> Tensor:
 
 def _read_state(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(source, Mapping | str | PathLike):
-        raise InputError(f"expected the path of a checkpoint or a state dict, got {type(source).__name__}")
+        raise InputError(
+            f"expected the path of a checkpoint or a state dict, got {type(source).__name__}",
+        )
     content: Any = source
     if not isinstance(source, Mapping):
         content = read_checkpoint(Path(source), remedy=_REMEDY, error=BundleError)
@@ -357,8 +403,12 @@ def _read_state(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
             content = content[name]
     if not isinstance(content, Mapping):
-        raise BundleError(f"checkpoint: expected a state dict, got {type(content).__name__}")
-    state = {str(name).removeprefix("module."): value for name, value in content.items()}
+        raise BundleError(
+            f"checkpoint: expected a state dict, got {type(content).__name__}",
+        )
+    state = {
+        str(name).removeprefix("module."): value for name, value in content.items()
+    }
     if not isinstance(source, Mapping):
         _refuse_claims(source, state)
     return state
@@ -381,8 +431,15 @@ def _refuse_claims(path: str | Path, state: Mapping[str, Any]) -> None:
 
 def _weight(name: str, value: Any) -> Tensor:
     if not isinstance(value, Tensor | np.ndarray):
-        raise BundleError(f"checkpoint: {name!r} is a {type(value).__name__}, expected a tensor")
-    with boundary(f"checkpoint: {name!r}", "numbers", error=BundleError, remedy=_REMEDY):
+        raise BundleError(
+            f"checkpoint: {name!r} is a {type(value).__name__}, expected a tensor",
+        )
+    with boundary(
+        f"checkpoint: {name!r}",
+        "numbers",
+        error=BundleError,
+        remedy=_REMEDY,
+    ):
         return torch.as_tensor(value).float()
 
 
@@ -406,7 +463,9 @@ def _check_names(state: Mapping[str, Any], variant: str) -> None:
         if exact
         else f"; the nearest variant is {nearest!r}"
     )
-    raise BundleError(f"checkpoint is not of variant {variant!r}: {'; '.join(parts)}{hint}")
+    raise BundleError(
+        f"checkpoint is not of variant {variant!r}: {'; '.join(parts)}{hint}",
+    )
 
 
 def _infer_config(state: Mapping[str, Tensor], variant: str) -> NetworkConfig:
@@ -415,24 +474,44 @@ def _infer_config(state: Mapping[str, Tensor], variant: str) -> NetworkConfig:
     def shape(layer: str) -> tuple[int, int]:
         weight = state[f"{layer}.weight"]
         if weight.ndim != 2 or 0 in weight.shape:
-            raise BundleError(f"checkpoint: {layer}.weight is {tuple(weight.shape)}, expected two dimensions")
+            raise BundleError(
+                f"checkpoint: {layer}.weight is {tuple(weight.shape)}, expected two dimensions",
+            )
         return weight.shape[0], weight.shape[1]
 
     config = variant_config(variant)
-    names, pairs = set(config.names), [p for p in _PAIRS.values() if f"{p}.out.weight" in state]
+    names, pairs = (
+        set(config.names),
+        [p for p in _PAIRS.values() if f"{p}.out.weight" in state],
+    )
     branches: dict[str, BagConfig | VectorConfig] = {}
     if "slides" in names:
         width, dim = shape("attention_net.0")
-        branches["slides"] = BagConfig("slides", dim, width, shape("attention_net.3.attention_a.0")[0])
+        branches["slides"] = BagConfig(
+            "slides",
+            dim,
+            width,
+            shape("attention_net.3.attention_a.0")[0],
+        )
     if "expression" in names:
         sizes = [shape(layer) for layer in _BRANCHES["expression"].values()]
-        branches["expression"] = VectorConfig("expression", sizes[0][1], tuple(out for out, _ in sizes))
+        branches["expression"] = VectorConfig(
+            "expression",
+            sizes[0][1],
+            tuple(out for out, _ in sizes),
+        )
     if "clinical" in names:
-        rest = shape("classifiers")[1] - width - sizes[-1][0] if variant == "abmil" else 0
-        rest = shape("fuse_hc.f2" if "fuse_hc" in pairs else "fuse_rc.f2")[1] if pairs else rest
+        rest = (
+            shape("classifiers")[1] - width - sizes[-1][0] if variant == "abmil" else 0
+        )
+        rest = (
+            shape("fuse_hc.f2" if "fuse_hc" in pairs else "fuse_rc.f2")[1]
+            if pairs
+            else rest
+        )
         if rest < 1:
             raise BundleError(
-                "checkpoint: classifiers.weight is narrower than its slide and expression parts"
+                "checkpoint: classifiers.weight is narrower than its slide and expression parts",
             )
         branches["clinical"] = VectorConfig("clinical", rest)
     raw = [shape(f"{pair}.out")[0] for pair in pairs if pair != "fuse_hr"]
@@ -442,5 +521,7 @@ def _infer_config(state: Mapping[str, Tensor], variant: str) -> NetworkConfig:
         rank=shape(f"{pairs[0]}.f1")[0] if pairs else config.rank,
         pair_width=shape("fuse_hr.out")[0] if "fuse_hr" in pairs else config.pair_width,
         raw_pair_width=raw[0] if raw else config.raw_pair_width,
-        residual_width=shape("residual_proj")[0] if variant == "pg_res" else config.residual_width,
+        residual_width=shape("residual_proj")[0]
+        if variant == "pg_res"
+        else config.residual_width,
     )

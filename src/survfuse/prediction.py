@@ -109,7 +109,12 @@ class Prediction:
         curves = self.curves
         return curves.quantile((1 - level) / 2), curves.quantile((1 + level) / 2)
 
-    def frame(self, horizons: Sequence[float] = (), *, details: bool = False) -> pd.DataFrame:
+    def frame(
+        self,
+        horizons: Sequence[float] = (),
+        *,
+        details: bool = False,
+    ) -> pd.DataFrame:
         """One row per patient: risk, time, group, and survival at `horizons` where there is a curve.
 
         Parameters
@@ -147,7 +152,10 @@ class Prediction:
     def _restricted_mean(self, horizon: float) -> FloatArray | None:
         try:
             return self.rmst(horizon)
-        except (NotComputableError, InputError):  # no curve, not known so far, or a horizon of 0
+        except (
+            NotComputableError,
+            InputError,
+        ):  # no curve, not known so far, or a horizon of 0
             return None
 
     def _frame(self, horizons: Sequence[float]) -> pd.DataFrame:
@@ -156,7 +164,7 @@ class Prediction:
                 "patient_id": self.patient_id,
                 "log_risk": self.log_risk,
                 "predicted_time": self.predicted_time,
-            }
+            },
         )
         _checked_times(horizons)
         if horizons and self.calibrator.has_curves:

@@ -14,7 +14,7 @@ from typing import Any
 from survfuse._errors import BundleError, CohortError, listed
 from survfuse._types import FloatArray
 from survfuse.cohort.cohort import Cohort
-from survfuse.cohort.identity import PatientHashes
+from survfuse.cohort.patient_hashes import PatientHashes
 from survfuse.fitting import Fitted
 from survfuse.survival.calibration import fit_calibrator
 from survfuse.survival.conformal import ConformalBound
@@ -22,7 +22,9 @@ from survfuse.survival.estimate import joined
 
 
 def calibration_patients(
-    fitted: Fitted, cohort: Cohort, patients: Sequence[str] | None = None
+    fitted: Fitted,
+    cohort: Cohort,
+    patients: Sequence[str] | None = None,
 ) -> tuple[str, ...]:
     """Check and return the patients that a fitted model may be calibrated on.
 
@@ -34,13 +36,16 @@ def calibration_patients(
     if fitted.trained is None:
         raise BundleError(
             "this bundle was written before survfuse kept who was trained on, so nobody can tell whether the "
-            "calibration patients are others; train it again"
+            "calibration patients are others; train it again",
         )
     return other_patients(fitted.trained, str(fitted.summary["unit"]), cohort, patients)
 
 
 def other_patients(
-    trained: PatientHashes, unit: str, cohort: Cohort, patients: Sequence[str] | None = None
+    trained: PatientHashes,
+    unit: str,
+    cohort: Cohort,
+    patients: Sequence[str] | None = None,
 ) -> tuple[str, ...]:
     """Check and return calibration patients, given who is trained on and in which unit of time.
 
@@ -51,10 +56,12 @@ def other_patients(
     """
     where = f"calibration cohort {cohort.name!r}"
     if cohort.outcome is None:
-        raise CohortError(f"{where} has no outcome to calibrate on; declare `outcome` in its file")
+        raise CohortError(
+            f"{where} has no outcome to calibrate on; declare `outcome` in its file",
+        )
     if cohort.unit != unit:
         raise CohortError(
-            f"{where}: its time is in {cohort.unit}, the model's in {unit}; convert it to {unit}"
+            f"{where}: its time is in {cohort.unit}, the model's in {unit}; convert it to {unit}",
         )
     known = cohort.outcome.index[cohort.outcome["time"].notna()]
     ids = tuple(sorted(known if patients is None else cohort.check_patients(patients)))
@@ -63,11 +70,18 @@ def other_patients(
         raise CohortError(f"{where}: no outcome for {listed(without)}")
     trained.refuse(ids, where)
     if not cohort.outcome.loc[list(ids), "event"].any():
-        raise CohortError(f"{where}: none of the {len(ids)} patients has an event; nothing can be calibrated")
+        raise CohortError(
+            f"{where}: none of the {len(ids)} patients has an event; nothing can be calibrated",
+        )
     return ids
 
 
-def recalibrated(fitted: Fitted, cohort: Cohort, ids: Sequence[str], log_risk: FloatArray) -> Fitted:
+def recalibrated(
+    fitted: Fitted,
+    cohort: Cohort,
+    ids: Sequence[str],
+    log_risk: FloatArray,
+) -> Fitted:
     """Give the same networks a calibrator (and bound) fitted on other patients.
 
     Parameters
@@ -85,7 +99,13 @@ def recalibrated(fitted: Fitted, cohort: Cohort, ids: Sequence[str], log_risk: F
     calibrator = fit_calibrator("breslow_cal", time, event, log_risk)
     bound, note = None, calibrator.note
     if fitted.config.conformal is not None:
-        bound = ConformalBound.fit(time, event, log_risk, calibrator, fitted.config.conformal)
+        bound = ConformalBound.fit(
+            time,
+            event,
+            log_risk,
+            calibrator,
+            fitted.config.conformal,
+        )
     about: dict[str, Any] = {
         "cohort": cohort.name,
         "cohort_fingerprint": cohort.fingerprint(),
@@ -96,6 +116,9 @@ def recalibrated(fitted: Fitted, cohort: Cohort, ids: Sequence[str], log_risk: F
     }
     if cohort.endpoint != fitted.summary["endpoint"]:
         trained = fitted.summary["endpoint"]
-        note = joined(note, f"trained on {trained!r}, calibrated on {cohort.endpoint!r}: are they the same?")
+        note = joined(
+            note,
+            f"trained on {trained!r}, calibrated on {cohort.endpoint!r}: are they the same?",
+        )
     summary = {**fitted.summary, "calibration_note": note, "calibration_cohort": about}
     return replace(fitted, calibrator=calibrator, bound=bound, summary=summary)

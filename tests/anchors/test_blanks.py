@@ -41,24 +41,44 @@ def study(seed: int, patients: int = 140) -> tuple[TableData, FloatArray, BoolAr
         "marker": marker.round(3),
         "stage": rng.choice(["I", "II", "III", "IV"], patients),
         "grade": rng.choice(["low", "high", "odd"], patients, p=[0.5, 0.45, 0.05]),
-        "site": rng.choice(list("abcdefgh"), patients, p=[0.3, 0.3, 0.2, 0.05, 0.05, 0.05, 0.03, 0.02]),
+        "site": rng.choice(
+            list("abcdefgh"),
+            patients,
+            p=[0.3, 0.3, 0.2, 0.05, 0.05, 0.05, 0.03, 0.02],
+        ),
     }
     frame = pd.DataFrame(cells).astype(str).astype(object)
     frame.index = pd.Index([f"p{row:03d}" for row in range(patients)], dtype=object)
-    frame.iloc[order[:25], frame.columns.get_loc("marker")] = ""  # who dies early was not measured
+    frame.iloc[order[:25], frame.columns.get_loc("marker")] = (
+        ""  # who dies early was not measured
+    )
     frame.iloc[order[-25:], frame.columns.get_loc("stage")] = ""
     frame.iloc[np.flatnonzero(~event)[:2], frame.columns.get_loc("grade")] = ""
-    frame.iloc[rng.choice(patients, 30, replace=False), frame.columns.get_loc("site")] = ""
+    frame.iloc[
+        rng.choice(patients, 30, replace=False),
+        frame.columns.get_loc("site"),
+    ] = ""
     return TableData("clinical", frame, COLUMNS, ("",), "clinical"), time, event
 
 
-def assert_law(data: TableData, train: Sequence[str], time: FloatArray, event: BoolArray) -> list[str]:
+def assert_law(
+    data: TableData,
+    train: Sequence[str],
+    time: FloatArray,
+    event: BoolArray,
+) -> list[str]:
     """Fit on the training patients, blank each column of everyone; the columns that have an indicator."""
     used = [name for name, column in data.columns.items() if column.use]
     transform = TableTransform.fit(data, train, used, event)
     blanks = {"clinical": transform.blanks}
     x = transform.apply(data, train)[0].astype(float)
-    fitted = RidgeCox.fit({"clinical": (x, np.ones(len(x), bool))}, time, event, bags=(), blanks=blanks)
+    fitted = RidgeCox.fit(
+        {"clinical": (x, np.ones(len(x), bool))},
+        time,
+        event,
+        bags=(),
+        blanks=blanks,
+    )
     coef = fitted.coef["clinical"]
     whole = transform.apply(data, data.patients)[0].astype(float)
     start = 0
@@ -70,7 +90,9 @@ def assert_law(data: TableData, train: Sequence[str], time: FloatArray, event: B
         lost = replace(data, frame=data.frame.assign(**{column.name: ""}))
         moved = (transform.apply(lost, data.patients)[0] - whole) @ coef
         assert np.abs(moved).max() <= np.ptp(own) + 1e-6, column.name
-    return [name for name in transform.features if name.endswith(("=missing", "=unknown"))]
+    return [
+        name for name in transform.features if name.endswith(("=missing", "=unknown"))
+    ]
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -88,21 +110,43 @@ def test_new_patients_with_wild_values_are_no_exception() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("convert", "folder"), [(hancock, "hancock"), (tcga_luad, "tcga_luad")])
-def test_no_blank_does_on_real_cohorts(convert, folder, shared_data: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    assert_law_on_clinical(load_cohort(convert(tmp_path / folder, source=shared_data / folder)))
+@pytest.mark.parametrize(
+    ("convert", "folder"),
+    [(hancock, "hancock"), (tcga_luad, "tcga_luad")],
+)
+def test_no_blank_does_on_real_cohorts(
+    convert,
+    folder,
+    shared_data: Path,
+    tmp_path: Path,
+) -> None:  # type: ignore[no-untyped-def]
+    assert_law_on_clinical(
+        load_cohort(convert(tmp_path / folder, source=shared_data / folder)),
+    )
 
 
 CANCERS = ("brca", "coadread", "gbmlgg", "hnsc", "kirp", "lusc", "paad", "skcm")
 
 
 @pytest.mark.parametrize("cancer", CANCERS)
-def test_no_blank_does_with_age_and_sex_alone(cancer: str, shared_data: Path, tmp_path: Path) -> None:
+def test_no_blank_does_with_age_and_sex_alone(
+    cancer: str,
+    shared_data: Path,
+    tmp_path: Path,
+) -> None:
     table = shared_data / "tcga_omics" / cancer / "patients.csv"
     spec = {
         "name": cancer,
-        "outcome": {"table": str(table), "patient": "case_id", "time": "os_months", "unit": "months"},
-        "clinical": {"table": str(table), "columns": {"age": "numeric", "is_female": "nominal"}},
+        "outcome": {
+            "table": str(table),
+            "patient": "case_id",
+            "time": "os_months",
+            "unit": "months",
+        },
+        "clinical": {
+            "table": str(table),
+            "columns": {"age": "numeric", "is_female": "nominal"},
+        },
     }
     spec["outcome"] |= {"event": "os_event", "exclude_invalid": "true"}
     file = tmp_path / "cohort.yaml"
@@ -116,13 +160,21 @@ def assert_law_on_clinical(cohort: Cohort) -> None:
     assert cohort.outcome is not None
     train = [patient for row, patient in enumerate(data.patients) if row % 5]
     outcome = cohort.outcome.loc[train]
-    assert_law(data, train, outcome["time"].to_numpy(float), outcome["event"].to_numpy(bool))
+    assert_law(
+        data,
+        train,
+        outcome["time"].to_numpy(float),
+        outcome["event"].to_numpy(bool),
+    )
 
 
 def test_a_weight_is_held_at_the_ends_of_what_known_values_contribute() -> None:
     x = np.array([[-1.0, 0], [2, 0], [0, 1], [9, 1]])
     has = np.array([True, True, True, False])
-    held = [hold_blanks((x, has), np.array([0.5, weight]), {1: (0,)})[1] for weight in (-3.0, 0.7, 4.0)]
+    held = [
+        hold_blanks((x, has), np.array([0.5, weight]), {1: (0,)})[1]
+        for weight in (-3.0, 0.7, 4.0)
+    ]
     assert held == [-0.5, 0.7, 1.0]
 
 
@@ -142,5 +194,8 @@ def test_without_it_early_deaths_would_make_a_blank_worse_than_any_value() -> No
 
 
 def test_pairs_read_a_blank_as_the_mean() -> None:
-    plain, _ = without_blanks((np.array([[1.0, 0], [0, 1]]), np.ones(2, bool)), {1: (0,)})
+    plain, _ = without_blanks(
+        (np.array([[1.0, 0], [0, 1]]), np.ones(2, bool)),
+        {1: (0,)},
+    )
     assert plain.tolist() == [[1, 0], [0, 0]]

@@ -24,7 +24,11 @@ def everyone(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def fitted(
-    x: np.ndarray, y: np.ndarray, time: np.ndarray, event: np.ndarray, **how: np.ndarray
+    x: np.ndarray,
+    y: np.ndarray,
+    time: np.ndarray,
+    event: np.ndarray,
+    **how: np.ndarray,
 ) -> Interaction:
     offset = how.get("offset", np.zeros(len(time)))
     return Interaction.fit(everyone(x), everyone(y), time, event, offset)
@@ -49,7 +53,9 @@ def test_what_the_anchors_say_is_not_said_again() -> None:
 def test_where_nothing_is_nothing_is_found() -> None:
     found = [fitted(*study(0.0, seed=seed)[:4]) for seed in range(6)]
     silent = [pair for pair in found if pair.rank == 0]
-    assert silent  # what else is found has to earn its trust out of fold (test_stack.py)
+    assert (
+        silent
+    )  # what else is found has to earn its trust out of fold (test_stack.py)
     assert {pair.note for pair in silent} == {"no penalty beats the anchors alone"}
     x, y, *_ = study(0.0)
     assert not silent[0].risk(everyone(x), everyone(y)).any()
@@ -60,10 +66,20 @@ def test_who_lacks_a_modality_has_no_product_and_teaches_none() -> None:
     has = np.arange(len(x)) % 3 > 0
     wild = np.where(has[:, None], x, 1e6)
     pair = Interaction.fit((wild, has), everyone(y), time, event, np.zeros(len(x)))
-    same = Interaction.fit(everyone(x[has]), everyone(y[has]), time[has], event[has], np.zeros(has.sum()))
+    same = Interaction.fit(
+        everyone(x[has]),
+        everyone(y[has]),
+        time[has],
+        event[has],
+        np.zeros(has.sum()),
+    )
     told = pair.risk((wild, has), everyone(y))
     assert not told[~has].any()
-    np.testing.assert_allclose(told[has], same.risk(everyone(x[has]), everyone(y[has])), atol=1e-12)
+    np.testing.assert_allclose(
+        told[has],
+        same.risk(everyone(x[has]), everyone(y[has])),
+        atol=1e-12,
+    )
 
 
 def test_sides_may_change_places() -> None:
@@ -74,7 +90,11 @@ def test_sides_may_change_places() -> None:
 
 
 @pytest.mark.parametrize(
-    ("events", "why"), [(9, "9 events among patients with both"), (0, "0 events among patients with both")]
+    ("events", "why"),
+    [
+        (9, "9 events among patients with both"),
+        (0, "0 events among patients with both"),
+    ],
 )
 def test_few_events_say_nothing_about_products(events: int, why: str) -> None:
     x, y, time, event, _ = study(1.0)

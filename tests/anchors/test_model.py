@@ -10,22 +10,32 @@ import torch
 from running import bits, loaded, quick, small
 from survfuse._errors import ConfigError
 from survfuse.anchors.blocks import outcomes, read_blocks
-from survfuse.anchors.model import AttentionAnchor, as_network, effective_parameters, fit_anchored
+from survfuse.anchors.model import (
+    AttentionAnchor,
+    as_network,
+    effective_parameters,
+    fit_anchored,
+)
 from survfuse.anchors.stack import Terms
 from survfuse.cohort import Cohort
-from survfuse.cohort.batches import BatchSource
+from survfuse.cohort.batch_source import BatchSource
 from survfuse.cohort.splits import inner_folds
 from survfuse.cohort.transforms import Transforms
 from survfuse.config import FitConfig
 from survfuse.models.network import build_network, network_config
 from survfuse.survival._partial import RiskSets
-from survfuse.survival.effective import Effective
-from survfuse.survival.outcome import Outcome
+from survfuse.survival.degrees_of_freedom import Effective
+from survfuse.survival.right_censored import Outcome
 from survfuse.training import predict
 
 PATIENTS = 60
 CPU = torch.device("cpu")
-CONFIG = FitConfig.of(expression_components=4, bag_components=3, selection_folds=3, device="cpu")
+CONFIG = FitConfig.of(
+    expression_components=4,
+    bag_components=3,
+    selection_folds=3,
+    device="cpu",
+)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +48,12 @@ def terms_of(cohort: Cohort) -> tuple[Terms, Transforms, BatchSource]:
     source = BatchSource(cohort, transforms, cohort.patients)
     time, event = outcomes(cohort, cohort.patients)
     return (
-        Terms.fit(read_blocks(source), time, event, bags=frozenset(transforms.bag_scaler)),
+        Terms.fit(
+            read_blocks(source),
+            time,
+            event,
+            bags=frozenset(transforms.bag_scaler),
+        ),
         transforms,
         source,
     )
@@ -69,17 +84,31 @@ def test_one_modality_alone_is_its_anchor(cohort: Cohort) -> None:
 
 
 def attention(
-    cohort: Cohort, transforms: Transforms, worth: float, size: float | None = 3.0
+    cohort: Cohort,
+    transforms: Transforms,
+    worth: float,
+    size: float | None = 3.0,
 ) -> AttentionAnchor:
     """An attention network with arbitrary weights whose out-of-fold risks are said to be worth this much."""
     alone = CONFIG.model_copy(update={"fusion": "concat"})
-    shape = network_config(alone, {"slides": transforms.dims["slides"]}, {"slides": "bag"})
+    shape = network_config(
+        alone,
+        {"slides": transforms.dims["slides"]},
+        {"slides": "bag"},
+    )
     time, _ = outcomes(cohort, cohort.patients)
     network = build_network(shape, seed=3).eval()
-    return AttentionAnchor(network, -worth * np.log(time), 0.25, Effective(size, "as said"))
+    return AttentionAnchor(
+        network,
+        -worth * np.log(time),
+        0.25,
+        Effective(size, "as said"),
+    )
 
 
-def test_attention_stands_before_the_mean_and_pairs_keep_the_mean(cohort: Cohort) -> None:
+def test_attention_stands_before_the_mean_and_pairs_keep_the_mean(
+    cohort: Cohort,
+) -> None:
     terms, transforms, source = terms_of(cohort)
     offered = attention(cohort, transforms, 1.0)
     trust = np.linspace(0.2, 1.5, len(terms.names))
@@ -93,13 +122,23 @@ def test_attention_stands_before_the_mean_and_pairs_keep_the_mean(cohort: Cohort
 
 
 @pytest.mark.parametrize(("worth", "pooling"), [(1.0, "attention"), (-1.0, "mean")])
-def test_inner_folds_choose_between_mean_and_attention(cohort: Cohort, worth: float, pooling: str) -> None:
+def test_inner_folds_choose_between_mean_and_attention(
+    cohort: Cohort,
+    worth: float,
+    pooling: str,
+) -> None:
     ids = cohort.patients
     time, event = outcomes(cohort, ids)
     inner = inner_folds(event, 3, 0)
     transforms = Transforms.fit(cohort, ids, CONFIG)
     model = fit_anchored(
-        cohort, ids, time, event, inner, CONFIG, attention=lambda bag: attention(cohort, transforms, worth)
+        cohort,
+        ids,
+        time,
+        event,
+        inner,
+        CONFIG,
+        attention=lambda bag: attention(cohort, transforms, worth),
     )
     assert model.about["pooling"] == {"slides": pooling}
     assert len(model.out_of_fold) == len(ids)
@@ -113,24 +152,39 @@ def test_nothing_of_other_patients_is_learned(cohort: Cohort) -> None:
     outcome.loc[list(other), "event"] = ~outcome.loc[list(other), "event"]
     model = {"fusion": "anchored", "selection_folds": 3}
     assert bits(quick(**model).fit(cohort, train)) == bits(
-        quick(**model).fit(replace(cohort, outcome=outcome), train)
+        quick(**model).fit(replace(cohort, outcome=outcome), train),
     )
-    assert bits(quick(**model).fit(cohort, train)) == bits(quick(**model).fit(cohort.subset(train)))
+    assert bits(quick(**model).fit(cohort, train)) == bits(
+        quick(**model).fit(cohort.subset(train)),
+    )
 
 
 def test_it_is_saved_loaded_and_told(cohort: Cohort, tmp_path: Path) -> None:
     model = quick(fusion="anchored", selection_folds=3).fit(cohort)
     again = type(model).load(model.save(tmp_path / "bundle"))
     assert bits(model) == bits(again)
-    np.testing.assert_array_equal(model.predict(cohort).log_risk, again.predict(cohort).log_risk)
+    np.testing.assert_array_equal(
+        model.predict(cohort).log_risk,
+        again.predict(cohort).log_risk,
+    )
     about = again.fitted.summary["anchored"]
-    assert set(about) == {"trust", "penalty", "pooling", "kept", "carried_by_few", "notes", "effective"}
+    assert set(about) == {
+        "trust",
+        "penalty",
+        "pooling",
+        "kept",
+        "carried_by_few",
+        "notes",
+        "effective",
+    }
     assert set(about["penalty"]) == set(cohort.modalities)
     assert min(about["trust"].values()) >= 0
     assert again.fitted.summary["epochs"] == []
 
 
-def test_effective_parameters_are_those_of_the_terms_by_trust_and_of_the_trusts(cohort: Cohort) -> None:
+def test_effective_parameters_are_those_of_the_terms_by_trust_and_of_the_trusts(
+    cohort: Cohort,
+) -> None:
     terms, transforms, source = terms_of(cohort)
     trust = np.linspace(0.0, 1.5, len(terms.names))
     told = effective_parameters(terms, trust, 1.25, {})
@@ -140,7 +194,8 @@ def test_effective_parameters_are_those_of_the_terms_by_trust_and_of_the_trusts(
     anchor = terms.anchors["clinical"]
     x = (x - anchor.centre["clinical"])[has]
     information = RiskSets.of(Outcome.of(time[has], event[has]), "efron").derivatives(
-        x, x @ anchor.coef["clinical"]
+        x,
+        x @ anchor.coef["clinical"],
     )[1]
     ridge = anchor.penalty * event[has].sum() * np.eye(x.shape[1])
     wanted = np.trace(information @ np.linalg.inv(information + ridge))
@@ -167,9 +222,15 @@ def test_a_network_whose_size_is_not_known_leaves_the_sum_open(cohort: Cohort) -
 @pytest.mark.parametrize(
     ("fields", "why"),
     [
-        ({"head": "discrete"}, "'anchored' is a Cox model with head 'cox'.*choose another fusion"),
+        (
+            {"head": "discrete"},
+            "'anchored' is a Cox model with head 'cox'.*choose another fusion",
+        ),
         ({"loss": "paper"}, "'anchored' is a Cox model.*got head 'cox', loss 'paper'"),
-        ({"members": 2}, "members: 'anchored' has one solution, nothing to average; got 2"),
+        (
+            {"members": 2},
+            "members: 'anchored' has one solution, nothing to average; got 2",
+        ),
         (
             {"modality_dropout": 0.2},
             "modality_dropout: 'anchored' fits each modality alone.*got 0.2, set it to 0",

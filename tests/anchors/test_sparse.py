@@ -22,7 +22,11 @@ from survfuse.survival.sparse_cox import fit_sparse_cox
 
 PATIENTS, GENES = 90, 60
 CONFIG = FitConfig.of(
-    expression_components=4, bag_components=3, selection_folds=3, device="cpu", anchor_bags="mean"
+    expression_components=4,
+    bag_components=3,
+    selection_folds=3,
+    device="cpu",
+    anchor_bags="mean",
 )
 
 
@@ -34,10 +38,16 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     ids = files.patients["patient_id"]
     genes = rng.normal(size=(PATIENTS, GENES))
     genes[:, 2:] += rng.normal(size=(PATIENTS, 6)) @ rng.normal(size=(6, GENES - 2))
-    files.expression = pd.DataFrame(genes, index=ids, columns=[f"G{k}" for k in range(GENES)])
+    files.expression = pd.DataFrame(
+        genes,
+        index=ids,
+        columns=[f"G{k}" for k in range(GENES)],
+    )
     files.expression.index.name = "patient_id"
     risk = 1.2 * genes[:, 0] - 1.2 * genes[:, 1]
-    files.patients["os_days"] = np.ceil(900 * rng.exponential(size=PATIENTS) * np.exp(-risk)).astype(int)
+    files.patients["os_days"] = np.ceil(
+        900 * rng.exponential(size=PATIENTS) * np.exp(-risk),
+    ).astype(int)
     return loaded(files)
 
 
@@ -54,7 +64,13 @@ def test_a_sparse_anchor_is_the_sparse_cox_of_who_has_the_genes(cohort: Cohort) 
     x, has = rng.normal(size=(PATIENTS, 30)) + 5, rng.random(PATIENTS) < 0.8
     x[:, 0] -= 2 * np.log(time)
     anchor = SparseCox.fit("rna", (np.where(has[:, None], x, 99.0), has), time, event)
-    alone = fit_sparse_cox(x[has], time[has], event[has], penalty=anchor.penalty, mixing=MIXING)
+    alone = fit_sparse_cox(
+        x[has],
+        time[has],
+        event[has],
+        penalty=anchor.penalty,
+        mixing=MIXING,
+    )
     np.testing.assert_allclose(anchor.coef["rna"], alone.coef, atol=1e-7)
     assert anchor.coef["rna"][0] > 0
     risk, _ = anchor.risk({"rna": (x, has)})
@@ -64,7 +80,12 @@ def test_a_sparse_anchor_is_the_sparse_cox_of_who_has_the_genes(cohort: Cohort) 
 
 def test_genes_are_handed_over_where_they_are_asked_for(cohort: Cohort) -> None:
     plain = Transforms.fit(cohort, cohort.patients[:60], CONFIG)
-    genes = Transforms.fit(cohort, cohort.patients[:60], CONFIG, as_genes=("expression",))
+    genes = Transforms.fit(
+        cohort,
+        cohort.patients[:60],
+        CONFIG,
+        as_genes=("expression",),
+    )
     assert plain.dims["expression"] == 4
     assert genes.feature_names["expression"] == tuple(f"G{k}" for k in range(GENES))
     assert {name: dim for name, dim in genes.dims.items() if name != "expression"} == {
@@ -72,7 +93,10 @@ def test_genes_are_handed_over_where_they_are_asked_for(cohort: Cohort) -> None:
     }
 
 
-def test_the_summary_names_the_genes_and_the_network_reads_no_other(cohort: Cohort, tmp_path: Path) -> None:
+def test_the_summary_names_the_genes_and_the_network_reads_no_other(
+    cohort: Cohort,
+    tmp_path: Path,
+) -> None:
     model = quick(**{**CONFIG.model_dump(), "anchor_vectors": "sparse"}).fit(cohort)
     assert model.fitted is not None
     kept = model.fitted.summary["anchored"]["kept"]["expression"]
@@ -86,16 +110,31 @@ def test_the_summary_names_the_genes_and_the_network_reads_no_other(cohort: Coho
     names = model.fitted.transforms.feature_names["expression"]
     assert {names[place] for place in np.flatnonzero(weights)} == set(kept)
     again = type(model).load(model.save(tmp_path / "bundle"))
-    np.testing.assert_array_equal(model.predict(cohort).log_risk, again.predict(cohort).log_risk)
+    np.testing.assert_array_equal(
+        model.predict(cohort).log_risk,
+        again.predict(cohort).log_risk,
+    )
     assert again.fitted.summary["anchored"]["kept"] == {"expression": kept}
 
 
-def test_best_is_whichever_inner_folds_prefer(cohort: Cohort, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_best_is_whichever_inner_folds_prefer(
+    cohort: Cohort,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert sparse_modalities(training(cohort)) == frozenset()
-    assert sparse_modalities(training(cohort, anchor_vectors="sparse")) == {"expression"}
-    assert sparse_modalities(training(cohort, anchor_vectors="sparse", modalities=("clinical",))) == set()
+    assert sparse_modalities(training(cohort, anchor_vectors="sparse")) == {
+        "expression",
+    }
+    assert (
+        sparse_modalities(
+            training(cohort, anchor_vectors="sparse", modalities=("clinical",)),
+        )
+        == set()
+    )
     best = training(cohort, anchor_vectors="best")
-    assert sparse_modalities(best) == {"expression"}, "two genes beat four components here"
+    assert sparse_modalities(best) == {"expression"}, (
+        "two genes beat four components here"
+    )
     time, _ = outcomes(cohort, cohort.patients)
     real = cross_fitted
 
@@ -104,16 +143,19 @@ def test_best_is_whichever_inner_folds_prefer(cohort: Cohort, monkeypatch: pytes
         return -np.log(time)[:, None] if not sparse else found
 
     monkeypatch.setattr(crossfit, "cross_fitted", told)
-    assert sparse_modalities(best) == set(), "components that know the outcome beat two genes"
+    assert sparse_modalities(best) == set(), (
+        "components that know the outcome beat two genes"
+    )
 
 
 def test_default_and_best_that_prefers_components_are_the_same_bit_by_bit(
-    cohort: Cohort, monkeypatch: pytest.MonkeyPatch
+    cohort: Cohort,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(crossfit, "_prefers_sparse", lambda training, name: False)
     fields = CONFIG.model_dump()
     assert bits(quick(**fields).fit(cohort)) == bits(
-        quick(**{**fields, "anchor_vectors": "best"}).fit(cohort)
+        quick(**{**fields, "anchor_vectors": "best"}).fit(cohort),
     )
 
 
@@ -134,8 +176,9 @@ def test_gene_sets_may_be_chosen_sparsely_too(cohort: Cohort, tmp_path: Path) ->
     path = tmp_path / "sets.gmt"
     path.write_text(
         "\n".join(
-            f"S{k}\turl\t" + "\t".join(f"G{g}" for g in range(k * 6, k * 6 + 6)) for k in range(GENES // 6)
-        )
+            f"S{k}\turl\t" + "\t".join(f"G{g}" for g in range(k * 6, k * 6 + 6))
+            for k in range(GENES // 6)
+        ),
     )
     model = quick(
         fusion="anchored",
@@ -146,34 +189,48 @@ def test_gene_sets_may_be_chosen_sparsely_too(cohort: Cohort, tmp_path: Path) ->
     ).fit(cohort)
     assert model.fitted is not None
     assert model.fitted.transforms.dims["expression"] == 10
-    assert set(model.fitted.summary["anchored"]["kept"]["expression"]) <= {f"S{k}" for k in range(10)}
+    assert set(model.fitted.summary["anchored"]["kept"]["expression"]) <= {
+        f"S{k}" for k in range(10)
+    }
 
 
 def test_a_network_weighs_gene_sets_end_to_end(cohort: Cohort, tmp_path: Path) -> None:
     path = tmp_path / "sets.gmt"
     path.write_text("A\turl\tG0\tG1\tG2\tG3\tG4\nB\turl\tG4\tG5\tG6\tG7\tG8\tG9")
-    model = quick(expression_encoder="gene_set", expression_components=None, expression_gene_sets=path).fit(
-        cohort
-    )
+    model = quick(
+        expression_encoder="gene_set",
+        expression_components=None,
+        expression_gene_sets=path,
+    ).fit(cohort)
     assert model.fitted is not None
     network: Any = model.fitted.networks[0]
     assert network.branches["expression"].weight.shape == (11,)
     assert model.fitted.summary["modalities"]["expression"]["inputs"] == 10
     again = type(model).load(model.save(tmp_path / "bundle"))
-    np.testing.assert_array_equal(model.predict(cohort).log_risk, again.predict(cohort).log_risk)
+    np.testing.assert_array_equal(
+        model.predict(cohort).log_risk,
+        again.predict(cohort).log_risk,
+    )
     assert bits(model) == bits(again)
 
 
 @pytest.mark.parametrize(
     ("fields", "why"),
     [
-        ({"expression_encoder": "linear"}, "'anchored' trains no encoder, got 'linear'"),
+        (
+            {"expression_encoder": "linear"},
+            "'anchored' trains no encoder, got 'linear'",
+        ),
         (
             {"fusion": "concat", "expression_encoder": "gene_set"},
             "'gene_set' needs the sets: give a GMT file as expression_gene_sets",
         ),
         (
-            {"fusion": "concat", "expression_gene_sets": "x.gmt", "expression_components": 8},
+            {
+                "fusion": "concat",
+                "expression_gene_sets": "x.gmt",
+                "expression_components": 8,
+            },
             "expression_gene_sets and expression_components exclude each other",
         ),
     ],

@@ -7,7 +7,7 @@ import pytest
 
 from survfuse.anchors.blocks import Blocks
 from survfuse.anchors.stack import Columns, Terms
-from survfuse.survival.trust import gains
+from survfuse.survival.stacking import gains
 
 NONE: frozenset[str] = frozenset()
 
@@ -17,7 +17,8 @@ def study(patients: int = 240, seed: int = 0) -> tuple[Blocks, np.ndarray, np.nd
     rng = np.random.default_rng(seed)
     x = {"good": 3, "weak": 4, "noise": 20}
     blocks = {
-        name: (rng.normal(size=(patients, width)), np.ones(patients, bool)) for name, width in x.items()
+        name: (rng.normal(size=(patients, width)), np.ones(patients, bool))
+        for name, width in x.items()
     }
     risk = 1.2 * blocks["good"][0][:, 0] + 0.4 * blocks["weak"][0][:, 1]
     return blocks, rng.exponential(np.exp(-risk)), rng.random(patients) < 0.7
@@ -27,7 +28,12 @@ def rows(blocks: Blocks, kept: np.ndarray) -> Blocks:
     return {name: (x[kept], has[kept]) for name, (x, has) in blocks.items()}
 
 
-def columns(blocks: Blocks, time: np.ndarray, event: np.ndarray, folds: int = 4) -> Columns:
+def columns(
+    blocks: Blocks,
+    time: np.ndarray,
+    event: np.ndarray,
+    folds: int = 4,
+) -> Columns:
     inner = np.arange(len(time)) % folds
     risks = np.empty((len(time), len(blocks) * (len(blocks) + 1) // 2))
     for fold in range(folds):
@@ -40,7 +46,14 @@ def columns(blocks: Blocks, time: np.ndarray, event: np.ndarray, folds: int = 4)
 def test_names_are_those_of_the_columns() -> None:
     blocks, time, event = study(80)
     terms = Terms.fit(blocks, time, event, bags=NONE)
-    assert terms.names == ("good", "weak", "noise", "good*weak", "good*noise", "weak*noise")
+    assert terms.names == (
+        "good",
+        "weak",
+        "noise",
+        "good*weak",
+        "good*noise",
+        "weak*noise",
+    )
     assert terms.risks(blocks).shape == (80, 6)
 
 
@@ -86,7 +99,11 @@ def test_a_modality_alone_has_a_seat_where_among_others_it_has_none() -> None:
     loud = Columns(2.0 * truth[:, None], np.arange(300) % 4, time, event, 1)
     assert gains(loud.risks, time, event, fold=loud.inner)[0] < 0
     assert 0.1 < loud.trust()[0] < 0.6
-    beside = replace(loud, risks=np.stack([2.0 * truth, rng.normal(size=300)], axis=1), anchors=2)
+    beside = replace(
+        loud,
+        risks=np.stack([2.0 * truth, rng.normal(size=300)], axis=1),
+        anchors=2,
+    )
     assert beside.trust()[0] == 0
     nobody = replace(loud, event=np.zeros(300, bool))
     assert nobody.trust()[0] == 0
@@ -108,7 +125,12 @@ def test_a_missing_modality_adds_nothing() -> None:
 def test_a_modality_without_two_events_tells_nobody_apart_and_says_why() -> None:
     blocks, time, event = study(80)
     has = ~event | (np.cumsum(event) == 1)
-    terms = Terms.fit({**blocks, "weak": (blocks["weak"][0], has)}, time, event, bags=NONE)
+    terms = Terms.fit(
+        {**blocks, "weak": (blocks["weak"][0], has)},
+        time,
+        event,
+        bags=NONE,
+    )
     assert "two events" in terms.anchors["weak"].note
     assert not terms.risks(blocks)[:, 1].any()
 
@@ -117,7 +139,11 @@ def test_a_patients_risk_is_added_by_what_others_taught() -> None:
     found = columns(*study())
     before = found.out_of_fold()
     held = found.inner == 1
-    turned = replace(found, time=np.where(held, found.time[::-1], found.time), event=found.event & ~held)
+    turned = replace(
+        found,
+        time=np.where(held, found.time[::-1], found.time),
+        event=found.event & ~held,
+    )
     np.testing.assert_array_equal(turned.out_of_fold()[held], before[held])
     assert not np.array_equal(turned.out_of_fold()[~held], before[~held])
 

@@ -28,7 +28,11 @@ def test_init_writes_a_cohort_that_validates(command: Command, tmp_path: Path) -
     assert ended.out.endswith("0 errors, 0 warnings\n")
     told = json.loads((tmp_path / "v.json").read_text())
     assert told["problems"] == []
-    assert [row["modality"] for row in told["tables"]["modalities"]] == ["clinical", "expression", "slides"]
+    assert [row["modality"] for row in told["tables"]["modalities"]] == [
+        "clinical",
+        "expression",
+        "slides",
+    ]
 
 
 def test_validate_tells_doubts_about_the_data(command: Command, tmp_path: Path) -> None:
@@ -45,22 +49,33 @@ def test_validate_tells_doubts_about_the_data(command: Command, tmp_path: Path) 
     assert "SRV012 warning: clinical.sex: 24 of 24 are 'F' (" in ended.out
     assert "See docs/checks/SRV012.md.)" in ended.out
     assert ended.out.endswith("0 errors, 1 warnings\n")
-    told = {row["id"]: row["status"] for row in json.loads((tmp_path / "v.json").read_text())["checks"]}
+    told = {
+        row["id"]: row["status"]
+        for row in json.loads((tmp_path / "v.json").read_text())["checks"]
+    }
     assert told["SRV012"] == "warning"
 
 
-def test_an_error_of_a_check_is_counted_and_ends_with_2(command: Command, tmp_path: Path) -> None:
+def test_an_error_of_a_check_is_counted_and_ends_with_2(
+    command: Command,
+    tmp_path: Path,
+) -> None:
     rng = np.random.default_rng(6)
     files = small(tmp_path, patients=100, modalities=("clinical",))
     files.patients["os_days"] = 300 + 13 * rng.permutation(100)
-    files.patients["again"] = files.patients["os_days"] * np.exp(0.04 * rng.standard_normal(100))
+    files.patients["again"] = files.patients["os_days"] * np.exp(
+        0.04 * rng.standard_normal(100),
+    )
     files.patients["vital"] = np.where(files.patients["os_event"] == 1, "dead", "alive")
     files.spec["clinical"]["columns"] |= {"again": {"kind": "numeric"}}
     path = files.write()
     ended = command("validate", path)
     assert ended.code == 2
     assert "SRV008 failed: clinical.again (hazard ratio" in ended.out
-    assert "clinical.again (has nearly the order of the times of all 100 patients" in ended.out
+    assert (
+        "clinical.again (has nearly the order of the times of all 100 patients"
+        in ended.out
+    )
     assert re.search(r"\n1 errors, \d warnings\n$", ended.out)
     ended = command("crossval", path, "-o", tmp_path / "run")
     assert ended.code == 2
@@ -78,19 +93,36 @@ def test_an_error_of_a_check_is_counted_and_ends_with_2(command: Command, tmp_pa
     ended = command("train", path, "-o", tmp_path / "model", "-q")
     assert ended.code == 2
     assert "SRV008: clinical.again (" in ended.err
-    ended = command("train", path, "-o", tmp_path / "model", "-q", "--set", "model.allow_followup=[again]")
+    ended = command(
+        "train",
+        path,
+        "-o",
+        tmp_path / "model",
+        "-q",
+        "--set",
+        "model.allow_followup=[again]",
+    )
     assert ended.code == 0
     assert doubt in ended.err
-    files.spec["clinical"]["columns"] = {"age": {"kind": "numeric"}, "vital": {"kind": "nominal"}}
+    files.spec["clinical"]["columns"] = {
+        "age": {"kind": "numeric"},
+        "vital": {"kind": "nominal"},
+    }
     ended = command("validate", files.write())
     assert ended.code == 2
-    assert "error: clinical, file patients.csv, column 'vital': the outcome under another name" in ended.out
+    assert (
+        "error: clinical, file patients.csv, column 'vital': the outcome under another name"
+        in ended.out
+    )
     ended = command("train", path, "-o", tmp_path / "model", "--force")
     assert ended.code == 2
     assert "column 'vital': the outcome under another name" in ended.err
 
 
-def test_validate_checks_no_data_that_cannot_be_read(command: Command, tmp_path: Path) -> None:
+def test_validate_checks_no_data_that_cannot_be_read(
+    command: Command,
+    tmp_path: Path,
+) -> None:
     (tmp_path / "cohort.yaml").write_text("name: [")
     ended = command("validate", tmp_path / "cohort.yaml", "--json", tmp_path / "v.json")
     assert ended.code == 2
@@ -106,7 +138,10 @@ def test_init_overwrites_nothing(command: Command, tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_what_init_ships_parses_and_fits_its_schema(command: Command, tmp_path: Path) -> None:
+def test_what_init_ships_parses_and_fits_its_schema(
+    command: Command,
+    tmp_path: Path,
+) -> None:
     command("init", tmp_path / "s")
     assert load_config(tmp_path / "s" / "run.yaml") == RunConfig()
     for name, cls in (("cohort", CohortSpec), ("run", RunConfig)):
@@ -119,7 +154,10 @@ def test_what_init_ships_parses_and_fits_its_schema(command: Command, tmp_path: 
             assert "description" in field
 
 
-def test_the_commented_lines_of_the_template_work_too(command: Command, tmp_path: Path) -> None:
+def test_the_commented_lines_of_the_template_work_too(
+    command: Command,
+    tmp_path: Path,
+) -> None:
     command("init", tmp_path / "s")
     path = tmp_path / "s" / "cohort.yaml"
     text = path.read_text()
@@ -130,21 +168,31 @@ def test_the_commented_lines_of_the_template_work_too(command: Command, tmp_path
     ):
         assert f"# {line}" in text
         text = text.replace(f"# {line}", line)
-    for line in ("groups: {site: site}", "folds: {table: patients.csv, column: fold}", "exclude: []"):
+    for line in (
+        "groups: {site: site}",
+        "folds: {table: patients.csv, column: fold}",
+        "exclude: []",
+    ):
         assert f"# {line}" in text
         text = text.replace(f"# {line}", line)
     path.write_text(text)
     table = pd.read_csv(tmp_path / "s" / "patients.csv")
     table.assign(doses=3, site="a", fold=np.arange(60) % 3).to_csv(
-        tmp_path / "s" / "patients.csv", index=False
+        tmp_path / "s" / "patients.csv",
+        index=False,
     )
     assert command("validate", path).code == 0
 
 
-def test_the_schema_allows_the_documented_short_form_of_groups(command: Command, tmp_path: Path) -> None:
+def test_the_schema_allows_the_documented_short_form_of_groups(
+    command: Command,
+    tmp_path: Path,
+) -> None:
     command("init", tmp_path / "s")
     schema = json.loads((tmp_path / "s" / "cohort.schema.json").read_text())
-    assert "string" in json.dumps(schema["properties"]["groups"]["additionalProperties"])
+    assert "string" in json.dumps(
+        schema["properties"]["groups"]["additionalProperties"],
+    )
 
 
 # -- what validate refuses, each with its words
@@ -209,12 +257,27 @@ REFUSED: dict[str, tuple[Callable[[CohortFiles], None], str]] = {
         twice,
         "patient 003: 2 rows (data rows 3, 25) have this id; expected one row per patient",
     ),
-    "same expression": (same_expression, f"expression, {TWINS.format('expression values')}"),
+    "same expression": (
+        same_expression,
+        f"expression, {TWINS.format('expression values')}",
+    ),
     "same slide": (same_slide, f"slides, {TWINS.format('tile features of a slide')}"),
-    "time 0": (setter("os_days", 0), f"{DAYS}time must be > 0, got '0' for 1 patient(s)"),
-    "time -5": (setter("os_days", -5), f"{DAYS}time must be > 0, got '-5' for 1 patient(s)"),
-    "time inf": (setter("os_days", "inf"), f"{DAYS}time must be a number, got 'inf' for 1 patient(s)"),
-    "event 2": (setter("os_event", 2), "patient 004: status must be 0 or 1 (or true, false), got '2'"),
+    "time 0": (
+        setter("os_days", 0),
+        f"{DAYS}time must be > 0, got '0' for 1 patient(s)",
+    ),
+    "time -5": (
+        setter("os_days", -5),
+        f"{DAYS}time must be > 0, got '-5' for 1 patient(s)",
+    ),
+    "time inf": (
+        setter("os_days", "inf"),
+        f"{DAYS}time must be a number, got 'inf' for 1 patient(s)",
+    ),
+    "event 2": (
+        setter("os_event", 2),
+        "patient 004: status must be 0 or 1 (or true, false), got '2'",
+    ),
     "no polarity": (no_polarity, "say exactly one of"),
     "both polarities": (both_polarities, "say exactly one of"),
     "counts": (counts, "counts"),
@@ -224,13 +287,23 @@ REFUSED: dict[str, tuple[Callable[[CohortFiles], None], str]] = {
         strangers,
         "none of its 24 patients ('X001', 'X002', 'X003' and 21 more) is in the outcome",
     ),
-    "outcome as input": (outcome_as_input, "'os_days': this column is the outcome; it cannot be an input"),
-    "unknown level": (unknown_level, "patient 005: expected one of ['I', 'II', 'III'], got 'IIIb'"),
+    "outcome as input": (
+        outcome_as_input,
+        "'os_days': this column is the outcome; it cannot be an input",
+    ),
+    "unknown level": (
+        unknown_level,
+        "patient 005: expected one of ['I', 'II', 'III'], got 'IIIb'",
+    ),
 }
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_be_used_is_named_and_exits_2(command: Command, tmp_path: Path, name: str) -> None:
+def test_what_cannot_be_used_is_named_and_exits_2(
+    command: Command,
+    tmp_path: Path,
+    name: str,
+) -> None:
     files = small(tmp_path)
     spoil, message = REFUSED[name]
     spoil(files)
@@ -251,7 +324,8 @@ def test_what_cannot_be_used_is_named_and_exits_2(command: Command, tmp_path: Pa
 
 
 def test_an_empty_bag_is_a_warning_and_the_patient_is_without_slides(
-    command: Command, tmp_path: Path
+    command: Command,
+    tmp_path: Path,
 ) -> None:
     files = small(tmp_path)
     files.bags["004_3"] = np.zeros((0, 4), np.float32)
@@ -261,7 +335,10 @@ def test_an_empty_bag_is_a_warning_and_the_patient_is_without_slides(
     assert ended.out.endswith("0 errors, 1 warnings\n")
 
 
-def test_a_slide_table_without_slides_is_an_error(command: Command, tmp_path: Path) -> None:
+def test_a_slide_table_without_slides_is_an_error(
+    command: Command,
+    tmp_path: Path,
+) -> None:
     files = small(tmp_path)
     assert files.slides is not None
     files.slides = files.slides[:0]
@@ -285,7 +362,10 @@ def test_a_file_nested_without_end_is_refused(command: Command, tmp_path: Path) 
     ],
 )
 def test_a_file_that_is_no_cohort_is_said(
-    command: Command, tmp_path: Path, content: str | None, message: str
+    command: Command,
+    tmp_path: Path,
+    content: str | None,
+    message: str,
 ) -> None:
     path = tmp_path / "cohort.yaml"
     if content is not None:
@@ -298,7 +378,10 @@ def test_a_file_that_is_no_cohort_is_said(
     assert message in ended.err
 
 
-def test_tables_that_are_absent_or_empty_are_named(command: Command, tmp_path: Path) -> None:
+def test_tables_that_are_absent_or_empty_are_named(
+    command: Command,
+    tmp_path: Path,
+) -> None:
     path = small(tmp_path).write()
     for content in ("", "patient_id,os_days,os_event,age,stage,sex\n", "\n\n"):
         (tmp_path / "patients.csv").write_text(content)
@@ -323,17 +406,29 @@ def test_pack_is_done_once(command: Command, tmp_path: Path) -> None:
     assert os.stat(tmp_path / "tiles.bags" / "features.npy").st_mtime_ns == before
 
 
-def test_simulate_is_refused_for_impossible_numbers(command: Command, tmp_path: Path) -> None:
+def test_simulate_is_refused_for_impossible_numbers(
+    command: Command,
+    tmp_path: Path,
+) -> None:
     for option, message in (
         (["--patients", "3"], "patients: at least 8, got 3"),
-        (["--event-rate", "1.5"], "event_rate: expected a share between 0 and 1, got 1.5"),
-        (["--missing", "slides"], "--missing slides: expected MODALITY=SHARE, such as expression=0.3"),
+        (
+            ["--event-rate", "1.5"],
+            "event_rate: expected a share between 0 and 1, got 1.5",
+        ),
+        (
+            ["--missing", "slides"],
+            "--missing slides: expected MODALITY=SHARE, such as expression=0.3",
+        ),
         (["--missing", "blood=0.1"], "blood"),
         (["--signal", "lots"], "lots"),
         (["--seed", "-1"], "seed"),
         (["--strength", "-1"], "strength: expected a finite number >= 0, got -1.0"),
         (["--slides", "--slide-px", "9"], "slide_px: at least 256, got 9"),
-        (["--defects"], "defects: belong to slides with pixels; ask for images (--slides) too"),
+        (
+            ["--defects"],
+            "defects: belong to slides with pixels; ask for images (--slides) too",
+        ),
     ):
         ended = command("simulate", "-o", tmp_path / "x", *option)
         assert ended.code == 2
@@ -341,24 +436,50 @@ def test_simulate_is_refused_for_impossible_numbers(command: Command, tmp_path: 
         assert not (tmp_path / "x").exists()
 
 
-def test_simulate_paints_slides_and_says_what_comes_next(command: Command, tmp_path: Path) -> None:
+def test_simulate_paints_slides_and_says_what_comes_next(
+    command: Command,
+    tmp_path: Path,
+) -> None:
     out = tmp_path / "c"
-    options = ("--patients", "8", "--genes", "20", "--slide-px", "256", "--per-patient", "2", "--defects")
+    options = (
+        "--patients",
+        "8",
+        "--genes",
+        "20",
+        "--slide-px",
+        "256",
+        "--per-patient",
+        "2",
+        "--defects",
+    )
     ended = command("simulate", "-o", out, "--slides", *options)
     assert ended.code == 0
-    assert ended.out == f"cohort: {out / 'cohort.yaml'}\nnext: survfuse extract {out / 'cohort.yaml'}\n"
+    assert (
+        ended.out
+        == f"cohort: {out / 'cohort.yaml'}\nnext: survfuse extract {out / 'cohort.yaml'}\n"
+    )
     planted = json.loads((out / "simulation.json").read_text())["planted"]
     assert len(planted) == len(list((out / "slides").iterdir())) > 8
-    assert {about["defect"] for about in planted.values()} == {None, "no_mpp", "damaged"}
+    assert {about["defect"] for about in planted.values()} == {
+        None,
+        "no_mpp",
+        "damaged",
+    }
     ended = command("validate", out / "cohort.yaml")
     assert ended.code == 2
     assert "run `survfuse extract` on this cohort file first" in ended.out
 
 
-def test_a_followup_column_is_refused_until_it_is_allowed(command: Command, tmp_path: Path) -> None:
+def test_a_followup_column_is_refused_until_it_is_allowed(
+    command: Command,
+    tmp_path: Path,
+) -> None:
     files = small(tmp_path, modalities=("clinical",))
     files.patients["doses"] = range(len(files.patients))
-    files.spec["clinical"]["columns"]["doses"] = {"kind": "numeric", "known": "followup"}
+    files.spec["clinical"]["columns"]["doses"] = {
+        "kind": "numeric",
+        "known": "followup",
+    }
     path = files.write()
     ended = command("validate", path)
     assert ended.code == 2
@@ -367,7 +488,9 @@ def test_a_followup_column_is_refused_until_it_is_allowed(command: Command, tmp_
 
 
 def test_init_writes_all_or_nothing(
-    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: Command,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -382,7 +505,10 @@ def test_init_writes_all_or_nothing(
     assert [file.name for file in tmp_path.rglob("*")] == ["mine", "thesis.txt"]
 
 
-def test_simulate_follows_a_link_and_refuses_what_is_taken(command: Command, tmp_path: Path) -> None:
+def test_simulate_follows_a_link_and_refuses_what_is_taken(
+    command: Command,
+    tmp_path: Path,
+) -> None:
     small = ("--patients", "8", "--tiles", "4", "--tile-dim", "2", "--genes", "20")
     (tmp_path / "link").symlink_to(tmp_path / "real")
     assert command("simulate", "-o", tmp_path / "link", *small).code == 0

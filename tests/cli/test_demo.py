@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from running import Command
-from survfuse.cli import cohorts, extract, runs
+from survfuse.cli import cohorts, extract_command, runs
 
 STEPS = ("simulate", "extract", "extract", "validate", "crossval", "train", "predict")
 
@@ -27,17 +27,25 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
         return step
 
     monkeypatch.setattr(cohorts, "validate", noted("validate"))
-    monkeypatch.setattr(extract, "extract", noted("extract"))
+    monkeypatch.setattr(extract_command, "extract", noted("extract"))
     for name in ("crossval", "train", "predict"):
         monkeypatch.setattr(runs, name, noted(name))
     return taken
 
 
-def test_from_slides_to_predictions(command: Command, tmp_path: Path, steps: list[tuple[str, Any]]) -> None:
+def test_from_slides_to_predictions(
+    command: Command,
+    tmp_path: Path,
+    steps: list[tuple[str, Any]],
+) -> None:
     options = ("--patients", "8", "--new", "2", "--genes", "20", "--slide-px", "256")
     ended = command("demo", "-o", tmp_path / "d", *options)
     assert ended.code == 0, ended.err
-    said = [line.split()[2] for line in ended.out.splitlines() if line.startswith("$ survfuse ")]
+    said = [
+        line.split()[2]
+        for line in ended.out.splitlines()
+        if line.startswith("$ survfuse ")
+    ]
     assert tuple(said) == STEPS
     cohort = tmp_path / "d" / "cohort"
     assert steps == [
@@ -53,13 +61,29 @@ def test_from_slides_to_predictions(command: Command, tmp_path: Path, steps: lis
     assert ended.out.endswith("patient_id,log_risk\nN001,0.5\nN002,-0.5\n")
     before = (cohort / "simulation.json").stat().st_mtime_ns
     assert command("demo", "-o", tmp_path / "d", *options).code == 0
-    assert (cohort / "simulation.json").stat().st_mtime_ns == before, "the cohort is kept"
+    assert (cohort / "simulation.json").stat().st_mtime_ns == before, (
+        "the cohort is kept"
+    )
     assert command("demo", "-o", tmp_path / "d", *options, "--fresh").code == 0
     assert (cohort / "simulation.json").stat().st_mtime_ns != before
 
 
-def test_bags_need_no_extraction(command: Command, tmp_path: Path, steps: list[tuple[str, Any]]) -> None:
-    options = ("--no-slides", "--patients", "8", "--new", "2", "--genes", "20", "--tiles", "4")
+def test_bags_need_no_extraction(
+    command: Command,
+    tmp_path: Path,
+    steps: list[tuple[str, Any]],
+) -> None:
+    options = (
+        "--no-slides",
+        "--patients",
+        "8",
+        "--new",
+        "2",
+        "--genes",
+        "20",
+        "--tiles",
+        "4",
+    )
     ended = command("demo", "-o", tmp_path / "d", *options)
     assert ended.code == 0, ended.err
     assert [name for name, _ in steps] == ["validate", "crossval", "train", "predict"]
@@ -67,21 +91,39 @@ def test_bags_need_no_extraction(command: Command, tmp_path: Path, steps: list[t
     assert "--tiles 4 --hold-out 2" in ended.out
 
 
-def test_a_folder_that_is_no_demo_is_refused(command: Command, tmp_path: Path, steps: list[Any]) -> None:
+def test_a_folder_that_is_no_demo_is_refused(
+    command: Command,
+    tmp_path: Path,
+    steps: list[Any],
+) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("precious")
     for fresh in ((), ("--fresh",)):
         ended = command("demo", "-o", tmp_path / "mine", *fresh)
         assert ended.code == 2
-        assert ended.err.endswith("mine: holds files and is no demo; choose another folder\n")
+        assert ended.err.endswith(
+            "mine: holds files and is no demo; choose another folder\n",
+        )
     assert [file.name for file in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
     assert steps == []
 
 
 def test_fresh_deletes_nothing_that_the_demo_did_not_make(
-    command: Command, tmp_path: Path, steps: list[Any]
+    command: Command,
+    tmp_path: Path,
+    steps: list[Any],
 ) -> None:
-    options = ("--no-slides", "--patients", "8", "--new", "2", "--genes", "20", "--tiles", "4")
+    options = (
+        "--no-slides",
+        "--patients",
+        "8",
+        "--new",
+        "2",
+        "--genes",
+        "20",
+        "--tiles",
+        "4",
+    )
     assert command("demo", "-o", tmp_path / "d", *options).code == 0
     before = (tmp_path / "d" / "cohort" / "simulation.json").stat().st_mtime_ns
     (tmp_path / "d" / "thesis.txt").write_text("precious")

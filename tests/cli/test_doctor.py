@@ -15,29 +15,56 @@ def told(command: Command, tmp_path: Path) -> dict[str, dict[str, str]]:
     return found
 
 
-def test_extras_and_the_library_behind_openslide(command: Command, tmp_path: Path) -> None:
+def test_extras_and_the_library_behind_openslide(
+    command: Command,
+    tmp_path: Path,
+) -> None:
     import openslide
 
     found = told(command, tmp_path)
-    for name in ("openslide-bin", "openslide-python", "tifffile", "lazyslide", "timm", "ray"):
+    for name in (
+        "openslide-bin",
+        "openslide-python",
+        "tifffile",
+        "lazyslide",
+        "timm",
+        "ray",
+    ):
         assert found[name]["status"] == "ok"
-    assert found["openslide library"] == {"status": "ok", "detail": openslide.__library_version__}
+    assert found["openslide library"] == {
+        "status": "ok",
+        "detail": openslide.__library_version__,
+    }
 
 
-def test_what_is_too_old_is_said(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_too_old_is_said(
+    command: Command,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     versions = {"openslide-bin": "4.0.0.12", "torch": "2.9.1+cpu"}
     monkeypatch.setattr(doctor, "version", lambda name: versions.get(name, "99"))
     monkeypatch.setattr("openslide.__library_version__", "3.4.1")
     found = told(command, tmp_path)
     assert found["openslide-bin"]["status"] == found["torch"]["status"] == "OLD"
-    assert found["openslide-bin"]["detail"].startswith("4.0.0.12; 4.0.1.1 or later is needed")
-    assert found["openslide library"]["detail"].startswith("3.4.1; 4.0.1.1 or later is needed")
+    assert found["openslide-bin"]["detail"].startswith(
+        "4.0.0.12; 4.0.1.1 or later is needed",
+    )
+    assert found["openslide library"]["detail"].startswith(
+        "3.4.1; 4.0.1.1 or later is needed",
+    )
     assert found["numpy"] == {"status": "ok", "detail": "99"}
 
 
 @pytest.mark.parametrize(
     ("text", "numbers"),
-    [("4.0.1.2", (4, 0, 1, 2)), ("2.13.0+cpu", (2, 13, 0)), ("1.0rc1", (1, 0)), ("", ()), ("dev", ())],
+    [
+        ("4.0.1.2", (4, 0, 1, 2)),
+        ("2.13.0+cpu", (2, 13, 0)),
+        ("1.0rc1", (1, 0)),
+        ("", ()),
+        ("dev", ()),
+    ],
 )
 def test_versions_are_compared_by_number(text: str, numbers: tuple[int, ...]) -> None:
     assert doctor._numbers(text) == numbers

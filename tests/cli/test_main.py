@@ -55,7 +55,10 @@ def plain(text: str) -> str:
     ],
 )
 def test_an_error_is_one_line_and_says_whose_turn_it_is(
-    command: Command, monkeypatch: pytest.MonkeyPatch, error: Exception, code: int
+    command: Command,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    code: int,
 ) -> None:
     def fail() -> None:
         raise error
@@ -67,7 +70,8 @@ def test_an_error_is_one_line_and_says_whose_turn_it_is(
 
 
 def test_a_fault_of_ours_shows_the_traceback_and_asks_for_a_report(
-    command: Command, monkeypatch: pytest.MonkeyPatch
+    command: Command,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def fail() -> None:
         raise RuntimeError("impossible")
@@ -78,23 +82,33 @@ def test_a_fault_of_ours_shows_the_traceback_and_asks_for_a_report(
     assert "Traceback" in ended.err
     assert ended.err.endswith(
         "RuntimeError: impossible\n"
-        "this is a fault in survfuse, not in your input; please report the lines above\n"
+        "this is a fault in survfuse, not in your input; please report the lines above\n",
     )
 
 
-def test_an_interrupt_is_no_fault(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_is_no_fault(
+    command: Command,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def stop() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("survfuse.cli.doctor._look", stop)  # typer, not we, meets what a verb raises
+    monkeypatch.setattr(
+        "survfuse.cli.doctor._look",
+        stop,
+    )  # typer, not we, meets what a verb raises
     ended = command("doctor")
     assert ended.code == 130
-    assert ended.err.strip() == ("interrupted; finished work is kept, the same command goes on from there")
+    assert ended.err.strip() == (
+        "interrupted; finished work is kept, the same command goes on from there"
+    )
 
 
 def test_every_exit_code_is_one_of_the_documented() -> None:
     codes = {
-        one.exit_code for one in vars(_errors).values() if isinstance(one, type) and hasattr(one, "exit_code")
+        one.exit_code
+        for one in vars(_errors).values()
+        if isinstance(one, type) and hasattr(one, "exit_code")
     }
     assert codes == {1, 2, 3}
 
@@ -118,11 +132,18 @@ def test_every_verb_takes_help(command: Command, verb: str) -> None:
         (["crossvall"], "No such command 'crossvall'"),
         (["validate"], "(?i)missing argument 'cohort'"),
         (["crossval", "cohort.yaml"], r"Missing option '-?-"),
-        (["crossval", "cohort.yaml", "-o", "out", "--folds", "two"], "'--folds'.* valid integer"),
+        (
+            ["crossval", "cohort.yaml", "-o", "out", "--folds", "two"],
+            "'--folds'.* valid integer",
+        ),
         (["validate", "cohort.yaml", "--unknown"], "No such option: --unknown"),
     ],
 )
-def test_a_mistyped_command_is_the_users_to_mend(command: Command, words: list[str], message: str) -> None:
+def test_a_mistyped_command_is_the_users_to_mend(
+    command: Command,
+    words: list[str],
+    message: str,
+) -> None:
     ended = command(*words)
     assert ended.code == 2
     assert re.search(message, plain(ended.err))
@@ -152,7 +173,15 @@ def test_an_unknown_dataset_or_option_is_named(command: Command, tmp_path: Any) 
     assert ended.code == 2
     assert "hancok" in ended.err
     assert "hancock" in ended.err
-    ended = command("datasets", "get", "hancock", "-o", tmp_path / "x", "--set", "endpont=rfs")
+    ended = command(
+        "datasets",
+        "get",
+        "hancock",
+        "-o",
+        tmp_path / "x",
+        "--set",
+        "endpont=rfs",
+    )
     assert ended.code == 2
     assert "hancock has no option 'endpont'; it has: " in ended.err
 
@@ -160,20 +189,35 @@ def test_an_unknown_dataset_or_option_is_named(command: Command, tmp_path: Any) 
 @pytest.mark.parametrize(
     ("failure", "message"),
     [
-        (OSError(errno.ENOSPC, "", "x/a.csv"), "x/a.csv: the disk is full; free some space"),
+        (
+            OSError(errno.ENOSPC, "", "x/a.csv"),
+            "x/a.csv: the disk is full; free some space",
+        ),
         (OSError(errno.EDQUOT, "", "x"), "x: your quota is used up"),
-        (OSError(errno.EROFS, "", "x"), "x: the disk is read-only; choose another place"),
+        (
+            OSError(errno.EROFS, "", "x"),
+            "x: the disk is read-only; choose another place",
+        ),
         (OSError(errno.EIO, ""), "the disk reports an error"),
-        (OSError(errno.ENAMETOOLONG, "", "x"), "x: the name is too long; choose a shorter one"),
+        (
+            OSError(errno.ENAMETOOLONG, "", "x"),
+            "x: the name is too long; choose a shorter one",
+        ),
         (OSError(errno.EMFILE, "", "x"), "x: too many files are open; raise the limit"),
         (PermissionError(errno.EACCES, "", "x"), "x: you may not write there"),
         (FileExistsError(errno.EEXIST, "", "x"), "x: something is there already"),
         (MemoryError(), "this takes more memory than is free on this machine ("),
-        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "this takes more memory"),
+        (
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+            "this takes more memory",
+        ),
     ],
 )
 def test_a_disk_or_a_memory_that_is_full_is_an_answer(
-    command: Command, monkeypatch: pytest.MonkeyPatch, failure: Exception, message: str
+    command: Command,
+    monkeypatch: pytest.MonkeyPatch,
+    failure: Exception,
+    message: str,
 ) -> None:
     def fail() -> None:
         raise failure
@@ -186,7 +230,8 @@ def test_a_disk_or_a_memory_that_is_full_is_an_answer(
 
 
 def test_a_name_that_steers_the_terminal_is_escaped(
-    command: Command, monkeypatch: pytest.MonkeyPatch
+    command: Command,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def fail() -> None:
         raise CohortError("a\x1b[31mb\udcff\u202e: no such file\nchoose ü")
@@ -194,22 +239,35 @@ def test_a_name_that_steers_the_terminal_is_escaped(
     monkeypatch.setattr(cli, "app", fail)
     ended = command("anything")
     assert ended.code == 2
-    assert plain(ended.err) == "error: a\\x1b[31mb\\udcff\\u202e: no such file\nchoose ü\n"
+    assert (
+        plain(ended.err) == "error: a\\x1b[31mb\\udcff\\u202e: no such file\nchoose ü\n"
+    )
 
 
 def run(*words: str, **how: Any) -> subprocess.CompletedProcess[str]:
     """Run a command line in a process of its own."""
     command = [sys.executable, "-m", "survfuse", *words]
-    return subprocess.run(command, check=False, text=True, stderr=subprocess.PIPE, timeout=120, **how)
+    return subprocess.run(
+        command,
+        check=False,
+        text=True,
+        stderr=subprocess.PIPE,
+        timeout=120,
+        **how,
+    )
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")
+@pytest.mark.skipif(
+    not os.path.exists("/dev/full"),
+    reason="the system has no /dev/full",
+)
 def test_a_full_standard_output_is_an_answer() -> None:
     with open("/dev/full", "w") as full:
         ended = run("--version", stdout=full)
     assert ended.returncode == 2
     assert re.fullmatch(
-        r"error: (standard output: )?the disk is full; free some space, .*\n", plain(ended.stderr)
+        r"error: (standard output: )?the disk is full; free some space, .*\n",
+        plain(ended.stderr),
     )
 
 
@@ -226,15 +284,30 @@ def test_a_terminal_without_umlauts_is_no_fault(tmp_path: Path) -> None:
     ended = run(
         *("init", str(tmp_path / "ü" / "s")),
         stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONIOENCODING": "ascii", "LC_ALL": "C", "PYTHONUTF8": "0"},
+        env={
+            **os.environ,
+            "PYTHONIOENCODING": "ascii",
+            "LC_ALL": "C",
+            "PYTHONUTF8": "0",
+        },
     )
     assert (ended.returncode, ended.stderr) == (0, "")
     assert "next: survfuse validate" in ended.stdout
 
 
-@pytest.mark.parametrize("words", [("doctor",), ("datasets", "list"), ("validate", "nothing.yaml")])
-def test_json_never_replaces_a_pipe(command: Command, tmp_path: Path, words: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    "words",
+    [("doctor",), ("datasets", "list"), ("validate", "nothing.yaml")],
+)
+def test_json_never_replaces_a_pipe(
+    command: Command,
+    tmp_path: Path,
+    words: tuple[str, ...],
+) -> None:
     os.mkfifo(tmp_path / "pipe")
     ended = command(*words, "--json", tmp_path / "pipe")
     assert ended.code == 2
-    assert "pipe: a pipe is there, which is never replaced; choose another name" in ended.err
+    assert (
+        "pipe: a pipe is there, which is never replaced; choose another name"
+        in ended.err
+    )

@@ -33,11 +33,22 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def bundle(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    model = survfuse.SurvivalFusion(epochs=2, selection="last", calibration="breslow", device="cpu")
-    return model.fit(survfuse.load_cohort(cohort)).save(tmp_path_factory.mktemp("bundle") / "b")
+    model = survfuse.SurvivalFusion(
+        epochs=2,
+        selection="last",
+        calibration="breslow",
+        device="cpu",
+    )
+    return model.fit(survfuse.load_cohort(cohort)).save(
+        tmp_path_factory.mktemp("bundle") / "b",
+    )
 
 
-def test_crossval_writes_a_run_and_a_report(command: Command, cohort: Path, tmp_path: Path) -> None:
+def test_crossval_writes_a_run_and_a_report(
+    command: Command,
+    cohort: Path,
+    tmp_path: Path,
+) -> None:
     ended = command("crossval", cohort, "-o", tmp_path / "run", "-q", *QUICK_RUN)
     assert ended.code == 0
     assert ended.err == ""
@@ -56,13 +67,29 @@ def test_crossval_writes_a_run_and_a_report(command: Command, cohort: Path, tmp_
 @pytest.mark.slow
 @pytest.mark.parametrize("executor", ["process", "ray"])
 def test_every_executor_gives_the_same_bytes(
-    command: Command, cohort: Path, tmp_path: Path, executor: str
+    command: Command,
+    cohort: Path,
+    tmp_path: Path,
+    executor: str,
 ) -> None:
     words = ["crossval", cohort, "-q", *QUICK_RUN, "--threads", "1"]
     assert command(*words, "-o", tmp_path / "inline").code == 0
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
+    environment = {
+        key: value for key, value in os.environ.items() if not key.startswith("RAY_")
+    }
     ended = subprocess.run(
-        [sys.executable, "-m", "survfuse", *words, "-o", "out", "--executor", executor, "--workers", "2"],
+        [
+            sys.executable,
+            "-m",
+            "survfuse",
+            *words,
+            "-o",
+            "out",
+            "--executor",
+            executor,
+            "--workers",
+            "2",
+        ],
         cwd=tmp_path,  # a relative folder means the same to every worker
         env={**environment, "HOME": str(tmp_path)},
         capture_output=True,
@@ -71,22 +98,41 @@ def test_every_executor_gives_the_same_bytes(
         check=False,
     )
     assert (ended.returncode, ended.stderr) == (0, "")
-    names = [f.relative_to(tmp_path / "inline") for f in (tmp_path / "inline").rglob("*") if f.is_file()]
+    names = [
+        f.relative_to(tmp_path / "inline")
+        for f in (tmp_path / "inline").rglob("*")
+        if f.is_file()
+    ]
     assert len(names) > 30
     for name in set(names) - {Path("run.json"), Path("report.html")}:
-        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "inline" / name).read_bytes(), name
+        assert (tmp_path / "out" / name).read_bytes() == (
+            tmp_path / "inline" / name
+        ).read_bytes(), name
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--executor", "slurm"], "unknown executor 'slurm'; known: inline, process, ray"),
-        (["--workers", "2"], "workers=2: inline computes in one process; choose process or ray"),
-        (["--executor", "process", "--address", "auto"], "address 'auto' is for the ray executor"),
+        (
+            ["--executor", "slurm"],
+            "unknown executor 'slurm'; known: inline, process, ray",
+        ),
+        (
+            ["--workers", "2"],
+            "workers=2: inline computes in one process; choose process or ray",
+        ),
+        (
+            ["--executor", "process", "--address", "auto"],
+            "address 'auto' is for the ray executor",
+        ),
     ],
 )
 def test_an_executor_that_does_not_fit_is_refused(
-    command: Command, cohort: Path, tmp_path: Path, words: list[str], message: str
+    command: Command,
+    cohort: Path,
+    tmp_path: Path,
+    words: list[str],
+    message: str,
 ) -> None:
     ended = command("crossval", cohort, "-o", tmp_path / "run", "-q", *words)
     assert ended.code == 2
@@ -95,7 +141,9 @@ def test_an_executor_that_does_not_fit_is_refused(
 
 
 def test_options_reach_the_run(command: Command, cohort: Path, tmp_path: Path) -> None:
-    (tmp_path / "run.yaml").write_text("crossval: {networks: false}\nmodel: {dropout: 0.5, rank: 3}\n")
+    (tmp_path / "run.yaml").write_text(
+        "crossval: {networks: false}\nmodel: {dropout: 0.5, rank: 3}\n",
+    )
     ended = command(
         "crossval", cohort, "-o", tmp_path / "run", "-c", tmp_path / "run.yaml", "-q", *SETTINGS,
         "--folds", "3", "--repeats", "2", "--name", "mine", "--set", "model.rank=2", HORIZONS,
@@ -103,7 +151,11 @@ def test_options_reach_the_run(command: Command, cohort: Path, tmp_path: Path) -
     )  # fmt: skip
     assert ended.code == 0
     config = survfuse.config.load_config(tmp_path / "run" / "config.yaml")  # type: ignore[attr-defined]
-    assert (config.crossval.folds, config.crossval.repeats, config.crossval.networks) == (3, 2, False)
+    assert (
+        config.crossval.folds,
+        config.crossval.repeats,
+        config.crossval.networks,
+    ) == (3, 2, False)
     assert (config.model.dropout, config.model.rank) == (0.5, 2)
     assert config.horizons == (400.0, 900.0)
     assert "mine" in json.loads((tmp_path / "run" / "metrics.json").read_text())
@@ -112,27 +164,49 @@ def test_options_reach_the_run(command: Command, cohort: Path, tmp_path: Path) -
 @pytest.mark.parametrize("option", ["--folds", "--repeats"])
 @pytest.mark.parametrize("value", ["0", "-1"])
 def test_a_number_that_makes_no_folds_is_refused(
-    command: Command, cohort: Path, tmp_path: Path, option: str, value: str
+    command: Command,
+    cohort: Path,
+    tmp_path: Path,
+    option: str,
+    value: str,
 ) -> None:
     ended = command("crossval", cohort, "-o", tmp_path / "run", "-q", option, value)
     assert ended.code == 2
-    assert f"config.crossval.{option[2:]}: Input should be greater than or equal to" in ended.err
+    assert (
+        f"config.crossval.{option[2:]}: Input should be greater than or equal to"
+        in ended.err
+    )
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--set", "model.rnak=3"], "config.model.rnak: unknown field; did you mean 'rank'?"),
-        (["--set", "model.rank=0"], "config.model.rank: Input should be greater than or equal to 1, got 0"),
-        (["--set", "model.rank"], "--set model.rank: expected KEY=VALUE, such as model.rank=32"),
-        (["--preset", "papr"], "config.model.preset: Input should be 'default' or 'paper', got 'papr'"),
+        (
+            ["--set", "model.rnak=3"],
+            "config.model.rnak: unknown field; did you mean 'rank'?",
+        ),
+        (
+            ["--set", "model.rank=0"],
+            "config.model.rank: Input should be greater than or equal to 1, got 0",
+        ),
+        (
+            ["--set", "model.rank"],
+            "--set model.rank: expected KEY=VALUE, such as model.rank=32",
+        ),
+        (
+            ["--preset", "papr"],
+            "config.model.preset: Input should be 'default' or 'paper', got 'papr'",
+        ),
         (["-c", "nowhere.yaml"], "nowhere.yaml: no such file"),
         (
             ["--set", "model.fusion=concatt"],
             "--set model.fusion=concatt: model.fusion is given twice; give it once",
         ),
-        (["--set", "model.modalities=[blood]"], "has clinical, expression, slides, got blood"),
+        (
+            ["--set", "model.modalities=[blood]"],
+            "has clinical, expression, slides, got blood",
+        ),
         (
             ["--set", "model.allow_followup=[dosis]"],
             "allow_followup: no input is called 'dosis'",
@@ -142,7 +216,12 @@ def test_a_number_that_makes_no_folds_is_refused(
 )
 @pytest.mark.parametrize("verb", ["crossval", "train"])
 def test_a_wrong_setting_exits_2_and_leaves_nothing(
-    command: Command, cohort: Path, tmp_path: Path, verb: str, words: list[str], message: str
+    command: Command,
+    cohort: Path,
+    tmp_path: Path,
+    verb: str,
+    words: list[str],
+    message: str,
 ) -> None:
     ended = command(verb, cohort, "-o", tmp_path / "out", "-q", *SETTINGS, *words)
     assert ended.code == 2
@@ -151,7 +230,11 @@ def test_a_wrong_setting_exits_2_and_leaves_nothing(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_of_another_run_is_refused(command: Command, cohort: Path, tmp_path: Path) -> None:
+def test_a_folder_of_another_run_is_refused(
+    command: Command,
+    cohort: Path,
+    tmp_path: Path,
+) -> None:
     out = tmp_path / "run"
     few = (*QUICK_RUN, "--set=model.modalities=[clinical]")
     assert command("crossval", cohort, "-o", out, "-q", *few).code == 0
@@ -164,7 +247,10 @@ def test_a_folder_of_another_run_is_refused(command: Command, cohort: Path, tmp_
 
 
 def test_an_output_that_cannot_be_a_folder_is_the_users_to_mend(
-    command: Command, cohort: Path, bundle: Path, tmp_path: Path
+    command: Command,
+    cohort: Path,
+    bundle: Path,
+    tmp_path: Path,
 ) -> None:
     (tmp_path / "file").write_text("mine")
     (tmp_path / "folder").mkdir()
@@ -186,9 +272,21 @@ def test_train_then_predict(command: Command, cohort: Path, tmp_path: Path) -> N
     assert ended.code == 0
     assert ended.out.startswith("trained on 24 patients, 12 events; epochs [")
     assert ended.out.endswith(f"bundle: {tmp_path / 'b'}\n")
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["b"], "no checkpoint is left"
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["b"], (
+        "no checkpoint is left"
+    )
     out = tmp_path / "p" / "new.csv"
-    ended = command("predict", tmp_path / "b", cohort, "-o", out, "--horizon", "400", "--horizon", "912.5")
+    ended = command(
+        "predict",
+        tmp_path / "b",
+        cohort,
+        "-o",
+        out,
+        "--horizon",
+        "400",
+        "--horizon",
+        "912.5",
+    )
     assert ended.code == 0
     assert ended.out == f"24 patients predicted (times in days): {out}\n"
     told = "24 of 24 patients were trained on (in_training: 001, 002, 003, 004, 005 and 19 more): "
@@ -211,13 +309,27 @@ def test_train_then_predict(command: Command, cohort: Path, tmp_path: Path) -> N
         "drift_slides",
     ]
     model = survfuse.load(tmp_path / "b")
-    np.testing.assert_array_equal(frame["log_risk"], model.predict(survfuse.load_cohort(cohort)).log_risk)
+    np.testing.assert_array_equal(
+        frame["log_risk"],
+        model.predict(survfuse.load_cohort(cohort)).log_risk,
+    )
     record = json.loads((tmp_path / "p" / "new.json").read_text())
-    assert set(record) == {"bundle", "unit", "patients", "in_training", "notes", "trained_on"}
+    assert set(record) == {
+        "bundle",
+        "unit",
+        "patients",
+        "in_training",
+        "notes",
+        "trained_on",
+    }
     assert record["in_training"] == 24
     assert record["notes"][0]["message"].startswith(told)
     assert (frame["in_training"] == 1).all()
-    assert frame[["drift", "drift_clinical", "drift_expression", "drift_slides"]].isna().all(axis=None)
+    assert (
+        frame[["drift", "drift_clinical", "drift_expression", "drift_slides"]]
+        .isna()
+        .all(axis=None)
+    )
     assert record["trained_on"]["patients"] == 24
 
 
@@ -234,7 +346,16 @@ def halves(root: Path) -> tuple[Path, Path]:
 
 def test_train_with_a_calibration_cohort(command: Command, tmp_path: Path) -> None:
     first, second = halves(tmp_path)
-    ended = command("train", first, "-o", tmp_path / "m", "-q", "--calibrate", second, *SETTINGS)
+    ended = command(
+        "train",
+        first,
+        "-o",
+        tmp_path / "m",
+        "-q",
+        "--calibrate",
+        second,
+        *SETTINGS,
+    )
     assert ended.code == 0, ended.err
     assert ended.out.startswith("trained on 14 patients, 7 events; epochs [")
     assert "calibrated on 10 patients, 5 events of b\n" in ended.out
@@ -242,24 +363,43 @@ def test_train_with_a_calibration_cohort(command: Command, tmp_path: Path) -> No
     model = survfuse.load(tmp_path / "m")
     assert model.fitted is not None
     assert model.fitted.calibrator.name == "breslow_cal"
-    assert command("predict", tmp_path / "m", second, "-o", tmp_path / "p.csv").code == 0
+    assert (
+        command("predict", tmp_path / "m", second, "-o", tmp_path / "p.csv").code == 0
+    )
 
 
 def test_a_calibration_cohort_of_the_same_patients_is_refused_before_training(
-    command: Command, cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: Command,
+    cohort: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def never(*_: Any) -> None:
         pytest.fail("trained first")
 
     monkeypatch.setattr(Hook, "on_epoch_start", never)
-    ended = command("train", cohort, "-o", tmp_path / "m", "-q", "--calibrate", cohort, *SETTINGS)
+    ended = command(
+        "train",
+        cohort,
+        "-o",
+        tmp_path / "m",
+        "-q",
+        "--calibrate",
+        cohort,
+        *SETTINGS,
+    )
     assert ended.code == 2
-    assert "calibration cohort 'tiny': 24 patient(s) were trained on: 001, 002" in ended.err
+    assert (
+        "calibration cohort 'tiny': 24 patient(s) were trained on: 001, 002"
+        in ended.err
+    )
     assert not (tmp_path / "m").exists()
 
 
 def test_predicting_strange_patients_notes_what_is_strange(
-    command: Command, bundle: Path, tmp_path: Path
+    command: Command,
+    bundle: Path,
+    tmp_path: Path,
 ) -> None:
     files = small(tmp_path)
     del files.spec["outcome"]
@@ -279,7 +419,11 @@ def test_predicting_strange_patients_notes_what_is_strange(
     ]
 
 
-def test_prediction_needs_no_readable_outcome(command: Command, bundle: Path, tmp_path: Path) -> None:
+def test_prediction_needs_no_readable_outcome(
+    command: Command,
+    bundle: Path,
+    tmp_path: Path,
+) -> None:
     files = small(tmp_path)
     files.set("004", "os_event", "pending")
     assert command("predict", bundle, files.write(), "-o", tmp_path / "p.csv").code == 0
@@ -287,15 +431,31 @@ def test_prediction_needs_no_readable_outcome(command: Command, bundle: Path, tm
 
 @pytest.mark.parametrize("horizon", ["nan", "-5", "inf"])
 def test_a_horizon_that_is_no_time_is_refused(
-    command: Command, bundle: Path, cohort: Path, tmp_path: Path, horizon: str
+    command: Command,
+    bundle: Path,
+    cohort: Path,
+    tmp_path: Path,
+    horizon: str,
 ) -> None:
-    ended = command("predict", bundle, cohort, "-o", tmp_path / "p.csv", "--horizon", horizon)
+    ended = command(
+        "predict",
+        bundle,
+        cohort,
+        "-o",
+        tmp_path / "p.csv",
+        "--horizon",
+        horizon,
+    )
     assert ended.code == 2
     assert "times must be finite and >= 0" in ended.err
     assert not (tmp_path / "p.csv").exists()
 
 
-def test_predicting_patients_with_few_genes_exits_2(command: Command, bundle: Path, tmp_path: Path) -> None:
+def test_predicting_patients_with_few_genes_exits_2(
+    command: Command,
+    bundle: Path,
+    tmp_path: Path,
+) -> None:
     files = small(tmp_path)
     assert files.expression is not None
     files.expression.iloc[3, :8] = np.nan
@@ -305,14 +465,23 @@ def test_predicting_patients_with_few_genes_exits_2(command: Command, bundle: Pa
     assert not (tmp_path / "p.csv").exists()
 
 
-def test_a_changed_bundle_exits_2(command: Command, bundle: Path, cohort: Path, tmp_path: Path) -> None:
+def test_a_changed_bundle_exits_2(
+    command: Command,
+    bundle: Path,
+    cohort: Path,
+    tmp_path: Path,
+) -> None:
     import shutil
 
     broken = Path(shutil.copytree(bundle, tmp_path / "b"))
-    (broken / "calibration.json").write_text((broken / "calibration.json").read_text() + " ")
+    (broken / "calibration.json").write_text(
+        (broken / "calibration.json").read_text() + " ",
+    )
     ended = command("predict", broken, cohort, "-o", tmp_path / "p.csv")
     assert ended.code == 2
-    assert "calibration.json: its bytes changed since the bundle was written" in ended.err
+    assert (
+        "calibration.json: its bytes changed since the bundle was written" in ended.err
+    )
     for nothing in (tmp_path / "nowhere", cohort, cohort.parent):
         ended = command("predict", nothing, cohort, "-o", tmp_path / "p.csv")
         assert ended.code == 2
@@ -320,7 +489,10 @@ def test_a_changed_bundle_exits_2(command: Command, bundle: Path, cohort: Path, 
 
 
 def test_train_refuses_its_output_before_it_trains(
-    command: Command, cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: Command,
+    cohort: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.txt").write_text("years of work")
@@ -331,7 +503,10 @@ def test_train_refuses_its_output_before_it_trains(
     monkeypatch.setattr(Hook, "on_epoch_start", never)
     ended = command("train", cohort, "-o", tmp_path / "thesis", "-q", *SETTINGS)
     assert ended.code == 2
-    assert "thesis: exists and is not a survfuse bundle; choose another folder" in ended.err
+    assert (
+        "thesis: exists and is not a survfuse bundle; choose another folder"
+        in ended.err
+    )
     assert (tmp_path / "thesis" / "chapter.txt").read_text() == "years of work"
 
 
@@ -352,14 +527,22 @@ def untrained(monkeypatch: pytest.MonkeyPatch) -> None:
         ("file", "file: exists and is not a survfuse bundle; choose another folder"),
         ("file/b", "file is no folder; choose another place"),
         ("empty", "empty: exists and is not a survfuse bundle; choose another folder"),
-        ("nowhere", "nowhere: exists and is not a survfuse bundle; choose another folder"),
+        (
+            "nowhere",
+            "nowhere: exists and is not a survfuse bundle; choose another folder",
+        ),
         ("n" * 250, ": the name is too long; choose a shorter one"),
         (".", "exists and is not a survfuse bundle; choose another folder"),
     ],
 )
 @pytest.mark.parametrize("force", [[], ["--force"]])
 def test_train_tests_its_place_before_it_trains(
-    command: Command, cohort: Path, tmp_path: Path, place: str, message: str, force: list[str]
+    command: Command,
+    cohort: Path,
+    tmp_path: Path,
+    place: str,
+    message: str,
+    force: list[str],
 ) -> None:
     (tmp_path / "file").write_text("mine")
     (tmp_path / "empty").mkdir()
@@ -374,7 +557,10 @@ def test_train_tests_its_place_before_it_trains(
 
 @pytest.mark.usefixtures("untrained")
 def test_train_refuses_a_folder_without_the_right_to_write(
-    command: Command, cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: Command,
+    cohort: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def denied(*_: Any, **__: Any) -> None:
         raise PermissionError(13, "Permission denied", str(tmp_path))
@@ -382,12 +568,19 @@ def test_train_refuses_a_folder_without_the_right_to_write(
     monkeypatch.setattr("survfuse._places.tempfile.TemporaryFile", denied)
     ended = command("train", cohort, "-o", tmp_path / "new" / "b", "-q", *SETTINGS)
     assert ended.code == 2
-    assert "b: you may not write there; choose another place, or mend its rights" in ended.err
+    assert (
+        "b: you may not write there; choose another place, or mend its rights"
+        in ended.err
+    )
     assert list(tmp_path.iterdir()) == []
 
 
 def test_train_replaces_a_bundle_only_when_told_to(
-    command: Command, cohort: Path, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: Command,
+    cohort: Path,
+    bundle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     import shutil
 
@@ -397,7 +590,10 @@ def test_train_replaces_a_bundle_only_when_told_to(
     monkeypatch.setattr(Hook, "on_epoch_start", lambda *_: started.append(1))
     ended = command("train", cohort, "-o", old, "-q", *SETTINGS)
     assert (ended.code, started) == (2, [])
-    assert "b: a bundle is there already; choose another folder, or replace it with --force" in ended.err
+    assert (
+        "b: a bundle is there already; choose another folder, or replace it with --force"
+        in ended.err
+    )
     (old / "notes.txt").write_text("years of work")
     ended = command("train", cohort, "-o", old, "-q", *SETTINGS, "--force")
     assert (ended.code, started) == (2, [])
@@ -410,7 +606,10 @@ def test_train_replaces_a_bundle_only_when_told_to(
 
 
 def test_a_place_that_is_taken_while_training_costs_no_training(
-    command: Command, cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: Command,
+    cohort: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     out, elsewhere = tmp_path / "b", tmp_path / "elsewhere"
 
@@ -423,12 +622,19 @@ def test_a_place_that_is_taken_while_training_costs_no_training(
     ended = command("train", cohort, "-o", out, "-q", *SETTINGS)
     assert ended.code == 3
     (kept,) = elsewhere.glob("*/b")
-    assert f"choose another folder; the trained model is kept in {kept}: move it" in ended.err
+    assert (
+        f"choose another folder; the trained model is kept in {kept}: move it"
+        in ended.err
+    )
     assert survfuse.load(kept).fitted is not None
     assert list(out.iterdir()) == []
 
 
-def test_predictions_replace_nothing_but_predictions(command: Command, bundle: Path, tmp_path: Path) -> None:
+def test_predictions_replace_nothing_but_predictions(
+    command: Command,
+    bundle: Path,
+    tmp_path: Path,
+) -> None:
     cohort = small(tmp_path).write()
     table = (tmp_path / "patients.csv").read_bytes()
     (tmp_path / "p.json").write_text('{"mine": 1}')
@@ -447,11 +653,16 @@ def test_predictions_replace_nothing_but_predictions(command: Command, bundle: P
 
 
 def test_notes_never_overwrite_the_predictions(
-    command: Command, bundle: Path, cohort: Path, tmp_path: Path
+    command: Command,
+    bundle: Path,
+    cohort: Path,
+    tmp_path: Path,
 ) -> None:
     ended = command("predict", bundle, cohort, "-o", tmp_path / "p.json")
     if ended.code == 0:
-        assert (tmp_path / "p.json").read_text().startswith("patient_id,"), "the file that was asked for"
+        assert (tmp_path / "p.json").read_text().startswith("patient_id,"), (
+            "the file that was asked for"
+        )
     else:
         assert ended.code == 2
 
@@ -459,7 +670,10 @@ def test_notes_never_overwrite_the_predictions(
 def test_a_followup_column_exits_2(command: Command, tmp_path: Path) -> None:
     files = small(tmp_path)
     files.patients["doses"] = range(24)
-    files.spec["clinical"]["columns"]["doses"] = {"kind": "numeric", "known": "followup"}
+    files.spec["clinical"]["columns"]["doses"] = {
+        "kind": "numeric",
+        "known": "followup",
+    }
     path = files.write()
     for verb in ("crossval", "train"):
         ended = command(verb, path, "-o", tmp_path / "out", "-q", *SETTINGS, HORIZONS)
@@ -467,18 +681,31 @@ def test_a_followup_column_exits_2(command: Command, tmp_path: Path) -> None:
         assert "clinical: 'doses' accrue during follow-up" in ended.err
         assert not (tmp_path / "out").exists(), "refused before the first fit"
     ended = command(
-        "crossval", path, "-o", tmp_path / "out", "-q", *SETTINGS, "--set", "model.modalities=[slides]"
+        "crossval",
+        path,
+        "-o",
+        tmp_path / "out",
+        "-q",
+        *SETTINGS,
+        "--set",
+        "model.modalities=[slides]",
     )
-    assert ended.code == 2, "the clinical baseline would read it, whatever the model reads"
+    assert ended.code == 2, (
+        "the clinical baseline would read it, whatever the model reads"
+    )
     assert not (tmp_path / "out").exists()
 
 
 def test_a_followup_column_allowed_by_name_is_doubted_and_not_said_to_be_refused(
-    command: Command, tmp_path: Path
+    command: Command,
+    tmp_path: Path,
 ) -> None:
     files = small(tmp_path)
     files.patients["doses"] = range(24)
-    files.spec["clinical"]["columns"]["doses"] = {"kind": "numeric", "known": "followup"}
+    files.spec["clinical"]["columns"]["doses"] = {
+        "kind": "numeric",
+        "known": "followup",
+    }
     path, model = files.write(), tmp_path / "model"
     allow = ("--set", "model.allow_followup=[doses]")
     ended = command("train", path, "-o", model, "-q", *SETTINGS, *allow)
@@ -498,19 +725,33 @@ def test_report_of_no_run_exits_2(command: Command, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["config.yaml", "predictions.csv", "report.html"])
 def test_crossval_replaces_nothing_of_others_and_says_so_first(
-    command: Command, tmp_path: Path, name: str
+    command: Command,
+    tmp_path: Path,
+    name: str,
 ) -> None:
     (tmp_path / name).write_text("model:\n")
     ended = command("crossval", "no-such-cohort.yaml", "-o", tmp_path, "-q", *QUICK_RUN)
     assert ended.code == 2
     assert name in ended.err
     assert "no-such-cohort" not in ended.err
-    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, "model:\n")]
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [
+        (name, "model:\n"),
+    ]
 
 
-def test_a_folder_in_which_another_run_works_is_refused_at_once(command: Command, tmp_path: Path) -> None:
+def test_a_folder_in_which_another_run_works_is_refused_at_once(
+    command: Command,
+    tmp_path: Path,
+) -> None:
     with held(tmp_path):
-        ended = command("crossval", "no-such-cohort.yaml", "-o", tmp_path, "-q", *QUICK_RUN)
+        ended = command(
+            "crossval",
+            "no-such-cohort.yaml",
+            "-o",
+            tmp_path,
+            "-q",
+            *QUICK_RUN,
+        )
     assert ended.code == 2
     assert "works in this folder; wait for it, or choose another" in ended.err
     ended = command("crossval", "no-such-cohort.yaml", "-o", tmp_path, "-q", *QUICK_RUN)
@@ -518,12 +759,21 @@ def test_a_folder_in_which_another_run_works_is_refused_at_once(command: Command
     assert not list(tmp_path.iterdir())
 
 
-def test_a_run_that_was_killed_has_no_report_yet(command: Command, tmp_path: Path) -> None:
-    with begun_record(tmp_path, {"model": "m", "command": "survfuse crossval c.yaml -o run"}):
+def test_a_run_that_was_killed_has_no_report_yet(
+    command: Command,
+    tmp_path: Path,
+) -> None:
+    with begun_record(
+        tmp_path,
+        {"model": "m", "command": "survfuse crossval c.yaml -o run"},
+    ):
         pass  # its record stays, as after a kill
     ended = command("report", tmp_path)
     assert ended.code == 2
-    assert "this run has not ended; wait for it, or go on with it: survfuse crossval c.yaml" in ended.err
+    assert (
+        "this run has not ended; wait for it, or go on with it: survfuse crossval c.yaml"
+        in ended.err
+    )
 
 
 def start(words: list[str | Path], folder: Path) -> subprocess.Popen[bytes]:
@@ -537,7 +787,10 @@ def start(words: list[str | Path], folder: Path) -> subprocess.Popen[bytes]:
 
 
 def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
-    command: Command, cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: Command,
+    cohort: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def words(out: str) -> list[str | Path]:
         return ["crossval", cohort, "-o", out, *SETTINGS, "--folds=2", HORIZONS, *FEWER]
@@ -552,7 +805,9 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
     assert killed.returncode == -signal.SIGKILL
     kept = len(list(cells.glob("*.json")))
     assert kept >= 1
-    assert (tmp_path / "killed" / ".lock").exists(), "the lock of the killed run holds nobody up"
+    assert (tmp_path / "killed" / ".lock").exists(), (
+        "the lock of the killed run holds nobody up"
+    )
     assert not (tmp_path / "killed" / "predictions.csv").exists()
 
     monkeypatch.chdir(tmp_path)
@@ -562,17 +817,30 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
     recalled = [line["resumed"] for line in lines if line["event"] == "cell"]
     assert 0 < kept < len(recalled)
     assert recalled == [True] * kept + [False] * (len(recalled) - kept)
-    for name in ("predictions.csv", "comparators.csv", "metrics.json", "checks.json", "config.yaml"):
-        first, second = ((tmp_path / out / name).read_bytes() for out in ("killed", "straight"))
+    for name in (
+        "predictions.csv",
+        "comparators.csv",
+        "metrics.json",
+        "checks.json",
+        "config.yaml",
+    ):
+        first, second = (
+            (tmp_path / out / name).read_bytes() for out in ("killed", "straight")
+        )
         assert first == second, name
-    assert not [file.name for file in cells.iterdir() if file.suffix != ".json"], "no litter is left"
+    assert not [file.name for file in cells.iterdir() if file.suffix != ".json"], (
+        "no litter is left"
+    )
     assert not list((tmp_path / "killed").glob(".*"))
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".json"])
 @pytest.mark.parametrize("kind", ["pipe", "dangling"])
 def test_predict_replaces_nothing_but_files_and_says_so_first(
-    command: Command, tmp_path: Path, suffix: str, kind: str
+    command: Command,
+    tmp_path: Path,
+    suffix: str,
+    kind: str,
 ) -> None:
     place = tmp_path / f"p{suffix}"
     if kind == "pipe":
@@ -580,14 +848,26 @@ def test_predict_replaces_nothing_but_files_and_says_so_first(
     else:
         place.symlink_to(tmp_path / "gone")
     before = place.lstat()
-    ended = command("predict", tmp_path / "no bundle", tmp_path / "no cohort", "-o", tmp_path / "p.csv")
+    ended = command(
+        "predict",
+        tmp_path / "no bundle",
+        tmp_path / "no cohort",
+        "-o",
+        tmp_path / "p.csv",
+    )
     assert ended.code == 2
-    assert re.search(rf"p\{suffix}: a (pipe|link that leads nowhere) is there", ended.err)
+    assert re.search(
+        rf"p\{suffix}: a (pipe|link that leads nowhere) is there",
+        ended.err,
+    )
     assert place.lstat() == before
 
 
 def test_a_model_that_fits_on_no_disk_is_said_to_be_lost(
-    command: Command, cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: Command,
+    cohort: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -599,7 +879,10 @@ def test_a_model_that_fits_on_no_disk_is_said_to_be_lost(
     monkeypatch.setattr("survfuse.bundle.write_tensors", full)
     ended = command("train", cohort, "-o", tmp_path / "out" / "b", "-q", *SETTINGS)
     assert ended.code == 2
-    assert "b: the disk is full; free some space, or choose another place; there is no room" in ended.err
+    assert (
+        "b: the disk is full; free some space, or choose another place; there is no room"
+        in ended.err
+    )
     assert ended.err.endswith("so it is lost: free some space and train again\n")
     assert list(elsewhere.iterdir()) == []
     assert list((tmp_path / "out").iterdir()) == []

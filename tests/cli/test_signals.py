@@ -48,7 +48,12 @@ CARRIES = """
 """
 
 
-def started(code: str, folder: Path, *words: object, **environment: str) -> subprocess.Popen[str]:
+def started(
+    code: str,
+    folder: Path,
+    *words: object,
+    **environment: str,
+) -> subprocess.Popen[str]:
     script = folder / "script.py"
     script.write_text(textwrap.dedent(code))
     return subprocess.Popen(
@@ -74,7 +79,10 @@ def until(happened: Callable[[], bool]) -> None:
 
 
 @pytest.mark.parametrize("number", NUMBERS, ids=lambda number: number.name)
-def test_the_first_signal_ends_a_run_in_order(number: signal.Signals, tmp_path: Path) -> None:
+def test_the_first_signal_ends_a_run_in_order(
+    number: signal.Signals,
+    tmp_path: Path,
+) -> None:
     process = started(WORKS, tmp_path, 0)
     assert line_of(process) == "works"
     process.send_signal(number)
@@ -85,7 +93,10 @@ def test_the_first_signal_ends_a_run_in_order(number: signal.Signals, tmp_path: 
 
 
 @pytest.mark.parametrize("number", NUMBERS, ids=lambda number: number.name)
-def test_the_second_signal_ends_it_at_once(number: signal.Signals, tmp_path: Path) -> None:
+def test_the_second_signal_ends_it_at_once(
+    number: signal.Signals,
+    tmp_path: Path,
+) -> None:
     process = started(WORKS, tmp_path, 60)
     assert line_of(process) == "works"
     process.send_signal(signal.SIGTERM)
@@ -148,6 +159,10 @@ def test_ctrl_c_while_the_command_line_is_loaded_shows_no_traceback() -> None:
         "main()\n"
     )
     ended = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
     assert (ended.returncode, ended.stderr) == (-signal.SIGINT, "")

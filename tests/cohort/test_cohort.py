@@ -22,7 +22,11 @@ def test_every_modality_is_loaded_and_may_be_absent(files: CohortFiles) -> None:
             del files.bags[name]
     cohort = load_cohort(files.write())
     assert list(cohort.modalities) == ["clinical", "expression", "slides"]
-    assert [data.kind for data in cohort.modalities.values()] == ["clinical", "expression", "bag"]
+    assert [data.kind for data in cohort.modalities.values()] == [
+        "clinical",
+        "expression",
+        "bag",
+    ]
     assert cohort.present.loc["001"].tolist() == [True, True, True]
     assert cohort.present.loc["002"].tolist() == [True, False, True]
     assert cohort.present.loc["003"].tolist() == [True, False, False]
@@ -57,11 +61,16 @@ def test_expression_rows_are_found_by_id(files: CohortFiles) -> None:
 def test_expression_of_strangers_is_an_error(files: CohortFiles) -> None:
     assert files.expression is not None
     files.expression.index = pd.Index([f"X{i}" for i in files.expression.index])
-    with pytest.raises(CohortError, match=r"expression, file rna.csv: none of its 20 patients \('X001'"):
+    with pytest.raises(
+        CohortError,
+        match=r"expression, file rna.csv: none of its 20 patients \('X001'",
+    ):
         load_cohort(files.write())
 
 
-def test_counts_where_another_unit_was_declared_are_an_error(files: CohortFiles) -> None:
+def test_counts_where_another_unit_was_declared_are_an_error(
+    files: CohortFiles,
+) -> None:
     assert files.expression is not None
     files.expression = (files.expression * 1000).astype(int)
     files.spec["expression"]["unit"] = "vst"
@@ -98,13 +107,19 @@ def test_slide_ids_may_keep_the_suffix_of_the_slide(files: CohortFiles) -> None:
 
 def test_no_features_at_all_is_an_error(files: CohortFiles) -> None:
     files.slides["slide_id"] = "S" + files.slides["slide_id"]
-    with pytest.raises(CohortError, match=r"none of the 21 slides of the table \(S001_0"):
+    with pytest.raises(
+        CohortError,
+        match=r"none of the 21 slides of the table \(S001_0",
+    ):
         load_cohort(files.write())
 
 
 def test_a_slide_of_two_patients_is_an_error(files: CohortFiles) -> None:
     files.slides.loc[1, "slide_id"] = "001_0"
-    with pytest.raises(CohortError, match=r"patient 001, 002: slide '001_0' has 2 rows \(data rows 1, 2\)"):
+    with pytest.raises(
+        CohortError,
+        match=r"patient 001, 002: slide '001_0' has 2 rows \(data rows 1, 2\)",
+    ):
         load_cohort(files.write())
 
 
@@ -116,7 +131,9 @@ def test_every_broken_feature_file_is_named(files: CohortFiles) -> None:
     assert all("slide" in problem.message for problem in found.problems)
 
 
-def test_one_patient_under_two_ids_is_found_and_can_be_excluded(files: CohortFiles) -> None:
+def test_one_patient_under_two_ids_is_found_and_can_be_excluded(
+    files: CohortFiles,
+) -> None:
     assert files.expression is not None
     files.bags["008_7"] = files.bags["003_2"]
     files.expression.loc["009"] = files.expression.loc["004"]
@@ -145,7 +162,8 @@ def test_packed_features_are_reused_until_a_file_changes(files: CohortFiles) -> 
     assert isinstance(data, BagData)
     assert len(list((files.root / ".survfuse").glob("*.bags"))) == 2
     np.testing.assert_array_equal(
-        data.store.gather(["001"])[0][: len(files.bags["001_0"])], files.bags["001_0"] + 1
+        data.store.gather(["001"])[0][: len(files.bags["001_0"])],
+        files.bags["001_0"] + 1,
     )
 
 
@@ -155,7 +173,10 @@ def test_a_packed_store_is_opened(files: CohortFiles) -> None:
     files.spec["slides"] = {"packed": str(store.relative_to(files.root))}
     assert load_cohort(files.write()).present["slides"].all()
     files.spec["slides"]["encoder"] = "gigapath"
-    with pytest.raises(CohortError, match=r"features are of 'uni' .* the cohort file says 'gigapath'"):
+    with pytest.raises(
+        CohortError,
+        match=r"features are of 'uni' .* the cohort file says 'gigapath'",
+    ):
         load_cohort(files.write())
 
 
@@ -199,7 +220,13 @@ def test_the_fingerprint_sees_contents_not_places_or_row_order(tmp_path: Path) -
 
     first = fingerprint("a")
     assert fingerprint("b", "order") == first
-    assert len({fingerprint(change, change) for change in ("age", "gene", "time", "tile")} | {first}) == 5
+    assert (
+        len(
+            {fingerprint(change, change) for change in ("age", "gene", "time", "tile")}
+            | {first},
+        )
+        == 5
+    )
 
 
 def test_groups_and_folds_come_with_the_patients(clinical: CohortFiles) -> None:
@@ -210,7 +237,10 @@ def test_groups_and_folds_come_with_the_patients(clinical: CohortFiles) -> None:
     assert cohort.folds is not None
     assert cohort.folds.loc["003"] == "1"
     clinical.set("003", "fold", "")
-    with pytest.raises(CohortError, match=r"folds, file patients.csv, column 'fold', patient 003: 1 patient"):
+    with pytest.raises(
+        CohortError,
+        match=r"folds, file patients.csv, column 'fold', patient 003: 1 patient",
+    ):
         load_cohort(clinical.write())
 
 
@@ -222,12 +252,16 @@ def test_a_broken_cohort_file_is_a_problem_too(tmp_path: Path) -> None:
 
 def test_follow_up_is_told_for_each_pattern(files: CohortFiles) -> None:
     assert files.expression is not None
-    files.expression = files.expression.drop(index=["001", "003", "005"])  # all three censored
+    files.expression = files.expression.drop(
+        index=["001", "003", "005"],
+    )  # all three censored
     cohort = load_cohort(files.write())
     told = cohort.patterns().set_index("modalities")["follow_up_median"]
     days = files.patients.set_index("patient_id")["os_days"]
     assert told["clinical + slides"] == sorted(days[["001", "003", "005"]])[1]
-    assert np.isnan(cohort.follow_up(["002", "004"])), "both had the event: nobody's follow-up ended"
+    assert np.isnan(cohort.follow_up(["002", "004"])), (
+        "both had the event: nobody's follow-up ended"
+    )
     assert np.isnan(cohort.follow_up([]))
     del files.spec["outcome"]
     without = load_cohort(files.write(), need_outcome=False)
@@ -249,27 +283,46 @@ def test_inspection_gives_tables(files: CohortFiles) -> None:
     assert found.tables["flow"]["patients"].tolist() == [20, 20]
 
 
-def test_followup_columns_are_refused_by_inspection_unless_allowed(clinical: CohortFiles) -> None:
+def test_followup_columns_are_refused_by_inspection_unless_allowed(
+    clinical: CohortFiles,
+) -> None:
     clinical.patients["doses"] = range(20)
     columns = clinical.spec["clinical"]["columns"]
     columns["doses"] = {"kind": "numeric", "known": "followup"}
     path = clinical.write()
     (problem,) = inspect(path).problems
-    assert (problem.severity, problem.where, problem.column) == ("error", "clinical", "doses")
+    assert (problem.severity, problem.where, problem.column) == (
+        "error",
+        "clinical",
+        "doses",
+    )
     assert "`use: false`" in problem.hint
     assert "model.allow_followup=[doses]" in problem.hint
     assert "--allow-followup doses" in problem.hint
     assert inspect(path, allow_followup=["doses"]).problems == ()
-    assert [p.severity for p in load_cohort(path).problems] == ["warning"], "the fit decides"
+    assert [p.severity for p in load_cohort(path).problems] == ["warning"], (
+        "the fit decides"
+    )
     columns["doses"]["use"] = False
     assert inspect(clinical.write()).problems == ()
 
 
-def test_a_column_cannot_be_baseline_in_one_section_and_followup_in_another(clinical: CohortFiles) -> None:
+def test_a_column_cannot_be_baseline_in_one_section_and_followup_in_another(
+    clinical: CohortFiles,
+) -> None:
     clinical.patients["doses"] = range(20)
-    clinical.spec["clinical"]["columns"]["doses"] = {"kind": "numeric", "known": "followup", "use": False}
-    clinical.spec["modalities"] = {"more": {"table": "patients.csv", "columns": ["doses"]}}
-    with pytest.raises(CohortError, match=r"more, .*'doses': clinical declares this column .*followup"):
+    clinical.spec["clinical"]["columns"]["doses"] = {
+        "kind": "numeric",
+        "known": "followup",
+        "use": False,
+    }
+    clinical.spec["modalities"] = {
+        "more": {"table": "patients.csv", "columns": ["doses"]},
+    }
+    with pytest.raises(
+        CohortError,
+        match=r"more, .*'doses': clinical declares this column .*followup",
+    ):
         load_cohort(clinical.write())
 
 
@@ -278,13 +331,19 @@ def test_fold_and_group_numbers_need_no_decimals(
 ) -> None:
     clinical.patients["fold"] = ["1.0", "2"] * 10
     clinical.patients["site"] = ["1", "1.0", "NA", "2.0"] * 5
-    clinical.spec |= {"folds": {"table": "patients.csv", "column": "fold"}, "groups": {"site": "site"}}
+    clinical.spec |= {
+        "folds": {"table": "patients.csv", "column": "fold"},
+        "groups": {"site": "site"},
+    }
     cohort = load_cohort(clinical.write())
     assert cohort.folds is not None
     assert cohort.folds.tolist() == ["1", "2"] * 10
     assert cohort.groups["site"].tolist() == ["1", "1", "", "2"] * 5
     clinical.set("004", "fold", "NA")
-    with pytest.raises(CohortError, match=r"column 'fold', patient 004: 1 patient\(s\) have no fold"):
+    with pytest.raises(
+        CohortError,
+        match=r"column 'fold', patient 004: 1 patient\(s\) have no fold",
+    ):
         load_cohort(clinical.write())
 
 
@@ -292,12 +351,20 @@ def test_groups_lost_to_a_trifle_of_the_ids_are_told(clinical: CohortFiles) -> N
     root = clinical.write().parent
     sites = clinical.patients[["patient_id", "site"]]
     clinical.spec["groups"] = {"site": {"table": "sites.csv", "column": "site"}}
-    sites.assign(patient_id=sites["patient_id"].str.lstrip("0")).to_csv(root / "sites.csv", index=False)
-    with pytest.raises(CohortError, match=r"no patient has a group \('001' stands there as '1': lead"):
+    sites.assign(patient_id=sites["patient_id"].str.lstrip("0")).to_csv(
+        root / "sites.csv",
+        index=False,
+    )
+    with pytest.raises(
+        CohortError,
+        match=r"no patient has a group \('001' stands there as '1': lead",
+    ):
         load_cohort(clinical.write())
     sites.replace({"patient_id": {"003": "3"}}).to_csv(root / "sites.csv", index=False)
     [problem] = load_cohort(clinical.write()).problems
     assert (problem.severity, problem.patient) == ("warning", "003")
     assert problem.hint.startswith("'003' stands there as '3'")
     sites.assign(site="").to_csv(root / "sites.csv", index=False)
-    assert [p.message for p in load_cohort(clinical.write()).problems] == ["no patient has a group"]
+    assert [p.message for p in load_cohort(clinical.write()).problems] == [
+        "no patient has a group",
+    ]

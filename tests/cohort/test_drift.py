@@ -11,9 +11,9 @@ from safetensors.numpy import load, save
 from builders import CohortFiles, cohort_files
 from survfuse._errors import LeakageError
 from survfuse.cohort import Cohort, Transforms, load_cohort
-from survfuse.cohort.batches import BatchSource
+from survfuse.cohort.batch_source import BatchSource
 from survfuse.cohort.drift import Drift, DriftReport, Frame, Usual
-from survfuse.cohort.identity import PatientHashes
+from survfuse.cohort.patient_hashes import PatientHashes
 from survfuse.config import FitConfig
 
 CONFIG = FitConfig(expression_components=6, bag_components=3)
@@ -40,19 +40,38 @@ def drift(cohort: Cohort, transforms: Transforms) -> Drift:
     return Drift.fit(BatchSource(cohort, transforms, cohort.patients[:TRAINED]))
 
 
-def judged(drift: Drift, transforms: Transforms, cohort: Cohort, ids: Any = None) -> DriftReport:
-    return drift.judge(BatchSource(cohort, transforms, cohort.patients[TRAINED:] if ids is None else ids))
+def judged(
+    drift: Drift,
+    transforms: Transforms,
+    cohort: Cohort,
+    ids: Any = None,
+) -> DriftReport:
+    return drift.judge(
+        BatchSource(
+            cohort,
+            transforms,
+            cohort.patients[TRAINED:] if ids is None else ids,
+        ),
+    )
 
 
-def test_whose_data_were_trained_on_is_not_judged_by_a_far_value(tmp_path: Path) -> None:
+def test_whose_data_were_trained_on_is_not_judged_by_a_far_value(
+    tmp_path: Path,
+) -> None:
     files = written(tmp_path / "c", patients=60, modalities=("clinical",))
     files.patients.loc[3, "age"] = 900
     cohort = load_cohort(files.write())
-    source = BatchSource(cohort, Transforms.fit(cohort, cohort.patients, CONFIG), cohort.patients)
+    source = BatchSource(
+        cohort,
+        Transforms.fit(cohort, cohort.patients, CONFIG),
+        cohort.patients,
+    )
     fitted = Drift.fit(source)
     assert fitted.judge(source).share["clinical"][3] == 0
     seen = np.arange(60) < 30
-    assert np.isnan(fitted.judge(source, seen).share["clinical"]).tolist() == seen.tolist()
+    assert (
+        np.isnan(fitted.judge(source, seen).share["clinical"]).tolist() == seen.tolist()
+    )
 
 
 # -- the distance
@@ -65,7 +84,10 @@ def test_the_distance_is_mahalanobis_plus_the_rest() -> None:
     new = rng.normal(size=(9, 5))
     assert frame.axes.shape == (5, 5)
     z = (new - x.mean(axis=0)) @ frame.axes.T
-    np.testing.assert_allclose(frame.distance(new), (z**2 / frame.variance).mean(axis=1))
+    np.testing.assert_allclose(
+        frame.distance(new),
+        (z**2 / frame.variance).mean(axis=1),
+    )
     pull = 5 / 405
     eigen = np.linalg.eigvalsh(np.cov(x.T, bias=True))[::-1]
     np.testing.assert_allclose(frame.variance, (1 - pull) * eigen + pull * eigen.mean())
@@ -80,12 +102,18 @@ def test_the_rest_is_what_the_axes_do_not_span() -> None:
     outside = z - z @ frame.axes.T @ frame.axes
     assert frame.rest == pytest.approx((outside**2).sum(axis=1).mean())
     along = ((z @ frame.axes.T) ** 2 / frame.variance).mean(axis=1)
-    np.testing.assert_allclose(frame.distance(x), along + (outside**2).sum(axis=1) / frame.rest)
+    np.testing.assert_allclose(
+        frame.distance(x),
+        along + (outside**2).sum(axis=1) / frame.rest,
+    )
 
 
 @pytest.mark.parametrize("features", [1, 10, 100])
 @pytest.mark.parametrize("patients", [30, 400])
-def test_new_patients_of_the_same_kind_are_flagged_at_the_nominal_rate(patients: int, features: int) -> None:
+def test_new_patients_of_the_same_kind_are_flagged_at_the_nominal_rate(
+    patients: int,
+    features: int,
+) -> None:
     """The rate of one training cohort varies; that of 25 is near what it should be."""
     flagged, total = 0, 0
     for seed in range(25):
@@ -100,8 +128,17 @@ def test_new_patients_of_the_same_kind_are_flagged_at_the_nominal_rate(patients:
 
 
 def test_the_nominal_rate() -> None:
-    for patients, rate in ((30, 1 / 31), (98, 1 / 99), (99, 1 / 100), (150, 1 / 151), (400, 4 / 401)):
-        usual = Usual.fit(np.random.default_rng(0).normal(size=(patients, 2)), np.ones(2))
+    for patients, rate in (
+        (30, 1 / 31),
+        (98, 1 / 99),
+        (99, 1 / 100),
+        (150, 1 / 151),
+        (400, 4 / 401),
+    ):
+        usual = Usual.fit(
+            np.random.default_rng(0).normal(size=(patients, 2)),
+            np.ones(2),
+        )
         assert usual.nominal == pytest.approx(rate)
         assert usual.told == ("99% of" if patients >= 99 else f"all {patients}")
         order = np.arange(patients) / patients  # the farthest, the second farthest, ...
@@ -112,7 +149,9 @@ def test_the_nominal_rate() -> None:
 
 
 def test_patients_of_the_same_cohort_are_not_told_to_differ(
-    drift: Drift, transforms: Transforms, cohort: Cohort
+    drift: Drift,
+    transforms: Transforms,
+    cohort: Cohort,
 ) -> None:
     report = judged(drift, transforms, cohort)
     assert set(report.share) == {"clinical", "expression", "slides"}
@@ -146,10 +185,18 @@ def far_more_tiles(files: CohortFiles) -> None:
 
 @pytest.mark.parametrize(
     ("how", "modality"),
-    [(other_laboratory, "expression"), (other_scanner, "slides"), (far_more_tiles, "slides")],
+    [
+        (other_laboratory, "expression"),
+        (other_scanner, "slides"),
+        (far_more_tiles, "slides"),
+    ],
 )
 def test_another_laboratory_is_told(
-    drift: Drift, transforms: Transforms, tmp_path: Path, how: Any, modality: str
+    drift: Drift,
+    transforms: Transforms,
+    tmp_path: Path,
+    how: Any,
+    modality: str,
 ) -> None:
     new = changed(tmp_path, how)
     report = judged(drift, transforms, new)
@@ -168,7 +215,10 @@ def test_another_laboratory_is_told(
 @pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
 @pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
 def test_one_absurd_tile_is_flagged(
-    drift: Drift, transforms: Transforms, tmp_path: Path, value: float
+    drift: Drift,
+    transforms: Transforms,
+    tmp_path: Path,
+    value: float,
 ) -> None:
     def absurd(files: CohortFiles) -> None:
         files.bags["200_199"][0, 0] = value
@@ -179,19 +229,31 @@ def test_one_absurd_tile_is_flagged(
     assert report.outside["slides"][row]
     assert report.share["slides"][row] == 0
     assert "slides" in report.marks[row]
-    assert ("200", "slides: drift: 0 of 150 training patients are as far from what is usual") in report.notes
-    row = report.patients.index("201")  # the transform limits the value, and so tells of it
+    assert (
+        "200",
+        "slides: drift: 0 of 150 training patients are as far from what is usual",
+    ) in report.notes
+    row = report.patients.index(
+        "201",
+    )  # the transform limits the value, and so tells of it
     assert "clinical" in report.marks[row]
     assert report.share["clinical"][row] == 0
 
 
 def test_a_value_that_is_not_finite_is_infinitely_far() -> None:
     frame = Frame.fit(np.random.default_rng(0).normal(size=(50, 3)), np.ones(3), 3)
-    assert frame.distance(np.array([[np.inf, 0, 0], [np.nan, 0, 0], [1e200, 0, 0]])).tolist() == [np.inf] * 3
+    assert (
+        frame.distance(
+            np.array([[np.inf, 0, 0], [np.nan, 0, 0], [1e200, 0, 0]]),
+        ).tolist()
+        == [np.inf] * 3
+    )
 
 
 def test_who_lacks_a_modality_is_not_judged_in_it(
-    drift: Drift, transforms: Transforms, tmp_path: Path
+    drift: Drift,
+    transforms: Transforms,
+    tmp_path: Path,
 ) -> None:
     def gaps(files: CohortFiles) -> None:
         assert files.expression is not None
@@ -205,7 +267,10 @@ def test_who_lacks_a_modality_is_not_judged_in_it(
     assert np.isfinite(report.share["slides"][row])
 
 
-def test_too_few_training_patients_tell_nothing(cohort: Cohort, transforms: Transforms) -> None:
+def test_too_few_training_patients_tell_nothing(
+    cohort: Cohort,
+    transforms: Transforms,
+) -> None:
     few = Drift.fit(BatchSource(cohort, transforms, cohort.patients[:9]))
     assert dict(few.usual) == {}
     report = few.judge(BatchSource(cohort, transforms, cohort.patients[:4]))
@@ -216,7 +281,9 @@ def test_too_few_training_patients_tell_nothing(cohort: Cohort, transforms: Tran
 
 def test_a_modality_that_never_varies_is_judged_all_the_same() -> None:
     usual = Usual.fit(np.full((40, 3), 5.0), np.ones(3))
-    assert not usual.outside(usual.share(np.full((1, 3), np.float64(np.float32(5.0000002))))).any()
+    assert not usual.outside(
+        usual.share(np.full((1, 3), np.float64(np.float32(5.0000002)))),
+    ).any()
     assert usual.outside(usual.share(np.full((1, 3), 6.0))).all()
 
 
@@ -225,9 +292,16 @@ def test_many_training_patients_are_thinned_evenly() -> None:
     assert len(Usual.fit(x, np.ones(1)).distances) == 500
 
 
-def test_what_is_saved_is_what_was_learned(drift: Drift, transforms: Transforms, cohort: Cohort) -> None:
+def test_what_is_saved_is_what_was_learned(
+    drift: Drift,
+    transforms: Transforms,
+    cohort: Cohort,
+) -> None:
     about, arrays = drift.state()
-    back = Drift.from_state(json.loads(json.dumps(about, allow_nan=False)), load(save(dict(arrays))))
+    back = Drift.from_state(
+        json.loads(json.dumps(about, allow_nan=False)),
+        load(save(dict(arrays))),
+    )
     first, second = judged(drift, transforms, cohort), judged(back, transforms, cohort)
     for name in first.share:
         np.testing.assert_allclose(first.share[name], second.share[name], atol=0.01)
@@ -246,5 +320,8 @@ def test_hashes_tell_who_was_trained_on_and_name_nobody() -> None:
     assert PatientHashes.from_dict(json.loads(text)) == trained
     assert not trained.hashes & PatientHashes.of(["001", "002"], "pepper").hashes
     trained.refuse(["003"], "there")
-    with pytest.raises(LeakageError, match=r"^there: 2 patient\(s\) were trained on: 002, 001; calibrate on"):
+    with pytest.raises(
+        LeakageError,
+        match=r"^there: 2 patient\(s\) were trained on: 002, 001; calibrate on",
+    ):
         trained.refuse(["002", "003", "001"], "there")

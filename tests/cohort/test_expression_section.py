@@ -31,13 +31,20 @@ def test_missing_values_are_read_and_counted(files: CohortFiles) -> None:
     assert "003" not in data.patients
     assert np.isnan(data.values()).sum() == 3
     del files.spec["expression"]["missing"]
-    with pytest.raises(CohortError, match=r"'002', 'GENE1': 'not done' is not .* add it to `missing`"):
+    with pytest.raises(
+        CohortError,
+        match=r"'002', 'GENE1': 'not done' is not .* add it to `missing`",
+    ):
         load_cohort(files.write())
 
 
-def test_versions_are_noted_and_what_is_no_gene_is_a_warning(files: CohortFiles) -> None:
+def test_versions_are_noted_and_what_is_no_gene_is_a_warning(
+    files: CohortFiles,
+) -> None:
     assert files.expression is not None
-    files.expression.columns = pd.Index([f"ENSG{number:011d}.4" for number in range(12)])
+    files.expression.columns = pd.Index(
+        [f"ENSG{number:011d}.4" for number in range(12)],
+    )
     files.expression["N_unmapped"] = 5.5
     files.spec["expression"]["genes"] = "ensembl"
     cohort = load_cohort(files.write())
@@ -45,8 +52,9 @@ def test_versions_are_noted_and_what_is_no_gene_is_a_warning(files: CohortFiles)
         "log2tpm, ensembl; the version is no part of an Ensembl id (12 ids, such as ENSG00000000000.4)"
     )
     assert [problem.severity for problem in cohort.problems] == ["warning"]
-    assert "1 name(s) are no gene and are left out, of library sizes too: N_unmapped" in str(
-        cohort.problems[0]
+    assert (
+        "1 name(s) are no gene and are left out, of library sizes too: N_unmapped"
+        in str(cohort.problems[0])
     )
     assert cohort.modalities["expression"].features == 12
 
@@ -55,14 +63,26 @@ def test_versions_are_noted_and_what_is_no_gene_is_a_warning(files: CohortFiles)
 @pytest.mark.parametrize(
     ("prefix", "said"),
     [
-        ("P", r"\(patients \(P001, P002, P003.*\) stand where genes should: declare `orientation: {}`\)"),
-        ("", r"only 0 of 20 ids look so \(not '001'\); correct `genes`, or declare orientation '{}' if"),
+        (
+            "P",
+            r"\(patients \(P001, P002, P003.*\) stand where genes should: declare `orientation: {}`\)",
+        ),
+        (
+            "",
+            r"only 0 of 20 ids look so \(not '001'\); correct `genes`, or declare orientation '{}' if",
+        ),
     ],
 )
 def test_a_wrong_orientation_is_refused_and_its_hint_works(
-    files: CohortFiles, declared: str, prefix: str, said: str
+    files: CohortFiles,
+    declared: str,
+    prefix: str,
+    said: str,
 ) -> None:
-    other = {"patients_by_genes": "genes_by_patients", "genes_by_patients": "patients_by_genes"}[declared]
+    other = {
+        "patients_by_genes": "genes_by_patients",
+        "genes_by_patients": "patients_by_genes",
+    }[declared]
     assert files.expression is not None
     files.patients["patient_id"] = prefix + files.patients["patient_id"]
     files.expression.index = prefix + files.expression.index
@@ -79,7 +99,8 @@ def test_the_outcome_is_no_gene(files: CohortFiles) -> None:
     assert files.expression is not None
     files.expression["os_days"] = files.patients["os_days"].to_numpy() / 1000
     with pytest.raises(
-        CohortError, match=r"column 'os_days': this column is the outcome; it cannot be an input"
+        CohortError,
+        match=r"column 'os_days': this column is the outcome; it cannot be an input",
     ):
         load_cohort(files.write())
 
@@ -90,7 +111,8 @@ def test_a_sample_without_reads_is_refused(files: CohortFiles) -> None:
     files.spec["expression"]["unit"] = "counts"
     files.expression.iloc[2] = 0
     with pytest.raises(
-        CohortError, match=r"003: every count is 0, so nothing was measured; remove them, leave"
+        CohortError,
+        match=r"003: every count is 0, so nothing was measured; remove them, leave",
     ):
         load_cohort(files.write())
     files.expression = files.expression.astype(object)

@@ -44,17 +44,25 @@ def test_every_column_that_a_rule_names_is_suspected(seed: int) -> None:
         time * np.exp(0.02 * noise),
         np.where(rng.random(count) < 0.1, np.nan, event),
     ]
-    values = np.column_stack([*np.asarray(leaks, float), rng.standard_normal((count, 30)).round(seed % 2)])
+    values = np.column_stack(
+        [*np.asarray(leaks, float), rng.standard_normal((count, 30)).round(seed % 2)],
+    )
     screened = set(suspects(values, time, event, np.log(PERHAPS / values.shape[1])))
     seen = pd.DataFrame({"time": time, "event": event})
     look = _Look(Rna(), seen, values.shape[1])  # type: ignore[arg-type]
-    named = {column for column in range(values.shape[1]) if look.judge(values[:, column]) is not None}
+    named = {
+        column
+        for column in range(values.shape[1])
+        if look.judge(values[:, column]) is not None
+    }
     assert named >= set(range(len(leaks))) - ({9} if count == 30 else set())
     assert named <= screened
     assert len(screened) < len(leaks) + 5
 
 
-def test_blocks_of_columns_give_what_one_block_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_of_columns_give_what_one_block_gives(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     rng = np.random.default_rng(3)
     time, event = outcome(80, rng)
     values = rng.standard_normal((80, 50))
@@ -67,9 +75,12 @@ def test_blocks_of_columns_give_what_one_block_gives(monkeypatch: pytest.MonkeyP
 def test_chances_are_those_of_counting() -> None:
     assert np.exp(log_choose(20, 8)) == pytest.approx(comb(20, 8))
     assert np.exp(log_pure(2, 0, 20, 8)) == pytest.approx(4 / comb(20, 8))
-    assert np.exp(log_pure(1, 12, 20, 8)) == pytest.approx(2 * comb(12, 6) / comb(20, 8))
+    assert np.exp(log_pure(1, 12, 20, 8)) == pytest.approx(
+        2 * comb(12, 6) / comb(20, 8),
+    )
     assert np.exp(by_chance(0.3, 40)) == pytest.approx(
-        stats.kendalltau(*_with_tau(0.3, 40), method="asymptotic").pvalue, rel=0.3
+        stats.kendalltau(*_with_tau(0.3, 40), method="asymptotic").pvalue,
+        rel=0.3,
     )
 
 

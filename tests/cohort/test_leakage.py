@@ -31,7 +31,11 @@ SOME = RNG.random(COUNT) < 0.15
 NOISE = RNG.standard_normal(COUNT)
 
 
-def files_of(root: Path, modalities: tuple[str, ...] = ("clinical",), **columns: Any) -> CohortFiles:
+def files_of(
+    root: Path,
+    modalities: tuple[str, ...] = ("clinical",),
+    **columns: Any,
+) -> CohortFiles:
     """80 patients with these clinical columns besides age; text is nominal."""
     files = cohort_files(root, patients=COUNT, modalities=modalities)
     files.patients["os_days"], files.patients["os_event"] = TIME, EVENT.astype(int)
@@ -45,7 +49,10 @@ def files_of(root: Path, modalities: tuple[str, ...] = ("clinical",), **columns:
 
 def refused(files: CohortFiles) -> str:
     """What loading says, having refused."""
-    with pytest.raises(LeakageError, match="the outcome is among the inputs") as refusal:
+    with pytest.raises(
+        LeakageError,
+        match="the outcome is among the inputs",
+    ) as refusal:
         load_cohort(files.write())
     return str(refusal.value)
 
@@ -58,7 +65,10 @@ LEAKS: dict[str, Any] = {
     "coded words": np.where(EVENT, "1:DECEASED", "0:LIVING"),
     "three words": np.where(EVENT, np.where(SOME, "DOC", "DOD"), "NED"),
     "some missing": np.where(SOME, np.nan, EVENT),
-    "stage with event": np.char.add(np.where(NOISE > 0, "I ", "II "), np.where(EVENT, "d", "a")),
+    "stage with event": np.char.add(
+        np.where(NOISE > 0, "I ", "II "),
+        np.where(EVENT, "d", "a"),
+    ),
     "levels with event": 2 * (NOISE > 0) + 1.0 * EVENT,
     "in noise": EVENT + 0.3 * np.tanh(NOISE),
     "known for the dead": np.where(EVENT, NOISE, np.nan),
@@ -103,13 +113,19 @@ def test_an_honest_column_stays(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("swap", [False, True])
-def test_two_columns_whose_difference_is_the_time_are_refused(tmp_path: Path, swap: bool) -> None:
+def test_two_columns_whose_difference_is_the_time_are_refused(
+    tmp_path: Path,
+    swap: bool,
+) -> None:
     age = (60 + 8 * RISK).round(1)
     columns = {"diagnosed": age, "last_seen": age + TIME / 12}
     order = sorted(columns, reverse=swap)
     told = refused(files_of(tmp_path, **{name: columns[name] for name in order}))
     assert told.count("the outcome under another name") == 1
-    assert "column 'last_seen': the outcome under another name: it less 'diagnosed' has the order" in told
+    assert (
+        "column 'last_seen': the outcome under another name: it less 'diagnosed' has the order"
+        in told
+    )
 
 
 def flipped(values: Any) -> Any:
@@ -127,10 +143,17 @@ def flipped(values: Any) -> Any:
             TIME * np.exp(0.05 * NOISE),
             r"nearly the order of the times of all 80 patients \(Kendall's tau 0\.9",
         ),
-        (np.where(EVENT, TIME * np.exp(0.05 * NOISE), 50 * NOISE), r"of the times of the \d+ with the event"),
+        (
+            np.where(EVENT, TIME * np.exp(0.05 * NOISE), 50 * NOISE),
+            r"of the times of the \d+ with the event",
+        ),
     ],
 )
-def test_nearly_the_outcome_is_told_and_loads(tmp_path: Path, values: Any, told: str) -> None:
+def test_nearly_the_outcome_is_told_and_loads(
+    tmp_path: Path,
+    values: Any,
+    told: str,
+) -> None:
     (leak,) = load_cohort(files_of(tmp_path, x17=values).write()).leaks
     assert (leak.label, leak.grade) == ("clinical.x17", "near")
     assert pd.Series([leak.evidence]).str.contains(told).all()
@@ -139,7 +162,12 @@ def test_nearly_the_outcome_is_told_and_loads(tmp_path: Path, values: Any, told:
 @pytest.mark.parametrize("count", [10, 20])
 def test_in_a_tiny_cohort_it_may_be_chance(count: int) -> None:
     event = np.arange(count) % 2 == 0
-    verdict = Column(event.astype(float), np.arange(count) + 1.0, event, np.log(5.0)).parting()
+    verdict = Column(
+        event.astype(float),
+        np.arange(count) + 1.0,
+        event,
+        np.log(5.0),
+    ).parting()
     assert verdict is None or verdict[0] == "possible"
 
 
@@ -148,7 +176,11 @@ def test_a_marker_may_part_events_if_no_censoring_contradicts_it() -> None:
     event = np.arange(24) < 12
     time = np.where(event, 1.0 + np.arange(24), 60.0)
     assert Column(event.astype(float), time, event, 0.0).beyond_a_marker(event) is False
-    early = np.where(event, 40.0 + np.arange(24), 1.0 + np.arange(24))  # the others are censored first
+    early = np.where(
+        event,
+        40.0 + np.arange(24),
+        1.0 + np.arange(24),
+    )  # the others are censored first
     assert Column(event.astype(float), early, event, 0.0).beyond_a_marker(event) is True
 
 
@@ -160,7 +192,9 @@ def test_every_modality_is_looked_at(tmp_path: Path) -> None:
     for slide, values in files.bags.items():
         values[:, 2] = EVENT[int(slide.split("_")[0]) - 1]
     ids = files.patients["patient_id"]
-    files.tables["cnv.csv"] = pd.DataFrame({"patient_id": ids, "A": NOISE, "B": ~EVENT * 1})
+    files.tables["cnv.csv"] = pd.DataFrame(
+        {"patient_id": ids, "A": NOISE, "B": ~EVENT * 1},
+    )
     files.spec["modalities"] = {"cnv": {"table": "cnv.csv", "columns": ["A", "B"]}}
     told = refused(files)
     for place in (
@@ -176,7 +210,9 @@ def test_the_number_of_tiles_is_looked_at(tmp_path: Path) -> None:
     files = files_of(tmp_path, ("clinical", "slides"))
     for slide in files.bags:
         event = EVENT[int(slide.split("_")[0]) - 1]
-        files.bags[slide] = RNG.standard_normal((9 if event else 4, 4)).astype(np.float32)
+        files.bags[slide] = RNG.standard_normal((9 if event else 4, 4)).astype(
+            np.float32,
+        )
     assert "column 'number of tiles'" in refused(files)
 
 
@@ -185,9 +221,14 @@ def test_who_has_a_modality_is_looked_at(tmp_path: Path) -> None:
     assert files.expression is not None
     files.expression = files.expression[EVENT]
     told = refused(files)
-    assert "expression, file rna.csv: the outcome under another name: who has this modality parts" in told
+    assert (
+        "expression, file rna.csv: the outcome under another name: who has this modality parts"
+        in told
+    )
     assert "leave the modality out" in told
-    assert load_cohort(files.write(), allow_followup=["expression"]).events == EVENT.sum()
+    assert (
+        load_cohort(files.write(), allow_followup=["expression"]).events == EVENT.sum()
+    )
 
 
 @pytest.fixture(scope="module")
@@ -202,9 +243,15 @@ def allowed(leaking: Path) -> Cohort:
 
 
 def test_fit_and_cross_validation_cannot_go_around_it(allowed: Cohort) -> None:
-    with pytest.raises(LeakageError, match=r"cohort 'tiny': the outcome is among the inputs\n.*'vital'"):
+    with pytest.raises(
+        LeakageError,
+        match=r"cohort 'tiny': the outcome is among the inputs\n.*'vital'",
+    ):
         quick().fit(allowed)
-    with pytest.raises(LeakageError, match=r"the outcome is among the inputs\n.*column 'vital'"):
+    with pytest.raises(
+        LeakageError,
+        match=r"the outcome is among the inputs\n.*column 'vital'",
+    ):
         cross_validate(quick(), allowed, folds=2)
     named = FitConfig.of(allow_followup=("vital",))
     assert Transforms.fit(allowed, allowed.patients, named).modalities == ("clinical",)
@@ -222,7 +269,8 @@ def test_prediction_needs_no_guard(leaking: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["vital", "vital status", "dead, yes or no", "it's", "007", 'the "end"', "é-1"]
+    "name",
+    ["vital", "vital status", "dead, yes or no", "it's", "007", 'the "end"', "é-1"],
 )
 def test_the_setting_is_read_back_as_the_name(name: str) -> None:
     option, setting = shlex.split(allowing([name, "age"]))
@@ -268,9 +316,14 @@ def test_a_sum_of_draws_against_all_outcomes() -> None:
 def test_monotone_against_all_pairs() -> None:
     rng = np.random.default_rng(4)
     for _ in range(300):
-        value, time = rng.integers(0, 3, 5).astype(float), rng.integers(0, 4, 5).astype(float)
+        value, time = (
+            rng.integers(0, 3, 5).astype(float),
+            rng.integers(0, 4, 5).astype(float),
+        )
         signs = np.sign(np.subtract.outer(value, value) * np.subtract.outer(time, time))
-        assert _monotone(value, time) == (not (signs < 0).any() or not (signs > 0).any())
+        assert _monotone(value, time) == (
+            not (signs < 0).any() or not (signs > 0).any()
+        )
 
 
 def test_the_best_group_cuts_where_it_parts_best() -> None:
@@ -279,10 +332,15 @@ def test_the_best_group_cuts_where_it_parts_best() -> None:
     assert _best_group(value, event).tolist() == [False, False, False, True, True, True]
 
 
-def test_outcomes_dealt_to_others_are_not_searched_for_again(tmp_path: Path, monkeypatch: Any) -> None:
+def test_outcomes_dealt_to_others_are_not_searched_for_again(
+    tmp_path: Path,
+    monkeypatch: Any,
+) -> None:
     cohort = load_cohort(files_of(tmp_path, age_again=NOISE).write())
     assert cohort.outcome is not None
-    monkeypatch.setattr("survfuse.cohort.data.find_leaks", None)  # calling it fails
+    monkeypatch.setattr(
+        "survfuse.cohort.cohort_data.find_leaks", None
+    )  # calling it fails
     dealt = cohort.outcome.iloc[::-1].set_axis(cohort.outcome.index)
     other = cohort.with_outcome(dealt)
     assert other.leaks == cohort.leaks

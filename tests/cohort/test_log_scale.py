@@ -16,21 +16,40 @@ from survfuse.readers.expression import Expression
 TRAIN = tuple(f"p{row}" for row in range(8))
 
 
-def data_of(values: np.ndarray, unit: str = "counts", genes: list[str] | None = None) -> ExpressionData:
+def data_of(
+    values: np.ndarray,
+    unit: str = "counts",
+    genes: list[str] | None = None,
+) -> ExpressionData:
     names = tuple(genes or [f"G{column}" for column in range(values.shape[1])])
     patients = tuple(f"p{row}" for row in range(len(values)))
-    expression = Expression(values.astype(np.float32), names, patients, unit, "symbol", "memory", "")
+    expression = Expression(
+        values.astype(np.float32),
+        names,
+        patients,
+        unit,
+        "symbol",
+        "memory",
+        "",
+    )
     return ExpressionData("expression", expression, patients)
 
 
 def fit(data: ExpressionData, **config: Any) -> ExpressionTransform:
-    return ExpressionTransform.fit(data, TRAIN, FitConfig(**{"expression_components": None, **config}))
+    return ExpressionTransform.fit(
+        data,
+        TRAIN,
+        FitConfig(**{"expression_components": None, **config}),
+    )
 
 
 @pytest.fixture
 def counts() -> np.ndarray:
     rng = np.random.default_rng(0)
-    return rng.poisson(np.exp(rng.normal(4, 1, 30)) * rng.uniform(0.5, 2, (10, 1)), (10, 30)).astype(float)
+    return rng.poisson(
+        np.exp(rng.normal(4, 1, 30)) * rng.uniform(0.5, 2, (10, 1)),
+        (10, 30),
+    ).astype(float)
 
 
 def logged(counts: np.ndarray) -> np.ndarray:
@@ -40,7 +59,11 @@ def logged(counts: np.ndarray) -> np.ndarray:
 def test_counts_are_read_as_standardised_log2_cpm(counts: np.ndarray) -> None:
     values, _, remarks = fit(data_of(counts)).apply(data_of(counts), TRAIN)
     logs = logged(counts)[:8]
-    np.testing.assert_allclose(values, (logs - logs.mean(axis=0)) / logs.std(axis=0), atol=1e-5)
+    np.testing.assert_allclose(
+        values,
+        (logs - logs.mean(axis=0)) / logs.std(axis=0),
+        atol=1e-5,
+    )
     assert remarks == []
 
 
@@ -48,11 +71,15 @@ def test_depth_changes_nothing(counts: np.ndarray) -> None:
     transform = fit(data_of(counts), expression_components=3)
     deeper = counts * np.arange(1, 11)[:, None]
     np.testing.assert_allclose(
-        transform.apply(data_of(deeper), TRAIN)[0], transform.apply(data_of(counts), TRAIN)[0], atol=1e-5
+        transform.apply(data_of(deeper), TRAIN)[0],
+        transform.apply(data_of(counts), TRAIN)[0],
+        atol=1e-5,
     )
 
 
-def test_the_library_is_the_whole_matrix_whatever_genes_are_chosen(counts: np.ndarray) -> None:
+def test_the_library_is_the_whole_matrix_whatever_genes_are_chosen(
+    counts: np.ndarray,
+) -> None:
     transform = fit(data_of(counts), expression_top=4, expression_scaling="none")
     values, _, _ = transform.apply(data_of(counts), TRAIN)
     chosen = [int(gene.removeprefix("G")) for gene in transform.genes]
@@ -68,7 +95,9 @@ def test_only_training_patients_teach_the_usual_share(counts: np.ndarray) -> Non
         np.testing.assert_array_equal(tensor, after[1][name])
 
 
-def test_fewer_genes_at_prediction_are_said_and_do_not_move_the_others(counts: np.ndarray) -> None:
+def test_fewer_genes_at_prediction_are_said_and_do_not_move_the_others(
+    counts: np.ndarray,
+) -> None:
     transform = fit(data_of(counts))
     whole, _, _ = transform.apply(data_of(counts), ["p9"])
     largest = int(counts.sum(axis=0).argmax())
@@ -93,7 +122,10 @@ def test_fewer_genes_at_prediction_are_said_and_do_not_move_the_others(counts: n
 def test_more_genes_at_prediction_change_nothing(counts: np.ndarray) -> None:
     transform = fit(data_of(counts))
     more = np.concatenate([np.full((10, 1), 1e5), counts], axis=1)
-    values, _, remarks = transform.apply(data_of(more, genes=["NEW", *(f"G{c}" for c in range(30))]), TRAIN)
+    values, _, remarks = transform.apply(
+        data_of(more, genes=["NEW", *(f"G{c}" for c in range(30))]),
+        TRAIN,
+    )
     np.testing.assert_array_equal(values, transform.apply(data_of(counts), TRAIN)[0])
     assert remarks == []
 
@@ -114,9 +146,13 @@ def test_it_is_kept_in_the_state(counts: np.ndarray) -> None:
     assert again.apply(data_of(counts), TRAIN)[0].tobytes() == before.tobytes()
 
 
-def test_a_linear_scale_can_be_kept_and_a_state_of_old_kept_it(counts: np.ndarray) -> None:
+def test_a_linear_scale_can_be_kept_and_a_state_of_old_kept_it(
+    counts: np.ndarray,
+) -> None:
     transform = fit(data_of(counts), expression_log=False, expression_scaling="none")
-    assert transform.notes == ("expression: raw counts are read as they are: they carry each sample's depth",)
+    assert transform.notes == (
+        "expression: raw counts are read as they are: they carry each sample's depth",
+    )
     values, _, _ = transform.apply(data_of(counts), TRAIN)
     np.testing.assert_array_equal(values, counts[:8])
     about, tensors = transform.state()

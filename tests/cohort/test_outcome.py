@@ -29,7 +29,11 @@ def test_censored_is_the_other_polarity(clinical: CohortFiles) -> None:
 
 
 def test_words_for_the_event_are_declared(clinical: CohortFiles) -> None:
-    clinical.patients["os_event"] = np.where(clinical.patients["os_event"] == 1, "deceased", "living")
+    clinical.patients["os_event"] = np.where(
+        clinical.patients["os_event"] == 1,
+        "deceased",
+        "living",
+    )
     with pytest.raises(
         CohortError,
         match=r"must be 0 or 1 .* 'deceased', 'living'.*event_values: \{deceased: 1, living: 0\}",
@@ -52,7 +56,10 @@ def test_words_for_the_event_are_declared(clinical: CohortFiles) -> None:
     ],
 )
 def test_an_impossible_row_is_an_error_until_it_may_be_left_out(
-    clinical: CohortFiles, column: str, cell: str, message: str
+    clinical: CohortFiles,
+    column: str,
+    cell: str,
+    message: str,
 ) -> None:
     clinical.set("004", column, cell)
     place = rf"outcome, file patients.csv, column '{column}', patient 004: "
@@ -62,9 +69,14 @@ def test_an_impossible_row_is_an_error_until_it_may_be_left_out(
     cohort = load_cohort(clinical.write())
     assert "004" not in cohort.patients
     assert len(cohort) == 19
-    assert [(step.patients, step.events) for step in cohort.flow] == [(20, None), (19, 9)]
+    assert [(step.patients, step.events) for step in cohort.flow] == [
+        (20, None),
+        (19, 9),
+    ]
     assert "004" in cohort.flow[-1].note
-    assert [(p.severity, p.patient, p.column) for p in cohort.problems] == [("warning", "004", column)]
+    assert [(p.severity, p.patient, p.column) for p in cohort.problems] == [
+        ("warning", "004", column),
+    ]
 
 
 def test_a_word_nobody_explained_is_never_left_out(clinical: CohortFiles) -> None:
@@ -81,9 +93,16 @@ def test_repeated_ids_are_named_with_their_rows(clinical: CohortFiles) -> None:
 
 
 def test_ids_that_are_nearly_the_same_are_told(clinical: CohortFiles) -> None:
-    clinical.patients["patient_id"] = ["3B_417", "3b_417_", *clinical.patients["patient_id"][2:]]
+    clinical.patients["patient_id"] = [
+        "3B_417",
+        "3b_417_",
+        *clinical.patients["patient_id"][2:],
+    ]
     (problem,) = load_cohort(clinical.write()).problems
-    assert problem.message == "ids '3B_417', '3b_417_' are nearly the same; they count as 2 patients"
+    assert (
+        problem.message
+        == "ids '3B_417', '3b_417_' are nearly the same; they count as 2 patients"
+    )
     clinical.spec["exclude"] = ["3b_417_"]
     assert load_cohort(clinical.write()).problems == ()
 
@@ -103,7 +122,10 @@ def test_excluded_patients_are_not_checked(clinical: CohortFiles) -> None:
 
 def test_a_cohort_without_events_is_refused(clinical: CohortFiles) -> None:
     clinical.patients["os_event"] = 0
-    with pytest.raises(CohortError, match="none of the 20 valid patients has the event"):
+    with pytest.raises(
+        CohortError,
+        match="none of the 20 valid patients has the event",
+    ):
         load_cohort(clinical.write())
 
 
@@ -117,7 +139,12 @@ def test_a_cohort_without_events_is_refused(clinical: CohortFiles) -> None:
         ("days", 3000, ""),
     ],
 )
-def test_an_unlikely_unit_is_a_warning(clinical: CohortFiles, unit: str, longest: int, looks: str) -> None:
+def test_an_unlikely_unit_is_a_warning(
+    clinical: CohortFiles,
+    unit: str,
+    longest: int,
+    looks: str,
+) -> None:
     clinical.patients["os_days"] = np.linspace(1, longest, 20)
     clinical.spec["outcome"]["unit"] = unit
     messages = [problem.message for problem in load_cohort(clinical.write()).problems]
@@ -128,24 +155,34 @@ def test_an_unlikely_unit_is_a_warning(clinical: CohortFiles, unit: str, longest
 def test_a_mistyped_time_is_named_with_its_patient(clinical: CohortFiles) -> None:
     clinical.set("004", "os_days", "99999")
     found = inspect(clinical.write()).problems
-    assert [(p.severity, p.patient, p.column) for p in found] == [("warning", "004", "os_days")]
+    assert [(p.severity, p.patient, p.column) for p in found] == [
+        ("warning", "004", "os_days"),
+    ]
     assert "99999 days is far beyond the next longest time" in found[0].message
 
 
-def test_censored_patients_whose_time_stands_elsewhere_are_told(clinical: CohortFiles) -> None:
+def test_censored_patients_whose_time_stands_elsewhere_are_told(
+    clinical: CohortFiles,
+) -> None:
     censored = clinical.patients["os_event"] == 0
-    clinical.patients["os_days"] = clinical.patients["os_days"].astype(str).mask(censored, "")
+    clinical.patients["os_days"] = (
+        clinical.patients["os_days"].astype(str).mask(censored, "")
+    )
     clinical.spec["outcome"]["exclude_invalid"] = True
     found = inspect(clinical.write()).problems[-1]
     assert (
-        "none of the 10 patients with a time is censored, and 10 censored ones have no time" in found.message
+        "none of the 10 patients with a time is censored, and 10 censored ones have no time"
+        in found.message
     )
     assert "put the time of the censored" in found.hint
 
 
 def test_an_absent_column_is_named_with_the_nearest(clinical: CohortFiles) -> None:
     clinical.spec["outcome"]["time"] = "os_day"
-    with pytest.raises(CohortError, match=r"column 'os_day': no such column.*did you mean 'os_days'"):
+    with pytest.raises(
+        CohortError,
+        match=r"column 'os_day': no such column.*did you mean 'os_days'",
+    ):
         load_cohort(clinical.write())
 
 
@@ -163,14 +200,18 @@ def test_prediction_needs_no_outcome(clinical: CohortFiles) -> None:
     assert cohort.endpoint is None
 
 
-def test_prediction_accepts_a_table_without_outcome_columns(clinical: CohortFiles) -> None:
+def test_prediction_accepts_a_table_without_outcome_columns(
+    clinical: CohortFiles,
+) -> None:
     clinical.patients = clinical.patients.drop(columns="os_event")
     cohort = load_cohort(clinical.write(), need_outcome=False)
     assert cohort.outcome is None
     assert "no os_event" in cohort.problems[0].message
 
 
-def test_prediction_keeps_patients_whose_outcome_is_not_known(clinical: CohortFiles) -> None:
+def test_prediction_keeps_patients_whose_outcome_is_not_known(
+    clinical: CohortFiles,
+) -> None:
     clinical.set("004", "os_days", "")
     cohort = load_cohort(clinical.write(), need_outcome=False)
     assert len(cohort) == 20
@@ -186,6 +227,11 @@ def test_inspection_tells_everything_at_once(clinical: CohortFiles) -> None:
     clinical.set("007", "stage", "IX")
     found = inspect(clinical.write())
     assert not found.ok
-    assert [problem.patient for problem in found.problems] == ["004", "005", "006", "007"]
+    assert [problem.patient for problem in found.problems] == [
+        "004",
+        "005",
+        "006",
+        "007",
+    ]
     assert found.tables["problems"]["severity"].tolist() == ["error"] * 4
     assert found.tables["modalities"]["patients"].tolist() == [18]

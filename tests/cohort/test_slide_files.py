@@ -40,9 +40,16 @@ def rename(files: CohortFiles, table: Rename, file: Rename) -> None:
     files.bags = {file(name): values for name, values in files.bags.items()}
 
 
-@pytest.mark.parametrize("ending", [".h5", ".HDF5", ".pt", ".npy", ".zarr", ".SVS", ".ome.tiff", ".svs.h5"])
+@pytest.mark.parametrize(
+    "ending",
+    [".h5", ".HDF5", ".pt", ".npy", ".zarr", ".SVS", ".ome.tiff", ".svs.h5"],
+)
 def test_every_ending_may_stay_in_the_table(files: CohortFiles, ending: str) -> None:
-    rename(files, lambda name: f"TCGA-{name}-DX1.9FCE{ending}", lambda name: f"TCGA-{name}-DX1.9FCE")
+    rename(
+        files,
+        lambda name: f"TCGA-{name}-DX1.9FCE{ending}",
+        lambda name: f"TCGA-{name}-DX1.9FCE",
+    )
     assert len(bags(files).patients) == 20
     assert found(files) == []
 
@@ -62,10 +69,13 @@ def test_accents_may_be_written_in_two_ways(files: CohortFiles) -> None:
     assert found(files) == []
 
 
-def test_a_name_without_its_last_part_is_named_as_the_difference(files: CohortFiles) -> None:
+def test_a_name_without_its_last_part_is_named_as_the_difference(
+    files: CohortFiles,
+) -> None:
     rename(files, lambda name: f"{name}-DX1.svs", lambda name: f"{name}-DX1.9FCE0297")
     with pytest.raises(
-        CohortError, match=r"after a dot are other slides: '001_0-DX1.svs' \('001_0-DX1.9FCE0297'\)"
+        CohortError,
+        match=r"after a dot are other slides: '001_0-DX1.svs' \('001_0-DX1.9FCE0297'\)",
     ):
         load_cohort(files.write())
 
@@ -75,18 +85,27 @@ def test_letter_case_alone_is_told(files: CohortFiles) -> None:
     assert len(bags(files).patients) == 20
     [(severity, _, message)] = found(files)
     assert severity == "warning"
-    assert message.startswith("21 slide(s) differ from their feature file only in letter case")
+    assert message.startswith(
+        "21 slide(s) differ from their feature file only in letter case",
+    )
 
 
 def test_whole_numbers_that_pandas_wrote_are_told(files: CohortFiles) -> None:
-    rename(files, lambda name: f"{name.replace('_', '9')}.0", lambda name: name.replace("_", "9"))
+    rename(
+        files,
+        lambda name: f"{name.replace('_', '9')}.0",
+        lambda name: name.replace("_", "9"),
+    )
     assert len(bags(files).patients) == 20
     assert "only in letter case or a final '.0'" in found(files)[0][2]
 
 
 def test_leading_zeros_are_told_and_not_taken_for_the_same(files: CohortFiles) -> None:
     rename(files, lambda name: f"0{name}", lambda name: name)
-    with pytest.raises(CohortError, match=r"'0001_0' stands there as '001_0': leading zeros is all"):
+    with pytest.raises(
+        CohortError,
+        match=r"'0001_0' stands there as '001_0': leading zeros is all",
+    ):
         load_cohort(files.write())
 
 
@@ -138,7 +157,7 @@ def test_empty_slides_are_told_with_the_patients_they_cost(files: CohortFiles) -
             "",
             "3 slide(s) without tiles: 001_20, 003_2, 005_4: their feature files have no rows; "
             "2 patient(s) have no other slide and count as without slides: 003, 005",
-        )
+        ),
     ]
     assert len(bags(files).patients) == 18
 
@@ -156,7 +175,9 @@ def test_broken_files_of_excluded_patients_are_no_problem(files: CohortFiles) ->
     files.spec["exclude"] = ["003"]
     path = files.write()
     assert len(load_cohort(path)) == 19
-    assert "003" not in pack_cohort(path, out=files.root / "mine.bags")["slides"].patients
+    assert (
+        "003" not in pack_cohort(path, out=files.root / "mine.bags")["slides"].patients
+    )
 
 
 def test_columns_that_are_not_finite_can_be_left_out(files: CohortFiles) -> None:
@@ -169,21 +190,30 @@ def test_columns_that_are_not_finite_can_be_left_out(files: CohortFiles) -> None
     ]
     for slide, (_, _, message) in zip(("003_2", "005_4", "007_6"), said, strict=True):
         assert message.startswith(f"slide {slide!r}: ")
-        assert "columns 1, 3 (counted from 0); `exclude_features: [1, 3]` leaves them out" in message
+        assert (
+            "columns 1, 3 (counted from 0); `exclude_features: [1, 3]` leaves them out"
+            in message
+        )
     files.spec["slides"]["exclude_features"] = [3, 1, 1]
     data = bags(files)
     assert (data.features, data.store.encoder) == (2, "uni_without_1_3")
-    np.testing.assert_array_equal(data.store.gather(["003"])[0], files.bags["003_2"][:, [0, 2]])
+    np.testing.assert_array_equal(
+        data.store.gather(["003"])[0],
+        files.bags["003_2"][:, [0, 2]],
+    )
 
 
-def test_a_model_never_takes_other_columns_for_those_left_out(files: CohortFiles) -> None:
+def test_a_model_never_takes_other_columns_for_those_left_out(
+    files: CohortFiles,
+) -> None:
     files.spec["slides"]["exclude_features"] = [1]
     data = bags(files)
     scaler = BagScaler.fit(data, data.patients, scaling="standard")
     scaler.check(data)
     files.spec["slides"]["exclude_features"] = [2]
     with pytest.raises(
-        TransformError, match="'uni_without_1', this cohort has 'uni_without_2'; name the same col"
+        TransformError,
+        match="'uni_without_1', this cohort has 'uni_without_2'; name the same col",
     ):
         scaler.check(bags(files))
 
@@ -193,17 +223,26 @@ def test_many_slides_refused_for_one_reason_are_one_problem(files: CohortFiles) 
         files.bags[slide] = np.full((2, 4), np.nan, np.float32)
     [(_, patients, message)] = found(files)
     assert patients == "003, 005, 007"
-    assert message.startswith("3 slides ('003_2', '005_4', '007_6'), the first of which: ")
+    assert message.startswith(
+        "3 slides ('003_2', '005_4', '007_6'), the first of which: ",
+    )
     assert "8 of 8 feature values" in message
     assert "2 tiles without a finite value" in message
     hint = inspect(files.write()).problems[0].hint
-    assert hint == '`exclude_slides: ["003_2", "005_4", "007_6"]` in this section leaves them out'
+    assert (
+        hint
+        == '`exclude_slides: ["003_2", "005_4", "007_6"]` in this section leaves them out'
+    )
 
 
 # -- files of other tools
 
 
-def write_all(files: CohortFiles, save: Callable[[Path, np.ndarray], None], ending: str) -> None:
+def write_all(
+    files: CohortFiles,
+    save: Callable[[Path, np.ndarray], None],
+    ending: str,
+) -> None:
     """Write every bag in another format."""
     files.write()
     for name, values in files.bags.items():
@@ -219,7 +258,9 @@ def test_features_under_another_key(files: CohortFiles) -> None:
 
     tiles = len(files.bags["001_0"])
     write_all(files, save, ".h5")
-    [(_, _, message)] = found(files)  # one problem, though the slides have other numbers of tiles
+    [(_, _, message)] = found(
+        files,
+    )  # one problem, though the slides have other numbers of tiles
     assert message.startswith("21 slides ('001_0', '001_20', ")
     assert f"found coords ({tiles}, 2), embeddings ({tiles}, 4); " in message
     assert "coordinates" not in message
@@ -232,7 +273,11 @@ def test_vectors_of_whole_slides_are_bags_of_one(files: CohortFiles) -> None:
     data = bags(files)
     assert (len(data.patients), data.tiles()) == (20, 21)
     assert found(files) == [
-        ("warning", "", "each of 21 slides has one feature vector: taken as an embedding of the whole slide")
+        (
+            "warning",
+            "",
+            "each of 21 slides has one feature vector: taken as an embedding of the whole slide",
+        ),
     ]
 
 
@@ -241,7 +286,9 @@ def test_settings_beside_the_bags_are_part_of_them(files: CohortFiles) -> None:
     del files.spec["slides"]["encoder"], files.spec["slides"]["mpp"]
     assert bags(files).store.encoder is None
     config = files.root / "features" / "bags_config.json"
-    config.write_text('{"extractor": {"class": "slideflow.model.extractors.plip.PLIPFeatures"}}')
+    config.write_text(
+        '{"extractor": {"class": "slideflow.model.extractors.plip.PLIPFeatures"}}',
+    )
     assert bags(files).store.encoder == "plip"
 
 
@@ -257,19 +304,33 @@ def test_empty_slides_of_a_packed_store_are_told_too(files: CohortFiles) -> None
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("key", "x"), ("tiles", "t"), ("exclude_slides", ["a"]), ("exclude_features", [1])],
+    [
+        ("key", "x"),
+        ("tiles", "t"),
+        ("exclude_slides", ["a"]),
+        ("exclude_features", [1]),
+    ],
 )
-def test_choices_belong_to_feature_files(files: CohortFiles, field: str, value: object) -> None:
+def test_choices_belong_to_feature_files(
+    files: CohortFiles,
+    field: str,
+    value: object,
+) -> None:
     files.spec["slides"] = {"packed": "x.bags", field: value}
     problems = inspect(files.write()).problems
-    assert f"`{field}`: belong to `features`; a packed store is taken whole" in problems[0].message
+    assert (
+        f"`{field}`: belong to `features`; a packed store is taken whole"
+        in problems[0].message
+    )
 
 
 def test_packing_ahead_knows_the_choices(files: CohortFiles) -> None:
     files.spec["slides"]["exclude_features"] = [0]
     path = files.write()
     assert pack_cohort(path, out=files.root / "mine.bags")["slides"].dim == 3
-    assert pack_cohort(path, out=files.root / "mine.bags")["slides"].dim == 3  # the same again
+    assert (
+        pack_cohort(path, out=files.root / "mine.bags")["slides"].dim == 3
+    )  # the same again
     files.spec["slides"]["exclude_features"] = [1]
     with pytest.raises(
         FeatureFileError,
@@ -282,7 +343,10 @@ def test_the_table_of_another_tool_is_used_as_it_is(files: CohortFiles) -> None:
     """STAMP's slide table has columns PATIENT and FILENAME, the latter with ``.h5``."""
     assert files.slides is not None
     table = pd.DataFrame(
-        {"PATIENT": files.slides["patient_id"], "FILENAME": files.slides["slide_id"] + ".h5"}
+        {
+            "PATIENT": files.slides["patient_id"],
+            "FILENAME": files.slides["slide_id"] + ".h5",
+        },
     )
     files.slides = table
     files.spec["slides"] |= {"slide": "FILENAME", "patient": "PATIENT"}

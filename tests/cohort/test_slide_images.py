@@ -27,7 +27,9 @@ class Files:
     def write(self) -> Path:
         (self.root / "slides.csv").write_text("\n".join(self.table) + "\n")
         images = f", images: {self.images}" if self.images else ""
-        (self.root / "cohort.yaml").write_text(f"name: t\nslides: {{{self.section}{images}}}\n")
+        (self.root / "cohort.yaml").write_text(
+            f"name: t\nslides: {{{self.section}{images}}}\n",
+        )
         return self.root / "cohort.yaml"
 
     def find(self) -> SlideImages:
@@ -40,15 +42,29 @@ def files(tmp_path: Path) -> Files:
 
 
 def test_by_name(files: Files) -> None:
-    for name in ("c.NDPI", "sub/b.tif", "a.svs", "a.txt", ".a.tif", "sub/.hidden/a.tif"):
+    for name in (
+        "c.NDPI",
+        "sub/b.tif",
+        "a.svs",
+        "a.txt",
+        ".a.tif",
+        "sub/.hidden/a.tif",
+    ):
         files.image(f"images/{name}")
     found = files.find()
-    assert [(i.slide_id, i.patient_id, i.path.relative_to(files.root).as_posix()) for i in found.images] == [
+    assert [
+        (i.slide_id, i.patient_id, i.path.relative_to(files.root).as_posix())
+        for i in found.images
+    ] == [
         ("a", "P1", "images/a.svs"),
         ("b", "P1", "images/sub/b.tif"),
         ("c", "P2", "images/c.NDPI"),
     ]
-    assert (found.name, found.masks, found.features) == ("slides", None, files.root / "features")
+    assert (found.name, found.masks, found.features) == (
+        "slides",
+        None,
+        files.root / "features",
+    )
 
 
 def test_the_order_of_rows_and_files_means_nothing(files: Files) -> None:
@@ -75,27 +91,36 @@ def test_a_slide_with_two_images_or_none(files: Files) -> None:
         files.image(f"images/{name}")
     with pytest.raises(CohortError, match=r"2 problems") as told:
         files.find()
-    assert "1 of 3 slides have no image of their name: 'b'; the folder has 'a', 'b_HE', 'c'" in str(
-        told.value
+    assert (
+        "1 of 3 slides have no image of their name: 'b'; the folder has 'a', 'b_HE', 'c'"
+        in str(told.value)
     )
     assert "slide 'a' could be" in str(told.value)
     for name in ("images/a.svs", "images/old/a.tif"):
         assert name in str(told.value)
 
 
-def test_ids_may_have_the_endings_of_features_and_any_letter_case_in_endings(files: Files) -> None:
+def test_ids_may_have_the_endings_of_features_and_any_letter_case_in_endings(
+    files: Files,
+) -> None:
     files.table = ["slide_id,patient_id", "a.h5,P1", "b.SVS,P1", "c.ome,P2", "d,P2"]
     for name in ("a.svs", "b.svs", "c.ome.tiff", "d.ome.tif"):
         files.image(f"images/{name}")
     found = {image.slide_id: image.path.name for image in files.find().images}
-    assert found == {"a.h5": "a.svs", "b.SVS": "b.svs", "c.ome": "c.ome.tiff", "d": "d.ome.tif"}
+    assert found == {
+        "a.h5": "a.svs",
+        "b.SVS": "b.svs",
+        "c.ome": "c.ome.tiff",
+        "d": "d.ome.tif",
+    }
 
 
 def test_another_letter_case_is_named_as_the_difference(files: Files) -> None:
     for name in ("A.svs", "b.svs", "c.svs"):
         files.image(f"images/{name}")
     with pytest.raises(
-        CohortError, match=r"no image of their name: 'a'; .*; in another letter case only: 'a' \('A'\)"
+        CohortError,
+        match=r"no image of their name: 'a'; .*; in another letter case only: 'a' \('A'\)",
     ):
         files.find()
 
@@ -116,14 +141,26 @@ def test_by_path(files: Files, images: str) -> None:
     for name in ("x/1.tif", "2.tif"):
         files.image(f"{images}/{name}" if images else name)
     absolute = files.image("far/3.svs")
-    files.table = ["slide_id,patient_id,path", "a,P1,x/1.tif", "b,P1, 2.tif", f"c,P2,{absolute}"]
-    assert [image.path.name for image in files.find().images] == ["1.tif", "2.tif", "3.svs"]
+    files.table = [
+        "slide_id,patient_id,path",
+        "a,P1,x/1.tif",
+        "b,P1, 2.tif",
+        f"c,P2,{absolute}",
+    ]
+    assert [image.path.name for image in files.find().images] == [
+        "1.tif",
+        "2.tif",
+        "3.svs",
+    ]
 
 
 def test_a_path_is_found_however_its_letters_are_composed(files: Files) -> None:
     """Reading the table composes them; file systems keep what they were given."""
     names = ["Mu\u0308ller.svs", "M\u00fcller 2.svs", "a\u00a0b.svs"]
-    files.table = ["slide_id,patient_id,path", *(f"s{row},P{row},{name}" for row, name in enumerate(names))]
+    files.table = [
+        "slide_id,patient_id,path",
+        *(f"s{row},P{row},{name}" for row, name in enumerate(names)),
+    ]
     for name in names:
         files.image(f"images/{name}")
     assert [image.path.name for image in files.find().images] == names
@@ -157,7 +194,12 @@ def test_paths_that_are_wrong_are_told_together(files: Files) -> None:
 def test_numbers_of_the_table(files: Files) -> None:
     for name in "abc":
         files.image(f"images/{name}.tif")
-    files.table = ["slide_id,patient_id,mpp,objective", "a,P1, 0.25,", "b,P1,NA,40", "c,P2,,"]
+    files.table = [
+        "slide_id,patient_id,mpp,objective",
+        "a,P1, 0.25,",
+        "b,P1,NA,40",
+        "c,P2,,",
+    ]
     assert [(image.mpp, image.objective) for image in files.find().images] == [
         (0.25, None),
         (None, 40.0),
@@ -168,7 +210,10 @@ def test_numbers_of_the_table(files: Files) -> None:
 def test_two_rows_of_one_slide(files: Files) -> None:
     files.image("images/a.tif")
     files.table = ["slide_id,patient_id", "a,P1", "a,P2"]
-    with pytest.raises(CohortError, match=r"patient P1, P2: slide 'a' has 2 rows \(data rows 1, 2\)"):
+    with pytest.raises(
+        CohortError,
+        match=r"patient P1, P2: slide 'a' has 2 rows \(data rows 1, 2\)",
+    ):
         files.find()
 
 
@@ -190,9 +235,12 @@ def test_what_cannot_be_found(files: Files, change: dict[str, str], why: str) ->
 
 
 def test_a_cohort_without_slides(tmp_path: Path) -> None:
-    (tmp_path / "c.yaml").write_text("name: t\nclinical: {table: t.csv, columns: [age]}\n")
+    (tmp_path / "c.yaml").write_text(
+        "name: t\nclinical: {table: t.csv, columns: [age]}\n",
+    )
     with pytest.raises(
-        CohortError, match=r"no slides to extract: expected a section `slides:` with `table:`"
+        CohortError,
+        match=r"no slides to extract: expected a section `slides:` with `table:`",
     ):
         find_images(tmp_path / "c.yaml")
 
@@ -203,13 +251,15 @@ def test_validate_says_that_extraction_comes_first(files: Files) -> None:
     path = files.write()
     for _ in range(2):  # without the folder, and with an empty one
         inspection = inspect(path, need_outcome=False)
-        assert [problem.hint for problem in inspection.problems if problem.where == "slides"] == [
-            "run `survfuse extract` on this cohort file first"
-        ]
+        assert [
+            problem.hint for problem in inspection.problems if problem.where == "slides"
+        ] == ["run `survfuse extract` on this cohort file first"]
         (files.root / "features" / "state").mkdir(parents=True, exist_ok=True)
     files.images = ""
     files.table = ["slide_id,patient_id,path", "a,P1,images/a.tif"]
-    assert "run `survfuse extract`" in str(inspect(files.write(), need_outcome=False).problems[0])
+    assert "run `survfuse extract`" in str(
+        inspect(files.write(), need_outcome=False).problems[0],
+    )
 
 
 def test_masks_by_path(files: Files) -> None:
@@ -218,18 +268,29 @@ def test_masks_by_path(files: Files) -> None:
     files.table = ["slide_id,patient_id,path,mask"]
     for name in ("a", "b"):
         files.image(f"data/{name}/{name}_HE.tif")
-        files.table.append(f"{name}_HE,{name},{name}/{name}_HE.tif,{name}/{name}_HE_mask.tif")
+        files.table.append(
+            f"{name}_HE,{name},{name}/{name}_HE.tif,{name}/{name}_HE_mask.tif",
+        )
     files.table[-1] = files.table[-1].rpartition(",")[0] + ","
     mask = files.image("data/a/a_HE_mask.tif")
     assert [image.mask for image in files.find().images] == [mask, None]
     files.table[-1] += "a/a_HE_mask.tif"
-    with pytest.raises(CohortError, match=r"a_HE_mask\.tif is listed for slides 'a_HE', 'b_HE'"):
+    with pytest.raises(
+        CohortError,
+        match=r"a_HE_mask\.tif is listed for slides 'a_HE', 'b_HE'",
+    ):
         files.find()
     files.table[-1] = files.table[-1].replace("a_HE_mask", "gone")
-    with pytest.raises(CohortError, match=r"column 'mask': 1 of 2 files are not there: 'b_HE'"):
+    with pytest.raises(
+        CohortError,
+        match=r"column 'mask': 1 of 2 files are not there: 'b_HE'",
+    ):
         files.find()
     files.table[-1] = files.table[-1].replace("a/gone", "b/b_HE")
-    with pytest.raises(CohortError, match=r"b_HE\.tif is listed for slides 'b_HE', 'b_HE'"):
+    with pytest.raises(
+        CohortError,
+        match=r"b_HE\.tif is listed for slides 'b_HE', 'b_HE'",
+    ):
         files.find()
 
 
@@ -250,6 +311,9 @@ def test_a_path_too_long_for_any_file_is_not_there(files: Files) -> None:
 def test_a_number_that_is_none_comes_with_one_that_is(files: Files) -> None:
     files.image("images/a.tif")
     files.table = ["slide_id,patient_id,path,mpp,objective", 'a,P1,a.tif,"0,25",40x']
-    with pytest.raises(CohortError, match=r"got '0,25'[\s\S]*such as 0\.25, with a decimal point") as told:
+    with pytest.raises(
+        CohortError,
+        match=r"got '0,25'[\s\S]*such as 0\.25, with a decimal point",
+    ) as told:
         files.find()
     assert "got '40x'" in str(told.value)

@@ -49,7 +49,14 @@ def test_the_documented_file_is_read_and_every_word_stays_text(tmp_path: Path) -
     assert spec.clinical.missing == ("", "NA", "-1")
     assert spec.outcome is not None
     assert spec.outcome.horizons == (365.0, 730.5)
-    assert list(spec.sections()) == ["clinical", "expression", "blood", "stains", "protein", "slides"]
+    assert list(spec.sections()) == [
+        "clinical",
+        "expression",
+        "blood",
+        "stains",
+        "protein",
+        "slides",
+    ]
 
 
 def test_a_modality_is_what_its_keys_say(tmp_path: Path) -> None:
@@ -69,17 +76,36 @@ def test_a_modality_is_what_its_keys_say(tmp_path: Path) -> None:
         ("[a]", "expected a mapping"),
         ("a: [", "not YAML"),
         ("name: x\n", "no modality"),
-        ("name: x\noutcome: {table: p, time: t, unit: days}", "exactly one of `event: COLUMN`"),
-        ("name: x\noutcome: {table: p, time: t, unit: days, event: e, censored: c}", "exactly one of `event"),
-        ("name: x\noutcome: {table: p, time: t, unit: weeks, event: e}", "unit: Input should be 'days'"),
+        (
+            "name: x\noutcome: {table: p, time: t, unit: days}",
+            "exactly one of `event: COLUMN`",
+        ),
+        (
+            "name: x\noutcome: {table: p, time: t, unit: days, event: e, censored: c}",
+            "exactly one of `event",
+        ),
+        (
+            "name: x\noutcome: {table: p, time: t, unit: weeks, event: e}",
+            "unit: Input should be 'days'",
+        ),
         (OUTCOME + "clinical: {table: p.csv}", "declare `columns`"),
-        (OUTCOME + "clinical: {table: p.csv, columns: {a: ordinal}}", "`levels`, lowest first"),
-        (OUTCOME + "clinical: {table: p, columns: {a: {kind: ordinal, levels: [x, x]}}}", "different words"),
+        (
+            OUTCOME + "clinical: {table: p.csv, columns: {a: ordinal}}",
+            "`levels`, lowest first",
+        ),
+        (
+            OUTCOME
+            + "clinical: {table: p, columns: {a: {kind: ordinal, levels: [x, x]}}}",
+            "different words",
+        ),
         (OUTCOME + "slides: {table: s.csv}", "exactly one of `features"),
         (OUTCOME + "slides: {features: f}", "needs `table"),
         (OUTCOME + "modalities: {slides: {table: s.csv}}", "has its own section"),
         (OUTCOME + "modalities: {a-b: {table: s.csv}}", "must be letters"),
-        (OUTCOME + "modalities: {b: {table: s.csv, colums: [a]}}", "colums: unknown field"),
+        (
+            OUTCOME + "modalities: {b: {table: s.csv, colums: [a]}}",
+            "colums: unknown field",
+        ),
         (OUTCOME + "expression: {path: r.csv, unit: rpkm}", "expression.unit"),
     ],
 )

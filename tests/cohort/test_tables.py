@@ -34,23 +34,49 @@ def test_cells_stay_text_and_parse_on_demand(clinical: CohortFiles) -> None:
     ("column", "cell", "message"),
     [
         ("age", "sixty", "expected a number, got 'sixty' .*add it to clinical.missing"),
-        ("age", "unknown", r"expected a number, got 'unknown' .*: \[.*, \"NULL\", unknown\]"),
+        (
+            "age",
+            "unknown",
+            r"expected a number, got 'unknown' .*: \[.*, \"NULL\", unknown\]",
+        ),
         ("age", "1,234", "expected a number, got '1,234' .*thousands are marked off"),
         ("age", "1950-03-01", "expected a number, got '1950-03-01' .*this is a date"),
         ("age", ">90", "expected a number, got '>90' .*this is a bound"),
-        ("stage", "IV", r"expected one of .*, got 'IV' .*list it in `levels` at its place, lowest first"),
-        ("stage", "?", r"expected one of .*, got '\?' \(if it means 'not known', add it to clinical.missing"),
+        (
+            "stage",
+            "IV",
+            r"expected one of .*, got 'IV' .*list it in `levels` at its place, lowest first",
+        ),
+        (
+            "stage",
+            "?",
+            r"expected one of .*, got '\?' \(if it means 'not known', add it to clinical.missing",
+        ),
         ("age", "inf", "expected a number, got 'inf'"),
         ("age", "1e308", r"expected a number of at most 1e\+30 in size, got '1e308'"),
         ("age", "-1e31", r"expected a number of at most 1e\+30 in size, got '-1e31'"),
-        ("stage", "iii", "expected one of .*, got 'iii' .*write it as the level 'III': letter case"),
-        ("stage", "IIa", r"expected one of \['I', 'II', 'III'\], got 'IIa' .*did you mean 'II'"),
+        (
+            "stage",
+            "iii",
+            "expected one of .*, got 'iii' .*write it as the level 'III': letter case",
+        ),
+        (
+            "stage",
+            "IIa",
+            r"expected one of \['I', 'II', 'III'\], got 'IIa' .*did you mean 'II'",
+        ),
     ],
 )
-def test_a_wrong_cell_is_named(clinical: CohortFiles, column: str, cell: str, message: str) -> None:
+def test_a_wrong_cell_is_named(
+    clinical: CohortFiles,
+    column: str,
+    cell: str,
+    message: str,
+) -> None:
     clinical.set("004", column, cell)
     with pytest.raises(
-        CohortError, match=f"clinical, file patients.csv, column '{column}', patient 004: {message}"
+        CohortError,
+        match=f"clinical, file patients.csv, column '{column}', patient 004: {message}",
     ):
         load_cohort(clinical.write())
 
@@ -65,7 +91,9 @@ def test_missing_tokens_can_be_declared(clinical: CohortFiles) -> None:
     assert data.texts("sex", ["004"]).isna().all()
 
 
-def test_a_hint_about_missing_cells_keeps_the_tokens_there_were(clinical: CohortFiles) -> None:
+def test_a_hint_about_missing_cells_keeps_the_tokens_there_were(
+    clinical: CohortFiles,
+) -> None:
     clinical.set("004", "age", "?")
     clinical.set("005", "age", "NA")
     (problem,) = inspect(clinical.write()).problems
@@ -74,7 +102,9 @@ def test_a_hint_about_missing_cells_keeps_the_tokens_there_were(clinical: Cohort
     assert np.isnan(table(clinical).numbers("age", ["004", "005"])).all()
 
 
-def test_a_declared_list_of_missing_tokens_is_the_whole_list(clinical: CohortFiles) -> None:
+def test_a_declared_list_of_missing_tokens_is_the_whole_list(
+    clinical: CohortFiles,
+) -> None:
     clinical.set("004", "sex", "")
     clinical.set("005", "sex", "NA")
     clinical.set("006", "stage", "NA")
@@ -85,27 +115,42 @@ def test_a_declared_list_of_missing_tokens_is_the_whole_list(clinical: CohortFil
         ("error", "sex", "004, 005"),
     ]
     assert (
-        "an empty cell, 'NA': a category like any other, for `missing` does not list it" in found[1].message
+        "an empty cell, 'NA': a category like any other, for `missing` does not list it"
+        in found[1].message
     )
     assert found[1].hint.endswith('clinical.missing: ["?", "", NA]')
     clinical.spec["clinical"]["missing"] = ["?", "", "NA"]
     assert inspect(clinical.write()).problems == ()
 
 
-@pytest.mark.parametrize(("token", "cell"), [("-1", "-1.0"), ("-1.0", "-1"), ("999", "999.00")])
+@pytest.mark.parametrize(
+    ("token", "cell"),
+    [("-1", "-1.0"), ("-1.0", "-1"), ("999", "999.00")],
+)
 @pytest.mark.parametrize("column", ["age", "stage", "sex"])
 def test_a_missing_token_is_a_number_however_written(
-    clinical: CohortFiles, column: str, token: str, cell: str
+    clinical: CohortFiles,
+    column: str,
+    token: str,
+    cell: str,
 ) -> None:
     clinical.set("004", column, cell)
     clinical.spec["clinical"]["missing"] = ["", token]
     assert table(clinical).texts(column, ["004"]).isna().all()
 
 
-def test_whole_numbers_written_as_floats_are_their_levels_and_categories(clinical: CohortFiles) -> None:
+def test_whole_numbers_written_as_floats_are_their_levels_and_categories(
+    clinical: CohortFiles,
+) -> None:
     stage = np.arange(20) % 3 + 1
-    clinical.patients["stage"] = np.where(np.arange(20) == 3, np.nan, stage)  # pandas writes 1.0
-    clinical.patients["sex"] = [f"{value:.1f}" if row % 2 else str(value) for row, value in enumerate(stage)]
+    clinical.patients["stage"] = np.where(
+        np.arange(20) == 3,
+        np.nan,
+        stage,
+    )  # pandas writes 1.0
+    clinical.patients["sex"] = [
+        f"{value:.1f}" if row % 2 else str(value) for row, value in enumerate(stage)
+    ]
     clinical.spec["clinical"]["columns"]["stage"]["levels"] = ["1", "2", "3"]
     data = table(clinical)
     assert (
@@ -115,9 +160,14 @@ def test_whole_numbers_written_as_floats_are_their_levels_and_categories(clinica
     assert sorted(set(data.texts("sex"))) == ["1", "2", "3"]
 
 
-def test_levels_that_a_table_cannot_tell_apart_are_refused(clinical: CohortFiles) -> None:
+def test_levels_that_a_table_cannot_tell_apart_are_refused(
+    clinical: CohortFiles,
+) -> None:
     clinical.spec["clinical"]["columns"]["stage"]["levels"] = ["1", "1.0", "2"]
-    with pytest.raises(ConfigError, match=r"levels: '1' and '1\.0' are one number; list it once"):
+    with pytest.raises(
+        ConfigError,
+        match=r"levels: '1' and '1\.0' are one number; list it once",
+    ):
         load_cohort(clinical.write())
 
 
@@ -129,7 +179,10 @@ def test_levels_that_a_table_cannot_tell_apart_are_refused(clinical: CohortFiles
     ],
 )
 def test_a_trivial_difference_from_a_level_is_named(
-    clinical: CohortFiles, level: str, cell: str, says: str
+    clinical: CohortFiles,
+    level: str,
+    cell: str,
+    says: str,
 ) -> None:
     clinical.patients["stage"] = level
     clinical.set("004", "stage", cell)
@@ -139,9 +192,14 @@ def test_a_trivial_difference_from_a_level_is_named(
     assert "missing" not in str(refusal.value)
 
 
-def test_composed_letters_and_blanks_of_every_kind_are_the_same_words(clinical: CohortFiles) -> None:
+def test_composed_letters_and_blanks_of_every_kind_are_the_same_words(
+    clinical: CohortFiles,
+) -> None:
     clinical.patients["stage"] = ["pré\u00a0op\u200b", "post"] * 10
-    clinical.spec["clinical"]["columns"]["stage"]["levels"] = [unicodedata.normalize("NFD", "pré op"), "post"]
+    clinical.spec["clinical"]["columns"]["stage"]["levels"] = [
+        unicodedata.normalize("NFD", "pré op"),
+        "post",
+    ]
     assert table(clinical).numbers("stage").tolist() == [0.0, 1.0] * 10
 
 
@@ -163,13 +221,18 @@ def test_undeclared_columns_are_told(clinical: CohortFiles) -> None:
 
 def test_the_outcome_is_no_input(clinical: CohortFiles) -> None:
     clinical.spec["clinical"]["columns"]["os_event"] = {"kind": "numeric"}
-    with pytest.raises(CohortError, match="column 'os_event': this column is the outcome"):
+    with pytest.raises(
+        CohortError,
+        match="column 'os_event': this column is the outcome",
+    ):
         load_cohort(clinical.write())
 
 
 def test_a_further_table_is_all_numbers(clinical: CohortFiles) -> None:
     ids = clinical.patients["patient_id"]
-    blood = pd.DataFrame({"patient_id": ids, "wbc": 1.5, "hb": np.arange(20)}).astype(object)
+    blood = pd.DataFrame({"patient_id": ids, "wbc": 1.5, "hb": np.arange(20)}).astype(
+        object,
+    )
     blood.loc[3, ["wbc", "hb"]] = ["", ""]
     clinical.tables["blood.csv"] = blood.drop(index=5)
     clinical.spec["modalities"] = {"blood": {"table": "blood.csv"}}
@@ -188,14 +251,21 @@ def test_a_further_table_is_all_numbers(clinical: CohortFiles) -> None:
     }
 
 
-def test_a_table_that_holds_the_outcome_needs_declared_columns(clinical: CohortFiles) -> None:
+def test_a_table_that_holds_the_outcome_needs_declared_columns(
+    clinical: CohortFiles,
+) -> None:
     clinical.spec["modalities"] = {"blood": {"table": "patients.csv"}}
-    with pytest.raises(CohortError, match="also holds the outcome, so its inputs must be declared"):
+    with pytest.raises(
+        CohortError,
+        match="also holds the outcome, so its inputs must be declared",
+    ):
         load_cohort(clinical.write())
 
 
 def test_columns_can_be_a_list_of_numbers(clinical: CohortFiles) -> None:
-    clinical.spec["modalities"] = {"more": {"table": "patients.csv", "columns": ["fold"]}}
+    clinical.spec["modalities"] = {
+        "more": {"table": "patients.csv", "columns": ["fold"]},
+    }
     assert table(clinical, "more").features == 1
 
 
@@ -223,12 +293,17 @@ def test_columns_can_be_a_pattern(clinical: CohortFiles) -> None:
         about["columns"] = columns
         assert list(table(files, "cnv").columns) == expected
     about["columns"] = {"match": "*_cnb"}
-    with pytest.raises(CohortError, match=r"no column is like '\*_cnb'; the table has 'G0_cnv'"):
+    with pytest.raises(
+        CohortError,
+        match=r"no column is like '\*_cnb'; the table has 'G0_cnv'",
+    ):
         load_cohort(files.write())
 
 
 def test_a_pattern_leaves_the_outcome_alone(clinical: CohortFiles) -> None:
-    clinical.spec["modalities"] = {"more": {"table": "patients.csv", "columns": {"match": "*o*"}}}
+    clinical.spec["modalities"] = {
+        "more": {"table": "patients.csv", "columns": {"match": "*o*"}},
+    }
     clinical.patients["dose"] = np.random.default_rng(9).random(20)
     clinical.spec["folds"] = {"table": "patients.csv", "column": "fold"}
     assert list(table(clinical, "more").columns) == ["dose"]
@@ -236,17 +311,27 @@ def test_a_pattern_leaves_the_outcome_alone(clinical: CohortFiles) -> None:
 
 @pytest.mark.parametrize("columns", [None, {"match": "*"}])
 def test_an_undeclared_column_called_like_an_outcome_is_refused(
-    clinical: CohortFiles, columns: object
+    clinical: CohortFiles,
+    columns: object,
 ) -> None:
     files = copies(clinical, Overall_Survival=np.random.default_rng(1).random(20))
     about = files.spec["modalities"]["cnv"]
     if columns is not None:
         about["columns"] = columns
-    with pytest.raises(CohortError, match=r"'Overall_Survival' is called as outcomes are .*match: '\*_cnv'"):
+    with pytest.raises(
+        CohortError,
+        match=r"'Overall_Survival' is called as outcomes are .*match: '\*_cnv'",
+    ):
         load_cohort(files.write())
-    (problem,) = [one for one in inspect(files.write()).problems if one.severity == "error"]
-    start = problem.hint.index("all but these, columns: ") + len("all but these, columns: ")
-    about["columns"] = yaml.safe_load(problem.hint[start : problem.hint.index("}}") + 2])
+    (problem,) = [
+        one for one in inspect(files.write()).problems if one.severity == "error"
+    ]
+    start = problem.hint.index("all but these, columns: ") + len(
+        "all but these, columns: ",
+    )
+    about["columns"] = yaml.safe_load(
+        problem.hint[start : problem.hint.index("}}") + 2],
+    )
     assert table(files, "cnv").features == 3
     about["columns"] = {"match": "*_cnv"}
     assert table(files, "cnv").features == 3
@@ -256,7 +341,10 @@ def test_an_undeclared_column_called_like_an_outcome_is_refused(
 
 def test_an_undeclared_outcome_column_is_refused(clinical: CohortFiles) -> None:
     files = copies(clinical, os_event=1)
-    with pytest.raises(CohortError, match=r"'os_event': this column is the outcome.*columns: \{match:"):
+    with pytest.raises(
+        CohortError,
+        match=r"'os_event': this column is the outcome.*columns: \{match:",
+    ):
         load_cohort(files.write())
 
 
@@ -265,18 +353,27 @@ def test_patients_without_outcome_are_told(clinical: CohortFiles) -> None:
     clinical.tables["blood.csv"] = pd.DataFrame({"patient_id": ids, "hb": range(21)})
     clinical.spec["modalities"] = {"blood": {"table": "blood.csv"}}
     cohort = load_cohort(clinical.write())
-    assert [(p.severity, p.where, p.file) for p in cohort.problems] == [("warning", "blood", "blood.csv")]
+    assert [(p.severity, p.where, p.file) for p in cohort.problems] == [
+        ("warning", "blood", "blood.csv"),
+    ]
     assert "999" in cohort.problems[0].message
 
 
 def test_a_table_of_strangers_is_an_error(clinical: CohortFiles) -> None:
-    clinical.tables["blood.csv"] = pd.DataFrame({"patient_id": range(1, 21), "hb": range(20)})
+    clinical.tables["blood.csv"] = pd.DataFrame(
+        {"patient_id": range(1, 21), "hb": range(20)},
+    )
     clinical.spec["modalities"] = {"blood": {"table": "blood.csv"}}
-    with pytest.raises(CohortError, match=r"none of its 20 patients \('1', '2', '3' .*'001'.*leading zeros"):
+    with pytest.raises(
+        CohortError,
+        match=r"none of its 20 patients \('1', '2', '3' .*'001'.*leading zeros",
+    ):
         load_cohort(clinical.write())
 
 
-def test_patients_without_any_modality_are_left_out_and_listed(clinical: CohortFiles) -> None:
+def test_patients_without_any_modality_are_left_out_and_listed(
+    clinical: CohortFiles,
+) -> None:
     for column in ("age", "stage", "sex"):
         clinical.set("007", column, "")
     cohort = load_cohort(clinical.write())
@@ -286,13 +383,17 @@ def test_patients_without_any_modality_are_left_out_and_listed(clinical: CohortF
 
 
 def test_two_patients_with_the_same_row_are_suspicious(clinical: CohortFiles) -> None:
-    columns = {name: {"kind": "nominal"} for name in ("age", "stage", "sex", "site", "fold")}
+    columns = {
+        name: {"kind": "nominal"} for name in ("age", "stage", "sex", "site", "fold")
+    }
     clinical.spec["clinical"]["columns"] = columns
     for column in ("os_days", "os_event", *columns):
         clinical.set("008", column, clinical.patients[column][2])
     found = inspect(clinical.write())
     assert found.ok
-    assert [(p.severity, p.patient) for p in found.problems] == [("warning", "003, 008")]
+    assert [(p.severity, p.patient) for p in found.problems] == [
+        ("warning", "003, 008"),
+    ]
 
 
 def with_blood(files: CohortFiles, ids: list[str]) -> CohortFiles:
@@ -309,9 +410,17 @@ def with_blood(files: CohortFiles, ids: list[str]) -> CohortFiles:
         ([f"-{number}" for number in range(101, 121)], "spaces, points, dashes"),
     ],
 )
-def test_ids_that_differ_by_a_trifle_are_told_so(clinical: CohortFiles, ids: list[str], hint: str) -> None:
+def test_ids_that_differ_by_a_trifle_are_told_so(
+    clinical: CohortFiles,
+    ids: list[str],
+    hint: str,
+) -> None:
     clinical.patients["patient_id"] = range(101, 121)
-    (problem,) = [p for p in inspect(with_blood(clinical, ids).write()).problems if p.severity == "error"]
+    (problem,) = [
+        p
+        for p in inspect(with_blood(clinical, ids).write()).problems
+        if p.severity == "error"
+    ]
     assert "none of its 20 patients" in problem.message
     assert problem.hint.startswith(f"{ids[0]!r} stands there as '101': {hint}")
 
@@ -322,12 +431,19 @@ def test_blanks_around_ids_are_nothing(clinical: CohortFiles, around: str) -> No
     assert load_cohort(with_blood(clinical, ids).write()).problems == ()
 
 
-def test_some_ids_in_another_case_are_a_warning_that_says_so(clinical: CohortFiles) -> None:
+def test_some_ids_in_another_case_are_a_warning_that_says_so(
+    clinical: CohortFiles,
+) -> None:
     clinical.patients["patient_id"] = "P" + clinical.patients["patient_id"]
     ids = ["p001", "p002", *clinical.patients["patient_id"][2:]]
     (problem,) = load_cohort(with_blood(clinical, ids).write()).problems
-    assert "2 patient(s) without a row in the outcome table, not used: p001, p002" in problem.message
-    assert problem.hint == "'p001' stands there as 'P001': letter case is all that differs"
+    assert (
+        "2 patient(s) without a row in the outcome table, not used: p001, p002"
+        in problem.message
+    )
+    assert (
+        problem.hint == "'p001' stands there as 'P001': letter case is all that differs"
+    )
 
 
 def test_notes_of_a_table_are_told_once(clinical: CohortFiles) -> None:
@@ -336,27 +452,36 @@ def test_notes_of_a_table_are_told_once(clinical: CohortFiles) -> None:
     frame.to_csv(clinical.root / "patients.csv", index=False, sep=";", decimal=",")
     cohort = load_cohort(path)
     assert [problem.message for problem in cohort.problems] == [
-        "semicolons separate the cells, not commas; numbers with a decimal comma are read with a point"
+        "semicolons separate the cells, not commas; numbers with a decimal comma are read with a point",
     ]
-    assert cohort.modalities["clinical"].numbers("age").tolist() == frame["age"].tolist()  # type: ignore[union-attr]
+    assert (
+        cohort.modalities["clinical"].numbers("age").tolist() == frame["age"].tolist()
+    )  # type: ignore[union-attr]
 
 
 def test_a_table_without_an_input_is_refused(files: CohortFiles) -> None:
     root = files.write().parent
     files.patients[["patient_id"]].to_csv(root / "ids.csv", index=False)
     files.spec["modalities"] = {"blood": {"table": "ids.csv"}}
-    with pytest.raises(CohortError, match=r"blood, file ids.csv: no column of it is an input"):
+    with pytest.raises(
+        CohortError,
+        match=r"blood, file ids.csv: no column of it is an input",
+    ):
         load_cohort(files.write())
 
 
-def test_rows_of_a_patient_are_one_where_they_agree_in_what_is_used(clinical: CohortFiles) -> None:
+def test_rows_of_a_patient_are_one_where_they_agree_in_what_is_used(
+    clinical: CohortFiles,
+) -> None:
     again = clinical.patients.iloc[[2, 5]]
     clinical.patients["slide"] = clinical.patients["patient_id"] + "-1.svs"
-    clinical.patients = pd.concat([clinical.patients, again.assign(slide=again["patient_id"] + "-2.svs")])
+    clinical.patients = pd.concat(
+        [clinical.patients, again.assign(slide=again["patient_id"] + "-2.svs")],
+    )
     cohort = load_cohort(clinical.write())
     assert len(cohort) == 20
     assert [p.message.partition(";")[0] for p in cohort.problems] == [
-        "2 patient(s) have several rows (one per slide or sample?)"
+        "2 patient(s) have several rows (one per slide or sample?)",
     ]
     clinical.patients.iloc[-1, clinical.patients.columns.get_loc("age")] = 1
     with pytest.raises(

@@ -36,7 +36,11 @@ def in_unit(days: FloatArray, unit: str, decimals: int) -> FloatArray:
         ("weeks", "years", 1),
     ],
 )
-def test_a_wrong_unit_is_doubted_in_every_direction(true: str, declared: str, decimals: int) -> None:
+def test_a_wrong_unit_is_doubted_in_every_direction(
+    true: str,
+    declared: str,
+    decimals: int,
+) -> None:
     time = in_unit(DAYS_LIVED, true, decimals)
     assert doubted_unit(in_unit(DAYS_LIVED, declared, 2), declared) == ""
     doubt = doubted_unit(time, declared)
@@ -45,7 +49,11 @@ def test_a_wrong_unit_is_doubted_in_every_direction(true: str, declared: str, de
 
 
 def test_long_follow_up_in_years_is_known_by_the_calendar() -> None:
-    years = in_unit(DAYS_LIVED * 2, "years", 4)  # up to 20: as many months would be possible
+    years = in_unit(
+        DAYS_LIVED * 2,
+        "years",
+        4,
+    )  # up to 20: as many months would be possible
     assert "whole days only if counted in years" in doubted_unit(years, "months")
     assert doubted_unit(in_unit(DAYS_LIVED / 4, "months", 2), "months") == ""
     assert on_calendar(years, "years")
@@ -53,7 +61,9 @@ def test_long_follow_up_in_years_is_known_by_the_calendar() -> None:
 
 
 def test_early_deaths_written_in_months_are_believed() -> None:
-    days = np.unique(RNG.integers(3, 400, 90)).astype(float)  # half of them dead within two months
+    days = np.unique(RNG.integers(3, 400, 90)).astype(
+        float,
+    )  # half of them dead within two months
     days[:60] /= 7
     months = in_unit(np.ceil(np.append(days, 900)), "months", 2)
     assert np.median(months) < 2.5
@@ -93,8 +103,16 @@ def test_a_long_tail_is_not_mistyped() -> None:
 @pytest.mark.parametrize(
     ("time", "unit", "says"),
     [
-        (np.linspace(0.01, 1, 50), "years", "no unit that is known here (scaled to 0 to 1?"),
-        (DAYS_LIVED * 86400e9, "days", "nanoseconds or seconds (a pandas Timedelta as a number?)"),
+        (
+            np.linspace(0.01, 1, 50),
+            "years",
+            "no unit that is known here (scaled to 0 to 1?",
+        ),
+        (
+            DAYS_LIVED * 86400e9,
+            "days",
+            "nanoseconds or seconds (a pandas Timedelta as a number?)",
+        ),
         (np.full(30, 200.0), "months", "half of the times are beyond 200: looks like"),
         (np.arange(1.0, 29), "years", "whole numbers up to 28: looks like months"),
         (np.arange(1.0, 17), "years", ""),
@@ -108,7 +126,9 @@ def test_what_else_is_said(time: FloatArray, unit: str, says: str) -> None:
     assert says in doubt
 
 
-def test_real_cohorts_are_not_doubted_in_their_unit_and_are_in_others(shared_data: Path) -> None:
+def test_real_cohorts_are_not_doubted_in_their_unit_and_are_in_others(
+    shared_data: Path,
+) -> None:
     cohorts = {
         path.parent.name: (path, "os_months", "months")
         for path in shared_data.glob("tcga_omics/*/patients.csv")

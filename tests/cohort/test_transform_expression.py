@@ -16,7 +16,11 @@ from survfuse.readers.expression import Expression
 TRAIN = tuple(f"p{row}" for row in range(8))
 
 
-def data_of(values: Any, genes: list[str] | None = None, unit: str = "vst") -> ExpressionData:
+def data_of(
+    values: Any,
+    genes: list[str] | None = None,
+    unit: str = "vst",
+) -> ExpressionData:
     matrix = np.asarray(values, np.float32)
     names = tuple(genes or [f"G{column}" for column in range(matrix.shape[1])])
     patients = tuple(f"p{row}" for row in range(len(matrix)))
@@ -31,7 +35,11 @@ def random_data(patients: int = 10, genes: int = 30, seed: int = 0) -> Expressio
 
 
 def fit(data: ExpressionData, **config: Any) -> ExpressionTransform:
-    return ExpressionTransform.fit(data, TRAIN, FitConfig(**{"expression_components": None, **config}))
+    return ExpressionTransform.fit(
+        data,
+        TRAIN,
+        FitConfig(**{"expression_components": None, **config}),
+    )
 
 
 def test_genes_are_standardised_on_training_patients() -> None:
@@ -60,7 +68,9 @@ def test_components_are_those_of_the_covariance() -> None:
 def test_few_patients_give_few_components() -> None:
     transform = fit(random_data(), expression_components=32)
     assert len(transform.features) == 7
-    assert transform.notes == ("expression: 7 components, not 32: 8 training patients give no more",)
+    assert transform.notes == (
+        "expression: 7 components, not 32: 8 training patients give no more",
+    )
 
 
 def test_the_most_variable_genes_are_kept_in_file_order() -> None:
@@ -77,7 +87,10 @@ def test_a_gene_list_chooses(tmp_path: Path) -> None:
     assert transform.genes == ("G1", "G3")
     assert transform.notes == ("expression: 1 listed genes are not measured: TP53",)
     path.write_text("ENSG0001\n")
-    with pytest.raises(TransformError, match=r"none of its 1 genes \(ENSG0001\) is measured"):
+    with pytest.raises(
+        TransformError,
+        match=r"none of its 1 genes \(ENSG0001\) is measured",
+    ):
         fit(random_data(), expression_genes=path)
     path.write_text("\n")
     with pytest.raises(TransformError, match="names no gene"):
@@ -87,25 +100,38 @@ def test_a_gene_list_chooses(tmp_path: Path) -> None:
 def test_gene_sets_are_mean_z_scores(tmp_path: Path) -> None:
     path = tmp_path / "sets.gmt"
     path.write_text(
-        "A\turl\tG0\tG1\tG2\tG3\tG4\tTP53\nB\turl\tG5\tG6\nC\turl\t" + "\t".join(f"G{i}" for i in range(9))
+        "A\turl\tG0\tG1\tG2\tG3\tG4\tTP53\nB\turl\tG5\tG6\nC\turl\t"
+        + "\t".join(f"G{i}" for i in range(9)),
     )
     data = random_data()
     transform = fit(data, expression_gene_sets=path)
     assert transform.features == ("A", "C")
-    assert transform.notes == ("expression: gene sets with under 5 measured genes dropped: B",)
+    assert transform.notes == (
+        "expression: gene sets with under 5 measured genes dropped: B",
+    )
     genes = fit(data).apply(data, TRAIN)[0]
     expected = np.stack([genes[:, :5].mean(axis=1), genes[:, :9].mean(axis=1)], axis=1)
     np.testing.assert_allclose(transform.apply(data, TRAIN)[0], expected, atol=1e-6)
     about, tensors = transform.state()
     again = ExpressionTransform.from_state(about, tensors)
-    assert again.apply(data, TRAIN)[0].tobytes() == transform.apply(data, TRAIN)[0].tobytes()
+    assert (
+        again.apply(data, TRAIN)[0].tobytes()
+        == transform.apply(data, TRAIN)[0].tobytes()
+    )
 
 
 def test_gene_sets_to_be_weighed_come_as_their_genes(tmp_path: Path) -> None:
     path = tmp_path / "sets.gmt"
-    path.write_text("A\turl\tG8\tG1\tG2\tG3\tG4\nB\turl\tG5\tG6\nC\turl\tG1\tG3\tG7\tG8\tG4")
+    path.write_text(
+        "A\turl\tG8\tG1\tG2\tG3\tG4\nB\turl\tG5\tG6\nC\turl\tG1\tG3\tG7\tG8\tG4",
+    )
     data = random_data()
-    transform = fit(data, expression_gene_sets=path, expression_encoder="gene_set", fusion="concat")
+    transform = fit(
+        data,
+        expression_gene_sets=path,
+        expression_encoder="gene_set",
+        fusion="concat",
+    )
     assert transform.features == transform.genes == ("G1", "G2", "G3", "G4", "G7", "G8")
     assert transform.set_names == ("A", "C")
     assert transform.members == ((0, 1, 2, 3, 5), (0, 2, 3, 4, 5))
@@ -129,7 +155,11 @@ def test_gene_sets_to_be_weighed_come_as_their_genes(tmp_path: Path) -> None:
         ("\n", "holds no gene set"),
     ],
 )
-def test_a_wrong_gene_set_file_is_refused(tmp_path: Path, text: str, message: str) -> None:
+def test_a_wrong_gene_set_file_is_refused(
+    tmp_path: Path,
+    text: str,
+    message: str,
+) -> None:
     path = tmp_path / "sets.gmt"
     path.write_text(text)
     with pytest.raises(TransformError, match=message):
@@ -147,9 +177,16 @@ def test_missing_genes_take_the_training_mean_and_are_reported() -> None:
     vector, coverage, remarks = transform.apply(fewer, ["p8", "p9"])
     assert coverage.tolist() == [0.9, 0.7]
     np.testing.assert_allclose(vector[:, 27:], 0, atol=1e-7)
-    assert remarks[1] == ("p9", "expression", "", "missing genes", "9 of 30 genes; training means used")
+    assert remarks[1] == (
+        "p9",
+        "expression",
+        "",
+        "missing genes",
+        "9 of 30 genes; training means used",
+    )
     with pytest.raises(
-        TransformError, match=r"1 patient\(s\) have too few of the 30 training genes: p9 \(70.0%\)"
+        TransformError,
+        match=r"1 patient\(s\) have too few of the 30 training genes: p9 \(70.0%\)",
     ):
         fit(data).apply(fewer, ["p8", "p9"])
 
@@ -159,7 +196,10 @@ def test_genes_may_come_in_another_order() -> None:
     transform = fit(data, expression_components=3)
     order = np.random.default_rng(1).permutation(30)
     shuffled = data_of(data.expression.values[:, order], [f"G{i}" for i in order])
-    assert transform.apply(shuffled, TRAIN)[0].tobytes() == transform.apply(data, TRAIN)[0].tobytes()
+    assert (
+        transform.apply(shuffled, TRAIN)[0].tobytes()
+        == transform.apply(data, TRAIN)[0].tobytes()
+    )
 
 
 def test_constant_and_unmeasured_genes_are_dropped_and_noted() -> None:
@@ -174,11 +214,17 @@ def test_constant_and_unmeasured_genes_are_dropped_and_noted() -> None:
         "expression: 1 genes constant in training dropped: G0",
     )
     assert transform.apply(data_of(values), TRAIN)[0][0, 0] == 0
-    with pytest.raises(TransformError, match="no gene varies among the 8 training patients"):
+    with pytest.raises(
+        TransformError,
+        match="no gene varies among the 8 training patients",
+    ):
         fit(data_of(np.ones((8, 3))))
 
 
 def test_another_unit_is_refused() -> None:
     transform = fit(random_data())
-    with pytest.raises(TransformError, match="trained on unit 'vst', this cohort has 'tpm'; convert it"):
+    with pytest.raises(
+        TransformError,
+        match="trained on unit 'vst', this cohort has 'tpm'; convert it",
+    ):
         transform.check(data_of(np.ones((2, 30)), unit="tpm"))

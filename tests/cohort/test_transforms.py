@@ -28,15 +28,24 @@ CONFIGS = {
 
 def state_text(transforms: Transforms) -> str:
     about, tensors = transforms.state()
-    return to_json([about, {name: [str(a.dtype), a.tolist()] for name, a in tensors.items()}])
+    return to_json(
+        [about, {name: [str(a.dtype), a.tolist()] for name, a in tensors.items()}],
+    )
 
 
-def fit(files: CohortFiles, config: FitConfig | None = None, patients: Sequence[str] = TRAIN) -> Transforms:
+def fit(
+    files: CohortFiles,
+    config: FitConfig | None = None,
+    patients: Sequence[str] = TRAIN,
+) -> Transforms:
     return Transforms.fit(load_cohort(files.write()), patients, config or FitConfig())
 
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
-def test_test_patients_change_nothing_that_is_learned(tmp_path: Path, config: FitConfig) -> None:
+def test_test_patients_change_nothing_that_is_learned(
+    tmp_path: Path,
+    config: FitConfig,
+) -> None:
     texts = []
     for changed in (False, True):
         (tmp_path / str(changed)).mkdir()
@@ -55,7 +64,10 @@ def test_test_patients_change_nothing_that_is_learned(tmp_path: Path, config: Fi
 
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
-def test_training_patients_do_change_what_is_learned(tmp_path: Path, config: FitConfig) -> None:
+def test_training_patients_do_change_what_is_learned(
+    tmp_path: Path,
+    config: FitConfig,
+) -> None:
     files = cohort_files(tmp_path)
     assert files.expression is not None
     before = state_text(fit(files, config))
@@ -81,13 +93,20 @@ def test_rows_come_in_the_order_asked(files: CohortFiles) -> None:
 
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
-def test_what_is_saved_gives_the_same_bits(files: CohortFiles, tmp_path: Path, config: FitConfig) -> None:
+def test_what_is_saved_gives_the_same_bits(
+    files: CohortFiles,
+    tmp_path: Path,
+    config: FitConfig,
+) -> None:
     files.set("002", "age", "")
     cohort = load_cohort(files.write())
     transforms = Transforms.fit(cohort, TRAIN, config)
     about, tensors = transforms.state()
     write_tensors(tmp_path / "t.safetensors", tensors, {})
-    again = Transforms.from_state(json.loads(to_json(about)), read_tensors(tmp_path / "t.safetensors")[0])
+    again = Transforms.from_state(
+        json.loads(to_json(about)),
+        read_tensors(tmp_path / "t.safetensors")[0],
+    )
     first, second = transforms.apply(cohort), again.apply(cohort)
     for name, values in first.vectors.items():
         assert values.dtype == np.float32
@@ -99,7 +118,11 @@ def test_what_is_saved_gives_the_same_bits(files: CohortFiles, tmp_path: Path, c
     )
     assert again.notes == transforms.notes
     assert again.blanks == transforms.blanks
-    assert again.kinds == {"clinical": "clinical", "expression": "expression", "slides": "bag"}
+    assert again.kinds == {
+        "clinical": "clinical",
+        "expression": "expression",
+        "slides": "bag",
+    }
     with pytest.raises(TransformError, match="expected state version 1, got 2"):
         Transforms.from_state({**about, "version": 2}, tensors)
 
@@ -121,7 +144,10 @@ def test_the_paper_gets_all_genes_as_they_are(files: CohortFiles) -> None:
     files.expression["GENE1"] = 3.7  # at the floor in everyone, and kept
     cohort = load_cohort(files.write())
     prepared = Transforms.fit(cohort, TRAIN, FitConfig.of("paper")).apply(cohort)
-    np.testing.assert_array_equal(prepared.vectors["expression"], files.expression.to_numpy(np.float32))
+    np.testing.assert_array_equal(
+        prepared.vectors["expression"],
+        files.expression.to_numpy(np.float32),
+    )
 
 
 def test_an_absent_modality_is_zero_and_not_present(files: CohortFiles) -> None:
@@ -142,15 +168,24 @@ def test_an_absent_modality_is_zero_and_not_present(files: CohortFiles) -> None:
 
 
 def test_modalities_are_chosen_by_name(files: CohortFiles) -> None:
-    assert fit(files, FitConfig(modalities=("slides", "clinical"))).modalities == ("clinical", "slides")
-    with pytest.raises(ConfigError, match="has clinical, expression, slides, got blood"):
+    assert fit(files, FitConfig(modalities=("slides", "clinical"))).modalities == (
+        "clinical",
+        "slides",
+    )
+    with pytest.raises(
+        ConfigError,
+        match="has clinical, expression, slides, got blood",
+    ):
         fit(files, FitConfig(modalities=("blood",)))
 
 
 def test_a_modality_that_no_training_patient_has_is_refused(files: CohortFiles) -> None:
     assert files.expression is not None
     files.expression = files.expression.drop(index=TRAIN)
-    with pytest.raises(TransformError, match="expression: none of the 12 training patients"):
+    with pytest.raises(
+        TransformError,
+        match="expression: none of the 12 training patients",
+    ):
         fit(files)
 
 
@@ -162,14 +197,21 @@ def test_unknown_patients_are_refused(files: CohortFiles) -> None:
 
 def followup(files: CohortFiles, **more: object) -> Cohort:
     files.patients["doses"] = range(20)
-    files.spec["clinical"]["columns"]["doses"] = {"kind": "numeric", "known": "followup", **more}
+    files.spec["clinical"]["columns"]["doses"] = {
+        "kind": "numeric",
+        "known": "followup",
+        **more,
+    }
     return load_cohort(files.write())
 
 
-def test_followup_columns_are_refused_unless_allowed_by_name(clinical: CohortFiles) -> None:
+def test_followup_columns_are_refused_unless_allowed_by_name(
+    clinical: CohortFiles,
+) -> None:
     cohort = followup(clinical)
     with pytest.raises(
-        LeakageError, match=r"clinical: 'doses' accrue during follow-up.*allow_followup=\[doses\]"
+        LeakageError,
+        match=r"clinical: 'doses' accrue during follow-up.*allow_followup=\[doses\]",
     ):
         Transforms.fit(cohort, TRAIN, FitConfig())
     allowed = Transforms.fit(cohort, TRAIN, FitConfig(allow_followup=("doses",)))
@@ -194,29 +236,50 @@ def other(tmp_path: Path, **spec: object) -> CohortFiles:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ({"expression": {"unit": "vst"}}, "trained on unit 'log2tpm', this cohort has 'vst'"),
-        ({"slides": {"encoder": "gigapath"}}, "encoder 'uni', this cohort has 'gigapath'"),
-        ({"slides": {"mpp": 0.25}}, "tiles of 0.5 microns per pixel, this cohort has 0.25"),
+        (
+            {"expression": {"unit": "vst"}},
+            "trained on unit 'log2tpm', this cohort has 'vst'",
+        ),
+        (
+            {"slides": {"encoder": "gigapath"}},
+            "encoder 'uni', this cohort has 'gigapath'",
+        ),
+        (
+            {"slides": {"mpp": 0.25}},
+            "tiles of 0.5 microns per pixel, this cohort has 0.25",
+        ),
         ({"clinical": {"columns": {"age": "numeric"}}}, "does not declare: stage, sex"),
         (
-            {"clinical": {"columns": {"age": "nominal", "stage": "nominal", "sex": "nominal"}}},
+            {
+                "clinical": {
+                    "columns": {"age": "nominal", "stage": "nominal", "sex": "nominal"},
+                },
+            },
             "column 'age' was numeric in training, but is nominal here",
         ),
     ],
 )
 def test_another_meaning_is_refused(
-    files: CohortFiles, tmp_path: Path, spec: dict[str, object], message: str
+    files: CohortFiles,
+    tmp_path: Path,
+    spec: dict[str, object],
+    message: str,
 ) -> None:
     transforms = fit(files)
     with pytest.raises(TransformError, match=message):
-        transforms.apply(load_cohort(other(tmp_path, **spec).write(), need_outcome=False))
+        transforms.apply(
+            load_cohort(other(tmp_path, **spec).write(), need_outcome=False),
+        )
 
 
 def test_another_width_is_refused(files: CohortFiles, tmp_path: Path) -> None:
     transforms = fit(files)
     (tmp_path / "wide").mkdir()
     wide = load_cohort(cohort_files(tmp_path / "wide", dim=6).write())
-    with pytest.raises(TransformError, match=r"trained on 4 features per tile \(uni\), this cohort has 6"):
+    with pytest.raises(
+        TransformError,
+        match=r"trained on 4 features per tile \(uni\), this cohort has 6",
+    ):
         transforms.apply(wide)
 
 
@@ -225,15 +288,27 @@ def test_another_kind_is_refused(files: CohortFiles, tmp_path: Path) -> None:
     foreign = other(tmp_path)
     del foreign.spec["expression"]
     foreign.spec["modalities"] = {"genes": {"table": "genes.csv"}}
-    foreign.tables["genes.csv"] = pd.DataFrame({"patient_id": patient_ids(20), "GENE1": range(20)})
-    tables = Transforms.fit(load_cohort(foreign.write()), TRAIN, FitConfig(modalities=("genes",)))
+    foreign.tables["genes.csv"] = pd.DataFrame(
+        {"patient_id": patient_ids(20), "GENE1": range(20)},
+    )
+    tables = Transforms.fit(
+        load_cohort(foreign.write()),
+        TRAIN,
+        FitConfig(modalities=("genes",)),
+    )
     files.spec["modalities"] = {"genes": {**files.spec.pop("expression")}}
-    with pytest.raises(TransformError, match="was of kind table in training, this cohort has expression"):
+    with pytest.raises(
+        TransformError,
+        match="was of kind table in training, this cohort has expression",
+    ):
         tables.apply(load_cohort(files.write()))
     assert transforms.modalities[1] == "expression"
 
 
-def test_the_same_fit_is_recalled_and_another_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_fit_is_recalled_and_another_is_not(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     cohort = loaded(small(tmp_path))
     fits: list[tuple[str, ...]] = []
     real = transforms._fit_one
@@ -249,7 +324,11 @@ def test_the_same_fit_is_recalled_and_another_is_not(tmp_path: Path, monkeypatch
     assert len(fits) == 3
     assert again.fitted["slides"] is first.fitted["slides"]
     Transforms.fit(cohort, ids[1:13], FitConfig.of())
-    Transforms.fit(cohort, ids[:12], FitConfig.of(expression_components=2, bag_components=2))
+    Transforms.fit(
+        cohort,
+        ids[:12],
+        FitConfig.of(expression_components=2, bag_components=2),
+    )
     assert len(fits) == 9
     other = loaded(small(tmp_path / "other"))  # the same ids, other objects
     Transforms.fit(other, ids[:12], FitConfig.of(seed=1))

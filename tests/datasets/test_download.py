@@ -12,9 +12,18 @@ import pytest
 
 from survfuse._errors import InputError
 from survfuse._storage import sha256_text
-from survfuse.datasets.download import RemoteFile, cache_folder, fetch, local_folder, locate
+from survfuse.datasets.download import (
+    RemoteFile,
+    cache_folder,
+    fetch,
+    local_folder,
+    locate,
+)
 
-FILES = (RemoteFile("features/a.csv", sha256_text("a")), RemoteFile("b c.csv", sha256_text("b")))
+FILES = (
+    RemoteFile("features/a.csv", sha256_text("a")),
+    RemoteFile("b c.csv", sha256_text("b")),
+)
 
 
 class _Quiet(SimpleHTTPRequestHandler):
@@ -33,7 +42,10 @@ def published(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def address(published: Path) -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(published)))
+    server = ThreadingHTTPServer(
+        ("127.0.0.1", 0),
+        partial(_Quiet, directory=str(published)),
+    )
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
@@ -62,7 +74,10 @@ def test_files_arrive_and_are_kept(address: str, published: Path) -> None:
 
 def test_an_interrupted_download_goes_on(address: str, published: Path) -> None:
     (published / "b c.csv").unlink()
-    with pytest.raises(InputError, match=r"b%20c\.csv: cannot be fetched \(HTTP 404\).*SURVFUSE_DATA"):
+    with pytest.raises(
+        InputError,
+        match=r"b%20c\.csv: cannot be fetched \(HTTP 404\).*SURVFUSE_DATA",
+    ):
         fetch("demo", FILES, address)
     (published / "b c.csv").write_text("b")
     asked: list[str] = []
@@ -89,7 +104,10 @@ def test_file_addresses_work(published: Path) -> None:
 
 
 def test_offline_says_what_to_do() -> None:
-    with pytest.raises(InputError, match=r"cannot be fetched.*Without a network.*SURVFUSE_DATA"):
+    with pytest.raises(
+        InputError,
+        match=r"cannot be fetched.*Without a network.*SURVFUSE_DATA",
+    ):
         fetch("demo", FILES, "http://127.0.0.1:9", timeout=2)
 
 
@@ -99,7 +117,9 @@ def test_other_schemes_are_refused() -> None:
 
 
 def test_a_local_copy_comes_first_and_is_checked(
-    published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    published: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     root = tmp_path / "data"
     root.mkdir()
@@ -120,7 +140,10 @@ def test_a_dataset_without_an_address_asks_for_a_source() -> None:
         locate("demo", FILES, None)
 
 
-def test_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_cache_folder_follows_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
     monkeypatch.delenv("SURVFUSE_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_folder() == tmp_path / "survfuse"

@@ -18,14 +18,20 @@ from survfuse.readers import BagStore
 
 
 @pytest.fixture(scope="module")
-def head_and_neck(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Cohort:
+def head_and_neck(
+    shared_data: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Cohort:
     out = tmp_path_factory.mktemp("hancock") / "os"
     return load_cohort(hancock(out, source=shared_data / "hancock"))
 
 
 @pytest.fixture(scope="module")
 def lung(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tcga_luad(tmp_path_factory.mktemp("luad") / "c", source=shared_data / "tcga_luad")
+    return tcga_luad(
+        tmp_path_factory.mktemp("luad") / "c",
+        source=shared_data / "tcga_luad",
+    )
 
 
 def test_hancock_overall_survival(head_and_neck: Cohort) -> None:
@@ -39,19 +45,32 @@ def test_hancock_overall_survival(head_and_neck: Cohort) -> None:
     assert head_and_neck.modalities["clinical"].features == 19
 
 
-def test_hancock_bags_are_those_of_the_files(head_and_neck: Cohort, shared_data: Path) -> None:
+def test_hancock_bags_are_those_of_the_files(
+    head_and_neck: Cohort,
+    shared_data: Path,
+) -> None:
     slides = head_and_neck.modalities["slides"]
     assert slides.tiles() == 12_125 - 52  # tiles of glass are left out
     assert slides.features == 256
-    packed = np.load(shared_data / "hancock" / "tile_bags_dtr256.npz", allow_pickle=False)
-    ours, _ = slides.store.gather(["653"])  # the patient whose single CD3 tile was padded
+    packed = np.load(
+        shared_data / "hancock" / "tile_bags_dtr256.npz",
+        allow_pickle=False,
+    )
+    ours, _ = slides.store.gather(
+        ["653"],
+    )  # the patient whose single CD3 tile was padded
     theirs = packed["X"][packed["patient_id"] == "653"].astype(np.float32)
     assert ours.shape == theirs.shape == (15, 256)
     np.testing.assert_allclose(
-        np.sort(np.round(ours.sum(axis=1), 1)), np.sort(np.round(theirs.sum(axis=1), 1)), atol=0.11
+        np.sort(np.round(ours.sum(axis=1), 1)),
+        np.sort(np.round(theirs.sum(axis=1), 1)),
+        atol=0.11,
     )
-    assert {slide.slide_id for slide in slides.store.slides if slide.patient_id == "653"} == {
-        f"653_{stain}" for stain in ("HE", "CD3", "CD8", "CD56", "CD68", "CD163", "MHC1", "PDL1")
+    assert {
+        slide.slide_id for slide in slides.store.slides if slide.patient_id == "653"
+    } == {
+        f"653_{stain}"
+        for stain in ("HE", "CD3", "CD8", "CD56", "CD68", "CD163", "MHC1", "PDL1")
     }
 
 
@@ -59,16 +78,22 @@ def test_hancock_codes_of_the_unknown_are_missing(head_and_neck: Cohort) -> None
     clinical = head_and_neck.modalities["clinical"]
     unknown_nodes = clinical.texts("number_of_positive_lymph_nodes").isna()
     assert unknown_nodes.sum() == 152
-    assert clinical.texts("pN_stage").isna().equals(unknown_nodes)  # the reason for reading 0 as pNX
+    assert (
+        clinical.texts("pN_stage").isna().equals(unknown_nodes)
+    )  # the reason for reading 0 as pNX
     assert clinical.texts("pT_stage").isna().sum() == 4
     assert clinical.texts("smoking_status").isna().sum() == 16
     graded = clinical.texts("grading")
-    assert (clinical.texts("hpv_association_p16")[graded == "3"] == "2").all()  # why grading is nominal
+    assert (
+        clinical.texts("hpv_association_p16")[graded == "3"] == "2"
+    ).all()  # why grading is nominal
 
 
 def test_hancock_sees_no_hindsight(head_and_neck: Cohort) -> None:
     declared = set(head_and_neck.modalities["clinical"].columns)
-    assert not {c for c in declared if c.startswith(("days_", "recurrence", "survival", "rfs"))}
+    assert not {
+        c for c in declared if c.startswith(("days_", "recurrence", "survival", "rfs"))
+    }
 
 
 def test_hancock_folds(head_and_neck: Cohort) -> None:
@@ -76,7 +101,10 @@ def test_hancock_folds(head_and_neck: Cohort) -> None:
     assert sorted(head_and_neck.folds.value_counts()) == [152, 152, 153, 153, 153]
 
 
-def test_hancock_recurrence_reports_impossible_times(shared_data: Path, tmp_path: Path) -> None:
+def test_hancock_recurrence_reports_impossible_times(
+    shared_data: Path,
+    tmp_path: Path,
+) -> None:
     path = hancock(tmp_path / "rfs", endpoint="rfs", source=shared_data / "hancock")
     table = pd.read_csv(path.parent / "patients.csv", dtype={"patient_id": str})
     assert table["rfs_event"].sum() == 303
@@ -95,10 +123,18 @@ def test_hancock_without_folds(shared_data: Path, tmp_path: Path) -> None:
     assert cohort.folds is None
 
 
-def test_hancock_from_the_network(shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hancock_from_the_network(
+    shared_data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.delenv("SURVFUSE_DATA", raising=False)
     monkeypatch.setenv("SURVFUSE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setitem(hancock.__globals__, "BASE_URL", (shared_data / "hancock").as_uri())
+    monkeypatch.setitem(
+        hancock.__globals__,
+        "BASE_URL",
+        (shared_data / "hancock").as_uri(),
+    )
     path = hancock(tmp_path / "out")
     assert len(load_cohort(path)) == 763
     assert (tmp_path / "cache" / "hancock" / "features" / "targets.csv").is_file()
@@ -134,14 +170,23 @@ def test_lung_files_hold_everyone(lung: Path) -> None:
 
 def test_lung_expression_is_the_published_one(lung: Path, shared_data: Path) -> None:
     ours = pd.read_parquet(lung.parent / "expression.parquet").set_index("patient_id")
-    theirs = pd.read_csv(shared_data / "tcga_luad" / "omics_z.csv.gz", dtype={"case_id": str})
+    theirs = pd.read_csv(
+        shared_data / "tcga_luad" / "omics_z.csv.gz",
+        dtype={"case_id": str},
+    )
     theirs = theirs.set_index("case_id").filter(like="_rnaseq")
-    np.testing.assert_allclose(ours["DEFA5"], theirs["DEFA5_rnaseq"].loc[ours.index], rtol=1e-6)
+    np.testing.assert_allclose(
+        ours["DEFA5"],
+        theirs["DEFA5_rnaseq"].loc[ours.index],
+        rtol=1e-6,
+    )
 
 
 def test_lung_stage_is_ordinal_and_the_unknown_missing(lung: Path) -> None:
     clinical = load_cohort(_without_expression(lung)).modalities["clinical"]
-    assert clinical.texts("stage").isna().sum() == 6  # five discrepancies, one not available
+    assert (
+        clinical.texts("stage").isna().sum() == 6
+    )  # five discrepancies, one not available
     assert clinical.texts("stage").value_counts().to_dict() == {
         "Stage I": 231,
         "Stage II": 103,
@@ -155,7 +200,9 @@ def _without_expression(path: Path) -> Path:
     """Leave the expression section out of a copy of the cohort file, beside it."""
     sections = path.read_text().split("\n\n")
     other = path.with_name("clinical-and-slides.yaml")
-    other.write_text("\n\n".join(s for s in sections if not s.startswith("expression:")))
+    other.write_text(
+        "\n\n".join(s for s in sections if not s.startswith("expression:")),
+    )
     return other
 
 
@@ -168,7 +215,11 @@ def test_lung_loads_whole(lung: Path) -> None:
 
 
 def test_lung_names_the_features_left_out(lung: Path) -> None:
-    names = pd.read_csv(lung.parent / "slide_features.csv", dtype=str, keep_default_na=False)
+    names = pd.read_csv(
+        lung.parent / "slide_features.csv",
+        dtype=str,
+        keep_default_na=False,
+    )
     assert len(names) == 607
     left_out = names[names["index"] == ""]
     assert len(left_out) == 72

@@ -13,7 +13,12 @@ from survfuse._errors import ConfigError, InputError
 from survfuse._storage import read_json
 from survfuse.cohort import load_cohort
 from survfuse.datasets import outcomes, simulate
-from survfuse.datasets.population import CLINICAL_COLUMNS, VST_FLOOR, draw_patients, gene_world
+from survfuse.datasets.population import (
+    CLINICAL_COLUMNS,
+    VST_FLOOR,
+    draw_patients,
+    gene_world,
+)
 from survfuse.readers.bags import BagStore
 
 TINY = {"patients": 24, "tiles": 20, "tile_dim": 16, "genes": 60}
@@ -21,7 +26,10 @@ TINY = {"patients": 24, "tiles": 20, "tile_dim": 16, "genes": 60}
 
 def _bytes(folder: Path) -> dict[str, str]:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+    return {
+        str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in files
+    }
 
 
 def _table(folder: Path, name: str) -> pd.DataFrame:
@@ -31,7 +39,16 @@ def _table(folder: Path, name: str) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("tiny") / "cohort"
-    simulate(out, **TINY, signal="interaction", leak=True, sites=3, slides=3, hold_out=10, seed=1)
+    simulate(
+        out,
+        **TINY,
+        signal="interaction",
+        leak=True,
+        sites=3,
+        slides=3,
+        hold_out=10,
+        seed=1,
+    )
     return out
 
 
@@ -50,18 +67,30 @@ def test_it_loads_as_a_cohort(tiny: Path) -> None:
 
 def test_clinical_columns_are_those_of_chimera(tiny: Path) -> None:
     clinical = _table(tiny, "clinical.csv")
-    assert tuple(clinical.columns) == ("patient_id", *CLINICAL_COLUMNS, "no_instillations")
+    assert tuple(clinical.columns) == (
+        "patient_id",
+        *CLINICAL_COLUMNS,
+        "no_instillations",
+    )
     assert (clinical["substage"].eq("-1") | clinical["stage"].eq("T1HG")).all()
 
 
 def test_unknown_cells_are_missing_not_minus_one(tiny: Path) -> None:
     clinical = load_cohort(tiny / "cohort.yaml").modalities["clinical"]
-    assert clinical.texts("smoking").isna().sum() == (clinical.frame["smoking"] == "-1").sum() > 0
+    assert (
+        clinical.texts("smoking").isna().sum()
+        == (clinical.frame["smoking"] == "-1").sum()
+        > 0
+    )
 
 
 def test_expression_has_the_floor_and_bags_a_unit_scale(tmp_path: Path) -> None:
     simulate(tmp_path / "c", patients=24, tiles=40, tile_dim=64, genes=400)
-    values = pd.read_parquet(tmp_path / "c" / "expression.parquet").drop(columns="patient_id").to_numpy()
+    values = (
+        pd.read_parquet(tmp_path / "c" / "expression.parquet")
+        .drop(columns="patient_id")
+        .to_numpy()
+    )
     assert values.min() == np.float32(VST_FLOOR)
     assert 0.02 < (values == np.float32(VST_FLOOR)).mean() < 0.2
     features = np.load(tmp_path / "c" / "slides.bags" / "features.npy")
@@ -81,8 +110,18 @@ def test_tiles_lie_on_a_grid_of_their_own(tiny: Path) -> None:
     assert (tissue == 0).mean() > 0.15
 
 
-def test_same_seed_same_bytes_and_another_seed_others(tiny: Path, tmp_path: Path) -> None:
-    options = {**TINY, "signal": "interaction", "leak": True, "sites": 3, "slides": 3, "hold_out": 10}
+def test_same_seed_same_bytes_and_another_seed_others(
+    tiny: Path,
+    tmp_path: Path,
+) -> None:
+    options = {
+        **TINY,
+        "signal": "interaction",
+        "leak": True,
+        "sites": 3,
+        "slides": 3,
+        "hold_out": 10,
+    }
     simulate(tmp_path / "again", **options, seed=1)
     assert _bytes(tmp_path / "again") == _bytes(tiny)
     simulate(tmp_path / "other", **options, seed=2)
@@ -102,7 +141,9 @@ def test_held_out_patients_change_nothing_and_carry_no_outcome(tmp_path: Path) -
     simulate(tmp_path / "without", **TINY, signal="additive")
     simulate(tmp_path / "with", **TINY, signal="additive", hold_out=9)
     without, both = _bytes(tmp_path / "without"), _bytes(tmp_path / "with")
-    assert {name for name in without if without[name] != both[name]} == {"simulation.json"}
+    assert {name for name in without if without[name] != both[name]} == {
+        "simulation.json",
+    }
     new = load_cohort(tmp_path / "with" / "new" / "cohort.yaml", need_outcome=False)
     assert new.outcome is None
     assert len(new) == 9
@@ -115,11 +156,20 @@ def test_event_share_is_met(signal: outcomes.Signal, rate: float) -> None:
     _, seen, _ = _outcomes(176, signal, rate=rate, seed=3)
     assert seen["event"].mean() == pytest.approx(rate, abs=0.03)
     assert seen["time"].min() >= 0.1
-    np.testing.assert_allclose(seen["time"] * 10, (seen["time"] * 10).round(), atol=1e-9)
+    np.testing.assert_allclose(
+        seen["time"] * 10,
+        (seen["time"] * 10).round(),
+        atol=1e-9,
+    )
 
 
 def _outcomes(
-    count: int, signal: outcomes.Signal, *, rate: float = 0.36, seed: int = 0, strength: float = 1.0
+    count: int,
+    signal: outcomes.Signal,
+    *,
+    rate: float = 0.36,
+    seed: int = 0,
+    strength: float = 1.0,
 ) -> tuple[np.ndarray, pd.DataFrame, object]:
     rng = np.random.default_rng(seed)
     patients = draw_patients(count, prefix="P", sites=0, rng=rng)
@@ -153,10 +203,14 @@ def test_interaction_shows_in_no_single_factor() -> None:
     clinical = outcomes.clinical_score(patients.clinical)
     for factor in (*patients.slide_factor.T, *patients.rna_factor.T, clinical):
         assert abs(_c(time, event, factor) - 0.5) < 2.5 * standard_error
-        assert abs(_c(time, event, np.abs(factor)) - 0.5) < 2.5 * standard_error  # nor in its size
+        assert (
+            abs(_c(time, event, np.abs(factor)) - 0.5) < 2.5 * standard_error
+        )  # nor in its size
     pair = patients.slide_factor[:, 0] * patients.rna_factor[:, 0]
     assert _c(time, event, pair) > 0.62
-    assert abs(np.corrcoef(patients.slide_sign[:, 0], risk)[0, 1]) < 1e-2  # balanced by design
+    assert (
+        abs(np.corrcoef(patients.slide_sign[:, 0], risk)[0, 1]) < 1e-2
+    )  # balanced by design
 
 
 def test_the_leak_follows_follow_up_and_not_risk() -> None:
@@ -165,14 +219,24 @@ def test_the_leak_follows_follow_up_and_not_risk() -> None:
     assert known["no_instillations"].between(0, 27).all()
     assert known[["no_instillations", "time"]].corr(method="spearman").iloc[0, 1] > 0.4
     time, event = known["time"].to_numpy(), known["event"].to_numpy()
-    assert _c(time, event, -known["no_instillations"].to_numpy()) > 0.65  # though nothing causes anything
+    assert (
+        _c(time, event, -known["no_instillations"].to_numpy()) > 0.65
+    )  # though nothing causes anything
     late = time > 40  # at a landmark after the last dose, all have had their chance
-    assert abs(_c(time[late], event[late], -known["no_instillations"].to_numpy()[late]) - 0.5) < 0.08
+    assert (
+        abs(
+            _c(time[late], event[late], -known["no_instillations"].to_numpy()[late])
+            - 0.5,
+        )
+        < 0.08
+    )
 
 
 def test_missing_modalities_leave_everyone_one(tmp_path: Path) -> None:
     shares = {"clinical": 0.5, "expression": 0.5, "slides": 0.5}
-    cohort = load_cohort(simulate(tmp_path / "c", **{**TINY, "patients": 60}, missing=shares))
+    cohort = load_cohort(
+        simulate(tmp_path / "c", **{**TINY, "patients": 60}, missing=shares),
+    )
     assert cohort.present.any(axis=1).all()
     assert len(cohort) == 60
     assert (cohort.present.mean() < 0.8).all()
@@ -187,14 +251,17 @@ def test_factors_can_be_read_off_genes_and_tumour_tiles(tmp_path: Path) -> None:
     genes = pd.read_parquet(out / "expression.parquet").set_index("patient_id")[module]
     assert np.corrcoef(genes.mean(axis=1), truth["rna_factor_1"])[0, 1] > 0.9
 
-    store, tissue = BagStore.open(out / "slides.bags"), np.load(out / "truth_tissue.npy")
+    store, tissue = (
+        BagStore.open(out / "slides.bags"),
+        np.load(out / "truth_tissue.npy"),
+    )
     features = np.load(out / "slides.bags" / "features.npy").astype(np.float64)
     means = np.stack(
         [
             features[rows][tissue[rows] == 0].mean(axis=0)
             for p in truth["patient_id"]
             for rows in store.rows(p)
-        ]
+        ],
     )
     assert _ridge_r2(means, truth["slide_factor_1"].to_numpy()) > 0.5
 
@@ -226,7 +293,10 @@ def test_units(tmp_path: Path) -> None:
         ({"event_rate": 1.2}, "event_rate: expected a share"),
         ({"event_rate": 0.001}, "leaves no events"),
         ({"signal": "loud"}, "signal: expected one of none, additive, interaction"),
-        ({"strength": float("nan"), "signal": "additive"}, "strength: expected a finite number"),
+        (
+            {"strength": float("nan"), "signal": "additive"},
+            "strength: expected a finite number",
+        ),
         ({"patients": 3}, "patients: at least 8"),
         ({"genes": 5}, "genes: at least 20"),
         ({"missing": {"blood": 0.1}}, "missing: unknown modality 'blood'"),
@@ -234,7 +304,11 @@ def test_units(tmp_path: Path) -> None:
         ({"unit": "weeks"}, "unit: expected one of"),
     ],
 )
-def test_refusals_leave_nothing_behind(tmp_path: Path, options: dict[str, object], message: str) -> None:
+def test_refusals_leave_nothing_behind(
+    tmp_path: Path,
+    options: dict[str, object],
+    message: str,
+) -> None:
     with pytest.raises(ConfigError, match=message):
         simulate(tmp_path / "c", **{**TINY, **options})
     assert not list(tmp_path.iterdir())

@@ -17,20 +17,32 @@ import yaml
 from survfuse._errors import ConfigError, InputError, MissingExtraError
 from survfuse._storage import read_json
 from survfuse.datasets import simulate
-from survfuse.datasets.slide_images import read_classes
+from survfuse.datasets.rendered_slides import read_classes
 
 TINY = {"patients": 8, "genes": 20, "images": True, "slide_px": 512}
 
 
 def _bytes(folder: Path) -> dict[str, str]:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+    return {
+        str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in files
+    }
 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("slides") / "cohort"
-    simulate(out, **TINY, slides=3, sites=2, hold_out=4, defects=True, signal="additive", seed=4)
+    simulate(
+        out,
+        **TINY,
+        slides=3,
+        sites=2,
+        hold_out=4,
+        defects=True,
+        signal="additive",
+        seed=4,
+    )
     return out
 
 
@@ -42,7 +54,11 @@ def test_tables_files_and_masks_belong_together(tiny: Path) -> None:
     for folder in (tiny, tiny / "new"):
         table = _table(folder)
         assert list(table.columns) == ["slide_id", "patient_id", "path", "mpp"]
-        for kind, ending in (("slides", "tif"), ("masks", "tif"), ("truth_tissue", "png")):
+        for kind, ending in (
+            ("slides", "tif"),
+            ("masks", "tif"),
+            ("truth_tissue", "png"),
+        ):
             found = sorted(path.name for path in (folder / kind).iterdir())
             assert found == sorted(f"{slide}.{ending}" for slide in table["slide_id"])
         assert (table["path"] == table["slide_id"] + ".tif").all()
@@ -85,12 +101,20 @@ def test_what_was_planted_is_written_down_and_true(tiny: Path) -> None:
         glass = written["tissue_classes"].index("background")
         np.testing.assert_array_equal(mask > 0, classes != glass)
         assert mask.shape[1] * 4 == about["width"] * about["mpp"]  # 4 µm a cell
-        assert (classes[mask > 0] == 0).mean() == pytest.approx(about["tumour_share"], abs=1e-3)
+        assert (classes[mask > 0] == 0).mean() == pytest.approx(
+            about["tumour_share"],
+            abs=1e-3,
+        )
 
 
-def test_two_defects_only_when_asked_and_never_among_new_patients(tiny: Path, tmp_path: Path) -> None:
+def test_two_defects_only_when_asked_and_never_among_new_patients(
+    tiny: Path,
+    tmp_path: Path,
+) -> None:
     planted = read_json(tiny / "simulation.json")["planted"]
-    defects = {about["defect"]: slide for slide, about in planted.items() if about["defect"]}
+    defects = {
+        about["defect"]: slide for slide, about in planted.items() if about["defect"]
+    }
     assert set(defects) == {"no_mpp", "damaged"}
     assert all(slide.startswith("P") for slide in defects.values())
     about = planted[defects["damaged"]]
@@ -100,7 +124,14 @@ def test_two_defects_only_when_asked_and_never_among_new_patients(tiny: Path, tm
     ):
         slide.read_region((0, 0), 0, (about["width"], about["height"]))
     simulate(
-        tmp_path / "whole", **TINY, slides=3, sites=2, hold_out=4, defects=False, signal="additive", seed=4
+        tmp_path / "whole",
+        **TINY,
+        slides=3,
+        sites=2,
+        hold_out=4,
+        defects=False,
+        signal="additive",
+        seed=4,
     )
     whole, broken = _bytes(tmp_path / "whole"), _bytes(tiny)
     assert {name for name in whole if whole[name] != broken[name]} == {
@@ -111,9 +142,15 @@ def test_two_defects_only_when_asked_and_never_among_new_patients(tiny: Path, tm
 
 
 def test_the_signal_touches_no_pixel_and_same_seed_same_bytes(tmp_path: Path) -> None:
-    for name, signal in (("none", "none"), ("additive", "additive"), ("again", "additive")):
+    for name, signal in (
+        ("none", "none"),
+        ("additive", "additive"),
+        ("again", "additive"),
+    ):
         simulate(tmp_path / name, **TINY, signal=signal, strength=2.0)
-    none, additive, again = (_bytes(tmp_path / name) for name in ("none", "additive", "again"))
+    none, additive, again = (
+        _bytes(tmp_path / name) for name in ("none", "additive", "again")
+    )
     assert again == additive
     differ = {name for name in none if none[name] != additive[name]}
     assert differ == {"cohort.yaml", "patients.csv", "truth.csv", "simulation.json"}
@@ -132,12 +169,16 @@ def test_held_out_patients_and_missing_slides(tmp_path: Path) -> None:
     simulate(tmp_path / "with", **TINY, hold_out=2)
     simulate(tmp_path / "without", **TINY)
     both, without = _bytes(tmp_path / "with"), _bytes(tmp_path / "without")
-    assert {name for name in without if without[name] != both[name]} == {"simulation.json"}
+    assert {name for name in without if without[name] != both[name]} == {
+        "simulation.json",
+    }
     simulate(tmp_path / "few", **TINY, missing={"slides": 0.5})
     few = _bytes(tmp_path / "few")
     images = {name for name in few if name.startswith("slides/")}
     assert 0 < len(images) < 8
-    assert all(few[name] == without[name] for name in images)  # whoever has a slide has the same one
+    assert all(
+        few[name] == without[name] for name in images
+    )  # whoever has a slide has the same one
 
 
 @pytest.mark.parametrize(
@@ -148,7 +189,11 @@ def test_held_out_patients_and_missing_slides(tmp_path: Path) -> None:
         ({"images": False, "defects": True}, "defects: belong to slides with pixels"),
     ],
 )
-def test_refusals_leave_nothing_behind(tmp_path: Path, options: dict[str, object], message: str) -> None:
+def test_refusals_leave_nothing_behind(
+    tmp_path: Path,
+    options: dict[str, object],
+    message: str,
+) -> None:
     with pytest.raises(ConfigError, match=message):
         simulate(tmp_path / "c", **{**TINY, **options})
     assert not list(tmp_path.iterdir())
@@ -160,22 +205,43 @@ def test_nobody_with_a_slide_is_refused(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_without_the_extra_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("slide_folder", "slide_images", "slide_painting", "slide_light", "slide_layout"):
+def test_without_the_extra_it_is_named(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in (
+        "slide_folder",
+        "slide_images",
+        "slide_painting",
+        "slide_light",
+        "slide_layout",
+    ):
         monkeypatch.delitem(sys.modules, f"survfuse.datasets.{name}", raising=False)
     monkeypatch.setitem(sys.modules, "cv2", None)
-    with pytest.raises(MissingExtraError, match=r"cv2: pip install 'survfuse\[slides\]'"):
+    with pytest.raises(
+        MissingExtraError,
+        match=r"cv2: pip install 'survfuse\[slides\]'",
+    ):
         simulate(tmp_path / "c", **TINY)
     assert not list(tmp_path.iterdir())
 
 
 def test_bags_need_no_extra() -> None:
     words = "import sys, survfuse.datasets; print([m for m in ('cv2', 'tifffile') if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", words],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout.strip() == "[]"
 
 
-def _tile_statistics(folder: Path, slide_id: str, mpp: float) -> tuple[np.ndarray, np.ndarray]:
+def _tile_statistics(
+    folder: Path,
+    slide_id: str,
+    mpp: float,
+) -> tuple[np.ndarray, np.ndarray]:
     """Nuclear area and darkness of each 64-µm tile with tissue at 0.5 µm/px, and its class."""
     with openslide.OpenSlide(folder / "slides" / f"{slide_id}.tif") as slide:
         level = 0 if mpp == 0.5 else 1
@@ -187,11 +253,20 @@ def _tile_statistics(folder: Path, slide_id: str, mpp: float) -> tuple[np.ndarra
     rows = []
     for y in range(0, image.shape[0] - 127, 128):
         for x in range(0, image.shape[1] - 127, 128):
-            kind = np.bincount(classes[y // 8 : y // 8 + 16, x // 8 : x // 8 + 16].ravel(), minlength=6)
+            kind = np.bincount(
+                classes[y // 8 : y // 8 + 16, x // 8 : x // 8 + 16].ravel(),
+                minlength=6,
+            )
             if kind[5] < 128:
                 tile = haematoxylin[y : y + 128, x : x + 128]
                 inside = tile[tile > 0.6]
-                rows.append((int(kind.argmax()), (tile > 0.6).mean(), inside.mean() if len(inside) else 0.6))
+                rows.append(
+                    (
+                        int(kind.argmax()),
+                        (tile > 0.6).mean(),
+                        inside.mean() if len(inside) else 0.6,
+                    ),
+                )
     found = np.array(rows)
     return found[:, 1:], found[:, 0]
 
@@ -201,17 +276,28 @@ def test_tumour_tiles_show_the_factors_and_all_tiles_blur_them(tmp_path: Path) -
     truth = pd.read_csv(tmp_path / "c" / "truth.csv")
     table = _table(tmp_path / "c")
     tumour, everything = [], []
-    for slide_id, mpp in zip(table["slide_id"], table["mpp"].astype(float), strict=True):
+    for slide_id, mpp in zip(
+        table["slide_id"],
+        table["mpp"].astype(float),
+        strict=True,
+    ):
         values, kinds = _tile_statistics(tmp_path / "c", slide_id, mpp)
         tumour.append(values[kinds == 0].mean(axis=0))
         everything.append(values.mean(axis=0))
     for column, factor in ((0, "slide_factor_1"), (1, "slide_factor_2")):
         in_tumour, overall = (
-            np.corrcoef(np.array(means)[:, column], truth[factor])[0, 1] for means in (tumour, everything)
+            np.corrcoef(np.array(means)[:, column], truth[factor])[0, 1]
+            for means in (tumour, everything)
         )
         assert in_tumour > 0.85, factor
         assert overall < in_tumour - 0.07, factor
     # The magnification is no hint at anything.
     assert (
-        abs(np.corrcoef(table["mpp"].astype(float), truth["log_risk"] + truth["slide_factor_1"])[0, 1]) < 0.4
+        abs(
+            np.corrcoef(
+                table["mpp"].astype(float),
+                truth["log_risk"] + truth["slide_factor_1"],
+            )[0, 1],
+        )
+        < 0.4
     )

@@ -7,7 +7,9 @@ from survfuse.metrics import Estimate
 
 
 def test_holm_is_the_textbooks() -> None:
-    assert holm([0.01, 0.04, 0.03, None, 0.005]) == pytest.approx([0.03, 0.06, 0.06, None, 0.02])
+    assert holm([0.01, 0.04, 0.03, None, 0.005]) == pytest.approx(
+        [0.03, 0.06, 0.06, None, 0.02],
+    )
     assert holm([0.9, 0.8]) == [1.0, 1.0]
     assert holm([]) == []
 

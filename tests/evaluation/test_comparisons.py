@@ -5,10 +5,16 @@ from dataclasses import replace
 import pytest
 
 from predicted import crossed, fold_of, predicted
+from survfuse.evaluation.assessment_settings import Scale
 from survfuse.evaluation.combine import holm
-from survfuse.evaluation.comparisons import Increment, comparisons, delta_isbs, delta_uno_c, increments
+from survfuse.evaluation.comparisons import (
+    Increment,
+    comparisons,
+    delta_isbs,
+    delta_uno_c,
+    increments,
+)
 from survfuse.evaluation.folds import Folds
-from survfuse.evaluation.scale import Scale
 
 SCALE = Scale((10.0, 30.0), 30.0, draws=0)
 MODELS: dict[str, Folds] = {
@@ -21,13 +27,26 @@ MODELS: dict[str, Folds] = {
 
 def test_the_model_stands_beside_every_other_but_those_skipped() -> None:
     rows = comparisons(MODELS, "best", SCALE, skip=["ranks"])
-    assert [(row["model"], row["reference"]) for row in rows] == [("best", "good"), ("best", "bad")]
-    assert set(rows[0]) == {"model", "reference", "delta_uno_c", "p", "p_holm", "delta_isbs"}
+    assert [(row["model"], row["reference"]) for row in rows] == [
+        ("best", "good"),
+        ("best", "bad"),
+    ]
+    assert set(rows[0]) == {
+        "model",
+        "reference",
+        "delta_uno_c",
+        "p",
+        "p_holm",
+        "delta_isbs",
+    }
 
 
 def test_p_values_are_adjusted_over_the_models() -> None:
     rows = comparisons(MODELS, "best", SCALE)
-    expected = [delta_uno_c(MODELS["best"], MODELS[row["reference"]], SCALE).p_value() for row in rows]
+    expected = [
+        delta_uno_c(MODELS["best"], MODELS[row["reference"]], SCALE).p_value()
+        for row in rows
+    ]
     assert [row["p"] for row in rows] == expected
     assert [row["p_holm"] for row in rows] == holm(expected)
     assert rows[0]["p_holm"] > rows[0]["p"]
@@ -44,7 +63,9 @@ def test_differences_turn_over() -> None:
 
 
 def test_models_without_curves_are_compared_by_rank_alone() -> None:
-    found = {row["reference"]: row for row in comparisons(MODELS, "best", SCALE)}["ranks"]
+    found = {row["reference"]: row for row in comparisons(MODELS, "best", SCALE)}[
+        "ranks"
+    ]
     assert found["delta_uno_c"]["value"] is not None
     assert found["delta_isbs"]["value"] is None
     assert "hold no survival curves" in found["delta_isbs"]["note"]
@@ -78,7 +99,16 @@ def test_increments_are_adjusted_within_their_kind() -> None:
         ("genes", "network"),
         ("slides", "late fusion"),
     ]
-    keys = {"modality", "kind", "with", "without", "delta_uno_c", "p", "p_holm", "delta_isbs"}
+    keys = {
+        "modality",
+        "kind",
+        "with",
+        "without",
+        "delta_uno_c",
+        "p",
+        "p_holm",
+        "delta_isbs",
+    }
     assert all(set(row) == keys for row in rows)
     assert [rows[0]["p_holm"], rows[1]["p_holm"]] == holm([rows[0]["p"], rows[1]["p"]])
     assert rows[2]["p_holm"] == rows[2]["p"]

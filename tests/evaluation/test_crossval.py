@@ -18,10 +18,10 @@ from survfuse._storage import sha256_file
 from survfuse.cohort import Cohort
 from survfuse.config import CrossvalConfig, FitConfig, load_config
 from survfuse.evaluation import Result, Watcher, cross_validate, crossval
-from survfuse.evaluation.agreement import expected_events
 from survfuse.evaluation.crossval import splits_of
+from survfuse.evaluation.default_horizons import default_horizons, resolve_horizons
+from survfuse.evaluation.fold_calibration import expected_events
 from survfuse.evaluation.folds import select
-from survfuse.evaluation.horizons import default_horizons, resolve_horizons
 from survfuse.evaluation.ranking import concordance
 from survfuse.metrics import Estimate, harrell_c
 
@@ -59,11 +59,25 @@ NETWORKS = [
     "network:-slides",
 ]
 METRICS = {"uno_c", "harrell_c", "isbs", "integrated_ipa", "log_likelihood"}
-METRICS |= {"observed_expected", "calibration_slope", "d_calibration", "royston_r2", "kent_oquigley_r2"}
-METRICS |= {f"{m}_{h:g}" for m in ("auc", "brier", "ipa", "ici", "e50", "e90") for h in (400, 900)}
+METRICS |= {
+    "observed_expected",
+    "calibration_slope",
+    "d_calibration",
+    "royston_r2",
+    "kent_oquigley_r2",
+}
+METRICS |= {
+    f"{m}_{h:g}"
+    for m in ("auc", "brier", "ipa", "ici", "e50", "e90")
+    for h in (400, 900)
+}
 ROBUSTNESS = {"uno_c", "isbs", "calibration_slope", "observed_expected"}
 PERMUTED = ["permuted:clinical", "permuted:expression", "permuted:slides"]
-LOST = [f"{kind}:{name}" for kind in ("removed", "only") for name in ("clinical", "expression", "slides")]
+LOST = [
+    f"{kind}:{name}"
+    for kind in ("removed", "only")
+    for name in ("clinical", "expression", "slides")
+]
 LOST += ["missing:25", "missing:50", "missing:75"]
 OTHERS = [*BASELINES, *NETWORKS, *PERMUTED, *LOST]
 
@@ -83,7 +97,11 @@ def crossed(cohort: Cohort, out: Path | None = None, **fields: Any) -> Result:
         "controls": False,
         "bootstrap": 0,
     }
-    how |= {name: fields.pop(name) for name in tuple(fields) if name not in FitConfig.model_fields}
+    how |= {
+        name: fields.pop(name)
+        for name in tuple(fields)
+        if name not in FitConfig.model_fields
+    }
     if "splits" in how:
         how["seed"] = how.pop("splits")
     return cross_validate(quick(epochs=2, **fields), cohort, out=out, **how)
@@ -103,7 +121,13 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
 @pytest.fixture(scope="module")
 def result(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Result:
     """A whole run with two repeats, written."""
-    return crossed(cohort, tmp_path_factory.mktemp("run"), networks=True, controls=True, repeats=2)
+    return crossed(
+        cohort,
+        tmp_path_factory.mktemp("run"),
+        networks=True,
+        controls=True,
+        repeats=2,
+    )
 
 
 # -- what is written
@@ -122,13 +146,17 @@ def test_every_file_of_a_run_is_there(result: Result) -> None:
         "predictions.csv",
         "run.json",
     ]
-    assert sorted({file.suffix for file in (result.out / "cells").iterdir()}) == [".json"]
+    assert sorted({file.suffix for file in (result.out / "cells").iterdir()}) == [
+        ".json",
+    ]
 
 
 def test_predictions_have_the_documented_columns(result: Result) -> None:
     assert result.out is not None
     frame = pd.read_csv(
-        result.out / "predictions.csv", dtype={"patient_id": str}, float_precision="round_trip"
+        result.out / "predictions.csv",
+        dtype={"patient_id": str},
+        float_precision="round_trip",
     )
     assert list(frame) == COLUMNS
     assert len(frame) == 48
@@ -139,13 +167,20 @@ def test_predictions_have_the_documented_columns(result: Result) -> None:
     assert frame["log_risk"].notna().all()
     for column in ("survival_400", "survival_900"):
         assert frame[column].dropna().between(0, 1).all()
-    pd.testing.assert_frame_equal(frame, result.predictions, check_dtype=False, check_exact=True)
+    pd.testing.assert_frame_equal(
+        frame,
+        result.predictions,
+        check_dtype=False,
+        check_exact=True,
+    )
 
 
 def test_comparators_stand_on_the_same_folds(result: Result) -> None:
     assert result.out is not None
     frame = pd.read_csv(
-        result.out / "comparators.csv", dtype={"patient_id": str}, float_precision="round_trip"
+        result.out / "comparators.csv",
+        dtype={"patient_id": str},
+        float_precision="round_trip",
     )
     assert list(frame) == ["model", *COLUMNS]
     assert list(dict.fromkeys(frame["model"])) == OTHERS
@@ -153,7 +188,9 @@ def test_comparators_stand_on_the_same_folds(result: Result) -> None:
     ours = result.predictions[keys].sort_values(keys, ignore_index=True)
     for _, part in frame.groupby("model"):
         pd.testing.assert_frame_equal(
-            part[keys].sort_values(keys, ignore_index=True), ours, check_dtype=False
+            part[keys].sort_values(keys, ignore_index=True),
+            ours,
+            check_dtype=False,
         )
 
 
@@ -162,12 +199,27 @@ def test_metrics_have_the_documented_keys(result: Result) -> None:
     metrics = json.loads((result.out / "metrics.json").read_text())
     assert set(metrics) == {"default:concat", *OTHERS}
     for name, table in metrics.items():
-        assert set(table) - {"delta_uno_c_vs_clinical"} == (ROBUSTNESS if name in LOST else METRICS)
-        assert ("delta_uno_c_vs_clinical" in table) == (name not in {"ridge:clinical", *LOST})
+        assert set(table) - {"delta_uno_c_vs_clinical"} == (
+            ROBUSTNESS if name in LOST else METRICS
+        )
+        assert ("delta_uno_c_vs_clinical" in table) == (
+            name not in {"ridge:clinical", *LOST}
+        )
         for entry in table.values():
-            assert set(entry) == {"value", "low", "high", "se", "n", "events", "note", "assumptions"}
+            assert set(entry) == {
+                "value",
+                "low",
+                "high",
+                "se",
+                "n",
+                "events",
+                "note",
+                "assumptions",
+            }
             assert entry["value"] is not None or entry["note"]
-            assert entry["low"] is None or entry["low"] <= entry["value"] <= entry["high"]
+            assert (
+                entry["low"] is None or entry["low"] <= entry["value"] <= entry["high"]
+            )
             assert entry["n"] == 24
         assert table["uno_c"]["events"] == EARLY
         assert name in LOST or table["harrell_c"]["events"] == 12
@@ -177,14 +229,22 @@ def test_metrics_have_the_documented_keys(result: Result) -> None:
 def test_the_metrics_are_those_of_the_predictions(result: Result) -> None:
     frame = result.predictions
     values = [
-        harrell_c(part.time, part.event, part.log_risk).value for _, part in frame.groupby(["repeat", "fold"])
+        harrell_c(part.time, part.event, part.log_risk).value
+        for _, part in frame.groupby(["repeat", "fold"])
     ]
-    assert result.estimates[result.name]["harrell_c"].value == pytest.approx(np.mean(values), abs=1e-12)  # type: ignore[arg-type]
+    assert result.estimates[result.name]["harrell_c"].value == pytest.approx(
+        np.mean(values),
+        abs=1e-12,
+    )  # type: ignore[arg-type]
 
 
 def test_the_metrics_frame_has_a_row_per_model_and_metric(result: Result) -> None:
     frame = result.metrics
-    assert list(frame) == ["model", "metric", *(field.name for field in dataclasses.fields(Estimate))]
+    assert list(frame) == [
+        "model",
+        "metric",
+        *(field.name for field in dataclasses.fields(Estimate)),
+    ]
     whole = 1 + len(OTHERS) - len(LOST)
     assert len(frame) == whole * (len(METRICS) + 1) - 1 + len(LOST) * len(ROBUSTNESS)
     assert frame["model"].iloc[0] == result.name == "default:concat"
@@ -214,9 +274,18 @@ def test_the_record_tells_how_the_numbers_were_made(result: Result) -> None:
     assert record["seeds"] == {"splits": 0, "model": 2021}
     assert set(record["hashes"]) == {"cohort", "config", "predictions"}
     assert (record["format"], record["version"]) == ("survfuse-run", 1)
-    written = {path.name for path in result.out.iterdir() if path.is_file()} - {"run.json"}
-    assert written >= record["files"].keys() >= {"predictions.csv", "comparators.csv", "metrics.json"}
-    assert all(record["files"][name] == sha256_file(result.out / name) for name in record["files"])
+    written = {path.name for path in result.out.iterdir() if path.is_file()} - {
+        "run.json",
+    }
+    assert (
+        written
+        >= record["files"].keys()
+        >= {"predictions.csv", "comparators.csv", "metrics.json"}
+    )
+    assert all(
+        record["files"][name] == sha256_file(result.out / name)
+        for name in record["files"]
+    )
     assert record["versions"]["survfuse"] == survfuse.__version__
 
 
@@ -246,18 +315,32 @@ def test_the_cohort_is_described(result: Result) -> None:
         "events": 12,
         "follow_up_median": about["follow_up_median"],
     }
-    assert [one["name"] for one in about["modalities"]] == ["clinical", "expression", "slides"]
+    assert [one["name"] for one in about["modalities"]] == [
+        "clinical",
+        "expression",
+        "slides",
+    ]
 
 
-def test_the_written_configuration_repeats_the_run(result: Result, cohort: Cohort, tmp_path: Path) -> None:
+def test_the_written_configuration_repeats_the_run(
+    result: Result,
+    cohort: Cohort,
+    tmp_path: Path,
+) -> None:
     assert result.out is not None
     config = load_config(result.out / "config.yaml")
     assert config == result.config
     assert config.horizons == HORIZONS
-    assert yaml.safe_load((result.out / "config.yaml").read_text())["model"]["epochs"] == 2
+    assert (
+        yaml.safe_load((result.out / "config.yaml").read_text())["model"]["epochs"] == 2
+    )
 
 
-def test_a_report_is_drawn_from_the_files(result: Result, cohort: Cohort, tmp_path: Path) -> None:
+def test_a_report_is_drawn_from_the_files(
+    result: Result,
+    cohort: Cohort,
+    tmp_path: Path,
+) -> None:
     page = result.report()
     assert result.out is not None
     assert page == result.out / "report.html"
@@ -265,7 +348,8 @@ def test_a_report_is_drawn_from_the_files(result: Result, cohort: Cohort, tmp_pa
     page.unlink()
     homeless = Result(**{**result.__dict__, "out": None})
     with pytest.raises(
-        ConfigError, match=r"^this run has no folder: call report\(FOLDER\), or cross_validate"
+        ConfigError,
+        match=r"^this run has no folder: call report\(FOLDER\), or cross_validate",
     ):
         homeless.report()
     elsewhere = homeless.report(tmp_path / "elsewhere")
@@ -278,12 +362,16 @@ def test_a_report_is_drawn_from_the_files(result: Result, cohort: Cohort, tmp_pa
         "config.yaml",
         "run.json",
     ):
-        assert (elsewhere.parent / file).read_bytes() == (result.out / file).read_bytes()
+        assert (elsewhere.parent / file).read_bytes() == (
+            result.out / file
+        ).read_bytes()
 
 
 @pytest.mark.usefixtures("alone")
 def test_without_a_folder_nothing_is_written_and_the_numbers_are_the_same(
-    cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cohort: Cohort,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     kept = crossed(cohort, tmp_path / "run")
     (tmp_path / "empty").mkdir()
@@ -301,7 +389,10 @@ def test_a_folds_predictions_do_not_depend_on_its_own_outcomes(tmp_path: Path) -
     check_outcomes_stay_out(tmp_path, {})
 
 
-@pytest.mark.parametrize("fields", [{"selection": "holdout"}, {"calibration": "km_rank"}, {"members": 2}])
+@pytest.mark.parametrize(
+    "fields",
+    [{"selection": "holdout"}, {"calibration": "km_rank"}, {"members": 2}],
+)
 @pytest.mark.usefixtures("alone")
 def test_however_the_epoch_is_chosen(tmp_path: Path, fields: dict[str, Any]) -> None:
     check_outcomes_stay_out(tmp_path, fields)
@@ -316,13 +407,24 @@ def check_outcomes_stay_out(tmp_path: Path, fields: dict[str, Any]) -> None:
             turned = files.patients.loc[rows, ["os_days", "os_event"]].to_numpy()[::-1]
             files.patients.loc[rows, ["os_days", "os_event"]] = turned
         tables.append(crossed(loaded(files), **fields).models)
-    learned = ["patient_id", "log_risk", "predicted_time", "survival_400", "survival_900", "risk_group"]
+    learned = [
+        "patient_id",
+        "log_risk",
+        "predicted_time",
+        "survival_400",
+        "survival_900",
+        "risk_group",
+    ]
     for name in tables[0].keys() - {"km"}:  # it has one risk for everyone
         first, second = (table[name].query("fold == 1") for table in tables)
         assert not first["time"].reset_index().equals(second["time"].reset_index())
         pd.testing.assert_frame_equal(first[learned], second[learned], check_exact=True)
-        other, changed = (table[name].query("fold == 0")["log_risk"] for table in tables)
-        assert not other.equals(changed), "the other fold was trained on them and must have noticed"
+        other, changed = (
+            table[name].query("fold == 0")["log_risk"] for table in tables
+        )
+        assert not other.equals(changed), (
+            "the other fold was trained on them and must have noticed"
+        )
 
 
 def test_a_folds_features_do_not_reach_its_own_model(tmp_path: Path) -> None:
@@ -338,15 +440,25 @@ def test_a_folds_features_do_not_reach_its_own_model(tmp_path: Path) -> None:
             files.expression.loc["003"] += 4
             files.bags["003_2"] = files.bags["003_2"] * 5
         risks.append(
-            {name: table.query("fold == 1") for name, table in crossed(loaded(files)).models.items()}
+            {
+                name: table.query("fold == 1")
+                for name, table in crossed(loaded(files)).models.items()
+            },
         )
     blind = {"km", *PERMUTED}  # no risk of its own, or somebody else's inputs
-    silent = {name for name, table in risks[0].items() if np.ptp(table["log_risk"]) == 0}
+    silent = {
+        name for name, table in risks[0].items() if np.ptp(table["log_risk"]) == 0
+    }
     assert len(risks[0].keys() - blind - silent) > len(risks[0]) / 2
     for name in risks[0].keys() - blind - silent:
         first, second = risks[0][name], risks[1][name]
         mine = first["patient_id"] == "003"
-        np.testing.assert_allclose(first["log_risk"][~mine], second["log_risk"][~mine], rtol=0, atol=1e-6)
+        np.testing.assert_allclose(
+            first["log_risk"][~mine],
+            second["log_risk"][~mine],
+            rtol=0,
+            atol=1e-6,
+        )
         assert first["log_risk"][mine].item() != second["log_risk"][mine].item()
 
 
@@ -360,7 +472,10 @@ def test_a_cell_is_the_model_fitted_on_the_other_folds(tmp_path: Path) -> None:
     model = quick(epochs=2).fit(cohort, train)
     frame = whole.predictions.query("fold == 1")
     assert frame["patient_id"].tolist() == test
-    np.testing.assert_array_equal(frame["log_risk"], model.predict(cohort, test).log_risk)
+    np.testing.assert_array_equal(
+        frame["log_risk"],
+        model.predict(cohort, test).log_risk,
+    )
 
 
 @pytest.mark.usefixtures("alone")
@@ -413,23 +528,41 @@ class Heard(Watcher):
         self.cells.append((name, resumed))
 
 
-def test_a_stopped_run_recalls_its_cells_and_ends_with_the_same_bytes(cohort: Cohort, tmp_path: Path) -> None:
+def test_a_stopped_run_recalls_its_cells_and_ends_with_the_same_bytes(
+    cohort: Cohort,
+    tmp_path: Path,
+) -> None:
     crossed(cohort, tmp_path / "straight")
     with pytest.raises(Stopped, match=r"^$"):
         crossed(cohort, tmp_path / "stopped", watcher=Kill(3))
     heard = Heard()
     crossed(cohort, tmp_path / "stopped", watcher=heard)
     assert heard.total == 2 * (1 + len(BASELINES))
-    assert [resumed for _, resumed in heard.cells] == [True] * 3 + [False] * (heard.total - 3)
+    assert [resumed for _, resumed in heard.cells] == [True] * 3 + [False] * (
+        heard.total - 3
+    )
     assert heard.cells[0][0] == "default:concat, repeat 0, fold 0"
-    for name in ("predictions.csv", "comparators.csv", "metrics.json", "checks.json", "cohort.json"):
-        assert (tmp_path / "stopped" / name).read_bytes() == (tmp_path / "straight" / name).read_bytes()
+    for name in (
+        "predictions.csv",
+        "comparators.csv",
+        "metrics.json",
+        "checks.json",
+        "cohort.json",
+    ):
+        assert (tmp_path / "stopped" / name).read_bytes() == (
+            tmp_path / "straight" / name
+        ).read_bytes()
 
 
 @pytest.mark.usefixtures("alone")
-def test_checkpoints_of_a_finished_cell_are_removed(cohort: Cohort, tmp_path: Path) -> None:
+def test_checkpoints_of_a_finished_cell_are_removed(
+    cohort: Cohort,
+    tmp_path: Path,
+) -> None:
     crossed(cohort, tmp_path)
-    left = tmp_path / "cells" / "default-concat-r0-f1"  # by a kill right after the cell was written
+    left = (
+        tmp_path / "cells" / "default-concat-r0-f1"
+    )  # by a kill right after the cell was written
     left.mkdir()
     (left / "final.safetensors").touch()
     crossed(cohort, tmp_path)
@@ -442,22 +575,37 @@ def test_a_finished_run_is_recalled_whole(cohort: Cohort, tmp_path: Path) -> Non
     heard = Heard()
     again = crossed(cohort, tmp_path, watcher=heard)
     assert all(resumed for _, resumed in heard.cells)
-    pd.testing.assert_frame_equal(first.predictions, again.predictions, check_exact=True)
+    pd.testing.assert_frame_equal(
+        first.predictions,
+        again.predictions,
+        check_exact=True,
+    )
     assert first.checks == again.checks
 
 
 @pytest.mark.parametrize(
-    "change", [{"seed": 1}, {"splits": 1}, {"learning_rate": 0.02}, {"horizons": (500.0,)}, {"folds": 3}]
+    "change",
+    [
+        {"seed": 1},
+        {"splits": 1},
+        {"learning_rate": 0.02},
+        {"horizons": (500.0,)},
+        {"folds": 3},
+    ],
 )
 @pytest.mark.usefixtures("alone")
-def test_a_folder_of_another_run_is_refused(cohort: Cohort, tmp_path: Path, change: dict[str, Any]) -> None:
+def test_a_folder_of_another_run_is_refused(
+    cohort: Cohort,
+    tmp_path: Path,
+    change: dict[str, Any],
+) -> None:
     crossed(cohort, tmp_path)
     kept = (tmp_path / "predictions.csv").read_bytes()
     with pytest.raises(
         InputError,
         match=re.escape(
             "a result of another run (configuration, data or version differ); "
-            "choose a new output folder, or delete this one"
+            "choose a new output folder, or delete this one",
         ),
     ):
         crossed(cohort, tmp_path, **change)
@@ -469,20 +617,36 @@ def test_other_data_are_another_run(tmp_path: Path) -> None:
     files = small(tmp_path / "cohort")
     crossed(loaded(files), tmp_path / "run")
     files.set("002", "age", 50)
-    with pytest.raises(InputError, match=r"default-concat-r0-f0\.json: a result of another run"):
+    with pytest.raises(
+        InputError,
+        match=r"default-concat-r0-f0\.json: a result of another run",
+    ):
         crossed(loaded(files), tmp_path / "run")
 
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"folds": 1}, r"^cross_validate\.crossval\.folds: .*greater than or equal to 2, got 1$"),
-        ({"repeats": 0}, r"^cross_validate\.crossval\.repeats: .*greater than or equal to 1, got 0$"),
+        (
+            {"folds": 1},
+            r"^cross_validate\.crossval\.folds: .*greater than or equal to 2, got 1$",
+        ),
+        (
+            {"repeats": 0},
+            r"^cross_validate\.crossval\.repeats: .*greater than or equal to 1, got 0$",
+        ),
         ({"tau": -3}, r"^cross_validate\.tau: .*greater than 0, got -3$"),
-        ({"horizons": (float("nan"),)}, r"^cross_validate\.horizons\.0: .*finite number, got nan$"),
+        (
+            {"horizons": (float("nan"),)},
+            r"^cross_validate\.horizons\.0: .*finite number, got nan$",
+        ),
     ],
 )
-def test_a_wrong_argument_is_named(cohort: Cohort, wrong: dict[str, Any], message: str) -> None:
+def test_a_wrong_argument_is_named(
+    cohort: Cohort,
+    wrong: dict[str, Any],
+    message: str,
+) -> None:
     with pytest.raises(ConfigError, match=message):
         crossed(cohort, **wrong)
 
@@ -502,7 +666,11 @@ def test_a_name_is_no_path(cohort: Cohort, tmp_path: Path, name: str) -> None:
     out = tmp_path / "deep" / "run"
     crossed(cohort, out, name=name.format(tmp=tmp_path))
     assert len(list((out / "cells").iterdir())) == 2
-    assert [file for file in tmp_path.rglob("*") if file.is_file() and out not in file.parents] == []
+    assert [
+        file
+        for file in tmp_path.rglob("*")
+        if file.is_file() and out not in file.parents
+    ] == []
 
 
 @pytest.mark.usefixtures("alone")
@@ -517,7 +685,10 @@ def test_a_name_is_told_everywhere(cohort: Cohort, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("alone")
-def test_two_runs_on_the_same_folds_are_compared_in_pairs(cohort: Cohort, result: Result) -> None:
+def test_two_runs_on_the_same_folds_are_compared_in_pairs(
+    cohort: Cohort,
+    result: Result,
+) -> None:
     other = crossed(cohort, repeats=2, modalities=("clinical",))
     delta = result.compare(other)
     ours, theirs = (one.estimates[one.name]["uno_c"].value for one in (result, other))
@@ -533,10 +704,14 @@ def test_two_runs_on_the_same_folds_are_compared_in_pairs(cohort: Cohort, result
 def test_given_folds_are_the_first_repeat(tmp_path: Path) -> None:
     files = with_folds(tmp_path)
     cohort = loaded(files)
-    expected = dict(zip(files.patients["patient_id"], files.patients["fold"], strict=True))
+    expected = dict(
+        zip(files.patients["patient_id"], files.patients["fold"], strict=True),
+    )
     splits, notes = splits_of(cohort, CrossvalConfig(folds=3, repeats=3))
     assert notes == []
-    assert {patient: one.fold for one in splits if one.repeat == 0 for patient in one.test} == expected
+    assert {
+        patient: one.fold for one in splits if one.repeat == 0 for patient in one.test
+    } == expected
     assert [(one.repeat, one.fold) for one in splits] == [(0, 0), (0, 1)] + [
         (repeat, fold) for repeat in (1, 2) for fold in range(3)
     ]
@@ -547,14 +722,20 @@ def test_given_folds_are_the_first_repeat(tmp_path: Path) -> None:
 
 
 def test_too_few_events_for_the_folds_are_told(cohort: Cohort) -> None:
-    with pytest.raises(CohortError, match=r"^13 folds need at least 13 events, got 12; use fewer folds$"):
+    with pytest.raises(
+        CohortError,
+        match=r"^13 folds need at least 13 events, got 12; use fewer folds$",
+    ):
         crossed(cohort, folds=13)
 
 
 def test_a_cohort_without_outcome_cannot_be_evaluated(tmp_path: Path) -> None:
     files = small(tmp_path)
     del files.spec["outcome"]
-    with pytest.raises(CohortError, match=r"^cohort 'tiny' has no outcome; cross-validation needs one$"):
+    with pytest.raises(
+        CohortError,
+        match=r"^cohort 'tiny' has no outcome; cross-validation needs one$",
+    ):
         crossed(loaded(files, need_outcome=False))
 
 
@@ -575,8 +756,14 @@ def test_given_horizons_are_kept_and_sorted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("horizons", [(400.0, 400.0), (1e6, 1e6 + 1)])
-def test_horizons_that_would_share_a_column_are_refused(cohort: Cohort, horizons: tuple[float, ...]) -> None:
-    with pytest.raises(ConfigError, match=r"^horizons must differ in their first 6 digits, got \["):
+def test_horizons_that_would_share_a_column_are_refused(
+    cohort: Cohort,
+    horizons: tuple[float, ...],
+) -> None:
+    with pytest.raises(
+        ConfigError,
+        match=r"^horizons must differ in their first 6 digits, got \[",
+    ):
         resolve_horizons(horizons, cohort)
 
 
@@ -584,18 +771,29 @@ def test_default_horizons_need_a_tenth_of_the_patients(tmp_path: Path) -> None:
     days = [500] * 18 + [1095] * 2  # a tenth is followed for exactly three years
     horizons, notes = resolve_horizons(None, followed(tmp_path, days))
     assert horizons == (365.0, 1095.0)
-    assert notes == ["5-year horizon left out: fewer than 10% of patients are followed so long"]
+    assert notes == [
+        "5-year horizon left out: fewer than 10% of patients are followed so long",
+    ]
 
 
-@pytest.mark.parametrize(("unit", "year"), [("days", 365.0), ("months", 12.0), ("years", 1.0)])
-def test_default_horizons_are_in_the_cohorts_unit(tmp_path: Path, unit: str, year: float) -> None:
+@pytest.mark.parametrize(
+    ("unit", "year"),
+    [("days", 365.0), ("months", 12.0), ("years", 1.0)],
+)
+def test_default_horizons_are_in_the_cohorts_unit(
+    tmp_path: Path,
+    unit: str,
+    year: float,
+) -> None:
     cohort = followed(tmp_path, [round(6 * year)] * 20, unit=unit)
     assert resolve_horizons(None, cohort)[0] == (year, 3 * year, 5 * year)
     assert default_horizons(unit, 4 * year) == (year, 3 * year)
     assert default_horizons(unit, year / 2) == ()
 
 
-def test_a_cohort_followed_for_less_than_a_year_must_say_its_horizons(tmp_path: Path) -> None:
+def test_a_cohort_followed_for_less_than_a_year_must_say_its_horizons(
+    tmp_path: Path,
+) -> None:
     with pytest.raises(
         ConfigError,
         match=r"^fewer than 10% of the patients are followed for a year; state horizons, in days, "
@@ -626,7 +824,9 @@ def test_patients_may_lack_modalities(tmp_path: Path) -> None:
         assert len(table) == 24
     notes = json.loads((tmp_path / "run" / "run.json").read_text())["notes"]
     assert any("002: expression: absent" in note for note in notes)
-    assert any("no modality at all" in note for note in notes if "network:slides" in note)
+    assert any(
+        "no modality at all" in note for note in notes if "network:slides" in note
+    )
 
 
 def test_the_model_is_judged_within_each_availability_pattern(tmp_path: Path) -> None:
@@ -637,79 +837,136 @@ def test_the_model_is_judged_within_each_availability_pattern(tmp_path: Path) ->
     files.slides = files.slides[files.slides["patient_id"] != "040"]
     files.bags = {slide: files.bags[slide] for slide in files.slides["slide_id"]}
     result = crossed(loaded(files), tmp_path / "run", robustness=False)
-    rows = {(tuple(row["modalities"]), row["metric"]): row for row in result.performance["availability"]}
+    rows = {
+        (tuple(row["modalities"]), row["metric"]): row
+        for row in result.performance["availability"]
+    }
     everything, fewer, single = (
         ("clinical", "expression", "slides"),
         ("clinical", "slides"),
         ("clinical", "expression"),
     )
     assert list(dict.fromkeys(key for key, _ in rows)) == [everything, fewer, single]
-    assert [rows[key, "uno_c"]["patients"] for key in (everything, fewer, single)] == [25, 14, 1]
+    assert [rows[key, "uno_c"]["patients"] for key in (everything, fewer, single)] == [
+        25,
+        14,
+        1,
+    ]
     part = select(result.folds[result.name], lacking)
     assert rows[fewer, "observed_expected"]["value"] == expected_events(part).value
     assert rows[fewer, "uno_c"]["value"] == concordance(part, "uno", 900).value
     assert rows[single, "uno_c"]["value"] is None
-    assert rows[single, "uno_c"]["note"].startswith("1 patients, 1 events: fewer than 10 patients")
+    assert rows[single, "uno_c"]["note"].startswith(
+        "1 patients, 1 events: fewer than 10 patients",
+    )
 
 
 @pytest.mark.usefixtures("alone")
-def test_without_robustness_nothing_else_changes(cohort: Cohort, result: Result) -> None:
+def test_without_robustness_nothing_else_changes(
+    cohort: Cohort,
+    result: Result,
+) -> None:
     plain, whole = (crossed(cohort, repeats=2, robustness=on) for on in (False, True))
     assert plain.performance["robustness"] is None
     assert list(plain.models) == ["default:concat", *PERMUTED]
     assert list(whole.models) == ["default:concat", *PERMUTED, *LOST]
-    assert {name: whole.metrics_dict()[name] for name in plain.models} == plain.metrics_dict()
+    assert {
+        name: whole.metrics_dict()[name] for name in plain.models
+    } == plain.metrics_dict()
     assert whole.checks == plain.checks
 
 
 def test_the_model_is_told_with_less_and_paired_with_itself(result: Result) -> None:
     sweep = result.performance["robustness"]
     assert sweep["left_out"] == []
-    assert list(dict.fromkeys(row["model"] for row in sweep["rows"])) == ["default:concat", *LOST]
-    assert not set(LOST) & {row["reference"] for row in result.performance["comparisons"]}
+    assert list(dict.fromkeys(row["model"] for row in sweep["rows"])) == [
+        "default:concat",
+        *LOST,
+    ]
+    assert not set(LOST) & {
+        row["reference"] for row in result.performance["comparisons"]
+    }
     for row in sweep["rows"]:
         if row["metric"] in ROBUSTNESS:
             told = result.estimates[row["model"]][row["metric"]]
-            assert (row["value"], row["low"], row["high"]) == (told.value, told.low, told.high)
+            assert (row["value"], row["low"], row["high"]) == (
+                told.value,
+                told.low,
+                told.high,
+            )
     moved = [
-        name for name in LOST if not result.models[name]["log_risk"].equals(result.predictions["log_risk"])
+        name
+        for name in LOST
+        if not result.models[name]["log_risk"].equals(result.predictions["log_risk"])
     ]
     assert moved == LOST
 
 
-def test_another_cohort_is_predicted_with_less_too(cohort: Cohort, tmp_path: Path) -> None:
-    files = small(tmp_path / "test", patients=30, seed=5, modalities=("clinical", "expression"))
+def test_another_cohort_is_predicted_with_less_too(
+    cohort: Cohort,
+    tmp_path: Path,
+) -> None:
+    files = small(
+        tmp_path / "test",
+        patients=30,
+        seed=5,
+        modalities=("clinical", "expression"),
+    )
     names = {f"{number:03d}": f"other-{number:03d}" for number in range(1, 31)}
     files.patients["patient_id"] = files.patients["patient_id"].map(names)
     assert files.expression is not None
     files.expression = files.expression.rename(index=names)
     result = crossed(cohort, tmp_path / "run", test=loaded(files))
     outside = result.performance["external"]
-    lost = ["removed:clinical", "removed:expression", "missing:25", "missing:50", "missing:75"]
-    assert list(dict.fromkeys(row["model"] for row in outside["robustness"]["rows"])) == [
+    lost = [
+        "removed:clinical",
+        "removed:expression",
+        "missing:25",
+        "missing:50",
+        "missing:75",
+    ]
+    assert list(
+        dict.fromkeys(row["model"] for row in outside["robustness"]["rows"]),
+    ) == [
         "default:concat",
         *lost,
     ]
     for name in lost:
         assert set(outside["metrics"][name]) == ROBUSTNESS
     assert not set(lost) & {row["reference"] for row in outside["comparisons"]}
-    assert [row["modalities"] for row in outside["availability"]] == [["clinical", "expression"]] * 2
+    assert [row["modalities"] for row in outside["availability"]] == [
+        ["clinical", "expression"],
+    ] * 2
     page = result.report().read_text()
     assert "Where something is missing" in page[page.index('<section id="external">') :]
 
 
 def test_one_modality_alone_has_no_networks_beside_it(tmp_path: Path) -> None:
-    result = crossed(loaded(small(tmp_path, modalities=("expression",))), tmp_path / "run", networks=True)
-    assert list(result.models) == ["default:concat", "km", "ridge:expression", "permuted:expression"]
+    result = crossed(
+        loaded(small(tmp_path, modalities=("expression",))),
+        tmp_path / "run",
+        networks=True,
+    )
+    assert list(result.models) == [
+        "default:concat",
+        "km",
+        "ridge:expression",
+        "permuted:expression",
+    ]
     sweep = result.performance["robustness"]
     assert {row["model"] for row in sweep["rows"]} == {"default:concat"}
     assert sweep["left_out"] == [
         "modalities removed: there is one modality (expression), nothing to remove",
         "clinical values missing: the model reads no clinical table",
     ]
-    assert "there is one modality (expression), nothing to remove" in result.report().read_text()
+    assert (
+        "there is one modality (expression), nothing to remove"
+        in result.report().read_text()
+    )
     assert result.record["clinical"] is None
-    assert {check["id"]: check["status"] for check in result.checks}["SRV002"] == "not applicable"
+    assert {check["id"]: check["status"] for check in result.checks}[
+        "SRV002"
+    ] == "not applicable"
 
 
 @pytest.mark.parametrize(
@@ -723,7 +980,11 @@ def test_one_modality_alone_has_no_networks_beside_it(tmp_path: Path) -> None:
     ids=["discrete", "members", "km_rank", "residual"],
 )
 @pytest.mark.usefixtures("alone")
-def test_other_models_go_all_the_way(cohort: Cohort, tmp_path: Path, fields: dict[str, Any]) -> None:
+def test_other_models_go_all_the_way(
+    cohort: Cohort,
+    tmp_path: Path,
+    fields: dict[str, Any],
+) -> None:
     result = crossed(cohort, tmp_path, **fields)
     assert list(result.predictions) == COLUMNS
     assert np.isfinite(result.predictions["log_risk"]).all()
@@ -733,6 +994,6 @@ def test_other_models_go_all_the_way(cohort: Cohort, tmp_path: Path, fields: dic
 
 
 def test_the_quick_settings_are_in_the_run(result: Result) -> None:
-    assert {name: getattr(result.config.model, name) for name in QUICK if name != "epochs"} == {
-        name: value for name, value in QUICK.items() if name != "epochs"
-    }
+    assert {
+        name: getattr(result.config.model, name) for name in QUICK if name != "epochs"
+    } == {name: value for name, value in QUICK.items() if name != "epochs"}

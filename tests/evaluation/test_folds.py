@@ -27,7 +27,11 @@ STEPS = SurvivalCurves([2.0, 5.0], [[0.9, 0.4], [0.5, 0.0]], 8.0)
 
 def test_a_table_is_exact_at_its_times_and_linear_between() -> None:
     np.testing.assert_array_equal(TABLE.at([10, 20]), [[0.8, 0.6], [1.0, 0.0]])
-    np.testing.assert_allclose(TABLE.at([5, 12.5]), [[0.9, 0.75], [1.0, 0.75]], rtol=1e-15)
+    np.testing.assert_allclose(
+        TABLE.at([5, 12.5]),
+        [[0.9, 0.75], [1.0, 0.75]],
+        rtol=1e-15,
+    )
     np.testing.assert_array_equal(TABLE.at(0), [[1.0], [1.0]])
 
 
@@ -40,7 +44,10 @@ def test_a_table_knows_nothing_beyond_its_last_time() -> None:
 def test_each_patients_own_time_is_read_from_the_same_curve() -> None:
     asked = np.array([3.0, 17.0])
     np.testing.assert_array_equal(TABLE.own(asked), np.diag(TABLE.at(asked)))
-    np.testing.assert_array_equal(TABLE.own(np.array([25.0, 99.0])), [0.6, 0.0])  # held at the last
+    np.testing.assert_array_equal(
+        TABLE.own(np.array([25.0, 99.0])),
+        [0.6, 0.0],
+    )  # held at the last
 
 
 def test_no_times_are_no_columns() -> None:
@@ -50,13 +57,19 @@ def test_no_times_are_no_columns() -> None:
 @pytest.mark.parametrize("curves", [TABLE, Stepped(STEPS)])
 def test_curves_are_selected_with_repeats(curves: Tabulated | Stepped) -> None:
     rows = np.array([1, 1, 0])
-    np.testing.assert_array_equal(curves.select(rows).at([4, 7]), curves.at([4, 7])[rows])
+    np.testing.assert_array_equal(
+        curves.select(rows).at([4, 7]),
+        curves.at([4, 7])[rows],
+    )
 
 
 def test_steps_are_the_curves_themselves() -> None:
     curves = Stepped(STEPS)
     for time in (0.5, 2.0, 4.9, 5.0, 8.0):
-        np.testing.assert_array_equal(curves.own(np.full(2, time)), STEPS.at([time])[:, 0])
+        np.testing.assert_array_equal(
+            curves.own(np.full(2, time)),
+            STEPS.at([time])[:, 0],
+        )
         np.testing.assert_array_equal(curves.at([time]), STEPS.at([time]))
     np.testing.assert_array_equal(curves.own(np.array([9.0, 9.0])), [0.4, 0.0])
     assert curves.last == 8
@@ -88,10 +101,17 @@ def test_a_time_beyond_the_curves_is_told() -> None:
 def test_folds_of_a_table_take_the_others_of_the_repeat_for_training_patients() -> None:
     table = predicted(12).assign(repeat=[0] * 12, fold=[0, 1, 2] * 4)
     folds = folds_of(table)
-    assert [(f.repeat, f.fold, len(f)) for f in folds] == [(0, 0, 4), (0, 1, 4), (0, 2, 4)]
+    assert [(f.repeat, f.fold, len(f)) for f in folds] == [
+        (0, 0, 4),
+        (0, 1, 4),
+        (0, 2, 4),
+    ]
     for fold in folds:
         assert fold.train is not None
-        np.testing.assert_array_equal(fold.train[0], table.loc[table["fold"] != fold.fold, "time"])
+        np.testing.assert_array_equal(
+            fold.train[0],
+            table.loc[table["fold"] != fold.fold, "time"],
+        )
         assert fold.curves is None
     assert folds_of(table.assign(fold=0))[0].train is None
 
@@ -117,7 +137,10 @@ def test_selected_patients_keep_their_predictions_and_empty_folds_go() -> None:
     chosen = folds[1].patient_id[[2, 0]]
     (kept,) = select(folds, chosen)
     rows = np.array([0, 2])
-    assert (kept.fold, kept.patient_id.tolist()) == (1, folds[1].patient_id[rows].tolist())
+    assert (kept.fold, kept.patient_id.tolist()) == (
+        1,
+        folds[1].patient_id[rows].tolist(),
+    )
     np.testing.assert_array_equal(kept.risk, folds[1].risk[rows])
     np.testing.assert_array_equal(kept.survival(TIMES), folds[1].survival(TIMES)[rows])
     assert select(folds, ["nobody"]) == ()
@@ -144,16 +167,25 @@ def test_other_patients_or_folds_are_no_pair() -> None:
         (replace(folds[0], fold=9), *folds[1:]),
     ):
         for a, b in ((folds, other), (other, folds)):
-            with pytest.raises(NotComputableError, match="not hold the same patients in the same folds"):
+            with pytest.raises(
+                NotComputableError,
+                match="not hold the same patients in the same folds",
+            ):
                 paired(a, b)
 
 
 def test_a_missing_patient_is_named() -> None:
     fold = fold_of(predicted(6))
     fewer, moved = fold.select(np.arange(2, 6)), replace(fold, fold=9)
-    with pytest.raises(NotComputableError, match=r"folds: 2 only in the first \(P000, P001\)$"):
+    with pytest.raises(
+        NotComputableError,
+        match=r"folds: 2 only in the first \(P000, P001\)$",
+    ):
         paired([fold], [fewer])
-    with pytest.raises(NotComputableError, match=r"folds: 2 only in the second \(P000, P001\)$"):
+    with pytest.raises(
+        NotComputableError,
+        match=r"folds: 2 only in the second \(P000, P001\)$",
+    ):
         paired([fewer], [fold])
     with pytest.raises(NotComputableError, match=r"folds: the folds differ$"):
         paired([fold], [moved])
@@ -176,5 +208,8 @@ def test_outcomes_may_differ_by_a_files_rounding() -> None:
 
 def test_a_patient_twice_in_a_fold_cannot_be_paired() -> None:
     fold = fold_of(predicted(4)).select(np.array([0, 0, 1]))
-    with pytest.raises(InputError, match="repeat 0 fold 0: a patient is predicted twice"):
+    with pytest.raises(
+        InputError,
+        match="repeat 0 fold 0: a patient is predicted twice",
+    ):
         paired([fold], [fold])

@@ -12,7 +12,12 @@ import pytest
 import torch
 
 from running import QUICK, loaded, quick, small
-from survfuse._errors import CohortError, ConfigError, NotComputableError, TransformError
+from survfuse._errors import (
+    CohortError,
+    ConfigError,
+    NotComputableError,
+    TransformError,
+)
 from survfuse._storage import to_json
 from survfuse.anchors import penalty, ridge
 from survfuse.anchors.blocks import Components
@@ -41,7 +46,10 @@ ALL = ("clinical", "expression", "slides")
 EVERY: dict[str, Learner] = {
     "km": KaplanMeierLearner(),
     "ridge": RidgeLearner("ridge:expression", ("expression",)),
-    "early fusion": RidgeLearner("ridge:clinical+expression", ("clinical", "expression")),
+    "early fusion": RidgeLearner(
+        "ridge:clinical+expression",
+        ("clinical", "expression"),
+    ),
     "late fusion": LateFusionLearner("late:clinical+slides", ("clinical", "slides")),
     "network": NetworkLearner("model", CONFIG, permute=True, lose=True),
     "outcome permuted": PermutedOutcomeLearner(CONFIG),
@@ -49,7 +57,9 @@ EVERY: dict[str, Learner] = {
 }
 every_learner = pytest.mark.parametrize("learner", EVERY.values(), ids=EVERY.keys())
 honest_learner = pytest.mark.parametrize(
-    "learner", [one for name, one in EVERY.items() if name != "optimistic"], ids=[*EVERY][:-1]
+    "learner",
+    [one for name, one in EVERY.items() if name != "optimistic"],
+    ids=[*EVERY][:-1],
 )
 
 
@@ -91,7 +101,10 @@ def run(learner: Learner, cohort: Cohort, **how: object) -> FoldResult:
 
 def frames(result: FoldResult) -> dict[str, pd.DataFrame]:
     """Every table that a result would put into a run's files."""
-    return {name: one.frame((365,)) for name, one in {"": result.prediction, **result.also}.items()}
+    return {
+        name: one.frame((365,))
+        for name, one in {"": result.prediction, **result.also}.items()
+    }
 
 
 def assert_same(first: FoldResult, second: FoldResult) -> None:
@@ -113,12 +126,18 @@ def with_outcome(cohort: Cohort, ids: tuple[str, ...]) -> Cohort:
 
 
 @every_learner
-def test_a_learner_keeps_the_contract(cohort: Cohort, reference: Reference, learner: Learner) -> None:
+def test_a_learner_keeps_the_contract(
+    cohort: Cohort,
+    reference: Reference,
+    learner: Learner,
+) -> None:
     result = reference(learner)
     test = parts(cohort)[1]
     assert learner.name
     assert learner.role in ("model", "baseline", "increment", "control", "seed")
-    assert learner.modalities is None or set(learner.modalities) <= set(cohort.modalities)
+    assert learner.modalities is None or set(learner.modalities) <= set(
+        cohort.modalities,
+    )
     to_json([learner.identity(), result.summary])
     for table in frames(result).values():
         assert tuple(table["patient_id"]) == test
@@ -137,43 +156,66 @@ def test_identities_tell_learners_apart() -> None:
 
 @honest_learner
 def test_no_learner_sees_the_outcomes_of_test_patients(
-    cohort: Cohort, reference: Reference, learner: Learner
+    cohort: Cohort,
+    reference: Reference,
+    learner: Learner,
 ) -> None:
-    assert_same(reference(learner), run(learner, with_outcome(cohort, parts(cohort)[1])))
+    assert_same(
+        reference(learner),
+        run(learner, with_outcome(cohort, parts(cohort)[1])),
+    )
 
 
 @every_learner
 def test_every_learner_learns_from_the_outcomes_of_its_training_patients(
-    cohort: Cohort, reference: Reference, learner: Learner
+    cohort: Cohort,
+    reference: Reference,
+    learner: Learner,
 ) -> None:
-    one, other = reference(learner), run(learner, with_outcome(cohort, parts(cohort)[0]))
+    one, other = (
+        reference(learner),
+        run(learner, with_outcome(cohort, parts(cohort)[0])),
+    )
     assert not frames(one)[""].equals(frames(other)[""])
 
 
 @honest_learner
 def test_a_copy_of_the_cohort_as_target_changes_nothing(
-    cohort: Cohort, reference: Reference, learner: Learner
+    cohort: Cohort,
+    reference: Reference,
+    learner: Learner,
 ) -> None:
     train, test = parts(cohort)
     bare = replace(cohort.subset(test), outcome=None)
-    assert_same(reference(learner), learner.fit_predict(cohort, train, test, target=bare))
+    assert_same(
+        reference(learner),
+        learner.fit_predict(cohort, train, test, target=bare),
+    )
 
 
 @honest_learner
 def test_transforms_are_those_of_the_training_cohort(
-    tmp_path: Path, cohort: Cohort, reference: Reference, learner: Learner
+    tmp_path: Path,
+    cohort: Cohort,
+    reference: Reference,
+    learner: Learner,
 ) -> None:
     """Patients of a target are read on the training cohort's scale, whoever else is in the target."""
     train, test = parts(cohort)
     files = small(tmp_path, patients=40)
     files.patients.loc[:29, "age"] = 99
     other = loaded(files)
-    assert_same(reference(learner), learner.fit_predict(cohort, train, test, target=other))
+    assert_same(
+        reference(learner),
+        learner.fit_predict(cohort, train, test, target=other),
+    )
 
 
 @every_learner
 def test_the_order_of_training_patients_never_matters(
-    cohort: Cohort, reference: Reference, learner: Learner
+    cohort: Cohort,
+    reference: Reference,
+    learner: Learner,
 ) -> None:
     train, test = parts(cohort)
     assert_same(reference(learner), learner.fit_predict(cohort, train[::-1], test))
@@ -183,7 +225,12 @@ def test_the_order_of_training_patients_never_matters(
 
 
 def told(cohort: Cohort, networks: bool = True, **how: object) -> list[str]:
-    found = comparators(cohort, CONFIG.model_copy(update=how), networks=networks, seed=0)
+    found = comparators(
+        cohort,
+        CONFIG.model_copy(update=how),
+        networks=networks,
+        seed=0,
+    )
     return [one.name for one in found]
 
 
@@ -197,15 +244,23 @@ def test_no_baseline_may_be_left_out(cohort: Cohort) -> None:
         "late:-clinical",
         "late:-expression",
     ]
-    alone, less = [f"network:{name}" for name in ALL], [f"network:-{name}" for name in ALL]
+    alone, less = (
+        [f"network:{name}" for name in ALL],
+        [f"network:-{name}" for name in ALL],
+    )
     assert told(cohort, networks=False) == simple
     assert told(cohort) == [*simple, *alone, *less]
 
 
 def test_nothing_runs_twice(cohort: Cohort) -> None:
     two = ["km", "ridge:clinical", "ridge:slides", "late:all"]
-    assert told(cohort, modalities=("slides",)) == two, "clinical is there whether the model reads it or not"
-    two += ["network:clinical", "network:slides"]  # with two modalities, without one is the other alone
+    assert told(cohort, modalities=("slides",)) == two, (
+        "clinical is there whether the model reads it or not"
+    )
+    two += [
+        "network:clinical",
+        "network:slides",
+    ]  # with two modalities, without one is the other alone
     assert told(cohort, modalities=("slides", "clinical")) == two
     assert told(cohort, modalities=("clinical",)) == ["km", "ridge:clinical"]
     found = comparators(cohort, CONFIG, networks=True, seed=0, controls=True, seeds=2)
@@ -216,7 +271,9 @@ def test_nothing_runs_twice(cohort: Cohort) -> None:
 
 def test_controls_and_seeds_run_when_asked_for(cohort: Cohort) -> None:
     config = CONFIG.model_copy(update={"members": 3, "seed": 5})
-    found = comparators(cohort, config, networks=False, seed=0, controls=True, seeds=2)[-4:]
+    found = comparators(cohort, config, networks=False, seed=0, controls=True, seeds=2)[
+        -4:
+    ]
     assert [(one.name, one.role) for one in found] == [
         ("trained on permuted outcomes", "control"),
         ("selected on the test fold", "control"),
@@ -228,7 +285,9 @@ def test_controls_and_seeds_run_when_asked_for(cohort: Cohort) -> None:
 
 
 def test_roles_tell_why_a_learner_runs(cohort: Cohort) -> None:
-    found = {one.name: one for one in comparators(cohort, CONFIG, networks=True, seed=0)}
+    found = {
+        one.name: one for one in comparators(cohort, CONFIG, networks=True, seed=0)
+    }
     assert {name for name, one in found.items() if one.role == "increment"} == {
         "late:-clinical",
         "late:-expression",
@@ -247,7 +306,10 @@ def test_kaplan_meier_gives_everyone_one_curve(cohort: Cohort) -> None:
     assert (result.prediction.risk_group == 1).all()
     train = cohort.outcome.loc[list(parts(cohort)[0])]
     expected = kaplan_meier(train["time"], train["event"])(np.array([400.0, 900.0]))
-    np.testing.assert_allclose(result.prediction.survival([400, 900]), np.tile(expected, (10, 1)))
+    np.testing.assert_allclose(
+        result.prediction.survival([400, 900]),
+        np.tile(expected, (10, 1)),
+    )
 
 
 def test_kaplan_meier_knows_its_patients(cohort: Cohort) -> None:
@@ -261,11 +323,19 @@ def test_kaplan_meier_knows_its_patients(cohort: Cohort) -> None:
 def test_a_ridge_finds_a_planted_effect(tmp_path: Path) -> None:
     files = small(tmp_path, patients=60, modalities=("clinical",))
     age = files.patients["age"].to_numpy(float)
-    chance = np.random.default_rng(5).normal(0, 0.3, 60)  # without it, age would be the outcome itself
+    chance = np.random.default_rng(5).normal(
+        0,
+        0.3,
+        60,
+    )  # without it, age would be the outcome itself
     files.patients["os_days"] = np.exp(9 - age / 20 + chance).round() + 1
     files.patients["os_event"] = 1
     cohort = loaded(files)
-    result = RidgeLearner("r", ("clinical",)).fit_predict(cohort, cohort.patients[:40], cohort.patients[40:])
+    result = RidgeLearner("r", ("clinical",)).fit_predict(
+        cohort,
+        cohort.patients[:40],
+        cohort.patients[40:],
+    )
     assert np.corrcoef(result.prediction.log_risk, age[40:])[0, 1] > 0.9
 
 
@@ -274,7 +344,11 @@ def test_a_ridge_makes_do_with_four_events(tmp_path: Path) -> None:
     files = small(tmp_path, modalities=("clinical",))
     files.patients["os_event"] = [1] * 4 + [0] * 20
     cohort = loaded(files)
-    result = RidgeLearner("r", ("clinical",)).fit_predict(cohort, cohort.patients[:20], cohort.patients[20:])
+    result = RidgeLearner("r", ("clinical",)).fit_predict(
+        cohort,
+        cohort.patients[:20],
+        cohort.patients[20:],
+    )
     assert np.isfinite(result.prediction.log_risk).all()
 
 
@@ -283,8 +357,14 @@ def gappy(tmp_path: Path) -> Cohort:
     """Patients 004 and 039 lack expression, of which the last gene tells how long the others lived."""
     files = small(tmp_path, patients=40)
     assert files.expression is not None
-    chance = np.random.default_rng(6).normal(0, 0.5, 40)  # without it, the gene would be the outcome itself
-    files.expression.iloc[:, -1] = np.log(files.patients["os_days"].to_numpy(float)) + chance
+    chance = np.random.default_rng(6).normal(
+        0,
+        0.5,
+        40,
+    )  # without it, the gene would be the outcome itself
+    files.expression.iloc[:, -1] = (
+        np.log(files.patients["os_days"].to_numpy(float)) + chance
+    )
     files.expression = files.expression.drop(index=["004", "039"])
     return loaded(files)
 
@@ -294,7 +374,10 @@ def gappy(tmp_path: Path) -> Cohort:
     [RidgeLearner("r", ("expression",)), LateFusionLearner("l", ("expression",))],
     ids=["ridge", "late fusion"],
 )
-def test_who_lacks_the_modality_gets_the_mean_risk(gappy: Cohort, learner: Learner) -> None:
+def test_who_lacks_the_modality_gets_the_mean_risk(
+    gappy: Cohort,
+    learner: Learner,
+) -> None:
     prediction = run(learner, gappy).prediction
     risk = dict(zip(prediction.patient_id, prediction.log_risk, strict=True))
     assert risk["039"] == 0
@@ -305,35 +388,66 @@ def test_who_lacks_one_of_two_modalities_is_judged_by_the_other(gappy: Cohort) -
     both = LateFusionLearner("both", ("clinical", "expression"))
     alone = LateFusionLearner("alone", ("clinical",))
     at = parts(gappy)[1].index("039")
-    assert run(both, gappy).prediction.log_risk[at] == run(alone, gappy).prediction.log_risk[at] != 0
-    early = run(RidgeLearner("r", ("clinical", "expression")), gappy).prediction.log_risk
+    assert (
+        run(both, gappy).prediction.log_risk[at]
+        == run(alone, gappy).prediction.log_risk[at]
+        != 0
+    )
+    early = run(
+        RidgeLearner("r", ("clinical", "expression")),
+        gappy,
+    ).prediction.log_risk
     assert early[at] != 0
 
 
 def test_one_ridge_on_two_modalities_reads_both(cohort: Cohort) -> None:
-    both = run(RidgeLearner("r", ("clinical", "expression")), cohort).prediction.log_risk
+    both = run(
+        RidgeLearner("r", ("clinical", "expression")),
+        cohort,
+    ).prediction.log_risk
     for name in ("clinical", "expression"):
-        assert not np.allclose(both, run(RidgeLearner("r", (name,)), cohort).prediction.log_risk)
+        assert not np.allclose(
+            both,
+            run(RidgeLearner("r", (name,)), cohort).prediction.log_risk,
+        )
 
 
-def test_a_model_and_its_baseline_get_one_penalty_whatever_their_seeds(cohort: Cohort) -> None:
+def test_a_model_and_its_baseline_get_one_penalty_whatever_their_seeds(
+    cohort: Cohort,
+) -> None:
     """The same clinical matrix in the same fold: they differ by what they read alone."""
     train, test = parts(cohort)
-    config = FitConfig.of(modalities=("clinical", "expression"), device="cpu", seed=2021)
+    config = FitConfig.of(
+        modalities=("clinical", "expression"),
+        device="cpu",
+        seed=2021,
+    )
     model = NetworkLearner("m", config).fit_predict(cohort, train, test)
     for seed in (0, 7):
-        ridge_fit = RidgeLearner("r", ("clinical",), seed=seed).fit_predict(cohort, train, test)
-        assert ridge_fit.summary["penalty"] == model.summary["anchored"]["penalty"]["clinical"]
+        ridge_fit = RidgeLearner("r", ("clinical",), seed=seed).fit_predict(
+            cohort,
+            train,
+            test,
+        )
+        assert (
+            ridge_fit.summary["penalty"]
+            == model.summary["anchored"]["penalty"]["clinical"]
+        )
         assert ridge_fit.summary["penalty"] >= penalty.SMALLEST * (1 - 1e-12)
 
 
-def test_learners_on_one_fold_share_their_ridges(cohort: Cohort, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_learners_on_one_fold_share_their_ridges(
+    cohort: Cohort,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     fitted: list[tuple[str, ...]] = []
     fit = ridge.RidgeCox.fit
     monkeypatch.setattr(
         ridge.RidgeCox,
         "fit",
-        lambda blocks, *args, **how: fitted.append(tuple(blocks)) or fit(blocks, *args, **how),
+        lambda blocks, *args, **how: (
+            fitted.append(tuple(blocks)) or fit(blocks, *args, **how)
+        ),
     )
     for name in ("clinical", "expression"):
         run(RidgeLearner(f"ridge:{name}", (name,)), cohort)
@@ -345,16 +459,25 @@ def test_learners_on_one_fold_share_their_ridges(cohort: Cohort, monkeypatch: py
     assert len(fitted) == 12, "another seed or cohort is another ridge"
 
 
-def test_a_new_cohort_at_the_address_of_an_old_one_is_not_taken_for_it(cohort: Cohort) -> None:
+def test_a_new_cohort_at_the_address_of_an_old_one_is_not_taken_for_it(
+    cohort: Cohort,
+) -> None:
     learner = RidgeLearner("r", ("clinical",))
     first = run(learner, cohort)
     ((key, (_, target, risks)),) = ridge._REMEMBERED.items()
     wrong = replace(risks, test=risks.test + 1)
-    ridge._REMEMBERED[key] = (weakref.ref(replace(cohort)), target, wrong)  # a cohort that is gone
+    ridge._REMEMBERED[key] = (
+        weakref.ref(replace(cohort)),
+        target,
+        wrong,
+    )  # a cohort that is gone
     assert_same(run(learner, cohort), first)
 
 
-def test_what_is_shared_is_bounded(cohort: Cohort, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_shared_is_bounded(
+    cohort: Cohort,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(ridge, "REMEMBERED", 2)
     for seed in range(4):
         run(RidgeLearner("r", ("clinical",), seed=seed), cohort)
@@ -364,20 +487,32 @@ def test_what_is_shared_is_bounded(cohort: Cohort, monkeypatch: pytest.MonkeyPat
 # -- late fusion
 
 
-def test_late_fusion_is_the_sum_of_z_scores_of_each_fits_own_training_risks(cohort: Cohort) -> None:
+def test_late_fusion_is_the_sum_of_z_scores_of_each_fits_own_training_risks(
+    cohort: Cohort,
+) -> None:
     train, test = parts(cohort)
     expected, heard = np.zeros(len(test)), 0
     for name in ALL:
-        risks = ridge.ridge_risks(cohort, cohort, train, test, ridge.RidgeInputs((name,)))
+        risks = ridge.ridge_risks(
+            cohort,
+            cohort,
+            train,
+            test,
+            ridge.RidgeInputs((name,)),
+        )
         if risks.train.std() >= SILENT:
             expected += (risks.test - risks.train.mean()) / risks.train.std()
             heard += 1
     assert heard
-    np.testing.assert_allclose(run(LateFusionLearner("l", ALL), cohort).prediction.log_risk, expected)
+    np.testing.assert_allclose(
+        run(LateFusionLearner("l", ALL), cohort).prediction.log_risk,
+        expected,
+    )
 
 
 def test_a_modality_that_found_nothing_stays_silent_in_late_fusion(
-    cohort: Cohort, monkeypatch: pytest.MonkeyPatch
+    cohort: Cohort,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Standardising the last digits of a risk that a penalty shrank to nothing would make noise loud."""
 
@@ -388,9 +523,15 @@ def test_a_modality_that_found_nothing_stays_silent_in_late_fusion(
         little = 1e-6 if given[-1].modalities == ("slides",) else 1.0
         return replace(risks, train=risks.train * little, test=risks.test * little)
 
-    alone = run(LateFusionLearner("l", ("clinical", "expression")), cohort).prediction.log_risk
+    alone = run(
+        LateFusionLearner("l", ("clinical", "expression")),
+        cohort,
+    ).prediction.log_risk
     monkeypatch.setattr(baselines, "ridge_risks", shrunk)
-    np.testing.assert_allclose(run(LateFusionLearner("l", ALL), cohort).prediction.log_risk, alone)
+    np.testing.assert_allclose(
+        run(LateFusionLearner("l", ALL), cohort).prediction.log_risk,
+        alone,
+    )
 
 
 def test_out_of_fold_risks_come_from_patients_who_were_not_seen(cohort: Cohort) -> None:
@@ -412,7 +553,10 @@ def test_late_fusion_says_which_modality_failed(tmp_path: Path) -> None:
     files = small(tmp_path, patients=40)
     assert files.expression is not None
     files.expression = files.expression.loc["031":]
-    with pytest.raises(TransformError, match=r"^expression: .*none of the 15 training patients"):
+    with pytest.raises(
+        TransformError,
+        match=r"^expression: .*none of the 15 training patients",
+    ):
         run(LateFusionLearner("l", ("clinical", "expression")), loaded(files))
 
 
@@ -431,7 +575,10 @@ def test_principal_components_are_those_of_the_training_rows() -> None:
 
 
 def test_equal_tiles_teach_nothing() -> None:
-    with pytest.raises(NotComputableError, match=r"mean tiles are all equal; nothing to learn from$"):
+    with pytest.raises(
+        NotComputableError,
+        match=r"mean tiles are all equal; nothing to learn from$",
+    ):
         Components.fit(np.ones((5, 3)), 2)
 
 
@@ -440,7 +587,9 @@ def test_equal_tiles_teach_nothing() -> None:
 
 def test_a_network_learner_is_the_estimator(cohort: Cohort) -> None:
     result = run(NetworkLearner("n", quick().config), cohort)
-    expected = quick().fit(cohort, cohort.patients[:30]).predict(cohort, cohort.patients[30:])
+    expected = (
+        quick().fit(cohort, cohort.patients[:30]).predict(cohort, cohort.patients[30:])
+    )
     np.testing.assert_array_equal(result.prediction.log_risk, expected.log_risk)
     assert result.summary["patients"] == 30
     assert result.also == {}
@@ -452,7 +601,10 @@ def test_each_modality_is_permuted_in_turn(cohort: Cohort) -> None:
     for one in result.also.values():
         assert one.patient_id == result.prediction.patient_id
         assert not np.allclose(one.log_risk, result.prediction.log_risk)
-        np.testing.assert_array_equal(one.predicted_time, one.calibrator.predicted_time(one.log_risk))
+        np.testing.assert_array_equal(
+            one.predicted_time,
+            one.calibrator.predicted_time(one.log_risk),
+        )
 
 
 def test_a_modality_alone_permuted_permutes_the_risks(cohort: Cohort) -> None:
@@ -461,7 +613,12 @@ def test_a_modality_alone_permuted_permutes_the_risks(cohort: Cohort) -> None:
     test = result.prediction.patient_id
     rows = shuffled_rows(test, np.ones(len(test), bool), "slides", config.seed)
     permuted = result.also["permuted:slides"].log_risk
-    np.testing.assert_allclose(permuted, result.prediction.log_risk[rows], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        permuted,
+        result.prediction.log_risk[rows],
+        rtol=1e-5,
+        atol=1e-6,
+    )
 
 
 def test_permuting_what_the_network_ignores_changes_nothing(cohort: Cohort) -> None:
@@ -472,14 +629,19 @@ def test_permuting_what_the_network_ignores_changes_nothing(cohort: Cohort) -> N
     before = log_risks([network], source, model.config)
     rows = np.roll(np.arange(10), 1)
     assert not np.allclose(
-        log_risks([network], PermutedSource(source, "expression", rows), model.config), before
+        log_risks([network], PermutedSource(source, "expression", rows), model.config),
+        before,
     )
     with torch.no_grad():
         for name, weight in network.named_parameters():
             if "expression" in name:
                 weight.zero_()
     ignoring = log_risks([network], source, model.config)
-    exchanged = log_risks([network], PermutedSource(source, "expression", rows), model.config)
+    exchanged = log_risks(
+        [network],
+        PermutedSource(source, "expression", rows),
+        model.config,
+    )
     np.testing.assert_array_equal(exchanged, ignoring)
 
 
@@ -492,15 +654,25 @@ def test_only_patients_who_have_the_modality_exchange_it() -> None:
     owner = dict(zip(ids, [ids[row] for row in rows], strict=True))
     back = shuffled_rows(ids[::-1], has[::-1], "rna", seed=1)
     assert owner == dict(zip(ids[::-1], [ids[::-1][row] for row in back], strict=True))
-    others = [shuffled_rows(ids, has, *how).tolist() for how in (("rna", 2), ("blood", 1))]
+    others = [
+        shuffled_rows(ids, has, *how).tolist() for how in (("rna", 2), ("blood", 1))
+    ]
     assert rows.tolist() not in others
 
 
-def test_permuted_outcomes_are_the_same_outcomes(cohort: Cohort, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_permuted_outcomes_are_the_same_outcomes(
+    cohort: Cohort,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     seen: list[Cohort] = []
     fit: Callable[..., FoldResult] = NetworkLearner.fit_predict
 
-    def spy(self: NetworkLearner, given: Cohort, *rest: object, **how: object) -> FoldResult:
+    def spy(
+        self: NetworkLearner,
+        given: Cohort,
+        *rest: object,
+        **how: object,
+    ) -> FoldResult:
         seen.append(given)
         return fit(self, given, *rest, **how)
 
@@ -527,15 +699,22 @@ def test_the_optimist_takes_the_best_epoch_of_the_test_fold(cohort: Cohort) -> N
     risks = watched_log_risks(cohort, train, test, CONFIG)
     assert risks.shape == (CONFIG.epochs, len(test))
     outcome = cohort.outcome.loc[list(test)]
-    scores = [harrell_c(outcome["time"], outcome["event"], risk).value for risk in risks]
+    scores = [
+        harrell_c(outcome["time"], outcome["event"], risk).value for risk in risks
+    ]
     assert result.summary["best_harrell_c"] == max(scores)
     assert result.summary["last_harrell_c"] == scores[-1]
     assert result.summary["epochs"] == CONFIG.epochs
-    np.testing.assert_array_equal(result.prediction.log_risk, risks[result.summary["best_epoch"] - 1])
+    np.testing.assert_array_equal(
+        result.prediction.log_risk,
+        risks[result.summary["best_epoch"] - 1],
+    )
 
 
 def test_the_optimist_looks_at_test_outcomes_and_says_so(cohort: Cohort) -> None:
-    learner = OptimisticLearner(CONFIG.model_copy(update={"epochs": 12, "learning_rate": 0.1}))
+    learner = OptimisticLearner(
+        CONFIG.model_copy(update={"epochs": 12, "learning_rate": 0.1}),
+    )
     result = run(learner, cohort)
     other = run(learner, with_outcome(cohort, parts(cohort)[1]))
     assert other.summary["best_harrell_c"] != result.summary["best_harrell_c"]
@@ -557,22 +736,37 @@ def test_the_optimist_gives_no_curve_no_time_and_no_group(cohort: Cohort) -> Non
 def test_the_optimist_stays_in_its_cohort(cohort: Cohort) -> None:
     with pytest.raises(ConfigError, match="within one cohort, not on a target"):
         run(OptimisticLearner(CONFIG), cohort, target=replace(cohort))
-    assert_same(run(OptimisticLearner(CONFIG), cohort, target=cohort), run(OptimisticLearner(CONFIG), cohort))
+    assert_same(
+        run(OptimisticLearner(CONFIG), cohort, target=cohort),
+        run(OptimisticLearner(CONFIG), cohort),
+    )
 
 
 def test_the_optimist_has_nothing_to_choose_by_without_events(cohort: Cohort) -> None:
-    censored = [one for one in cohort.patients[30:] if not cohort.outcome.loc[one, "event"]]
-    result = OptimisticLearner(CONFIG).fit_predict(cohort, cohort.patients[:30], censored)
+    censored = [
+        one for one in cohort.patients[30:] if not cohort.outcome.loc[one, "event"]
+    ]
+    result = OptimisticLearner(CONFIG).fit_predict(
+        cohort,
+        cohort.patients[:30],
+        censored,
+    )
     assert result.summary["why"] == "no pair of test patients can be compared"
     assert result.summary["best_harrell_c"] is None
     last = watched_log_risks(cohort, cohort.patients[:30], censored, CONFIG)[-1]
     np.testing.assert_array_equal(result.prediction.log_risk, last)
 
 
-def test_watched_patients_keep_their_order_and_are_not_trained_on(cohort: Cohort, tmp_path: Path) -> None:
+def test_watched_patients_keep_their_order_and_are_not_trained_on(
+    cohort: Cohort,
+    tmp_path: Path,
+) -> None:
     train, test = parts(cohort)
     risks = watched_log_risks(cohort, train, test, CONFIG, folder=tmp_path / "place")
     assert not (tmp_path / "place").exists()
-    np.testing.assert_array_equal(watched_log_risks(cohort, train, test[::-1], CONFIG), risks[:, ::-1])
+    np.testing.assert_array_equal(
+        watched_log_risks(cohort, train, test[::-1], CONFIG),
+        risks[:, ::-1],
+    )
     with pytest.raises(CohortError, match="more than once"):
         watched_log_risks(cohort, train, train[:2], CONFIG)

@@ -10,10 +10,10 @@ import pytest
 from predicted import crossed, fold_of, predicted
 from survfuse import metrics
 from survfuse.evaluation import performance
-from survfuse.evaluation.assess import brier_at
+from survfuse.evaluation.assessment import brier_at
+from survfuse.evaluation.assessment_settings import Scale
 from survfuse.evaluation.combine import Interval
 from survfuse.evaluation.folds import Fold
-from survfuse.evaluation.scale import Scale
 from survfuse.report.performance import LISTS, SCHEMA
 from survfuse.survival.curves import kaplan_meier
 
@@ -29,7 +29,9 @@ def schema(rows: list[dict[str, Any]], key: str) -> None:
     assert rows
     for row in rows:
         assert set(row) == set(SCHEMA[LISTS[key]])
-        assert all(np.isfinite(value) for value in row.values() if isinstance(value, float))
+        assert all(
+            np.isfinite(value) for value in row.values() if isinstance(value, float)
+        )
 
 
 def test_the_null_model_is_the_kaplan_meier_curve_of_the_training_patients() -> None:
@@ -37,7 +39,11 @@ def test_the_null_model_is_the_kaplan_meier_curve_of_the_training_patients() -> 
     for fold, null in zip(FOLDS, NULL, strict=True):
         assert fold.train is not None
         expected = kaplan_meier(*fold.train)(times)
-        np.testing.assert_allclose(null.survival(times), np.tile(expected, (len(fold), 1)), rtol=1e-12)
+        np.testing.assert_allclose(
+            null.survival(times),
+            np.tile(expected, (len(fold), 1)),
+            rtol=1e-12,
+        )
         assert set(null.risk) == {0.0}
     (alone,) = performance.null_folds([replace(FOLDS[0], train=None)])
     own = kaplan_meier(FOLDS[0].time, FOLDS[0].event)(times)
@@ -55,7 +61,7 @@ def test_curves_over_time() -> None:
     schema(rows, "time_curves")
     frame = pd.DataFrame(rows)
     assert {(m, k) for m, k in zip(frame["model"], frame["metric"], strict=True)} == {
-        ("a", "auc"), ("a", "brier"), ("b", "auc"), ("b", "brier"), ("km", "brier")
+        ("a", "auc"), ("a", "brier"), ("b", "auc"), ("b", "brier"), ("km", "brier"),
     }  # fmt: skip
     km = frame[(frame["model"] == "km") & (frame["time"] == 30.0)]["value"].item()
     assert km == brier_at(NULL, 30.0, SCALE.interval, 0.0).value
@@ -64,7 +70,10 @@ def test_curves_over_time() -> None:
 
 def test_curves_over_time_without_survival_have_no_error() -> None:
     bare = [replace(fold, curves=None) for fold in FOLDS]
-    found = {(row["model"], row["metric"]) for row in performance.over_time({"a": bare}, NULL, SCALE)}
+    found = {
+        (row["model"], row["metric"])
+        for row in performance.over_time({"a": bare}, NULL, SCALE)
+    }
     assert found == {("a", "auc"), ("km", "brier")}
 
 
@@ -74,7 +83,9 @@ def test_calibration_is_drawn_from_the_first_repeat() -> None:
     schema(histogram, "calibration_histogram")
     frame = pd.DataFrame(histogram)
     counts = frame.groupby(["model", "horizon"])["patients"].sum()
-    assert counts.to_dict() == {(m, h): len(TABLE) for m in "ab" for h in SCALE.horizons}
+    assert counts.to_dict() == {
+        (m, h): len(TABLE) for m in "ab" for h in SCALE.horizons
+    }
     assert frame["left"].between(0, 1).all()
     first = [fold for fold in FOLDS if fold.repeat == 0]
     drawn = metrics.calibration_curve(
@@ -117,12 +128,16 @@ def test_decisions_are_the_public_net_benefit() -> None:
     expected = metrics.net_benefit(fold.time, fold.event, survival, 10.0, levels)
     assert [row["value"] for row in part] == [each.value for each in expected]
     everyone = metrics.net_benefit_all(fold.time, fold.event, 10.0, levels)
-    assert [r["value"] for r in rows if r["strategy"] == "treat all"] == [each.value for each in everyone]
+    assert [r["value"] for r in rows if r["strategy"] == "treat all"] == [
+        each.value for each in everyone
+    ]
 
 
 def test_thresholds_reach_a_tenth_where_everyone_is_safe() -> None:
     safe = fold_of(TABLE.assign(survival_10=0.999))
-    levels = [row["threshold"] for row in performance.decision_curves({"a": [safe]}, 10.0)]
+    levels = [
+        row["threshold"] for row in performance.decision_curves({"a": [safe]}, 10.0)
+    ]
     assert max(levels) == pytest.approx(0.1)
 
 
@@ -130,13 +145,16 @@ def test_decisions_need_curves() -> None:
     bare: list[Fold] = [replace(fold, curves=None) for fold in FOLDS]
     assert performance.decision_curves({"a": bare}, 10.0) == []
     assert {r["strategy"] for r in performance.decision_curves({"a": bare, "b": FOLDS}, 10.0)} == {
-        "b", "treat all", "treat none"
+        "b", "treat all", "treat none",
     }  # fmt: skip
 
 
 def test_subgroups_too_small_say_why() -> None:
     ids = TABLE["patient_id"]
-    sites = pd.DataFrame({"site": np.where(np.arange(len(ids)) < 9, "few", "many")}, index=list(ids))
+    sites = pd.DataFrame(
+        {"site": np.where(np.arange(len(ids)) < 9, "few", "many")},
+        index=list(ids),
+    )
     sites.iloc[-1, 0] = None
     rows = performance.by_subgroup("a", FOLDS, sites, SCALE)
     schema(rows, "subgroups")
@@ -154,5 +172,12 @@ def test_subgroups_too_small_say_why() -> None:
 
 def test_a_subgroup_of_nobody_is_told() -> None:
     other = pd.DataFrame({"site": ["x"]}, index=["stranger"])
-    rows = performance.by_subgroup("a", FOLDS, other, replace(SCALE, interval=Interval("influence")))
-    assert [row["note"][:22] for row in rows if row["level"] == "x"] == ["0 patients, 0 events: "] * 2
+    rows = performance.by_subgroup(
+        "a",
+        FOLDS,
+        other,
+        replace(SCALE, interval=Interval("influence")),
+    )
+    assert [row["note"][:22] for row in rows if row["level"] == "x"] == [
+        "0 patients, 0 events: ",
+    ] * 2

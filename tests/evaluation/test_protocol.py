@@ -23,7 +23,12 @@ from survfuse.evaluation.protocol import subgroups, wanted_increments
 
 
 def crossed(cohort: Cohort, **how: Any) -> Result:
-    fixed: dict[str, Any] = {"folds": 2, "horizons": (400.0, 900.0), "networks": False, "controls": False}
+    fixed: dict[str, Any] = {
+        "folds": 2,
+        "horizons": (400.0, 900.0),
+        "networks": False,
+        "controls": False,
+    }
     return cross_validate(quick(epochs=2), cohort, bootstrap=0, **{**fixed, **how})
 
 
@@ -52,7 +57,10 @@ def test_whole_sites_share_a_fold(cohort: Cohort) -> None:
 def test_each_site_is_left_out(cohort: Cohort) -> None:
     result = crossed(cohort, split="leave_one_site_out")
     site = result.predictions["patient_id"].map(cohort.groups["site"])
-    assert set(zip(result.predictions["fold"], site, strict=True)) == {(0, "north"), (1, "south")}
+    assert set(zip(result.predictions["fold"], site, strict=True)) == {
+        (0, "north"),
+        (1, "south"),
+    }
     assert "site left out in each fold: north, south" in result.record["notes"]
     with pytest.raises(ConfigError, match="leave_one_site_out has one repeat"):
         crossed(cohort, split="leave_one_site_out", repeats=2)
@@ -63,14 +71,20 @@ def test_each_site_is_left_out(cohort: Cohort) -> None:
 def test_fixed_splits_are_kept(cohort: Cohort, tmp_path: Path) -> None:
     path = tmp_path / "splits_0.csv"
     ids = list(cohort.patients)
-    rows = [f"{i},{train},{test}" for i, (train, test) in enumerate(zip(ids[:12], ids[12:], strict=True))]
+    rows = [
+        f"{i},{train},{test}"
+        for i, (train, test) in enumerate(zip(ids[:12], ids[12:], strict=True))
+    ]
     path.write_text("\n".join([",train,test", *rows]) + "\n")
     result = crossed(cohort, splits_file=path)
     assert sorted(result.predictions["patient_id"]) == ids[12:]
     (fold,) = result.folds[result.name]
     assert cohort.outcome is not None
     assert fold.train is not None
-    np.testing.assert_array_equal(np.sort(fold.train[0]), np.sort(cohort.outcome.loc[ids[:12], "time"]))
+    np.testing.assert_array_equal(
+        np.sort(fold.train[0]),
+        np.sort(cohort.outcome.loc[ids[:12], "time"]),
+    )
     expected = metrics.harrell_c(fold.time, fold.event, fold.risk)
     assert result.estimates[result.name]["harrell_c"].se == pytest.approx(expected.se)
 
@@ -79,13 +93,19 @@ def test_fixed_splits_are_kept(cohort: Cohort, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["nadeau_bengio", "bootstrap"])
-def test_intervals_are_made_as_asked(cohort: Cohort, controlled: Result, kind: str) -> None:
+def test_intervals_are_made_as_asked(
+    cohort: Cohort,
+    controlled: Result,
+    kind: str,
+) -> None:
     result = cross_validate(
         quick(epochs=2), cohort, folds=2, repeats=2, horizons=(400.0, 900.0), networks=False, controls=False,
         interval=kind, bootstrap=8,
     )  # fmt: skip
     assert result.performance["interval"] == WAYS[kind]  # type: ignore[index]
-    ours, other = (each.estimates[each.name]["harrell_c"] for each in (result, controlled))
+    ours, other = (
+        each.estimates[each.name]["harrell_c"] for each in (result, controlled)
+    )
     assert ours.value == other.value
     assert ours.se != other.se
 
@@ -109,12 +129,22 @@ def test_controls_are_told(controlled: Result) -> None:
 
 def test_controls_are_no_models(controlled: Result) -> None:
     control = {OptimisticLearner.name, PermutedOutcomeLearner.name}
-    assert not [name for name in controlled.models if name in control or name.startswith("seed:")]
+    assert not [
+        name
+        for name in controlled.models
+        if name in control or name.startswith("seed:")
+    ]
 
 
 def test_without_controls_nothing_is_told_of_them(cohort: Cohort) -> None:
     told = crossed(cohort).performance
-    assert told["optimism"] is told["seeds"] is told["permuted_outcome"] is told["external"] is None
+    assert (
+        told["optimism"]
+        is told["seeds"]
+        is told["permuted_outcome"]
+        is told["external"]
+        is None
+    )
 
 
 # -- what differs by a modality
@@ -134,26 +164,39 @@ def test_increments_differ_by_one_modality(tmp_path: Path) -> None:
             assert own[each.with_it] - own[each.without] == {each.modality}
     kinds = [(each.kind, each.modality) for each in found]
     assert kinds == [
-        (k, m) for k in ("network", "late fusion", "permuted at prediction") for m in cohort.modalities
+        (k, m)
+        for k in ("network", "late fusion", "permuted at prediction")
+        for m in cohort.modalities
     ]
 
 
 def test_one_modality_has_no_increment(cohort: Cohort) -> None:
     main = NetworkLearner("mine", quick().config, permute=True)
     assert (
-        wanted_increments([main, *comparators(cohort, quick().config, networks=True, seed=0)], "mine", cohort)
+        wanted_increments(
+            [main, *comparators(cohort, quick().config, networks=True, seed=0)],
+            "mine",
+            cohort,
+        )
         == []
     )
 
 
-def test_sites_and_clinical_columns_make_subgroups(cohort: Cohort, controlled: Result) -> None:
+def test_sites_and_clinical_columns_make_subgroups(
+    cohort: Cohort,
+    controlled: Result,
+) -> None:
     groups = subgroups(cohort)
     assert {"site", "stage", "sex", "age"} <= set(groups.columns)
     assert sorted(groups.index) == sorted(cohort.patients)
     rows = controlled.performance["subgroups"]
     found = {(row["group"], row["level"]): row for row in rows}
-    assert found["site", "north"]["patients"] == int((cohort.groups["site"] == "north").sum())
-    assert sum(row["patients"] for (group, _), row in found.items() if group == "sex") == len(cohort.patients)
+    assert found["site", "north"]["patients"] == int(
+        (cohort.groups["site"] == "north").sum(),
+    )
+    assert sum(
+        row["patients"] for (group, _), row in found.items() if group == "sex"
+    ) == len(cohort.patients)
     ages = [row for (group, _), row in found.items() if group == "age"]
     assert len(ages) == 2
     assert sum(row["patients"] for row in ages) == len(cohort.patients)

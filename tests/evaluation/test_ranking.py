@@ -7,20 +7,29 @@ import pytest
 from cross_validated import by_fold, plain_variance, table
 from survfuse._errors import NotComputableError
 from survfuse.evaluation import ranking
-from survfuse.evaluation.chance import chance_share
 from survfuse.evaluation.combine import Interval
 from survfuse.evaluation.folds import folds_of
+from survfuse.evaluation.training_variance import chance_share
 from survfuse.metrics import Estimate, harrell_c, uno_c
 
 TAU = 30.0
 
 
-def concordance(frame: pd.DataFrame, kind: str, tau: float | None, **how: object) -> Estimate:
+def concordance(
+    frame: pd.DataFrame,
+    kind: str,
+    tau: float | None,
+    **how: object,
+) -> Estimate:
     """Concordance of a table of predictions."""
     return ranking.concordance(folds_of(frame), kind, tau, **how)
 
 
-def concordance_difference(a: pd.DataFrame, b: pd.DataFrame, tau: float | None) -> Estimate:
+def concordance_difference(
+    a: pd.DataFrame,
+    b: pd.DataFrame,
+    tau: float | None,
+) -> Estimate:
     """Difference of two tables of predictions."""
     return ranking.concordance_difference(folds_of(a), folds_of(b), tau)
 
@@ -29,9 +38,14 @@ def test_harrells_c_is_taken_within_folds_and_averaged() -> None:
     frame = table()
     expected = np.mean(
         [
-            np.mean([harrell_c(part.time, part.event, part.log_risk).value for part in parts])
+            np.mean(
+                [
+                    harrell_c(part.time, part.event, part.log_risk).value
+                    for part in parts
+                ],
+            )
             for parts in by_fold(frame)
-        ]
+        ],
     )
     found = concordance(frame, "harrell", None)
     assert found.value == pytest.approx(expected, abs=1e-12)
@@ -45,12 +59,23 @@ def test_unos_c_takes_its_weights_from_the_training_patients() -> None:
     for number in range(4):
         test, train = frame[frame["fold"] == number], frame[frame["fold"] != number]
         values.append(
-            uno_c(test.time, test.event, test.log_risk, tau=TAU, train=(train.time, train.event)).value
+            uno_c(
+                test.time,
+                test.event,
+                test.log_risk,
+                tau=TAU,
+                train=(train.time, train.event),
+            ).value,
         )
-    assert concordance(frame, "uno", TAU).value == pytest.approx(np.mean(values), abs=1e-12)
+    assert concordance(frame, "uno", TAU).value == pytest.approx(
+        np.mean(values),
+        abs=1e-12,
+    )
 
 
-def test_the_interval_is_the_influence_variance_widened_by_what_training_changes() -> None:
+def test_the_interval_is_the_influence_variance_widened_by_what_training_changes() -> (
+    None
+):
     frame = table()
     found = concordance(frame, "harrell", None)
     se = float(np.sqrt(plain_variance(frame) * (1 + chance_share(folds_of(frame)))))
@@ -63,10 +88,15 @@ def test_the_interval_is_the_influence_variance_widened_by_what_training_changes
 def test_nadeau_and_bengio_widen_by_the_ratio_of_test_to_training_patients() -> None:
     frame = table()
     found = concordance(frame, "harrell", None, interval=Interval("nadeau_bengio"))
-    assert found.se == pytest.approx(np.sqrt(plain_variance(frame) * (1 + 4 * 10 / 30)), rel=1e-12)
+    assert found.se == pytest.approx(
+        np.sqrt(plain_variance(frame) * (1 + 4 * 10 / 30)),
+        rel=1e-12,
+    )
 
 
-def test_the_bootstrap_agrees_with_the_influence_functions_where_models_are_fixed() -> None:
+def test_the_bootstrap_agrees_with_the_influence_functions_where_models_are_fixed() -> (
+    None
+):
     frame = table(patients=150, repeats=1)
     found = concordance(frame, "harrell", None, interval=Interval("bootstrap", 400, 1))
     assert found.se == pytest.approx(np.sqrt(plain_variance(frame)), rel=0.15)
@@ -80,7 +110,10 @@ def test_the_bootstrap_agrees_with_the_influence_functions_where_models_are_fixe
 def test_a_fold_may_move_its_zero_and_rows_their_order() -> None:
     frame = table()
     found = concordance(frame, "uno", TAU)
-    moved = frame.assign(log_risk=frame["log_risk"] - 37 * frame["fold"]).sample(frac=1, random_state=1)
+    moved = frame.assign(log_risk=frame["log_risk"] - 37 * frame["fold"]).sample(
+        frac=1,
+        random_state=1,
+    )
     again = concordance(moved, "uno", TAU)
     assert again.value == pytest.approx(found.value, abs=1e-12)
     assert again.se == pytest.approx(found.se, abs=1e-12)
@@ -89,7 +122,10 @@ def test_a_fold_may_move_its_zero_and_rows_their_order() -> None:
 def test_concordance_turns_over_with_the_sign() -> None:
     frame = table()
     turned = concordance(frame.assign(log_risk=-frame["log_risk"]), "harrell", None)
-    assert turned.value == pytest.approx(1 - concordance(frame, "harrell", None).value, abs=1e-12)
+    assert turned.value == pytest.approx(
+        1 - concordance(frame, "harrell", None).value,
+        abs=1e-12,
+    )
 
 
 def test_repeats_of_the_same_risks_are_not_more_patients() -> None:
@@ -97,7 +133,8 @@ def test_repeats_of_the_same_risks_are_not_more_patients() -> None:
     thrice = pd.concat([once.assign(repeat=r) for r in range(3)], ignore_index=True)
     one, three = (concordance(frame, "harrell", None) for frame in (once, thrice))
     assert (three.value, three.se, three.n, three.events) == pytest.approx(
-        (one.value, one.se, one.n, one.events), abs=1e-12
+        (one.value, one.se, one.n, one.events),
+        abs=1e-12,
     )
 
 
@@ -108,7 +145,9 @@ def test_the_interval_covers_what_it_says() -> None:
     def draw(patients: int) -> pd.DataFrame:
         risk = generator.normal(size=patients)
         time = generator.exponential(np.exp(-risk))
-        frame = pd.DataFrame({"patient_id": np.arange(patients), "repeat": 0, "time": time, "event": 1})
+        frame = pd.DataFrame(
+            {"patient_id": np.arange(patients), "repeat": 0, "time": time, "event": 1},
+        )
         return frame.assign(fold=np.arange(patients) % 5, log_risk=risk)
 
     big = draw(4000)
@@ -139,12 +178,17 @@ def test_a_model_does_not_differ_from_itself() -> None:
 
 def test_pairing_makes_the_interval_of_like_models_narrow() -> None:
     a = table(seed=1)
-    b = a.assign(log_risk=a["log_risk"] + 0.05 * np.random.default_rng(5).normal(size=len(a)))
+    b = a.assign(
+        log_risk=a["log_risk"] + 0.05 * np.random.default_rng(5).normal(size=len(a)),
+    )
     alone = concordance(a, "uno", TAU)
     assert concordance_difference(a, b, TAU).se < alone.se / 2  # type: ignore[operator]
 
 
-@pytest.mark.parametrize("change", ["fewer", "other fold", "other patient", "fewer repeats"])
+@pytest.mark.parametrize(
+    "change",
+    ["fewer", "other fold", "other patient", "fewer repeats"],
+)
 def test_other_patients_or_folds_cannot_be_compared(change: str) -> None:
     a, b = table(), table(seed=1)
     if change == "fewer":
@@ -169,7 +213,10 @@ def test_a_fold_that_gives_no_number_is_left_out_and_said() -> None:
     found = concordance(frame, "harrell", None)
     rest = frame[frame["fold"] != 2]
     expected = np.mean(
-        [harrell_c(part.time, part.event, part.log_risk).value for _, part in rest.groupby("fold")]
+        [
+            harrell_c(part.time, part.event, part.log_risk).value
+            for _, part in rest.groupby("fold")
+        ],
     )
     assert found.value == pytest.approx(expected, abs=1e-12)
     assert found.note.startswith("repeat 0 fold 2 left out: ")
@@ -185,7 +232,9 @@ def test_nothing_to_compute_is_said_and_is_no_number() -> None:
 def test_the_training_patients_of_a_fold_are_the_others_of_its_repeat() -> None:
     frame = table()
     folds = folds_of(frame)
-    assert [(fold.repeat, fold.fold) for fold in folds] == [(r, f) for r in range(2) for f in range(4)]
+    assert [(fold.repeat, fold.fold) for fold in folds] == [
+        (r, f) for r in range(2) for f in range(4)
+    ]
     for fold in folds:
         others = frame[(frame["repeat"] == fold.repeat) & (frame["fold"] != fold.fold)]
         assert fold.train is not None

@@ -10,21 +10,28 @@ import pytest
 from predicted import crossed, predicted
 from running import loaded, small
 from survfuse.cohort import Cohort
-from survfuse.evaluation.assess import assess
+from survfuse.evaluation.assessment import assess
+from survfuse.evaluation.assessment_settings import Scale
 from survfuse.evaluation.comparisons import delta_isbs, delta_uno_c
 from survfuse.evaluation.folds import Folds
-from survfuse.evaluation.missing import Loss, Losses
+from survfuse.evaluation.missing_inputs import Loss, Losses
 from survfuse.evaluation.robustness import METRICS, robustness, scored
-from survfuse.evaluation.scale import Scale
 
 SCALE = Scale((20.0, 40.0), 40.0, draws=0, times=(10.0, 20.0, 30.0))
-LOSSES = Losses((Loss("removed", "expression"), Loss("missing", "50")), ("something: not there",))
+LOSSES = Losses(
+    (Loss("removed", "expression"), Loss("missing", "50")),
+    ("something: not there",),
+)
 
 
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     return loaded(
-        small(tmp_path_factory.mktemp("cohort"), patients=40, modalities=("clinical", "expression"))
+        small(
+            tmp_path_factory.mktemp("cohort"),
+            patients=40,
+            modalities=("clinical", "expression"),
+        ),
     )
 
 
@@ -35,7 +42,11 @@ def models() -> dict[str, Folds]:
     def named(folds: Folds) -> Folds:
         return tuple(
             replace(
-                fold, patient_id=np.array([f"{int(p[1:]) + 1:03d}" for p in fold.patient_id], dtype=object)
+                fold,
+                patient_id=np.array(
+                    [f"{int(p[1:]) + 1:03d}" for p in fold.patient_id],
+                    dtype=object,
+                ),
             )
             for fold in folds
         )
@@ -57,23 +68,45 @@ def test_the_numbers_are_those_of_every_other_model(models: dict[str, Folds]) ->
         assert estimates == {metric: whole[metric] for metric in METRICS}
 
 
-def test_a_loss_that_changes_nothing_differs_by_nothing(models: dict[str, Folds], cohort: Cohort) -> None:
+def test_a_loss_that_changes_nothing_differs_by_nothing(
+    models: dict[str, Folds],
+    cohort: Cohort,
+) -> None:
     estimates = {"mine": assess(models["mine"], SCALE), **scored(models, LOSSES, SCALE)}
-    told = robustness(models, "mine", estimates, LOSSES, cohort, ("clinical", "expression"), SCALE, seed=1)
+    told = robustness(
+        models,
+        "mine",
+        estimates,
+        LOSSES,
+        cohort,
+        ("clinical", "expression"),
+        SCALE,
+        seed=1,
+    )
     assert told["left_out"] == ["something: not there"]
     rows = {(row["model"], row["metric"]): row for row in told["rows"]}
     assert list(rows) == [
         *(("mine", metric) for metric in METRICS),
-        *((loss, m) for loss in LOSSES.names for m in (*METRICS, "delta_uno_c", "delta_isbs")),
+        *(
+            (loss, m)
+            for loss in LOSSES.names
+            for m in (*METRICS, "delta_uno_c", "delta_isbs")
+        ),
     ]
     for metric in METRICS:
-        assert rows["mine", metric]["value"] == rows["removed:expression", metric]["value"]
+        assert (
+            rows["mine", metric]["value"] == rows["removed:expression", metric]["value"]
+        )
     for metric in ("delta_uno_c", "delta_isbs"):
         same, worse = rows["removed:expression", metric], rows["missing:50", metric]
         assert (same["value"], same["low"]) == (0, None)
         assert same["note"].startswith("the standard error is 0")
         assert worse["low"] < worse["value"] < worse["high"]
-    assert rows["missing:50", "delta_uno_c"]["value"] < 0 < rows["missing:50", "delta_isbs"]["value"]
+    assert (
+        rows["missing:50", "delta_uno_c"]["value"]
+        < 0
+        < rows["missing:50", "delta_isbs"]["value"]
+    )
     for metric, difference in (("uno_c", delta_uno_c), ("isbs", delta_isbs)):
         found = difference(models["missing:50"], models["mine"], SCALE)
         assert rows["missing:50", f"delta_{metric}"]["value"] == found.value
@@ -81,10 +114,25 @@ def test_a_loss_that_changes_nothing_differs_by_nothing(models: dict[str, Folds]
         assert found.value == pytest.approx(apart, abs=1e-12)
 
 
-def test_rows_say_what_was_lost_and_who_has_nothing_left(models: dict[str, Folds], cohort: Cohort) -> None:
+def test_rows_say_what_was_lost_and_who_has_nothing_left(
+    models: dict[str, Folds],
+    cohort: Cohort,
+) -> None:
     losses = Losses(LOSSES.each[:1], ())
     estimates = {"mine": assess(models["mine"], SCALE), **scored(models, losses, SCALE)}
-    told = robustness(models, "mine", estimates, losses, cohort, ("expression",), SCALE, seed=1)
-    places = {row["model"]: (row["kind"], row["what"], row["nothing_left"]) for row in told["rows"]}
+    told = robustness(
+        models,
+        "mine",
+        estimates,
+        losses,
+        cohort,
+        ("expression",),
+        SCALE,
+        seed=1,
+    )
+    places = {
+        row["model"]: (row["kind"], row["what"], row["nothing_left"])
+        for row in told["rows"]
+    }
     assert places["mine"] == ("intact", "", 0)
     assert places["removed:expression"] == ("removed", "expression", 40)

@@ -13,7 +13,12 @@ from pathlib import Path
 import pytest
 
 from carried import Deeds, Fatal, Refusing
-from contract import BETWEEN_PROCESSES, Promise, a_crash_costs_only_its_own_task, carried
+from contract import (
+    BETWEEN_PROCESSES,
+    Promise,
+    a_crash_costs_only_its_own_task,
+    carried,
+)
 from survfuse._errors import CrashError
 from survfuse.executors import ProcessExecutor, Task
 from survfuse.executors.process import how_ended
@@ -25,7 +30,11 @@ def two() -> ProcessExecutor:
     return ProcessExecutor(workers=2)
 
 
-@pytest.mark.parametrize("promise", BETWEEN_PROCESSES, ids=lambda promise: promise.__name__)
+@pytest.mark.parametrize(
+    "promise",
+    BETWEEN_PROCESSES,
+    ids=lambda promise: promise.__name__,
+)
 def test_what_travels_between_processes(promise: Promise, tmp_path: Path) -> None:
     promise(two(), tmp_path)
 
@@ -38,7 +47,10 @@ def test_a_segfault_costs_only_its_own_task(tmp_path: Path) -> None:
     ("deed", "how"),
     [
         (("segfault", 0), "signal SIGSEGV"),
-        (("kills_itself", 0), r"signal SIGKILL \(the memory may have run out; fewer workers need less\)"),
+        (
+            ("kills_itself", 0),
+            r"signal SIGKILL \(the memory may have run out; fewer workers need less\)",
+        ),
         (("dies", 7), "exit status 7"),
         (("dies", 0), "exit status 0"),
     ],
@@ -55,9 +67,17 @@ def test_a_worker_killed_at_work_costs_one_attempt(tmp_path: Path) -> None:
             threading.Timer(0.3, os.kill, (pids[0], signal.SIGKILL)).start()
 
     pids: list[int] = []
-    tasks = [Task("first", ("wait", 0.0)), Task("second", ("wait", 0.6)), Task("third", ("wait", 0.0))]
+    tasks = [
+        Task("first", ("wait", 0.0)),
+        Task("second", ("wait", 0.6)),
+        Task("third", ("wait", 0.0)),
+    ]
     outcomes = {}
-    for outcome in ProcessExecutor(workers=1).run(Deeds(tmp_path), tasks, on_start=kill_later):
+    for outcome in ProcessExecutor(workers=1).run(
+        Deeds(tmp_path),
+        tasks,
+        on_start=kill_later,
+    ):
         assert outcome.value is not None
         pids.append(outcome.value)
         outcomes[outcome.key] = outcome
@@ -71,14 +91,20 @@ def test_a_worker_killed_at_work_costs_one_attempt(tmp_path: Path) -> None:
 
 
 def test_a_worker_killed_while_idle_costs_nothing(tmp_path: Path) -> None:
-    tasks = [Task("first", ("wait", 0.0)), Task("second", ("wait", 0.2)), Task("third", ("wait", 0.0))]
+    tasks = [
+        Task("first", ("wait", 0.0)),
+        Task("second", ("wait", 0.2)),
+        Task("third", ("wait", 0.0)),
+    ]
     outcomes = {}
     for outcome in ProcessExecutor(workers=1).run(Deeds(tmp_path), tasks):
         outcomes[outcome.key] = outcome
         if outcome.key == "first":
             os.kill(outcome.value, signal.SIGKILL)
             clock.sleep(0.3)
-    assert {(o.error, o.attempts, o.crashes) for o in outcomes.values()} == {(None, 1, 0)}
+    assert {(o.error, o.attempts, o.crashes) for o in outcomes.values()} == {
+        (None, 1, 0),
+    }
     assert len({o.value for o in outcomes.values()}) == 2
 
 
@@ -88,19 +114,28 @@ def test_work_that_cannot_be_loaded_is_the_error_itself(tmp_path: Path) -> None:
 
 
 def test_work_that_cannot_be_sent_is_told_before_anything_starts() -> None:
-    with pytest.raises(TypeError, match=r"the work \(function\) cannot be sent to workers: .*module"):
+    with pytest.raises(
+        TypeError,
+        match=r"the work \(function\) cannot be sent to workers: .*module",
+    ):
         list(two().run(lambda number: number, [Task("a", 1)]))
 
 
 def test_workers_that_cannot_start_are_told(tmp_path: Path) -> None:
-    with pytest.raises(CrashError, match=r"3 workers in a row died before .* \(exit status 9\)"):
+    with pytest.raises(
+        CrashError,
+        match=r"3 workers in a row died before .* \(exit status 9\)",
+    ):
         list(two().run(Fatal(), [Task("a", 1), Task("b", 2)]))
 
 
 def test_nothing_is_left_behind(tmp_path: Path) -> None:
     pids = {o.value for o in carried(two(), tmp_path, *[("wait", 0.05)] * 4)}
     assert not any(alive(pid) for pid in pids)
-    running = two().run(Deeds(tmp_path), [Task("a", ("wait", 0.0)), Task("b", ("wait", 60.0))])
+    running = two().run(
+        Deeds(tmp_path),
+        [Task("a", ("wait", 0.0)), Task("b", ("wait", 60.0))],
+    )
     pid = next(running).value
     started = clock.monotonic()
     running.close()
@@ -108,8 +143,13 @@ def test_nothing_is_left_behind(tmp_path: Path) -> None:
     assert not alive(pid)
 
 
-def test_workers_remove_their_temporary_files_when_they_are_ended(tmp_path: Path) -> None:
-    running = two().run(Deeds(tmp_path), [Task("b", ("tidies", "b.part")), Task("a", ("wait", 0.0))])
+def test_workers_remove_their_temporary_files_when_they_are_ended(
+    tmp_path: Path,
+) -> None:
+    running = two().run(
+        Deeds(tmp_path),
+        [Task("b", ("tidies", "b.part")), Task("a", ("wait", 0.0))],
+    )
     next(running)
     until((tmp_path / "b.part").exists)
     running.close()
@@ -139,7 +179,11 @@ SCRIPT = """
 """
 
 
-@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=lambda end: end.name)
+@pytest.mark.parametrize(
+    "end",
+    [signal.SIGKILL, signal.SIGTERM, signal.SIGINT],
+    ids=lambda end: end.name,
+)
 def test_workers_go_when_the_parent_goes(end: signal.Signals, tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(textwrap.dedent(SCRIPT))
@@ -164,7 +208,9 @@ def test_workers_go_when_the_parent_goes(end: signal.Signals, tmp_path: Path) ->
         assert parent.wait(10) != 0
         until(lambda: not any(alive(pid) for pid in pids))
         told = parent.stderr.read()
-    assert len(re.findall("Traceback", told)) == (1 if end == signal.SIGINT else 0), told
+    assert len(re.findall("Traceback", told)) == (1 if end == signal.SIGINT else 0), (
+        told
+    )
 
 
 def alive(pid: int) -> bool:

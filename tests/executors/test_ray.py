@@ -42,7 +42,10 @@ def cluster() -> Iterator[Any]:
         ray = pytest.importorskip("ray")
         from ray.cluster_utils import Cluster
 
-        made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+        made = Cluster(
+            initialize_head=True,
+            head_node_args={"num_cpus": 1, "include_dashboard": False},
+        )
         try:
             ray.init(address=made.address, logging_level="error", log_to_driver=False)
             made.add_node(num_cpus=1)
@@ -67,7 +70,11 @@ PROMISES = (
 
 
 @pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
-def test_ray_keeps_the_contract(promise: Promise, executor: RayExecutor, tmp_path: Path) -> None:
+def test_ray_keeps_the_contract(
+    promise: Promise,
+    executor: RayExecutor,
+    tmp_path: Path,
+) -> None:
     promise(executor, tmp_path)
 
 
@@ -81,10 +88,18 @@ def test_threads_are_those_asked_for(executor: RayExecutor, tmp_path: Path) -> N
     assert found[0].value == (2, 2)
 
 
-def test_a_node_killed_in_the_middle_costs_time_alone(cluster: Any, tmp_path: Path) -> None:
+def test_a_node_killed_in_the_middle_costs_time_alone(
+    cluster: Any,
+    tmp_path: Path,
+) -> None:
     doomed = cluster.add_node(num_cpus=1)
     tasks = [Task(str(n), ("wait", 0.5)) for n in range(16)]
-    killer = threading.Timer(0.7, cluster.remove_node, (doomed,), {"allow_graceful": False})
+    killer = threading.Timer(
+        0.7,
+        cluster.remove_node,
+        (doomed,),
+        {"allow_graceful": False},
+    )
     told: list[str] = []
 
     def start(key: str, attempt: int) -> None:
@@ -96,7 +111,9 @@ def test_a_node_killed_in_the_middle_costs_time_alone(cluster: Any, tmp_path: Pa
     killer.join()
     assert sorted(o.key for o in outcomes) == sorted(task.key for task in tasks)
     assert {(o.error, o.crashes) for o in outcomes} == {(None, 0)}
-    assert 1 <= sum(o.attempts - 1 for o in outcomes) <= 2  # what the lost machine held, and no more
+    assert (
+        1 <= sum(o.attempts - 1 for o in outcomes) <= 2
+    )  # what the lost machine held, and no more
     assert len(told) == sum(o.attempts for o in outcomes)
 
 
@@ -128,14 +145,15 @@ def test_a_cluster_is_started_and_stopped(tmp_path: Path) -> None:
         check=False,
     )
     assert ended.returncode == 0, ended.stderr
-    assert ended.stdout.splitlines()[-2:] == ["[('a', 4, 1, 0), ('b', None, 2, 2)]", "token False False"]
+    assert ended.stdout.splitlines()[-2:] == [
+        "[('a', 4, 1, 0), ('b', None, 2, 2)]",
+        "token False False",
+    ]
     assert not (tmp_path / ".ray" / "auth_token").exists()
 
 
 def test_a_cluster_that_is_not_there_is_told(tmp_path: Path) -> None:
-    code = (
-        "from survfuse.executors import *; [*make_executor('ray', address='auto').run(str, [Task('a', 1)])]"
-    )
+    code = "from survfuse.executors import *; [*make_executor('ray', address='auto').run(str, [Task('a', 1)])]"
     environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
     ended = subprocess.run(
         [sys.executable, "-c", code],
@@ -148,7 +166,10 @@ def test_a_cluster_that_is_not_there_is_told(tmp_path: Path) -> None:
     assert "ConfigError: Ray cluster 'auto' cannot be joined" in ended.stderr
 
 
-def test_a_missing_ray_names_its_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_ray_names_its_extra(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
     monkeypatch.setenv("RAY_AUTH_MODE", "token")  # taken back at the end
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'survfuse\[ray\]'"):
@@ -156,4 +177,10 @@ def test_a_missing_ray_names_its_extra(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 
 def test_gpus_are_shared_evenly() -> None:
-    assert [gpu_share(2.0, n) for n in (1, 2, 3, 4, 5)] == [1.0, 1.0, 0.5, 0.5, pytest.approx(1 / 3)]
+    assert [gpu_share(2.0, n) for n in (1, 2, 3, 4, 5)] == [
+        1.0,
+        1.0,
+        0.5,
+        0.5,
+        pytest.approx(1 / 3),
+    ]

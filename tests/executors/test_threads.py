@@ -32,19 +32,30 @@ def test_what_is_set_is_read() -> None:
     assert Threads.here() == Threads(torch=1, blas=2)
 
 
-def test_inline_gives_the_threads_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_inline_gives_the_threads_back(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
     before, environment = Threads.here(), dict(os.environ)
-    assert carried(InlineExecutor(threads=2), tmp_path, ("all_threads", 0))[0].value == (2, 2)
+    assert carried(InlineExecutor(threads=2), tmp_path, ("all_threads", 0))[
+        0
+    ].value == (2, 2)
     assert (Threads.here(), dict(os.environ)) == (before, environment)
 
 
 @pytest.mark.parametrize(("asked", "here"), [(2, 1), (None, 1), (None, 2)])
 def test_a_worker_has_those_asked_for_or_those_of_its_parent(
-    asked: int | None, here: int, tmp_path: Path
+    asked: int | None,
+    here: int,
+    tmp_path: Path,
 ) -> None:
     torch.set_num_threads(here)
-    found = carried(ProcessExecutor(workers=1, threads=asked), tmp_path, ("all_threads", 0))[0]
+    found = carried(
+        ProcessExecutor(workers=1, threads=asked),
+        tmp_path,
+        ("all_threads", 0),
+    )[0]
     assert found.value == (asked or here, asked or blas())
 
 
@@ -57,7 +68,11 @@ def test_nothing_is_imported_for_it() -> None:
     )
     environment = {**os.environ, "OMP_NUM_THREADS": "3"}
     told = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
     )
     assert told.returncode == 0, told.stderr
     assert told.stdout == "2\n"
@@ -68,10 +83,14 @@ def test_there_is_a_core() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "workers", "threads"), [(None, 2, 4), (None, 3, 2), (None, 16, 1), ("1", 2, 1), ("6", 1, 6)]
+    ("told", "workers", "threads"),
+    [(None, 2, 4), (None, 3, 2), (None, 16, 1), ("1", 2, 1), ("6", 1, 6)],
 )
 def test_workers_share_the_cores(
-    monkeypatch: pytest.MonkeyPatch, told: str | None, workers: int, threads: int
+    monkeypatch: pytest.MonkeyPatch,
+    told: str | None,
+    workers: int,
+    threads: int,
 ) -> None:
     monkeypatch.setattr("survfuse.executors.threads.cores", lambda: 8)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)

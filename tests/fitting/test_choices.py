@@ -30,13 +30,22 @@ def slow_choice(scores: list[list[float | None]]) -> int:
 
 
 @given(
-    st.lists(st.lists(st.integers(-8, 8).map(float), min_size=3, max_size=6), min_size=1, max_size=4),
+    st.lists(
+        st.lists(st.integers(-8, 8).map(float), min_size=3, max_size=6),
+        min_size=1,
+        max_size=4,
+    ),
     st.booleans(),
 )
-def test_the_chosen_epoch_is_that_of_the_slow_oracle(runs: list[list[float]], blind: bool) -> None:
+def test_the_chosen_epoch_is_that_of_the_slow_oracle(
+    runs: list[list[float]],
+    blind: bool,
+) -> None:
     scores: list[list[float | None]] = [list(run) for run in runs]
     if blind:
-        scores.append([None] * 3)  # a fold that cannot be scored has no say, but ends the comparison
+        scores.append(
+            [None] * 3,
+        )  # a fold that cannot be scored has no say, but ends the comparison
     assert choose_epoch(scores) == slow_choice(scores)
 
 
@@ -66,27 +75,45 @@ def test_risk_cuts_of_out_of_fold_risks_forget_each_folds_own_zero() -> None:
     cuts = risk_cuts(final, out_of_fold, fold)
     shifted = risk_cuts(final, out_of_fold + np.array([5.0, -3.0, 0.5])[fold], fold)
     np.testing.assert_allclose(shifted, cuts, atol=1e-12)
-    np.testing.assert_allclose(risk_cuts(final + 2, out_of_fold, fold), cuts + 2, atol=1e-12)
-    centred = np.concatenate([out_of_fold[fold == f] - out_of_fold[fold == f].mean() for f in range(3)])
-    np.testing.assert_allclose(cuts, np.quantile(centred, [1 / 3, 2 / 3]) + final.mean(), atol=1e-12)
+    np.testing.assert_allclose(
+        risk_cuts(final + 2, out_of_fold, fold),
+        cuts + 2,
+        atol=1e-12,
+    )
+    centred = np.concatenate(
+        [out_of_fold[fold == f] - out_of_fold[fold == f].mean() for f in range(3)],
+    )
+    np.testing.assert_allclose(
+        cuts,
+        np.quantile(centred, [1 / 3, 2 / 3]) + final.mean(),
+        atol=1e-12,
+    )
 
 
 def test_fold_means() -> None:
-    np.testing.assert_array_equal(fold_means(np.array([1.0, 3.0, 10.0]), np.array([0, 0, 1])), [2, 10])
+    np.testing.assert_array_equal(
+        fold_means(np.array([1.0, 3.0, 10.0]), np.array([0, 0, 1])),
+        [2, 10],
+    )
 
 
 # -- who may be trained on
 
 
 def test_training_patients_are_checked(cohort: Cohort, tmp_path: Path) -> None:
-    with pytest.raises(CohortError, match=r"^no outcome for training patients: nobody$"):
+    with pytest.raises(
+        CohortError,
+        match=r"^no outcome for training patients: nobody$",
+    ):
         quick().fit(cohort, ["001", "nobody"])
     with pytest.raises(
-        CohortError, match=r"^training patients are given more than once; each may appear once$"
+        CohortError,
+        match=r"^training patients are given more than once; each may appear once$",
     ):
         quick().fit(cohort, ["001", "002", "001"])
     with pytest.raises(
-        CohortError, match=r"^none of the 2 training patients has an event; nothing can be learned$"
+        CohortError,
+        match=r"^none of the 2 training patients has an event; nothing can be learned$",
     ):
         quick().fit(cohort, ["001", "003"])
     with pytest.raises(
@@ -112,6 +139,7 @@ def test_a_cohort_without_outcome_cannot_teach(tmp_path: Path) -> None:
     files = small(tmp_path)
     del files.spec["outcome"]
     with pytest.raises(
-        CohortError, match=r"^cohort 'tiny' has no outcome to learn from; declare `outcome` in its file$"
+        CohortError,
+        match=r"^cohort 'tiny' has no outcome to learn from; declare `outcome` in its file$",
     ):
         quick().fit(loaded(files, need_outcome=False))

@@ -17,20 +17,31 @@ from survfuse.training import Run, Task
 
 WAYS: dict[str, dict[str, Any]] = {
     "default": {},
-    "holdout": {"selection": "holdout", "select_by": "harrell_c", "calibration": "km_rank"},
+    "holdout": {
+        "selection": "holdout",
+        "select_by": "harrell_c",
+        "calibration": "km_rank",
+    },
     "holdout, out of fold": {"selection": "holdout"},
     "last": {"selection": "last", "calibration": "breslow"},
     "last, out of fold": {"selection": "last"},
     "members": {"members": 2},
     "discrete": {"head": "discrete", "bins": 3},
     "pairwise": {"fusion": "pairwise", "rank": 2, "pair_width": 2},
-    "residual": {"fusion": "pairwise_residual", "rank": 2, "pair_width": 2, "residual_width": 4},
+    "residual": {
+        "fusion": "pairwise_residual",
+        "rank": 2,
+        "pair_width": 2,
+        "residual_width": 4,
+    },
     "coattention": {"fusion": "coattention", "rank": 2, "query_tokens": 2},
     "km": {"calibration": "km"},
     "anchored": {"fusion": "anchored", "anchor_bags": "mean"},
     "anchored, attention": {"fusion": "anchored"},
 }
-TRAINED = {name: fields for name, fields in WAYS.items() if name != "anchored"}  # which trains nothing
+TRAINED = {
+    name: fields for name, fields in WAYS.items() if name != "anchored"
+}  # which trains nothing
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +63,10 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[Task]:
 
 
 @pytest.mark.parametrize("fields", WAYS.values(), ids=WAYS)
-def test_two_fits_are_the_same_bit_by_bit(cohort: Cohort, fields: dict[str, Any]) -> None:
+def test_two_fits_are_the_same_bit_by_bit(
+    cohort: Cohort,
+    fields: dict[str, Any],
+) -> None:
     first, second = quick(**fields).fit(cohort), quick(**fields).fit(cohort)
     assert bits(first) == bits(second)
     assert np.isfinite(first.predict(cohort).log_risk).all()
@@ -76,7 +90,9 @@ def test_the_order_of_rows_in_the_files_changes_nothing(tmp_path: Path) -> None:
     assert models[0] == models[1]
 
 
-def test_the_order_in_which_training_patients_are_named_changes_nothing(cohort: Cohort) -> None:
+def test_the_order_in_which_training_patients_are_named_changes_nothing(
+    cohort: Cohort,
+) -> None:
     ids = list(cohort.patients[:18])
     assert bits(quick().fit(cohort, ids)) == bits(quick().fit(cohort, ids[::-1]))
 
@@ -112,7 +128,9 @@ def test_a_training_patient_does_change_the_model(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("fields", TRAINED.values(), ids=TRAINED)
 def test_every_training_run_sees_training_patients_only(
-    cohort: Cohort, trained: list[Task], fields: dict[str, Any]
+    cohort: Cohort,
+    trained: list[Task],
+    fields: dict[str, Any],
 ) -> None:
     ids = cohort.patients[:16]
     quick(**fields).fit(cohort, ids)
@@ -123,7 +141,10 @@ def test_every_training_run_sees_training_patients_only(
         assert len(task.train) + len(task.validation) == len(task.source.patients)  # type: ignore[attr-defined]
 
 
-def test_inner_folds_have_transforms_of_their_own(cohort: Cohort, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_inner_folds_have_transforms_of_their_own(
+    cohort: Cohort,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     fitted: list[tuple[str, ...]] = []
     real = bench.Transforms.fit
 
@@ -142,25 +163,33 @@ def test_inner_folds_have_transforms_of_their_own(cohort: Cohort, monkeypatch: p
 
 @pytest.mark.parametrize("share", [0.2, 0.25, 0.4, 0.5, 0.8])
 def test_the_holdout_is_the_share_that_was_asked_for(
-    cohort: Cohort, trained: list[Task], share: float
+    cohort: Cohort,
+    trained: list[Task],
+    share: float,
 ) -> None:
     quick(selection="holdout", holdout_fraction=share, calibration="km").fit(cohort)
     (task,) = trained
     assert len(task.validation) / 24 == pytest.approx(share, abs=0.05)
 
 
-def test_the_networks_of_a_holdout_keep_the_transforms_they_were_trained_with(tmp_path: Path) -> None:
+def test_the_networks_of_a_holdout_keep_the_transforms_they_were_trained_with(
+    tmp_path: Path,
+) -> None:
     """A column that is incomplete in the holdout alone has an indicator only if the holdout is looked at."""
     files = small(tmp_path)
     event = files.patients["os_event"].to_numpy(int).astype(bool)
     held = np.flatnonzero(holdout(event, 0.25, FitConfig().seed))
     files.set(str(files.patients["patient_id"].iloc[held[0]]), "age", "NA")
-    model = quick(selection="holdout", holdout_fraction=0.25, calibration="km").fit(loaded(files))
+    model = quick(selection="holdout", holdout_fraction=0.25, calibration="km").fit(
+        loaded(files),
+    )
     assert model.fitted is not None
     (network,) = model.fitted.networks
     read = {shape.name: shape.input_dim for shape in network.config.modalities}
     assert read == model.fitted.transforms.dims
-    assert not any("missing" in name for name in model.fitted.transforms.feature_names["clinical"])
+    assert not any(
+        "missing" in name for name in model.fitted.transforms.feature_names["clinical"]
+    )
 
 
 def test_a_refit_trains_everyone_for_the_chosen_epochs(cohort: Cohort) -> None:
@@ -178,14 +207,23 @@ def test_a_refit_trains_everyone_for_the_chosen_epochs(cohort: Cohort) -> None:
 
 
 def test_members_differ_and_the_first_is_the_single_network(cohort: Cohort) -> None:
-    alone, pair = (quick(selection="last", members=members).fit(cohort) for members in (1, 2))
+    alone, pair = (
+        quick(selection="last", members=members).fit(cohort) for members in (1, 2)
+    )
     assert pair.fitted is not None
     first, second = pair.fitted.networks
     weights = bits(pair)
-    assert {name: weights[name] for name in weights if name.startswith("network-0")} == {
-        name: value for name, value in bits(alone).items() if name.startswith("network-0")
+    assert {
+        name: weights[name] for name in weights if name.startswith("network-0")
+    } == {
+        name: value
+        for name, value in bits(alone).items()
+        if name.startswith("network-0")
     }
-    assert any(weights[f"network-0/{name}"] != weights[f"network-1/{name}"] for name in first.state_dict())
+    assert any(
+        weights[f"network-0/{name}"] != weights[f"network-1/{name}"]
+        for name in first.state_dict()
+    )
     assert second.parameter_count() == first.parameter_count()
 
 
@@ -202,7 +240,10 @@ def test_a_discrete_head_has_no_more_bins_than_event_times(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("label", ["inner fold 1", "inner fold 2", "refit"])
 def test_a_fit_that_was_stopped_goes_on_bit_by_bit(
-    cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, label: str
+    cohort: Cohort,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    label: str,
 ) -> None:
     fields = {"epochs": 5, "selection": "last"}
     straight = quick(**fields).fit(cohort)
@@ -218,16 +259,22 @@ def test_a_fit_that_was_stopped_goes_on_bit_by_bit(
 
 
 def test_a_finished_fit_deletes_its_own_checkpoints_alone(
-    cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cohort: Cohort,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(training.loop, "CHECKPOINT_SECONDS", 0.0)
     (tmp_path / "foundation-model.safetensors").write_text("mine")
     quick().fit(cohort, checkpoints=tmp_path)
-    assert [file.name for file in tmp_path.iterdir()] == ["foundation-model.safetensors"]
+    assert [file.name for file in tmp_path.iterdir()] == [
+        "foundation-model.safetensors",
+    ]
 
 
 def test_checkpoints_of_another_fit_are_refused(
-    cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cohort: Cohort,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(training.loop, "CHECKPOINT_SECONDS", 0.0)
     with pytest.raises(Stopped, match=r"^$"):
@@ -240,7 +287,10 @@ def test_checkpoints_of_another_fit_are_refused(
 
 
 def test_an_unknown_fusion_lists_the_known(cohort: Cohort) -> None:
-    with pytest.raises(ConfigError, match=r"^unknown fusion 'concatt'; known: .*concat"):
+    with pytest.raises(
+        ConfigError,
+        match=r"^unknown fusion 'concatt'; known: .*concat",
+    ):
         quick(fusion="concatt").fit(cohort)
 
 
@@ -248,7 +298,11 @@ def test_the_summary_tells_who_was_learned_from(cohort: Cohort) -> None:
     model = quick().fit(cohort, cohort.patients[:20])
     assert model.fitted is not None
     summary = model.fitted.summary
-    assert (summary["cohort"], summary["endpoint"], summary["unit"]) == ("tiny", "overall survival", "days")
+    assert (summary["cohort"], summary["endpoint"], summary["unit"]) == (
+        "tiny",
+        "overall survival",
+        "days",
+    )
     assert (summary["patients"], summary["events"]) == (20, 10)
     assert cohort.outcome is not None
     assert summary["longest_time"] == cohort.outcome["time"][:20].max()

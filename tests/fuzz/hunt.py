@@ -49,10 +49,15 @@ class Hunt:
     def __str__(self) -> str:
         first: dict[str, tuple[int, str]] = {}
         for number, what in self.findings:
-            first.setdefault(f"{what.partition(':')[0]}{what.rpartition('(')[2]}", (number, what))
+            first.setdefault(
+                f"{what.partition(':')[0]}{what.rpartition('(')[2]}",
+                (number, what),
+            )
         counts = f"{self.executions} executions, {self.refused} refused, {len(self.findings)} escaped"
         lines = [f"{self.reader}: {counts}"]
-        return "\n".join(lines + [f"  first at {number}: {what}" for number, what in first.values()])
+        return "\n".join(
+            lines + [f"  first at {number}: {what}" for number, what in first.values()],
+        )
 
 
 class Inputs:
@@ -69,14 +74,18 @@ class Inputs:
     def __init__(self, reader: Reader, folder: Path, seed: int) -> None:
         self.reader, self.seed, self.place = reader, seed, folder / "input"
         reader.write(folder / "seeds")
-        self.seeds = sorted(path for path in (folder / "seeds").iterdir() if path.is_dir())
+        self.seeds = sorted(
+            path for path in (folder / "seeds").iterdir() if path.is_dir()
+        )
 
     def make(self, number: int) -> Path:
         """Lay down input `number` and return its folder."""
         random = Random(f"{self.seed}/{number}")
         shutil.rmtree(self.place, ignore_errors=True)
         shutil.copytree(random.choice(self.seeds), self.place)
-        files = sorted(path for path in self.place.rglob(self.reader.changed) if path.is_file())
+        files = sorted(
+            path for path in self.place.rglob(self.reader.changed) if path.is_file()
+        )
         changed = random.choice(files)
         changed.write_bytes(mutate(changed.name, changed.read_bytes(), random))
         self.reader.alter(self.place)
@@ -157,14 +166,33 @@ def hunt(
     return found
 
 
-def _messages(name: str, seed: int, start: int, executions: int, patience: float) -> Iterator[list | str]:
+def _messages(
+    name: str,
+    seed: int,
+    start: int,
+    executions: int,
+    patience: float,
+) -> Iterator[list | str]:
     """Lines of a child, and how it ended where it did not end well."""
     import select
 
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "fuzz.hunt", name, "--child", folder, "--seed", str(seed)]
+        command = [
+            sys.executable,
+            "-m",
+            "fuzz.hunt",
+            name,
+            "--child",
+            folder,
+            "--seed",
+            str(seed),
+        ]
         command += ["--start", str(start), "--executions", str(min(executions, 10**9))]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[1])
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            cwd=Path(__file__).parents[1],
+        )
         assert process.stdout is not None
         pending, started = b"", False
         try:
@@ -200,7 +228,8 @@ def atheris_hunt(name: str, executions: int, seed: int) -> None:
         inputs = Inputs(READERS[name], Path(folder), seed)
         place = _whole(inputs)
         target = max(
-            (path for path in place.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size
+            (path for path in place.rglob("*") if path.is_file()),
+            key=lambda path: path.stat().st_size,
         )
         (corpus := Path(folder) / "corpus").mkdir()
         (corpus / "seed").write_bytes(target.read_bytes())
@@ -228,17 +257,45 @@ def atheris_hunt(name: str, executions: int, seed: int) -> None:
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("readers", nargs="*", choices=[*READERS, []], help="all by default")
+    parser.add_argument(
+        "readers",
+        nargs="*",
+        choices=[*READERS, []],
+        help="all by default",
+    )
     parser.add_argument("--seconds", type=float, help="for each reader")
     parser.add_argument("--executions", type=int, default=2**62, help="for each reader")
-    parser.add_argument("--long", action="store_true", help="the same as --executions 1000000")
+    parser.add_argument(
+        "--long",
+        action="store_true",
+        help="the same as --executions 1000000",
+    )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--start", type=int, default=0, help="number of the first execution")
-    parser.add_argument("--only", type=int, help="make one input, keep it, read it and show what comes")
-    parser.add_argument("--keep", type=Path, default=Path("found"), help="where --only leaves its input")
-    parser.add_argument("--atheris", action="store_true", help="let atheris choose the inputs")
+    parser.add_argument(
+        "--start",
+        type=int,
+        default=0,
+        help="number of the first execution",
+    )
+    parser.add_argument(
+        "--only",
+        type=int,
+        help="make one input, keep it, read it and show what comes",
+    )
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        default=Path("found"),
+        help="where --only leaves its input",
+    )
+    parser.add_argument(
+        "--atheris",
+        action="store_true",
+        help="let atheris choose the inputs",
+    )
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     said = parser.parse_args()
     names = said.readers or list(READERS)
@@ -247,18 +304,30 @@ def main() -> None:
         child(names[0], said.child, said.seed, said.start, executions)
     elif said.only is not None:
         said.keep.mkdir(parents=True)
-        print(READERS[names[0]].read(Inputs(READERS[names[0]], said.keep, said.seed).make(said.only)))
+        print(
+            READERS[names[0]].read(
+                Inputs(READERS[names[0]], said.keep, said.seed).make(said.only),
+            ),
+        )
     elif said.atheris:
         atheris_hunt(names[0], executions, said.seed)
     else:
         found = []
         for name in names:
             found.append(
-                hunt(name, seconds=said.seconds, executions=executions, seed=said.seed, start=said.start)
+                hunt(
+                    name,
+                    seconds=said.seconds,
+                    executions=executions,
+                    seed=said.seed,
+                    start=said.start,
+                ),
             )
             print(found[-1], flush=True)
         escaped = sum(len(one.findings) for one in found)
-        print(f"all: {sum(one.executions for one in found)} executions, {escaped} escaped")
+        print(
+            f"all: {sum(one.executions for one in found)} executions, {escaped} escaped",
+        )
         sys.exit(1 if escaped else 0)
 
 

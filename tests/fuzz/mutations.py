@@ -67,7 +67,17 @@ UNPACKED = (
     *(OSError, EOFError, ValueError, KeyError, RuntimeError, NotImplementedError),
     *(zipfile.BadZipFile, zlib.error, struct.error),
 )
-TEXT = (".csv", ".tsv", ".json", ".yaml", ".txt", ".gmt", ".zgroup", ".zarray", ".zattrs")
+TEXT = (
+    ".csv",
+    ".tsv",
+    ".json",
+    ".yaml",
+    ".txt",
+    ".gmt",
+    ".zgroup",
+    ".zarray",
+    ".zattrs",
+)
 
 
 def mutate(name: str, data: bytes, random: Random) -> bytes:
@@ -96,7 +106,11 @@ def flip(data: bytes, random: Random) -> bytes:
     if not data:
         return data
     place = random.randrange(len(data))
-    return data[:place] + bytes([data[place] ^ 1 << random.randrange(8)]) + data[place + 1 :]
+    return (
+        data[:place]
+        + bytes([data[place] ^ 1 << random.randrange(8)])
+        + data[place + 1 :]
+    )
 
 
 def overwrite(data: bytes, random: Random) -> bytes:
@@ -111,13 +125,21 @@ def number(data: bytes, random: Random) -> bytes:
     size = random.choice((1, 2, 4, 8))
     place = random.randrange(len(data) + 1)
     value = random.choice(NUMBERS) % 2 ** (8 * size)
-    return data[:place] + value.to_bytes(size, random.choice(("little", "big"))) + data[place + size :]
+    return (
+        data[:place]
+        + value.to_bytes(size, random.choice(("little", "big")))
+        + data[place + size :]
+    )
 
 
 def cut(data: bytes, random: Random) -> bytes:
     """Cut the end off, or a piece out."""
     start = random.randrange(len(data) + 1)
-    return data[:start] if random.random() < 0.5 else data[:start] + data[start + random.randint(1, 64) :]
+    return (
+        data[:start]
+        if random.random() < 0.5
+        else data[:start] + data[start + random.randint(1, 64) :]
+    )
 
 
 def insert(data: bytes, random: Random) -> bytes:
@@ -147,9 +169,12 @@ def word(data: bytes, random: Random) -> bytes:
     if not words:
         return data
     old = random.choice(words)
-    new = random.choice([*WORDS, *map(str, NUMBERS), random.choice(words)[0], old[0] * 2])
+    new = random.choice(
+        [*WORDS, *map(str, NUMBERS), random.choice(words)[0], old[0] * 2],
+    )
     return (text[: old.start()] + new + text[old.end() :]).encode(
-        "utf-8", "surrogatepass" if "\ud800" in new else "surrogateescape"
+        "utf-8",
+        "surrogatepass" if "\ud800" in new else "surrogateescape",
     )
 
 
@@ -173,7 +198,13 @@ def in_json(data: bytes, random: Random) -> bytes:
 
 
 def _holders(value: Any) -> Any:
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    items = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
     for key, inner in items:
         yield value, key
         yield from _holders(inner)
@@ -204,6 +235,8 @@ def in_zip(data: bytes, random: Random) -> bytes:
                 else item.compress_type
             )
             archive.writestr(
-                item.filename, mutate("member", content, random) if place == changed else content, how
+                item.filename,
+                mutate("member", content, random) if place == changed else content,
+                how,
             )
     return packed.getvalue()

@@ -60,15 +60,30 @@ def _features(folder: Path) -> object:
 def _write_hdf5(root: Path) -> None:
     import h5py
 
-    for name, how in (("plain", {}), ("packed", {"compression": "gzip", "shuffle": True, "chunks": (3, 2)})):
+    for name, how in (
+        ("plain", {}),
+        ("packed", {"compression": "gzip", "shuffle": True, "chunks": (3, 2)}),
+    ):
         with h5py.File(_folder(root, name) / "slide.h5", "w") as file:
             features = file.create_dataset("features", data=FEATURES, **how)
             features.attrs["encoder"] = "uni"
             coords = file.create_dataset("coords", data=COORDS, **how)
-            coords.attrs.update({"patch_size_level0": 512, "target_magnification": 20, "name": "slide"})
+            coords.attrs.update(
+                {"patch_size_level0": 512, "target_magnification": 20, "name": "slide"},
+            )
     with h5py.File(_folder(root, "stamp") / "slide.h5", "w") as file:
-        file["feats"], file["coords"] = FEATURES.astype(np.float16), COORDS.astype(float)
-        file.attrs.update({"extractor": "virchow", "unit": "um", "tile_size_um": 256.0, "tile_size_px": 224})
+        file["feats"], file["coords"] = (
+            FEATURES.astype(np.float16),
+            COORDS.astype(float),
+        )
+        file.attrs.update(
+            {
+                "extractor": "virchow",
+                "unit": "um",
+                "tile_size_um": 256.0,
+                "tile_size_px": 224,
+            },
+        )
 
 
 def _write_torch(root: Path) -> None:
@@ -78,7 +93,11 @@ def _write_torch(root: Path) -> None:
     both = {"features": torch.from_numpy(FEATURES), "coords": torch.from_numpy(COORDS)}
     torch.save(both, _folder(root, "dict") / "slide.pt")
     torch.save(FEATURES, _folder(root, "array") / "slide.pt")
-    torch.save(FEATURES, _folder(root, "old") / "slide.pt", _use_new_zipfile_serialization=False)
+    torch.save(
+        FEATURES,
+        _folder(root, "old") / "slide.pt",
+        _use_new_zipfile_serialization=False,
+    )
 
 
 def _write_numpy(root: Path) -> None:
@@ -102,7 +121,10 @@ def _read_numpy(folder: Path) -> object:
 def _write_safetensors(root: Path) -> None:
     from safetensors.numpy import save_file
 
-    save_file({"features": FEATURES, "coords": COORDS}, _folder(root, "both") / "slide.safetensors")
+    save_file(
+        {"features": FEATURES, "coords": COORDS},
+        _folder(root, "both") / "slide.safetensors",
+    )
 
 
 def _write_slideflow(root: Path) -> None:
@@ -111,7 +133,12 @@ def _write_slideflow(root: Path) -> None:
     folder = _folder(root, "bags")
     torch.save(torch.from_numpy(FEATURES), folder / "slide.pt")
     np.savez(folder / "slide.index.npz", COORDS)
-    config = {"extractor": {"class": "uni", "kwargs": {}}, "tile_px": 224, "tile_um": 256, "normalizer": None}
+    config = {
+        "extractor": {"class": "uni", "kwargs": {}},
+        "tile_px": 224,
+        "tile_um": 256,
+        "normalizer": None,
+    }
     (folder / "bags_config.json").write_text(json.dumps(config))
 
 
@@ -132,10 +159,15 @@ def _write_zarr(root: Path) -> None:
         for version in (2, 3):
             path = _folder(root, f"v{version}") / "slide.zarr"
             store = zarr.open_group(str(path), mode="w", zarr_format=version)
-            store.attrs.update({"tile_spec": {"tiles": spec}, "slide_properties": {"mpp": 0.25}})
+            store.attrs.update(
+                {"tile_spec": {"tiles": spec}, "slide_properties": {"mpp": 0.25}},
+            )
             store.require_group("tables")
             anndata.settings.zarr_write_format = version
-            table = anndata.AnnData(X=FEATURES, obs=pd.DataFrame({"tile_id": range(6)}, index=list("abcdef")))
+            table = anndata.AnnData(
+                X=FEATURES,
+                obs=pd.DataFrame({"tile_id": range(6)}, index=list("abcdef")),
+            )
             table.obsm["spatial"] = COORDS
             table.write_zarr(str(path / "tables" / "uni_tiles"))
 
@@ -146,7 +178,10 @@ def _write_store(root: Path) -> None:
     folder = _folder(root, "store")
     for slide in "ab":
         np.save(folder / f"{slide}.npy", FEATURES)
-    store: BagStore = pack([(slide, slide, folder / f"{slide}.npy") for slide in "ab"], folder / "slide.bags")
+    store: BagStore = pack(
+        [(slide, slide, folder / f"{slide}.npy") for slide in "ab"],
+        folder / "slide.bags",
+    )
     store.close() if hasattr(store, "close") else None
     for slide in "ab":
         (folder / f"{slide}.npy").unlink()
@@ -167,12 +202,17 @@ def _write_tables(root: Path) -> None:
 
     (_folder(root, "csv") / "slide.csv").write_text(TABLE)
     (_folder(root, "tsv") / "slide.tsv").write_text(TABLE.replace(",", "\t"))
-    (_folder(root, "gz") / "slide.csv.gz").write_bytes(gzip.compress(TABLE.encode(), mtime=0))
+    (_folder(root, "gz") / "slide.csv.gz").write_bytes(
+        gzip.compress(TABLE.encode(), mtime=0),
+    )
     (_folder(root, "utf16") / "slide.csv").write_bytes(TABLE.encode("utf-16"))
-    frame = pd.DataFrame([row.split(",") for row in ROWS], columns=TABLE.split("\n")[0].split(","))
+    frame = pd.DataFrame(
+        [row.split(",") for row in ROWS],
+        columns=TABLE.split("\n")[0].split(","),
+    )
     frame.to_parquet(_folder(root, "texts") / "slide.parquet")
     frame.astype({"days": int, "age": float, "stage": "category"}).to_parquet(
-        _folder(root, "types") / "slide.parquet"
+        _folder(root, "types") / "slide.parquet",
     )
 
 
@@ -185,14 +225,20 @@ def _read_table(folder: Path) -> object:
 def _write_matrices(root: Path) -> None:
     import pandas as pd
 
-    frame = pd.DataFrame(MATRIX, index=[f"P{i}" for i in range(12)], columns=list(GENES))
+    frame = pd.DataFrame(
+        MATRIX,
+        index=[f"P{i}" for i in range(12)],
+        columns=list(GENES),
+    )
     frame.to_csv(_folder(root, "csv") / "slide.csv")
     frame.T.to_csv(_folder(root, "genes_first") / "slide.tsv.gz", sep="\t")
     frame.to_parquet(_folder(root, "parquet") / "slide.parquet")
     folder = _folder(root, "json")
     (folder / "slides").mkdir()
     for patient, row in frame.head(3).iterrows():
-        (folder / "slides" / f"{patient}_RNA.json").write_text(json.dumps(row.to_dict()))
+        (folder / "slides" / f"{patient}_RNA.json").write_text(
+            json.dumps(row.to_dict()),
+        )
 
 
 def _read_matrix(folder: Path) -> object:
@@ -202,7 +248,9 @@ def _read_matrix(folder: Path) -> object:
         _only(folder),
         unit="tpm",
         genes="symbol",
-        orientation="genes_by_patients" if folder.name == "genes_first" else "patients_by_genes",
+        orientation="genes_by_patients"
+        if folder.name == "genes_first"
+        else "patients_by_genes",
     )
 
 
@@ -211,9 +259,16 @@ def _write_h5ad(root: Path) -> None:
     import pandas as pd
     from scipy import sparse
 
-    shapes = {"dense": np.asarray, "rows": sparse.csr_matrix, "columns": sparse.csc_matrix}
+    shapes = {
+        "dense": np.asarray,
+        "rows": sparse.csr_matrix,
+        "columns": sparse.csc_matrix,
+    }
     for name, form in shapes.items():
-        obs = pd.DataFrame({"site": pd.Categorical(["a", "b"] * 6)}, index=[f"P{i}" for i in range(12)])
+        obs = pd.DataFrame(
+            {"site": pd.Categorical(["a", "b"] * 6)},
+            index=[f"P{i}" for i in range(12)],
+        )
         data = anndata.AnnData(X=form(np.where(MATRIX > 1, MATRIX, 0)), obs=obs)
         data.var_names = list(GENES)
         data.write_h5ad(_folder(root, name) / "slide.h5ad")
@@ -225,7 +280,11 @@ def _write_h5ad(root: Path) -> None:
 def _write_cohort(root: Path) -> None:
     from builders import cohort_files
 
-    cohort_files(_folder(root, "whole"), patients=20, modalities=("clinical", "expression")).write()
+    cohort_files(
+        _folder(root, "whole"),
+        patients=20,
+        modalities=("clinical", "expression"),
+    ).write()
 
 
 def _read_cohort(folder: Path) -> object:
@@ -240,9 +299,11 @@ def _write_settings(root: Path) -> None:
 
     (_folder(root, "all") / "run.yaml").write_text(to_yaml(RunConfig()))
     (_folder(root, "few") / "run.yaml").write_text(
-        "model:\n  fusion: concat\n  epochs: 5\ncrossval: {folds: 3}\n"
+        "model:\n  fusion: concat\n  epochs: 5\ncrossval: {folds: 3}\n",
     )
-    (_folder(root, "set") / "set.txt").write_text("model.epochs=3\ncrossval.folds=4\nmodel.fusion=concat\n")
+    (_folder(root, "set") / "set.txt").write_text(
+        "model.epochs=3\ncrossval.folds=4\nmodel.fusion=concat\n",
+    )
 
 
 def _read_settings(folder: Path) -> object:
@@ -261,14 +322,22 @@ def _write_splits(root: Path) -> None:
     for name in ("table", "json", "folder"):
         shutil.copytree(whole, root / name)
     ids = [f"{i:03d}" for i in range(1, 21)]
-    rows = [f"{patient},{'test' if i % 3 == 0 else 'train'}" for i, patient in enumerate(ids)]
-    (root / "table" / "slide.csv").write_text("\n".join(["patient_id,fold_0", *rows]) + "\n")
+    rows = [
+        f"{patient},{'test' if i % 3 == 0 else 'train'}"
+        for i, patient in enumerate(ids)
+    ]
+    (root / "table" / "slide.csv").write_text(
+        "\n".join(["patient_id,fold_0", *rows]) + "\n",
+    )
     split = {"train_patients": ids[:14], "test_patients": ids[14:]}
     (root / "json" / "slide.json").write_text(json.dumps({"folds": [split, split]}))
     (root / "folder" / "slides").mkdir()
     clam = [
         "train,val,test",
-        *(f"{a},{b},{c}" for a, b, c in zip(ids[:6], ids[6:12], ids[12:18], strict=True)),
+        *(
+            f"{a},{b},{c}"
+            for a, b, c in zip(ids[:6], ids[6:12], ids[12:18], strict=True)
+        ),
     ]
     (root / "folder" / "slides" / "splits_0.csv").write_text("\n".join(clam) + "\n")
     shutil.rmtree(whole)
@@ -279,12 +348,17 @@ def _read_splits(folder: Path) -> object:
     from survfuse.cohort.split_files import read_splits
 
     cohort = load_cohort(folder / "cohort.yaml")
-    return read_splits(next(path for path in folder.glob("slide*") if path.name != "slides.csv"), cohort)
+    return read_splits(
+        next(path for path in folder.glob("slide*") if path.name != "slides.csv"),
+        cohort,
+    )
 
 
 def _write_genes(root: Path) -> None:
     (_folder(root, "list") / "slide.txt").write_text("\n".join(GENES) + "\n")
-    (_folder(root, "sets") / "slide.gmt").write_text("A\tabout\tTP53\tMYC\nB\tabout\tKRAS\tEGFR\tFGFR3\n")
+    (_folder(root, "sets") / "slide.gmt").write_text(
+        "A\tabout\tTP53\tMYC\nB\tabout\tKRAS\tEGFR\tFGFR3\n",
+    )
 
 
 def _read_genes(folder: Path) -> object:
@@ -307,7 +381,7 @@ def _write_predictions(root: Path) -> None:
 
 
 def _read_predictions(folder: Path) -> object:
-    from survfuse.evaluation.foreign import read_foreign
+    from survfuse.evaluation.external_predictions import read_foreign
 
     return read_foreign(_only(folder))
 
@@ -317,7 +391,10 @@ def _write_run(root: Path) -> None:
     from survfuse.config import RunConfig
     from survfuse.evaluation.crossval import run
 
-    settings = RunConfig(model=quick().config, crossval={"folds": 2, "networks": False, "controls": False})
+    settings = RunConfig(
+        model=quick().config,
+        crossval={"folds": 2, "networks": False, "controls": False},
+    )
     cohort = loaded(small(root / "cohort", modalities=("clinical",)))
     run(settings, cohort, out=root / "run").report()
     shutil.rmtree(root / "cohort")
@@ -363,7 +440,10 @@ def _write_checkpoint(root: Path) -> None:
     from survfuse.models.network import build_network
 
     config = paper.variant_config("pg", bag_dim=8, clinical_dim=3, genes=4)
-    torch.save(paper.state_dict_for(build_network(config, seed=0), "pg"), _folder(root, "pg") / "slide.pth")
+    torch.save(
+        paper.state_dict_for(build_network(config, seed=0), "pg"),
+        _folder(root, "pg") / "slide.pth",
+    )
 
 
 def _read_checkpoint(folder: Path) -> object:
@@ -379,7 +459,13 @@ def _write_slides(root: Path) -> None:
     from slide_files import tiny_slide
 
     for name, compression in (("jpeg", "jpeg"), ("deflate", "deflate"), ("none", None)):
-        tiny_slide(_folder(root, name) / "slide.tif", 128, levels=2, tile=64, compression=compression)
+        tiny_slide(
+            _folder(root, name) / "slide.tif",
+            128,
+            levels=2,
+            tile=64,
+            compression=compression,
+        )
 
 
 def _read_slide(folder: Path) -> object:
@@ -404,7 +490,11 @@ def _read_mask(folder: Path) -> object:
     from survfuse.slides.reading import open_slide
 
     with open_slide(
-        next(place / "masked.tif" for place in folder.parents if (place / "masked.tif").exists())
+        next(
+            place / "masked.tif"
+            for place in folder.parents
+            if (place / "masked.tif").exists()
+        ),
     ) as slide:
         return given_mask(_only(folder), slide, 0.5)
 

@@ -9,7 +9,13 @@ import pytest
 import torch
 
 from survfuse._types import Batch, PatientId
-from survfuse.models import BagConfig, FusionNetwork, NetworkConfig, VectorConfig, build_network
+from survfuse.models import (
+    BagConfig,
+    FusionNetwork,
+    NetworkConfig,
+    VectorConfig,
+    build_network,
+)
 
 COUNTS = (5, 0, 3, 8, 1)  # tiles per patient; the second patient has none
 MODALITIES = (
@@ -20,7 +26,10 @@ MODALITIES = (
 
 
 def make_batch(
-    counts: Sequence[int] = COUNTS, *, seed: int = 0, present: Mapping[str, Sequence[bool]] | None = None
+    counts: Sequence[int] = COUNTS,
+    *,
+    seed: int = 0,
+    present: Mapping[str, Sequence[bool]] | None = None,
 ) -> Batch:
     generator = torch.Generator().manual_seed(seed)
     patients = len(counts)
@@ -71,7 +80,13 @@ def batch() -> Batch:
 @pytest.fixture
 def network_of() -> Callable[..., FusionNetwork]:
     def make(fusion: str = "pairwise", **fields: object) -> FusionNetwork:
-        config = NetworkConfig(modalities=MODALITIES, fusion=fusion, rank=4, pair_width=3, **fields)  # type: ignore[arg-type]
+        config = NetworkConfig(
+            modalities=MODALITIES,
+            fusion=fusion,
+            rank=4,
+            pair_width=3,
+            **fields,
+        )  # type: ignore[arg-type]
         network = build_network(config, seed=1)
         with torch.no_grad():  # zero biases hide mistakes with masks
             for parameter in network.parameters():

@@ -31,7 +31,7 @@ def loop(tiles: Tensor, queries: Tensor) -> Tensor:
         [
             torch.softmax(q @ tiles[a:b].T, 1) @ tiles[a:b]
             for (a, b), q in zip(itertools.pairwise(bounds), queries, strict=True)
-        ]
+        ],
     )
 
 
@@ -56,18 +56,26 @@ def test_answers_and_gradients_equal_a_loop_over_patients() -> None:
 
 def test_gradients_are_those_of_finite_differences() -> None:
     tiles, queries = (values.requires_grad_() for values in data())
-    assert torch.autograd.gradcheck(lambda t, q: in_chunks(t, 10).attend(q), (tiles, queries))
+    assert torch.autograd.gradcheck(
+        lambda t, q: in_chunks(t, 10).attend(q),
+        (tiles, queries),
+    )
 
 
 @pytest.mark.parametrize("size", [1, 3, 4, 10])
 def test_chunks_change_nothing(size: int) -> None:
     tiles, queries = data()
     with torch.no_grad():
-        torch.testing.assert_close(in_chunks(tiles, size).attend(queries), loop(tiles, queries))
+        torch.testing.assert_close(
+            in_chunks(tiles, size).attend(queries),
+            loop(tiles, queries),
+        )
 
 
 @pytest.mark.parametrize("counts", [(0,), (0, 0), (0, 2)])
-def test_no_tiles_answer_zeros_with_and_without_gradients(counts: tuple[int, ...]) -> None:
+def test_no_tiles_answer_zeros_with_and_without_gradients(
+    counts: tuple[int, ...],
+) -> None:
     offsets = torch.tensor([0, *counts]).cumsum(0)
     reader = TileReader(offsets, lambda: [(0, torch.ones(sum(counts), 3))])
     queries = torch.ones(len(counts), 2, 3)
@@ -80,18 +88,28 @@ def test_no_tiles_answer_zeros_with_and_without_gradients(counts: tuple[int, ...
 def test_fusion_is_the_formula() -> None:
     torch.manual_seed(0)
     fusion = CoAttention(
-        {"slides": 3, "rna": 5}, (), FusionSizes(rank=4, query_tokens=2), ("slides",)
+        {"slides": 3, "rna": 5},
+        (),
+        FusionSizes(rank=4, query_tokens=2),
+        ("slides",),
     ).double()
     assert fusion.parts == {"slides": 3, "rna": 5, "rna*slides": 3}
     tiles, _ = data()
     given = {"slides": torch.randn(4, 3).double(), "rna": torch.randn(4, 5).double()}
-    present = {"slides": OFFSETS.diff() > 0, "rna": torch.tensor([True, True, True, False])}
+    present = {
+        "slides": OFFSETS.diff() > 0,
+        "rna": torch.tensor([True, True, True, False]),
+    }
     fused = fusion(given, present, {"slides": in_chunks(tiles, 10)})
     layer, gated = fusion.queries["rna*slides"], fusion.pools["rna*slides"]
     for i, (a, b) in enumerate(itertools.pairwise(OFFSETS.tolist())):
         q = layer(given["rna"][i]).view(2, 3)
-        y = torch.softmax(q @ tiles[a:b].T / 3**0.5, dim=1) @ tiles[a:b]  # (tokens, width)
-        scores = gated.score(torch.tanh(gated.signal(y)) * torch.sigmoid(gated.gate(y))).squeeze(1)
+        y = (
+            torch.softmax(q @ tiles[a:b].T / 3**0.5, dim=1) @ tiles[a:b]
+        )  # (tokens, width)
+        scores = gated.score(
+            torch.tanh(gated.signal(y)) * torch.sigmoid(gated.gate(y)),
+        ).squeeze(1)
         found = torch.softmax(scores, 0) @ y if i in (0, 2) else torch.zeros(3).double()
         torch.testing.assert_close(fused[i, 8:], found)
 
@@ -106,7 +124,10 @@ def test_the_branch_shows_what_it_pooled_in_one_piece_and_in_chunks() -> None:
     torch.manual_seed(0)
     branch = BagBranch(6, 5, 4, "mean", dropout=0.5)
     tiles, offsets = torch.randn(10, 6), OFFSETS
-    embedding, _, reader = branch.read(tiles, offsets)  # training: the same dropout for both readers
+    embedding, _, reader = branch.read(
+        tiles,
+        offsets,
+    )  # training: the same dropout for both readers
     nobody_asks = torch.zeros(4, 1, 5)  # equal attention: the mean of the tiles
     torch.testing.assert_close(reader.attend(nobody_asks).squeeze(1), embedding)
     branch.eval()
@@ -120,14 +141,18 @@ def test_the_branch_shows_what_it_pooled_in_one_piece_and_in_chunks() -> None:
 
 
 def test_the_network_streams_tiles_where_no_gradient_is_asked(
-    network_of: Callable[..., FusionNetwork], batch: Batch, monkeypatch: pytest.MonkeyPatch
+    network_of: Callable[..., FusionNetwork],
+    batch: Batch,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     network = network_of("coattention")
     assert "expression*slides" in network.fusion.parts
     longest = []
     project = BagBranch._project
     monkeypatch.setattr(
-        BagBranch, "_project", lambda self, tiles: longest.append(len(tiles)) or project(self, tiles)
+        BagBranch,
+        "_project",
+        lambda self, tiles: longest.append(len(tiles)) or project(self, tiles),
     )
     whole = network(batch).log_risk
     assert longest == [17]
@@ -138,10 +163,15 @@ def test_the_network_streams_tiles_where_no_gradient_is_asked(
 
 
 def test_every_weight_learns_and_the_tile_projection_hears_the_queries(
-    network_of: Callable[..., FusionNetwork], batch: Batch
+    network_of: Callable[..., FusionNetwork],
+    batch: Batch,
 ) -> None:
     network = network_of("coattention", query_tokens=3)
     network(batch).log_risk.square().sum().backward()
-    silent = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()]
+    silent = [
+        name
+        for name, p in network.named_parameters()
+        if p.grad is None or not p.grad.any()
+    ]
     # a constant added to all scores cancels in a softmax
     assert all(name.endswith("score.bias") for name in silent), silent

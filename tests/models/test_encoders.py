@@ -9,9 +9,9 @@ import torch
 from survfuse._errors import ConfigError
 from survfuse.config import FitConfig
 from survfuse.models.branches import VectorBranch
-from survfuse.models.config import NetworkConfig, VectorConfig, network_config
 from survfuse.models.encoders import ENCODERS, EncoderShape
 from survfuse.models.network import build_network
+from survfuse.models.network_config import NetworkConfig, VectorConfig, network_config
 
 MEMBERS = ((0, 2, 3), (1, 3), (4,))
 SHAPES: dict[str, VectorConfig] = {
@@ -48,9 +48,17 @@ def test_the_contract(name: str) -> None:
     made(vector).sum().backward()
     assert all(parameter.grad is not None for parameter in made.parameters())
     assert all(
-        torch.equal(a, b) for a, b in zip(encoder(name).parameters(), encoder(name).parameters(), strict=True)
+        torch.equal(a, b)
+        for a, b in zip(
+            encoder(name).parameters(),
+            encoder(name).parameters(),
+            strict=True,
+        )
     )
-    assert not torch.equal(next(encoder(name, 1).parameters()), next(encoder(name).parameters()))
+    assert not torch.equal(
+        next(encoder(name, 1).parameters()),
+        next(encoder(name).parameters()),
+    )
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -76,7 +84,9 @@ def test_a_gene_set_weighs_its_own_genes_alone() -> None:
     made = encoder("gene_set").eval()
     x = torch.randn(4, 6)
     dense = torch.zeros(3, 6)
-    for place, (row, gene) in enumerate((s, g) for s, genes in enumerate(MEMBERS) for g in genes):
+    for place, (row, gene) in enumerate(
+        (s, g) for s, genes in enumerate(MEMBERS) for g in genes
+    ):
         dense[row, gene] = made.weight.detach()[place]
     torch.testing.assert_close(made(x), x @ dense.T)
     changed = x.clone()
@@ -88,15 +98,22 @@ def test_sets_of_any_size_start_alike() -> None:
     sizes = (4, 400)
     members = tuple(tuple(range(size)) for size in sizes)
     network = build_network(
-        NetworkConfig((VectorConfig("expression", 400, encoder="gene_set", members=members),)), seed=0
+        NetworkConfig(
+            (VectorConfig("expression", 400, encoder="gene_set", members=members),),
+        ),
+        seed=0,
     )
     x = torch.randn(4000, 400, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         weight: Any = network.branches["expression"].weight
         out = network.branches["expression"](x)[:, 1]
-    assert float(weight.detach()[4:].square().sum()) == pytest.approx(1.0, abs=4 * (2 / 400) ** 0.5)
+    assert float(weight.detach()[4:].square().sum()) == pytest.approx(
+        1.0,
+        abs=4 * (2 / 400) ** 0.5,
+    )
     assert float(out.std()) == pytest.approx(
-        float(weight.detach()[4:].square().sum()) ** 0.5, rel=4 / 8000**0.5
+        float(weight.detach()[4:].square().sum()) ** 0.5,
+        rel=4 / 8000**0.5,
     )
 
 
@@ -116,7 +133,10 @@ def test_impossible_gene_sets_are_refused(shape: EncoderShape, message: str) -> 
 def test_a_linear_encoder_needs_a_width() -> None:
     with pytest.raises(ConfigError, match="a linear encoder needs a width >= 1, got 0"):
         ENCODERS.build("linear", EncoderShape(6))
-    with pytest.raises(ConfigError, match="unknown expression encoder 'lasso'; known: gene_set, linear, mlp"):
+    with pytest.raises(
+        ConfigError,
+        match="unknown expression encoder 'lasso'; known: gene_set, linear, mlp",
+    ):
         VectorConfig("x", 3, encoder="lasso")
 
 
@@ -124,7 +144,10 @@ def test_the_configuration_chooses_for_expression_alone() -> None:
     kinds = {"expression": "expression", "blood": "table", "clinical": "clinical"}
     dims = {"expression": 6, "blood": 5, "clinical": 2}
     linear = FitConfig.of(
-        fusion="concat", expression_encoder="linear", expression_width=4, vector_hidden=(3,)
+        fusion="concat",
+        expression_encoder="linear",
+        expression_width=4,
+        vector_hidden=(3,),
     )
     assert network_config(linear, dims, kinds).modalities == (
         VectorConfig("expression", 6, encoder="linear", width=4),
@@ -139,4 +162,7 @@ def test_the_configuration_chooses_for_expression_alone() -> None:
     )
     (shape, *_) = network_config(sets, dims, kinds, {"expression": MEMBERS}).modalities
     assert shape == VectorConfig("expression", 6, encoder="gene_set", members=MEMBERS)
-    assert np.array_equal([m.encoded for m in network_config(linear, dims, kinds).modalities], [1, 1, 0])  # type: ignore[union-attr]
+    assert np.array_equal(
+        [m.encoded for m in network_config(linear, dims, kinds).modalities],
+        [1, 1, 0],
+    )  # type: ignore[union-attr]

@@ -11,17 +11,34 @@ from hypothesis import given, settings
 from torch import Tensor
 
 from survfuse._errors import ConfigError
-from survfuse.models.fusion import FUSIONS, Concat, Fusion, FusionSizes, build_fusion, parameter_table
+from survfuse.models.fusion import (
+    FUSIONS,
+    Concat,
+    Fusion,
+    FusionSizes,
+    build_fusion,
+    parameter_table,
+)
 from survfuse.models.pooling import TileReader
 
 WIDTHS = {"a": 4, "b": 3, "c": 2, "d": 5}
 BAGS = ("b",)
-SIZES = FusionSizes(rank=3, pair_width=4, raw_pair_width=2, residual_width=6, tensor_width=3, query_tokens=2)
+SIZES = FusionSizes(
+    rank=3,
+    pair_width=4,
+    raw_pair_width=2,
+    residual_width=6,
+    tensor_width=3,
+    query_tokens=2,
+)
 
 
 def embeddings(patients: int = 6, seed: int = 0) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(seed)
-    return {name: torch.randn(patients, width, generator=generator) for name, width in WIDTHS.items()}
+    return {
+        name: torch.randn(patients, width, generator=generator)
+        for name, width in WIDTHS.items()
+    }
 
 
 def everyone(patients: int = 6) -> dict[str, Tensor]:
@@ -33,16 +50,29 @@ def make(name: str, widths: dict[str, int] | None = None) -> Fusion:
     return build_fusion(name, widths or WIDTHS, {"a", "b"}, SIZES, BAGS)
 
 
-def fuse(fusion: Fusion, given: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
+def fuse(
+    fusion: Fusion,
+    given: Mapping[str, Tensor],
+    present: Mapping[str, Tensor],
+) -> Tensor:
     """Call a fusion; one that reads tiles gets three of each patient, made from the bag's embedding."""
     if not fusion.needs_tiles:
         return fusion(given, present)
-    own = {name: given[name].masked_fill(~present[name].unsqueeze(1), 0.0) for name in BAGS if name in given}
+    own = {
+        name: given[name].masked_fill(~present[name].unsqueeze(1), 0.0)
+        for name in BAGS
+        if name in given
+    }
     tiles = {
-        name: torch.stack([values, values * 0.5, values + 1], 1).flatten(0, 1) for name, values in own.items()
+        name: torch.stack([values, values * 0.5, values + 1], 1).flatten(0, 1)
+        for name, values in own.items()
     }
     offsets = 3 * torch.arange(1 + len(next(iter(given.values()))))
-    return fusion(given, present, {name: reader(values, offsets) for name, values in tiles.items()})
+    return fusion(
+        given,
+        present,
+        {name: reader(values, offsets) for name, values in tiles.items()},
+    )
 
 
 def reader(tiles: Tensor, offsets: Tensor) -> TileReader:
@@ -50,7 +80,9 @@ def reader(tiles: Tensor, offsets: Tensor) -> TileReader:
 
 
 def blocks(fusion: Fusion, fused: Tensor) -> dict[str, Tensor]:
-    return dict(zip(fusion.parts, fused.split(list(fusion.parts.values()), dim=1), strict=True))
+    return dict(
+        zip(fusion.parts, fused.split(list(fusion.parts.values()), dim=1), strict=True),
+    )
 
 
 def kinds(base: type[Fusion] = Fusion) -> Iterator[type[Fusion]]:
@@ -64,7 +96,15 @@ def test_every_fusion_class_is_registered() -> None:
         k for k in kinds() if k.__module__.startswith("survfuse")
     }
     assert set(FUSIONS) == {
-        *("anchored", "concat", "late", "gated", "pairwise", "pairwise_residual", "hierarchical"),
+        *(
+            "anchored",
+            "concat",
+            "late",
+            "gated",
+            "pairwise",
+            "pairwise_residual",
+            "hierarchical",
+        ),
         *("tensor", "lowrank_tensor", "gated_kronecker", "coattention"),
     }
 
@@ -101,7 +141,11 @@ class TestContract:
         assert torch.equal(fuse(fusion, spoiled, present), fused)
 
     @pytest.mark.parametrize("missing", WIDTHS)
-    def test_weights_of_a_modality_that_nobody_has_get_no_gradient(self, name: str, missing: str) -> None:
+    def test_weights_of_a_modality_that_nobody_has_get_no_gradient(
+        self,
+        name: str,
+        missing: str,
+    ) -> None:
         fusion = make(name)
         present = everyone()
         present[missing] = torch.zeros(6, dtype=torch.bool)
@@ -111,7 +155,10 @@ class TestContract:
             if any(missing in word.split("*") for word in key.split(".")):
                 grad = parameter.grad
                 if name == "lowrank_tensor" and grad is not None:
-                    grad = grad[:, :-1]  # the last column belongs to the products without the modality
+                    grad = grad[
+                        :,
+                        :-1,
+                    ]  # the last column belongs to the products without the modality
                 assert grad is None or not grad.any(), key
 
     def test_patient_with_nothing_fuses_to_zeros(self, name: str) -> None:
@@ -122,16 +169,23 @@ class TestContract:
         assert torch.equal(fused, torch.zeros(6, fusion.width))
         fused.sum().backward()
         grads = [leaf.grad for leaf in (*leaves.values(), *fusion.parameters())]
-        assert not any(grad is not None and grad.any() for grad in grads)  # NaN is truth, too
+        assert not any(
+            grad is not None and grad.any() for grad in grads
+        )  # NaN is truth, too
 
     def test_single_modality_is_its_own_embedding(self, name: str) -> None:
         fusion = make(name, {"b": 3})
-        if name == "anchored":  # whose log-risk has a bias, which is masked with the rest
+        if (
+            name == "anchored"
+        ):  # whose log-risk has a bias, which is masked with the rest
             assert fusion.parts == {"b": 1}
             return
         assert isinstance(fusion, Concat)
         values = embeddings()["b"]
-        assert torch.equal(fusion({"b": values}, {"b": torch.ones(6, dtype=torch.bool)}), values)
+        assert torch.equal(
+            fusion({"b": values}, {"b": torch.ones(6, dtype=torch.bool)}),
+            values,
+        )
 
     def test_permuting_patients_permutes_rows(self, name: str) -> None:
         fusion, order = make(name), torch.tensor([3, 1, 5, 0, 2, 4])
@@ -147,16 +201,26 @@ class TestContract:
 
     @given(data=st.data())
     @settings(deadline=None, max_examples=25)
-    def test_laws_hold_for_any_pattern_of_missing_modalities(self, name: str, data: st.DataObject) -> None:
+    def test_laws_hold_for_any_pattern_of_missing_modalities(
+        self,
+        name: str,
+        data: st.DataObject,
+    ) -> None:
         """Finite; rows do not see each other; placeholders are never read and get no gradient."""
-        modalities = data.draw(st.lists(st.sampled_from(list(WIDTHS)), min_size=2, unique=True))
+        modalities = data.draw(
+            st.lists(st.sampled_from(list(WIDTHS)), min_size=2, unique=True),
+        )
         patients = data.draw(st.integers(1, 4))
         seed = data.draw(st.integers(0, 99))
         scale = data.draw(st.sampled_from([1e-3, 1.0, 1e3]))
         fusion = make(name, {m: WIDTHS[m] for m in modalities}).double()
         values = {m: scale * embeddings(patients, seed)[m].double() for m in modalities}
         present = {
-            m: torch.tensor(data.draw(st.lists(st.booleans(), min_size=patients, max_size=patients)))
+            m: torch.tensor(
+                data.draw(
+                    st.lists(st.booleans(), min_size=patients, max_size=patients)
+                ),
+            )
             for m in modalities
         }
         for m in modalities:
@@ -171,7 +235,9 @@ class TestContract:
         fused.sum().backward()
         for m in modalities:
             grad = values[m].grad
-            assert grad is None or (torch.isfinite(grad).all() and not grad[~present[m]].any())
+            assert grad is None or (
+                torch.isfinite(grad).all() and not grad[~present[m]].any()
+            )
         for i in range(patients):
             alone = fuse(
                 fusion,
@@ -182,14 +248,22 @@ class TestContract:
 
 
 def test_pair_widths_tell_encoded_from_raw() -> None:
-    assert make("pairwise").parts == {"a*b": 4, "a*c": 2, "a*d": 2, "b*c": 2, "b*d": 2, "c*d": 2}
+    assert make("pairwise").parts == {
+        "a*b": 4,
+        "a*c": 2,
+        "a*d": 2,
+        "b*c": 2,
+        "b*d": 2,
+        "c*d": 2,
+    }
     assert make("pairwise", {"a": 4, "b": 3}).parts == {"a*b": 4}
     assert FusionSizes(pair_width=7).pair(encoded=False) == 7
 
 
 def test_unknown_fusion_is_refused_also_for_a_single_modality() -> None:
     with pytest.raises(
-        ConfigError, match="unknown fusion 'sum'; known: anchored, coattention, concat, gated"
+        ConfigError,
+        match="unknown fusion 'sum'; known: anchored, coattention, concat, gated",
     ):
         build_fusion("sum", {"a": 1}, (), SIZES)
 

@@ -43,7 +43,12 @@ def test_discrete_log_risk_and_its_gradient_are_stable(size: float) -> None:
     expected = torch.log(torch.tensor(3.0)) + (
         size if size < -30 else torch.log(-torch.nn.functional.logsigmoid(-wide[0, 0]))
     )
-    torch.testing.assert_close(log_risk[0].double(), torch.as_tensor(expected).double(), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        log_risk[0].double(),
+        torch.as_tensor(expected).double(),
+        rtol=1e-5,
+        atol=1e-5,
+    )
     assert logits.grad is not None
     assert torch.isfinite(logits.grad).all()
     assert (logits.grad > 0).all()

@@ -19,7 +19,9 @@ def gradients(layer: nn.Linear, rows: Tensor, upstream: Tensor) -> list[Tensor]:
     out = layer(leaf)
     out.backward(upstream)
     return [
-        value for value in (out.detach(), leaf.grad, layer.weight.grad, layer.bias.grad) if value is not None
+        value
+        for value in (out.detach(), leaf.grad, layer.weight.grad, layer.bias.grad)
+        if value is not None
     ]
 
 
@@ -27,7 +29,10 @@ def gradients(layer: nn.Linear, rows: Tensor, upstream: Tensor) -> list[Tensor]:
 @pytest.mark.parametrize("size", [LARGE, SMALL], ids=["large weight", "many rows"])
 @pytest.mark.parametrize("upstream", ["dense", "expanded", "transposed"])
 def test_large_products_equal_those_of_torch(
-    monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], upstream: str, onednn: bool
+    monkeypatch: pytest.MonkeyPatch,
+    size: tuple[int, int],
+    upstream: str,
+    onednn: bool,
 ) -> None:
     if not onednn:
         monkeypatch.setattr(layers, "_ONEDNN", None)
@@ -44,13 +49,26 @@ def test_large_products_equal_those_of_torch(
     assert layer(rows).grad_fn.name() != plain(rows).grad_fn.name()
     ours = gradients(layer, rows, given)
     assert len(ours) == 4
-    for mine, theirs in zip(ours, gradients(plain.double(), rows.double(), given.double()), strict=True):
-        torch.testing.assert_close(mine.double(), theirs, rtol=1e-5, atol=1e-5 * float(theirs.abs().max()))
+    for mine, theirs in zip(
+        ours,
+        gradients(plain.double(), rows.double(), given.double()),
+        strict=True,
+    ):
+        torch.testing.assert_close(
+            mine.double(),
+            theirs,
+            rtol=1e-5,
+            atol=1e-5 * float(theirs.abs().max()),
+        )
 
 
 def test_a_large_gradient_is_added_to_the_one_that_is_there() -> None:
     torch.manual_seed(0)
-    layer, rows, upstream = Linear(*LARGE), torch.randn(9, LARGE[0]), torch.randn(9, LARGE[1])
+    layer, rows, upstream = (
+        Linear(*LARGE),
+        torch.randn(9, LARGE[0]),
+        torch.randn(9, LARGE[1]),
+    )
     assert layer.weight.numel() >= LARGE_WEIGHT
     once = gradients(layer, rows, upstream)[2].clone()
     kept = layer.weight.grad
@@ -63,7 +81,12 @@ def test_a_frozen_large_layer_passes_the_gradient_on() -> None:
     layer = Linear(*LARGE).requires_grad_(False)
     rows = torch.randn(9, LARGE[0], requires_grad=True)
     layer(rows).sum().backward()
-    torch.testing.assert_close(rows.grad, layer.weight.sum(0).expand_as(rows), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(
+        rows.grad,
+        layer.weight.sum(0).expand_as(rows),
+        rtol=1e-3,
+        atol=1e-4,
+    )
     assert layer.weight.grad is None
 
 
@@ -73,7 +96,10 @@ def test_dropout_keeps_its_rate_and_the_mean(rate: float) -> None:
     layer = Dropout(rate)
     out = layer(torch.ones(1001, 999))
     n = out.numel()
-    assert float((out == 0).float().mean()) == pytest.approx(rate, abs=5 * (rate * (1 - rate) / n) ** 0.5)
+    assert float((out == 0).float().mean()) == pytest.approx(
+        rate,
+        abs=5 * (rate * (1 - rate) / n) ** 0.5,
+    )
     assert float(out.max()) == pytest.approx(1 / (1 - rate), rel=1e-3)
     assert float(out.mean()) == pytest.approx(1, abs=5 * (rate / (1 - rate) / n) ** 0.5)
 
@@ -87,7 +113,10 @@ def test_dropout_repeats_under_a_seed_and_neighbours_are_independent() -> None:
     assert torch.equal(first, draw())
     kept = (first > 0).float()
     for lag in (1, 2, 3, 4):
-        assert abs(float(torch.corrcoef(torch.stack([kept[:-lag], kept[lag:]]))[0, 1])) < 0.01
+        assert (
+            abs(float(torch.corrcoef(torch.stack([kept[:-lag], kept[lag:]]))[0, 1]))
+            < 0.01
+        )
 
 
 @pytest.mark.parametrize("rate", [0.25, 0.4375, 0.1, 0.9])

@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from survfuse._types import Batch
-from survfuse.models import FUSIONS, BagConfig, FusionNetwork, NetworkConfig, build_network, network
+from survfuse.models import (
+    FUSIONS,
+    BagConfig,
+    FusionNetwork,
+    NetworkConfig,
+    build_network,
+    network,
+)
 from survfuse.models.modality_dropout import drop_modalities
 
 PATIENTS = 40_000
@@ -24,7 +31,11 @@ def everyone(*names: str, patients: int = PATIENTS) -> dict[str, Tensor]:
     return {name: torch.ones(patients, dtype=torch.bool) for name in names}
 
 
-def dropped(present: Mapping[str, Tensor], rate: float, seed: int = 0) -> dict[str, Tensor]:
+def dropped(
+    present: Mapping[str, Tensor],
+    rate: float,
+    seed: int = 0,
+) -> dict[str, Tensor]:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return drop_modalities(present, rate)
@@ -39,11 +50,16 @@ def near(found: float, chance: float, patients: int = PATIENTS) -> bool:
 def test_a_modality_stays_as_often_as_the_law_says(rate: float, names: str) -> None:
     kept = dropped(everyone(*names), rate)
     for name in names:
-        assert near(float(kept[name].double().mean()), 1 - rate + rate ** len(names) / len(names))
+        assert near(
+            float(kept[name].double().mean()),
+            1 - rate + rate ** len(names) / len(names),
+        )
 
 
 @pytest.mark.parametrize("rate", [0.2, 0.7])
-def test_so_many_stay_as_independent_draws_leave_and_one_where_they_leave_none(rate: float) -> None:
+def test_so_many_stay_as_independent_draws_leave_and_one_where_they_leave_none(
+    rate: float,
+) -> None:
     counts = torch.stack(list(dropped(everyone(*"abc"), rate).values())).sum(dim=0)
     for stay in range(4):
         chance = comb(3, stay) * (1 - rate) ** stay * rate ** (3 - stay)
@@ -61,12 +77,16 @@ def test_the_one_that_stays_is_drawn_evenly_among_those_present(rate: float) -> 
         assert near(float(kept[name][single].double().mean()), 1 / 3, int(single.sum()))
 
 
-def test_modalities_are_left_out_independently_of_each_other_and_of_other_patients() -> None:
+def test_modalities_are_left_out_independently_of_each_other_and_of_other_patients() -> (
+    None
+):
     kept = dropped(everyone(*"abcdefgh"), 0.3)  # of eight, the last seldom saves one
     for one, other in itertools.pairwise(kept):
         assert near(float((kept[one] & kept[other]).double().mean()), 0.7**2)
     same = (kept["a"][:-1] & kept["a"][1:]).double().mean()
-    assert abs(float(same) - 0.7**2) <= SIGMAS * sqrt(3 * 0.7**2 * (1 - 0.7**2) / PATIENTS)
+    assert abs(float(same) - 0.7**2) <= SIGMAS * sqrt(
+        3 * 0.7**2 * (1 - 0.7**2) / PATIENTS,
+    )
 
 
 @given(
@@ -75,10 +95,13 @@ def test_modalities_are_left_out_independently_of_each_other_and_of_other_patien
     seed=st.integers(0, 2**31),
 )
 def test_absent_stays_absent_and_one_always_stays(
-    present: list[tuple[bool, bool, bool]], rate: float, seed: int
+    present: list[tuple[bool, bool, bool]],
+    rate: float,
+    seed: int,
 ) -> None:
     there = {
-        name: torch.tensor(column) for name, column in zip("abc", zip(*present, strict=True), strict=True)
+        name: torch.tensor(column)
+        for name, column in zip("abc", zip(*present, strict=True), strict=True)
     }
     kept = dropped(there, rate, seed)
     assert list(kept) == list(there)
@@ -118,7 +141,10 @@ def only(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def keep(*names: str) -> None:
         def draw(present: Mapping[str, Tensor], rate: float) -> dict[str, Tensor]:
             assert rate == 0.5
-            return {name: has if name in names else torch.zeros_like(has) for name, has in present.items()}
+            return {
+                name: has if name in names else torch.zeros_like(has)
+                for name, has in present.items()
+            }
 
         monkeypatch.setattr(network, "drop_modalities", draw)
 
@@ -147,9 +173,13 @@ def test_what_is_left_out_counts_as_absent_and_gets_no_gradient(
 
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_it_acts_in_training_only_and_a_rate_of_0_changes_no_bit(
-    fusion: str, network_of: Callable[..., FusionNetwork], batch: Batch
+    fusion: str,
+    network_of: Callable[..., FusionNetwork],
+    batch: Batch,
 ) -> None:
-    plain, dropping = (network_of(fusion, dropout=0.3, modality_dropout=rate) for rate in (0.0, 0.9))
+    plain, dropping = (
+        network_of(fusion, dropout=0.3, modality_dropout=rate) for rate in (0.0, 0.9)
+    )
 
     def risks(made: FusionNetwork) -> tuple[Tensor, Tensor]:
         with torch.random.fork_rng():
@@ -159,14 +189,20 @@ def test_it_acts_in_training_only_and_a_rate_of_0_changes_no_bit(
     (before, state), (still, same_state) = risks(plain), risks(dropping)
     assert torch.equal(before, still)
     assert torch.equal(state, same_state)
-    (trained, state), (other, other_state) = risks(plain.train()), risks(dropping.train())
+    (trained, state), (other, other_state) = (
+        risks(plain.train()),
+        risks(dropping.train()),
+    )
     assert not torch.equal(trained, other)
     assert not torch.equal(state, other_state)
 
 
 def test_a_network_of_one_modality_trains_as_without_it(batch: Batch) -> None:
     made = [
-        build_network(NetworkConfig((BagConfig("slides", 6, 5, 4),), modality_dropout=rate), seed=1).train()
+        build_network(
+            NetworkConfig((BagConfig("slides", 6, 5, 4),), modality_dropout=rate),
+            seed=1,
+        ).train()
         for rate in (0.0, 0.9)
     ]
     risks = []

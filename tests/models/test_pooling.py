@@ -9,7 +9,13 @@ import torch
 from torch import Tensor
 
 from survfuse._errors import ConfigError
-from survfuse.models.pooling import POOLINGS, RunningPool, pool, segment_softmax, segments
+from survfuse.models.pooling import (
+    POOLINGS,
+    RunningPool,
+    pool,
+    segment_softmax,
+    segments,
+)
 
 OFFSETS = torch.tensor([0, 4, 4, 9, 10])  # the second patient has no tiles
 
@@ -22,7 +28,10 @@ def data(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
 
 def loop(tiles: Tensor, scores: Tensor, offsets: Tensor) -> Tensor:
     bounds = offsets.tolist()
-    rows = [torch.softmax(scores[a:b], 0) @ tiles[a:b] for a, b in itertools.pairwise(bounds)]
+    rows = [
+        torch.softmax(scores[a:b], 0) @ tiles[a:b]
+        for a, b in itertools.pairwise(bounds)
+    ]
     return torch.stack(rows)
 
 
@@ -30,8 +39,15 @@ def test_pool_equals_a_loop_over_patients() -> None:
     tiles, scores = data()
     pooled, attention = pool(tiles, scores, OFFSETS)
     torch.testing.assert_close(pooled, loop(tiles, scores, OFFSETS))
-    sums = torch.zeros(4, dtype=torch.float64).index_add(0, segments(OFFSETS, 10), attention)
-    torch.testing.assert_close(sums, torch.tensor([1.0, 0.0, 1.0, 1.0], dtype=torch.float64))
+    sums = torch.zeros(4, dtype=torch.float64).index_add(
+        0,
+        segments(OFFSETS, 10),
+        attention,
+    )
+    torch.testing.assert_close(
+        sums,
+        torch.tensor([1.0, 0.0, 1.0, 1.0], dtype=torch.float64),
+    )
 
 
 def test_gradients_are_those_of_the_loop_and_of_finite_differences() -> None:
@@ -43,7 +59,8 @@ def test_gradients_are_those_of_the_loop_and_of_finite_differences() -> None:
         grads.append([leaf.grad for leaf in leaves])
     torch.testing.assert_close(grads[0], grads[1])
     assert torch.autograd.gradcheck(
-        lambda h, s: pool(h, s, OFFSETS)[0], (tiles.requires_grad_(), scores.requires_grad_())
+        lambda h, s: pool(h, s, OFFSETS)[0],
+        (tiles.requires_grad_(), scores.requires_grad_()),
     )
 
 
@@ -60,7 +77,10 @@ def test_empty_bags_give_zeros_and_no_nan_backward(counts: tuple[int, ...]) -> N
     scores = torch.randn(sum(counts), requires_grad=True)
     pooled, _ = pool(tiles, scores, offsets)
     pooled.square().sum().backward()
-    assert torch.equal(pooled[torch.tensor(counts) == 0], torch.zeros(counts.count(0), 2))
+    assert torch.equal(
+        pooled[torch.tensor(counts) == 0],
+        torch.zeros(counts.count(0), 2),
+    )
     assert tiles.grad is not None
     assert torch.isfinite(pooled).all()
     assert torch.isfinite(tiles.grad).all()
@@ -69,7 +89,9 @@ def test_empty_bags_give_zeros_and_no_nan_backward(counts: tuple[int, ...]) -> N
 
 def test_the_same_bits_every_time() -> None:
     generator = torch.Generator().manual_seed(0)
-    offsets = torch.tensor([0, *torch.randint(0, 400, (50,), generator=generator).tolist()]).cumsum(0)
+    offsets = torch.tensor(
+        [0, *torch.randint(0, 400, (50,), generator=generator).tolist()],
+    ).cumsum(0)
     tiles = torch.randn(int(offsets[-1]), 64, generator=generator)
     scores = torch.randn(len(tiles), generator=generator)
 
@@ -86,9 +108,14 @@ def test_the_same_bits_every_time() -> None:
 
 @pytest.mark.parametrize("chunk", [1, 2, 3, 7, 10])
 @pytest.mark.parametrize("shift", [0.0, 500.0, -500.0])
-def test_running_pool_equals_pool_for_every_chunk_size(chunk: int, shift: float) -> None:
+def test_running_pool_equals_pool_for_every_chunk_size(
+    chunk: int,
+    shift: float,
+) -> None:
     tiles, scores = data()
-    scores = scores + shift * torch.arange(10)  # the largest score keeps moving, or never comes again
+    scores = scores + shift * torch.arange(
+        10,
+    )  # the largest score keeps moving, or never comes again
     offsets = torch.tensor([0, 0, 4, 4, 9, 10, 10])
     running = RunningPool(offsets, 3, like=tiles)
     for start in range(0, 10, chunk):
@@ -118,5 +145,8 @@ def test_mean_pooling_is_the_mean() -> None:
 
 def test_poolings_are_complete_and_unknown_ones_refused() -> None:
     assert set(POOLINGS) == {"attention", "mean"}
-    with pytest.raises(ConfigError, match="unknown pooling 'max'; known: attention, mean"):
+    with pytest.raises(
+        ConfigError,
+        match="unknown pooling 'max'; known: attention, mean",
+    ):
         POOLINGS["max"]

@@ -33,7 +33,10 @@ def test_a_member_is_read_and_verified(tmp_path: Path, method: int) -> None:
     data = bytearray(path.read_bytes())
     data[60] ^= 1
     path.write_bytes(data)
-    with pytest.raises(FeatureFileError, match=r"a\.zip: expected a whole archive .*; write it again"):
+    with pytest.raises(
+        FeatureFileError,
+        match=r"a\.zip: expected a whole archive .*; write it again",
+    ):
         read(path)
 
 
@@ -66,7 +69,13 @@ def changed(path: Path, offset: int, form: str, value: int) -> Path:
         (42, "<I", 2**30, "BadZipFile|OSError|struct"),
     ],
 )
-def test_fields_that_lie(tmp_path: Path, offset: int, form: str, value: int, message: str) -> None:
+def test_fields_that_lie(
+    tmp_path: Path,
+    offset: int,
+    form: str,
+    value: int,
+    message: str,
+) -> None:
     with pytest.raises(FeatureFileError, match=rf"a\.zip: .*({message})"):
         read(changed(archive(tmp_path / "a.zip"), offset, form, value))
 
@@ -75,7 +84,11 @@ def test_a_deflated_member_longer_than_it_claims(tmp_path: Path) -> None:
     with pytest.raises(FeatureFileError, match="Bad CRC-32"):
         read(changed(archive(tmp_path / "a.zip", zipfile.ZIP_DEFLATED), 24, "<I", 5000))
     with pytest.raises(FeatureFileError, match="10 of 10250 bytes are missing"):
-        read(changed(archive(tmp_path / "b.zip", zipfile.ZIP_DEFLATED), 24, "<I", 10_250))
+        read(
+            changed(
+                archive(tmp_path / "b.zip", zipfile.ZIP_DEFLATED), 24, "<I", 10_250
+            ),
+        )
 
 
 def test_two_members_of_one_name(tmp_path: Path) -> None:
@@ -87,10 +100,16 @@ def test_two_members_of_one_name(tmp_path: Path) -> None:
         read(tmp_path / "a.zip")
 
 
-def test_a_list_of_too_many_members(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_list_of_too_many_members(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
         for number in range(100):
             file.writestr(str(number), b"")
     monkeypatch.setattr(archives, "_DIRECTORY_LIMIT", 4000)
-    with pytest.raises(FeatureFileError, match="a list of members of 4790 bytes, at most 4000 are read"):
+    with pytest.raises(
+        FeatureFileError,
+        match="a list of members of 4790 bytes, at most 4000 are read",
+    ):
         read(tmp_path / "a.zip", "0")

@@ -23,7 +23,11 @@ def store(tmp_path: Path) -> Path:
     items = []
     for index, patient in enumerate(("P1", "P2", "P1")):
         path = tmp_path / f"s{index}.npz"
-        np.savez(path, features=rng.normal(size=(4 + index, 3)).astype("f2"), coords=np.ones((4 + index, 2)))
+        np.savez(
+            path,
+            features=rng.normal(size=(4 + index, 3)).astype("f2"),
+            coords=np.ones((4 + index, 2)),
+        )
         items.append((f"s{index}", patient, path))
     pack(items, tmp_path / "a.bags", encoder="uni", mpp=0.5)
     return tmp_path / "a.bags"
@@ -59,7 +63,10 @@ def test_a_flipped_bit_is_named_by_slide_and_patient(store: Path, row: int) -> N
 
 def test_a_flipped_bit_of_a_coordinate_is_found(store: Path) -> None:
     flip(store / "coords.npy", 128 + 16 * 4 + 1)
-    with pytest.raises(FeatureFileError, match="the coordinates of slide 's1' of patient 'P2'"):
+    with pytest.raises(
+        FeatureFileError,
+        match="the coordinates of slide 's1' of patient 'P2'",
+    ):
         BagStore.open(store).verify()
 
 
@@ -77,16 +84,28 @@ def test_no_change_of_the_index_goes_unseen(store: Path) -> None:
         else:  # the name of a hash was hit: then the store is as one of an older version
             assert found.fingerprint() == before
         edit(path, text.encode())
-    swapped = text.replace('"P1"', '"P?"').replace('"P2"', '"P1"').replace('"P?"', '"P2"')
+    swapped = (
+        text.replace('"P1"', '"P?"').replace('"P2"', '"P1"').replace('"P?"', '"P2"')
+    )
     edit(path, swapped.encode())
-    with pytest.raises(FeatureFileError, match=r"index\.json: was changed since it was written"):
+    with pytest.raises(
+        FeatureFileError,
+        match=r"index\.json: was changed since it was written",
+    ):
         BagStore.open(store)
 
 
-def test_hashing_is_done_once_and_again_after_a_change(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hashing_is_done_once_and_again_after_a_change(
+    store: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     hashed = []
     real = bag_checks.sha256_array
-    monkeypatch.setattr(bag_checks, "sha256_array", lambda block: hashed.append(len(block)) or real(block))
+    monkeypatch.setattr(
+        bag_checks,
+        "sha256_array",
+        lambda block: hashed.append(len(block)) or real(block),
+    )
     BagStore.open(store).gather(["P2"])
     assert hashed == [5, 5]  # features and coordinates of its one slide
     BagStore.open(store).gather(["P2", "P2"])
@@ -99,7 +118,10 @@ def test_hashing_is_done_once_and_again_after_a_change(store: Path, monkeypatch:
         BagStore.open(store).gather(["P2"])
 
 
-def test_another_process_need_not_hash_again(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_process_need_not_hash_again(
+    store: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     sender = BagStore.open(store)
     sender.verify(["P1"])
     sent = pickle.dumps(sender)
@@ -115,7 +137,9 @@ def test_another_process_need_not_hash_again(store: Path, monkeypatch: pytest.Mo
         pickle.loads(sent).gather(["P1"])  # noqa: S301
 
 
-def test_stores_of_older_versions_are_verified_as_far_as_they_can_be(store: Path) -> None:
+def test_stores_of_older_versions_are_verified_as_far_as_they_can_be(
+    store: Path,
+) -> None:
     before = BagStore.open(store)
     assert before.verify() == ()
     content = json.loads((store / "index.json").read_text())
@@ -135,7 +159,10 @@ def test_stores_of_older_versions_are_verified_as_far_as_they_can_be(store: Path
 def test_float16_in_a_store_of_float32_is_verified(tmp_path: Path, byte: int) -> None:
     items = []
     for name, dtype in (("s0", "f2"), ("s1", "f4")):
-        np.save(tmp_path / f"{name}.npy", np.random.default_rng(1).normal(size=(4, 3)).astype(dtype))
+        np.save(
+            tmp_path / f"{name}.npy",
+            np.random.default_rng(1).normal(size=(4, 3)).astype(dtype),
+        )
         items.append((name, name, tmp_path / f"{name}.npy"))
     folder = tmp_path / "a.bags"
     assert pack(items, folder).verify() == ()

@@ -20,7 +20,9 @@ LOG = {"P1": [1.5, 0.0, 12.25, 3.0], "P2": [2.5, 1.0, 7.5, -0.5]}
 
 
 def csv(path: Path, header: list[str], rows: dict[str, list[object]]) -> Path:
-    lines = [",".join(["id", *header])] + [",".join([who, *map(str, cells)]) for who, cells in rows.items()]
+    lines = [",".join(["id", *header])] + [
+        ",".join([who, *map(str, cells)]) for who, cells in rows.items()
+    ]
     path.write_text("\n".join(lines) + "\n")
     return path
 
@@ -43,20 +45,43 @@ def test_genes_in_rows_must_be_declared(tmp_path: Path) -> None:
     frame = pd.DataFrame(LOG, index=GENES)
     path = tmp_path / "t.tsv.gz"
     path.write_bytes(gzip.compress(frame.to_csv(sep="\t").encode()))
-    got = read_expression(path, unit="log2tpm", genes="symbol", orientation="genes_by_patients")
+    got = read_expression(
+        path,
+        unit="log2tpm",
+        genes="symbol",
+        orientation="genes_by_patients",
+    )
     assert got.patients == ("P1", "P2")
     np.testing.assert_array_equal(got.values, np.array([*LOG.values()]))
-    known = pd.DataFrame(np.ones((5, 2)), index=["TP53", "EGFR", "MYC", "KRAS", "X1"], columns=["P1", "P2"])
+    known = pd.DataFrame(
+        np.ones((5, 2)),
+        index=["TP53", "EGFR", "MYC", "KRAS", "X1"],
+        columns=["P1", "P2"],
+    )
     known.to_csv(tmp_path / "k.csv")
     with pytest.raises(
-        InputError, match=r"expected patients, got genes \(TP53.*declare orientation 'genes_by_pat"
+        InputError,
+        match=r"expected patients, got genes \(TP53.*declare orientation 'genes_by_pat",
     ):
         read_expression(tmp_path / "k.csv", unit="tpm", genes="symbol")
     known.T.to_csv(tmp_path / "k.csv")
-    with pytest.raises(InputError, match=r"expected patients, got genes .* 'patients_by_genes'"):
-        read_expression(tmp_path / "k.csv", unit="tpm", genes="symbol", orientation="genes_by_patients")
+    with pytest.raises(
+        InputError,
+        match=r"expected patients, got genes .* 'patients_by_genes'",
+    ):
+        read_expression(
+            tmp_path / "k.csv",
+            unit="tpm",
+            genes="symbol",
+            orientation="genes_by_patients",
+        )
     with pytest.raises(InputError, match="unknown orientation 'sideways'"):
-        read_expression(tmp_path / "k.csv", unit="tpm", genes="symbol", orientation="sideways")  # type: ignore[arg-type]
+        read_expression(
+            tmp_path / "k.csv",
+            unit="tpm",
+            genes="symbol",
+            orientation="sideways",
+        )  # type: ignore[arg-type]
 
 
 def test_parquet_with_and_without_pandas_index(tmp_path: Path, log_csv: Path) -> None:
@@ -64,22 +89,41 @@ def test_parquet_with_and_without_pandas_index(tmp_path: Path, log_csv: Path) ->
     frame.to_parquet(tmp_path / "i.parquet")
     frame.rename_axis("who").reset_index().to_parquet(tmp_path / "c.parquet")
     for name in ("i", "c"):
-        got = read_expression(tmp_path / f"{name}.parquet", unit="log2tpm", genes="symbol")
+        got = read_expression(
+            tmp_path / f"{name}.parquet",
+            unit="log2tpm",
+            genes="symbol",
+        )
         assert got.patients == ("P1", "P2")
         np.testing.assert_array_equal(got.values, np.array([*LOG.values()]))
     frame.assign(note="text").to_parquet(tmp_path / "t.parquet")
-    with pytest.raises(InputError, match=r"column 'note' has type .*string, expected numbers"):
+    with pytest.raises(
+        InputError,
+        match=r"column 'note' has type .*string, expected numbers",
+    ):
         read_expression(tmp_path / "t.parquet", unit="log2tpm", genes="symbol")
 
 
 def test_named_patient_column_and_suffix(tmp_path: Path) -> None:
     path = tmp_path / "o.csv"
     path.write_text("A_rnaseq,case,B_cnv,B_rnaseq\n0.5,P1,2,-1\n-0.5,P2,2,1\n")
-    got = read_expression(path, unit="zscore", genes="symbol", patient_column="case", gene_suffix="_rnaseq")
+    got = read_expression(
+        path,
+        unit="zscore",
+        genes="symbol",
+        patient_column="case",
+        gene_suffix="_rnaseq",
+    )
     assert (got.patients, got.genes) == (("P1", "P2"), ("A", "B"))
     np.testing.assert_array_equal(got.values, [[0.5, -1], [-0.5, 1]])
     with pytest.raises(InputError, match="no column ends in '_mut'; it has A_rnaseq"):
-        read_expression(path, unit="zscore", genes="symbol", patient_column="case", gene_suffix="_mut")
+        read_expression(
+            path,
+            unit="zscore",
+            genes="symbol",
+            patient_column="case",
+            gene_suffix="_mut",
+        )
     with pytest.raises(InputError, match="no column 'who'; it has 'A_rnaseq'"):
         read_expression(path, unit="zscore", genes="symbol", patient_column="who")
 
@@ -101,15 +145,23 @@ def test_json_folder(tmp_path: Path) -> None:
         },
     )
     got = read_expression(folder, unit="vst", genes="symbol")
-    assert (got.patients, got.genes) == (("3A_001", "3A_002", "3A_003"), ("A", "B", "C"))
-    np.testing.assert_array_equal(got.values, [[5.5, 6, np.nan], [5, np.nan, np.nan], [np.nan, 4, 7]])
+    assert (got.patients, got.genes) == (
+        ("3A_001", "3A_002", "3A_003"),
+        ("A", "B", "C"),
+    )
+    np.testing.assert_array_equal(
+        got.values,
+        [[5.5, 6, np.nan], [5, np.nan, np.nan], [np.nan, 4, 7]],
+    )
     one = read_expression(folder / "3A_001_RNA.json", unit="vst", genes="symbol")
     assert (one.patients, one.genes) == (("3A_001",), ("A", "B"))
 
 
 def test_names_are_composed_as_those_of_tables(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "rna", {"Mu\u0308ller.json": {"A": 5.5, "B": 6.0}})
-    assert read_expression(folder, unit="vst", genes="symbol").patients == ("M\u00fcller",)
+    assert read_expression(folder, unit="vst", genes="symbol").patients == (
+        "M\u00fcller",
+    )
 
 
 @pytest.mark.parametrize(
@@ -156,7 +208,10 @@ def test_empty_cells_are_nan(tmp_path: Path) -> None:
     np.testing.assert_array_equal(got.values, [[1, np.nan], [np.nan, 2]])
 
 
-@pytest.mark.parametrize("cell", ["", "NA", "N/A", "#N/A", "nan", "NaN", "null", "NULL", " NA "])
+@pytest.mark.parametrize(
+    "cell",
+    ["", "NA", "N/A", "#N/A", "nan", "NaN", "null", "NULL", " NA "],
+)
 def test_words_for_not_known_are_nan(tmp_path: Path, cell: str) -> None:
     path = csv(tmp_path / "e.csv", ["A", "B"], {"P1": [1, cell], "P2": [1.5, 2]})
     got = read_expression(path, unit="log2tpm", genes="symbol")
@@ -168,20 +223,43 @@ def test_words_for_not_known_are_nan(tmp_path: Path, cell: str) -> None:
 
 
 def test_declared_words_and_numbers_are_nan(tmp_path: Path) -> None:
-    path = csv(tmp_path / "e.csv", ["A", "B"], {"P1": [1, "not done"], "P2": ["-999.0", 2]})
-    got = read_expression(path, unit="log2tpm", genes="symbol", missing=("not done", "-999"))
+    path = csv(
+        tmp_path / "e.csv",
+        ["A", "B"],
+        {"P1": [1, "not done"], "P2": ["-999.0", 2]},
+    )
+    got = read_expression(
+        path,
+        unit="log2tpm",
+        genes="symbol",
+        missing=("not done", "-999"),
+    )
     np.testing.assert_array_equal(got.values, [[1, np.nan], [np.nan, 2]])
-    folder = folder_of(tmp_path / "rna", {"P1.json": {"A": 1, "B": "NA"}, "P2.json": {"A": -999, "B": 2}})
-    again = read_expression(folder, unit="log2tpm", genes="symbol", missing=("NA", "-999"))
+    folder = folder_of(
+        tmp_path / "rna",
+        {"P1.json": {"A": 1, "B": "NA"}, "P2.json": {"A": -999, "B": 2}},
+    )
+    again = read_expression(
+        folder,
+        unit="log2tpm",
+        genes="symbol",
+        missing=("NA", "-999"),
+    )
     np.testing.assert_array_equal(again.values, got.values)
-    with pytest.raises(InputError, match=r"'P1', 'B': 'not done' is not a finite number; if it means 'not"):
+    with pytest.raises(
+        InputError,
+        match=r"'P1', 'B': 'not done' is not a finite number; if it means 'not",
+    ):
         read_expression(path, unit="log2tpm", genes="symbol")
 
 
 @pytest.mark.parametrize(
     ("cell", "advice"),
     [
-        ("inf", "if it means 'not known', add it to `missing`; if 'B' or 'P2' has no values, remove it"),
+        (
+            "inf",
+            "if it means 'not known', add it to `missing`; if 'B' or 'P2' has no values, remove it",
+        ),
         ("1_000", "if it means"),
         ("abc", "if it means"),
         ("1;5", "if it means"),
@@ -191,13 +269,20 @@ def test_declared_words_and_numbers_are_nan(tmp_path: Path) -> None:
 def test_other_cells_are_refused(tmp_path: Path, cell: str, advice: str) -> None:
     path = csv(tmp_path / "n.csv", ["A", "B"], {"P1": [1, 2], "P2": [1, cell]})
     shown = cell.strip('"')
-    with pytest.raises(InputError, match=rf"n\.csv: 'P2', 'B': '{shown}' is not a finite number; {advice}"):
+    with pytest.raises(
+        InputError,
+        match=rf"n\.csv: 'P2', 'B': '{shown}' is not a finite number; {advice}",
+    ):
         read_expression(path, unit="log2tpm", genes="symbol")
 
 
 def test_names(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="genes appear twice: A; keep one of each"):
-        read_expression(csv(tmp_path / "g.csv", ["A", "A"], {"P1": [1, 2]}), unit="vst", genes="symbol")
+        read_expression(
+            csv(tmp_path / "g.csv", ["A", "A"], {"P1": [1, 2]}),
+            unit="vst",
+            genes="symbol",
+        )
     (tmp_path / "p.csv").write_text("id,A\nP1,1\nP1 ,2\n")
     with pytest.raises(InputError, match="patients appear twice: P1"):
         read_expression(tmp_path / "p.csv", unit="vst", genes="symbol")
@@ -237,7 +322,12 @@ N = np.random.default_rng(0).normal(size=(10, 10))
         ("rpkm", N, "unknown unit 'rpkm'; known: counts, tpm"),
     ],
 )
-def test_contradicted_units(tmp_path: Path, unit: str, values: np.ndarray, message: str) -> None:
+def test_contradicted_units(
+    tmp_path: Path,
+    unit: str,
+    values: np.ndarray,
+    message: str,
+) -> None:
     rows = {f"P{i}": list(row) for i, row in enumerate(values)}
     path = csv(tmp_path / "u.csv", [f"G{i}X" for i in range(10)], rows)
     with pytest.raises(InputError, match=message):
@@ -262,13 +352,24 @@ def test_plausible_units(tmp_path: Path, unit: str, values: np.ndarray) -> None:
 
 def test_contradicted_gene_ids(tmp_path: Path, log_csv: Path) -> None:
     with pytest.raises(
-        InputError, match=r"declared genes by ensembl, but only 0 of 4 ids look so .not 'TP53'"
+        InputError,
+        match=r"declared genes by ensembl, but only 0 of 4 ids look so .not 'TP53'",
     ):
         read_expression(log_csv, unit="log2tpm", genes="ensembl")
-    with pytest.raises(InputError, match="unknown gene ids 'hgnc'; known: symbol, ensembl, entrez"):
+    with pytest.raises(
+        InputError,
+        match="unknown gene ids 'hgnc'; known: symbol, ensembl, entrez",
+    ):
         read_expression(log_csv, unit="log2tpm", genes="hgnc")
-    path = csv(tmp_path / "e.csv", ["ENSG00000141510.18", "ENSG00000146648"], {"P1": [1, 2]})
-    assert read_expression(path, unit="log2tpm", genes="ensembl").genes[0] == "ENSG00000141510"
+    path = csv(
+        tmp_path / "e.csv",
+        ["ENSG00000141510.18", "ENSG00000146648"],
+        {"P1": [1, 2]},
+    )
+    assert (
+        read_expression(path, unit="log2tpm", genes="ensembl").genes[0]
+        == "ENSG00000141510"
+    )
     with pytest.raises(InputError, match="declared genes by symbol"):
         read_expression(path, unit="log2tpm", genes="symbol")
 
@@ -278,7 +379,10 @@ def test_contradicted_gene_ids(tmp_path: Path, log_csv: Path) -> None:
 
 @pytest.fixture
 def h5ad(tmp_path: Path) -> Path:
-    anndata = pytest.importorskip("anndata", reason="the anndata extra is not installed")
+    anndata = pytest.importorskip(
+        "anndata",
+        reason="the anndata extra is not installed",
+    )
     scipy_sparse = pytest.importorskip("scipy.sparse")
     obs = pd.DataFrame({"case": ["C1", "C2"]}, index=["P1", "P2"])
     with warnings.catch_warnings():
@@ -293,7 +397,12 @@ def test_h5ad(h5ad: Path) -> None:
     got = read_expression(h5ad, unit="log2tpm", genes="symbol")
     assert (got.patients, got.genes) == (("P1", "P2"), tuple(GENES))
     np.testing.assert_array_equal(got.values, np.array([*LOG.values()]))
-    assert read_expression(h5ad, unit="log2tpm", genes="symbol", patient_column="case").patients == (
+    assert read_expression(
+        h5ad,
+        unit="log2tpm",
+        genes="symbol",
+        patient_column="case",
+    ).patients == (
         "C1",
         "C2",
     )
@@ -306,7 +415,10 @@ def test_h5ad(h5ad: Path) -> None:
 
 def test_real_expression(shared_data: Path) -> None:
     got = read_expression(
-        shared_data / "tcga_luad" / "omics_z.csv.gz", unit="zscore", genes="symbol", gene_suffix="_rnaseq"
+        shared_data / "tcga_luad" / "omics_z.csv.gz",
+        unit="zscore",
+        genes="symbol",
+        gene_suffix="_rnaseq",
     )
     assert got.values.shape == (422, 1555)
     assert got.patients[0] == "TCGA-05-4249"
@@ -318,10 +430,15 @@ def test_a_full_cohort_of_json_is_quick(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     genes = [f"GENE{i}" for i in range(19_359)]
     for patient in range(40):
-        row = dict(zip(genes, rng.uniform(3.7, 15, len(genes)).round(6).tolist(), strict=True))
+        row = dict(
+            zip(genes, rng.uniform(3.7, 15, len(genes)).round(6).tolist(), strict=True),
+        )
         (tmp_path / f"{patient:03d}_RNA.json").write_text(json.dumps(row))
     start = time.perf_counter()
-    assert read_expression(tmp_path, unit="vst", genes="symbol").values.shape == (40, 19_359)
+    assert read_expression(tmp_path, unit="vst", genes="symbol").values.shape == (
+        40,
+        19_359,
+    )
     assert time.perf_counter() - start < 10
 
 
@@ -337,9 +454,16 @@ def test_a_row_per_slide_with_words_beside_the_genes_is_read(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("unit", ["log2tpm", "fpkm", "vst", "zscore"])
-def test_a_patient_with_one_value_in_all_genes_is_refused(tmp_path: Path, unit: str) -> None:
+def test_a_patient_with_one_value_in_all_genes_is_refused(
+    tmp_path: Path,
+    unit: str,
+) -> None:
     values = np.random.default_rng(0).gamma(4, 2, (30, 40)).round(3)
-    values = (values - values.mean(axis=0)).round(3) if unit == "zscore" else values * 30 ** (unit == "fpkm")
+    values = (
+        (values - values.mean(axis=0)).round(3)
+        if unit == "zscore"
+        else values * 30 ** (unit == "fpkm")
+    )
     table = pd.DataFrame(values, columns=[f"G{i}" for i in range(40)])
     table.insert(0, "patient", [f"P{i}" for i in range(30)])
     path = tmp_path / "e.csv"
@@ -347,5 +471,8 @@ def test_a_patient_with_one_value_in_all_genes_is_refused(tmp_path: Path, unit: 
     assert len(read_expression(path, unit=unit, genes="symbol").patients) == 30
     table.iloc[3, 1:] = 0.0
     table.to_csv(path, index=False)
-    with pytest.raises(InputError, match="P3: every value is 0, so nothing was measured"):
+    with pytest.raises(
+        InputError,
+        match="P3: every value is 0, so nothing was measured",
+    ):
         read_expression(path, unit=unit, genes="symbol")

@@ -9,7 +9,12 @@ import numpy as np
 import pytest
 
 from survfuse._errors import FeatureFileError
-from survfuse.readers import find_features, normalise_encoder, read_features, slide_id_of
+from survfuse.readers import (
+    find_features,
+    normalise_encoder,
+    read_features,
+    slide_id_of,
+)
 from survfuse.readers.features import list_features
 
 
@@ -41,7 +46,11 @@ def test_encoder_names() -> None:
 
 
 @pytest.mark.parametrize("lock", ["a.npy.lock", "a.lock"])
-def test_locked_files_wait(tmp_path: Path, lock: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_locked_files_wait(
+    tmp_path: Path,
+    lock: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     save(tmp_path / "a.npy")
     save(tmp_path / "b.npy")
     (tmp_path / lock).touch()
@@ -73,14 +82,20 @@ def test_find_prefers_h5_of_clam_and_refuses_two_encoders(tmp_path: Path) -> Non
     kept = save(tmp_path / "clam" / "h5_files" / "a.h5")
     assert find_features(tmp_path / "clam") == {"a": kept}
     save(tmp_path / "features_uni" / "a.h5")
-    with pytest.raises(FeatureFileError, match=r"slide 'a' has two feature files, .* point `features:`"):
+    with pytest.raises(
+        FeatureFileError,
+        match=r"slide 'a' has two feature files, .* point `features:`",
+    ):
         find_features(tmp_path)
 
 
 def test_two_files_of_one_slide_in_one_folder(tmp_path: Path) -> None:
     save(tmp_path / "a.h5")
     save(tmp_path / "a.pt")
-    with pytest.raises(FeatureFileError, match=r"two feature files, .*a\.h5 and .*a\.pt; keep one of them"):
+    with pytest.raises(
+        FeatureFileError,
+        match=r"two feature files, .*a\.h5 and .*a\.pt; keep one of them",
+    ):
         find_features(tmp_path)
 
 
@@ -92,11 +107,17 @@ def test_a_lock_without_a_file_is_a_file_to_come(tmp_path: Path) -> None:
     assert (list(files.ready), list(files.locked)) == (["a"], ["TCGA.DX1.9fce", "b"])
 
 
-def test_a_folder_in_place_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_in_place_of_a_file(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     (tmp_path / "a.h5").mkdir()
     with pytest.raises(FeatureFileError, match=r"a\.h5: expected a file, got a folder"):
         read_features(tmp_path / "a.h5")
-    with pytest.raises(FeatureFileError, match=r"b\.zarr: expected a folder, got a file"):
+    with pytest.raises(
+        FeatureFileError,
+        match=r"b\.zarr: expected a folder, got a file",
+    ):
         read_features(save(tmp_path / "b.zarr"))
     path = save(tmp_path / "c.npy")
 
@@ -104,7 +125,10 @@ def test_a_folder_in_place_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyP
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "open", refuse)
-    with pytest.raises(FeatureFileError, match=r"c\.npy: cannot be opened \(Permission denied\)"):
+    with pytest.raises(
+        FeatureFileError,
+        match=r"c\.npy: cannot be opened \(Permission denied\)",
+    ):
         read_features(path)
 
 
@@ -113,7 +137,10 @@ def test_absent_and_unknown(tmp_path: Path) -> None:
         find_features(tmp_path / "none")
     with pytest.raises(FeatureFileError, match=r"x\.h5: no such file"):
         read_features(tmp_path / "x.h5")
-    with pytest.raises(FeatureFileError, match=r"expected a feature file \(\.h5, .*got '\.pkl'"):
+    with pytest.raises(
+        FeatureFileError,
+        match=r"expected a feature file \(\.h5, .*got '\.pkl'",
+    ):
         read_features(tmp_path / "x.pkl")
 
 
@@ -125,17 +152,26 @@ def test_folders_that_lead_back_are_searched_once(tmp_path: Path) -> None:
     assert find_features(tmp_path) == {"one": kept}
 
 
-def test_a_folder_of_too_many_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_of_too_many_files(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for number in range(6):
         save(tmp_path / f"{number % 2}" / f"{number}.npy")
     monkeypatch.setattr("survfuse.readers.features._MOST_ENTRIES", 8)
     assert len(find_features(tmp_path)) == 6
     monkeypatch.setattr("survfuse.readers.features._MOST_ENTRIES", 7)
-    with pytest.raises(FeatureFileError, match="more than 7 files below; point `features:` at the folder"):
+    with pytest.raises(
+        FeatureFileError,
+        match="more than 7 files below; point `features:` at the folder",
+    ):
         find_features(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["a\0.npy", "x" * 5000 + ".npy", "a\0.zarr", "\udcff.npy"])
+@pytest.mark.parametrize(
+    "name",
+    ["a\0.npy", "x" * 5000 + ".npy", "a\0.zarr", "\udcff.npy"],
+)
 def test_names_that_no_file_can_have(name: str) -> None:
     with pytest.raises(FeatureFileError, match=r"no such file|NUL|too long") as caught:
         read_features(name)

@@ -10,16 +10,46 @@ import pytest
 
 from survfuse._errors import InputError
 from survfuse.readers import read_expression
-from survfuse.readers.genes import is_date, is_description, is_summary, match_genes, plain_name
+from survfuse.readers.genes import (
+    is_date,
+    is_description,
+    is_summary,
+    match_genes,
+    plain_name,
+)
 
 SUMMARIES = [
     *("N_unmapped", "N_multimapping", "N_noFeature", "N_ambiguous"),  # STAR
-    *("__no_feature", "__ambiguous", "__too_low_aQual", "__not_aligned", "__alignment_not_unique"),  # htseq
+    *(
+        "__no_feature",
+        "__ambiguous",
+        "__too_low_aQual",
+        "__not_aligned",
+        "__alignment_not_unique",
+    ),  # htseq
     *("Assigned", "Unassigned_Unmapped", "Unassigned_NoFeatures"),  # featureCounts
 ]
 DESCRIPTIONS = [
-    *("Geneid", "Chr", "Start", "End", "Strand", "Length", "EffectiveLength", "gene_name", "gene_type"),
-    *("gene_id", "Description", "Hugo_Symbol", "Entrez_Gene_Id", "gene.name", "Gene Symbol", "gene_biotype"),
+    *(
+        "Geneid",
+        "Chr",
+        "Start",
+        "End",
+        "Strand",
+        "Length",
+        "EffectiveLength",
+        "gene_name",
+        "gene_type",
+    ),
+    *(
+        "gene_id",
+        "Description",
+        "Hugo_Symbol",
+        "Entrez_Gene_Id",
+        "gene.name",
+        "Gene Symbol",
+        "gene_biotype",
+    ),
 ]
 DATES = [
     "1-Mar",
@@ -53,15 +83,30 @@ def ensembl(count: int, version: object = "") -> list[str]:
 def write(path: Path, genes: list[str], patients: int = 4, **columns: object) -> Path:
     """A matrix of counts with genes in rows."""
     values = np.random.default_rng(0).poisson(50, (len(genes), patients))
-    frame = pd.DataFrame(values, index=genes, columns=[f"P{number}" for number in range(patients)])
+    frame = pd.DataFrame(
+        values,
+        index=genes,
+        columns=[f"P{number}" for number in range(patients)],
+    )
     for place, (name, cells) in enumerate(columns.items()):
         frame.insert(place, name, cells)
     frame.to_csv(path, index_label="gene_id")
     return path
 
 
-def read(path: Path, genes: str = "ensembl", unit: str = "counts", **more: object) -> object:
-    return read_expression(path, unit=unit, genes=genes, orientation="genes_by_patients", **more)  # type: ignore[arg-type]
+def read(
+    path: Path,
+    genes: str = "ensembl",
+    unit: str = "counts",
+    **more: object,
+) -> object:
+    return read_expression(
+        path,
+        unit=unit,
+        genes=genes,
+        orientation="genes_by_patients",
+        **more,
+    )  # type: ignore[arg-type]
 
 
 def test_what_is_no_gene() -> None:
@@ -69,22 +114,36 @@ def test_what_is_no_gene() -> None:
     assert all(map(is_description, DESCRIPTIONS))
     assert all(map(is_date, DATES))
     for name in [*SYMBOLS, *ensembl(3), "7157"]:
-        assert (is_summary(name), is_description(name), is_date(name)) == (False, False, False), name
+        assert (is_summary(name), is_description(name), is_date(name)) == (
+            False,
+            False,
+            False,
+        ), name
 
 
 @pytest.mark.parametrize("kind", ["ensembl", "symbol"])
 def test_summary_rows_are_left_out_and_named(tmp_path: Path, kind: str) -> None:
-    genes = ensembl(30) if kind == "ensembl" else [f"GENE{number}" for number in range(30)]
+    genes = (
+        ensembl(30) if kind == "ensembl" else [f"GENE{number}" for number in range(30)]
+    )
     got = read(write(tmp_path / "e.csv", [*SUMMARIES, *genes]), kind)
     assert got.genes == tuple(genes)
-    assert got.doubts[0].startswith("12 name(s) are no gene and are left out, of library sizes too: Assigned")
+    assert got.doubts[0].startswith(
+        "12 name(s) are no gene and are left out, of library sizes too: Assigned",
+    )
     assert "N_unmapped" in got.doubts[0]
     alone = read(write(tmp_path / "a.csv", genes), kind)
     assert alone.doubts == got.doubts[1:]
 
 
 def test_columns_that_describe_genes_are_left_out_and_named(tmp_path: Path) -> None:
-    path = write(tmp_path / "e.csv", ensembl(20), gene_name="TP53", Length=1200, Chr="chr1;chr1")
+    path = write(
+        tmp_path / "e.csv",
+        ensembl(20),
+        gene_name="TP53",
+        Length=1200,
+        Chr="chr1;chr1",
+    )
     got = read(path)
     assert got.patients == ("P0", "P1", "P2", "P3")
     assert got.doubts[0] == (
@@ -107,20 +166,27 @@ def test_dates_are_named(tmp_path: Path) -> None:
     got = read(write(tmp_path / "e.csv", genes), "symbol")
     assert got.genes == tuple(genes)
     assert got.doubts[0].startswith(
-        "3 gene name(s) are dates that a spreadsheet made of symbols: 1-Mar, Sep-02, 43891; give the"
+        "3 gene name(s) are dates that a spreadsheet made of symbols: 1-Mar, Sep-02, 43891; give the",
     )
     with pytest.raises(
-        InputError, match=r"genes appear twice: 1-Mar; a spreadsheet made dates of several genes"
+        InputError,
+        match=r"genes appear twice: 1-Mar; a spreadsheet made dates of several genes",
     ):
         read(write(tmp_path / "e.csv", [*genes, "1-Mar"]), "symbol")
 
 
 def test_repeated_symbols_are_refused_by_name(tmp_path: Path) -> None:
     path = write(tmp_path / "e.csv", ["TP53", "EGFR", "Y_RNA", "Y_RNA", "TP53"])
-    with pytest.raises(InputError, match="genes appear twice: TP53, Y_RNA; keep one of each, or add their"):
+    with pytest.raises(
+        InputError,
+        match="genes appear twice: TP53, Y_RNA; keep one of each, or add their",
+    ):
         read(path, "symbol")
     got = read(write(tmp_path / "e.csv", ["TP53", "EGFR", "tp53"]), "symbol")
-    assert got.doubts[0] == "gene names that differ by letter case alone are kept apart: TP53, tp53"
+    assert (
+        got.doubts[0]
+        == "gene names that differ by letter case alone are kept apart: TP53, tp53"
+    )
 
 
 # -- ids
@@ -150,18 +216,24 @@ def test_plain_names(name: str, kind: str, plain: str) -> None:
 def test_versions_go_and_are_said(tmp_path: Path) -> None:
     got = read(write(tmp_path / "e.csv", ensembl(20, ".5")))
     assert got.genes == tuple(ensembl(20))
-    assert got.notes == ("the version is no part of an Ensembl id (20 ids, such as ENSG00000000000.5)",)
+    assert got.notes == (
+        "the version is no part of an Ensembl id (20 ids, such as ENSG00000000000.5)",
+    )
     assert read(write(tmp_path / "e.csv", ensembl(20))).notes == ()
 
 
-def test_two_versions_of_a_gene_are_refused_and_the_gene_on_y_is_not(tmp_path: Path) -> None:
+def test_two_versions_of_a_gene_are_refused_and_the_gene_on_y_is_not(
+    tmp_path: Path,
+) -> None:
     genes = [*ensembl(20, ".5"), "ENSG00000000003.6"]
     with pytest.raises(
         InputError,
         match=r"ENSG00000000003\.5, ENSG00000000003\.6 are one gene under several ids .*keep one",
     ):
         read(write(tmp_path / "e.csv", genes))
-    got = read(write(tmp_path / "e.csv", [*ensembl(20, ".5"), "ENSG00000000003.5_PAR_Y"]))
+    got = read(
+        write(tmp_path / "e.csv", [*ensembl(20, ".5"), "ENSG00000000003.5_PAR_Y"]),
+    )
     assert got.genes[-1] == "ENSG00000000003_PAR_Y"
 
 
@@ -170,14 +242,21 @@ def test_two_versions_of_a_gene_are_refused_and_the_gene_on_y_is_not(tmp_path: P
 def test_transcripts_are_no_genes(tmp_path: Path, kind: str, form: str) -> None:
     path = write(tmp_path / "e.csv", [form.format(number) for number in range(10)])
     with pytest.raises(
-        InputError, match=f"declared genes by {kind}, but '.*' is a transcript; add the values"
+        InputError,
+        match=f"declared genes by {kind}, but '.*' is a transcript; add the values",
     ):
         read(path, kind)
 
 
 def test_numbers_of_entrez_survive_other_tools(tmp_path: Path) -> None:
     for form in ("{}", "{}.0", "X{}"):
-        got = read(write(tmp_path / "e.csv", [form.format(number) for number in range(100, 120)]), "entrez")
+        got = read(
+            write(
+                tmp_path / "e.csv",
+                [form.format(number) for number in range(100, 120)],
+            ),
+            "entrez",
+        )
         assert got.genes == tuple(str(number) for number in range(100, 120))
 
 
@@ -186,7 +265,11 @@ def test_numbers_of_entrez_survive_other_tools(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["ensembl", "entrez"])
 def test_the_hint_about_orientation_works(tmp_path: Path, kind: str) -> None:
-    genes = ensembl(30) if kind == "ensembl" else [str(number) for number in range(100, 130)]
+    genes = (
+        ensembl(30)
+        if kind == "ensembl"
+        else [str(number) for number in range(100, 130)]
+    )
     path = write(tmp_path / "e.csv", genes)
     with pytest.raises(InputError, match=r"declare orientation 'genes_by_patients'"):
         read_expression(path, unit="counts", genes=kind)
@@ -194,7 +277,12 @@ def test_the_hint_about_orientation_works(tmp_path: Path, kind: str) -> None:
     pd.read_csv(path, index_col=0).T.to_csv(tmp_path / "t.csv")
     with pytest.raises(InputError, match=r"declare orientation 'patients_by_genes'"):
         read(tmp_path / "t.csv", kind)
-    assert read_expression(tmp_path / "t.csv", unit="counts", genes=kind).patients == ("P0", "P1", "P2", "P3")
+    assert read_expression(tmp_path / "t.csv", unit="counts", genes=kind).patients == (
+        "P0",
+        "P1",
+        "P2",
+        "P3",
+    )
 
 
 # -- matching
@@ -206,7 +294,12 @@ def test_the_hint_about_orientation_works(tmp_path: Path, kind: str) -> None:
         (["A", "B"], ["B", "A"], "symbol", [1, 0]),
         (["TP53", "C1orf112"], ["C1ORF112", "tp53"], "symbol", [1, 0]),
         (["HLA-A", "HLA-B"], ["HLA.B", "HLA.A"], "symbol", [1, 0]),
-        (["ENSG00000000001.5", "ENSG00000000002"], ["ENSG00000000001", "ENSG00000000002"], "ensembl", [0, 1]),
+        (
+            ["ENSG00000000001.5", "ENSG00000000002"],
+            ["ENSG00000000001", "ENSG00000000002"],
+            "ensembl",
+            [0, 1],
+        ),
         (["TP53", "tp53"], ["tp53"], "symbol", [-1, 0]),  # the same text first
         (["Tp53"], ["tp53", "TP53"], "symbol", [-1]),  # fits two
         (["TP53", "tp53"], ["Tp53"], "symbol", [-1, -1]),
@@ -214,10 +307,19 @@ def test_the_hint_about_orientation_works(tmp_path: Path, kind: str) -> None:
         (["A.1"], ["A.2"], "symbol", [-1]),  # no version outside Ensembl
     ],
 )
-def test_matching(wanted: list[str], measured: list[str], kind: str, places: list[int]) -> None:
+def test_matching(
+    wanted: list[str],
+    measured: list[str],
+    kind: str,
+    places: list[int],
+) -> None:
     got, spellings = match_genes(wanted, measured, kind)
     assert got.tolist() == places
-    differ = [(w, measured[p]) for w, p in zip(wanted, places, strict=True) if p >= 0 and w != measured[p]]
+    differ = [
+        (w, measured[p])
+        for w, p in zip(wanted, places, strict=True)
+        if p >= 0 and w != measured[p]
+    ]
     assert spellings == differ
 
 

@@ -23,7 +23,9 @@ VALUES = np.round(np.random.default_rng(0).uniform(0.5, 15, size=(6, 5)), 2)
 
 def frame(file: h5py.File, name: str, index: list[str]) -> h5py.Group:
     group = file.create_group(name)
-    group.attrs.update({"encoding-type": "dataframe", "encoding-version": "0.2.0", "_index": "_index"})
+    group.attrs.update(
+        {"encoding-type": "dataframe", "encoding-version": "0.2.0", "_index": "_index"},
+    )
     group.attrs.create("column-order", [], dtype=TEXT)
     group.create_dataset("_index", data=np.array(index, object), dtype=TEXT)
     return group
@@ -36,15 +38,29 @@ def path(tmp_path: Path) -> Path:
     with h5py.File(tmp_path / "x.h5ad", "w") as file:
         obs = frame(file, "obs", ROWS)
         obs.attrs.create("column-order", ["case", "kind"], dtype=TEXT)
-        obs.create_dataset("case", data=np.array([f"C{i}" for i in range(6)], object), dtype=TEXT)
+        obs.create_dataset(
+            "case",
+            data=np.array([f"C{i}" for i in range(6)], object),
+            dtype=TEXT,
+        )
         kind = obs.create_group("kind")
         kind.attrs["encoding-type"] = "categorical"
         kind["codes"] = np.arange(6, dtype=np.int8)
-        kind.create_dataset("categories", data=np.array(list("abcdef"), object), dtype=TEXT)
+        kind.create_dataset(
+            "categories",
+            data=np.array(list("abcdef"), object),
+            dtype=TEXT,
+        )
         frame(file, "var", COLUMNS)
         group = file.create_group("X")
-        group.attrs.update({"encoding-type": "csr_matrix", "shape": np.array(matrix.shape)})
-        group["data"], group["indices"], group["indptr"] = matrix.data, matrix.indices, matrix.indptr
+        group.attrs.update(
+            {"encoding-type": "csr_matrix", "shape": np.array(matrix.shape)},
+        )
+        group["data"], group["indices"], group["indptr"] = (
+            matrix.data,
+            matrix.indices,
+            matrix.indptr,
+        )
     return tmp_path / "x.h5ad"
 
 
@@ -66,9 +82,20 @@ def test_a_whole_file(path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["csr", "csc", "dense", "float32", "int", "bool"])
 @pytest.mark.parametrize("compression", [None, "gzip", "lzf"])
-def test_what_anndata_writes(tmp_path: Path, kind: str, compression: str | None) -> None:
-    anndata = pytest.importorskip("anndata", reason="the anndata extra is not installed")
-    matrices = {"csr": sparse.csr_matrix(VALUES), "csc": sparse.csc_matrix(VALUES), "dense": VALUES}
+def test_what_anndata_writes(
+    tmp_path: Path,
+    kind: str,
+    compression: str | None,
+) -> None:
+    anndata = pytest.importorskip(
+        "anndata",
+        reason="the anndata extra is not installed",
+    )
+    matrices = {
+        "csr": sparse.csr_matrix(VALUES),
+        "csc": sparse.csc_matrix(VALUES),
+        "dense": VALUES,
+    }
     matrix = matrices[kind] if kind in matrices else VALUES.astype(kind)
     obs = pd.DataFrame(
         {
@@ -83,13 +110,19 @@ def test_what_anndata_writes(tmp_path: Path, kind: str, compression: str | None)
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        data = anndata.AnnData(X=matrix, obs=obs, var=pd.DataFrame(index=COLUMNS).rename_axis("gene"))
+        data = anndata.AnnData(
+            X=matrix,
+            obs=obs,
+            var=pd.DataFrame(index=COLUMNS).rename_axis("gene"),
+        )
         data.write_h5ad(tmp_path / "w.h5ad", compression=compression)
     rows, columns, values = read_h5ad(tmp_path / "w.h5ad", None)
     assert (rows, columns) == (ROWS, COLUMNS)
     np.testing.assert_array_equal(values, VALUES.astype(matrix.dtype))
     for column in obs:
-        assert read_h5ad(tmp_path / "w.h5ad", str(column))[0] == [str(label) for label in obs[column]]
+        assert read_h5ad(tmp_path / "w.h5ad", str(column))[0] == [
+            str(label) for label in obs[column]
+        ]
 
 
 def test_unsorted_indices_are_no_fault(path: Path) -> None:
@@ -103,7 +136,11 @@ def test_version_0_7(path: Path) -> None:
     with h5py.File(path, "r+") as file:
         obs = file["obs"]
         del obs["kind"]
-        labels = obs.create_dataset("__categories/kind", data=np.array(list("fedcba"), object), dtype=TEXT)
+        labels = obs.create_dataset(
+            "__categories/kind",
+            data=np.array(list("fedcba"), object),
+            dtype=TEXT,
+        )
         obs["kind"] = np.arange(6, dtype=np.int8)
         obs["kind"].attrs["categories"] = labels.ref
     assert read_h5ad(path, "kind")[0] == list("fedcba")
@@ -113,20 +150,34 @@ def test_version_0_7(path: Path) -> None:
 def test_version_0_6(tmp_path: Path, text: Any) -> None:
     matrix = sparse.csc_matrix(VALUES)
     kind = np.dtype([("index", text), ("kind", "i1"), ("number", "f4")])
-    records = [(name.encode(), place % 2, place + 0.5) for place, name in enumerate(ROWS)]
+    records = [
+        (name.encode(), place % 2, place + 0.5) for place, name in enumerate(ROWS)
+    ]
     with h5py.File(tmp_path / "o.h5ad", "w") as file:
         file["obs"] = np.array(records, dtype=kind)
-        file["var"] = np.array([(name.encode(),) for name in COLUMNS], dtype=[("index", text)])
+        file["var"] = np.array(
+            [(name.encode(),) for name in COLUMNS],
+            dtype=[("index", text)],
+        )
         file["uns/kind_categories"] = np.array([b"x", b"y"])
         group = file.create_group("X")
-        group.attrs.update({"h5sparse_format": "csc", "h5sparse_shape": np.array(matrix.shape)})
-        group["data"], group["indices"], group["indptr"] = matrix.data, matrix.indices, matrix.indptr
+        group.attrs.update(
+            {"h5sparse_format": "csc", "h5sparse_shape": np.array(matrix.shape)},
+        )
+        group["data"], group["indices"], group["indptr"] = (
+            matrix.data,
+            matrix.indices,
+            matrix.indptr,
+        )
     rows, columns, values = read_h5ad(tmp_path / "o.h5ad", None)
     assert (rows, columns) == (ROWS, COLUMNS)
     np.testing.assert_array_equal(values, VALUES)
     assert read_h5ad(tmp_path / "o.h5ad", "kind")[0] == ["x", "y"] * 3
     assert read_h5ad(tmp_path / "o.h5ad", "number")[0][:2] == ["0.5", "1.5"]
-    with pytest.raises(InputError, match="obs has no column 'who'; it has 'kind', 'number'"):
+    with pytest.raises(
+        InputError,
+        match="obs has no column 'who'; it has 'kind', 'number'",
+    ):
         read_h5ad(tmp_path / "o.h5ad", "who")
 
 
@@ -144,7 +195,11 @@ FULL = np.arange(0, 31, 5)
         ("indptr", [1, 5, 10, 15, 20, 25, 30], "indptr does not rise from 0 to 30"),
         ("indptr", [0, 5, 10, 15, 20, 25, 29], "indptr does not rise from 0 to 30"),
         ("indptr", [-5, 5, 10, 15, 20, 25, 30], "indptr does not rise from 0 to 30"),
-        ("indptr", np.array([0, 2**63, 10, 15, 20, 25, 30], np.uint64), "indptr does not rise from 0"),
+        (
+            "indptr",
+            np.array([0, 2**63, 10, 15, 20, 25, 30], np.uint64),
+            "indptr does not rise from 0",
+        ),
         (
             "indptr",
             [0, 2**63 - 1, -(2**62), 30, 30, 30, 30],
@@ -152,27 +207,50 @@ FULL = np.arange(0, 31, 5)
         ),  # differences wrap
         ("indptr", FULL[:-1], "indptr has 6 values, expected 7"),
         ("indptr", [*FULL, 30], "indptr has 8 values, expected 7"),
-        ("indptr", FULL.astype(float), "'X/indptr' has dtype float64, expected plain numbers"),
+        (
+            "indptr",
+            FULL.astype(float),
+            "'X/indptr' has dtype float64, expected plain numbers",
+        ),
         ("indices", [*range(29), 99], "indices from 0 to 99, expected 0 to 4"),
         ("indices", [-1, *[0] * 29], "indices from -1 to 0, expected 0 to 4"),
         ("indices", [0, 1, 2, 3, 3] * 6, "6 places have more than one value"),
-        ("indices", np.zeros((30, 2), int), r"X/indices has shape \(30, 2\), expected one axis"),
+        (
+            "indices",
+            np.zeros((30, 2), int),
+            r"X/indices has shape \(30, 2\), expected one axis",
+        ),
         ("data", np.ones(29), "29 values, but 30 indices"),
         ("data", np.ones(31), "31 values, but 30 indices"),
-        ("data", np.array(["a"] * 30, "S1"), "'X/data' has dtype .S1, expected plain numbers"),
+        (
+            "data",
+            np.array(["a"] * 30, "S1"),
+            "'X/data' has dtype .S1, expected plain numbers",
+        ),
     ],
 )
-def test_a_sparse_matrix_that_lies(path: Path, name: str, values: Any, message: str) -> None:
+def test_a_sparse_matrix_that_lies(
+    path: Path,
+    name: str,
+    values: Any,
+    message: str,
+) -> None:
     replace(path, f"X/{name}", values)
     with pytest.raises(InputError, match=rf"x\.h5ad: .*{message}"):
         read_expression(path, unit="log2tpm", genes="symbol")
 
 
-@pytest.mark.parametrize("shape", [[5, 6], [6, 10**12], [6], [], [-6, -5], [6.0, 5.5], "6x5"])
+@pytest.mark.parametrize(
+    "shape",
+    [[5, 6], [6, 10**12], [6], [], [-6, -5], [6.0, 5.5], "6x5"],
+)
 def test_a_sparse_shape_that_lies(path: Path, shape: Any) -> None:
     with h5py.File(path, "r+") as file:
         file["X"].attrs["shape"] = shape
-    with pytest.raises(InputError, match=r"X has shape \(.*\), but obs names 6 rows and var 5 columns"):
+    with pytest.raises(
+        InputError,
+        match=r"X has shape \(.*\), but obs names 6 rows and var 5 columns",
+    ):
         read_h5ad(path, None)
 
 
@@ -180,7 +258,11 @@ def test_a_sparse_matrix_of_nothing_but_names_is_not_allocated(path: Path) -> No
     for name, count in (("obs", 60_000), ("var", 20_000)):
         with h5py.File(path, "r+") as file:
             del file[f"{name}/_index"]
-            file.create_dataset(f"{name}/_index", data=np.arange(count).astype("S6"), compression="gzip")
+            file.create_dataset(
+                f"{name}/_index",
+                data=np.arange(count).astype("S6"),
+                compression="gzip",
+            )
             file["X"].attrs["shape"] = [60_000, 20_000]
     with pytest.raises(InputError, match=r"X: claims 8\.9 GiB where .* are stored"):
         read_h5ad(path, None)
@@ -208,16 +290,44 @@ def test_a_dense_matrix_that_lies(path: Path) -> None:
         ("obs/kind/codes", [0, 1, 2, 3, 4, 6], "obs has the code 6 of 6 categories"),
         ("obs/kind/codes", [0, 1, 2, 3, 4, -2], "obs has the code -2 of 6 categories"),
         ("obs/kind/codes", np.arange(6.0), r"obs has the code 0\.0 of 6 categories"),
-        ("obs/kind/codes", [0, 1, 2, 3, 4, -1], r"obs, column 'kind': 1 missing \(rows 5, counted from 0\)"),
+        (
+            "obs/kind/codes",
+            [0, 1, 2, 3, 4, -1],
+            r"obs, column 'kind': 1 missing \(rows 5, counted from 0\)",
+        ),
         ("obs/kind/codes", [0, 1, 2, 3, 4], "obs names 5 rows"),
-        ("obs/kind/codes", h5py.SoftLink("/X/indices"), "'obs/kind/codes' is a soft link"),
-        ("obs/kind", h5py.ExternalLink("secret.h5", "/x"), "'obs/kind' is a link to another file"),
-        ("obs/kind", np.zeros((6, 6)), r"'obs/kind' is a dataset of shape \(6, 6\), expected one axis"),
-        ("obs/kind", [np.nan, 1, 2, 3, 4, 5], r"obs, column 'kind': 1 missing \(rows 0"),
-        ("obs/kind", np.array([b"\xff"] * 6), "not a whole HDF5 file .UnicodeDecodeError"),
+        (
+            "obs/kind/codes",
+            h5py.SoftLink("/X/indices"),
+            "'obs/kind/codes' is a soft link",
+        ),
+        (
+            "obs/kind",
+            h5py.ExternalLink("secret.h5", "/x"),
+            "'obs/kind' is a link to another file",
+        ),
+        (
+            "obs/kind",
+            np.zeros((6, 6)),
+            r"'obs/kind' is a dataset of shape \(6, 6\), expected one axis",
+        ),
+        (
+            "obs/kind",
+            [np.nan, 1, 2, 3, 4, 5],
+            r"obs, column 'kind': 1 missing \(rows 0",
+        ),
+        (
+            "obs/kind",
+            np.array([b"\xff"] * 6),
+            "not a whole HDF5 file .UnicodeDecodeError",
+        ),
         ("obs", h5py.SoftLink("/var"), "'obs' is a soft link"),
         ("obs", np.ones(6), "obs is no data frame of AnnData"),
-        ("var/_index", np.array([b"\xff"] * 5), "not a whole HDF5 file .UnicodeDecodeError"),
+        (
+            "var/_index",
+            np.array([b"\xff"] * 5),
+            "not a whole HDF5 file .UnicodeDecodeError",
+        ),
     ],
 )
 def test_names_that_lie(path: Path, name: str, values: Any, message: str) -> None:
@@ -231,7 +341,11 @@ def test_names_that_lie(path: Path, name: str, values: Any, message: str) -> Non
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("obs/kind:encoding-type", "awkward-array", "obs/kind is encoded as 'awkward-array', expected texts"),
+        (
+            "obs/kind:encoding-type",
+            "awkward-array",
+            "obs/kind is encoded as 'awkward-array', expected texts",
+        ),
         (
             "X:encoding-type",
             "dict",

@@ -28,14 +28,24 @@ def test_clam_with_its_patch_file(tmp_path: Path) -> None:
     (tmp_path / "patches").mkdir()
     with h5py.File(tmp_path / "patches" / "007.h5", "w") as file:
         file["coords"] = np.zeros((7, 2), int)
-        file["coords"].attrs.update({"patch_size": 256, "patch_level": 1, "downsample": np.array([4.0, 4.0])})
+        file["coords"].attrs.update(
+            {"patch_size": 256, "patch_level": 1, "downsample": np.array([4.0, 4.0])},
+        )
     features = read_features(tmp_path / "h5_files" / "007.h5")
     np.testing.assert_array_equal(features.values, values)
     assert features.values.dtype == np.float32
     assert features.coords is not None
     assert features.coords.dtype == np.int64
-    assert (features.tool, features.coord_unit, features.slide_id) == ("clam", "level0_px", "007")
-    assert (features.patch_size_level0, features.encoder, features.mpp) == (1024.0, None, None)
+    assert (features.tool, features.coord_unit, features.slide_id) == (
+        "clam",
+        "level0_px",
+        "007",
+    )
+    assert (features.patch_size_level0, features.encoder, features.mpp) == (
+        1024.0,
+        None,
+        None,
+    )
     assert len(features) == 7
     assert features.dim == 5
 
@@ -46,19 +56,34 @@ def test_trident(tmp_path: Path, named: bool) -> None:
     folder.mkdir()
     with h5py.File(folder / "a.b.h5", "w") as file:
         stored = file.create_dataset(
-            "features", data=RNG.normal(size=(1, 4, 3)).astype(np.float16), compression="gzip"
+            "features",
+            data=RNG.normal(size=(1, 4, 3)).astype(np.float16),
+            compression="gzip",
         )
         if named:
             stored.attrs["encoder"] = "UNI-v1"
         at = file.create_dataset("coords", data=np.zeros((4, 2), np.int64))
         at.attrs.update(
-            {"patch_size": 256, "patch_size_level0": 509.3, "target_magnification": 20, "overlap": 0}
+            {
+                "patch_size": 256,
+                "patch_size_level0": 509.3,
+                "target_magnification": 20,
+                "overlap": 0,
+            },
         )
     features = read_features(folder / "a.b.h5")
     assert features.values.shape == (4, 3)
     assert features.values.dtype == np.float16
-    assert (features.tool, features.encoder, features.slide_id) == ("trident", "uni_v1", "a.b")
-    assert (features.patch_size_level0, features.magnification, features.mpp) == (509.3, 20.0, None)
+    assert (features.tool, features.encoder, features.slide_id) == (
+        "trident",
+        "uni_v1",
+        "a.b",
+    )
+    assert (features.patch_size_level0, features.magnification, features.mpp) == (
+        509.3,
+        20.0,
+        None,
+    )
     assert bool(features.notes) is not named
 
 
@@ -73,7 +98,7 @@ def test_stamp(tmp_path: Path) -> None:
                 "tile_size_um": 256.0,
                 "tile_size_px": 224,
                 "feat_type": "tile",
-            }
+            },
         )
     features = read_features(tmp_path / "s.h5")
     assert (features.tool, features.encoder, features.coord_unit, features.tile_um) == (
@@ -86,7 +111,8 @@ def test_stamp(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "s.h5", "r+") as file:
         file.attrs["feat_type"] = "slide"
     with pytest.raises(
-        FeatureFileError, match=r"s\.h5: holds slide-level features, expected one row per tile or one"
+        FeatureFileError,
+        match=r"s\.h5: holds slide-level features, expected one row per tile or one",
     ):
         read_features(tmp_path / "s.h5")
 
@@ -96,17 +122,28 @@ def test_slide_vectors_of_stamp_and_trident(tmp_path: Path) -> None:
         file["feats"] = np.ones(8, np.float32)
         file.attrs.update({"encoder": "cobra", "feat_type": "slide"})
     features = read_features(tmp_path / "s.h5")
-    assert (features.values.shape, features.tool, features.encoder) == ((1, 8), "stamp", "cobra")
+    assert (features.values.shape, features.tool, features.encoder) == (
+        (1, 8),
+        "stamp",
+        "cobra",
+    )
     (tmp_path / "slide_features_titan").mkdir()
     clam(tmp_path / "slide_features_titan" / "t.h5")
     with h5py.File(tmp_path / "slide_features_titan" / "t.h5", "r+") as file:
         del file["features"]
         file["features"] = np.ones(8, np.float32)
     features = read_features(tmp_path / "slide_features_titan" / "t.h5")
-    assert (features.values.shape, features.coords, features.encoder) == ((1, 8), None, "titan")
+    assert (features.values.shape, features.coords, features.encoder) == (
+        (1, 8),
+        None,
+        "titan",
+    )
     with h5py.File(tmp_path / "s.h5", "r+") as file:
         file.attrs["feat_type"] = "cell"
-    with pytest.raises(FeatureFileError, match="feat_type is 'cell', expected tile, slide or patient"):
+    with pytest.raises(
+        FeatureFileError,
+        match="feat_type is 'cell', expected tile, slide or patient",
+    ):
         read_features(tmp_path / "s.h5")
 
 
@@ -115,12 +152,19 @@ def test_features_left_out_keep_the_numbers_of_the_others(tmp_path: Path) -> Non
     values[0, 4] = np.nan
     with h5py.File(tmp_path / "n.h5", "w") as file:
         file["features"] = values
-    with pytest.raises(FeatureFileError, match=r"columns 4 .*`exclude_features: \[1, 3, 4\]`"):
+    with pytest.raises(
+        FeatureFileError,
+        match=r"columns 4 .*`exclude_features: \[1, 3, 4\]`",
+    ):
         read_features(tmp_path / "n.h5", options=ReadOptions(exclude_features=(1, 3)))
-    features = read_features(tmp_path / "n.h5", options=ReadOptions(exclude_features=(1, 3, 4)))
+    features = read_features(
+        tmp_path / "n.h5",
+        options=ReadOptions(exclude_features=(1, 3, 4)),
+    )
     np.testing.assert_array_equal(features.values, values[:, [0, 2, 5]])
     with pytest.raises(
-        FeatureFileError, match=r"has 6 features per tile, counted from 0, .* no feature 6, 9"
+        FeatureFileError,
+        match=r"has 6 features per tile, counted from 0, .* no feature 6, 9",
     ):
         read_features(tmp_path / "n.h5", options=ReadOptions(exclude_features=(6, 9)))
 
@@ -151,7 +195,10 @@ def test_declared_encoder(tmp_path: Path) -> None:
     assert read_features(tmp_path / "c.h5", encoder="UNI v2").encoder == "uni_v2"
     with h5py.File(tmp_path / "c.h5", "r+") as file:
         file["features"].attrs["encoder"] = "conch"
-    with pytest.raises(FeatureFileError, match=r"c\.h5: made by encoder 'conch', but 'uni' was declared"):
+    with pytest.raises(
+        FeatureFileError,
+        match=r"c\.h5: made by encoder 'conch', but 'uni' was declared",
+    ):
         read_features(tmp_path / "c.h5", encoder="uni")
 
 
@@ -161,9 +208,17 @@ def test_declared_encoder(tmp_path: Path) -> None:
 def test_a_small_file_that_claims_terabytes(tmp_path: Path) -> None:
     path = tmp_path / "bomb.h5"
     with h5py.File(path, "w") as file:
-        file.create_dataset("features", shape=(2_000_000_000, 1536), dtype="f4", chunks=(1024, 1536))
+        file.create_dataset(
+            "features",
+            shape=(2_000_000_000, 1536),
+            dtype="f4",
+            chunks=(1024, 1536),
+        )
     assert path.stat().st_size < 10_000
-    with pytest.raises(FeatureFileError, match=r"bomb\.h5: 'features' claims shape .* GiB; at most 16 GiB"):
+    with pytest.raises(
+        FeatureFileError,
+        match=r"bomb\.h5: 'features' claims shape .* GiB; at most 16 GiB",
+    ):
         read_features(path)
 
 
@@ -173,7 +228,8 @@ def test_values_never_written(tmp_path: Path, chunks: tuple[int, int] | None) ->
     with h5py.File(path, "w") as file:
         file.create_dataset("features", shape=(1000, 8), dtype="f4", chunks=chunks)
     with pytest.raises(
-        FeatureFileError, match=r"unwritten\.h5: 'features': claims 31\.2 KiB where 0 bytes are stored"
+        FeatureFileError,
+        match=r"unwritten\.h5: 'features': claims 31\.2 KiB where 0 bytes are stored",
     ):
         read_features(path)
 
@@ -181,7 +237,9 @@ def test_values_never_written(tmp_path: Path, chunks: tuple[int, int] | None) ->
 def test_one_chunk_missing(tmp_path: Path) -> None:
     path = tmp_path / "partial.h5"
     with h5py.File(path, "w") as file:
-        file.create_dataset("features", shape=(128, 8), dtype="f4", chunks=(64, 8))[:64] = 1.0
+        file.create_dataset("features", shape=(128, 8), dtype="f4", chunks=(64, 8))[
+            :64
+        ] = 1.0
     with pytest.raises(FeatureFileError, match=r"part of 'features' was never written"):
         read_features(path)
 
@@ -190,15 +248,24 @@ def test_compression_bomb(tmp_path: Path) -> None:
     path = tmp_path / "ones.h5"
     with h5py.File(path, "w") as file:
         file.create_dataset(
-            "features", data=np.ones((4096, 1024), np.float32), chunks=(64, 1024), compression=9
+            "features",
+            data=np.ones((4096, 1024), np.float32),
+            chunks=(64, 1024),
+            compression=9,
         )
-    assert read_features(path).values.shape == (4096, 1024)  # they compress well, and are no bomb
+    assert read_features(path).values.shape == (
+        4096,
+        1024,
+    )  # they compress well, and are no bomb
 
 
 def test_a_slide_of_zeros_is_refused_and_a_tile_of_zeros_is_not(tmp_path: Path) -> None:
     values = np.zeros((4, 8), np.float32)
     np.save(tmp_path / "s.npy", values)
-    with pytest.raises(FeatureFileError, match="every feature of its 4 tiles is 0, so nothing was extracted"):
+    with pytest.raises(
+        FeatureFileError,
+        match="every feature of its 4 tiles is 0, so nothing was extracted",
+    ):
         read_features(tmp_path / "s.npy")
     values[2, 1] = 0.5
     np.save(tmp_path / "s.npy", values)
@@ -232,7 +299,10 @@ def test_external_storage(tmp_path: Path) -> None:
     (tmp_path / "passwords").write_bytes(b"x" * 64)
     with h5py.File(tmp_path / "outside.h5", "w") as file:
         file.create_dataset(
-            "features", shape=(4, 4), dtype="f4", external=[(str(tmp_path / "passwords"), 0, 64)]
+            "features",
+            shape=(4, 4),
+            dtype="f4",
+            external=[(str(tmp_path / "passwords"), 0, 64)],
         )
     with pytest.raises(FeatureFileError, match="keeps its values in another file"):
         read_features(tmp_path / "outside.h5")
@@ -254,7 +324,10 @@ def test_truncated(tmp_path: Path) -> None:
     [
         (np.array([b"a", b"b"]), "has dtype .S1, expected plain numbers"),
         (np.ones((2, 2), np.int32), "has dtype int32, expected plain numbers"),
-        (np.ones((2, 2, 2, 2), np.float32), r"has shape \(2, 2, 2, 2\), expected \(tiles, columns\)"),
+        (
+            np.ones((2, 2, 2, 2), np.float32),
+            r"has shape \(2, 2, 2, 2\), expected \(tiles, columns\)",
+        ),
         (np.ones((2, 2, 2), np.float32), r"shape \(2, 2, 2\), expected \(tiles, dim\)"),
         (np.ones((4, 0), np.float32), r"shape \(4, 0\), expected \(tiles, dim\)"),
         (
@@ -285,7 +358,8 @@ def test_coordinates_must_pair(tmp_path: Path) -> None:
         del file["coords"]
         file["coords"] = np.zeros((6, 2), int)
     with pytest.raises(
-        FeatureFileError, match=r"7 tiles have features, but the coordinates have shape \(6, 2\)"
+        FeatureFileError,
+        match=r"7 tiles have features, but the coordinates have shape \(6, 2\)",
     ):
         read_features(tmp_path / "c.h5")
 
@@ -294,18 +368,26 @@ def test_no_features_says_what_is_there(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "p.h5", "w") as file:
         file["coords"] = np.zeros((6, 2), int)
     with pytest.raises(
-        FeatureFileError, match="expected one of features, feats, patch_embeddings, found coords"
+        FeatureFileError,
+        match="expected one of features, feats, patch_embeddings, found coords",
     ):
         read_features(tmp_path / "p.h5")
     with h5py.File(tmp_path / "e.h5", "w") as file:
-        file["embeddings"], file["coords"] = np.ones((6, 3), np.float32), np.zeros((6, 2), int)
+        file["embeddings"], file["coords"] = (
+            np.ones((6, 3), np.float32),
+            np.zeros((6, 2), int),
+        )
         file["elsewhere"] = h5py.ExternalLink("p.h5", "/coords")
         file.create_group("more")
     with pytest.raises(
-        FeatureFileError, match=r"found coords \(6, 2\), elsewhere \(a link\), emb.* `key: NAME`"
+        FeatureFileError,
+        match=r"found coords \(6, 2\), elsewhere \(a link\), emb.* `key: NAME`",
     ):
         read_features(tmp_path / "e.h5")
-    assert read_features(tmp_path / "e.h5", options=ReadOptions(key="embeddings")).values.shape == (6, 3)
+    assert read_features(
+        tmp_path / "e.h5",
+        options=ReadOptions(key="embeddings"),
+    ).values.shape == (6, 3)
     with pytest.raises(FeatureFileError, match="'elsewhere' is a link to another file"):
         read_features(tmp_path / "e.h5", options=ReadOptions(key="elsewhere"))
     with h5py.File(tmp_path / "g.h5", "w") as file:
@@ -319,26 +401,53 @@ def test_no_features_says_what_is_there(tmp_path: Path) -> None:
 
 def own(path: Path, **attrs: object) -> None:
     with h5py.File(path, "w") as file:
-        file.create_dataset("features", data=np.ones((2, 3), np.float16)).attrs["encoder"] = "UNI"
+        file.create_dataset("features", data=np.ones((2, 3), np.float16)).attrs[
+            "encoder"
+        ] = "UNI"
         file.create_dataset("coords", data=np.zeros((2, 2), np.int64)).attrs.update(
-            {"patch_size": 224, "patch_size_level0": 448.0, "target_magnification": 20.0}
+            {
+                "patch_size": 224,
+                "patch_size_level0": 448.0,
+                "target_magnification": 20.0,
+            },
         )
-        file.attrs.update({"format": "survfuse-bag", "version": 1, "mpp": 0.5, "tile_um": 112.0, **attrs})
+        file.attrs.update(
+            {
+                "format": "survfuse-bag",
+                "version": 1,
+                "mpp": 0.5,
+                "tile_um": 112.0,
+                **attrs,
+            },
+        )
 
 
 def test_our_own_bags_say_the_scale(tmp_path: Path) -> None:
     (tmp_path / "features_other").mkdir()
     own(tmp_path / "features_other" / "s.h5")
     features = read_features(tmp_path / "features_other" / "s.h5")
-    assert (features.tool, features.encoder, features.coord_unit) == ("survfuse", "uni", "level0_px")
-    assert (features.mpp, features.tile_um, features.patch_size_level0) == (0.5, 112.0, 448.0)
-    assert features.magnification is None  # µm/px is exact; a rounded power would contradict it
+    assert (features.tool, features.encoder, features.coord_unit) == (
+        "survfuse",
+        "uni",
+        "level0_px",
+    )
+    assert (features.mpp, features.tile_um, features.patch_size_level0) == (
+        0.5,
+        112.0,
+        448.0,
+    )
+    assert (
+        features.magnification is None
+    )  # µm/px is exact; a rounded power would contradict it
     assert features.notes == ()
 
 
 def test_our_own_bags_of_a_later_version_are_refused(tmp_path: Path) -> None:
     own(tmp_path / "s.h5", version=2)
-    with pytest.raises(FeatureFileError, match=r"s\.h5: survfuse-bag of version 2, 1 can be read; update"):
+    with pytest.raises(
+        FeatureFileError,
+        match=r"s\.h5: survfuse-bag of version 2, 1 can be read; update",
+    ):
         read_features(tmp_path / "s.h5")
 
 

@@ -45,11 +45,18 @@ def numbers(path: Path, name: str = "x") -> np.ndarray:
 @pytest.mark.parametrize("dtype", ["<f2", "<f4", ">f8", "<i8", "u1"])
 @pytest.mark.parametrize("rows", [3, 2000])
 def test_every_layout_gives_what_h5py_gives(
-    tmp_path: Path, settings: dict[str, Any], dtype: str, rows: int
+    tmp_path: Path,
+    settings: dict[str, Any],
+    dtype: str,
+    rows: int,
 ) -> None:
     width = 128 if "maxshape" in settings else 70
     settings = {**settings}
-    if rows < 7 and "maxshape" not in settings and isinstance(settings.get("chunks"), tuple):
+    if (
+        rows < 7
+        and "maxshape" not in settings
+        and isinstance(settings.get("chunks"), tuple)
+    ):
         settings["chunks"] = (2, settings["chunks"][1])
     if "scaleoffset" in settings and dtype == "u1":
         settings["scaleoffset"] = 7
@@ -63,12 +70,17 @@ def test_every_layout_gives_what_h5py_gives(
     found = numbers(tmp_path / "a.h5")
     assert found.dtype == np.dtype(dtype)
     np.testing.assert_array_equal(found, expected)
-    nodes = look(tmp_path / "a.h5", ["x"])  # a small array comes with its description: read it anew
+    nodes = look(
+        tmp_path / "a.h5",
+        ["x"],
+    )  # a small array comes with its description: read it anew
     again = read_numbers(tmp_path / "a.h5", "x", replace(nodes["x"], values=None))
     np.testing.assert_array_equal(again, expected)
 
 
-def test_compact_and_enumerated_numbers_and_those_behind_a_user_block(tmp_path: Path) -> None:
+def test_compact_and_enumerated_numbers_and_those_behind_a_user_block(
+    tmp_path: Path,
+) -> None:
     with h5py.File(tmp_path / "a.h5", "w", userblock_size=512) as file:
         file["x"] = np.arange(100_000.0)
         file["b"] = np.array([True, False])
@@ -88,7 +100,19 @@ def test_names_within_groups_and_what_is_not_there(tmp_path: Path) -> None:
         file["g/soft"] = h5py.SoftLink("/g/x")
         file["loop"] = file["/"]
         file["type"] = np.dtype("f4")
-    names = ["g/x", "/g/x", "g/none", "g/./x", "g/x/y", "g//x", "g/soft", "loop/g/x", "type", "", "a\0b"]
+    names = [
+        "g/x",
+        "/g/x",
+        "g/none",
+        "g/./x",
+        "g/x/y",
+        "g//x",
+        "g/soft",
+        "loop/g/x",
+        "type",
+        "",
+        "a\0b",
+    ]
     nodes = look(tmp_path / "a.h5", names)
     kinds = {name: node.kind for name, node in nodes.items()}
     assert kinds == {
@@ -104,10 +128,28 @@ def test_names_within_groups_and_what_is_not_there(tmp_path: Path) -> None:
 
 def test_attributes_that_are_texts_numbers_or_lists_of_them(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
-        file.attrs.update({"t": "é", "b": np.bytes_(b"x"), "n": np.float32(0.5), "i": np.arange(3)})
-        file.attrs.update({"s": ["a", "b"], "r": file.ref, "e": h5py.Empty("f4"), "l": np.zeros(2000)})
+        file.attrs.update(
+            {"t": "é", "b": np.bytes_(b"x"), "n": np.float32(0.5), "i": np.arange(3)},
+        )
+        file.attrs.update(
+            {
+                "s": ["a", "b"],
+                "r": file.ref,
+                "e": h5py.Empty("f4"),
+                "l": np.zeros(2000),
+            },
+        )
     attributes = look(tmp_path / "a.h5", [""], None)[""].attributes
-    known = {"t": "é", "b": "x", "n": 0.5, "i": [0, 1, 2], "s": ["a", "b"], "r": None, "e": None, "l": None}
+    known = {
+        "t": "é",
+        "b": "x",
+        "n": 0.5,
+        "i": [0, 1, 2],
+        "s": ["a", "b"],
+        "r": None,
+        "e": None,
+        "l": None,
+    }
     assert attributes == known
     assert look(tmp_path / "a.h5", [""], ["n", "absent"])[""].attributes == {"n": 0.5}
 
@@ -123,19 +165,32 @@ def test_a_pipe_and_a_name_with_nul_are_refused_unopened(tmp_path: Path) -> None
 # -- lies
 
 
-def direct(path: Path, shape: tuple[int, ...], chunk: tuple[int, ...], packed: bytes) -> None:
+def direct(
+    path: Path,
+    shape: tuple[int, ...],
+    chunk: tuple[int, ...],
+    packed: bytes,
+) -> None:
     """A dataset of one chunk, packed by us."""
     with h5py.File(path, "w") as file:
         limits = (None,) * len(shape)
         stored = file.create_dataset(
-            "features", shape, "f4", maxshape=limits, chunks=chunk, compression="gzip"
+            "features",
+            shape,
+            "f4",
+            maxshape=limits,
+            chunks=chunk,
+            compression="gzip",
         )
         stored.id.write_direct_chunk((0,) * len(shape), packed)
 
 
 def test_a_chunk_that_is_far_larger_than_its_array(tmp_path: Path) -> None:
     direct(tmp_path / "c.h5", (10, 1024), (800_000, 1024), zlib.compress(bytes(2**20)))
-    with pytest.raises(FeatureFileError, match=r"takes 40\.0 KiB, but has chunks of 3\.1 GiB"):
+    with pytest.raises(
+        FeatureFileError,
+        match=r"takes 40\.0 KiB, but has chunks of 3\.1 GiB",
+    ):
         read_features(tmp_path / "c.h5")
 
 
@@ -149,28 +204,45 @@ def test_a_chunk_that_is_far_larger_than_its_array(tmp_path: Path) -> None:
     ids=["short", "cut off", "damaged"],
 )
 @pytest.mark.parametrize("rows", [10, 100])
-def test_a_chunk_that_is_not_what_it_claims(tmp_path: Path, packed: bytes, rows: int) -> None:
+def test_a_chunk_that_is_not_what_it_claims(
+    tmp_path: Path,
+    packed: bytes,
+    rows: int,
+) -> None:
     direct(tmp_path / "c.h5", (rows, 1000), (rows, 1000), packed)
-    with pytest.raises(FeatureFileError, match=r"c\.h5.* whole HDF5 file|refused unread"):
+    with pytest.raises(
+        FeatureFileError,
+        match=r"c\.h5.* whole HDF5 file|refused unread",
+    ):
         read_features(tmp_path / "c.h5")
 
 
 def test_a_chunk_that_unpacks_to_far_more_than_it_claims(tmp_path: Path) -> None:
     direct(tmp_path / "c.h5", (100, 1000), (100, 1000), zlib.compress(bytes(2**28)))
     with pytest.raises(
-        FeatureFileError, match=r"'features': expected a whole HDF5 file .*does not end where"
+        FeatureFileError,
+        match=r"'features': expected a whole HDF5 file .*does not end where",
     ):
         read_features(tmp_path / "c.h5")
 
 
-@pytest.mark.parametrize("settings", [{"fletcher32": True}, {"compression": "gzip"}], ids=str)
+@pytest.mark.parametrize(
+    "settings",
+    [{"fletcher32": True}, {"compression": "gzip"}],
+    ids=str,
+)
 @pytest.mark.parametrize("rows", [10, 1000])
 def test_a_damaged_value_does_not_pass_its_checksum(
-    tmp_path: Path, settings: dict[str, Any], rows: int
+    tmp_path: Path,
+    settings: dict[str, Any],
+    rows: int,
 ) -> None:
     with h5py.File(tmp_path / "s.h5", "w") as file:
         stored = file.create_dataset(
-            "features", data=RNG.normal(size=(rows, 64)), chunks=(rows, 64), **settings
+            "features",
+            data=RNG.normal(size=(rows, 64)),
+            chunks=(rows, 64),
+            **settings,
         )
         place = stored.id.get_chunk_info(0).byte_offset
     data = bytearray((tmp_path / "s.h5").read_bytes())
@@ -184,12 +256,14 @@ def test_a_filter_that_is_not_installed_is_named(tmp_path: Path) -> None:
     direct(tmp_path / "f.h5", (10, 10), (10, 10), zlib.compress(bytes(400)))
     data = (tmp_path / "f.h5").read_bytes()
     changed = data.replace(
-        b"\x01\x00\x08\x00\x01\x00\x01\x00deflate", b"\x0a\x7d\x08\x00\x01\x00\x01\x00deflate"
+        b"\x01\x00\x08\x00\x01\x00\x01\x00deflate",
+        b"\x0a\x7d\x08\x00\x01\x00\x01\x00deflate",
     )
     assert changed != data
     (tmp_path / "f.h5").write_bytes(changed)
     with pytest.raises(
-        FeatureFileError, match=r"not installed, deflate \(number 32010\); pip install hdf5plugin"
+        FeatureFileError,
+        match=r"not installed, deflate \(number 32010\); pip install hdf5plugin",
     ):
         read_features(tmp_path / "f.h5")
 
@@ -202,7 +276,10 @@ def test_values_beyond_the_end_of_the_file(tmp_path: Path) -> None:
     changed = data.replace(place.to_bytes(8, "little"), (2**40).to_bytes(8, "little"))
     assert changed != data
     (tmp_path / "e.h5").write_bytes(changed)
-    with pytest.raises(FeatureFileError, match=r"e\.h5.*(whole HDF5 file|beyond the end)"):
+    with pytest.raises(
+        FeatureFileError,
+        match=r"e\.h5.*(whole HDF5 file|beyond the end)",
+    ):
         read_features(tmp_path / "e.h5")
 
 
@@ -224,10 +301,14 @@ def test_texts_of_a_gigabyte_that_were_never_written(tmp_path: Path) -> None:
         file.create_dataset("x", (10,), np.dtype("S1000000000"), chunks=(1,))
         file.create_dataset("matrix", (10, 10), "f4")
     nodes = look(tmp_path / "t.h5", ["x", "matrix"])
-    with pytest.raises(FeatureFileError, match=r"'x': claims 9\.3 GiB where 0 bytes are stored"):
+    with pytest.raises(
+        FeatureFileError,
+        match=r"'x': claims 9\.3 GiB where 0 bytes are stored",
+    ):
         read_values(tmp_path / "t.h5", "x", nodes["x"])
     with pytest.raises(
-        FeatureFileError, match=r"'matrix' is a dataset of shape \(10, 10\), expected one axis"
+        FeatureFileError,
+        match=r"'matrix' is a dataset of shape \(10, 10\), expected one axis",
     ):
         read_values(tmp_path / "t.h5", "matrix", nodes["matrix"])
 
@@ -238,7 +319,9 @@ def test_a_heap_of_texts_that_has_no_end(tmp_path: Path) -> None:
         file["features"].attrs["encoder"] = "uni"
     data = bytearray((tmp_path / "h.h5").read_bytes())
     heap = data.index(b"GCOL")
-    data[heap + 16 : heap + 2048] = bytes(2032)  # free space of size 0, which is followed by itself
+    data[heap + 16 : heap + 2048] = bytes(
+        2032,
+    )  # free space of size 0, which is followed by itself
     (tmp_path / "h.h5").write_bytes(data)
     with pytest.raises(FeatureFileError, match=r"h\.h5: not a whole HDF5 file"):
         read_features(tmp_path / "h.h5")
@@ -247,9 +330,11 @@ def test_a_heap_of_texts_that_has_no_end(tmp_path: Path) -> None:
 def test_bytes_changed_anywhere_give_features_or_an_answer(tmp_path: Path) -> None:
     path = tmp_path / "m.h5"
     with h5py.File(path, "w") as file:
-        file.create_dataset("features", data=RNG.normal(size=(8, 4)), compression="gzip").attrs["encoder"] = (
-            "uni"
-        )
+        file.create_dataset(
+            "features",
+            data=RNG.normal(size=(8, 4)),
+            compression="gzip",
+        ).attrs["encoder"] = "uni"
         file["coords"] = np.arange(16).reshape(8, 2)
     data = path.read_bytes()
     refused = 0

@@ -47,12 +47,23 @@ def ask_and_send(path: Path, number: int) -> None:
             FeatureFileError,
             "not a whole HDF5 file .the HDF5 library crashes on it, status -11",
         ),
-        (signal.SIGPROF, FeatureFileError, "not a whole HDF5 file .reading it does not end.; write it again"),
-        (signal.SIGKILL, CrashError, "was killed .SIGKILL., perhaps for want of memory; run it again"),
+        (
+            signal.SIGPROF,
+            FeatureFileError,
+            "not a whole HDF5 file .reading it does not end.; write it again",
+        ),
+        (
+            signal.SIGKILL,
+            CrashError,
+            "was killed .SIGKILL., perhaps for want of memory; run it again",
+        ),
     ],
 )
 def test_a_process_that_ends_is_told_and_replaced(
-    bag: Path, number: int, error: type[Exception], message: str
+    bag: Path,
+    number: int,
+    error: type[Exception],
+    message: str,
 ) -> None:
     with pytest.raises(error, match=rf"b\.h5: .*{message}"):
         ask_and_send(bag, number)
@@ -60,7 +71,10 @@ def test_a_process_that_ends_is_told_and_replaced(
 
 
 def test_an_interrupted_answer_is_not_taken_for_the_next(bag: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), answers(bag, "look", 1, MEMORY, names=[""], attributes=[]):
+    with (
+        pytest.raises(KeyboardInterrupt),
+        answers(bag, "look", 1, MEMORY, names=[""], attributes=[]),
+    ):
         raise KeyboardInterrupt
     assert total(bag) == 21
 
@@ -68,7 +82,10 @@ def test_an_interrupted_answer_is_not_taken_for_the_next(bag: Path) -> None:
 def test_many_broken_files_do_not_stop_the_next(bag: Path, tmp_path: Path) -> None:
     (tmp_path / "broken.h5").write_bytes(b"no HDF5")
     for _ in range(_hdf5_process.MOST_ERRORS + 1):
-        with pytest.raises(FeatureFileError, match=r"broken\.h5: not a whole HDF5 file"):
+        with pytest.raises(
+            FeatureFileError,
+            match=r"broken\.h5: not a whole HDF5 file",
+        ):
             look(tmp_path / "broken.h5", [""])
     assert total(bag) == 21
 
@@ -86,20 +103,30 @@ def test_another_process_has_its_own(bag: Path, method: str) -> None:
     assert total(bag) == 21
 
 
-def test_it_reads_beside_a_changed_folder(bag: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_reads_beside_a_changed_folder(
+    bag: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert total(bag) == 21
     monkeypatch.chdir(bag.parent)
     assert total(Path(bag.name)) == 21
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="asks Linux for its processes")
+@pytest.mark.skipif(
+    not Path("/proc/self/stat").exists(),
+    reason="asks Linux for its processes",
+)
 @pytest.mark.parametrize("end", ["", "os._exit(0)", "os.kill(os.getpid(), 9)"])
 def test_it_ends_with_its_parent(bag: Path, end: str) -> None:
     code = (
         "import os, sys; from survfuse.readers import read_features, _hdf5_process as p;"
         f"read_features({str(bag)!r}); print(p._process.number, flush=True); {end}"
     )
-    run = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True)
+    run = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        capture_output=True,
+        text=True,
+    )
     assert run.stderr == ""
     status = Path(f"/proc/{int(run.stdout)}/stat")
     while status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z":

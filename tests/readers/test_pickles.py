@@ -18,7 +18,11 @@ def names(name: str) -> Any:
 
 
 def load(operations: bytes) -> Any:
-    return read_pickle(b"\x80\x02" + operations + b".", names, lambda saved_id: ("stored", saved_id))[0]
+    return read_pickle(
+        b"\x80\x02" + operations + b".",
+        names,
+        lambda saved_id: ("stored", saved_id),
+    )[0]
 
 
 def text(value: str) -> bytes:
@@ -54,7 +58,9 @@ def test_where_a_pickle_ends_the_next_begins() -> None:
 
 def doubled(times: int) -> bytes:
     """A tuple of itself twice, again and again: 2 ** times values to whoever walks it."""
-    return b")" + b"".join(b"q" + bytes([n]) + b"h" + bytes([n]) + b"\x86" for n in range(times))
+    return b")" + b"".join(
+        b"q" + bytes([n]) + b"h" + bytes([n]) + b"\x86" for n in range(times)
+    )
 
 
 @pytest.mark.parametrize(
@@ -80,7 +86,10 @@ def test_what_is_refused(operations: bytes, message: str) -> None:
         load(operations)
 
 
-@pytest.mark.parametrize("operations", [b"X\xff\xff\xff\xffab", b"\x8a\xff", b"J\x00", b"N" * 3])
+@pytest.mark.parametrize(
+    "operations",
+    [b"X\xff\xff\xff\xffab", b"\x8a\xff", b"J\x00", b"N" * 3],
+)
 def test_a_cut_pickle_takes_no_memory(operations: bytes) -> None:
     with pytest.raises(EOFError, match="it is cut"):
         read_pickle(operations, names, tuple)

@@ -17,7 +17,10 @@ from survfuse.readers.slide_names import (
 TCGA = "TCGA-05-4249-01Z-00-DX1.9FCE0297-CC19-4C04-872C-4466EE4024DB"
 
 
-@pytest.mark.parametrize("ending", [*FEATURE_SUFFIXES, *SLIDE_SUFFIXES, ".ome.tif", ".ome.tiff", ".svs.h5"])
+@pytest.mark.parametrize(
+    "ending",
+    [*FEATURE_SUFFIXES, *SLIDE_SUFFIXES, ".ome.tif", ".ome.tiff", ".svs.h5"],
+)
 def test_endings_of_slides_and_features_are_taken_off_alike(ending: str) -> None:
     for name in (TCGA, "slide_0", "1.2.840.113"):
         assert slide_stem(name + ending) == name
@@ -25,7 +28,10 @@ def test_endings_of_slides_and_features_are_taken_off_alike(ending: str) -> None
         assert match_names([name + ending], [name]) == {name + ending: name}
 
 
-@pytest.mark.parametrize("name", [TCGA, "a.b.c", "report.csv", "h5", ".h5", "h5.", "slide.v2"])
+@pytest.mark.parametrize(
+    "name",
+    [TCGA, "a.b.c", "report.csv", "h5", ".h5", "h5.", "slide.v2"],
+)
 def test_nothing_else_is_taken_off(name: str) -> None:
     assert name_stems(name) == (name,)
 
@@ -36,11 +42,17 @@ def test_the_same_text_goes_first() -> None:
 
 def test_blanks_of_a_file_name_are_those_of_a_table() -> None:
     """Reading a table makes every blank plain and takes invisible letters out."""
-    assert match_names(["a b", "cd"], ["a\u00a0b", "c\u200bd"]) == {"a b": "a\u00a0b", "cd": "c\u200bd"}
+    assert match_names(["a b", "cd"], ["a\u00a0b", "c\u200bd"]) == {
+        "a b": "a\u00a0b",
+        "cd": "c\u200bd",
+    }
 
 
 def test_folders_are_no_part_of_a_name() -> None:
-    assert match_names(["site1/a.h5", r"site2\b.svs"], ["a", "b"]) == {"site1/a.h5": "a", r"site2\b.svs": "b"}
+    assert match_names(["site1/a.h5", r"site2\b.svs"], ["a", "b"]) == {
+        "site1/a.h5": "a",
+        r"site2\b.svs": "b",
+    }
 
 
 def test_a_file_named_after_the_whole_slide_file_is_found() -> None:
@@ -49,7 +61,9 @@ def test_a_file_named_after_the_whole_slide_file_is_found() -> None:
 
 
 def test_accents_may_be_composed_or_not() -> None:
-    one, other = (unicodedata.normalize(form, "Müller_é.svs") for form in ("NFC", "NFD"))
+    one, other = (
+        unicodedata.normalize(form, "Müller_é.svs") for form in ("NFC", "NFD")
+    )
     assert one != other
     assert match_names([one], [slide_stem(other)]) == {one: slide_stem(other)}
 

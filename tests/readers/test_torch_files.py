@@ -27,19 +27,37 @@ def save(path: Path, value: Any, **how: Any) -> Path:
 @pytest.mark.parametrize("zipped", [True, False])
 @pytest.mark.parametrize("dtype", ["<f2", "<f4", "<f8", ">f4"])
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_an_array_is_read_as_saved(tmp_path: Path, dtype: str, order: Any, zipped: bool) -> None:
+def test_an_array_is_read_as_saved(
+    tmp_path: Path,
+    dtype: str,
+    order: Any,
+    zipped: bool,
+) -> None:
     saved = np.array(VALUES, dtype=dtype, order=order)
-    features = read_features(save(tmp_path / "a.pt", saved, _use_new_zipfile_serialization=zipped))
+    features = read_features(
+        save(tmp_path / "a.pt", saved, _use_new_zipfile_serialization=zipped),
+    )
     assert features.values.dtype == (np.float16 if dtype == "<f2" else np.float32)
     np.testing.assert_array_equal(features.values, saved.astype(features.values.dtype))
 
 
 def test_a_dict_of_arrays_scalars_and_texts(tmp_path: Path) -> None:
-    content = {"features": VALUES, "coords": COORDS, "mpp": np.float64(0.5), "slide": "a", "levels": [1, 2]}
+    content = {
+        "features": VALUES,
+        "coords": COORDS,
+        "mpp": np.float64(0.5),
+        "slide": "a",
+        "levels": [1, 2],
+    }
     features = read_features(save(tmp_path / "a.pt", content))
     np.testing.assert_array_equal(features.values, VALUES)
     np.testing.assert_array_equal(features.coords, COORDS)
-    assert read_features(save(tmp_path / "a.pt", {"features": VALUES, "coords": None})).coords is None
+    assert (
+        read_features(
+            save(tmp_path / "a.pt", {"features": VALUES, "coords": None}),
+        ).coords
+        is None
+    )
 
 
 @pytest.mark.parametrize(("shape", "dim"), [((0, 4), 4), ((0,), 0)])
@@ -51,17 +69,30 @@ def test_an_empty_array(tmp_path: Path, shape: tuple[int, ...], dim: int) -> Non
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (np.array([object()], dtype=object), r"it holds object\); objects are never unpickled"),
-        (np.array(["a", "b"]), "no plain NumPy array .* of dtype 'U1', expected floats or integers"),
+        (
+            np.array([object()], dtype=object),
+            r"it holds object\); objects are never unpickled",
+        ),
+        (
+            np.array(["a", "b"]),
+            "no plain NumPy array .* of dtype 'U1', expected floats or integers",
+        ),
         (np.zeros(3, dtype=[("x", "f4")]), "no plain NumPy array .* of dtype 'V4'"),
-        (np.array(["2020-01-01"], dtype="M8[D]"), "no plain NumPy array .* of dtype 'M8'"),
+        (
+            np.array(["2020-01-01"], dtype="M8[D]"),
+            "no plain NumPy array .* of dtype 'M8'",
+        ),
         (
             {"features": VALUES, "path": Path("/x")},
             r"it holds pathlib\.\w+\); objects are never unpickled: save",
         ),
     ],
 )
-def test_arrays_of_anything_else_are_refused(tmp_path: Path, value: Any, message: str) -> None:
+def test_arrays_of_anything_else_are_refused(
+    tmp_path: Path,
+    value: Any,
+    message: str,
+) -> None:
     with pytest.raises(FeatureFileError, match=message) as caught:
         read_features(save(tmp_path / "a.pt", value))
     assert "weights_only" not in str(caught.value)
@@ -93,7 +124,8 @@ def test_a_state_that_lies_is_refused(tmp_path: Path, state: tuple[Any, ...]) ->
 
 
 @pytest.mark.parametrize(
-    "value", [{"\x1b[31mred\x07": VALUES}, {"features": [print]}, b"\x80\x02garbage", VALUES]
+    "value",
+    [{"\x1b[31mred\x07": VALUES}, {"features": [print]}, b"\x80\x02garbage", VALUES],
 )
 def test_no_control_character_reaches_the_message(tmp_path: Path, value: Any) -> None:
     path = tmp_path / "a.pt"
@@ -107,9 +139,13 @@ def test_no_control_character_reaches_the_message(tmp_path: Path, value: Any) ->
 
 
 def test_another_key_is_named_and_can_be_declared(tmp_path: Path) -> None:
-    path = save(tmp_path / "a.pt", {"last_layer_embed": torch.ones(1, 8), "layer_0": np.zeros((1, 8))})
+    path = save(
+        tmp_path / "a.pt",
+        {"last_layer_embed": torch.ones(1, 8), "layer_0": np.zeros((1, 8))},
+    )
     with pytest.raises(
-        FeatureFileError, match=r"found last_layer_embed \(1, 8\), layer_0 \(1, 8\); .*`key: NAME`"
+        FeatureFileError,
+        match=r"found last_layer_embed \(1, 8\), layer_0 \(1, 8\); .*`key: NAME`",
     ):
         read_features(path)
     features = read_features(path, options=ReadOptions(key="last_layer_embed"))
@@ -141,7 +177,12 @@ def test_float_types_that_numpy_lacks_become_float32(tmp_path: Path) -> None:
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 @pytest.mark.parametrize("turned", [True, False])
 @pytest.mark.parametrize("folder", ["a/", "renamed/", ""])
-def test_a_repacked_file_reads_the_same(tmp_path: Path, method: int, turned: bool, folder: str) -> None:
+def test_a_repacked_file_reads_the_same(
+    tmp_path: Path,
+    method: int,
+    turned: bool,
+    folder: str,
+) -> None:
     content = {"features": torch.from_numpy(VALUES), "coords": torch.from_numpy(COORDS)}
     with zipfile.ZipFile(save(tmp_path / "a.pt", content)) as file:
         members = [(name, file.read(name)) for name in file.namelist()]
@@ -158,7 +199,10 @@ def test_a_changed_bit_is_noticed(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[data.index(VALUES.tobytes()) + 21] ^= 0x10
     path.write_bytes(data)
-    with pytest.raises(FeatureFileError, match=r"Bad CRC-32 .*; copy a damaged file again"):
+    with pytest.raises(
+        FeatureFileError,
+        match=r"Bad CRC-32 .*; copy a damaged file again",
+    ):
         read_features(path)
 
 
@@ -213,11 +257,18 @@ def test_whatever_else_a_dict_may_hold_is_not_read(tmp_path: Path) -> None:
         "large": 10**40,
         (1, "a"): [None, True],
     }
-    features = read_features(save(tmp_path / "a.pt", {"features": torch.from_numpy(VALUES)} | others))
+    features = read_features(
+        save(tmp_path / "a.pt", {"features": torch.from_numpy(VALUES)} | others),
+    )
     np.testing.assert_array_equal(features.values, VALUES)
 
 
-def tensor_of(size: tuple[int, ...], steps: tuple[int, ...], count: int, start: int = 0) -> bytes:
+def tensor_of(
+    size: tuple[int, ...],
+    steps: tuple[int, ...],
+    count: int,
+    start: int = 0,
+) -> bytes:
     """Pickle of a tensor in storage 0, with sizes of our choice."""
 
     def number(value: int) -> bytes:
@@ -227,10 +278,24 @@ def tensor_of(size: tuple[int, ...], steps: tuple[int, ...], count: int, start: 
         return b"X" + struct.pack("<I", len(value)) + value.encode()
 
     stored = (
-        b"(" + text("storage") + b"ctorch\nFloatStorage\n" + text("0") + text("cpu") + number(count) + b"tQ"
+        b"("
+        + text("storage")
+        + b"ctorch\nFloatStorage\n"
+        + text("0")
+        + text("cpu")
+        + number(count)
+        + b"tQ"
     )
-    shape = b"(" + b"".join(map(number, size)) + b"t(" + b"".join(map(number, steps)) + b"t"
-    return b"ctorch._utils\n_rebuild_tensor_v2\n(" + stored + number(start) + shape + b"\x89NtR"
+    shape = (
+        b"(" + b"".join(map(number, size)) + b"t(" + b"".join(map(number, steps)) + b"t"
+    )
+    return (
+        b"ctorch._utils\n_rebuild_tensor_v2\n("
+        + stored
+        + number(start)
+        + shape
+        + b"\x89NtR"
+    )
 
 
 def write(path: Path, pickled: bytes, stored: bytes = bytes(64)) -> Path:
@@ -252,9 +317,15 @@ def write(path: Path, pickled: bytes, stored: bytes = bytes(64)) -> Path:
             tensor_of((10**6, 1024), (1024, 1), 2**40),
             "a storage claims 4398046511104 bytes where 64 are stored",
         ),
-        (tensor_of((2, 2), (2, 1), 2**61), "a storage claims 9223372036854775808 bytes where 64"),
+        (
+            tensor_of((2, 2), (2, 1), 2**61),
+            "a storage claims 9223372036854775808 bytes where 64",
+        ),
         (tensor_of((2, 2), (2, 1), -16), "a storage without a count of values"),
-        (tensor_of((4, 4), (4, 1), 16, start=1), "'features' reaches beyond its storage"),
+        (
+            tensor_of((4, 4), (4, 1), 16, start=1),
+            "'features' reaches beyond its storage",
+        ),
         (tensor_of((2, 2), (2**60, 1), 16), "'features' reaches beyond its storage"),
         (tensor_of((4, 4), (-4, 1), 16), "a shape that is none"),
         (tensor_of((-4, -4), (4, 1), 16), "a shape that is none"),
@@ -269,7 +340,10 @@ def write(path: Path, pickled: bytes, stored: bytes = bytes(64)) -> Path:
             "is torch.FloatTensor, expected a dense",
         ),
         (b"ctorch\nFloatStorage\nK\x01\x85R", "not callable"),
-        (b"cnumpy._core.multiarray\n_reconstruct\n)R(K\x01)NNNtb", "is no plain NumPy array"),
+        (
+            b"cnumpy._core.multiarray\n_reconstruct\n)R(K\x01)NNNtb",
+            "is no plain NumPy array",
+        ),
     ],
 )
 def test_tensors_that_lie(tmp_path: Path, pickled: bytes, message: str) -> None:
@@ -280,7 +354,9 @@ def test_tensors_that_lie(tmp_path: Path, pickled: bytes, message: str) -> None:
 def test_a_storage_is_read_only_where_it_is_wanted(tmp_path: Path) -> None:
     content = {"features": torch.from_numpy(VALUES), "kept": torch.ones(5)}
     with zipfile.ZipFile(save(tmp_path / "a.pt", content)) as file:
-        members = {name: file.read(name) for name in file.namelist() if name != "a/data/1"}
+        members = {
+            name: file.read(name) for name in file.namelist() if name != "a/data/1"
+        }
     with zipfile.ZipFile(tmp_path / "a.pt", "w") as file:
         for name, data in members.items():
             file.writestr(name, data)
@@ -289,7 +365,11 @@ def test_a_storage_is_read_only_where_it_is_wanted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("change", [8, -4])
 def test_an_old_file_that_is_cut_or_longer(tmp_path: Path, change: int) -> None:
-    path = save(tmp_path / "a.pt", torch.from_numpy(VALUES), _use_new_zipfile_serialization=False)
+    path = save(
+        tmp_path / "a.pt",
+        torch.from_numpy(VALUES),
+        _use_new_zipfile_serialization=False,
+    )
     data = path.read_bytes()
     path.write_bytes(data + bytes(change) if change > 0 else data[:change])
     with pytest.raises(FeatureFileError, match=r"bytes expected, \d+ are in the file"):

@@ -17,7 +17,9 @@ FILE = Path("rna.csv")
 def matrices(patients: int, genes: int, seed: int = 0) -> dict[str, np.ndarray]:
     """One experiment in every unit: reads of genes of very different abundance and length."""
     rng = np.random.default_rng(seed)
-    mean = np.exp(rng.normal(3, 2, genes)) * np.exp(0.5 * rng.normal(size=(patients, genes)))
+    mean = np.exp(rng.normal(3, 2, genes)) * np.exp(
+        0.5 * rng.normal(size=(patients, genes)),
+    )
     counts = rng.poisson(mean * np.exp(rng.normal(0, 0.3, (patients, 1)))).astype(float)
     rate = counts / np.exp(rng.normal(7.5, 0.7, genes))
     tpm = rate / rate.sum(axis=1, keepdims=True) * 1e6
@@ -32,19 +34,24 @@ def matrices(patients: int, genes: int, seed: int = 0) -> dict[str, np.ndarray]:
         "log2counts": np.log2(counts + 1),
         "log2fpkm": np.log2(fpkm + 1),
         "vst": np.log2(counts + 9),
-        "zscore": ((log2tpm - log2tpm.mean(axis=0)) / np.where(varies, log2tpm.std(axis=0), 1))[:, varies],
+        "zscore": (
+            (log2tpm - log2tpm.mean(axis=0)) / np.where(varies, log2tpm.std(axis=0), 1)
+        )[:, varies],
     }
 
 
 @pytest.mark.parametrize("genes", [20, 300])
-def test_linear_log_and_standardised_units_are_told_apart_in_both_directions(genes: int) -> None:
+def test_linear_log_and_standardised_units_are_told_apart_in_both_directions(
+    genes: int,
+) -> None:
     kinds = {"zscore": "scores", **dict.fromkeys(LINEAR, "linear")}
     for truth, values in matrices(30, genes).items():
         check_unit(values, truth, FILE)
         for declared in UNITS:
             if kinds.get(declared, "log") != kinds.get(truth, "log"):
                 with pytest.raises(
-                    InputError, match=rf"^rna.csv: declared {declared}, but .*; correct `unit`"
+                    InputError,
+                    match=rf"^rna.csv: declared {declared}, but .*; correct `unit`",
                 ):
                     check_unit(values, declared, FILE)
 
@@ -52,19 +59,35 @@ def test_linear_log_and_standardised_units_are_told_apart_in_both_directions(gen
 @pytest.mark.parametrize(
     ("declared", "truth", "complaint"),
     [
-        ("counts", "tpm", "values are fractions and every patient adds up to a million; looks like TPM"),
-        ("counts", "log2tpm", "no value is large, as many genes' would be; looks like a log scale"),
+        (
+            "counts",
+            "tpm",
+            "values are fractions and every patient adds up to a million; looks like TPM",
+        ),
+        (
+            "counts",
+            "log2tpm",
+            "no value is large, as many genes' would be; looks like a log scale",
+        ),
         ("counts", "zscore", "values are negative; looks like a log or z-score"),
         ("tpm", "counts", "every value is a whole number; looks like counts"),
         ("tpm", "log2tpm", "looks like a log scale"),
         ("fpkm", "counts", "every value is a whole number; looks like counts"),
         ("log2tpm", "tpm", "values are beyond any logarithm; looks like counts or TPM"),
-        ("log2tpm", "zscore", r"genes have mean 0 and deviation 1; looks like z-scores"),
+        (
+            "log2tpm",
+            "zscore",
+            r"genes have mean 0 and deviation 1; looks like z-scores",
+        ),
         ("vst", "zscore", "of values are negative; looks like z-scores"),
         ("zscore", "log2tpm", "values are never negative; looks unstandardised"),
     ],
 )
-def test_a_contradiction_names_what_it_looks_like(declared: str, truth: str, complaint: str) -> None:
+def test_a_contradiction_names_what_it_looks_like(
+    declared: str,
+    truth: str,
+    complaint: str,
+) -> None:
     with pytest.raises(InputError, match=complaint):
         check_unit(matrices(30, 300)[truth], declared, FILE)
 
@@ -72,9 +95,15 @@ def test_a_contradiction_names_what_it_looks_like(declared: str, truth: str, com
 def test_shallow_counts_are_no_logarithms() -> None:
     few = np.random.default_rng(0).poisson(2, (20, 50)).astype(float)
     for unit in ("log2tpm", "vst"):
-        with pytest.raises(InputError, match="every value is a whole number; looks like counts"):
+        with pytest.raises(
+            InputError,
+            match="every value is a whole number; looks like counts",
+        ):
             check_unit(few, unit, FILE)
-    assert "library sizes are sums over 50 genes only" in check_unit(few, "counts", FILE)[0]
+    assert (
+        "library sizes are sums over 50 genes only"
+        in check_unit(few, "counts", FILE)[0]
+    )
 
 
 def test_a_log_scale_with_negative_values_is_no_score() -> None:
@@ -82,7 +111,10 @@ def test_a_log_scale_with_negative_values_is_no_score() -> None:
     values = matrices(30, 300)["vst"]
     values = values[:, values.min(axis=0) > 5] - 5.1
     assert (values < 0).any()
-    with pytest.raises(InputError, match="genes lie far from 0; looks like a log scale"):
+    with pytest.raises(
+        InputError,
+        match="genes lie far from 0; looks like a log scale",
+    ):
         check_unit(values, "zscore", FILE)
 
 
@@ -97,18 +129,42 @@ def test_part_of_a_standardised_cohort_has_scores_still() -> None:
 @pytest.mark.parametrize(
     ("declared", "change", "doubt"),
     [
-        ("counts", lambda of: of["counts"] + np.where(of["counts"] > 50, 0.5, 0), "taken as expected counts"),
-        ("counts", lambda of: np.round(of["tpm"]), "every patient adds up to a million: TPM or CPM"),
-        ("tpm", lambda of: of["tpm"][:, :150], r"patients sum to .* a part of the genes\?"),
+        (
+            "counts",
+            lambda of: of["counts"] + np.where(of["counts"] > 50, 0.5, 0),
+            "taken as expected counts",
+        ),
+        (
+            "counts",
+            lambda of: np.round(of["tpm"]),
+            "every patient adds up to a million: TPM or CPM",
+        ),
+        (
+            "tpm",
+            lambda of: of["tpm"][:, :150],
+            r"patients sum to .* a part of the genes\?",
+        ),
         ("fpkm", lambda of: of["tpm"], r"every patient adds up to a million: TPM\?"),
-        ("tpm", lambda of: np.minimum(of["tpm"][:, :30] / 400, 39.5), r"no value is above .*: a log scale\?"),
+        (
+            "tpm",
+            lambda of: np.minimum(of["tpm"][:, :30] / 400, 39.5),
+            r"no value is above .*: a log scale\?",
+        ),
         (
             "log2tpm",
             lambda of: of["log2counts"] + 12,
             r"2\^x - 1 adds up to .* in a patient, TPM to a million",
         ),
-        ("log2tpm", lambda of: of["zscore"][:3] * 3, "of values are negative: z-scores, or a small number"),
-        ("zscore", lambda of: of["zscore"] + 1.2, r"half of the genes have a mean at least 1\.2 deviations"),
+        (
+            "log2tpm",
+            lambda of: of["zscore"][:3] * 3,
+            "of values are negative: z-scores, or a small number",
+        ),
+        (
+            "zscore",
+            lambda of: of["zscore"] + 1.2,
+            r"half of the genes have a mean at least 1\.2 deviations",
+        ),
     ],
 )
 def test_what_is_unusual_is_a_doubt(declared: str, change: object, doubt: str) -> None:
@@ -133,7 +189,11 @@ def test_counts_become_log2_cpm() -> None:
     counts = np.array([[0.0, 10.0, 90.0], [1.0, 1.0, 2.0]])
     expected = np.log2(counts / [[100], [4]] * 1e6 + 1)
     np.testing.assert_array_equal(log_scale(counts, "counts"), expected)
-    np.testing.assert_allclose(log_scale(counts, "counts", usual_share(counts)), expected, rtol=1e-15)
+    np.testing.assert_allclose(
+        log_scale(counts, "counts", usual_share(counts)),
+        expected,
+        rtol=1e-15,
+    )
 
 
 @pytest.mark.parametrize("unit", ["tpm", "fpkm"])
@@ -169,10 +229,17 @@ def test_a_missing_count_does_not_make_the_others_larger() -> None:
 
 @pytest.mark.parametrize(("base", "factor"), [(np.e, "1.442695"), (10, "3.321928")])
 @pytest.mark.parametrize("unit", ["log2tpm", "log2counts", "vst"])
-def test_logarithms_of_another_base_are_refused_and_the_hint_mends_them(base, factor, unit):
+def test_logarithms_of_another_base_are_refused_and_the_hint_mends_them(
+    base,
+    factor,
+    unit,
+):
     tpm = matrices(30, 300)["tpm"]
     given = np.log(tpm + 1) / np.log(base)
-    with pytest.raises(InputError, match=f"logarithms: multiply all values by {factor}"):
+    with pytest.raises(
+        InputError,
+        match=f"logarithms: multiply all values by {factor}",
+    ):
         check_unit(given, unit, FILE)
     assert check_unit(given * float(factor), unit, FILE) == []
 
@@ -180,4 +247,11 @@ def test_logarithms_of_another_base_are_refused_and_the_hint_mends_them(base, fa
 def test_quantile_normalised_logarithms_are_taken():
     values = np.sort(np.log2(matrices(30, 300)["tpm"] + 1), axis=1).mean(axis=0)
     rng = np.random.default_rng(0)
-    assert check_unit(np.array([rng.permutation(values) for _ in range(30)]), "log2tpm", FILE) == []
+    assert (
+        check_unit(
+            np.array([rng.permutation(values) for _ in range(30)]),
+            "log2tpm",
+            FILE,
+        )
+        == []
+    )

@@ -23,7 +23,14 @@ zarr = pytest.importorskip("zarr", reason="the anndata extra is not installed")
 
 VALUES = np.random.default_rng(2).normal(size=(5, 4)).astype(np.float32)
 CORNERS = np.array([[0, 0], [512, 0], [0, 512], [512, 512], [1024, 0]], float)
-SPEC = {"width": 256, "height": 256, "stride_width": 256, "mpp": 0.5, "base_downsample": 2.0, "ops_level": 0}
+SPEC = {
+    "width": 256,
+    "height": 256,
+    "stride_width": 256,
+    "mpp": 0.5,
+    "base_downsample": 2.0,
+    "ops_level": 0,
+}
 
 
 def box(x: float, y: float, side: float) -> bytes:
@@ -43,23 +50,31 @@ def store(
         warnings.simplefilter("ignore")
         root = zarr.open_group(str(path), mode="w", zarr_format=zarr_format)
         root.attrs.update(
-            {"tile_spec": {"tiles": SPEC}, "slide_properties": {"mpp": slide_mpp, "shape": [4000, 4000]}}
+            {
+                "tile_spec": {"tiles": SPEC},
+                "slide_properties": {"mpp": slide_mpp, "shape": [4000, 4000]},
+            },
         )
         root.require_group("tables")
         anndata.settings.zarr_write_format = zarr_format
         for name in tables:
             ids = np.arange(tiles)
             obs = pd.DataFrame(
-                {"tile_id": ids, "library_id": pd.Categorical(["tiles"] * tiles)}, index=ids.astype(str)
+                {"tile_id": ids, "library_id": pd.Categorical(["tiles"] * tiles)},
+                index=ids.astype(str),
             )
-            anndata.AnnData(X=VALUES[:tiles], obs=obs).write_zarr(str(path / "tables" / name))
+            anndata.AnnData(X=VALUES[:tiles], obs=obs).write_zarr(
+                str(path / "tables" / name),
+            )
     return path
 
 
 def shapes(path: Path, order: list[int]) -> None:
     folder = path / "shapes" / "tiles"
     folder.mkdir(parents=True, exist_ok=True)
-    table = pa.table({"tile_id": order, "geometry": [box(*CORNERS[i], 512.0) for i in order]})
+    table = pa.table(
+        {"tile_id": order, "geometry": [box(*CORNERS[i], 512.0) for i in order]},
+    )
     pq.write_table(table, folder / "shapes.parquet")
 
 
@@ -70,19 +85,32 @@ def test_features_scale_and_boxes(tmp_path: Path, zarr_format: int) -> None:
     features = read_features(path)
     np.testing.assert_array_equal(features.values, VALUES)
     np.testing.assert_array_equal(features.coords, CORNERS)
-    assert (features.tool, features.encoder, features.slide_id, features.coord_unit) == (
+    assert (
+        features.tool,
+        features.encoder,
+        features.slide_id,
+        features.coord_unit,
+    ) == (
         "wsidata",
         "uni",
         "slide",
         "level0_px",
     )
-    assert (features.mpp, features.tile_um, features.patch_size_level0) == (0.5, 128.0, 512.0)
+    assert (features.mpp, features.tile_um, features.patch_size_level0) == (
+        0.5,
+        128.0,
+        512.0,
+    )
     assert any("joined on tile_id" in note for note in features.notes)
 
 
 def test_unknown_slide_scale_means_unknown_tile_scale(tmp_path: Path) -> None:
     features = read_features(store(tmp_path / "s.zarr", slide_mpp=None))
-    assert (features.mpp, features.tile_um, features.patch_size_level0) == (None, None, 512.0)
+    assert (features.mpp, features.tile_um, features.patch_size_level0) == (
+        None,
+        None,
+        512.0,
+    )
     assert features.coords is None
     assert any("mpp unknown" in note for note in features.notes)
     assert any("no coordinates" in note for note in features.notes)
@@ -92,11 +120,16 @@ def test_obsm_and_obs_coordinates(tmp_path: Path) -> None:
     path = store(tmp_path / "s.zarr")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        frame = pd.DataFrame({"x": CORNERS[:, 0], "y": CORNERS[:, 1]}, index=list("abcde"))
-        anndata.AnnData(X=VALUES, obs=frame).write_zarr(str(path / "tables" / "uni_tiles"))
+        frame = pd.DataFrame(
+            {"x": CORNERS[:, 0], "y": CORNERS[:, 1]},
+            index=list("abcde"),
+        )
+        anndata.AnnData(X=VALUES, obs=frame).write_zarr(
+            str(path / "tables" / "uni_tiles"),
+        )
         np.testing.assert_array_equal(read_features(path).coords, CORNERS)
         anndata.AnnData(X=VALUES, obsm={"spatial": CORNERS + 1}).write_zarr(
-            str(path / "tables" / "uni_tiles")
+            str(path / "tables" / "uni_tiles"),
         )
     np.testing.assert_array_equal(read_features(path).coords, CORNERS + 1)
 
@@ -104,13 +137,20 @@ def test_obsm_and_obs_coordinates(tmp_path: Path) -> None:
 def test_encoder_chooses_a_table(tmp_path: Path) -> None:
     path = store(tmp_path / "s.zarr", tables=("uni_tiles", "conch_v1.5_tiles", "cells"))
     with pytest.raises(
-        FeatureFileError, match=r"2 feature tables fit, .* conch_v1\.5_tiles \(`encoder: conch_v1"
+        FeatureFileError,
+        match=r"2 feature tables fit, .* conch_v1\.5_tiles \(`encoder: conch_v1",
     ):
         read_features(path)
     assert read_features(path, encoder="CONCH-v1.5").encoder == "conch_v1.5"
-    with pytest.raises(FeatureFileError, match="0 feature tables fit encoder 'virchow'"):
+    with pytest.raises(
+        FeatureFileError,
+        match="0 feature tables fit encoder 'virchow'",
+    ):
         read_features(path, encoder="virchow")
-    with pytest.raises(FeatureFileError, match="expected a table named <model>_<tiles>, found cells"):
+    with pytest.raises(
+        FeatureFileError,
+        match="expected a table named <model>_<tiles>, found cells",
+    ):
         read_features(store(tmp_path / "t.zarr", tables=("cells",)))
 
 
@@ -120,11 +160,20 @@ def test_one_encoder_on_two_grids(tmp_path: Path) -> None:
     coarse = SPEC | {"mpp": 1.0, "base_downsample": 4.0}
     root.attrs["tile_spec"] = {"tiles": SPEC, "tiles2": coarse}
     both = r"uni_tiles \(`encoder: uni`, `tiles: tiles`\), uni_tiles2 \(`encoder: uni`, `tiles: tiles2`\)"
-    with pytest.raises(FeatureFileError, match=f"2 feature tables fit encoder 'uni', .*{both}: write both"):
+    with pytest.raises(
+        FeatureFileError,
+        match=f"2 feature tables fit encoder 'uni', .*{both}: write both",
+    ):
         read_features(path, encoder="uni")
     for tiles, mpp in (("tiles", 0.5), ("tiles2", 1.0)):
-        assert read_features(path, encoder="uni", options=ReadOptions(tiles=tiles)).mpp == mpp
-    with pytest.raises(FeatureFileError, match="0 feature tables fit encoder 'uni' and tiles 'tiles3'"):
+        assert (
+            read_features(path, encoder="uni", options=ReadOptions(tiles=tiles)).mpp
+            == mpp
+        )
+    with pytest.raises(
+        FeatureFileError,
+        match="0 feature tables fit encoder 'uni' and tiles 'tiles3'",
+    ):
         read_features(path, encoder="uni", options=ReadOptions(tiles="tiles3"))
 
 
@@ -137,7 +186,10 @@ def test_a_grid_without_a_record_is_told_by_its_name(tmp_path: Path) -> None:
 def test_tiles_without_a_box(tmp_path: Path) -> None:
     path = store(tmp_path / "s.zarr")
     shapes(path, [0, 1, 2, 3])
-    with pytest.raises(FeatureFileError, match="1 of 5 tiles of the table have no box here"):
+    with pytest.raises(
+        FeatureFileError,
+        match="1 of 5 tiles of the table have no box here",
+    ):
         read_features(path)
     shapes(path, [0, 1, 2, 3, 3])
     with pytest.raises(FeatureFileError, match="a tile_id appears twice"):
@@ -146,7 +198,11 @@ def test_tiles_without_a_box(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("zarr_format", [2, 3])
 def test_the_only_tile_has_the_only_box(tmp_path: Path, zarr_format: int) -> None:
-    path = store(tmp_path / "s.zarr", zarr_format=zarr_format, tiles=1)  # zarr writes no chunk for its id, 0
+    path = store(
+        tmp_path / "s.zarr",
+        zarr_format=zarr_format,
+        tiles=1,
+    )  # zarr writes no chunk for its id, 0
     shapes(path, [2])
     np.testing.assert_array_equal(read_features(path).coords, CORNERS[[2]])
     shapes(path, [0, 1])
@@ -160,7 +216,10 @@ def test_the_only_tile_has_the_only_box(tmp_path: Path, zarr_format: int) -> Non
 def test_absent_chunk_is_not_zeros(tmp_path: Path) -> None:
     path = store(tmp_path / "s.zarr")
     shutil.rmtree(path / "tables" / "uni_tiles" / "X" / "c")
-    with pytest.raises(FeatureFileError, match="X: 1 of 1 chunks are absent; copy the store again"):
+    with pytest.raises(
+        FeatureFileError,
+        match="X: 1 of 1 chunks are absent; copy the store again",
+    ):
         read_features(path)
 
 
@@ -170,7 +229,10 @@ def test_pickle_codec_is_not_run(tmp_path: Path) -> None:
     said = json.loads(meta.read_text())
     said["filters"] = [{"id": "pickle", "protocol": 5}]
     meta.write_text(json.dumps(said))
-    with pytest.raises(FeatureFileError, match="X: packed with pickle, which is not read"):
+    with pytest.raises(
+        FeatureFileError,
+        match="X: packed with pickle, which is not read",
+    ):
         read_features(path)
 
 
@@ -180,10 +242,16 @@ def test_huge_claim_and_links(tmp_path: Path) -> None:
     said = json.loads(meta.read_text())
     said["shape"] = [10**9, 4096]
     meta.write_text(json.dumps(said))
-    with pytest.raises(FeatureFileError, match=r"claims shape \(1000000000, 4096\).* at most 16 GiB"):
+    with pytest.raises(
+        FeatureFileError,
+        match=r"claims shape \(1000000000, 4096\).* at most 16 GiB",
+    ):
         read_features(path)
     (path / "tables" / "uni_tiles" / "X" / "c" / "0" / "1").symlink_to("/etc/hostname")
-    with pytest.raises(FeatureFileError, match="is a symbolic link, which is not followed"):
+    with pytest.raises(
+        FeatureFileError,
+        match="is a symbolic link, which is not followed",
+    ):
         read_features(path)
 
 

@@ -18,7 +18,10 @@ from survfuse._errors import FeatureFileError
 from survfuse.readers import read_features
 
 zarr = pytest.importorskip("zarr", reason="the anndata extra is not installed")
-numcodecs = pytest.importorskip("numcodecs", reason="the anndata extra is not installed")
+numcodecs = pytest.importorskip(
+    "numcodecs",
+    reason="the anndata extra is not installed",
+)
 
 VALUES = np.random.default_rng(2).normal(size=(37, 16)).astype(np.float32)
 COORDS = np.arange(74).reshape(37, 2) + 1
@@ -31,7 +34,10 @@ def store(path: Path, zarr_format: int = 2, **how: Any) -> Path:
     how = {"chunks": (10, 4), "dtype": "float32"} | how
     table.create_array("X", shape=VALUES.shape, **how)[...] = VALUES
     spatial = table.require_group("obsm").create_array(
-        "spatial", shape=COORDS.shape, dtype="int64", chunks=(10, 2)
+        "spatial",
+        shape=COORDS.shape,
+        dtype="int64",
+        chunks=(10, 2),
     )
     spatial[...] = COORDS
     return path / "tables" / "uni_tiles"
@@ -79,14 +85,23 @@ def test_layouts_of_format_2(tmp_path: Path, how: dict[str, Any]) -> None:
 
 def test_differences_are_summed(tmp_path: Path) -> None:
     store(tmp_path / "s.zarr", filters=[numcodecs.Delta("<f4")])
-    np.testing.assert_allclose(read_features(tmp_path / "s.zarr").values, VALUES, atol=1e-5)
+    np.testing.assert_allclose(
+        read_features(tmp_path / "s.zarr").values,
+        VALUES,
+        atol=1e-5,
+    )
 
 
 @pytest.mark.parametrize("shards", [None, (20, 8), (40, 16)])
 @pytest.mark.parametrize(
-    "codecs", ["none", "blosc", "zstd", "checksum", "gzip", "crc32c after", "crc32c before"]
+    "codecs",
+    ["none", "blosc", "zstd", "checksum", "gzip", "crc32c after", "crc32c before"],
 )
-def test_codecs_of_format_3(tmp_path: Path, codecs: str, shards: tuple[int, int] | None) -> None:
+def test_codecs_of_format_3(
+    tmp_path: Path,
+    codecs: str,
+    shards: tuple[int, int] | None,
+) -> None:
     from zarr.codecs import BloscCodec, Crc32cCodec, GzipCodec, ZstdCodec
 
     compressors = {
@@ -112,7 +127,7 @@ def test_layouts_of_format_3(tmp_path: Path) -> None:
             {"filters": [TransposeCodec(order=(1, 0))], "shards": (20, 8)},
             {"chunk_key_encoding": {"name": "v2", "separator": "."}},
             {"chunk_key_encoding": {"name": "default", "separator": "."}},
-        ]
+        ],
     ):
         store(tmp_path / f"{number}.zarr", 3, **how)
         check(tmp_path / f"{number}.zarr")
@@ -122,7 +137,10 @@ def test_layouts_of_format_3(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("array", ["X/1.0", "obsm/spatial/1.0"])
-@pytest.mark.parametrize("state", ["absent", "empty", "cut", "longer", "pipe", "folder"])
+@pytest.mark.parametrize(
+    "state",
+    ["absent", "empty", "cut", "longer", "pipe", "folder"],
+)
 def test_every_chunk_must_be_whole(tmp_path: Path, array: str, state: str) -> None:
     chunk = store(tmp_path / "s.zarr") / array
     data = chunk.read_bytes()
@@ -132,7 +150,9 @@ def test_every_chunk_must_be_whole(tmp_path: Path, array: str, state: str) -> No
     elif state == "folder":
         chunk.mkdir()
     elif state != "absent":
-        chunk.write_bytes({"empty": b"", "cut": data[:-9], "longer": data + bytes(9)}[state])
+        chunk.write_bytes(
+            {"empty": b"", "cut": data[:-9], "longer": data + bytes(9)}[state],
+        )
     message = {
         "absent": r"1 of \d+ chunks are absent; copy the store again",
         "empty": "it is empty",
@@ -174,10 +194,17 @@ ZEROS = bytes(2**22)
     ],
     ids=repr,
 )
-def test_chunks_that_unpack_to_more_than_a_chunk(tmp_path: Path, compressor: Any, chunk: bytes) -> None:
-    (store(tmp_path / "s.zarr", compressors=compressor) / "X" / "1.0").write_bytes(chunk)
+def test_chunks_that_unpack_to_more_than_a_chunk(
+    tmp_path: Path,
+    compressor: Any,
+    chunk: bytes,
+) -> None:
+    (store(tmp_path / "s.zarr", compressors=compressor) / "X" / "1.0").write_bytes(
+        chunk,
+    )
     with pytest.raises(
-        FeatureFileError, match=r"X/1\.0: expected a whole chunk .* unpacks to .*; copy the store"
+        FeatureFileError,
+        match=r"X/1\.0: expected a whole chunk .* unpacks to .*; copy the store",
     ):
         read_features(tmp_path / "s.zarr")
 
@@ -189,9 +216,18 @@ def change(file: Path, **said: Any) -> None:
 @pytest.mark.parametrize(
     ("said", "message"),
     [
-        ({"chunks": [10**5, 10**4]}, r"chunks of shape \(100000, 10000\) in an array of shape \(37, 16\)"),
-        ({"chunks": [1, 1], "shape": [10**4, 1024]}, "10240000 chunks, at most 50000 are read"),
-        ({"shape": [10**5, 1024], "chunks": [10**5, 1024]}, r"claims 781\.2 MiB where 176 bytes are stored"),
+        (
+            {"chunks": [10**5, 10**4]},
+            r"chunks of shape \(100000, 10000\) in an array of shape \(37, 16\)",
+        ),
+        (
+            {"chunks": [1, 1], "shape": [10**4, 1024]},
+            "10240000 chunks, at most 50000 are read",
+        ),
+        (
+            {"shape": [10**5, 1024], "chunks": [10**5, 1024]},
+            r"claims 781\.2 MiB where 176 bytes are stored",
+        ),
         ({"chunks": [0, 0]}, r"chunks of shape \(0, 0\)"),
         ({"chunks": [10]}, r"chunks of shape \(10,\)"),
         ({"shape": [-1, 16]}, "expected a list of counts"),
@@ -203,9 +239,15 @@ def change(file: Path, **said: Any) -> None:
         ({"dtype": "<i4"}, r"has dtype int32, expected plain numbers"),
         ({"compressor": {"id": "pickle"}}, "X: packed with pickle, which is not read"),
         ({"compressor": [1]}, "expected a whole wsidata store"),
-        ({"compressor": {"id": "zlib"}, "filters": [{"id": "gzip"}]}, "more than one compressor"),
+        (
+            {"compressor": {"id": "zlib"}, "filters": [{"id": "gzip"}]},
+            "more than one compressor",
+        ),
         ({"filters": [{"id": "shuffle", "elementsize": 0}]}, "expected a whole chunk"),
-        ({"filters": [{"id": "delta", "dtype": "V1000000000"}]}, "expected plain numbers"),
+        (
+            {"filters": [{"id": "delta", "dtype": "V1000000000"}]},
+            "expected plain numbers",
+        ),
         ({"filters": 7}, "expected a whole wsidata store"),
         ({"order": None}, "no array of zarr format 2"),
         ({"dimension_separator": "/../"}, "expected the separator"),
@@ -229,10 +271,14 @@ def test_metadata_that_are_no_object(tmp_path: Path, file: str, text: str) -> No
         read_features(tmp_path / "s.zarr")
 
 
-def test_a_store_of_too_many_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_of_too_many_files(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     store(tmp_path / "s.zarr")
     monkeypatch.setattr("survfuse.readers.zarr_arrays.MOST_ENTRIES", 20)
     with pytest.raises(
-        FeatureFileError, match="more than 20 files in one store; write it with larger chunks"
+        FeatureFileError,
+        match="more than 20 files in one store; write it with larger chunks",
     ):
         read_features(tmp_path / "s.zarr")

@@ -24,7 +24,10 @@ Builder = Callable[..., Path]
 def harrell(time: np.ndarray, event: np.ndarray, risk: np.ndarray) -> float:
     """Pair by pair, slow and plain."""
     pairs = (time[:, None] < time[None, :]) & event[:, None]
-    return float((pairs * ((risk[:, None] > risk) + 0.5 * (risk[:, None] == risk))).sum() / pairs.sum())
+    return float(
+        (pairs * ((risk[:, None] > risk) + 0.5 * (risk[:, None] == risk))).sum()
+        / pairs.sum(),
+    )
 
 
 def build_run(
@@ -43,7 +46,11 @@ def build_run(
     """Write the files of a run; `comparators` gives each one's noise."""
     rng = np.random.default_rng(seed)
     out.mkdir(parents=True, exist_ok=True)
-    noise = {"ridge:clinical": 1.6, "ridge:rna": 2.6} if comparators is None else dict(comparators)
+    noise = (
+        {"ridge:clinical": 1.6, "ridge:rna": 2.6}
+        if comparators is None
+        else dict(comparators)
+    )
     risk = rng.normal(size=patients)
     truth = np.ceil(rng.exponential(45 / np.exp(0.8 * risk)))
     censoring = np.ceil(rng.uniform(10, 96, size=patients))
@@ -56,33 +63,59 @@ def build_run(
         parts = []
         for repeat in range(repeats):
             seen = risk + rng.normal(scale=spread, size=patients)
-            part = pd.DataFrame({"patient_id": ids, "repeat": repeat, "fold": split[repeat]})
+            part = pd.DataFrame(
+                {"patient_id": ids, "repeat": repeat, "fold": split[repeat]},
+            )
             part["time"], part["event"] = time, event.astype(int)
             part["log_risk"] = seen
             hazard = np.exp(0.8 * seen / (1 + spread**2)) / 40
             median = np.round(np.log(2) / hazard, 1)
             part["predicted_time"] = np.where(median <= 90, median, np.nan)
             for horizon in horizons:
-                part[f"survival_{horizon:g}"] = np.exp(-hazard * horizon) if curves else np.nan
-            part["risk_group"] = np.searchsorted(np.quantile(seen, [1 / 3, 2 / 3]), seen)
+                part[f"survival_{horizon:g}"] = (
+                    np.exp(-hazard * horizon) if curves else np.nan
+                )
+            part["risk_group"] = np.searchsorted(
+                np.quantile(seen, [1 / 3, 2 / 3]),
+                seen,
+            )
             parts.append(part.sort_values(["fold", "patient_id"]))
         return pd.concat(parts, ignore_index=True)
 
-    tables = {model: table(0.8), **{name: table(spread) for name, spread in noise.items()}}
+    tables = {
+        model: table(0.8),
+        **{name: table(spread) for name, spread in noise.items()},
+    }
     tables[model].to_csv(out / "predictions.csv", index=False)
     if noise:
         others = [tables[name].assign(model=name) for name in noise]
         both = pd.concat(others)
-        both[["model", *both.columns.drop("model")]].to_csv(out / "comparators.csv", index=False)
+        both[["model", *both.columns.drop("model")]].to_csv(
+            out / "comparators.csv",
+            index=False,
+        )
 
     def estimate(value: float, se: float, note: str = "") -> dict[str, Any]:
         counts = {"n": patients, "events": int(event.sum()), "note": note}
-        return {"value": value, "low": value - 1.96 * se, "high": value + 1.96 * se, "se": se, **counts}
+        return {
+            "value": value,
+            "low": value - 1.96 * se,
+            "high": value + 1.96 * se,
+            "se": se,
+            **counts,
+        }
 
     metrics: dict[str, dict[str, Any]] = {}
     for name, frame in tables.items():
-        c = harrell(frame["time"].to_numpy(), frame["event"].to_numpy(bool), frame["log_risk"].to_numpy())
-        metrics[name] = {"harrell_c": estimate(c, 0.027), "uno_c": estimate(c - 0.008, 0.031)}
+        c = harrell(
+            frame["time"].to_numpy(),
+            frame["event"].to_numpy(bool),
+            frame["log_risk"].to_numpy(),
+        )
+        metrics[name] = {
+            "harrell_c": estimate(c, 0.027),
+            "uno_c": estimate(c - 0.008, 0.031),
+        }
     if delta and "ridge:clinical" in metrics:
         reference = metrics["ridge:clinical"]["uno_c"]["value"]
         for name in metrics:
@@ -94,32 +127,48 @@ def build_run(
     _write(out / "checks.json", CHECKS)
     config = {
         "model": {"preset": "default", "fusion": "concat", "selection": "inner_folds"}
-        | {"calibration": "breslow_oof" if curves else "km_rank", "loss": "efron", "seed": 2021},
+        | {
+            "calibration": "breslow_oof" if curves else "km_rank",
+            "loss": "efron",
+            "seed": 2021,
+        },
         "crossval": {"folds": folds, "repeats": repeats, "seed": 0},
         "horizons": list(horizons),
         "tau": 60.0,
     }
-    (out / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    (out / "config.yaml").write_text(
+        yaml.safe_dump(config, sort_keys=False),
+        encoding="utf-8",
+    )
     record = {
         "model": model,
         "clinical": "ridge:clinical" if "ridge:clinical" in metrics else None,
         "started": "2025-03-04T10:00:00+00:00",
         "finished": "2025-03-04T10:21:40+00:00",
         "seconds": 1300.0,
-        "versions": {"survfuse": "0.1.0", "python": "3.12.3", "torch": "2.13.0", "numpy": "2.3.0"},
+        "versions": {
+            "survfuse": "0.1.0",
+            "python": "3.12.3",
+            "torch": "2.13.0",
+            "numpy": "2.3.0",
+        },
         "seeds": {"splits": 0, "model": 2021},
         "hashes": {"cohort": "ab" * 32, "config": sha256_file(out / "config.yaml")}
         | {"predictions": sha256_file(out / "predictions.csv")},
         "command": "survfuse crossval cohort.yaml -o out/",
         "notes": [
-            "default:concat, repeat 1, fold 2: PAT-0003: no slide: predicted from the other modalities"
+            "default:concat, repeat 1, fold 2: PAT-0003: no slide: predicted from the other modalities",
         ],
     }
     _write(out / "run.json", record)
     return out
 
 
-def cohort_json(patients: int, event: np.ndarray, horizons: tuple[float, ...]) -> dict[str, Any]:
+def cohort_json(
+    patients: int,
+    event: np.ndarray,
+    horizons: tuple[float, ...],
+) -> dict[str, Any]:
     events = int(event.sum())
     slides, rna = patients - patients // 8, patients - patients // 4
     both = slides + rna - patients
@@ -130,14 +179,24 @@ def cohort_json(patients: int, event: np.ndarray, horizons: tuple[float, ...]) -
         "patients": patients,
         "events": events,
         "flow": [
-            {"step": "rows of patients.csv", "patients": patients + 12, "events": events + 3, "note": ""},
+            {
+                "step": "rows of patients.csv",
+                "patients": patients + 12,
+                "events": events + 3,
+                "note": "",
+            },
             {
                 "step": "with time and event",
                 "patients": patients + 4,
                 "events": events + 3,
                 "note": "8 without time",
             },
-            {"step": "with at least one modality", "patients": patients, "events": events, "note": ""},
+            {
+                "step": "with at least one modality",
+                "patients": patients,
+                "events": events,
+                "note": "",
+            },
         ],
         "modalities": [
             {
@@ -148,9 +207,21 @@ def cohort_json(patients: int, event: np.ndarray, horizons: tuple[float, ...]) -
                 "missing_share": 0.034,
             }
             | {"note": ""},
-            {"name": "slides", "kind": "bag", "patients": slides, "features": 1024, "missing_share": 0.0}
+            {
+                "name": "slides",
+                "kind": "bag",
+                "patients": slides,
+                "features": 1024,
+                "missing_share": 0.0,
+            }
             | {"note": "171 slides, UNI, 0.5 µm/px"},
-            {"name": "rna", "kind": "expression", "patients": rna, "features": 19359, "missing_share": 0.0}
+            {
+                "name": "rna",
+                "kind": "expression",
+                "patients": rna,
+                "features": 19359,
+                "missing_share": 0.0,
+            }
             | {"note": "log2 TPM"},
         ],
         "patterns": [
@@ -159,32 +230,64 @@ def cohort_json(patients: int, event: np.ndarray, horizons: tuple[float, ...]) -
                 "patients": both,
                 "events": events * both // patients,
             },
-            {"modalities": ["clinical", "slides"], "patients": slides - both, "events": 9},
+            {
+                "modalities": ["clinical", "slides"],
+                "patients": slides - both,
+                "events": 9,
+            },
             {"modalities": ["clinical", "rna"], "patients": rna - both, "events": 6},
         ],
         "follow_up_median": 49.0,
         "horizons": list(horizons),
         "tau": horizons[-1] if horizons else None,
         "problems": [
-            {"severity": "warning", "where": "clinical", "patient": "PAT-0101", "file": "patients.csv"}
-            | {"column": "age", "message": "age 107 is outside 18 to 100", "hint": "check the birth date"},
+            {
+                "severity": "warning",
+                "where": "clinical",
+                "patient": "PAT-0101",
+                "file": "patients.csv",
+            }
+            | {
+                "column": "age",
+                "message": "age 107 is outside 18 to 100",
+                "hint": "check the birth date",
+            },
         ],
     }
 
 
 CHECKS = [
     {"id": "SRV001", "name": "Every patient is tested once per repeat.", "status": "ok"}
-    | {"evidence": "150 patients, each tested once per repeat, by folds of patients", "advice": ""},
-    {"id": "SRV002", "name": "The model is better than the clinical-only ridge Cox on the same folds."}
-    | {"status": "warning", "evidence": "Uno C minus clinical-only: +0.040 [-0.019, +0.099]"}
-    | {"advice": "Not shown to be better than clinical variables alone; say so beside the score."},
-    {"id": "SRV004", "name": "There are enough events for the parameters.", "status": "warning"}
+    | {
+        "evidence": "150 patients, each tested once per repeat, by folds of patients",
+        "advice": "",
+    },
+    {
+        "id": "SRV002",
+        "name": "The model is better than the clinical-only ridge Cox on the same folds.",
+    }
+    | {
+        "status": "warning",
+        "evidence": "Uno C minus clinical-only: +0.040 [-0.019, +0.099]",
+    }
+    | {
+        "advice": "Not shown to be better than clinical variables alone; say so beside the score.",
+    },
+    {
+        "id": "SRV004",
+        "name": "There are enough events for the parameters.",
+        "status": "warning",
+    }
     | {
         "evidence": "4.5 training events per effective parameter",
         "advice": "Trust out-of-fold numbers alone.",
     }
     | {"severity": "warning", "page": "docs/checks/SRV004.md"},
-    {"id": "SRV006", "name": "Sites are balanced over folds.", "status": "not applicable"}
+    {
+        "id": "SRV006",
+        "name": "Sites are balanced over folds.",
+        "status": "not applicable",
+    }
     | {"evidence": "the cohort names no site", "advice": ""},
 ]
 
@@ -213,7 +316,10 @@ def make_run(tmp_path: Path) -> Builder:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the figures out of the page, for tests of its words alone."""
-    monkeypatch.setattr("survfuse.report.page.draw_figures", lambda run, tables: dict.fromkeys(UNDRAWN, ""))
+    monkeypatch.setattr(
+        "survfuse.report.page.draw_figures",
+        lambda run, tables: dict.fromkeys(UNDRAWN, ""),
+    )
 
 
 @pytest.fixture(scope="session")

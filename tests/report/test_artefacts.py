@@ -10,7 +10,7 @@ import pytest
 from report.conftest import Builder, edit
 from survfuse._errors import InputError
 from survfuse._storage import sha256_file
-from survfuse.evaluation.foreign import read_foreign
+from survfuse.evaluation.external_predictions import read_foreign
 from survfuse.evaluation.result import write_table
 from survfuse.report.artefacts import read_run
 
@@ -28,7 +28,12 @@ def test_reads_a_whole_run(run_folder: Path) -> None:
 
 def test_ids_and_names_stay_text(make_run: Builder) -> None:
     out = make_run(comparators={"NA": 1.0})
-    text = (out / "predictions.csv").read_text().replace("PAT-0007", "007").replace("PAT-0008", "NA")
+    text = (
+        (out / "predictions.csv")
+        .read_text()
+        .replace("PAT-0007", "007")
+        .replace("PAT-0008", "NA")
+    )
     (out / "predictions.csv").write_text(text)
     run = read_run(out)
     assert {"007", "NA"} <= set(run.predictions["patient_id"])
@@ -48,7 +53,10 @@ def test_first_repeat_has_every_patient_once(make_run: Builder) -> None:
     assert len(run.first_repeat) == 150
 
 
-@pytest.mark.parametrize("name", ["predictions.csv", "metrics.json", "cohort.json", "run.json"])
+@pytest.mark.parametrize(
+    "name",
+    ["predictions.csv", "metrics.json", "cohort.json", "run.json"],
+)
 def test_a_missing_file_is_named(make_run: Builder, name: str) -> None:
     out = make_run()
     (out / name).unlink()
@@ -76,16 +84,25 @@ def test_files_that_are_not_as_the_run_wrote_them_are_named(make_run: Builder) -
     assert read_run(out).changed == ()
     names = ("predictions.csv", "metrics.json", "checks.json", "external.csv")
     hashes = {name: sha256_file(out / name) for name in names[:3]}
-    edit(out / "run.json", lambda run: run.update(files={**hashes, "external.csv": "ab"}))
+    edit(
+        out / "run.json",
+        lambda run: run.update(files={**hashes, "external.csv": "ab"}),
+    )
     assert read_run(out).changed == ("external.csv",)
-    edit(out / "metrics.json", lambda metrics: metrics["default:concat"]["uno_c"].update(value=0.9))
+    edit(
+        out / "metrics.json",
+        lambda metrics: metrics["default:concat"]["uno_c"].update(value=0.9),
+    )
     assert read_run(out).changed == ("external.csv", "metrics.json")
 
 
 def test_a_run_that_has_not_ended_is_refused(make_run: Builder) -> None:
     out = make_run()
     edit(out / "run.json", lambda run: run.update(state="unfinished"))
-    with pytest.raises(InputError, match=r"run\.json: this run has not ended; .* survfuse crossval cohort"):
+    with pytest.raises(
+        InputError,
+        match=r"run\.json: this run has not ended; .* survfuse crossval cohort",
+    ):
         read_run(out)
 
 
@@ -96,7 +113,10 @@ def test_a_wrong_cell_is_found(make_run: Builder) -> None:
     cells[3] = "soon"
     lines[4] = ",".join(cells)
     (out / "predictions.csv").write_text("\n".join(lines))
-    with pytest.raises(InputError, match=r"column time, line 5: expected a number, got 'soon'"):
+    with pytest.raises(
+        InputError,
+        match=r"column time, line 5: expected a number, got 'soon'",
+    ):
         read_run(out)
 
 
@@ -129,16 +149,29 @@ def test_metrics_must_know_the_model(make_run: Builder) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "match"),
     [
-        ("metrics.json", '{"default:concat": {"uno_c": 0.6}}', "expected {metric: {value, low, high}}"),
+        (
+            "metrics.json",
+            '{"default:concat": {"uno_c": 0.6}}',
+            "expected {metric: {value, low, high}}",
+        ),
         ("checks.json", '{"id": 1}', "expected a list of objects with id"),
         ("config.yaml", "a: [", "not YAML"),
         ("config.yaml", "- a", "expected a mapping of sections, got list"),
         ("run.json", "[]", "expected a JSON object, got list"),
-        ("run.json", '{"model": "default:concat", "hashes": [1]}', "expected a JSON dict under 'hashes'"),
+        (
+            "run.json",
+            '{"model": "default:concat", "hashes": [1]}',
+            "expected a JSON dict under 'hashes'",
+        ),
         ("predictions.csv", "", "empty, expected a header line"),
     ],
 )
-def test_a_broken_file_is_refused(make_run: Builder, name: str, text: str, match: str) -> None:
+def test_a_broken_file_is_refused(
+    make_run: Builder,
+    name: str,
+    text: str,
+    match: str,
+) -> None:
     out = make_run()
     (out / name).write_text(text)
     with pytest.raises(InputError, match=match):
@@ -149,10 +182,19 @@ def test_a_broken_file_is_refused(make_run: Builder, name: str, text: str, match
     ("name", "rows", "match"),
     [
         ("flow", [1, 2], "under 'flow', each with patients, step"),
-        ("modalities", [{"modality": "rna", "patients": 3}], "under 'modalities', each with name, patients"),
+        (
+            "modalities",
+            [{"modality": "rna", "patients": 3}],
+            "under 'modalities', each with name, patients",
+        ),
     ],
 )
-def test_cohort_lists_hold_objects(make_run: Builder, name: str, rows: list[object], match: str) -> None:
+def test_cohort_lists_hold_objects(
+    make_run: Builder,
+    name: str,
+    rows: list[object],
+    match: str,
+) -> None:
     out = make_run()
     edit(out / "cohort.json", lambda cohort: cohort.update({name: rows}))
     with pytest.raises(InputError, match=match):
@@ -173,7 +215,10 @@ def test_cohort_lists_hold_objects(make_run: Builder, name: str, rows: list[obje
     ],
 )
 def test_a_value_of_another_kind_is_refused_with_its_file(
-    make_run: Builder, file: str, key: str, value: object
+    make_run: Builder,
+    file: str,
+    key: str,
+    value: object,
 ) -> None:
     out = make_run()
     content = json.loads((out / file).read_text())
@@ -186,11 +231,13 @@ def test_ids_like_formulas_come_back(make_run: Builder) -> None:
     out = make_run()
     table = pd.read_csv(out / "predictions.csv")
     table["patient_id"] = table["patient_id"].replace(
-        {"PAT-0001": "-1", "PAT-0002": "=1+1", "PAT-0003": "'@x"}
+        {"PAT-0001": "-1", "PAT-0002": "=1+1", "PAT-0003": "'@x"},
     )
     write_table(out / "predictions.csv", table)
     text = (out / "predictions.csv").read_text()
     assert "\n'-1," in text
     assert "\n'=1+1," in text
     assert set(table["patient_id"]) == set(read_run(out).predictions["patient_id"])
-    assert set(table["patient_id"]) == set(read_foreign(out / "predictions.csv").table["patient_id"])
+    assert set(table["patient_id"]) == set(
+        read_foreign(out / "predictions.csv").table["patient_id"],
+    )

@@ -11,7 +11,7 @@ from report.conftest import Builder
 from survfuse.report import figures
 from survfuse.report.artefacts import read_run
 from survfuse.report.drawing import draw_figures
-from survfuse.report.tables import compute_tables
+from survfuse.report.report_tables import compute_tables
 
 
 @pytest.fixture(scope="module")
@@ -21,12 +21,20 @@ def drawn(run_folder: Path) -> dict[str, str]:
 
 
 def test_every_figure_is_one_well_formed_element(drawn: dict[str, str]) -> None:
-    assert drawn.keys() == {"patterns", "forest", "risk_groups", "grouped_calibration", "times"}
+    assert drawn.keys() == {
+        "patterns",
+        "forest",
+        "risk_groups",
+        "grouped_calibration",
+        "times",
+    }
     for svg in drawn.values():
         assert ET.fromstring(svg).tag == "svg"
 
 
-def test_text_stays_text_and_is_told_to_those_who_cannot_see(drawn: dict[str, str]) -> None:
+def test_text_stays_text_and_is_told_to_those_who_cannot_see(
+    drawn: dict[str, str],
+) -> None:
     for svg in drawn.values():
         assert "<text" in svg
         assert "role='img'" in svg
@@ -35,7 +43,9 @@ def test_text_stays_text_and_is_told_to_those_who_cannot_see(drawn: dict[str, st
     assert "high risk" in drawn["risk_groups"]
 
 
-def test_ids_are_unique_over_the_page_and_references_resolve(drawn: dict[str, str]) -> None:
+def test_ids_are_unique_over_the_page_and_references_resolve(
+    drawn: dict[str, str],
+) -> None:
     page = "".join(drawn.values())
     ids = re.findall(r' id="([^"]+)"', page)
     assert len(ids) == len(set(ids))
@@ -48,7 +58,10 @@ def test_nothing_points_outside(drawn: dict[str, str]) -> None:
         assert "<metadata" not in svg
 
 
-def test_numbers_at_risk_and_counts_are_the_tables(run_folder: Path, drawn: dict[str, str]) -> None:
+def test_numbers_at_risk_and_counts_are_the_tables(
+    run_folder: Path,
+    drawn: dict[str, str],
+) -> None:
     tables = compute_tables(read_run(run_folder))
     told = [text.text for text in ET.fromstring(drawn["risk_groups"]).iter("text")]
     for amount in tables.at_risk["at_risk"]:
@@ -57,7 +70,10 @@ def test_numbers_at_risk_and_counts_are_the_tables(run_folder: Path, drawn: dict
     assert {str(n) for n in tables.patterns["patients"]} <= set(counts)
 
 
-def test_calibration_points_lie_where_the_table_says(run_folder: Path, drawn: dict[str, str]) -> None:
+def test_calibration_points_lie_where_the_table_says(
+    run_folder: Path,
+    drawn: dict[str, str],
+) -> None:
     table = compute_tables(read_run(run_folder)).calibration
     uses = [
         use
@@ -72,25 +88,50 @@ def test_calibration_points_lie_where_the_table_says(run_folder: Path, drawn: di
 
 
 def test_odd_names_are_drawn_as_they_are() -> None:
-    names = ["$\\frac{1}{0}$", "<script>alert(1)</script>", "模型 🙂", "a\nb\x07", "x" * 200]
+    names = [
+        "$\\frac{1}{0}$",
+        "<script>alert(1)</script>",
+        "模型 🙂",
+        "a\nb\x07",
+        "x" * 200,
+    ]
     rows = [(name, "comparator", "uno_c", 0.6, 0.5, 0.7) for name in names]
-    models = pd.DataFrame(rows, columns=["model", "role", "metric", "value", "low", "high"])
+    models = pd.DataFrame(
+        rows,
+        columns=["model", "role", "metric", "value", "low", "high"],
+    )
     svg = figures.forest(models)
     assert "<script" not in svg
     texts = {text.text for text in ET.fromstring(svg).iter("text")}
-    assert {"$\\frac{1}{0}$", "<script>alert(1)</script>", "模型 🙂", "a b\N{REPLACEMENT CHARACTER}"} <= texts
+    assert {
+        "$\\frac{1}{0}$",
+        "<script>alert(1)</script>",
+        "模型 🙂",
+        "a b\N{REPLACEMENT CHARACTER}",
+    } <= texts
 
 
 def test_a_model_without_a_number_says_so_in_the_figure() -> None:
-    rows = [("a", "model", "uno_c", None, None, None), ("b", "comparator", "uno_c", 0.6, None, None)]
-    models = pd.DataFrame(rows, columns=["model", "role", "metric", "value", "low", "high"])
+    rows = [
+        ("a", "model", "uno_c", None, None, None),
+        ("b", "comparator", "uno_c", 0.6, None, None),
+    ]
+    models = pd.DataFrame(
+        rows,
+        columns=["model", "role", "metric", "value", "low", "high"],
+    )
     assert "not computable" in figures.forest(models)
 
 
 def test_many_patterns_are_cut_to_the_most_frequent() -> None:
     names = [f"m{i}" for i in range(5)]
-    rows = [(tuple(names[j] for j in range(5) if i >> j & 1), 40 - i) for i in range(31)]
-    svg = figures.patterns(pd.DataFrame(rows, columns=["modalities", "patients"]), names)
+    rows = [
+        (tuple(names[j] for j in range(5) if i >> j & 1), 40 - i) for i in range(31)
+    ]
+    svg = figures.patterns(
+        pd.DataFrame(rows, columns=["modalities", "patients"]),
+        names,
+    )
     assert svg.count("none: 40") == 1
     assert f": {40 - figures.MOST_PATTERNS}" not in svg
 

@@ -19,9 +19,9 @@ from report.reading import Page, read
 from running import fails_with
 from survfuse._errors import InputError
 from survfuse.report import write_report
+from survfuse.report.formatting import interval, number
 from survfuse.report.page import SECTIONS
-from survfuse.report.tables import SCHEMA
-from survfuse.report.words import interval, number
+from survfuse.report.report_tables import SCHEMA
 
 
 def test_every_section_is_there_and_linked(plain: Page) -> None:
@@ -35,9 +35,14 @@ def test_every_section_is_there_and_linked(plain: Page) -> None:
 def test_the_page_needs_nothing_but_itself(full: Page, full_folder: Path) -> None:
     page, text = full, (full_folder / "report.html").read_text(encoding="utf-8")
     assert not re.search(r"https?://|//cdn|@import|url\((?!#)", text)
-    assert not {"script", "link", "img", "iframe", "object"} & {tag for tag, _ in page.tags}
+    assert not {"script", "link", "img", "iframe", "object"} & {
+        tag for tag, _ in page.tags
+    }
     assert not any("src" in attributes for _, attributes in page.tags)
-    assert any("default-src 'none'" in (attributes.get("content") or "") for _, attributes in page.tags)
+    assert any(
+        "default-src 'none'" in (attributes.get("content") or "")
+        for _, attributes in page.tags
+    )
 
 
 def test_tables_have_headers_and_figures_a_text(plain: Page, full: Page) -> None:
@@ -51,7 +56,10 @@ def test_tables_have_headers_and_figures_a_text(plain: Page, full: Page) -> None
         assert ("html", {"lang": "en"}) in page.tags
 
 
-def test_the_headline_shows_model_and_baseline_with_intervals(plain: Page, run_folder: Path) -> None:
+def test_the_headline_shows_model_and_baseline_with_intervals(
+    plain: Page,
+    run_folder: Path,
+) -> None:
     page = plain
     metrics = json.loads((run_folder / "metrics.json").read_text())
     for model in ("default:concat", "ridge:clinical"):
@@ -67,7 +75,9 @@ def test_the_headline_shows_model_and_baseline_with_intervals(plain: Page, run_f
 def test_same_files_give_the_same_bytes(tmp_path: Path) -> None:
     first, second = (add_performance(build_run(tmp_path / name)) for name in "ab")
     write_report(first)
-    with matplotlib.rc_context({"font.size": 30, "svg.hashsalt": "other", "axes.grid": True}):
+    with matplotlib.rc_context(
+        {"font.size": 30, "svg.hashsalt": "other", "axes.grid": True},
+    ):
         write_report(second)
     for name in ("report.html", "report.json"):
         assert (first / name).read_bytes() == (second / name).read_bytes()
@@ -105,8 +115,14 @@ def test_everything_from_files_is_escaped(make_run: Builder) -> None:
         cohort["problems"][0].update(message=evil, hint=evil, where=evil)
 
     edit(out / "cohort.json", spoil)
-    edit(out / "checks.json", lambda checks: checks[0].update(name=evil, status=evil, evidence=evil))
-    edit(out / "run.json", lambda run: run.update(command=evil, notes=[evil], versions={evil: evil}))
+    edit(
+        out / "checks.json",
+        lambda checks: checks[0].update(name=evil, status=evil, evidence=evil),
+    )
+    edit(
+        out / "run.json",
+        lambda run: run.update(command=evil, notes=[evil], versions={evil: evil}),
+    )
     with (out / "config.yaml").open("a") as file:
         file.write("note: </pre><script>\n")
     page = read(out)
@@ -121,7 +137,10 @@ def test_a_number_that_is_not_there_says_why(make_run: Builder) -> None:
 
     def spoil(metrics: dict[str, Any]) -> None:
         for model in metrics:
-            metrics[model]["uno_c"] = {**lost, "note": "not computable: 3 events are too few"}
+            metrics[model]["uno_c"] = {
+                **lost,
+                "note": "not computable: 3 events are too few",
+            }
         metrics["ridge:rna"]["harrell_c"] = {**lost, "note": "no comparable pairs"}
         metrics["default:concat"]["delta_uno_c_vs_clinical"] = {**lost, "note": ""}
 
@@ -137,7 +156,10 @@ def test_a_number_that_is_not_there_says_why(make_run: Builder) -> None:
 @pytest.mark.parametrize("metric", ["uno_c", "harrell_c"])
 def test_a_run_that_knows_one_index_only(make_run: Builder, metric: str) -> None:
     out = make_run(delta=False)
-    edit(out / "metrics.json", lambda metrics: [estimates.pop(metric) for estimates in metrics.values()])
+    edit(
+        out / "metrics.json",
+        lambda metrics: [estimates.pop(metric) for estimates in metrics.values()],
+    )
     assert "not computed" in read(out).text
 
 
@@ -152,7 +174,9 @@ def test_further_metrics_and_notes_are_shown(make_run: Builder) -> None:
 
     edit(out / "metrics.json", add)
     page = read(out)
-    assert "my_own_number – 0.171 0.150 to 0.190 1 not computed to 60 months" in page.text
+    assert (
+        "my_own_number – 0.171 0.150 to 0.190 1 not computed to 60 months" in page.text
+    )
     assert "repeat 0 fold 2 left out: no events" in page.text
 
 
@@ -168,7 +192,15 @@ def test_further_metrics_and_notes_are_shown(make_run: Builder) -> None:
         {"delta": False},
         {"comparators": {f"model {i}" * 6: 1.0 + i for i in range(9)}},
     ],
-    ids=["tiny", "one-horizon", "repeats", "no-horizon", "no-curve", "no-delta", "long-names"],
+    ids=[
+        "tiny",
+        "one-horizon",
+        "repeats",
+        "no-horizon",
+        "no-curve",
+        "no-delta",
+        "long-names",
+    ],
 )
 def test_any_run_gives_a_whole_page(make_run: Builder, options: dict[str, Any]) -> None:
     page = read(make_run(**options))
@@ -187,13 +219,17 @@ def test_an_empty_run_says_what_is_not_there(make_run: Builder) -> None:
     out = make_run(patients=20, folds=2)
     frame = pd.read_csv(out / "predictions.csv")
     frame.assign(event=0, predicted_time=np.nan, risk_group=np.nan).to_csv(
-        out / "predictions.csv", index=False
+        out / "predictions.csv",
+        index=False,
     )
     for name in ("checks.json", "config.yaml", "comparators.csv"):
         (out / name).unlink()
     keys = ("flow", "modalities", "patterns", "problems", "follow_up_median", "tau")
     edit(out / "cohort.json", lambda cohort: [cohort.pop(key) for key in keys])
-    edit(out / "run.json", lambda run: [run.pop(key) for key in list(run) if key != "model"])
+    edit(
+        out / "run.json",
+        lambda run: [run.pop(key) for key in list(run) if key != "model"],
+    )
     text = read(out).text
     for says in (
         "cohort.json records no flow",
@@ -235,8 +271,14 @@ def test_a_page_replaces_reports_alone(make_run: Builder) -> None:
     assert write_report(out).read_text() != text
 
 
-@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda place: os.symlink("nowhere", place)])
-def test_a_page_is_written_to_nothing_but_a_file(make_run: Builder, make: Callable[[Path], None]) -> None:
+@pytest.mark.parametrize(
+    "make",
+    [os.mkfifo, os.mkdir, lambda place: os.symlink("nowhere", place)],
+)
+def test_a_page_is_written_to_nothing_but_a_file(
+    make_run: Builder,
+    make: Callable[[Path], None],
+) -> None:
     out = make_run()
     make(out / "report.html")
     with pytest.raises(InputError, match=r"report\.html: a (pipe|folder|link)"):
@@ -244,7 +286,10 @@ def test_a_page_is_written_to_nothing_but_a_file(make_run: Builder, make: Callab
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_a_full_disk_under_a_page_is_an_answer(make_run: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_under_a_page_is_an_answer(
+    make_run: Builder,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     out = make_run()
     monkeypatch.setattr("survfuse.report.page.write_json", fails_with(errno.ENOSPC))
     with pytest.raises(InputError, match=r"report\.html: the disk is full"):

@@ -11,7 +11,14 @@ import pytest
 
 from report.performed import estimate, performance
 from survfuse._errors import InputError
-from survfuse.report.performance import HONEST, LISTS, SCHEMA, SELECTED, read_performance, tables
+from survfuse.report.performance import (
+    HONEST,
+    LISTS,
+    SCHEMA,
+    SELECTED,
+    read_performance,
+    tables,
+)
 
 Told = dict[str, Any]
 
@@ -44,21 +51,41 @@ def test_numbers_are_those_of_the_file(tmp_path: Path, told: Told) -> None:
     found = tables(read_performance(write(tmp_path, told)))
     for key, name in LISTS.items():
         assert len(found[name]) == len(told[key]), name
-    for row, source in zip(found["increments"].to_dict("records"), told["increment"], strict=True):
+    for row, source in zip(
+        found["increments"].to_dict("records"),
+        told["increment"],
+        strict=True,
+    ):
         assert (row["with"], row["without"]) == (source["with"], source["without"])
         for end in ("value", "low", "high"):
-            wanted = [source["delta_uno_c"][end], source["delta_isbs"][end], source["p_holm"]]
-            got = [row[end], row["isbs" if end == "value" else f"isbs_{end}"], row["p_holm"]]
-            assert np.array_equal(np.array(wanted, float), np.array(got, float), equal_nan=True)
+            wanted = [
+                source["delta_uno_c"][end],
+                source["delta_isbs"][end],
+                source["p_holm"],
+            ]
+            got = [
+                row[end],
+                row["isbs" if end == "value" else f"isbs_{end}"],
+                row["p_holm"],
+            ]
+            assert np.array_equal(
+                np.array(wanted, float),
+                np.array(got, float),
+                equal_nan=True,
+            )
     optimism = found["optimism"].set_index("score")["value"]
     assert optimism[HONEST] == told["optimism"]["honest"]["value"]
     assert optimism[SELECTED] == told["optimism"]["selected_on_test"]["value"]
-    assert found["external"].query("metric == 'observed_expected'")["value"].tolist() == [1.3]
+    assert found["external"].query("metric == 'observed_expected'")[
+        "value"
+    ].tolist() == [1.3]
     assert found["permuted_outcome"]["value"].tolist() == [0.507]
 
 
 def test_seeds_are_summed_up(told: Told) -> None:
-    row = tables({"seeds": {"metric": "uno_c", "values": [0.6, 0.7], "sd": 0.07}})["seeds"].iloc[0]
+    row = tables({"seeds": {"metric": "uno_c", "values": [0.6, 0.7], "sd": 0.07}})[
+        "seeds"
+    ].iloc[0]
     assert (row["seeds"], row["lowest"], row["highest"]) == (2, 0.6, 0.7)
     assert row["mean"] == pytest.approx(0.65)
     assert tables({"seeds": {"values": []}})["seeds"].empty
@@ -95,31 +122,61 @@ def put(value: Any, *path: str | int) -> Callable[[Told], None]:
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        (lose("increment", 1, "without"), r"increment, row 2: expected key\(s\) without"),
+        (
+            lose("increment", 1, "without"),
+            r"increment, row 2: expected key\(s\) without",
+        ),
         (lose("time_curves", 0, "time"), r"time_curves, row 1: expected key\(s\) time"),
-        (put("0.7", "time_curves", 2, "value"), r"time_curves, row 3: value: expected a number or null"),
-        (put(True, "subgroups", 0, "patients"), r"subgroups, row 1: patients: expected a number or null"),
+        (
+            put("0.7", "time_curves", 2, "value"),
+            r"time_curves, row 3: value: expected a number or null",
+        ),
+        (
+            put(True, "subgroups", 0, "patients"),
+            r"subgroups, row 1: patients: expected a number or null",
+        ),
         (put({}, "decision"), r"decision: expected a list of objects, got dict"),
         (put([1], "calibration"), r"calibration, row 1: expected an object, got int"),
-        (put(0.3, "increment", 0, "delta_isbs"), r"row 1: delta_isbs: expected an object, got float"),
-        (put("x", "comparisons", 0, "delta_uno_c", "low"), r"delta_uno_c: low: expected a number or null"),
-        (lose("optimism", "selected_on_test"), r"optimism: expected key\(s\) selected_on_test"),
+        (
+            put(0.3, "increment", 0, "delta_isbs"),
+            r"row 1: delta_isbs: expected an object, got float",
+        ),
+        (
+            put("x", "comparisons", 0, "delta_uno_c", "low"),
+            r"delta_uno_c: low: expected a number or null",
+        ),
+        (
+            lose("optimism", "selected_on_test"),
+            r"optimism: expected key\(s\) selected_on_test",
+        ),
         (put([0.6], "optimism"), r"optimism: expected an object, got list"),
-        (put({"auc": 1}, "permuted_outcome"), r"permuted_outcome: expected key\(s\) uno_c"),
-        (put([0.6, "x"], "seeds", "values"), r"seeds: value 2: expected a number or null, got 'x'"),
+        (
+            put({"auc": 1}, "permuted_outcome"),
+            r"permuted_outcome: expected key\(s\) uno_c",
+        ),
+        (
+            put([0.6, "x"], "seeds", "values"),
+            r"seeds: value 2: expected a number or null, got 'x'",
+        ),
         (put("all", "seeds", "values"), r"seeds: values: expected a list of numbers"),
         (
             put("rna", "availability", 1, "modalities"),
             r"availability, row 2: modalities: expected a list of names",
         ),
-        (lose("availability", 0, "events"), r"availability, row 1: expected key\(s\) events"),
+        (
+            lose("availability", 0, "events"),
+            r"availability, row 1: expected key\(s\) events",
+        ),
         (put([1], "robustness"), r"robustness: expected an object, got list"),
         (lose("robustness", "left_out"), r"robustness: expected key\(s\) left_out"),
         (
             put("none", "robustness", "left_out"),
             r"robustness: left_out: expected a list of reasons, got 'none'",
         ),
-        (lose("robustness", "rows", 2, "kind"), r"robustness: rows, row 3: expected key\(s\) kind"),
+        (
+            lose("robustness", "rows", 2, "kind"),
+            r"robustness: rows, row 3: expected key\(s\) kind",
+        ),
         (
             put("x", "robustness", "rows", 0, "value"),
             r"robustness: rows, row 1: value: expected a number or null",
@@ -129,7 +186,10 @@ def put(value: Any, *path: str | int) -> Callable[[Told], None]:
             r"external: robustness: rows, row 1: expected key",
         ),
         (lose("external", "cohort"), r"external: expected key\(s\) cohort"),
-        (put(0.6, "external", "metrics", "m"), r"external: metrics: m: expected an object, got float"),
+        (
+            put(0.6, "external", "metrics", "m"),
+            r"external: metrics: m: expected an object, got float",
+        ),
         (
             put({"uno_c": None}, "external", "metrics", "m"),
             r"external: metrics: m: uno_c: expected an object",
@@ -137,7 +197,10 @@ def put(value: Any, *path: str | int) -> Callable[[Told], None]:
     ],
 )
 def test_a_broken_file_is_refused_with_its_place(
-    tmp_path: Path, told: Told, change: Callable[[Told], None], match: str
+    tmp_path: Path,
+    told: Told,
+    change: Callable[[Told], None],
+    match: str,
 ) -> None:
     change(told)
     with pytest.raises(InputError, match=match):
@@ -145,7 +208,10 @@ def test_a_broken_file_is_refused_with_its_place(
 
 
 def test_a_file_that_is_no_object_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"performance.json: expected a JSON object, got list"):
+    with pytest.raises(
+        InputError,
+        match=r"performance.json: expected a JSON object, got list",
+    ):
         read_performance(write(tmp_path, []))
 
 

@@ -14,9 +14,16 @@ from survfuse.report import figures
 from survfuse.report.artefacts import read_run
 from survfuse.report.drawing import decision_horizon, draw_figures
 from survfuse.report.performance import tables
-from survfuse.report.tables import compute_tables
+from survfuse.report.report_tables import compute_tables
 
-DRAWN = {"increments", "over_time", "calibration", "decision", "subgroups", "robustness"}
+DRAWN = {
+    "increments",
+    "over_time",
+    "calibration",
+    "decision",
+    "subgroups",
+    "robustness",
+}
 
 
 def drawn_of(out: Path) -> dict[str, str]:
@@ -57,9 +64,17 @@ def test_models_are_told_apart_by_more_than_colour(drawn: dict[str, str]) -> Non
     assert {"treat all", "treat none"} <= set(texts(drawn["decision"]))
 
 
-def test_losses_stand_under_their_kind_in_the_order_of_the_file(drawn: dict[str, str]) -> None:
+def test_losses_stand_under_their_kind_in_the_order_of_the_file(
+    drawn: dict[str, str],
+) -> None:
     found = texts(drawn["robustness"])
-    rows = ["as it is", "A modality removed", "without clinical", "without slides", "without rna"]
+    rows = [
+        "as it is",
+        "A modality removed",
+        "without clinical",
+        "without slides",
+        "without rna",
+    ]
     rows += ["One modality alone", "clinical alone", "slides alone", "rna alone"]
     rows += ["Clinical values missing", "25% of them", "50% of them", "75% of them"]
     places = [found.index(row) for row in rows]
@@ -68,11 +83,16 @@ def test_losses_stand_under_their_kind_in_the_order_of_the_file(drawn: dict[str,
     assert found.count("not computable") == 1
     spoken = re.search(r"aria-label=[\"'](.+?)[\"']", drawn["robustness"])
     assert spoken is not None
-    assert "Clinical values missing: 75% of them, Uno C: 0.650 (0.591 to 0.709)" in spoken[1]
+    assert (
+        "Clinical values missing: 75% of them, Uno C: 0.650 (0.591 to 0.709)"
+        in spoken[1]
+    )
     assert "without rna, Integrated Brier score: not computable" in spoken[1]
 
 
-def test_increment_rows_keep_their_order_and_say_what_is_missing(drawn: dict[str, str]) -> None:
+def test_increment_rows_keep_their_order_and_say_what_is_missing(
+    drawn: dict[str, str],
+) -> None:
     told = texts(drawn["increments"])
     rows = [text for text in told if text.endswith(("(network)", "(late fusion)"))]
     assert rows[:3] == ["slides (network)", "rna (network)", "slides (late fusion)"]
@@ -81,9 +101,17 @@ def test_increment_rows_keep_their_order_and_say_what_is_missing(drawn: dict[str
 
 
 def test_increment_points_lie_where_the_table_says(full_folder: Path) -> None:
-    table = compute_tables(read_run(full_folder)).performance["increments"].dropna(subset=["value"])
+    table = (
+        compute_tables(read_run(full_folder))
+        .performance["increments"]
+        .dropna(subset=["value"])
+    )
     svg = figures.increments(table.assign(isbs=np.nan))
-    marks = [u for u in ET.fromstring(svg).iter("use") if "stroke: #ffffff" in u.get("style", "")]
+    marks = [
+        u
+        for u in ET.fromstring(svg).iter("use")
+        if "stroke: #ffffff" in u.get("style", "")
+    ]
     x = pd.Series([float(mark.get("x", "nan")) for mark in marks])
     assert x.corr(table["value"].reset_index(drop=True)) == pytest.approx(1, abs=1e-6)
 
@@ -96,7 +124,9 @@ def by_site(sites: int) -> list[str]:
 
 def test_forty_sites_are_all_drawn() -> None:
     told = by_site(40)
-    assert all(any(text.startswith(f"Hospital {i} (") for text in told) for i in range(1, 41))
+    assert all(
+        any(text.startswith(f"Hospital {i} (") for text in told) for i in range(1, 41)
+    )
     assert "everyone (150, 75)" in told
     assert {"site", "sex", "stage at diagnosis"} <= set(told)
 
@@ -110,11 +140,16 @@ def test_more_levels_than_fit_are_cut_to_those_with_most_events() -> None:
     assert not any(text.startswith("Hospital 90 ") for text in told)
 
 
-def test_an_interval_that_leaves_the_panel_ends_in_an_arrowhead(full_folder: Path) -> None:
+def test_an_interval_that_leaves_the_panel_ends_in_an_arrowhead(
+    full_folder: Path,
+) -> None:
     rows = [("everyone", "everyone", 90, 40, "observed_expected", 1.0, 0.8, 1.3)]
     rows += [("site", "A", 9, 1, "observed_expected", 3.0, 0.01, 90.0)]
     columns = ["group", "level", "patients", "events", "metric", "value", "low", "high"]
-    inside, outside = (figures.subgroups(pd.DataFrame(part, columns=columns)) for part in (rows[:1], rows))
+    inside, outside = (
+        figures.subgroups(pd.DataFrame(part, columns=columns))
+        for part in (rows[:1], rows)
+    )
     assert outside.count("<use") >= inside.count("<use") + 3
     assert "3.000 (0.010 to 90.000)" in outside
 
@@ -144,7 +179,9 @@ def test_nothing_to_draw_is_not_drawn(make_run: Builder) -> None:
             row.update(value=None, low=None, high=None)
         for row in told["calibration"]:
             row.update(observed=None)
-        told["increment"] = [row for row in told["increment"] if row["modality"] == "blood"]
+        told["increment"] = [
+            row for row in told["increment"] if row["modality"] == "blood"
+        ]
 
     edit(out / "performance.json", spoil)
     drawn = drawn_of(out)
@@ -162,11 +199,17 @@ def test_the_decision_curve_is_that_of_the_middle_horizon(make_run: Builder) -> 
     assert decision_horizon(run, compute_tables(run)) is None
 
 
-@pytest.mark.parametrize(("horizons", "panels"), [((36.0,), 1), ((12.0, 24.0, 36.0, 48.0, 60.0), 4)])
+@pytest.mark.parametrize(
+    ("horizons", "panels"),
+    [((36.0,), 1), ((12.0, 24.0, 36.0, 48.0, 60.0), 4)],
+)
 def test_one_horizon_and_five(horizons: tuple[float, ...], panels: int) -> None:
     found = tables(performance("a", horizons))
     svg = figures.smooth_calibration(
-        found["smooth_calibration"], found["prediction_bins"], {"a": "model"}, "months"
+        found["smooth_calibration"],
+        found["prediction_bins"],
+        {"a": "model"},
+        "months",
     )
     assert sum(text.endswith(("years)", "year)")) for text in texts(svg)) == panels
 
@@ -174,8 +217,16 @@ def test_one_horizon_and_five(horizons: tuple[float, ...], panels: int) -> None:
 def test_calibration_curves_lie_where_the_table_says() -> None:
     rows = [("a", 36.0, p, p, np.nan, np.nan) for p in (0.1, 0.2, 0.4)]
     rows += [("other", 36.0, p, 1 - p, np.nan, np.nan) for p in (0.1, 0.4)]
-    curves = pd.DataFrame(rows, columns=["model", "horizon", "predicted", "observed", "low", "high"])
-    bins = pd.DataFrame({"model": ["a"], "horizon": 36.0, "left": 0.0, "right": 0.1, "patients": 3})
+    curves = pd.DataFrame(
+        rows,
+        columns=["model", "horizon", "predicted", "observed", "low", "high"],
+    )
+    bins = pd.DataFrame(
+        {"model": ["a"], "horizon": 36.0, "left": 0.0, "right": 0.1, "patients": 3},
+    )
     svg = figures.smooth_calibration(curves, bins, {"a": "model"}, "months")
-    assert "predicted 10%, observed 10%, predicted 20%, observed 20%, predicted 40%, observed 40%" in svg
+    assert (
+        "predicted 10%, observed 10%, predicted 20%, observed 20%, predicted 40%, observed 40%"
+        in svg
+    )
     assert "other" not in texts(svg)

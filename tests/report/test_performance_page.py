@@ -13,7 +13,7 @@ from report.reading import Page, read
 from survfuse._errors import InputError
 from survfuse.report import write_report
 from survfuse.report.performance import NOT_RECORDED
-from survfuse.report.tables import SCHEMA
+from survfuse.report.report_tables import SCHEMA
 
 UNRECORDED = (
     "Models with and without each modality",
@@ -47,7 +47,9 @@ def test_a_run_that_recorded_everything_says_so(full: Page) -> None:
 def test_what_a_run_did_not_record_is_said(make_run: Builder, null: bool) -> None:
     out = make_run()
     if null:
-        whole = json.loads((add_performance(make_run("whole")) / "performance.json").read_text())
+        whole = json.loads(
+            (add_performance(make_run("whole")) / "performance.json").read_text(),
+        )
         (out / "performance.json").write_text(json.dumps(dict.fromkeys(whole)))
     text = read(out).text
     for what in UNRECORDED:
@@ -74,12 +76,18 @@ def test_every_metric_has_a_readable_name_and_a_direction(full: Page) -> None:
         "E90 at 60 months (5 years) lower not computable: 5 patients are followed beyond 60 months",
     ):
         assert told in full.text, told
-    assert not re.search(r"\b(isbs|brier_36|kent_oquigley_r2|uno_c|observed_expected)\b", full.text)
+    assert not re.search(
+        r"\b(isbs|brier_36|kent_oquigley_r2|uno_c|observed_expected)\b",
+        full.text,
+    )
 
 
 def test_d_calibration_stands_with_its_censoring(full: Page, full_folder: Path) -> None:
     events = json.loads((full_folder / "cohort.json").read_text())["events"]
-    assert f"D-calibration: p = 0.43. {1 - events / 150:.0%} of these patients are censored" in full.text
+    assert (
+        f"D-calibration: p = 0.43. {1 - events / 150:.0%} of these patients are censored"
+        in full.text
+    )
 
 
 def test_the_score_of_the_wrong_selection_is_no_result(full: Page) -> None:
@@ -102,11 +110,19 @@ def test_a_lost_honest_score_gives_no_difference(make_run: Builder) -> None:
 
 @pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(
-    ("value", "says"), [(0.5, "The interval includes 0.5, as it should."), (0.7, "does not include 0.5.")]
+    ("value", "says"),
+    [(0.5, "The interval includes 0.5, as it should."), (0.7, "does not include 0.5.")],
 )
-def test_a_permuted_outcome_that_can_be_ranked_is_a_leak(make_run: Builder, value: float, says: str) -> None:
+def test_a_permuted_outcome_that_can_be_ranked_is_a_leak(
+    make_run: Builder,
+    value: float,
+    says: str,
+) -> None:
     out = make_run()
-    text = changed(out, lambda told: told.update(permuted_outcome={"uno_c": estimate(value, 0.03)}))
+    text = changed(
+        out,
+        lambda told: told.update(permuted_outcome={"uno_c": estimate(value, 0.03)}),
+    )
     assert says in text
 
 
@@ -119,8 +135,17 @@ def test_the_json_holds_every_new_table(full: Page, full_folder: Path) -> None:
     told = json.loads((full_folder / "report.json").read_text())
     assert told["tables"].keys() == SCHEMA.keys()
     assert all(told["tables"][name] for name in SCHEMA if name not in ("calibration",))
-    assert [row["p_holm"] for row in told["tables"]["increments"]] == [0.008, 0.12, 1.0, 0.03, None, 0.0002]
-    assert told["increments_verdict"].startswith("Patients were ranked better with slides (network)")
+    assert [row["p_holm"] for row in told["tables"]["increments"]] == [
+        0.008,
+        0.12,
+        1.0,
+        0.03,
+        None,
+        0.0002,
+    ]
+    assert told["increments_verdict"].startswith(
+        "Patients were ranked better with slides (network)",
+    )
     assert told["external_cohort"]["name"] == "hillside bladder"
     assert told["decision_horizon"] == 36.0
     assert len(told["tripod"]) == 21
@@ -154,7 +179,10 @@ def test_texts_of_the_file_are_escaped(make_run: Builder) -> None:
 def test_a_broken_file_leaves_no_page(make_run: Builder) -> None:
     out = make_run()
     (out / "performance.json").write_text('{"decision": 3}')
-    with pytest.raises(InputError, match=r"performance.json: decision: expected a list of objects, got int"):
+    with pytest.raises(
+        InputError,
+        match=r"performance.json: decision: expected a list of objects, got int",
+    ):
         write_report(out)
     assert not (out / "report.html").exists()
 

@@ -26,7 +26,9 @@ def test_curves_are_kaplan_meier_of_the_groups(run_folder: Path) -> None:
     for group, part in run.first_repeat.groupby("risk_group"):
         curve = frames["risk_curves"][frames["risk_curves"]["group"] == group]
         expected = kaplan_meier(part["time"], part["event"])
-        assert curve["survival"].to_numpy() == pytest.approx(expected(curve["time"].to_numpy()))
+        assert curve["survival"].to_numpy() == pytest.approx(
+            expected(curve["time"].to_numpy()),
+        )
         assert curve["time"].iloc[0] == 0
         assert curve["survival"].iloc[0] == 1
         assert curve["time"].iloc[-1] == part["time"].max()
@@ -59,7 +61,9 @@ def test_calibration_sets_predicted_against_observed(run_folder: Path) -> None:
     assert table["patients"].tolist() == [30] * 5
     first = frame.head(30)
     assert table["predicted"][0] == pytest.approx(first["survival_36"].mean())
-    assert table["observed"][0] == pytest.approx(float(kaplan_meier(first["time"], first["event"])(36)))
+    assert table["observed"][0] == pytest.approx(
+        float(kaplan_meier(first["time"], first["event"])(36)),
+    )
     assert (table["low"] <= table["observed"]).all()
     assert (table["observed"] <= table["high"]).all()
 
@@ -67,7 +71,10 @@ def test_calibration_sets_predicted_against_observed(run_folder: Path) -> None:
 def test_calibration_without_curves_says_why(make_run: Builder) -> None:
     found = compute(read_run(make_run(curves=False)))
     assert found.frames["calibration"].empty
-    assert found.reasons["calibration"] == "not computable: the calibration method gives no curve"
+    assert (
+        found.reasons["calibration"]
+        == "not computable: the calibration method gives no curve"
+    )
     none = compute(read_run(make_run("none", horizons=())))
     assert none.reasons["calibration"] == "not computable: the run has no horizon"
 
@@ -84,7 +91,10 @@ def test_equal_predictions_stay_in_one_group(make_run: Builder) -> None:
 
 def test_patients_without_a_prediction_are_counted(make_run: Builder) -> None:
     out = make_run()
-    rewrite(out, survival_36=np.where(np.arange(150) < 7, np.nan, np.linspace(0.1, 0.9, 150)))
+    rewrite(
+        out,
+        survival_36=np.where(np.arange(150) < 7, np.nan, np.linspace(0.1, 0.9, 150)),
+    )
     found = compute(read_run(out))
     assert found.frames["calibration"]["patients"].sum() == 143
     assert found.reasons["calibration"].startswith("7 of 150 patients")

@@ -8,10 +8,21 @@ import pytest
 from report.conftest import Builder, edit
 from report.performed import add_performance
 from survfuse.report.artefacts import read_run
-from survfuse.report.tables import compute_tables
+from survfuse.report.report_tables import compute_tables
 from survfuse.report.tripod import items
 
-WANTED = ["7", "10", "11", *(f"12{letter}" for letter in "abcdefg"), "13", "15", "18f", "20a", "20b", "20c"]
+WANTED = [
+    "7",
+    "10",
+    "11",
+    *(f"12{letter}" for letter in "abcdefg"),
+    "13",
+    "15",
+    "18f",
+    "20a",
+    "20b",
+    "20c",
+]
 WANTED += ["21", "22", "23a", "23b", "24"]
 
 
@@ -31,11 +42,13 @@ def test_answers_are_facts_of_the_run(full_folder: Path) -> None:
     told = answers(full_folder)
     cohort = json.loads((full_folder / "cohort.json").read_text())
     events = cohort["events"]
-    assert f"150 patients, {events} with the event, {150 - events} without" in told["20a"]
+    assert (
+        f"150 patients, {events} with the event, {150 - events} without" in told["20a"]
+    )
     assert "rna: 113 of 150 patients have it" in told["11"]
     assert "12 patients" in told["11"]
     assert told["10"].startswith(
-        f"150 patients, {events} events; 4.5 training events per effective parameter."
+        f"150 patients, {events} events; 4.5 training events per effective parameter.",
     )
     assert "hillside bladder, 88 patients" in told["12a"]
     assert "4 sites" in told["12d"]
@@ -58,9 +71,14 @@ def test_what_was_not_recorded_is_not_invented(make_run: Builder) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sampling", "says"), [("shuffle", "None used"), ("event_balanced", "as many events as censored")]
+    ("sampling", "says"),
+    [("shuffle", "None used"), ("event_balanced", "as many events as censored")],
 )
-def test_class_imbalance_is_read_from_the_configuration(make_run: Builder, sampling: str, says: str) -> None:
+def test_class_imbalance_is_read_from_the_configuration(
+    make_run: Builder,
+    sampling: str,
+    says: str,
+) -> None:
     out = make_run()
     with (out / "config.yaml").open("r+") as file:
         text = file.read().replace("model:\n", f"model:\n  sampling: {sampling}\n")

@@ -10,7 +10,7 @@ from report.reading import read
 from survfuse.report import views
 from survfuse.report.artefacts import read_run
 from survfuse.report.method import limits, method
-from survfuse.report.tables import compute_tables
+from survfuse.report.report_tables import compute_tables
 
 
 def test_a_note_is_said_once_however_many_cells_share_it() -> None:
@@ -31,7 +31,11 @@ def test_families_hold_every_metric_of_both_but_the_footnote(full_folder: Path) 
     run = read_run(full_folder)
     families = views.families(run, compute_tables(run))
     titles = [row["metric"].title for family in families for row in family["rows"]]
-    assert len(titles) == len(set(titles)) == len(set(run.metrics[run.model]) - {"d_calibration"}) - 1
+    assert (
+        len(titles)
+        == len(set(titles))
+        == len(set(run.metrics[run.model]) - {"d_calibration"}) - 1
+    )
     assert all(len(row["cells"]) == 2 for family in families for row in family["rows"])
     assert families[0]["family"] == "Ranking (discrimination)"
 
@@ -41,7 +45,9 @@ def test_external_puts_model_and_baseline_first(make_run: Builder) -> None:
 
     def add(told: dict[str, dict[str, dict[str, object]]]) -> None:
         metrics = told["external"]["metrics"]
-        told["external"]["metrics"] = {f"other {i}": {"uno_c": estimate(0.5)} for i in range(4)} | metrics
+        told["external"]["metrics"] = {
+            f"other {i}": {"uno_c": estimate(0.5)} for i in range(4)
+        } | metrics
 
     edit(out / "performance.json", add)
     run = read_run(out)
@@ -52,7 +58,9 @@ def test_external_puts_model_and_baseline_first(make_run: Builder) -> None:
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_predictions_made_elsewhere_are_not_said_to_be_out_of_fold(make_run: Builder) -> None:
+def test_predictions_made_elsewhere_are_not_said_to_be_out_of_fold(
+    make_run: Builder,
+) -> None:
     out = add_performance(make_run(comparators={}))
     edit(out / "run.json", lambda run: run["hashes"].update(input="ab" * 32))
     (out / "config.yaml").unlink()

@@ -14,12 +14,19 @@ RNG = np.random.default_rng(3)
 
 
 def write(
-    path: Path, blocks: list[int], dim: int = 5, expected: int | None = None
+    path: Path,
+    blocks: list[int],
+    dim: int = 5,
+    expected: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     tiles = sum(blocks)
     features = RNG.normal(size=(tiles, dim)).astype(np.float16)
     coords = RNG.integers(0, 10**6, (tiles, 2))
-    with BagWriter(path, dim=dim, expected=tiles if expected is None else expected) as bag:
+    with BagWriter(
+        path,
+        dim=dim,
+        expected=tiles if expected is None else expected,
+    ) as bag:
         start = 0
         for size in blocks:
             bag.append(features[start : start + size], coords[start : start + size])
@@ -28,7 +35,13 @@ def write(
         bag.finish(
             encoder="uni",
             places={"patch_size": 224, "patch_size_level0": 448.0},
-            about={"key": "k", "mpp": 0.5, "tile_um": 112.0, "encoder": {"name": "uni"}, "none": None},
+            about={
+                "key": "k",
+                "mpp": 0.5,
+                "tile_um": 112.0,
+                "encoder": {"name": "uni"},
+                "none": None,
+            },
         )
     return features, coords
 
@@ -40,8 +53,17 @@ def test_what_goes_in_comes_out(tmp_path: Path, blocks: list[int]) -> None:
     np.testing.assert_array_equal(read.values, features)
     np.testing.assert_array_equal(read.coords, coords)
     assert read.values.dtype == np.float16
-    assert (read.tool, read.encoder, read.coord_unit) == ("survfuse", "uni", "level0_px")
-    assert (read.mpp, read.tile_um, read.patch_size_level0, read.magnification) == (0.5, 112.0, 448.0, None)
+    assert (read.tool, read.encoder, read.coord_unit) == (
+        "survfuse",
+        "uni",
+        "level0_px",
+    )
+    assert (read.mpp, read.tile_um, read.patch_size_level0, read.magnification) == (
+        0.5,
+        112.0,
+        448.0,
+        None,
+    )
 
 
 def test_the_rows_do_not_depend_on_the_blocks(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from survfuse._errors import SlideError
 from survfuse.readers import read_features
 from survfuse.slides import ExtractConfig, Record, SlideItem
 from survfuse.slides.extract import extract_slide, is_finished
-from survfuse.slides.state import STAGES, Places, read_record, write_record
+from survfuse.slides.slide_records import STAGES, Places, read_record, write_record
 
 CONFIG = ExtractConfig(tile_px=64, batch=16)
 TISSUE = (256, 256, 512, 512)
@@ -35,7 +35,12 @@ def item(slide: Path, tmp_path: Path) -> SlideItem:
     return SlideItem("a", "P", Path(shutil.copy2(slide, tmp_path / "a.tif")))
 
 
-def run(item: SlideItem, out: Path, config: ExtractConfig = CONFIG, encoder: Any = None) -> Record:
+def run(
+    item: SlideItem,
+    out: Path,
+    config: ExtractConfig = CONFIG,
+    encoder: Any = None,
+) -> Record:
     return extract_slide(item, config, encoder or MeanEncoder(), out)
 
 
@@ -45,7 +50,12 @@ def test_a_slide_becomes_a_bag(item: SlideItem, tmp_path: Path) -> None:
     read = read_features(out / "a.h5", encoder="mean_colour")
     assert record.status == "done"
     assert len(read) == record.tiles == 64  # 512 px of tissue in tiles of 64
-    assert (read.mpp, read.tile_um, read.patch_size_level0, read.coord_unit) == (0.5, 32.0, 64.0, "level0_px")
+    assert (read.mpp, read.tile_um, read.patch_size_level0, read.coord_unit) == (
+        0.5,
+        32.0,
+        64.0,
+        "level0_px",
+    )
     assert read.coords is not None
     np.testing.assert_array_equal(np.unique(read.coords), np.arange(256, 768, 64))
     with h5py.File(out / "a.h5") as file:
@@ -66,7 +76,10 @@ def test_a_slide_becomes_a_bag(item: SlideItem, tmp_path: Path) -> None:
     assert (out / "quality" / "a.jpg").read_bytes()[:2] == b"\xff\xd8"
 
 
-def test_features_are_those_of_the_pixels_where_the_coordinates_say(item: SlideItem, tmp_path: Path) -> None:
+def test_features_are_those_of_the_pixels_where_the_coordinates_say(
+    item: SlideItem,
+    tmp_path: Path,
+) -> None:
     """Against plain OpenSlide and the encoder by hand."""
     import openslide
 
@@ -76,15 +89,27 @@ def test_features_are_those_of_the_pixels_where_the_coordinates_say(item: SlideI
     assert read.patch_size_level0 == 128
     whole = openslide.OpenSlide(str(item.path))
     for row in (0, 5, len(read) - 1):
-        tile = np.asarray(whole.read_region(tuple(read.coords[row].tolist()), 1, (64, 64)))[None, ..., :3]
-        np.testing.assert_allclose(read.values[row], MeanEncoder().encode(tile)[0], atol=2e-3)
+        tile = np.asarray(
+            whole.read_region(tuple(read.coords[row].tolist()), 1, (64, 64)),
+        )[None, ..., :3]
+        np.testing.assert_allclose(
+            read.values[row],
+            MeanEncoder().encode(tile)[0],
+            atol=2e-3,
+        )
 
 
 @pytest.mark.parametrize("given", [{"batch": 1}, {"batch": 1000}, {"threads": 3}])
-def test_batches_and_threads_change_no_byte(item: SlideItem, tmp_path: Path, given: dict[str, int]) -> None:
+def test_batches_and_threads_change_no_byte(
+    item: SlideItem,
+    tmp_path: Path,
+    given: dict[str, int],
+) -> None:
     run(item, tmp_path / "one")
     run(item, tmp_path / "two", CONFIG.model_copy(update=given))
-    assert (tmp_path / "one" / "a.h5").read_bytes() == (tmp_path / "two" / "a.h5").read_bytes()
+    assert (tmp_path / "one" / "a.h5").read_bytes() == (
+        tmp_path / "two" / "a.h5"
+    ).read_bytes()
 
 
 def written(path: Path) -> tuple[int, int, int]:
@@ -94,7 +119,9 @@ def written(path: Path) -> tuple[int, int, int]:
 
 
 def test_finished_work_is_not_touched(
-    item: SlideItem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    item: SlideItem,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     first = run(item, tmp_path)
     before = written(tmp_path / "a.h5")
@@ -104,18 +131,33 @@ def test_finished_work_is_not_touched(
     assert written(tmp_path / "a.h5") == before
 
 
-def test_a_lost_record_is_read_back_from_the_bag(item: SlideItem, tmp_path: Path) -> None:
+def test_a_lost_record_is_read_back_from_the_bag(
+    item: SlideItem,
+    tmp_path: Path,
+) -> None:
     first = run(item, tmp_path)
     (tmp_path / "state" / "a.json").unlink()
     encoder = MeanEncoder()
     again = run(item, tmp_path, encoder=encoder)
     assert encoder.seen == 0
-    for name in ("key", "tiles", "chosen", "quality", "tissue", "grid", "slide", "status", "dropped"):
+    for name in (
+        "key",
+        "tiles",
+        "chosen",
+        "quality",
+        "tissue",
+        "grid",
+        "slide",
+        "status",
+        "dropped",
+    ):
         assert getattr(again, name) == getattr(first, name)
 
 
 def test_a_new_file_time_alone_is_no_new_slide(
-    item: SlideItem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    item: SlideItem,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     first = run(item, tmp_path)
     os.utime(item.path, ns=(1, 1))
@@ -123,13 +165,17 @@ def test_a_new_file_time_alone_is_no_new_slide(
     again = run(item, tmp_path, encoder=encoder)
     assert (encoder.seen, again.key, again.slide["mtime_ns"]) == (0, first.key, 1)
     monkeypatch.setattr(
-        "survfuse.slides.extract.hash_slide", None
+        "survfuse.slides.extract.hash_slide",
+        None,
     )  # size and time are as recorded: not hashed again
     (tmp_path / "a.h5").unlink()
     assert run(item, tmp_path).tiles == first.tiles
 
 
-def test_another_slide_under_the_same_name_is_extracted_anew(item: SlideItem, tmp_path: Path) -> None:
+def test_another_slide_under_the_same_name_is_extracted_anew(
+    item: SlideItem,
+    tmp_path: Path,
+) -> None:
     first = run(item, tmp_path)
     tiny_slide(item.path, tissue=[(256, 256, 256, 256)], seed=5)
     again = run(item, tmp_path)
@@ -157,7 +203,9 @@ def edit(path: Path, **places: Any) -> None:
 
 @pytest.mark.parametrize("change", [{"features": 0.5}, {"coords": 64}])
 def test_an_edited_bag_is_made_again_and_named(
-    item: SlideItem, tmp_path: Path, change: dict[str, float]
+    item: SlideItem,
+    tmp_path: Path,
+    change: dict[str, float],
 ) -> None:
     record = run(item, tmp_path)
     assert record.notes == []
@@ -165,12 +213,17 @@ def test_an_edited_bag_is_made_again_and_named(
     edit(tmp_path / "a.h5", **change)
     encoder = MeanEncoder()
     again = run(item, tmp_path, encoder=encoder)
-    assert again.notes == ["its bag was damaged or edited after it was written: extracted anew"]
+    assert again.notes == [
+        "its bag was damaged or edited after it was written: extracted anew",
+    ]
     assert encoder.seen == record.tiles
     assert (tmp_path / "a.h5").read_bytes() == whole
 
 
-def test_an_edited_bag_is_not_taken_over_after_a_kill(item: SlideItem, tmp_path: Path) -> None:
+def test_an_edited_bag_is_not_taken_over_after_a_kill(
+    item: SlideItem,
+    tmp_path: Path,
+) -> None:
     run(item, tmp_path)
     whole = (tmp_path / "a.h5").read_bytes()
     edit(tmp_path / "a.h5", features=0.5)
@@ -186,7 +239,9 @@ def test_an_edited_bag_is_not_taken_over_after_a_kill(item: SlideItem, tmp_path:
 
 
 def test_a_copied_bag_is_hashed_once(
-    item: SlideItem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    item: SlideItem,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from survfuse.slides import extract
 
@@ -194,7 +249,11 @@ def test_a_copied_bag_is_hashed_once(
     shutil.copytree(tmp_path / "one", tmp_path / "two")
     hashed: list[Path] = []
     real = extract.sha256_file
-    monkeypatch.setattr(extract, "sha256_file", lambda path: hashed.append(path) or real(path))
+    monkeypatch.setattr(
+        extract,
+        "sha256_file",
+        lambda path: hashed.append(path) or real(path),
+    )
     for _ in range(3):
         assert run(item, tmp_path / "two").attempts == 1
     assert hashed == [tmp_path / "two" / "a.h5"]
@@ -215,12 +274,18 @@ def test_no_tissue_is_a_result(tmp_path: Path) -> None:
     path = tiny_slide(tmp_path / "glass.tif", tissue=[])
     record = run(SlideItem("glass", "P", path), tmp_path / "out")
     assert (record.status, record.tiles) == ("empty", 0)
-    assert record.reason == "no tissue: nothing is stained; bare glass on 100% of what was scanned"
+    assert (
+        record.reason
+        == "no tissue: nothing is stained; bare glass on 100% of what was scanned"
+    )
     assert read_features(tmp_path / "out" / "glass.h5").values.shape == (0, 15)
     assert run(SlideItem("glass", "P", path), tmp_path / "out") == record
 
 
-def test_tiles_of_glass_are_dropped_and_counted(item: SlideItem, tmp_path: Path) -> None:
+def test_tiles_of_glass_are_dropped_and_counted(
+    item: SlideItem,
+    tmp_path: Path,
+) -> None:
     record = run(item, tmp_path, CONFIG.model_copy(update={"tissue": "everything"}))
     assert record.chosen == 256
     assert record.tiles == 64
@@ -246,13 +311,20 @@ def test_a_slide_without_scale_is_refused_and_accepted_with_one(tmp_path: Path) 
     keys = set()
     for item, config, source in accepted:
         record = run(item, out, config)
-        assert (record.status, record.slide["spacing_source"], record.tiles) == ("done", source, 64)
+        assert (record.status, record.slide["spacing_source"], record.tiles) == (
+            "done",
+            source,
+            64,
+        )
         keys.add(record.key)
     assert len(keys) == 1  # the same features, whoever said the scale
 
 
 @pytest.mark.parametrize("spacing", [0.25, 0.5])
-def test_mixed_spacings_give_the_same_field_of_view(tmp_path: Path, spacing: float) -> None:
+def test_mixed_spacings_give_the_same_field_of_view(
+    tmp_path: Path,
+    spacing: float,
+) -> None:
     size = int(512 / spacing)
     box = (size // 4, size // 4, size // 2, size // 2)
     path = tiny_slide(tmp_path / "s.tif", size, spacing, tissue=[box])
@@ -271,7 +343,11 @@ def test_a_mask_decides(item: SlideItem, tmp_path: Path) -> None:
     tiny_mask(mask, 1024, [TISSUE])
     assert run(masked, tmp_path / "out").tiles == 64  # another mask is another bag
     assert (
-        run(replace(item, mask=mask), tmp_path / "otsu", ExtractConfig(tissue="otsu")).tissue["source"]
+        run(
+            replace(item, mask=mask),
+            tmp_path / "otsu",
+            ExtractConfig(tissue="otsu"),
+        ).tissue["source"]
         == "found"
     )
 
@@ -279,18 +355,31 @@ def test_a_mask_decides(item: SlideItem, tmp_path: Path) -> None:
 def test_masks_that_are_missing_are_asked_for(item: SlideItem, tmp_path: Path) -> None:
     given = CONFIG.model_copy(update={"tissue": "given"})
     record = run(item, tmp_path, given)
-    assert record.reason.startswith("slide 'a' has no tissue mask, and --tissue given takes nothing else")
+    assert record.reason.startswith(
+        "slide 'a' has no tissue mask, and --tissue given takes nothing else",
+    )
     record = run(replace(item, mask=tmp_path / "gone.tif"), tmp_path, given)
     assert "gone.tif: no such mask, of slide 'a'" in record.reason
 
 
 def test_too_many_unreadable_tiles_fail_the_slide(tmp_path: Path) -> None:
-    path = tiny_slide(tmp_path / "c.tif", tissue=[(0, 0, 1024, 1024)], compression="jpeg")
+    path = tiny_slide(
+        tmp_path / "c.tif",
+        tissue=[(0, 0, 1024, 1024)],
+        compression="jpeg",
+    )
     cut_in_the_middle(path, 0.2)
     cut = SlideItem("c", "P", path, mpp=0.5)
-    record = run(cut, tmp_path / "out", CONFIG.model_copy(update={"tissue": "everything"}))
+    record = run(
+        cut,
+        tmp_path / "out",
+        CONFIG.model_copy(update={"tissue": "everything"}),
+    )
     assert record.status == "failed"
-    assert "tiles cannot be read, at most 5% may (--limit-unreadable); the first is damaged" in record.reason
+    assert (
+        "tiles cannot be read, at most 5% may (--limit-unreadable); the first is damaged"
+        in record.reason
+    )
     assert record.final
     assert record.unreadable > 0
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["state"]
@@ -298,15 +387,27 @@ def test_too_many_unreadable_tiles_fail_the_slide(tmp_path: Path) -> None:
     record = run(cut, tmp_path / "out", lenient)
     assert record.status == "done"
     assert 0 < record.unreadable < 200
-    assert record.tiles + record.unreadable + record.dropped["background"] == record.chosen == 256
+    assert (
+        record.tiles + record.unreadable + record.dropped["background"]
+        == record.chosen
+        == 256
+    )
     assert len(read_features(tmp_path / "out" / "c.h5")) == record.tiles
 
 
 @pytest.mark.parametrize(
     ("content", "told"),
-    [(b"", "not a whole-slide image"), (b"text", "not a whole-slide image"), (None, "no such file")],
+    [
+        (b"", "not a whole-slide image"),
+        (b"text", "not a whole-slide image"),
+        (None, "no such file"),
+    ],
 )
-def test_what_is_no_slide_fails_with_its_reason(tmp_path: Path, content: bytes | None, told: str) -> None:
+def test_what_is_no_slide_fails_with_its_reason(
+    tmp_path: Path,
+    content: bytes | None,
+    told: str,
+) -> None:
     path = tmp_path / "x.svs"
     if content is not None:
         path.write_bytes(content)
@@ -329,7 +430,10 @@ def test_an_interrupt_gives_the_slide_back(item: SlideItem, tmp_path: Path) -> N
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["state"]
 
 
-def test_what_is_not_the_slides_fault_is_raised(item: SlideItem, tmp_path: Path) -> None:
+def test_what_is_not_the_slides_fault_is_raised(
+    item: SlideItem,
+    tmp_path: Path,
+) -> None:
     class Breaks(MeanEncoder):
         def encode(self, tiles: np.ndarray) -> np.ndarray:
             raise OSError("no space left on device")
@@ -341,12 +445,17 @@ def test_what_is_not_the_slides_fault_is_raised(item: SlideItem, tmp_path: Path)
     assert record.status == "running"
 
 
-def test_what_the_encoder_refuses_fails_the_slide(item: SlideItem, tmp_path: Path) -> None:
+def test_what_the_encoder_refuses_fails_the_slide(
+    item: SlideItem,
+    tmp_path: Path,
+) -> None:
     class Overflows(MeanEncoder):
         def encode(self, tiles: np.ndarray) -> np.ndarray:
             raise SlideError("encoder 'x' gave values that float16 cannot hold")
 
-    assert run(item, tmp_path / "out", encoder=Overflows()).reason.startswith("encoder 'x' gave values")
+    assert run(item, tmp_path / "out", encoder=Overflows()).reason.startswith(
+        "encoder 'x' gave values",
+    )
 
 
 def test_records_hold_no_stale_bag(item: SlideItem, tmp_path: Path) -> None:
@@ -367,10 +476,15 @@ def test_the_record_is_running_while_it_runs(item: SlideItem, tmp_path: Path) ->
             return super().encode(tiles)
 
     run(item, tmp_path / "out", encoder=Looks())
-    assert {(told["status"], told["pid"]) for told in seen} == {("running", os.getpid())}
+    assert {(told["status"], told["pid"]) for told in seen} == {
+        ("running", os.getpid()),
+    }
 
 
-def test_a_slide_that_changes_or_goes_while_it_is_read_is_no_bag(item: SlideItem, tmp_path: Path) -> None:
+def test_a_slide_that_changes_or_goes_while_it_is_read_is_no_bag(
+    item: SlideItem,
+    tmp_path: Path,
+) -> None:
     class Meddles(MeanEncoder):
         def encode(self, tiles: Any) -> Any:
             os.utime(item.path, ns=(1, 1))
@@ -382,7 +496,9 @@ def test_a_slide_that_changes_or_goes_while_it_is_read_is_no_bag(item: SlideItem
         f"{item.path}: changed while it was read; let it be and start again",
     )
     assert not (tmp_path / "out" / "a.h5").exists()
-    assert run(item, tmp_path / "out").status == "done"  # the next run takes it as it is now
+    assert (
+        run(item, tmp_path / "out").status == "done"
+    )  # the next run takes it as it is now
 
     class Removes(MeanEncoder):
         def encode(self, tiles: Any) -> Any:

@@ -15,11 +15,16 @@ from typing import Any
 
 import pytest
 
-from slide_files import cut_in_the_middle, mean_encoder, slow_fragile_encoder, tiny_slide
+from slide_files import (
+    cut_in_the_middle,
+    mean_encoder,
+    slow_fragile_encoder,
+    tiny_slide,
+)
 from survfuse.executors import make_executor
 from survfuse.readers import BagStore, find_features, pack, read_features
 from survfuse.slides import ExtractConfig, Record, SlideItem, survey
-from survfuse.slides.run import ExtractWatcher, extract
+from survfuse.slides.supervisor import ExtractWatcher, extract
 
 CONFIG = ExtractConfig(tile_px=64, batch=16, tissue="everything")
 TESTS = Path(__file__).resolve().parents[1]
@@ -31,13 +36,25 @@ def items(tmp_path_factory: pytest.TempPathFactory) -> list[SlideItem]:
     """36 good slides, three that are corrupt in different ways, and one that kills its worker."""
     root = tmp_path_factory.mktemp("forty")
     for number in range(36):
-        tiny_slide(root / f"s{number:02}.tif", 384, tissue=[(0, 0, 384, 320)], levels=2, seed=number)
+        tiny_slide(
+            root / f"s{number:02}.tif",
+            384,
+            tissue=[(0, 0, 384, 320)],
+            levels=2,
+            seed=number,
+        )
     tiny_slide(root / "dark.tif", 448, tissue=[(0, 0, 448, 448)], levels=2, shade=0.6)
-    cut_in_the_middle(tiny_slide(root / "cut.tif", 768, tissue=[(0, 0, 768, 768)], levels=2), 0.3)
+    cut_in_the_middle(
+        tiny_slide(root / "cut.tif", 768, tissue=[(0, 0, 768, 768)], levels=2),
+        0.3,
+    )
     torn = tiny_slide(root / "torn.tif", 384, levels=2)
     torn.write_bytes(torn.read_bytes()[:5000])
     (root / "text.tif").write_text("a web page that says 404")
-    return [SlideItem(path.stem, f"P{path.stem}", path) for path in sorted(root.glob("*.tif"))]
+    return [
+        SlideItem(path.stem, f"P{path.stem}", path)
+        for path in sorted(root.glob("*.tif"))
+    ]
 
 
 def program(folder: Path, out: Path) -> subprocess.Popen[bytes]:
@@ -49,7 +66,7 @@ from pathlib import Path
 import slide_files
 from survfuse.executors import make_executor
 from survfuse.slides import ExtractConfig, SlideItem
-from survfuse.slides.run import extract
+from survfuse.slides.supervisor import extract
 if __name__ == "__main__":
     items = [SlideItem(p.stem, "P" + p.stem, p) for p in sorted(Path({str(folder)!r}).glob("*.tif"))]
     extract(items, ExtractConfig(tile_px=64, batch=16, tissue="everything"), {str(out)!r},
@@ -61,7 +78,9 @@ if __name__ == "__main__":
 
 
 def records(out: Path) -> list[dict[str, Any]]:
-    return [json.loads(path.read_text()) for path in sorted((out / "state").glob("*.json"))]
+    return [
+        json.loads(path.read_text()) for path in sorted((out / "state").glob("*.json"))
+    ]
 
 
 def wait_for(what: Callable[[], Any], seconds: float = 120.0) -> Any:
@@ -75,18 +94,27 @@ def wait_for(what: Callable[[], Any], seconds: float = 120.0) -> Any:
 
 def is_gone(pid: int) -> bool:
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+        return (
+            Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+        )
     except OSError:
         return True
 
 
 def is_worked_on(record: dict[str, Any]) -> bool:
-    return record["status"] == "running" and record["slide_id"] != "dark" and not is_gone(record["pid"])
+    return (
+        record["status"] == "running"
+        and record["slide_id"] != "dark"
+        and not is_gone(record["pid"])
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
-def test_forty_slides_and_everything_that_goes_wrong(items: list[SlideItem], tmp_path: Path) -> None:
+def test_forty_slides_and_everything_that_goes_wrong(
+    items: list[SlideItem],
+    tmp_path: Path,
+) -> None:
     out = tmp_path / "out"
     whole = program(items[0].path.parent, out)
     wait_for(lambda: len(list(out.glob("s*.h5"))) >= 6)
@@ -102,7 +130,11 @@ def test_forty_slides_and_everything_that_goes_wrong(items: list[SlideItem], tmp
     assert survey(items, out).counts.get("running", 0) == 0
 
     summary = extract(
-        items, CONFIG, out, executor=make_executor("process", workers=2), load=slow_fragile_encoder
+        items,
+        CONFIG,
+        out,
+        executor=make_executor("process", workers=2),
+        load=slow_fragile_encoder,
     )
     assert summary.counts == {"done": 36, "failed": 3, "quarantined": 1}
     assert {record.slide_id for record in summary.failed} == BAD
@@ -112,22 +144,37 @@ def test_forty_slides_and_everything_that_goes_wrong(items: list[SlideItem], tmp
     assert "text.tif" in reasons["text"]
     assert "torn.tif" in reasons["torn"]
     for name, written in before.items():
-        assert (out / name).stat().st_mtime_ns == written  # finished work was not done again
+        assert (
+            out / name
+        ).stat().st_mtime_ns == written  # finished work was not done again
     attempts = {record.slide_id: record.attempts for record in summary.records}
     # but for the killed worker's, and those whose record the kill left unwritten: their bags were taken over
     assert sum(attempts[Path(name).stem] - 1 for name in before) <= 3
     assert max(attempts.values()) <= 4
-    assert sum(attempts.values()) >= 40 + 1 + 1  # the dark one twice, the killed ones again
+    assert (
+        sum(attempts.values()) >= 40 + 1 + 1
+    )  # the dark one twice, the killed ones again
 
     bags = find_features(out)
     assert set(bags) == {item.slide_id for item in items} - BAD
-    store = pack([(slide, f"P{slide}", path) for slide, path in bags.items()], tmp_path / "all.bags")
+    store = pack(
+        [(slide, f"P{slide}", path) for slide, path in bags.items()],
+        tmp_path / "all.bags",
+    )
     assert isinstance(store, BagStore)
     assert sorted(slide.slide_id for slide in store.slides) == sorted(bags)
-    assert store.tiles == summary.tiles == sum(len(read_features(path)) for path in bags.values())
+    assert (
+        store.tiles
+        == summary.tiles
+        == sum(len(read_features(path)) for path in bags.values())
+    )
     assert list(out.rglob("*.part")) == []
     undisturbed = extract(
-        items[3:5], CONFIG, tmp_path / "again", executor=make_executor("inline"), load=slow_fragile_encoder
+        items[3:5],
+        CONFIG,
+        tmp_path / "again",
+        executor=make_executor("inline"),
+        load=slow_fragile_encoder,
     )
     for record in undisturbed.records:
         assert (tmp_path / "again" / f"{record.slide_id}.h5").read_bytes() == bags[
@@ -145,7 +192,10 @@ def cluster() -> Iterator[Any]:
         ray = pytest.importorskip("ray")
         from ray.cluster_utils import Cluster
 
-        made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+        made = Cluster(
+            initialize_head=True,
+            head_node_args={"num_cpus": 1, "include_dashboard": False},
+        )
         try:
             ray.init(address=made.address, logging_level="error", log_to_driver=False)
             made.add_node(num_cpus=1)
@@ -166,28 +216,51 @@ class KillsANode(ExtractWatcher):
         if done == 10:
             how = {"allow_graceful": False}
             self.killers.append(
-                threading.Thread(target=self.cluster.remove_node, args=(self.doomed,), kwargs=how)
+                threading.Thread(
+                    target=self.cluster.remove_node,
+                    args=(self.doomed,),
+                    kwargs=how,
+                ),
             )
             self.killers[0].start()
 
 
 @pytest.mark.slow
 def test_forty_slides_on_a_cluster_that_loses_a_machine(
-    items: list[SlideItem], cluster: Any, tmp_path: Path
+    items: list[SlideItem],
+    cluster: Any,
+    tmp_path: Path,
 ) -> None:
     watcher = KillsANode(cluster)
     crew = make_executor("ray", workers=3)
     summary = extract(
-        items, CONFIG, tmp_path / "ray", executor=crew, load=slow_fragile_encoder, watcher=watcher
+        items,
+        CONFIG,
+        tmp_path / "ray",
+        executor=crew,
+        load=slow_fragile_encoder,
+        watcher=watcher,
     )
     watcher.killers[0].join()
     assert summary.counts == {"done": 36, "failed": 3, "quarantined": 1}
     assert {record.slide_id for record in summary.failed} == BAD
-    assert {record.slide_id: record.crashes for record in summary.records if record.crashes} == {"dark": 2}
-    assert 41 <= sum(record.attempts for record in summary.records) <= 43  # what the lost machine held, again
+    assert {
+        record.slide_id: record.crashes for record in summary.records if record.crashes
+    } == {"dark": 2}
+    assert (
+        41 <= sum(record.attempts for record in summary.records) <= 43
+    )  # what the lost machine held, again
     good = [item for item in items if item.slide_id not in BAD]
-    extract(good, CONFIG, tmp_path / "inline", executor=make_executor("inline"), load=mean_encoder)
+    extract(
+        good,
+        CONFIG,
+        tmp_path / "inline",
+        executor=make_executor("inline"),
+        load=mean_encoder,
+    )
     assert sorted(find_features(tmp_path / "ray")) == [item.slide_id for item in good]
     for item in good:
         name = f"{item.slide_id}.h5"
-        assert (tmp_path / "ray" / name).read_bytes() == (tmp_path / "inline" / name).read_bytes()
+        assert (tmp_path / "ray" / name).read_bytes() == (
+            tmp_path / "inline" / name
+        ).read_bytes()

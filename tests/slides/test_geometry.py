@@ -22,7 +22,11 @@ def reader(
     bounds: tuple[int, int, int, int] | None = None,
 ) -> Any:
     levels = tuple(Level(round(width / d), round(height / d), d) for d in downsamples)
-    return SimpleNamespace(path="s.svs", levels=levels, bounds=bounds or (0, 0, width, height))
+    return SimpleNamespace(
+        path="s.svs",
+        levels=levels,
+        bounds=bounds or (0, 0, width, height),
+    )
 
 
 def test_two_magnifications_give_the_same_tiles_on_the_glass() -> None:
@@ -49,7 +53,10 @@ def test_the_level_follows_the_spacing() -> None:
 
 
 def test_detail_is_not_invented() -> None:
-    with pytest.raises(SlideError, match=r"scanned at 1 µm/px, tiles are wanted at 0\.5; enlarging"):
+    with pytest.raises(
+        SlideError,
+        match=r"scanned at 1 µm/px, tiles are wanted at 0\.5; enlarging",
+    ):
         plan_grid(reader(), 1.0, tile_px=224, mpp=0.5)
     assert plan_grid(reader(), 0.505, tile_px=224, mpp=0.5).read_px == 224
 
@@ -69,9 +76,17 @@ def test_overlap_shortens_the_step() -> None:
 
 
 @given(
-    mpp=st.floats(0.1, 1.0), wanted=st.floats(1.0, 4.0), width=st.integers(1, 6000), px=st.integers(16, 512)
+    mpp=st.floats(0.1, 1.0),
+    wanted=st.floats(1.0, 4.0),
+    width=st.integers(1, 6000),
+    px=st.integers(16, 512),
 )
-def test_every_pixel_of_the_slide_lies_in_a_tile(mpp: float, wanted: float, width: int, px: int) -> None:
+def test_every_pixel_of_the_slide_lies_in_a_tile(
+    mpp: float,
+    wanted: float,
+    width: int,
+    px: int,
+) -> None:
     grid = plan_grid(reader(width=width), mpp, tile_px=px, mpp=wanted)
     right = grid.corners()[:, 0].max() + grid.footprint
     assert right >= width - 1e-6
@@ -87,7 +102,11 @@ def test_lazyslides_tile_specification_agrees(mpp: float, wanted: float) -> None
     wsidata = pytest.importorskip("wsidata")
     slide = reader(downsamples=(1, 2, 4, 16))
     properties = SimpleNamespace(mpp=mpp, level_downsample=[1, 2, 4, 16])
-    theirs = wsidata.TileSpec.from_wsidata(SimpleNamespace(properties=properties), tile_px=224, mpp=wanted)
+    theirs = wsidata.TileSpec.from_wsidata(
+        SimpleNamespace(properties=properties),
+        tile_px=224,
+        mpp=wanted,
+    )
     grid = plan_grid(slide, mpp, tile_px=224, mpp=wanted)
     if grid.mpp == wanted:
         assert grid.level == theirs.ops_level
@@ -96,12 +115,16 @@ def test_lazyslides_tile_specification_agrees(mpp: float, wanted: float) -> None
 
 def test_a_tile_of_gigabytes_is_refused() -> None:
     with pytest.raises(
-        SlideError, match=r"s\.svs: a tile of 4096 px at 8 µm/px covers 65,536 px a side of level 0"
+        SlideError,
+        match=r"s\.svs: a tile of 4096 px at 8 µm/px covers 65,536 px a side of level 0",
     ):
         plan_grid(reader(downsamples=(1,)), 0.5, tile_px=4096, mpp=8)
     assert plan_grid(reader(), 0.5, tile_px=4096, mpp=8).read_px == 4096
 
 
 def test_a_size_that_no_slide_has_is_refused() -> None:
-    with pytest.raises(SlideError, match=r"make 19,9.* tiles of 224 px, 224 px apart; at most 5,000,000"):
+    with pytest.raises(
+        SlideError,
+        match=r"make 19,9.* tiles of 224 px, 224 px apart; at most 5,000,000",
+    ):
         plan_grid(reader(10**6, 10**6, (1,)), 0.5, tile_px=224, mpp=0.5)

@@ -7,15 +7,31 @@ from typing import Any
 from slide_files import MeanEncoder
 from survfuse._storage import sha256_file
 from survfuse.slides import ExtractConfig, SlideItem
-from survfuse.slides.identity import content_key, hash_slide, inputs_key, slide_files, stamp, versions
+from survfuse.slides.identity import (
+    content_key,
+    hash_slide,
+    inputs_key,
+    slide_files,
+    stamp,
+    versions,
+)
 from survfuse.slides.settings import REVISION, settings_of
 
 SETTINGS = settings_of(ExtractConfig(), MeanEncoder())
 
 
 def key(**other: Any) -> str:
-    given = {"slide_sha256": "s", "slide_mpp": 0.5, "method": "otsu", "mask_sha256": None, **other}
-    return content_key(other.pop("settings", SETTINGS), **{k: v for k, v in given.items() if k != "settings"})
+    given = {
+        "slide_sha256": "s",
+        "slide_mpp": 0.5,
+        "method": "otsu",
+        "mask_sha256": None,
+        **other,
+    }
+    return content_key(
+        other.pop("settings", SETTINGS),
+        **{k: v for k, v in given.items() if k != "settings"},
+    )
 
 
 def test_the_key_depends_on_everything_that_makes_features() -> None:
@@ -60,7 +76,9 @@ def test_inputs_change_with_the_file_and_what_the_table_says(tmp_path: Path) -> 
     before = inputs(mask=mask)
     os.utime(mask, ns=(1, 1))
     assert inputs(mask=mask) != before
-    assert inputs(ExtractConfig(tissue="otsu"), mask=mask) == inputs(ExtractConfig(tissue="otsu"))
+    assert inputs(ExtractConfig(tissue="otsu"), mask=mask) == inputs(
+        ExtractConfig(tissue="otsu"),
+    )
     before = inputs()
     os.utime(path, ns=(1, 1))
     assert inputs() != before

@@ -15,7 +15,10 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 @pytest.mark.slow
 def test_what_lazyslide_finds_lies_where_it_was_painted() -> None:
     painted = glass.section((700, 1000))
-    assert glass.overlap(stained_by_lazyslide(painted.image, painted.mpp), painted.tissue) > 0.98
+    assert (
+        glass.overlap(stained_by_lazyslide(painted.image, painted.mpp), painted.tissue)
+        > 0.98
+    )
 
 
 @pytest.mark.slow
@@ -44,9 +47,20 @@ def test_the_image_is_left_as_it_was() -> None:
 @pytest.mark.slow
 def test_why_it_is_not_the_default() -> None:
     """As it comes, it drops pieces below a thousandth of the image and finds tissue on tinted glass."""
-    as_it_comes = {"to_hsv": False, "filter_artifacts": True, "threshold": 7, "min_tissue_area": 1e-3}
+    as_it_comes = {
+        "to_hsv": False,
+        "filter_artifacts": True,
+        "threshold": 7,
+        "min_tissue_area": 1e-3,
+    }
     chips = glass.chips()
-    assert glass.overlap(stained_by_lazyslide(chips.image, 8.0, **as_it_comes), chips.tissue) < 0.95
+    assert (
+        glass.overlap(
+            stained_by_lazyslide(chips.image, 8.0, **as_it_comes),
+            chips.tissue,
+        )
+        < 0.95
+    )
     assert stained_by_lazyslide(glass.tinted().image, 8.0, **as_it_comes).mean() > 0.5
 
 

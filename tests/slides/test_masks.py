@@ -22,7 +22,11 @@ AREA = 1.92  # mm², of SMALL on the slide below
 
 def slide(width: int = 16_000, height: int = 8_000) -> Any:
     bounds = (0, 0, width, height)
-    return SimpleNamespace(path=Path("A1.svs"), levels=(Level(width, height, 1.0),), bounds=bounds)
+    return SimpleNamespace(
+        path=Path("A1.svs"),
+        levels=(Level(width, height, 1.0),),
+        bounds=bounds,
+    )
 
 
 def small() -> npt.NDArray[np.uint8]:
@@ -47,13 +51,22 @@ VALUES: dict[str, tuple[Any, dict[str, Any]]] = {
     "bool": (small().astype(bool), {}),
     "white is 0": (small().astype(bool), {"photometric": "miniswhite"}),
     "RGB": (np.stack([small() * 255] * 3, -1), {"photometric": "rgb"}),
-    "one colour": (np.stack([small() * 0, small() * 0, small() * 200], -1), {"photometric": "rgb"}),
+    "one colour": (
+        np.stack([small() * 0, small() * 0, small() * 200], -1),
+        {"photometric": "rgb"},
+    ),
     "RGBA": (
         np.stack([*[small() * 255] * 3, np.full((500, 1000), 255, np.uint8)], -1),
         {"photometric": "rgb", "extrasamples": ["unassalpha"]},
     ),
-    "planes": (np.stack([small() * 255] * 3), {"photometric": "rgb", "planarconfig": "separate"}),
-    "palette": (small(), {"photometric": "palette", "colormap": np.full((3, 256), 65535, np.uint16)}),
+    "planes": (
+        np.stack([small() * 255] * 3),
+        {"photometric": "rgb", "planarconfig": "separate"},
+    ),
+    "palette": (
+        small(),
+        {"photometric": "palette", "colormap": np.full((3, 256), 65535, np.uint16)},
+    ),
     "JPEG": (small() * 255, {"compression": "jpeg", "compressionargs": {"level": 60}}),
 }
 
@@ -90,7 +103,12 @@ def test_every_label_is_tissue(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("times", [1, 2, 4, 8])
 def test_a_mask_of_any_level_gives_the_same_tissue(tmp_path: Path, times: int) -> None:
-    tifffile.imwrite(tmp_path / "A1.tif", enlarged(times), tile=(256, 256), compression="zlib")
+    tifffile.imwrite(
+        tmp_path / "A1.tif",
+        enlarged(times),
+        tile=(256, 256),
+        compression="zlib",
+    )
     tissue = given_mask(tmp_path / "A1.tif", slide(), 0.5)
     assert tissue.mask.shape == (500, 1000)  # 8 µm/px is fine enough
     np.testing.assert_array_equal(tissue.mask, small() > 0)
@@ -104,10 +122,17 @@ def test_a_coarse_mask_is_taken_as_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("layout", ["plain", "subifds"])
-def test_of_a_pyramid_a_level_is_read_that_is_fine_enough(tmp_path: Path, layout: str) -> None:
+def test_of_a_pyramid_a_level_is_read_that_is_fine_enough(
+    tmp_path: Path,
+    layout: str,
+) -> None:
     whole, steps = enlarged(8), (2, 4, 8, 16, 32, 64)
     with tifffile.TiffWriter(tmp_path / "A1.tif") as writer:
-        writer.write(whole, tile=(256, 256), subifds=len(steps) if layout == "subifds" else 0)
+        writer.write(
+            whole,
+            tile=(256, 256),
+            subifds=len(steps) if layout == "subifds" else 0,
+        )
         for step in steps:
             writer.write(whole[::step, ::step], tile=(256, 256), subfiletype=1)
     tissue = given_mask(tmp_path / "A1.tif", slide(), 0.5)
@@ -125,7 +150,10 @@ def test_pictures_of_other_proportions_are_not_the_mask(tmp_path: Path) -> None:
 @pytest.mark.parametrize("options", [{"tile": (256, 256)}, {"rowsperstrip": 40}])
 @pytest.mark.parametrize("colours", [False, True])
 def test_a_huge_mask_is_never_held_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], colours: bool
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, Any],
+    colours: bool,
 ) -> None:
     monkeypatch.setattr(mask_files, "MOST_PIXELS", 400_000)
     values = enlarged(3)
@@ -136,29 +164,52 @@ def test_a_huge_mask_is_never_held_whole(
         compression="zlib",
         **options,
     )
-    monkeypatch.setattr(tifffile.TiffPage, "asarray", lambda *_, **__: pytest.fail("read whole"))
+    monkeypatch.setattr(
+        tifffile.TiffPage,
+        "asarray",
+        lambda *_, **__: pytest.fail("read whole"),
+    )
     tissue = given_mask(tmp_path / "A1.tif", slide(), 0.5)
     assert tissue.mask.size <= 430_000
     assert tissue.area_mm2 == pytest.approx(AREA, rel=0.03)
 
 
-def test_a_mask_of_deep_pixels_is_never_held_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mask_of_deep_pixels_is_never_held_whole(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     values = np.stack([enlarged(2).astype(np.float64)] * 3, -1)
-    tifffile.imwrite(tmp_path / "A1.tif", values, photometric="rgb", tile=(256, 256), metadata=None)
+    tifffile.imwrite(
+        tmp_path / "A1.tif",
+        values,
+        photometric="rgb",
+        tile=(256, 256),
+        metadata=None,
+    )
     whole = given_mask(tmp_path / "A1.tif", slide(), 0.5)
     monkeypatch.setattr(mask_files, "MOST_PIXELS", values.size // 3)
     sampled: list[int] = []
     by_tile = mask_files._sampled
-    monkeypatch.setattr(mask_files, "_sampled", lambda *given: sampled.append(1) or by_tile(*given))
+    monkeypatch.setattr(
+        mask_files,
+        "_sampled",
+        lambda *given: sampled.append(1) or by_tile(*given),
+    )
     part = given_mask(tmp_path / "A1.tif", slide(), 0.5)
     assert sampled == [1]
     assert part.area_mm2 == pytest.approx(whole.area_mm2) == AREA
 
 
-def test_a_huge_mask_in_one_strip_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_huge_mask_in_one_strip_is_refused(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(mask_files, "MOST_PIXELS", 200_000)
     tifffile.imwrite(tmp_path / "A1.tif", small(), rowsperstrip=500, compression="zlib")
-    with pytest.raises(SlideError, match=r"500 px in one strip.*write it tiled or smaller"):
+    with pytest.raises(
+        SlideError,
+        match=r"500 px in one strip.*write it tiled or smaller",
+    ):
         given_mask(tmp_path / "A1.tif", slide(), 0.5)
 
 
@@ -176,10 +227,14 @@ def test_one_px_of_rounding_is_forgiven_in_a_tiny_mask(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shape", [(1000, 500), (520, 1000), (500, 1030), (8, 10)])
-def test_the_mask_of_another_slide_is_refused(tmp_path: Path, shape: tuple[int, int]) -> None:
+def test_the_mask_of_another_slide_is_refused(
+    tmp_path: Path,
+    shape: tuple[int, int],
+) -> None:
     tifffile.imwrite(tmp_path / "A1.tif", np.ones(shape, np.uint8))
     with pytest.raises(
-        SlideError, match=rf"A1.tif: the mask is {shape[1]} × {shape[0]} px .*(Is it another|rows and col)"
+        SlideError,
+        match=rf"A1.tif: the mask is {shape[1]} × {shape[0]} px .*(Is it another|rows and col)",
     ):
         given_mask(tmp_path / "A1.tif", slide(), 0.5)
 
@@ -204,10 +259,16 @@ def test_an_inverted_mask_is_taken_at_its_word_with_a_note(tmp_path: Path) -> No
     assert "99.0% of the slide as tissue; is it inverted?" in tissue.notes[0]
 
 
-@pytest.mark.parametrize("content", [b"", b"II*\0", b"no tiff at all" * 50, b"\x89PNG\r\n\x1a\n" + bytes(64)])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"II*\0", b"no tiff at all" * 50, b"\x89PNG\r\n\x1a\n" + bytes(64)],
+)
 def test_what_is_no_tiff_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "A1.tif").write_bytes(content)
-    with pytest.raises(SlideError, match=r"expected a TIFF with a tissue mask|the mask is 0 × 0"):
+    with pytest.raises(
+        SlideError,
+        match=r"expected a TIFF with a tissue mask|the mask is 0 × 0",
+    ):
         given_mask(tmp_path / "A1.tif", slide(), 0.5)
 
 
@@ -216,9 +277,15 @@ def test_a_truncated_or_damaged_mask_is_refused(tmp_path: Path) -> None:
     noise = rng.integers(0, 2, (500, 1000), dtype=np.uint8)
     tifffile.imwrite(tmp_path / "A1.tif", noise, compression="zlib", rowsperstrip=50)
     whole = (tmp_path / "A1.tif").read_bytes()
-    for content in (whole[: len(whole) // 2], whole[:900] + b"\xff" * 4000 + whole[4900:]):
+    for content in (
+        whole[: len(whole) // 2],
+        whole[:900] + b"\xff" * 4000 + whole[4900:],
+    ):
         (tmp_path / "B1.tif").write_bytes(content)
-        with pytest.raises(SlideError, match=r"B1\.tif: expected a TIFF with a tissue mask"):
+        with pytest.raises(
+            SlideError,
+            match=r"B1\.tif: expected a TIFF with a tissue mask",
+        ):
             given_mask(tmp_path / "B1.tif", slide(), 0.5)
 
 
@@ -227,11 +294,18 @@ def test_an_absent_mask_is_named(tmp_path: Path) -> None:
         given_mask(tmp_path / "A9.tif", slide(), 0.5)
 
 
-@pytest.mark.parametrize(("codec", "number"), [("png", 34933), ("jpegxl", 50002), ("webp", 50001)])
+@pytest.mark.parametrize(
+    ("codec", "number"),
+    [("png", 34933), ("jpegxl", 50002), ("webp", 50001)],
+)
 def test_a_stream_that_is_larger_than_its_tile_is_not_decoded(
-    tmp_path: Path, codec: str, number: int
+    tmp_path: Path,
+    codec: str,
+    number: int,
 ) -> None:
-    stream = getattr(imagecodecs, f"{codec}_encode")(np.zeros((2000, 2000, 3), np.uint8))
+    stream = getattr(imagecodecs, f"{codec}_encode")(
+        np.zeros((2000, 2000, 3), np.uint8),
+    )
     tags = tiff_tags(compression=number, stored=len(stream))
     path = raw_tiff(tmp_path / "a.tif", tags, pixels=stream)
     claim = "(no size|2000 × 2000 px of 4 channels)"
@@ -251,11 +325,17 @@ def test_a_folder_is_no_mask(tmp_path: Path) -> None:
         given_mask(tmp_path, slide(), 0.5)
 
 
-def test_without_the_extra_the_error_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_extra_the_error_names_it(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     import sys
 
     monkeypatch.setitem(sys.modules, "tifffile", None)
-    with pytest.raises(MissingExtraError, match=r"needs tifffile: pip install 'survfuse\[slides\]'"):
+    with pytest.raises(
+        MissingExtraError,
+        match=r"needs tifffile: pip install 'survfuse\[slides\]'",
+    ):
         given_mask(tmp_path / "A1.tif", slide(), 0.5)
 
 
@@ -294,9 +374,18 @@ def test_masks_are_paired_by_name(tmp_path: Path) -> None:
     assert pair_masks(folder, slides[::-1]) == pairs
 
 
-@pytest.mark.parametrize("names", [("A1.png",), ("A1.tif", "A2_mask.png"), ("A1.geojson",), ()])
-def test_masks_that_would_not_be_read_are_refused(tmp_path: Path, names: tuple[str, ...]) -> None:
-    with pytest.raises(SlideError, match=r"masks are read from \.tif, \.tiff files, got"):
+@pytest.mark.parametrize(
+    "names",
+    [("A1.png",), ("A1.tif", "A2_mask.png"), ("A1.geojson",), ()],
+)
+def test_masks_that_would_not_be_read_are_refused(
+    tmp_path: Path,
+    names: tuple[str, ...],
+) -> None:
+    with pytest.raises(
+        SlideError,
+        match=r"masks are read from \.tif, \.tiff files, got",
+    ):
         pair_masks(folder_of(tmp_path, *names), ["A1", "A2"])
 
 
@@ -321,20 +410,27 @@ def test_masks_of_slides_that_are_not_asked_for_do_no_harm(tmp_path: Path) -> No
 def test_two_masks_of_one_slide_are_refused(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, "A1.tif", "A1_mask.tif")
     with pytest.raises(
-        SlideError, match=r"slide 'A1' has two masks in .*: A1.tif and A1_mask.tif; leave one"
+        SlideError,
+        match=r"slide 'A1' has two masks in .*: A1.tif and A1_mask.tif; leave one",
     ):
         pair_masks(folder, ["A1"])
 
 
 def test_one_mask_of_two_slides_is_refused(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, "A1_HE_mask.tif")
-    with pytest.raises(SlideError, match=r"A1_HE_mask.tif: fits slides A1 and A1_HE; rename the mask"):
+    with pytest.raises(
+        SlideError,
+        match=r"A1_HE_mask.tif: fits slides A1 and A1_HE; rename the mask",
+    ):
         pair_masks(folder, ["A1", "A1_HE"])
 
 
 def test_names_that_do_not_match_are_refused(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, "A1.tif", "a2.tif", "A3-mask.tif")
-    with pytest.raises(SlideError, match=r"A3-mask.tif, a2.tif belong to no slide, and slides A2, A3 have"):
+    with pytest.raises(
+        SlideError,
+        match=r"A3-mask.tif, a2.tif belong to no slide, and slides A2, A3 have",
+    ):
         pair_masks(folder, ["A1", "A2", "A3"])
 
 
@@ -346,11 +442,15 @@ def test_an_absent_folder_is_named(tmp_path: Path) -> None:
 def test_a_file_that_only_begins_like_a_tiff_holds_no_image(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     path.write_bytes(b"II*\0" + b"\xff" * 500)
-    with pytest.raises(SlideError, match=r"a\.tif: the file ends within its directories"):
+    with pytest.raises(
+        SlideError,
+        match=r"a\.tif: the file ends within its directories",
+    ):
         given_mask(path, slide(), 0.5)
     path.write_bytes(b"II*\0" + bytes(500))
     with pytest.raises(
-        SlideError, match=r"a\.tif: expected a TIFF with a tissue mask, but it holds no image"
+        SlideError,
+        match=r"a\.tif: expected a TIFF with a tissue mask, but it holds no image",
     ):
         given_mask(path, slide(), 0.5)
 

@@ -19,7 +19,10 @@ def slide(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_slide(tmp_path_factory.mktemp("slides") / "a.tif", size=(1100, 900))
 
 
-def test_an_overview_is_the_slide_made_small(slide: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_overview_is_the_slide_made_small(
+    slide: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     with open_slide(slide) as reader:
         whole = overview(reader, 0.5, target_mpp=8.0)
         assert whole.image.shape == (56, 69, 3)
@@ -39,20 +42,33 @@ def test_an_overview_is_the_slide_made_small(slide: Path, monkeypatch: pytest.Mo
 def test_a_little_damage_is_white_and_counted(tmp_path: Path) -> None:
     how = {"size": 4096, "levels": 1, "tissue": [(0, 0, 4096, 4096)]}
     broken = cut_in_the_middle(tiny_slide(tmp_path / "broken.tif", **how), share=0.01)
-    with open_slide(tiny_slide(tmp_path / "whole.tif", **how)) as one, open_slide(broken) as other:
+    with (
+        open_slide(tiny_slide(tmp_path / "whole.tif", **how)) as one,
+        open_slide(broken) as other,
+    ):
         whole, some = overview(one, 0.5), overview(other, 0.5)
         assert whole.lost == 0
         assert 0 < some.lost <= 0.03
         differs = (whole.image != some.image).any(axis=2)
-        assert (some.image[differs] == 255).all(axis=1).mean() > 0.8  # the rest: resampling beside it
+        assert (some.image[differs] == 255).all(
+            axis=1,
+        ).mean() > 0.8  # the rest: resampling beside it
         assert differs.mean() == pytest.approx(some.lost, abs=0.01)
 
 
 def test_a_slide_that_is_damaged_all_over_is_refused(tmp_path: Path) -> None:
-    path = tiny_slide(tmp_path / "a.tif", size=2048, levels=1, tissue=[(0, 0, 2048, 2048)])
+    path = tiny_slide(
+        tmp_path / "a.tif",
+        size=2048,
+        levels=1,
+        tissue=[(0, 0, 2048, 2048)],
+    )
     with (
         open_slide(cut_in_the_middle(path)) as reader,
-        pytest.raises(SlideError, match=r"a\.tif: more than 5% of the slide cannot be read"),
+        pytest.raises(
+            SlideError,
+            match=r"a\.tif: more than 5% of the slide cannot be read",
+        ),
     ):
         overview(reader, 0.5)
 

@@ -22,21 +22,29 @@ def flat(*colours: tuple[int, int, int], px: int = 224) -> Tiles:
 
 def stained(tiles: int = 3, px: int = 224, seed: int = 0, **stains: float) -> Tiles:
     made = [
-        glass.paint("", np.ones((px, px), bool), np.random.default_rng(seed + i), **stains).image  # type: ignore[arg-type]
+        glass.paint(
+            "",
+            np.ones((px, px), bool),
+            np.random.default_rng(seed + i),
+            **stains,
+        ).image  # type: ignore[arg-type]
         for i in range(tiles)
     ]
     return np.stack(made)
 
 
 def test_glass_and_padding_are_background() -> None:
-    quality = judge_tiles(flat((255, 255, 255), (238, 236, 226), (0, 0, 0), (240, 233, 238)))
+    quality = judge_tiles(
+        flat((255, 255, 255), (238, 236, 226), (0, 0, 0), (240, 233, 238)),
+    )
     np.testing.assert_array_equal(quality.background, 1)
     np.testing.assert_array_equal(quality.pen, 0)
     np.testing.assert_array_equal(quality.blur, 0)
 
 
 @pytest.mark.parametrize(
-    "stains", [{}, {"haematoxylin": 1.0, "eosin": 0.1}, {"haematoxylin": 0.05, "eosin": 0.4}]
+    "stains",
+    [{}, {"haematoxylin": 1.0, "eosin": 0.1}, {"haematoxylin": 0.05, "eosin": 0.4}],
 )
 def test_tissue_is_neither_background_nor_ink(stains: dict[str, float]) -> None:
     quality = judge_tiles(stained(**stains))
@@ -65,18 +73,28 @@ def test_shares_are_shares() -> None:
     eosin=st.floats(0.05, 0.6),
     haematoxylin=st.floats(0.05, 1),
 )
-def test_a_blurred_tile_is_blurrier(seed: int, sigma: float, eosin: float, haematoxylin: float) -> None:
+def test_a_blurred_tile_is_blurrier(
+    seed: int,
+    sigma: float,
+    eosin: float,
+    haematoxylin: float,
+) -> None:
     tile = stained(1, seed=seed, eosin=eosin, haematoxylin=haematoxylin)
     once = cv2.GaussianBlur(tile[0], (0, 0), sigma)[None]
     twice = cv2.GaussianBlur(once[0], (0, 0), 2 * sigma)[None]
-    sharp, blurred, more = (float(judge_tiles(one).blur[0]) for one in (tile, once, twice))
+    sharp, blurred, more = (
+        float(judge_tiles(one).blur[0]) for one in (tile, once, twice)
+    )
     assert sharp > blurred > more
 
 
 def test_blur_is_the_variance_of_the_laplacian() -> None:
     tile = stained(1)[0]
     kernel = np.array([[0, -1, 0], [-1, 4, -1], [0, -1, 0]], np.float64)
-    full = cv2.filter2D(tile[..., 1].astype(np.float64), -1, kernel)[1::8, 1::8][:28, :28]
+    full = cv2.filter2D(tile[..., 1].astype(np.float64), -1, kernel)[1::8, 1::8][
+        :28,
+        :28,
+    ]
     assert judge_tiles(tile[None]).blur[0] == pytest.approx(full.var(), rel=1e-4)
 
 
@@ -90,7 +108,10 @@ def test_any_size_of_tile_and_any_layout(px: int) -> None:
         values = getattr(whole, name)
         assert values.shape == (4,)
         assert values.dtype == np.float32
-        np.testing.assert_array_equal(values, np.concatenate([getattr(one, name) for one in apart]))
+        np.testing.assert_array_equal(
+            values,
+            np.concatenate([getattr(one, name) for one in apart]),
+        )
         np.testing.assert_array_equal(values, getattr(sliced, name))
 
 

@@ -17,7 +17,10 @@ from survfuse.slides.reading import level_for, open_slide
 from survfuse.slides.tiff import NativeTiffReader, native_or_none
 
 SLIDES = Path(os.environ.get("SURVFUSE_DATA", "../shared/data")) / "slides"
-needs_slides = pytest.mark.skipif(not SLIDES.is_dir(), reason=f"no slides in {SLIDES} (set SURVFUSE_DATA)")
+needs_slides = pytest.mark.skipif(
+    not SLIDES.is_dir(),
+    reason=f"no slides in {SLIDES} (set SURVFUSE_DATA)",
+)
 
 
 @pytest.fixture(scope="module")
@@ -25,12 +28,22 @@ def slide(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_slide(tmp_path_factory.mktemp("slides") / "a.tif", size=(1100, 900))
 
 
-def test_a_tiled_tiff_takes_the_fast_path_and_has_openslides_pixels(slide: Path) -> None:
+def test_a_tiled_tiff_takes_the_fast_path_and_has_openslides_pixels(
+    slide: Path,
+) -> None:
     with open_slide(slide) as fast, OpenSlideReader(slide) as plain:
         assert isinstance(fast, NativeTiffReader)
         assert fast.levels == plain.levels
-        assert (fast.mpp, fast.bounds) == (plain.mpp, plain.bounds) == (0.5, (0, 0, 1100, 900))
-        for level, x, y, width, height in [(0, 200, 150, 300, 280), (0, 255, 255, 2, 2), (1, 3, 5, 400, 300)]:
+        assert (
+            (fast.mpp, fast.bounds)
+            == (plain.mpp, plain.bounds)
+            == (0.5, (0, 0, 1100, 900))
+        )
+        for level, x, y, width, height in [
+            (0, 200, 150, 300, 280),
+            (0, 255, 255, 2, 2),
+            (1, 3, 5, 400, 300),
+        ]:
             ours = fast.region(level, x, y, width, height).astype(int)
             theirs = plain.region(level, x, y, width, height).astype(int)
             assert ours.shape == (height, width, 3)
@@ -39,11 +52,17 @@ def test_a_tiled_tiff_takes_the_fast_path_and_has_openslides_pixels(slide: Path)
 
 
 @pytest.mark.parametrize("compression", [None, "deflate"])
-def test_lossless_tiles_are_equal_bit_by_bit(tmp_path: Path, compression: str | None) -> None:
+def test_lossless_tiles_are_equal_bit_by_bit(
+    tmp_path: Path,
+    compression: str | None,
+) -> None:
     path = tiny_slide(tmp_path / "a.tif", size=600, compression=compression)
     with open_slide(path) as fast, OpenSlideReader(path) as plain:
         assert isinstance(fast, NativeTiffReader)
-        np.testing.assert_array_equal(fast.region(0, 100, 90, 400, 300), plain.region(0, 100, 90, 400, 300))
+        np.testing.assert_array_equal(
+            fast.region(0, 100, 90, 400, 300),
+            plain.region(0, 100, 90, 400, 300),
+        )
 
 
 @pytest.mark.parametrize("native", [True, False])
@@ -61,7 +80,11 @@ def test_outside_the_slide_it_is_white(slide: Path, native: bool) -> None:
 
 @pytest.mark.parametrize("native", [True, False])
 def test_damage_is_told_and_later_reads_work(tmp_path: Path, native: bool) -> None:
-    path = cut_in_the_middle(tiny_slide(tmp_path / "a.tif", size=2048, levels=2, tissue=[(0, 0, 2048, 2048)]))
+    path = cut_in_the_middle(
+        tiny_slide(
+            tmp_path / "a.tif", size=2048, levels=2, tissue=[(0, 0, 2048, 2048)]
+        ),
+    )
     with open_slide(path) if native else OpenSlideReader(path) as reader:
         good, told = 0, []
         for y in range(0, 2048, 256):
@@ -100,7 +123,10 @@ def test_what_is_not_there_or_not_a_slide_is_refused(tmp_path: Path) -> None:
         open_slide(tmp_path / "gone.svs")
     text = tmp_path / "notes.svs"
     text.write_text("not a slide")
-    with pytest.raises(SlideError, match="not a whole-slide image that OpenSlide knows"):
+    with pytest.raises(
+        SlideError,
+        match="not a whole-slide image that OpenSlide knows",
+    ):
         open_slide(text)
     with pytest.raises(SlideError, match="expected a file, got a folder"):
         open_slide(tmp_path)
@@ -143,7 +169,10 @@ def test_real_slides_open_the_fast_way_with_openslides_pixels() -> None:
     ]:
         with open_slide(SLIDES / name) as fast, OpenSlideReader(SLIDES / name) as plain:
             assert isinstance(fast, NativeTiffReader)
-            assert (fast.mpp, [(level.width, level.height) for level in fast.levels]) == (mpp, sizes)
+            assert (
+                fast.mpp,
+                [(level.width, level.height) for level in fast.levels],
+            ) == (mpp, sizes)
             ours = fast.region(0, 1000, 1200, 500, 400).astype(int)
             assert np.abs(ours - plain.region(0, 1000, 1200, 500, 400)).mean() < 0.6
 
@@ -151,7 +180,8 @@ def test_real_slides_open_the_fast_way_with_openslides_pixels() -> None:
 @needs_slides
 def test_a_lone_dicom_file_is_refused_with_its_reason() -> None:
     with pytest.raises(
-        SlideError, match=r"a DICOM slide is a folder .* put all its instances into one folder"
+        SlideError,
+        match=r"a DICOM slide is a folder .* put all its instances into one folder",
     ):
         open_slide(SLIDES / "TCGA-XK-AAJU_small_dicom.dcm")
 
@@ -176,14 +206,25 @@ def test_a_page_that_only_has_a_levels_size_is_not_taken_for_it(tmp_path: Path) 
     ]  # a label among the levels
     with tifffile.TiffWriter(tmp_path / "a.tif") as file:
         for image, kind in pages:
-            file.write(image, tile=(256, 256), photometric="rgb", subfiletype=kind, metadata=None)
+            file.write(
+                image,
+                tile=(256, 256),
+                photometric="rgb",
+                subfiletype=kind,
+                metadata=None,
+            )
     with open_slide(tmp_path / "a.tif") as reader:
         assert len(reader.levels) == 3
         assert (reader.region(1, 0, 0, 512, 512) == 200).all()
 
 
 def test_a_tile_that_claims_gigabytes_or_lies_nowhere_is_damage(tmp_path: Path) -> None:
-    path = tiny_slide(tmp_path / "a.tif", size=1024, levels=2, tissue=[(0, 0, 1024, 1024)])
+    path = tiny_slide(
+        tmp_path / "a.tif",
+        size=1024,
+        levels=2,
+        tissue=[(0, 0, 1024, 1024)],
+    )
     with OpenSlideReader(path) as whole:
         reader = native_or_none(whole)
         assert reader is not None
@@ -195,7 +236,10 @@ def test_a_tile_that_claims_gigabytes_or_lies_nowhere_is_damage(tmp_path: Path) 
     with OpenSlideReader(path) as whole:
         reader = native_or_none(whole)
         assert reader is not None
-        with pytest.raises(SlideError, match=r"row 1, column 2 \(65500 x 65500 px instead of 256 x 256\)"):
+        with pytest.raises(
+            SlideError,
+            match=r"row 1, column 2 \(65500 x 65500 px instead of 256 x 256\)",
+        ):
             reader.region(0, 512, 256, 9, 9)
         reader._pages[0] = replace(page, offsets=(2**63 + 5,) * len(page.offsets))
         with pytest.raises(SlideError, match="the file ends before it"):
@@ -203,7 +247,8 @@ def test_a_tile_that_claims_gigabytes_or_lies_nowhere_is_damage(tmp_path: Path) 
 
 
 def test_a_level_of_which_nothing_can_be_compared_is_left_to_openslide(
-    slide: Path, monkeypatch: pytest.MonkeyPatch
+    slide: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     decode = NativeTiffReader._decode
 
@@ -218,10 +263,16 @@ def test_a_level_of_which_nothing_can_be_compared_is_left_to_openslide(
 
 
 @pytest.mark.parametrize("path", ["pipe", "/dev/zero", "loop", "n" * 300])
-def test_what_is_no_file_is_neither_waited_for_nor_read(tmp_path: Path, path: str) -> None:
+def test_what_is_no_file_is_neither_waited_for_nor_read(
+    tmp_path: Path,
+    path: str,
+) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "loop").symlink_to("loop")
-    with pytest.raises(SlideError, match=r"expected a file, got a (pipe|device)|cannot be opened"):
+    with pytest.raises(
+        SlideError,
+        match=r"expected a file, got a (pipe|device)|cannot be opened",
+    ):
         open_slide(tmp_path / path)
 
 
@@ -231,14 +282,23 @@ def test_another_compression_is_no_damage(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     how = {"tile": (256, 256), "compression": "webp", "photometric": "rgb"}
     tifffile.imwrite(path, np.zeros((512, 512, 3), np.uint8), metadata=None, **how)
-    with pytest.raises(SlideError, match=r"does not read .*Unsupported TIFF compression.*; convert it"):
+    with pytest.raises(
+        SlideError,
+        match=r"does not read .*Unsupported TIFF compression.*; convert it",
+    ):
         open_slide(path)
 
 
-def test_a_slide_in_one_vast_tile_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slide_in_one_vast_tile_is_refused(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     path = tiny_slide(tmp_path / "a.tif", size=600, levels=1, tile=512)
     monkeypatch.setattr("survfuse.slides.openslide.MOST_PIXELS", 512 * 512 - 1)
-    with pytest.raises(SlideError, match="level 0 is stored in tiles of 512 x 512 px, at most 262,143 px"):
+    with pytest.raises(
+        SlideError,
+        match="level 0 is stored in tiles of 512 x 512 px, at most 262,143 px",
+    ):
         open_slide(path)
 
 
@@ -264,10 +324,14 @@ def write_levels(path: Path, *images: Any, **options: Any) -> Path:
 
 def test_a_level_of_other_proportions_is_left_out_and_told(tmp_path: Path) -> None:
     images = [
-        np.full((side, width, 3), 200, np.uint8) for side, width in ((1024, 1024), (512, 400), (256, 256))
+        np.full((side, width, 3), 200, np.uint8)
+        for side, width in ((1024, 1024), (512, 400), (256, 256))
     ]
     with open_slide(write_levels(tmp_path / "a.tif", *images)) as reader:
-        assert [(level.width, level.height) for level in reader.levels] == [(1024, 1024), (256, 256)]
+        assert [(level.width, level.height) for level in reader.levels] == [
+            (1024, 1024),
+            (256, 256),
+        ]
         assert reader.notes == (
             "a level of 400 × 512 px has not the proportions of the slide (1024 × 1024); it is not read",
         )
@@ -276,8 +340,14 @@ def test_a_level_of_other_proportions_is_left_out_and_told(tmp_path: Path) -> No
         assert (plain.region(1, 0, 0, 256, 256) == 200).all()
 
 
-@pytest.mark.parametrize("sizes", [(1001, 500, 250, 125), (1001, 501, 251, 126), (1001, 334, 111)])
-def test_the_rounding_of_levels_is_forgiven(tmp_path: Path, sizes: tuple[int, ...]) -> None:
+@pytest.mark.parametrize(
+    "sizes",
+    [(1001, 500, 250, 125), (1001, 501, 251, 126), (1001, 334, 111)],
+)
+def test_the_rounding_of_levels_is_forgiven(
+    tmp_path: Path,
+    sizes: tuple[int, ...],
+) -> None:
     images = [np.full((side, side * 2 // 3, 3), 200, np.uint8) for side in sizes]
     with open_slide(write_levels(tmp_path / "a.tif", *images)) as reader:
         assert len(reader.levels) == len(sizes)
@@ -288,27 +358,75 @@ def test_samples_of_16_bits_are_read_as_their_upper_8(tmp_path: Path) -> None:
     image = np.full((512, 512, 3), 200 * 257, np.uint16)
     with open_slide(write_levels(tmp_path / "a.tif", image)) as reader:
         assert (reader.region(0, 0, 0, 512, 512) == 200).all()
-        assert (reader.sample_bits, reader.notes) == (16, ("samples of 16 bits; the upper 8 are read",))
+        assert (reader.sample_bits, reader.notes) == (
+            16,
+            ("samples of 16 bits; the upper 8 are read",),
+        )
 
 
 @pytest.mark.parametrize(
     ("kind", "photometric", "shape", "told"),
     [
-        ("u1", "minisblack", (512, 512), r"one grey value per pixel \(8 bits\), without colour"),
-        ("u1", "miniswhite", (512, 512), r"one grey value per pixel \(8 bits\), without colour"),
-        ("u2", "minisblack", (512, 512), r"one grey value per pixel \(16 bits\), without colour"),
-        ("u2", "minisblack", (512, 512, 4), r"4 grey channels per pixel \(16 bits\), without colour"),
-        ("f4", "rgb", (512, 512, 3), r"samples of 32 bits \(floating point\), expected 8"),
-        ("u4", "rgb", (512, 512, 3), r"samples of 32 bits \(unsigned integers\), expected 8"),
-        ("i2", "rgb", (512, 512, 3), r"samples of 16 bits \(signed integers\), expected 8"),
+        (
+            "u1",
+            "minisblack",
+            (512, 512),
+            r"one grey value per pixel \(8 bits\), without colour",
+        ),
+        (
+            "u1",
+            "miniswhite",
+            (512, 512),
+            r"one grey value per pixel \(8 bits\), without colour",
+        ),
+        (
+            "u2",
+            "minisblack",
+            (512, 512),
+            r"one grey value per pixel \(16 bits\), without colour",
+        ),
+        (
+            "u2",
+            "minisblack",
+            (512, 512, 4),
+            r"4 grey channels per pixel \(16 bits\), without colour",
+        ),
+        (
+            "f4",
+            "rgb",
+            (512, 512, 3),
+            r"samples of 32 bits \(floating point\), expected 8",
+        ),
+        (
+            "u4",
+            "rgb",
+            (512, 512, 3),
+            r"samples of 32 bits \(unsigned integers\), expected 8",
+        ),
+        (
+            "i2",
+            "rgb",
+            (512, 512, 3),
+            r"samples of 16 bits \(signed integers\), expected 8",
+        ),
     ],
 )
 def test_what_is_not_stored_in_colours_of_8_bits_is_refused(
-    tmp_path: Path, kind: str, photometric: str, shape: tuple[int, ...], told: str
+    tmp_path: Path,
+    kind: str,
+    photometric: str,
+    shape: tuple[int, ...],
+    told: str,
 ) -> None:
-    how = {"photometric": photometric, **({"planarconfig": "contig"} if len(shape) > 2 else {})}
+    how = {
+        "photometric": photometric,
+        **({"planarconfig": "contig"} if len(shape) > 2 else {}),
+    }
     path = write_levels(tmp_path / "a.tif", np.full(shape, 100, kind), **how)
-    with pytest.raises(SlideError, match=rf"a\.tif: stored .*{told}.*convert it to an 8-bit RGB pyramid"):
+    with pytest.raises(
+        SlideError,
+        match=rf"a\.tif: stored .*{told}.*convert it to an 8-bit RGB pyramid",
+    ):
         open_slide(path)
 
 
@@ -318,20 +436,33 @@ def test_colours_stored_one_image_each_are_no_colour(tmp_path: Path) -> None:
     with tifffile.TiffWriter(tmp_path / "a.tif") as file:
         for _ in range(3):
             file.write(
-                np.full((512, 512), 100, np.uint8), tile=(256, 256), photometric="minisblack", metadata=None
+                np.full((512, 512), 100, np.uint8),
+                tile=(256, 256),
+                photometric="minisblack",
+                metadata=None,
             )
     with pytest.raises(SlideError, match="3 grey channels per pixel"):
         open_slide(tmp_path / "a.tif")
 
 
 @pytest.mark.parametrize(
-    "how", [{"planarconfig": "separate"}, {"compression": "lzw"}, {"extrasamples": ["unassalpha"]}]
+    "how",
+    [
+        {"planarconfig": "separate"},
+        {"compression": "lzw"},
+        {"extrasamples": ["unassalpha"]},
+    ],
 )
-def test_other_ways_to_store_colours_of_8_bits_are_read(tmp_path: Path, how: dict[str, Any]) -> None:
+def test_other_ways_to_store_colours_of_8_bits_are_read(
+    tmp_path: Path,
+    how: dict[str, Any],
+) -> None:
     image = np.full((512, 512, 4 if "extrasamples" in how else 3), 255, np.uint8)
     image[..., :3] = (200, 120, 160)
     path = write_levels(
-        tmp_path / "a.tif", np.moveaxis(image, 2, 0) if "planarconfig" in how else image, **how
+        tmp_path / "a.tif",
+        np.moveaxis(image, 2, 0) if "planarconfig" in how else image,
+        **how,
     )
     with open_slide(path) as reader:
         assert (reader.region(0, 100, 100, 300, 300) == (200, 120, 160)).all()

@@ -15,17 +15,26 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
 def test_every_field_has_a_reason() -> None:
-    assert [name for name, field in ExtractConfig.model_fields.items() if not field.description] == []
+    assert [
+        name
+        for name, field in ExtractConfig.model_fields.items()
+        if not field.description
+    ] == []
 
 
 def test_the_page_is_generated_from_the_code() -> None:
-    assert to_markdown(ExtractConfig) in (DOCS / "slides.md").read_text(encoding="utf-8")
+    assert to_markdown(ExtractConfig) in (DOCS / "slides.md").read_text(
+        encoding="utf-8",
+    )
 
 
 @pytest.mark.parametrize(
     ("given", "why"),
     [
-        ({"weights": "w.pt", "random_weights": 1}, "weights and random_weights exclude each other"),
+        (
+            {"weights": "w.pt", "random_weights": 1},
+            "weights and random_weights exclude each other",
+        ),
         ({"sha256": "0"}, "sha256 is the checksum of `weights`, which are not given"),
         ({"overlap": 1.0}, r"extract\.overlap: .*less than 0\.95"),
         ({"tisue": "otsu"}, "unknown field; did you mean 'tissue'"),
@@ -41,7 +50,11 @@ def test_wrong_settings_are_refused(given: dict[str, object], why: str) -> None:
 def test_the_card_fills_what_is_not_said() -> None:
     encoder = MeanEncoder()
     said = settings_of(ExtractConfig(), encoder)
-    assert (said["tile_px"], said["mpp"], said["encoder"]) == (64, 0.5, encoder.identity())
+    assert (said["tile_px"], said["mpp"], said["encoder"]) == (
+        64,
+        0.5,
+        encoder.identity(),
+    )
     said = settings_of(ExtractConfig(tile_px=96, mpp=1.0), encoder)
     assert (said["tile_px"], said["mpp"]) == (96, 1.0)
 
@@ -74,9 +87,16 @@ def test_what_changes_no_feature_is_no_setting_of_a_folder() -> None:
     ]
     for given in same:
         assert settings_of(ExtractConfig(**given), MeanEncoder()) == settings_of(
-            ExtractConfig(), MeanEncoder()
+            ExtractConfig(),
+            MeanEncoder(),
         )
-    for given in ({"overlap": 0.5}, {"min_cover": 0.5}, {"tissue": "everything"}, {"max_pen": 0.1}):
+    for given in (
+        {"overlap": 0.5},
+        {"min_cover": 0.5},
+        {"tissue": "everything"},
+        {"max_pen": 0.1},
+    ):
         assert settings_of(ExtractConfig(**given), MeanEncoder()) != settings_of(
-            ExtractConfig(), MeanEncoder()
+            ExtractConfig(),
+            MeanEncoder(),
         )

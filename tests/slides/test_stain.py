@@ -8,9 +8,19 @@ from survfuse.slides.stain import find_ink, keep_large, measure_light, stain
 
 
 def test_glass_has_no_density_whatever_its_colour_and_gradient() -> None:
-    for colour, gradient in [((250, 250, 250), 0.0), ((236, 228, 200), 25.0), ((215, 220, 230), 15.0)]:
+    for colour, gradient in [
+        ((250, 250, 250), 0.0),
+        ((236, 228, 200), 25.0),
+        ((215, 220, 230), 15.0),
+    ]:
         rng = np.random.default_rng(0)
-        painted = glass.paint("", np.zeros((400, 600), bool), rng, glass=colour, gradient=gradient)
+        painted = glass.paint(
+            "",
+            np.zeros((400, 600), bool),
+            rng,
+            glass=colour,
+            gradient=gradient,
+        )
         light = measure_light(painted.image)
         assert light.glass > 0.9
         assert abs(float(light.density.mean())) < 0.01
@@ -21,9 +31,15 @@ def test_density_is_what_was_painted() -> None:
     rng = np.random.default_rng(0)
     mask = np.zeros((400, 600), bool)
     mask[100:300, 100:300] = True
-    light = measure_light(glass.paint("", mask, rng, haematoxylin=0.4, eosin=0.3, noise=0.5).image)
+    light = measure_light(
+        glass.paint("", mask, rng, haematoxylin=0.4, eosin=0.3, noise=0.5).image,
+    )
     inside = light.density[150:250, 150:250].mean(axis=(0, 1))
-    np.testing.assert_allclose(inside, 0.4 * glass.HAEMATOXYLIN + 0.3 * glass.EOSIN, atol=0.03)
+    np.testing.assert_allclose(
+        inside,
+        0.4 * glass.HAEMATOXYLIN + 0.3 * glass.EOSIN,
+        atol=0.03,
+    )
 
 
 def test_stain_is_blind_to_grey() -> None:
@@ -57,7 +73,18 @@ def test_ink_is_found_and_tissue_is_not_ink(ink: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "scene", ["he", "pale", "lymphoid", "mixed", "yellow", "full", "blank", "dusty", "padded_black"]
+    "scene",
+    [
+        "he",
+        "pale",
+        "lymphoid",
+        "mixed",
+        "yellow",
+        "full",
+        "blank",
+        "dusty",
+        "padded_black",
+    ],
 )
 def test_no_ink_where_there_is_none(scene: str) -> None:
     assert not find_ink(measure_light(glass.SCENES[scene]().image), 8.0).any()

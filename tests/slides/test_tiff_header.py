@@ -22,7 +22,11 @@ SLIDES = Path(os.environ.get("SURVFUSE_DATA", "../shared/data")) / "slides"
 
 
 def blank() -> Any:
-    return SimpleNamespace(path=Path("a.svs"), levels=(Level(512, 512, 1.0),), bounds=(0, 0, 512, 512))
+    return SimpleNamespace(
+        path=Path("a.svs"),
+        levels=(Level(512, 512, 1.0),),
+        bounds=(0, 0, 512, 512),
+    )
 
 
 def test_an_honest_tiff_says_its_images(tmp_path: Path) -> None:
@@ -33,24 +37,41 @@ def test_an_honest_tiff_says_its_images(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("byteorder", ["<", ">"])
 @pytest.mark.parametrize("big", [False, True])
-def test_every_way_to_write_numbers_is_read(tmp_path: Path, byteorder: Any, big: bool) -> None:
+def test_every_way_to_write_numbers_is_read(
+    tmp_path: Path,
+    byteorder: Any,
+    big: bool,
+) -> None:
     path = tmp_path / "a.tif"
     with tifffile.TiffWriter(path, byteorder=byteorder, bigtiff=big) as file:
-        file.write(np.zeros((100, 90, 3), np.uint16), tile=(32, 48), photometric="rgb", subifds=1)
+        file.write(
+            np.zeros((100, 90, 3), np.uint16),
+            tile=(32, 48),
+            photometric="rgb",
+            subifds=1,
+        )
         file.write(np.zeros((50, 45, 3), np.uint8), photometric="rgb", rowsperstrip=20)
         file.write(np.zeros((10, 20), np.float32), photometric="minisblack")
     images = tiff_images(path)
     assert images is not None
-    assert [(one.width, one.height, one.tile_width, one.tile_height, one.tiled) for one in images] == [
+    assert [
+        (one.width, one.height, one.tile_width, one.tile_height, one.tiled)
+        for one in images
+    ] == [
         (90, 100, 48, 32, True),
         (45, 50, 45, 20, False),
         (20, 10, 20, 10, False),
     ]
-    assert [(one.bits, one.format, one.samples) for one in images] == [(16, 1, 3), (8, 1, 3), (32, 3, 1)]
+    assert [(one.bits, one.format, one.samples) for one in images] == [
+        (16, 1, 3),
+        (8, 1, 3),
+        (32, 3, 1),
+    ]
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"II", b"hello", b"\x89PNG\r\n\x1a\n" + bytes(30), b"II\x2c\0" + bytes(30)]
+    "content",
+    [b"", b"II", b"hello", b"\x89PNG\r\n\x1a\n" + bytes(30), b"II\x2c\0" + bytes(30)],
 )
 def test_what_is_no_tiff_is_none(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.tif"
@@ -58,9 +79,14 @@ def test_what_is_no_tiff_is_none(tmp_path: Path, content: bytes) -> None:
     assert tiff_images(path) is None
 
 
-@pytest.mark.skipif(not SLIDES.is_dir(), reason=f"no slides in {SLIDES} (set SURVFUSE_DATA)")
+@pytest.mark.skipif(
+    not SLIDES.is_dir(),
+    reason=f"no slides in {SLIDES} (set SURVFUSE_DATA)",
+)
 def test_real_slides_pass() -> None:
-    assert [len(tiff_images(path) or ()) for path in sorted(SLIDES.glob("*.[st][vi]*"))] == [4, 4, 3]
+    assert [
+        len(tiff_images(path) or ()) for path in sorted(SLIDES.glob("*.[st][vi]*"))
+    ] == [4, 4, 3]
 
 
 HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
@@ -69,16 +95,28 @@ HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
         r"one tile or strip claims 3\.2 GiB of a file of .*, for pixels of 48",
     ),
     "a vast tile": (
-        lambda path: raw_tiff(path, tiff_tags(tile_width=2**31 - 16, tile_height=2**31 - 16, tiles=1)),
+        lambda path: raw_tiff(
+            path,
+            tiff_tags(tile_width=2**31 - 16, tile_height=2**31 - 16, tiles=1),
+        ),
         "stored in tiles of 2147483632 × 2147483632 px, at most 64,000,000 px",
     ),
     "a tile of many samples": (
         lambda path: raw_tiff(path, tiff_tags() | {277: (3, [65000])}),
         "stored in tiles of 128 × 128 px, at most",
     ),
-    "no tile": (lambda path: raw_tiff(path, tiff_tags(tile_width=0)), "stored in tiles of 0 × 128 px"),
-    "no bits": (lambda path: raw_tiff(path, tiff_tags() | {258: (3, [0])}), "px of 0 bits"),
-    "no size": (lambda path: raw_tiff(path, tiff_tags(width=0)), "an image of 0 × 512 px, expected 1 to"),
+    "no tile": (
+        lambda path: raw_tiff(path, tiff_tags(tile_width=0)),
+        "stored in tiles of 0 × 128 px",
+    ),
+    "no bits": (
+        lambda path: raw_tiff(path, tiff_tags() | {258: (3, [0])}),
+        "px of 0 bits",
+    ),
+    "no size": (
+        lambda path: raw_tiff(path, tiff_tags(width=0)),
+        "an image of 0 × 512 px, expected 1 to",
+    ),
     "a vast image": (
         lambda path: raw_tiff(path, tiff_tags(width=2**40, height=2**40)),
         "an image of 1099511627776",
@@ -89,12 +127,22 @@ HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
     ),
     "one tile for all of a large image": (
         lambda path: raw_tiff(
-            path, tiff_tags(width=200_000, height=200_000, tile_width=4096, tile_height=4096, tiles=2401)
+            path,
+            tiff_tags(
+                width=200_000,
+                height=200_000,
+                tile_width=4096,
+                tile_height=4096,
+                tiles=2401,
+            ),
         ),
         r"takes 111\.8 GiB, which a file of .* does not hold",
     ),
     "very many tiles": (
-        lambda path: raw_tiff(path, tiff_tags(width=100_000, height=100_000, tile_width=16, tile_height=16)),
+        lambda path: raw_tiff(
+            path,
+            tiff_tags(width=100_000, height=100_000, tile_width=16, tile_height=16),
+        ),
         "is stored in 39,062,500 tiles, at most 5,000,000",
     ),
     "a short table": (
@@ -118,7 +166,13 @@ HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
         "its directories lead in a circle",
     ),
     "directories in a circle": (
-        lambda path: raw_tiff(path, tiff_tags(), tiff_tags(), tiff_tags(), next_of_last=2),
+        lambda path: raw_tiff(
+            path,
+            tiff_tags(),
+            tiff_tags(),
+            tiff_tags(),
+            next_of_last=2,
+        ),
         "its directories lead in a circle",
     ),
     "an image within itself": (
@@ -137,7 +191,10 @@ HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_what_no_file_can_hold_is_refused_as_slide_and_as_mask(tmp_path: Path, kind: str) -> None:
+def test_what_no_file_can_hold_is_refused_as_slide_and_as_mask(
+    tmp_path: Path,
+    kind: str,
+) -> None:
     make, told = HOSTILE[kind]
     path = make(tmp_path / "a.tif")
     with pytest.raises(SlideError, match=rf"a\.tif: .*{told}"):

@@ -16,7 +16,12 @@ from survfuse.slides.tiles import stream_tiles
 @pytest.fixture(scope="module")
 def slide(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("slides") / "a.tif"
-    return tiny_slide(place, size=(1500, 1300), tissue=[(0, 0, 1500, 1300)], compression="deflate")
+    return tiny_slide(
+        place,
+        size=(1500, 1300),
+        tissue=[(0, 0, 1500, 1300)],
+        compression="deflate",
+    )
 
 
 def gathered(
@@ -32,11 +37,20 @@ def gathered(
     wanted = np.arange(len(grid)) if chosen is None else chosen
     bad: list[tuple[int, str]] = []
     batches = list(
-        stream_tiles(reader, grid, wanted, batch=batch, on_bad=lambda at, why: bad.append((at, why)), **how)
+        stream_tiles(
+            reader,
+            grid,
+            wanted,
+            batch=batch,
+            on_bad=lambda at, why: bad.append((at, why)),
+            **how,
+        ),
     )
     assert all(len(each.index) == len(each.pixels) <= batch for each in batches)
     index = np.concatenate([each.index for each in batches] or [np.zeros(0, int)])
-    pixels = np.concatenate([each.pixels for each in batches] or [np.zeros((0, px, px, 3), np.uint8)])
+    pixels = np.concatenate(
+        [each.pixels for each in batches] or [np.zeros((0, px, px, 3), np.uint8)],
+    )
     return index, pixels, bad
 
 
@@ -58,7 +72,10 @@ def test_resampled_pixels_are_area_means(slide: Path) -> None:
         grid = plan_grid(reader, 0.5, tile_px=64, mpp=0.75)
         assert (grid.level, grid.read_px) == (0, 96)
         region = reader.region(0, 0, 0, 96, 96).astype(float)
-        halves = region.repeat(2, axis=0).repeat(2, axis=1)  # 192 px: each of 64 px is the mean of 3 x 3
+        halves = region.repeat(2, axis=0).repeat(
+            2,
+            axis=1,
+        )  # 192 px: each of 64 px is the mean of 3 x 3
         means = halves.reshape(64, 3, 64, 3, 3).mean(axis=(1, 3))
         assert len(index) == len(grid)
         assert np.abs(pixels[0] - means).max() <= 1
@@ -72,7 +89,9 @@ def test_threads_change_nothing(slide: Path) -> None:
     np.testing.assert_array_equal(pixels, same)
 
 
-def test_a_damaged_native_tile_costs_the_tiles_it_touches_and_no_others(tmp_path: Path) -> None:
+def test_a_damaged_native_tile_costs_the_tiles_it_touches_and_no_others(
+    tmp_path: Path,
+) -> None:
     how = {"size": 2048, "levels": 2, "tissue": [(0, 0, 2048, 2048)]}
     whole = tiny_slide(tmp_path / "whole.tif", **how)
     broken = cut_in_the_middle(tiny_slide(tmp_path / "broken.tif", **how))
@@ -97,15 +116,25 @@ def test_a_consumer_that_stops_early_leaves_no_thread_waiting(slide: Path) -> No
     with open_slide(slide) as reader:
         grid = plan_grid(reader, 0.5, tile_px=224, mpp=0.5)
         stream = stream_tiles(
-            reader, grid, np.arange(len(grid)), batch=2, threads=2, on_bad=lambda at, why: None
+            reader,
+            grid,
+            np.arange(len(grid)),
+            batch=2,
+            threads=2,
+            on_bad=lambda at, why: None,
         )
         next(stream)
         stream.close()  # type: ignore[attr-defined]
 
 
-def test_large_tiles_come_in_smaller_batches(slide: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_tiles_come_in_smaller_batches(
+    slide: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     with open_slide(slide) as reader:
         grid = plan_grid(reader, 0.5, tile_px=128, mpp=0.5)
         monkeypatch.setattr("survfuse.slides.tiles.MOST_PIXELS", 3 * 128 * 128)
-        batches = list(stream_tiles(reader, grid, np.arange(7), batch=64, on_bad=lambda *_: None))
+        batches = list(
+            stream_tiles(reader, grid, np.arange(7), batch=64, on_bad=lambda *_: None),
+        )
     assert [len(batch.index) for batch in batches] == [3, 3, 1]

@@ -31,13 +31,32 @@ EXPECTED = {
 
 
 def found(painted: glass.Painted, **options: Any) -> Tissue:
-    return find_tissue(Overview(painted.image, painted.scale, painted.mpp), 0.5, **options)
+    return find_tissue(
+        Overview(painted.image, painted.scale, painted.mpp),
+        0.5,
+        **options,
+    )
 
 
 def grid_over(
-    columns: int, rows: int, footprint: float, stride: float | None = None, origin: float = 0.0
+    columns: int,
+    rows: int,
+    footprint: float,
+    stride: float | None = None,
+    origin: float = 0.0,
 ) -> Grid:
-    return Grid(0, 1.0, 224, 0.5, footprint, stride or footprint, (origin, origin), columns, rows, 0.5)
+    return Grid(
+        0,
+        1.0,
+        224,
+        0.5,
+        footprint,
+        stride or footprint,
+        (origin, origin),
+        columns,
+        rows,
+        0.5,
+    )
 
 
 def tissue_of(mask: npt.NDArray[np.bool_], scale: float = 16.0) -> Tissue:
@@ -74,12 +93,20 @@ def test_every_chip_is_found_and_keeps_a_tile() -> None:
     tissue = found(painted)
     assert tissue.components == 60
     height, width = painted.image.shape[:2]
-    grid = grid_over(int(width * 16 / 1024) + 1, int(height * 16 / 1024) + 1, 1024.0)  # tiles of 0.26 mm²
+    grid = grid_over(
+        int(width * 16 / 1024) + 1,
+        int(height * 16 / 1024) + 1,
+        1024.0,
+    )  # tiles of 0.26 mm²
     chosen = tissue.choose(grid, 0.25)
     assert pieces_without_tile(tissue, grid, chosen) == 0
 
 
-def pieces_without_tile(tissue: Tissue, grid: Grid, chosen: npt.NDArray[np.int64]) -> int:
+def pieces_without_tile(
+    tissue: Tissue,
+    grid: Grid,
+    chosen: npt.NDArray[np.int64],
+) -> int:
     import cv2
 
     count, labels = cv2.connectedComponents(tissue.mask.astype(np.uint8))
@@ -116,11 +143,16 @@ def test_tissue_is_found_at_other_scales_and_turned() -> None:
 
     painted = glass.section()
     small = Overview(
-        cv2.resize(painted.image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), (32, 32), 16.0
+        cv2.resize(painted.image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA),
+        (32, 32),
+        16.0,
     )
     truth = found(painted).area_mm2
     assert find_tissue(small, 0.5).area_mm2 == pytest.approx(truth, rel=0.02)
-    turned = find_tissue(Overview(np.rot90(painted.image).copy(), painted.scale, 8.0), 0.5)
+    turned = find_tissue(
+        Overview(np.rot90(painted.image).copy(), painted.scale, 8.0),
+        0.5,
+    )
     assert turned.area_mm2 == pytest.approx(truth, rel=1e-3)
 
 
@@ -128,7 +160,9 @@ def test_tissue_is_found_at_other_scales_and_turned() -> None:
 @pytest.mark.parametrize("value", [0, 127, 255])
 def test_flat_and_tiny_overviews_are_empty(shape: tuple[int, int], value: int) -> None:
     tissue = find_tissue(
-        Overview(np.full((*shape, 3), value, np.uint8), (16, 16), 8.0), 0.5, min_area_mm2=0.0
+        Overview(np.full((*shape, 3), value, np.uint8), (16, 16), 8.0),
+        0.5,
+        min_area_mm2=0.0,
     )
     assert not tissue.mask.any()
     assert tissue.mask.shape == shape
@@ -149,7 +183,10 @@ def _seconds(painted: glass.Painted) -> float:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("scene", ["he", "chips", "blank", "tinted", "blue", "padded_black", "full"])
+@pytest.mark.parametrize(
+    "scene",
+    ["he", "chips", "blank", "tinted", "blue", "padded_black", "full"],
+)
 def test_lazyslide_goes_through_the_same_guards(scene: str) -> None:
     painted = glass.SCENES[scene]()
     tissue = found(painted, method="lazyslide")
@@ -164,7 +201,7 @@ def test_an_unknown_method_is_refused() -> None:
 def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
-    monkeypatch.setitem(sys.modules, "survfuse.slides.finding", None)
+    monkeypatch.setitem(sys.modules, "survfuse.slides.tissue_regions", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'survfuse\[slides\]'"):
         found(glass.section((100, 150)))
 
@@ -180,7 +217,10 @@ def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -
     where=st.tuples(st.floats(-100, 400), st.floats(-100, 400)),
 )
 def test_cover_is_the_area_by_an_oracle(
-    seed: int, footprint: float, scale: float, where: tuple[float, float]
+    seed: int,
+    footprint: float,
+    scale: float,
+    where: tuple[float, float],
 ) -> None:
     rng = np.random.default_rng(seed)
     mask = rng.random((13, 17)) > 0.5
@@ -225,13 +265,17 @@ def test_a_chip_on_the_corner_of_four_tiles_keeps_one() -> None:
     tissue = tissue_of(mask, 1.0)
     grid = grid_over(2, 2, 32.0)
     assert tissue.cover(grid.corners(), 32.0).max() < 0.25
-    assert tissue.choose(grid, 0.25).tolist() == [3]  # the lower right holds 9 × 9 of it
+    assert tissue.choose(grid, 0.25).tolist() == [
+        3,
+    ]  # the lower right holds 9 × 9 of it
 
 
 def test_a_chip_is_not_lost_beside_a_large_piece_that_its_tile_belongs_to() -> None:
     mask = np.zeros((64, 128), bool)
     mask[:, :30] = True
-    mask[40:52, 58:70] = True  # its tiles, 2 and 3 of the lower row, have too little of it
+    mask[40:52, 58:70] = (
+        True  # its tiles, 2 and 3 of the lower row, have too little of it
+    )
     tissue = tissue_of(mask, 1.0)
     chosen = tissue.choose(grid_over(4, 2, 32.0), 0.25)
     assert {0, 4} <= set(chosen.tolist())
@@ -267,7 +311,11 @@ def test_many_pieces_and_many_tiles_take_no_time() -> None:
 # -- everything
 
 
-def reader_of(width: int, height: int, bounds: tuple[int, int, int, int] | None = None) -> Any:
+def reader_of(
+    width: int,
+    height: int,
+    bounds: tuple[int, int, int, int] | None = None,
+) -> Any:
     return SimpleNamespace(
         path=Path("slide.svs"),
         levels=(Level(width, height, 1.0),),
@@ -295,9 +343,18 @@ def test_everything_of_a_tiny_slide() -> None:
 
 @pytest.mark.parametrize(
     ("name", "mpp", "low", "high"),
-    [("CMU-1-Small-Region.svs", 0.499, 0.55, 0.8), ("tcga-cr-7395-01a-01-ts1.svs", 0.5, 2.3, 2.8)],
+    [
+        ("CMU-1-Small-Region.svs", 0.499, 0.55, 0.8),
+        ("tcga-cr-7395-01a-01-ts1.svs", 0.5, 2.3, 2.8),
+    ],
 )
-def test_real_slides(shared_data: Path, name: str, mpp: float, low: float, high: float) -> None:
+def test_real_slides(
+    shared_data: Path,
+    name: str,
+    mpp: float,
+    low: float,
+    high: float,
+) -> None:
     with open_slide(shared_data / "slides" / name) as reader:
         view = overview(reader, mpp)
         tissue = find_tissue(view, mpp)

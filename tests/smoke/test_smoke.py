@@ -45,7 +45,18 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 def test_from_a_simulated_cohort_to_a_report(tmp_path: Path) -> None:
-    sizes = ("--patients", "24", "--genes", "40", "--tiles", "5", "--tile-dim", "6", "--hold-out", "4")
+    sizes = (
+        "--patients",
+        "24",
+        "--genes",
+        "40",
+        "--tiles",
+        "5",
+        "--tile-dim",
+        "6",
+        "--hold-out",
+        "4",
+    )
     survfuse("simulate", "-o", "cohort", *sizes, folder=tmp_path)
     assert "0 errors" in survfuse("validate", "cohort/cohort.yaml", folder=tmp_path)
 
@@ -62,12 +73,29 @@ def test_from_a_simulated_cohort_to_a_report(tmp_path: Path) -> None:
     survfuse(*run, *FAST, folder=tmp_path)
     tested = rows(tmp_path / "run" / "predictions.csv")
     assert len({row["patient_id"] for row in tested}) == len(tested) == 24
-    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text(encoding="utf-8"))
+    metrics = json.loads(
+        (tmp_path / "run" / "metrics.json").read_text(encoding="utf-8"),
+    )
     assert 0 <= metrics["default:anchored"]["uno_c"]["value"] <= 1
     assert "ridge:clinical" in metrics
 
-    survfuse("train", "cohort/cohort.yaml", "-o", "bundle", "-q", *FAST, folder=tmp_path)
-    survfuse("predict", "bundle", "cohort/new/cohort.yaml", "-o", "new.csv", folder=tmp_path)
+    survfuse(
+        "train",
+        "cohort/cohort.yaml",
+        "-o",
+        "bundle",
+        "-q",
+        *FAST,
+        folder=tmp_path,
+    )
+    survfuse(
+        "predict",
+        "bundle",
+        "cohort/new/cohort.yaml",
+        "-o",
+        "new.csv",
+        folder=tmp_path,
+    )
     new = rows(tmp_path / "new.csv")
     assert len(new) == 4
     assert all(float(row["log_risk"]) == float(row["log_risk"]) for row in new)

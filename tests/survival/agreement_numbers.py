@@ -14,5 +14,9 @@ LINES = (FOLDER / "agreement_R.txt").read_text().splitlines()
 def numbers(label: str) -> list[float]:
     """All numbers that R printed after `label`."""
     lines = [line for line in LINES if line.startswith(f"{label} ")]
-    (rest,) = [rest for line in lines if not (rest := line[len(label) :].split())[0][0].isalpha()]
+    (rest,) = [
+        rest
+        for line in lines
+        if not (rest := line[len(label) :].split())[0][0].isalpha()
+    ]
     return [float(x) for x in rest]

@@ -22,12 +22,19 @@ class Reference:
     def numbers(self, label: str) -> list[float]:
         """All numbers on the line that begins with `label`, after it."""
         line = next(line for line in self.text.splitlines() if line.startswith(label))
-        return [float(x) for x in re.findall(r"(?<![\w.])-?\d+\.?\d*(?:e-?\d+)?", line[len(label) :])]
+        return [
+            float(x)
+            for x in re.findall(r"(?<![\w.])-?\d+\.?\d*(?:e-?\d+)?", line[len(label) :])
+        ]
 
     @property
     def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Time, event and risk of the test patients."""
-        return self.test["time"].to_numpy(), self.test["event"].to_numpy(), self.test["risk"].to_numpy()
+        return (
+            self.test["time"].to_numpy(),
+            self.test["event"].to_numpy(),
+            self.test["risk"].to_numpy(),
+        )
 
 
 @pytest.fixture(params=["clean", "ties"])
@@ -36,7 +43,11 @@ def reference(request: pytest.FixtureRequest, shared: Path) -> Reference:
     folder, name = shared / "reference", request.param
     text = (folder / "ref_R.txt").read_text()
     section = text.split(f"##### {name} ")[1].split("#####")[0]
-    return Reference(pd.read_csv(folder / f"{name}.csv"), pd.read_csv(folder / f"{name}_train.csv"), section)
+    return Reference(
+        pd.read_csv(folder / f"{name}.csv"),
+        pd.read_csv(folder / f"{name}_train.csv"),
+        section,
+    )
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,11 @@ HELD_OUT = ["breslow_oof", "isotonic_oof"]
 def fit(kind, monthly, **changes):
     time, event, risk = monthly
     fold = np.arange(len(time)) % 5
-    given = {"out_of_fold": risk / 2 + fold * 10.0, "fold": fold} if kind in HELD_OUT else {}
+    given = (
+        {"out_of_fold": risk / 2 + fold * 10.0, "fold": fold}
+        if kind in HELD_OUT
+        else {}
+    )
     return fit_calibrator(kind, time, event, risk, **(given | changes))
 
 
@@ -55,9 +59,15 @@ def test_the_contract_of_a_calibrator(kind, monthly):
     assert calibrator.predicted_time(risk).shape == (7,)
     earlier = np.nan_to_num(calibrator.predicted_time(risk), nan=np.inf)
     assert (earlier[1:] <= earlier[:-1]).all()  # more risk is never a later time
-    back = calibrator_from_dict(json.loads(json.dumps(calibrator.to_dict(), allow_nan=False)))
+    back = calibrator_from_dict(
+        json.loads(json.dumps(calibrator.to_dict(), allow_nan=False)),
+    )
     assert back.to_dict() == calibrator.to_dict()
-    assert np.array_equal(back.predicted_time(risk), calibrator.predicted_time(risk), equal_nan=True)
+    assert np.array_equal(
+        back.predicted_time(risk),
+        calibrator.predicted_time(risk),
+        equal_nan=True,
+    )
     with pytest.raises(InputError, match="row 1 holds nan"):
         calibrator.predicted_time([0.0, np.nan])
 
@@ -84,13 +94,18 @@ def test_breslow_in_sample_is_breslow(monthly):
     time, event, risk = monthly
     calibrator = fit("breslow", monthly)
     assert (calibrator.slope, calibrator.center) == (1, pytest.approx(risk.mean()))
-    expected = np.exp(-breslow(time, event, risk)([3, 9])[None] * np.exp([[-0.5], [1.0]]))
+    expected = np.exp(
+        -breslow(time, event, risk)([3, 9])[None] * np.exp([[-0.5], [1.0]]),
+    )
     assert calibrator.curves([-0.5, 1.0]).at([3, 9]) == pytest.approx(expected)
 
 
 def test_breslow_does_not_mind_where_risks_lie(monthly):
     time, event, risk = monthly
-    near, far = fit("breslow", monthly), fit_calibrator("breslow", time, event, risk + 5000)
+    near, far = (
+        fit("breslow", monthly),
+        fit_calibrator("breslow", time, event, risk + 5000),
+    )
     assert far.curves(risk + 5000).survival == pytest.approx(near.curves(risk).survival)
 
 
@@ -103,7 +118,9 @@ def test_out_of_fold_risks_give_slope_and_baseline(monthly):
     slope = fit_cox(centred, time, event).coef[0]
     assert calibrator.slope == pytest.approx(slope)
     assert calibrator.center == pytest.approx(risk.mean())
-    assert calibrator.baseline.y == pytest.approx(breslow(time, event, slope * centred).y)
+    assert calibrator.baseline.y == pytest.approx(
+        breslow(time, event, slope * centred).y,
+    )
 
 
 def test_a_slope_that_is_not_positive_becomes_zero_and_is_noted(monthly):
@@ -113,12 +130,22 @@ def test_a_slope_that_is_not_positive_becomes_zero_and_is_noted(monthly):
     assert "not shown to carry information" in calibrator.note
     assert np.ptp(calibrator.curves([-9.0, 9.0]).survival, axis=0).max() == 0
     flat = fit("breslow_oof", monthly, out_of_fold=np.zeros(len(risk)))
-    assert (flat.slope, flat.note) == (0, "slope 0: the out-of-fold risks do not differ")
+    assert (flat.slope, flat.note) == (
+        0,
+        "slope 0: the out-of-fold risks do not differ",
+    )
 
 
 def test_a_slope_without_limit_becomes_one_and_is_noted():
     time, event = np.arange(1.0, 13), np.ones(12)
-    calibrator = fit_calibrator("breslow_oof", time, event, -time, out_of_fold=-time, fold=np.zeros(12))
+    calibrator = fit_calibrator(
+        "breslow_oof",
+        time,
+        event,
+        -time,
+        out_of_fold=-time,
+        fold=np.zeros(12),
+    )
     assert calibrator.slope == 1
     assert "no finite slope" in calibrator.note
 
@@ -128,10 +155,18 @@ def test_calibration_repairs_an_overconfident_network():
     truth = rng.normal(size=3000)
     time = rng.exponential(np.exp(-truth)) + 1e-9
     calibrator = fit_calibrator(
-        "breslow_oof", time, np.ones(3000), 4 * truth, out_of_fold=4 * truth, fold=np.arange(3000) % 5
+        "breslow_oof",
+        time,
+        np.ones(3000),
+        4 * truth,
+        out_of_fold=4 * truth,
+        fold=np.arange(3000) % 5,
     )
     assert calibrator.slope == pytest.approx(0.25, abs=0.01)
-    assert calibrator.curves([0.0]).at([1.0])[0, 0] == pytest.approx(np.exp(-1), abs=0.03)
+    assert calibrator.curves([0.0]).at([1.0])[0, 0] == pytest.approx(
+        np.exp(-1),
+        abs=0.03,
+    )
 
 
 def test_the_median_is_not_invented_when_not_reached(monthly):
@@ -142,7 +177,12 @@ def test_the_median_is_not_invented_when_not_reached(monthly):
 
 def test_km_rank_reproduces_the_paper(shared):
     golden = json.loads((shared / "parity" / "paper.json").read_text())["km_rank"]
-    found = km_rank_time(golden["query_log_risk"], golden["train_log_risk"], golden["time"], golden["event"])
+    found = km_rank_time(
+        golden["query_log_risk"],
+        golden["train_log_risk"],
+        golden["time"],
+        golden["event"],
+    )
     assert found.tolist() == golden["predicted_time"]
 
 
@@ -153,7 +193,10 @@ def test_km_rank_is_the_slow_one(seed, share):
     time, event = np.ceil(rng.exponential(12, 60)), rng.random(60) < share
     risk = np.round(rng.normal(size=60), 1)
     query = np.round(np.linspace(-3, 3, 61), 1)
-    assert km_rank_time(query, risk, time, event).tolist() == slow_km_rank(query, risk, time, event).tolist()
+    assert (
+        km_rank_time(query, risk, time, event).tolist()
+        == slow_km_rank(query, risk, time, event).tolist()
+    )
 
 
 def test_km_rank_tells_who_is_beyond_the_plateau():
@@ -177,10 +220,20 @@ def test_km_rank_has_no_curve(monthly):
         calibrator.curves([0.0])
 
 
-@pytest.mark.parametrize("kind", ["breslow", "breslow_oof", "isotonic_oof", "breslow_cal"])
+@pytest.mark.parametrize(
+    "kind",
+    ["breslow", "breslow_oof", "isotonic_oof", "breslow_cal"],
+)
 def test_no_event_no_hazard(kind):
     with pytest.raises(NotComputableError, match="no training patient had the event"):
-        fit_calibrator(kind, [1, 2], [0, 0], [0.0, 1.0], out_of_fold=[0.0, 1.0], fold=[0, 0])
+        fit_calibrator(
+            kind,
+            [1, 2],
+            [0, 0],
+            [0.0, 1.0],
+            out_of_fold=[0.0, 1.0],
+            fold=[0, 0],
+        )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -194,13 +247,19 @@ def test_wrong_input_is_refused(monthly):
     with pytest.raises(ConfigError, match="unknown calibration 'platt'"):
         fit_calibrator("platt", time, event, risk)
     for kind in HELD_OUT:
-        with pytest.raises(InputError, match=f"{kind} needs out_of_fold risks and the fold of each"):
+        with pytest.raises(
+            InputError,
+            match=f"{kind} needs out_of_fold risks and the fold of each",
+        ):
             fit_calibrator(kind, time, event, risk)
     with pytest.raises(InputError, match="out_of_fold must be finite; row 0"):
         fit("breslow_oof", monthly, out_of_fold=np.full(len(time), np.nan))
     with pytest.raises(InputError, match="fold must have one row per patient"):
         fit("breslow_oof", monthly, fold=np.zeros(3))
-    with pytest.raises(InputError, match="train_log_risk must have one row per patient"):
+    with pytest.raises(
+        InputError,
+        match="train_log_risk must have one row per patient",
+    ):
         km_rank_time([0.0], risk[:-1], time, event)
 
 
@@ -208,7 +267,10 @@ def test_wrong_input_is_refused(monthly):
     ("change", "message"),
     [
         ({"name": "platt"}, "unknown calibrator 'platt'"),
-        ({"slope": "steep"}, "calibrator 'breslow' is broken: InputError: slope: expected a number, got str"),
+        (
+            {"slope": "steep"},
+            "calibrator 'breslow' is broken: InputError: slope: expected a number, got str",
+        ),
         ({"baseline": {"x": [1.0], "y": []}}, "broken: KeyError"),
         ({"baseline": {"x": [1.0], "y": [], "before": 0}}, "broken: InputError"),
     ],

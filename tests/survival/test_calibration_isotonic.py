@@ -8,16 +8,25 @@ from scipy.optimize import minimize
 from sklearn.isotonic import isotonic_regression
 
 from survfuse._errors import BundleError
-from survfuse.survival.calibration import IsotonicCalibrator, calibrator_from_dict, fit_calibrator
+from survfuse.survival.calibration import (
+    IsotonicCalibrator,
+    calibrator_from_dict,
+    fit_calibrator,
+)
 from survfuse.survival.cox import fit_cox, partial_log_likelihood
 from survfuse.survival.curves import breslow
 from survfuse.survival.isotonic import _alternate, _bins, pool_adjacent_violators
-from survfuse.survival.outcome import Outcome
+from survfuse.survival.right_censored import Outcome
 
 
 def isotonic(time, event, risk) -> IsotonicCalibrator:
     fitted = fit_calibrator(
-        "isotonic_oof", time, event, risk, out_of_fold=risk, fold=np.zeros(len(risk), dtype=int)
+        "isotonic_oof",
+        time,
+        event,
+        risk,
+        out_of_fold=risk,
+        fold=np.zeros(len(risk), dtype=int),
     )
     assert isinstance(fitted, IsotonicCalibrator)
     return fitted
@@ -62,10 +71,17 @@ def test_multipliers_are_those_of_a_cox_model_of_the_blocks(seed):
     centred = risk - risk.mean()
     block, _, settled = _alternate(outcome, _bins(outcome, centred))
     assert settled
-    np.testing.assert_allclose(np.bincount(block, weights=centred) / np.bincount(block), fitted.knots)
+    np.testing.assert_allclose(
+        np.bincount(block, weights=centred) / np.bincount(block),
+        fitted.knots,
+    )
     dummies = (block[:, None] == np.arange(1, len(fitted.knots))).astype(float)
     cox = fit_cox(dummies, time, event, ties="breslow")
-    np.testing.assert_allclose(fitted.log_multiplier[1:] - fitted.log_multiplier[0], cox.coef, atol=1e-5)
+    np.testing.assert_allclose(
+        fitted.log_multiplier[1:] - fitted.log_multiplier[0],
+        cox.coef,
+        atol=1e-5,
+    )
 
 
 def test_no_other_monotone_map_is_more_likely():
@@ -76,12 +92,20 @@ def test_no_other_monotone_map_is_more_likely():
         level = np.concatenate([[0.0], np.cumsum(steps**2)])
         return -partial_log_likelihood(time, event, level[bins], ties="breslow")
 
-    best = minimize(loss, np.full(bins.max(), 0.5), method="BFGS", options={"gtol": 1e-6})
+    best = minimize(
+        loss,
+        np.full(bins.max(), 0.5),
+        method="BFGS",
+        options={"gtol": 1e-6},
+    )
     block, level, settled = _alternate(Outcome.of(time, event), bins)
     assert settled
-    assert partial_log_likelihood(time, event, level[block], ties="breslow") == pytest.approx(
-        -best.fun, abs=1e-4
-    )
+    assert partial_log_likelihood(
+        time,
+        event,
+        level[block],
+        ties="breslow",
+    ) == pytest.approx(-best.fun, abs=1e-4)
 
 
 def test_the_map_finds_a_step_that_a_slope_cannot():
@@ -128,7 +152,10 @@ def test_beyond_the_outermost_blocks_it_stays():
 
 @pytest.mark.parametrize(
     ("turn", "events", "why"),
-    [(-1, 200, "patients of higher risk did not have more events"), (1, 9, "fewer than 10 events")],
+    [
+        (-1, 200, "patients of higher risk did not have more events"),
+        (1, 9, "fewer than 10 events"),
+    ],
 )
 def test_risks_that_tell_nothing_give_everyone_one_curve(turn, events, why):
     time, event, risk = simulated(5, 300, np.exp)
@@ -137,8 +164,8 @@ def test_risks_that_tell_nothing_give_everyone_one_curve(turn, events, why):
     assert fitted.note == f"everyone gets the same curve: on out-of-fold risks {why}"
     np.testing.assert_allclose(
         fitted.curves([-5.0, 5.0]).survival, np.exp(-breslow(time, event, 0 * risk)(fitted.baseline.x)[None])[
-            :, np.diff(fitted.baseline.y, prepend=0) > 0
-        ].repeat(2, axis=0)
+            :, np.diff(fitted.baseline.y, prepend=0) > 0,
+        ].repeat(2, axis=0),
     )  # fmt: skip
 
 
@@ -152,7 +179,10 @@ def test_perfect_order_is_noted():
 @pytest.mark.parametrize("knots", [[], [0.0], [1.0, 0.0]])
 def test_a_broken_map_is_refused(monthly, knots):
     saved = isotonic(*monthly).to_dict() | {"knots": knots}
-    with pytest.raises(BundleError, match="calibrator 'isotonic_oof' is broken: InputError: knots must"):
+    with pytest.raises(
+        BundleError,
+        match="calibrator 'isotonic_oof' is broken: InputError: knots must",
+    ):
         calibrator_from_dict(saved)
 
 
@@ -164,7 +194,9 @@ def test_a_calibration_cohort_gives_slope_and_baseline(monthly):
     fitted = fit_calibrator("breslow_cal", time, event, 3 * risk + 7)
     centred = risk - risk.mean()
     assert fitted.slope == pytest.approx(fit_cox(centred, time, event).coef[0] / 3)
-    assert fitted.baseline.y == pytest.approx(breslow(time, event, fitted.slope * 3 * centred).y)
+    assert fitted.baseline.y == pytest.approx(
+        breslow(time, event, fitted.slope * 3 * centred).y,
+    )
     hazard = fitted.baseline(time) * np.exp(fitted.slope * 3 * centred)
     assert hazard.sum() == pytest.approx(event.sum())
     assert event.sum() >= 50
@@ -175,7 +207,12 @@ def test_few_events_are_noted(monthly):
     time, event, risk = monthly
     event = event & (np.cumsum(event) <= 49)
     fitted = fit_calibrator("breslow_cal", time, event, risk)
-    assert fitted.note == "calibrated on 49 events; slope and baseline are uncertain with fewer than 50"
+    assert (
+        fitted.note
+        == "calibrated on 49 events; slope and baseline are uncertain with fewer than 50"
+    )
     both = fit_calibrator("breslow_cal", time, event, -risk)
-    assert both.note.startswith("slope 0: on the calibration patients' risks it was -0.")
+    assert both.note.startswith(
+        "slope 0: on the calibration patients' risks it was -0.",
+    )
     assert both.note.endswith("uncertain with fewer than 50")

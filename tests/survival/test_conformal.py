@@ -27,7 +27,9 @@ def slow(time, event, risk, calibrator, level):
     """Try every share that could be the largest, straight from the definition."""
     weight = event / censoring_survival(time, event).left(time)
     best = 0.0
-    own = [calibrator.curves([r]).at([t])[0, 0] for r, t in zip(risk, time, strict=True)]
+    own = [
+        calibrator.curves([r]).at([t])[0, 0] for r, t in zip(risk, time, strict=True)
+    ]
     for share in np.unique(1 - np.array(own)):
         if not 0 < share < 1:
             continue
@@ -73,7 +75,9 @@ def test_the_bound_holds_on_average_even_where_the_curves_are_wrong(censoring, b
         risk, _, _, truth = draw(rng, 400)
         covered.append((truth >= bound.lower(risk)).mean())
         low, high = bound.coverage
-        inside.append(low - 0.02 <= covered[-1] <= high + 0.02)  # 400 new patients have their own error
+        inside.append(
+            low - 0.02 <= covered[-1] <= high + 0.02,
+        )  # 400 new patients have their own error
     assert np.mean(covered) == pytest.approx(0.9, abs=0.025)
     assert np.mean(inside) > 0.9
 
@@ -90,7 +94,9 @@ def test_forty_patients_are_few():
         naive.append(1 - own[4] < 0.88)
         if turn % 10 == 0:
             bound = ConformalBound.fit(time, event, risk, fine, 0.9)
-            short.append(1 - bound.share < 0.88)  # the curves are true: the share is the chance of a miss
+            short.append(
+                1 - bound.share < 0.88,
+            )  # the curves are true: the share is the chance of a miss
             assert bound.coverage[0] < 0.82
             assert "40 patients" in bound.note
     # Four standard errors of a share among 400 and among 4,000 draws.
@@ -110,7 +116,9 @@ def test_censoring_makes_patients_worth_less():
 
 def test_a_higher_level_is_an_earlier_bound_and_more_risk_too():
     risk, time, event, _ = draw(np.random.default_rng(1), 300, 0.3)
-    bounds = [ConformalBound.fit(time, event, risk, TRUE, level) for level in (0.5, 0.8, 0.95)]
+    bounds = [
+        ConformalBound.fit(time, event, risk, TRUE, level) for level in (0.5, 0.8, 0.95)
+    ]
     times = np.array([bound.lower([-1.0, 0.0, 1.0]) for bound in bounds])
     assert (np.diff(times, axis=0) < 0).all()
     assert (np.diff(times, axis=1) < 0).all()
@@ -128,7 +136,10 @@ def test_too_few_patients_get_the_bound_that_is_always_true():
     bound = ConformalBound.fit(time, event, risk, TRUE, 0.9)
     assert bound.share == 0
     assert bound.lower([0.0, 1.0]).tolist() == [0, 0]
-    assert bound.note == "every bound is 0: 8 patients cannot vouch for 90%; 9 or more are needed"
+    assert (
+        bound.note
+        == "every bound is 0: 8 patients cannot vouch for 90%; 9 or more are needed"
+    )
     assert bound.coverage == (1, 1)
     risk, time, event, _ = draw(np.random.default_rng(1), 9)
     assert ConformalBound.fit(time, event, risk, TRUE, 0.9).share > 0
@@ -139,13 +150,18 @@ def test_too_few_events_stop_the_bound_at_the_last():
     event = np.isin(np.arange(100), [3, 9])
     bound = ConformalBound.fit(time, event, np.zeros(100), TRUE, 0.9)
     assert bound.share == pytest.approx(1 - np.exp(-0.2))
-    assert bound.note.startswith("too few events to reach 10% misses; the bound stops at the last event seen")
+    assert bound.note.startswith(
+        "too few events to reach 10% misses; the bound stops at the last event seen",
+    )
 
 
 def test_what_is_saved_is_what_was_fitted():
     risk, time, event, _ = draw(np.random.default_rng(1), 50, 0.3)
     bound = ConformalBound.fit(time, event, risk, TRUE, 0.8)
-    back = ConformalBound.from_dict(json.loads(json.dumps(bound.to_dict(), allow_nan=False)), TRUE)
+    back = ConformalBound.from_dict(
+        json.loads(json.dumps(bound.to_dict(), allow_nan=False)),
+        TRUE,
+    )
     assert back.to_dict() == bound.to_dict()
     assert back.lower(risk).tolist() == bound.lower(risk).tolist()
     assert "patients to come are like the calibration patients" in back.assumptions
@@ -158,5 +174,8 @@ def test_a_level_is_a_share(level):
 
 
 def test_no_event_no_bound():
-    with pytest.raises(NotComputableError, match="no patient had the event, so no bound can be tried"):
+    with pytest.raises(
+        NotComputableError,
+        match="no patient had the event, so no bound can be tried",
+    ):
         ConformalBound.fit([1.0, 2.0], [0, 0], [0.0, 1.0], TRUE)

@@ -8,8 +8,13 @@ import pytest
 
 from survfuse._errors import InputError, NotComputableError
 from survfuse.survival._partial import RiskSets
-from survfuse.survival.cox import fit_cox, partial_log_likelihood, ridge_cox_cv, stratified_folds
-from survfuse.survival.outcome import Outcome
+from survfuse.survival.cox import (
+    fit_cox,
+    partial_log_likelihood,
+    ridge_cox_cv,
+    stratified_folds,
+)
+from survfuse.survival.right_censored import Outcome
 
 
 def slow_log_likelihood(time, event, risk, ties):
@@ -40,7 +45,9 @@ def naive_newton(x, time, event, ties, ridge, steps=30):
                 v = w * at_risk - (k / d if ties == "efron" else 0.0) * w * dying
                 mean = v @ x / v.sum()
                 gradient = gradient - mean
-                information = information + (x.T * v) @ x / v.sum() - np.outer(mean, mean)
+                information = (
+                    information + (x.T * v) @ x / v.sum() - np.outer(mean, mean)
+                )
         b = b + np.linalg.solve(information, gradient)
     return b, np.sqrt(np.diag(np.linalg.inv(information)))
 
@@ -56,7 +63,10 @@ def small(monthly):
 def test_the_likelihood_of_given_risks_is_that_of_r(reference, ties):
     expected = reference.numbers(f"coxph offset loglik {ties}")[0]
     time, event, risk = reference.arrays
-    assert partial_log_likelihood(time, event, risk, ties) == pytest.approx(expected, abs=1e-8)
+    assert partial_log_likelihood(time, event, risk, ties) == pytest.approx(
+        expected,
+        abs=1e-8,
+    )
     fit = fit_cox(np.zeros((300, 1)), time, event, ties=ties, offset=risk)
     assert fit.null_log_likelihood == pytest.approx(expected, abs=1e-8)
     assert fit.log_likelihood == pytest.approx(expected, abs=1e-8)
@@ -64,7 +74,9 @@ def test_the_likelihood_of_given_risks_is_that_of_r(reference, ties):
 
 def test_coefficients_are_those_of_r(reference):
     time, event, risk = reference.arrays
-    expected = dict(zip(("efron", "breslow"), reference.numbers("coef efron"), strict=True))
+    expected = dict(
+        zip(("efron", "breslow"), reference.numbers("coef efron"), strict=True),
+    )
     for ties, coef in expected.items():
         fit = fit_cox(risk, time, event, ties=ties)
         assert fit.converged
@@ -75,7 +87,8 @@ def test_coefficients_are_those_of_r(reference):
 def test_the_likelihood_is_the_slow_one(monthly, ties):
     time, event, risk = monthly
     assert partial_log_likelihood(time, event, risk, ties) == pytest.approx(
-        slow_log_likelihood(time, event, risk, ties), abs=1e-9
+        slow_log_likelihood(time, event, risk, ties),
+        abs=1e-9,
     )
 
 
@@ -104,7 +117,12 @@ def test_a_fit_without_penalty_agrees_with_lifelines(small):
     lifelines = pytest.importorskip("lifelines")
     x, time, event = small
     frame = pd.DataFrame(x).assign(time=time, event=event)
-    theirs = lifelines.CoxPHFitter().fit(frame, "time", "event", fit_options={"precision": 1e-12})
+    theirs = lifelines.CoxPHFitter().fit(
+        frame,
+        "time",
+        "event",
+        fit_options={"precision": 1e-12},
+    )
     ours = fit_cox(x, time, event)
     assert ours.coef == pytest.approx(theirs.params_.to_numpy(), abs=1e-6)
     assert ours.se == pytest.approx(theirs.standard_errors_.to_numpy(), abs=1e-6)
@@ -113,21 +131,32 @@ def test_a_fit_without_penalty_agrees_with_lifelines(small):
 
 def test_an_offset_shifts_the_coefficient(small):
     x, time, event = small
-    plain, shifted = fit_cox(x[:, 0], time, event), fit_cox(x[:, 0], time, event, offset=0.4 * x[:, 0])
+    plain, shifted = (
+        fit_cox(x[:, 0], time, event),
+        fit_cox(x[:, 0], time, event, offset=0.4 * x[:, 0]),
+    )
     assert shifted.coef == pytest.approx(plain.coef - 0.4, abs=1e-8)
 
 
 def test_efron_is_breslow_without_ties():
     rng = np.random.default_rng(0)
-    x, time, event = rng.normal(size=(50, 2)), rng.exponential(size=50), rng.random(50) < 0.6
-    efron, breslow = (fit_cox(x, time, event, ties=ties) for ties in ("efron", "breslow"))
+    x, time, event = (
+        rng.normal(size=(50, 2)),
+        rng.exponential(size=50),
+        rng.random(50) < 0.6,
+    )
+    efron, breslow = (
+        fit_cox(x, time, event, ties=ties) for ties in ("efron", "breslow")
+    )
     assert efron.coef == pytest.approx(breslow.coef, abs=1e-12)
 
 
 def test_row_order_never_matters(small):
     x, time, event = small
     rows = np.random.default_rng(1).permutation(len(time))
-    assert fit_cox(x[rows], time[rows], event[rows]).coef == pytest.approx(fit_cox(x, time, event).coef)
+    assert fit_cox(x[rows], time[rows], event[rows]).coef == pytest.approx(
+        fit_cox(x, time, event).coef,
+    )
 
 
 def test_features_may_be_shifted_and_without_penalty_scaled(small):
@@ -140,19 +169,34 @@ def test_features_may_be_shifted_and_without_penalty_scaled(small):
 def test_the_ridge_does_not_see_rotations(small):
     x, time, event = small
     turn = np.linalg.qr(np.random.default_rng(0).normal(size=(4, 4)))[0]
-    plain, turned = fit_cox(x, time, event, penalty=0.2), fit_cox(x @ turn, time, event, penalty=0.2)
+    plain, turned = (
+        fit_cox(x, time, event, penalty=0.2),
+        fit_cox(x @ turn, time, event, penalty=0.2),
+    )
     assert turn @ turned.coef == pytest.approx(plain.coef, abs=1e-9)
 
 
 def test_the_penalty_means_the_same_in_a_doubled_cohort(small):
     x, time, event = small
-    twice = fit_cox(np.r_[x, x], np.r_[time, time], np.r_[event, event], penalty=0.2, ties="breslow")
-    assert twice.coef == pytest.approx(fit_cox(x, time, event, penalty=0.2, ties="breslow").coef, abs=1e-8)
+    twice = fit_cox(
+        np.r_[x, x],
+        np.r_[time, time],
+        np.r_[event, event],
+        penalty=0.2,
+        ties="breslow",
+    )
+    assert twice.coef == pytest.approx(
+        fit_cox(x, time, event, penalty=0.2, ties="breslow").coef,
+        abs=1e-8,
+    )
 
 
 def test_a_constant_feature_tells_nothing(small):
     x, time, event = small
-    plain, more = fit_cox(x, time, event), fit_cox(np.c_[x, np.full(len(x), 0.1)], time, event)
+    plain, more = (
+        fit_cox(x, time, event),
+        fit_cox(np.c_[x, np.full(len(x), 0.1)], time, event),
+    )
     assert more.coef == pytest.approx(np.append(plain.coef, 0))
     assert np.isnan(more.se[-1])
     assert "1 constant feature" in more.note
@@ -164,7 +208,10 @@ def test_a_constant_feature_tells_nothing(small):
 def test_collinear_features_need_a_penalty(small):
     x, time, event = small
     double = np.c_[x, x[:, 0] + x[:, 3]]
-    with pytest.raises(NotComputableError, match="5 features vary in only 4 independent ways"):
+    with pytest.raises(
+        NotComputableError,
+        match="5 features vary in only 4 independent ways",
+    ):
         fit_cox(double, time, event)
     assert fit_cox(double, time, event, penalty=0.1).converged
 
@@ -205,7 +252,12 @@ def test_an_extreme_offset_is_refused(monthly):
         ([["a"], ["b"], ["c"]], {}, InputError, "x must be numbers"),
         ([1.0, 2.0, 3.0], {"penalty": -1}, InputError, "penalty must be"),
         ([1.0, 2.0, 3.0], {"ties": "exact"}, InputError, "known: efron, breslow"),
-        ([1.0, 2.0, 3.0], {"offset": [0.0, np.nan, 1.0]}, InputError, "offset must be finite; row 1"),
+        (
+            [1.0, 2.0, 3.0],
+            {"offset": [0.0, np.nan, 1.0]},
+            InputError,
+            "offset must be finite; row 1",
+        ),
     ],
 )
 def test_wrong_input_is_refused(x, options, error, message):
@@ -225,7 +277,10 @@ def test_the_path_chooses_the_least_deviance_and_refits(small):
     path = ridge_cox_cv(x, time, event, penalties=[0.01, 1.0, 100.0], seed=3)
     assert path.penalties.tolist() == [100.0, 1.0, 0.01]
     assert path.penalty == path.penalties[path.deviance.argmin()]
-    assert path.coef == pytest.approx(fit_cox(x, time, event, penalty=path.penalty).coef, abs=1e-9)
+    assert path.coef == pytest.approx(
+        fit_cox(x, time, event, penalty=path.penalty).coef,
+        abs=1e-9,
+    )
     assert path.deviance.min() < path.null_deviance
     assert path.folds == 5
     again = ridge_cox_cv(x, time, event, penalties=[1.0, 0.01, 100.0], seed=3)
@@ -234,7 +289,11 @@ def test_the_path_chooses_the_least_deviance_and_refits(small):
 
 def test_a_path_that_gets_worse_is_given_up():
     rng = np.random.default_rng(0)
-    noise, time, event = rng.normal(size=(80, 40)), rng.exponential(size=80), np.arange(80) % 2 == 0
+    noise, time, event = (
+        rng.normal(size=(80, 40)),
+        rng.exponential(size=80),
+        np.arange(80) % 2 == 0,
+    )
     whole = ridge_cox_cv(noise, time, event)
     short = ridge_cox_cv(noise, time, event, give_up=3)
     tried = len(short.penalties)
@@ -270,12 +329,18 @@ def test_a_path_without_signal_says_so(monthly):
 
 
 def test_few_events_make_fewer_folds():
-    path = ridge_cox_cv(np.arange(8.0), [1, 2, 3, 4, 5, 6, 7, 8], [0, 1, 0, 0, 1, 0, 1, 0])
+    path = ridge_cox_cv(
+        np.arange(8.0),
+        [1, 2, 3, 4, 5, 6, 7, 8],
+        [0, 1, 0, 0, 1, 0, 1, 0],
+    )
     assert path.folds == 3
     assert "3 folds, because there are 3 events" in path.note
 
 
-def test_a_path_over_repeated_folds_is_the_mean_of_theirs_and_stops_at_the_smallest_penalty(small):
+def test_a_path_over_repeated_folds_is_the_mean_of_theirs_and_stops_at_the_smallest_penalty(
+    small,
+):
     x, time, event = small
     path = ridge_cox_cv(x, time, event, smallest=0.01, folds=3, repeats=4, seed=2)
     assert path.penalties[-1] == pytest.approx(0.01)
@@ -286,11 +351,21 @@ def test_a_path_over_repeated_folds_is_the_mean_of_theirs_and_stops_at_the_small
         for held in stratified_folds(event, 3, generator):
             coef = fit_cox(x[~held], time[~held], event[~held], penalty=0.01).coef
             gain += slow_log_likelihood(time, event, x @ coef, "efron")
-            gain -= slow_log_likelihood(time[~held], event[~held], x[~held] @ coef, "efron")
+            gain -= slow_log_likelihood(
+                time[~held],
+                event[~held],
+                x[~held] @ coef,
+                "efron",
+            )
     assert path.deviance[-1] == pytest.approx(-2 * gain / 4 / event.sum(), abs=1e-8)
-    null = [ridge_cox_cv(x, time, event, repeats=repeats).null_deviance for repeats in (1, 2)]
+    null = [
+        ridge_cox_cv(x, time, event, repeats=repeats).null_deviance
+        for repeats in (1, 2)
+    ]
     assert null[0] == pytest.approx(null[1], rel=0.1)
-    assert ridge_cox_cv(1e-4 * x, time, event, smallest=0.01).penalties.tolist() == [0.01]
+    assert ridge_cox_cv(1e-4 * x, time, event, smallest=0.01).penalties.tolist() == [
+        0.01,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -350,22 +425,37 @@ def test_tiny_cohorts_have_finite_errors_or_are_told(ties):
         fit = fit_cox(x, time, event, ties=ties)
         assert np.isfinite(fit.coef).all()
         assert np.isfinite(fit.se).all() == fit.converged
-        told.add("flat" if "alike" in fit.note else "separated" if fit.note else "found")
+        told.add(
+            "flat" if "alike" in fit.note else "separated" if fit.note else "found",
+        )
     assert told == {"flat", "separated", "found"}
 
 
 def test_patients_who_are_alike_when_it_counts_have_no_coefficient():
-    fit = fit_cox([0.0, 1.0, 2.0, 2.0], [1, 1, 2, 3], [0, 0, 1, 0])  # the two left at the event are alike
+    fit = fit_cox(
+        [0.0, 1.0, 2.0, 2.0],
+        [1, 1, 2, 3],
+        [0, 0, 1, 0],
+    )  # the two left at the event are alike
     assert (fit.converged, fit.coef.tolist()) == (False, [0.0])
     assert "patients at risk were alike" in fit.note
-    assert fit_cox([0.0, 1.0, 2.0, 2.0], [1, 1, 2, 3], [0, 0, 1, 0], penalty=0.1).converged
+    assert fit_cox(
+        [0.0, 1.0, 2.0, 2.0],
+        [1, 1, 2, 3],
+        [0, 0, 1, 0],
+        penalty=0.1,
+    ).converged
 
 
 def test_a_span_that_a_double_cannot_hold_gives_no_derivatives():
     sets = RiskSets.of(Outcome.of([1, 2, 3], [1, 1, 1]), "efron")
     x = np.ones((3, 1))
     assert np.isfinite(sets.derivatives(x, np.array([0.0, -300, -600]))[1]).all()
-    for lowest in (-660.0, -730.0, -2000.0):  # 1/size may be finite, and the sum of such hazards not
+    for lowest in (
+        -660.0,
+        -730.0,
+        -2000.0,
+    ):  # 1/size may be finite, and the sum of such hazards not
         assert np.isnan(sets.derivatives(x, np.array([0.0, 0.0, lowest]))[1]).all()
 
 
@@ -377,7 +467,10 @@ def test_an_outlier_who_is_the_first_tells_nothing_and_is_no_separation():
     others = fit_cox(x, time, event)
     fit = fit_cox(np.r_[900.0, x], np.r_[1e-6, time], np.r_[True, event])
     assert fit.converged
-    assert [fit.coef[0], fit.se[0]] == pytest.approx([others.coef[0], others.se[0]], rel=1e-6)
+    assert [fit.coef[0], fit.se[0]] == pytest.approx(
+        [others.coef[0], others.se[0]],
+        rel=1e-6,
+    )
 
 
 def test_features_that_are_all_constant_are_a_fit_of_nothing():

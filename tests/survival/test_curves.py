@@ -21,7 +21,10 @@ def _one_curve(km: StepFunction) -> SurvivalCurves:
 
 def test_kaplan_meier_median_and_mean_are_those_of_r(reference):
     time, event, _ = reference.arrays
-    median, rmean = reference.numbers("KM median")[0], reference.numbers("KM median")[-1]
+    median, rmean = (
+        reference.numbers("KM median")[0],
+        reference.numbers("KM median")[-1],
+    )
     curve = _one_curve(kaplan_meier(time, event))
     assert curve.median()[0] == pytest.approx(median, abs=1e-8)
     assert curve.rmst(8)[0] == pytest.approx(rmean, abs=1e-8)
@@ -31,7 +34,8 @@ def test_breslow_is_that_of_r(reference):
     train = reference.train
     hazard = breslow(train["time"], train["event"], train["risk"])
     assert hazard([2, 5, 8]) == pytest.approx(
-        reference.numbers("basehaz breslow beta=1 at t=2,5,8:"), abs=1e-8
+        reference.numbers("basehaz breslow beta=1 at t=2,5,8:"),
+        abs=1e-8,
     )
 
 
@@ -41,7 +45,9 @@ def test_kaplan_meier_and_its_interval_agree_with_lifelines(monthly):
     fitter = lifelines.KaplanMeierFitter().fit(time, event)
     table = kaplan_meier_table(time, event)
     assert table.time.tolist() == fitter.timeline.tolist()
-    assert table.survival == pytest.approx(fitter.survival_function_.iloc[:, 0].to_numpy())
+    assert table.survival == pytest.approx(
+        fitter.survival_function_.iloc[:, 0].to_numpy(),
+    )
     inside = (table.survival > 0) & (table.survival < 1)
     theirs = fitter.confidence_interval_.to_numpy()[inside]
     assert np.c_[table.low, table.high][inside] == pytest.approx(theirs)
@@ -67,9 +73,14 @@ def test_the_censoring_curve_agrees_with_sksurv_where_no_time_is_shared():
     nonparametric = pytest.importorskip("sksurv.nonparametric")
     rng = np.random.default_rng(0)
     time, event = rng.exponential(size=80), rng.random(80) < 0.5
-    y = np.array(list(zip(event, time, strict=True)), dtype=[("event", bool), ("time", float)])
+    y = np.array(
+        list(zip(event, time, strict=True)),
+        dtype=[("event", bool), ("time", float)],
+    )
     theirs = nonparametric.CensoringDistributionEstimator().fit(y)
-    assert censoring_survival(time, event)(time) == pytest.approx(theirs.predict_proba(time))
+    assert censoring_survival(time, event)(time) == pytest.approx(
+        theirs.predict_proba(time),
+    )
 
 
 def test_median_follow_up():
@@ -108,8 +119,13 @@ def test_breslow_without_risks_is_nelson_aalen(monthly):
 def test_row_order_never_matters(monthly):
     time, event, risk = monthly
     rows = np.random.default_rng(1).permutation(len(time))
-    assert kaplan_meier(time, event).y.tolist() == kaplan_meier(time[rows], event[rows]).y.tolist()
-    assert breslow(time, event, risk).y == pytest.approx(breslow(time[rows], event[rows], risk[rows]).y)
+    assert (
+        kaplan_meier(time, event).y.tolist()
+        == kaplan_meier(time[rows], event[rows]).y.tolist()
+    )
+    assert breslow(time, event, risk).y == pytest.approx(
+        breslow(time[rows], event[rows], risk[rows]).y,
+    )
 
 
 def test_a_step_function_refuses_steps_out_of_order():
@@ -120,7 +136,9 @@ def test_a_step_function_refuses_steps_out_of_order():
 
 
 CURVES = SurvivalCurves(
-    np.array([1.0, 3.0, 4.0]), np.array([[0.9, 0.5, 0.2], [0.8, 0.1, 0.0], [1.0, 0.9, 0.8]]), 5.0
+    np.array([1.0, 3.0, 4.0]),
+    np.array([[0.9, 0.5, 0.2], [0.8, 0.1, 0.0], [1.0, 0.9, 0.8]]),
+    5.0,
 )
 
 
@@ -141,7 +159,9 @@ def test_quantiles():
 
 
 def test_restricted_mean_is_the_area_under_the_steps():
-    assert CURVES.rmst(3.5) == pytest.approx([1 + 2 * 0.9 + 0.25, 1 + 1.6 + 0.05, 3 + 0.45])
+    assert CURVES.rmst(3.5) == pytest.approx(
+        [1 + 2 * 0.9 + 0.25, 1 + 1.6 + 0.05, 3 + 0.45],
+    )
     assert CURVES.rmst(0.5) == pytest.approx([0.5] * 3)
     with pytest.raises(NotComputableError, match="known up to 5 only"):
         CURVES.rmst(5.1)

@@ -16,7 +16,7 @@ def chi2_of(estimate):
 @pytest.mark.parametrize("bins", [5, 10, 20])
 def test_it_is_that_of_survivaleval(monthly, bins):
     evaluations = pytest.importorskip(
-        "SurvivalEVAL.evaluations.calibration.distributional.distribution_calibration"
+        "SurvivalEVAL.evaluations.calibration.distributional.distribution_calibration",
     )
     time, event, _ = monthly
     survival = np.random.default_rng(2).beta(2, 1.5, size=len(time))
@@ -73,14 +73,22 @@ def test_edge_cases():
     assert nobody.value is None
     assert "no event" in nobody.note
     assert d_calibration([], [], []).value is None
-    zero = d_calibration([1, 2], [1, 0], [0.0, 0.0], bins=2)  # both can lie in the lowest bin only
+    zero = d_calibration(
+        [1, 2],
+        [1, 0],
+        [0.0, 0.0],
+        bins=2,
+    )  # both can lie in the lowest bin only
     assert chi2_of(zero) == pytest.approx(2)
 
 
 def test_malformed_input_is_refused():
     with pytest.raises(InputError, match="bins must be a whole number >= 2, got 1"):
         d_calibration([1], [1], [0.5], bins=1)
-    with pytest.raises(InputError, match=r"survival_at_time must lie within \[0, 1\]; row 0"):
+    with pytest.raises(
+        InputError,
+        match=r"survival_at_time must lie within \[0, 1\]; row 0",
+    ):
         d_calibration([1], [1], [np.nan])
     with pytest.raises(InputError, match=r"expected \(1, 1\), got \(2,\)"):
         d_calibration([1], [1], [0.5, 0.5])

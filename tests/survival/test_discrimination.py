@@ -28,7 +28,9 @@ def slow_auc(time, event, risk, t, train=None):
         for j in range(n):
             if time[j] > t:
                 weight = 1 / float(g.left(time[i])) / float(g(t))
-                score = weight * (1.0 if risk[i] > risk[j] else 0.5 if risk[i] == risk[j] else 0.0)
+                score = weight * (
+                    1.0 if risk[i] > risk[j] else 0.5 if risk[i] == risk[j] else 0.0
+                )
                 value, total = value + score, total + weight
                 for k in (i, j):
                     points[k] += score
@@ -48,7 +50,10 @@ def slow_auc(time, event, risk, t, train=None):
 @pytest.fixture(scope="module")
 def made():
     """Own data in whole months with repeated risks (reference/ipcw.R), and what R said about them."""
-    return pd.read_csv(FOLDER / "ipcw.csv"), pd.read_csv(FOLDER / "ipcw_R.csv", keep_default_na=False)
+    return pd.read_csv(FOLDER / "ipcw.csv"), pd.read_csv(
+        FOLDER / "ipcw_R.csv",
+        keep_default_na=False,
+    )
 
 
 def said_of(said, metric, model):
@@ -64,11 +69,20 @@ def test_auc_and_its_error_are_those_of_r(reference):
         _, _, t, value, se, low, high = line.split()
         assert estimate.value == pytest.approx(float(value), abs=1e-8)
         assert estimate.se == pytest.approx(float(se), abs=1e-8)
-        plain = estimate.value + np.array([-1, 1]) * Z * estimate.se  # ours is on the logit scale
+        plain = (
+            estimate.value + np.array([-1, 1]) * Z * estimate.se
+        )  # ours is on the logit scale
         assert plain == pytest.approx([float(low), float(high)], abs=1e-8)
-        logits = np.log([x / (1 - x) for x in (estimate.low, estimate.value, estimate.high)])
-        assert np.diff(logits) == pytest.approx([Z * estimate.se / estimate.value / (1 - estimate.value)] * 2)
-        assert estimate.events == (reference.arrays[1][reference.arrays[0] <= float(t)] == 1).sum()
+        logits = np.log(
+            [x / (1 - x) for x in (estimate.low, estimate.value, estimate.high)],
+        )
+        assert np.diff(logits) == pytest.approx(
+            [Z * estimate.se / estimate.value / (1 - estimate.value)] * 2,
+        )
+        assert (
+            estimate.events
+            == (reference.arrays[1][reference.arrays[0] <= float(t)] == 1).sum()
+        )
 
 
 @pytest.mark.parametrize("model", ["x", "z"])
@@ -110,9 +124,11 @@ def test_leaving_patients_out_one_by_one_gives_the_same_errors():
         [
             [e.value for e in auc(time[rows], event[rows], x[rows], TIMES)]
             for rows in (np.arange(n) != i for i in range(n))
-        ]
+        ],
     )
-    jackknife = np.sqrt((n - 1) / n * ((left_out - left_out.mean(axis=0)) ** 2).sum(axis=0))
+    jackknife = np.sqrt(
+        (n - 1) / n * ((left_out - left_out.mean(axis=0)) ** 2).sum(axis=0),
+    )
     ours = [e.se for e in auc(time, event, x, TIMES)]
     assert ours == pytest.approx(jackknife, rel=0.02)
     assert ours != pytest.approx(jackknife * 1.05, rel=0.02)
@@ -128,7 +144,11 @@ def test_each_horizon_may_have_its_own_risks(monthly):
 
 def test_auc_flips_with_the_sign(monthly):
     time, event, risk = monthly
-    for up, down in zip(auc(time, event, risk, MONTHS), auc(time, event, -risk, MONTHS), strict=True):
+    for up, down in zip(
+        auc(time, event, risk, MONTHS),
+        auc(time, event, -risk, MONTHS),
+        strict=True,
+    ):
         assert up.value + down.value == pytest.approx(1)
         assert up.se == pytest.approx(down.se)
 
@@ -137,7 +157,12 @@ def test_row_order_scale_of_risk_and_unit_of_time_never_matter(monthly):
     time, event, risk = monthly
     rows = np.random.default_rng(3).permutation(len(time))
     ones = auc(time, event, risk, MONTHS)
-    others = auc(time[rows] / 16, event[rows], np.exp(3 * risk[rows]), np.array(MONTHS) / 16)
+    others = auc(
+        time[rows] / 16,
+        event[rows],
+        np.exp(3 * risk[rows]),
+        np.array(MONTHS) / 16,
+    )
     for one, other in zip(ones, others, strict=True):
         assert other.value == pytest.approx(one.value)
         assert other.se == pytest.approx(one.se)
@@ -156,10 +181,15 @@ def test_sksurv_agrees_where_r_does(reference):
     time, event, risk = reference.arrays
     train = reference.train["time"].to_numpy(), reference.train["event"].to_numpy()
     kind = [("e", bool), ("t", float)]
-    y, y_train = (np.array(list(zip(e == 1, t, strict=True)), dtype=kind) for t, e in ((time, event), train))
+    y, y_train = (
+        np.array(list(zip(e == 1, t, strict=True)), dtype=kind)
+        for t, e in ((time, event), train)
+    )
     ours = [e.value for e in auc(time, event, risk, TIMES, train)]
     theirs = sksurv.cumulative_dynamic_auc(y_train, y, risk, TIMES)[0]
-    assert (ours == pytest.approx(theirs, rel=1e-9)) == (len(np.unique(time)) == len(time))
+    assert (ours == pytest.approx(theirs, rel=1e-9)) == (
+        len(np.unique(time)) == len(time)
+    )
 
 
 @pytest.mark.parametrize(
@@ -170,7 +200,13 @@ def test_sksurv_agrees_where_r_does(reference):
         ([1, 2, 2], [1, 1, 1], 2, None, "no patient was followed beyond t = 2"),
         ([1], [1], 1, None, "no patient was followed beyond t = 1"),
         ([1, 2], [1, 1], 5, None, "t = 5 lies beyond all follow-up"),
-        ([1, 2, 9], [1, 1, 0], 5, ([1, 3], [1, 0]), "beyond the training censoring curve, which ends at 3"),
+        (
+            [1, 2, 9],
+            [1, 1, 0],
+            5,
+            ([1, 3], [1, 0]),
+            "beyond the training censoring curve, which ends at 3",
+        ),
         ([], [], 1, None, "there are no patients"),
     ],
 )
@@ -212,7 +248,10 @@ def test_the_interval_covers():
     """Over 200 small censored cohorts the 95 % interval holds the true AUC in about 95 of 100."""
     rng = np.random.default_rng(1)
     x = rng.normal(size=200_000)
-    truth = [e.value for e in auc(rng.exponential(10 * np.exp(-x)), np.ones(len(x)), x, TIMES)]
+    truth = [
+        e.value
+        for e in auc(rng.exponential(10 * np.exp(-x)), np.ones(len(x)), x, TIMES)
+    ]
     hits = np.zeros(3)
     for _ in range(200):
         x = rng.normal(size=200)

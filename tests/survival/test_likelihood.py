@@ -44,7 +44,12 @@ def test_the_mean_and_its_error_are_those_of_the_patients():
     assert ours.value == pytest.approx(each.mean())
     assert ours.se == pytest.approx(each.std() / 2)
     assert (ours.n, ours.events) == (4, 2)
-    value, influence = log_likelihood_influence(time, event, np.tile(CURVE, (4, 1)), GRID)
+    value, influence = log_likelihood_influence(
+        time,
+        event,
+        np.tile(CURVE, (4, 1)),
+        GRID,
+    )
     assert value == ours.value
     assert influence == pytest.approx((each - each.mean()) / 4)
 
@@ -56,7 +61,10 @@ def test_on_a_fine_grid_it_is_that_of_the_exponential_distribution():
     event, time = time <= end, np.minimum(time, end)
     grid = np.linspace(0, time.max() * 1.001, 5001)[1:]
     ours = log_likelihood(time, event, np.exp(-np.outer(rate, grid)), grid)
-    assert ours.value == pytest.approx((event * np.log(rate) - rate * time).mean(), abs=1e-4)
+    assert ours.value == pytest.approx(
+        (event * np.log(rate) - rate * time).mean(),
+        abs=1e-4,
+    )
     assert ours.note == ""
 
 
@@ -66,7 +74,12 @@ def test_the_truth_is_best_on_average():
     time, end = rng.exponential(1 / rate), rng.exponential(10, 5000)
     grid = np.linspace(0.5, 30, 60)
     values = [
-        log_likelihood(np.minimum(time, end), time <= end, np.exp(-np.outer(factor * rate, grid)), grid).value
+        log_likelihood(
+            np.minimum(time, end),
+            time <= end,
+            np.exp(-np.outer(factor * rate, grid)),
+            grid,
+        ).value
         for factor in (0.8, 1.0, 1.25)
     ]
     assert values[1] == max(values)
@@ -78,7 +91,12 @@ def test_row_order_never_matters_and_the_unit_of_time_moves_events_alone(monthly
     survival = np.exp(-np.outer(np.exp(risk), grid) / 20)
     rows = np.random.default_rng(3).permutation(len(time))
     one = log_likelihood(time, event, survival, grid)
-    assert log_likelihood(time[rows], event[rows], survival[rows], grid).value == pytest.approx(one.value)
+    assert log_likelihood(
+        time[rows],
+        event[rows],
+        survival[rows],
+        grid,
+    ).value == pytest.approx(one.value)
     years = log_likelihood(time / 12, event, survival, grid / 12)
     assert years.value == pytest.approx(one.value + np.log(12) * one.events / one.n)
 
@@ -86,7 +104,10 @@ def test_row_order_never_matters_and_the_unit_of_time_moves_events_alone(monthly
 @pytest.mark.parametrize(
     ("curve", "why"),
     [
-        ([0.8, 0.8, 0.2], "1 events probability 0: the log-likelihood is minus infinity"),
+        (
+            [0.8, 0.8, 0.2],
+            "1 events probability 0: the log-likelihood is minus infinity",
+        ),
         ([0.8, 0.5, 0.0], "1 patients no chance to live as long as they did"),
         ([0.5, 0.5, 0.0], "1 events probability 0 and 1 patients no chance"),
     ],
@@ -101,7 +122,9 @@ def test_what_the_curves_held_impossible_is_said(curve, why):
 
 
 def test_small_cohorts():
-    assert likelihood_of([1.0, 3.5], [0, 0]).value == pytest.approx(np.log([0.9, 0.575]).mean())
+    assert likelihood_of([1.0, 3.5], [0, 0]).value == pytest.approx(
+        np.log([0.9, 0.575]).mean(),
+    )
     assert likelihood_of([3.0] * 4, [1] * 4).value == pytest.approx(np.log(0.15))
     nobody = log_likelihood([], [], np.empty((0, 3)), GRID)
     assert (nobody.value, nobody.note) == (None, "there are no patients")

@@ -10,7 +10,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from survfuse.metrics import auc, brier, compare_c, harrell_c, kaplan_meier, log_rank, rmst, uno_c
+from survfuse.metrics import (
+    auc,
+    brier,
+    compare_c,
+    harrell_c,
+    kaplan_meier,
+    log_rank,
+    rmst,
+    uno_c,
+)
 from survfuse.survival.cox import fit_cox, partial_log_likelihood
 from survfuse.survival.curves import breslow
 from survfuse.survival.estimate import Z
@@ -32,24 +41,35 @@ def read(text: str) -> dict[tuple[str, str], list[float]]:
             name, rest = line.split()[1], line.split("n ", 1)[1]
             found[name, "patients, events"] = [float(x) for x in NUMBER.findall(rest)]
         elif re.match(r"^ +model|^ +upper", line):
-            table = next((word for word in ("AUC", "Brier", "upper") if f" {word}" in line), "")
+            table = next(
+                (word for word in ("AUC", "Brier", "upper") if f" {word}" in line),
+                "",
+            )
         elif re.match(r"^\d: ", line):
             rest = line.partition(":")[2]
             row = re.match(r" *(m|Null model) +(.*)", rest)
             if row:
-                found.setdefault((name, f"{table} {row[1]}"), []).extend(map(float, row[2].split()))
+                found.setdefault((name, f"{table} {row[1]}"), []).extend(
+                    map(float, row[2].split()),
+                )
             else:  # the last column, printed below the others
                 found.setdefault((name, "Brier upper"), []).append(float(rest))
         else:
             label, numbers = _labelled(line)
             found[name, label] = numbers
             if label == "Harrell":
-                found[name, "Harrell"], found[name, "Harrell counts"] = numbers[:2], numbers[2:]
+                found[name, "Harrell"], found[name, "Harrell counts"] = (
+                    numbers[:2],
+                    numbers[2:],
+                )
     return found
 
 
 def _labelled(line: str) -> tuple[str, list[float]]:
-    label = re.match(r"[A-Za-z].*?at t=[\d,]+:|paired C1|[A-Za-z/ ]+(?:2 \(self cens\))?", line)
+    label = re.match(
+        r"[A-Za-z].*?at t=[\d,]+:|paired C1|[A-Za-z/ ]+(?:2 \(self cens\))?",
+        line,
+    )
     assert label, line
     return label[0].strip(), [float(x) for x in NUMBER.findall(line[label.end() :])]
 
@@ -58,7 +78,9 @@ class Cohort:
     """One data set of the reference folder, and ours of every quantity."""
 
     def __init__(self, folder: Path, name: str) -> None:
-        data, train = (pd.read_csv(folder / f"{name}{part}.csv") for part in ("", "_train"))
+        data, train = (
+            pd.read_csv(folder / f"{name}{part}.csv") for part in ("", "_train")
+        )
         self.outcome = data["time"].to_numpy(), data["event"].to_numpy()
         self.risk, self.other = data["risk"].to_numpy(), data["risk2"].to_numpy()
         self.train = train
@@ -67,7 +89,9 @@ class Cohort:
     def table(self) -> dict[str, Callable[[], list[float]]]:
         """Give our numbers of each quantity, in R's order."""
         outcome, risk = self.outcome, self.risk
-        fits = {ties: lambda ties=ties: self._hazard(ties) for ties in ("breslow", "efron")}
+        fits = {
+            ties: lambda ties=ties: self._hazard(ties) for ties in ("breslow", "efron")
+        }
         return {
             "patients, events": lambda: [len(risk), float(outcome[1].sum())],
             "Harrell": lambda: _value_se(harrell_c(*outcome, risk)),
@@ -75,10 +99,15 @@ class Cohort:
             "Uno tau": lambda: [self.tau, uno_c(*outcome, risk, self.tau).value],
             "Harrell tau": lambda: [harrell_c(*outcome, risk, self.tau).value],
             "paired C1": self._paired,
-            "coxph offset loglik breslow": lambda: [partial_log_likelihood(*outcome, risk, "breslow")],
-            "coxph offset loglik efron": lambda: [partial_log_likelihood(*outcome, risk, "efron")],
+            "coxph offset loglik breslow": lambda: [
+                partial_log_likelihood(*outcome, risk, "breslow"),
+            ],
+            "coxph offset loglik efron": lambda: [
+                partial_log_likelihood(*outcome, risk, "efron"),
+            ],
             "coef efron": lambda: [
-                fit_cox(risk, *outcome, ties=ties).coef[0] for ties in ("efron", "breslow")
+                fit_cox(risk, *outcome, ties=ties).coef[0]
+                for ties in ("efron", "breslow")
             ],
             "basehaz breslow beta=1 at t=2,5,8:": fits["breslow"],
             "basehaz efron beta=1 at t=2,5,8:": fits["efron"],
@@ -86,7 +115,9 @@ class Cohort:
             "Brier Null model": lambda: _rows(self._brier(null=True)),
             "Brier m": lambda: _rows(self._brier(null=False)),
             "Brier upper": lambda: [
-                e.value + Z * e.se for null in (True, False) for e in self._brier(null=null)
+                e.value + Z * e.se
+                for null in (True, False)
+                for e in self._brier(null=null)
             ],
             "KM median": lambda: [
                 kaplan_meier(*outcome).first_at_most(0.5),
@@ -98,7 +129,9 @@ class Cohort:
 
     def _hazard(self, ties: str) -> list[float]:
         train = self.train
-        return breslow(train["time"], train["event"], train["risk"], ties)(TIMES).tolist()
+        return breslow(train["time"], train["event"], train["risk"], ties)(
+            TIMES,
+        ).tolist()
 
     def _brier(self, *, null: bool) -> list:
         survival = np.exp(-np.outer(np.exp(self.risk), self._hazard("breslow")))
@@ -107,7 +140,9 @@ class Cohort:
         return brier(*self.outcome, survival, TIMES)
 
     def _paired(self) -> list[float]:
-        a, b = (harrell_c(*self.outcome, risk).value for risk in (self.risk, self.other))
+        a, b = (
+            harrell_c(*self.outcome, risk).value for risk in (self.risk, self.other)
+        )
         difference = compare_c(*self.outcome, self.risk, self.other, kind="harrell")
         return [
             a,
@@ -149,7 +184,9 @@ def test_every_number_is_read(printed, shared):
 def test_every_line_is_ours_or_listed_as_not_offered(printed, shared, name):
     ours = set(Cohort(shared / "reference", name).table())
     assert ours.isdisjoint(NOT_OFFERED)
-    assert ours | set(NOT_OFFERED) == {quantity for data, quantity in printed if data == name}
+    assert ours | set(NOT_OFFERED) == {
+        quantity for data, quantity in printed if data == name
+    }
 
 
 @pytest.mark.parametrize("name", ["clean", "ties"])

@@ -12,7 +12,10 @@ TIME, EVENT = DATA["time"].to_numpy(), DATA["event"].to_numpy()
 
 def test_the_mean_of_the_shared_data_is_that_of_r(reference):
     time, event, _ = reference.arrays
-    assert rmst(time, event, 8).value == pytest.approx(reference.numbers("KM median")[-1], abs=1e-8)
+    assert rmst(time, event, 8).value == pytest.approx(
+        reference.numbers("KM median")[-1],
+        abs=1e-8,
+    )
 
 
 @pytest.mark.parametrize("horizon", [24, 60])
@@ -36,7 +39,9 @@ def test_by_hand():
     # S is 1 to 2, 2/3 to 4, then 1/3: 2 + 4/3 + 1/3 up to 5
     ours = rmst([2, 4, 6], [1, 1, 0], 5)
     assert ours.value == pytest.approx(2 + 4 / 3 + 1 / 3)
-    assert ours.se == pytest.approx(np.sqrt((5 / 3) ** 2 / (3 * 2) + (1 / 3) ** 2 / (2 * 1)))
+    assert ours.se == pytest.approx(
+        np.sqrt((5 / 3) ** 2 / (3 * 2) + (1 / 3) ** 2 / (2 * 1)),
+    )
 
 
 def test_units_and_row_order(monthly):

@@ -8,8 +8,8 @@ import pytest
 from survfuse._errors import InputError, NotComputableError
 from survfuse.survival._partial import RiskSets
 from survfuse.survival.cox import fit_cox, partial_log_likelihood, stratified_folds
-from survfuse.survival.effective import trace_of_fit
-from survfuse.survival.outcome import Outcome
+from survfuse.survival.degrees_of_freedom import trace_of_fit
+from survfuse.survival.right_censored import Outcome
 from survfuse.survival.sparse_cox import fit_sparse_cox, sparse_cox_cv
 
 
@@ -19,7 +19,11 @@ def cohort(patients=120, features=300, seed=0, monthly=True):
     x = rng.normal(size=(patients, features)) + 0.5 * rng.normal(size=(patients, 1))
     risk = x[:, :5] @ np.array([0.7, -0.6, 0.5, 0.5, -0.4])[:features]
     time = rng.exponential(12 * np.exp(-risk))
-    return x * rng.uniform(0.1, 10, features), np.ceil(time) if monthly else time, rng.random(patients) < 0.6
+    return (
+        x * rng.uniform(0.1, 10, features),
+        np.ceil(time) if monthly else time,
+        rng.random(patients) < 0.6,
+    )
 
 
 def standard(x):
@@ -46,11 +50,18 @@ def test_the_optimality_conditions_hold_at_every_feature(ties, mixing, penalty):
     fit = fit_sparse_cox(x, time, event, penalty=penalty, mixing=mixing, ties=ties)
     assert fit.converged
     z, b = standard(x), fit.coef * x.std(axis=0)
-    pull = slow_gradient(z, time, event, z @ b, ties) / event.sum() - penalty * (1 - mixing) * b
+    pull = (
+        slow_gradient(z, time, event, z @ b, ties) / event.sum()
+        - penalty * (1 - mixing) * b
+    )
     kept = np.zeros(len(b), bool)
     kept[fit.kept] = True
     assert ((b != 0) == kept).all()
-    np.testing.assert_allclose(pull[kept], penalty * mixing * np.sign(b[kept]), atol=1e-6)
+    np.testing.assert_allclose(
+        pull[kept],
+        penalty * mixing * np.sign(b[kept]),
+        atol=1e-6,
+    )
     assert np.abs(pull[~kept]).max() <= penalty * mixing * (1 + 1e-6)
     assert 0 < kept.sum() < len(b)
 
@@ -64,17 +75,32 @@ def test_a_path_is_that_of_coxnet(mixing):
     x, time, event = cohort()
     z = standard(x)
     alphas = np.geomspace(0.15, 0.03, 6)
-    oracle = CoxnetSurvivalAnalysis(l1_ratio=mixing, alphas=alphas, tol=1e-12, max_iter=10**6)
+    oracle = CoxnetSurvivalAnalysis(
+        l1_ratio=mixing,
+        alphas=alphas,
+        tol=1e-12,
+        max_iter=10**6,
+    )
     oracle.fit(z, Surv.from_arrays(event, time))
     share = len(time) / event.sum()
     sizes = []
 
     def worth(coef, penalty):
         size = mixing * np.abs(coef).sum() + (1 - mixing) / 2 * coef @ coef
-        return partial_log_likelihood(time, event, z @ coef, "breslow") - event.sum() * penalty * size
+        return (
+            partial_log_likelihood(time, event, z @ coef, "breslow")
+            - event.sum() * penalty * size
+        )
 
     for alpha, wanted in zip(alphas, oracle.coef_.T, strict=True):
-        fit = fit_sparse_cox(z, time, event, penalty=alpha * share, mixing=mixing, ties="breslow")
+        fit = fit_sparse_cox(
+            z,
+            time,
+            event,
+            penalty=alpha * share,
+            mixing=mixing,
+            ties="breslow",
+        )
         np.testing.assert_allclose(fit.coef, wanted, atol=1e-4)
         assert worth(fit.coef, alpha * share) >= worth(wanted, alpha * share)
         sizes.append(len(fit.kept))
@@ -84,7 +110,15 @@ def test_a_path_is_that_of_coxnet(mixing):
 
 def test_cross_validation_is_the_slow_one():
     x, time, event = cohort(80, 40)
-    path = sparse_cox_cv(x, time, event, penalties=[0.1, 0.2], folds=3, seed=4, mixing=0.7)
+    path = sparse_cox_cv(
+        x,
+        time,
+        event,
+        penalties=[0.1, 0.2],
+        folds=3,
+        seed=4,
+        mixing=0.7,
+    )
     assert path.penalties.tolist() == [0.2, 0.1]
     z = standard(x)  # of all patients: a unit knows no outcome
     everyone = RiskSets.of(Outcome.of(time, event), "efron")
@@ -93,7 +127,9 @@ def test_cross_validation_is_the_slow_one():
         inner = RiskSets.of(Outcome.of(time[~held], event[~held]), "efron")
         for place, penalty in enumerate([0.2, 0.1]):
             b = descent(z[~held], time[~held], event[~held], penalty, 0.7)
-            gain[place] += everyone.log_likelihood(z @ b) - inner.log_likelihood(z[~held] @ b)
+            gain[place] += everyone.log_likelihood(z @ b) - inner.log_likelihood(
+                z[~held] @ b,
+            )
     np.testing.assert_allclose(path.deviance, -2 * gain / event.sum(), atol=1e-5)
     assert path.penalty == path.penalties[path.deviance.argmin()]
     alone = fit_sparse_cox(x, time, event, penalty=path.penalty, mixing=0.7)
@@ -106,7 +142,10 @@ def descent(z, time, event, penalty, mixing, steps=3000):
     events, b = event.sum(), np.zeros(z.shape[1])
     step = 4 / (np.linalg.norm(z, 2) ** 2)
     for _ in range(steps):
-        b = b + step * (slow_gradient(z, time, event, z @ b, "efron") - events * penalty * (1 - mixing) * b)
+        b = b + step * (
+            slow_gradient(z, time, event, z @ b, "efron")
+            - events * penalty * (1 - mixing) * b
+        )
         b = np.sign(b) * np.maximum(np.abs(b) - step * events * penalty * mixing, 0)
     return b
 
@@ -137,7 +176,12 @@ def test_what_matters_is_found_and_noise_is_left():
     lasso = sparse_cox_cv(x, time, event, mixing=1.0)
     assert lasso.effective == len(lasso.kept)
 
-    noise = sparse_cox_cv(x[:, 5:][np.random.default_rng(1).permutation(300)], time, event, seed=1)
+    noise = sparse_cox_cv(
+        x[:, 5:][np.random.default_rng(1).permutation(300)],
+        time,
+        event,
+        seed=1,
+    )
     assert noise.kept.tolist() == []
     assert noise.coef.tolist() == [0.0] * 995
     assert noise.effective == 0
@@ -152,7 +196,10 @@ def test_units_and_order_change_nothing():
     np.testing.assert_allclose(turned.coef * 1000, fit.coef, atol=1e-7)
     offset = 0.8 * standard(x)[:, 0]
     with_offset = fit_sparse_cox(x[:, 1:], time, event, penalty=0.1, offset=offset)
-    assert not np.allclose(with_offset.coef, fit_sparse_cox(x[:, 1:], time, event, penalty=0.1).coef)
+    assert not np.allclose(
+        with_offset.coef,
+        fit_sparse_cox(x[:, 1:], time, event, penalty=0.1).coef,
+    )
 
 
 def test_constant_features_and_copies_are_harmless():
@@ -161,7 +208,10 @@ def test_constant_features_and_copies_are_harmless():
     more = fit_sparse_cox(np.c_[x, np.full(90, 0.1)], time, event, penalty=0.1)
     np.testing.assert_allclose(more.coef, np.append(fit.coef, 0), atol=1e-9)
     double = fit_sparse_cox(np.c_[x, x[:, 0]], time, event, penalty=0.1, mixing=0.5)
-    assert double.coef[0] == pytest.approx(double.coef[-1], abs=1e-8)  # the ridge part shares
+    assert double.coef[0] == pytest.approx(
+        double.coef[-1],
+        abs=1e-8,
+    )  # the ridge part shares
     assert double.converged
     nothing = sparse_cox_cv(np.ones((90, 3)), time, event)
     assert nothing.coef.tolist() == [0, 0, 0]
@@ -173,11 +223,19 @@ def test_residuals_are_the_derivative_by_each_risk():
     sets = RiskSets.of(Outcome.of(time, event), "efron")
     risk, step = 0.3 * standard(x)[:, 0], 1e-6
     wanted = [
-        (sets.log_likelihood(risk + step * row) - sets.log_likelihood(risk - step * row)) / (2 * step)
+        (
+            sets.log_likelihood(risk + step * row)
+            - sets.log_likelihood(risk - step * row)
+        )
+        / (2 * step)
         for row in np.eye(50)
     ]
     np.testing.assert_allclose(sets.residuals(risk), wanted, atol=1e-7)
-    np.testing.assert_allclose(sets.residuals(risk) @ x, sets.derivatives(x, risk)[0], atol=1e-10)
+    np.testing.assert_allclose(
+        sets.residuals(risk) @ x,
+        sets.derivatives(x, risk)[0],
+        atol=1e-10,
+    )
     lost = RiskSets.of(Outcome.of([1, 2, 3], [1, 1, 1]), "efron")
     assert np.isnan(lost.residuals(np.array([0.0, 0.0, -2000.0]))).all()
 
@@ -187,9 +245,12 @@ def test_effective_parameters_of_the_kept_features_are_the_trace():
     fit = fit_sparse_cox(x, time, event, penalty=0.1, mixing=0.5)
     z = standard(x)[:, fit.kept]
     information = RiskSets.of(Outcome.of(time, event), "efron").derivatives(
-        z, z @ (fit.coef * x.std(axis=0))[fit.kept]
+        z,
+        z @ (fit.coef * x.std(axis=0))[fit.kept],
     )[1]
-    assert fit.effective == pytest.approx(trace_of_fit(information, event.sum() * 0.1 * 0.5))
+    assert fit.effective == pytest.approx(
+        trace_of_fit(information, event.sum() * 0.1 * 0.5),
+    )
 
 
 def test_twenty_thousand_genes_are_a_matter_of_seconds():
@@ -207,7 +268,10 @@ def test_twenty_thousand_genes_are_a_matter_of_seconds():
         ({"penalty": 1.0, "mixing": 0.0}, r"mixing must lie in \(0, 1\], got 0.0"),
         ({"penalty": 1.0, "mixing": 1.1}, "mixing must lie"),
         ({"penalty": 1.0, "ties": "exact"}, "known: efron, breslow"),
-        ({"penalty": 1.0, "offset": [0.0, np.nan, 1.0]}, "offset must be finite; row 1"),
+        (
+            {"penalty": 1.0, "offset": [0.0, np.nan, 1.0]},
+            "offset must be finite; row 1",
+        ),
     ],
 )
 def test_wrong_input_is_refused(options, message):
@@ -224,7 +288,11 @@ def test_too_few_events_and_wrong_paths_are_refused():
         sparse_cox_cv([1.0, 2.0, 3.0], [1, 2, 3], [1, 1, 1], folds=1)
     with pytest.raises(InputError, match="penalties must be finite numbers > 0"):
         sparse_cox_cv([1.0, 2.0, 3.0], [1, 2, 3], [1, 1, 1], penalties=[1.0, 0.0])
-    few = sparse_cox_cv(np.arange(8.0), [1, 2, 3, 4, 5, 6, 7, 8], [0, 1, 0, 0, 1, 0, 1, 0])
+    few = sparse_cox_cv(
+        np.arange(8.0),
+        [1, 2, 3, 4, 5, 6, 7, 8],
+        [0, 1, 0, 0, 1, 0, 1, 0],
+    )
     assert few.folds == 3
     assert "3 folds, because there are 3 events" in few.note
 
@@ -237,4 +305,6 @@ def test_a_fit_that_stops_too_early_says_so(monkeypatch):
     time, event = rng.exponential(np.exp(-2 * x[:, 0])), np.ones(80, bool)
     assert sparse_cox_cv(x, time, event).note == ""
     monkeypatch.setattr(sparse_cox, "MOST_STEPS", 1)
-    assert sparse_cox_cv(x, time, event).note == "did not converge; give larger penalties"
+    assert (
+        sparse_cox_cv(x, time, event).note == "did not converge; give larger penalties"
+    )

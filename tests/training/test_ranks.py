@@ -60,12 +60,24 @@ def free_port() -> int:
 def launch(program: list[str], count: int) -> list[subprocess.Popen[str]]:
     """Start `count` processes as torchrun would."""
     port = str(free_port())
-    alone = {key: value for key, value in os.environ.items() if key not in {"RANK", "WORLD_SIZE"}}
-    together = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    alone = {
+        key: value
+        for key, value in os.environ.items()
+        if key not in {"RANK", "WORLD_SIZE"}
+    }
+    together = {
+        "WORLD_SIZE": str(count),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": port,
+    }
     return [
         subprocess.Popen(
             program,
-            env={**alone, "OMP_NUM_THREADS": "1", **({**together, "RANK": str(rank)} if count > 1 else {})},
+            env={
+                **alone,
+                "OMP_NUM_THREADS": "1",
+                **({**together, "RANK": str(rank)} if count > 1 else {}),
+            },
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -76,7 +88,10 @@ def launch(program: list[str], count: int) -> list[subprocess.Popen[str]]:
 
 def ends(processes: list[subprocess.Popen[str]]) -> list[tuple[int, str]]:
     told = [process.communicate(timeout=300)[0] for process in processes]
-    return [(process.returncode, text) for process, text in zip(processes, told, strict=True)]
+    return [
+        (process.returncode, text)
+        for process, text in zip(processes, told, strict=True)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +105,10 @@ def program(cohort_file: Path, out: Path, rank: str = "-", epoch: int = 0) -> li
 
 
 @pytest.fixture(scope="module")
-def alone(cohort_file: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
+def alone(
+    cohort_file: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, np.ndarray]:
     """Weights and risks of one process."""
     out = tmp_path_factory.mktemp("alone")
     ((code, text),) = ends(launch(program(cohort_file, out), 1))
@@ -107,14 +125,26 @@ def assert_same(out: Path, alone: dict[str, np.ndarray]) -> None:
     assert found.keys() == alone.keys()
     for name, weight in alone.items():
         if name == "risks":
-            np.testing.assert_allclose(found[name] - found[name].mean(), weight - weight.mean(), atol=1e-6)
+            np.testing.assert_allclose(
+                found[name] - found[name].mean(),
+                weight - weight.mean(),
+                atol=1e-6,
+            )
         elif not name.endswith(CONSTANT):
-            np.testing.assert_allclose(found[name], weight, rtol=0, atol=1e-6, err_msg=name)
+            np.testing.assert_allclose(
+                found[name],
+                weight,
+                rtol=0,
+                atol=1e-6,
+                err_msg=name,
+            )
 
 
 @pytest.mark.slow
 def test_two_processes_train_what_one_trains(
-    cohort_file: Path, alone: dict[str, np.ndarray], tmp_path: Path
+    cohort_file: Path,
+    alone: dict[str, np.ndarray],
+    tmp_path: Path,
 ) -> None:
     for code, text in ends(launch(program(cohort_file, tmp_path), 2)):
         assert code == 0, text
@@ -124,7 +154,10 @@ def test_two_processes_train_what_one_trains(
 @pytest.mark.slow
 @pytest.mark.parametrize("lost", ["0", "1"])
 def test_a_lost_process_is_told_and_the_same_command_goes_on(
-    cohort_file: Path, alone: dict[str, np.ndarray], tmp_path: Path, lost: str
+    cohort_file: Path,
+    alone: dict[str, np.ndarray],
+    tmp_path: Path,
+    lost: str,
 ) -> None:
     told = ends(launch(program(cohort_file, tmp_path, lost, 3), 2))
     assert told[int(lost)][0] == -9
@@ -142,7 +175,15 @@ def test_a_lost_process_is_told_and_the_same_command_goes_on(
 
 @pytest.mark.slow
 def test_the_command_line_writes_one_bundle(cohort_file: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "survfuse", "train", str(cohort_file), "-o", str(tmp_path / "bundle")]
+    command = [
+        sys.executable,
+        "-m",
+        "survfuse",
+        "train",
+        str(cohort_file),
+        "-o",
+        str(tmp_path / "bundle"),
+    ]
     told = ends(launch([*command, "--quiet", *SETTINGS, "--set=model.pieces=2"], 2))
     assert [code for code, _ in told] == [0, 0], told
     assert "bundle: " in told[0][1]
@@ -167,7 +208,10 @@ def test_half_a_launcher_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RANK", "MASTER_ADDR", "MASTER_PORT"):
         monkeypatch.delenv(name, raising=False)
     with (
-        pytest.raises(InputError, match=r"^WORLD_SIZE is '2', but RANK, MASTER_ADDR, MASTER_PORT is not set"),
+        pytest.raises(
+            InputError,
+            match=r"^WORLD_SIZE is '2', but RANK, MASTER_ADDR, MASTER_PORT is not set",
+        ),
         ranks_of_launcher("cpu"),
     ):
         pass

@@ -18,8 +18,8 @@ from survfuse.cohort import BatchSource, Cohort, Transforms
 from survfuse.config import FitConfig
 from survfuse.losses import discretise
 from survfuse.models import FusionNetwork, branches, build_network
-from survfuse.models.config import network_config
 from survfuse.models.fusion import FUSIONS
+from survfuse.models.network_config import network_config
 from survfuse.training import Ranks, Task, steps, train
 from survfuse.training.steps import Stepper
 
@@ -37,22 +37,45 @@ def bench(cohort: Cohort) -> Bench:
     """Make a network, a task of all 24 patients, and their configuration."""
 
     def make(**fields: Any) -> tuple[FusionNetwork, Task, FitConfig]:
-        config = FitConfig.of(**{**QUICK, "dropout": 0.4, "input_dropout": 0.2, **fields})
+        config = FitConfig.of(
+            **{**QUICK, "dropout": 0.4, "input_dropout": 0.2, **fields},
+        )
         transforms = Transforms.fit(cohort, cohort.patients, config)
         assert cohort.outcome is not None
-        time, event = cohort.outcome["time"].to_numpy(float), cohort.outcome["event"].to_numpy(bool)
+        time, event = (
+            cohort.outcome["time"].to_numpy(float),
+            cohort.outcome["event"].to_numpy(bool),
+        )
         edges = discretise(time, event, 3) if config.head == "discrete" else None
-        shape = network_config(config.model_copy(update={"bins": 3}), transforms.dims, transforms.kinds)
+        shape = network_config(
+            config.model_copy(update={"bins": 3}),
+            transforms.dims,
+            transforms.kinds,
+        )
         rows = np.arange(len(time))
         source = BatchSource(cohort, transforms, cohort.patients)
-        task = Task("steps", source, rows, rows[:0], time, event, config.epochs, seed=5, bin_edges=edges)
+        task = Task(
+            "steps",
+            source,
+            rows,
+            rows[:0],
+            time,
+            event,
+            config.epochs,
+            seed=5,
+            bin_edges=edges,
+        )
         return build_network(shape, seed=5).train(), task, config
 
     return make
 
 
 def gradients(network: FusionNetwork) -> dict[str, Tensor]:
-    return {name: p.grad.clone() for name, p in network.named_parameters() if p.grad is not None}
+    return {
+        name: p.grad.clone()
+        for name, p in network.named_parameters()
+        if p.grad is not None
+    }
 
 
 def silent(loss: Tensor) -> None:
@@ -71,7 +94,10 @@ def silent(loss: Tensor) -> None:
     ids=lambda fields: "-".join(str(value) for value in fields.values()),
 )
 def test_two_passes_give_the_gradient_of_the_whole_graph(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], wide: bool
+    bench: Bench,
+    monkeypatch: pytest.MonkeyPatch,
+    fields: dict[str, Any],
+    wide: bool,
 ) -> None:
     """With dropout on: against one graph over all pieces, each with the random numbers of its piece."""
     monkeypatch.setattr(branches, "SMALL_TILE", 0 if wide else 10**9)
@@ -85,7 +111,11 @@ def test_two_passes_give_the_gradient_of_the_whole_graph(
     network.zero_grad(set_to_none=True)
     torch.manual_seed(1)
     outputs = []
-    for piece, seed in zip(pieces, np.random.default_rng(7).integers(2**62, size=4).tolist(), strict=True):
+    for piece, seed in zip(
+        pieces,
+        np.random.default_rng(7).integers(2**62, size=4).tolist(),
+        strict=True,
+    ):
         torch.manual_seed(seed)
         outputs.append(stepper._output(piece, 7))
     whole = stepper._loss(torch.cat(outputs), task.train, None)
@@ -96,7 +126,9 @@ def test_two_passes_give_the_gradient_of_the_whole_graph(
         torch.testing.assert_close(ours[name], gradient, rtol=1e-5, atol=1e-5, msg=name)
 
 
-def test_without_the_random_numbers_of_the_first_pass_the_gradient_is_another(bench: Bench) -> None:
+def test_without_the_random_numbers_of_the_first_pass_the_gradient_is_another(
+    bench: Bench,
+) -> None:
     """The test above can fail: dropout drawn anew in the second pass gives something else."""
     network, task, config = bench(pieces=4, fusion="concat")
     stepper = Stepper(network, task, config, CPU, Ranks())
@@ -105,21 +137,41 @@ def test_without_the_random_numbers_of_the_first_pass_the_gradient_is_another(be
     ours = gradients(network)
     network.zero_grad(set_to_none=True)
     torch.manual_seed(1)
-    outputs = torch.cat([stepper._output(piece, 7) for piece in stepper.pieces(task.train)])
+    outputs = torch.cat(
+        [stepper._output(piece, 7) for piece in stepper.pieces(task.train)],
+    )
     stepper._loss(outputs, task.train, None).backward()  # type: ignore[no-untyped-call]
-    assert any((ours[name] - g).abs().max() > 1e-2 for name, g in gradients(network).items())
+    assert any(
+        (ours[name] - g).abs().max() > 1e-2 for name, g in gradients(network).items()
+    )
 
 
-def test_pieces_fit_the_memory_and_hold_everyone_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pieces_fit_the_memory_and_hold_everyone_once(
+    bench: Bench,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(steps, "MEGABYTE", 2**16)
-    network, task, config = bench(max_tiles=None, fusion="concat", bag_width=512, attention_width=256)
+    network, task, config = bench(
+        max_tiles=None,
+        fusion="concat",
+        bag_width=512,
+        attention_width=256,
+    )
     counts = task.source.tile_counts(task.train)["slides"]
     branch: Any = network.branches["slides"]
     each = counts * (4 * branch.project.in_features + branch.bytes_per_tile)
-    stepper = Stepper(network, task, config.model_copy(update={"memory_mb": 2}), CPU, Ranks())
+    stepper = Stepper(
+        network,
+        task,
+        config.model_copy(update={"memory_mb": 2}),
+        CPU,
+        Ranks(),
+    )
     pieces = stepper.pieces(task.train)
     assert len(pieces) > 5
-    assert np.concatenate([piece.rows for piece in pieces]).tolist() == task.train.tolist()
+    assert (
+        np.concatenate([piece.rows for piece in pieces]).tolist() == task.train.tolist()
+    )
     assert all(piece.fits for piece in pieces)
     assert all(each[piece.rows].sum() <= 2 * 2**16 for piece in pieces)
     generous = Stepper(network, task, config, CPU, Ranks())
@@ -137,11 +189,23 @@ def test_pieces_asked_for_are_of_almost_one_size(bench: Bench, pieces: int) -> N
 
 
 def test_a_patient_beyond_the_memory_is_made_again_rather_than_kept(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: Bench,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(steps, "MEGABYTE", 2**15)
-    network, task, config = bench(max_tiles=None, fusion="concat", bag_width=512, attention_width=256)
-    stepper = Stepper(network, task, config.model_copy(update={"memory_mb": 1}), CPU, Ranks())
+    network, task, config = bench(
+        max_tiles=None,
+        fusion="concat",
+        bag_width=512,
+        attention_width=256,
+    )
+    stepper = Stepper(
+        network,
+        task,
+        config.model_copy(update={"memory_mb": 1}),
+        CPU,
+        Ranks(),
+    )
     pieces = stepper.pieces(task.train)
     large = [piece for piece in pieces if not piece.fits]
     assert large
@@ -171,14 +235,22 @@ def test_the_doors_hear_of_one_loss_a_step(bench: Bench) -> None:
     network, task, config = bench(pieces=3, fusion="concat")
     heard: list[float] = []
     loss = Stepper(network, task, config, CPU, Ranks()).step(
-        task.train, 7, None, lambda loss: heard.append(float(loss.detach()))
+        task.train,
+        7,
+        None,
+        lambda loss: heard.append(float(loss.detach())),
     )
     assert heard == [loss]
 
 
 def test_pooled_steps_add_up_to_the_epoch(bench: Bench) -> None:
     """Steps divided by the same number of events: their mean is the sum over steps, by all events."""
-    network, task, config = bench(dropout=0.0, input_dropout=0.0, fusion="concat", max_tiles=None)
+    network, task, config = bench(
+        dropout=0.0,
+        input_dropout=0.0,
+        fusion="concat",
+        max_tiles=None,
+    )
     network.eval()
     stepper = Stepper(network, task, config, CPU, Ranks())
     halves = np.array_split(task.train, 2)
@@ -201,7 +273,9 @@ def test_tile_counts_are_those_of_the_batch(bench: Bench) -> None:
 
 
 def test_a_loop_in_pieces_resumes_to_the_same_bits(
-    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bench: Bench,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from survfuse.training import loop
 
@@ -216,11 +290,25 @@ def test_a_loop_in_pieces_resumes_to_the_same_bits(
         assert torch.equal(weight, third.state_dict()[name]), name
 
 
-def test_bfloat16_cuts_its_first_step_as_all_others(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bfloat16_cuts_its_first_step_as_all_others(
+    bench: Bench,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Or a run that was killed would go on with other pieces, and other masks."""
     monkeypatch.setattr(steps, "MEGABYTE", 2**13)
-    network, task, config = bench(fusion="concat", precision="bfloat16", bag_width=64, attention_width=32)
-    stepper = Stepper(network, task, config.model_copy(update={"memory_mb": 1}), CPU, Ranks())
+    network, task, config = bench(
+        fusion="concat",
+        precision="bfloat16",
+        bag_width=64,
+        attention_width=32,
+    )
+    stepper = Stepper(
+        network,
+        task,
+        config.model_copy(update={"memory_mb": 1}),
+        CPU,
+        Ranks(),
+    )
     first = [piece.rows.tolist() for piece in stepper.pieces(task.train)]
     stepper.step(task.train, 7, None, silent)
     assert [piece.rows.tolist() for piece in stepper.pieces(task.train)] == first
@@ -229,16 +317,24 @@ def test_bfloat16_cuts_its_first_step_as_all_others(bench: Bench, monkeypatch: p
 
 def test_fewer_pieces_than_processes_are_refused(bench: Bench) -> None:
     network, task, config = bench(pieces=2)
-    with pytest.raises(InputError, match=r"^3 processes share the pieces of a step, and pieces is 2; set "):
+    with pytest.raises(
+        InputError,
+        match=r"^3 processes share the pieces of a step, and pieces is 2; set ",
+    ):
         Stepper(network, task, config, CPU, Ranks(0, 3))
 
 
 def test_a_few_patients_with_nearly_all_tiles_leave_no_process_idle(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: Bench,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     network, task, config = bench(pieces=3, fusion="concat")
     stepper = Stepper(network, task, config, CPU, Ranks())
-    monkeypatch.setattr(stepper, "_bytes", lambda rows: np.where(np.arange(len(rows)) == 23, 10**6, 1))
+    monkeypatch.setattr(
+        stepper,
+        "_bytes",
+        lambda rows: np.where(np.arange(len(rows)) == 23, 10**6, 1),
+    )
     assert len(stepper.pieces(task.train)) == 3
 
 
@@ -246,9 +342,18 @@ def test_a_few_patients_with_nearly_all_tiles_leave_no_process_idle(
     ("fields", "fits"),
     [({"bag_width": 8}, True), ({"bag_width": 64, "attention_width": 64}, True)],
 )
-def test_bytes_are_no_fewer_than_what_a_step_keeps(bench: Bench, fields: dict[str, Any], fits: bool) -> None:
+def test_bytes_are_no_fewer_than_what_a_step_keeps(
+    bench: Bench,
+    fields: dict[str, Any],
+    fits: bool,
+) -> None:
     """Counted from the tensors that the graph of a bag holds on to."""
-    network, task, _ = bench(fusion="concat", max_tiles=None, bag_components=None, **fields)
+    network, task, _ = bench(
+        fusion="concat",
+        max_tiles=None,
+        bag_components=None,
+        **fields,
+    )
     branch: Any = network.branches["slides"]
     batch = task.source.batch(task.train)
     tiles, offsets = batch.bags["slides"], batch.offsets["slides"]
@@ -264,4 +369,6 @@ def test_bytes_are_no_fewer_than_what_a_step_keeps(bench: Bench, fields: dict[st
         branch.read(tiles, offsets)
     kept = sum(held.values()) / len(tiles)
     assert kept <= 4 * tiles.shape[1] + branch.bytes_per_tile
-    assert (kept > 0.6 * (4 * tiles.shape[1] + branch.bytes_per_tile)) == fits  # and not far more
+    assert (
+        kept > 0.6 * (4 * tiles.shape[1] + branch.bytes_per_tile)
+    ) == fits  # and not far more

@@ -14,9 +14,12 @@ from survfuse import training
 from survfuse._storage import read_json
 from survfuse.cohort import Cohort
 from survfuse.evaluation.crossval import cross_validate
-from survfuse.survival.trust import gains
+from survfuse.survival.stacking import gains
 
-GRID: dict[str, Any] = {"search": "grid", "search_space": {"learning_rate": [0.003, 0.1]}}
+GRID: dict[str, Any] = {
+    "search": "grid",
+    "search_space": {"learning_rate": [0.003, 0.1]},
+}
 ANCHORED: dict[str, Any] = {
     "fusion": "anchored",
     "anchor_bags": "mean",
@@ -42,7 +45,9 @@ def searched(cohort: Cohort, patients: Any = None, **fields: Any) -> Any:
 
 
 def values(log: dict[str, Any]) -> list[dict[str, Any]]:
-    return [{k: v for k, v in trial.items() if k != "seconds"} for trial in log["trials"]]
+    return [
+        {k: v for k, v in trial.items() if k != "seconds"} for trial in log["trials"]
+    ]
 
 
 def test_the_fit_is_that_of_the_chosen_configuration(cohort: Cohort) -> None:
@@ -56,7 +61,10 @@ def test_the_fit_is_that_of_the_chosen_configuration(cohort: Cohort) -> None:
     ]
 
 
-def test_a_score_is_the_likelihood_of_out_of_fold_risks(cohort: Cohort, monkeypatch: Any) -> None:
+def test_a_score_is_the_likelihood_of_out_of_fold_risks(
+    cohort: Cohort,
+    monkeypatch: Any,
+) -> None:
     """By hand: fit with the same values, look at the risks that calibration reads."""
     from survfuse.fitting import fit
 
@@ -84,7 +92,8 @@ def test_a_search_that_finds_nothing_better_changes_nothing(cohort: Cohort) -> N
 
 @pytest.mark.parametrize("fields", [GRID, ANCHORED], ids=["network", "anchored"])
 def test_outcomes_of_test_patients_change_no_trial_and_no_choice(
-    cohort: Cohort, fields: dict[str, Any]
+    cohort: Cohort,
+    fields: dict[str, Any],
 ) -> None:
     train, test = cohort.patients[:28], list(cohort.patients[28:])
     assert cohort.outcome is not None
@@ -93,7 +102,10 @@ def test_outcomes_of_test_patients_change_no_trial_and_no_choice(
     outcome = outcome.astype(cohort.outcome.dtypes.to_dict())
     assert not outcome.equals(cohort.outcome)
     permuted = replace(cohort, outcome=outcome)
-    first, second = searched(cohort, train, **fields), searched(permuted, train, **fields)
+    first, second = (
+        searched(cohort, train, **fields),
+        searched(permuted, train, **fields),
+    )
     alone = searched(cohort.subset(train), None, **fields)
     assert bits(first) == bits(second) == bits(alone)
     logs = [model.fitted.summary["search"] for model in (first, second, alone)]
@@ -105,7 +117,10 @@ def test_a_training_outcome_does_change_the_scores(cohort: Cohort) -> None:
     outcome = cohort.outcome.copy()
     outcome["time"] = outcome["time"].to_numpy()[::-1]
     first, second = searched(cohort), searched(replace(cohort, outcome=outcome))
-    scores = [[t["score"] for t in m.fitted.summary["search"]["trials"]] for m in (first, second)]
+    scores = [
+        [t["score"] for t in m.fitted.summary["search"]["trials"]]
+        for m in (first, second)
+    ]
     assert (np.array(scores[0]) != np.array(scores[1])).all()
 
 
@@ -114,9 +129,17 @@ def test_anchored_is_searched_through_the_same_door(cohort: Cohort) -> None:
     assert len(log["trials"]) == 9
     assert len({trial["score"] for trial in log["trials"]}) > 2
     built_in = searched(
-        cohort, fusion="anchored", anchor_bags="mean", search_space=None, search_trials=4
+        cohort,
+        fusion="anchored",
+        anchor_bags="mean",
+        search_space=None,
+        search_trials=4,
     ).fitted.summary["search"]
-    assert set(built_in["space"]) == {"expression_components", "anchor_vectors", "bag_components"}
+    assert set(built_in["space"]) == {
+        "expression_components",
+        "anchor_vectors",
+        "bag_components",
+    }
     assert (len(built_in["trials"]), built_in["possible"]) == (4, 12)
 
 
@@ -128,22 +151,40 @@ def test_any_calibration_may_follow(cohort: Cohort, calibration: str) -> None:
 
 
 def test_a_killed_fit_computes_no_finished_trial_again(
-    cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cohort: Cohort,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(training.loop, "CHECKPOINT_SECONDS", 0.0)
     straight = searched(cohort)
     folder = tmp_path / "kept"
     with pytest.raises(Stopped, match=r"^$"):
-        quick(**GRID).fit(cohort, hooks=[StopAfter("trial 2, member 1, inner fold 2", 2)], checkpoints=folder)
-    assert {file.name for file in folder.glob("trial-*.json")} == {"trial-0.json", "trial-1.json"}
+        quick(**GRID).fit(
+            cohort,
+            hooks=[StopAfter("trial 2, member 1, inner fold 2", 2)],
+            checkpoints=folder,
+        )
+    assert {file.name for file in folder.glob("trial-*.json")} == {
+        "trial-0.json",
+        "trial-1.json",
+    }
     diary = Diary()
     again = quick(**GRID).fit(cohort, hooks=[diary], checkpoints=folder)
     labels = {label for label, _ in diary.epochs}
     assert not any(label.startswith(("trial 0", "trial 1")) for label in labels)
     assert any(label.startswith("trial 2") for label in labels)
-    assert min(number for label, number in diary.epochs if "trial 2, member 1, inner fold 2" in label) == 3
+    assert (
+        min(
+            number
+            for label, number in diary.epochs
+            if "trial 2, member 1, inner fold 2" in label
+        )
+        == 3
+    )
     assert bits(again) == bits(straight)
-    assert values(again.fitted.summary["search"]) == values(straight.fitted.summary["search"])  # type: ignore[union-attr]
+    assert values(again.fitted.summary["search"]) == values(
+        straight.fitted.summary["search"],
+    )  # type: ignore[union-attr]
     assert not folder.exists()
 
 
@@ -157,11 +198,23 @@ def test_the_log_is_a_file_of_the_bundle(cohort: Cohort, tmp_path: Path) -> None
     assert not (tmp_path / "plain" / "search.json").exists()
 
 
-def test_every_outer_fold_searches_for_itself_and_the_report_says_how(cohort: Cohort, tmp_path: Path) -> None:
+def test_every_outer_fold_searches_for_itself_and_the_report_says_how(
+    cohort: Cohort,
+    tmp_path: Path,
+) -> None:
     result = cross_validate(
-        quick(**GRID), cohort, folds=2, networks=False, controls=False, bootstrap=0, out=tmp_path / "run"
+        quick(**GRID),
+        cohort,
+        folds=2,
+        networks=False,
+        controls=False,
+        bootstrap=0,
+        out=tmp_path / "run",
     )
-    assert "Hyper-parameters were searched in every fit (grid, 3 trials)" in result.record["search"]
+    assert (
+        "Hyper-parameters were searched in every fit (grid, 3 trials)"
+        in result.record["search"]
+    )
     cells = [read_json(path) for path in (tmp_path / "run" / "cells").glob("*.json")]
     logs = [cell["summary"]["search"] for cell in cells if "search" in cell["summary"]]
     assert len(logs) == 2
@@ -172,14 +225,27 @@ def test_every_outer_fold_searches_for_itself_and_the_report_says_how(cohort: Co
 
 
 def test_train_prints_what_was_found(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     files = small(tmp_path / "cohort")
     place = files.write()
     run = commander(monkeypatch, capsys)
-    sets = [f"--set=model.{k}={v}" for k, v in (("fusion", "concat"), ("epochs", 2), ("selection_folds", 2))]
+    sets = [
+        f"--set=model.{k}={v}"
+        for k, v in (("fusion", "concat"), ("epochs", 2), ("selection_folds", 2))
+    ]
     done = run(
-        *("train", place, "-o", tmp_path / "bundle", "--quiet", *sets, "--set=model.search=grid"),
+        *(
+            "train",
+            place,
+            "-o",
+            tmp_path / "bundle",
+            "--quiet",
+            *sets,
+            "--set=model.search=grid",
+        ),
         "--set=model.search_space={learning_rate: [0.01, 0.02]}",
     )
     assert done.code == 0, done.err

@@ -7,8 +7,13 @@ from typing import Any
 
 import pytest
 
-from survfuse._errors import CohortError, InputError, MissingExtraError, NotComputableError
-from survfuse._kept import write_kept_json
+from survfuse._digests import write_kept_json
+from survfuse._errors import (
+    CohortError,
+    InputError,
+    MissingExtraError,
+    NotComputableError,
+)
 from survfuse._storage import read_json, to_json, write_json
 from survfuse.config import FitConfig
 from survfuse.tuning.search import Found, search, search_told, searches_told, trial_file
@@ -32,8 +37,19 @@ class Bench:
         return config.rank / 10 + config.dropout, (config.rank,)
 
 
-def found(bench: Callable[..., Any], folder: Path | None = None, key: str = "k", **fields: Any) -> Found:
-    given = {"search": "grid", "search_space": SPACE, "fusion": "pairwise", "seed": 3, **fields}
+def found(
+    bench: Callable[..., Any],
+    folder: Path | None = None,
+    key: str = "k",
+    **fields: Any,
+) -> Found:
+    given = {
+        "search": "grid",
+        "search_space": SPACE,
+        "fusion": "pairwise",
+        "seed": 3,
+        **fields,
+    }
     return search(FitConfig.of(**given), ("clinical",), bench, folder=folder, key=key)
 
 
@@ -41,10 +57,16 @@ def test_a_grid_tries_the_given_values_and_every_combination() -> None:
     bench = Bench()
     result = found(bench)
     assert bench.asked[0] == (16, 0.5)
-    assert sorted(bench.asked[1:]) == sorted((r, d) for r in (2, 4, 8) for d in (0.1, 0.3))
+    assert sorted(bench.asked[1:]) == sorted(
+        (r, d) for r in (2, 4, 8) for d in (0.1, 0.3)
+    )
     assert result.log["chosen"] == 0
     assert result.log["values"] == {"rank": 16, "dropout": 0.5}
-    assert (result.log["possible"], result.log["stopped"], result.log["note"]) == (6, "nothing left", "")
+    assert (result.log["possible"], result.log["stopped"], result.log["note"]) == (
+        6,
+        "nothing left",
+        "",
+    )
 
 
 @pytest.mark.parametrize("how", ["grid", "optuna"])
@@ -54,8 +76,19 @@ def test_the_best_is_chosen_and_searches_no_more(how: str) -> None:
     result = found(Bench(), search=how, rank=1, dropout=0.0, search_trials=40)
     assert result.log["values"] == BEST
     config = result.config
-    assert (config.rank, config.dropout, config.search, config.search_space) == (8, 0.3, "none", None)
-    assert config == FitConfig.of(fusion="pairwise", seed=3, rank=8, dropout=0.3, search_trials=40)
+    assert (config.rank, config.dropout, config.search, config.search_space) == (
+        8,
+        0.3,
+        "none",
+        None,
+    )
+    assert config == FitConfig.of(
+        fusion="pairwise",
+        seed=3,
+        rank=8,
+        dropout=0.3,
+        search_trials=40,
+    )
     best = result.log["trials"][result.log["chosen"]]
     assert best["score"] == max(trial["score"] for trial in result.log["trials"])
     assert best["epochs"] == [8]
@@ -84,7 +117,10 @@ def test_optuna_stops_when_a_small_space_is_exhausted() -> None:
 
 def test_optuna_is_seeded_and_stays_in_its_ranges() -> None:
     pytest.importorskip("optuna")
-    space = {"learning_rate": {"low": 1e-4, "high": 1e-1, "log": True}, "rank": {"low": 2, "high": 9}}
+    space = {
+        "learning_rate": {"low": 1e-4, "high": 1e-1, "log": True},
+        "rank": {"low": 2, "high": 9},
+    }
 
     def values(seed: int) -> list[dict[str, Any]]:
         log = found(
@@ -100,14 +136,20 @@ def test_optuna_is_seeded_and_stays_in_its_ranges() -> None:
     assert first == values(0)
     assert first[1:] != values(1)[1:]
     assert len(first) == 15
-    assert all(1e-4 <= one["learning_rate"] <= 1e-1 and one["rank"] in range(2, 10) for one in first[1:])
+    assert all(
+        1e-4 <= one["learning_rate"] <= 1e-1 and one["rank"] in range(2, 10)
+        for one in first[1:]
+    )
 
 
 def test_a_failed_trial_is_kept_with_its_reason() -> None:
     result = found(Bench(broken=(8, 16)))
     failed = [trial for trial in result.log["trials"] if trial["state"] == "failed"]
     assert len(failed) == 3
-    assert {trial["reason"] for trial in failed} == {"rank 8 is broken", "rank 16 is broken"}
+    assert {trial["reason"] for trial in failed} == {
+        "rank 8 is broken",
+        "rank 16 is broken",
+    }
     assert all(trial["score"] is None for trial in failed)
     assert result.log["values"] == {"rank": 4, "dropout": 0.3}
     assert result.log["note"] == "3 of 7 trials failed"
@@ -117,8 +159,15 @@ def test_values_that_do_not_go_together_fail_without_a_fit() -> None:
     bench = Bench()
     result = found(bench, search_space={"rank": [4, -1]}, rank=2)
     assert result.log["values"] == {"rank": 4}
-    assert [trial["state"] for trial in result.log["trials"]] == ["done", "done", "failed"]
-    assert "trial 2.rank: Input should be greater than or equal to 1" in result.log["trials"][2]["reason"]
+    assert [trial["state"] for trial in result.log["trials"]] == [
+        "done",
+        "done",
+        "failed",
+    ]
+    assert (
+        "trial 2.rank: Input should be greater than or equal to 1"
+        in result.log["trials"][2]["reason"]
+    )
     assert len(bench.asked) == 2
 
 
@@ -150,20 +199,28 @@ def test_search_trials_is_a_limit() -> None:
 
 def test_no_trial_begins_when_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = iter(range(0, 1000, 10))
-    monkeypatch.setattr("survfuse.tuning.search.clock.perf_counter", lambda: float(next(ticks)))
+    monkeypatch.setattr(
+        "survfuse.tuning.search.clock.perf_counter",
+        lambda: float(next(ticks)),
+    )
     bench = Bench()
     result = found(bench, search_seconds=25.0)
     assert len(bench.asked) == 3, "10 seconds each: the third begins at 20"
     assert result.log["stopped"] == "search_seconds"
     assert result.log["seconds"] == 30
-    assert "25 seconds were over after 3 trials; another machine may choose otherwise" in result.log["note"]
+    assert (
+        "25 seconds were over after 3 trials; another machine may choose otherwise"
+        in result.log["note"]
+    )
 
 
 def test_a_model_without_options_is_fitted_as_given() -> None:
     bench = Bench()
     result = found(bench, search_space=None, fusion="anchored", search="grid")
     assert len(bench.asked) == 1
-    assert result.log["note"] == "this model has nothing to search; it was fitted as given"
+    assert (
+        result.log["note"] == "this model has nothing to search; it was fitted as given"
+    )
     assert result.log["values"] == {}
 
 
@@ -178,7 +235,11 @@ def test_a_killed_search_goes_on_and_finds_the_same(tmp_path: Path, how: str) ->
     whole = found(Bench(), **fields)
 
     class Killed(Bench):
-        def __call__(self, config: FitConfig, label: str) -> tuple[float, tuple[int, ...]]:
+        def __call__(
+            self,
+            config: FitConfig,
+            label: str,
+        ) -> tuple[float, tuple[int, ...]]:
             if len(self.asked) == 3:
                 raise KeyboardInterrupt
             return super().__call__(config, label)
@@ -189,18 +250,31 @@ def test_a_killed_search_goes_on_and_finds_the_same(tmp_path: Path, how: str) ->
     again = found(second, tmp_path, **fields)
     assert len(second.asked) == len(whole.log["trials"]) - 3
     assert not set(first.asked) & set(second.asked)
-    plain = [{k: v for k, v in t.items() if k != "seconds"} for t in again.log["trials"]]
-    assert plain == [{k: v for k, v in t.items() if k != "seconds"} for t in whole.log["trials"]]
+    plain = [
+        {k: v for k, v in t.items() if k != "seconds"} for t in again.log["trials"]
+    ]
+    assert plain == [
+        {k: v for k, v in t.items() if k != "seconds"} for t in whole.log["trials"]
+    ]
     assert again.config == whole.config
 
 
 def test_trials_of_another_fit_are_refused(tmp_path: Path) -> None:
     found(Bench(), tmp_path, key="a")
-    with pytest.raises(InputError, match=r"trial-0.json: a trial of another fit .* differ\); delete it"):
+    with pytest.raises(
+        InputError,
+        match=r"trial-0.json: a trial of another fit .* differ\); delete it",
+    ):
         found(Bench(), tmp_path, key="b")
     kept = read_json(trial_file(tmp_path, 0))
-    write_json(trial_file(tmp_path, 0), {"format": kept["format"], "version": 1, "key": "a", "trial": {}})
-    with pytest.raises(InputError, match=r"trial-0.json: a trial of another fit"):  # version 1: no digest
+    write_json(
+        trial_file(tmp_path, 0),
+        {"format": kept["format"], "version": 1, "key": "a", "trial": {}},
+    )
+    with pytest.raises(
+        InputError,
+        match=r"trial-0.json: a trial of another fit",
+    ):  # version 1: no digest
         found(Bench(), tmp_path, key="a")
 
 
@@ -216,13 +290,18 @@ def test_a_kept_trial_of_other_values_is_computed_anew(tmp_path: Path) -> None:
 
 
 def test_a_damaged_trial_is_computed_anew_with_a_note(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     whole = found(Bench(), tmp_path)
     place = trial_file(tmp_path, 2)
     text = place.read_text()
     score = str(whole.log["trials"][2]["score"])
-    for damaged in (text.replace(score, score.replace("0.", "9.", 1)), text[:-40], "[]"):
+    for damaged in (
+        text.replace(score, score.replace("0.", "9.", 1)),
+        text[:-40],
+        "[]",
+    ):
         assert damaged != text
         place.write_text(damaged)
         caplog.clear()
@@ -248,7 +327,8 @@ def test_optuna_is_asked_for_by_its_extra(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(
-        MissingExtraError, match=r"pip install 'survfuse\[tune\]' \(search: grid does without"
+        MissingExtraError,
+        match=r"pip install 'survfuse\[tune\]' \(search: grid does without",
     ):
         found(Bench(), search="optuna")
 
@@ -256,11 +336,18 @@ def test_optuna_is_asked_for_by_its_extra(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_search_is_told_in_a_sentence() -> None:
     log = found(Bench(broken=(16,))).log
     assert (
-        search_told(log) == "grid search, 7 trials on inner folds: rank 8, dropout 0.3; 1 of 7 trials failed"
+        search_told(log)
+        == "grid search, 7 trials on inner folds: rank 8, dropout 0.3; 1 of 7 trials failed"
     )
     told = searches_told([log, log, found(Bench()).log])
-    assert "searched in every fit (grid, 7 trials) by the log partial likelihood out of fold" in told
-    assert "on the 5 inner folds of the training patients. Chosen: rank 8, dropout 0.3 (2 of 3 fits);" in told
+    assert (
+        "searched in every fit (grid, 7 trials) by the log partial likelihood out of fold"
+        in told
+    )
+    assert (
+        "on the 5 inner folds of the training patients. Chosen: rank 8, dropout 0.3 (2 of 3 fits);"
+        in told
+    )
     assert told.endswith("Notes: 1 of 7 trials failed.")
     nothing = found(Bench(), search_space=None, fusion="anchored").log
     assert "1 trial on inner folds: the model as given" in search_told(nothing)

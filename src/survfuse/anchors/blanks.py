@@ -20,7 +20,11 @@ Blanks = Mapping[str, Mapping[int, tuple[int, ...]]]
 """By modality: of each feature that says that a cell is missing, those that hold its column's value."""
 
 
-def hold_blanks(block: Block, coef: FloatArray, blanks: Mapping[int, tuple[int, ...]]) -> FloatArray:
+def hold_blanks(
+    block: Block,
+    coef: FloatArray,
+    blanks: Mapping[int, tuple[int, ...]],
+) -> FloatArray:
     """Hold the weights of a table's blanks within what known values contribute; (features,).
 
     Parameters
@@ -36,7 +40,11 @@ def hold_blanks(block: Block, coef: FloatArray, blanks: Mapping[int, tuple[int, 
         blank = x[has][:, feature] > 0
         known = contribution[~blank]
         at_mean = contribution[blank].mean()
-        held[feature] = np.clip(coef[feature], known.min() - at_mean, known.max() - at_mean)
+        held[feature] = np.clip(
+            coef[feature],
+            known.min() - at_mean,
+            known.max() - at_mean,
+        )
     return held
 
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from survfuse._errors import NotComputableError
 from survfuse._types import BoolArray, FloatArray
-from survfuse.cohort.batches import BatchSource
+from survfuse.cohort.batch_source import BatchSource
 from survfuse.cohort.cohort import Cohort
-from survfuse.cohort.components import principal_axes
+from survfuse.cohort.principal_components import principal_axes
 
 Block = tuple[FloatArray, BoolArray]
 """Values (patients, features) of one modality, and who has it (patients,)."""
@@ -70,7 +70,9 @@ class Components:
         centre = x.mean(axis=0)
         axes, deviations = principal_axes(x - centre, most)
         if len(axes) == 0:
-            raise NotComputableError("the training patients' mean tiles are all equal; nothing to learn from")
+            raise NotComputableError(
+                "the training patients' mean tiles are all equal; nothing to learn from",
+            )
         return cls(centre, axes, deviations)
 
     @property

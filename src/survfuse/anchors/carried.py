@@ -14,7 +14,10 @@ FEW_PATIENTS, FEW_EVENTS = 20, 3
 
 
 def carried_by_few(
-    features: Sequence[str], block: Block, coef: FloatArray, event: BoolArray
+    features: Sequence[str],
+    block: Block,
+    coef: FloatArray,
+    event: BoolArray,
 ) -> list[dict[str, Any]]:
     """Features of a table that few patients carry, with what they weigh.
 
@@ -43,5 +46,12 @@ def carried_by_few(
         rare = patients < FEW_PATIENTS or events < FEW_EVENTS
         if rare and 0 < 2 * patients <= len(values):
             ratio = float(weight * (values[carriers].mean() - usual))
-            found.append({"feature": name, "coefficient": ratio, "patients": patients, "events": events})
+            found.append(
+                {
+                    "feature": name,
+                    "coefficient": ratio,
+                    "patients": patients,
+                    "events": events,
+                },
+            )
     return found

@@ -10,11 +10,11 @@ import numpy as np
 from survfuse._types import BoolArray, FloatArray, IntArray
 from survfuse.anchors.blocks import Blocks, read_blocks
 from survfuse.anchors.stack import Terms, term_names
-from survfuse.cohort.batches import BatchSource
+from survfuse.cohort.batch_source import BatchSource
 from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.transforms import Transforms
 from survfuse.config import FitConfig
-from survfuse.survival.trust import gains
+from survfuse.survival.stacking import gains
 
 FEWEST_PATIENTS = 2  # who have a modality, for anything to be learned of it
 
@@ -55,7 +55,12 @@ class Fit:
     terms: Terms
 
     @classmethod
-    def of(cls, training: Training, kept: BoolArray, sparse: Collection[str] = ()) -> Fit:
+    def of(
+        cls,
+        training: Training,
+        kept: BoolArray,
+        sparse: Collection[str] = (),
+    ) -> Fit:
         """Learn from the patients `kept`; modalities in `sparse` as genes, by a sparse Cox."""
         train, config = training.named(kept), training.config
         transforms = Transforms.fit(training.cohort, train, config, as_genes=sparse)
@@ -83,7 +88,11 @@ def cross_fitted(training: Training, sparse: Collection[str] = ()) -> FloatArray
     Where hardly anyone outside a fold has a modality, its terms are 0 in that fold: nothing taught them.
     """
     config, cohort = training.config, training.cohort
-    used = [m for m in cohort.modalities if config.modalities is None or m in config.modalities]
+    used = [
+        m
+        for m in cohort.modalities
+        if config.modalities is None or m in config.modalities
+    ]
     names = term_names(used)
     risks = np.zeros((len(training.ids), len(names)))
     for fold in range(int(training.inner.max()) + 1):
@@ -91,16 +100,27 @@ def cross_fitted(training: Training, sparse: Collection[str] = ()) -> FloatArray
         others = cohort.present.loc[training.named(~held), used].sum()
         taught = tuple(name for name in used if others[name] >= FEWEST_PATIENTS)
         if taught:
-            part = replace(training, config=config.model_copy(update={"modalities": taught}))
+            part = replace(
+                training,
+                config=config.model_copy(update={"modalities": taught}),
+            )
             fit = Fit.of(part, ~held, [name for name in sparse if name in taught])
             columns = np.array([names.index(name) for name in fit.terms.names])
-            risks[np.ix_(np.flatnonzero(held), columns)] = fit.risks(cohort, training.named(held))
+            risks[np.ix_(np.flatnonzero(held), columns)] = fit.risks(
+                cohort,
+                training.named(held),
+            )
     return risks
 
 
 def better(offered: FloatArray, present: FloatArray, training: Training) -> bool:
     """Whether out-of-fold risks (patients,) have a larger likelihood than others, and than none."""
-    gain = gains(np.stack([offered, present], axis=1), training.time, training.event, fold=training.inner)
+    gain = gains(
+        np.stack([offered, present], axis=1),
+        training.time,
+        training.event,
+        fold=training.inner,
+    )
     return bool(gain[0] > max(gain[1], 0.0))
 
 
@@ -112,7 +132,8 @@ def sparse_modalities(training: Training) -> frozenset[str]:
     names = [
         name
         for name, data in cohort.modalities.items()
-        if data.kind == "expression" and (config.modalities is None or name in config.modalities)
+        if data.kind == "expression"
+        and (config.modalities is None or name in config.modalities)
     ]
     if config.anchor_vectors == "sparse":
         return frozenset(names)
@@ -120,6 +141,9 @@ def sparse_modalities(training: Training) -> frozenset[str]:
 
 
 def _prefers_sparse(training: Training, name: str) -> bool:
-    alone = replace(training, config=training.config.model_copy(update={"modalities": (name,)}))
+    alone = replace(
+        training,
+        config=training.config.model_copy(update={"modalities": (name,)}),
+    )
     offered, present = cross_fitted(alone, (name,)), cross_fitted(alone)
     return better(offered[:, 0], present[:, 0], training)

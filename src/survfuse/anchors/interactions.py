@@ -14,8 +14,12 @@ from survfuse.survival.cox import ridge_cox_cv
 
 SIDE_COMPONENTS = 12  # of each modality; their products are 144 features, half a second for 600 patients
 RANK = 3
-GIVE_UP = 3  # penalties in a row that are worse than the best before the rest is left out
-FEWEST_EVENTS = 10  # among patients who have both modalities; fewer say nothing about 144 products
+GIVE_UP = (
+    3  # penalties in a row that are worse than the best before the rest is left out
+)
+FEWEST_EVENTS = (
+    10  # among patients who have both modalities; fewer say nothing about 144 products
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,14 +74,21 @@ class Interaction:
         (x, has_x), (y, has_y) = left, right
         both = has_x & has_y
         if event[both].sum() < FEWEST_EVENTS:
-            return cls._nothing(left, right, f"{int(event[both].sum())} events among patients with both")
+            return cls._nothing(
+                left,
+                right,
+                f"{int(event[both].sum())} events among patients with both",
+            )
         try:
             sides = [Components.fit(values[both], SIDE_COMPONENTS) for values in (x, y)]
             scores = [
                 (values[both] - side.centre) @ side.relative
                 for values, side in zip((x, y), sides, strict=True)
             ]
-            products = (scores[0][:, :, None] * scores[1][:, None, :]).reshape(int(both.sum()), -1)
+            products = (scores[0][:, :, None] * scores[1][:, None, :]).reshape(
+                int(both.sum()),
+                -1,
+            )
             path = ridge_cox_cv(
                 products,
                 time[both],
@@ -91,7 +102,10 @@ class Interaction:
             return cls._nothing(left, right, str(error))
         if path.deviance.min() >= path.null_deviance:
             return cls._nothing(left, right, "no penalty beats the anchors alone")
-        u, s, v = np.linalg.svd(path.coef.reshape(scores[0].shape[1], -1), full_matrices=False)
+        u, s, v = np.linalg.svd(
+            path.coef.reshape(scores[0].shape[1], -1),
+            full_matrices=False,
+        )
         root = np.sqrt(s[:RANK])
         return cls(
             sides[0].centre,
@@ -105,7 +119,14 @@ class Interaction:
     @classmethod
     def _nothing(cls, left: Block, right: Block, why: str) -> Interaction:
         a, b = left[0].shape[1], right[0].shape[1]
-        return cls(np.zeros(a), np.zeros(b), np.zeros((a, 0)), np.zeros((b, 0)), np.nan, why)
+        return cls(
+            np.zeros(a),
+            np.zeros(b),
+            np.zeros((a, 0)),
+            np.zeros((b, 0)),
+            np.nan,
+            why,
+        )
 
     @property
     def rank(self) -> int:
@@ -115,5 +136,7 @@ class Interaction:
     def risk(self, left: Block, right: Block) -> FloatArray:
         """Log-risk; (patients,)."""
         (x, has_x), (y, has_y) = left, right
-        joint = ((x - self.left_centre) @ self.left * ((y - self.right_centre) @ self.right)).sum(axis=1)
+        joint = (
+            (x - self.left_centre) @ self.left * ((y - self.right_centre) @ self.right)
+        ).sum(axis=1)
         return np.where(has_x & has_y, joint, 0.0)

@@ -46,7 +46,11 @@ class LinearCox:
         A patient without a modality gets its training mean; without any, 0.
         """
         risk = np.sum(
-            [centred(blocks[name], self.centre[name]) @ coef for name, coef in self.coef.items()], axis=0
+            [
+                centred(blocks[name], self.centre[name]) @ coef
+                for name, coef in self.coef.items()
+            ],
+            axis=0,
         )
         return np.asarray(risk), anyone({name: blocks[name] for name in self.coef})
 

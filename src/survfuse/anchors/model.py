@@ -13,17 +13,28 @@ from torch import Tensor, nn
 from survfuse._types import BoolArray, FloatArray, IntArray
 from survfuse.anchors.blocks import read_blocks
 from survfuse.anchors.carried import carried_by_few
-from survfuse.anchors.crossfit import Fit, Training, better, cross_fitted, sparse_modalities
+from survfuse.anchors.crossfit import (
+    Fit,
+    Training,
+    better,
+    cross_fitted,
+    sparse_modalities,
+)
 from survfuse.anchors.interactions import RANK
 from survfuse.anchors.sparse import SparseCox
 from survfuse.anchors.stack import Columns, Terms
-from survfuse.cohort.batches import BatchSource
+from survfuse.cohort.batch_source import BatchSource
 from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.transforms import Transforms
 from survfuse.config import FitConfig
-from survfuse.models.config import MeanTileConfig, ModalityConfig, NetworkConfig, VectorConfig
 from survfuse.models.network import FusionNetwork, build_network
-from survfuse.survival.effective import Effective
+from survfuse.models.network_config import (
+    MeanTileConfig,
+    ModalityConfig,
+    NetworkConfig,
+    VectorConfig,
+)
+from survfuse.survival.degrees_of_freedom import Effective
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +121,11 @@ def fit_anchored(
     for bag in final.transforms.bag_scaler:
         place = names.index(bag)
         offered = attention(bag)
-        if offered is not None and better(offered.out_of_fold, risks[:, place], training):
+        if offered is not None and better(
+            offered.out_of_fold,
+            risks[:, place],
+            training,
+        ):
             chosen[bag] = offered
             risks[:, place] = offered.out_of_fold
     bags = tuple(names.index(bag) for bag in final.transforms.bag_scaler)
@@ -122,22 +137,51 @@ def fit_anchored(
         "carried_by_few": _carried(final, trust, event),
         "effective": effective_parameters(final.terms, trust, about_trust, chosen),
     }
-    return AnchoredModel(network, final.transforms, final.source, columns.out_of_fold(), about)
+    return AnchoredModel(
+        network,
+        final.transforms,
+        final.source,
+        columns.out_of_fold(),
+        about,
+    )
 
 
-def _about(fit: Fit, trust: FloatArray, chosen: Mapping[str, AttentionAnchor]) -> dict[str, Any]:
+def _about(
+    fit: Fit,
+    trust: FloatArray,
+    chosen: Mapping[str, AttentionAnchor],
+) -> dict[str, Any]:
     terms, transforms = fit.terms, fit.transforms
     notes = {name: anchor.note for name, anchor in terms.anchors.items() if anchor.note}
-    silent = (name for name, value in zip(terms.names, trust, strict=True) if value == 0)
-    notes = dict.fromkeys(silent, "out of fold it is not shown to add to the others") | notes
-    notes |= {f"{a}*{b}": pair.note for (a, b), pair in terms.pairs.items() if pair.note}
-    sparse = {name: anchor for name, anchor in terms.anchors.items() if isinstance(anchor, SparseCox)}
+    silent = (
+        name for name, value in zip(terms.names, trust, strict=True) if value == 0
+    )
+    notes = (
+        dict.fromkeys(silent, "out of fold it is not shown to add to the others")
+        | notes
+    )
+    notes |= {
+        f"{a}*{b}": pair.note for (a, b), pair in terms.pairs.items() if pair.note
+    }
+    sparse = {
+        name: anchor
+        for name, anchor in terms.anchors.items()
+        if isinstance(anchor, SparseCox)
+    }
     return {
-        "trust": {name: float(value) for name, value in zip(terms.names, trust, strict=True)},
-        "penalty": {name: _number(anchor.penalty) for name, anchor in terms.anchors.items()},
-        "pooling": {bag: "attention" if bag in chosen else "mean" for bag in transforms.bag_scaler},
+        "trust": {
+            name: float(value) for name, value in zip(terms.names, trust, strict=True)
+        },
+        "penalty": {
+            name: _number(anchor.penalty) for name, anchor in terms.anchors.items()
+        },
+        "pooling": {
+            bag: "attention" if bag in chosen else "mean"
+            for bag in transforms.bag_scaler
+        },
         "kept": {
-            name: _kept(anchor.coef[name], transforms.feature_names[name]) for name, anchor in sparse.items()
+            name: _kept(anchor.coef[name], transforms.feature_names[name])
+            for name, anchor in sparse.items()
         },
         "notes": notes,
     }
@@ -149,13 +193,21 @@ def _carried(fit: Fit, trust: FloatArray, event: BoolArray) -> list[dict[str, An
     found = []
     for name in fit.transforms.blanks:
         coef = trust[names.index(name)] * fit.terms.anchors[name].coef[name]
-        rows = carried_by_few(fit.transforms.feature_names[name], blocks[name], coef, event)
+        rows = carried_by_few(
+            fit.transforms.feature_names[name],
+            blocks[name],
+            coef,
+            event,
+        )
         found += [{"modality": name, **row} for row in rows]
     return found
 
 
 def effective_parameters(
-    terms: Terms, trust: FloatArray, of_trusts: float, chosen: Mapping[str, AttentionAnchor]
+    terms: Terms,
+    trust: FloatArray,
+    of_trusts: float,
+    chosen: Mapping[str, AttentionAnchor],
 ) -> dict[str, Any]:
     """Effective parameters of every term, of the trusts, and of their sum: the model.
 
@@ -182,11 +234,18 @@ def effective_parameters(
     found: dict[str, float | None] = dict(zip(terms.names, parts, strict=True))
     found |= {bag: anchor.effective.value for bag, anchor in chosen.items()}
     weights = dict(zip(terms.names, map(float, trust), strict=True))
-    unknown = [name for name, part in found.items() if part is None and weights[name] > 0]
+    unknown = [
+        name for name, part in found.items() if part is None and weights[name] > 0
+    ]
     if unknown:
-        total, note = None, f"not computable: {unknown[0]}: {chosen[unknown[0]].effective.note}"
+        total, note = (
+            None,
+            f"not computable: {unknown[0]}: {chosen[unknown[0]].effective.note}",
+        )
     else:
-        total = of_trusts + sum(weights[name] * part for name, part in found.items() if part is not None)
+        total = of_trusts + sum(
+            weights[name] * part for name, part in found.items() if part is not None
+        )
         note = "the sum over terms of trust times effective parameters, and those of the trusts"
     return {"terms": found, "trusts": of_trusts, "total": total, "note": note}
 
@@ -205,7 +264,10 @@ def _number(value: float) -> float | None:
 
 
 def as_network(
-    terms: Terms, trust: FloatArray, transforms: Transforms, chosen: Mapping[str, AttentionAnchor]
+    terms: Terms,
+    trust: FloatArray,
+    transforms: Transforms,
+    chosen: Mapping[str, AttentionAnchor],
 ) -> FusionNetwork:
     """Write terms and trusts into a :class:`FusionNetwork` of fusion `anchored`."""
     config = NetworkConfig(
@@ -224,7 +286,11 @@ def as_network(
     return network.eval()
 
 
-def _shape(name: str, transforms: Transforms, chosen: Mapping[str, AttentionAnchor]) -> ModalityConfig:
+def _shape(
+    name: str,
+    transforms: Transforms,
+    chosen: Mapping[str, AttentionAnchor],
+) -> ModalityConfig:
     dim = transforms.dims[name]
     if name not in transforms.bag_scaler:
         return VectorConfig(name, dim)
@@ -239,7 +305,11 @@ def _copy_attention(network: FusionNetwork, bag: str, source: FusionNetwork) -> 
     target.attention.load_state_dict(source.branches[bag].state_dict())
 
 
-def _anchor(name: str, terms: Terms, chosen: Mapping[str, AttentionAnchor]) -> tuple[FloatArray, float]:
+def _anchor(
+    name: str,
+    terms: Terms,
+    chosen: Mapping[str, AttentionAnchor],
+) -> tuple[FloatArray, float]:
     """Weights of the embedding, and bias, of a modality's log-risk."""
     anchor = terms.anchors[name]
     weight = anchor.coef[name]
@@ -247,11 +317,16 @@ def _anchor(name: str, terms: Terms, chosen: Mapping[str, AttentionAnchor]) -> t
         return weight, -float(anchor.centre[name] @ weight)
     head = chosen[name].network.head.linear
     attention = head.weight[0].double().numpy()
-    return np.concatenate([attention, np.zeros(len(weight))]), float(head.bias) - chosen[name].centre
+    return np.concatenate([attention, np.zeros(len(weight))]), float(
+        head.bias,
+    ) - chosen[name].centre
 
 
 def _write_terms(
-    network: FusionNetwork, terms: Terms, trust: FloatArray, chosen: Mapping[str, AttentionAnchor]
+    network: FusionNetwork,
+    terms: Terms,
+    trust: FloatArray,
+    chosen: Mapping[str, AttentionAnchor],
 ) -> None:
     fusion: Any = network.fusion
     ones = []

@@ -22,7 +22,12 @@ SEED = 0
 
 def penalty_choice(event: BoolArray, repeats: int = REPEATS) -> dict[str, Any]:
     """Return the arguments of `ridge_cox_cv` and `sparse_cox_cv` that say how the penalty is chosen."""
-    return {"smallest": SMALLEST, "folds": inner_fold_count(event), "repeats": repeats, "seed": SEED}
+    return {
+        "smallest": SMALLEST,
+        "folds": inner_fold_count(event),
+        "repeats": repeats,
+        "seed": SEED,
+    }
 
 
 def inner_fold_count(event: BoolArray) -> int:

@@ -15,7 +15,7 @@ from survfuse.anchors.blanks import Blanks, hold_blanks
 from survfuse.anchors.blocks import Block, Blocks, Components, outcomes, read_blocks
 from survfuse.anchors.linear import LinearCox, anyone, centred
 from survfuse.anchors.penalty import inner_fold_count, penalty_choice
-from survfuse.cohort.batches import BatchSource
+from survfuse.cohort.batch_source import BatchSource
 from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.splits import inner_folds
 from survfuse.cohort.transforms import Transforms
@@ -66,7 +66,9 @@ class RidgeCox(LinearCox):
         }
         centre = {name: x[has].mean(axis=0) for name, (x, has) in blocks.items()}
         parts = [
-            centred(block, centre[name]) @ turn[name] if name in turn else centred(block, centre[name])
+            centred(block, centre[name]) @ turn[name]
+            if name in turn
+            else centred(block, centre[name])
             for name, block in blocks.items()
         ]
         has = anyone(blocks)
@@ -79,7 +81,9 @@ class RidgeCox(LinearCox):
         )
         cuts = np.cumsum([part.shape[1] for part in parts])[:-1]
         found = dict(zip(blocks, np.split(path.coef, cuts), strict=True))
-        coef = {name: turn[name] @ b if name in turn else b for name, b in found.items()}
+        coef = {
+            name: turn[name] @ b if name in turn else b for name, b in found.items()
+        }
         for name, features in (blanks or {}).items():
             coef[name] = hold_blanks(blocks[name], coef[name], features)
         return cls(centre, coef, float(path.penalty), path.note, path.effective)
@@ -106,7 +110,11 @@ class RidgeInputs:
     @property
     def config(self) -> FitConfig:
         """The inputs' configuration: the default preset with these modalities alone."""
-        return FitConfig.of(modalities=self.modalities, allow_followup=self.allow_followup, device="cpu")
+        return FitConfig.of(
+            modalities=self.modalities,
+            allow_followup=self.allow_followup,
+            device="cpu",
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +152,11 @@ class RidgeRisks:
 
 
 def ridge_risks(
-    cohort: Cohort, target: Cohort, train: tuple[str, ...], test: tuple[str, ...], inputs: RidgeInputs
+    cohort: Cohort,
+    target: Cohort,
+    train: tuple[str, ...],
+    test: tuple[str, ...],
+    inputs: RidgeInputs,
 ) -> RidgeRisks:
     """Fit a ridge Cox on `train`, and on all inner folds but one for each; predict.
 
@@ -178,7 +190,11 @@ _REMEMBERED: OrderedDict[tuple[Any, ...], _Entry] = OrderedDict()
 
 
 def _ridge_risks(
-    cohort: Cohort, target: Cohort, train: tuple[str, ...], test: tuple[str, ...], inputs: RidgeInputs
+    cohort: Cohort,
+    target: Cohort,
+    train: tuple[str, ...],
+    test: tuple[str, ...],
+    inputs: RidgeInputs,
 ) -> RidgeRisks:
     _, event = outcomes(cohort, train)
     inner = inner_folds(event, inner_fold_count(event), inputs.seed)
@@ -206,13 +222,27 @@ def _ridge_risks(
     )
 
 
-def _fit(cohort: Cohort, train: Sequence[str], inputs: RidgeInputs) -> tuple[Transforms, Blocks, RidgeCox]:
+def _fit(
+    cohort: Cohort,
+    train: Sequence[str],
+    inputs: RidgeInputs,
+) -> tuple[Transforms, Blocks, RidgeCox]:
     transforms = Transforms.fit(cohort, train, inputs.config)
     blocks = _read(cohort, transforms, train)
     time, event = outcomes(cohort, train)
-    fitted = RidgeCox.fit(blocks, time, event, bags=transforms.bag_scaler, blanks=transforms.blanks)
+    fitted = RidgeCox.fit(
+        blocks,
+        time,
+        event,
+        bags=transforms.bag_scaler,
+        blanks=transforms.blanks,
+    )
     return transforms, blocks, fitted
 
 
-def _read(cohort: Cohort, transforms: Transforms, ids: Sequence[str]) -> dict[str, Block]:
+def _read(
+    cohort: Cohort,
+    transforms: Transforms,
+    ids: Sequence[str],
+) -> dict[str, Block]:
     return read_blocks(BatchSource(cohort, transforms, ids))

@@ -55,4 +55,10 @@ class SparseCox(LinearCox):
             ties=ties,
             **penalty_choice(event[has], repeats=1),
         )
-        return cls({name: centre}, {name: path.coef}, float(path.penalty), path.note, path.effective)
+        return cls(
+            {name: centre},
+            {name: path.coef},
+            float(path.penalty),
+            path.note,
+            path.effective,
+        )

@@ -29,17 +29,25 @@ from survfuse.anchors.interactions import Interaction
 from survfuse.anchors.linear import LinearCox
 from survfuse.anchors.ridge import RidgeCox
 from survfuse.anchors.sparse import SparseCox
-from survfuse.survival.trust import TrustFit, fit_trust, gains
+from survfuse.survival.stacking import TrustFit, fit_trust, gains
 
-ANCHOR_PENALTY, PAIR_PENALTY = 20.0, 5.0  # on trusts, on the log-likelihood's scale (decision 0011)
-BAG_MUST_ADD = 3.84  # twice the log-likelihood: 5 % of chi-squared with one degree (decision 0011)
+ANCHOR_PENALTY, PAIR_PENALTY = (
+    20.0,
+    5.0,
+)  # on trusts, on the log-likelihood's scale (decision 0011)
+BAG_MUST_ADD = (
+    3.84  # twice the log-likelihood: 5 % of chi-squared with one degree (decision 0011)
+)
 
 Pair = tuple[str, str]
 
 
 def term_names(modalities: Collection[str]) -> tuple[str, ...]:
     """Names of the terms of some modalities: themselves, then pairs as ``a*b``."""
-    return (*modalities, *(f"{a}*{b}" for a, b in itertools.combinations(modalities, 2)))
+    return (
+        *modalities,
+        *(f"{a}*{b}" for a, b in itertools.combinations(modalities, 2)),
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,11 +83,23 @@ class Terms:
         """
         blanks = blanks or {}
         anchors = {
-            name: _anchor(name, block, time, event, bags, blanks.get(name, {}), ties, name in sparse)
+            name: _anchor(
+                name,
+                block,
+                time,
+                event,
+                bags,
+                blanks.get(name, {}),
+                ties,
+                name in sparse,
+            )
             for name, block in blocks.items()
         }
         offset = np.sum([anchors[name].risk(blocks)[0] for name in blocks], axis=0)
-        plain = {name: without_blanks(block, blanks.get(name, {})) for name, block in blocks.items()}
+        plain = {
+            name: without_blanks(block, blanks.get(name, {}))
+            for name, block in blocks.items()
+        }
         pairs = {
             (a, b): Interaction.fit(plain[a], plain[b], time, event, offset, ties=ties)
             for a, b in itertools.combinations(blocks, 2)
@@ -93,8 +113,13 @@ class Terms:
 
     def risks(self, blocks: Blocks) -> FloatArray:
         """Log-risk of every term, anchors first; (patients, terms)."""
-        columns = [anchor.risk({name: blocks[name]})[0] for name, anchor in self.anchors.items()]
-        columns += [pair.risk(blocks[a], blocks[b]) for (a, b), pair in self.pairs.items()]
+        columns = [
+            anchor.risk({name: blocks[name]})[0]
+            for name, anchor in self.anchors.items()
+        ]
+        columns += [
+            pair.risk(blocks[a], blocks[b]) for (a, b), pair in self.pairs.items()
+        ]
         return np.stack(columns, axis=1)
 
 
@@ -111,7 +136,14 @@ def _anchor(
     try:
         if sparse:
             return SparseCox.fit(name, block, time, event, ties=ties)
-        return RidgeCox.fit({name: block}, time, event, bags=bags, blanks={name: blanks}, ties=ties)
+        return RidgeCox.fit(
+            {name: block},
+            time,
+            event,
+            bags=bags,
+            blanks={name: blanks},
+            ties=ties,
+        )
     except NotComputableError as error:
         return LinearCox.nothing({name: block}, str(error))
 
@@ -151,13 +183,19 @@ class Columns:
         """Trust of each term (terms,), as :meth:`trust` gives it, and effective parameters of the trusts."""
         kept = np.ones(len(self.time), dtype=bool) if rows is None else rows
         part = replace(
-            self, risks=self.risks[kept], time=self.time[kept], event=self.event[kept], inner=self.inner[kept]
+            self,
+            risks=self.risks[kept],
+            time=self.time[kept],
+            event=self.event[kept],
+            inner=self.inner[kept],
         )
         modality = np.arange(self.risks.shape[1]) < self.anchors
         if self.anchors == 1:
             seated = np.ones(len(modality), dtype=bool)  # nobody else would speak
         else:
-            seated = ~modality | (gains(part.risks, part.time, part.event, fold=part.inner) > 0)
+            seated = ~modality | (
+                gains(part.risks, part.time, part.event, fold=part.inner) > 0
+            )
         if not (part.event.any() and seated.any()):
             return np.zeros(len(modality)), 0.0
         found = part._seated(seated)

@@ -20,7 +20,7 @@ from survfuse._errors import SurvfuseError, printable
 from survfuse._gate import free_memory, said_bytes
 from survfuse._places import answered, disk_answer
 from survfuse._version import __version__
-from survfuse.cli import cohorts, demo, doctor, extract, judging, runs
+from survfuse.cli import cohorts, demo, doctor, evaluate_command, extract_command, runs
 from survfuse.cli.signals import ended_in_order
 
 app = typer.Typer(
@@ -38,11 +38,11 @@ VERBS: tuple[Callable[..., None], ...] = (
     cohorts.validate,
     cohorts.pack,
     cohorts.simulate,
-    extract.extract,
+    extract_command.extract,
     runs.crossval,
     runs.train,
     runs.predict,
-    judging.evaluate,
+    evaluate_command.evaluate,
     runs.report,
     demo.demo,
 )
@@ -60,7 +60,13 @@ def _version(asked: bool) -> None:
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+        bool,
+        typer.Option(
+            "--version",
+            callback=_version,
+            is_eager=True,
+            help="Show the version and exit.",
+        ),
     ] = False,
 ) -> None:
     pass
@@ -72,13 +78,17 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a file name need not be text
+            stream.reconfigure(
+                errors="backslashreplace",
+            )  # a file name need not be text
     try:
         with ended_in_order():
             try:
                 app()
             finally:
-                with answered("standard output"):  # a full disk behind it is met here, not as Python ends
+                with answered(
+                    "standard output",
+                ):  # a full disk behind it is met here, not as Python ends
                     sys.stdout.flush()
     except SurvfuseError as error:
         _drop_output()
@@ -92,7 +102,10 @@ def main() -> None:
             _drop_output()
             _end(answer, 2)
         traceback.print_exc()
-        typer.echo("this is a fault in survfuse, not in your input; please report the lines above", err=True)
+        typer.echo(
+            "this is a fault in survfuse, not in your input; please report the lines above",
+            err=True,
+        )
         sys.exit(1)
 
 
@@ -109,7 +122,11 @@ def _answer(error: Exception) -> str | None:
         return disk_answer(error)
     # torch says it in words or by a class of its own, and is not imported for an error's sake
     words = ("can't allocate memory", "not enough memory")
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or _says(error, words):
+    if (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or _says(error, words)
+    ):
         return (
             f"this takes more memory than is free on this machine ({said_bytes(free_memory())}); use a "
             "larger machine, or ask for less (fewer --workers, smaller batches)"

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from survfuse.cohort import Cohort
 
 datasets = typer.Typer(
-    help="Public cohorts: list them, get them, turn them into cohort files.", no_args_is_help=True
+    help="Public cohorts: list them, get them, turn them into cohort files.",
+    no_args_is_help=True,
 )
 
 
@@ -33,11 +34,17 @@ def validate(
     json: JsonFile = None,
     allow_followup: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="An input that leaks and is to be used all the same. Repeatable."),
+        typer.Option(
+            metavar="NAME",
+            help="An input that leaks and is to be used all the same. Repeatable.",
+        ),
     ] = None,
     verify: Annotated[
         bool,
-        typer.Option("--verify", help="Hash every file of features and every slide of packed stores again."),
+        typer.Option(
+            "--verify",
+            help="Hash every file of features and every slide of packed stores again.",
+        ),
     ] = False,
 ) -> None:
     """Show what a cohort holds, per modality and per availability pattern, every problem and every doubt.
@@ -66,7 +73,10 @@ def validate(
             text = f"{check['evidence']} ({check['advice']} See {check['page']}.)"
             _show(severity, f"{check['id']} {check['status']}", text)
     if json is not None:
-        tables = {title: table.to_dict(orient="records") for title, table in inspection.tables.items()}
+        tables = {
+            title: table.to_dict(orient="records")
+            for title, table in inspection.tables.items()
+        }
         write_json(
             json,
             {
@@ -106,9 +116,17 @@ def _show(severity: str, head: str, text: str) -> None:
 def pack(
     cohort: CohortFile,
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="Store to write; beside the cohort by default.")
+        Path | None,
+        typer.Option(
+            "-o",
+            "--out",
+            help="Store to write; beside the cohort by default.",
+        ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing store.")] = False,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Replace an existing store."),
+    ] = False,
 ) -> None:
     """Turn the feature files of a cohort into one mapped store (float16 stays float16)."""
     from survfuse.cohort import pack_cohort
@@ -116,33 +134,68 @@ def pack(
     for name, store in pack_cohort(cohort, out=out, overwrite=force).items():
         kind = store.features.dtype
         typer.echo(
-            f"{name}: {len(store.slides)} slides, {store.tiles} tiles x {store.dim} ({kind}): {store.path}"
+            f"{name}: {len(store.slides)} slides, {store.tiles} tiles x {store.dim} ({kind}): {store.path}",
         )
 
 
 def simulate(
     out: OutFolder,
     patients: Annotated[int, typer.Option(help="Patients.")] = 176,
-    signal: Annotated[str, typer.Option(help="Planted hazard: none, additive or interaction.")] = "additive",
-    strength: Annotated[float, typer.Option(help="Multiplies the true log-risk.")] = 1.0,
-    event_rate: Annotated[float, typer.Option(help="Share of patients with an event.")] = 0.36,
-    tiles: Annotated[int, typer.Option(help="Typical tiles per patient (lognormal).")] = 1500,
+    signal: Annotated[
+        str,
+        typer.Option(help="Planted hazard: none, additive or interaction."),
+    ] = "additive",
+    strength: Annotated[
+        float,
+        typer.Option(help="Multiplies the true log-risk."),
+    ] = 1.0,
+    event_rate: Annotated[
+        float,
+        typer.Option(help="Share of patients with an event."),
+    ] = 0.36,
+    tiles: Annotated[
+        int,
+        typer.Option(help="Typical tiles per patient (lognormal)."),
+    ] = 1500,
     tile_dim: Annotated[int, typer.Option(help="Features per tile.")] = 1024,
     genes: Annotated[int, typer.Option(help="Genes.")] = 19359,
     missing: Annotated[
         list[str] | None,
-        typer.Option(metavar="MODALITY=SHARE", help="Patients without a modality. Repeatable."),
+        typer.Option(
+            metavar="MODALITY=SHARE",
+            help="Patients without a modality. Repeatable.",
+        ),
     ] = None,
-    sites: Annotated[int, typer.Option(help="Sites with their own expression shift; 0 for none.")] = 0,
-    leak: Annotated[bool, typer.Option("--leak", help="Add a column that accrues during follow-up.")] = False,
-    hold_out: Annotated[int, typer.Option(help="Further patients without outcome, in OUT/new.")] = 0,
-    slides: Annotated[
-        bool, typer.Option("--slides/--no-slides", help="Paint slides (for survfuse extract), not bags.")
+    sites: Annotated[
+        int,
+        typer.Option(help="Sites with their own expression shift; 0 for none."),
+    ] = 0,
+    leak: Annotated[
+        bool,
+        typer.Option("--leak", help="Add a column that accrues during follow-up."),
     ] = False,
-    slide_px: Annotated[int, typer.Option(help="Longest side of a painted slide, px of 0.5 µm.")] = 1536,
+    hold_out: Annotated[
+        int,
+        typer.Option(help="Further patients without outcome, in OUT/new."),
+    ] = 0,
+    slides: Annotated[
+        bool,
+        typer.Option(
+            "--slides/--no-slides",
+            help="Paint slides (for survfuse extract), not bags.",
+        ),
+    ] = False,
+    slide_px: Annotated[
+        int,
+        typer.Option(help="Longest side of a painted slide, px of 0.5 µm."),
+    ] = 1536,
     per_patient: Annotated[int, typer.Option(help="Most slides per patient.")] = 1,
     defects: Annotated[
-        bool, typer.Option("--defects", help="One painted slide without µm/px, and one damaged.")
+        bool,
+        typer.Option(
+            "--defects",
+            help="One painted slide without µm/px, and one damaged.",
+        ),
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed.")] = 0,
 ) -> None:
@@ -183,7 +236,9 @@ def shares(pairs: list[str]) -> dict[str, float]:
         try:
             found[name] = float(share)
         except ValueError:
-            raise ConfigError(f"--missing {pair}: expected MODALITY=SHARE, such as expression=0.3") from None
+            raise ConfigError(
+                f"--missing {pair}: expected MODALITY=SHARE, such as expression=0.3",
+            ) from None
     return found
 
 
@@ -196,7 +251,9 @@ def list_datasets(json: JsonFile = None) -> None:
     from survfuse.datasets import DATASETS, card
 
     fields = ("name", "title", "patients", "events", "licence", "needs")
-    rows = [{field: getattr(card(name), field) for field in fields} for name in DATASETS]
+    rows = [
+        {field: getattr(card(name), field) for field in fields} for name in DATASETS
+    ]
     show_table("public cohorts", pd.DataFrame(rows))
     if json is not None:
         write_json(json, rows)
@@ -205,10 +262,17 @@ def list_datasets(json: JsonFile = None) -> None:
 @datasets.command("get")
 def get_dataset(
     name: Annotated[str, typer.Argument(help="Name of the dataset.")],
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder for its cohort file.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", help="Folder for its cohort file."),
+    ] = None,
     options: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="OPTION=VALUE", help="Such as endpoint=rfs. Repeatable."),
+        typer.Option(
+            "--set",
+            metavar="OPTION=VALUE",
+            help="Such as endpoint=rfs. Repeatable.",
+        ),
     ] = None,
 ) -> None:
     """Fetch a public cohort and write its cohort.yaml.
@@ -223,7 +287,7 @@ def get_dataset(
     unknown = [option for option in chosen if option not in dataset.options]
     if unknown:
         raise ConfigError(
-            f"{name} has no option {unknown[0]!r}; it has: {', '.join(dataset.options) or 'none'}"
+            f"{name} has no option {unknown[0]!r}; it has: {', '.join(dataset.options) or 'none'}",
         )
     typer.echo(f"cohort: {dataset.convert(out or Path(name), **chosen)}")
 
@@ -236,7 +300,8 @@ def show_table(title: str, table: Any) -> None:
     shown = Table(title=title, title_justify="left")
     for column in table.columns:
         shown.add_column(
-            str(column).replace("_", " "), justify="right" if table[column].dtype.kind in "if" else "left"
+            str(column).replace("_", " "),
+            justify="right" if table[column].dtype.kind in "if" else "left",
         )
     for row in table.itertuples(index=False):
         shown.add_row(*(_cell(value) for value in row))
@@ -245,7 +310,13 @@ def show_table(title: str, table: Any) -> None:
 
 def _cell(value: Any) -> str:
     if isinstance(value, float):
-        return "" if value != value else f"{value:g}" if abs(value) >= 1 or value == 0 else f"{value:.3f}"
+        return (
+            ""
+            if value != value
+            else f"{value:g}"
+            if abs(value) >= 1 or value == 0
+            else f"{value:.3f}"
+        )
     if isinstance(value, list | tuple):
         return ", ".join(str(each) for each in value)
     return "" if value is None else str(value)

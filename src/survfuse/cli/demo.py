@@ -15,17 +15,27 @@ PARTS = ("cohort", "crossval", "bundle", "new.csv", "new.json")
 
 
 def demo(
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for everything the demo makes.")] = Path(
-        "demo"
-    ),
+    out: Annotated[
+        Path,
+        typer.Option("-o", "--out", help="Folder for everything the demo makes."),
+    ] = Path("demo"),
     patients: Annotated[int, typer.Option(help="Patients to learn from.")] = 176,
     new: Annotated[int, typer.Option(help="Further patients to predict.")] = 24,
     slides: Annotated[
         bool,
-        typer.Option("--slides/--no-slides", help="Start from painted slides, or from bags of features."),
+        typer.Option(
+            "--slides/--no-slides",
+            help="Start from painted slides, or from bags of features.",
+        ),
     ] = True,
-    slide_px: Annotated[int, typer.Option(help="Longest side of a slide, px of 0.5 µm.")] = 1536,
-    tiles: Annotated[int, typer.Option(help="Typical tiles per patient, with --no-slides.")] = 200,
+    slide_px: Annotated[
+        int,
+        typer.Option(help="Longest side of a slide, px of 0.5 µm."),
+    ] = 1536,
+    tiles: Annotated[
+        int,
+        typer.Option(help="Typical tiles per patient, with --no-slides."),
+    ] = 200,
     genes: Annotated[int, typer.Option(help="Genes.")] = 19359,
     seed: Annotated[int, typer.Option(help="Seed of the simulation.")] = 1,
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete OUT first.")] = False,
@@ -38,10 +48,15 @@ def demo(
     for part in PARTS if fresh else ():
         place = out / part
         shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
-    cohort, later = out / "cohort" / "cohort.yaml", out / "cohort" / "new" / "cohort.yaml"
+    cohort, later = (
+        out / "cohort" / "cohort.yaml",
+        out / "cohort" / "new" / "cohort.yaml",
+    )
     if not cohort.exists():
         size = f"--slides --slide-px {slide_px}" if slides else f"--tiles {tiles}"
-        _say(f"survfuse simulate -o {out}/cohort --patients {patients} {size} --hold-out {new} --seed {seed}")
+        _say(
+            f"survfuse simulate -o {out}/cohort --patients {patients} {size} --hold-out {new} --seed {seed}",
+        )
         cohorts.simulate(
             out / "cohort",
             patients=patients,
@@ -75,7 +90,11 @@ def _require_own(out: Path) -> None:
     from survfuse._places import try_folder
 
     try_folder(out)
-    files = [file for file in out.iterdir() if not file.name.startswith(".")] if out.exists() else []
+    files = (
+        [file for file in out.iterdir() if not file.name.startswith(".")]
+        if out.exists()
+        else []
+    )
     if files and not (out / "cohort" / "simulation.json").is_file():
         raise ConfigError(f"{out}: holds files and is no demo; choose another folder")
 
@@ -87,7 +106,7 @@ def _has_slides(cohort: Path) -> bool:
 
 def _extract(cohort: Path) -> None:
     """Turn slides into features; those that are there already are kept."""
-    from survfuse.cli.extract import extract
+    from survfuse.cli.extract_command import extract
 
     _say(f"survfuse extract {cohort} --executor process")
     extract(cohort, executor="process")

@@ -20,7 +20,13 @@ def doctor(json: JsonFile = None) -> None:
     if json is not None:
         from survfuse._storage import write_json
 
-        write_json(json, {name: {"status": status, "detail": told} for name, (status, told) in found.items()})
+        write_json(
+            json,
+            {
+                name: {"status": status, "detail": told}
+                for name, (status, told) in found.items()
+            },
+        )
 
 
 def _look() -> dict[str, tuple[str, str]]:
@@ -34,11 +40,19 @@ def _look() -> dict[str, tuple[str, str]]:
     library = _openslide()
     if library is not None:
         found["openslide library"] = library
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none; networks train on the CPU"
+    gpu = (
+        torch.cuda.get_device_name()
+        if torch.cuda.is_available()
+        else "none; networks train on the CPU"
+    )
     found["threads"] = ("ok", str(torch.get_num_threads()))
     found["gpu"] = ("ok" if torch.cuda.is_available() else "absent", gpu)
     folder = local_folder("")
-    told = ("ok", str(folder)) if folder else ("absent", "set SURVFUSE_DATA to a local copy")
+    told = (
+        ("ok", str(folder))
+        if folder
+        else ("absent", "set SURVFUSE_DATA to a local copy")
+    )
     found["local data"] = told
     return found
 
@@ -48,7 +62,12 @@ def _requirements() -> list[tuple[str, str, str]]:
     rows: dict[str, tuple[str, str]] = {}
     for line in requires("survfuse") or []:
         name = line.split(";")[0].strip()
-        name = name[: next((i for i, letter in enumerate(name) if letter in " <>=!~[("), len(name))]
+        name = name[
+            : next(
+                (i for i, letter in enumerate(name) if letter in " <>=!~[("),
+                len(name),
+            )
+        ]
         extra = line.partition("extra ==")[2].strip(" '\"")
         floor = re.search(r">=\s*([\d.]+)", line.split(";")[0])
         if extra not in {"test", "docs"}:
@@ -75,7 +94,10 @@ def _openslide() -> tuple[str, str] | None:
     except (ImportError, OSError):
         return None
     there = str(openslide.__library_version__)
-    floor = next((floor for name, _, floor in _requirements() if name == "openslide-bin"), "")
+    floor = next(
+        (floor for name, _, floor in _requirements() if name == "openslide-bin"),
+        "",
+    )
     if _numbers(there) < _numbers(floor)[: len(_numbers(there))]:
         return (
             "OLD",

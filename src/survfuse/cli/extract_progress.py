@@ -7,10 +7,17 @@ import sys
 from typing import Any, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
-from survfuse.slides.run import ExtractWatcher
-from survfuse.slides.state import Record
+from survfuse.slides.slide_records import Record
+from survfuse.slides.supervisor import ExtractWatcher
 
 
 class Silence(ExtractWatcher):
@@ -75,9 +82,17 @@ class Bar(Silence):
     def on_slide(self, record: Record, done: int, waiting: int) -> None:
         """Move the bar."""
         if self.slides is not None:
-            self.progress.update(self.slides, completed=done, description=record.slide_id)
+            self.progress.update(
+                self.slides,
+                completed=done,
+                description=record.slide_id,
+            )
         if record.reason:
-            self.progress.console.print(f"{record.slide_id}: {record.reason}", markup=False, highlight=False)
+            self.progress.console.print(
+                f"{record.slide_id}: {record.reason}",
+                markup=False,
+                highlight=False,
+            )
 
 
 def watch(quiet: bool) -> Silence:

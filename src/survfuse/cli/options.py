@@ -15,23 +15,52 @@ def written(place: Path | None) -> Path | None:
     return place if place is None else try_file(place)
 
 
-CohortFile = Annotated[Path, typer.Argument(help="Cohort file (cohort.yaml).", show_default=False)]
-OutFolder = Annotated[Path, typer.Option("-o", "--out", help="Folder for the results.", show_default=False)]
-ConfigFile = Annotated[Path | None, typer.Option("-c", "--config", help="Run configuration (YAML).")]
+CohortFile = Annotated[
+    Path,
+    typer.Argument(help="Cohort file (cohort.yaml).", show_default=False),
+]
+OutFolder = Annotated[
+    Path,
+    typer.Option("-o", "--out", help="Folder for the results.", show_default=False),
+]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("-c", "--config", help="Run configuration (YAML)."),
+]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override, such as model.rank=32. Repeatable."),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override, such as model.rank=32. Repeatable.",
+    ),
 ]
-PresetName = Annotated[str | None, typer.Option("--preset", help="Recipe: default or paper.")]
+PresetName = Annotated[
+    str | None,
+    typer.Option("--preset", help="Recipe: default or paper."),
+]
 JsonFile = Annotated[
-    Path | None, typer.Option("--json", help="Also write the result as JSON to this file.", callback=written)
+    Path | None,
+    typer.Option(
+        "--json",
+        help="Also write the result as JSON to this file.",
+        callback=written,
+    ),
 ]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")]
 ExecutorName = Annotated[
-    str, typer.Option("--executor", help="What computes: inline, process (workers here) or ray (a cluster).")
+    str,
+    typer.Option(
+        "--executor",
+        help="What computes: inline, process (workers here) or ray (a cluster).",
+    ),
 ]
 Workers = Annotated[
-    int | None, typer.Option("--workers", help="How many compute at once; default: cores divided by threads.")
+    int | None,
+    typer.Option(
+        "--workers",
+        help="How many compute at once; default: cores divided by threads.",
+    ),
 ]
 Threads = Annotated[
     int | None,
@@ -41,11 +70,19 @@ Threads = Annotated[
     ),
 ]
 RayAddress = Annotated[
-    str | None, typer.Option("--address", help="Ray cluster to join; default: one is started here.")
+    str | None,
+    typer.Option(
+        "--address",
+        help="Ray cluster to join; default: one is started here.",
+    ),
 ]
 
 
-def run_config(file: Path | None, preset: str | None, overrides: list[str] | None) -> Any:
+def run_config(
+    file: Path | None,
+    preset: str | None,
+    overrides: list[str] | None,
+) -> Any:
     """Resolve file, preset and overrides into a `RunConfig`; overrides win."""
     from survfuse.config import load_config
 

@@ -9,7 +9,14 @@ from types import TracebackType
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 from survfuse.evaluation import Watcher
 from survfuse.training import Epoch, Run
@@ -76,7 +83,10 @@ class Bars(Watcher):
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.progress.stop()
 
@@ -93,7 +103,11 @@ class Bars(Watcher):
         """Open the lower bar anew."""
         if self.epochs is not None:
             self.progress.remove_task(self.epochs)
-        self.epochs = self.progress.add_task(run.label, total=run.epochs, completed=len(run.history))
+        self.epochs = self.progress.add_task(
+            run.label,
+            total=run.epochs,
+            completed=len(run.history),
+        )
 
     def on_epoch_end(self, run: Run, epoch: Epoch) -> None:
         """Move the lower bar."""

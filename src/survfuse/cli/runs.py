@@ -36,16 +36,28 @@ def crossval(
     preset: PresetName = None,
     overrides: Overrides = None,
     folds: Annotated[int | None, typer.Option(help="Outer folds.")] = None,
-    repeats: Annotated[int | None, typer.Option(help="Independent splits into folds.")] = None,
-    split: Annotated[str | None, typer.Option(help="patients, whole_sites or leave_one_site_out.")] = None,
+    repeats: Annotated[
+        int | None,
+        typer.Option(help="Independent splits into folds."),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(help="patients, whole_sites or leave_one_site_out."),
+    ] = None,
     splits: Annotated[
-        Path | None, typer.Option(help="Fixed splits of CLAM, MMP, MCAT, Patho-Bench or STAMP.")
+        Path | None,
+        typer.Option(help="Fixed splits of CLAM, MMP, MCAT, Patho-Bench or STAMP."),
     ] = None,
     test: Annotated[
         Path | None,
-        typer.Option(help="Another cohort file: every model is also fitted on all and tested there."),
+        typer.Option(
+            help="Another cohort file: every model is also fitted on all and tested there.",
+        ),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="What the model is called in tables.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(help="What the model is called in tables."),
+    ] = None,
     executor: ExecutorName = "inline",
     workers: Workers = None,
     threads: Threads = None,
@@ -109,10 +121,16 @@ def train(
     overrides: Overrides = None,
     calibrate: Annotated[
         Path | None,
-        typer.Option(help="Cohort file of other patients, on which slope and baseline hazard are fitted."),
+        typer.Option(
+            help="Cohort file of other patients, on which slope and baseline hazard are fitted.",
+        ),
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Replace a bundle that is there already; nothing else ever is.")
+        bool,
+        typer.Option(
+            "--force",
+            help="Replace a bundle that is there already; nothing else ever is.",
+        ),
     ] = False,
     quiet: Quiet = False,
 ) -> None:
@@ -135,7 +153,11 @@ def train(
         with ranks.first():
             allowed = settings.model.allow_followup
             data = load_cohort(cohort, allow_followup=allowed)
-            others = None if calibrate is None else _calibration_cohort(calibrate, data, allowed)
+            others = (
+                None
+                if calibrate is None
+                else _calibration_cohort(calibrate, data, allowed)
+            )
         for loaded in (data, others) if ranks.writes else ():
             tell_problems(loaded)
         refuse_later_knowledge(data, settings.model)
@@ -144,7 +166,11 @@ def train(
             typer.echo(doubt, err=True)
         model = SurvivalFusion.from_config(settings.model)
         with watch(quiet or not ranks.writes) as watcher:
-            model.fit(data, hooks=[watcher], checkpoints=out.parent / f".{out.name}.checkpoints")
+            model.fit(
+                data,
+                hooks=[watcher],
+                checkpoints=out.parent / f".{out.name}.checkpoints",
+            )
     if ranks.writes:
         _keep(model if others is None else model.recalibrate(others), out, force)
 
@@ -157,7 +183,9 @@ def _save(model: Any, out: Path, force: bool) -> Path:
         return Path(model.save(out, force=force))
     except (BundleError, OSError) as error:
         place = _save_elsewhere(model, out.name, error)
-        raise PartialError(f"{error}; the trained model is kept in {place}: move it") from error
+        raise PartialError(
+            f"{error}; the trained model is kept in {place}: move it",
+        ) from error
 
 
 def _save_elsewhere(model: Any, name: str, why: Exception) -> Path:
@@ -173,21 +201,23 @@ def _save_elsewhere(model: Any, name: str, why: Exception) -> Path:
             shutil.rmtree(spare, ignore_errors=True)
         raise BundleError(
             f"{why}; there is no room for the trained model in {tempfile.gettempdir()} either ({error}), so "
-            "it is lost: free some space and train again"
+            "it is lost: free some space and train again",
         ) from error
 
 
 def _keep(model: Any, out: Path, force: bool) -> None:
     """Save a fitted model and say what it is made of."""
-    from survfuse.summaries import events_told
+    from survfuse.fit_summary import events_told
     from survfuse.tuning.search import search_told
 
     place, summary = _save(model, out, force), model.fitted.summary
-    typer.echo(f"trained on {summary['patients']} patients, {summary['events']} events; {_found(summary)}")
+    typer.echo(
+        f"trained on {summary['patients']} patients, {summary['events']} events; {_found(summary)}",
+    )
     about = summary.get("calibration_cohort")
     if about is not None:
         typer.echo(
-            f"calibrated on {about['patients']} patients, {about['events']} events of {about['cohort']}"
+            f"calibrated on {about['patients']} patients, {about['events']} events of {about['cohort']}",
         )
     typer.echo(events_told(summary))
     if "search" in summary:
@@ -200,7 +230,7 @@ def _keep(model: Any, out: Path, force: bool) -> None:
         low, high = bound.coverage
         typer.echo(
             f"lower bound for {bound.level:.0%}: with these {bound.patients} calibration patients, between "
-            f"{low:.0%} and {high:.0%} of patients to come outlive theirs"
+            f"{low:.0%} and {high:.0%} of patients to come outlive theirs",
         )
     typer.echo(f"bundle: {place}")
 
@@ -208,13 +238,15 @@ def _keep(model: Any, out: Path, force: bool) -> None:
 def _found(summary: Mapping[str, Any]) -> str:
     if "anchored" not in summary:
         return f"epochs {summary['epochs']}"
-    return "trust " + ", ".join(f"{name} {value:.2f}" for name, value in summary["anchored"]["trust"].items())
+    return "trust " + ", ".join(
+        f"{name} {value:.2f}" for name, value in summary["anchored"]["trust"].items()
+    )
 
 
 def _calibration_cohort(path: Path, data: Any, allowed: tuple[str, ...]) -> Any:
     """Load the calibration cohort and refuse, before any training, what cannot be calibrated on."""
     from survfuse.cohort import load_cohort
-    from survfuse.cohort.identity import PatientHashes
+    from survfuse.cohort.patient_hashes import PatientHashes
     from survfuse.recalibration import other_patients
 
     others = load_cohort(path, allow_followup=allowed)
@@ -223,18 +255,29 @@ def _calibration_cohort(path: Path, data: Any, allowed: tuple[str, ...]) -> Any:
 
 
 def predict(
-    bundle: Annotated[Path, typer.Argument(help="Bundle that `train` wrote.", show_default=False)],
+    bundle: Annotated[
+        Path,
+        typer.Argument(help="Bundle that `train` wrote.", show_default=False),
+    ],
     cohort: CohortFile,
-    out: Annotated[Path, typer.Option("-o", "--out", help="Predictions (CSV); notes go beside it as JSON.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "-o",
+            "--out",
+            help="Predictions (CSV); notes go beside it as JSON.",
+        ),
+    ],
     horizons: Annotated[
-        list[float] | None, typer.Option("--horizon", help="Time of a survival column. Repeatable.")
+        list[float] | None,
+        typer.Option("--horizon", help="Time of a survival column. Repeatable."),
     ] = None,
 ) -> None:
     """Predict the patients of a cohort with a trained bundle; no outcome is needed."""
     from survfuse._storage import write_json
     from survfuse.cohort import load_cohort
     from survfuse.estimator import SurvivalFusion
-    from survfuse.evaluation.horizons import default_horizons
+    from survfuse.evaluation.default_horizons import default_horizons
     from survfuse.evaluation.result import write_table
 
     _check_place_of_predictions(out)
@@ -248,20 +291,30 @@ def predict(
     longest = summary.get("calibration_cohort", summary)["longest_time"]
     times = tuple(horizons or default_horizons(summary["unit"], longest))
     write_table(out, prediction.frame(times, details=True))
-    notes = [{"patient_id": patient, "message": message} for patient, message in prediction.notes]
+    notes = [
+        {"patient_id": patient, "message": message}
+        for patient, message in prediction.notes
+    ]
     record = {
         "bundle": bundle,
         "unit": prediction.unit,
         "patients": len(prediction.patient_id),
-        "in_training": None if prediction.in_training is None else int(prediction.in_training.sum()),
+        "in_training": None
+        if prediction.in_training is None
+        else int(prediction.in_training.sum()),
         "notes": notes,
     }
     write_json(out.with_suffix(".json"), {**record, "trained_on": summary})
     for note in notes[:MOST_NOTES]:
         typer.echo(f"note: {note['patient_id'] or 'all'}: {note['message']}", err=True)
     if len(notes) > MOST_NOTES:
-        typer.echo(f"note: {len(notes) - MOST_NOTES} more in {out.with_suffix('.json')}", err=True)
-    typer.echo(f"{len(prediction.patient_id)} patients predicted (times in {prediction.unit}): {out}")
+        typer.echo(
+            f"note: {len(notes) - MOST_NOTES} more in {out.with_suffix('.json')}",
+            err=True,
+        )
+    typer.echo(
+        f"{len(prediction.patient_id)} patients predicted (times in {prediction.unit}): {out}",
+    )
 
 
 def _check_place_of_predictions(out: Path) -> None:
@@ -275,11 +328,15 @@ def _check_place_of_predictions(out: Path) -> None:
     try_file(out)
     notes = try_file(out.with_suffix(".json"))
     if out == notes:
-        raise ConfigError(f"-o {out}: the notes go there; end the name of the predictions in .csv")
+        raise ConfigError(
+            f"-o {out}: the notes go there; end the name of the predictions in .csv",
+        )
     if out.exists():
         with out.open("rb") as file:
             if file.read(len(PREDICTED)) != PREDICTED:
-                raise ConfigError(f"-o {out}: a file that holds no predictions is there; choose another name")
+                raise ConfigError(
+                    f"-o {out}: a file that holds no predictions is there; choose another name",
+                )
     if notes.exists():
         try:
             ours = {"bundle", "trained_on"} <= set(read_json(notes))
@@ -287,12 +344,15 @@ def _check_place_of_predictions(out: Path) -> None:
             ours = False
         if not ours:
             raise ConfigError(
-                f"-o {out}: its notes would replace {notes}, which holds none; choose another name"
+                f"-o {out}: its notes would replace {notes}, which holds none; choose another name",
             )
 
 
 def report(
-    out: Annotated[Path, typer.Argument(help="Folder that `crossval` wrote.", show_default=False)],
+    out: Annotated[
+        Path,
+        typer.Argument(help="Folder that `crossval` wrote.", show_default=False),
+    ],
 ) -> None:
     """Draw the report page of a run again from its files."""
     from survfuse.report import write_report
@@ -323,14 +383,21 @@ def show_metrics(result: Any) -> None:
     table = Table(title=Text(title), title_justify="left")
     heads = ("model", "Uno C", "ISBS", "O/E", "Uno C minus clinical")
     for column in heads:
-        table.add_column(column, justify="left" if column == "model" else "right", no_wrap=True)
+        table.add_column(
+            column,
+            justify="left" if column == "model" else "right",
+            no_wrap=True,
+        )
     sweep = result.performance.get("robustness") or {"rows": []}
     under_loss = {row["model"] for row in sweep["rows"]} - {result.name}
     for name, metrics in result.estimates.items():
         if name.startswith("permuted:") or name in under_loss:
             continue  # told by what each modality adds, and by the report
         keys = ("uno_c", "isbs", "observed_expected", "delta_uno_c_vs_clinical")
-        table.add_row(Text(name), *(_told(metrics.get(key), signed=key.startswith("delta")) for key in keys))
+        table.add_row(
+            Text(name),
+            *(_told(metrics.get(key), signed=key.startswith("delta")) for key in keys),
+        )
     console.print(table)
     rows = result.performance.get("increment") or []
     if rows:
@@ -340,7 +407,9 @@ def show_metrics(result: Any) -> None:
         console.print(_external(outside, result.name, result.record["clinical"]))
     for check in result.checks:
         if check["status"] in {"warning", "failed"}:
-            typer.echo(f"{check['id']} {check['status']}: {check['evidence']}. {check['advice']}")
+            typer.echo(
+                f"{check['id']} {check['status']}: {check['evidence']}. {check['advice']}",
+            )
 
 
 def _external(outside: Any, name: str, clinical: str | None) -> Any:
@@ -354,12 +423,19 @@ def _external(outside: Any, name: str, clinical: str | None) -> Any:
     title += f"{about['patients']} patients, {about['events']} events"
     table = Table(title=Text(title), title_justify="left")
     for column in ("model", "Uno C", "ISBS", "O/E"):
-        table.add_column(column, justify="left" if column == "model" else "right", no_wrap=True)
+        table.add_column(
+            column,
+            justify="left" if column == "model" else "right",
+            no_wrap=True,
+        )
     for model in (name, clinical or ""):
         if model in outside["metrics"]:
             found = outside["metrics"][model]
             keys = ("uno_c", "isbs", "observed_expected")
-            table.add_row(Text(model), *(_told(Estimate(**found[key]), signed=False) for key in keys))
+            table.add_row(
+                Text(model),
+                *(_told(Estimate(**found[key]), signed=False) for key in keys),
+            )
     return table
 
 
@@ -369,16 +445,25 @@ def _increments(rows: Any) -> Any:
 
     from survfuse.survival.estimate import Estimate
 
-    table = Table(title="What does each modality add? With it minus without it", title_justify="left")
+    table = Table(
+        title="What does each modality add? With it minus without it",
+        title_justify="left",
+    )
     for column in ("modality", "models", "Uno C", "p (Holm)", "ISBS (less is better)"):
         table.add_column(
-            column, justify="left" if column in {"modality", "models"} else "right", no_wrap=True
+            column,
+            justify="left" if column in {"modality", "models"} else "right",
+            no_wrap=True,
         )
     for row in rows:
         p = "" if row["p_holm"] is None else f"{row['p_holm']:.3f}"
         gain, error = Estimate(**row["delta_uno_c"]), Estimate(**row["delta_isbs"])
         table.add_row(
-            Text(row["modality"]), row["kind"], _told(gain, signed=True), p, _told(error, signed=True)
+            Text(row["modality"]),
+            row["kind"],
+            _told(gain, signed=True),
+            p,
+            _told(error, signed=True),
         )
     return table
 

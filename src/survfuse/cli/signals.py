@@ -44,7 +44,9 @@ def ended_in_order() -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        pressed = isinstance(error, SystemExit) and error.code == 128 + signal.SIGINT  # as typer tells Ctrl-C
+        pressed = (
+            isinstance(error, SystemExit) and error.code == 128 + signal.SIGINT
+        )  # as typer tells Ctrl-C
         if not (received or pressed or isinstance(error, KeyboardInterrupt)):
             raise
         number = received[0] if received else signal.SIGINT
@@ -62,4 +64,6 @@ def _to_be_met() -> list[signal.Signals]:
     if launched or threading.current_thread() is not threading.main_thread():
         return []
     known = [signal.Signals[name] for name in ENDING if hasattr(signal, name)]
-    return [number for number in known if signal.getsignal(number) is not signal.SIG_IGN]
+    return [
+        number for number in known if signal.getsignal(number) is not signal.SIG_IGN
+    ]

@@ -80,10 +80,15 @@ def write_template(folder: Path) -> list[Path]:
         "cohort.schema.json": to_json(CohortSpec.model_json_schema()) + "\n",
         "run.schema.json": to_json(RunConfig.model_json_schema()) + "\n",
     }
-    files = [folder / name for name in (*texts, "patients.csv", "expression.csv", "slides.csv", "features")]
+    files = [
+        folder / name
+        for name in (*texts, "patients.csv", "expression.csv", "slides.csv", "features")
+    ]
     there = [file.name for file in files if os.path.lexists(file)]
     if there:
-        raise InputError(f"{folder}: already holds {', '.join(there)}; choose a new folder")
+        raise InputError(
+            f"{folder}: already holds {', '.join(there)}; choose a new folder",
+        )
     is_new = not try_folder(folder).exists()
     with answered(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -103,14 +108,22 @@ def write_template(folder: Path) -> list[Path]:
     return files
 
 
-def _write_toy(folder: Path, patients: int = 60, genes: int = 40, dim: int = 16) -> None:
+def _write_toy(
+    folder: Path,
+    patients: int = 60,
+    genes: int = 40,
+    dim: int = 16,
+) -> None:
     """Write patients whose hazard depends on age and on one gene module; slides carry nothing."""
     import numpy as np
     import pandas as pd
 
     rng = np.random.default_rng(7)
     ids = [f"P{number:03d}" for number in range(1, patients + 1)]
-    age, module = rng.normal(68, 9, patients).round().astype(int), rng.normal(size=patients)
+    age, module = (
+        rng.normal(68, 9, patients).round().astype(int),
+        rng.normal(size=patients),
+    )
     relapse = rng.exponential(30 * np.exp(-0.06 * (age - 68) - 0.6 * module))
     follow_up = rng.uniform(12, 72, patients)
     table = pd.DataFrame(
@@ -121,16 +134,23 @@ def _write_toy(folder: Path, patients: int = 60, genes: int = 40, dim: int = 16)
             "age": age,
             "stage": rng.choice(["Ta", "T1", "T2"], patients),
             "sex": rng.choice(["Female", "Male"], patients),
-        }
+        },
     )
     weights = np.where(np.arange(genes) < 8, 1.0, 0.0)
-    values = np.maximum(0, 5 + module[:, None] * weights + rng.normal(0, 0.7, (patients, genes))).round(3)
-    expression = pd.DataFrame(values, columns=[f"GENE{number}" for number in range(1, genes + 1)])
+    values = np.maximum(
+        0,
+        5 + module[:, None] * weights + rng.normal(0, 0.7, (patients, genes)),
+    ).round(3)
+    expression = pd.DataFrame(
+        values,
+        columns=[f"GENE{number}" for number in range(1, genes + 1)],
+    )
     expression.insert(0, "patient_id", ids)
     table.to_csv(folder / "patients.csv", index=False)
     expression.to_csv(folder / "expression.csv", index=False)
     pd.DataFrame({"slide_id": [f"{i}-A" for i in ids], "patient_id": ids}).to_csv(
-        folder / "slides.csv", index=False
+        folder / "slides.csv",
+        index=False,
     )
     (folder / "features").mkdir()
     for patient in ids:

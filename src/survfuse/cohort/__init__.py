@@ -5,17 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from survfuse.cohort.cohort import load_cohort
-from survfuse.cohort.data import Cohort, FlowStep
+from survfuse.cohort.cohort_data import Cohort, FlowStep
 from survfuse.cohort.modalities import BagData, ExpressionData, ModalityData, TableData
 from survfuse.cohort.problems import Problem
-from survfuse.cohort.slides import pack_cohort
+from survfuse.cohort.slide_table import pack_cohort
 from survfuse.cohort.spec import CohortSpec, load_spec
-from survfuse.cohort.splits import given_folds, inner_folds, leave_one_group_out, make_folds
+from survfuse.cohort.splits import (
+    given_folds,
+    inner_folds,
+    leave_one_group_out,
+    make_folds,
+)
 from survfuse.cohort.transforms import Prepared, Transforms
 from survfuse.cohort.validate import Inspection, inspect
 
 if TYPE_CHECKING:
-    from survfuse.cohort.batches import BatchSource
+    from survfuse.cohort.batch_source import BatchSource
 
 __all__ = [
     "BagData",
@@ -44,7 +49,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Load what needs torch when it is asked for: looking at a cohort does not."""
     if name == "BatchSource":
-        from survfuse.cohort.batches import BatchSource
+        from survfuse.cohort.batch_source import BatchSource
 
         return BatchSource
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

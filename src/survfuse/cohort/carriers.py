@@ -68,5 +68,9 @@ class Support:
 
     def counted(self, carriers: BoolArray) -> str:
         """Patients and events behind a feature, in words."""
-        events = "" if self.event is None else f", {int(self.event[carriers].sum())} with the event"
+        events = (
+            ""
+            if self.event is None
+            else f", {int(self.event[carriers].sum())} with the event"
+        )
         return f"{int(np.sum(carriers))} patients{events}"

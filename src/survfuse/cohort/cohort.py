@@ -8,25 +8,37 @@ from pathlib import Path
 import pandas as pd
 
 from survfuse._errors import CohortError, listed
-from survfuse.cohort.data import Cohort, FlowStep
+from survfuse.cohort.cohort_data import Cohort, FlowStep
 from survfuse.cohort.duplicates import check_duplicates
-from survfuse.cohort.expression_section import orientation_hint, read_modality_expression
+from survfuse.cohort.expression_section import (
+    orientation_hint,
+    read_modality_expression,
+)
 from survfuse.cohort.leakage import refuse_leaks
 from survfuse.cohort.modalities import BagData, ExpressionData, ModalityData, TableData
 from survfuse.cohort.outcome import OutcomeTable, read_outcome
 from survfuse.cohort.problems import Problems
-from survfuse.cohort.slides import read_slides
+from survfuse.cohort.slide_table import read_slides
 from survfuse.cohort.sources import Sources
-from survfuse.cohort.spec import CohortSpec, ExpressionSpec, ModalitySpec, TableSpec, load_spec
+from survfuse.cohort.spec import (
+    CohortSpec,
+    ExpressionSpec,
+    ModalitySpec,
+    TableSpec,
+    load_spec,
+)
 from survfuse.cohort.tables import check_cells, note_followup, read_modality_table
+from survfuse.readers.cell_text import only_difference, spellings, whole_cells
 from survfuse.readers.matrices import MISSING
-from survfuse.readers.words import only_difference, spellings, whole_cells
 
 __all__ = ["Cohort", "load_cohort", "read_cohort"]
 
 
 def load_cohort(
-    path: Path | str, *, need_outcome: bool = True, allow_followup: Collection[str] = ()
+    path: Path | str,
+    *,
+    need_outcome: bool = True,
+    allow_followup: Collection[str] = (),
 ) -> Cohort:
     """Load a cohort from its YAML file.
 
@@ -54,7 +66,11 @@ def load_cohort(
     LeakageError
         When the content of an input is the outcome.
     """
-    cohort, problems = read_cohort(path, need_outcome=need_outcome, allow_followup=allow_followup)
+    cohort, problems = read_cohort(
+        path,
+        need_outcome=need_outcome,
+        allow_followup=allow_followup,
+    )
     problems.raise_errors(path)
     if cohort is None:
         raise CohortError(f"{path}: no patient can be used")
@@ -109,22 +125,49 @@ def read_cohort(
     if len(used) < len(ids):
         flow = (*flow, _without_data(sorted(ids - has_any), used, frame, problems))
     _check_contents(spec, modalities, frame, problems)
-    note_followup(modalities, spec.file, allow_followup, problems, refuse=refuse_followup)
+    note_followup(
+        modalities,
+        spec.file,
+        allow_followup,
+        problems,
+        refuse=refuse_followup,
+    )
     folds = _folds(spec, used, sources)
     groups = _groups(spec, used, sources)
     if not used:
         if not problems.errors:
-            problems.error("cohort", "no patient has an outcome and at least one modality")
+            problems.error(
+                "cohort",
+                "no patient has an outcome and at least one modality",
+            )
         return None, problems
     cohort = Cohort(
-        spec.name, spec, sources.root, tuple(used), frame, modalities, folds, groups, problems.all(), flow
+        spec.name,
+        spec,
+        sources.root,
+        tuple(used),
+        frame,
+        modalities,
+        folds,
+        groups,
+        problems.all(),
+        flow,
     )
     return cohort, problems
 
 
-def _outcome(spec: CohortSpec, sources: Sources, need_outcome: bool) -> OutcomeTable | None:
+def _outcome(
+    spec: CohortSpec,
+    sources: Sources,
+    need_outcome: bool,
+) -> OutcomeTable | None:
     if spec.outcome is not None:
-        return read_outcome(spec.outcome, sources, exclude=spec.exclude, required=need_outcome)
+        return read_outcome(
+            spec.outcome,
+            sources,
+            exclude=spec.exclude,
+            required=need_outcome,
+        )
     if need_outcome:
         sources.problems.error(
             "outcome",
@@ -144,7 +187,12 @@ def _modalities(spec: CohortSpec, sources: Sources) -> dict[str, ModalityData]:
     return found
 
 
-def _modality(name: str, section: ModalitySpec, spec: CohortSpec, sources: Sources) -> ModalityData | None:
+def _modality(
+    name: str,
+    section: ModalitySpec,
+    spec: CohortSpec,
+    sources: Sources,
+) -> ModalityData | None:
     if isinstance(section, TableSpec):
         return read_modality_table(name, section, spec, sources)
     if isinstance(section, ExpressionSpec):
@@ -173,14 +221,22 @@ def _patients(
     unknown = [patient for patient in spec.exclude if patient not in known]
     if unknown:
         trivial = only_difference(unknown, known)
-        problems.warning("exclude", "no such patient in any table", patients=unknown, hint=trivial)
+        problems.warning(
+            "exclude",
+            "no such patient in any table",
+            patients=unknown,
+            hint=trivial,
+        )
     if need_outcome and outcome is not None:
         return set(outcome.frame.index)
     return everyone - set(spec.exclude)
 
 
 def _report_strangers(
-    spec: CohortSpec, whole: Mapping[str, ModalityData], outcome: OutcomeTable, problems: Problems
+    spec: CohortSpec,
+    whole: Mapping[str, ModalityData],
+    outcome: OutcomeTable,
+    problems: Problems,
 ) -> None:
     """Note patients of a modality that the outcome table does not list."""
     known = {*outcome.listed, *spec.exclude}
@@ -196,7 +252,9 @@ def _report_strangers(
                 f"none of its {len(strangers)} patients ({listed(map(repr, strangers), 3)}) is in the "
                 f"outcome table ({listed(map(repr, outcome.listed), 3)})",
                 file=spec.file(name),
-                hint=hint or trivial or "ids must be the same text in every table, leading zeros included",
+                hint=hint
+                or trivial
+                or "ids must be the same text in every table, leading zeros included",
             )
         elif strangers:
             problems.warning(
@@ -210,7 +268,10 @@ def _report_strangers(
             problems.error(name, "no patient has any data", file=spec.file(name))
 
 
-def _outcome_frame(outcome: OutcomeTable | None, used: list[str]) -> pd.DataFrame | None:
+def _outcome_frame(
+    outcome: OutcomeTable | None,
+    used: list[str],
+) -> pd.DataFrame | None:
     """Outcome of the used patients in their order; NaN and False where not known."""
     if outcome is None:
         return None
@@ -221,14 +282,21 @@ def _outcome_frame(outcome: OutcomeTable | None, used: list[str]) -> pd.DataFram
 
 
 def _without_data(
-    ids: list[str], used: list[str], frame: pd.DataFrame | None, problems: Problems
+    ids: list[str],
+    used: list[str],
+    frame: pd.DataFrame | None,
+    problems: Problems,
 ) -> FlowStep:
     problems.warning(
-        "cohort", f"{len(ids)} patient(s) with an outcome but no modality, left out: {listed(ids, 20)}"
+        "cohort",
+        f"{len(ids)} patient(s) with an outcome but no modality, left out: {listed(ids, 20)}",
     )
     events = None if frame is None else int(frame["event"].sum())
     return FlowStep(
-        "at least one modality", len(used), events, f"no modality ({len(ids)}): {listed(ids, 100)}"
+        "at least one modality",
+        len(used),
+        events,
+        f"no modality ({len(ids)}): {listed(ids, 100)}",
     )
 
 
@@ -245,11 +313,22 @@ def _check_contents(
     check_duplicates(modalities, outcome, problems)
 
 
-def _folds(spec: CohortSpec, used: list[str], sources: Sources) -> pd.Series[str] | None:
+def _folds(
+    spec: CohortSpec,
+    used: list[str],
+    sources: Sources,
+) -> pd.Series[str] | None:
     """Read the given folds; every patient must have one."""
     if spec.folds is None:
         return None
-    column = _column(spec, spec.folds.table, spec.folds.column, spec.folds.patient, "folds", sources)
+    column = _column(
+        spec,
+        spec.folds.table,
+        spec.folds.column,
+        spec.folds.patient,
+        "folds",
+        sources,
+    )
     if column is None:
         return None
     listed_ids = column.index
@@ -276,7 +355,9 @@ def _groups(spec: CohortSpec, used: list[str], sources: Sources) -> pd.DataFrame
         table = group.table or (home.table if home is not None else None)
         if table is None:
             sources.problems.error(
-                "groups", f"say the table of group {name!r}", hint="{table: ..., column: ...}"
+                "groups",
+                f"say the table of group {name!r}",
+                hint="{table: ..., column: ...}",
             )
             continue
         column = _column(spec, table, group.column, group.patient, "groups", sources)
@@ -296,13 +377,26 @@ def _groups(spec: CohortSpec, used: list[str], sources: Sources) -> pd.DataFrame
 
 
 def _note_ungrouped(
-    groups: pd.Series[str], listed_cells: pd.Series[str], table: Path, name: str, sources: Sources
+    groups: pd.Series[str],
+    listed_cells: pd.Series[str],
+    table: Path,
+    name: str,
+    sources: Sources,
 ) -> None:
     """Refuse a grouping without anybody, and say who lost theirs to a trifle of the id."""
-    without = [str(patient) for patient in groups.index if patient not in listed_cells.index]
-    trifle = only_difference(without, map(str, listed_cells.index.difference(groups.index)))
+    without = [
+        str(patient) for patient in groups.index if patient not in listed_cells.index
+    ]
+    trifle = only_difference(
+        without,
+        map(str, listed_cells.index.difference(groups.index)),
+    )
     if len(groups) and (groups == "").all():
-        note = sources.problems.error if len(without) == len(groups) else sources.problems.warning
+        note = (
+            sources.problems.error
+            if len(without) == len(groups)
+            else sources.problems.warning
+        )
         hint = trifle or "correct the table, or remove this group"
         note("groups", "no patient has a group", file=table, column=name, hint=hint)
     elif trifle:
@@ -317,10 +411,19 @@ def _note_ungrouped(
 
 
 def _column(
-    spec: CohortSpec, table: Path, name: str, patient: str | None, where: str, sources: Sources
+    spec: CohortSpec,
+    table: Path,
+    name: str,
+    patient: str | None,
+    where: str,
+    sources: Sources,
 ) -> pd.Series[str] | None:
     """Read a column of names; `1.0` is `1`, and a cell that says "not known" is empty."""
-    id_column = patient or (spec.outcome.patient if spec.outcome is not None else "patient_id")
+    id_column = patient or (
+        spec.outcome.patient if spec.outcome is not None else "patient_id"
+    )
     cells = sources.by_patient(table, id_column, where)
     column = None if cells is None else sources.column(cells, name, table, where)
-    return None if column is None else whole_cells(column).mask(column.isin(MISSING), "")
+    return (
+        None if column is None else whole_cells(column).mask(column.isin(MISSING), "")
+    )

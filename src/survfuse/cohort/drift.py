@@ -25,14 +25,16 @@ from scipy.stats import betabinom
 from survfuse._errors import InputError
 from survfuse._storage import stored_array
 from survfuse._types import BoolArray, FloatArray
-from survfuse.cohort.batches import BatchSource
-from survfuse.cohort.components import principal_axes
+from survfuse.cohort.batch_source import BatchSource
+from survfuse.cohort.principal_components import principal_axes
 from survfuse.cohort.table_columns import OUT_OF_RANGE
 
 COMPONENTS = 32
 PATIENTS_PER_COMPONENT = 10
 FOLDS = 10
-LEAST_PATIENTS = 10  # training patients with the modality; fewer tell nothing about what is usual
+LEAST_PATIENTS = (
+    10  # training patients with the modality; fewer tell nothing about what is usual
+)
 MOST_PATIENTS = 500  # of the training patients, evenly spaced, when frames are fitted
 RANGE = 0.99  # of the training patients
 SURPRISE = 1e-3  # chance of so many patients outside, below which the cohort as a whole is told to differ
@@ -71,7 +73,11 @@ class Frame:
         total = float((z**2).mean(axis=0).sum())
         axes, deviations = principal_axes(z, components)
         variance = deviations**2
-        rest = max(total - float(variance.sum()), total / x.shape[1], _rounding(center / scale))
+        rest = max(
+            total - float(variance.sum()),
+            total / x.shape[1],
+            _rounding(center / scale),
+        )
         if len(variance):
             pull = len(variance) / (len(variance) + len(x))
             variance = (1 - pull) * variance + pull * variance.mean()
@@ -82,8 +88,13 @@ class Frame:
         with np.errstate(over="ignore", invalid="ignore"):
             z = (x - self.center) / self.scale
             scores = z @ self.axes.T
-            rest = np.maximum((z**2).sum(axis=1) - (scores**2).sum(axis=1), 0.0) / self.rest
-            along = (scores**2 / self.variance).mean(axis=1) if len(self.variance) else 0.0
+            rest = (
+                np.maximum((z**2).sum(axis=1) - (scores**2).sum(axis=1), 0.0)
+                / self.rest
+            )
+            along = (
+                (scores**2 / self.variance).mean(axis=1) if len(self.variance) else 0.0
+            )
             found = along + rest
         return np.where(np.isfinite(found), found, np.inf)
 
@@ -129,7 +140,11 @@ class Usual:
 
     def share(self, x: Matrix) -> Matrix:
         """Share of training patients that are at least as far, (patients,)."""
-        near = np.searchsorted(self.distances, self.frame.distance(x) * (1 - 1e-9), side="left")
+        near = np.searchsorted(
+            self.distances,
+            self.frame.distance(x) * (1 - 1e-9),
+            side="left",
+        )
         return 1 - near / len(self.distances)
 
     def outside(self, share: FloatArray) -> BoolArray:
@@ -186,7 +201,10 @@ class Drift:
         for name, present in source.prepared.present.items():
             if present.sum() >= LEAST_PATIENTS:
                 x = _rows(source, name)[present]
-                usual[name] = Usual.fit(x, _scale(x, is_bag=name not in source.prepared.vectors))
+                usual[name] = Usual.fit(
+                    x,
+                    _scale(x, is_bag=name not in source.prepared.vectors),
+                )
         return cls(usual)
 
     def judge(self, source: BatchSource, seen: BoolArray | None = None) -> DriftReport:
@@ -212,7 +230,14 @@ class Drift:
             share[name][present] = usual.share(_rows(source, name)[present])
             share[name][present & _far_values(source, name)] = 0.0
             outside[name][present] = usual.outside(share[name][present])
-            notes += _notes(name, usual, source.patients, share[name], outside[name], int(present.sum()))
+            notes += _notes(
+                name,
+                usual,
+                source.patients,
+                share[name],
+                outside[name],
+                int(present.sum()),
+            )
         return DriftReport(source.patients, share, outside, tuple(notes))
 
     def state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
@@ -220,15 +245,26 @@ class Drift:
         tensors: dict[str, npt.NDArray[Any]] = {}
         for name, one in self.usual.items():
             frame = one.frame
-            parts = {"center": frame.center, "scale": frame.scale, "variance": frame.variance}
+            parts = {
+                "center": frame.center,
+                "scale": frame.scale,
+                "variance": frame.variance,
+            }
             parts |= {"axes": frame.axes.astype(np.float32), "distances": one.distances}
             tensors |= {f"{name}/{part}": array for part, array in parts.items()}
         return {
-            "modalities": [{"name": name, "rest": one.frame.rest} for name, one in self.usual.items()]
+            "modalities": [
+                {"name": name, "rest": one.frame.rest}
+                for name, one in self.usual.items()
+            ],
         }, tensors
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[Any]]) -> Drift:
+    def from_state(
+        cls,
+        state: Mapping[str, Any],
+        tensors: Mapping[str, npt.NDArray[Any]],
+    ) -> Drift:
         """Make it again from :meth:`state`.
 
         Raises
@@ -253,8 +289,13 @@ class Drift:
                 for part, shape in shapes.items()
             }
             distances = arrays.pop("distances")
-            if (np.diff(distances) < 0).any() or type(entry["rest"]) not in (int, float):
-                raise InputError(f"{name}: expected increasing distances, and a number for the rest")
+            if (np.diff(distances) < 0).any() or type(entry["rest"]) not in (
+                int,
+                float,
+            ):
+                raise InputError(
+                    f"{name}: expected increasing distances, and a number for the rest",
+                )
             usual[name] = Usual(Frame(rest=float(entry["rest"]), **arrays), distances)
         return cls(usual)
 
@@ -265,14 +306,21 @@ def _rows(source: BatchSource, name: str) -> Matrix:
         return source.prepared.vectors[name].astype(np.float64)
     parts = []
     for start in range(0, len(source), PATIENTS_AT_ONCE):
-        batch = source.batch(np.arange(start, min(start + PATIENTS_AT_ONCE, len(source))))
+        batch = source.batch(
+            np.arange(start, min(start + PATIENTS_AT_ONCE, len(source))),
+        )
         tiles, offsets = batch.bags[name].numpy(), batch.offsets[name].numpy()
         counts = np.diff(offsets)
         rows = np.zeros((len(counts), tiles.shape[1] + 1))
         has = counts > 0
         if has.any():
             with np.errstate(over="ignore", invalid="ignore"):
-                sums = np.add.reduceat(tiles, offsets[:-1][has], axis=0, dtype=np.float64)
+                sums = np.add.reduceat(
+                    tiles,
+                    offsets[:-1][has],
+                    axis=0,
+                    dtype=np.float64,
+                )
             rows[has, :-1] = sums / counts[has, None]
         rows[:, -1] = np.log1p(counts)
         parts.append(rows)
@@ -283,7 +331,10 @@ def _far_values(source: BatchSource, name: str) -> BoolArray:
     """Who has a value far outside the training range, which the network does not read; (patients,)."""
     report = source.prepared.report
     far = report[(report["modality"] == name) & (report["kind"] == OUT_OF_RANGE)]
-    return np.isin(np.array(source.patients, dtype=object), far["patient_id"].to_numpy(object))
+    return np.isin(
+        np.array(source.patients, dtype=object),
+        far["patient_id"].to_numpy(object),
+    )
 
 
 def _scale(x: Matrix, *, is_bag: bool) -> Matrix:
@@ -301,7 +352,12 @@ def _rounding(values: Matrix) -> float:
 
 
 def _notes(
-    name: str, usual: Usual, patients: tuple[str, ...], share: FloatArray, outside: BoolArray, judged: int
+    name: str,
+    usual: Usual,
+    patients: tuple[str, ...],
+    share: FloatArray,
+    outside: BoolArray,
+    judged: int,
 ) -> list[tuple[str, str]]:
     n, far = len(usual.distances), int(outside.sum())
     notes = [
@@ -311,13 +367,15 @@ def _notes(
         )
         for row in np.flatnonzero(outside)
     ]
-    beyond = round(usual.nominal * (n + 1))  # all ranks among n + judged alike patients are equally likely
+    beyond = round(
+        usual.nominal * (n + 1),
+    )  # all ranks among n + judged alike patients are equally likely
     if far > 1 and betabinom.sf(far - 1, judged, beyond, n + 1 - beyond) < SURPRISE:
         notes.append(
             (
                 "",
                 f"{far} of {judged} patients are outside what {usual.told} training patients look like in "
                 f"modality {name}: other units, another laboratory?",
-            )
+            ),
         )
     return notes

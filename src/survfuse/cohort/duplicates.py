@@ -16,7 +16,9 @@ MIN_COLUMNS = 5  # clinical columns that must agree before two patients look lik
 
 
 def check_duplicates(
-    modalities: Mapping[str, ModalityData], outcome: pd.DataFrame | None, problems: Problems
+    modalities: Mapping[str, ModalityData],
+    outcome: pd.DataFrame | None,
+    problems: Problems,
 ) -> None:
     """Note patients with an identical slide or expression (errors) or clinical rows and outcome (warnings).
 
@@ -44,7 +46,11 @@ def check_duplicates(
                 hint=f"keep one and list the other under `exclude:` of the cohort file ({twins[-1]})",
             )
     for name, data in modalities.items():
-        if isinstance(data, TableData) and data.kind == "clinical" and outcome is not None:
+        if (
+            isinstance(data, TableData)
+            and data.kind == "clinical"
+            and outcome is not None
+        ):
             for twins in _same_rows(data, outcome):
                 problems.warning(
                     name,
@@ -69,7 +75,11 @@ def _same_slides(data: BagData) -> list[list[str]]:
         for slide in data.store.slides_of(patient):
             owners[slide.content].add(patient)
     return sorted(
-        {tuple(sorted(group)): sorted(group) for group in owners.values() if len(group) > 1}.values()
+        {
+            tuple(sorted(group)): sorted(group)
+            for group in owners.values()
+            if len(group) > 1
+        }.values(),
     )
 
 
@@ -87,6 +97,9 @@ def _same_rows(data: TableData, outcome: pd.DataFrame) -> list[list[str]]:
         return []
     cells = pd.DataFrame({column: data.texts(column) for column in data.columns})
     cells = cells[cells.notna().sum(axis=1) >= MIN_COLUMNS].fillna("")
-    frame = cells.join(outcome.loc[outcome.index.intersection(cells.index)], how="inner")
+    frame = cells.join(
+        outcome.loc[outcome.index.intersection(cells.index)],
+        how="inner",
+    )
     keys = {str(row[0]): tuple(row[1:]) for row in frame.itertuples(name=None)}
     return _grouped(keys)

@@ -10,7 +10,10 @@ from survfuse.readers.expression import Expression, read_expression
 
 
 def read_modality_expression(
-    name: str, spec: ExpressionSpec, cohort: CohortSpec, sources: Sources
+    name: str,
+    spec: ExpressionSpec,
+    cohort: CohortSpec,
+    sources: Sources,
 ) -> ExpressionData | None:
     """Read an expression modality; None (problems noted) when its matrix cannot be read.
 
@@ -58,11 +61,21 @@ def _outcome_columns(matrix: Expression, cohort: CohortSpec) -> list[str]:
     return [gene for gene in matrix.genes if gene in answers]
 
 
-def orientation_hint(data: ExpressionData, spec: ExpressionSpec, patients: tuple[str, ...]) -> str:
+def orientation_hint(
+    data: ExpressionData,
+    spec: ExpressionSpec,
+    patients: tuple[str, ...],
+) -> str:
     """Say which orientation to declare where the outcome's patients stand among the genes; else nothing."""
     misplaced = set(patients).intersection(data.expression.genes)
     if not misplaced:
         return ""
-    other = "genes_by_patients" if spec.orientation == "patients_by_genes" else "patients_by_genes"
+    other = (
+        "genes_by_patients"
+        if spec.orientation == "patients_by_genes"
+        else "patients_by_genes"
+    )
     named = listed(sorted(misplaced), 3)
-    return f"patients ({named}) stand where genes should: declare `orientation: {other}`"
+    return (
+        f"patients ({named}) stand where genes should: declare `orientation: {other}`"
+    )

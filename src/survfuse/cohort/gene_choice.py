@@ -35,10 +35,12 @@ def read_gmt(path: Path | str) -> dict[str, tuple[str, ...]]:
         genes = tuple(dict.fromkeys(gene.strip() for gene in rest[1:] if gene.strip()))
         if not genes:
             raise TransformError(
-                f"{path}: line {number}: expected NAME<tab>DESCRIPTION<tab>GENE..., got {line[:60]!r}"
+                f"{path}: line {number}: expected NAME<tab>DESCRIPTION<tab>GENE..., got {line[:60]!r}",
             )
         if name in sets:
-            raise TransformError(f"{path}: line {number}: gene set {name!r} appears twice")
+            raise TransformError(
+                f"{path}: line {number}: gene set {name!r} appears twice",
+            )
         sets[name] = genes
     return sets
 
@@ -51,7 +53,11 @@ def read_gene_list(path: Path | str) -> tuple[str, ...]:
     TransformError
         When the file is absent or names no gene.
     """
-    genes = tuple(dict.fromkeys(t for line in _lines(path) if (t := line.strip()) and not t.startswith("#")))
+    genes = tuple(
+        dict.fromkeys(
+            t for line in _lines(path) if (t := line.strip()) and not t.startswith("#")
+        ),
+    )
     if not genes:
         raise TransformError(f"{path}: names no gene; expected one a line")
     return genes
@@ -71,7 +77,11 @@ def respelled(spellings: Sequence[tuple[str, str]]) -> str:
 
 
 def listed_genes(
-    genes: Genes, values: Values, path: Path | None, data: ExpressionData, notes: list[str]
+    genes: Genes,
+    values: Values,
+    path: Path | None,
+    data: ExpressionData,
+    notes: list[str],
 ) -> tuple[Genes, Values]:
     """Keep the genes that a file lists, in the matrix's order; all where there is no file."""
     if path is None:
@@ -82,40 +92,55 @@ def listed_genes(
     if not len(keep):
         raise TransformError(
             f"{path}: none of its {len(wanted)} genes ({listed(wanted, 3)}) is measured in {data.name!r}, "
-            f"which has {listed(genes, 3)}"
+            f"which has {listed(genes, 3)}",
         )
     if spellings:
         notes.append(f"{data.name}: {respelled(spellings)} ({path.name})")
-    absent = sorted(gene for gene, place in zip(wanted, places, strict=True) if place < 0)
+    absent = sorted(
+        gene for gene, place in zip(wanted, places, strict=True) if place < 0
+    )
     if absent:
-        notes.append(f"{data.name}: {len(absent)} listed genes are not measured: {listed(absent, 20)}")
+        notes.append(
+            f"{data.name}: {len(absent)} listed genes are not measured: {listed(absent, 20)}",
+        )
     return genes[keep], values[:, keep]
 
 
 def usable_genes(
-    genes: Genes, values: Values, name: str, notes: list[str], *, keep_constant: bool
+    genes: Genes,
+    values: Values,
+    name: str,
+    notes: list[str],
+    *,
+    keep_constant: bool,
 ) -> tuple[Genes, Values]:
     """Drop genes that no training patient has, and constant ones unless the scale is kept as it is."""
     measured = ~np.isnan(values).all(axis=0)
     if not measured.all():
         notes.append(
             f"{name}: {int((~measured).sum())} genes without any training value dropped: "
-            f"{listed(genes[~measured])}"
+            f"{listed(genes[~measured])}",
         )
         genes, values = genes[measured], values[:, measured]
     if not keep_constant and len(genes):
         varies = np.nanmax(values, axis=0) > np.nanmin(values, axis=0)
         if not varies.all():
             notes.append(
-                f"{name}: {int((~varies).sum())} genes constant in training dropped: {listed(genes[~varies])}"
+                f"{name}: {int((~varies).sum())} genes constant in training dropped: {listed(genes[~varies])}",
             )
             genes, values = genes[varies], values[:, varies]
     if not len(genes):
-        raise TransformError(f"{name}: no gene varies among the {len(values)} training patients")
+        raise TransformError(
+            f"{name}: no gene varies among the {len(values)} training patients",
+        )
     return genes, values
 
 
-def most_variable(genes: Genes, values: Values, top: int | None) -> tuple[Genes, Values]:
+def most_variable(
+    genes: Genes,
+    values: Values,
+    top: int | None,
+) -> tuple[Genes, Values]:
     """Keep the genes of largest training variance, in the file's order; ties go by name."""
     if top is None or top >= len(genes):
         return genes, values

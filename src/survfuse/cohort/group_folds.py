@@ -32,12 +32,17 @@ def imbalance(event: npt.ArrayLike, fold: npt.ArrayLike) -> float:
     0.0
     """
     member = np.asarray(fold)
-    counts = np.stack([np.bincount(member, weights=np.asarray(event, float)), np.bincount(member)])
+    counts = np.stack(
+        [np.bincount(member, weights=np.asarray(event, float)), np.bincount(member)],
+    )
     return float(((counts / counts.mean(axis=1, keepdims=True) - 1) ** 2).sum())
 
 
 def deal_groups(
-    event: npt.NDArray[np.bool_], member: Integers, folds: int, generator: np.random.Generator
+    event: npt.NDArray[np.bool_],
+    member: Integers,
+    folds: int,
+    generator: np.random.Generator,
 ) -> Integers:
     """Give whole groups to folds so that events and patients are even.
 
@@ -60,8 +65,13 @@ def deal_groups(
         Fold of each patient, 0 to folds - 1.
     """
     counts = np.stack([np.bincount(member, weights=event), np.bincount(member)], axis=1)
-    shares = counts / (np.maximum(counts.sum(axis=0), 1) / folds)  # (groups, 2); a fold should add up to 1
-    deals = [_improved(_greedy(shares, folds, generator), shares, folds) for _ in range(DEALS)]
+    shares = counts / (
+        np.maximum(counts.sum(axis=0), 1) / folds
+    )  # (groups, 2); a fold should add up to 1
+    deals = [
+        _improved(_greedy(shares, folds, generator), shares, folds)
+        for _ in range(DEALS)
+    ]
     home = min(deals, key=lambda deal: float((_loads(deal, shares, folds) ** 2).sum()))
     return home[member]
 
@@ -87,8 +97,12 @@ def _improved(home: Integers, shares: Floats, folds: int) -> Integers:
     for _ in range(STEPS):
         load = _loads(home, shares, folds)
         there = np.concatenate([home, np.arange(folds)])
-        gain = partners[None] - shares[:, None]  # what the fold of the row gets; (groups, groups + folds, 2)
-        change = 2 * (gain * (load[home][:, None] - load[there][None] + gain)).sum(axis=2)
+        gain = (
+            partners[None] - shares[:, None]
+        )  # what the fold of the row gets; (groups, groups + folds, 2)
+        change = 2 * (gain * (load[home][:, None] - load[there][None] + gain)).sum(
+            axis=2,
+        )
         change[home[:, None] == there[None]] = 0
         group, partner = np.unravel_index(change.argmin(), change.shape)
         if change[group, partner] > -1e-9:
@@ -100,4 +114,7 @@ def _improved(home: Integers, shares: Floats, folds: int) -> Integers:
 
 
 def _loads(home: Integers, shares: Floats, folds: int) -> Floats:
-    return np.stack([np.bincount(home, weights=column, minlength=folds) for column in shares.T], axis=1)
+    return np.stack(
+        [np.bincount(home, weights=column, minlength=folds) for column in shares.T],
+        axis=1,
+    )

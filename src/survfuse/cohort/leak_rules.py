@@ -18,7 +18,9 @@ RARE = 1e-2  # of what an honest column does that agrees with the outcome
 STRONGEST = 25.0  # hazard ratio of the two groups of an honest marker
 NEAR_AUC = 0.97
 NEAR_TAU = 0.9
-ALIKE_TAU = 0.5  # of the events, less two standard errors, where all patients have NEAR_TAU
+ALIKE_TAU = (
+    0.5  # of the events, less two standard errors, where all patients have NEAR_TAU
+)
 CALENDAR = 1e-5  # of events that fit into the order of the others by chance
 MIN_EVENTS = 8
 
@@ -37,7 +39,13 @@ class Column:
         Logarithm of the number of coincidences that had their chance.
     """
 
-    def __init__(self, value: FloatArray, time: FloatArray, event: BoolArray, tests: float) -> None:
+    def __init__(
+        self,
+        value: FloatArray,
+        time: FloatArray,
+        event: BoolArray,
+        tests: float,
+    ) -> None:
         self.value, self.time, self.event, self.tests = value, time, event, tests
         self.patients, self.events = len(value), int(event.sum())
         self.others = self.patients - self.events
@@ -48,14 +56,18 @@ class Column:
             return None
         area = _area(self.value, self.event)
         size = max(area, 1 - area)
-        text = f"parts the {self.events} with the event from the {self.others} without it"
+        text = (
+            f"parts the {self.events} with the event from the {self.others} without it"
+        )
         log_chance = self.exactly(size)
         if log_chance is not None:
             grade = self.grade(log_chance, sure=self.beyond_a_marker(self.event))
             return None if grade is None else (grade, text)
         if size < NEAR_AUC or self.of_area(size) + self.tests > np.log(CHANCE):
             return None
-        if self.beyond_a_marker(_best_group(self.value if area >= 0.5 else -self.value, self.event)):
+        if self.beyond_a_marker(
+            _best_group(self.value if area >= 0.5 else -self.value, self.event),
+        ):
             return "near", f"{text} nearly (area under the curve {size:.3f})"
         return None
 
@@ -68,7 +80,9 @@ class Column:
             chances.append(np.log(2) - float(log_choose(self.patients, self.events)))
         if ((events == 0) | (events == count)).all():
             alone = int((count == 1).sum())
-            chances.append(float(log_pure(len(count) - alone, alone, self.patients, self.events)))
+            chances.append(
+                float(log_pure(len(count) - alone, alone, self.patients, self.events)),
+            )
         best = min(chances, default=0.0)
         return best if best + self.tests <= np.log(PERHAPS) else None
 
@@ -77,7 +91,9 @@ class Column:
         everyone = np.ones(self.patients, bool)
         verdicts = [self.ordered(everyone, f"all {self.patients} patients")]
         if self.events >= MIN_EVENTS and self.others:
-            verdicts.append(self.ordered(self.event, f"the {self.events} with the event"))
+            verdicts.append(
+                self.ordered(self.event, f"the {self.events} with the event"),
+            )
         return gravest(verdicts)
 
     def ordered(self, rows: BoolArray, among: str) -> Verdict | None:
@@ -86,15 +102,29 @@ class Column:
         if np.ptp(value) == 0 or np.ptp(time) == 0:
             return None
         if _monotone(value, time):
-            log_chance = np.log(2) + _log_ties(value) + _log_ties(time) - float(gammaln(len(value) + 1))
+            log_chance = (
+                np.log(2)
+                + _log_ties(value)
+                + _log_ties(time)
+                - float(gammaln(len(value) + 1))
+            )
             grade = self.grade(log_chance, sure=self.beyond_calendar())
-            return None if grade is None else (grade, f"has the order of the times of {among}")
+            return (
+                None
+                if grade is None
+                else (grade, f"has the order of the times of {among}")
+            )
         tau = float(stats.kendalltau(value, time).statistic)
-        if abs(tau) < NEAR_TAU or by_chance(tau, len(value)) + self.tests > np.log(CHANCE):
+        if abs(tau) < NEAR_TAU or by_chance(tau, len(value)) + self.tests > np.log(
+            CHANCE,
+        ):
             return None
         if not self.alike(tau):
             return None
-        return "near", f"has nearly the order of the times of {among} (Kendall's tau {tau:.2f})"
+        return (
+            "near",
+            f"has nearly the order of the times of {among} (Kendall's tau {tau:.2f})",
+        )
 
     def grade(self, log_chance: float, *, sure: bool) -> Grade | None:
         """What an agreement without exception is, by the logarithm of its chance."""
@@ -108,7 +138,9 @@ class Column:
         value, time, count = self.value[self.event], self.time[self.event], self.events
         if count < MIN_EVENTS or np.ptp(value) == 0 or np.ptp(time) == 0:
             return False
-        error = np.sqrt(2 * (2 * count + 5) / (9 * count * (count - 1)))  # of a tau without order
+        error = np.sqrt(
+            2 * (2 * count + 5) / (9 * count * (count - 1)),
+        )  # of a tau without order
         own = np.sign(tau) * stats.kendalltau(value, time).statistic
         return bool(own - 2 * error >= ALIKE_TAU)
 
@@ -119,7 +151,9 @@ class Column:
         level of its own value by chance only.
         """
         _, level, count = np.unique(self.value, return_inverse=True, return_counts=True)
-        return bool(np.log(count[level[self.event]] / self.patients).sum() <= np.log(CALENDAR))
+        return bool(
+            np.log(count[level[self.event]] / self.patients).sum() <= np.log(CALENDAR),
+        )
 
     def beyond_a_marker(self, group: BoolArray) -> bool:
         """Whether events and censoring keep to the group, and out of it, more than a marker's could.
@@ -137,7 +171,9 @@ class Column:
     def of_area(self, size: float) -> float:
         """Logarithm of the chance of such an area under the curve, by the normal approximation."""
         _, count = np.unique(self.value, return_counts=True)
-        ties = (count.astype(np.float64) ** 3 - count).sum() / (self.patients * (self.patients - 1))
+        ties = (count.astype(np.float64) ** 3 - count).sum() / (
+            self.patients * (self.patients - 1)
+        )
         variance = (self.patients + 1 - ties) / (12 * self.events * self.others)
         return float(np.log(2) + stats.norm.logsf((size - 0.5) / np.sqrt(variance)))
 
@@ -170,7 +206,9 @@ def _monotone(value: FloatArray, time: FloatArray) -> bool:
         levels = np.flatnonzero(np.diff(value[order], prepend=-np.inf))
         ordered = signed[order]
         highest = np.maximum.reduceat(ordered, levels)
-        if (highest[:-1] <= ordered[levels[1:]]).all():  # the lowest of a level comes first
+        if (
+            highest[:-1] <= ordered[levels[1:]]
+        ).all():  # the lowest of a level comes first
             return True
     return False
 

@@ -16,7 +16,12 @@ APART = 0.47  # distance of the area under the curve from 1/2
 ALIGNED = 0.7  # correlation of ranks, below which Kendall's tau is under 0.9
 
 
-def suspects(values: FloatArray, time: FloatArray, event: BoolArray, limit: float) -> IntArray:
+def suspects(
+    values: FloatArray,
+    time: FloatArray,
+    event: BoolArray,
+    limit: float,
+) -> IntArray:
     """Find the columns that deserve a closer look.
 
     Parameters
@@ -34,7 +39,10 @@ def suspects(values: FloatArray, time: FloatArray, event: BoolArray, limit: floa
     """
     width = max(1, CELLS // max(1, len(values)))
     found = [
-        start + np.flatnonzero(_Sorted(values[:, start : start + width], time, event).suspect(limit))
+        start
+        + np.flatnonzero(
+            _Sorted(values[:, start : start + width], time, event).suspect(limit),
+        )
         for start in range(0, values.shape[1], width)
     ]
     return np.concatenate(found) if found else np.empty(0, np.int64)
@@ -55,7 +63,9 @@ class _Sorted:
         first = np.maximum.accumulate(np.where(self.new, place, 0), axis=0)
         ends = np.ones(ordered.shape, bool)
         ends[:-1] = self.new[1:]
-        last = np.minimum.accumulate(np.where(ends, place, len(values))[::-1], axis=0)[::-1]
+        last = np.minimum.accumulate(np.where(ends, place, len(values))[::-1], axis=0)[
+            ::-1
+        ]
         self.rank = (first + last) / 2
         self.alone = first == last
         self.patients = self.known.sum(axis=0)
@@ -71,7 +81,9 @@ class _Sorted:
     def parts(self) -> BoolArray:
         """Whether the events lie nearly all above, or nearly all below, the others."""
         events, others = self.events, self.patients - self.events
-        above = np.where(self.event, self.rank, 0).sum(axis=0) - events * (events - 1) / 2
+        above = (
+            np.where(self.event, self.rank, 0).sum(axis=0) - events * (events - 1) / 2
+        )
         area = above / np.maximum(events * others, 1)
         return np.asarray((np.abs(area - 0.5) >= APART) & (events > 0) & (others > 0))
 
@@ -85,7 +97,9 @@ class _Sorted:
 
     def ordered(self, rows: BoolArray) -> BoolArray:
         """Whether times of these rows never fall, never rise, or nearly so from one level to the next."""
-        rises, falls = (_never_falls(time, rows, self.new) for time in (self.time, -self.time))
+        rises, falls = (
+            _never_falls(time, rows, self.new) for time in (self.time, -self.time)
+        )
         return np.asarray(rises | falls | self.aligned(rows))
 
     def aligned(self, rows: BoolArray) -> BoolArray:
@@ -97,7 +111,9 @@ class _Sorted:
             both.append(np.where(rows, each - mean, 0))
         x, y = both
         spread = np.sqrt((x**2).sum(axis=0) * (y**2).sum(axis=0))
-        return np.asarray((np.abs((x * y).sum(axis=0)) >= ALIGNED * spread) & (spread > 0))
+        return np.asarray(
+            (np.abs((x * y).sum(axis=0)) >= ALIGNED * spread) & (spread > 0),
+        )
 
 
 def _never_falls(time: FloatArray, rows: BoolArray, new: BoolArray) -> BoolArray:
@@ -114,7 +130,10 @@ def log_choose(patients: IntArray | int, events: IntArray | int) -> FloatArray:
 
 
 def log_pure(
-    levels: IntArray | int, alone: IntArray | int, patients: IntArray | int, events: IntArray | int
+    levels: IntArray | int,
+    alone: IntArray | int,
+    patients: IntArray | int,
+    events: IntArray | int,
 ) -> FloatArray:
     """Logarithm of a bound on the chance that every level of a column has one status.
 

@@ -27,7 +27,7 @@ from survfuse.cohort.modalities import BagData, ExpressionData, ModalityData, Ta
 from survfuse.cohort.problems import Problem, allowing
 
 if TYPE_CHECKING:
-    from survfuse.cohort.data import Cohort
+    from survfuse.cohort.cohort_data import Cohort
 
 MOST_PAIRED = 100  # numeric columns of a clinical table whose differences are looked at
 MOST_TILES = 64  # of a patient: a column that leaks does so in every tile
@@ -75,7 +75,11 @@ class Leak:
     @property
     def label(self) -> str:
         """Modality and column."""
-        return f"{self.modality}.{self.column}" if self.column else f"{self.modality} (who has it)"
+        return (
+            f"{self.modality}.{self.column}"
+            if self.column
+            else f"{self.modality} (who has it)"
+        )
 
     @property
     def remedy(self) -> str:
@@ -119,7 +123,10 @@ def leak_problems(cohort: Cohort, allowed: Collection[str]) -> list[Problem]:
 
 
 def refuse_leaks(
-    cohort: Cohort, allowed: Collection[str], where: str = "", only: Collection[str] = ()
+    cohort: Cohort,
+    allowed: Collection[str],
+    where: str = "",
+    only: Collection[str] = (),
 ) -> None:
     """Refuse inputs that are the outcome, unless each is allowed by name.
 
@@ -138,13 +145,20 @@ def refuse_leaks(
     LeakageError
         Lists them all.
     """
-    problems = [one for one in leak_problems(cohort, allowed) if not only or one.where in only]
+    problems = [
+        one for one in leak_problems(cohort, allowed) if not only or one.where in only
+    ]
     if problems:
         lines = "\n".join(f"  - {problem}" for problem in problems)
-        raise LeakageError(f"{where or f'cohort {cohort.name!r}'}: the outcome is among the inputs\n{lines}")
+        raise LeakageError(
+            f"{where or f'cohort {cohort.name!r}'}: the outcome is among the inputs\n{lines}",
+        )
 
 
-def find_leaks(modalities: Mapping[str, ModalityData], outcome: pd.DataFrame | None) -> tuple[Leak, ...]:
+def find_leaks(
+    modalities: Mapping[str, ModalityData],
+    outcome: pd.DataFrame | None,
+) -> tuple[Leak, ...]:
     """Look at every input of every modality, and at who has the modality.
 
     Columns declared `use: false` or `known: followup` are no inputs.
@@ -162,7 +176,15 @@ def find_leaks(modalities: Mapping[str, ModalityData], outcome: pd.DataFrame | N
     best: dict[tuple[str, str], Leak] = {}
     for data in modalities.values():
         alone = list(_leaks_of(data, followed, tests))
-        for leak in [*alone, *_leaks_of_differences(data, followed, tests, {one.column for one in alone})]:
+        for leak in [
+            *alone,
+            *_leaks_of_differences(
+                data,
+                followed,
+                tests,
+                {one.column for one in alone},
+            ),
+        ]:
             known = best.setdefault((leak.modality, leak.column), leak)
             if GRADES.index(leak.grade) < GRADES.index(known.grade):
                 best[leak.modality, leak.column] = leak
@@ -171,7 +193,10 @@ def find_leaks(modalities: Mapping[str, ModalityData], outcome: pd.DataFrame | N
 
 def _leaks_of(data: ModalityData, followed: pd.DataFrame, tests: int) -> Iterator[Leak]:
     has = followed.index.isin(data.patients)
-    yield from _Look(data, followed, tests).numbers([""], has[:, None].astype(np.float64))
+    yield from _Look(data, followed, tests).numbers(
+        [""],
+        has[:, None].astype(np.float64),
+    )
     look = _Look(data, followed[has], tests)
     if not look.ids:
         return
@@ -183,7 +208,10 @@ def _leaks_of(data: ModalityData, followed: pd.DataFrame, tests: int) -> Iterato
 
 
 def _leaks_of_differences(
-    data: ModalityData, followed: pd.DataFrame, tests: int, alone: Collection[str]
+    data: ModalityData,
+    followed: pd.DataFrame,
+    tests: int,
+    alone: Collection[str],
 ) -> Iterator[Leak]:
     """Look at differences of clinical numbers: age at the last contact less age at diagnosis is the time."""
     if not isinstance(data, TableData) or data.kind != "clinical":
@@ -204,11 +232,16 @@ def _inputs(data: TableData, *, nominal: bool) -> list[str]:
     return [
         name
         for name, column in data.columns.items()
-        if column.use and column.known == "baseline" and (column.kind == "nominal") == nominal
+        if column.use
+        and column.known == "baseline"
+        and (column.kind == "nominal") == nominal
     ]
 
 
-def _numbers(data: ModalityData, ids: list[str]) -> Iterator[tuple[list[str], FloatArray]]:
+def _numbers(
+    data: ModalityData,
+    ids: list[str],
+) -> Iterator[tuple[list[str], FloatArray]]:
     """Numeric inputs of a modality: names, and values (patients, columns)."""
     if isinstance(data, TableData):
         names = _inputs(data, nominal=False)
@@ -254,18 +287,35 @@ class _Look:
         holes = np.flatnonzero(missing.any(axis=0))
         forms = [("", np.arange(len(names)), values)]
         if len(holes):
-            forms.append(("being known or not ", holes, missing[:, holes].astype(np.float64)))
+            forms.append(
+                ("being known or not ", holes, missing[:, holes].astype(np.float64)),
+            )
         for form, where, matrix in forms:
-            for index in suspects(matrix, self.time, self.event, np.log(PERHAPS) - self.tests):
+            for index in suspects(
+                matrix,
+                self.time,
+                self.event,
+                np.log(PERHAPS) - self.tests,
+            ):
                 column = np.asarray(matrix[:, index], np.float64)
                 yield from self.leak(names[where[index]], form, self.judge(column))
 
     def differences(self, pairs: list[tuple[str, str]]) -> Iterator[Leak]:
         """Judge the second column of each pair less the first."""
         assert isinstance(self.data, TableData)
-        own = {name: self.data.numbers(name, self.ids) for name in {name for pair in pairs for name in pair}}
-        matrix = np.column_stack([own[later] - own[earlier] for earlier, later in pairs])
-        for index in suspects(matrix, self.time, self.event, np.log(PERHAPS) - self.tests):
+        own = {
+            name: self.data.numbers(name, self.ids)
+            for name in {name for pair in pairs for name in pair}
+        }
+        matrix = np.column_stack(
+            [own[later] - own[earlier] for earlier, later in pairs],
+        )
+        for index in suspects(
+            matrix,
+            self.time,
+            self.event,
+            np.log(PERHAPS) - self.tests,
+        ):
             verdict = self.judge(matrix[:, index])
             if verdict is None or verdict[0] == "possible":
                 continue
@@ -280,24 +330,42 @@ class _Look:
         yield from self.numbers([name], np.where(known, 1.0, np.nan)[:, None])
         codes = np.full(len(cells), np.nan)
         numbers = pd.to_numeric(cells[known], errors="coerce")
-        codes[known] = pd.factorize(cells[known], sort=True)[0] if numbers.isna().any() else numbers
+        codes[known] = (
+            pd.factorize(cells[known], sort=True)[0]
+            if numbers.isna().any()
+            else numbers
+        )
         levels = len(np.unique(codes[known]))
         by_event = self.judge(_mean_of_level(codes, self.event), levels * np.log(2))
-        by_time = self.judge(_mean_of_level(codes, self.time), float(gammaln(levels + 1)))
+        by_time = self.judge(
+            _mean_of_level(codes, self.time),
+            float(gammaln(levels + 1)),
+        )
         for verdict in (self.judge(codes), by_event, by_time):
             yield from self.leak(name, "", verdict)
 
     def leak(self, name: str, form: str, verdict: Verdict | None) -> Iterator[Leak]:
         """Name the column of a verdict."""
         if verdict is not None:
-            yield Leak(self.data.name, name, self.data.kind, verdict[0], form + verdict[1])
+            yield Leak(
+                self.data.name,
+                name,
+                self.data.kind,
+                verdict[0],
+                form + verdict[1],
+            )
 
     def judge(self, value: FloatArray, choices: float = 0.0) -> Verdict | None:
         """Judge one column; `choices` is the logarithm of the number of orders that were tried."""
         known = np.isfinite(value)
         if not known.any() or np.ptp(value[known]) == 0:
             return None
-        column = Column(value[known], self.time[known], self.event[known], self.tests + choices)
+        column = Column(
+            value[known],
+            self.time[known],
+            self.event[known],
+            self.tests + choices,
+        )
         return gravest([column.parting(), column.order()])
 
 
@@ -306,5 +374,9 @@ def _mean_of_level(codes: FloatArray, of: FloatArray | BoolArray) -> FloatArray:
     known = np.isfinite(codes)
     level = pd.Series(codes[known])
     means = np.full(len(codes), np.nan)
-    means[known] = pd.Series(np.asarray(of, np.float64)[known]).groupby(level.to_numpy()).transform("mean")
+    means[known] = (
+        pd.Series(np.asarray(of, np.float64)[known])
+        .groupby(level.to_numpy())
+        .transform("mean")
+    )
     return means

@@ -51,7 +51,10 @@ class LogScale:
         return log_scale(values, self.unit, self.share)
 
     def values(
-        self, data: ExpressionData, patients: Sequence[str], genes: Sequence[str]
+        self,
+        data: ExpressionData,
+        patients: Sequence[str],
+        genes: Sequence[str],
     ) -> tuple[Values, str]:
         """Values of training genes in any matrix, and what is said of its library sizes.
 
@@ -66,12 +69,19 @@ class LogScale:
             return log_scale(measured(data, patients, genes), self.unit), ""
         counts = measured(data, patients, self.library)
         place = {gene: index for index, gene in enumerate(self.library)}
-        logs = log_scale(counts, self.unit, self.share)[:, [place[gene] for gene in genes]]
+        logs = log_scale(counts, self.unit, self.share)[
+            :,
+            [place[gene] for gene in genes],
+        ]
         return logs, self._lacking(data)
 
     def _lacking(self, data: ExpressionData) -> str:
         assert self.share is not None
-        places, _ = match_genes(self.library, data.expression.genes, data.expression.gene_ids)
+        places, _ = match_genes(
+            self.library,
+            data.expression.genes,
+            data.expression.gene_ids,
+        )
         absent = places < 0
         if not absent.any():
             return ""
@@ -83,7 +93,10 @@ class LogScale:
 
 
 def fit_scale(
-    data: ExpressionData, values: Values, config: FitConfig, notes: list[str]
+    data: ExpressionData,
+    values: Values,
+    config: FitConfig,
+    notes: list[str],
 ) -> tuple[LogScale | None, Values]:
     """Scale on which values of training patients are read, and the values on it, (patients, genes)."""
     unit = data.expression.unit
@@ -91,11 +104,17 @@ def fit_scale(
         scale = LogScale.fit(data, values)
         return scale, scale.training(values)
     if unit == "counts":
-        notes.append(f"{data.name}: raw counts are read as they are: they carry each sample's depth")
+        notes.append(
+            f"{data.name}: raw counts are read as they are: they carry each sample's depth",
+        )
     return None, values
 
 
-def measured(data: ExpressionData, patients: Sequence[str], genes: Sequence[str]) -> Values:
+def measured(
+    data: ExpressionData,
+    patients: Sequence[str],
+    genes: Sequence[str],
+) -> Values:
     """Values of patients as they stand in a matrix, (patients, genes); NaN where it lacks the gene."""
     places, _ = match_genes(genes, data.expression.genes, data.expression.gene_ids)
     values = data.values(patients)[:, np.maximum(places, 0)].astype(np.float64)

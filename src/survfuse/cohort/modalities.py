@@ -14,12 +14,12 @@ import pandas as pd
 
 from survfuse._errors import listed
 from survfuse._storage import sha256_text, to_json
-from survfuse.cohort.limits import copy_number_columns
+from survfuse.cohort.outliers import copy_number_columns
 from survfuse.cohort.spec import ColumnSpec
 from survfuse.readers.bags import BagStore
+from survfuse.readers.cell_text import is_number, whole, whole_cells
 from survfuse.readers.expression import Expression
 from survfuse.readers.units import log_scale
-from survfuse.readers.words import is_number, whole, whole_cells
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,11 @@ class TableData:
         """Keep only these patients."""
         wanted = set(ids)
         blank = tuple(i for i in self.blank if i in wanted)
-        return replace(self, frame=self.frame[self.frame.index.isin(wanted)], blank=blank)
+        return replace(
+            self,
+            frame=self.frame[self.frame.index.isin(wanted)],
+            blank=blank,
+        )
 
     def without_blank_rows(self) -> TableData:
         """Leave out rows without any known value: who has none counts as without this modality."""
@@ -97,7 +101,11 @@ class TableData:
         shown = plain if spec.kind == "nominal" else cells
         return shown.astype(object).mask(plain.isin(tokens), None)
 
-    def numbers(self, column: str, ids: Sequence[str] | None = None) -> npt.NDArray[np.float64]:
+    def numbers(
+        self,
+        column: str,
+        ids: Sequence[str] | None = None,
+    ) -> npt.NDArray[np.float64]:
         """Cells of a numeric column as numbers, of an ordinal one as level index; NaN where not known."""
         if column not in self._numbers:
             self._numbers[column] = self._read_numbers(column)
@@ -107,15 +115,22 @@ class TableData:
     def _read_numbers(self, column: str) -> pd.Series[float]:
         cells, levels = self.texts(column), self.columns[column].levels
         if levels is not None:
-            cells = whole_cells(cells).map({whole(level): index for index, level in enumerate(levels)})
-        values = pd.to_numeric(cells, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+            cells = whole_cells(cells).map(
+                {whole(level): index for index, level in enumerate(levels)},
+            )
+        values = pd.to_numeric(cells, errors="coerce").to_numpy(
+            np.float64,
+            na_value=np.nan,
+        )
         return pd.Series(values, index=cells.index)
 
     def copy_numbers(self, ids: Sequence[str] | None = None) -> frozenset[str]:
         """Names of numeric columns that hold copy numbers from -2 to 2; none of clinical ones."""
         if self.kind == "clinical":
             return frozenset()
-        numeric = [name for name, spec in self.columns.items() if spec.kind == "numeric"]
+        numeric = [
+            name for name, spec in self.columns.items() if spec.kind == "numeric"
+        ]
         return copy_number_columns({name: self.numbers(name, ids) for name in numeric})
 
     @cached_property
@@ -147,15 +162,23 @@ class TableData:
     def fingerprint(self) -> str:
         """Hash of ids, columns, their meaning and cells; row order does not matter."""
         frame = self.frame.sort_index()
-        meaning = {name: column.model_dump(mode="json") for name, column in self.columns.items()}
+        meaning = {
+            name: column.model_dump(mode="json")
+            for name, column in self.columns.items()
+        }
         cells = {name: frame[name].tolist() for name in self.columns}
-        return sha256_text(to_json([frame.index.tolist(), meaning, cells, self.missing]))
+        return sha256_text(
+            to_json([frame.index.tolist(), meaning, cells, self.missing]),
+        )
 
     @cached_property
     def contents(self) -> dict[str, str]:
         """Hash of each patient's cells."""
         rows = self.frame[list(self.columns)].to_numpy(object).tolist()
-        return {str(who): sha256_text(to_json(row)) for who, row in zip(self.frame.index, rows, strict=True)}
+        return {
+            str(who): sha256_text(to_json(row))
+            for who, row in zip(self.frame.index, rows, strict=True)
+        }
 
 
 @dataclass(frozen=True)
@@ -206,14 +229,19 @@ class ExpressionData:
 
     def note(self) -> str:
         """Say in words what numbers do not."""
-        parts = [f"{self.expression.unit}, {self.expression.gene_ids}", *self.expression.notes]
+        parts = [
+            f"{self.expression.unit}, {self.expression.gene_ids}",
+            *self.expression.notes,
+        ]
         blank = len(self.expression.patients) - len(measured_patients(self.expression))
         if blank:
             parts.append(f"{blank} patient(s) without any value count as absent")
         missing = np.isnan(self.values())
         if missing.any():
             genes, patients = missing.any(axis=0).sum(), missing.any(axis=1).sum()
-            parts.append(f"{missing.sum()} value(s) missing, in {genes} gene(s) and {patients} patient(s)")
+            parts.append(
+                f"{missing.sum()} value(s) missing, in {genes} gene(s) and {patients} patient(s)",
+            )
         return "; ".join(parts)
 
     def fingerprint(self) -> str:
@@ -227,7 +255,10 @@ class ExpressionData:
     @cached_property
     def contents(self) -> dict[str, str]:
         """Hash of each patient's values."""
-        return {who: hashlib.sha256(self.values([who]).tobytes()).hexdigest() for who in self.patients}
+        return {
+            who: hashlib.sha256(self.values([who]).tobytes()).hexdigest()
+            for who in self.patients
+        }
 
 
 @dataclass(frozen=True)
@@ -277,7 +308,9 @@ class BagData:
         wanted = set(self.patients)
         slides = [s for s in self.store.slides if s.patient_id in wanted]
         rows = sorted([s.patient_id, s.slide_id, s.content] for s in slides)
-        return sha256_text(to_json([self.store.encoder, self.store.mpp, self.store.dim, rows]))
+        return sha256_text(
+            to_json([self.store.encoder, self.store.mpp, self.store.dim, rows]),
+        )
 
     @cached_property
     def contents(self) -> dict[str, str]:

@@ -10,21 +10,32 @@ import numpy.typing as npt
 import pandas as pd
 
 from survfuse._errors import listed
-from survfuse.cohort.data import FlowStep
-from survfuse.cohort.limits import LARGEST
+from survfuse.cohort.cohort_data import FlowStep
+from survfuse.cohort.outliers import LARGEST
 from survfuse.cohort.problems import Problems
 from survfuse.cohort.sources import Sources
 from survfuse.cohort.spec import OutcomeSpec
-from survfuse.cohort.status import as_list, doubt_of_name, doubt_of_shares, doubt_of_words, hint, meanings
+from survfuse.cohort.status_column import (
+    as_list,
+    doubt_of_name,
+    doubt_of_shares,
+    doubt_of_words,
+    hint,
+    meanings,
+)
 from survfuse.cohort.time_units import doubted_unit, far_times
-from survfuse.readers.words import instead_of_number, reads_unknown, spellings, whole, whole_cells
+from survfuse.readers.cell_text import (
+    instead_of_number,
+    reads_unknown,
+    spellings,
+    whole,
+    whole_cells,
+)
 
 Floats = npt.NDArray[np.float64]
 
 NO_NUMBER = "time must be a number"
-LEAVE_OUT = (
-    "correct the table, or set outcome.exclude_invalid: true to leave such patients out, counted and listed"
-)
+LEAVE_OUT = "correct the table, or set outcome.exclude_invalid: true to leave such patients out, counted and listed"
 
 
 @dataclass(frozen=True)
@@ -47,7 +58,11 @@ class OutcomeTable:
 
 
 def read_outcome(
-    spec: OutcomeSpec, sources: Sources, *, exclude: Collection[str] = (), required: bool = True
+    spec: OutcomeSpec,
+    sources: Sources,
+    *,
+    exclude: Collection[str] = (),
+    required: bool = True,
 ) -> OutcomeTable | None:
     """Read the outcome table.
 
@@ -81,11 +96,19 @@ def read_outcome(
             column=spec.patient,
             hint="if they are one patient, keep one row, or list one under `exclude:` of the cohort file",
         )
-    reader = _Rows(spec, sources.problems, lenient=spec.exclude_invalid or not required, required=required)
+    reader = _Rows(
+        spec,
+        sources.problems,
+        lenient=spec.exclude_invalid or not required,
+        required=required,
+    )
     time = reader.times(time_cells[keep])
     event = reader.events(status_cells[keep])
     valid = np.isfinite(time) & np.isfinite(event)
-    frame = pd.DataFrame({"time": time, "event": event == 1}, index=time_cells.index[keep])
+    frame = pd.DataFrame(
+        {"time": time, "event": event == 1},
+        index=time_cells.index[keep],
+    )
     flow = _flow(len(cells), frame, valid, reader.left_out)
     frame = frame[valid]
     if not frame.empty and not reader.asked:
@@ -97,17 +120,36 @@ def read_outcome(
 def _there(spec: OutcomeSpec, sources: Sources) -> bool:
     """Whether an outcome that is not required can be read at all; warns when not."""
     quiet = Sources(sources.root, Problems())
-    frame = quiet.table(spec.table, spec.patient, "outcome") if sources.path(spec.table).exists() else None
-    absent = [spec.table] if frame is None else [c for c in (spec.time, spec.status) if c not in frame]
+    frame = (
+        quiet.table(spec.table, spec.patient, "outcome")
+        if sources.path(spec.table).exists()
+        else None
+    )
+    absent = (
+        [spec.table]
+        if frame is None
+        else [c for c in (spec.time, spec.status) if c not in frame]
+    )
     if absent:
-        sources.problems.warning("outcome", f"none read: no {listed(absent)}", file=spec.table)
+        sources.problems.warning(
+            "outcome",
+            f"none read: no {listed(absent)}",
+            file=spec.table,
+        )
     return not absent
 
 
 class _Rows:
     """Parses the two columns, reporting each kind of wrong cell once with its patients."""
 
-    def __init__(self, spec: OutcomeSpec, problems: Problems, *, lenient: bool, required: bool) -> None:
+    def __init__(
+        self,
+        spec: OutcomeSpec,
+        problems: Problems,
+        *,
+        lenient: bool,
+        required: bool,
+    ) -> None:
         self.spec = spec
         self.required = required
         self.problems = problems
@@ -118,7 +160,10 @@ class _Rows:
     def times(self, cells: pd.Series[str]) -> Floats:
         """Parse times, NaN where invalid."""
         missing = self._missing(cells)
-        time = pd.to_numeric(cells.mask(missing), errors="coerce").to_numpy(np.float64, na_value=np.nan)
+        time = pd.to_numeric(cells.mask(missing), errors="coerce").to_numpy(
+            np.float64,
+            na_value=np.nan,
+        )
         unreadable = ~np.isfinite(time) & ~missing
         negative = np.isfinite(time) & (time <= 0)
         self._report(cells, missing, self.spec.time, "time is missing")
@@ -147,7 +192,11 @@ class _Rows:
         self.asked = True
         words = sorted(set(unlisted))
         given = self.spec.event_values
-        expected = "be 0 or 1 (or true, false)" if given is None else "be a word that event_values lists"
+        expected = (
+            "be 0 or 1 (or true, false)"
+            if given is None
+            else "be a word that event_values lists"
+        )
         note = self.problems.error if self.required else self.problems.warning
         note(
             "outcome",
@@ -165,7 +214,13 @@ class _Rows:
             return f"if it means 'not known', outcome.missing: {as_list((*self.spec.missing, *unknown))}"
         return instead_of_number(cells[0])
 
-    def _report(self, cells: pd.Series[str], wrong: npt.NDArray[np.bool_], column: str, text: str) -> None:
+    def _report(
+        self,
+        cells: pd.Series[str],
+        wrong: npt.NDArray[np.bool_],
+        column: str,
+        text: str,
+    ) -> None:
         if not wrong.any():
             return
         kinds = sorted(set(cells[wrong]))
@@ -174,17 +229,23 @@ class _Rows:
         note = self.problems.warning if self.lenient else self.problems.error
         note(
             "outcome",
-            f"{text}, got {shown} for {int(wrong.sum())} patient(s)" + ("; left out" if self.lenient else ""),
+            f"{text}, got {shown} for {int(wrong.sum())} patient(s)"
+            + ("; left out" if self.lenient else ""),
             patients=cells.index[wrong],
             file=self.spec.table,
             column=column,
             hint=instead or ("" if self.lenient else LEAVE_OUT),
         )
-        self.left_out.update({str(patient): f"{column}: {text}" for patient in cells.index[wrong]})
+        self.left_out.update(
+            {str(patient): f"{column}: {text}" for patient in cells.index[wrong]},
+        )
 
 
 def _flow(
-    rows: int, frame: pd.DataFrame, valid: npt.NDArray[np.bool_], left_out: dict[str, str]
+    rows: int,
+    frame: pd.DataFrame,
+    valid: npt.NDArray[np.bool_],
+    left_out: dict[str, str],
 ) -> tuple[FlowStep, ...]:
     """Count patients from the rows of the table to those with a valid outcome."""
     steps = [FlowStep("in the outcome table", rows, None)]
@@ -195,8 +256,18 @@ def _flow(
         reasons: dict[str, list[str]] = {}
         for patient, reason in sorted(left_out.items()):
             reasons.setdefault(reason, []).append(patient)
-        note = "; ".join(f"{reason} ({len(ids)}): {listed(ids, 100)}" for reason, ids in reasons.items())
-    steps.append(FlowStep("valid outcome", int(valid.sum()), int(frame["event"][valid].sum()), note))
+        note = "; ".join(
+            f"{reason} ({len(ids)}): {listed(ids, 100)}"
+            for reason, ids in reasons.items()
+        )
+    steps.append(
+        FlowStep(
+            "valid outcome",
+            int(valid.sum()),
+            int(frame["event"][valid].sum()),
+            note,
+        ),
+    )
     return tuple(steps)
 
 
@@ -207,7 +278,14 @@ def _censored_without_time(time: Floats, event: Floats) -> int:
     return 0 if lost < 2 or np.isfinite(time[censored]).any() else lost
 
 
-def _doubts(spec: OutcomeSpec, frame: pd.DataFrame, problems: Problems, lost: int, *, required: bool) -> None:
+def _doubts(
+    spec: OutcomeSpec,
+    frame: pd.DataFrame,
+    problems: Problems,
+    lost: int,
+    *,
+    required: bool,
+) -> None:
     """Refuse an outcome without events; doubt its unit and its polarity."""
     time = frame["time"].to_numpy(float)
     far = far_times(time)
@@ -241,4 +319,10 @@ def _doubts(spec: OutcomeSpec, frame: pd.DataFrame, problems: Problems, lost: in
     shares = "" if lost else doubt_of_shares(int(frame["event"].sum()), len(frame))
     for doubt in (shares, doubt_of_name(spec), doubt_of_words(spec)):
         if doubt and required:
-            problems.warning("outcome", doubt, file=spec.table, column=spec.status, hint=hint)
+            problems.warning(
+                "outcome",
+                doubt,
+                file=spec.table,
+                column=spec.status,
+                hint=hint,
+            )

@@ -5,13 +5,9 @@ from __future__ import annotations
 import re
 
 _ENDPOINT = "os|dss|pfs|pfi|dfs|dfi|rfs|ttr|dmfs|cvd?death|overallsurvival|survival"
-_ENDPOINT += (
-    "|(disease|progression|recurrence|relapse|metastasis|event|failure)(free|specific)(survival|interval)"
-)
+_ENDPOINT += "|(disease|progression|recurrence|relapse|metastasis|event|failure)(free|specific)(survival|interval)"
 _GENE_TOO = "efs|bcr|css|mfs|ttp"  # also symbols of genes: an outcome only beside a word that says so
-_MEASURE = (
-    "time|days?|months?|mos?|years?|yrs?|weeks?|interval|events?|status|stat|state|cens|censor(ed|ship|ing)?"
-)
+_MEASURE = "time|days?|months?|mos?|years?|yrs?|weeks?|interval|events?|status|stat|state|cens|censor(ed|ship|ing)?"
 _MEASURE += "|ind|indicator|flag|date|outcome"
 _HAPPENED = "events?|status|censor(ed|ship|ing)?|cens|vital(status)?|vitalstate|alive|survived|mortality"
 _HAPPENED += "|futime|fustat|fuday?s|time|duration|outcome"
@@ -26,7 +22,7 @@ _WHOLE = re.compile(
     "|(time|days?|months?|years?|weeks?|date|age)(to|at|of|until)"
     f"(last.*|death.*|event.*|relapse.*|{_COURSE}|followup.*)"
     "|timeto.*|(date|days?to)?(of)?last(contact|followup|known|seen|visit|news).*"
-    "|(is|was)?(dead|deceased|died)|dead(or)?alive|aliveordead|causeofdeath"
+    "|(is|was)?(dead|deceased|died)|dead(or)?alive|aliveordead|causeofdeath",
 )
 _DEATH = {"death", "deaths", "dead", "deceased", "died"}
 _FOLLOWED = ("followup", "lastcontact", "lastfollow", "vitalstatus", "censor")

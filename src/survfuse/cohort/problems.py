@@ -25,9 +25,14 @@ def allowing(names: Iterable[str]) -> str:
     names : iterable of str
         Columns, genes or modalities.
     """
-    quoted = [name if name.isidentifier() else json.dumps(name, ensure_ascii=False) for name in names]
+    quoted = [
+        name if name.isidentifier() else json.dumps(name, ensure_ascii=False)
+        for name in names
+    ]
     given = f"model.allow_followup=[{','.join(quoted)}]"
-    return f"--set {shlex.quote(given) if {' ', chr(34), chr(39)} & set(given) else given}"
+    return (
+        f"--set {shlex.quote(given) if {' ', chr(34), chr(39)} & set(given) else given}"
+    )
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,9 @@ class Problems:
         hint: str = "",
     ) -> None:
         """Add something that must change before the cohort can be used."""
-        self._found.append(Problem("error", where, message, listed(patients), str(file), column, hint))
+        self._found.append(
+            Problem("error", where, message, listed(patients), str(file), column, hint),
+        )
 
     def warning(
         self,
@@ -98,7 +105,17 @@ class Problems:
         hint: str = "",
     ) -> None:
         """Add something that a person should look at."""
-        self._found.append(Problem("warning", where, message, listed(patients), str(file), column, hint))
+        self._found.append(
+            Problem(
+                "warning",
+                where,
+                message,
+                listed(patients),
+                str(file),
+                column,
+                hint,
+            ),
+        )
 
     def add(self, problems: Iterable[Problem]) -> None:
         """Add problems that are already described."""
@@ -119,7 +136,9 @@ class Problems:
 
     def all(self) -> tuple[Problem, ...]:
         """Everything found, errors first, otherwise in the order found."""
-        return tuple(sorted(self._found, key=lambda problem: problem.severity != "error"))
+        return tuple(
+            sorted(self._found, key=lambda problem: problem.severity != "error"),
+        )
 
     def raise_errors(self, cohort_file: Path | str) -> None:
         """Raise one error that lists every error found.
@@ -133,7 +152,9 @@ class Problems:
             return
         count = len(self.errors)
         lines = "\n".join(f"  - {problem}" for problem in self.errors)
-        raise CohortError(f"{cohort_file}: {count} problem{'s' if count > 1 else ''}\n{lines}")
+        raise CohortError(
+            f"{cohort_file}: {count} problem{'s' if count > 1 else ''}\n{lines}",
+        )
 
 
 def problems_frame(problems: Iterable[Problem]) -> pd.DataFrame:

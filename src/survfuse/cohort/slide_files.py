@@ -14,9 +14,9 @@ from survfuse._errors import listed
 from survfuse.cohort.problems import Severity
 from survfuse.cohort.sources import Sources
 from survfuse.cohort.spec import SlidesSpec
+from survfuse.readers.cell_text import composed, only_difference
 from survfuse.readers.features import FeatureFiles, list_features
 from survfuse.readers.slide_names import match_names, slide_stem
-from survfuse.readers.words import composed, only_difference
 
 MOST_NAMED = 20
 
@@ -90,7 +90,9 @@ class _Pairing:
                 f"{len(unused)} feature file(s) not in the slide table, not used: "
                 f"{listed(unused, MOST_NAMED)}",
             )
-        items = [(slide, owners[slide], files.ready[file]) for slide, file in pairs.items()]
+        items = [
+            (slide, owners[slide], files.ready[file]) for slide, file in pairs.items()
+        ]
         return sorted(items, key=lambda item: (item[1], item[0]))
 
     def _excluded(self, slides: Iterable[str]) -> set[str]:
@@ -106,7 +108,10 @@ class _Pairing:
         return set(rows.values())
 
     def _report_absent(
-        self, owners: Mapping[str, str], pairs: Mapping[str, str], files: FeatureFiles
+        self,
+        owners: Mapping[str, str],
+        pairs: Mapping[str, str],
+        files: FeatureFiles,
     ) -> None:
         """Note slides whose files are still being written, slides without a file, and patients so lost."""
         absent = [slide for slide in owners if slide not in pairs]
@@ -140,7 +145,9 @@ class _Pairing:
                 file=self.features,
                 hint=trifle or "extract them, or remove them from the slide table",
             )
-        lost = set(map(owners.__getitem__, absent)) - set(map(owners.__getitem__, pairs))
+        lost = set(map(owners.__getitem__, absent)) - set(
+            map(owners.__getitem__, pairs),
+        )
         if lost and pairs:
             self._note(
                 "warning",
@@ -149,7 +156,11 @@ class _Pairing:
                 patients=sorted(lost),
             )
 
-    def _report_shared(self, owners: Mapping[str, str], pairs: Mapping[str, str]) -> None:
+    def _report_shared(
+        self,
+        owners: Mapping[str, str],
+        pairs: Mapping[str, str],
+    ) -> None:
         """Note rows that have one file."""
         rows: dict[str, list[str]] = defaultdict(list)
         for slide, file in pairs.items():
@@ -169,7 +180,9 @@ class _Pairing:
         """Note rows that have their file's name but for letter case."""
         other = []
         for slide, file in pairs.items():
-            if slide != file and slide_stem(composed(slide)) != slide_stem(composed(file)):
+            if slide != file and slide_stem(composed(slide)) != slide_stem(
+                composed(file),
+            ):
                 other.append(f"{slide!r} ({file!r})")
         if other:
             self._note(
@@ -179,8 +192,19 @@ class _Pairing:
                 column=self.spec.slide,
             )
 
-    def _note(self, severity: Severity, message: str, *, file: Path | None = None, **about: Any) -> None:
-        note = self.sources.problems.error if severity == "error" else self.sources.problems.warning
+    def _note(
+        self,
+        severity: Severity,
+        message: str,
+        *,
+        file: Path | None = None,
+        **about: Any,
+    ) -> None:
+        note = (
+            self.sources.problems.error
+            if severity == "error"
+            else self.sources.problems.warning
+        )
         note(self.name, message, file=file or self.table, **about)
 
 
@@ -192,10 +216,19 @@ def _longer(slides: Iterable[str], files: Iterable[str]) -> str:
         file = shorter.get(slide_stem(composed(slide)))
         if file is not None:
             pairs.append(f"{slide!r} ({file!r})")
-    return f"; files whose names go on after a dot are other slides: {listed(pairs, 3)}" if pairs else ""
+    return (
+        f"; files whose names go on after a dot are other slides: {listed(pairs, 3)}"
+        if pairs
+        else ""
+    )
 
 
-def slide_table(name: str, spec: SlidesSpec, file: Path, sources: Sources) -> pd.DataFrame | None:
+def slide_table(
+    name: str,
+    spec: SlidesSpec,
+    file: Path,
+    sources: Sources,
+) -> pd.DataFrame | None:
     """Rows of a slide table, one a slide; None (problems noted) when it cannot be read.
 
     Parameters

@@ -16,12 +16,15 @@ from survfuse.cohort.problems import Problems
 from survfuse.cohort.slide_files import slide_table
 from survfuse.cohort.sources import Sources
 from survfuse.cohort.spec import SlidesSpec, load_spec
+from survfuse.readers.cell_text import composed
 from survfuse.readers.matrices import MISSING
 from survfuse.readers.slide_names import SLIDE_SUFFIXES, name_stems, slide_stem
-from survfuse.readers.words import composed
 
 MOST_TOLD = 5
-_LIKE = {"mpp": "µm per pixel of level 0, such as 0.25", "objective": "its power, such as 40"}
+_LIKE = {
+    "mpp": "µm per pixel of level 0, such as 0.25",
+    "objective": "its power, such as 40",
+}
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ def find_images(path: Path | str, *, modality: str = "slides") -> SlideImages:
     if not isinstance(section, SlidesSpec) or section.table is None:
         raise CohortError(
             f"{path}: no slides to extract: expected a section `{modality}:` with `table:` (slide_id, "
-            "patient_id) and either a column `path` in that table or `images: FOLDER`"
+            "patient_id) and either a column `path` in that table or `images: FOLDER`",
         )
     sources = Sources(Path(path).resolve().parent, Problems())
     images = _Search(modality, section, section.table, sources).run()
@@ -105,7 +108,13 @@ def find_images(path: Path | str, *, modality: str = "slides") -> SlideImages:
     def place(relative: Path | None) -> Path | None:
         return None if relative is None else sources.path(relative)
 
-    return SlideImages(modality, section, images, place(section.masks), place(section.features))
+    return SlideImages(
+        modality,
+        section,
+        images,
+        place(section.masks),
+        place(section.features),
+    )
 
 
 @dataclass(frozen=True)
@@ -125,10 +134,23 @@ class _Search:
         paths = self._by_path(frame) if "path" in frame else self._by_name(frame)
         masks = self._named(frame, "mask", self.spec.masks or self.spec.images)
         self._refuse_shared(frame, [*paths.items(), *masks.items()])
-        mpp, objective = (self._numbers(frame, column) for column in ("mpp", "objective"))
+        mpp, objective = (
+            self._numbers(frame, column) for column in ("mpp", "objective")
+        )
         found = [
-            SlideImage(slide, patient, paths[slide], mpp.get(slide), objective.get(slide), masks.get(slide))
-            for slide, patient in zip(frame[self.spec.slide], frame[self.spec.patient], strict=True)
+            SlideImage(
+                slide,
+                patient,
+                paths[slide],
+                mpp.get(slide),
+                objective.get(slide),
+                masks.get(slide),
+            )
+            for slide, patient in zip(
+                frame[self.spec.slide],
+                frame[self.spec.patient],
+                strict=True,
+            )
             if slide in paths
         ]
         return tuple(sorted(found, key=lambda image: image.slide_id))
@@ -136,19 +158,35 @@ class _Search:
     def _by_path(self, frame: pd.DataFrame) -> dict[str, Path]:
         empty = frame[self.spec.slide][frame["path"].map(_is_empty)]
         if len(empty):
-            self._error(f"no path for slide {listed(map(repr, empty))}", column="path", hint="fill it in")
+            self._error(
+                f"no path for slide {listed(map(repr, empty))}",
+                column="path",
+                hint="fill it in",
+            )
         return self._named(frame, "path", self.spec.images)
 
-    def _named(self, frame: pd.DataFrame, column: str, folder: Path | None) -> dict[str, Path]:
+    def _named(
+        self,
+        frame: pd.DataFrame,
+        column: str,
+        folder: Path | None,
+    ) -> dict[str, Path]:
         """Read paths of an optional column, by slide; empty cells are left out, absent files noted."""
         if column not in frame:
             return {}
         root = self.sources.path(folder or Path())
         rows = zip(frame[self.spec.slide], frame[column], strict=True)
-        paths = _as_written({slide: root / path for slide, path in rows if not _is_empty(path)})
-        absent = {slide: path for slide, path in paths.items() if not os.path.exists(path)}
+        paths = _as_written(
+            {slide: root / path for slide, path in rows if not _is_empty(path)},
+        )
+        absent = {
+            slide: path for slide, path in paths.items() if not os.path.exists(path)
+        }
         if absent:
-            told = listed((f"{slide!r} ({path})" for slide, path in absent.items()), MOST_TOLD)
+            told = listed(
+                (f"{slide!r} ({path})" for slide, path in absent.items()),
+                MOST_TOLD,
+            )
             self._error(
                 f"{len(absent)} of {len(frame)} files are not there: {told}",
                 column=column,
@@ -165,17 +203,33 @@ class _Search:
             return {}
         root = self.sources.path(self.spec.images)
         if not root.is_dir():
-            self._error("no such folder of images", file=self.spec.images, hint="correct `images:`")
+            self._error(
+                "no such folder of images",
+                file=self.spec.images,
+                hint="correct `images:`",
+            )
             return {}
-        masks = None if self.spec.masks is None else self.sources.path(self.spec.masks).resolve()
+        masks = (
+            None
+            if self.spec.masks is None
+            else self.sources.path(self.spec.masks).resolve()
+        )
         by_stem: Mapping[str, list[Path]] = defaultdict(list)
         for file in _images_below(root, masks):
             by_stem[slide_stem(composed(file.name))].append(file)
-        candidates = {slide: _called(slide, by_stem) for slide in frame[self.spec.slide]}
+        candidates = {
+            slide: _called(slide, by_stem) for slide in frame[self.spec.slide]
+        }
         self._report(candidates, by_stem)
-        return {slide: files[0] for slide, files in candidates.items() if len(files) == 1}
+        return {
+            slide: files[0] for slide, files in candidates.items() if len(files) == 1
+        }
 
-    def _report(self, candidates: Mapping[str, list[Path]], by_stem: Mapping[str, list[Path]]) -> None:
+    def _report(
+        self,
+        candidates: Mapping[str, list[Path]],
+        by_stem: Mapping[str, list[Path]],
+    ) -> None:
         absent = [slide for slide, files in candidates.items() if not files]
         if absent:
             self._error(
@@ -193,7 +247,11 @@ class _Search:
                     hint="keep one of them, or add a column `path` to the slide table",
                 )
 
-    def _refuse_shared(self, frame: pd.DataFrame, files: Sequence[tuple[str, Path]]) -> None:
+    def _refuse_shared(
+        self,
+        frame: pd.DataFrame,
+        files: Sequence[tuple[str, Path]],
+    ) -> None:
         """Note files that stand for more than one slide, or for a slide and its mask."""
         owner = dict(zip(frame[self.spec.slide], frame[self.spec.patient], strict=True))
         same: Mapping[Path, list[str]] = defaultdict(list)
@@ -228,8 +286,21 @@ class _Search:
                 found[slide] = value
         return found
 
-    def _error(self, message: str, *, file: Path | str = "", column: str = "", hint: str = "") -> None:
-        self.sources.problems.error(self.name, message, file=file or self.table, column=column, hint=hint)
+    def _error(
+        self,
+        message: str,
+        *,
+        file: Path | str = "",
+        column: str = "",
+        hint: str = "",
+    ) -> None:
+        self.sources.problems.error(
+            self.name,
+            message,
+            file=file or self.table,
+            column=column,
+            hint=hint,
+        )
 
 
 def _as_written(paths: Mapping[str, Path]) -> dict[str, Path]:

@@ -10,8 +10,8 @@ import pandas as pd
 
 from survfuse._errors import listed
 from survfuse.cohort.problems import Problems
-from survfuse.readers.tables import read_table
-from survfuse.readers.words import only_difference, refuse_strange
+from survfuse.readers.cell_text import only_difference, refuse_strange
+from survfuse.readers.table_files import read_table
 
 ONE_ROW = "keep one row, or give them different ids where they are different patients"
 
@@ -36,7 +36,10 @@ class Sources:
         self._raw: dict[tuple[Path, str], pd.DataFrame | None] = {}
         self._by_patient: dict[tuple[Path, str], pd.DataFrame | None] = {}
         self._noted: set[Path] = set()
-        self._several: dict[int, tuple[str, pd.DataFrame]] = {}  # by identity of a table, which is kept
+        self._several: dict[
+            int,
+            tuple[str, pd.DataFrame],
+        ] = {}  # by identity of a table, which is kept
 
     def path(self, relative: Path) -> Path:
         """Where a path of the cohort file lies."""
@@ -62,7 +65,12 @@ class Sources:
             for note in notes:
                 self.problems.warning(where, note, file=file)
 
-    def by_patient(self, relative: Path, id_column: str, where: str) -> pd.DataFrame | None:
+    def by_patient(
+        self,
+        relative: Path,
+        id_column: str,
+        where: str,
+    ) -> pd.DataFrame | None:
         """Read a table indexed by patient id; equal rows are problems, and the first row of each is kept.
 
         Rows of one patient that differ (a row per slide) are one where they agree in every column that
@@ -73,11 +81,19 @@ class Sources:
         if key not in self._by_patient:
             frame = self.table(relative, id_column, where)
             self._by_patient[key] = (
-                None if frame is None else self._indexed(frame, relative, id_column, where)
+                None
+                if frame is None
+                else self._indexed(frame, relative, id_column, where)
             )
         return self._by_patient[key]
 
-    def _indexed(self, frame: pd.DataFrame, file: Path, id_column: str, where: str) -> pd.DataFrame:
+    def _indexed(
+        self,
+        frame: pd.DataFrame,
+        file: Path,
+        id_column: str,
+        where: str,
+    ) -> pd.DataFrame:
         ids = frame[id_column].astype(object)
         repeated = ids[ids.duplicated(keep=False)]
         several = []
@@ -110,7 +126,13 @@ class Sources:
             self._several[id(cells)] = (id_column, frame[ids.isin(several)])
         return cells
 
-    def check_ids(self, ids: Iterable[str], file: Path, id_column: str, where: str) -> None:
+    def check_ids(
+        self,
+        ids: Iterable[str],
+        file: Path,
+        id_column: str,
+        where: str,
+    ) -> None:
         """Note ids that are empty, have spaces around them or hold characters that nobody can see."""
         given = list(ids)
         with self.problems.catch(where):
@@ -135,7 +157,13 @@ class Sources:
                 hint="remove the spaces",
             )
 
-    def column(self, frame: pd.DataFrame, name: str, file: Path, where: str) -> pd.Series[str] | None:
+    def column(
+        self,
+        frame: pd.DataFrame,
+        name: str,
+        file: Path,
+        where: str,
+    ) -> pd.Series[str] | None:
         """One column, or None (problem noted) when the table lacks it."""
         if name in frame:
             self._check_rows(frame, name, file, where)
@@ -150,7 +178,13 @@ class Sources:
         )
         return None
 
-    def _check_rows(self, frame: pd.DataFrame, name: str, file: Path, where: str) -> None:
+    def _check_rows(
+        self,
+        frame: pd.DataFrame,
+        name: str,
+        file: Path,
+        where: str,
+    ) -> None:
         """Refuse patients whose rows differ in a column that is used."""
         id_column, rows = self._several.get(id(frame), ("", None))
         if rows is None:

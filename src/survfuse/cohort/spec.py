@@ -15,8 +15,8 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from survfuse._errors import ConfigError
 from survfuse._yaml import read_yaml
 from survfuse.config import Frozen, build
+from survfuse.readers.cell_text import composed, whole
 from survfuse.readers.matrices import MISSING
-from survfuse.readers.words import composed, whole
 
 TOP_LEVEL = ("clinical", "expression", "slides")
 
@@ -32,7 +32,9 @@ def _composed(given: Any) -> Any:
         return composed(given)
     if isinstance(given, Mapping):
         return {
-            _composed(key): value if key in PATHS and isinstance(value, str) else _composed(value)
+            _composed(key): value
+            if key in PATHS and isinstance(value, str)
+            else _composed(value)
             for key, value in given.items()
         }
     return [_composed(each) for each in given] if isinstance(given, list) else given
@@ -59,7 +61,9 @@ def _refuse_same(name: str, words: Iterable[str]) -> None:
     for word in words:
         other = plain.setdefault(whole(word), word)
         if other != word:
-            raise ValueError(f"{name}: {other!r} and {word!r} are one number; list it once")
+            raise ValueError(
+                f"{name}: {other!r} and {word!r} are one number; list it once",
+            )
 
 
 class OutcomeSpec(Section):
@@ -77,7 +81,9 @@ class OutcomeSpec(Section):
     """Column in which 1 means that the event happened at `time`; exactly one of `event` and `censored`."""
     censored: str | None = None
     """Column in which 1 means that follow-up ended at `time` without the event."""
-    event_values: dict[str, Annotated[Literal[0, 1], BeforeValidator(_bit)]] | None = None
+    event_values: dict[str, Annotated[Literal[0, 1], BeforeValidator(_bit)]] | None = (
+        None
+    )
     """What every word in that column means, as 0 or 1 of that column: {deceased: 1, living: 0}. Where it is
     given, no other word (not even 0, 1, true, false) has a meaning."""
     endpoint: str = ""
@@ -104,12 +110,16 @@ class OutcomeSpec(Section):
         if (self.event is None) == (self.censored is None):
             raise ValueError(
                 "say exactly one of `event: COLUMN` (1 = the event happened) and "
-                "`censored: COLUMN` (1 = censored); the polarity is never guessed"
+                "`censored: COLUMN` (1 = censored); the polarity is never guessed",
             )
         if self.event_values is not None and not self.event_values:
-            raise ValueError("event_values: list every word of the column, each with 0 or 1, or leave it out")
+            raise ValueError(
+                "event_values: list every word of the column, each with 0 or 1, or leave it out",
+            )
         _refuse_same("event_values", self.event_values or ())
-        if self.horizons is not None and any(not horizon > 0 for horizon in self.horizons):
+        if self.horizons is not None and any(
+            not horizon > 0 for horizon in self.horizons
+        ):
             raise ValueError("horizons must be > 0")
         return self
 
@@ -131,9 +141,13 @@ class ColumnSpec(Section):
     @model_validator(mode="after")
     def _check(self) -> ColumnSpec:
         if (self.kind == "ordinal") != (self.levels is not None):
-            raise ValueError("`levels`, lowest first, belong to an ordinal column and to no other")
+            raise ValueError(
+                "`levels`, lowest first, belong to an ordinal column and to no other",
+            )
         if self.levels is not None and len(set(self.levels)) < max(2, len(self.levels)):
-            raise ValueError(f"levels must be two or more different words, got {list(self.levels)}")
+            raise ValueError(
+                f"levels must be two or more different words, got {list(self.levels)}",
+            )
         _refuse_same("levels", self.levels or ())
         return self
 
@@ -143,7 +157,10 @@ def _columns(given: Any) -> Any:
     if isinstance(given, (list, tuple)):
         return {name: {"kind": "numeric"} for name in given}
     if isinstance(given, Mapping):
-        return {name: {"kind": spec} if isinstance(spec, str) else spec for name, spec in given.items()}
+        return {
+            name: {"kind": spec} if isinstance(spec, str) else spec
+            for name, spec in given.items()
+        }
     return given
 
 
@@ -183,7 +200,16 @@ class ExpressionSpec(Section):
 
     path: Path
     """csv, tsv (also .gz), parquet, .h5ad, or a folder with one JSON per patient."""
-    unit: Literal["counts", "tpm", "log2tpm", "log2counts", "vst", "zscore", "fpkm", "log2fpkm"]
+    unit: Literal[
+        "counts",
+        "tpm",
+        "log2tpm",
+        "log2counts",
+        "vst",
+        "zscore",
+        "fpkm",
+        "log2fpkm",
+    ]
     """Scale of the values."""
     genes: Literal["symbol", "ensembl", "entrez"] = "symbol"
     """Naming of the genes."""
@@ -239,13 +265,21 @@ class SlidesSpec(Section):
         }
         choices = [f"`{name}`" for name, value in given.items() if value]
         if self.packed is not None and choices:
-            raise ValueError(f"{', '.join(choices)}: belong to `features`; a packed store is taken whole")
+            raise ValueError(
+                f"{', '.join(choices)}: belong to `features`; a packed store is taken whole",
+            )
         if (self.features is None) == (self.packed is None):
-            raise ValueError("say exactly one of `features: FOLDER` and `packed: NAME.bags`")
+            raise ValueError(
+                "say exactly one of `features: FOLDER` and `packed: NAME.bags`",
+            )
         if self.features is not None and self.table is None:
-            raise ValueError("`features` needs `table: FILE` with columns slide_id and patient_id")
+            raise ValueError(
+                "`features` needs `table: FILE` with columns slide_id and patient_id",
+            )
         if self.table is None and (self.images is not None or self.masks is not None):
-            raise ValueError("`images` and `masks` need `table: FILE` with columns slide_id and patient_id")
+            raise ValueError(
+                "`images` and `masks` need `table: FILE` with columns slide_id and patient_id",
+            )
         return self
 
 
@@ -280,7 +314,10 @@ def _modality(given: Any) -> Any:
         return given
     if "features" in given or "packed" in given:
         if "slides" in given and "table" not in given:
-            given = {("table" if key == "slides" else key): value for key, value in given.items()}
+            given = {
+                ("table" if key == "slides" else key): value
+                for key, value in given.items()
+            }
         return SlidesSpec.model_validate(dict(given))
     if "path" in given:
         return ExpressionSpec.model_validate(dict(given))
@@ -302,12 +339,18 @@ class CohortSpec(Section):
     """Clinical variables."""
     expression: ExpressionSpec | None = None
     """Bulk expression."""
-    modalities: dict[str, Annotated[ModalitySpec, BeforeValidator(_modality)]] = Field(default_factory=dict)
+    modalities: dict[str, Annotated[ModalitySpec, BeforeValidator(_modality)]] = Field(
+        default_factory=dict,
+    )
     """Further vector or bag modalities by name."""
     slides: SlidesSpec | None = None
     """Slide features."""
     groups: dict[
-        str, Annotated[GroupSpec, BeforeValidator(_group, json_schema_input_type=str | GroupSpec)]
+        str,
+        Annotated[
+            GroupSpec,
+            BeforeValidator(_group, json_schema_input_type=str | GroupSpec),
+        ],
     ] = Field(default_factory=dict)
     """Groups of patients by name, for splits that keep a site together and for tables by subgroup."""
     folds: FoldsSpec | None = None
@@ -319,13 +362,25 @@ class CohortSpec(Section):
     def _check(self) -> CohortSpec:
         for name in self.modalities:
             if name in TOP_LEVEL:
-                raise ValueError(f"modalities: {name!r} has its own section; move it to the top level")
+                raise ValueError(
+                    f"modalities: {name!r} has its own section; move it to the top level",
+                )
             if not name.isidentifier():
-                raise ValueError(f"modalities: name {name!r} must be letters, digits and _")
-        if self.clinical is not None and not self.clinical.columns and not self.clinical.match:
-            raise ValueError("clinical: declare `columns`, each with its kind (numeric, ordinal, nominal)")
+                raise ValueError(
+                    f"modalities: name {name!r} must be letters, digits and _",
+                )
+        if (
+            self.clinical is not None
+            and not self.clinical.columns
+            and not self.clinical.match
+        ):
+            raise ValueError(
+                "clinical: declare `columns`, each with its kind (numeric, ordinal, nominal)",
+            )
         if not self.sections():
-            raise ValueError("no modality: give at least one of clinical, expression, modalities, slides")
+            raise ValueError(
+                "no modality: give at least one of clinical, expression, modalities, slides",
+            )
         return self
 
     def sections(self) -> dict[str, ModalitySpec]:
@@ -365,6 +420,6 @@ def load_spec(path: Path | str) -> CohortSpec:
     values = read_yaml(path, words=True)
     if not isinstance(values, Mapping):
         raise ConfigError(
-            f"{path}: expected a mapping with name, outcome and modalities, got {type(values).__name__}"
+            f"{path}: expected a mapping with name, outcome and modalities, got {type(values).__name__}",
         )
     return build(CohortSpec, values, where=str(path))

@@ -14,15 +14,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from survfuse._errors import CohortError, LeakageError, context, listed
-from survfuse.cohort.data import Cohort
+from survfuse.cohort.cohort_data import Cohort
 from survfuse.cohort.modalities import BagData
 from survfuse.cohort.split_formats import RawSplit, read_raw
 from survfuse.cohort.splits import Split
+from survfuse.readers.cell_text import composed, only_difference
 from survfuse.readers.slide_names import slide_stem
-from survfuse.readers.tables import read_table
-from survfuse.readers.words import composed, only_difference
+from survfuse.readers.table_files import read_table
 
-BARCODE = re.compile(r"TCGA-[A-Z0-9]{2}-[A-Z0-9]{4}(?=-)")  # the patient part of a TCGA slide name
+BARCODE = re.compile(
+    r"TCGA-[A-Z0-9]{2}-[A-Z0-9]{4}(?=-)",
+)  # the patient part of a TCGA slide name
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,10 @@ def read_splits(path: Path | str, cohort: Cohort) -> FixedSplits:
         for (repeat, fold), (_, train, test) in zip(places, found, strict=True)
     )
     notes = [note for part in raw for note in part.notes]
-    return FixedSplits(splits, tuple(dict.fromkeys([*notes, *ids.notes(), *_doubts(cohort, found)])))
+    return FixedSplits(
+        splits,
+        tuple(dict.fromkeys([*notes, *ids.notes(), *_doubts(cohort, found)])),
+    )
 
 
 # -- ids
@@ -118,15 +123,19 @@ class _Ids:
         LeakageError
             When anyone is both, in this cohort or not.
         """
-        train, test = ({one: self._patient(one) for one in ids} for ids in (raw.train, raw.test))
+        train, test = (
+            {one: self._patient(one) for one in ids} for ids in (raw.train, raw.test)
+        )
         both = sorted(set(train.values()) & set(test.values()))
         if both:
             raise LeakageError(
                 f"{len(both)} patient(s) are both trained on and tested: {listed(both, 20)}; "
-                "a split is made by patient, all slides of one on the same side"
+                "a split is made by patient, all slides of one on the same side",
             )
         for ids in (raw.train, raw.test):
-            self.twice |= dict.fromkeys(one for one, count in Counter(ids).items() if count > 1)
+            self.twice |= dict.fromkeys(
+                one for one, count in Counter(ids).items() if count > 1
+            )
         return set(train.values()) & self._known, set(test.values()) & self._known
 
     def _patient(self, one: str) -> str:
@@ -149,12 +158,15 @@ class _Ids:
                 f"{source}: {len(self.unknown)} id(s) are neither patients nor slides of cohort "
                 f"{self.cohort.name!r}: {listed(map(repr, self.unknown), 20)}; its ids look like "
                 f"{listed(map(repr, self.cohort.patients), 3)}{self._near()}. Ids that shall "
-                "be left out belong under `exclude` in the cohort file"
+                "be left out belong under `exclude` in the cohort file",
             )
 
     def _near(self) -> str:
         """Name the trifle by which ids differ from the cohort's, if there is one."""
-        trifle = only_difference(map(composed, self.unknown), map(composed, sorted(self._listed)))
+        trifle = only_difference(
+            map(composed, self.unknown),
+            map(composed, sorted(self._listed)),
+        )
         return f"; {trifle}" if trifle else ""
 
     def notes(self) -> list[str]:
@@ -163,10 +175,12 @@ class _Ids:
         if self.left_out:
             notes.append(
                 f"{len(self.left_out)} patient(s) of the splits were left out of the cohort: "
-                f"{listed(sorted(self.left_out), 20)}"
+                f"{listed(sorted(self.left_out), 20)}",
             )
         if self.twice:
-            notes.append(f"ids that stand more than once on one side of a split: {listed(self.twice, 20)}")
+            notes.append(
+                f"ids that stand more than once on one side of a split: {listed(self.twice, 20)}",
+            )
         return notes
 
 
@@ -180,17 +194,27 @@ def _slides_of(cohort: Cohort) -> dict[str, str]:
     ]
     owners: dict[str, set[str]] = {}
     for slide in slides:
-        owners.setdefault(slide_stem(composed(slide.slide_id)), set()).add(slide.patient_id)
-    found = {stem: next(iter(patients)) for stem, patients in owners.items() if len(patients) == 1}
+        owners.setdefault(slide_stem(composed(slide.slide_id)), set()).add(
+            slide.patient_id,
+        )
+    found = {
+        stem: next(iter(patients))
+        for stem, patients in owners.items()
+        if len(patients) == 1
+    }
     return found | {slide.slide_id: slide.patient_id for slide in slides}
 
 
 def _candidates(one: str, slides: Mapping[str, str]) -> Iterable[str]:
     """What an id may mean, likeliest first: a patient, a slide, a TCGA slide, a number written 12.0."""
     yield one
-    yield from (slides[name] for name in (one, slide_stem(composed(one))) if name in slides)
+    yield from (
+        slides[name] for name in (one, slide_stem(composed(one))) if name in slides
+    )
     if re.fullmatch(r"\d+\.0", one):
-        yield one.removesuffix(".0")  # pandas writes whole numbers so in a column with empty cells
+        yield one.removesuffix(
+            ".0",
+        )  # pandas writes whole numbers so in a column with empty cells
     if found := BARCODE.match(one):
         yield found[0]
 
@@ -198,7 +222,9 @@ def _candidates(one: str, slides: Mapping[str, str]) -> Iterable[str]:
 def _listed_patients(cohort: Cohort) -> set[str]:
     """Ids that the cohort file's tables list, in the cohort or not, as far as they can still be read."""
     found = {*cohort.patients, *cohort.spec.exclude}
-    found.update(patient for data in cohort.modalities.values() for patient in data.patients)
+    found.update(
+        patient for data in cohort.modalities.values() for patient in data.patients
+    )
     found.update(
         slide.patient_id
         for data in cohort.modalities.values()
@@ -207,7 +233,11 @@ def _listed_patients(cohort: Cohort) -> set[str]:
     )
     outcome = cohort.spec.outcome
     if outcome is not None and (cohort.root / outcome.table).exists():
-        found.update(read_table(cohort.root / outcome.table, id_column=outcome.patient)[outcome.patient])
+        found.update(
+            read_table(cohort.root / outcome.table, id_column=outcome.patient)[
+                outcome.patient
+            ],
+        )
     return found
 
 
@@ -216,28 +246,43 @@ def _listed_patients(cohort: Cohort) -> set[str]:
 
 def _check(cohort: Cohort, train: set[str], test: set[str]) -> None:
     if not test:
-        raise CohortError("nobody of the cohort is tested; expected one patient or more")
-    if cohort.outcome is not None and not cohort.outcome.loc[sorted(train), "event"].any():
-        raise CohortError(f"none of the {len(train)} training patients has an event; nothing can be learned")
+        raise CohortError(
+            "nobody of the cohort is tested; expected one patient or more",
+        )
+    if (
+        cohort.outcome is not None
+        and not cohort.outcome.loc[sorted(train), "event"].any()
+    ):
+        raise CohortError(
+            f"none of the {len(train)} training patients has an event; nothing can be learned",
+        )
 
 
-def _doubts(cohort: Cohort, found: Sequence[tuple[str, set[str], set[str]]]) -> list[str]:
+def _doubts(
+    cohort: Cohort,
+    found: Sequence[tuple[str, set[str], set[str]]],
+) -> list[str]:
     """Tell folds without events, and patients that no split names or tests."""
     notes = []
     for where, train, test in found:
-        if cohort.outcome is not None and not cohort.outcome.loc[sorted(test), "event"].any():
+        if (
+            cohort.outcome is not None
+            and not cohort.outcome.loc[sorted(test), "event"].any()
+        ):
             notes.append(
-                f"{where}: no event among the {len(test)} tested; no concordance can be computed there"
+                f"{where}: no event among the {len(test)} tested; no concordance can be computed there",
             )
         absent = set(cohort.patients) - train - test
         if absent:
             notes.append(
                 f"{where}: {len(absent)} patient(s) of the cohort are neither trained on nor tested: "
-                f"{listed(sorted(absent), 5)}"
+                f"{listed(sorted(absent), 5)}",
             )
     never = set(cohort.patients) - {patient for _, _, test in found for patient in test}
     if never:
-        notes.append(f"{len(never)} patient(s) of the cohort are never tested: {listed(sorted(never), 5)}")
+        notes.append(
+            f"{len(never)} patient(s) of the cohort are never tested: {listed(sorted(never), 5)}",
+        )
     return notes
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from survfuse._errors import CohortError, listed
-from survfuse.cohort.data import Cohort
+from survfuse.cohort.cohort_data import Cohort
 from survfuse.cohort.group_folds import deal_groups
 
 REST = "rest"
@@ -41,7 +41,10 @@ def splits_from_folds(table: pd.DataFrame) -> tuple[Split, ...]:
     for repeat, whole in table.groupby("repeat", sort=True):
         for fold in np.unique(whole["fold"]):
             tested = whole["fold"] == fold
-            train, test = (tuple(sorted(whole.loc[rows, "patient_id"])) for rows in (~tested, tested))
+            train, test = (
+                tuple(sorted(whole.loc[rows, "patient_id"]))
+                for rows in (~tested, tested)
+            )
             found.append(Split(int(str(repeat)), int(fold), train, test))
     return tuple(found)
 
@@ -138,9 +141,13 @@ def inner_folds(event: npt.ArrayLike, n: int, seed: int) -> npt.NDArray[np.int64
     flags = np.asarray(event, bool)
     events = int(flags.sum())
     if events < n:
-        hint = f"set model.selection_folds={events}" if events > 1 else "train on more with the event"
+        hint = (
+            f"set model.selection_folds={events}"
+            if events > 1
+            else "train on more with the event"
+        )
         raise CohortError(
-            f"{n} inner folds need at least {n} training patients with the event, got {events}; {hint}"
+            f"{n} inner folds need at least {n} training patients with the event, got {events}; {hint}",
         )
     fold = _deal(flags, n, np.random.default_rng([seed, n]))
     _require_events(flags, fold, n)
@@ -177,7 +184,7 @@ def holdout(event: npt.ArrayLike, share: float, seed: int) -> npt.NDArray[np.boo
         if not happened[side].any():
             raise CohortError(
                 f"holdout_fraction {share:g}: of {happened.sum()} events none is {name}; "
-                "choose another share, or selection: last"
+                "choose another share, or selection: last",
             )
     return held
 
@@ -197,19 +204,28 @@ def given_folds(cohort: Cohort) -> pd.DataFrame:
     """
     if cohort.folds is None:
         raise CohortError(
-            f"cohort {cohort.name!r} names no folds; add `folds: {{table, column}}` or make them"
+            f"cohort {cohort.name!r} names no folds; add `folds: {{table, column}}` or make them",
         )
     names = sorted(set(cohort.folds), key=_natural)
     if len(names) < 2:
-        raise CohortError(f"expected two or more folds in the fold column, got {listed(names)}")
+        raise CohortError(
+            f"expected two or more folds in the fold column, got {listed(names)}",
+        )
     number = {name: index for index, name in enumerate(names)}
     fold = np.array([number[name] for name in cohort.folds], np.int64)
     _, event = _ids_and_events(cohort, None)
     _require_events(event, fold, len(names), names)
-    return pd.DataFrame({"patient_id": list(cohort.patients), "repeat": 0, "fold": fold})
+    return pd.DataFrame(
+        {"patient_id": list(cohort.patients), "repeat": 0, "fold": fold},
+    )
 
 
-def leave_one_group_out(cohort: Cohort, group: str, *, min_events: int = 1) -> pd.DataFrame:
+def leave_one_group_out(
+    cohort: Cohort,
+    group: str,
+    *,
+    min_events: int = 1,
+) -> pd.DataFrame:
     """One fold per group (leave one site out), numbered in the order of the group names.
 
     Groups with fewer than `min_events` events, on which nothing could be scored
@@ -257,22 +273,25 @@ def leave_one_group_out(cohort: Cohort, group: str, *, min_events: int = 1) -> p
             "repeat": 0,
             "fold": fold,
             "group": [told[place] for place in fold.tolist()],
-        }
+        },
     )
 
 
 def _require_trainable(
-    event: npt.NDArray[np.bool_], fold: npt.NDArray[np.int64], told: Sequence[str], group: str
+    event: npt.NDArray[np.bool_],
+    fold: npt.NDArray[np.int64],
+    told: Sequence[str],
+    group: str,
 ) -> None:
     if len(told) < 2:
         raise CohortError(
-            f"leaving one {group} out needs two or more folds, got {listed(told)}; use make_folds"
+            f"leaving one {group} out needs two or more folds, got {listed(told)}; use make_folds",
         )
     counts = np.bincount(fold, weights=event, minlength=len(told))
     if counts.max() == counts.sum():
         raise CohortError(
             f"all {int(counts.sum())} events lie in {group} {told[int(counts.argmax())]}; "
-            "without it there is nothing to train on"
+            "without it there is nothing to train on",
         )
 
 
@@ -283,7 +302,10 @@ def _natural(name: str) -> tuple[bool, float, str]:
         return (True, 0.0, name)
 
 
-def _ids_and_events(cohort: Cohort | Sequence[str], outcome: Any) -> tuple[list[str], npt.NDArray[np.bool_]]:
+def _ids_and_events(
+    cohort: Cohort | Sequence[str],
+    outcome: Any,
+) -> tuple[list[str], npt.NDArray[np.bool_]]:
     if isinstance(cohort, Cohort):
         ids = list(cohort.patients)
         outcome = cohort.outcome if outcome is None else outcome
@@ -295,16 +317,22 @@ def _ids_and_events(cohort: Cohort | Sequence[str], outcome: Any) -> tuple[list[
         raise CohortError("folds are made by patient, but ids are repeated")
     if isinstance(outcome, pd.DataFrame):
         if "time" in outcome and outcome["time"].loc[ids].isna().any():
-            raise CohortError("folds are stratified on the event, but some patients have no outcome")
+            raise CohortError(
+                "folds are stratified on the event, but some patients have no outcome",
+            )
         return ids, outcome["event"].loc[ids].to_numpy(bool)
     event = np.asarray(outcome.event, bool)
     if event.shape != (len(ids),):
-        raise CohortError(f"expected one event per patient ({len(ids)}), got shape {event.shape}")
+        raise CohortError(
+            f"expected one event per patient ({len(ids)}), got shape {event.shape}",
+        )
     return ids, event
 
 
 def _labels(
-    cohort: Cohort | Sequence[str], groups: str | Mapping[str, str] | None, ids: Sequence[str]
+    cohort: Cohort | Sequence[str],
+    groups: str | Mapping[str, str] | None,
+    ids: Sequence[str],
 ) -> npt.NDArray[np.str_] | None:
     """Group of each patient, refusing patients without one."""
     if groups is None:
@@ -314,22 +342,31 @@ def _labels(
         if not isinstance(cohort, Cohort) or groups not in known:
             raise CohortError(
                 f"unknown group {groups!r}; the cohort file names {listed(known) or 'none'} "
-                f"(say there `groups: {{{groups}: COLUMN}}`, a column of the outcome's table)"
+                f"(say there `groups: {{{groups}: COLUMN}}`, a column of the outcome's table)",
             )
         column: Mapping[Any, Any] = cohort.groups[groups].to_dict()
     else:
         column = groups
     without = [patient for patient in ids if not column.get(patient)]
     if without:
-        raise CohortError(f"patients without a group: {listed(without)}; give them one or exclude them")
+        raise CohortError(
+            f"patients without a group: {listed(without)}; give them one or exclude them",
+        )
     return np.array([str(column[patient]) for patient in ids])
 
 
-def _deal(event: npt.NDArray[np.bool_], folds: int, generator: np.random.Generator) -> npt.NDArray[np.int64]:
+def _deal(
+    event: npt.NDArray[np.bool_],
+    folds: int,
+    generator: np.random.Generator,
+) -> npt.NDArray[np.int64]:
     """Deal shuffled events, then shuffled censored, to the folds in turn."""
     _require_enough(int(event.sum()), folds, "events")
     order = np.concatenate(
-        [generator.permutation(np.flatnonzero(event)), generator.permutation(np.flatnonzero(~event))]
+        [
+            generator.permutation(np.flatnonzero(event)),
+            generator.permutation(np.flatnonzero(~event)),
+        ],
     )
     fold = np.empty(len(event), np.int64)
     fold[order] = np.arange(len(event)) % folds
@@ -337,7 +374,10 @@ def _deal(event: npt.NDArray[np.bool_], folds: int, generator: np.random.Generat
 
 
 def _deal_groups(
-    event: npt.NDArray[np.bool_], labels: npt.NDArray[np.str_], folds: int, generator: np.random.Generator
+    event: npt.NDArray[np.bool_],
+    labels: npt.NDArray[np.str_],
+    folds: int,
+    generator: np.random.Generator,
 ) -> npt.NDArray[np.int64]:
     """Deal whole groups, evenly in events and patients."""
     names, member = np.unique(labels, return_inverse=True)
@@ -349,7 +389,9 @@ def _require_enough(count: int, folds: int, what: str) -> None:
     if folds < 2:
         raise CohortError(f"expected two or more folds, got {folds}")
     if count < folds:
-        raise CohortError(f"{folds} folds need at least {folds} {what}, got {count}; use fewer folds")
+        raise CohortError(
+            f"{folds} folds need at least {folds} {what}, got {count}; use fewer folds",
+        )
 
 
 def _require_events(
@@ -360,10 +402,11 @@ def _require_events(
 ) -> None:
     counts = np.bincount(fold, weights=event, minlength=folds)
     empty = [
-        names[index] if names is not None else str(index) for index in np.flatnonzero(counts == 0).tolist()
+        names[index] if names is not None else str(index)
+        for index in np.flatnonzero(counts == 0).tolist()
     ]
     if empty:
         raise CohortError(
             f"fold {listed(empty)} has no event, so nothing can be tested there; "
-            "use fewer folds or merge groups"
+            "use fewer folds or merge groups",
         )

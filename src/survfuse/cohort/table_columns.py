@@ -14,8 +14,8 @@ from pydantic import TypeAdapter
 from survfuse._errors import listed
 from survfuse._types import BoolArray, FloatArray
 from survfuse.cohort.carriers import Support
-from survfuse.cohort.limits import COPY_NUMBERS, LARGEST, codes, fences
-from survfuse.readers.words import only_difference
+from survfuse.cohort.outliers import COPY_NUMBERS, LARGEST, codes, fences
+from survfuse.readers.cell_text import only_difference
 
 OUT_OF_RANGE = "out of range"
 Remark = tuple[str, str, str]  # feature, kind, detail
@@ -71,7 +71,11 @@ class NumberColumn:
         """Name of the feature that says that the value is missing, if there is one."""
         return (f"{self.name}=missing",) if self.indicator else ()
 
-    def apply(self, values: FloatArray, ids: Ids) -> tuple[FloatArray, dict[str, Remark]]:
+    def apply(
+        self,
+        values: FloatArray,
+        ids: Ids,
+    ) -> tuple[FloatArray, dict[str, Remark]]:
         """Features (patients, features) of values that are NaN where missing, and remarks by patient."""
         missing = np.isnan(values)
         unknown = missing | self._implausible(values)
@@ -85,7 +89,9 @@ class NumberColumn:
             block.append(unknown.astype(np.float64))
         else:
             detail = f"missing; training mean {self.mean:g} used"
-            remarks |= {str(patient): (self.name, "imputed", detail) for patient in ids[missing]}
+            remarks |= {
+                str(patient): (self.name, "imputed", detail) for patient in ids[missing]
+            }
         return np.stack(block, axis=1), remarks
 
     def _implausible(self, values: FloatArray) -> BoolArray:
@@ -97,7 +103,11 @@ class NumberColumn:
     def _outside(self, values: FloatArray, ids: Ids) -> dict[str, Remark]:
         """Tell values that are far outside the training range, and those that are changed."""
         implausible = self._implausible(values)
-        far = implausible | (values < self.low - 3 * self.sd) | (values > self.high + 3 * self.sd)
+        far = (
+            implausible
+            | (values < self.low - 3 * self.sd)
+            | (values > self.high + 3 * self.sd)
+        )
         changed = implausible | (values < self.low) | (values > self.high)
         remarks = {}
         for row in np.flatnonzero(changed & (far | self.limited)):
@@ -106,7 +116,11 @@ class NumberColumn:
                 detail += "; taken as not known"
             elif self.limited:
                 detail += f"; taken as {np.clip(values[row], self.low, self.high):g}"
-            remarks[str(ids[row])] = (self.name, OUT_OF_RANGE if far[row] else "limited", detail)
+            remarks[str(ids[row])] = (
+                self.name,
+                OUT_OF_RANGE if far[row] else "limited",
+                detail,
+            )
         return remarks
 
 
@@ -148,9 +162,15 @@ class CategoryColumn:
         """Name of the feature that says that the category is not known, if there is one."""
         return (f"{self.name}=unknown",) if self.indicator and self.categories else ()
 
-    def apply(self, cells: pd.Series[str], ids: Ids) -> tuple[FloatArray, dict[str, Remark]]:
+    def apply(
+        self,
+        cells: pd.Series[str],
+        ids: Ids,
+    ) -> tuple[FloatArray, dict[str, Remark]]:
         """Features (patients, features) of cells that are None where missing, and remarks by patient."""
-        code = pd.Index(self.categories, dtype=object).get_indexer(pd.Index(cells, dtype=object))
+        code = pd.Index(self.categories, dtype=object).get_indexer(
+            pd.Index(cells, dtype=object),
+        )
         rare = cells.isin(self.rare).to_numpy(bool)
         if self.pooled:
             code[rare] = len(self.categories)
@@ -164,7 +184,11 @@ class CategoryColumn:
         return block, self._remarks(cells, ids, average, rare)
 
     def _remarks(
-        self, cells: pd.Series[str], ids: Ids, average: BoolArray, rare: BoolArray
+        self,
+        cells: pd.Series[str],
+        ids: Ids,
+        average: BoolArray,
+        rare: BoolArray,
     ) -> dict[str, Remark]:
         remarks = {}
         for row in np.flatnonzero(average):
@@ -177,7 +201,9 @@ class CategoryColumn:
                 remark = (self.name, "rare category", f"{cell!r}; training shares used")
             else:
                 trifle = only_difference([cell], [*self.categories, *self.rare])
-                detail = f"{cell!r}; treated as unknown" + (f" ({trifle})" if trifle else "")
+                detail = f"{cell!r}; treated as unknown" + (
+                    f" ({trifle})" if trifle else ""
+                )
                 remark = (self.name, "unseen category", detail)
             remarks[str(ids[row])] = remark
         return remarks
@@ -212,7 +238,9 @@ def fit_number(
     """
     if np.isnan(values).all():
         return None, [f"{name} dropped: no training patient has a value"]
-    least, most, found = _plausible(values) if levels is None else (-LARGEST, LARGEST, ())
+    least, most, found = (
+        _plausible(values) if levels is None else (-LARGEST, LARGEST, ())
+    )
     if copy_number:
         least, most, found = min(COPY_NUMBERS), max(COPY_NUMBERS), ()
     wrong = _beyond(values, least, most, found)
@@ -221,7 +249,10 @@ def fit_number(
     low, high = float(known.min()), float(known.max())
     fate = f"far outside {low:g} to {high:g}, or a code: taken as not known"
     told = listed(
-        [f"{value:g} ({patient})" for value, patient in zip(values[wrong], ids[wrong], strict=True)]
+        [
+            f"{value:g} ({patient})"
+            for value, patient in zip(values[wrong], ids[wrong], strict=True)
+        ],
     )
     notes = [f"{name}: {told}: {fate}"] if told else []
     if low == high:
@@ -256,7 +287,12 @@ def _plausible(values: FloatArray) -> tuple[float, float, tuple[float, ...]]:
     return *fences(known), coded
 
 
-def _beyond(values: FloatArray, least: float, most: float, coded: tuple[float, ...]) -> BoolArray:
+def _beyond(
+    values: FloatArray,
+    least: float,
+    most: float,
+    coded: tuple[float, ...],
+) -> BoolArray:
     """Which numbers are taken as not known; False where missing."""
     return np.asarray((values < least) | (values > most) | np.isin(values, coded))
 
@@ -269,14 +305,21 @@ def _constant(name: str, missing: BoolArray) -> str:
     return f"{name} dropped: constant in training{blanks}"
 
 
-def _indicator(name: str, missing: BoolArray, support: Support, average: str) -> tuple[bool, list[str]]:
+def _indicator(
+    name: str,
+    missing: BoolArray,
+    support: Support,
+    average: str,
+) -> tuple[bool, list[str]]:
     """Decide whether a feature tells missing cells, and say so where it does not."""
     if not missing.any():
         return False, []
     if support.enough(missing, blank=True):
         return True, []
     told = support.counted(missing)
-    return False, [f"{name}: missing in {told}: too few to learn from, the training {average} is used"]
+    return False, [
+        f"{name}: missing in {told}: too few to learn from, the training {average} is used",
+    ]
 
 
 def fit_category(name: str, cells: pd.Series[str], support: Support) -> Learned:
@@ -301,10 +344,15 @@ def fit_category(name: str, cells: pd.Series[str], support: Support) -> Learned:
     rare = tuple(str(level) for level in levels[~enough])
     in_pool = ~enough[place]
     pooled = len(rare) > 1 and of_known.enough(in_pool)
-    few = [f"{level!r} ({of_known.counted(place == levels.get_loc(level))})" for level in rare]
+    few = [
+        f"{level!r} ({of_known.counted(place == levels.get_loc(level))})"
+        for level in rare
+    ]
     told = listed(few, 5)
     if not kept:
-        return None, [f"{name} dropped: no category on which enough patients differ: {told}"]
+        return None, [
+            f"{name} dropped: no category on which enough patients differ: {told}",
+        ]
     fate = 'pooled as "other"' if pooled else "taken as the average patient"
     notes = [f"{name}: too few to learn from, {fate}: {told}"] if rare else []
     indicator, note = _indicator(name, missing, support, "shares")
@@ -315,7 +363,10 @@ def fit_category(name: str, cells: pd.Series[str], support: Support) -> Learned:
 
 def to_plain(column: Column) -> dict[str, Any]:
     """Return a column as JSON."""
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(column).items()}
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in vars(column).items()
+    }
 
 
 @functools.cache
@@ -332,7 +383,8 @@ def from_plain(state: dict[str, Any]) -> Column:
         When a field is of another type, or fields do not fit each other.
     """
     fields: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in state.items()
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in state.items()
     }
     kind = CategoryColumn if "categories" in state else NumberColumn
     column: Column = kind(**fields)
@@ -340,8 +392,13 @@ def from_plain(state: dict[str, Any]) -> Column:
         field_type.validate_python(getattr(column, name), strict=True)
     if isinstance(column, CategoryColumn):
         names = (*column.categories, *column.rare)
-        if len(set(names)) < len(names) or len(column.shares) not in (0, len(column.values)):
-            raise ValueError(f"{column.name}: its categories are not distinct, or have no share each")
+        if len(set(names)) < len(names) or len(column.shares) not in (
+            0,
+            len(column.values),
+        ):
+            raise ValueError(
+                f"{column.name}: its categories are not distinct, or have no share each",
+            )
     elif not (column.sd > 0 or column.constant) or column.low > column.high:
         raise ValueError(f"{column.name}: expected sd > 0 and low <= high")
     return column

@@ -12,22 +12,32 @@ import numpy as np
 import pandas as pd
 
 from survfuse._errors import listed
-from survfuse.cohort.limits import LARGEST
 from survfuse.cohort.modalities import ModalityData, TableData
 from survfuse.cohort.outcome_names import named_like_outcome
+from survfuse.cohort.outliers import LARGEST
 from survfuse.cohort.problems import Problems, allowing
 from survfuse.cohort.sources import Sources, near_name
 from survfuse.cohort.spec import CohortSpec, ColumnSpec, TableSpec
-from survfuse.cohort.status import as_list
+from survfuse.cohort.status_column import as_list
+from survfuse.readers.cell_text import (
+    instead_of_number,
+    only_difference,
+    reads_unknown,
+    spellings,
+)
 from survfuse.readers.matrices import MISSING
-from survfuse.readers.words import instead_of_number, only_difference, reads_unknown, spellings
 
 NUMERIC = ColumnSpec(kind="numeric")
 NO_INPUT = "declare the inputs under `columns:`, or remove this section"
 SUCH_AS = "columns: [TP53_cnv, MYC_cnv], or columns: {match: '*_cnv'}"
 
 
-def read_modality_table(name: str, spec: TableSpec, cohort: CohortSpec, sources: Sources) -> TableData | None:
+def read_modality_table(
+    name: str,
+    spec: TableSpec,
+    cohort: CohortSpec,
+    sources: Sources,
+) -> TableData | None:
     """Read a vector modality; None (problems noted) when its table cannot be read.
 
     Parameters
@@ -41,14 +51,21 @@ def read_modality_table(name: str, spec: TableSpec, cohort: CohortSpec, sources:
     sources : Sources
         Reads it and collects problems.
     """
-    id_column = spec.patient or (cohort.outcome.patient if cohort.outcome else "patient_id")
+    id_column = spec.patient or (
+        cohort.outcome.patient if cohort.outcome else "patient_id"
+    )
     cells = sources.by_patient(spec.table, id_column, name)
     if cells is None:
         return None
     columns = _declared(name, spec, cohort, cells, sources)
     if not columns:
         if not sources.problems.errors:
-            sources.problems.error(name, "no column of it is an input", file=spec.table, hint=NO_INPUT)
+            sources.problems.error(
+                name,
+                "no column of it is an input",
+                file=spec.table,
+                hint=NO_INPUT,
+            )
         return None
     kind: Literal["clinical", "table"] = "clinical" if name == "clinical" else "table"
     elsewhere = _used_elsewhere(cohort)
@@ -66,12 +83,18 @@ def _used_elsewhere(cohort: CohortSpec) -> set[str]:
 
 
 def _declared(
-    name: str, spec: TableSpec, cohort: CohortSpec, cells: pd.DataFrame, sources: Sources
+    name: str,
+    spec: TableSpec,
+    cohort: CohortSpec,
+    cells: pd.DataFrame,
+    sources: Sources,
 ) -> dict[str, ColumnSpec]:
     """Columns to read: those declared and there, or all as numbers; outcome columns are problems."""
     outcome = cohort.outcome
     answers = {outcome.time, outcome.status} if outcome is not None else set()
-    same_file = outcome is not None and sources.path(spec.table) == sources.path(outcome.table)
+    same_file = outcome is not None and sources.path(spec.table) == sources.path(
+        outcome.table,
+    )
     if spec.columns is None and not spec.match and same_file:
         sources.problems.error(
             name,
@@ -82,7 +105,13 @@ def _declared(
         return {}
     named = spec.columns or {}
     elsewhere = _used_elsewhere(cohort) if same_file else set()
-    others = _unnamed(name, spec, [str(c) for c in cells if c not in elsewhere], answers, sources)
+    others = _unnamed(
+        name,
+        spec,
+        [str(c) for c in cells if c not in elsewhere],
+        answers,
+        sources,
+    )
     usable: dict[str, ColumnSpec] = {}
     for column, meaning in {**named, **dict.fromkeys(others, NUMERIC)}.items():
         there = sources.column(cells, column, spec.table, name) is not None
@@ -100,16 +129,32 @@ def _declared(
     return usable
 
 
-def _unnamed(name: str, spec: TableSpec, there: list[str], answers: set[str], sources: Sources) -> list[str]:
+def _unnamed(
+    name: str,
+    spec: TableSpec,
+    there: list[str],
+    answers: set[str],
+    sources: Sources,
+) -> list[str]:
     """Columns that are inputs without being named: those of the patterns, or all of an undeclared table."""
     others = [column for column in there if column not in (spec.columns or {})]
     if spec.columns is not None or spec.match:
         others = _matching(name, spec, others, sources)
-    _check_names(name, spec, [column for column in others if column not in answers], sources)
+    _check_names(
+        name,
+        spec,
+        [column for column in others if column not in answers],
+        sources,
+    )
     return others
 
 
-def _matching(name: str, spec: TableSpec, others: list[str], sources: Sources) -> list[str]:
+def _matching(
+    name: str,
+    spec: TableSpec,
+    others: list[str],
+    sources: Sources,
+) -> list[str]:
     """Columns of the patterns; a pattern without any is a problem."""
     chosen: list[str] = []
     for pattern in spec.match:
@@ -125,12 +170,19 @@ def _matching(name: str, spec: TableSpec, others: list[str], sources: Sources) -
     return list(dict.fromkeys(chosen))
 
 
-def _check_names(name: str, spec: TableSpec, columns: Iterable[str], sources: Sources) -> None:
+def _check_names(
+    name: str,
+    spec: TableSpec,
+    columns: Iterable[str],
+    sources: Sources,
+) -> None:
     """Note columns that nobody declared by name and that are called as outcomes are."""
     suspects = [column for column in columns if named_like_outcome(column)]
     if not suspects:
         return
-    out = ", ".join(f"{_quoted(column)}: {{kind: numeric, use: false}}" for column in suspects)
+    out = ", ".join(
+        f"{_quoted(column)}: {{kind: numeric, use: false}}" for column in suspects
+    )
     pattern = f"[{', '.join(map(_quoted, spec.match))}]" if spec.match else "'*'"
     sources.problems.error(
         name,
@@ -162,7 +214,12 @@ def check_cells(data: TableData, file: str, problems: Problems) -> None:
     for column, spec in data.columns.items():
         cells = data.texts(column)
         if spec.use and len(cells) and cells.isna().all():
-            problems.warning(data.name, "no patient has a value", file=file, column=column)
+            problems.warning(
+                data.name,
+                "no patient has a value",
+                file=file,
+                column=column,
+            )
         if spec.kind == "nominal":
             _check_categories(data, column, cells, file, problems)
             _check_unknown(data, column, cells, file, problems)
@@ -170,10 +227,17 @@ def check_cells(data: TableData, file: str, problems: Problems) -> None:
         values = data.numbers(column)
         wrong = cells.notna().to_numpy(bool) & ~(np.abs(values) <= LARGEST)
         for cell in sorted(set(cells[wrong])):
-            patients = [str(i) for i in cells.index[wrong & (cells == cell).to_numpy(bool)]]
+            patients = [
+                str(i) for i in cells.index[wrong & (cells == cell).to_numpy(bool)]
+            ]
             expected, hint = _expected(data, column, str(cell))
             problems.error(
-                data.name, f"{expected}, got {cell!r}", patients=patients, file=file, column=column, hint=hint
+                data.name,
+                f"{expected}, got {cell!r}",
+                patients=patients,
+                file=file,
+                column=column,
+                hint=hint,
             )
 
 
@@ -204,7 +268,9 @@ def note_followup(
     refuse : bool
         Whether any other is an error; a warning otherwise.
     """
-    tables = {name: data for name, data in modalities.items() if isinstance(data, TableData)}
+    tables = {
+        name: data for name, data in modalities.items() if isinstance(data, TableData)
+    }
     late: dict[tuple[str, str], str] = {}
     for name, data in tables.items():
         late |= {(file_of(name), column): name for column in _late_columns(data)}
@@ -235,7 +301,11 @@ def note_followup(
 
 
 def _check_categories(
-    data: TableData, column: str, cells: pd.Series[str], file: str, problems: Problems
+    data: TableData,
+    column: str,
+    cells: pd.Series[str],
+    file: str,
+    problems: Problems,
 ) -> None:
     """Note categories that are one word in two spellings."""
     for same in spellings(cells.dropna().unique()):
@@ -249,7 +319,11 @@ def _check_categories(
 
 
 def _check_unknown(
-    data: TableData, column: str, cells: pd.Series[str], file: str, problems: Problems
+    data: TableData,
+    column: str,
+    cells: pd.Series[str],
+    file: str,
+    problems: Problems,
 ) -> None:
     """Ask about words that mean "not known" by default, where the declared `missing` left them out."""
     words = [word for word in MISSING if cells.eq(word).any()]
@@ -279,7 +353,11 @@ def _expected(data: TableData, column: str, cell: str) -> tuple[str, str]:
     unknown = _missing_hint(data, [cell])
     if levels is None:
         instead = "" if reads_unknown(cell) else instead_of_number(cell)
-        size = f" of at most {LARGEST:g} in size" if np.isfinite(pd.to_numeric(cell, errors="coerce")) else ""
+        size = (
+            f" of at most {LARGEST:g} in size"
+            if np.isfinite(pd.to_numeric(cell, errors="coerce"))
+            else ""
+        )
         return f"expected a number{size}", instead or unknown
     expected = f"expected one of {list(levels)}"
     if reads_unknown(cell):
@@ -287,7 +365,12 @@ def _expected(data: TableData, column: str, cell: str) -> tuple[str, str]:
     trivial = only_difference([cell], levels)
     if trivial:
         near = next(level for level in levels if f"as {level!r}:" in trivial)
-        return expected, f"write it as the level {near!r}: {trivial.rpartition(': ')[2]}"
-    declare = f"if it is a level, list it in `levels` at its place, lowest first; {unknown}"
+        return (
+            expected,
+            f"write it as the level {near!r}: {trivial.rpartition(': ')[2]}",
+        )
+    declare = (
+        f"if it is a level, list it in `levels` at its place, lowest first; {unknown}"
+    )
     close = near_name(cell, levels)
     return expected, " or ".join(part for part in (close, declare) if part)

@@ -68,6 +68,15 @@ def _moments(data: BagData, patient: str) -> Moments:
     total = mean
     if len(few) < len(rows):
         parts = (rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK))
-        total = np.sum([data.store.features[part].sum(axis=0, dtype=np.float64) for part in parts], axis=0)
+        total = np.sum(
+            [data.store.features[part].sum(axis=0, dtype=np.float64) for part in parts],
+            axis=0,
+        )
         total /= len(rows)
-    return Moments(len(few), mean, ((block - mean) ** 2).sum(axis=0), np.abs(block).max(axis=0), total)
+    return Moments(
+        len(few),
+        mean,
+        ((block - mean) ** 2).sum(axis=0),
+        np.abs(block).max(axis=0),
+        total,
+    )

@@ -13,12 +13,22 @@ SHARE = 0.95  # of the times that lie on a grid
 YEAR = 365.25
 DAYS = {"days": 1.0, "weeks": 7.0, "months": YEAR / 12, "years": YEAR}
 """Days in each unit; weeks cannot be declared, but times are written in them."""
-LONGEST, MEDIAN = 40 * YEAR, 15 * YEAR  # days; follow-up beyond these is not of a patient cohort
-SHORTEST: Mapping[str, float] = {"days": 360.0, "months": 18 * YEAR / 12, "years": 1.01 * YEAR}
+LONGEST, MEDIAN = (
+    40 * YEAR,
+    15 * YEAR,
+)  # days; follow-up beyond these is not of a patient cohort
+SHORTEST: Mapping[str, float] = {
+    "days": 360.0,
+    "months": 18 * YEAR / 12,
+    "years": 1.01 * YEAR,
+}
 """Days that the longest follow-up reaches at least, by declared unit. In days, a study of one year is met;
 in years, times scaled to 0 to 1 are not; who counts in months follows for years (of the public cohorts
 that the tests read, the shortest, of pancreatic cancer, reaches 90 months)."""
-_CALENDAR: Mapping[str, tuple[float, ...]] = {  # what whole days (for years also months) were divided by
+_CALENDAR: Mapping[
+    str,
+    tuple[float, ...],
+] = {  # what whole days (for years also months) were divided by
     "weeks": (7.0,),
     "months": (30.4375, 30.0, 30.4, 30.42, 30.44, 30.5),
     "years": (365.25, 365.0, 365.2425, 360.0, 12.0),
@@ -56,10 +66,14 @@ def doubted_unit(time: FloatArray, unit: str) -> str:
     start = f"unit is declared as {unit}, but "
     reach = longest * DAYS[unit]
     if not SHORTEST[unit] <= reach <= LONGEST:
-        return f"{start}the longest time is {longest:g}: looks like {_likely(time, unit)}"
+        return (
+            f"{start}the longest time is {longest:g}: looks like {_likely(time, unit)}"
+        )
     if median * DAYS[unit] > MEDIAN:
         return f"{start}half of the times are beyond {median:g}: looks like {_likely(time, unit)}"
-    doubt = _doubted_calendar(time, unit) if len(np.unique(time)) >= MIN_PATIENTS else ""
+    doubt = (
+        _doubted_calendar(time, unit) if len(np.unique(time)) >= MIN_PATIENTS else ""
+    )
     return start + doubt if doubt else ""
 
 
@@ -83,13 +97,23 @@ def _doubted_calendar(time: FloatArray, unit: str) -> str:
     longest, median = float(time.max()), float(np.median(time))
     broken = np.mean(time != np.round(time)) > 0.5
     if unit == "years" and not broken and longest >= WHOLE_YEARS:
-        return f"all are whole numbers up to {longest:g}: looks like {_likely(time, unit)}"
+        return (
+            f"all are whole numbers up to {longest:g}: looks like {_likely(time, unit)}"
+        )
     if not broken or on_calendar(time, unit):
         return ""
     if unit == "months" and longest < EARLY[0] and median < EARLY[1]:
         return f"half of the times are below {median:g}, the longest is {longest:g}: looks like years"
-    other = [name for name in _fitting(time, unit) if name != "days" and on_calendar(time, name)]
-    return f"the times are whole days only if counted in {other[0]}: looks like {other[0]}" if other else ""
+    other = [
+        name
+        for name in _fitting(time, unit)
+        if name != "days" and on_calendar(time, name)
+    ]
+    return (
+        f"the times are whole days only if counted in {other[0]}: looks like {other[0]}"
+        if other
+        else ""
+    )
 
 
 def _likely(time: FloatArray, unit: str) -> str:
@@ -107,10 +131,19 @@ def _fitting(time: FloatArray, unit: str) -> list[str]:
     fits = []
     for other, days in DAYS.items():
         long_enough = longest * days >= SHORTEST.get(other, YEAR)
-        if other != unit and long_enough and longest * days <= LONGEST and median * days <= MEDIAN:
+        if (
+            other != unit
+            and long_enough
+            and longest * days <= LONGEST
+            and median * days <= MEDIAN
+        ):
             fits.append(other)
     return sorted(
-        fits, key=lambda name: (not on_calendar(time, name), abs(np.log(longest * DAYS[name] / TYPICAL)))
+        fits,
+        key=lambda name: (
+            not on_calendar(time, name),
+            abs(np.log(longest * DAYS[name] / TYPICAL)),
+        ),
     )
 
 

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from survfuse._errors import TransformError
 from survfuse._storage import stored_array, stored_texts
-from survfuse.cohort.components import oriented
 from survfuse.cohort.modalities import BagData
+from survfuse.cohort.principal_components import oriented
 from survfuse.cohort.tile_moments import tile_moments
 
 PATIENTS_AT_ONCE = 64
@@ -56,7 +56,12 @@ class BagScaler:
 
     @classmethod
     def fit(
-        cls, data: BagData, patients: Sequence[str], *, scaling: str, components: int | None = None
+        cls,
+        data: BagData,
+        patients: Sequence[str],
+        *,
+        scaling: str,
+        components: int | None = None,
     ) -> BagScaler:
         """Learn from the tiles of the training patients that have any.
 
@@ -101,7 +106,7 @@ class BagScaler:
             raise TransformError(
                 f"{self.name}: trained on {self.dim} features per tile "
                 f"({self.encoder or 'encoder not said'}), this cohort has {data.features} "
-                f"({data.store.encoder or 'encoder not said'})"
+                f"({data.store.encoder or 'encoder not said'})",
             )
         if self.encoder and data.store.encoder and self.encoder != data.store.encoder:
             way = f"extract features with {self.encoder!r}"
@@ -109,12 +114,16 @@ class BagScaler:
                 way = "name the same columns under `exclude_features` as in training"
             raise TransformError(
                 f"{self.name}: trained on tiles of encoder {self.encoder!r}, this cohort has "
-                f"{data.store.encoder!r}; {way}"
+                f"{data.store.encoder!r}; {way}",
             )
-        if self.mpp and data.store.mpp and abs(data.store.mpp / self.mpp - 1) > MPP_TOLERANCE:
+        if (
+            self.mpp
+            and data.store.mpp
+            and abs(data.store.mpp / self.mpp - 1) > MPP_TOLERANCE
+        ):
             raise TransformError(
                 f"{self.name}: trained on tiles of {self.mpp:g} microns per pixel, this cohort has "
-                f"{data.store.mpp:g}; extract features at {self.mpp:g}"
+                f"{data.store.mpp:g}; extract features at {self.mpp:g}",
             )
 
     def apply(self, tiles: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
@@ -127,17 +136,32 @@ class BagScaler:
 
     def apply_exact(self, tiles: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Transform tiles, (tiles, dim), in double precision, (tiles, width)."""
-        scaled = tiles if self.mean is None or self.sd is None else (tiles - self.mean) / self.sd
+        scaled = (
+            tiles
+            if self.mean is None or self.sd is None
+            else (tiles - self.mean) / self.sd
+        )
         return scaled if self.axes is None else scaled @ self.axes
 
     def state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         """Everything learned: JSON and arrays."""
-        about = {"name": self.name, "dim": self.dim, "encoder": self.encoder, "mpp": self.mpp}
+        about = {
+            "name": self.name,
+            "dim": self.dim,
+            "encoder": self.encoder,
+            "mpp": self.mpp,
+        }
         arrays = {"mean": self.mean, "sd": self.sd, "axes": self.axes}
-        return about, {name: array for name, array in arrays.items() if array is not None}
+        return about, {
+            name: array for name, array in arrays.items() if array is not None
+        }
 
     @classmethod
-    def from_state(cls, state: dict[str, Any], tensors: dict[str, npt.NDArray[Any]]) -> BagScaler:
+    def from_state(
+        cls,
+        state: dict[str, Any],
+        tensors: dict[str, npt.NDArray[Any]],
+    ) -> BagScaler:
         """Make the scaler again from :meth:`state`.
 
         Raises
@@ -146,12 +170,18 @@ class BagScaler:
             When an array does not fit the others.
         """
         dim, mpp = state["dim"], state["mpp"]
-        if type(dim) is not int or (mpp is not None and not (type(mpp) in (int, float) and mpp > 0)):
+        if type(dim) is not int or (
+            mpp is not None and not (type(mpp) in (int, float) and mpp > 0)
+        ):
             raise TransformError(
-                f"expected dim, a whole number, and mpp > 0 or null, got {dim!r} and {mpp!r}"
+                f"expected dim, a whole number, and mpp > 0 or null, got {dim!r} and {mpp!r}",
             )
         stored_texts([state["name"], state["encoder"] or ""], "name and encoder")
-        shapes: dict[str, tuple[int | None, ...]] = {"mean": (dim,), "sd": (dim,), "axes": (dim, None)}
+        shapes: dict[str, tuple[int | None, ...]] = {
+            "mean": (dim,),
+            "sd": (dim,),
+            "axes": (dim, None),
+        }
         arrays: dict[str, Any] = dict.fromkeys(shapes)
         for name in [name for name in shapes if name in tensors]:
             arrays[name] = stored_array(tensors, name, shapes[name])
@@ -160,7 +190,10 @@ class BagScaler:
         return cls(**state, **arrays)
 
 
-def _moments(data: BagData, patients: list[str]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _moments(
+    data: BagData,
+    patients: list[str],
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Mean and population deviation over tiles, patient by patient (Chan et al. 1979, pairwise update)."""
     count = 0
     mean = np.zeros(data.features)
@@ -184,11 +217,18 @@ def _as_float32(tiles: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         return np.array(tiles, dtype=np.float32)
     import torch  # not at the top: looking at a cohort needs no torch
 
-    wide: npt.NDArray[np.float32] = torch.from_numpy(np.ascontiguousarray(tiles)).float().numpy()
+    wide: npt.NDArray[np.float32] = (
+        torch.from_numpy(np.ascontiguousarray(tiles)).float().numpy()
+    )
     return wide
 
 
-def _axes(scaler: BagScaler, data: BagData, patients: list[str], components: int) -> npt.NDArray[np.float64]:
+def _axes(
+    scaler: BagScaler,
+    data: BagData,
+    patients: list[str],
+    components: int,
+) -> npt.NDArray[np.float64]:
     """Principal axes of scaled training tiles, scaled to a mean variance of 1; (dim, components)."""
     count, total = 0, np.zeros(scaler.dim)
     products = np.zeros((scaler.dim, scaler.dim))
@@ -200,15 +240,24 @@ def _axes(scaler: BagScaler, data: BagData, patients: list[str], components: int
         products += scaled.T @ scaled
     mean = total / max(count, 1)
     variances, axes = np.linalg.eigh(products / max(count, 1) - np.outer(mean, mean))
-    kept, spread = axes[:, ::-1][:, :components], float(variances[::-1][:components].mean())
+    kept, spread = (
+        axes[:, ::-1][:, :components],
+        float(variances[::-1][:components].mean()),
+    )
     scale = np.sqrt(max(spread, float(np.finfo(np.float32).tiny)))
     return np.asarray(oriented(kept.T).T / scale, np.float64)
 
 
-def _blocks(data: BagData, patients: list[str], most: int) -> Iterator[npt.NDArray[Any]]:
+def _blocks(
+    data: BagData,
+    patients: list[str],
+    most: int,
+) -> Iterator[npt.NDArray[Any]]:
     """Tiles of each patient, at most `most`, evenly spaced."""
     for patient in patients:
-        rows = np.concatenate([np.arange(s.start, s.stop) for s in data.store.rows(patient)])
+        rows = np.concatenate(
+            [np.arange(s.start, s.stop) for s in data.store.rows(patient)],
+        )
         if len(rows) > most:
             rows = rows[np.linspace(0, len(rows) - 1, most).round().astype(np.int64)]
         yield data.store.features[rows]

@@ -14,10 +14,16 @@ from scipy import sparse
 
 from survfuse._errors import TransformError, listed
 from survfuse._storage import stored_array, stored_texts
-from survfuse.cohort.components import principal_axes
-from survfuse.cohort.gene_choice import listed_genes, most_variable, read_gmt, respelled, usable_genes
+from survfuse.cohort.gene_choice import (
+    listed_genes,
+    most_variable,
+    read_gmt,
+    respelled,
+    usable_genes,
+)
 from survfuse.cohort.log_scale import LogScale, fit_scale, measured
 from survfuse.cohort.modalities import ExpressionData
+from survfuse.cohort.principal_components import principal_axes
 from survfuse.cohort.transform_tables import Remark
 from survfuse.config import FitConfig
 from survfuse.readers.genes import match_genes
@@ -71,7 +77,12 @@ class ExpressionTransform:
     scale: LogScale | None = None
 
     @classmethod
-    def fit(cls, data: ExpressionData, patients: Sequence[str], config: FitConfig) -> ExpressionTransform:
+    def fit(
+        cls,
+        data: ExpressionData,
+        patients: Sequence[str],
+        config: FitConfig,
+    ) -> ExpressionTransform:
         """Learn from the training patients that have a row.
 
         Raises
@@ -81,17 +92,37 @@ class ExpressionTransform:
         """
         notes: list[str] = []
         genes = np.array(data.expression.genes, dtype=object)
-        scale, values = fit_scale(data, data.values(patients).astype(np.float64), config, notes)
-        genes, values = listed_genes(genes, values, config.expression_genes, data, notes)
+        scale, values = fit_scale(
+            data,
+            data.values(patients).astype(np.float64),
+            config,
+            notes,
+        )
+        genes, values = listed_genes(
+            genes,
+            values,
+            config.expression_genes,
+            data,
+            notes,
+        )
         as_they_are = (
             config.expression_scaling == "none"
             and config.expression_components is None
             and config.expression_gene_sets is None
         )
-        genes, values = usable_genes(genes, values, data.name, notes, keep_constant=as_they_are)
+        genes, values = usable_genes(
+            genes,
+            values,
+            data.name,
+            notes,
+            keep_constant=as_they_are,
+        )
         genes, values = most_variable(genes, values, config.expression_top)
         mean = np.nanmean(values, axis=0)
-        z_scores = config.expression_scaling == "standard" or config.expression_gene_sets is not None
+        z_scores = (
+            config.expression_scaling == "standard"
+            or config.expression_gene_sets is not None
+        )
         sd = np.nanstd(values, axis=0) if z_scores else np.ones(len(genes))
         center = z_scores or config.expression_components is not None
         fitted = cls(
@@ -108,14 +139,24 @@ class ExpressionTransform:
         )
         if config.expression_gene_sets is not None:
             fitted = fitted._with_sets(config.expression_gene_sets, notes)
-            fitted = fitted._weighed() if config.expression_encoder == "gene_set" else fitted
+            fitted = (
+                fitted._weighed() if config.expression_encoder == "gene_set" else fitted
+            )
         elif config.expression_components is not None:
-            fitted = fitted._with_components(values, config.expression_components, notes)
+            fitted = fitted._with_components(
+                values,
+                config.expression_components,
+                notes,
+            )
         return replace(fitted, notes=tuple(notes))
 
     def _with_sets(self, path: Path, notes: list[str]) -> ExpressionTransform:
         sets = read_gmt(path)
-        position = self._positions({gene: None for genes in sets.values() for gene in genes}, path, notes)
+        position = self._positions(
+            {gene: None for genes in sets.values() for gene in genes},
+            path,
+            notes,
+        )
         names, members, small = [], [], []
         for name, wanted in sets.items():
             found = sorted({position[gene] for gene in wanted if gene in position})
@@ -127,29 +168,43 @@ class ExpressionTransform:
         if small:
             notes.append(
                 f"{self.name}: gene sets with under {SMALLEST_SET} measured genes dropped: "
-                f"{listed(small, 20)}"
+                f"{listed(small, 20)}",
             )
         if not names and not small:
-            raise TransformError(f"{path}: holds no gene set; expected lines of name, description and genes")
+            raise TransformError(
+                f"{path}: holds no gene set; expected lines of name, description and genes",
+            )
         if not names:
             raise TransformError(
                 f"{path}: none of its gene sets has {SMALLEST_SET} genes among the {len(self.genes)} usable "
-                f"ones ({listed(self.genes, 3)}); are both {self.gene_ids} ids?"
+                f"ones ({listed(self.genes, 3)}); are both {self.gene_ids} ids?",
             )
         rows = np.repeat(np.arange(len(members)), [len(found) for found in members])
-        weights = np.concatenate([np.full(len(found), 1 / len(found)) for found in members])
+        weights = np.concatenate(
+            [np.full(len(found), 1 / len(found)) for found in members],
+        )
         sets = sparse.csr_array(
-            (weights, (rows, np.concatenate(members))), shape=(len(names), len(self.genes))
+            (weights, (rows, np.concatenate(members))),
+            shape=(len(names), len(self.genes)),
         )
         return replace(self, sets=sets, features=tuple(names))
 
-    def _positions(self, wanted: Iterable[str], path: Path, notes: list[str]) -> dict[str, int]:
+    def _positions(
+        self,
+        wanted: Iterable[str],
+        path: Path,
+        notes: list[str],
+    ) -> dict[str, int]:
         """Places in `genes` of the genes that a file names."""
         names = tuple(wanted)
         places, spellings = match_genes(names, self.genes, self.gene_ids)
         if spellings:
             notes.append(f"{self.name}: {respelled(spellings)} ({path.name})")
-        return {gene: int(place) for gene, place in zip(names, places, strict=True) if place >= 0}
+        return {
+            gene: int(place)
+            for gene, place in zip(names, places, strict=True)
+            if place >= 0
+        }
 
     def _weighed(self) -> ExpressionTransform:
         """Hand over the genes that any set has, and leave it to a network to weigh them."""
@@ -178,18 +233,21 @@ class ExpressionTransform:
         )
 
     def _with_components(
-        self, values: npt.NDArray[np.float64], wanted: int, notes: list[str]
+        self,
+        values: npt.NDArray[np.float64],
+        wanted: int,
+        notes: list[str],
     ) -> ExpressionTransform:
         scaled = self._scaled(values)
         axes, deviations = principal_axes(scaled, min(wanted, max(len(values) - 1, 1)))
         kept = len(axes)
         if kept == 0:
             raise TransformError(
-                f"{self.name}: its {len(self.genes)} genes do not differ between training patients"
+                f"{self.name}: its {len(self.genes)} genes do not differ between training patients",
             )
         if kept < wanted:
             notes.append(
-                f"{self.name}: {kept} components, not {wanted}: {len(values)} training patients give no more"
+                f"{self.name}: {kept} components, not {wanted}: {len(values)} training patients give no more",
             )
         names = tuple(f"component_{index + 1}" for index in range(kept))
         return replace(self, components=axes / deviations[0], features=names)
@@ -209,11 +267,13 @@ class ExpressionTransform:
             if trained != given:
                 raise TransformError(
                     f"{self.name}: trained on {what} {trained!r}, this cohort has {given!r}; "
-                    f"convert it to {trained!r}"
+                    f"convert it to {trained!r}",
                 )
 
     def apply(
-        self, data: ExpressionData, patients: Sequence[str]
+        self,
+        data: ExpressionData,
+        patients: Sequence[str],
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64], list[Remark]]:
         """Vectors of patients that have a row.
 
@@ -244,7 +304,13 @@ class ExpressionTransform:
         ids = np.array(patients, dtype=object)
         lacking = len(self.genes) - known.sum(axis=1)
         remarks += [
-            (str(i), self.name, "", "missing genes", f"{n} of {len(self.genes)} genes; training means used")
+            (
+                str(i),
+                self.name,
+                "",
+                "missing genes",
+                f"{n} of {len(self.genes)} genes; training means used",
+            )
             for i, n in zip(ids[lacking > 0], lacking[lacking > 0], strict=True)
         ]
         vector = self._scaled(values)
@@ -259,7 +325,10 @@ class ExpressionTransform:
         return (filled - self.mean) / self.sd if self.center else filled
 
     def _require_coverage(
-        self, data: ExpressionData, patients: Sequence[str], known: npt.NDArray[np.bool_]
+        self,
+        data: ExpressionData,
+        patients: Sequence[str],
+        known: npt.NDArray[np.bool_],
     ) -> None:
         coverage = known.mean(axis=1)
         low = np.flatnonzero(coverage < self.min_coverage).tolist()
@@ -268,13 +337,13 @@ class ExpressionTransform:
         if not set(self.genes).isdisjoint(data.expression.patients):
             raise TransformError(
                 f"{self.name}: expected patients in rows, got training genes "
-                f"({listed(data.expression.patients, 3)}); declare the other `orientation` in the cohort file"
+                f"({listed(data.expression.patients, 3)}); declare the other `orientation` in the cohort file",
             )
         named = listed((f"{patients[row]} ({coverage[row]:.1%})" for row in low), 10)
         raise TransformError(
             f"{self.name}: {len(low)} patient(s) have too few of the {len(self.genes)} training genes: "
             f"{named}; at least {self.min_coverage:.0%} are needed (expression_min_coverage)"
-            f"{self._names_apart(data, known)}"
+            f"{self._names_apart(data, known)}",
         )
 
     def _names_apart(self, data: ExpressionData, known: npt.NDArray[np.bool_]) -> str:
@@ -302,13 +371,22 @@ class ExpressionTransform:
             tensors["components"] = self.components
         if self.scale is not None:
             about["log_scale"] = {"library": list(self.scale.library)}
-            tensors |= {} if self.scale.share is None else {"library_share": self.scale.share}
+            tensors |= (
+                {} if self.scale.share is None else {"library_share": self.scale.share}
+            )
         if self.sets is not None:
-            tensors |= {f"sets_{part}": getattr(self.sets, part) for part in ("data", "indices", "indptr")}
+            tensors |= {
+                f"sets_{part}": getattr(self.sets, part)
+                for part in ("data", "indices", "indptr")
+            }
         return about, tensors
 
     @classmethod
-    def from_state(cls, state: dict[str, Any], tensors: dict[str, npt.NDArray[Any]]) -> ExpressionTransform:
+    def from_state(
+        cls,
+        state: dict[str, Any],
+        tensors: dict[str, npt.NDArray[Any]],
+    ) -> ExpressionTransform:
         """Make the transform again from :meth:`state`.
 
         Raises
@@ -316,7 +394,10 @@ class ExpressionTransform:
         InputError
             When texts and arrays do not fit each other.
         """
-        stored_texts([state[key] for key in ("name", "unit", "gene_ids")], "name, unit and gene_ids")
+        stored_texts(
+            [state[key] for key in ("name", "unit", "gene_ids")],
+            "name, unit and gene_ids",
+        )
         keys = ("genes", "features", "notes", "set_names")
         texts = {key: stored_texts(state.get(key, []), key) for key in keys}
         genes = len(texts["genes"])
@@ -324,19 +405,39 @@ class ExpressionTransform:
         scale = None
         if "log_scale" in state:
             library = stored_texts(state["log_scale"]["library"], "library")
-            share = stored_array(tensors, "library_share", (len(library),)) if library else None
+            share = (
+                stored_array(tensors, "library_share", (len(library),))
+                if library
+                else None
+            )
             scale = LogScale(state["unit"], library, share)
         sets = None
         if "sets_data" in tensors:
             weights = stored_array(tensors, "sets_data", (None,))
             places = tuple(tensors[f"sets_{part}"] for part in ("indices", "indptr"))
-            sets = sparse.csr_array((weights, *places), shape=(len(places[1]) - 1, genes))
-            sets.check_format(full_check=True)  # an index out of range would read foreign memory
-        arrays = {name: stored_array(tensors, name, (genes,)) for name in ("mean", "sd")}
+            sets = sparse.csr_array(
+                (weights, *places),
+                shape=(len(places[1]) - 1, genes),
+            )
+            sets.check_format(
+                full_check=True,
+            )  # an index out of range would read foreign memory
+        arrays = {
+            name: stored_array(tensors, name, (genes,)) for name in ("mean", "sd")
+        }
         components = None
         if "components" in tensors:
             components = stored_array(tensors, "components", (None, genes))
-        made = cls(**{**about, **texts, **arrays, "components": components, "sets": sets, "scale": scale})
+        made = cls(
+            **{
+                **about,
+                **texts,
+                **arrays,
+                "components": components,
+                "sets": sets,
+                "scale": scale,
+            },
+        )
         made._require_whole()
         return made
 
@@ -351,6 +452,10 @@ class ExpressionTransform:
             width = len(self.components)
         weighed = 0 if self.sets is None else self.sets.shape[0]
         if len(self.features) != width or len(self.set_names) not in (0, weighed):
-            raise TransformError(f"{self.name}: {len(self.features)} names for {width} features")
+            raise TransformError(
+                f"{self.name}: {len(self.features)} names for {width} features",
+            )
         if not 0 <= self.min_coverage <= 1 or type(self.center) is not bool:
-            raise TransformError(f"{self.name}: min_coverage must be a share, center true or false")
+            raise TransformError(
+                f"{self.name}: min_coverage must be a share, center true or false",
+            )

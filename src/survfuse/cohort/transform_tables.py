@@ -75,19 +75,36 @@ class TableTransform:
         """
         fitted, notes = _fit_columns(data, patients, columns, Support(event))
         if not fitted:
-            fitted, more = _fit_columns(data, patients, columns, Support(event, lenient=True))
-            notes = [*more, f"used all the same, for nothing else is there: {'; '.join(notes)}"]
+            fitted, more = _fit_columns(
+                data,
+                patients,
+                columns,
+                Support(event, lenient=True),
+            )
+            notes = [
+                *more,
+                f"used all the same, for nothing else is there: {'; '.join(notes)}",
+            ]
         if not fitted:
             raise TransformError(
                 f"{data.name}: no column varies among the {len(patients)} training patients; "
-                "leave this modality out or declare other columns"
+                "leave this modality out or declare other columns",
             )
-        return cls(data.name, data.kind, tuple(fitted), tuple(f"{data.name}: {note}" for note in notes))
+        return cls(
+            data.name,
+            data.kind,
+            tuple(fitted),
+            tuple(f"{data.name}: {note}" for note in notes),
+        )
 
     @property
     def features(self) -> tuple[str, ...]:
         """Names of the features, in order."""
-        return tuple(feature for column in self.columns for feature in (*column.values, *column.blank))
+        return tuple(
+            feature
+            for column in self.columns
+            for feature in (*column.values, *column.blank)
+        )
 
     @property
     def blanks(self) -> dict[int, tuple[int, ...]]:
@@ -109,21 +126,27 @@ class TableTransform:
         TransformError
             Names the columns.
         """
-        absent = [column.name for column in self.columns if column.name not in data.columns]
+        absent = [
+            column.name for column in self.columns if column.name not in data.columns
+        ]
         if absent:
             raise TransformError(
                 f"{self.name}: the model was trained with columns that this cohort does not declare: "
-                f"{listed(absent, 10)}; declare them, or leave the whole modality out"
+                f"{listed(absent, 10)}; declare them, or leave the whole modality out",
             )
         for column in self.columns:
             spec = data.columns[column.name]
             if _meaning(spec) != _fitted_meaning(column):
                 raise TransformError(
                     f"{self.name}: column {column.name!r} was {_fitted_meaning(column)} in training, "
-                    f"but is {_meaning(spec)} here"
+                    f"but is {_meaning(spec)} here",
                 )
 
-    def apply(self, data: TableData, patients: Sequence[str]) -> tuple[npt.NDArray[np.float32], list[Remark]]:
+    def apply(
+        self,
+        data: TableData,
+        patients: Sequence[str],
+    ) -> tuple[npt.NDArray[np.float32], list[Remark]]:
         """Vectors of patients that have a row, and what had to be assumed about them.
 
         Returns
@@ -136,7 +159,10 @@ class TableTransform:
         remarks: list[Remark] = []
         for column in self.columns:
             if isinstance(column, NumberColumn):
-                block, found = column.apply(_numbers(data, column.name, ids, column.levels), ids)
+                block, found = column.apply(
+                    _numbers(data, column.name, ids, column.levels),
+                    ids,
+                )
             else:
                 block, found = column.apply(data.texts(column.name, list(ids)), ids)
             blocks.append(block)
@@ -164,7 +190,10 @@ class TableTransform:
 
 
 def _fit_columns(
-    data: TableData, patients: Sequence[str], columns: Sequence[str], support: Support
+    data: TableData,
+    patients: Sequence[str],
+    columns: Sequence[str],
+    support: Support,
 ) -> tuple[list[Column], list[str]]:
     """Fit each column; those that can be used, and what is to be said."""
     ids = np.array(patients, dtype=object)
@@ -177,14 +206,24 @@ def _fit_columns(
             column, said = fit_category(name, data.texts(name, patients), support)
         else:
             values = _numbers(data, name, patients, spec.levels)
-            column, said = fit_number(name, values, support, ids, spec.levels, name in copy_numbers)
+            column, said = fit_number(
+                name,
+                values,
+                support,
+                ids,
+                spec.levels,
+                name in copy_numbers,
+            )
         notes += said
         fitted += [] if column is None else [column]
     return fitted, notes
 
 
 def _numbers(
-    data: TableData, name: str, ids: Sequence[str] | Ids, levels: tuple[str, ...] | None
+    data: TableData,
+    name: str,
+    ids: Sequence[str] | Ids,
+    levels: tuple[str, ...] | None,
 ) -> FloatArray:
     """Numbers of a column, or indices into the training `levels`; NaN where not known."""
     values = data.numbers(name, list(ids))
@@ -192,7 +231,7 @@ def _numbers(
     if levels is None or declared is None or levels == declared:
         return values
     raise TransformError(
-        f"{data.name}: column {name!r} had levels {list(levels)} in training, here {list(declared)}"
+        f"{data.name}: column {name!r} had levels {list(levels)} in training, here {list(declared)}",
     )
 
 

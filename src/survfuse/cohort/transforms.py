@@ -18,7 +18,7 @@ import pandas as pd
 
 from survfuse._errors import ConfigError, LeakageError, TransformError, context, listed
 from survfuse._storage import stored_texts
-from survfuse.cohort.data import Cohort
+from survfuse.cohort.cohort_data import Cohort
 from survfuse.cohort.leakage import refuse_leaks
 from survfuse.cohort.modalities import BagData, ExpressionData, ModalityData, TableData
 from survfuse.cohort.problems import allowing
@@ -29,8 +29,12 @@ from survfuse.config import FitConfig
 
 VERSION = 1
 TABLES = ("clinical", "table")
-REMEMBERED = 24  # fits: those of one outer fold with five inner ones, for four modalities
-LEARNED_BY = tuple(name for name in FitConfig.model_fields if name.startswith(("expression_", "bag_")))
+REMEMBERED = (
+    24  # fits: those of one outer fold with five inner ones, for four modalities
+)
+LEARNED_BY = tuple(
+    name for name in FitConfig.model_fields if name.startswith(("expression_", "bag_"))
+)
 
 Fitted = TableTransform | ExpressionTransform | BagScaler
 
@@ -117,7 +121,12 @@ class Transforms:
         genes = config.model_copy(update={"expression_components": None})
         events = _with_event(cohort, train)
         fitted = {
-            name: _remembered(cohort.modalities[name], train, events, genes if name in as_genes else config)
+            name: _remembered(
+                cohort.modalities[name],
+                train,
+                events,
+                genes if name in as_genes else config,
+            )
             for name in names
         }
         return cls(fitted)
@@ -130,12 +139,18 @@ class Transforms:
     @property
     def bag_scaler(self) -> dict[str, BagScaler]:
         """Scalers of the bag modalities, by name."""
-        return {name: one for name, one in self.fitted.items() if isinstance(one, BagScaler)}
+        return {
+            name: one for name, one in self.fitted.items() if isinstance(one, BagScaler)
+        }
 
     @property
     def blanks(self) -> dict[str, dict[int, tuple[int, ...]]]:
         """Of each table, the features that say that a cell is missing (`TableTransform.blanks`)."""
-        return {name: one.blanks for name, one in self.fitted.items() if isinstance(one, TableTransform)}
+        return {
+            name: one.blanks
+            for name, one in self.fitted.items()
+            if isinstance(one, TableTransform)
+        }
 
     @property
     def kinds(self) -> dict[str, str]:
@@ -164,7 +179,9 @@ class Transforms:
     @property
     def notes(self) -> tuple[str, ...]:
         """What was dropped or could not be had in training."""
-        vectors = [one for one in self.fitted.values() if not isinstance(one, BagScaler)]
+        vectors = [
+            one for one in self.fitted.values() if not isinstance(one, BagScaler)
+        ]
         return tuple(note for one in vectors for note in one.notes)
 
     def apply(self, cohort: Cohort, patients: Iterable[str] | None = None) -> Prepared:
@@ -190,7 +207,10 @@ class Transforms:
         remarks: list[Remark] = []
         for name, one in self.fitted.items():
             data = _same_kind(name, one, cohort)
-            has = np.isin(np.array(ids, dtype=object), np.array(data.patients if data else (), dtype=object))
+            has = np.isin(
+                np.array(ids, dtype=object),
+                np.array(data.patients if data else (), dtype=object),
+            )
             present[name] = has
             if isinstance(one, BagScaler):
                 continue
@@ -200,11 +220,16 @@ class Transforms:
                 coverage[name] = np.full(len(ids), np.nan)
             if not chosen:
                 continue
-            if isinstance(one, ExpressionTransform) and isinstance(data, ExpressionData):
+            if isinstance(one, ExpressionTransform) and isinstance(
+                data,
+                ExpressionData,
+            ):
                 vectors[name][has], coverage[name][has], found = one.apply(data, chosen)
             elif isinstance(one, TableTransform) and isinstance(data, TableData):
                 vectors[name][has], found = one.apply(data, chosen)
-                vectors[name][:, list(self.unseen.get(name, ()))] = 0  # no weight has learned to read them
+                vectors[name][:, list(self.unseen.get(name, ()))] = (
+                    0  # no weight has learned to read them
+                )
             remarks.extend(found)
         report = pd.DataFrame(remarks, columns=list(REPORT_COLUMNS))
         return Prepared(tuple(ids), vectors, present, coverage, report)
@@ -219,12 +244,22 @@ class Transforms:
                 about = one.state()
             else:
                 about, arrays = one.state()
-            modalities.append({"kind": _kind(one), "unseen": list(self.unseen.get(name, ())), "state": about})
+            modalities.append(
+                {
+                    "kind": _kind(one),
+                    "unseen": list(self.unseen.get(name, ())),
+                    "state": about,
+                },
+            )
             tensors |= {f"{name}/{part}": array for part, array in arrays.items()}
         return {"version": VERSION, "modalities": modalities}, tensors
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[Any]]) -> Transforms:
+    def from_state(
+        cls,
+        state: Mapping[str, Any],
+        tensors: Mapping[str, npt.NDArray[Any]],
+    ) -> Transforms:
         """Make the transforms again from :meth:`state`; they give the same bits.
 
         Raises
@@ -234,7 +269,7 @@ class Transforms:
         """
         if state.get("version") != VERSION:
             raise TransformError(
-                f"transforms: expected state version {VERSION}, got {state.get('version')!r}"
+                f"transforms: expected state version {VERSION}, got {state.get('version')!r}",
             )
         owned: dict[str, dict[str, npt.NDArray[Any]]] = {}
         for key, array in tensors.items():
@@ -245,9 +280,15 @@ class Transforms:
         for entry in state["modalities"]:
             (name,) = stored_texts([entry["state"]["name"]], "name")
             if name in fitted:
-                raise TransformError(f"transforms: modality {name!r} stands there twice")
+                raise TransformError(
+                    f"transforms: modality {name!r} stands there twice",
+                )
             with context(f"modality {name!r}"):
-                fitted[name] = _restored(entry["kind"], entry["state"], owned.get(name, {}))
+                fitted[name] = _restored(
+                    entry["kind"],
+                    entry["state"],
+                    owned.get(name, {}),
+                )
             if entry["unseen"]:
                 unseen[name] = _features(entry["unseen"], len(fitted[name].features))
         return cls(fitted, unseen)
@@ -259,17 +300,27 @@ def _features(places: list[int], width: int) -> tuple[int, ...]:
     return tuple(places)
 
 
-def _restored(kind: str, state: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Fitted:
+def _restored(
+    kind: str,
+    state: dict[str, Any],
+    arrays: dict[str, npt.NDArray[Any]],
+) -> Fitted:
     if kind == "bag":
         return BagScaler.from_state(state, arrays)
     if kind == "expression":
         return ExpressionTransform.from_state(state, arrays)
     if kind not in TABLES or state["kind"] != kind:
-        raise TransformError(f"expected kind bag, expression, {' or '.join(TABLES)}, got {kind!r}")
+        raise TransformError(
+            f"expected kind bag, expression, {' or '.join(TABLES)}, got {kind!r}",
+        )
     return TableTransform.from_state(state)
 
 
-_DATA: dict[type, type] = {TableTransform: TableData, ExpressionTransform: ExpressionData, BagScaler: BagData}
+_DATA: dict[type, type] = {
+    TableTransform: TableData,
+    ExpressionTransform: ExpressionData,
+    BagScaler: BagData,
+}
 
 
 def _kind(one: Fitted) -> str:
@@ -287,12 +338,16 @@ def _chosen(cohort: Cohort, config: FitConfig) -> tuple[str, ...]:
     if unknown or not config.modalities:
         raise ConfigError(
             f"modalities: cohort {cohort.name!r} has {listed(known, 20)}, "
-            f"got {listed(unknown) or 'an empty list'}"
+            f"got {listed(unknown) or 'an empty list'}",
         )
     return tuple(name for name in known if name in config.modalities)
 
 
-def check_followup(cohort: Cohort, config: FitConfig, names: Iterable[str] | None = None) -> None:
+def check_followup(
+    cohort: Cohort,
+    config: FitConfig,
+    names: Iterable[str] | None = None,
+) -> None:
     """Refuse columns that accrue after time zero, unless each is allowed by name.
 
     Parameters
@@ -313,21 +368,27 @@ def check_followup(cohort: Cohort, config: FitConfig, names: Iterable[str] | Non
     names = _chosen(cohort, config) if names is None else names
     unknown = [name for name in config.allow_followup if not _is_input(name, cohort)]
     if unknown:
-        raise ConfigError(f"allow_followup: no input is called {listed(map(repr, unknown))}")
+        raise ConfigError(
+            f"allow_followup: no input is called {listed(map(repr, unknown))}",
+        )
     for data in (cohort.modalities[name] for name in names):
         late = [name for name in _late(data) if name not in config.allow_followup]
         if late:
             raise LeakageError(
                 f"{data.name}: {listed(map(repr, late), 20)} accrue during follow-up, so patients with an "
                 "early event have less of them: the outcome leaks into the input. Say `use: false` of "
-                f"them in the cohort file, or allow them, which leaks: `{allowing(late)}`"
+                f"them in the cohort file, or allow them, which leaks: `{allowing(late)}`",
             )
 
 
 def _is_input(name: str, cohort: Cohort) -> bool:
     """Whether a modality, a column of a table or a gene is called so."""
-    tables = [data for data in cohort.modalities.values() if isinstance(data, TableData)]
-    matrices = [data for data in cohort.modalities.values() if isinstance(data, ExpressionData)]
+    tables = [
+        data for data in cohort.modalities.values() if isinstance(data, TableData)
+    ]
+    matrices = [
+        data for data in cohort.modalities.values() if isinstance(data, ExpressionData)
+    ]
     return (
         name in cohort.modalities
         or any(name in data.columns for data in tables)
@@ -338,7 +399,11 @@ def _is_input(name: str, cohort: Cohort) -> bool:
 def _late(data: ModalityData) -> list[str]:
     """Columns that a model would read and that are declared as known only during follow-up."""
     columns = data.columns if isinstance(data, TableData) else {}
-    return [name for name, column in columns.items() if column.use and column.known == "followup"]
+    return [
+        name
+        for name, column in columns.items()
+        if column.use and column.known == "followup"
+    ]
 
 
 def _with_event(cohort: Cohort, train: tuple[str, ...]) -> frozenset[str] | None:
@@ -350,7 +415,10 @@ def _with_event(cohort: Cohort, train: tuple[str, ...]) -> frozenset[str] | None
 
 
 def _remembered(
-    data: ModalityData, train: tuple[str, ...], events: frozenset[str] | None, config: FitConfig
+    data: ModalityData,
+    train: tuple[str, ...],
+    events: frozenset[str] | None,
+    config: FitConfig,
 ) -> Fitted:
     """Fit, or recall the same fit: the models of one fold learn from the same patients again and again."""
     learned_by = tuple(repr(getattr(config, name)) for name in LEARNED_BY)
@@ -366,26 +434,40 @@ def _remembered(
     return made
 
 
-_FITTED: OrderedDict[tuple[Any, ...], tuple[weakref.ref[ModalityData], Fitted]] = OrderedDict()
+_FITTED: OrderedDict[tuple[Any, ...], tuple[weakref.ref[ModalityData], Fitted]] = (
+    OrderedDict()
+)
 
 
 def _fit_one(
-    data: ModalityData, train: tuple[str, ...], events: frozenset[str] | None, config: FitConfig
+    data: ModalityData,
+    train: tuple[str, ...],
+    events: frozenset[str] | None,
+    config: FitConfig,
 ) -> Fitted:
     has = set(data.patients)
     chosen = [patient for patient in train if patient in has]
     if not chosen:
         raise TransformError(
             f"{data.name}: none of the {len(train)} training patients has this modality (those who have it "
-            "may all lie in one inner fold); leave it out (`modalities`) or train on other patients"
+            "may all lie in one inner fold); leave it out (`modalities`) or train on other patients",
         )
     if isinstance(data, TableData):
         columns = [name for name, column in data.columns.items() if column.use]
-        event = None if events is None else np.array([patient in events for patient in chosen])
+        event = (
+            None
+            if events is None
+            else np.array([patient in events for patient in chosen])
+        )
         return TableTransform.fit(data, chosen, columns, event)
     if isinstance(data, ExpressionData):
         return ExpressionTransform.fit(data, chosen, config)
-    return BagScaler.fit(data, chosen, scaling=config.bag_scaling, components=config.bag_components)
+    return BagScaler.fit(
+        data,
+        chosen,
+        scaling=config.bag_scaling,
+        components=config.bag_components,
+    )
 
 
 def _same_kind(name: str, one: Fitted, cohort: Cohort) -> ModalityData | None:
@@ -395,7 +477,7 @@ def _same_kind(name: str, one: Fitted, cohort: Cohort) -> ModalityData | None:
         return None
     if not isinstance(data, _DATA[type(one)]):
         raise TransformError(
-            f"modality {name!r} was of kind {_kind(one)} in training, this cohort has {data.kind}"
+            f"modality {name!r} was of kind {_kind(one)} in training, this cohort has {data.kind}",
         )
     check: Callable[[Any], None] = one.check
     check(data)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from survfuse._errors import ConfigError
 from survfuse.cohort.cohort import read_cohort
-from survfuse.cohort.data import Cohort
+from survfuse.cohort.cohort_data import Cohort
 from survfuse.cohort.leakage import leak_problems
 from survfuse.cohort.problems import Problem, problems_frame
 
@@ -87,7 +87,10 @@ def inspect(
         tables["modalities"] = cohort.summary()
         tables["patterns"] = cohort.patterns()
         tables["flow"] = pd.DataFrame(
-            [(step.step, step.patients, step.events, step.note) for step in cohort.flow],
+            [
+                (step.step, step.patients, step.events, step.note)
+                for step in cohort.flow
+            ],
             columns=["step", "patients", "events", "note"],
         )
     return Inspection(None if found.errors else cohort, found.all(), tables)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from survfuse.datasets.cards import DATASETS, DatasetCard, card
+from survfuse.datasets.dataset_cards import DATASETS, DatasetCard, card
 from survfuse.datasets.download import RemoteFile, cache_folder, fetch, locate
 from survfuse.datasets.hancock import hancock
 from survfuse.datasets.simulate import simulate

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from survfuse.datasets.plan import Plan
 from survfuse.datasets.population import FACTORS, Patients
+from survfuse.datasets.simulation_plan import Plan
 from survfuse.datasets.writing import write_csv, yaml_columns
 
 _COLUMNS = {
@@ -79,7 +79,9 @@ def truth(
     seen: pd.DataFrame,
 ) -> pd.DataFrame:
     """Give everything that is true of the patients, one row each."""
-    frame = pd.DataFrame({"patient_id": patients.ids, "log_risk": risk, "site_effect": site_effect})
+    frame = pd.DataFrame(
+        {"patient_id": patients.ids, "log_risk": risk, "site_effect": site_effect},
+    )
     frame["time"], frame["event"] = seen["time"], seen["event"]
     for k in range(FACTORS):
         frame[f"slide_factor_{k + 1}"] = patients.slide_factor[:, k]
@@ -94,7 +96,7 @@ def cohort_yaml(plan: Plan, *, with_outcome: bool) -> str:
     parts = [
         f"# Simulated by survfuse (signal: {plan.signal}, seed: {plan.seed}); nobody's data.\n"
         "# What was planted stands in truth.csv and simulation.json, which no loader reads.\n"
-        f"name: simulated-{plan.signal}{'' if with_outcome else '-new'}\n"
+        f"name: simulated-{plan.signal}{'' if with_outcome else '-new'}\n",
     ]
     if with_outcome:
         parts.append(
@@ -103,7 +105,7 @@ def cohort_yaml(plan: Plan, *, with_outcome: bool) -> str:
             "  patient: patient_id\n"
             f"  time: time\n  unit: {plan.unit}\n"
             "  event: event          # 1 = progression, 0 = censored\n"
-            "  endpoint: progression\n"
+            "  endpoint: progression\n",
         )
     else:
         parts.append("# No outcome: these patients are to be predicted.\n")
@@ -113,16 +115,18 @@ def cohort_yaml(plan: Plan, *, with_outcome: bool) -> str:
         "  table: clinical.csv\n"
         "  patient: patient_id\n"
         '  missing: ["", "NA", "-1"]   # -1 is "not known" in every column, also where numbers stand\n'
-        "  columns:\n" + yaml_columns(columns) + "\n"
+        "  columns:\n" + yaml_columns(columns) + "\n",
     )
     parts.append(
         "expression:\n"
         "  path: expression.parquet\n"
         "  patient: patient_id\n"
         "  unit: vst               # variance-stabilised; 3.7 is the floor of unexpressed genes\n"
-        "  genes: symbol\n"
+        "  genes: symbol\n",
     )
     parts.append(_SLIDES if plan.images else "slides:\n  packed: slides.bags\n")
     if plan.sites:
-        parts.append("groups:\n  site: {table: patients.csv, column: site, patient: patient_id}\n")
+        parts.append(
+            "groups:\n  site: {table: patients.csv, column: site, patient: patient_id}\n",
+        )
     return "\n".join(parts)

@@ -71,7 +71,9 @@ def check_files(folder: Path, files: Sequence[RemoteFile]) -> Path:
     """
     absent = [file.path for file in files if not (folder / file.path).is_file()]
     if absent:
-        raise InputError(f"{folder}: expected {len(files)} files, {len(absent)} are absent: {listed(absent)}")
+        raise InputError(
+            f"{folder}: expected {len(files)} files, {len(absent)} are absent: {listed(absent)}",
+        )
     for file in files:
         found = sha256_file(folder / file.path)
         if found != file.sha256:
@@ -82,7 +84,7 @@ def check_files(folder: Path, files: Sequence[RemoteFile]) -> Path:
 def _mismatch(where: Path | str, file: RemoteFile, found: str) -> InputError:
     return InputError(
         f"{where}: sha256 of {file.path} is {found[:12]}…, expected {file.sha256[:12]}…; "
-        "the file is not the published one: fetch it again, or report that the publisher changed it"
+        "the file is not the published one: fetch it again, or report that the publisher changed it",
     )
 
 
@@ -137,17 +139,22 @@ def _download(url: str, file: RemoteFile, target: Path, timeout: float) -> None:
     digest = hashlib.sha256()
     with atomic_path(target) as temporary:
         try:
-            with urllib.request.urlopen(url, timeout=timeout) as answer, temporary.open("wb") as out:
+            with (
+                urllib.request.urlopen(url, timeout=timeout) as answer,
+                temporary.open("wb") as out,
+            ):
                 size = 0
                 while chunk := answer.read(_CHUNK):
                     size += len(chunk)
                     if size > SIZE_LIMIT:
                         raise InputError(
-                            f"{url}: more than {SIZE_LIMIT} bytes; no file of this dataset is so large"
+                            f"{url}: more than {SIZE_LIMIT} bytes; no file of this dataset is so large",
                         )
                     digest.update(chunk)
                     out.write(chunk)
-        except OSError as error:  # URLError, HTTPError, timeouts and refused connections among them
+        except (
+            OSError
+        ) as error:  # URLError, HTTPError, timeouts and refused connections among them
             answer = disk_answer(error)
             raise InputError(answer or _unreachable(url, target, error)) from None
         if digest.hexdigest() != file.sha256:
@@ -155,7 +162,11 @@ def _download(url: str, file: RemoteFile, target: Path, timeout: float) -> None:
 
 
 def _unreachable(url: str, target: Path, error: OSError) -> str:
-    why = f"HTTP {error.code}" if isinstance(error, urllib.error.HTTPError) else str(error)
+    why = (
+        f"HTTP {error.code}"
+        if isinstance(error, urllib.error.HTTPError)
+        else str(error)
+    )
     return (
         f"{url}: cannot be fetched ({why}). Without a network, put the file at {target}, "
         f"or point {LOCAL} at a folder with a copy of the dataset"
@@ -194,6 +205,6 @@ def locate(
     if base_url is None:
         raise InputError(
             f"{dataset}: not downloadable from one place; give `source`, or point {LOCAL} "
-            f"at a folder that holds {dataset}/ with {listed(file.path for file in files)}"
+            f"at a folder that holds {dataset}/ with {listed(file.path for file in files)}",
         )
     return fetch(dataset, files, base_url, progress=progress)

@@ -19,7 +19,13 @@ import pandas as pd
 from survfuse._errors import ConfigError, FeatureFileError, InputError
 from survfuse._storage import write_text
 from survfuse.datasets.download import RemoteFile, locate
-from survfuse.datasets.writing import new_folder, try_new_folder, write_bags, write_csv, yaml_columns
+from survfuse.datasets.writing import (
+    new_folder,
+    try_new_folder,
+    write_bags,
+    write_csv,
+    yaml_columns,
+)
 
 BASE_URL = "https://raw.githubusercontent.com/ankilab/HANCOCK_MultimodalDataset/521b99b"
 STAINS = ("HE", "CD3", "CD8", "CD56", "CD68", "CD163", "MHC1", "PDL1")
@@ -177,11 +183,17 @@ def hancock(
         write_csv(folder / "cell_density.csv", _read(root, "tma_cell_density.csv"))
         slides, blank = _without_blanks(_read_bags(root))
         write_bags(
-            ((f"{patient}_{STAINS[n]}", patient, tiles, None) for (patient, n), tiles in slides.items()),
+            (
+                (f"{patient}_{STAINS[n]}", patient, tiles, None)
+                for (patient, n), tiles in slides.items()
+            ),
             folder / "slides.bags",
             encoder="dtr256",
         )
-        write_text(folder / "cohort.yaml", _cohort_yaml(endpoint, folds=folds, blank=blank))
+        write_text(
+            folder / "cohort.yaml",
+            _cohort_yaml(endpoint, folds=folds, blank=blank),
+        )
     return Path(out) / "cohort.yaml"
 
 
@@ -193,16 +205,26 @@ def _write_patients(root: Path, folder: Path) -> bool:
     """Join targets, clinical and pathological columns; tell whether folds were given."""
     table = _read(root, "targets.csv")
     for name in ("clinical.csv", "pathological.csv"):
-        table = table.merge(_read(root, name), on="patient_id", how="outer", validate="1:1")
+        table = table.merge(
+            _read(root, name),
+            on="patient_id",
+            how="outer",
+            validate="1:1",
+        )
     given = root / "patients.csv"
     folds = given.is_file()
     if folds:
         fold = pd.read_csv(given, dtype=str, keep_default_na=False)
         if not {"patient_id", "fold"} <= set(fold.columns):
             raise InputError(
-                f"{given}: expected columns patient_id and fold, got {', '.join(fold.columns[:6])}…"
+                f"{given}: expected columns patient_id and fold, got {', '.join(fold.columns[:6])}…",
             )
-        table = table.merge(fold[["patient_id", "fold"]], on="patient_id", how="left", validate="1:1")
+        table = table.merge(
+            fold[["patient_id", "fold"]],
+            on="patient_id",
+            how="left",
+            validate="1:1",
+        )
     write_csv(folder / "patients.csv", table)
     return folds
 
@@ -215,7 +237,10 @@ def _read_bags(root: Path) -> dict[tuple[str, int], npt.NDArray[np.float32]]:
         # Plain arrays, one per patient: nothing here needs (or is allowed) unpickling.
         with np.load(path, allow_pickle=False) as archive:
             for patient in archive.files:
-                slides[patient, number] = _tiles(archive[patient], f"{path}: patient {patient}")
+                slides[patient, number] = _tiles(
+                    archive[patient],
+                    f"{path}: patient {patient}",
+                )
     return dict(sorted(slides.items()))
 
 
@@ -231,7 +256,10 @@ def _without_blanks(
     for (patient, _), tiles in slides.items():
         for tile in tiles:
             owners.setdefault(tile.tobytes(), set()).add(patient)
-    kept = {key: tiles[[len(owners[tile.tobytes()]) == 1 for tile in tiles]] for key, tiles in slides.items()}
+    kept = {
+        key: tiles[[len(owners[tile.tobytes()]) == 1 for tile in tiles]]
+        for key, tiles in slides.items()
+    }
     blank = sum(map(len, slides.values())) - sum(map(len, kept.values()))
     return {key: tiles for key, tiles in kept.items() if len(tiles)}, blank
 
@@ -242,7 +270,9 @@ def _tiles(vector: npt.NDArray[np.float32], where: str) -> npt.NDArray[np.float3
     Where a patient has one tile, the authors pad it with 128 zeros on either side.
     """
     if vector.shape != (_TILES * DIM,) or vector.dtype != np.float32:
-        raise FeatureFileError(f"{where}: expected 512 float32 numbers, got {vector.dtype} {vector.shape}")
+        raise FeatureFileError(
+            f"{where}: expected 512 float32 numbers, got {vector.dtype} {vector.shape}",
+        )
     quarter = DIM // 2
     if not vector[:quarter].any() and not vector[-quarter:].any():
         return vector[quarter:-quarter].reshape(1, DIM)
@@ -251,6 +281,9 @@ def _tiles(vector: npt.NDArray[np.float32], where: str) -> npt.NDArray[np.float3
 
 def _cohort_yaml(endpoint: Endpoint, *, folds: bool, blank: int) -> str:
     text = _YAML.substitute(
-        endpoint=endpoint, outcome=_OUTCOMES[endpoint], columns=yaml_columns(_COLUMNS), blank=blank
+        endpoint=endpoint,
+        outcome=_OUTCOMES[endpoint],
+        columns=yaml_columns(_COLUMNS),
+        blank=blank,
     )
     return text + (_FOLDS if folds else "")

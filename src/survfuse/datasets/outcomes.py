@@ -20,11 +20,18 @@ FOLLOW_UP = (24.0, 84.0)  # months; administrative censoring, uniform
 DROPOUT = 0.004  # per month
 # Standard deviation of the log-risk at strength 1, set so that its own C-index is about 0.79 at 36 % events.
 _SPREAD = {"none": 0.0, "additive": 1.3, "interaction": 1.5}
-_CLINICAL, _SLIDE, _RNA = 0.60, 0.55, 0.58  # of one standard deviation each, additive signal
+_CLINICAL, _SLIDE, _RNA = (
+    0.60,
+    0.55,
+    0.58,
+)  # of one standard deviation each, additive signal
 _MONTH = 30.4375  # days
 # Months of the 27 planned instillations: six weekly, then three weekly at 3, 6, 12, ... 36 months.
 _DOSES = np.concatenate(
-    [1.0 + np.arange(6) * 7 / _MONTH, *[m + np.arange(3) * 7 / _MONTH for m in (3, 6, 12, 18, 24, 30, 36)]]
+    [
+        1.0 + np.arange(6) * 7 / _MONTH,
+        *[m + np.arange(3) * 7 / _MONTH for m in (3, 6, 12, 18, 24, 30, 36)],
+    ],
 )
 
 
@@ -63,7 +70,11 @@ def draw(count: int, rng: np.random.Generator) -> Draws:
     )
 
 
-def log_risk(patients: Patients, signal: Signal, strength: float) -> npt.NDArray[np.float64]:
+def log_risk(
+    patients: Patients,
+    signal: Signal,
+    strength: float,
+) -> npt.NDArray[np.float64]:
     """Give the true log-risk, (patients,), with mean about 0.
 
     Parameters
@@ -79,7 +90,9 @@ def log_risk(patients: Patients, signal: Signal, strength: float) -> npt.NDArray
         Multiplies the log-risk; 1 gives a concordance of 0.75 to 0.8.
     """
     if signal not in get_args(Signal):
-        raise ConfigError(f"signal: expected one of {', '.join(get_args(Signal))}, got {signal!r}")
+        raise ConfigError(
+            f"signal: expected one of {', '.join(get_args(Signal))}, got {signal!r}",
+        )
     if not np.isfinite(strength) or strength < 0:
         raise ConfigError(f"strength: expected a finite number >= 0, got {strength}")
     spread = strength * _SPREAD[signal]
@@ -89,7 +102,9 @@ def log_risk(patients: Patients, signal: Signal, strength: float) -> npt.NDArray
     if signal == "interaction":
         risk = scale * (patients.slide_sign * patients.rna_sign).sum(axis=1)
     else:
-        factors = _SLIDE * patients.slide_factor.sum(axis=1) + _RNA * patients.rna_factor.sum(axis=1)
+        factors = _SLIDE * patients.slide_factor.sum(
+            axis=1,
+        ) + _RNA * patients.rna_factor.sum(axis=1)
         risk = spread * _CLINICAL * clinical_score(patients.clinical) + scale * factors
     return np.asarray(risk, dtype=np.float64)
 
@@ -97,13 +112,25 @@ def log_risk(patients: Patients, signal: Signal, strength: float) -> npt.NDArray
 def clinical_score(clinical: pd.DataFrame) -> npt.NDArray[np.float64]:
     """Give the clinical part of the additive log-risk, (patients,), of unit variance or near it."""
     age = (clinical["age"].to_numpy(dtype=float) - 71.0) / 9.5
-    stage = clinical["stage"].map({"TaHG": -0.9, "T1HG": 0.1, "T2HG": 1.5}).to_numpy(dtype=float)
-    subtype = clinical["BRS"].map({"BRS1": -0.6, "BRS2": -0.2, "BRS3": 0.8}).to_numpy(dtype=float)
+    stage = (
+        clinical["stage"]
+        .map({"TaHG": -0.9, "T1HG": 0.1, "T2HG": 1.5})
+        .to_numpy(dtype=float)
+    )
+    subtype = (
+        clinical["BRS"]
+        .map({"BRS1": -0.6, "BRS2": -0.2, "BRS3": 0.8})
+        .to_numpy(dtype=float)
+    )
     score: npt.NDArray[np.float64] = 0.6 * age + 0.8 * stage + subtype
     return score
 
 
-def weibull_scale(risk: npt.NDArray[np.float64], draws: Draws, event_rate: float) -> float:
+def weibull_scale(
+    risk: npt.NDArray[np.float64],
+    draws: Draws,
+    event_rate: float,
+) -> float:
     """Find the Weibull scale, in months, at which the share of events is nearest to `event_rate`.
 
     With the randomness held fixed, the number of events falls as the scale grows:
@@ -114,7 +141,7 @@ def weibull_scale(risk: npt.NDArray[np.float64], draws: Draws, event_rate: float
     events = round(event_rate * len(limit))
     if not 0 < events < len(limit):
         raise ConfigError(
-            f"event_rate: {event_rate} of {len(limit)} patients leaves no events or no censoring"
+            f"event_rate: {event_rate} of {len(limit)} patients leaves no events or no censoring",
         )
     return float(np.sqrt(limit[events - 1] * limit[events]))
 
@@ -124,7 +151,13 @@ def _unit_time(risk: npt.NDArray[np.float64], draws: Draws) -> npt.NDArray[np.fl
     return time
 
 
-def observe(risk: npt.NDArray[np.float64], draws: Draws, scale: float, *, leak: bool) -> pd.DataFrame:
+def observe(
+    risk: npt.NDArray[np.float64],
+    draws: Draws,
+    scale: float,
+    *,
+    leak: bool,
+) -> pd.DataFrame:
     """Observe the patients until relapse or censoring.
 
     Returns
@@ -137,7 +170,10 @@ def observe(risk: npt.NDArray[np.float64], draws: Draws, scale: float, *, leak: 
     relapse = scale * _unit_time(risk, draws)
     time = np.minimum(relapse, draws.censoring)
     frame = pd.DataFrame(
-        {"time": np.maximum(time.round(1), 0.1), "event": (relapse <= draws.censoring).astype(int)}
+        {
+            "time": np.maximum(time.round(1), 0.1),
+            "event": (relapse <= draws.censoring).astype(int),
+        },
     )
     if leak:
         until = np.minimum(time, draws.stop)
@@ -154,4 +190,6 @@ def in_unit(months: pd.Series[float], unit: Unit) -> pd.Series[float] | pd.Serie
         return (months * _MONTH).round().clip(lower=1).astype(int)
     if unit == "years":
         return (months / 12).round(3).clip(lower=0.001)
-    raise ConfigError(f"unit: expected one of {', '.join(get_args(Unit))}, got {unit!r}")
+    raise ConfigError(
+        f"unit: expected one of {', '.join(get_args(Unit))}, got {unit!r}",
+    )

@@ -19,7 +19,9 @@ from survfuse._errors import ConfigError
 FACTORS = 2  # prognostic factors in the slides, and as many in the expression
 RNA_LATENTS = 20  # correlated gene modules; the first FACTORS are the prognostic ones
 _LARGE = 0.15  # share of the module genes in each prognostic module: large, as proliferation or immunity are
-VST_FLOOR = 3.7  # value of an unexpressed gene after variance-stabilising transformation
+VST_FLOOR = (
+    3.7  # value of an unexpressed gene after variance-stabilising transformation
+)
 MISSING = "-1"
 
 _SEPARATION = 0.9  # a factor is 0.9 * sign + jitter, of variance 1
@@ -121,21 +123,43 @@ def gene_world(genes: int, rng: np.random.Generator) -> GeneWorld:
         The world's stream.
     """
     if genes < RNA_LATENTS:
-        raise ConfigError(f"genes: at least {RNA_LATENTS} (one per module), got {genes}")
+        raise ConfigError(
+            f"genes: at least {RNA_LATENTS} (one per module), got {genes}",
+        )
     sizes = np.full(RNA_LATENTS, (1 - FACTORS * _LARGE) / (RNA_LATENTS - FACTORS))
     sizes[:FACTORS] = _LARGE
-    module = np.where(rng.random(genes) < 0.7, rng.choice(RNA_LATENTS, genes, p=sizes), -1)
+    module = np.where(
+        rng.random(genes) < 0.7,
+        rng.choice(RNA_LATENTS, genes, p=sizes),
+        -1,
+    )
     module[rng.permutation(genes)[:RNA_LATENTS]] = np.arange(RNA_LATENTS)
     silent = (rng.random(genes) < 1 / 6) & (module < 0)
-    base = np.where(silent, VST_FLOOR - rng.exponential(1.0, genes), rng.gamma(6.0, 0.8, genes) + 5.0)
+    base = np.where(
+        silent,
+        VST_FLOOR - rng.exponential(1.0, genes),
+        rng.gamma(6.0, 0.8, genes) + 5.0,
+    )
     loading = np.zeros((genes, RNA_LATENTS))
     member = np.flatnonzero(module >= 0)
     loading[member, module[member]] = rng.uniform(0.3, 0.8, len(member))
     noise = rng.uniform(0.4, 0.9, genes)
-    return GeneWorld(tuple(f"GENE{i:05d}" for i in range(1, genes + 1)), base, loading, noise, module)
+    return GeneWorld(
+        tuple(f"GENE{i:05d}" for i in range(1, genes + 1)),
+        base,
+        loading,
+        noise,
+        module,
+    )
 
 
-def draw_patients(count: int, *, prefix: str, sites: int, rng: np.random.Generator) -> Patients:
+def draw_patients(
+    count: int,
+    *,
+    prefix: str,
+    sites: int,
+    rng: np.random.Generator,
+) -> Patients:
     """Draw patients with clinical variables and latent factors, all independent of each other.
 
     Parameters
@@ -154,20 +178,31 @@ def draw_patients(count: int, *, prefix: str, sites: int, rng: np.random.Generat
     rna_latent = rng.standard_normal((count, RNA_LATENTS))
     rna_latent[:, :FACTORS] = _SEPARATION * rna_sign + _JITTER * rna_latent[:, :FACTORS]
     return Patients(
-        ids=tuple(f"{prefix}{i:0{max(3, len(str(count)))}d}" for i in range(1, count + 1)),
+        ids=tuple(
+            f"{prefix}{i:0{max(3, len(str(count)))}d}" for i in range(1, count + 1)
+        ),
         clinical=_draw_clinical(count, rng),
         slide_sign=slide_sign,
         rna_sign=rna_sign,
-        slide_factor=_SEPARATION * slide_sign + _JITTER * rng.standard_normal((count, FACTORS)),
+        slide_factor=_SEPARATION * slide_sign
+        + _JITTER * rng.standard_normal((count, FACTORS)),
         rna_latent=rna_latent,
-        site=rng.integers(0, sites, count) if sites else np.zeros(count, dtype=np.int64),
+        site=rng.integers(0, sites, count)
+        if sites
+        else np.zeros(count, dtype=np.int64),
     )
 
 
-def _balanced_signs(count: int, columns: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+def _balanced_signs(
+    count: int,
+    columns: int,
+    rng: np.random.Generator,
+) -> npt.NDArray[np.float64]:
     """Every combination of signs equally often (up to one incomplete block), in random order."""
     cells = 2**columns
-    code = np.concatenate([rng.permutation(cells) for _ in range(-(-count // cells))])[:count]
+    code = np.concatenate([rng.permutation(cells) for _ in range(-(-count // cells))])[
+        :count
+    ]
     bits = (code[:, None] >> np.arange(columns)) & 1
     return np.where(bits == 1, 1.0, -1.0)
 
@@ -184,7 +219,10 @@ def _draw_clinical(count: int, rng: np.random.Generator) -> pd.DataFrame:
 
 
 def expression(
-    world: GeneWorld, patients: Patients, shift: npt.NDArray[np.float64] | None, rng: np.random.Generator
+    world: GeneWorld,
+    patients: Patients,
+    shift: npt.NDArray[np.float64] | None,
+    rng: np.random.Generator,
 ) -> npt.NDArray[np.float32]:
     """Give VST-like expression, (patients, genes), never below the floor.
 
@@ -197,17 +235,25 @@ def expression(
     rng : Generator
         This draw's stream.
     """
-    values = rng.standard_normal((len(patients.ids), len(world.names)), dtype=np.float32)
+    values = rng.standard_normal(
+        (len(patients.ids), len(world.names)),
+        dtype=np.float32,
+    )
     values *= world.noise.astype(np.float32)
     values += (patients.rna_latent @ world.loading.T + world.base).astype(np.float32)
     if shift is not None:
         values += shift[patients.site].astype(np.float32)
-    rounded: npt.NDArray[np.float32] = np.maximum(values, np.float32(VST_FLOOR)).round(3)
+    rounded: npt.NDArray[np.float32] = np.maximum(values, np.float32(VST_FLOOR)).round(
+        3,
+    )
     return rounded
 
 
 def draw_missing(
-    ids: tuple[str, ...], shares: Mapping[str, float], modalities: tuple[str, ...], rng: np.random.Generator
+    ids: tuple[str, ...],
+    shares: Mapping[str, float],
+    modalities: tuple[str, ...],
+    rng: np.random.Generator,
 ) -> pd.DataFrame:
     """Decide completely at random who lacks what; every patient keeps at least one modality.
 
@@ -218,13 +264,21 @@ def draw_missing(
     """
     unknown = sorted(set(shares) - set(modalities))
     if unknown:
-        raise ConfigError(f"missing: unknown modality {unknown[0]!r}; known: {', '.join(modalities)}")
+        raise ConfigError(
+            f"missing: unknown modality {unknown[0]!r}; known: {', '.join(modalities)}",
+        )
     for name, share in shares.items():
         if not 0 <= share < 1:
-            raise ConfigError(f"missing: share of {name} must be in [0, 1), got {share}")
+            raise ConfigError(
+                f"missing: share of {name} must be in [0, 1), got {share}",
+            )
     draws = rng.random((len(ids), len(modalities)))
     keeper = rng.integers(0, len(modalities), len(ids))
     present = draws >= np.array([shares.get(name, 0.0) for name in modalities])
     empty = np.flatnonzero(~present.any(axis=1))
     present[empty, keeper[empty]] = True
-    return pd.DataFrame(present, index=pd.Index(ids, name="patient_id"), columns=list(modalities))
+    return pd.DataFrame(
+        present,
+        index=pd.Index(ids, name="patient_id"),
+        columns=list(modalities),
+    )

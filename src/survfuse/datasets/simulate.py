@@ -20,7 +20,6 @@ from survfuse._storage import atomic_path, write_json, write_text
 from survfuse.datasets import outcomes
 from survfuse.datasets.cohort_files import cohort_yaml, truth, write_tables
 from survfuse.datasets.outcomes import Signal, Unit
-from survfuse.datasets.plan import Plan
 from survfuse.datasets.population import (
     FACTORS,
     GeneWorld,
@@ -30,8 +29,21 @@ from survfuse.datasets.population import (
     expression,
     gene_world,
 )
-from survfuse.datasets.tissue import CLASSES, TILE_MPP, TissueWorld, draw_slides, tissue_world
-from survfuse.datasets.writing import new_folder, try_new_folder, write_bags, write_csv, write_expression
+from survfuse.datasets.simulated_tissue import (
+    CLASSES,
+    TILE_MPP,
+    TissueWorld,
+    draw_slides,
+    tissue_world,
+)
+from survfuse.datasets.simulation_plan import Plan
+from survfuse.datasets.writing import (
+    new_folder,
+    try_new_folder,
+    write_bags,
+    write_csv,
+    write_expression,
+)
 
 if TYPE_CHECKING:
     from survfuse.datasets.slide_folder import Planted, Workshop
@@ -150,17 +162,29 @@ def simulate(
         scale, planted = _write_draw(folder, plan, world, main_seed, scale=None)
         if hold_out:
             (folder / "new").mkdir()
-            planted += _write_draw(folder / "new", plan, world, new_seed, scale=scale)[1]
+            planted += _write_draw(folder / "new", plan, world, new_seed, scale=scale)[
+                1
+            ]
         write_json(folder / "simulation.json", _describe(plan, world, scale, planted))
     return Path(out) / "cohort.yaml"
 
 
-def _make_world(plan: Plan, rng: np.random.Generator, shop: np.random.SeedSequence) -> _World:
+def _make_world(
+    plan: Plan,
+    rng: np.random.Generator,
+    shop: np.random.SeedSequence,
+) -> _World:
     genes = gene_world(plan.genes, rng)
     tissue = tissue_world(plan.tile_dim, rng)
     shift = rng.normal(0.0, 0.35, (plan.sites, plan.genes)) if plan.sites else None
     log_hazard = plan.site_hazard * rng.standard_normal(max(plan.sites, 1)) + 0.0
-    return _World(genes, tissue, shift, log_hazard, _open_workshop(plan, shop) if plan.images else None)
+    return _World(
+        genes,
+        tissue,
+        shift,
+        log_hazard,
+        _open_workshop(plan, shop) if plan.images else None,
+    )
 
 
 def _open_workshop(plan: Plan, seed: np.random.SeedSequence) -> Workshop:
@@ -168,13 +192,17 @@ def _open_workshop(plan: Plan, seed: np.random.SeedSequence) -> Workshop:
         from survfuse.datasets.slide_folder import workshop
     except ImportError as error:
         raise MissingExtraError(
-            f"painting slides needs {error.name or 'more packages'}: pip install 'survfuse[slides]'"
+            f"painting slides needs {error.name or 'more packages'}: pip install 'survfuse[slides]'",
         ) from None
     return workshop(plan.sites, seed)
 
 
 def _write_draw(
-    folder: Path, plan: Plan, world: _World, seed: np.random.SeedSequence, scale: float | None
+    folder: Path,
+    plan: Plan,
+    world: _World,
+    seed: np.random.SeedSequence,
+    scale: float | None,
 ) -> tuple[float, list[Planted]]:
     """Draw and write one set of patients; the main one (no `scale` yet) sets the time scale."""
     main = scale is None
@@ -185,7 +213,12 @@ def _write_draw(
         sites=plan.sites,
         rng=np.random.default_rng(person),
     )
-    present = draw_missing(patients.ids, plan.missing, MODALITIES, np.random.default_rng(absent))
+    present = draw_missing(
+        patients.ids,
+        plan.missing,
+        MODALITIES,
+        np.random.default_rng(absent),
+    )
     risk = outcomes.log_risk(patients, plan.signal, plan.strength)
     site_effect = world.site_log_hazard[patients.site]
     draws = outcomes.draw(len(risk), np.random.default_rng(later))
@@ -195,11 +228,29 @@ def _write_draw(
     seen["time"] = outcomes.in_unit(seen["time"], plan.unit)
 
     write_tables(folder, plan, patients, seen, present, with_outcome=main)
-    values = expression(world.genes, patients, world.site_shift, np.random.default_rng(molecular))
+    values = expression(
+        world.genes,
+        patients,
+        world.site_shift,
+        np.random.default_rng(molecular),
+    )
     has = present["expression"].to_numpy()
     kept = [i for i, there in zip(patients.ids, has, strict=True) if there]
-    write_expression(folder / "expression.parquet", values[has], world.genes.names, kept)
-    planted = _write_slides(folder, plan, world, patients, present["slides"], tiles, main=main)
+    write_expression(
+        folder / "expression.parquet",
+        values[has],
+        world.genes.names,
+        kept,
+    )
+    planted = _write_slides(
+        folder,
+        plan,
+        world,
+        patients,
+        present["slides"],
+        tiles,
+        main=main,
+    )
     write_csv(folder / "truth.csv", truth(patients, risk, site_effect, seen))
     write_text(folder / "cohort.yaml", cohort_yaml(plan, with_outcome=main))
     return scale, planted
@@ -244,7 +295,13 @@ def _write_bags(
     tissue: list[np.ndarray[Any, np.dtype[np.uint8]]] = []
 
     def bags() -> Any:
-        for slide in draw_slides(world.tissue, patients, tiles=plan.tiles, slides=plan.slides, seed=seed):
+        for slide in draw_slides(
+            world.tissue,
+            patients,
+            tiles=plan.tiles,
+            slides=plan.slides,
+            seed=seed,
+        ):
             if present[slide.patient_id]:
                 tissue.append(slide.tissue)
                 yield slide.slide_id, slide.patient_id, slide.features, slide.coords
@@ -254,10 +311,15 @@ def _write_bags(
         np.save(file, np.concatenate(tissue))
 
 
-def _describe(plan: Plan, world: _World, scale: float, planted: list[Planted]) -> dict[str, Any]:
+def _describe(
+    plan: Plan,
+    world: _World,
+    scale: float,
+    planted: list[Planted],
+) -> dict[str, Any]:
     names = np.array(world.genes.names)
     tissue: dict[str, Any] = {
-        "tissue_of_tile": "truth_tissue.npy, in the row order of slides.bags/features.npy"
+        "tissue_of_tile": "truth_tissue.npy, in the row order of slides.bags/features.npy",
     }
     if plan.images:
         from survfuse.datasets.slide_folder import describe
@@ -271,8 +333,13 @@ def _describe(plan: Plan, world: _World, scale: float, planted: list[Planted]) -
         "version": 1,
         "asked": {name: getattr(plan, name) for name in plan.__dataclass_fields__},
         "weibull": {"shape": outcomes.SHAPE, "scale_months": scale},
-        "censoring": {"administrative_months": outcomes.FOLLOW_UP, "dropout_per_month": outcomes.DROPOUT},
-        "rna_factor_genes": {str(k + 1): names[world.genes.module == k].tolist() for k in range(FACTORS)},
+        "censoring": {
+            "administrative_months": outcomes.FOLLOW_UP,
+            "dropout_per_month": outcomes.DROPOUT,
+        },
+        "rna_factor_genes": {
+            str(k + 1): names[world.genes.module == k].tolist() for k in range(FACTORS)
+        },
         "tissue_classes": CLASSES,
         **tissue,
         "site_log_hazard": world.site_log_hazard if plan.sites else [],

@@ -12,16 +12,29 @@ import pandas as pd
 
 from survfuse._errors import InputError
 from survfuse.datasets.population import FACTORS, Patients
-from survfuse.datasets.slide_images import damage, write_classes, write_mask, write_pyramid
+from survfuse.datasets.rendered_slides import (
+    damage,
+    write_classes,
+    write_mask,
+    write_pyramid,
+)
 from survfuse.datasets.slide_layout import BACKGROUND
-from survfuse.datasets.slide_light import PENS, STANDARD, Stain, laboratory_stain, patient_stain
+from survfuse.datasets.slide_light import (
+    PENS,
+    STANDARD,
+    Stain,
+    laboratory_stain,
+    patient_stain,
+)
 from survfuse.datasets.slide_painting import Look, Painted, paint
 from survfuse.datasets.slide_textures import Sheets, draw_sheets
 from survfuse.datasets.writing import write_csv
 
 IMAGES, MASKS, TRUTH = "slides", "masks", "truth_tissue"
 
-_SHARES = 2 * np.array([3.0, 2.5, 3.0, 1.5, 0.7])  # of the classes of tissue, without glass
+_SHARES = 2 * np.array(
+    [3.0, 2.5, 3.0, 1.5, 0.7],
+)  # of the classes of tissue, without glass
 _DECOY_SD = 1.2  # of what immune infiltrate shows and means nothing; a factor's is 1
 _FINE = 0.35  # share of slides at half the µm per px
 _PENNED = 0.08  # share of slides with a pen mark
@@ -128,22 +141,48 @@ def write_slide_folder(
     for row, (patient_id, stream) in enumerate(zip(patients.ids, streams, strict=True)):
         if not present[patient_id]:
             continue
-        drawn = _paint_patient(shop, patients, row, side=side, slides=slides, seed=stream)
+        drawn = _paint_patient(
+            shop,
+            patients,
+            row,
+            side=side,
+            slides=slides,
+            seed=stream,
+        )
         for number, painted in enumerate(drawn, start=1):
             defect = broken.get(patient_id) if number == 1 else None
-            planted.append(_write_slide(folder, f"{patient_id}_HE{number}", patient_id, painted, defect))
+            planted.append(
+                _write_slide(
+                    folder,
+                    f"{patient_id}_HE{number}",
+                    patient_id,
+                    painted,
+                    defect,
+                ),
+            )
     write_csv(folder / "slides.csv", _table(planted))
     return planted
 
 
-def _choose_defects(present: pd.Series[bool], rng: np.random.Generator) -> dict[str, str]:
+def _choose_defects(
+    present: pd.Series[bool],
+    rng: np.random.Generator,
+) -> dict[str, str]:
     """Whose first slide has which defect."""
-    chosen = rng.permutation(present.index[present.to_numpy()].to_numpy(dtype=object))[:2]
+    chosen = rng.permutation(present.index[present.to_numpy()].to_numpy(dtype=object))[
+        :2
+    ]
     return dict(zip(chosen.tolist(), ("no_mpp", "damaged"), strict=False))
 
 
 def _paint_patient(
-    shop: Workshop, patients: Patients, row: int, *, side: int, slides: int, seed: np.random.SeedSequence
+    shop: Workshop,
+    patients: Patients,
+    row: int,
+    *,
+    side: int,
+    slides: int,
+    seed: np.random.SeedSequence,
 ) -> Iterator[Painted]:
     person, *each = seed.spawn(1 + slides)
     rng = np.random.default_rng(person)
@@ -160,12 +199,18 @@ def _paint_patient(
 
 def _sides(longest: int, rng: np.random.Generator) -> tuple[int, int]:
     drawn = longest * rng.uniform(_SMALLEST, 1.0, 2)
-    height, width = (np.maximum(np.floor(drawn / _ROUND), 1) * _ROUND).astype(int).tolist()
+    height, width = (
+        (np.maximum(np.floor(drawn / _ROUND), 1) * _ROUND).astype(int).tolist()
+    )
     return height, width
 
 
 def _write_slide(
-    folder: Path, slide_id: str, patient_id: str, painted: Painted, defect: str | None
+    folder: Path,
+    slide_id: str,
+    patient_id: str,
+    painted: Painted,
+    defect: str | None,
 ) -> Planted:
     tissue: npt.NDArray[np.bool_] = painted.classes != BACKGROUND
     image = folder / IMAGES / f"{slide_id}.tif"
@@ -177,7 +222,15 @@ def _write_slide(
     height, width = painted.image.shape[:2]
     share = float((painted.classes == 0).sum() / tissue.sum())
     return Planted(
-        slide_id, patient_id, painted.mpp, width, height, painted.chips, painted.pen, defect, round(share, 4)
+        slide_id,
+        patient_id,
+        painted.mpp,
+        width,
+        height,
+        painted.chips,
+        painted.pen,
+        defect,
+        round(share, 4),
     )
 
 
@@ -188,14 +241,19 @@ def _table(planted: list[Planted]) -> pd.DataFrame:
             "slide_id": [slide.slide_id for slide in planted],
             "patient_id": [slide.patient_id for slide in planted],
             "path": [f"{slide.slide_id}.tif" for slide in planted],
-            "mpp": ["" if slide.defect == "no_mpp" else f"{slide.mpp:g}" for slide in planted],
-        }
+            "mpp": [
+                "" if slide.defect == "no_mpp" else f"{slide.mpp:g}"
+                for slide in planted
+            ],
+        },
     )
 
 
 def describe(planted: list[Planted]) -> dict[str, dict[str, object]]:
     """What was planted, by slide id, as it is written down."""
     return {
-        slide.slide_id: {name: value for name, value in asdict(slide).items() if name != "slide_id"}
+        slide.slide_id: {
+            name: value for name, value in asdict(slide).items() if name != "slide_id"
+        }
         for slide in planted
     }

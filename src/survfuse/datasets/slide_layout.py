@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from survfuse.datasets.tissue import CLASSES
+from survfuse.datasets.simulated_tissue import CLASSES
 
 STEP = 8  # px of 0.5 µm per cell, that is 4 µm
 BACKGROUND = CLASSES.index("background")
@@ -24,7 +24,10 @@ Bytes = npt.NDArray[np.uint8]
 
 
 def draw_layout(
-    height: int, width: int, shares: npt.NDArray[np.float64], rng: np.random.Generator
+    height: int,
+    width: int,
+    shares: npt.NDArray[np.float64],
+    rng: np.random.Generator,
 ) -> tuple[Bytes, int]:
     """Draw the class of every cell of a slide.
 
@@ -38,7 +41,7 @@ def draw_layout(
     Returns
     -------
     classes : ndarray, (height, width) uint8
-        Index into :data:`survfuse.datasets.tissue.CLASSES`; glass is `BACKGROUND`.
+        Index into :data:`survfuse.datasets.simulated_tissue.CLASSES`; glass is `BACKGROUND`.
     chips : int
         How many pieces of tissue were laid down.
     """
@@ -53,7 +56,10 @@ def draw_layout(
 
 def _noise(height: int, width: int, period: float, rng: np.random.Generator) -> Floats:
     """Smooth noise of about unit variance, `period` cells from hill to hill."""
-    small = rng.standard_normal((int(height / period) + 3, int(width / period) + 3), dtype=np.float32)
+    small = rng.standard_normal(
+        (int(height / period) + 3, int(width / period) + 3),
+        dtype=np.float32,
+    )
     large = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
     return np.asarray(large * 1.25, dtype=np.float32)
 
@@ -62,7 +68,12 @@ def _pieces(height: int, width: int, chips: int, rng: np.random.Generator) -> Fl
     """How deep inside a piece of tissue each cell lies, above 0 inside; pieces may touch."""
     y, x = np.mgrid[:height, :width].astype(np.float32)
     side = min(height, width)
-    ragged = 0.10 * _noise(height, width, 0.08 * side, rng) + 0.04 * _noise(height, width, 0.022 * side, rng)
+    ragged = 0.10 * _noise(height, width, 0.08 * side, rng) + 0.04 * _noise(
+        height,
+        width,
+        0.022 * side,
+        rng,
+    )
     depth = np.full((height, width), -np.inf, dtype=np.float32)
     for cy, cx, ry, rx in _places(height, width, chips, rng):
         turn = rng.uniform(0, np.pi) if chips > 1 else rng.normal(0, 0.15)
@@ -71,20 +82,30 @@ def _pieces(height: int, width: int, chips: int, rng: np.random.Generator) -> Fl
         angle = np.arctan2(across, along)
         outline = np.ones_like(angle)
         for waves in (2, 3, 5):
-            outline += rng.normal(0, 0.16 / waves) * np.cos(waves * angle + rng.uniform(0, 2 * np.pi))
+            outline += rng.normal(0, 0.16 / waves) * np.cos(
+                waves * angle + rng.uniform(0, 2 * np.pi),
+            )
         depth = np.maximum(depth, outline - np.hypot(along, across) + ragged)
-    margin = np.minimum(np.minimum(y, height - 1 - y) / height, np.minimum(x, width - 1 - x) / width)
+    margin = np.minimum(
+        np.minimum(y, height - 1 - y) / height,
+        np.minimum(x, width - 1 - x) / width,
+    )
     depth[margin < 0.015] = -1.0  # glass all round
     return depth
 
 
 def _places(
-    height: int, width: int, chips: int, rng: np.random.Generator
+    height: int,
+    width: int,
+    chips: int,
+    rng: np.random.Generator,
 ) -> list[tuple[float, float, float, float]]:
     """Centre and half axes of each piece, in cells."""
     if chips == 1:
         cy, cx = height * rng.uniform(0.47, 0.53), width * rng.uniform(0.47, 0.53)
-        return [(cy, cx, height * rng.uniform(0.34, 0.42), width * rng.uniform(0.34, 0.42))]
+        return [
+            (cy, cx, height * rng.uniform(0.34, 0.42), width * rng.uniform(0.34, 0.42)),
+        ]
     # One chip in each of some cells of a 2 x 2 or 2 x 3 board.
     columns = 2 if chips <= 4 else 3
     chosen = rng.permutation(2 * columns)[:chips]
@@ -100,7 +121,9 @@ def _places(
 
 
 def _regions(
-    tissue: npt.NDArray[np.bool_], shares: npt.NDArray[np.float64], rng: np.random.Generator
+    tissue: npt.NDArray[np.bool_],
+    shares: npt.NDArray[np.float64],
+    rng: np.random.Generator,
 ) -> Bytes:
     """Class of the nearest of a few centres, by distances that are bent a little."""
     height, width = tissue.shape
@@ -108,7 +131,10 @@ def _regions(
     centres = [inside[rng.integers(len(inside))]]
     while len(centres) < _REGIONS:
         tried = inside[rng.integers(len(inside), size=_CANDIDATES)]
-        nearest = np.min([((tried - centre) ** 2).sum(axis=1) for centre in centres], axis=0)
+        nearest = np.min(
+            [((tried - centre) ** 2).sum(axis=1) for centre in centres],
+            axis=0,
+        )
         centres.append(tried[int(nearest.argmax())])
     classes = rng.choice(len(shares), size=_REGIONS, p=shares)
     order = rng.permutation(_REGIONS)

@@ -14,7 +14,12 @@ import numpy.typing as npt
 
 from survfuse.datasets.slide_textures import SHEET, Bytes, Sheets, cut
 
-PENS = {"blue": (45, 70, 165), "green": (35, 125, 75), "black": (45, 45, 50), "red": (185, 40, 55)}
+PENS = {
+    "blue": (45, 70, 165),
+    "green": (35, 125, 75),
+    "black": (45, 45, 50),
+    "red": (185, 40, 55),
+}
 
 _HAEMATOXYLIN, _EOSIN = (0.62, 0.70, 0.35), (0.12, 0.86, 0.42)
 _GLASS = (243.0, 242.0, 244.0)
@@ -38,11 +43,18 @@ class Stain:
     colours: npt.NDArray[np.float64]
     light: npt.NDArray[np.float64]
 
-    def shifted(self, rng: np.random.Generator, gain_sd: float, colour_sd: float) -> Stain:
+    def shifted(
+        self,
+        rng: np.random.Generator,
+        gain_sd: float,
+        colour_sd: float,
+    ) -> Stain:
         """Give a stain near this one: other amounts, other colours."""
         gain = np.exp(gain_sd * rng.standard_normal((2, 1)))
         bent = np.maximum(self.colours + colour_sd * rng.standard_normal((2, 3)), 0.02)
-        old, new = (np.linalg.norm(each, axis=1, keepdims=True) for each in (self.colours, bent))
+        old, new = (
+            np.linalg.norm(each, axis=1, keepdims=True) for each in (self.colours, bent)
+        )
         light = np.clip(self.light + 25 * colour_sd * rng.standard_normal(3), 230, 250)
         return Stain(bent * gain * old / new, light)
 
@@ -69,9 +81,14 @@ def develop(stain: Stain, haematoxylin: Bytes, eosin: Bytes) -> Bytes:
     """Let light through both stains, (height, width, 3) uint8."""
     amounts = np.arange(256)[:, None] / 100.0
     through = 255.0 * np.exp(-amounts * stain.colours[0]) * (stain.light / 255.0)
-    first = cv2.LUT(cv2.merge([haematoxylin] * 3), np.rint(through)[None].astype(np.uint8))
+    first = cv2.LUT(
+        cv2.merge([haematoxylin] * 3),
+        np.rint(through)[None].astype(np.uint8),
+    )
     second = np.rint(255.0 * np.exp(-amounts * stain.colours[1]))[None].astype(np.uint8)
-    return np.asarray(cv2.multiply(first, cv2.LUT(cv2.merge([eosin] * 3), second), scale=1 / 255))
+    return np.asarray(
+        cv2.multiply(first, cv2.LUT(cv2.merge([eosin] * 3), second), scale=1 / 255),
+    )
 
 
 def draw_pen(image: Bytes, pen: str, rng: np.random.Generator) -> None:
@@ -88,14 +105,28 @@ def draw_pen(image: Bytes, pen: str, rng: np.random.Generator) -> None:
     line = np.rint(np.stack([x * width, y * height], axis=1)).astype(np.int32)
     ink = np.zeros((height, width), dtype=np.uint8)
     thick = max(8, round(0.045 * min(height, width)))
-    cv2.polylines(ink, [line], isClosed=False, color=255, thickness=thick, lineType=cv2.LINE_AA)
+    cv2.polylines(
+        ink,
+        [line],
+        isClosed=False,
+        color=255,
+        thickness=thick,
+        lineType=cv2.LINE_AA,
+    )
     soft = cv2.GaussianBlur(ink, (0, 0), thick / 14)
-    shades = 255 - np.arange(256)[:, None] / 255 * (255 - np.array(PENS[pen]))  # (256, 3)
+    shades = 255 - np.arange(256)[:, None] / 255 * (
+        255 - np.array(PENS[pen])
+    )  # (256, 3)
     veil = cv2.LUT(cv2.merge([soft] * 3), np.rint(shades)[None].astype(np.uint8))
     image[:] = cv2.multiply(image, veil, scale=1 / 255)
 
 
-def add_noise(image: Bytes, sheets: Sheets, strength: int, rng: np.random.Generator) -> Bytes:
+def add_noise(
+    image: Bytes,
+    sheets: Sheets,
+    strength: int,
+    rng: np.random.Generator,
+) -> Bytes:
     """Add the camera's noise, (height, width, 3) uint8; finer pixels catch less light and are noisier."""
     grain = cut(sheets.noise, *rng.integers(0, SHEET, 2).tolist(), *image.shape[:2])
     return np.asarray(cv2.add(image, grain * np.int8(strength), dtype=cv2.CV_8U))

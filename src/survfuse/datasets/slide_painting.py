@@ -3,7 +3,7 @@
 A patient's slide factors
 change what tumour shows: the first how many nuclei there are and how large, the second
 the balance of haematoxylin and eosin. Immune infiltrate changes along the same two
-lines by amounts that mean nothing, as in :mod:`survfuse.datasets.tissue`.
+lines by amounts that mean nothing, as in :mod:`survfuse.datasets.simulated_tissue`.
 """
 
 from __future__ import annotations
@@ -15,14 +15,23 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from survfuse.datasets.simulated_tissue import CLASSES
 from survfuse.datasets.slide_layout import BACKGROUND, STEP, draw_layout
-from survfuse.datasets.slide_light import Stain, add_noise, develop, draw_pen, slide_stain
+from survfuse.datasets.slide_light import (
+    Stain,
+    add_noise,
+    develop,
+    draw_pen,
+    slide_stain,
+)
 from survfuse.datasets.slide_textures import ANGLES, SHEET, Bytes, Sheets, cut, nuclei
-from survfuse.datasets.tissue import CLASSES
 
 MPP = 0.5  # µm per px of what is painted
 
-_CROWDING, _GROWTH = 0.26, 0.12  # log-density and log-radius of nuclei for a factor of 1
+_CROWDING, _GROWTH = (
+    0.26,
+    0.12,
+)  # log-density and log-radius of nuclei for a factor of 1
 _BALANCE = 0.25  # log-amount of haematoxylin up, and of eosin down, for a factor of 1
 _FACTOR_LIMIT = 2.0
 _STAMPS = 64
@@ -31,7 +40,11 @@ _THERE_AND_BACK = np.array([-0.0176, 0.0781, 0.8790, 0.0781, -0.0176])
 _FOCUS = 0.65  # px, standard deviation of the optics' blur
 
 
-Nuclei = tuple[Bytes, npt.NDArray[np.int64], npt.NDArray[np.int64]]  # stamps, which, and where (y, x)
+Nuclei = tuple[
+    Bytes,
+    npt.NDArray[np.int64],
+    npt.NDArray[np.int64],
+]  # stamps, which, and where (y, x)
 
 
 @dataclass(frozen=True)
@@ -93,7 +106,7 @@ class Painted:
         RGB, `mpp` µm per px.
     mpp : float, µm per px
     classes : ndarray, (rows, columns) uint8
-        Index into :data:`survfuse.datasets.tissue.CLASSES`, `STEP` times `MPP` µm a cell.
+        Index into :data:`survfuse.datasets.simulated_tissue.CLASSES`, `STEP` times `MPP` µm a cell.
     chips : int
         Pieces of tissue.
     pen : str or None
@@ -155,7 +168,9 @@ def paint(
     fine = _enlarge(coarse, height, width)
     haematoxylin, eosin = _ground(sheets, look, fine, rng)
     image = develop(slide_stain(look.stain, rng), haematoxylin, eosin)
-    hand = np.random.default_rng(rng.integers(2**63))  # so that a pen mark moves nothing else
+    hand = np.random.default_rng(
+        rng.integers(2**63),
+    )  # so that a pen mark moves nothing else
     if pen is not None:
         draw_pen(image, pen, hand)
     turns, flip = int(rng.integers(4)), bool(rng.integers(2))
@@ -168,7 +183,10 @@ def paint(
 def _magnified(image: Bytes, finer: int) -> Bytes:
     """More pixels for the same picture, which looks the same again at `MPP`."""
     if finer == 1:
-        return np.asarray(cv2.sepFilter2D(image, -1, _THERE_AND_BACK, _THERE_AND_BACK), dtype=np.uint8)
+        return np.asarray(
+            cv2.sepFilter2D(image, -1, _THERE_AND_BACK, _THERE_AND_BACK),
+            dtype=np.uint8,
+        )
     larger = cv2.resize(image, None, fx=finer, fy=finer, interpolation=cv2.INTER_CUBIC)
     return np.asarray(larger, dtype=np.uint8)
 
@@ -182,7 +200,11 @@ def _enlarge(coarse: Bytes, height: int, width: int) -> Bytes:
     best = np.zeros((height, width), dtype=np.uint8)
     classes = np.full((height, width), BACKGROUND, dtype=np.uint8)
     for index in range(len(CLASSES)):
-        share = cv2.GaussianBlur(np.where(coarse == index, np.uint8(255), np.uint8(0)), (5, 5), 1.0)
+        share = cv2.GaussianBlur(
+            np.where(coarse == index, np.uint8(255), np.uint8(0)),
+            (5, 5),
+            1.0,
+        )
         if not share.any():
             continue
         weight = cv2.resize(share, (width, height), interpolation=cv2.INTER_LINEAR)
@@ -192,7 +214,12 @@ def _enlarge(coarse: Bytes, height: int, width: int) -> Bytes:
     return classes
 
 
-def _ground(sheets: Sheets, look: Look, classes: Bytes, rng: np.random.Generator) -> tuple[Bytes, Bytes]:
+def _ground(
+    sheets: Sheets,
+    look: Look,
+    classes: Bytes,
+    rng: np.random.Generator,
+) -> tuple[Bytes, Bytes]:
     """Amounts of haematoxylin and eosin, (height, width) each, nuclei included."""
     haematoxylin, eosin = np.zeros_like(classes), np.zeros_like(classes)
     changes = {"tumour": look.tumour, "immune": look.immune}
@@ -200,7 +227,10 @@ def _ground(sheets: Sheets, look: Look, classes: Bytes, rng: np.random.Generator
     for index, name in enumerate(CLASSES[:BACKGROUND]):
         # A stream of its own, so that no class depends on the area of another.
         own = np.random.default_rng(rng.integers(2**63))
-        where = np.asarray(cv2.compare(classes, np.array([float(index)]), cv2.CMP_EQ), dtype=np.uint8)
+        where = np.asarray(
+            cv2.compare(classes, np.array([float(index)]), cv2.CMP_EQ),
+            dtype=np.uint8,
+        )
         if not where.any():
             continue
         kind = KINDS[name].changed(changes.get(name, np.zeros(2)))
@@ -209,16 +239,28 @@ def _ground(sheets: Sheets, look: Look, classes: Bytes, rng: np.random.Generator
         cv2.copyTo(cv2.LUT(source, _ramp(kind.haematoxylin)), where, haematoxylin)
         cv2.copyTo(cv2.LUT(source, _ramp(kind.eosin)), where, eosin)
         groups.append(_sow(sheets, kind, where, (top, left), own))
-    blurred = [cv2.GaussianBlur(each, (5, 5), _FOCUS) for each in (_stamp(haematoxylin, groups), eosin)]
-    return np.asarray(blurred[0], dtype=np.uint8), np.asarray(blurred[1], dtype=np.uint8)
+    blurred = [
+        cv2.GaussianBlur(each, (5, 5), _FOCUS)
+        for each in (_stamp(haematoxylin, groups), eosin)
+    ]
+    return np.asarray(blurred[0], dtype=np.uint8), np.asarray(
+        blurred[1],
+        dtype=np.uint8,
+    )
 
 
 def _sow(
-    sheets: Sheets, kind: Kind, where: Bytes, corner: tuple[int, int], rng: np.random.Generator
+    sheets: Sheets,
+    kind: Kind,
+    where: Bytes,
+    corner: tuple[int, int],
+    rng: np.random.Generator,
 ) -> Nuclei:
     """Nuclei of one class: along the sheet's lines where it has lines."""
     points = _scatter(where, kind.spacing, rng)
-    directions = {"fibres": sheets.fibre_angle, "muscle": sheets.muscle_angle}.get(kind.sheet)
+    directions = {"fibres": sheets.fibre_angle, "muscle": sheets.muscle_angle}.get(
+        kind.sheet,
+    )
     stamps = nuclei(
         _STAMPS if directions is None else ANGLES,
         kind.radius,
@@ -237,13 +279,20 @@ def _ramp(ends: tuple[float, float]) -> Bytes:
     return np.asarray(np.clip(np.linspace(*ends, 256), 0, 255), dtype=np.uint8)
 
 
-def _scatter(where: Bytes, spacing: float, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+def _scatter(
+    where: Bytes,
+    spacing: float,
+    rng: np.random.Generator,
+) -> npt.NDArray[np.int64]:
     """Points inside an area, (points, 2) as y, x: a lattice of alternating rows, shaken."""
     height, width = where.shape
     rows, columns = int(height / (spacing * 0.87)) + 1, int(width / spacing) + 1
     y, x = np.mgrid[:rows, :columns].astype(np.float64)
     x += 0.5 * (y % 2)
-    points = np.stack([y * 0.87, x], axis=2).reshape(-1, 2) + 0.24 * rng.standard_normal((rows * columns, 2))
+    points = np.stack([y * 0.87, x], axis=2).reshape(
+        -1,
+        2,
+    ) + 0.24 * rng.standard_normal((rows * columns, 2))
     points = np.rint((points + rng.random(2)) * spacing).astype(np.int64)
     points = points[rng.random(len(points)) > 0.08]
     points = points[(points >= 0).all(axis=1) & (points < (height, width)).all(axis=1)]
@@ -254,12 +303,27 @@ def _scatter(where: Bytes, spacing: float, rng: np.random.Generator) -> npt.NDAr
 def _stamp(amount: Bytes, groups: list[Nuclei]) -> Bytes:
     """Lay nuclei over the ground; where several lie the darkest shows."""
     margin = max((stamps.shape[1] for stamps, _, _ in groups), default=0)
-    canvas = cv2.copyMakeBorder(amount, margin, margin, margin, margin, cv2.BORDER_CONSTANT, value=0)
+    canvas = cv2.copyMakeBorder(
+        amount,
+        margin,
+        margin,
+        margin,
+        margin,
+        cv2.BORDER_CONSTANT,
+        value=0,
+    )
     for stamps, chosen, points in groups:
         side = stamps.shape[1]
         corners = points + (margin - side // 2)
-        for stamp, y, x in zip(chosen.tolist(), corners[:, 0].tolist(), corners[:, 1].tolist(), strict=True):
+        for stamp, y, x in zip(
+            chosen.tolist(),
+            corners[:, 0].tolist(),
+            corners[:, 1].tolist(),
+            strict=True,
+        ):
             under = canvas[y : y + side, x : x + side]
             np.maximum(under, stamps[stamp], out=under)
     height, width = amount.shape
-    return np.ascontiguousarray(canvas[margin : margin + height, margin : margin + width])
+    return np.ascontiguousarray(
+        canvas[margin : margin + height, margin : margin + width],
+    )

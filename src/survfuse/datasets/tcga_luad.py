@@ -16,13 +16,26 @@ import pandas as pd
 
 from survfuse._storage import write_text
 from survfuse.datasets.download import RemoteFile, locate
-from survfuse.datasets.writing import new_folder, try_new_folder, write_bags, write_csv, write_expression
+from survfuse.datasets.writing import (
+    new_folder,
+    try_new_folder,
+    write_bags,
+    write_csv,
+    write_expression,
+)
 
 FILES = (
-    RemoteFile("patients.csv", "adecc594516ceb663c2d56600e247a76bda366bbcdef5a03f510133e47e2b5ad"),
-    RemoteFile("omics_z.csv.gz", "c8de913a88e7dd8d4f5267743034b70cfe95f5ea64a4cd2352b441eb884b050b"),
     RemoteFile(
-        "wsi_hif607_per_slide.csv.gz", "bd799d86189ae38d652ca4d73ff53e161e26cbe9cc78b1cf198f8f21a7f547fb"
+        "patients.csv",
+        "adecc594516ceb663c2d56600e247a76bda366bbcdef5a03f510133e47e2b5ad",
+    ),
+    RemoteFile(
+        "omics_z.csv.gz",
+        "c8de913a88e7dd8d4f5267743034b70cfe95f5ea64a4cd2352b441eb884b050b",
+    ),
+    RemoteFile(
+        "wsi_hif607_per_slide.csv.gz",
+        "bd799d86189ae38d652ca4d73ff53e161e26cbe9cc78b1cf198f8f21a7f547fb",
     ),
 )
 _RNA = "_rnaseq"
@@ -102,7 +115,10 @@ def tcga_luad(out: Path | str, source: Path | str | None = None) -> Path:
         _write_patients(root, folder)
         _write_expression(root, folder)
         kept, dropped = _write_bags(root, folder)
-        write_text(folder / "cohort.yaml", _YAML.substitute(kept=kept, all=kept + dropped, dropped=dropped))
+        write_text(
+            folder / "cohort.yaml",
+            _YAML.substitute(kept=kept, all=kept + dropped, dropped=dropped),
+        )
     return Path(out) / "cohort.yaml"
 
 
@@ -112,7 +128,8 @@ def _write_patients(root: Path, folder: Path) -> None:
     detail = table["stage"]
     table["stage_detail"] = detail
     table["stage"] = detail.where(
-        ~detail.str.startswith("Stage "), detail.str.replace(r"[ABC]$", "", regex=True)
+        ~detail.str.startswith("Stage "),
+        detail.str.replace(r"[ABC]$", "", regex=True),
     )
     table["site"] = table["case_id"].str.split("-").str[1]
     write_csv(folder / "patients.csv", table)
@@ -123,11 +140,19 @@ def _write_expression(root: Path, folder: Path) -> None:
     columns = [name for name in table.columns if name.endswith(_RNA)]
     genes = tuple(name.removesuffix(_RNA) for name in columns)
     values = table[columns].to_numpy(dtype=np.float32)
-    write_expression(folder / "expression.parquet", values, genes, table["case_id"].tolist())
+    write_expression(
+        folder / "expression.parquet",
+        values,
+        genes,
+        table["case_id"].tolist(),
+    )
 
 
 def _write_bags(root: Path, folder: Path) -> tuple[int, int]:
-    table = pd.read_csv(root / "wsi_hif607_per_slide.csv.gz", dtype={"case_id": str, "slide": str})
+    table = pd.read_csv(
+        root / "wsi_hif607_per_slide.csv.gz",
+        dtype={"case_id": str, "slide": str},
+    )
     table = table.sort_values(["case_id", "slide"], kind="stable")
     features = table.drop(columns=["case_id", "slide"])
     undefined = features.isna().sum()
@@ -140,7 +165,7 @@ def _write_bags(root: Path, folder: Path) -> tuple[int, int]:
                 "index": [position.get(name, "") for name in features.columns],
                 "feature": features.columns,
                 "slides_undefined": undefined.to_numpy(),
-            }
+            },
         ),
     )
     values = features[kept].to_numpy(dtype=np.float32)

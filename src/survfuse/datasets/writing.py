@@ -39,7 +39,9 @@ def try_new_folder(out: Path | str) -> Path:
             target = target.resolve()
         sweep_stage(target)
         if target.is_dir() and any(target.iterdir()):
-            raise InputError(f"{target}: expected a new or empty folder; remove it or choose another")
+            raise InputError(
+                f"{target}: expected a new or empty folder; remove it or choose another",
+            )
     return try_folder(target)
 
 
@@ -62,14 +64,26 @@ def write_csv(path: Path, frame: pd.DataFrame) -> None:
 
 
 def write_expression(
-    path: Path, values: npt.NDArray[np.float32], genes: tuple[str, ...], patients: list[str]
+    path: Path,
+    values: npt.NDArray[np.float32],
+    genes: tuple[str, ...],
+    patients: list[str],
 ) -> None:
     """Write a (patients, genes) matrix as Parquet: `patient_id` and one float32 column a gene."""
     columns: Mapping[str, object] = {
         "patient_id": pa.array(patients, pa.string()),
-        **{gene: pa.array(np.ascontiguousarray(values[:, i])) for i, gene in enumerate(genes)},
+        **{
+            gene: pa.array(np.ascontiguousarray(values[:, i]))
+            for i, gene in enumerate(genes)
+        },
     }
-    pq.write_table(pa.table(columns), path, compression="zstd", use_dictionary=False, write_statistics=False)
+    pq.write_table(
+        pa.table(columns),
+        path,
+        compression="zstd",
+        use_dictionary=False,
+        write_statistics=False,
+    )
 
 
 def write_bags(
@@ -98,10 +112,16 @@ def write_bags(
     records: list[Slide] = []
     try:
         for slide_id, patient_id, features, coords in slides:
-            matrix = matrix or MatrixWriter(out / "features.npy", features.shape[1], features.dtype)
+            matrix = matrix or MatrixWriter(
+                out / "features.npy",
+                features.shape[1],
+                features.dtype,
+            )
             start, content = matrix.rows, sha256_array(features)
             corners = (
-                np.full((len(features), 2), np.nan) if coords is None else np.asarray(coords, np.float64)
+                np.full((len(features), 2), np.nan)
+                if coords is None
+                else np.asarray(coords, np.float64)
             )
             matrix.append(features)
             places.append(corners)
@@ -117,10 +137,12 @@ def write_bags(
                     encoder=encoder,
                     mpp=mpp,
                     coords_sha256=sha256_array(corners),
-                )
+                ),
             )
         if matrix is None:
-            raise InputError("no patient has a slide: lower the share of missing slides")
+            raise InputError(
+                "no patient has a slide: lower the share of missing slides",
+            )
         matrix.finish()
         places.finish()
     finally:
@@ -135,7 +157,10 @@ def write_bags(
 def yaml_columns(lines: Mapping[str, str], indent: int = 4) -> str:
     """Lay out ``name: {kind: ...}`` lines with their names padded to one width."""
     width = max(len(_key(name)) for name in lines) + 1
-    return "\n".join(f"{' ' * indent}{_key(name) + ':':<{width}} {text}" for name, text in lines.items())
+    return "\n".join(
+        f"{' ' * indent}{_key(name) + ':':<{width}} {text}"
+        for name, text in lines.items()
+    )
 
 
 def _key(name: str) -> str:

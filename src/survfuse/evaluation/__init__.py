@@ -13,7 +13,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Result", "Watcher", "cross_validate", "evaluate"]
 
-_HOMES = {"Result": "result", "Watcher": "cells", "cross_validate": "crossval", "evaluate": "predictions"}
+_HOMES = {
+    "Result": "result",
+    "Watcher": "cells",
+    "cross_validate": "crossval",
+    "evaluate": "predictions",
+}
 
 
 def __getattr__(name: str) -> Any:

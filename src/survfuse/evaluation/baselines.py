@@ -18,7 +18,7 @@ from survfuse.estimator import Prediction
 from survfuse.evaluation.learner import MIDDLE_GROUP, FoldResult, Role
 from survfuse.fitting import risk_cuts
 from survfuse.survival.calibration import fit_calibrator
-from survfuse.survival.effective import events_per_effective
+from survfuse.survival.degrees_of_freedom import events_per_effective
 from survfuse.training import Hook
 
 SILENT = 0.01  # standard deviation of log-risks (log hazard ratios) below which a ridge Cox found nothing
@@ -59,7 +59,10 @@ class KaplanMeierLearner:
             unit=str(cohort.unit or ""),
             calibrator=calibrator,
         )
-        return FoldResult(prediction, {"patients": len(train), "events": int(event.sum())})
+        return FoldResult(
+            prediction,
+            {"patients": len(train), "events": int(event.sum())},
+        )
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,15 @@ class RidgeLearner:
         """Fit on `train`, calibrate on inner out-of-fold risks, predict `test`."""
         ids = tuple(sorted(train))
         risks = ridge_risks(cohort, target or cohort, ids, tuple(test), self.inputs)
-        prediction = _calibrated(cohort, ids, test, risks.train, risks.out_of_fold, risks.inner, risks.test)
+        prediction = _calibrated(
+            cohort,
+            ids,
+            test,
+            risks.train,
+            risks.out_of_fold,
+            risks.inner,
+            risks.test,
+        )
         return FoldResult(
             prediction,
             {
@@ -107,7 +118,10 @@ class RidgeLearner:
                 "events": (events := int(outcomes(cohort, ids)[1].sum())),
                 "parameters": risks.inputs,
                 "effective_parameters": risks.effective,
-                "events_per_effective_parameter": events_per_effective([events], [risks.effective]),
+                "events_per_effective_parameter": events_per_effective(
+                    [events],
+                    [risks.effective],
+                ),
                 "calibration_note": prediction.calibrator.note,
             },
         )
@@ -152,19 +166,33 @@ class LateFusionLearner:
         for name in self.modalities:
             inputs = RidgeInputs((name,), self.allow_followup, self.seed)
             with context(name):
-                found[name] = ridge_risks(cohort, target or cohort, ids, tuple(test), inputs)
-        in_sample = np.sum([_z(one.train, one.train_has, one) for one in found.values()], axis=0)
+                found[name] = ridge_risks(
+                    cohort,
+                    target or cohort,
+                    ids,
+                    tuple(test),
+                    inputs,
+                )
+        in_sample = np.sum(
+            [_z(one.train, one.train_has, one) for one in found.values()],
+            axis=0,
+        )
         out_of_fold = np.sum([_z_within(one) for one in found.values()], axis=0)
-        told = np.sum([_z(one.test, one.test_has, one) for one in found.values()], axis=0)
+        told = np.sum(
+            [_z(one.test, one.test_has, one) for one in found.values()],
+            axis=0,
+        )
         inner = next(
-            iter(found.values())
+            iter(found.values()),
         ).inner  # the same folds for every modality: same patients, same seed
         prediction = _calibrated(cohort, ids, test, in_sample, out_of_fold, inner, told)
         return FoldResult(
             prediction,
             {
                 "penalties": {name: one.penalty for name, one in found.items()},
-                "ridge_notes": {name: one.note for name, one in found.items() if one.note},
+                "ridge_notes": {
+                    name: one.note for name, one in found.items() if one.note
+                },
                 "calibration_note": prediction.calibrator.note,
             },
         )
@@ -204,7 +232,14 @@ def _calibrated(
 ) -> Prediction:
     """Prediction of the test patients, calibrated on the training patients' out-of-fold risks."""
     time, event = outcomes(cohort, train)
-    calibrator = fit_calibrator("breslow_oof", time, event, in_sample, out_of_fold=out_of_fold, fold=inner)
+    calibrator = fit_calibrator(
+        "breslow_oof",
+        time,
+        event,
+        in_sample,
+        out_of_fold=out_of_fold,
+        fold=inner,
+    )
     cuts = risk_cuts(in_sample, out_of_fold, inner)
     return Prediction(
         patient_id=tuple(test),

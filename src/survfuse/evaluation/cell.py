@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from survfuse._digests import Header, collected_notes, recall_json, write_kept_json
 from survfuse._errors import InputError, context
-from survfuse._kept import Header, collected_notes, recall_json, write_kept_json
 from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.splits import Split
 from survfuse.estimator import Prediction
@@ -69,20 +69,26 @@ class Cell:
             for part in (content, *content["also"].values()):
                 _check_prediction(part, self.split.test)
         except (KeyError, TypeError, AttributeError) as error:
-            raise InputError(f"not a cell of this version ({type(error).__name__}: {error})") from None
+            raise InputError(
+                f"not a cell of this version ({type(error).__name__}: {error})",
+            ) from None
 
 
 def _check_prediction(part: Mapping[str, Any], test: Sequence[str]) -> None:
     """Refuse predictions that are not of these patients, in this order, with numbers where they belong."""
     columns, order = part["columns"], part["order"]
     if sorted(order) != sorted(columns) or columns["patient_id"] != list(test):
-        raise InputError(f"expected predictions of the {len(test)} patients of the test fold")
+        raise InputError(
+            f"expected predictions of the {len(test)} patients of the test fold",
+        )
     for name in order:
         if name == "patient_id":
             continue
         allowed = (int, float) if name in NEVER_MISSING else (int, float, type(None))
         values = columns[name]
-        if len(values) != len(test) or not all(type(value) in allowed for value in values):
+        if len(values) != len(test) or not all(
+            type(value) in allowed for value in values
+        ):
             raise InputError(f"expected {len(test)} numbers in column {name}")
     if part["calibrator"]["name"] != NoCalibrator.name:
         calibrator_from_dict(part["calibrator"])
@@ -119,15 +125,27 @@ class CellWork:
         scratch = None if self.folder is None else self.folder / cell.name
         with context(cell.label), collected_notes() as notes:
             result = cell.learner.fit_predict(
-                self.cohort, cell.split.train, cell.split.test, self.hooks, scratch, target=self.target
+                self.cohort,
+                cell.split.train,
+                cell.split.test,
+                self.hooks,
+                scratch,
+                target=self.target,
             )
         content: dict[str, Any] = {
             **self._plain(result.prediction),
             "summary": dict(result.summary),
-            "also": {other: self._plain(prediction) for other, prediction in result.also.items()},
+            "also": {
+                other: self._plain(prediction)
+                for other, prediction in result.also.items()
+            },
         }
         if self.folder is not None and scratch is not None:
-            content = write_kept_json(self.folder / f"{cell.name}.json", cell.header, content)
+            content = write_kept_json(
+                self.folder / f"{cell.name}.json",
+                cell.header,
+                content,
+            )
             shutil.rmtree(scratch, ignore_errors=True)
         return content, notes
 

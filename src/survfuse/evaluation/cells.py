@@ -18,8 +18,8 @@ from typing import Any, NoReturn
 
 import pandas as pd
 
+from survfuse._digests import collected_notes, write_kept_json
 from survfuse._errors import CrashError, context
-from survfuse._kept import collected_notes, write_kept_json
 from survfuse._storage import sha256_text, to_json
 from survfuse._types import FloatArray
 from survfuse._version import __version__
@@ -100,14 +100,25 @@ class Cells:
         self.fingerprint = cohort.fingerprint()
         self._foreign = None if target is None else target.fingerprint()
 
-    def all(self, plan: Sequence[tuple[Learner, Sequence[Split]]], watcher: Watcher) -> Grid:
+    def all(
+        self,
+        plan: Sequence[tuple[Learner, Sequence[Split]]],
+        watcher: Watcher,
+    ) -> Grid:
         """Compute or recall every cell of a plan."""
         grid = Grid()
         # Split by split: models of one fold learn from the same patients and share what they learn of them.
         splits = dict.fromkeys(split for _, splits in plan for split in splits)
-        cells = [self._cell(each, split) for split in splits for each, those in plan if split in those]
+        cells = [
+            self._cell(each, split)
+            for split in splits
+            for each, those in plan
+            if split in those
+        ]
         told = self._told(cells, watcher, grid.notes)
-        parts: dict[str, dict[str, list[tuple[Split, dict[str, Any]]]]] = {each.name: {} for each, _ in plan}
+        parts: dict[str, dict[str, list[tuple[Split, dict[str, Any]]]]] = {
+            each.name: {} for each, _ in plan
+        }
         for cell in cells:
             model, found = cell.learner.name, told[cell.name]
             grid.summaries.setdefault(model, []).append(found["summary"])
@@ -120,7 +131,12 @@ class Cells:
                 grid.tables[name], grid.folds[name] = self._assembled(each)
         return grid
 
-    def _told(self, cells: Sequence[Cell], watcher: Watcher, notes: list[str]) -> dict[str, dict[str, Any]]:
+    def _told(
+        self,
+        cells: Sequence[Cell],
+        watcher: Watcher,
+        notes: list[str],
+    ) -> dict[str, dict[str, Any]]:
         """Give the content of every cell by its name: recalled, or computed by the executor."""
         watcher.on_cells(len(cells))
         told: dict[str, dict[str, Any]] = {}
@@ -133,7 +149,9 @@ class Cells:
         notes += damaged
         missing = {cell.name: cell for cell in cells if cell.name not in told}
         target = None if self._foreign is None else self.target
-        folder = None if self.folder is None else self.folder.absolute()  # workers may be elsewhere
+        folder = (
+            None if self.folder is None else self.folder.absolute()
+        )  # workers may be elsewhere
         work = CellWork(folder, self.cohort, target, self.horizons, (watcher,))
         tasks = [Task(name, cell) for name, cell in missing.items()]
         with closing(self.executor.run(work, tasks)) as outcomes:
@@ -149,7 +167,14 @@ class Cells:
         return told
 
     def _cell(self, learner: Learner, split: Split) -> Cell:
-        identity = [__version__, VERSION, learner.identity(), self.fingerprint, split.train, split.test]
+        identity = [
+            __version__,
+            VERSION,
+            learner.identity(),
+            self.fingerprint,
+            split.train,
+            split.test,
+        ]
         key = sha256_text(to_json([*identity, self.horizons, self._foreign]))
         if self._foreign is not None:
             label, place = f"{learner.name}, on {self.target.name}", "external"
@@ -173,7 +198,10 @@ class Cells:
             write_kept_json(self.folder / f"{cell.name}.json", cell.header, told)
         return told
 
-    def _assembled(self, told: Sequence[tuple[Split, Mapping[str, Any]]]) -> tuple[pd.DataFrame, Folds]:
+    def _assembled(
+        self,
+        told: Sequence[tuple[Split, Mapping[str, Any]]],
+    ) -> tuple[pd.DataFrame, Folds]:
         parts: list[pd.DataFrame] = []
         folds: list[Fold] = []
         for split, cell in told:
@@ -203,7 +231,10 @@ def stem(name: str) -> str:
     return re.sub(r"[^\w.+-]", "-", name)
 
 
-def _curves(calibrator: Mapping[str, Any], log_risk: FloatArray) -> SurvivalCurves | None:
+def _curves(
+    calibrator: Mapping[str, Any],
+    log_risk: FloatArray,
+) -> SurvivalCurves | None:
     """Exact curves of a cell's patients; None under a calibration that gives none."""
     if calibrator["name"] == NoCalibrator.name:
         return None

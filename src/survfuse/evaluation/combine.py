@@ -15,9 +15,19 @@ import numpy as np
 
 from survfuse._errors import NotComputableError
 from survfuse._types import FloatArray
-from survfuse.evaluation.chance import chance_share, chance_share_of_difference
 from survfuse.evaluation.folds import Fold, paired, patients_of, repeats_of
-from survfuse.survival.estimate import LEVEL, SMALLEST_SE, Estimate, around, joined, not_computable
+from survfuse.evaluation.training_variance import (
+    chance_share,
+    chance_share_of_difference,
+)
+from survfuse.survival.estimate import (
+    LEVEL,
+    SMALLEST_SE,
+    Estimate,
+    around,
+    joined,
+    not_computable,
+)
 
 Influence = tuple[float, FloatArray]
 Statistic = Callable[[Fold], Influence]
@@ -80,7 +90,7 @@ def over_folds(
     interval : Interval
     chance : float, optional
         Share of the risks that changes with the training patients (see
-        :func:`~survfuse.evaluation.chance.chance_share`), computed from `folds` where it is not given.
+        :func:`~survfuse.evaluation.training_variance.chance_share`), computed from `folds` where it is not given.
     logit : bool
         Make the interval on the logit scale.
     until : float, optional
@@ -105,13 +115,33 @@ def over_folds(
     note = told(notes)
     if interval.kind == "bootstrap":
         return _bootstrapped(
-            folds, one, value, interval, (n, events), limits, joined(note, WAYS["bootstrap"])
+            folds,
+            one,
+            value,
+            interval,
+            (n, events),
+            limits,
+            joined(note, WAYS["bootstrap"]),
         )
     se = float(np.sqrt(_variance(kept) * _widening(folds, interval, chance)))
-    return around(value, se, n, events, limits=limits, logit=logit, note=note, assumptions=assumptions)
+    return around(
+        value,
+        se,
+        n,
+        events,
+        limits=limits,
+        logit=logit,
+        note=note,
+        assumptions=assumptions,
+    )
 
 
-def over_pairs(a: Sequence[Fold], b: Sequence[Fold], one: PairStatistic, **how: object) -> Estimate:
+def over_pairs(
+    a: Sequence[Fold],
+    b: Sequence[Fold],
+    one: PairStatistic,
+    **how: object,
+) -> Estimate:
     """Average a statistic of two models on the same folds (see :func:`over_folds`).
 
     Raises
@@ -126,7 +156,9 @@ def over_pairs(a: Sequence[Fold], b: Sequence[Fold], one: PairStatistic, **how: 
 
     def both(fold: Fold) -> Influence:
         twin = twins[fold.repeat, fold.fold]
-        if len(twin) != len(fold) or (twin.patient_id != fold.patient_id).any():  # a resample of the first
+        if (
+            len(twin) != len(fold) or (twin.patient_id != fold.patient_id).any()
+        ):  # a resample of the first
             row = {patient: i for i, patient in enumerate(twin.patient_id)}
             twin = twin.select(np.array([row[patient] for patient in fold.patient_id]))
         return one(fold, twin)
@@ -162,7 +194,11 @@ def mean_of(estimates: Sequence[Estimate]) -> Estimate:
         return None if any(v is None for v in values) else float(np.mean(values))
 
     errors = [each.se for each in known if each.se is not None]
-    se = float(np.sqrt(np.mean(np.square(errors)))) if len(errors) == len(known) else None
+    se = (
+        float(np.sqrt(np.mean(np.square(errors))))
+        if len(errors) == len(known)
+        else None
+    )
     return replace(
         first,
         value=mean("value"),
@@ -176,7 +212,10 @@ def mean_of(estimates: Sequence[Estimate]) -> Estimate:
 Scored = tuple[Fold, float, FloatArray]
 
 
-def _values(folds: Sequence[Fold], one: Statistic) -> tuple[list[list[Scored]], list[str]]:
+def _values(
+    folds: Sequence[Fold],
+    one: Statistic,
+) -> tuple[list[list[Scored]], list[str]]:
     """Value and influence of every fold that has them, by repeat, and why others have not."""
     found, notes = [], []
     for repeat in repeats_of(folds):
@@ -185,7 +224,11 @@ def _values(folds: Sequence[Fold], one: Statistic) -> tuple[list[list[Scored]], 
             try:
                 value, influence = one(fold)
             except NotComputableError as error:
-                notes.append(str(error) if len(folds) == 1 else f"{fold.label} left out: {error}")
+                notes.append(
+                    str(error)
+                    if len(folds) == 1
+                    else f"{fold.label} left out: {error}",
+                )
                 continue
             part.append((fold, float(value), influence))
         found.append(part)
@@ -194,20 +237,29 @@ def _values(folds: Sequence[Fold], one: Statistic) -> tuple[list[list[Scored]], 
 
 def told(notes: Sequence[str]) -> str:
     """Tell the first few notes, and how many more there are."""
-    more = f"; and {len(notes) - MOST_NOTES} more folds" if len(notes) > MOST_NOTES else ""
+    more = (
+        f"; and {len(notes) - MOST_NOTES} more folds" if len(notes) > MOST_NOTES else ""
+    )
     return "; ".join(notes[:MOST_NOTES]) + more
 
 
 def _variance(repeats: Sequence[Sequence[Scored]]) -> float:
     """Variance of the mean over the folds of one repeat, averaged: repeats are the same patients again."""
-    each = [np.mean([np.sum(influence**2) for _, _, influence in part]) / len(part) for part in repeats]
+    each = [
+        np.mean([np.sum(influence**2) for _, _, influence in part]) / len(part)
+        for part in repeats
+    ]
     return float(np.mean(each))
 
 
 def _widening(folds: Sequence[Fold], interval: Interval, chance: float | None) -> float:
     if interval.kind == "influence":
         return 1 + (chance_share(folds) if chance is None else chance)
-    ratios = [len(f) / len(f.train[0]) for f in folds if f.train is not None and len(f.train[0])]
+    ratios = [
+        len(f) / len(f.train[0])
+        for f in folds
+        if f.train is not None and len(f.train[0])
+    ]
     single = all(len(part) == 1 for part in repeats_of(folds))
     per_repeat = np.mean([len(part) for part in repeats_of(folds)])
     return float(1 + (0.0 if single or not ratios else np.mean(ratios) * per_repeat))
@@ -228,19 +280,45 @@ def _bootstrapped(
     row = {patient: i for i, patient in enumerate(everyone)}
     draws = []
     for _ in range(interval.draws):
-        times = np.bincount(generator.integers(len(everyone), size=len(everyone)), minlength=len(everyone))
+        times = np.bincount(
+            generator.integers(len(everyone), size=len(everyone)),
+            minlength=len(everyone),
+        )
         resampled = tuple(
-            fold.select(np.repeat(np.arange(len(fold)), times[[row[p] for p in fold.patient_id]]))
+            fold.select(
+                np.repeat(
+                    np.arange(len(fold)),
+                    times[[row[p] for p in fold.patient_id]],
+                ),
+            )
             for fold in folds
         )
-        parts = [part for part in _values([f for f in resampled if len(f)], one)[0] if part]
+        parts = [
+            part for part in _values([f for f in resampled if len(f)], one)[0] if part
+        ]
         if parts:
-            draws.append(float(np.mean([np.mean([v for _, v, _ in part]) for part in parts])))
+            draws.append(
+                float(np.mean([np.mean([v for _, v, _ in part]) for part in parts])),
+            )
     if len(draws) < interval.draws / 2:
-        return Estimate(value, None, None, None, *count, joined(note, "too few resamples had a value"))
+        return Estimate(
+            value,
+            None,
+            None,
+            None,
+            *count,
+            joined(note, "too few resamples had a value"),
+        )
     tail = (1 - LEVEL) / 2
     low, high = np.quantile(draws, [tail, 1 - tail])
     se = float(np.std(draws, ddof=1))
     if not se >= SMALLEST_SE:
         return around(value, se, *count, note=note)
-    return Estimate(value, se, max(float(low), limits[0]), min(float(high), limits[1]), *count, note)
+    return Estimate(
+        value,
+        se,
+        max(float(low), limits[0]),
+        min(float(high), limits[1]),
+        *count,
+        note,
+    )

@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from survfuse._errors import NotComputableError
-from survfuse.evaluation.assess import isbs_difference
+from survfuse.evaluation.assessment import isbs_difference
+from survfuse.evaluation.assessment_settings import Scale
 from survfuse.evaluation.combine import holm
 from survfuse.evaluation.folds import Fold, patients_of
 from survfuse.evaluation.ranking import concordance_difference
-from survfuse.evaluation.scale import Scale
 from survfuse.survival.estimate import Estimate, not_computable
 
 Models = Mapping[str, Sequence[Fold]]
@@ -52,7 +52,12 @@ def delta_isbs(a: Sequence[Fold], b: Sequence[Fold], scale: Scale) -> Estimate:
         return not_computable(str(why), *patients_of(a))
 
 
-def comparisons(models: Models, name: str, scale: Scale, skip: Sequence[str] = ()) -> list[dict[str, Any]]:
+def comparisons(
+    models: Models,
+    name: str,
+    scale: Scale,
+    skip: Sequence[str] = (),
+) -> list[dict[str, Any]]:
     """Set the model beside every other on the same folds; p-values of ΔC with Holm's adjustment.
 
     Parameters
@@ -71,13 +76,21 @@ def comparisons(models: Models, name: str, scale: Scale, skip: Sequence[str] = (
     """
     others = [other for other in models if other != name and other not in skip]
     rows = [
-        {"model": name, "reference": other, **_differences(models[name], models[other], scale)}
+        {
+            "model": name,
+            "reference": other,
+            **_differences(models[name], models[other], scale),
+        }
         for other in others
     ]
     return _adjusted(rows)
 
 
-def increments(models: Models, wanted: Sequence[Increment], scale: Scale) -> list[dict[str, Any]]:
+def increments(
+    models: Models,
+    wanted: Sequence[Increment],
+    scale: Scale,
+) -> list[dict[str, Any]]:
     """Tell what each modality adds: models with and without it on the same patients.
 
     Returns
@@ -105,7 +118,11 @@ def increments(models: Models, wanted: Sequence[Increment], scale: Scale) -> lis
 
 def _differences(a: Sequence[Fold], b: Sequence[Fold], scale: Scale) -> dict[str, Any]:
     concordance, error = delta_uno_c(a, b, scale), delta_isbs(a, b, scale)
-    return {"delta_uno_c": asdict(concordance), "p": concordance.p_value(), "delta_isbs": asdict(error)}
+    return {
+        "delta_uno_c": asdict(concordance),
+        "p": concordance.p_value(),
+        "delta_isbs": asdict(error),
+    }
 
 
 def _adjusted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -18,25 +18,36 @@ from survfuse._places import held
 from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.leakage import refuse_leaks
 from survfuse.cohort.split_files import read_splits
-from survfuse.cohort.splits import Split, given_folds, leave_one_group_out, make_folds, splits_from_folds
+from survfuse.cohort.splits import (
+    Split,
+    given_folds,
+    leave_one_group_out,
+    make_folds,
+    splits_from_folds,
+)
 from survfuse.cohort.transforms import check_followup
 from survfuse.config import CrossvalConfig, RunConfig, build
 from survfuse.estimator import SurvivalFusion
+from survfuse.evaluation.assessment_settings import Scale
 from survfuse.evaluation.cells import Cells, Grid, Watcher, stem
 from survfuse.evaluation.checks import Evidence, refuse_later_knowledge, run_checks
 from survfuse.evaluation.combine import Interval
+from survfuse.evaluation.default_horizons import resolve_horizons
 from survfuse.evaluation.description import describe, patterns
 from survfuse.evaluation.folds import Folds
-from survfuse.evaluation.horizons import resolve_horizons
-from survfuse.evaluation.learners import Learner, NetworkLearner, comparators, modalities_used
-from survfuse.evaluation.missing import Losses
+from survfuse.evaluation.learners import (
+    Learner,
+    NetworkLearner,
+    comparators,
+    modalities_used,
+)
+from survfuse.evaluation.missing_inputs import Losses
+from survfuse.evaluation.model_sizes import sizes
 from survfuse.evaluation.performance import by_pattern
 from survfuse.evaluation.protocol import controls, subgroups, wanted_increments
 from survfuse.evaluation.result import Result, begun_record, try_run_folder
 from survfuse.evaluation.robustness import robustness, scored
-from survfuse.evaluation.scale import Scale
 from survfuse.evaluation.scoring import Estimates, judge_models
-from survfuse.evaluation.sizes import sizes
 from survfuse.evaluation.versions import versions
 from survfuse.executors import Executor, InlineExecutor, Threads
 from survfuse.survival.estimate import Estimate
@@ -113,7 +124,13 @@ def cross_validate(
     CrashError
         When a worker died twice on the same fit; finished fits are kept.
     """
-    splits = {"folds": folds, "repeats": repeats, "seed": seed, "given_folds": given_folds, **crossval}
+    splits = {
+        "folds": folds,
+        "repeats": repeats,
+        "seed": seed,
+        "given_folds": given_folds,
+        **crossval,
+    }
     told = {"horizons": None if horizons is None else tuple(horizons), "tau": tau}
     fields = {
         "model": model.config,
@@ -121,7 +138,15 @@ def cross_validate(
         **told,
     }
     config = build(RunConfig, fields, where="cross_validate")
-    return run(config, cohort, test=test, out=out, watcher=watcher, name=name, executor=executor)
+    return run(
+        config,
+        cohort,
+        test=test,
+        out=out,
+        watcher=watcher,
+        name=name,
+        executor=executor,
+    )
 
 
 def run(
@@ -207,7 +232,11 @@ def _computed(
         "seconds": round((finished - started).total_seconds(), 1),
         "hashes": {"cohort": cells.fingerprint},
         "notes": [*setup.notes, *grid.notes, *external_notes],
-        **({"search": searches_told(logs)} if (logs := _searches(grid.summaries[name])) else {}),
+        **(
+            {"search": searches_told(logs)}
+            if (logs := _searches(grid.summaries[name]))
+            else {}
+        ),
     }
     return Result(
         name=name,
@@ -220,7 +249,12 @@ def _computed(
         record=record,
         performance={
             **judged.performance,
-            "availability": by_pattern(name, grid.folds[name], patterns(cohort), setup.scale),
+            "availability": by_pattern(
+                name,
+                grid.folds[name],
+                patterns(cohort),
+                setup.scale,
+            ),
             "robustness": told_of_loss,
             **told,
             "external": outside,
@@ -244,17 +278,35 @@ class _Setup:
     """Modalities that the model reads, as its transforms order them."""
 
     @classmethod
-    def of(cls, config: RunConfig, cohort: Cohort, test: Cohort | None, name: str) -> _Setup:
+    def of(
+        cls,
+        config: RunConfig,
+        cohort: Cohort,
+        test: Cohort | None,
+        name: str,
+    ) -> _Setup:
         if cohort.outcome is None:
-            raise CohortError(f"cohort {cohort.name!r} has no outcome; cross-validation needs one")
-        clinicals = [name for name, data in cohort.modalities.items() if data.kind == "clinical"]
-        check_followup(cohort, config.model, {*modalities_used(cohort, config.model), *clinicals})
+            raise CohortError(
+                f"cohort {cohort.name!r} has no outcome; cross-validation needs one",
+            )
+        clinicals = [
+            name for name, data in cohort.modalities.items() if data.kind == "clinical"
+        ]
+        check_followup(
+            cohort,
+            config.model,
+            {*modalities_used(cohort, config.model), *clinicals},
+        )
         horizons, notes = resolve_horizons(config.horizons, cohort)
         if test is not None:
             _refuse_shared(cohort, test)
             if test.endpoint != cohort.endpoint:
-                notes.append(f"trained on {cohort.endpoint!r}, tested on {test.endpoint!r} of {test.name}")
-        config = config.model_copy(update={"horizons": horizons, "tau": config.tau or horizons[-1]})
+                notes.append(
+                    f"trained on {cohort.endpoint!r}, tested on {test.endpoint!r} of {test.name}",
+                )
+        config = config.model_copy(
+            update={"horizons": horizons, "tau": config.tau or horizons[-1]},
+        )
         splits, told = splits_of(cohort, config.crossval)
         how = config.crossval
         beside = comparators(
@@ -266,18 +318,30 @@ class _Setup:
             seeds=how.seeds - 1 if how.controls else 0,
         )
         if stem(name) in {stem(other.name) for other in beside}:
-            raise ConfigError(f"the model cannot be called {name!r}: a baseline is; choose another name")
+            raise ConfigError(
+                f"the model cannot be called {name!r}: a baseline is; choose another name",
+            )
         if config.model.conformal is not None:
-            notes.append("model.conformal: cross-validation does not judge lower bounds; train makes them")
+            notes.append(
+                "model.conformal: cross-validation does not judge lower bounds; train makes them",
+            )
         interval = Interval(how.interval, 5 * how.bootstrap or 1000, how.seed)
-        scale = Scale(horizons, float(config.tau or horizons[-1]), interval, how.bootstrap)
+        scale = Scale(
+            horizons,
+            float(config.tau or horizons[-1]),
+            interval,
+            how.bootstrap,
+        )
         clinical = next(iter(clinicals), None)
         line = f"ridge:{clinical}"
         return cls(
             config,
             scale,
             splits,
-            [NetworkLearner(name, config.model, permute=True, lose=how.robustness), *beside],
+            [
+                NetworkLearner(name, config.model, permute=True, lose=how.robustness),
+                *beside,
+            ],
             line if any(each.name == line for each in beside) else None,
             [*notes, *told],
             tuple(
@@ -288,7 +352,10 @@ class _Setup:
         )
 
     def under_loss(
-        self, folds: Mapping[str, Folds], estimates: Mapping[str, Mapping[str, Estimate]], tested: Cohort
+        self,
+        folds: Mapping[str, Folds],
+        estimates: Mapping[str, Mapping[str, Estimate]],
+        tested: Cohort,
     ) -> tuple[Estimates, dict[str, Any] | None]:
         """Scores of the model under each loss, and the table of them; nothing where none was asked for."""
         if not self.config.crossval.robustness:
@@ -296,16 +363,33 @@ class _Setup:
         losses = Losses.on(tested, self.used)
         found, name = scored(folds, losses, self.scale), self.learners[0].name
         both, seed = {**estimates, **found}, self.config.model.seed
-        return found, robustness(folds, name, both, losses, tested, self.used, self.scale, seed)
+        return found, robustness(
+            folds,
+            name,
+            both,
+            losses,
+            tested,
+            self.used,
+            self.scale,
+            seed,
+        )
 
     @property
     def plan(self) -> list[tuple[Learner, Sequence[Split]]]:
         """Controls and seeds on the first repeat, everything else on all."""
-        first = [split for split in self.splits if split.repeat == self.splits[0].repeat]
-        return [(each, self.splits if each.role in ON_ALL_REPEATS else first) for each in self.learners]
+        first = [
+            split for split in self.splits if split.repeat == self.splits[0].repeat
+        ]
+        return [
+            (each, self.splits if each.role in ON_ALL_REPEATS else first)
+            for each in self.learners
+        ]
 
 
-def splits_of(cohort: Cohort, crossval: CrossvalConfig) -> tuple[tuple[Split, ...], list[str]]:
+def splits_of(
+    cohort: Cohort,
+    crossval: CrossvalConfig,
+) -> tuple[tuple[Split, ...], list[str]]:
     """Splits of every repeat, and what a reader should know of them.
 
     A splits file comes first. Otherwise the folds that the cohort file names make the
@@ -322,16 +406,26 @@ def splits_of(cohort: Cohort, crossval: CrossvalConfig) -> tuple[tuple[Split, ..
     if crossval.split == "leave_one_site_out":
         table = leave_one_group_out(cohort, crossval.site)
         left_out = table.drop_duplicates("fold").sort_values("fold")["group"]
-        return splits_from_folds(table), [f"{crossval.site} left out in each fold: {listed(left_out, 100)}"]
+        return splits_from_folds(table), [
+            f"{crossval.site} left out in each fold: {listed(left_out, 100)}",
+        ]
     sites = crossval.site if crossval.split == "whole_sites" else None
     use_given = crossval.given_folds and cohort.folds is not None and sites is None
     tables = [given_folds(cohort)] if use_given else []
     given, drawn = len(tables), crossval.repeats - len(tables)
     if drawn > 0:
-        made = make_folds(cohort, folds=crossval.folds, repeats=drawn, seed=crossval.seed, groups=sites)
+        made = make_folds(
+            cohort,
+            folds=crossval.folds,
+            repeats=drawn,
+            seed=crossval.seed,
+            groups=sites,
+        )
         tables.append(made.assign(repeat=made["repeat"] + given))
     table = pd.concat(tables, ignore_index=True)
-    return splits_from_folds(table.sort_values(["repeat", "fold", "patient_id"], ignore_index=True)), []
+    return splits_from_folds(
+        table.sort_values(["repeat", "fold", "patient_id"], ignore_index=True),
+    ), []
 
 
 def _searches(summaries: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -341,35 +435,53 @@ def _searches(summaries: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]
 def _refuse_shared(cohort: Cohort, test: Cohort) -> None:
     """Refuse a test cohort that cannot tell anything new, or whose times mean something else."""
     if test.outcome is None:
-        raise CohortError(f"test cohort {test.name!r} has no outcome; nothing can be scored there")
+        raise CohortError(
+            f"test cohort {test.name!r} has no outcome; nothing can be scored there",
+        )
     if test.unit != cohort.unit:
         raise CohortError(
             f"test cohort {test.name!r} counts time in {test.unit}, the training cohort in {cohort.unit}; "
-            "declare one unit for both"
+            "declare one unit for both",
         )
     shared = sorted(set(cohort.patients) & set(test.patients))
     if shared:
         raise LeakageError(
             f"test cohort {test.name!r} shares {len(shared)} patient ids with the training cohort: "
-            f"{listed(shared)}; exclude them there, or give different patients different ids"
+            f"{listed(shared)}; exclude them there, or give different patients different ids",
         )
 
 
 def _external(
-    setup: _Setup, inside: Cells, test: Cohort | None, watcher: Watcher
+    setup: _Setup,
+    inside: Cells,
+    test: Cohort | None,
+    watcher: Watcher,
 ) -> tuple[dict[str, Any] | None, list[str]]:
     """Fit everything on all patients, test it on the other cohort."""
     if test is None:
         return None, []
     assert test.outcome is not None
     known = test.outcome.index[test.outcome["time"].notna()]
-    split = (Split(0, 0, tuple(inside.cohort.patients), tuple(sorted(str(p) for p in known))),)
+    split = (
+        Split(
+            0,
+            0,
+            tuple(inside.cohort.patients),
+            tuple(sorted(str(p) for p in known)),
+        ),
+    )
     learners = [each for each in setup.learners if each.role in ON_ALL_REPEATS]
     cells = Cells(inside.out, inside.cohort, inside.horizons, test, inside.executor)
     grid: Grid = cells.all([(each, split) for each in learners], watcher)
     name, lost = learners[0].name, set(Losses.on(test, setup.used).names)
     models = {model: folds for model, folds in grid.folds.items() if model not in lost}
-    judged = judge_models(models, name, setup.clinical, setup.scale, groups=subgroups(test))
+    judged = judge_models(
+        models,
+        name,
+        setup.clinical,
+        setup.scale,
+        groups=subgroups(test),
+    )
     under_loss, told_of_loss = setup.under_loss(grid.folds, judged.estimates, test)
     tables = [table.assign(model=model) for model, table in grid.tables.items()]
     metrics = {
@@ -383,10 +495,15 @@ def _external(
         "availability": by_pattern(name, grid.folds[name], patterns(test), setup.scale),
         "robustness": told_of_loss,
         **{
-            key: judged.performance[key] for key in ("calibration", "time_curves", "subgroups", "comparisons")
+            key: judged.performance[key]
+            for key in ("calibration", "time_curves", "subgroups", "comparisons")
         },
     }, grid.notes
 
 
 def _estimates(told: Mapping[str, Any] | None) -> dict[str, Estimate] | None:
-    return None if told is None else {key: Estimate(**value) for key, value in told.items()}
+    return (
+        None
+        if told is None
+        else {key: Estimate(**value) for key, value in told.items()}
+    )

@@ -26,16 +26,23 @@ def describe(cohort: Cohort, horizons: Sequence[float], tau: float) -> dict[str,
         "events": int(event.sum()),
         "flow": [asdict(step) for step in cohort.flow],
         "modalities": _plain(cohort.summary().rename(columns={"modality": "name"})),
-        "patterns": [_pattern(cohort, names, ids) for names, ids in patterns(cohort).items()],
+        "patterns": [
+            _pattern(cohort, names, ids) for names, ids in patterns(cohort).items()
+        ],
         "follow_up_median": _number(follow_up_median(time, event)),
         "horizons": list(horizons),
         "tau": tau,
-        "problems": [{**asdict(problem), "text": str(problem)} for problem in cohort.problems],
+        "problems": [
+            {**asdict(problem), "text": str(problem)} for problem in cohort.problems
+        ],
     }
 
 
 def _plain(table: Any) -> list[dict[str, Any]]:
-    return [{name: _number(value) for name, value in row.items()} for row in table.to_dict(orient="records")]
+    return [
+        {name: _number(value) for name, value in row.items()}
+        for row in table.to_dict(orient="records")
+    ]
 
 
 def _number(value: Any) -> Any:
@@ -51,12 +58,18 @@ def patterns(cohort: Cohort) -> dict[tuple[str, ...], list[str]]:
     found: dict[tuple[str, ...], list[str]] = {}
     for pattern, part in present.groupby(list(present.columns), sort=False):
         flags = pattern if isinstance(pattern, tuple) else (pattern,)
-        names = tuple(str(name) for name, flag in zip(present.columns, flags, strict=True) if flag)
+        names = tuple(
+            str(name) for name, flag in zip(present.columns, flags, strict=True) if flag
+        )
         found[names] = [str(patient) for patient in part.index]
     return dict(sorted(found.items(), key=lambda item: -len(item[1])))
 
 
-def _pattern(cohort: Cohort, names: Sequence[str], ids: Sequence[str]) -> dict[str, Any]:
+def _pattern(
+    cohort: Cohort,
+    names: Sequence[str],
+    ids: Sequence[str],
+) -> dict[str, Any]:
     assert cohort.outcome is not None
     return {
         "modalities": list(names),

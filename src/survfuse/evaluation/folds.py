@@ -17,7 +17,7 @@ import pandas as pd
 
 from survfuse._errors import InputError, NotComputableError, listed
 from survfuse._types import BoolArray, FloatArray, IntArray
-from survfuse.readers.words import only_difference
+from survfuse.readers.cell_text import only_difference
 from survfuse.survival.curves import StepFunction, SurvivalCurves
 from survfuse.survival.ties import at_or_before, tolerance
 
@@ -129,9 +129,13 @@ class Tabulated:
         """See :class:`Curves`."""
         asked = np.atleast_1d(np.asarray(times, dtype=np.float64))
         values = np.empty((len(self.survival), len(asked)))
-        for column, (right, share) in enumerate(zip(*self._between(asked), strict=True)):
+        for column, (right, share) in enumerate(
+            zip(*self._between(asked), strict=True),
+        ):
             before = 1.0 if right == 1 else self.survival[:, right - 2]
-            values[:, column] = before * (1 - share) + self.survival[:, right - 1] * share
+            values[:, column] = (
+                before * (1 - share) + self.survival[:, right - 1] * share
+            )
         values[:, asked > self.last + tolerance(self.times)] = np.nan
         return values
 
@@ -146,7 +150,11 @@ class Tabulated:
         """Knot to the right of each time (0 is the first knot), and the share of the way to it."""
         knots = np.concatenate([[0.0], self.times])
         right = np.clip(np.searchsorted(knots, time, side="left"), 1, len(knots) - 1)
-        share = np.clip((time - knots[right - 1]) / (knots[right] - knots[right - 1]), 0.0, 1.0)
+        share = np.clip(
+            (time - knots[right - 1]) / (knots[right] - knots[right - 1]),
+            0.0,
+            1.0,
+        )
         return right, share
 
     def select(self, rows: Any) -> Tabulated:
@@ -215,7 +223,7 @@ class Fold:
         if np.isnan(values).any():
             asked = float(np.max(np.asarray(times)))
             raise NotComputableError(
-                f"the curves are known up to {self.known_curves.last:g} only, asked for {asked:g}"
+                f"the curves are known up to {self.known_curves.last:g} only, asked for {asked:g}",
             )
         return values
 
@@ -255,8 +263,14 @@ def folds_of(
     for (repeat, number), part in predictions.groupby(["repeat", "fold"], sort=True):
         place = (int(str(repeat)), int(str(number)))
         known = None if curves is None else curves.get(place)
-        rest = predictions[(predictions["repeat"] == repeat) & (predictions["fold"] != number)]
-        others = (rest["time"].to_numpy(float), rest["event"].to_numpy(bool)) if len(rest) else None
+        rest = predictions[
+            (predictions["repeat"] == repeat) & (predictions["fold"] != number)
+        ]
+        others = (
+            (rest["time"].to_numpy(float), rest["event"].to_numpy(bool))
+            if len(rest)
+            else None
+        )
         found.append(
             Fold(
                 *place,
@@ -266,7 +280,7 @@ def folds_of(
                 log_risk=part["log_risk"].to_numpy(float),
                 curves=None if known is None else Stepped(known),
                 train=others if train is None else train[place],
-            )
+            ),
         )
     return tuple(found)
 
@@ -275,20 +289,27 @@ def patients_of(folds: Iterable[Fold], until: float | None = None) -> tuple[int,
     """How many patients, and how many of them with the event (up to a time); each is counted once."""
     seen: dict[Any, bool] = {}
     for fold in folds:
-        event = fold.event if until is None else fold.event & at_or_before(fold.time, until)
+        event = (
+            fold.event if until is None else fold.event & at_or_before(fold.time, until)
+        )
         seen.update(zip(fold.patient_id, event.tolist(), strict=True))
     return len(seen), sum(seen.values())
 
 
 def repeats_of(folds: Sequence[Fold]) -> list[list[Fold]]:
     """Group folds by repeat, in order."""
-    return [[f for f in folds if f.repeat == r] for r in sorted({f.repeat for f in folds})]
+    return [
+        [f for f in folds if f.repeat == r] for r in sorted({f.repeat for f in folds})
+    ]
 
 
 def select(folds: Sequence[Fold], patients: Iterable[Any]) -> Folds:
     """Keep some patients of every fold; folds left empty go."""
     chosen = set(patients)
-    parts = [(fold, np.array([p in chosen for p in fold.patient_id], dtype=bool)) for fold in folds]
+    parts = [
+        (fold, np.array([p in chosen for p in fold.patient_id], dtype=bool))
+        for fold in folds
+    ]
     return tuple(fold.select(mask) for fold, mask in parts if mask.any())
 
 
@@ -315,15 +336,23 @@ def paired(a: Sequence[Fold], b: Sequence[Fold]) -> list[tuple[Fold, Fold]]:
 
 def _unpaired(a: Sequence[Fold], b: Sequence[Fold]) -> str:
     """Say that two models cannot be paired, and who is missing where."""
-    first, second = ({patient for fold in folds for patient in fold.patient_id} for folds in (a, b))
+    first, second = (
+        {patient for fold in folds for patient in fold.patient_id} for folds in (a, b)
+    )
     places = (("first", first - second), ("second", second - first))
     missing = [
-        f"{len(own)} only in the {place} ({listed(sorted(own, key=str))})" for place, own in places if own
+        f"{len(own)} only in the {place} ({listed(sorted(own, key=str))})"
+        for place, own in places
+        if own
     ]
     told = ", ".join(missing) or "the folds differ"
-    trifle = only_difference(sorted(map(str, second - first)), sorted(map(str, first - second)))
-    return "the two sets of predictions do not hold the same patients in the same folds: " + ": ".join(
-        part for part in (told, trifle) if part
+    trifle = only_difference(
+        sorted(map(str, second - first)),
+        sorted(map(str, first - second)),
+    )
+    return (
+        "the two sets of predictions do not hold the same patients in the same folds: "
+        + ": ".join(part for part in (told, trifle) if part)
     )
 
 
@@ -332,7 +361,7 @@ def _require_one_outcome(a: Fold, b: Fold) -> None:
     other = ~np.isclose(a.time, b.time, rtol=1e-6, atol=0) | (a.event != b.event)
     if other.any():
         raise NotComputableError(
-            f"the two sets of predictions tell other outcomes of {listed(a.patient_id[other])}"
+            f"the two sets of predictions tell other outcomes of {listed(a.patient_id[other])}",
         )
 
 

@@ -14,12 +14,12 @@ import pandas as pd
 from survfuse._errors import ConfigError, NotComputableError
 from survfuse._types import Batch, FloatArray, IntArray
 from survfuse.anchors.blocks import outcomes
-from survfuse.cohort.batches import BatchSource
+from survfuse.cohort.batch_source import BatchSource
 from survfuse.cohort.cohort import Cohort
 from survfuse.config import FitConfig
 from survfuse.estimator import Prediction, SurvivalFusion
 from survfuse.evaluation.learner import MIDDLE_GROUP, FoldResult, Role
-from survfuse.evaluation.missing import predictions_under_loss, told_again
+from survfuse.evaluation.missing_inputs import predictions_under_loss, told_again
 from survfuse.fitting import Fitted, log_risks, watched_log_risks
 from survfuse.survival.concordance import harrell_c
 from survfuse.survival.curves import SurvivalCurves
@@ -42,7 +42,7 @@ class NetworkLearner:
         Also predict with each modality permuted among the test patients, under the
         names ``permuted:<modality>``: the same fit, no refit.
     lose : bool
-        Also predict with modalities and clinical values missing (`survfuse.evaluation.missing`):
+        Also predict with modalities and clinical values missing (`survfuse.evaluation.missing_inputs`):
         the same fit again.
     """
 
@@ -78,7 +78,12 @@ class NetworkLearner:
     ) -> FoldResult:
         """Fit the model on `train` and predict `test`."""
         where = target or cohort
-        model = SurvivalFusion.from_config(self.config).fit(cohort, train, hooks=hooks, checkpoints=folder)
+        model = SurvivalFusion.from_config(self.config).fit(
+            cohort,
+            train,
+            hooks=hooks,
+            checkpoints=folder,
+        )
         assert model.fitted is not None
         prediction = model.predict(where, test)
         also: dict[str, Prediction] = {}
@@ -126,10 +131,19 @@ class PermutedOutcomeLearner:
         ids = sorted(train)
         order = np.random.default_rng([self.config.seed, 1]).permutation(len(ids))
         outcome: pd.DataFrame = cohort.outcome.copy()
-        outcome.loc[ids, ["time", "event"]] = cohort.outcome.loc[[ids[row] for row in order]].to_numpy()
+        outcome.loc[ids, ["time", "event"]] = cohort.outcome.loc[
+            [ids[row] for row in order]
+        ].to_numpy()
         permuted = cohort.with_outcome(outcome.astype(cohort.outcome.dtypes.to_dict()))
         learner = NetworkLearner(self.name, self.config)
-        return learner.fit_predict(permuted, ids, test, hooks, folder, target=target or cohort)
+        return learner.fit_predict(
+            permuted,
+            ids,
+            test,
+            hooks,
+            folder,
+            target=target or cohort,
+        )
 
 
 @dataclass(frozen=True)
@@ -176,9 +190,16 @@ class OptimisticLearner:
         """
         if target is not None and target is not cohort:
             raise ConfigError(
-                f"{self.name!r} is measured by cross-validation within one cohort, not on a target"
+                f"{self.name!r} is measured by cross-validation within one cohort, not on a target",
             )
-        risks = watched_log_risks(cohort, train, test, self.config, hooks=tuple(hooks), folder=folder)
+        risks = watched_log_risks(
+            cohort,
+            train,
+            test,
+            self.config,
+            hooks=tuple(hooks),
+            folder=folder,
+        )
         time, event = outcomes(cohort, test)
         scores = [harrell_c(time, event, risk).value for risk in risks]
         best = _best(scores)
@@ -189,7 +210,9 @@ class OptimisticLearner:
                 "best_epoch": best + 1,
                 "best_harrell_c": scores[best],
                 "last_harrell_c": scores[-1],
-                "why": "" if scores[best] is not None else "no pair of test patients can be compared",
+                "why": ""
+                if scores[best] is not None
+                else "no pair of test patients can be compared",
                 "warning": "the epoch was chosen on the patients it is scored on; this is not a result",
             },
         )
@@ -211,7 +234,9 @@ class NoCalibrator:
 
     def curves(self, log_risk: Any) -> SurvivalCurves:
         """Refuse (see :class:`survfuse.survival.calibration.Calibrator`)."""
-        raise NotComputableError("these log-risks were not calibrated, so they have no survival curve")
+        raise NotComputableError(
+            "these log-risks were not calibrated, so they have no survival curve",
+        )
 
     def predicted_time(self, log_risk: Any) -> FloatArray:
         """NaN for everyone; (patients,)."""
@@ -222,7 +247,11 @@ class NoCalibrator:
         return {"name": self.name}
 
 
-def _without_curves(cohort: Cohort, ids: Sequence[str], log_risk: FloatArray) -> Prediction:
+def _without_curves(
+    cohort: Cohort,
+    ids: Sequence[str],
+    log_risk: FloatArray,
+) -> Prediction:
     calibrator = NoCalibrator()
     return Prediction(
         patient_id=tuple(ids),
@@ -235,7 +264,9 @@ def _without_curves(cohort: Cohort, ids: Sequence[str], log_risk: FloatArray) ->
 
 
 def permuted_predictions(
-    fitted: Fitted, prediction: Prediction, source: BatchSource
+    fitted: Fitted,
+    prediction: Prediction,
+    source: BatchSource,
 ) -> dict[str, Prediction]:
     """Predict again with each modality permuted among the patients who have it.
 
@@ -255,16 +286,33 @@ def permuted_predictions(
     """
     found = {}
     for name in fitted.transforms.modalities:
-        rows = shuffled_rows(prediction.patient_id, source.prepared.present[name], name, fitted.config.seed)
-        risk = log_risks(fitted.networks, PermutedSource(source, name, rows), fitted.config)
-        found[f"permuted:{name}"] = told_again(fitted, prediction, f"permuted:{name}", risk)
+        rows = shuffled_rows(
+            prediction.patient_id,
+            source.prepared.present[name],
+            name,
+            fitted.config.seed,
+        )
+        risk = log_risks(
+            fitted.networks,
+            PermutedSource(source, name, rows),
+            fitted.config,
+        )
+        found[f"permuted:{name}"] = told_again(
+            fitted,
+            prediction,
+            f"permuted:{name}",
+            risk,
+        )
     return found
 
 
 def shuffled_rows(ids: Sequence[str], has: Any, modality: str, seed: int) -> IntArray:
     """Whose modality each patient gets, permuted among those who have it; (patients,)."""
     rows = np.arange(len(ids))
-    owners = np.array(sorted(np.flatnonzero(has).tolist(), key=lambda row: ids[row]), dtype=np.int64)
+    owners = np.array(
+        sorted(np.flatnonzero(has).tolist(), key=lambda row: ids[row]),
+        dtype=np.int64,
+    )
     word = int.from_bytes(hashlib.sha256(modality.encode()).digest()[:8], "little")
     rows[owners] = owners[np.random.default_rng([seed, word]).permutation(len(owners))]
     return rows
@@ -287,19 +335,39 @@ class PermutedSource:
     def __len__(self) -> int:
         return len(self._source)
 
-    def tile_counts(self, rows: IntArray, max_tiles: int | None = None) -> Mapping[str, IntArray]:
+    def tile_counts(
+        self,
+        rows: IntArray,
+        max_tiles: int | None = None,
+    ) -> Mapping[str, IntArray]:
         """Tiles of each patient at `rows` by bag modality, those of the exchanged one included."""
         own = self._source.tile_counts(rows, max_tiles)
         other = self._source.tile_counts(self._rows[np.asarray(rows)], max_tiles)
         return {name: (other if name == self._modality else own)[name] for name in own}
 
-    def batch(self, rows: IntArray, *, max_tiles: int | None = None, seed: int | None = None) -> Batch:
+    def batch(
+        self,
+        rows: IntArray,
+        *,
+        max_tiles: int | None = None,
+        seed: int | None = None,
+    ) -> Batch:
         """Batch of the patients at `rows`, one modality exchanged (see :class:`BatchSource`)."""
         own = self._source.batch(rows, max_tiles=max_tiles, seed=seed)
-        other = self._source.batch(self._rows[np.asarray(rows)], max_tiles=max_tiles, seed=seed)
+        other = self._source.batch(
+            self._rows[np.asarray(rows)],
+            max_tiles=max_tiles,
+            seed=seed,
+        )
 
-        def exchanged(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
-            return {name: theirs[name] if name == self._modality else mine[name] for name in mine}
+        def exchanged(
+            mine: Mapping[str, Any],
+            theirs: Mapping[str, Any],
+        ) -> dict[str, Any]:
+            return {
+                name: theirs[name] if name == self._modality else mine[name]
+                for name in mine
+            }
 
         return replace(
             own,

@@ -11,16 +11,16 @@ import pandas as pd
 
 from survfuse._errors import NotComputableError
 from survfuse._types import FloatArray
-from survfuse.evaluation.agreement import expected_events
-from survfuse.evaluation.assess import auc_at, brier_at
-from survfuse.evaluation.chance import chance_share
+from survfuse.evaluation.assessment import auc_at, brier_at
+from survfuse.evaluation.assessment_settings import Scale
 from survfuse.evaluation.combine import mean_of
+from survfuse.evaluation.fold_calibration import expected_events
 from survfuse.evaluation.folds import Fold, Shared, patients_of, repeats_of, select
 from survfuse.evaluation.ranking import concordance
-from survfuse.evaluation.scale import Scale
-from survfuse.survival.benefit import net_benefit, net_benefit_all
+from survfuse.evaluation.training_variance import chance_share
 from survfuse.survival.curves import kaplan_meier
 from survfuse.survival.estimate import Estimate, not_computable
+from survfuse.survival.net_benefit import net_benefit, net_benefit_all
 from survfuse.survival.smooth_calibration import calibration_curve
 
 TIMES = 20  # points of a curve over time
@@ -37,7 +37,9 @@ def null_folds(folds: Sequence[Fold]) -> tuple[Fold, ...]:
 
 
 def _null(fold: Fold) -> Fold:
-    curve = kaplan_meier(*(fold.train if fold.train is not None else (fold.time, fold.event)))
+    curve = kaplan_meier(
+        *(fold.train if fold.train is not None else (fold.time, fold.event)),
+    )
     return replace(fold, log_risk=np.zeros(len(fold)), curves=Shared(curve, len(fold)))
 
 
@@ -54,10 +56,22 @@ def over_time(models: Models, null: Sequence[Fold], scale: Scale) -> Rows:
     for name, folds in models.items():
         chance = chance_share(folds)
         for time in times:
-            rows.append(_at(name, "auc", time, auc_at(folds, time, scale.interval, chance)))
+            rows.append(
+                _at(name, "auc", time, auc_at(folds, time, scale.interval, chance)),
+            )
             if any(fold.curves is not None for fold in folds):
-                rows.append(_at(name, "brier", time, brier_at(folds, time, scale.interval, chance)))
-    rows += [_at("km", "brier", time, brier_at(null, time, scale.interval, 0.0)) for time in times]
+                rows.append(
+                    _at(
+                        name,
+                        "brier",
+                        time,
+                        brier_at(folds, time, scale.interval, chance),
+                    ),
+                )
+    rows += [
+        _at("km", "brier", time, brier_at(null, time, scale.interval, 0.0))
+        for time in times
+    ]
     return rows
 
 
@@ -96,7 +110,9 @@ def calibration_tables(models: Models, scale: Scale) -> tuple[Rows, Rows]:
                 )
             except NotComputableError:
                 continue
-            columns = [_column(getattr(drawn, field), len(drawn.predicted)) for field in fields]
+            columns = [
+                _column(getattr(drawn, field), len(drawn.predicted)) for field in fields
+            ]
             place = {"model": name, "horizon": horizon}
             for values in zip(*columns, strict=True):
                 curves.append({**place, **dict(zip(fields, values, strict=True))})
@@ -138,18 +154,40 @@ def decision_curves(models: Models, horizon: float) -> Rows:
             highest = float(np.quantile(1 - repeats[0][1], 0.99))
             thresholds = np.linspace(0.01, min(max(highest, 0.1), 0.95), THRESHOLDS)
             some = repeats[0][0]
-        each = [net_benefit(*_outcome(part), survival, horizon, thresholds) for part, survival in repeats]
-        rows += _benefits(name, horizon, thresholds, [mean_of(at) for at in zip(*each, strict=True)])
+        each = [
+            net_benefit(*_outcome(part), survival, horizon, thresholds)
+            for part, survival in repeats
+        ]
+        rows += _benefits(
+            name,
+            horizon,
+            thresholds,
+            [mean_of(at) for at in zip(*each, strict=True)],
+        )
     if thresholds is not None:
         rows += _benefits(
-            "treat all", horizon, thresholds, net_benefit_all(*_outcome(some), horizon, thresholds)
+            "treat all",
+            horizon,
+            thresholds,
+            net_benefit_all(*_outcome(some), horizon, thresholds),
         )
-        none = {"strategy": "treat none", "horizon": horizon, "value": 0.0, "low": None, "high": None}
+        none = {
+            "strategy": "treat none",
+            "horizon": horizon,
+            "value": 0.0,
+            "low": None,
+            "high": None,
+        }
         rows += [{**none, "threshold": float(t)} for t in thresholds]
     return rows
 
 
-def _benefits(strategy: str, horizon: float, thresholds: FloatArray, estimates: Sequence[Estimate]) -> Rows:
+def _benefits(
+    strategy: str,
+    horizon: float,
+    thresholds: FloatArray,
+    estimates: Sequence[Estimate],
+) -> Rows:
     return [
         {
             "strategy": strategy,
@@ -168,10 +206,17 @@ def _survival(part: Sequence[Fold], horizon: float) -> FloatArray:
 
 
 def _outcome(part: Sequence[Fold]) -> tuple[FloatArray, Any]:
-    return np.concatenate([f.time for f in part]), np.concatenate([f.event for f in part])
+    return np.concatenate([f.time for f in part]), np.concatenate(
+        [f.event for f in part],
+    )
 
 
-def by_subgroup(name: str, folds: Sequence[Fold], groups: pd.DataFrame, scale: Scale) -> Rows:
+def by_subgroup(
+    name: str,
+    folds: Sequence[Fold],
+    groups: pd.DataFrame,
+    scale: Scale,
+) -> Rows:
     """Uno's C and O/E of the model among the patients of each site and subgroup.
 
     Parameters
@@ -193,13 +238,20 @@ def by_subgroup(name: str, folds: Sequence[Fold], groups: pd.DataFrame, scale: S
         column = groups[group].astype("category")
         for level in column.cat.categories:
             rows += _subgroup(
-                name, str(group), str(level), select(folds, column.index[column == level]), scale
+                name,
+                str(group),
+                str(level),
+                select(folds, column.index[column == level]),
+                scale,
             )
     return rows
 
 
 def by_pattern(
-    name: str, folds: Sequence[Fold], patterns: Mapping[tuple[str, ...], Sequence[str]], scale: Scale
+    name: str,
+    folds: Sequence[Fold],
+    patterns: Mapping[tuple[str, ...], Sequence[str]],
+    scale: Scale,
 ) -> Rows:
     """Uno's C and O/E of the model among the patients of each availability pattern.
 
@@ -219,28 +271,54 @@ def by_pattern(
     """
     rows: Rows = []
     for modalities, patients in patterns.items():
-        rows += _within({"modalities": list(modalities)}, name, select(folds, patients), scale)
+        rows += _within(
+            {"modalities": list(modalities)},
+            name,
+            select(folds, patients),
+            scale,
+        )
     return rows
 
 
-def _subgroup(name: str, group: str, level: str, folds: Sequence[Fold], scale: Scale) -> Rows:
+def _subgroup(
+    name: str,
+    group: str,
+    level: str,
+    folds: Sequence[Fold],
+    scale: Scale,
+) -> Rows:
     return _within({"group": group, "level": level}, name, folds, scale)
 
 
-def _within(where: Mapping[str, Any], name: str, folds: Sequence[Fold], scale: Scale) -> Rows:
+def _within(
+    where: Mapping[str, Any],
+    name: str,
+    folds: Sequence[Fold],
+    scale: Scale,
+) -> Rows:
     """Rows of the model among some patients; `where` says which."""
     n, events = patients_of(folds)
     place = {**where, "patients": n, "events": events, "model": name}
     if n < FEWEST or events == 0:
         reason = f"fewer than {FEWEST} patients" if n < FEWEST else "no event"
         why = f"{n} patients, {events} events: {reason}"
-        found = {metric: not_computable(why, n, events) for metric in ("uno_c", "observed_expected")}
+        found = {
+            metric: not_computable(why, n, events)
+            for metric in ("uno_c", "observed_expected")
+        }
     else:
         found = {
             "uno_c": concordance(folds, "uno", scale.tau, interval=scale.interval),
             "observed_expected": expected_events(folds),
         }
     return [
-        {**place, "metric": metric, "value": e.value, "low": e.low, "high": e.high, "note": e.note}
+        {
+            **place,
+            "metric": metric,
+            "value": e.value,
+            "low": e.low,
+            "high": e.high,
+            "note": e.note,
+        }
         for metric, e in found.items()
     ]

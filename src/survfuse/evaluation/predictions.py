@@ -13,8 +13,18 @@ import pandas as pd
 
 from survfuse._errors import InputError, listed
 from survfuse._storage import sha256_file
+from survfuse.evaluation.assessment_settings import Scale
 from survfuse.evaluation.combine import Interval
-from survfuse.evaluation.doubts import (
+from survfuse.evaluation.external_predictions import (
+    Foreign,
+    choose_horizons,
+    column,
+    read_foreign,
+    read_outcome,
+)
+from survfuse.evaluation.folds import Folds, patients_of, repeats_of
+from survfuse.evaluation.result import Result
+from survfuse.evaluation.sanity import (
     declared_unit,
     mistyped,
     other_order,
@@ -22,10 +32,6 @@ from survfuse.evaluation.doubts import (
     other_unit,
     reversed_risk,
 )
-from survfuse.evaluation.folds import Folds, patients_of, repeats_of
-from survfuse.evaluation.foreign import Foreign, choose_horizons, column, read_foreign, read_outcome
-from survfuse.evaluation.result import Result
-from survfuse.evaluation.scale import Scale
 from survfuse.evaluation.scoring import Judged, judge_models
 from survfuse.evaluation.versions import versions
 from survfuse.survival.curves import follow_up_median
@@ -52,7 +58,7 @@ def evaluate(
     Parameters
     ----------
     path : path
-        See :func:`survfuse.evaluation.foreign.read_foreign`. With `repeat` and `fold`
+        See :func:`survfuse.evaluation.external_predictions.read_foreign`. With `repeat` and `fold`
         columns it is taken for a cross-validation; without, for one model tested once.
     train : path, optional
         CSV with the `time` and `event` of the patients trained on, who then give the
@@ -101,22 +107,33 @@ def evaluate(
         if len(beside.models) > 1:
             raise InputError(
                 f"{file}: expected one model beside the other, got {listed(beside.models)}; keep the "
-                "rows of one of them (column model)"
+                "rows of one of them (column model)",
             )
         notes += [f"{word}: {note}" for note in beside.notes]
         _add(models, tables, word, beside, beside.models[0], known)
     if reference is not None and reference not in models:
-        raise InputError(f"no predictions called {reference!r}; there are {listed(models, 12)}")
+        raise InputError(
+            f"no predictions called {reference!r}; there are {listed(models, 12)}",
+        )
     chosen, end, told = choose_horizons(foreign, horizons)
     if tau is not None and not (np.isfinite(tau) and tau > 0):
         raise InputError(f"tau must be a finite number > 0, got {tau}")
     if draws < 0:
         raise InputError(f"draws must be 0 or more, got {draws}")
-    scale = Scale(chosen, end if tau is None else float(tau), interval or Interval(), draws)
+    scale = Scale(
+        chosen,
+        end if tau is None else float(tau),
+        interval or Interval(),
+        draws,
+    )
     if foreign.times:
         scale = replace(scale, times=foreign.times)
-        told += [f"isbs and integrated_ipa: over the survival columns, from {foreign.times[0]:g} on"]
-    ranked = {word: _ranked(folds, scale.horizons[-1]) for word, folds in models.items()}
+        told += [
+            f"isbs and integrated_ipa: over the survival columns, from {foreign.times[0]:g} on",
+        ]
+    ranked = {
+        word: _ranked(folds, scale.horizons[-1]) for word, folds in models.items()
+    }
     told += [f"{word}: ranked by {how}" for word, (_, how) in ranked.items() if how]
     models = {word: folds for word, (folds, _) in ranked.items()}
     judged = judge_models(models, own, reference, scale)
@@ -134,7 +151,13 @@ def evaluate(
         estimates=judged.estimates,
         checks=[],
         cohort=_cohort(str(path), models[own], scale, unit),
-        record=_record(own, reference, path, command, [*notes, *told, *_training(train, models[own])]),
+        record=_record(
+            own,
+            reference,
+            path,
+            command,
+            [*notes, *told, *_training(train, models[own])],
+        ),
         performance=_performance(judged),
     )
 
@@ -163,12 +186,26 @@ def _ranked(folds: Folds, horizon: float) -> tuple[Folds, str]:
 
 def _table(foreign: Foreign, model: str) -> pd.DataFrame:
     """Predictions of one model, with the columns of a predictions file of ours."""
-    own = foreign.table[foreign.table["model"] == model].drop(columns="model").reset_index(drop=True)
+    own = (
+        foreign.table[foreign.table["model"] == model]
+        .drop(columns="model")
+        .reset_index(drop=True)
+    )
     if "log_risk" not in own:
         own["log_risk"] = np.nan
     own["predicted_time"] = np.nan
-    first = ["patient_id", "repeat", "fold", "time", "event", "log_risk", "predicted_time"]
-    return own.assign(event=own["event"].astype(int))[[*first, *map(column, foreign.times)]]
+    first = [
+        "patient_id",
+        "repeat",
+        "fold",
+        "time",
+        "event",
+        "log_risk",
+        "predicted_time",
+    ]
+    return own.assign(event=own["event"].astype(int))[
+        [*first, *map(column, foreign.times)]
+    ]
 
 
 def _cohort(path: str, folds: Folds, scale: Scale, unit: str) -> dict[str, Any]:
@@ -182,7 +219,14 @@ def _cohort(path: str, folds: Folds, scale: Scale, unit: str) -> dict[str, Any]:
         "unit": unit or "time units",
         "patients": n,
         "events": events,
-        "flow": [{"step": "in the predictions file", "patients": n, "events": events, "note": ""}],
+        "flow": [
+            {
+                "step": "in the predictions file",
+                "patients": n,
+                "events": events,
+                "note": "",
+            },
+        ],
         "modalities": [],
         "patterns": [],
         "follow_up_median": follow_up_median(time, event),
@@ -193,7 +237,11 @@ def _cohort(path: str, folds: Folds, scale: Scale, unit: str) -> dict[str, Any]:
 
 
 def _record(
-    name: str, reference: str | None, path: Path | str, command: str, notes: list[str]
+    name: str,
+    reference: str | None,
+    path: Path | str,
+    command: str,
+    notes: list[str],
 ) -> dict[str, Any]:
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return {
@@ -213,8 +261,12 @@ def _training(train: Path | str | None, folds: Folds) -> list[str]:
     if train is not None:
         return [f"censoring weights from the patients of {Path(train).name}"]
     if any(fold.train is not None for fold in folds):
-        return ["censoring weights of a fold from the patients of the other folds of its repeat"]
-    return ["censoring weights from the test patients themselves: no training patients were given"]
+        return [
+            "censoring weights of a fold from the patients of the other folds of its repeat",
+        ]
+    return [
+        "censoring weights from the test patients themselves: no training patients were given",
+    ]
 
 
 def _performance(judged: Judged) -> dict[str, Any]:

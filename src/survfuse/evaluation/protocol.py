@@ -12,6 +12,7 @@ import pandas as pd
 from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.modalities import TableData
 from survfuse.cohort.spec import ColumnSpec
+from survfuse.evaluation.assessment_settings import Scale
 from survfuse.evaluation.comparisons import Increment, delta_uno_c
 from survfuse.evaluation.folds import Folds
 from survfuse.evaluation.learners import (
@@ -23,22 +24,31 @@ from survfuse.evaluation.learners import (
     RidgeLearner,
 )
 from survfuse.evaluation.ranking import concordance
-from survfuse.evaluation.scale import Scale
 
 MOST_LEVELS = 6  # of a column that makes subgroups
 MOST_SUBGROUPS = 8  # columns
 OTHER = "other"
 
 
-def wanted_increments(learners: Sequence[Learner], name: str, cohort: Cohort) -> list[Increment]:
+def wanted_increments(
+    learners: Sequence[Learner],
+    name: str,
+    cohort: Cohort,
+) -> list[Increment]:
     """Pairs of models on the same folds that differ by one modality alone.
 
     Networks with and without it, late fusions with and without it, and the model with the
     modality permuted among the test patients.
     """
     found: list[Increment] = []
-    for kind, kinds in (("network", (NetworkLearner,)), ("late fusion", (LateFusionLearner, RidgeLearner))):
-        own = _by_modalities([each for each in learners if isinstance(each, kinds)], cohort)
+    for kind, kinds in (
+        ("network", (NetworkLearner,)),
+        ("late fusion", (LateFusionLearner, RidgeLearner)),
+    ):
+        own = _by_modalities(
+            [each for each in learners if isinstance(each, kinds)],
+            cohort,
+        )
         if not own:
             continue
         whole = max(own, key=len)
@@ -49,31 +59,50 @@ def wanted_increments(learners: Sequence[Learner], name: str, cohort: Cohort) ->
     main = next(each for each in learners if each.name == name)
     used = main.modalities if main.modalities is not None else tuple(cohort.modalities)
     if len(used) > 1:
-        found += [Increment(m, "permuted at prediction", name, f"permuted:{m}") for m in used]
+        found += [
+            Increment(m, "permuted at prediction", name, f"permuted:{m}") for m in used
+        ]
     return found
 
 
-def _by_modalities(learners: Sequence[Learner], cohort: Cohort) -> dict[frozenset[str], str]:
+def _by_modalities(
+    learners: Sequence[Learner],
+    cohort: Cohort,
+) -> dict[frozenset[str], str]:
     """Name of the learner of each set of modalities; late fusions before a ridge on the same."""
     found: dict[frozenset[str], str] = {}
     for each in sorted(learners, key=lambda e: not isinstance(e, LateFusionLearner)):
         if each.role in {"control", "seed"}:
             continue
-        used = each.modalities if each.modalities is not None else tuple(cohort.modalities)
+        used = (
+            each.modalities if each.modalities is not None else tuple(cohort.modalities)
+        )
         found.setdefault(frozenset(used), each.name)
     return found
 
 
 def controls(
-    folds: Mapping[str, Folds], name: str, scale: Scale, learners: Sequence[Learner]
+    folds: Mapping[str, Folds],
+    name: str,
+    scale: Scale,
+    learners: Sequence[Learner],
 ) -> dict[str, Any]:
     """What tells chance from finding, each on the first repeat: `optimism, seeds, permuted_outcome`."""
     first = tuple(fold for fold in folds[name] if fold.repeat == folds[name][0].repeat)
     found: dict[str, Any] = {"optimism": None, "seeds": None, "permuted_outcome": None}
-    seeds = [each.name for each in learners if each.role == "seed" and each.name in folds]
+    seeds = [
+        each.name for each in learners if each.role == "seed" and each.name in folds
+    ]
     if OptimisticLearner.name in folds:
-        chosen = concordance(folds[OptimisticLearner.name], "harrell", None, interval=scale.interval)
-        warning = "the epoch was chosen on the patients it is scored on: this is not a result"
+        chosen = concordance(
+            folds[OptimisticLearner.name],
+            "harrell",
+            None,
+            interval=scale.interval,
+        )
+        warning = (
+            "the epoch was chosen on the patients it is scored on: this is not a result"
+        )
         honest = concordance(first, "harrell", None, interval=scale.interval)
         found["optimism"] = {
             "metric": "harrell_c",
@@ -95,7 +124,9 @@ def controls(
     if PermutedOutcomeLearner.name in folds:
         shuffled = folds[PermutedOutcomeLearner.name]
         found["permuted_outcome"] = {
-            "uno_c": asdict(concordance(shuffled, "uno", scale.tau, interval=scale.interval)),
+            "uno_c": asdict(
+                concordance(shuffled, "uno", scale.tau, interval=scale.interval),
+            ),
             "difference": asdict(delta_uno_c(first, shuffled, scale)),
         }
     return found
@@ -119,7 +150,9 @@ def subgroups(cohort: Cohort) -> pd.DataFrame:
     for data in cohort.modalities.values():
         if not isinstance(data, TableData) or data.kind != "clinical":
             continue
-        known_early = [name for name, column in data.columns.items() if column.known == "baseline"]
+        known_early = [
+            name for name, column in data.columns.items() if column.known == "baseline"
+        ]
         for name in known_early[:MOST_SUBGROUPS]:
             if name in frame:
                 continue
@@ -130,21 +163,35 @@ def subgroups(cohort: Cohort) -> pd.DataFrame:
     return frame
 
 
-def _ordered(values: pd.Series[str], levels: Sequence[str], index: pd.Index[Any]) -> pd.Series[Any]:
-    return values.reindex(index).astype(pd.CategoricalDtype(list(levels), ordered=False))
+def _ordered(
+    values: pd.Series[str],
+    levels: Sequence[str],
+    index: pd.Index[Any],
+) -> pd.Series[Any]:
+    return values.reindex(index).astype(
+        pd.CategoricalDtype(list(levels), ordered=False),
+    )
 
 
-def _levels(texts: pd.Series[str], column: ColumnSpec) -> tuple[pd.Series[str], list[str]]:
+def _levels(
+    texts: pd.Series[str],
+    column: ColumnSpec,
+) -> tuple[pd.Series[str], list[str]]:
     """Level of each patient, and the levels in order; no level where a column makes no groups."""
     if column.kind == "ordinal":
         return texts, [level for level in column.levels or () if (texts == level).any()]
     if column.kind == "nominal":
         counts = texts.value_counts()
         common = list(
-            counts.index[:MOST_LEVELS] if len(counts) <= MOST_LEVELS else counts.index[: MOST_LEVELS - 1]
+            counts.index[:MOST_LEVELS]
+            if len(counts) <= MOST_LEVELS
+            else counts.index[: MOST_LEVELS - 1],
         )
         rest = [] if len(counts) <= MOST_LEVELS else [OTHER]
-        return texts.where(texts.isin(common), OTHER), [*sorted(str(level) for level in common), *rest]
+        return texts.where(texts.isin(common), OTHER), [
+            *sorted(str(level) for level in common),
+            *rest,
+        ]
     numbers = pd.to_numeric(texts, errors="coerce").dropna()
     middle = float(numbers.median()) if len(numbers) else 0.0
     low, high = f"≤ {middle:g}", f"> {middle:g}"

@@ -11,7 +11,12 @@ from survfuse.survival.concordance import concordance_influence, uno_c
 from survfuse.survival.estimate import Estimate, joined
 
 
-def concordance(folds: Sequence[Fold], kind: str, tau: float | None, **how: object) -> Estimate:
+def concordance(
+    folds: Sequence[Fold],
+    kind: str,
+    tau: float | None,
+    **how: object,
+) -> Estimate:
     """Concordance of cross-validated risks (see :func:`over_folds`).
 
     Parameters
@@ -29,11 +34,17 @@ def concordance(folds: Sequence[Fold], kind: str, tau: float | None, **how: obje
         until=tau,
         **how,  # type: ignore[arg-type]
     )
-    return replace(found, note=joined(found.note, _restricted(folds, tau) if kind == "uno" else ""))
+    return replace(
+        found,
+        note=joined(found.note, _restricted(folds, tau) if kind == "uno" else ""),
+    )
 
 
 def concordance_difference(
-    a: Sequence[Fold], b: Sequence[Fold], tau: float | None, **how: object
+    a: Sequence[Fold],
+    b: Sequence[Fold],
+    tau: float | None,
+    **how: object,
 ) -> Estimate:
     """Uno's C of `a` minus that of `b`, paired on the same patients and folds.
 
@@ -63,7 +74,14 @@ def _minus(a: Influence, b: Influence) -> Influence:
 
 def _concordance(fold: Fold, kind: str, tau: float | None) -> Influence:
     train = fold.train if kind == "uno" else None
-    return concordance_influence(fold.time, fold.event, fold.risk, kind=kind, tau=tau, train=train)
+    return concordance_influence(
+        fold.time,
+        fold.event,
+        fold.risk,
+        kind=kind,
+        tau=tau,
+        train=train,
+    )
 
 
 def _restricted(folds: Sequence[Fold], tau: float | None) -> str:
@@ -74,5 +92,7 @@ def _restricted(folds: Sequence[Fold], tau: float | None) -> str:
             continue
         found = uno_c(fold.time, fold.event, fold.log_risk, tau=tau, train=fold.train)
         if found.value is not None and found.note and found.se is not None:
-            notes.append(found.note if len(folds) == 1 else f"{fold.label} {found.note}")
+            notes.append(
+                found.note if len(folds) == 1 else f"{fold.label} {found.note}",
+            )
     return told(notes)

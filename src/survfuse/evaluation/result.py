@@ -15,11 +15,17 @@ from pandas.api.types import is_numeric_dtype
 from survfuse._errors import ConfigError, InputError, listed
 from survfuse._places import answered, try_file, try_folder
 from survfuse._registry import resolve
-from survfuse._storage import atomic_path, read_json, sha256_file, write_json, write_text
+from survfuse._storage import (
+    atomic_path,
+    read_json,
+    sha256_file,
+    write_json,
+    write_text,
+)
 from survfuse.config import RunConfig, to_yaml
 from survfuse.evaluation.folds import Folds
 from survfuse.evaluation.ranking import concordance_difference
-from survfuse.readers.words import as_text
+from survfuse.readers.cell_text import as_text
 from survfuse.survival.estimate import Estimate
 
 FORMAT, VERSION = "survfuse-run", 1
@@ -107,7 +113,11 @@ class Result:
         NotComputableError
             When the two runs do not share patients and folds.
         """
-        return concordance_difference(self.folds[self.name], other.folds[other.name], self.cohort["tau"])
+        return concordance_difference(
+            self.folds[self.name],
+            other.folds[other.name],
+            self.cohort["tau"],
+        )
 
     def write(self, folder: Path | str) -> Path:
         """Write the run's files: predictions, comparators, metrics, performance, checks, cohort, config, run.
@@ -132,8 +142,17 @@ class Result:
                 else:  # of an earlier run that had it
                     (out / name).unlink(missing_ok=True)
             files = {name: sha256_file(out / name) for name in content}
-            hashes = {name: files[file] for name, file in HASHED.items() if file in files}
-            write_record(out, {**self.record, "hashes": {**self.record["hashes"], **hashes}, "files": files})
+            hashes = {
+                name: files[file] for name, file in HASHED.items() if file in files
+            }
+            write_record(
+                out,
+                {
+                    **self.record,
+                    "hashes": {**self.record["hashes"], **hashes},
+                    "files": files,
+                },
+            )
         return out
 
     def _content(self) -> dict[str, Any]:
@@ -146,7 +165,11 @@ class Result:
             "checks.json": self.checks,
             "cohort.json": self.cohort,
         }
-        others = [table.assign(model=name) for name, table in self.models.items() if name != self.name]
+        others = [
+            table.assign(model=name)
+            for name, table in self.models.items()
+            if name != self.name
+        ]
         if others:
             both = pd.concat(others, ignore_index=True)
             content["comparators.csv"] = both[["model", *both.columns.drop("model")]]
@@ -173,7 +196,9 @@ class Result:
         """
         place = Path(folder) if folder is not None else self.out
         if place is None:
-            raise ConfigError("this run has no folder: call report(FOLDER), or cross_validate(…, out=FOLDER)")
+            raise ConfigError(
+                "this run has no folder: call report(FOLDER), or cross_validate(…, out=FOLDER)",
+            )
         if place != self.out:
             self.write(place)
         path: Path = resolve("survfuse.report:write_report")(place)
@@ -184,12 +209,14 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write a CSV atomically; numbers in their shortest exact form, so that they read back the same.
 
     Texts that a spreadsheet would take for formulas get an apostrophe, which
-    :func:`survfuse.evaluation.foreign.read_cells` takes away.
+    :func:`survfuse.evaluation.external_predictions.read_cells` takes away.
     """
     written = table.copy(deep=False)
     for name in table.columns:
         if not is_numeric_dtype(table[name].dtype):
-            cells = [as_text(cell) if isinstance(cell, str) else cell for cell in table[name]]
+            cells = [
+                as_text(cell) if isinstance(cell, str) else cell for cell in table[name]
+            ]
             written[name] = pd.Series(cells, index=table.index, dtype=object)
     with atomic_path(path) as temporary:
         written.to_csv(temporary, index=False, lineterminator="\n")
@@ -253,7 +280,7 @@ def try_run_folder(folder: Path | str, *, foreign: bool = False) -> Path:
         kind = "an evaluation" if foreign else "a cross-validation"
         raise InputError(
             f"{out}: holds {listed(present)}, not written by {kind} of survfuse, which would replace them; "
-            "choose another folder, or move these files away"
+            "choose another folder, or move these files away",
         )
     return out
 
@@ -267,7 +294,9 @@ def _kind(path: Path) -> str:
     if not isinstance(record, dict) or not isinstance(record.get("hashes"), dict):
         return ""
     versions = record.get("versions")  # records of earlier versions name no format
-    ours = record.get("format") == FORMAT or (isinstance(versions, dict) and "survfuse" in versions)
+    ours = record.get("format") == FORMAT or (
+        isinstance(versions, dict) and "survfuse" in versions
+    )
     if not ours:
         return ""
     return "foreign" if "input" in record["hashes"] else "own"
@@ -283,7 +312,9 @@ def try_metrics(path: Path | str) -> Path:
     """
     target = try_file(path)
     if target.exists() and not _holds_metrics(target):
-        raise InputError(f"{target}: a file that holds no metrics is there; choose another name")
+        raise InputError(
+            f"{target}: a file that holds no metrics is there; choose another name",
+        )
     return target
 
 
@@ -295,6 +326,11 @@ def _holds_metrics(path: Path) -> bool:
     if not (isinstance(models, dict) and models):
         return False
     entries = [
-        entry for metrics in models.values() if isinstance(metrics, dict) for entry in metrics.values()
+        entry
+        for metrics in models.values()
+        if isinstance(metrics, dict)
+        for entry in metrics.values()
     ]
-    return bool(entries) and all(isinstance(entry, dict) and "value" in entry for entry in entries)
+    return bool(entries) and all(
+        isinstance(entry, dict) and "value" in entry for entry in entries
+    )

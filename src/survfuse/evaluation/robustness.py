@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from survfuse.cohort.cohort import Cohort
-from survfuse.evaluation.agreement import expected_events, slope
-from survfuse.evaluation.assess import isbs
-from survfuse.evaluation.chance import chance_share
+from survfuse.evaluation.assessment import isbs
+from survfuse.evaluation.assessment_settings import Scale
 from survfuse.evaluation.comparisons import delta_isbs, delta_uno_c
+from survfuse.evaluation.fold_calibration import expected_events, slope
 from survfuse.evaluation.folds import Fold
-from survfuse.evaluation.missing import Losses, nothing_left
+from survfuse.evaluation.missing_inputs import Losses, nothing_left
 from survfuse.evaluation.ranking import concordance
-from survfuse.evaluation.scale import Scale
+from survfuse.evaluation.training_variance import chance_share
 from survfuse.survival.estimate import Estimate
 
 INTACT = "intact"
@@ -21,7 +21,11 @@ METRICS = ("uno_c", "isbs", "calibration_slope", "observed_expected")
 Estimates = dict[str, dict[str, Estimate]]
 
 
-def scored(models: Mapping[str, Sequence[Fold]], losses: Losses, scale: Scale) -> Estimates:
+def scored(
+    models: Mapping[str, Sequence[Fold]],
+    losses: Losses,
+    scale: Scale,
+) -> Estimates:
     """Ranking, error and calibration of the model under each loss, with intervals.
 
     Parameters
@@ -36,7 +40,13 @@ def scored(models: Mapping[str, Sequence[Fold]], losses: Losses, scale: Scale) -
         folds = models[name]
         chance = chance_share(folds)
         found[name] = {
-            "uno_c": concordance(folds, "uno", scale.tau, interval=scale.interval, chance=chance),
+            "uno_c": concordance(
+                folds,
+                "uno",
+                scale.tau,
+                interval=scale.interval,
+                chance=chance,
+            ),
             "isbs": isbs(folds, scale, chance),
             "calibration_slope": slope(folds, scale.horizons[-1]),
             "observed_expected": expected_events(folds),
@@ -80,9 +90,17 @@ def robustness(
         metrics ``delta_uno_c`` and ``delta_isbs`` are under the loss minus as it is, and
         `nothing_left` counts patients without any modality left; `left_out`: what was not tried, and why.
     """
-    tested = sorted({str(patient) for fold in models[name] for patient in fold.patient_id})
+    tested = sorted(
+        {str(patient) for fold in models[name] for patient in fold.patient_id},
+    )
     own = cohort.subset(tested)
-    rows = _rows(name, INTACT, "", 0, {metric: estimates[name][metric] for metric in METRICS})
+    rows = _rows(
+        name,
+        INTACT,
+        "",
+        0,
+        {metric: estimates[name][metric] for metric in METRICS},
+    )
     for loss in losses.each:
         folds = models[loss.name]
         found = {
@@ -90,17 +108,32 @@ def robustness(
             "delta_uno_c": delta_uno_c(folds, models[name], scale),
             "delta_isbs": delta_isbs(folds, models[name], scale),
         }
-        rows += _rows(loss.name, loss.kind, loss.what, nothing_left(loss, own, used, seed), found)
+        rows += _rows(
+            loss.name,
+            loss.kind,
+            loss.what,
+            nothing_left(loss, own, used, seed),
+            found,
+        )
     return {"rows": rows, "left_out": list(losses.left_out)}
 
 
-def _rows(model: str, kind: str, what: str, bare: int, found: Mapping[str, Estimate]) -> list[dict[str, Any]]:
+def _rows(
+    model: str,
+    kind: str,
+    what: str,
+    bare: int,
+    found: Mapping[str, Estimate],
+) -> list[dict[str, Any]]:
     place = {"model": model, "kind": kind, "what": what, "nothing_left": bare}
     return [
         {
             **place,
             "metric": metric,
-            **{key: getattr(e, key) for key in ("value", "low", "high", "se", "n", "events", "note")},
+            **{
+                key: getattr(e, key)
+                for key in ("value", "low", "high", "se", "n", "events", "note")
+            },
         }
         for metric, e in found.items()
     ]

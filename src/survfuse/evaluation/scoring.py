@@ -9,11 +9,16 @@ from typing import Any
 import pandas as pd
 
 from survfuse.evaluation import performance
-from survfuse.evaluation.assess import assess
+from survfuse.evaluation.assessment import assess
+from survfuse.evaluation.assessment_settings import Scale
 from survfuse.evaluation.combine import WAYS
-from survfuse.evaluation.comparisons import Increment, comparisons, delta_uno_c, increments
+from survfuse.evaluation.comparisons import (
+    Increment,
+    comparisons,
+    delta_uno_c,
+    increments,
+)
 from survfuse.evaluation.folds import Folds, repeats_of
-from survfuse.evaluation.scale import Scale
 from survfuse.survival.estimate import Estimate
 
 Estimates = dict[str, dict[str, Estimate]]
@@ -66,7 +71,11 @@ def judge_models(
         subgroups, increment, comparisons, interval`.
     """
     bare = replace(scale, draws=0)
-    shown = {each: models[each] for each in (name, clinical) if each is not None and each in models}
+    shown = {
+        each: models[each]
+        for each in (name, clinical)
+        if each is not None and each in models
+    }
     estimates: Estimates = {}
     for model, folds in models.items():
         estimates[model] = assess(folds, scale if model in shown else bare)
@@ -84,11 +93,17 @@ def judge_models(
             "calibration_histogram": histogram,
             "decision": performance.decision_curves(shown, middle),
             "subgroups": performance.by_subgroup(
-                name, models[name], none if groups is None else groups, scale
+                name,
+                models[name],
+                none if groups is None else groups,
+                scale,
             ),
             "increment": increments(models, wanted, scale),
             "comparisons": comparisons(
-                models, name, scale, skip=[m for m in models if m.startswith("permuted:")]
+                models,
+                name,
+                scale,
+                skip=[m for m in models if m.startswith("permuted:")],
             ),
             "interval": _told(models[name], scale),
         },

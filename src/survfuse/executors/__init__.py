@@ -6,7 +6,13 @@
 ['TILE', 'SLIDE']
 """
 
-from survfuse.executors.base import EXECUTORS, Executor, Outcome, Task, make_executor
+from survfuse.executors.executor import (
+    EXECUTORS,
+    Executor,
+    Outcome,
+    Task,
+    make_executor,
+)
 from survfuse.executors.inline import InlineExecutor
 from survfuse.executors.process import ProcessExecutor
 from survfuse.executors.ray import RayExecutor

@@ -6,15 +6,19 @@ from collections.abc import Callable, Generator
 from contextlib import nullcontext
 from typing import TypeVar
 
-from survfuse.executors.base import EXECUTORS, Executor, Job, OnStart, Outcome
+from survfuse.executors.executor import EXECUTORS, Executor, Job, OnStart, Outcome
+from survfuse.executors.serialization import call
 from survfuse.executors.threads import Threads
-from survfuse.executors.wire import call
 
 P = TypeVar("P")
 R = TypeVar("R")
 
 
-@EXECUTORS.register("inline", summary="in this process, one after the other", source="ours")
+@EXECUTORS.register(
+    "inline",
+    summary="in this process, one after the other",
+    source="ours",
+)
 class InlineExecutor(Executor):
     """Carries tasks here, in their order; a crash takes this process with it.
 
@@ -30,13 +34,20 @@ class InlineExecutor(Executor):
         self.threads = threads
 
     def _outcomes(
-        self, work: Callable[[P], R], jobs: list[Job[P]], on_start: OnStart | None
+        self,
+        work: Callable[[P], R],
+        jobs: list[Job[P]],
+        on_start: OnStart | None,
     ) -> Generator[Outcome[R], None, None]:
         for job in jobs:
             outcome = None
             while outcome is None:
                 payload = job.start(on_start)
-                with Threads.of(self.threads).while_running() if self.threads else nullcontext():
+                with (
+                    Threads.of(self.threads).while_running()
+                    if self.threads
+                    else nullcontext()
+                ):
                     answer = call(work, payload)
                 outcome = job.answered(answer)
             yield outcome

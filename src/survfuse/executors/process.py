@@ -18,10 +18,8 @@ from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
 
-from survfuse.executors.base import EXECUTORS, Executor, Job, OnStart, Outcome
-from survfuse.executors.crew import Crew, Death, News, Worker
-from survfuse.executors.threads import Threads, cores
-from survfuse.executors.wire import (
+from survfuse.executors.executor import EXECUTORS, Executor, Job, OnStart, Outcome
+from survfuse.executors.serialization import (
     Answer,
     answered,
     call,
@@ -31,6 +29,8 @@ from survfuse.executors.wire import (
     unpack,
     unpack_answer,
 )
+from survfuse.executors.threads import Threads, cores
+from survfuse.executors.worker_pool import Crew, Death, News, Worker
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -39,7 +39,11 @@ PATIENCE = 5.0  # seconds that a worker gets to end by itself
 GREETING = b""  # a worker is up and waits for the work
 
 
-@EXECUTORS.register("process", summary="worker processes on this machine", source="ours")
+@EXECUTORS.register(
+    "process",
+    summary="worker processes on this machine",
+    source="ours",
+)
 class ProcessExecutor(Executor):
     """Carries tasks in processes of their own and survives their deaths.
 
@@ -53,11 +57,19 @@ class ProcessExecutor(Executor):
 
     name = "process"
 
-    def __init__(self, *, workers: int | None = None, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        workers: int | None = None,
+        threads: int | None = None,
+    ) -> None:
         self.workers, self.threads = workers, threads
 
     def _outcomes(
-        self, work: Callable[[P], R], jobs: list[Job[P]], on_start: OnStart | None
+        self,
+        work: Callable[[P], R],
+        jobs: list[Job[P]],
+        on_start: OnStart | None,
     ) -> Generator[Outcome[R], None, None]:
         if jobs:
             threads = Threads.of(self.threads)
@@ -71,7 +83,11 @@ class _Process(Worker):
     def __init__(self, threads: Threads) -> None:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=serve, args=(theirs, threads), daemon=True)
+        self.process = context.Process(
+            target=serve,
+            args=(theirs, threads),
+            daemon=True,
+        )
         try:
             with _no_interrupt():
                 self.process.start()
@@ -125,7 +141,12 @@ class _Processes(Crew[_Process]):
         return _Process(self.threads)
 
     def listen(self) -> News[_Process]:
-        ready = set(wait([w.pipe for w in self.workers] + [w.process.sentinel for w in self.workers]))
+        ready = set(
+            wait(
+                [w.pipe for w in self.workers]
+                + [w.process.sentinel for w in self.workers],
+            ),
+        )
         for worker in [w for w in self.workers if {w.pipe, w.process.sentinel} & ready]:
             heard = worker.hear()
             if heard is None:
@@ -161,11 +182,17 @@ def how_ended(code: int | None) -> str:
         name = signal.Signals(-code).name
     except ValueError:
         return f"signal {-code}"
-    advice = " (the memory may have run out; fewer workers need less)" if name == "SIGKILL" else ""
+    advice = (
+        " (the memory may have run out; fewer workers need less)"
+        if name == "SIGKILL"
+        else ""
+    )
     return f"signal {name}{advice}"
 
 
-TERMINAL = tuple(getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name))
+TERMINAL = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name)
+)
 """Signals that a terminal sends to the parent and to its workers at once."""
 
 

@@ -17,10 +17,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from survfuse._errors import ConfigError, CrashError, MissingExtraError
-from survfuse.executors.base import EXECUTORS, Executor, Job, OnStart, Outcome
-from survfuse.executors.crew import Crew, Death, News, Worker
-from survfuse.executors.threads import Threads, cores
-from survfuse.executors.wire import (
+from survfuse.executors.executor import EXECUTORS, Executor, Job, OnStart, Outcome
+from survfuse.executors.serialization import (
     Answer,
     answered,
     call,
@@ -29,12 +27,18 @@ from survfuse.executors.wire import (
     unpack,
     unpack_answer,
 )
+from survfuse.executors.threads import Threads, cores
+from survfuse.executors.worker_pool import Crew, Death, News, Worker
 
 P = TypeVar("P")
 R = TypeVar("R")
 
 
-@EXECUTORS.register("ray", summary="actors of a Ray cluster (extra `ray`)", source="docs.ray.io")
+@EXECUTORS.register(
+    "ray",
+    summary="actors of a Ray cluster (extra `ray`)",
+    source="docs.ray.io",
+)
 class RayExecutor(Executor):
     """Carries tasks on a Ray cluster and survives the loss of workers and of machines.
 
@@ -56,18 +60,29 @@ class RayExecutor(Executor):
     name = "ray"
 
     def __init__(
-        self, *, workers: int | None = None, threads: int | None = None, address: str | None = None
+        self,
+        *,
+        workers: int | None = None,
+        threads: int | None = None,
+        address: str | None = None,
     ) -> None:
         self.workers, self.threads, self.address = workers, threads, address
 
     def _outcomes(
-        self, work: Callable[[P], R], jobs: list[Job[P]], on_start: OnStart | None
+        self,
+        work: Callable[[P], R],
+        jobs: list[Job[P]],
+        on_start: OnStart | None,
     ) -> Generator[Outcome[R], None, None]:
         if not jobs:
             return
         ray = import_ray()
         threads = Threads.of(self.threads)
-        with _connected(ray, self.address, self.workers or max(1, cores() // threads.each)):
+        with _connected(
+            ray,
+            self.address,
+            self.workers or max(1, cores() // threads.each),
+        ):
             has = ray.cluster_resources()
             most = min(self.workers or max(1, int(has.get("CPU", 1))), len(jobs))
             options = {"num_cpus": 1, "num_gpus": gpu_share(has.get("GPU", 0.0), most)}
@@ -86,7 +101,9 @@ def import_ray() -> Any:
     try:
         import ray
     except ImportError as error:
-        raise MissingExtraError("the ray executor needs ray: pip install 'survfuse[ray]'") from error
+        raise MissingExtraError(
+            "the ray executor needs ray: pip install 'survfuse[ray]'",
+        ) from error
     return ray
 
 
@@ -176,7 +193,13 @@ class _Actor(Worker):
 class _Actors(Crew[_Actor]):
     """The actors of one run; the work lies in the cluster's object store once."""
 
-    def __init__(self, ray: Any, work: Any, threads: Threads, options: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        ray: Any,
+        work: Any,
+        threads: Threads,
+        options: dict[str, Any],
+    ) -> None:
         super().__init__()
         self.ray, self.threads = ray, threads
         self.work = ray.put(pack_work(work, ray.cloudpickle.dumps))
@@ -186,7 +209,11 @@ class _Actors(Crew[_Actor]):
         return _Actor(self.ray, self.server.remote(self.work, self.threads))
 
     def listen(self) -> News[_Actor]:
-        awaited = {worker.awaited: worker for worker in self.workers if worker.awaited is not None}
+        awaited = {
+            worker.awaited: worker
+            for worker in self.workers
+            if worker.awaited is not None
+        }
         ready, _ = self.ray.wait(list(awaited), num_returns=1)
         for reference in ready:
             worker = awaited[reference]
@@ -197,13 +224,19 @@ class _Actors(Crew[_Actor]):
         errors = self.ray.exceptions
         try:
             return unpack_answer(self.ray.get(reference))
-        except (errors.ActorUnavailableError, errors.ObjectLostError, errors.OwnerDiedError) as error:
-            self._kill(worker)  # no one knows whether it lives, or its answer is gone: nobody waits for it
+        except (
+            errors.ActorUnavailableError,
+            errors.ObjectLostError,
+            errors.OwnerDiedError,
+        ) as error:
+            self._kill(
+                worker,
+            )  # no one knows whether it lives, or its answer is gone: nobody waits for it
             return Death(_first_line(error), lost=True)
         except errors.ActorDiedError as error:
             if error.actor_init_failed:
                 raise CrashError(
-                    f"a Ray worker cannot start; every machine needs the same packages: {error}"
+                    f"a Ray worker cannot start; every machine needs the same packages: {error}",
                 ) from error
             return Death(_first_line(error), lost=_of_machine(error))
         except errors.RayError as error:
@@ -223,10 +256,17 @@ class _Actors(Crew[_Actor]):
 def _of_machine(error: Any) -> bool:
     """Whether the actor died with its machine, as Ray tells it in words."""
     told = str(error).lower()
-    return bool(error.preempted) or "node has died" in told or "node was" in told or "raylet" in told
+    return (
+        bool(error.preempted)
+        or "node has died" in told
+        or "node was" in told
+        or "raylet" in told
+    )
 
 
 def _first_line(error: BaseException) -> str:
     told = [line.strip() for line in str(error).splitlines() if line.strip()]
     says = [line for line in told if line.startswith("The actor is dead because")]
-    return (says or told or [type(error).__name__])[0].partition(" Some common causes")[0]
+    return (says or told or [type(error).__name__])[0].partition(" Some common causes")[
+        0
+    ]

@@ -32,7 +32,7 @@ class Shard:
             raise ConfigError(f"shard '{self}': there must be at least 1 shard")
         if not 0 <= self.index < self.of:
             raise ConfigError(
-                f"shard '{self}': shards count from 0, so the last of {self.of} is {self.of - 1}/{self.of}"
+                f"shard '{self}': shards count from 0, so the last of {self.of} is {self.of - 1}/{self.of}",
             )
 
     def __str__(self) -> str:
@@ -59,11 +59,17 @@ class Shard:
         if text == "slurm":
             return cls._of_slurm(variables)
         if text == "k8s":
-            completions = _number(variables, "SURVFUSE_SHARDS", "set it to the job's number of completions")
+            completions = _number(
+                variables,
+                "SURVFUSE_SHARDS",
+                "set it to the job's number of completions",
+            )
             return cls(_number(variables, "JOB_COMPLETION_INDEX", INDEXED), completions)
         found = re.fullmatch(r"\s*(\d{1,9})\s*/\s*(\d{1,9})\s*", text, re.ASCII)
         if found is None:
-            raise ConfigError(f"shard {text!r}: expected i/N such as 3/16 (counted from 0), or slurm, or k8s")
+            raise ConfigError(
+                f"shard {text!r}: expected i/N such as 3/16 (counted from 0), or slurm, or k8s",
+            )
         return cls(int(found[1]), int(found[2]))
 
     @classmethod
@@ -75,7 +81,7 @@ class Shard:
         if last - first + 1 != count:
             raise ConfigError(
                 f"shard slurm: the array has {count} tasks between {first} and {last}; it must be without "
-                f"gaps (--array=0-{count - 1}), and a part of it is run again with --shard i/N"
+                f"gaps (--array=0-{count - 1}), and a part of it is run again with --shard i/N",
             )
         return cls(task - first, count)
 

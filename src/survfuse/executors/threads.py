@@ -38,8 +38,13 @@ class Threads:
     def here(cls) -> Threads:
         """Read those of this process, as far as the libraries are loaded."""
         torch = sys.modules.get("torch")
-        found = [lib["num_threads"] for lib in _libraries() if lib["user_api"] == "blas"]
-        return cls(None if torch is None else int(torch.get_num_threads()), max(found, default=None))
+        found = [
+            lib["num_threads"] for lib in _libraries() if lib["user_api"] == "blas"
+        ]
+        return cls(
+            None if torch is None else int(torch.get_num_threads()),
+            max(found, default=None),
+        )
 
     @property
     def each(self) -> int:
@@ -49,7 +54,11 @@ class Threads:
 
     def set(self) -> None:
         """Set them here, also for libraries that are loaded later; imports neither of them."""
-        for name, number in (("OMP", self.torch), ("MKL", self.torch), ("OPENBLAS", self.blas)):
+        for name, number in (
+            ("OMP", self.torch),
+            ("MKL", self.torch),
+            ("OPENBLAS", self.blas),
+        ):
             if number is not None:
                 os.environ[f"{name}_NUM_THREADS"] = str(number)
         if self.blas is not None and "numpy" in sys.modules:
@@ -71,7 +80,9 @@ class Threads:
             before.set()
             for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
                 os.environ.pop(name, None)
-                os.environ.update({name: environment[name]} if name in environment else {})
+                os.environ.update(
+                    {name: environment[name]} if name in environment else {},
+                )
 
 
 def cores() -> int:

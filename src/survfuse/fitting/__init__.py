@@ -4,7 +4,13 @@ Whatever is chosen (epochs, slope, cut-offs) is chosen inside the training
 patients; transforms are fitted anew for every inner fold.
 """
 
-from survfuse.fitting.choices import choose_epoch, fold_means, log_risks, risk_cuts, training_patients
+from survfuse.fitting.choices import (
+    choose_epoch,
+    fold_means,
+    log_risks,
+    risk_cuts,
+    training_patients,
+)
 from survfuse.fitting.fit import Fitted, fit_model, watched_log_risks
 
 __all__ = [

@@ -23,15 +23,24 @@ class Patients(Source, Protocol):
     def __len__(self) -> int: ...
 
 
-def log_risks(networks: Sequence[FusionNetwork], source: Patients, config: FitConfig) -> FloatArray:
+def log_risks(
+    networks: Sequence[FusionNetwork],
+    source: Patients,
+    config: FitConfig,
+) -> FloatArray:
     """Mean log-risk over ensemble members, of every patient of `source`; (patients,)."""
     rows = np.arange(len(source))
     device, ranks = pick_device(config.device), Ranks.here()
-    each = np.stack([predict(network, source, rows, device, ranks) for network in networks])
+    each = np.stack(
+        [predict(network, source, rows, device, ranks) for network in networks],
+    )
     return np.asarray(each.mean(axis=0))
 
 
-def training_patients(cohort: Cohort, patients: Sequence[str] | None) -> tuple[str, ...]:
+def training_patients(
+    cohort: Cohort,
+    patients: Sequence[str] | None,
+) -> tuple[str, ...]:
     """Check and return the training patients, sorted, so that the order they are named in never matters.
 
     Raises
@@ -41,20 +50,30 @@ def training_patients(cohort: Cohort, patients: Sequence[str] | None) -> tuple[s
     """
     if cohort.outcome is None:
         raise CohortError(
-            f"cohort {cohort.name!r} has no outcome to learn from; declare `outcome` in its file"
+            f"cohort {cohort.name!r} has no outcome to learn from; declare `outcome` in its file",
         )
     ids = tuple(sorted(cohort.patients if patients is None else patients))
-    unknown = sorted(set(ids) - set(cohort.outcome.index[cohort.outcome["time"].notna()]))
+    unknown = sorted(
+        set(ids) - set(cohort.outcome.index[cohort.outcome["time"].notna()]),
+    )
     if unknown:
         raise CohortError(f"no outcome for training patients: {listed(unknown)}")
     if len(set(ids)) < len(ids):
-        raise CohortError("training patients are given more than once; each may appear once")
+        raise CohortError(
+            "training patients are given more than once; each may appear once",
+        )
     if not cohort.outcome.loc[list(ids), "event"].any():
-        raise CohortError(f"none of the {len(ids)} training patients has an event; nothing can be learned")
+        raise CohortError(
+            f"none of the {len(ids)} training patients has an event; nothing can be learned",
+        )
     return ids
 
 
-def risk_cuts(log_risk: FloatArray, out_of_fold: FloatArray | None, inner: IntArray) -> FloatArray:
+def risk_cuts(
+    log_risk: FloatArray,
+    out_of_fold: FloatArray | None,
+    inner: IntArray,
+) -> FloatArray:
     """Cut-offs that split training patients into equal risk groups; (groups - 1,).
 
     Out-of-fold risks are used where there are any, each fold centred on its own
@@ -87,8 +106,12 @@ def choose_epoch(scores: Sequence[Sequence[float | None]]) -> int:
         When no run could be scored at any epoch.
     """
     common = min(len(run) for run in scores)
-    table = np.array([[np.nan if s is None else s for s in run[:common]] for run in scores])
+    table = np.array(
+        [[np.nan if s is None else s for s in run[:common]] for run in scores],
+    )
     scored = ~np.isnan(table).all(axis=1)
     if not scored.any():
-        raise CohortError("no inner fold holds an event, so epochs cannot be compared; set selection: last")
+        raise CohortError(
+            "no inner fold holds an event, so epochs cannot be compared; set selection: last",
+        )
     return int(np.nanmean(table[scored], axis=0).argmin()) + 1

@@ -13,7 +13,7 @@ from survfuse._storage import sha256_text, to_json
 from survfuse._types import FloatArray
 from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.drift import Drift
-from survfuse.cohort.identity import PatientHashes
+from survfuse.cohort.patient_hashes import PatientHashes
 from survfuse.cohort.transforms import Transforms, check_followup
 from survfuse.config import FitConfig
 from survfuse.fitting.bench import Bench
@@ -147,15 +147,32 @@ def watched_log_risks(
     """
     training_patients(cohort, train)
     check_followup(cohort, config)
-    bench = Bench(cohort, training_patients(cohort, [*train, *watched]), config, hooks, folder)
-    bench.identity = sha256_text(to_json([bench.identity, sorted(watched)]))  # ids alone do not tell who
+    bench = Bench(
+        cohort,
+        training_patients(cohort, [*train, *watched]),
+        config,
+        hooks,
+        folder,
+    )
+    bench.identity = sha256_text(
+        to_json([bench.identity, sorted(watched)]),
+    )  # ids alone do not tell who
     seen = np.isin(np.array(bench.ids, dtype=object), np.array(watched, dtype=object))
     part = bench.part(~seen, seen)
     runs = [
-        bench.trained(part, f"member {member + 1}, watched", config.epochs, seed, patient=False)[1]
+        bench.trained(
+            part,
+            f"member {member + 1}, watched",
+            config.epochs,
+            seed,
+            patient=False,
+        )[1]
         for member, seed in enumerate(bench.seeds)
     ]
     bench.clear()
-    risks = np.mean([run.validation_log_risk for run in runs], axis=0)  # (epochs, watched sorted by id)
+    risks = np.mean(
+        [run.validation_log_risk for run in runs],
+        axis=0,
+    )  # (epochs, watched sorted by id)
     place = {patient: row for row, patient in enumerate(sorted(watched))}
     return np.asarray(risks[:, [place[patient] for patient in watched]])

@@ -10,7 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from survfuse.models.layers import Dropout, Linear
-from survfuse.models.pooling import POOLINGS, GatedAttention, Pooling, RunningPool, TileReader, pool
+from survfuse.models.pooling import (
+    POOLINGS,
+    GatedAttention,
+    Pooling,
+    RunningPool,
+    TileReader,
+    pool,
+)
 from survfuse.models.tile_attention import How, Weights, attend, bytes_per_tile
 
 CHUNK_TILES = 16_384
@@ -44,7 +51,12 @@ class BagBranch(nn.Module):
     """
 
     def __init__(
-        self, input_dim: int, width: int, attention_width: int, pooling: str, dropout: float
+        self,
+        input_dim: int,
+        width: int,
+        attention_width: int,
+        pooling: str,
+        dropout: float,
     ) -> None:
         super().__init__()
         self.width = width
@@ -78,14 +90,21 @@ class BagBranch(nn.Module):
         embedding, attention, _ = self.read(tiles, offsets)
         return embedding, attention
 
-    def train_step(self, tiles: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor] | None:
+    def train_step(
+        self,
+        tiles: Tensor,
+        offsets: Tensor,
+    ) -> tuple[Tensor, Tensor] | None:
         """Embed patients while training, chunk by chunk; None where that is not possible.
 
         The same network, dropout rates and gradients of the weights; tiles and attention get no
         gradient, and dropout masks are drawn in another order.
         """
         pooling = self.pooling
-        if not (self.training and isinstance(pooling, GatedAttention)) or tiles.requires_grad:
+        if (
+            not (self.training and isinstance(pooling, GatedAttention))
+            or tiles.requires_grad
+        ):
             return None
         if not self._by_chunks(pooling):
             return None
@@ -94,7 +113,8 @@ class BagBranch(nn.Module):
             dropout=self.dropout.p,
             score_dropout=pooling.dropout.p,
             dtype=self.compute_dtype,
-            keep=torch.is_grad_enabled() and (self.keep_bytes is None or cost <= self.keep_bytes),
+            keep=torch.is_grad_enabled()
+            and (self.keep_bytes is None or cost <= self.keep_bytes),
             seed=int(torch.randint(2**62, (), dtype=torch.int64)),
         )
         return attend(tiles, offsets, self._weights(pooling), how)
@@ -103,7 +123,9 @@ class BagBranch(nn.Module):
     def bytes_per_tile(self) -> int:
         """What a training step keeps of each tile, beside the tile, where nothing is made again."""
         pooling = self.pooling
-        attention = pooling.signal.out_features if isinstance(pooling, GatedAttention) else 0
+        attention = (
+            pooling.signal.out_features if isinstance(pooling, GatedAttention) else 0
+        )
         if isinstance(pooling, GatedAttention) and self._by_chunks(pooling):
             return bytes_per_tile(self.width, attention, self.compute_dtype)
         # Step by step: ReLU, mask and product; tanh, sigmoid, product, mask and product; scores and indices.
@@ -111,12 +133,20 @@ class BagBranch(nn.Module):
 
     def _by_chunks(self, pooling: GatedAttention) -> bool:
         """Whether chunks pay, are asked for by their precision, or are all that fits."""
-        products = self.width * (self.project.in_features + 2 * pooling.signal.out_features)
-        return products >= SMALL_TILE or self.compute_dtype != torch.float32 or self.keep_bytes == 0
+        products = self.width * (
+            self.project.in_features + 2 * pooling.signal.out_features
+        )
+        return (
+            products >= SMALL_TILE
+            or self.compute_dtype != torch.float32
+            or self.keep_bytes == 0
+        )
 
     def _weights(self, pooling: GatedAttention) -> Weights:
         layers = (self.project, pooling.signal, pooling.gate, pooling.score)
-        return Weights(*(part for layer in layers for part in (layer.weight, layer.bias)))
+        return Weights(
+            *(part for layer in layers for part in (layer.weight, layer.bias)),
+        )
 
     def read(self, tiles: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor, TileReader]:
         """Embed patients, and keep a door to the projected tiles for a fusion that asks them.
@@ -126,7 +156,10 @@ class BagBranch(nn.Module):
         """
         if self.training or torch.is_grad_enabled() or len(tiles) <= self.chunk_tiles:
             hidden, scores = self._score(tiles)
-            return *pool(hidden, scores, offsets), TileReader(offsets, lambda: [(0, hidden)])
+            return *pool(hidden, scores, offsets), TileReader(
+                offsets,
+                lambda: [(0, hidden)],
+            )
         running = RunningPool(offsets, self.width, like=self.project.weight)
         for start in range(0, len(tiles), self.chunk_tiles):
             running.add(start, *self._score(tiles[start : start + self.chunk_tiles]))
@@ -137,7 +170,9 @@ class BagBranch(nn.Module):
             yield start, self._project(tiles[start : start + self.chunk_tiles])
 
     def _project(self, tiles: Tensor) -> Tensor:
-        hidden: Tensor = self.dropout(torch.relu_(self.project(tiles.to(self.project.weight.dtype))))
+        hidden: Tensor = self.dropout(
+            torch.relu_(self.project(tiles.to(self.project.weight.dtype))),
+        )
         return hidden
 
     def _score(self, tiles: Tensor) -> tuple[Tensor, Tensor]:
@@ -161,7 +196,11 @@ class VectorBranch(nn.Module):
     """
 
     def __init__(
-        self, input_dim: int, hidden: Sequence[int], dropout: float, input_dropout: float = 0.0
+        self,
+        input_dim: int,
+        hidden: Sequence[int],
+        dropout: float,
+        input_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         widths = [input_dim, *hidden]

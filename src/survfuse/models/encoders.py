@@ -51,11 +51,18 @@ ENCODERS: Registry[nn.Module] = Registry("expression encoder")
 
 
 @ENCODERS.register(
-    "mlp", summary="Linear and ReLU per layer; without layers the vector itself", source="arXiv 2605.13897"
+    "mlp",
+    summary="Linear and ReLU per layer; without layers the vector itself",
+    source="arXiv 2605.13897",
 )
 def mlp(shape: EncoderShape) -> nn.Module:
     """Build the paper's encoder, of whatever layers."""
-    return VectorBranch(shape.input_dim, shape.hidden, shape.dropout, shape.input_dropout)
+    return VectorBranch(
+        shape.input_dim,
+        shape.hidden,
+        shape.dropout,
+        shape.input_dropout,
+    )
 
 
 @ENCODERS.register("linear", summary="one linear layer, no ReLU", source="ours")
@@ -91,18 +98,22 @@ class GeneSetEncoder(nn.Module):
     def __init__(self, shape: EncoderShape) -> None:
         super().__init__()
         sizes = [len(genes) for genes in shape.members]
-        inside = [0 <= gene < shape.input_dim for genes in shape.members for gene in genes]
+        inside = [
+            0 <= gene < shape.input_dim for genes in shape.members for gene in genes
+        ]
         if not sizes or min(sizes) == 0 or not all(inside):
             raise ConfigError(
                 f"a gene_set encoder needs gene sets of inputs 0 to {shape.input_dim - 1}, "
-                f"got {len(sizes)} sets, the smallest of {min(sizes, default=0)} genes"
+                f"got {len(sizes)} sets, the smallest of {min(sizes, default=0)} genes",
             )
         self.width = len(sizes)
         self.input_dropout = Dropout(shape.input_dropout)
         self.weight = nn.Parameter(torch.empty(sum(sizes)))
         # Plain arrays: the network's shape names them, so that its weights need not.
         self._sets = np.repeat(np.arange(len(sizes)), sizes)
-        self._genes = np.concatenate([np.asarray(genes, np.int64) for genes in shape.members])
+        self._genes = np.concatenate(
+            [np.asarray(genes, np.int64) for genes in shape.members],
+        )
 
     def start(self, generator: torch.Generator | None) -> None:
         """Draw fresh weights so that sets of any size start with outputs of like variance."""

@@ -13,9 +13,14 @@ from collections.abc import Collection, Mapping
 import torch
 
 from survfuse.models.fusions.anchored import Anchored
-from survfuse.models.fusions.base import FUSIONS, Fusion, FusionSizes, mask
 from survfuse.models.fusions.coattention import CoAttention
-from survfuse.models.fusions.pairs import BilinearPair, Hierarchical, Pairwise, PairwiseResidual
+from survfuse.models.fusions.fusion_base import FUSIONS, Fusion, FusionSizes, mask
+from survfuse.models.fusions.pairs import (
+    BilinearPair,
+    Hierarchical,
+    Pairwise,
+    PairwiseResidual,
+)
 from survfuse.models.fusions.sums import Concat, Gated, Late
 from survfuse.models.fusions.tensors import GatedKronecker, LowRankTensor, TensorFusion
 
@@ -60,7 +65,9 @@ def build_fusion(
         Modalities that have tiles, for a fusion that reads them.
     """
     card = FUSIONS[name]
-    if len(widths) == 1 and name != "anchored":  # whose log-risk of whoever lacks the modality is 0
+    if (
+        len(widths) == 1 and name != "anchored"
+    ):  # whose log-risk of whoever lacks the modality is 0
         return Concat(widths, encoded, sizes)
     if getattr(card.build, "needs_tiles", False):
         return card.build(widths, encoded, sizes, bags)
@@ -85,10 +92,15 @@ def parameter_table(
     str
         A row per fusion: columns of the fused vector, parameters of the fusion, and with a Cox head.
     """
-    rows = ["| fusion | fused columns | parameters | with the Cox head |", "|---|---:|---:|---:|"]
+    rows = [
+        "| fusion | fused columns | parameters | with the Cox head |",
+        "|---|---:|---:|---:|",
+    ]
     for name in sorted(FUSIONS):
         with torch.device("meta"):
             fusion = build_fusion(name, widths, encoded, sizes or FusionSizes(), bags)
         own = sum(parameter.numel() for parameter in fusion.parameters())
-        rows.append(f"| `{name}` | {fusion.width:,} | {own:,} | {own + fusion.width + 1:,} |")
+        rows.append(
+            f"| `{name}` | {fusion.width:,} | {own:,} | {own + fusion.width + 1:,} |",
+        )
     return "\n".join(rows)

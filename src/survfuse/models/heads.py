@@ -58,7 +58,9 @@ class CoxHead(Head):
 
 
 @HEADS.register(
-    "discrete", summary="one hazard (as a logit) per time bin", source="Gensheimer 2019 (10.7717/peerj.6257)"
+    "discrete",
+    summary="one hazard (as a logit) per time bin",
+    source="Gensheimer 2019 (10.7717/peerj.6257)",
 )
 class DiscreteHead(Head):
     """Logits of the hazard of each time bin."""

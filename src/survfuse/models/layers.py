@@ -37,8 +37,15 @@ class Linear(nn.Linear):
 
     def forward(self, rows: Tensor) -> Tensor:
         """Map (rows, in) -> (rows, out)."""
-        plain = rows.device.type == "cpu" and rows.dtype == self.weight.dtype == torch.float32
-        if plain and rows.ndim == 2 and len(rows) * self.weight.numel() >= LARGE_PRODUCT:
+        plain = (
+            rows.device.type == "cpu"
+            and rows.dtype == self.weight.dtype == torch.float32
+        )
+        if (
+            plain
+            and rows.ndim == 2
+            and len(rows) * self.weight.numel() >= LARGE_PRODUCT
+        ):
             return cast(Tensor, _Affine.apply(rows, self.weight, self.bias))  # type: ignore[no-untyped-call]
         return super().forward(rows)
 
@@ -51,7 +58,10 @@ class _Affine(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    def backward(
+        ctx: Any,
+        upstream: Tensor,
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         rows, weight = ctx.saved_tensors
         wanted = ctx.needs_input_grad
         for_rows = times_transposed(upstream, weight.t()) if wanted[0] else None
@@ -86,8 +96,16 @@ def affine(rows: Tensor, weight: Tensor, bias: Tensor, *, relu: bool = False) ->
     relu : bool
         Where oneDNN computes, this is part of the product.
     """
-    if _ONEDNN is not None and rows.device.type == "cpu" and rows.dtype in _ONEDNN_TYPES and len(rows):
-        return cast(Tensor, _ONEDNN(rows, weight, bias, "relu" if relu else "none", [], ""))
+    if (
+        _ONEDNN is not None
+        and rows.device.type == "cpu"
+        and rows.dtype in _ONEDNN_TYPES
+        and len(rows)
+    ):
+        return cast(
+            Tensor,
+            _ONEDNN(rows, weight, bias, "relu" if relu else "none", [], ""),
+        )
     made = functional.linear(rows, weight, bias)
     return made.relu_() if relu else made
 
@@ -97,7 +115,9 @@ def outer_sum(total: Tensor, left: Tensor, right: Tensor) -> None:
     if left.dtype == total.dtype:
         total.addmm_(left.t(), right)
     else:
-        total.add_(left.t().contiguous() @ right)  # laid out anew, bfloat16 takes half the time
+        total.add_(
+            left.t().contiguous() @ right,
+        )  # laid out anew, bfloat16 takes half the time
 
 
 _ONEDNN_TYPES = (torch.float32, torch.bfloat16)
@@ -107,7 +127,14 @@ def _find_onednn() -> Any:
     """Torch's own door to oneDNN's product (its compiler uses it); None where it is absent or has changed."""
     try:
         product = torch.ops.mkldnn._linear_pointwise
-        ones = product(torch.ones(2, 3), torch.ones(4, 3), torch.ones(4), "none", [], "")
+        ones = product(
+            torch.ones(2, 3),
+            torch.ones(4, 3),
+            torch.ones(4),
+            "none",
+            [],
+            "",
+        )
     except (AttributeError, RuntimeError, TypeError):
         return None
     return product if torch.equal(ones, torch.full((2, 4), 4.0)) else None
@@ -124,7 +151,10 @@ class Dropout(nn.Dropout):
         cut = _cut(self.p)
         if not self.training or cut == 0 or values.device.type != "cpu":
             return super().forward(values)
-        words = torch.empty(-(-values.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
+        words = torch.empty(-(-values.numel() // 4), dtype=torch.int64).random_(
+            -(2**63),
+            None,
+        )
         stay = _at_least(words.numpy(), cut, values.shape)
         return values * stay.to(values.dtype).mul_(MASK_LEVELS / (MASK_LEVELS - cut))
 
@@ -141,14 +171,20 @@ class Masks:
     def __init__(self, seed: int, device: torch.device) -> None:
         self.device = device
         self._words = np.random.SFC64(seed)
-        self._generator = None if device.type == "cpu" else torch.Generator(device).manual_seed(seed)
+        self._generator = (
+            None if device.type == "cpu" else torch.Generator(device).manual_seed(seed)
+        )
 
     def kept(self, shape: torch.Size, rate: float) -> Tensor:
         """Draw what a dropout of `rate` keeps: uint8 of `shape`, 1 or 0."""
         if self._generator is not None:
             draw = torch.rand(shape, device=self.device, generator=self._generator)
             return (draw >= rate).view(torch.uint8)
-        return _at_least(self._words.random_raw(-(-shape.numel() // 4)), _cut(rate), shape)
+        return _at_least(
+            self._words.random_raw(-(-shape.numel() // 4)),
+            _cut(rate),
+            shape,
+        )
 
 
 def _cut(rate: float) -> int:
@@ -159,4 +195,6 @@ def _cut(rate: float) -> int:
 def _at_least(words: npt.NDArray[Any], cut: int, shape: torch.Size) -> Tensor:
     """1 where a level is not dropped, else 0: uint8 (torch reads bool slowly), four levels from each word."""
     levels = words.view(np.int16)[: shape.numel()]
-    return torch.from_numpy((levels >= cut - MASK_LEVELS // 2).view(np.uint8)).view(shape)
+    return torch.from_numpy((levels >= cut - MASK_LEVELS // 2).view(np.uint8)).view(
+        shape,
+    )

@@ -30,12 +30,20 @@ class MeanTileBranch(nn.Module):
     """
 
     def __init__(
-        self, input_dim: int, width: int = 0, attention_width: int = 0, dropout: float = 0.0
+        self,
+        input_dim: int,
+        width: int = 0,
+        attention_width: int = 0,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.input_dim = input_dim
         self.width = width + input_dim
-        self.attention = BagBranch(input_dim, width, attention_width, "attention", dropout) if width else None
+        self.attention = (
+            BagBranch(input_dim, width, attention_width, "attention", dropout)
+            if width
+            else None
+        )
 
     def forward(self, tiles: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
         """Embed patients: (patients, width), zeros without tiles; and every tile's share (tiles,)."""
@@ -45,13 +53,21 @@ class MeanTileBranch(nn.Module):
     def read(self, tiles: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor, TileReader]:
         """Embed patients, and keep a door to the tiles for a fusion that asks them."""
         owner = segments(offsets, len(tiles))
-        total = torch.zeros((len(offsets) - 1, self.input_dim), dtype=torch.float64, device=tiles.device)
+        total = torch.zeros(
+            (len(offsets) - 1, self.input_dim),
+            dtype=torch.float64,
+            device=tiles.device,
+        )
         for start, chunk in _floats(tiles):
             total.index_add_(0, owner[start : start + len(chunk)], chunk.double())
         counts = offsets.diff().clamp_min(1)
         mean = (total / counts.unsqueeze(1)).float()
         if self.attention is None:
-            return mean, 1.0 / counts[owner], TileReader(offsets, lambda: _floats(tiles))
+            return (
+                mean,
+                1.0 / counts[owner],
+                TileReader(offsets, lambda: _floats(tiles)),
+            )
         embedding, share, reader = self.attention.read(tiles, offsets)
         return torch.cat([embedding, mean], dim=1), share, reader
 

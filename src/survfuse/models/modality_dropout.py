@@ -39,7 +39,10 @@ def drop_modalities(present: Mapping[str, Tensor], rate: float) -> dict[str, Ten
     if rate == 0:
         return dict(present)
     names = sorted(present)
-    there = torch.stack([present[name] for name in names], dim=1)  # (patients, modalities)
+    there = torch.stack(
+        [present[name] for name in names],
+        dim=1,
+    )  # (patients, modalities)
     drawn = torch.rand(there.shape, device=there.device).masked_fill(~there, -1.0)
     last = torch.zeros_like(there).scatter_(1, drawn.argmax(dim=1, keepdim=True), True)
     kept = there & ((drawn >= rate) | last)

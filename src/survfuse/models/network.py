@@ -18,7 +18,12 @@ from torch import Tensor, nn
 from survfuse._errors import BundleError, listed
 from survfuse._types import Batch
 from survfuse.models.branches import BagBranch
-from survfuse.models.config import (
+from survfuse.models.encoders import ENCODERS, EncoderShape, GeneSetEncoder
+from survfuse.models.fusion import FusionSizes, build_fusion, mask
+from survfuse.models.heads import HEADS, Head
+from survfuse.models.mean_tile import MeanTileBranch
+from survfuse.models.modality_dropout import drop_modalities
+from survfuse.models.network_config import (
     BagConfig,
     MeanTileConfig,
     ModalityConfig,
@@ -26,11 +31,6 @@ from survfuse.models.config import (
     VectorConfig,
     network_config,
 )
-from survfuse.models.encoders import ENCODERS, EncoderShape, GeneSetEncoder
-from survfuse.models.fusion import FusionSizes, build_fusion, mask
-from survfuse.models.heads import HEADS, Head
-from survfuse.models.mean_tile import MeanTileBranch
-from survfuse.models.modality_dropout import drop_modalities
 from survfuse.models.pooling import TileReader, segments
 
 __all__ = [
@@ -83,10 +83,16 @@ class FusionNetwork(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
-        self.branches = nn.ModuleDict({m.name: _branch(m, config) for m in config.modalities})
+        self.branches = nn.ModuleDict(
+            {m.name: _branch(m, config) for m in config.modalities},
+        )
         widths = {name: int(branch.width) for name, branch in self.branches.items()}  # type: ignore[arg-type]
         bags = {m.name for m in config.modalities if not isinstance(m, VectorConfig)}
-        encoded = bags | {m.name for m in config.modalities if isinstance(m, VectorConfig) and m.encoded}
+        encoded = bags | {
+            m.name
+            for m in config.modalities
+            if isinstance(m, VectorConfig) and m.encoded
+        }
         self.fusion = build_fusion(config.fusion, widths, encoded, _sizes(config), bags)
         self.head: Head = HEADS.build(config.head, self.fusion.width, config.bins)
 
@@ -110,7 +116,10 @@ class FusionNetwork(nn.Module):
             if isinstance(branch, BagBranch | MeanTileBranch):
                 asked = self.fusion.needs_tiles
                 embeddings[name], attention[name], reader, present[name] = _read_bag(
-                    branch, name, batch, asked
+                    branch,
+                    name,
+                    batch,
+                    asked,
                 )
                 if reader is not None:
                     tiles[name] = reader
@@ -119,10 +128,23 @@ class FusionNetwork(nn.Module):
                 embeddings[name] = branch(mask(batch.vectors[name], present[name]))
         if self.training:
             present = drop_modalities(present, self.config.modality_dropout)
-        embeddings = {name: mask(embedding, present[name]) for name, embedding in embeddings.items()}
-        fused = self.fusion(embeddings, present, *((tiles,) if self.fusion.needs_tiles else ()))
+        embeddings = {
+            name: mask(embedding, present[name])
+            for name, embedding in embeddings.items()
+        }
+        fused = self.fusion(
+            embeddings,
+            present,
+            *((tiles,) if self.fusion.needs_tiles else ()),
+        )
         output = self.head(fused)
-        return NetworkOutput(output, self.head.log_risk(output), attention, embeddings, fused)
+        return NetworkOutput(
+            output,
+            self.head.log_risk(output),
+            attention,
+            embeddings,
+            fused,
+        )
 
     def parameter_count(self) -> int:
         """Count the trainable numbers."""
@@ -130,37 +152,61 @@ class FusionNetwork(nn.Module):
 
 
 def _sizes(config: NetworkConfig) -> FusionSizes:
-    return FusionSizes(**{field.name: getattr(config, field.name) for field in fields(FusionSizes)})
+    return FusionSizes(
+        **{field.name: getattr(config, field.name) for field in fields(FusionSizes)},
+    )
 
 
 def _branch(shape: ModalityConfig, config: NetworkConfig) -> nn.Module:
     if isinstance(shape, MeanTileConfig):
-        return MeanTileBranch(shape.input_dim, shape.width, shape.attention_width, config.dropout)
+        return MeanTileBranch(
+            shape.input_dim,
+            shape.width,
+            shape.attention_width,
+            config.dropout,
+        )
     if isinstance(shape, BagConfig):
         sizes = (shape.input_dim, shape.width, shape.attention_width)
         return BagBranch(*sizes, shape.pooling, config.dropout)
     encoder = EncoderShape(
-        shape.input_dim, shape.hidden, shape.width, shape.members, config.dropout, config.input_dropout
+        shape.input_dim,
+        shape.hidden,
+        shape.width,
+        shape.members,
+        config.dropout,
+        config.input_dropout,
     )
     return ENCODERS.build(shape.encoder, encoder)
 
 
 def _read_bag(
-    branch: BagBranch | MeanTileBranch, name: str, batch: Batch, asked: bool
+    branch: BagBranch | MeanTileBranch,
+    name: str,
+    batch: Batch,
+    asked: bool,
 ) -> tuple[Tensor, Tensor, TileReader | None, Tensor]:
     """Embedding (patients, width), attention (tiles,), tiles if asked, and presence (patients,) of a bag."""
-    tiles, offsets, declared = batch.bags[name], batch.offsets[name], batch.present[name]
+    tiles, offsets, declared = (
+        batch.bags[name],
+        batch.offsets[name],
+        batch.present[name],
+    )
     counts = offsets.diff()
     present = declared & (counts > 0)
     if not bool((~declared & (counts > 0)).any()):
         return *_embed(branch, tiles, offsets, asked), present
-    keep = declared[segments(offsets, len(tiles))]  # tiles of patients who are said not to have any
+    keep = declared[
+        segments(offsets, len(tiles))
+    ]  # tiles of patients who are said not to have any
     embedding, attention, reader = _embed(branch, mask(tiles, keep), offsets, asked)
     return embedding, attention * keep, reader, present
 
 
 def _embed(
-    branch: BagBranch | MeanTileBranch, tiles: Tensor, offsets: Tensor, asked: bool
+    branch: BagBranch | MeanTileBranch,
+    tiles: Tensor,
+    offsets: Tensor,
+    asked: bool,
 ) -> tuple[Tensor, Tensor, TileReader | None]:
     if isinstance(branch, BagBranch) and not asked:
         stepped = branch.train_step(tiles, offsets)
@@ -192,7 +238,10 @@ def build_network(config: NetworkConfig, *, seed: int | None = None) -> FusionNe
     for name, parameter in network.named_parameters():
         if name.endswith("bias"):
             nn.init.zeros_(parameter)
-        elif isinstance(owner := network.get_submodule(name.rpartition(".")[0]), GeneSetEncoder):
+        elif isinstance(
+            owner := network.get_submodule(name.rpartition(".")[0]),
+            GeneSetEncoder,
+        ):
             owner.start(generator)
         else:
             nn.init.xavier_normal_(parameter, generator=generator)
@@ -200,7 +249,9 @@ def build_network(config: NetworkConfig, *, seed: int | None = None) -> FusionNe
 
 
 def network_of(
-    config: NetworkConfig, weights: Mapping[str, Tensor], names: Mapping[str, str] | None = None
+    config: NetworkConfig,
+    weights: Mapping[str, Tensor],
+    names: Mapping[str, str] | None = None,
 ) -> FusionNetwork:
     """Make a network of weights that a file brought, which are compared before memory is taken for it.
 
@@ -227,10 +278,13 @@ def network_of(
         network = FusionNetwork(config)
     own = network.state_dict()
     if own.keys() != weights.keys():
-        missing, others = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
+        missing, others = (
+            sorted(own.keys() - weights.keys()),
+            sorted(weights.keys() - own.keys()),
+        )
         raise BundleError(
             f"weights are not of this network: missing {listed(missing) or 'none'}, "
-            f"unexpected {listed(others) or 'none'}"
+            f"unexpected {listed(others) or 'none'}",
         )
     wrong = []
     for name, expected in own.items():
@@ -247,5 +301,9 @@ def network_of(
 
 
 def _kind(weight: Tensor) -> str:
-    word = "" if weight.dtype == torch.float32 else f" {weight.dtype}".replace("torch.", "")
+    word = (
+        ""
+        if weight.dtype == torch.float32
+        else f" {weight.dtype}".replace("torch.", "")
+    )
     return f"{tuple(weight.shape)}{word}"

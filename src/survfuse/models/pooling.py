@@ -77,7 +77,11 @@ class GatedAttention(Pooling):
         return score.squeeze(1)
 
 
-@POOLINGS.register("mean", summary="the mean of the patient's projected tiles", source="the plain baseline")
+@POOLINGS.register(
+    "mean",
+    summary="the mean of the patient's projected tiles",
+    source="the plain baseline",
+)
 class MeanPooling(Pooling):
     """Equal scores: every tile of a patient counts the same."""
 
@@ -106,7 +110,11 @@ def segment_softmax(scores: Tensor, offsets: Tensor) -> Tensor:
     """Softmax of scores (tiles,) within each patient -> (tiles,), summing to 1 per patient with tiles."""
     segment, patients = segments(offsets, len(scores)), len(offsets) - 1
     weights = torch.exp(scores - segment_peak(scores, segment, patients)[segment])
-    mass = weights.new_zeros(patients).index_add(0, segment, weights)  # >= 1 where there are tiles
+    mass = weights.new_zeros(patients).index_add(
+        0,
+        segment,
+        weights,
+    )  # >= 1 where there are tiles
     return weights / mass[segment]
 
 
@@ -131,7 +139,12 @@ def segment_sum(tiles: Tensor, weights: Tensor, offsets: Tensor) -> Tensor:
         return tiles.new_zeros(len(offsets) - 1, tiles.shape[1]) + 0.0 * tiles.sum()
     rows = torch.arange(len(tiles), device=tiles.device)
     return functional.embedding_bag(
-        rows, tiles, offsets, mode="sum", per_sample_weights=weights, include_last_offset=True
+        rows,
+        tiles,
+        offsets,
+        mode="sum",
+        per_sample_weights=weights,
+        include_last_offset=True,
     )
 
 
@@ -191,15 +204,26 @@ class RunningPool:
             int(torch.searchsorted(self.offsets, start, right=True)) - 1,
             int(torch.searchsorted(self.offsets, stop)),
         )
-        offsets = self.offsets[touched.start : touched.stop + 1].clamp(start, stop) - start
+        offsets = (
+            self.offsets[touched.start : touched.stop + 1].clamp(start, stop) - start
+        )
         segment, patients = segments(offsets, len(tiles)), len(offsets) - 1
-        peak = torch.maximum(self.peak[touched], segment_peak(scores, segment, patients))
-        fade = torch.exp(self.peak[touched] - peak.clamp_min(torch.finfo(peak.dtype).min))
+        peak = torch.maximum(
+            self.peak[touched],
+            segment_peak(scores, segment, patients),
+        )
+        fade = torch.exp(
+            self.peak[touched] - peak.clamp_min(torch.finfo(peak.dtype).min),
+        )
         weights = torch.exp(scores - peak[segment])
         self.scores[start:stop] = scores
         self.peak[touched] = peak
         self.mass[touched] = (self.mass[touched] * fade).index_add(0, segment, weights)
-        self.total[touched] = self.total[touched] * fade[:, None] + segment_sum(tiles, weights, offsets)
+        self.total[touched] = self.total[touched] * fade[:, None] + segment_sum(
+            tiles,
+            weights,
+            offsets,
+        )
 
     def finish(self) -> tuple[Tensor, Tensor]:
         """Return what :func:`pool` would: (patients, width) and (tiles,)."""
@@ -219,9 +243,21 @@ class _Attend(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, tiles: Tensor, queries: Tensor, offsets: Tensor) -> Tensor:
         segment = segments(offsets, len(tiles))
-        pooled = [pool(tiles, _dot(tiles, query, segment), offsets) for query in queries.unbind(1)]
-        answers = torch.stack([answer for answer, _ in pooled], dim=1)  # (patients, tokens, width)
-        ctx.save_for_backward(tiles, queries, offsets, answers, *(attention for _, attention in pooled))
+        pooled = [
+            pool(tiles, _dot(tiles, query, segment), offsets)
+            for query in queries.unbind(1)
+        ]
+        answers = torch.stack(
+            [answer for answer, _ in pooled],
+            dim=1,
+        )  # (patients, tokens, width)
+        ctx.save_for_backward(
+            tiles,
+            queries,
+            offsets,
+            answers,
+            *(attention for _, attention in pooled),
+        )
         return answers
 
     @staticmethod
@@ -235,7 +271,10 @@ class _Attend(torch.autograd.Function):
             slope = attention * ((tiles * gradient).sum(1) - level[:, token][segment])
             for_queries[:, token] = segment_sum(tiles, slope, offsets)
             for_tiles.addcmul_(gradient, attention.unsqueeze(1))
-            for_tiles.addcmul_(queries[:, token].index_select(0, segment), slope.unsqueeze(1))
+            for_tiles.addcmul_(
+                queries[:, token].index_select(0, segment),
+                slope.unsqueeze(1),
+            )
         return for_tiles, for_queries, None
 
 
@@ -277,8 +316,13 @@ class TileReader:
         if torch.is_grad_enabled():
             ((_, tiles),) = self.chunks()
             return cast(Tensor, _Attend.apply(tiles, queries, self.offsets))  # type: ignore[no-untyped-call]
-        tokens, segment = queries.unbind(1), segments(self.offsets, int(self.offsets[-1]))
-        running = [RunningPool(self.offsets, queries.shape[2], like=queries) for _ in tokens]
+        tokens, segment = (
+            queries.unbind(1),
+            segments(self.offsets, int(self.offsets[-1])),
+        )
+        running = [
+            RunningPool(self.offsets, queries.shape[2], like=queries) for _ in tokens
+        ]
         for start, tiles in self.chunks():
             if len(tiles) == 0:
                 continue

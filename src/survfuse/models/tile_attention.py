@@ -72,7 +72,12 @@ class How:
     seed: int = 0
 
 
-def attend(tiles: Tensor, offsets: Tensor, weights: Weights, how: How) -> tuple[Tensor, Tensor]:
+def attend(
+    tiles: Tensor,
+    offsets: Tensor,
+    weights: Weights,
+    how: How,
+) -> tuple[Tensor, Tensor]:
     """Embed patients.
 
     Parameters
@@ -91,7 +96,8 @@ def attend(tiles: Tensor, offsets: Tensor, weights: Weights, how: How) -> tuple[
     attention : Tensor, (tiles,) float32
         Sums to 1 within each patient; not differentiable.
     """
-    return cast(tuple[Tensor, Tensor], _GatedAttention.apply(tiles, offsets, how, *weights))  # type: ignore[no-untyped-call]
+    pooled = _GatedAttention.apply(tiles, offsets, how, *weights)  # type: ignore[no-untyped-call]
+    return cast(tuple[Tensor, Tensor], pooled)
 
 
 def bytes_per_tile(width: int, attention_width: int, dtype: torch.dtype) -> int:
@@ -110,7 +116,13 @@ class _Made(NamedTuple):
 
 class _GatedAttention(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, tiles: Tensor, offsets: Tensor, how: How, *given: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        ctx: Any,
+        tiles: Tensor,
+        offsets: Tensor,
+        how: How,
+        *given: Tensor,
+    ) -> tuple[Tensor, Tensor]:
         work = _Work(tiles, how, Weights(*given))
         pool = RunningPool(offsets, len(given[0]), like=given[0])
         made = []
@@ -135,10 +147,14 @@ class _GatedAttention(torch.autograd.Function):
         made: list[_Made] = ctx.made
         made.reverse()
         for rows in work.chunks():
-            one = made.pop() if made else work.forward(rows)  # popped: freed as soon as it is used
+            one = (
+                made.pop() if made else work.forward(rows)
+            )  # popped: freed as soon as it is used
             own = owner[rows]
             pull = upstream.to(ctx.how.dtype).index_select(0, own)
-            slope = attention[rows] * ((one.hidden * pull).sum(1, dtype=torch.float32) - level[own])
+            slope = attention[rows] * (
+                (one.hidden * pull).sum(1, dtype=torch.float32) - level[own]
+            )
             work.backward(rows, one, pull, attention[rows], slope)
         return None, None, None, *work.gradients()
 
@@ -154,10 +170,15 @@ class _Work:
         self.project = (weights.project / self.stay).to(how.dtype)
         self.project_bias = (weights.project_bias / self.stay).to(how.dtype)
         self.gates = torch.cat([weights.signal, weights.gate]).to(how.dtype)
-        self.gates_bias = torch.cat([weights.signal_bias, weights.gate_bias]).to(how.dtype)
+        self.gates_bias = torch.cat([weights.signal_bias, weights.gate_bias]).to(
+            how.dtype,
+        )
         self.score = weights.score[0].float() / self.score_stay
         self.for_project = torch.zeros_like(weights.project, dtype=torch.float32)
-        self.for_project_bias = torch.zeros_like(weights.project_bias, dtype=torch.float32)
+        self.for_project_bias = torch.zeros_like(
+            weights.project_bias,
+            dtype=torch.float32,
+        )
         self.for_gates = torch.zeros_like(self.gates, dtype=torch.float32)
         self.for_gates_bias = torch.zeros_like(self.gates_bias, dtype=torch.float32)
         self.for_score = torch.zeros_like(self.score)
@@ -184,9 +205,21 @@ class _Work:
         if self.how.score_dropout:
             mask = masks.kept(product.shape, self.how.score_dropout)
             product.mul_(mask)
-        return _Made(hidden, gates, mask, product.float() @ self.score + self.weights.score_bias.float())
+        return _Made(
+            hidden,
+            gates,
+            mask,
+            product.float() @ self.score + self.weights.score_bias.float(),
+        )
 
-    def backward(self, rows: slice, made: _Made, pull: Tensor, attention: Tensor, slope: Tensor) -> None:
+    def backward(
+        self,
+        rows: slice,
+        made: _Made,
+        pull: Tensor,
+        attention: Tensor,
+        slope: Tensor,
+    ) -> None:
         """Add the part of a chunk to the gradients.
 
         Parameters
@@ -199,7 +232,9 @@ class _Work:
             Weight of each tile, and gradient of its score.
         """
         signal, gate = made.gates[:, : self.half], made.gates[:, self.half :]
-        product = signal * gate if made.mask is None else (signal * gate).mul_(made.mask)
+        product = (
+            signal * gate if made.mask is None else (signal * gate).mul_(made.mask)
+        )
         self.for_score.addmv_(product.float().t(), slope)
         self.for_score_bias.add_(slope.sum())
         reach = torch.outer(slope, self.score).to(self.how.dtype)
@@ -212,7 +247,11 @@ class _Work:
         self.for_gates_bias.add_(inner.sum(0, dtype=torch.float32))
         outer = inner @ self.gates
         outer.addcmul_(pull, attention.to(outer.dtype).unsqueeze(1))
-        outer = torch.ops.aten.threshold_backward(outer, made.hidden, 0.0)  # not kept, or not above zero
+        outer = torch.ops.aten.threshold_backward(
+            outer,
+            made.hidden,
+            0.0,
+        )  # not kept, or not above zero
         outer_sum(self.for_project, outer, self._tiles(rows))
         self.for_project_bias.add_(outer.sum(0, dtype=torch.float32))
 
@@ -228,4 +267,9 @@ class _Work:
             self.for_score.div_(self.score_stay).unsqueeze(0),
             self.for_score_bias,
         )
-        return Weights(*(one.to(like.dtype) for one, like in zip(found, self.weights, strict=True)))
+        return Weights(
+            *(
+                one.to(like.dtype)
+                for one, like in zip(found, self.weights, strict=True)
+            ),
+        )

@@ -9,13 +9,13 @@ from __future__ import annotations
 from survfuse.readers import bags as _bags
 from survfuse.readers import expression as _expression
 from survfuse.readers import features as _features
-from survfuse.readers import record as _record
-from survfuse.readers import tables as _tables
-from survfuse.readers._door import checked as _checked
+from survfuse.readers import slide_features as _record
+from survfuse.readers import table_files as _tables
+from survfuse.readers._arguments import checked as _checked
 from survfuse.readers.bag_files import Slide
 from survfuse.readers.bags import BagStore
 from survfuse.readers.expression import Expression
-from survfuse.readers.record import Features, ReadOptions
+from survfuse.readers.slide_features import Features, ReadOptions
 
 find_features = _checked(_features.find_features)
 normalise_encoder = _checked(_record.normalise_encoder)

@@ -60,7 +60,7 @@ class Hdf5Process:
         if not self._answers.readline():
             raise CrashError(
                 f"the process that opens HDF5 files did not start (exit status {self.stop()}); "
-                f"try: {sys.executable} -c 'import h5py'"
+                f"try: {sys.executable} -c 'import h5py'",
             )
 
     @property
@@ -129,12 +129,20 @@ def fill(file: Any, block: memoryview) -> None:
 
 
 _process: Hdf5Process | None = None
-_inherited: Hdf5Process | None = None  # kept: to close its pipe might wait for a thread that is not here
+_inherited: Hdf5Process | None = (
+    None  # kept: to close its pipe might wait for a thread that is not here
+)
 _turn = threading.Lock()
 
 
 @contextmanager
-def answers(path: Path, ask: str, seconds: float, memory: int, **question: Any) -> Iterator[Hdf5Process]:
+def answers(
+    path: Path,
+    ask: str,
+    seconds: float,
+    memory: int,
+    **question: Any,
+) -> Iterator[Hdf5Process]:
     """Ask about an HDF5 file; the answers are taken in the block.
 
     Parameters
@@ -162,7 +170,9 @@ def answers(path: Path, ask: str, seconds: float, memory: int, **question: Any) 
         process = _process
         try:
             limits = {"seconds": seconds, "memory": memory}
-            process.ask({"path": os.path.abspath(path), "ask": ask, **limits, **question})
+            process.ask(
+                {"path": os.path.abspath(path), "ask": ask, **limits, **question},
+            )
             yield process
         except Hdf5Error as error:
             process.errors += 1
@@ -181,7 +191,9 @@ def answers(path: Path, ask: str, seconds: float, memory: int, **question: Any) 
 
 def _refuse(path: Path, reason: str) -> NoReturn:
     if reason.startswith("BlockingIOError"):
-        raise FeatureFileError(f"{path}: in use by another program ({reason}); wait until it is done")
+        raise FeatureFileError(
+            f"{path}: in use by another program ({reason}); wait until it is done",
+        )
     raise FeatureFileError(f"{path}: not a whole HDF5 file ({reason}); write it again")
 
 
@@ -190,11 +202,14 @@ def _refuse_end(path: Path, status: int) -> NoReturn:
     if -status in (signal.SIGKILL, signal.SIGTERM):
         raise CrashError(
             f"{path}: the process that opens HDF5 files was killed ({signal.Signals(-status).name}), "
-            "perhaps for want of memory; run it again"
+            "perhaps for want of memory; run it again",
         )
     endless = status == -getattr(signal, "SIGPROF", 0)
     _refuse(
-        path, "reading it does not end" if endless else f"the HDF5 library crashes on it, status {status}"
+        path,
+        "reading it does not end"
+        if endless
+        else f"the HDF5 library crashes on it, status {status}",
     )
 
 

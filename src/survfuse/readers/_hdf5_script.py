@@ -46,7 +46,10 @@ def main() -> None:
         _send(out, ({"ready": True}, b""))
         for line in sys.stdin.buffer:
             question = json.loads(line)
-            if hasattr(signal, "setitimer"):  # counts time of a processor, not the wait for a slow disk
+            if hasattr(
+                signal,
+                "setitimer",
+            ):  # counts time of a processor, not the wait for a slow disk
                 signal.setitimer(signal.ITIMER_PROF, question["seconds"])
             if before:
                 _limit("RLIMIT_AS", before + question["memory"])
@@ -57,7 +60,9 @@ def main() -> None:
 def _answer(out: Any, question: dict[str, Any], access: Any) -> None:
     """Send each answer when there is a further one; the last when the file is closed."""
     last: Answer | None = None
-    with h5py.File(h5py.h5f.open(os.fsencode(question["path"]), h5py.h5f.ACC_RDONLY, access)) as file:
+    with h5py.File(
+        h5py.h5f.open(os.fsencode(question["path"]), h5py.h5f.ACC_RDONLY, access),
+    ) as file:
         for answer in ANSWERS[question["ask"]](file, question):
             if last is not None:
                 _send(out, last)
@@ -75,10 +80,18 @@ class _Errors:
     def __enter__(self) -> None:
         pass
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: Any) -> bool:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        _: Any,
+    ) -> bool:
         if not isinstance(error, Exception):
             return False
-        _send(self._out, ({"error": type(error).__name__, "reason": str(error)[:300]}, b""))
+        _send(
+            self._out,
+            ({"error": type(error).__name__, "reason": str(error)[:300]}, b""),
+        )
         return True
 
 
@@ -104,7 +117,10 @@ def _limit(name: str, limit: int) -> None:
     what = getattr(resource, name)
     hard = resource.getrlimit(what)[1]
     with suppress(ValueError, OSError):
-        resource.setrlimit(what, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
+        resource.setrlimit(
+            what,
+            (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard),
+        )
 
 
 # -- answers
@@ -126,7 +142,10 @@ def _values(file: h5py.File, question: dict[str, Any]) -> Iterator[Answer]:
     """List the values of a dataset of one axis, or of one field of it."""
     stored = file[question["name"]]
     values = stored.fields(question["field"])[...] if question["field"] else stored[...]
-    texts = [value.decode("utf-8") if isinstance(value, bytes) else value for value in values.tolist()]
+    texts = [
+        value.decode("utf-8") if isinstance(value, bytes) else value
+        for value in values.tolist()
+    ]
     yield {"values": texts}, b""
 
 
@@ -148,17 +167,30 @@ ANSWERS = {"look": _look, "values": _values, "read": _read}
 # -- descriptions, by the lower functions of h5py: small files are many
 
 
-def _node(file: h5py.File, name: str, attributes: list[str] | None) -> tuple[dict[str, Any] | None, bytes]:
+def _node(
+    file: h5py.File,
+    name: str,
+    attributes: list[str] | None,
+) -> tuple[dict[str, Any] | None, bytes]:
     """Describe what lies under a name, and send what is small; links are not followed."""
     place = file.id if name else h5py.h5o.open(file.id, b"/")
     for part in name.strip("/").split("/") if name else ():
         key = part.encode("utf-8", "surrogateescape")
         group = isinstance(place, h5py.h5g.GroupID | h5py.h5f.FileID)
-        if not group or part in ("", ".") or b"\0" in key or not place.links.exists(key):
+        if (
+            not group
+            or part in ("", ".")
+            or b"\0" in key
+            or not place.links.exists(key)
+        ):
             return None, b""
         link = place.links.get_info(key).type
         if link != h5py.h5l.TYPE_HARD:
-            return {"kind": "external link" if link == h5py.h5l.TYPE_EXTERNAL else "soft link"}, b""
+            return {
+                "kind": "external link"
+                if link == h5py.h5l.TYPE_EXTERNAL
+                else "soft link",
+            }, b""
         place = h5py.h5o.open(place, key)
     known = {"kind": "group", "attributes": _attributes(place, attributes)}
     if isinstance(place, h5py.h5d.DatasetID):
@@ -196,7 +228,9 @@ def _dataset(stored: Any) -> dict[str, Any]:
     total = math.prod(shape) * dtype.itemsize
     apart = plain and total > SMALL and packing is not None and _as_stored(stored)
     known |= _storage(stored, known, apart)
-    known["small"] = plain and 0 < total <= SMALL and known["complete"] and known["filter"] is None
+    known["small"] = (
+        plain and 0 < total <= SMALL and known["complete"] and known["filter"] is None
+    )
     return known
 
 
@@ -214,7 +248,11 @@ def _missing_filter(filters: list[Any]) -> str | None:
 def _packing(filters: list[Any], itemsize: int) -> list[str] | None:
     """Name the filters in order if numpy and zlib can undo them, else None."""
     known = {(h5py.h5z.FILTER_DEFLATE,): ["deflate"], (): []}
-    shuffled = bool(filters) and filters[0][0] == h5py.h5z.FILTER_SHUFFLE and filters[0][2][:1] == (itemsize,)
+    shuffled = (
+        bool(filters)
+        and filters[0][0] == h5py.h5z.FILTER_SHUFFLE
+        and filters[0][2][:1] == (itemsize,)
+    )
     rest = known.get(tuple(code for code, *_ in filters[shuffled:]))
     return None if rest is None else ["shuffle"] * shuffled + rest
 
@@ -229,17 +267,27 @@ def _storage(stored: Any, known: dict[str, Any], usual: bool) -> dict[str, Any]:
         return {"stored": size, "complete": size >= total, "pieces": pieces}
     chunks: list[Any] = []
     stored.chunk_iter(chunks.append)
-    wanted = math.prod(math.ceil(axis / part) for axis, part in zip(shape, step, strict=True))
+    wanted = math.prod(
+        math.ceil(axis / part) for axis, part in zip(shape, step, strict=True)
+    )
     corners = {chunk.chunk_offset for chunk in chunks}
     used = [corner for corner in corners if all(map(operator.lt, corner, shape))]
-    usual = usual and len(chunks) == len(used) == wanted and not any(chunk.filter_mask for chunk in chunks)
+    usual = (
+        usual
+        and len(chunks) == len(used) == wanted
+        and not any(chunk.filter_mask for chunk in chunks)
+    )
     by_rows = not known["packing"] and step[1:] == shape[1:]
     return {
         "stored": sum(chunk.size for chunk in chunks),
         "complete": len(used) == wanted,
         "end": max((chunk.byte_offset + chunk.size for chunk in chunks), default=0),
-        "pieces": _pieces(chunks, total, math.prod(step) * known["itemsize"]) if usual and by_rows else None,
-        "chunks": [chunk[:1] + chunk[2:] for chunk in chunks] if usual and not by_rows else None,
+        "pieces": _pieces(chunks, total, math.prod(step) * known["itemsize"])
+        if usual and by_rows
+        else None,
+        "chunks": [chunk[:1] + chunk[2:] for chunk in chunks]
+        if usual and not by_rows
+        else None,
     }
 
 
@@ -271,7 +319,11 @@ def _attributes(place: Any, names: list[str] | None) -> dict[str, Any]:
     attributes = h5py.AttributeManager(_Holder(place))
     if names is None:
         return {name: _plain(attributes[name]) for name in attributes}
-    return {name: _plain(attributes[name]) for name in names if h5py.h5a.exists(place, name.encode())}
+    return {
+        name: _plain(attributes[name])
+        for name in names
+        if h5py.h5a.exists(place, name.encode())
+    }
 
 
 class _Holder:

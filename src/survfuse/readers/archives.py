@@ -29,13 +29,19 @@ class _File(io.FileIO):
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is not None and size > _DIRECTORY_LIMIT:
-            raise ValueError(f"a list of members of {size} bytes, at most {_DIRECTORY_LIMIT} are read")
+            raise ValueError(
+                f"a list of members of {size} bytes, at most {_DIRECTORY_LIMIT} are read",
+            )
         return super().read(-1 if size is None else size)
 
 
 @contextmanager
 def open_archive(
-    path: Path, what: str, remedy: str, *, error: type[InputError] = FeatureFileError
+    path: Path,
+    what: str,
+    remedy: str,
+    *,
+    error: type[InputError] = FeatureFileError,
 ) -> Iterator[zipfile.ZipFile]:
     """Open a zip archive whose members lie in the file, each in a place of its own.
 
@@ -69,17 +75,25 @@ def open_archive(
 
 
 @contextmanager
-def open_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[IO[bytes]]:
+def open_member(
+    archive: zipfile.ZipFile,
+    member: zipfile.ZipInfo,
+) -> Iterator[IO[bytes]]:
     """Open one member, stored or deflated; its checksum is verified when its end is read.
 
     Of files that torch wrote without checksums the field is 0, and nothing is verified.
     """
     if member.compress_type not in _METHODS:
         raise ValueError(
-            f"{member.filename!r} is packed by method {member.compress_type}; only deflate is read"
+            f"{member.filename!r} is packed by method {member.compress_type}; only deflate is read",
         )
-    if member.compress_type == zipfile.ZIP_STORED and member.compress_size != member.file_size:
-        raise ValueError(f"{member.filename!r} is stored as it is, but its two sizes differ")
+    if (
+        member.compress_type == zipfile.ZIP_STORED
+        and member.compress_size != member.file_size
+    ):
+        raise ValueError(
+            f"{member.filename!r} is stored as it is, but its two sizes differ",
+        )
     if member.CRC == 0 and member.compress_type == zipfile.ZIP_STORED:
         del member.CRC
     with archive.open(member) as opened:
@@ -96,7 +110,11 @@ def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Bytes:
     FeatureFileError
         When it claims more than its stored bytes can unpack to, or than the machine has.
     """
-    check_stored(f"{archive.filename}: {member.filename!r}", member.file_size, member.compress_size)
+    check_stored(
+        f"{archive.filename}: {member.filename!r}",
+        member.file_size,
+        member.compress_size,
+    )
     with open_member(archive, member) as opened:
         return read_exactly(opened, member.file_size)
 

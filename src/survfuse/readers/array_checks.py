@@ -28,7 +28,12 @@ MOST_COLUMNS = 20
 
 
 def check_claim(
-    path: Path, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], *, kinds: str = "f"
+    path: Path,
+    name: str,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    *,
+    kinds: str = "f",
 ) -> int:
     """Judge an array by its header, before anything is read or allocated.
 
@@ -53,17 +58,21 @@ def check_claim(
     """
     if dtype.kind not in kinds or dtype.itemsize not in (1, 2, 4, 8):
         raise FeatureFileError(
-            f"{path}: {name!r} has dtype {dtype}, expected plain numbers ({_spoken(kinds)})"
+            f"{path}: {name!r} has dtype {dtype}, expected plain numbers ({_spoken(kinds)})",
         )
     if not 1 <= len(shape) <= 3:
-        raise FeatureFileError(f"{path}: {name!r} has shape {shape}, expected (tiles, columns)")
+        raise FeatureFileError(
+            f"{path}: {name!r} has shape {shape}, expected (tiles, columns)",
+        )
     if any(n < 0 for n in shape):
-        raise FeatureFileError(f"{path}: {name!r} has shape {shape}, expected counts >= 0")
+        raise FeatureFileError(
+            f"{path}: {name!r} has shape {shape}, expected counts >= 0",
+        )
     claimed = math.prod(int(n) for n in shape) * dtype.itemsize
     if claimed > BYTES_LIMIT:
         raise FeatureFileError(
             f"{path}: {name!r} claims shape {shape} of {dtype}, {claimed / 2**30:.1f} GiB; "
-            f"at most {BYTES_LIMIT / 2**30:.0f} GiB are read from one file"
+            f"at most {BYTES_LIMIT / 2**30:.0f} GiB are read from one file",
         )
     return claimed
 
@@ -111,7 +120,7 @@ def as_matrix(values: AnyArray, path: Path) -> AnyArray:
     """
     if values.dtype.kind != "f" or values.dtype.itemsize not in (2, 4, 8):
         raise FeatureFileError(
-            f"{path}: features have dtype {values.dtype}, expected float16, float32 or float64"
+            f"{path}: features have dtype {values.dtype}, expected float16, float32 or float64",
         )
     matrix = values[0] if values.ndim == 3 and values.shape[0] == 1 else values
     if matrix.ndim == 1:
@@ -119,10 +128,13 @@ def as_matrix(values: AnyArray, path: Path) -> AnyArray:
     if matrix.ndim != 2 or (len(matrix) and not matrix.shape[1]):
         raise FeatureFileError(
             f"{path}: features have shape {values.shape}, expected (tiles, dim) with one row per tile, "
-            "or (dim,) for one vector of the whole slide"
+            "or (dim,) for one vector of the whole slide",
         )
     if matrix.dtype.itemsize == 8:
-        with np.errstate(over="ignore", invalid="ignore"):  # what becomes inf or NaN is refused below
+        with np.errstate(
+            over="ignore",
+            invalid="ignore",
+        ):  # what becomes inf or NaN is refused below
             return np.ascontiguousarray(matrix, dtype=np.float32)
     return np.ascontiguousarray(matrix, dtype=matrix.dtype.newbyteorder("="))
 
@@ -141,12 +153,16 @@ def without_columns(values: AnyArray, columns: Sequence[int], path: Path) -> Any
     if beyond:
         raise FeatureFileError(
             f"{path}: has {values.shape[1]} features per tile, counted from 0, so there is no feature "
-            f"{listed(beyond)} to leave out; correct `exclude_features`"
+            f"{listed(beyond)} to leave out; correct `exclude_features`",
         )
     return np.delete(values, list(columns), axis=1)
 
 
-def check_finite(values: AnyArray, path: Path | str, left_out: Sequence[int] = ()) -> AnyArray:
+def check_finite(
+    values: AnyArray,
+    path: Path | str,
+    left_out: Sequence[int] = (),
+) -> AnyArray:
     """Return finite features unchanged; refuse others, saying how many they are and where.
 
     Parameters
@@ -169,7 +185,7 @@ def check_finite(values: AnyArray, path: Path | str, left_out: Sequence[int] = (
         raise FeatureFileError(
             f"{path}: {int(bad.sum())} of {values.size} feature values are NaN or infinite "
             f"(in {tiles} of {len(values)} tiles){_where_not_finite(bad, left_out)}; extract this slide "
-            "again, or leave it out"
+            "again, or leave it out",
         )
     return values
 
@@ -185,7 +201,11 @@ def _where_not_finite(bad: npt.NDArray[np.bool_], left_out: Sequence[int]) -> st
         text += f": {int(whole.sum())} tiles without a finite value (rows {rows}, counted from 0)"
     if columns:
         text += f"{' and' if text else ':'} columns {listed(columns, MOST_COLUMNS)} (counted from 0)"
-    if columns and not whole.any() and len(columns) < min(MOST_COLUMNS + 1, bad.shape[1]):
+    if (
+        columns
+        and not whole.any()
+        and len(columns) < min(MOST_COLUMNS + 1, bad.shape[1])
+    ):
         every = listed(sorted([*columns, *left_out]), len(names))
         text += f"; `exclude_features: [{every}]` leaves them out of every slide"
     return text
@@ -207,21 +227,23 @@ def as_coords(coords: AnyArray, tiles: int, path: Path) -> AnyArray:
         When they are not finite numbers, or not one pair per tile.
     """
     if coords.dtype.kind not in "iuf":
-        raise FeatureFileError(f"{path}: coordinates have dtype {coords.dtype}, expected numbers")
+        raise FeatureFileError(
+            f"{path}: coordinates have dtype {coords.dtype}, expected numbers",
+        )
     pairs = coords[0] if coords.ndim == 3 and coords.shape[0] == 1 else coords
     if pairs.size == 0 and tiles == 0:
         return np.zeros((0, 2), np.int64 if pairs.dtype.kind in "iu" else np.float64)
     if pairs.ndim != 2 or pairs.shape != (tiles, 2):
         raise FeatureFileError(
             f"{path}: {tiles} tiles have features, but the coordinates have shape {coords.shape}; "
-            f"expected ({tiles}, 2), one (x, y) per tile"
+            f"expected ({tiles}, 2), one (x, y) per tile",
         )
     if not np.isfinite(pairs).all():
         raise FeatureFileError(f"{path}: coordinates hold NaN or infinity")
     if pairs.min() < -LARGEST_COORD or pairs.max() > LARGEST_COORD:
         raise FeatureFileError(
             f"{path}: coordinates from {pairs.min()} to {pairs.max()}, expected places on a slide (at most "
-            f"{LARGEST_COORD}); write them again"
+            f"{LARGEST_COORD}); write them again",
         )
     if pairs.dtype.kind in "iu":
         return np.ascontiguousarray(pairs, dtype=np.int64)

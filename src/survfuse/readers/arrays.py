@@ -18,8 +18,19 @@ from survfuse._gate import boundary, refuse_claim, regular_file
 from survfuse._storage import check_tensors
 from survfuse.readers.archives import open_archive, open_member, read_exactly
 from survfuse.readers.array_checks import AnyArray, check_claim, check_stored, is_beside
-from survfuse.readers.hdf5 import clam_patch_size, encoder_of_folder, read_coords, read_patches
-from survfuse.readers.record import COORD_KEYS, USUAL, Draft, ReadOptions, no_features
+from survfuse.readers.hdf5 import (
+    clam_patch_size,
+    encoder_of_folder,
+    read_coords,
+    read_patches,
+)
+from survfuse.readers.slide_features import (
+    COORD_KEYS,
+    USUAL,
+    Draft,
+    ReadOptions,
+    no_features,
+)
 from survfuse.readers.slideflow import CONFIG, describe_bags
 from survfuse.readers.torch_files import open_torch
 from survfuse.readers.torch_values import as_numbers
@@ -48,7 +59,10 @@ def read_array_file(path: Path, options: ReadOptions = USUAL) -> Draft:
     """
     arrays = _OPENERS[path.suffix.lower()](path, options)
     values = _pick(arrays, path, options)
-    tool = {".pt": "torch", ".pth": "torch", ".safetensors": "safetensors"}.get(path.suffix.lower(), "numpy")
+    tool = {".pt": "torch", ".pth": "torch", ".safetensors": "safetensors"}.get(
+        path.suffix.lower(),
+        "numpy",
+    )
     draft = Draft(values=values, tool=tool)
     draft.coords = next((arrays[key] for key in COORD_KEYS if key in arrays), None)
     if draft.coords is None:
@@ -76,7 +90,9 @@ def _pick(arrays: Mapping[str, AnyArray], path: Path, options: ReadOptions) -> A
 
 _NPY = "a whole .npy file of plain numbers"
 _NPZ = "a whole .npz file of plain numbers"
-_NUMPY_REMEDY = "pickled objects are not read: write it again with numpy.save or numpy.savez"
+_NUMPY_REMEDY = (
+    "pickled objects are not read: write it again with numpy.save or numpy.savez"
+)
 
 
 def _open_npy(path: Path, options: ReadOptions) -> dict[str, AnyArray]:
@@ -89,7 +105,10 @@ def _open_npy(path: Path, options: ReadOptions) -> dict[str, AnyArray]:
 @contextmanager
 def _npy(path: Path) -> Iterator[tuple[IO[bytes], int]]:
     size = regular_file(path, error=FeatureFileError)
-    with boundary(path, _NPY, error=FeatureFileError, remedy=_NUMPY_REMEDY), path.open("rb") as file:
+    with (
+        boundary(path, _NPY, error=FeatureFileError, remedy=_NUMPY_REMEDY),
+        path.open("rb") as file,
+    ):
         yield file, size
 
 
@@ -109,7 +128,9 @@ class _Header:
         if version not in ((1, 0), (2, 0), (3, 0)):
             raise ValueError(f"version {version} of the format is unknown")
         read = (
-            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            np.lib.format.read_array_header_1_0
+            if version == (1, 0)
+            else np.lib.format.read_array_header_2_0
         )
         shape, by_columns, dtype = read(file)
         return cls(shape, by_columns, dtype, file.tell())
@@ -118,7 +139,9 @@ class _Header:
         """Read the values, which must be the whole rest of a file of `size` bytes."""
         claimed = math.prod(self.shape) * self.dtype.itemsize
         if min(self.shape, default=0) < 0 or claimed != size - self.length:
-            raise ValueError(f"{size - self.length} bytes after a header that claims {claimed}")
+            raise ValueError(
+                f"{size - self.length} bytes after a header that claims {claimed}",
+            )
         refuse_claim(file.name, claimed, claimed, error=FeatureFileError)
         values = read_exactly(file, claimed).view(self.dtype)
         return values.reshape(self.shape, order="F" if self.by_columns else "C")
@@ -144,7 +167,11 @@ def _npz_header(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> _Header:
         return _Header.read(file)
 
 
-def _npz_values(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> AnyArray:
+def _npz_values(
+    archive: zipfile.ZipFile,
+    member: zipfile.ZipInfo,
+    path: Path,
+) -> AnyArray:
     check_stored(f"{path}: {member.filename!r}", member.file_size, member.compress_size)
     with open_member(archive, member) as file:
         return _Header.read(file).values(file, member.file_size)
@@ -158,25 +185,48 @@ def _open_safetensors(path: Path, options: ReadOptions) -> dict[str, AnyArray]:
 
     check_tensors(path, error=FeatureFileError)
     with boundary(path, "a whole safetensors file", error=FeatureFileError):
-        with safe_open(str(path), framework="pt") as file:  # torch knows more types than NumPy
-            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        with safe_open(
+            str(path),
+            framework="pt",
+        ) as file:  # torch knows more types than NumPy
+            names = list(file.keys())
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names}
             others = set(shapes) - set(COORD_KEYS)
-            wanted = list(shapes) if len(others) == 1 else _wanted(shapes, path, options)
+            wanted = (
+                list(shapes) if len(others) == 1 else _wanted(shapes, path, options)
+            )
             tensors = {name: file.get_tensor(name) for name in wanted}
-        return {name: _from_tensor(tensor, name, path) for name, tensor in tensors.items()}
+        return {
+            name: _from_tensor(tensor, name, path) for name, tensor in tensors.items()
+        }
 
 
 def _from_tensor(tensor: Any, name: str, path: Path) -> AnyArray:
     import torch
 
-    if tensor.dtype in (torch.float16, torch.float32, torch.float64, torch.int64, torch.int32):
+    if tensor.dtype in (
+        torch.float16,
+        torch.float32,
+        torch.float64,
+        torch.int64,
+        torch.int32,
+    ):
         values: AnyArray = tensor.numpy()
         return values
     stored = tensor.reshape(-1).view(torch.uint8).numpy()
-    return as_numbers(stored, str(tensor.dtype).removeprefix("torch."), name, path).reshape(tensor.shape)
+    return as_numbers(
+        stored,
+        str(tensor.dtype).removeprefix("torch."),
+        name,
+        path,
+    ).reshape(tensor.shape)
 
 
-def _wanted(shapes: Mapping[str, object], path: Path, options: ReadOptions) -> list[str]:
+def _wanted(
+    shapes: Mapping[str, object],
+    path: Path,
+    options: ReadOptions,
+) -> list[str]:
     """Names of the arrays of features and of coordinates, among all of a file."""
     features = [name for name in options.feature_keys if name in shapes]
     if not features:
@@ -233,7 +283,9 @@ def _neighbours(draft: Draft, path: Path) -> None:
     near = _Neighbours.of(path)
     if is_beside(near.index):
         draft.coords, draft.tool = _slideflow_index(near.index), "slideflow"
-        draft.notes.append(f"coordinates from {near.index.name}, as slideflow wrote them")
+        draft.notes.append(
+            f"coordinates from {near.index.name}, as slideflow wrote them",
+        )
     elif path.suffix != ".npy" and is_beside(near.table):
         _structured(draft, near.table)
     elif is_beside(near.apart):
@@ -254,7 +306,7 @@ def _slideflow_index(path: Path) -> AnyArray:
     arrays = _open_npz(path, USUAL)
     if len(arrays) != 1:
         raise FeatureFileError(
-            f"{path}: expected one array of tile coordinates, found {', '.join(arrays) or 'none'}"
+            f"{path}: expected one array of tile coordinates, found {', '.join(arrays) or 'none'}",
         )
     return next(iter(arrays.values()))
 
@@ -274,6 +326,6 @@ def _structured(draft: Draft, path: Path) -> None:
                 draft.patch_size_level0 = float(table["tile_size_lv0"][0])
         else:
             raise FeatureFileError(
-                f"{path}: expected coordinates with fields x and y, found {', '.join(fields)}"
+                f"{path}: expected coordinates with fields x and y, found {', '.join(fields)}",
             )
     draft.notes.append(f"coordinates from {path.name}")

@@ -20,12 +20,18 @@ MOST_THREADS = 4  # more would wait for the disk
 
 Stamp = tuple[int, ...]
 
-_WHOLE: dict[tuple[str, Stamp], set[str]] = {}  # patients whose slides were verified, by store
+_WHOLE: dict[
+    tuple[str, Stamp],
+    set[str],
+] = {}  # patients whose slides were verified, by store
 
 
 def stamp_of(folder: Path) -> Stamp:
     """Device, inodes, sizes and times of the files of a store."""
-    return (folder.stat().st_dev, *chain.from_iterable(file_stamp(folder / name) for name in FILES))
+    return (
+        folder.stat().st_dev,
+        *chain.from_iterable(file_stamp(folder / name) for name in FILES),
+    )
 
 
 class BagChecks:
@@ -42,7 +48,13 @@ class BagChecks:
         Mapped.
     """
 
-    def __init__(self, folder: Path, index: Index, features: AnyArray, coords: AnyArray) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        index: Index,
+        features: AnyArray,
+        coords: AnyArray,
+    ) -> None:
         self.stamp = stamp_of(folder)
         self.whole = _WHOLE.setdefault((str(folder.absolute()), self.stamp), set())
         self._folder, self._features, self._coords = folder, features, coords
@@ -64,7 +76,9 @@ class BagChecks:
         waiting = [patient for patient in asked_for if patient not in self.whole]
         if not waiting:
             return
-        asked = list(chain.from_iterable(self._slides.get(patient, ()) for patient in waiting))
+        asked = list(
+            chain.from_iterable(self._slides.get(patient, ()) for patient in waiting),
+        )
         if len(asked) < 2:
             for slide in asked:
                 self._verify(slide)
@@ -78,7 +92,10 @@ class BagChecks:
         rows = slice(slide.start, slide.stop)
         if slide.content and not self._is_content(self._features[rows], slide.content):
             raise self._damaged("features", slide)
-        if slide.coords_sha256 and sha256_array(self._coords[rows]) != slide.coords_sha256:
+        if (
+            slide.coords_sha256
+            and sha256_array(self._coords[rows]) != slide.coords_sha256
+        ):
             raise self._damaged("coordinates", slide)
 
     def _is_content(self, block: AnyArray, content: str) -> bool:
@@ -87,13 +104,18 @@ class BagChecks:
         if not self._widened:
             return False
         with np.errstate(over="ignore"):
-            narrow = block.astype(np.float16)  # float16 in a store that other slides made float32
-        return sha256_array(narrow) == content and narrow.astype(np.float32).tobytes() == block.tobytes()
+            narrow = block.astype(
+                np.float16,
+            )  # float16 in a store that other slides made float32
+        return (
+            sha256_array(narrow) == content
+            and narrow.astype(np.float32).tobytes() == block.tobytes()
+        )
 
     def _damaged(self, what: str, slide: Slide) -> FeatureFileError:
         return FeatureFileError(
             f"{self._folder}: the {what} of slide {slide.slide_id!r} of patient {slide.patient_id!r} are not "
-            f"those that were packed (damaged, or edited since); {PACK_AGAIN}"
+            f"those that were packed (damaged, or edited since); {PACK_AGAIN}",
         )
 
 

@@ -21,7 +21,7 @@ from survfuse._errors import FeatureFileError, InputError
 from survfuse._gate import boundary, refuse_claim, regular_file
 from survfuse._storage import read_json, sha256_json, write_json
 from survfuse.readers.array_checks import AnyArray
-from survfuse.readers.record import USUAL, ReadOptions
+from survfuse.readers.slide_features import USUAL, ReadOptions
 
 FORMAT = "survfuse-bags"
 VERSION = 1
@@ -142,19 +142,25 @@ class Index:
         except InputError as error:
             raise FeatureFileError(f"{folder}: not a bag store: {error}") from None
         if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise FeatureFileError(f"{path}: expected format {FORMAT!r}; not a bag store")
+            raise FeatureFileError(
+                f"{path}: expected format {FORMAT!r}; not a bag store",
+            )
         if content.get("version") != VERSION:
             raise FeatureFileError(
                 f"{path}: version {content.get('version')!r} of the format, this survfuse reads {VERSION}; "
-                "update survfuse, or pack the features again"
+                "update survfuse, or pack the features again",
             )
         digest = content.pop("sha256", None)
         if digest is not None and digest != sha256_json(content):
-            raise FeatureFileError(f"{path}: was changed since it was written; {PACK_AGAIN}")
+            raise FeatureFileError(
+                f"{path}: was changed since it was written; {PACK_AGAIN}",
+            )
         try:
             index = _index(content, sealed=digest is not None)
         except (KeyError, TypeError, ValueError) as error:
-            raise FeatureFileError(f"{path}: not a whole index ({error}); {PACK_AGAIN}") from None
+            raise FeatureFileError(
+                f"{path}: not a whole index ({error}); {PACK_AGAIN}",
+            ) from None
         index.check(path)
         return index
 
@@ -165,13 +171,15 @@ class Index:
             if slide.start != at or slide.stop < slide.start:
                 raise FeatureFileError(
                     f"{path}: slide {slide.slide_id!r} has rows [{slide.start}, {slide.stop}), "
-                    f"expected to start at {at}"
+                    f"expected to start at {at}",
                 )
             at = slide.stop
         if len({slide.slide_id for slide in self.slides}) < len(self.slides):
             raise FeatureFileError(f"{path}: a slide id appears twice")
         if self.dtype not in ("float16", "float32"):
-            raise FeatureFileError(f"{path}: dtype {self.dtype!r}, expected float16 or float32")
+            raise FeatureFileError(
+                f"{path}: dtype {self.dtype!r}, expected float16 or float32",
+            )
 
 
 def _refuse_brackets(path: Path) -> None:
@@ -182,7 +190,9 @@ def _refuse_brackets(path: Path) -> None:
             size += len(part)
             brackets += part.count(b"[") + part.count(b"{")
     if brackets * BYTES_PER_BRACKET > size + INDEX_SLACK:
-        raise FeatureFileError(f"{path}: {brackets} lists in {size} bytes are no index; {PACK_AGAIN}")
+        raise FeatureFileError(
+            f"{path}: {brackets} lists in {size} bytes are no index; {PACK_AGAIN}",
+        )
 
 
 def _index(content: dict[str, Any], *, sealed: bool) -> Index:
@@ -218,7 +228,9 @@ def _slide(entry: Any) -> Slide:
 
 
 def _number(name: str, value: Any) -> None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+    if value is not None and (
+        isinstance(value, bool) or not isinstance(value, int | float)
+    ):
         raise TypeError(f"expected a number as {name}, got {value!r:.60}")
 
 
@@ -252,7 +264,12 @@ class MatrixWriter:
     """
 
     def __init__(self, path: Path, columns: int, dtype: np.dtype[Any]) -> None:
-        self.path, self.columns, self.dtype, self.rows = path, columns, np.dtype(dtype), 0
+        self.path, self.columns, self.dtype, self.rows = (
+            path,
+            columns,
+            np.dtype(dtype),
+            0,
+        )
         self._file = path.open("wb")
         self._file.write(bytes(_HEADER_BYTES))
 
@@ -322,12 +339,19 @@ def map_matrix(path: Path, shape: tuple[int, int], dtype: str) -> AnyArray:
     if shape_there != shape or dtype_there != np.dtype(dtype) or fortran:
         raise FeatureFileError(
             f"{path}: {dtype_there} of shape {shape_there}, the index says {dtype} of shape {shape}; "
-            f"{PACK_AGAIN}"
+            f"{PACK_AGAIN}",
         )
     expected = start + math.prod(shape) * dtype_there.itemsize
     if size != expected:
         raise FeatureFileError(
-            f"{path}: cut off or added to ({size} bytes, expected {expected}); {PACK_AGAIN}"
+            f"{path}: cut off or added to ({size} bytes, expected {expected}); {PACK_AGAIN}",
         )
-    with boundary(path, "a file that can be mapped", error=FeatureFileError, remedy=PACK_AGAIN):
-        return np.asarray(np.memmap(path, dtype_there, mode="r", offset=start, shape=shape))
+    with boundary(
+        path,
+        "a file that can be mapped",
+        error=FeatureFileError,
+        remedy=PACK_AGAIN,
+    ):
+        return np.asarray(
+            np.memmap(path, dtype_there, mode="r", offset=start, shape=shape),
+        )

@@ -20,7 +20,7 @@ from survfuse.readers.array_checks import AnyArray
 from survfuse.readers.bag_checks import BagChecks, Stamp, unverifiable
 from survfuse.readers.bag_files import Index, Slide, map_matrix
 from survfuse.readers.packing import Item, Progress, collect, write_store
-from survfuse.readers.record import USUAL, ReadOptions
+from survfuse.readers.slide_features import USUAL, ReadOptions
 
 
 class BagStore:
@@ -71,8 +71,14 @@ class BagStore:
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        if self._checks is not None:  # another process maps the files again instead of receiving the tiles
-            return (BagStore.open, (self.path,), (self._checks.stamp, self._checks.whole))
+        if (
+            self._checks is not None
+        ):  # another process maps the files again instead of receiving the tiles
+            return (
+                BagStore.open,
+                (self.path,),
+                (self._checks.stamp, self._checks.whole),
+            )
         return (BagStore, (self._index, self._features, self._coords))
 
     def __setstate__(self, state: tuple[Stamp, set[str]]) -> None:
@@ -105,9 +111,19 @@ class BagStore:
         """
         folder = Path(path)
         index = Index.read(folder)
-        features = map_matrix(folder / "features.npy", (index.tiles, index.dim), index.dtype)
+        features = map_matrix(
+            folder / "features.npy",
+            (index.tiles, index.dim),
+            index.dtype,
+        )
         coords = map_matrix(folder / "coords.npy", (index.tiles, 2), "float64")
-        return cls(index, features, coords, folder, BagChecks(folder, index, features, coords))
+        return cls(
+            index,
+            features,
+            coords,
+            folder,
+            BagChecks(folder, index, features, coords),
+        )
 
     def verify(self, patient_ids: Iterable[str] | None = None) -> tuple[str, ...]:
         """Hold the tiles of some patients against the hashes in the index, those not yet verified.
@@ -135,7 +151,9 @@ class BagStore:
     @classmethod
     def from_arrays(
         cls,
-        slides: Iterable[tuple[str, str, AnyArray] | tuple[str, str, AnyArray, AnyArray | None]],
+        slides: Iterable[
+            tuple[str, str, AnyArray] | tuple[str, str, AnyArray, AnyArray | None]
+        ],
         *,
         encoder: str | None = None,
         mpp: float | None = None,
@@ -165,7 +183,9 @@ class BagStore:
             As :meth:`verify`.
         """
         self.verify((patient_id,))
-        return tuple(slice(slide.start, slide.stop) for slide in self._of.get(patient_id, ()))
+        return tuple(
+            slice(slide.start, slide.stop) for slide in self._of.get(patient_id, ())
+        )
 
     def slides_of(self, patient_id: str) -> tuple[Slide, ...]:
         """Return the patient's slides that have tiles, in row order."""
@@ -188,13 +208,19 @@ class BagStore:
             As :meth:`verify`.
         """
         self.verify((patient_id,))
-        parts = [self._coords[start:stop] for start, stop in self._runs.get(patient_id, ())]
+        parts = [
+            self._coords[start:stop] for start, stop in self._runs.get(patient_id, ())
+        ]
         return np.concatenate(parts) if parts else np.zeros((0, 2))
 
     def counts(self, patient_ids: Sequence[str]) -> npt.NDArray[np.int64]:
         """Count tiles, (patients,); 0 for a patient without any."""
         return np.array(
-            [sum(stop - start for start, stop in self._runs.get(p, ())) for p in patient_ids], dtype=np.int64
+            [
+                sum(stop - start for start, stop in self._runs.get(p, ()))
+                for p in patient_ids
+            ],
+            dtype=np.int64,
         )
 
     def gather(
@@ -245,7 +271,12 @@ class BagStore:
             block = out[offsets[place] : offsets[place + 1]]
             runs = self._runs.get(patient, ())
             if kept[place] < counts[place] and rng is not None:
-                drawn = rng.choice(int(counts[place]), int(kept[place]), replace=False, shuffle=False)
+                drawn = rng.choice(
+                    int(counts[place]),
+                    int(kept[place]),
+                    replace=False,
+                    shuffle=False,
+                )
                 block[...] = self._features[_to_rows(np.sort(drawn), runs)]
             else:
                 at = 0
@@ -261,7 +292,11 @@ class BagStore:
         for slide in self.slides:
             if slide.tiles:
                 same = first.setdefault(slide.content, [])
-                pairs += [(s.slide_id, slide.slide_id) for s in same if s.patient_id != slide.patient_id]
+                pairs += [
+                    (s.slide_id, slide.slide_id)
+                    for s in same
+                    if s.patient_id != slide.patient_id
+                ]
                 same.append(slide)
         return pairs
 
@@ -341,7 +376,7 @@ def _item(place: int, item: Any) -> Item:
         return str(slide), str(patient), Path(path)
     except (TypeError, ValueError):
         raise FeatureFileError(
-            f"items[{place}]: expected (slide_id, patient_id, path), got {item!r:.80}"
+            f"items[{place}]: expected (slide_id, patient_id, path), got {item!r:.80}",
         ) from None
 
 
@@ -356,11 +391,16 @@ def _merge(slides: Sequence[Slide]) -> tuple[tuple[int, int], ...]:
     return tuple(runs)
 
 
-def _to_rows(drawn: npt.NDArray[np.int64], runs: Sequence[tuple[int, int]]) -> npt.NDArray[np.int64]:
+def _to_rows(
+    drawn: npt.NDArray[np.int64],
+    runs: Sequence[tuple[int, int]],
+) -> npt.NDArray[np.int64]:
     """Turn positions among a patient's tiles into rows of the matrix."""
     if len(runs) == 1:
         return drawn + runs[0][0]
     starts = np.array([start for start, _ in runs], dtype=np.int64)
-    before = np.concatenate([[0], np.cumsum([stop - start for start, stop in runs])[:-1]]).astype(np.int64)
+    before = np.concatenate(
+        [[0], np.cumsum([stop - start for start, stop in runs])[:-1]],
+    ).astype(np.int64)
     run = np.searchsorted(before, drawn, side="right") - 1
     return drawn - before[run] + starts[run]

@@ -16,7 +16,7 @@ from typing import IO
 
 from survfuse._errors import InputError, context
 from survfuse._gate import boundary, free_memory, regular_file, said_bytes
-from survfuse.readers.words import composed
+from survfuse.readers.cell_text import composed
 
 SIZE_LIMIT = 4 * 2**30
 """Largest table read, in bytes of text after decompression."""
@@ -32,7 +32,10 @@ _SAMPLE_SIZE = 2**24  # characters in them
 _STEP = 2**23  # bytes of text after which the free memory is looked at again
 _RESERVE = 2**29  # bytes that the objects of one step can take
 _BLANK = ',;|\t \r\n"'
-_WINDOW, _ALIKE = 2**16, 2**7  # so many lines of a text that is packed so far are more than so many texts
+_WINDOW, _ALIKE = (
+    2**16,
+    2**7,
+)  # so many lines of a text that is packed so far are more than so many texts
 _COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
 _POINT = re.compile(r"[+-]?\d+\.\d+([eE][+-]?\d+)?")
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
@@ -68,12 +71,22 @@ class Layout:
         """Say what was not as the suffix promises."""
         said = []
         if self.delimiter != DELIMITERS[format_of_text(path)]:
-            comma = "; numbers with a decimal comma are read with a point" if self.delimiter == ";" else ""
-            said.append(f"{MARKS[self.delimiter]} separate the cells, not {self._usual(path)}{comma}")
+            comma = (
+                "; numbers with a decimal comma are read with a point"
+                if self.delimiter == ";"
+                else ""
+            )
+            said.append(
+                f"{MARKS[self.delimiter]} separate the cells, not {self._usual(path)}{comma}",
+            )
         if self.skipped:
-            said.append(f"{self.skipped} line(s) before the header were skipped (comments with #, or sep=)")
+            said.append(
+                f"{self.skipped} line(s) before the header were skipped (comments with #, or sep=)",
+            )
         if self.row_names:
-            said.append("rows have one cell more than the header: the first is read as 'row.names'")
+            said.append(
+                "rows have one cell more than the header: the first is read as 'row.names'",
+            )
         return tuple(said)
 
     def _usual(self, path: Path) -> str:
@@ -104,11 +117,16 @@ def layout_of(path: Path) -> Layout:
         return Layout(lines[0].rstrip("\r\n")[4:], skipped, row_names=False)
     delimiter = _delimiter(lines[skipped:], usual)
     header, *rows = _split(lines[skipped:], delimiter) or [[]]
-    longer = {len(row) - len(header) for row in rows} == {1} and any(row[-1] for row in rows)
+    longer = {len(row) - len(header) for row in rows} == {1} and any(
+        row[-1] for row in rows
+    )
     return Layout(delimiter, skipped, row_names=longer and len(rows) > 1)
 
 
-def text_rows(path: Path, layout: Layout | None = None) -> Iterator[tuple[int, list[str]]]:
+def text_rows(
+    path: Path,
+    layout: Layout | None = None,
+) -> Iterator[tuple[int, list[str]]]:
     """Yield (line number, cells) of a delimited text, header first; every row as wide as the header.
 
     Letters are composed and invisible characters taken out (:func:`composed`). Rows without any
@@ -122,11 +140,17 @@ def text_rows(path: Path, layout: Layout | None = None) -> Iterator[tuple[int, l
     """
     layout = layout or layout_of(path)
     with _open_text(path) as (text, stream):
-        reader = csv.reader(_lines(text, stream, layout), delimiter=layout.delimiter, strict=True)
+        reader = csv.reader(
+            _lines(text, stream, layout),
+            delimiter=layout.delimiter,
+            strict=True,
+        )
         previous = csv.field_size_limit(_FIELD_LIMIT)
         try:
             with _refusals(path, lambda: reader.line_num + layout.skipped):
-                numbered = ((reader.line_num + layout.skipped, cells) for cells in reader)
+                numbered = (
+                    (reader.line_num + layout.skipped, cells) for cells in reader
+                )
                 yield from _even(numbered, layout)
         finally:
             csv.field_size_limit(previous)
@@ -139,27 +163,43 @@ def _lines(text: Iterable[str], stream: _Limited, layout: Layout) -> Iterator[st
         different.add(hash(line))
         if number % _WINDOW == _WINDOW - 1:
             if number >= MOST_LINES:
-                raise InputError(f"more than {MOST_LINES} lines, of a table no more are read")
+                raise InputError(
+                    f"more than {MOST_LINES} lines, of a table no more are read",
+                )
             if len(different) < _ALIKE and line.strip(_BLANK) and stream.packed_far:
-                raise InputError(f"the same {len(different)} lines over and over; write the table again")
+                raise InputError(
+                    f"the same {len(different)} lines over and over; write the table again",
+                )
             different.clear()
         if len(line) > MOST_COLUMNS and line.count(layout.delimiter) >= MOST_COLUMNS:
-            raise InputError(f"a line has more than {MOST_COLUMNS} cells; of a table no more are read")
+            raise InputError(
+                f"a line has more than {MOST_COLUMNS} cells; of a table no more are read",
+            )
         yield composed(line)
 
 
-def _even(rows: Iterable[tuple[int, list[str]]], layout: Layout) -> Iterator[tuple[int, list[str]]]:
+def _even(
+    rows: Iterable[tuple[int, list[str]]],
+    layout: Layout,
+) -> Iterator[tuple[int, list[str]]]:
     """Make every row as wide as the header, or refuse it."""
     header: list[str] = []
     mark = _DecimalMark() if layout.delimiter == ";" else None
     for line, cells in rows:
-        if len(cells) != 1 and not (cells and cells[0].strip()) and not any(map(str.strip, cells)):
+        if (
+            len(cells) != 1
+            and not (cells and cells[0].strip())
+            and not any(map(str.strip, cells))
+        ):
             continue
         if not header:
             header = _named(cells, layout)
             yield line, header
             continue
-        yield line, _row(line, cells if mark is None else mark.points(line, cells), header)
+        yield (
+            line,
+            _row(line, cells if mark is None else mark.points(line, cells), header),
+        )
     if not header:
         raise InputError("empty, expected a header line")
     if mark is not None:
@@ -176,15 +216,25 @@ def _named(cells: list[str], layout: Layout) -> list[str]:
 
 def _row(line: int, cells: list[str], header: list[str]) -> list[str]:
     width = len(header)
-    if len(cells) != width and (len(cells) < width or any(map(str.strip, cells[width:]))):
+    if len(cells) != width and (
+        len(cells) < width or any(map(str.strip, cells[width:]))
+    ):
         cause = "quote cells that contain the delimiter, and name every column"
         if width == 1:
             cause = f"remove a title above the header ({header[0]!r})"
         elif len(cells) < width:
-            cause = "remove a note below the table" if len(cells) == 1 else "write empty cells too"
-        raise InputError(f"line {line} has {len(cells)} cells, the header has {width}; {cause}")
+            cause = (
+                "remove a note below the table"
+                if len(cells) == 1
+                else "write empty cells too"
+            )
+        raise InputError(
+            f"line {line} has {len(cells)} cells, the header has {width}; {cause}",
+        )
     if width > 1 and cells == header:
-        raise InputError(f"line {line} repeats the header; remove it (were files put together?)")
+        raise InputError(
+            f"line {line} repeats the header; remove it (were files put together?)",
+        )
     return cells[:width]
 
 
@@ -210,7 +260,7 @@ class _DecimalMark:
         if self._comma and self._point:
             raise InputError(
                 f"up to line {line}, numbers are written with decimal commas "
-                f"({self._comma!r}) and with points ({self._point!r}); write all with points"
+                f"({self._comma!r}) and with points ({self._point!r}); write all with points",
             )
         return found
 
@@ -219,7 +269,7 @@ class _DecimalMark:
         if self._comma and not self._decimal:
             raise InputError(
                 f"every comma in a number has three digits after it ({self._comma!r}): "
-                "decimals or thousands? write decimals with a point and thousands without a mark"
+                "decimals or thousands? write decimals with a point and thousands without a mark",
             )
 
 
@@ -231,7 +281,9 @@ def _sample(text: Iterable[str]) -> list[str]:
         lines.append(composed(line))
         comments += line.startswith("#")
         size += len(line)
-        if len(lines) - comments == _SAMPLE or (size > _SAMPLE_SIZE and len(lines) > comments + 1):
+        if len(lines) - comments == _SAMPLE or (
+            size > _SAMPLE_SIZE and len(lines) > comments + 1
+        ):
             break
     return lines
 
@@ -245,7 +297,11 @@ def _comments(lines: list[str]) -> int:
         count += 1
     if count != 1 or len(lines) < 2:
         return count
-    return 0 if any(lines[0].count(mark) == lines[1].count(mark) > 0 for mark in MARKS) else 1
+    return (
+        0
+        if any(lines[0].count(mark) == lines[1].count(mark) > 0 for mark in MARKS)
+        else 1
+    )
 
 
 def _delimiter(lines: list[str], usual: str) -> str:
@@ -253,7 +309,9 @@ def _delimiter(lines: list[str], usual: str) -> str:
         return usual
     fits = [mark for mark in MARKS if mark != usual and _evenly(lines, mark)]
     fits = [mark for mark in fits if lines[0].count(mark) > lines[0].count(usual)]
-    if " " in fits and (len(fits) > 1 or usual != "\t"):  # blanks only in a .txt, as R writes them
+    if " " in fits and (
+        len(fits) > 1 or usual != "\t"
+    ):  # blanks only in a .txt, as R writes them
         fits.remove(" ")
     return fits[0] if len(fits) == 1 else usual
 
@@ -262,7 +320,11 @@ def _evenly(lines: list[str], mark: str) -> bool:
     """Whether all rows have the same number of cells, two or more; the header may lack a row name."""
     header, *rows = _split(lines, mark) or [[]]
     widths = {len(row) for row in rows} or {len(header)}
-    return len(widths) == 1 and len(header) > 1 and widths <= {len(header), len(header) + 1}
+    return (
+        len(widths) == 1
+        and len(header) > 1
+        and widths <= {len(header), len(header) + 1}
+    )
 
 
 def _split(lines: list[str], mark: str) -> list[list[str]]:
@@ -272,7 +334,9 @@ def _split(lines: list[str], mark: str) -> list[list[str]]:
         rows = [row for row in csv.reader(lines, delimiter=mark) if any(row)]
     except csv.Error:
         return []
-    return rows[:-1] if len(lines) >= _SAMPLE else rows  # the last may end within quotes
+    return (
+        rows[:-1] if len(lines) >= _SAMPLE else rows
+    )  # the last may end within quotes
 
 
 @contextmanager
@@ -285,16 +349,21 @@ def _refusals(path: Path, line: Callable[[], int]) -> Iterator[None]:
             why = getattr(error, "reason", str(error))
             raise InputError(
                 f"expected UTF-8 text ({why}, in line {line() + 1} or after it); save it as UTF-8 "
-                "(Excel: 'CSV UTF-8', not plain CSV)"
+                "(Excel: 'CSV UTF-8', not plain CSV)",
             ) from None
         except csv.Error as error:
             raise InputError(f"line {line()}: {error}; is a quote left open?") from None
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise InputError(f"cut off or not what its suffix says ({error}); get it again") from None
+            raise InputError(
+                f"cut off or not what its suffix says ({error}); get it again",
+            ) from None
 
 
 @contextmanager
-def _open_text(path: Path, errors: str = "strict") -> Iterator[tuple[IO[str], _Limited]]:
+def _open_text(
+    path: Path,
+    errors: str = "strict",
+) -> Iterator[tuple[IO[str], _Limited]]:
     regular_file(path)
     with boundary(path, "a file that can be read"):
         raw = path.open("rb")
@@ -307,7 +376,12 @@ def _open_text(path: Path, errors: str = "strict") -> Iterator[tuple[IO[str], _L
             if start.startswith(known.lower()):
                 raise InputError(f"{path}: {what}")
         encoding = "utf-16" if stream.wide else "utf-8-sig"
-        with io.TextIOWrapper(buffered, encoding=encoding, errors=errors, newline="") as text:
+        with io.TextIOWrapper(
+            buffered,
+            encoding=encoding,
+            errors=errors,
+            newline="",
+        ) as text:
             yield text, stream
 
 
@@ -316,7 +390,9 @@ class _Limited(io.RawIOBase):
 
     def __init__(self, raw: IO[bytes], *, packed: bool) -> None:
         self._raw = raw
-        self._inner: IO[bytes] | gzip.GzipFile = gzip.GzipFile(fileobj=raw) if packed else raw
+        self._inner: IO[bytes] | gzip.GzipFile = (
+            gzip.GzipFile(fileobj=raw) if packed else raw
+        )
         self._read = self._line = 0  # bytes so far, and since the last line began
         self._next_step = _STEP
         self._begun = self.wide = False
@@ -335,7 +411,9 @@ class _Limited(io.RawIOBase):
             self._begun, self.wide = True, data.startswith((b"\xff\xfe", b"\xfe\xff"))
         self._read += len(data)
         if b"\0" in data and not self.wide and not data.startswith(tuple(_STARTS)):
-            raise InputError("holds NUL bytes, expected UTF-8 text (is it UTF-16? save it as UTF-8)")
+            raise InputError(
+                "holds NUL bytes, expected UTF-8 text (is it UTF-16? save it as UTF-8)",
+            )
         self._refuse_long_line(data)
         if self._read > self._next_step:
             self._next_step += _STEP
@@ -347,19 +425,23 @@ class _Limited(io.RawIOBase):
         last = max(data.rfind(b"\n"), data.rfind(b"\r"))
         self._line = self._line + len(data) if last < 0 else len(data) - last
         if self._line > LONGEST_LINE:
-            raise InputError(f"a line of more than {said_bytes(LONGEST_LINE)}, of a table no more are read")
+            raise InputError(
+                f"a line of more than {said_bytes(LONGEST_LINE)}, of a table no more are read",
+            )
 
     def _refuse_large(self) -> None:
         if self._read > SIZE_LIMIT:
-            raise InputError(f"more than {said_bytes(SIZE_LIMIT)} of text, of a table no more are read")
+            raise InputError(
+                f"more than {said_bytes(SIZE_LIMIT)} of text, of a table no more are read",
+            )
         if self._read > LARGEST_PACKED and self.packed_far:
             raise InputError(
                 f"more than {said_bytes(self._read)} of text are packed into {said_bytes(self._raw.tell())}; "
-                "where you trust it, unpack it (gunzip) and name that file"
+                "where you trust it, unpack it (gunzip) and name that file",
             )
         free = free_memory()
         if free < _RESERVE:
             raise InputError(
                 f"takes more memory than this machine has free ({said_bytes(free)}) after "
-                f"{said_bytes(self._read)} of text; use a larger machine, or a smaller file"
+                f"{said_bytes(self._read)} of text; use a larger machine, or a smaller file",
             )

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from survfuse._errors import InputError, context, listed
 from survfuse.readers.array_checks import AnyArray
+from survfuse.readers.cell_text import composed, refuse_strange
 from survfuse.readers.genes import (
     check_genes,
     doubtful_names,
@@ -24,9 +25,8 @@ from survfuse.readers.genes import (
     refuse_repeated_genes,
 )
 from survfuse.readers.matrices import MISSING, read_matrix
-from survfuse.readers.record import sha256_path
+from survfuse.readers.slide_features import sha256_path
 from survfuse.readers.units import check_unit
-from survfuse.readers.words import composed, refuse_strange
 
 Orientation = Literal["patients_by_genes", "genes_by_patients"]
 
@@ -118,12 +118,20 @@ def read_expression(
     source = Path(path)
     if orientation not in ("patients_by_genes", "genes_by_patients"):
         raise InputError(
-            f"{source}: unknown orientation {orientation!r}; patients_by_genes or genes_by_patients"
+            f"{source}: unknown orientation {orientation!r}; patients_by_genes or genes_by_patients",
         )
     by_patient = orientation == "patients_by_genes"
-    matrix = read_matrix(source, patient_column, missing, gene_suffix if by_patient else None)
+    matrix = read_matrix(
+        source,
+        patient_column,
+        missing,
+        gene_suffix if by_patient else None,
+    )
     with context(str(source)):
-        rows, columns = list(map(composed, matrix.rows)), list(map(composed, matrix.columns))
+        rows, columns = (
+            list(map(composed, matrix.rows)),
+            list(map(composed, matrix.columns)),
+        )
     refuse_strange(source, rows, "name of row")
     refuse_strange(source, columns, "name of column", lines=True)
     values = matrix.values
@@ -136,7 +144,11 @@ def read_expression(
         rows, values = _one_each(rows, values)
     _refuse_twice(source, rows)
     measured = _Genes(source, genes, columns, values, other)
-    doubts = [*matrix.notes, *measured.doubts, *check_unit(measured.values, unit, source)]
+    doubts = [
+        *matrix.notes,
+        *measured.doubts,
+        *check_unit(measured.values, unit, source),
+    ]
     _refuse_unmeasured(rows, measured.values, unit, source)
     return Expression(
         values=np.ascontiguousarray(measured.values, dtype=np.float32),
@@ -154,7 +166,14 @@ def read_expression(
 class _Genes:
     """The columns that are genes, under their plain names."""
 
-    def __init__(self, source: Path, kind: str, columns: Sequence[str], values: AnyArray, other: str) -> None:
+    def __init__(
+        self,
+        source: Path,
+        kind: str,
+        columns: Sequence[str],
+        values: AnyArray,
+        other: str,
+    ) -> None:
         self.notes: list[str] = []
         self.doubts: list[str] = []
         columns = [name.strip() for name in columns]
@@ -166,7 +185,7 @@ class _Genes:
         self.names = [plain_name(name, kind) for name in before]
         if not keep:
             raise InputError(
-                f"{source}: no gene; expected a column of numbers for each, got {listed(columns)}"
+                f"{source}: no gene; expected a column of numbers for each, got {listed(columns)}",
             )
         self.values = values[:, keep]
         refuse_repeated_genes(before, self.names, source)
@@ -176,12 +195,20 @@ class _Genes:
         if left_out:
             self.doubts.append(
                 f"{len(left_out)} name(s) are no gene and are left out, of library sizes too: "
-                f"{listed(sorted(left_out), 10)}"
+                f"{listed(sorted(left_out), 10)}",
             )
         self.doubts += doubtful_names(self.names, kind)
-        changed = [name for name, plain in zip(before, self.names, strict=True) if name != plain]
+        changed = [
+            name
+            for name, plain in zip(before, self.names, strict=True)
+            if name != plain
+        ]
         if changed:
-            what = "the version is no part of an Ensembl id" if kind == "ensembl" else "read as plain numbers"
+            what = (
+                "the version is no part of an Ensembl id"
+                if kind == "ensembl"
+                else "read as plain numbers"
+            )
             self.notes.append(f"{what} ({len(changed)} ids, such as {changed[0]})")
 
 
@@ -190,7 +217,9 @@ def _strangers(columns: Sequence[str], kind: str, source: Path, other: str) -> s
     named_so = {name for name in columns if is_summary(name) or is_description(name)}
     genes = [name for name in columns if name not in named_so]
     check_genes(genes, kind, source, other)
-    return named_so | {name for name in genes if kind != "symbol" and not fits_kind(name, kind)}
+    return named_so | {
+        name for name in genes if kind != "symbol" and not fits_kind(name, kind)
+    }
 
 
 def _refuse_genes(rows: Sequence[str], other: str, source: Path) -> None:
@@ -198,14 +227,21 @@ def _refuse_genes(rows: Sequence[str], other: str, source: Path) -> None:
     if looks_like_genes(rows):
         raise InputError(
             f"{source}: expected patients, got genes ({listed(rows, 3)}); declare orientation {other!r}, "
-            "or name the patient column"
+            "or name the patient column",
         )
 
 
-def _only(columns: list[str], values: AnyArray, suffix: str, source: Path) -> tuple[list[str], AnyArray]:
+def _only(
+    columns: list[str],
+    values: AnyArray,
+    suffix: str,
+    source: Path,
+) -> tuple[list[str], AnyArray]:
     keep = [place for place, name in enumerate(columns) if name.endswith(suffix)]
     if not keep:
-        raise InputError(f"{source}: no column ends in {suffix!r}; it has {listed(columns)}")
+        raise InputError(
+            f"{source}: no column ends in {suffix!r}; it has {listed(columns)}",
+        )
     return [columns[place].removesuffix(suffix) for place in keep], values[:, keep]
 
 
@@ -221,12 +257,19 @@ def _one_each(rows: list[str], values: AnyArray) -> tuple[list[str], AnyArray]:
 def _refuse_twice(source: Path, patients: Sequence[str]) -> None:
     twice = sorted(name for name, n in Counter(patients).items() if n > 1)
     if twice:
-        raise InputError(f"{source}: patients appear twice: {listed(twice)}; keep one of each")
+        raise InputError(
+            f"{source}: patients appear twice: {listed(twice)}; keep one of each",
+        )
     if any(not name.strip() for name in patients):
         raise InputError(f"{source}: a patient has an empty name")
 
 
-def _refuse_unmeasured(patients: Sequence[str], values: AnyArray, unit: str, source: Path) -> None:
+def _refuse_unmeasured(
+    patients: Sequence[str],
+    values: AnyArray,
+    unit: str,
+    source: Path,
+) -> None:
     """Refuse samples of which every count is 0, or many genes have one value: they were not measured."""
     known = np.isfinite(values).sum(axis=1)
     least, most = (
@@ -241,5 +284,5 @@ def _refuse_unmeasured(patients: Sequence[str], values: AnyArray, unit: str, sou
         what = "count is 0" if unit == "counts" else f"value is {most[empty[0]]:g}"
         raise InputError(
             f"{source}: {listed(patients[row] for row in empty)}: every {what}, so nothing was measured; "
-            "remove them, leave their cells empty, or correct `orientation` if these are genes"
+            "remove them, leave their cells empty, or correct `orientation` if these are genes",
         )

@@ -12,14 +12,22 @@ from survfuse._errors import FeatureFileError, InputError, MissingExtraError, pr
 from survfuse._gate import regular_file
 from survfuse.readers.arrays import read_array_file
 from survfuse.readers.hdf5 import read_hdf5
-from survfuse.readers.record import USUAL, Draft, Features, ReadOptions, with_encoder
+from survfuse.readers.slide_features import (
+    USUAL,
+    Draft,
+    Features,
+    ReadOptions,
+    with_encoder,
+)
 from survfuse.readers.slide_names import FEATURE_SUFFIXES
 from survfuse.readers.zarr import read_wsidata
 
 logger = logging.getLogger(__name__)
 
 HDF5_SUFFIXES = (".h5", ".hdf5")
-_OTHER_FOLDERS = frozenset({"patches", "masks", "stitches", "coordinates", "visualization", "thumbnails"})
+_OTHER_FOLDERS = frozenset(
+    {"patches", "masks", "stitches", "coordinates", "visualization", "thumbnails"},
+)
 _MAX_DEPTH = 4
 _MOST_ENTRIES = 500_000
 
@@ -42,7 +50,12 @@ def slide_id_of(path: Path | str) -> str:
     return name.removesuffix("_patches")
 
 
-def read_features(path: Path | str, *, encoder: str | None = None, options: ReadOptions = USUAL) -> Features:
+def read_features(
+    path: Path | str,
+    *,
+    encoder: str | None = None,
+    options: ReadOptions = USUAL,
+) -> Features:
     """Read the tile features of one slide from a file of any supported tool.
 
     ======================  ====================================================
@@ -99,16 +112,19 @@ def _read_checked(source: Path, encoder: str | None, options: ReadOptions) -> Fe
     if suffix not in FEATURE_SUFFIXES:
         raise FeatureFileError(
             f"{source}: expected a feature file ({', '.join(FEATURE_SUFFIXES)}), "
-            f"got {suffix or 'no suffix'!r}"
+            f"got {suffix or 'no suffix'!r}",
         )
     _refuse_unreadable(source, suffix)
     if is_locked(source):
         raise FeatureFileError(
             f"{source}: a .lock file lies beside it, so its writer has not finished; "
-            "wait for it, or remove the .lock if the writer died and extract the slide again"
+            "wait for it, or remove the .lock if the writer died and extract the slide again",
         )
     draft = _read(source, suffix, encoder, options)
-    return with_encoder(draft.finish(source, slide_id_of(source), options.exclude_features), encoder)
+    return with_encoder(
+        draft.finish(source, slide_id_of(source), options.exclude_features),
+        encoder,
+    )
 
 
 def _refuse_unreadable(source: Path, suffix: str) -> None:
@@ -121,10 +137,17 @@ def _refuse_unreadable(source: Path, suffix: str) -> None:
     try:
         os.scandir(source).close() if folder else source.open("rb").close()
     except OSError as error:
-        raise FeatureFileError(f"{source}: cannot be opened ({error.strerror})") from None
+        raise FeatureFileError(
+            f"{source}: cannot be opened ({error.strerror})",
+        ) from None
 
 
-def _read(source: Path, suffix: str, encoder: str | None, options: ReadOptions) -> Draft:
+def _read(
+    source: Path,
+    suffix: str,
+    encoder: str | None,
+    options: ReadOptions,
+) -> Draft:
     if suffix == ".zarr":
         return read_wsidata(source, encoder=encoder, options=options)
     if suffix in HDF5_SUFFIXES:
@@ -134,7 +157,9 @@ def _read(source: Path, suffix: str, encoder: str | None, options: ReadOptions) 
 
 def is_locked(path: Path) -> bool:
     """Tell whether another program is still writing `path` (``<file>.lock`` or ``<stem>.lock``)."""
-    return os.path.exists(path.with_name(f"{path.name}.lock")) or os.path.exists(path.with_suffix(".lock"))
+    return os.path.exists(path.with_name(f"{path.name}.lock")) or os.path.exists(
+        path.with_suffix(".lock"),
+    )
 
 
 def find_features(folder: Path | str) -> dict[str, Path]:
@@ -192,8 +217,15 @@ def list_features(folder: Path | str) -> FeatureFiles:
         elif is_locked(path):
             files.locked[slide] = path
         else:
-            files.ready[slide] = _prefer(files.ready[slide], path, slide) if slide in files.ready else path
-    return FeatureFiles(dict(sorted(files.ready.items())), dict(sorted(files.locked.items())))
+            files.ready[slide] = (
+                _prefer(files.ready[slide], path, slide)
+                if slide in files.ready
+                else path
+            )
+    return FeatureFiles(
+        dict(sorted(files.ready.items())),
+        dict(sorted(files.locked.items())),
+    )
 
 
 class _Search:
@@ -215,9 +247,15 @@ class _Search:
             if os.path.isdir(entry):
                 if suffix == ".zarr":
                     yield entry
-                elif depth < _MAX_DEPTH and suffix != ".bags" and entry.name not in _OTHER_FOLDERS:
+                elif (
+                    depth < _MAX_DEPTH
+                    and suffix != ".bags"
+                    and entry.name not in _OTHER_FOLDERS
+                ):
                     yield from self.candidates(entry, depth + 1)
-            elif suffix == ".lock" or (suffix in FEATURE_SUFFIXES and not _is_coordinates(entry, names)):
+            elif suffix == ".lock" or (
+                suffix in FEATURE_SUFFIXES and not _is_coordinates(entry, names)
+            ):
                 yield entry
 
     def _entries(self, folder: Path) -> list[Path]:
@@ -226,7 +264,7 @@ class _Search:
             entries = sorted(folder.iterdir())
         except OSError as failure:
             raise FeatureFileError(
-                f"{folder}: cannot be opened ({failure.strerror}); let it be read, or move it elsewhere"
+                f"{folder}: cannot be opened ({failure.strerror}); let it be read, or move it elsewhere",
             ) from None
         if (about.st_dev, about.st_ino) in self.seen:
             return []
@@ -235,7 +273,7 @@ class _Search:
         if self.count > _MOST_ENTRIES:
             raise FeatureFileError(
                 f"{self.root}: more than {_MOST_ENTRIES} files below; point `features:` at the folder of "
-                "feature files"
+                "feature files",
             )
         return entries
 
@@ -258,4 +296,6 @@ def _prefer(first: Path, second: Path, slide: str) -> Path:
     way = "point `features:` at the one folder that is meant"
     if first.parent == second.parent:
         way = "keep one of them"
-    raise FeatureFileError(f"slide {slide!r} has two feature files, {first} and {second}; {way}")
+    raise FeatureFileError(
+        f"slide {slide!r} has two feature files, {first} and {second}; {way}",
+    )

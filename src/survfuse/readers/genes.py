@@ -17,8 +17,13 @@ from survfuse._errors import InputError, listed
 GeneIds = Literal["symbol", "ensembl", "entrez"]
 GENE_IDS: tuple[str, ...] = get_args(GeneIds)
 
-_ENSEMBL = re.compile(r"(ENS[A-Z]{0,6}G\d{6,})(\.\d+(?:_\d+)?)?(?=$|[^\d.])(.*)", re.IGNORECASE)
-_ENTREZ = re.compile(r"X?(\d+)(?:\.0)?")  # R writes X before a number, pandas .0 behind it
+_ENSEMBL = re.compile(
+    r"(ENS[A-Z]{0,6}G\d{6,})(\.\d+(?:_\d+)?)?(?=$|[^\d.])(.*)",
+    re.IGNORECASE,
+)
+_ENTREZ = re.compile(
+    r"X?(\d+)(?:\.0)?",
+)  # R writes X before a number, pandas .0 behind it
 _NUMBER = re.compile(r"\d+(?:\.0)?")
 _TRANSCRIPT = re.compile(r"ENS[A-Z]{0,6}T\d{6,}.*|[NX][MR]_\d+.*", re.IGNORECASE)
 _MONTH = r"(?:jan|feb|mar|mär|mrz|apr|may|mai|jun|jul|aug|sep|oct|okt|nov|dec|dez)[a-zäéû]{0,6}"
@@ -77,7 +82,9 @@ def is_date(name: str) -> bool:
     [True, True, True, False, False]
     """
     plain = name.strip()
-    return bool(_DATE.fullmatch(plain)) or (_DAY_NUMBER.fullmatch(plain) is not None and int(plain) in _DAYS)
+    return bool(_DATE.fullmatch(plain)) or (
+        _DAY_NUMBER.fullmatch(plain) is not None and int(plain) in _DAYS
+    )
 
 
 def plain_name(gene: str, kind: str) -> str:
@@ -97,7 +104,12 @@ def plain_name(gene: str, kind: str) -> str:
     return gene
 
 
-def check_genes(genes: Sequence[str], kind: str, path: Path, other_orientation: str) -> None:
+def check_genes(
+    genes: Sequence[str],
+    kind: str,
+    path: Path,
+    other_orientation: str,
+) -> None:
     """Refuse gene ids that are plainly of another kind than declared.
 
     Parameters
@@ -116,19 +128,21 @@ def check_genes(genes: Sequence[str], kind: str, path: Path, other_orientation: 
         When `kind` is unknown, or most ids contradict it (naming one).
     """
     if kind not in GENE_IDS:
-        raise InputError(f"{path}: unknown gene ids {kind!r}; known: {', '.join(GENE_IDS)}")
+        raise InputError(
+            f"{path}: unknown gene ids {kind!r}; known: {', '.join(GENE_IDS)}",
+        )
     strangers = [gene for gene in genes if not fits_kind(gene, kind)]
     if 2 * len(strangers) <= len(genes):
         return
     if _TRANSCRIPT.fullmatch(strangers[0]):
         raise InputError(
             f"{path}: declared genes by {kind}, but {strangers[0]!r} is a transcript; "
-            "add the values of each gene's transcripts up (tximport does) and give genes"
+            "add the values of each gene's transcripts up (tximport does) and give genes",
         )
     raise InputError(
         f"{path}: declared genes by {kind}, but only {len(genes) - len(strangers)} of {len(genes)} ids look "
         f"so (not {strangers[0]!r}); correct `genes`, or declare orientation {other_orientation!r} if these "
-        "are patients"
+        "are patients",
     )
 
 
@@ -138,10 +152,16 @@ def fits_kind(gene: str, kind: str) -> bool:
         return _ENSEMBL.fullmatch(gene) is not None
     if kind == "entrez":
         return _ENTREZ.fullmatch(gene) is not None
-    return not any(pattern.fullmatch(gene) for pattern in (_ENSEMBL, _TRANSCRIPT, _NUMBER))
+    return not any(
+        pattern.fullmatch(gene) for pattern in (_ENSEMBL, _TRANSCRIPT, _NUMBER)
+    )
 
 
-def refuse_repeated_genes(before: Sequence[str], genes: Sequence[str], path: Path) -> None:
+def refuse_repeated_genes(
+    before: Sequence[str],
+    genes: Sequence[str],
+    path: Path,
+) -> None:
     """Refuse a gene that stands in the file twice, also under two versions of its id.
 
     Parameters
@@ -160,11 +180,13 @@ def refuse_repeated_genes(before: Sequence[str], genes: Sequence[str], path: Pat
     twice = sorted(gene for gene, n in counts.items() if n > 1)
     if not twice:
         return
-    versions = [name for name, gene in zip(before, genes, strict=True) if gene == twice[0]]
+    versions = [
+        name for name, gene in zip(before, genes, strict=True) if gene == twice[0]
+    ]
     if len(set(versions)) > 1:
         raise InputError(
             f"{path}: {listed(versions)} are one gene under several ids ({len(twice)} such genes: "
-            f"{listed(twice)}); keep one of each"
+            f"{listed(twice)}); keep one of each",
         )
     dates = [gene for gene in twice if is_date(gene)]
     advice = "keep one of each, or add their counts up"
@@ -183,11 +205,13 @@ def doubtful_names(genes: Sequence[str], kind: str) -> list[str]:
         doubts.append(
             f"{len(dates)} gene name(s) are dates that a spreadsheet made of symbols: {listed(dates, 20)}; "
             "give the symbols back (1-Mar is MARCHF1 or MTARC1, 2-Sep is SEPTIN2, 1-Dec is DELEC1): under "
-            "these names no gene set and no other cohort has them"
+            "these names no gene set and no other cohort has them",
         )
     alike = _alike(genes)
     if alike:
-        doubts.append(f"gene names that differ by letter case alone are kept apart: {listed(alike)}")
+        doubts.append(
+            f"gene names that differ by letter case alone are kept apart: {listed(alike)}",
+        )
     return doubts
 
 
@@ -204,12 +228,16 @@ def looks_like_genes(ids: Sequence[str]) -> bool:
     >>> looks_like_genes(["TCGA-05-4249", "TCGA-05-4250"])
     False
     """
-    stable = sum(1 for one in ids if _ENSEMBL.fullmatch(one) or _TRANSCRIPT.fullmatch(one))
+    stable = sum(
+        1 for one in ids if _ENSEMBL.fullmatch(one) or _TRANSCRIPT.fullmatch(one)
+    )
     return 2 * stable > len(ids) or len(_COMMON.intersection(ids)) >= 4
 
 
 def match_genes(
-    wanted: Sequence[str], measured: Sequence[str], kind: str
+    wanted: Sequence[str],
+    measured: Sequence[str],
+    kind: str,
 ) -> tuple[npt.NDArray[np.int64], list[tuple[str, str]]]:
     """Find genes by name: the same text first, else the same but for what carries no meaning.
 
@@ -240,7 +268,10 @@ def match_genes(
     if (places >= 0).all():
         return places, []
     taken = set(places.tolist())
-    free = _unique_keys(((gene, place) for gene, place in exact.items() if place not in taken), kind)
+    free = _unique_keys(
+        ((gene, place) for gene, place in exact.items() if place not in taken),
+        kind,
+    )
     open_ = [(gene, row) for row, gene in enumerate(wanted) if places[row] < 0]
     spellings = []
     for key, row in _unique_keys(open_, kind).items():
@@ -255,7 +286,11 @@ def _unique_keys(names: Iterable[tuple[str, int]], kind: str) -> dict[str, int]:
     places: dict[str, int] = {}
     twice = set()
     for name, place in names:
-        key = unicodedata.normalize("NFKC", plain_name(name, kind)).casefold().replace("-", ".")
+        key = (
+            unicodedata.normalize("NFKC", plain_name(name, kind))
+            .casefold()
+            .replace("-", ".")
+        )
         if key in places:
             twice.add(key)
         places[key] = place

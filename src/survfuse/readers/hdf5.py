@@ -11,7 +11,14 @@ import numpy as np
 from survfuse._errors import FeatureFileError
 from survfuse.readers.array_checks import AnyArray
 from survfuse.readers.hdf5_files import Node, dataset, inside, look, read_numbers
-from survfuse.readers.record import COORD_KEYS, USUAL, CoordUnit, Draft, ReadOptions, no_features
+from survfuse.readers.slide_features import (
+    COORD_KEYS,
+    USUAL,
+    CoordUnit,
+    Draft,
+    ReadOptions,
+    no_features,
+)
 
 BAG_FORMAT = "survfuse-bag"
 BAG_VERSION = 1
@@ -47,7 +54,13 @@ def read_hdf5(path: Path, options: ReadOptions = USUAL) -> Draft:
     name = next((key for key in options.feature_keys if key in nodes), None)
     if name is None:
         everything = look(path, ["*"])
-        raise FeatureFileError(no_features(path, options, [_described(k, n) for k, n in everything.items()]))
+        raise FeatureFileError(
+            no_features(
+                path,
+                options,
+                [_described(k, n) for k, n in everything.items()],
+            ),
+        )
     features = dataset(path, nodes, name)
     draft = Draft(values=read_numbers(path, name, features), tool="hdf5")
     coords = next((key for key in COORD_KEYS if key in nodes), None)
@@ -69,7 +82,12 @@ def _described(name: str, node: Node) -> str:
 
 
 def _describe(
-    draft: Draft, path: Path, name: str, file: Attributes, features: Attributes, coords: Attributes
+    draft: Draft,
+    path: Path,
+    name: str,
+    file: Attributes,
+    features: Attributes,
+    coords: Attributes,
 ) -> None:
     """Tell the tool by its marks, and take over what it wrote about its tiles."""
     if _text(file, "format") == BAG_FORMAT:
@@ -80,15 +98,23 @@ def _describe(
         _trident(draft, features, coords)
     elif draft.coords is not None:
         draft.tool, draft.coord_unit = "clam", "level0_px"
-        draft.patch_size_level0 = clam_patch_size(path.parent.parent / "patches" / path.name)
+        draft.patch_size_level0 = clam_patch_size(
+            path.parent.parent / "patches" / path.name,
+        )
     encoder_of_folder(draft, path.parent.name)
 
 
-def _own(draft: Draft, path: Path, file: Attributes, features: Attributes, coords: Attributes) -> None:
+def _own(
+    draft: Draft,
+    path: Path,
+    file: Attributes,
+    features: Attributes,
+    coords: Attributes,
+) -> None:
     if _number(file, "version") != BAG_VERSION:
         raise FeatureFileError(
             f"{path}: {BAG_FORMAT} of version {file.get('version')}, {BAG_VERSION} can be read; "
-            "update survfuse, or extract the slide again"
+            "update survfuse, or extract the slide again",
         )
     draft.tool, draft.encoder = "survfuse", _text(features, "encoder")
     draft.coord_unit = "level0_px" if draft.coords is not None else None
@@ -100,12 +126,12 @@ def _stamp(draft: Draft, path: Path, file: Attributes) -> None:
     kind = _text(file, "feat_type")
     if kind not in (None, "tile", "slide", "patient"):
         raise FeatureFileError(
-            f"{path}: its attribute feat_type is {kind!r}, expected tile, slide or patient"
+            f"{path}: its attribute feat_type is {kind!r}, expected tile, slide or patient",
         )
     if kind in ("slide", "patient") and draft.values.ndim > 1 and len(draft.values) > 1:
         raise FeatureFileError(
             f"{path}: holds {kind}-level features, expected one row per tile or one vector, "
-            f"got shape {draft.values.shape}"
+            f"got shape {draft.values.shape}",
         )
     units: dict[str | None, CoordUnit] = {"um": "um", "px": "level0_px"}
     draft.tool = "stamp"
@@ -179,7 +205,11 @@ def clam_patch_size(path: Path) -> float | None:
 def _number(attributes: Attributes, name: str) -> float | None:
     """Return a scalar attribute, or the first of a pair that says the same twice."""
     value = np.asarray(attributes.get(name))
-    if value.dtype.kind not in "iuf" or value.size == 0 or not np.allclose(value, value.flat[0], rtol=1e-2):
+    if (
+        value.dtype.kind not in "iuf"
+        or value.size == 0
+        or not np.allclose(value, value.flat[0], rtol=1e-2)
+    ):
         return None
     return float(value.flat[0])
 

@@ -102,7 +102,11 @@ class Node:
     file_size: int = 0
 
 
-def look(path: Path, names: Sequence[str], attributes: Sequence[str] | None = ()) -> dict[str, Node]:
+def look(
+    path: Path,
+    names: Sequence[str],
+    attributes: Sequence[str] | None = (),
+) -> dict[str, Node]:
     """Describe what lies under some names of an HDF5 file; links are not followed.
 
     Parameters
@@ -125,19 +129,43 @@ def look(path: Path, names: Sequence[str], attributes: Sequence[str] | None = ()
     """
     size = regular_file(path, error=FeatureFileError)
     wanted = None if attributes is None else list(attributes)
-    seconds = SECONDS + min(size / LOOKED, MOST_SECONDS)  # a large file may have many chunks
-    with answers(path, "look", seconds, MEMORY, names=list(names), attributes=wanted) as process:
-        answer = {name: known for name, known in process.answer()["nodes"].items() if known is not None}
+    seconds = SECONDS + min(
+        size / LOOKED,
+        MOST_SECONDS,
+    )  # a large file may have many chunks
+    with answers(
+        path,
+        "look",
+        seconds,
+        MEMORY,
+        names=list(names),
+        attributes=wanted,
+    ) as process:
+        answer = {
+            name: known
+            for name, known in process.answer()["nodes"].items()
+            if known is not None
+        }
         for known in answer.values():
-            axes = {name: tuple(known[name]) for name in ("shape", "chunk") if known.get(name) is not None}
+            axes = {
+                name: tuple(known[name])
+                for name in ("shape", "chunk")
+                if known.get(name) is not None
+            }
             values = (
-                _filled(axes["shape"], known["dtype"], process.fill) if known.pop("small", False) else None
+                _filled(axes["shape"], known["dtype"], process.fill)
+                if known.pop("small", False)
+                else None
             )
             known |= {**axes, "values": values, "file_size": size}
     return {name: Node(**known) for name, known in answer.items()}
 
 
-def _filled(shape: tuple[int, ...], dtype: str, fill: Callable[[memoryview], None]) -> AnyArray:
+def _filled(
+    shape: tuple[int, ...],
+    dtype: str,
+    fill: Callable[[memoryview], None],
+) -> AnyArray:
     """Return a new array of the bytes that `fill` brings."""
     values = np.empty(shape, dtype)
     if values.nbytes:
@@ -145,7 +173,13 @@ def _filled(shape: tuple[int, ...], dtype: str, fill: Callable[[memoryview], Non
     return values
 
 
-def dataset(path: Path, nodes: Mapping[str, Node], name: str, *, kinds: str = "f") -> Node:
+def dataset(
+    path: Path,
+    nodes: Mapping[str, Node],
+    name: str,
+    *,
+    kinds: str = "f",
+) -> Node:
     """Return a dataset that lies wholly inside its file and holds the numbers that it claims.
 
     Raises
@@ -158,9 +192,13 @@ def dataset(path: Path, nodes: Mapping[str, Node], name: str, *, kinds: str = "f
     if node.kind != "dataset":
         raise FeatureFileError(f"{path}: {name!r} is a {node.kind}, expected a dataset")
     if node.shape is None:
-        raise FeatureFileError(f"{path}: {name!r} is empty of shape and data, expected (tiles, columns)")
+        raise FeatureFileError(
+            f"{path}: {name!r} is empty of shape and data, expected (tiles, columns)",
+        )
     if not node.plain:
-        raise FeatureFileError(f"{path}: {name!r} has dtype {node.dtype}, expected plain numbers")
+        raise FeatureFileError(
+            f"{path}: {name!r} has dtype {node.dtype}, expected plain numbers",
+        )
     claimed = check_claim(path, name, node.shape, np.dtype(node.dtype), kinds=kinds)
     _refuse_unwritten(path, name, node, claimed)
     return node
@@ -178,13 +216,21 @@ def inside(path: Path, nodes: Mapping[str, Node], name: str) -> Node:
         raise FeatureFileError(f"{path}: has no {name!r}; write it again")
     node = nodes[name]
     if node.kind == "external link":
-        raise FeatureFileError(f"{path}: {name!r} is a link to another file, which is not followed")
+        raise FeatureFileError(
+            f"{path}: {name!r} is a link to another file, which is not followed",
+        )
     if node.kind == "soft link":
-        raise FeatureFileError(f"{path}: {name!r} is a soft link, which is not followed")
+        raise FeatureFileError(
+            f"{path}: {name!r} is a soft link, which is not followed",
+        )
     if node.virtual:
-        raise FeatureFileError(f"{path}: {name!r} is a virtual dataset over other files; write a real copy")
+        raise FeatureFileError(
+            f"{path}: {name!r} is a virtual dataset over other files; write a real copy",
+        )
     if node.external:
-        raise FeatureFileError(f"{path}: {name!r} keeps its values in another file; write a real copy")
+        raise FeatureFileError(
+            f"{path}: {name!r} keeps its values in another file; write a real copy",
+        )
     return node
 
 
@@ -193,20 +239,24 @@ def _refuse_unwritten(path: Path, name: str, node: Node, claimed: int) -> None:
     if claimed == 0:
         return
     if node.stored > node.file_size or node.end > node.file_size:
-        raise FeatureFileError(f"{path}: {name!r} lies beyond the end of the file; write it again")
+        raise FeatureFileError(
+            f"{path}: {name!r} lies beyond the end of the file; write it again",
+        )
     refuse_claim(f"{path}: {name!r}", claimed, node.stored, error=FeatureFileError)
     if not node.complete:
-        raise FeatureFileError(f"{path}: part of {name!r} was never written; extract this slide again")
+        raise FeatureFileError(
+            f"{path}: part of {name!r} was never written; extract this slide again",
+        )
     if node.filter is not None:
         raise FeatureFileError(
             f"{path}: {name!r} is packed by a filter that is not installed, {node.filter}; "
-            "pip install hdf5plugin, or write it with gzip"
+            "pip install hdf5plugin, or write it with gzip",
         )
     chunk = math.prod(node.chunk or ()) * node.itemsize
     if node.filtered and chunk > max(claimed, LARGEST_CHUNK):
         raise FeatureFileError(
             f"{path}: {name!r} takes {said_bytes(claimed)}, but has chunks of {said_bytes(chunk)}; "
-            "write it with smaller chunks"
+            "write it with smaller chunks",
         )
 
 
@@ -239,7 +289,11 @@ def _from_chunks(path: Path, name: str, node: Node) -> AnyArray:
         for corner, offset, count in node.chunks or ():
             file.seek(offset)
             chunk = _unpacked(file.read(count), node).reshape(node.chunk)
-            part = values[tuple(slice(at, at + n) for at, n in zip(corner, node.chunk, strict=True))]
+            part = values[
+                tuple(
+                    slice(at, at + n) for at, n in zip(corner, node.chunk, strict=True)
+                )
+            ]
             part[...] = chunk[tuple(map(slice, part.shape))]
     return values
 
@@ -254,13 +308,18 @@ def _unpacked(packed: bytes, node: Node) -> AnyArray:
             raise EOFError("a chunk does not end where it should")
     if len(packed) != size:
         raise EOFError(f"a chunk of {len(packed)} bytes, expected {size}")
-    if "shuffle" in (node.packing or ()):  # all first bytes of the numbers, then all second bytes
+    if "shuffle" in (
+        node.packing or ()
+    ):  # all first bytes of the numbers, then all second bytes
         packed = np.frombuffer(packed, np.uint8).reshape(node.itemsize, -1).T.tobytes()
     return np.frombuffer(packed, node.dtype)
 
 
 def _copy(path: Path, pieces: Iterable[Sequence[int]], block: memoryview) -> None:
-    with boundary(path, "a whole HDF5 file", error=FeatureFileError), path.open("rb", buffering=0) as file:
+    with (
+        boundary(path, "a whole HDF5 file", error=FeatureFileError),
+        path.open("rb", buffering=0) as file,
+    ):
         for offset, count in pieces:
             file.seek(offset)
             fill(file, block[:count])
@@ -278,7 +337,12 @@ def _unpack(path: Path, name: str, node: Node, block: memoryview) -> None:
         raise FeatureFileError(f"{path}: {name!r} ends too early; write it again")
 
 
-def read_values(path: Path, name: str, node: Node, field: str | None = None) -> list[Any]:
+def read_values(
+    path: Path,
+    name: str,
+    node: Node,
+    field: str | None = None,
+) -> list[Any]:
     """Read a dataset of one axis as texts or numbers, or one field of its records.
 
     Raises
@@ -287,9 +351,18 @@ def read_values(path: Path, name: str, node: Node, field: str | None = None) -> 
         When it has more axes, or its values cannot be what it claims.
     """
     if node.kind != "dataset" or node.shape is None or len(node.shape) != 1:
-        raise FeatureFileError(f"{path}: {name!r} is a {node.kind} of shape {node.shape}, expected one axis")
+        raise FeatureFileError(
+            f"{path}: {name!r} is a {node.kind} of shape {node.shape}, expected one axis",
+        )
     _refuse_unwritten(path, name, node, node.shape[0] * node.itemsize)
-    with answers(path, "values", SECONDS + node.shape[0] / VALUES, MEMORY, name=name, field=field) as process:
+    with answers(
+        path,
+        "values",
+        SECONDS + node.shape[0] / VALUES,
+        MEMORY,
+        name=name,
+        field=field,
+    ) as process:
         values = process.answer()["values"]
     assert isinstance(values, list)
     return values

@@ -18,7 +18,13 @@ from survfuse.readers.arrays import side_files
 from survfuse.readers.bag_checks import FILES, BagChecks
 from survfuse.readers.bag_files import FORMAT, Index, MatrixWriter, Slide, map_matrix
 from survfuse.readers.features import read_features
-from survfuse.readers.record import Draft, Features, ReadOptions, normalise_encoder, sha256_path
+from survfuse.readers.slide_features import (
+    Draft,
+    Features,
+    ReadOptions,
+    normalise_encoder,
+    sha256_path,
+)
 
 Progress = Callable[[int, int, str], None]
 Item = tuple[str, str, Path]
@@ -44,7 +50,7 @@ class _Agreement:
             if self.encoder is not None and features.encoder != self.encoder:
                 raise FeatureFileError(
                     f"{name}: made by encoder {features.encoder!r}, {self.by} says {self.encoder!r}; "
-                    "one cohort has one encoder"
+                    "one cohort has one encoder",
                 )
             self.encoder = features.encoder
         self._same_scale("mpp", features.mpp, name)
@@ -58,7 +64,7 @@ class _Agreement:
         if self.dim is not None and features.dim != self.dim:
             raise FeatureFileError(
                 f"{name}: {features.dim} features per tile, {self.by} has {self.dim}; "
-                "one cohort has one encoder"
+                "one cohort has one encoder",
             )
         self.dim = features.dim
 
@@ -68,13 +74,19 @@ class _Agreement:
             return
         if known is not None and abs(said - known) > SAME_SCALE * known:
             raise FeatureFileError(
-                f"{name}: tiles at {what} {said:g}, {self.by} says {known:g}; one cohort has one scale"
+                f"{name}: tiles at {what} {said:g}, {self.by} says {known:g}; one cohort has one scale",
             )
         if known is None:
             setattr(self, what, said)
 
 
-def _slide(features: Features, patient: str, start: int, source: str, digest: str) -> Slide:
+def _slide(
+    features: Features,
+    patient: str,
+    start: int,
+    source: str,
+    digest: str,
+) -> Slide:
     return Slide(
         slide_id=features.slide_id,
         patient_id=patient,
@@ -101,7 +113,10 @@ def _coords(features: Features) -> AnyArray:
 
 
 def collect(
-    slides: Iterable[Sequence[Any]], *, encoder: str | None, mpp: float | None
+    slides: Iterable[Sequence[Any]],
+    *,
+    encoder: str | None,
+    mpp: float | None,
 ) -> tuple[Index, AnyArray, AnyArray]:
     """Check slides in memory and lay them one after another; see `BagStore.from_arrays`."""
     agreed = _Agreement(None if encoder is None else normalise_encoder(encoder), mpp)
@@ -113,24 +128,40 @@ def collect(
         draft = Draft(np.asarray(block), "arrays", coords=at, coord_unit="level0_px")
         features = draft.finish(Path(str(slide_id)), str(slide_id))
         agreed.admit(features, f"slide {slide_id}")
-        records.append(_slide(features, str(patient_id), records[-1].stop if records else 0, "", ""))
+        records.append(
+            _slide(
+                features,
+                str(patient_id),
+                records[-1].stop if records else 0,
+                "",
+                "",
+            ),
+        )
         if len(features):
             values.append(features.values)
             coords.append(_coords(features))
     dim = _require_tiles(agreed.dim, len(records))
-    dtype = max((block.dtype for block in values), key=lambda d: d.itemsize, default=np.dtype(np.float32))
+    dtype = max(
+        (block.dtype for block in values),
+        key=lambda d: d.itemsize,
+        default=np.dtype(np.float32),
+    )
     index = Index(tuple(records), dim, dtype.name, agreed.encoder, agreed.mpp)
     index.check(Path("arrays"))
     return (
         index,
-        np.concatenate([block.astype(dtype) for block in values] or [np.zeros((0, dim), dtype)]),
+        np.concatenate(
+            [block.astype(dtype) for block in values] or [np.zeros((0, dim), dtype)],
+        ),
         np.concatenate(coords or [np.zeros((0, 2))]),
     )
 
 
 def _require_tiles(dim: int | None, slides: int) -> int:
     if dim is None:
-        raise FeatureFileError(f"none of {slides} slides has a tile, so there is nothing to pack")
+        raise FeatureFileError(
+            f"none of {slides} slides has a tile, so there is nothing to pack",
+        )
     return dim
 
 
@@ -160,7 +191,7 @@ def write_store(
             return
         raise FeatureFileError(
             f"{out}: exists, but is not a whole store of these files ({difference}); "
-            "pass overwrite=True (`--force`) to replace it"
+            "pass overwrite=True (`--force`) to replace it",
         )
     try_folder(out.parent if taken else out, error=FeatureFileError)
     with staged_folder(out, error=FeatureFileError) as folder:
@@ -169,7 +200,9 @@ def write_store(
 
 
 def _refuse_repeats(items: Sequence[Item]) -> None:
-    twice = sorted(slide for slide, n in Counter(slide for slide, _, _ in items).items() if n > 1)
+    twice = sorted(
+        slide for slide, n in Counter(slide for slide, _, _ in items).items() if n > 1
+    )
     if twice:
         raise FeatureFileError(f"slide ids given twice: {listed(twice)}")
 
@@ -195,15 +228,31 @@ def _stream(
             start = records[-1].stop if records else 0
             # the id is the slide table's, whatever the file is called
             features = replace(features, slide_id=slide_id)
-            records.append(_slide(features, patient_id, start, path.as_posix(), _source_sha256(path)))
+            records.append(
+                _slide(
+                    features,
+                    patient_id,
+                    start,
+                    path.as_posix(),
+                    _source_sha256(path),
+                ),
+            )
             if len(features):
-                matrix = matrix or MatrixWriter(folder / "features.npy", features.dim, features.values.dtype)
+                matrix = matrix or MatrixWriter(
+                    folder / "features.npy",
+                    features.dim,
+                    features.values.dtype,
+                )
                 matrix.append(features.values)
                 places.append(_coords(features))
             if progress is not None:
                 progress(done, len(items), slide_id)
         dim = _require_tiles(agreed.dim, len(items))
-        matrix = matrix or MatrixWriter(folder / "features.npy", dim, np.dtype(np.float32))
+        matrix = matrix or MatrixWriter(
+            folder / "features.npy",
+            dim,
+            np.dtype(np.float32),
+        )
         matrix.finish()
         places.finish()
     finally:
@@ -229,19 +278,25 @@ def _refuse_empty(features: Features, allow_empty: bool) -> None:
     if not len(features) and not allow_empty:
         raise FeatureFileError(
             f"{features.path}: no tiles; extract the slide again, leave it out of the slide table, "
-            "or pass allow_empty=True to record it as empty"
+            "or pass allow_empty=True to record it as empty",
         )
 
 
 def _difference(
-    items: Sequence[Item], out: Path, agreed: _Agreement, options: ReadOptions, allow_empty: bool
+    items: Sequence[Item],
+    out: Path,
+    agreed: _Agreement,
+    options: ReadOptions,
+    allow_empty: bool,
 ) -> str | None:
     """Say in what `out` is not a whole store of these files with these declarations; None if it is."""
     try:
         index = _open_whole(out)
     except FeatureFileError as error:
         return str(error)
-    if [(slide.slide_id, slide.patient_id) for slide in index.slides] != [item[:2] for item in items]:
+    if [(slide.slide_id, slide.patient_id) for slide in index.slides] != [
+        item[:2] for item in items
+    ]:
         return "it has other slides, or they are of other patients"
     encoder = encoder_without(agreed.encoder, options.exclude_features)
     if options != index.options or agreed.mpp not in (None, index.mpp):
@@ -274,8 +329,14 @@ def _source_sha256(path: Path) -> str:
 def _refuse_foreign(out: Path) -> None:
     """Let nothing be replaced but a store, be it damaged, or an empty folder."""
     names = {entry.name for entry in out.iterdir()} if out.is_dir() else {""}
-    if names and names != set(FILES) and not (names < set(FILES) and _names_format(out / "index.json")):
-        raise FeatureFileError(f"{out}: not a bag store, so it is not overwritten; choose another folder")
+    if (
+        names
+        and names != set(FILES)
+        and not (names < set(FILES) and _names_format(out / "index.json"))
+    ):
+        raise FeatureFileError(
+            f"{out}: not a bag store, so it is not overwritten; choose another folder",
+        )
 
 
 def _names_format(path: Path) -> bool:

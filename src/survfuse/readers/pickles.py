@@ -20,7 +20,12 @@ Names = Callable[[str], Any]
 """From ``module.name`` to what stands for it; raises ValueError for what is not read."""
 
 
-def read_pickle(data: bytes, names: Names, stored: Callable[[Any], Any], start: int = 0) -> tuple[Any, int]:
+def read_pickle(
+    data: bytes,
+    names: Names,
+    stored: Callable[[Any], Any],
+    start: int = 0,
+) -> tuple[Any, int]:
     """Read one pickle.
 
     Parameters
@@ -49,7 +54,13 @@ def read_pickle(data: bytes, names: Names, stored: Callable[[Any], Any], start: 
 
 
 class _Machine:
-    def __init__(self, data: bytes, names: Names, stored: Callable[[Any], Any], start: int) -> None:
+    def __init__(
+        self,
+        data: bytes,
+        names: Names,
+        stored: Callable[[Any], Any],
+        start: int,
+    ) -> None:
         self.data, self.names, self.stored, self.at = data, names, stored, start
         self.stack: list[Any] = []
         self.marks: list[list[Any]] = []
@@ -62,7 +73,9 @@ class _Machine:
                 return self.stack.pop()
             operation = _OPERATIONS.get(code)
             if operation is None:
-                raise ValueError(f"operation {code!r} is not read, protocol 2 was expected")
+                raise ValueError(
+                    f"operation {code!r} is not read, protocol 2 was expected",
+                )
             operation(self)
         raise ValueError(f"more than {MOST_OPERATIONS} operations")
 
@@ -160,7 +173,9 @@ def _plain_key(key: Any) -> Any:
     for part in parts:
         plain = part is None or type(part) in (str, bytes, bool, float)
         if not plain and not (type(part) is int and -(2**63) <= part < 2**63):
-            raise ValueError(f"a key of type {type(part).__name__}, expected text or a number")
+            raise ValueError(
+                f"a key of type {type(part).__name__}, expected text or a number",
+            )
     return key
 
 
@@ -188,7 +203,9 @@ _OPERATIONS: Mapping[bytes, Callable[[_Machine], None]] = {
     b"J": lambda m: m.push(m.number("<i")),
     b"K": lambda m: m.push(m.number("B")),
     b"M": lambda m: m.push(m.number("<H")),
-    b"\x8a": lambda m: m.push(int.from_bytes(m.take(m.number("B")), "little", signed=True)),
+    b"\x8a": lambda m: m.push(
+        int.from_bytes(m.take(m.number("B")), "little", signed=True),
+    ),
     b"G": lambda m: m.push(m.number(">d")),
     b"X": lambda m: m.push(str(m.take(m.number("<I")), "utf-8", "surrogatepass")),
     b"U": lambda m: m.push(m.take(m.number("B")).decode()),

@@ -7,11 +7,37 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 
-from survfuse.readers.words import composed
+from survfuse.readers.cell_text import composed
 
-FEATURE_SUFFIXES = (".h5", ".hdf5", ".pt", ".pth", ".npy", ".npz", ".safetensors", ".zarr")
-SLIDE_SUFFIXES = (".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".scn", ".vms", ".bif", ".dcm", ".czi")
-_OTHER_IMAGES = (".vmu", ".svslide", ".qptiff", ".isyntax", ".vsi")  # of slides that are not read here
+FEATURE_SUFFIXES = (
+    ".h5",
+    ".hdf5",
+    ".pt",
+    ".pth",
+    ".npy",
+    ".npz",
+    ".safetensors",
+    ".zarr",
+)
+SLIDE_SUFFIXES = (
+    ".svs",
+    ".tif",
+    ".tiff",
+    ".ndpi",
+    ".mrxs",
+    ".scn",
+    ".vms",
+    ".bif",
+    ".dcm",
+    ".czi",
+)
+_OTHER_IMAGES = (
+    ".vmu",
+    ".svslide",
+    ".qptiff",
+    ".isyntax",
+    ".vsi",
+)  # of slides that are not read here
 _ENDINGS = (*FEATURE_SUFFIXES, *SLIDE_SUFFIXES, *_OTHER_IMAGES, ".ome")
 
 
@@ -34,7 +60,10 @@ def name_stems(name: str) -> tuple[str, ...]:
 
 def _ending_of(name: str) -> str | None:
     small = name.lower()
-    return next((end for end in _ENDINGS if small.endswith(end) and len(small) > len(end)), None)
+    return next(
+        (end for end in _ENDINGS if small.endswith(end) and len(small) > len(end)),
+        None,
+    )
 
 
 def slide_stem(slide: str) -> str:
@@ -84,7 +113,10 @@ def match_names(wanted: Iterable[str], known: Iterable[str]) -> dict[str, str]:
             pairs[one] = name
     used = set(pairs.values())
     rest = [one for one in ids if one not in pairs]
-    return pairs | _same_but_for_case(rest, [name for name in names if name not in used])
+    return pairs | _same_but_for_case(
+        rest,
+        [name for name in names if name not in used],
+    )
 
 
 def _by_stem(names: Iterable[str]) -> dict[str, str | None]:
@@ -117,4 +149,8 @@ def _same_but_for_case(ids: list[str], names: list[str]) -> dict[str, str]:
 
 def _lowered(name: str) -> str:
     plain = slide_stem(composed(name)).casefold()
-    return re.sub(r"^(\d+)\.0$", r"\1", plain)  # so pandas writes whole numbers beside an empty cell
+    return re.sub(
+        r"^(\d+)\.0$",
+        r"\1",
+        plain,
+    )  # so pandas writes whole numbers beside an empty cell

@@ -13,12 +13,16 @@ from typing import Any
 from survfuse._errors import FeatureFileError
 from survfuse._storage import read_json
 from survfuse.readers.array_checks import is_beside
-from survfuse.readers.record import Draft
+from survfuse.readers.slide_features import Draft
 
 CONFIG = "bags_config.json"
 _LARGEST = 1e9
 """A larger number, of µm or pixels, is no side of a tile."""
-_OUR_NAMES = {"gigapathtile": "prov_gigapath", "hoptimus0": "h_optimus_0", "conchv15": "conch_v15"}
+_OUR_NAMES = {
+    "gigapathtile": "prov_gigapath",
+    "hoptimus0": "h_optimus_0",
+    "conchv15": "conch_v15",
+}
 """Extractors that slideflow calls otherwise than :mod:`survfuse.slides.encoders` does."""
 
 
@@ -35,7 +39,9 @@ def describe_bags(draft: Draft, path: Path) -> None:
         return
     config = read_json(file)
     if not isinstance(config, Mapping):
-        raise FeatureFileError(f"{file}: expected an object with extractor, tile_px and tile_um")
+        raise FeatureFileError(
+            f"{file}: expected an object with extractor, tile_px and tile_um",
+        )
     _check_width(draft, config, file, path)
     draft.tool = "slideflow"
     extractor = config.get("extractor")
@@ -47,12 +53,17 @@ def describe_bags(draft: Draft, path: Path) -> None:
     draft.notes.append(f"encoder and tile size from {CONFIG}")
 
 
-def _check_width(draft: Draft, config: Mapping[str, Any], file: Path, path: Path) -> None:
+def _check_width(
+    draft: Draft,
+    config: Mapping[str, Any],
+    file: Path,
+    path: Path,
+) -> None:
     width = config.get("num_features")
     if isinstance(width, int) and draft.values.size and draft.values.shape[-1] != width:
         raise FeatureFileError(
             f"{path}: has {draft.values.shape[-1]} features per tile, but {file.name} beside it says "
-            f"{width}; keep the bags of one extraction, with their {file.name}, in one folder"
+            f"{width}; keep the bags of one extraction, with their {file.name}, in one folder",
         )
 
 
@@ -70,7 +81,9 @@ def _encoder(name: Any, settings: Mapping[str, Any]) -> str | None:
 def _scale(draft: Draft, config: Mapping[str, Any], resize: Any) -> None:
     """Side of a tile in µm, or its power ("20x"); µm per pixel as the encoder saw it."""
     size, pixels = config.get("tile_um"), config.get("tile_px")
-    if isinstance(size, str) and (power := re.fullmatch(r"(\d+(?:\.\d+)?)[xX]", size.strip())):
+    if isinstance(size, str) and (
+        power := re.fullmatch(r"(\d+(?:\.\d+)?)[xX]", size.strip())
+    ):
         draft.magnification = float(power[1])
     side = _number(size)
     if side is None:
@@ -80,7 +93,9 @@ def _scale(draft: Draft, config: Mapping[str, Any], resize: Any) -> None:
     if seen is not None:
         draft.mpp = side / seen
     else:
-        draft.notes.append("the size to which tiles were resized is not said: mpp unknown")
+        draft.notes.append(
+            "the size to which tiles were resized is not said: mpp unknown",
+        )
 
 
 def _number(value: Any) -> float | None:

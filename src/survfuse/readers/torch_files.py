@@ -20,7 +20,7 @@ from survfuse._gate import boundary, refuse_claim, regular_file
 from survfuse.readers.archives import Bytes, open_archive, read_member
 from survfuse.readers.array_checks import BYTES_LIMIT, AnyArray
 from survfuse.readers.pickles import read_pickle
-from survfuse.readers.record import COORD_KEYS, ReadOptions, no_features
+from survfuse.readers.slide_features import COORD_KEYS, ReadOptions, no_features
 from survfuse.readers.torch_values import Storage, Storages, as_array, named, shape_of
 
 _WHAT = "plain tensors or arrays"
@@ -46,7 +46,9 @@ def open_torch(path: Path, options: ReadOptions) -> dict[str, AnyArray]:
             if saved.get(key) is not None:
                 arrays[key] = as_array(saved[key], key, storages, path)
         if set(arrays).isdisjoint(options.feature_keys):
-            names = [f"{str(key)[:80]} {shape_of(value)}" for key, value in saved.items()]
+            names = [
+                f"{str(key)[:80]} {shape_of(value)}" for key, value in saved.items()
+            ]
             raise FeatureFileError(no_features(path, options, names))
         return arrays
 
@@ -68,21 +70,33 @@ def _open(path: Path) -> Iterator[tuple[Any, Storages]]:
 
 def _read_zipped(archive: zipfile.ZipFile) -> tuple[Any, Storages]:
     """Read the archives that torch has written since 1.6: ``<name>/data.pkl`` and ``<name>/data/<key>``."""
-    names = [name for name in archive.namelist() if re.fullmatch(r"([^/]*/)?data\.pkl", name)]
+    names = [
+        name for name in archive.namelist() if re.fullmatch(r"([^/]*/)?data\.pkl", name)
+    ]
     if len(names) != 1:
         raise ValueError(f"{len(names)} members data.pkl in the archive, expected one")
     folder = names[0].removesuffix("data.pkl")
     order = "little"
     if f"{folder}byteorder" in archive.namelist():
-        order = read_member(archive, archive.getinfo(f"{folder}byteorder")).tobytes().decode()
+        order = (
+            read_member(archive, archive.getinfo(f"{folder}byteorder"))
+            .tobytes()
+            .decode()
+        )
     if order not in ("little", "big"):
         raise ValueError(f"bytes in the order {order!r}")
-    saved, _ = read_pickle(read_member(archive, archive.getinfo(names[0])).tobytes(), named, Storage.of)
+    saved, _ = read_pickle(
+        read_member(archive, archive.getinfo(names[0])).tobytes(),
+        named,
+        Storage.of,
+    )
 
     def read(storage: Storage) -> Bytes:
         member = archive.getinfo(f"{folder}data/{storage.key}")
         if member.file_size != storage.size:
-            raise ValueError(f"a storage claims {storage.size} bytes where {member.file_size} are stored")
+            raise ValueError(
+                f"a storage claims {storage.size} bytes where {member.file_size} are stored",
+            )
         values = read_member(archive, member)
         return values if order == "little" else _swapped(values, storage.kind.itemsize)
 
@@ -111,8 +125,14 @@ def _read_legacy(data: bytes) -> tuple[Any, Storages]:
             raise ValueError("a storage that no tensor has")
         storage = known[key]
         places[key] = end + 8
-        if int.from_bytes(data[end : end + 8], "little", signed=True) * storage.kind.itemsize != storage.size:
-            raise ValueError(f"storage {key!r} is not of the size that its tensors claim")
+        if (
+            int.from_bytes(data[end : end + 8], "little", signed=True)
+            * storage.kind.itemsize
+            != storage.size
+        ):
+            raise ValueError(
+                f"storage {key!r} is not of the size that its tensors claim",
+            )
         end += 8 + storage.size
     if end != len(data):
         raise ValueError(f"{end} bytes expected, {len(data)} are in the file")

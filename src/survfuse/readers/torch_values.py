@@ -85,7 +85,11 @@ class Tensor:
 
     def array(self, key: str, storages: Storages, path: Path) -> AnyArray:
         """Read its values; types that NumPy lacks become float32."""
-        if not isinstance(self.storage, Storage) or not isinstance(self.kind, Kind) or self.flags:
+        if (
+            not isinstance(self.storage, Storage)
+            or not isinstance(self.kind, Kind)
+            or self.flags
+        ):
             raise ValueError(f"{key!r} is no dense tensor")
         shape, strides = self.shape, _whole_numbers(self.strides)
         (start,) = _whole_numbers((self.start,))
@@ -95,12 +99,17 @@ class Tensor:
         if claimed > self.storage.size:
             raise FeatureFileError(
                 f"{path}: {key!r} claims shape {shape} ({claimed} bytes), where {self.storage.size} are "
-                "stored; save it again with `.clone()`, which stores every value"
+                "stored; save it again with `.clone()`, which stores every value",
             )
         if claimed == 0:
-            return np.zeros(shape, as_numbers(np.zeros(0, np.uint8), self.kind.name, key, path).dtype)
+            return np.zeros(
+                shape,
+                as_numbers(np.zeros(0, np.uint8), self.kind.name, key, path).dtype,
+            )
         values = as_numbers(storages(self.storage), self.kind.name, key, path)
-        last = start + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
+        last = start + sum(
+            (n - 1) * step for n, step in zip(shape, strides, strict=True)
+        )
         if last >= len(values):
             raise ValueError(f"{key!r} reaches beyond its storage")
         steps = [step * values.itemsize for step in strides]
@@ -156,12 +165,18 @@ def as_array(value: Any, key: str, storages: Storages, path: Path) -> AnyArray:
         return value.array(key, storages, path)
     if isinstance(value, SavedArray):
         return value.array(key, path)
-    raise FeatureFileError(f"{path}: {key!r} is {kind_of(value)}, expected a dense tensor (tiles, dim)")
+    raise FeatureFileError(
+        f"{path}: {key!r} is {kind_of(value)}, expected a dense tensor (tiles, dim)",
+    )
 
 
 def shape_of(value: Any) -> str:
     """Write the shape of a tensor or an array, and the kind of anything else, for a message."""
-    return str(value.shape) if isinstance(value, Tensor | SavedArray) else f"({kind_of(value)})"
+    return (
+        str(value.shape)
+        if isinstance(value, Tensor | SavedArray)
+        else f"({kind_of(value)})"
+    )
 
 
 def kind_of(value: Any) -> str:
@@ -185,7 +200,9 @@ class _SavedType:
         if not isinstance(self.name, str):
             raise ValueError("a NumPy array without dtype")
         if re.fullmatch(r"[fiu][1248]", self.name) is None:
-            raise ValueError(f"a NumPy array of dtype {self.name!r}, expected floats or integers")
+            raise ValueError(
+                f"a NumPy array of dtype {self.name!r}, expected floats or integers",
+            )
         return np.dtype(self.order + self.name)
 
 
@@ -212,7 +229,7 @@ class SavedArray:
             return values.reshape(self.shape, order="F" if by_columns else "C")
         except (TypeError, ValueError, AttributeError, IndexError) as error:
             raise FeatureFileError(
-                f"{path}: {key!r} is no plain NumPy array ({error}); write it again as floats or integers"
+                f"{path}: {key!r} is no plain NumPy array ({error}); write it again as floats or integers",
             ) from None
 
 
@@ -242,7 +259,14 @@ def _tensor(
 
 
 def _tensor_of_kind(
-    storage: Any, start: Any, sizes: Any, strides: Any, _grad: Any, _hooks: Any, kind: Any, flags: Any = None
+    storage: Any,
+    start: Any,
+    sizes: Any,
+    strides: Any,
+    _grad: Any,
+    _hooks: Any,
+    kind: Any,
+    flags: Any = None,
 ) -> Tensor:
     return Tensor(storage, start, sizes, strides, kind, flags)
 
@@ -257,7 +281,11 @@ def _first(value: Any = (), *_: Any) -> Any:
 
 def _with_attributes(function: Any, _kind: Any, values: Any, _state: Any) -> Any:
     """A tensor that had attributes of its own, which are not read."""
-    return function(*values) if function in (_tensor, _tensor_of_kind, _first) else Other("a tensor")
+    return (
+        function(*values)
+        if function in (_tensor, _tensor_of_kind, _first)
+        else Other("a tensor")
+    )
 
 
 _STORAGES = {
@@ -301,6 +329,9 @@ def named(name: str) -> Any:
         return Kind(_STORAGES[storage[1]])
     if (kind := _KINDS.fullmatch(name)) is not None:
         return Kind(kind[1])
-    if name in _INERT or re.fullmatch(r"torch\._utils\._rebuild_\w+|torch\.(\w*Tensor|per_\w+)", name):
+    if name in _INERT or re.fullmatch(
+        r"torch\._utils\._rebuild_\w+|torch\.(\w*Tensor|per_\w+)",
+        name,
+    ):
         return Other(name)
     raise ValueError(f"it holds {name.removeprefix('builtins.')}")

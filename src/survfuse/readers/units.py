@@ -16,7 +16,16 @@ import numpy.typing as npt
 from survfuse._errors import InputError
 from survfuse.readers.array_checks import AnyArray
 
-Unit = Literal["counts", "tpm", "log2tpm", "log2counts", "vst", "zscore", "fpkm", "log2fpkm"]
+Unit = Literal[
+    "counts",
+    "tpm",
+    "log2tpm",
+    "log2counts",
+    "vst",
+    "zscore",
+    "fpkm",
+    "log2fpkm",
+]
 UNITS: tuple[str, ...] = get_args(Unit)
 LINEAR = ("counts", "tpm", "fpkm")
 """Units in which twice the expression is twice the number."""
@@ -150,7 +159,9 @@ class Figures:
     def looks_log(self) -> bool:
         """Whether values of a linear unit are certainly logarithms: none is large or far from the others."""
         positive = self.known[self.known > 0]
-        return self.within_log and (self.genes >= _PANEL or self.high <= 8 * float(np.median(positive)))
+        return self.within_log and (
+            self.genes >= _PANEL or self.high <= 8 * float(np.median(positive))
+        )
 
     @cached_property
     def gene_moments(self) -> tuple[Matrix, Matrix]:
@@ -208,7 +219,7 @@ def check_unit(values: AnyArray, unit: str, path: Path) -> list[str]:
     if complaint is not None:
         raise InputError(
             f"{path}: declared {unit}, but {complaint} (range {figures.low:.4g} to {figures.high:.4g}); "
-            "correct `unit`, or `orientation` if rows are genes"
+            "correct `unit`, or `orientation` if rows are genes",
         )
     doubt = _doubt(figures, unit)
     return [] if doubt is None else [f"declared {unit}, but {doubt}"]
@@ -239,7 +250,11 @@ def _against_linear(of: Figures, unit: str) -> str | None:
         return f"a patient sums to {of.totals.max():.4g}, more than a million; looks like counts"
     if of.looks_counted and not of.total_is_near(_MILLION):
         return "every value is a whole number; looks like counts"
-    if unit == "tpm" and of.genes >= _TRANSCRIPTOME and np.median(of.totals) < _MILLION / 10:
+    if (
+        unit == "tpm"
+        and of.genes >= _TRANSCRIPTOME
+        and np.median(of.totals) < _MILLION / 10
+    ):
         return f"patients sum to about {np.median(of.totals):.4g}, not to a million; looks like a log scale"
     return None
 

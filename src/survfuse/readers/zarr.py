@@ -18,8 +18,14 @@ import numpy as np
 from survfuse._errors import FeatureFileError, MissingExtraError
 from survfuse._gate import boundary, regular_file
 from survfuse.readers.array_checks import AnyArray, check_stored
-from survfuse.readers.record import USUAL, Draft, ReadOptions, normalise_encoder
-from survfuse.readers.zarr_arrays import attributes, groups, is_group, read_array, refuse_links
+from survfuse.readers.slide_features import USUAL, Draft, ReadOptions, normalise_encoder
+from survfuse.readers.zarr_arrays import (
+    attributes,
+    groups,
+    is_group,
+    read_array,
+    refuse_links,
+)
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,12 @@ class _Table:
     tiles: str
 
 
-def read_wsidata(path: Path, *, encoder: str | None = None, options: ReadOptions = USUAL) -> Draft:
+def read_wsidata(
+    path: Path,
+    *,
+    encoder: str | None = None,
+    options: ReadOptions = USUAL,
+) -> Draft:
     """Read one feature table of a wsidata store.
 
     The table ``<model>_<tiles>`` names its encoder (`model`) and its tiles. Coordinates come
@@ -57,7 +68,7 @@ def read_wsidata(path: Path, *, encoder: str | None = None, options: ReadOptions
     """
     if find_spec("numcodecs") is None:
         raise MissingExtraError(
-            f"{path}: reading a zarr store needs the zarr package: pip install survfuse[anndata]"
+            f"{path}: reading a zarr store needs the zarr package: pip install survfuse[anndata]",
         )
     refuse_links(path)
     with boundary(
@@ -68,7 +79,7 @@ def read_wsidata(path: Path, *, encoder: str | None = None, options: ReadOptions
     ):
         if not is_group(path):
             raise FeatureFileError(
-                f"{path}: not a whole wsidata store: no zarr.json or .zgroup; copy it again"
+                f"{path}: not a whole wsidata store: no zarr.json or .zgroup; copy it again",
             )
         return _read(path, encoder, options)
 
@@ -79,7 +90,11 @@ def _read(path: Path, encoder: str | None, options: ReadOptions) -> Draft:
     specs = specs if isinstance(specs, Mapping) else {}
     table = _choose(_tables(specs, path, options.tiles), path, encoder, options.tiles)
     at = path / "tables" / table.name
-    draft = Draft(values=read_array(at / "X", kinds="f"), tool="wsidata", encoder=table.model)
+    draft = Draft(
+        values=read_array(at / "X", kinds="f"),
+        tool="wsidata",
+        encoder=table.model,
+    )
     _scale(draft, specs.get(table.tiles), about.get("slide_properties"))
     _locate(draft, at, path / "shapes" / table.tiles / "shapes.parquet")
     return draft
@@ -93,10 +108,12 @@ def _tables(specs: Mapping[str, Any], path: Path, tiles: str | None) -> list[_Ta
     for name in names:
         grid = _grid_of(name, grids)
         if grid is not None:
-            tables.append(_Table(name, normalise_encoder(name.removesuffix(f"_{grid}")), grid))
+            tables.append(
+                _Table(name, normalise_encoder(name.removesuffix(f"_{grid}")), grid),
+            )
     if not tables:
         raise FeatureFileError(
-            f"{path}: expected a table named <model>_<tiles>, found {', '.join(names) or 'no tables'}"
+            f"{path}: expected a table named <model>_<tiles>, found {', '.join(names) or 'no tables'}",
         )
     return tables
 
@@ -110,19 +127,31 @@ def _grid_of(name: str, grids: Collection[str]) -> str | None:
     return None if usual is None else usual[1]
 
 
-def _choose(tables: Sequence[_Table], path: Path, encoder: str | None, tiles: str | None) -> _Table:
+def _choose(
+    tables: Sequence[_Table],
+    path: Path,
+    encoder: str | None,
+    tiles: str | None,
+) -> _Table:
     """The one table of the encoder and the grid that were named."""
     expected = None if encoder is None else normalise_encoder(encoder)
-    chosen = [table for table in tables if expected in (None, table.model) and tiles in (None, table.tiles)]
+    chosen = [
+        table
+        for table in tables
+        if expected in (None, table.model) and tiles in (None, table.tiles)
+    ]
     if len(chosen) == 1:
         return chosen[0]
     wanted = [f"encoder {encoder!r}"] if encoder is not None else []
     wanted += [f"tiles {tiles!r}"] if tiles is not None else []
-    known = [f"{table.name} (`encoder: {table.model}`, `tiles: {table.tiles}`)" for table in tables]
+    known = [
+        f"{table.name} (`encoder: {table.model}`, `tiles: {table.tiles}`)"
+        for table in tables
+    ]
     raise FeatureFileError(
         f"{path}: {len(chosen)} feature tables fit{' ' if wanted else ''}{' and '.join(wanted)}, expected "
         f"one; the store has {', '.join(known)}: write both lines of the one that is meant into the "
-        "section of the cohort file"
+        "section of the cohort file",
     )
 
 
@@ -139,7 +168,7 @@ def _scale(draft: Draft, spec: Any, slide: Any) -> None:
     slide_mpp = _float(slide.get("mpp")) if isinstance(slide, Mapping) else None
     if slide_mpp is None:
         draft.notes.append(
-            "the slide's own mpp is unknown, so the requested one was not applied: mpp unknown"
+            "the slide's own mpp is unknown, so the requested one was not applied: mpp unknown",
         )
         return
     draft.mpp = _float(spec.get("mpp"))
@@ -155,16 +184,18 @@ def _locate(draft: Draft, table: Path, shapes: Path) -> None:
     elif (obs / "x").exists() and (obs / "y").exists():
         columns = [read_array(obs / name, kinds="fiu") for name in "xy"]
         draft.coords = np.stack(columns, axis=1)
-        draft.notes.append("coordinates from obs columns x and y, taken as level-0 pixels")
+        draft.notes.append(
+            "coordinates from obs columns x and y, taken as level-0 pixels",
+        )
     elif shapes.exists():
         ids = _tile_ids(obs / "tile_id", len(draft.values))
         draft.coords = _boxes(shapes, ids, len(draft.values))
         draft.notes.append(
-            f"coordinates: upper left corners of the boxes in shapes/{shapes.parent.name}, joined on tile_id"
+            f"coordinates: upper left corners of the boxes in shapes/{shapes.parent.name}, joined on tile_id",
         )
     else:
         draft.notes.append(
-            f"no coordinates: neither obsm/spatial, obs x and y, nor shapes/{shapes.parent.name}"
+            f"no coordinates: neither obsm/spatial, obs x and y, nor shapes/{shapes.parent.name}",
         )
         return
     draft.coord_unit = "level0_px"
@@ -177,7 +208,11 @@ def _tile_ids(folder: Path, tiles: int) -> AnyArray | None:
     """
     if not folder.exists():
         return None
-    if tiles == 1 and {entry.name for entry in folder.iterdir()} <= {"zarr.json", ".zarray", ".zattrs"}:
+    if tiles == 1 and {entry.name for entry in folder.iterdir()} <= {
+        "zarr.json",
+        ".zarray",
+        ".zattrs",
+    }:
         return None
     return read_array(folder, kinds="iu")
 
@@ -186,14 +221,23 @@ def _boxes(path: Path, ids: AnyArray | None, tiles: int) -> AnyArray:
     """Upper left corners of GeoParquet boxes (WKB polygons of five points), in the order of `ids`."""
     frame = _read_shapes(path)
     blobs = frame["geometry"].to_pylist()
-    if any(type(blob) is not bytes or len(blob) != _BOX or blob[:13] != _BOX_HEADER for blob in blobs):
-        raise FeatureFileError(f"{path}: expected one box per tile (WKB polygon of five points)")
-    points = np.frombuffer(b"".join(blob[13:] for blob in blobs), dtype="<f8").reshape(-1, 5, 2)
+    if any(
+        type(blob) is not bytes or len(blob) != _BOX or blob[:13] != _BOX_HEADER
+        for blob in blobs
+    ):
+        raise FeatureFileError(
+            f"{path}: expected one box per tile (WKB polygon of five points)",
+        )
+    points = np.frombuffer(b"".join(blob[13:] for blob in blobs), dtype="<f8").reshape(
+        -1,
+        5,
+        2,
+    )
     corners: AnyArray = points.min(axis=1)
     if ids is None or "tile_id" not in frame.column_names:
         if len(corners) != tiles:
             raise FeatureFileError(
-                f"{path}: {len(corners)} boxes for {tiles} tiles, and no tile_id to join them on"
+                f"{path}: {len(corners)} boxes for {tiles} tiles, and no tile_id to join them on",
             )
         return corners
     known = frame["tile_id"].to_numpy()
@@ -205,7 +249,7 @@ def _boxes(path: Path, ids: AnyArray | None, tiles: int) -> AnyArray:
     fits[fits] = known[order][place[fits]] == ids[fits]
     if not fits.all():
         raise FeatureFileError(
-            f"{path}: {int((~fits).sum())} of {len(ids)} tiles of the table have no box here"
+            f"{path}: {int((~fits).sum())} of {len(ids)} tiles of the table have no box here",
         )
     joined: AnyArray = corners[order[place]]
     return joined
@@ -216,15 +260,27 @@ def _read_shapes(path: Path) -> Any:
     import pyarrow.parquet as pq
 
     size = regular_file(path, error=FeatureFileError)
-    with boundary(path, "a Parquet file of shapes", error=FeatureFileError, remedy="copy the store again"):
+    with boundary(
+        path,
+        "a Parquet file of shapes",
+        error=FeatureFileError,
+        remedy="copy the store again",
+    ):
         file = pq.ParquetFile(path)
         names = file.schema_arrow.names
         if "geometry" not in names:
-            raise FeatureFileError(f"{path}: expected a column `geometry`, found {', '.join(names)[:200]}")
-        groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
+            raise FeatureFileError(
+                f"{path}: expected a column `geometry`, found {', '.join(names)[:200]}",
+            )
+        groups = [
+            file.metadata.row_group(number)
+            for number in range(file.metadata.num_row_groups)
+        ]
         check_stored(path, file.metadata.num_rows * (_BOX + 8), size)
         check_stored(path, sum(group.total_byte_size for group in groups), size)
-        return file.read(columns=[name for name in ("geometry", "tile_id") if name in names])
+        return file.read(
+            columns=[name for name in ("geometry", "tile_id") if name in names],
+        )
 
 
 _BOX = 93
@@ -234,4 +290,8 @@ _BOX_HEADER = b"\x01\x03\x00\x00\x00\x01\x00\x00\x00\x05\x00\x00\x00"
 
 
 def _float(value: Any) -> float | None:
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    return (
+        float(value)
+        if isinstance(value, (int, float)) and not isinstance(value, bool)
+        else None
+    )

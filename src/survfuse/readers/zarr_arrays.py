@@ -20,7 +20,14 @@ from survfuse._errors import FeatureFileError
 from survfuse._gate import boundary, regular_file
 from survfuse._storage import read_json
 from survfuse.readers.array_checks import AnyArray, check_claim, check_stored
-from survfuse.readers.zarr_codecs import FILTERS, UNPACKERS, Bytes, checked_crc32c, counts_in, plain_dtype
+from survfuse.readers.zarr_codecs import (
+    FILTERS,
+    UNPACKERS,
+    Bytes,
+    checked_crc32c,
+    counts_in,
+    plain_dtype,
+)
 
 MOST_CHUNKS = 50_000
 """Of one array; the tools write one to some hundreds."""
@@ -48,11 +55,11 @@ def refuse_links(path: Path) -> None:
             count += 1
             if count > MOST_ENTRIES:
                 raise FeatureFileError(
-                    f"{path}: more than {MOST_ENTRIES} files in one store; write it with larger chunks"
+                    f"{path}: more than {MOST_ENTRIES} files in one store; write it with larger chunks",
                 )
             if entry.is_symlink():
                 raise FeatureFileError(
-                    f"{path}: {entry.name} is a symbolic link, which is not followed inside a store"
+                    f"{path}: {entry.name} is a symbolic link, which is not followed inside a store",
                 )
             if entry.is_dir():
                 waiting.append(entry.path)
@@ -65,7 +72,9 @@ def _entries(folder: str) -> Iterator[os.DirEntry[str]]:
         with os.scandir(folder) as entries:
             yield from entries
     except OSError as failure:
-        raise FeatureFileError(f"{folder}: cannot be opened ({failure.strerror})") from None
+        raise FeatureFileError(
+            f"{folder}: cannot be opened ({failure.strerror})",
+        ) from None
 
 
 def attributes(folder: Path) -> Mapping[str, Any]:
@@ -90,13 +99,19 @@ def groups(folder: Path) -> list[str]:
     """Names of the groups in a group, sorted."""
     if not is_group(folder):
         return []
-    return sorted(entry.name for entry in _entries(os.fspath(folder)) if is_group(Path(entry.path)))
+    return sorted(
+        entry.name
+        for entry in _entries(os.fspath(folder))
+        if is_group(Path(entry.path))
+    )
 
 
 def _object(file: Path) -> Mapping[str, Any]:
     value = read_json(file, size_limit=METADATA_LIMIT)
     if not isinstance(value, Mapping):
-        raise FeatureFileError(f"{file}: expected a JSON object, got {type(value).__name__}")
+        raise FeatureFileError(
+            f"{file}: expected a JSON object, got {type(value).__name__}",
+        )
     return value
 
 
@@ -123,29 +138,46 @@ def read_array(folder: Path, *, kinds: str) -> AnyArray:
     if chunk.size > max(claimed, _LARGEST_CHUNK):
         raise FeatureFileError(
             f"{folder}: chunks of shape {chunk.shape} in an array of shape {layout.shape}; write it again "
-            "with chunks no larger than the array"
+            "with chunks no larger than the array",
         )
     if claimed == 0:
         return np.zeros(layout.shape, chunk.dtype)
     shard = chunk.shard(folder)
     _refuse_many(folder, layout.shape, chunk if shard is None else shard.inner)
     files = _chunk_files(layout)
-    stored = {place: regular_file(file, error=FeatureFileError) for place, file in files.items()}
+    stored = {
+        place: regular_file(file, error=FeatureFileError)
+        for place, file in files.items()
+    }
     check_stored(folder, claimed + chunk.size, sum(stored.values()))
     values = np.empty(layout.shape, chunk.dtype)
     for place, file in files.items():
         check_stored(file, chunk.size, stored[place])
         if stored[place] > 2 * chunk.size + _LARGEST_OVERHEAD:
             raise FeatureFileError(
-                f"{file}: {stored[place]} bytes for a chunk of {chunk.size}; refused unread"
+                f"{file}: {stored[place]} bytes for a chunk of {chunk.size}; refused unread",
             )
-        with boundary(file, "a whole chunk", error=FeatureFileError, remedy="copy the store again"):
+        with boundary(
+            file,
+            "a whole chunk",
+            error=FeatureFileError,
+            remedy="copy the store again",
+        ):
             packed = np.fromfile(file, np.uint8)
             if shard is None:
                 block = chunk.decode(packed)
             else:
                 block = shard.decode(
-                    packed, [n - i * c for n, i, c in zip(layout.shape, place, chunk.shape, strict=True)]
+                    packed,
+                    [
+                        n - i * c
+                        for n, i, c in zip(
+                            layout.shape,
+                            place,
+                            chunk.shape,
+                            strict=True,
+                        )
+                    ],
                 )
         _put(values, place, block, chunk.shape)
     return values
@@ -155,7 +187,7 @@ def _refuse_many(folder: Path, shape: Sequence[int], chunk: _Chunk) -> None:
     count = math.prod(_counts_of(shape, chunk))
     if count > MOST_CHUNKS:
         raise FeatureFileError(
-            f"{folder}: {count} chunks, at most {MOST_CHUNKS} are read; write it again with larger chunks"
+            f"{folder}: {count} chunks, at most {MOST_CHUNKS} are read; write it again with larger chunks",
         )
 
 
@@ -172,12 +204,17 @@ def _chunk_files(layout: _Layout) -> dict[tuple[int, ...], Path]:
     if absent:
         raise FeatureFileError(
             f"{layout.folder}: {absent} of {len(files)} chunks are absent; copy the store again, or, where "
-            "all values in them are the fill value, write it with `write_empty_chunks`"
+            "all values in them are the fill value, write it with `write_empty_chunks`",
         )
     return files
 
 
-def _put(values: AnyArray, place: Sequence[int], chunk: AnyArray, shape: Sequence[int]) -> None:
+def _put(
+    values: AnyArray,
+    place: Sequence[int],
+    chunk: AnyArray,
+    shape: Sequence[int],
+) -> None:
     """Lay a chunk into its place; what reaches over the edge of the array is cut off."""
     target = tuple(slice(i * c, (i + 1) * c) for i, c in zip(place, shape, strict=True))
     within = values[target]
@@ -200,37 +237,69 @@ class _Layout:
 
 
 def _layout(folder: Path) -> _Layout:
-    files = [folder / name for name in ("zarr.json", ".zarray") if (folder / name).is_file()]
+    files = [
+        folder / name for name in ("zarr.json", ".zarray") if (folder / name).is_file()
+    ]
     if len(files) != 1:
         raise FeatureFileError(
-            f"{folder}: not one dense array: {len(files)} files zarr.json and .zarray, expected one"
+            f"{folder}: not one dense array: {len(files)} files zarr.json and .zarray, expected one",
         )
     meta = _object(files[0])
     if meta.get("node_type", "array") != "array":
-        raise FeatureFileError(f"{folder}: a group, as of a sparse matrix, expected a dense array")
-    return _layout_2(folder, meta) if files[0].name == ".zarray" else _layout_3(folder, meta)
+        raise FeatureFileError(
+            f"{folder}: a group, as of a sparse matrix, expected a dense array",
+        )
+    return (
+        _layout_2(folder, meta)
+        if files[0].name == ".zarray"
+        else _layout_3(folder, meta)
+    )
 
 
 def _layout_2(folder: Path, meta: Mapping[str, Any]) -> _Layout:
     if meta["zarr_format"] != 2 or meta["order"] not in ("C", "F"):
         raise ValueError("no array of zarr format 2")
-    packed = [*(meta["filters"] or []), *([meta["compressor"]] if meta["compressor"] else [])]
+    packed = [
+        *(meta["filters"] or []),
+        *([meta["compressor"]] if meta["compressor"] else []),
+    ]
     codecs = [_Codec(_text(one["id"]), one) for one in packed]
     shape = counts_in(meta["shape"])
-    chunk = _Chunk(counts_in(meta["chunks"]), plain_dtype(meta["dtype"]), codecs, order=meta["order"])
+    chunk = _Chunk(
+        counts_in(meta["chunks"]),
+        plain_dtype(meta["dtype"]),
+        codecs,
+        order=meta["order"],
+    )
     separator = meta.get("dimension_separator", ".")
-    return _Layout(folder, shape, "", _separator(separator), chunk.checked(shape, folder))
+    return _Layout(
+        folder,
+        shape,
+        "",
+        _separator(separator),
+        chunk.checked(shape, folder),
+    )
 
 
 def _layout_3(folder: Path, meta: Mapping[str, Any]) -> _Layout:
     grid, keys = meta["chunk_grid"], meta["chunk_key_encoding"]
-    if meta["zarr_format"] != 3 or grid["name"] != "regular" or keys["name"] not in ("default", "v2"):
+    if (
+        meta["zarr_format"] != 3
+        or grid["name"] != "regular"
+        or keys["name"] not in ("default", "v2")
+    ):
         raise ValueError("no regular array of zarr format 3")
     dtype = plain_dtype(meta["data_type"])
     shape = counts_in(meta["shape"])
-    chunk = _Chunk(counts_in(grid["configuration"]["chunk_shape"]), dtype, _codecs_3(meta["codecs"]))
+    chunk = _Chunk(
+        counts_in(grid["configuration"]["chunk_shape"]),
+        dtype,
+        _codecs_3(meta["codecs"]),
+    )
     default = keys["name"] == "default"
-    separator = _separator(keys.get("configuration", {}).get("separator", "/" if default else "."))
+    separator = _separator(
+        keys.get("configuration", {}).get("separator", "/" if default else "."),
+    )
     prefix = f"c{separator}" if default else ""
     return _Layout(folder, shape, prefix, separator, chunk.checked(shape, folder))
 
@@ -282,10 +351,14 @@ class _Chunk:
     def checked(self, shape: tuple[int, ...], folder: Path) -> _Chunk:
         """Return itself, where it can be a chunk of such an array and known codecs packed it."""
         if len(self.shape) != len(shape) or not all(self.shape):
-            raise ValueError(f"chunks of shape {self.shape} in an array of shape {shape}")
+            raise ValueError(
+                f"chunks of shape {self.shape} in an array of shape {shape}",
+            )
         unknown = sorted({codec.name for codec in self.codecs} - _KNOWN)
         if unknown:
-            raise FeatureFileError(f"{folder}: packed with {', '.join(unknown)[:200]}, which is not read")
+            raise FeatureFileError(
+                f"{folder}: packed with {', '.join(unknown)[:200]}, which is not read",
+            )
         if sum(codec.name in UNPACKERS for codec in self.codecs) > 1:
             raise ValueError("packed by more than one compressor")
         return self
@@ -296,15 +369,29 @@ class _Chunk:
         if not found:
             return None
         about = found[0].about
-        inner = _Chunk(counts_in(about["chunk_shape"]), self.dtype, _codecs_3(about["codecs"]))
-        if len(self.codecs) > 1 or inner.checked(self.shape, folder).shard(folder) is not None:
+        inner = _Chunk(
+            counts_in(about["chunk_shape"]),
+            self.dtype,
+            _codecs_3(about["codecs"]),
+        )
+        if (
+            len(self.codecs) > 1
+            or inner.checked(self.shape, folder).shard(folder) is not None
+        ):
             raise ValueError("shards that are packed, or hold shards")
         if any(n % c for n, c in zip(self.shape, inner.shape, strict=True)):
-            raise ValueError(f"chunks of shape {inner.shape} in shards of shape {self.shape}")
+            raise ValueError(
+                f"chunks of shape {inner.shape} in shards of shape {self.shape}",
+            )
         index = [codec.name for codec in _codecs_3(about["index_codecs"])]
         if index not in (["bytes"], ["bytes", "crc32c"]):
             raise ValueError("a list of chunks that is packed")
-        return _Shard(self, inner, about.get("index_location", "end") == "start", "crc32c" in index)
+        return _Shard(
+            self,
+            inner,
+            about.get("index_location", "end") == "start",
+            "crc32c" in index,
+        )
 
     def decode(self, stored: Bytes) -> AnyArray:
         """Unpack what is stored of one chunk, which is no shard."""
@@ -318,10 +405,18 @@ class _Chunk:
             if codec.name in UNPACKERS:
                 stored = UNPACKERS[codec.name](stored, expected)
             elif codec.name in FILTERS:
-                stored = FILTERS[codec.name](stored, codec.about, self.shape, self.dtype)
+                stored = FILTERS[codec.name](
+                    stored,
+                    codec.about,
+                    self.shape,
+                    self.dtype,
+                )
         if stored.nbytes != self.size:
             raise ValueError(f"a chunk of {stored.nbytes} bytes, expected {self.size}")
-        return stored.view(self.dtype).reshape(self.shape, order="F" if self.order == "F" else "C")
+        return stored.view(self.dtype).reshape(
+            self.shape,
+            order="F" if self.order == "F" else "C",
+        )
 
 
 @dataclass(frozen=True)
@@ -335,7 +430,9 @@ class _Shard:
 
     def decode(self, stored: Bytes, extent: Sequence[int]) -> AnyArray:
         """Unpack the chunks that lie in the array, of which the shard covers `extent`."""
-        counts = [n // c for n, c in zip(self.whole.shape, self.inner.shape, strict=True)]
+        counts = [
+            n // c for n, c in zip(self.whole.shape, self.inner.shape, strict=True)
+        ]
         length = 16 * math.prod(counts) + 4 * self.checksum
         if len(stored) < length:
             raise ValueError("a shard that is cut")
@@ -345,12 +442,22 @@ class _Shard:
         places = index.view("<u8").reshape(*counts, 2)
         values = np.empty(self.whole.shape, self.whole.dtype)
         for place in itertools.product(*map(range, counts)):
-            if any(i * c >= n for i, c, n in zip(place, self.inner.shape, extent, strict=True)):
+            if any(
+                i * c >= n
+                for i, c, n in zip(place, self.inner.shape, extent, strict=True)
+            ):
                 continue
             start, size = map(int, places[place])
             if start + size > len(stored):
-                raise ValueError(f"chunk {place} of a shard is absent, or lies beyond its end")
-            _put(values, place, self.inner.decode(stored[start : start + size]), self.inner.shape)
+                raise ValueError(
+                    f"chunk {place} of a shard is absent, or lies beyond its end",
+                )
+            _put(
+                values,
+                place,
+                self.inner.decode(stored[start : start + size]),
+                self.inner.shape,
+            )
         return values
 
 
@@ -361,7 +468,11 @@ def _packed_size(codec: _Codec, size: int) -> int:
     """Bytes after a codec, where that can be known."""
     if codec.name == "delta":
         dtype = plain_dtype(codec.about["dtype"])
-        return size // dtype.itemsize * plain_dtype(codec.about.get("astype") or dtype.str).itemsize
+        return (
+            size
+            // dtype.itemsize
+            * plain_dtype(codec.about.get("astype") or dtype.str).itemsize
+        )
     return size + 4 * (codec.name == "crc32c")
 
 

@@ -28,14 +28,18 @@ _TYPES_3 = re.compile(r"float(16|32|64)|u?int(8|16|32|64)")
 
 def plain_dtype(name: Any) -> np.dtype[Any]:
     """Return a dtype of numbers from its name, as format 2 or 3 writes it."""
-    if not isinstance(name, str) or not (_TYPES_2.fullmatch(name) or _TYPES_3.fullmatch(name)):
+    if not isinstance(name, str) or not (
+        _TYPES_2.fullmatch(name) or _TYPES_3.fullmatch(name)
+    ):
         raise ValueError(f"dtype {str(name)[:80]!r}, expected plain numbers")
     return np.dtype(name)
 
 
 def counts_in(values: Any) -> tuple[int, ...]:
     """Return a list of counts >= 0 as a tuple."""
-    if not isinstance(values, list) or not all(type(n) is int and n >= 0 for n in values):
+    if not isinstance(values, list) or not all(
+        type(n) is int and n >= 0 for n in values
+    ):
         raise ValueError(f"expected a list of counts, got {str(values)[:80]}")
     return tuple(values)
 
@@ -52,7 +56,11 @@ def _transposed(stored: Bytes, about: About, shape: Shape, dtype: DType) -> Byte
     if sorted(order) != list(range(len(shape))):
         raise ValueError(f"axes in the order {order}")
     values = stored.view(dtype).reshape([shape[axis] for axis in order])
-    return np.ascontiguousarray(values.transpose(np.argsort(order))).reshape(-1).view(np.uint8)
+    return (
+        np.ascontiguousarray(values.transpose(np.argsort(order)))
+        .reshape(-1)
+        .view(np.uint8)
+    )
 
 
 def _unshuffled(stored: Bytes, about: About, shape: Shape, dtype: DType) -> Bytes:
@@ -66,7 +74,9 @@ def _summed(stored: Bytes, about: About, shape: Shape, dtype: DType) -> Bytes:
     summed = plain_dtype(about["dtype"])
     steps = stored.view(plain_dtype(about.get("astype") or summed.str))
     values = np.empty(steps.shape, summed)
-    with np.errstate(all="ignore"):  # values beyond their type are refused with all that are not finite
+    with np.errstate(
+        all="ignore",
+    ):  # values beyond their type are refused with all that are not finite
         np.cumsum(steps, out=values)
     return values.view(np.uint8)
 
@@ -75,7 +85,9 @@ def checked_crc32c(stored: Bytes, about: About, shape: Shape, dtype: DType) -> B
     """Verify the checksum at the end of a chunk, and return what is before it."""
     import google_crc32c
 
-    if int.from_bytes(stored[-4:].tobytes(), "little") != google_crc32c.value(stored[:-4].tobytes()):
+    if int.from_bytes(stored[-4:].tobytes(), "little") != google_crc32c.value(
+        stored[:-4].tobytes(),
+    ):
         raise ValueError("a checksum is not that of its chunk: the store was damaged")
     return stored[:-4]
 
@@ -141,7 +153,9 @@ def _streamed(start: Callable[[], Any]) -> Callable[[Bytes, int], Bytes]:
         stream = start()
         values = stream.decompress(stored.tobytes(), size + 1)
         if not stream.eof:
-            raise ValueError(f"a chunk that is cut, or unpacks to more than {size} bytes")
+            raise ValueError(
+                f"a chunk that is cut, or unpacks to more than {size} bytes",
+            )
         return np.frombuffer(values, np.uint8)
 
     return unpack

@@ -14,9 +14,9 @@ from survfuse._errors import InputError, listed
 from survfuse._gate import read_text
 from survfuse._storage import read_json, sha256_file
 from survfuse._yaml import SIZE_LIMIT, parse_yaml
-from survfuse.evaluation.foreign import read_cells
+from survfuse.evaluation.external_predictions import read_cells
 from survfuse.evaluation.result import FILES, UNFINISHED
-from survfuse.readers.tables import FLAGS
+from survfuse.readers.table_files import FLAGS
 from survfuse.report.performance import read_performance, require_estimate, under_loss
 
 KEYS = ("patient_id", "repeat", "fold", "time", "event", "log_risk", "predicted_time")
@@ -31,11 +31,35 @@ COHORT_LISTS = {
 
 NUMBER = (int, float)
 KINDS: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(("name", "endpoint", "unit", "step", "note", "message", "model", "clinical"), (str,)),
-    **dict.fromkeys(("severity", "where", "patient", "file", "column", "hint", "command", "started"), (str,)),
+    **dict.fromkeys(
+        ("name", "endpoint", "unit", "step", "note", "message", "model", "clinical"),
+        (str,),
+    ),
+    **dict.fromkeys(
+        (
+            "severity",
+            "where",
+            "patient",
+            "file",
+            "column",
+            "hint",
+            "command",
+            "started",
+        ),
+        (str,),
+    ),
     **dict.fromkeys(("id", "status", "evidence", "advice", "finished"), (str,)),
     **dict.fromkeys(
-        ("patients", "events", "features", "missing_share", "tau", "follow_up_median", "seconds"), NUMBER
+        (
+            "patients",
+            "events",
+            "features",
+            "missing_share",
+            "tau",
+            "follow_up_median",
+            "seconds",
+        ),
+        NUMBER,
     ),
     **dict.fromkeys(("flow", "patterns", "problems", "horizons", "notes"), (list,)),
     **dict.fromkeys(("versions", "hashes", "seeds", "files"), (dict,)),
@@ -95,7 +119,9 @@ class Run:
     @property
     def judged(self) -> tuple[str, ...]:
         """Models with metrics, without those that are the model with something missing."""
-        return tuple(name for name in self.metrics if name not in under_loss(self.performance))
+        return tuple(
+            name for name in self.metrics if name not in under_loss(self.performance)
+        )
 
     @property
     def unit(self) -> str:
@@ -137,7 +163,9 @@ def read_run(out: Path | str) -> Run:
     """
     folder = Path(out)
     if not folder.is_dir():
-        raise InputError(f"{folder}: expected the output folder of a crossval run, found no such folder")
+        raise InputError(
+            f"{folder}: expected the output folder of a crossval run, found no such folder",
+        )
     info = _info(folder / "run.json")
     metrics = _mapping(folder / "metrics.json", (str(info["model"]),))
     _require_estimates(folder / "metrics.json", metrics)
@@ -145,7 +173,9 @@ def read_run(out: Path | str) -> Run:
     config_text, config = _config(folder / "config.yaml")
     return Run(
         predictions=read_predictions(folder / "predictions.csv"),
-        comparators=read_predictions(comparators, model=True) if comparators.exists() else None,
+        comparators=read_predictions(comparators, model=True)
+        if comparators.exists()
+        else None,
         metrics=metrics,
         cohort=_cohort(folder / "cohort.json"),
         info=info,
@@ -176,16 +206,22 @@ def read_predictions(path: Path, *, model: bool = False) -> pd.DataFrame:
         column and the line of the file.
     """
     raw = read_cells(path)
-    absent = [name for name in (*KEYS, *(("model",) if model else ())) if name not in raw.columns]
+    absent = [
+        name
+        for name in (*KEYS, *(("model",) if model else ()))
+        if name not in raw.columns
+    ]
     if absent:
         raise InputError(
-            f"{path}: expected column(s) {listed(absent)}, the file has {listed(raw.columns, 12)}"
+            f"{path}: expected column(s) {listed(absent)}, the file has {listed(raw.columns, 12)}",
         )
     if raw.empty and not model:
         raise InputError(f"{path}: holds no predictions")
     lines = raw.index
     raw = raw.reset_index(drop=True)
-    frame = pd.DataFrame({name: raw[name] for name in raw.columns if name in ("model", "patient_id")})
+    frame = pd.DataFrame(
+        {name: raw[name] for name in raw.columns if name in ("model", "patient_id")},
+    )
     for name in raw.columns.drop(list(frame.columns)):
         frame[name] = _numbers(path, name, raw[name], lines)
     _refuse_gaps(path, frame, lines)
@@ -195,7 +231,12 @@ def read_predictions(path: Path, *, model: bool = False) -> pd.DataFrame:
     return frame
 
 
-def _numbers(path: Path, name: str, column: pd.Series[str], lines: pd.Index[int]) -> pd.Series[float]:
+def _numbers(
+    path: Path,
+    name: str,
+    column: pd.Series[str],
+    lines: pd.Index[int],
+) -> pd.Series[float]:
     text = column.str.strip()
     if name == "event":
         values = text.str.lower().map(FLAGS)
@@ -205,19 +246,21 @@ def _numbers(path: Path, name: str, column: pd.Series[str], lines: pd.Index[int]
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
         raise InputError(
-            f"{path}: column {name}, line {lines[row]}: expected a number, got {text.iloc[row]!r}"
+            f"{path}: column {name}, line {lines[row]}: expected a number, got {text.iloc[row]!r}",
         )
     return values
 
 
 def _refuse_gaps(path: Path, frame: pd.DataFrame, lines: pd.Index[int]) -> None:
     for name in ("repeat", "fold", "time", "event"):
-        gaps = np.flatnonzero(frame[name].isna() | ((frame[name] <= 0) & (name == "time")))
+        gaps = np.flatnonzero(
+            frame[name].isna() | ((frame[name] <= 0) & (name == "time")),
+        )
         if gaps.size:
             wanted = "a time above 0" if name == "time" else "a value"
             row = int(gaps[0])
             raise InputError(
-                f"{path}: column {name}, line {lines[row]}: expected {wanted}, got {frame[name][row]}"
+                f"{path}: column {name}, line {lines[row]}: expected {wanted}, got {frame[name][row]}",
             )
 
 
@@ -227,14 +270,18 @@ def _mapping(path: Path, keys: Sequence[str]) -> dict[str, Any]:
         raise InputError(f"{path}: expected a JSON object, got {type(value).__name__}")
     absent = [key for key in keys if key not in value]
     if absent:
-        raise InputError(f"{path}: expected key(s) {listed(absent)}, the file has {listed(value, 12)}")
+        raise InputError(
+            f"{path}: expected key(s) {listed(absent)}, the file has {listed(value, 12)}",
+        )
     return value
 
 
 def _changed(folder: Path, info: Mapping[str, Any]) -> Iterator[str]:
     """Name the files of a run that are absent or not as it wrote them; early runs recorded one alone."""
     predictions = (info.get("hashes") or {}).get("predictions")
-    recorded = info.get("files") or ({"predictions.csv": predictions} if predictions else {})
+    recorded = info.get("files") or (
+        {"predictions.csv": predictions} if predictions else {}
+    )
     for name in FILES:
         if name in recorded and not (
             (folder / name).is_file() and sha256_file(folder / name) == recorded[name]
@@ -246,25 +293,39 @@ def _info(path: Path) -> dict[str, Any]:
     info = _mapping(path, ("model",))
     if info.get("state") == UNFINISHED:
         command = info.get("command") or "the same call"
-        raise InputError(f"{path}: this run has not ended; wait for it, or go on with it: {command}")
+        raise InputError(
+            f"{path}: this run has not ended; wait for it, or go on with it: {command}",
+        )
     _require_kinds(path, info, ("model",))
     return info
 
 
-def _require_kinds(where: Path | str, holder: Mapping[str, Any], needed: Collection[str] = ()) -> None:
+def _require_kinds(
+    where: Path | str,
+    holder: Mapping[str, Any],
+    needed: Collection[str] = (),
+) -> None:
     """Refuse what is of another kind than every run writes under its key, or null where it is needed."""
     for key, value in holder.items():
         kinds = KINDS.get(key, (object,))
-        fits = isinstance(value, kinds) and (kinds != NUMBER or not isinstance(value, bool))
+        fits = isinstance(value, kinds) and (
+            kinds != NUMBER or not isinstance(value, bool)
+        )
         if not fits and (value is not None or key in needed):
             expected = " or ".join(kind.__name__ for kind in kinds)
-            raise InputError(f"{where}: expected a JSON {expected} under {key!r}, got {value!r}")
+            raise InputError(
+                f"{where}: expected a JSON {expected} under {key!r}, got {value!r}",
+            )
 
 
 def _require_estimates(path: Path, metrics: Mapping[str, Any]) -> None:
     for model, estimates in metrics.items():
-        if not isinstance(estimates, dict) or not all(isinstance(e, dict) for e in estimates.values()):
-            raise InputError(f"{path}: expected {{metric: {{value, low, high}}}} under {model!r}")
+        if not isinstance(estimates, dict) or not all(
+            isinstance(e, dict) for e in estimates.values()
+        ):
+            raise InputError(
+                f"{path}: expected {{metric: {{value, low, high}}}} under {model!r}",
+            )
         for metric, estimate in estimates.items():
             require_estimate(f"{path}: {model}: {metric}", estimate)
 
@@ -278,13 +339,17 @@ def _cohort(path: Path) -> dict[str, Any]:
             isinstance(row, dict) and row.keys() >= keys for row in rows
         ):
             wanted = ", ".join(sorted(keys))
-            raise InputError(f"{path}: expected a list of objects under {name!r}, each with {wanted}")
+            raise InputError(
+                f"{path}: expected a list of objects under {name!r}, each with {wanted}",
+            )
         for number, row in enumerate(rows, start=1):
             _require_kinds(f"{path}: {name}, row {number}", row, keys)
     _require_items(f"{path}: horizons", cohort.get("horizons") or (), NUMBER)
     for row in cohort.get("patterns") or ():
         if not isinstance(row["modalities"], list):
-            raise InputError(f"{path}: patterns: modalities: expected a list, got {row['modalities']!r}")
+            raise InputError(
+                f"{path}: patterns: modalities: expected a list, got {row['modalities']!r}",
+            )
         _require_items(f"{path}: patterns: modalities", row["modalities"], (str,))
     return {"follow_up_median": None, "tau": None, **cohort}
 
@@ -293,15 +358,25 @@ def _require_items(where: str, items: Iterable[Any], kinds: tuple[type, ...]) ->
     for item in items:
         if not isinstance(item, kinds) or isinstance(item, bool):
             expected = " or ".join(kind.__name__ for kind in kinds)
-            raise InputError(f"{where}: expected a list of {expected}, got {item!r} in it")
+            raise InputError(
+                f"{where}: expected a list of {expected}, got {item!r} in it",
+            )
 
 
 def _checks(path: Path) -> list[dict[str, Any]]:
     checks = read_json(path)
-    if not isinstance(checks, list) or not all(isinstance(check, dict) for check in checks):
-        raise InputError(f"{path}: expected a list of objects with id, name, status, evidence, advice")
+    if not isinstance(checks, list) or not all(
+        isinstance(check, dict) for check in checks
+    ):
+        raise InputError(
+            f"{path}: expected a list of objects with id, name, status, evidence, advice",
+        )
     for number, check in enumerate(checks, start=1):
-        _require_kinds(f"{path}: check {number}", check, ("id", "name", "status", "evidence", "advice"))
+        _require_kinds(
+            f"{path}: check {number}",
+            check,
+            ("id", "name", "status", "evidence", "advice"),
+        )
     return checks
 
 
@@ -311,5 +386,7 @@ def _config(path: Path) -> tuple[str, dict[str, Any]]:
     text = read_text(path, limit=SIZE_LIMIT)
     config = parse_yaml(text, path, error=InputError)
     if not isinstance(config, dict):
-        raise InputError(f"{path}: expected a mapping of sections, got {type(config).__name__}")
+        raise InputError(
+            f"{path}: expected a mapping of sections, got {type(config).__name__}",
+        )
     return text, config

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from survfuse._errors import listed
-from survfuse.report.words import known
+from survfuse.report.formatting import known
 
 ALPHA = 0.05
 NAMED = 6
@@ -45,7 +45,11 @@ def says(row: Mapping[str, Any], what: str = "with it") -> str:
         return "nothing: there is no interval"
     shown = direction(row)
     if shown:
-        tail = "" if known(row["p_holm"]) else "; not corrected for the number of comparisons"
+        tail = (
+            ""
+            if known(row["p_holm"])
+            else "; not corrected for the number of comparisons"
+        )
         return f"ranked {shown} {what}{tail}"
     if row["low"] > 0 or row["high"] < 0:
         return "not shown once all comparisons are counted"
@@ -63,20 +67,34 @@ def increments_say(rows: Sequence[Mapping[str, Any]]) -> str:
     """
     rows = [row for row in rows if row["kind"] != PERMUTED]
     if not rows:
-        return "No model was trained without a modality, so what each adds is not known."
+        return (
+            "No model was trained without a modality, so what each adds is not known."
+        )
     better = [_name(row) for row in rows if direction(row) == "better"]
     worse = [_name(row) for row in rows if direction(row) == "worse"]
     corrected = all(known(row["p_holm"]) for row in rows if direction(row))
-    counted = ", all comparisons counted" if corrected else " (not corrected for the number of comparisons)"
+    counted = (
+        ", all comparisons counted"
+        if corrected
+        else " (not corrected for the number of comparisons)"
+    )
     parts = []
     if better:
-        parts.append(f"Patients were ranked better with {listed(better, NAMED)} than without{counted}.")
+        parts.append(
+            f"Patients were ranked better with {listed(better, NAMED)} than without{counted}.",
+        )
     if worse:
-        parts.append(f"Patients were ranked worse with {listed(worse, NAMED)} than without{counted}.")
+        parts.append(
+            f"Patients were ranked worse with {listed(worse, NAMED)} than without{counted}.",
+        )
     if not better:
-        parts.append("No modality is shown to make the ranking of these patients better.")
+        parts.append(
+            "No modality is shown to make the ranking of these patients better.",
+        )
     if len(better) + len(worse) < len(rows):
-        parts.append("An interval that includes 0 does not prove that a modality adds nothing.")
+        parts.append(
+            "An interval that includes 0 does not prove that a modality adds nothing.",
+        )
     return " ".join(parts)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from survfuse.report import figures
 from survfuse.report.artefacts import Run
-from survfuse.report.tables import CONCORDANCES, Tables, plain_records
+from survfuse.report.report_tables import CONCORDANCES, Tables, plain_records
 
 
 def draw_figures(run: Run, tables: Tables) -> dict[str, str]:
@@ -41,7 +41,10 @@ def _of_the_cohort(run: Run, tables: Tables) -> dict[str, str]:
     if len(tables.patterns):
         names = [str(name) for name in tables.modalities["name"]]
         seen = [name for row in tables.patterns["modalities"] for name in row]
-        drawn["patterns"] = figures.patterns(tables.patterns, list(dict.fromkeys([*names, *seen])))
+        drawn["patterns"] = figures.patterns(
+            tables.patterns,
+            list(dict.fromkeys([*names, *seen])),
+        )
     shown = tables.models[tables.models["metric"].isin(CONCORDANCES)]
     if len(shown):
         drawn["forest"] = figures.forest(shown)
@@ -52,17 +55,35 @@ def _of_predictions(run: Run, tables: Tables) -> dict[str, str]:
     drawn: dict[str, str] = {}
     if len(tables.risk_curves):
         drawn["risk_groups"] = figures.risk_groups(
-            tables.risk_curves, tables.risk_groups, tables.at_risk, run.unit
+            tables.risk_curves,
+            tables.risk_groups,
+            tables.at_risk,
+            run.unit,
         )
     if len(tables.time_bins):
-        drawn["times"] = figures.times(tables.time_bins, plain_records(tables.times)[0], run.unit)
-    smooth = tables.performance["smooth_calibration"].dropna(subset=["predicted", "observed"])
+        drawn["times"] = figures.times(
+            tables.time_bins,
+            plain_records(tables.times)[0],
+            run.unit,
+        )
+    smooth = tables.performance["smooth_calibration"].dropna(
+        subset=["predicted", "observed"],
+    )
     smooth = smooth[smooth["model"].isin(list(tables.roles()))]
     if len(smooth):
         bins = tables.performance["prediction_bins"]
-        drawn["calibration"] = figures.smooth_calibration(smooth, bins, tables.roles(), run.unit)
+        drawn["calibration"] = figures.smooth_calibration(
+            smooth,
+            bins,
+            tables.roles(),
+            run.unit,
+        )
     elif tables.calibration["observed"].notna().any() and run.horizon is not None:
-        drawn["grouped_calibration"] = figures.grouped_calibration(tables.calibration, run.horizon, run.unit)
+        drawn["grouped_calibration"] = figures.grouped_calibration(
+            tables.calibration,
+            run.horizon,
+            run.unit,
+        )
     return drawn
 
 
@@ -76,7 +97,10 @@ def _of_performance(run: Run, tables: Tables) -> dict[str, str]:
         drawn["over_time"] = figures.time_curves(curves, roles, run.unit)
     horizon = decision_horizon(run, tables)
     benefit = found["decision"][found["decision"]["horizon"] == horizon]
-    if horizon is not None and benefit.loc[benefit["strategy"].isin(list(roles)), "value"].notna().any():
+    if (
+        horizon is not None
+        and benefit.loc[benefit["strategy"].isin(list(roles)), "value"].notna().any()
+    ):
         drawn["decision"] = figures.decision(benefit, roles, horizon, run.unit)
     if found["robustness"]["value"].notna().any():
         drawn["robustness"] = figures.robustness(found["robustness"])

@@ -8,7 +8,7 @@ from typing import Any
 
 from survfuse._errors import listed
 from survfuse.report.artefacts import Run
-from survfuse.report.words import count, duration, plural
+from survfuse.report.formatting import count, duration, plural
 
 UNKNOWN = "not recorded"
 LEARNED = (
@@ -116,21 +116,33 @@ def method(run: Run) -> list[tuple[str, str]]:
     selection, calibration = selected_by(model), model.get("calibration")
     tau = run.cohort.get("tau")
     truncation = (
-        f"Uno C is truncated at {duration(tau, run.unit)}." if tau is not None else "Uno C: no truncation."
+        f"Uno C is truncated at {duration(tau, run.unit)}."
+        if tau is not None
+        else "Uno C: no truncation."
     )
     trained = [
         ("Splits", _splits(run, crossval)),
         ("What was learned where", LEARNED),
         ("Selection", SELECTION.get(str(selection), str(selection or UNKNOWN))),
-        *([("Hyper-parameters", str(run.info["search"]))] if run.info.get("search") else []),
+        *(
+            [("Hyper-parameters", str(run.info["search"]))]
+            if run.info.get("search")
+            else []
+        ),
         ("Network", _network(model)),
-        ("Risk to curve", CALIBRATION.get(str(calibration), str(calibration or UNKNOWN))),
+        (
+            "Risk to curve",
+            CALIBRATION.get(str(calibration), str(calibration or UNKNOWN)),
+        ),
     ]
     return [
         *([("Predictions", ELSEWHERE)] if run.foreign else trained),
         ("Concordance", f"{CONCORDANCE} {truncation}"),
         ("95% intervals", str(run.performance.get("interval") or WIDENED)),
-        ("Horizons", listed((duration(h, run.unit) for h in run.horizons), 12) or UNKNOWN),
+        (
+            "Horizons",
+            listed((duration(h, run.unit) for h in run.horizons), 12) or UNKNOWN,
+        ),
         ("Seeds", _pairs(run.info.get("seeds"))),
         ("Versions", _pairs(run.info.get("versions"))),
         ("Run", _run(run.info)),
@@ -164,14 +176,22 @@ def notes(run: Run) -> list[str]:
     """
     ids = set(run.predictions["patient_id"])
     hidden = (
-        ": ".join("one patient" if part in ids else part for part in str(note).split(": "))
+        ": ".join(
+            "one patient" if part in ids else part for part in str(note).split(": ")
+        )
         for note in run.info.get("notes") or ()
     )
-    return [f"{note} ({count(n)} times)" if n > 1 else note for note, n in Counter(hidden).items()]
+    return [
+        f"{note} ({count(n)} times)" if n > 1 else note
+        for note, n in Counter(hidden).items()
+    ]
 
 
 def _splits(run: Run, crossval: Mapping[str, Any]) -> str:
-    repeats, folds = run.predictions["repeat"].nunique(), run.predictions["fold"].nunique()
+    repeats, folds = (
+        run.predictions["repeat"].nunique(),
+        run.predictions["fold"].nunique(),
+    )
     text = f"{plural(folds, 'fold')} by patient, {plural(repeats, 'repeat')}; every patient is predicted by "
     text += "networks that never saw that patient."
     if "seed" in crossval:
@@ -181,19 +201,25 @@ def _splits(run: Run, crossval: Mapping[str, Any]) -> str:
 
 def _network(model: Mapping[str, Any]) -> str:
     told = [
-        f"{key} {model[key]}" for key in ("preset", "fusion", "bag_pooling", "head", "loss") if key in model
+        f"{key} {model[key]}"
+        for key in ("preset", "fusion", "bag_pooling", "head", "loss")
+        if key in model
     ]
     return ", ".join(told) or UNKNOWN
 
 
 def _run(info: Mapping[str, Any]) -> str:
     moments = (
-        (name, str(info[name]).replace("T", " ")) for name in ("started", "finished") if info.get(name)
+        (name, str(info[name]).replace("T", " "))
+        for name in ("started", "finished")
+        if info.get(name)
     )
     parts = [f"{name} {moment}" for name, moment in moments]
     if info.get("seconds") is not None:
         seconds = float(info["seconds"])
-        parts.append(f"{count(seconds)} s" if seconds < 600 else f"{count(seconds / 60)} min")
+        parts.append(
+            f"{count(seconds)} s" if seconds < 600 else f"{count(seconds / 60)} min",
+        )
     return "; ".join(parts) or UNKNOWN
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from survfuse.report.words import duration
+from survfuse.report.formatting import duration
 
 HIGHER, LOWER, ONE = "higher", "lower", "1 is best"
 RANKING, ERROR, AGREEMENT, EXPLAINED, OTHER = (
@@ -43,7 +43,10 @@ class Metric:
 
 WHOLE = {
     "uno_c": Metric(
-        "Uno C", HIGHER, RANKING, "Share of comparable pairs in the right order, whatever the censoring."
+        "Uno C",
+        HIGHER,
+        RANKING,
+        "Share of comparable pairs in the right order, whatever the censoring.",
     ),
     "harrell_c": Metric(
         "Harrell C",
@@ -51,9 +54,17 @@ WHOLE = {
         RANKING,
         "Share of comparable pairs in the right order; depends on the censoring.",
     ),
-    DELTA: Metric("Uno C, difference to clinical-only", HIGHER, RANKING, "Paired on the same patients."),
+    DELTA: Metric(
+        "Uno C, difference to clinical-only",
+        HIGHER,
+        RANKING,
+        "Paired on the same patients.",
+    ),
     "isbs": Metric(
-        "Integrated Brier score", LOWER, ERROR, "Mean squared error of the predicted curve, over time."
+        "Integrated Brier score",
+        LOWER,
+        ERROR,
+        "Mean squared error of the predicted curve, over time.",
     ),
     "integrated_ipa": Metric(
         "Integrated IPA",
@@ -62,25 +73,79 @@ WHOLE = {
         "Share of the null model's integrated Brier score that is taken away.",
     ),
     "log_likelihood": Metric(
-        "Log-likelihood", HIGHER, ERROR, "How probable the observed times are under the predicted curves."
+        "Log-likelihood",
+        HIGHER,
+        ERROR,
+        "How probable the observed times are under the predicted curves.",
     ),
     "observed_expected": Metric(
-        "Observed / expected events", ONE, AGREEMENT, "Above 1: more events than predicted."
+        "Observed / expected events",
+        ONE,
+        AGREEMENT,
+        "Above 1: more events than predicted.",
     ),
-    "calibration_slope": Metric("Calibration slope", ONE, AGREEMENT, "Below 1: predictions too extreme."),
-    D_CALIBRATION: Metric("D-calibration, p-value", "", AGREEMENT, "A small value: not calibrated."),
-    "royston_r2": Metric("R² (Royston)", HIGHER, EXPLAINED, "Of the log-hazard, on the scale of time."),
-    "kent_oquigley_r2": Metric("R² (Kent and O'Quigley)", HIGHER, EXPLAINED, "From the information gained."),
+    "calibration_slope": Metric(
+        "Calibration slope",
+        ONE,
+        AGREEMENT,
+        "Below 1: predictions too extreme.",
+    ),
+    D_CALIBRATION: Metric(
+        "D-calibration, p-value",
+        "",
+        AGREEMENT,
+        "A small value: not calibrated.",
+    ),
+    "royston_r2": Metric(
+        "R² (Royston)",
+        HIGHER,
+        EXPLAINED,
+        "Of the log-hazard, on the scale of time.",
+    ),
+    "kent_oquigley_r2": Metric(
+        "R² (Kent and O'Quigley)",
+        HIGHER,
+        EXPLAINED,
+        "From the information gained.",
+    ),
 }
 AT_HORIZON = {
     "auc": Metric(
-        "AUC", HIGHER, RANKING, "Cumulative/dynamic: those with the event by then against the rest."
+        "AUC",
+        HIGHER,
+        RANKING,
+        "Cumulative/dynamic: those with the event by then against the rest.",
     ),
-    "brier": Metric("Brier score", LOWER, ERROR, "Mean squared error of the predicted probability."),
-    "ipa": Metric("IPA", HIGHER, ERROR, "Share of the null model's Brier score that is taken away."),
-    "ici": Metric("ICI", LOWER, AGREEMENT, "Mean distance of predicted from observed probability."),
-    "e50": Metric("E50", LOWER, AGREEMENT, "Median distance of predicted from observed probability."),
-    "e90": Metric("E90", LOWER, AGREEMENT, "Nine tenths of patients are closer than this."),
+    "brier": Metric(
+        "Brier score",
+        LOWER,
+        ERROR,
+        "Mean squared error of the predicted probability.",
+    ),
+    "ipa": Metric(
+        "IPA",
+        HIGHER,
+        ERROR,
+        "Share of the null model's Brier score that is taken away.",
+    ),
+    "ici": Metric(
+        "ICI",
+        LOWER,
+        AGREEMENT,
+        "Mean distance of predicted from observed probability.",
+    ),
+    "e50": Metric(
+        "E50",
+        LOWER,
+        AGREEMENT,
+        "Median distance of predicted from observed probability.",
+    ),
+    "e90": Metric(
+        "E90",
+        LOWER,
+        AGREEMENT,
+        "Nine tenths of patients are closer than this.",
+    ),
 }
 FAMILIES = (RANKING, ERROR, AGREEMENT, EXPLAINED, OTHER)
 
@@ -99,7 +164,12 @@ def metric(key: str, unit: str) -> Metric:
     if horizon is None:
         return Metric(key, "", OTHER)
     at = AT_HORIZON[name]
-    return Metric(f"{at.title} at {duration(horizon, unit)}", at.better, at.family, at.says)
+    return Metric(
+        f"{at.title} at {duration(horizon, unit)}",
+        at.better,
+        at.family,
+        at.says,
+    )
 
 
 def family_title(key: str) -> str:
@@ -134,4 +204,8 @@ def order(key: str) -> tuple[int, int, float]:
     name, horizon = split_horizon(key)
     known = [*WHOLE, *AT_HORIZON]
     family = (AT_HORIZON.get(name) or WHOLE.get(name) or Metric(key, "", OTHER)).family
-    return FAMILIES.index(family), known.index(name) if name in known else len(known), horizon or 0.0
+    return (
+        FAMILIES.index(family),
+        known.index(name) if name in known else len(known),
+        horizon or 0.0,
+    )

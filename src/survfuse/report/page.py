@@ -13,14 +13,29 @@ from markupsafe import Markup
 from survfuse._errors import InputError
 from survfuse._places import answered, try_file
 from survfuse._storage import read_json, write_json, write_text
-from survfuse.report import claims, figures, missing, names, tripod, views, words
+from survfuse.report import (
+    claims,
+    figures,
+    formatting,
+    missing_section,
+    names,
+    tripod,
+    views,
+)
 from survfuse.report.artefacts import Run, read_run
 from survfuse.report.drawing import decision_horizon, draw_figures
-from survfuse.report.judge import Check, chance, headline_metric, judge, tally, verdict
 from survfuse.report.method import REFERENCES, limits, method, notes, section
 from survfuse.report.performance import NOT_RECORDED
-from survfuse.report.tables import Tables, compute_tables, plain_records
-from survfuse.survival.effective import RULE
+from survfuse.report.report_tables import Tables, compute_tables, plain_records
+from survfuse.report.verdict import (
+    Check,
+    chance,
+    headline_metric,
+    judge,
+    tally,
+    verdict,
+)
+from survfuse.survival.degrees_of_freedom import RULE
 
 FORMAT = "survfuse-report"
 VERSION = 1
@@ -97,7 +112,9 @@ def try_page(out: Path | str) -> Path:
     for target, is_ours in ((page, _is_page), (page.with_suffix(".json"), _is_tables)):
         try_file(target)
         if target.exists() and not is_ours(target):
-            raise InputError(f"{target}: not a report of survfuse, which would replace it; move it away")
+            raise InputError(
+                f"{target}: not a report of survfuse, which would replace it; move it away",
+            )
     return page
 
 
@@ -130,7 +147,10 @@ def to_dict(run: Run, tables: Tables, checks: Sequence[Check]) -> dict[str, Any]
         "version": VERSION,
         "model": run.model,
         "clinical_baseline": tables.baseline,
-        "cohort": {key: run.cohort.get(key) for key in ("name", "endpoint", "unit", "patients", "events")},
+        "cohort": {
+            key: run.cohort.get(key)
+            for key in ("name", "endpoint", "unit", "patients", "events")
+        },
         "external_cohort": (run.performance.get("external") or {}).get("cohort"),
         "follow_up_median": run.cohort.get("follow_up_median"),
         "horizon": run.horizon,
@@ -138,12 +158,16 @@ def to_dict(run: Run, tables: Tables, checks: Sequence[Check]) -> dict[str, Any]
         "interval": run.performance.get("interval"),
         "verdict": verdict(run, tables),
         "increments_verdict": _increments_say(tables),
-        "robustness_left_out": (run.performance.get("robustness") or {}).get("left_out"),
+        "robustness_left_out": (run.performance.get("robustness") or {}).get(
+            "left_out",
+        ),
         "log_rank": dict(tables.log_rank),
         "not_computable": dict(tables.reasons),
         "checks": [check.as_dict() for check in checks],
         "tripod": tripod.items(run, tables),
-        "tables": {name: plain_records(frame) for name, frame in tables.frames().items()},
+        "tables": {
+            name: plain_records(frame) for name, frame in tables.frames().items()
+        },
     }
 
 
@@ -162,14 +186,20 @@ def render(run: Run, tables: Tables, checks: Sequence[Check]) -> str:
     str
         HTML; every text that comes from a file is escaped.
     """
-    css = files("survfuse.report").joinpath("templates", "report.css").read_text(encoding="utf-8")
+    css = (
+        files("survfuse.report")
+        .joinpath("templates", "report.css")
+        .read_text(encoding="utf-8")
+    )
     return (
         _environment()
         .get_template("report.html.j2")
         .render(
             run=run,
             cohort=run.cohort,
-            tables={name: plain_records(frame) for name, frame in tables.frames().items()},
+            tables={
+                name: plain_records(frame) for name, frame in tables.frames().items()
+            },
             reasons=tables.reasons,
             baseline=tables.baseline,
             checks=checks,
@@ -214,7 +244,9 @@ def _numbers(run: Run, tables: Tables) -> dict[str, Any]:
         "optimism": views.optimism(tables),
         "external": views.external(run, tables),
         "decision_horizon": decision_horizon(run, tables),
-        "levels": len(tables.performance["subgroups"].drop_duplicates(["group", "level"])),
+        "levels": len(
+            tables.performance["subgroups"].drop_duplicates(["group", "level"]),
+        ),
     }
 
 
@@ -223,7 +255,7 @@ def _counted(run: Run, tables: Tables) -> str:
     tau, uno = run.cohort.get("tau"), tables.estimate(run.model, "uno_c")
     if tau is None or uno is None or uno["events"] in (None, run.cohort["events"]):
         return ""
-    return f"by {words.duration(tau, run.unit)}, of {words.count(run.cohort['events'])} in all"
+    return f"by {formatting.duration(tau, run.unit)}, of {formatting.count(run.cohort['events'])} in all"
 
 
 def _missing(run: Run, tables: Tables) -> dict[str, Any]:
@@ -231,10 +263,22 @@ def _missing(run: Run, tables: Tables) -> dict[str, Any]:
     found, outside = tables.performance, run.performance.get("external") or {}
     elsewhere = (outside.get("cohort") or {}).get("patterns") or ()
     return {
-        "availability": missing.availability(plain_records(tables.patterns), found["availability"]),
-        "robustness": missing.robustness(found["robustness"], run.performance.get("robustness")),
-        "external_availability": missing.availability(elsewhere, found["external_availability"]),
-        "external_robustness": missing.robustness(found["external_robustness"], outside.get("robustness")),
+        "availability": missing_section.availability(
+            plain_records(tables.patterns),
+            found["availability"],
+        ),
+        "robustness": missing_section.robustness(
+            found["robustness"],
+            run.performance.get("robustness"),
+        ),
+        "external_availability": missing_section.availability(
+            elsewhere,
+            found["external_availability"],
+        ),
+        "external_robustness": missing_section.robustness(
+            found["external_robustness"],
+            outside.get("robustness"),
+        ),
     }
 
 
@@ -267,22 +311,24 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        number=words.number,
-        difference=words.difference,
-        count=words.count,
-        percent=words.percent,
-        p_value=words.p_value,
-        duration=words.duration,
-        plain=words.plain,
-        plural=words.plural,
+        number=formatting.number,
+        difference=formatting.difference,
+        count=formatting.count,
+        percent=formatting.percent,
+        p_value=formatting.p_value,
+        duration=formatting.duration,
+        plain=formatting.plain,
+        plural=formatting.plural,
         metric=names.metric,
         why=_why,
     )
-    environment.globals["interval"] = words.interval
+    environment.globals["interval"] = formatting.interval
     environment.globals["sections"] = SECTIONS
-    environment.globals["section_number"] = {name: i for i, name in enumerate(SECTIONS, start=1)}
+    environment.globals["section_number"] = {
+        name: i for i, name in enumerate(SECTIONS, start=1)
+    }
     environment.globals["not_recorded"] = NOT_RECORDED
-    environment.tests["known"] = words.known
+    environment.tests["known"] = formatting.known
     return environment
 
 

@@ -52,7 +52,12 @@ STYLE: dict[str, Any] = {
 NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
 
 
-def draw(name: str, size: tuple[float, float], paint: Callable[[Figure], None], alt: str) -> str:
+def draw(
+    name: str,
+    size: tuple[float, float],
+    paint: Callable[[Figure], None],
+    alt: str,
+) -> str:
     """Draw a figure and return it as an ``<svg>`` element for an HTML page.
 
     Parameters
@@ -86,7 +91,11 @@ def _house_style(name: str) -> Iterator[None]:
     style = {**STYLE, "svg.hashsalt": f"survfuse-{name}"}
     with matplotlib.style.context(["default", style]), warnings.catch_warnings():
         # The browser has glyphs that the font we measure with has not.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
+        warnings.filterwarnings(
+            "ignore",
+            message="Glyph .* missing from",
+            category=UserWarning,
+        )
         yield
 
 
@@ -101,4 +110,8 @@ def _inline(svg: str, name: str, alt: str) -> str:
 
     svg = re.sub(r' id="([^"]*)"', keep, svg)
     svg = re.sub(r'(url\(#|href="#)([^)"]+)', rf"\1{name}-\2", svg)
-    return svg.replace("<svg", f"<svg role='img' aria-label={quoteattr(alt)}", 1).strip()
+    return svg.replace(
+        "<svg",
+        f"<svg role='img' aria-label={quoteattr(alt)}",
+        1,
+    ).strip()

@@ -10,11 +10,26 @@ from collections.abc import Callable
 
 from survfuse._errors import listed
 from survfuse.report.artefacts import Run
-from survfuse.report.method import CALIBRATION, ELSEWHERE, LEARNED, SELECTION, section, selected_by
+from survfuse.report.formatting import (
+    count,
+    duration,
+    interval,
+    known,
+    number,
+    percent,
+    plural,
+)
+from survfuse.report.method import (
+    CALIBRATION,
+    ELSEWHERE,
+    LEARNED,
+    SELECTION,
+    section,
+    selected_by,
+)
 from survfuse.report.names import family_title, order
 from survfuse.report.performance import NOT_RECORDED
-from survfuse.report.tables import Tables
-from survfuse.report.words import count, duration, interval, known, number, percent, plural
+from survfuse.report.report_tables import Tables
 
 AUTHORS = "For the authors to say"
 SITES = ("site", "sites", "hospital", "hospitals", "centre", "center")
@@ -26,7 +41,20 @@ DRAWN = {
     "decision": "decision curve",
     "subgroups": "forest of subgroups",
 }
-OF_TRAINING = {"7", "11", "12a", "12b", "12c", "12f", "12g", "13", "15", "21", "22", "24"}
+OF_TRAINING = {
+    "7",
+    "11",
+    "12a",
+    "12b",
+    "12c",
+    "12f",
+    "12g",
+    "13",
+    "15",
+    "21",
+    "22",
+    "24",
+}
 Answer = Callable[[Run, Tables], str]
 
 
@@ -56,7 +84,11 @@ def items(run: Run, tables: Tables) -> list[dict[str, str]]:
 
 
 def _preparation(run: Run, tables: Tables) -> str:
-    found = plural(len(tables.problems), "problem") if len(tables.problems) else "no problem"
+    found = (
+        plural(len(tables.problems), "problem")
+        if len(tables.problems)
+        else "no problem"
+    )
     return f"The input was checked; {found} recorded (see Cohort). {LEARNED}"
 
 
@@ -73,25 +105,42 @@ def _missing(run: Run, tables: Tables) -> str:
         return f"Missing values: {NOT_RECORDED}."
     told = [
         f"{row['name']}: {count(row['patients'])} of {plural(run.cohort['patients'], 'patient')} have it"
-        + (f", {percent(row['missing_share'], 1)} of their values missing" if row["missing_share"] else "")
+        + (
+            f", {percent(row['missing_share'], 1)} of their values missing"
+            if row["missing_share"]
+            else ""
+        )
         for row in tables.modalities.to_dict("records")
     ]
     left = tables.flow["left_out"].dropna()
-    out = f" Left out before the analysis: {plural(sum(left), 'patient')} (see Cohort)." if len(left) else ""
+    out = (
+        f" Left out before the analysis: {plural(sum(left), 'patient')} (see Cohort)."
+        if len(left)
+        else ""
+    )
     return f"{listed(told, NAMED)}. Missing values were filled from training patients of each fold.{out}"
 
 
 def _use(run: Run, tables: Tables) -> str:
-    repeats, folds = run.predictions["repeat"].nunique(), run.predictions["fold"].nunique()
+    repeats, folds = (
+        run.predictions["repeat"].nunique(),
+        run.predictions["fold"].nunique(),
+    )
     text = f"Cross-validation by patient: {plural(folds, 'fold')}, {plural(repeats, 'repeat')}. "
     outside = (run.performance.get("external") or {}).get("cohort") or {}
     name = f"{outside.get('name', 'unnamed')}, {plural(outside.get('patients'), 'patient')}"
-    return text + (f"Another cohort was scored: {name}." if outside else "No other cohort was scored.")
+    return text + (
+        f"Another cohort was scored: {name}."
+        if outside
+        else "No other cohort was scored."
+    )
 
 
 def _predictors(run: Run, tables: Tables) -> str:
     model = section(run.config, "model")
-    told = [f"{key} {value}" for key, value in model.items() if key.endswith("_scaling")]
+    told = [
+        f"{key} {value}" for key, value in model.items() if key.endswith("_scaling")
+    ]
     sizes = [
         f"{row['name']} ({plural(row['features'], 'feature')})"
         for row in tables.modalities.to_dict("records")
@@ -112,13 +161,13 @@ def _sites(run: Run, tables: Tables) -> str:
     groups = table[table["group"].astype(str).str.lower().isin(SITES)]
     if groups.empty:
         return f"Performance by site: {NOT_RECORDED}."
-    return (
-        f"Ranking and calibration in {plural(groups['level'].nunique(), 'site')} (see Sites and subgroups)."
-    )
+    return f"Ranking and calibration in {plural(groups['level'].nunique(), 'site')} (see Sites and subgroups)."
 
 
 def _measures(run: Run, tables: Tables) -> str:
-    names = dict.fromkeys(family_title(key) for key in sorted(run.metrics[run.model], key=order))
+    names = dict.fromkeys(
+        family_title(key) for key in sorted(run.metrics[run.model], key=order)
+    )
     at = listed((duration(h, run.unit) for h in run.horizons), NAMED)
     parts = ["; ".join(names)] + ([f"Horizons: {at}"] if at else [])
     frames = tables.frames()
@@ -138,8 +187,9 @@ def _imbalance(run: Run, tables: Tables) -> str:
     if sampling is None:
         return f"How patients were drawn in training: {NOT_RECORDED}."
     if sampling == "event_balanced":
-        return "Batches were drawn with as many events as censored patients (sampling: event_balanced). " + (
-            _curves(run)
+        return (
+            "Batches were drawn with as many events as censored patients (sampling: event_balanced). "
+            + (_curves(run))
         )
     return f"None used (sampling: {sampling})."
 
@@ -152,10 +202,16 @@ def _curves(run: Run) -> str:
 def _output(run: Run, tables: Tables) -> str:
     at = listed((duration(h, run.unit) for h in run.horizons), NAMED)
     outputs = ["a log-risk", "a predicted time"]
-    if at and any(str(name).startswith("survival_") for name in run.predictions.columns):
+    if at and any(
+        str(name).startswith("survival_") for name in run.predictions.columns
+    ):
         outputs.insert(1, f"the probability of being without the event at {at}")
     groups = tables.risk_groups["name"].tolist()
-    cuts = f" Groups ({listed(groups, NAMED)}) are cut at risks of training patients." if groups else ""
+    cuts = (
+        f" Groups ({listed(groups, NAMED)}) are cut at risks of training patients."
+        if groups
+        else ""
+    )
     return f"For each patient {'; '.join(outputs)}. {_curves(run)}{cuts}"
 
 
@@ -168,7 +224,9 @@ def _code(run: Run, tables: Tables) -> str:
 def _participants(run: Run, tables: Tables) -> str:
     follow = run.cohort.get("follow_up_median")
     median = (
-        f"median follow-up {duration(follow, run.unit)}" if known(follow) else "median follow-up not reached"
+        f"median follow-up {duration(follow, run.unit)}"
+        if known(follow)
+        else "median follow-up not reached"
     )
     without = int(run.cohort["patients"]) - int(run.cohort["events"])
     return (
@@ -194,7 +252,11 @@ def _analyses(run: Run, tables: Tables) -> str:
     told = []
     for name in ("patients", "events"):
         least, most = int(folds[name].min()), int(folds[name].max())
-        told.append(f"{count(least)} to {count(most)} {name}" if least < most else plural(most, name[:-1]))
+        told.append(
+            f"{count(least)} to {count(most)} {name}"
+            if least < most
+            else plural(most, name[:-1]),
+        )
     sizes = " and ".join(told)
     return f"Test folds of {sizes}, the others for training; each fold under Method and limits."
 
@@ -208,9 +270,15 @@ def _performance(run: Run, tables: Tables) -> str:
     for key in ("uno_c", "harrell_c", "observed_expected"):
         row = tables.estimate(run.model, key)
         if row is not None and known(row["value"]):
-            told.append(f"{family_title(key)} {number(row['value'])} ({interval(row['low'], row['high'])})")
+            told.append(
+                f"{family_title(key)} {number(row['value'])} ({interval(row['low'], row['high'])})",
+            )
     groups = tables.performance["subgroups"]["group"].nunique()
-    shown = "by subgroup: see Sites and subgroups" if groups else f"by subgroup: {NOT_RECORDED}"
+    shown = (
+        "by subgroup: see Sites and subgroups"
+        if groups
+        else f"by subgroup: {NOT_RECORDED}"
+    )
     return "; ".join([*told, shown]) + "."
 
 
@@ -220,8 +288,15 @@ def _updating(run: Run, tables: Tables) -> str:
 
 ITEMS: tuple[tuple[str, str, str, Answer, str], ...] = (
     (
-        *("7", "Data preparation", "Cleaning and quality checks, and whether alike in all social groups."),
-        *(_preparation, f"{AUTHORS}: what was done before the files came here, and in whom."),
+        *(
+            "7",
+            "Data preparation",
+            "Cleaning and quality checks, and whether alike in all social groups.",
+        ),
+        *(
+            _preparation,
+            f"{AUTHORS}: what was done before the files came here, and in whom.",
+        ),
     ),
     (
         "10",
@@ -230,20 +305,64 @@ ITEMS: tuple[tuple[str, str, str, Answer, str], ...] = (
         _size,
         f"{AUTHORS}: why it is enough.",
     ),
-    ("11", "Missing data", "How they were handled; why data were left out.", _missing, ""),
-    ("12a", "Analysis", "Which data served development and evaluation, how they were divided.", _use, ""),
-    ("12b", "Analysis", "How predictors were handled: form, scale, transformation.", _predictors, ""),
     (
-        *("12c", "Analysis", "Kind of model and why, all steps of building, tuning, internal validation."),
+        "11",
+        "Missing data",
+        "How they were handled; why data were left out.",
+        _missing,
+        "",
+    ),
+    (
+        "12a",
+        "Analysis",
+        "Which data served development and evaluation, how they were divided.",
+        _use,
+        "",
+    ),
+    (
+        "12b",
+        "Analysis",
+        "How predictors were handled: form, scale, transformation.",
+        _predictors,
+        "",
+    ),
+    (
+        *(
+            "12c",
+            "Analysis",
+            "Kind of model and why, all steps of building, tuning, internal validation.",
+        ),
         *(_building, f"{AUTHORS}: why this kind of model."),
     ),
-    ("12d", "Analysis", "How differences between clusters such as hospitals were handled.", _sites, ""),
     (
-        *("12e", "Analysis", "All measures and plots of performance and why; how models were compared."),
+        "12d",
+        "Analysis",
+        "How differences between clusters such as hospitals were handled.",
+        _sites,
+        "",
+    ),
+    (
+        *(
+            "12e",
+            "Analysis",
+            "All measures and plots of performance and why; how models were compared.",
+        ),
         *(_measures, f"{AUTHORS}: why these measures."),
     ),
-    ("12f", "Analysis", "Any updating that followed from the evaluation.", _updating, ""),
-    ("12g", "Analysis", "How the predictions that were evaluated were calculated.", _calculated, ""),
+    (
+        "12f",
+        "Analysis",
+        "Any updating that followed from the evaluation.",
+        _updating,
+        "",
+    ),
+    (
+        "12g",
+        "Analysis",
+        "How the predictions that were evaluated were calculated.",
+        _calculated,
+        "",
+    ),
     (
         "13",
         "Class imbalance",
@@ -252,7 +371,11 @@ ITEMS: tuple[tuple[str, str, str, Answer, str], ...] = (
         "",
     ),
     (
-        *("15", "Model output", "What the model gives; why and how any classes were cut."),
+        *(
+            "15",
+            "Model output",
+            "What the model gives; why and how any classes were cut.",
+        ),
         *(_output, f"{AUTHORS}: what the groups are for."),
     ),
     (
@@ -267,14 +390,31 @@ ITEMS: tuple[tuple[str, str, str, Answer, str], ...] = (
         "",
     ),
     (
-        *("20b", "Participants", "Characteristics, overall and by source: dates, predictors, treatments."),
-        *(_characteristics, f"{AUTHORS}: dates, treatments, characteristics by demographic group."),
+        *(
+            "20b",
+            "Participants",
+            "Characteristics, overall and by source: dates, predictors, treatments.",
+        ),
+        *(
+            _characteristics,
+            f"{AUTHORS}: dates, treatments, characteristics by demographic group.",
+        ),
     ),
     (
-        *("20c", "Participants", "For evaluation: how predictors differ from those in the development data."),
+        *(
+            "20c",
+            "Participants",
+            "For evaluation: how predictors differ from those in the development data.",
+        ),
         *(_shift, f"{AUTHORS}, where another cohort was scored."),
     ),
-    ("21", "Model development", "Participants and events in each analysis.", _analyses, ""),
+    (
+        "21",
+        "Model development",
+        "Participants and events in each analysis.",
+        _analyses,
+        "",
+    ),
     (
         *(
             "22",
@@ -283,7 +423,13 @@ ITEMS: tuple[tuple[str, str, str, Answer, str], ...] = (
         ),
         *(_specification, f"{AUTHORS}: where the final model can be had."),
     ),
-    ("23a", "Performance", "Estimates with intervals, also in key subgroups.", _performance, ""),
+    (
+        "23a",
+        "Performance",
+        "Estimates with intervals, also in key subgroups.",
+        _performance,
+        "",
+    ),
     ("23b", "Performance", "Where examined, differences between clusters.", _sites, ""),
     ("24", "Model updating", "Results of any updating.", _updating, ""),
 )

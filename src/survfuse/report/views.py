@@ -9,13 +9,15 @@ from typing import Any
 from survfuse._errors import listed
 from survfuse.report import claims
 from survfuse.report.artefacts import Run
+from survfuse.report.formatting import known
 from survfuse.report.names import D_CALIBRATION, DELTA, metric, order
 from survfuse.report.performance import HONEST, SELECTED, under_loss
-from survfuse.report.tables import CONCORDANCES, Tables, plain_records
-from survfuse.report.words import known
+from survfuse.report.report_tables import CONCORDANCES, Tables, plain_records
 
 NAMED_MODELS = 4
-SHORT = 60  # letters of a reason that stands in its cell; a longer one becomes a footnote
+SHORT = (
+    60  # letters of a reason that stands in its cell; a longer one becomes a footnote
+)
 
 
 def models(tables: Tables) -> list[dict[str, Any]]:
@@ -35,15 +37,21 @@ def models(tables: Tables) -> list[dict[str, Any]]:
                 "role": part["role"].iloc[0],
                 "estimates": dict(zip(CONCORDANCES, shown, strict=True)),
                 "delta": estimates.get(DELTA),
-                "notes": _notes([e for e in [*shown, estimates.get(DELTA)] if e is not None]),
-            }
+                "notes": _notes(
+                    [e for e in [*shown, estimates.get(DELTA)] if e is not None],
+                ),
+            },
         )
     return rows
 
 
 def _notes(estimates: Sequence[Mapping[str, Any]]) -> list[str]:
     """Remarks on numbers that are there; why a number is not there stands in its cell."""
-    return list(dict.fromkeys(e["note"] for e in estimates if e["note"] and e["value"] is not None))
+    return list(
+        dict.fromkeys(
+            e["note"] for e in estimates if e["note"] and e["value"] is not None
+        ),
+    )
 
 
 def families(run: Run, tables: Tables) -> list[dict[str, Any]]:
@@ -69,7 +77,10 @@ def families(run: Run, tables: Tables) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for key in sorted(keys, key=order):
         rows.append(
-            {"metric": metric(key, run.unit), "cells": [tables.estimate(name, key) for name in names]}
+            {
+                "metric": metric(key, run.unit),
+                "cells": [tables.estimate(name, key) for name in names],
+            },
         )
     return [
         {"family": name, **footnoted(list(part))}
@@ -91,11 +102,17 @@ def footnoted(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         `rows`, whose cells have a `mark` (the footnote's number, or None), and `footnotes`.
     """
     numbers: dict[str, int] = {}
-    marked = [{**row, "cells": [_mark(cell, numbers) for cell in row["cells"]]} for row in rows]
+    marked = [
+        {**row, "cells": [_mark(cell, numbers) for cell in row["cells"]]}
+        for row in rows
+    ]
     return {"rows": marked, "footnotes": list(numbers)}
 
 
-def _mark(cell: Mapping[str, Any] | None, numbers: dict[str, int]) -> dict[str, Any] | None:
+def _mark(
+    cell: Mapping[str, Any] | None,
+    numbers: dict[str, int],
+) -> dict[str, Any] | None:
     if cell is None:
         return None
     note = str(cell["note"])
@@ -133,7 +150,11 @@ def compared(tables: Tables, name: str) -> list[dict[str, Any]]:
         {
             **row,
             "says": claims.says(row, what),
-            "brier": {"value": row["isbs"], "low": row["isbs_low"], "high": row["isbs_high"]}
+            "brier": {
+                "value": row["isbs"],
+                "low": row["isbs_low"],
+                "high": row["isbs_high"],
+            }
             | {"note": row["isbs_note"]},
         }
         for row in plain_records(tables.performance[name])
@@ -154,11 +175,21 @@ def agreement(run: Run, tables: Tables) -> dict[str, Any]:
         `whole`: observed / expected and slope; `horizons`: ICI, E50 and E90 of each
         horizon as rows with footnotes.
     """
-    found = {key: tables.estimate(run.model, key) for key in ("observed_expected", "calibration_slope")}
-    whole = [{"metric": metric(key, run.unit), "estimate": e} for key, e in found.items() if e is not None]
+    found = {
+        key: tables.estimate(run.model, key)
+        for key in ("observed_expected", "calibration_slope")
+    }
+    whole = [
+        {"metric": metric(key, run.unit), "estimate": e}
+        for key, e in found.items()
+        if e is not None
+    ]
     horizons = []
     for horizon in run.horizons:
-        cells = [tables.estimate(run.model, f"{name}_{horizon:g}") for name in ("ici", "e50", "e90")]
+        cells = [
+            tables.estimate(run.model, f"{name}_{horizon:g}")
+            for name in ("ici", "e50", "e90")
+        ]
         if any(cell is not None for cell in cells):
             horizons.append({"horizon": horizon, "cells": cells})
     return {"whole": whole, "horizons": footnoted(horizons)}
@@ -181,8 +212,17 @@ def optimism(tables: Tables) -> dict[str, Any] | None:
         return None
     honest, selected = rows[HONEST], rows[SELECTED]
     both = known(honest["value"]) and known(selected["value"])
-    difference = f"{selected['value'] - honest['value']:+.3f}".replace("-", "−") if both else None
-    return {"metric": honest["metric"], "honest": honest, "selected": selected, "difference": difference}
+    difference = (
+        f"{selected['value'] - honest['value']:+.3f}".replace("-", "−")
+        if both
+        else None
+    )
+    return {
+        "metric": honest["metric"],
+        "honest": honest,
+        "selected": selected,
+        "difference": difference,
+    }
 
 
 def external(run: Run, tables: Tables) -> dict[str, Any] | None:
@@ -203,7 +243,11 @@ def external(run: Run, tables: Tables) -> dict[str, Any] | None:
         return None
     scored = plain_records(tables.performance["external"])
     hidden = under_loss(found)
-    cells = {(row["model"], row["metric"]): row for row in scored if row["model"] not in hidden}
+    cells = {
+        (row["model"], row["metric"]): row
+        for row in scored
+        if row["model"] not in hidden
+    }
     names = sorted(
         dict.fromkeys(model for model, _ in cells),
         key=lambda name: (name != run.model, name != tables.baseline),
@@ -217,5 +261,7 @@ def external(run: Run, tables: Tables) -> dict[str, Any] | None:
         "cohort": dict(found.get("cohort") or {}),
         "models": names[:NAMED_MODELS],
         **footnoted(rows),
-        "left": f"Also scored, in report.json: {listed(left, len(left))}." if left else "",
+        "left": f"Also scored, in report.json: {listed(left, len(left))}."
+        if left
+        else "",
     }

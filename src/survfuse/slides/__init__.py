@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from survfuse.slides.extract import extract_slide
-    from survfuse.slides.items import SlideItem
-    from survfuse.slides.run import Summary, survey
     from survfuse.slides.settings import ExtractConfig
-    from survfuse.slides.state import Record
+    from survfuse.slides.slide_list import SlideItem
+    from survfuse.slides.slide_records import Record
+    from survfuse.slides.supervisor import Summary, survey
 
 __all__ = ["ExtractConfig", "Record", "SlideItem", "Summary", "extract_slide", "survey"]
 

@@ -52,7 +52,11 @@ class BagWriter:
         self._features = _Column(self._file, "features", dim, np.dtype("<f2"), expected)
         self._coords = _Column(self._file, "coords", 2, np.dtype("<i8"), expected)
 
-    def append(self, features: npt.NDArray[np.float16], coords: npt.NDArray[np.int64]) -> None:
+    def append(
+        self,
+        features: npt.NDArray[np.float16],
+        coords: npt.NDArray[np.int64],
+    ) -> None:
         """Add tiles.
 
         Parameters
@@ -62,7 +66,9 @@ class BagWriter:
             Upper left corners (x, y), level-0 px.
         """
         if len(features) != len(coords):
-            raise ValueError(f"{len(features)} rows of features, {len(coords)} of coordinates")
+            raise ValueError(
+                f"{len(features)} rows of features, {len(coords)} of coordinates",
+            )
         self._features.append(features)
         self._coords.append(coords)
 
@@ -71,7 +77,13 @@ class BagWriter:
         """Tiles so far."""
         return self._features.rows + self._features.waiting
 
-    def finish(self, *, encoder: str, places: Mapping[str, Any], about: Mapping[str, Any]) -> None:
+    def finish(
+        self,
+        *,
+        encoder: str,
+        places: Mapping[str, Any],
+        about: Mapping[str, Any],
+    ) -> None:
         """Write what is left in memory, and the attributes; close, and make the file durable.
 
         Parameters
@@ -101,7 +113,11 @@ class BagWriter:
             number = re.search(r"errno = (\d+)", str(error))
             if number is None:
                 raise
-            raise OSError(int(number[1]), os.strerror(int(number[1])), str(self._path)) from None
+            raise OSError(
+                int(number[1]),
+                os.strerror(int(number[1])),
+                str(self._path),
+            ) from None
 
     def close(self) -> None:
         """Let go of the file, finished or not."""
@@ -111,7 +127,10 @@ class BagWriter:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         # what could not be written cannot be closed either, and that would hide the reason
         with suppress(*(() if error is None else (OSError, RuntimeError))):
@@ -121,10 +140,21 @@ class BagWriter:
 class _Column:
     """One growing dataset; whole chunks go past the library's cache, straight to the file."""
 
-    def __init__(self, file: h5py.File, name: str, width: int, dtype: np.dtype[Any], expected: int) -> None:
+    def __init__(
+        self,
+        file: h5py.File,
+        name: str,
+        width: int,
+        dtype: np.dtype[Any],
+        expected: int,
+    ) -> None:
         step = max(1, min(CHUNK_BYTES // max(1, width * dtype.itemsize), expected))
         self.stored = file.create_dataset(
-            name, shape=(0, width), maxshape=(None, width), dtype=dtype, chunks=(step, max(1, width))
+            name,
+            shape=(0, width),
+            maxshape=(None, width),
+            dtype=dtype,
+            chunks=(step, max(1, width)),
         )
         self.rows = 0
         self._buffer = np.zeros((step, width), dtype)
@@ -134,7 +164,9 @@ class _Column:
         taken = 0
         while taken < len(block):
             step = min(len(block) - taken, len(self._buffer) - self.waiting)
-            self._buffer[self.waiting : self.waiting + step] = block[taken : taken + step]
+            self._buffer[self.waiting : self.waiting + step] = block[
+                taken : taken + step
+            ]
             self.waiting += step
             taken += step
             if self.waiting == len(self._buffer):
@@ -169,7 +201,10 @@ def read_about(path: Path) -> dict[str, Any] | None:
         return None
     attributes, tiles = known
     with suppress(ValueError, RecursionError):
-        return {**{name: _parsed(value) for name, value in attributes.items()}, "tiles": tiles}
+        return {
+            **{name: _parsed(value) for name, value in attributes.items()},
+            "tiles": tiles,
+        }
     return None
 
 
@@ -179,7 +214,10 @@ def read_key(path: Path) -> tuple[str, int] | None:
     return None if known is None else (str(known[0].get("key")), known[1])
 
 
-def _own(path: Path, attributes: Sequence[str] | None) -> tuple[Mapping[str, Any], int] | None:
+def _own(
+    path: Path,
+    attributes: Sequence[str] | None,
+) -> tuple[Mapping[str, Any], int] | None:
     """Return the attributes and the number of tiles of a whole bag of ours."""
     if not path.is_file():
         return None
@@ -189,7 +227,11 @@ def _own(path: Path, attributes: Sequence[str] | None) -> tuple[Mapping[str, Any
         return None
     about = nodes[""].attributes
     shapes = [nodes[name].shape for name in ("features", "coords") if name in nodes]
-    if about.get("format") != BAG_FORMAT or about.get("version") != BAG_VERSION or None in shapes:
+    if (
+        about.get("format") != BAG_FORMAT
+        or about.get("version") != BAG_VERSION
+        or None in shapes
+    ):
         return None
     tiles = [shape[0] for shape in shapes if shape is not None and len(shape) == 2]
     whole = len(tiles) == 2 and shapes[1] == (tiles[0], 2)
@@ -197,4 +239,6 @@ def _own(path: Path, attributes: Sequence[str] | None) -> tuple[Mapping[str, Any
 
 
 def _parsed(value: Any) -> Any:
-    return json.loads(value) if isinstance(value, str) and value.startswith("{") else value
+    return (
+        json.loads(value) if isinstance(value, str) and value.startswith("{") else value
+    )

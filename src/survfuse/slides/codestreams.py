@@ -10,7 +10,11 @@ _NO_LENGTH = {0x01, 0xD8, *range(0xD0, 0xD8)}
 _FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
 _MOST_SCANS = 100  # each goes over all pixels; encoders make about ten
-_JPEG_START, _J2K_START, _JP2_START = b"\xff\xd8", b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0cjP  "
+_JPEG_START, _J2K_START, _JP2_START = (
+    b"\xff\xd8",
+    b"\xff\x4f\xff\x51",
+    b"\x00\x00\x00\x0cjP  ",
+)
 _PNG_START = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
 _COLOURS = 4  # the most that PNG and WebP have
 
@@ -86,7 +90,11 @@ def _j2k_size(stored: bytes, start: int) -> Claim | None:
     if not stored.startswith(_J2K_START, start) or len(stored) < start + 42:
         return None
     right, bottom, left, top = struct.unpack_from(">4I", stored, start + 8)
-    return right - left, bottom - top, int.from_bytes(stored[start + 40 : start + 42], "big")
+    return (
+        right - left,
+        bottom - top,
+        int.from_bytes(stored[start + 40 : start + 42], "big"),
+    )
 
 
 def _webp_size(stored: bytes) -> Claim | None:
@@ -94,7 +102,9 @@ def _webp_size(stored: bytes) -> Claim | None:
     if len(stored) < 30:
         return None
     if kind == b"VP8X":
-        width, height = (int.from_bytes(stored[at : at + 3], "little") + 1 for at in (24, 27))
+        width, height = (
+            int.from_bytes(stored[at : at + 3], "little") + 1 for at in (24, 27)
+        )
         return width, height, _COLOURS
     if kind == b"VP8L":
         bits = int.from_bytes(stored[21:25], "little")

@@ -7,12 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 from survfuse.slides.geometry import Grid
 from survfuse.slides.reading import SlideReader
-from survfuse.slides.state import Record
+from survfuse.slides.slide_records import Record
 
 if TYPE_CHECKING:
     from survfuse.slides.tissue import Tissue
 
-KEPT = ("key", "tiles", "chosen", "unreadable", "dropped", "quality", "slide", "grid", "tissue", "versions")
+KEPT = (
+    "key",
+    "tiles",
+    "chosen",
+    "unreadable",
+    "dropped",
+    "quality",
+    "slide",
+    "grid",
+    "tissue",
+    "versions",
+)
 """Fields of a record that the bag itself repeats: what it is, not when and where it was made."""
 
 
@@ -31,10 +42,14 @@ def why_empty(record: Record) -> str:
     """Why a slide has no tiles, from its record."""
     if record.chosen:
         left_out = {**record.dropped, "unreadable": record.unreadable}
-        counts = ", ".join(f"{count} {name}" for name, count in left_out.items() if count)
+        counts = ", ".join(
+            f"{count} {name}" for name, count in left_out.items() if count
+        )
         reasons = [f"all {record.chosen} tiles on tissue were left out ({counts})"]
     elif record.tissue["area_mm2"] or not record.tissue["notes"]:
-        reasons = [f"no tile holds enough of the {record.tissue['area_mm2']:g} mm² of tissue"]
+        reasons = [
+            f"no tile holds enough of the {record.tissue['area_mm2']:g} mm² of tissue",
+        ]
     else:
         reasons = []
     return "; ".join([*reasons, *record.tissue["notes"]])
@@ -76,7 +91,11 @@ def about_bag(record: Record, grid: Grid, encoder: Mapping[str, Any]) -> dict[st
     encoder : mapping
         Identity of the encoder.
     """
-    slide = {name: value for name, value in record.slide.items() if name not in ("path", "mtime_ns")}
+    slide = {
+        name: value
+        for name, value in record.slide.items()
+        if name not in ("path", "mtime_ns")
+    }
     return {
         "key": record.key,
         "mpp": grid.mpp,

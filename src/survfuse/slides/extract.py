@@ -22,19 +22,39 @@ from survfuse._errors import SlideError
 from survfuse._places import began
 from survfuse._storage import atomic_path, file_stamp, sha256_file
 from survfuse.slides.bag_writer import BagWriter, read_about, read_key
-from survfuse.slides.describe import KEPT, about_bag, about_grid, about_places, about_tissue, why_empty
+from survfuse.slides.describe import (
+    KEPT,
+    about_bag,
+    about_grid,
+    about_places,
+    about_tissue,
+    why_empty,
+)
 from survfuse.slides.geometry import Grid, plan_grid
-from survfuse.slides.identity import content_key, hash_slide, inputs_key, stamp_there, versions
-from survfuse.slides.items import SlideItem
+from survfuse.slides.identity import (
+    content_key,
+    hash_slide,
+    inputs_key,
+    stamp_there,
+    versions,
+)
 from survfuse.slides.overview_checks import check_overview
 from survfuse.slides.overviews import Overview, at_least, overview
+from survfuse.slides.quality_counts import Tally
 from survfuse.slides.reading import SlideReader, open_slide
 from survfuse.slides.settings import ExtractConfig, settings_of
+from survfuse.slides.slide_list import SlideItem
+from survfuse.slides.slide_records import (
+    STAGES,
+    Places,
+    Record,
+    now,
+    read_record,
+    write_record,
+)
 from survfuse.slides.spacing import slide_spacing
-from survfuse.slides.state import STAGES, Places, Record, now, read_record, write_record
-from survfuse.slides.tally import Tally
 from survfuse.slides.tiles import TileBatch, stream_tiles
-from survfuse.slides.where import mask_of, tissue_of
+from survfuse.slides.tissue_source import mask_of, tissue_of
 
 if TYPE_CHECKING:
     from survfuse.slides.encoders.card import TileEncoder
@@ -42,7 +62,12 @@ if TYPE_CHECKING:
 
 
 def extract_slide(
-    item: SlideItem, config: ExtractConfig, encoder: TileEncoder, out: Path, *, executor: str = "inline"
+    item: SlideItem,
+    config: ExtractConfig,
+    encoder: TileEncoder,
+    out: Path,
+    *,
+    executor: str = "inline",
 ) -> Record:
     """Extract one slide, or find that this is already done.
 
@@ -84,7 +109,13 @@ def extract_slide(
     return record
 
 
-def is_finished(record: Record, inputs: str, places: Places, *, verify: bool = False) -> bool:
+def is_finished(
+    record: Record,
+    inputs: str,
+    places: Places,
+    *,
+    verify: bool = False,
+) -> bool:
     """Tell whether a record is of a bag that is there, made from these very inputs and not changed since.
 
     The bag is hashed where its stamp (inode, size, times) is not the recorded one, or to `verify`.
@@ -100,7 +131,9 @@ def is_finished(record: Record, inputs: str, places: Places, *, verify: bool = F
         return True
     digest = sha256_file(places.bag)
     if record.bag.get("sha256") not in (None, digest):
-        record.bag["stamp"] = None  # of no use any more: whoever looks next hashes again
+        record.bag["stamp"] = (
+            None  # of no use any more: whoever looks next hashes again
+        )
         write_record(places, record)
         return False
     record.bag |= {"sha256": digest, "stamp": stamp}
@@ -176,10 +209,15 @@ class _Extraction:
         try:
             yield
         finally:
-            self.record.seconds[name] = self.record.seconds[name] + clock.perf_counter() - start
+            self.record.seconds[name] = (
+                self.record.seconds[name] + clock.perf_counter() - start
+            )
 
     def _end(self) -> None:
-        self.record.bag |= {"sha256": sha256_file(self.places.bag), "stamp": file_stamp(self.places.bag)}
+        self.record.bag |= {
+            "sha256": sha256_file(self.places.bag),
+            "stamp": file_stamp(self.places.bag),
+        }
         self.record.status = "done" if self.record.tiles else "empty"
         self.record.reason = "" if self.record.tiles else why_empty(self.record)
         self.record.finished = now()
@@ -208,15 +246,26 @@ class _Extraction:
     def _sha256(self) -> str:
         """Hash the image, unless its size and time are as they were."""
         before = self.known.slide if self.known else {}
-        same = all(before.get(name) == self.record.slide[name] for name in ("size", "mtime_ns"))
-        return str(before["sha256"]) if same and before.get("sha256") else hash_slide(self.item.path)
+        same = all(
+            before.get(name) == self.record.slide[name] for name in ("size", "mtime_ns")
+        )
+        return (
+            str(before["sha256"])
+            if same and before.get("sha256")
+            else hash_slide(self.item.path)
+        )
 
     def _sign(self, digest: Future[str]) -> None:
         """Give the record its key."""
         with self.stage("hash"):
             self.record.slide["sha256"] = digest.result()
-            if stamp_there(self.item.path) != (self.record.slide["size"], self.record.slide["mtime_ns"]):
-                raise SlideError(f"{self.item.path}: changed while it was read; let it be and start again")
+            if stamp_there(self.item.path) != (
+                self.record.slide["size"],
+                self.record.slide["mtime_ns"],
+            ):
+                raise SlideError(
+                    f"{self.item.path}: changed while it was read; let it be and start again",
+                )
             method = self.config.method_for(self.item)
             mask = sha256_file(mask_of(self.item)) if method == "given" else None
         self.record.tissue["mask_sha256"] = mask
@@ -249,7 +298,9 @@ class _Extraction:
         """Whether a bag is there that is not the one that was written; notes it."""
         written = self.record.bag.get("sha256")
         damaged = (
-            written is not None and self.places.bag.is_file() and sha256_file(self.places.bag) != written
+            written is not None
+            and self.places.bag.is_file()
+            and sha256_file(self.places.bag) != written
         )
         note = "its bag was damaged or edited after it was written: extracted anew"
         self.record.bag["notes"] = [note] if damaged else []
@@ -264,7 +315,11 @@ class _Extraction:
         return grid
 
     def _fill(
-        self, bag: BagWriter, reader: SlideReader, grid: Grid, chosen: npt.NDArray[np.int64]
+        self,
+        bag: BagWriter,
+        reader: SlideReader,
+        grid: Grid,
+        chosen: npt.NDArray[np.int64],
     ) -> npt.NDArray[np.bool_]:
         """Stream the chosen tiles through judge and encoder into the bag; tells which were kept."""
         kept = np.zeros(len(chosen), bool)
@@ -279,7 +334,10 @@ class _Extraction:
                 features = self.encoder.encode(pixels)
             with self.stage("write"):
                 index = batch.index[good]
-                bag.append(features, np.rint(grid.corners(chosen[index])).astype(np.int64))
+                bag.append(
+                    features,
+                    np.rint(grid.corners(chosen[index])).astype(np.int64),
+                )
                 kept[index] = True
         self.record.unreadable = len(self.bad)
         self.record.dropped, self.record.quality = tally.dropped, tally.medians(kept)
@@ -293,7 +351,12 @@ class _Extraction:
             about=about_bag(self.record, grid, self.settings["encoder"]),
         )
 
-    def _batches(self, reader: SlideReader, grid: Grid, chosen: npt.NDArray[np.int64]) -> Iterator[TileBatch]:
+    def _batches(
+        self,
+        reader: SlideReader,
+        grid: Grid,
+        chosen: npt.NDArray[np.int64],
+    ) -> Iterator[TileBatch]:
         """Batches, the time waited for them counted; ends in a SlideError when too many tiles are bad."""
         batches = stream_tiles(
             reader,
@@ -318,7 +381,7 @@ class _Extraction:
             first = self.bad[0][1].removeprefix(f"{self.item.path}: ")
             raise SlideError(
                 f"{self.item.path}: at least {len(self.bad)} of {chosen} tiles cannot be read, at most "
-                f"{limit:.0%} may (--limit-unreadable); the first is {first}"
+                f"{limit:.0%} may (--limit-unreadable); the first is {first}",
             )
 
     def _overview(self, reader: SlideReader, slide_mpp: float) -> Overview:
@@ -337,7 +400,7 @@ class _Extraction:
         chosen: npt.NDArray[np.int64],
         kept: npt.NDArray[np.bool_],
     ) -> None:
-        from survfuse.slides.contact import thumbnail
+        from survfuse.slides.contact_sheet import thumbnail
 
         view = at_least(reader, view, grid.slide_mpp)
         with atomic_path(self.places.picture, durable=False) as temporary:

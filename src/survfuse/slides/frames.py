@@ -85,7 +85,11 @@ class Evidence:
 
 
 def settle_frame(
-    path: Path, mask: Mask, size: tuple[int, int], frames: Sequence[Frame], evidence: Sequence[Evidence]
+    path: Path,
+    mask: Mask,
+    size: tuple[int, int],
+    frames: Sequence[Frame],
+    evidence: Sequence[Evidence],
 ) -> tuple[Frame, list[str]]:
     """Choose the frame of a mask, where the evidence is of one mind.
 
@@ -123,11 +127,15 @@ def settle_frame(
     raise SlideError(
         f"{path}: the mask is {size[0]} × {size[1]} px, which has the proportions of {sizes}; which of them "
         f"it shows is {doubt}; write it for the whole slide, a power of 2 smaller, or with its µm/px in the "
-        "resolution tags"
+        "resolution tags",
     )
 
 
-def by_length(frames: Sequence[Frame], lengths: tuple[float, float] | None, mpp: float) -> Iterator[Evidence]:
+def by_length(
+    frames: Sequence[Frame],
+    lengths: tuple[float, float] | None,
+    mpp: float,
+) -> Iterator[Evidence]:
     """Hold the µm that a mask says it covers, by its own tags, against the frames.
 
     Parameters
@@ -142,7 +150,10 @@ def by_length(frames: Sequence[Frame], lengths: tuple[float, float] | None, mpp:
         return
     fitting = [frame for frame in frames if _same_lengths(frame, lengths, mpp)]
     if len(fitting) == 1:
-        yield Evidence(fitting[0], f"its own scale makes it {lengths[0] / 1000:.4g} mm wide")
+        yield Evidence(
+            fitting[0],
+            f"its own scale makes it {lengths[0] / 1000:.4g} mm wide",
+        )
 
 
 def covers(frames: Sequence[Frame], lengths: tuple[float, float], mpp: float) -> bool:
@@ -152,7 +163,10 @@ def covers(frames: Sequence[Frame], lengths: tuple[float, float], mpp: float) ->
 
 def _same_lengths(frame: Frame, lengths: tuple[float, float], mpp: float) -> bool:
     sides = frame.width * mpp, frame.height * mpp
-    return all(abs(one / other - 1) <= SAME_LENGTH for one, other in zip(lengths, sides, strict=True))
+    return all(
+        abs(one / other - 1) <= SAME_LENGTH
+        for one, other in zip(lengths, sides, strict=True)
+    )
 
 
 def by_step(frames: Sequence[Frame], size: tuple[int, int]) -> Iterator[Evidence]:
@@ -161,7 +175,10 @@ def by_step(frames: Sequence[Frame], size: tuple[int, int]) -> Iterator[Evidence
     most = max(strength.values())
     best = [frame for frame in frames if strength[frame] == most]
     if most and len(best) == 1:
-        yield Evidence(best[0], f"its pixels are {best[0].width / size[0]:g} px of the slide wide")
+        yield Evidence(
+            best[0],
+            f"its pixels are {best[0].width / size[0]:g} px of the slide wide",
+        )
 
 
 def _step_strength(frame: Frame, size: tuple[int, int]) -> int:
@@ -169,7 +186,9 @@ def _step_strength(frame: Frame, size: tuple[int, int]) -> int:
     if not 1 <= step <= LONGEST_STEP:
         return 0
     sides = ((frame.width, size[0]), (frame.height, size[1]))
-    if step & (step - 1) == 0 and all(small in (long // step, -(-long // step)) for long, small in sides):
+    if step & (step - 1) == 0 and all(
+        small in (long // step, -(-long // step)) for long, small in sides
+    ):
         return _BINARY
     return _EXACT if all(long == small * step for long, small in sides) else 0
 
@@ -180,14 +199,20 @@ def by_outside(frames: Sequence[Frame], mask: Mask) -> Iterator[Evidence]:
     share = outside(mask, whole, scanned)
     if share > MOST_OUTSIDE:
         yield Evidence(
-            scanned, f"of the whole slide, {share:.0%} of what it marks would lie outside the scanned area"
+            scanned,
+            f"of the whole slide, {share:.0%} of what it marks would lie outside the scanned area",
         )
 
 
 def outside(mask: Mask, whole: Frame, scanned: Frame) -> float:
     """Share of the marked px of a mask of the whole slide that lie outside the scanned area, by over 1 px."""
-    rows, columns = (slice(max(0, start - 1), stop + 1) for start, stop in _box(mask.shape, whole, scanned))
-    return 1 - float(np.count_nonzero(mask[rows, columns]) / max(1, int(np.count_nonzero(mask))))
+    rows, columns = (
+        slice(max(0, start - 1), stop + 1)
+        for start, stop in _box(mask.shape, whole, scanned)
+    )
+    return 1 - float(
+        np.count_nonzero(mask[rows, columns]) / max(1, int(np.count_nonzero(mask))),
+    )
 
 
 def by_stain(frames: Sequence[Frame], mask: Mask, stained: Mask) -> Iterator[Evidence]:
@@ -199,12 +224,18 @@ def by_stain(frames: Sequence[Frame], mask: Mask, stained: Mask) -> Iterator[Evi
         most, less = fits[best][number], fits[other][number]
         if most >= least and most - less >= apart:
             yield Evidence(
-                best, f"{fits[best][0]:.0%} of what it marks is stained there, else {fits[other][0]:.0%}"
+                best,
+                f"{fits[best][0]:.0%} of what it marks is stained there, else {fits[other][0]:.0%}",
             )
             return
 
 
-def stain_fit(mask: Mask, stained: Mask, whole: Frame, frame: Frame) -> tuple[float, float]:
+def stain_fit(
+    mask: Mask,
+    stained: Mask,
+    whole: Frame,
+    frame: Frame,
+) -> tuple[float, float]:
     """Hold a mask of `frame` against the stain of the whole slide.
 
     Returns
@@ -230,7 +261,10 @@ def place(mask: Mask, whole: Frame, frame: Frame, shape: tuple[int, ...]) -> Mas
 
     (top, bottom), (left, right) = _box(shape, whole, frame)
     size = (max(1, right - left), max(1, bottom - top))
-    there = cv2.resize(mask.astype(np.uint8) * 255, size, interpolation=cv2.INTER_AREA) >= 128
+    there = (
+        cv2.resize(mask.astype(np.uint8) * 255, size, interpolation=cv2.INTER_AREA)
+        >= 128
+    )
     canvas = np.zeros(shape, bool)
     room = canvas[top : top + size[1], left : left + size[0]]
     room[...] = there[: room.shape[0], : room.shape[1]]
@@ -243,9 +277,19 @@ def frame_part(canvas: Mask, whole: Frame, frame: Frame) -> Mask:
     return canvas[top:bottom, left:right]
 
 
-def _box(shape: tuple[int, ...], whole: Frame, frame: Frame) -> tuple[tuple[int, int], tuple[int, int]]:
+def _box(
+    shape: tuple[int, ...],
+    whole: Frame,
+    frame: Frame,
+) -> tuple[tuple[int, int], tuple[int, int]]:
     """Rows and columns, (start, stop) each, that a frame takes of a canvas of the whole slide."""
     down, across = shape[0] / whole.height, shape[1] / whole.width
-    rows = math.floor(frame.y * down + 0.5), math.floor((frame.y + frame.height) * down + 0.5)
-    columns = math.floor(frame.x * across + 0.5), math.floor((frame.x + frame.width) * across + 0.5)
+    rows = (
+        math.floor(frame.y * down + 0.5),
+        math.floor((frame.y + frame.height) * down + 0.5),
+    )
+    columns = (
+        math.floor(frame.x * across + 0.5),
+        math.floor((frame.x + frame.width) * across + 0.5),
+    )
     return rows, columns

@@ -67,13 +67,17 @@ class Grid:
         """Side of a tile in px of the level that is read."""
         return max(1, round(self.footprint / self.downsample))
 
-    def corners(self, chosen: npt.NDArray[np.int64] | None = None) -> npt.NDArray[np.float64]:
+    def corners(
+        self,
+        chosen: npt.NDArray[np.int64] | None = None,
+    ) -> npt.NDArray[np.float64]:
         """Upper left corners in level-0 px, (tiles, 2) as (x, y), row by row; of `chosen` or of all."""
         flat = np.arange(len(self)) if chosen is None else np.asarray(chosen)
         row, column = np.divmod(flat, self.columns)
-        places: npt.NDArray[np.float64] = self.stride * np.stack([column, row], axis=1) + np.array(
-            self.origin
-        )
+        places: npt.NDArray[np.float64] = self.stride * np.stack(
+            [column, row],
+            axis=1,
+        ) + np.array(self.origin)
         return places
 
     def read_corners(self, chosen: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -82,7 +86,12 @@ class Grid:
 
 
 def plan_grid(
-    reader: SlideReader, slide_mpp: float, *, tile_px: int, mpp: float, overlap: float = 0.0
+    reader: SlideReader,
+    slide_mpp: float,
+    *,
+    tile_px: int,
+    mpp: float,
+    overlap: float = 0.0,
 ) -> Grid:
     """Lay a grid of tiles over a slide.
 
@@ -106,12 +115,14 @@ def plan_grid(
         tiles are, more than can be held at once.
     """
     if tile_px < 1 or not 0 <= overlap < 1:
-        raise ValueError(f"tile_px must be >= 1 and overlap in [0, 1), got {tile_px} and {overlap}")
+        raise ValueError(
+            f"tile_px must be >= 1 and overlap in [0, 1), got {tile_px} and {overlap}",
+        )
     if slide_mpp > mpp * (1 + SAME_SCALE):
         raise SlideError(
             f"{reader.path}: scanned at {slide_mpp:g} µm/px, tiles are wanted at {mpp:g}; enlarging would "
             "invent detail. Is its scale right? Else correct it (column `mpp` of the slide table). If it is, "
-            "ask for a coarser scale for the whole cohort (--mpp), or leave this slide out"
+            "ask for a coarser scale for the whole cohort (--mpp), or leave this slide out",
         )
     level = level_for(reader, slide_mpp, mpp)
     down = reader.levels[level].downsample
@@ -142,14 +153,14 @@ def _refuse_too_much(grid: Grid, reader: SlideReader) -> None:
         raise SlideError(
             f"{reader.path}: a tile of {grid.tile_px} px at {grid.mpp:g} µm/px covers {grid.read_px:,} px a "
             f"side of level {grid.level}, the coarsest that is fine enough; at most {most} "
-            "are read at once. Ask for smaller tiles (--tile-px) or a finer scale (--mpp)"
+            "are read at once. Ask for smaller tiles (--tile-px) or a finer scale (--mpp)",
         )
     if len(grid) > MOST_TILES:
         whole = reader.levels[0]
         raise SlideError(
             f"{reader.path}: {whole.width:,} x {whole.height:,} px make {len(grid):,} tiles of "
             f"{grid.footprint:g} px, {grid.stride:g} px apart; at most {MOST_TILES:,} are laid. Is its size "
-            "right? Else ask for larger tiles (--tile-px, --mpp) or less overlap"
+            "right? Else ask for larger tiles (--tile-px, --mpp) or less overlap",
         )
 
 

@@ -10,14 +10,28 @@ from typing import Any
 from survfuse._errors import SlideError
 from survfuse._storage import sha256_file, sha256_text, to_json
 from survfuse._version import __version__
-from survfuse.slides.items import SlideItem
 from survfuse.slides.settings import ExtractConfig
+from survfuse.slides.slide_list import SlideItem
 
-PARTS = ("numpy", "h5py", "openslide-python", "openslide-bin", "tifffile", "imagecodecs", "torch", "timm")
+PARTS = (
+    "numpy",
+    "h5py",
+    "openslide-python",
+    "openslide-bin",
+    "tifffile",
+    "imagecodecs",
+    "torch",
+    "timm",
+)
 
 
 def content_key(
-    settings: Mapping[str, Any], *, slide_sha256: str, slide_mpp: float, method: str, mask_sha256: str | None
+    settings: Mapping[str, Any],
+    *,
+    slide_sha256: str,
+    slide_mpp: float,
+    method: str,
+    mask_sha256: str | None,
 ) -> str:
     """Name the content of one bag: same key, same features.
 
@@ -35,17 +49,33 @@ def content_key(
         Of its mask, where that was used.
     """
     shared = {name: value for name, value in settings.items() if name != "tissue"}
-    return sha256_text(to_json([slide_sha256, float(slide_mpp).hex(), method, mask_sha256, shared]))
+    return sha256_text(
+        to_json([slide_sha256, float(slide_mpp).hex(), method, mask_sha256, shared]),
+    )
 
 
-def inputs_key(item: SlideItem, config: ExtractConfig, settings: Mapping[str, Any]) -> str:
+def inputs_key(
+    item: SlideItem,
+    config: ExtractConfig,
+    settings: Mapping[str, Any],
+) -> str:
     """Name what one slide is made from without opening it: paths, sizes, times and settings.
 
     While it is the same, finished work stands and a data error is not tried again.
     """
-    about = [item.mpp, item.objective, config.slide_mpp, config.objective_power, config.max_unreadable]
+    about = [
+        item.mpp,
+        item.objective,
+        config.slide_mpp,
+        config.objective_power,
+        config.max_unreadable,
+    ]
     mask = item.mask if config.method_for(item) == "given" else None
-    return sha256_text(to_json([settings, about, stamp(item.path), None if mask is None else stamp(mask)]))
+    return sha256_text(
+        to_json(
+            [settings, about, stamp(item.path), None if mask is None else stamp(mask)],
+        ),
+    )
 
 
 def stamp(path: Path) -> list[Any]:
@@ -71,14 +101,19 @@ def stamp_there(path: Path) -> tuple[int, int]:
     match stamp(path):
         case [int(size), int(mtime)]:
             return size, mtime
-    raise SlideError(f"{path}: went away while it was read; put it back and start again")
+    raise SlideError(
+        f"{path}: went away while it was read; put it back and start again",
+    )
 
 
 def slide_files(path: Path) -> list[Path]:
     """Files that make up a slide: itself, and the companions of formats that have them (MRXS, DICOM)."""
     suffix = path.suffix.lower()
     if suffix == ".mrxs" and path.with_suffix("").is_dir():
-        return [path, *sorted(file for file in path.with_suffix("").rglob("*") if file.is_file())]
+        return [
+            path,
+            *sorted(file for file in path.with_suffix("").rglob("*") if file.is_file()),
+        ]
     if suffix == ".dcm":
         return sorted({path, *path.parent.glob("*.dcm")})
     return [path]

@@ -11,7 +11,11 @@ import numpy.typing as npt
 from survfuse._errors import MissingExtraError
 
 
-def stained_by_lazyslide(image: npt.NDArray[np.uint8], mpp: float, **options: Any) -> npt.NDArray[np.bool_]:
+def stained_by_lazyslide(
+    image: npt.NDArray[np.uint8],
+    mpp: float,
+    **options: Any,
+) -> npt.NDArray[np.bool_]:
     """Ask ``lazyslide.pp.find_tissues``, (height, width) bool.
 
     It is asked for saturation in HSV (``to_hsv=True, filter_artifacts=False``): its artefact filter
@@ -35,7 +39,7 @@ def stained_by_lazyslide(image: npt.NDArray[np.uint8], mpp: float, **options: An
         from lazyslide.pp import find_tissues
     except ImportError as error:
         raise MissingExtraError(
-            f"tissue by lazyslide needs {error.name or 'more packages'}: pip install 'survfuse[slides]'"
+            f"tissue by lazyslide needs {error.name or 'more packages'}: pip install 'survfuse[slides]'",
         ) from None
     asked = {
         "to_hsv": True,
@@ -74,7 +78,15 @@ def _as_wsidata(image: npt.NDArray[np.uint8], mpp: float) -> Any:
         name = "array"
         pkg_namespaces = "numpy"
 
-        def get_region(self, x: int, y: int, width: int, height: int, level: int = 0, **_: Any) -> Any:
+        def get_region(
+            self,
+            x: int,
+            y: int,
+            width: int,
+            height: int,
+            level: int = 0,
+            **_: Any,
+        ) -> Any:
             return image[y : y + height, x : x + width]
 
         def get_thumbnail(self, size: Any, **_: Any) -> Any:
@@ -96,6 +108,6 @@ def _as_wsidata(image: npt.NDArray[np.uint8], mpp: float) -> Any:
             level_downsample=[1.0],
             mpp=mpp,
             bounds=[0, 0, width, height],
-        )
+        ),
     )
     return WSIData(reader=reader)

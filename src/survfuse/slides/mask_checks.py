@@ -21,7 +21,10 @@ _TURNS: dict[str, Callable[[Any], Any]] = {
     "turned by 90°": lambda mask: np.rot90(mask, 1),
     "turned by 270°": lambda mask: np.rot90(mask, 3),
     "with rows and columns exchanged": np.transpose,
-    "with rows and columns exchanged and turned by 180°": lambda mask: np.rot90(mask.T, 2),
+    "with rows and columns exchanged and turned by 180°": lambda mask: np.rot90(
+        mask.T,
+        2,
+    ),
 }
 _FITS, _BETTER = 0.8, 0.15
 """Intersection over union with the stain, of a mask of all tissue; and by how much it is more when turned."""
@@ -64,13 +67,17 @@ def check_place(path: Path, mask: Mask, stained: Mask) -> list[str]:
     turned_on, turned_same = fits[name]
     part_fits = turned_on >= _ON_STAIN and on <= _PARTLY
     text = f"{on:.0%} of what the mask marks is stained, but {turned_on:.0%} when it is {name}"
-    if (turned_same >= _FITS and turned_same - same >= _BETTER) or (part_fits and on <= _OFF_STAIN):
-        raise SlideError(f"{path}: {text}; write it the way the slide lies, with row 0 at its top")
+    if (turned_same >= _FITS and turned_same - same >= _BETTER) or (
+        part_fits and on <= _OFF_STAIN
+    ):
+        raise SlideError(
+            f"{path}: {text}; write it the way the slide lies, with row 0 at its top",
+        )
     if part_fits:
         return [f"{text}; does it lie the way the slide does?"]
     if on < _HARDLY:
         return [
-            f"only {on:.1%} of what the mask marks is stained; is it this slide's mask, and of all of it?"
+            f"only {on:.1%} of what the mask marks is stained; is it this slide's mask, and of all of it?",
         ]
     return []
 
@@ -80,5 +87,8 @@ def _fit(mask: Mask, stained: Mask) -> tuple[float, float]:
     import cv2
 
     size = (stained.shape[1], stained.shape[0])
-    marked = cv2.resize(mask.astype(np.uint8) * 255, size, interpolation=cv2.INTER_AREA) >= 128
+    marked = (
+        cv2.resize(mask.astype(np.uint8) * 255, size, interpolation=cv2.INTER_AREA)
+        >= 128
+    )
     return overlap(marked, stained)

@@ -45,16 +45,24 @@ def choose_page(pages: list[Any], frame: Frame, slide_mpp: float) -> Any:
     fitting = [
         page
         for page in pages
-        if page.imagewidth and page.imagelength and frame.shows(page.imagewidth, page.imagelength)
+        if page.imagewidth
+        and page.imagelength
+        and frame.shows(page.imagewidth, page.imagelength)
     ]
-    fine = [page for page in fitting if slide_mpp * frame.width / page.imagewidth <= COARSEST * 1.05]
+    fine = [
+        page
+        for page in fitting
+        if slide_mpp * frame.width / page.imagewidth <= COARSEST * 1.05
+    ]
     if fine:
         return min(fine, key=lambda page: page.imagewidth)
     return max(fitting, key=lambda page: page.imagewidth)
 
 
 def mask_lengths(
-    pages: Sequence[Any], frames: Sequence[Frame], slide_mpp: float
+    pages: Sequence[Any],
+    frames: Sequence[Frame],
+    slide_mpp: float,
 ) -> tuple[float, float] | None:
     """Width and height that a mask covers by its own scale, µm; None where it says none that is its own.
 
@@ -74,7 +82,9 @@ def mask_lengths(
         if mpp is None or not frames[0].shows(width, height):
             continue
         copied = abs(mpp[0] / slide_mpp - 1) <= SAME_SCALE
-        if not copied or any((frame.width, frame.height) == (width, height) for frame in frames):
+        if not copied or any(
+            (frame.width, frame.height) == (width, height) for frame in frames
+        ):
             return width * mpp[0], height * mpp[1]
     return None
 
@@ -88,7 +98,9 @@ def _own_mpp(page: Any) -> tuple[float, float] | None:
     across, down = page.get_resolution()
     if unit is None or not across > 1 or not down > 1:
         return None
-    is_screen = any(abs(across * 25400.0 / unit / dpi - 1) < 1e-3 for dpi in _SCREEN_DPI)
+    is_screen = any(
+        abs(across * 25400.0 / unit / dpi - 1) < 1e-3 for dpi in _SCREEN_DPI
+    )
     return None if is_screen else (unit / across, unit / down)
 
 
@@ -100,7 +112,11 @@ def read_page(page: Any, mpp: float, path: Path) -> tuple[Mask, list[str]]:
     width, height = int(page.imagewidth), int(page.imagelength)
     _refuse_claims(page, path)
     if max(width * height, page.nbytes // _DEEPEST) > MOST_PIXELS:
-        values = _sampled(page, max(step, math.ceil(math.sqrt(width * height / MOST_PIXELS))), path)
+        values = _sampled(
+            page,
+            max(step, math.ceil(math.sqrt(width * height / MOST_PIXELS))),
+            path,
+        )
         step = 1
     else:
         refuse_claim(path, page.nbytes, error=SlideError)
@@ -108,7 +124,14 @@ def read_page(page: Any, mpp: float, path: Path) -> tuple[Mask, list[str]]:
     tissue, notes = _as_tissue(values, page)
     if step > 1:
         size = (max(1, round(width / step)), max(1, round(height / step)))
-        tissue = cv2.resize(tissue.astype(np.uint8) * 255, size, interpolation=cv2.INTER_AREA) >= 128
+        tissue = (
+            cv2.resize(
+                tissue.astype(np.uint8) * 255,
+                size,
+                interpolation=cv2.INTER_AREA,
+            )
+            >= 128
+        )
     return np.ascontiguousarray(tissue, bool), notes
 
 
@@ -124,10 +147,14 @@ def _refuse_claims(page: Any, path: Path) -> None:
     for segment, number in stored:
         claimed = claimed_size(segment) if segment else (0, 0, 0)
         if claimed is None or math.prod(claimed) > most:
-            told = "no size" if claimed is None else "{} × {} px of {} channels".format(*claimed)
+            told = (
+                "no size"
+                if claimed is None
+                else "{} × {} px of {} channels".format(*claimed)
+            )
             raise SlideError(
                 f"{path}: tile or strip {number} is a {page.compression.name} stream that says {told}, "
-                f"expected at most {most} values; write the mask again, with LZW or deflate"
+                f"expected at most {most} values; write the mask again, with LZW or deflate",
             )
 
 
@@ -136,7 +163,7 @@ def _sampled(page: Any, step: int, path: Path) -> npt.NDArray[Any]:
     if math.prod(page.chunks) > MOST_PIXELS:
         raise SlideError(
             f"{path}: the mask has {page.imagewidth} × {page.imagelength} px in one strip, at most "
-            f"{MOST_PIXELS:,} are read at once; write it tiled or smaller"
+            f"{MOST_PIXELS:,} are read at once; write it tiled or smaller",
         )
     shape = (-(-page.imagelength // step), -(-page.imagewidth // step))
     values = np.zeros(shape, page.dtype)
@@ -144,7 +171,10 @@ def _sampled(page: Any, step: int, path: Path) -> npt.NDArray[Any]:
         if segment is None:
             continue
         flat = _flat(segment[0], "YXS")
-        rows, columns = np.arange(-top % step, len(flat), step), np.arange(-left % step, flat.shape[1], step)
+        rows, columns = (
+            np.arange(-top % step, len(flat), step),
+            np.arange(-left % step, flat.shape[1], step),
+        )
         part = flat[np.ix_(rows, columns)]
         down, across = -(-top // step), -(-left // step)
         room = values[down : down + part.shape[0], across : across + part.shape[1]]
@@ -157,7 +187,9 @@ def _flat(values: npt.NDArray[Any], axes: str) -> npt.NDArray[Any]:
     if values.ndim == 2:
         return values
     if values.ndim != 3 or "S" not in axes:
-        raise ValueError(f"axes {axes}, expected rows and columns with or without colours")
+        raise ValueError(
+            f"axes {axes}, expected rows and columns with or without colours",
+        )
     channels = np.moveaxis(values, axes.index("S"), -1)
     colours = {2: 1, 4: 3}.get(channels.shape[-1], channels.shape[-1])
     return np.asarray(channels[..., :colours].max(axis=-1))
@@ -168,6 +200,6 @@ def _as_tissue(values: npt.NDArray[Any], page: Any) -> tuple[Mask, list[str]]:
     lossy = "JPEG" in page.compression.name or "WEBP" in page.compression.name
     if lossy and values.size:
         return np.asarray(values > values.max() / 2), [
-            "the mask is stored with loss; above half its range is tissue"
+            "the mask is stored with loss; above half its range is tissue",
         ]
     return np.asarray(values > 0), []

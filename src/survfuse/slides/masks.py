@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from survfuse._errors import MissingExtraError, SlideError, listed
 from survfuse._gate import boundary
-from survfuse.readers.words import composed
+from survfuse.readers.cell_text import composed
 from survfuse.slides.frames import (
     Evidence,
     Frame,
@@ -30,7 +30,14 @@ from survfuse.slides.frames import (
     settle_frame,
 )
 from survfuse.slides.mask_checks import check_place, is_off_stain
-from survfuse.slides.mask_files import FINEST, MOST_PIXELS, choose_page, mask_lengths, mask_pages, read_page
+from survfuse.slides.mask_files import (
+    FINEST,
+    MOST_PIXELS,
+    choose_page,
+    mask_lengths,
+    mask_pages,
+    read_page,
+)
 from survfuse.slides.tiff_header import tiff_images
 from survfuse.slides.tissue import Tissue, measured
 
@@ -79,7 +86,7 @@ def pair_masks(folder: Path | str, slide_ids: Sequence[str]) -> dict[str, Path]:
     for file, owner in owners.items():
         if len(owner) > 1:
             raise SlideError(
-                f"{file}: fits slides {' and '.join(owner)}; rename the mask so that it fits one"
+                f"{file}: fits slides {' and '.join(owner)}; rename the mask so that it fits one",
             )
     pairs: dict[str, Path] = {}
     for file, owner in owners.items():
@@ -87,11 +94,21 @@ def pair_masks(folder: Path | str, slide_ids: Sequence[str]) -> dict[str, Path]:
             if slide in pairs:
                 raise SlideError(
                     f"slide {slide!r} has two masks in {source}: {pairs[slide].name} and {file.name}; "
-                    "leave one (a folder of masks holds no slides)"
+                    "leave one (a folder of masks holds no slides)",
                 )
             pairs[slide] = file
-    _refuse_leftovers(source, [file.name for file in files if not owners[file]], pairs, slide_ids)
-    _refuse_unread(source, [file for file in shown if file not in owners], pairs, slide_ids)
+    _refuse_leftovers(
+        source,
+        [file.name for file in files if not owners[file]],
+        pairs,
+        slide_ids,
+    )
+    _refuse_unread(
+        source,
+        [file for file in shown if file not in owners],
+        pairs,
+        slide_ids,
+    )
     return pairs
 
 
@@ -102,19 +119,25 @@ def _owners(stem: str, known: Mapping[str, str]) -> list[str]:
 
 
 def _refuse_leftovers(
-    folder: Path, leftover: list[str], pairs: dict[str, Path], slide_ids: Sequence[str]
+    folder: Path,
+    leftover: list[str],
+    pairs: dict[str, Path],
+    slide_ids: Sequence[str],
 ) -> None:
     without = [slide for slide in dict.fromkeys(slide_ids) if slide not in pairs]
     if leftover and without:
         raise SlideError(
             f"{folder}: masks {listed(leftover)} belong to no slide, and slides {listed(without)} have none; "
             f"expected <slide_id> followed by {', '.join(filter(None, ENDINGS))} or nothing. Rename them, or "
-            "move masks of other slides away"
+            "move masks of other slides away",
         )
 
 
 def _refuse_unread(
-    folder: Path, others: list[Path], pairs: dict[str, Path], slide_ids: Sequence[str]
+    folder: Path,
+    others: list[Path],
+    pairs: dict[str, Path],
+    slide_ids: Sequence[str],
 ) -> None:
     """Refuse masks that are no TIFF, and a folder that gives no slide a mask."""
     without = {composed(slide): slide for slide in slide_ids if slide not in pairs}
@@ -123,12 +146,15 @@ def _refuse_unread(
         came = listed(unread or [file.name for file in others]) or "nothing"
         raise SlideError(
             f"{folder}: masks are read from {', '.join(SUFFIXES)} files, got {came}; convert them, or take "
-            "the folder of masks out where slides have none"
+            "the folder of masks out where slides have none",
         )
 
 
 def given_mask(
-    path: Path | str, reader: SlideReader, slide_mpp: float, stained: Mask | None = None
+    path: Path | str,
+    reader: SlideReader,
+    slide_mpp: float,
+    stained: Mask | None = None,
 ) -> Tissue:
     """Read the tissue mask of a slide: a TIFF with the proportions of the slide or of its scanned area.
 
@@ -170,14 +196,21 @@ def given_mask(
         import tifffile
     except ImportError as error:
         raise MissingExtraError(
-            f"{source}: reading masks needs {error.name or 'more packages'}: pip install 'survfuse[slides]'"
+            f"{source}: reading masks needs {error.name or 'more packages'}: pip install 'survfuse[slides]'",
         ) from None
     if not os.path.lexists(source):
         raise SlideError(f"{source}: no such tissue mask")
     if tiff_images(source) is None:
-        raise SlideError(f"{source}: expected a TIFF with a tissue mask, this is none; convert the mask")
+        raise SlideError(
+            f"{source}: expected a TIFF with a tissue mask, this is none; convert the mask",
+        )
     with (
-        boundary(source, "a TIFF with a tissue mask", error=SlideError, remedy="write the mask again"),
+        boundary(
+            source,
+            "a TIFF with a tissue mask",
+            error=SlideError,
+            remedy="write the mask again",
+        ),
         tifffile.TiffFile(source) as tiff,
     ):
         pages = list(mask_pages(tiff))
@@ -204,7 +237,11 @@ class _Seen:
     stained: Mask | None
 
 
-def _settle(seen: _Seen, frames: Sequence[Frame], mpp: float) -> tuple[Frame, list[str]]:
+def _settle(
+    seen: _Seen,
+    frames: Sequence[Frame],
+    mpp: float,
+) -> tuple[Frame, list[str]]:
     """Choose between the frames whose proportions the mask has."""
     evidence: list[Evidence] = []
     if len(frames) > 1 and seen.mask.any():
@@ -221,7 +258,10 @@ def _checked(seen: _Seen, frame: Frame, reader: SlideReader, mpp: float) -> list
     if not seen.mask.any():
         return ["the mask marks no tissue"]
     whole = frames_of(reader)[0]
-    notes = [*_shape_notes(seen, frame), *_outside_notes(seen, frame, frames_of(reader))]
+    notes = [
+        *_shape_notes(seen, frame),
+        *_outside_notes(seen, frame, frames_of(reader)),
+    ]
     stained = None if seen.stained is None else frame_part(seen.stained, whole, frame)
     if seen.lengths is not None and not covers([frame], seen.lengths, mpp):
         text = (
@@ -231,10 +271,14 @@ def _checked(seen: _Seen, frame: Frame, reader: SlideReader, mpp: float) -> list
         if stained is not None and is_off_stain(seen.mask, stained):
             raise SlideError(
                 f"{seen.path}: {text}, over which it does not fit the stain. Is it of a part of the slide? "
-                "A mask shows the whole slide or the scanned area"
+                "A mask shows the whole slide or the scanned area",
             )
         notes.append(f"{text}; it was stretched over it")
-    return notes if stained is None else [*notes, *check_place(seen.path, seen.mask, stained)]
+    return (
+        notes
+        if stained is None
+        else [*notes, *check_place(seen.path, seen.mask, stained)]
+    )
 
 
 def _shape_notes(seen: _Seen, frame: Frame) -> Iterator[str]:
@@ -255,7 +299,7 @@ def _outside_notes(seen: _Seen, frame: Frame, every: Sequence[Frame]) -> Iterato
     if share > _MOSTLY:
         raise SlideError(
             f"{seen.path}: {share:.0%} of what the mask marks lies where nothing was scanned "
-            f"({scanned} at {scanned.x}, {scanned.y}). Is it another slide's?"
+            f"({scanned} at {scanned.x}, {scanned.y}). Is it another slide's?",
         )
     if share > 0:
         yield f"{share:.1%} of what the mask marks lies where nothing was scanned and was left out"
@@ -271,7 +315,9 @@ def _frames(pages: list[Any], path: Path, reader: SlideReader) -> list[Frame]:
     sizes = [(int(page.imagewidth), int(page.imagelength)) for page in pages]
     sizes = [(width, height) for width, height in sizes if width and height]
     if not sizes:
-        raise SlideError(f"{path}: expected a TIFF with a tissue mask, but it holds no image; copy it again")
+        raise SlideError(
+            f"{path}: expected a TIFF with a tissue mask, but it holds no image; copy it again",
+        )
     every = frames_of(reader)
     for size in sizes:
         fitting = [frame for frame in every if frame.shows(*size)]
@@ -281,19 +327,30 @@ def _frames(pages: list[Any], path: Path, reader: SlideReader) -> list[Frame]:
 
 
 def _other_shape(
-    path: Path, size: tuple[int, int], every: Sequence[Frame], reader: SlideReader
+    path: Path,
+    size: tuple[int, int],
+    every: Sequence[Frame],
+    reader: SlideReader,
 ) -> SlideError:
     width, height = size
     turned = any(frame.shows(height, width) for frame in every)
     hint = "Are its rows and columns exchanged?" if turned else "Is it another slide's?"
-    known = ", ".join(f"{frame}, ratio {frame.width / frame.height:.3f}" for frame in every)
+    known = ", ".join(
+        f"{frame}, ratio {frame.width / frame.height:.3f}" for frame in every
+    )
     return SlideError(
         f"{path}: the mask is {width} × {height} px (ratio {width / height:.3f}), slide {reader.path.name}: "
-        f"{known}; a mask shows the whole slide or the scanned area, at any size. {hint}"
+        f"{known}; a mask shows the whole slide or the scanned area, at any size. {hint}",
     )
 
 
-def _as_tissue_of(mask: Mask, frame: Frame, every: Sequence[Frame], mpp: float, notes: list[str]) -> Tissue:
+def _as_tissue_of(
+    mask: Mask,
+    frame: Frame,
+    every: Sequence[Frame],
+    mpp: float,
+    notes: list[str],
+) -> Tissue:
     """Lay a mask over the whole slide; nothing outside the scanned area is tissue."""
     whole = every[0]
     if frame != whole:

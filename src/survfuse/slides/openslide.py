@@ -12,13 +12,23 @@ import openslide
 
 from survfuse._errors import SlideError, context
 from survfuse._gate import boundary
-from survfuse.slides.first_look import look_first
-from survfuse.slides.reading import MOST_PIXELS, SAME_SCALE, Level, Pixels, SlideReader, refuse_size, white
-from survfuse.slides.samples import DEEP_BITS, check_samples
+from survfuse.slides.colour_samples import DEEP_BITS, check_samples
+from survfuse.slides.isolated_open import look_first
+from survfuse.slides.reading import (
+    MOST_PIXELS,
+    SAME_SCALE,
+    Level,
+    Pixels,
+    SlideReader,
+    refuse_size,
+    white,
+)
 from survfuse.slides.scales import file_scales
 from survfuse.slides.tiff_header import tiff_images
 
-_CACHE_BYTES = 128 * 2**20  # decoded native tiles, so that neighbouring rows decode a tile once
+_CACHE_BYTES = (
+    128 * 2**20
+)  # decoded native tiles, so that neighbouring rows decode a tile once
 
 _COPY = "copy it again"
 PLAIN_VENDORS = {"aperio", "generic-tiff"}
@@ -47,23 +57,42 @@ class OpenSlideReader(SlideReader):
             look_first(path)
         self._lock = threading.Lock()
         self._slide: Any = self._open()
-        with boundary(path, "a slide that OpenSlide can describe", error=SlideError, remedy=_COPY):
+        with boundary(
+            path,
+            "a slide that OpenSlide can describe",
+            error=SlideError,
+            remedy=_COPY,
+        ):
             said = dict(self._slide.properties)
-            sizes = list(zip(self._slide.level_dimensions, self._slide.level_downsamples, strict=True))
+            sizes = list(
+                zip(
+                    self._slide.level_dimensions,
+                    self._slide.level_downsamples,
+                    strict=True,
+                ),
+            )
         self.vendor = said.get("openslide.vendor", "unknown")
         stored = [Level(int(w), int(h), float(down)) for (w, h), down in sizes]
         whole = stored[0]
         with context(str(path)):
             for level in stored:
                 refuse_size(level.width, level.height)
-        self._numbers = [number for number, level in enumerate(stored) if _same_proportions(level, whole)]
+        self._numbers = [
+            number
+            for number, level in enumerate(stored)
+            if _same_proportions(level, whole)
+        ]
         self.levels = tuple(stored[number] for number in self._numbers)
         with context(str(path)):
             _refuse_vast_tiles(said, len(stored))
             self.sample_bits = check_samples(images or (), whole)
             self.scales, notes = file_scales(said, (whole.width, whole.height))
         odd = [level for level in stored if level not in self.levels]
-        deep = ("samples of 16 bits; the upper 8 are read",) if self.sample_bits == DEEP_BITS else ()
+        deep = (
+            ("samples of 16 bits; the upper 8 are read",)
+            if self.sample_bits == DEEP_BITS
+            else ()
+        )
         self.notes = (*notes, *deep, *(_left_out(level, whole) for level in odd))
         self.bounds = _bounds(said, whole)
 
@@ -88,12 +117,14 @@ class OpenSlideReader(SlideReader):
         handle = self._handle()
         with boundary(self.path, "a whole region", error=SlideError, remedy=_COPY):
             try:
-                rgba = np.asarray(handle.read_region(corner, self._numbers[level], (width, height)))
+                rgba = np.asarray(
+                    handle.read_region(corner, self._numbers[level], (width, height)),
+                )
             except (openslide.OpenSlideError, OSError) as error:
                 self._reopen(handle)
                 raise SlideError(
                     f"{self.path}: damaged at level {level}, px {x}, {y} ({error}); scan or copy "
-                    "the slide again"
+                    "the slide again",
                 ) from None
         clear = rgba[..., 3] == 0
         if not clear.any():
@@ -111,7 +142,9 @@ class OpenSlideReader(SlideReader):
 
     def _reopen(self, poisoned: Any) -> None:
         with self._lock:
-            if self._slide is poisoned:  # other threads may still hold it; the last one closes it
+            if (
+                self._slide is poisoned
+            ):  # other threads may still hold it; the last one closes it
                 self._slide = None
 
     def close(self) -> None:
@@ -142,18 +175,24 @@ def _why(path: Path, error: Exception) -> str:
 def _refuse_vast_tiles(said: dict[str, str], levels: int) -> None:
     """OpenSlide decodes a native tile whole, however large."""
     for level in range(levels):
-        sides = [said.get(f"openslide.level[{level}].tile-{side}", "0") for side in ("width", "height")]
+        sides = [
+            said.get(f"openslide.level[{level}].tile-{side}", "0")
+            for side in ("width", "height")
+        ]
         if math.prod(int(side) for side in sides) > MOST_PIXELS:
             raise SlideError(
                 f"level {level} is stored in tiles of {' x '.join(sides)} px, at most {MOST_PIXELS:,} px are "
-                "decoded at once; convert it to a pyramid of smaller tiles"
+                "decoded at once; convert it to a pyramid of smaller tiles",
             )
 
 
 def _same_proportions(level: Level, whole: Level) -> bool:
     """Whether a level shows the slide as it is, up to the rounding of its size."""
     across, down = whole.width / level.width, whole.height / level.height
-    rounding = abs(whole.height / across - level.height) <= 1 or abs(whole.width / down - level.width) <= 1
+    rounding = (
+        abs(whole.height / across - level.height) <= 1
+        or abs(whole.width / down - level.width) <= 1
+    )
     return rounding or abs(across / down - 1) <= SAME_SCALE
 
 
@@ -167,7 +206,9 @@ def _left_out(level: Level, whole: Level) -> str:
 def _bounds(said: dict[str, str], whole: Level) -> tuple[int, int, int, int]:
     names = ("x", "y", "width", "height")
     try:
-        x, y, width, height = (int(float(said[f"openslide.bounds-{name}"])) for name in names)
+        x, y, width, height = (
+            int(float(said[f"openslide.bounds-{name}"])) for name in names
+        )
     except (KeyError, ValueError, OverflowError):
         return 0, 0, whole.width, whole.height
     inside = 0 <= x < whole.width and 0 <= y < whole.height and width > 0 and height > 0

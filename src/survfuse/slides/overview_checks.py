@@ -53,14 +53,14 @@ def _refuse_dark(reader: SlideReader, seen: Pixels) -> None:
             else "it is no bright-field scan, or a converter spoilt its colours"
         )
         raise SlideError(
-            f"{reader.path}: nearly black: its brightest pixels have {brightest:.0f} of 255; {cause}"
+            f"{reader.path}: nearly black: its brightest pixels have {brightest:.0f} of 255; {cause}",
         )
     lit = most[most > _PADDING]
     dark = float((lit < DARK).mean())
     if dark > _MOST_DARK:
         raise SlideError(
             f"{reader.path}: {dark:.0%} of what was scanned is nearly black (below {DARK} of 255); stained "
-            "tissue on bright glass is expected. Is it a fluorescence scan, or inverted?"
+            "tissue on bright glass is expected. Is it a fluorescence scan, or inverted?",
         )
 
 
@@ -73,5 +73,5 @@ def _refuse_grey(reader: SlideReader, seen: Pixels) -> None:
     if shade > _MOST_SHADE:
         raise SlideError(
             f"{reader.path}: no colour: all its pixels are grey, {shade:.0%} of them dark; tissue and its "
-            "stains are told by colour. Scan or convert it in colour"
+            "stains are told by colour. Scan or convert it in colour",
         )

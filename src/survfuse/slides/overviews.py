@@ -9,7 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from survfuse._errors import SlideError
-from survfuse.slides.reading import MOST_PIXELS, Level, Pixels, SlideReader, level_for, white
+from survfuse.slides.reading import (
+    MOST_PIXELS,
+    Level,
+    Pixels,
+    SlideReader,
+    level_for,
+    white,
+)
 
 MOST_LOST = 0.05
 """Share of an overview that may be damaged."""
@@ -40,7 +47,11 @@ class Overview:
     lost: float = 0.0
 
 
-def overview(reader: SlideReader, slide_mpp: float, target_mpp: float = 8.0) -> Overview:
+def overview(
+    reader: SlideReader,
+    slide_mpp: float,
+    target_mpp: float = 8.0,
+) -> Overview:
     """Read the whole slide at about `target_mpp`, in strips, never more than 64 MP at once.
 
     Parameters
@@ -62,23 +73,47 @@ def overview(reader: SlideReader, slide_mpp: float, target_mpp: float = 8.0) -> 
     level = level_for(reader, slide_mpp, target_mpp)
     there = reader.levels[level]
     shrink = max(1.0, target_mpp / (slide_mpp * there.downsample))
-    shrink = max(1.0 if shrink < 1.3 else shrink, math.sqrt(there.width * there.height / MOST_PIXELS))
-    width, height = max(1, round(there.width / shrink)), max(1, round(there.height / shrink))
+    shrink = max(
+        1.0 if shrink < 1.3 else shrink,
+        math.sqrt(there.width * there.height / MOST_PIXELS),
+    )
+    width, height = (
+        max(1, round(there.width / shrink)),
+        max(1, round(there.height / shrink)),
+    )
     image, lost = np.empty((height, width, 3), np.uint8), 0
     for top, bottom in _strips(height, there.width * shrink):
-        start, stop = round(top * there.height / height), round(bottom * there.height / height)
-        strip, missing = _whole_parts(reader, level, (0, start, there.width, stop - start))
+        start, stop = (
+            round(top * there.height / height),
+            round(bottom * there.height / height),
+        )
+        strip, missing = _whole_parts(
+            reader,
+            level,
+            (0, start, there.width, stop - start),
+        )
         lost += missing
         _refuse_lost(reader, lost, there)
         same = strip.shape[:2] == (bottom - top, width)
         image[top:bottom] = (
-            strip if same else cv2.resize(strip, (width, bottom - top), interpolation=cv2.INTER_AREA)
+            strip
+            if same
+            else cv2.resize(strip, (width, bottom - top), interpolation=cv2.INTER_AREA)
         )
     scale = (reader.levels[0].width / width, reader.levels[0].height / height)
-    return Overview(image, scale, slide_mpp * sum(scale) / 2, lost / (there.width * there.height))
+    return Overview(
+        image,
+        scale,
+        slide_mpp * sum(scale) / 2,
+        lost / (there.width * there.height),
+    )
 
 
-def _whole_parts(reader: SlideReader, level: int, box: tuple[int, int, int, int]) -> tuple[Pixels, int]:
+def _whole_parts(
+    reader: SlideReader,
+    level: int,
+    box: tuple[int, int, int, int],
+) -> tuple[Pixels, int]:
     """Read what can be read of a box (x, y, width, height); the rest is white, and its px are counted."""
     x, y, width, height = box
     try:
@@ -92,7 +127,9 @@ def _whole_parts(reader: SlideReader, level: int, box: tuple[int, int, int, int]
     else:
         cut, axis = height // 2, 0
         halves = (x, y, width, cut), (x, y + cut, width, height - cut)
-    (first, one), (second, other) = (_whole_parts(reader, level, half) for half in halves)
+    (first, one), (second, other) = (
+        _whole_parts(reader, level, half) for half in halves
+    )
     return np.concatenate([first, second], axis=axis), one + other
 
 
@@ -100,7 +137,7 @@ def _refuse_lost(reader: SlideReader, lost: int, level: Level) -> None:
     if lost > MOST_LOST * level.width * level.height:
         raise SlideError(
             f"{reader.path}: more than {MOST_LOST:.0%} of the slide cannot be read even at low "
-            "magnification; scan or copy the slide again"
+            "magnification; scan or copy the slide again",
         )
 
 
@@ -137,6 +174,10 @@ def at_least(reader: SlideReader, view: Overview, slide_mpp: float) -> Overview:
     if longest >= _PICTURE_PX // 2:
         return view
     try:
-        return overview(reader, slide_mpp, max(slide_mpp, view.mpp * longest / _PICTURE_PX))
+        return overview(
+            reader,
+            slide_mpp,
+            max(slide_mpp, view.mpp * longest / _PICTURE_PX),
+        )
     except SlideError:
         return view

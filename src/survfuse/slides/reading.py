@@ -74,7 +74,11 @@ class SlideReader(ABC):
     @property
     def mpp(self) -> float | None:
         """µm/px of level 0 as the file says it; None when it does not, or not plausibly."""
-        exact = (scale.mpp for scale in self.scales if scale.plausible and scale.power is None)
+        exact = (
+            scale.mpp
+            for scale in self.scales
+            if scale.plausible and scale.power is None
+        )
         return next(exact, None)
 
     @abstractmethod
@@ -126,7 +130,7 @@ def open_slide(path: Path | str) -> SlideReader:
         from survfuse.slides.tiff import native_or_none
     except ImportError as error:
         raise MissingExtraError(
-            f"{source}: reading slides needs {error.name or 'more packages'}: pip install 'survfuse[slides]'"
+            f"{source}: reading slides needs {error.name or 'more packages'}: pip install 'survfuse[slides]'",
         ) from None
     reader = OpenSlideReader(source)
     return native_or_none(reader) or reader
@@ -143,10 +147,15 @@ def refuse_size(width: int, height: int) -> None:
     ------
     SlideError
     """
-    if width < 1 or height < 1 or max(width, height) > LONGEST_SIDE or width * height > MOST_SLIDE_PIXELS:
+    if (
+        width < 1
+        or height < 1
+        or max(width, height) > LONGEST_SIDE
+        or width * height > MOST_SLIDE_PIXELS
+    ):
         raise SlideError(
             f"an image of {width} × {height} px, expected 1 to {LONGEST_SIDE:,} px a side and at most "
-            f"{MOST_SLIDE_PIXELS:,} in all; the file is damaged: copy it again"
+            f"{MOST_SLIDE_PIXELS:,} in all; the file is damaged: copy it again",
         )
 
 

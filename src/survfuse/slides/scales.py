@@ -45,12 +45,14 @@ _LENGTHS = {
 _NUMBER = r"([0-9.]+(?:[eE][-+]?[0-9]+)?)"
 _IN_TEXT = {
     "MPP": re.compile(rf"\bMPP\s*=\s*{_NUMBER}"),
-    "openslide.mpp-x": re.compile(rf"<name>openslide\.mpp-x</name>\s*<value[^>]*>{_NUMBER}"),
+    "openslide.mpp-x": re.compile(
+        rf"<name>openslide\.mpp-x</name>\s*<value[^>]*>{_NUMBER}",
+    ),
 }
 _POWER_IN_TEXT = {
     "AppMag": re.compile(rf"\bAppMag\s*=\s*{_NUMBER}"),
     "openslide.objective-power": re.compile(
-        rf"<name>openslide\.objective-power</name>\s*<value[^>]*>{_NUMBER}"
+        rf"<name>openslide\.objective-power</name>\s*<value[^>]*>{_NUMBER}",
     ),
 }
 _OWN_NAMES = {
@@ -94,7 +96,10 @@ def of_power(power: float, source: str) -> Scale:
     return Scale(MICRONS_PER_POWER / power, source, power)
 
 
-def file_scales(said: Mapping[str, str], size: tuple[int, int]) -> tuple[tuple[Scale, ...], tuple[str, ...]]:
+def file_scales(
+    said: Mapping[str, str],
+    size: tuple[int, int],
+) -> tuple[tuple[Scale, ...], tuple[str, ...]]:
     """Collect what a file says of its scale, best source first; powers of objectives last.
 
     Parameters
@@ -133,27 +138,39 @@ def file_scales(said: Mapping[str, str], size: tuple[int, int]) -> tuple[tuple[S
     elif vendor == "aperio":
         pairs.append((*_tag_axes(said), RESOLUTION_TAGS))
     else:
-        pairs += [(mpp, mpp, f"the file's description ({name})") for name, mpp in _matches(_IN_TEXT, text)]
+        pairs += [
+            (mpp, mpp, f"the file's description ({name})")
+            for name, mpp in _matches(_IN_TEXT, text)
+        ]
     scales = [scale for pair in pairs if (scale := _square(*pair, notes)) is not None]
     return (*scales, *_objectives(said, text, image)), tuple(notes)
 
 
-def _square(across: float | None, down: float | None, source: str, notes: list[str]) -> Scale | None:
+def _square(
+    across: float | None,
+    down: float | None,
+    source: str,
+    notes: list[str],
+) -> Scale | None:
     """Mean of both axes, where both are said."""
     if across is None and down is None:
         return None
     if across is None or down is None:
-        notes.append(f"{source} says µm/px along one axis only ({across or down:g}); taken as not said")
+        notes.append(
+            f"{source} says µm/px along one axis only ({across or down:g}); taken as not said",
+        )
         return None
     apart = abs(across / down - 1)
     scale = Scale((across + down) / 2, source)
     if apart > OBLONG and scale.mpp < SCREEN_MPP:
         raise SlideError(
             f"{source}: pixels are {across:g} µm wide and {down:g} µm high; square ones are expected (up to "
-            "5 % apart). If that is right, resample the slide; else correct the file"
+            "5 % apart). If that is right, resample the slide; else correct the file",
         )
     if apart > NEARLY_OBLONG:
-        notes.append(f"{source}: pixels are {across:g} µm wide and {down:g} µm high; their mean is taken")
+        notes.append(
+            f"{source}: pixels are {across:g} µm wide and {down:g} µm high; their mean is taken",
+        )
     return scale
 
 
@@ -169,7 +186,10 @@ def _objectives(said: Mapping[str, str], text: str, image: Any) -> Iterator[Scal
         yield of_power(nominal, "the file's OME-XML (NominalMagnification)")
 
 
-def _matches(patterns: Mapping[str, re.Pattern[str]], text: str) -> Iterator[tuple[str, float]]:
+def _matches(
+    patterns: Mapping[str, re.Pattern[str]],
+    text: str,
+) -> Iterator[tuple[str, float]]:
     for name, pattern in patterns.items():
         match = pattern.search(text)
         value = None if match is None else _number(match[1])
@@ -180,21 +200,32 @@ def _matches(patterns: Mapping[str, re.Pattern[str]], text: str) -> Iterator[tup
 def _tag_axes(said: Mapping[str, str]) -> tuple[float | None, float | None]:
     """µm/px along x and y from TIFF resolution tags; a screen's resolution is none."""
     unit = _TAG_UNITS.get(said.get("tiff.ResolutionUnit", ""))
-    across, down = _number(said.get("tiff.XResolution")), _number(said.get("tiff.YResolution"))
+    across, down = (
+        _number(said.get("tiff.XResolution")),
+        _number(said.get("tiff.YResolution")),
+    )
     if unit is None or across is None or down is None or unit / across >= SCREEN_MPP:
         return None, None
     return unit / across, unit / down
 
 
-def _volume_axes(said: Mapping[str, str], size: tuple[int, int]) -> tuple[float | None, float | None]:
+def _volume_axes(
+    said: Mapping[str, str],
+    size: tuple[int, int],
+) -> tuple[float | None, float | None]:
     """µm/px along x and y from the mm that a DICOM slide covers."""
-    across, down = (_number(said.get(f"dicom.ImagedVolume{side}")) for side in ("Width", "Height"))
+    across, down = (
+        _number(said.get(f"dicom.ImagedVolume{side}")) for side in ("Width", "Height")
+    )
     if across is None or down is None:
         return None, None
     return across * 1000 / size[0], down * 1000 / size[1]
 
 
-def ome_image(text: str, size: tuple[int, int]) -> tuple[dict[str, str] | None, list[str]]:
+def ome_image(
+    text: str,
+    size: tuple[int, int],
+) -> tuple[dict[str, str] | None, list[str]]:
     """Read what OME-XML says of the image of this size: attributes of its `Pixels`, and `power`.
 
     Parameters
@@ -215,7 +246,9 @@ def ome_image(text: str, size: tuple[int, int]) -> tuple[dict[str, str] | None, 
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         return None, ["the file's OME-XML declares entities; it was not read"]
     if text.count("<") > MOST_ELEMENTS:
-        return None, [f"the file's OME-XML has more than {MOST_ELEMENTS:,} elements; it was not read"]
+        return None, [
+            f"the file's OME-XML has more than {MOST_ELEMENTS:,} elements; it was not read",
+        ]
     plain = ElementTree.XMLParser(encoding="utf-8")  # whatever it says itself
     try:
         root = ElementTree.fromstring(text.strip().strip("\0").encode(), parser=plain)
@@ -223,16 +256,24 @@ def ome_image(text: str, size: tuple[int, int]) -> tuple[dict[str, str] | None, 
         return None, [f"the file's OME-XML is broken and was not read ({error})"]
     for image in root.iter():
         pixels = _child(image, "Pixels")
-        if pixels is not None and (pixels.get("SizeX"), pixels.get("SizeY")) == tuple(map(str, size)):
+        if pixels is not None and (pixels.get("SizeX"), pixels.get("SizeY")) == tuple(
+            map(str, size),
+        ):
             return {**pixels.attrib, **_ome_power(root, image)}, []
-    return None, [f"the file's OME-XML has no image of {size[0]} × {size[1]} px; its scale was not read"]
+    return None, [
+        f"the file's OME-XML has no image of {size[0]} × {size[1]} px; its scale was not read",
+    ]
 
 
 def _ome_power(root: Any, image: Any) -> dict[str, str]:
     """Power of the objective that an image names, as an attribute `power`."""
     lens = _child(image, "ObjectiveSettings")
     for one in root.iter():
-        if lens is not None and _is(one, "Objective") and one.get("ID") == lens.get("ID"):
+        if (
+            lens is not None
+            and _is(one, "Objective")
+            and one.get("ID") == lens.get("ID")
+        ):
             return {"power": one.get("NominalMagnification", "")}
     return {}
 
@@ -248,7 +289,10 @@ def ome_lengths(text: str, size: tuple[int, int]) -> tuple[float, float] | None:
     return None if across is None or down is None else (across, down)
 
 
-def _ome_axes(image: Mapping[str, str] | None, notes: list[str]) -> tuple[float | None, float | None]:
+def _ome_axes(
+    image: Mapping[str, str] | None,
+    notes: list[str],
+) -> tuple[float | None, float | None]:
     if image is None:
         return None, None
     return _ome_length(image, "X", notes), _ome_length(image, "Y", notes)
@@ -256,12 +300,17 @@ def _ome_axes(image: Mapping[str, str] | None, notes: list[str]) -> tuple[float 
 
 def _ome_length(image: Mapping[str, str], axis: str, notes: list[str]) -> float | None:
     """µm of one pixel; without a unit, OME means µm."""
-    value, unit = _number(image.get(f"PhysicalSize{axis}")), image.get(f"PhysicalSize{axis}Unit", "µm")
+    value, unit = (
+        _number(image.get(f"PhysicalSize{axis}")),
+        image.get(f"PhysicalSize{axis}Unit", "µm"),
+    )
     if value is None:
         return None
     length = _LENGTHS.get(unit.strip().replace("\u03bc", "µ"))
     if length is None:
-        notes.append(f"the file's OME-XML gives PhysicalSize{axis} {value:g} in {unit!r}, which is no length")
+        notes.append(
+            f"the file's OME-XML gives PhysicalSize{axis} {value:g} in {unit!r}, which is no length",
+        )
         return None
     return value * length
 

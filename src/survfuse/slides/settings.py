@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from survfuse.config import Frozen
-from survfuse.slides.items import SlideItem
+from survfuse.slides.slide_list import SlideItem
 
 TissueMethod = Literal["auto", "given", "otsu", "lazyslide", "everything"]
 

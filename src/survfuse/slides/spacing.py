@@ -7,7 +7,13 @@ from dataclasses import dataclass
 
 from survfuse._errors import SlideError
 from survfuse.slides.reading import SAME_SCALE, SlideReader
-from survfuse.slides.scales import PLAUSIBLE_MPP, RESOLUTION_TAGS, SCREEN_MPP, Scale, of_power
+from survfuse.slides.scales import (
+    PLAUSIBLE_MPP,
+    RESOLUTION_TAGS,
+    SCREEN_MPP,
+    Scale,
+    of_power,
+)
 
 SAME_POWER = 1.3
 """A power says its scale up to this factor: at 20x, scanners have 0.4 to 0.6 µm/px."""
@@ -99,22 +105,39 @@ def slide_spacing(
             notes.append(_differ(chosen, claim))
     if not seconded:
         notes += _doubts(chosen.scale)
-    return Spacing(chosen.scale.mpp, chosen.source, (*notes, *_size(reader, chosen.scale)))
+    return Spacing(
+        chosen.scale.mpp,
+        chosen.source,
+        (*notes, *_size(reader, chosen.scale)),
+    )
 
 
 def _given(
-    column: float | None, power: float | None, stated: float | None, stated_power: float | None
+    column: float | None,
+    power: float | None,
+    stated: float | None,
+    stated_power: float | None,
 ) -> list[_Claim]:
     """What the user says, by table and by flag."""
     claims = []
     if column is not None:
-        claims.append(_Claim(Scale(column, "the slide table's column `mpp`"), "table", "column"))
+        claims.append(
+            _Claim(Scale(column, "the slide table's column `mpp`"), "table", "column"),
+        )
     if power is not None:
-        claims.append(_Claim(of_power(power, "the slide table's column `objective`"), "table", "objective"))
+        claims.append(
+            _Claim(
+                of_power(power, "the slide table's column `objective`"),
+                "table",
+                "objective",
+            ),
+        )
     if stated is not None:
         claims.append(_Claim(Scale(stated, "--slide-mpp"), "flag", "flag"))
     if stated_power is not None:
-        claims.append(_Claim(of_power(stated_power, "--objective-power"), "flag", "objective"))
+        claims.append(
+            _Claim(of_power(stated_power, "--objective-power"), "flag", "objective"),
+        )
     return claims
 
 
@@ -156,7 +179,9 @@ def _refuse(reader: SlideReader, chosen: _Claim, other: _Claim, seconded: bool) 
             "and `objective`"
         )
     if wrong:
-        raise SlideError(f"{reader.path}: {chosen.scale}, but {other.scale}{_kind(chosen, other)}; {way}")
+        raise SlideError(
+            f"{reader.path}: {chosen.scale}, but {other.scale}{_kind(chosen, other)}; {way}",
+        )
 
 
 def _differ(chosen: _Claim, other: _Claim) -> str:
@@ -167,10 +192,17 @@ def _differ(chosen: _Claim, other: _Claim) -> str:
 def _kind(chosen: _Claim, other: _Claim) -> str:
     """Name the mistake that a ratio looks like."""
     times = _times(chosen.scale, other.scale)
-    for factor, looks in ((10, "a factor of ten"), (100, "a factor of 100"), (1000, "mm or nm for µm")):
+    for factor, looks in (
+        (10, "a factor of ten"),
+        (100, "a factor of 100"),
+        (1000, "mm or nm for µm"),
+    ):
         if abs(times / factor - 1) < 0.25 and times > GROSS:
             return f" ({looks})"
-    if chosen.scale.power is other.scale.power is None and abs(times / _INCH_OVER_CM - 1) < SAME_SCALE:
+    if (
+        chosen.scale.power is other.scale.power is None
+        and abs(times / _INCH_OVER_CM - 1) < SAME_SCALE
+    ):
         return " (as an inch is to a cm)"
     return ""
 
@@ -193,7 +225,10 @@ def _doubts(scale: Scale) -> Iterator[str]:
         )
     for mpp in _ROUND:
         for factor, right in ((_INCH_OVER_CM, "cm"), (1 / _INCH_OVER_CM, "inch")):
-            if scale.source == RESOLUTION_TAGS and abs(scale.mpp / (mpp * factor) - 1) < 0.012:
+            if (
+                scale.source == RESOLUTION_TAGS
+                and abs(scale.mpp / (mpp * factor) - 1) < 0.012
+            ):
                 yield f"{scale}; if their unit is {right}, it is {scale.mpp / factor:.3g}: is the unit right?"
 
 
@@ -204,7 +239,9 @@ def _size(reader: SlideReader, scale: Scale) -> tuple[str, ...]:
         return ()
     text = f"{scale}, with which the scanned area is {side:,.0f} mm long; an ordinary slide has 76"
     if side > LARGEST_MM:
-        raise SlideError(f"{reader.path}: {text}, a whole mount up to {LARGEST_MM:g}. Correct the scale")
+        raise SlideError(
+            f"{reader.path}: {text}, a whole mount up to {LARGEST_MM:g}. Correct the scale",
+        )
     return (f"{text}. Is the scale right?",)
 
 

@@ -26,7 +26,10 @@ RED, GREEN, BLUE = 0, 1, 2
 INK_UM = 24.0  # the soft edge of a stroke
 INK_MPP = 16.0
 SMALL_PX = 10**6
-LEAST_INK_MM2, LEAST_INK_SHARE = 0.05, 0.005  # of one stroke; the share is for small slides
+LEAST_INK_MM2, LEAST_INK_SHARE = (
+    0.05,
+    0.005,
+)  # of one stroke; the share is for small slides
 
 _MINUS_LOG = -np.log(np.maximum(np.arange(256, dtype=np.float32), 1.0))
 
@@ -73,7 +76,9 @@ def measure_light(image: Pixels) -> Light:
 def stain(density: Density) -> npt.NDArray[np.float32]:
     """How much more green is taken than red and blue, (height, width): positive in both stains, 0 in grey."""
     weights = np.array([[-0.5, 1.0, -0.5]], np.float32)
-    return np.asarray(cv2.transform(density, weights), np.float32).reshape(density.shape[:2])
+    return np.asarray(cv2.transform(density, weights), np.float32).reshape(
+        density.shape[:2],
+    )
 
 
 def find_ink(light: Light, mpp: float) -> Mask:
@@ -91,7 +96,9 @@ def find_ink(light: Light, mpp: float) -> Mask:
     height, width = light.padding.shape
     shrink = max(1, round(INK_MPP / mpp)) if width * height > SMALL_PX else 1
     size = (max(1, width // shrink), max(1, height // shrink))
-    red, green, blue = cv2.split(cv2.resize(light.density, size, interpolation=cv2.INTER_AREA))
+    red, green, blue = cv2.split(
+        cv2.resize(light.density, size, interpolation=cv2.INTER_AREA),
+    )
     cool = (red > 1.2 * np.maximum(green, 0.25)) | (np.minimum(red, green) > 1.75)
     black = (np.minimum(red, blue) > 0.8 * green) & (green > 1.0)
     warm = (blue > 0.67 * green) & (green > 1.3) & (red < 0.3 * green)
@@ -100,16 +107,26 @@ def find_ink(light: Light, mpp: float) -> Mask:
     least = min(LEAST_INK_MM2 * 1e6 / (mpp * shrink) ** 2, LEAST_INK_SHARE * seeds.size)
     seeds = keep_large(seeds, least)
     radius = max(1, round(INK_UM / (mpp * shrink)))
-    likely = np.asarray((red > 1.05 * green) & (red > 1.0), np.uint8)  # where tissue shines through
+    likely = np.asarray(
+        (red > 1.05 * green) & (red > 1.0),
+        np.uint8,
+    )  # where tissue shines through
     seeds |= likely & np.asarray(cv2.dilate(seeds, disk(4 * radius)), np.uint8)
-    ink = cv2.resize(cv2.dilate(seeds, disk(radius)), (width, height), interpolation=cv2.INTER_NEAREST)
+    ink = cv2.resize(
+        cv2.dilate(seeds, disk(radius)),
+        (width, height),
+        interpolation=cv2.INTER_NEAREST,
+    )
     return np.asarray(ink, bool) & ~light.padding
 
 
 def disk(radius: int) -> npt.NDArray[np.uint8]:
     """Structuring element of `radius` px."""
     side = 2 * radius + 1
-    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), np.uint8)
+    return np.asarray(
+        cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)),
+        np.uint8,
+    )
 
 
 def keep_large(mask: npt.NDArray[np.uint8], least_px: float) -> npt.NDArray[np.uint8]:
@@ -141,7 +158,11 @@ def _touching_border(mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return np.asarray(touching[labels])
 
 
-def _subtract_glass(density: Density, image: Pixels, padding: Mask) -> tuple[float, Pixels, float]:
+def _subtract_glass(
+    density: Density,
+    image: Pixels,
+    padding: Mask,
+) -> tuple[float, Pixels, float]:
     """Add the logarithm of the glass to minus that of the image, in place; its share, colour and noise."""
     mean, spread, scanned = _cells(image, padding)
     bare = _bare_cells(mean, spread) & scanned
@@ -152,12 +173,19 @@ def _subtract_glass(density: Density, image: Pixels, padding: Mask) -> tuple[flo
     height, width = image.shape[:2]
     for channel in range(3):
         surface = _surface(mean[..., channel], bare)
-        density[..., channel] += cv2.resize(np.log(surface), (width, height), interpolation=cv2.INTER_LINEAR)
+        density[..., channel] += cv2.resize(
+            np.log(surface),
+            (width, height),
+            interpolation=cv2.INTER_LINEAR,
+        )
     noise = float(np.median(spread[bare])) / float(np.median(mean[bare])) * np.sqrt(1.5)
     return share, np.rint(mean[bare].mean(axis=0)).astype(np.uint8), noise
 
 
-def _cells(image: Pixels, padding: Mask) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], Mask]:
+def _cells(
+    image: Pixels,
+    padding: Mask,
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], Mask]:
     """Mean colour (rows, columns, 3), spread of green, and which cells were scanned."""
     height, width = image.shape[:2]
     size = (min(CELLS, width), min(CELLS, height))
@@ -173,11 +201,16 @@ def _bare_cells(mean: npt.NDArray[np.float32], spread: npt.NDArray[np.float32]) 
     """Bright, smooth, without the lack of green that stains leave, and as bright as the brightest such."""
     magenta = (mean[..., RED] + mean[..., BLUE]) / 2 - mean[..., GREEN]
     dim = mean.min(axis=2)
-    candidates = (dim > 140) & (spread < 8) & ((magenta < 5) | ((magenta < 10) & (spread < 2)))
+    candidates = (
+        (dim > 140) & (spread < 8) & ((magenta < 5) | ((magenta < 10) & (spread < 2)))
+    )
     if not candidates.any():
         return np.asarray(candidates, bool)
     brightness = mean[..., GREEN]
-    return np.asarray(candidates & (brightness > np.percentile(brightness[candidates], 90) - 40), bool)
+    return np.asarray(
+        candidates & (brightness > np.percentile(brightness[candidates], 90) - 40),
+        bool,
+    )
 
 
 def _surface(values: npt.NDArray[np.float32], bare: Mask) -> npt.NDArray[np.float32]:
@@ -193,8 +226,15 @@ def _surface(values: npt.NDArray[np.float32], bare: Mask) -> npt.NDArray[np.floa
         weights, *_ = np.linalg.lstsq(design[chosen], seen[chosen], rcond=None)
         residual = seen - design @ weights
         scatter = np.median(np.abs(residual[chosen])) * 1.4826
-        chosen = bare.ravel() & (residual > -max(3.0, 2.5 * scatter)) & (residual < max(3.0, 4 * scatter))
+        chosen = (
+            bare.ravel()
+            & (residual > -max(3.0, 2.5 * scatter))
+            & (residual < max(3.0, 4 * scatter))
+        )
         if chosen.sum() < design.shape[1] * 4:
             break
     low, high = np.percentile(seen[bare.ravel()], (1, 99))
-    return np.asarray(np.clip(design @ weights, low, high).reshape(rows, columns), np.float32)
+    return np.asarray(
+        np.clip(design @ weights, low, high).reshape(rows, columns),
+        np.float32,
+    )

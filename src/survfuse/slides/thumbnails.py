@@ -45,15 +45,36 @@ def draw_slide(
     shrink = min(1.0, LONGEST / max(height, width))
     size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
     picture = np.ascontiguousarray(
-        cv2.resize(overview.image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8
+        cv2.resize(overview.image, size, interpolation=cv2.INTER_AREA),
+        dtype=np.uint8,
     )
-    unit = np.array([width / size[0] * overview.scale[0], height / size[1] * overview.scale[1]])  # level-0 px
+    unit = np.array(
+        [width / size[0] * overview.scale[0], height / size[1] * overview.scale[1]],
+    )  # level-0 px
     corners = grid.corners()[chosen] / unit
     for which, colour, strength in ((kept, KEPT, 0.14), (~kept, LEFT_OUT, 0.35)):
         _tiles(picture, corners[which], grid.footprint / unit, colour, strength)
-    mask = cv2.resize(tissue.mask.astype(np.uint8) * 255, size, interpolation=cv2.INTER_AREA) > 127
-    outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
-    cv2.drawContours(picture, outlines, -1, TISSUE, 2 if max(size) > 300 else 1, cv2.LINE_AA)
+    mask = (
+        cv2.resize(
+            tissue.mask.astype(np.uint8) * 255,
+            size,
+            interpolation=cv2.INTER_AREA,
+        )
+        > 127
+    )
+    outlines, _ = cv2.findContours(
+        mask.astype(np.uint8),
+        cv2.RETR_CCOMP,
+        cv2.CHAIN_APPROX_SIMPLE,
+    )
+    cv2.drawContours(
+        picture,
+        outlines,
+        -1,
+        TISSUE,
+        2 if max(size) > 300 else 1,
+        cv2.LINE_AA,
+    )
     return to_jpeg(picture, MOST_BYTES)
 
 
@@ -71,7 +92,13 @@ def _tiles(
     tint = np.zeros(picture.shape[:2], np.uint8)
     for first, last in zip(start.tolist(), stop.tolist(), strict=True):
         cv2.rectangle(tint, first, last, 1, cv2.FILLED)
-    tinted = cv2.addWeighted(picture, 1 - strength, np.full_like(picture, colour), strength, 0)
+    tinted = cv2.addWeighted(
+        picture,
+        1 - strength,
+        np.full_like(picture, colour),
+        strength,
+        0,
+    )
     cv2.copyTo(tinted, tint, picture)
     if side.min() >= _SMALLEST_BOX:
         for first, last in zip(start.tolist(), stop.tolist(), strict=True):
@@ -87,7 +114,14 @@ def to_jpeg(picture: Pixels, most_bytes: int) -> bytes:
             return encoded
         shrink = max(0.5, 0.95 * (most_bytes / len(encoded)) ** 0.5)
         picture = np.asarray(
-            cv2.resize(picture, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA), np.uint8
+            cv2.resize(
+                picture,
+                None,
+                fx=shrink,
+                fy=shrink,
+                interpolation=cv2.INTER_AREA,
+            ),
+            np.uint8,
         )
 
 

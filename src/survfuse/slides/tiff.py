@@ -85,21 +85,26 @@ class NativeTiffReader(SlideReader):
     def region(self, level: int, x: int, y: int, width: int, height: int) -> Pixels:
         """Read a rectangle (see :meth:`SlideReader.region`)."""
         page = self._pages[level]
-        inside = x >= 0 and y >= 0 and x + width <= page.width and y + height <= page.height
+        inside = (
+            x >= 0 and y >= 0 and x + width <= page.width and y + height <= page.height
+        )
         out = np.empty((height, width, 3), np.uint8) if inside else white(height, width)
         left, right = max(x, 0), min(x + width, page.width)
         top, bottom = max(y, 0), min(y + height, page.height)
         for row in range(top // page.tile_height, -(-bottom // page.tile_height)):
             for column in range(left // page.tile_width, -(-right // page.tile_width)):
                 number = row * page.across + column
-                if page.counts[number] == 0:  # never written: OpenSlide knows what the vendor means by it
+                if (
+                    page.counts[number] == 0
+                ):  # never written: OpenSlide knows what the vendor means by it
                     return self._whole.region(level, x, y, width, height)
                 tile = self._tile(level, number)
                 x0, y0 = column * page.tile_width, row * page.tile_height
                 from_x, to_x = max(left, x0), min(right, x0 + page.tile_width)
                 from_y, to_y = max(top, y0), min(bottom, y0 + page.tile_height)
                 out[from_y - y : to_y - y, from_x - x : to_x - x] = tile[
-                    from_y - y0 : to_y - y0, from_x - x0 : to_x - x0
+                    from_y - y0 : to_y - y0,
+                    from_x - x0 : to_x - x0,
                 ]
         return out
 
@@ -126,16 +131,32 @@ class NativeTiffReader(SlideReader):
         stored = os.pread(self._file, page.counts[number], page.offsets[number])
         if not page.bounded:
             self._refuse_claim(level, number, claimed_size(stored))
-        if page.jpeg and not (stored.startswith(b"\xff\xd8") and b"\xff\xd9" in stored[-64:]):
+        if page.jpeg and not (
+            stored.startswith(b"\xff\xd8") and b"\xff\xd9" in stored[-64:]
+        ):
             raise self._damaged(level, number, "not a whole JPEG stream")
-        with boundary(self._place(level, number), "one that can be decoded", error=SlideError, remedy=_COPY):
+        with boundary(
+            self._place(level, number),
+            "one that can be decoded",
+            error=SlideError,
+            remedy=_COPY,
+        ):
             decoded = page.decode(stored, number, jpegtables=page.tables)[0]
-        if decoded is None or decoded.shape[-1] != _CHANNELS or decoded.dtype != np.uint8:
+        if (
+            decoded is None
+            or decoded.shape[-1] != _CHANNELS
+            or decoded.dtype != np.uint8
+        ):
             raise self._damaged(level, number, "not 8-bit RGB")
         tile: Pixels = decoded.reshape(-1, *decoded.shape[-2:])
         return tile
 
-    def _refuse_claim(self, level: int, number: int, claimed: tuple[int, int, int] | None) -> None:
+    def _refuse_claim(
+        self,
+        level: int,
+        number: int,
+        claimed: tuple[int, int, int] | None,
+    ) -> None:
         """A stream is decoded to what it says itself."""
         page = self._pages[level]
         if claimed is None:
@@ -145,7 +166,11 @@ class NativeTiffReader(SlideReader):
             told = f"{width} x {height} px instead of {page.tile_width} x {page.tile_height}"
             raise self._damaged(level, number, told)
         if channels != _CHANNELS:
-            raise self._damaged(level, number, f"{channels} channels instead of {_CHANNELS}")
+            raise self._damaged(
+                level,
+                number,
+                f"{channels} channels instead of {_CHANNELS}",
+            )
 
     def _place(self, level: int, number: int) -> str:
         row, column = divmod(number, self._pages[level].across)
@@ -190,9 +215,16 @@ def native_or_none(whole: OpenSlideReader) -> NativeTiffReader | None:
 
 def _page_of(file: tifffile.TiffFile, level: Level) -> _Page | None:
     """Find the one page that can be a level, and whether its tiles are plain 8-bit RGB."""
-    every: list[Any] = [one if isinstance(one, tifffile.TiffPage) else one.aspage() for one in file.pages]
+    every: list[Any] = [
+        one if isinstance(one, tifffile.TiffPage) else one.aspage()
+        for one in file.pages
+    ]
     size = level.width, level.height
-    fitting = [one for one in every if (one.imagewidth, one.imagelength) == size and one.is_tiled]
+    fitting = [
+        one
+        for one in every
+        if (one.imagewidth, one.imagelength) == size and one.is_tiled
+    ]
     if len(fitting) != 1:  # which of them OpenSlide takes is not known here
         return None
     page = fitting[0]
@@ -204,10 +236,17 @@ def _page_of(file: tifffile.TiffFile, level: Level) -> _Page | None:
         and max(page.tilewidth, page.tilelength) <= _LARGEST_TILE
         and page.photometric in (2, 6)
     )
-    across, down = -(-page.imagewidth // page.tilewidth), -(-page.imagelength // page.tilelength)
+    across, down = (
+        -(-page.imagewidth // page.tilewidth),
+        -(-page.imagelength // page.tilelength),
+    )
     if page.jpegtables and claimed_size(page.jpegtables):  # tables that are an image
         return None
-    if not plain or len(page.dataoffsets) != across * down or len(page.databytecounts) != across * down:
+    if (
+        not plain
+        or len(page.dataoffsets) != across * down
+        or len(page.databytecounts) != across * down
+    ):
         return None
     return _Page(
         width=page.imagewidth,
@@ -234,9 +273,15 @@ def _same_level(reader: NativeTiffReader, whole: OpenSlideReader, level: int) ->
     for place in np.linspace(0, len(page.offsets) - 1, _SAMPLES).astype(int):
         row, column = divmod(int(place), page.across)
         x, y = column * page.tile_width, row * page.tile_height
-        size = min(page.tile_width, page.width - x), min(page.tile_height, page.height - y)
+        size = (
+            min(page.tile_width, page.width - x),
+            min(page.tile_height, page.height - y),
+        )
         try:
-            ours, theirs = reader.region(level, x, y, *size), whole.region(level, x, y, *size)
+            ours, theirs = (
+                reader.region(level, x, y, *size),
+                whole.region(level, x, y, *size),
+            )
         except SlideError:
             continue
         if np.abs(_blocks(ours) - _blocks(theirs)).mean() > _CLOSE_ENOUGH:
@@ -250,6 +295,10 @@ def _blocks(pixels: Pixels) -> npt.NDArray[np.float64]:
     height, width = (max(1, side // _BLOCK) for side in pixels.shape[:2])
     cut = pixels[: height * _BLOCK, : width * _BLOCK].astype(np.float64)
     means: npt.NDArray[np.float64] = cut.reshape(
-        height, cut.shape[0] // height, width, cut.shape[1] // width, 3
+        height,
+        cut.shape[0] // height,
+        width,
+        cut.shape[1] // width,
+        3,
     ).mean(axis=(1, 3))
     return means

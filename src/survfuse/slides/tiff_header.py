@@ -49,7 +49,14 @@ _BYTES = {
 }
 _WHOLE = {1: "u1", 3: "u2", 4: "u4", 13: "u4", 16: "u8", 18: "u8"}
 _WIDTH, _HEIGHT, _BITS, _COLOURS, _SAMPLES = 256, 257, 258, 262, 277
-_ROWS_PER_STRIP, _PLANES, _TILE_WIDTH, _TILE_HEIGHT, _SUB_IMAGES, _FORMAT = 278, 284, 322, 323, 330, 339
+_ROWS_PER_STRIP, _PLANES, _TILE_WIDTH, _TILE_HEIGHT, _SUB_IMAGES, _FORMAT = (
+    278,
+    284,
+    322,
+    323,
+    330,
+    339,
+)
 _STRIP_OFFSETS, _STRIP_BYTES, _TILE_OFFSETS, _TILE_BYTES, _DEPTH, _TILE_DEPTH = (
     273,
     279,
@@ -60,8 +67,27 @@ _STRIP_OFFSETS, _STRIP_BYTES, _TILE_OFFSETS, _TILE_BYTES, _DEPTH, _TILE_DEPTH = 
 )
 _NDPI = 65420
 _JUDGED = {
-    *(_WIDTH, _HEIGHT, _BITS, _COLOURS, _SAMPLES, _ROWS_PER_STRIP, _PLANES, _TILE_WIDTH, _TILE_HEIGHT),
-    *(_SUB_IMAGES, _FORMAT, _STRIP_OFFSETS, _STRIP_BYTES, _TILE_OFFSETS, _TILE_BYTES, _DEPTH, _TILE_DEPTH),
+    *(
+        _WIDTH,
+        _HEIGHT,
+        _BITS,
+        _COLOURS,
+        _SAMPLES,
+        _ROWS_PER_STRIP,
+        _PLANES,
+        _TILE_WIDTH,
+        _TILE_HEIGHT,
+    ),
+    *(
+        _SUB_IMAGES,
+        _FORMAT,
+        _STRIP_OFFSETS,
+        _STRIP_BYTES,
+        _TILE_OFFSETS,
+        _TILE_BYTES,
+        _DEPTH,
+        _TILE_DEPTH,
+    ),
 }
 _COPY = "the file is damaged: copy it again"
 
@@ -136,12 +162,16 @@ def tiff_images(path: Path) -> tuple[TiffImage, ...] | None:
         header = _Header.of(file, size)
         if header is None:
             return None
-        images = [image for tags in header.directories() if (image := header.image(tags)) is not None]
+        images = [
+            image
+            for tags in header.directories()
+            if (image := header.image(tags)) is not None
+        ]
         for image in images:
             if image.bytes > max(_SMALL, MOST_PACKED * size):
                 raise SlideError(
                     f"an image of {image.width} × {image.height} px takes {said_bytes(image.bytes)}, which a "
-                    f"file of {said_bytes(size)} does not hold; {_COPY}"
+                    f"file of {said_bytes(size)} does not hold; {_COPY}",
                 )
         return tuple(images)
 
@@ -165,15 +195,33 @@ class _Header:
             return None
         version = int(np.frombuffer(start, f"{order}u2", 1, 2)[0])
         if version == 43 and len(start) == 16:
-            return cls(file, size, order, True, False, int(np.frombuffer(start, f"{order}u8", 1, 8)[0]))
+            return cls(
+                file,
+                size,
+                order,
+                True,
+                False,
+                int(np.frombuffer(start, f"{order}u8", 1, 8)[0]),
+            )
         if version != 42:
             return None
-        plain = cls(file, size, order, False, False, int(np.frombuffer(start, f"{order}u4", 1, 4)[0]))
+        plain = cls(
+            file,
+            size,
+            order,
+            False,
+            False,
+            int(np.frombuffer(start, f"{order}u4", 1, 4)[0]),
+        )
         return plain._as_ndpi(start) or plain
 
     def _as_ndpi(self, start: bytes) -> _Header | None:
         """Hamamatsu's slides look like a classic TIFF, but name the next directory in 64 bits."""
-        first = int(np.frombuffer(start, f"{self.order}u8", 1, 4)[0]) if len(start) >= 12 else 0
+        first = (
+            int(np.frombuffer(start, f"{self.order}u8", 1, 4)[0])
+            if len(start) >= 12
+            else 0
+        )
         wide = _Header(self.file, self.size, self.order, False, True, first)
         if not 0 < first < self.size - 2:
             return None
@@ -199,7 +247,7 @@ class _Header:
             if bytes_of_values > self.size + _MOST_VALUE or entries > _MOST_TAGS:
                 raise SlideError(
                     f"its directories have {entries} entries of {said_bytes(bytes_of_values)} together, more "
-                    f"than a slide has; {_COPY}"
+                    f"than a slide has; {_COPY}",
                 )
             yield tags
             if following and in_chain:
@@ -208,7 +256,7 @@ class _Header:
             waiting.extend((one, False) for one in reversed(inside) if one)
             if len(seen) + len(waiting) > MOST_IMAGES:
                 raise SlideError(
-                    f"it has more than {MOST_IMAGES} images, a slide some tens; write it again as one pyramid"
+                    f"it has more than {MOST_IMAGES} images, a slide some tens; write it again as one pyramid",
                 )
 
     def _directory(self, place: int) -> tuple[dict[int, _Tag], int]:
@@ -218,7 +266,9 @@ class _Header:
         if count > _MOST_TAGS:
             raise SlideError(f"a directory has {count} entries; {_COPY}")
         short, long = f"{self.order}u2", f"{self.order}u{cell}"
-        row = np.dtype([("code", short), ("kind", short), ("count", long), ("value", long)])
+        row = np.dtype(
+            [("code", short), ("kind", short), ("count", long), ("value", long)],
+        )
         entries = np.frombuffer(self._read(place + head, count * row.itemsize), row)
         tags: dict[int, _Tag] = {}
         for number, (code, kind, amount, value) in enumerate(entries.tolist()):
@@ -274,41 +324,53 @@ class _Header:
 
     def _refuse_tile(self, image: TiffImage, tags: Mapping[int, _Tag]) -> None:
         text = f"an image of {image.width} × {image.height} px is stored in tiles of "
-        if min(image.tile_width, image.tile_height) < 1 or min(image.bits, image.samples) < 1:
+        if (
+            min(image.tile_width, image.tile_height) < 1
+            or min(image.bits, image.samples) < 1
+        ):
             raise SlideError(
-                f"{text}{image.tile_width} × {image.tile_height} px of {image.bits} bits; {_COPY}"
+                f"{text}{image.tile_width} × {image.tile_height} px of {image.bits} bits; {_COPY}",
             )
         depth = max(self._one(tags, _DEPTH, 1), self._one(tags, _TILE_DEPTH, 1))
         pixels = image.tile_width * image.tile_height
         if image.tiled and (
-            pixels > MOST_PIXELS or pixels * image.pixel_bytes * depth > _DEEPEST * MOST_PIXELS
+            pixels > MOST_PIXELS
+            or pixels * image.pixel_bytes * depth > _DEEPEST * MOST_PIXELS
         ):
             raise SlideError(
                 f"{text}{image.tile_width} × {image.tile_height} px, at most {MOST_PIXELS:,} px are decoded "
-                "at once; convert it to a pyramid of smaller tiles"
+                "at once; convert it to a pyramid of smaller tiles",
             )
 
     def _refuse_tables(self, image: TiffImage, tags: Mapping[int, _Tag]) -> None:
         """Hold the tables of tiles or strips against the size of image and file."""
         planes = image.samples if self._one(tags, _PLANES, 1) == 2 else 1
-        tiles = -(-image.width // image.tile_width) * -(-image.height // image.tile_height) * planes
+        tiles = (
+            -(-image.width // image.tile_width)
+            * -(-image.height // image.tile_height)
+            * planes
+        )
         if tiles > MOST_TILES:
             raise SlideError(
                 f"an image of {image.width} × {image.height} px is stored in {tiles:,} tiles, at most "
-                f"{MOST_TILES:,} are read; convert it to larger tiles"
+                f"{MOST_TILES:,} are read; convert it to larger tiles",
             )
-        names = (_TILE_OFFSETS, _TILE_BYTES) if image.tiled else (_STRIP_OFFSETS, _STRIP_BYTES)
+        names = (
+            (_TILE_OFFSETS, _TILE_BYTES)
+            if image.tiled
+            else (_STRIP_OFFSETS, _STRIP_BYTES)
+        )
         for name in names:
             if image.tiled and name in tags and tags[name].count < tiles:
                 raise SlideError(
-                    f"its table of tiles has {tags[name].count} entries instead of {tiles}; {_COPY}"
+                    f"its table of tiles has {tags[name].count} entries instead of {tiles}; {_COPY}",
                 )
         decoded = image.tile_width * image.tile_height * image.pixel_bytes
         most = self._largest(tags, names[1])
         if most > min(self.size, 4 * decoded + 2**20):
             raise SlideError(
                 f"one tile or strip claims {said_bytes(most)} of a file of {said_bytes(self.size)}, for "
-                f"pixels of {said_bytes(decoded)}; {_COPY}"
+                f"pixels of {said_bytes(decoded)}; {_COPY}",
             )
 
     def _one(self, tags: Mapping[int, _Tag], code: int, default: int) -> int:
@@ -320,14 +382,21 @@ class _Header:
         values = self._numbers(tags, code)
         return int(values.max()) if len(values) else 1
 
-    def _numbers(self, tags: Mapping[int, _Tag], code: int) -> npt.NDArray[np.unsignedinteger]:
+    def _numbers(
+        self,
+        tags: Mapping[int, _Tag],
+        code: int,
+    ) -> npt.NDArray[np.unsignedinteger]:
         """Values of a tag; none where the directory does not have it."""
         tag = tags.get(code)
         if tag is None or (tag.size > 4 and self._vast_ndpi):
             return np.empty(0, np.uint64)
         if tag.kind not in _WHOLE:
             raise SlideError(f"tag {code} holds no whole numbers; {_COPY}")
-        return np.frombuffer(self._read(tag.place, tag.size), f"{self.order}{_WHOLE[tag.kind]}")
+        return np.frombuffer(
+            self._read(tag.place, tag.size),
+            f"{self.order}{_WHOLE[tag.kind]}",
+        )
 
     def _number(self, place: int, size: int) -> int:
         return int(np.frombuffer(self._read(place, size), f"{self.order}u{size}")[0])

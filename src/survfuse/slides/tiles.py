@@ -87,7 +87,11 @@ _Read = tuple[TileBatch, list[tuple[int, str]]]
 
 
 def _ahead(
-    reader: SlideReader, grid: Grid, chosen: npt.NDArray[np.int64], jobs: Sequence[list[_Run]], threads: int
+    reader: SlideReader,
+    grid: Grid,
+    chosen: npt.NDArray[np.int64],
+    jobs: Sequence[list[_Run]],
+    threads: int,
 ) -> Iterator[_Read]:
     """Read a bounded number of batches ahead of the consumer."""
     waiting: deque[Future[_Read]] = deque()
@@ -104,7 +108,11 @@ def _ahead(
                 future.cancel()
 
 
-def _jobs(grid: Grid, chosen: npt.NDArray[np.int64], batch: int) -> Iterator[list[_Run]]:
+def _jobs(
+    grid: Grid,
+    chosen: npt.NDArray[np.int64],
+    batch: int,
+) -> Iterator[list[_Run]]:
     """Cut the wanted list into batches, and each into runs of neighbours that one read serves."""
     longest = max(1, min(batch, _RUN_PIXELS // grid.read_px**2))
     job: list[_Run] = []
@@ -133,7 +141,12 @@ def _runs(grid: Grid, chosen: npt.NDArray[np.int64], longest: int) -> Iterator[_
             yield _Run(first, min(int(stop), first + longest))
 
 
-def _read(reader: SlideReader, grid: Grid, chosen: npt.NDArray[np.int64], job: list[_Run]) -> _Read:
+def _read(
+    reader: SlideReader,
+    grid: Grid,
+    chosen: npt.NDArray[np.int64],
+    job: list[_Run],
+) -> _Read:
     size = job[-1].stop - job[0].start
     pixels = np.empty((size, grid.tile_px, grid.tile_px, 3), np.uint8)
     kept: list[int] = []
@@ -143,8 +156,14 @@ def _read(reader: SlideReader, grid: Grid, chosen: npt.NDArray[np.int64], job: l
         try:
             _fill(reader, grid, corners, pixels[len(kept) : len(kept) + len(corners)])
             kept.extend(range(run.start, run.stop))
-        except SlideError:  # one damaged native tile: find which of the run's tiles it spoils
-            for position, corner in zip(range(run.start, run.stop), corners, strict=True):
+        except (
+            SlideError
+        ):  # one damaged native tile: find which of the run's tiles it spoils
+            for position, corner in zip(
+                range(run.start, run.stop),
+                corners,
+                strict=True,
+            ):
                 try:
                     _fill(reader, grid, corner[None], pixels[len(kept) : len(kept) + 1])
                     kept.append(position)
@@ -153,11 +172,22 @@ def _read(reader: SlideReader, grid: Grid, chosen: npt.NDArray[np.int64], job: l
     return TileBatch(np.array(kept, np.int64), pixels[: len(kept)]), bad
 
 
-def _fill(reader: SlideReader, grid: Grid, corners: npt.NDArray[np.int64], out: Pixels) -> None:
+def _fill(
+    reader: SlideReader,
+    grid: Grid,
+    corners: npt.NDArray[np.int64],
+    out: Pixels,
+) -> None:
     """Read neighbouring tiles of one row at once and cut them apart."""
     side, px = grid.read_px, grid.tile_px
     left, top = (int(value) for value in corners[0])
-    strip = reader.region(grid.level, left, top, int(corners[-1, 0]) + side - left, side)
+    strip = reader.region(
+        grid.level,
+        left,
+        top,
+        int(corners[-1, 0]) + side - left,
+        side,
+    )
     for tile, (x, _) in zip(out, corners, strict=True):
         cut = strip[:, x - left : x - left + side]
         if side == px:

@@ -68,7 +68,11 @@ class Tissue:
         footprint : float, level-0 px
             Side of a tile.
         """
-        return _cover(self.mask, np.asarray(corners) / self.scale, footprint / np.asarray(self.scale))
+        return _cover(
+            self.mask,
+            np.asarray(corners) / self.scale,
+            footprint / np.asarray(self.scale),
+        )
 
     def choose(self, grid: Grid, min_cover: float) -> npt.NDArray[np.int64]:
         """Choose the tiles of `grid` that are tissue by at least `min_cover`; sorted flat indices.
@@ -89,26 +93,46 @@ class Tissue:
         share = self.cover(corners, grid.footprint)
         kept = (share >= min_cover) & (share > 0)
         rescued = self._rescued(grid, corners, corners[kept])
-        return np.union1d(np.flatnonzero(kept), np.array(rescued, np.int64)).astype(np.int64)
+        return np.union1d(np.flatnonzero(kept), np.array(rescued, np.int64)).astype(
+            np.int64,
+        )
 
     def _rescued(self, grid: Grid, corners: Floats, kept: Floats) -> list[int]:
         """One tile for each piece that the kept ones hardly reach."""
         import cv2
 
-        count, labels, stats, _ = cv2.connectedComponentsWithStats(self.mask.astype(np.uint8), connectivity=8)
-        under = _painted(self.mask.shape, kept / self.scale, grid.footprint / np.asarray(self.scale))
-        reached = np.bincount(labels[under], minlength=count) / np.maximum(stats[:, cv2.CC_STAT_AREA], 1)
-        large = stats[:, cv2.CC_STAT_AREA] * math.prod(self.scale) >= LEAST_COVER * grid.footprint**2
+        count, labels, stats, _ = cv2.connectedComponentsWithStats(
+            self.mask.astype(np.uint8),
+            connectivity=8,
+        )
+        under = _painted(
+            self.mask.shape,
+            kept / self.scale,
+            grid.footprint / np.asarray(self.scale),
+        )
+        reached = np.bincount(labels[under], minlength=count) / np.maximum(
+            stats[:, cv2.CC_STAT_AREA],
+            1,
+        )
+        large = (
+            stats[:, cv2.CC_STAT_AREA] * math.prod(self.scale)
+            >= LEAST_COVER * grid.footprint**2
+        )
         rescued = []
         large[0] = False  # all that is no tissue
         for piece in np.flatnonzero(large & (reached < REACHED)):
             x, y, width, height, _ = (int(value) for value in stats[piece])
-            near = _tiles_meeting(grid, np.array([x, y, x + width, y + height]) * np.tile(self.scale, 2))
+            near = _tiles_meeting(
+                grid,
+                np.array([x, y, x + width, y + height]) * np.tile(self.scale, 2),
+            )
             if not len(near):
                 continue
             alone = labels[y : y + height, x : x + width] == piece
             share = _cover(
-                alone, corners[near] / self.scale - (x, y), grid.footprint / np.asarray(self.scale)
+                alone,
+                corners[near] / self.scale - (x, y),
+                grid.footprint / np.asarray(self.scale),
             )
             if share.max() >= LEAST_COVER:
                 rescued.append(int(near[np.argmax(share)]))
@@ -152,10 +176,10 @@ def find_tissue(
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
     try:
-        from survfuse.slides.finding import find_stained
+        from survfuse.slides.tissue_regions import find_stained
     except ImportError as error:
         raise MissingExtraError(
-            f"finding tissue needs {error.name or 'more packages'}: pip install 'survfuse[slides]'"
+            f"finding tissue needs {error.name or 'more packages'}: pip install 'survfuse[slides]'",
         ) from None
     mask, pen_share, notes = find_stained(
         overview.image,
@@ -164,7 +188,14 @@ def find_tissue(
         min_area_mm2=min_area_mm2,
         max_hole_mm2=max_hole_mm2,
     )
-    return measured(mask, overview.scale, slide_mpp, source="found", pen_share=pen_share, notes=notes)
+    return measured(
+        mask,
+        overview.scale,
+        slide_mpp,
+        source="found",
+        pen_share=pen_share,
+        notes=notes,
+    )
 
 
 def stained_on(overview: Overview, slide_mpp: float) -> Mask:
@@ -176,12 +207,18 @@ def stained_on(overview: Overview, slide_mpp: float) -> Mask:
     slide_mpp : float, µm/px
         Of level 0.
     """
-    from survfuse.slides.finding import find_stained
+    from survfuse.slides.tissue_regions import find_stained
 
     image = shrunk(overview.image)
     shrink = max(overview.image.shape[:2]) / max(image.shape[:2])
     mpp = slide_mpp * math.sqrt(overview.scale[0] * overview.scale[1]) * shrink
-    return find_stained(image, mpp, lazyslide=False, min_area_mm2=LEAST_MM2, max_hole_mm2=LEAST_MM2)[0]
+    return find_stained(
+        image,
+        mpp,
+        lazyslide=False,
+        min_area_mm2=LEAST_MM2,
+        max_hole_mm2=LEAST_MM2,
+    )[0]
 
 
 def everything(reader: SlideReader, slide_mpp: float | None = None) -> Tissue:
@@ -195,7 +232,10 @@ def everything(reader: SlideReader, slide_mpp: float | None = None) -> Tissue:
     """
     whole = reader.levels[0]
     step = max(1.0, max(whole.width, whole.height) / MASK_SIDE)
-    columns, rows = max(1, round(whole.width / step)), max(1, round(whole.height / step))
+    columns, rows = (
+        max(1, round(whole.width / step)),
+        max(1, round(whole.height / step)),
+    )
     scale = (whole.width / columns, whole.height / rows)
     x, y, width, height = reader.bounds
     mask = np.zeros((rows, columns), bool)
@@ -253,12 +293,20 @@ def _cover(mask: Mask, corners: Floats, side: Floats) -> Floats:
 
 def _at(integral: npt.NDArray[np.int32], rows: Floats, columns: Floats) -> Floats:
     """Read an integral image between its px: exact, as the area below is bilinear there."""
-    row, column = rows.clip(0, integral.shape[0] - 1), columns.clip(0, integral.shape[1] - 1)
+    row, column = (
+        rows.clip(0, integral.shape[0] - 1),
+        columns.clip(0, integral.shape[1] - 1),
+    )
     above = np.minimum(row.astype(int), integral.shape[0] - 2)
     before = np.minimum(column.astype(int), integral.shape[1] - 2)
     down, across = row - above, column - before
-    upper = integral[above, before] * (1 - across) + integral[above, before + 1] * across
-    lower = integral[above + 1, before] * (1 - across) + integral[above + 1, before + 1] * across
+    upper = (
+        integral[above, before] * (1 - across) + integral[above, before + 1] * across
+    )
+    lower = (
+        integral[above + 1, before] * (1 - across)
+        + integral[above + 1, before + 1] * across
+    )
     return np.asarray(upper * (1 - down) + lower * down)
 
 
@@ -279,6 +327,12 @@ def _tiles_meeting(grid: Grid, box: Floats) -> npt.NDArray[np.int64]:
     """Flat indices of the tiles that meet a box (left, top, right, bottom) in level-0 px."""
     left, top, right, bottom = (box - np.tile(grid.origin, 2)) / grid.stride
     reach = grid.footprint / grid.stride
-    columns = np.arange(max(0, math.floor(left - reach) + 1), min(grid.columns, math.ceil(right)))
-    rows = np.arange(max(0, math.floor(top - reach) + 1), min(grid.rows, math.ceil(bottom)))
+    columns = np.arange(
+        max(0, math.floor(left - reach) + 1),
+        min(grid.columns, math.ceil(right)),
+    )
+    rows = np.arange(
+        max(0, math.floor(top - reach) + 1),
+        min(grid.rows, math.ceil(bottom)),
+    )
     return np.asarray((rows[:, None] * grid.columns + columns).ravel(), np.int64)

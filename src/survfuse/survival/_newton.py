@@ -23,7 +23,11 @@ class Likelihood(Protocol):
     @property
     def event(self) -> IntArray: ...
     def log_likelihood(self, log_risk: FloatArray) -> float: ...
-    def derivatives(self, x: FloatArray, log_risk: FloatArray) -> tuple[FloatArray, FloatArray]: ...
+    def derivatives(
+        self,
+        x: FloatArray,
+        log_risk: FloatArray,
+    ) -> tuple[FloatArray, FloatArray]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,12 +70,16 @@ class Axes:
         if rank < varying:
             raise NotComputableError(
                 f"{varying} features vary in only {rank} independent ways, so their coefficients are not"
-                " determined; drop features or give a penalty > 0"
+                " determined; drop features or give a penalty > 0",
             )
 
     @property
     def _unit(self) -> FloatArray:
-        return np.where(self.spread > 0, self.spread, 1.0) if self.scaled else np.ones(len(self.spread))
+        return (
+            np.where(self.spread > 0, self.spread, 1.0)
+            if self.scaled
+            else np.ones(len(self.spread))
+        )
 
     def back(self, coef: FloatArray) -> FloatArray:
         """Coefficients of the original features (features,) from those of `z` (rank,)."""
@@ -82,8 +90,12 @@ class Axes:
         """Give standard errors of the original features (features,) from the information on `z`."""
         covariance = np.linalg.inv(information)
         variance = ((covariance @ self.directions) * self.directions).sum(axis=0)
-        if ridge > 0:  # directions the features do not span are held by the penalty alone
-            variance = variance + np.maximum(1 - (self.directions**2).sum(axis=0), 0.0) / ridge
+        if (
+            ridge > 0
+        ):  # directions the features do not span are held by the penalty alone
+            variance = (
+                variance + np.maximum(1 - (self.directions**2).sum(axis=0), 0.0) / ridge
+            )
         else:
             variance = np.where(self.spread > 0, variance, np.nan)
         errors: FloatArray = np.sqrt(variance) / self._unit
@@ -113,7 +125,13 @@ class Maximum:
     flat: bool = False
 
 
-def climb(sets: Likelihood, z: FloatArray, base: FloatArray, ridge: float, start: FloatArray) -> Maximum:
+def climb(
+    sets: Likelihood,
+    z: FloatArray,
+    base: FloatArray,
+    ridge: float,
+    start: FloatArray,
+) -> Maximum:
     """Climb log L − ridge/2 |b|²; stops when neither the likelihood nor any log-risk still moves."""
     if ridge > 0 or len(start) == 0:
         return _climb(sets, z, base, ridge, start)
@@ -135,7 +153,13 @@ def _least(information: FloatArray, z: FloatArray) -> float:
     return float(np.linalg.eigvalsh(information / np.outer(unit, unit))[0])
 
 
-def _climb(sets: Likelihood, z: FloatArray, base: FloatArray, ridge: float, start: FloatArray) -> Maximum:
+def _climb(
+    sets: Likelihood,
+    z: FloatArray,
+    base: FloatArray,
+    ridge: float,
+    start: FloatArray,
+) -> Maximum:
     coef: FloatArray = start
     events = max(len(sets.event), 1)
     risk = z @ coef + base
@@ -147,20 +171,27 @@ def _climb(sets: Likelihood, z: FloatArray, base: FloatArray, ridge: float, star
             if step == 0:
                 raise NotComputableError(
                     f"Cox fit: log-risks from {risk.min():g} to {risk.max():g} do not fit a double; centre or"
-                    " shrink the offset"
+                    " shrink the offset",
                 )
             return Maximum(coef, information, step, False)
         gradient = gradient - ridge * coef
         information[np.diag_indices_from(information)] += ridge
         try:
             move = np.linalg.solve(information, gradient)
-        except np.linalg.LinAlgError:  # flat to the last digit: the likelihood has no maximum
+        except (
+            np.linalg.LinAlgError
+        ):  # flat to the last digit: the likelihood has no maximum
             return Maximum(coef, information, step, False)
         shift = z @ move
-        if gradient @ move < SMALL_GAIN * events and np.abs(shift).max(initial=0.0) < SMALL_MOVE:
+        if (
+            gradient @ move < SMALL_GAIN * events
+            and np.abs(shift).max(initial=0.0) < SMALL_MOVE
+        ):
             return Maximum(coef + move, information, step + 1, True)
         for _ in range(40):
-            new_value = sets.log_likelihood(risk + shift) - ridge / 2 * (coef + move) @ (coef + move)
+            new_value = sets.log_likelihood(risk + shift) - ridge / 2 * (
+                coef + move
+            ) @ (coef + move)
             if new_value >= value - 1e-13 * abs(value):
                 break
             move, shift = move / 2, shift / 2

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from survfuse._errors import InputError
 from survfuse._types import FloatArray
-from survfuse.survival.outcome import Outcome
+from survfuse.survival.right_censored import Outcome
 
 Rows = npt.NDArray[np.int64]
 TIES = ("efron", "breslow")
@@ -53,11 +53,21 @@ class RiskSets:
         event = np.flatnonzero(outcome.event[order])
         first = np.searchsorted(time, time[event], side="left")
         _, start, tied, count = np.unique(
-            time[event], return_index=True, return_inverse=True, return_counts=True
+            time[event],
+            return_index=True,
+            return_inverse=True,
+            return_counts=True,
         )
         nth = np.arange(len(event)) - start[tied]
         share = nth / count[tied] if ties == "efron" else np.zeros(len(event))
-        return cls(order, event, first, tied, share, np.searchsorted(time[event], time, side="right"))
+        return cls(
+            order,
+            event,
+            first,
+            tied,
+            share,
+            np.searchsorted(time[event], time, side="right"),
+        )
 
     def log_likelihood(self, log_risk: FloatArray) -> float:
         """Log partial likelihood; finite for any finite risks.
@@ -73,11 +83,17 @@ class RiskSets:
         own = risk[self.event]
         top = np.full(self.tied[-1] + 1, -np.inf)
         np.maximum.at(top, self.tied, own)
-        log_tied = top + np.log(np.bincount(self.tied, weights=np.exp(own - top[self.tied])))
+        log_tied = top + np.log(
+            np.bincount(self.tied, weights=np.exp(own - top[self.tied])),
+        )
         part = self.share * np.exp(np.minimum(log_tied[self.tied] - log_sum, 0.0))
         return float((own - log_sum - np.log1p(-part)).sum())
 
-    def derivatives(self, x: FloatArray, log_risk: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def derivatives(
+        self,
+        x: FloatArray,
+        log_risk: FloatArray,
+    ) -> tuple[FloatArray, FloatArray]:
         """Gradient (features,) and negative Hessian (features, features) for log-risk = x · coef + offset.
 
         NaN where a risk set is so much smaller than the largest that a double
@@ -124,16 +140,25 @@ class RiskSets:
         size = _from_here_on(w)[self.first] - self.share * self._over_ties(w)
         return size if (size > SMALLEST).all() else None
 
-    def _residual(self, w: FloatArray, size: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def _residual(
+        self,
+        w: FloatArray,
+        size: FloatArray,
+    ) -> tuple[FloatArray, FloatArray]:
         """Event less expected events, and expected events, in order of time; (patients,) each."""
         hazard = np.concatenate([[0.0], np.cumsum(1 / size)])[self.until]
-        hazard[self.event] -= np.bincount(self.tied, weights=self.share / size)[self.tied]
+        hazard[self.event] -= np.bincount(self.tied, weights=self.share / size)[
+            self.tied
+        ]
         mass = w * hazard
         residual = -mass
         residual[self.event] += 1
         return residual, mass
 
-    def _over_ties(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:  # (patients, ...) -> (events, ...)
+    def _over_ties(
+        self,
+        values: npt.NDArray[Any],
+    ) -> npt.NDArray[Any]:  # (patients, ...) -> (events, ...)
         own = values[self.event]
         starts = np.flatnonzero(np.diff(self.tied, prepend=-1))
         return np.add.reduceat(own, starts, axis=0)[self.tied]

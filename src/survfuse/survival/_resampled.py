@@ -13,7 +13,7 @@ import numpy as np
 
 from survfuse._types import BoolArray, FloatArray
 from survfuse.survival._partial import RiskSets
-from survfuse.survival.outcome import Outcome
+from survfuse.survival.right_censored import Outcome
 
 MOST_STEPS = 25
 SMALL_MOVE = 1e-5  # of any patient's log-risk; Newton squares it, so 1e-10 is left
@@ -40,7 +40,11 @@ class ResampledCox:
 
 
 def resampled_cox(
-    outcome: Outcome, x: FloatArray, weight: FloatArray, start: FloatArray, horizon: float
+    outcome: Outcome,
+    x: FloatArray,
+    weight: FloatArray,
+    start: FloatArray,
+    horizon: float,
 ) -> ResampledCox:
     """Fit a Cox model to each resample by Newton's method from `start`.
 
@@ -65,7 +69,12 @@ def resampled_cox(
         converged = shift < SMALL_MOVE
         if converged.all():
             break
-    hazard = events.hazard(x, weight, coef, outcome.time[sets.order][sets.event] <= horizon)
+    hazard = events.hazard(
+        x,
+        weight,
+        coef,
+        outcome.time[sets.order][sets.event] <= horizon,
+    )
     return ResampledCox(coef, hazard, converged & np.isfinite(hazard) & (hazard > 0))
 
 
@@ -83,16 +92,25 @@ class _EventTimes:
         total = np.add.reduceat(weight[:, sets.event], starts, axis=1)
         return cls(sets, starts, (total / np.bincount(sets.tied))[:, sets.tied])
 
-    def _sums(self, mass: FloatArray) -> FloatArray:  # (resamples, patients) -> (resamples, events)
+    def _sums(
+        self,
+        mass: FloatArray,
+    ) -> FloatArray:  # (resamples, patients) -> (resamples, events)
         at_risk = np.cumsum(mass[:, ::-1], axis=1)[:, ::-1][:, self.sets.first]
         if not self.sets.share.any():
             return at_risk
-        tied = np.add.reduceat(mass[:, self.sets.event], self.starts, axis=1)[:, self.sets.tied]
+        tied = np.add.reduceat(mass[:, self.sets.event], self.starts, axis=1)[
+            :,
+            self.sets.tied,
+        ]
         less: FloatArray = at_risk - self.sets.share * tied
         return less
 
     def derivatives(
-        self, x: FloatArray, weight: FloatArray, coef: FloatArray
+        self,
+        x: FloatArray,
+        weight: FloatArray,
+        coef: FloatArray,
     ) -> tuple[FloatArray, FloatArray]:
         """Information (resamples, features, features) and gradient (resamples, features)."""
         mass, _ = _masses(x, weight, coef)
@@ -101,7 +119,10 @@ class _EventTimes:
         pull = self.weight / size
         hazard = np.pad(np.cumsum(pull, axis=1), ((0, 0), (1, 0)))[:, self.sets.until]
         if self.sets.share.any():
-            late = np.add.reduceat(self.sets.share * pull, self.starts, axis=1)[:, self.sets.tied]
+            late = np.add.reduceat(self.sets.share * pull, self.starts, axis=1)[
+                :,
+                self.sets.tied,
+            ]
             hazard[:, self.sets.event] -= late
         lost = mass * hazard
         residual = -lost
@@ -109,9 +130,19 @@ class _EventTimes:
         features = x.shape[1]
         squares = (x[:, :, None] * x[:, None, :]).reshape(len(x), -1)
         spread = (lost @ squares).reshape(-1, features, features)
-        return spread - (mean * self.weight[:, None]) @ mean.transpose(0, 2, 1), residual @ x
+        return spread - (mean * self.weight[:, None]) @ mean.transpose(
+            0,
+            2,
+            1,
+        ), residual @ x
 
-    def hazard(self, x: FloatArray, weight: FloatArray, coef: FloatArray, upto: BoolArray) -> FloatArray:
+    def hazard(
+        self,
+        x: FloatArray,
+        weight: FloatArray,
+        coef: FloatArray,
+        upto: BoolArray,
+    ) -> FloatArray:
         """Cumulative baseline hazard over the events that `upto` marks, (resamples,)."""
         mass, top = _masses(x, weight, coef)
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
@@ -120,7 +151,11 @@ class _EventTimes:
         return total
 
 
-def _masses(x: FloatArray, weight: FloatArray, coef: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _masses(
+    x: FloatArray,
+    weight: FloatArray,
+    coef: FloatArray,
+) -> tuple[FloatArray, FloatArray]:
     """Weight times relative risk, (resamples, patients), and the log of what it was divided by."""
     risk = coef @ x.T
     top = risk.max(axis=1)
@@ -129,9 +164,15 @@ def _masses(x: FloatArray, weight: FloatArray, coef: FloatArray) -> tuple[FloatA
 
 def _solve(information: FloatArray, gradient: FloatArray) -> FloatArray:
     """Newton's move of each resample; NaN where its likelihood is flat."""
-    usable = np.isfinite(information).all(axis=(1, 2)) & (np.linalg.det(information) > 1e-12)
+    usable = np.isfinite(information).all(axis=(1, 2)) & (
+        np.linalg.det(information) > 1e-12
+    )
     move = np.full_like(gradient, np.nan)
-    move[usable] = np.linalg.solve(information[usable], gradient[usable][:, :, None])[:, :, 0]
+    move[usable] = np.linalg.solve(information[usable], gradient[usable][:, :, None])[
+        :,
+        :,
+        0,
+    ]
     return move
 
 
@@ -147,7 +188,11 @@ def resampled_risk(outcome: Outcome, weight: FloatArray, horizon: float) -> Floa
     sets = RiskSets.of(outcome, "breslow")
     mass = weight[:, sets.order]
     starts = np.flatnonzero(np.diff(sets.tied, prepend=-1))
-    events = np.add.reduceat(mass[:, sets.event], starts, axis=1)  # (resamples, event times)
+    events = np.add.reduceat(
+        mass[:, sets.event],
+        starts,
+        axis=1,
+    )  # (resamples, event times)
     at_risk = np.cumsum(mass[:, ::-1], axis=1)[:, ::-1][:, sets.first[starts]]
     upto = outcome.time[sets.order][sets.event][starts] <= horizon
     share = np.divide(events, at_risk, out=np.zeros_like(events), where=at_risk > 0)

@@ -18,11 +18,11 @@ from survfuse._types import FloatArray, IntArray
 from survfuse.survival._newton import climb
 from survfuse.survival._partial import RiskSets
 from survfuse.survival._resampled import resampled_cox, resampled_risk
+from survfuse.survival.argument_checks import as_whole
 from survfuse.survival.curves import breslow
 from survfuse.survival.estimate import joined
-from survfuse.survival.gates import as_whole
-from survfuse.survival.horizons import KaplanMeierAt
-from survfuse.survival.outcome import Outcome
+from survfuse.survival.kaplan_meier_at import KaplanMeierAt
+from survfuse.survival.right_censored import Outcome
 from survfuse.survival.splines import knots_of, spline_basis
 
 EDGE = 1e-6  # no cohort can tell a risk nearer to 0 or 1 from this one
@@ -63,7 +63,13 @@ class SmoothCurve:
     note: str
 
     @classmethod
-    def of(cls, outcome: Outcome, risk: FloatArray, horizon: float, knots: int) -> SmoothCurve:
+    def of(
+        cls,
+        outcome: Outcome,
+        risk: FloatArray,
+        horizon: float,
+        knots: int,
+    ) -> SmoothCurve:
         """Fit the curve of `risk` (patients,), predicted at `horizon`.
 
         Raises
@@ -79,19 +85,26 @@ class SmoothCurve:
         at = KaplanMeierAt.of(outcome, horizon)
         if at.events == 0:
             raise NotComputableError(
-                f"no event up to {horizon:g}, so there is no observed risk to compare with"
+                f"no event up to {horizon:g}, so there is no observed risk to compare with",
             )
         outside = int(((risk < EDGE) | (risk > 1 - EDGE)).sum())
         clipped = f"{outside} predicted risks within {EDGE:g} of 0 or 1 placed there on the curve"
         note = clipped if outside else ""
         if not np.ptp(place) > SAME * np.abs(place).max():
-            fit, form = _Fit.constant(len(risk)), "all predictions are one: observed risk by Kaplan-Meier"
+            fit, form = (
+                _Fit.constant(len(risk)),
+                "all predictions are one: observed risk by Kaplan-Meier",
+            )
             with np.errstate(divide="ignore"):
                 hazard = float(-np.log(at.survival))
         else:
             fit, why = _fit_or_straight(outcome, place, places, knots)
             form, note = fit.form, joined(note, why)
-            hazard = float(breslow(outcome.time, outcome.event, fit.log_risk, ties="efron")(horizon))
+            hazard = float(
+                breslow(outcome.time, outcome.event, fit.log_risk, ties="efron")(
+                    horizon,
+                ),
+            )
         return cls(
             outcome=outcome,
             risk=risk,
@@ -115,7 +128,9 @@ class SmoothCurve:
     def __call__(self, risk: FloatArray) -> FloatArray:
         """Observed risk of patients with predicted risks (patients,)."""
         with np.errstate(over="ignore"):
-            observed: FloatArray = -np.expm1(-self.hazard * np.exp(self.columns(risk) @ self.coef))
+            observed: FloatArray = -np.expm1(
+                -self.hazard * np.exp(self.columns(risk) @ self.coef),
+            )
         return observed
 
     def resampled(self, drawn: IntArray, risk: FloatArray) -> FloatArray:
@@ -132,8 +147,18 @@ class SmoothCurve:
         """
         weight = counts(drawn)
         if len(self.coef) == 0:
-            return np.repeat(resampled_risk(self.outcome, weight, self.horizon)[:, None], len(risk), axis=1)
-        fits = resampled_cox(self.outcome, self.columns(self.risk), weight, self.coef, self.horizon)
+            return np.repeat(
+                resampled_risk(self.outcome, weight, self.horizon)[:, None],
+                len(risk),
+                axis=1,
+            )
+        fits = resampled_cox(
+            self.outcome,
+            self.columns(self.risk),
+            weight,
+            self.coef,
+            self.horizon,
+        )
         with np.errstate(over="ignore", invalid="ignore"):
             relative = np.exp(fits.coef @ self.columns(risk).T)
             observed = -np.expm1(-fits.hazard[:, None] * relative)
@@ -181,7 +206,12 @@ class _Fit:
         return "straight line in log(-log S)"
 
 
-def _fit_or_straight(outcome: Outcome, place: FloatArray, places: FloatArray, knots: int) -> tuple[_Fit, str]:
+def _fit_or_straight(
+    outcome: Outcome,
+    place: FloatArray,
+    places: FloatArray,
+    knots: int,
+) -> tuple[_Fit, str]:
     """Fit the spline, or a straight line and why."""
     why = f"predictions take too few distinct values for {knots} knots: a straight line instead"
     if len(places):
@@ -193,14 +223,18 @@ def _fit_or_straight(outcome: Outcome, place: FloatArray, places: FloatArray, kn
     if straight is None:
         raise NotComputableError(
             "no finite calibration curve fits best: the predicted risks order every event, or those at risk"
-            " together had one"
+            " together had one",
         )
     return straight, why
 
 
 def draws(patients: int, resamples: int, seed: int) -> Iterator[IntArray]:
     """Rows drawn with replacement, (resamples, patients) in all, a part at a time."""
-    return _draws(patients, as_whole(resamples, "bootstrap", 0), as_whole(seed, "seed", 0))
+    return _draws(
+        patients,
+        as_whole(resamples, "bootstrap", 0),
+        as_whole(seed, "seed", 0),
+    )
 
 
 def _draws(patients: int, resamples: int, seed: int) -> Iterator[IntArray]:
@@ -214,4 +248,8 @@ def counts(drawn: IntArray) -> FloatArray:
     """How often each patient was drawn, (resamples, patients)."""
     resamples, patients = drawn.shape
     cell = np.arange(resamples)[:, None] * patients + drawn
-    return np.bincount(cell.ravel(), minlength=drawn.size).reshape(resamples, patients).astype(np.float64)
+    return (
+        np.bincount(cell.ravel(), minlength=drawn.size)
+        .reshape(resamples, patients)
+        .astype(np.float64)
+    )

@@ -41,21 +41,35 @@ def _check(given: Mapping[str, Any]) -> None:
         raise InputError(f"expected at least one patient, got {shapes}")
     devices = {str(value.device) for value in rows.values()}
     if len(devices) > 1:
-        raise InputError(f"the tensors must lie on one device, got {listed(sorted(devices))}")
+        raise InputError(
+            f"the tensors must lie on one device, got {listed(sorted(devices))}",
+        )
     for name, value in given.items():
         RULES[name](value.detach(), name)
 
 
 def _check_tensor(name: str, value: Any) -> None:
     if not isinstance(value, Tensor):
-        raise InputError(f"{name} must be a torch tensor, got {type(value).__name__}; see torch.as_tensor")
-    axes = ("patients", "bins") if name == "logits" else (("bins",) if name == "edges" else ("patients",))
+        raise InputError(
+            f"{name} must be a torch tensor, got {type(value).__name__}; see torch.as_tensor",
+        )
+    axes = (
+        ("patients", "bins")
+        if name == "logits"
+        else (("bins",) if name == "edges" else ("patients",))
+    )
     if value.ndim != len(axes):
-        raise InputError(f"{name} must be ({', '.join(axes)}), got shape {tuple(value.shape)}")
+        raise InputError(
+            f"{name} must be ({', '.join(axes)}), got shape {tuple(value.shape)}",
+        )
     if value.is_complex() or value.layout != torch.strided:
-        raise InputError(f"{name} must hold plain real numbers, got {value.dtype}, {value.layout}")
+        raise InputError(
+            f"{name} must hold plain real numbers, got {value.dtype}, {value.layout}",
+        )
     if value.requires_grad and RULES[name] is not _prediction:
-        raise InputError(f"{name} carries a gradient, which only a prediction has; hand over its .detach()")
+        raise InputError(
+            f"{name} carries a gradient, which only a prediction has; hand over its .detach()",
+        )
 
 
 def _prediction(value: Tensor, name: str) -> None:
@@ -68,7 +82,9 @@ def _finite(value: Tensor, name: str) -> None:
     bad = (~torch.isfinite(value)).nonzero()
     if len(bad):
         row = int(bad[0, 0])
-        raise InputError(f"{name} must be finite; row {row} holds {value[row].tolist()}")
+        raise InputError(
+            f"{name} must be finite; row {row} holds {value[row].tolist()}",
+        )
 
 
 def _event(value: Tensor, name: str) -> None:
@@ -88,7 +104,9 @@ def _time(value: Tensor, name: str) -> None:
 
 def _whole(value: Tensor, name: str) -> None:
     if value.is_floating_point() or value.dtype == torch.bool:
-        raise InputError(f"{name} must be an integer tensor, such as assign_bins gives, got {value.dtype}")
+        raise InputError(
+            f"{name} must be an integer tensor, such as assign_bins gives, got {value.dtype}",
+        )
 
 
 def _edges(value: Tensor, name: str) -> None:

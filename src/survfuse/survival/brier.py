@@ -1,7 +1,7 @@
 """Brier score, its integral over time, and the index of prediction accuracy.
 
 Brier(t) is the mean squared distance between predicted survival S_i(t) and what
-happened by t, with the censoring weights w of :mod:`survfuse.survival.weights`:
+happened by t, with the censoring weights w of :mod:`survfuse.survival.censoring_weights`:
 w S_i(t)² for an event at or before t, w (1 − S_i(t))² for a patient followed
 beyond t. IPA(t) = 1 − Brier(t) / Brier of the Kaplan–Meier curve, which tells
 everyone the same (Kattan 2018).
@@ -18,12 +18,12 @@ import numpy.typing as npt
 
 from survfuse._errors import InputError, NotComputableError
 from survfuse._types import FloatArray
-from survfuse.survival.clock import Train
+from survfuse.survival.argument_checks import as_survival
+from survfuse.survival.censoring_weights import ASSUMES, CensoringWeights
 from survfuse.survival.curves import kaplan_meier
 from survfuse.survival.estimate import Estimate, not_computable, wald
-from survfuse.survival.gates import as_survival
-from survfuse.survival.outcome import Outcome
-from survfuse.survival.weights import ASSUMES, CensoringWeights
+from survfuse.survival.follow_up import Train
+from survfuse.survival.right_censored import Outcome
 
 NO_NULL = "the Kaplan–Meier curve makes no error up to t = {t}, so there is nothing to compare with"
 BRIER_LIMITS = (0.0, np.inf)  # weights can lift it above 1
@@ -234,7 +234,10 @@ def integrated_ipa_influence(
     NotComputableError
         When fewer than two horizons are computable, or the Kaplan–Meier curve makes no error.
     """
-    return _integrated_ipa(*_read(time, event, survival, times, train, integrate=True), train)
+    return _integrated_ipa(
+        *_read(time, event, survival, times, train, integrate=True),
+        train,
+    )
 
 
 def _read(
@@ -253,7 +256,10 @@ def _read(
     return weights, as_survival(survival, len(outcome), weights.times)
 
 
-def _share(weights: CensoringWeights, survival: FloatArray) -> FloatArray:  # -> (patients, times)
+def _share(
+    weights: CensoringWeights,
+    survival: FloatArray,
+) -> FloatArray:  # -> (patients, times)
     """Weighted squared errors of `survival`, (patients, times) or (times,)."""
     share = np.subtract(weights.beyond, survival, dtype=np.float64)
     share *= share
@@ -261,27 +267,40 @@ def _share(weights: CensoringWeights, survival: FloatArray) -> FloatArray:  # ->
     return share
 
 
-def _brier(weights: CensoringWeights, survival: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _brier(
+    weights: CensoringWeights,
+    survival: FloatArray,
+) -> tuple[FloatArray, FloatArray]:
     usable = weights.usable()
     return usable.mean(_share(usable, survival[..., weights.known]))
 
 
-def _null(weights: CensoringWeights, train: Train | None) -> tuple[CensoringWeights, FloatArray]:
+def _null(
+    weights: CensoringWeights,
+    train: Train | None,
+) -> tuple[CensoringWeights, FloatArray]:
     """Survival that the Kaplan–Meier curve tells everyone, (times,); refuses horizons where it never errs."""
     if not weights.known.any():
         return weights, np.ones(len(weights.times))
     outcome = weights.outcome
-    null: FloatArray = kaplan_meier(*((outcome.time, outcome.event) if train is None else train))(
-        weights.times
-    )
+    null: FloatArray = kaplan_meier(
+        *((outcome.time, outcome.event) if train is None else train),
+    )(weights.times)
     perfect = np.zeros(len(null), dtype=bool)
     usable = weights.usable()
-    errors = [_share(at, null[weights.known][[k]]).sum() for k, at in enumerate(usable.one_by_one())]
+    errors = [
+        _share(at, null[weights.known][[k]]).sum()
+        for k, at in enumerate(usable.one_by_one())
+    ]
     perfect[weights.known] = ~(np.array(errors) > 0)
     return weights.unless(perfect, NO_NULL), null
 
 
-def _ipa(weights: CensoringWeights, survival: FloatArray, null: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _ipa(
+    weights: CensoringWeights,
+    survival: FloatArray,
+    null: FloatArray,
+) -> tuple[FloatArray, FloatArray]:
     value, influence = _brier(weights, survival)
     null_value, null_influence = _brier(weights, null)
     ratio = value / null_value
@@ -299,12 +318,16 @@ def _isbs(weights: CensoringWeights, survival: FloatArray) -> tuple[float, Float
 
 
 def _integrated_ipa(
-    weights: CensoringWeights, survival: FloatArray, train: Train | None
+    weights: CensoringWeights,
+    survival: FloatArray,
+    train: Train | None,
 ) -> tuple[float, FloatArray]:
     value, influence = _isbs(weights, survival)
     null, null_influence = _isbs(weights, _null(weights, train)[1])
     if not null > 0:
-        raise NotComputableError(NO_NULL.format(t=f"{weights.times[weights.known][-1]:g}"))
+        raise NotComputableError(
+            NO_NULL.format(t=f"{weights.times[weights.known][-1]:g}"),
+        )
     ratio = value / null
     return 1 - ratio, (ratio * null_influence - influence) / null
 
@@ -315,7 +338,10 @@ def _last_events(weights: CensoringWeights) -> int:
 
 
 def _integral(
-    weights: CensoringWeights, value: float, influence: FloatArray, limits: tuple[float, float]
+    weights: CensoringWeights,
+    value: float,
+    influence: FloatArray,
+    limits: tuple[float, float],
 ) -> Estimate:
     return wald(
         value,

@@ -16,14 +16,14 @@ import numpy.typing as npt
 from survfuse._errors import BundleError, InputError, NotComputableError, SurvfuseError
 from survfuse._registry import Registry
 from survfuse._types import FloatArray
+from survfuse.survival.argument_checks import as_log_risk
 from survfuse.survival.calibrators import BreslowCalibrator, KaplanMeierCalibrator
 from survfuse.survival.cox import fit_cox
 from survfuse.survival.curves import StepFunction, SurvivalCurves, breslow, kaplan_meier
 from survfuse.survival.estimate import joined
-from survfuse.survival.gates import as_log_risk
 from survfuse.survival.isotonic import IsotonicCalibrator
-from survfuse.survival.outcome import Outcome
 from survfuse.survival.rank_map import KmRankCalibrator, km_rank_time
+from survfuse.survival.right_censored import Outcome
 
 __all__ = [
     "CALIBRATORS",
@@ -119,11 +119,17 @@ def fit_calibrator(
     if kind not in OUT_OF_FOLD:
         return card.build(outcome, risk)
     if out_of_fold is None or fold is None:
-        raise InputError(f"calibration {kind} needs out_of_fold risks and the fold of each")
+        raise InputError(
+            f"calibration {kind} needs out_of_fold risks and the fold of each",
+        )
     return card.build(outcome, risk, centred_in_folds(out_of_fold, fold, len(outcome)))
 
 
-def centred_in_folds(out_of_fold: npt.ArrayLike, fold: npt.ArrayLike, patients: int) -> FloatArray:
+def centred_in_folds(
+    out_of_fold: npt.ArrayLike,
+    fold: npt.ArrayLike,
+    patients: int,
+) -> FloatArray:
     """Subtract from each out-of-fold risk the mean of its fold, (patients,).
 
     The networks of two folds are two networks: the zero of their risks is not the same.
@@ -136,21 +142,31 @@ def centred_in_folds(out_of_fold: npt.ArrayLike, fold: npt.ArrayLike, patients: 
     held_out = as_log_risk(out_of_fold, patients, "out_of_fold")
     folds = np.asarray(fold)
     if folds.shape != held_out.shape:
-        raise InputError(f"fold must have one row per patient: expected {patients}, got shape {folds.shape}")
+        raise InputError(
+            f"fold must have one row per patient: expected {patients}, got shape {folds.shape}",
+        )
     if patients == 0:
         return held_out
     _, member = np.unique(folds, return_inverse=True)
-    return held_out - (np.bincount(member, weights=held_out) / np.bincount(member))[member]
+    return (
+        held_out - (np.bincount(member, weights=held_out) / np.bincount(member))[member]
+    )
 
 
 @CALIBRATORS.register(
-    "km", summary="the training Kaplan-Meier curve for everyone", source="Kaplan and Meier 1958"
+    "km",
+    summary="the training Kaplan-Meier curve for everyone",
+    source="Kaplan and Meier 1958",
 )
 def _km(outcome: Outcome, risk: FloatArray) -> KaplanMeierCalibrator:
     return KaplanMeierCalibrator(kaplan_meier(outcome.time, outcome.event))
 
 
-@CALIBRATORS.register("breslow", summary="in-sample risks, slope 1, Breslow baseline", source="Breslow 1972")
+@CALIBRATORS.register(
+    "breslow",
+    summary="in-sample risks, slope 1, Breslow baseline",
+    source="Breslow 1972",
+)
 def _breslow(outcome: Outcome, risk: FloatArray) -> BreslowCalibrator:
     center = float(risk.mean())
     return BreslowCalibrator(center, 1.0, _baseline(outcome, risk - center))
@@ -161,7 +177,11 @@ def _breslow(outcome: Outcome, risk: FloatArray) -> BreslowCalibrator:
     summary="slope and Breslow baseline on out-of-fold risks",
     source="ours, after van Houwelingen 2000",
 )
-def _breslow_oof(outcome: Outcome, risk: FloatArray, centred: FloatArray) -> BreslowCalibrator:
+def _breslow_oof(
+    outcome: Outcome,
+    risk: FloatArray,
+    centred: FloatArray,
+) -> BreslowCalibrator:
     slope, note = _slope(outcome, centred, "out-of-fold risks")
     baseline = _baseline(outcome, slope * centred)
     return BreslowCalibrator(float(risk.mean()), slope, baseline, "breslow_oof", note)
@@ -172,7 +192,11 @@ def _breslow_oof(outcome: Outcome, risk: FloatArray, centred: FloatArray) -> Bre
     summary="monotone hazard multiplier of out-of-fold risks, Breslow baseline",
     source="ours, after Chung et al. 2018",
 )
-def _isotonic_oof(outcome: Outcome, risk: FloatArray, centred: FloatArray) -> IsotonicCalibrator:
+def _isotonic_oof(
+    outcome: Outcome,
+    risk: FloatArray,
+    centred: FloatArray,
+) -> IsotonicCalibrator:
     return IsotonicCalibrator.fit(outcome, float(risk.mean()), centred)
 
 
@@ -195,7 +219,9 @@ def _breslow_cal(outcome: Outcome, risk: FloatArray) -> BreslowCalibrator:
 
 
 @CALIBRATORS.register(
-    "km_rank", summary="rank among training risks, read on the KM curve", source="arXiv 2605.13897"
+    "km_rank",
+    summary="rank among training risks, read on the KM curve",
+    source="arXiv 2605.13897",
 )
 def _km_rank(outcome: Outcome, risk: FloatArray) -> KmRankCalibrator:
     return KmRankCalibrator.fit(outcome, risk)
@@ -203,7 +229,9 @@ def _km_rank(outcome: Outcome, risk: FloatArray) -> KmRankCalibrator:
 
 def _baseline(outcome: Outcome, risk: FloatArray) -> StepFunction:
     if outcome.events == 0:
-        raise NotComputableError("no training patient had the event, so there is no hazard to estimate")
+        raise NotComputableError(
+            "no training patient had the event, so there is no hazard to estimate",
+        )
     return breslow(outcome.time, outcome.event, risk)
 
 
@@ -220,7 +248,10 @@ def _slope(outcome: Outcome, centred: FloatArray, risks: str) -> tuple[float, st
         )
     if slope > 0:
         return slope, ""
-    return 0.0, f"slope 0: on {risks} it was {slope:.3g}, so the risks are not shown to carry information"
+    return (
+        0.0,
+        f"slope 0: on {risks} it was {slope:.3g}, so the risks are not shown to carry information",
+    )
 
 
 def _number(d: Mapping[str, Any], name: str) -> float:
@@ -231,7 +262,9 @@ def _number(d: Mapping[str, Any], name: str) -> float:
 
 def _steps(d: Mapping[str, Any], what: str) -> StepFunction:
     function = StepFunction(
-        as_log_risk(d["x"], name="x"), as_log_risk(d["y"], name="y"), _number(d, "before")
+        as_log_risk(d["x"], name="x"),
+        as_log_risk(d["y"], name="y"),
+        _number(d, "before"),
     )
     if len(function.x) == 0 or function.x[0] < 0:
         raise InputError(f"{what}: expected steps at times from 0 on")
@@ -240,8 +273,14 @@ def _steps(d: Mapping[str, Any], what: str) -> StepFunction:
 
 def _survival(d: Mapping[str, Any]) -> StepFunction:
     curve = _steps(d["survival"], "survival")
-    if curve.before != 1 or (np.diff(curve.y, prepend=1.0) > 0).any() or curve.y[-1] < 0:
-        raise InputError("survival: expected a curve that falls from 1 and stays above 0")
+    if (
+        curve.before != 1
+        or (np.diff(curve.y, prepend=1.0) > 0).any()
+        or curve.y[-1] < 0
+    ):
+        raise InputError(
+            "survival: expected a curve that falls from 1 and stays above 0",
+        )
     return curve
 
 
@@ -266,12 +305,22 @@ def _read_isotonic(d: Mapping[str, Any]) -> IsotonicCalibrator:
         raise InputError("knots must increase strictly and have a log_multiplier each")
     if (np.diff(level) < 0).any():
         raise InputError("log_multiplier must not fall")
-    return IsotonicCalibrator(_number(d, "center"), knots, level, _hazard(d), str(d["note"]))
+    return IsotonicCalibrator(
+        _number(d, "center"),
+        knots,
+        level,
+        _hazard(d),
+        str(d["note"]),
+    )
 
 
 def _read_breslow(d: Mapping[str, Any]) -> BreslowCalibrator:
     return BreslowCalibrator(
-        _number(d, "center"), _number(d, "slope"), _hazard(d), str(d["name"]), str(d["note"])
+        _number(d, "center"),
+        _number(d, "slope"),
+        _hazard(d),
+        str(d["name"]),
+        str(d["note"]),
     )
 
 
@@ -296,11 +345,11 @@ def calibrator_from_dict(d: Mapping[str, Any]) -> Calibrator:
     name = d.get("name")
     if name not in _READERS:
         raise BundleError(
-            f"unknown calibrator {name!r} in a saved model; known: {', '.join(sorted(_READERS))}"
+            f"unknown calibrator {name!r} in a saved model; known: {', '.join(sorted(_READERS))}",
         )
     try:
         return _READERS[name](d)
     except (KeyError, TypeError, ValueError, SurvfuseError) as error:
         raise BundleError(
-            f"the saved calibrator {name!r} is broken: {type(error).__name__}: {error}"
+            f"the saved calibrator {name!r} is broken: {type(error).__name__}: {error}",
         ) from None

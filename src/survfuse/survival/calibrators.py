@@ -9,11 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from survfuse._types import FloatArray
+from survfuse.survival.argument_checks import as_log_risk
 from survfuse.survival.curves import StepFunction, SurvivalCurves
-from survfuse.survival.gates import as_log_risk
 
 
-def proportional_curves(baseline: StepFunction, log_hazard_ratio: FloatArray) -> SurvivalCurves:
+def proportional_curves(
+    baseline: StepFunction,
+    log_hazard_ratio: FloatArray,
+) -> SurvivalCurves:
     """Curves exp(−H(t) · ratio), one per patient.
 
     Parameters
@@ -24,8 +27,13 @@ def proportional_curves(baseline: StepFunction, log_hazard_ratio: FloatArray) ->
         Against the baseline.
     """
     rises = np.diff(baseline.y, prepend=0.0) > 0
-    with np.errstate(over="ignore", under="ignore"):  # a hazard beyond a double is a survival of 0
-        survival = np.exp(-np.exp(np.log(baseline.y[rises]) + log_hazard_ratio[:, None]))
+    with np.errstate(
+        over="ignore",
+        under="ignore",
+    ):  # a hazard beyond a double is a survival of 0
+        survival = np.exp(
+            -np.exp(np.log(baseline.y[rises]) + log_hazard_ratio[:, None]),
+        )
     return SurvivalCurves(baseline.x[rises], survival, float(baseline.x[-1]))
 
 
@@ -51,7 +59,9 @@ class KaplanMeierCalibrator:
         falls = np.diff(self.survival.y, prepend=1.0) < 0
         steps = self.survival.y[falls]
         return SurvivalCurves(
-            self.survival.x[falls], np.tile(steps, (patients, 1)), float(self.survival.x[-1])
+            self.survival.x[falls],
+            np.tile(steps, (patients, 1)),
+            float(self.survival.x[-1]),
         )
 
     def predicted_time(self, log_risk: npt.ArrayLike) -> FloatArray:
@@ -60,7 +70,11 @@ class KaplanMeierCalibrator:
 
     def to_dict(self) -> dict[str, Any]:
         """See :class:`~survfuse.survival.calibration.Calibrator`."""
-        return {"name": self.name, "survival": self.survival.to_dict(), "note": self.note}
+        return {
+            "name": self.name,
+            "survival": self.survival.to_dict(),
+            "note": self.note,
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +102,10 @@ class BreslowCalibrator:
 
     def curves(self, log_risk: npt.ArrayLike) -> SurvivalCurves:
         """One survival curve per patient (see :class:`~survfuse.survival.calibration.Calibrator`)."""
-        return proportional_curves(self.baseline, self.slope * (as_log_risk(log_risk) - self.center))
+        return proportional_curves(
+            self.baseline,
+            self.slope * (as_log_risk(log_risk) - self.center),
+        )
 
     def predicted_time(self, log_risk: npt.ArrayLike) -> FloatArray:
         """Median survival time, (patients,); NaN when not reached."""

@@ -21,10 +21,10 @@ import numpy.typing as npt
 
 from survfuse._errors import InputError, NotComputableError
 from survfuse._types import FloatArray
-from survfuse.survival.clock import Clock, Train
+from survfuse.survival.argument_checks import as_choice, as_horizon, as_log_risk
 from survfuse.survival.estimate import Estimate, joined, not_computable, wald
-from survfuse.survival.gates import as_choice, as_horizon, as_log_risk
-from survfuse.survival.outcome import Outcome
+from survfuse.survival.follow_up import Clock, Train
+from survfuse.survival.right_censored import Outcome
 
 ASSUMES = {
     "harrell": "censoring does not depend on the risks; the value depends on the censoring pattern",
@@ -33,7 +33,10 @@ ASSUMES = {
 
 
 def harrell_c(
-    time: npt.ArrayLike, event: npt.ArrayLike, log_risk: npt.ArrayLike, tau: float | None = None
+    time: npt.ArrayLike,
+    event: npt.ArrayLike,
+    log_risk: npt.ArrayLike,
+    tau: float | None = None,
 ) -> Estimate:
     """Harrell's concordance.
 
@@ -119,14 +122,25 @@ def compare_c(
         the difference against 0. Not meant for nested models.
     """
     outcome = Outcome.of(time, event)
-    risk_a, risk_b = (as_log_risk(risk, len(outcome), name) for risk, name in ((a, "a"), (b, "b")))
+    risk_a, risk_b = (
+        as_log_risk(risk, len(outcome), name) for risk, name in ((a, "a"), (b, "b"))
+    )
     pairs = _Weights.of(outcome, kind, tau, train)
     try:
         value_a, influence_a = _concordance(outcome, risk_a, pairs.weight)
         value_b, influence_b = _concordance(outcome, risk_b, pairs.weight)
     except NotComputableError as why:
-        return not_computable(joined(str(why), pairs.note), len(outcome), pairs.events, ASSUMES[kind])
-    return pairs.estimate(value_a - value_b, influence_a - influence_b, limits=(-1.0, 1.0))
+        return not_computable(
+            joined(str(why), pairs.note),
+            len(outcome),
+            pairs.events,
+            ASSUMES[kind],
+        )
+    return pairs.estimate(
+        value_a - value_b,
+        influence_a - influence_b,
+        limits=(-1.0, 1.0),
+    )
 
 
 def concordance_influence(
@@ -170,10 +184,18 @@ class _Weights:
     note: str
 
     @classmethod
-    def of(cls, outcome: Outcome, kind: str, tau: float | None, train: Train | None) -> _Weights:
+    def of(
+        cls,
+        outcome: Outcome,
+        kind: str,
+        tau: float | None,
+        train: Train | None,
+    ) -> _Weights:
         kind = as_choice(kind, ("harrell", "uno"), "kind of concordance")
         if kind == "harrell" and train is not None:
-            raise InputError("train gives Uno's censoring weights; Harrell's C has none")
+            raise InputError(
+                "train gives Uno's censoring weights; Harrell's C has none",
+            )
         limit = np.array([] if tau is None else [as_horizon(tau, "tau")])
         clock = Clock.of(outcome, limit, train)
         time, known = clock.outcome.time, clock.last
@@ -197,7 +219,12 @@ class _Weights:
     def events(self) -> int:
         return int((self.weight > 0).sum())
 
-    def estimate(self, value: float, influence: FloatArray, limits: tuple[float, float]) -> Estimate:
+    def estimate(
+        self,
+        value: float,
+        influence: FloatArray,
+        limits: tuple[float, float],
+    ) -> Estimate:
         return wald(
             value,
             influence,
@@ -223,15 +250,28 @@ def _estimate(
     try:
         value, influence = _concordance(outcome, risk, pairs.weight)
     except NotComputableError as why:
-        return not_computable(joined(str(why), pairs.note), len(outcome), pairs.events, ASSUMES[kind])
+        return not_computable(
+            joined(str(why), pairs.note),
+            len(outcome),
+            pairs.events,
+            ASSUMES[kind],
+        )
     return pairs.estimate(value, influence, limits=(0.0, 1.0))
 
 
-def _concordance(outcome: Outcome, risk: FloatArray, weight: FloatArray) -> tuple[float, FloatArray]:
+def _concordance(
+    outcome: Outcome,
+    risk: FloatArray,
+    weight: FloatArray,
+) -> tuple[float, FloatArray]:
     """C and its influence in O(n log² n): every patient as the earlier and as the later one of its pairs."""
     if not (weight > 0).any():
-        raise NotComputableError("no event (up to tau), so no two patients can be compared")
-    moment = _dense(outcome.time) * 2 + ~outcome.event  # events before censorings at one time
+        raise NotComputableError(
+            "no event (up to tau), so no two patients can be compared",
+        )
+    moment = (
+        _dense(outcome.time) * 2 + ~outcome.event
+    )  # events before censorings at one time
     rank, everyone = _dense(risk), np.zeros(len(risk), dtype=np.int64)
     one = np.ones(len(risk))
 
@@ -242,12 +282,14 @@ def _concordance(outcome: Outcome, risk: FloatArray, weight: FloatArray) -> tupl
     later_score = earlier - earlier_lower - earlier_tied / 2
     # As the earlier event: how many later patients lie below or beside my risk.
     later = weight * _sum_before(everyone, -moment, one)
-    score = weight * (_sum_before_below(-moment, rank, one) + _sum_before(rank, -moment, one) / 2)
+    score = weight * (
+        _sum_before_below(-moment, rank, one) + _sum_before(rank, -moment, one) / 2
+    )
 
     total = later.sum()
     if not total > 0:
         raise NotComputableError(
-            "no patient was followed beyond an event, so no two patients can be compared"
+            "no patient was followed beyond an event, so no two patients can be compared",
         )
     value = float(score.sum() / total)
     return value, (score + later_score - value * (later + earlier)) / total
@@ -258,7 +300,9 @@ def _dense(values: FloatArray) -> npt.NDArray[np.int64]:
 
 
 def _sum_before(
-    key: npt.NDArray[np.int64], moment: npt.NDArray[np.int64], weight: FloatArray
+    key: npt.NDArray[np.int64],
+    moment: npt.NDArray[np.int64],
+    weight: FloatArray,
 ) -> npt.NDArray[Any]:
     """For each row, the weight of rows with the same key and a strictly smaller moment."""
     order = np.lexsort((moment, key))
@@ -275,7 +319,9 @@ def _sum_before(
 
 
 def _sum_before_below(
-    moment: npt.NDArray[np.int64], rank: npt.NDArray[np.int64], weight: FloatArray
+    moment: npt.NDArray[np.int64],
+    rank: npt.NDArray[np.int64],
+    weight: FloatArray,
 ) -> npt.NDArray[Any]:
     """For each row, the weight of rows with a strictly smaller moment and a strictly smaller rank.
 

@@ -21,10 +21,10 @@ from scipy.stats import beta
 
 from survfuse._errors import InputError, NotComputableError
 from survfuse._types import FloatArray
+from survfuse.survival.argument_checks import as_log_risk
 from survfuse.survival.curves import SurvivalCurves, censoring_survival
 from survfuse.survival.estimate import LEVEL, joined
-from survfuse.survival.gates import as_log_risk
-from survfuse.survival.outcome import Outcome
+from survfuse.survival.right_censored import Outcome
 
 ROUNDING = 1e-9
 LEAST_EFFECTIVE = 100.0  # patients; below, a note gives the range of the coverage
@@ -108,12 +108,29 @@ class ConformalBound:
         outcome = Outcome.of(time, event)
         risk = as_log_risk(log_risk, len(outcome))
         if outcome.events == 0:
-            raise NotComputableError("conformal bound: no patient had the event, so no bound can be tried")
+            raise NotComputableError(
+                "conformal bound: no patient had the event, so no bound can be tried",
+            )
         own = _share_at_event(calibrator.curves(risk), outcome.time)
-        weight = outcome.event / censoring_survival(outcome.time, outcome.event).left(outcome.time)
-        share, note = _largest_share(own[outcome.event], weight[outcome.event], len(outcome), 1 - level)
+        weight = outcome.event / censoring_survival(outcome.time, outcome.event).left(
+            outcome.time,
+        )
+        share, note = _largest_share(
+            own[outcome.event],
+            weight[outcome.event],
+            len(outcome),
+            1 - level,
+        )
         if share == 0:
-            return cls(calibrator, level, share, (1.0, 1.0), len(outcome), outcome.events, note)
+            return cls(
+                calibrator,
+                level,
+                share,
+                (1.0, 1.0),
+                len(outcome),
+                outcome.events,
+                note,
+            )
         worth = _effective_patients(weight * (own < share))
         coverage = _coverage(worth, level)
         few = ""
@@ -122,7 +139,15 @@ class ConformalBound:
                 f"with {len(outcome)} patients and {outcome.events} events, between {coverage[0]:.0%} and "
                 f"{coverage[1]:.0%} of patients to come outlive a bound made for {level:.0%}"
             )
-        return cls(calibrator, level, share, coverage, len(outcome), outcome.events, joined(note, few))
+        return cls(
+            calibrator,
+            level,
+            share,
+            coverage,
+            len(outcome),
+            outcome.events,
+            joined(note, few),
+        )
 
     def lower(self, log_risk: npt.ArrayLike) -> FloatArray:
         """Time that each patient outlives with probability `level`, (patients,).
@@ -155,10 +180,16 @@ class ConformalBound:
         InputError
             When a share is no number from 0 to 1.
         """
-        shares = as_log_risk([d["level"], d["share"], *d["coverage"]], 4, "level, share and coverage")
+        shares = as_log_risk(
+            [d["level"], d["share"], *d["coverage"]],
+            4,
+            "level, share and coverage",
+        )
         level, share, low, high = shares.tolist()
         if not (shares >= 0).all() or not (shares <= 1).all() or not 0 < level < 1:
-            raise InputError(f"level, share and coverage must lie between 0 and 1, got {shares.tolist()}")
+            raise InputError(
+                f"level, share and coverage must lie between 0 and 1, got {shares.tolist()}",
+            )
         return cls(
             calibrator,
             level,
@@ -175,7 +206,12 @@ def _share_at_event(curves: SurvivalCurves, time: FloatArray) -> FloatArray:
     return 1 - curves.own(time)
 
 
-def _largest_share(own: FloatArray, weight: FloatArray, patients: int, miss: float) -> tuple[float, str]:
+def _largest_share(
+    own: FloatArray,
+    weight: FloatArray,
+    patients: int,
+    miss: float,
+) -> tuple[float, str]:
     """Largest share at which events with a smaller `own` weigh no more than allowed."""
     order = np.argsort(own, kind="stable")
     allowed = miss * (patients + 1) - 1

@@ -19,10 +19,10 @@ from survfuse._errors import InputError, NotComputableError
 from survfuse._types import BoolArray, FloatArray, IntArray
 from survfuse.survival._newton import Axes, climb
 from survfuse.survival._partial import RiskSets
-from survfuse.survival._paths import worths
-from survfuse.survival.effective import trace_of_fit
-from survfuse.survival.gates import as_log_risk, as_numbers
-from survfuse.survival.outcome import Outcome
+from survfuse.survival._penalty_path import worths
+from survfuse.survival.argument_checks import as_log_risk, as_numbers
+from survfuse.survival.degrees_of_freedom import trace_of_fit
+from survfuse.survival.right_censored import Outcome
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +88,10 @@ class RidgeCoxPath:
 
 
 def partial_log_likelihood(
-    time: npt.ArrayLike, event: npt.ArrayLike, log_risk: npt.ArrayLike, ties: str = "efron"
+    time: npt.ArrayLike,
+    event: npt.ArrayLike,
+    log_risk: npt.ArrayLike,
+    ties: str = "efron",
 ) -> float:
     """Log partial likelihood of given log-risks, finite for any finite risks.
 
@@ -99,7 +102,9 @@ def partial_log_likelihood(
     ties : {"efron", "breslow"}
     """
     outcome = Outcome.of(time, event)
-    return RiskSets.of(outcome, ties).log_likelihood(as_log_risk(log_risk, len(outcome)))
+    return RiskSets.of(outcome, ties).log_likelihood(
+        as_log_risk(log_risk, len(outcome)),
+    )
 
 
 def fit_cox(
@@ -146,7 +151,11 @@ def fit_cox(
         raise InputError(f"penalty must be a finite number >= 0, got {penalty}")
     if outcome.events == 0:
         raise NotComputableError("a Cox fit needs at least one event, got none")
-    base = np.zeros(len(outcome)) if offset is None else as_log_risk(offset, len(outcome), "offset")
+    base = (
+        np.zeros(len(outcome))
+        if offset is None
+        else as_log_risk(offset, len(outcome), "offset")
+    )
     sets = RiskSets.of(outcome, ties)
     axes = Axes.of(features, scale=penalty == 0)
     if penalty == 0:
@@ -158,11 +167,19 @@ def fit_cox(
     constant = axes.spread == 0
     if penalty == 0 and constant.any():
         note = "; ".join(
-            filter(None, [note, f"{int(constant.sum())} constant feature(s) tell nothing: coefficient 0"])
+            filter(
+                None,
+                [
+                    note,
+                    f"{int(constant.sum())} constant feature(s) tell nothing: coefficient 0",
+                ],
+            ),
         )
     return CoxFit(
         coef=axes.back(found.coef),
-        se=axes.errors(found.information, ridge) if found.converged else np.full(features.shape[1], np.nan),
+        se=axes.errors(found.information, ridge)
+        if found.converged
+        else np.full(features.shape[1], np.nan),
         log_likelihood=sets.log_likelihood(axes.z @ found.coef + base),
         null_log_likelihood=sets.log_likelihood(base),
         iterations=found.steps,
@@ -221,23 +238,41 @@ def ridge_cox_cv(
     features = as_matrix(x, len(outcome))
     refuse_too_few(folds, repeats)
     if outcome.events < 2:
-        raise NotComputableError(f"cross-validating a Cox fit needs two events or more, got {outcome.events}")
+        raise NotComputableError(
+            f"cross-validating a Cox fit needs two events or more, got {outcome.events}",
+        )
     used = min(folds, outcome.events)
     axes = Axes.of(features, scale=False)
     grid = _penalty_grid(axes, len(outcome), penalties, smallest)
     sets = RiskSets.of(outcome, ties)
-    base = np.zeros(len(outcome)) if offset is None else as_log_risk(offset, len(outcome), "offset")
+    base = (
+        np.zeros(len(outcome))
+        if offset is None
+        else as_log_risk(offset, len(outcome), "offset")
+    )
     parts = [
         _Part.of(sets, outcome, axes, base, ~held, ties)
         for held in repeated_folds(outcome.event, used, repeats, seed)
     ]
     null_gain = sum(part.gain(base) for part in parts) / repeats
-    gain = worths(grid, lambda penalty: sum(part.climbed(penalty) for part in parts) / repeats, give_up)
+    gain = worths(
+        grid,
+        lambda penalty: sum(part.climbed(penalty) for part in parts) / repeats,
+        give_up,
+    )
     best, grid = int(gain.argmax()), grid[: len(gain)]
-    final = climb(sets, axes.z, base, grid[best] * outcome.events, np.zeros(axes.z.shape[1]))
+    final = climb(
+        sets,
+        axes.z,
+        base,
+        grid[best] * outcome.events,
+        np.zeros(axes.z.shape[1]),
+    )
     information = sets.derivatives(axes.z, axes.z @ final.coef + base)[1]
     notes = [
-        f"{used} folds, because there are {outcome.events} events" if used < folds else "",
+        f"{used} folds, because there are {outcome.events} events"
+        if used < folds
+        else "",
         "no penalty beats a model without features" if gain[best] <= null_gain else "",
         "" if final.converged else _no_maximum(grid[best]),
     ]
@@ -266,19 +301,33 @@ class _Part:
 
     @classmethod
     def of(
-        cls, sets: RiskSets, outcome: Outcome, axes: Axes, base: FloatArray, kept: BoolArray, ties: str
+        cls,
+        sets: RiskSets,
+        outcome: Outcome,
+        axes: Axes,
+        base: FloatArray,
+        kept: BoolArray,
+        ties: str,
     ) -> _Part:
         inner = RiskSets.of(outcome[kept], ties)
         return cls(sets, inner, axes.z, base, kept, np.zeros(axes.z.shape[1]))
 
     def gain(self, risk: FloatArray) -> float:
         """Log-likelihood of everyone without that of those fitted on (Verweij and van Houwelingen 1993)."""
-        return self.sets.log_likelihood(risk) - self.inner.log_likelihood(risk[self.kept])
+        return self.sets.log_likelihood(risk) - self.inner.log_likelihood(
+            risk[self.kept],
+        )
 
     def climbed(self, penalty: float) -> float:
         """Fit with this penalty, from where the last one ended, and tell the gain."""
         ridge = penalty * len(self.inner.event)
-        self.coef = climb(self.inner, self.z[self.kept], self.base[self.kept], ridge, self.coef).coef
+        self.coef = climb(
+            self.inner,
+            self.z[self.kept],
+            self.base[self.kept],
+            ridge,
+            self.coef,
+        ).coef
         return self.gain(self.z @ self.coef + self.base)
 
 
@@ -287,11 +336,15 @@ def as_matrix(x: npt.ArrayLike, patients: int) -> FloatArray:
     matrix = as_numbers(x, "x")
     matrix = matrix[:, None] if matrix.ndim == 1 else matrix
     if matrix.ndim != 2 or len(matrix) != patients:
-        raise InputError(f"x must be (patients, features) with {patients} patients, got shape {matrix.shape}")
+        raise InputError(
+            f"x must be (patients, features) with {patients} patients, got shape {matrix.shape}",
+        )
     bad = np.argwhere(~np.isfinite(matrix))
     if len(bad):
         row, column = bad[0]
-        raise InputError(f"x must be finite; row {row}, feature {column} holds {matrix[row, column]}")
+        raise InputError(
+            f"x must be finite; row {row}, feature {column} holds {matrix[row, column]}",
+        )
     return matrix
 
 
@@ -305,7 +358,12 @@ def _no_maximum(penalty: float, *, flat: bool = False) -> str:
     return f"did not converge: the likelihood has no maximum, so features separate the events; {advice}"
 
 
-def _penalty_grid(axes: Axes, patients: int, penalties: npt.ArrayLike | None, smallest: float) -> FloatArray:
+def _penalty_grid(
+    axes: Axes,
+    patients: int,
+    penalties: npt.ArrayLike | None,
+    smallest: float,
+) -> FloatArray:
     if penalties is None:
         largest = axes.lengths.max(initial=0.0) ** 2 / patients or 1.0
         return falling(100 * largest, 1e-4 * largest, 20, smallest)
@@ -330,7 +388,12 @@ def refuse_too_few(folds: int, repeats: int) -> None:
         raise InputError(f"cross-validation needs at least 1 repeat, got {repeats}")
 
 
-def repeated_folds(event: BoolArray, folds: int, repeats: int, seed: int) -> list[BoolArray]:
+def repeated_folds(
+    event: BoolArray,
+    folds: int,
+    repeats: int,
+    seed: int,
+) -> list[BoolArray]:
     """Deal patients into folds as often as `repeats`; the held-out rows of each."""
     generator = np.random.default_rng(seed)
     held = []
@@ -339,7 +402,11 @@ def repeated_folds(event: BoolArray, folds: int, repeats: int, seed: int) -> lis
     return held
 
 
-def stratified_folds(event: BoolArray, folds: int, rng: np.random.Generator) -> list[BoolArray]:
+def stratified_folds(
+    event: BoolArray,
+    folds: int,
+    rng: np.random.Generator,
+) -> list[BoolArray]:
     """Deal patients into folds, events first; the held-out rows of each."""
     fold: IntArray = np.empty(len(event), dtype=np.int64)
     dealt = 0

@@ -17,8 +17,8 @@ import numpy.typing as npt
 from survfuse._errors import InputError, NotComputableError
 from survfuse._types import FloatArray, IntArray
 from survfuse.survival._partial import RiskSets
-from survfuse.survival.gates import as_log_risk, as_numbers, as_share
-from survfuse.survival.outcome import Outcome, Tally
+from survfuse.survival.argument_checks import as_log_risk, as_numbers, as_share
+from survfuse.survival.right_censored import Outcome, Tally
 from survfuse.survival.ties import tolerance
 
 ROUNDING = 1e-12  # a curve this close above a level has reached it: 1 - 3/6 is 0.5
@@ -49,9 +49,14 @@ class StepFunction:
     before: float
 
     def __post_init__(self) -> None:
-        x, y = np.asarray(self.x, dtype=np.float64), np.asarray(self.y, dtype=np.float64)
+        x, y = (
+            np.asarray(self.x, dtype=np.float64),
+            np.asarray(self.y, dtype=np.float64),
+        )
         if x.ndim != 1 or x.shape != y.shape:
-            raise InputError(f"a step function needs as many x as y, got shapes {x.shape} and {y.shape}")
+            raise InputError(
+                f"a step function needs as many x as y, got shapes {x.shape} and {y.shape}",
+            )
         if not (np.diff(x) > 0).all():
             raise InputError("the x of a step function must increase strictly")
         object.__setattr__(self, "x", x)
@@ -59,11 +64,15 @@ class StepFunction:
 
     def __call__(self, t: npt.ArrayLike) -> FloatArray:
         """Value at `t`, any shape; a `t` that equals a step up to rounding is that step."""
-        return self._value(np.searchsorted(self.x - tolerance(self.x), _times(t), side="right"))
+        return self._value(
+            np.searchsorted(self.x - tolerance(self.x), _times(t), side="right"),
+        )
 
     def left(self, t: npt.ArrayLike) -> FloatArray:
         """Limit from the left at `t`, any shape; a `t` that equals a step up to rounding is that step."""
-        return self._value(np.searchsorted(self.x + tolerance(self.x), _times(t), side="left"))
+        return self._value(
+            np.searchsorted(self.x + tolerance(self.x), _times(t), side="left"),
+        )
 
     def _value(self, steps: Any) -> FloatArray:
         values: FloatArray = np.concatenate([[self.before], self.y])[steps]
@@ -85,7 +94,7 @@ def kaplan_meier(time: npt.ArrayLike, event: npt.ArrayLike) -> StepFunction:
     Parameters
     ----------
     time, event : array-like, (patients,)
-        See :class:`~survfuse.survival.outcome.Outcome`.
+        See :class:`~survfuse.survival.right_censored.Outcome`.
 
     Raises
     ------
@@ -113,7 +122,12 @@ def censoring_survival(time: npt.ArrayLike, event: npt.ArrayLike) -> StepFunctio
     """
     tally = _tally(time, event)
     staying = tally.at_risk - tally.events
-    lost = np.divide(tally.censored, staying, out=np.zeros_like(staying), where=staying > 0)
+    lost = np.divide(
+        tally.censored,
+        staying,
+        out=np.zeros_like(staying),
+        where=staying > 0,
+    )
     return StepFunction(tally.time, np.cumprod(1 - lost), 1.0)
 
 
@@ -141,7 +155,11 @@ class KaplanMeierTable:
     events: FloatArray
 
 
-def kaplan_meier_table(time: npt.ArrayLike, event: npt.ArrayLike, level: float = 0.95) -> KaplanMeierTable:
+def kaplan_meier_table(
+    time: npt.ArrayLike,
+    event: npt.ArrayLike,
+    level: float = 0.95,
+) -> KaplanMeierTable:
     """Kaplan–Meier survival with pointwise log-log intervals (Greenwood variance).
 
     Parameters
@@ -154,8 +172,14 @@ def kaplan_meier_table(time: npt.ArrayLike, event: npt.ArrayLike, level: float =
     survival = np.cumprod(1 - tally.events / tally.at_risk)
     inside = (survival > 0) & (survival < 1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        variance = np.cumsum(tally.events / (tally.at_risk * (tally.at_risk - tally.events)))
-        width = NormalDist().inv_cdf((1 + level) / 2) * np.sqrt(variance) / -np.log(survival)
+        variance = np.cumsum(
+            tally.events / (tally.at_risk * (tally.at_risk - tally.events)),
+        )
+        width = (
+            NormalDist().inv_cdf((1 + level) / 2)
+            * np.sqrt(variance)
+            / -np.log(survival)
+        )
         low, high = survival ** np.exp(width), survival ** np.exp(-width)
     outside = np.where(survival > 0, 1.0, np.nan)
     return KaplanMeierTable(
@@ -169,7 +193,10 @@ def kaplan_meier_table(time: npt.ArrayLike, event: npt.ArrayLike, level: float =
 
 
 def breslow(
-    time: npt.ArrayLike, event: npt.ArrayLike, log_risk: npt.ArrayLike, ties: str = "breslow"
+    time: npt.ArrayLike,
+    event: npt.ArrayLike,
+    log_risk: npt.ArrayLike,
+    ties: str = "breslow",
 ) -> StepFunction:
     """Cumulative baseline hazard of a patient whose log-risk is 0 (Breslow 1972, Efron 1977).
 
@@ -197,9 +224,17 @@ def breslow(
     risk = as_log_risk(log_risk, len(outcome))
     sets = RiskSets.of(outcome, ties)
     ordered = risk[sets.order]
-    log_sum = np.logaddexp.accumulate(ordered[::-1])[::-1][sets.first]  # over everyone followed as long
-    part = np.bincount(sets.tied, weights=np.exp(np.minimum(ordered[sets.event] - log_sum, 0.0)))
-    gone = np.minimum(sets.share * part[sets.tied], sets.share)  # of the risk set, by earlier tied events
+    log_sum = np.logaddexp.accumulate(ordered[::-1])[::-1][
+        sets.first
+    ]  # over everyone followed as long
+    part = np.bincount(
+        sets.tied,
+        weights=np.exp(np.minimum(ordered[sets.event] - log_sum, 0.0)),
+    )
+    gone = np.minimum(
+        sets.share * part[sets.tied],
+        sets.share,
+    )  # of the risk set, by earlier tied events
     with np.errstate(over="ignore", under="ignore"):
         steps = np.exp(-log_sum) / (1 - gone)
     where = np.searchsorted(tally.time, outcome.time[sets.order][sets.event])
@@ -207,7 +242,7 @@ def breslow(
     if not np.isfinite(hazard).all() or (hazard[tally.events > 0] == 0).any():
         raise NotComputableError(
             f"baseline hazard: log-risks from {risk.min():g} to {risk.max():g} do not fit a double;"
-            " centre them, or look for a network that diverged"
+            " centre them, or look for a network that diverged",
         )
     return StepFunction(tally.time, np.cumsum(hazard), 0.0)
 
@@ -236,13 +271,16 @@ class SurvivalCurves:
         if times.ndim != 1 or survival.ndim != 2 or survival.shape[1] != len(times):
             raise InputError(
                 f"expected survival (patients, {times.shape[0] if times.ndim else 0}),"
-                f" got {survival.shape} for times {times.shape}"
+                f" got {survival.shape} for times {times.shape}",
             )
         if not (np.diff(times, prepend=0.0) > 0).all() or (times > self.last).any():
             raise InputError(
-                f"curve times must increase strictly from above 0 to at most last = {self.last:g}"
+                f"curve times must increase strictly from above 0 to at most last = {self.last:g}",
             )
-        if not ((survival >= 0) & (survival <= 1)).all() or (np.diff(survival, axis=1) > 0).any():
+        if (
+            not ((survival >= 0) & (survival <= 1)).all()
+            or (np.diff(survival, axis=1) > 0).any()
+        ):
             raise InputError("survival must lie within [0, 1] and never rise")
         object.__setattr__(self, "times", times)
         object.__setattr__(self, "survival", survival)
@@ -332,9 +370,11 @@ class SurvivalCurves:
             raise InputError(f"a horizon must be a finite number > 0, got {horizon}")
         if horizon > self.last and (self._padded[:, -1] > 0).any():
             raise NotComputableError(
-                f"RMST to {horizon:g}: the curves are known up to {self.last:g} only; ask for that or less"
+                f"RMST to {horizon:g}: the curves are known up to {self.last:g} only; ask for that or less",
             )
-        widths = np.diff(np.clip(np.concatenate([[0.0], self.times, [np.inf]]), 0.0, horizon))
+        widths = np.diff(
+            np.clip(np.concatenate([[0.0], self.times, [np.inf]]), 0.0, horizon),
+        )
         areas: FloatArray = self._padded @ widths
         return areas
 
@@ -353,5 +393,7 @@ def _times(t: npt.ArrayLike) -> FloatArray:
 def _tally(time: npt.ArrayLike, event: npt.ArrayLike) -> Tally:
     outcome = Outcome.of(time, event)
     if len(outcome) == 0:
-        raise NotComputableError("a curve over time needs at least one patient, got none")
+        raise NotComputableError(
+            "a curve over time needs at least one patient, got none",
+        )
     return Tally.of(outcome)

@@ -7,15 +7,18 @@ import numpy.typing as npt
 from scipy import stats
 
 from survfuse._types import FloatArray
+from survfuse.survival.argument_checks import as_survival_at, as_whole
 from survfuse.survival.estimate import Estimate, not_computable
-from survfuse.survival.gates import as_survival_at, as_whole
-from survfuse.survival.outcome import Outcome
+from survfuse.survival.right_censored import Outcome
 
 ASSUMES = "censoring is independent of the event times; spread censored patients count as if seen"
 
 
 def d_calibration(
-    time: npt.ArrayLike, event: npt.ArrayLike, survival_at_time: npt.ArrayLike, bins: int = 10
+    time: npt.ArrayLike,
+    event: npt.ArrayLike,
+    survival_at_time: npt.ArrayLike,
+    bins: int = 10,
 ) -> Estimate:
     """Test of distribution calibration (Haider et al., JMLR 2020, section 3.5).
 
@@ -47,7 +50,12 @@ def d_calibration(
     bins = as_whole(bins, "bins", 2)
     n = len(outcome)
     if outcome.events == 0:
-        return not_computable("no event, so nothing shows where events fall", n, 0, ASSUMES)
+        return not_computable(
+            "no event, so nothing shows where events fall",
+            n,
+            0,
+            ASSUMES,
+        )
     expected = n / bins
     chi2 = float(((_counts(outcome, survival, bins) - expected) ** 2).sum() / expected)
     censored = 1 - outcome.events / n

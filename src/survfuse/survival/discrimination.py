@@ -3,7 +3,7 @@
 AUC(t) is the probability that a patient with the event at or before t had a
 higher log-risk than one followed beyond t (Heagerty 2000), equal log-risks
 counting one half. Events carry the censoring weights of
-:mod:`survfuse.survival.weights`; patients followed beyond t all weigh the same.
+:mod:`survfuse.survival.censoring_weights`; patients followed beyond t all weigh the same.
 
 Values and standard errors are those of ``Score`` of R's riskRegression (Blanche 2013).
 Intervals are Wald's on the logit scale. In 1,200 simulated cohorts of 100 patients each
@@ -19,14 +19,16 @@ import numpy.typing as npt
 
 from survfuse._errors import InputError
 from survfuse._types import FloatArray, IntArray
-from survfuse.survival.clock import Train
+from survfuse.survival.argument_checks import as_log_risk, as_numbers
+from survfuse.survival.censoring_weights import CensoringWeights
 from survfuse.survival.estimate import Estimate
-from survfuse.survival.gates import as_log_risk, as_numbers
-from survfuse.survival.outcome import Outcome
-from survfuse.survival.weights import CensoringWeights
+from survfuse.survival.follow_up import Train
+from survfuse.survival.right_censored import Outcome
 
 NO_CASE = "no event at or before t = {t}, so no two patients can be compared"
-NO_CONTROL = "no patient was followed beyond t = {t}, so no two patients can be compared"
+NO_CONTROL = (
+    "no patient was followed beyond t = {t}, so no two patients can be compared"
+)
 
 
 def auc(
@@ -111,24 +113,38 @@ def _ranks(log_risk: npt.ArrayLike, patients: int, times: int) -> IntArray:
     elif risk.shape[1] != times:
         raise InputError(
             f"log_risk must be (patients,) or (patients, times): expected {times} columns,"
-            f" got {risk.shape[1]}"
+            f" got {risk.shape[1]}",
         )
     else:
         columns = [as_log_risk(column, patients) for column in risk.T]
-    return np.stack([np.unique(column, return_inverse=True)[1] for column in columns], axis=1)
+    return np.stack(
+        [np.unique(column, return_inverse=True)[1] for column in columns],
+        axis=1,
+    )
 
 
 def _auc(weights: CensoringWeights, rank: IntArray) -> tuple[FloatArray, FloatArray]:
     """Values (computable times,) and influence (patients, computable times)."""
     usable = weights.usable()
     ranks = np.broadcast_to(rank, (len(rank), len(weights.times)))[:, weights.known]
-    values, share = np.empty(len(usable.times)), np.empty((len(rank), len(usable.times)))
+    values, share = (
+        np.empty(len(usable.times)),
+        np.empty((len(rank), len(usable.times))),
+    )
     for k in range(len(values)):
-        values[k], share[:, k] = _pairs(ranks[:, k], usable.of_event, usable.beyond[:, k])
+        values[k], share[:, k] = _pairs(
+            ranks[:, k],
+            usable.of_event,
+            usable.beyond[:, k],
+        )
     return values, usable.mean(share)[1]
 
 
-def _pairs(rank: IntArray, of_event: FloatArray, beyond: npt.NDArray[np.bool_]) -> tuple[float, FloatArray]:
+def _pairs(
+    rank: IntArray,
+    of_event: FloatArray,
+    beyond: npt.NDArray[np.bool_],
+) -> tuple[float, FloatArray]:
     """AUC of events against patients beyond, and each patient's share of its derivative, (patients,)."""
     case, control = np.where(beyond, 0.0, of_event), beyond.astype(np.float64)
     cases, controls = case.sum(), control.sum()

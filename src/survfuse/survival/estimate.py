@@ -68,7 +68,13 @@ class Told(TypedDict, total=False):
     assumptions: str
 
 
-def wald(value: float, influence: FloatArray, n: int, events: int, **told: Unpack[Told]) -> Estimate:
+def wald(
+    value: float,
+    influence: FloatArray,
+    n: int,
+    events: int,
+    **told: Unpack[Told],
+) -> Estimate:
     """Make a Wald estimate from each patient's influence.
 
     Parameters
@@ -80,7 +86,13 @@ def wald(value: float, influence: FloatArray, n: int, events: int, **told: Unpac
     n, events, told
         As in :func:`around`.
     """
-    return around(value, float(np.sqrt((np.asarray(influence) ** 2).sum())), n, events, **told)
+    return around(
+        value,
+        float(np.sqrt((np.asarray(influence) ** 2).sum())),
+        n,
+        events,
+        **told,
+    )
 
 
 def around(
@@ -107,7 +119,16 @@ def around(
         Whether the interval of a value inside (0, 1) is made on the logit scale.
     """
     if not se >= SMALLEST_SE:
-        return Estimate(value, None, None, None, n, events, joined(FLAT, note), assumptions)
+        return Estimate(
+            value,
+            None,
+            None,
+            None,
+            n,
+            events,
+            joined(FLAT, note),
+            assumptions,
+        )
     if logit and 0 < value < 1:
         away = Z * se / (value * (1 - value))
         place = np.log(value / (1 - value))

@@ -9,8 +9,8 @@ import numpy.typing as npt
 from scipy import stats
 
 from survfuse._types import FloatArray
-from survfuse.survival.gates import as_labels
-from survfuse.survival.outcome import Outcome
+from survfuse.survival.argument_checks import as_labels
+from survfuse.survival.right_censored import Outcome
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +39,11 @@ class LogRank:
     note: str = ""
 
 
-def log_rank(time: npt.ArrayLike, event: npt.ArrayLike, group: npt.ArrayLike) -> LogRank:
+def log_rank(
+    time: npt.ArrayLike,
+    event: npt.ArrayLike,
+    group: npt.ArrayLike,
+) -> LogRank:
     """Log-rank test of two or more groups (Mantel 1966, hypergeometric variance).
 
     Parameters
@@ -59,7 +63,11 @@ def log_rank(time: npt.ArrayLike, event: npt.ArrayLike, group: npt.ArrayLike) ->
     shape = (len(times), len(labels))
     cell = where * shape[1] + member
     leaving = np.bincount(cell, minlength=shape[0] * shape[1]).reshape(shape)
-    deaths = np.bincount(cell, weights=outcome.event, minlength=shape[0] * shape[1]).reshape(shape)
+    deaths = np.bincount(
+        cell,
+        weights=outcome.event,
+        minlength=shape[0] * shape[1],
+    ).reshape(shape)
     at_risk = leaving[::-1].cumsum(axis=0)[::-1]  # (times, groups)
 
     n, d = at_risk.sum(axis=1), deaths.sum(axis=1)
@@ -70,7 +78,15 @@ def log_rank(time: npt.ArrayLike, event: npt.ArrayLike, group: npt.ArrayLike) ->
     names = tuple(str(label) for label in labels)
     why = _not_computable(len(labels), covariance)
     if why:
-        return LogRank(None, None, max(len(labels) - 1, 0), names, observed, expected, why)
+        return LogRank(
+            None,
+            None,
+            max(len(labels) - 1, 0),
+            names,
+            observed,
+            expected,
+            why,
+        )
     excess = (observed - expected)[:-1]
     chi2 = float(excess @ np.linalg.pinv(covariance[:-1, :-1]) @ excess)
     df = len(labels) - 1

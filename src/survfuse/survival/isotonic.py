@@ -23,10 +23,10 @@ import numpy.typing as npt
 
 from survfuse._errors import NotComputableError
 from survfuse._types import FloatArray, IntArray
+from survfuse.survival.argument_checks import as_log_risk
 from survfuse.survival.calibrators import proportional_curves
 from survfuse.survival.curves import StepFunction, SurvivalCurves, breslow
-from survfuse.survival.gates import as_log_risk
-from survfuse.survival.outcome import Outcome
+from survfuse.survival.right_censored import Outcome
 
 LEAST_EVENTS = 5  # of a bin
 MOST_TURNS = 500
@@ -59,7 +59,12 @@ class IsotonicCalibrator:
     has_curves: ClassVar[bool] = True
 
     @classmethod
-    def fit(cls, outcome: Outcome, center: float, held_out: FloatArray) -> IsotonicCalibrator:
+    def fit(
+        cls,
+        outcome: Outcome,
+        center: float,
+        held_out: FloatArray,
+    ) -> IsotonicCalibrator:
         """Fit on out-of-fold risks.
 
         Parameters
@@ -76,7 +81,9 @@ class IsotonicCalibrator:
             When no patient had the event.
         """
         if outcome.events == 0:
-            raise NotComputableError("no training patient had the event, so there is no hazard to estimate")
+            raise NotComputableError(
+                "no training patient had the event, so there is no hazard to estimate",
+            )
         bins = _bins(outcome, held_out)
         block, level, settled = _alternate(outcome, bins)
         knots = np.bincount(block, weights=held_out) / np.bincount(block)
@@ -93,13 +100,20 @@ class IsotonicCalibrator:
                 else "patients of higher risk did not have more events"
             )
             note = f"everyone gets the same curve: on out-of-fold risks {why}"
-        baseline = breslow(outcome.time, outcome.event, np.interp(held_out, knots, level))
+        baseline = breslow(
+            outcome.time,
+            outcome.event,
+            np.interp(held_out, knots, level),
+        )
         return cls(center, knots, level, baseline, note)
 
     def curves(self, log_risk: npt.ArrayLike) -> SurvivalCurves:
         """One survival curve per patient (see :class:`~survfuse.survival.calibration.Calibrator`)."""
         centred = as_log_risk(log_risk) - self.center
-        return proportional_curves(self.baseline, np.interp(centred, self.knots, self.log_multiplier))
+        return proportional_curves(
+            self.baseline,
+            np.interp(centred, self.knots, self.log_multiplier),
+        )
 
     def predicted_time(self, log_risk: npt.ArrayLike) -> FloatArray:
         """Median survival time, (patients,); NaN when not reached."""
@@ -133,7 +147,10 @@ def pool_adjacent_violators(observed: FloatArray, expected: FloatArray) -> IntAr
     blocks: list[tuple[float, float, int]] = []  # observed, expected, bins
     for seen, due in zip(observed.tolist(), expected.tolist(), strict=True):
         blocks.append((seen, due, 1))
-        while len(blocks) > 1 and blocks[-2][0] * blocks[-1][1] >= blocks[-1][0] * blocks[-2][1]:
+        while (
+            len(blocks) > 1
+            and blocks[-2][0] * blocks[-1][1] >= blocks[-1][0] * blocks[-2][1]
+        ):
             last = blocks.pop()
             blocks[-1] = tuple(a + b for a, b in zip(blocks[-1], last, strict=True))  # type: ignore[assignment]
     return np.repeat(np.arange(len(blocks)), [size for _, _, size in blocks])
@@ -161,10 +178,18 @@ def _alternate(outcome: Outcome, bins: IntArray) -> tuple[IntArray, FloatArray, 
     block: IntArray = np.zeros(len(observed), dtype=np.int64)
     change = np.inf
     for _ in range(MOST_TURNS):
-        hazard = breslow(outcome.time, outcome.event, log_multiplier[bins])(outcome.time)
-        expected: FloatArray = np.maximum(np.bincount(bins, weights=hazard), np.finfo(float).tiny)
+        hazard = breslow(outcome.time, outcome.event, log_multiplier[bins])(
+            outcome.time,
+        )
+        expected: FloatArray = np.maximum(
+            np.bincount(bins, weights=hazard),
+            np.finfo(float).tiny,
+        )
         block = pool_adjacent_violators(observed, expected)
-        ratio = np.bincount(block, weights=observed) / np.bincount(block, weights=expected)
+        ratio = np.bincount(block, weights=observed) / np.bincount(
+            block,
+            weights=expected,
+        )
         moved = np.log(ratio)[block]
         change = float(np.abs(moved - log_multiplier).max())
         log_multiplier = moved

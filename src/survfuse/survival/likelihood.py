@@ -15,15 +15,18 @@ import numpy.typing as npt
 
 from survfuse._errors import NotComputableError
 from survfuse._types import FloatArray
+from survfuse.survival.argument_checks import as_horizons, as_survival
 from survfuse.survival.estimate import Estimate, not_computable, wald
-from survfuse.survival.gates import as_horizons, as_survival
-from survfuse.survival.outcome import Outcome
+from survfuse.survival.right_censored import Outcome
 
 ASSUMES = "censoring is independent of the event times, given the predictions"
 
 
 def log_likelihood(
-    time: npt.ArrayLike, event: npt.ArrayLike, survival: npt.ArrayLike, times: npt.ArrayLike
+    time: npt.ArrayLike,
+    event: npt.ArrayLike,
+    survival: npt.ArrayLike,
+    times: npt.ArrayLike,
 ) -> Estimate:
     """Mean right-censored log-likelihood per patient; larger is better.
 
@@ -54,11 +57,21 @@ def log_likelihood(
         value, influence = terms.mean()
     except NotComputableError as why:
         return not_computable(str(why), len(terms.each), terms.events, ASSUMES)
-    return wald(value, influence, len(terms.each), terms.events, note=terms.note, assumptions=ASSUMES)
+    return wald(
+        value,
+        influence,
+        len(terms.each),
+        terms.events,
+        note=terms.note,
+        assumptions=ASSUMES,
+    )
 
 
 def log_likelihood_influence(
-    time: npt.ArrayLike, event: npt.ArrayLike, survival: npt.ArrayLike, times: npt.ArrayLike
+    time: npt.ArrayLike,
+    event: npt.ArrayLike,
+    survival: npt.ArrayLike,
+    times: npt.ArrayLike,
 ) -> tuple[float, FloatArray]:
     """Mean log-likelihood and each patient's influence on it (patients,), to combine folds.
 
@@ -85,21 +98,37 @@ class _Terms:
 
     @classmethod
     def of(
-        cls, time: npt.ArrayLike, event: npt.ArrayLike, survival: npt.ArrayLike, times: npt.ArrayLike
+        cls,
+        time: npt.ArrayLike,
+        event: npt.ArrayLike,
+        survival: npt.ArrayLike,
+        times: npt.ArrayLike,
     ) -> _Terms:
-        outcome, grid = Outcome.of(time, event).with_horizons(as_horizons(times, increasing=True))
+        outcome, grid = Outcome.of(time, event).with_horizons(
+            as_horizons(times, increasing=True),
+        )
         curves = as_survival(survival, len(outcome), grid)
-        grid, curves = np.append(0.0, grid), np.hstack([np.ones((len(outcome), 1)), curves])
+        grid, curves = (
+            np.append(0.0, grid),
+            np.hstack([np.ones((len(outcome), 1)), curves]),
+        )
         falls = -np.diff(curves, axis=1)
         later = outcome.time > grid[-1]
         end, seen = np.minimum(outcome.time, grid[-1]), outcome.event & ~later
-        row, after = np.arange(len(outcome)), np.searchsorted(grid, end, side="left")  # in (after − 1, after]
+        row, after = (
+            np.arange(len(outcome)),
+            np.searchsorted(grid, end, side="left"),
+        )  # in (after − 1, after]
         density = np.maximum(falls[row, after - 1], 0.0) / np.diff(grid)[after - 1]
         still = curves[row, after] + density * (grid[after] - end)
         with np.errstate(divide="ignore"):
             each = np.log(np.where(seen, density, still))
         beyond = f"followed beyond t = {grid[-1]:g}, where the curves end: taken as censored there"
-        return cls(each, seen, f"{later.sum()} patients {beyond}" if later.any() else "")
+        return cls(
+            each,
+            seen,
+            f"{later.sum()} patients {beyond}" if later.any() else "",
+        )
 
     @property
     def events(self) -> int:
@@ -112,7 +141,10 @@ class _Terms:
         lost = np.isneginf(self.each)
         if lost.any():
             raise NotComputableError(
-                _impossible(int((lost & self.seen).sum()), int((lost & ~self.seen).sum()))
+                _impossible(
+                    int((lost & self.seen).sum()),
+                    int((lost & ~self.seen).sum()),
+                ),
             )
         value = float(self.each.mean())
         return value, (self.each - value) / len(self.each)
@@ -120,5 +152,11 @@ class _Terms:
 
 def _impossible(events: int, censored: int) -> str:
     parts = [f"{events} events probability 0"] if events else []
-    parts += [f"{censored} patients no chance to live as long as they did"] if censored else []
-    return f"the curves give {' and '.join(parts)}: the log-likelihood is minus infinity"
+    parts += (
+        [f"{censored} patients no chance to live as long as they did"]
+        if censored
+        else []
+    )
+    return (
+        f"the curves give {' and '.join(parts)}: the log-likelihood is minus infinity"
+    )

@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from survfuse._errors import NotComputableError
 from survfuse._types import BoolArray, FloatArray
+from survfuse.survival.argument_checks import as_log_risk
 from survfuse.survival.curves import StepFunction, SurvivalCurves, kaplan_meier
-from survfuse.survival.gates import as_log_risk
-from survfuse.survival.outcome import Outcome
+from survfuse.survival.right_censored import Outcome
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +52,7 @@ class KmRankCalibrator:
             Always.
         """
         raise NotComputableError(
-            "km_rank gives a time and no survival curve; choose calibration breslow_oof for curves"
+            "km_rank gives a time and no survival curve; choose calibration breslow_oof for curves",
         )
 
     def predicted_time(self, log_risk: npt.ArrayLike) -> FloatArray:
@@ -82,23 +82,38 @@ class KmRankCalibrator:
 
     @property
     def _curve(self) -> tuple[FloatArray, FloatArray]:
-        return np.concatenate([[0.0], self.survival.x]), np.concatenate([[1.0], self.survival.y])
+        return np.concatenate([[0.0], self.survival.x]), np.concatenate(
+            [[1.0], self.survival.y],
+        )
 
     def _steps(self, log_risk: npt.ArrayLike) -> Any:
         n, risk = len(self.train_log_risk), as_log_risk(log_risk)
-        at_least = n - np.searchsorted(self.train_log_risk, risk, side="left")  # rank − 1, self included
+        at_least = n - np.searchsorted(
+            self.train_log_risk,
+            risk,
+            side="left",
+        )  # rank − 1, self included
         wanted = 1 - at_least / (n + 1)
         _, survival = self._curve
-        level, first = np.unique(-survival, return_index=True)  # distinct levels, falling
+        level, first = np.unique(
+            -survival,
+            return_index=True,
+        )  # distinct levels, falling
         return first[_nearest(-level, wanted)]
 
 
 def _nearest(falling: FloatArray, wanted: FloatArray) -> Any:
     """Index of the value nearest to each wanted one; the earlier (higher) one where two are as near."""
-    after = np.clip(np.searchsorted(-falling, -wanted, side="left"), 1, max(len(falling) - 1, 1))
+    after = np.clip(
+        np.searchsorted(-falling, -wanted, side="left"),
+        1,
+        max(len(falling) - 1, 1),
+    )
     if len(falling) == 1:
         return np.zeros(len(wanted), dtype=np.int64)
-    nearer_before = np.abs(falling[after - 1] - wanted) <= np.abs(falling[after] - wanted)
+    nearer_before = np.abs(falling[after - 1] - wanted) <= np.abs(
+        falling[after] - wanted,
+    )
     return np.where(nearer_before, after - 1, after)
 
 
@@ -125,4 +140,6 @@ def km_rank_time(
     -------
     array, (queries,)
     """
-    return KmRankCalibrator.fit(Outcome.of(time, event), train_log_risk).predicted_time(query_log_risk)
+    return KmRankCalibrator.fit(Outcome.of(time, event), train_log_risk).predicted_time(
+        query_log_risk,
+    )

@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from survfuse._errors import InputError, NotComputableError
+from survfuse.survival.argument_checks import as_horizon, as_labels
 from survfuse.survival.estimate import Estimate, around, not_computable
-from survfuse.survival.gates import as_horizon, as_labels
-from survfuse.survival.outcome import Outcome, Tally
+from survfuse.survival.right_censored import Outcome, Tally
 
 ASSUMES = "censoring is independent of the event times"
 
@@ -42,11 +42,21 @@ def rmst(time: npt.ArrayLike, event: npt.ArrayLike, horizon: float) -> Estimate:
         value, se = _area(outcome, horizon)
     except NotComputableError as why:
         return not_computable(str(why), len(outcome), seen, ASSUMES)
-    return around(value, se, len(outcome), seen, limits=(0.0, horizon), assumptions=ASSUMES)
+    return around(
+        value,
+        se,
+        len(outcome),
+        seen,
+        limits=(0.0, horizon),
+        assumptions=ASSUMES,
+    )
 
 
 def rmst_difference(
-    time: npt.ArrayLike, event: npt.ArrayLike, group: npt.ArrayLike, horizon: float
+    time: npt.ArrayLike,
+    event: npt.ArrayLike,
+    group: npt.ArrayLike,
+    horizon: float,
 ) -> Estimate:
     """Difference in restricted mean survival time between two groups, second − first in sorted order.
 
@@ -102,11 +112,16 @@ def _area(outcome: Outcome, horizon: float) -> tuple[float, float]:
     last = float(tally.time[-1])
     if horizon > last and survival[-1] > 0:
         raise NotComputableError(
-            f"follow-up ends at {last:g}, before the horizon {horizon:g}; ask for that or less"
+            f"follow-up ends at {last:g}, before the horizon {horizon:g}; ask for that or less",
         )
     edges = np.clip(np.concatenate([[0.0], tally.time, [np.inf]]), 0.0, horizon)
     areas = np.concatenate([[1.0], survival]) * np.diff(edges)
     after = np.cumsum(areas[::-1])[::-1][1:]  # from each time on
     staying = tally.at_risk - tally.events
-    greenwood = np.divide(tally.events, tally.at_risk * staying, out=np.zeros(len(after)), where=staying > 0)
+    greenwood = np.divide(
+        tally.events,
+        tally.at_risk * staying,
+        out=np.zeros(len(after)),
+        where=staying > 0,
+    )
     return float(areas.sum()), float(np.sqrt((after**2 * greenwood).sum()))

@@ -16,9 +16,22 @@ import numpy.typing as npt
 from survfuse._errors import NotComputableError
 from survfuse._types import FloatArray, IntArray
 from survfuse.survival._smooth import SmoothCurve, draws
-from survfuse.survival.estimate import FLAT, LEVEL, SMALLEST_SE, Estimate, joined, not_computable
-from survfuse.survival.gates import as_horizon, as_horizons, as_survival, as_survival_at, as_whole
-from survfuse.survival.outcome import Outcome
+from survfuse.survival.argument_checks import (
+    as_horizon,
+    as_horizons,
+    as_survival,
+    as_survival_at,
+    as_whole,
+)
+from survfuse.survival.estimate import (
+    FLAT,
+    LEVEL,
+    SMALLEST_SE,
+    Estimate,
+    joined,
+    not_computable,
+)
+from survfuse.survival.right_censored import Outcome
 
 ASSUMES = "censoring is independent of the event times, given the predicted risk; proportional hazards in it"
 ERRORS = ("ici", "e50", "e90")
@@ -65,7 +78,9 @@ def ici(
     InputError
         For a survival outside [0, 1], shapes that do not fit, or another number of knots.
     """
-    return calibration_errors(time, event, survival, times, knots, bootstrap, seed)["ici"]
+    return calibration_errors(time, event, survival, times, knots, bootstrap, seed)[
+        "ici"
+    ]
 
 
 def e50(
@@ -78,7 +93,9 @@ def e50(
     seed: int = 0,
 ) -> list[Estimate]:
     """Median of |observed − predicted risk| over patients; everything else as in :func:`ici`."""
-    return calibration_errors(time, event, survival, times, knots, bootstrap, seed)["e50"]
+    return calibration_errors(time, event, survival, times, knots, bootstrap, seed)[
+        "e50"
+    ]
 
 
 def e90(
@@ -91,7 +108,9 @@ def e90(
     seed: int = 0,
 ) -> list[Estimate]:
     """90 % quantile of |observed − predicted risk| over patients; everything else as in :func:`ici`."""
-    return calibration_errors(time, event, survival, times, knots, bootstrap, seed)["e90"]
+    return calibration_errors(time, event, survival, times, knots, bootstrap, seed)[
+        "e90"
+    ]
 
 
 def calibration_errors(
@@ -203,7 +222,11 @@ def calibration_curve(
         usable = resampled[np.isfinite(resampled).all(axis=1)]
         shown.append(f"band: pointwise 95 % of {len(usable)} resamples of the patients")
         if len(usable) > 1:
-            low_band, high_band = np.quantile(usable, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+            low_band, high_band = np.quantile(
+                usable,
+                [(1 - LEVEL) / 2, (1 + LEVEL) / 2],
+                axis=0,
+            )
     return CalibrationCurve(
         predicted=predicted,
         observed=curve(predicted),
@@ -217,7 +240,11 @@ def calibration_curve(
 
 
 def _errors(
-    outcome: Outcome, risk: FloatArray, horizon: float, knots: int, drawn: Iterator[IntArray]
+    outcome: Outcome,
+    risk: FloatArray,
+    horizon: float,
+    knots: int,
+    drawn: Iterator[IntArray],
 ) -> list[Estimate]:
     """The three errors at one horizon, in the order of `ERRORS`."""
     n, events = len(outcome), int((outcome.event & (outcome.time <= horizon)).sum())
@@ -234,20 +261,39 @@ def _errors(
         values.append(_summaries(np.abs(resampled - risk[rows])))
         noise.append(_summaries(np.abs(resampled - fitted[rows])))
     if not values:
-        return [Estimate(value, None, None, None, n, events, told, ASSUMES) for value in found]
+        return [
+            Estimate(value, None, None, None, n, events, told, ASSUMES)
+            for value in found
+        ]
     spread = zip(found, np.hstack(values), np.hstack(noise), strict=True)
-    return [_with_interval(value, own, away, n, events, told) for value, own, away in spread]
+    return [
+        _with_interval(value, own, away, n, events, told) for value, own, away in spread
+    ]
 
 
 def _with_interval(
-    value: float, values: FloatArray, noise: FloatArray, n: int, events: int, told: str
+    value: float,
+    values: FloatArray,
+    noise: FloatArray,
+    n: int,
+    events: int,
+    told: str,
 ) -> Estimate:
     """Interval from the resampled values and from how far resampled curves lie from the curve itself."""
     usable = np.isfinite(values)
     values, noise, lost = values[usable], noise[usable], int((~usable).sum())
     se = float(values.std(ddof=1)) if len(values) > 1 else 0.0
     if not se >= SMALLEST_SE:
-        return Estimate(value, None, None, None, n, events, joined(told, "no interval: " + FLAT), ASSUMES)
+        return Estimate(
+            value,
+            None,
+            None,
+            None,
+            n,
+            events,
+            joined(told, "no interval: " + FLAT),
+            ASSUMES,
+        )
     note = joined(
         told,
         f"interval from {len(values)} resamples of the patients, whose values are biased upward (noise only"

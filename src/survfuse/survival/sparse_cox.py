@@ -22,15 +22,18 @@ import numpy.typing as npt
 from survfuse._errors import InputError, NotComputableError
 from survfuse._types import BoolArray, FloatArray, IntArray
 from survfuse.survival._partial import RiskSets
-from survfuse.survival._paths import worths
+from survfuse.survival._penalty_path import worths
+from survfuse.survival.argument_checks import as_log_risk
 from survfuse.survival.cox import as_matrix, falling, refuse_too_few, repeated_folds
-from survfuse.survival.effective import trace_of_fit
-from survfuse.survival.gates import as_log_risk
-from survfuse.survival.outcome import Outcome
+from survfuse.survival.degrees_of_freedom import trace_of_fit
+from survfuse.survival.right_censored import Outcome
 
 PENALTIES = 30
 PATIENCE = 6  # penalties without improvement before smaller ones are left; they cost most and fit noise
-SMALLEST_SHARE = {True: 0.05, False: 0.005}  # of the largest penalty; whether features outnumber patients
+SMALLEST_SHARE = {
+    True: 0.05,
+    False: 0.005,
+}  # of the largest penalty; whether features outnumber patients
 MOST_ROUNDS, MOST_STEPS, MOST_SWEEPS = 50, 60, 500
 SMALL_GAIN = 1e-12  # of the penalised log-likelihood, per event
 SMALL_MOVE = 1e-7  # of any patient's log-risk
@@ -126,9 +129,16 @@ def fit_sparse_cox(
     problem = _Problem.of(x, time, event, mixing, ties, offset)
     if not (np.isfinite(penalty) and penalty > 0):
         raise InputError(f"penalty must be a finite number > 0, got {penalty}")
-    coef, converged = problem.all.fit(penalty, np.zeros(problem.all.x.shape[1]), penalty)
+    coef, converged = problem.all.fit(
+        penalty,
+        np.zeros(problem.all.x.shape[1]),
+        penalty,
+    )
     return SparseCoxFit(
-        problem.back(coef), np.flatnonzero(coef), problem.all.effective(coef, penalty), converged
+        problem.back(coef),
+        np.flatnonzero(coef),
+        problem.all.effective(coef, penalty),
+        converged,
     )
 
 
@@ -170,7 +180,9 @@ def sparse_cox_cv(
     problem = _Problem.of(x, time, event, mixing, ties, offset)
     events = problem.outcome.events
     if events < 2:
-        raise NotComputableError(f"cross-validating a Cox fit needs two events or more, got {events}")
+        raise NotComputableError(
+            f"cross-validating a Cox fit needs two events or more, got {events}",
+        )
     used = min(folds, events)
     grid = problem.grid(penalties, smallest)
     parts = [
@@ -179,7 +191,11 @@ def sparse_cox_cv(
     ]
     null_gain = sum(part.gain(problem.all.base) for part in parts) / repeats
     patience = PATIENCE if penalties is None else None
-    gain = worths(grid, lambda penalty: sum(part.climbed(penalty) for part in parts) / repeats, patience)
+    gain = worths(
+        grid,
+        lambda penalty: sum(part.climbed(penalty) for part in parts) / repeats,
+        patience,
+    )
     best, grid = int(gain.argmax()), grid[: len(gain)]
     coef, converged = problem.all.path(grid[: best + 1])
     notes = [
@@ -226,7 +242,11 @@ class _Problem:
             raise InputError(f"mixing must lie in (0, 1], got {mixing}")
         if outcome.events == 0:
             raise NotComputableError("a Cox fit needs at least one event, got none")
-        base = np.zeros(len(outcome)) if offset is None else as_log_risk(offset, len(outcome), "offset")
+        base = (
+            np.zeros(len(outcome))
+            if offset is None
+            else as_log_risk(offset, len(outcome), "offset")
+        )
         largest = np.abs(features).max(axis=0, initial=0.0)
         features -= features.mean(axis=0)
         unit = features.std(axis=0)
@@ -247,13 +267,24 @@ class _Problem:
     def grid(self, penalties: npt.ArrayLike | None, smallest: float) -> FloatArray:
         if penalties is not None:
             given = np.atleast_1d(np.asarray(penalties, dtype=np.float64))
-            if given.ndim != 1 or len(given) == 0 or not (np.isfinite(given) & (given > 0)).all():
-                raise InputError(f"penalties must be finite numbers > 0, got {penalties}")
+            if (
+                given.ndim != 1
+                or len(given) == 0
+                or not (np.isfinite(given) & (given > 0)).all()
+            ):
+                raise InputError(
+                    f"penalties must be finite numbers > 0, got {penalties}",
+                )
             return np.sort(given)[::-1]
         pull = np.abs(self.all.pull(self.all.base)).max(initial=0.0)
         largest = pull / (self.all.mixing * self.outcome.events) or 1.0
         patients, features = self.all.x.shape
-        return falling(largest, SMALLEST_SHARE[features > patients] * largest, PENALTIES, smallest)
+        return falling(
+            largest,
+            SMALLEST_SHARE[features > patients] * largest,
+            PENALTIES,
+            smallest,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -287,10 +318,18 @@ class _Part:
 
     def effective(self, coef: FloatArray, penalty: float) -> float:
         kept = np.flatnonzero(coef)
-        information = self.sets.derivatives(self.x[:, kept], _risk(self.x, coef, self.base))[1]
+        information = self.sets.derivatives(
+            self.x[:, kept],
+            _risk(self.x, coef, self.base),
+        )[1]
         return trace_of_fit(information, self.strengths(penalty)[1])
 
-    def fit(self, penalty: float, start: FloatArray, before: float) -> tuple[FloatArray, bool]:
+    def fit(
+        self,
+        penalty: float,
+        start: FloatArray,
+        before: float,
+    ) -> tuple[FloatArray, bool]:
         """Solve at one penalty, from the solution at a larger one (`before`)."""
         l1, l2 = self.strengths(penalty)
         coef, converged = start.copy(), True
@@ -298,7 +337,14 @@ class _Part:
         working = (coef != 0) | (np.abs(pull) > 2 * l1 - self.strengths(before)[0])
         for _ in range(MOST_ROUNDS):
             at = np.flatnonzero(working)
-            coef[at], converged = _climb(self.sets, self.x[:, at], self.base, l1, l2, coef[at])
+            coef[at], converged = _climb(
+                self.sets,
+                self.x[:, at],
+                self.base,
+                l1,
+                l2,
+                coef[at],
+            )
             pull = self.pull(_risk(self.x, coef, self.base))
             wrong = ~working & (np.abs(pull) > l1 * (1 + SLACK))
             if not wrong.any():
@@ -319,7 +365,13 @@ class _Held:
 
     @classmethod
     def of(cls, problem: _Problem, held: BoolArray, largest: float) -> _Held:
-        return cls(problem.all, problem.part(~held), ~held, np.zeros(problem.all.x.shape[1]), largest)
+        return cls(
+            problem.all,
+            problem.part(~held),
+            ~held,
+            np.zeros(problem.all.x.shape[1]),
+            largest,
+        )
 
     def gain(self, risk: FloatArray) -> float:
         """Log-likelihood of everyone without that of those fitted on (Verweij and van Houwelingen 1993)."""
@@ -338,12 +390,19 @@ def _risk(x: FloatArray, coef: FloatArray, base: FloatArray) -> FloatArray:
 
 
 def _climb(
-    sets: RiskSets, x: FloatArray, base: FloatArray, l1: float, l2: float, coef: FloatArray
+    sets: RiskSets,
+    x: FloatArray,
+    base: FloatArray,
+    l1: float,
+    l2: float,
+    coef: FloatArray,
 ) -> tuple[FloatArray, bool]:
     """Climb ``log L − l1 |b|_1 − l2/2 |b|²``; stops when neither it nor any log-risk still moves."""
 
     def value(at: FloatArray, log_risk: FloatArray) -> float:
-        return float(sets.log_likelihood(log_risk) - l1 * np.abs(at).sum() - l2 / 2 * at @ at)
+        return float(
+            sets.log_likelihood(log_risk) - l1 * np.abs(at).sum() - l2 / 2 * at @ at,
+        )
 
     risk = x @ coef + base
     present = value(coef, risk)
@@ -357,7 +416,10 @@ def _climb(
         move = target - coef
         shift = x @ move
         rise = gradient @ move - l1 * (np.abs(target).sum() - np.abs(coef).sum())
-        if rise < SMALL_GAIN * len(sets.event) and np.abs(shift).max(initial=0.0) < SMALL_MOVE:
+        if (
+            rise < SMALL_GAIN * len(sets.event)
+            and np.abs(shift).max(initial=0.0) < SMALL_MOVE
+        ):
             return target, True
         for _ in range(40):
             new = value(coef + move, risk + shift)
@@ -387,7 +449,12 @@ def _lasso(q: FloatArray, c: FloatArray, l1: float, start: FloatArray) -> FloatA
     return t
 
 
-def _with_these_signs(q: FloatArray, c: FloatArray, l1: float, sign: FloatArray) -> FloatArray | None:
+def _with_these_signs(
+    q: FloatArray,
+    c: FloatArray,
+    l1: float,
+    sign: FloatArray,
+) -> FloatArray | None:
     """Maximum among coefficients of these signs, where it is the maximum of all; None otherwise."""
     kept = np.flatnonzero(sign)
     t = np.zeros(len(c))
@@ -396,5 +463,7 @@ def _with_these_signs(q: FloatArray, c: FloatArray, l1: float, sign: FloatArray)
     except np.linalg.LinAlgError:
         return None
     left_out = sign == 0
-    holds = (np.sign(t) == sign).all() and (np.abs(c - q @ t)[left_out] <= l1 * (1 + SLACK / 10)).all()
+    holds = (np.sign(t) == sign).all() and (
+        np.abs(c - q @ t)[left_out] <= l1 * (1 + SLACK / 10)
+    ).all()
     return t if holds else None

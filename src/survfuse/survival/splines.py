@@ -6,7 +6,7 @@ import numpy as np
 
 from survfuse._errors import InputError
 from survfuse._types import FloatArray
-from survfuse.survival.gates import as_whole
+from survfuse.survival.argument_checks import as_whole
 
 # Harrell, Regression Modeling Strategies (2015), table 2.3
 QUANTILES = {
@@ -35,7 +35,9 @@ def knots_of(x: FloatArray, knots: int = 3) -> FloatArray:
         For another number of knots.
     """
     if as_whole(knots, "knots", 0) not in QUANTILES:
-        raise InputError(f"a restricted cubic spline has 3, 4 or 5 knots here, got {knots}")
+        raise InputError(
+            f"a restricted cubic spline has 3, 4 or 5 knots here, got {knots}",
+        )
     if len(np.unique(x)) < knots:
         return np.zeros(0)
     places = np.quantile(x, QUANTILES[knots])

@@ -43,7 +43,9 @@ def tied(*columns: FloatArray) -> list[FloatArray]:
     if not same.any():
         return list(columns)
     first = distinct[np.append(True, ~same)]
-    return [first[np.searchsorted(first, column, side="right") - 1] for column in columns]
+    return [
+        first[np.searchsorted(first, column, side="right") - 1] for column in columns
+    ]
 
 
 def at_or_before(time: FloatArray, until: float) -> BoolArray:

@@ -20,13 +20,13 @@ from survfuse.config import FitConfig
 from survfuse.models.branches import BagBranch
 from survfuse.models.layers import LARGE_WEIGHT
 from survfuse.models.network import FusionNetwork
-from survfuse.training import checkpoints
-from survfuse.training.batches import predict, resolved, steps_of_epoch
+from survfuse.training import training_state
+from survfuse.training.batch_sampling import predict, resolved, steps_of_epoch
+from survfuse.training.denormals import flushed
 from survfuse.training.objective import validation_score
 from survfuse.training.ranks import Ranks, pick_device
 from survfuse.training.run import Epoch, Hook, Run, Task
 from survfuse.training.steps import Stepper
-from survfuse.training.subnormals import flushed
 
 CHECKPOINT_SECONDS = 20.0
 
@@ -87,15 +87,25 @@ class _Loop:
         self.optimizer = _optimizer(network, config)
         self.stepper = Stepper(network, task, self.config, self.device, self.ranks)
         self.run = Run(task.label, task.epochs)
-        self.best: checkpoints.State | None = None
+        self.best: training_state.State | None = None
         self.saved_at = clock.monotonic()
 
     def run_all(self) -> Run:
         if self.checkpoint is not None:
-            self.best = checkpoints.restore(self.checkpoint, self.key, self.run, self.network, self.optimizer)
-            self.ranks.agree(len(self.run.history), f"{self.checkpoint}: epochs trained so far")
+            self.best = training_state.restore(
+                self.checkpoint,
+                self.key,
+                self.run,
+                self.network,
+                self.optimizer,
+            )
+            self.ranks.agree(
+                len(self.run.history),
+                f"{self.checkpoint}: epochs trained so far",
+            )
         self.ranks.agree(
-            int(sha256_text(self.key)[:15], 16), f"{self.task.label}: patients and configuration"
+            int(sha256_text(self.key)[:15], 16),
+            f"{self.task.label}: patients and configuration",
         )
         self._tell("on_start")
         while len(self.run.history) < self.task.epochs and not self._out_of_patience():
@@ -104,7 +114,9 @@ class _Loop:
             started = clock.perf_counter()
             loss = self._train_epoch(number)
             score = self._validate()
-            self.run.history.append(Epoch(number, loss, score, clock.perf_counter() - started))
+            self.run.history.append(
+                Epoch(number, loss, score, clock.perf_counter() - started),
+            )
             self._note_best(number, score)
             self._tell("on_epoch_end", self.run.history[-1])
             self._save_sometimes()
@@ -125,7 +137,12 @@ class _Loop:
         self.network.train()
         event = self.task.event[self.task.train].astype(bool)
         losses = []
-        with flushed(), torch.random.fork_rng(devices=[] if self.device.type == "cpu" else [self.device]):
+        with (
+            flushed(),
+            torch.random.fork_rng(
+                devices=[] if self.device.type == "cpu" else [self.device],
+            ),
+        ):
             torch.manual_seed(int(rng.integers(2**62)))
             for rows in steps_of_epoch(self.task.train, event, self.config, rng):
                 loss = self._step(rows, rng)
@@ -139,10 +156,18 @@ class _Loop:
         if self.config.head == "cox" and not self.task.event[rows].any():
             loss = self._nothing()
         else:
-            loss = self.stepper.step(rows, seed, self._events(), lambda loss: self._tell("on_loss", loss))
+            loss = self.stepper.step(
+                rows,
+                seed,
+                self._events(),
+                lambda loss: self._tell("on_loss", loss),
+            )
         self._tell("on_gradient", self.network)
         if self.config.gradient_clip is not None:
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.config.gradient_clip)
+            nn.utils.clip_grad_norm_(
+                self.network.parameters(),
+                self.config.gradient_clip,
+            )
         self.optimizer.step()
         return loss
 
@@ -150,7 +175,9 @@ class _Loop:
         """Events of a step of average size, which every step of the epoch is divided by."""
         size = self.config.batch
         if not isinstance(size, int) or self.config.sampling == "event_balanced":
-            return None  # the whole cohort; or draws that have no fixed number of events
+            return (
+                None  # the whole cohort; or draws that have no fixed number of events
+            )
         steps = -(-len(self.task.train) // size)
         return float(self.task.event[self.task.train].sum()) / steps
 
@@ -179,29 +206,54 @@ class _Loop:
         if len(rows) == 0:
             return None
         with flushed():
-            risks = predict(self.network, self.task.source, rows, self.device, self.ranks)
+            risks = predict(
+                self.network,
+                self.task.source,
+                rows,
+                self.device,
+                self.ranks,
+            )
         self.run.validation_log_risk.append(risks)
-        return validation_score(self.config, self.task.time[rows], self.task.event[rows], risks)
+        return validation_score(
+            self.config,
+            self.task.time[rows],
+            self.task.event[rows],
+            risks,
+        )
 
     def _note_best(self, number: int, score: float | None) -> None:
         if score is not None and score < self.run.best_score:
             self.run.best_epoch = number
             if self.task.keep_best:
                 self.best = {
-                    name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()
+                    name: tensor.detach().clone()
+                    for name, tensor in self.network.state_dict().items()
                 }
 
     def _out_of_patience(self) -> bool:
         done = len(self.run.history)
         if len(self.task.validation) == 0 or done < self.config.min_epochs:
             return False
-        return done - max(self.run.best_epoch, self.config.min_epochs) >= self.config.patience
+        return (
+            done - max(self.run.best_epoch, self.config.min_epochs)
+            >= self.config.patience
+        )
 
     def _save_sometimes(self) -> None:
-        if self.checkpoint is None or clock.monotonic() - self.saved_at < CHECKPOINT_SECONDS:
+        if (
+            self.checkpoint is None
+            or clock.monotonic() - self.saved_at < CHECKPOINT_SECONDS
+        ):
             return
         if self.ranks.writes:
-            checkpoints.save(self.checkpoint, self.key, self.run, self.network, self.best, self.optimizer)
+            training_state.save(
+                self.checkpoint,
+                self.key,
+                self.run,
+                self.network,
+                self.best,
+                self.optimizer,
+            )
             self._tell("on_checkpoint", self.checkpoint)
         self.saved_at = clock.monotonic()
 
@@ -215,10 +267,16 @@ def _optimizer(network: FusionNetwork, config: FitConfig) -> torch.optim.Optimiz
         for p in branch.parameters()
     ]
     known = {id(parameter) for parameter in slow}
-    rest = [parameter for parameter in network.parameters() if id(parameter) not in known]
+    rest = [
+        parameter for parameter in network.parameters() if id(parameter) not in known
+    ]
     groups = [
         {"params": rest, "lr": config.learning_rate},
         {"params": slow, "lr": config.learning_rate * config.bag_rate},
     ]
     # The fused kernel walks each parameter once instead of a dozen times; 40 million of them notice.
-    return kind([group for group in groups if group["params"]], weight_decay=config.weight_decay, fused=True)
+    return kind(
+        [group for group in groups if group["params"]],
+        weight_decay=config.weight_decay,
+        fused=True,
+    )

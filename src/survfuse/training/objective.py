@@ -12,7 +12,7 @@ from survfuse._types import BoolArray, FloatArray
 from survfuse.config import FitConfig
 from survfuse.metrics import harrell_c
 from survfuse.models.heads import Head
-from survfuse.survival.losses import assign_bins, cox, cox_batch, discrete_nll
+from survfuse.survival.training_losses import assign_bins, cox, cox_batch, discrete_nll
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,11 @@ class Target:
 
 
 def objective(
-    output: Tensor, head: Head, target: Target, config: FitConfig, bin_edges: FloatArray | None = None
+    output: Tensor,
+    head: Head,
+    target: Target,
+    config: FitConfig,
+    bin_edges: FloatArray | None = None,
 ) -> Tensor:
     """Training loss of the patients of one step.
 
@@ -58,7 +62,11 @@ def objective(
     if config.head == "discrete":
         if bin_edges is None:
             raise ValueError("a discrete head needs bin_edges")
-        index, happened = assign_bins(target.time, target.event, torch.as_tensor(bin_edges))
+        index, happened = assign_bins(
+            target.time,
+            target.event,
+            torch.as_tensor(bin_edges),
+        )
         return discrete_nll(output, happened, index)
     log_risk = head.log_risk(output)
     if config.loss == "paper":
@@ -70,7 +78,10 @@ def objective(
 
 
 def validation_score(
-    config: FitConfig, time: FloatArray, event: BoolArray, log_risk: FloatArray
+    config: FitConfig,
+    time: FloatArray,
+    event: BoolArray,
+    log_risk: FloatArray,
 ) -> float | None:
     """Score of validation patients, smaller is better; None when they cannot be scored.
 
@@ -86,4 +97,8 @@ def validation_score(
         return None if value is None else -value
     if not event.any():
         return None
-    return float(cox(torch.from_numpy(log_risk), torch.from_numpy(event), torch.from_numpy(time)))
+    return float(
+        cox(
+            torch.from_numpy(log_risk), torch.from_numpy(event), torch.from_numpy(time)
+        ),
+    )

@@ -19,7 +19,9 @@ from torch import Tensor, distributed
 
 from survfuse._errors import CrashError, InputError
 
-PATIENCE = timedelta(hours=2)  # that a rank waits for a slower one before it holds it to be lost
+PATIENCE = timedelta(
+    hours=2,
+)  # that a rank waits for a slower one before it holds it to be lost
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Ranks:
         except RuntimeError as error:
             raise CrashError(
                 f"rank {self.own} of {self.count} lost touch with the others ({str(error).splitlines()[0]}); "
-                "start the same command again: it goes on from the last checkpoint"
+                "start the same command again: it goes on from the last checkpoint",
             ) from error
 
     @contextmanager
@@ -92,7 +94,7 @@ class Ranks:
         if (told != number).any():
             raise InputError(
                 f"{what}: ranks 0 to {self.count - 1} have {told.tolist()}; all of them must see the same "
-                "files (a folder on a shared disk) and the same configuration"
+                "files (a folder on a shared disk) and the same configuration",
             )
 
 
@@ -110,7 +112,9 @@ def pick_device(name: str) -> torch.device:
         When a GPU was asked for and there is none.
     """
     if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("device: 'cuda' was asked for, but torch sees no GPU; use 'cpu' or 'auto'")
+        raise InputError(
+            "device: 'cuda' was asked for, but torch sees no GPU; use 'cpu' or 'auto'",
+        )
     if name == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
     return torch.device("cuda", torch.cuda.current_device())
@@ -134,13 +138,21 @@ def ranks_of_launcher(device: str) -> Iterator[Ranks]:
     if count == "1":
         yield Ranks()
         return
-    absent = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
+    absent = [
+        name
+        for name in ("RANK", "MASTER_ADDR", "MASTER_PORT")
+        if name not in os.environ
+    ]
     if absent or not count.isdecimal():
         raise InputError(
             f"WORLD_SIZE is {count!r}, but {', '.join(absent) or 'no whole number'} is not set; start the "
-            "command with torchrun, or unset WORLD_SIZE"
+            "command with torchrun, or unset WORLD_SIZE",
         )
-    on_gpu = device != "cpu" and torch.cuda.is_available() and distributed.is_nccl_available()
+    on_gpu = (
+        device != "cpu"
+        and torch.cuda.is_available()
+        and distributed.is_nccl_available()
+    )
     if on_gpu:
         torch.cuda.set_device(_own_gpu())
     distributed.init_process_group("nccl" if on_gpu else "gloo", timeout=PATIENCE)
@@ -156,6 +168,6 @@ def _own_gpu() -> int:
     if place >= there:
         raise InputError(
             f"process {place} of this machine has no GPU of its own: there are {there}; start at most "
-            f"{there} a machine, or set model.device=cpu"
+            f"{there} a machine, or set model.device=cpu",
         )
     return place

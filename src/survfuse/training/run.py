@@ -15,11 +15,21 @@ from survfuse._types import Batch, BoolArray, FloatArray, IntArray
 class Source(Protocol):
     """Anything that can hand out batches of its patients (`cohort.batches.BatchSource`)."""
 
-    def batch(self, rows: IntArray, *, max_tiles: int | None = None, seed: int | None = None) -> Batch:
+    def batch(
+        self,
+        rows: IntArray,
+        *,
+        max_tiles: int | None = None,
+        seed: int | None = None,
+    ) -> Batch:
         """Batch of the patients at `rows`; `max_tiles` of each bag, drawn with `seed`."""
         ...
 
-    def tile_counts(self, rows: IntArray, max_tiles: int | None = None) -> Mapping[str, IntArray]:
+    def tile_counts(
+        self,
+        rows: IntArray,
+        max_tiles: int | None = None,
+    ) -> Mapping[str, IntArray]:
         """Tiles of each patient at `rows`, by bag modality."""
         ...
 

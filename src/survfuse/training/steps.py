@@ -24,10 +24,10 @@ from survfuse._errors import InputError
 from survfuse._types import Batch, IntArray
 from survfuse.config import FitConfig
 from survfuse.models.branches import BagBranch
-from survfuse.models.config import VectorConfig
 from survfuse.models.mean_tile import MeanTileBranch
 from survfuse.models.network import FusionNetwork
-from survfuse.training.batches import always_the_same, to_device
+from survfuse.models.network_config import VectorConfig
+from survfuse.training.batch_sampling import always_the_same, to_device
 from survfuse.training.objective import Target, objective
 from survfuse.training.ranks import Ranks
 from survfuse.training.run import Task
@@ -66,14 +66,25 @@ class Stepper:
     """
 
     def __init__(
-        self, network: FusionNetwork, task: Task, config: FitConfig, device: torch.device, ranks: Ranks
+        self,
+        network: FusionNetwork,
+        task: Task,
+        config: FitConfig,
+        device: torch.device,
+        ranks: Ranks,
     ) -> None:
-        self.network, self.task, self.config, self.device, self.ranks = network, task, config, device, ranks
+        self.network, self.task, self.config, self.device, self.ranks = (
+            network,
+            task,
+            config,
+            device,
+            ranks,
+        )
         self._whole: Batch | None = None
         if ranks.count > config.pieces:
             raise InputError(
                 f"{ranks.count} processes share the pieces of a step, and pieces is {config.pieces}; set "
-                f"model.pieces to {ranks.count} or more, or start fewer processes"
+                f"model.pieces to {ranks.count} or more, or start fewer processes",
             )
         for branch in network.branches.values():
             if isinstance(branch, BagBranch):
@@ -89,26 +100,48 @@ class Stepper:
             group = np.arange(len(rows)) * wanted // len(rows)
         begins, filled = [0], 0
         for row, size in enumerate(each.tolist()):
-            if row > begins[-1] and (group[row] != group[row - 1] or filled + size > most):
+            if row > begins[-1] and (
+                group[row] != group[row - 1] or filled + size > most
+            ):
                 begins.append(row)
                 filled = 0
             filled += size
         ends = [*begins[1:], len(rows)]
-        return [Piece(rows[a:b], int(each[a:b].sum()) <= most) for a, b in zip(begins, ends, strict=True)]
+        return [
+            Piece(rows[a:b], int(each[a:b].sum()) <= most)
+            for a, b in zip(begins, ends, strict=True)
+        ]
 
     def _bytes(self, rows: IntArray) -> IntArray:
         """What each patient's tiles and activations take while its gradient is made; (patients,)."""
-        shapes = [m for m in self.network.config.modalities if isinstance(m, VectorConfig)]
-        total = np.full(len(rows), 4 * sum(m.input_dim + sum(m.hidden) for m in shapes), np.int64)
-        for name, counts in self.task.source.tile_counts(rows, self.config.max_tiles).items():
+        shapes = [
+            m for m in self.network.config.modalities if isinstance(m, VectorConfig)
+        ]
+        total = np.full(
+            len(rows),
+            4 * sum(m.input_dim + sum(m.hidden) for m in shapes),
+            np.int64,
+        )
+        for name, counts in self.task.source.tile_counts(
+            rows,
+            self.config.max_tiles,
+        ).items():
             branch = self.network.branches[name]
             if isinstance(branch, BagBranch):
-                total += counts * (4 * branch.project.in_features + branch.bytes_per_tile)
+                total += counts * (
+                    4 * branch.project.in_features + branch.bytes_per_tile
+                )
             elif isinstance(branch, MeanTileBranch):
                 total += counts * 4 * branch.input_dim
         return total
 
-    def step(self, rows: IntArray, seed: int, events: float | None, told: Callable[[Tensor], None]) -> float:
+    def step(
+        self,
+        rows: IntArray,
+        seed: int,
+        events: float | None,
+        told: Callable[[Tensor], None],
+    ) -> float:
         """Add the gradient of some patients' loss to the weights.
 
         Parameters
@@ -132,7 +165,11 @@ class Stepper:
         return self._two_passes(pieces, seed, events, told)
 
     def _one_pass(
-        self, piece: Piece, seed: int, events: float | None, told: Callable[[Tensor], None]
+        self,
+        piece: Piece,
+        seed: int,
+        events: float | None,
+        told: Callable[[Tensor], None],
     ) -> float:
         output = self._output(piece, seed)
         loss = self._loss(output, piece.rows, events)
@@ -141,25 +178,38 @@ class Stepper:
         return float(loss.detach())
 
     def _two_passes(
-        self, pieces: Sequence[Piece], seed: int, events: float | None, told: Callable[[Tensor], None]
+        self,
+        pieces: Sequence[Piece],
+        seed: int,
+        events: float | None,
+        told: Callable[[Tensor], None],
     ) -> float:
         seeds = np.random.default_rng(seed).integers(2**62, size=len(pieces)).tolist()
         bounds = np.cumsum([0, *(len(piece.rows) for piece in pieces)])
         mine = range(len(pieces))[self.ranks.own :: self.ranks.count]
-        outputs = torch.zeros((int(bounds[-1]), self.network.head.linear.out_features), device=self.device)
+        outputs = torch.zeros(
+            (int(bounds[-1]), self.network.head.linear.out_features),
+            device=self.device,
+        )
         for k in mine:
             with torch.no_grad():
                 torch.manual_seed(seeds[k])
                 outputs[bounds[k] : bounds[k + 1]] = self._output(pieces[k], seed)
         self.ranks.add(outputs)
         outputs.requires_grad_()
-        loss = self._loss(outputs, np.concatenate([piece.rows for piece in pieces]), events)
+        loss = self._loss(
+            outputs,
+            np.concatenate([piece.rows for piece in pieces]),
+            events,
+        )
         told(loss)
         loss.backward()  # type: ignore[no-untyped-call]
         assert outputs.grad is not None
         for k in mine:
             torch.manual_seed(seeds[k])
-            self._output(pieces[k], seed).backward(outputs.grad[bounds[k] : bounds[k + 1]])  # type: ignore[no-untyped-call]
+            self._output(pieces[k], seed).backward(
+                outputs.grad[bounds[k] : bounds[k + 1]],
+            )  # type: ignore[no-untyped-call]
         self._add_gradients()
         return float(loss.detach())
 
@@ -172,7 +222,11 @@ class Stepper:
 
     def _batch(self, rows: IntArray, seed: int) -> Batch:
         if not always_the_same(self.config) or len(rows) < len(self.task.train):
-            drawn = self.task.source.batch(rows, max_tiles=self.config.max_tiles, seed=seed)
+            drawn = self.task.source.batch(
+                rows,
+                max_tiles=self.config.max_tiles,
+                seed=seed,
+            )
             return to_device(drawn, self.device)
         if self._whole is None:
             self._whole = to_device(self.task.source.batch(rows), self.device)
@@ -182,7 +236,13 @@ class Stepper:
         time = torch.from_numpy(self.task.time[rows]).to(self.device)
         event = torch.from_numpy(self.task.event[rows]).to(self.device)
         target = Target(time, event, events)
-        return objective(output, self.network.head, target, self.config, self.task.bin_edges)
+        return objective(
+            output,
+            self.network.head,
+            target,
+            self.config,
+            self.task.bin_edges,
+        )
 
     def _add_gradients(self) -> None:
         """Add up the gradients of all processes."""

@@ -56,11 +56,13 @@ class OptunaSampler:
             import optuna
         except ImportError as error:
             raise MissingExtraError(
-                "search: 'optuna' needs optuna: pip install 'survfuse[tune]' (search: grid does without)"
+                "search: 'optuna' needs optuna: pip install 'survfuse[tune]' (search: grid does without)",
             ) from error
         self._space, self._failed = space, optuna.trial.TrialState.FAIL
         before = optuna.logging.get_verbosity()
-        optuna.logging.set_verbosity(optuna.logging.WARNING)  # it would log every trial; ours are kept
+        optuna.logging.set_verbosity(
+            optuna.logging.WARNING,
+        )  # it would log every trial; ours are kept
         try:
             sampler = optuna.samplers.TPESampler(seed=config.seed)
             self._study = optuna.create_study(direction="maximize", sampler=sampler)
@@ -73,14 +75,31 @@ class OptunaSampler:
         if not self._space:
             return None
         self._trial = self._study.ask()
-        return {name: self._suggest(name, options) for name, options in self._space.items()}
+        return {
+            name: self._suggest(name, options) for name, options in self._space.items()
+        }
 
     def _suggest(self, name: str, options: SearchRange | tuple[Any, ...]) -> Any:
-        if not isinstance(options, SearchRange):  # by place: options may be lists, which optuna does not know
-            return options[self._trial.suggest_categorical(name, tuple(range(len(options))))]
+        if not isinstance(
+            options,
+            SearchRange,
+        ):  # by place: options may be lists, which optuna does not know
+            return options[
+                self._trial.suggest_categorical(name, tuple(range(len(options))))
+            ]
         if options.whole:
-            return self._trial.suggest_int(name, int(options.low), int(options.high), log=options.log)
-        return self._trial.suggest_float(name, options.low, options.high, log=options.log)
+            return self._trial.suggest_int(
+                name,
+                int(options.low),
+                int(options.high),
+                log=options.log,
+            )
+        return self._trial.suggest_float(
+            name,
+            options.low,
+            options.high,
+            log=options.log,
+        )
 
     def tell(self, score: float | None) -> None:
         """See :class:`Sampler`."""
@@ -92,4 +111,8 @@ class OptunaSampler:
 
 def make_sampler(space: Space, config: FitConfig) -> Sampler:
     """Make the sampler that `search` names."""
-    return OptunaSampler(space, config) if config.search == "optuna" else GridSampler(space, config)
+    return (
+        OptunaSampler(space, config)
+        if config.search == "optuna"
+        else GridSampler(space, config)
+    )

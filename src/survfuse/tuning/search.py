@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from survfuse._digests import Header, recall_json, write_kept_json
 from survfuse._errors import (
     CohortError,
     ConfigError,
@@ -19,7 +20,6 @@ from survfuse._errors import (
     listed,
 )
 from survfuse._gate import boundary
-from survfuse._kept import Header, recall_json, write_kept_json
 from survfuse.config import FitConfig, build
 from survfuse.tuning.samplers import make_sampler
 from survfuse.tuning.space import Values, space_of
@@ -133,8 +133,19 @@ def search(
 
 
 class _Run:
-    def __init__(self, config: FitConfig, evaluate: Evaluate, folder: Path | None, key: str) -> None:
-        self.config, self.evaluate, self.folder, self.key = config, evaluate, folder, key
+    def __init__(
+        self,
+        config: FitConfig,
+        evaluate: Evaluate,
+        folder: Path | None,
+        key: str,
+    ) -> None:
+        self.config, self.evaluate, self.folder, self.key = (
+            config,
+            evaluate,
+            folder,
+            key,
+        )
         self.trials: list[Trial] = []
         self._error: SurvfuseError | None = None
 
@@ -166,10 +177,21 @@ class _Run:
         except (ConfigError, CohortError, TransformError, NotComputableError) as error:
             self._error = self._error or error
             return Trial(
-                number, _plain(values), "failed", None, [], clock.perf_counter() - started, str(error)
+                number,
+                _plain(values),
+                "failed",
+                None,
+                [],
+                clock.perf_counter() - started,
+                str(error),
             )
         return Trial(
-            number, _plain(values), "done", float(score), list(epochs), clock.perf_counter() - started
+            number,
+            _plain(values),
+            "done",
+            float(score),
+            list(epochs),
+            clock.perf_counter() - started,
         )
 
     @property
@@ -184,10 +206,17 @@ class _Run:
             trial = Trial(**kept["trial"])
         return trial if trial.values == _plain(values) else None
 
-    def found(self, space: Mapping[str, Any], possible: int | None, stopped: str) -> Found:
+    def found(
+        self,
+        space: Mapping[str, Any],
+        possible: int | None,
+        stopped: str,
+    ) -> Found:
         done = [trial for trial in self.trials if trial.score is not None]
         if not done:
-            raise self._error or InputError(f"all trials failed: {self.trials[0].reason}")
+            raise self._error or InputError(
+                f"all trials failed: {self.trials[0].reason}",
+            )
         best = max(done, key=lambda trial: (trial.score, -trial.number))
         log = {
             "how": self.config.search,
@@ -233,7 +262,12 @@ def _plain(values: Any) -> Any:
     return str(values) if isinstance(values, Path) else values
 
 
-def _note(config: FitConfig, trials: Sequence[Trial], stopped: str, anything: bool) -> str:
+def _note(
+    config: FitConfig,
+    trials: Sequence[Trial],
+    stopped: str,
+    anything: bool,
+) -> str:
     if not anything:
         return "this model has nothing to search; it was fitted as given"
     failed = sum(trial.state == "failed" for trial in trials)
@@ -241,7 +275,7 @@ def _note(config: FitConfig, trials: Sequence[Trial], stopped: str, anything: bo
     if stopped == "search_seconds":
         notes.append(
             f"{config.search_seconds:g} seconds were over after {len(trials)} trials; another machine "
-            "may choose otherwise"
+            "may choose otherwise",
         )
     return "; ".join(filter(None, notes))
 
@@ -263,7 +297,10 @@ def searches_told(logs: Sequence[Mapping[str, Any]]) -> str:
     trials = sorted({len(log["trials"]) for log in logs})
     span = f"{trials[0]}" if len(trials) == 1 else f"{trials[0]} to {trials[-1]}"
     chosen = Counter(_values_told(log["values"]) or "as given" for log in logs)
-    often = "; ".join(f"{values} ({times} of {len(logs)} fits)" for values, times in chosen.most_common(3))
+    often = "; ".join(
+        f"{values} ({times} of {len(logs)} fits)"
+        for values, times in chosen.most_common(3)
+    )
     notes = listed(dict.fromkeys(log["note"] for log in logs if log["note"]), 2)
     return (
         f"Hyper-parameters were searched in every fit ({first['how']}, {span} trials) by the "
@@ -273,5 +310,8 @@ def searches_told(logs: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _values_told(values: Mapping[str, Any]) -> str:
-    shown = ((name, f"{value:.3g}" if isinstance(value, float) else value) for name, value in values.items())
+    shown = (
+        (name, f"{value:.3g}" if isinstance(value, float) else value)
+        for name, value in values.items()
+    )
     return ", ".join(f"{name} {value}" for name, value in shown)

@@ -12,7 +12,14 @@ from survfuse.config import FitConfig, SearchRange
 Space = Mapping[str, SearchRange | tuple[Any, ...]]
 Values = dict[str, Any]
 
-RANKED = ("pairwise", "pairwise_residual", "hierarchical", "lowrank_tensor", "gated", "coattention")
+RANKED = (
+    "pairwise",
+    "pairwise_residual",
+    "hierarchical",
+    "lowrank_tensor",
+    "gated",
+    "coattention",
+)
 
 
 def space_of(config: FitConfig, kinds: Collection[str]) -> Space:
@@ -31,7 +38,11 @@ def space_of(config: FitConfig, kinds: Collection[str]) -> Space:
     """
     if config.search_space is not None:
         return config.search_space
-    return _of_anchored(config, kinds) if config.fusion == "anchored" else _of_network(config)
+    return (
+        _of_anchored(config, kinds)
+        if config.fusion == "anchored"
+        else _of_network(config)
+    )
 
 
 def _of_anchored(config: FitConfig, kinds: Collection[str]) -> Space:
@@ -57,20 +68,32 @@ def _of_network(config: FitConfig) -> Space:
                 if config.search == "optuna"
                 else (float(f"{given / 3:.3g}"), given, float(f"{given * 3:.3g}"))
             )
-    rates["dropout"] = SearchRange(low=0.0, high=0.7) if config.search == "optuna" else (0.25, 0.5)
+    rates["dropout"] = (
+        SearchRange(low=0.0, high=0.7) if config.search == "optuna" else (0.25, 0.5)
+    )
     return {**rates, **({"rank": (4, 16)} if config.fusion in RANKED else {})}
 
 
 def grid_points(space: Space, most: int, seed: int) -> tuple[list[Values], int]:
     """All combinations of the options, or `most` of them drawn with the seed, and how many there are."""
-    options = {name: choice for name, choice in space.items() if not isinstance(choice, SearchRange)}
+    options = {
+        name: choice
+        for name, choice in space.items()
+        if not isinstance(choice, SearchRange)
+    }
     sizes = [len(choice) for choice in options.values()]
     count = math.prod(sizes)
-    places = sorted(random.Random(seed).sample(range(count), min(most, count)))  # never lists them all
+    places = sorted(
+        random.Random(seed).sample(range(count), min(most, count)),
+    )  # never lists them all
     return [_point(options, sizes, place) for place in places], count
 
 
-def _point(options: Mapping[str, Sequence[Any]], sizes: Sequence[int], place: int) -> Values:
+def _point(
+    options: Mapping[str, Sequence[Any]],
+    sizes: Sequence[int],
+    place: int,
+) -> Values:
     """The combination at a place, the last option turning fastest."""
     chosen: dict[str, Any] = {}
     for name, size in zip(reversed(list(options)), reversed(sizes), strict=True):

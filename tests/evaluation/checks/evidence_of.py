@@ -49,7 +49,7 @@ def predictions(cohort: Cohort) -> pd.DataFrame:
             "event": cohort.outcome["event"].to_numpy(),
             "log_risk": np.linspace(-1, 1, count),
             "predicted_time": np.arange(count) + 10.0,
-        }
+        },
     )
 
 
@@ -65,7 +65,7 @@ def run_on(cohort: Cohort, **fields: Any) -> Evidence:
                 "delta_uno_c_vs_clinical": estimate(0.01, 0.2),
                 "observed_expected": estimate(0.8, 1.2),
                 "calibration_slope": estimate(0.7, 1.4),
-            }
+            },
         },
         "clinical": "ridge:clinical",
         "summaries": {"ours": [SUMMARY]},
@@ -76,7 +76,12 @@ def run_on(cohort: Cohort, **fields: Any) -> Evidence:
     return Evidence(**{**given, **fields})
 
 
-def files_of(root: Path, frame: pd.DataFrame, columns: Mapping[str, Any], **about: Any) -> CohortFiles:
+def files_of(
+    root: Path,
+    frame: pd.DataFrame,
+    columns: Mapping[str, Any],
+    **about: Any,
+) -> CohortFiles:
     """Cohort files with these clinical columns; `frame` has `time` and `event` besides, in months."""
     files = small(root, patients=len(frame), modalities=("clinical",))
     for name in frame:
@@ -87,6 +92,11 @@ def files_of(root: Path, frame: pd.DataFrame, columns: Mapping[str, Any], **abou
     return files
 
 
-def cohort_of(root: Path, frame: pd.DataFrame, columns: Mapping[str, Any], **about: Any) -> Cohort:
+def cohort_of(
+    root: Path,
+    frame: pd.DataFrame,
+    columns: Mapping[str, Any],
+    **about: Any,
+) -> Cohort:
     """As :func:`files_of`, written and loaded."""
     return loaded(files_of(root, frame, columns, **about))

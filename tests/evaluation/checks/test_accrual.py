@@ -34,7 +34,10 @@ def doses(study: ModuleType, seed: int = 0) -> Any:
     return study.doses(study.World("both", 176, 0.36, np.random.default_rng(seed)))
 
 
-@pytest.mark.parametrize("name", ["doses", "cumulative dose to month 24", "visits without end"])
+@pytest.mark.parametrize(
+    "name",
+    ["doses", "cumulative dose to month 24", "visits without end"],
+)
 def test_columns_that_accrue_are_flagged(study: ModuleType, name: str) -> None:
     assert study.rate(study.ACCRUING[name], "both", 176, 30, 3) >= 0.9
 
@@ -99,13 +102,17 @@ ACCRUES = Signs(
         ({"z_early": -1.9, "tau_events": 0.9, "tau_censored": 0.9}, False),
     ],
 )
-def test_every_part_of_the_rule_is_needed(change: dict[str, Any], accrues: bool) -> None:
+def test_every_part_of_the_rule_is_needed(
+    change: dict[str, Any],
+    accrues: bool,
+) -> None:
     assert replace(ACCRUES, **change).accrues is accrues
 
 
 def test_the_late_effect_is_a_cox_fit_past_the_landmark(study: ModuleType) -> None:
     value, time, event = (
-        each[:150] for each in study.doses(study.World("both", 400, 0.4, np.random.default_rng(3)))
+        each[:150]
+        for each in study.doses(study.World("both", 400, 0.4, np.random.default_rng(3)))
     )
     known = np.isfinite(value)
     value, time, event = value[known], time[known], event[known]
@@ -116,12 +123,18 @@ def test_the_late_effect_is_a_cox_fit_past_the_landmark(study: ModuleType) -> No
     late = fit_cox(ranks[stay], time[stay] - landmark, event[stay])
     early = fit_cox(ranks, np.minimum(time, landmark), event & (time <= landmark))
     assert signs.landmark == landmark
-    assert signs.late == pytest.approx(late.coef[0], rel=0.05)  # but for the slight ridge
+    assert signs.late == pytest.approx(
+        late.coef[0],
+        rel=0.05,
+    )  # but for the slight ridge
     assert signs.early == pytest.approx(early.coef[0], rel=0.05)
 
 
 def test_ties_count_half() -> None:
-    assert _places(np.array([0.0, 1.0, 2.0, 3.0]), np.array([1.0, 1.0, 2.0, 2.0])).tolist() == [
+    assert _places(
+        np.array([0.0, 1.0, 2.0, 3.0]),
+        np.array([1.0, 1.0, 2.0, 2.0]),
+    ).tolist() == [
         0,
         0.25,
         0.75,
@@ -129,7 +142,9 @@ def test_ties_count_half() -> None:
     ]
 
 
-def test_only_the_order_of_values_counts_and_no_order_of_patients(study: ModuleType) -> None:
+def test_only_the_order_of_values_counts_and_no_order_of_patients(
+    study: ModuleType,
+) -> None:
     value, time, event = doses(study)
     signs = asdict(signs_of_accrual(value, time, event))
     order = np.random.default_rng(1).permutation(len(value))
@@ -162,7 +177,8 @@ def test_unknown_values_are_left_out(study: ModuleType) -> None:
     known = np.isfinite(value)
     assert not known.all()
     whole, part = (
-        signs_of_accrual(*each) for each in ((value, time, event), (value[known], time[known], event[known]))
+        signs_of_accrual(*each)
+        for each in ((value, time, event), (value[known], time[known], event[known]))
     )
     assert asdict(whole) == pytest.approx(asdict(part), nan_ok=True)
 
@@ -179,7 +195,10 @@ def test_time_itself_rides_along_and_is_finite(study: ModuleType) -> None:
 def test_few_events_or_one_value_are_said(study: ModuleType) -> None:
     value, time, event = doses(study)
     few = event & (np.cumsum(event) <= 19)
-    with pytest.raises(NotComputableError, match="events among known values; 20 are needed"):
+    with pytest.raises(
+        NotComputableError,
+        match="events among known values; 20 are needed",
+    ):
         signs_of_accrual(value, time, few)
     with pytest.raises(NotComputableError, match="all known values are the same"):
         signs_of_accrual(np.ones(len(time)), time, event)
@@ -204,5 +223,8 @@ def test_everyone_with_the_event_has_no_censored_tau(study: ModuleType) -> None:
         ({"z_early": -1.0}, False),
     ],
 )
-def test_only_steep_signs_in_enough_patients_are_clear(changes: dict[str, float], clear: bool) -> None:
+def test_only_steep_signs_in_enough_patients_are_clear(
+    changes: dict[str, float],
+    clear: bool,
+) -> None:
     assert replace(ACCRUES, **changes).clear == clear

@@ -14,8 +14,15 @@ import pytest
 from evaluation.checks.evidence_of import predictions, run_on
 from survfuse._errors import InputError, NotComputableError
 from survfuse.cohort.cohort import Cohort
-from survfuse.evaluation.checks import CHECKS, Card, Evidence, run_checks, run_data_checks, running
-from survfuse.evaluation.checks.cards import NOT_GIVEN, Severity, check
+from survfuse.evaluation.checks import (
+    CHECKS,
+    Card,
+    Evidence,
+    run_checks,
+    run_data_checks,
+    running,
+)
+from survfuse.evaluation.checks.check_cards import NOT_GIVEN, Severity, check
 from survfuse.evaluation.checks.evidence import Verdict, doubt, ok
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -27,7 +34,9 @@ ABOUT_DATA = {7, 8, 9, 10, 11, 12, 13, 16, 18, 19, 20, 23}
 
 def test_numbers_are_stable() -> None:
     """A number never means something else: add to this list, never change it."""
-    assert {number: card.name.split(" ")[0] for number, card in sorted(CHECKS.items())} == {
+    assert {
+        number: card.name.split(" ")[0] for number, card in sorted(CHECKS.items())
+    } == {
         "SRV001": "Every",
         "SRV002": "The",
         "SRV003": "Patients",
@@ -61,7 +70,9 @@ def test_a_card_is_complete(number: str) -> None:
     assert re.fullmatch(r"SRV\d{3}", number)
     assert card.id == number
     assert card.name.endswith(".")
-    assert not re.search(r"do(es)? not (differ|depend)", card.name), "ok would be read as a proof of it"
+    assert not re.search(r"do(es)? not (differ|depend)", card.name), (
+        "ok would be read as a proof of it"
+    )
     assert card.severity in {"error", "warning"}
     assert set(card.needs) <= set(NOT_GIVEN)
     assert set(card.needs) <= set(Evidence.__dataclass_fields__)
@@ -73,7 +84,13 @@ def test_a_page_explains_it(number: str) -> None:
     text = (ROOT / CHECKS[number].page).read_text(encoding="utf-8")
     assert text.startswith(f"# {number}: {CHECKS[number].name.rstrip('.')}\n")
     assert f"Severity: {CHECKS[number].severity}." in text
-    for section in ("What it asks", "How it decides", "What to do", "Example", "Limits"):
+    for section in (
+        "What it asks",
+        "How it decides",
+        "What to do",
+        "Example",
+        "Limits",
+    ):
         assert f"\n## {section}\n" in text
     assert "not applicable" in text
     assert 15 <= len(text.splitlines()) <= 35
@@ -81,10 +98,15 @@ def test_a_page_explains_it(number: str) -> None:
 
 def test_the_index_lists_all_pages_and_no_others() -> None:
     index = (PAGES / "README.md").read_text(encoding="utf-8")
-    assert re.findall(r"^\| \[(SRV\d+)\]\(\1\.md\)", index, re.MULTILINE) == sorted(CHECKS)
+    assert re.findall(r"^\| \[(SRV\d+)\]\(\1\.md\)", index, re.MULTILINE) == sorted(
+        CHECKS,
+    )
     for number, card in CHECKS.items():
         needs = "a cohort" if card.about_data else "a run"
-        assert f"| [{number}]({number}.md) | {card.name.rstrip('.')} | {card.severity} | {needs} |" in index
+        assert (
+            f"| [{number}]({number}.md) | {card.name.rstrip('.')} | {card.severity} | {needs} |"
+            in index
+        )
     assert {path.stem for path in PAGES.glob("SRV*.md")} == set(CHECKS)
     for page in PAGES.glob("*.md"):
         links = re.findall(r"\]\((\S+?\.md)\)", page.read_text(encoding="utf-8"))
@@ -97,7 +119,9 @@ def _judge(rows: list[dict[str, str]]) -> None:
         assert row["status"] in STATUSES
         assert row["evidence"]
         assert bool(row["advice"]) == (row["status"] in {"warning", "failed"})
-        assert row["status"] != {"error": "warning", "warning": "failed"}[row["severity"]]
+        assert (
+            row["status"] != {"error": "warning", "warning": "failed"}[row["severity"]]
+        )
 
 
 def test_every_check_answers_about_a_cohort_alone(cohort: Cohort) -> None:
@@ -107,7 +131,9 @@ def test_every_check_answers_about_a_cohort_alone(cohort: Cohort) -> None:
     for row in rows:
         if int(row["id"][3:]) not in ABOUT_DATA:
             assert row["status"] == "not applicable"
-    assert run_data_checks(cohort) == [row for row in rows if int(row["id"][3:]) in ABOUT_DATA]
+    assert run_data_checks(cohort) == [
+        row for row in rows if int(row["id"][3:]) in ABOUT_DATA
+    ]
 
 
 def test_every_check_answers_about_a_run(cohort: Cohort) -> None:
@@ -115,7 +141,9 @@ def test_every_check_answers_about_a_run(cohort: Cohort) -> None:
     assert [row["id"] for row in rows] == sorted(CHECKS)
     _judge(rows)
     of_the_run = [row for row in rows if int(row["id"][3:]) not in ABOUT_DATA]
-    assert {row["id"]: row["status"] for row in of_the_run} == {row["id"]: "ok" for row in of_the_run}
+    assert {row["id"]: row["status"] for row in of_the_run} == {
+        row["id"]: "ok" for row in of_the_run
+    }
     assert [row["status"] for row in rows].count("failed") == 0
 
 
@@ -127,24 +155,35 @@ def test_every_check_answers_without_an_outcome(cohort: Cohort) -> None:
     assert rows["SRV013"]["evidence"] == "the cohort has no outcome"
 
 
-def test_what_cannot_be_computed_does_not_apply_and_anything_else_is_raised(cohort: Cohort) -> None:
+def test_what_cannot_be_computed_does_not_apply_and_anything_else_is_raised(
+    cohort: Cohort,
+) -> None:
     def why(evidence: Evidence) -> Verdict:
         raise NotComputableError("one patient")
 
     def bug(evidence: Evidence) -> Verdict:
         raise ZeroDivisionError("a bug")
 
-    row = running._row(Card("SRV999", "x.", "warning", (), why), Evidence(cohort=cohort))
+    row = running._row(
+        Card("SRV999", "x.", "warning", (), why),
+        Evidence(cohort=cohort),
+    )
     assert (row["status"], row["evidence"]) == ("not applicable", "one patient")
     with pytest.raises(ZeroDivisionError, match="a bug"):
         running._row(Card("SRV999", "x.", "warning", (), bug), Evidence(cohort=cohort))
 
 
-@pytest.mark.parametrize(("severity", "status"), [("error", "failed"), ("warning", "warning")])
+@pytest.mark.parametrize(
+    ("severity", "status"),
+    [("error", "failed"), ("warning", "warning")],
+)
 def test_a_doubt_ends_in_the_status_of_its_severity(
-    monkeypatch: pytest.MonkeyPatch, cohort: Cohort, severity: Severity, status: str
+    monkeypatch: pytest.MonkeyPatch,
+    cohort: Cohort,
+    severity: Severity,
+    status: str,
 ) -> None:
-    monkeypatch.setattr("survfuse.evaluation.checks.cards.CHECKS", {})
+    monkeypatch.setattr("survfuse.evaluation.checks.check_cards.CHECKS", {})
     judged = check("SRV999", "x.", severity)(lambda evidence: doubt("seen", "do this"))
     assert judged(Evidence(cohort=cohort)) == (status, "seen", "do this")
 
@@ -157,7 +196,9 @@ def test_no_check_chooses_its_status_itself(number: str) -> None:
     tree = ast.parse(inspect.getsource(module))
     texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
     assert "failed" not in texts
-    calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    calls = {
+        ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)
+    }
     assert "Verdict" not in calls
     assert "doubt" in calls
 
@@ -169,14 +210,17 @@ def test_a_number_is_given_once() -> None:
 
 def test_predictions_need_the_name_of_the_model(cohort: Cohort) -> None:
     table: pd.DataFrame = predictions(cohort)
-    with pytest.raises(InputError, match="no predictions of the model None; there are: ours"):
+    with pytest.raises(
+        InputError,
+        match="no predictions of the model None; there are: ours",
+    ):
         Evidence(cohort=cohort, models={"ours": table})
 
 
 EQUALITY = re.compile(
     r"\b(do(es)?|did|rank(s|ed)?|perform(s|ed)?|predicts?) (as well|as good|equally|no (better|worse))"
     r"|\bno (difference|gain)\b|\badds? nothing|\bcosts? nothing|\bas good as\b|\bis no (better|worse)\b"
-    r"|\bcarr(y|ies) no information"
+    r"|\bcarr(y|ies) no information",
 )
 DENIED = re.compile(r"(not prove|no proof|Nothing here shows|not shown)[^.;]*$")
 SHOWN_TO_READERS = (
@@ -184,7 +228,14 @@ SHOWN_TO_READERS = (
     *sorted((ROOT / "src/survfuse/report").rglob("*.py")),
     *sorted((ROOT / "src/survfuse/report/templates").glob("*.j2")),
     *sorted((ROOT / "src/survfuse/cli").glob("*.py")),
-    *(ROOT / "src/survfuse" / name for name in ("summaries.py", "survival/effective.py", "anchors/model.py")),
+    *(
+        ROOT / "src/survfuse" / name
+        for name in (
+            "summaries.py",
+            "survival/degrees_of_freedom.py",
+            "anchors/model.py",
+        )
+    ),
     ROOT / "src/survfuse/survival/calibration.py",
     *sorted(PAGES.glob("*.md")),
 )

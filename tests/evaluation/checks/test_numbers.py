@@ -15,9 +15,14 @@ from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.modalities import TableData
 from survfuse.cohort.transform_tables import TableTransform
 from survfuse.evaluation.checks import Evidence
-from survfuse.evaluation.checks.numbers import coefficients_rest_on_many, numbers_are_plausible
+from survfuse.evaluation.checks.numbers import (
+    coefficients_rest_on_many,
+    numbers_are_plausible,
+)
 
-AGES = [str(age) for age in np.random.default_rng(0).normal(60, 8, 60).round().astype(int)]
+AGES = [
+    str(age) for age in np.random.default_rng(0).normal(60, 8, 60).round().astype(int)
+]
 
 
 def frame(*ages: str) -> pd.DataFrame:
@@ -27,7 +32,7 @@ def frame(*ages: str) -> pd.DataFrame:
             "sex": ["F", "M"] * 30,
             "time": np.arange(60) * 17 % 60 + 1.0,
             "event": [0, 1, 1, 0, 1, 0] * 10,
-        }
+        },
     )
 
 
@@ -35,7 +40,10 @@ def frame(*ages: str) -> pd.DataFrame:
     ("ages", "told"),
     [
         (["7000"], "clinical.age: 7000 (patient 001)"),
-        (["999"] * 10, "clinical.age: 999 (patients 001, 002, 003, 004, 005 and 5 more)"),
+        (
+            ["999"] * 10,
+            "clinical.age: 999 (patients 001, 002, 003, 004, 005 and 5 more)",
+        ),
         (["-1"], "clinical.age: -1 (patient 001)"),
         (
             ["999.0", "999", "88000"],
@@ -43,9 +51,15 @@ def frame(*ages: str) -> pd.DataFrame:
         ),
     ],
 )
-@pytest.mark.parametrize("spec", ["numeric", {"kind": "numeric", "missing": ["?"], "known": "baseline"}])
+@pytest.mark.parametrize(
+    "spec",
+    ["numeric", {"kind": "numeric", "missing": ["?"], "known": "baseline"}],
+)
 def test_wrong_numbers_are_named_and_the_remedy_works(
-    tmp_path: Path, ages: list[str], told: str, spec: Any
+    tmp_path: Path,
+    ages: list[str],
+    told: str,
+    spec: Any,
 ) -> None:
     files = files_of(tmp_path, frame(*ages), {"age": spec, "sex": {"kind": "nominal"}})
     found = numbers_are_plausible(Evidence(cohort=loaded(files)))
@@ -53,14 +67,29 @@ def test_wrong_numbers_are_named_and_the_remedy_works(
     remedy = re.search(r"clinical: columns: age: (\{.*\})\.$", found.advice)
     assert remedy is not None
     files.spec["clinical"]["columns"]["age"] = yaml.safe_load(remedy[1])
-    assert numbers_are_plausible(Evidence(cohort=loaded(files)))[:2] == ("ok", "1 numeric columns")
+    assert numbers_are_plausible(Evidence(cohort=loaded(files)))[:2] == (
+        "ok",
+        "1 numeric columns",
+    )
 
 
-def test_of_a_table_without_declared_columns_the_whole_table_gets_the_code(tmp_path: Path) -> None:
-    files = files_of(tmp_path, frame(), {"age": {"kind": "numeric"}, "sex": {"kind": "nominal"}})
-    values = ["9999", "9999", "", "NA", *(str(100 + row * 37 % 56) for row in range(56))]
+def test_of_a_table_without_declared_columns_the_whole_table_gets_the_code(
+    tmp_path: Path,
+) -> None:
+    files = files_of(
+        tmp_path,
+        frame(),
+        {"age": {"kind": "numeric"}, "sex": {"kind": "nominal"}},
+    )
+    values = [
+        "9999",
+        "9999",
+        "",
+        "NA",
+        *(str(100 + row * 37 % 56) for row in range(56)),
+    ]
     files.tables["blood.csv"] = pd.DataFrame(
-        {"patient_id": files.patients["patient_id"], "platelets": values}
+        {"patient_id": files.patients["patient_id"], "platelets": values},
     )
     files.spec["modalities"] = {"blood": {"table": "blood.csv"}}
     found = numbers_are_plausible(Evidence(cohort=loaded(files)))
@@ -71,8 +100,14 @@ def test_of_a_table_without_declared_columns_the_whole_table_gets_the_code(tmp_p
     assert numbers_are_plausible(Evidence(cohort=loaded(files))).status == "ok"
 
 
-def test_a_lost_copy_is_a_value_and_a_lone_minus_one_elsewhere_a_code(tmp_path: Path) -> None:
-    files = files_of(tmp_path, frame(), {"age": {"kind": "numeric"}, "sex": {"kind": "nominal"}})
+def test_a_lost_copy_is_a_value_and_a_lone_minus_one_elsewhere_a_code(
+    tmp_path: Path,
+) -> None:
+    files = files_of(
+        tmp_path,
+        frame(),
+        {"age": {"kind": "numeric"}, "sex": {"kind": "nominal"}},
+    )
     genes = {
         "EGFR": ["0", "1", "2", "-1", "0"] * 12,
         "PTEN": ["-2", "-1", "0", "0", "0", "1", "0", "0", "0", "0"] * 6,
@@ -81,7 +116,10 @@ def test_a_lost_copy_is_a_value_and_a_lone_minus_one_elsewhere_a_code(tmp_path: 
     files.tables["cnv.csv"] = pd.DataFrame(patients | genes)
     files.spec["modalities"] = {"cnv": {"table": "cnv.csv"}}
     cohort = loaded(files)
-    assert numbers_are_plausible(Evidence(cohort=cohort))[:2] == ("ok", "3 numeric columns")
+    assert numbers_are_plausible(Evidence(cohort=cohort))[:2] == (
+        "ok",
+        "3 numeric columns",
+    )
     table = cohort.modalities["cnv"]
     assert isinstance(table, TableData)
     ids = list(cohort.patients)
@@ -97,21 +135,29 @@ def test_a_lost_copy_is_a_value_and_a_lone_minus_one_elsewhere_a_code(tmp_path: 
 def test_columns_that_no_model_reads_are_not_judged(tmp_path: Path) -> None:
     columns = {"age": {"kind": "numeric", "use": False}, "sex": {"kind": "nominal"}}
     cohort = loaded(files_of(tmp_path, frame("7000"), columns))
-    assert numbers_are_plausible(Evidence(cohort=cohort))[:2] == ("not applicable", "no numeric column")
+    assert numbers_are_plausible(Evidence(cohort=cohort))[:2] == (
+        "not applicable",
+        "no numeric column",
+    )
 
 
 def fit(*rows: tuple[str, float, int, int]) -> dict[str, Any]:
     names = ("feature", "coefficient", "patients", "events")
     return {
         "anchored": {
-            "carried_by_few": [{"modality": "clinical", **dict(zip(names, row, strict=True))} for row in rows]
-        }
+            "carried_by_few": [
+                {"modality": "clinical", **dict(zip(names, row, strict=True))}
+                for row in rows
+            ],
+        },
     }
 
 
 def test_large_coefficients_of_few_patients_are_a_warning(cohort: Cohort) -> None:
     def judged(*fits: dict[str, Any]) -> tuple[str, ...]:
-        return coefficients_rest_on_many(run_on(cohort, summaries={"ours": list(fits)}))[:2]
+        return coefficients_rest_on_many(
+            run_on(cohort, summaries={"ours": list(fits)}),
+        )[:2]
 
     assert judged({"epochs": [3]})[0] == "not applicable"
     small = fit(("grade=G3", 0.4, 12, 1))

@@ -43,14 +43,26 @@ def test_sites_that_live_equally_long_are_in_order(tmp_path: Path) -> None:
 def test_sites_that_do_not_are_named_with_their_events(tmp_path: Path) -> None:
     files = files_of(tmp_path)
     north = files.patients["site"] == NORTH
-    files.patients["os_days"] = np.where(north, files.patients["os_days"] // 10, files.patients["os_days"])
+    files.patients["os_days"] = np.where(
+        north,
+        files.patients["os_days"] // 10,
+        files.patients["os_days"],
+    )
     cohort = loaded(files)
     found = outcome_does_not_follow_groups(Evidence(cohort=cohort))
     assert found.status == "warning"
     assert cohort.outcome is not None
-    test = log_rank(cohort.outcome["time"], cohort.outcome["event"], cohort.groups["site"])
-    assert f"log-rank p {test.p:.2g}; north {test.observed[0]:g} events" in found.evidence
-    nobody = Evidence(cohort=replace(cohort, outcome=cohort.outcome.assign(event=False)))
+    test = log_rank(
+        cohort.outcome["time"],
+        cohort.outcome["event"],
+        cohort.groups["site"],
+    )
+    assert (
+        f"log-rank p {test.p:.2g}; north {test.observed[0]:g} events" in found.evidence
+    )
+    nobody = Evidence(
+        cohort=replace(cohort, outcome=cohort.outcome.assign(event=False)),
+    )
     assert outcome_does_not_follow_groups(nobody)[:2] == (
         "ok",
         "site: no event while patients of different groups were at risk",
@@ -66,8 +78,14 @@ def test_small_groups_are_pooled_and_the_unknown_left_out(tmp_path: Path) -> Non
     found = outcome_does_not_follow_groups(Evidence(cohort=loaded(files)))
     assert "site (3 groups)" in found.evidence
     assert "2 small groups" in found.evidence
-    alone = replace(loaded(files), groups=pd.DataFrame({"site": "x"}, index=loaded(files).groups.index))
-    assert "compares at least two groups" in outcome_does_not_follow_groups(Evidence(cohort=alone)).evidence
+    alone = replace(
+        loaded(files),
+        groups=pd.DataFrame({"site": "x"}, index=loaded(files).groups.index),
+    )
+    assert (
+        "compares at least two groups"
+        in outcome_does_not_follow_groups(Evidence(cohort=alone)).evidence
+    )
 
 
 def test_without_groups_nothing_applies(cohort: Cohort) -> None:
@@ -79,17 +97,25 @@ def test_without_groups_nothing_applies(cohort: Cohort) -> None:
 def test_features_without_a_site_in_them_are_in_order(tmp_path: Path) -> None:
     found = features_do_not_tell_groups(Evidence(cohort=loaded(files_of(tmp_path))))
     assert found.status == "ok"
-    assert found.evidence.startswith("expression tells site (2 groups) with accuracy 0.")
+    assert found.evidence.startswith(
+        "expression tells site (2 groups) with accuracy 0.",
+    )
     assert "; slides tells site (2 groups)" in found.evidence
 
 
 def test_a_site_that_can_be_told_is_named_with_its_modality(tmp_path: Path) -> None:
     files = files_of(tmp_path)
-    for slide, patient in zip(files.slides["slide_id"], files.slides["patient_id"], strict=True):  # type: ignore[index]
+    for slide, patient in zip(
+        files.slides["slide_id"],
+        files.slides["patient_id"],
+        strict=True,
+    ):  # type: ignore[index]
         files.bags[slide] += 3 * (patient in at(files, NORTH))
     found = features_do_not_tell_groups(Evidence(cohort=loaded(files)))
     assert found.status == "warning"
-    assert found.evidence.startswith("slides tells site (2 groups) with accuracy 1.00, the largest holds 0.5")
+    assert found.evidence.startswith(
+        "slides tells site (2 groups) with accuracy 1.00, the largest holds 0.5",
+    )
     assert "expression" not in found.evidence
 
 
@@ -97,8 +123,15 @@ def test_small_sites_cannot_be_told(tmp_path: Path) -> None:
     files = files_of(tmp_path, patients=24)
     files.patients["site"] = [f"s{i // 9}" for i in range(24)]
     found = features_do_not_tell_groups(Evidence(cohort=loaded(files)))
-    assert found[:2] == ("not applicable", "no two groups of 10 patients with slides or expression")
-    table = small(tmp_path / "t", modalities=("clinical",), spec={"groups": {"site": "site"}})
+    assert found[:2] == (
+        "not applicable",
+        "no two groups of 10 patients with slides or expression",
+    )
+    table = small(
+        tmp_path / "t",
+        modalities=("clinical",),
+        spec={"groups": {"site": "site"}},
+    )
     found = features_do_not_tell_groups(Evidence(cohort=loaded(table)))
     assert found[:2] == ("not applicable", "no slides and no expression")
 
@@ -108,7 +141,12 @@ def test_components_are_those_of_scikit_learn(shape: tuple[int, int]) -> None:
     values = np.random.default_rng(0).normal(size=shape) * np.arange(1, shape[1] + 1)
     ours = _components(values)
     theirs = PCA(ours.shape[1], svd_solver="full").fit_transform(values)
-    np.testing.assert_allclose(np.abs(ours), np.abs(theirs), rtol=1e-6, atol=1e-6 * np.abs(theirs).max())
+    np.testing.assert_allclose(
+        np.abs(ours),
+        np.abs(theirs),
+        rtol=1e-6,
+        atol=1e-6 * np.abs(theirs).max(),
+    )
 
 
 def test_a_shifted_site_is_named(tmp_path: Path) -> None:
@@ -163,9 +201,14 @@ def test_a_stretched_site_is_named(tmp_path: Path) -> None:
 
 
 def test_another_cohort_is_compared_over_shared_genes(tmp_path: Path) -> None:
-    ours, theirs = small(tmp_path / "a", patients=30), small(tmp_path / "b", patients=30, seed=1)
+    ours, theirs = (
+        small(tmp_path / "a", patients=30),
+        small(tmp_path / "b", patients=30, seed=1),
+    )
     assert theirs.expression is not None
-    theirs.expression = theirs.expression.iloc[:, ::-1].assign(OTHER=20.0)  # a gene that ours has not
+    theirs.expression = theirs.expression.iloc[:, ::-1].assign(
+        OTHER=20.0,
+    )  # a gene that ours has not
     cohort = loaded(ours)
     same = expression_has_one_scale(Evidence(cohort=cohort, external=loaded(theirs)))
     assert same.status == "ok"
@@ -177,7 +220,10 @@ def test_another_cohort_is_compared_over_shared_genes(tmp_path: Path) -> None:
     strange = theirs.expression.rename(columns=lambda gene: f"X{gene}")
     theirs.expression = strange
     assert (
-        expression_has_one_scale(Evidence(cohort=cohort, external=loaded(theirs))).status == "not applicable"
+        expression_has_one_scale(
+            Evidence(cohort=cohort, external=loaded(theirs)),
+        ).status
+        == "not applicable"
     )
 
 
@@ -187,7 +233,15 @@ def test_pure_chance_rarely_tells_a_site(tmp_path: Path) -> None:
     rng = np.random.default_rng(5)
     found = []
     for _ in range(20):
-        dealt = cohort.groups.assign(site=rng.permutation(cohort.groups["site"].to_numpy()))
-        found.append(features_do_not_tell_groups(Evidence(cohort=replace(cohort, groups=dealt))).status)
+        dealt = cohort.groups.assign(
+            site=rng.permutation(cohort.groups["site"].to_numpy()),
+        )
+        found.append(
+            features_do_not_tell_groups(
+                Evidence(cohort=replace(cohort, groups=dealt)),
+            ).status,
+        )
     assert found == ["ok"] * 20
-    assert stats.binom.sf(39, 60, 0.5) < 0.01  # what the bound asks: far more than half of 60
+    assert (
+        stats.binom.sf(39, 60, 0.5) < 0.01
+    )  # what the bound asks: far more than half of 60

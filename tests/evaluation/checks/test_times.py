@@ -10,7 +10,9 @@ from running import loaded, small
 from survfuse.evaluation.checks import Evidence
 from survfuse.evaluation.checks.times import coarser_grid, times_fit_their_unit
 
-RNG = np.random.default_rng(7)  # another stream than the cohort files': ranks of one stream are a leak
+RNG = np.random.default_rng(
+    7,
+)  # another stream than the cohort files': ranks of one stream are a leak
 MONTHS = RNG.integers(1, 90, 60)
 
 
@@ -29,9 +31,17 @@ def test_times_as_fine_as_their_unit_are_in_order(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("time", "unit", "longest"),
-    [(MONTHS / 1.0, "days", "looks like months"), (MONTHS * 30, "months", "looks like days")],
+    [
+        (MONTHS / 1.0, "days", "looks like months"),
+        (MONTHS * 30, "months", "looks like days"),
+    ],
 )
-def test_another_unit_is_suspected(tmp_path: Path, time: Any, unit: str, longest: str) -> None:
+def test_another_unit_is_suspected(
+    tmp_path: Path,
+    time: Any,
+    unit: str,
+    longest: str,
+) -> None:
     found = judged(tmp_path, time, unit)
     assert found.status == "warning"
     assert longest in found.evidence
@@ -52,7 +62,12 @@ def test_another_unit_is_suspected(tmp_path: Path, time: Any, unit: str, longest
         ((MONTHS % 9 + 1), "years", None),
     ],
 )
-def test_coarse_times_are_told(tmp_path: Path, time: Any, unit: str, grid: str | None) -> None:
+def test_coarse_times_are_told(
+    tmp_path: Path,
+    time: Any,
+    unit: str,
+    grid: str | None,
+) -> None:
     assert coarser_grid(np.asarray(time, float), unit) == grid
     if grid is not None and unit == "days" and np.max(time) > 130:
         found = judged(tmp_path, np.asarray(time).astype(int), unit)

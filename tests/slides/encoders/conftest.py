@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from survfuse.slides.encoders.base import EncoderCard
-from survfuse.slides.encoders.cards import UNI
+from survfuse.slides.encoders.encoder import EncoderCard
+from survfuse.slides.encoders.encoder_cards import UNI
 
 TINY = replace(
     UNI,

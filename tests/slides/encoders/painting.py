@@ -12,7 +12,9 @@ def render(haematoxylin: np.ndarray, eosin: np.ndarray) -> np.ndarray:
     vectors = np.array([HAEMATOXYLIN, EOSIN])
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     density = haematoxylin[..., None] * vectors[0] + eosin[..., None] * vectors[1]
-    return np.clip(np.round(256 * 10 ** -np.maximum(density, 0) - 1), 0, 255).astype(np.uint8)
+    return np.clip(np.round(256 * 10 ** -np.maximum(density, 0) - 1), 0, 255).astype(
+        np.uint8,
+    )
 
 
 def discs(
@@ -43,6 +45,10 @@ def tissue(seed: int, *, px: int = 224, nuclei: int = 60) -> np.ndarray:
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:px, :px]
     haematoxylin = 0.12 + rng.normal(0, 0.03, (px, px))
-    for cx, cy, radius in zip(*rng.integers(0, px, (2, nuclei)), rng.uniform(4, 10, nuclei), strict=True):
+    for cx, cy, radius in zip(
+        *rng.integers(0, px, (2, nuclei)),
+        rng.uniform(4, 10, nuclei),
+        strict=True,
+    ):
         haematoxylin[(x - cx) ** 2 + (y - cy) ** 2 <= radius**2] += 0.6
     return render(haematoxylin, 0.3 + rng.normal(0, 0.05, (px, px)))

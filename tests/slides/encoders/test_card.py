@@ -59,10 +59,14 @@ def test_spellings_are_one(spelling: str) -> None:
 
 def test_an_unknown_encoder_is_refused_with_the_nearest() -> None:
     with pytest.raises(
-        ConfigError, match=r"^unknown encoder 'virchov2'; known: .*; did you mean 'virchow2'\?$"
+        ConfigError,
+        match=r"^unknown encoder 'virchov2'; known: .*; did you mean 'virchow2'\?$",
     ):
         find_card("virchov2")
-    with pytest.raises(ConfigError, match=r"known: stain_texture, uni, .*resnet50_truncated$"):
+    with pytest.raises(
+        ConfigError,
+        match=r"known: stain_texture, uni, .*resnet50_truncated$",
+    ):
         find_card("qqq")
 
 
@@ -70,11 +74,13 @@ def test_other_tile_sides() -> None:
     find_card("uni").check_px(448)
     find_card("stain_texture").check_px(35)
     with pytest.raises(
-        ConfigError, match=r"^encoder 'uni' takes tiles of 224 px, or of any multiple of 16 px"
+        ConfigError,
+        match=r"^encoder 'uni' takes tiles of 224 px, or of any multiple of 16 px",
     ):
         find_card("uni").check_px(256 + 1)
     with pytest.raises(
-        ConfigError, match=r"^encoder 'h_optimus_0' takes tiles of 224 px, not 256; leave tile_px"
+        ConfigError,
+        match=r"^encoder 'h_optimus_0' takes tiles of 224 px, not 256; leave tile_px",
     ):
         find_card("h_optimus_0").check_px(256)
     with pytest.raises(ConfigError, match=r"from 32 up, not 16$"):
@@ -84,7 +90,9 @@ def test_other_tile_sides() -> None:
 def test_only_networks_that_take_other_sides_say_so() -> None:
     for card in ENCODERS.values():
         if card.arch.startswith("vit"):
-            assert (card.px_step is not None) == bool(card.arguments.get("dynamic_img_size")), card.name
+            assert (card.px_step is not None) == bool(
+                card.arguments.get("dynamic_img_size"),
+            ), card.name
 
 
 def test_cards_load_neither_torch_nor_timm() -> None:
@@ -92,7 +100,12 @@ def test_cards_load_neither_torch_nor_timm() -> None:
         "import sys; import survfuse.slides.encoders, survfuse.slides.encoders.card; "
         "print([m for m in ('torch', 'timm', 'torchvision', 'cv2') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout.strip() == "[]"
 
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from survfuse.slides.encoders._timm import import_timm
-from survfuse.slides.encoders.cards import CONCH, PHIKON_V2, RESNET50, UNI
+from survfuse.slides.encoders.encoder_cards import CONCH, PHIKON_V2, RESNET50, UNI
+from survfuse.slides.encoders.encoder_networks import build_network, randomise
 from survfuse.slides.encoders.layouts import to_network
-from survfuse.slides.encoders.networks import build_network, randomise
 
 OLD_NAMES = (
     (".attention.q_proj.", ".attention.attention.query."),
@@ -36,17 +36,27 @@ def test_dinov2_of_transformers_gives_the_same_features(spelling: str) -> None:
     torch.manual_seed(0)
     oracle = transformers.Dinov2Model(config).eval()
     with torch.no_grad():
-        for parameter in oracle.parameters():  # biases and scales too, else a swap would pass
+        for (
+            parameter
+        ) in oracle.parameters():  # biases and scales too, else a swap would pass
             parameter.add_(0.1 * torch.randn_like(parameter))
     tensors = dict(oracle.state_dict())
     if spelling != "recent":
         for new, old in OLD_NAMES:
-            tensors = {name.replace(new, old): tensor for name, tensor in tensors.items()}
+            tensors = {
+                name.replace(new, old): tensor for name, tensor in tensors.items()
+            }
     if spelling == "inside a larger model":
         tensors = {f"dinov2.{name}": tensor for name, tensor in tensors.items()}
     card = replace(
         PHIKON_V2,
-        arguments={**PHIKON_V2.arguments, "img_size": 64, "embed_dim": 32, "depth": 2, "num_heads": 2},
+        arguments={
+            **PHIKON_V2.arguments,
+            "img_size": 64,
+            "embed_dim": 32,
+            "depth": 2,
+            "num_heads": 2,
+        },
     )
     network = build_network(card)
     network.load_state_dict(to_network(tensors, card), strict=True)
@@ -86,7 +96,10 @@ def test_conch_keeps_the_image_half() -> None:
 
 
 def test_wrappers_and_classifiers_fall_away() -> None:
-    tensors = {"module.conv1.weight": torch.zeros(1), "_orig_mod.fc.weight": torch.zeros(1)}
+    tensors = {
+        "module.conv1.weight": torch.zeros(1),
+        "_orig_mod.fc.weight": torch.zeros(1),
+    }
     assert list(to_network(tensors, RESNET50)) == ["trunk.conv1.weight"]
 
 
@@ -96,8 +109,18 @@ def test_a_stranger_keeps_its_name() -> None:
 
 def test_a_file_in_our_own_words_returns_unchanged() -> None:
     card = replace(
-        UNI, arguments={**UNI.arguments, "img_size": 32, "embed_dim": 16, "depth": 1, "num_heads": 1}
+        UNI,
+        arguments={
+            **UNI.arguments,
+            "img_size": 32,
+            "embed_dim": 16,
+            "depth": 1,
+            "num_heads": 1,
+        },
     )
     network = randomise(card, 0)
-    published = {name.removeprefix("trunk."): tensor for name, tensor in network.state_dict().items()}
+    published = {
+        name.removeprefix("trunk."): tensor
+        for name, tensor in network.state_dict().items()
+    }
     assert set(to_network(published, card)) == set(network.state_dict())

@@ -45,7 +45,10 @@ def test_nuclei_are_counted_and_measured(diameter: int) -> None:
     assert found["nuclei_peaks"] == found["nuclei_density"]
     assert found["nuclei_area_mean"] == pytest.approx(side, abs=1.5)
     assert found["nuclei_area_sd"] < 0.5
-    assert found["nuclei_share"] == pytest.approx(len(centres) * side**2 / 224**2, rel=0.25)
+    assert found["nuclei_share"] == pytest.approx(
+        len(centres) * side**2 / 224**2,
+        rel=0.25,
+    )
     assert found["nuclei_elongation"] == pytest.approx(1, abs=0.15)
     assert found["nuclei_haematoxylin"] == pytest.approx(0.9, abs=0.12)
     assert found["outside_haematoxylin"] == pytest.approx(0.1, abs=0.05)
@@ -66,23 +69,42 @@ def test_bare_glass_moves_no_threshold() -> None:
     part = whole.copy()
     part[:, 128:] = 255  # between two columns of nuclei
     of_whole, of_part = nuclear(whole), nuclear(part)
-    assert (of_whole["tissue_share"], of_part["tissue_share"]) == (1, pytest.approx(4 / 7, abs=0.01))
+    assert (of_whole["tissue_share"], of_part["tissue_share"]) == (
+        1,
+        pytest.approx(4 / 7, abs=0.01),
+    )
     for name in ("threshold", "area_mean", "haematoxylin", "eosin"):
-        assert of_part[f"nuclei_{name}"] == pytest.approx(of_whole[f"nuclei_{name}"], rel=0.03)
-    assert of_part["outside_haematoxylin"] == pytest.approx(of_whole["outside_haematoxylin"], rel=0.03)
-    assert of_part["nuclei_density"] == pytest.approx(of_whole["nuclei_density"] * 4 / 7)
+        assert of_part[f"nuclei_{name}"] == pytest.approx(
+            of_whole[f"nuclei_{name}"],
+            rel=0.03,
+        )
+    assert of_part["outside_haematoxylin"] == pytest.approx(
+        of_whole["outside_haematoxylin"],
+        rel=0.03,
+    )
+    assert of_part["nuclei_density"] == pytest.approx(
+        of_whole["nuclei_density"] * 4 / 7,
+    )
 
 
 def test_pale_tissue_has_no_nuclei() -> None:
     found = nuclear(discs(lattice(32), 16, dark=0.15, pale=0.05))
-    assert found["nuclei_density"] == found["nuclei_share"] == found["nuclei_haematoxylin"] == 0
+    assert (
+        found["nuclei_density"]
+        == found["nuclei_share"]
+        == found["nuclei_haematoxylin"]
+        == 0
+    )
     assert found["outside_haematoxylin"] > 0
 
 
 @pytest.mark.parametrize(("diameter", "expected"), [(10, 10), (20, 22), (34, 42)])
 def test_granulometry_finds_the_size(diameter: int, expected: int) -> None:
     plane = half(CV2, StainSplitter()(discs(lattice(56), diameter)).haematoxylin)
-    assert GRAINS[int(np.argmax(grains(CV2, plane)))] in {expected, GRAINS[GRAINS.index(expected) - 1]}
+    assert GRAINS[int(np.argmax(grains(CV2, plane)))] in {
+        expected,
+        GRAINS[GRAINS.index(expected) - 1],
+    }
 
 
 def test_granulometry_adds_up() -> None:
@@ -121,7 +143,10 @@ def test_fibres_have_a_direction_whichever_it_is(angle: float) -> None:
 
 
 def test_a_slope_has_its_gradient() -> None:
-    slope = np.tile(np.arange(112, dtype=np.uint8), (112, 1))  # 1 unit per sample: half a unit per px
+    slope = np.tile(
+        np.arange(112, dtype=np.uint8),
+        (112, 1),
+    )  # 1 unit per sample: half a unit per px
     assert direction(CV2, slope, 1.0)[0] == pytest.approx(0.5, rel=0.02)
 
 
@@ -138,10 +163,14 @@ def test_noise_and_rings_have_none() -> None:
 def test_ranks_are_those_of_a_slow_count() -> None:
     slow = np.array(
         [
-            sum(int(NOISE[r + i, c + j] > NOISE[r, c]) for i in (-1, 0, 1) for j in (-1, 0, 1))
+            sum(
+                int(NOISE[r + i, c + j] > NOISE[r, c])
+                for i in (-1, 0, 1)
+                for j in (-1, 0, 1)
+            )
             for r in range(1, 111)
             for c in range(1, 111)
-        ]
+        ],
     )
     counts = np.bincount(slow, minlength=9) / len(slow)
     expected = [counts[0], counts[1] + counts[2], counts[6] + counts[7], counts[8]]

@@ -21,12 +21,15 @@ from survfuse.slides.encoders.stain_planes import (
 
 
 @pytest.mark.parametrize(
-    ("haematoxylin", "eosin"), [(0.0, 0.0), (0.9, 0.0), (0.0, 0.8), (0.6, 0.4), (1.2, 0.3)]
+    ("haematoxylin", "eosin"),
+    [(0.0, 0.0), (0.9, 0.0), (0.0, 0.8), (0.6, 0.4), (1.2, 0.3)],
 )
 def test_painted_stains_are_found_again(haematoxylin: float, eosin: float) -> None:
     tile = render(np.full((32, 32), haematoxylin), np.full((32, 32), eosin))
     planes = StainSplitter()(tile)
-    assert abs(int(planes.haematoxylin[0, 0]) - 100 * haematoxylin) <= 2  # bytes of colour are coarse
+    assert (
+        abs(int(planes.haematoxylin[0, 0]) - 100 * haematoxylin) <= 2
+    )  # bytes of colour are coarse
     assert abs(int(planes.eosin[0, 0]) - 100 * eosin) <= 2
     assert abs(int(planes.residual[0, 0]) - RESIDUAL_ZERO) <= 2
 
@@ -55,15 +58,23 @@ def test_green_ink_is_residual_and_not_tissue() -> None:
     ink = np.full((32, 32, 3), (30, 140, 60), np.uint8)
     residual = abs(int(splitter(ink).residual[0, 0]) - RESIDUAL_ZERO)
     assert residual > 10
-    assert residual > 5 * np.abs(splitter(tissue(0)).residual.astype(int) - RESIDUAL_ZERO).mean()
+    assert (
+        residual
+        > 5 * np.abs(splitter(tissue(0)).residual.astype(int) - RESIDUAL_ZERO).mean()
+    )
 
 
 def test_sums_are_exact() -> None:
     cv2 = import_cv2()
     rng = np.random.default_rng(0)
     first, second = rng.integers(0, 256, (2, 50, 70), dtype=np.uint8)
-    np.testing.assert_array_equal(histogram(cv2, first), np.bincount(first.ravel(), minlength=256))
-    assert mean_square(cv2, first, second) == np.mean((first.astype(float) - second) ** 2)
+    np.testing.assert_array_equal(
+        histogram(cv2, first),
+        np.bincount(first.ravel(), minlength=256),
+    )
+    assert mean_square(cv2, first, second) == np.mean(
+        (first.astype(float) - second) ** 2,
+    )
     left, right = first[:, :-3], first[:, 3:]
     assert mean_square(cv2, left, right) == np.mean((left.astype(float) - right) ** 2)
     assert sum_of_squares(cv2, first) == int((first.astype(np.int64) ** 2).sum())
@@ -80,6 +91,7 @@ def test_half_is_an_average() -> None:
 def test_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(
-        MissingExtraError, match=r"^cv2 is needed for encoder stain_texture: pip install 'survfuse\[slides\]'"
+        MissingExtraError,
+        match=r"^cv2 is needed for encoder stain_texture: pip install 'survfuse\[slides\]'",
     ):
         StainSplitter()

@@ -21,7 +21,11 @@ def measured(tile: np.ndarray) -> dict[str, float]:
 
 def test_what_it_says_of_itself() -> None:
     encoder = load_encoder("stain-texture")
-    assert (encoder.name, encoder.px, encoder.dim) == ("stain_texture", 224, len(FEATURES))
+    assert (encoder.name, encoder.px, encoder.dim) == (
+        "stain_texture",
+        224,
+        len(FEATURES),
+    )
     assert 60 <= len(FEATURES) <= 100
     assert len(set(FEATURES)) == len(FEATURES)
     assert all(DESCRIPTIONS.values())
@@ -47,7 +51,10 @@ def test_the_same_tile_gives_the_same_bits_in_any_company() -> None:
 def test_histogram_features_are_those_of_a_slow_count() -> None:
     tile = tissue(3)
     found, planes = measured(tile), StainSplitter()(tile)
-    dark, pink = planes.haematoxylin.ravel().astype(float), planes.eosin.ravel().astype(float)
+    dark, pink = (
+        planes.haematoxylin.ravel().astype(float),
+        planes.eosin.ravel().astype(float),
+    )
     expected = {
         "haematoxylin_mean": dark.mean() / 100,
         "haematoxylin_sd": dark.std() / 100,
@@ -59,7 +66,8 @@ def test_histogram_features_are_those_of_a_slow_count() -> None:
         "residual_mean": (planes.residual.mean() - 128) / 100,
         "residual_sd": planes.residual.std() / 100,
         "brightness_mean": planes.brightness.mean() / 255,
-        "brightness_q95": np.quantile(planes.brightness, 0.95, method="inverted_cdf") / 255,
+        "brightness_q95": np.quantile(planes.brightness, 0.95, method="inverted_cdf")
+        / 255,
         "chroma_sd": planes.chroma.std() / 255,
         "blank_share": (planes.brightness > 220).mean(),
         "haematoxylin_above_40": (dark > 40).mean(),
@@ -67,7 +75,11 @@ def test_histogram_features_are_those_of_a_slow_count() -> None:
         "stain_balance": dark.mean() / (dark.mean() + pink.mean()),
         "stain_correlation": np.corrcoef(dark, pink)[0, 1],
     }
-    assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-5, abs=1e-6)
+    assert {name: found[name] for name in expected} == pytest.approx(
+        expected,
+        rel=1e-5,
+        abs=1e-6,
+    )
 
 
 GOLDEN = {
@@ -93,12 +105,21 @@ GOLDEN = {
 def test_numbers_of_version_1() -> None:
     """Another OpenCV or another formula would show here: then `VERSION` must rise."""
     found = measured(tissue(0))
-    assert {name: found[name] for name in GOLDEN} == pytest.approx(GOLDEN, rel=2e-3, abs=6e-5)
+    assert {name: found[name] for name in GOLDEN} == pytest.approx(
+        GOLDEN,
+        rel=2e-3,
+        abs=6e-5,
+    )
 
 
 def test_every_column_stands_on_the_page() -> None:
-    page = (Path(__file__).resolve().parents[3] / "docs" / "encoders.md").read_text(encoding="utf-8")
-    assert "\n".join(f"| `{name}` | {told} |" for name, told in DESCRIPTIONS.items()) in page
+    page = (Path(__file__).resolve().parents[3] / "docs" / "encoders.md").read_text(
+        encoding="utf-8",
+    )
+    assert (
+        "\n".join(f"| `{name}` | {told} |" for name, told in DESCRIPTIONS.items())
+        in page
+    )
 
 
 @pytest.mark.parametrize("turn", [1, 2, 3, "mirror"])
@@ -106,23 +127,35 @@ def test_turning_a_tile_changes_nothing(turn: int | str) -> None:
     tile = tissue(4)
     turned = tile[:, ::-1] if turn == "mirror" else np.rot90(tile, int(turn))
     np.testing.assert_allclose(
-        ENCODER.measure(turned[None]), ENCODER.measure(tile[None]), rtol=1e-5, atol=1e-6
+        ENCODER.measure(turned[None]),
+        ENCODER.measure(tile[None]),
+        rtol=1e-5,
+        atol=1e-6,
     )
 
 
 def test_density_size_darkness_and_stain_show_in_their_own_features() -> None:
     plain = measured(discs(lattice(32), 14))
     denser, larger = measured(discs(lattice(22), 14)), measured(discs(lattice(32), 22))
-    darker, pinker = measured(discs(lattice(32), 14, dark=1.2)), measured(discs(lattice(32), 14, eosin=0.5))
+    darker, pinker = (
+        measured(discs(lattice(32), 14, dark=1.2)),
+        measured(discs(lattice(32), 14, eosin=0.5)),
+    )
     assert denser["nuclei_density"] > 1.5 * plain["nuclei_density"]
-    assert denser["nuclei_area_mean"] == pytest.approx(plain["nuclei_area_mean"], rel=0.1)
+    assert denser["nuclei_area_mean"] == pytest.approx(
+        plain["nuclei_area_mean"],
+        rel=0.1,
+    )
     assert larger["nuclei_area_mean"] > 1.4 * plain["nuclei_area_mean"]
     assert larger["nuclei_density"] == pytest.approx(plain["nuclei_density"])
     assert darker["nuclei_haematoxylin"] > plain["nuclei_haematoxylin"] + 0.15
     assert darker["nuclei_density"] == pytest.approx(plain["nuclei_density"])
     assert pinker["eosin_mean"] == pytest.approx(plain["eosin_mean"] + 0.2, abs=0.02)
     assert pinker["stain_balance"] < plain["stain_balance"] - 0.05
-    assert pinker["haematoxylin_mean"] == pytest.approx(plain["haematoxylin_mean"], abs=0.02)
+    assert pinker["haematoxylin_mean"] == pytest.approx(
+        plain["haematoxylin_mean"],
+        abs=0.02,
+    )
 
 
 HOSTILE = {
@@ -130,10 +163,15 @@ HOSTILE = {
     "black": np.zeros((224, 224, 3), np.uint8),
     "red": np.full((224, 224, 3), (255, 0, 0), np.uint8),
     "noise": np.random.default_rng(0).integers(0, 256, (224, 224, 3), dtype=np.uint8),
-    "checks": np.repeat((255 * (np.indices((224, 224)).sum(axis=0) % 2))[..., None], 3, axis=2).astype(
-        np.uint8
+    "checks": np.repeat(
+        (255 * (np.indices((224, 224)).sum(axis=0) % 2))[..., None],
+        3,
+        axis=2,
+    ).astype(np.uint8),
+    "half blank": np.concatenate(
+        [np.full((224, 112, 3), 255, np.uint8), tissue(0)[:, 112:]],
+        axis=1,
     ),
-    "half blank": np.concatenate([np.full((224, 112, 3), 255, np.uint8), tissue(0)[:, 112:]], axis=1),
 }
 
 

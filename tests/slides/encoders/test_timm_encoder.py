@@ -8,14 +8,19 @@ import pytest
 import torch
 
 from survfuse._errors import ConfigError, SlideError
-from survfuse.slides.encoders.base import EncoderCard
-from survfuse.slides.encoders.cards import H_OPTIMUS_0, RESNET50_TRUNCATED
+from survfuse.slides.encoders.encoder import EncoderCard
+from survfuse.slides.encoders.encoder_cards import H_OPTIMUS_0, RESNET50_TRUNCATED
+from survfuse.slides.encoders.encoder_networks import build_network, randomise
 from survfuse.slides.encoders.loading import load_encoder
-from survfuse.slides.encoders.networks import build_network, randomise
 from survfuse.slides.encoders.timm_encoder import TimmEncoder
 
 
-def encoder_of(card: EncoderCard, *, precision: str = "fp32", batch: int = 4) -> TimmEncoder:
+def encoder_of(
+    card: EncoderCard,
+    *,
+    precision: str = "fp32",
+    batch: int = 4,
+) -> TimmEncoder:
     return TimmEncoder(
         card,
         randomise(card, 0),
@@ -27,11 +32,16 @@ def encoder_of(card: EncoderCard, *, precision: str = "fp32", batch: int = 4) ->
     )
 
 
-def test_features_are_those_of_the_network_on_normalised_tiles(tiny: EncoderCard, tiles: np.ndarray) -> None:
+def test_features_are_those_of_the_network_on_normalised_tiles(
+    tiny: EncoderCard,
+    tiles: np.ndarray,
+) -> None:
     found = encoder_of(tiny).encode(tiles)
     images = (tiles / 255 - np.array(tiny.mean)) / np.array(tiny.std)
     with torch.inference_mode():
-        expected = randomise(tiny, 0)(torch.from_numpy(images).permute(0, 3, 1, 2).float()).numpy()
+        expected = randomise(tiny, 0)(
+            torch.from_numpy(images).permute(0, 3, 1, 2).float(),
+        ).numpy()
     assert found.dtype == np.float16
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
 
@@ -41,7 +51,9 @@ def test_neighbours_do_not_matter(tiny: EncoderCard, tiles: np.ndarray) -> None:
     encoder = encoder_of(tiny, batch=7)
     whole = encoder._forward(tiles).numpy()
     for batch in (1, 2, 3):
-        parts = [encoder._forward(tiles[i : i + batch]).numpy() for i in range(0, 7, batch)]
+        parts = [
+            encoder._forward(tiles[i : i + batch]).numpy() for i in range(0, 7, batch)
+        ]
         np.testing.assert_allclose(np.concatenate(parts), whole, rtol=1e-4, atol=1e-5)
     turned = encoder._forward(tiles[::-1].copy()).numpy()[::-1]
     np.testing.assert_allclose(turned, whole, rtol=1e-4, atol=1e-5)
@@ -53,24 +65,38 @@ def test_no_tiles_give_no_features(tiny: EncoderCard) -> None:
     assert found.dtype == np.float16
 
 
-def test_views_and_read_only_tiles_are_fine(tiny: EncoderCard, tiles: np.ndarray) -> None:
+def test_views_and_read_only_tiles_are_fine(
+    tiny: EncoderCard,
+    tiles: np.ndarray,
+) -> None:
     encoder = encoder_of(tiny)
     frozen = tiles[::2]
     frozen.setflags(write=False)
-    np.testing.assert_array_equal(encoder.encode(frozen), encoder.encode(tiles[::2].copy()))
+    np.testing.assert_array_equal(
+        encoder.encode(frozen),
+        encoder.encode(tiles[::2].copy()),
+    )
 
 
-def test_other_tile_sides_where_the_card_allows(tiny: EncoderCard, tiles: np.ndarray) -> None:
+def test_other_tile_sides_where_the_card_allows(
+    tiny: EncoderCard,
+    tiles: np.ndarray,
+) -> None:
     wide = np.tile(tiles, (1, 2, 2, 1))
     assert encoder_of(tiny).encode(wide).shape == (7, 32)
     with pytest.raises(
-        ConfigError, match=r"^encoder 'tiny' takes tiles of 64 px, not 128; leave tile_px out"
+        ConfigError,
+        match=r"^encoder 'tiny' takes tiles of 64 px, not 128; leave tile_px out",
     ):
         encoder_of(replace(tiny, px_step=None)).encode(wide)
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
-def test_half_precision_is_near(tiny: EncoderCard, tiles: np.ndarray, precision: str) -> None:
+def test_half_precision_is_near(
+    tiny: EncoderCard,
+    tiles: np.ndarray,
+    precision: str,
+) -> None:
     whole = encoder_of(tiny).encode(tiles).astype(float)
     less = encoder_of(tiny, precision=precision).encode(tiles).astype(float)
     assert 0 < np.abs(less - whole).max() < 0.1
@@ -81,19 +107,25 @@ def test_overflow_is_an_error(tiny: EncoderCard, tiles: np.ndarray) -> None:
     with torch.no_grad():
         encoder._network.trunk.norm.weight.mul_(1e6)
     with pytest.raises(
-        SlideError, match=r"^encoder 'tiny_random' gave values that float16 cannot hold in 4 of 4 tiles"
+        SlideError,
+        match=r"^encoder 'tiny_random' gave values that float16 cannot hold in 4 of 4 tiles",
     ):
         encoder.encode(tiles)
 
 
-def test_memory_is_explained(tiny: EncoderCard, tiles: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_is_explained(
+    tiny: EncoderCard,
+    tiles: np.ndarray,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def refuse(images: torch.Tensor) -> torch.Tensor:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     encoder = encoder_of(tiny)
     monkeypatch.setattr(encoder, "_network", refuse)
     with pytest.raises(
-        ConfigError, match=r"4 tiles of 64 px do not fit the memory of cpu; ask for a smaller batch than 4"
+        ConfigError,
+        match=r"4 tiles of 64 px do not fit the memory of cpu; ask for a smaller batch than 4",
     ):
         encoder.encode(tiles)
 
@@ -110,7 +142,9 @@ def test_identity_tells_what_decides_the_features(tiny: EncoderCard) -> None:
     assert first["random_weights"] == 0
     assert first != encoder_of(tiny, precision="bf16").identity()
     assert first != encoder_of(replace(tiny, mean=(0.5, 0.5, 0.5))).identity()
-    assert first == encoder_of(tiny, batch=2).identity()  # tiles computed together are no part of it
+    assert (
+        first == encoder_of(tiny, batch=2).identity()
+    )  # tiles computed together are no part of it
     json.dumps(encoder_of(RESNET50_TRUNCATED).identity())
 
 
@@ -120,7 +154,12 @@ def test_a_convolutional_network_runs(tiles: np.ndarray) -> None:
     found = encoder.encode(tiles[:3])
     assert found.shape == (3, 1024)
     assert encoder.name == "resnet50_truncated_random"
-    np.testing.assert_allclose(encoder.encode(tiles[1:2]), found[1:2], rtol=1e-2, atol=1e-3)
+    np.testing.assert_allclose(
+        encoder.encode(tiles[1:2]),
+        found[1:2],
+        rtol=1e-2,
+        atol=1e-3,
+    )
 
 
 def test_a_giant_is_a_giant_with_one_block(tiles: np.ndarray) -> None:
@@ -137,6 +176,11 @@ def test_uni_with_random_weights_runs_end_to_end() -> None:
     tiles[1] = 230
     encoder = load_encoder("uni", random_weights=7, device="cpu", batch=2)
     found = encoder.encode(tiles)
-    assert (encoder.name, encoder.px, encoder.dim, found.shape) == ("uni_random", 224, 1024, (2, 1024))
+    assert (encoder.name, encoder.px, encoder.dim, found.shape) == (
+        "uni_random",
+        224,
+        1024,
+        (2, 1024),
+    )
     assert np.isfinite(found).all()
     assert np.abs(found[0] - found[1]).max() > 0.1

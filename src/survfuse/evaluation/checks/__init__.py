@@ -3,7 +3,7 @@
 The pages are in ``docs/checks``.
 """
 
-from survfuse.evaluation.checks.cards import CHECKS, Card
+from survfuse.evaluation.checks.check_cards import CHECKS, Card
 from survfuse.evaluation.checks.evidence import Evidence, Verdict
 from survfuse.evaluation.checks.running import (
     later_knowledge,

@@ -31,7 +31,7 @@ from scipy import stats
 from survfuse._errors import NotComputableError
 from survfuse._types import BoolArray, FloatArray
 from survfuse.survival.cox import CoxFit, fit_cox
-from survfuse.survival.outcome import Outcome
+from survfuse.survival.right_censored import Outcome
 
 MIN_EVENTS = 20
 MIN_LEAVERS = 8  # in an early part, and of those who stay beyond it
@@ -43,7 +43,9 @@ BELOW = 0.5  # place among those who stay, under which nine in ten early leavers
 GONE = 0.7  # late effect over early effect
 DROPS = -2.0  # z of their difference
 ALONG = 0.6  # Kendall's tau of value and time among events and among censored
-CLEAR_PATIENTS = 100  # from here on a strong honest marker is not seen to look like a clear case
+CLEAR_PATIENTS = (
+    100  # from here on a strong honest marker is not seen to look like a clear case
+)
 CLEAR_RISES = 0.55  # as RISES and BELOW, for a clear case
 CLEAR_BELOW = 0.35
 CALENDAR = 0.99  # tau among the censored: the date of entry orders those followed to the end of a study
@@ -102,7 +104,9 @@ class Signs:
     @property
     def accrues(self) -> bool:
         """The verdict: a protective column with a ceiling whose effect vanishes, or that rides along."""
-        return self.z_early <= PROTECTIVE and (self.rides_along or (self.ceiling and self.vanishes))
+        return self.z_early <= PROTECTIVE and (
+            self.rides_along or (self.ceiling and self.vanishes)
+        )
 
     @property
     def clear(self) -> bool:
@@ -113,7 +117,11 @@ class Signs:
         return self.accrues and enough and not calendar and (steep or self.rides_along)
 
 
-def signs_of_accrual(value: npt.ArrayLike, time: npt.ArrayLike, event: npt.ArrayLike) -> Signs:
+def signs_of_accrual(
+    value: npt.ArrayLike,
+    time: npt.ArrayLike,
+    event: npt.ArrayLike,
+) -> Signs:
     """Look at one column; patients without a value are left out.
 
     Parameters
@@ -131,7 +139,9 @@ def signs_of_accrual(value: npt.ArrayLike, time: npt.ArrayLike, event: npt.Array
     known = np.isfinite(raw)
     raw, outcome = raw[known], outcome[known]
     if outcome.events < MIN_EVENTS:
-        raise NotComputableError(f"{outcome.events} events among known values; {MIN_EVENTS} are needed")
+        raise NotComputableError(
+            f"{outcome.events} events among known values; {MIN_EVENTS} are needed",
+        )
     if np.ptp(raw) == 0:
         raise NotComputableError("all known values are the same")
     landmark = float(np.quantile(outcome.time[outcome.event], LANDMARK))
@@ -157,7 +167,11 @@ def _ranks(value: FloatArray) -> FloatArray:
     return np.asarray((ranks - ranks.mean()) / ranks.std())
 
 
-def _effects(ranks: FloatArray, outcome: Outcome, landmark: float) -> tuple[CoxFit, CoxFit | None]:
+def _effects(
+    ranks: FloatArray,
+    outcome: Outcome,
+    landmark: float,
+) -> tuple[CoxFit, CoxFit | None]:
     """Cox effect of events up to the landmark, and of those past it."""
     time, event = outcome.time, outcome.event
     early = fit_cox(ranks, time, event & (time <= landmark), penalty=SHRINK)
@@ -186,16 +200,26 @@ def _ceiling(value: FloatArray, outcome: Outcome) -> tuple[float, float, bool]:
         leave = outcome.time <= until
         if min(leave.sum(), (~leave).sum()) < MIN_LEAVERS:
             continue
-        taus = [_tau(value, outcome.time, rows) for rows in (leave, leave & outcome.event)]
+        taus = [
+            _tau(value, outcome.time, rows) for rows in (leave, leave & outcome.event)
+        ]
         rises = max((tau for tau in taus if not np.isnan(tau)), default=float("nan"))
-        found.append((rises, float(np.quantile(_places(value[leave], value[~leave]), 0.9))))
+        found.append(
+            (rises, float(np.quantile(_places(value[leave], value[~leave]), 0.9))),
+        )
     both = [each for each in found if each[0] >= RISES and each[1] <= BELOW]
-    rises, place = max(both or found, key=lambda each: each[0] - each[1], default=(np.nan, np.nan))
+    rises, place = max(
+        both or found,
+        key=lambda each: each[0] - each[1],
+        default=(np.nan, np.nan),
+    )
     return rises, place, bool(both)
 
 
 def _places(value: FloatArray, among: FloatArray) -> FloatArray:
     """Share of `among` that lies below each value, ties counting half."""
     ordered = np.sort(among)
-    below, upto = (np.searchsorted(ordered, value, side=side) for side in ("left", "right"))
+    below, upto = (
+        np.searchsorted(ordered, value, side=side) for side in ("left", "right")
+    )
     return np.asarray((below + upto) / (2 * len(ordered)))

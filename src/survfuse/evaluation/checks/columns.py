@@ -15,8 +15,14 @@ from survfuse.cohort.leakage import Leak
 from survfuse.cohort.modalities import ExpressionData, TableData
 from survfuse.cohort.spec import ColumnSpec
 from survfuse.evaluation.checks.accrual import Signs
-from survfuse.evaluation.checks.cards import check
-from survfuse.evaluation.checks.evidence import Evidence, Verdict, doubt, not_applicable, ok
+from survfuse.evaluation.checks.check_cards import check
+from survfuse.evaluation.checks.evidence import (
+    Evidence,
+    Verdict,
+    doubt,
+    not_applicable,
+    ok,
+)
 from survfuse.survival.cox import fit_cox
 
 CONSTANT = 0.98  # a value that this share of patients has
@@ -63,14 +69,22 @@ def columns_of(evidence: Evidence) -> Iterator[Column]:
                 yield Column(data, name)
 
 
-@check("SRV008", "No input accrues during follow-up or nearly tells the outcome.", "error")
+@check(
+    "SRV008",
+    "No input accrues during follow-up or nearly tells the outcome.",
+    "error",
+)
 def inputs_are_known_at_baseline(evidence: Evidence) -> Verdict:
     """Ask each column whether it grows with follow-up, and each input whether it is the outcome."""
     looked, reasons = 0, []
     refused: list[str] = []
     unused: list[str] = []
     for column in columns_of(evidence):
-        if column.spec.kind == "nominal" or _allowed(evidence, column.name, column.data.name):
+        if column.spec.kind == "nominal" or _allowed(
+            evidence,
+            column.name,
+            column.data.name,
+        ):
             continue
         signs = evidence.accrual[column.data.name, column.name]
         if isinstance(signs, str):
@@ -81,7 +95,11 @@ def inputs_are_known_at_baseline(evidence: Evidence) -> Verdict:
             doubted = refused if _is_input(evidence, column) else unused
             doubted.append(f"{column.label} ({_told(signs, evidence.cohort.unit)})")
     for leak in _leaks(evidence):
-        if leak.grade != "possible" and not _allowed(evidence, leak.column, leak.modality):
+        if leak.grade != "possible" and not _allowed(
+            evidence,
+            leak.column,
+            leak.modality,
+        ):
             refused.append(f"{leak.label} ({leak.evidence})")
     if not looked and not refused:
         return not_applicable(listed(reasons, 3) or "no numeric or ordinal column")
@@ -120,7 +138,10 @@ def _accruing(evidence: Evidence) -> Iterator[tuple[str, bool]]:
         if _allowed(evidence, column.name, column.data.name):
             yield f"{column.label} (accrues during follow-up)", True
         elif _is_input(evidence, column) and not signs.clear:
-            yield f"{column.label} (has signs of accruing: {_told(signs, evidence.cohort.unit)})", False
+            yield (
+                f"{column.label} (has signs of accruing: {_told(signs, evidence.cohort.unit)})",
+                False,
+            )
 
 
 def _leaking(evidence: Evidence) -> Iterator[tuple[str, bool]]:
@@ -139,7 +160,11 @@ def _allowed(evidence: Evidence, column: str, modality: str) -> bool:
 
 def _is_input(evidence: Evidence, column: Column) -> bool:
     """Whether a model may see a column that nobody allowed by name."""
-    return column.spec.use and column.spec.known == "baseline" and _reads(evidence, column.data.name)
+    return (
+        column.spec.use
+        and column.spec.known == "baseline"
+        and _reads(evidence, column.data.name)
+    )
 
 
 def _leaks(evidence: Evidence) -> list[Leak]:
@@ -176,7 +201,9 @@ def columns_vary(evidence: Evidence) -> Verdict:
         looked += 1
         counts = cells.value_counts()
         if counts.iloc[0] >= CONSTANT * len(cells):
-            flat.append(f"{column.label}: {counts.iloc[0]} of {len(cells)} are {counts.index[0]!r}")
+            flat.append(
+                f"{column.label}: {counts.iloc[0]} of {len(cells)} are {counts.index[0]!r}",
+            )
     for name, data in evidence.cohort.modalities.items():
         if isinstance(data, ExpressionData) and len(data.patients) > 1:
             looked += 1
@@ -188,7 +215,10 @@ def columns_vary(evidence: Evidence) -> Verdict:
         return not_applicable("no column and no expression")
     if not flat:
         return ok("; ".join([f"{looked} columns and matrices vary", *usual]))
-    return doubt(listed(flat, 10), "They tell nothing; a fold without the rare value drops the column.")
+    return doubt(
+        listed(flat, 10),
+        "They tell nothing; a fold without the rare value drops the column.",
+    )
 
 
 @check("SRV018", "Censoring is not shown to depend on clinical columns.", "warning")
@@ -196,16 +226,24 @@ def censoring_is_independent(evidence: Evidence) -> Verdict:
     """Likelihood-ratio test of each clinical column in a Cox regression of being censored."""
     censored = int((~evidence.outcome["event"]).sum())
     if censored < MIN_CENSORED:
-        return not_applicable(f"{censored} censored patients; {MIN_CENSORED} are needed")
+        return not_applicable(
+            f"{censored} censored patients; {MIN_CENSORED} are needed",
+        )
     tests = {}
     for column in columns_of(evidence):
-        if column.data.kind == "clinical" and column.spec.use and column.spec.known == "baseline":
+        if (
+            column.data.kind == "clinical"
+            and column.spec.use
+            and column.spec.known == "baseline"
+        ):
             p = _censoring_p(evidence, column)
             if p is not None:
                 tests[column.name] = p
     if not tests:
         return not_applicable("no clinical column varies")
-    guilty = sorted((p, name) for name, p in tests.items() if p * len(tests) < CENSORING_P)
+    guilty = sorted(
+        (p, name) for name, p in tests.items() if p * len(tests) < CENSORING_P
+    )
     if not guilty:
         p, name = min((p, name) for name, p in tests.items())
         return ok(f"{len(tests)} clinical columns; smallest p is {p:.2g} ({name})")
@@ -228,7 +266,9 @@ def _censoring_p(evidence: Evidence, column: Column) -> float | None:
     if x.shape[1] == 0 or left.sum() < MIN_CENSORED:
         return None
     fit = fit_cox(x, time, left, penalty=1e-6)
-    return float(stats.chi2.sf(2 * (fit.log_likelihood - fit.null_log_likelihood), x.shape[1]))
+    return float(
+        stats.chi2.sf(2 * (fit.log_likelihood - fit.null_log_likelihood), x.shape[1]),
+    )
 
 
 def _design(column: Column, ids: list[str]) -> FloatArray:

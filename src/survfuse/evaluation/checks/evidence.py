@@ -11,7 +11,7 @@ import pandas as pd
 
 from survfuse._errors import InputError, NotComputableError
 from survfuse._types import BoolArray, FloatArray
-from survfuse.cohort.data import Cohort
+from survfuse.cohort.cohort_data import Cohort
 from survfuse.cohort.modalities import ModalityData, TableData
 from survfuse.cohort.splits import Split
 from survfuse.evaluation.checks.accrual import Signs, signs_of_accrual
@@ -115,7 +115,7 @@ class Evidence:
     def __post_init__(self) -> None:
         if self.models and self.name not in self.models:
             raise InputError(
-                f"no predictions of the model {self.name!r}; there are: {', '.join(self.models)}"
+                f"no predictions of the model {self.name!r}; there are: {', '.join(self.models)}",
             )
 
     @property

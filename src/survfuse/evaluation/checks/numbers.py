@@ -10,17 +10,27 @@ import numpy as np
 
 from survfuse._errors import listed
 from survfuse._types import BoolArray
-from survfuse.cohort.limits import doubtful
 from survfuse.cohort.modalities import TableData
+from survfuse.cohort.outliers import doubtful
 from survfuse.cohort.spec import ColumnSpec
-from survfuse.evaluation.checks.cards import check
+from survfuse.evaluation.checks.check_cards import check
 from survfuse.evaluation.checks.columns import Column, columns_of
-from survfuse.evaluation.checks.evidence import Evidence, Verdict, doubt, not_applicable, ok
+from survfuse.evaluation.checks.evidence import (
+    Evidence,
+    Verdict,
+    doubt,
+    not_applicable,
+    ok,
+)
 
 LARGE = 0.5  # log hazard ratio: 1.65 times the hazard, or a share of 0.61 of it
 
 
-@check("SRV020", "No number lies far outside its column, or is a code for a missing value.", "warning")
+@check(
+    "SRV020",
+    "No number lies far outside its column, or is a code for a missing value.",
+    "warning",
+)
 def numbers_are_plausible(evidence: Evidence) -> Verdict:
     """Name every number that is far from all others of its column, and every code."""
     looked = 0
@@ -40,7 +50,9 @@ def numbers_are_plausible(evidence: Evidence) -> Verdict:
         wrong = _doubted(column)
         if wrong.any():
             found.append(f"{column.label}: {_by_value(cells[wrong])}")
-            remedies.append(_remedy(column.data, column.name, sorted(set(cells[wrong]))))
+            remedies.append(
+                _remedy(column.data, column.name, sorted(set(cells[wrong]))),
+            )
     if not looked:
         return not_applicable("no numeric column")
     if not found:
@@ -72,7 +84,9 @@ def _by_value(cells: Any) -> str:
 
 def _remedy(data: TableData, name: str, cells: list[str]) -> str:
     """What to write in the cohort file so that these cells are missing ones."""
-    if data.kind == "table" and all(spec == ColumnSpec(kind="numeric") for spec in data.columns.values()):
+    if data.kind == "table" and all(
+        spec == ColumnSpec(kind="numeric") for spec in data.columns.values()
+    ):
         return f"{data.name}: missing: {json.dumps([*data.missing, *cells])}"  # its columns need no list
     spec = data.columns[name].model_dump(exclude_defaults=True)
     spec["missing"] = [*data.columns[name].missing, *cells]
@@ -80,13 +94,27 @@ def _remedy(data: TableData, name: str, cells: list[str]) -> str:
     return f"{data.name}: columns: {name}: {{{inside}}}"
 
 
-@check("SRV021", "No coefficient of a table rests on few patients.", "warning", ("summaries",))
+@check(
+    "SRV021",
+    "No coefficient of a table rests on few patients.",
+    "warning",
+    ("summaries",),
+)
 def coefficients_rest_on_many(evidence: Evidence) -> Verdict:
     """Name large coefficients of features that few patients, or few with the event, carry."""
-    fits = [fit["anchored"] for fit in evidence.fits if "carried_by_few" in (fit.get("anchored") or {})]
+    fits = [
+        fit["anchored"]
+        for fit in evidence.fits
+        if "carried_by_few" in (fit.get("anchored") or {})
+    ]
     if not fits:
         return not_applicable("the model has no coefficient for each feature")
-    rows = [row for fit in fits for row in fit["carried_by_few"] if abs(row["coefficient"]) >= LARGE]
+    rows = [
+        row
+        for fit in fits
+        for row in fit["carried_by_few"]
+        if abs(row["coefficient"]) >= LARGE
+    ]
     if not rows:
         return ok(f"none above {LARGE:g} (log hazard ratio) in {len(fits)} fits")
     rows.sort(key=lambda row: -abs(row["coefficient"]))
@@ -102,6 +130,4 @@ def coefficients_rest_on_many(evidence: Evidence) -> Verdict:
 
 
 def _carried(row: Mapping[str, Any]) -> str:
-    return (
-        f"{row['coefficient']:+.2f} (carried by {row['patients']} patients, {row['events']} with the event)"
-    )
+    return f"{row['coefficient']:+.2f} (carried by {row['patients']} patients, {row['events']} with the event)"

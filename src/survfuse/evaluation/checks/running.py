@@ -5,16 +5,34 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from survfuse._errors import LeakageError, NotComputableError
-from survfuse.cohort.data import Cohort
-from survfuse.evaluation.checks import columns, model, numbers, patients, protocol, sites, slides, times
-from survfuse.evaluation.checks.cards import CHECKS, Card
+from survfuse.cohort.cohort_data import Cohort
+from survfuse.evaluation.checks import (
+    columns,
+    model_checks,
+    numbers,
+    patient_checks,
+    protocol_checks,
+    sites,
+    slide_checks,
+    times,
+)
+from survfuse.evaluation.checks.check_cards import CHECKS, Card
 from survfuse.evaluation.checks.evidence import Evidence, Verdict, not_applicable
 
 if TYPE_CHECKING:
     from survfuse.config import FitConfig
 
 # Importing them registers the checks.
-MODULES = (columns, model, numbers, patients, protocol, sites, slides, times)
+MODULES = (
+    columns,
+    model_checks,
+    numbers,
+    patient_checks,
+    protocol_checks,
+    sites,
+    slide_checks,
+    times,
+)
 
 
 def run_checks(evidence: Evidence) -> list[dict[str, Any]]:
@@ -31,7 +49,10 @@ def run_checks(evidence: Evidence) -> list[dict[str, Any]]:
     return [_row(CHECKS[number], evidence) for number in sorted(CHECKS)]
 
 
-def run_data_checks(cohort: Cohort, config: FitConfig | None = None) -> list[dict[str, Any]]:
+def run_data_checks(
+    cohort: Cohort,
+    config: FitConfig | None = None,
+) -> list[dict[str, Any]]:
     """Run the checks that need nothing but a cohort; rows as in :func:`run_checks`.
 
     Parameters
@@ -41,7 +62,11 @@ def run_data_checks(cohort: Cohort, config: FitConfig | None = None) -> list[dic
         Says which modalities are read, and which columns are allowed by name.
     """
     evidence = Evidence(cohort=cohort, config=config)
-    return [_row(CHECKS[number], evidence) for number in sorted(CHECKS) if CHECKS[number].about_data]
+    return [
+        _row(CHECKS[number], evidence)
+        for number in sorted(CHECKS)
+        if CHECKS[number].about_data
+    ]
 
 
 def refuse_later_knowledge(cohort: Cohort, config: FitConfig) -> None:
@@ -54,13 +79,19 @@ def refuse_later_knowledge(cohort: Cohort, config: FitConfig) -> None:
     """
     row = _row(CHECKS["SRV008"], Evidence(cohort=cohort, config=config))
     if row["status"] == "failed":
-        raise LeakageError(f"SRV008: {row['evidence']}. {row['advice']} See {row['page']}.")
+        raise LeakageError(
+            f"SRV008: {row['evidence']}. {row['advice']} See {row['page']}.",
+        )
 
 
 def later_knowledge(cohort: Cohort, config: FitConfig) -> str:
     """What SRV023 doubts of the inputs of a fit, as one line; empty where it doubts nothing."""
     row = _row(CHECKS["SRV023"], Evidence(cohort=cohort, config=config))
-    return f"SRV023 warning: {row['evidence']}. {row['advice']}" if row["status"] == "warning" else ""
+    return (
+        f"SRV023 warning: {row['evidence']}. {row['advice']}"
+        if row["status"] == "warning"
+        else ""
+    )
 
 
 def _row(card: Card, evidence: Evidence) -> dict[str, Any]:

@@ -12,10 +12,16 @@ from scipy import stats
 
 from survfuse._errors import listed
 from survfuse._types import FloatArray
-from survfuse.cohort.data import Cohort
+from survfuse.cohort.cohort_data import Cohort
 from survfuse.cohort.modalities import ExpressionData
-from survfuse.evaluation.checks.cards import check
-from survfuse.evaluation.checks.evidence import Evidence, Verdict, doubt, not_applicable, ok
+from survfuse.evaluation.checks.check_cards import check
+from survfuse.evaluation.checks.evidence import (
+    Evidence,
+    Verdict,
+    doubt,
+    not_applicable,
+    ok,
+)
 from survfuse.evaluation.checks.vectors import Vectors
 from survfuse.survival.groups import log_rank
 
@@ -32,10 +38,18 @@ NO_GROUPS = "the cohort file names no groups (`groups: {site: COLUMN}`)"
 Strs = npt.NDArray[np.str_]
 
 
-@check("SRV009", "Outcomes are not shown to differ between sites or batches.", "warning")
+@check(
+    "SRV009",
+    "Outcomes are not shown to differ between sites or batches.",
+    "warning",
+)
 def outcome_does_not_follow_groups(evidence: Evidence) -> Verdict:
     """Log-rank test across the groups of each group column."""
-    told, guilty, columns = [], [], list(_labels(evidence.cohort, evidence.outcome.index))
+    told, guilty, columns = (
+        [],
+        [],
+        list(_labels(evidence.cohort, evidence.outcome.index)),
+    )
     for name, ids, labels in columns:
         pooled = _pooled(labels)
         test = log_rank(*evidence.followed(ids), pooled)
@@ -44,9 +58,16 @@ def outcome_does_not_follow_groups(evidence: Evidence) -> Verdict:
             continue
         rates = [
             f"{group} {seen:g} events, {expected:.1f} expected"
-            for group, seen, expected in zip(test.groups, test.observed, test.expected, strict=True)
+            for group, seen, expected in zip(
+                test.groups,
+                test.observed,
+                test.expected,
+                strict=True,
+            )
         ]
-        told.append(f"{name} ({len(test.groups)} groups): log-rank p {test.p:.2g}; {listed(rates, 6)}")
+        told.append(
+            f"{name} ({len(test.groups)} groups): log-rank p {test.p:.2g}; {listed(rates, 6)}",
+        )
         if test.p * len(columns) < OUTCOME_P:
             guilty.append(told[-1])
     if not told:
@@ -72,7 +93,7 @@ def features_do_not_tell_groups(evidence: Evidence) -> Verdict:
                 continue
             told.append(
                 f"{modality} tells {name} ({found.groups} groups) with accuracy {found.accuracy:.2f}, "
-                f"the largest holds {found.majority:.2f}"
+                f"the largest holds {found.majority:.2f}",
             )
             if found.p < SITE_P and found.accuracy - found.majority > SITE_GAIN:
                 guilty.append(told[-1])
@@ -95,7 +116,10 @@ def _why_not(evidence: Evidence) -> str:
     return f"no two groups of {SMALL} patients with slides or expression"
 
 
-def _labels(cohort: Cohort, ids: pd.Index[str] | tuple[str, ...]) -> Iterator[tuple[str, list[str], Strs]]:
+def _labels(
+    cohort: Cohort,
+    ids: pd.Index[str] | tuple[str, ...],
+) -> Iterator[tuple[str, list[str], Strs]]:
     """Each group column with its patients whose group is known, and their groups."""
     for name in cohort.groups.columns:
         known = cohort.groups.loc[list(ids), name]
@@ -130,7 +154,9 @@ def _recognised(vectors: Vectors, group_of: Mapping[str, str]) -> _Recognised | 
     if len(large) < 2 or vectors.values.shape[1] == 0:
         return None
     labels = labels[rows]
-    hits = int((_out_of_fold(_components(vectors.values[rows]), labels) == labels).sum())
+    hits = int(
+        (_out_of_fold(_components(vectors.values[rows]), labels) == labels).sum(),
+    )
     majority = float(counts[counts >= SMALL].max() / len(labels))
     p = float(stats.binom.sf(hits - 1, len(labels), majority))
     return _Recognised(hits / len(labels), majority, p, len(large))
@@ -158,7 +184,11 @@ def _out_of_fold(scores: FloatArray, labels: Strs) -> Strs:
     return np.asarray(cross_val_predict(judge, scores, labels, cv=folds))
 
 
-@check("SRV011", "Expression has one scale in all sites, and in the external cohort.", "warning")
+@check(
+    "SRV011",
+    "Expression has one scale in all sites, and in the external cohort.",
+    "warning",
+)
 def expression_has_one_scale(evidence: Evidence) -> Verdict:
     """Compare each sample's median and interquartile range between groups and with the external cohort."""
     told, guilty = [], []
@@ -166,7 +196,11 @@ def expression_has_one_scale(evidence: Evidence) -> Verdict:
         if not isinstance(data, ExpressionData) or len(data.patients) < 2:
             continue
         for what, scales in _compared(evidence, name, data):
-            for statistic, values in zip(("median", "interquartile range"), scales, strict=True):
+            for statistic, values in zip(
+                ("median", "interquartile range"),
+                scales,
+                strict=True,
+            ):
                 text, apart = _shift(values)
                 told.append(f"{name} {statistic} by {what}: {text}")
                 if apart:
@@ -183,24 +217,35 @@ def expression_has_one_scale(evidence: Evidence) -> Verdict:
 
 
 Scales = tuple[
-    dict[str, FloatArray], dict[str, FloatArray]
+    dict[str, FloatArray],
+    dict[str, FloatArray],
 ]  # medians and ranges of the samples of each group
 
 
-def _compared(evidence: Evidence, name: str, data: ExpressionData) -> Iterator[tuple[str, Scales]]:
+def _compared(
+    evidence: Evidence,
+    name: str,
+    data: ExpressionData,
+) -> Iterator[tuple[str, Scales]]:
     medians, ranges = _sample_scales(data.log_values())
     at = {patient: row for row, patient in enumerate(data.patients)}
     for column, ids, labels in _labels(evidence.cohort, data.patients):
         members = {
-            g: [at[i] for i, label in zip(ids, labels, strict=True) if label == g] for g in np.unique(labels)
+            g: [at[i] for i, label in zip(ids, labels, strict=True) if label == g]
+            for g in np.unique(labels)
         }
         large = {str(g): rows for g, rows in members.items() if len(rows) >= SMALL}
         if len(large) > 1:
             yield (
                 column,
-                ({g: medians[r] for g, r in large.items()}, {g: ranges[r] for g, r in large.items()}),
+                (
+                    {g: medians[r] for g, r in large.items()},
+                    {g: ranges[r] for g, r in large.items()},
+                ),
             )
-    other = None if evidence.external is None else evidence.external.modalities.get(name)
+    other = (
+        None if evidence.external is None else evidence.external.modalities.get(name)
+    )
     if isinstance(other, ExpressionData) and other.patients:
         ours, theirs = _shared_genes(data, other)
         if ours.shape[1]:
@@ -209,27 +254,43 @@ def _compared(evidence: Evidence, name: str, data: ExpressionData) -> Iterator[t
             yield "cohort", (first, second)
 
 
-def _shared_genes(data: ExpressionData, other: ExpressionData) -> tuple[FloatArray, FloatArray]:
+def _shared_genes(
+    data: ExpressionData,
+    other: ExpressionData,
+) -> tuple[FloatArray, FloatArray]:
     place = {gene: column for column, gene in enumerate(other.expression.genes)}
-    shared = [column for column, gene in enumerate(data.expression.genes) if gene in place]
+    shared = [
+        column for column, gene in enumerate(data.expression.genes) if gene in place
+    ]
     theirs = [place[data.expression.genes[column]] for column in shared]
     return data.log_values()[:, shared], other.log_values()[:, theirs]
 
 
 def _sample_scales(values: npt.NDArray[np.floating]) -> tuple[FloatArray, FloatArray]:
     """Median and interquartile range of each sample over its measured genes; both (patients,)."""
-    low, middle, high = np.nanquantile(values.astype(np.float64), (0.25, 0.5, 0.75), axis=1)
+    low, middle, high = np.nanquantile(
+        values.astype(np.float64),
+        (0.25, 0.5, 0.75),
+        axis=1,
+    )
     return np.asarray(middle), np.asarray(high - low)
 
 
 def _shift(groups: Mapping[str, FloatArray]) -> tuple[str, bool]:
     """Tell the groups that lie furthest apart, and whether that is more than samples of one group differ."""
-    centres = sorted((float(np.median(values)), group) for group, values in groups.items())
-    within = np.concatenate([np.abs(values - np.median(values)) for values in groups.values()])
+    centres = sorted(
+        (float(np.median(values)), group) for group, values in groups.items()
+    )
+    within = np.concatenate(
+        [np.abs(values - np.median(values)) for values in groups.values()],
+    )
     usual = 1.4826 * float(np.median(within))
     (low, first), (high, last) = centres[0], centres[-1]
     text = f"{low:.3g} ({first}) to {high:.3g} ({last}), usual deviation {usual:.2g}"
     pooled = np.concatenate(list(groups.values()))
-    if high - low <= SCALE_SHIFT * usual or np.ptp(pooled) <= 1e-9 * np.abs(pooled).max():
+    if (
+        high - low <= SCALE_SHIFT * usual
+        or np.ptp(pooled) <= 1e-9 * np.abs(pooled).max()
+    ):
         return text, False
     return text, bool(stats.kruskal(*groups.values()).pvalue < SCALE_P)

@@ -6,12 +6,25 @@ import numpy as np
 
 from survfuse._types import FloatArray
 from survfuse.cohort.time_units import DAYS, MIN_PATIENTS, SHARE, doubted_unit
-from survfuse.evaluation.checks.cards import check
-from survfuse.evaluation.checks.evidence import Evidence, Verdict, doubt, not_applicable, ok
+from survfuse.evaluation.checks.check_cards import check
+from survfuse.evaluation.checks.evidence import (
+    Evidence,
+    Verdict,
+    doubt,
+    not_applicable,
+    ok,
+)
 
-STEPS = {"months": DAYS["months"], "months of 30 days": 30.0, "weeks": DAYS["weeks"], "years": DAYS["years"]}
+STEPS = {
+    "months": DAYS["months"],
+    "months of 30 days": 30.0,
+    "weeks": DAYS["weeks"],
+    "years": DAYS["years"],
+}
 COARSER = {  # unit -> grid -> its step and how far rounding may take a time from it
-    "days": {name: (step, 1.0 if name == "months" else 0.5) for name, step in STEPS.items()},
+    "days": {
+        name: (step, 1.0 if name == "months" else 0.5) for name, step in STEPS.items()
+    },
     "months": {"years": (12.0, 0.05)},
     "years": {},
 }
@@ -25,7 +38,10 @@ def times_fit_their_unit(evidence: Evidence) -> Verdict:
     grid = coarser_grid(time, unit)
     told = f"times from {time.min():g} to {time.max():g} {unit}, {len(np.unique(time))} different"
     if other:
-        return doubt(f"{other} ({told})", "Correct `outcome.unit`, or the table; leave a right unit.")
+        return doubt(
+            f"{other} ({told})",
+            "Correct `outcome.unit`, or the table; leave a right unit.",
+        )
     if len(time) < MIN_PATIENTS:
         return not_applicable(f"{len(time)} times; {MIN_PATIENTS} are needed")
     if grid is None:

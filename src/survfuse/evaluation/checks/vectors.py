@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from survfuse._types import FloatArray, IntArray
-from survfuse.cohort.data import Cohort
+from survfuse.cohort.cohort_data import Cohort
 from survfuse.cohort.modalities import BagData, ExpressionData, ModalityData
 
 MIN_FEATURES = 10  # in fewer dimensions two patients come close by chance
@@ -53,7 +53,9 @@ class Vectors:
             return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
         distance = self.distances()
         usual = float(np.median(distance.min(axis=1)))
-        relative = distance / usual if usual > 0 else np.where(distance > 0, np.inf, 0.0)
+        relative = (
+            distance / usual if usual > 0 else np.where(distance > 0, np.inf, 0.0)
+        )
         first, second = np.nonzero(np.triu(relative <= TOGETHER, k=1))
         return first, second, relative[first, second]
 
@@ -68,7 +70,11 @@ class Vectors:
 
 def vectors_of(cohort: Cohort) -> Mapping[str, Vectors]:
     """Vectors of each bag and expression modality of a cohort."""
-    found = {name: raw_vectors(data) for name, data in cohort.modalities.items() if data.patients}
+    found = {
+        name: raw_vectors(data)
+        for name, data in cohort.modalities.items()
+        if data.patients
+    }
     return {
         name: Vectors.of(cohort.modalities[name].patients, raw)
         for name, raw in found.items()

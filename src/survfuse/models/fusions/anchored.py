@@ -9,7 +9,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from survfuse.models.fusions.base import FUSIONS, FusionSizes, clean, mask
+from survfuse.models.fusions.fusion_base import FUSIONS, FusionSizes, clean, mask
 from survfuse.models.fusions.sums import Late
 
 
@@ -52,7 +52,12 @@ class Anchored(Late):
     (patients, modalities + pairs * rank).
     """
 
-    def __init__(self, widths: Mapping[str, int], encoded: Collection[str], sizes: FusionSizes) -> None:
+    def __init__(
+        self,
+        widths: Mapping[str, int],
+        encoded: Collection[str],
+        sizes: FusionSizes,
+    ) -> None:
         super().__init__(widths, encoded, sizes)
         self.pairs = nn.ModuleDict()
         self.sides: dict[str, tuple[str, str]] = {}
@@ -62,7 +67,11 @@ class Anchored(Late):
             self.sides[key] = (left, right)
             self.parts[key] = sizes.rank
 
-    def forward(self, embeddings: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
+    def forward(
+        self,
+        embeddings: Mapping[str, Tensor],
+        present: Mapping[str, Tensor],
+    ) -> Tensor:
         """Fuse (patients, width) embeddings under (patients,) bool masks -> (patients, fused)."""
         given = clean(embeddings, present)
         together = [

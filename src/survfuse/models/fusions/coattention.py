@@ -8,7 +8,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from survfuse.models.fusions.base import FUSIONS, Fusion, FusionSizes, clean, mask
+from survfuse.models.fusions.fusion_base import (
+    FUSIONS,
+    Fusion,
+    FusionSizes,
+    clean,
+    mask,
+)
 from survfuse.models.pooling import GatedAttention, TileReader
 
 
@@ -62,7 +68,10 @@ class CoAttention(Fusion):
                 self.queries[key] = nn.Linear(widths[vector], self.tokens * widths[bag])
                 self.pools[key] = GatedAttention(widths[bag], sizes.rank, dropout=0.0)
                 self.sides[key] = (vector, bag)
-        self.parts = {**widths, **{key: widths[bag] for key, (_, bag) in self.sides.items()}}
+        self.parts = {
+            **widths,
+            **{key: widths[bag] for key, (_, bag) in self.sides.items()},
+        }
 
     def forward(
         self,
@@ -79,7 +88,13 @@ class CoAttention(Fusion):
         return torch.cat(columns, dim=1)
 
     def _ask(self, key: str, vector: Tensor, tiles: TileReader) -> Tensor:
-        queries = self.queries[key](vector).unflatten(1, (self.tokens, -1))  # (patients, G, d_b)
+        queries = self.queries[key](vector).unflatten(
+            1,
+            (self.tokens, -1),
+        )  # (patients, G, d_b)
         answers = tiles.attend(queries / queries.shape[2] ** 0.5)
-        weights = torch.softmax(self.pools[key](answers.flatten(0, 1)).view(-1, self.tokens), dim=1)
+        weights = torch.softmax(
+            self.pools[key](answers.flatten(0, 1)).view(-1, self.tokens),
+            dim=1,
+        )
         return (answers * weights.unsqueeze(2)).sum(dim=1)

@@ -9,7 +9,15 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from survfuse.models.fusions.base import FUSIONS, Fusion, FusionSizes, anyone, clean, everything, mask
+from survfuse.models.fusions.fusion_base import (
+    FUSIONS,
+    Fusion,
+    FusionSizes,
+    anyone,
+    clean,
+    everything,
+    mask,
+)
 
 
 class BilinearPair(nn.Module):
@@ -44,7 +52,12 @@ class BilinearPair(nn.Module):
 class Pairwise(Fusion):
     """One bilinear block per pair, side by side."""
 
-    def __init__(self, widths: Mapping[str, int], encoded: Collection[str], sizes: FusionSizes) -> None:
+    def __init__(
+        self,
+        widths: Mapping[str, int],
+        encoded: Collection[str],
+        sizes: FusionSizes,
+    ) -> None:
         super().__init__(widths, encoded, sizes)
         self.pairs = nn.ModuleDict()
         self.sides: dict[str, tuple[str, str]] = {}
@@ -55,15 +68,26 @@ class Pairwise(Fusion):
             self.sides[key] = (left, right)
             self.parts[key] = out
 
-    def forward(self, embeddings: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
+    def forward(
+        self,
+        embeddings: Mapping[str, Tensor],
+        present: Mapping[str, Tensor],
+    ) -> Tensor:
         """Fuse (patients, width) embeddings under (patients,) bool masks -> (patients, fused)."""
         return torch.cat(self.blocks(embeddings, present), dim=1)
 
-    def blocks(self, embeddings: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> list[Tensor]:
+    def blocks(
+        self,
+        embeddings: Mapping[str, Tensor],
+        present: Mapping[str, Tensor],
+    ) -> list[Tensor]:
         """One masked block (patients, out) per pair, in the order of `sides`."""
         given = clean(embeddings, present)
         return [
-            mask(self.pairs[key](given[left], given[right]), present[left] & present[right])
+            mask(
+                self.pairs[key](given[left], given[right]),
+                present[left] & present[right],
+            )
             for key, (left, right) in self.sides.items()
         ]
 
@@ -76,13 +100,22 @@ class Pairwise(Fusion):
 class PairwiseResidual(Pairwise):
     """Pairs, and ``ReLU(R [x_1, x_2, ...] + r)`` over the concatenated embeddings."""
 
-    def __init__(self, widths: Mapping[str, int], encoded: Collection[str], sizes: FusionSizes) -> None:
+    def __init__(
+        self,
+        widths: Mapping[str, int],
+        encoded: Collection[str],
+        sizes: FusionSizes,
+    ) -> None:
         super().__init__(widths, encoded, sizes)
         self.residual = nn.Linear(sum(widths.values()), sizes.residual_width)
         self.names = tuple(widths)
         self.parts["residual"] = sizes.residual_width
 
-    def forward(self, embeddings: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
+    def forward(
+        self,
+        embeddings: Mapping[str, Tensor],
+        present: Mapping[str, Tensor],
+    ) -> Tensor:
         """Fuse (patients, width) embeddings under (patients,) bool masks -> (patients, fused)."""
         given = clean(embeddings, present)
         beside = torch.cat([given[name] for name in self.names], dim=1)
@@ -137,7 +170,12 @@ class Hierarchical(Pairwise):
     ``n`` have ``n (n - 1) (n - 2) / 6``. A missing modality takes its pairs and triples with it.
     """
 
-    def __init__(self, widths: Mapping[str, int], encoded: Collection[str], sizes: FusionSizes) -> None:
+    def __init__(
+        self,
+        widths: Mapping[str, int],
+        encoded: Collection[str],
+        sizes: FusionSizes,
+    ) -> None:
         super().__init__(widths, encoded, sizes)
         self.triples = nn.ModuleDict()
         self.below: dict[str, tuple[str, str, str]] = {}
@@ -149,11 +187,18 @@ class Hierarchical(Pairwise):
             self.below[key] = below
         self.parts.update(dict.fromkeys(self.triples, sizes.pair_width))
 
-    def forward(self, embeddings: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
+    def forward(
+        self,
+        embeddings: Mapping[str, Tensor],
+        present: Mapping[str, Tensor],
+    ) -> Tensor:
         """Fuse (patients, width) embeddings under (patients,) bool masks -> (patients, fused)."""
         pairs = dict(zip(self.sides, self.blocks(embeddings, present), strict=True))
         triples = [
-            mask(triple(tuple(pairs[p] for p in self.below[key])), everything(present, key.split("*")))
+            mask(
+                triple(tuple(pairs[p] for p in self.below[key])),
+                everything(present, key.split("*")),
+            )
             for key, triple in self.triples.items()
         ]
         return torch.cat([*pairs.values(), *triples], dim=1)

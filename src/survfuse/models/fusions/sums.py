@@ -7,7 +7,13 @@ from collections.abc import Collection, Mapping
 import torch
 from torch import Tensor, nn
 
-from survfuse.models.fusions.base import FUSIONS, Fusion, FusionSizes, clean, mask
+from survfuse.models.fusions.fusion_base import (
+    FUSIONS,
+    Fusion,
+    FusionSizes,
+    clean,
+    mask,
+)
 
 
 @FUSIONS.register(
@@ -18,13 +24,25 @@ from survfuse.models.fusions.base import FUSIONS, Fusion, FusionSizes, clean, ma
 class Concat(Fusion):
     """Embeddings side by side."""
 
-    def __init__(self, widths: Mapping[str, int], encoded: Collection[str], sizes: FusionSizes) -> None:
+    def __init__(
+        self,
+        widths: Mapping[str, int],
+        encoded: Collection[str],
+        sizes: FusionSizes,
+    ) -> None:
         super().__init__(widths, encoded, sizes)
         self.parts = dict(widths)
 
-    def forward(self, embeddings: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
+    def forward(
+        self,
+        embeddings: Mapping[str, Tensor],
+        present: Mapping[str, Tensor],
+    ) -> Tensor:
         """Fuse (patients, width) embeddings under (patients,) bool masks -> (patients, fused)."""
-        return torch.cat([mask(embeddings[name], present[name]) for name in self.parts], dim=1)
+        return torch.cat(
+            [mask(embeddings[name], present[name]) for name in self.parts],
+            dim=1,
+        )
 
 
 @FUSIONS.register(
@@ -42,15 +60,29 @@ class Late(Fusion):
     ``x_m`` (patients, d_m) -> ``r`` (patients, modalities).
     """
 
-    def __init__(self, widths: Mapping[str, int], encoded: Collection[str], sizes: FusionSizes) -> None:
+    def __init__(
+        self,
+        widths: Mapping[str, int],
+        encoded: Collection[str],
+        sizes: FusionSizes,
+    ) -> None:
         super().__init__(widths, encoded, sizes)
-        self.risks = nn.ModuleDict({name: nn.Linear(width, 1) for name, width in widths.items()})
+        self.risks = nn.ModuleDict(
+            {name: nn.Linear(width, 1) for name, width in widths.items()},
+        )
         self.parts = dict.fromkeys(widths, 1)
 
-    def forward(self, embeddings: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
+    def forward(
+        self,
+        embeddings: Mapping[str, Tensor],
+        present: Mapping[str, Tensor],
+    ) -> Tensor:
         """Fuse (patients, width) embeddings under (patients,) bool masks -> (patients, modalities)."""
         given = clean(embeddings, present)
-        return torch.cat([mask(risk(given[m]), present[m]) for m, risk in self.risks.items()], dim=1)
+        return torch.cat(
+            [mask(risk(given[m]), present[m]) for m, risk in self.risks.items()],
+            dim=1,
+        )
 
 
 @FUSIONS.register(
@@ -75,20 +107,43 @@ class Gated(Fusion):
     modalities, so their order only orders columns.
     """
 
-    def __init__(self, widths: Mapping[str, int], encoded: Collection[str], sizes: FusionSizes) -> None:
+    def __init__(
+        self,
+        widths: Mapping[str, int],
+        encoded: Collection[str],
+        sizes: FusionSizes,
+    ) -> None:
         super().__init__(widths, encoded, sizes)
-        self.project = nn.ModuleDict({m: nn.Linear(width, sizes.pair_width) for m, width in widths.items()})
+        self.project = nn.ModuleDict(
+            {m: nn.Linear(width, sizes.pair_width) for m, width in widths.items()},
+        )
         self.signal = nn.Linear(sizes.pair_width, sizes.rank)
         self.gate = nn.Linear(sizes.pair_width, sizes.rank)
-        self.score = nn.Linear(sizes.rank, 1, bias=False)  # a bias would cancel in the softmax
+        self.score = nn.Linear(
+            sizes.rank,
+            1,
+            bias=False,
+        )  # a bias would cancel in the softmax
         self.parts = dict.fromkeys(widths, sizes.pair_width)
 
-    def forward(self, embeddings: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
+    def forward(
+        self,
+        embeddings: Mapping[str, Tensor],
+        present: Mapping[str, Tensor],
+    ) -> Tensor:
         """Fuse (patients, width) embeddings under (patients,) bool masks -> (patients, modalities * k)."""
         given = clean(embeddings, present)
-        values = torch.stack([torch.relu(layer(given[m])) for m, layer in self.project.items()], dim=1)
-        there = torch.stack([present[m] for m in self.parts], dim=1)  # (patients, modalities)
-        scores = self.score(torch.tanh(self.signal(values)) * torch.sigmoid(self.gate(values))).squeeze(2)
+        values = torch.stack(
+            [torch.relu(layer(given[m])) for m, layer in self.project.items()],
+            dim=1,
+        )
+        there = torch.stack(
+            [present[m] for m in self.parts],
+            dim=1,
+        )  # (patients, modalities)
+        scores = self.score(
+            torch.tanh(self.signal(values)) * torch.sigmoid(self.gate(values)),
+        ).squeeze(2)
         weights = masked_softmax(scores, there)
         return (values * weights.unsqueeze(2)).flatten(1)
 
@@ -100,4 +155,7 @@ def masked_softmax(scores: Tensor, there: Tensor) -> Tensor:
     [[0.5, 0.5, 0.0]]
     """
     lowest = torch.finfo(scores.dtype).min
-    return torch.softmax(scores.masked_fill(~there, lowest), dim=-1).masked_fill(~there, 0.0)
+    return torch.softmax(scores.masked_fill(~there, lowest), dim=-1).masked_fill(
+        ~there,
+        0.0,
+    )

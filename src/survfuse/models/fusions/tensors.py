@@ -17,7 +17,14 @@ import torch
 from torch import Tensor, nn
 
 from survfuse._errors import ConfigError
-from survfuse.models.fusions.base import FUSIONS, Fusion, FusionSizes, anyone, clean, mask
+from survfuse.models.fusions.fusion_base import (
+    FUSIONS,
+    Fusion,
+    FusionSizes,
+    anyone,
+    clean,
+    mask,
+)
 
 MOST_COLUMNS = 2**16
 """Longest fused vector of an outer product that is built; no cohort feeds more weights."""
@@ -31,7 +38,9 @@ def subset_widths(widths: Mapping[str, int]) -> dict[str, int]:
     """
     found: dict[str, int] = {}
     for name, width in widths.items():
-        found |= {name: width} | {f"{key}*{name}": before * width for key, before in found.items()}
+        found |= {name: width} | {
+            f"{key}*{name}": before * width for key, before in found.items()
+        }
     return found
 
 
@@ -53,7 +62,7 @@ def refuse_too_wide(name: str, widths: Mapping[str, int], sizes: FusionSizes) ->
     if columns > MOST_COLUMNS:
         raise ConfigError(
             f"fusion {name!r}: the outer product of {len(widths)} modalities has {columns:,} columns, more "
-            f"than {MOST_COLUMNS:,}; lower tensor_width (now {sizes.tensor_width}) or take 'lowrank_tensor'"
+            f"than {MOST_COLUMNS:,}; lower tensor_width (now {sizes.tensor_width}) or take 'lowrank_tensor'",
         )
 
 
@@ -78,22 +87,40 @@ class TensorFusion(Fusion):
         Above 65,536 columns.
     """
 
-    def __init__(self, widths: Mapping[str, int], encoded: Collection[str], sizes: FusionSizes) -> None:
+    def __init__(
+        self,
+        widths: Mapping[str, int],
+        encoded: Collection[str],
+        sizes: FusionSizes,
+    ) -> None:
         super().__init__(widths, encoded, sizes)
-        reduced = {name: min(width, sizes.tensor_width) for name, width in widths.items()}
+        reduced = {
+            name: min(width, sizes.tensor_width) for name, width in widths.items()
+        }
         refuse_too_wide("tensor", reduced, sizes)
         self.reduce = nn.ModuleDict(
-            {m: nn.Linear(width, reduced[m]) for m, width in widths.items() if width > reduced[m]}
+            {
+                m: nn.Linear(width, reduced[m])
+                for m, width in widths.items()
+                if width > reduced[m]
+            },
         )
         self.names = tuple(widths)
         self.parts = subset_widths(reduced)
 
-    def forward(self, embeddings: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
+    def forward(
+        self,
+        embeddings: Mapping[str, Tensor],
+        present: Mapping[str, Tensor],
+    ) -> Tensor:
         """Fuse (patients, width) embeddings under (patients,) bool masks -> (patients, fused)."""
         given = clean(embeddings, present)
         for name, layer in self.reduce.items():
             given[name] = mask(layer(given[name]), present[name])
-        return torch.cat(list(subset_products({m: given[m] for m in self.names}).values()), dim=1)
+        return torch.cat(
+            list(subset_products({m: given[m] for m in self.names}).values()),
+            dim=1,
+        )
 
 
 @FUSIONS.register(
@@ -115,18 +142,36 @@ class LowRankTensor(Fusion):
     One part, "product": sets of modalities do not stay apart here. Nothing at all gives zeros.
     """
 
-    def __init__(self, widths: Mapping[str, int], encoded: Collection[str], sizes: FusionSizes) -> None:
+    def __init__(
+        self,
+        widths: Mapping[str, int],
+        encoded: Collection[str],
+        sizes: FusionSizes,
+    ) -> None:
         super().__init__(widths, encoded, sizes)
         self.factors = nn.ModuleDict(
-            {m: nn.Linear(width + 1, sizes.rank, bias=False) for m, width in widths.items()}
+            {
+                m: nn.Linear(width + 1, sizes.rank, bias=False)
+                for m, width in widths.items()
+            },
         )
         self.parts = {"product": sizes.rank}
 
-    def forward(self, embeddings: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
+    def forward(
+        self,
+        embeddings: Mapping[str, Tensor],
+        present: Mapping[str, Tensor],
+    ) -> Tensor:
         """Fuse (patients, width) embeddings under (patients,) bool masks -> (patients, rank)."""
         given = clean(embeddings, present)
-        factors = [layer(nn.functional.pad(given[m], (0, 1), value=1.0)) for m, layer in self.factors.items()]
-        return mask(functools.reduce(torch.mul, factors), anyone(present, self.factors.keys()))
+        factors = [
+            layer(nn.functional.pad(given[m], (0, 1), value=1.0))
+            for m, layer in self.factors.items()
+        ]
+        return mask(
+            functools.reduce(torch.mul, factors),
+            anyone(present, self.factors.keys()),
+        )
 
 
 @FUSIONS.register(
@@ -156,21 +201,35 @@ class GatedKronecker(Fusion):
         Above 65,536 columns.
     """
 
-    def __init__(self, widths: Mapping[str, int], encoded: Collection[str], sizes: FusionSizes) -> None:
+    def __init__(
+        self,
+        widths: Mapping[str, int],
+        encoded: Collection[str],
+        sizes: FusionSizes,
+    ) -> None:
         super().__init__(widths, encoded, sizes)
         reduced = dict.fromkeys(widths, sizes.tensor_width)
         refuse_too_wide("gated_kronecker", reduced, sizes)
         total = sum(widths.values())
-        self.signal = nn.ModuleDict({m: nn.Linear(width, reduced[m]) for m, width in widths.items()})
+        self.signal = nn.ModuleDict(
+            {m: nn.Linear(width, reduced[m]) for m, width in widths.items()},
+        )
         self.gate = nn.ModuleDict({m: nn.Linear(total, reduced[m]) for m in widths})
         self.parts = subset_widths(reduced)
 
-    def forward(self, embeddings: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
+    def forward(
+        self,
+        embeddings: Mapping[str, Tensor],
+        present: Mapping[str, Tensor],
+    ) -> Tensor:
         """Fuse (patients, width) embeddings under (patients,) bool masks -> (patients, fused)."""
         given = clean(embeddings, present)
         beside = torch.cat([given[m] for m in self.signal], dim=1)
         gated = {
-            m: mask(torch.sigmoid(self.gate[m](beside)) * torch.relu(layer(given[m])), present[m])
+            m: mask(
+                torch.sigmoid(self.gate[m](beside)) * torch.relu(layer(given[m])),
+                present[m],
+            )
             for m, layer in self.signal.items()
         }
         return torch.cat(list(subset_products(gated).values()), dim=1)

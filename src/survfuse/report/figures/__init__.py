@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from survfuse.report.figures.calibration import grouped_calibration, smooth_calibration
-from survfuse.report.figures.cohort import MOST_PATTERNS, patterns
-from survfuse.report.figures.curves import decision, time_curves
+from survfuse.report.figures.calibration_figures import (
+    grouped_calibration,
+    smooth_calibration,
+)
+from survfuse.report.figures.cohort_figures import MOST_PATTERNS, patterns
+from survfuse.report.figures.curve_figures import decision, time_curves
 from survfuse.report.figures.forests import forest, increments
-from survfuse.report.figures.patients import risk_groups, times
-from survfuse.report.figures.robustness import robustness
+from survfuse.report.figures.patient_figures import risk_groups, times
+from survfuse.report.figures.robustness_figures import robustness
 from survfuse.report.figures.subgroups import MOST_LEVELS, subgroups
 
 __all__ = [

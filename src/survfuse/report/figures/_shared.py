@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from survfuse.report.formatting import known
 from survfuse.report.svg import BLUE, GREY, MUTED, ORANGE
-from survfuse.report.words import known
 
 WIDTH = 9.0  # inches; the page shows figures at most this wide
 NOT_COMPUTABLE = "not computable"
@@ -32,7 +32,10 @@ LOOKS = {
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows of a table as mappings."""
-    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+    return [
+        {str(key): value for key, value in row.items()}
+        for row in frame.to_dict("records")
+    ]
 
 
 def banded(row: dict[str, Any]) -> bool:

@@ -9,12 +9,22 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from survfuse.report.figures._shared import LOOKS, NOT_COMPUTABLE, WIDTH, Look, banded, records
+from survfuse.report.figures._shared import (
+    LOOKS,
+    NOT_COMPUTABLE,
+    WIDTH,
+    Look,
+    banded,
+    records,
+)
+from survfuse.report.formatting import interval, known, label, number
 from survfuse.report.svg import MUTED, ORANGE, RULE, draw
-from survfuse.report.words import interval, known, label, number
 
 METRIC_TITLES = {"uno_c": "Uno C", "harrell_c": "Harrell C"}
-KINDS = {"network": "model", "late fusion": "clinical only"}  # looks of the kinds of increments
+KINDS = {
+    "network": "model",
+    "late fusion": "clinical only",
+}  # looks of the kinds of increments
 
 
 def forest(models: pd.DataFrame) -> str:
@@ -41,7 +51,8 @@ def forest(models: pd.DataFrame) -> str:
 
     told = records(models[models["metric"].isin(metrics)])
     alt = "Concordance of every model with its 95% interval. " + "; ".join(
-        f"{label(row['model'])}, {METRIC_TITLES[row['metric']]}: {spoken(row)}" for row in told
+        f"{label(row['model'])}, {METRIC_TITLES[row['metric']]}: {spoken(row)}"
+        for row in told
     )
     return draw("forest", (WIDTH, 0.95 + 0.31 * len(names)), paint, alt)
 
@@ -49,7 +60,13 @@ def forest(models: pd.DataFrame) -> str:
 def _concordances(axes: Axes, rows: pd.DataFrame, names: Sequence[str]) -> None:
     axes.axvline(0.5, color=MUTED, lw=1)
     for row in records(rows):
-        point(axes, row, names.index(row["model"]), LOOKS.get(row["role"], LOOKS["comparator"]), empty=0.5)
+        point(
+            axes,
+            row,
+            names.index(row["model"]),
+            LOOKS.get(row["role"], LOOKS["comparator"]),
+            empty=0.5,
+        )
         if row["role"] == "clinical only" and known(row["value"]):
             axes.axvline(row["value"], color=ORANGE, lw=1, ls=(0, (2, 2)), zorder=0)
     ends = pd.concat([rows["low"], rows["high"], rows["value"]]).dropna()
@@ -83,11 +100,14 @@ def increments(table: pd.DataFrame) -> str:
         panels[0].set_ylim(len(names) - 0.45, -0.55)
 
     alt = "What each modality adds, with 95% intervals. " + "; ".join(
-        f"{name}, Uno C: {spoken(row)}" for name, row in zip(names, records(table), strict=True)
+        f"{name}, Uno C: {spoken(row)}"
+        for name, row in zip(names, records(table), strict=True)
     )
     if both:
         told = zip(names, records(errors), strict=True)
-        alt += "; " + "; ".join(f"{name}, integrated Brier score: {spoken(row)}" for name, row in told)
+        alt += "; " + "; ".join(
+            f"{name}, integrated Brier score: {spoken(row)}" for name, row in told
+        )
     return draw("increments", (WIDTH, 1.15 + 0.33 * len(names)), paint, alt)
 
 
@@ -117,8 +137,22 @@ def point(axes: Axes, row: dict[str, Any], y: float, look: Look, empty: float) -
         )
         return
     if banded(row):
-        axes.plot([row["low"], row["high"]], [y, y], color=look.colour, lw=2, solid_capstyle="butt")
-    axes.plot([row["value"]], [y], look.marker, color=look.colour, ms=6.5, mec="white", mew=0.8)
+        axes.plot(
+            [row["low"], row["high"]],
+            [y, y],
+            color=look.colour,
+            lw=2,
+            solid_capstyle="butt",
+        )
+    axes.plot(
+        [row["value"]],
+        [y],
+        look.marker,
+        color=look.colour,
+        ms=6.5,
+        mec="white",
+        mew=0.8,
+    )
 
 
 def bare(axes: Axes) -> None:

@@ -13,8 +13,8 @@ from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
 from survfuse.report.figures._shared import LOOKS, WIDTH, Look, name_rows, records
 from survfuse.report.figures.forests import bare, point, spoken
+from survfuse.report.formatting import count, known, label, plain
 from survfuse.report.svg import BLUE, MUTED, draw
-from survfuse.report.words import count, known, label, plain
 
 EVERYONE = "everyone"
 TITLES = {"uno_c": "Uno C", "observed_expected": "Observed / expected events"}
@@ -38,9 +38,15 @@ def shown_levels(table: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         The same columns; at most `MOST_LEVELS` rows, those with the most events.
     """
-    levels = table.drop_duplicates(["group", "level"])[["group", "level", "patients", "events"]]
+    levels = table.drop_duplicates(["group", "level"])[
+        ["group", "level", "patients", "events"]
+    ]
     everyone = levels["group"] == EVERYONE
-    most = levels.assign(first=everyone).sort_values(["first", "events"], ascending=False, kind="stable")
+    most = levels.assign(first=everyone).sort_values(
+        ["first", "events"],
+        ascending=False,
+        kind="stable",
+    )
     return levels.loc[most.index[:MOST_LEVELS].sort_values()]
 
 
@@ -66,7 +72,9 @@ def subgroups(table: pd.DataFrame) -> str:
 
     alt = "The model in sites and subgroups, with 95% intervals. " + "; ".join(
         f"{label(row['group'])} {label(row['level'])}, {TITLES[row['metric']]}: {spoken(row)}"
-        for row in records(table.merge(levels[["group", "level"]], on=["group", "level"]))
+        for row in records(
+            table.merge(levels[["group", "level"]], on=["group", "level"]),
+        )
         if row["metric"] in TITLES
     )
     return draw("subgroups", (WIDTH, 0.95 + 0.235 * lines[-1]["y"]), paint, alt)
@@ -78,7 +86,9 @@ def _lines(levels: pd.DataFrame) -> list[dict[str, Any]]:
     for row in records(levels):
         if row["group"] != group and row["group"] != EVERYONE:
             y += 0.3
-            lines.append({"y": y, "text": label(row["group"], 34), "heading": True, "key": None})
+            lines.append(
+                {"y": y, "text": label(row["group"], 34), "heading": True, "key": None},
+            )
             y += 1
         group = row["group"]
         name = EVERYONE if group == EVERYONE else label(row["level"], 26)
@@ -89,7 +99,12 @@ def _lines(levels: pd.DataFrame) -> list[dict[str, Any]]:
     return lines
 
 
-def _panel(axes: Axes, rows: pd.DataFrame, metric: str, lines: list[dict[str, Any]]) -> None:
+def _panel(
+    axes: Axes,
+    rows: pd.DataFrame,
+    metric: str,
+    lines: list[dict[str, Any]],
+) -> None:
     ratio = metric == "observed_expected"
     shown = SHOWN_RATIO if ratio else SHOWN_C
     axes.axvline(REFERENCE[metric], color=MUTED, lw=1)
@@ -98,7 +113,14 @@ def _panel(axes: Axes, rows: pd.DataFrame, metric: str, lines: list[dict[str, An
     found = {(row["group"], row["level"]): row for row in records(rows)}
     for line in lines:
         if line["key"] in found:
-            cut_point(axes, found[line["key"]], line["y"], shown, REFERENCE[metric], LOOKS["model"])
+            cut_point(
+                axes,
+                found[line["key"]],
+                line["y"],
+                shown,
+                REFERENCE[metric],
+                LOOKS["model"],
+            )
     whole = rows.loc[rows["group"] == EVERYONE, "value"].dropna()
     if len(whole) and not ratio:
         axes.axvline(float(whole.iloc[0]), color=BLUE, lw=1, ls=(0, (2, 2)), zorder=0)
@@ -116,7 +138,12 @@ def ratio_scale(axes: Axes, ticks: Sequence[float] = RATIO_TICKS) -> None:
 
 
 def cut_point(
-    axes: Axes, row: dict[str, Any], y: float, shown: tuple[float, float], empty: float, look: Look
+    axes: Axes,
+    row: dict[str, Any],
+    y: float,
+    shown: tuple[float, float],
+    empty: float,
+    look: Look,
 ) -> None:
     """Draw an estimate; an interval that leaves the panel ends in an arrowhead."""
     low, high = shown
@@ -124,13 +151,26 @@ def cut_point(
     for end, marker in (("low", "<"), ("high", ">")):
         if known(row[end]) and not low <= row[end] <= high:
             kept[end] = min(max(row[end], low), high)
-            axes.plot([kept[end]], [y], marker, color=look.colour, ms=5, mew=0, clip_on=False, zorder=5)
+            axes.plot(
+                [kept[end]],
+                [y],
+                marker,
+                color=look.colour,
+                ms=5,
+                mew=0,
+                clip_on=False,
+                zorder=5,
+            )
     if known(row["value"]):
         kept["value"] = min(max(row["value"], low), high)
     point(axes, kept, y, look, empty=empty)
 
 
-def span(rows: pd.DataFrame, shown: tuple[float, float], ratio: bool) -> tuple[float, float]:
+def span(
+    rows: pd.DataFrame,
+    shown: tuple[float, float],
+    ratio: bool,
+) -> tuple[float, float]:
     """Ends of a panel's axis, so that its intervals fit as far as they are shown."""
     ends = pd.concat([rows["low"], rows["high"], rows["value"]]).dropna().clip(*shown)
     if ratio:

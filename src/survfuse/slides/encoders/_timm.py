@@ -16,7 +16,9 @@ from survfuse._errors import MissingExtraError
 
 _OPERATORS = ("nms", "qnms")
 _SIGNATURE = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-_kept: list[object] = []  # a torch Library takes its schemas with it when it is collected
+_kept: list[
+    object
+] = []  # a torch Library takes its schemas with it when it is collected
 
 
 def import_timm() -> ModuleType:
@@ -57,7 +59,9 @@ def import_torchvision() -> ModuleType:
 def _is_the_trap(error: RuntimeError) -> bool:
     import torch
 
-    return torch.version.cuda is None and "torchvision::nms does not exist" in str(error)
+    return torch.version.cuda is None and "torchvision::nms does not exist" in str(
+        error,
+    )
 
 
 def _define_operators() -> None:
@@ -72,7 +76,9 @@ def _define_operators() -> None:
 
 
 def _forget_half_imported() -> None:
-    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+    for name in [
+        name for name in sys.modules if name.partition(".")[0] == "torchvision"
+    ]:
         del sys.modules[name]
 
 
@@ -80,5 +86,5 @@ def _missing(error: ImportError) -> MissingExtraError:
     name = error.name or "timm"
     return MissingExtraError(
         f"{name} is needed for this encoder: pip install 'survfuse[encoders]' "
-        "(or choose encoder stain_texture, which needs no network)"
+        "(or choose encoder stain_texture, which needs no network)",
     )

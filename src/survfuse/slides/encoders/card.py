@@ -10,15 +10,15 @@ from difflib import get_close_matches
 from types import MappingProxyType
 
 from survfuse._errors import ConfigError
-from survfuse.readers.record import normalise_encoder
-from survfuse.slides.encoders.base import LEAST_PX, EncoderCard, TileEncoder
-from survfuse.slides.encoders.cards import PUBLISHED
+from survfuse.readers.slide_features import normalise_encoder
+from survfuse.slides.encoders.encoder import LEAST_PX, EncoderCard, TileEncoder
+from survfuse.slides.encoders.encoder_cards import PUBLISHED
 from survfuse.slides.encoders.stain_names import STAIN_TEXTURE
 
 __all__ = ["ENCODERS", "EncoderCard", "TileEncoder", "find_card", "to_markdown"]
 
 ENCODERS: Mapping[str, EncoderCard] = MappingProxyType(
-    {card.name: card for card in (STAIN_TEXTURE, *PUBLISHED)}
+    {card.name: card for card in (STAIN_TEXTURE, *PUBLISHED)},
 )
 
 
@@ -56,7 +56,7 @@ def _table() -> str:
     for card in ENCODERS.values():
         rows.append(
             f"| `{card.name}` | {card.dim} | {card.px} px | {card.mpp} ({card.basis}) | {card.pooling} "
-            f"| {card.licence} | {_access(card)} | {card.precision if card.needs_weights else '–'} |"
+            f"| {card.licence} | {_access(card)} | {card.precision if card.needs_weights else '–'} |",
         )
     return "\n".join(rows)
 
@@ -70,7 +70,9 @@ def _access(card: EncoderCard) -> str:
 def _notes(card: EncoderCard) -> str:
     lines = [f"- **`{card.name}`**: {card.summary}. {card.source}."]
     if card.needs_weights:
-        lines.append(f"  Weights: `{card.file}` from <{card.weights}>; timm `{card.arch}`.")
+        lines.append(
+            f"  Weights: `{card.file}` from <{card.weights}>; timm `{card.arch}`.",
+        )
         lines.append(f"  Normalised by mean {card.mean}, sd {card.std}.")
     if card.px_step is not None:
         others = "any" if card.px_step == 1 else f"multiples of {card.px_step} px"

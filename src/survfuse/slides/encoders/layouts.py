@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from survfuse.slides.encoders.base import EncoderCard
+from survfuse.slides.encoders.encoder import EncoderCard
 
 Named = dict[str, Tensor]
 
@@ -22,7 +22,11 @@ def to_network(tensors: Mapping[str, Tensor], card: EncoderCard) -> Named:
     the comparison with the network can name it.
     """
     plain = {_unwrapped(name): tensor for name, tensor in tensors.items()}
-    wanted = {name: tensor for name, tensor in plain.items() if not name.startswith(card.unused or ("\0",))}
+    wanted = {
+        name: tensor
+        for name, tensor in plain.items()
+        if not name.startswith(card.unused or ("\0",))
+    }
     return _LAYOUTS[card.layout](wanted)
 
 
@@ -50,14 +54,17 @@ def _from_conch(tensors: Named) -> Named:
 _DINOV2 = (
     (r"^(dinov2\.)?embeddings\.cls_token$", "trunk.cls_token"),
     (r"^(dinov2\.)?embeddings\.position_embeddings$", "trunk.pos_embed"),
-    (r"^(dinov2\.)?embeddings\.patch_embeddings\.projection\.", "trunk.patch_embed.proj."),
+    (
+        r"^(dinov2\.)?embeddings\.patch_embeddings\.projection\.",
+        "trunk.patch_embed.proj.",
+    ),
     (r"^(dinov2\.)?layernorm\.", "trunk.norm."),
     (r"^(dinov2\.)?encoder\.layer\.", "trunk.blocks."),
     (r"\.attention\.(output\.dense|o_proj)\.", ".attn.proj."),
     (r"\.layer_scale(\d)\.lambda1$", r".ls\1.gamma"),
 )
 _QKV = re.compile(
-    r"^(trunk\.blocks\.\d+)\.attention\.(?:attention\.)?(query|key|value|[qkv]_proj)\.(weight|bias)$"
+    r"^(trunk\.blocks\.\d+)\.attention\.(?:attention\.)?(query|key|value|[qkv]_proj)\.(weight|bias)$",
 )
 _ORDER = {"query": 0, "q_proj": 0, "key": 1, "k_proj": 1, "value": 2, "v_proj": 2}
 
@@ -74,7 +81,9 @@ def _from_hf_dinov2(tensors: Named) -> Named:
         if part is None:
             found[renamed] = tensor
         else:
-            split.setdefault(f"{part[1]}.attn.qkv.{part[3]}", {})[_ORDER[part[2]]] = tensor
+            split.setdefault(f"{part[1]}.attn.qkv.{part[3]}", {})[_ORDER[part[2]]] = (
+                tensor
+            )
     for name, parts in split.items():
         if len(parts) == 3:  # with one absent, the whole is reported missing
             found[name] = torch.cat([parts[i] for i in range(3)])

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from survfuse._errors import ConfigError
-from survfuse.slides.encoders.base import EncoderCard, TileEncoder
 from survfuse.slides.encoders.card import find_card
+from survfuse.slides.encoders.encoder import EncoderCard, TileEncoder
 
 if TYPE_CHECKING:
     import torch
@@ -66,36 +66,48 @@ def load_encoder(
 
 def _check_settings(precision: str, batch: int) -> None:
     if precision not in PRECISIONS:
-        raise ConfigError(f"unknown precision {precision!r}; known: {', '.join(PRECISIONS)}")
+        raise ConfigError(
+            f"unknown precision {precision!r}; known: {', '.join(PRECISIONS)}",
+        )
     if batch < 1:
         raise ConfigError(f"batch must be at least 1 tile, got {batch}")
 
 
 def _measured(
-    card: EncoderCard, weights: Path | None, sha256: str | None, random_weights: int | None
+    card: EncoderCard,
+    weights: Path | None,
+    sha256: str | None,
+    random_weights: int | None,
 ) -> TileEncoder:
     from survfuse.slides.encoders.stain_texture import StainTextureEncoder
 
     if weights is not None or sha256 is not None or random_weights is not None:
         raise ConfigError(
-            f"encoder {card.name!r} has no weights; leave weights, sha256 and random_weights out"
+            f"encoder {card.name!r} has no weights; leave weights, sha256 and random_weights out",
         )
     return StainTextureEncoder()
 
 
 def _check_weights(
-    card: EncoderCard, weights: Path | None, sha256: str | None, random_weights: int | None
+    card: EncoderCard,
+    weights: Path | None,
+    sha256: str | None,
+    random_weights: int | None,
 ) -> None:
     if weights is not None and random_weights is not None:
-        raise ConfigError(f"encoder {card.name!r}: give weights or random_weights, not both")
+        raise ConfigError(
+            f"encoder {card.name!r}: give weights or random_weights, not both",
+        )
     if sha256 is not None and weights is None:
-        raise ConfigError(f"encoder {card.name!r}: sha256 is the checksum of a file of weights; name it too")
+        raise ConfigError(
+            f"encoder {card.name!r}: sha256 is the checksum of a file of weights; name it too",
+        )
     if weights is None and random_weights is None:
         asked = "ask for access and download" if card.gated else "download"
         raise ConfigError(
             f"encoder {card.name!r} needs its weights: {asked} {card.file} from {card.weights} "
             f"(licence: {card.licence}), then point --weights at the file. To try the pipeline without them, "
-            "use --encoder stain_texture, or --random-weights 0"
+            "use --encoder stain_texture, or --random-weights 0",
         )
 
 
@@ -111,9 +123,9 @@ def _network(
     from survfuse.slides.encoders._timm import import_timm
 
     import_timm()  # before anything that takes seconds
-    from survfuse.slides.encoders.networks import randomise
+    from survfuse.slides.encoders.encoder_networks import randomise
     from survfuse.slides.encoders.timm_encoder import TimmEncoder
-    from survfuse.slides.encoders.weights import fill, read_weights
+    from survfuse.slides.encoders.weight_files import fill, read_weights
 
     where = _device(device)
     origin: dict[str, object]
@@ -121,7 +133,11 @@ def _network(
         seed = random_weights or 0
         network, called = randomise(card, seed), f"{card.name}_random"
         # A seed means other weights under another version: here, and only here, versions matter.
-        origin = {"random_weights": seed, "torch": version("torch"), "timm": version("timm")}
+        origin = {
+            "random_weights": seed,
+            "torch": version("torch"),
+            "timm": version("timm"),
+        }
     else:
         read = read_weights(Path(weights), sha256)
         network, called = fill(card, read), card.name
@@ -145,9 +161,13 @@ def _device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise ConfigError(f"unknown device {name!r}; use auto, cpu, cuda or cuda:1") from None
+        raise ConfigError(
+            f"unknown device {name!r}; use auto, cpu, cuda or cuda:1",
+        ) from None
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(f"device {name!r} was asked for, but torch sees no GPU here; use auto or cpu")
+        raise ConfigError(
+            f"device {name!r} was asked for, but torch sees no GPU here; use auto or cpu",
+        )
     return device
 
 

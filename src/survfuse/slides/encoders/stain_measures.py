@@ -42,7 +42,11 @@ def spatial(cv2: Any, planes: Planes) -> list[float]:
         *lags(cv2, planes.brightness),
         *direction(cv2, eosin, OD_STEP),
         *direction(cv2, brightness, BYTE),
-        *(share for scale in RANK_SCALES for share in ranks(cv2, _coarse(cv2, brightness, scale))),
+        *(
+            share
+            for scale in RANK_SCALES
+            for share in ranks(cv2, _coarse(cv2, brightness, scale))
+        ),
         patchiness(cv2, haematoxylin),
         patchiness(cv2, eosin),
     ]
@@ -53,7 +57,12 @@ def nuclei(cv2: Any, haematoxylin: Plane, eosin: Plane) -> list[float]:
 
     The threshold is that of the stained part, so that bare glass in a tile moves nothing.
     """
-    _, tissue = cv2.threshold(cv2.add(haematoxylin, eosin), LEAST_STAIN, 255, cv2.THRESH_BINARY)
+    _, tissue = cv2.threshold(
+        cv2.add(haematoxylin, eosin),
+        LEAST_STAIN,
+        255,
+        cv2.THRESH_BINARY,
+    )
     smooth = cv2.blur(haematoxylin, (3, 3))
     threshold = _otsu(cv2, smooth[tissue > 0])
     _, mask = cv2.threshold(smooth, threshold, 255, cv2.THRESH_BINARY)
@@ -75,7 +84,12 @@ def nuclei(cv2: Any, haematoxylin: Plane, eosin: Plane) -> list[float]:
 def _otsu(cv2: Any, values: Plane) -> int:
     if not len(values):
         return LEAST_NUCLEAR
-    found, _ = cv2.threshold(values[:, None], 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
+    found, _ = cv2.threshold(
+        values[:, None],
+        0,
+        255,
+        cv2.THRESH_BINARY | cv2.THRESH_OTSU,
+    )
     return max(int(found), LEAST_NUCLEAR)
 
 
@@ -83,7 +97,9 @@ def _peaks(cv2: Any, haematoxylin: Plane, threshold: int) -> int:
     smooth = cv2.blur(haematoxylin, (5, 5))
     highest = cv2.dilate(smooth, _square(7))
     peaks = ((smooth == highest) & (smooth > threshold)).view(np.uint8)
-    return int(cv2.connectedComponents(peaks, connectivity=8, ltype=cv2.CV_32S)[0]) - 1  # a plateau is one
+    return (
+        int(cv2.connectedComponents(peaks, connectivity=8, ltype=cv2.CV_32S)[0]) - 1
+    )  # a plateau is one
 
 
 def _components(cv2: Any, mask: Plane, peaks: int, per: float) -> list[float]:
@@ -112,7 +128,9 @@ def _within(cv2: Any, plane: Plane, mask: Plane) -> tuple[float, float]:
         return 0.0, 0.0
     kept = cv2.bitwise_and(plane, mask)
     total, squares = int(cv2.sumElems(kept)[0]), sum_of_squares(cv2, kept)
-    return OD_STEP * total / pixels, OD_STEP * math.sqrt(pixels * squares - total * total) / pixels
+    return OD_STEP * total / pixels, OD_STEP * math.sqrt(
+        pixels * squares - total * total,
+    ) / pixels
 
 
 def grains(cv2: Any, haematoxylin: Plane) -> list[float]:
@@ -150,9 +168,11 @@ def direction(cv2: Any, plane: Plane, unit: float) -> list[float]:
     """Gradient and its agreement in direction, by the structure tensor (Bigun & Granlund 1987)."""
     dx, dy = cv2.spatialGradient(plane)
     tensor = [
-        cv2.resize(cv2.multiply(a, b, dtype=cv2.CV_32F), (GRID, GRID), interpolation=cv2.INTER_AREA).astype(
-            np.float64
-        )
+        cv2.resize(
+            cv2.multiply(a, b, dtype=cv2.CV_32F),
+            (GRID, GRID),
+            interpolation=cv2.INTER_AREA,
+        ).astype(np.float64)
         for a, b in ((dx, dx), (dy, dy), (dx, dy))
     ]
     xx, yy, xy = tensor
@@ -179,7 +199,12 @@ def ranks(cv2: Any, plane: Plane) -> list[float]:
                 neighbour = plane[row : row + height, column : column + width]
                 np.add(brighter, (neighbour > centre).view(np.uint8), out=brighter)
     counts = cv2.calcHist([brighter], [0], None, [9], [0, 9]).reshape(9) / centre.size
-    return [float(counts[0]), float(counts[1] + counts[2]), float(counts[6] + counts[7]), float(counts[8])]
+    return [
+        float(counts[0]),
+        float(counts[1] + counts[2]),
+        float(counts[6] + counts[7]),
+        float(counts[8]),
+    ]
 
 
 def _coarse(cv2: Any, halved: Plane, scale: int) -> Plane:
@@ -188,7 +213,11 @@ def _coarse(cv2: Any, halved: Plane, scale: int) -> Plane:
 
 def patchiness(cv2: Any, plane: Plane) -> float:
     """Standard deviation of the means over a 4 x 4 grid, in OD."""
-    coarse = cv2.resize(cv2.add(plane, 0, dtype=cv2.CV_32F), (4, 4), interpolation=cv2.INTER_AREA)
+    coarse = cv2.resize(
+        cv2.add(plane, 0, dtype=cv2.CV_32F),
+        (4, 4),
+        interpolation=cv2.INTER_AREA,
+    )
     return OD_STEP * float(coarse.astype(np.float64).std())
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from survfuse.slides.encoders.base import EncoderCard
+from survfuse.slides.encoders.encoder import EncoderCard
 
 QUANTILES = (5, 25, 50, 75, 95)  # per cent
 DARKNESS = (20, 40, 60, 80, 100)  # haematoxylin above, hundredths of optical density
@@ -20,7 +20,9 @@ def _stain(name: str, told: str) -> dict[str, str]:
         f"{name}_sd": f"{told}, standard deviation (OD)",
         f"{name}_skewness": f"{told}, skewness",
     }
-    return found | {f"{name}_q{q:02d}": f"{told}, {q} % quantile (OD)" for q in QUANTILES}
+    return found | {
+        f"{name}_q{q:02d}": f"{told}, {q} % quantile (OD)" for q in QUANTILES
+    }
 
 
 POINTWISE: dict[str, str] = {
@@ -36,8 +38,14 @@ POINTWISE: dict[str, str] = {
     "chroma_sd": "chroma, standard deviation",
     "chroma_q95": "chroma, 95 % quantile",
     "blank_share": "share of pixels brighter than 220 of 255",
-    **{f"haematoxylin_above_{t}": f"share of pixels with haematoxylin above {t / 100} OD" for t in DARKNESS},
-    **{f"eosin_above_{t}": f"share of pixels with eosin above {t / 100} OD" for t in PINKNESS},
+    **{
+        f"haematoxylin_above_{t}": f"share of pixels with haematoxylin above {t / 100} OD"
+        for t in DARKNESS
+    },
+    **{
+        f"eosin_above_{t}": f"share of pixels with eosin above {t / 100} OD"
+        for t in PINKNESS
+    },
     "stain_balance": "haematoxylin mean over the sum of both means",
     "stain_correlation": "correlation of haematoxylin and eosin over pixels",
 }
@@ -63,11 +71,23 @@ NUCLEAR: dict[str, str] = {
 """From the haematoxylin mask at half resolution; 0 where there is no nucleus."""
 
 SPATIAL: dict[str, str] = {
-    **{f"grain_{g:02d}": f"haematoxylin lost when openings grow to {g} px, mean (OD)" for g in GRAINS},
-    **{f"haematoxylin_band_{b:02d}": f"haematoxylin, contrast at about {b} px (OD)" for b in BANDS},
+    **{
+        f"grain_{g:02d}": f"haematoxylin lost when openings grow to {g} px, mean (OD)"
+        for g in GRAINS
+    },
+    **{
+        f"haematoxylin_band_{b:02d}": f"haematoxylin, contrast at about {b} px (OD)"
+        for b in BANDS
+    },
     **{f"eosin_band_{b:02d}": f"eosin, contrast at about {b} px (OD)" for b in BANDS},
-    **{f"haematoxylin_lag_{g:02d}": f"haematoxylin, correlation of pixels {g} px apart" for g in LAGS},
-    **{f"brightness_lag_{g:02d}": f"brightness, correlation of pixels {g} px apart" for g in LAGS},
+    **{
+        f"haematoxylin_lag_{g:02d}": f"haematoxylin, correlation of pixels {g} px apart"
+        for g in LAGS
+    },
+    **{
+        f"brightness_lag_{g:02d}": f"brightness, correlation of pixels {g} px apart"
+        for g in LAGS
+    },
     "eosin_gradient": "eosin, root mean square gradient (OD per px)",
     "eosin_coherence_local": "agreement of eosin edges in direction within cells of an 8 x 8 grid (0 to 1)",
     "eosin_coherence": "the same over the whole tile",

@@ -21,7 +21,11 @@ OD_STEP = 0.01
 """Optical density that one unit of a stain plane stands for."""
 RESIDUAL_ZERO = 128
 """Value of the residual plane where the two stains explain the colour."""
-HAEMATOXYLIN = (0.65, 0.70, 0.29)  # absorption of red, green, blue: Ruifrok & Johnston 2001, table 1
+HAEMATOXYLIN = (
+    0.65,
+    0.70,
+    0.29,
+)  # absorption of red, green, blue: Ruifrok & Johnston 2001, table 1
 EOSIN = (0.07, 0.99, 0.11)
 
 
@@ -37,7 +41,7 @@ def import_cv2() -> ModuleType:
         import cv2
     except ImportError as error:
         raise MissingExtraError(
-            "cv2 is needed for encoder stain_texture: pip install 'survfuse[slides]'"
+            "cv2 is needed for encoder stain_texture: pip install 'survfuse[slides]'",
         ) from error
     return cv2
 
@@ -51,7 +55,9 @@ def unmixing() -> npt.NDArray[np.float64]:
     stains = np.array([HAEMATOXYLIN, EOSIN], np.float64)
     stains /= np.linalg.norm(stains, axis=1, keepdims=True)
     residual = np.cross(stains[0], stains[1])
-    mixing = np.vstack([stains, residual / np.linalg.norm(residual)])  # (stains, colours)
+    mixing = np.vstack(
+        [stains, residual / np.linalg.norm(residual)],
+    )  # (stains, colours)
     return np.linalg.inv(mixing.T)
 
 
@@ -99,8 +105,17 @@ class StainSplitter:
         cv2.add(room.stains, 0, dst=room.bytes, dtype=cv2.CV_8U)  # rounds and clips
         haematoxylin, eosin, residual = cv2.split(room.bytes)
         red, green, blue = cv2.split(tile)
-        chroma = cv2.subtract(cv2.max(cv2.max(red, green), blue), cv2.min(cv2.min(red, green), blue))
-        return Planes(haematoxylin, eosin, residual, cv2.cvtColor(tile, cv2.COLOR_RGB2GRAY), chroma)
+        chroma = cv2.subtract(
+            cv2.max(cv2.max(red, green), blue),
+            cv2.min(cv2.min(red, green), blue),
+        )
+        return Planes(
+            haematoxylin,
+            eosin,
+            residual,
+            cv2.cvtColor(tile, cv2.COLOR_RGB2GRAY),
+            chroma,
+        )
 
 
 @dataclass(frozen=True)

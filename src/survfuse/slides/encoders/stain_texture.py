@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from survfuse.slides.encoders.base import Encoded, TileEncoder, Tiles, to_float16
+from survfuse.slides.encoders.encoder import Encoded, TileEncoder, Tiles, to_float16
 from survfuse.slides.encoders.stain_measures import BYTE, spatial
 from survfuse.slides.encoders.stain_names import (
     DARKNESS,
@@ -81,12 +81,23 @@ class StainTextureEncoder(TileEncoder):
 
     def _histograms(self, planes: Planes) -> list[npt.NDArray[np.int64]]:
         cv2 = self._split.cv2
-        order = (planes.haematoxylin, planes.eosin, planes.residual, planes.brightness, planes.chroma)
+        order = (
+            planes.haematoxylin,
+            planes.eosin,
+            planes.residual,
+            planes.brightness,
+            planes.chroma,
+        )
         return [histogram(cv2, plane) for plane in order]
 
     def identity(self) -> dict[str, Any]:
         """Everything that decides the features; see :meth:`TileEncoder.identity`."""
-        return {"name": self.name, "arch": self.card.arch, "version": VERSION, "dim": self.dim}
+        return {
+            "name": self.name,
+            "arch": self.card.arch,
+            "version": VERSION,
+            "dim": self.dim,
+        }
 
 
 def pointwise(counts: npt.NDArray[np.int64], apart: Column) -> Column:
@@ -104,7 +115,10 @@ def pointwise(counts: npt.NDArray[np.int64], apart: Column) -> Column:
     ndarray, (n, len(POINTWISE))
     """
     haematoxylin, eosin, residual, brightness, chroma = (counts[:, i] for i in range(5))
-    (h_mean, h_variance, _), (e_mean, e_variance, _) = _moments(haematoxylin), _moments(eosin)
+    (h_mean, h_variance, _), (e_mean, e_variance, _) = (
+        _moments(haematoxylin),
+        _moments(eosin),
+    )
     r_mean, r_variance, _ = _moments(residual)
     b_mean, b_variance, _ = _moments(brightness)
     c_mean, c_variance, _ = _moments(chroma)
@@ -135,7 +149,12 @@ def _stain(counts: npt.NDArray[np.int64]) -> list[Column]:
     mean, variance, third = _moments(counts)
     spread = np.sqrt(variance)
     shape = _ratio(third, variance * spread)
-    return [OD_STEP * mean, OD_STEP * spread, shape, *(OD_STEP * _quantile(counts, q) for q in QUANTILES)]
+    return [
+        OD_STEP * mean,
+        OD_STEP * spread,
+        shape,
+        *(OD_STEP * _quantile(counts, q) for q in QUANTILES),
+    ]
 
 
 def _moments(counts: npt.NDArray[np.int64]) -> tuple[Column, Column, Column]:
@@ -151,7 +170,9 @@ def _moments(counts: npt.NDArray[np.int64]) -> tuple[Column, Column, Column]:
 def _quantile(counts: npt.NDArray[np.int64], percent: int) -> Column:
     """Smallest value that `percent` % of the pixels do not exceed."""
     below = np.cumsum(counts, axis=1)
-    found: Column = (100 * below < percent * below[:, -1:]).sum(axis=1).astype(np.float64)
+    found: Column = (
+        (100 * below < percent * below[:, -1:]).sum(axis=1).astype(np.float64)
+    )
     return found
 
 

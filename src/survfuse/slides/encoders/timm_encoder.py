@@ -11,8 +11,14 @@ import torch
 from torch import Tensor
 
 from survfuse._errors import ConfigError
-from survfuse.slides.encoders.base import Encoded, EncoderCard, TileEncoder, Tiles, to_float16
-from survfuse.slides.encoders.networks import PooledNetwork
+from survfuse.slides.encoders.encoder import (
+    Encoded,
+    EncoderCard,
+    TileEncoder,
+    Tiles,
+    to_float16,
+)
+from survfuse.slides.encoders.encoder_networks import PooledNetwork
 
 CODE_VERSION = 1
 """Raised whenever this module would give other features for the same weights."""
@@ -66,7 +72,9 @@ class TimmEncoder(TileEncoder):
             self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         # On the scale of bytes, so that tiles travel as bytes and are scaled where they arrive.
         self._mean = (255 * torch.tensor(card.mean)).view(1, 3, 1, 1).to(device)
-        self._scale = (255 * torch.tensor(card.std)).reciprocal().view(1, 3, 1, 1).to(device)
+        self._scale = (
+            (255 * torch.tensor(card.std)).reciprocal().view(1, 3, 1, 1).to(device)
+        )
 
     def encode(self, tiles: Tiles) -> Encoded:  # (n, px, px, 3) -> (n, dim)
         """Encode tiles; see :meth:`TileEncoder.encode`."""
@@ -74,7 +82,10 @@ class TimmEncoder(TileEncoder):
         features = np.empty((len(whole), self.dim), np.float16)
         for start in range(0, len(whole), self.batch):
             part = slice(start, start + self.batch)
-            features[part] = to_float16(self._forward(whole[part]).cpu().numpy(), self.name)
+            features[part] = to_float16(
+                self._forward(whole[part]).cpu().numpy(),
+                self.name,
+            )
         return features
 
     @torch.inference_mode()
@@ -87,7 +98,7 @@ class TimmEncoder(TileEncoder):
         except torch.OutOfMemoryError:
             raise ConfigError(
                 f"encoder {self.name!r}: {len(tiles)} tiles of {tiles.shape[1]} px do not fit the memory of "
-                f"{self.device}; ask for a smaller batch than {self.batch}"
+                f"{self.device}; ask for a smaller batch than {self.batch}",
             ) from None
 
     def _autocast(self) -> AbstractContextManager[None]:

@@ -1,0 +1,253 @@
+"""A cohort in memory: patients, their outcome, and the modalities each of them has."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from survfuse._errors import CohortError, listed
+from survfuse._storage import sha256_text, to_json
+from survfuse.cohort.leakage import Leak, find_leaks
+from survfuse.cohort.modalities import ModalityData
+from survfuse.cohort.problems import Problem
+from survfuse.cohort.spec import CohortSpec
+from survfuse.survival.curves import follow_up_median
+
+
+@dataclass(frozen=True)
+class FlowStep:
+    """One line of the patient flow: how many were left after a step.
+
+    Attributes
+    ----------
+    step : str
+    patients : int
+    events : int or None
+        None where no outcome is known.
+    note : str
+        Who was left out, by name.
+    """
+
+    step: str
+    patients: int
+    events: int | None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Patients, sorted by id, with an outcome and whatever modalities each of them has.
+
+    Attributes
+    ----------
+    name : str
+    spec : CohortSpec
+        What the cohort file says.
+    root : Path
+        Folder that the file's paths are relative to.
+    patients : tuple of str
+        Ids, sorted, so that the order of rows in a file never matters.
+    outcome : DataFrame or None
+        Columns `time` (float, in ``spec.outcome.unit``) and `event` (bool), indexed
+        by ``patient_id``, in the order of `patients`. Loaded without need of an
+        outcome, it is NaN and False where not known, and None where nobody has one.
+    modalities : mapping of name to TableData, ExpressionData or BagData
+    folds : Series of str or None
+        The fold that the cohort file gives each patient.
+    groups : DataFrame of str
+        Group names, one column a group; empty text where not known.
+    problems : tuple of Problem
+        What a person should look at.
+    flow : tuple of FlowStep
+        How the patients of the files became these.
+    """
+
+    name: str
+    spec: CohortSpec
+    root: Path
+    patients: tuple[str, ...]
+    outcome: pd.DataFrame | None
+    modalities: Mapping[str, ModalityData]
+    folds: pd.Series[str] | None = None
+    groups: pd.DataFrame = field(default_factory=pd.DataFrame)
+    problems: tuple[Problem, ...] = ()
+    flow: tuple[FlowStep, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.patients)
+
+    @cached_property
+    def present(self) -> pd.DataFrame:
+        """Who has what: bool, patients by modalities."""
+        index = pd.Index(self.patients, name="patient_id", dtype=object)
+        columns = {
+            name: index.isin(data.patients) for name, data in self.modalities.items()
+        }
+        return pd.DataFrame(columns, index=index)
+
+    @property
+    def events(self) -> int:
+        """Patients with the event."""
+        return 0 if self.outcome is None else int(self.outcome["event"].sum())
+
+    @property
+    def unit(self) -> str | None:
+        """Unit of time, None where there is no outcome."""
+        return self.spec.outcome.unit if self.spec.outcome is not None else None
+
+    @property
+    def endpoint(self) -> str | None:
+        """Name of the endpoint, None where there is no outcome."""
+        return self.spec.outcome.label if self.spec.outcome is not None else None
+
+    @cached_property
+    def leaks(self) -> tuple[Leak, ...]:
+        """Inputs whose content is the outcome, or nearly so; looked for once."""
+        return find_leaks(self.modalities, self.outcome)
+
+    def with_outcome(self, outcome: pd.DataFrame) -> Cohort:
+        """Deal other outcomes to the same patients; what leaks is still judged by their own."""
+        other = replace(self, outcome=outcome)
+        vars(other)["leaks"] = (
+            self.leaks
+        )  # a search through all inputs, which takes a minute for 60 million
+        return other
+
+    def check_patients(self, ids: Iterable[str]) -> tuple[str, ...]:
+        """Return the ids as a tuple after checking that each is known and appears once.
+
+        Raises
+        ------
+        CohortError
+            Names the ids that are unknown or repeated.
+        """
+        chosen = tuple(ids)
+        known = set(self.patients)
+        unknown = [i for i in chosen if i not in known]
+        if unknown:
+            raise CohortError(
+                f"cohort {self.name!r} has no patient {listed(map(repr, unknown))}; "
+                f"its {len(self.patients)} ids look like {listed(map(repr, self.patients), 3)}",
+            )
+        if len(set(chosen)) < len(chosen):
+            repeated = sorted(i for i, count in Counter(chosen).items() if count > 1)
+            raise CohortError(f"patients named more than once: {listed(repeated)}")
+        return chosen
+
+    def subset(self, ids: Iterable[str]) -> Cohort:
+        """Keep only these patients, sorted by id.
+
+        Raises
+        ------
+        CohortError
+            For ids that are unknown or named twice.
+        """
+        chosen = sorted(self.check_patients(ids))
+        step = FlowStep("chosen", len(chosen), None)
+        outcome = self.outcome
+        if outcome is not None:
+            outcome = outcome.loc[chosen]
+            step = replace(step, events=int(outcome["event"].sum()))
+        return replace(
+            self,
+            patients=tuple(chosen),
+            outcome=outcome,
+            modalities={
+                name: data.subset(chosen) for name, data in self.modalities.items()
+            },
+            folds=None if self.folds is None else self.folds.loc[chosen],
+            groups=self.groups.loc[chosen],
+            flow=(*self.flow, step),
+        )
+
+    def summary(self) -> pd.DataFrame:
+        """Tabulate modalities: modality, kind, patients, features, missing_share, note."""
+        rows = [
+            (
+                name,
+                data.kind,
+                len(data.patients),
+                data.features,
+                data.missing_share(),
+                data.note(),
+            )
+            for name, data in self.modalities.items()
+        ]
+        return pd.DataFrame(
+            rows,
+            columns=[
+                "modality",
+                "kind",
+                "patients",
+                "features",
+                "missing_share",
+                "note",
+            ],
+        )
+
+    def patterns(self) -> pd.DataFrame:
+        """Tabulate availability patterns, most frequent first.
+
+        Returns
+        -------
+        DataFrame
+            `modalities, patients, events, follow_up_median` (reverse Kaplan-Meier, in the unit of the
+            outcome; NaN where not reached or no outcome is known).
+        """
+        has = self.present
+        names = np.array(has.columns, dtype=object)
+        key = [" + ".join(names[row]) for row in has.to_numpy(bool)]
+        event = (
+            np.zeros(len(has), bool)
+            if self.outcome is None
+            else self.outcome["event"].to_numpy(bool)
+        )
+        frame = pd.DataFrame(
+            {"modalities": key, "patients": 1, "events": event.astype(int)},
+        )
+        counted = frame.groupby("modalities", as_index=False, sort=True).sum()
+        homes = pd.Series(key, index=has.index)
+        counted["follow_up_median"] = [
+            self.follow_up(homes.index[homes == pattern])
+            for pattern in counted["modalities"]
+        ]
+        return counted.sort_values(
+            "patients",
+            ascending=False,
+            kind="stable",
+            ignore_index=True,
+        )
+
+    def follow_up(self, ids: Iterable[str]) -> float:
+        """Median follow-up of some patients by reverse Kaplan-Meier; NaN where not reached or not known."""
+        if self.outcome is None:
+            return float("nan")
+        own = self.outcome.loc[list(ids)].dropna(subset="time")
+        median = follow_up_median(own["time"], own["event"]) if len(own) else None
+        return float("nan") if median is None else median
+
+    def fingerprint(self) -> str:
+        """Hash the contents: ids, outcome, declared cells, expression values, slide hashes.
+
+        Neither the place of the files nor the order of their rows matters.
+        """
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        outcome = None
+        if self.outcome is not None:
+            times = [float(time).hex() for time in self.outcome["time"]]
+            outcome = [self.unit, times, self.outcome["event"].astype(bool).tolist()]
+        modalities = {
+            name: data.fingerprint() for name, data in self.modalities.items()
+        }
+        folds = None if self.folds is None else self.folds.tolist()
+        groups = {name: self.groups[name].tolist() for name in self.groups}
+        return sha256_text(to_json([self.patients, outcome, modalities, folds, groups]))

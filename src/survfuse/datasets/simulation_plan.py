@@ -1,0 +1,65 @@
+"""What a simulation is asked for, checked before anything is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from survfuse._errors import ConfigError
+from survfuse.datasets.outcomes import Signal, Unit
+
+LARGEST = 16384  # px of 0.5 µm, side of a painted slide
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What was asked for, as it is written into ``simulation.json``; see :func:`simulate` for each."""
+
+    patients: int
+    event_rate: float
+    signal: Signal
+    strength: float
+    tiles: int
+    tile_dim: int
+    genes: int
+    slides: int
+    missing: Mapping[str, float] = field(default_factory=dict)
+    sites: int = 0
+    site_hazard: float = 0.0
+    leak: bool = False
+    hold_out: int = 0
+    seed: int = 0
+    unit: Unit = "months"
+    images: bool = False
+    slide_px: int = 1536
+    defects: bool = False
+
+    def check(self) -> None:
+        """Refuse numbers that make no cohort.
+
+        Raises
+        ------
+        ConfigError
+            Names the parameter and the numbers it may take.
+        """
+        least = {
+            "patients": 8, "tiles": 4, "tile_dim": 1, "slides": 1, "sites": 0, "hold_out": 0, "seed": 0,
+            "slide_px": 256,
+        }  # fmt: skip
+        for name, minimum in least.items():
+            if getattr(self, name) < minimum:
+                raise ConfigError(
+                    f"{name}: at least {minimum}, got {getattr(self, name)}",
+                )
+        if not 0 < self.event_rate < 1:
+            raise ConfigError(
+                f"event_rate: expected a share between 0 and 1, got {self.event_rate}",
+            )
+        if self.slide_px > LARGEST:
+            raise ConfigError(
+                f"slide_px: at most {LARGEST} (a slide is painted in memory), got {self.slide_px}",
+            )
+        if self.defects and not self.images:
+            raise ConfigError(
+                "defects: belong to slides with pixels; ask for images (--slides) too",
+            )

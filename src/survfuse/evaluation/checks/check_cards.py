@@ -1,0 +1,92 @@
+"""The registry of checks: a number resolves to a card that says what is asked and how grave a doubt is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Literal
+
+from survfuse.evaluation.checks.evidence import Evidence, Status, Verdict
+
+Severity = Literal["error", "warning"]
+Check = Callable[[Evidence], Verdict]
+
+STATUS_OF_DOUBT: dict[Severity, Status] = {"error": "failed", "warning": "warning"}
+NOT_GIVEN = {
+    "models": "there are no predictions: only a cohort is looked at",
+    "metrics": "there are no metrics: only a cohort is looked at",
+    "summaries": "the run left no summaries of its fits",
+    "splits": "there are no splits: only a cohort is looked at",
+    "permuted": "the model was not trained on permuted outcomes",
+}
+
+
+@dataclass(frozen=True)
+class Card:
+    """One numbered check.
+
+    Attributes
+    ----------
+    id : str
+        ``SRV001``; never used again for something else.
+    name : str
+        What should be true, in one sentence.
+    severity : "error" or "warning"
+        A doubt makes the numbers of a run invalid ("error"), or a person must look ("warning").
+    needs : tuple of str
+        Fields of `Evidence` without which there is nothing to look at, besides the
+        cohort. A check without needs is a data check.
+    check : callable
+    """
+
+    id: str
+    name: str
+    severity: Severity
+    needs: tuple[str, ...]
+    check: Check
+
+    @property
+    def about_data(self) -> bool:
+        """Whether a cohort alone is enough to look at."""
+        return not self.needs
+
+    @property
+    def page(self) -> str:
+        """The page that explains it, from the root of the repository."""
+        return f"docs/checks/{self.id}.md"
+
+    def missing(self, evidence: Evidence) -> str:
+        """Why there is nothing to look at; empty when there is."""
+        return next(
+            (NOT_GIVEN[name] for name in self.needs if not getattr(evidence, name)),
+            "",
+        )
+
+
+CHECKS: dict[str, Card] = {}
+
+
+def check(
+    id: str,
+    name: str,
+    severity: Severity,
+    needs: tuple[str, ...] = (),
+) -> Callable[[Check], Check]:
+    """Register a check under its number; its doubts end in the status that its severity says."""
+
+    def add(function: Check) -> Check:
+        if id in CHECKS:
+            raise ValueError(f"check {id} is registered twice")
+
+        @wraps(function)
+        def judged(evidence: Evidence) -> Verdict:
+            verdict = function(evidence)
+            if verdict.status == "doubt":
+                return verdict._replace(status=STATUS_OF_DOUBT[severity])
+            return verdict
+
+        CHECKS[id] = Card(id, name, severity, needs, judged)
+        return judged
+
+    return add

@@ -1,0 +1,140 @@
+"""What travels between processes: work, payloads, and answers that always arrive.
+
+Only between a parent and the workers that it started itself; nothing is kept on disk.
+"""
+
+from __future__ import annotations
+
+import time as clock
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from multiprocessing.reduction import ForkingPickler
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one call of `work` gave.
+
+    Attributes
+    ----------
+    value : object or None
+    error : BaseException or None
+    passing : bool
+        Whether the error is of the kind that may pass (the disk, the memory).
+    seconds : float
+    """
+
+    value: Any = None
+    error: BaseException | None = None
+    passing: bool = False
+    seconds: float = 0.0
+
+
+def call(work: Callable[[Any], Any], payload: Any) -> Answer:
+    """Call `work`; whatever it raises is part of the answer, but for Ctrl-C."""
+    started = clock.monotonic()
+    try:
+        value = work(payload)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - carrying any failure home is the task
+        passing = isinstance(error, (OSError, MemoryError))
+        return Answer(None, error, passing, clock.monotonic() - started)
+    return Answer(value, None, False, clock.monotonic() - started)
+
+
+def pack(thing: Any) -> bytes:
+    """Pickle, as multiprocessing does."""
+    return bytes(ForkingPickler.dumps(thing))
+
+
+def pack_work(
+    work: Callable[[Any], Any],
+    dumps: Callable[[Any], bytes] = pack,
+) -> bytes:
+    """Pickle the work itself.
+
+    Raises
+    ------
+    TypeError
+        When it cannot be sent to workers.
+    """
+    try:
+        return dumps(work)
+    except Exception as error:
+        raise TypeError(
+            f"the work ({type(work).__name__}) cannot be sent to workers: {error}; what it is and holds must "
+            "be defined at the top of a module",
+        ) from error
+
+
+def unpack(data: bytes) -> Any:
+    """Undo :func:`pack`."""
+    return ForkingPickler.loads(data)
+
+
+def pack_answer(answer: Answer) -> bytes:
+    """Pickle an answer; one that cannot be pickled becomes one that says so."""
+    if answer.error is not None:
+        return pack(_failed(_portable(answer.error), answer))
+    kind = type(answer.value).__name__
+    try:
+        return pack(answer)
+    except MemoryError:
+        short = MemoryError(f"too little to send what the work returned ({kind})")
+        return pack(_failed(short, replace(answer, passing=True)))
+    except Exception as error:  # noqa: BLE001 - a value's own methods decide what pickling raises
+        refusal = TypeError(
+            f"what the work returned ({kind}) cannot be sent between processes: {error}",
+        )
+        return pack(_failed(refusal, answer))
+
+
+def unpack_answer(data: bytes) -> Answer:
+    """Undo :func:`pack_answer`; a value that cannot be restored here becomes an error."""
+    try:
+        found = unpack(data)
+    except MemoryError:
+        return Answer(
+            error=MemoryError("too little to take what the work returned"),
+            passing=True,
+        )
+    except Exception as error:  # noqa: BLE001 - as above
+        return Answer(
+            error=TypeError(
+                f"what the work returned cannot be restored in this process: {error}",
+            ),
+        )
+    assert isinstance(found, Answer)
+    return found
+
+
+def answered(work: Callable[[Any], Any], data: bytes) -> bytes:
+    """Give the packed answer of `work` to a packed payload."""
+    payload = call(unpack, data)
+    return pack_answer(
+        payload if payload.error is not None else call(work, payload.value),
+    )
+
+
+def _failed(error: BaseException, answer: Answer) -> Answer:
+    return Answer(None, error, answer.passing, answer.seconds)
+
+
+def _portable(error: BaseException) -> BaseException:
+    """Give the exception if it survives the trip, else a RuntimeError that quotes it."""
+    note = "raised in a worker:\n" + "".join(traceback.format_exception(error)).rstrip()
+    try:
+        error.add_note(note)
+        if type(unpack(pack(error))) is type(error):
+            return error
+    except Exception:  # noqa: BLE001 - an exception of a stranger may refuse in any way
+        pass
+    text = (
+        "".join(traceback.format_exception_only(error))
+        .partition("\nraised in a worker:")[0]
+        .strip()
+    )
+    made = RuntimeError(text)
+    made.add_note(note)
+    return made

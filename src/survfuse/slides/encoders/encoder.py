@@ -1,0 +1,221 @@
+"""What an encoder says of itself, and what every encoder does. Needs neither torch nor timm."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from survfuse._errors import ConfigError, SlideError
+
+Pooling = Literal["cls", "cls+mean", "avg", "attention", "measured"]
+Layout = Literal["timm", "hf_dinov2", "conch"]
+Basis = Literal["stated", "magnification", "convention"]
+Tiles = npt.NDArray[np.uint8]
+Encoded = npt.NDArray[np.float16]
+
+LEAST_PX = 32
+"""Smallest side of a tile."""
+FLOAT16_MAX = float(np.finfo(np.float16).max)
+
+
+@dataclass(frozen=True)
+class EncoderCard:
+    """Everything about one tile encoder; nothing about it stands anywhere else.
+
+    Attributes
+    ----------
+    name : str
+        As in configurations and in the ``encoder`` attribute of a bag.
+    arch : str
+        timm architecture, or ``measured`` for an encoder without weights.
+    arguments : mapping
+        Given to ``timm.create_model``; layers are named by words (`SwiGLUPacked`, `SiLU`).
+    weights : str
+        Where the weights come from; empty where there are none.
+    file : str
+        The file to download there.
+    licence : str
+        Of the weights, as the publisher names it.
+    gated : bool
+        Whether the publisher hands the weights out only after a request.
+    px : int
+        Side of the input tile, in pixels.
+    mpp : float, µm per pixel
+        Scale at which tiles are cut unless another is asked for.
+    basis : {"stated", "magnification", "convention"}
+        How `mpp` is known: printed by the publisher; converted from a stated
+        magnification (20x is 0.5 µm/px); or custom of the field only.
+    mean, std : tuple of three floats
+        Of red, green and blue on the scale 0 to 1.
+    dim : int
+        Features per tile.
+    pooling : {"cls", "cls+mean", "avg", "attention", "measured"}
+        How patch tokens or maps become one vector.
+    summary, source : str
+        One line for tables; the paper.
+    px_step : int or None
+        Other tile sides accepted: multiples of this; None when `px` alone is.
+    precision : {"fp16", "bf16", "fp32"}
+        Autocast on a GPU unless asked otherwise.
+    layout : {"timm", "hf_dinov2", "conch"}
+        How the published file names its tensors.
+    unused : tuple of str
+        Prefixes of tensors in the published file that features do not need.
+    unverified : tuple of str
+        What could not be checked against the publisher's own page.
+    """
+
+    name: str
+    arch: str
+    arguments: Mapping[str, Any]
+    weights: str
+    licence: str
+    gated: bool
+    px: int
+    mpp: float
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    dim: int
+    pooling: Pooling
+    summary: str
+    source: str
+    file: str = ""
+    basis: Basis = "convention"
+    px_step: int | None = None
+    precision: Literal["fp16", "bf16", "fp32"] = "fp16"
+    layout: Layout = "timm"
+    unused: tuple[str, ...] = ()
+    unverified: tuple[str, ...] = field(default=())
+
+    @property
+    def needs_weights(self) -> bool:
+        """Whether anything must be downloaded before it can be used."""
+        return self.pooling != "measured"
+
+    def check_px(self, px: int) -> None:
+        """Refuse a tile side this encoder cannot take.
+
+        Raises
+        ------
+        ConfigError
+            Naming the sides it can take.
+        """
+        if px == self.px:
+            return
+        if self.px_step is None:
+            raise ConfigError(
+                f"encoder {self.name!r} takes tiles of {self.px} px, not {px}; "
+                "leave tile_px out, and choose the field of view with mpp",
+            )
+        if px < LEAST_PX or px % self.px_step:
+            raise ConfigError(
+                f"encoder {self.name!r} takes tiles of {self.px} px, or of any multiple of {self.px_step} px "
+                f"from {LEAST_PX} up, not {px}",
+            )
+
+
+class TileEncoder(ABC):
+    """Turns tiles into features; the same object serves training and prediction.
+
+    Attributes
+    ----------
+    card : EncoderCard
+        What it is.
+    name : str
+        As written into bags: the card's name, with ``_random`` behind it where
+        the weights are random.
+    dim, px : int
+        Features per tile; side of the tiles it expects.
+    """
+
+    card: EncoderCard
+    name: str
+
+    @property
+    def dim(self) -> int:
+        """Features per tile."""
+        return self.card.dim
+
+    @property
+    def px(self) -> int:
+        """Side of a tile in pixels, unless another accepted side is chosen."""
+        return self.card.px
+
+    @abstractmethod
+    def encode(self, tiles: Tiles) -> Encoded:
+        """Encode tiles; a tile's features do not depend on its neighbours in the call.
+
+        Parameters
+        ----------
+        tiles : ndarray, (n, px, px, 3), uint8
+            RGB; `n` may be 0.
+
+        Returns
+        -------
+        ndarray, (n, dim), float16
+            Finite.
+
+        Raises
+        ------
+        ConfigError
+            When the encoder cannot take tiles of this side.
+        SlideError
+            When a feature is not finite or does not fit float16.
+        """
+
+    @abstractmethod
+    def identity(self) -> dict[str, Any]:
+        """What must be equal for two runs to give the same features.
+
+        JSON-ready; part of the content key of every bag. Versions of libraries are
+        left to the run's record: a patch release must not make a finished store stale.
+        """
+
+    def checked(self, tiles: Tiles) -> Tiles:
+        """Return the tiles where they are what this encoder takes.
+
+        Raises
+        ------
+        ValueError
+            When they are not (n, px, px, 3) of uint8.
+        ConfigError
+            See :meth:`EncoderCard.check_px`.
+        """
+        shape = np.shape(tiles)
+        if (
+            len(shape) != 4
+            or shape[3] != 3
+            or shape[1] != shape[2]
+            or tiles.dtype != np.uint8
+        ):
+            raise ValueError(
+                f"expected tiles (n, px, px, 3) of uint8, got {shape} of {tiles.dtype}",
+            )
+        self.card.check_px(int(shape[1]))
+        return tiles
+
+
+def to_float16(values: npt.NDArray[np.floating[Any]], encoder: str) -> Encoded:
+    """Round features to float16; what does not fit is refused, never stored as infinity.
+
+    Raises
+    ------
+    SlideError
+        Counting the tiles concerned and naming the largest value.
+    """
+    bad = ~(np.abs(values) <= FLOAT16_MAX)  # catches NaN too
+    if bad.any():
+        tiles, columns = int(bad.any(axis=1).sum()), np.flatnonzero(bad.any(axis=0))
+        finite = values[np.isfinite(values)]
+        largest = f"{float(np.abs(finite).max()):.3g}" if finite.size else "none finite"
+        raise SlideError(
+            f"encoder {encoder!r} gave values that float16 cannot hold in {tiles} of {len(values)} tiles "
+            f"({len(columns)} features, the first is number {columns[0]}; largest finite value {largest}, "
+            f"limit {FLOAT16_MAX:.0f}); check that the weights fit the encoder, or try precision fp32",
+        )
+    return values.astype(np.float16)

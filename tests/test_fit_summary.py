@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from running import loaded, quick, small
+from survfuse.cohort import Cohort
+from survfuse.fit_summary import events_told
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
+    return loaded(small(tmp_path_factory.mktemp("cohort"), 60))
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        (
+            {"head": "discrete", "bins": 3},
+            "not computable: a discrete head is not fitted by a partial",
+        ),
+        (
+            {"selection": "last", "calibration": "km"},
+            "not computable: calibration km makes no out-of-fold risks; breslow_oof does",
+        ),
+    ],
+)
+def test_a_size_that_is_not_known_says_why(
+    cohort: Cohort,
+    fields: dict[str, Any],
+    why: str,
+) -> None:
+    model = quick(**fields).fit(cohort)
+    assert model.fitted is not None
+    summary = model.fitted.summary
+    assert summary["effective_parameters"] is None
+    assert summary["events_per_effective_parameter"] is None
+    assert summary["effective_note"].startswith(why)
+    assert why in events_told(summary)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"fusion": "anchored", "anchor_bags": "mean"},
+        {
+            "modalities": ("clinical",),
+            "epochs": 200,
+            "input_dropout": 0.0,
+            "weight_decay": 0.0,
+        },
+    ],
+)
+def test_events_are_divided_by_effective_parameters(
+    cohort: Cohort,
+    fields: dict[str, Any],
+) -> None:
+    model = quick(**fields).fit(cohort)
+    assert model.fitted is not None
+    summary = model.fitted.summary
+    effective = summary["effective_parameters"]
+    assert effective is not None
+    assert summary["events_per_effective_parameter"] == pytest.approx(
+        summary["events"] / effective,
+    )
+    told = events_told(summary)
+    assert f"{summary['parameters']:,} parameters, effective {effective:.1f}: " in told
+    assert "rule of thumb: 10 or more; Riley et al. 2019" in told
+
+
+def test_an_old_bundle_tells_no_effective_size() -> None:
+    assert (
+        events_told({"parameters": 1200}) == "1,200 parameters; effective: not recorded"
+    )
+
+
+def test_a_model_that_tells_nobody_apart_is_told() -> None:
+    summary = {
+        "parameters": 9,
+        "effective_parameters": 0.0,
+        "events_per_effective_parameter": None,
+    }
+    assert events_told(summary) == "9 parameters, effective 0: it tells nobody apart"
+
+
+def test_the_oldest_bundle_is_still_told(tmp_path: Path) -> None:
+    assert events_told({"parameters": 3, "effective_note": ""}).endswith("not recorded")
+
+
+def test_the_papers_loss_has_a_size_too(cohort: Cohort) -> None:
+    """It is no way to treat ties; its effective size is counted as if they were Breslow's."""
+    summary = quick(loss="paper", epochs=40).fit(cohort).fitted.summary  # type: ignore[union-attr]
+    assert summary["effective_note"]
