@@ -53,7 +53,7 @@ RUN = """\
 # yaml-language-server: $schema=run.schema.json
 # What differs from the defaults; `survfuse crossval cohort.yaml -c run.yaml -o runs/first`
 model:
-  preset: default              # or paper: arXiv 2605.13897 to the letter
+  preset: default              # or paper: arXiv 2605.13897 as its authors coded it
 crossval:
   folds: 5
   repeats: 1
