@@ -9,9 +9,9 @@ import pytest
 from survfuse._errors import BundleError, InputError
 from survfuse._places import (
     LOCK,
-    answered,
+    disk_errors,
     began,
-    disk_answer,
+    disk_advice,
     held,
     is_alive,
     owner_mark,
@@ -77,11 +77,11 @@ def test_a_full_disk_is_found_by_writing(tmp_path, monkeypatch):
 
 def test_errors_of_a_disk_are_answered_and_others_are_not():
     assert (
-        disk_answer(OSError(errno.EROFS, "x", "/a/b"))
+        disk_advice(OSError(errno.EROFS, "x", "/a/b"))
         == "/a/b: the disk is read-only; choose another place"
     )
-    assert disk_answer(OSError(errno.EBADF, "x")) is None
-    with pytest.raises(OSError, match="x"), answered("/a"):
+    assert disk_advice(OSError(errno.EBADF, "x")) is None
+    with pytest.raises(OSError, match="x"), disk_errors("/a"):
         raise OSError(errno.EBADF, "x")
 
 

@@ -20,8 +20,8 @@ from typing import Any, TypeVar
 import numpy.typing as npt
 
 from survfuse._errors import InputError, context
-from survfuse._gate import is_passing, regular_file
-from survfuse._places import answered
+from survfuse._gate import is_system_error, regular_file
+from survfuse._places import disk_errors
 from survfuse._storage import (
     read_json,
     read_tensors,
@@ -93,7 +93,7 @@ def recall(
                 check(content)
             return content
     except InputError as failure:
-        if is_passing(failure.__cause__):  # it may be whole
+        if is_system_error(failure.__cause__):  # it may be whole
             raise
         _note(
             f"a kept result is damaged and is computed anew: {failure}{_cleared(path)}",
@@ -104,7 +104,7 @@ def recall(
 
 def _cleared(path: Path) -> str:
     """Make room for a new result; what is no regular file was not ours and is moved aside."""
-    with answered(path):
+    with disk_errors(path):
         if path.is_file() or not path.exists():
             path.unlink(missing_ok=True)
             return ""
@@ -131,7 +131,7 @@ def write_kept_json(
 ) -> dict[str, Any]:
     """Write content under its header and digest; return it as :func:`recall_json` will."""
     plain: dict[str, Any] = json.loads(to_json({**header, **content}))
-    with answered(path):
+    with disk_errors(path):
         write_json(path, {**plain, DIGEST: json_digest(plain)})
     return plain
 
@@ -172,7 +172,7 @@ def write_kept_tensors(
     arrays: Mapping[str, npt.NDArray[Any]],
 ) -> None:
     """Write arrays under their header and digest."""
-    with answered(path):
+    with disk_errors(path):
         write_tensors(path, arrays, {**header, DIGEST: _tensors_digest(header, arrays)})
 
 

@@ -53,7 +53,7 @@ _ANSWERS = {
 }
 
 
-def disk_answer(failure: OSError) -> str | None:
+def disk_advice(failure: OSError) -> str | None:
     """Say what a person can do about an error of a disk; None where it is none of those."""
     answer = _ANSWERS.get(failure.errno or 0)
     if answer is None:
@@ -63,7 +63,7 @@ def disk_answer(failure: OSError) -> str | None:
 
 
 @contextmanager
-def answered(
+def disk_errors(
     target: Path | str,
     error: type[InputError] = InputError,
 ) -> Iterator[None]:
@@ -89,7 +89,7 @@ def try_folder(folder: Path | str, *, error: type[InputError] = InputError) -> P
         When something else is there, or nothing can be written, or `folder` cannot be a path.
     """
     target = Path(folder)
-    with _sayable(target, error), answered(target, error):
+    with _sayable(target, error), disk_errors(target, error):
         if target.exists() and not target.is_dir():
             raise error(
                 f"{target}: {kind_of(target.stat().st_mode)} is there, expected a folder",
@@ -127,7 +127,7 @@ def try_file(path: Path | str, *, error: type[InputError] = InputError) -> Path:
         As :func:`try_folder`; also when a folder, a device, a pipe or a link that leads nowhere is there.
     """
     target = Path(path)
-    with _sayable(target, error), answered(target, error):
+    with _sayable(target, error), disk_errors(target, error):
         refuse_others(target, error=error)
         _try_name(target.parent, target.absolute())
     try_folder(target.parent, error=error)
@@ -179,7 +179,7 @@ def held(folder: Path | str, *, error: type[InputError] = InputError) -> Iterato
     """
     place = Path(folder)
     new = not place.exists()
-    with answered(place, error):
+    with disk_errors(place, error):
         place.mkdir(parents=True, exist_ok=True)
     mine = place.resolve()
     if mine in _HERE:
@@ -188,7 +188,7 @@ def held(folder: Path | str, *, error: type[InputError] = InputError) -> Iterato
         )
     _HERE.add(mine)
     try:
-        with answered(place, error):
+        with disk_errors(place, error):
             file = _locked(mine / LOCK, error)
         try:
             yield
@@ -450,5 +450,5 @@ def _disk_of(place: Path, stage: Path, error: type[InputError]) -> Iterator[None
             and not name.startswith(str(stage))
         ):
             raise
-        with answered(place, error):
+        with disk_errors(place, error):
             raise

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from survfuse._errors import InputError, context
-from survfuse._gate import boundary, read_text, refuse_claim, regular_file, said_bytes
+from survfuse._gate import boundary, read_text, refuse_claim, regular_file, format_bytes
 from survfuse._places import owner_mark, refuse_others, sweep
 
 JSON_SIZE_LIMIT = 64 * 2**20  # bytes
@@ -302,8 +302,8 @@ def check_tensors(path: Path | str, *, error: type[InputError] = InputError) -> 
         header = int.from_bytes(file.read(8), "little")
     if header > min(HEADER_LIMIT, size):
         raise error(
-            f"{path}: expected a whole safetensors file, got a header of {said_bytes(header)} in "
-            f"{said_bytes(size)}; write it again",
+            f"{path}: expected a whole safetensors file, got a header of {format_bytes(header)} in "
+            f"{format_bytes(size)}; write it again",
         )
     refuse_claim(path, size, size, error=error)
 
