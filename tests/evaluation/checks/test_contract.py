@@ -231,7 +231,7 @@ SHOWN_TO_READERS = (
     *(
         ROOT / "src/survfuse" / name
         for name in (
-            "summaries.py",
+            "fit_summary.py",
             "survival/degrees_of_freedom.py",
             "anchors/model.py",
         )
