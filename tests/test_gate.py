@@ -6,11 +6,11 @@ import pytest
 from survfuse._errors import CohortError, FeatureFileError, InputError
 from survfuse._gate import (
     boundary,
+    format_bytes,
     free_memory,
     kind_of,
     refuse_claim,
     regular_file,
-    format_bytes,
 )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from survfuse._digests import write_kept_json
+from survfuse._digests import write_cached_json
 from survfuse._errors import (
     CohortError,
     InputError,
@@ -289,7 +289,7 @@ def test_a_kept_trial_of_other_values_is_computed_anew(tmp_path: Path) -> None:
     kept = read_json(trial_file(tmp_path, 2))
     del kept["sha256"]
     kept["trial"]["values"] = {"rank": 99, "dropout": 0.1}
-    write_kept_json(trial_file(tmp_path, 2), {}, kept)
+    write_cached_json(trial_file(tmp_path, 2), {}, kept)
     bench = Bench()
     found(bench, tmp_path)
     assert len(bench.asked) == 1

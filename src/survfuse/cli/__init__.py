@@ -17,8 +17,8 @@ from typing import Annotated, NoReturn
 import typer
 
 from survfuse._errors import SurvfuseError, printable
-from survfuse._gate import free_memory, format_bytes
-from survfuse._places import disk_errors, disk_advice
+from survfuse._gate import format_bytes, free_memory
+from survfuse._places import disk_advice, disk_errors
 from survfuse._version import __version__
 from survfuse.cli import cohorts, demo, doctor, evaluate_command, extract_command, runs
 from survfuse.cli.signals import ended_in_order

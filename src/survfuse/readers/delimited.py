@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from survfuse._errors import InputError, context
-from survfuse._gate import boundary, free_memory, regular_file, format_bytes
+from survfuse._gate import boundary, format_bytes, free_memory, regular_file
 from survfuse.readers.cell_text import composed
 
 SIZE_LIMIT = 4 * 2**30

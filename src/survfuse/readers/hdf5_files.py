@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from survfuse._errors import FeatureFileError
-from survfuse._gate import boundary, refuse_claim, regular_file, format_bytes
+from survfuse._gate import boundary, format_bytes, refuse_claim, regular_file
 from survfuse.readers._hdf5_process import answers, fill
 from survfuse.readers.array_checks import AnyArray, check_claim
 

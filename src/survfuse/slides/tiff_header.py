@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from survfuse._errors import SlideError, context
-from survfuse._gate import MOST_PACKED, regular_file, format_bytes
+from survfuse._gate import MOST_PACKED, format_bytes, regular_file
 from survfuse.slides.reading import MOST_PIXELS, refuse_size
 
 MOST_IMAGES = 4096

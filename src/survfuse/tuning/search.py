@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic_core import to_jsonable_python
 
-from survfuse._digests import Header, recall_json, write_kept_json
+from survfuse._digests import Header, recall_json, write_cached_json
 from survfuse._errors import (
     CohortError,
     ConfigError,
@@ -196,7 +196,7 @@ class _Trials:
         if trial is None or trial.values != plain:
             trial = self._compute(number, values)
             if path is not None:
-                write_kept_json(path, self.header, {"trial": asdict(trial)})
+                write_cached_json(path, self.header, {"trial": asdict(trial)})
         self.done.append(trial)
         return trial
 
