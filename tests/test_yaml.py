@@ -18,7 +18,7 @@ MERGES = "a0: &a0 {x: 1}\n" + "".join(
 )
 
 
-@pytest.mark.parametrize("words", [True, False])
+@pytest.mark.parametrize("as_text", [True, False])
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -44,10 +44,10 @@ MERGES = "a0: &a0 {x: 1}\n" + "".join(
 def test_bombs_and_broken_text_are_refused(
     text: str,
     message: str,
-    words: bool,
+    as_text: bool,
 ) -> None:
     with pytest.raises(ConfigError, match=rf"^run\.yaml: (not YAML: )?{message}"):
-        parse_yaml(text, "run.yaml", words=words)
+        parse_yaml(text, "run.yaml", as_text=as_text)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from contract import (
 )
 from survfuse._errors import CrashError
 from survfuse.executors import ProcessExecutor, Task
-from survfuse.executors.process import how_ended
+from survfuse.executors.process import exit_reason
 
 TESTS = Path(__file__).resolve().parents[1]
 
@@ -157,9 +157,9 @@ def test_workers_remove_their_temporary_files_when_they_are_ended(
 
 
 def test_a_signal_without_a_name_is_a_number() -> None:
-    assert how_ended(-64) == "signal SIGRTMAX"
-    assert how_ended(-40) == "signal 40"
-    assert how_ended(None) == "exit status None"
+    assert exit_reason(-64) == "signal SIGRTMAX"
+    assert exit_reason(-40) == "signal 40"
+    assert exit_reason(None) == "exit status None"
 
 
 SCRIPT = """

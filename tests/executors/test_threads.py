@@ -64,7 +64,7 @@ def test_nothing_is_imported_for_it() -> None:
         "import sys; from survfuse.executors.threads import Threads; found = Threads.here();"
         "Threads(2, 2).set();"
         "assert not {'torch', 'numpy'} & set(sys.modules); assert found == Threads(None, None);"
-        "import torch; assert torch.get_num_threads() == 2; print(found.each)"
+        "import torch; assert torch.get_num_threads() == 2; print(found.per_worker)"
     )
     environment = {**os.environ, "OMP_NUM_THREADS": "3"}
     told = subprocess.run(

@@ -1,4 +1,4 @@
-"""Independent tasks, carried by this process, by workers beside it, or by a Ray cluster.
+"""Independent tasks, computed by this process, by workers beside it, or by a Ray cluster.
 
 >>> from survfuse.executors import Task, make_executor
 >>> outcomes = make_executor("inline").run(str.upper, [Task("a", "tile"), Task("b", "slide")])
@@ -9,11 +9,11 @@
 from survfuse.executors.executor import (
     EXECUTORS,
     Executor,
+    InlineExecutor,
     Outcome,
     Task,
     make_executor,
 )
-from survfuse.executors.inline import InlineExecutor
 from survfuse.executors.process import ProcessExecutor
 from survfuse.executors.ray import RayExecutor
 from survfuse.executors.shards import Shard

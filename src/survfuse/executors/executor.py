@@ -1,11 +1,11 @@
-"""What every executor promises, and what it counts.
+"""What every executor promises, what it counts, and the executor that computes in this process.
 
 An executor takes one `work` (a callable that can be pickled) and many tasks. Each task
 ends in exactly one :class:`Outcome`, whatever happens to the processes that compute it:
 
 - what `work` raises is data: it comes back and is not tried again, except
   :class:`OSError` and :class:`MemoryError`, which are tried once more;
-- a worker that dies costs only the task that it held; after two deaths on the same task
+- a worker that dies costs only the task that it was computing; after two deaths on the same task
   that task is given up as a :class:`~survfuse._errors.CrashError`.
 """
 
@@ -13,28 +13,28 @@ from __future__ import annotations
 
 import time as clock
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Generator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from survfuse._errors import ConfigError, CrashError, listed
 from survfuse._registry import Registry
-from survfuse.executors.threads import share
-
-if TYPE_CHECKING:
-    from survfuse.executors.serialization import Answer
+from survfuse.executors.serialization import Answer, call
+from survfuse.executors.threads import Threads, share
 
 P = TypeVar("P")
 R = TypeVar("R")
 
-CRASH_LIMIT = 2  # deaths of a worker on one task, after which the task is the culprit
+CRASH_LIMIT = 2  # deaths of a worker on one task, after which the task is the cause
 LOSS_LIMIT = (
-    5  # machines lost under one task, after which nobody should wait any longer
+    5  # machines lost during one task, after which nobody should wait any longer
 )
-ERROR_LIMIT = 2  # starts of a task whose OSError or MemoryError may be a passing one
+ERROR_LIMIT = 2  # starts of a task whose OSError or MemoryError may be a temporary one
 
 OnStart = Callable[[str, int], None]
-"""Told the key of a task and the number of this attempt (from 1) before it is started."""
+"""Is called with the key of a task and the number of this attempt (from 1) before it starts."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,11 @@ class Outcome(Generic[R]):
 
 @dataclass
 class Job(Generic[P]):
-    """A task and what was tried on it so far; decides whether it is tried again."""
+    """A task and what was tried on it so far; decides whether it is tried again.
+
+    Each method that ends an attempt returns the outcome, or None when the task should be tried
+    again.
+    """
 
     task: Task[P]
     attempts: int = 0
@@ -93,60 +97,56 @@ class Job(Generic[P]):
     started: float = field(default=0.0, repr=False)
 
     def start(self, on_start: OnStart | None) -> P:
-        """Count an attempt, tell of it, and give the payload."""
+        """Count an attempt, report it, and return the payload."""
         self.attempts += 1
         self.started = clock.monotonic()
         if on_start is not None:
             on_start(self.task.key, self.attempts)
         return self.task.payload
 
-    def answered(self, answer: Answer) -> Outcome[Any] | None:
-        """End with what `work` returned or raised; None when it should be tried again."""
+    def finish(self, answer: Answer) -> Outcome[Any] | None:
+        """End an attempt with what `work` returned or raised."""
         tries = self.attempts - self.crashes - self.losses
-        if answer.passing and tries < ERROR_LIMIT:
+        if answer.temporary and tries < ERROR_LIMIT:
             return None
-        return self._outcome(answer.value, answer.error, answer.seconds)
+        return self._outcome(answer)
 
-    def crashed(self, how: str) -> Outcome[Any] | None:
-        """Count the death of the worker that held this task; None when it should be tried again."""
+    def crash(self, reason: str) -> Outcome[Any] | None:
+        """End an attempt with the death of the worker."""
         self.crashes += 1
         if self.crashes < CRASH_LIMIT:
             return None
-        return self._given_up(
-            f"worker died twice ({how}) on task {self.task.key!r}; it is not tried again",
+        return self._give_up(
+            f"worker died twice ({reason}) on task {self.task.key!r}; it is not tried again"
         )
 
-    def lost(self, how: str) -> Outcome[Any] | None:
-        """Count the loss of a machine, for which the task is not to blame."""
+    def lose(self, reason: str) -> Outcome[Any] | None:
+        """End an attempt with the loss of the machine, which the task did not cause."""
         self.losses += 1
         if self.losses < LOSS_LIMIT:
             return None
-        return self._given_up(
-            f"{LOSS_LIMIT} machines were lost ({how}) under task {self.task.key!r}; "
-            "look at the cluster, then run again",
+        return self._give_up(
+            f"{LOSS_LIMIT} machines were lost ({reason}) under task {self.task.key!r}; "
+            "look at the cluster, then run again"
         )
 
-    def _given_up(self, why: str) -> Outcome[Any]:
-        return self._outcome(None, CrashError(why), clock.monotonic() - self.started)
+    def _give_up(self, message: str) -> Outcome[Any]:
+        seconds = clock.monotonic() - self.started
+        return self._outcome(Answer(error=CrashError(message), seconds=seconds))
 
-    def _outcome(
-        self,
-        value: Any,
-        error: BaseException | None,
-        seconds: float,
-    ) -> Outcome[Any]:
+    def _outcome(self, answer: Answer) -> Outcome[Any]:
         return Outcome(
             self.task.key,
-            value,
-            error,
+            answer.value,
+            answer.error,
             self.attempts,
             self.crashes,
-            seconds,
+            answer.seconds,
         )
 
 
 class Executor(ABC):
-    """Carries tasks; :meth:`run` starts and stops whatever it needs.
+    """Computes tasks; :meth:`run` starts and stops whatever it needs.
 
     Attributes
     ----------
@@ -165,7 +165,7 @@ class Executor(ABC):
         *,
         on_start: OnStart | None = None,
     ) -> Generator[Outcome[R], None, None]:
-        """Give the outcome of every task, each once, as they finish.
+        """Yield the outcome of every task, each once, as they finish.
 
         Closing the generator, or an exception raised beside it, stops the workers at once.
 
@@ -173,7 +173,7 @@ class Executor(ABC):
         ----------
         work : callable
             Goes to each worker once and is called there with payload after payload, so it
-            may keep what is costly to load in a field made at the first call. It and what it
+            may store what is slow to load in a field at the first call. It and what it
             returns must be picklable unless the executor is ``inline``.
         tasks : sequence of Task
         on_start : callable, optional
@@ -193,10 +193,12 @@ class Executor(ABC):
         CrashError
             When no worker can be started at all.
         """
-        keys: set[str] = set()
-        twice = [task.key for task in tasks if task.key in keys or keys.add(task.key)]  # type: ignore[func-returns-value]
-        if twice:
-            raise ValueError(f"task keys must differ; more than once: {listed(twice)}")
+        counts = Counter(task.key for task in tasks)
+        repeated = [key for key, count in counts.items() if count > 1]
+        if repeated:
+            raise ValueError(
+                f"task keys must differ; more than once: {listed(repeated)}"
+            )
         return self._outcomes(work, [Job(task) for task in tasks], on_start)
 
     @abstractmethod
@@ -206,7 +208,7 @@ class Executor(ABC):
         jobs: list[Job[P]],
         on_start: OnStart | None,
     ) -> Generator[Outcome[R], None, None]:
-        """Carry jobs whose keys differ."""
+        """Compute jobs whose keys differ."""
 
 
 EXECUTORS: Registry[Executor] = Registry("executor")
@@ -238,23 +240,59 @@ def make_executor(
     ConfigError
         When the name is unknown or an option does not fit it.
     """
-    for word, number in (("workers", workers), ("threads", threads)):
+    for option, number in (("workers", workers), ("threads", threads)):
         if number is not None and number < 1:
-            raise ConfigError(f"{word} must be 1 or more, got {number}")
-    if name == "inline" and (workers or 1) > 1:
-        raise ConfigError(
-            f"workers={workers}: inline computes in one process; choose process or ray",
-        )
+            raise ConfigError(f"{option} must be 1 or more, got {number}")
     if address is not None and name != "ray":
         raise ConfigError(
-            f"address {address!r} is for the ray executor, not for {name}",
+            f"address {address!r} is for the ray executor, not for {name}"
         )
-    if threads is None and workers is not None and address is None and name != "inline":
+    if name == "inline":
+        if workers not in (None, 1):
+            raise ConfigError(
+                f"workers={workers}: inline computes in one process; choose process or ray"
+            )
+        return EXECUTORS.build(name, threads=threads)
+    if threads is None and workers is not None and address is None:
         threads = share(workers)
-    options: dict[str, Any] = {"workers": workers, "address": address}
-    fitting = {
-        key: value
-        for key, value in options.items()
-        if value is not None and name != "inline"
-    }
-    return EXECUTORS.build(name, threads=threads, **fitting)
+    options: dict[str, Any] = {} if address is None else {"address": address}
+    return EXECUTORS.build(name, workers=workers, threads=threads, **options)
+
+
+@EXECUTORS.register(
+    "inline", summary="in this process, one after the other", source="ours"
+)
+class InlineExecutor(Executor):
+    """Computes tasks here, in their order; a crash ends this process, too.
+
+    Parameters
+    ----------
+    threads : int, optional
+        While it runs; unchanged by default.
+    """
+
+    name = "inline"
+
+    def __init__(self, *, threads: int | None = None) -> None:
+        self.threads = threads
+
+    def _outcomes(
+        self,
+        work: Callable[[P], R],
+        jobs: list[Job[P]],
+        on_start: OnStart | None,
+    ) -> Generator[Outcome[R], None, None]:
+        for job in jobs:
+            outcome = None
+            while outcome is None:
+                payload = job.start(on_start)
+                # Another number of threads holds while work runs, not while a caller reads.
+                changed = self.threads is not None
+                with (
+                    Threads.of(self.threads).while_running()
+                    if changed
+                    else nullcontext()
+                ):
+                    answer = call(work, payload)
+                outcome = job.finish(answer)
+            yield outcome

@@ -1,8 +1,8 @@
 """Workers beside this process, each watched on its own.
 
 A pool of the standard library loses all queued work when one task segfaults, and cannot
-say which. Here every worker has its own pipe and holds one task, so the culprit is known:
-the dead worker is replaced, its task goes to the end of the queue, the others never notice.
+say which. Here every worker has its own pipe and computes one task, so the cause is known:
+the dead worker is replaced, its task goes to the end of the queue, the others continue.
 
 Workers are started fresh (`spawn`): they inherit neither threads nor locks nor open files.
 """
@@ -15,13 +15,15 @@ import signal
 import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
 from typing import Any, TypeVar
 
 from survfuse.executors.executor import EXECUTORS, Executor, Job, OnStart, Outcome
 from survfuse.executors.serialization import (
     Answer,
-    answered,
+    answer_packed,
     call,
     pack,
     pack_answer,
@@ -30,22 +32,20 @@ from survfuse.executors.serialization import (
     unpack_answer,
 )
 from survfuse.executors.threads import Threads, cores
-from survfuse.executors.worker_pool import Crew, Death, News, Worker
+from survfuse.executors.worker_pool import Death, Worker, WorkerPool
 
 P = TypeVar("P")
 R = TypeVar("R")
 
 PATIENCE = 5.0  # seconds that a worker gets to end by itself
-GREETING = b""  # a worker is up and waits for the work
+STARTED = b""  # first message of a worker, which waits for the work
 
 
 @EXECUTORS.register(
-    "process",
-    summary="worker processes on this machine",
-    source="ours",
+    "process", summary="worker processes on this machine", source="ours"
 )
 class ProcessExecutor(Executor):
-    """Carries tasks in processes of their own and survives their deaths.
+    """Computes tasks in processes of their own and survives their deaths.
 
     Parameters
     ----------
@@ -58,10 +58,7 @@ class ProcessExecutor(Executor):
     name = "process"
 
     def __init__(
-        self,
-        *,
-        workers: int | None = None,
-        threads: int | None = None,
+        self, *, workers: int | None = None, threads: int | None = None
     ) -> None:
         self.workers, self.threads = workers, threads
 
@@ -73,95 +70,71 @@ class ProcessExecutor(Executor):
     ) -> Generator[Outcome[R], None, None]:
         if jobs:
             threads = Threads.of(self.threads)
-            most = self.workers or max(1, cores() // threads.each)
-            yield from _Processes(pack_work(work), threads).carry(jobs, most, on_start)
+            limit = self.workers or max(1, cores() // threads.per_worker)
+            yield from ProcessPool(pack_work(work), threads).run(jobs, limit, on_start)
 
 
-class _Process(Worker):
+@dataclass(eq=False)
+class WorkerProcess(Worker):
     """One process and its pipe."""
 
-    def __init__(self, threads: Threads) -> None:
-        context = multiprocessing.get_context("spawn")
-        self.pipe, theirs = context.Pipe()
-        self.process = context.Process(
-            target=serve,
-            args=(theirs, threads),
-            daemon=True,
-        )
-        try:
-            with _no_interrupt():
-                self.process.start()
-        finally:
-            theirs.close()
-
-    def give(self, payload: Any) -> None:
-        self.send(pack(payload))
-
-    def alive(self) -> bool:
-        return self.process.is_alive()
-
-    def send(self, data: bytes) -> None:
-        """Send; a worker that is dead is noticed when it is heard."""
-        with suppress(BrokenPipeError, ConnectionResetError):
-            self.pipe.send_bytes(data)
-
-    def hear(self) -> bytes | None:
-        """Receive what it says; None when it is dead."""
-        try:
-            return self.pipe.recv_bytes() if self.pipe.poll() else None
-        except (EOFError, OSError):
-            return None
-
-    def dismiss(self) -> None:
-        """Ask it to end: at once when it works, else by the end of its pipe."""
-        self.pipe.close()
-        if not self.idle:
-            self.process.terminate()
-
-    def bury(self) -> str:
-        """Wait for its end, enforce it if need be, and say how it ended."""
-        self.process.join(PATIENCE)
-        if self.process.is_alive():
-            self.process.kill()
-            self.process.join()
-        code = self.process.exitcode
-        self.process.close()
-        self.pipe.close()
-        return how_ended(code)
+    process: SpawnProcess
+    pipe: Connection
 
 
-class _Processes(Crew[_Process]):
+class ProcessPool(WorkerPool[WorkerProcess]):
     """The processes of one run, and the work that each of them is sent once."""
 
     def __init__(self, work: bytes, threads: Threads) -> None:
         super().__init__()
         self.work, self.threads = work, threads
 
-    def hire(self) -> _Process:
-        return _Process(self.threads)
-
-    def listen(self) -> News[_Process]:
-        ready = set(
-            wait(
-                [w.pipe for w in self.workers]
-                + [w.process.sentinel for w in self.workers],
-            ),
+    def start(self) -> WorkerProcess:
+        """Start a process."""
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(
+            target=serve, args=(theirs, self.threads), daemon=True
         )
-        for worker in [w for w in self.workers if {w.pipe, w.process.sentinel} & ready]:
-            heard = worker.hear()
-            if heard is None:
-                yield worker, Death(worker.bury())
-            elif heard == GREETING:
-                worker.send(self.work)
-            else:
-                yield worker, unpack_answer(heard)
+        try:
+            with _terminal_signals_blocked():
+                process.start()
+        finally:
+            theirs.close()
+        return WorkerProcess(process, ours)
 
-    def stop(self) -> None:
+    def submit(self, worker: WorkerProcess, payload: Any) -> None:
+        """Send a payload."""
+        _send(worker, pack(payload))
+
+    def is_alive(self, worker: WorkerProcess) -> bool:
+        """Whether the process runs."""
+        return worker.process.is_alive()
+
+    def poll(self) -> Iterator[tuple[WorkerProcess, Answer | Death]]:
+        """Wait for messages and deaths."""
+        sources: dict[Any, WorkerProcess] = {}
+        for worker in self.workers:
+            sources |= {worker.pipe: worker, worker.process.sentinel: worker}
+        # A worker that both answered and ended is listed twice.
+        for worker in dict.fromkeys(sources[source] for source in wait(list(sources))):
+            message = _receive(worker)
+            if message is None:
+                yield worker, Death(_join(worker))
+            elif message == STARTED:
+                _send(worker, self.work)
+            else:
+                yield worker, unpack_answer(message)
+
+    def terminate(self) -> None:
+        """End all: those that work at once, the others by the end of their pipe."""
         try:
             for worker in self.workers:
-                worker.dismiss()
+                worker.pipe.close()
+                if worker.job is not None or not worker.ready:
+                    worker.process.terminate()
             for worker in self.workers:
-                worker.bury()
+                _join(worker)
         except BaseException:  # a second Ctrl-C: nobody waits any longer
             for worker in self.workers:
                 with suppress(ValueError):  # it is closed already
@@ -170,10 +143,36 @@ class _Processes(Crew[_Process]):
         self.workers.clear()
 
 
-def how_ended(code: int | None) -> str:
+def _send(worker: WorkerProcess, message: bytes) -> None:
+    """Send; that a worker is dead is noticed when it is polled."""
+    with suppress(BrokenPipeError, ConnectionResetError):
+        worker.pipe.send_bytes(message)
+
+
+def _receive(worker: WorkerProcess) -> bytes | None:
+    """Receive a message; None when the worker is dead."""
+    try:
+        return worker.pipe.recv_bytes() if worker.pipe.poll() else None
+    except (EOFError, OSError):
+        return None
+
+
+def _join(worker: WorkerProcess) -> str:
+    """Wait for the end of a process, enforce it if need be, and say how it ended."""
+    worker.process.join(PATIENCE)
+    if worker.process.is_alive():
+        worker.process.kill()
+        worker.process.join()
+    code = worker.process.exitcode
+    worker.process.close()
+    worker.pipe.close()
+    return exit_reason(code)
+
+
+def exit_reason(code: int | None) -> str:
     """Name the signal or the exit status of a process.
 
-    >>> how_ended(-11), how_ended(3)
+    >>> exit_reason(-11), exit_reason(3)
     ('signal SIGSEGV', 'exit status 3')
     """
     if code is None or code >= 0:
@@ -182,12 +181,9 @@ def how_ended(code: int | None) -> str:
         name = signal.Signals(-code).name
     except ValueError:
         return f"signal {-code}"
-    advice = (
-        " (the memory may have run out; fewer workers need less)"
-        if name == "SIGKILL"
-        else ""
-    )
-    return f"signal {name}{advice}"
+    if name == "SIGKILL":
+        return "signal SIGKILL (the memory may have run out; fewer workers need less)"
+    return f"signal {name}"
 
 
 TERMINAL = tuple(
@@ -197,8 +193,8 @@ TERMINAL = tuple(
 
 
 @contextmanager
-def _no_interrupt() -> Iterator[None]:
-    """Keep a terminal's signals from what is started within: the parent hears them, and ends its workers."""
+def _terminal_signals_blocked() -> Iterator[None]:
+    """Block a terminal's signals in what is started within: the parent ends its workers itself."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -220,21 +216,17 @@ def serve(pipe: Connection, threads: Threads) -> None:
         signal.signal(number, signal.SIG_IGN)
     try:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        _answer_all(pipe, threads)
+        threads.set()
+        with suppress(EOFError, BrokenPipeError, ConnectionResetError):
+            pipe.send_bytes(STARTED)
+            loaded = call(unpack, pipe.recv_bytes())
+            threads.set()  # loading the work may have imported torch
+            pipe.send_bytes(pack_answer(Answer(error=loaded.error)))
+            while loaded.error is None:
+                pipe.send_bytes(answer_packed(loaded.value, pipe.recv_bytes()))
     except KeyboardInterrupt:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.raise_signal(signal.SIGTERM)
-
-
-def _answer_all(pipe: Connection, threads: Threads) -> None:
-    threads.set()
-    with suppress(EOFError, BrokenPipeError, ConnectionResetError):
-        pipe.send_bytes(GREETING)
-        loaded = call(unpack, pipe.recv_bytes())
-        threads.set()  # loading the work may have brought torch
-        pipe.send_bytes(pack_answer(Answer(error=loaded.error)))
-        while loaded.error is None:
-            pipe.send_bytes(answered(loaded.value, pipe.recv_bytes()))
 
 
 def _end_with_parent() -> None:

@@ -13,6 +13,7 @@ import signal
 import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,7 +21,7 @@ from survfuse._errors import ConfigError, CrashError, MissingExtraError
 from survfuse.executors.executor import EXECUTORS, Executor, Job, OnStart, Outcome
 from survfuse.executors.serialization import (
     Answer,
-    answered,
+    answer_packed,
     call,
     pack_answer,
     pack_work,
@@ -28,19 +29,17 @@ from survfuse.executors.serialization import (
     unpack_answer,
 )
 from survfuse.executors.threads import Threads, cores
-from survfuse.executors.worker_pool import Crew, Death, News, Worker
+from survfuse.executors.worker_pool import Death, Worker, WorkerPool
 
 P = TypeVar("P")
 R = TypeVar("R")
 
 
 @EXECUTORS.register(
-    "ray",
-    summary="actors of a Ray cluster (extra `ray`)",
-    source="docs.ray.io",
+    "ray", summary="actors of a Ray cluster (extra `ray`)", source="docs.ray.io"
 )
 class RayExecutor(Executor):
-    """Carries tasks on a Ray cluster and survives the loss of workers and of machines.
+    """Computes tasks on a Ray cluster and survives the loss of workers and of machines.
 
     Every machine needs this package and, for tasks that read or write files, the same paths.
 
@@ -78,15 +77,13 @@ class RayExecutor(Executor):
             return
         ray = import_ray()
         threads = Threads.of(self.threads)
-        with _connected(
-            ray,
-            self.address,
-            self.workers or max(1, cores() // threads.each),
-        ):
-            has = ray.cluster_resources()
-            most = min(self.workers or max(1, int(has.get("CPU", 1))), len(jobs))
-            options = {"num_cpus": 1, "num_gpus": gpu_share(has.get("GPU", 0.0), most)}
-            yield from _Actors(ray, work, threads, options).carry(jobs, most, on_start)
+        cpus = self.workers or max(1, cores() // threads.per_worker)
+        with _connected(ray, self.address, cpus):
+            resources = ray.cluster_resources()
+            limit = min(self.workers or max(1, int(resources.get("CPU", 1))), len(jobs))
+            gpus = gpu_share(resources.get("GPU", 0.0), limit)
+            pool = ActorPool(ray, work, threads, {"num_cpus": 1, "num_gpus": gpus})
+            yield from pool.run(jobs, limit, on_start)
 
 
 def import_ray() -> Any:
@@ -108,7 +105,7 @@ def import_ray() -> Any:
 
 
 def gpu_share(gpus: float, actors: int) -> float:
-    """Tell what part of a GPU each actor gets, so that all find a place.
+    """Part of a GPU that each actor gets, so that all can be placed.
 
     >>> gpu_share(0, 8), gpu_share(2, 8), gpu_share(8, 2)
     (0.0, 0.25, 1.0)
@@ -118,19 +115,19 @@ def gpu_share(gpus: float, actors: int) -> float:
 
 @contextmanager
 def _connected(ray: Any, address: str | None, cpus: int) -> Iterator[None]:
-    """Be part of a cluster; leave it, or stop it, unless it was there before."""
+    """Join a cluster or start one; leave or stop it afterwards, unless it was joined before."""
     if ray.is_initialized():
         yield
         return
-    place = address or os.environ.get("RAY_ADDRESS") or "local"
+    where = address or os.environ.get("RAY_ADDRESS") or "local"
     options: dict[str, Any] = {"logging_level": "warning", "log_to_driver": False}
-    if place == "local":
+    if where == "local":
         options |= {"num_cpus": cpus, "include_dashboard": False}
     try:
-        with _token(place), _sigterm_as_it_is():
-            ray.init(address=place, **options)
+        with _token(where), _sigterm_preserved():
+            ray.init(address=where, **options)
     except (ConnectionError, ValueError, ray.exceptions.RayError) as error:
-        raise ConfigError(f"Ray cluster {place!r} cannot be joined: {error}") from error
+        raise ConfigError(f"Ray cluster {where!r} cannot be joined: {error}") from error
     try:
         yield
     finally:
@@ -138,8 +135,8 @@ def _connected(ray: Any, address: str | None, cpus: int) -> Iterator[None]:
 
 
 @contextmanager
-def _sigterm_as_it_is() -> Iterator[None]:
-    """Keep what SIGTERM does; ray would have it end the process with an exit code of its own."""
+def _sigterm_preserved() -> Iterator[None]:
+    """Preserve the handler of SIGTERM; ray would have it end the process with an exit code of its own."""
     before = signal.getsignal(signal.SIGTERM)
     try:
         yield
@@ -149,10 +146,10 @@ def _sigterm_as_it_is() -> Iterator[None]:
 
 
 @contextmanager
-def _token(place: str) -> Iterator[None]:
-    """Give a cluster that is started here a token that no file keeps; one elsewhere has its own."""
-    has_one = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ)
-    if place != "local" or has_one or (Path.home() / ".ray" / "auth_token").exists():
+def _token(where: str) -> Iterator[None]:
+    """Give a cluster that is started here a token that is in no file; others have their own."""
+    given = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ)
+    if where != "local" or given or (Path.home() / ".ray" / "auth_token").exists():
         yield
         return
     os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
@@ -163,12 +160,12 @@ def _token(place: str) -> Iterator[None]:
 
 
 class Server:
-    """What an actor is: holds the work, answers payload after payload."""
+    """Runs in an actor: loads the work once, then answers payload after payload."""
 
     def __init__(self, work: bytes, threads: Threads) -> None:
         threads.set()
         self.loaded = call(unpack, work)
-        threads.set()  # loading the work may have brought torch
+        threads.set()  # loading the work may have imported torch
 
     def start(self) -> bytes:
         """Say whether the work could be loaded."""
@@ -176,97 +173,92 @@ class Server:
 
     def answer(self, payload: bytes) -> bytes:
         """Answer a packed payload."""
-        return answered(self.loaded.value, payload)
+        return answer_packed(self.loaded.value, payload)
 
 
-class _Actor(Worker):
-    """One actor and the answer that is awaited from it."""
+@dataclass(eq=False)
+class Actor(Worker):
+    """One actor and the reference to its next answer; None once that was read."""
 
-    def __init__(self, ray: Any, handle: Any) -> None:
-        self.ray, self.handle = ray, handle
-        self.awaited: Any = handle.start.remote()
-
-    def give(self, payload: Any) -> None:
-        self.awaited = self.handle.answer.remote(self.ray.cloudpickle.dumps(payload))
+    handle: Any
+    pending: Any
 
 
-class _Actors(Crew[_Actor]):
+class ActorPool(WorkerPool[Actor]):
     """The actors of one run; the work lies in the cluster's object store once."""
 
     def __init__(
-        self,
-        ray: Any,
-        work: Any,
-        threads: Threads,
-        options: dict[str, Any],
+        self, ray: Any, work: Any, threads: Threads, options: dict[str, Any]
     ) -> None:
         super().__init__()
         self.ray, self.threads = ray, threads
         self.work = ray.put(pack_work(work, ray.cloudpickle.dumps))
         self.server = ray.remote(max_restarts=0, max_task_retries=0, **options)(Server)
 
-    def hire(self) -> _Actor:
-        return _Actor(self.ray, self.server.remote(self.work, self.threads))
+    def start(self) -> Actor:
+        """Start an actor."""
+        handle = self.server.remote(self.work, self.threads)
+        return Actor(handle, handle.start.remote())
 
-    def listen(self) -> News[_Actor]:
-        awaited = {
-            worker.awaited: worker
-            for worker in self.workers
-            if worker.awaited is not None
-        }
-        ready, _ = self.ray.wait(list(awaited), num_returns=1)
+    def submit(self, worker: Actor, payload: Any) -> None:
+        """Call an actor with a payload."""
+        worker.pending = worker.handle.answer.remote(
+            self.ray.cloudpickle.dumps(payload)
+        )
+
+    def poll(self) -> Iterator[tuple[Actor, Answer | Death]]:
+        """Wait for one answer or death."""
+        pending = {worker.pending: worker for worker in self.workers if worker.pending}
+        ready, _ = self.ray.wait(list(pending), num_returns=1)
         for reference in ready:
-            worker = awaited[reference]
-            worker.awaited = None
-            yield worker, self._heard(worker, reference)
+            worker = pending[reference]
+            worker.pending = None
+            yield worker, self._read(worker, reference)
 
-    def _heard(self, worker: _Actor, reference: Any) -> Answer | Death:
+    def _read(self, worker: Actor, reference: Any) -> Answer | Death:
         errors = self.ray.exceptions
         try:
             return unpack_answer(self.ray.get(reference))
-        except (
-            errors.ActorUnavailableError,
-            errors.ObjectLostError,
-            errors.OwnerDiedError,
-        ) as error:
-            self._kill(
-                worker,
-            )  # no one knows whether it lives, or its answer is gone: nobody waits for it
-            return Death(_first_line(error), lost=True)
         except errors.ActorDiedError as error:
             if error.actor_init_failed:
                 raise CrashError(
-                    f"a Ray worker cannot start; every machine needs the same packages: {error}",
+                    "a Ray worker cannot start; every machine needs the same packages: "
+                    f"{error}"
                 ) from error
-            return Death(_first_line(error), lost=_of_machine(error))
+            return Death(_reason(error), lost=_machine_was_lost(error))
         except errors.RayError as error:
+            # Nobody knows whether it lives, or its answer is gone: nobody waits for it.
             self._kill(worker)
-            return Death(_first_line(error))
+            lost = (
+                errors.ActorUnavailableError,
+                errors.ObjectLostError,
+                errors.OwnerDiedError,
+            )
+            return Death(_reason(error), lost=isinstance(error, lost))
 
-    def _kill(self, worker: _Actor) -> None:
+    def _kill(self, worker: Actor) -> None:
         with suppress(self.ray.exceptions.RayError, ValueError):
             self.ray.kill(worker.handle)
 
-    def stop(self) -> None:
+    def terminate(self) -> None:
+        """Kill all actors."""
         for worker in self.workers:
             self._kill(worker)
         self.workers.clear()
 
 
-def _of_machine(error: Any) -> bool:
-    """Whether the actor died with its machine, as Ray tells it in words."""
-    told = str(error).lower()
-    return (
-        bool(error.preempted)
-        or "node has died" in told
-        or "node was" in told
-        or "raylet" in told
-    )
+def _machine_was_lost(error: Any) -> bool:
+    """Whether an actor died with its machine, which Ray says only in its message."""
+    message = str(error).lower()
+    signs = ("node has died", "node was", "raylet")
+    return bool(error.preempted) or any(sign in message for sign in signs)
 
 
-def _first_line(error: BaseException) -> str:
-    told = [line.strip() for line in str(error).splitlines() if line.strip()]
-    says = [line for line in told if line.startswith("The actor is dead because")]
-    return (says or told or [type(error).__name__])[0].partition(" Some common causes")[
-        0
-    ]
+def _reason(error: BaseException) -> str:
+    """The line of Ray's message that names the cause, without its list of common causes."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    for line in lines:
+        if line.startswith("The actor is dead because"):
+            return line.partition(" Some common causes")[0]
+    first = lines[0] if lines else type(error).__name__
+    return first.partition(" Some common causes")[0]

@@ -1,6 +1,6 @@
 """What travels between processes: work, payloads, and answers that always arrive.
 
-Only between a parent and the workers that it started itself; nothing is kept on disk.
+Only between a parent and the workers that it started itself; nothing is written to a disk.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ class Answer:
     ----------
     value : object or None
     error : BaseException or None
-    passing : bool
-        Whether the error is of the kind that may pass (the disk, the memory).
+    temporary : bool
+        Whether the error may be a temporary one (of the disk, of the memory).
     seconds : float
     """
 
     value: Any = None
     error: BaseException | None = None
-    passing: bool = False
+    temporary: bool = False
     seconds: float = 0.0
 
 
@@ -38,8 +38,8 @@ def call(work: Callable[[Any], Any], payload: Any) -> Answer:
     try:
         value = work(payload)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - carrying any failure home is the task
-        passing = isinstance(error, (OSError, MemoryError))
-        return Answer(None, error, passing, clock.monotonic() - started)
+        temporary = isinstance(error, (OSError, MemoryError))
+        return Answer(None, error, temporary, clock.monotonic() - started)
     return Answer(value, None, False, clock.monotonic() - started)
 
 
@@ -76,53 +76,45 @@ def unpack(data: bytes) -> Any:
 def pack_answer(answer: Answer) -> bytes:
     """Pickle an answer; one that cannot be pickled becomes one that says so."""
     if answer.error is not None:
-        return pack(_failed(_portable(answer.error), answer))
+        return pack(replace(answer, value=None, error=_picklable(answer.error)))
     kind = type(answer.value).__name__
     try:
         return pack(answer)
     except MemoryError:
-        short = MemoryError(f"too little to send what the work returned ({kind})")
-        return pack(_failed(short, replace(answer, passing=True)))
+        memory = MemoryError(f"too little to send what the work returned ({kind})")
+        return pack(replace(answer, value=None, error=memory, temporary=True))
     except Exception as error:  # noqa: BLE001 - a value's own methods decide what pickling raises
         refusal = TypeError(
-            f"what the work returned ({kind}) cannot be sent between processes: {error}",
+            f"what the work returned ({kind}) cannot be sent between processes: {error}"
         )
-        return pack(_failed(refusal, answer))
+        return pack(replace(answer, value=None, error=refusal))
 
 
 def unpack_answer(data: bytes) -> Answer:
     """Undo :func:`pack_answer`; a value that cannot be restored here becomes an error."""
     try:
-        found = unpack(data)
+        answer: Answer = unpack(data)
     except MemoryError:
-        return Answer(
-            error=MemoryError("too little to take what the work returned"),
-            passing=True,
-        )
+        memory = MemoryError("too little to take what the work returned")
+        return Answer(error=memory, temporary=True)
     except Exception as error:  # noqa: BLE001 - as above
-        return Answer(
-            error=TypeError(
-                f"what the work returned cannot be restored in this process: {error}",
-            ),
+        refusal = TypeError(
+            f"what the work returned cannot be restored in this process: {error}"
         )
-    assert isinstance(found, Answer)
-    return found
+        return Answer(error=refusal)
+    return answer
 
 
-def answered(work: Callable[[Any], Any], data: bytes) -> bytes:
-    """Give the packed answer of `work` to a packed payload."""
+def answer_packed(work: Callable[[Any], Any], data: bytes) -> bytes:
+    """Packed answer of `work` to a packed payload."""
     payload = call(unpack, data)
     return pack_answer(
-        payload if payload.error is not None else call(work, payload.value),
+        payload if payload.error is not None else call(work, payload.value)
     )
 
 
-def _failed(error: BaseException, answer: Answer) -> Answer:
-    return Answer(None, error, answer.passing, answer.seconds)
-
-
-def _portable(error: BaseException) -> BaseException:
-    """Give the exception if it survives the trip, else a RuntimeError that quotes it."""
+def _picklable(error: BaseException) -> BaseException:
+    """The exception if it survives pickling, else a RuntimeError that quotes it."""
     note = "raised in a worker:\n" + "".join(traceback.format_exception(error)).rstrip()
     try:
         error.add_note(note)
@@ -130,11 +122,7 @@ def _portable(error: BaseException) -> BaseException:
             return error
     except Exception:  # noqa: BLE001 - an exception of a stranger may refuse in any way
         pass
-    text = (
-        "".join(traceback.format_exception_only(error))
-        .partition("\nraised in a worker:")[0]
-        .strip()
-    )
-    made = RuntimeError(text)
-    made.add_note(note)
-    return made
+    text = "".join(traceback.format_exception_only(error))
+    quoted = RuntimeError(text.partition("\nraised in a worker:")[0].strip())
+    quoted.add_note(note)
+    return quoted

@@ -32,7 +32,8 @@ class Shard:
             raise ConfigError(f"shard '{self}': there must be at least 1 shard")
         if not 0 <= self.index < self.of:
             raise ConfigError(
-                f"shard '{self}': shards count from 0, so the last of {self.of} is {self.of - 1}/{self.of}",
+                f"shard '{self}': shards count from 0, so the last of {self.of} is "
+                f"{self.of - 1}/{self.of}",
             )
 
     def __str__(self) -> str:
@@ -65,23 +66,27 @@ class Shard:
                 "set it to the job's number of completions",
             )
             return cls(_number(variables, "JOB_COMPLETION_INDEX", INDEXED), completions)
-        found = re.fullmatch(r"\s*(\d{1,9})\s*/\s*(\d{1,9})\s*", text, re.ASCII)
-        if found is None:
+        match = re.fullmatch(r"\s*(\d{1,9})\s*/\s*(\d{1,9})\s*", text, re.ASCII)
+        if match is None:
             raise ConfigError(
                 f"shard {text!r}: expected i/N such as 3/16 (counted from 0), or slurm, or k8s",
             )
-        return cls(int(found[1]), int(found[2]))
+        return cls(int(match[1]), int(match[2]))
 
     @classmethod
     def _of_slurm(cls, variables: Mapping[str, str]) -> Shard:
-        names = [f"SLURM_ARRAY_TASK_{word}" for word in ("ID", "COUNT", "MIN", "MAX")]
-        task, count = (_number(variables, name, ARRAY) for name in names[:2])
-        first = _number({names[2]: "0", **variables}, names[2], ARRAY)
-        last = _number({names[3]: str(first + count - 1), **variables}, names[3], ARRAY)
+        prefix = "SLURM_ARRAY_TASK_"
+        task = _number(variables, f"{prefix}ID", ARRAY)
+        count = _number(variables, f"{prefix}COUNT", ARRAY)
+        # Older schedulers do not give the ends of the array.
+        first = _number({f"{prefix}MIN": "0", **variables}, f"{prefix}MIN", ARRAY)
+        end = str(first + count - 1)
+        last = _number({f"{prefix}MAX": end, **variables}, f"{prefix}MAX", ARRAY)
         if last - first + 1 != count:
             raise ConfigError(
-                f"shard slurm: the array has {count} tasks between {first} and {last}; it must be without "
-                f"gaps (--array=0-{count - 1}), and a part of it is run again with --shard i/N",
+                f"shard slurm: the array has {count} tasks between {first} and {last}; "
+                f"it must be without gaps (--array=0-{count - 1}), and a part of it is run again "
+                "with --shard i/N",
             )
         return cls(task - first, count)
 
@@ -95,8 +100,8 @@ INDEXED = "the job needs completionMode: Indexed"
 
 
 def _number(variables: Mapping[str, str], name: str, advice: str) -> int:
-    told = variables.get(name, "")
-    if not (told.isascii() and told.isdecimal()):
-        came = f"is {told!r}" if told else "is not set"
-        raise ConfigError(f"{name} {came}, expected a number; {advice}")
-    return int(told)
+    text = variables.get(name, "")
+    if not (text.isascii() and text.isdecimal()):
+        state = f"is {text!r}" if text else "is not set"
+        raise ConfigError(f"{name} {state}, expected a number; {advice}")
+    return int(text)

@@ -11,7 +11,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+
+VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -38,31 +39,29 @@ class Threads:
     def here(cls) -> Threads:
         """Read those of this process, as far as the libraries are loaded."""
         torch = sys.modules.get("torch")
-        found = [
-            lib["num_threads"] for lib in _libraries() if lib["user_api"] == "blas"
-        ]
-        return cls(
-            None if torch is None else int(torch.get_num_threads()),
-            max(found, default=None),
-        )
+        blas = None
+        if "numpy" in sys.modules:
+            from threadpoolctl import threadpool_info  # type: ignore[import-untyped]
+
+            for library in threadpool_info():
+                if library["user_api"] == "blas":
+                    blas = max(blas or 0, library["num_threads"])
+        return cls(None if torch is None else int(torch.get_num_threads()), blas)
 
     @property
-    def each(self) -> int:
-        """Cores that a worker with so many threads keeps busy."""
-        told = os.environ.get("OMP_NUM_THREADS", "")
-        return self.torch or (int(told) if told.isdecimal() else 0) or 1
+    def per_worker(self) -> int:
+        """Cores that a worker with so many threads uses."""
+        return self.torch or _omp_threads() or 1
 
     def set(self) -> None:
         """Set them here, also for libraries that are loaded later; imports neither of them."""
-        for name, number in (
-            ("OMP", self.torch),
-            ("MKL", self.torch),
-            ("OPENBLAS", self.blas),
+        for name, number in zip(
+            VARIABLES, (self.torch, self.torch, self.blas), strict=True
         ):
             if number is not None:
-                os.environ[f"{name}_NUM_THREADS"] = str(number)
+                os.environ[name] = str(number)
         if self.blas is not None and "numpy" in sys.modules:
-            from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+            from threadpoolctl import threadpool_limits
 
             threadpool_limits(limits=self.blas, user_api="blas")
         torch = sys.modules.get("torch")
@@ -72,17 +71,17 @@ class Threads:
     @contextmanager
     def while_running(self) -> Iterator[None]:
         """Set them here for a while."""
-        before, environment = Threads.here(), dict(os.environ)
+        before = Threads.here()
+        environment = {name: os.environ.get(name) for name in VARIABLES}
         self.set()
         try:
             yield
         finally:
             before.set()
-            for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+            for name, value in environment.items():
                 os.environ.pop(name, None)
-                os.environ.update(
-                    {name: environment[name]} if name in environment else {},
-                )
+                if value is not None:
+                    os.environ[name] = value
 
 
 def cores() -> int:
@@ -94,13 +93,10 @@ def cores() -> int:
 
 def share(workers: int) -> int:
     """Threads of each of some workers: what `OMP_NUM_THREADS` allows, or a share of the cores if fewer."""
-    told = os.environ.get("OMP_NUM_THREADS", "")
-    return max(1, min(int(told) if told.isdecimal() else cores(), cores() // workers))
+    return max(1, min(_omp_threads() or cores(), cores() // workers))
 
 
-def _libraries() -> list[dict[str, Any]]:
-    if "numpy" not in sys.modules:
-        return []
-    from threadpoolctl import threadpool_info  # comes with scikit-learn
-
-    return list(threadpool_info())
+def _omp_threads() -> int:
+    """Number in `OMP_NUM_THREADS`; 0 where there is none."""
+    text = os.environ.get("OMP_NUM_THREADS", "")
+    return int(text) if text.isdecimal() else 0

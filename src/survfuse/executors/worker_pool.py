@@ -1,7 +1,7 @@
-"""The run of many workers over many jobs, wherever the workers live.
+"""A pool of workers that computes jobs, wherever the workers live.
 
-The supervisor here keeps the books: who holds which job, who died on what. A crew
-only knows how to hire a worker, hand it a payload, and listen.
+The pool counts: which worker computes which job, who died on what. A subclass starts a
+worker, submits a payload to it, polls for answers, and terminates all.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from survfuse._errors import CrashError
@@ -25,115 +25,113 @@ class Death:
 
     Attributes
     ----------
-    how : str
+    reason : str
         Signal, exit status, or what a cluster says.
     lost : bool
-        Whether its machine was lost, so that the task it held is not to blame.
+        Whether its machine was lost, so that its task is not the cause.
     """
 
-    how: str
+    reason: str
     lost: bool = False
 
 
-class Worker(ABC):
-    """Whoever holds at most one job."""
+@dataclass(eq=False)
+class Worker:
+    """A process or an actor, which computes one job at a time.
 
-    job: Job[Any] | None = None
-    idle = False  # has loaded the work and holds no job
+    Attributes
+    ----------
+    job : Job or None
+        What it computes.
+    ready : bool
+        Whether it could load the work, and so may be given a job.
+    """
 
-    @abstractmethod
-    def give(self, payload: Any) -> None:
-        """Start on a payload; a worker that is dead is noticed when it is heard."""
-
-    def alive(self) -> bool:
-        """Whether anything would come of a job; False only when it is known to be dead."""
-        return True
+    job: Job[Any] | None = field(default=None, init=False)
+    ready: bool = field(default=False, init=False)
 
 
 W = TypeVar("W", bound=Worker)
-News = Iterator[tuple[W, Answer | Death]]
 
 
-class Crew(ABC, Generic[W]):
+class WorkerPool(ABC, Generic[W]):
     """The workers of one run."""
 
     def __init__(self) -> None:
         self.workers: list[W] = []
-        self.failed_starts = 0
+        self._failed_starts = 0
 
     @abstractmethod
-    def hire(self) -> W:
+    def start(self) -> W:
         """Start a worker; its first answer says whether it could load the work."""
 
     @abstractmethod
-    def listen(self) -> News[W]:
-        """Wait until some worker answers or dies, and tell of all that did."""
+    def submit(self, worker: W, payload: Any) -> None:
+        """Give a worker a payload; a death that this meets is reported by `poll`."""
 
     @abstractmethod
-    def stop(self) -> None:
+    def poll(self) -> Iterator[tuple[W, Answer | Death]]:
+        """Wait until some worker answers or dies, and yield all that did."""
+
+    @abstractmethod
+    def terminate(self) -> None:
         """End all workers at once."""
 
-    def carry(
-        self,
-        jobs: list[Job[Any]],
-        most: int,
-        on_start: OnStart | None,
+    def is_alive(self, worker: W) -> bool:
+        """Whether a worker can take a job; False only when it is known to be dead."""
+        return True
+
+    def run(
+        self, jobs: list[Job[Any]], limit: int, on_start: OnStart | None
     ) -> Generator[Outcome[Any], None, None]:
-        """Give the outcome of every job, with at most so many workers."""
+        """Yield the outcome of every job; at most `limit` workers compute at once."""
         waiting = deque(jobs)
         try:
-            while waiting or self._busy:
-                while len(self.workers) < min(most, len(waiting) + self._busy):
-                    self.workers.append(self.hire())
-                self._deal(waiting, on_start)
-                for job, outcome in self._news():
-                    if outcome is None:
-                        waiting.append(job)
-                    else:
+            while busy := self._busy() + len(waiting):
+                while len(self.workers) < min(limit, busy):
+                    self.workers.append(self.start())
+                for worker in self.workers:
+                    idle = worker.ready and worker.job is None
+                    if idle and waiting and self.is_alive(worker):
+                        worker.job = waiting.popleft()
+                        self.submit(worker, worker.job.start(on_start))
+                for worker, event in self.poll():
+                    job, worker.job = worker.job, None
+                    outcome = self._take(worker, job, event)
+                    if outcome is not None:
                         yield outcome
+                    elif job is not None:
+                        waiting.append(job)
         finally:
-            self.stop()
+            self.terminate()
 
-    @property
     def _busy(self) -> int:
         return sum(worker.job is not None for worker in self.workers)
 
-    def _deal(self, waiting: deque[Job[Any]], on_start: OnStart | None) -> None:
-        for worker in self.workers:
-            if worker.idle and waiting and worker.alive():
-                worker.job, worker.idle = waiting.popleft(), False
-                worker.give(worker.job.start(on_start))
+    def _take(
+        self, worker: W, job: Job[Any] | None, event: Answer | Death
+    ) -> Outcome[Any] | None:
+        """Outcome of a worker's job; None where there was none or it must be tried again."""
+        if isinstance(event, Death):
+            self.workers.remove(worker)
+            if job is not None:
+                return job.lose(event.reason) if event.lost else job.crash(event.reason)
+            if not worker.ready:
+                self._count_failed_start(event)
+            return None
+        if job is not None:
+            return job.finish(event)
+        if event.error is not None:  # the work could not be loaded
+            raise event.error
+        worker.ready = True
+        self._failed_starts = 0
+        return None
 
-    def _news(self) -> Iterator[tuple[Job[Any], Outcome[Any] | None]]:
-        """Give each job that a worker ended or died on; None means: again."""
-        for worker, heard in self.listen():
-            job = worker.job
-            if isinstance(heard, Death):
-                self.workers.remove(worker)
-                if job is not None:
-                    yield (
-                        job,
-                        job.lost(heard.how) if heard.lost else job.crashed(heard.how),
-                    )
-                elif not worker.idle:
-                    self._not_started(heard)
-            elif job is None:
-                self._started(worker, heard)
-            else:
-                worker.job, worker.idle = None, True
-                yield job, job.answered(heard)
-
-    def _started(self, worker: W, answer: Answer) -> None:
-        if answer.error is not None:
-            raise answer.error
-        worker.idle = True
-        self.failed_starts = 0
-
-    def _not_started(self, death: Death) -> None:
-        self.failed_starts += not death.lost
-        if self.failed_starts >= START_LIMIT:
+    def _count_failed_start(self, death: Death) -> None:
+        self._failed_starts += not death.lost
+        if self._failed_starts >= START_LIMIT:
             raise CrashError(
-                f"{START_LIMIT} workers in a row died before their first task ({death.how}): each imports "
-                "the main script anew and loads the work; a script must start its run under "
-                "`if __name__ == '__main__':` and there must be memory for every worker",
+                f"{START_LIMIT} workers in a row died before their first task ({death.reason}): "
+                "each imports the main script anew and loads the work; a script must start its run "
+                "under `if __name__ == '__main__':` and there must be memory for every worker"
             )
