@@ -34,7 +34,8 @@ MOST_CATEGORIES = 10
 LATER = (
     "Find out when each is known. If only later, leave it out (`use: false`), or replace it by its value at "
     "a landmark, with the outcome counted from there. If at time zero, allow it by name: "
-    "--set model.allow_followup=[COLUMN] for train and crossval, --allow-followup COLUMN for validate."
+    "--set model.inputs.allow_followup=[COLUMN] for train and crossval, --allow-followup COLUMN for "
+    "validate."
 )
 
 ASIDE = (

@@ -23,7 +23,7 @@ FEW_EVENTS = 5  # test events below which a fold's C says next to nothing
 CHANCE = 0.5
 RANKS_ANYHOW = (
     "With one or few strong inputs this is often chance: shuffled outcomes give each a direction, right or "
-    "wrong for all patients at once; run it into another folder with --set model.seed=1. If it stays, the "
+    "wrong for all patients at once; run it into another folder with --set model.training.seed=1. If it stays, the "
     "protocol itself scores: look for patients or choices shared between folds."
 )
 
