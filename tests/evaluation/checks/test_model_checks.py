@@ -120,7 +120,7 @@ def test_fits_beyond_counting_are_unusual(cohort: Cohort) -> None:
     nothing_left = sized(cohort, {"effective_parameters": 0.0, "likelihood_ratio": 0.0})
     assert nothing_left == (
         "not applicable",
-        "0.0 effective parameters: the fits hardly tell anybody apart",
+        "0.0 effective parameters: the fits hardly separate patients",
     )
     for ratio in (
         None,

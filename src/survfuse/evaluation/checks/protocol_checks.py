@@ -89,7 +89,8 @@ def events_in_folds(evidence: Evidence) -> Verdict:
     if few.empty:
         return ok(text)
     folds = [
-        f"repeat {repeat} fold {fold}: {count}" for (repeat, fold), count in few.items()
+        f"repeat {row.repeat} fold {row.fold}: {row.event}"
+        for row in few.reset_index().itertuples()
     ]
     return doubt(
         f"{text}; fewer than {FEW_EVENTS} in {len(few)} ({listed(folds)})",
