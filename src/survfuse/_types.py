@@ -1,23 +1,16 @@
-"""The words of the house: ids, units and the batch that carries patients to a network."""
+"""Array types, and the batch that brings patients to a network."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NewType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-PatientId = NewType("PatientId", str)
-SlideId = NewType("SlideId", str)
-Modality = NewType("Modality", str)
-Microns = NewType("Microns", float)
-MicronsPerPixel = NewType("MicronsPerPixel", float)
-Days = NewType("Days", float)
 
 FloatArray = npt.NDArray[np.floating[Any]]
 IntArray = npt.NDArray[np.integer[Any]]
@@ -51,7 +44,7 @@ class Batch:
     present: Mapping[str, Tensor]
     time: Tensor
     event: Tensor
-    patient_id: tuple[PatientId, ...]
+    patient_id: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.patient_id)

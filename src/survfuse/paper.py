@@ -33,7 +33,7 @@ from torch import Tensor
 
 from survfuse._errors import BundleError, InputError, context, listed
 from survfuse._gate import boundary, refuse_claim
-from survfuse._types import Batch, PatientId
+from survfuse._types import Batch
 from survfuse.losses import cox_batch
 from survfuse.models.branches import BagBranch
 from survfuse.models.network import (
@@ -235,7 +235,7 @@ class PaperModel:
             present={name: torch.tensor([True]) for name in tensors},
             time=torch.tensor([torch.nan], dtype=torch.float64),
             event=torch.tensor([False]),
-            patient_id=(PatientId("one"),),
+            patient_id=("one",),
         )
         with torch.no_grad():
             return float(self.network(batch).log_risk)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from survfuse._types import Batch, PatientId
+from survfuse._types import Batch
 from survfuse.models import (
     BagConfig,
     FusionNetwork,
@@ -47,7 +47,7 @@ def make_batch(
         },
         time=torch.arange(1.0, patients + 1, dtype=torch.float64),
         event=torch.ones(patients, dtype=torch.bool),
-        patient_id=tuple(PatientId(f"P{i}") for i in range(patients)),
+        patient_id=tuple(f"P{i}" for i in range(patients)),
     )
 
 

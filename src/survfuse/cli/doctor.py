@@ -70,7 +70,7 @@ def _requirements() -> list[tuple[str, str, str]]:
         ]
         extra = line.partition("extra ==")[2].strip(" '\"")
         floor = re.search(r">=\s*([\d.]+)", line.split(";")[0])
-        if extra not in {"test", "docs"}:
+        if extra != "test":
             rows.setdefault(name, (extra, floor[1] if floor else ""))
     return [(name, *row) for name, row in rows.items()]
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from survfuse._types import Batch, PatientId
+from survfuse._types import Batch
 from survfuse.cohort.cohort_data import Cohort
 from survfuse.cohort.modalities import BagData
 from survfuse.cohort.tile_moments import tile_moments
@@ -118,7 +118,7 @@ class BatchSource:
             present={name: has[at] for name, has in self._present.items()},
             time=torch.from_numpy(self._time[index]),
             event=torch.from_numpy(self._event[index]),
-            patient_id=tuple(PatientId(self.patients[row]) for row in index),
+            patient_id=tuple(self.patients[row] for row in index),
         )
 
     def tile_counts(
