@@ -94,7 +94,7 @@ def test_an_interrupt_is_no_fault(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(
-        "survfuse.cli.doctor._look",
+        "survfuse.cli.doctor._findings",
         stop,
     )  # typer, not we, meets what a verb raises
     ended = command("doctor")

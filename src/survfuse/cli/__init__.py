@@ -21,6 +21,7 @@ from survfuse._gate import format_bytes, free_memory
 from survfuse._places import disk_advice, disk_errors
 from survfuse._version import __version__
 from survfuse.cli import cohorts, demo, doctor, evaluate_command, extract_command, runs
+from survfuse.cli.options import option
 from survfuse.cli.signals import ended_in_order
 
 app = typer.Typer(
@@ -51,8 +52,8 @@ for verb in VERBS:
 app.add_typer(cohorts.datasets, name="datasets")
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         typer.echo(f"survfuse {__version__}")
         raise typer.Exit
 
@@ -61,11 +62,11 @@ def _version(asked: bool) -> None:
 def _root(
     version: Annotated[
         bool,
-        typer.Option(
+        option(
+            "Show the version and exit.",
             "--version",
-            callback=_version,
+            callback=_print_version,
             is_eager=True,
-            help="Show the version and exit.",
         ),
     ] = False,
 ) -> None:
@@ -74,33 +75,30 @@ def _root(
 
 def main() -> None:
     """Run the command line; the process ends with one of the documented exit codes."""
-    # Threads that wait spin by default; on a machine with other work that costs many times the work itself.
+    # Threads that wait spin by default; beside other work that costs many times the work itself.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(
-                errors="backslashreplace",
+                errors="backslashreplace"
             )  # a file name need not be text
     try:
         with ended_in_order():
             try:
                 app()
             finally:
-                with disk_errors(
-                    "standard output",
-                ):  # a full disk behind it is met here, not as Python ends
+                # A full disk behind the output is met here, not when Python ends.
+                with disk_errors("standard output"):
                     sys.stdout.flush()
     except SurvfuseError as error:
-        _drop_output()
         _end(str(error), error.exit_code)
     except BrokenPipeError:  # whoever read the output has seen enough
         _drop_output()
         sys.exit(1)
-    except Exception as error:  # noqa: BLE001 - the last door: whatever else comes is our fault and says so
-        answer = _answer(error)
-        if answer is not None:
-            _drop_output()
-            _end(answer, 2)
+    except Exception as error:  # noqa: BLE001 - whatever else comes is our fault and says so
+        advice = _advice(error)
+        if advice is not None:
+            _end(advice, 2)
         traceback.print_exc()
         typer.echo(
             "this is a fault in survfuse, not in your input; please report the lines above",
@@ -111,34 +109,35 @@ def main() -> None:
 
 def _end(message: str, code: int) -> NoReturn:
     """Print an error, control characters of file names escaped, and end the process."""
+    _drop_output()
     typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
     typer.echo(printable(message), err=True)
     sys.exit(code)
 
 
-def _answer(error: Exception) -> str | None:
+def _advice(error: Exception) -> str | None:
     """Say what a person can do about an error that no verb has met: of a disk, or of memory."""
     if isinstance(error, OSError):
         return disk_advice(error)
-    # torch says it in words or by a class of its own, and is not imported for an error's sake
-    words = ("can't allocate memory", "not enough memory")
-    if (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or _says(error, words)
-    ):
-        return (
-            f"this takes more memory than is free on this machine ({format_bytes(free_memory())}); use a "
-            "larger machine, or ask for less (fewer --workers, smaller batches)"
+    # torch has a class of its own or only a message, and is not imported for an error's sake.
+    out_of_memory = (
+        isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    )
+    if isinstance(error, RuntimeError):
+        message = str(error)
+        out_of_memory |= (
+            "can't allocate memory" in message or "not enough memory" in message
         )
-    return None
-
-
-def _says(error: Exception, words: tuple[str, ...]) -> bool:
-    return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+    if not out_of_memory:
+        return None
+    return (
+        "this takes more memory than is free on this machine "
+        f"({format_bytes(free_memory())}); use a larger machine, or ask for less "
+        "(fewer --workers, smaller batches)"
+    )
 
 
 def _drop_output() -> None:
-    """Let what is still to be printed go nowhere; otherwise Python tries again as it ends, and complains."""
+    """Discard what is still to be printed: Python would try again as it ends, and complain."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

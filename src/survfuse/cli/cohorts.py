@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from survfuse.cli.options import CohortFile, JsonFile, OutFolder
+from survfuse.cli.options import CohortFile, JsonFile, OutFolder, option
 
 if TYPE_CHECKING:
     from survfuse.cohort import Cohort
@@ -16,6 +18,9 @@ datasets = typer.Typer(
     help="Public cohorts: list them, get them, turn them into cohort files.",
     no_args_is_help=True,
 )
+
+SEVERITIES = {"failed": "error", "warning": "warning"}
+"""Status of a check and what it is for `validate`."""
 
 
 def init(
@@ -34,24 +39,24 @@ def validate(
     json: JsonFile = None,
     allow_followup: Annotated[
         list[str] | None,
-        typer.Option(
+        option(
+            "An input that leaks and is to be used all the same. Repeatable.",
             metavar="NAME",
-            help="An input that leaks and is to be used all the same. Repeatable.",
         ),
     ] = None,
     verify: Annotated[
         bool,
-        typer.Option(
+        option(
+            "Hash every file of features and every slide of packed stores again.",
             "--verify",
-            help="Hash every file of features and every slide of packed stores again.",
         ),
     ] = False,
 ) -> None:
     """Show what a cohort holds, per modality and per availability pattern, every problem and every doubt.
 
-    Exits 0 when it can be used, 2 when something must be mended first. Doubts are the
+    Exits 0 when it can be used, 2 when something must be corrected first. Doubts are the
     numbered data checks that warn or fail; docs/checks explains each. Of a cohort that cannot
-    be read whole, only the problems are shown: tables would speak of another cohort.
+    be read whole, only the problems are shown: tables would be of another cohort.
     """
     from dataclasses import asdict
 
@@ -64,32 +69,26 @@ def validate(
     if inspection.cohort is not None:
         checks = _data_checks(inspection.cohort, allowed)
         for title in ("modalities", "patterns", "flow"):
-            show_table(title, inspection.tables[title])
+            print_frame(title, inspection.tables[title])
+    severities: list[str] = []
     for problem in inspection.problems:
-        _show(problem.severity, problem.severity, str(problem))
+        severities.append(problem.severity)
+        _print_doubt(problem.severity, problem.severity, str(problem))
     for check in checks:
-        severity = {"failed": "error", "warning": "warning"}.get(check["status"])
+        severity = SEVERITIES.get(check["status"])
         if severity is not None:
+            severities.append(severity)
             text = f"{check['evidence']} ({check['advice']} See {check['page']}.)"
-            _show(severity, f"{check['id']} {check['status']}", text)
+            _print_doubt(severity, f"{check['id']} {check['status']}", text)
     if json is not None:
-        tables = {
-            title: table.to_dict(orient="records")
-            for title, table in inspection.tables.items()
-        }
-        write_json(
-            json,
-            {
-                "problems": [asdict(problem) for problem in inspection.problems],
-                "checks": checks,
-                "tables": _without_nan(tables),
-            },
-        )
-    statuses = [check["status"] for check in checks]
-    severities = [problem.severity for problem in inspection.problems]
-    errors = severities.count("error") + statuses.count("failed")
-    warnings = severities.count("warning") + statuses.count("warning")
-    typer.echo(f"{errors} errors, {warnings} warnings")
+        tables = {}
+        for title, table in inspection.tables.items():
+            values = table.astype(object).where(table.notna(), None)
+            tables[title] = values.to_dict(orient="records")
+        problems = [asdict(problem) for problem in inspection.problems]
+        write_json(json, {"problems": problems, "checks": checks, "tables": tables})
+    errors = severities.count("error")
+    typer.echo(f"{errors} errors, {severities.count('warning')} warnings")
     if errors:
         raise typer.Exit(2)
 
@@ -105,7 +104,7 @@ def _data_checks(cohort: Cohort, allowed: tuple[str, ...]) -> list[dict[str, Any
     return run_data_checks(cohort, config)
 
 
-def _show(severity: str, head: str, text: str) -> None:
+def _print_doubt(severity: str, head: str, text: str) -> None:
     """Print one problem or doubt."""
     from survfuse._errors import printable
 
@@ -117,15 +116,11 @@ def pack(
     cohort: CohortFile,
     out: Annotated[
         Path | None,
-        typer.Option(
-            "-o",
-            "--out",
-            help="Store to write; beside the cohort by default.",
-        ),
+        option("Store to write; beside the cohort by default.", "-o", "--out"),
     ] = None,
     force: Annotated[
         bool,
-        typer.Option("--force", help="Replace an existing store."),
+        option("Replace an existing store.", "--force"),
     ] = False,
 ) -> None:
     """Turn the feature files of a cohort into one mapped store (float16 stays float16)."""
@@ -140,64 +135,57 @@ def pack(
 
 def simulate(
     out: OutFolder,
-    patients: Annotated[int, typer.Option(help="Patients.")] = 176,
+    patients: Annotated[int, option("Patients.")] = 176,
     signal: Annotated[
         str,
-        typer.Option(help="Planted hazard: none, additive or interaction."),
+        option("Planted hazard: none, additive or interaction."),
     ] = "additive",
     strength: Annotated[
         float,
-        typer.Option(help="Multiplies the true log-risk."),
+        option("Multiplies the true log-risk."),
     ] = 1.0,
     event_rate: Annotated[
         float,
-        typer.Option(help="Share of patients with an event."),
+        option("Share of patients with an event."),
     ] = 0.36,
     tiles: Annotated[
         int,
-        typer.Option(help="Typical tiles per patient (lognormal)."),
+        option("Typical tiles per patient (lognormal)."),
     ] = 1500,
-    tile_dim: Annotated[int, typer.Option(help="Features per tile.")] = 1024,
-    genes: Annotated[int, typer.Option(help="Genes.")] = 19359,
+    tile_dim: Annotated[int, option("Features per tile.")] = 1024,
+    genes: Annotated[int, option("Genes.")] = 19359,
     missing: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="MODALITY=SHARE",
-            help="Patients without a modality. Repeatable.",
-        ),
+        option("Patients without a modality. Repeatable.", metavar="MODALITY=SHARE"),
     ] = None,
     sites: Annotated[
         int,
-        typer.Option(help="Sites with their own expression shift; 0 for none."),
+        option("Sites with their own expression shift; 0 for none."),
     ] = 0,
     leak: Annotated[
         bool,
-        typer.Option("--leak", help="Add a column that accrues during follow-up."),
+        option("Add a column that accrues during follow-up.", "--leak"),
     ] = False,
     hold_out: Annotated[
         int,
-        typer.Option(help="Further patients without outcome, in OUT/new."),
+        option("Further patients without outcome, in OUT/new."),
     ] = 0,
     slides: Annotated[
         bool,
-        typer.Option(
-            "--slides/--no-slides",
-            help="Paint slides (for survfuse extract), not bags.",
+        option(
+            "Paint slides (for survfuse extract), not bags.", "--slides/--no-slides"
         ),
     ] = False,
     slide_px: Annotated[
         int,
-        typer.Option(help="Longest side of a painted slide, px of 0.5 µm."),
+        option("Longest side of a painted slide, px of 0.5 µm."),
     ] = 1536,
-    per_patient: Annotated[int, typer.Option(help="Most slides per patient.")] = 1,
+    per_patient: Annotated[int, option("Most slides per patient.")] = 1,
     defects: Annotated[
         bool,
-        typer.Option(
-            "--defects",
-            help="One painted slide without µm/px, and one damaged.",
-        ),
+        option("One painted slide without µm/px, and one damaged.", "--defects"),
     ] = False,
-    seed: Annotated[int, typer.Option(help="Seed.")] = 0,
+    seed: Annotated[int, option("Seed.")] = 0,
 ) -> None:
     """Write a CHIMERA-shaped cohort whose true log-risk is known (kept apart, in truth.csv)."""
     from survfuse.datasets.simulate import simulate as make
@@ -230,16 +218,16 @@ def shares(pairs: list[str]) -> dict[str, float]:
     """Read ``name=share`` pairs."""
     from survfuse._errors import ConfigError
 
-    found = {}
+    result = {}
     for pair in pairs:
         name, _, share = pair.partition("=")
         try:
-            found[name] = float(share)
+            result[name] = float(share)
         except ValueError:
             raise ConfigError(
-                f"--missing {pair}: expected MODALITY=SHARE, such as expression=0.3",
+                f"--missing {pair}: expected MODALITY=SHARE, such as expression=0.3"
             ) from None
-    return found
+    return result
 
 
 @datasets.command("list")
@@ -251,10 +239,9 @@ def list_datasets(json: JsonFile = None) -> None:
     from survfuse.datasets import DATASETS, card
 
     fields = ("name", "title", "patients", "events", "licence", "needs")
-    rows = [
-        {field: getattr(card(name), field) for field in fields} for name in DATASETS
-    ]
-    show_table("public cohorts", pd.DataFrame(rows))
+    read = attrgetter(*fields)
+    rows = [dict(zip(fields, read(card(name)), strict=True)) for name in DATASETS]
+    print_frame("public cohorts", pd.DataFrame(rows))
     if json is not None:
         write_json(json, rows)
 
@@ -264,15 +251,11 @@ def get_dataset(
     name: Annotated[str, typer.Argument(help="Name of the dataset.")],
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--out", help="Folder for its cohort file."),
+        option("Folder for its cohort file.", "-o", "--out"),
     ] = None,
     options: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="OPTION=VALUE",
-            help="Such as endpoint=rfs. Repeatable.",
-        ),
+        option("Such as endpoint=rfs. Repeatable.", "--set", metavar="OPTION=VALUE"),
     ] = None,
 ) -> None:
     """Fetch a public cohort and write its cohort.yaml.
@@ -292,39 +275,24 @@ def get_dataset(
     typer.echo(f"cohort: {dataset.convert(out or Path(name), **chosen)}")
 
 
-def show_table(title: str, table: Any) -> None:
+def print_frame(title: str, table: Any) -> None:
     """Print a data frame."""
-    from rich.console import Console
-    from rich.table import Table
+    from survfuse.cli.output import print_table
 
-    shown = Table(title=title, title_justify="left")
-    for column in table.columns:
-        shown.add_column(
-            str(column).replace("_", " "),
-            justify="right" if table[column].dtype.kind in "if" else "left",
-        )
-    for row in table.itertuples(index=False):
-        shown.add_row(*(_cell(value) for value in row))
-    Console().print(shown)
+    columns = [str(column).replace("_", " ") for column in table.columns]
+    text_columns = []
+    for column, kind in zip(columns, table.dtypes, strict=True):
+        if kind.kind not in "if":
+            text_columns.append(column)
+    rows = table.map(_cell).itertuples(index=False)
+    print_table(title, columns, rows, text_columns=text_columns, wrap=True)
 
 
 def _cell(value: Any) -> str:
-    if isinstance(value, float):
-        return (
-            ""
-            if value != value
-            else f"{value:g}"
-            if abs(value) >= 1 or value == 0
-            else f"{value:.3f}"
-        )
     if isinstance(value, list | tuple):
-        return ", ".join(str(each) for each in value)
-    return "" if value is None else str(value)
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nan(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(each) for each in value]
-    return None if isinstance(value, float) and value != value else value
+        return ", ".join(map(str, value))
+    if not isinstance(value, float):
+        return "" if value is None else str(value)
+    if math.isnan(value):
+        return ""
+    return f"{value:g}" if abs(value) >= 1 or value == 0 else f"{value:.3f}"

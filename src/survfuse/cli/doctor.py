@@ -10,100 +10,87 @@ import typer
 
 from survfuse.cli.options import JsonFile
 
+Finding = tuple[str, str]
+"""Status and detail."""
+
 
 def doctor(json: JsonFile = None) -> None:
     """Check the installation: versions, optional parts, threads, GPU, data."""
-    found = _look()
-    width = max(len(name) for name in found)
-    for name, (status, told) in found.items():
-        typer.echo(f"{name:<{width}}  {status:<8} {told}")
+    findings = _findings()
+    width = max(map(len, findings))
+    for name, (status, detail) in findings.items():
+        typer.echo(f"{name:<{width}}  {status:<8} {detail}")
     if json is not None:
         from survfuse._storage import write_json
 
-        write_json(
-            json,
-            {
-                name: {"status": status, "detail": told}
-                for name, (status, told) in found.items()
-            },
-        )
+        content = {}
+        for name, (status, detail) in findings.items():
+            content[name] = {"status": status, "detail": detail}
+        write_json(json, content)
 
 
-def _look() -> dict[str, tuple[str, str]]:
+def _findings() -> dict[str, Finding]:
     import torch
 
     from survfuse.datasets.download import local_folder
 
-    found = {"python": ("ok", platform.python_version())}
-    for name, extra, floor in _requirements():
-        found[name] = _installed(name, extra, floor)
-    library = _openslide()
+    requirements = _requirements()
+    findings = {"python": ("ok", platform.python_version())}
+    for name, (extra, lowest) in requirements.items():
+        findings[name] = _check_package(name, extra, lowest)
+    library = _check_openslide(requirements["openslide-bin"][1])
     if library is not None:
-        found["openslide library"] = library
-    gpu = (
-        torch.cuda.get_device_name()
-        if torch.cuda.is_available()
-        else "none; networks train on the CPU"
-    )
-    found["threads"] = ("ok", str(torch.get_num_threads()))
-    found["gpu"] = ("ok" if torch.cuda.is_available() else "absent", gpu)
+        findings["openslide library"] = library
+    findings["threads"] = ("ok", str(torch.get_num_threads()))
+    findings["gpu"] = ("absent", "none; networks train on the CPU")
+    if torch.cuda.is_available():
+        findings["gpu"] = ("ok", torch.cuda.get_device_name())
     folder = local_folder("")
-    told = (
-        ("ok", str(folder))
-        if folder
-        else ("absent", "set SURVFUSE_DATA to a local copy")
-    )
-    found["local data"] = told
-    return found
+    findings["local data"] = ("absent", "set SURVFUSE_DATA to a local copy")
+    if folder:
+        findings["local data"] = ("ok", str(folder))
+    return findings
 
 
-def _requirements() -> list[tuple[str, str, str]]:
-    """Required and optional distributions: name, the extra that brings it, the lowest version."""
+def _requirements() -> dict[str, tuple[str, str]]:
+    """Required and optional packages: the extra that brings each, and the lowest version."""
     rows: dict[str, tuple[str, str]] = {}
     for line in requires("survfuse") or []:
-        name = line.split(";")[0].strip()
-        name = name[
-            : next(
-                (i for i, letter in enumerate(name) if letter in " <>=!~[("),
-                len(name),
-            )
-        ]
+        name = re.match(r"[^ <>=!~;\[(]+", line)
         extra = line.partition("extra ==")[2].strip(" '\"")
-        floor = re.search(r">=\s*([\d.]+)", line.split(";")[0])
-        if extra != "test":
-            rows.setdefault(name, (extra, floor[1] if floor else ""))
-    return [(name, *row) for name, row in rows.items()]
+        lowest = re.search(r">=\s*([\d.]+)", line.split(";")[0])
+        if name and extra != "test":
+            rows.setdefault(name[0], (extra, lowest[1] if lowest else ""))
+    return rows
 
 
-def _installed(name: str, extra: str, floor: str) -> tuple[str, str]:
+def _check_package(name: str, extra: str, lowest: str) -> Finding:
     try:
-        there = version(name)
+        installed = version(name)
     except PackageNotFoundError:
         if extra:
             return "absent", f"optional: pip install 'survfuse[{extra}]'"
         return "MISSING", "required; install survfuse again"
-    if _numbers(there) < _numbers(floor):
-        return "OLD", f"{there}; {floor} or later is needed: pip install -U {name}"
-    return "ok", there
+    if _numbers(installed) < _numbers(lowest):
+        return "OLD", f"{installed}; {lowest} or later is needed: pip install -U {name}"
+    return "ok", installed
 
 
-def _openslide() -> tuple[str, str] | None:
-    """Tell the OpenSlide library that is really loaded: it need not be openslide-bin's."""
+def _check_openslide(lowest: str) -> Finding | None:
+    """Version of the OpenSlide library that is really loaded: it need not be openslide-bin's."""
     try:
         import openslide
     except (ImportError, OSError):
         return None
-    there = str(openslide.__library_version__)
-    floor = next(
-        (floor for name, _, floor in _requirements() if name == "openslide-bin"),
-        "",
-    )
-    if _numbers(there) < _numbers(floor)[: len(_numbers(there))]:
+    loaded = str(openslide.__library_version__)
+    numbers = _numbers(loaded)
+    if numbers < _numbers(lowest)[: len(numbers)]:
         return (
             "OLD",
-            f"{there}; {floor} or later is needed, earlier ones misread files: pip install openslide-bin",
+            f"{loaded}; {lowest} or later is needed, earlier ones misread files: "
+            "pip install openslide-bin",
         )
-    return "ok", there
+    return "ok", loaded
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -112,5 +99,5 @@ def _numbers(text: str) -> tuple[int, ...]:
     >>> _numbers("2.13.0+cpu") < _numbers("2.9")
     False
     """
-    found = re.match(r"\d+(\.\d+)*", text)
-    return tuple(map(int, found[0].split("."))) if found else ()
+    match = re.match(r"\d+(\.\d+)*", text)
+    return tuple(map(int, match[0].split("."))) if match else ()

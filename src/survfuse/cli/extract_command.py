@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,7 @@ from survfuse.cli.options import (
     RayAddress,
     Threads,
     Workers,
+    option,
 )
 
 if TYPE_CHECKING:
@@ -31,80 +32,67 @@ def extract(
     cohort: CohortFile,
     out: Annotated[
         Path | None,
-        typer.Option(
-            "-o",
-            "--out",
-            help="Folder for the bags; `features:` of the cohort file.",
-        ),
+        option("Folder for the bags; `features:` of the cohort file.", "-o", "--out"),
     ] = None,
     encoder: Annotated[
         str | None,
-        typer.Option(
-            help="Tile encoder; the cohort file's, or stain_texture (needs no weights).",
-        ),
+        option("Tile encoder; the cohort file's, or stain_texture (needs no weights)."),
     ] = None,
     weights: Annotated[
         Path | None,
-        typer.Option(help="Weights of the encoder, a local file."),
+        option("Weights of the encoder, a local file."),
     ] = None,
     sha256: Annotated[
         str | None,
-        typer.Option(help="What the weights must hash to."),
+        option("What the weights must hash to."),
     ] = None,
     random_weights: Annotated[
         int | None,
-        typer.Option(metavar="SEED", help="Random weights instead, to try things out."),
+        option("Random weights instead, to try things out.", metavar="SEED"),
     ] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    device: Annotated[str | None, option("auto, cpu or cuda.")] = None,
     precision: Annotated[
         str | None,
-        typer.Option(help="auto, fp32, bf16 or fp16."),
+        option("auto, fp32, bf16 or fp16."),
     ] = None,
     tile_px: Annotated[
         int | None,
-        typer.Option(help="Side of a tile in pixels; the encoder's own."),
+        option("Side of a tile in pixels; the encoder's own."),
     ] = None,
     mpp: Annotated[
         float | None,
-        typer.Option(
-            help="µm per pixel of the tiles; the cohort file's, or the encoder's.",
-        ),
+        option("µm per pixel of the tiles; the cohort file's, or the encoder's."),
     ] = None,
     slide_mpp: Annotated[
         float | None,
-        typer.Option(help="µm per pixel of slides that do not say it themselves."),
+        option("µm per pixel of slides that do not say it themselves."),
     ] = None,
     objective_power: Annotated[
         float | None,
-        typer.Option(help="Or the power of their objective: 20 or 40."),
+        option("Or the power of their objective: 20 or 40."),
     ] = None,
     tissue: Annotated[
         str | None,
-        typer.Option(help="auto, given (masks), otsu, lazyslide or everything."),
+        option("auto, given (masks), otsu, lazyslide or everything."),
     ] = None,
     masks: Annotated[
         Path | None,
-        typer.Option(help="Folder of tissue masks; `masks:` of the cohort file."),
+        option("Folder of tissue masks; `masks:` of the cohort file."),
     ] = None,
     limit_unreadable: Annotated[
         float | None,
-        typer.Option(
-            help="Share of unreadable tiles above which a slide fails (0.05).",
-        ),
+        option("Share of unreadable tiles above which a slide fails (0.05)."),
     ] = None,
     readers: Annotated[
         int | None,
-        typer.Option(
-            min=1,
-            help="Threads per worker that read tiles ahead of the encoder.",
-        ),
+        option("Threads per worker that read tiles ahead of the encoder.", min=1),
     ] = None,
     overrides: Annotated[
         list[str] | None,
-        typer.Option(
+        option(
+            "Another setting, such as overlap=0.5. Repeatable.",
             "--set",
             metavar="KEY=VALUE",
-            help="Another setting, such as overlap=0.5. Repeatable.",
         ),
     ] = None,
     executor: ExecutorName = "inline",
@@ -113,36 +101,31 @@ def extract(
     address: RayAddress = None,
     shard: Annotated[
         str | None,
-        typer.Option(
-            metavar="i/N",
-            help="Only this part of the slides, from 0; or slurm, or k8s.",
+        option(
+            "Only this part of the slides, from 0; or slurm, or k8s.", metavar="i/N"
         ),
     ] = None,
     retry: Annotated[
         bool,
-        typer.Option("--retry", help="Try failed and quarantined slides again."),
+        option("Try failed and quarantined slides again.", "--retry"),
     ] = False,
     verify: Annotated[
         bool,
-        typer.Option(
-            "--verify",
-            help="Hash every finished bag, and extract again what has changed.",
+        option(
+            "Hash every finished bag, and extract again what has changed.", "--verify"
         ),
     ] = False,
     status: Annotated[
         bool,
-        typer.Option(
-            "--status",
-            help="Only tell how far it is; works while others run.",
-        ),
+        option("Only tell how far it is; works while others run.", "--status"),
     ] = False,
     no_pack: Annotated[
         bool,
-        typer.Option("--no-pack", help="Leave packing to the first use."),
+        option("Leave packing to the first use.", "--no-pack"),
     ] = False,
     modality: Annotated[
         str,
-        typer.Option(help="Section of the cohort file."),
+        option("Section of the cohort file."),
     ] = "slides",
     json: JsonFile = None,
     quiet: Quiet = False,
@@ -152,8 +135,9 @@ def extract(
     Finished slides are kept whatever happens; the same command goes on from there. Exits 3 when
     slides failed, naming them. After a whole run the bags are packed and contact.html is written.
     """
-    from survfuse._errors import PartialError, listed
+    from survfuse._errors import ConfigError, PartialError, listed
     from survfuse._storage import write_json
+    from survfuse.cli.extract_progress import watch
     from survfuse.cohort.slide_images import find_images
     from survfuse.executors import Shard, make_executor
     from survfuse.slides.supervisor import extract as extract_slides
@@ -161,38 +145,38 @@ def extract(
 
     images = find_images(cohort, modality=modality)
     items = slide_items(images, masks)
-    folder = _folder(out, images)
+    folder = out or images.features
+    if folder is None:
+        raise ConfigError(
+            "the cohort file names no folder of features, so say -o FOLDER"
+        )
     part = None if shard is None else Shard.parse(shard)
     if status:
         summary = survey(items, folder, shard=part)
     else:
-        flags = {
-            "weights": weights,
-            "sha256": sha256,
-            "random_weights": random_weights,
-            "device": device,
-            "precision": precision,
-            "tile_px": tile_px,
-            "slide_mpp": slide_mpp,
-            "objective_power": objective_power,
-            "tissue": tissue,
-            "max_unreadable": limit_unreadable,
-            "threads": readers,
-            "encoder": images.spec.encoder if encoder is None else encoder,
-            "mpp": images.spec.mpp if mpp is None else mpp,
-        }
-        config = _config(flags, overrides or [])
+        config = _extract_config(
+            images,
+            overrides or [],
+            encoder=encoder,
+            weights=weights,
+            sha256=sha256,
+            random_weights=random_weights,
+            device=device,
+            precision=precision,
+            tile_px=tile_px,
+            mpp=mpp,
+            slide_mpp=slide_mpp,
+            objective_power=objective_power,
+            tissue=tissue,
+            max_unreadable=limit_unreadable,
+            threads=readers,
+        )
         if not no_pack:
             _refuse_other_encoder(config, images, folder)
         carrier = make_executor(
-            executor,
-            workers=workers,
-            threads=threads,
-            address=address,
+            executor, workers=workers, threads=threads, address=address
         )
-        from survfuse.cli.extract_progress import watch
-
-        with _room_in(folder), watch(quiet) as watcher:
+        with _full_disk_explained(folder), watch(quiet) as watcher:
             summary = extract_slides(
                 items,
                 config,
@@ -203,19 +187,36 @@ def extract(
                 retry=retry,
                 verify=verify,
             )
-    _show(summary)
+    _print_summary(summary)
     if json is not None:
         write_json(json, summary.to_dict())
-    if not status:
-        with _room_in(folder):
-            _finish(summary, cohort, images, folder, part, pack=not no_pack)
-    if status and summary.failed:
-        raise typer.Exit(3)
+    if status:
+        if summary.failed:
+            raise typer.Exit(3)
+        return
+    with _full_disk_explained(folder):
+        _finish(summary, cohort, images, folder, part, pack=not no_pack)
     if summary.failed:
         names = listed((record.slide_id for record in summary.failed), MOST_NAMED)
         raise PartialError(
-            f"{len(summary.failed)} of {len(summary.records)} slides have no features: {names}",
+            f"{len(summary.failed)} of {len(summary.records)} slides have no features: {names}"
         )
+
+
+def _extract_config(
+    images: SlideImages, overrides: list[str], **flags: object
+) -> ExtractConfig:
+    """Settings of an extraction: the cohort file's, then flags, then overrides."""
+    from survfuse.config import apply_overrides, build
+    from survfuse.slides import ExtractConfig
+
+    values: dict[str, object] = {
+        "encoder": images.spec.encoder,
+        "mpp": images.spec.mpp,
+    }
+    values |= {name: value for name, value in flags.items() if value is not None}
+    given = {name: value for name, value in values.items() if value is not None}
+    return build(ExtractConfig, apply_overrides(given, overrides), where="extract")
 
 
 def slide_items(images: SlideImages, masks: Path | None) -> list[SlideItem]:
@@ -236,51 +237,33 @@ def slide_items(images: SlideImages, masks: Path | None) -> list[SlideItem]:
     from survfuse.slides import SlideItem
     from survfuse.slides.masks import pair_masks
 
-    paired = {
-        image.slide_id: image.mask for image in images.images if image.mask is not None
-    }
+    paired: dict[str, Path] = {}
+    for image in images.images:
+        if image.mask is not None:
+            paired[image.slide_id] = image.mask
+    # Masks of the slide table win over the folder of the cohort file, not over one given by hand.
     folder = masks or (None if paired else images.masks)
     if folder is not None:
         paired = pair_masks(folder, [image.slide_id for image in images.images])
+    items = []
     for image in images.images:
-        if (
-            image.slide_id in paired
-            and paired[image.slide_id].resolve() == image.path.resolve()
-        ):
+        mask = paired.get(image.slide_id)
+        if mask is not None and mask.resolve() == image.path.resolve():
             raise SlideError(
-                f"{image.path}: is the slide itself, not its mask; keep masks in a folder of their own, or "
-                "name them in a column `mask` of the slide table",
+                f"{image.path}: is the slide itself, not its mask; keep masks in a folder of their "
+                "own, or name them in a column `mask` of the slide table"
             )
-    return [
-        SlideItem(
-            one.slide_id,
-            one.patient_id,
-            one.path,
-            one.mpp,
-            one.objective,
-            paired.get(one.slide_id),
+        items.append(
+            SlideItem(
+                image.slide_id,
+                image.patient_id,
+                image.path,
+                image.mpp,
+                image.objective,
+                mask,
+            )
         )
-        for one in images.images
-    ]
-
-
-def _folder(out: Path | None, images: SlideImages) -> Path:
-    from survfuse._errors import ConfigError
-
-    folder = out or images.features
-    if folder is None:
-        raise ConfigError(
-            "the cohort file names no folder of features, so say -o FOLDER",
-        )
-    return folder
-
-
-def _config(flags: dict[str, Any], overrides: list[str]) -> ExtractConfig:
-    from survfuse.config import apply_overrides, build
-    from survfuse.slides import ExtractConfig
-
-    given = {name: value for name, value in flags.items() if value is not None}
-    return build(ExtractConfig, apply_overrides(given, overrides), where="extract")
+    return items
 
 
 def _is_declared(folder: Path, images: SlideImages) -> bool:
@@ -289,9 +272,7 @@ def _is_declared(folder: Path, images: SlideImages) -> bool:
 
 
 def _refuse_other_encoder(
-    config: ExtractConfig,
-    images: SlideImages,
-    folder: Path,
+    config: ExtractConfig, images: SlideImages, folder: Path
 ) -> None:
     """Stop before the work what packing would refuse after it."""
     from survfuse._errors import ConfigError
@@ -300,19 +281,20 @@ def _refuse_other_encoder(
     declared = images.spec.encoder
     if declared is None or not _is_declared(folder, images):
         return
-    made = normalise_encoder(config.encoder) + (
-        "" if config.random_weights is None else "_random"
-    )
-    if made != normalise_encoder(declared):
+    encoder = normalise_encoder(config.encoder)
+    if config.random_weights is not None:
+        encoder += "_random"
+    if encoder != normalise_encoder(declared):
         raise ConfigError(
-            f"these features would be of {made!r}, but the cohort file declares `encoder: {declared}`; "
-            "correct it there, write to another place (-o), or say --no-pack",
+            f"these features would be of {encoder!r}, but the cohort file declares "
+            f"`encoder: {declared}`; correct it there, write to another place (-o), "
+            "or say --no-pack"
         )
 
 
 @contextmanager
-def _room_in(folder: Path) -> Iterator[None]:
-    """Take a full or write-protected disk for what it is: nobody's fault, and nothing is lost."""
+def _full_disk_explained(folder: Path) -> Iterator[None]:
+    """A full or write-protected disk is nobody's fault, and nothing is lost."""
     import errno
 
     from survfuse._errors import ConfigError
@@ -323,52 +305,44 @@ def _room_in(folder: Path) -> Iterator[None]:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             raise
         raise ConfigError(
-            f"{folder}: cannot be written ({error.strerror}); make room there or choose another -o. Finished "
-            "slides are kept, and the same command goes on from there",
+            f"{folder}: cannot be written ({error.strerror}); make room there or choose another "
+            "-o. Finished slides are kept, and the same command goes on from there"
         ) from None
 
 
-def _show(summary: Summary) -> None:
+def _print_summary(summary: Summary) -> None:
     counts = ", ".join(
         f"{number} {status}" for status, number in summary.counts.items()
     )
-    typer.echo(
-        f"{len(summary.records)} slides: {counts or 'none'}; {summary.tiles} tiles",
-    )
+    slides = len(summary.records)
+    typer.echo(f"{slides} slides: {counts or 'none'}; {summary.tiles} tiles")
     for record in summary.failed[:MOST_NAMED]:
         typer.secho(f"{record.status}: ", fg="red", nl=False)
         typer.echo(f"{record.slide_id} ({record.attempts} attempts): {record.reason}")
-    if len(summary.failed) > MOST_NAMED:
-        typer.echo(
-            f"and {len(summary.failed) - MOST_NAMED} more; --json FILE has them all",
-        )
-    _show_same(
-        "empty",
-        [
-            (one.slide_id, one.reason)
-            for one in summary.records
-            if one.status == "empty"
-        ],
-    )
-    _show_same(
-        "note",
-        [(one.slide_id, note) for one in summary.records for note in one.notes],
-    )
+    _print_rest(len(summary.failed), "")
+    empty: dict[str, list[str]] = {}
+    notes: dict[str, list[str]] = {}
+    for record in summary.records:
+        if record.status == "empty":
+            empty.setdefault(record.reason, []).append(record.slide_id)
+        for note in record.notes:
+            notes.setdefault(note, []).append(record.slide_id)
+    _print_grouped("empty", empty)
+    _print_grouped("note", notes)
 
 
-def _show_same(kind: str, said: list[tuple[str, str]]) -> None:
-    """Print each text once, with the slides that it is of."""
+def _print_grouped(kind: str, slides: dict[str, list[str]]) -> None:
+    """Print each text once, with the slides that it is about."""
     from survfuse._errors import listed
 
-    slides: dict[str, list[str]] = {}
-    for slide_id, text in said:
-        slides.setdefault(text, []).append(slide_id)
     for text, ids in list(slides.items())[:MOST_NAMED]:
         typer.echo(f"{kind}: {listed(ids)}: {text}")
-    if len(slides) > MOST_NAMED:
-        typer.echo(
-            f"and {len(slides) - MOST_NAMED} more of kind {kind}; --json FILE has them all",
-        )
+    _print_rest(len(slides), f" of kind {kind}")
+
+
+def _print_rest(number: int, kind: str) -> None:
+    if number > MOST_NAMED:
+        typer.echo(f"and {number - MOST_NAMED} more{kind}; --json FILE has them all")
 
 
 def _finish(
@@ -381,11 +355,12 @@ def _finish(
     pack: bool,
 ) -> None:
     """After a whole run: the contact sheet, and the store that loading will look for."""
+    from survfuse.cohort import pack_cohort
     from survfuse.slides.supervisor import contact_sheet
 
     if shard is not None:
         typer.echo(
-            f"shard {shard} of {folder}: when all are done, run without --shard to pack them",
+            f"shard {shard} of {folder}: when all are done, run without --shard to pack them"
         )
         return
     typer.echo(f"contact sheet: {contact_sheet(summary, folder)}")
@@ -394,9 +369,6 @@ def _finish(
     if not _is_declared(folder, images):
         typer.echo(f"not packed: the cohort file does not say `features: {folder}`")
         return
-    from survfuse.cohort import pack_cohort
-
     store = pack_cohort(cohort)[images.name]
-    typer.echo(
-        f"packed: {len(store.slides)} slides, {store.tiles} tiles x {store.dim}: {store.path}",
-    )
+    tiles = f"{store.tiles} tiles x {store.dim}"
+    typer.echo(f"packed: {len(store.slides)} slides, {tiles}: {store.path}")

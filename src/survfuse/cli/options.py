@@ -1,4 +1,4 @@
-"""Options that several verbs share."""
+"""Options that several verbs share, each described once."""
 
 from __future__ import annotations
 
@@ -8,87 +8,78 @@ from typing import Annotated, Any
 import typer
 
 
-def written(place: Path | None) -> Path | None:
-    """Try, before any work is done, a file that an option names to be written."""
+def option(description: str, *names: str, **settings: Any) -> Any:
+    """Describe an option; `names` where they differ from the parameter's."""
+    return typer.Option(*names, help=description, **settings)
+
+
+def tested_file(place: Path | None) -> Path | None:
+    """Test, before any work is done, that a file can be written."""
     from survfuse._places import try_file
 
-    return place if place is None else try_file(place)
+    return None if place is None else try_file(place)
 
 
 CohortFile = Annotated[
-    Path,
-    typer.Argument(help="Cohort file (cohort.yaml).", show_default=False),
+    Path, typer.Argument(help="Cohort file (cohort.yaml).", show_default=False)
 ]
 OutFolder = Annotated[
-    Path,
-    typer.Option("-o", "--out", help="Folder for the results.", show_default=False),
+    Path, option("Folder for the results.", "-o", "--out", show_default=False)
 ]
 ConfigFile = Annotated[
-    Path | None,
-    typer.Option("-c", "--config", help="Run configuration (YAML)."),
+    Path | None, option("Run configuration (YAML).", "-c", "--config")
 ]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option(
+    option(
+        "Override, such as model.network.rank=32. Repeatable.",
         "--set",
         metavar="KEY=VALUE",
-        help="Override, such as model.network.rank=32. Repeatable.",
     ),
 ]
-PresetName = Annotated[
-    str | None,
-    typer.Option("--preset", help="Recipe: default or paper."),
-]
+PresetName = Annotated[str | None, option("Recipe: default or paper.", "--preset")]
 JsonFile = Annotated[
     Path | None,
-    typer.Option(
-        "--json",
-        help="Also write the result as JSON to this file.",
-        callback=written,
+    option(
+        "Also write the result as JSON to this file.", "--json", callback=tested_file
     ),
 ]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")]
+Quiet = Annotated[bool, option("No progress.", "-q", "--quiet")]
 ExecutorName = Annotated[
     str,
-    typer.Option(
+    option(
+        "What computes: inline, process (workers here) or ray (a cluster).",
         "--executor",
-        help="What computes: inline, process (workers here) or ray (a cluster).",
     ),
 ]
 Workers = Annotated[
     int | None,
-    typer.Option(
-        "--workers",
-        help="How many compute at once; default: cores divided by threads.",
-    ),
+    option("How many compute at once; default: cores divided by threads.", "--workers"),
 ]
 Threads = Annotated[
     int | None,
-    typer.Option(
+    option(
+        "Threads of each worker; default: as here, or its share of the cores.",
         "--threads",
-        help="Threads of each worker; default: as here, or its share of the cores.",
     ),
 ]
 RayAddress = Annotated[
     str | None,
-    typer.Option(
-        "--address",
-        help="Ray cluster to join; default: one is started here.",
-    ),
+    option("Ray cluster to join; default: one is started here.", "--address"),
 ]
 
 
 def run_config(
-    file: Path | None,
-    preset: str | None,
-    overrides: list[str] | None,
+    file: Path | None, preset: str | None, overrides: list[str] | None, **fields: Any
 ) -> Any:
-    """Resolve file, preset and overrides into a `RunConfig`; overrides win."""
+    """Resolve file, preset, overrides and fields of `crossval` into a `RunConfig`."""
     from survfuse.config import load_config
 
-    chosen = [f"model.preset={preset}"] if preset is not None else []
-    return load_config(file, [*chosen, *(overrides or [])], note=_note)
-
-
-def _note(text: str) -> None:
-    typer.echo(f"note: {text}", err=True)
+    changes = [] if preset is None else [f"model.preset={preset}"]
+    changes += overrides or []
+    for name, value in fields.items():
+        if value is not None:
+            changes.append(f"crossval.{name}={value}")
+    return load_config(
+        file, changes, note=lambda text: typer.echo(f"note: {text}", err=True)
+    )

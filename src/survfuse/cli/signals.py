@@ -18,7 +18,7 @@ HINT = "finished work is kept, the same command goes on from there"
 
 @contextmanager
 def ended_in_order() -> Iterator[None]:
-    """Meet the signals that end a run while the block runs.
+    """Handle the signals that end a run while the block runs.
 
     The first one is raised as KeyboardInterrupt, so that temporary files are removed and workers
     ended; the second ends the process at once. Either way the exit code is 128 and the number of
@@ -40,14 +40,13 @@ def ended_in_order() -> Iterator[None]:
         received.append(number)
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, end) for number in _to_be_met()}
+    handlers = {number: signal.signal(number, end) for number in _handled_signals()}
     try:
         yield
     except BaseException as error:
-        pressed = (
-            isinstance(error, SystemExit) and error.code == 128 + signal.SIGINT
-        )  # as typer tells Ctrl-C
-        if not (received or pressed or isinstance(error, KeyboardInterrupt)):
+        # typer turns Ctrl-C into an exit with this code.
+        ctrl_c = isinstance(error, SystemExit) and error.code == 128 + signal.SIGINT
+        if not (received or ctrl_c or isinstance(error, KeyboardInterrupt)):
             raise
         number = received[0] if received else signal.SIGINT
         by = "" if number == signal.SIGINT else f" by {signal.Signals(number).name}"
@@ -55,15 +54,17 @@ def ended_in_order() -> Iterator[None]:
             typer.echo(f"interrupted{by}; {HINT}", err=True)
         sys.exit(128 + number)
     finally:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
 
 
-def _to_be_met() -> list[signal.Signals]:
+def _handled_signals() -> list[signal.Signals]:
     launched = os.environ.get("WORLD_SIZE", "1") != "1"
     if launched or threading.current_thread() is not threading.main_thread():
         return []
-    known = [signal.Signals[name] for name in ENDING if hasattr(signal, name)]
-    return [
-        number for number in known if signal.getsignal(number) is not signal.SIG_IGN
-    ]
+    handled = []
+    for name in ENDING:
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            handled.append(number)
+    return handled
