@@ -30,6 +30,19 @@ print(json.dumps({"known": "product" in FUSIONS, "same": bool(same), "spread": f
 """
 
 
+CHECK = """
+import json, sys
+from pathlib import Path
+
+from running import loaded, small
+from survfuse.evaluation.checks import run_data_checks
+
+cohort = loaded(small(Path(sys.argv[1]) / "cohort"))
+rows = {row["id"]: row for row in run_data_checks(cohort)}
+print(json.dumps(rows["EXA001"]))
+"""
+
+
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with the example package, installed as pip would for a user."""
@@ -62,6 +75,12 @@ def test_a_fusion_of_another_package_trains_and_is_loaded(
     assert result["known"]
     assert result["same"]
     assert float(str(result["spread"])) > 0
+
+
+def test_a_check_of_another_package_is_run(installed: Path, tmp_path: Path) -> None:
+    row = run(CHECK, installed, tmp_path)
+    assert row["status"] in {"ok", "warning"}
+    assert "medians" in str(row["evidence"])
 
 
 def test_the_guide_shows_the_code_that_is_tested() -> None:

@@ -87,8 +87,8 @@ def recall(
         return None
     try:
         regular_file(path)
-        found, content = read(path)
-        if found == header:
+        stored, content = read(path)
+        if stored == header:
             with context(str(path)):
                 check(content)
             return content
@@ -181,10 +181,10 @@ def read_cached_tensors(
     InputError
         When it is damaged.
     """
-    arrays, found = read_tensors(path)
-    digest = found.pop(DIGEST, None)
-    _refuse_change(path, found, header, digest, _tensors_digest(found, arrays))
-    return arrays, found
+    arrays, stored = read_tensors(path)
+    digest = stored.pop(DIGEST, None)
+    _refuse_change(path, stored, header, digest, _tensors_digest(stored, arrays))
+    return arrays, stored
 
 
 def _tensors_digest(
@@ -198,15 +198,15 @@ def _tensors_digest(
 
 def _refuse_change(
     path: Path,
-    found: Header,
+    stored: Header,
     header: Header,
     digest: object,
     computed: str,
 ) -> None:
     """Refuse content that does not fit its digest; earlier versions of a format had none."""
     earlier = (
-        found.get("format") == header["format"]
-        and found.get("version") != header["version"]
+        stored.get("format") == header["format"]
+        and stored.get("version") != header["version"]
     )
     if digest != computed and not (digest is None and earlier):
         raise InputError(

@@ -62,7 +62,7 @@ def regular_file(
     """
     place = os.fspath(path)
     try:
-        found = os.stat(place)
+        status = os.stat(place)
     except FileNotFoundError:
         raise error(f"{path}: no such file") from None
     except ValueError:
@@ -71,13 +71,13 @@ def regular_file(
         ) from None
     except OSError as failure:
         raise error(f"{path}: cannot be opened ({failure.strerror})") from failure
-    if not stat.S_ISREG(found.st_mode):
-        raise error(f"{path}: expected a file, got {kind_of(found.st_mode)}")
-    if limit is not None and found.st_size > limit:
+    if not stat.S_ISREG(status.st_mode):
+        raise error(f"{path}: expected a file, got {kind_of(status.st_mode)}")
+    if limit is not None and status.st_size > limit:
         raise error(
-            f"{path}: {format_bytes(found.st_size)}, of such a file at most {format_bytes(limit)} are read",
+            f"{path}: {format_bytes(status.st_size)}, of such a file at most {format_bytes(limit)} are read",
         )
-    return found.st_size
+    return status.st_size
 
 
 def read_text(
@@ -268,14 +268,10 @@ def _free_of_container() -> int:
     group = Path("/sys/fs/cgroup")
     with suppress(OSError, ValueError, KeyError):
         limit = int((group / "memory.max").read_text())  # "max" where there is none
-        said = dict(
-            line.split() for line in (group / "memory.stat").read_text().splitlines()
-        )
-        return (
-            limit
-            - int((group / "memory.current").read_text())
-            + int(said["inactive_file"])
-        )
+        used = int((group / "memory.current").read_text())
+        statistics = (group / "memory.stat").read_text().split()
+        cached = int(statistics[statistics.index("inactive_file") + 1])
+        return limit - used + cached
     return _UNKNOWN
 
 
@@ -288,9 +284,6 @@ def _free_of_process() -> int:
     if limit == resource.RLIM_INFINITY:
         return _UNKNOWN
     with suppress(OSError, ValueError, IndexError):
-        return (
-            limit
-            - int(Path("/proc/self/statm").read_text().split()[0])
-            * resource.getpagesize()
-        )
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        return limit - pages * resource.getpagesize()
     return _UNKNOWN

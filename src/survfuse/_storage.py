@@ -10,8 +10,10 @@ import json
 import math
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,17 +85,14 @@ def to_json(value: Any) -> str:
 
     A file name that is no UTF-8 cannot be written as it is; the whole text is then written with escapes.
     """
-    how: dict[str, Any] = {
-        "indent": 2,
-        "sort_keys": True,
-        "allow_nan": False,
-        "default": _plain,
-    }
-    text = json.dumps(value, ensure_ascii=False, **how)
+    render = partial(
+        json.dumps, value, indent=2, sort_keys=True, allow_nan=False, default=_plain
+    )
+    text = render(ensure_ascii=False)
     try:
         text.encode()
     except UnicodeEncodeError:
-        return json.dumps(value, **how)
+        return render()
     return text
 
 
@@ -168,30 +167,28 @@ def _may_overflow(text: str) -> bool:
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        seen: set[str] = set()
-        for key, _ in pairs:
-            if key in seen:
-                raise InputError(f"key {key[:100]!r} appears twice in one object")
-            seen.add(key)
-    return found
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        counts = Counter(key for key, _ in pairs)
+        key, _ = counts.most_common(1)[0]
+        raise InputError(f"key {key[:100]!r} appears twice in one object")
+    return result
 
 
-def _refuse_constant(word: str) -> float:
-    raise InputError(f"{word} is not a JSON number; leave the key out or use null")
+def _refuse_constant(text: str) -> float:
+    raise InputError(f"{text} is not a JSON number; leave the key out or use null")
 
 
-def _finite(word: str) -> float:
-    number = float(word)
+def _finite(text: str) -> float:
+    number = float(text)
     if not math.isfinite(number):
-        raise InputError(f"{word[:40]} does not fit a double")
+        raise InputError(f"{text[:40]} does not fit a double")
     return number
 
 
-def _whole(word: str) -> int:
-    _finite(word)
-    return int(word)
+def _whole(text: str) -> int:
+    _finite(text)
+    return int(text)
 
 
 def write_tensors(
@@ -235,16 +232,12 @@ def write_tensors(
             file.write(arrays[name].reshape(-1).view(np.uint8).data)
 
 
-_TENSOR_KINDS = {
-    "b1": "BOOL",
-    **{
-        f"{kind}{size}": f"{word}{8 * size}"
-        for kind, word in (("i", "I"), ("u", "U"))
-        for size in (1, 2, 4, 8)
-    },
-    **{f"f{size}": f"F{8 * size}" for size in (2, 4, 8)},
-}
+_TENSOR_KINDS = {"b1": "BOOL"}
 """Name in safetensors of each NumPy type that has one."""
+for _size in (1, 2, 4, 8):
+    _TENSOR_KINDS |= {f"i{_size}": f"I{8 * _size}", f"u{_size}": f"U{8 * _size}"}
+    if _size > 1:
+        _TENSOR_KINDS[f"f{_size}"] = f"F{8 * _size}"
 
 
 def _little_endian(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -342,9 +335,8 @@ def stored_texts(values: Any, name: str) -> tuple[str, ...]:
     InputError
         When it is no list, or something in it is no text.
     """
-    if not isinstance(values, list) or not all(
-        isinstance(value, str) for value in values
-    ):
+    texts = isinstance(values, list) and all(isinstance(value, str) for value in values)
+    if not texts:
         raise InputError(f"{name}: expected a list of texts")
     return tuple(values)
 
@@ -361,8 +353,8 @@ def file_stamp(path: Path | str) -> list[int]:
     While all of them are the same, so is the content: whoever edits a file and sets back its time
     of modification cannot set back the time of its status change.
     """
-    found = Path(path).stat()
-    return [found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns]
+    stat = Path(path).stat()
+    return [stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
 
 
 def sha256_json(value: Any) -> str:

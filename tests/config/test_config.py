@@ -190,7 +190,7 @@ def test_a_mistyped_override_is_answered(override: str, message: str) -> None:
 def test_an_override_cannot_go_inside_a_value() -> None:
     with pytest.raises(
         ConfigError,
-        match=r"^--set tau\.x=3: 'tau' is a value, not a section$",
+        match=r"^--set tau\.x: 'tau' is a value, not a section$",
     ):
         apply_overrides({"tau": 3}, ["tau.x=3"])
 

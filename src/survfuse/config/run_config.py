@@ -106,42 +106,46 @@ def load_config(
         When the file is absent, is not a YAML mapping, or a field is wrong.
     """
     where = str(path or "config")
-    values: Any = {}
-    if path is not None:
-        values = read_yaml(path) or {}
-        if not isinstance(values, Mapping):
-            kind = type(values).__name__
-            raise ConfigError(f"{path}: expected a mapping of sections, got {kind}")
-    renamed = []
+    notes = []
+    values: Any = {} if path is None else read_yaml(path) or {}
+    if not isinstance(values, Mapping):
+        kind = type(values).__name__
+        raise ConfigError(f"{path}: expected a mapping of sections, got {kind}")
     model = values.get("model")
     if isinstance(model, Mapping):
         renamed = _renamed_keys(model, where)
+        if renamed:
+            notes.append(f"{where}: fields now have sections; read {listed(renamed)}")
         values = {**values, "model": in_sections(model)}
-    if note is not None and renamed:
-        note(f"{where}: fields now have sections; read {listed(renamed)}")
-    changes = _parse_overrides(overrides)
-    for change in changes:
-        path_now = _path_in_sections(change.path, change.value)
-        if note is not None and path_now != change.path:
-            note(f"--set {change.path} is now --set {path_now}")
-        change.path = path_now
-    _refuse_preset_without_effect(values, changes, where)
+
+    def rename(name: str, value: Any) -> str:
+        current = _path_in_sections(name, value)
+        if current != name:
+            notes.append(f"--set {name} is now --set {current}")
+        return current
+
+    changes = _parse_overrides(overrides, rename)
+    if note is not None:
+        for message in notes:
+            note(message)
+    _refuse_preset_without_effect(values, changes.get("model.preset"), where)
     return build(RunConfig, _apply(values, changes), where=where)
 
 
 def _renamed_keys(model: Mapping[str, Any], where: str) -> list[str]:
-    """Old keys of the section `model` and their new paths, as ``rank as network.rank``."""
+    """Old keys of the section `model` and their new paths."""
     renamed = []
     for name, value in model.items():
         if not is_parameter(name, value):
             continue
-        section, _, field = PARAMETERS[name].partition(".")
-        beside = model.get(section)
-        if isinstance(beside, Mapping) and field in beside:
+        path = PARAMETERS[name]
+        section, _, field = path.partition(".")
+        other = model.get(section)
+        if isinstance(other, Mapping) and field in other:
             raise ConfigError(
-                f"{where}: model.{name} and model.{PARAMETERS[name]} are the same field; give one"
+                f"{where}: model.{name} and model.{path} are the same field; give one"
             )
-        renamed.append(f"model.{name} as model.{PARAMETERS[name]}")
+        renamed.append(f"model.{name} as model.{path}")
     return renamed
 
 
@@ -150,27 +154,9 @@ def _path_in_sections(path: str, value: Any) -> str:
     top, _, rest = path.partition(".")
     name, dot, deeper = rest.partition(".")
     # model.search.trials is a path already; model.search=grid is the parameter.
-    content: Any = {} if deeper else value
-    if top != "model" or not is_parameter(name, content):
+    if top != "model" or not is_parameter(name, {} if deeper else value):
         return path
     return f"model.{PARAMETERS[name]}{dot}{deeper}"
-
-
-class _Override:
-    """One ``KEY=VALUE`` of the command line."""
-
-    def __init__(self, text: str) -> None:
-        path, equals, value = text.partition("=")
-        if not equals or not path:
-            raise ConfigError(
-                f"--set {text}: expected KEY=VALUE, such as model.network.rank=32"
-            )
-        self.text, self.path = text, path
-        self.value: Any = parse_yaml(value, f"--set {text}")
-
-
-def _parse_overrides(overrides: Sequence[str]) -> list[_Override]:
-    return [_Override(text) for text in overrides]
 
 
 def apply_overrides(
@@ -183,47 +169,51 @@ def apply_overrides(
     >>> apply_overrides({"network": {"rank": 16}}, ["network.rank=32", "folds=3"])
     {'network': {'rank': 32}, 'folds': 3}
     """
-    return _apply(values, _parse_overrides(overrides))
+    return _apply(values, _parse_overrides(overrides, lambda path, value: path))
 
 
-def _apply(values: Mapping[str, Any], changes: Sequence[_Override]) -> dict[str, Any]:
-    result = copy.deepcopy(dict(values))
-    applied: set[str] = set()
-    for change in changes:
-        if change.path in applied:
-            path = change.text.partition("=")[0]
+def _parse_overrides(
+    overrides: Sequence[str], rename: Callable[[str, Any], str]
+) -> dict[str, Any]:
+    """Path of each override, as `rename` returns it, and its value."""
+    changes: dict[str, Any] = {}
+    for text in overrides:
+        path, equals, value_text = text.partition("=")
+        if not equals or not path:
             raise ConfigError(
-                f"--set {change.text}: {path} is given twice; give it once"
+                f"--set {text}: expected KEY=VALUE, such as model.network.rank=32"
             )
-        applied.add(change.path)
-        *parents, name = change.path.split(".")
+        value = parse_yaml(value_text, f"--set {text}")
+        path_now = rename(path, value)
+        if path_now in changes:
+            raise ConfigError(f"--set {text}: {path} is given twice; give it once")
+        changes[path_now] = value
+    return changes
+
+
+def _apply(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    result = copy.deepcopy(dict(values))
+    for path, value in changes.items():
+        *parents, name = path.split(".")
         node: dict[str, Any] = result
         for parent in parents:
-            child = node.setdefault(parent, {})
-            if not isinstance(child, dict):
-                raise ConfigError(
-                    f"--set {change.text}: {parent!r} is a value, not a section"
-                )
-            node = child
-        node[name] = change.value
+            node = node.setdefault(parent, {})
+            if not isinstance(node, dict):
+                raise ConfigError(f"--set {path}: {parent!r} is a value, not a section")
+        node[name] = value
     return result
 
 
 def _refuse_preset_without_effect(
-    values: Mapping[str, Any], changes: Sequence[_Override], where: str
+    values: Mapping[str, Any], preset: str | None, where: str
 ) -> None:
     """Refuse another preset over a file that gives its fields: the values of the file would win."""
-    presets = [change.value for change in changes if change.path == "model.preset"]
     model = values.get("model")
-    if not presets or not isinstance(model, Mapping):
+    if preset not in PRESETS or not isinstance(model, Mapping):
         return
-    preset = presets[-1]
-    if preset not in PRESETS or model.get("preset", "default") == preset:
-        return
-    shared = sorted(
-        set(parameters_of(preset_values(preset))) & set(parameters_of(model))
-    )
-    if shared:
+    recipe = parameters_of(preset_values(preset))
+    shared = sorted(recipe.keys() & parameters_of(model).keys())
+    if shared and model.get("preset", "default") != preset:
         raise ConfigError(
             f"{where}: gives {', '.join(shared[:4])}… itself, so that preset {preset!r} "
             "would change the name alone; take those fields out of the file, or start without it"

@@ -123,13 +123,13 @@ def search(
     trials.run({name: parameters[name] for name in space})
     stopped, repeats = trials.exhausted_budget(), 0
     while not stopped:
-        values = sampler.ask() if repeats < MAX_REPEATS else None
+        values = sampler.propose() if repeats < MAX_REPEATS else None
         if values is None:
             stopped = "nothing left"
             break
         trial = trials.with_values(values)
         repeats = 0 if trial is None else repeats + 1
-        sampler.tell((trial or trials.run(values)).score)
+        sampler.record((trial or trials.run(values)).score)
         stopped = trials.exhausted_budget()
     best = trials.best()
     log = {

@@ -112,11 +112,11 @@ class GridSampler:
         )
         self._points = iter(points if space else ())
 
-    def ask(self) -> Values | None:
+    def propose(self) -> Values | None:
         """Propose values of the searched fields, or None when all were proposed."""
         return next(self._points, None)
 
-    def tell(self, score: float | None) -> None:
+    def record(self, score: float | None) -> None:
         """Take the score of the last proposal, which a grid does not need."""
 
 
@@ -164,7 +164,7 @@ class OptunaSampler(GridSampler):
         self._failed = optuna.trial.TrialState.FAIL
         self._trial: Any = None
 
-    def ask(self) -> Values | None:
+    def propose(self) -> Values | None:
         """Propose values of the searched fields; None where there are no fields."""
         if not self._space:
             return None
@@ -175,7 +175,7 @@ class OptunaSampler(GridSampler):
                 values[name] = options[values[name]]
         return values
 
-    def tell(self, score: float | None) -> None:
+    def record(self, score: float | None) -> None:
         """Take the score of the last proposal, larger is better; None where it failed."""
         if score is None:
             self._study.tell(self._trial, state=self._failed)
