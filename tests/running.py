@@ -15,6 +15,7 @@ from builders import CohortFiles, cohort_files
 from survfuse._storage import to_json
 from survfuse.cli import main
 from survfuse.cohort import Cohort, load_cohort
+from survfuse.config import PARAMETERS
 from survfuse.estimator import SurvivalFusion
 from survfuse.training import Hook, Run
 
@@ -29,7 +30,9 @@ QUICK: Mapping[str, Any] = {
     "max_tiles": 4,
     "device": "cpu",
 }
-SETTINGS = tuple(f"--set=model.{name}={value}" for name, value in QUICK.items())
+SETTINGS = tuple(
+    f"--set=model.{PARAMETERS.get(name, name)}={value}" for name, value in QUICK.items()
+)
 FOLDS = ("--set=crossval.folds=2",)
 
 

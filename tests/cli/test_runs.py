@@ -22,7 +22,10 @@ from survfuse.evaluation.result import begun_record
 from survfuse.training import Hook
 
 HORIZONS = "--set=horizons=[400, 900]"
-FEWER = ("--set=crossval.networks=false", "--set=model.modalities=[clinical, slides]")
+FEWER = (
+    "--set=crossval.networks=false",
+    "--set=model.inputs.modalities=[clinical, slides]",
+)
 QUICK_RUN = (*SETTINGS, *FOLDS, "--set=crossval.networks=false", HORIZONS)
 
 
@@ -147,7 +150,7 @@ def test_options_reach_the_run(command: Command, cohort: Path, tmp_path: Path) -
     ended = command(
         "crossval", cohort, "-o", tmp_path / "run", "-c", tmp_path / "run.yaml", "-q", *SETTINGS,
         "--folds", "3", "--repeats", "2", "--name", "mine", "--set", "model.rank=2", HORIZONS,
-        "--set=model.modalities=[clinical]",
+        "--set=model.inputs.modalities=[clinical]",
     )  # fmt: skip
     assert ended.code == 0
     config = survfuse.config.load_config(tmp_path / "run" / "config.yaml")  # type: ignore[attr-defined]
@@ -204,14 +207,17 @@ def test_a_number_that_makes_no_folds_is_refused(
             "--set model.fusion=concatt: model.fusion is given twice; give it once",
         ),
         (
-            ["--set", "model.modalities=[blood]"],
+            ["--set", "model.inputs.modalities=[blood]"],
             "has clinical, expression, slides, got blood",
         ),
         (
-            ["--set", "model.allow_followup=[dosis]"],
+            ["--set", "model.inputs.allow_followup=[dosis]"],
             "allow_followup: no input is called 'dosis'",
         ),
-        (["--set", "model.expression_genes=nowhere.txt"], "nowhere.txt: no such file"),
+        (
+            ["--set", "model.inputs.expression_genes=nowhere.txt"],
+            "nowhere.txt: no such file",
+        ),
     ],
 )
 @pytest.mark.parametrize("verb", ["crossval", "train"])
@@ -236,7 +242,7 @@ def test_a_folder_of_another_run_is_refused(
     tmp_path: Path,
 ) -> None:
     out = tmp_path / "run"
-    few = (*QUICK_RUN, "--set=model.modalities=[clinical]")
+    few = (*QUICK_RUN, "--set=model.inputs.modalities=[clinical]")
     assert command("crossval", cohort, "-o", out, "-q", *few).code == 0
     ended = command("crossval", cohort, "-o", out, "-q", *few, "--set=model.rank=3")
     assert ended.code == 2
@@ -688,7 +694,7 @@ def test_a_followup_column_exits_2(command: Command, tmp_path: Path) -> None:
         "-q",
         *SETTINGS,
         "--set",
-        "model.modalities=[slides]",
+        "model.inputs.modalities=[slides]",
     )
     assert ended.code == 2, (
         "the clinical baseline would read it, whatever the model reads"
@@ -707,7 +713,7 @@ def test_a_followup_column_allowed_by_name_is_doubted_and_not_said_to_be_refused
         "known": "followup",
     }
     path, model = files.write(), tmp_path / "model"
-    allow = ("--set", "model.allow_followup=[doses]")
+    allow = ("--set", "model.inputs.allow_followup=[doses]")
     ended = command("train", path, "-o", model, "-q", *SETTINGS, *allow)
     assert ended.code == 0
     assert "refuse it as an input" not in ended.err
