@@ -4,7 +4,7 @@ import signal
 
 
 def main() -> None:
-    """Load the command line and run it; Ctrl-C while it is loaded ends the process without a traceback."""
+    """Load the command line and run it; Ctrl-C while it loads ends it without a traceback."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from survfuse.cli import main as command_line

@@ -1,7 +1,7 @@
-"""Results that a run keeps to go on from: each carries a digest of its content and the key of its run.
+"""Cached results, from which a killed run goes on: each has a digest and the key of its run.
 
-A damaged one is computed anew, and a note says so. A whole one of another run is refused: it may be
-all that is left of that run.
+A damaged one is computed anew, and a note says so. A whole one of another run is refused: it may
+be all that is left of that run.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One gate for every file that a stranger may have written, passed before anything is read or allocated.
+"""Guards against broken and hostile files, applied before anything is read or allocated.
 
 Each reader does three things with it: :func:`regular_file` before it opens a file,
 :func:`refuse_claim` before it allocates what the file claims to hold, and :func:`boundary`
@@ -75,7 +75,8 @@ def regular_file(
         raise error(f"{path}: expected a file, got {kind_of(status.st_mode)}")
     if limit is not None and status.st_size > limit:
         raise error(
-            f"{path}: {format_bytes(status.st_size)}, of such a file at most {format_bytes(limit)} are read",
+            f"{path}: {format_bytes(status.st_size)}, of such a file at most "
+            f"{format_bytes(limit)} are read"
         )
     return status.st_size
 
@@ -165,8 +166,8 @@ def boundary(
         raise error(f"{failure.filename or where}: no such file") from failure
     except MemoryError as failure:
         raise error(
-            f"{where}: takes more memory than this machine has free ({format_bytes(free_memory())}); "
-            "use a larger machine, or a smaller file",
+            f"{where}: takes more memory than this machine has free "
+            f"({format_bytes(free_memory())}); use a larger machine, or a smaller file",
         ) from failure
     except Exception as failure:
         if isinstance(failure, OSError) and is_system_error(failure):
@@ -180,7 +181,8 @@ def boundary(
 def is_system_error(failure: BaseException | None) -> bool:
     """Whether an error is of the system or its memory, and says nothing of what a file holds.
 
-    Of an error that :func:`boundary`, :func:`regular_file` or :func:`refuse_claim` raised, ask for its cause.
+    Give it the cause of an error that :func:`boundary`, :func:`regular_file` or
+    :func:`refuse_claim` raised.
     """
     if isinstance(failure, OSError):
         return failure.errno in _OF_THE_SYSTEM
@@ -217,16 +219,16 @@ def refuse_claim(
     """
     if claimed < 0 or (stored is not None and claimed > max(stored, 1) * ratio):
         raise error(
-            f"{where}: claims {format_bytes(claimed)} where {format_bytes(stored or 0)} are stored; "
-            "refused unread: write the file again",
+            f"{where}: claims {format_bytes(claimed)} where {format_bytes(stored or 0)} are "
+            "stored; refused unread: write the file again",
         )
     if claimed < _SMALL:
         return
     free = free_memory()
     if claimed > free:
         raise error(
-            f"{where}: takes {format_bytes(claimed)} of memory, {format_bytes(free)} are free on this machine; "
-            "use a larger machine, or a smaller file",
+            f"{where}: takes {format_bytes(claimed)} of memory, {format_bytes(free)} are free "
+            "on this machine; use a larger machine, or a smaller file",
         ) from MemoryError()
 
 

@@ -86,7 +86,7 @@ def disk_errors(
 
 
 def try_folder(folder: Path | str, *, error: type[InputError] = InputError) -> Path:
-    """Make sure, before work begins, that files can be written into a folder that may not exist yet.
+    """Make sure, before work begins, that files can be written into a folder, which may not exist.
 
     Some bytes are written into it, or into the nearest folder above that exists, and removed.
 
@@ -126,7 +126,8 @@ def try_file(path: Path | str, *, error: type[InputError] = InputError) -> Path:
     Raises
     ------
     InputError
-        As :func:`try_folder`; also when a folder, a device, a pipe or a link that leads nowhere is there.
+        As :func:`try_folder`; also when a folder, a device, a pipe or a link that leads nowhere
+        is there.
     """
     target = Path(path)
     with disk_errors(target, error):
@@ -159,8 +160,8 @@ def refuse_others(target: Path, *, error: type[InputError] = InputError) -> None
 def held(folder: Path | str, *, error: type[InputError] = InputError) -> Iterator[None]:
     """Hold a folder while the block runs: no other run may work in it, on this or another machine.
 
-    The folder is created, and removed again where the block leaves nothing in it. The lock goes with
-    the process, however it ends. Where the disk knows no locks, nothing is held.
+    The folder is created, and removed again where the block leaves nothing in it. The lock ends
+    with the process, however it ends. Where the disk knows no locks, nothing is held.
 
     Raises
     ------
@@ -174,7 +175,8 @@ def held(folder: Path | str, *, error: type[InputError] = InputError) -> Iterato
     mine = place.resolve()
     if mine in _HELD_HERE:
         raise error(
-            f"{place}: another run of this process works in this folder; wait for it, or choose another",
+            f"{place}: another run of this process works in this folder; wait for it, or choose "
+            "another"
         )
     _HELD_HERE.add(mine)
     try:
@@ -291,7 +293,7 @@ sweep_once = lru_cache(maxsize=256)(sweep)
 
 
 def _machine() -> str:
-    """Tell machines apart, and containers that share the name of one but not its process numbers."""
+    """Checksum of a machine, or of a container, which shares its name but not process numbers."""
     numbers = ""
     with suppress(OSError):
         numbers = os.readlink("/proc/self/ns/pid")
@@ -313,18 +315,15 @@ def is_alive(pid: int, start: int = 0) -> bool:
         return False
     except OSError:
         pass  # it is another user's
-    return pid > 0 and not _is_zombie(pid) and start in (0, began(pid))
+    # In a container without an init, a process that ended may stay as a zombie.
+    zombie = _process_fields(pid)[:1] == [b"Z"]
+    return pid > 0 and not zombie and start in (0, began(pid))
 
 
 def began(pid: int) -> int:
-    """When a process began, in the system's own count; 0 where it does not say (only Linux does)."""
+    """Start time of a process, in the system's own count; 0 where it is not known (but Linux)."""
     fields = _process_fields(pid)
     return int(fields[19]) if len(fields) > 19 else 0
-
-
-def _is_zombie(pid: int) -> bool:
-    """Whether a process ended unnoticed, as in containers without an init; only Linux tells."""
-    return _process_fields(pid)[:1] == [b"Z"]
 
 
 def _process_fields(pid: int) -> list[bytes]:
@@ -370,7 +369,7 @@ def staged_folder(
 
 
 def sweep_stage(target: Path | str, *, error: type[InputError] = InputError) -> None:
-    """Remove what a killed run left beside `target`; put the old folder back if it was replacing it.
+    """Remove what a killed run left beside `target`; put back the old folder that it replaced.
 
     Raises
     ------
@@ -390,7 +389,7 @@ def _stage_of(place: Path) -> Path:
 
 @contextmanager
 def _stage_held(place: Path, stage: Path, error: type[InputError]) -> Iterator[None]:
-    """Lock the folder of the work; undo what was not finished, of an earlier run and of the block."""
+    """Lock the folder of the work; undo what an earlier run or the block left unfinished."""
     try:
         with held(stage, error=error):
             _recover(place, stage)

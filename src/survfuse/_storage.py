@@ -83,7 +83,7 @@ def write_text(path: Path | str, text: str) -> None:
 def to_json(value: Any) -> str:
     """Render JSON with sorted keys; NaN and infinities are refused, numpy scalars are not.
 
-    A file name that is no UTF-8 cannot be written as it is; the whole text is then written with escapes.
+    A file name that is no UTF-8 cannot be written as it is; the text then has escapes.
     """
     render = partial(
         json.dumps, value, indent=2, sort_keys=True, allow_nan=False, default=_plain
@@ -124,8 +124,8 @@ def read_json(path: Path | str, *, size_limit: int = JSON_SIZE_LIMIT) -> Any:
     Raises
     ------
     InputError
-        When it is no regular file, is too large or too deep, is not JSON, repeats a key, or holds NaN,
-        an infinity (which are not JSON) or a number that fits no double.
+        When it is no regular file, is too large or too deep, is not JSON, repeats a key, or holds
+        NaN, an infinity (which are not JSON) or a number that fits no double.
     """
     text = read_text(path, limit=size_limit)
     hooks: dict[str, Any] = {
@@ -161,7 +161,7 @@ def _refuse_bomb(text: str, most: int) -> None:
 
 
 def _may_overflow(text: str) -> bool:
-    """Whether a number may be too large for a double: it has 309 digits, or three in its exponent."""
+    """Whether a number may be too large for a double: 309 digits, or three in its exponent."""
     plain = text.encode("utf-8", "surrogatepass").translate(_AS_ZERO)
     return any(part in plain for part in _HUGE)
 

@@ -29,7 +29,8 @@ class Batch:
 
     Attributes
     ----------
-    bags : mapping of modality to Tensor, (tiles, features) float32, or float16 where nothing is scaled
+    bags : mapping of modality to Tensor, (tiles, features)
+        float32, or float16 where nothing is scaled
     offsets : mapping of modality to Tensor, (patients + 1,) int64
     vectors : mapping of modality to Tensor, (patients, features) float32
     present : mapping of modality to Tensor, (patients,) bool

@@ -1,4 +1,4 @@
-"""YAML that a stranger may have written: plain values, no key twice, no more of them than people write."""
+"""YAML from any source: plain values, no key twice, no more of them than people write."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from survfuse._errors import ConfigError, InputError
 from survfuse._gate import boundary, read_text
 
 SIZE_LIMIT = 2 * 2**20  # bytes
-MOST_NODES = 120_000  # keys, values, lists and mappings, an alias counting as all that it stands for
+MOST_NODES = 120_000  # keys, values, lists and mappings; an alias counts as its content
 DEEPEST = 50
 LONGEST = 10_000  # characters of one word
 LONGEST_NUMBER = 100
@@ -72,7 +72,7 @@ class _Loader(yaml.SafeLoader):
         node: yaml.MappingNode,
         deep: bool = False,
     ) -> dict[Hashable, Any]:
-        """Make a mapping; keys are compared before those of merges (<<) come in, which may repeat."""
+        """Make a mapping; keys are compared before merges (<<), whose keys may repeat."""
         seen: set[str] = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):
@@ -126,8 +126,10 @@ def parse_yaml(
 
     Examples
     --------
-    >>> parse_yaml("{id: 007, on: no}", "a.yaml"), parse_yaml("{id: 007, on: no}", "a.yaml", as_text=True)
-    ({'id': 7, True: False}, {'id': '007', 'on': 'no'})
+    >>> parse_yaml("{id: 007, on: no}", "a.yaml")
+    {'id': 7, True: False}
+    >>> parse_yaml("{id: 007, on: no}", "a.yaml", as_text=True)
+    {'id': '007', 'on': 'no'}
     """
     with boundary(where, "YAML", error=error, remedy="correct it"):
         try:

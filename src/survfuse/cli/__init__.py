@@ -26,7 +26,8 @@ from survfuse.cli.signals import ended_in_order
 
 app = typer.Typer(
     name="survfuse",
-    help="Multimodal survival prediction from slides, expression and clinical variables, evaluated honestly.",
+    help="Multimodal survival prediction from slides, expression and clinical variables, "
+    "evaluated honestly.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -26,7 +26,7 @@ SEVERITIES = {"failed": "error", "warning": "warning"}
 def init(
     folder: Annotated[Path, typer.Argument(help="A new folder.")] = Path("my-study"),
 ) -> None:
-    """Write a commented cohort file, a run configuration, JSON Schemas of both, and a toy cohort."""
+    """Write a commented cohort file, a run configuration, JSON Schemas of both, a toy cohort."""
     from survfuse.cli.template import write_template
 
     for file in write_template(folder):
@@ -52,7 +52,7 @@ def validate(
         ),
     ] = False,
 ) -> None:
-    """Show what a cohort holds, per modality and per availability pattern, every problem and every doubt.
+    """Show what a cohort holds, per modality and per availability pattern, all problems and doubts.
 
     Exits 0 when it can be used, 2 when something must be corrected first. Doubts are the
     numbered data checks that warn or fail; docs/checks explains each. Of a cohort that cannot
@@ -127,10 +127,8 @@ def pack(
     from survfuse.cohort import pack_cohort
 
     for name, store in pack_cohort(cohort, out=out, overwrite=force).items():
-        kind = store.features.dtype
-        typer.echo(
-            f"{name}: {len(store.slides)} slides, {store.tiles} tiles x {store.dim} ({kind}): {store.path}",
-        )
+        tiles = f"{store.tiles} tiles x {store.dim} ({store.features.dtype})"
+        typer.echo(f"{name}: {len(store.slides)} slides, {tiles}: {store.path}")
 
 
 def simulate(

@@ -1,4 +1,4 @@
-"""`demo`: the whole way from slides on a simulated cohort, every step a command the user can type."""
+"""`demo`: from slides to predictions on a simulated cohort; each step is a command to type."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def demo(
     seed: Annotated[int, option("Seed of the simulation.")] = 1,
     fresh: Annotated[bool, option("Delete OUT first.", "--fresh")] = False,
 ) -> None:
-    """Simulate slides and tables, extract features, cross-validate, train, predict new patients and report.
+    """Simulate slides and tables, extract features, cross-validate, train, predict and report.
 
     A demo that was interrupted goes on where it was.
     """

@@ -1,4 +1,4 @@
-"""What `init` writes: a cohort file that explains itself, a toy cohort behind it, a run configuration."""
+"""What `init` writes: a commented cohort file, its toy cohort, a run configuration."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ outcome:
   time: months                 # must be > 0
   unit: months                 # days, months or years
   event: relapse               # 1 = the event happened; or say `censored: COLUMN`. Never guessed.
-  # event_values: {Dead: 1, Alive: 0}   # every word of that column, where it holds other words than 0 and 1
+  # event_values: {Dead: 1, Alive: 0}   # every value of that column, where it is not 0 and 1
   endpoint: recurrence-free survival
   # horizons: [12, 36, 60]     # times at which survival is told; 1, 3 and 5 years if left out
   # exclude_invalid: true      # leave out, and list, patients without a usable time or event
@@ -29,17 +29,17 @@ clinical:
     age:   {kind: numeric}
     stage: {kind: ordinal, levels: [Ta, T1, T2]}
     sex:   {kind: nominal}
-    # doses: {kind: numeric, known: followup, use: false}   # accrues after baseline: refused as an input
+    # doses: {kind: numeric, known: followup, use: false}   # after baseline: refused
   missing: ["", "NA", "-1"]
 
 expression:
-  path: expression.csv         # also .tsv, .gz, .parquet, .h5ad, or a folder of one JSON per patient
+  path: expression.csv         # or .tsv, .gz, .parquet, .h5ad, or a folder of JSON files
   unit: log2tpm                # counts, tpm, log2tpm, log2counts, vst, zscore, fpkm, log2fpkm
   genes: symbol                # symbol, ensembl or entrez
 
 slides:
   table: slides.csv            # slide_id, patient_id; several slides per patient
-  features: features           # files of CLAM, TRIDENT, STAMP, wsidata, slideflow, or .pt / .npy / .npz
+  features: features           # of CLAM, TRIDENT, STAMP, wsidata, slideflow, .pt, .npy, .npz
   encoder: toy
 
 # modalities:                  # any further vector or bag modality

@@ -136,7 +136,7 @@ def _connected(ray: Any, address: str | None, cpus: int) -> Iterator[None]:
 
 @contextmanager
 def _sigterm_preserved() -> Iterator[None]:
-    """Preserve the handler of SIGTERM; ray would have it end the process with an exit code of its own."""
+    """Preserve the handler of SIGTERM, which ray would replace by one with its own exit code."""
     before = signal.getsignal(signal.SIGTERM)
     try:
         yield

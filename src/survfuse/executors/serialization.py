@@ -63,8 +63,8 @@ def pack_work(
         return dumps(work)
     except Exception as error:
         raise TypeError(
-            f"the work ({type(work).__name__}) cannot be sent to workers: {error}; what it is and holds must "
-            "be defined at the top of a module",
+            f"the work ({type(work).__name__}) cannot be sent to workers: {error}; what it is and "
+            "holds must be defined at the top of a module",
         ) from error
 
 

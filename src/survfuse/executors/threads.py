@@ -92,7 +92,7 @@ def cores() -> int:
 
 
 def share(workers: int) -> int:
-    """Threads of each of some workers: what `OMP_NUM_THREADS` allows, or a share of the cores if fewer."""
+    """Threads of each worker: what `OMP_NUM_THREADS` allows, or a share of the cores if fewer."""
     return max(1, min(_omp_threads() or cores(), cores() // workers))
 
 
