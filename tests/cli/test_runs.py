@@ -575,7 +575,7 @@ def test_train_refuses_a_folder_without_the_right_to_write(
     ended = command("train", cohort, "-o", tmp_path / "new" / "b", "-q", *SETTINGS)
     assert ended.code == 2
     assert (
-        "b: you may not write there; choose another place, or mend its rights"
+        "b: you may not write there; choose another place, or fix its permissions"
         in ended.err
     )
     assert list(tmp_path.iterdir()) == []
