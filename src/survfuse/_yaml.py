@@ -86,14 +86,13 @@ class _TextLoader(_Loader):
     """Every plain scalar but null is text."""
 
 
-_TextLoader.yaml_implicit_resolvers = {
-    letter: [
-        (tag, pattern)
-        for tag, pattern in resolvers
-        if tag in (f"{_TAG}null", f"{_TAG}merge")
+_TextLoader.yaml_implicit_resolvers = {}
+for _letter, _resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items():
+    _TextLoader.yaml_implicit_resolvers[_letter] = [
+        resolver
+        for resolver in _resolvers
+        if resolver[0] in (f"{_TAG}null", f"{_TAG}merge")
     ]
-    for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
 
 
 def _refusal(message: str, place: Any) -> yaml.YAMLError:

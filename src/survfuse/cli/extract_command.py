@@ -135,7 +135,7 @@ def extract(
     Finished slides are kept whatever happens; the same command goes on from there. Exits 3 when
     slides failed, naming them. After a whole run the bags are packed and contact.html is written.
     """
-    from survfuse._errors import ConfigError, PartialError, listed
+    from survfuse._errors import ConfigError
     from survfuse._storage import write_json
     from survfuse.cli.extract_progress import watch
     from survfuse.cohort.slide_images import find_images
@@ -196,6 +196,13 @@ def extract(
         return
     with _full_disk_explained(folder):
         _finish(summary, cohort, images, folder, part, pack=not no_pack)
+    _refuse_failures(summary)
+
+
+def _refuse_failures(summary: Summary) -> None:
+    """End with an error that names the failed slides."""
+    from survfuse._errors import PartialError, listed
+
     if summary.failed:
         names = listed((record.slide_id for record in summary.failed), MOST_NAMED)
         raise PartialError(
