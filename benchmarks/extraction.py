@@ -155,9 +155,9 @@ class Idle:
     @property
     def card(self) -> Any:
         """Any card that takes these tiles."""
-        from survfuse.slides.encoders import ENCODERS
+        from survfuse.slides.encoders import find_card
 
-        return ENCODERS["stain_texture"]
+        return find_card("stain_texture")
 
     def identity(self) -> dict[str, Any]:
         """Its name."""
