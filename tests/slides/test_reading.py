@@ -12,8 +12,9 @@ import pytest
 
 from slide_files import GLASS, cut_in_the_middle, tiny_slide
 from survfuse._errors import SlideError
+from survfuse.slides.opening import open_slide
 from survfuse.slides.openslide import OpenSlideReader
-from survfuse.slides.reading import level_for, open_slide
+from survfuse.slides.reading import level_for
 from survfuse.slides.tiff import NativeTiffReader, native_or_none
 
 SLIDES = Path(os.environ.get("SURVFUSE_DATA", "../shared/data")) / "slides"
@@ -250,14 +251,14 @@ def test_a_level_of_which_nothing_can_be_compared_is_left_to_openslide(
     slide: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    decode = NativeTiffReader._decode
+    tile_of = NativeTiffReader._tile
 
     def torn(self: NativeTiffReader, level: int, number: int) -> Any:
         if level == 1:
             raise SlideError("torn")
-        return decode(self, level, number)
+        return tile_of(self, level, number)
 
-    monkeypatch.setattr(NativeTiffReader, "_decode", torn)
+    monkeypatch.setattr(NativeTiffReader, "_tile", torn)
     with open_slide(slide) as reader:
         assert isinstance(reader, OpenSlideReader)
 

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from slides import glass
 from survfuse._errors import MissingExtraError
 from survfuse.slides.geometry import Grid
+from survfuse.slides.opening import open_slide
 from survfuse.slides.overviews import Overview, overview
-from survfuse.slides.reading import Level, open_slide
+from survfuse.slides.reading import Level
 from survfuse.slides.tissue import Tissue, everything, find_tissue, measured
 
 EXPECTED = {

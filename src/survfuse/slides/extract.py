@@ -38,10 +38,11 @@ from survfuse.slides.identity import (
     stamp_there,
     versions,
 )
+from survfuse.slides.opening import open_slide
 from survfuse.slides.overview_checks import check_overview
 from survfuse.slides.overviews import Overview, at_least, overview
 from survfuse.slides.quality_counts import Tally
-from survfuse.slides.reading import SlideReader, open_slide
+from survfuse.slides.reading import SlideReader
 from survfuse.slides.settings import ExtractConfig, settings_of
 from survfuse.slides.slide_list import SlideItem
 from survfuse.slides.slide_records import (
