@@ -67,6 +67,13 @@ def test_a_tile_side_that_the_encoder_cannot_take_is_refused_before_any_slide() 
         settings_of(ExtractConfig(tile_px=250), Strict())
 
 
+def test_what_was_removed_is_refused_by_name() -> None:
+    with pytest.raises(
+        ValueError, match=r"lazyslide was removed.*\(docs/decisions/0017\); say otsu"
+    ):
+        ExtractConfig(tissue="lazyslide")  # type: ignore[arg-type]
+
+
 def test_where_tiles_are_taken() -> None:
     bare = SlideItem("a", "P", Path("a.tif"))
     masked = SlideItem("a", "P", Path("a.tif"), mask=Path("m.tif"))

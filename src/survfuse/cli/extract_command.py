@@ -80,7 +80,7 @@ def extract(
     ] = None,
     tissue: Annotated[
         str | None,
-        typer.Option(help="auto, given (masks), otsu, lazyslide or everything."),
+        typer.Option(help="auto, given (masks), otsu or everything."),
     ] = None,
     masks: Annotated[
         Path | None,

@@ -158,12 +158,12 @@ def _open(file: BinaryIO, size: int) -> _Tiff | None:
 
 class _Value(NamedTuple):
     kind: int
-    count: int
+    amount: int  # of numbers or letters
     place: int  # in the file
 
     @property
     def size(self) -> int:
-        return self.count * (_SIZES[self.kind] if self.kind < len(_SIZES) else 0)
+        return self.amount * (_SIZES[self.kind] if self.kind < len(_SIZES) else 0)
 
 
 _Tags = Mapping[int, _Value]
@@ -236,7 +236,7 @@ class _Tiff:
         inside = value.place + value.size <= self.size or self._vast_ndpi
         if not inside and code in set(Tag):
             raise SlideError(f"tag {code} lies outside the file; {_COPY}")
-        numbers = value.count if value.size > value.count else 0
+        numbers = value.amount if value.size > value.amount else 0
         if inside and (value.size > _MOST_VALUE or numbers > MOST_TILES):
             raise SlideError(f"tag {code} takes {said_bytes(value.size)}; {_COPY}")
         return inside
@@ -299,9 +299,9 @@ class _Tiff:
                 "convert it to larger tiles",
             )
         for name in (Tag.TILE_OFFSETS, Tag.TILE_BYTES):
-            if image.tiled and name in tags and tags[name].count < tiles:
+            if image.tiled and name in tags and tags[name].amount < tiles:
                 raise SlideError(
-                    f"its table of tiles has {tags[name].count} entries instead of {tiles}; {_COPY}",
+                    f"its table of tiles has {tags[name].amount} entries instead of {tiles}; {_COPY}",
                 )
         stored = self.numbers(tags, Tag.TILE_BYTES if image.tiled else Tag.STRIP_BYTES)
         pixels = image.tile_width * image.tile_height
