@@ -152,14 +152,19 @@ def test_the_coarsest_level_that_is_fine_enough_is_read(slide: Path) -> None:
         assert {mpp: level_for(reader, 0.5, mpp) for mpp in wanted} == wanted
 
 
-def test_decoded_tiles_are_kept_within_a_bound(slide: Path) -> None:
+def test_decoded_tiles_are_kept_within_a_bound(
+    slide: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("survfuse.slides.tiff._CACHE_BYTES", (0, 3 * 256 * 256 * 3))
     with OpenSlideReader(slide) as whole:
         reader = native_or_none(whole)
         assert reader is not None
-        reader._capacity = 3 * 256 * 256 * 3
         reader.region(0, 0, 0, 1100, 900)
-        assert reader._cached <= reader._capacity
-        assert reader._cached == sum(tile.nbytes for tile in reader._cache.values())
+        cache = reader._tile.cache_info()
+        assert cache.misses > cache.currsize == cache.maxsize == 3
+        reader.close()
+        assert reader._tile.cache_info().currsize == 0
 
 
 @needs_slides
@@ -251,14 +256,14 @@ def test_a_level_of_which_nothing_can_be_compared_is_left_to_openslide(
     slide: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    tile_of = NativeTiffReader._tile
+    decode = NativeTiffReader._decode
 
     def torn(self: NativeTiffReader, level: int, number: int) -> Any:
         if level == 1:
             raise SlideError("torn")
-        return tile_of(self, level, number)
+        return decode(self, level, number)
 
-    monkeypatch.setattr(NativeTiffReader, "_tile", torn)
+    monkeypatch.setattr(NativeTiffReader, "_decode", torn)
     with open_slide(slide) as reader:
         assert isinstance(reader, OpenSlideReader)
 

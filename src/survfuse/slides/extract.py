@@ -221,7 +221,7 @@ class _Extraction:
             record.chosen = len(chosen)
             with self.places.part() as part:
                 with BagWriter(part, dim=self.encoder.dim, expected=len(chosen)) as bag:
-                    kept = self._fill(bag, reader, grid, chosen)
+                    included = self._fill(bag, reader, grid, chosen)
                     self._sign(digest)
                     with self.stage("write"):
                         self._finish(bag, grid)
@@ -229,7 +229,7 @@ class _Extraction:
                     from survfuse.slides.thumbnails import thumbnail
 
                     view = at_least(reader, view, slide_mpp)
-                    picture = thumbnail(view, tissue, grid, chosen, kept)
+                    picture = thumbnail(view, tissue, grid, chosen, included)
                     with atomic_path(self.places.picture, durable=False) as temporary:
                         temporary.write_bytes(picture)
                     part.replace(self.places.bag)
@@ -355,17 +355,17 @@ class _Extraction:
         grid: Grid,
         chosen: npt.NDArray[np.int64],
     ) -> npt.NDArray[np.bool_]:
-        """Judge, encode and write the chosen tiles; which of them were kept, (tiles,)."""
+        """Judge, encode and write the chosen tiles; which of them are in the bag, (tiles,)."""
         record, config = self.record, self.config
-        kept = np.zeros(len(chosen), bool)
+        included = np.zeros(len(chosen), bool)
         names = ("background", "pen", "blur")
         quality = np.full((len(names), len(chosen)), np.nan, np.float32)
         dropped = {"background": 0, "pen": 0}
         for batch in self._batches(reader, grid, chosen):
             with self.stage("quality"):
-                quality[:, batch.index] = judged = judge_tiles(batch.pixels)
-                blank = judged.background > config.max_background
-                pen = (judged.pen > config.max_pen) & ~blank
+                quality[:, batch.index] = tile_quality = judge_tiles(batch.pixels)
+                blank = tile_quality.background > config.max_background
+                pen = (tile_quality.pen > config.max_pen) & ~blank
                 dropped["background"] += int(blank.sum())
                 dropped["pen"] += int(pen.sum())
                 good = ~(blank | pen)
@@ -378,14 +378,14 @@ class _Extraction:
                 index = batch.index[good]
                 corners = np.rint(grid.corners(chosen[index])).astype(np.int64)
                 bag.append(features, corners)
-                kept[index] = True
+                included[index] = True
         record.unreadable, record.dropped = len(self.unreadable), dropped
-        if kept.any():
-            medians = map(np.median, quality[:, kept])
+        if included.any():
+            medians = map(np.median, quality[:, included])
             rounded = [round(float(median), 5) for median in medians]
             record.quality = dict(zip(names, rounded, strict=True))
         record.tiles = bag.tiles
-        return kept
+        return included
 
     def _batches(
         self,

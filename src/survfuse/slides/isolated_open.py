@@ -83,9 +83,9 @@ def look_first(path: Path) -> None:
             f"{path}: opening it did not end within {SECONDS} s: it, or a file that it names, is damaged or "
             "a pipe, or the disk does not answer; copy the slide with all its files again",
         ) from None
-    if ended.returncode not in _SAID and _how(ended.returncode) not in _STOPPED:
+    if ended.returncode not in _SAID and _ending(ended.returncode) not in _STOPPED:
         raise SlideError(
-            f"{path}: opening it ended the process that looked at it first ({_how(ended.returncode)}); it is "
+            f"{path}: opening it ended the process that looked at it first ({_ending(ended.returncode)}); it is "
             "damaged, or claims more than memory holds: copy it with all its files again, or convert it to a "
             "tiled pyramidal TIFF",
         )
@@ -105,10 +105,10 @@ def _refuse_pipes(path: Path) -> None:
                 )
 
 
-def _how(status: int) -> str:
+def _ending(status: int) -> str:
     """Name the signal that ended a process.
 
-    >>> _how(-6)
+    >>> _ending(-6)
     'SIGABRT'
     """
     if -status in set(signal.Signals):

@@ -138,9 +138,9 @@ def _check_pairs(
             f"{', '.join(filter(None, ENDINGS))} or nothing. Rename them, or move masks of other "
             "slides away",
         )
-    unread = [file.name for file in others if _owners(file, without)]
-    if unread or (slide_ids and not pairs):
-        names = listed(unread or [file.name for file in others]) or "nothing"
+    files = [file for file in others if _owners(file, without)]
+    if files or (slide_ids and not pairs):
+        names = listed(file.name for file in files or others) or "nothing"
         raise SlideError(
             f"{folder}: masks are read from {', '.join(SUFFIXES)} files, got {names}; convert them, "
             "or take the folder of masks out where slides have none",

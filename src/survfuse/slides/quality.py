@@ -76,8 +76,8 @@ def _some(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     if side % STEP or not pixels.flags.c_contiguous:
         return np.ascontiguousarray(pixels[:, ::STEP, ::STEP]).reshape(tiles, -1, 3)
     # 4 px are 3 words, and the first px of 4 starts with one
-    words = pixels.reshape(tiles, side, side * 3).view(np.uint32)
-    every = np.ascontiguousarray(words[:, ::STEP, :: STEP // 4 * 3])
+    packed = pixels.reshape(tiles, side, side * 3).view(np.uint32)
+    every = np.ascontiguousarray(packed[:, ::STEP, :: STEP // 4 * 3])
     return every.view(np.uint8).reshape(tiles, -1, 4)
 
 

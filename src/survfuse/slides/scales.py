@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
@@ -121,40 +121,49 @@ def file_scales(
         When pixels are wider than high, or higher than wide, by more than 5 %.
     """
     text = said.get("tiff.ImageDescription") or said.get("openslide.comment") or ""
-    vendor = said.get("openslide.vendor", "")
     image, notes = ome_image(text, size)
-    scales: list[Scale] = []
-
-    def add(across: float | None, down: float | None, source: str) -> None:
+    scales = []
+    for across, down, source in _pairs(said, text, image, size, notes):
         if across and down:
             scales.append(_square(across, down, source, notes))
         elif across or down:
             notes.append(
                 f"{source} says µm/px along one axis only ({across or down:g}); taken as not said",
             )
+    return (*scales, *_objectives(said, text, image)), tuple(notes)
+
+
+def _pairs(
+    said: Mapping[str, str],
+    text: str,
+    image: Mapping[str, str] | None,
+    size: tuple[int, int],
+    notes: list[str],
+) -> Iterator[tuple[float | None, float | None, str]]:
+    """µm/px along x and y with their source, best first; None where an axis is not said."""
+    vendor = said.get("openslide.vendor", "")
+
+    def axes(template: str, names: Sequence[str]) -> list[float | None]:
+        return [_number(said.get(template.format(name))) for name in names]
 
     if image is not None:
         across, down = (_ome_length(image, axis, notes) for axis in "XY")
-        add(across, down, "the file's OME-XML (PhysicalSizeX)")
-    across, down = (_number(said.get(f"openslide.mpp-{axis}")) for axis in "xy")
-    add(across, down, _OWN_NAMES.get(vendor, "the file (openslide.mpp-x)"))
+        yield across, down, "the file's OME-XML (PhysicalSizeX)"
+    across, down = axes("openslide.mpp-{}", "xy")
+    yield across, down, _OWN_NAMES.get(vendor, "the file (openslide.mpp-x)")
     if vendor == "dicom":
-        across, down = (
-            _number(said.get(f"dicom.ImagedVolume{side}"))
-            for side in ("Width", "Height")
-        )
+        across, down = axes("dicom.ImagedVolume{}", ("Width", "Height"))
         if across and down:  # mm
             across, down = across * 1000 / size[0], down * 1000 / size[1]
-            add(across, down, "the file's ImagedVolumeWidth")
+            yield across, down, "the file's ImagedVolumeWidth"
     elif vendor == "aperio":
         unit = _TAG_UNITS.get(said.get("tiff.ResolutionUnit", ""))
-        across, down = (_number(said.get(f"tiff.{axis}Resolution")) for axis in "XY")
+        across, down = axes("tiff.{}Resolution", "XY")
         if unit and across and down and unit / across < SCREEN_MPP:
-            add(unit / across, unit / down, RESOLUTION_TAGS)
+            yield unit / across, unit / down, RESOLUTION_TAGS
     else:
         for name, mpp in _matches(_IN_TEXT, text):
-            add(mpp, mpp, f"the file's description ({name})")
-    return (*scales, *_objectives(said, text, image)), tuple(notes)
+            yield mpp, mpp, f"the file's description ({name})"
 
 
 def _square(across: float, down: float, source: str, notes: list[str]) -> Scale:

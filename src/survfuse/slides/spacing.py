@@ -65,6 +65,10 @@ class _Claim(NamedTuple):
         )
 
     @property
+    def is_usable(self) -> bool:
+        return self.scale.plausible and (self.of != "file" or self.scale.power is None)
+
+    @property
     def is_screen(self) -> bool:
         return self.scale.source == RESOLUTION_TAGS and self.scale.mpp >= SCREEN_MPP
 
@@ -100,7 +104,36 @@ def slide_spacing(
         When nobody says it, naming the three ways; a number is not plausible; or two sources
         contradict each other so that one of them must be wrong.
     """
-    claims = []
+    claims = [
+        *_given(reader, column, power, stated, stated_power),
+        *(_Claim(scale, "file", "file", 1) for scale in reader.scales),
+    ]
+    # a power that the file names is not followed: scanners differ at the same power
+    usable = [claim for claim in claims if claim.is_usable]
+    if not usable:
+        raise SlideError(f"{reader.path}: {_three_ways(reader)}")
+    chosen = min(usable, key=lambda claim: claim.rank)
+    others = [claim for claim in claims if claim is not chosen]
+    seconded = any(chosen.agrees(claim) for claim in others)
+    notes = []
+    for claim in others:
+        if not chosen.agrees(claim) and not claim.is_screen:
+            text = _contradiction(reader, chosen, claim, seconded)
+            notes.append(f"{text}; the latter was followed")
+    if not seconded:
+        notes += _doubts(chosen.scale)
+    notes += _check_size(reader, chosen.scale)
+    return Spacing(chosen.scale.mpp, chosen.source, tuple(notes))
+
+
+def _given(
+    reader: SlideReader,
+    column: float | None,
+    power: float | None,
+    stated: float | None,
+    stated_power: float | None,
+) -> Iterator[_Claim]:
+    """What the user says, by table and by flag."""
     for value, make, name, of, source, rank in (
         (column, Scale, "the slide table's column `mpp`", "table", "column", 0),
         (
@@ -119,27 +152,7 @@ def slide_spacing(
         scale = make(value, name)
         if not scale.plausible:
             raise SlideError(f"{reader.path}: {_implausible(scale)}; correct it")
-        claims.append(_Claim(scale, of, source, rank))
-    claims += [_Claim(scale, "file", "file", 1) for scale in reader.scales]
-    # a power that the file names is not followed: scanners differ at the same power
-    usable = []
-    for claim in claims:
-        if claim.scale.plausible and (claim.of != "file" or claim.scale.power is None):
-            usable.append(claim)
-    if not usable:
-        raise SlideError(f"{reader.path}: {_three_ways(reader)}")
-    chosen = min(usable, key=lambda claim: claim.rank)
-    others = [claim for claim in claims if claim is not chosen]
-    seconded = any(chosen.agrees(claim) for claim in others)
-    notes = []
-    for claim in others:
-        if not chosen.agrees(claim) and not claim.is_screen:
-            text = _contradiction(reader, chosen, claim, seconded)
-            notes.append(f"{text}; the latter was followed")
-    if not seconded:
-        notes += _doubts(chosen.scale)
-    notes += _check_size(reader, chosen.scale)
-    return Spacing(chosen.scale.mpp, chosen.source, tuple(notes))
+        yield _Claim(scale, of, source, rank)
 
 
 def _contradiction(

@@ -28,7 +28,7 @@ def thumbnail(
     tissue: Tissue,
     grid: Grid,
     chosen: npt.NDArray[np.int64],
-    kept: npt.NDArray[np.bool_],
+    included: npt.NDArray[np.bool_],
 ) -> bytes:
     """Draw tissue and tiles on the overview; JPEG of at most 800 px a side and about 30 kB.
 
@@ -39,7 +39,7 @@ def thumbnail(
     grid : Grid
     chosen : ndarray, (tiles,) int64
         Flat indices of tiles on tissue.
-    kept : ndarray, (tiles,) bool
+    included : ndarray, (tiles,) bool
         Which of them are in the bag.
 
     Raises
@@ -53,8 +53,8 @@ def thumbnail(
     unit = full / size * overview.scale  # level-0 px
     corners = grid.corners()[chosen] / unit
     side = grid.footprint / unit
-    _draw_tiles(picture, corners[kept], side, KEPT, 0.14)
-    _draw_tiles(picture, corners[~kept], side, LEFT_OUT, 0.35)
+    _draw_tiles(picture, corners[included], side, KEPT, 0.14)
+    _draw_tiles(picture, corners[~included], side, LEFT_OUT, 0.35)
     mask = tissue.mask.astype(np.uint8) * 255
     mask = cv2.resize(mask, size.tolist(), interpolation=cv2.INTER_AREA) > 127
     outlines, _ = cv2.findContours(

@@ -9,10 +9,9 @@ See docs/decisions/0008.
 from __future__ import annotations
 
 import os
-import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -79,12 +78,11 @@ class NativeTiffReader(SlideReader):
         self._whole, self._pages = whole, pages
         self._file = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         self._size = os.fstat(self._file).st_size
-        self._cache: OrderedDict[tuple[int, int], Pixels] = OrderedDict()
-        self._cached = 0
-        self._lock = threading.Lock()
-        least, most = _CACHE_BYTES
-        rows = [page.across * page.tile_width * page.tile_height for page in pages]
-        self._capacity = min(max(2 * 3 * max(rows), least), most)  # two rows of tiles
+        largest = max(3 * page.tile_width * page.tile_height for page in pages)
+        two_rows = 2 * max(page.across for page in pages)
+        least, most = (size // largest for size in _CACHE_BYTES)
+        # thread-safe; two threads may decode the same tile at once
+        self._tile = lru_cache(min(max(two_rows, least), most))(self._decode)
 
     def region(self, level: int, x: int, y: int, width: int, height: int) -> Pixels:
         """Read a rectangle (see :meth:`SlideReader.region`)."""
@@ -108,28 +106,12 @@ class NativeTiffReader(SlideReader):
                 out[max(top, y0) - y : y1 - y, max(left, x0) - x : x1 - x] = part
         return out
 
-    def _tile(self, level: int, number: int) -> Pixels:
-        """Return a decoded tile, from the cache where it is there."""
-        key = (level, number)
-        with self._lock:
-            cached = self._cache.get(key)
-            if cached is not None:
-                self._cache.move_to_end(key)
-                return cached
-        row, column = divmod(number, self._pages[level].across)
+    def _decode(self, level: int, number: int) -> Pixels:
+        page = self._pages[level]
+        row, column = divmod(number, page.across)
         place = (
             f"{self.path}: damaged tile at level {level}, row {row}, column {column}"
         )
-        tile = self._decode(self._pages[level], number, place)
-        with self._lock:
-            if key not in self._cache:
-                self._cache[key] = tile
-                self._cached += tile.nbytes
-            while self._cached > self._capacity:
-                self._cached -= self._cache.popitem(last=False)[1].nbytes
-        return tile
-
-    def _decode(self, page: _Page, number: int, place: str) -> Pixels:
         offset, count = page.offsets[number], page.counts[number]
         if offset + count > self._size:
             raise SlideError(f"{place} (the file ends before it); {_COPY}")
@@ -150,7 +132,7 @@ class NativeTiffReader(SlideReader):
     def close(self) -> None:
         """Close the file and drop what was decoded."""
         self._whole.close()
-        self._cache.clear()
+        self._tile.cache_clear()
         if self._file >= 0:
             os.close(self._file)
             self._file = -1

@@ -316,8 +316,8 @@ class _Tiff:
         if limit is None or image.bytes <= _SMALL:
             return
         # a tile of 0 bytes was never written; several tiles may share their bytes
-        each = pixels * image.samples * image.bits / (8 * planes)
-        if each * np.count_nonzero(stored) > limit * float(stored.sum()):
+        tile_bytes = pixels * image.samples * image.bits / (8 * planes)
+        if tile_bytes * np.count_nonzero(stored) > limit * float(stored.sum()):
             raise SlideError(
                 f"{image} takes {said_bytes(image.bytes)}, which a file of "
                 f"{said_bytes(self.size)} does not hold; {_COPY}",
