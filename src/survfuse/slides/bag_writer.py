@@ -23,6 +23,7 @@ import numpy.typing as npt
 from survfuse._errors import FeatureFileError
 from survfuse.readers.hdf5 import BAG_FORMAT, BAG_VERSION
 from survfuse.readers.hdf5_files import look
+from survfuse.slides.reading import Indices
 
 CHUNK_BYTES = 2**20
 
@@ -55,7 +56,7 @@ class BagWriter:
     def append(
         self,
         features: npt.NDArray[np.float16],
-        coords: npt.NDArray[np.int64],
+        coords: Indices,
     ) -> None:
         """Add tiles.
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from survfuse._errors import SlideError
 from survfuse._places import began
@@ -26,7 +25,7 @@ from survfuse.slides.geometry import Grid, plan_grid
 from survfuse.slides.opening import open_slide
 from survfuse.slides.overviews import Overview, at_least, check_overview, overview
 from survfuse.slides.quality import judge_tiles
-from survfuse.slides.reading import SlideReader
+from survfuse.slides.reading import Indices, Mask, SlideReader
 from survfuse.slides.settings import (
     ExtractConfig,
     content_key,
@@ -205,17 +204,16 @@ class _Extraction:
             if self._reuse_bag(digest):
                 return
             with self.stage("read"):
-                view = overview(reader, slide_mpp)
-                if view.lost:
-                    lost = f"{view.lost:.1%} of the overview cannot be read: taken as glass"
-                    record.slide["notes"].append(lost)
-                check_overview(reader, view)
+                view = self._overview(reader, slide_mpp)
             with self.stage("tissue"):
                 tissue = self._tissue(reader, view, slide_mpp)
-                tiling = {
-                    name: self.settings[name] for name in ("tile_px", "mpp", "overlap")
-                }
-                grid = plan_grid(reader, slide_mpp, **tiling)
+                grid = plan_grid(
+                    reader,
+                    slide_mpp,
+                    tile_px=self.settings["tile_px"],
+                    mpp=self.settings["mpp"],
+                    overlap=self.settings["overlap"],
+                )
                 self._describe_tissue(tissue, grid, reader)
                 chosen = tissue.choose(grid, self.config.min_cover)
             record.chosen = len(chosen)
@@ -223,15 +221,10 @@ class _Extraction:
                 with BagWriter(part, dim=self.encoder.dim, expected=len(chosen)) as bag:
                     included = self._fill(bag, reader, grid, chosen)
                     self._sign(digest)
-                    with self.stage("write"):
-                        self._finish(bag, grid)
+                    self._finish(bag, grid)
                 with self.stage("write"):
-                    from survfuse.slides.thumbnails import thumbnail
-
                     view = at_least(reader, view, slide_mpp)
-                    picture = thumbnail(view, tissue, grid, chosen, included)
-                    with atomic_path(self.places.picture, durable=False) as temporary:
-                        temporary.write_bytes(picture)
+                    self._draw(view, tissue, grid, chosen, included)
                     part.replace(self.places.bag)
         self._end()
 
@@ -317,6 +310,28 @@ class _Extraction:
         self._end()
         return True
 
+    def _overview(self, reader: SlideReader, slide_mpp: float) -> Overview:
+        view = overview(reader, slide_mpp)
+        if view.lost:
+            lost = f"{view.lost:.1%} of the overview cannot be read: taken as glass"
+            self.record.slide["notes"].append(lost)
+        check_overview(reader, view)
+        return view
+
+    def _draw(
+        self,
+        view: Overview,
+        tissue: Tissue,
+        grid: Grid,
+        chosen: Indices,
+        included: Mask,
+    ) -> None:
+        from survfuse.slides.thumbnails import thumbnail
+
+        picture = thumbnail(view, tissue, grid, chosen, included)
+        with atomic_path(self.places.picture, durable=False) as temporary:
+            temporary.write_bytes(picture)
+
     def _tissue(self, reader: SlideReader, view: Overview, slide_mpp: float) -> Tissue:
         """Tissue of the slide by the method that the configuration says."""
         from survfuse.slides.tissue import everything, find_tissue, stained_on
@@ -353,8 +368,8 @@ class _Extraction:
         bag: BagWriter,
         reader: SlideReader,
         grid: Grid,
-        chosen: npt.NDArray[np.int64],
-    ) -> npt.NDArray[np.bool_]:
+        chosen: Indices,
+    ) -> Mask:
         """Judge, encode and write the chosen tiles; which of them are in the bag, (tiles,)."""
         record, config = self.record, self.config
         included = np.zeros(len(chosen), bool)
@@ -391,7 +406,7 @@ class _Extraction:
         self,
         reader: SlideReader,
         grid: Grid,
-        chosen: npt.NDArray[np.int64],
+        chosen: Indices,
     ) -> Iterator[TileBatch]:
         """Batches; counts the time of waiting, and stops when too many tiles cannot be read."""
         batches = stream_tiles(
@@ -423,29 +438,30 @@ class _Extraction:
         record = self.record
         slide = dict(record.slide)
         del slide["path"], slide["mtime_ns"]
-        bag.finish(
-            encoder=self.encoder.name,
-            places={
-                "patch_size": grid.tile_px,
-                "patch_size_level0": grid.footprint,
-                "level0_magnification": 10.0 / grid.slide_mpp,
-                "target_magnification": 10.0 / grid.mpp,
-                "overlap": round(self.settings["overlap"] * grid.tile_px),
-            },
-            about={
-                "key": record.key,
-                "mpp": grid.mpp,
-                "tile_um": grid.tile_um,
-                "slide_mpp": grid.slide_mpp,
-                "slide_sha256": slide["sha256"],
-                "bounds": record.grid["bounds"],
-                "tissue": record.tissue["source"],
-                "encoder": self.settings["encoder"],
-                "versions": record.versions,
-                "record": {name: getattr(record, name) for name in IN_BAG}
-                | {"slide": slide},
-            },
-        )
+        with self.stage("write"):
+            bag.finish(
+                encoder=self.encoder.name,
+                places={
+                    "patch_size": grid.tile_px,
+                    "patch_size_level0": grid.footprint,
+                    "level0_magnification": 10.0 / grid.slide_mpp,
+                    "target_magnification": 10.0 / grid.mpp,
+                    "overlap": round(self.settings["overlap"] * grid.tile_px),
+                },
+                about={
+                    "key": record.key,
+                    "mpp": grid.mpp,
+                    "tile_um": grid.tile_um,
+                    "slide_mpp": grid.slide_mpp,
+                    "slide_sha256": slide["sha256"],
+                    "bounds": record.grid["bounds"],
+                    "tissue": record.tissue["source"],
+                    "encoder": self.settings["encoder"],
+                    "versions": record.versions,
+                    "record": {name: getattr(record, name) for name in IN_BAG}
+                    | {"slide": slide},
+                },
+            )
 
     def _end(self) -> None:
         record, bag = self.record, self.places.bag

@@ -8,17 +8,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from survfuse._errors import SlideError
 from survfuse.slides import _opencv as cv2
+from survfuse.slides.reading import Mask
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from survfuse.slides.reading import SlideReader
 
-Mask = npt.NDArray[np.bool_]
 Lengths = tuple[float, float]
 
 ASPECT = 0.02

@@ -6,10 +6,16 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from survfuse._errors import SlideError
-from survfuse.slides.reading import MOST_PIXELS, SAME_SCALE, SlideReader, level_for
+from survfuse.slides.reading import (
+    MOST_PIXELS,
+    SAME_SCALE,
+    Floats,
+    Indices,
+    SlideReader,
+    level_for,
+)
 
 MOST_TILES = 5 * 10**6
 """Of one slide, glass included; a large one has 0.2 million without overlap."""
@@ -69,18 +75,18 @@ class Grid:
 
     def corners(
         self,
-        chosen: npt.NDArray[np.int64] | None = None,
-    ) -> npt.NDArray[np.float64]:
+        chosen: Indices | None = None,
+    ) -> Floats:
         """Upper left corners in level-0 px, (tiles, 2) as (x, y), row by row; of `chosen` or of all."""
         flat = np.arange(len(self)) if chosen is None else np.asarray(chosen)
         row, column = np.divmod(flat, self.columns)
-        places: npt.NDArray[np.float64] = self.stride * np.stack(
+        places: Floats = self.stride * np.stack(
             [column, row],
             axis=1,
         ) + np.array(self.origin)
         return places
 
-    def read_corners(self, chosen: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    def read_corners(self, chosen: Indices) -> Indices:
         """Upper left corners in px of the level that is read, (tiles, 2) as (x, y)."""
         return np.rint(self.corners(chosen) / self.downsample).astype(np.int64)
 

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from survfuse._errors import SlideError
 from survfuse._gate import refuse_claim
 from survfuse.slides.codestreams import BOUNDED, claimed_size
-from survfuse.slides.frames import Frame, Mask, resized
-from survfuse.slides.reading import SAME_SCALE
+from survfuse.slides.frames import Frame, resized
+from survfuse.slides.reading import SAME_SCALE, Mask
 from survfuse.slides.scales import ome_lengths
 
 COARSEST = 16.0  # µm/px: the coarsest level up to this is read

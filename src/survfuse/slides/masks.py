@@ -15,7 +15,6 @@ from survfuse._gate import boundary
 from survfuse.readers.cell_text import composed
 from survfuse.slides.frames import (
     Frame,
-    Mask,
     MaskImage,
     choose_frame,
     frame_part,
@@ -37,7 +36,7 @@ from survfuse.slides.tiff_header import tiff_images
 from survfuse.slides.tissue import Tissue, measured
 
 if TYPE_CHECKING:
-    from survfuse.slides.reading import SlideReader
+    from survfuse.slides.reading import Mask, SlideReader
 
 ENDINGS = ("", "_mask", "_tissue", "_tissue_mask", "_HE_mask")
 """What may follow the slide id in the name of its mask; the last is CHIMERA's, after a patient id."""
@@ -91,9 +90,7 @@ def pair_masks(folder: Path | str, slide_ids: Sequence[str]) -> dict[str, Path]:
     pairs: dict[str, Path] = {}
     leftover: list[str] = []
     others: list[Path] = []
-    for file in sorted(source.iterdir()):
-        if file.name.startswith("."):
-            continue
+    for file in sorted(source.glob("[!.]*")):
         if file.suffix.lower() not in SUFFIXES:
             others.append(file)
             continue
@@ -111,7 +108,9 @@ def pair_masks(folder: Path | str, slide_ids: Sequence[str]) -> dict[str, Path]:
             pairs[slide] = file
         if not owners:
             leftover.append(file.name)
-    _check_pairs(source, pairs, slide_ids, leftover, others)
+    without = {name: slide for name, slide in known.items() if slide not in pairs}
+    if slide_ids:
+        _check_pairs(source, pairs, without, leftover, others)
     return pairs
 
 
@@ -125,12 +124,11 @@ def _owners(file: Path, known: Mapping[str, str]) -> list[str]:
 def _check_pairs(
     folder: Path,
     pairs: Mapping[str, Path],
-    slide_ids: Sequence[str],
+    without: Mapping[str, str],
     leftover: Sequence[str],
     others: Sequence[Path],
 ) -> None:
     """Refuse masks that are left over or no TIFF, and a folder that gives no slide a mask."""
-    without = {composed(slide): slide for slide in slide_ids if slide not in pairs}
     if leftover and without:
         raise SlideError(
             f"{folder}: masks {listed(leftover)} belong to no slide, and slides "
@@ -139,7 +137,7 @@ def _check_pairs(
             "slides away",
         )
     files = [file for file in others if _owners(file, without)]
-    if files or (slide_ids and not pairs):
+    if files or not pairs:
         names = listed(file.name for file in files or others) or "nothing"
         raise SlideError(
             f"{folder}: masks are read from {', '.join(SUFFIXES)} files, got {names}; convert them, "

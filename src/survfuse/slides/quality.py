@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from survfuse.slides import _opencv as cv2
+from survfuse.slides.reading import Pixels
 
 STEP = 8  # px between those whose colour is looked at: 784 of a tile of 224 px
 SHARP_STEP = 8  # px between those that are compared with their neighbours
@@ -39,7 +40,7 @@ class TileQuality(NamedTuple):
     blur: Shares
 
 
-def judge_tiles(pixels: npt.NDArray[np.uint8]) -> TileQuality:
+def judge_tiles(pixels: Pixels) -> TileQuality:
     """Judge tiles by every 8th px along both axes.
 
     Parameters
@@ -70,7 +71,7 @@ def judge_tiles(pixels: npt.NDArray[np.uint8]) -> TileQuality:
     return TileQuality(_share(background), _share(ink), _sharpness(pixels[..., 1]))
 
 
-def _some(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def _some(pixels: Pixels) -> Pixels:
     """Every 8th px along both axes, (tiles, px, 3 or 4); a fourth channel means nothing."""
     tiles, side = pixels.shape[:2]
     if side % STEP or not pixels.flags.c_contiguous:
@@ -87,7 +88,7 @@ def _share(mask: Any) -> Shares:
     return np.asarray(mean.ravel() / 255, np.float32)
 
 
-def _sharpness(green: npt.NDArray[np.uint8]) -> Shares:
+def _sharpness(green: Pixels) -> Shares:
     """Variance over some px of 4 times a px minus its neighbours, (tiles,)."""
     side = green.shape[1]
     if side < 3:

@@ -15,6 +15,9 @@ from survfuse._errors import SlideError
 from survfuse.slides.scales import Scale
 
 Pixels = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]  # (height, width)
+Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
 
 MOST_PIXELS = 64 * 10**6
 """An image larger than this is never held whole."""

@@ -13,9 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from survfuse.slides import _opencv as cv2
+from survfuse.slides.reading import Mask, Pixels
 
-Pixels = npt.NDArray[np.uint8]
-Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
 
 CELLS = 128  # the glass is looked for on a grid of at most so many cells a side

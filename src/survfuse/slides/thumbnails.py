@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from survfuse.slides import _opencv as cv2
+from survfuse.slides.reading import Floats, Indices, Mask, Pixels
 
 if TYPE_CHECKING:
     from survfuse.slides.geometry import Grid
     from survfuse.slides.overviews import Overview
     from survfuse.slides.tissue import Tissue
 
-Pixels = npt.NDArray[np.uint8]
 
 LONGEST = 800  # px
 MOST_BYTES = 30_000
@@ -27,8 +26,8 @@ def thumbnail(
     overview: Overview,
     tissue: Tissue,
     grid: Grid,
-    chosen: npt.NDArray[np.int64],
-    included: npt.NDArray[np.bool_],
+    chosen: Indices,
+    included: Mask,
 ) -> bytes:
     """Draw tissue and tiles on the overview; JPEG of at most 800 px a side and about 30 kB.
 
@@ -69,8 +68,8 @@ def thumbnail(
 
 def _draw_tiles(
     picture: Pixels,
-    corners: npt.NDArray[np.float64],
-    side: npt.NDArray[np.float64],
+    corners: Floats,
+    side: Floats,
     colour: tuple[int, int, int],
     strength: float,
 ) -> None:

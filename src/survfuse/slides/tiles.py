@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 
 from survfuse._errors import SlideError
 from survfuse.slides import _opencv as cv2
 from survfuse.slides.geometry import Grid
-from survfuse.slides.reading import MOST_PIXELS, Pixels, SlideReader
+from survfuse.slides.reading import MOST_PIXELS, Indices, Pixels, SlideReader
 
 OnBad = Callable[[int, str], None]
 """Called with the position of an unreadable tile in the wanted list, and why."""
@@ -34,14 +33,14 @@ class TileBatch:
     pixels : ndarray, (tiles, px, px, 3) uint8 RGB
     """
 
-    index: npt.NDArray[np.int64]
+    index: Indices
     pixels: Pixels
 
 
 def stream_tiles(
     reader: SlideReader,
     grid: Grid,
-    chosen: npt.NDArray[np.int64],
+    chosen: Indices,
     *,
     batch: int,
     on_bad: OnBad,
@@ -100,7 +99,7 @@ def _ahead(
                 future.cancel()
 
 
-def _jobs(grid: Grid, chosen: npt.NDArray[np.int64], batch: int) -> Iterator[_Job]:
+def _jobs(grid: Grid, chosen: Indices, batch: int) -> Iterator[_Job]:
     """Cut the wanted list into batches, and each into runs of neighbours that one read serves."""
     longest = max(1, min(batch, _RUN_PIXELS // grid.read_px**2))
     is_new_row = np.diff(chosen // grid.columns) != 0
@@ -126,7 +125,7 @@ def _jobs(grid: Grid, chosen: npt.NDArray[np.int64], batch: int) -> Iterator[_Jo
 def _read(
     reader: SlideReader,
     grid: Grid,
-    chosen: npt.NDArray[np.int64],
+    chosen: Indices,
     job: _Job,
 ) -> _Read:
     size = job[-1].stop - job[0].start
@@ -152,7 +151,7 @@ def _read(
 def _fill(
     reader: SlideReader,
     grid: Grid,
-    corners: npt.NDArray[np.int64],
+    corners: Indices,
     out: Pixels,
 ) -> None:
     """Read neighbouring tiles of one row at once and cut them apart."""

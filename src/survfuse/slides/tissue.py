@@ -10,18 +10,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from survfuse.slides import _opencv as cv2
 from survfuse.slides.overviews import shrunk
+from survfuse.slides.reading import Floats, Indices, Mask
 
 if TYPE_CHECKING:
     from survfuse.slides.geometry import Grid
     from survfuse.slides.overviews import Overview
     from survfuse.slides.reading import SlideReader
 
-Mask = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.float64]
 
 REACHED = 0.25  # share of a piece that its tiles must hold
 LEAST_COVER = 0.05  # of a tile; a piece that fills less is no chip but a speck
@@ -71,7 +69,7 @@ class Tissue:
             self.mask, corners / np.array(self.scale), footprint / np.array(self.scale)
         )
 
-    def choose(self, grid: Grid, min_cover: float) -> npt.NDArray[np.int64]:
+    def choose(self, grid: Grid, min_cover: float) -> Indices:
         """Choose the tiles of `grid` that are tissue by at least `min_cover`; sorted flat indices.
 
         A piece (a chip of a TURBT) of which these tiles hold less than a quarter is given the one
@@ -269,7 +267,7 @@ def _painted(shape: tuple[int, ...], corners: Floats, side: Floats) -> Mask:
     return np.asarray(steps.cumsum(axis=0).cumsum(axis=1)[:-1, :-1] > 0)
 
 
-def _tiles_meeting(grid: Grid, box: Floats) -> npt.NDArray[np.int64]:
+def _tiles_meeting(grid: Grid, box: Floats) -> Indices:
     """Flat indices of the tiles that meet a box ((left, top), (right, bottom)) in level-0 px."""
     start, stop = (box - grid.origin) / grid.stride
     first = np.maximum(0, np.floor(start - grid.footprint / grid.stride) + 1)

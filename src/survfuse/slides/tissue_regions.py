@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from survfuse.slides import _opencv as cv2
+from survfuse.slides.reading import Mask, Pixels
 from survfuse.slides.stain import disk, find_ink, keep_large, measure_light, stain
-
-Pixels = npt.NDArray[np.uint8]
-Mask = npt.NDArray[np.bool_]
 
 PALEST, DARKEST = 0.025, 0.060
 """Otsu's threshold on the density of stain is held between these: glass stays below, pale eosin above."""
