@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from importlib import import_module
 from importlib.resources import files
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -237,7 +238,7 @@ def grains(haematoxylin: Plane) -> list[float]:
         element = np.ones((size // 2, size // 2), np.uint8)
         opened = cv2.morphologyEx(haematoxylin, cv2.MORPH_OPEN, element)
         left.append(moments(opened)[0])
-    return list(-OD_STEP * np.diff(left))
+    return [OD_STEP * (before - after) for before, after in pairwise(left)]
 
 
 def bands(full: Plane, halved: Plane) -> list[float]:
@@ -290,8 +291,9 @@ def ranks(plane: Plane) -> list[float]:
     windows = np.lib.stride_tricks.sliding_window_view(plane, (3, 3))
     brighter = np.zeros(windows.shape[:2], np.uint8)
     for row, column in np.ndindex(3, 3):
-        brighter += windows[..., row, column] > windows[..., 1, 1]
-    counts = np.bincount(brighter.ravel(), minlength=9) / brighter.size
+        neighbour = windows[..., row, column]
+        brighter += (neighbour > windows[..., 1, 1]).view(np.uint8)
+    counts = cv2.calcHist([brighter], [0], None, [9], [0, 9]).ravel() / brighter.size
     return [counts[0], counts[1] + counts[2], counts[6] + counts[7], counts[8]]
 
 
