@@ -1,11 +1,12 @@
-"""The size that a compressed tile claims to have, read from its header: a kilobyte can claim 12 GB."""
+"""The size that a compressed tile claims in its header: a kilobyte can claim 12 GB."""
 
 from __future__ import annotations
 
 import struct
 
 BOUNDED = {1, 2, 3, 4, 5, 8, 32773, 32946, 34925, 50000}
-"""TIFF compressions whose streams say no size: they are decoded into as many bytes as a tile has."""
+"""TIFF compressions whose streams say no size: they are decoded into as many bytes as a tile
+has."""
 _MOST_SCANS = (
     100  # of a progressive JPEG, each over all pixels; encoders make about ten
 )

@@ -287,7 +287,7 @@ class _Extraction:
         )
 
     def _reuse_bag(self, digest: Future[str]) -> bool:
-        """Take over a bag of the same content, whose record was lost or is of an older file time."""
+        """Reuse a bag of the same content, whose record was lost or is of an older file time."""
         record, bag = self.record, self.places.bag
         written = record.bag.get("sha256")
         record.bag["notes"] = []

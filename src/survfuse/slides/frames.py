@@ -1,4 +1,4 @@
-"""The part of a slide that a tissue mask shows: all, or the scanned area; what is not certain is refused."""
+"""The part of a slide that a tissue mask shows: all, or the scanned area."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def _evidence(
 
 
 def _step_strength(frame: Frame, size: tuple[int, int]) -> int:
-    """How well a size is the frame's divided by a whole number: 2 by a power of 2, 1 without a rest."""
+    """Whether a size is the frame's over a power of 2 (2), over a whole number (1), or none (0)."""
     step = round(frame.width / size[0])
     if not 1 <= step <= LONGEST_STEP:
         return 0
@@ -195,7 +195,7 @@ def _step_strength(frame: Frame, size: tuple[int, int]) -> int:
 
 
 def outside(mask: Mask, whole: Frame, scanned: Frame) -> float:
-    """Share of the marked px of a mask of the whole slide that lie outside the scanned area, by over 1 px."""
+    """Share of the marked px that lie outside the scanned area by more than 1 px."""
     top, bottom, left, right = scanned.box(mask.shape, whole)
     inside = mask[max(0, top - 1) : bottom + 1, max(0, left - 1) : right + 1]
     return 1 - float(np.count_nonzero(inside) / max(1, int(np.count_nonzero(mask))))

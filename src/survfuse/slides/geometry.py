@@ -1,4 +1,4 @@
-"""Where tiles lie: one grid per slide, in µm on the glass, in px of level 0 and of the level that is read."""
+"""Where tiles lie: one grid per slide, in µm, in px of level 0 and of the level that is read."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ MOST_TILES = 5 * 10**6
 class Grid:
     """Square tiles over the scanned area.
 
-    For a slide of 0.25 µm/px (levels 1, 4, 16) and tiles of 224 px at 0.5 µm/px: `level` 0, `tile_um`
+    For a slide of 0.25 µm/px (levels 1, 4, 16) and tiles of 224 px at 0.5 µm/px: `level` 0,
+    `tile_um`
     112, `footprint` 448 level-0 px. Of a slide of 0.499 µm/px the pixels are taken as they are:
     `mpp` 0.499, `footprint` 224, `tile_um` 111.8.
 
@@ -77,7 +78,7 @@ class Grid:
         self,
         chosen: Indices | None = None,
     ) -> Floats:
-        """Upper left corners in level-0 px, (tiles, 2) as (x, y), row by row; of `chosen` or of all."""
+        """Upper left corners of `chosen` or of all, level-0 px, (tiles, 2) as (x, y)."""
         flat = np.arange(len(self)) if chosen is None else np.asarray(chosen)
         row, column = np.divmod(flat, self.columns)
         places: Floats = self.stride * np.stack(

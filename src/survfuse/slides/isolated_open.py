@@ -1,4 +1,4 @@
-"""A first look at a slide whose format cannot be judged from outside, by a process that may die of it.
+"""A first look at a slide by a process that may die: its format cannot be checked.
 
 OpenSlide follows what such files say: it allocates, opens further files, and ends the process when
 memory is refused. Whatever it does, it does here first, within limits.
@@ -17,7 +17,8 @@ from survfuse._errors import SlideError
 from survfuse._gate import kind_of
 
 CPU_SECONDS, SECONDS = 10, 60
-"""For opening and two small reads; an honest slide takes less than one, and a slow disk no computing."""
+"""For opening and two small reads; an honest slide takes less than one, and a slow disk no
+computing."""
 _MEMORY = 4 * 2**30  # bytes of addresses, libraries included
 _LOOK = f"""
 import signal, sys

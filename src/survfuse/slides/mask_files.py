@@ -1,4 +1,4 @@
-"""The image of a tissue mask inside its TIFF: pages, levels, values and the scale that it says itself."""
+"""The image of a tissue mask inside its TIFF: pages, levels, values and its own scale."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def mask_pages(tiff: Any) -> Iterator[Any]:
 
 
 def choose_page(pages: list[Any], frame: Frame, slide_mpp: float) -> Any:
-    """Take the coarsest image that is still fine enough, of those with the proportions of a frame."""
+    """Return the coarsest image that is fine enough, of those with a frame's proportions."""
     fine, widest = None, None
     for page in pages:
         width, height = page.imagewidth, page.imagelength
@@ -58,7 +58,7 @@ def mask_lengths(
     frames: Sequence[Frame],
     slide_mpp: float,
 ) -> tuple[float, float] | None:
-    """Width and height that a mask covers by its own scale, µm; None where it says none that is its own.
+    """Width and height that a mask covers by its own scale, µm; None where it has none.
 
     A scale copied from the slide to a smaller mask, or of a screen, is none.
 

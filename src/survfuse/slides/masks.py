@@ -1,4 +1,4 @@
-"""Tissue masks that come with the slides: paired by slide id, never by position, and checked for shape."""
+"""Tissue masks that come with the slides: paired by slide id and checked for shape."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from survfuse.slides.reading import Mask, SlideReader
 
 ENDINGS = ("", "_mask", "_tissue", "_tissue_mask", "_HE_mask")
-"""What may follow the slide id in the name of its mask; the last is CHIMERA's, after a patient id."""
+"""What may follow the slide id in the name of its mask; the last is CHIMERA's, after a patient
+id."""
 SUFFIXES = (".tif", ".tiff")
 NEARLY_ALL = 0.95
 _TURNS: dict[str, Callable[[Any], Any]] = {
@@ -54,17 +55,21 @@ _TURNS: dict[str, Callable[[Any], Any]] = {
     ),
 }
 _FITS, _BETTER = 0.8, 0.15
-"""Intersection over union with the stain, of a mask of all tissue; and by how much it is more when turned."""
+"""Intersection over union with the stain, of a mask of all tissue; and by how much it is more when
+turned."""
 _ON_STAIN, _PARTLY, _OFF_STAIN = 0.8, 0.5, 0.2
-"""Share of the marked area that is stained, of a mask of a part: in its place, in doubt, in a wrong one."""
+"""Share of the marked area that is stained, of a mask of a part: in its place, in doubt, in a wrong
+one."""
 _HARDLY = 0.1
 
 
 def pair_masks(folder: Path | str, slide_ids: Sequence[str]) -> dict[str, Path]:
     """Pair the masks of a folder with slides by name.
 
-    The mask of slide ``A1`` is ``A1.tif``, ``A1_mask.tif``, ``A1_tissue.tif``, ``A1_tissue_mask.tif``
-    or, as CHIMERA names them, ``A1_HE_mask.tif`` (``.tiff`` likewise). Files of other names are left alone.
+    The mask of slide ``A1`` is ``A1.tif``, ``A1_mask.tif``, ``A1_tissue.tif``,
+    ``A1_tissue_mask.tif``
+    or, as CHIMERA names them, ``A1_HE_mask.tif`` (``.tiff`` likewise). Files of other names are
+    left alone.
 
     Parameters
     ----------
@@ -151,15 +156,19 @@ def given_mask(
     slide_mpp: float,
     stained: Mask | None = None,
 ) -> Tissue:
-    """Read the tissue mask of a slide: a TIFF with the proportions of the slide or of its scanned area.
+    """Read a tissue mask: a TIFF with the proportions of the slide or of its scanned area.
 
-    Any value above 0 is tissue, in whichever channel (label images: every label; NaN is not; palettes:
+    Any value above 0 is tissue, in whichever channel (label images: every label; NaN is not;
+    palettes:
     every entry but the first). Where lossy compression blurs the edges, values above half the
-    largest are. What a viewer shows as white does not matter (tifffile writes True as black). A mask that is
+    largest are. What a viewer shows as white does not matter (tifffile writes True as black). A
+    mask that is
     inverted cannot be told from one of a full slide: it is taken at its word, with a note.
 
-    A mask that could show the whole slide or only its scanned area (OpenSlide's bounds) is judged by its own
-    scale, by how many times smaller it is, by what it marks outside the scanned area and by the stain.
+    A mask that could show the whole slide or only its scanned area (OpenSlide's bounds) is judged
+    by its own
+    scale, by how many times smaller it is, by what it marks outside the scanned area and by the
+    stain.
 
     Parameters
     ----------
@@ -179,8 +188,10 @@ def given_mask(
     Raises
     ------
     SlideError
-        When the file is no TIFF or broken; its width to height differs from the slide's and the scanned
-        area's by more than 2 % (and more than the rounding of 1 px); which of both it shows is not certain;
+        When the file is no TIFF or broken; its width to height differs from the slide's and the
+        scanned
+        area's by more than 2 % (and more than the rounding of 1 px); which of both it shows is not
+        certain;
         it marks what was not scanned; or it fits the stain only mirrored or turned.
     MissingExtraError
         Without the extra `slides`.

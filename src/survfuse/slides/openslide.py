@@ -29,7 +29,8 @@ _CACHE_BYTES = 128 * 2**20  # decoded native tiles: neighbouring rows decode a t
 _COPY = "copy it again"
 _CONVERT = "convert it to an 8-bit RGB pyramid"
 PLAIN_VENDORS = {"aperio", "generic-tiff"}
-"""Their levels are whole pages of a TIFF. Others stitch, pad or hide tiles, follow XML and further files."""
+"""Their levels are whole pages of a TIFF. Others stitch, pad or hide tiles, follow XML and further
+files."""
 
 
 class OpenSlideReader(SlideReader):

@@ -23,7 +23,8 @@ from survfuse.slides.reading import (
 MOST_LOST = 0.05
 """Share of an overview that may be damaged."""
 DARK, DARK_DEEP = 48, 128
-"""Grey levels that the brightest px reach on glass and in tissue, of 8-bit slides and of 16-bit ones
+"""Grey levels that the brightest px reach on glass and in tissue, of 8-bit slides and of 16-bit
+ones
 (15 used bits of 16 end at 127)."""
 _STRIP_PIXELS = 16 * 10**6
 _SMALLEST_PART = 256  # px
@@ -114,7 +115,7 @@ def _whole_parts(
     level: int,
     box: tuple[int, int, int, int],
 ) -> tuple[Pixels, int]:
-    """Read what can be read of a box (x, y, width, height); the rest is white, and its px are counted."""
+    """Read a box (x, y, width, height); what cannot be read is white, its px are counted."""
     x, y, width, height = box
     try:
         return reader.region(level, *box), 0

@@ -1,4 +1,4 @@
-"""What a tile shows besides tissue: glass, ink, and how sharp it is; cheap enough for every tile."""
+"""What a tile shows besides tissue: glass, ink and its sharpness; cheap for every tile."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ Shares = npt.NDArray[np.float32]
 
 _COOL = np.minimum(240 * (np.arange(256) / 240) ** 1.2, np.arange(256) - 8.0)
 _COOL = _COOL.clip(0, 150).astype(np.uint8)
-"""Less red than this with so much green: red is absorbed 1.2 times as much as green, as only by ink."""
+"""Less red than this with so much green: red is absorbed 1.2 times as much as green, as only by
+ink."""
 
 
 class TileQuality(NamedTuple):

@@ -10,9 +10,11 @@ from xml.etree import ElementTree
 from survfuse._errors import SlideError
 
 PLAUSIBLE_MPP = (0.08, 4.0)
-"""µm/px of level 0 of scanners, from 40x on a fine camera to 2.5x: 0.05 for 0.5 and 5 for 0.5 lie outside."""
+"""µm/px of level 0 of scanners, from 40x on a fine camera to 2.5x: 0.05 for 0.5 and 5 for 0.5 lie
+outside."""
 SCREEN_MPP = 20.0
-"""From here on (1270 dots per inch) a resolution is that of a screen or printer, left there by a program."""
+"""From here on (1270 dots per inch) a resolution is that of a screen or printer, left there by a
+program."""
 MICRONS_PER_POWER = 10.0
 """µm/px times objective power: 20x is 0.5 µm/px, 40x is 0.25 µm/px."""
 OBLONG, NEARLY_OBLONG = 0.05, 0.02

@@ -50,7 +50,8 @@ class ExtractConfig(Frozen):
     tile_px: int | None = Field(default=None, ge=16, le=4096)
     """Side of a tile in pixels, as the encoder sees it; null takes the card's."""
     mpp: float | None = Field(default=None, gt=0)
-    """µm per pixel of the tiles; null takes the card's. Slides of other spacing are resampled to it."""
+    """µm per pixel of the tiles; null takes the card's. Slides of other spacing are resampled to
+    it."""
     overlap: float = Field(default=0.0, ge=0, lt=0.95)
     """Share of a tile that it has in common with its neighbour."""
     slide_mpp: float | None = Field(default=None, gt=0)
@@ -60,7 +61,8 @@ class ExtractConfig(Frozen):
 
     # -- tissue
     tissue: Literal["auto", "given", "otsu", "everything"] = "auto"
-    """Where tiles are taken: `given` masks, found by `otsu`, or `everything`; `auto` takes the mask where
+    """Where tiles are taken: `given` masks, found by `otsu`, or `everything`; `auto` takes the mask
+    where
     there is one and `otsu` elsewhere."""
     min_cover: float = Field(default=0.25, gt=0, le=1)
     """Smallest share of tissue in a tile; a chip that fits in no tile so keeps its best one."""
@@ -73,7 +75,8 @@ class ExtractConfig(Frozen):
     max_pen: float = Field(default=0.3, gt=0, le=1)
     """Tiles with a larger share of pen marks are left out."""
     max_unreadable: float = Field(default=0.05, ge=0, le=1)
-    """Slides with a larger share of tiles that cannot be read fail; up to it, those tiles are left out."""
+    """Slides with a larger share of tiles that cannot be read fail; up to it, those tiles are left
+    out."""
 
     # -- how it runs: changes no feature
     batch: int = Field(default=64, ge=1)
@@ -124,7 +127,8 @@ def settings_of(config: ExtractConfig, encoder: Any) -> dict[str, Any]:
     Returns
     -------
     dict
-        `revision`, `tile_px`, `mpp`, `overlap`, `tissue` with its limits, and the encoder's `identity()`.
+        `revision`, `tile_px`, `mpp`, `overlap`, `tissue` with its limits, and the encoder's
+        `identity()`.
 
     Raises
     ------
@@ -224,7 +228,7 @@ def stamp_there(path: Path) -> tuple[int, int]:
 
 
 def slide_files(path: Path) -> list[Path]:
-    """Files that make up a slide: itself, and the companions of formats that have them (MRXS, DICOM)."""
+    """Files that make up a slide: itself, and its companions (MRXS, DICOM)."""
     suffix = path.suffix.lower()
     if suffix == ".mrxs":
         return [path, *sorted(filter(Path.is_file, path.with_suffix("").rglob("*")))]

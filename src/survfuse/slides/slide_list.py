@@ -71,8 +71,10 @@ def check_items(items: Iterable[SlideItem]) -> tuple[SlideItem, ...]:
     Raises
     ------
     SlideError
-        Names every id that cannot name a file, every id used twice (also when it differs in letter case or in
-        how accents are coded alone, which some file systems do not keep apart) and every image listed twice.
+        Names every id that cannot name a file, every id used twice (also when it differs in letter
+        case or in
+        how accents are coded alone, which some file systems do not keep apart) and every image
+        listed twice.
     """
     given = sorted(items, key=lambda item: item.slide_id)
     wrong = []

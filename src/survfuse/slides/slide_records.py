@@ -115,7 +115,7 @@ class Record:
         final: bool = False,
         status: Status = "failed",
     ) -> None:
-        """Note why there is no bag; bytes of a file name that is no UTF-8 are written as escapes."""
+        """Note why there is no bag; bytes that are no UTF-8 are written as escapes."""
         self.status, self.final, self.finished = status, final, now()
         self.reason = reason.encode(errors="backslashreplace").decode()
 
@@ -130,7 +130,7 @@ class Record:
 
     @property
     def died_inline(self) -> bool:
-        """Whether a process that is gone worked on it itself: the slide may have killed it, or a person."""
+        """Whether a process worked on it itself and is gone: the slide may have killed it."""
         running = self.status == "running"
         return running and self.executor == "inline" and not self.lives()
 
@@ -163,7 +163,7 @@ class Places:
 
     @contextmanager
     def part(self) -> Iterator[Path]:
-        """Yield a temporary path for the bag, removed afterwards where it was not given its name."""
+        """Yield a temporary path for the bag; it is removed unless it was renamed."""
         self.bag.parent.mkdir(parents=True, exist_ok=True)
         path = _part_of(self.bag)
         try:
@@ -172,7 +172,7 @@ class Places:
             path.unlink(missing_ok=True)
 
     def sweep(self) -> None:
-        """Remove what a killed process left half written of this slide; others may be at it just now."""
+        """Remove what a killed process left half written; other processes may be working."""
         for whole in (self.bag, self.state, self.picture):
             sweep(whole)
 
@@ -197,7 +197,7 @@ def write_record(places: Places, record: Record) -> None:
 
 
 def read_record(places: Places) -> Record | None:
-    """Read a record; None where there is none or it is not whole (work is then looked at afresh)."""
+    """Read a record; None where there is none or it is not whole (the slide is extracted)."""
     try:
         content = read_json(places.state)
     except InputError:

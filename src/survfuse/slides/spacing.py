@@ -1,4 +1,4 @@
-"""How large a pixel is: said by the file or by the user, never guessed; who else says it must agree."""
+"""The size of a pixel: from the file or the user, never guessed; all sources must agree."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from survfuse.slides.scales import (
 SAME_POWER = 1.3
 """A power says its scale up to this factor: at 20x, scanners have 0.4 to 0.6 µm/px."""
 GROSS = 3.9
-"""Two scales so many times apart are never of one slide; an adapter of the camera makes up to 2.5."""
+"""Two scales so many times apart are never of one slide; an adapter of the camera makes up to
+2.5."""
 USUAL_MPP = (0.15, 2.1)
 LARGEST_MM, LARGEST_USUAL_MM = 200.0, 80.0
 """Glass of a whole mount, and of an ordinary slide with some room."""
@@ -46,7 +47,7 @@ class Spacing:
 
 
 class _Claim(NamedTuple):
-    """A scale with who made it: the slide's row of the table, its file, or a flag of the whole run."""
+    """A scale with its source: the slide's row of the table, its file, or a flag of the run."""
 
     scale: Scale
     of: str
@@ -83,7 +84,8 @@ def slide_spacing(
 ) -> Spacing:
     """Decide the spacing of level 0, and hold every other source against it.
 
-    The slide table's column is about this very slide and comes first; then the file, then the table's
+    The slide table's column is about this very slide and comes first; then the file, then the
+    table's
     power of the objective; what was stated for the whole run is for slides that say nothing.
 
     Parameters

@@ -1,7 +1,9 @@
 """The light that a slide absorbs: the colour of its glass, how much is stained, and what is ink.
 
-Everything is optical density against the glass of the same slide (Beer-Lambert), so that a yellow or
-unevenly lit background counts as nothing. Grey things (dust, the edge of a coverslip, shadows) absorb
+Everything is optical density against the glass of the same slide (Beer-Lambert), so that a yellow
+or
+unevenly lit background counts as nothing. Grey things (dust, the edge of a coverslip, shadows)
+absorb
 all colours alike; haematoxylin and eosin absorb green most.
 """
 
@@ -70,7 +72,7 @@ def measure_light(image: Pixels) -> Light:
 
 
 def stain(density: Floats) -> Floats:
-    """How much more green is absorbed than red and blue, (height, width): positive in both stains."""
+    """Absorption of green beyond red and blue, (height, width): positive in both stains."""
     weights = np.array([[-0.5, 1.0, -0.5]], np.float32)
     stained: Floats = cv2.transform(density, weights)
     return stained.reshape(density.shape[:2])
@@ -147,7 +149,7 @@ def _touching_border(mask: Pixels) -> Mask:
 def _subtract_glass(
     density: Floats, image: Pixels, padding: Mask
 ) -> tuple[float, float]:
-    """Add the logarithm of the glass to minus that of the image, in place; share and noise of glass."""
+    """Add the logarithm of the glass, in place; return share and noise of the glass."""
     height, width = padding.shape
     size = (min(CELLS, width), min(CELLS, height))
 
@@ -176,7 +178,7 @@ def _subtract_glass(
 
 
 def _glass_cells(mean: Floats, spread: Floats) -> Mask:
-    """Bright, smooth, without the lack of green that stains leave, and as bright as the brightest such."""
+    """Cells of glass: bright, smooth, without the lack of green that stains leave."""
     red, green, blue = np.moveaxis(mean, 2, 0)
     magenta = (red + blue) / 2 - green
     plain = (magenta < 5) | ((magenta < 10) & (spread < 2))

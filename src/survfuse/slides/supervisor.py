@@ -414,7 +414,7 @@ def _message(error: BaseException | None) -> str:
 
 
 def contact_sheet(summary: Summary, out: Path | str) -> Path:
-    """Write ``contact.html``: every slide with its numbers, and its picture while they are few enough.
+    """Write ``contact.html``: every slide with its numbers and, where they are few, its picture.
 
     Parameters
     ----------

@@ -100,7 +100,7 @@ def to_jpeg(picture: Pixels, most_bytes: int) -> bytes:
 
 
 def smaller(jpeg: bytes, most_bytes: int) -> bytes:
-    """Encode a JPEG again at half its size or less, so that it fits; other bytes stay as they are."""
+    """Encode a JPEG again at half its size or less; other bytes stay as they are."""
     picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
     if picture is None:
         return jpeg

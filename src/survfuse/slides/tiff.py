@@ -1,7 +1,8 @@
 """Native tiles of a tiled TIFF, each decoded once, without OpenSlide.
 
 OpenSlide paints every region through a 32-bit canvas, which costs more than decoding the JPEG. Most
-slides are tiled TIFFs whose levels are ordinary pages; for those the tiles are fetched and decoded here
+slides are tiled TIFFs whose levels are ordinary pages; for those the tiles are fetched and decoded
+here
 (tifffile and imagecodecs), after a sample of them was seen to equal OpenSlide's pixels.
 See docs/decisions/0008.
 """
@@ -26,7 +27,8 @@ from survfuse.slides.reading import Floats, Level, Pixels, SlideReader, white
 _LARGEST_TILE = 4096
 _CACHE_BYTES = (32 * 2**20, 256 * 2**20)
 _CLOSE_ENOUGH = 3.0
-"""Mean difference of two decoders of one lossy tile, in grey levels of 8 x 8 blocks (OpenSlide may paint a
+"""Mean difference of two decoders of one lossy tile, in grey levels of 8 x 8 blocks (OpenSlide may
+paint a
 coarse level a fraction of a pixel aside); another colour space differs by tens."""
 _SAMPLES = 3
 _COPY = "scan or copy the slide again"
@@ -140,7 +142,8 @@ class NativeTiffReader(SlideReader):
 def native_or_none(whole: OpenSlideReader) -> NativeTiffReader | None:
     """Take the fast path where it gives OpenSlide's pixels, else None.
 
-    A few tiles of every level are read both ways. `whole` stays in use by the reader that is returned.
+    A few tiles of every level are read both ways. `whole` stays in use by the reader that is
+    returned.
     """
     if whole.vendor not in PLAIN_VENDORS or not hasattr(os, "pread"):
         return None

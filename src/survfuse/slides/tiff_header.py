@@ -1,6 +1,7 @@
 """The directories of a TIFF, checked before a library opens it.
 
-The libraries that read slides allocate what a header claims, some of them end the whole process when
+The libraries that read slides allocate what a header claims, some of them end the whole process
+when
 that fails, and none of them asks whether the file could hold it. So the directories are read here
 first: a few kilobytes of any file.
 """
@@ -75,7 +76,8 @@ class TiffImage:
         Of a tile; of a strip where it is not tiled.
     tiled : bool
     bits, format, photometric, samples : int
-        Most bits of a sample, kind of number (1: unsigned), meaning of the colours, samples of a px.
+        Most bits of a sample, kind of number (1: unsigned), meaning of the colours, samples of a
+        px.
     """
 
     width: int
@@ -112,12 +114,14 @@ def tiff_images(path: Path) -> tuple[TiffImage, ...] | None:
     Returns
     -------
     tuple of TiffImage or None
-        Those with a size, in the order of the file, each before its SubIFDs; None when it is no TIFF.
+        Those with a size, in the order of the file, each before its SubIFDs; None when it is no
+        TIFF.
 
     Raises
     ------
     SlideError
-        When directories lead in a circle or are too many; a value or table lies outside the file; an
+        When directories lead in a circle or are too many; a value or table lies outside the file;
+        an
         image or a tile is larger than any of a scanner, does not fit in memory, or takes more bytes
         than its compression can make of what is stored.
     """

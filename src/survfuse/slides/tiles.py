@@ -1,4 +1,4 @@
-"""Tiles stream from a slide row by row, in batches: each native tile is decoded once, memory stays flat."""
+"""Tiles of a slide row by row, in batches: memory does not depend on their number."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class Tissue:
     notes: tuple[str, ...] = ()
 
     def cover(self, corners: Floats, footprint: float) -> Floats:
-        """Share of each tile that is tissue, (tiles,); a tile's part beyond the slide counts as none.
+        """Share of each tile that is tissue, (tiles,); beyond the slide there is none.
 
         Parameters
         ----------
@@ -129,7 +129,8 @@ def find_tissue(
     """Find stained tissue on the overview of a slide.
 
     Stained px are told from glass by the density of their stain against the slide's own glass
-    (Otsu's threshold, held within what tissue has); padding, pen marks, lines and specks are left out.
+    (Otsu's threshold, held within what tissue has); padding, pen marks, lines and specks are left
+    out.
 
     Parameters
     ----------
@@ -163,7 +164,7 @@ def find_tissue(
 
 
 def stained_on(overview: Overview, slide_mpp: float) -> Mask:
-    """Look quickly at what is stained, on at most 1,024 px a side of the slide, (height, width) bool.
+    """Find quickly what is stained, on at most 1,024 px a side, (height, width) bool.
 
     Parameters
     ----------

@@ -9,7 +9,8 @@ from survfuse.slides.reading import Mask, Pixels
 from survfuse.slides.stain import disk, find_ink, keep_large, measure_light, stain
 
 PALEST, DARKEST = 0.025, 0.060
-"""Otsu's threshold on the density of stain is held between these: glass stays below, pale eosin above."""
+"""Otsu's threshold on the density of stain is held between these: glass stays below, pale eosin
+above."""
 PALEST_WITHOUT_GLASS = 0.010
 STEP = 0.002  # density per step of 8 bits
 SMOOTH_UM = 24.0
@@ -72,7 +73,7 @@ def find_stained(
 
 
 def _threshold(smooth: Pixels, glass: float, noise: float) -> float:
-    """Otsu's, within bounds that hold where Otsu halves noise (blank) or tissue (two stains, no glass)."""
+    """Otsu's, within bounds for slides where it would halve noise (blank) or tissue."""
     if not glass:
         return PALEST_WITHOUT_GLASS / STEP
     otsu, _ = cv2.threshold(smooth, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
