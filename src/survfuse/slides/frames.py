@@ -145,8 +145,10 @@ def choose_frame(
     sizes = " and of ".join(map(str, frames))
     doubt = f"contradictory ({why})" if why else "not certain"
     raise SlideError(
-        f"{image.path}: the mask is {image.size[0]} × {image.size[1]} px, which has the proportions "
-        f"of {sizes}; which of them it shows is {doubt}; write it for the whole slide, a power of 2 "
+        f"{image.path}: the mask is {image.size[0]} × {image.size[1]} px, which has the "
+        "proportions "
+        f"of {sizes}; which of them it shows is {doubt}; write it for the whole slide, a power "
+        "of 2 "
         "smaller, or with its µm/px in the resolution tags",
     )
 

@@ -127,8 +127,10 @@ def plan_grid(
         )
     if slide_mpp > mpp * (1 + SAME_SCALE):
         raise SlideError(
-            f"{reader.path}: scanned at {slide_mpp:g} µm/px, tiles are wanted at {mpp:g}; enlarging would "
-            "invent detail. Is its scale right? Else correct it (column `mpp` of the slide table). If it is, "
+            f"{reader.path}: scanned at {slide_mpp:g} µm/px, tiles are wanted at {mpp:g}; "
+            "enlarging would "
+            "invent detail. Is its scale right? Else correct it (column `mpp` of the slide "
+            "table). If it is, "
             "ask for a coarser scale for the whole cohort (--mpp), or leave this slide out",
         )
     level = level_for(reader, slide_mpp, mpp)
@@ -158,7 +160,8 @@ def _refuse_too_much(grid: Grid, reader: SlideReader) -> None:
     if grid.read_px**2 > MOST_PIXELS:
         most = f"{math.isqrt(MOST_PIXELS):,}"
         raise SlideError(
-            f"{reader.path}: a tile of {grid.tile_px} px at {grid.mpp:g} µm/px covers {grid.read_px:,} px a "
+            f"{reader.path}: a tile of {grid.tile_px} px at {grid.mpp:g} µm/px covers "
+            f"{grid.read_px:,} px a "
             f"side of level {grid.level}, the coarsest that is fine enough; at most {most} "
             "are read at once. Ask for smaller tiles (--tile-px) or a finer scale (--mpp)",
         )
@@ -166,7 +169,8 @@ def _refuse_too_much(grid: Grid, reader: SlideReader) -> None:
         whole = reader.levels[0]
         raise SlideError(
             f"{reader.path}: {whole.width:,} x {whole.height:,} px make {len(grid):,} tiles of "
-            f"{grid.footprint:g} px, {grid.stride:g} px apart; at most {MOST_TILES:,} are laid. Is its size "
+            f"{grid.footprint:g} px, {grid.stride:g} px apart; at most {MOST_TILES:,} are laid. "
+            "Is its size "
             "right? Else ask for larger tiles (--tile-px, --mpp) or less overlap",
         )
 

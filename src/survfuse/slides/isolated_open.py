@@ -81,13 +81,16 @@ def look_first(path: Path) -> None:
         )
     except subprocess.TimeoutExpired:
         raise SlideError(
-            f"{path}: opening it did not end within {SECONDS} s: it, or a file that it names, is damaged or "
+            f"{path}: opening it did not end within {SECONDS} s: it, or a file that it names, "
+            "is damaged or "
             "a pipe, or the disk does not answer; copy the slide with all its files again",
         ) from None
     if ended.returncode not in _SAID and _ending(ended.returncode) not in _STOPPED:
         raise SlideError(
-            f"{path}: opening it ended the process that looked at it first ({_ending(ended.returncode)}); it is "
-            "damaged, or claims more than memory holds: copy it with all its files again, or convert it to a "
+            f"{path}: opening it ended the process that looked at it first "
+            f"({_ending(ended.returncode)}); it is "
+            "damaged, or claims more than memory holds: copy it with all its files again, or "
+            "convert it to a "
             "tiled pyramidal TIFF",
         )
 
@@ -102,7 +105,8 @@ def _refuse_pipes(path: Path) -> None:
             mode = entry.stat().st_mode
             if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
                 raise SlideError(
-                    f"{entry}: expected a file of the slide {path.name}, got {kind_of(mode)}; take it away",
+                    f"{entry}: expected a file of the slide {path.name}, got {kind_of(mode)}; "
+                    "take it away",
                 )
 
 

@@ -145,7 +145,8 @@ def _check_pairs(
     if files or not pairs:
         names = listed(file.name for file in files or others) or "nothing"
         raise SlideError(
-            f"{folder}: masks are read from {', '.join(SUFFIXES)} files, got {names}; convert them, "
+            f"{folder}: masks are read from {', '.join(SUFFIXES)} files, got {names}; convert "
+            "them, "
             "or take the folder of masks out where slides have none",
         )
 
@@ -264,7 +265,8 @@ def _fitting_frames(
     known = [f"{frame}, ratio {frame.width / frame.height:.3f}" for frame in frames]
     raise SlideError(
         f"{path}: the mask is {width} × {height} px (ratio {width / height:.3f}), slide "
-        f"{reader.path.name}: {', '.join(known)}; a mask shows the whole slide or the scanned area, "
+        f"{reader.path.name}: {', '.join(known)}; a mask shows the whole slide or the scanned "
+        "area, "
         f"at any size. {hint}",
     )
 

@@ -101,7 +101,8 @@ class OpenSlideReader(SlideReader):
             )
         if vendor is None:
             return (
-                f"not a whole-slide image that OpenSlide knows ({said}); if it is one, its beginning "
+                f"not a whole-slide image that OpenSlide knows ({said}); if it is one, its "
+                "beginning "
                 "or end is damaged: copy it again. Else convert it to a tiled pyramidal TIFF"
             )
         if "nsupported" in said:

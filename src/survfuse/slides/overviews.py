@@ -193,7 +193,8 @@ def check_overview(reader: SlideReader, view: Overview) -> None:
                 "(12-bit data?): scale them to 8 bits"
             )
         raise SlideError(
-            f"{reader.path}: nearly black: its brightest pixels have {brightest:.0f} of 255; {cause}",
+            f"{reader.path}: nearly black: its brightest pixels have {brightest:.0f} of 255; "
+            f"{cause}",
         )
     dark = float((most[most > _PADDING] < DARK).mean())
     if dark > _MOST_DARK:

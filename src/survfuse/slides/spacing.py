@@ -174,7 +174,8 @@ def _contradiction(
     else:
         wrong = plausible and other.of != "flag" and not seconded and times >= GROSS
         way = (
-            "one of them is wrong. Say the right one in the slide table, so that two agree: columns "
+            "one of them is wrong. Say the right one in the slide table, so that two agree: "
+            "columns "
             "`mpp` and `objective`"
         )
     kind = _kind(chosen.scale, other.scale, times)
@@ -202,7 +203,8 @@ def _doubts(scale: Scale) -> Iterator[str]:
     """What is strange about a scale that only one source says."""
     if not USUAL_MPP[0] <= scale.mpp <= USUAL_MPP[1]:
         yield (
-            f"{scale}, which is unusual (slides have {USUAL_MPP[0]:g} to {USUAL_MPP[1]:g}) and said "
+            f"{scale}, which is unusual (slides have {USUAL_MPP[0]:g} to {USUAL_MPP[1]:g}) and "
+            "said "
             "by nothing else; is it a factor of ten off?"
         )
     if scale.source != RESOLUTION_TAGS:

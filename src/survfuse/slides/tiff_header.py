@@ -305,7 +305,8 @@ class _Tiff:
         for name in (Tag.TILE_OFFSETS, Tag.TILE_BYTES):
             if image.tiled and name in tags and tags[name].amount < tiles:
                 raise SlideError(
-                    f"its table of tiles has {tags[name].amount} entries instead of {tiles}; {_COPY}",
+                    f"its table of tiles has {tags[name].amount} entries instead of {tiles}; "
+                    f"{_COPY}",
                 )
         stored = self.numbers(tags, Tag.TILE_BYTES if image.tiled else Tag.STRIP_BYTES)
         pixels = image.tile_width * image.tile_height

@@ -93,7 +93,8 @@ class TimmEncoder(TileEncoder):
                 return self._network(images).float()  # type: ignore[no-any-return]
         except torch.OutOfMemoryError:
             raise ConfigError(
-                f"encoder {self.name!r}: {len(tiles)} tiles of {tiles.shape[1]} px do not fit the memory of "
+                f"encoder {self.name!r}: {len(tiles)} tiles of {tiles.shape[1]} px do not fit "
+                "the memory of "
                 f"{self.device}; ask for a smaller batch than {self.batch}",
             ) from None
 
