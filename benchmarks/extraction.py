@@ -1,4 +1,4 @@
-"""Slides to features: tiles per second end to end, against the obvious loop and against lazyslide.
+"""Slides to features: tiles per second end to end, against the obvious loop.
 
 All run on the same slides in one go, with an encoder that does nothing, so that reading is what is
 measured. The baseline is plain sequential OpenSlide: one `read_region` a tile. Slides are pyramids of JPEG
@@ -20,7 +20,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,40 +109,6 @@ def plain(paths: list[Path]) -> int:
     return count
 
 
-def as_tensor(image: np.ndarray) -> Any:
-    import torch
-
-    return torch.from_numpy(image)
-
-
-def nothing(images: Any) -> np.ndarray:
-    return np.zeros((len(images), DIM), np.float16)
-
-
-def lazyslide(paths: list[Path], workers: int) -> int:
-    """Its tissue, its tiles, its feature extraction with a model that does nothing."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import lazyslide as zs
-
-        count = 0
-        for path in paths:
-            wsi = zs.open_wsi(str(path))
-            zs.pp.find_tissues(wsi)
-            zs.pp.tile_tissues(wsi, TILE, mpp=MPP)
-            zs.tl.feature_extraction(
-                wsi,
-                nothing,
-                transform=as_tensor,
-                batch_size=64,
-                num_workers=workers,
-                pbar=False,
-                device="cpu",
-            )
-            count += len(wsi.shapes["tiles"])
-    return count
-
-
 @dataclass(frozen=True)
 class Idle:
     """An encoder that does nothing, so that all the rest is measured."""
@@ -155,9 +120,9 @@ class Idle:
     @property
     def card(self) -> Any:
         """Any card that takes these tiles."""
-        from survfuse.slides.encoders import ENCODERS
+        from survfuse.slides.encoders import find_card
 
-        return ENCODERS["stain_texture"]
+        return find_card("stain_texture")
 
     def identity(self) -> dict[str, Any]:
         """Its name."""
@@ -191,9 +156,6 @@ def ours(paths: list[Path], workers: int, out: Path) -> tuple[int, dict[str, flo
 
 def speed(slides: int, px: int, rounds: int, folder: Path) -> None:
     """Print tiles per second of every way, interleaved over `rounds`."""
-    from survfuse.slides.encoders._timm import import_timm
-
-    import_timm()  # lazyslide needs it whole beside a CPU build of torch
     paths = [write_slide(folder / f"s{number}.tif", px) for number in range(slides)]
     size = sum(path.stat().st_size for path in paths) / 2**20
     print(
@@ -210,15 +172,9 @@ def speed(slides: int, px: int, rounds: int, folder: Path) -> None:
 
     ways: dict[str, Callable[[], int]] = {
         "OpenSlide, one region a tile (baseline)": lambda: plain(paths),
-        "lazyslide, in process": lambda: lazyslide(paths, 0),
-        "lazyslide, 2 workers": lambda: lazyslide(paths, 2),
         "survfuse, 1 process": lambda: extract_with(1),
         "survfuse, 2 processes": lambda: extract_with(2),
     }
-    lazyslide(
-        paths[:1],
-        0,
-    )  # its imports and first-call compilation are nobody's reading speed
     rates: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, way in ways.items():

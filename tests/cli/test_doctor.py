@@ -26,7 +26,6 @@ def test_extras_and_the_library_behind_openslide(
         "openslide-bin",
         "openslide-python",
         "tifffile",
-        "lazyslide",
         "timm",
         "ray",
     ):

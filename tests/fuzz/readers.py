@@ -469,8 +469,8 @@ def _write_slides(root: Path) -> None:
 
 
 def _read_slide(folder: Path) -> object:
+    from survfuse.slides.opening import open_slide
     from survfuse.slides.overviews import overview
-    from survfuse.slides.reading import open_slide
 
     with open_slide(_only(folder)) as reader:
         overview(reader, 0.5)
@@ -487,7 +487,7 @@ def _write_masks(root: Path) -> None:
 
 def _read_mask(folder: Path) -> object:
     from survfuse.slides.masks import given_mask
-    from survfuse.slides.reading import open_slide
+    from survfuse.slides.opening import open_slide
 
     with open_slide(
         next(

@@ -14,10 +14,10 @@ import pytest
 from slides import glass
 from survfuse._errors import MissingExtraError
 from survfuse.slides import contact_sheet
-from survfuse.slides.contact_sheet import thumbnail, write_contact_sheet
+from survfuse.slides.contact_sheet import write_contact_sheet
 from survfuse.slides.geometry import Grid
 from survfuse.slides.overviews import Overview
-from survfuse.slides.thumbnails import KEPT, LEFT_OUT, smaller
+from survfuse.slides.thumbnails import KEPT, LEFT_OUT, smaller, thumbnail
 from survfuse.slides.tissue import Tissue, find_tissue
 
 
@@ -155,8 +155,8 @@ def test_a_mask_of_another_size_than_the_overview_is_drawn() -> None:
 def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
-    monkeypatch.setitem(sys.modules, "survfuse.slides.thumbnails", None)
     seen, tissue, grid = view(glass.section((100, 150)))
+    monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'survfuse\[slides\]'"):
         thumbnail(seen, tissue, grid, np.empty(0, np.int64), np.empty(0, bool))
 

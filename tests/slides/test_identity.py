@@ -7,15 +7,16 @@ from typing import Any
 from slide_files import MeanEncoder
 from survfuse._storage import sha256_file
 from survfuse.slides import ExtractConfig, SlideItem
-from survfuse.slides.identity import (
+from survfuse.slides.settings import (
+    REVISION,
     content_key,
     hash_slide,
     inputs_key,
+    settings_of,
     slide_files,
     stamp,
     versions,
 )
-from survfuse.slides.settings import REVISION, settings_of
 
 SETTINGS = settings_of(ExtractConfig(), MeanEncoder())
 

@@ -11,7 +11,7 @@ import pytest
 from slide_files import raw_tiff, tiff_tags, vast_vms
 from survfuse._errors import SlideError
 from survfuse.slides.isolated_open import look_first
-from survfuse.slides.reading import open_slide
+from survfuse.slides.opening import open_slide
 
 LEICA = '<scn xmlns="http://www.leica-microsystems.com/scn/2010/10/01"></scn>'
 

@@ -11,8 +11,7 @@ import pytest
 
 from slides import glass
 from survfuse._errors import SlideError
-from survfuse.slides.overview_checks import check_overview
-from survfuse.slides.overviews import Overview
+from survfuse.slides.overviews import Overview, check_overview
 
 
 def check(image: Any, bits: int = 8) -> None:

@@ -10,8 +10,8 @@ import pytest
 from slide_files import cut_in_the_middle, tiny_slide
 from survfuse._errors import SlideError
 from survfuse.slides import overviews
+from survfuse.slides.opening import open_slide
 from survfuse.slides.overviews import at_least, overview
-from survfuse.slides.reading import open_slide
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,9 @@ import pytest
 
 from slide_files import GLASS, cut_in_the_middle, tiny_slide
 from survfuse._errors import SlideError
+from survfuse.slides.opening import open_slide
 from survfuse.slides.openslide import OpenSlideReader
-from survfuse.slides.reading import level_for, open_slide
+from survfuse.slides.reading import level_for
 from survfuse.slides.tiff import NativeTiffReader, native_or_none
 
 SLIDES = Path(os.environ.get("SURVFUSE_DATA", "../shared/data")) / "slides"
@@ -151,14 +152,19 @@ def test_the_coarsest_level_that_is_fine_enough_is_read(slide: Path) -> None:
         assert {mpp: level_for(reader, 0.5, mpp) for mpp in wanted} == wanted
 
 
-def test_decoded_tiles_are_kept_within_a_bound(slide: Path) -> None:
+def test_decoded_tiles_are_kept_within_a_bound(
+    slide: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("survfuse.slides.tiff._CACHE_BYTES", (0, 3 * 256 * 256 * 3))
     with OpenSlideReader(slide) as whole:
         reader = native_or_none(whole)
         assert reader is not None
-        reader._capacity = 3 * 256 * 256 * 3
         reader.region(0, 0, 0, 1100, 900)
-        assert reader._cached <= reader._capacity
-        assert reader._cached == sum(tile.nbytes for tile in reader._cache.values())
+        cache = reader._tile.cache_info()
+        assert cache.misses > cache.currsize == cache.maxsize == 3
+        reader.close()
+        assert reader._tile.cache_info().currsize == 0
 
 
 @needs_slides

@@ -8,7 +8,7 @@ from slide_files import MeanEncoder
 from survfuse._errors import ConfigError
 from survfuse.config import build, to_markdown
 from survfuse.slides import ExtractConfig, SlideItem
-from survfuse.slides.encoders import ENCODERS
+from survfuse.slides.encoders import find_card
 from survfuse.slides.settings import settings_of
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -61,10 +61,17 @@ def test_the_card_fills_what_is_not_said() -> None:
 
 def test_a_tile_side_that_the_encoder_cannot_take_is_refused_before_any_slide() -> None:
     class Strict(MeanEncoder):
-        card = ENCODERS["uni"]  # type: ignore[assignment]
+        card = find_card("uni")  # type: ignore[assignment]
 
     with pytest.raises(ConfigError, match="encoder 'uni' takes tiles of 224 px"):
         settings_of(ExtractConfig(tile_px=250), Strict())
+
+
+def test_what_was_removed_is_refused_by_name() -> None:
+    with pytest.raises(
+        ValueError, match=r"lazyslide was removed.*\(docs/decisions/0017\); say otsu"
+    ):
+        ExtractConfig(tissue="lazyslide")  # type: ignore[arg-type]
 
 
 def test_where_tiles_are_taken() -> None:

@@ -33,8 +33,12 @@ from survfuse._storage import file_stamp
 from survfuse.executors import Shard, make_executor
 from survfuse.slides import ExtractConfig, Record, SlideItem, Summary, survey
 from survfuse.slides.slide_records import Places, read_record, write_record
-from survfuse.slides.supervisor import ExtractWatcher, contact_sheet, extract
-from survfuse.slides.worker import ExtractWork
+from survfuse.slides.supervisor import (
+    ExtractWatcher,
+    ExtractWork,
+    contact_sheet,
+    extract,
+)
 
 CONFIG = ExtractConfig(tile_px=64, batch=16)
 INLINE = make_executor("inline")

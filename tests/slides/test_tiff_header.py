@@ -15,7 +15,8 @@ import tifffile
 from slide_files import raw_tiff, tiff_tags
 from survfuse._errors import SlideError
 from survfuse.slides.masks import given_mask
-from survfuse.slides.reading import Level, open_slide
+from survfuse.slides.opening import open_slide
+from survfuse.slides.reading import Level
 from survfuse.slides.tiff_header import MOST_IMAGES, TiffImage, tiff_images
 
 SLIDES = Path(os.environ.get("SURVFUSE_DATA", "../shared/data")) / "slides"
@@ -228,3 +229,72 @@ def test_a_file_cut_anywhere_is_read_or_refused(tmp_path: Path, length: int) -> 
         match=r"the file ends within its directories|lies outside the file|not a whole-slide image",
     ):
         open_slide(path)
+
+
+def blank_tiles(path: Path, side: int, compression: str, **more: Any) -> Path:
+    """A mask of `side` px whose tiles are all the same."""
+    tile = np.full((1024, 1024), 1, np.uint8)
+    tifffile.imwrite(
+        path,
+        (tile for _ in range((side // 1024) ** 2)),
+        shape=(side, side),
+        dtype=np.uint8,
+        tile=(1024, 1024),
+        photometric="minisblack",
+        compression=compression,
+        **more,
+    )
+    return path
+
+
+@pytest.mark.parametrize("compression", ["zstd", "webp", "jpeg2000", "lzma", "deflate"])
+def test_what_compresses_well_is_no_bomb(tmp_path: Path, compression: str) -> None:
+    """Of an image of 1.6 GiB, a thousandth and less is stored."""
+    path = tmp_path / "a.tif"
+    if compression == "webp":  # knows no grey; only the directories are read here
+        tags = tiff_tags(width=40960, height=40960, tile_width=1024, tile_height=1024)
+        tags |= {259: (3, [50001]), 325: (16, [40] * 1600), 324: (16, [16] * 1600)}
+        assert tiff_images(raw_tiff(path, tags)) is not None
+        return
+    blank_tiles(path, 40960, compression)
+    images = tiff_images(path)
+    assert images is not None
+    assert images[0].bytes > 2**30
+    assert images[0].bytes > 900 * path.stat().st_size
+
+
+def test_a_large_mask_that_compresses_well_is_read(tmp_path: Path) -> None:
+    path = blank_tiles(tmp_path / "a.tif", 40960, "zstd")
+    assert 1100 * path.stat().st_size < 40960**2
+    slide = blank()
+    slide.levels, slide.bounds = (Level(40960, 40960, 1.0),), (0, 0, 40960, 40960)
+    tissue = given_mask(path, slide, 0.25)
+    assert tissue.mask.all()
+    assert tissue.area_mm2 == pytest.approx((40960 * 0.25e-3) ** 2)
+
+
+def test_tiles_that_were_never_written_take_nothing(tmp_path: Path) -> None:
+    tags = tiff_tags(width=2**17, height=2**17, tile_width=4096, tile_height=4096)
+    counts = [4096**2 * 3] * 2 + [0] * 1022
+    tags |= {324: (16, [16] * 1024), 325: (16, counts)}
+    pixels = bytes(4096**2 * 3)
+    assert tiff_images(raw_tiff(tmp_path / "a.tif", tags, pixels=pixels)) is not None
+    tags[325] = (16, [128 * 128 * 3] * 1024)
+    with pytest.raises(
+        SlideError, match=r"takes 48\.0 GiB, which a file of .* does not"
+    ):
+        tiff_images(raw_tiff(tmp_path / "b.tif", tags, pixels=pixels))
+
+
+def test_a_tile_that_does_not_fit_in_memory_is_refused(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("survfuse._gate.free_memory", lambda: 2**20)
+    tags = tiff_tags(
+        width=8192, height=8192, tile_width=4096, tile_height=4096, tiles=4
+    )
+    with pytest.raises(
+        SlideError, match=r"4096 × 4096 px: takes 48\.0 MiB of memory, 1\.0"
+    ):
+        tiff_images(raw_tiff(tmp_path / "a.tif", tags))

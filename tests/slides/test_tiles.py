@@ -9,7 +9,8 @@ import pytest
 
 from slide_files import cut_in_the_middle, tiny_slide
 from survfuse.slides.geometry import plan_grid
-from survfuse.slides.reading import SlideReader, open_slide
+from survfuse.slides.opening import open_slide
+from survfuse.slides.reading import SlideReader
 from survfuse.slides.tiles import stream_tiles
 
 

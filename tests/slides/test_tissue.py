@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from slides import glass
 from survfuse._errors import MissingExtraError
 from survfuse.slides.geometry import Grid
+from survfuse.slides.opening import open_slide
 from survfuse.slides.overviews import Overview, overview
-from survfuse.slides.reading import Level, open_slide
+from survfuse.slides.reading import Level
 from survfuse.slides.tissue import Tissue, everything, find_tissue, measured
 
 EXPECTED = {
@@ -181,27 +182,10 @@ def _seconds(painted: glass.Painted) -> float:
     return time.process_time() - start
 
 
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(
-    "scene",
-    ["he", "chips", "blank", "tinted", "blue", "padded_black", "full"],
-)
-def test_lazyslide_goes_through_the_same_guards(scene: str) -> None:
-    painted = glass.SCENES[scene]()
-    tissue = found(painted, method="lazyslide")
-    assert glass.overlap(tissue.mask, painted.tissue) > 0.95
-
-
-def test_an_unknown_method_is_refused() -> None:
-    with pytest.raises(ValueError, match="one of otsu, lazyslide, got 'sauvola'"):
-        found(glass.section((100, 150)), method="sauvola")
-
-
 def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
-    monkeypatch.setitem(sys.modules, "survfuse.slides.tissue_regions", None)
+    monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'survfuse\[slides\]'"):
         found(glass.section((100, 150)))
 

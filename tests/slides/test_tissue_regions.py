@@ -9,7 +9,7 @@ from survfuse.slides.tissue_regions import find_stained
 
 def stained(image: glass.Image, mpp: float = 8.0, **limits: float) -> glass.Mask:
     asked = {"min_area_mm2": 0.0, "max_hole_mm2": 0.0, **limits}
-    return find_stained(image, mpp, lazyslide=False, **asked)[0]  # type: ignore[arg-type]
+    return find_stained(image, mpp, **asked)[0]
 
 
 def test_a_line_is_no_tissue_however_long() -> None:

@@ -73,7 +73,7 @@ def extract(
     ] = None,
     tissue: Annotated[
         str | None,
-        option("auto, given (masks), otsu, lazyslide or everything."),
+        option("auto, given (masks), otsu or everything."),
     ] = None,
     masks: Annotated[
         Path | None,

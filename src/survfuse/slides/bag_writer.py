@@ -23,6 +23,7 @@ import numpy.typing as npt
 from survfuse._errors import FeatureFileError
 from survfuse.readers.hdf5 import BAG_FORMAT, BAG_VERSION
 from survfuse.readers.hdf5_files import look
+from survfuse.slides.reading import Indices
 
 CHUNK_BYTES = 2**20
 
@@ -55,7 +56,7 @@ class BagWriter:
     def append(
         self,
         features: npt.NDArray[np.float16],
-        coords: npt.NDArray[np.int64],
+        coords: Indices,
     ) -> None:
         """Add tiles.
 
@@ -98,26 +99,25 @@ class BagWriter:
         self._features.flush()
         self._coords.flush()
         self._features.stored.attrs["encoder"] = encoder
-        _describe(self._coords.stored, places)
-        _describe(self._file, {"format": BAG_FORMAT, "version": BAG_VERSION, **about})
-        self._put_down()
-        self._file.close()
-        with self._path.open("rb+") as written:
-            os.fsync(written.fileno())
-
-    def _put_down(self) -> None:
-        """Hand the library's buffers to the system; its error hides the system's number in a text."""
+        self._coords.stored.attrs.update(places)
+        about = {"format": BAG_FORMAT, "version": BAG_VERSION, **about}
+        for name, value in about.items():
+            if isinstance(value, Mapping):
+                value = json.dumps(value, sort_keys=True)
+            if value is not None:
+                self._file.attrs[name] = value
         try:
             self._file.flush()
         except RuntimeError as error:
-            number = re.search(r"errno = (\d+)", str(error))
-            if number is None:
+            # the library's text names the system's error by its number
+            match = re.search(r"errno = (\d+)", str(error))
+            if match is None:
                 raise
-            raise OSError(
-                int(number[1]),
-                os.strerror(int(number[1])),
-                str(self._path),
-            ) from None
+            number = int(match[1])
+            raise OSError(number, os.strerror(number), str(self._path)) from None
+        self._file.close()
+        with self._path.open("rb+") as written:
+            os.fsync(written.fileno())
 
     def close(self) -> None:
         """Let go of the file, finished or not."""
@@ -161,14 +161,11 @@ class _Column:
         self.waiting = 0
 
     def append(self, block: npt.NDArray[Any]) -> None:
-        taken = 0
-        while taken < len(block):
-            step = min(len(block) - taken, len(self._buffer) - self.waiting)
-            self._buffer[self.waiting : self.waiting + step] = block[
-                taken : taken + step
-            ]
-            self.waiting += step
-            taken += step
+        while len(block):
+            part = block[: len(self._buffer) - self.waiting]
+            self._buffer[self.waiting : self.waiting + len(part)] = part
+            self.waiting += len(part)
+            block = block[len(part) :]
             if self.waiting == len(self._buffer):
                 self.flush()
 
@@ -183,14 +180,6 @@ class _Column:
         self.waiting = 0
 
 
-def _describe(place: Any, about: Mapping[str, Any]) -> None:
-    for name, value in about.items():
-        if value is None:
-            continue
-        rich = isinstance(value, Mapping)
-        place.attrs[name] = json.dumps(value, sort_keys=True) if rich else value
-
-
 def read_about(path: Path) -> dict[str, Any] | None:
     """Return the attributes of a whole bag file of ours; None for anything else, or no file.
 
@@ -199,13 +188,14 @@ def read_about(path: Path) -> dict[str, Any] | None:
     known = _own(path, None)
     if known is None:
         return None
-    attributes, tiles = known
-    with suppress(ValueError, RecursionError):
-        return {
-            **{name: _parsed(value) for name, value in attributes.items()},
-            "tiles": tiles,
-        }
-    return None
+    about, tiles = known
+    try:
+        for name, value in about.items():
+            if isinstance(value, str) and value.startswith("{"):
+                about[name] = json.loads(value)
+    except (ValueError, RecursionError):
+        return None
+    return {**about, "tiles": tiles}
 
 
 def read_key(path: Path) -> tuple[str, int] | None:
@@ -217,7 +207,7 @@ def read_key(path: Path) -> tuple[str, int] | None:
 def _own(
     path: Path,
     attributes: Sequence[str] | None,
-) -> tuple[Mapping[str, Any], int] | None:
+) -> tuple[dict[str, Any], int] | None:
     """Return the attributes and the number of tiles of a whole bag of ours."""
     if not path.is_file():
         return None
@@ -225,20 +215,12 @@ def _own(
         nodes = look(path, ["", "features", "coords"], attributes)
     except FeatureFileError:
         return None
-    about = nodes[""].attributes
-    shapes = [nodes[name].shape for name in ("features", "coords") if name in nodes]
-    if (
-        about.get("format") != BAG_FORMAT
-        or about.get("version") != BAG_VERSION
-        or None in shapes
-    ):
+    about = dict(nodes[""].attributes)
+    if (about.get("format"), about.get("version")) != (BAG_FORMAT, BAG_VERSION):
         return None
-    tiles = [shape[0] for shape in shapes if shape is not None and len(shape) == 2]
-    whole = len(tiles) == 2 and shapes[1] == (tiles[0], 2)
-    return (about, tiles[0]) if whole else None
-
-
-def _parsed(value: Any) -> Any:
-    return (
-        json.loads(value) if isinstance(value, str) and value.startswith("{") else value
+    features, coords = (
+        nodes[name].shape if name in nodes else None for name in ("features", "coords")
     )
+    if features is None or len(features) != 2 or coords != (features[0], 2):
+        return None
+    return about, features[0]

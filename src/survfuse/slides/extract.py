@@ -16,33 +16,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from survfuse._errors import SlideError
 from survfuse._places import began
 from survfuse._storage import atomic_path, file_stamp, sha256_file
 from survfuse.slides.bag_writer import BagWriter, read_about, read_key
-from survfuse.slides.describe import (
-    KEPT,
-    about_bag,
-    about_grid,
-    about_places,
-    about_tissue,
-    why_empty,
-)
 from survfuse.slides.geometry import Grid, plan_grid
-from survfuse.slides.identity import (
+from survfuse.slides.opening import open_slide
+from survfuse.slides.overviews import Overview, at_least, check_overview, overview
+from survfuse.slides.quality import judge_tiles
+from survfuse.slides.reading import Indices, Mask, SlideReader
+from survfuse.slides.settings import (
+    ExtractConfig,
     content_key,
     hash_slide,
     inputs_key,
+    settings_of,
     stamp_there,
     versions,
 )
-from survfuse.slides.overview_checks import check_overview
-from survfuse.slides.overviews import Overview, at_least, overview
-from survfuse.slides.quality_counts import Tally
-from survfuse.slides.reading import SlideReader, open_slide
-from survfuse.slides.settings import ExtractConfig, settings_of
 from survfuse.slides.slide_list import SlideItem
 from survfuse.slides.slide_records import (
     STAGES,
@@ -54,11 +46,24 @@ from survfuse.slides.slide_records import (
 )
 from survfuse.slides.spacing import slide_spacing
 from survfuse.slides.tiles import TileBatch, stream_tiles
-from survfuse.slides.tissue_source import mask_of, tissue_of
 
 if TYPE_CHECKING:
     from survfuse.slides.encoders.card import TileEncoder
     from survfuse.slides.tissue import Tissue
+
+IN_BAG = (
+    "key",
+    "tiles",
+    "chosen",
+    "unreadable",
+    "dropped",
+    "quality",
+    "slide",
+    "grid",
+    "tissue",
+    "versions",
+)
+"""Fields of a record that the bag repeats: what it is, not when and where it was made."""
 
 
 def extract_slide(
@@ -69,7 +74,7 @@ def extract_slide(
     *,
     executor: str = "inline",
 ) -> Record:
-    """Extract one slide, or find that this is already done.
+    """Extract one slide, unless this is already done.
 
     Parameters
     ----------
@@ -94,10 +99,25 @@ def extract_slide(
     if known is not None and is_finished(known, inputs, places):
         return known
     places.sweep()
-    record = _begin(item, inputs, known, executor)
+    before = known or Record(item.slide_id, item.patient_id)
+    record = Record(
+        slide_id=item.slide_id,
+        patient_id=item.patient_id,
+        status="running",
+        attempts=1 + before.attempts,
+        crashes=before.crashes,
+        inputs=inputs,
+        bag=dict(before.bag),
+        versions=versions(),
+        executor=executor,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        began=began(os.getpid()),
+        started=now(),
+    )
     write_record(places, record)
     try:
-        _Extraction(item, config, encoder, settings, places, record, known).run()
+        _Extraction(item, config, encoder, settings, places, record, before.slide).run()
     except SlideError as error:
         record.fail(str(error), final=True)
     except (KeyboardInterrupt, SystemExit):
@@ -116,7 +136,7 @@ def is_finished(
     *,
     verify: bool = False,
 ) -> bool:
-    """Tell whether a record is of a bag that is there, made from these very inputs and not changed since.
+    """Whether the bag of a record is there, made from these very inputs and not changed since.
 
     The bag is hashed where its stamp (inode, size, times) is not the recorded one, or to `verify`.
     """
@@ -131,9 +151,7 @@ def is_finished(
         return True
     digest = sha256_file(places.bag)
     if record.bag.get("sha256") not in (None, digest):
-        record.bag["stamp"] = (
-            None  # of no use any more: whoever looks next hashes again
-        )
+        record.bag["stamp"] = None  # so that the next run hashes again
         write_record(places, record)
         return False
     record.bag |= {"sha256": digest, "stamp": stamp}
@@ -142,22 +160,22 @@ def is_finished(
     return True
 
 
-def _begin(item: SlideItem, inputs: str, known: Record | None, executor: str) -> Record:
-    return Record(
-        slide_id=item.slide_id,
-        patient_id=item.patient_id,
-        status="running",
-        attempts=1 + (known.attempts if known else 0),
-        crashes=known.crashes if known else 0,
-        inputs=inputs,
-        bag=dict(known.bag) if known else {},
-        versions=versions(),
-        executor=executor,
-        host=socket.gethostname(),
-        pid=os.getpid(),
-        began=began(os.getpid()),
-        started=now(),
-    )
+def mask_of(item: SlideItem) -> Path:
+    """Return the mask of a slide that needs one.
+
+    Raises
+    ------
+    SlideError
+        When it has none, or the file is not there.
+    """
+    if item.mask is None:
+        raise SlideError(
+            f"slide {item.slide_id!r} has no tissue mask, and --tissue given takes nothing else; "
+            "add its mask to the folder of masks, or say --tissue auto",
+        )
+    if not item.mask.is_file():
+        raise SlideError(f"{item.mask}: no such mask, of slide {item.slide_id!r}")
+    return item.mask
 
 
 @dataclass
@@ -170,36 +188,43 @@ class _Extraction:
     settings: dict[str, Any]
     places: Places
     record: Record
-    known: Record | None
-    bad: list[tuple[int, str]] = field(default_factory=list)
+    known_slide: dict[str, Any]
+    unreadable: list[str] = field(default_factory=list)
 
     def run(self) -> None:
-        self.record.seconds = dict.fromkeys(STAGES, 0.0)
+        record = self.record
+        record.seconds = dict.fromkeys(STAGES, 0.0)
         with self.stage("open"):
             reader = open_slide(self.item.path)
-        # the hash is computed beside everything else, and waited for when it is needed
-        with reader, ThreadPoolExecutor(1, thread_name_prefix="hash") as beside:
+        # the hash is computed at the same time, and waited for when it is needed
+        with reader, ThreadPoolExecutor(1, thread_name_prefix="hash") as pool:
             with self.stage("open"):
-                slide_mpp = self._describe(reader)
-            digest = beside.submit(self._sha256)
-            if self._adopt(digest):
+                slide_mpp = self._describe_slide(reader)
+            digest = pool.submit(self._sha256)
+            if self._reuse_bag(digest):
                 return
             with self.stage("read"):
                 view = self._overview(reader, slide_mpp)
-                check_overview(reader, view)
             with self.stage("tissue"):
-                tissue = tissue_of(self.item, self.config, reader, view, slide_mpp)
-                grid = self._plan(reader, tissue, slide_mpp)
+                tissue = self._tissue(reader, view, slide_mpp)
+                grid = plan_grid(
+                    reader,
+                    slide_mpp,
+                    tile_px=self.settings["tile_px"],
+                    mpp=self.settings["mpp"],
+                    overlap=self.settings["overlap"],
+                )
+                self._describe_tissue(tissue, grid, reader)
                 chosen = tissue.choose(grid, self.config.min_cover)
-            self.record.chosen = len(chosen)
+            record.chosen = len(chosen)
             with self.places.part() as part:
                 with BagWriter(part, dim=self.encoder.dim, expected=len(chosen)) as bag:
-                    kept = self._fill(bag, reader, grid, chosen)
+                    included = self._fill(bag, reader, grid, chosen)
                     self._sign(digest)
-                    with self.stage("write"):
-                        self._finish(bag, grid)
+                    self._finish(bag, grid)
                 with self.stage("write"):
-                    self._picture(reader, view, tissue, grid, chosen, kept)
+                    view = at_least(reader, view, slide_mpp)
+                    self._draw(view, tissue, grid, chosen, included)
                     part.replace(self.places.bag)
         self._end()
 
@@ -209,23 +234,12 @@ class _Extraction:
         try:
             yield
         finally:
-            self.record.seconds[name] = (
-                self.record.seconds[name] + clock.perf_counter() - start
-            )
+            self.record.seconds[name] += clock.perf_counter() - start
 
-    def _end(self) -> None:
-        self.record.bag |= {
-            "sha256": sha256_file(self.places.bag),
-            "stamp": file_stamp(self.places.bag),
-        }
-        self.record.status = "done" if self.record.tiles else "empty"
-        self.record.reason = "" if self.record.tiles else why_empty(self.record)
-        self.record.finished = now()
-
-    def _describe(self, reader: SlideReader) -> float:
-        """Note what the image is; gives its µm/px."""
+    def _describe_slide(self, reader: SlideReader) -> float:
+        """Note what the image is; return its µm/px."""
         size, mtime = stamp_there(self.item.path)
-        self.record.slide = {
+        slide = self.record.slide = {
             "path": str(self.item.path),
             "size": size,
             "mtime_ns": mtime,
@@ -239,30 +253,25 @@ class _Extraction:
             stated=self.config.slide_mpp,
             stated_power=self.config.objective_power,
         )
-        self.record.slide |= {"mpp": spacing.mpp, "spacing_source": spacing.source}
-        self.record.slide["notes"] += spacing.notes
+        slide |= {"mpp": spacing.mpp, "spacing_source": spacing.source}
+        slide["notes"] += spacing.notes
         return spacing.mpp
 
     def _sha256(self) -> str:
         """Hash the image, unless its size and time are as they were."""
-        before = self.known.slide if self.known else {}
-        same = all(
-            before.get(name) == self.record.slide[name] for name in ("size", "mtime_ns")
+        before, slide = self.known_slide, self.record.slide
+        known = before.get("sha256")
+        unchanged = all(
+            before.get(name) == slide[name] for name in ("size", "mtime_ns")
         )
-        return (
-            str(before["sha256"])
-            if same and before.get("sha256")
-            else hash_slide(self.item.path)
-        )
+        return str(known) if known and unchanged else hash_slide(self.item.path)
 
     def _sign(self, digest: Future[str]) -> None:
         """Give the record its key."""
+        slide = self.record.slide
         with self.stage("hash"):
-            self.record.slide["sha256"] = digest.result()
-            if stamp_there(self.item.path) != (
-                self.record.slide["size"],
-                self.record.slide["mtime_ns"],
-            ):
+            slide["sha256"] = digest.result()
+            if stamp_there(self.item.path) != (slide["size"], slide["mtime_ns"]):
                 raise SlideError(
                     f"{self.item.path}: changed while it was read; let it be and start again",
                 )
@@ -271,62 +280,110 @@ class _Extraction:
         self.record.tissue["mask_sha256"] = mask
         self.record.key = content_key(
             self.settings,
-            slide_sha256=self.record.slide["sha256"],
-            slide_mpp=self.record.slide["mpp"],
+            slide_sha256=slide["sha256"],
+            slide_mpp=slide["mpp"],
             method=method,
             mask_sha256=mask,
         )
 
-    def _adopt(self, digest: Future[str]) -> bool:
-        """Take over a bag of the same content, whose record was lost or is of an older file time."""
-        about = None if self._is_damaged() else read_about(self.places.bag)
+    def _reuse_bag(self, digest: Future[str]) -> bool:
+        """Reuse a bag of the same content, whose record was lost or is of an older file time."""
+        record, bag = self.record, self.places.bag
+        written = record.bag.get("sha256")
+        record.bag["notes"] = []
+        if written and bag.is_file() and sha256_file(bag) != written:
+            note = "its bag was damaged or edited after it was written: extracted anew"
+            record.bag["notes"] = [note]
+            return False
+        about = read_about(bag)
         if about is None:
             return False
         self._sign(digest)
-        if about.get("key") != self.record.key:
+        if about.get("key") != record.key:
             return False
-        said = about.get("record", {})
-        slide = {**said.get("slide", {}), **self.record.slide}
-        for name in KEPT:
-            if name in said:
-                setattr(self.record, name, said[name])
-        self.record.slide, self.record.tiles = slide, about["tiles"]
+        stored = about.get("record", {})
+        slide = {**stored.get("slide", {}), **record.slide}
+        for name in IN_BAG:
+            if name in stored:
+                setattr(record, name, stored[name])
+        record.slide, record.tiles = slide, about["tiles"]
         self._end()
         return True
 
-    def _is_damaged(self) -> bool:
-        """Whether a bag is there that is not the one that was written; notes it."""
-        written = self.record.bag.get("sha256")
-        damaged = (
-            written is not None
-            and self.places.bag.is_file()
-            and sha256_file(self.places.bag) != written
-        )
-        note = "its bag was damaged or edited after it was written: extracted anew"
-        self.record.bag["notes"] = [note] if damaged else []
-        return damaged
+    def _overview(self, reader: SlideReader, slide_mpp: float) -> Overview:
+        view = overview(reader, slide_mpp)
+        if view.lost:
+            lost = f"{view.lost:.1%} of the overview cannot be read: taken as glass"
+            self.record.slide["notes"].append(lost)
+        check_overview(reader, view)
+        return view
 
-    def _plan(self, reader: SlideReader, tissue: Tissue, slide_mpp: float) -> Grid:
-        """Lay the grid, and note what was found on the slide."""
-        tiling = {name: self.settings[name] for name in ("tile_px", "mpp", "overlap")}
-        grid = plan_grid(reader, slide_mpp, **tiling)
-        self.record.tissue |= about_tissue(tissue)
-        self.record.grid = about_grid(grid, reader)
-        return grid
+    def _draw(
+        self,
+        view: Overview,
+        tissue: Tissue,
+        grid: Grid,
+        chosen: Indices,
+        included: Mask,
+    ) -> None:
+        from survfuse.slides.thumbnails import thumbnail
+
+        picture = thumbnail(view, tissue, grid, chosen, included)
+        with atomic_path(self.places.picture, durable=False) as temporary:
+            temporary.write_bytes(picture)
+
+    def _tissue(self, reader: SlideReader, view: Overview, slide_mpp: float) -> Tissue:
+        """Tissue of the slide by the method that the configuration says."""
+        from survfuse.slides.tissue import everything, find_tissue, stained_on
+
+        method = self.config.method_for(self.item)
+        if method == "everything":
+            return everything(reader, slide_mpp)
+        if method == "given":
+            from survfuse.slides.masks import given_mask
+
+            stained = stained_on(view, slide_mpp)
+            return given_mask(mask_of(self.item), reader, slide_mpp, stained)
+        return find_tissue(
+            view,
+            slide_mpp,
+            min_area_mm2=self.config.min_area_mm2,
+            max_hole_mm2=self.config.max_hole_mm2,
+        )
+
+    def _describe_tissue(self, tissue: Tissue, grid: Grid, reader: SlideReader) -> None:
+        self.record.tissue |= {
+            "source": tissue.source,
+            "area_mm2": round(tissue.area_mm2, 4),
+            "components": tissue.components,
+            "pen_share": round(tissue.pen_share, 5),
+            "notes": list(tissue.notes),
+        }
+        names = ("level", "tile_px", "mpp", "tile_um", "footprint", "columns", "rows")
+        self.record.grid = {name: getattr(grid, name) for name in names}
+        self.record.grid["bounds"] = list(reader.bounds)
 
     def _fill(
         self,
         bag: BagWriter,
         reader: SlideReader,
         grid: Grid,
-        chosen: npt.NDArray[np.int64],
-    ) -> npt.NDArray[np.bool_]:
-        """Stream the chosen tiles through judge and encoder into the bag; tells which were kept."""
-        kept = np.zeros(len(chosen), bool)
-        tally = Tally(len(chosen))
+        chosen: Indices,
+    ) -> Mask:
+        """Judge, encode and write the chosen tiles; which of them are in the bag, (tiles,)."""
+        record, config = self.record, self.config
+        included = np.zeros(len(chosen), bool)
+        names = ("background", "pen", "blur")
+        quality = np.full((len(names), len(chosen)), np.nan, np.float32)
+        dropped = {"background": 0, "pen": 0}
         for batch in self._batches(reader, grid, chosen):
             with self.stage("quality"):
-                good = tally.judge(batch, self.config)
+                quality[:, batch.index] = tile_quality = judge_tiles(batch.pixels)
+                blank = tile_quality.background > config.max_background
+                pen = (tile_quality.pen > config.max_pen) & ~blank
+                dropped["background"] += int(blank.sum())
+                dropped["pen"] += int(pen.sum())
+                good = ~(blank | pen)
             if not good.any():
                 continue
             with self.stage("encode"):
@@ -334,74 +391,96 @@ class _Extraction:
                 features = self.encoder.encode(pixels)
             with self.stage("write"):
                 index = batch.index[good]
-                bag.append(
-                    features,
-                    np.rint(grid.corners(chosen[index])).astype(np.int64),
-                )
-                kept[index] = True
-        self.record.unreadable = len(self.bad)
-        self.record.dropped, self.record.quality = tally.dropped, tally.medians(kept)
-        self.record.tiles = bag.tiles
-        return kept
-
-    def _finish(self, bag: BagWriter, grid: Grid) -> None:
-        bag.finish(
-            encoder=self.encoder.name,
-            places=about_places(grid, round(self.settings["overlap"] * grid.tile_px)),
-            about=about_bag(self.record, grid, self.settings["encoder"]),
-        )
+                corners = np.rint(grid.corners(chosen[index])).astype(np.int64)
+                bag.append(features, corners)
+                included[index] = True
+        record.unreadable, record.dropped = len(self.unreadable), dropped
+        if included.any():
+            medians = map(np.median, quality[:, included])
+            rounded = [round(float(median), 5) for median in medians]
+            record.quality = dict(zip(names, rounded, strict=True))
+        record.tiles = bag.tiles
+        return included
 
     def _batches(
         self,
         reader: SlideReader,
         grid: Grid,
-        chosen: npt.NDArray[np.int64],
+        chosen: Indices,
     ) -> Iterator[TileBatch]:
-        """Batches, the time waited for them counted; ends in a SlideError when too many tiles are bad."""
+        """Batches; counts the time of waiting, and stops when too many tiles cannot be read."""
         batches = stream_tiles(
             reader,
             grid,
             chosen,
             batch=self.config.batch,
             threads=self.config.threads,
-            on_bad=lambda position, why: self.bad.append((position, why)),
+            on_bad=lambda _, reason: self.unreadable.append(reason),
         )
+        limit = self.config.max_unreadable
         while True:
             with self.stage("read"):
                 batch = next(batches, None)
-            self._refuse_unreadable(len(chosen))
+            count = len(self.unreadable)
+            if count > limit * len(chosen):
+                self.record.unreadable = count
+                first = self.unreadable[0].removeprefix(f"{self.item.path}: ")
+                raise SlideError(
+                    f"{self.item.path}: at least {count} of {len(chosen)} tiles cannot be read, at "
+                    f"most {limit:.0%} may (--limit-unreadable); the first is {first}",
+                )
             if batch is None:
                 return
             yield batch
 
-    def _refuse_unreadable(self, chosen: int) -> None:
-        limit = self.config.max_unreadable
-        if len(self.bad) > limit * chosen:
-            self.record.unreadable = len(self.bad)
-            first = self.bad[0][1].removeprefix(f"{self.item.path}: ")
-            raise SlideError(
-                f"{self.item.path}: at least {len(self.bad)} of {chosen} tiles cannot be read, at most "
-                f"{limit:.0%} may (--limit-unreadable); the first is {first}",
+    def _finish(self, bag: BagWriter, grid: Grid) -> None:
+        """Write the attributes of the bag; nothing that differs between two copies of one slide."""
+        record = self.record
+        slide = dict(record.slide)
+        del slide["path"], slide["mtime_ns"]
+        with self.stage("write"):
+            bag.finish(
+                encoder=self.encoder.name,
+                places={
+                    "patch_size": grid.tile_px,
+                    "patch_size_level0": grid.footprint,
+                    "level0_magnification": 10.0 / grid.slide_mpp,
+                    "target_magnification": 10.0 / grid.mpp,
+                    "overlap": round(self.settings["overlap"] * grid.tile_px),
+                },
+                about={
+                    "key": record.key,
+                    "mpp": grid.mpp,
+                    "tile_um": grid.tile_um,
+                    "slide_mpp": grid.slide_mpp,
+                    "slide_sha256": slide["sha256"],
+                    "bounds": record.grid["bounds"],
+                    "tissue": record.tissue["source"],
+                    "encoder": self.settings["encoder"],
+                    "versions": record.versions,
+                    "record": {name: getattr(record, name) for name in IN_BAG}
+                    | {"slide": slide},
+                },
             )
 
-    def _overview(self, reader: SlideReader, slide_mpp: float) -> Overview:
-        view = overview(reader, slide_mpp)
-        if view.lost:
-            told = f"{view.lost:.1%} of the overview cannot be read: taken as glass"
-            self.record.slide["notes"].append(told)
-        return view
+    def _end(self) -> None:
+        record, bag = self.record, self.places.bag
+        record.bag |= {"sha256": sha256_file(bag), "stamp": file_stamp(bag)}
+        record.status = "done" if record.tiles else "empty"
+        record.reason = "" if record.tiles else _why_empty(record)
+        record.finished = now()
 
-    def _picture(
-        self,
-        reader: SlideReader,
-        view: Overview,
-        tissue: Tissue,
-        grid: Grid,
-        chosen: npt.NDArray[np.int64],
-        kept: npt.NDArray[np.bool_],
-    ) -> None:
-        from survfuse.slides.contact_sheet import thumbnail
 
-        view = at_least(reader, view, grid.slide_mpp)
-        with atomic_path(self.places.picture, durable=False) as temporary:
-            temporary.write_bytes(thumbnail(view, tissue, grid, chosen, kept))
+def _why_empty(record: Record) -> str:
+    """Why a slide has no tiles, from its record."""
+    area, reasons = record.tissue["area_mm2"], list(record.tissue["notes"])
+    if record.chosen:
+        left_out = {**record.dropped, "unreadable": record.unreadable}
+        counts = [f"{count} {name}" for name, count in left_out.items() if count]
+        text = (
+            f"all {record.chosen} tiles on tissue were left out ({', '.join(counts)})"
+        )
+        reasons.insert(0, text)
+    elif area or not reasons:
+        reasons.insert(0, f"no tile holds enough of the {area:g} mm² of tissue")
+    return "; ".join(reasons)

@@ -1,4 +1,4 @@
-"""What part of a slide a tissue mask shows: all, or the scanned area only; what is not certain is refused."""
+"""The part of a slide that a tissue mask shows: all, or the scanned area."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from survfuse._errors import SlideError
+from survfuse.slides import _opencv as cv2
+from survfuse.slides.reading import Mask
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from survfuse.slides.reading import SlideReader
 
-Mask = npt.NDArray[np.bool_]
+Lengths = tuple[float, float]
 
 ASPECT = 0.02
 ALL_SCANNED = 0.99
@@ -26,7 +27,6 @@ SAME_LENGTH = 0.02
 MOST_OUTSIDE = 0.02
 """Share of the marked area that may lie outside the scanned area: sloppy outlines."""
 LONGEST_STEP = 256
-_EXACT, _BINARY = 1, 2
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,25 @@ class Frame:
 
     def fits_exactly(self, width: int, height: int) -> bool:
         """Whether its size differs from the frame's proportions by no more than rounding, 1 px."""
-        return (
-            abs(width * self.height / self.width - height) <= 1
-            or abs(height * self.width / self.height - width) <= 1
+        across = abs(height * self.width / self.height - width)
+        return min(across, abs(width * self.height / self.width - height)) <= 1
+
+    def covers(self, lengths: Lengths, mpp: float) -> bool:
+        """Whether its sides have these lengths, µm."""
+        across, down = lengths[0] / (self.width * mpp), lengths[1] / (self.height * mpp)
+        return max(abs(across - 1), abs(down - 1)) <= SAME_LENGTH
+
+    def box(self, shape: tuple[int, ...], whole: Frame) -> tuple[int, int, int, int]:
+        """Top, bottom, left and right px of the frame on a canvas of the whole slide."""
+        down, across = shape[0] / whole.height, shape[1] / whole.width
+        edges = (
+            self.y * down,
+            (self.y + self.height) * down,
+            self.x * across,
+            (self.x + self.width) * across,
         )
+        top, bottom, left, right = (math.floor(edge + 0.5) for edge in edges)
+        return top, bottom, left, right
 
     def __str__(self) -> str:
         return f"{self.name} ({self.width} × {self.height})"
@@ -71,38 +86,42 @@ def frames_of(reader: SlideReader) -> tuple[Frame, ...]:
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """What speaks for one of the frames that a mask may have.
+class MaskImage:
+    """A mask that was read, with what speaks for its place.
 
     Attributes
     ----------
-    frame : Frame
-    why : str
+    path : Path
+    mask : ndarray, (height, width) bool
+    size : tuple of int, px
+        Width and height as stored.
+    lengths : tuple of float or None, µm
+        Width and height by its own tags.
+    stained : ndarray or None, (height, width) bool
+        What is stained on the whole slide.
     """
 
-    frame: Frame
-    why: str
+    path: Path
+    mask: Mask
+    size: tuple[int, int]
+    lengths: Lengths | None
+    stained: Mask | None
 
 
-def settle_frame(
-    path: Path,
-    mask: Mask,
-    size: tuple[int, int],
+def choose_frame(
+    image: MaskImage,
     frames: Sequence[Frame],
-    evidence: Sequence[Evidence],
+    mpp: float,
 ) -> tuple[Frame, list[str]]:
-    """Choose the frame of a mask, where the evidence is of one mind.
+    """Choose the frame of a mask, where all evidence agrees.
 
     Parameters
     ----------
-    path : Path
-        Of the mask.
-    mask : ndarray, (height, width) bool
-    size : tuple of int, px
-        Width and height of the mask as stored.
+    image : MaskImage
     frames : sequence of Frame
         That have its proportions; not empty.
-    evidence : sequence of Evidence
+    mpp : float, µm/px
+        Of level 0.
 
     Returns
     -------
@@ -115,137 +134,95 @@ def settle_frame(
     SlideError
         When the evidence contradicts itself, or there is none.
     """
-    if len(frames) == 1 or mask.all() or not mask.any():
+    if len(frames) == 1 or image.mask.all() or not image.mask.any():
         return frames[0], []
-    chosen = {one.frame for one in evidence}
-    why = "; ".join(f"{one.why}: {one.frame.name}" for one in evidence)
+    evidence = list(_evidence(image, frames, mpp))
+    chosen = {frame for frame, _ in evidence}
+    why = "; ".join(f"{reason}: {frame.name}" for frame, reason in evidence)
     if len(chosen) == 1:
         frame = chosen.pop()
         return frame, [f"the mask was taken to show {frame} ({why})"]
     sizes = " and of ".join(map(str, frames))
     doubt = f"contradictory ({why})" if why else "not certain"
     raise SlideError(
-        f"{path}: the mask is {size[0]} × {size[1]} px, which has the proportions of {sizes}; which of them "
-        f"it shows is {doubt}; write it for the whole slide, a power of 2 smaller, or with its µm/px in the "
-        "resolution tags",
+        f"{image.path}: the mask is {image.size[0]} × {image.size[1]} px, which has the "
+        "proportions "
+        f"of {sizes}; which of them it shows is {doubt}; write it for the whole slide, a power "
+        "of 2 "
+        "smaller, or with its µm/px in the resolution tags",
     )
 
 
-def by_length(
+def _evidence(
+    image: MaskImage,
     frames: Sequence[Frame],
-    lengths: tuple[float, float] | None,
     mpp: float,
-) -> Iterator[Evidence]:
-    """Hold the µm that a mask says it covers, by its own tags, against the frames.
-
-    Parameters
-    ----------
-    frames : sequence of Frame
-    lengths : tuple of float or None, µm
-        Width and height.
-    mpp : float, µm/px
-        Of level 0.
-    """
-    if lengths is None:
-        return
-    fitting = [frame for frame in frames if _same_lengths(frame, lengths, mpp)]
-    if len(fitting) == 1:
-        yield Evidence(
-            fitting[0],
-            f"its own scale makes it {lengths[0] / 1000:.4g} mm wide",
-        )
-
-
-def covers(frames: Sequence[Frame], lengths: tuple[float, float], mpp: float) -> bool:
-    """Tell whether a mask of these lengths, µm, covers one of the frames."""
-    return any(_same_lengths(frame, lengths, mpp) for frame in frames)
-
-
-def _same_lengths(frame: Frame, lengths: tuple[float, float], mpp: float) -> bool:
-    sides = frame.width * mpp, frame.height * mpp
-    return all(
-        abs(one / other - 1) <= SAME_LENGTH
-        for one, other in zip(lengths, sides, strict=True)
-    )
-
-
-def by_step(frames: Sequence[Frame], size: tuple[int, int]) -> Iterator[Evidence]:
-    """Look which frame is so many times larger that it was halved, or else divided without a rest."""
-    strength = {frame: _step_strength(frame, size) for frame in frames}
-    most = max(strength.values())
-    best = [frame for frame in frames if strength[frame] == most]
-    if most and len(best) == 1:
-        yield Evidence(
-            best[0],
-            f"its pixels are {best[0].width / size[0]:g} px of the slide wide",
-        )
-
-
-def _step_strength(frame: Frame, size: tuple[int, int]) -> int:
-    step = round(frame.width / size[0])
-    if not 1 <= step <= LONGEST_STEP:
-        return 0
-    sides = ((frame.width, size[0]), (frame.height, size[1]))
-    if step & (step - 1) == 0 and all(
-        small in (long // step, -(-long // step)) for long, small in sides
-    ):
-        return _BINARY
-    return _EXACT if all(long == small * step for long, small in sides) else 0
-
-
-def by_outside(frames: Sequence[Frame], mask: Mask) -> Iterator[Evidence]:
-    """Look whether a mask of the whole slide would mark what was never scanned; then it is none."""
+) -> Iterator[tuple[Frame, str]]:
+    """Frames that something speaks for, with the reason."""
     whole, scanned = frames
-    share = outside(mask, whole, scanned)
+    if image.lengths is not None:
+        fitting = [frame for frame in frames if frame.covers(image.lengths, mpp)]
+        if len(fitting) == 1:
+            width = f"{image.lengths[0] / 1000:.4g} mm wide"
+            yield fitting[0], f"its own scale makes it {width}"
+    steps = [_step_strength(frame, image.size) for frame in frames]
+    if steps[0] != steps[1]:
+        best = whole if steps[0] > steps[1] else scanned
+        yield (
+            best,
+            f"its pixels are {best.width / image.size[0]:g} px of the slide wide",
+        )
+    share = outside(image.mask, whole, scanned)
     if share > MOST_OUTSIDE:
-        yield Evidence(
+        yield (
             scanned,
             f"of the whole slide, {share:.0%} of what it marks would lie outside the scanned area",
         )
+    if image.stained is not None:
+        yield from _by_stain(image.mask, image.stained, whole, scanned)
+
+
+def _step_strength(frame: Frame, size: tuple[int, int]) -> int:
+    """Whether a size is the frame's over a power of 2 (2), over a whole number (1), or none (0)."""
+    step = round(frame.width / size[0])
+    if not 1 <= step <= LONGEST_STEP:
+        return 0
+    sides = (frame.width, frame.height)
+    if step & (step - 1) == 0:
+        down = tuple(side // step for side in sides)
+        up = tuple(-(-side // step) for side in sides)
+        if size[0] in (down[0], up[0]) and size[1] in (down[1], up[1]):
+            return 2
+    return 1 if sides == (size[0] * step, size[1] * step) else 0
 
 
 def outside(mask: Mask, whole: Frame, scanned: Frame) -> float:
-    """Share of the marked px of a mask of the whole slide that lie outside the scanned area, by over 1 px."""
-    rows, columns = (
-        slice(max(0, start - 1), stop + 1)
-        for start, stop in _box(mask.shape, whole, scanned)
-    )
-    return 1 - float(
-        np.count_nonzero(mask[rows, columns]) / max(1, int(np.count_nonzero(mask))),
-    )
+    """Share of the marked px that lie outside the scanned area by more than 1 px."""
+    top, bottom, left, right = scanned.box(mask.shape, whole)
+    inside = mask[max(0, top - 1) : bottom + 1, max(0, left - 1) : right + 1]
+    return 1 - float(np.count_nonzero(inside) / max(1, int(np.count_nonzero(mask))))
 
 
-def by_stain(frames: Sequence[Frame], mask: Mask, stained: Mask) -> Iterator[Evidence]:
-    """Look in which frame what is marked is stained, or all that is stained is marked."""
-    fits = {frame: stain_fit(mask, stained, frames[0], frame) for frame in frames}
-    for number, least, apart in ((0, 0.6, 0.3), (1, 0.7, 0.1)):
-        ordered = sorted(frames, key=lambda frame: fits[frame][number])
-        best, other = ordered[-1], ordered[0]
-        most, less = fits[best][number], fits[other][number]
-        if most >= least and most - less >= apart:
-            yield Evidence(
-                best,
-                f"{fits[best][0]:.0%} of what it marks is stained there, else {fits[other][0]:.0%}",
-            )
-            return
-
-
-def stain_fit(
+def _by_stain(
     mask: Mask,
     stained: Mask,
     whole: Frame,
-    frame: Frame,
-) -> tuple[float, float]:
-    """Hold a mask of `frame` against the stain of the whole slide.
-
-    Returns
-    -------
-    share : float
-        Of the marked area that is stained.
-    overlap : float
-        Intersection over union.
-    """
-    return overlap(place(mask, whole, frame, stained.shape), stained)
+    scanned: Frame,
+) -> Iterator[tuple[Frame, str]]:
+    """The frame in which what is marked is stained, or all that is stained is marked."""
+    fits = {}
+    for frame in (whole, scanned):
+        fits[frame] = overlap(place(mask, whole, frame, stained.shape), stained)
+    for number, least, apart in ((0, 0.6, 0.3), (1, 0.7, 0.1)):
+        other, best = sorted(fits, key=lambda frame: fits[frame][number])
+        most, less = fits[best][number], fits[other][number]
+        if most >= least and most - less >= apart:
+            on, elsewhere = fits[best][0], fits[other][0]
+            yield (
+                best,
+                f"{on:.0%} of what it marks is stained there, else {elsewhere:.0%}",
+            )
+            return
 
 
 def overlap(marked: Mask, stained: Mask) -> tuple[float, float]:
@@ -255,41 +232,24 @@ def overlap(marked: Mask, stained: Mask) -> tuple[float, float]:
     return both / max(1, int(np.count_nonzero(marked))), both / max(1, either)
 
 
+def resized(mask: Mask, width: int, height: int) -> Mask:
+    """Resize a mask: a px is marked where half of it is."""
+    area = mask.astype(np.uint8) * 255
+    grey = cv2.resize(area, (width, height), interpolation=cv2.INTER_AREA)
+    return np.asarray(grey >= 128)
+
+
 def place(mask: Mask, whole: Frame, frame: Frame, shape: tuple[int, ...]) -> Mask:
     """Put a mask of `frame` on an empty canvas of the whole slide, (height, width) bool."""
-    import cv2
-
-    (top, bottom), (left, right) = _box(shape, whole, frame)
-    size = (max(1, right - left), max(1, bottom - top))
-    there = (
-        cv2.resize(mask.astype(np.uint8) * 255, size, interpolation=cv2.INTER_AREA)
-        >= 128
-    )
+    top, bottom, left, right = frame.box(shape, whole)
     canvas = np.zeros(shape, bool)
-    room = canvas[top : top + size[1], left : left + size[0]]
-    room[...] = there[: room.shape[0], : room.shape[1]]
+    part = resized(mask, max(1, right - left), max(1, bottom - top))
+    room = canvas[top : top + part.shape[0], left : left + part.shape[1]]
+    room[...] = part[: room.shape[0], : room.shape[1]]
     return canvas
 
 
 def frame_part(canvas: Mask, whole: Frame, frame: Frame) -> Mask:
     """Cut a frame out of a canvas of the whole slide."""
-    (top, bottom), (left, right) = _box(canvas.shape, whole, frame)
+    top, bottom, left, right = frame.box(canvas.shape, whole)
     return canvas[top:bottom, left:right]
-
-
-def _box(
-    shape: tuple[int, ...],
-    whole: Frame,
-    frame: Frame,
-) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Rows and columns, (start, stop) each, that a frame takes of a canvas of the whole slide."""
-    down, across = shape[0] / whole.height, shape[1] / whole.width
-    rows = (
-        math.floor(frame.y * down + 0.5),
-        math.floor((frame.y + frame.height) * down + 0.5),
-    )
-    columns = (
-        math.floor(frame.x * across + 0.5),
-        math.floor((frame.x + frame.width) * across + 0.5),
-    )
-    return rows, columns

@@ -1,4 +1,4 @@
-"""Where tiles lie: one grid per slide, in µm on the glass, in px of level 0 and of the level that is read."""
+"""Where tiles lie: one grid per slide, in µm, in px of level 0 and of the level that is read."""
 
 from __future__ import annotations
 
@@ -6,10 +6,16 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from survfuse._errors import SlideError
-from survfuse.slides.reading import MOST_PIXELS, SAME_SCALE, SlideReader, level_for
+from survfuse.slides.reading import (
+    MOST_PIXELS,
+    SAME_SCALE,
+    Floats,
+    Indices,
+    SlideReader,
+    level_for,
+)
 
 MOST_TILES = 5 * 10**6
 """Of one slide, glass included; a large one has 0.2 million without overlap."""
@@ -19,7 +25,8 @@ MOST_TILES = 5 * 10**6
 class Grid:
     """Square tiles over the scanned area.
 
-    For a slide of 0.25 µm/px (levels 1, 4, 16) and tiles of 224 px at 0.5 µm/px: `level` 0, `tile_um`
+    For a slide of 0.25 µm/px (levels 1, 4, 16) and tiles of 224 px at 0.5 µm/px: `level` 0,
+    `tile_um`
     112, `footprint` 448 level-0 px. Of a slide of 0.499 µm/px the pixels are taken as they are:
     `mpp` 0.499, `footprint` 224, `tile_um` 111.8.
 
@@ -69,18 +76,18 @@ class Grid:
 
     def corners(
         self,
-        chosen: npt.NDArray[np.int64] | None = None,
-    ) -> npt.NDArray[np.float64]:
-        """Upper left corners in level-0 px, (tiles, 2) as (x, y), row by row; of `chosen` or of all."""
+        chosen: Indices | None = None,
+    ) -> Floats:
+        """Upper left corners of `chosen` or of all, level-0 px, (tiles, 2) as (x, y)."""
         flat = np.arange(len(self)) if chosen is None else np.asarray(chosen)
         row, column = np.divmod(flat, self.columns)
-        places: npt.NDArray[np.float64] = self.stride * np.stack(
+        places: Floats = self.stride * np.stack(
             [column, row],
             axis=1,
         ) + np.array(self.origin)
         return places
 
-    def read_corners(self, chosen: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    def read_corners(self, chosen: Indices) -> Indices:
         """Upper left corners in px of the level that is read, (tiles, 2) as (x, y)."""
         return np.rint(self.corners(chosen) / self.downsample).astype(np.int64)
 
@@ -120,8 +127,10 @@ def plan_grid(
         )
     if slide_mpp > mpp * (1 + SAME_SCALE):
         raise SlideError(
-            f"{reader.path}: scanned at {slide_mpp:g} µm/px, tiles are wanted at {mpp:g}; enlarging would "
-            "invent detail. Is its scale right? Else correct it (column `mpp` of the slide table). If it is, "
+            f"{reader.path}: scanned at {slide_mpp:g} µm/px, tiles are wanted at {mpp:g}; "
+            "enlarging would "
+            "invent detail. Is its scale right? Else correct it (column `mpp` of the slide "
+            "table). If it is, "
             "ask for a coarser scale for the whole cohort (--mpp), or leave this slide out",
         )
     level = level_for(reader, slide_mpp, mpp)
@@ -151,7 +160,8 @@ def _refuse_too_much(grid: Grid, reader: SlideReader) -> None:
     if grid.read_px**2 > MOST_PIXELS:
         most = f"{math.isqrt(MOST_PIXELS):,}"
         raise SlideError(
-            f"{reader.path}: a tile of {grid.tile_px} px at {grid.mpp:g} µm/px covers {grid.read_px:,} px a "
+            f"{reader.path}: a tile of {grid.tile_px} px at {grid.mpp:g} µm/px covers "
+            f"{grid.read_px:,} px a "
             f"side of level {grid.level}, the coarsest that is fine enough; at most {most} "
             "are read at once. Ask for smaller tiles (--tile-px) or a finer scale (--mpp)",
         )
@@ -159,7 +169,8 @@ def _refuse_too_much(grid: Grid, reader: SlideReader) -> None:
         whole = reader.levels[0]
         raise SlideError(
             f"{reader.path}: {whole.width:,} x {whole.height:,} px make {len(grid):,} tiles of "
-            f"{grid.footprint:g} px, {grid.stride:g} px apart; at most {MOST_TILES:,} are laid. Is its size "
+            f"{grid.footprint:g} px, {grid.stride:g} px apart; at most {MOST_TILES:,} are laid. "
+            "Is its size "
             "right? Else ask for larger tiles (--tile-px, --mpp) or less overlap",
         )
 

@@ -1,4 +1,4 @@
-"""A first look at a slide whose format cannot be judged from outside, by a process that may die of it.
+"""A first look at a slide by a process that may die: its format cannot be checked.
 
 OpenSlide follows what such files say: it allocates, opens further files, and ends the process when
 memory is refused. Whatever it does, it does here first, within limits.
@@ -17,7 +17,8 @@ from survfuse._errors import SlideError
 from survfuse._gate import kind_of
 
 CPU_SECONDS, SECONDS = 10, 60
-"""For opening and two small reads; an honest slide takes less than one, and a slow disk no computing."""
+"""For opening and two small reads; an honest slide takes less than one, and a slow disk no
+computing."""
 _MEMORY = 4 * 2**30  # bytes of addresses, libraries included
 _LOOK = f"""
 import signal, sys
@@ -80,13 +81,16 @@ def look_first(path: Path) -> None:
         )
     except subprocess.TimeoutExpired:
         raise SlideError(
-            f"{path}: opening it did not end within {SECONDS} s: it, or a file that it names, is damaged or "
+            f"{path}: opening it did not end within {SECONDS} s: it, or a file that it names, "
+            "is damaged or "
             "a pipe, or the disk does not answer; copy the slide with all its files again",
         ) from None
-    if ended.returncode not in _SAID and _how(ended.returncode) not in _STOPPED:
+    if ended.returncode not in _SAID and _ending(ended.returncode) not in _STOPPED:
         raise SlideError(
-            f"{path}: opening it ended the process that looked at it first ({_how(ended.returncode)}); it is "
-            "damaged, or claims more than memory holds: copy it with all its files again, or convert it to a "
+            f"{path}: opening it ended the process that looked at it first "
+            f"({_ending(ended.returncode)}); it is "
+            "damaged, or claims more than memory holds: copy it with all its files again, or "
+            "convert it to a "
             "tiled pyramidal TIFF",
         )
 
@@ -101,14 +105,15 @@ def _refuse_pipes(path: Path) -> None:
             mode = entry.stat().st_mode
             if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
                 raise SlideError(
-                    f"{entry}: expected a file of the slide {path.name}, got {kind_of(mode)}; take it away",
+                    f"{entry}: expected a file of the slide {path.name}, got {kind_of(mode)}; "
+                    "take it away",
                 )
 
 
-def _how(status: int) -> str:
+def _ending(status: int) -> str:
     """Name the signal that ended a process.
 
-    >>> _how(-6)
+    >>> _ending(-6)
     'SIGABRT'
     """
     if -status in set(signal.Signals):

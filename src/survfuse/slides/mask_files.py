@@ -1,4 +1,4 @@
-"""The image of a tissue mask inside its TIFF: pages, levels, values and the scale that it says itself."""
+"""The image of a tissue mask inside its TIFF: pages, levels, values and its own scale."""
 
 from __future__ import annotations
 
@@ -14,11 +14,9 @@ import numpy.typing as npt
 from survfuse._errors import SlideError
 from survfuse._gate import refuse_claim
 from survfuse.slides.codestreams import BOUNDED, claimed_size
-from survfuse.slides.frames import Frame
-from survfuse.slides.reading import SAME_SCALE
+from survfuse.slides.frames import Frame, resized
+from survfuse.slides.reading import SAME_SCALE, Mask
 from survfuse.slides.scales import ome_lengths
-
-Mask = npt.NDArray[np.bool_]
 
 COARSEST = 16.0  # µm/px: the coarsest level up to this is read
 FINEST = 8.0  # µm/px: finer masks are reduced to about this
@@ -41,22 +39,18 @@ def mask_pages(tiff: Any) -> Iterator[Any]:
 
 
 def choose_page(pages: list[Any], frame: Frame, slide_mpp: float) -> Any:
-    """Take the coarsest image that is still fine enough, of those with the proportions of a frame."""
-    fitting = [
-        page
-        for page in pages
-        if page.imagewidth
-        and page.imagelength
-        and frame.shows(page.imagewidth, page.imagelength)
-    ]
-    fine = [
-        page
-        for page in fitting
-        if slide_mpp * frame.width / page.imagewidth <= COARSEST * 1.05
-    ]
-    if fine:
-        return min(fine, key=lambda page: page.imagewidth)
-    return max(fitting, key=lambda page: page.imagewidth)
+    """Return the coarsest image that is fine enough, of those with a frame's proportions."""
+    fine, widest = None, None
+    for page in pages:
+        width, height = page.imagewidth, page.imagelength
+        if not (width and height and frame.shows(width, height)):
+            continue
+        if widest is None or width > widest.imagewidth:
+            widest = page
+        is_fine = slide_mpp * frame.width / width <= COARSEST * 1.05
+        if is_fine and (fine is None or width < fine.imagewidth):
+            fine = page
+    return fine or widest
 
 
 def mask_lengths(
@@ -64,7 +58,7 @@ def mask_lengths(
     frames: Sequence[Frame],
     slide_mpp: float,
 ) -> tuple[float, float] | None:
-    """Width and height that a mask covers by its own scale, µm; None where it says none that is its own.
+    """Width and height that a mask covers by its own scale, µm; None where it has none.
 
     A scale copied from the slide to a smaller mask, or of a screen, is none.
 
@@ -77,60 +71,49 @@ def mask_lengths(
         Of level 0.
     """
     for page in pages:
-        width, height = int(page.imagewidth), int(page.imagelength)
-        mpp = _own_mpp(page)
-        if mpp is None or not frames[0].shows(width, height):
+        size = int(page.imagewidth), int(page.imagelength)
+        mpp = _own_mpp(page, size)
+        if mpp is None or not frames[0].shows(*size):
             continue
         copied = abs(mpp[0] / slide_mpp - 1) <= SAME_SCALE
-        if not copied or any(
-            (frame.width, frame.height) == (width, height) for frame in frames
-        ):
-            return width * mpp[0], height * mpp[1]
+        if not copied or size in [(frame.width, frame.height) for frame in frames]:
+            return size[0] * mpp[0], size[1] * mpp[1]
     return None
 
 
-def _own_mpp(page: Any) -> tuple[float, float] | None:
-    """µm/px along x and y, from OME-XML or resolution tags."""
-    said = ome_lengths(page.description, (int(page.imagewidth), int(page.imagelength)))
+def _own_mpp(page: Any, size: tuple[int, int]) -> tuple[float, float] | None:
+    """µm/px along x and y, from OME-XML or resolution tags; a resolution of a screen is none."""
+    said = ome_lengths(page.description, size)
     if said is not None:
         return said
     unit = _TAG_UNITS.get(int(page.resolutionunit))
     across, down = page.get_resolution()
     if unit is None or not across > 1 or not down > 1:
         return None
-    is_screen = any(
-        abs(across * 25400.0 / unit / dpi - 1) < 1e-3 for dpi in _SCREEN_DPI
-    )
-    return None if is_screen else (unit / across, unit / down)
+    dots = across * 25400.0 / unit / np.array(_SCREEN_DPI)
+    return None if np.min(np.abs(dots - 1)) < 1e-3 else (unit / across, unit / down)
 
 
 def read_page(page: Any, mpp: float, path: Path) -> tuple[Mask, list[str]]:
     """Decode one image, reduced to about 8 µm/px, never more than 64 MP at once."""
-    import cv2
-
     step = max(1, math.floor(FINEST / mpp))
     width, height = int(page.imagewidth), int(page.imagelength)
     _refuse_claims(page, path)
     if max(width * height, page.nbytes // _DEEPEST) > MOST_PIXELS:
-        values = _sampled(
-            page,
-            max(step, math.ceil(math.sqrt(width * height / MOST_PIXELS))),
-            path,
-        )
-        step = 1
+        whole = math.ceil(math.sqrt(width * height / MOST_PIXELS))
+        values, step = _sampled(page, max(step, whole), path), 1
     else:
         refuse_claim(path, page.nbytes, error=SlideError)
         values = _flat(page.asarray(), page.axes)
-    tissue, notes = _as_tissue(values, page)
+    notes, name = [], page.compression.name
+    if values.size and ("JPEG" in name or "WEBP" in name):
+        notes = ["the mask is stored with loss; above half its range is tissue"]
+        tissue = values > values.max() / 2
+    else:
+        tissue = values > 0
     if step > 1:
-        size = (max(1, round(width / step)), max(1, round(height / step)))
-        tissue = (
-            cv2.resize(
-                tissue.astype(np.uint8) * 255,
-                size,
-                interpolation=cv2.INTER_AREA,
-            )
-            >= 128
+        tissue = resized(
+            tissue, max(1, round(width / step)), max(1, round(height / step))
         )
     return np.ascontiguousarray(tissue, bool), notes
 
@@ -146,16 +129,16 @@ def _refuse_claims(page: Any, path: Path) -> None:
         raise SlideError(f"{path}: its JPEG tables hold an image; write the mask again")
     for segment, number in stored:
         claimed = claimed_size(segment) if segment else (0, 0, 0)
-        if claimed is None or math.prod(claimed) > most:
-            told = (
-                "no size"
-                if claimed is None
-                else "{} × {} px of {} channels".format(*claimed)
-            )
-            raise SlideError(
-                f"{path}: tile or strip {number} is a {page.compression.name} stream that says {told}, "
-                f"expected at most {most} values; write the mask again, with LZW or deflate",
-            )
+        if claimed is None:
+            size = "no size"
+        elif math.prod(claimed) > most:
+            size = "{} × {} px of {} channels".format(*claimed)
+        else:
+            continue
+        raise SlideError(
+            f"{path}: tile or strip {number} is a {page.compression.name} stream that says {size}, "
+            f"expected at most {most} values; write the mask again, with LZW or deflate",
+        )
 
 
 def _sampled(page: Any, step: int, path: Path) -> npt.NDArray[Any]:
@@ -171,11 +154,7 @@ def _sampled(page: Any, step: int, path: Path) -> npt.NDArray[Any]:
         if segment is None:
             continue
         flat = _flat(segment[0], "YXS")
-        rows, columns = (
-            np.arange(-top % step, len(flat), step),
-            np.arange(-left % step, flat.shape[1], step),
-        )
-        part = flat[np.ix_(rows, columns)]
+        part = flat[-top % step :: step, -left % step :: step]
         down, across = -(-top // step), -(-left // step)
         room = values[down : down + part.shape[0], across : across + part.shape[1]]
         np.maximum(room, part[: room.shape[0], : room.shape[1]], out=room)
@@ -191,15 +170,5 @@ def _flat(values: npt.NDArray[Any], axes: str) -> npt.NDArray[Any]:
             f"axes {axes}, expected rows and columns with or without colours",
         )
     channels = np.moveaxis(values, axes.index("S"), -1)
-    colours = {2: 1, 4: 3}.get(channels.shape[-1], channels.shape[-1])
-    return np.asarray(channels[..., :colours].max(axis=-1))
-
-
-def _as_tissue(values: npt.NDArray[Any], page: Any) -> tuple[Mask, list[str]]:
-    """Tell tissue from the rest by value."""
-    lossy = "JPEG" in page.compression.name or "WEBP" in page.compression.name
-    if lossy and values.size:
-        return np.asarray(values > values.max() / 2), [
-            "the mask is stored with loss; above half its range is tissue",
-        ]
-    return np.asarray(values > 0), []
+    has_alpha = channels.shape[-1] in (2, 4)
+    return np.asarray(channels[..., : -1 if has_alpha else None].max(axis=-1))

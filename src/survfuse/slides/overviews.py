@@ -1,17 +1,19 @@
-"""A whole slide at low magnification: what tissue is found on, and what people look at."""
+"""A whole slide at low magnification: tissue is found on it, people look at it.
+
+A slide that is nearly black or without colour cannot be judged: it fails and is not `empty`.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from survfuse._errors import SlideError
+from survfuse.slides import _opencv as cv2
 from survfuse.slides.reading import (
     MOST_PIXELS,
-    Level,
     Pixels,
     SlideReader,
     level_for,
@@ -20,10 +22,20 @@ from survfuse.slides.reading import (
 
 MOST_LOST = 0.05
 """Share of an overview that may be damaged."""
+DARK, DARK_DEEP = 48, 128
+"""Grey levels that the brightest px reach on glass and in tissue, of 8-bit slides and of 16-bit
+ones
+(15 used bits of 16 end at 127)."""
 _STRIP_PIXELS = 16 * 10**6
 _SMALLEST_PART = 256  # px
 _PICTURE_PX = 800
 _LOOK_PX = 1024
+_BRIGHTEST = 99.5  # percentile
+_MOST_DARK = 0.5  # share of px, black padding left out
+_PADDING = 4
+_GREY = 8  # largest colour less smallest of a px, after JPEG
+_SHADE = 0.85  # of the glass
+_MOST_SHADE = 0.02  # share of px: dust and the edge of a coverslip
 
 
 @dataclass(frozen=True)
@@ -68,45 +80,34 @@ def overview(
     SlideError
         When more than 5 % of the area is damaged; up to it, that is white.
     """
-    import cv2
-
     level = level_for(reader, slide_mpp, target_mpp)
     there = reader.levels[level]
-    shrink = max(1.0, target_mpp / (slide_mpp * there.downsample))
-    shrink = max(
-        1.0 if shrink < 1.3 else shrink,
-        math.sqrt(there.width * there.height / MOST_PIXELS),
-    )
+    pixels = there.width * there.height
+    shrink = target_mpp / (slide_mpp * there.downsample)
+    shrink = max(1.0 if shrink < 1.3 else shrink, math.sqrt(pixels / MOST_PIXELS))
     width, height = (
-        max(1, round(there.width / shrink)),
-        max(1, round(there.height / shrink)),
+        max(1, round(side / shrink)) for side in (there.width, there.height)
     )
     image, lost = np.empty((height, width, 3), np.uint8), 0
-    for top, bottom in _strips(height, there.width * shrink):
-        start, stop = (
-            round(top * there.height / height),
-            round(bottom * there.height / height),
-        )
+    step = max(1, int(_STRIP_PIXELS / (there.width * shrink)))
+    for top in range(0, height, step):
+        bottom = min(height, top + step)
+        start, stop = (round(row * there.height / height) for row in (top, bottom))
         strip, missing = _whole_parts(
-            reader,
-            level,
-            (0, start, there.width, stop - start),
+            reader, level, (0, start, there.width, stop - start)
         )
         lost += missing
-        _refuse_lost(reader, lost, there)
-        same = strip.shape[:2] == (bottom - top, width)
-        image[top:bottom] = (
-            strip
-            if same
-            else cv2.resize(strip, (width, bottom - top), interpolation=cv2.INTER_AREA)
-        )
+        if lost > MOST_LOST * pixels:
+            raise SlideError(
+                f"{reader.path}: more than {MOST_LOST:.0%} of the slide cannot be read even at "
+                "low magnification; scan or copy the slide again",
+            )
+        if strip.shape[:2] != (bottom - top, width):
+            size = (width, bottom - top)
+            strip = cv2.resize(strip, size, interpolation=cv2.INTER_AREA)
+        image[top:bottom] = strip
     scale = (reader.levels[0].width / width, reader.levels[0].height / height)
-    return Overview(
-        image,
-        scale,
-        slide_mpp * sum(scale) / 2,
-        lost / (there.width * there.height),
-    )
+    return Overview(image, scale, slide_mpp * sum(scale) / 2, lost / pixels)
 
 
 def _whole_parts(
@@ -114,49 +115,32 @@ def _whole_parts(
     level: int,
     box: tuple[int, int, int, int],
 ) -> tuple[Pixels, int]:
-    """Read what can be read of a box (x, y, width, height); the rest is white, and its px are counted."""
+    """Read a box (x, y, width, height); what cannot be read is white, its px are counted."""
     x, y, width, height = box
     try:
         return reader.region(level, *box), 0
     except SlideError:
         if max(width, height) <= _SMALLEST_PART:
             return white(height, width), width * height
-    if width >= height:
-        cut, axis = width // 2, 1
-        halves = (x, y, cut, height), (x + cut, y, width - cut, height)
+    axis = 1 if width >= height else 0
+    half = max(width, height) // 2
+    if axis:
+        boxes = (x, y, half, height), (x + half, y, width - half, height)
     else:
-        cut, axis = height // 2, 0
-        halves = (x, y, width, cut), (x, y + cut, width, height - cut)
-    (first, one), (second, other) = (
-        _whole_parts(reader, level, half) for half in halves
-    )
-    return np.concatenate([first, second], axis=axis), one + other
-
-
-def _refuse_lost(reader: SlideReader, lost: int, level: Level) -> None:
-    if lost > MOST_LOST * level.width * level.height:
-        raise SlideError(
-            f"{reader.path}: more than {MOST_LOST:.0%} of the slide cannot be read even at low "
-            "magnification; scan or copy the slide again",
-        )
-
-
-def _strips(rows: int, pixels_per_row: float) -> Iterator[tuple[int, int]]:
-    step = max(1, int(_STRIP_PIXELS / pixels_per_row))
-    for top in range(0, rows, step):
-        yield top, min(rows, top + step)
+        boxes = (x, y, width, half), (x, y + half, width, height - half)
+    first, missing = _whole_parts(reader, level, boxes[0])
+    second, more = _whole_parts(reader, level, boxes[1])
+    return np.concatenate([first, second], axis=axis), missing + more
 
 
 def shrunk(image: Pixels) -> Pixels:
     """Reduce an image to at most 1,024 px a side."""
-    import cv2
-
-    height, width = image.shape[:2]
-    shrink = max(height, width) / _LOOK_PX
+    shrink = max(image.shape[:2]) / _LOOK_PX
     if shrink <= 1:
         return image
-    size = (max(1, round(width / shrink)), max(1, round(height / shrink)))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    height, width = (max(1, round(side / shrink)) for side in image.shape[:2])
+    small: Pixels = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    return small
 
 
 def at_least(reader: SlideReader, view: Overview, slide_mpp: float) -> Overview:
@@ -174,10 +158,55 @@ def at_least(reader: SlideReader, view: Overview, slide_mpp: float) -> Overview:
     if longest >= _PICTURE_PX // 2:
         return view
     try:
-        return overview(
-            reader,
-            slide_mpp,
-            max(slide_mpp, view.mpp * longest / _PICTURE_PX),
-        )
+        mpp = max(slide_mpp, view.mpp * longest / _PICTURE_PX)
+        return overview(reader, slide_mpp, mpp)
     except SlideError:
         return view
+
+
+def check_overview(reader: SlideReader, view: Overview) -> None:
+    """Refuse a slide that shows nothing by which tissue could be told.
+
+    Parameters
+    ----------
+    reader : SlideReader
+    view : Overview
+        Of that slide.
+
+    Raises
+    ------
+    SlideError
+        When it is nearly black, or grey things lie on it and nothing has a colour.
+    """
+    image = shrunk(view.image).reshape(-1, 3)
+    scanned = image[image.min(axis=1) < 255]
+    if not len(scanned):
+        return
+    most = scanned.max(axis=1)
+    brightest = float(np.percentile(most, _BRIGHTEST))
+    deep = reader.sample_bits > 8
+    if brightest < (DARK_DEEP if deep else DARK):
+        cause = "it is no bright-field scan, or a converter spoilt its colours"
+        if deep:
+            cause = (
+                f"it stores samples of {reader.sample_bits} bits, of which fewer seem to be used "
+                "(12-bit data?): scale them to 8 bits"
+            )
+        raise SlideError(
+            f"{reader.path}: nearly black: its brightest pixels have {brightest:.0f} of 255; "
+            f"{cause}",
+        )
+    dark = float((most[most > _PADDING] < DARK).mean())
+    if dark > _MOST_DARK:
+        raise SlideError(
+            f"{reader.path}: {dark:.0%} of what was scanned is nearly black (below {DARK} of 255); "
+            "stained tissue on bright glass is expected. Is it a fluorescence scan, or inverted?",
+        )
+    green = scanned[:, 1]
+    shade = float((green < _SHADE * np.percentile(green, 95)).mean())
+    spread = np.percentile(most - scanned.min(axis=1), _BRIGHTEST)
+    if spread < _GREY and shade > _MOST_SHADE:
+        raise SlideError(
+            f"{reader.path}: no colour: all its pixels are grey, {shade:.0%} of them dark; tissue "
+            "and its stains are told by colour. Scan or convert it in colour",
+        )

@@ -1,11 +1,8 @@
-"""A slide as levels of pixels, whoever scanned it; below this gate a slide can be read or its error says why.
-
-:func:`open_slide` takes the fast path (native tiles of a tiled TIFF, decoded once) where it is shown to give
-OpenSlide's pixels, and OpenSlide itself everywhere else. Label and macro images are never read.
-"""
+"""A slide as levels of pixels: what every reader offers. Label and macro images are never read."""
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +11,13 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from survfuse._errors import MissingExtraError, SlideError
-from survfuse._gate import regular_file
+from survfuse._errors import SlideError
 from survfuse.slides.scales import Scale
 
 Pixels = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]  # (height, width)
+Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
 
 MOST_PIXELS = 64 * 10**6
 """An image larger than this is never held whole."""
@@ -74,12 +73,10 @@ class SlideReader(ABC):
     @property
     def mpp(self) -> float | None:
         """µm/px of level 0 as the file says it; None when it does not, or not plausibly."""
-        exact = (
-            scale.mpp
-            for scale in self.scales
-            if scale.plausible and scale.power is None
-        )
-        return next(exact, None)
+        for scale in self.scales:
+            if scale.plausible and scale.power is None:
+                return scale.mpp
+        return None
 
     @abstractmethod
     def region(self, level: int, x: int, y: int, width: int, height: int) -> Pixels:
@@ -99,41 +96,13 @@ class SlideReader(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of the file; more than once does no harm."""
+        """Close the file; it may be called more than once."""
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def open_slide(path: Path | str) -> SlideReader:
-    """Open a whole-slide image.
-
-    Parameters
-    ----------
-    path : path
-        Any format OpenSlide reads (SVS, NDPI, MRXS, SCN, BIF, DICOM, CZI, tiled TIFF).
-
-    Raises
-    ------
-    SlideError
-        When the file is absent, of no known format, or damaged.
-    MissingExtraError
-        Without the extra `slides`.
-    """
-    source = Path(path)
-    regular_file(source, error=SlideError)
-    try:
-        from survfuse.slides.openslide import OpenSlideReader
-        from survfuse.slides.tiff import native_or_none
-    except ImportError as error:
-        raise MissingExtraError(
-            f"{source}: reading slides needs {error.name or 'more packages'}: pip install 'survfuse[slides]'",
-        ) from None
-    reader = OpenSlideReader(source)
-    return native_or_none(reader) or reader
 
 
 def refuse_size(width: int, height: int) -> None:
@@ -147,15 +116,15 @@ def refuse_size(width: int, height: int) -> None:
     ------
     SlideError
     """
+    longest = max(width, height)
     if (
-        width < 1
-        or height < 1
-        or max(width, height) > LONGEST_SIDE
+        min(width, height) < 1
+        or longest > LONGEST_SIDE
         or width * height > MOST_SLIDE_PIXELS
     ):
         raise SlideError(
-            f"an image of {width} × {height} px, expected 1 to {LONGEST_SIDE:,} px a side and at most "
-            f"{MOST_SLIDE_PIXELS:,} in all; the file is damaged: copy it again",
+            f"an image of {width} × {height} px, expected 1 to {LONGEST_SIDE:,} px a side and at "
+            f"most {MOST_SLIDE_PIXELS:,} in all; the file is damaged: copy it again",
         )
 
 
@@ -177,9 +146,9 @@ def level_for(reader: SlideReader, slide_mpp: float, mpp: float) -> int:
     slide_mpp, mpp : float, µm/px
         Of level 0, and wanted.
     """
-    fine = [
-        number
-        for number, level in enumerate(reader.levels)
-        if slide_mpp * level.downsample <= mpp * (1 + SAME_SCALE)
-    ]
-    return max(fine, key=lambda number: reader.levels[number].downsample, default=0)
+    best, coarsest = 0, -math.inf
+    for number, level in enumerate(reader.levels):
+        is_fine = slide_mpp * level.downsample <= mpp * (1 + SAME_SCALE)
+        if is_fine and level.downsample > coarsest:
+            best, coarsest = number, level.downsample
+    return best

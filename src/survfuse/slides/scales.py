@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 from xml.etree import ElementTree
 
 from survfuse._errors import SlideError
 
 PLAUSIBLE_MPP = (0.08, 4.0)
-"""µm/px of level 0 of scanners, from 40x on a fine camera to 2.5x: 0.05 for 0.5 and 5 for 0.5 lie outside."""
+"""µm/px of level 0 of scanners, from 40x on a fine camera to 2.5x: 0.05 for 0.5 and 5 for 0.5 lie
+outside."""
 SCREEN_MPP = 20.0
-"""From here on (1270 dots per inch) a resolution is that of a screen or printer, left there by a program."""
+"""From here on (1270 dots per inch) a resolution is that of a screen or printer, left there by a
+program."""
 MICRONS_PER_POWER = 10.0
 """µm/px times objective power: 20x is 0.5 µm/px, 40x is 0.25 µm/px."""
 OBLONG, NEARLY_OBLONG = 0.05, 0.02
@@ -122,66 +123,78 @@ def file_scales(
         When pixels are wider than high, or higher than wide, by more than 5 %.
     """
     text = said.get("tiff.ImageDescription") or said.get("openslide.comment") or ""
-    vendor = said.get("openslide.vendor", "")
     image, notes = ome_image(text, size)
-    pairs = [
-        (*_ome_axes(image, notes), "the file's OME-XML (PhysicalSizeX)"),
-        (
-            _number(said.get("openslide.mpp-x")),
-            _number(said.get("openslide.mpp-y")),
-            _OWN_NAMES.get(vendor, "the file (openslide.mpp-x)"),
-        ),
-    ]
-    if vendor == "dicom":
-        across, down = _volume_axes(said, size)
-        pairs.append((across, down, "the file's ImagedVolumeWidth"))
-    elif vendor == "aperio":
-        pairs.append((*_tag_axes(said), RESOLUTION_TAGS))
-    else:
-        pairs += [
-            (mpp, mpp, f"the file's description ({name})")
-            for name, mpp in _matches(_IN_TEXT, text)
-        ]
-    scales = [scale for pair in pairs if (scale := _square(*pair, notes)) is not None]
+    scales = []
+    for across, down, source in _pairs(said, text, image, size, notes):
+        if across and down:
+            scales.append(_square(across, down, source, notes))
+        elif across or down:
+            notes.append(
+                f"{source} says µm/px along one axis only ({across or down:g}); taken as not said",
+            )
     return (*scales, *_objectives(said, text, image)), tuple(notes)
 
 
-def _square(
-    across: float | None,
-    down: float | None,
-    source: str,
+def _pairs(
+    said: Mapping[str, str],
+    text: str,
+    image: Mapping[str, str] | None,
+    size: tuple[int, int],
     notes: list[str],
-) -> Scale | None:
-    """Mean of both axes, where both are said."""
-    if across is None and down is None:
-        return None
-    if across is None or down is None:
-        notes.append(
-            f"{source} says µm/px along one axis only ({across or down:g}); taken as not said",
-        )
-        return None
+) -> Iterator[tuple[float | None, float | None, str]]:
+    """µm/px along x and y with their source, best first; None where an axis is not said."""
+    vendor = said.get("openslide.vendor", "")
+
+    def axes(template: str, names: Sequence[str]) -> list[float | None]:
+        return [_number(said.get(template.format(name))) for name in names]
+
+    if image is not None:
+        across, down = (_ome_length(image, axis, notes) for axis in "XY")
+        yield across, down, "the file's OME-XML (PhysicalSizeX)"
+    across, down = axes("openslide.mpp-{}", "xy")
+    yield across, down, _OWN_NAMES.get(vendor, "the file (openslide.mpp-x)")
+    if vendor == "dicom":
+        across, down = axes("dicom.ImagedVolume{}", ("Width", "Height"))
+        if across and down:  # mm
+            across, down = across * 1000 / size[0], down * 1000 / size[1]
+            yield across, down, "the file's ImagedVolumeWidth"
+    elif vendor == "aperio":
+        unit = _TAG_UNITS.get(said.get("tiff.ResolutionUnit", ""))
+        across, down = axes("tiff.{}Resolution", "XY")
+        if unit and across and down and unit / across < SCREEN_MPP:
+            yield unit / across, unit / down, RESOLUTION_TAGS
+    else:
+        for name, mpp in _matches(_IN_TEXT, text):
+            yield mpp, mpp, f"the file's description ({name})"
+
+
+def _square(across: float, down: float, source: str, notes: list[str]) -> Scale:
+    """Mean of both axes."""
     apart = abs(across / down - 1)
     scale = Scale((across + down) / 2, source)
+    text = f"{source}: pixels are {across:g} µm wide and {down:g} µm high"
     if apart > OBLONG and scale.mpp < SCREEN_MPP:
         raise SlideError(
-            f"{source}: pixels are {across:g} µm wide and {down:g} µm high; square ones are expected (up to "
-            "5 % apart). If that is right, resample the slide; else correct the file",
+            f"{text}; square ones are expected (up to 5 % apart). If that is right, resample the "
+            "slide; else correct the file",
         )
     if apart > NEARLY_OBLONG:
-        notes.append(
-            f"{source}: pixels are {across:g} µm wide and {down:g} µm high; their mean is taken",
-        )
+        notes.append(f"{text}; their mean is taken")
     return scale
 
 
-def _objectives(said: Mapping[str, str], text: str, image: Any) -> Iterator[Scale]:
+def _objectives(
+    said: Mapping[str, str],
+    text: str,
+    image: Mapping[str, str] | None,
+) -> Iterator[Scale]:
     own = _number(said.get("openslide.objective-power"))
     if own is not None:
         yield of_power(own, "the file's objective")
         return
     for name, power in _matches(_POWER_IN_TEXT, text):
         yield of_power(power, f"the file's description ({name})")
-    nominal = None if image is None else _number(image.get("power"))
+    nominal = _number((image or {}).get("power"))
     if nominal is not None:
         yield of_power(nominal, "the file's OME-XML (NominalMagnification)")
 
@@ -192,34 +205,9 @@ def _matches(
 ) -> Iterator[tuple[str, float]]:
     for name, pattern in patterns.items():
         match = pattern.search(text)
-        value = None if match is None else _number(match[1])
+        value = _number(match[1]) if match else None
         if value is not None:
             yield name, value
-
-
-def _tag_axes(said: Mapping[str, str]) -> tuple[float | None, float | None]:
-    """µm/px along x and y from TIFF resolution tags; a screen's resolution is none."""
-    unit = _TAG_UNITS.get(said.get("tiff.ResolutionUnit", ""))
-    across, down = (
-        _number(said.get("tiff.XResolution")),
-        _number(said.get("tiff.YResolution")),
-    )
-    if unit is None or across is None or down is None or unit / across >= SCREEN_MPP:
-        return None, None
-    return unit / across, unit / down
-
-
-def _volume_axes(
-    said: Mapping[str, str],
-    size: tuple[int, int],
-) -> tuple[float | None, float | None]:
-    """µm/px along x and y from the mm that a DICOM slide covers."""
-    across, down = (
-        _number(said.get(f"dicom.ImagedVolume{side}")) for side in ("Width", "Height")
-    )
-    if across is None or down is None:
-        return None, None
-    return across * 1000 / size[0], down * 1000 / size[1]
 
 
 def ome_image(
@@ -249,80 +237,59 @@ def ome_image(
         return None, [
             f"the file's OME-XML has more than {MOST_ELEMENTS:,} elements; it was not read",
         ]
-    plain = ElementTree.XMLParser(encoding="utf-8")  # whatever it says itself
+    parser = ElementTree.XMLParser(encoding="utf-8")  # whatever it says itself
     try:
-        root = ElementTree.fromstring(text.strip().strip("\0").encode(), parser=plain)
+        root = ElementTree.fromstring(text.strip().strip("\0").encode(), parser)
     except (ElementTree.ParseError, ValueError) as error:
         return None, [f"the file's OME-XML is broken and was not read ({error})"]
+    width, height = map(str, size)
     for image in root.iter():
-        pixels = _child(image, "Pixels")
-        if pixels is not None and (pixels.get("SizeX"), pixels.get("SizeY")) == tuple(
-            map(str, size),
+        pixels = image.find("{*}Pixels")
+        if pixels is None or (pixels.get("SizeX"), pixels.get("SizeY")) != (
+            width,
+            height,
         ):
-            return {**pixels.attrib, **_ome_power(root, image)}, []
+            continue
+        attributes = dict(pixels.attrib)
+        lens = image.find("{*}ObjectiveSettings")
+        for objective in root.iterfind(".//{*}Objective"):
+            if lens is not None and objective.get("ID") == lens.get("ID"):
+                attributes["power"] = objective.get("NominalMagnification", "")
+                break
+        return attributes, []
     return None, [
-        f"the file's OME-XML has no image of {size[0]} × {size[1]} px; its scale was not read",
+        f"the file's OME-XML has no image of {width} × {height} px; its scale was not read",
     ]
-
-
-def _ome_power(root: Any, image: Any) -> dict[str, str]:
-    """Power of the objective that an image names, as an attribute `power`."""
-    lens = _child(image, "ObjectiveSettings")
-    for one in root.iter():
-        if (
-            lens is not None
-            and _is(one, "Objective")
-            and one.get("ID") == lens.get("ID")
-        ):
-            return {"power": one.get("NominalMagnification", "")}
-    return {}
-
-
-def _child(element: Any, name: str) -> Any:
-    return next((one for one in element if _is(one, name)), None)
 
 
 def ome_lengths(text: str, size: tuple[int, int]) -> tuple[float, float] | None:
     """Return µm/px along x and y as OME-XML says it of the image of this size, else None."""
     image, notes = ome_image(text, size)
-    across, down = _ome_axes(image, notes)
-    return None if across is None or down is None else (across, down)
-
-
-def _ome_axes(
-    image: Mapping[str, str] | None,
-    notes: list[str],
-) -> tuple[float | None, float | None]:
     if image is None:
-        return None, None
-    return _ome_length(image, "X", notes), _ome_length(image, "Y", notes)
+        return None
+    across, down = (_ome_length(image, axis, notes) for axis in "XY")
+    return None if across is None or down is None else (across, down)
 
 
 def _ome_length(image: Mapping[str, str], axis: str, notes: list[str]) -> float | None:
     """µm of one pixel; without a unit, OME means µm."""
-    value, unit = (
-        _number(image.get(f"PhysicalSize{axis}")),
-        image.get(f"PhysicalSize{axis}Unit", "µm"),
-    )
+    name = f"PhysicalSize{axis}"
+    value, unit = _number(image.get(name)), image.get(f"{name}Unit", "µm")
     if value is None:
         return None
     length = _LENGTHS.get(unit.strip().replace("\u03bc", "µ"))
     if length is None:
         notes.append(
-            f"the file's OME-XML gives PhysicalSize{axis} {value:g} in {unit!r}, which is no length",
+            f"the file's OME-XML gives {name} {value:g} in {unit!r}, which is no length",
         )
         return None
     return value * length
 
 
-def _is(element: Any, name: str) -> bool:
-    return str(element.tag).rpartition("}")[2] == name
-
-
 def _number(text: str | None) -> float | None:
     """A number > 0 that is finite, else None."""
     try:
-        value = float(text) if text is not None else 0.0
+        value = float(text or 0)
     except ValueError:
         return None
     return value if 0 < value < 1e9 else None

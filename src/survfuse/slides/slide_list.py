@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,9 +61,8 @@ def id_problem(slide_id: str) -> str:
         return "is empty, or begins with a dot or a space, or ends with a space"
     if len(slide_id.encode()) > LONGEST_ID:
         return f"is longer than {LONGEST_ID} bytes"
-    if slide_id_of(f"{slide_id}.h5") != slide_id:
-        return f"would be read back as {slide_id_of(f'{slide_id}.h5')!r}"
-    return ""
+    read_back = slide_id_of(f"{slide_id}.h5")
+    return "" if read_back == slide_id else f"would be read back as {read_back!r}"
 
 
 def check_items(items: Iterable[SlideItem]) -> tuple[SlideItem, ...]:
@@ -72,50 +71,39 @@ def check_items(items: Iterable[SlideItem]) -> tuple[SlideItem, ...]:
     Raises
     ------
     SlideError
-        Names every id that cannot name a file, every id used twice (also when it differs in letter case or in
-        how accents are coded alone, which some file systems do not keep apart) and every image listed twice.
+        Names every id that cannot name a file, every id used twice (also when it differs in letter
+        case or in
+        how accents are coded alone, which some file systems do not keep apart) and every image
+        listed twice.
     """
     given = sorted(items, key=lambda item: item.slide_id)
-    wrong = [
-        f"slide id {item.slide_id!r} {why}"
-        for item in given
-        if (why := id_problem(item.slide_id))
-    ]
-    by_id = _grouped(
-        given,
-        [unicodedata.normalize("NFC", item.slide_id.casefold()) for item in given],
-    )
-    wrong += [_clash(same) for same in by_id]
-    by_path = _grouped(given, [os.path.realpath(item.path) for item in given])
-    wrong += [
-        f"{same[0].path} is listed for slides {listed(repr(one.slide_id) for one in same)} "
-        f"of patients {listed(sorted({one.patient_id for one in same}))}"
-        for same in by_path
-    ]
+    wrong = []
+    by_name: dict[str, list[SlideItem]] = defaultdict(list)
+    by_path: dict[str, list[SlideItem]] = defaultdict(list)
+    for item in given:
+        if problem := id_problem(item.slide_id):
+            wrong.append(f"slide id {item.slide_id!r} {problem}")
+        by_name[unicodedata.normalize("NFC", item.slide_id.casefold())].append(item)
+        by_path[os.path.realpath(item.path)].append(item)
+    for same in by_name.values():
+        ids = sorted({item.slide_id for item in same})
+        if len(ids) > 1:
+            wrong.append(
+                f"slide ids {' and '.join(map(ascii, ids))} are one name to file systems that "
+                "ignore letter case or how accents are coded",
+            )
+        elif len(same) > 1:
+            wrong.append(f"slide id {ids[0]!r} is used {len(same)} times")
+    for same in by_path.values():
+        if len(same) > 1:
+            slides = listed(repr(item.slide_id) for item in same)
+            patients = listed(sorted({item.patient_id for item in same}))
+            wrong.append(
+                f"{same[0].path} is listed for slides {slides} of patients {patients}"
+            )
     if wrong:
         raise SlideError(
             f"{listed(wrong, 10)}; expected one safe, different name and one image per slide: "
             "correct the slide table",
         )
     return tuple(given)
-
-
-def _clash(same: Sequence[SlideItem]) -> str:
-    ids = sorted({item.slide_id for item in same})
-    if len(ids) == 1:
-        return f"slide id {ids[0]!r} is used {len(same)} times"
-    return (
-        f"slide ids {' and '.join(map(ascii, ids))} are one name to file systems that ignore letter case or "
-        "how accents are coded"
-    )
-
-
-def _grouped(
-    items: Sequence[SlideItem],
-    keys: Sequence[Hashable],
-) -> list[list[SlideItem]]:
-    """Items that share a key with another one, group by group."""
-    groups: Mapping[Hashable, list[SlideItem]] = defaultdict(list)
-    for item, key in zip(items, keys, strict=True):
-        groups[key].append(item)
-    return [same for same in groups.values() if len(same) > 1]

@@ -13,7 +13,7 @@ import socket
 import time as clock
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -23,11 +23,8 @@ from survfuse._storage import atomic_path, read_json, to_json, write_json
 
 Status = Literal["pending", "running", "done", "empty", "failed", "quarantined"]
 STAGES = ("open", "hash", "tissue", "read", "quality", "encode", "write")
-RECORD_FORMAT, SETTINGS_FORMAT, VERSION = (
-    "survfuse-slide-record",
-    "survfuse-extraction",
-    1,
-)
+RECORD_FORMAT, SETTINGS_FORMAT = "survfuse-slide-record", "survfuse-extraction"
+VERSION = 1
 
 
 @dataclass
@@ -105,12 +102,10 @@ class Record:
     @property
     def notes(self) -> list[str]:
         """What a person should know of its image, its tissue and its bag, beyond `reason`."""
-        every = [
-            note
-            for about in (self.slide, self.tissue, self.bag)
-            for note in about.get("notes", ())
-        ]
-        return [str(note) for note in every if str(note) not in self.reason]
+        notes: list[str] = []
+        for part in (self.slide, self.tissue, self.bag):
+            notes += map(str, part.get("notes", ()))
+        return [note for note in notes if note not in self.reason]
 
     def fail(
         self,
@@ -119,14 +114,9 @@ class Record:
         final: bool = False,
         status: Status = "failed",
     ) -> None:
-        """Note why there is no bag; of a file name that is no UTF-8, bytes are told as escapes."""
-        reason = reason.encode(errors="backslashreplace").decode()
-        self.status, self.reason, self.final, self.finished = (
-            status,
-            reason,
-            final,
-            now(),
-        )
+        """Note why there is no bag; bytes that are no UTF-8 are written as escapes."""
+        self.status, self.final, self.finished = status, final, now()
+        self.reason = reason.encode(errors="backslashreplace").decode()
 
     @property
     def here(self) -> bool:
@@ -139,10 +129,9 @@ class Record:
 
     @property
     def died_inline(self) -> bool:
-        """Whether a process that is gone worked on it itself: the slide may have killed it, or a person."""
-        return (
-            self.status == "running" and self.executor == "inline" and not self.lives()
-        )
+        """Whether a process worked on it itself and is gone: the slide may have killed it."""
+        running = self.status == "running"
+        return running and self.executor == "inline" and not self.lives()
 
     def settle(self) -> bool:
         """Take a slide back from a process that is gone; tells whether anything changed.
@@ -173,7 +162,7 @@ class Places:
 
     @contextmanager
     def part(self) -> Iterator[Path]:
-        """Yield a temporary path for the bag, removed afterwards where it was not given its name."""
+        """Yield a temporary path for the bag; it is removed unless it was renamed."""
         self.bag.parent.mkdir(parents=True, exist_ok=True)
         path = temporary_path(self.bag)
         try:
@@ -182,7 +171,7 @@ class Places:
             path.unlink(missing_ok=True)
 
     def sweep(self) -> None:
-        """Remove what a killed process left half written of this slide; others may be at it just now."""
+        """Remove what a killed process left half written; other processes may be working."""
         for whole in (self.bag, self.state, self.picture):
             sweep(whole.parent, whole.name)
 
@@ -194,38 +183,34 @@ def now() -> str:
 
 def write_record(places: Places, record: Record) -> None:
     """Write a record atomically."""
-    text = (
-        to_json({"format": RECORD_FORMAT, "version": VERSION, **asdict(record)}) + "\n"
-    )
+    content = {"format": RECORD_FORMAT, "version": VERSION, **asdict(record)}
     with atomic_path(places.state) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.write_text(to_json(content) + "\n", encoding="utf-8", newline="\n")
 
 
 def read_record(places: Places) -> Record | None:
-    """Read a record; None where there is none or it is not whole (work is then looked at afresh)."""
+    """Read a record; None where there is none or it is not whole (the slide is extracted)."""
     try:
-        found = read_json(places.state)
+        content = read_json(places.state)
     except InputError:
         return None
-    known = {one.name for one in fields(Record)}
-    if not isinstance(found, dict) or found.get("format") != RECORD_FORMAT:
+    if not isinstance(content, dict):
         return None
-    if found.get("version") != VERSION or found.get("status") not in get_args(Status):
+    if (content.get("format"), content.get("version")) != (RECORD_FORMAT, VERSION):
         return None
-    with suppress(TypeError):
-        record, plain = (
-            Record(**{name: found[name] for name in known & set(found)}),
-            Record("", ""),
-        )
-        if all(
-            type(getattr(record, name)) is type(getattr(plain, name)) for name in known
-        ):
-            return record
+    if content.get("status") not in get_args(Status):
+        return None
+    plain = asdict(Record("", ""))
+    known = {name: content[name] for name in plain if name in content}
+    if any(type(value) is not type(plain[name]) for name, value in known.items()):
+        return None
+    with suppress(TypeError):  # without an id
+        return Record(**known)
     return None
 
 
 def claim_settings(out: Path, settings: Mapping[str, Any]) -> None:
-    """Write the settings of a folder, or hold ours against those that came first.
+    """Write the settings of a folder, or compare ours with those that came first.
 
     Raises
     ------
@@ -235,70 +220,55 @@ def claim_settings(out: Path, settings: Mapping[str, Any]) -> None:
         When the folder holds other feature files.
     """
     target = out / "extraction.json"
+    head = {"format": SETTINGS_FORMAT, "version": VERSION}
     if not target.exists():
-        _refuse_foreign(out)
-        _write_first(
-            target,
-            {"format": SETTINGS_FORMAT, "version": VERSION, **settings},
-        )
-    found = read_json(target)
-    ours = isinstance(found, dict) and found.get("format") == SETTINGS_FORMAT
-    if not ours or found.get("version") != VERSION:
+        others = sorted(path.name for path in out.glob("*.h5"))
+        if others:
+            raise SlideError(
+                f"{out}: holds feature files of another program, or without their "
+                f"extraction.json ({listed(others, 3)}); choose another -o",
+            )
+        _write_first(target, {**head, **settings})
+    there = read_json(target)
+    if not isinstance(there, dict) or there.items() & head.items() != head.items():
         raise ConfigError(
             f"{target}: not the settings of an extraction of this version; choose another -o",
         )
-    wanted = json.loads(json.dumps(settings))
-    differ = [
-        f"{name} is {_at(found, name)!r} there, {_at(wanted, name)!r} here"
-        for name in sorted(_names(found) | _names(wanted))
-        if name not in ("format", "version") and _at(found, name) != _at(wanted, name)
-    ]
+    before = _flat(there)
+    here = _flat({**head, **json.loads(json.dumps(settings))})
+    differ = []
+    for name in sorted(before.keys() | here.keys()):
+        one, other = before.get(name), here.get(name)
+        if one != other:
+            differ.append(f"{name} is {one!r} there, {other!r} here")
     if differ:
         raise ConfigError(
-            f"{out}: holds bags of other settings ({listed(differ)}); one folder has one kind of features: "
-            "say the same, or choose another -o",
+            f"{out}: holds bags of other settings ({listed(differ)}); one folder has one kind of "
+            "features: say the same, or choose another -o",
         )
-
-
-def _refuse_foreign(out: Path) -> None:
-    foreign = sorted(path.name for path in out.glob("*.h5")) if out.is_dir() else []
-    if foreign:
-        told = f"of another program, or without their extraction.json ({listed(foreign, 3)})"
-        raise SlideError(f"{out}: holds feature files {told}; choose another -o")
 
 
 def _write_first(target: Path, value: Mapping[str, Any]) -> None:
     """Put a whole file in place unless another process was faster."""
-    mine = temporary_path(target)
+    part = temporary_path(target)
     sweep(target.parent, target.name)
-    write_json(mine, value)
+    write_json(part, value)
     try:
-        os.link(mine, target)
+        os.link(part, target)
     except FileExistsError:
         pass
-    except OSError:  # a file system without links: the last writer wins, and all of them say the same or stop
-        mine.replace(target)
+    except OSError:
+        # without links the last writer wins, and all of them say the same or stop
+        part.replace(target)
     finally:
-        mine.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
 
 
-def _names(value: Mapping[str, Any]) -> set[str]:
-    """Names of a mapping, with those of the encoder's identity below it."""
-    encoder = value.get("encoder")
-    below = (
-        {f"encoder.{name}" for name in encoder}
-        if isinstance(encoder, Mapping)
-        else set()
-    )
-    return (set(value) - {"encoder"}) | below
-
-
-def _at(value: Mapping[str, Any], name: str) -> Any:
-    if name.startswith("encoder."):
-        encoder = value.get("encoder")
-        return (
-            encoder.get(name.removeprefix("encoder."))
-            if isinstance(encoder, Mapping)
-            else encoder
-        )
-    return value.get(name)
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by name, those of the encoder as `encoder.name`."""
+    flat = dict(settings)
+    encoder = flat.get("encoder")
+    if isinstance(encoder, Mapping):
+        del flat["encoder"]
+        flat |= {f"encoder.{name}": value for name, value in encoder.items()}
+    return flat

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections import Counter
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from survfuse._errors import CrashError, InputError, PartialError, SlideError, listed
+from survfuse._errors import (
+    ConfigError,
+    CrashError,
+    InputError,
+    PartialError,
+    SlideError,
+    listed,
+)
 from survfuse.executors import Executor, Outcome, ProcessExecutor, Shard, Task
-from survfuse.slides.extract import is_finished
-from survfuse.slides.identity import inputs_key, stamp
-from survfuse.slides.settings import ExtractConfig, settings_of
+from survfuse.slides.extract import extract_slide, is_finished
+from survfuse.slides.settings import ExtractConfig, inputs_key, settings_of, stamp
 from survfuse.slides.slide_list import SlideItem, check_items
 from survfuse.slides.slide_records import (
     STAGES,
@@ -24,14 +31,18 @@ from survfuse.slides.slide_records import (
     read_record,
     write_record,
 )
-from survfuse.slides.worker import ExtractWork, LoadEncoder, encoder_of
+
+if TYPE_CHECKING:
+    from survfuse.slides.encoders.card import TileEncoder
+
+LoadEncoder = Callable[[ExtractConfig], "TileEncoder"]
 
 SHEET_PICTURES = 500
-"""Slides shown with a picture on the contact sheet; of more, only those that need a look."""
+"""Slides with a picture on the contact sheet; of more, only those that need a look."""
 
 
 class ExtractWatcher:
-    """Hears how a run goes on; every method is a door that may stay closed."""
+    """Follows a run; every method may be left as it is."""
 
     def on_slides(self, total: int, waiting: int) -> None:
         """Of `total` slides, `waiting` are to be extracted now."""
@@ -63,11 +74,8 @@ class Summary:
     @property
     def failed(self) -> tuple[Record, ...]:
         """Slides without a bag that were tried: failed or quarantined."""
-        return tuple(
-            record
-            for record in self.records
-            if record.status in ("failed", "quarantined")
-        )
+        bad = ("failed", "quarantined")
+        return tuple(record for record in self.records if record.status in bad)
 
     @property
     def tiles(self) -> int:
@@ -77,13 +85,11 @@ class Summary:
     @property
     def seconds(self) -> dict[str, float]:
         """Time by stage, over all slides, as far as it was recorded."""
-        return {
-            stage: round(
-                sum(record.seconds.get(stage, 0.0) for record in self.records),
-                3,
-            )
-            for stage in STAGES
-        }
+        total = dict.fromkeys(STAGES, 0.0)
+        for record in self.records:
+            for stage in STAGES:
+                total[stage] += record.seconds.get(stage, 0.0)
+        return {stage: round(spent, 3) for stage, spent in total.items()}
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""
@@ -104,13 +110,85 @@ class Summary:
             Names the slides and their reasons.
         """
         if self.failed:
-            named = listed(
-                (f"{record.slide_id} ({record.reason})" for record in self.failed),
-                10,
-            )
+            reasons = [f"{record.slide_id} ({record.reason})" for record in self.failed]
             raise PartialError(
-                f"{len(self.failed)} of {len(self.records)} slides have no features: {named}",
+                f"{len(reasons)} of {len(self.records)} slides have no features: "
+                f"{listed(reasons, 10)}",
             )
+
+
+def encoder_of(config: ExtractConfig) -> TileEncoder:
+    """Load the encoder that a configuration names."""
+    from survfuse.slides.encoders import load_encoder
+
+    return load_encoder(
+        config.encoder,
+        config.weights,
+        sha256=config.sha256,
+        random_weights=config.random_weights,
+        device=config.device,
+        precision=config.precision,
+        batch=config.batch,
+    )
+
+
+@dataclass
+class ExtractWork:
+    """What a worker does, slide after slide, with one encoder that it loads at the first.
+
+    Attributes
+    ----------
+    config : ExtractConfig
+    out : Path
+    identity : mapping
+        Of the encoder where the run was started; a worker's must be the same.
+    executor : str
+        Noted in records.
+    load : callable
+        Makes the encoder from `config`.
+    """
+
+    config: ExtractConfig
+    out: Path
+    identity: dict[str, Any]
+    executor: str = "inline"
+    load: LoadEncoder = encoder_of
+    encoder: TileEncoder | None = field(default=None, repr=False, compare=False)
+
+    def __call__(self, item: SlideItem) -> Record:
+        """Extract one slide.
+
+        Raises
+        ------
+        ConfigError
+            When the encoder here is not the one of the machine where the run was started.
+        """
+        if self.encoder is None:
+            self.encoder = self.load(self.config)
+            self._check(self.encoder.identity())
+        return extract_slide(
+            item,
+            self.config,
+            self.encoder,
+            self.out,
+            executor=self.executor,
+        )
+
+    def _check(self, mine: Mapping[str, Any]) -> None:
+        differ = []
+        for name in sorted({*mine, *self.identity}):
+            if mine.get(name) != self.identity.get(name):
+                differ.append(
+                    f"{name} {mine.get(name)!r}, not {self.identity.get(name)!r}"
+                )
+        if differ:
+            raise ConfigError(
+                f"worker on {socket.gethostname()}: the encoder is not the one of the run "
+                f"({', '.join(differ)}); make the machines alike, or say --precision and --device",
+            )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "encoder": None}
 
 
 def extract(
@@ -160,30 +238,42 @@ def extract(
     """
     folder, watcher = Path(out).absolute(), watcher or ExtractWatcher()
     mine = _mine(items, shard)
-    config = _absolute(config)
+    if config.weights is not None:  # workers may run in another folder
+        config = config.model_copy(update={"weights": config.weights.absolute()})
     encoder = load(config)
     settings = settings_of(config, encoder)
     folder.mkdir(parents=True, exist_ok=True)
     claim_settings(folder, settings)
-    records, waiting, doubtful = _look(mine, config, settings, folder, retry, verify)
-    waits = len(waiting) + len(doubtful)
-    watcher.on_slides(len(mine), waits)
+    records: dict[str, Record] = {}
+    waiting, doubtful = [], []
+    for item in mine:
+        places = Places(folder, item.slide_id)
+        record = read_record(places)
+        if record is None:
+            waiting.append(item)
+        elif record.died_inline:
+            doubtful.append(item)  # its record stays until a worker has tried the slide
+        elif _is_final(
+            record, inputs_key(item, config, settings), places, retry, verify
+        ):
+            records[item.slide_id] = record
+        else:
+            waiting.append(item)
+    count = len(waiting) + len(doubtful)
+    watcher.on_slides(len(mine), count)
     work = ExtractWork(config, folder, settings["encoder"], executor.name, load)
     if executor.name == "inline":
         work.encoder = encoder
-        carried = _inline(work, waiting, doubtful, executor, watcher)
+        running = _run_inline(work, waiting, doubtful, executor, watcher)
     else:
-        waiting = sorted(
-            [*waiting, *doubtful],
-            key=_size,
-            reverse=True,
-        )  # no long one is left for the end
-        carried = _carry(work, waiting, executor, watcher)
+        # the largest come first, so that no long one is left for the end
+        waiting = sorted([*waiting, *doubtful], key=_size, reverse=True)
+        running = _run(work, waiting, executor, watcher)
     del encoder
-    with closing(carried) as ended:
+    with closing(running) as ended:
         for done, record in enumerate(ended, start=1):
             records[record.slide_id] = record
-            watcher.on_slide(record, done, waits)
+            watcher.on_slide(record, done, count)
     return Summary(tuple(records[item.slide_id] for item in mine))
 
 
@@ -194,98 +284,55 @@ def survey(
     shard: Shard | None = None,
 ) -> Summary:
     """Look at the records of a folder without touching anything; slides without one are pending."""
-    folder = Path(out)
-    found = []
+    records = []
     for item in _mine(items, shard):
-        record = read_record(Places(folder, item.slide_id)) or Record(
-            item.slide_id,
-            item.patient_id,
-        )
-        if record.here:  # what runs on another machine is believed
+        places = Places(Path(out), item.slide_id)
+        record = read_record(places) or Record(item.slide_id, item.patient_id)
+        if record.here:  # records of other machines are believed
             record.settle()
-        found.append(record)
-    return Summary(tuple(found))
+        records.append(record)
+    return Summary(tuple(records))
 
 
 def _mine(items: Sequence[SlideItem], shard: Shard | None) -> list[SlideItem]:
-    checked = [
-        replace(
-            item,
-            path=item.path.absolute(),
-            mask=None if item.mask is None else item.mask.absolute(),
-        )
-        for item in check_items(items)
-    ]
+    """Items of a shard, with absolute paths."""
+    checked = []
+    for item in check_items(items):
+        mask = None if item.mask is None else item.mask.absolute()
+        checked.append(replace(item, path=item.path.absolute(), mask=mask))
     return checked if shard is None else shard.take(checked)
 
 
-def _absolute(config: ExtractConfig) -> ExtractConfig:
-    """Workers may sit in another folder."""
-    if config.weights is None:
-        return config
-    return config.model_copy(update={"weights": config.weights.absolute()})
-
-
-def _look(
-    items: Sequence[SlideItem],
-    config: ExtractConfig,
-    settings: Mapping[str, Any],
-    out: Path,
-    retry: bool,
-    verify: bool,
-) -> tuple[dict[str, Record], list[SlideItem], list[SlideItem]]:
-    """Sort slides into records that stand, items to extract, and those that may have ended their process."""
-    records, waiting, doubtful = {}, [], []
-    for item in items:
-        places = Places(out, item.slide_id)
-        record = read_record(places)
-        if record is not None and record.died_inline:
-            doubtful.append(
-                item,
-            )  # its record stays as it is until a worker has answered for the slide
-            continue
-        if record is not None and record.settle():
-            write_record(places, record)
-        inputs = inputs_key(item, config, settings)
-        if record is not None and _stands(record, inputs, places, retry, verify):
-            records[item.slide_id] = record
-            continue
-        if record is not None and record.crashes and not record.good:
-            _forgive(record, places, retry)
-        waiting.append(item)
-    return records, waiting, doubtful
-
-
-def _stands(
+def _is_final(
     record: Record,
     inputs: str,
     places: Places,
     retry: bool,
     verify: bool,
 ) -> bool:
-    """Tell whether there is nothing to do for a slide."""
+    """Whether there is nothing to do for a slide; else its record is made ready for another try."""
+    if record.settle():
+        write_record(places, record)
     if record.good:
         return is_finished(record, inputs, places, verify=verify)
-    if retry or record.inputs != inputs:
-        return False
-    return record.status == "quarantined" or (
+    failed = record.status == "quarantined" or (
         record.status == "failed" and record.final
     )
-
-
-def _forgive(record: Record, places: Places, retry: bool) -> None:
-    """Forget the crashes of a slide that a person sends in again, or that has changed."""
-    if retry or record.status == "quarantined":
+    if failed and record.inputs == inputs and not retry:
+        return True
+    # the crashes of a slide that a person sends in again, or that has changed, are forgotten
+    if record.crashes and (retry or record.status == "quarantined"):
         record.crashes, record.status = 0, "pending"
         write_record(places, record)
+    return False
 
 
 def _size(item: SlideItem) -> int:
-    found = stamp(item.path)
-    return int(found[0]) if len(found) == 2 else 0
+    size = stamp(item.path)[0]  # the path where the file is absent
+    return size if isinstance(size, int) else 0
 
 
-def _inline(
+def _run_inline(
     work: ExtractWork,
     waiting: Sequence[SlideItem],
     doubtful: Sequence[SlideItem],
@@ -297,30 +344,23 @@ def _inline(
     Nobody can tell whether those killed the process or were at hand when the run was killed. They
     come last, in a worker that this process survives: its deaths count, those of a run never do.
     """
-    yield from _carry(work, waiting, executor, watcher)
+    yield from _run(work, waiting, executor, watcher)
     if not doubtful:
         return
     left = {item.slide_id: item for item in doubtful}
-    work.encoder = (
-        None  # makes room for the worker's own; loaded again if it is needed here
-    )
+    # makes room for the worker's own; loaded again if it is needed here
+    work.encoder = None
+    worker = ProcessExecutor(workers=1, threads=executor.threads)
     try:
-        for record in _carry(
-            work,
-            doubtful,
-            ProcessExecutor(workers=1, threads=executor.threads),
-            watcher,
-        ):
+        for record in _run(work, doubtful, worker, watcher):
             del left[record.slide_id]
             yield record
-    except (
-        CrashError,
-        TypeError,
-    ):  # a program whose work cannot be sent, or whose script cannot be imported
-        yield from _carry(work, list(left.values()), executor, watcher)
+    except (CrashError, TypeError):
+        # a program whose work cannot be sent, or whose script cannot be imported
+        yield from _run(work, list(left.values()), executor, watcher)
 
 
-def _carry(
+def _run(
     work: ExtractWork,
     waiting: Sequence[SlideItem],
     executor: Executor,
@@ -328,55 +368,53 @@ def _carry(
 ) -> Generator[Record, None, None]:
     """Records of the slides as they end; what is not about one slide is raised."""
     by_id = {item.slide_id: item for item in waiting}
-    tasks = [Task(item.slide_id, item) for item in waiting]
+    tasks = [Task(slide_id, item) for slide_id, item in by_id.items()]
     with closing(executor.run(work, tasks, on_start=watcher.on_start)) as outcomes:
         for outcome in outcomes:
-            if outcome.value is not None:
-                yield _counted(outcome.value, outcome, work.out)
-            else:
+            record = outcome.value
+            if record is None:
                 yield _failed(by_id[outcome.key], outcome, work.out)
-
-
-def _counted(record: Record, outcome: Outcome[Record], out: Path) -> Record:
-    if outcome.crashes:
-        record.crashes += outcome.crashes
-        write_record(Places(out, record.slide_id), record)
-    return record
+                continue
+            if outcome.crashes:
+                record.crashes += outcome.crashes
+                write_record(Places(work.out, record.slide_id), record)
+            yield record
 
 
 def _failed(item: SlideItem, outcome: Outcome[Record], out: Path) -> Record:
-    """Write down a slide that its worker could not answer for."""
+    """Write the record of a slide for which its worker returned none."""
     error = outcome.error
     if isinstance(error, InputError) and not isinstance(error, SlideError):
         raise error
     places = Places(out, item.slide_id)
     places.sweep()
-    record = read_record(places) or Record(
-        item.slide_id,
-        item.patient_id,
-        attempts=outcome.attempts,
-    )
+    record = read_record(places)
+    if record is None:
+        record = Record(item.slide_id, item.patient_id, attempts=outcome.attempts)
     record.crashes += outcome.crashes
     crashed = isinstance(error, CrashError) and outcome.crashes > 0
-    record.fail(_told(error), status="quarantined" if crashed else "failed")
+    record.fail(_message(error), status="quarantined" if crashed else "failed")
     write_record(places, record)
     return record
 
 
-def _told(error: BaseException | None) -> str:
+def _message(error: BaseException | None) -> str:
     """Say in one line what went wrong."""
     if isinstance(error, CrashError):
         return str(error)
     if isinstance(error, MemoryError):
         return "takes more memory than this machine has free; use a larger machine, or fewer workers"
     if isinstance(error, OSError) and error.errno:
-        where = f": {error.filename}" if error.filename else ""
-        return f"{os.strerror(error.errno)}{where} (not a fault of the slide; the same command tries it again)"
+        place = f": {error.filename}" if error.filename else ""
+        return (
+            f"{os.strerror(error.errno)}{place} "
+            "(not a fault of the slide; the same command tries it again)"
+        )
     return f"{type(error).__name__}: {error or 'no message'}"
 
 
 def contact_sheet(summary: Summary, out: Path | str) -> Path:
-    """Write ``contact.html``: every slide with its numbers, and its picture while they are few enough.
+    """Write ``contact.html``: every slide with its numbers and, where they are few, its picture.
 
     Parameters
     ----------
@@ -387,18 +425,13 @@ def contact_sheet(summary: Summary, out: Path | str) -> Path:
     from survfuse.slides.contact_sheet import write_contact_sheet
 
     folder = Path(out)
-    shown = [record for record in summary.records if record.status != "pending"]
-    if len(shown) > SHEET_PICTURES:
-        shown = [record for record in shown if record.status != "done"][:SHEET_PICTURES]
-    pictures = {
-        record.slide_id: Places(folder, record.slide_id).picture for record in shown
-    }
-    return write_contact_sheet(
-        folder / "contact.html",
-        [asdict(record) for record in summary.records],
-        {
-            slide: path.read_bytes()
-            for slide, path in pictures.items()
-            if path.is_file()
-        },
-    )
+    pictured = [record for record in summary.records if record.status != "pending"]
+    if len(pictured) > SHEET_PICTURES:
+        pictured = [record for record in pictured if record.status != "done"]
+    pictures = {}
+    for record in pictured[:SHEET_PICTURES]:
+        path = Places(folder, record.slide_id).picture
+        if path.is_file():
+            pictures[record.slide_id] = path.read_bytes()
+    records = [asdict(record) for record in summary.records]
+    return write_contact_sheet(folder / "contact.html", records, pictures)

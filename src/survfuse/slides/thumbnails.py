@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
-import numpy.typing as npt
+
+from survfuse.slides import _opencv as cv2
+from survfuse.slides.reading import Floats, Indices, Mask, Pixels
 
 if TYPE_CHECKING:
     from survfuse.slides.geometry import Grid
     from survfuse.slides.overviews import Overview
     from survfuse.slides.tissue import Tissue
 
-Pixels = npt.NDArray[np.uint8]
 
 LONGEST = 800  # px
 MOST_BYTES = 30_000
@@ -22,12 +22,12 @@ _QUALITY = 68
 _SMALLEST_BOX = 12  # px; smaller tiles are a tint
 
 
-def draw_slide(
+def thumbnail(
     overview: Overview,
     tissue: Tissue,
     grid: Grid,
-    chosen: npt.NDArray[np.int64],
-    kept: npt.NDArray[np.bool_],
+    chosen: Indices,
+    included: Mask,
 ) -> bytes:
     """Draw tissue and tiles on the overview; JPEG of at most 800 px a side and about 30 kB.
 
@@ -38,97 +38,81 @@ def draw_slide(
     grid : Grid
     chosen : ndarray, (tiles,) int64
         Flat indices of tiles on tissue.
-    kept : ndarray, (tiles,) bool
+    included : ndarray, (tiles,) bool
         Which of them are in the bag.
+
+    Raises
+    ------
+    MissingExtraError
+        Without the extra `slides`.
     """
-    height, width = overview.image.shape[:2]
-    shrink = min(1.0, LONGEST / max(height, width))
-    size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
-    picture = np.ascontiguousarray(
-        cv2.resize(overview.image, size, interpolation=cv2.INTER_AREA),
-        dtype=np.uint8,
-    )
-    unit = np.array(
-        [width / size[0] * overview.scale[0], height / size[1] * overview.scale[1]],
-    )  # level-0 px
+    full = np.array(overview.image.shape[1::-1])
+    size = np.maximum(1, np.rint(full * min(1.0, LONGEST / full.max()))).astype(int)
+    picture = cv2.resize(overview.image, size.tolist(), interpolation=cv2.INTER_AREA)
+    unit = full / size * overview.scale  # level-0 px
     corners = grid.corners()[chosen] / unit
-    for which, colour, strength in ((kept, KEPT, 0.14), (~kept, LEFT_OUT, 0.35)):
-        _tiles(picture, corners[which], grid.footprint / unit, colour, strength)
-    mask = (
-        cv2.resize(
-            tissue.mask.astype(np.uint8) * 255,
-            size,
-            interpolation=cv2.INTER_AREA,
-        )
-        > 127
-    )
+    side = grid.footprint / unit
+    _draw_tiles(picture, corners[included], side, KEPT, 0.14)
+    _draw_tiles(picture, corners[~included], side, LEFT_OUT, 0.35)
+    mask = tissue.mask.astype(np.uint8) * 255
+    mask = cv2.resize(mask, size.tolist(), interpolation=cv2.INTER_AREA) > 127
     outlines, _ = cv2.findContours(
         mask.astype(np.uint8),
         cv2.RETR_CCOMP,
         cv2.CHAIN_APPROX_SIMPLE,
     )
-    cv2.drawContours(
-        picture,
-        outlines,
-        -1,
-        TISSUE,
-        2 if max(size) > 300 else 1,
-        cv2.LINE_AA,
-    )
+    width = 2 if size.max() > 300 else 1
+    cv2.drawContours(picture, outlines, -1, TISSUE, width, cv2.LINE_AA)
     return to_jpeg(picture, MOST_BYTES)
 
 
-def _tiles(
+def _draw_tiles(
     picture: Pixels,
-    corners: npt.NDArray[np.float64],
-    side: npt.NDArray[np.float64],
+    corners: Floats,
+    side: Floats,
     colour: tuple[int, int, int],
     strength: float,
 ) -> None:
     """Tint tiles, and box them where there is room."""
-    limit = np.array([picture.shape[1], picture.shape[0]])
-    start = np.rint(corners).astype(int).clip(0, limit - 1)
-    stop = (np.rint(corners + side).astype(int) - 1).clip(start, limit - 1)
+    limit = np.array(picture.shape[1::-1]) - 1
+    start = np.rint(corners).astype(int).clip(0, limit)
+    stop = (np.rint(corners + side).astype(int) - 1).clip(start, limit)
+    boxes = np.stack([start, stop], axis=1).tolist()
     tint = np.zeros(picture.shape[:2], np.uint8)
-    for first, last in zip(start.tolist(), stop.tolist(), strict=True):
+    for first, last in boxes:
         cv2.rectangle(tint, first, last, 1, cv2.FILLED)
-    tinted = cv2.addWeighted(
-        picture,
-        1 - strength,
-        np.full_like(picture, colour),
-        strength,
-        0,
-    )
+    plain = np.full_like(picture, colour)
+    tinted = cv2.addWeighted(picture, 1 - strength, plain, strength, 0)
     cv2.copyTo(tinted, tint, picture)
     if side.min() >= _SMALLEST_BOX:
-        for first, last in zip(start.tolist(), stop.tolist(), strict=True):
+        for first, last in boxes:
             cv2.rectangle(picture, first, last, colour, 1)
 
 
 def to_jpeg(picture: Pixels, most_bytes: int) -> bytes:
     """Encode as JPEG, made smaller until it fits."""
     while True:
-        how = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
-        encoded: bytes = cv2.imencode(".jpg", picture[..., ::-1], how)[1].tobytes()
+        options = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
+        encoded: bytes = cv2.imencode(".jpg", picture[..., ::-1], options)[1].tobytes()
         if len(encoded) <= most_bytes or max(picture.shape[:2]) < 64:
             return encoded
-        shrink = max(0.5, 0.95 * (most_bytes / len(encoded)) ** 0.5)
-        picture = np.asarray(
-            cv2.resize(
-                picture,
-                None,
-                fx=shrink,
-                fy=shrink,
-                interpolation=cv2.INTER_AREA,
-            ),
-            np.uint8,
-        )
+        picture = _scaled(picture, max(0.5, 0.95 * (most_bytes / len(encoded)) ** 0.5))
 
 
 def smaller(jpeg: bytes, most_bytes: int) -> bytes:
-    """Encode a JPEG again at half its size or less, so that it fits; what is no JPEG stays as it is."""
+    """Encode a JPEG again at half its size or less; other bytes stay as they are."""
     picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
     if picture is None:
         return jpeg
-    half = cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-    return to_jpeg(np.asarray(half[..., ::-1], np.uint8), most_bytes)
+    return to_jpeg(_scaled(picture, 0.5)[..., ::-1], most_bytes)
+
+
+def _scaled(picture: Pixels, factor: float) -> Pixels:
+    scaled: Pixels = cv2.resize(
+        picture,
+        None,
+        fx=factor,
+        fy=factor,
+        interpolation=cv2.INTER_AREA,
+    )
+    return scaled

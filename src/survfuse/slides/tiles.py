@@ -1,18 +1,19 @@
-"""Tiles stream from a slide row by row, in batches: each native tile is decoded once, memory stays flat."""
+"""Tiles of a slide row by row, in batches: memory does not depend on their number."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 
 from survfuse._errors import SlideError
+from survfuse.slides import _opencv as cv2
 from survfuse.slides.geometry import Grid
-from survfuse.slides.reading import MOST_PIXELS, Pixels, SlideReader
+from survfuse.slides.reading import MOST_PIXELS, Indices, Pixels, SlideReader
 
 OnBad = Callable[[int, str], None]
 """Called with the position of an unreadable tile in the wanted list, and why."""
@@ -32,22 +33,14 @@ class TileBatch:
     pixels : ndarray, (tiles, px, px, 3) uint8 RGB
     """
 
-    index: npt.NDArray[np.int64]
+    index: Indices
     pixels: Pixels
-
-
-@dataclass(frozen=True)
-class _Run:
-    """Neighbouring tiles of one row: positions ``[start, stop)`` of the wanted list."""
-
-    start: int
-    stop: int
 
 
 def stream_tiles(
     reader: SlideReader,
     grid: Grid,
-    chosen: npt.NDArray[np.int64],
+    chosen: Indices,
     *,
     batch: int,
     on_bad: OnBad,
@@ -71,26 +64,24 @@ def stream_tiles(
         batches are the same whatever the number.
     """
     batch = max(1, min(batch, MOST_PIXELS // grid.tile_px**2))
-    jobs = list(_jobs(grid, np.asarray(chosen, np.int64), batch))
-    if threads <= 1:
-        done: Iterator[_Read] = (_read(reader, grid, chosen, job) for job in jobs)
-    else:
-        done = _ahead(reader, grid, chosen, jobs, threads)
-    for found, bad in done:
-        for position, why in bad:
-            on_bad(position, why)
-        if len(found.index):
-            yield found
+    chosen = np.asarray(chosen, np.int64)
+    jobs = _jobs(grid, chosen, batch)
+    read = partial(_read, reader, grid, chosen)
+    for tiles, bad in map(read, jobs) if threads <= 1 else _ahead(read, jobs, threads):
+        for position, reason in bad:
+            on_bad(position, reason)
+        if len(tiles.index):
+            yield tiles
 
 
+_Job = list[range]
+"""Runs of neighbouring tiles of one row: positions in the wanted list."""
 _Read = tuple[TileBatch, list[tuple[int, str]]]
 
 
 def _ahead(
-    reader: SlideReader,
-    grid: Grid,
-    chosen: npt.NDArray[np.int64],
-    jobs: Sequence[list[_Run]],
+    read: Callable[[_Job], _Read],
+    jobs: Iterator[_Job],
     threads: int,
 ) -> Iterator[_Read]:
     """Read a bounded number of batches ahead of the consumer."""
@@ -98,7 +89,7 @@ def _ahead(
     with ThreadPoolExecutor(threads, thread_name_prefix="tiles") as pool:
         try:
             for job in jobs:
-                waiting.append(pool.submit(_read, reader, grid, chosen, job))
+                waiting.append(pool.submit(read, job))
                 if len(waiting) > threads + 1:
                     yield waiting.popleft().result()
             while waiting:
@@ -108,22 +99,22 @@ def _ahead(
                 future.cancel()
 
 
-def _jobs(
-    grid: Grid,
-    chosen: npt.NDArray[np.int64],
-    batch: int,
-) -> Iterator[list[_Run]]:
+def _jobs(grid: Grid, chosen: Indices, batch: int) -> Iterator[_Job]:
     """Cut the wanted list into batches, and each into runs of neighbours that one read serves."""
     longest = max(1, min(batch, _RUN_PIXELS // grid.read_px**2))
-    job: list[_Run] = []
+    is_new_row = np.diff(chosen // grid.columns) != 0
+    breaks = np.flatnonzero(is_new_row | (np.diff(chosen) != 1)) + 1
+    starts = [0, *breaks.tolist()]
+    stops = [*breaks.tolist(), len(chosen)]
+    job: _Job = []
     size = 0
-    for run in _runs(grid, chosen, longest):
-        start = run.start
-        while start < run.stop:
-            stop = min(run.stop, start + batch - size)
-            job.append(_Run(start, stop))
-            size += stop - start
-            start = stop
+    for start, stop in zip(starts, stops, strict=True):
+        while start < stop:
+            # a run ends with its neighbours, where it is long, and with its batch
+            ends = start + min(stop - start, longest, batch - size)
+            job.append(range(start, ends))
+            size += ends - start
+            start = ends
             if size == batch:
                 yield job
                 job, size = [], 0
@@ -131,73 +122,46 @@ def _jobs(
         yield job
 
 
-def _runs(grid: Grid, chosen: npt.NDArray[np.int64], longest: int) -> Iterator[_Run]:
-    if not len(chosen):
-        return
-    row, column = np.divmod(chosen, grid.columns)
-    breaks = np.flatnonzero((np.diff(row) != 0) | (np.diff(column) != 1)) + 1
-    for start, stop in zip([0, *breaks], [*breaks, len(chosen)], strict=True):
-        for first in range(int(start), int(stop), longest):
-            yield _Run(first, min(int(stop), first + longest))
-
-
 def _read(
     reader: SlideReader,
     grid: Grid,
-    chosen: npt.NDArray[np.int64],
-    job: list[_Run],
+    chosen: Indices,
+    job: _Job,
 ) -> _Read:
     size = job[-1].stop - job[0].start
     pixels = np.empty((size, grid.tile_px, grid.tile_px, 3), np.uint8)
-    kept: list[int] = []
+    index: list[int] = []
     bad: list[tuple[int, str]] = []
     for run in job:
         corners = grid.read_corners(chosen[run.start : run.stop])
         try:
-            _fill(reader, grid, corners, pixels[len(kept) : len(kept) + len(corners)])
-            kept.extend(range(run.start, run.stop))
-        except (
-            SlideError
-        ):  # one damaged native tile: find which of the run's tiles it spoils
-            for position, corner in zip(
-                range(run.start, run.stop),
-                corners,
-                strict=True,
-            ):
+            _fill(reader, grid, corners, pixels[len(index) :])
+            index += run
+        except SlideError:
+            # one damaged native tile: find which of the run's tiles it spoils
+            for position, corner in zip(run, corners, strict=True):
                 try:
-                    _fill(reader, grid, corner[None], pixels[len(kept) : len(kept) + 1])
-                    kept.append(position)
+                    _fill(reader, grid, corner[None], pixels[len(index) :])
+                    index.append(position)
                 except SlideError as error:
                     bad.append((position, str(error)))
-    return TileBatch(np.array(kept, np.int64), pixels[: len(kept)]), bad
+    return TileBatch(np.array(index, np.int64), pixels[: len(index)]), bad
 
 
 def _fill(
     reader: SlideReader,
     grid: Grid,
-    corners: npt.NDArray[np.int64],
+    corners: Indices,
     out: Pixels,
 ) -> None:
     """Read neighbouring tiles of one row at once and cut them apart."""
     side, px = grid.read_px, grid.tile_px
-    left, top = (int(value) for value in corners[0])
-    strip = reader.region(
-        grid.level,
-        left,
-        top,
-        int(corners[-1, 0]) + side - left,
-        side,
-    )
-    for tile, (x, _) in zip(out, corners, strict=True):
-        cut = strip[:, x - left : x - left + side]
-        if side == px:
-            tile[...] = cut
-        else:
-            _resize(cut, px, tile)
-
-
-def _resize(cut: Pixels, px: int, out: Pixels) -> None:
-    import cv2
-
-    shrink = cv2.INTER_AREA if cut.shape[0] > px else cv2.INTER_LINEAR
-    out[...] = cv2.resize(cut, (px, px), interpolation=shrink)
+    left, top = corners[0].tolist()
+    offsets = corners[:, 0] - left
+    strip = reader.region(grid.level, left, top, int(offsets[-1]) + side, side)
+    shrink = cv2.INTER_AREA if side > px else cv2.INTER_LINEAR
+    for tile, offset in zip(out, offsets.tolist(), strict=False):
+        cut = strip[:, offset : offset + side]
+        tile[...] = (
+            cut if side == px else cv2.resize(cut, (px, px), interpolation=shrink)
+        )

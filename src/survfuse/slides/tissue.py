@@ -7,23 +7,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
-from survfuse._errors import MissingExtraError
+from survfuse.slides import _opencv as cv2
 from survfuse.slides.overviews import shrunk
+from survfuse.slides.reading import Floats, Indices, Mask
 
 if TYPE_CHECKING:
     from survfuse.slides.geometry import Grid
     from survfuse.slides.overviews import Overview
     from survfuse.slides.reading import SlideReader
 
-Mask = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.float64]
 
-METHODS = ("otsu", "lazyslide")
 REACHED = 0.25  # share of a piece that its tiles must hold
 LEAST_COVER = 0.05  # of a tile; a piece that fills less is no chip but a speck
 MASK_SIDE = 2048
@@ -59,7 +56,7 @@ class Tissue:
     notes: tuple[str, ...] = ()
 
     def cover(self, corners: Floats, footprint: float) -> Floats:
-        """Share of each tile that is tissue, (tiles,); a tile's part beyond the slide counts as none.
+        """Share of each tile that is tissue, (tiles,); beyond the slide there is none.
 
         Parameters
         ----------
@@ -69,12 +66,10 @@ class Tissue:
             Side of a tile.
         """
         return _cover(
-            self.mask,
-            np.asarray(corners) / self.scale,
-            footprint / np.asarray(self.scale),
+            self.mask, corners / np.array(self.scale), footprint / np.array(self.scale)
         )
 
-    def choose(self, grid: Grid, min_cover: float) -> npt.NDArray[np.int64]:
+    def choose(self, grid: Grid, min_cover: float) -> Indices:
         """Choose the tiles of `grid` that are tissue by at least `min_cover`; sorted flat indices.
 
         A piece (a chip of a TURBT) of which these tiles hold less than a quarter is given the one
@@ -91,49 +86,34 @@ class Tissue:
             return np.empty(0, np.int64)
         corners = grid.corners()
         share = self.cover(corners, grid.footprint)
-        kept = (share >= min_cover) & (share > 0)
-        rescued = self._rescued(grid, corners, corners[kept])
-        return np.union1d(np.flatnonzero(kept), np.array(rescued, np.int64)).astype(
-            np.int64,
-        )
+        chosen = (share >= min_cover) & (share > 0)
+        for tile in self._rescued(grid, corners, corners[chosen]):
+            chosen[tile] = True
+        return np.flatnonzero(chosen)
 
-    def _rescued(self, grid: Grid, corners: Floats, kept: Floats) -> list[int]:
-        """One tile for each piece that the kept ones hardly reach."""
-        import cv2
-
+    def _rescued(self, grid: Grid, corners: Floats, chosen: Floats) -> list[int]:
+        """One tile for each piece that the chosen ones hardly reach."""
+        scale = np.array(self.scale)
+        side = grid.footprint / scale
         count, labels, stats, _ = cv2.connectedComponentsWithStats(
             self.mask.astype(np.uint8),
             connectivity=8,
         )
-        under = _painted(
-            self.mask.shape,
-            kept / self.scale,
-            grid.footprint / np.asarray(self.scale),
-        )
-        reached = np.bincount(labels[under], minlength=count) / np.maximum(
-            stats[:, cv2.CC_STAT_AREA],
-            1,
-        )
-        large = (
-            stats[:, cv2.CC_STAT_AREA] * math.prod(self.scale)
-            >= LEAST_COVER * grid.footprint**2
-        )
+        area = stats[:, cv2.CC_STAT_AREA]
+        covered = labels[_painted(self.mask.shape, chosen / scale, side)]
+        reached = np.bincount(covered, minlength=count) / np.maximum(area, 1)
+        is_large = area * math.prod(self.scale) >= LEAST_COVER * grid.footprint**2
+        is_large[0] = False  # all that is no tissue
         rescued = []
-        large[0] = False  # all that is no tissue
-        for piece in np.flatnonzero(large & (reached < REACHED)):
-            x, y, width, height, _ = (int(value) for value in stats[piece])
+        for piece in np.flatnonzero(is_large & (reached < REACHED)):
+            x, y, width, height = stats[piece, :4].tolist()
             near = _tiles_meeting(
-                grid,
-                np.array([x, y, x + width, y + height]) * np.tile(self.scale, 2),
+                grid, np.array([[x, y], [x + width, y + height]]) * scale
             )
             if not len(near):
                 continue
             alone = labels[y : y + height, x : x + width] == piece
-            share = _cover(
-                alone,
-                corners[near] / self.scale - (x, y),
-                grid.footprint / np.asarray(self.scale),
-            )
+            share = _cover(alone, corners[near] / scale - (x, y), side)
             if share.max() >= LEAST_COVER:
                 rescued.append(int(near[np.argmax(share)]))
         return rescued
@@ -143,21 +123,20 @@ def find_tissue(
     overview: Overview,
     slide_mpp: float,
     *,
-    method: Literal["otsu", "lazyslide"] = "otsu",
     min_area_mm2: float = 0.02,
     max_hole_mm2: float = 0.1,
 ) -> Tissue:
     """Find stained tissue on the overview of a slide.
+
+    Stained px are told from glass by the density of their stain against the slide's own glass
+    (Otsu's threshold, held within what tissue has); padding, pen marks, lines and specks are left
+    out.
 
     Parameters
     ----------
     overview : Overview
     slide_mpp : float, µm/px
         Of level 0.
-    method : {"otsu", "lazyslide"}
-        How stained px are told from bare glass: by the density of their stain against the slide's
-        own glass (Otsu's threshold, held within what tissue has), or by ``lazyslide.pp.find_tissues``
-        (Otsu's threshold on saturation). Padding, pen marks, lines, specks and holes are treated alike.
     min_area_mm2 : float
         Smaller pieces are dust.
     max_hole_mm2 : float
@@ -173,33 +152,19 @@ def find_tissue(
     MissingExtraError
         Without the extra `slides`.
     """
-    if method not in METHODS:
-        raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
-    try:
-        from survfuse.slides.tissue_regions import find_stained
-    except ImportError as error:
-        raise MissingExtraError(
-            f"finding tissue needs {error.name or 'more packages'}: pip install 'survfuse[slides]'",
-        ) from None
+    from survfuse.slides.tissue_regions import find_stained
+
     mask, pen_share, notes = find_stained(
         overview.image,
-        slide_mpp * math.sqrt(overview.scale[0] * overview.scale[1]),
-        lazyslide=method == "lazyslide",
+        slide_mpp * math.sqrt(math.prod(overview.scale)),
         min_area_mm2=min_area_mm2,
         max_hole_mm2=max_hole_mm2,
     )
-    return measured(
-        mask,
-        overview.scale,
-        slide_mpp,
-        source="found",
-        pen_share=pen_share,
-        notes=notes,
-    )
+    return measured(mask, overview.scale, slide_mpp, "found", notes, pen_share)
 
 
 def stained_on(overview: Overview, slide_mpp: float) -> Mask:
-    """Look quickly at what is stained, on at most 1,024 px a side of the whole slide, (height, width) bool.
+    """Find quickly what is stained, on at most 1,024 px a side, (height, width) bool.
 
     Parameters
     ----------
@@ -211,14 +176,8 @@ def stained_on(overview: Overview, slide_mpp: float) -> Mask:
 
     image = shrunk(overview.image)
     shrink = max(overview.image.shape[:2]) / max(image.shape[:2])
-    mpp = slide_mpp * math.sqrt(overview.scale[0] * overview.scale[1]) * shrink
-    return find_stained(
-        image,
-        mpp,
-        lazyslide=False,
-        min_area_mm2=LEAST_MM2,
-        max_hole_mm2=LEAST_MM2,
-    )[0]
+    mpp = slide_mpp * math.sqrt(math.prod(overview.scale)) * shrink
+    return find_stained(image, mpp, min_area_mm2=LEAST_MM2, max_hole_mm2=LEAST_MM2)[0]
 
 
 def everything(reader: SlideReader, slide_mpp: float | None = None) -> Tissue:
@@ -232,29 +191,25 @@ def everything(reader: SlideReader, slide_mpp: float | None = None) -> Tissue:
     """
     whole = reader.levels[0]
     step = max(1.0, max(whole.width, whole.height) / MASK_SIDE)
-    columns, rows = (
-        max(1, round(whole.width / step)),
-        max(1, round(whole.height / step)),
-    )
-    scale = (whole.width / columns, whole.height / rows)
+    columns, rows = (max(1, round(side / step)) for side in (whole.width, whole.height))
+    across, down = whole.width / columns, whole.height / rows
     x, y, width, height = reader.bounds
     mask = np.zeros((rows, columns), bool)
+    top, left = math.floor(y / down), math.floor(x / across)
     mask[
-        math.floor(y / scale[1]) : math.ceil((y + height) / scale[1]),
-        math.floor(x / scale[0]) : math.ceil((x + width) / scale[0]),
+        top : math.ceil((y + height) / down), left : math.ceil((x + width) / across)
     ] = True
     mpp = slide_mpp or reader.mpp or math.nan
-    return Tissue(mask, scale, "everything", width * height * mpp**2 / 1e6, 1)
+    return Tissue(mask, (across, down), "everything", width * height * mpp**2 / 1e6, 1)
 
 
 def measured(
     mask: Mask,
     scale: tuple[float, float],
     slide_mpp: float,
-    *,
     source: str,
-    pen_share: float = 0.0,
     notes: tuple[str, ...] = (),
+    pen_share: float = 0.0,
 ) -> Tissue:
     """Give a mask its area and number of pieces.
 
@@ -265,11 +220,9 @@ def measured(
         Level-0 px per mask px, along x and y.
     slide_mpp : float, µm/px
         Of level 0.
-    source, pen_share, notes
+    source, notes, pen_share
         As of :class:`Tissue`.
     """
-    import cv2
-
     count, _ = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
     area = float(np.count_nonzero(mask)) * scale[0] * scale[1] * slide_mpp**2 / 1e6
     return Tissue(mask, scale, source, area, count - 1, pen_share, notes)
@@ -277,62 +230,50 @@ def measured(
 
 def _cover(mask: Mask, corners: Floats, side: Floats) -> Floats:
     """Share of each box that is True; `corners` (boxes, 2) and `side` (2,) in px of the mask."""
-    import cv2
+    integral = cv2.integral(mask.astype(np.uint8))
 
-    integral = np.asarray(cv2.integral(mask.astype(np.uint8)), np.int32)
+    def area_to(x: Floats, y: Floats) -> Floats:
+        """Area up to a point, bilinear between the px of the integral image."""
+        row, column = y.clip(0, mask.shape[0]), x.clip(0, mask.shape[1])
+        above = np.minimum(row.astype(int), mask.shape[0] - 1)
+        before = np.minimum(column.astype(int), mask.shape[1] - 1)
+        down, across = row - above, column - before
+        upper, lower = (
+            integral[line, before] * (1 - across) + integral[line, before + 1] * across
+            for line in (above, above + 1)
+        )
+        area: Floats = upper * (1 - down) + lower * down
+        return area
+
     left, top = corners.T
     right, bottom = (corners + side).T
-    inside = (
-        _at(integral, bottom, right)
-        - _at(integral, top, right)
-        - _at(integral, bottom, left)
-        + _at(integral, top, left)
-    )
-    return np.asarray(np.clip(inside / (side[0] * side[1]), 0.0, 1.0))
-
-
-def _at(integral: npt.NDArray[np.int32], rows: Floats, columns: Floats) -> Floats:
-    """Read an integral image between its px: exact, as the area below is bilinear there."""
-    row, column = (
-        rows.clip(0, integral.shape[0] - 1),
-        columns.clip(0, integral.shape[1] - 1),
-    )
-    above = np.minimum(row.astype(int), integral.shape[0] - 2)
-    before = np.minimum(column.astype(int), integral.shape[1] - 2)
-    down, across = row - above, column - before
-    upper = (
-        integral[above, before] * (1 - across) + integral[above, before + 1] * across
-    )
-    lower = (
-        integral[above + 1, before] * (1 - across)
-        + integral[above + 1, before + 1] * across
-    )
-    return np.asarray(upper * (1 - down) + lower * down)
+    inside = area_to(right, bottom) - area_to(right, top)
+    inside = inside - area_to(left, bottom) + area_to(left, top)
+    return np.clip(inside / math.prod(side), 0.0, 1.0)
 
 
 def _painted(shape: tuple[int, ...], corners: Floats, side: Floats) -> Mask:
-    """Px that lie under any of many boxes, by a two-dimensional sum of their corners."""
-    limit = np.array([shape[1], shape[0]])
-    start = np.rint(corners).astype(int).clip(0, limit)
-    stop = np.rint(corners + side).astype(int).clip(0, limit)
+    """Px that lie within any of many boxes, by a two-dimensional sum of their corners."""
+    limit = np.array(shape[::-1])
+    left, top = np.rint(corners).astype(int).clip(0, limit).T
+    right, bottom = np.rint(corners + side).astype(int).clip(0, limit).T
     steps = np.zeros((shape[0] + 1, shape[1] + 1), np.int32)
-    np.add.at(steps, (start[:, 1], start[:, 0]), 1)
-    np.add.at(steps, (stop[:, 1], stop[:, 0]), 1)
-    np.add.at(steps, (start[:, 1], stop[:, 0]), -1)
-    np.add.at(steps, (stop[:, 1], start[:, 0]), -1)
+    for sign, rows, columns in (
+        (1, top, left),
+        (1, bottom, right),
+        (-1, top, right),
+        (-1, bottom, left),
+    ):
+        np.add.at(steps, (rows, columns), sign)
     return np.asarray(steps.cumsum(axis=0).cumsum(axis=1)[:-1, :-1] > 0)
 
 
-def _tiles_meeting(grid: Grid, box: Floats) -> npt.NDArray[np.int64]:
-    """Flat indices of the tiles that meet a box (left, top, right, bottom) in level-0 px."""
-    left, top, right, bottom = (box - np.tile(grid.origin, 2)) / grid.stride
-    reach = grid.footprint / grid.stride
-    columns = np.arange(
-        max(0, math.floor(left - reach) + 1),
-        min(grid.columns, math.ceil(right)),
+def _tiles_meeting(grid: Grid, box: Floats) -> Indices:
+    """Flat indices of the tiles that meet a box ((left, top), (right, bottom)) in level-0 px."""
+    start, stop = (box - grid.origin) / grid.stride
+    first = np.maximum(0, np.floor(start - grid.footprint / grid.stride) + 1)
+    last = np.minimum((grid.columns, grid.rows), np.ceil(stop))
+    columns, rows = (
+        np.arange(*ends, dtype=np.int64) for ends in zip(first, last, strict=True)
     )
-    rows = np.arange(
-        max(0, math.floor(top - reach) + 1),
-        min(grid.rows, math.ceil(bottom)),
-    )
-    return np.asarray((rows[:, None] * grid.columns + columns).ravel(), np.int64)
+    return (rows[:, None] * grid.columns + columns).ravel()

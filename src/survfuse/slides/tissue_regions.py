@@ -1,25 +1,16 @@
-"""From stain densities to pieces of tissue: one threshold with guards, then shapes judged in µm."""
+"""From stain densities to pieces of tissue: one threshold within bounds, then shapes in µm."""
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
-import numpy.typing as npt
 
-from survfuse.slides.stain import (
-    Light,
-    disk,
-    find_ink,
-    keep_large,
-    measure_light,
-    stain,
-)
-
-Pixels = npt.NDArray[np.uint8]
-Mask = npt.NDArray[np.bool_]
+from survfuse.slides import _opencv as cv2
+from survfuse.slides.reading import Mask, Pixels
+from survfuse.slides.stain import disk, find_ink, keep_large, measure_light, stain
 
 PALEST, DARKEST = 0.025, 0.060
-"""Otsu's threshold on the density of stain is held between these: glass stays below, pale eosin above."""
+"""Otsu's threshold on the density of stain is held between these: glass stays below, pale eosin
+above."""
 PALEST_WITHOUT_GLASS = 0.010
 STEP = 0.002  # density per step of 8 bits
 SMOOTH_UM = 24.0
@@ -32,7 +23,6 @@ def find_stained(
     image: Pixels,
     mpp: float,
     *,
-    lazyslide: bool,
     min_area_mm2: float,
     max_hole_mm2: float,
 ) -> tuple[Mask, float, tuple[str, ...]]:
@@ -43,8 +33,6 @@ def find_stained(
     image : ndarray, (height, width, 3) uint8 RGB
     mpp : float, µm/px
         Of the overview.
-    lazyslide : bool
-        Threshold by lazyslide instead of here; the guards are the same.
     min_area_mm2, max_hole_mm2 : float
 
     Returns
@@ -56,110 +44,65 @@ def find_stained(
     """
     light = measure_light(image)
     ink = find_ink(light, mpp)
-    barred = ink | light.padding
-    light.density[barred] = 0.0
-    smooth = _smooth(light, mpp)
-    if lazyslide:
-        from survfuse.slides.lazyslide import stained_by_lazyslide
-
-        bare = image.copy()
-        bare[barred] = light.colour
-        stained = stained_by_lazyslide(bare, mpp) & (smooth > _lowest(light, mpp))
-    else:
-        stained = smooth > _threshold(smooth, light, mpp)
-    mask = _tidy(stained, mpp, min_area_mm2, max_hole_mm2, barred)
-    scanned = max(1, barred.size - int(np.count_nonzero(light.padding)))
+    excluded = ink | light.padding
+    light.density[excluded] = 0.0
+    # the median over a few cells' breadth keeps edges
+    window = 2 * round(max(0.0, SMOOTH_UM / mpp - 1) / 2) + 1
+    window = max(3, window)
+    steps = np.clip(stain(light.density) / STEP, 0, 255).astype(np.uint8)
+    smooth = cv2.medianBlur(steps, window)
+    stained = smooth > _threshold(smooth, light.glass, light.noise / window)
+    mask = _pieces(stained, excluded, mpp, min_area_mm2, max_hole_mm2)
+    scanned = max(1, int(np.count_nonzero(~light.padding)))
     pen_share = float(np.count_nonzero(ink) / scanned)
     notes = [] if light.glass else ["no bare glass was seen to compare with"]
-    if not mask.any():
-        notes.append(_why_nothing(light, stained & ~barred, pen_share, min_area_mm2))
-    return mask, pen_share, tuple(notes)
-
-
-def _why_nothing(
-    light: Light,
-    stained: Mask,
-    pen_share: float,
-    min_area_mm2: float,
-) -> str:
-    """Say what the slide shows where no tissue was found on it."""
-    if light.padding.all():
-        return "no tissue: all of it is exactly black or white, as if nothing had been scanned"
+    if mask.any():
+        return mask, pen_share, tuple(notes)
     pen = f", marker pen on {pen_share:.0%}" if pen_share else ""
-    if stained.any():
-        share = float(stained.mean())
-        return (
-            f"no tissue: what is stained ({share:.2%} of the slide) is lines, specks, or pieces smaller than "
+    share = float((stained & ~excluded).mean())
+    if light.padding.all():
+        why = "all of it is exactly black or white, as if nothing had been scanned"
+    elif share:
+        why = (
+            f"what is stained ({share:.2%} of the slide) is lines, specks, or pieces smaller than "
             f"{min_area_mm2:g} mm²{pen}"
         )
-    return f"no tissue: nothing is stained; bare glass on {light.glass:.0%} of what was scanned{pen}"
+    else:
+        why = f"nothing is stained; bare glass on {light.glass:.0%} of what was scanned{pen}"
+    return mask, pen_share, (*notes, f"no tissue: {why}")
 
 
-def _smooth(light: Light, mpp: float) -> npt.NDArray[np.uint8]:
-    """Density of stain in steps of `STEP`, its median over a few cells' breadth: edges stay."""
-    levels = np.clip(stain(light.density) / STEP, 0, 255).astype(np.uint8)
-    return np.asarray(cv2.medianBlur(levels, max(3, _odd(SMOOTH_UM / mpp))), np.uint8)
-
-
-def _lowest(light: Light, mpp: float) -> float:
-    """Steps of density of the palest stain that is not the noise of the glass."""
-    if not light.glass:
+def _threshold(smooth: Pixels, glass: float, noise: float) -> float:
+    """Otsu's, within bounds for slides where it would halve noise (blank) or tissue."""
+    if not glass:
         return PALEST_WITHOUT_GLASS / STEP
-    return max(PALEST, 6 * light.noise / max(3, _odd(SMOOTH_UM / mpp))) / STEP
-
-
-def _threshold(smooth: npt.NDArray[np.uint8], light: Light, mpp: float) -> float:
-    """Otsu's, within bounds that hold where Otsu halves noise (blank) or tissue (two stains, no glass)."""
-    lowest = _lowest(light, mpp)
-    if not light.glass:
-        return lowest
     otsu, _ = cv2.threshold(smooth, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
-    return float(max(min(otsu, DARKEST / STEP), lowest))
+    return float(max(min(otsu, DARKEST / STEP), max(PALEST, 6 * noise) / STEP))
 
 
-def _tidy(
+def _pieces(
     stained: Mask,
+    excluded: Mask,
     mpp: float,
     min_area_mm2: float,
     max_hole_mm2: float,
-    barred: Mask,
 ) -> Mask:
-    """Join what is near, drop lines and specks, fill small holes; nothing grows into `barred`."""
-    mask = cv2.morphologyEx(
-        stained.astype(np.uint8),
-        cv2.MORPH_CLOSE,
-        disk(_radius(JOIN_UM / 2 / mpp)),
-    )
-    mask = _without_lines(np.asarray(mask, np.uint8), _radius(THINNEST_UM / 2 / mpp))
-    mask[barred] = 0
-    mask = keep_large(mask, min_area_mm2 * 1e6 / mpp**2)
-    return np.asarray(mask, bool) | (
-        _small_holes(mask, max_hole_mm2 * 1e6 / mpp**2) & ~barred
-    )
-
-
-def _small_holes(mask: npt.NDArray[np.uint8], most_px: float) -> Mask:
-    """Background of at most `most_px` that a 0/1 mask encloses; what touches the border is no hole."""
-    outside = cv2.copyMakeBorder(1 - mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1)
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(outside, connectivity=4)
-    small = stats[:, cv2.CC_STAT_AREA] <= most_px
-    small[[0, labels[0, 0]]] = False
-    return np.asarray(small[labels[1:-1, 1:-1]], bool)
-
-
-def _without_lines(mask: npt.NDArray[np.uint8], radius: int) -> npt.NDArray[np.uint8]:
-    """Drop the pieces that are nowhere wider than 2 `radius` + 1 px; the others keep their shape."""
-    core = cv2.erode(mask, disk(radius))
+    """Join what is near, drop lines and specks, fill small holes; nothing grows into `excluded`."""
+    join, thin = (max(1, round(um / 2 / mpp)) for um in (JOIN_UM, THINNEST_UM))
+    mask = cv2.morphologyEx(stained.astype(np.uint8), cv2.MORPH_CLOSE, disk(join))
+    # only pieces that are somewhere wider than a line are kept
+    core = cv2.erode(mask, disk(thin))
     count, labels = cv2.connectedComponents(mask, connectivity=8)
     wide = np.zeros(count, np.uint8)
-    wide[np.unique(labels[core > 0])] = 1
+    wide[labels[core > 0]] = 1
     wide[0] = 0
-    return np.asarray(wide[labels])
-
-
-def _odd(pixels: float) -> int:
-    return 2 * round(max(0.0, pixels - 1) / 2) + 1
-
-
-def _radius(pixels: float) -> int:
-    return max(1, round(pixels))
+    mask = wide[labels]
+    mask[excluded] = 0
+    mask = keep_large(mask, min_area_mm2 * 1e6 / mpp**2)
+    # a hole is enclosed: what touches the border is none
+    outside = cv2.copyMakeBorder(1 - mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(outside, connectivity=4)
+    small = stats[:, cv2.CC_STAT_AREA] <= max_hole_mm2 * 1e6 / mpp**2
+    small[[0, labels[0, 0]]] = False
+    holes: Mask = small[labels[1:-1, 1:-1]] & ~excluded
+    return holes | (mask > 0)

@@ -7,8 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from survfuse.slides.encoders.card import find_card
 from survfuse.slides.encoders.encoder import EncoderCard
-from survfuse.slides.encoders.encoder_cards import UNI
+
+UNI = find_card("uni")
 
 TINY = replace(
     UNI,

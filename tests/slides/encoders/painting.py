@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from survfuse.slides.encoders.stain_planes import EOSIN, HAEMATOXYLIN
+from survfuse.slides.encoders.stain_texture import EOSIN, HAEMATOXYLIN
 
 
 def render(haematoxylin: np.ndarray, eosin: np.ndarray) -> np.ndarray:

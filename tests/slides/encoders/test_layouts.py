@@ -8,9 +8,14 @@ import pytest
 import torch
 
 from survfuse.slides.encoders._timm import import_timm
-from survfuse.slides.encoders.encoder_cards import CONCH, PHIKON_V2, RESNET50, UNI
+from survfuse.slides.encoders.card import find_card
 from survfuse.slides.encoders.encoder_networks import build_network, randomise
 from survfuse.slides.encoders.layouts import to_network
+
+CONCH = find_card("conch")
+PHIKON_V2 = find_card("phikon_v2")
+RESNET50 = find_card("resnet50")
+UNI = find_card("uni")
 
 OLD_NAMES = (
     (".attention.q_proj.", ".attention.attention.query."),

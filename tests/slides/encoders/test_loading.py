@@ -10,9 +10,11 @@ from safetensors.torch import save_file
 
 from survfuse._errors import ConfigError, InputError
 from survfuse._storage import sha256_file
-from survfuse.slides.encoders.encoder_cards import RESNET50_TRUNCATED
+from survfuse.slides.encoders.card import find_card
 from survfuse.slides.encoders.encoder_networks import randomise
 from survfuse.slides.encoders.loading import load_encoder
+
+RESNET50_TRUNCATED = find_card("resnet50_truncated")
 
 ANY = Path("some.bin")
 

@@ -24,7 +24,7 @@ def test_a_fresh_interpreter_imports_timm_without_a_warning() -> None:
 
 def test_twice_is_once() -> None:
     assert _timm.import_timm() is _timm.import_timm()
-    assert len(_timm._kept) <= 1
+    assert len(_timm._libraries) <= 1
 
 
 @pytest.mark.parametrize("absent", ["timm", "torchvision"])

@@ -8,11 +8,14 @@ import pytest
 import torch
 
 from survfuse._errors import ConfigError, SlideError
+from survfuse.slides.encoders.card import find_card
 from survfuse.slides.encoders.encoder import EncoderCard
-from survfuse.slides.encoders.encoder_cards import H_OPTIMUS_0, RESNET50_TRUNCATED
 from survfuse.slides.encoders.encoder_networks import build_network, randomise
 from survfuse.slides.encoders.loading import load_encoder
 from survfuse.slides.encoders.timm_encoder import TimmEncoder
+
+H_OPTIMUS_0 = find_card("h_optimus_0")
+RESNET50_TRUNCATED = find_card("resnet50_truncated")
 
 
 def encoder_of(

@@ -10,10 +10,13 @@ from safetensors.torch import save_file
 
 from survfuse._errors import InputError
 from survfuse._storage import sha256_file
+from survfuse.slides.encoders.card import find_card
 from survfuse.slides.encoders.encoder import EncoderCard
-from survfuse.slides.encoders.encoder_cards import RESNET50, RESNET50_TRUNCATED
 from survfuse.slides.encoders.encoder_networks import randomise
 from survfuse.slides.encoders.weight_files import fill, read_weights
+
+RESNET50 = find_card("resnet50")
+RESNET50_TRUNCATED = find_card("resnet50_truncated")
 
 
 def published(card: EncoderCard) -> dict[str, torch.Tensor]:

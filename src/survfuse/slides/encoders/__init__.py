@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from survfuse.slides.encoders.card import ENCODERS, EncoderCard, TileEncoder, find_card
+from survfuse.slides.encoders.card import (
+    ENCODERS,
+    EncoderCard,
+    TileEncoder,
+    find_card,
+    register_encoder,
+)
 from survfuse.slides.encoders.loading import load_encoder
 
-__all__ = ["ENCODERS", "EncoderCard", "TileEncoder", "find_card", "load_encoder"]
+__all__ = [
+    "ENCODERS",
+    "EncoderCard",
+    "TileEncoder",
+    "find_card",
+    "load_encoder",
+    "register_encoder",
+]

@@ -16,7 +16,7 @@ from survfuse._errors import MissingExtraError
 
 _OPERATORS = ("nms", "qnms")
 _SIGNATURE = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-_kept: list[
+_libraries: list[
     object
 ] = []  # a torch Library takes its schemas with it when it is collected
 
@@ -67,12 +67,12 @@ def _is_the_trap(error: RuntimeError) -> bool:
 def _define_operators() -> None:
     import torch
 
-    if _kept:
+    if _libraries:
         return
     library = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
     for name in _OPERATORS:
         library.define(name + _SIGNATURE)  # type: ignore[no-untyped-call]
-    _kept.append(library)
+    _libraries.append(library)
 
 
 def _forget_half_imported() -> None:

@@ -1,25 +1,61 @@
-"""A name resolves to a card: what an encoder is, what it needs, what it gives.
+"""The registry of tile encoders: a name gives the card and the function that loads the encoder.
 
 Importing this loads neither torch nor timm, so command lines can list encoders at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from difflib import get_close_matches
-from types import MappingProxyType
+from importlib.resources import files
+from typing import TypeVar
+
+import yaml
 
 from survfuse._errors import ConfigError
+from survfuse._registry import Registry, resolve
 from survfuse.readers.slide_features import normalise_encoder
 from survfuse.slides.encoders.encoder import LEAST_PX, EncoderCard, TileEncoder
-from survfuse.slides.encoders.encoder_cards import PUBLISHED
-from survfuse.slides.encoders.stain_names import STAIN_TEXTURE
 
-__all__ = ["ENCODERS", "EncoderCard", "TileEncoder", "find_card", "to_markdown"]
+__all__ = [
+    "ENCODERS",
+    "EncoderCard",
+    "TileEncoder",
+    "find_card",
+    "register_encoder",
+    "to_markdown",
+]
 
-ENCODERS: Mapping[str, EncoderCard] = MappingProxyType(
-    {card.name: card for card in (STAIN_TEXTURE, *PUBLISHED)},
-)
+Build = TypeVar("Build", bound=Callable[..., TileEncoder])
+
+ENCODERS: Registry[TileEncoder] = Registry("tile encoder", group="survfuse.encoders")
+"""Names of all encoders; other packages add theirs through entry points (docs/encoders.md)."""
+_CARDS: dict[str, EncoderCard] = {}
+
+
+def register_encoder(card: EncoderCard) -> Callable[[Build], Build]:
+    """Decorate the class or function that builds the encoder of a card.
+
+    It is called without arguments where the card needs no weights, else with the keyword
+    arguments of :func:`survfuse.slides.encoders.load_encoder`.
+
+    Parameters
+    ----------
+    card : EncoderCard
+        Its name is in small letters, with underscores.
+    """
+    if card.name != normalise_encoder(card.name):
+        raise ValueError(
+            f"encoder {card.name!r} must be called {normalise_encoder(card.name)!r}",
+        )
+    register = ENCODERS.register(card.name, summary=card.summary, source=card.source)
+
+    def add(build: Build) -> Build:
+        register(build)
+        _CARDS[card.name] = card
+        return build
+
+    return add
 
 
 def find_card(name: str) -> EncoderCard:
@@ -37,7 +73,7 @@ def find_card(name: str) -> EncoderCard:
     """
     wanted = normalise_encoder(name)
     if wanted in ENCODERS:
-        return ENCODERS[wanted]
+        return _CARDS[wanted]
     near = get_close_matches(wanted, ENCODERS, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise ConfigError(f"unknown encoder {name!r}; known: {', '.join(ENCODERS)}{hint}")
@@ -45,37 +81,30 @@ def find_card(name: str) -> EncoderCard:
 
 def to_markdown() -> str:
     """Render all cards as the tables of the documentation page."""
-    return "\n".join([_table(), "", *(_notes(card) for card in ENCODERS.values())])
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("survfuse.slides", "templates"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    template = environment.get_template("encoders.md.j2")
+    return template.render(cards=_CARDS.values(), least_px=LEAST_PX)
 
 
-def _table() -> str:
-    rows = [
-        "| encoder | features | tile | µm/px (basis) | pooling | licence | access | GPU precision |",
-        "|---|---:|---:|---|---|---|---|---|",
-    ]
-    for card in ENCODERS.values():
-        rows.append(
-            f"| `{card.name}` | {card.dim} | {card.px} px | {card.mpp} ({card.basis}) | {card.pooling} "
-            f"| {card.licence} | {_access(card)} | {card.precision if card.needs_weights else '–'} |",
-        )
-    return "\n".join(rows)
+def _register_own() -> None:
+    text = (files(__package__) / "encoder_cards.yaml").read_text(encoding="utf-8")
+    for fields in yaml.safe_load(text):
+        card = EncoderCard(**fields)
+
+        def build(card: EncoderCard = card, **settings: object) -> TileEncoder:
+            name = "load_network" if card.needs_weights else "load_stain_texture"
+            load = resolve(f"survfuse.slides.encoders.loading:{name}")
+            encoder: TileEncoder = load(card, **settings)
+            return encoder
+
+        register_encoder(card)(build)
 
 
-def _access(card: EncoderCard) -> str:
-    if not card.needs_weights:
-        return "nothing to download"
-    return "on request" if card.gated else "open"
-
-
-def _notes(card: EncoderCard) -> str:
-    lines = [f"- **`{card.name}`**: {card.summary}. {card.source}."]
-    if card.needs_weights:
-        lines.append(
-            f"  Weights: `{card.file}` from <{card.weights}>; timm `{card.arch}`.",
-        )
-        lines.append(f"  Normalised by mean {card.mean}, sd {card.std}.")
-    if card.px_step is not None:
-        others = "any" if card.px_step == 1 else f"multiples of {card.px_step} px"
-        lines.append(f"  Other tile sides: {others} from {LEAST_PX} px.")
-    lines += [f"  Not verified: {told}." for told in card.unverified]
-    return "\n".join(lines)
+_register_own()

@@ -1,31 +1,30 @@
-"""What an encoder says of itself, and what every encoder does. Needs neither torch nor timm."""
+"""The card of a tile encoder and the base class of all of them. Needs neither torch nor timm."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
 
 from survfuse._errors import ConfigError, SlideError
 
-Pooling = Literal["cls", "cls+mean", "avg", "attention", "measured"]
-Layout = Literal["timm", "hf_dinov2", "conch"]
-Basis = Literal["stated", "magnification", "convention"]
 Tiles = npt.NDArray[np.uint8]
 Encoded = npt.NDArray[np.float16]
+Colours = tuple[float, float, float]
 
 LEAST_PX = 32
 """Smallest side of a tile."""
 FLOAT16_MAX = float(np.finfo(np.float16).max)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class EncoderCard:
-    """Everything about one tile encoder; nothing about it stands anywhere else.
+    """Everything about one tile encoder; validated when it is made.
 
     Attributes
     ----------
@@ -33,23 +32,16 @@ class EncoderCard:
         As in configurations and in the ``encoder`` attribute of a bag.
     arch : str
         timm architecture, or ``measured`` for an encoder without weights.
-    arguments : mapping
-        Given to ``timm.create_model``; layers are named by words (`SwiGLUPacked`, `SiLU`).
     weights : str
         Where the weights come from; empty where there are none.
-    file : str
-        The file to download there.
     licence : str
         Of the weights, as the publisher names it.
     gated : bool
-        Whether the publisher hands the weights out only after a request.
+        Whether the publisher gives the weights only after a request.
     px : int
         Side of the input tile, in pixels.
     mpp : float, µm per pixel
         Scale at which tiles are cut unless another is asked for.
-    basis : {"stated", "magnification", "convention"}
-        How `mpp` is known: printed by the publisher; converted from a stated
-        magnification (20x is 0.5 µm/px); or custom of the field only.
     mean, std : tuple of three floats
         Of red, green and blue on the scale 0 to 1.
     dim : int
@@ -58,6 +50,13 @@ class EncoderCard:
         How patch tokens or maps become one vector.
     summary, source : str
         One line for tables; the paper.
+    arguments : mapping
+        Given to ``timm.create_model``; layers are named by strings (`SwiGLUPacked`, `SiLU`).
+    file : str
+        The file to download from `weights`.
+    basis : {"stated", "magnification", "convention"}
+        How `mpp` is known: printed by the publisher; converted from a stated
+        magnification (20x is 0.5 µm/px); or custom of the field only.
     px_step : int or None
         Other tile sides accepted: multiples of this; None when `px` alone is.
     precision : {"fp16", "bf16", "fp32"}
@@ -72,25 +71,25 @@ class EncoderCard:
 
     name: str
     arch: str
-    arguments: Mapping[str, Any]
     weights: str
     licence: str
     gated: bool
     px: int
     mpp: float
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: Colours
+    std: Colours
     dim: int
-    pooling: Pooling
+    pooling: Literal["cls", "cls+mean", "avg", "attention", "measured"]
     summary: str
     source: str
+    arguments: Mapping[str, Any]
     file: str = ""
-    basis: Basis = "convention"
+    basis: Literal["stated", "magnification", "convention"] = "convention"
     px_step: int | None = None
     precision: Literal["fp16", "bf16", "fp32"] = "fp16"
-    layout: Layout = "timm"
+    layout: Literal["timm", "hf_dinov2", "conch"] = "timm"
     unused: tuple[str, ...] = ()
-    unverified: tuple[str, ...] = field(default=())
+    unverified: tuple[str, ...] = ()
 
     @property
     def needs_weights(self) -> bool:
@@ -107,14 +106,15 @@ class EncoderCard:
         """
         if px == self.px:
             return
+        takes = f"encoder {self.name!r} takes tiles of {self.px} px"
         if self.px_step is None:
             raise ConfigError(
-                f"encoder {self.name!r} takes tiles of {self.px} px, not {px}; "
+                f"{takes}, not {px}; "
                 "leave tile_px out, and choose the field of view with mpp",
             )
         if px < LEAST_PX or px % self.px_step:
             raise ConfigError(
-                f"encoder {self.name!r} takes tiles of {self.px} px, or of any multiple of {self.px_step} px "
+                f"{takes}, or of any multiple of {self.px_step} px "
                 f"from {LEAST_PX} up, not {px}",
             )
 
@@ -187,16 +187,12 @@ class TileEncoder(ABC):
             See :meth:`EncoderCard.check_px`.
         """
         shape = np.shape(tiles)
-        if (
-            len(shape) != 4
-            or shape[3] != 3
-            or shape[1] != shape[2]
-            or tiles.dtype != np.uint8
-        ):
+        square = len(shape) == 4 and shape[3] == 3 and shape[1] == shape[2]
+        if not square or tiles.dtype != np.uint8:
             raise ValueError(
                 f"expected tiles (n, px, px, 3) of uint8, got {shape} of {tiles.dtype}",
             )
-        self.card.check_px(int(shape[1]))
+        self.card.check_px(shape[1])
         return tiles
 
 
@@ -210,12 +206,14 @@ def to_float16(values: npt.NDArray[np.floating[Any]], encoder: str) -> Encoded:
     """
     bad = ~(np.abs(values) <= FLOAT16_MAX)  # catches NaN too
     if bad.any():
-        tiles, columns = int(bad.any(axis=1).sum()), np.flatnonzero(bad.any(axis=0))
-        finite = values[np.isfinite(values)]
-        largest = f"{float(np.abs(finite).max()):.3g}" if finite.size else "none finite"
+        tiles = int(bad.any(axis=1).sum())
+        columns = np.flatnonzero(bad.any(axis=0))
+        finite = np.abs(values[np.isfinite(values)])
+        largest = f"{finite.max():.3g}" if finite.size else "none finite"
         raise SlideError(
-            f"encoder {encoder!r} gave values that float16 cannot hold in {tiles} of {len(values)} tiles "
-            f"({len(columns)} features, the first is number {columns[0]}; largest finite value {largest}, "
-            f"limit {FLOAT16_MAX:.0f}); check that the weights fit the encoder, or try precision fp32",
+            f"encoder {encoder!r} gave values that float16 cannot hold in {tiles} of "
+            f"{len(values)} tiles ({len(columns)} features, the first is number {columns[0]}; "
+            f"largest finite value {largest}, limit {FLOAT16_MAX:.0f}); check that the weights "
+            "fit the encoder, or try precision fp32",
         )
     return values.astype(np.float16)

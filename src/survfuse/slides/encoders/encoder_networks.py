@@ -28,23 +28,21 @@ class PooledNetwork(nn.Module):
         super().__init__()
         self.trunk = trunk
         self.pooling = card.pooling
-        self.pooler = (
-            AttentionPooler(_number(trunk, "num_features"), card.dim)
-            if card.pooling == "attention"
-            else None
-        )
+        self.pooler: AttentionPooler | None = None
+        if card.pooling == "attention":
+            self.pooler = AttentionPooler(trunk.num_features, card.dim)  # type: ignore[arg-type]
 
     def forward(self, images: Tensor) -> Tensor:  # (tiles, 3, px, px) -> (tiles, dim)
         """Features of normalised images."""
         if self.pooler is not None:
             return self.pooler(self.trunk.forward_features(images))  # type: ignore[operator, no-any-return]
-        found = self.trunk(images)
-        if isinstance(found, list):  # maps of the stages asked for: one
-            return found[0].mean(dim=(2, 3))  # type: ignore[no-any-return]
+        output = self.trunk(images)
+        if isinstance(output, list):  # maps of the requested stages: one
+            return output[0].mean(dim=(2, 3))  # type: ignore[no-any-return]
         if self.pooling == "cls+mean":
-            first_patch = _number(self.trunk, "num_prefix_tokens")
-            return torch.cat([found[:, 0], found[:, first_patch:].mean(dim=1)], dim=1)
-        return found  # type: ignore[no-any-return]
+            patches = output[:, self.trunk.num_prefix_tokens :]
+            return torch.cat([output[:, 0], patches.mean(dim=1)], dim=1)
+        return output  # type: ignore[no-any-return]
 
 
 class AttentionPooler(nn.Module):
@@ -77,9 +75,9 @@ class AttentionPooler(nn.Module):
         tokens: Tensor,
     ) -> Tensor:  # (tiles, tokens, width) -> (tiles, dim)
         """Answer per tile."""
-        asked = self.ln_q(self.query).expand(len(tokens), -1, -1)
-        told = self.ln_k(tokens)
-        answer, _ = self.attn(asked, told, told, need_weights=False)
+        query = self.ln_q(self.query).expand(len(tokens), -1, -1)
+        keys = self.ln_k(tokens)
+        answer, _ = self.attn(query, keys, keys, need_weights=False)
         return self.ln_out(answer[:, 0])  # type: ignore[no-any-return]
 
 
@@ -106,25 +104,13 @@ def build_network(
         When timm is not installed.
     """
     timm = import_timm()
-    arguments = {
-        key: _layer(key, value)
-        for key, value in {**card.arguments, **overrides}.items()
-    }
+    arguments = {**card.arguments, **overrides}
+    for name, modules in (("act_layer", nn), ("mlp_layer", timm.layers)):
+        if name in arguments:
+            arguments[name] = getattr(modules, arguments[name])
     with torch.device(device):
         trunk = timm.create_model(card.arch, pretrained=False, **arguments)
         return PooledNetwork(trunk, card).eval()
-
-
-def _number(trunk: nn.Module, name: str) -> int:
-    return int(getattr(trunk, name))
-
-
-def _layer(key: str, value: Any) -> Any:
-    if key == "act_layer":
-        return getattr(nn, value)
-    if key == "mlp_layer":
-        return getattr(import_timm().layers, value)
-    return value
 
 
 def randomise(card: EncoderCard, seed: int) -> PooledNetwork:

@@ -1,4 +1,4 @@
-"""From a name to an encoder that is ready: the one door, for training and for prediction."""
+"""From a name to an encoder that is ready, for training and for prediction."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from survfuse._errors import ConfigError
-from survfuse.slides.encoders.card import find_card
+from survfuse._errors import ConfigError, MissingExtraError
+from survfuse.slides.encoders.card import ENCODERS, find_card
 from survfuse.slides.encoders.encoder import EncoderCard, TileEncoder
 
 if TYPE_CHECKING:
@@ -57,35 +57,24 @@ def load_encoder(
         When timm (or cv2, for stain_texture) is not installed.
     """
     card = find_card(name)
-    _check_settings(precision, batch)
-    if not card.needs_weights:
-        return _measured(card, weights, sha256, random_weights)
-    _check_weights(card, weights, sha256, random_weights)
-    return _network(card, weights, sha256, random_weights, device, precision, batch)
-
-
-def _check_settings(precision: str, batch: int) -> None:
     if precision not in PRECISIONS:
         raise ConfigError(
             f"unknown precision {precision!r}; known: {', '.join(PRECISIONS)}",
         )
     if batch < 1:
         raise ConfigError(f"batch must be at least 1 tile, got {batch}")
-
-
-def _measured(
-    card: EncoderCard,
-    weights: Path | None,
-    sha256: str | None,
-    random_weights: int | None,
-) -> TileEncoder:
-    from survfuse.slides.encoders.stain_texture import StainTextureEncoder
-
-    if weights is not None or sha256 is not None or random_weights is not None:
-        raise ConfigError(
-            f"encoder {card.name!r} has no weights; leave weights, sha256 and random_weights out",
-        )
-    return StainTextureEncoder()
+    _check_weights(card, weights, sha256, random_weights)
+    if not card.needs_weights:
+        return ENCODERS.build(card.name)
+    return ENCODERS.build(
+        card.name,
+        weights=weights,
+        sha256=sha256,
+        random_weights=random_weights,
+        device=device,
+        precision=precision,
+        batch=batch,
+    )
 
 
 def _check_weights(
@@ -94,25 +83,42 @@ def _check_weights(
     sha256: str | None,
     random_weights: int | None,
 ) -> None:
-    if weights is not None and random_weights is not None:
+    which = f"encoder {card.name!r}"
+    if not card.needs_weights:
+        if weights is None and sha256 is None and random_weights is None:
+            return
         raise ConfigError(
-            f"encoder {card.name!r}: give weights or random_weights, not both",
+            f"{which} has no weights; leave weights, sha256 and random_weights out",
         )
+    if weights is not None and random_weights is not None:
+        raise ConfigError(f"{which}: give weights or random_weights, not both")
     if sha256 is not None and weights is None:
         raise ConfigError(
-            f"encoder {card.name!r}: sha256 is the checksum of a file of weights; name it too",
+            f"{which}: sha256 is the checksum of a file of weights; name it too",
         )
     if weights is None and random_weights is None:
-        asked = "ask for access and download" if card.gated else "download"
+        get = "ask for access and download" if card.gated else "download"
         raise ConfigError(
-            f"encoder {card.name!r} needs its weights: {asked} {card.file} from {card.weights} "
-            f"(licence: {card.licence}), then point --weights at the file. To try the pipeline without them, "
-            "use --encoder stain_texture, or --random-weights 0",
+            f"{which} needs its weights: {get} {card.file} from {card.weights} "
+            f"(licence: {card.licence}), then point --weights at the file. To try the pipeline "
+            "without them, use --encoder stain_texture, or --random-weights 0",
         )
 
 
-def _network(
+def load_stain_texture(card: EncoderCard) -> TileEncoder:
+    """Return the encoder of the card `stain_texture`."""
+    try:
+        from survfuse.slides.encoders.stain_texture import StainTextureEncoder
+    except ImportError as error:
+        raise MissingExtraError(
+            f"{error.name} is needed for encoder {card.name}: pip install 'survfuse[slides]'",
+        ) from error
+    return StainTextureEncoder()
+
+
+def load_network(
     card: EncoderCard,
+    *,
     weights: Path | None,
     sha256: str | None,
     random_weights: int | None,
@@ -120,6 +126,7 @@ def _network(
     precision: Precision,
     batch: int,
 ) -> TileEncoder:
+    """Return the timm network of a card; parameters as of :func:`load_encoder`."""
     from survfuse.slides.encoders._timm import import_timm
 
     import_timm()  # before anything that takes seconds
@@ -127,12 +134,14 @@ def _network(
     from survfuse.slides.encoders.timm_encoder import TimmEncoder
     from survfuse.slides.encoders.weight_files import fill, read_weights
 
-    where = _device(device)
+    place = _device(device)
+    if precision == "auto":
+        precision = card.precision if place.type == "cuda" else "fp32"
     origin: dict[str, object]
     if weights is None:
         seed = random_weights or 0
-        network, called = randomise(card, seed), f"{card.name}_random"
-        # A seed means other weights under another version: here, and only here, versions matter.
+        network, name = randomise(card, seed), f"{card.name}_random"
+        # another version draws other weights from a seed: here, and only here, versions matter
         origin = {
             "random_weights": seed,
             "torch": version("torch"),
@@ -140,15 +149,15 @@ def _network(
         }
     else:
         read = read_weights(Path(weights), sha256)
-        network, called = fill(card, read), card.name
+        network, name = fill(card, read), card.name
         origin = {"weights_sha256": read.sha256}
     return TimmEncoder(
         card,
         network,
         origin=origin,
-        name=called,
-        device=where,
-        precision=_precision(card, precision, where),
+        name=name,
+        device=place,
+        precision=precision,
         batch=batch,
     )
 
@@ -169,9 +178,3 @@ def _device(name: str) -> torch.device:
             f"device {name!r} was asked for, but torch sees no GPU here; use auto or cpu",
         )
     return device
-
-
-def _precision(card: EncoderCard, asked: Precision, device: torch.device) -> str:
-    if asked != "auto":
-        return asked
-    return card.precision if device.type == "cuda" else "fp32"

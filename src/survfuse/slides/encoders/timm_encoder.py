@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -71,10 +70,8 @@ class TimmEncoder(TileEncoder):
         if card.pooling == "avg":
             self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         # On the scale of bytes, so that tiles travel as bytes and are scaled where they arrive.
-        self._mean = (255 * torch.tensor(card.mean)).view(1, 3, 1, 1).to(device)
-        self._scale = (
-            (255 * torch.tensor(card.std)).reciprocal().view(1, 3, 1, 1).to(device)
-        )
+        mean, std = (255 * torch.tensor([card.mean, card.std])).view(2, 1, 3, 1, 1)
+        self._mean, self._scale = mean.to(device), std.reciprocal().to(device)
 
     def encode(self, tiles: Tiles) -> Encoded:  # (n, px, px, 3) -> (n, dim)
         """Encode tiles; see :meth:`TileEncoder.encode`."""
@@ -82,10 +79,8 @@ class TimmEncoder(TileEncoder):
         features = np.empty((len(whole), self.dim), np.float16)
         for start in range(0, len(whole), self.batch):
             part = slice(start, start + self.batch)
-            features[part] = to_float16(
-                self._forward(whole[part]).cpu().numpy(),
-                self.name,
-            )
+            values = self._forward(whole[part]).cpu().numpy()
+            features[part] = to_float16(values, self.name)
         return features
 
     @torch.inference_mode()
@@ -93,18 +88,15 @@ class TimmEncoder(TileEncoder):
         try:
             bytes_ = torch.from_numpy(np.ascontiguousarray(tiles)).to(self.device)
             images = (bytes_.permute(0, 3, 1, 2).float() - self._mean) * self._scale
-            with self._autocast():
+            dtype = _AUTOCAST.get(self.precision)
+            with torch.autocast(self.device.type, dtype, enabled=dtype is not None):
                 return self._network(images).float()  # type: ignore[no-any-return]
         except torch.OutOfMemoryError:
             raise ConfigError(
-                f"encoder {self.name!r}: {len(tiles)} tiles of {tiles.shape[1]} px do not fit the memory of "
+                f"encoder {self.name!r}: {len(tiles)} tiles of {tiles.shape[1]} px do not fit "
+                "the memory of "
                 f"{self.device}; ask for a smaller batch than {self.batch}",
             ) from None
-
-    def _autocast(self) -> AbstractContextManager[None]:
-        if self.precision == "fp32":
-            return nullcontext()
-        return torch.autocast(self.device.type, dtype=_AUTOCAST[self.precision])
 
     def identity(self) -> dict[str, Any]:
         """Everything that decides the features, JSON-ready; see :meth:`TileEncoder.identity`."""
@@ -112,10 +104,7 @@ class TimmEncoder(TileEncoder):
         return {
             "name": self.name,
             "arch": card.arch,
-            "arguments": {
-                key: list(value) if isinstance(value, tuple) else value
-                for key, value in card.arguments.items()
-            },
+            "arguments": dict(card.arguments),
             "pooling": card.pooling,
             "mean": list(card.mean),
             "std": list(card.std),

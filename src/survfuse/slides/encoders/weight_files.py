@@ -1,4 +1,4 @@
-"""Weights from a local file, read without running anything in it and held against the network."""
+"""Weights from a local file, read without running anything in it and compared with the network."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ from survfuse._errors import InputError, listed
 from survfuse._gate import boundary, is_system_error, regular_file
 from survfuse._storage import check_tensors, sha256_file
 from survfuse.readers.checkpoint_files import read_checkpoint
-from survfuse.slides.encoders.card import ENCODERS
+from survfuse.slides.encoders.card import ENCODERS, find_card
 from survfuse.slides.encoders.encoder import EncoderCard
 from survfuse.slides.encoders.encoder_networks import PooledNetwork, build_network
 from survfuse.slides.encoders.layouts import to_network
 
-_INSIDE = ("state_dict", "model", "teacher", "model_state_dict")
 _AGAIN = "download the file again"
-_IN_A_FOLDER = ("model.safetensors", "pytorch_model.bin")
+_FILE_NAMES = ("model.safetensors", "pytorch_model.bin")
 
 
 @dataclass(frozen=True)
@@ -60,144 +59,81 @@ def read_weights(path: Path, sha256: str | None = None) -> Weights:
     InputError
         When the file is absent, has another checksum, or is not a table of tensors.
     """
-    file = _locate(path)
-    digest = sha256_file(file)
-    if sha256 is not None and digest != sha256.strip().lower():
-        raise InputError(
-            f"{file}: sha256 is {digest}, but {sha256.strip().lower()} was asked for; the file is another "
-            "one or was damaged on the way: download it again, or correct --sha256",
-        )
-    tensors = _unpacked(_read(file), file)
-    return Weights(tensors, digest, file)
-
-
-def _locate(path: Path) -> Path:
     if path.is_dir():
-        inside = [path / name for name in _IN_A_FOLDER if (path / name).is_file()]
-        if inside:
-            return inside[0]
-        raise InputError(
-            f"{path}: no {' or '.join(_IN_A_FOLDER)} in this folder; name the file of weights itself",
-        )
+        inside = [path / name for name in _FILE_NAMES if (path / name).is_file()]
+        if not inside:
+            raise InputError(
+                f"{path}: no {' or '.join(_FILE_NAMES)} in this folder; "
+                "name the file of weights itself",
+            )
+        path = inside[0]
     regular_file(path)
-    return path
+    digest = sha256_file(path)
+    wanted = digest if sha256 is None else sha256.strip().lower()
+    if digest != wanted:
+        raise InputError(
+            f"{path}: sha256 is {digest}, but {wanted} was asked for; the file is another one "
+            "or was damaged on the way: download it again, or correct --sha256",
+        )
+    return Weights(_checked(_read(path), path), digest, path)
 
 
-def _read(file: Path) -> Any:
-    with file.open("rb") as opened:
+def _read(path: Path) -> Any:
+    with path.open("rb") as opened:
         head = opened.read(9)
     if head[8:9] == b"{":  # a safetensors header follows its length
         from safetensors.torch import load_file
 
-        check_tensors(file)
-        with boundary(file, "a whole safetensors file", remedy=_AGAIN):
-            return load_file(file)
-    return _read_checkpoint(file)
-
-
-def _read_checkpoint(file: Path) -> Any:
+        check_tensors(path)
+        with boundary(path, "a whole safetensors file", remedy=_AGAIN):
+            return load_file(path)
     try:
-        return read_checkpoint(file, remedy=_AGAIN)
+        return read_checkpoint(path, remedy=_AGAIN)
     except InputError as error:
-        if error.__cause__ is None or is_system_error(error.__cause__):
+        cause = error.__cause__
+        if cause is None or is_system_error(cause):
             raise
         # without torch's advice to run the code after all
-        told = re.split(
-            r"trusted source\.|WeightsUnpickler error:",
-            str(error.__cause__),
-        )[-1].strip()
+        reason = re.split(r"trusted source\.|WeightsUnpickler error:", str(cause))[-1]
+        line = (reason.strip().splitlines() or ["no message"])[0][:160]
         raise InputError(
-            f"{file}: neither safetensors nor a torch checkpoint that can be read without running its code "
-            f"({type(error.__cause__).__name__}: {told.splitlines()[0][:160] if told else 'no message'})",
+            f"{path}: neither safetensors nor a torch checkpoint that can be read without "
+            f"running its code ({type(cause).__name__}: {line})",
         ) from None
 
 
-def _unpacked(found: Any, file: Path) -> dict[str, Tensor]:
-    for name in _INSIDE:
-        if isinstance(found, dict) and isinstance(found.get(name), dict):
-            found = found[name]
-    if not isinstance(found, dict) or not found:
+def _checked(content: Any, path: Path) -> dict[str, Tensor]:
+    """Return the table of tensors in the content of a file."""
+    for name in ("state_dict", "model", "teacher", "model_state_dict"):
+        if isinstance(content, dict) and isinstance(content.get(name), dict):
+            content = content[name]
+    if not isinstance(content, dict) or not content:
         raise InputError(
-            f"{file}: expected a table of named tensors, found {type(found).__name__}",
+            f"{path}: expected a table of named tensors, found {type(content).__name__}",
         )
-    others = [
-        str(name) for name, value in found.items() if not isinstance(value, Tensor)
-    ]
+    others, hollow = [], []
+    for name, value in content.items():
+        if not isinstance(value, Tensor):
+            others.append(name)
+        elif not _is_stored(value):
+            hollow.append(name)
     if others:
         raise InputError(
-            f"{file}: expected named tensors only, but these are none: {listed(others)}",
+            f"{path}: expected named tensors only, but these are none: {listed(others)}",
         )
-    hollow = [str(name) for name, value in found.items() if not _is_stored(value)]
     if hollow:
         raise InputError(
-            f"{file}: not every value of these tensors is stored: {listed(hollow)}; {_AGAIN}",
+            f"{path}: not every value of these tensors is stored: {listed(hollow)}; {_AGAIN}",
         )
-    return {str(name): value for name, value in found.items()}
+    return {str(name): value for name, value in content.items()}
 
 
 def _is_stored(tensor: Tensor) -> bool:
     """Whether a tensor is a plain one with as many stored values as it has."""
-    if (
-        tensor.layout is not torch.strided
-        or tensor.is_quantized
-        or tensor.device.type != "cpu"
-    ):
+    plain = tensor.layout is torch.strided and not tensor.is_quantized
+    if not plain or tensor.device.type != "cpu":
         return False
-    return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
-
-
-@dataclass(frozen=True)
-class Misfit:
-    """How a file's tensors differ from a network's.
-
-    Attributes
-    ----------
-    missing, unexpected : tuple of str
-        Names that only the network has, and that only the file has.
-    shapes : tuple of str
-        Names in both whose shapes differ, with both shapes.
-    """
-
-    missing: tuple[str, ...]
-    unexpected: tuple[str, ...]
-    shapes: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return len(self.missing) + len(self.unexpected) + len(self.shapes)
-
-    def __str__(self) -> str:
-        parts = (
-            ("missing in the file", self.missing),
-            ("unknown to the encoder", self.unexpected),
-            ("of another shape", self.shapes),
-        )
-        return "; ".join(
-            f"{len(names)} {told} ({_named(names)})" for told, names in parts if names
-        )
-
-
-def _named(names: tuple[str, ...]) -> str:
-    return listed((name.removeprefix("trunk.") for name in names), 3)
-
-
-def compare(tensors: Mapping[str, Tensor], network: Mapping[str, Tensor]) -> Misfit:
-    """Hold renamed tensors against a network's state.
-
-    Counters of batch normalisation may be absent: they play no part in inference.
-    """
-    missing = [
-        n for n in network if n not in tensors and not n.endswith("num_batches_tracked")
-    ]
-    shapes = [
-        f"{name}: {tuple(tensors[name].shape)} in the file, {tuple(wanted.shape)} in the encoder"
-        for name, wanted in network.items()
-        if name in tensors and tensors[name].shape != wanted.shape
-    ]
-    return Misfit(
-        tuple(missing),
-        tuple(n for n in tensors if n not in network),
-        tuple(shapes),
-    )
+    return tensor.nbytes <= tensor.untyped_storage().nbytes()
 
 
 def fill(card: EncoderCard, weights: Weights) -> PooledNetwork:
@@ -209,39 +145,60 @@ def fill(card: EncoderCard, weights: Weights) -> PooledNetwork:
         When names or shapes differ: says which, and which other encoder they fit.
     """
     network = build_network(card, device="meta")
-    state = network.state_dict()
     with boundary(weights.path, f"weights of encoder {card.name!r}", remedy=_AGAIN):
         tensors = to_network(weights.tensors, card)
-    misfit = compare(tensors, state)
-    if len(misfit):
-        raise InputError(_refusal(card, weights, misfit))
-    whole = {
-        name: tensors[name].to(wanted.dtype)
-        if name in tensors
-        else torch.zeros(wanted.shape, dtype=wanted.dtype)
-        for name, wanted in state.items()
-    }
-    network.load_state_dict(whole, assign=True)
+    state = network.state_dict()
+    differences = _differences(tensors, state)
+    if differences:
+        better = _better_card(card, weights)
+        advice = f"expected {card.file} from {card.weights}"
+        raise InputError(
+            f"{weights.path}: these weights do not fit encoder {card.name!r}: {differences}; "
+            + (f"they fit encoder {better!r}" if better else advice),
+        )
+    for name, wanted in state.items():
+        tensor = tensors.get(name)
+        if tensor is None:  # a counter of batch normalisation
+            tensor = torch.zeros(wanted.shape)
+        state[name] = tensor.to(wanted.dtype)
+    network.load_state_dict(state, assign=True)
     return network
 
 
-def _refusal(card: EncoderCard, weights: Weights, misfit: Misfit) -> str:
-    better = _better(card, weights, len(misfit))
-    advice = (
-        f"they fit encoder {better!r}"
-        if better
-        else f"expected {card.file} from {card.weights}"
-    )
-    return f"{weights.path}: these weights do not fit encoder {card.name!r}: {misfit}; {advice}"
+def _differences(tensors: Mapping[str, Tensor], network: Mapping[str, Tensor]) -> str:
+    """Describe how renamed tensors differ from a network's state; empty when they fit.
+
+    Counters of batch normalisation may be absent: they play no part in inference.
+    """
+    missing, shapes = [], []
+    for name, wanted in network.items():
+        short = name.removeprefix("trunk.")
+        if name not in tensors:
+            if not name.endswith("num_batches_tracked"):
+                missing.append(short)
+        elif tensors[name].shape != wanted.shape:
+            has, needs = tuple(tensors[name].shape), tuple(wanted.shape)
+            shapes.append(f"{short}: {has} in the file, {needs} in the encoder")
+    unknown = [name.removeprefix("trunk.") for name in tensors if name not in network]
+    parts = {
+        "missing in the file": missing,
+        "unknown to the encoder": unknown,
+        "of another shape": shapes,
+    }
+    counted = []
+    for text, names in parts.items():
+        if names:
+            counted.append(f"{len(names)} {text} ({listed(names, 3)})")
+    return "; ".join(counted)
 
 
-def _better(card: EncoderCard, weights: Weights, problems: int) -> str | None:
-    """Name the encoder that the tensors fit entirely, if there is one."""
-    for other in ENCODERS.values():
+def _better_card(card: EncoderCard, weights: Weights) -> str | None:
+    """Name of the encoder that the tensors fit entirely, if there is one."""
+    for other in map(find_card, ENCODERS):
         if other.name == card.name or not other.needs_weights:
             continue
-        state = build_network(other, device="meta").state_dict()
         with suppress(RuntimeError):  # parts that torch cannot put together
-            if not len(compare(to_network(weights.tensors, other), state)):
+            state = build_network(other, device="meta").state_dict()
+            if not _differences(to_network(weights.tensors, other), state):
                 return other.name
     return None
