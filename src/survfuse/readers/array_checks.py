@@ -248,3 +248,8 @@ def as_coords(coords: AnyArray, tiles: int, path: Path) -> AnyArray:
     if pairs.dtype.kind in "iu":
         return np.ascontiguousarray(pairs, dtype=np.int64)
     return np.ascontiguousarray(pairs, dtype=np.float64)
+
+
+def swap_bytes(values: npt.NDArray[np.uint8], itemsize: int) -> npt.NDArray[np.uint8]:
+    """Reverse the bytes of each number, from one byte order to the other."""
+    return np.ascontiguousarray(values.reshape(-1, itemsize)[:, ::-1]).reshape(-1)

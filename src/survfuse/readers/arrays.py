@@ -32,8 +32,7 @@ from survfuse.readers.slide_features import (
     no_features,
 )
 from survfuse.readers.slideflow import CONFIG, describe_bags
-from survfuse.readers.torch_files import open_torch
-from survfuse.readers.torch_values import as_numbers
+from survfuse.readers.torch_files import as_numbers, open_torch
 
 
 def read_array_file(path: Path, options: ReadOptions = USUAL) -> Draft:
