@@ -35,7 +35,7 @@ def ask_and_send(path: Path, number: int) -> None:
     """Send a signal to the process instead of taking its second answer."""
     with answers(path, "look", 1, MEMORY, names=[""], attributes=[]) as process:
         process.answer()
-        os.kill(process.number, number)
+        os.kill(process.run.pid, number)
         process.answer()
 
 
@@ -120,7 +120,7 @@ def test_it_reads_beside_a_changed_folder(
 def test_it_ends_with_its_parent(bag: Path, end: str) -> None:
     code = (
         "import os, sys; from survfuse.readers import read_features, _hdf5_process as p;"
-        f"read_features({str(bag)!r}); print(p._process.number, flush=True); {end}"
+        f"read_features({str(bag)!r}); print(p._process.run.pid, flush=True); {end}"
     )
     run = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],

@@ -1,8 +1,9 @@
-"""Open HDF5 files of strangers in a process of its own; a script that imports nothing of survfuse.
+"""Open HDF5 files of strangers in a separate process; a script that imports nothing of survfuse.
 
 On a damaged file the HDF5 library may run for ever, crash, or take all memory, and Python cannot
-stop it. This process may: it has limits of time and memory, and only it ends. It answers each
-question by a line of JSON and the bytes that this announces. See `survfuse.readers._hdf5_process`.
+stop it. This process has limits of time and memory, and only it ends. It answers each question
+by lines of JSON, each followed by the bytes that it announces; see
+`survfuse.readers._hdf5_process`.
 """
 
 from __future__ import annotations
@@ -14,27 +15,29 @@ import operator
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any
 
 import h5py
 import numpy as np
 
 try:
+    import fcntl
     import resource
 except ImportError:  # not a POSIX system, which has no limits
-    resource = None  # type: ignore[assignment]
+    fcntl = resource = None  # type: ignore[assignment]
 
 BLOCK_BYTES = 2**24
 SMALL = 2**16
-"""Bytes of an array that is sent with its description: to ask twice would take longer."""
+"""Bytes of an array that is sent with its description: a second question would take longer."""
 MOST_NUMBERS = 1024
 """Of an attribute."""
 MOST_NAMES = 1024
-"""Of those at the top of a file."""
+"""At the top of a file."""
 
-Answer = tuple[dict[str, Any], bytes | memoryview]
+Answer = tuple[dict[str, Any], Any]
 
 
 def main() -> None:
@@ -43,114 +46,81 @@ def main() -> None:
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
     access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
     with open(sys.stdout.fileno(), "wb", 2 * SMALL, closefd=False) as out:
-        _send(out, ({"ready": True}, b""))
+        _send(out, {"ready": True})
         for line in sys.stdin.buffer:
             question = json.loads(line)
-            if hasattr(
-                signal,
-                "setitimer",
-            ):  # counts time of a processor, not the wait for a slow disk
+            if hasattr(signal, "setitimer"):
+                # time of a processor, not the wait for a slow disk
                 signal.setitimer(signal.ITIMER_PROF, question["seconds"])
             if before:
                 _limit("RLIMIT_AS", before + question["memory"])
-            with _Errors(out):
+            try:
                 _answer(out, question, access)
+            except Exception as error:  # noqa: BLE001 - whatever h5py raises is the answer
+                name, reason = type(error).__name__, str(error)[:300]
+                _send(out, {"error": name, "reason": reason})
 
 
 def _answer(out: Any, question: dict[str, Any], access: Any) -> None:
-    """Send each answer when there is a further one; the last when the file is closed."""
-    last: Answer | None = None
-    with h5py.File(
-        h5py.h5f.open(os.fsencode(question["path"]), h5py.h5f.ACC_RDONLY, access),
-    ) as file:
-        for answer in ANSWERS[question["ask"]](file, question):
-            if last is not None:
-                _send(out, last)
-            last = answer
-    if last is not None:
-        _send(out, last)
+    """Send the answers, and that there are no more when the file is closed."""
+    path = os.fsencode(question["path"])
+    with h5py.File(h5py.h5f.open(path, h5py.h5f.ACC_RDONLY, access)) as file:
+        for head, block in ANSWERS[question["ask"]](file, question):
+            _send(out, head, block)
+    _send(out, {"closed": True})
 
 
-class _Errors:
-    """Send whatever h5py raises in a block, instead of an answer."""
-
-    def __init__(self, out: Any) -> None:
-        self._out = out
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        _: Any,
-    ) -> bool:
-        if not isinstance(error, Exception):
-            return False
-        _send(
-            self._out,
-            ({"error": type(error).__name__, "reason": str(error)[:300]}, b""),
-        )
-        return True
-
-
-def _send(out: Any, answer: Answer) -> None:
-    out.write(json.dumps(answer[0]).encode() + b"\n")
-    out.write(answer[1])
+def _send(out: Any, head: dict[str, Any], block: Any = b"") -> None:
+    out.write(json.dumps(head).encode() + b"\n")
+    out.write(block)
     out.flush()
 
 
-# -- limits
-
-
 def _address_space() -> int:
-    """Bytes of address space taken so far; 0 where the system does not say (outside Linux)."""
+    """Bytes of address space in use; 0 where the system does not say (outside Linux)."""
     with suppress(OSError), open("/proc/self/statm") as file:
         return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
     return 0
 
 
 def _limit(name: str, limit: int) -> None:
-    if resource is None:
-        return
-    what = getattr(resource, name)
-    hard = resource.getrlimit(what)[1]
-    with suppress(ValueError, OSError):
-        resource.setrlimit(
-            what,
-            (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard),
-        )
+    with suppress(ValueError, OSError, AttributeError):
+        kind = getattr(resource, name)
+        hard = resource.getrlimit(kind)[1]
+        if hard != resource.RLIM_INFINITY:
+            limit = min(limit, hard)
+        resource.setrlimit(kind, (limit, hard))
 
 
 # -- answers
 
 
 def _look(file: h5py.File, question: dict[str, Any]) -> Iterator[Answer]:
-    """Describe what lies under each name (null: nothing); "" is the file, "*" everything at its top."""
-    names = list(question["names"])
+    """Describe the object of each name (null: none); "" is the file, "*" all names at its top."""
+    names = question["names"]
     if "*" in names:
         names = list(file)[:MOST_NAMES]
-    nodes, values = {}, []
+    nodes: dict[str, Any] = {}
+    blocks = []
     for name in names:
-        nodes[name], small = _node(file, name, question["attributes"])
-        values.append(small)
-    yield {"nodes": nodes}, b"".join(values)
+        nodes[name], values = _node(file, name, question["attributes"])
+        blocks.append(values)
+    yield {"nodes": nodes}, b"".join(blocks)
 
 
 def _values(file: h5py.File, question: dict[str, Any]) -> Iterator[Answer]:
     """List the values of a dataset of one axis, or of one field of it."""
     stored = file[question["name"]]
     values = stored.fields(question["field"])[...] if question["field"] else stored[...]
-    texts = [
-        value.decode("utf-8") if isinstance(value, bytes) else value
-        for value in values.tolist()
-    ]
+    texts = values.tolist()
+    for place, value in enumerate(texts):
+        if isinstance(value, bytes):
+            texts[place] = value.decode("utf-8")
     yield {"values": texts}, b""
 
 
 def _read(file: h5py.File, question: dict[str, Any]) -> Iterator[Answer]:
-    """Send the numbers of a dataset, block by block, each of whole chunks."""
+    """Send the numbers of a dataset in blocks, each of whole chunks."""
     stored = file[question["name"]]
     step = stored.chunks[0] if stored.chunks else 1
     row = max(1, math.prod(stored.shape[1:]) * stored.dtype.itemsize)
@@ -168,49 +138,51 @@ ANSWERS = {"look": _look, "values": _values, "read": _read}
 
 
 def _node(
-    file: h5py.File,
-    name: str,
-    attributes: list[str] | None,
+    file: h5py.File, name: str, attributes: list[str] | None
 ) -> tuple[dict[str, Any] | None, bytes]:
-    """Describe what lies under a name, and send what is small; links are not followed."""
+    """Describe the object of a name, and return its values where they are few."""
+    kind, place = _object(file, name)
+    if place is None:
+        return (None if kind is None else {"kind": kind}), b""
+    node = {"kind": kind, "attributes": _attributes(place, attributes)}
+    if kind != "dataset":
+        return node, b""
+    node |= _dataset(place)
+    if not node["small"]:
+        return node, b""
+    values: Any = np.empty(node["shape"], place.dtype)
+    place.read(h5py.h5s.ALL, h5py.h5s.ALL, values)
+    return node, values.tobytes()
+
+
+def _object(file: h5py.File, name: str) -> tuple[str | None, Any]:
+    """Return the kind of what has a name, and the object itself; links are not followed."""
     place = file.id if name else h5py.h5o.open(file.id, b"/")
     for part in name.strip("/").split("/") if name else ():
         key = part.encode("utf-8", "surrogateescape")
         group = isinstance(place, h5py.h5g.GroupID | h5py.h5f.FileID)
-        if (
-            not group
-            or part in ("", ".")
-            or b"\0" in key
-            or not place.links.exists(key)
-        ):
-            return None, b""
+        if not group or part in ("", ".") or b"\0" in key:
+            return None, None
+        if not place.links.exists(key):
+            return None, None
         link = place.links.get_info(key).type
         if link != h5py.h5l.TYPE_HARD:
-            return {
-                "kind": "external link"
-                if link == h5py.h5l.TYPE_EXTERNAL
-                else "soft link",
-            }, b""
+            external = link == h5py.h5l.TYPE_EXTERNAL
+            return "external link" if external else "soft link", None
         place = h5py.h5o.open(place, key)
-    known = {"kind": "group", "attributes": _attributes(place, attributes)}
     if isinstance(place, h5py.h5d.DatasetID):
-        known |= {"kind": "dataset", **_dataset(place)}
-        if known.get("small"):
-            values: Any = np.empty(known["shape"], place.dtype)
-            place.read(h5py.h5s.ALL, h5py.h5s.ALL, values)
-            return known, values.tobytes()
-    elif not isinstance(place, h5py.h5g.GroupID):
-        known["kind"] = "type"
-    return known, b""
+        return "dataset", place
+    return "group" if isinstance(place, h5py.h5g.GroupID) else "type", place
 
 
 def _dataset(stored: Any) -> dict[str, Any]:
+    """Describe a dataset; see `survfuse.readers.hdf5_files.Node`."""
     dtype, shape, settings = stored.dtype, stored.shape, stored.get_create_plist()
     if stored.get_space().get_simple_extent_type() == h5py.h5s.NULL:
         shape = None
     plain = dtype.kind in "biuf" and dtype.subdtype is None
     layout = settings.get_layout()
-    known = {
+    node = {
         "shape": shape,
         "dtype": dtype.str if plain else str(dtype)[:100],
         "plain": plain,
@@ -219,19 +191,60 @@ def _dataset(stored: Any) -> dict[str, Any]:
         "chunk": settings.get_chunk() if layout == h5py.h5d.CHUNKED else None,
         "virtual": layout == h5py.h5d.VIRTUAL,
         "external": settings.get_external_count() > 0,
+        "small": False,
     }
-    if known["virtual"] or known["external"] or not shape:
-        return known
+    if node["virtual"] or node["external"] or not shape:
+        return node
     filters = [settings.get_filter(number) for number in range(settings.get_nfilters())]
-    known |= {"filtered": bool(filters), "filter": _missing_filter(filters)}
-    known["packing"] = packing = _packing(filters, dtype.itemsize)
+    node |= {"filtered": bool(filters), "filter": _missing_filter(filters)}
     total = math.prod(shape) * dtype.itemsize
-    apart = plain and total > SMALL and packing is not None and _as_stored(stored)
-    known |= _storage(stored, known, apart)
-    known["small"] = (
-        plain and 0 < total <= SMALL and known["complete"] and known["filter"] is None
-    )
-    return known
+    direct = plain and total > SMALL and not filters and _is_direct(stored)
+    if node["chunk"] is None:
+        size, offset = stored.get_storage_size(), stored.get_offset()
+        node |= {"stored": size, "complete": size >= total}
+        node["pieces"] = [(offset, total)] if direct and offset is not None else None
+    else:
+        node |= _chunks(stored, shape, node["chunk"], direct)
+    usable = node["complete"] and node["filter"] is None
+    node["small"] = plain and 0 < total <= SMALL and usable
+    return node
+
+
+def _chunks(
+    stored: Any, shape: Sequence[int], step: Sequence[int], direct: bool
+) -> dict[str, Any]:
+    """Describe the chunks: their size and end, whether all are there, and, if direct, their places."""
+    chunks: list[Any] = []
+    stored.chunk_iter(chunks.append)
+    corners = {chunk.chunk_offset for chunk in chunks}
+    used = sum(all(map(operator.lt, corner, shape)) for corner in corners)
+    counts = [-(-axis // part) for axis, part in zip(shape, step, strict=True)]
+    complete = used == math.prod(counts)
+    node = {
+        "stored": sum(chunk.size for chunk in chunks),
+        "complete": complete,
+        "end": max((chunk.byte_offset + chunk.size for chunk in chunks), default=0),
+    }
+    if direct and complete and len(chunks) == used and step[1:] == shape[1:]:
+        itemsize = stored.dtype.itemsize
+        total = math.prod(shape) * itemsize
+        node["pieces"] = _pieces(chunks, total, math.prod(step) * itemsize)
+    return node
+
+
+def _pieces(chunks: list[Any], total: int, size: int) -> list[tuple[int, int]] | None:
+    """(offset, bytes) of parts of the file that are the array; None where a chunk is cut."""
+    runs: list[tuple[int, int]] = []
+    for chunk in sorted(chunks, key=operator.attrgetter("chunk_offset")):
+        if chunk.size != size:
+            return None
+        count = min(size, total)
+        total -= count
+        if runs and sum(runs[-1]) == chunk.byte_offset:
+            runs[-1] = (runs[-1][0], runs[-1][1] + count)
+        else:
+            runs.append((chunk.byte_offset, count))
+    return runs
 
 
 def _missing_filter(filters: list[Any]) -> str | None:
@@ -245,100 +258,31 @@ def _missing_filter(filters: list[Any]) -> str | None:
     return None
 
 
-def _packing(filters: list[Any], itemsize: int) -> list[str] | None:
-    """Name the filters in order if numpy and zlib can undo them, else None."""
-    known = {(h5py.h5z.FILTER_DEFLATE,): ["deflate"], (): []}
-    shuffled = (
-        bool(filters)
-        and filters[0][0] == h5py.h5z.FILTER_SHUFFLE
-        and filters[0][2][:1] == (itemsize,)
-    )
-    rest = known.get(tuple(code for code, *_ in filters[shuffled:]))
-    return None if rest is None else ["shuffle"] * shuffled + rest
-
-
-def _storage(stored: Any, known: dict[str, Any], usual: bool) -> dict[str, Any]:
-    """Say how many bytes are stored, whether of all chunks, and, if the usual tools can read them, where."""
-    shape, step = known["shape"], known["chunk"]
-    total = math.prod(shape) * known["itemsize"]
-    if step is None:
-        size, offset = stored.get_storage_size(), stored.get_offset()
-        pieces = [(offset, total)] if usual and offset is not None else None
-        return {"stored": size, "complete": size >= total, "pieces": pieces}
-    chunks: list[Any] = []
-    stored.chunk_iter(chunks.append)
-    wanted = math.prod(
-        math.ceil(axis / part) for axis, part in zip(shape, step, strict=True)
-    )
-    corners = {chunk.chunk_offset for chunk in chunks}
-    used = [corner for corner in corners if all(map(operator.lt, corner, shape))]
-    usual = (
-        usual
-        and len(chunks) == len(used) == wanted
-        and not any(chunk.filter_mask for chunk in chunks)
-    )
-    by_rows = not known["packing"] and step[1:] == shape[1:]
-    return {
-        "stored": sum(chunk.size for chunk in chunks),
-        "complete": len(used) == wanted,
-        "end": max((chunk.byte_offset + chunk.size for chunk in chunks), default=0),
-        "pieces": _pieces(chunks, total, math.prod(step) * known["itemsize"])
-        if usual and by_rows
-        else None,
-        "chunks": [chunk[:1] + chunk[2:] for chunk in chunks]
-        if usual and not by_rows
-        else None,
-    }
-
-
-def _as_stored(stored: Any) -> bool:
-    """Tell whether numpy can use the stored bytes: a usual type, and addresses from the first byte on."""
+def _is_direct(stored: Any) -> bool:
+    """Whether numpy can use the stored bytes: a usual type, and addresses from the first byte on."""
     usual = h5py.h5t.py_create(stored.dtype)
     start = h5py.h5i.get_file_id(stored).get_create_plist().get_userblock()
     return bool(usual == stored.get_type() and start == 0)
 
 
-def _pieces(chunks: list[Any], total: int, size: int) -> list[tuple[int, int]] | None:
-    """(offset, bytes) of runs of the file that are the array, one after the other; None if chunks are cut."""
-    runs: list[tuple[int, int]] = []
-    for chunk in sorted(chunks, key=lambda chunk: chunk.chunk_offset):
-        if chunk.size != size:
-            return None
-        used = min(size, total)
-        total -= used
-        if runs and sum(runs[-1]) == chunk.byte_offset:
-            runs[-1] = (runs[-1][0], runs[-1][1] + used)
-        else:
-            runs.append((chunk.byte_offset, used))
-    return runs
-
-
 def _attributes(place: Any, names: list[str] | None) -> dict[str, Any]:
+    """Read some attributes of an object, by default all."""
     if not h5py.h5a.get_num_attrs(place):
         return {}
-    attributes = h5py.AttributeManager(_Holder(place))
-    if names is None:
-        return {name: _plain(attributes[name]) for name in attributes}
-    return {
-        name: _plain(attributes[name])
-        for name in names
-        if h5py.h5a.exists(place, name.encode())
-    }
-
-
-class _Holder:
-    """What h5py.AttributeManager wants to know of an object."""
-
-    def __init__(self, place: Any) -> None:
-        self.id = place
+    attributes = h5py.AttributeManager(SimpleNamespace(id=place))
+    values = {}
+    for name in list(attributes) if names is None else names:
+        if h5py.h5a.exists(place, name.encode()):
+            values[name] = _plain(attributes[name])
+    return values
 
 
 def _plain(value: Any) -> Any:
     """Return texts, numbers and lists of them; None for anything else."""
     if isinstance(value, np.ndarray):
-        texts = value.dtype.kind in "OSU"
-        few = texts or value.size <= MOST_NUMBERS
-        return [_plain(item) for item in value.reshape(-1).tolist()] if few else None
+        if value.dtype.kind not in "OSU" and value.size > MOST_NUMBERS:
+            return None
+        return [_plain(item) for item in value.reshape(-1).tolist()]
     value = value.item() if isinstance(value, np.generic) else value
     value = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
     return value if isinstance(value, str | int | float) else None
@@ -346,8 +290,6 @@ def _plain(value: Any) -> Any:
 
 if __name__ == "__main__":
     _limit("RLIMIT_CORE", 0)
-    with suppress(ImportError, OSError, AttributeError):
-        import fcntl
-
+    with suppress(OSError, AttributeError):
         fcntl.fcntl(1, fcntl.F_SETPIPE_SZ, 2**20)
     main()
