@@ -2,7 +2,7 @@
 
 A file of 1.4 kB can claim 12 TB, one with links or external storage returns the content of other
 files, and a damaged one can hang or crash the HDF5 library. So the library works in a process of
-its own (`_hdf5_process`), of which this process asks what lies in a file and where. Numbers
+its own (`child_process`), of which this process asks what lies in a file and where. Numbers
 that lie there as they are, the usual case, are then read directly from the file.
 """
 
@@ -18,8 +18,8 @@ import numpy as np
 
 from survfuse._errors import FeatureFileError
 from survfuse._gate import boundary, refuse_claim, regular_file, said_bytes
-from survfuse.readers._hdf5_process import Hdf5Process, answers, fill
 from survfuse.readers.array_checks import AnyArray, check_claim
+from survfuse.readers.child_process import Child, answers, fill
 
 SECONDS = 1
 """Of a processor, to look into a file; an honest one takes 0.002."""
@@ -100,7 +100,7 @@ class Node:
         return max(sizes) * self.itemsize
 
     @classmethod
-    def of(cls, known: dict[str, Any], process: Hdf5Process, file_size: int) -> Node:
+    def of(cls, known: dict[str, Any], process: Child, file_size: int) -> Node:
         """Make it of an answer, and read the values that follow the answer."""
         for name in ("shape", "chunk"):
             if known.get(name) is not None:
@@ -272,11 +272,7 @@ def _unpack(path: Path, name: str, node: Node, block: memoryview) -> None:
     seconds = SECONDS + block.nbytes / SLOWEST
     memory = MEMORY + 4 * node.largest
     with answers(path, "read", seconds, memory, name=name) as process:
-        while count := int(process.answer()["bytes"]):
-            process.fill(block[:count])
-            block = block[count:]
-    if block.nbytes:
-        raise FeatureFileError(f"{path}: {name!r} ends too early; write it again")
+        process.fill_parts(block)
 
 
 def read_values(

@@ -22,6 +22,7 @@ from survfuse.readers.slide_features import USUAL, Draft, ReadOptions, normalise
 from survfuse.readers.zarr_arrays import (
     attributes,
     groups,
+    has_chunks,
     is_group,
     read_array,
     refuse_links,
@@ -66,7 +67,7 @@ def read_wsidata(
     MissingExtraError
         Without the zarr package.
     """
-    if find_spec("numcodecs") is None:
+    if find_spec("zarr") is None:
         raise MissingExtraError(
             f"{path}: reading a zarr store needs the zarr package: pip install survfuse[anndata]",
         )
@@ -179,10 +180,10 @@ def _scale(draft: Draft, spec: Any, slide: Any) -> None:
 def _locate(draft: Draft, table: Path, shapes: Path) -> None:
     spatial, obs = table / "obsm" / "spatial", table / "obs"
     if spatial.exists():
-        draft.coords = read_array(spatial, kinds="fiu")
+        draft.coords = read_array(spatial, kinds="fiu", fill=True)
         draft.notes.append("coordinates from obsm/spatial, taken as level-0 pixels")
     elif (obs / "x").exists() and (obs / "y").exists():
-        columns = [read_array(obs / name, kinds="fiu") for name in "xy"]
+        columns = [read_array(obs / name, kinds="fiu", fill=True) for name in "xy"]
         draft.coords = np.stack(columns, axis=1)
         draft.notes.append(
             "coordinates from obs columns x and y, taken as level-0 pixels",
@@ -206,13 +207,7 @@ def _tile_ids(folder: Path, tiles: int) -> AnyArray | None:
 
     One tile without an id can only be the one box that there is, so nothing is guessed.
     """
-    if not folder.exists():
-        return None
-    if tiles == 1 and {entry.name for entry in folder.iterdir()} <= {
-        "zarr.json",
-        ".zarray",
-        ".zattrs",
-    }:
+    if not folder.exists() or (tiles == 1 and not has_chunks(folder)):
         return None
     return read_array(folder, kinds="iu")
 

@@ -1,9 +1,9 @@
-"""Open HDF5 files of strangers in a separate process; a script that imports nothing of survfuse.
+"""Open HDF5 files and zarr arrays in a separate process; a script that imports nothing of survfuse.
 
-On a damaged file the HDF5 library may run for ever, crash, or take all memory, and Python cannot
-stop it. This process has limits of time and memory, and only it ends. It answers each question
+On a damaged file their libraries may run for ever, crash, or take all memory, and Python cannot
+stop them. This process has limits of time and memory, and only it ends. It answers each question
 by lines of JSON, each followed by the bytes that it announces; see
-`survfuse.readers._hdf5_process`.
+`survfuse.readers.child_process`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -63,10 +64,14 @@ def main() -> None:
 
 def _answer(out: Any, question: dict[str, Any], access: Any) -> None:
     """Send the answers, and that there are no more when the file is closed."""
-    path = os.fsencode(question["path"])
-    with h5py.File(h5py.h5f.open(path, h5py.h5f.ACC_RDONLY, access)) as file:
-        for head, block in ANSWERS[question["ask"]](file, question):
+    if question["ask"] == "zarr":
+        for head, block in _zarr(question):
             _send(out, head, block)
+    else:
+        path = os.fsencode(question["path"])
+        with h5py.File(h5py.h5f.open(path, h5py.h5f.ACC_RDONLY, access)) as file:
+            for head, block in ANSWERS[question["ask"]](file, question):
+                _send(out, head, block)
     _send(out, {"closed": True})
 
 
@@ -132,6 +137,42 @@ def _read(file: h5py.File, question: dict[str, Any]) -> Iterator[Answer]:
 
 
 ANSWERS = {"look": _look, "values": _values, "read": _read}
+
+
+def _zarr(question: dict[str, Any]) -> Iterator[Answer]:
+    """Send the numbers of a zarr array, no chunk of which may be absent."""
+    import zarr
+    from zarr.storage import LocalStore
+
+    class StrictStore(LocalStore):
+        """Refuses absent chunks, for which zarr would use the fill value."""
+
+        opened = False
+
+        async def get(self, key: str, *args: Any, **kwargs: Any) -> Any:
+            value = await super().get(key, *args, **kwargs)
+            if value is None and self.opened:
+                raise FileNotFoundError(f"chunk {key} is absent")
+            return value
+
+    # each thread would take address space
+    zarr.config.set({"threading.max_workers": 1, "async.concurrency": 1})
+    store = StrictStore(question["path"], read_only=True)
+    array = zarr.open_array(store=store, mode="r")
+    store.opened = True
+    values = np.ascontiguousarray(array[...], question["dtype"])
+    if (
+        array.shards is not None
+    ):  # an absent part of a shard shows by another fill value
+        metadata = replace(array.metadata, fill_value=array.metadata.fill_value + 1)
+        again = zarr.Array(zarr.AsyncArray(metadata, array.store_path))[...]
+        if np.ascontiguousarray(again, question["dtype"]).tobytes() != values.tobytes():
+            raise FileNotFoundError("a chunk of a shard is absent")
+    block = values.reshape(-1).view(np.uint8).data
+    for start in range(0, len(block), BLOCK_BYTES):
+        part = block[start : start + BLOCK_BYTES]
+        yield {"bytes": len(part)}, part
+    yield {"bytes": 0}, b""
 
 
 # -- descriptions, by the lower functions of h5py: small files are many

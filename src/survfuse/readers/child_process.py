@@ -1,4 +1,4 @@
-"""The separate process that opens HDF5 files: one per process, started when first needed.
+"""The separate process that opens HDF5 files and zarr arrays, started when first needed.
 
 It is replaced when a file makes it crash or exceed its limits.
 """
@@ -22,15 +22,15 @@ from survfuse._errors import CrashError, FeatureFileError
 
 MOST_ERRORS = 100
 """After which the process is replaced: the library may leak memory over broken files."""
-_SCRIPT = Path(__file__).with_name("_hdf5_script.py")
+_SCRIPT = Path(__file__).with_name("_child_script.py")
 
 
-class Hdf5Error(Exception):
-    """What h5py raised over a file: the kind of error, and its text."""
+class ChildError(Exception):
+    """What a library raised over a file: the type of the error, and its text."""
 
 
-class Hdf5Process:
-    """A running `_hdf5_script`.
+class Child:
+    """A running `_child_script`.
 
     Raises
     ------
@@ -60,7 +60,7 @@ class Hdf5Process:
         self._answers = io.BufferedReader(answers, 2**16)
         if not self._answers.readline():
             raise CrashError(
-                f"the process that opens HDF5 files did not start (exit status {self.stop()}); "
+                f"the process that opens files did not start (exit status {self.stop()}); "
                 f"try: {sys.executable} -c 'import h5py'",
             )
 
@@ -73,7 +73,7 @@ class Hdf5Process:
 
         Raises
         ------
-        Hdf5Error
+        ChildError
             When the library raised an error instead.
         EOFError
             When the process ended instead.
@@ -83,12 +83,26 @@ class Hdf5Process:
             raise EOFError("the process ended")
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
-            raise Hdf5Error(f"{answer['error']}: {answer['reason']}")
+            raise ChildError(f"{answer['error']}: {answer['reason']}")
         return answer
 
     def fill(self, block: memoryview) -> None:
         """Read the bytes that follow an answer."""
         fill(self._answers, block)
+
+    def fill_parts(self, block: memoryview) -> None:
+        """Read all bytes that the next answers announce, until one announces none.
+
+        Raises
+        ------
+        ChildError
+            When they are fewer than the block.
+        """
+        while count := int(self.answer()["bytes"]):
+            self.fill(block[:count])
+            block = block[count:]
+        if block.nbytes:
+            raise ChildError("it ends too early")
 
     def stop(self) -> int:
         """End it; return its exit status, or a signal below 0."""
@@ -119,23 +133,23 @@ def fill(file: Any, block: memoryview) -> None:
         block = block[count:]
 
 
-_process: Hdf5Process | None = None
+_process: Child | None = None
 # stored, for closing its pipe might wait for a thread that is not in this process
-_inherited: Hdf5Process | None = None
+_inherited: Child | None = None
 _turn = threading.Lock()
 
 
 @contextmanager
 def answers(
     path: Path, ask: str, seconds: float, memory: int, **question: Any
-) -> Iterator[Hdf5Process]:
-    """Ask about an HDF5 file; the answers are read in the block.
+) -> Iterator[Child]:
+    """Ask about a file; the answers are read in the block.
 
     Parameters
     ----------
     path : Path
     ask : str
-        "look", "values" or "read".
+        "look", "values" or "read" of an HDF5 file, "zarr" of an array.
     seconds : float
         Time of a processor that the answer may take.
     memory : int, bytes
@@ -145,53 +159,56 @@ def answers(
     Raises
     ------
     FeatureFileError
-        When the HDF5 library cannot read the file within these limits.
+        When the library cannot read the file within these limits.
     CrashError
         When the process was killed, or does not start.
     """
     global _process
     with _turn:
         if _process is None or _process.run.poll() is not None:
-            _process = Hdf5Process()
+            _process = Child()
         process = _process
         question |= {"path": os.path.abspath(path), "ask": ask}
         try:
             process.ask({"seconds": seconds, "memory": memory, **question})
             yield process
             process.answer()  # that the file is closed
-        except Hdf5Error as error:
+        except ChildError as error:
             process.errors += 1
             if process.errors >= MOST_ERRORS:
                 _process = None
                 process.stop()
-            raise _refusal(path, str(error)) from None
+            raise _refusal(path, ask, str(error)) from None
         except (EOFError, BrokenPipeError):
             _process = None
-            raise _end(path, process.stop()) from None
+            raise _end(path, ask, process.stop()) from None
         except BaseException:  # an interrupted answer would be taken for the next one
             _process = None
             process.stop()
             raise
 
 
-def _refusal(path: Path, reason: str) -> FeatureFileError:
+def _refusal(path: Path, ask: str, reason: str) -> FeatureFileError:
     if reason.startswith("BlockingIOError"):
         return FeatureFileError(
             f"{path}: in use by another program ({reason}); wait until it is done",
         )
-    return FeatureFileError(f"{path}: not a whole HDF5 file ({reason}); write it again")
+    what, remedy = "HDF5 file", "write it again"
+    if ask == "zarr":
+        what, remedy = "zarr array", "copy the store again"
+    return FeatureFileError(f"{path}: not a whole {what} ({reason}); {remedy}")
 
 
-def _end(path: Path, status: int) -> CrashError | FeatureFileError:
+def _end(path: Path, ask: str, status: int) -> CrashError | FeatureFileError:
     """Say why a file was not read, by the exit status of the process."""
     if -status in (signal.SIGKILL, signal.SIGTERM):
         return CrashError(
-            f"{path}: the process that opens HDF5 files was killed ({signal.Signals(-status).name}), "
+            f"{path}: the process that opens files was killed ({signal.Signals(-status).name}), "
             "perhaps for want of memory; run it again",
         )
     if status == -getattr(signal, "SIGPROF", 0):
-        return _refusal(path, "reading it does not end")
-    return _refusal(path, f"the HDF5 library crashes on it, status {status}")
+        return _refusal(path, ask, "reading it does not end")
+    return _refusal(path, ask, f"its library crashes on it, status {status}")
 
 
 def _close() -> None:

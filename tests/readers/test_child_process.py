@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from survfuse._errors import CrashError, FeatureFileError
-from survfuse.readers import _hdf5_process, read_features
-from survfuse.readers._hdf5_process import answers
+from survfuse.readers import child_process, read_features
+from survfuse.readers.child_process import answers
 from survfuse.readers.hdf5_files import MEMORY, look
 
 
@@ -81,7 +81,7 @@ def test_an_interrupted_answer_is_not_taken_for_the_next(bag: Path) -> None:
 
 def test_many_broken_files_do_not_stop_the_next(bag: Path, tmp_path: Path) -> None:
     (tmp_path / "broken.h5").write_bytes(b"no HDF5")
-    for _ in range(_hdf5_process.MOST_ERRORS + 1):
+    for _ in range(child_process.MOST_ERRORS + 1):
         with pytest.raises(
             FeatureFileError,
             match=r"broken\.h5: not a whole HDF5 file",
@@ -119,7 +119,7 @@ def test_it_reads_beside_a_changed_folder(
 @pytest.mark.parametrize("end", ["", "os._exit(0)", "os.kill(os.getpid(), 9)"])
 def test_it_ends_with_its_parent(bag: Path, end: str) -> None:
     code = (
-        "import os, sys; from survfuse.readers import read_features, _hdf5_process as p;"
+        "import os, sys; from survfuse.readers import read_features, child_process as p;"
         f"read_features({str(bag)!r}); print(p._process.run.pid, flush=True); {end}"
     )
     run = subprocess.run(
