@@ -45,7 +45,7 @@ def ask_and_send(path: Path, number: int) -> None:
         (
             signal.SIGSEGV,
             FeatureFileError,
-            "not a whole HDF5 file .the HDF5 library crashes on it, status -11",
+            "not a whole HDF5 file .its library crashes on it, status -11",
         ),
         (
             signal.SIGPROF,

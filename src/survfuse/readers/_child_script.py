@@ -139,10 +139,23 @@ def _read(file: h5py.File, question: dict[str, Any]) -> Iterator[Answer]:
 ANSWERS = {"look": _look, "values": _values, "read": _read}
 
 
+_EMPTY = "; where its values are all the fill value, write it with write_empty_chunks"
+
+
 def _zarr(question: dict[str, Any]) -> Iterator[Answer]:
     """Send the numbers of a zarr array, no chunk of which may be absent."""
     import zarr
+    from numcodecs import blosc
     from zarr.storage import LocalStore
+
+    def decode(codec: Any, stored: Any, out: Any = None) -> Any:
+        """Refuse a chunk that is cut, beyond which blosc would read on."""
+        length = int.from_bytes(bytes(memoryview(stored)[12:16]), "little")
+        if length != memoryview(stored).nbytes:
+            raise ValueError(f"a chunk of {length} bytes is cut, or longer")
+        return blosc.decompress(stored, out)
+
+    blosc.Blosc.decode = decode
 
     class StrictStore(LocalStore):
         """Refuses absent chunks, for which zarr would use the fill value."""
@@ -152,7 +165,7 @@ def _zarr(question: dict[str, Any]) -> Iterator[Answer]:
         async def get(self, key: str, *args: Any, **kwargs: Any) -> Any:
             value = await super().get(key, *args, **kwargs)
             if value is None and self.opened:
-                raise FileNotFoundError(f"chunk {key} is absent")
+                raise FileNotFoundError(f"chunk {key} is absent{_EMPTY}")
             return value
 
     # each thread would take address space
@@ -164,7 +177,8 @@ def _zarr(question: dict[str, Any]) -> Iterator[Answer]:
     if (
         array.shards is not None
     ):  # an absent part of a shard shows by another fill value
-        metadata = replace(array.metadata, fill_value=array.metadata.fill_value + 1)
+        metadata: Any = array.metadata
+        metadata = replace(metadata, fill_value=metadata.fill_value + 1)
         again = zarr.Array(zarr.AsyncArray(metadata, array.store_path))[...]
         if np.ascontiguousarray(again, question["dtype"]).tobytes() != values.tobytes():
             raise FileNotFoundError("a chunk of a shard is absent")

@@ -149,7 +149,7 @@ def look(
 
 
 def _bytes_of(values: AnyArray) -> memoryview:
-    return memoryview(values.reshape(-1).view(np.uint8))
+    return values.reshape(-1).view(np.uint8).data
 
 
 def dataset(

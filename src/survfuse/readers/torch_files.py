@@ -115,7 +115,9 @@ def _open(
     """Yield what was saved, its tensors without their values, and what reads those."""
     size = regular_file(path, error=error)
     refuse_claim(path, size, size, error=error)
-    if zipfile.is_zipfile(path):
+    with path.open("rb") as file:
+        zipped = file.read(4) == b"PK\x03\x04"
+    if zipped:
         with open_archive(path, what, remedy, error=error) as archive:
             yield _read_zipped(archive)
     else:

@@ -33,9 +33,8 @@ SECONDS, SLOWEST, CHUNKS = 10, 10 * 2**20, 500
 """Seconds of a processor to begin with; bytes and chunks per second that the slowest one reads."""
 MEMORY = 2**29
 """Bytes that zarr may take beside the numbers."""
-CODECS = frozenset(
-    ["blosc", "zstd", "lz4", "zlib", "gzip", "bz2", "lzma", "bytes", "transpose", "shuffle", "delta", "crc32c", "sharding_indexed"]
-)
+_COMPRESSORS = ("blosc", "zstd", "lz4", "zlib", "gzip", "bz2", "lzma")
+_FILTERS = ("bytes", "transpose", "shuffle", "delta", "crc32c", "sharding_indexed")
 _DTYPE = re.compile(r"[<>|=]?[fiu][1248]|float(16|32|64)|u?int(8|16|32|64)")
 _METADATA_FILES = frozenset(["zarr.json", ".zarray", ".zattrs"])
 
@@ -160,7 +159,7 @@ def read_array(folder: Path, *, kinds: str, fill: bool = False) -> AnyArray:
     seconds = SECONDS + claimed / SLOWEST + count / CHUNKS
     memory = MEMORY + 6 * (claimed + chunk_size)
     with answers(folder, "zarr", seconds, memory, dtype=dtype.str) as process:
-        process.fill_parts(memoryview(values.reshape(-1).view(np.uint8)))
+        process.fill_parts(values.reshape(-1).view(np.uint8).data)
     return values
 
 
@@ -210,7 +209,7 @@ def _chunks(
             if about:
                 names.append(about["id"])
         dtype = meta["dtype"]
-    unknown = sorted(set(names) - CODECS)
+    unknown = sorted(set(names).difference(_COMPRESSORS, _FILTERS))
     if unknown:
         raise FeatureFileError(
             f"{folder}: packed with {', '.join(unknown)[:200]}, which is not read",
