@@ -170,6 +170,10 @@ def boundary(
             "use a larger machine, or a smaller file",
         ) from failure
     except Exception as failure:
+        if isinstance(failure, ImportError) and (failure.name or "").startswith(
+            "survfuse"
+        ):
+            raise
         if isinstance(failure, OSError) and is_passing(failure):
             raise error(f"{where}: cannot be read ({failure.strerror})") from failure
         reason = str(failure).strip()[:_LONGEST_REASON] or "no message"

@@ -81,7 +81,10 @@ class Child:
         line = self._answers.readline()
         if not line.endswith(b"\n"):
             raise EOFError("the process ended")
-        answer: dict[str, Any] = json.loads(line)
+        try:
+            answer: dict[str, Any] = json.loads(line)
+        except ValueError:
+            raise self._out_of_step("its answer cannot be read") from None
         if "error" in answer:
             raise ChildError(f"{answer['error']}: {answer['reason']}")
         return answer
@@ -96,13 +99,20 @@ class Child:
         Raises
         ------
         ChildError
-            When they are fewer than the block.
+            When they are not as many as the block has.
         """
         while count := int(self.answer()["bytes"]):
+            if count > block.nbytes:
+                raise self._out_of_step("it has more values than it claims")
             self.fill(block[:count])
             block = block[count:]
         if block.nbytes:
-            raise ChildError("it ends too early")
+            raise self._out_of_step("it ends too early")
+
+    def _out_of_step(self, reason: str) -> ChildError:
+        """Make an error after which the process is replaced: its next line answers nothing."""
+        self.errors = MOST_ERRORS
+        return ChildError(reason)
 
     def stop(self) -> int:
         """End it; return its exit status, or a signal below 0."""
