@@ -18,7 +18,7 @@ from survfuse._errors import FeatureFileError
 from survfuse._storage import sha256_text, to_json
 from survfuse.readers.array_checks import AnyArray
 from survfuse.readers.bag_checks import BagChecks, Stamp, unverifiable
-from survfuse.readers.bag_files import Index, Slide, map_matrix
+from survfuse.readers.bag_files import Index, Slide, read_store
 from survfuse.readers.packing import Item, Progress, collect, write_store
 from survfuse.readers.slide_features import USUAL, ReadOptions
 
@@ -110,20 +110,9 @@ class BagStore:
             When the folder is no store, is newer than this version, or a file is cut off.
         """
         folder = Path(path)
-        index = Index.read(folder)
-        features = map_matrix(
-            folder / "features.npy",
-            (index.tiles, index.dim),
-            index.dtype,
-        )
-        coords = map_matrix(folder / "coords.npy", (index.tiles, 2), "float64")
-        return cls(
-            index,
-            features,
-            coords,
-            folder,
-            BagChecks(folder, index, features, coords),
-        )
+        index, features, coords = read_store(folder)
+        checks = BagChecks(folder, index, features, coords)
+        return cls(index, features, coords, folder, checks)
 
     def verify(self, patient_ids: Iterable[str] | None = None) -> tuple[str, ...]:
         """Hold the tiles of some patients against the hashes in the index, those not yet verified.

@@ -78,7 +78,8 @@ def _names(
     """
     node = inside(path, nodes, name)
     records = node.fields if node.kind == "dataset" else None
-    index, *columns = records or [node.attributes.get("_index")]
+    columns: Any
+    index, *columns = list[Any](records or [node.attributes.get("_index")])
     if not records:
         columns = node.attributes.get("column-order") or []
         known = isinstance(index, str) and isinstance(columns, list)
@@ -208,7 +209,8 @@ def _sparse(path: Path, nodes: Mapping[str, Node], shape: tuple[int, int]) -> An
         matrix = scipy.sparse.csr_matrix((data, indices, indptr), (lines, length))
         matrix.sum_duplicates()
         if matrix.nnz == len(data):
-            return matrix.toarray() if kind == "csr" else matrix.toarray().T
+            values: AnyArray = matrix.toarray()
+            return values if kind == "csr" else values.T
         # which of the values holds, or their sum, is not known
         fault = (
             f"{len(data) - matrix.nnz} places have more than one value "
