@@ -77,8 +77,8 @@ def check_claim(
     return claimed
 
 
-def is_beside(path: Path) -> bool:
-    """Tell whether a file that is read with another lies there; what is no file is refused.
+def exists(path: Path) -> bool:
+    """Whether a file that is read with another exists; what is no file is refused.
 
     Raises
     ------
@@ -230,10 +230,11 @@ def as_coords(coords: AnyArray, tiles: int, path: Path) -> AnyArray:
         raise FeatureFileError(
             f"{path}: coordinates have dtype {coords.dtype}, expected numbers",
         )
+    dtype = np.float64 if coords.dtype.kind == "f" else np.int64
     pairs = coords[0] if coords.ndim == 3 and coords.shape[0] == 1 else coords
     if pairs.size == 0 and tiles == 0:
-        return np.zeros((0, 2), np.int64 if pairs.dtype.kind in "iu" else np.float64)
-    if pairs.ndim != 2 or pairs.shape != (tiles, 2):
+        return np.zeros((0, 2), dtype)
+    if pairs.shape != (tiles, 2):
         raise FeatureFileError(
             f"{path}: {tiles} tiles have features, but the coordinates have shape {coords.shape}; "
             f"expected ({tiles}, 2), one (x, y) per tile",
@@ -245,9 +246,7 @@ def as_coords(coords: AnyArray, tiles: int, path: Path) -> AnyArray:
             f"{path}: coordinates from {pairs.min()} to {pairs.max()}, expected places on a slide (at most "
             f"{LARGEST_COORD}); write them again",
         )
-    if pairs.dtype.kind in "iu":
-        return np.ascontiguousarray(pairs, dtype=np.int64)
-    return np.ascontiguousarray(pairs, dtype=np.float64)
+    return np.ascontiguousarray(pairs, dtype=dtype)
 
 
 def swap_bytes(values: npt.NDArray[np.uint8], itemsize: int) -> npt.NDArray[np.uint8]:

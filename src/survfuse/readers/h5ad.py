@@ -78,8 +78,8 @@ def _names(
     """
     node = inside(path, nodes, name)
     records = node.fields if node.kind == "dataset" else None
-    columns: Any
-    index, *columns = list[Any](records or [node.attributes.get("_index")])
+    fields: list[Any] = [*records] if records else [node.attributes.get("_index")]
+    index, *columns = fields
     if not records:
         columns = node.attributes.get("column-order") or []
         known = isinstance(index, str) and isinstance(columns, list)

@@ -18,6 +18,7 @@ import numpy as np
 from survfuse._errors import FeatureFileError, MissingExtraError
 from survfuse._gate import boundary, regular_file
 from survfuse.readers.array_checks import AnyArray, check_stored
+from survfuse.readers.formats import feature_format
 from survfuse.readers.slide_features import USUAL, Draft, ReadOptions, normalise_encoder
 from survfuse.readers.zarr_arrays import (
     attributes,
@@ -38,11 +39,15 @@ class _Table:
     tiles: str
 
 
+@feature_format(
+    "zarr",
+    ".zarr",
+    summary="wsidata / LazySlide (extra `anndata`)",
+    source="wsidata",
+    is_folder=True,
+)
 def read_wsidata(
-    path: Path,
-    *,
-    encoder: str | None = None,
-    options: ReadOptions = USUAL,
+    path: Path, encoder: str | None = None, options: ReadOptions = USUAL
 ) -> Draft:
     """Read one feature table of a wsidata store.
 
