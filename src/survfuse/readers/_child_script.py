@@ -248,11 +248,17 @@ def _dataset(stored: Any) -> dict[str, Any]:
         "external": settings.get_external_count() > 0,
         "small": False,
     }
-    if node["virtual"] or node["external"] or not shape:
-        return node
+    if shape and not (node["virtual"] or node["external"]):
+        node |= _storage(stored, node, settings)
+    return node
+
+
+def _storage(stored: Any, node: dict[str, Any], settings: Any) -> dict[str, Any]:
+    """Describe how the values of a dataset are stored."""
+    shape, plain, itemsize = node["shape"], node["plain"], node["itemsize"]
     filters = [settings.get_filter(number) for number in range(settings.get_nfilters())]
-    node |= {"filtered": bool(filters), "filter": _missing_filter(filters)}
-    total = math.prod(shape) * dtype.itemsize
+    node = node | {"filtered": bool(filters), "filter": _missing_filter(filters)}
+    total = math.prod(shape) * itemsize
     direct = plain and total > SMALL and not filters and _is_direct(stored)
     if node["chunk"] is None:
         size, offset = stored.get_storage_size(), stored.get_offset()

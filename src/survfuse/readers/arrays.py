@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -171,11 +172,7 @@ def _open_npz(path: Path, options: ReadOptions | None) -> Arrays:
     """Read the arrays of features and coordinates, or, without options, the only array."""
     arrays = {}
     with open_archive(path, _NPZ, _NUMPY_REMEDY) as archive:
-        headers = {}
-        for member in archive.namelist():
-            if member.endswith(".npy"):
-                with open_member(archive, archive.getinfo(member)) as file:
-                    headers[member.removesuffix(".npy")] = _Header.read(file)
+        headers = _npz_headers(archive)
         if options is None and len(headers) != 1:
             raise FeatureFileError(
                 f"{path}: expected one array of tile coordinates, found {', '.join(headers) or 'none'}",
@@ -185,10 +182,8 @@ def _open_npz(path: Path, options: ReadOptions | None) -> Arrays:
             shapes = {name: header.shape for name, header in headers.items()}
             names = _chosen(shapes, path, options)
         for name in names:
-            check_claim(
-                path, name, headers[name].shape, headers[name].dtype, kinds="fiu"
-            )
-        for name in names:
+            header = headers[name]
+            check_claim(path, name, header.shape, header.dtype, kinds="fiu")
             about = archive.getinfo(f"{name}.npy")
             check_stored(
                 f"{path}: {about.filename!r}", about.file_size, about.compress_size
@@ -196,6 +191,15 @@ def _open_npz(path: Path, options: ReadOptions | None) -> Arrays:
             with open_member(archive, about) as file:
                 arrays[name] = _Header.read(file).values(file, about.file_size)
     return arrays
+
+
+def _npz_headers(archive: zipfile.ZipFile) -> dict[str, _Header]:
+    headers = {}
+    for member in archive.infolist():
+        if member.filename.endswith(".npy"):
+            with open_member(archive, member) as file:
+                headers[member.filename.removesuffix(".npy")] = _Header.read(file)
+    return headers
 
 
 # -- safetensors

@@ -204,13 +204,11 @@ class BagStore:
 
     def counts(self, patient_ids: Sequence[str]) -> npt.NDArray[np.int64]:
         """Count tiles, (patients,); 0 for a patient without any."""
-        return np.array(
-            [
-                sum(stop - start for start, stop in self._runs.get(p, ()))
-                for p in patient_ids
-            ],
-            dtype=np.int64,
-        )
+        counts = np.zeros(len(patient_ids), dtype=np.int64)
+        for place, patient in enumerate(patient_ids):
+            for start, stop in self._runs.get(patient, ()):
+                counts[place] += stop - start
+        return counts
 
     def gather(
         self,
@@ -253,16 +251,16 @@ class BagStore:
                 raise ValueError(f"max_tiles must be at least 1, got {max_tiles}")
             if rng is None:
                 raise ValueError("max_tiles needs rng: a sample must be seeded")
-        kept = counts if max_tiles is None else np.minimum(counts, max_tiles)
-        offsets = np.concatenate([[0], np.cumsum(kept)]).astype(np.int64)
+        used = counts if max_tiles is None else np.minimum(counts, max_tiles)
+        offsets = np.concatenate([[0], np.cumsum(used)]).astype(np.int64)
         out = np.empty((int(offsets[-1]), self.dim), dtype=dtype)
         for place, patient in enumerate(patient_ids):
             block = out[offsets[place] : offsets[place + 1]]
             runs = self._runs.get(patient, ())
-            if kept[place] < counts[place] and rng is not None:
+            if used[place] < counts[place] and rng is not None:
                 drawn = rng.choice(
                     int(counts[place]),
-                    int(kept[place]),
+                    int(used[place]),
                     replace=False,
                     shuffle=False,
                 )
@@ -281,11 +279,9 @@ class BagStore:
         for slide in self.slides:
             if slide.tiles:
                 same = first.setdefault(slide.content, [])
-                pairs += [
-                    (s.slide_id, slide.slide_id)
-                    for s in same
-                    if s.patient_id != slide.patient_id
-                ]
+                for other in same:
+                    if other.patient_id != slide.patient_id:
+                        pairs.append((other.slide_id, slide.slide_id))
                 same.append(slide)
         return pairs
 

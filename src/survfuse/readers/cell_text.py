@@ -186,6 +186,10 @@ def _participant(text: str) -> str:
     return text[:12] if text.upper().startswith("TCGA-") else text
 
 
+def _every(text: str) -> str:
+    return _unpadded(_joined(whole(_spaced(text))).casefold())
+
+
 _FORMS: Mapping[str, Callable[[str], str]] = {
     "the ending .0 of a number": whole,
     "spaces around or inside them": _spaced,
@@ -193,6 +197,7 @@ _FORMS: Mapping[str, Callable[[str], str]] = {
     "leading zeros": _unpadded,
     "spaces, points, dashes, underscores or #": _joined,
     "the sample after the patient of a TCGA barcode": _participant,
+    "letter case, spaces, leading zeros or .0": _every,
 }
 
 
@@ -202,41 +207,34 @@ def only_difference(given: Iterable[str], known: Iterable[str]) -> str:
     >>> only_difference(["101.0", "102.0"], ["101", "102"])
     "'101.0' stands there as '101': the ending .0 of a number is all that differs"
     """
-    words, others = list(given), list(known)
-    best: tuple[str, list[tuple[str, str]]] = ("", [])
-    for name, form in (
-        *_FORMS.items(),
-        ("letter case, spaces, leading zeros or .0", _every),
-    ):
-        there = {form(word): word for word in others}
-        same = [
-            (word, there[form(word)])
-            for word in words
-            if there.get(form(word), word) != word
-        ]
-        if len(same) > len(best[1]):
-            best = (name, same)
-    name, same = best
+    names, others = list(given), list(known)
+    best = ""
+    same: dict[str, str] = {}
+    for difference, form in _FORMS.items():
+        by_form = {form(other): other for other in others}
+        alike = {name: by_form.get(form(name), name) for name in names}
+        alike = {name: other for name, other in alike.items() if name != other}
+        if len(alike) > len(same):
+            best, same = difference, alike
     if not same:
         return ""
-    some = f" (of {len(same)} out of {len(words)})" if len(same) < len(words) else ""
-    return f"{same[0][0]!r} stands there as {same[0][1]!r}: {name} is all that differs{some}"
+    first, other = next(iter(same.items()))
+    count = sum(name in same for name in names)
+    some = f" (of {count} out of {len(names)})" if count < len(names) else ""
+    return f"{first!r} stands there as {other!r}: {best} is all that differs{some}"
 
 
-def spellings(words: Iterable[str]) -> list[tuple[str, ...]]:
-    """Words that are one up to letter case, blanks, the ending .0, or a dot or underscore at the end.
+def spellings(texts: Iterable[str]) -> list[tuple[str, ...]]:
+    """Texts that are one up to letter case, blanks, the ending .0, or a dot or underscore at the end.
 
     >>> spellings(["P1", "p1_", "P2", "P2"])
     [('P1', 'p1_')]
     """
     forms: dict[str, set[str]] = {}
-    for word in words:
-        forms.setdefault(whole(_spaced(word)).casefold().strip(" ._"), set()).add(word)
+    for text in texts:
+        form = whole(_spaced(text)).casefold().strip(" ._")
+        forms.setdefault(form, set()).add(text)
     return [tuple(sorted(same)) for same in forms.values() if len(same) > 1]
-
-
-def _every(text: str) -> str:
-    return _unpadded(_joined(whole(_spaced(text))).casefold())
 
 
 _INSTEAD: tuple[tuple[str, str], ...] = (
@@ -263,7 +261,7 @@ _INSTEAD: tuple[tuple[str, str], ...] = (
         r"[+-]?\d*\.?\d+ ?[A-Za-z]+",
         "a unit or letter stands after the number: write the number alone",
     ),
-    (r"#[A-Z0-9/]+[!?]?", "this is an error of the spreadsheet: mend its formula"),
+    (r"#[A-Z0-9/]+[!?]?", "this is an error of the spreadsheet: fix its formula"),
 )
 
 

@@ -247,7 +247,7 @@ class _DecimalMark:
 
     def points(self, line: int, cells: list[str]) -> list[str]:
         """Write the numbers of a row with points."""
-        found = []
+        numbers = []
         for cell in cells:
             text = cell.strip()
             if _COMMA.fullmatch(text):
@@ -256,13 +256,13 @@ class _DecimalMark:
                 cell = text.replace(",", ".")
             elif _POINT.fullmatch(text):
                 self._point = text
-            found.append(cell)
+            numbers.append(cell)
         if self._comma and self._point:
             raise InputError(
                 f"up to line {line}, numbers are written with decimal commas "
                 f"({self._comma!r}) and with points ({self._point!r}); write all with points",
             )
-        return found
+        return numbers
 
     def decide(self) -> None:
         """Refuse commas of which each may mark thousands as well."""

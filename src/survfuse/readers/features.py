@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -205,7 +205,6 @@ def _candidates(root: Path) -> Iterator[Path]:
 
     Each folder is searched once: links may lead back, and a tree may have no end.
     """
-    formats = format_by_suffix()
     known: set[tuple[int, int]] = set()
     count = 0
     waiting = [(root, 0)]
@@ -219,21 +218,38 @@ def _candidates(root: Path) -> Iterator[Path]:
                 "feature files",
             )
         names = {entry.name.lower() for entry in entries}
-        folders = []
         for entry in entries:
-            suffix = entry.suffix.lower()
-            is_folder = os.path.isdir(entry)
-            if entry.name.startswith("."):
-                continue
-            if suffix in formats and (formats[suffix].is_folder or not is_folder):
-                if not _is_coordinates(entry, names):
-                    yield entry
-            elif suffix == ".lock" and not is_folder:
+            if _is_feature_file(entry, names):
                 yield entry
-            elif is_folder and suffix != ".bags" and entry.name not in _OTHER_FOLDERS:
-                folders.append((entry, depth + 1))
-        if depth < _MAX_DEPTH:
-            waiting += reversed(folders)
+            elif depth < _MAX_DEPTH and _is_searched(entry):
+                waiting.append((entry, depth + 1))
+
+
+def _is_feature_file(entry: Path, names: Collection[str]) -> bool:
+    """Whether an entry of a folder is a feature file, a store or a ``.lock`` file."""
+    suffix = entry.suffix.lower()
+    formats = format_by_suffix()
+    if entry.name.startswith("."):
+        return False
+    if suffix in formats and formats[suffix].is_folder:
+        return True
+    if os.path.isdir(entry):
+        return False
+    name = entry.name.lower()
+    # coordinates of a .pt in the same folder: <stem>.index.npz or <stem>.npy
+    stem = name.removesuffix(".npy")
+    if stem != name and not {f"{stem}.pt", f"{stem}.pth"}.isdisjoint(names):
+        return False
+    is_index = name.endswith(".index.npz")
+    return suffix == ".lock" or (suffix in formats and not is_index)
+
+
+def _is_searched(entry: Path) -> bool:
+    """Whether an entry of a folder is a folder that may hold feature files."""
+    name, suffix = entry.name, entry.suffix.lower()
+    if name.startswith(".") or suffix == ".bags" or name in _OTHER_FOLDERS:
+        return False
+    return os.path.isdir(entry)
 
 
 def _entries(folder: Path, known: set[tuple[int, int]]) -> list[Path]:
@@ -250,15 +266,6 @@ def _entries(folder: Path, known: set[tuple[int, int]]) -> list[Path]:
         return []
     known.add(place)
     return entries
-
-
-def _is_coordinates(entry: Path, names: set[str]) -> bool:
-    """Coordinates of a ``.pt`` beside it: ``<stem>.index.npz`` or ``<stem>.npy``."""
-    name = entry.name.lower()
-    stem = name.removesuffix(".npy")
-    return name.endswith(".index.npz") or (
-        stem != name and not names.isdisjoint({f"{stem}.pt", f"{stem}.pth"})
-    )
 
 
 def _prefer(first: Path, second: Path, slide: str) -> Path:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import scipy.sparse
 
 from survfuse._errors import InputError, listed
@@ -78,31 +79,34 @@ def _names(
     """
     node = inside(path, nodes, name)
     records = node.fields if node.kind == "dataset" else None
-    fields: list[Any] = [*records] if records else [node.attributes.get("_index")]
+    fields = list(records) if records else _fields(path, name, node)
     index, *columns = fields
-    if not records:
-        columns = node.attributes.get("column-order") or []
-        known = isinstance(index, str) and isinstance(columns, list)
-        if node.kind != "group" or not known:
-            raise InputError(
-                f"{path}: {name} is no data frame of AnnData (a group with the attributes _index and "
-                "column-order); write the file again with anndata",
-            )
-    if column is not None and column not in map(str, columns):
+    if column is not None and column not in columns:
         raise InputError(
             f"{path}: {name} has no column {column!r}; it has {listed(map(repr, columns))}",
         )
     key = index if column is None else column
     values = _field(path, name, node, key) if records else _column(path, name, key)
-    unnamed = [
-        row for row, value in enumerate(values) if value is None or value != value
-    ]
+    unnamed = np.flatnonzero(pd.isna(pd.Series(values, dtype=object))).tolist()
     if unnamed:
         raise InputError(
             f"{path}: {name}, column {key!r}: {len(unnamed)} missing "
             f"(rows {listed(unnamed)}, counted from 0); remove these rows or name them",
         )
     return list(map(str, values))
+
+
+def _fields(path: Path, name: str, node: Node) -> list[str]:
+    """Index and columns of a data frame that is a group."""
+    index, columns = node.attributes.get("_index"), node.attributes.get("column-order")
+    columns = columns or []
+    known = isinstance(index, str) and isinstance(columns, list)
+    if node.kind != "group" or not known:
+        raise InputError(
+            f"{path}: {name} is no data frame of AnnData (a group with the attributes _index and "
+            "column-order); write the file again with anndata",
+        )
+    return [str(index), *map(str, columns)]
 
 
 def _column(path: Path, name: str, column: str) -> list[Any]:

@@ -100,19 +100,10 @@ def _coords(path: Path, nodes: Mapping[str, Node], name: str) -> AnyArray:
 
 def _describe(draft: Draft, path: Path, objects: Objects, name: str) -> None:
     """Recognise the tool by its marks, and take over what it wrote about its tiles."""
-    if _attribute(objects, "file.format") == BAG_FORMAT:
-        tool = TOOLS["survfuse"]
-    elif name.strip("/") == "feats":
-        tool = TOOLS["stamp"]
-    else:
-        marked = [
-            tool
-            for tool in TOOLS.values()
-            if any(_attribute(objects, mark) is not None for mark in tool.marks)
-        ]
-        if not marked and draft.coords is None:
-            return
-        tool = marked[0] if marked else TOOLS["clam"]
+    known = _recognise(objects, name, draft.coords is not None)
+    if known is None:
+        return
+    tool = TOOLS[known]
     draft.tool = tool.name
     draft.coord_unit = None if draft.coords is None else tool.coord_unit
     for field, places in tool.metadata.items():
@@ -121,6 +112,19 @@ def _describe(draft: Draft, path: Path, objects: Objects, name: str) -> None:
         setattr(draft, field, next(filter(None, values), None))
     if tool.complete is not None:
         tool.complete(draft, path, objects)
+
+
+def _recognise(objects: Objects, name: str, has_coords: bool) -> str | None:
+    """Name the tool that wrote a file, by its attributes and the name of its features."""
+    if _attribute(objects, "file.format") == BAG_FORMAT:
+        return "survfuse"
+    if name.strip("/") == "feats":
+        return "stamp"
+    for tool in TOOLS.values():
+        for mark in tool.marks:
+            if _attribute(objects, mark) is not None:
+                return tool.name
+    return "clam" if has_coords else None
 
 
 def _attribute(objects: Objects, place: str) -> Any:

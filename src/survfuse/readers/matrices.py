@@ -211,10 +211,11 @@ def _parquet(
     names = [str(name).strip() for name in table.column_names]
     with boundary(source, "the notes of pandas on its columns"):
         # the column in which pandas writes its row index, if it wrote one
-        index = (table.schema.pandas_metadata or {}).get("index_columns", [])
-        index = [name for name in index if isinstance(name, str) and name in names]
+        notes_of_pandas = table.schema.pandas_metadata or {}
+        index_columns = notes_of_pandas.get("index_columns", [])
+        index = [name for name in names if name in index_columns]
     if id_column is None and len(index) == 1:
-        id_column = index[0]
+        (id_column,) = index
     place = _id_place(source, names, id_column)
     ids = [cell.strip() for cell in _cells(source, names[place], table.column(place))]
     used, notes = _numeric_places(names, place, suffix)

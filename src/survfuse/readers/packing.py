@@ -157,10 +157,7 @@ def write_store(
     allow_empty: bool,
 ) -> None:
     """Write a store folder; see `pack`."""
-    counts = Counter(slide for slide, _, _ in items)
-    twice = sorted(slide for slide, n in counts.items() if n > 1)
-    if twice:
-        raise FeatureFileError(f"slide ids given twice: {listed(twice)}")
+    _refuse_repeated(items)
     packer = _Packer(encoder, mpp)
     with answered(out, FeatureFileError):
         sweep_stage(out, error=FeatureFileError)
@@ -179,6 +176,13 @@ def write_store(
     try_folder(out.parent if taken else out, error=FeatureFileError)
     with staged_folder(out, error=FeatureFileError) as folder:
         _stream(items, folder, packer, encoder, options, progress, allow_empty)
+
+
+def _refuse_repeated(items: Sequence[Item]) -> None:
+    counts = Counter(item[0] for item in items)
+    twice = sorted(slide for slide in counts if counts[slide] > 1)
+    if twice:
+        raise FeatureFileError(f"slide ids given twice: {listed(twice)}")
 
 
 def _stream(
@@ -247,9 +251,7 @@ def _difference(
 ) -> str | None:
     """Say in what `out` is not a whole store of these files with these declarations; None if it is."""
     try:
-        index, features, coords = read_store(out)
-        # every number is what was packed
-        BagChecks(out, index, features, coords).verify()
+        index = _open_whole(out)
     except FeatureFileError as error:
         return str(error)
     encoder = encoder_without(packer.encoder, options.exclude_features)
@@ -272,6 +274,13 @@ def _difference(
         if not path.exists() or slide.sha256 != _source_sha256(path):
             return f"{path} has changed"
     return None
+
+
+def _open_whole(out: Path) -> Index:
+    """Read the index of a store, every number of which is what was packed."""
+    index, features, coords = read_store(out)
+    BagChecks(out, index, features, coords).verify()
+    return index
 
 
 def _source_sha256(path: Path) -> str:

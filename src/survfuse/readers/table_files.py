@@ -179,9 +179,9 @@ def parquet_texts(path: Path, name: str, column: Any) -> list[str]:
         return _texts(path, name, column)
     cells: list[str] = []
     for chunk in column.chunks:
-        words = ["", *_texts(path, name, chunk.dictionary)]
+        texts = ["", *_texts(path, name, chunk.dictionary)]
         places = (chunk.indices.cast(pa.int64()).fill_null(-1).to_numpy() + 1).tolist()
-        cells += map(words.__getitem__, places)
+        cells += map(texts.__getitem__, places)
     written_out = sum(map(len, cells))
     if written_out > _ALWAYS:
         refuse_claim(f"{path}: column {name!r}", written_out, regular_file(path))
@@ -274,9 +274,9 @@ def _has_any_length(kind: Any) -> bool:
 
 def _unsplit(name: str, names: list[str]) -> str:
     """Say what separates the cells, where a wanted name stands in one header cell with others."""
-    for mark, word in MARKS.items():
+    for mark, plural in MARKS.items():
         if any(name in given.split(mark) for given in names):
-            return f"{word} seem to separate its cells"
+            return f"{plural} seem to separate its cells"
     return ""
 
 
