@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import multiprocessing
@@ -616,3 +617,19 @@ def test_fingerprint_follows_content_not_place(tmp_path: Path, items: Items) -> 
     slide(items[0][2], 5, seed=9)
     assert pack(items, tmp_path / "c.bags").fingerprint() != one.fingerprint()
     assert isinstance(read_features(items[0][2]), Features)
+
+
+def test_a_file_that_may_not_be_read_is_not_called_unwritable(
+    tmp_path: Path,
+    items: Items,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refused(path: Path) -> str:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(packing, "sha256_path", refused)
+    with pytest.raises(
+        FeatureFileError,
+        match=r"s0\.h5: cannot be read \(Permission denied\)$",
+    ):
+        pack(items, tmp_path / "a.bags")

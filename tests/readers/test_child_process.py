@@ -131,3 +131,16 @@ def test_it_ends_with_its_parent(bag: Path, end: str) -> None:
     status = Path(f"/proc/{int(run.stdout)}/stat")
     while status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z":
         os.sched_yield()
+
+
+@pytest.mark.parametrize("change", [-4, 4])
+def test_a_process_that_is_out_of_step_is_replaced(bag: Path, change: int) -> None:
+    with (
+        pytest.raises(
+            FeatureFileError, match=r"it has more values than|it ends too early"
+        ),
+        answers(bag, "read", 1, MEMORY, name="features") as process,
+    ):
+        process.fill_parts(memoryview(bytearray(24 + change)))
+    assert process.run.poll() is not None
+    assert total(bag) == 21

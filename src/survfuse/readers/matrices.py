@@ -209,13 +209,9 @@ def _parquet(
 
     table = read_parquet(source)
     names = [str(name).strip() for name in table.column_names]
-    with boundary(source, "the notes of pandas on its columns"):
-        # the column in which pandas writes its row index, if it wrote one
-        notes_of_pandas = table.schema.pandas_metadata or {}
-        index_columns = notes_of_pandas.get("index_columns", [])
-        index = [name for name in names if name in index_columns]
-    if id_column is None and len(index) == 1:
-        (id_column,) = index
+    if id_column is None:
+        with boundary(source, "the notes of pandas on its columns"):
+            id_column = _pandas_index(table, names)
     place = _id_place(source, names, id_column)
     ids = [cell.strip() for cell in _cells(source, names[place], table.column(place))]
     used, notes = _numeric_places(names, place, suffix)
@@ -231,6 +227,13 @@ def _parquet(
     columns = [names[column] for column in used]
     _refuse_infinite(values, ids, columns, source)
     return NamedMatrix(ids, columns, values, notes)
+
+
+def _pandas_index(table: Any, names: Sequence[str]) -> str | None:
+    """Name the column in which pandas writes its row index, if it wrote one."""
+    index = (table.schema.pandas_metadata or {}).get("index_columns", [])
+    written = [name for name in names if name in index]
+    return written[0] if len(written) == 1 else None
 
 
 def _text_numbers(

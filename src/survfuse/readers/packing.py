@@ -270,6 +270,11 @@ def _difference(
     for message, applies in faults.items():
         if applies:
             return message
+    return _changed_file(index, items)
+
+
+def _changed_file(index: Index, items: Sequence[Item]) -> str | None:
+    """Say which file is not the one that was packed."""
     for slide, (_, _, path) in zip(index.slides, items, strict=True):
         if not path.exists() or slide.sha256 != _source_sha256(path):
             return f"{path} has changed"
