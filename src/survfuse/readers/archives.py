@@ -57,7 +57,8 @@ def open_archive(
     Raises
     ------
     InputError
-        For anything that zipfile cannot read, within the block too, and for two members of one name.
+        For anything that zipfile cannot read, within the block too, and for two members of one
+        name.
     """
     size = regular_file(path, error=error)
     with (

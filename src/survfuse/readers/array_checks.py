@@ -127,8 +127,8 @@ def as_matrix(values: AnyArray, path: Path) -> AnyArray:
         matrix = matrix.reshape(1, -1) if matrix.size else matrix.reshape(0, 0)
     if matrix.ndim != 2 or (len(matrix) and not matrix.shape[1]):
         raise FeatureFileError(
-            f"{path}: features have shape {values.shape}, expected (tiles, dim) with one row per tile, "
-            "or (dim,) for one vector of the whole slide",
+            f"{path}: features have shape {values.shape}, expected (tiles, dim) with one row per "
+            "tile, or (dim,) for one vector of the whole slide",
         )
     if matrix.dtype.itemsize == 8:
         with np.errstate(
@@ -152,8 +152,8 @@ def without_columns(values: AnyArray, columns: Sequence[int], path: Path) -> Any
     beyond = [column for column in columns if column >= values.shape[1]]
     if beyond:
         raise FeatureFileError(
-            f"{path}: has {values.shape[1]} features per tile, counted from 0, so there is no feature "
-            f"{listed(beyond)} to leave out; correct `exclude_features`",
+            f"{path}: has {values.shape[1]} features per tile, counted from 0, so there is no "
+            f"feature {listed(beyond)} to leave out; correct `exclude_features`",
         )
     return np.delete(values, list(columns), axis=1)
 
@@ -184,8 +184,8 @@ def check_finite(
         tiles = int(bad.any(axis=1).sum())
         raise FeatureFileError(
             f"{path}: {int(bad.sum())} of {values.size} feature values are NaN or infinite "
-            f"(in {tiles} of {len(values)} tiles){_where_not_finite(bad, left_out)}; extract this slide "
-            "again, or leave it out",
+            f"(in {tiles} of {len(values)} tiles){_where_not_finite(bad, left_out)}; extract "
+            "this slide again, or leave it out",
         )
     return values
 
@@ -243,8 +243,8 @@ def as_coords(coords: AnyArray, tiles: int, path: Path) -> AnyArray:
         raise FeatureFileError(f"{path}: coordinates hold NaN or infinity")
     if pairs.min() < -LARGEST_COORD or pairs.max() > LARGEST_COORD:
         raise FeatureFileError(
-            f"{path}: coordinates from {pairs.min()} to {pairs.max()}, expected places on a slide (at most "
-            f"{LARGEST_COORD}); write them again",
+            f"{path}: coordinates from {pairs.min()} to {pairs.max()}, expected places on a "
+            f"slide (at most {LARGEST_COORD}); write them again",
         )
     return np.ascontiguousarray(pairs, dtype=dtype)
 

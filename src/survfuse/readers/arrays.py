@@ -175,7 +175,8 @@ def _open_npz(path: Path, options: ReadOptions | None) -> Arrays:
         headers = _npz_headers(archive)
         if options is None and len(headers) != 1:
             raise FeatureFileError(
-                f"{path}: expected one array of tile coordinates, found {', '.join(headers) or 'none'}",
+                f"{path}: expected one array of tile coordinates, found "
+                f"{', '.join(headers) or 'none'}",
             )
         names = list(headers)
         if options is not None:

@@ -112,7 +112,8 @@ class BagChecks:
 
     def _damaged(self, what: str, slide: Slide) -> FeatureFileError:
         return FeatureFileError(
-            f"{self._folder}: the {what} of slide {slide.slide_id!r} of patient {slide.patient_id!r} are not "
+            f"{self._folder}: the {what} of slide {slide.slide_id!r} of patient "
+            f"{slide.patient_id!r} are not "
             f"those that were packed (damaged, or edited since); {PACK_AGAIN}",
         )
 

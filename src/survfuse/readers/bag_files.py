@@ -151,8 +151,8 @@ class Index:
             )
         if content.get("version") != VERSION:
             raise FeatureFileError(
-                f"{path}: version {content.get('version')!r} of the format, this survfuse reads {VERSION}; "
-                "update survfuse, or pack the features again",
+                f"{path}: version {content.get('version')!r} of the format, this survfuse reads "
+                f"{VERSION}; update survfuse, or pack the features again",
             )
         digest = content.pop("sha256", None)
         if digest is not None and digest != sha256_json(content):
@@ -323,8 +323,8 @@ def _map_matrix(path: Path, shape: tuple[int, int], dtype: str) -> AnyArray:
         start = file.tell()
     if shape_there != shape or dtype_there != np.dtype(dtype) or fortran:
         raise FeatureFileError(
-            f"{path}: {dtype_there} of shape {shape_there}, the index says {dtype} of shape {shape}; "
-            f"{PACK_AGAIN}",
+            f"{path}: {dtype_there} of shape {shape_there}, the index says {dtype} of shape "
+            f"{shape}; {PACK_AGAIN}",
         )
     expected = start + math.prod(shape) * dtype_there.itemsize
     if size != expected:

@@ -1,7 +1,8 @@
 """All tiles of a cohort in one memory-mapped matrix: opened at once, gathered per patient.
 
 A store is a folder ``NAME.bags/`` of ``features.npy`` (tiles, dim), ``coords.npy`` (tiles, 2) and
-``index.json``. It is only ever read once written, so any number of processes may share it. The tiles
+``index.json``. It is only ever read once written, so any number of processes may share it. The
+tiles
 of a patient are held against their hashes when they are first asked for.
 """
 
@@ -67,7 +68,8 @@ class BagStore:
     def __repr__(self) -> str:
         return (
             f"BagStore({len(self.patients)} patients, {len(self.slides)} slides, "
-            f"{self.tiles} tiles x {self.dim}, {self._index.dtype}, encoder={self.encoder!r}, mpp={self.mpp})"
+            f"{self.tiles} tiles x {self.dim}, {self._index.dtype}, encoder={self.encoder!r}, "
+            f"mpp={self.mpp})"
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -152,7 +154,8 @@ class BagStore:
         Parameters
         ----------
         slides : iterable of (slide_id, patient_id, values[, coords])
-            values (tiles, dim) float16, float32 or float64; coords (tiles, 2) level-0 pixels or None.
+            values (tiles, dim) float16, float32 or float64; coords (tiles, 2) level-0 pixels or
+            None.
         encoder, mpp : str and float, or None
             Of all slides.
 

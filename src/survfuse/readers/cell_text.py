@@ -95,8 +95,10 @@ def refuse_strange(
     Raises
     ------
     InputError
-        Gives the place, counted from 1, and the escaped name: it holds a character of one of the Unicode
-        categories Cc (control), Cf (format), Zl, Zp (separators of lines) or Cs (half a character), or is
+        Gives the place, counted from 1, and the escaped name: it holds a character of one of the
+        Unicode
+        categories Cc (control), Cf (format), Zl, Zp (separators of lines) or Cs (half a
+        character), or is
         longer than 1,000 characters.
 
     Examples
@@ -108,8 +110,8 @@ def refuse_strange(
     for place, name in enumerate(names, start=1):
         if len(name) > LONGEST_NAME:
             raise InputError(
-                f"{where}: {what} {place}: {name[:40]!r}… has {len(name)} characters, expected at most "
-                f"{LONGEST_NAME}; shorten it",
+                f"{where}: {what} {place}: {name[:40]!r}… has {len(name)} characters, expected "
+                f"at most {LONGEST_NAME}; shorten it",
             )
         if name.isprintable():
             continue
@@ -120,15 +122,16 @@ def refuse_strange(
         strange = [letter for letter in strange if letter not in allowed]
         if strange:
             raise InputError(
-                f"{where}: {what} {place}: {name[:100]!r} holds the character U+{ord(strange[0]):04X}; "
-                "remove it",
+                f"{where}: {what} {place}: {name[:100]!r} holds the character "
+                f"U+{ord(strange[0]):04X}; remove it",
             )
 
 
 def as_text(cell: str) -> str:
     """Write a text so that a spreadsheet does not take it for a formula: an apostrophe before = + - @.
 
-    What begins with apostrophes and such a mark gets one more, so that :func:`from_text` gives every text
+    What begins with apostrophes and such a mark gets one more, so that :func:`from_text` gives
+    every text
     back.
 
     >>> as_text("-1"), as_text("'=1"), as_text("P1")

@@ -436,7 +436,8 @@ class _Limited(io.RawIOBase):
             )
         if self._read > LARGEST_PACKED and self.packed_far:
             raise InputError(
-                f"more than {said_bytes(self._read)} of text are packed into {said_bytes(self._raw.tell())}; "
+                f"more than {said_bytes(self._read)} of text are packed into "
+                f"{said_bytes(self._raw.tell())}; "
                 "where you trust it, unpack it (gunzip) and name that file",
             )
         free = free_memory()

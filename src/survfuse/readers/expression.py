@@ -80,21 +80,24 @@ def read_expression(
     """Read an expression matrix from a table, an ``.h5ad`` or a folder of one JSON per patient.
 
     What is no gene is left out and said in `doubts`: summaries of aligners and counters
-    (``N_unmapped``, ``__no_feature``), columns that describe genes (``gene_name``, ``Length``), and,
+    (``N_unmapped``, ``__no_feature``), columns that describe genes (``gene_name``, ``Length``),
+    and,
     where Ensembl or Entrez ids are declared, whatever is none. The version of an Ensembl id is no
     part of its name.
 
     Parameters
     ----------
     path : path
-        ``.csv``, ``.tsv`` (also ``.gz``), ``.parquet``, ``.h5ad``, one ``.json`` or a folder of them
+        ``.csv``, ``.tsv`` (also ``.gz``), ``.parquet``, ``.h5ad``, one ``.json`` or a folder of
+        them
         (``{gene: value}``; the file's stem, minus a final ``_RNA``, is the patient).
     unit : str
         What the numbers are; never guessed, but refused where they contradict it.
     genes : {"symbol", "ensembl", "entrez"}
         What the gene ids are, likewise.
     patient_column : str or None
-        Column of patient ids (of ``obs`` in an ``.h5ad``), or of gene ids where genes lie in rows; null
+        Column of patient ids (of ``obs`` in an ``.h5ad``), or of gene ids where genes lie in rows;
+        null
         takes the first column (the index).
     orientation : {"patients_by_genes", "genes_by_patients"}
         With the second, the first column holds genes and the header holds patients.
@@ -118,7 +121,8 @@ def read_expression(
     source = Path(path)
     if orientation not in ("patients_by_genes", "genes_by_patients"):
         raise InputError(
-            f"{source}: unknown orientation {orientation!r}; patients_by_genes or genes_by_patients",
+            f"{source}: unknown orientation {orientation!r}; patients_by_genes or "
+            "genes_by_patients",
         )
     by_patient = orientation == "patients_by_genes"
     suffix = gene_suffix if by_patient else None
@@ -134,8 +138,8 @@ def read_expression(
     other = "genes_by_patients" if by_patient else "patients_by_genes"
     if looks_like_genes(rows):
         raise InputError(
-            f"{source}: expected patients, got genes ({listed(rows, 3)}); declare orientation {other!r}, "
-            "or name the patient column",
+            f"{source}: expected patients, got genes ({listed(rows, 3)}); declare orientation "
+            f"{other!r}, or name the patient column",
         )
     if gene_suffix is not None:
         columns, values = _with_suffix(columns, values, gene_suffix, source)
@@ -250,6 +254,7 @@ def _refuse_unmeasured(
     if empty:
         what = "count is 0" if unit == "counts" else f"value is {most[empty[0]]:g}"
         raise InputError(
-            f"{source}: {listed(patients[row] for row in empty)}: every {what}, so nothing was measured; "
+            f"{source}: {listed(patients[row] for row in empty)}: every {what}, so nothing was "
+            "measured; "
             "remove them, leave their cells empty, or correct `orientation` if these are genes",
         )

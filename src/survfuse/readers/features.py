@@ -141,7 +141,8 @@ def is_locked(path: Path) -> bool:
 def find_features(folder: Path | str) -> dict[str, Path]:
     """Find feature files below a folder, by slide id.
 
-    Nested folders are searched (``h5_files``, ``pt_files``, ``features_*``); those of patches, masks
+    Nested folders are searched (``h5_files``, ``pt_files``, ``features_*``); those of patches,
+    masks
     and coordinates are not. Of CLAM's ``h5_files`` and ``pt_files`` the first is taken: it brings
     coordinates. Files beside a ``.lock`` are left out, with a warning in the log.
 
@@ -214,8 +215,8 @@ def _candidates(root: Path) -> Iterator[Path]:
         count += len(entries)
         if count > _MOST_ENTRIES:
             raise FeatureFileError(
-                f"{root}: more than {_MOST_ENTRIES} files below; point `features:` at the folder of "
-                "feature files",
+                f"{root}: more than {_MOST_ENTRIES} files below; point `features:` at the folder "
+                "of feature files",
             )
         names = {entry.name.lower() for entry in entries}
         for entry in entries:
@@ -259,7 +260,8 @@ def _entries(folder: Path, known: set[tuple[int, int]]) -> list[Path]:
         entries = sorted(folder.iterdir())
     except OSError as failure:
         raise FeatureFileError(
-            f"{folder}: cannot be opened ({failure.strerror}); let it be read, or move it elsewhere",
+            f"{folder}: cannot be opened ({failure.strerror}); let it be read, or move it "
+            "elsewhere",
         ) from None
     place = about.st_dev, about.st_ino
     if place in known:

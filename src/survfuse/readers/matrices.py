@@ -109,7 +109,8 @@ def _delimited(
     sizes = len(names) == 2 and names[0].isdigit() and names[1].isdigit()
     if names[0] in ("#1.2", "#1.3") or sizes:
         raise InputError(
-            f"{source}: begins as a GCT file; remove the lines before its header (#1.2 and the two sizes)",
+            f"{source}: begins as a GCT file; remove the lines before its header (#1.2 and the "
+            "two sizes)",
         )
     place = _id_place(source, names, id_column)
     used, notes = _numeric_places(names, place, suffix)
@@ -295,7 +296,8 @@ def _json(source: Path, id_column: str | None, missing: frozenset[str]) -> Named
         content = read_json(file)
         if not isinstance(content, dict) or not content:
             raise InputError(
-                f"{file}: expected an object {{gene: value}}, got {type(content).__name__} of nothing usable",
+                f"{file}: expected an object {{gene: value}}, got {type(content).__name__} of "
+                f"nothing usable",
             )
         if list(content) != genes:  # most files have the genes of the one before
             genes = list(content)
@@ -318,7 +320,8 @@ def _json_numbers(
                 content[gene] = None
             elif value is not None and type(value) not in (float, int):
                 raise InputError(
-                    f"{file}: {gene!r}: {str(value)[:40]!r} is not a number; use null if it is missing",
+                    f"{file}: {gene!r}: {str(value)[:40]!r} is not a number; use null if it is "
+                    "missing",
                 )
     return np.array(list(content.values()), dtype=np.float64)  # null is NaN
 

@@ -204,8 +204,8 @@ def _stream(
                 packer.check(features, str(path))
                 if not len(features) and not allow_empty:
                     raise FeatureFileError(
-                        f"{path}: no tiles; extract the slide again, leave it out of the slide table, "
-                        "or pass allow_empty=True to record it as empty",
+                        f"{path}: no tiles; extract the slide again, leave it out of the slide "
+                        "table, or pass allow_empty=True to record it as empty",
                     )
             # the id is the slide table's, whatever the file is called
             features = replace(features, slide_id=slide_id)

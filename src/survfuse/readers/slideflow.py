@@ -62,8 +62,8 @@ def _check_width(
     width = config.get("num_features")
     if isinstance(width, int) and draft.values.size and draft.values.shape[-1] != width:
         raise FeatureFileError(
-            f"{path}: has {draft.values.shape[-1]} features per tile, but {file.name} beside it says "
-            f"{width}; keep the bags of one extraction, with their {file.name}, in one folder",
+            f"{path}: has {draft.values.shape[-1]} features per tile, but {file.name} beside it "
+            f"says {width}; keep the bags of one extraction, with their {file.name}, in one folder",
         )
 
 

@@ -66,7 +66,8 @@ def read_table(path: Path | str, *, id_column: str | None = None) -> pd.DataFram
     Raises
     ------
     InputError
-        When the file is absent, not UTF-8, ragged (naming the line), repeats a column or its header, or lacks
+        When the file is absent, not UTF-8, ragged (naming the line), repeats a column or its
+        header, or lacks
         `id_column` (naming the columns it has).
 
     Examples
@@ -114,7 +115,8 @@ def format_of(path: Path) -> str:
     suffix = format_of_text(path)
     if suffix in {".xlsx", ".xls", ".xlsm", ".ods"}:
         raise InputError(
-            f"{path}: is a workbook ({suffix}); save its sheet as CSV (UTF-8), and name that file here",
+            f"{path}: is a workbook ({suffix}); save its sheet as CSV (UTF-8), and name that "
+            "file here",
         )
     if suffix not in (*DELIMITERS, ".parquet"):
         known = ", ".join((*DELIMITERS, ".parquet"))
@@ -232,14 +234,15 @@ def _refuse_claims(path: Path, about: Any, schema: Any, size: int) -> None:
     """Refuse sizes in a footer that no table has, or that cannot lie in the file."""
     if about.num_rows > MOST_LINES or len(schema) > MOST_COLUMNS:
         raise InputError(
-            f"{path}: claims {about.num_rows} rows of {len(schema)} columns; of a table at most {MOST_LINES} "
-            f"rows of {MOST_COLUMNS} columns are read",
+            f"{path}: claims {about.num_rows} rows of {len(schema)} columns; of a table at most "
+            f"{MOST_LINES} rows of {MOST_COLUMNS} columns are read",
         )
     widths = {kind: _width(kind) for kind in set(schema.types)}
     for field in schema:
         if widths[field.type] is None:
             raise InputError(
-                f"{path}: column {field.name!r} has type {field.type}, expected plain values; remove it",
+                f"{path}: column {field.name!r} has type {field.type}, expected plain values; "
+                "remove it",
             )
     width = sum(widths[kind] or 0 for kind in schema.types)  # of one row
     groups = [

@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     import torch
 
 _REMEDY = (
-    "objects are never unpickled: save the tensor or the NumPy array itself, or a dict of `features` and "
-    "`coords`, with torch.save and its default pickle_protocol; copy a damaged file again"
+    "objects are never unpickled: save the tensor or the NumPy array itself, or a dict of "
+    "`features` and `coords`, with torch.save and its default pickle_protocol; copy a damaged "
+    "file again"
 )
 _MOST_AXES = 8
 _LEGACY = (0x1950A86A20F9469CFC6C, 1001)
@@ -365,7 +366,8 @@ class SavedArray:
             return values.reshape(self.shape, order="F" if by_columns else "C")
         except (TypeError, ValueError, AttributeError, IndexError) as error:
             raise FeatureFileError(
-                f"{path}: {key!r} is no plain NumPy array ({error}); write it again as floats or integers",
+                f"{path}: {key!r} is no plain NumPy array ({error}); write it again as floats or "
+                "integers",
             ) from None
 
 
@@ -389,7 +391,8 @@ def _with_attributes(function: Any, _type: Any, values: Any, _state: Any) -> Any
 
 _STORAGES = {
     "Half": "float16", "BFloat16": "bfloat16", "Float": "float32", "Double": "float64",
-    "Byte": "uint8", "Char": "int8", "Short": "int16", "Int": "int32", "Long": "int64", "Bool": "bool",
+    "Byte": "uint8", "Char": "int8", "Short": "int16", "Int": "int32", "Long": "int64",
+    "Bool": "bool",
     "ComplexFloat": "complex64", "ComplexDouble": "complex128", "Untyped": "uint8",
     "QUInt8": "quint8", "QInt8": "qint8", "QInt32": "qint32",
 }  # fmt: skip

@@ -218,8 +218,8 @@ def check_unit(values: AnyArray, unit: str, path: Path) -> list[str]:
     complaint = _complaint(figures, unit)
     if complaint is not None:
         raise InputError(
-            f"{path}: declared {unit}, but {complaint} (range {figures.low:.4g} to {figures.high:.4g}); "
-            "correct `unit`, or `orientation` if rows are genes",
+            f"{path}: declared {unit}, but {complaint} (range {figures.low:.4g} to "
+            f"{figures.high:.4g}); correct `unit`, or `orientation` if rows are genes",
         )
     doubt = _doubt(figures, unit)
     return [] if doubt is None else [f"declared {unit}, but {doubt}"]
@@ -275,15 +275,15 @@ def _doubt_of_linear(of: Figures, unit: str) -> str | None:
 def _doubt_of_counts(of: Figures) -> str | None:
     if of.fractional > 0:
         return (
-            f"{of.fractional:.1%} of values are no whole numbers: taken as expected counts (RSEM, salmon); "
-            "if they are TPM or normalised, correct `unit`"
+            f"{of.fractional:.1%} of values are no whole numbers: taken as expected counts "
+            "(RSEM, salmon); if they are TPM or normalised, correct `unit`"
         )
     if of.total_is_near(_MILLION):
         return "every patient adds up to a million: TPM or CPM? if so, correct `unit`"
     if of.genes < _WHOLE_LIBRARY:
         return (
-            f"library sizes are sums over {of.genes} genes only: give all genes of the sample, and choose "
-            "among them by expression_genes or expression_top"
+            f"library sizes are sums over {of.genes} genes only: give all genes of the sample, "
+            "and choose among them by expression_genes or expression_top"
         )
     return None
 
@@ -304,8 +304,8 @@ def _against_scores(of: Figures) -> str | None:
 def _doubt_of_scores(of: Figures) -> str | None:
     if of.offset > 0.7:
         return (
-            f"half of the genes have a mean at least {of.offset:.2g} deviations from 0: scores relative to "
-            "other samples, or a log scale?"
+            f"half of the genes have a mean at least {of.offset:.2g} deviations from 0: scores "
+            "relative to other samples, or a log scale?"
         )
     return None
 
@@ -329,8 +329,8 @@ def _against_base(of: Figures) -> str | None:
     for base, name in ((np.e, "natural"), (10, "decimal")):
         if of.one_library(base):
             return (
-                f"{base:.4g}^x - 1 adds up to the same in every patient; looks like {name} logarithms: "
-                f"multiply all values by {np.log2(base):.7g}"
+                f"{base:.4g}^x - 1 adds up to the same in every patient; looks like {name} "
+                f"logarithms: multiply all values by {np.log2(base):.7g}"
             )
     return None
 

@@ -68,7 +68,8 @@ def read_wsidata(
     Raises
     ------
     FeatureFileError
-        When the store has no feature table, or several and neither `encoder` nor `tiles` chooses one.
+        When the store has no feature table, or several and neither `encoder` nor `tiles` chooses
+        one.
     MissingExtraError
         Without the zarr package.
     """
@@ -119,7 +120,8 @@ def _tables(specs: Mapping[str, Any], path: Path, tiles: str | None) -> list[_Ta
             )
     if not tables:
         raise FeatureFileError(
-            f"{path}: expected a table named <model>_<tiles>, found {', '.join(names) or 'no tables'}",
+            f"{path}: expected a table named <model>_<tiles>, found "
+            f"{', '.join(names) or 'no tables'}",
         )
     return tables
 
@@ -155,9 +157,10 @@ def _choose(
         for table in tables
     ]
     raise FeatureFileError(
-        f"{path}: {len(chosen)} feature tables fit{' ' if wanted else ''}{' and '.join(wanted)}, expected "
-        f"one; the store has {', '.join(known)}: write both lines of the one that is meant into the "
-        "section of the cohort file",
+        f"{path}: {len(chosen)} feature tables fit{' ' if wanted else ''}{' and '.join(wanted)}, "
+        "expected "
+        f"one; the store has {', '.join(known)}: write both lines of the one that is meant into "
+        "the section of the cohort file",
     )
 
 
@@ -197,7 +200,8 @@ def _locate(draft: Draft, table: Path, shapes: Path) -> None:
         ids = _tile_ids(obs / "tile_id", len(draft.values))
         draft.coords = _boxes(shapes, ids, len(draft.values))
         draft.notes.append(
-            f"coordinates: upper left corners of the boxes in shapes/{shapes.parent.name}, joined on tile_id",
+            f"coordinates: upper left corners of the boxes in shapes/{shapes.parent.name}, "
+            "joined on tile_id",
         )
     else:
         draft.notes.append(

@@ -54,11 +54,13 @@ def refuse_links(path: Path) -> None:
             count += 1
             if count > MOST_ENTRIES:
                 raise FeatureFileError(
-                    f"{path}: more than {MOST_ENTRIES} files in one store; write it with larger chunks",
+                    f"{path}: more than {MOST_ENTRIES} files in one store; write it with larger "
+                    "chunks",
                 )
             if entry.is_symlink():
                 raise FeatureFileError(
-                    f"{path}: {entry.name} is a symbolic link, which is not followed inside a store",
+                    f"{path}: {entry.name} is a symbolic link, which is not followed inside a "
+                    "store",
                 )
             if entry.is_dir():
                 waiting.append(entry.path)
@@ -152,7 +154,8 @@ def read_array(folder: Path, *, kinds: str, fill: bool = False) -> AnyArray:
     count = math.prod(-(-n // c) for n, c in zip(shape, chunks[-1], strict=True))
     if count > MOST_CHUNKS:
         raise FeatureFileError(
-            f"{folder}: {count} chunks, at most {MOST_CHUNKS} are read; write it again with larger chunks",
+            f"{folder}: {count} chunks, at most {MOST_CHUNKS} are read; write it again with "
+            "larger chunks",
         )
     check_stored(folder, claimed + chunk_size, _stored(folder))
     values = np.empty(shape, dtype)
@@ -184,7 +187,8 @@ def _metadata(folder: Path) -> Mapping[str, Any]:
     files = [file for file in files if file.is_file()]
     if len(files) != 1:
         raise FeatureFileError(
-            f"{folder}: not one dense array: {len(files)} files zarr.json and .zarray, expected one",
+            f"{folder}: not one dense array: {len(files)} files zarr.json and .zarray, expected "
+            "one",
         )
     meta = _json_object(files[0])
     if meta.get("node_type", "array") != "array":
