@@ -274,7 +274,7 @@ def _storage(stored: Any, node: dict[str, Any], settings: Any) -> dict[str, Any]
 def _chunks(
     stored: Any, shape: Sequence[int], step: Sequence[int], direct: bool
 ) -> dict[str, Any]:
-    """Describe the chunks: their size and end, whether all are there, and, if direct, their places."""
+    """Describe the chunks: size, end, whether all are there, and, if direct, their places."""
     chunks: list[Any] = []
     stored.chunk_iter(chunks.append)
     corners = {chunk.chunk_offset for chunk in chunks}
@@ -320,7 +320,7 @@ def _missing_filter(filters: list[Any]) -> str | None:
 
 
 def _is_direct(stored: Any) -> bool:
-    """Whether numpy can use the stored bytes: a usual type, and addresses from the first byte on."""
+    """Whether numpy can use the stored bytes: usual type, addresses from the first byte on."""
     usual = h5py.h5t.py_create(stored.dtype)
     start = h5py.h5i.get_file_id(stored).get_create_plist().get_userblock()
     return bool(usual == stored.get_type() and start == 0)

@@ -200,7 +200,10 @@ def _where_not_finite(bad: npt.NDArray[np.bool_], left_out: Sequence[int]) -> st
         rows = listed(np.flatnonzero(whole), MOST_COLUMNS)
         text += f": {int(whole.sum())} tiles without a finite value (rows {rows}, counted from 0)"
     if columns:
-        text += f"{' and' if text else ':'} columns {listed(columns, MOST_COLUMNS)} (counted from 0)"
+        text += (
+            f"{' and' if text else ':'} columns {listed(columns, MOST_COLUMNS)} (counted from "
+            "0)"
+        )
     if (
         columns
         and not whole.any()

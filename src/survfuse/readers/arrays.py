@@ -1,4 +1,4 @@
-"""Plain arrays: ``.pt`` (weights only), ``.npy``, ``.npz`` and ``.safetensors``; nothing is unpickled."""
+"""Plain arrays: ``.pt``, ``.npy``, ``.npz`` and ``.safetensors``; nothing is unpickled."""
 
 from __future__ import annotations
 
@@ -247,7 +247,7 @@ def _other_files(path: Path) -> dict[str, Path]:
 
 
 def side_files(path: Path) -> tuple[Path, ...]:
-    """Other files that may be read with a feature file: a change of one is a change of its features."""
+    """Other files that are read with a feature file: a change of one changes its features."""
     places = _other_files(path).values()
     return tuple(place for place in places if place != path and os.path.isfile(place))
 

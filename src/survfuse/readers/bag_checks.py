@@ -1,4 +1,4 @@
-"""Whether the numbers of a store are those that were packed: hashed once in a process, not once a use."""
+"""Whether the numbers of a store are those that were packed: hashed once in a process."""
 
 from __future__ import annotations
 

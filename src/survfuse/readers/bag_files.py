@@ -31,7 +31,10 @@ MEMORY_RATIO = 20
 """Bytes of memory that a byte of an index may take."""
 BYTES_PER_BRACKET = 20
 INDEX_SLACK = 4096
-PACK_AGAIN = "pack again (`survfuse pack COHORT -o STORE --force`, where the cohort file names `features:`)"
+PACK_AGAIN = (
+    "pack again (`survfuse pack COHORT -o STORE --force`, where the cohort file names "
+    "`features:`)"
+)
 _HEADER_BYTES = 128
 
 Number = int | float
@@ -191,7 +194,7 @@ class Index:
 
 
 def _refuse_brackets(path: Path) -> None:
-    """Refuse what would become millions of empty lists: a slide takes hundreds of bytes and one bracket."""
+    """Refuse millions of empty lists: a slide takes hundreds of bytes and one bracket."""
     brackets = size = 0
     with path.open("rb") as file:
         while part := file.read(2**20):

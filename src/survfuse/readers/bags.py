@@ -167,7 +167,7 @@ class BagStore:
         return cls(*collect(slides, encoder=encoder, mpp=mpp))
 
     def rows(self, patient_id: str) -> tuple[slice, ...]:
-        """Return the patient's rows in the matrix, one slice per slide; none for a patient without tiles.
+        """Return the patient's rows in the matrix, one slice per slide that has tiles.
 
         Raises
         ------
@@ -276,7 +276,7 @@ class BagStore:
         return out, offsets
 
     def duplicates(self) -> list[tuple[str, str]]:
-        """Name pairs of slides of different patients with identical features (first one, later one)."""
+        """Name pairs of slides of different patients with identical features (first, later)."""
         first: dict[str, list[Slide]] = {}
         pairs: list[tuple[str, str]] = []
         for slide in self.slides:

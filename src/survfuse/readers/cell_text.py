@@ -1,4 +1,4 @@
-"""Words of a table that are equal up to trivia, and what a cell that is no number may be instead."""
+"""Texts of a table that are equal up to trivia, and what a cell is that is no number."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ _UNKNOWN = {
 
 
 def composed(text: str) -> str:
-    r"""Compose letters (NFC), take invisible characters out, and make every kind of blank and minus plain.
+    r"""Compose letters (NFC), remove invisible characters, and make blanks and minus signs plain.
 
     >>> composed("Mu\u0308ller\u200b"), composed("\u22121\u00a0mm")
     ('Müller', '-1 mm')
@@ -80,7 +80,7 @@ def refuse_strange(
     *,
     lines: bool = False,
 ) -> None:
-    r"""Refuse names of patients, slides or columns that nobody can see, or that steer what shows them.
+    r"""Refuse names of patients, slides or columns with invisible or control characters.
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ def refuse_strange(
 
 
 def as_text(cell: str) -> str:
-    """Write a text so that a spreadsheet does not take it for a formula: an apostrophe before = + - @.
+    """Write an apostrophe before = + - @, so that a spreadsheet reads no formula.
 
     What begins with apostrophes and such a mark gets one more, so that :func:`from_text` gives
     every text
@@ -228,7 +228,7 @@ def only_difference(given: Iterable[str], known: Iterable[str]) -> str:
 
 
 def spellings(texts: Iterable[str]) -> list[tuple[str, ...]]:
-    """Texts that are one up to letter case, blanks, the ending .0, or a dot or underscore at the end.
+    """Texts that are one up to letter case, blanks, ending .0, or a final dot or underscore.
 
     >>> spellings(["P1", "p1_", "P2", "P2"])
     [('P1', 'p1_')]

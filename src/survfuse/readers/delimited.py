@@ -1,4 +1,4 @@
-"""Delimited text as other tools write it: rows of cells, with what was needed to split them noted."""
+"""Delimited text as other tools write it: rows of cells, and how they were split."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def text_rows(
     path: Path,
     layout: Layout | None = None,
 ) -> Iterator[tuple[int, list[str]]]:
-    """Yield (line number, cells) of a delimited text, header first; every row as wide as the header.
+    """Yield (line number, cells) of a delimited text, header first, all of one width.
 
     Letters are composed and invisible characters taken out (:func:`composed`). Rows without any
     filled cell are skipped, and so are cells and names that are empty in every row on the right.
@@ -157,7 +157,7 @@ def text_rows(
 
 
 def _lines(text: Iterable[str], stream: _Limited, layout: Layout) -> Iterator[str]:
-    """Lines from the header on; refused where they are too many, too wide, or one text over and over."""
+    """Lines from the header on; refused if too many, too wide, or the same again and again."""
     different: set[int] = set()
     for number, line in enumerate(islice(text, layout.skipped, None)):
         different.add(hash(line))
@@ -289,7 +289,7 @@ def _sample(text: Iterable[str]) -> list[str]:
 
 
 def _comments(lines: list[str]) -> int:
-    """Count the lines before the header; one that is as wide as the next line may be the header itself."""
+    """Count the lines before the header, which may itself begin with #."""
     if lines and re.fullmatch(r"sep=[,;\t|]", lines[0].rstrip("\r\n")):
         return 1
     count = 0
@@ -317,7 +317,7 @@ def _delimiter(lines: list[str], usual: str) -> str:
 
 
 def _evenly(lines: list[str], mark: str) -> bool:
-    """Whether all rows have the same number of cells, two or more; the header may lack a row name."""
+    """Whether all rows have the same number of cells, 2 or more; the header may have 1 less."""
     header, *rows = _split(lines, mark) or [[]]
     widths = {len(row) for row in rows} or {len(header)}
     return (
@@ -386,7 +386,7 @@ def _open_text(
 
 
 class _Limited(io.RawIOBase):
-    """A byte stream that refuses NUL bytes (but of UTF-16), lines without end, and more than can be read."""
+    """A byte stream that refuses NUL bytes (but of UTF-16), endless lines, and too many bytes."""
 
     def __init__(self, raw: IO[bytes], *, packed: bool) -> None:
         self._raw = raw
@@ -399,7 +399,7 @@ class _Limited(io.RawIOBase):
 
     @property
     def packed_far(self) -> bool:
-        """Whether the text is larger than its file by more than a table ever is that says something new."""
+        """Whether the text is larger than its file by more than a real table ever is."""
         return self._read > PACKED_RATIO * max(self._raw.tell(), 1)
 
     def readable(self) -> bool:

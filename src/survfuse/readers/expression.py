@@ -243,7 +243,7 @@ def _refuse_unmeasured(
     unit: str,
     source: Path,
 ) -> None:
-    """Refuse samples of which every count is 0, or many genes have one value: they were not measured."""
+    """Refuse samples that were not measured: all counts 0, or one value for many genes."""
     known = np.isfinite(values).sum(axis=1)
     least = np.nan_to_num(values, nan=np.inf).min(axis=1)
     most = np.nan_to_num(values, nan=-np.inf).max(axis=1)

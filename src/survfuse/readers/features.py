@@ -176,7 +176,7 @@ class FeatureFiles:
 
 
 def list_features(folder: Path | str) -> FeatureFiles:
-    """Find feature files as :func:`find_features` does, and those that a ``.lock`` says are not whole.
+    """Find feature files as :func:`find_features` does, and those with a ``.lock`` file.
 
     Raises
     ------

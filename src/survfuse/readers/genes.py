@@ -53,7 +53,7 @@ def is_summary(name: str) -> bool:
 
 
 def is_description(name: str) -> bool:
-    """Tell whether a name heads a column that describes genes, such as ``gene_name`` or ``Length``."""
+    """Whether a name heads a column that describes genes (``gene_name``, ``Length``)."""
     return name.strip().casefold().translate(_AS_UNDERSCORE) in _DESCRIPTIONS
 
 
@@ -173,12 +173,15 @@ def refuse_repeated_genes(
     dates = [gene for gene in twice if is_date(gene)]
     advice = "keep one of each, or add their counts up"
     if dates:
-        advice = f"a spreadsheet made dates of several genes ({listed(dates)}): give their symbols back"
+        advice = (
+            f"a spreadsheet made dates of several genes ({listed(dates)}): give their symbols "
+            "back"
+        )
     raise InputError(f"{path}: genes appear twice: {listed(twice)}; {advice}")
 
 
 def doubtful_names(genes: Sequence[str], kind: str) -> list[str]:
-    """Say what is strange about names of genes: dates, and names that differ by letter case alone."""
+    """Say what is strange about names of genes: dates, and differences in letter case alone."""
     if kind != "symbol":
         return []
     doubts = []

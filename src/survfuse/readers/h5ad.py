@@ -1,4 +1,4 @@
-"""AnnData files, ``.h5ad``: the matrix X and the names of its rows and columns; nothing else is opened.
+"""AnnData files, ``.h5ad``: the matrix X and the names of its rows and columns.
 
 References
 ----------

@@ -222,7 +222,7 @@ def read_patches(draft: Draft, path: Path) -> None:
 
 
 def encoder_of_folder(draft: Draft, folder: str) -> None:
-    """Name the encoder by TRIDENT's folder, ``features_uni`` or ``slide_features_titan``, if nothing else."""
+    """Name the encoder by TRIDENT's folder (``features_uni``), if nothing else names it."""
     name = folder.removeprefix("slide_")
     if draft.encoder is None and name.startswith("features_"):
         draft.encoder = name.removeprefix("features_")

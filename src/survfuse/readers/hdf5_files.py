@@ -1,4 +1,4 @@
-"""HDF5 files, read without trusting them: every name, layout and size is judged before a value is read.
+"""HDF5 files, read without trusting them: names, layouts and sizes are checked before values.
 
 A file of 1.4 kB can claim 12 TB, one with links or external storage returns the content of other
 files, and a damaged one can hang or crash the HDF5 library. So the library works in a process of

@@ -53,7 +53,7 @@ def read_matrix(
     missing: Collection[str],
     suffix: str | None = None,
 ) -> NamedMatrix:
-    """Read a matrix; columns that describe genes (``gene_name``, ``Length``) are left out and noted.
+    """Read a matrix; columns that describe genes (``gene_name``) are left out and noted.
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ def _numeric_places(
     id_place: int,
     suffix: str | None,
 ) -> tuple[list[int], tuple[str, ...]]:
-    """Places of the columns of numbers, and what is said of those that describe genes or number rows."""
+    """Places of the columns of numbers, and a note on the columns that are left out."""
     columns = pd.Series(names).drop(id_place)
     chosen = columns[columns.str.endswith(suffix)] if suffix else columns[:0]
     if len(chosen):
@@ -189,7 +189,10 @@ def _number(
     # Python reads 1_000 as a number; nobody else does
     if _is_number(cell) and "_" not in cell:
         return float(cell)
-    advice = f"if it means 'not known', add it to `missing`; if {name!r} or {row_id!r} has no values, remove it"
+    advice = (
+        f"if it means 'not known', add it to `missing`; if {name!r} or {row_id!r} has no values, "
+        "remove it"
+    )
     if _COMMA.fullmatch(cell.strip()):
         advice = "write numbers with a decimal point and without thousands separators"
     raise InputError(

@@ -249,7 +249,7 @@ def _difference(
     options: ReadOptions,
     allow_empty: bool,
 ) -> str | None:
-    """Say in what `out` is not a whole store of these files with these declarations; None if it is."""
+    """Say why `out` is not a whole store of these files and declarations; None if it is."""
     try:
         index = _open_whole(out)
     except FeatureFileError as error:

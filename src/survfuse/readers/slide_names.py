@@ -1,4 +1,4 @@
-"""Names of slides and of their files: which endings are no part of a name, and which names are one."""
+"""Names of slides and of their files: endings, and which names are one."""
 
 from __future__ import annotations
 

@@ -253,7 +253,7 @@ def _refuse_claims(path: Path, about: Any, schema: Any, size: int) -> None:
 
 
 def _width(kind: Any) -> int | None:
-    """Bytes that a value takes (a text: its place in a dictionary); None where values are nested."""
+    """Bytes of a value (of a text: its place in a dictionary); None where values are nested."""
     import pyarrow as pa
 
     if pa.types.is_nested(kind):
@@ -294,7 +294,10 @@ def _with_ids(
         trivial = only_difference([id_column], names) or _unsplit(id_column, names)
         hint = f"; {trivial}" if trivial else ""
         if not hint and ROW_NAMES in names:
-            hint = f"; if the ids are the row names, whose column has no name, say `patient: {ROW_NAMES}`"
+            hint = (
+                "; if the ids are the row names, whose column has no name, say `patient: "
+                f"{ROW_NAMES}`"
+            )
         raise InputError(
             f"{path}: no column {id_column!r}; it has {listed(map(repr, names), 20)}{hint}",
         )

@@ -127,7 +127,7 @@ def _tables(specs: Mapping[str, Any], path: Path, tiles: str | None) -> list[_Ta
 
 
 def _grid_of(name: str, grids: Collection[str]) -> str | None:
-    """Take the tile grid from a table's name: one that the store lists, else tiles, tiles2 or so on."""
+    """Take the tile grid from a table's name: one in the store, else tiles, tiles2, ..."""
     listed = [grid for grid in grids if name.endswith(f"_{grid}")]
     if listed:
         return max(listed, key=len)
@@ -212,7 +212,7 @@ def _locate(draft: Draft, table: Path, shapes: Path) -> None:
 
 
 def _tile_ids(folder: Path, tiles: int) -> AnyArray | None:
-    """Ids of the tiles; None where there are none, or where the only one is 0, of which zarr writes no chunk.
+    """Ids of the tiles; None without ids, or where the only id is 0 (zarr writes no chunk).
 
     One tile without an id can only be the one box that there is, so nothing is guessed.
     """
@@ -222,7 +222,7 @@ def _tile_ids(folder: Path, tiles: int) -> AnyArray | None:
 
 
 def _boxes(path: Path, ids: AnyArray | None, tiles: int) -> AnyArray:
-    """Upper left corners of GeoParquet boxes (WKB polygons of five points), in the order of `ids`."""
+    """Upper left corners of GeoParquet boxes (WKB polygons of 5 points), ordered as `ids`."""
     frame = _read_shapes(path)
     blobs = frame["geometry"].to_pylist()
     if any(

@@ -102,7 +102,7 @@ def groups(folder: Path) -> list[str]:
 
 
 def has_chunks(folder: Path) -> bool:
-    """Whether anything of an array is stored; zarr writes no chunk that holds only the fill value."""
+    """Whether anything of an array is stored; zarr writes no chunk of only the fill value."""
     return any(entry.name not in _METADATA_FILES for entry in _entries(folder))
 
 
