@@ -64,7 +64,8 @@ def test_a_boundary_turns_anything_into_our_error_but_lets_ours_and_interrupts_p
             boundary("file", "a table", error=CohortError),
         ):
             raise raised
-    for passing in (InputError("ours"), KeyboardInterrupt(), SystemExit(3)):
+    missing = ImportError("no such module", name="survfuse.absent")
+    for passing in (InputError("ours"), missing, KeyboardInterrupt(), SystemExit(3)):
         with (
             pytest.raises(type(passing)),
             boundary("file", "a table", error=CohortError),

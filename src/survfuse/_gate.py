@@ -170,6 +170,10 @@ def boundary(
             f"({format_bytes(free_memory())}); use a larger machine, or a smaller file",
         ) from failure
     except Exception as failure:
+        if isinstance(failure, ImportError) and (failure.name or "").startswith(
+            "survfuse"
+        ):
+            raise
         if isinstance(failure, OSError) and is_system_error(failure):
             raise error(f"{where}: cannot be read ({failure.strerror})") from failure
         reason = str(failure).strip()[:_LONGEST_REASON] or "no message"

@@ -44,7 +44,7 @@ from survfuse.models.network import (
     network_of,
 )
 from survfuse.models.network_config import ModalityConfig
-from survfuse.readers.checkpoint_files import read_checkpoint
+from survfuse.readers.torch_files import read_checkpoint
 from survfuse.survival.argument_checks import as_array, as_floats, as_whole
 from survfuse.survival.calibration import km_rank_time
 

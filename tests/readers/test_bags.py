@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import multiprocessing
@@ -412,13 +413,19 @@ def test_broken_stores_are_refused(tmp_path: Path, items: Items) -> None:
         ({"format": "other"}, "expected format 'survfuse-bags'"),
         ({"dim": -1}, "not a whole index"),
         ({"dim": 10**12}, r"the index says float16 of shape \(35, 1000000000000\)"),
-        ({"dim": 4.0}, "not a whole index .expected a count"),
-        ({"dtype": ["float16"]}, "expected float16 or float32"),
+        ({"dim": 4.0}, "not a whole index .dim: Input should be a valid integer"),
+        (
+            {"dtype": ["float16"]},
+            "not a whole index .dtype: Input should be a valid string",
+        ),
         ({"encoder": 3}, "not a whole index"),
-        ({"mpp": "0.5"}, "not a whole index .expected a number as mpp"),
+        ({"mpp": "0.5"}, "not a whole index .mpp: Input should be a valid"),
         ({"options": [1]}, "not a whole index .expected options by name"),
         ({"slides": {"a": 1}}, "not a whole index .expected a list of slides"),
-        ({"slides": [["a", "b", 0, 1]]}, "not a whole index .expected a slide"),
+        (
+            {"slides": [["a", "b", 0, 1]]},
+            "not a whole index .*argument after .. must be a mapping",
+        ),
         ({"slides": [{"slide_id": "a"}]}, "not a whole index"),
         (
             {
@@ -432,7 +439,7 @@ def test_broken_stores_are_refused(tmp_path: Path, items: Items) -> None:
                     },
                 ],
             },
-            "expected a text as content",
+            "content: Input should be a valid string",
         ),
         (
             {
@@ -446,7 +453,7 @@ def test_broken_stores_are_refused(tmp_path: Path, items: Items) -> None:
                     },
                 ],
             },
-            "expected a number as tile_um",
+            "tile_um: Input should be a valid",
         ),
         (
             {
@@ -463,7 +470,7 @@ def test_broken_stores_are_refused(tmp_path: Path, items: Items) -> None:
         ),
         (
             {"slides": [{"slide_id": 1, "patient_id": "b", "start": 0, "stop": 9}]},
-            "ids must be strings",
+            "slide_id: Input should be a valid string",
         ),
         (
             {
@@ -610,3 +617,19 @@ def test_fingerprint_follows_content_not_place(tmp_path: Path, items: Items) -> 
     slide(items[0][2], 5, seed=9)
     assert pack(items, tmp_path / "c.bags").fingerprint() != one.fingerprint()
     assert isinstance(read_features(items[0][2]), Features)
+
+
+def test_a_file_that_may_not_be_read_is_not_called_unwritable(
+    tmp_path: Path,
+    items: Items,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refused(path: Path) -> str:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(packing, "sha256_path", refused)
+    with pytest.raises(
+        FeatureFileError,
+        match=r"s0\.h5: cannot be read \(Permission denied\)$",
+    ):
+        pack(items, tmp_path / "a.bags")

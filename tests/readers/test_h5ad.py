@@ -268,6 +268,29 @@ def test_a_sparse_matrix_of_nothing_but_names_is_not_allocated(path: Path) -> No
         read_h5ad(path, None)
 
 
+def test_an_honest_matrix_may_be_very_sparse(path: Path) -> None:
+    rng = np.random.default_rng(1)
+    matrix = sparse.random(2000, 20_000, density=0.001, format="csr", rng=rng)
+    names = {
+        "obs": [f"P{i}" for i in range(2000)],
+        "var": [f"G{i}" for i in range(20_000)],
+    }
+    with h5py.File(path, "w") as file:
+        for name, index in names.items():
+            frame(file, name, index)
+        group = file.create_group("X")
+        group.attrs.update(
+            {"encoding-type": "csr_matrix", "shape": np.array(matrix.shape)}
+        )
+        for part in ("data", "indices", "indptr"):
+            values = np.ceil(getattr(matrix, part))
+            values = values if part == "data" else values.astype(np.int32)
+            group.create_dataset(part, data=values, compression="gzip")
+    rows, _, values = read_h5ad(path, None)
+    assert len(rows) == 2000
+    np.testing.assert_array_equal(values, np.ceil(matrix.toarray()))
+
+
 def test_a_dense_matrix_that_lies(path: Path) -> None:
     replace(path, "X", VALUES[:5])
     with pytest.raises(InputError, match=r"X has shape \(5, 5\), but obs names 6 rows"):

@@ -6,8 +6,8 @@ import unicodedata
 
 import pytest
 
+from survfuse.readers.formats import format_by_suffix
 from survfuse.readers.slide_names import (
-    FEATURE_SUFFIXES,
     SLIDE_SUFFIXES,
     match_names,
     name_stems,
@@ -19,7 +19,7 @@ TCGA = "TCGA-05-4249-01Z-00-DX1.9FCE0297-CC19-4C04-872C-4466EE4024DB"
 
 @pytest.mark.parametrize(
     "ending",
-    [*FEATURE_SUFFIXES, *SLIDE_SUFFIXES, ".ome.tif", ".ome.tiff", ".svs.h5"],
+    [*format_by_suffix(), *SLIDE_SUFFIXES, ".ome.tif", ".ome.tiff", ".svs.h5"],
 )
 def test_endings_of_slides_and_features_are_taken_off_alike(ending: str) -> None:
     for name in (TCGA, "slide_0", "1.2.840.113"):

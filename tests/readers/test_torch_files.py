@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from survfuse._errors import FeatureFileError
+from survfuse._errors import BundleError, FeatureFileError
 from survfuse.readers import ReadOptions, read_features
+from survfuse.readers.torch_files import read_checkpoint
 
 VALUES = np.random.default_rng(1).normal(size=(6, 4)).astype(np.float32)
 COORDS = np.arange(12).reshape(6, 2)
@@ -374,3 +375,64 @@ def test_an_old_file_that_is_cut_or_longer(tmp_path: Path, change: int) -> None:
     path.write_bytes(data + bytes(change) if change > 0 else data[:change])
     with pytest.raises(FeatureFileError, match=r"bytes expected, \d+ are in the file"):
         read_features(path)
+
+
+# -- checkpoints
+
+
+class Vast:
+    def __reduce__(self) -> tuple[object, tuple[int]]:
+        return bytearray, (10**12,)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_memory_that_a_checkpoint_does_not_fill_is_not_taken(
+    zipped: bool,
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "a.pt"
+    torch.save({"a": Vast()}, path, _use_new_zipfile_serialization=zipped)
+    saved = read_checkpoint(path, remedy="try")
+    assert not isinstance(saved["a"], bytearray | torch.Tensor)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_tensors_of_every_format_come_back(zipped: bool, tmp_path: Path) -> None:
+    path = tmp_path / "a.pt"
+    torch.save({"a": torch.arange(5.0)}, path, _use_new_zipfile_serialization=zipped)
+    assert torch.equal(read_checkpoint(path, remedy="try")["a"], torch.arange(5.0))
+
+
+def test_a_checkpoint_without_checksums_is_read(tmp_path: Path) -> None:
+    before = torch.serialization.get_crc32_options()
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save({"a": torch.arange(5.0)}, tmp_path / "a.pt")
+    finally:
+        torch.serialization.set_crc32_options(before)
+    assert torch.equal(
+        read_checkpoint(tmp_path / "a.pt", remedy="try")["a"],
+        torch.arange(5.0),
+    )
+
+
+def test_a_checkpoint_holds_tensors_and_arrays_in_any_table(tmp_path: Path) -> None:
+    inner: dict[str, Any] = {
+        "w": torch.ones(2, 3, dtype=torch.bfloat16).t(),
+        "a": VALUES,
+    }
+    torch.save(
+        {"model": inner, "again": inner, "on": torch.tensor(True)}, tmp_path / "a.pt"
+    )
+    saved = read_checkpoint(tmp_path / "a.pt", remedy="try")
+    assert saved["model"] is saved["again"]
+    assert torch.equal(saved["model"]["w"], inner["w"])
+    assert saved["model"]["w"].dtype == torch.bfloat16
+    np.testing.assert_array_equal(saved["model"]["a"], VALUES)
+    assert saved["on"].item() is True
+
+
+def test_a_checkpoint_of_code_is_refused(tmp_path: Path) -> None:
+    torch.save({"a": Path("/x")}, tmp_path / "a.pt")
+    with pytest.raises(BundleError, match=r"a\.pt: .*it holds pathlib\.\w+\); try"):
+        read_checkpoint(tmp_path / "a.pt", remedy="try", error=BundleError)

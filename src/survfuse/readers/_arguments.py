@@ -20,95 +20,67 @@ R = TypeVar("R")
 
 
 def checked(reader: Callable[P, R]) -> Callable[P, R]:
-    """Make a reader that refuses arguments of a wrong kind; they are known by their names."""
+    """Make a reader that refuses arguments of a wrong kind; each is checked by its name."""
     signature = inspect.signature(reader)
 
     @functools.wraps(reader)
     def door(*args: P.args, **kwargs: P.kwargs) -> R:
         for name, value in signature.bind(*args, **kwargs).arguments.items():
             optional = signature.parameters[name].default is None
-            if name in RULES and not (optional and value is None):
-                RULES[name](value, name)
+            if name not in RULES or (optional and value is None):
+                continue
+            fits, expected = RULES[name]
+            if not fits(value):
+                raise InputError(f"{name} must be {expected}, got {value!r:.200}")
         return reader(*args, **kwargs)
 
     return door
 
 
-def _path(value: Any, name: str) -> None:
-    if not isinstance(value, str | PathLike) or not str(value).strip():
-        raise InputError(f"{name} must be a path, got {value!r}")
+def _is_path(value: Any) -> bool:
+    return isinstance(value, str | PathLike) and bool(str(value).strip())
 
 
-def _text(value: Any, name: str) -> None:
-    if not isinstance(value, str) or not value.strip():
-        raise InputError(f"{name} must be text, got {value!r}")
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
 
 
-def _positive(value: Any, name: str) -> None:
-    number = isinstance(value, Real) and not isinstance(value, bool)
-    if not (number and math.isfinite(value) and value > 0):
-        raise InputError(f"{name} must be a finite number > 0, got {value!r}")
+def _is_positive(value: Any) -> bool:
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    return is_number and math.isfinite(value) and value > 0
 
 
-def _flag(value: Any, name: str) -> None:
-    if not isinstance(value, bool):
-        raise InputError(f"{name} must be True or False, got {value!r}")
+def _is_items(value: Any) -> bool:
+    if isinstance(value, str | bytes | PathLike | Mapping):
+        return False
+    return isinstance(value, Iterable)
 
 
-def _frame(value: Any, name: str) -> None:
-    if not isinstance(value, pd.DataFrame):
-        raise InputError(
-            f"{name} must be a pandas DataFrame, got {type(value).__name__}",
-        )
+def _is_texts(value: Any) -> bool:
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Collection):
+        return False
+    return all(isinstance(text, str) for text in value)
 
 
-def _items(value: Any, name: str) -> None:
-    if not isinstance(value, Iterable) or isinstance(
-        value,
-        str | bytes | PathLike | Mapping,
-    ):
-        raise InputError(
-            f"{name} must be (slide_id, patient_id, path) for each slide, got {type(value).__name__}",
-        )
-
-
-def _words(value: Any, name: str) -> None:
-    texts = isinstance(value, Collection) and not isinstance(
-        value,
-        str | bytes | Mapping,
-    )
-    if not texts or not all(isinstance(word, str) for word in value):
-        raise InputError(f"{name} must be a list of texts, got {value!r}")
-
-
-def _options(value: Any, name: str) -> None:
+def _is_options(value: Any) -> bool:
     if not isinstance(value, ReadOptions):
-        raise InputError(f"{name} must be ReadOptions, got {type(value).__name__}")
-    for column in value.exclude_features:
-        if not isinstance(column, int) or column < 0:
-            raise InputError(
-                f"{name}: exclude_features must be whole numbers >= 0, got {column!r}",
-            )
+        return False
+    columns = value.exclude_features
+    return all(isinstance(column, int) and column >= 0 for column in columns)
 
 
-RULES: Mapping[str, Callable[[Any, str], None]] = {
-    "path": _path,
-    "folder": _path,
-    "out": _path,
-    "name": _text,
-    "encoder": _text,
-    "unit": _text,
-    "genes": _text,
-    "patient_column": _text,
-    "orientation": _text,
-    "gene_suffix": _text,
-    "id_column": _text,
-    "column": _text,
-    "mpp": _positive,
-    "overwrite": _flag,
-    "allow_empty": _flag,
-    "frame": _frame,
-    "items": _items,
-    "missing": _words,
-    "options": _options,
+Rule = tuple[Callable[[Any], bool], str]
+RULES: Mapping[str, Rule] = {
+    **dict.fromkeys(["path", "folder", "out"], (_is_path, "a path")),
+    **dict.fromkeys(["name", "encoder", "unit", "genes"], (_is_text, "text")),
+    **dict.fromkeys(["orientation", "gene_suffix"], (_is_text, "text")),
+    **dict.fromkeys(["patient_column", "id_column", "column"], (_is_text, "text")),
+    "mpp": (_is_positive, "a finite number > 0"),
+    "overwrite": (lambda value: isinstance(value, bool), "True or False"),
+    "allow_empty": (lambda value: isinstance(value, bool), "True or False"),
+    "frame": (lambda value: isinstance(value, pd.DataFrame), "a pandas DataFrame"),
+    "items": (_is_items, "(slide_id, patient_id, path) for each slide"),
+    "missing": (_is_texts, "a list of texts"),
+    "options": (_is_options, "ReadOptions, with exclude_features whole numbers >= 0"),
 }
+"""What each argument must be, by its name: a check, and what is expected."""

@@ -1,4 +1,4 @@
-"""Zip archives of arrays (``.npz``, ``.pt``): members are judged before they are read, and verified after."""
+"""Zip archives of arrays (``.npz``, ``.pt``): members are checked before and after reading."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 class _File(io.FileIO):
-    """A file that is read in pieces: the one long read that zipfile asks for is the list of members."""
+    """A file that is read in pieces: the one long read of zipfile is the list of members."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is not None and size > _DIRECTORY_LIMIT:
@@ -57,7 +57,8 @@ def open_archive(
     Raises
     ------
     InputError
-        For anything that zipfile cannot read, within the block too, and for two members of one name.
+        For anything that zipfile cannot read, within the block too, and for two members of one
+        name.
     """
     size = regular_file(path, error=error)
     with (

@@ -77,8 +77,8 @@ def check_claim(
     return claimed
 
 
-def is_beside(path: Path) -> bool:
-    """Tell whether a file that is read with another lies there; what is no file is refused.
+def exists(path: Path) -> bool:
+    """Whether a file that is read with another exists; what is no file is refused.
 
     Raises
     ------
@@ -127,8 +127,8 @@ def as_matrix(values: AnyArray, path: Path) -> AnyArray:
         matrix = matrix.reshape(1, -1) if matrix.size else matrix.reshape(0, 0)
     if matrix.ndim != 2 or (len(matrix) and not matrix.shape[1]):
         raise FeatureFileError(
-            f"{path}: features have shape {values.shape}, expected (tiles, dim) with one row per tile, "
-            "or (dim,) for one vector of the whole slide",
+            f"{path}: features have shape {values.shape}, expected (tiles, dim) with one row per "
+            "tile, or (dim,) for one vector of the whole slide",
         )
     if matrix.dtype.itemsize == 8:
         with np.errstate(
@@ -152,8 +152,8 @@ def without_columns(values: AnyArray, columns: Sequence[int], path: Path) -> Any
     beyond = [column for column in columns if column >= values.shape[1]]
     if beyond:
         raise FeatureFileError(
-            f"{path}: has {values.shape[1]} features per tile, counted from 0, so there is no feature "
-            f"{listed(beyond)} to leave out; correct `exclude_features`",
+            f"{path}: has {values.shape[1]} features per tile, counted from 0, so there is no "
+            f"feature {listed(beyond)} to leave out; correct `exclude_features`",
         )
     return np.delete(values, list(columns), axis=1)
 
@@ -184,8 +184,8 @@ def check_finite(
         tiles = int(bad.any(axis=1).sum())
         raise FeatureFileError(
             f"{path}: {int(bad.sum())} of {values.size} feature values are NaN or infinite "
-            f"(in {tiles} of {len(values)} tiles){_where_not_finite(bad, left_out)}; extract this slide "
-            "again, or leave it out",
+            f"(in {tiles} of {len(values)} tiles){_where_not_finite(bad, left_out)}; extract "
+            "this slide again, or leave it out",
         )
     return values
 
@@ -200,7 +200,10 @@ def _where_not_finite(bad: npt.NDArray[np.bool_], left_out: Sequence[int]) -> st
         rows = listed(np.flatnonzero(whole), MOST_COLUMNS)
         text += f": {int(whole.sum())} tiles without a finite value (rows {rows}, counted from 0)"
     if columns:
-        text += f"{' and' if text else ':'} columns {listed(columns, MOST_COLUMNS)} (counted from 0)"
+        text += (
+            f"{' and' if text else ':'} columns {listed(columns, MOST_COLUMNS)} (counted from "
+            "0)"
+        )
     if (
         columns
         and not whole.any()
@@ -230,10 +233,11 @@ def as_coords(coords: AnyArray, tiles: int, path: Path) -> AnyArray:
         raise FeatureFileError(
             f"{path}: coordinates have dtype {coords.dtype}, expected numbers",
         )
+    dtype = np.float64 if coords.dtype.kind == "f" else np.int64
     pairs = coords[0] if coords.ndim == 3 and coords.shape[0] == 1 else coords
     if pairs.size == 0 and tiles == 0:
-        return np.zeros((0, 2), np.int64 if pairs.dtype.kind in "iu" else np.float64)
-    if pairs.ndim != 2 or pairs.shape != (tiles, 2):
+        return np.zeros((0, 2), dtype)
+    if pairs.shape != (tiles, 2):
         raise FeatureFileError(
             f"{path}: {tiles} tiles have features, but the coordinates have shape {coords.shape}; "
             f"expected ({tiles}, 2), one (x, y) per tile",
@@ -242,9 +246,12 @@ def as_coords(coords: AnyArray, tiles: int, path: Path) -> AnyArray:
         raise FeatureFileError(f"{path}: coordinates hold NaN or infinity")
     if pairs.min() < -LARGEST_COORD or pairs.max() > LARGEST_COORD:
         raise FeatureFileError(
-            f"{path}: coordinates from {pairs.min()} to {pairs.max()}, expected places on a slide (at most "
-            f"{LARGEST_COORD}); write them again",
+            f"{path}: coordinates from {pairs.min()} to {pairs.max()}, expected places on a "
+            f"slide (at most {LARGEST_COORD}); write them again",
         )
-    if pairs.dtype.kind in "iu":
-        return np.ascontiguousarray(pairs, dtype=np.int64)
-    return np.ascontiguousarray(pairs, dtype=np.float64)
+    return np.ascontiguousarray(pairs, dtype=dtype)
+
+
+def swap_bytes(values: npt.NDArray[np.uint8], itemsize: int) -> npt.NDArray[np.uint8]:
+    """Reverse the bytes of each number, from one byte order to the other."""
+    return np.ascontiguousarray(values.reshape(-1, itemsize)[:, ::-1]).reshape(-1)

@@ -1,4 +1,4 @@
-"""Whether the numbers of a store are those that were packed: hashed once in a process, not once a use."""
+"""Whether the numbers of a store are those that were packed: hashed once in a process."""
 
 from __future__ import annotations
 
@@ -72,20 +72,18 @@ class BagChecks:
         FeatureFileError
             Naming the first slide whose numbers are not those that were packed.
         """
-        asked_for = self._slides if patients is None else dict.fromkeys(patients)
-        waiting = [patient for patient in asked_for if patient not in self.whole]
+        chosen = self._slides if patients is None else dict.fromkeys(patients)
+        waiting = [patient for patient in chosen if patient not in self.whole]
         if not waiting:
             return
-        asked = list(
-            chain.from_iterable(self._slides.get(patient, ()) for patient in waiting),
-        )
-        if len(asked) < 2:
-            for slide in asked:
-                self._verify(slide)
+        slides: list[Slide] = []
+        for patient in waiting:
+            slides += self._slides.get(patient, [])
+        if len(slides) < 2:
+            list(map(self._verify, slides))
         else:
             with ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count() or 1)) as pool:
-                for _ in pool.map(self._verify, asked):
-                    pass
+                list(pool.map(self._verify, slides))
         self.whole.update(waiting)
 
     def _verify(self, slide: Slide) -> None:
@@ -114,7 +112,8 @@ class BagChecks:
 
     def _damaged(self, what: str, slide: Slide) -> FeatureFileError:
         return FeatureFileError(
-            f"{self._folder}: the {what} of slide {slide.slide_id!r} of patient {slide.patient_id!r} are not "
+            f"{self._folder}: the {what} of slide {slide.slide_id!r} of patient "
+            f"{slide.patient_id!r} are not "
             f"those that were packed (damaged, or edited since); {PACK_AGAIN}",
         )
 

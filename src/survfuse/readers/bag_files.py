@@ -10,12 +10,13 @@ from __future__ import annotations
 import math
 import os
 import struct
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import ConfigDict, NonNegativeInt, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 
 from survfuse._errors import FeatureFileError, InputError
 from survfuse._gate import boundary, refuse_claim, regular_file
@@ -30,11 +31,17 @@ MEMORY_RATIO = 20
 """Bytes of memory that a byte of an index may take."""
 BYTES_PER_BRACKET = 20
 INDEX_SLACK = 4096
-PACK_AGAIN = "pack again (`survfuse pack COHORT -o STORE --force`, where the cohort file names `features:`)"
+PACK_AGAIN = (
+    "pack again (`survfuse pack COHORT -o STORE --force`, where the cohort file names "
+    "`features:`)"
+)
 _HEADER_BYTES = 128
 
+Number = int | float
+_STRICT = ConfigDict(strict=True, extra="ignore")
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, config=_STRICT)
 class Slide:
     """One slide's rows in a store, and where they came from.
 
@@ -57,17 +64,17 @@ class Slide:
 
     slide_id: str
     patient_id: str
-    start: int
-    stop: int
+    start: NonNegativeInt
+    stop: NonNegativeInt
     source: str = ""
     sha256: str = ""
     content: str = ""
     coord_unit: str | None = None
     encoder: str | None = None
-    mpp: float | None = None
-    tile_um: float | None = None
-    patch_size_level0: float | None = None
-    magnification: float | None = None
+    mpp: Number | None = None
+    tile_um: Number | None = None
+    patch_size_level0: Number | None = None
+    magnification: Number | None = None
     tool: str = ""
     coords_sha256: str = ""
 
@@ -77,7 +84,7 @@ class Slide:
         return self.stop - self.start
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_STRICT)
 class Index:
     """What ``index.json`` says: the whole store but for the numbers.
 
@@ -100,10 +107,10 @@ class Index:
     """
 
     slides: tuple[Slide, ...]
-    dim: int
+    dim: NonNegativeInt
     dtype: str
     encoder: str | None
-    mpp: float | None
+    mpp: Number | None
     options: ReadOptions = USUAL
     sealed: bool = True
 
@@ -147,8 +154,8 @@ class Index:
             )
         if content.get("version") != VERSION:
             raise FeatureFileError(
-                f"{path}: version {content.get('version')!r} of the format, this survfuse reads {VERSION}; "
-                "update survfuse, or pack the features again",
+                f"{path}: version {content.get('version')!r} of the format, this survfuse reads "
+                f"{VERSION}; update survfuse, or pack the features again",
             )
         digest = content.pop("sha256", None)
         if digest is not None and digest != sha256_json(content):
@@ -158,8 +165,12 @@ class Index:
         try:
             index = _index(content, sealed=digest is not None)
         except (KeyError, TypeError, ValueError) as error:
+            reason = str(error)
+            if isinstance(error, ValidationError):
+                last = error.errors(include_input=False)[-1]
+                reason = f"{last['loc'][0]}: {last['msg']}"
             raise FeatureFileError(
-                f"{path}: not a whole index ({error}); {PACK_AGAIN}",
+                f"{path}: not a whole index ({reason}); {PACK_AGAIN}",
             ) from None
         index.check(path)
         return index
@@ -183,7 +194,7 @@ class Index:
 
 
 def _refuse_brackets(path: Path) -> None:
-    """Refuse what would become millions of empty lists: a slide takes hundreds of bytes and one bracket."""
+    """Refuse millions of empty lists: a slide takes hundreds of bytes and one bracket."""
     brackets = size = 0
     with path.open("rb") as file:
         while part := file.read(2**20):
@@ -196,55 +207,24 @@ def _refuse_brackets(path: Path) -> None:
 
 
 def _index(content: dict[str, Any], *, sealed: bool) -> Index:
-    dtype, encoder, mpp = content["dtype"], content["encoder"], content["mpp"]
-    if not isinstance(content["slides"], list) or not isinstance(encoder, str | None):
-        raise TypeError("expected a list of slides and the name of an encoder")
-    _number("mpp", mpp)
-    slides = tuple(_slide(entry) for entry in content["slides"])
-    options = _options(content.get("options", {}))
-    return Index(slides, _integer(content["dim"]), dtype, encoder, mpp, options, sealed)
+    entries, options = content["slides"], content.get("options", {})
+    if not isinstance(entries, list):
+        raise TypeError("expected a list of slides")
+    if not isinstance(options, dict):
+        raise TypeError("expected options by name")
+    columns = _COLUMNS.validate_python(options.get("exclude_features", []))
+    return Index(
+        tuple(Slide(**entry) for entry in entries),
+        dim=content["dim"],
+        dtype=content["dtype"],
+        encoder=content["encoder"],
+        mpp=content["mpp"],
+        options=ReadOptions(options.get("key"), options.get("tiles"), tuple(columns)),
+        sealed=sealed,
+    )
 
 
-_FIELDS = frozenset(one.name for one in fields(Slide))
-_OPTIONAL = ("coord_unit", "encoder")
-_TEXTS = ("source", "sha256", "content", "coords_sha256", "tool", *_OPTIONAL)
-_NUMBERS = ("mpp", "tile_um", "patch_size_level0", "magnification")
-
-
-def _slide(entry: Any) -> Slide:
-    if not isinstance(entry, dict):
-        raise TypeError(f"expected a slide, got {entry!r:.60}")
-    slide = Slide(**{key: value for key, value in entry.items() if key in _FIELDS})
-    if not isinstance(slide.slide_id, str) or not isinstance(slide.patient_id, str):
-        raise TypeError("ids must be strings")
-    _integer(slide.start), _integer(slide.stop)
-    for name in _TEXTS:
-        value = getattr(slide, name)
-        if not isinstance(value, str) and (value is not None or name not in _OPTIONAL):
-            raise TypeError(f"expected a text as {name}, got {value!r:.60}")
-    for name in _NUMBERS:
-        _number(name, getattr(slide, name))
-    return slide
-
-
-def _number(name: str, value: Any) -> None:
-    if value is not None and (
-        isinstance(value, bool) or not isinstance(value, int | float)
-    ):
-        raise TypeError(f"expected a number as {name}, got {value!r:.60}")
-
-
-def _options(entry: Any) -> ReadOptions:
-    if not isinstance(entry, dict):
-        raise TypeError(f"expected options by name, got {entry!r:.60}")
-    columns = tuple(_integer(column) for column in entry.get("exclude_features", ()))
-    return ReadOptions(entry.get("key"), entry.get("tiles"), columns)
-
-
-def _integer(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise TypeError(f"expected a count, got {value!r:.60}")
-    return value
+_COLUMNS = TypeAdapter(list[NonNegativeInt], config=_STRICT)
 
 
 class MatrixWriter:
@@ -264,13 +244,12 @@ class MatrixWriter:
     """
 
     def __init__(self, path: Path, columns: int, dtype: np.dtype[Any]) -> None:
-        self.path, self.columns, self.dtype, self.rows = (
-            path,
-            columns,
-            np.dtype(dtype),
-            0,
-        )
-        self._file = path.open("wb")
+        self.path, self.columns, self.dtype = path, columns, np.dtype(dtype)
+        self._start()
+
+    def _start(self) -> None:
+        self.rows = 0
+        self._file = self.path.open("wb")
         self._file.write(bytes(_HEADER_BYTES))
 
     def append(self, block: AnyArray) -> None:
@@ -285,40 +264,49 @@ class MatrixWriter:
         narrow = self.path.with_suffix(".narrow")
         self.path.rename(narrow)
         old = np.load(narrow, mmap_mode="r", allow_pickle=False)
-        rows, self.rows, self.dtype = self.rows, 0, np.dtype(dtype)
-        self._file = self.path.open("wb")
-        self._file.write(bytes(_HEADER_BYTES))
+        self.dtype = dtype
+        self._start()
         step = max(1, 2**26 // max(1, self.columns * 4))
-        for start in range(0, rows, step):
+        for start in range(0, len(old), step):
             self.append(old[start : start + step].astype(dtype))
         del old
         narrow.unlink()
 
     def finish(self) -> None:
         """Write the header and make the file durable."""
+        text = (
+            f"{{'descr': '{self.dtype.newbyteorder('<').str}', 'fortran_order': False, "
+            f"'shape': {(self.rows, self.columns)}, }}"
+        )
+        # of the NumPy format, version 1.0
+        header = b"\x93NUMPY\x01\x00" + struct.pack("<H", _HEADER_BYTES - 10)
         self._file.seek(0)
-        self._file.write(_npy_header(self.dtype, (self.rows, self.columns)))
+        self._file.write(header + text.ljust(_HEADER_BYTES - 11).encode() + b"\n")
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
 
     def close(self) -> None:
-        """Let go of the file, finished or not."""
+        """Close the file, finished or not."""
         self._file.close()
 
 
-def _npy_header(dtype: np.dtype[Any], shape: Sequence[int]) -> bytes:
-    """Return a 128-byte header of the NumPy format, version 1.0."""
-    text = f"{{'descr': '{dtype.newbyteorder('<').str}', 'fortran_order': False, 'shape': {tuple(shape)}, }}"
-    return (
-        b"\x93NUMPY\x01\x00"
-        + struct.pack("<H", _HEADER_BYTES - 10)
-        + text.ljust(_HEADER_BYTES - 11).encode()
-        + b"\n"
-    )
+def read_store(folder: Path) -> tuple[Index, AnyArray, AnyArray]:
+    """Read the index of a store, and map its features and coordinates.
+
+    Raises
+    ------
+    FeatureFileError
+        When the folder is no store, is newer than this version, or a file is cut off.
+    """
+    index = Index.read(folder)
+    shape = index.tiles, index.dim
+    features = _map_matrix(folder / "features.npy", shape, index.dtype)
+    coords = _map_matrix(folder / "coords.npy", (index.tiles, 2), "float64")
+    return index, features, coords
 
 
-def map_matrix(path: Path, shape: tuple[int, int], dtype: str) -> AnyArray:
+def _map_matrix(path: Path, shape: tuple[int, int], dtype: str) -> AnyArray:
     """Map one ``.npy`` of a store read-only, holding it against the index.
 
     Raises
@@ -338,8 +326,8 @@ def map_matrix(path: Path, shape: tuple[int, int], dtype: str) -> AnyArray:
         start = file.tell()
     if shape_there != shape or dtype_there != np.dtype(dtype) or fortran:
         raise FeatureFileError(
-            f"{path}: {dtype_there} of shape {shape_there}, the index says {dtype} of shape {shape}; "
-            f"{PACK_AGAIN}",
+            f"{path}: {dtype_there} of shape {shape_there}, the index says {dtype} of shape "
+            f"{shape}; {PACK_AGAIN}",
         )
     expected = start + math.prod(shape) * dtype_there.itemsize
     if size != expected:
@@ -347,11 +335,6 @@ def map_matrix(path: Path, shape: tuple[int, int], dtype: str) -> AnyArray:
             f"{path}: cut off or added to ({size} bytes, expected {expected}); {PACK_AGAIN}",
         )
     with boundary(
-        path,
-        "a file that can be mapped",
-        error=FeatureFileError,
-        remedy=PACK_AGAIN,
+        path, "a file that can be mapped", error=FeatureFileError, remedy=PACK_AGAIN
     ):
-        return np.asarray(
-            np.memmap(path, dtype_there, mode="r", offset=start, shape=shape),
-        )
+        return np.asarray(np.memmap(path, dtype_there, "r", start, shape))

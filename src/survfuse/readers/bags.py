@@ -1,7 +1,8 @@
 """All tiles of a cohort in one memory-mapped matrix: opened at once, gathered per patient.
 
 A store is a folder ``NAME.bags/`` of ``features.npy`` (tiles, dim), ``coords.npy`` (tiles, 2) and
-``index.json``. It is only ever read once written, so any number of processes may share it. The tiles
+``index.json``. It is only ever read once written, so any number of processes may share it. The
+tiles
 of a patient are held against their hashes when they are first asked for.
 """
 
@@ -18,7 +19,7 @@ from survfuse._errors import FeatureFileError
 from survfuse._storage import sha256_text, to_json
 from survfuse.readers.array_checks import AnyArray
 from survfuse.readers.bag_checks import BagChecks, Stamp, unverifiable
-from survfuse.readers.bag_files import Index, Slide, map_matrix
+from survfuse.readers.bag_files import Index, Slide, read_store
 from survfuse.readers.packing import Item, Progress, collect, write_store
 from survfuse.readers.slide_features import USUAL, ReadOptions
 
@@ -67,7 +68,8 @@ class BagStore:
     def __repr__(self) -> str:
         return (
             f"BagStore({len(self.patients)} patients, {len(self.slides)} slides, "
-            f"{self.tiles} tiles x {self.dim}, {self._index.dtype}, encoder={self.encoder!r}, mpp={self.mpp})"
+            f"{self.tiles} tiles x {self.dim}, {self._index.dtype}, encoder={self.encoder!r}, "
+            f"mpp={self.mpp})"
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -110,20 +112,9 @@ class BagStore:
             When the folder is no store, is newer than this version, or a file is cut off.
         """
         folder = Path(path)
-        index = Index.read(folder)
-        features = map_matrix(
-            folder / "features.npy",
-            (index.tiles, index.dim),
-            index.dtype,
-        )
-        coords = map_matrix(folder / "coords.npy", (index.tiles, 2), "float64")
-        return cls(
-            index,
-            features,
-            coords,
-            folder,
-            BagChecks(folder, index, features, coords),
-        )
+        index, features, coords = read_store(folder)
+        checks = BagChecks(folder, index, features, coords)
+        return cls(index, features, coords, folder, checks)
 
     def verify(self, patient_ids: Iterable[str] | None = None) -> tuple[str, ...]:
         """Hold the tiles of some patients against the hashes in the index, those not yet verified.
@@ -163,7 +154,8 @@ class BagStore:
         Parameters
         ----------
         slides : iterable of (slide_id, patient_id, values[, coords])
-            values (tiles, dim) float16, float32 or float64; coords (tiles, 2) level-0 pixels or None.
+            values (tiles, dim) float16, float32 or float64; coords (tiles, 2) level-0 pixels or
+            None.
         encoder, mpp : str and float, or None
             Of all slides.
 
@@ -175,7 +167,7 @@ class BagStore:
         return cls(*collect(slides, encoder=encoder, mpp=mpp))
 
     def rows(self, patient_id: str) -> tuple[slice, ...]:
-        """Return the patient's rows in the matrix, one slice per slide; none for a patient without tiles.
+        """Return the patient's rows in the matrix, one slice per slide that has tiles.
 
         Raises
         ------
@@ -215,13 +207,11 @@ class BagStore:
 
     def counts(self, patient_ids: Sequence[str]) -> npt.NDArray[np.int64]:
         """Count tiles, (patients,); 0 for a patient without any."""
-        return np.array(
-            [
-                sum(stop - start for start, stop in self._runs.get(p, ()))
-                for p in patient_ids
-            ],
-            dtype=np.int64,
-        )
+        counts = np.zeros(len(patient_ids), dtype=np.int64)
+        for place, patient in enumerate(patient_ids):
+            for start, stop in self._runs.get(patient, ()):
+                counts[place] += stop - start
+        return counts
 
     def gather(
         self,
@@ -264,16 +254,16 @@ class BagStore:
                 raise ValueError(f"max_tiles must be at least 1, got {max_tiles}")
             if rng is None:
                 raise ValueError("max_tiles needs rng: a sample must be seeded")
-        kept = counts if max_tiles is None else np.minimum(counts, max_tiles)
-        offsets = np.concatenate([[0], np.cumsum(kept)]).astype(np.int64)
+        used = counts if max_tiles is None else np.minimum(counts, max_tiles)
+        offsets = np.concatenate([[0], np.cumsum(used)]).astype(np.int64)
         out = np.empty((int(offsets[-1]), self.dim), dtype=dtype)
         for place, patient in enumerate(patient_ids):
             block = out[offsets[place] : offsets[place + 1]]
             runs = self._runs.get(patient, ())
-            if kept[place] < counts[place] and rng is not None:
+            if used[place] < counts[place] and rng is not None:
                 drawn = rng.choice(
                     int(counts[place]),
-                    int(kept[place]),
+                    int(used[place]),
                     replace=False,
                     shuffle=False,
                 )
@@ -286,17 +276,15 @@ class BagStore:
         return out, offsets
 
     def duplicates(self) -> list[tuple[str, str]]:
-        """Name pairs of slides of different patients with identical features (first one, later one)."""
+        """Name pairs of slides of different patients with identical features (first, later)."""
         first: dict[str, list[Slide]] = {}
         pairs: list[tuple[str, str]] = []
         for slide in self.slides:
             if slide.tiles:
                 same = first.setdefault(slide.content, [])
-                pairs += [
-                    (s.slide_id, slide.slide_id)
-                    for s in same
-                    if s.patient_id != slide.patient_id
-                ]
+                for other in same:
+                    if other.patient_id != slide.patient_id:
+                        pairs.append((other.slide_id, slide.slide_id))
                 same.append(slide)
         return pairs
 

@@ -1,4 +1,4 @@
-"""Words of a table that are equal up to trivia, and what a cell that is no number may be instead."""
+"""Texts of a table that are equal up to trivia, and what a cell is that is no number."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ _UNKNOWN = {
 
 
 def composed(text: str) -> str:
-    r"""Compose letters (NFC), take invisible characters out, and make every kind of blank and minus plain.
+    r"""Compose letters (NFC), remove invisible characters, and make blanks and minus signs plain.
 
     >>> composed("Mu\u0308ller\u200b"), composed("\u22121\u00a0mm")
     ('Müller', '-1 mm')
@@ -80,7 +80,7 @@ def refuse_strange(
     *,
     lines: bool = False,
 ) -> None:
-    r"""Refuse names of patients, slides or columns that nobody can see, or that steer what shows them.
+    r"""Refuse names of patients, slides or columns with invisible or control characters.
 
     Parameters
     ----------
@@ -95,8 +95,10 @@ def refuse_strange(
     Raises
     ------
     InputError
-        Gives the place, counted from 1, and the escaped name: it holds a character of one of the Unicode
-        categories Cc (control), Cf (format), Zl, Zp (separators of lines) or Cs (half a character), or is
+        Gives the place, counted from 1, and the escaped name: it holds a character of one of the
+        Unicode
+        categories Cc (control), Cf (format), Zl, Zp (separators of lines) or Cs (half a
+        character), or is
         longer than 1,000 characters.
 
     Examples
@@ -108,8 +110,8 @@ def refuse_strange(
     for place, name in enumerate(names, start=1):
         if len(name) > LONGEST_NAME:
             raise InputError(
-                f"{where}: {what} {place}: {name[:40]!r}… has {len(name)} characters, expected at most "
-                f"{LONGEST_NAME}; shorten it",
+                f"{where}: {what} {place}: {name[:40]!r}… has {len(name)} characters, expected "
+                f"at most {LONGEST_NAME}; shorten it",
             )
         if name.isprintable():
             continue
@@ -120,15 +122,16 @@ def refuse_strange(
         strange = [letter for letter in strange if letter not in allowed]
         if strange:
             raise InputError(
-                f"{where}: {what} {place}: {name[:100]!r} holds the character U+{ord(strange[0]):04X}; "
-                "remove it",
+                f"{where}: {what} {place}: {name[:100]!r} holds the character "
+                f"U+{ord(strange[0]):04X}; remove it",
             )
 
 
 def as_text(cell: str) -> str:
-    """Write a text so that a spreadsheet does not take it for a formula: an apostrophe before = + - @.
+    """Write an apostrophe before = + - @, so that a spreadsheet reads no formula.
 
-    What begins with apostrophes and such a mark gets one more, so that :func:`from_text` gives every text
+    What begins with apostrophes and such a mark gets one more, so that :func:`from_text` gives
+    every text
     back.
 
     >>> as_text("-1"), as_text("'=1"), as_text("P1")
@@ -186,6 +189,10 @@ def _participant(text: str) -> str:
     return text[:12] if text.upper().startswith("TCGA-") else text
 
 
+def _every(text: str) -> str:
+    return _unpadded(_joined(whole(_spaced(text))).casefold())
+
+
 _FORMS: Mapping[str, Callable[[str], str]] = {
     "the ending .0 of a number": whole,
     "spaces around or inside them": _spaced,
@@ -193,6 +200,7 @@ _FORMS: Mapping[str, Callable[[str], str]] = {
     "leading zeros": _unpadded,
     "spaces, points, dashes, underscores or #": _joined,
     "the sample after the patient of a TCGA barcode": _participant,
+    "letter case, spaces, leading zeros or .0": _every,
 }
 
 
@@ -202,41 +210,34 @@ def only_difference(given: Iterable[str], known: Iterable[str]) -> str:
     >>> only_difference(["101.0", "102.0"], ["101", "102"])
     "'101.0' stands there as '101': the ending .0 of a number is all that differs"
     """
-    words, others = list(given), list(known)
-    best: tuple[str, list[tuple[str, str]]] = ("", [])
-    for name, form in (
-        *_FORMS.items(),
-        ("letter case, spaces, leading zeros or .0", _every),
-    ):
-        there = {form(word): word for word in others}
-        same = [
-            (word, there[form(word)])
-            for word in words
-            if there.get(form(word), word) != word
-        ]
-        if len(same) > len(best[1]):
-            best = (name, same)
-    name, same = best
+    names, others = list(given), list(known)
+    best = ""
+    same: dict[str, str] = {}
+    for difference, form in _FORMS.items():
+        by_form = {form(other): other for other in others}
+        alike = {name: by_form.get(form(name), name) for name in names}
+        alike = {name: other for name, other in alike.items() if name != other}
+        if len(alike) > len(same):
+            best, same = difference, alike
     if not same:
         return ""
-    some = f" (of {len(same)} out of {len(words)})" if len(same) < len(words) else ""
-    return f"{same[0][0]!r} stands there as {same[0][1]!r}: {name} is all that differs{some}"
+    first, other = next(iter(same.items()))
+    count = sum(name in same for name in names)
+    some = f" (of {count} out of {len(names)})" if count < len(names) else ""
+    return f"{first!r} stands there as {other!r}: {best} is all that differs{some}"
 
 
-def spellings(words: Iterable[str]) -> list[tuple[str, ...]]:
-    """Words that are one up to letter case, blanks, the ending .0, or a dot or underscore at the end.
+def spellings(texts: Iterable[str]) -> list[tuple[str, ...]]:
+    """Texts that are one up to letter case, blanks, ending .0, or a final dot or underscore.
 
     >>> spellings(["P1", "p1_", "P2", "P2"])
     [('P1', 'p1_')]
     """
     forms: dict[str, set[str]] = {}
-    for word in words:
-        forms.setdefault(whole(_spaced(word)).casefold().strip(" ._"), set()).add(word)
+    for text in texts:
+        form = whole(_spaced(text)).casefold().strip(" ._")
+        forms.setdefault(form, set()).add(text)
     return [tuple(sorted(same)) for same in forms.values() if len(same) > 1]
-
-
-def _every(text: str) -> str:
-    return _unpadded(_joined(whole(_spaced(text))).casefold())
 
 
 _INSTEAD: tuple[tuple[str, str], ...] = (
@@ -263,7 +264,7 @@ _INSTEAD: tuple[tuple[str, str], ...] = (
         r"[+-]?\d*\.?\d+ ?[A-Za-z]+",
         "a unit or letter stands after the number: write the number alone",
     ),
-    (r"#[A-Z0-9/]+[!?]?", "this is an error of the spreadsheet: mend its formula"),
+    (r"#[A-Z0-9/]+[!?]?", "this is an error of the spreadsheet: fix its formula"),
 )
 
 

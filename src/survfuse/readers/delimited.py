@@ -1,4 +1,4 @@
-"""Delimited text as other tools write it: rows of cells, with what was needed to split them noted."""
+"""Delimited text as other tools write it: rows of cells, and how they were split."""
 
 from __future__ import annotations
 
@@ -69,28 +69,22 @@ class Layout:
 
     def notes(self, path: Path) -> tuple[str, ...]:
         """Say what was not as the suffix promises."""
-        said = []
-        if self.delimiter != DELIMITERS[format_of_text(path)]:
-            comma = (
-                "; numbers with a decimal comma are read with a point"
-                if self.delimiter == ";"
-                else ""
-            )
-            said.append(
-                f"{MARKS[self.delimiter]} separate the cells, not {self._usual(path)}{comma}",
-            )
+        notes = []
+        usual = DELIMITERS[format_of_text(path)]
+        if self.delimiter != usual:
+            marks = f"{MARKS[self.delimiter]} separate the cells, not {MARKS[usual]}"
+            if self.delimiter == ";":
+                marks += "; numbers with a decimal comma are read with a point"
+            notes.append(marks)
         if self.skipped:
-            said.append(
+            notes.append(
                 f"{self.skipped} line(s) before the header were skipped (comments with #, or sep=)",
             )
         if self.row_names:
-            said.append(
+            notes.append(
                 "rows have one cell more than the header: the first is read as 'row.names'",
             )
-        return tuple(said)
-
-    def _usual(self, path: Path) -> str:
-        return MARKS[DELIMITERS[format_of_text(path)]]
+        return tuple(notes)
 
 
 def format_of_text(path: Path) -> str:
@@ -127,7 +121,7 @@ def text_rows(
     path: Path,
     layout: Layout | None = None,
 ) -> Iterator[tuple[int, list[str]]]:
-    """Yield (line number, cells) of a delimited text, header first; every row as wide as the header.
+    """Yield (line number, cells) of a delimited text, header first, all of one width.
 
     Letters are composed and invisible characters taken out (:func:`composed`). Rows without any
     filled cell are skipped, and so are cells and names that are empty in every row on the right.
@@ -151,13 +145,17 @@ def text_rows(
                 numbered = (
                     (reader.line_num + layout.skipped, cells) for cells in reader
                 )
-                yield from _even(numbered, layout)
+                rows = _even(numbered, layout)
+                if layout.delimiter == ";":
+                    yield next(rows)
+                    rows = _with_points(rows)
+                yield from rows
         finally:
             csv.field_size_limit(previous)
 
 
 def _lines(text: Iterable[str], stream: _Limited, layout: Layout) -> Iterator[str]:
-    """Lines from the header on; refused where they are too many, too wide, or one text over and over."""
+    """Lines from the header on; refused if too many, too wide, or the same again and again."""
     different: set[int] = set()
     for number, line in enumerate(islice(text, layout.skipped, None)):
         different.add(hash(line))
@@ -179,39 +177,22 @@ def _lines(text: Iterable[str], stream: _Limited, layout: Layout) -> Iterator[st
 
 
 def _even(
-    rows: Iterable[tuple[int, list[str]]],
-    layout: Layout,
+    rows: Iterable[tuple[int, list[str]]], layout: Layout
 ) -> Iterator[tuple[int, list[str]]]:
     """Make every row as wide as the header, or refuse it."""
     header: list[str] = []
-    mark = _DecimalMark() if layout.delimiter == ";" else None
     for line, cells in rows:
-        if (
-            len(cells) != 1
-            and not (cells and cells[0].strip())
-            and not any(map(str.strip, cells))
-        ):
+        if len(cells) != 1 and not any(map(str.strip, cells)):
             continue
-        if not header:
-            header = _named(cells, layout)
-            yield line, header
+        if header:
+            yield line, _row(line, cells, header)
             continue
-        yield (
-            line,
-            _row(line, cells if mark is None else mark.points(line, cells), header),
-        )
+        header = ["", *cells] if layout.row_names else list(cells)
+        while len(header) > 1 and not header[-1].strip():
+            header.pop()
+        yield line, header
     if not header:
         raise InputError("empty, expected a header line")
-    if mark is not None:
-        mark.decide()
-
-
-def _named(cells: list[str], layout: Layout) -> list[str]:
-    """Names of the header, without empty ones at its end."""
-    names = ["", *cells] if layout.row_names else list(cells)
-    while len(names) > 1 and not names[-1].strip():
-        names.pop()
-    return names
 
 
 def _row(line: int, cells: list[str], header: list[str]) -> list[str]:
@@ -238,39 +219,32 @@ def _row(line: int, cells: list[str], header: list[str]) -> list[str]:
     return cells[:width]
 
 
-class _DecimalMark:
-    """Reads decimal commas as points, and refuses a text that has both."""
-
-    def __init__(self) -> None:
-        self._comma = self._point = ""
-        self._decimal = False  # one comma at least cannot mark thousands
-
-    def points(self, line: int, cells: list[str]) -> list[str]:
-        """Write the numbers of a row with points."""
-        found = []
-        for cell in cells:
+def _with_points(
+    rows: Iterable[tuple[int, list[str]]],
+) -> Iterator[tuple[int, list[str]]]:
+    """Write decimal commas as points; refuse a text that has both, or may mark thousands."""
+    comma = point = ""
+    is_decimal = False  # one comma at least cannot mark thousands
+    for line, cells in rows:
+        for place, cell in enumerate(cells):
             text = cell.strip()
             if _COMMA.fullmatch(text):
-                self._comma = text
-                self._decimal = self._decimal or _THOUSANDS.fullmatch(text) is None
-                cell = text.replace(",", ".")
+                comma = text
+                is_decimal = is_decimal or _THOUSANDS.fullmatch(text) is None
+                cells[place] = text.replace(",", ".")
             elif _POINT.fullmatch(text):
-                self._point = text
-            found.append(cell)
-        if self._comma and self._point:
+                point = text
+        if comma and point:
             raise InputError(
                 f"up to line {line}, numbers are written with decimal commas "
-                f"({self._comma!r}) and with points ({self._point!r}); write all with points",
+                f"({comma!r}) and with points ({point!r}); write all with points",
             )
-        return found
-
-    def decide(self) -> None:
-        """Refuse commas of which each may mark thousands as well."""
-        if self._comma and not self._decimal:
-            raise InputError(
-                f"every comma in a number has three digits after it ({self._comma!r}): "
-                "decimals or thousands? write decimals with a point and thousands without a mark",
-            )
+        yield line, cells
+    if comma and not is_decimal:
+        raise InputError(
+            f"every comma in a number has three digits after it ({comma!r}): "
+            "decimals or thousands? write decimals with a point and thousands without a mark",
+        )
 
 
 def _sample(text: Iterable[str]) -> list[str]:
@@ -289,7 +263,7 @@ def _sample(text: Iterable[str]) -> list[str]:
 
 
 def _comments(lines: list[str]) -> int:
-    """Count the lines before the header; one that is as wide as the next line may be the header itself."""
+    """Count the lines before the header, which may itself begin with #."""
     if lines and re.fullmatch(r"sep=[,;\t|]", lines[0].rstrip("\r\n")):
         return 1
     count = 0
@@ -317,7 +291,7 @@ def _delimiter(lines: list[str], usual: str) -> str:
 
 
 def _evenly(lines: list[str], mark: str) -> bool:
-    """Whether all rows have the same number of cells, two or more; the header may lack a row name."""
+    """Whether all rows have the same number of cells, 2 or more; the header may have 1 less."""
     header, *rows = _split(lines, mark) or [[]]
     widths = {len(row) for row in rows} or {len(header)}
     return (
@@ -386,7 +360,7 @@ def _open_text(
 
 
 class _Limited(io.RawIOBase):
-    """A byte stream that refuses NUL bytes (but of UTF-16), lines without end, and more than can be read."""
+    """A byte stream that refuses NUL bytes (but of UTF-16), endless lines, and too many bytes."""
 
     def __init__(self, raw: IO[bytes], *, packed: bool) -> None:
         self._raw = raw
@@ -399,7 +373,7 @@ class _Limited(io.RawIOBase):
 
     @property
     def packed_far(self) -> bool:
-        """Whether the text is larger than its file by more than a table ever is that says something new."""
+        """Whether the text is larger than its file by more than a real table ever is."""
         return self._read > PACKED_RATIO * max(self._raw.tell(), 1)
 
     def readable(self) -> bool:
@@ -436,7 +410,8 @@ class _Limited(io.RawIOBase):
             )
         if self._read > LARGEST_PACKED and self.packed_far:
             raise InputError(
-                f"more than {format_bytes(self._read)} of text are packed into {format_bytes(self._raw.tell())}; "
+                f"more than {format_bytes(self._read)} of text are packed into "
+                f"{format_bytes(self._raw.tell())}; "
                 "where you trust it, unpack it (gunzip) and name that file",
             )
         free = free_memory()

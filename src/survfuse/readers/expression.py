@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from survfuse._errors import InputError, context, listed
 from survfuse.readers.array_checks import AnyArray
@@ -80,21 +80,24 @@ def read_expression(
     """Read an expression matrix from a table, an ``.h5ad`` or a folder of one JSON per patient.
 
     What is no gene is left out and said in `doubts`: summaries of aligners and counters
-    (``N_unmapped``, ``__no_feature``), columns that describe genes (``gene_name``, ``Length``), and,
+    (``N_unmapped``, ``__no_feature``), columns that describe genes (``gene_name``, ``Length``),
+    and,
     where Ensembl or Entrez ids are declared, whatever is none. The version of an Ensembl id is no
     part of its name.
 
     Parameters
     ----------
     path : path
-        ``.csv``, ``.tsv`` (also ``.gz``), ``.parquet``, ``.h5ad``, one ``.json`` or a folder of them
+        ``.csv``, ``.tsv`` (also ``.gz``), ``.parquet``, ``.h5ad``, one ``.json`` or a folder of
+        them
         (``{gene: value}``; the file's stem, minus a final ``_RNA``, is the patient).
     unit : str
         What the numbers are; never guessed, but refused where they contradict it.
     genes : {"symbol", "ensembl", "entrez"}
         What the gene ids are, likewise.
     patient_column : str or None
-        Column of patient ids (of ``obs`` in an ``.h5ad``), or of gene ids where genes lie in rows; null
+        Column of patient ids (of ``obs`` in an ``.h5ad``), or of gene ids where genes lie in rows;
+        null
         takes the first column (the index).
     orientation : {"patients_by_genes", "genes_by_patients"}
         With the second, the first column holds genes and the header holds patients.
@@ -118,37 +121,33 @@ def read_expression(
     source = Path(path)
     if orientation not in ("patients_by_genes", "genes_by_patients"):
         raise InputError(
-            f"{source}: unknown orientation {orientation!r}; patients_by_genes or genes_by_patients",
+            f"{source}: unknown orientation {orientation!r}; patients_by_genes or "
+            "genes_by_patients",
         )
     by_patient = orientation == "patients_by_genes"
-    matrix = read_matrix(
-        source,
-        patient_column,
-        missing,
-        gene_suffix if by_patient else None,
-    )
+    suffix = gene_suffix if by_patient else None
+    matrix = read_matrix(source, patient_column, missing, suffix)
     with context(str(source)):
-        rows, columns = (
-            list(map(composed, matrix.rows)),
-            list(map(composed, matrix.columns)),
-        )
+        rows = list(map(composed, matrix.rows))
+        columns = list(map(composed, matrix.columns))
     refuse_strange(source, rows, "name of row")
     refuse_strange(source, columns, "name of column", lines=True)
     values = matrix.values
     if not by_patient:
         rows, columns, values = columns, rows, values.T
     other = "genes_by_patients" if by_patient else "patients_by_genes"
-    _refuse_genes(rows, other, source)
+    if looks_like_genes(rows):
+        raise InputError(
+            f"{source}: expected patients, got genes ({listed(rows, 3)}); declare orientation "
+            f"{other!r}, or name the patient column",
+        )
     if gene_suffix is not None:
-        columns, values = _only(columns, values, gene_suffix, source)
-        rows, values = _one_each(rows, values)
-    _refuse_twice(source, rows)
-    measured = _Genes(source, genes, columns, values, other)
-    doubts = [
-        *matrix.notes,
-        *measured.doubts,
-        *check_unit(measured.values, unit, source),
-    ]
+        columns, values = _with_suffix(columns, values, gene_suffix, source)
+        rows, values = _distinct(rows, values)
+    _check_patients(source, rows)
+    measured = _select_genes(source, genes, columns, values, other)
+    doubts = [*matrix.notes, *measured.doubts]
+    doubts += check_unit(measured.values, unit, source)
     _refuse_unmeasured(rows, measured.values, unit, source)
     return Expression(
         values=np.ascontiguousarray(measured.values, dtype=np.float32),
@@ -163,104 +162,78 @@ def read_expression(
     )
 
 
+@dataclass
 class _Genes:
     """The columns that are genes, under their plain names."""
 
-    def __init__(
-        self,
-        source: Path,
-        kind: str,
-        columns: Sequence[str],
-        values: AnyArray,
-        other: str,
-    ) -> None:
-        self.notes: list[str] = []
-        self.doubts: list[str] = []
-        columns = [name.strip() for name in columns]
-        if not all(columns):
-            raise InputError(f"{source}: a gene has an empty name")
-        left_out = _strangers(columns, kind, source, other)
-        keep = [place for place, name in enumerate(columns) if name not in left_out]
-        before = [columns[place] for place in keep]
-        self.names = [plain_name(name, kind) for name in before]
-        if not keep:
-            raise InputError(
-                f"{source}: no gene; expected a column of numbers for each, got {listed(columns)}",
-            )
-        self.values = values[:, keep]
-        refuse_repeated_genes(before, self.names, source)
-        self._say(kind, before, left_out)
-
-    def _say(self, kind: str, before: Sequence[str], left_out: Collection[str]) -> None:
-        if left_out:
-            self.doubts.append(
-                f"{len(left_out)} name(s) are no gene and are left out, of library sizes too: "
-                f"{listed(sorted(left_out), 10)}",
-            )
-        self.doubts += doubtful_names(self.names, kind)
-        changed = [
-            name
-            for name, plain in zip(before, self.names, strict=True)
-            if name != plain
-        ]
-        if changed:
-            what = (
-                "the version is no part of an Ensembl id"
-                if kind == "ensembl"
-                else "read as plain numbers"
-            )
-            self.notes.append(f"{what} ({len(changed)} ids, such as {changed[0]})")
+    names: list[str]
+    values: AnyArray
+    notes: list[str]
+    doubts: list[str]
 
 
-def _strangers(columns: Sequence[str], kind: str, source: Path, other: str) -> set[str]:
-    """Columns that are no genes of this kind; where most are none, the kind is refused."""
-    named_so = {name for name in columns if is_summary(name) or is_description(name)}
-    genes = [name for name in columns if name not in named_so]
-    check_genes(genes, kind, source, other)
-    return named_so | {
-        name for name in genes if kind != "symbol" and not fits_kind(name, kind)
-    }
-
-
-def _refuse_genes(rows: Sequence[str], other: str, source: Path) -> None:
-    """Refuse genes where patients should be."""
-    if looks_like_genes(rows):
+def _select_genes(
+    source: Path, kind: str, columns: Sequence[str], values: AnyArray, other: str
+) -> _Genes:
+    """Leave out what is no gene of this kind; where most are none, the kind is refused."""
+    stripped = pd.Series([name.strip() for name in columns])
+    if not stripped.all():
+        raise InputError(f"{source}: a gene has an empty name")
+    strange = stripped.map(is_summary) | stripped.map(is_description)
+    check_genes(stripped[~strange].tolist(), kind, source, other)
+    if kind != "symbol":
+        strange |= ~stripped.map(lambda name: fits_kind(name, kind))
+    before, left_out = stripped[~strange], sorted(set(stripped[strange]))
+    if before.empty:
         raise InputError(
-            f"{source}: expected patients, got genes ({listed(rows, 3)}); declare orientation {other!r}, "
-            "or name the patient column",
+            f"{source}: no gene; expected a column of numbers for each, got {listed(columns)}",
         )
+    names = before.map(lambda name: plain_name(name, kind))
+    genes = _Genes(names.tolist(), values[:, ~strange.to_numpy()], [], [])
+    refuse_repeated_genes(before.tolist(), genes.names, source)
+    if left_out:
+        genes.doubts.append(
+            f"{len(left_out)} name(s) are no gene and are left out, of library sizes too: "
+            f"{listed(left_out, 10)}",
+        )
+    genes.doubts += doubtful_names(genes.names, kind)
+    changed = before[before != names]
+    if len(changed):
+        what = "read as plain numbers"
+        if kind == "ensembl":
+            what = "the version is no part of an Ensembl id"
+        genes.notes.append(f"{what} ({len(changed)} ids, such as {changed.iloc[0]})")
+    return genes
 
 
-def _only(
-    columns: list[str],
-    values: AnyArray,
-    suffix: str,
-    source: Path,
+def _with_suffix(
+    columns: list[str], values: AnyArray, suffix: str, source: Path
 ) -> tuple[list[str], AnyArray]:
-    keep = [place for place, name in enumerate(columns) if name.endswith(suffix)]
-    if not keep:
+    places = [place for place, name in enumerate(columns) if name.endswith(suffix)]
+    if not places:
         raise InputError(
             f"{source}: no column ends in {suffix!r}; it has {listed(columns)}",
         )
-    return [columns[place].removesuffix(suffix) for place in keep], values[:, keep]
+    return [columns[place].removesuffix(suffix) for place in places], values[:, places]
 
 
-def _one_each(rows: list[str], values: AnyArray) -> tuple[list[str], AnyArray]:
-    """Keep the first of equal rows of a patient: a table with other columns may have a row per slide."""
-    seen: dict[tuple[str, bytes], int] = {}
+def _distinct(rows: list[str], values: AnyArray) -> tuple[list[str], AnyArray]:
+    """Return the first of equal rows of a patient: other columns may make one row per slide."""
+    first: dict[tuple[str, bytes], int] = {}
     for place, patient in enumerate(rows):
-        seen.setdefault((patient, values[place].tobytes()), place)
-    keep = list(seen.values())
-    return [rows[place] for place in keep], values[keep]
+        first.setdefault((patient, values[place].tobytes()), place)
+    places = list(first.values())
+    return [rows[place] for place in places], values[places]
 
 
-def _refuse_twice(source: Path, patients: Sequence[str]) -> None:
-    twice = sorted(name for name, n in Counter(patients).items() if n > 1)
+def _check_patients(source: Path, patients: Sequence[str]) -> None:
+    names = pd.Series(patients, dtype=object)
+    twice = sorted(names[names.duplicated()].unique())
     if twice:
         raise InputError(
             f"{source}: patients appear twice: {listed(twice)}; keep one of each",
         )
-    if any(not name.strip() for name in patients):
+    if not all(map(str.strip, patients)):
         raise InputError(f"{source}: a patient has an empty name")
 
 
@@ -270,12 +243,10 @@ def _refuse_unmeasured(
     unit: str,
     source: Path,
 ) -> None:
-    """Refuse samples of which every count is 0, or many genes have one value: they were not measured."""
+    """Refuse samples that were not measured: all counts 0, or one value for many genes."""
     known = np.isfinite(values).sum(axis=1)
-    least, most = (
-        np.nan_to_num(values, nan=np.inf).min(axis=1),
-        np.nan_to_num(values, nan=-np.inf).max(axis=1),
-    )
+    least = np.nan_to_num(values, nan=np.inf).min(axis=1)
+    most = np.nan_to_num(values, nan=-np.inf).max(axis=1)
     same = (least == most) & (known >= MANY_GENES)
     if unit == "counts":
         same = (known > 0) & (most == 0)
@@ -283,6 +254,7 @@ def _refuse_unmeasured(
     if empty:
         what = "count is 0" if unit == "counts" else f"value is {most[empty[0]]:g}"
         raise InputError(
-            f"{source}: {listed(patients[row] for row in empty)}: every {what}, so nothing was measured; "
+            f"{source}: {listed(patients[row] for row in empty)}: every {what}, so nothing was "
+            "measured; "
             "remove them, leave their cells empty, or correct `orientation` if these are genes",
         )

@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from survfuse._errors import FeatureFileError, InputError, MissingExtraError, printable
 from survfuse._gate import regular_file
-from survfuse.readers.arrays import read_array_file
-from survfuse.readers.hdf5 import read_hdf5
+from survfuse.readers import arrays as _arrays  # noqa: F401 - registers formats
+from survfuse.readers import hdf5 as _hdf5  # noqa: F401
+from survfuse.readers import zarr as _zarr  # noqa: F401
+from survfuse.readers.formats import format_by_suffix
 from survfuse.readers.slide_features import (
     USUAL,
-    Draft,
     Features,
     ReadOptions,
     with_encoder,
 )
-from survfuse.readers.slide_names import FEATURE_SUFFIXES
-from survfuse.readers.zarr import read_wsidata
 
 logger = logging.getLogger(__name__)
 
-HDF5_SUFFIXES = (".h5", ".hdf5")
 _OTHER_FOLDERS = frozenset(
     {"patches", "masks", "stitches", "coordinates", "visualization", "thumbnails"},
 )
@@ -42,11 +40,9 @@ def slide_id_of(path: Path | str) -> str:
     >>> slide_id_of("seatches_patches.pt")
     'seatches'
     """
-    name = Path(path).name
-    for suffix in FEATURE_SUFFIXES:
-        if name.lower().endswith(suffix):
-            name = name[: -len(suffix)]
-            break
+    name, suffix = os.path.splitext(Path(path).name)
+    if suffix.lower() not in format_by_suffix():
+        name += suffix
     return name.removesuffix("_patches")
 
 
@@ -58,13 +54,8 @@ def read_features(
 ) -> Features:
     """Read the tile features of one slide from a file of any supported tool.
 
-    ======================  ====================================================
-    ``.h5``, ``.hdf5``      CLAM, TRIDENT, STAMP
-    ``.zarr``               wsidata / LazySlide (extra ``anndata``)
-    ``.pt``, ``.pth``       tensor, or dict of ``features`` and ``coords``; slideflow, CLAM, CHIMERA
-    ``.npy``, ``.npz``      one (tiles, dim) array
-    ``.safetensors``        one (tiles, dim) array
-    ======================  ====================================================
+    The formats are those of :data:`survfuse.readers.formats.feature_formats`: HDF5 (CLAM, TRIDENT,
+    STAMP), zarr (wsidata / LazySlide), torch, NumPy and safetensors.
 
     One vector (dim,) in place of a matrix, as TITAN, PRISM and GigaPath make of a slide, is a
     bag of one row.
@@ -108,31 +99,29 @@ def read_features(
 
 
 def _read_checked(source: Path, encoder: str | None, options: ReadOptions) -> Features:
-    suffix = source.suffix.lower()
-    if suffix not in FEATURE_SUFFIXES:
+    formats, suffix = format_by_suffix(), source.suffix.lower()
+    if suffix not in formats:
         raise FeatureFileError(
-            f"{source}: expected a feature file ({', '.join(FEATURE_SUFFIXES)}), "
+            f"{source}: expected a feature file ({', '.join(formats)}), "
             f"got {suffix or 'no suffix'!r}",
         )
-    _refuse_unreadable(source, suffix)
+    _check_readable(source, formats[suffix].is_folder)
     if is_locked(source):
         raise FeatureFileError(
             f"{source}: a .lock file lies beside it, so its writer has not finished; "
             "wait for it, or remove the .lock if the writer died and extract the slide again",
         )
-    draft = _read(source, suffix, encoder, options)
-    return with_encoder(
-        draft.finish(source, slide_id_of(source), options.exclude_features),
-        encoder,
-    )
+    draft = formats[suffix].read(source, encoder, options)
+    features = draft.finish(source, slide_id_of(source), options.exclude_features)
+    return with_encoder(features, encoder)
 
 
-def _refuse_unreadable(source: Path, suffix: str) -> None:
-    """Tell what the system says of a file before a reader takes it for a broken one."""
+def _check_readable(source: Path, is_folder: bool) -> None:
+    """Say what the system says of a file before a reader takes it for a broken one."""
     folder = os.path.isdir(source)
-    if suffix == ".zarr" and os.path.isfile(source):
+    if is_folder and os.path.isfile(source):
         raise FeatureFileError(f"{source}: expected a folder, got a file")
-    if not (suffix == ".zarr" and folder):
+    if not (is_folder and folder):
         regular_file(source, error=FeatureFileError)
     try:
         os.scandir(source).close() if folder else source.open("rb").close()
@@ -140,19 +129,6 @@ def _refuse_unreadable(source: Path, suffix: str) -> None:
         raise FeatureFileError(
             f"{source}: cannot be opened ({error.strerror})",
         ) from None
-
-
-def _read(
-    source: Path,
-    suffix: str,
-    encoder: str | None,
-    options: ReadOptions,
-) -> Draft:
-    if suffix == ".zarr":
-        return read_wsidata(source, encoder=encoder, options=options)
-    if suffix in HDF5_SUFFIXES:
-        return read_hdf5(source, options)
-    return read_array_file(source, options)
 
 
 def is_locked(path: Path) -> bool:
@@ -165,7 +141,8 @@ def is_locked(path: Path) -> bool:
 def find_features(folder: Path | str) -> dict[str, Path]:
     """Find feature files below a folder, by slide id.
 
-    Nested folders are searched (``h5_files``, ``pt_files``, ``features_*``); those of patches, masks
+    Nested folders are searched (``h5_files``, ``pt_files``, ``features_*``); those of patches,
+    masks
     and coordinates are not. Of CLAM's ``h5_files`` and ``pt_files`` the first is taken: it brings
     coordinates. Files beside a ``.lock`` are left out, with a warning in the log.
 
@@ -199,7 +176,7 @@ class FeatureFiles:
 
 
 def list_features(folder: Path | str) -> FeatureFiles:
-    """Find feature files as :func:`find_features` does, and those that a ``.lock`` says are not whole.
+    """Find feature files as :func:`find_features` does, and those with a ``.lock`` file.
 
     Raises
     ------
@@ -209,82 +186,88 @@ def list_features(folder: Path | str) -> FeatureFiles:
     root = Path(folder)
     if not os.path.isdir(root):
         raise FeatureFileError(f"{root}: no such folder of features")
-    files = FeatureFiles({}, {})
-    for path in _Search(root).candidates(root):
+    ready: dict[str, Path] = {}
+    locked: dict[str, Path] = {}
+    for path in _candidates(root):
         slide = slide_id_of(path)
         if path.suffix.lower() == ".lock":
-            files.locked.setdefault(slide_id_of(path.with_suffix("")), path)
+            locked.setdefault(slide_id_of(path.with_suffix("")), path)
         elif is_locked(path):
-            files.locked[slide] = path
+            locked[slide] = path
+        elif slide in ready:
+            ready[slide] = _prefer(ready[slide], path, slide)
         else:
-            files.ready[slide] = (
-                _prefer(files.ready[slide], path, slide)
-                if slide in files.ready
-                else path
+            ready[slide] = path
+    return FeatureFiles(dict(sorted(ready.items())), dict(sorted(locked.items())))
+
+
+def _candidates(root: Path) -> Iterator[Path]:
+    """Yield feature files, stores and ``.lock`` files below a folder, sorted within each folder.
+
+    Each folder is searched once: links may lead back, and a tree may have no end.
+    """
+    known: set[tuple[int, int]] = set()
+    count = 0
+    waiting = [(root, 0)]
+    while waiting:
+        folder, depth = waiting.pop()
+        entries = _entries(folder, known)
+        count += len(entries)
+        if count > _MOST_ENTRIES:
+            raise FeatureFileError(
+                f"{root}: more than {_MOST_ENTRIES} files below; point `features:` at the folder "
+                "of feature files",
             )
-    return FeatureFiles(
-        dict(sorted(files.ready.items())),
-        dict(sorted(files.locked.items())),
-    )
-
-
-class _Search:
-    """Walks the folders below one, each once: links may lead back, and a tree may have no end."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.seen: set[tuple[int, int]] = set()
-        self.count = 0
-
-    def candidates(self, folder: Path, depth: int = 0) -> Iterator[Path]:
-        """Yield the feature files, stores and ``.lock`` files, sorted within each folder."""
-        entries = self._entries(folder)
         names = {entry.name.lower() for entry in entries}
         for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            suffix = entry.suffix.lower()
-            if os.path.isdir(entry):
-                if suffix == ".zarr":
-                    yield entry
-                elif (
-                    depth < _MAX_DEPTH
-                    and suffix != ".bags"
-                    and entry.name not in _OTHER_FOLDERS
-                ):
-                    yield from self.candidates(entry, depth + 1)
-            elif suffix == ".lock" or (
-                suffix in FEATURE_SUFFIXES and not _is_coordinates(entry, names)
-            ):
+            if _is_feature_file(entry, names):
                 yield entry
-
-    def _entries(self, folder: Path) -> list[Path]:
-        try:
-            about = os.stat(folder)
-            entries = sorted(folder.iterdir())
-        except OSError as failure:
-            raise FeatureFileError(
-                f"{folder}: cannot be opened ({failure.strerror}); let it be read, or move it elsewhere",
-            ) from None
-        if (about.st_dev, about.st_ino) in self.seen:
-            return []
-        self.seen.add((about.st_dev, about.st_ino))
-        self.count += len(entries)
-        if self.count > _MOST_ENTRIES:
-            raise FeatureFileError(
-                f"{self.root}: more than {_MOST_ENTRIES} files below; point `features:` at the folder of "
-                "feature files",
-            )
-        return entries
+            elif depth < _MAX_DEPTH and _is_searched(entry):
+                waiting.append((entry, depth + 1))
 
 
-def _is_coordinates(entry: Path, names: set[str]) -> bool:
-    """Coordinates of a ``.pt`` beside it: ``<stem>.index.npz`` or ``<stem>.npy``."""
+def _is_feature_file(entry: Path, names: Collection[str]) -> bool:
+    """Whether an entry of a folder is a feature file, a store or a ``.lock`` file."""
+    suffix = entry.suffix.lower()
+    formats = format_by_suffix()
+    if entry.name.startswith("."):
+        return False
+    if suffix in formats and formats[suffix].is_folder:
+        return True
+    if os.path.isdir(entry):
+        return False
     name = entry.name.lower()
+    # coordinates of a .pt in the same folder: <stem>.index.npz or <stem>.npy
     stem = name.removesuffix(".npy")
-    return name.endswith(".index.npz") or (
-        stem != name and not names.isdisjoint({f"{stem}.pt", f"{stem}.pth"})
-    )
+    if stem != name and not {f"{stem}.pt", f"{stem}.pth"}.isdisjoint(names):
+        return False
+    is_index = name.endswith(".index.npz")
+    return suffix == ".lock" or (suffix in formats and not is_index)
+
+
+def _is_searched(entry: Path) -> bool:
+    """Whether an entry of a folder is a folder that may hold feature files."""
+    name, suffix = entry.name, entry.suffix.lower()
+    if name.startswith(".") or suffix == ".bags" or name in _OTHER_FOLDERS:
+        return False
+    return os.path.isdir(entry)
+
+
+def _entries(folder: Path, known: set[tuple[int, int]]) -> list[Path]:
+    """List a folder, sorted; nothing where it was listed before."""
+    try:
+        about = os.stat(folder)
+        entries = sorted(folder.iterdir())
+    except OSError as failure:
+        raise FeatureFileError(
+            f"{folder}: cannot be opened ({failure.strerror}); let it be read, or move it "
+            "elsewhere",
+        ) from None
+    place = about.st_dev, about.st_ino
+    if place in known:
+        return []
+    known.add(place)
+    return entries
 
 
 def _prefer(first: Path, second: Path, slide: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections import Counter
@@ -28,36 +29,17 @@ _NUMBER = re.compile(r"\d+(?:\.0)?")
 _TRANSCRIPT = re.compile(r"ENS[A-Z]{0,6}T\d{6,}.*|[NX][MR]_\d+.*", re.IGNORECASE)
 _MONTH = r"(?:jan|feb|mar|mär|mrz|apr|may|mai|jun|jul|aug|sep|oct|okt|nov|dec|dez)[a-zäéû]{0,6}"
 _DATE = re.compile(
-    rf"X?\d{{1,2}}[-./ ]+{_MONTH}|{_MONTH}[-./ ]+\d{{1,4}}|\d{{4}}-\d\d-\d\d.*|\d{{1,2}}/\d{{1,2}}/\d{{2,4}}",
+    rf"X?\d{{1,2}}[-./ ]+{_MONTH}|{_MONTH}[-./ "
+    rf"]+\d{{1,4}}|\d{{4}}-\d\d-\d\d.*|\d{{1,2}}/\d{{1,2}}/\d{{2,4}}",
     re.IGNORECASE,
 )
 _DAY_NUMBER = re.compile(r"\d{5}")
 _DAYS = range(36526, 54789)  # the years 2000 to 2049 as Excel counts days
-# fmt: off
-_SUMMARIES = frozenset([
-    "n_unmapped", "n_multimapping", "n_nofeature", "n_ambiguous", "no_feature", "ambiguous", "too_low_aqual",
-    "not_aligned", "alignment_not_unique", "assigned", "total", "library_size", "lib_size", "libsize",
-    "total_counts", "total_reads", "total_umis", "n_counts", "n_reads", "n_umis", "ncount_rna",
-    "nfeature_rna", "n_genes", "n_genes_by_counts", "log1p_total_counts", "log1p_n_genes_by_counts",
-    "sequencing_depth", "size_factor", "size_factors", "sizefactor", "norm_factors", "pct_counts_mt",
-    "percent_mt",
-])
-_DESCRIPTIONS = frozenset([
-    "gene", "gene_id", "geneid", "gene_name", "genename", "gene_symbol", "symbol", "hugo_symbol",
-    "hgnc_symbol", "hgnc_id", "gene_type", "gene_biotype", "biotype", "ensembl_id", "ensembl_gene_id",
-    "entrez_gene_id",
-    "entrez_id", "entrezid", "transcript_id", "transcript_id(s)", "name", "description", "chr", "chrom",
-    "chromosome", "start", "end", "strand", "length", "effectivelength", "effective_length", "eff_length",
-    "gene_length", "gene_description", "cytoband", "ensembl", "entrez", "target_id", "probe_id", "id_ref",
-    "seqnames", "width",
-])
 _AS_UNDERSCORE = str.maketrans(" .-", "___")
-_COMMON = frozenset([
-    "TP53", "EGFR", "MYC", "KRAS", "PTEN", "BRCA1", "BRCA2", "RB1", "CDKN2A", "PIK3CA", "AKT1", "BRAF",
-    "CD4", "CD8A", "CD274", "MKI67", "VIM", "ESR1", "ERBB2", "GAPDH", "ACTB", "TUBB", "B2M", "HPRT1",
-    "TBP", "RPLP0", "STAT1", "STAT3", "JAK1", "JAK2", "NOTCH1", "FGFR3", "ATM", "CCND1", "MDM2", "VEGFA",
-])
-# fmt: on
+_NAMES = json.loads(Path(__file__).with_name("gene_names.json").read_text("utf-8"))
+_SUMMARIES = frozenset(_NAMES["summaries"])
+_DESCRIPTIONS = frozenset(_NAMES["descriptions"])
+_COMMON = frozenset(_NAMES["common_symbols"])
 
 
 def is_summary(name: str) -> bool:
@@ -71,7 +53,7 @@ def is_summary(name: str) -> bool:
 
 
 def is_description(name: str) -> bool:
-    """Tell whether a name heads a column that describes genes, such as ``gene_name`` or ``Length``."""
+    """Whether a name heads a column that describes genes (``gene_name``, ``Length``)."""
     return name.strip().casefold().translate(_AS_UNDERSCORE) in _DESCRIPTIONS
 
 
@@ -140,9 +122,9 @@ def check_genes(
             "add the values of each gene's transcripts up (tximport does) and give genes",
         )
     raise InputError(
-        f"{path}: declared genes by {kind}, but only {len(genes) - len(strangers)} of {len(genes)} ids look "
-        f"so (not {strangers[0]!r}); correct `genes`, or declare orientation {other_orientation!r} if these "
-        "are patients",
+        f"{path}: declared genes by {kind}, but only {len(genes) - len(strangers)} of "
+        f"{len(genes)} ids look so (not {strangers[0]!r}); correct `genes`, or declare orientation "
+        f"{other_orientation!r} if these are patients",
     )
 
 
@@ -191,21 +173,25 @@ def refuse_repeated_genes(
     dates = [gene for gene in twice if is_date(gene)]
     advice = "keep one of each, or add their counts up"
     if dates:
-        advice = f"a spreadsheet made dates of several genes ({listed(dates)}): give their symbols back"
+        advice = (
+            f"a spreadsheet made dates of several genes ({listed(dates)}): give their symbols "
+            "back"
+        )
     raise InputError(f"{path}: genes appear twice: {listed(twice)}; {advice}")
 
 
 def doubtful_names(genes: Sequence[str], kind: str) -> list[str]:
-    """Say what is strange about names of genes: dates, and names that differ by letter case alone."""
+    """Say what is strange about names of genes: dates, and differences in letter case alone."""
     if kind != "symbol":
         return []
     doubts = []
     dates = [gene for gene in genes if is_date(gene)]
     if dates:
         doubts.append(
-            f"{len(dates)} gene name(s) are dates that a spreadsheet made of symbols: {listed(dates, 20)}; "
-            "give the symbols back (1-Mar is MARCHF1 or MTARC1, 2-Sep is SEPTIN2, 1-Dec is DELEC1): under "
-            "these names no gene set and no other cohort has them",
+            f"{len(dates)} gene name(s) are dates that a spreadsheet made of symbols: "
+            f"{listed(dates, 20)}; "
+            "give the symbols back (1-Mar is MARCHF1 or MTARC1, 2-Sep is SEPTIN2, 1-Dec is "
+            "DELEC1): under these names no gene set and no other cohort has them",
         )
     alike = _alike(genes)
     if alike:

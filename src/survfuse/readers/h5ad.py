@@ -1,4 +1,4 @@
-"""AnnData files, ``.h5ad``: the matrix X and the names of its rows and columns; nothing else is opened.
+"""AnnData files, ``.h5ad``: the matrix X and the names of its rows and columns.
 
 References
 ----------
@@ -9,14 +9,15 @@ of versions before 0.7, data frames as arrays of records.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import scipy.sparse
 
 from survfuse._errors import InputError, listed
-from survfuse._gate import refuse_claim, regular_file
+from survfuse._gate import refuse_claim
 from survfuse.readers.array_checks import AnyArray
 from survfuse.readers.hdf5_files import (
     Node,
@@ -31,6 +32,8 @@ _ATTRIBUTES = (
     *("encoding-type", "shape", "h5sparse_format", "h5sparse_shape"),
     *("_index", "column-order", "categories"),
 )
+_MOST_SPARSE = 10_000
+"""Ratio of a dense matrix to its stored values: real expression is denser than 1 in 5,000."""
 _NULLABLE = ("nullable-integer", "nullable-boolean", "nullable-string-array")
 
 
@@ -53,8 +56,8 @@ def read_h5ad(
     """
     names = ["X", "X/data", "X/indices", "X/indptr", "obs", "var"]
     nodes = look(path, names, _ATTRIBUTES)
-    rows = _Frame.of(path, nodes, "obs").names(id_column)
-    columns = _Frame.of(path, nodes, "var").names(None)
+    rows = _names(path, nodes, "obs", id_column)
+    columns = _names(path, nodes, "var", None)
     matrix = inside(path, nodes, "X") if "X" in nodes else Node("dataset")
     if matrix.kind == "dataset" and matrix.shape is None:
         raise InputError(f"{path}: X is empty, expected (patients, genes)")
@@ -67,108 +70,100 @@ def read_h5ad(
 # -- obs and var
 
 
-@dataclass(frozen=True)
-class _Frame:
-    """A data frame: a group of one dataset per column, or, of old versions, one array of records."""
+def _names(
+    path: Path, nodes: Mapping[str, Node], name: str, column: str | None
+) -> list[str]:
+    """Values of a column of a data frame as text, by default of its index.
 
-    path: Path
-    name: str
-    node: Node
-    index: str
-    columns: Sequence[str]
-
-    @classmethod
-    def of(cls, path: Path, nodes: Mapping[str, Node], name: str) -> _Frame:
-        node = inside(path, nodes, name)
-        if node.kind == "dataset" and node.fields:
-            return cls(path, name, node, node.fields[0], node.fields[1:])
-        index, columns = (
-            node.attributes.get("_index"),
-            node.attributes.get("column-order") or [],
-        )
-        if (
-            node.kind != "group"
-            or not isinstance(index, str)
-            or not isinstance(columns, list)
-        ):
-            raise InputError(
-                f"{path}: {name} is no data frame of AnnData (a group with the attributes _index and "
-                "column-order); write the file again with anndata",
-            )
-        return cls(path, name, node, index, [str(column) for column in columns])
-
-    def names(self, column: str | None) -> list[str]:
-        """Values of a column as text, by default of the index."""
-        if column is not None and column not in self.columns:
-            raise InputError(
-                f"{self.path}: {self.name} has no column {column!r}; it has {listed(map(repr, self.columns))}",
-            )
-        key = self.index if column is None else column
-        values = self._values(key) if self.node.kind == "group" else self._field(key)
-        unnamed = [
-            row for row, value in enumerate(values) if value is None or value != value
-        ]
-        if unnamed:
-            raise InputError(
-                f"{self.path}: {self.name}, column {key!r}: {len(unnamed)} missing "
-                f"(rows {listed(unnamed)}, counted from 0); remove these rows or name them",
-            )
-        return [str(value) for value in values]
-
-    def _values(self, column: str) -> list[Any]:
-        place = f"{self.name}/{column}"
-        old = f"{self.name}/__categories/{column}"
-        parts = [
-            f"{place}/{part}" for part in ("codes", "categories", "values", "mask")
-        ]
-        nodes = look(self.path, [place, old, *parts], _ATTRIBUTES)
-        node = inside(self.path, nodes, place)
-        encoding = node.attributes.get("encoding-type")
-        if node.kind == "dataset":
-            values = self._list(nodes, place)
-            return (
-                self._labels(values, self._list(nodes, old))
-                if "categories" in node.attributes
-                else values
-            )
-        if encoding == "categorical":
-            return self._labels(
-                self._list(nodes, parts[0]),
-                self._list(nodes, parts[1]),
-            )
-        if encoding in _NULLABLE:
-            pairs = zip(
-                self._list(nodes, parts[2]),
-                self._list(nodes, parts[3]),
-                strict=False,
-            )
-            return [None if missing else value for value, missing in pairs]
+    A data frame is a group of one dataset per column, or, in old versions, an array of records.
+    """
+    node = inside(path, nodes, name)
+    records = node.fields if node.kind == "dataset" else None
+    fields = list(records) if records else _fields(path, name, node)
+    index, *columns = fields
+    if column is not None and column not in columns:
         raise InputError(
-            f"{self.path}: {place} is encoded as {encoding!r}, expected texts, numbers or categories; "
-            "write that column as text",
+            f"{path}: {name} has no column {column!r}; it has {listed(map(repr, columns))}",
         )
-
-    def _field(self, column: str) -> list[Any]:
-        """One column of records; its categories, if any, lie in ``uns``."""
-        values = read_values(self.path, self.name, self.node, column)
-        place = f"uns/{column}_categories"
-        nodes = look(self.path, [place])
-        return (
-            self._labels(values, self._list(nodes, place)) if place in nodes else values
+    key = index if column is None else column
+    values = _field(path, name, node, key) if records else _column(path, name, key)
+    unnamed = np.flatnonzero(pd.isna(pd.Series(values, dtype=object))).tolist()
+    if unnamed:
+        raise InputError(
+            f"{path}: {name}, column {key!r}: {len(unnamed)} missing "
+            f"(rows {listed(unnamed)}, counted from 0); remove these rows or name them",
         )
+    return list(map(str, values))
 
-    def _list(self, nodes: Mapping[str, Node], place: str) -> list[Any]:
-        return read_values(self.path, place, inside(self.path, nodes, place))
 
-    def _labels(self, codes: Sequence[Any], categories: Sequence[Any]) -> list[Any]:
-        """Replace codes of categories, of which -1 is missing, by what they stand for."""
-        for code in codes:
-            if not isinstance(code, int) or not -1 <= code < len(categories):
-                raise InputError(
-                    f"{self.path}: {self.name} has the code {code!r} of {len(categories)} categories; "
-                    "write the file again with anndata",
-                )
-        return [None if code == -1 else categories[code] for code in codes]
+def _fields(path: Path, name: str, node: Node) -> list[str]:
+    """Index and columns of a data frame that is a group."""
+    index, columns = node.attributes.get("_index"), node.attributes.get("column-order")
+    columns = columns or []
+    known = isinstance(index, str) and isinstance(columns, list)
+    if node.kind != "group" or not known:
+        raise InputError(
+            f"{path}: {name} is no data frame of AnnData (a group with the attributes _index and "
+            "column-order); write the file again with anndata",
+        )
+    return [str(index), *map(str, columns)]
+
+
+def _column(path: Path, name: str, column: str) -> list[Any]:
+    """Values of a column of a group, None where missing."""
+    place, old = f"{name}/{column}", f"{name}/__categories/{column}"
+    parts = [f"{place}/{part}" for part in ("codes", "categories", "values", "mask")]
+    nodes = look(path, [place, old, *parts], _ATTRIBUTES)
+    node = inside(path, nodes, place)
+    encoding = node.attributes.get("encoding-type")
+    if node.kind == "dataset" and "categories" in node.attributes:
+        return _labels(path, name, nodes, place, old)
+    if node.kind == "dataset":
+        return _list(path, nodes, place)
+    if encoding == "categorical":
+        return _labels(path, name, nodes, parts[0], parts[1])
+    if encoding in _NULLABLE:
+        values, mask = _list(path, nodes, parts[2]), _list(path, nodes, parts[3])
+        pairs = zip(values, mask, strict=False)
+        return [None if missing else value for value, missing in pairs]
+    raise InputError(
+        f"{path}: {place} is encoded as {encoding!r}, expected texts, numbers or categories; "
+        "write that column as text",
+    )
+
+
+def _field(path: Path, name: str, node: Node, column: str) -> list[Any]:
+    """One column of records; its categories, if any, lie in ``uns``."""
+    values = read_values(path, name, node, column)
+    place = f"uns/{column}_categories"
+    nodes = look(path, [place])
+    if place not in nodes:
+        return values
+    return _decoded(path, name, values, _list(path, nodes, place))
+
+
+def _list(path: Path, nodes: Mapping[str, Node], place: str) -> list[Any]:
+    return read_values(path, place, inside(path, nodes, place))
+
+
+def _labels(
+    path: Path, name: str, nodes: Mapping[str, Node], codes: str, categories: str
+) -> list[Any]:
+    numbers, labels = _list(path, nodes, codes), _list(path, nodes, categories)
+    return _decoded(path, name, numbers, labels)
+
+
+def _decoded(
+    path: Path, name: str, codes: Sequence[Any], categories: Sequence[Any]
+) -> list[Any]:
+    """Replace codes of categories, of which -1 is missing, by what they stand for."""
+    for code in codes:
+        if not isinstance(code, int) or not -1 <= code < len(categories):
+            raise InputError(
+                f"{path}: {name} has the code {code!r} of {len(categories)} categories; "
+                "write the file again with anndata",
+            )
+    return [None if code == -1 else categories[code] for code in codes]
 
 
 # -- X
@@ -176,83 +171,71 @@ class _Frame:
 
 def _dense(path: Path, nodes: Mapping[str, Node], shape: tuple[int, int]) -> AnyArray:
     node = dataset(path, nodes, "X", kinds="fiub")
-    _refuse_shape(path, node.shape or (), shape)
+    _check_shape(path, node.shape, shape)
     refuse_claim(f"{path}: X", shape[0] * shape[1] * 8)
     return read_numbers(path, "X", node).astype(np.float64)
 
 
-def _refuse_shape(path: Path, claimed: Sequence[Any], shape: tuple[int, int]) -> None:
-    if tuple(claimed) != shape:
+def _check_shape(path: Path, claimed: Any, shape: tuple[int, int]) -> None:
+    claimed = tuple(claimed) if isinstance(claimed, list | tuple) else ()
+    if claimed != shape:
         raise InputError(
-            f"{path}: X has shape {tuple(claimed)}, but obs names {shape[0]} rows and var {shape[1]} "
+            f"{path}: X has shape {claimed}, but obs names {shape[0]} rows and var {shape[1]} "
             "columns; write the file again with anndata",
         )
 
 
 def _sparse(path: Path, nodes: Mapping[str, Node], shape: tuple[int, int]) -> AnyArray:
     about = nodes["X"].attributes
-    kind = str(about.get("encoding-type") or about.get("h5sparse_format")).removesuffix(
-        "_matrix",
-    )
+    encoding = str(about.get("encoding-type") or about.get("h5sparse_format"))
+    kind = encoding.removesuffix("_matrix")
     if kind not in ("csr", "csc"):
         raise InputError(
             f"{path}: X is encoded as {kind!r}, expected a dense array, csr_matrix or csc_matrix",
         )
-    claimed = about.get("shape") or about.get("h5sparse_shape")
-    _refuse_shape(path, claimed if isinstance(claimed, list) else (), shape)
-    refuse_claim(f"{path}: X", shape[0] * shape[1] * 8, regular_file(path))
-    numbers = {}
+    _check_shape(path, about.get("shape") or about.get("h5sparse_shape"), shape)
+    parts = []
     for part, kinds in (("data", "fiub"), ("indices", "iu"), ("indptr", "iu")):
         node = dataset(path, nodes, f"X/{part}", kinds=kinds)
-        numbers[part] = read_numbers(path, f"X/{part}", node)
-        if numbers[part].ndim != 1:
+        if len(node.shape or ()) != 1:
             raise InputError(
                 f"{path}: X/{part} has shape {node.shape}, expected one axis",
             )
-    indptr, indices = (
-        numbers["indptr"].astype(np.int64),
-        numbers["indices"].astype(np.int64),
-    )
-    across = shape if kind == "csr" else shape[::-1]
-    fault = _fault(numbers["data"], indices, indptr, across)
+        numbers = read_numbers(path, f"X/{part}", node)
+        parts.append(numbers.astype(np.float64 if part == "data" else np.int64))
+    data, indices, indptr = parts
+    stored = data.nbytes + indices.nbytes
+    claimed = shape[0] * shape[1] * 8
+    refuse_claim(f"{path}: X", claimed, max(stored, 2**14), ratio=_MOST_SPARSE)
+    lines, length = shape if kind == "csr" else shape[::-1]
+    fault = _fault(data, indices, indptr, lines, length)
     if fault is None:
-        values = np.zeros(across)
-        line = np.repeat(np.arange(across[0]), np.diff(indptr))
-        values[line, indices] = numbers["data"]
-        fault = _twice(line, indices, across)
-    if fault is not None:
-        raise InputError(
-            f"{path}: X is no whole {kind} matrix of shape {shape}: {fault}; "
-            "write the file again with anndata",
+        matrix = scipy.sparse.csr_matrix((data, indices, indptr), (lines, length))
+        matrix.sum_duplicates()
+        if matrix.nnz == len(data):
+            values: AnyArray = matrix.toarray()
+            return values if kind == "csr" else values.T
+        # which of the values holds, or their sum, is not known
+        fault = (
+            f"{len(data) - matrix.nnz} places have more than one value "
+            "(X.sum_duplicates() adds them)"
         )
-    return values if kind == "csr" else values.T
+    raise InputError(
+        f"{path}: X is no whole {kind} matrix of shape {shape}: {fault}; "
+        "write the file again with anndata",
+    )
 
 
 def _fault(
-    data: AnyArray,
-    indices: AnyArray,
-    indptr: AnyArray,
-    shape: tuple[int, int],
+    data: AnyArray, indices: AnyArray, indptr: AnyArray, lines: int, length: int
 ) -> str | None:
-    """Say what is wrong with a sparse matrix of `shape` (lines, length of a line)."""
-    if len(indptr) != shape[0] + 1:
-        return f"indptr has {len(indptr)} values, expected {shape[0] + 1}"
+    """Say what is wrong with a sparse matrix."""
+    if len(indptr) != lines + 1:
+        return f"indptr has {len(indptr)} values, expected {lines + 1}"
     if indptr[0] != 0 or indptr[-1] != len(indices) or (indptr[1:] < indptr[:-1]).any():
         return f"indptr does not rise from 0 to {len(indices)}, the number of indices"
     if len(data) != len(indices):
         return f"{len(data)} values, but {len(indices)} indices"
-    if len(indices) and not 0 <= indices.min() <= indices.max() < shape[1]:
-        return f"indices from {indices.min()} to {indices.max()}, expected 0 to {shape[1] - 1}"
+    if len(indices) and not 0 <= indices.min() <= indices.max() < length:
+        return f"indices from {indices.min()} to {indices.max()}, expected 0 to {length - 1}"
     return None
-
-
-def _twice(line: AnyArray, indices: AnyArray, shape: tuple[int, int]) -> str | None:
-    """Say whether a place has two values: which of them holds, or their sum, is not known."""
-    filled = np.zeros(shape, np.bool_)
-    filled[line, indices] = True
-    twice = len(line) - int(filled.sum())
-    return (
-        f"{twice} places have more than one value (X.sum_duplicates() adds them)"
-        if twice
-        else None
-    )

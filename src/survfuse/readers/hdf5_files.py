@@ -1,18 +1,16 @@
-"""HDF5 files, read without trusting them: every name, layout and size is judged before a value is read.
+"""HDF5 files, read without trusting them: names, layouts and sizes are checked before values.
 
 A file of 1.4 kB can claim 12 TB, one with links or external storage returns the content of other
 files, and a damaged one can hang or crash the HDF5 library. So the library works in a process of
-its own (`_hdf5_process`), of which this process asks what lies in a file and where. Numbers
+its own (`child_process`), of which this process asks what lies in a file and where. Numbers
 that lie there as they are, the usual case, are then read directly from the file.
 """
 
 from __future__ import annotations
 
 import math
-import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +18,8 @@ import numpy as np
 
 from survfuse._errors import FeatureFileError
 from survfuse._gate import boundary, format_bytes, refuse_claim, regular_file
-from survfuse.readers._hdf5_process import answers, fill
 from survfuse.readers.array_checks import AnyArray, check_claim
+from survfuse.readers.child_process import Child, answers, fill
 
 SECONDS = 1
 """Of a processor, to look into a file; an honest one takes 0.002."""
@@ -41,7 +39,7 @@ SLOWEST = 10 * 2**20
 
 @dataclass(frozen=True)
 class Node:
-    """What lies under a name of an HDF5 file.
+    """The object of a name in an HDF5 file.
 
     Attributes
     ----------
@@ -71,10 +69,6 @@ class Node:
         Whether every part was written.
     pieces : list of (offset, bytes) or None
         Parts of the file that are the array as it is, one after the other.
-    chunks : list of (corner, offset, bytes) or None
-        Parts of the file that are the chunks, packed by `packing`, whose names are in order of writing.
-    packing : list of str or None
-        "shuffle" and "deflate"; None for others, which the HDF5 library must undo.
     values : ndarray or None
         Of a small dataset.
     file_size : int, bytes
@@ -96,10 +90,25 @@ class Node:
     end: int = 0
     complete: bool = True
     pieces: Sequence[tuple[int, int]] | None = None
-    chunks: Sequence[tuple[Sequence[int], int, int]] | None = None
-    packing: Sequence[str] | None = None
     values: AnyArray | None = None
     file_size: int = 0
+
+    @property
+    def largest(self) -> int:
+        """Bytes of the array, or of one chunk, if that is larger."""
+        sizes = math.prod(self.shape or ()), math.prod(self.chunk or ())
+        return max(sizes) * self.itemsize
+
+    @classmethod
+    def of(cls, known: dict[str, Any], process: Child, file_size: int) -> Node:
+        """Make it of an answer, and read the values that follow the answer."""
+        for name in ("shape", "chunk"):
+            if known.get(name) is not None:
+                known[name] = tuple(known[name])
+        if known.pop("small", False):
+            known["values"] = np.empty(known["shape"], known["dtype"])
+            process.fill(_bytes_of(known["values"]))
+        return cls(**known, file_size=file_size)
 
 
 def look(
@@ -128,49 +137,19 @@ def look(
         When this is no whole HDF5 file.
     """
     size = regular_file(path, error=FeatureFileError)
-    wanted = None if attributes is None else list(attributes)
-    seconds = SECONDS + min(
-        size / LOOKED,
-        MOST_SECONDS,
-    )  # a large file may have many chunks
-    with answers(
-        path,
-        "look",
-        seconds,
-        MEMORY,
-        names=list(names),
-        attributes=wanted,
-    ) as process:
-        answer = {
-            name: known
-            for name, known in process.answer()["nodes"].items()
-            if known is not None
-        }
-        for known in answer.values():
-            axes = {
-                name: tuple(known[name])
-                for name in ("shape", "chunk")
-                if known.get(name) is not None
-            }
-            values = (
-                _filled(axes["shape"], known["dtype"], process.fill)
-                if known.pop("small", False)
-                else None
-            )
-            known |= {**axes, "values": values, "file_size": size}
-    return {name: Node(**known) for name, known in answer.items()}
+    # a large file may have many chunks
+    seconds = SECONDS + min(size / LOOKED, MOST_SECONDS)
+    question = {"names": list(names), "attributes": attributes}
+    nodes = {}
+    with answers(path, "look", seconds, MEMORY, **question) as process:
+        for name, known in process.answer()["nodes"].items():
+            if known is not None:
+                nodes[name] = Node.of(known, process, size)
+    return nodes
 
 
-def _filled(
-    shape: tuple[int, ...],
-    dtype: str,
-    fill: Callable[[memoryview], None],
-) -> AnyArray:
-    """Return a new array of the bytes that `fill` brings."""
-    values = np.empty(shape, dtype)
-    if values.nbytes:
-        fill(values.reshape(-1).view(np.uint8).data)
-    return values
+def _bytes_of(values: AnyArray) -> memoryview:
+    return values.reshape(-1).view(np.uint8).data
 
 
 def dataset(
@@ -268,54 +247,17 @@ def read_numbers(path: Path, name: str, node: Node) -> AnyArray:
     FeatureFileError
         When the stored bytes cannot be unpacked.
     """
-    assert node.shape is not None
     if node.values is not None:
         return node.values
+    values: AnyArray = np.empty(node.shape or (), node.dtype)
     if node.pieces is not None:
-        return _filled(node.shape, node.dtype, partial(_copy, path, node.pieces))
-    if node.chunks is not None:
-        return _from_chunks(path, name, node)
-    return _filled(node.shape, node.dtype, partial(_unpack, path, name, node))
-
-
-def _from_chunks(path: Path, name: str, node: Node) -> AnyArray:
-    assert node.shape is not None
-    assert node.chunk is not None
-    values: AnyArray = np.empty(node.shape, node.dtype)
-    with (
-        boundary(f"{path}: {name!r}", "a whole HDF5 file", error=FeatureFileError),
-        path.open("rb", buffering=0) as file,
-    ):
-        for corner, offset, count in node.chunks or ():
-            file.seek(offset)
-            chunk = _unpacked(file.read(count), node).reshape(node.chunk)
-            part = values[
-                tuple(
-                    slice(at, at + n) for at, n in zip(corner, node.chunk, strict=True)
-                )
-            ]
-            part[...] = chunk[tuple(map(slice, part.shape))]
+        _copy(path, node.pieces, _bytes_of(values))
+    elif values.nbytes:
+        _unpack(path, name, node, _bytes_of(values))
     return values
 
 
-def _unpacked(packed: bytes, node: Node) -> AnyArray:
-    """Undo the filters of one chunk, in memory of its size."""
-    size = math.prod(node.chunk or ()) * node.itemsize
-    if "deflate" in (node.packing or ()):
-        stream = zlib.decompressobj()
-        packed = stream.decompress(packed, size + 1)
-        if not stream.eof:
-            raise EOFError("a chunk does not end where it should")
-    if len(packed) != size:
-        raise EOFError(f"a chunk of {len(packed)} bytes, expected {size}")
-    if "shuffle" in (
-        node.packing or ()
-    ):  # all first bytes of the numbers, then all second bytes
-        packed = np.frombuffer(packed, np.uint8).reshape(node.itemsize, -1).T.tobytes()
-    return np.frombuffer(packed, node.dtype)
-
-
-def _copy(path: Path, pieces: Iterable[Sequence[int]], block: memoryview) -> None:
+def _copy(path: Path, pieces: Sequence[Sequence[int]], block: memoryview) -> None:
     with (
         boundary(path, "a whole HDF5 file", error=FeatureFileError),
         path.open("rb", buffering=0) as file,
@@ -328,13 +270,9 @@ def _copy(path: Path, pieces: Iterable[Sequence[int]], block: memoryview) -> Non
 
 def _unpack(path: Path, name: str, node: Node, block: memoryview) -> None:
     seconds = SECONDS + block.nbytes / SLOWEST
-    memory = MEMORY + 4 * max(block.nbytes, math.prod(node.chunk or ()) * node.itemsize)
+    memory = MEMORY + 4 * node.largest
     with answers(path, "read", seconds, memory, name=name) as process:
-        while count := int(process.answer()["bytes"]):
-            process.fill(block[:count])
-            block = block[count:]
-    if block.nbytes:
-        raise FeatureFileError(f"{path}: {name!r} ends too early; write it again")
+        process.fill_parts(block)
 
 
 def read_values(
@@ -355,14 +293,8 @@ def read_values(
             f"{path}: {name!r} is a {node.kind} of shape {node.shape}, expected one axis",
         )
     _refuse_unwritten(path, name, node, node.shape[0] * node.itemsize)
-    with answers(
-        path,
-        "values",
-        SECONDS + node.shape[0] / VALUES,
-        MEMORY,
-        name=name,
-        field=field,
-    ) as process:
-        values = process.answer()["values"]
-    assert isinstance(values, list)
+    seconds = SECONDS + node.shape[0] / VALUES
+    question = {"name": name, "field": field}
+    with answers(path, "values", seconds, MEMORY, **question) as process:
+        values: list[Any] = process.answer()["values"]
     return values

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from survfuse._errors import InputError, listed
 from survfuse._gate import boundary, refuse_claim, regular_file
@@ -52,7 +53,7 @@ def read_matrix(
     missing: Collection[str],
     suffix: str | None = None,
 ) -> NamedMatrix:
-    """Read a matrix; columns that describe genes (``gene_name``, ``Length``) are left out and noted.
+    """Read a matrix; columns that describe genes (``gene_name``) are left out and noted.
 
     Parameters
     ----------
@@ -69,24 +70,20 @@ def read_matrix(
     InputError
         On a cell that is not a finite number, naming its row and column.
     """
-    if not source.is_dir():
+    unknown = frozenset(missing) | {""}
+    if source.is_dir() or source.suffix.lower() == ".json":
+        matrix = _json(source, id_column, unknown)
+    else:
         regular_file(source)
-    matrix = _reader(source)(source, id_column, frozenset(missing) | {""}, suffix)
+        if source.suffix.lower() == ".h5ad":
+            matrix = _h5ad(source, id_column)
+        else:
+            read = _parquet if format_of(source) == ".parquet" else _delimited
+            matrix = read(source, id_column, unknown, suffix)
     numbers = [float(cell) for cell in missing if _is_number(cell)]
     if numbers:
         matrix.values[np.isin(matrix.values, numbers)] = np.nan
     return matrix
-
-
-_Reader = Callable[[Path, str | None, frozenset[str], str | None], NamedMatrix]
-
-
-def _reader(source: Path) -> _Reader:
-    if source.is_dir() or source.suffix.lower() == ".json":
-        return _json
-    if source.suffix.lower() == ".h5ad":
-        return _h5ad
-    return _parquet if format_of(source) == ".parquet" else _delimited
 
 
 def _is_number(cell: str) -> bool:
@@ -109,34 +106,29 @@ def _delimited(
     lines = text_rows(source, layout)
     _, header = next(lines)
     names = [name.strip() for name in header]
-    _refuse_gct(source, names)
+    sizes = len(names) == 2 and names[0].isdigit() and names[1].isdigit()
+    if names[0] in ("#1.2", "#1.3") or sizes:
+        raise InputError(
+            f"{source}: begins as a GCT file; remove the lines before its header (#1.2 and the "
+            "two sizes)",
+        )
     place = _id_place(source, names, id_column)
-    read, notes = _numeric_places(names, place, suffix)
-    columns = [names[column] for column in read]
+    used, notes = _numeric_places(names, place, suffix)
+    columns = [names[column] for column in used]
     ids: list[str] = []
     rows: list[AnyArray] = []
     for line, cells in lines:
-        who = cells[place].strip()
-        if not who:
+        row_id = cells[place].strip()
+        if not row_id:
             raise InputError(
                 f"{source}: line {line}: the id in column {names[place]!r} is empty",
             )
-        ids.append(who)
-        rows.append(
-            _numbers([cells[column] for column in read], who, columns, source, missing),
-        )
+        ids.append(row_id)
+        numbers = [cells[column] for column in used]
+        rows.append(_numbers(numbers, row_id, columns, source, missing))
     refuse_claim(source, len(rows) * len(columns) * np.dtype(np.float64).itemsize)
     values = np.stack(rows) if rows else np.zeros((0, len(columns)))
     return NamedMatrix(ids, columns, values, (*layout.notes(source), *notes))
-
-
-def _refuse_gct(source: Path, names: Sequence[str]) -> None:
-    if names[0] in ("#1.2", "#1.3") or (
-        len(names) == 2 and all(name.isdigit() for name in names)
-    ):
-        raise InputError(
-            f"{source}: begins as a GCT file; remove the lines before its header (#1.2 and the two sizes)",
-        )
 
 
 def _id_place(source: Path, names: Sequence[str], id_column: str | None) -> int:
@@ -154,24 +146,24 @@ def _numeric_places(
     id_place: int,
     suffix: str | None,
 ) -> tuple[list[int], tuple[str, ...]]:
-    """Places of the columns of numbers, and what is said of those that describe genes or number rows."""
-    others = [column for column in range(len(names)) if column != id_place]
-    chosen = [column for column in others if suffix and names[column].endswith(suffix)]
-    if chosen:
-        return chosen, ()
-    left_out = [column for column in others if is_description(names[column])]
+    """Places of the columns of numbers, and a note on the columns that are left out."""
+    columns = pd.Series(names).drop(id_place)
+    chosen = columns[columns.str.endswith(suffix)] if suffix else columns[:0]
+    if len(chosen):
+        return chosen.index.tolist(), ()
+    left_out = columns.map(is_description).astype(bool)
     if not names[0] and id_place != 0:
-        left_out.insert(0, 0)
-    if not left_out:
-        return others, ()
-    named = listed(repr(names[column]) for column in left_out)
-    read = [column for column in others if column not in left_out]
-    return read, (f"columns that are neither genes nor patients left out: {named}",)
+        left_out[0] = True
+    if not left_out.any():
+        return columns.index.tolist(), ()
+    named = listed(map(repr, columns[left_out]))
+    note = f"columns that are neither genes nor patients left out: {named}"
+    return columns.index[~left_out].tolist(), (note,)
 
 
 def _numbers(
     cells: Sequence[str],
-    who: str,
+    row_id: str,
     columns: Sequence[str],
     source: Path,
     missing: frozenset[str],
@@ -183,32 +175,28 @@ def _numbers(
             return row
     except ValueError:
         pass
+    pairs = zip(cells, columns, strict=True)
     return np.array(
-        [
-            _number(cell, who, name, source, missing)
-            for cell, name in zip(cells, columns, strict=True)
-        ],
+        [_number(cell, row_id, name, source, missing) for cell, name in pairs]
     )
 
 
 def _number(
-    cell: str,
-    who: str,
-    name: str,
-    source: Path,
-    missing: frozenset[str],
+    cell: str, row_id: str, name: str, source: Path, missing: frozenset[str]
 ) -> float:
     if cell.strip() in missing:
         return math.nan
-    if (
-        _is_number(cell) and "_" not in cell
-    ):  # Python reads 1_000 as a number; nobody else does
+    # Python reads 1_000 as a number; nobody else does
+    if _is_number(cell) and "_" not in cell:
         return float(cell)
-    advice = f"if it means 'not known', add it to `missing`; if {name!r} or {who!r} has no values, remove it"
+    advice = (
+        f"if it means 'not known', add it to `missing`; if {name!r} or {row_id!r} has no values, "
+        "remove it"
+    )
     if _COMMA.fullmatch(cell.strip()):
         advice = "write numbers with a decimal point and without thousands separators"
     raise InputError(
-        f"{source}: {who!r}, {name!r}: {cell[:40]!r} is not a finite number; {advice}",
+        f"{source}: {row_id!r}, {name!r}: {cell[:40]!r} is not a finite number; {advice}",
     )
 
 
@@ -221,53 +209,51 @@ def _parquet(
     missing: frozenset[str],
     suffix: str | None,
 ) -> NamedMatrix:
+    import pyarrow as pa
+
     table = read_parquet(source)
     names = [str(name).strip() for name in table.column_names]
-    with boundary(source, "the notes of pandas on its columns"):
-        index = _pandas_index(table, names)
-    place = _id_place(source, names, id_column or index)
+    if id_column is None:
+        with boundary(source, "the notes of pandas on its columns"):
+            id_column = _pandas_index(table, names)
+    place = _id_place(source, names, id_column)
     ids = [cell.strip() for cell in _cells(source, names[place], table.column(place))]
-    read, notes = _numeric_places(names, place, suffix)
-    columns = [names[column] for column in read]
-    values = np.empty((table.num_rows, len(read)))
-    for column, original in enumerate(read):
-        values[:, column] = _column(
-            table.column(original),
-            columns[column],
-            ids,
-            source,
-            missing,
-        )
+    used, notes = _numeric_places(names, place, suffix)
+    values = np.empty((table.num_rows, len(used)))
+    for column, original in enumerate(used):
+        name, stored = names[original], table.column(original)
+        is_type = pa.types.is_floating, pa.types.is_integer, pa.types.is_null
+        if any(check(stored.type) for check in is_type):
+            with boundary(f"{source}: column {name!r}", "numbers that fit a double"):
+                values[:, column] = stored.cast(pa.float64()).to_numpy()
+        else:
+            values[:, column] = _text_numbers(stored, name, ids, source, missing)
+    columns = [names[column] for column in used]
     _refuse_infinite(values, ids, columns, source)
     return NamedMatrix(ids, columns, values, notes)
 
 
-def _column(
-    column: Any,
-    name: str,
-    ids: Sequence[str],
-    source: Path,
-    missing: frozenset[str],
-) -> npt.NDArray[np.float64]:
-    """One Parquet column as numbers; text only where it is numbers and words for "not known"."""
-    import pyarrow as pa
+def _pandas_index(table: Any, names: Sequence[str]) -> str | None:
+    """Name the column in which pandas writes its row index, if it wrote one."""
+    index = (table.schema.pandas_metadata or {}).get("index_columns", [])
+    written = [name for name in names if name in index]
+    return written[0] if len(written) == 1 else None
 
-    kind = column.type
-    if (
-        pa.types.is_floating(kind)
-        or pa.types.is_integer(kind)
-        or pa.types.is_null(kind)
-    ):
-        with boundary(f"{source}: column {name!r}", "numbers that fit a double"):
-            return np.asarray(column.cast(pa.float64()).to_numpy())
+
+def _text_numbers(
+    column: Any, name: str, ids: Sequence[str], source: Path, missing: frozenset[str]
+) -> npt.NDArray[np.float64]:
+    """Numbers of a column of texts, some of which are numbers and all others mean "not known"."""
     cells = _cells(source, name, column)
-    if not any(_is_number(cell) for cell in cells):
-        kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if not any(map(_is_number, cells)):
+        kind = getattr(column.type, "value_type", column.type)
         raise InputError(
             f"{source}: column {name!r} has type {kind}, expected numbers; remove it",
         )
     pairs = zip(cells, ids, strict=True)
-    return np.array([_number(cell, who, name, source, missing) for cell, who in pairs])
+    return np.array(
+        [_number(cell, row_id, name, source, missing) for cell, row_id in pairs]
+    )
 
 
 def _cells(source: Path, name: str, column: Any) -> list[str]:
@@ -276,17 +262,6 @@ def _cells(source: Path, name: str, column: Any) -> list[str]:
     if pa.types.is_dictionary(column.type):
         return parquet_texts(source, name, column)
     return ["" if cell is None else str(cell) for cell in column.to_pylist()]
-
-
-def _pandas_index(table: Any, names: Sequence[str]) -> str | None:
-    """Name the column in which pandas keeps its row index, if it wrote one."""
-    said = table.schema.pandas_metadata or {}
-    index = [
-        column
-        for column in said.get("index_columns", [])
-        if isinstance(column, str) and column in names
-    ]
-    return index[0] if len(index) == 1 else None
 
 
 def _refuse_infinite(
@@ -307,12 +282,7 @@ def _refuse_infinite(
 # -- JSON
 
 
-def _json(
-    source: Path,
-    id_column: str | None,
-    missing: frozenset[str],
-    _: str | None,
-) -> NamedMatrix:
+def _json(source: Path, id_column: str | None, missing: frozenset[str]) -> NamedMatrix:
     if id_column is not None:
         raise InputError(
             f"{source}: JSON files are named after their patients; leave `patient_column` out",
@@ -323,74 +293,46 @@ def _json(
             f"{source}: no .json file in this folder, expected one per patient",
         )
     places: dict[str, int] = {}
-    rows: list[tuple[tuple[str, ...], AnyArray]] = []
-    shared: tuple[str, ...] = ()
+    rows: list[tuple[AnyArray, AnyArray]] = []
+    genes: list[str] = []
     for file in files:
-        genes, row = _json_row(file, missing)
-        genes = shared if genes == shared else genes
-        shared = shared or genes
-        if genes is not shared or not places:
-            for gene in genes:
-                places.setdefault(gene, len(places))
-        rows.append((genes, row))
+        content = read_json(file)
+        if not isinstance(content, dict) or not content:
+            raise InputError(
+                f"{file}: expected an object {{gene: value}}, got {type(content).__name__} of "
+                f"nothing usable",
+            )
+        if list(content) != genes:  # most files have the genes of the one before
+            genes = list(content)
+            columns = np.array([places.setdefault(gene, len(places)) for gene in genes])
+        rows.append((columns, _json_numbers(content, file, missing)))
     refuse_claim(source, len(files) * len(places) * np.dtype(np.float64).itemsize)
     values = np.full((len(files), len(places)), np.nan)
-    for place, (genes, row) in enumerate(rows):
-        if genes is shared:
-            values[place, : len(genes)] = row
-        else:
-            values[place, [places[gene] for gene in genes]] = row
-    return NamedMatrix(
-        [file.stem.removesuffix("_RNA") for file in files],
-        list(places),
-        values,
-    )
+    for place, (columns, numbers) in enumerate(rows):
+        values[place, columns] = numbers
+    patients = [file.stem.removesuffix("_RNA") for file in files]
+    return NamedMatrix(patients, list(places), values)
 
 
-def _json_row(
-    file: Path,
-    missing: frozenset[str],
-) -> tuple[tuple[str, ...], npt.NDArray[np.float64]]:
-    said = read_json(file)
-    if not isinstance(said, dict) or not said:
-        raise InputError(
-            f"{file}: expected an object {{gene: value}}, got {type(said).__name__} of nothing usable",
-        )
-    values = list(said.values())
-    if not {type(value) for value in values} <= {float, int, type(None)}:
-        values = [
-            _json_number(value, gene, file, missing) for gene, value in said.items()
-        ]
-    return tuple(said), np.array(
-        [math.nan if v is None else v for v in values],
-        dtype=np.float64,
-    )
-
-
-def _json_number(
-    value: Any,
-    gene: str,
-    file: Path,
-    missing: frozenset[str],
-) -> float | int | None:
-    if value is None or (isinstance(value, str) and value.strip() in missing):
-        return None
-    if isinstance(value, (float, int)) and not isinstance(value, bool):
-        return value
-    raise InputError(
-        f"{file}: {gene!r}: {str(value)[:40]!r} is not a number; use null if it is missing",
-    )
+def _json_numbers(
+    content: dict[str, Any], file: Path, missing: frozenset[str]
+) -> npt.NDArray[np.float64]:
+    if not {type(value) for value in content.values()} <= {float, int, type(None)}:
+        for gene, value in content.items():
+            if isinstance(value, str) and value.strip() in missing:
+                content[gene] = None
+            elif value is not None and type(value) not in (float, int):
+                raise InputError(
+                    f"{file}: {gene!r}: {str(value)[:40]!r} is not a number; use null if it is "
+                    "missing",
+                )
+    return np.array(list(content.values()), dtype=np.float64)  # null is NaN
 
 
 # -- AnnData
 
 
-def _h5ad(
-    source: Path,
-    id_column: str | None,
-    missing: frozenset[str],
-    _: str | None,
-) -> NamedMatrix:
+def _h5ad(source: Path, id_column: str | None) -> NamedMatrix:
     rows, columns, values = read_h5ad(source, id_column)
     rows = [name.strip() for name in rows]
     _refuse_infinite(values, rows, columns, source)

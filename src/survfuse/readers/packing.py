@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from survfuse._errors import FeatureFileError, context, listed
+from survfuse._gate import boundary
 from survfuse._places import disk_errors, staged_folder, sweep_stage, try_folder
 from survfuse._storage import sha256_array, sha256_text
 from survfuse.readers.array_checks import AnyArray
 from survfuse.readers.arrays import side_files
 from survfuse.readers.bag_checks import FILES, BagChecks
-from survfuse.readers.bag_files import FORMAT, Index, MatrixWriter, Slide, map_matrix
+from survfuse.readers.bag_files import FORMAT, Index, MatrixWriter, Slide, read_store
 from survfuse.readers.features import read_features
 from survfuse.readers.slide_features import (
     Draft,
@@ -34,76 +35,79 @@ _HEAD_BYTES = 4096  # of an index, in which it names its format
 
 
 @dataclass
-class _Agreement:
-    """What all slides must share, and which file said it first."""
+class _Packer:
+    """The records of the slides so far, and what all must share: by which file it is known."""
 
     encoder: str | None
     mpp: float | None
     dim: int | None = None
     magnification: float | None = None
     by: str = "the declaration"
+    slides: list[Slide] = field(default_factory=list)
 
-    def admit(self, features: Features, name: str) -> None:
+    def __post_init__(self) -> None:
+        if self.encoder is not None:
+            self.encoder = normalise_encoder(self.encoder)
+
+    def check(self, features: Features, name: str) -> None:
         """Take over what is still unknown; refuse what disagrees."""
-        self._same_dim(features, name)
-        if features.encoder is not None:
-            if self.encoder is not None and features.encoder != self.encoder:
+        for what, (text, share) in _SHARED.items():
+            value, known = getattr(features, what) or None, getattr(self, what)
+            if known is None:
+                setattr(self, what, value)
+            elif value is not None and not _same(value, known):
                 raise FeatureFileError(
-                    f"{name}: made by encoder {features.encoder!r}, {self.by} says {self.encoder!r}; "
-                    "one cohort has one encoder",
+                    f"{name}: {text.format(value, self.by, known)}; one cohort has one {share}",
                 )
-            self.encoder = features.encoder
-        self._same_scale("mpp", features.mpp, name)
-        self._same_scale("magnification", features.magnification, name)
         if self.by == "the declaration":
             self.by = name
 
-    def _same_dim(self, features: Features, name: str) -> None:
-        if features.dim == 0:
-            return
-        if self.dim is not None and features.dim != self.dim:
+    def add(
+        self, features: Features, patient: str, source: str = "", digest: str = ""
+    ) -> None:
+        """Record a slide after the others."""
+        start = self.slides[-1].stop if self.slides else 0
+        slide = Slide(
+            slide_id=features.slide_id,
+            patient_id=patient,
+            start=start,
+            stop=start + len(features),
+            source=source,
+            sha256=digest,
+            content=sha256_array(features.values),
+            coords_sha256=sha256_array(_coords(features)),
+            coord_unit=features.coord_unit,
+            encoder=features.encoder,
+            mpp=features.mpp,
+            tile_um=features.tile_um,
+            patch_size_level0=features.patch_size_level0,
+            magnification=features.magnification,
+            tool=features.tool,
+        )
+        self.slides.append(slide)
+
+    def width(self) -> int:
+        """Features per tile, once a slide has tiles."""
+        if self.dim is None:
             raise FeatureFileError(
-                f"{name}: {features.dim} features per tile, {self.by} has {self.dim}; "
-                "one cohort has one encoder",
+                f"none of {len(self.slides)} slides has a tile, so there is nothing to pack",
             )
-        self.dim = features.dim
-
-    def _same_scale(self, what: str, said: float | None, name: str) -> None:
-        known: float | None = getattr(self, what)
-        if said is None:
-            return
-        if known is not None and abs(said - known) > SAME_SCALE * known:
-            raise FeatureFileError(
-                f"{name}: tiles at {what} {said:g}, {self.by} says {known:g}; one cohort has one scale",
-            )
-        if known is None:
-            setattr(self, what, said)
+        return self.dim
 
 
-def _slide(
-    features: Features,
-    patient: str,
-    start: int,
-    source: str,
-    digest: str,
-) -> Slide:
-    return Slide(
-        slide_id=features.slide_id,
-        patient_id=patient,
-        start=start,
-        stop=start + len(features),
-        source=source,
-        sha256=digest,
-        content=sha256_array(features.values),
-        coords_sha256=sha256_array(_coords(features)),
-        coord_unit=features.coord_unit,
-        encoder=features.encoder,
-        mpp=features.mpp,
-        tile_um=features.tile_um,
-        patch_size_level0=features.patch_size_level0,
-        magnification=features.magnification,
-        tool=features.tool,
-    )
+_SHARED = {
+    "dim": ("{:d} features per tile, {} has {:d}", "encoder"),
+    "encoder": ("made by encoder {!r}, {} says {!r}", "encoder"),
+    "mpp": ("tiles at mpp {:g}, {} says {:g}", "scale"),
+    "magnification": ("tiles at magnification {:g}, {} says {:g}", "scale"),
+}
+"""What all slides of a store share: how a difference is said, and of what there is one."""
+
+
+def _same(value: Any, known: Any) -> bool:
+    if isinstance(value, float):
+        return bool(abs(value - known) <= SAME_SCALE * known)
+    return bool(value == known)
 
 
 def _coords(features: Features) -> AnyArray:
@@ -119,50 +123,26 @@ def collect(
     mpp: float | None,
 ) -> tuple[Index, AnyArray, AnyArray]:
     """Check slides in memory and lay them one after another; see `BagStore.from_arrays`."""
-    agreed = _Agreement(None if encoder is None else normalise_encoder(encoder), mpp)
-    records: list[Slide] = []
+    packer = _Packer(encoder, mpp)
     values: list[AnyArray] = []
     coords: list[AnyArray] = []
     for slide_id, patient_id, block, *rest in slides:
-        at = rest[0] if rest else None
-        draft = Draft(np.asarray(block), "arrays", coords=at, coord_unit="level0_px")
+        corners = rest[0] if rest else None
+        draft = Draft(np.asarray(block), "arrays", corners, coord_unit="level0_px")
         features = draft.finish(Path(str(slide_id)), str(slide_id))
-        agreed.admit(features, f"slide {slide_id}")
-        records.append(
-            _slide(
-                features,
-                str(patient_id),
-                records[-1].stop if records else 0,
-                "",
-                "",
-            ),
-        )
+        packer.check(features, f"slide {slide_id}")
+        packer.add(features, str(patient_id))
         if len(features):
             values.append(features.values)
             coords.append(_coords(features))
-    dim = _require_tiles(agreed.dim, len(records))
-    dtype = max(
-        (block.dtype for block in values),
-        key=lambda d: d.itemsize,
-        default=np.dtype(np.float32),
-    )
-    index = Index(tuple(records), dim, dtype.name, agreed.encoder, agreed.mpp)
+    dim = packer.width()
+    dtype = np.result_type(*values) if values else np.dtype(np.float32)
+    records = tuple(packer.slides)
+    index = Index(records, dim, dtype.name, packer.encoder, packer.mpp)
     index.check(Path("arrays"))
-    return (
-        index,
-        np.concatenate(
-            [block.astype(dtype) for block in values] or [np.zeros((0, dim), dtype)],
-        ),
-        np.concatenate(coords or [np.zeros((0, 2))]),
-    )
-
-
-def _require_tiles(dim: int | None, slides: int) -> int:
-    if dim is None:
-        raise FeatureFileError(
-            f"none of {slides} slides has a tile, so there is nothing to pack",
-        )
-    return dim
+    nothing = np.zeros((0, dim), dtype)
+    matrix = np.concatenate([nothing, *values], dtype=dtype)
+    return index, matrix, np.concatenate([np.zeros((0, 2)), *coords])
 
 
 def write_store(
@@ -177,8 +157,8 @@ def write_store(
     allow_empty: bool,
 ) -> None:
     """Write a store folder; see `pack`."""
-    _refuse_repeats(items)
-    agreed = _Agreement(None if encoder is None else normalise_encoder(encoder), mpp)
+    _refuse_repeated(items)
+    packer = _Packer(encoder, mpp)
     with disk_errors(out, FeatureFileError):
         sweep_stage(out, error=FeatureFileError)
         taken = out.exists() or out.is_symlink()
@@ -186,7 +166,7 @@ def write_store(
             _refuse_foreign(out)
             out = out.resolve()  # a link to a store stays
     if taken and not overwrite:
-        difference = _difference(items, out, agreed, options, allow_empty)
+        difference = _difference(items, out, packer, options, allow_empty)
         if difference is None:
             return
         raise FeatureFileError(
@@ -195,14 +175,12 @@ def write_store(
         )
     try_folder(out.parent if taken else out, error=FeatureFileError)
     with staged_folder(out, error=FeatureFileError) as folder:
-        index = _stream(items, folder, agreed, encoder, options, progress, allow_empty)
-        index.write(folder)
+        _stream(items, folder, packer, encoder, options, progress, allow_empty)
 
 
-def _refuse_repeats(items: Sequence[Item]) -> None:
-    twice = sorted(
-        slide for slide, n in Counter(slide for slide, _, _ in items).items() if n > 1
-    )
+def _refuse_repeated(items: Sequence[Item]) -> None:
+    counts = Counter(item[0] for item in items)
+    twice = sorted(slide for slide in counts if counts[slide] > 1)
     if twice:
         raise FeatureFileError(f"slide ids given twice: {listed(twice)}")
 
@@ -210,57 +188,47 @@ def _refuse_repeats(items: Sequence[Item]) -> None:
 def _stream(
     items: Sequence[Item],
     folder: Path,
-    agreed: _Agreement,
+    packer: _Packer,
     encoder: str | None,
     options: ReadOptions,
     progress: Progress | None,
     allow_empty: bool,
-) -> Index:
-    records: list[Slide] = []
+) -> None:
+    """Read the files one by one, and write the three files of a store."""
     matrix: MatrixWriter | None = None
     places = MatrixWriter(folder / "coords.npy", 2, np.dtype(np.float64))
     try:
         for done, (slide_id, patient_id, path) in enumerate(items, start=1):
             with context(f"slide {slide_id} of patient {patient_id}"):
                 features = read_features(path, encoder=encoder, options=options)
-                agreed.admit(features, str(path))
-                _refuse_empty(features, allow_empty)
-            start = records[-1].stop if records else 0
+                packer.check(features, str(path))
+                if not len(features) and not allow_empty:
+                    raise FeatureFileError(
+                        f"{path}: no tiles; extract the slide again, leave it out of the slide "
+                        "table, or pass allow_empty=True to record it as empty",
+                    )
             # the id is the slide table's, whatever the file is called
             features = replace(features, slide_id=slide_id)
-            records.append(
-                _slide(
-                    features,
-                    patient_id,
-                    start,
-                    path.as_posix(),
-                    _source_sha256(path),
-                ),
-            )
+            digest = _source_sha256(path)
+            packer.add(features, patient_id, path.as_posix(), digest)
             if len(features):
-                matrix = matrix or MatrixWriter(
-                    folder / "features.npy",
-                    features.dim,
-                    features.values.dtype,
-                )
+                dim, dtype = features.dim, features.values.dtype
+                matrix = matrix or MatrixWriter(folder / "features.npy", dim, dtype)
                 matrix.append(features.values)
                 places.append(_coords(features))
             if progress is not None:
                 progress(done, len(items), slide_id)
-        dim = _require_tiles(agreed.dim, len(items))
-        matrix = matrix or MatrixWriter(
-            folder / "features.npy",
-            dim,
-            np.dtype(np.float32),
-        )
+        dim, dtype = packer.width(), np.dtype(np.float32)
+        matrix = matrix or MatrixWriter(folder / "features.npy", dim, dtype)
         matrix.finish()
         places.finish()
     finally:
         places.close()
         if matrix is not None:
             matrix.close()
-    name = encoder_without(agreed.encoder, options.exclude_features)
-    return Index(tuple(records), dim, matrix.dtype.name, name, agreed.mpp, options)
+    name = encoder_without(packer.encoder, options.exclude_features)
+    slides, dtype = tuple(packer.slides), matrix.dtype
+    Index(slides, dim, dtype.name, name, packer.mpp, options).write(folder)
 
 
 def encoder_without(encoder: str | None, columns: Sequence[int]) -> str | None:
@@ -274,37 +242,39 @@ def encoder_without(encoder: str | None, columns: Sequence[int]) -> str | None:
     return "_".join([encoder or "unnamed", "without", *map(str, sorted(columns))])
 
 
-def _refuse_empty(features: Features, allow_empty: bool) -> None:
-    if not len(features) and not allow_empty:
-        raise FeatureFileError(
-            f"{features.path}: no tiles; extract the slide again, leave it out of the slide table, "
-            "or pass allow_empty=True to record it as empty",
-        )
-
-
 def _difference(
     items: Sequence[Item],
     out: Path,
-    agreed: _Agreement,
+    packer: _Packer,
     options: ReadOptions,
     allow_empty: bool,
 ) -> str | None:
-    """Say in what `out` is not a whole store of these files with these declarations; None if it is."""
+    """Say why `out` is not a whole store of these files and declarations; None if it is."""
     try:
         index = _open_whole(out)
     except FeatureFileError as error:
         return str(error)
-    if [(slide.slide_id, slide.patient_id) for slide in index.slides] != [
-        item[:2] for item in items
-    ]:
-        return "it has other slides, or they are of other patients"
-    encoder = encoder_without(agreed.encoder, options.exclude_features)
-    if options != index.options or agreed.mpp not in (None, index.mpp):
-        return "it was packed with other declarations"
-    if agreed.encoder is not None and index.encoder != encoder:
-        return f"it is of encoder {index.encoder!r}, not {encoder!r}"
-    if not allow_empty and not all(slide.tiles for slide in index.slides):
-        return "it has slides without tiles"
+    encoder = encoder_without(packer.encoder, options.exclude_features)
+    slides = [(slide.slide_id, slide.patient_id) for slide in index.slides]
+    faults = {
+        "it has other slides, or they are of other patients": slides
+        != [item[:2] for item in items],
+        "it was packed with other declarations": options != index.options
+        or packer.mpp not in (None, index.mpp),
+        f"it is of encoder {index.encoder!r}, not {encoder!r}": packer.encoder
+        is not None
+        and index.encoder != encoder,
+        "it has slides without tiles": not allow_empty
+        and not all(slide.tiles for slide in index.slides),
+    }
+    for message, applies in faults.items():
+        if applies:
+            return message
+    return _changed_file(index, items)
+
+
+def _changed_file(index: Index, items: Sequence[Item]) -> str | None:
+    """Say which file is not the one that was packed."""
     for slide, (_, _, path) in zip(index.slides, items, strict=True):
         if not path.exists() or slide.sha256 != _source_sha256(path):
             return f"{path} has changed"
@@ -313,34 +283,28 @@ def _difference(
 
 def _open_whole(out: Path) -> Index:
     """Read the index of a store, every number of which is what was packed."""
-    index = Index.read(out)
-    features = map_matrix(out / "features.npy", (index.tiles, index.dim), index.dtype)
-    coords = map_matrix(out / "coords.npy", (index.tiles, 2), "float64")
+    index, features, coords = read_store(out)
     BagChecks(out, index, features, coords).verify()
     return index
 
 
 def _source_sha256(path: Path) -> str:
     """Hash a feature file, with the files beside it that are read with it."""
-    hashes = [sha256_path(file) for file in (path, *side_files(path))]
+    with boundary(path, "a file that can be read", error=FeatureFileError):
+        hashes = [sha256_path(file) for file in (path, *side_files(path))]
     return hashes[0] if len(hashes) == 1 else sha256_text("\n".join(hashes))
 
 
 def _refuse_foreign(out: Path) -> None:
-    """Let nothing be replaced but a store, be it damaged, or an empty folder."""
+    """Let nothing be replaced but a store, which may be damaged, or an empty folder."""
     names = {entry.name for entry in out.iterdir()} if out.is_dir() else {""}
-    if (
-        names
-        and names != set(FILES)
-        and not (names < set(FILES) and _names_format(out / "index.json"))
-    ):
-        raise FeatureFileError(
-            f"{out}: not a bag store, so it is not overwritten; choose another folder",
-        )
-
-
-def _names_format(path: Path) -> bool:
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return FORMAT.encode() in file.read(_HEAD_BYTES)
+    if not names or names == set(FILES):
+        return
+    index = out / "index.json"
+    if names < set(FILES) and index.is_file():
+        with index.open("rb") as file:
+            if FORMAT.encode() in file.read(_HEAD_BYTES):
+                return
+    raise FeatureFileError(
+        f"{out}: not a bag store, so it is not overwritten; choose another folder",
+    )

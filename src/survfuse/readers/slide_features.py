@@ -142,13 +142,14 @@ class Draft:
         check_finite(values, path, exclude_features)
         if values.size and not values[0].any() and not values.any():
             raise FeatureFileError(
-                f"{path}: every feature of its {len(values)} tiles is 0, so nothing was extracted; extract "
-                "this slide again, or leave it out",
+                f"{path}: every feature of its {len(values)} tiles is 0, so nothing was "
+                "extracted; extract this slide again, or leave it out",
             )
         coords = self.coords
         if coords is not None and len(values) == 1 and (places := rows_of(coords)) != 1:
             self.notes.append(
-                f"one vector for the whole slide: the coordinates of {places} tiles beside it are not used",
+                f"one vector for the whole slide: the coordinates of {places} tiles beside it "
+                "are not used",
             )
             coords = None
         if coords is not None:
@@ -172,7 +173,8 @@ class Draft:
 def no_features(path: Path, options: ReadOptions, names: Sequence[str]) -> str:
     """Say that a file has no array of features, what it has, and how to name the right one."""
     return (
-        f"{path}: expected one of {', '.join(options.feature_keys)}, found {listed(names, 10) or 'nothing'}; "
+        f"{path}: expected one of {', '.join(options.feature_keys)}, found "
+        f"{listed(names, 10) or 'nothing'}; "
         "point `features:` at the folder of feature files, or, where one of these is the features, "
         "name it with `key: NAME` beside `features:` in the cohort file"
     )
@@ -204,7 +206,8 @@ def with_encoder(features: Features, declared: str | None) -> Features:
         return replace(features, encoder=expected)
     if features.encoder != expected:
         raise FeatureFileError(
-            f"{features.path}: made by encoder {features.encoder!r}, but {expected!r} was declared; "
+            f"{features.path}: made by encoder {features.encoder!r}, but {expected!r} was "
+            "declared; "
             f"declare `encoder: {features.encoder}` or point at the features of {expected!r}",
         )
     return features

@@ -1,4 +1,4 @@
-"""Names of slides and of their files: which endings are no part of a name, and which names are one."""
+"""Names of slides and of their files: endings, and which names are one."""
 
 from __future__ import annotations
 
@@ -8,17 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 
 from survfuse.readers.cell_text import composed
+from survfuse.readers.formats import format_by_suffix
 
-FEATURE_SUFFIXES = (
-    ".h5",
-    ".hdf5",
-    ".pt",
-    ".pth",
-    ".npy",
-    ".npz",
-    ".safetensors",
-    ".zarr",
-)
 SLIDE_SUFFIXES = (
     ".svs",
     ".tif",
@@ -31,14 +22,9 @@ SLIDE_SUFFIXES = (
     ".dcm",
     ".czi",
 )
-_OTHER_IMAGES = (
-    ".vmu",
-    ".svslide",
-    ".qptiff",
-    ".isyntax",
-    ".vsi",
-)  # of slides that are not read here
-_ENDINGS = (*FEATURE_SUFFIXES, *SLIDE_SUFFIXES, *_OTHER_IMAGES, ".ome")
+# of slides that are not read here
+_OTHER_IMAGES = (".vmu", ".svslide", ".qptiff", ".isyntax", ".vsi")
+_ENDINGS = (*SLIDE_SUFFIXES, *_OTHER_IMAGES, ".ome")
 
 
 def name_stems(name: str) -> tuple[str, ...]:
@@ -60,10 +46,10 @@ def name_stems(name: str) -> tuple[str, ...]:
 
 def _ending_of(name: str) -> str | None:
     small = name.lower()
-    return next(
-        (end for end in _ENDINGS if small.endswith(end) and len(small) > len(end)),
-        None,
-    )
+    for ending in (*format_by_suffix(), *_ENDINGS):
+        if small.endswith(ending) and len(small) > len(ending):
+            return ending
+    return None
 
 
 def slide_stem(slide: str) -> str:
@@ -136,13 +122,13 @@ def _lookup(one: str, by_stem: Mapping[str, str | None]) -> str | None:
 
 
 def _same_but_for_case(ids: list[str], names: list[str]) -> dict[str, str]:
-    wanted = Counter(map(_lowered, ids))
-    counts = Counter(map(_lowered, names))
+    id_counts = Counter(map(_lowered, ids))
+    name_counts = Counter(map(_lowered, names))
     name_of = {_lowered(name): name for name in names}
     pairs: dict[str, str] = {}
     for one in ids:
         plain = _lowered(one)
-        if wanted[plain] == 1 and counts[plain] == 1:
+        if id_counts[plain] == 1 and name_counts[plain] == 1:
             pairs[one] = name_of[plain]
     return pairs
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from survfuse._errors import FeatureFileError
 from survfuse._storage import read_json
-from survfuse.readers.array_checks import is_beside
+from survfuse.readers.array_checks import exists
 from survfuse.readers.slide_features import Draft
 
 CONFIG = "bags_config.json"
@@ -35,7 +35,7 @@ def describe_bags(draft: Draft, path: Path) -> None:
         When it cannot be read, or says another number of features than the bag has.
     """
     file = path.with_name(CONFIG)
-    if not is_beside(file):
+    if not exists(file):
         return
     config = read_json(file)
     if not isinstance(config, Mapping):
@@ -62,8 +62,8 @@ def _check_width(
     width = config.get("num_features")
     if isinstance(width, int) and draft.values.size and draft.values.shape[-1] != width:
         raise FeatureFileError(
-            f"{path}: has {draft.values.shape[-1]} features per tile, but {file.name} beside it says "
-            f"{width}; keep the bags of one extraction, with their {file.name}, in one folder",
+            f"{path}: has {draft.values.shape[-1]} features per tile, but {file.name} beside it "
+            f"says {width}; keep the bags of one extraction, with their {file.name}, in one folder",
         )
 
 

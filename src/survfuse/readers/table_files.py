@@ -66,7 +66,8 @@ def read_table(path: Path | str, *, id_column: str | None = None) -> pd.DataFram
     Raises
     ------
     InputError
-        When the file is absent, not UTF-8, ragged (naming the line), repeats a column or its header, or lacks
+        When the file is absent, not UTF-8, ragged (naming the line), repeats a column or its
+        header, or lacks
         `id_column` (naming the columns it has).
 
     Examples
@@ -114,7 +115,8 @@ def format_of(path: Path) -> str:
     suffix = format_of_text(path)
     if suffix in {".xlsx", ".xls", ".xlsm", ".ods"}:
         raise InputError(
-            f"{path}: is a workbook ({suffix}); save its sheet as CSV (UTF-8), and name that file here",
+            f"{path}: is a workbook ({suffix}); save its sheet as CSV (UTF-8), and name that "
+            "file here",
         )
     if suffix not in (*DELIMITERS, ".parquet"):
         known = ", ".join((*DELIMITERS, ".parquet"))
@@ -179,9 +181,9 @@ def parquet_texts(path: Path, name: str, column: Any) -> list[str]:
         return _texts(path, name, column)
     cells: list[str] = []
     for chunk in column.chunks:
-        words = ["", *_texts(path, name, chunk.dictionary)]
+        texts = ["", *_texts(path, name, chunk.dictionary)]
         places = (chunk.indices.cast(pa.int64()).fill_null(-1).to_numpy() + 1).tolist()
-        cells += map(words.__getitem__, places)
+        cells += map(texts.__getitem__, places)
     written_out = sum(map(len, cells))
     if written_out > _ALWAYS:
         refuse_claim(f"{path}: column {name!r}", written_out, regular_file(path))
@@ -232,14 +234,15 @@ def _refuse_claims(path: Path, about: Any, schema: Any, size: int) -> None:
     """Refuse sizes in a footer that no table has, or that cannot lie in the file."""
     if about.num_rows > MOST_LINES or len(schema) > MOST_COLUMNS:
         raise InputError(
-            f"{path}: claims {about.num_rows} rows of {len(schema)} columns; of a table at most {MOST_LINES} "
-            f"rows of {MOST_COLUMNS} columns are read",
+            f"{path}: claims {about.num_rows} rows of {len(schema)} columns; of a table at most "
+            f"{MOST_LINES} rows of {MOST_COLUMNS} columns are read",
         )
     widths = {kind: _width(kind) for kind in set(schema.types)}
     for field in schema:
         if widths[field.type] is None:
             raise InputError(
-                f"{path}: column {field.name!r} has type {field.type}, expected plain values; remove it",
+                f"{path}: column {field.name!r} has type {field.type}, expected plain values; "
+                "remove it",
             )
     width = sum(widths[kind] or 0 for kind in schema.types)  # of one row
     groups = [
@@ -250,7 +253,7 @@ def _refuse_claims(path: Path, about: Any, schema: Any, size: int) -> None:
 
 
 def _width(kind: Any) -> int | None:
-    """Bytes that a value takes (a text: its place in a dictionary); None where values are nested."""
+    """Bytes of a value (of a text: its place in a dictionary); None where values are nested."""
     import pyarrow as pa
 
     if pa.types.is_nested(kind):
@@ -274,9 +277,9 @@ def _has_any_length(kind: Any) -> bool:
 
 def _unsplit(name: str, names: list[str]) -> str:
     """Say what separates the cells, where a wanted name stands in one header cell with others."""
-    for mark, word in MARKS.items():
+    for mark, plural in MARKS.items():
         if any(name in given.split(mark) for given in names):
-            return f"{word} seem to separate its cells"
+            return f"{plural} seem to separate its cells"
     return ""
 
 
@@ -291,7 +294,10 @@ def _with_ids(
         trivial = only_difference([id_column], names) or _unsplit(id_column, names)
         hint = f"; {trivial}" if trivial else ""
         if not hint and ROW_NAMES in names:
-            hint = f"; if the ids are the row names, whose column has no name, say `patient: {ROW_NAMES}`"
+            hint = (
+                "; if the ids are the row names, whose column has no name, say `patient: "
+                f"{ROW_NAMES}`"
+            )
         raise InputError(
             f"{path}: no column {id_column!r}; it has {listed(map(repr, names), 20)}{hint}",
         )

@@ -75,7 +75,7 @@ def log_scale(values: Matrix, unit: str, library_share: Matrix | None = None) ->
 
 
 def usual_share(counts: Matrix) -> Matrix:
-    """Mean share of a sample's reads that each gene has, (genes,), summing to 1; 0 where never known."""
+    """Mean share of a sample's reads that each gene has, (genes,), summing to 1."""
     library = np.nansum(counts, axis=1, keepdims=True)
     shares = counts / np.where(library > 0, library, np.nan)
     known = ~np.isnan(shares)
@@ -145,7 +145,7 @@ class Figures:
         return bool((np.abs(self.totals / expected - 1) < 0.01).all())
 
     def one_library(self, base: float) -> bool:
-        """Whether `base` to the power of the values, less 1, adds up to the same in all patients, to 1 %."""
+        """Whether base ** values - 1 adds up to the same in all patients, to 1 %."""
         with np.errstate(over="ignore", invalid="ignore"):
             totals = np.nansum(np.power(base, self.values) - 1, axis=1)
             return bool((np.abs(totals / np.median(totals) - 1) < 0.01).all())
@@ -157,7 +157,7 @@ class Figures:
 
     @cached_property
     def looks_log(self) -> bool:
-        """Whether values of a linear unit are certainly logarithms: none is large or far from the others."""
+        """Whether values of a linear unit are certainly logarithms: none is large."""
         positive = self.known[self.known > 0]
         return self.within_log and (
             self.genes >= _PANEL or self.high <= 8 * float(np.median(positive))
@@ -165,7 +165,7 @@ class Figures:
 
     @cached_property
     def gene_moments(self) -> tuple[Matrix, Matrix]:
-        """Mean and deviation of each gene that varies, (genes,); empty below 5 patients or genes."""
+        """Mean and deviation of each gene that varies, (genes,); empty if fewer than 5."""
         measured = np.isfinite(self.values).sum(axis=0) >= 5
         values = self.values[:, measured]
         mean, deviation = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
@@ -218,8 +218,8 @@ def check_unit(values: AnyArray, unit: str, path: Path) -> list[str]:
     complaint = _complaint(figures, unit)
     if complaint is not None:
         raise InputError(
-            f"{path}: declared {unit}, but {complaint} (range {figures.low:.4g} to {figures.high:.4g}); "
-            "correct `unit`, or `orientation` if rows are genes",
+            f"{path}: declared {unit}, but {complaint} (range {figures.low:.4g} to "
+            f"{figures.high:.4g}); correct `unit`, or `orientation` if rows are genes",
         )
     doubt = _doubt(figures, unit)
     return [] if doubt is None else [f"declared {unit}, but {doubt}"]
@@ -244,7 +244,10 @@ def _against_linear(of: Figures, unit: str) -> str | None:
         return "no value is large, as many genes' would be; looks like a log scale"
     if unit == "counts":
         if of.enough and of.fractional > 0.01 and of.total_is_near(_MILLION):
-            return "values are fractions and every patient adds up to a million; looks like TPM or CPM"
+            return (
+                "values are fractions and every patient adds up to a million; looks like TPM or "
+                "CPM"
+            )
         return None
     if unit == "tpm" and of.totals.max() > 1.1 * _MILLION:
         return f"a patient sums to {of.totals.max():.4g}, more than a million; looks like counts"
@@ -255,7 +258,10 @@ def _against_linear(of: Figures, unit: str) -> str | None:
         and of.genes >= _TRANSCRIPTOME
         and np.median(of.totals) < _MILLION / 10
     ):
-        return f"patients sum to about {np.median(of.totals):.4g}, not to a million; looks like a log scale"
+        return (
+            f"patients sum to about {np.median(of.totals):.4g}, not to a million; looks like a "
+            "log scale"
+        )
     return None
 
 
@@ -268,22 +274,25 @@ def _doubt_of_linear(of: Figures, unit: str) -> str | None:
         return "every patient adds up to a million: TPM? if so, correct `unit`"
     if unit == "tpm" and not (np.abs(of.totals / _MILLION - 1) < 0.1).all():
         low, high = of.totals.min(), of.totals.max()
-        return f"patients sum to {low:.4g} to {high:.4g}, TPM of all genes to a million: a part of the genes?"
+        return (
+            f"patients sum to {low:.4g} to {high:.4g}, TPM of all genes to a million: a part of "
+            "the genes?"
+        )
     return None
 
 
 def _doubt_of_counts(of: Figures) -> str | None:
     if of.fractional > 0:
         return (
-            f"{of.fractional:.1%} of values are no whole numbers: taken as expected counts (RSEM, salmon); "
-            "if they are TPM or normalised, correct `unit`"
+            f"{of.fractional:.1%} of values are no whole numbers: taken as expected counts "
+            "(RSEM, salmon); if they are TPM or normalised, correct `unit`"
         )
     if of.total_is_near(_MILLION):
         return "every patient adds up to a million: TPM or CPM? if so, correct `unit`"
     if of.genes < _WHOLE_LIBRARY:
         return (
-            f"library sizes are sums over {of.genes} genes only: give all genes of the sample, and choose "
-            "among them by expression_genes or expression_top"
+            f"library sizes are sums over {of.genes} genes only: give all genes of the sample, "
+            "and choose among them by expression_genes or expression_top"
         )
     return None
 
@@ -297,15 +306,18 @@ def _against_scores(of: Figures) -> str | None:
     if float(np.median(np.abs(of.known))) > 20:
         return "most values are huge; looks unstandardised"
     if of.known.size >= 100 and (of.negative < 0.05 or of.offset > 3):
-        return f"{of.negative:.0%} of values are negative and genes lie far from 0; looks like a log scale"
+        return (
+            f"{of.negative:.0%} of values are negative and genes lie far from 0; looks like a log "
+            "scale"
+        )
     return None
 
 
 def _doubt_of_scores(of: Figures) -> str | None:
     if of.offset > 0.7:
         return (
-            f"half of the genes have a mean at least {of.offset:.2g} deviations from 0: scores relative to "
-            "other samples, or a log scale?"
+            f"half of the genes have a mean at least {of.offset:.2g} deviations from 0: scores "
+            "relative to other samples, or a log scale?"
         )
     return None
 
@@ -323,21 +335,24 @@ def _against_log(of: Figures, unit: str) -> str | None:
 
 
 def _against_base(of: Figures) -> str | None:
-    """Whether patients add up to one library size when another base than 2 is raised to their values."""
+    """Whether patients add up to one library size under another base than 2."""
     if not of.enough or len(of.values) < 5 or of.one_library(2):
         return None
     for base, name in ((np.e, "natural"), (10, "decimal")):
         if of.one_library(base):
             return (
-                f"{base:.4g}^x - 1 adds up to the same in every patient; looks like {name} logarithms: "
-                f"multiply all values by {np.log2(base):.7g}"
+                f"{base:.4g}^x - 1 adds up to the same in every patient; looks like {name} "
+                f"logarithms: multiply all values by {np.log2(base):.7g}"
             )
     return None
 
 
 def _doubt_of_log(of: Figures, unit: str) -> str | None:
     if of.enough and of.negative > 0.25 and not of.offset > 0.5:
-        return f"{of.negative:.0%} of values are negative: z-scores, or a small number added before the log?"
+        return (
+            f"{of.negative:.0%} of values are negative: z-scores, or a small number added before "
+            "the log?"
+        )
     if unit == "log2tpm":
         with np.errstate(over="ignore"):
             most = float(np.nansum(np.exp2(of.values) - 1, axis=1).max())

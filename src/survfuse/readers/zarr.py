@@ -18,10 +18,12 @@ import numpy as np
 from survfuse._errors import FeatureFileError, MissingExtraError
 from survfuse._gate import boundary, regular_file
 from survfuse.readers.array_checks import AnyArray, check_stored
+from survfuse.readers.formats import feature_format
 from survfuse.readers.slide_features import USUAL, Draft, ReadOptions, normalise_encoder
 from survfuse.readers.zarr_arrays import (
     attributes,
     groups,
+    has_chunks,
     is_group,
     read_array,
     refuse_links,
@@ -37,11 +39,15 @@ class _Table:
     tiles: str
 
 
+@feature_format(
+    "zarr",
+    ".zarr",
+    summary="wsidata / LazySlide (extra `anndata`)",
+    source="wsidata",
+    is_folder=True,
+)
 def read_wsidata(
-    path: Path,
-    *,
-    encoder: str | None = None,
-    options: ReadOptions = USUAL,
+    path: Path, encoder: str | None = None, options: ReadOptions = USUAL
 ) -> Draft:
     """Read one feature table of a wsidata store.
 
@@ -62,11 +68,12 @@ def read_wsidata(
     Raises
     ------
     FeatureFileError
-        When the store has no feature table, or several and neither `encoder` nor `tiles` chooses one.
+        When the store has no feature table, or several and neither `encoder` nor `tiles` chooses
+        one.
     MissingExtraError
         Without the zarr package.
     """
-    if find_spec("numcodecs") is None:
+    if find_spec("zarr") is None:
         raise MissingExtraError(
             f"{path}: reading a zarr store needs the zarr package: pip install survfuse[anndata]",
         )
@@ -113,13 +120,14 @@ def _tables(specs: Mapping[str, Any], path: Path, tiles: str | None) -> list[_Ta
             )
     if not tables:
         raise FeatureFileError(
-            f"{path}: expected a table named <model>_<tiles>, found {', '.join(names) or 'no tables'}",
+            f"{path}: expected a table named <model>_<tiles>, found "
+            f"{', '.join(names) or 'no tables'}",
         )
     return tables
 
 
 def _grid_of(name: str, grids: Collection[str]) -> str | None:
-    """Take the tile grid from a table's name: one that the store lists, else tiles, tiles2 or so on."""
+    """Take the tile grid from a table's name: one in the store, else tiles, tiles2, ..."""
     listed = [grid for grid in grids if name.endswith(f"_{grid}")]
     if listed:
         return max(listed, key=len)
@@ -149,9 +157,10 @@ def _choose(
         for table in tables
     ]
     raise FeatureFileError(
-        f"{path}: {len(chosen)} feature tables fit{' ' if wanted else ''}{' and '.join(wanted)}, expected "
-        f"one; the store has {', '.join(known)}: write both lines of the one that is meant into the "
-        "section of the cohort file",
+        f"{path}: {len(chosen)} feature tables fit{' ' if wanted else ''}{' and '.join(wanted)}, "
+        "expected "
+        f"one; the store has {', '.join(known)}: write both lines of the one that is meant into "
+        "the section of the cohort file",
     )
 
 
@@ -179,10 +188,10 @@ def _scale(draft: Draft, spec: Any, slide: Any) -> None:
 def _locate(draft: Draft, table: Path, shapes: Path) -> None:
     spatial, obs = table / "obsm" / "spatial", table / "obs"
     if spatial.exists():
-        draft.coords = read_array(spatial, kinds="fiu")
+        draft.coords = read_array(spatial, kinds="fiu", fill=True)
         draft.notes.append("coordinates from obsm/spatial, taken as level-0 pixels")
     elif (obs / "x").exists() and (obs / "y").exists():
-        columns = [read_array(obs / name, kinds="fiu") for name in "xy"]
+        columns = [read_array(obs / name, kinds="fiu", fill=True) for name in "xy"]
         draft.coords = np.stack(columns, axis=1)
         draft.notes.append(
             "coordinates from obs columns x and y, taken as level-0 pixels",
@@ -191,7 +200,8 @@ def _locate(draft: Draft, table: Path, shapes: Path) -> None:
         ids = _tile_ids(obs / "tile_id", len(draft.values))
         draft.coords = _boxes(shapes, ids, len(draft.values))
         draft.notes.append(
-            f"coordinates: upper left corners of the boxes in shapes/{shapes.parent.name}, joined on tile_id",
+            f"coordinates: upper left corners of the boxes in shapes/{shapes.parent.name}, "
+            "joined on tile_id",
         )
     else:
         draft.notes.append(
@@ -202,23 +212,17 @@ def _locate(draft: Draft, table: Path, shapes: Path) -> None:
 
 
 def _tile_ids(folder: Path, tiles: int) -> AnyArray | None:
-    """Ids of the tiles; None where there are none, or where the only one is 0, of which zarr writes no chunk.
+    """Ids of the tiles; None without ids, or where the only id is 0 (zarr writes no chunk).
 
     One tile without an id can only be the one box that there is, so nothing is guessed.
     """
-    if not folder.exists():
-        return None
-    if tiles == 1 and {entry.name for entry in folder.iterdir()} <= {
-        "zarr.json",
-        ".zarray",
-        ".zattrs",
-    }:
+    if not folder.exists() or (tiles == 1 and not has_chunks(folder)):
         return None
     return read_array(folder, kinds="iu")
 
 
 def _boxes(path: Path, ids: AnyArray | None, tiles: int) -> AnyArray:
-    """Upper left corners of GeoParquet boxes (WKB polygons of five points), in the order of `ids`."""
+    """Upper left corners of GeoParquet boxes (WKB polygons of 5 points), ordered as `ids`."""
     frame = _read_shapes(path)
     blobs = frame["geometry"].to_pylist()
     if any(

@@ -104,7 +104,7 @@ def test_code_in_a_checkpoint_is_not_run(
         match=r"evil\.pt: neither safetensors nor a torch checkpoint that can be read without",
     ) as told:
         read_weights(tmp_path / "evil.pt")
-    assert "unsupported GLOBAL posix.mkdir" in str(
+    assert "it holds posix.mkdir" in str(
         told.value,
     )  # and no advice to run it
     assert not (tmp_path / "ran").exists()
@@ -158,23 +158,21 @@ def test_other_things_are_refused(tmp_path: Path, thing: object, told: str) -> N
 
 
 @pytest.mark.parametrize(
-    "hollow",
+    ("hollow", "message"),
     [
-        torch.zeros(1).expand(10**9),
-        torch.zeros(4, 4).to_sparse(),
-        torch.empty(9, device="meta"),
+        (torch.zeros(1).expand(10**9), "not every value of these tensors is stored: b"),
+        (torch.zeros(4, 4).to_sparse(), "named tensors only, but these are none: b"),
+        (torch.empty(9, device="meta"), "named tensors only, but these are none: b"),
     ],
     ids=["one value", "sparse", "meta"],
 )
 def test_tensors_without_their_values_are_refused(
     tmp_path: Path,
     hollow: torch.Tensor,
+    message: str,
 ) -> None:
     torch.save({"a": torch.zeros(1), "b": hollow}, tmp_path / "x.pt")
-    with pytest.raises(
-        InputError,
-        match=r"x\.pt: not every value of these tensors is stored: b; download",
-    ):
+    with pytest.raises(InputError, match=rf"x\.pt: .*{message}"):
         read_weights(tmp_path / "x.pt")
 
 
@@ -187,12 +185,12 @@ def test_a_checkpoint_that_asks_for_memory_is_refused(tmp_path: Path) -> None:
     torch.save({"a": torch.zeros(1), "b": Vast()}, tmp_path / "x.pt")
     with pytest.raises(
         InputError,
-        match=r"x\.pt: neither .*it holds a bytearray, which no weights do",
+        match=r"x\.pt: expected named tensors only, but these are none: b",
     ):
         read_weights(tmp_path / "x.pt")
 
 
-def test_a_checkpoint_that_was_packed_again_is_refused(tmp_path: Path) -> None:
+def test_a_checkpoint_that_was_packed_again_reads_the_same(tmp_path: Path) -> None:
     torch.save({"a": torch.ones(1000)}, tmp_path / "x.pt")
     with (
         zipfile.ZipFile(tmp_path / "x.pt") as whole,
@@ -200,11 +198,7 @@ def test_a_checkpoint_that_was_packed_again_is_refused(tmp_path: Path) -> None:
     ):
         for name in whole.namelist():
             packed.writestr(name, whole.read(name))
-    with pytest.raises(
-        InputError,
-        match=r"y\.pt: was packed again by another program \('x/data\.pkl'\)",
-    ):
-        read_weights(tmp_path / "y.pt")
+    assert torch.equal(read_weights(tmp_path / "y.pt").tensors["a"], torch.ones(1000))
 
 
 def test_a_pipe_holds_no_weights(tmp_path: Path) -> None:

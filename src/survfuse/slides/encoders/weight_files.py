@@ -15,7 +15,7 @@ from torch import Tensor
 from survfuse._errors import InputError, listed
 from survfuse._gate import boundary, is_system_error, regular_file
 from survfuse._storage import check_tensors, sha256_file
-from survfuse.readers.checkpoint_files import read_checkpoint
+from survfuse.readers.torch_files import read_checkpoint
 from survfuse.slides.encoders.card import ENCODERS, find_card
 from survfuse.slides.encoders.encoder import EncoderCard
 from survfuse.slides.encoders.encoder_networks import PooledNetwork, build_network

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from survfuse._errors import CrashError, FeatureFileError
-from survfuse.readers import _hdf5_process, read_features
-from survfuse.readers._hdf5_process import answers
+from survfuse.readers import child_process, read_features
+from survfuse.readers.child_process import answers
 from survfuse.readers.hdf5_files import MEMORY, look
 
 
@@ -35,7 +35,7 @@ def ask_and_send(path: Path, number: int) -> None:
     """Send a signal to the process instead of taking its second answer."""
     with answers(path, "look", 1, MEMORY, names=[""], attributes=[]) as process:
         process.answer()
-        os.kill(process.number, number)
+        os.kill(process.run.pid, number)
         process.answer()
 
 
@@ -45,7 +45,7 @@ def ask_and_send(path: Path, number: int) -> None:
         (
             signal.SIGSEGV,
             FeatureFileError,
-            "not a whole HDF5 file .the HDF5 library crashes on it, status -11",
+            "not a whole HDF5 file .its library crashes on it, status -11",
         ),
         (
             signal.SIGPROF,
@@ -81,7 +81,7 @@ def test_an_interrupted_answer_is_not_taken_for_the_next(bag: Path) -> None:
 
 def test_many_broken_files_do_not_stop_the_next(bag: Path, tmp_path: Path) -> None:
     (tmp_path / "broken.h5").write_bytes(b"no HDF5")
-    for _ in range(_hdf5_process.MOST_ERRORS + 1):
+    for _ in range(child_process.MOST_ERRORS + 1):
         with pytest.raises(
             FeatureFileError,
             match=r"broken\.h5: not a whole HDF5 file",
@@ -119,8 +119,8 @@ def test_it_reads_beside_a_changed_folder(
 @pytest.mark.parametrize("end", ["", "os._exit(0)", "os.kill(os.getpid(), 9)"])
 def test_it_ends_with_its_parent(bag: Path, end: str) -> None:
     code = (
-        "import os, sys; from survfuse.readers import read_features, _hdf5_process as p;"
-        f"read_features({str(bag)!r}); print(p._process.number, flush=True); {end}"
+        "import os, sys; from survfuse.readers import read_features, child_process as p;"
+        f"read_features({str(bag)!r}); print(p._process.run.pid, flush=True); {end}"
     )
     run = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
@@ -131,3 +131,16 @@ def test_it_ends_with_its_parent(bag: Path, end: str) -> None:
     status = Path(f"/proc/{int(run.stdout)}/stat")
     while status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z":
         os.sched_yield()
+
+
+@pytest.mark.parametrize("change", [-4, 4])
+def test_a_process_that_is_out_of_step_is_replaced(bag: Path, change: int) -> None:
+    with (
+        pytest.raises(
+            FeatureFileError, match=r"it has more values than|it ends too early"
+        ),
+        answers(bag, "read", 1, MEMORY, name="features") as process,
+    ):
+        process.fill_parts(memoryview(bytearray(24 + change)))
+    assert process.run.poll() is not None
+    assert total(bag) == 21

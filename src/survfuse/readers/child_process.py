@@ -1,4 +1,4 @@
-"""The process that opens HDF5 files for this one: one per process, started when first needed.
+"""The separate process that opens HDF5 files and zarr arrays, started when first needed.
 
 It is replaced when a file makes it crash or exceed its limits.
 """
@@ -16,21 +16,21 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from survfuse._errors import CrashError, FeatureFileError
 
 MOST_ERRORS = 100
 """After which the process is replaced: the library may leak memory over broken files."""
-_SCRIPT = Path(__file__).with_name("_hdf5_script.py")
+_SCRIPT = Path(__file__).with_name("_child_script.py")
 
 
-class Hdf5Error(Exception):
-    """What h5py raised over a file: the kind of error, and its text."""
+class ChildError(Exception):
+    """What a library raised over a file: the type of the error, and its text."""
 
 
-class Hdf5Process:
-    """A running `_hdf5_script`.
+class Child:
+    """A running `_child_script`.
 
     Raises
     ------
@@ -40,38 +40,29 @@ class Hdf5Process:
 
     def __init__(self) -> None:
         self.errors = 0
-        self._run = subprocess.Popen(
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            "OPENBLAS_NUM_THREADS": "1",
+            "OMP_NUM_THREADS": "1",
+        }
+        self.run = subprocess.Popen(
             [sys.executable, "-P", str(_SCRIPT)],
             bufsize=0,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={
-                **os.environ,
-                "PYTHONPATH": os.pathsep.join(place for place in sys.path if place),
-                "OPENBLAS_NUM_THREADS": "1",
-                "OMP_NUM_THREADS": "1",
-            },
+            env=environment,
             start_new_session=True,  # Ctrl-C is for this process, which then ends the other
         )
-        self._questions: Any = self._run.stdin
-        answers: Any = self._run.stdout
+        self._questions: Any = self.run.stdin
+        answers: Any = self.run.stdout
         self._answers = io.BufferedReader(answers, 2**16)
         if not self._answers.readline():
             raise CrashError(
-                f"the process that opens HDF5 files did not start (exit status {self.stop()}); "
+                f"the process that opens files did not start (exit status {self.stop()}); "
                 f"try: {sys.executable} -c 'import h5py'",
             )
-
-    @property
-    def number(self) -> int:
-        """Of the process, for the system."""
-        return self._run.pid
-
-    @property
-    def alive(self) -> bool:
-        """Whether it still runs."""
-        return self._run.poll() is None
 
     def ask(self, question: Mapping[str, Any]) -> None:
         """Send a question."""
@@ -82,7 +73,7 @@ class Hdf5Process:
 
         Raises
         ------
-        Hdf5Error
+        ChildError
             When the library raised an error instead.
         EOFError
             When the process ended instead.
@@ -90,27 +81,51 @@ class Hdf5Process:
         line = self._answers.readline()
         if not line.endswith(b"\n"):
             raise EOFError("the process ended")
-        answer: dict[str, Any] = json.loads(line)
+        try:
+            answer: dict[str, Any] = json.loads(line)
+        except ValueError:
+            raise self._out_of_step("its answer cannot be read") from None
         if "error" in answer:
-            raise Hdf5Error(answer["error"], answer["reason"])
+            raise ChildError(f"{answer['error']}: {answer['reason']}")
         return answer
 
     def fill(self, block: memoryview) -> None:
-        """Take the bytes that follow an answer."""
+        """Read the bytes that follow an answer."""
         fill(self._answers, block)
+
+    def fill_parts(self, block: memoryview) -> None:
+        """Read all bytes that the next answers announce, until one announces none.
+
+        Raises
+        ------
+        ChildError
+            When they are not as many as the block has.
+        """
+        while count := int(self.answer()["bytes"]):
+            if count > block.nbytes:
+                raise self._out_of_step("it has more values than it claims")
+            self.fill(block[:count])
+            block = block[count:]
+        if block.nbytes:
+            raise self._out_of_step("it ends too early")
+
+    def _out_of_step(self, reason: str) -> ChildError:
+        """Make an error after which the process is replaced: its next line answers nothing."""
+        self.errors = MOST_ERRORS
+        return ChildError(reason)
 
     def stop(self) -> int:
         """End it; return its exit status, or a signal below 0."""
-        self._run.kill()
+        self.run.kill()
         with suppress(OSError):
             self._questions.close()
         self._answers.close()
-        return self._run.wait()
+        return self.run.wait()
 
-    def forget(self) -> None:
+    def release(self) -> None:
         """Leave it to the process that this one was forked from."""
         self._questions.close()
-        self._run.returncode = 0
+        self.run.returncode = 0
 
 
 def fill(file: Any, block: memoryview) -> None:
@@ -128,28 +143,23 @@ def fill(file: Any, block: memoryview) -> None:
         block = block[count:]
 
 
-_process: Hdf5Process | None = None
-_inherited: Hdf5Process | None = (
-    None  # kept: to close its pipe might wait for a thread that is not here
-)
+_process: Child | None = None
+# stored, for closing its pipe might wait for a thread that is not in this process
+_inherited: Child | None = None
 _turn = threading.Lock()
 
 
 @contextmanager
 def answers(
-    path: Path,
-    ask: str,
-    seconds: float,
-    memory: int,
-    **question: Any,
-) -> Iterator[Hdf5Process]:
-    """Ask about an HDF5 file; the answers are taken in the block.
+    path: Path, ask: str, seconds: float, memory: int, **question: Any
+) -> Iterator[Child]:
+    """Ask about a file; the answers are read in the block.
 
     Parameters
     ----------
     path : Path
     ask : str
-        "look", "values" or "read".
+        "look", "values" or "read" of an HDF5 file, "zarr" of an array.
     seconds : float
         Time of a processor that the answer may take.
     memory : int, bytes
@@ -159,58 +169,56 @@ def answers(
     Raises
     ------
     FeatureFileError
-        When the HDF5 library cannot read the file within these limits.
+        When the library cannot read the file within these limits.
     CrashError
         When the process was killed, or does not start.
     """
     global _process
     with _turn:
-        if _process is None or not _process.alive:
-            _process = Hdf5Process()
+        if _process is None or _process.run.poll() is not None:
+            _process = Child()
         process = _process
+        question |= {"path": os.path.abspath(path), "ask": ask}
         try:
-            limits = {"seconds": seconds, "memory": memory}
-            process.ask(
-                {"path": os.path.abspath(path), "ask": ask, **limits, **question},
-            )
+            process.ask({"seconds": seconds, "memory": memory, **question})
             yield process
-        except Hdf5Error as error:
+            process.answer()  # that the file is closed
+        except ChildError as error:
             process.errors += 1
             if process.errors >= MOST_ERRORS:
                 _process = None
                 process.stop()
-            _refuse(path, f"{error.args[0]}: {error.args[1]}")
+            raise _refusal(path, ask, str(error)) from None
         except (EOFError, BrokenPipeError):
             _process = None
-            _refuse_end(path, process.stop())
+            raise _end(path, ask, process.stop()) from None
         except BaseException:  # an interrupted answer would be taken for the next one
             _process = None
             process.stop()
             raise
 
 
-def _refuse(path: Path, reason: str) -> NoReturn:
+def _refusal(path: Path, ask: str, reason: str) -> FeatureFileError:
     if reason.startswith("BlockingIOError"):
-        raise FeatureFileError(
+        return FeatureFileError(
             f"{path}: in use by another program ({reason}); wait until it is done",
         )
-    raise FeatureFileError(f"{path}: not a whole HDF5 file ({reason}); write it again")
+    what, remedy = "HDF5 file", "write it again"
+    if ask == "zarr":
+        what, remedy = "zarr array", "copy the store again"
+    return FeatureFileError(f"{path}: not a whole {what} ({reason}); {remedy}")
 
 
-def _refuse_end(path: Path, status: int) -> NoReturn:
-    """Tell why a file was not read, by the end of the process."""
+def _end(path: Path, ask: str, status: int) -> CrashError | FeatureFileError:
+    """Say why a file was not read, by the exit status of the process."""
     if -status in (signal.SIGKILL, signal.SIGTERM):
-        raise CrashError(
-            f"{path}: the process that opens HDF5 files was killed ({signal.Signals(-status).name}), "
+        return CrashError(
+            f"{path}: the process that opens files was killed ({signal.Signals(-status).name}), "
             "perhaps for want of memory; run it again",
         )
-    endless = status == -getattr(signal, "SIGPROF", 0)
-    _refuse(
-        path,
-        "reading it does not end"
-        if endless
-        else f"the HDF5 library crashes on it, status {status}",
-    )
+    if status == -getattr(signal, "SIGPROF", 0):
+        return _refusal(path, ask, "reading it does not end")
+    return _refusal(path, ask, f"its library crashes on it, status {status}")
 
 
 def _close() -> None:
@@ -219,10 +227,10 @@ def _close() -> None:
 
 
 def _after_fork() -> None:
-    """A forked process starts its own when it needs one."""
+    """Start another process when it is needed."""
     global _process, _inherited, _turn
     if _process is not None:
-        _process.forget()
+        _process.release()
     _process, _inherited, _turn = None, _process, threading.Lock()
 
 
