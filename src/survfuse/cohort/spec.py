@@ -101,6 +101,11 @@ class OutcomeSpec(Section):
         return self.event if self.event is not None else str(self.censored)
 
     @property
+    def columns(self) -> tuple[str, str]:
+        """Columns that hold the outcome: times and status."""
+        return self.time, self.status
+
+    @property
     def label(self) -> str:
         """The endpoint's name; the status column's where none is given."""
         return self.endpoint or self.status
@@ -392,6 +397,19 @@ class CohortSpec(Section):
             "slides": self.slides,
         }
         return {name: section for name, section in named.items() if section is not None}
+
+    def bag_sections(self) -> dict[str, SlidesSpec]:
+        """Bag modalities by name."""
+        bags = {}
+        for name, section in self.sections().items():
+            if isinstance(section, SlidesSpec):
+                bags[name] = section
+        return bags
+
+    @property
+    def id_column(self) -> str:
+        """Column of patient ids where a section names none: the outcome's."""
+        return "patient_id" if self.outcome is None else self.outcome.patient
 
     def file(self, name: str) -> str:
         """The file of a modality: its table, matrix or store; empty text where the file names none."""

@@ -147,17 +147,18 @@ def as_mapping(values: Mapping[str, object]) -> str:
     """Write a mapping as YAML on one line."""
     return (
         "{"
-        + ", ".join(f"{_quoted(word)}: {value}" for word, value in values.items())
+        + ", ".join(f"{quoted(word)}: {value}" for word, value in values.items())
         + "}"
     )
 
 
 def as_list(words: Iterable[str]) -> str:
     """Write a list of words as YAML on one line."""
-    return "[" + ", ".join(map(_quoted, dict.fromkeys(words))) + "]"
+    return "[" + ", ".join(map(quoted, dict.fromkeys(words))) + "]"
 
 
-def _quoted(word: str) -> str:
+def quoted(word: str) -> str:
+    """Write a text as it stands in a YAML file."""
     plain = _PLAIN.fullmatch(word) and word.casefold() != "null"
     return word if plain else json.dumps(word, ensure_ascii=False)
 
