@@ -19,8 +19,8 @@ def lose_modalities(cohort: Cohort, names: Collection[str]) -> Cohort:
 
     Patients who had nothing else stay, with no modality at all.
     """
-    kept = {name: data for name, data in cohort.modalities.items() if name not in names}
-    return replace(cohort, modalities=kept)
+    rest = {name: data for name, data in cohort.modalities.items() if name not in names}
+    return replace(cohort, modalities=rest)
 
 
 def lose_values(data: TableData, share: float, seed: int) -> TableData:
@@ -55,12 +55,10 @@ def lose_values(data: TableData, share: float, seed: int) -> TableData:
 
 def _chances(data: TableData, seed: int) -> npt.NDArray[np.float64]:
     """A number in [0, 1) for every cell, (patients, columns)."""
-    words = [
-        hashlib.sha256(
-            "\0".join([str(seed), data.name, str(column), str(patient)]).encode(),
-        ).digest()[:8]
-        for patient in data.frame.index
-        for column in data.frame.columns
-    ]
-    drawn = np.frombuffer(b"".join(words), dtype="<u8").reshape(data.frame.shape)
+    digests = []
+    for patient in data.frame.index:
+        for column in data.frame.columns:
+            text = f"{seed}\0{data.name}\0{column}\0{patient}"
+            digests.append(hashlib.sha256(text.encode()).digest()[:8])
+    drawn = np.frombuffer(b"".join(digests), dtype="<u8").reshape(data.frame.shape)
     return (drawn >> np.uint64(11)).astype(np.float64) * 2.0**-53

@@ -60,17 +60,15 @@ class Support:
         """Whether one side has no event, or no patient without it, though there are such patients."""
         if self.event is None:
             return False
-        return any(
-            outcome.any() and not outcome[side].any()
-            for outcome in (self.event, ~self.event)
-            for side in (carriers, ~carriers)
+        carried, others = self.event[carriers], self.event[~carriers]
+        of_one_kind = (
+            carried.all() or not carried.any() or others.all() or not others.any()
         )
+        return bool(of_one_kind and self.event.any() and not self.event.all())
 
     def counted(self, carriers: BoolArray) -> str:
         """Patients and events behind a feature, in words."""
-        events = (
-            ""
-            if self.event is None
-            else f", {int(self.event[carriers].sum())} with the event"
-        )
-        return f"{int(np.sum(carriers))} patients{events}"
+        count = f"{int(np.sum(carriers))} patients"
+        if self.event is not None:
+            count += f", {int(self.event[carriers].sum())} with the event"
+        return count

@@ -38,14 +38,11 @@ def suspects(
         Indices of columns, ascending.
     """
     width = max(1, CELLS // max(1, len(values)))
-    found = [
-        start
-        + np.flatnonzero(
-            _Sorted(values[:, start : start + width], time, event).suspect(limit),
-        )
-        for start in range(0, values.shape[1], width)
-    ]
-    return np.concatenate(found) if found else np.empty(0, np.int64)
+    indices = [np.empty(0, np.int64)]
+    for start in range(0, values.shape[1], width):
+        block = _Sorted(values[:, start : start + width], time, event)
+        indices.append(start + np.flatnonzero(block.suspect(limit)))
+    return np.concatenate(indices)
 
 
 class _Sorted:
@@ -63,9 +60,7 @@ class _Sorted:
         first = np.maximum.accumulate(np.where(self.new, place, 0), axis=0)
         ends = np.ones(ordered.shape, bool)
         ends[:-1] = self.new[1:]
-        last = np.minimum.accumulate(np.where(ends, place, len(values))[::-1], axis=0)[
-            ::-1
-        ]
+        last = _smallest_from_here(np.where(ends, place, len(values)))
         self.rank = (first + last) / 2
         self.alone = first == last
         self.patients = self.known.sum(axis=0)
@@ -81,9 +76,8 @@ class _Sorted:
     def parts(self) -> BoolArray:
         """Whether the events lie nearly all above, or nearly all below, the others."""
         events, others = self.events, self.patients - self.events
-        above = (
-            np.where(self.event, self.rank, 0).sum(axis=0) - events * (events - 1) / 2
-        )
+        ranks = np.where(self.event, self.rank, 0).sum(axis=0)
+        above = ranks - events * (events - 1) / 2
         area = above / np.maximum(events * others, 1)
         return np.asarray((np.abs(area - 0.5) >= APART) & (events > 0) & (others > 0))
 
@@ -97,30 +91,35 @@ class _Sorted:
 
     def ordered(self, rows: BoolArray) -> BoolArray:
         """Whether times of these rows never fall, never rise, or nearly so from one level to the next."""
-        rises, falls = (
-            _never_falls(time, rows, self.new) for time in (self.time, -self.time)
-        )
+        rises = _never_falls(self.time, rows, self.new)
+        falls = _never_falls(-self.time, rows, self.new)
         return np.asarray(rises | falls | self.aligned(rows))
 
     def aligned(self, rows: BoolArray) -> BoolArray:
         """Whether ranks and times of these rows are highly correlated."""
-        count = np.maximum(rows.sum(axis=0), 1)
-        both = []
-        for each in (self.rank, self.time):
-            mean = np.where(rows, each, 0).sum(axis=0) / count
-            both.append(np.where(rows, each - mean, 0))
-        x, y = both
+        x, y = _centred(self.rank, rows), _centred(self.time, rows)
+        product = np.abs((x * y).sum(axis=0))
         spread = np.sqrt((x**2).sum(axis=0) * (y**2).sum(axis=0))
-        return np.asarray(
-            (np.abs((x * y).sum(axis=0)) >= ALIGNED * spread) & (spread > 0),
-        )
+        return np.asarray((product >= ALIGNED * spread) & (spread > 0))
+
+
+def _centred(values: FloatArray, rows: BoolArray) -> FloatArray:
+    """Values less the mean of these rows of each column; 0 in other rows."""
+    count = np.maximum(rows.sum(axis=0), 1)
+    mean = np.where(rows, values, 0).sum(axis=0) / count
+    return np.where(rows, values - mean, 0)
+
+
+def _smallest_from_here(values: FloatArray) -> FloatArray:
+    """Smallest value of a column from each row on."""
+    return np.minimum.accumulate(values[::-1], axis=0)[::-1]
 
 
 def _never_falls(time: FloatArray, rows: BoolArray, new: BoolArray) -> BoolArray:
     """Whether, at the start of each level, all times before are at most all times from there on."""
-    before = np.maximum.accumulate(np.where(rows, time, -np.inf), axis=0)[:-1]
-    after = np.minimum.accumulate(np.where(rows, time, np.inf)[::-1], axis=0)[::-1][1:]
-    return np.asarray((~new[1:] | (before <= after)).all(axis=0))
+    before = np.maximum.accumulate(np.where(rows, time, -np.inf), axis=0)
+    after = _smallest_from_here(np.where(rows, time, np.inf))
+    return np.asarray((~new[1:] | (before[:-1] <= after[1:])).all(axis=0))
 
 
 def log_choose(patients: IntArray | int, events: IntArray | int) -> FloatArray:

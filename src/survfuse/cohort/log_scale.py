@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from survfuse.cohort.modalities import ExpressionData
 from survfuse.config import FitConfig
@@ -39,17 +40,6 @@ class LogScale:
     library: tuple[str, ...] = ()
     share: Values | None = None
 
-    @classmethod
-    def fit(cls, data: ExpressionData, values: Values) -> LogScale:
-        """Learn from the values of training patients, (patients, genes)."""
-        if data.expression.unit != "counts":
-            return cls(data.expression.unit)
-        return cls("counts", data.expression.genes, usual_share(values))
-
-    def training(self, values: Values) -> Values:
-        """Take values of the training matrix, (patients, genes), to the log scale."""
-        return log_scale(values, self.unit, self.share)
-
     def values(
         self,
         data: ExpressionData,
@@ -68,41 +58,33 @@ class LogScale:
         if self.share is None:
             return log_scale(measured(data, patients, genes), self.unit), ""
         counts = measured(data, patients, self.library)
-        place = {gene: index for index, gene in enumerate(self.library)}
-        logs = log_scale(counts, self.unit, self.share)[
-            :,
-            [place[gene] for gene in genes],
-        ]
-        return logs, self._lacking(data)
+        places = pd.Index(self.library).get_indexer(pd.Index(genes))
+        return log_scale(counts, self.unit, self.share)[:, places], self._lacking(data)
 
     def _lacking(self, data: ExpressionData) -> str:
+        """Note library genes that a matrix lacks."""
         assert self.share is not None
-        places, _ = match_genes(
-            self.library,
-            data.expression.genes,
-            data.expression.gene_ids,
-        )
-        absent = places < 0
+        matrix = data.expression
+        absent = match_genes(self.library, matrix.genes, matrix.gene_ids)[0] < 0
         if not absent.any():
             return ""
         return (
-            f"{int(absent.sum())} of {len(self.library)} training genes are not in this matrix; they held "
-            f"{float(self.share[absent].sum()):.1%} of the training reads, and library sizes are estimated "
-            "from the other genes"
+            f"{int(absent.sum())} of {len(self.library)} training genes are not in this matrix; "
+            f"they held {float(self.share[absent].sum()):.1%} of the training reads, and library "
+            "sizes are estimated from the other genes"
         )
 
 
 def fit_scale(
-    data: ExpressionData,
-    values: Values,
-    config: FitConfig,
-    notes: list[str],
+    data: ExpressionData, values: Values, config: FitConfig, notes: list[str]
 ) -> tuple[LogScale | None, Values]:
     """Scale on which values of training patients are read, and the values on it, (patients, genes)."""
     unit = data.expression.unit
     if unit in LINEAR and config.expression_log:
-        scale = LogScale.fit(data, values)
-        return scale, scale.training(values)
+        scale = LogScale(unit)
+        if unit == "counts":
+            scale = LogScale(unit, data.expression.genes, usual_share(values))
+        return scale, log_scale(values, unit, scale.share)
     if unit == "counts":
         notes.append(
             f"{data.name}: raw counts are read as they are: they carry each sample's depth",
@@ -111,9 +93,7 @@ def fit_scale(
 
 
 def measured(
-    data: ExpressionData,
-    patients: Sequence[str],
-    genes: Sequence[str],
+    data: ExpressionData, patients: Sequence[str], genes: Sequence[str]
 ) -> Values:
     """Values of patients as they stand in a matrix, (patients, genes); NaN where it lacks the gene."""
     places, _ = match_genes(genes, data.expression.genes, data.expression.gene_ids)

@@ -19,7 +19,7 @@ from survfuse.cohort.status_column import (
     as_list,
     doubt_of_name,
     doubt_of_shares,
-    doubt_of_words,
+    doubt_of_texts,
     hint,
     meanings,
 )
@@ -262,6 +262,6 @@ def _check_polarity(
     if not event.any():
         place.error(f"none of the {len(event)} valid patients has the event", hint=hint)
     shares = "" if lost else doubt_of_shares(int(event.sum()), len(event))
-    for doubt in (shares, doubt_of_name(spec), doubt_of_words(spec)):
+    for doubt in (shares, doubt_of_name(spec), doubt_of_texts(spec)):
         if doubt:
             place.warning(doubt, hint=hint)

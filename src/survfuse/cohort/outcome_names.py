@@ -1,4 +1,4 @@
-"""Names that say that a column is an outcome: asked of columns that nobody declared by name."""
+"""Names that say that a column is an outcome: compared with columns that nobody declared by name."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ def named_like_outcome(name: str) -> bool:
     >>> [named_like_outcome(name) for name in ("relapse_risk_score", "DSS1", "OSM", "EVENT_cnv", "er_status")]
     [False, False, False, False, False]
     """
-    words = [word for word in re.split(r"[\W_]+", name.casefold()) if word]
-    if len(words) > 1 and words[-1] in _MOLECULAR:
+    parts = re.findall(r"[^\W_]+", name.casefold())
+    if len(parts) > 1 and parts[-1] in _MOLECULAR:
         return False
-    while len(words) > 1 and words[-1] in _VARIANTS:
-        words.pop()
-    joined = "".join(words)
-    if _WHOLE.fullmatch(joined) or any(part in joined for part in _FOLLOWED):
+    while len(parts) > 1 and parts[-1] in _VARIANTS:
+        parts.pop()
+    joined = "".join(parts)
+    if _WHOLE.fullmatch(joined) or re.search("|".join(_FOLLOWED), joined):
         return True
-    return bool(_DEATH & set(words)) and "cell" not in words
+    return bool(_DEATH & set(parts)) and "cell" not in parts

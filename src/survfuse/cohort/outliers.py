@@ -21,13 +21,8 @@ LARGEST = 1e30  # in size; the squares of larger numbers leave the range of floa
 FEWEST = 10  # numbers; fewer do not say what is usual
 FEWEST_OTHERS = 3  # values besides the most frequent, for their spread to mean anything
 ONE_SIGN = 0.75  # share of numbers of one sign, zero included, in a measurement
-COPY_NUMBERS = (
-    -2.0,
-    -1.0,
-    0.0,
-    1.0,
-    2.0,
-)  # both copies lost, one lost, none, gained, amplified
+COPY_NUMBERS = (-2.0, -1.0, 0.0, 1.0, 2.0)
+"""Both copies lost, one lost, none, gained, amplified."""
 
 
 def doubtful(values: FloatArray) -> BoolArray:
@@ -100,13 +95,13 @@ def copy_number_columns(columns: Mapping[str, FloatArray]) -> frozenset[str]:
 
 def _known_codes() -> FloatArray:
     """-1, and 7, 8 or 9 repeated, with a decimal point anywhere; one digit alone only if negative."""
-    found = [-1.0, -7.0, -8.0, -9.0]
+    numbers = [-1.0, -7.0, -8.0, -9.0]
     for digit in "789":
         for count in range(2, 16):
             for whole in range(1, count + 1):
                 code = float(f"{digit * whole}.{digit * (count - whole)}")
-                found += [code, -code]
-    return np.array(found)
+                numbers += [code, -code]
+    return np.array(numbers)
 
 
 KNOWN_CODES = _known_codes()
@@ -128,10 +123,10 @@ def _fences_in_log(usual: FloatArray) -> tuple[float, float]:
     """Fences of the logarithms, as numbers; the median twice where these have no spread."""
     logs = np.log(usual[usual > 0])
     median, spread = _spread(logs) if len(logs) >= FEWEST_OTHERS else (0.0, 0.0)
-    low, high = np.exp(
-        np.clip([median - FAR * spread, median + FAR * spread], None, np.log(LARGEST)),
-    )
-    return float(low), float(high)
+    reach = FAR * spread
+    ends = np.minimum([median - reach, median + reach], np.log(LARGEST))
+    low, high = np.exp(ends).tolist()
+    return low, high
 
 
 def _spread(values: FloatArray) -> tuple[float, float]:

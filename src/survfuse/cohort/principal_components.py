@@ -39,8 +39,9 @@ def principal_axes(x: npt.NDArray[Any], wanted: int) -> tuple[Matrix, Matrix]:
     values, vectors = np.linalg.eigh(gram.astype(np.float64))
     values, vectors = values[::-1][:wanted], vectors[:, ::-1][:, :wanted]
     singular = np.sqrt(np.maximum(values, 0.0))
-    kept = singular > RANK_TOLERANCE * max(float(singular.max(initial=0.0)), 1e-300)
-    singular, vectors = singular[kept], vectors[:, kept]
+    largest = max(float(singular.max(initial=0.0)), 1e-300)
+    spanned = singular > RANK_TOLERANCE * largest
+    singular, vectors = singular[spanned], vectors[:, spanned]
     axes = (vectors.T @ x) / singular[:, None] if wide else vectors.T
     return oriented(np.asarray(axes, np.float64)), singular / np.sqrt(max(rows, 1))
 

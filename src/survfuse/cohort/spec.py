@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
@@ -20,24 +20,20 @@ from survfuse.readers.matrices import MISSING
 
 TOP_LEVEL = ("clinical", "expression", "slides")
 
-S = TypeVar("S", bound="Section")
-
-
 PATHS = {"table", "path", "features", "images", "masks", "packed", "slides"}
 
 
-def _composed(given: Any) -> Any:
-    """Compose the letters of all words but paths, as tables are read."""
-    if isinstance(given, str):
-        return composed(given)
-    if isinstance(given, Mapping):
-        return {
-            _composed(key): value
-            if key in PATHS and isinstance(value, str)
-            else _composed(value)
-            for key, value in given.items()
-        }
-    return [_composed(each) for each in given] if isinstance(given, list) else given
+def _composed(value: Any) -> Any:
+    """Compose the letters of all texts but paths, as tables are read."""
+    if isinstance(value, str):
+        return composed(value)
+    if isinstance(value, Mapping):
+        texts = {}
+        for key, one in value.items():
+            is_path = key in PATHS and isinstance(one, str)
+            texts[_composed(key)] = one if is_path else _composed(one)
+        return texts
+    return list(map(_composed, value)) if isinstance(value, list) else value
 
 
 class Section(Frozen):
@@ -45,24 +41,21 @@ class Section(Frozen):
 
     model_config = ConfigDict(coerce_numbers_to_str=True)
 
-    @model_validator(mode="before")
-    @classmethod
-    def _words(cls, given: Any) -> Any:
-        return _composed(given)
+    _texts = model_validator(mode="before")(_composed)
 
 
 def _bit(given: Any) -> Any:
     return {"0": 0, "1": 1}.get(given, given) if isinstance(given, str) else given
 
 
-def _refuse_same(name: str, words: Iterable[str]) -> None:
-    """Refuse words that a table cannot tell apart, such as 1 and 1.0."""
+def _refuse_same(name: str, texts: Iterable[str]) -> None:
+    """Refuse texts that a table cannot tell apart, such as 1 and 1.0."""
     plain: dict[str, str] = {}
-    for word in words:
-        other = plain.setdefault(whole(word), word)
-        if other != word:
+    for text in texts:
+        other = plain.setdefault(whole(text), text)
+        if other != text:
             raise ValueError(
-                f"{name}: {other!r} and {word!r} are one number; list it once",
+                f"{name}: {other!r} and {text!r} are one number; list it once",
             )
 
 
@@ -122,9 +115,7 @@ class OutcomeSpec(Section):
                 "event_values: list every word of the column, each with 0 or 1, or leave it out",
             )
         _refuse_same("event_values", self.event_values or ())
-        if self.horizons is not None and any(
-            not horizon > 0 for horizon in self.horizons
-        ):
+        if not min(self.horizons or (1.0,)) > 0:
             raise ValueError("horizons must be > 0")
         return self
 
@@ -161,12 +152,12 @@ def _columns(given: Any) -> Any:
     """Allow ``[age, bmi]`` (all numeric) and ``age: numeric`` for short."""
     if isinstance(given, (list, tuple)):
         return {name: {"kind": "numeric"} for name in given}
-    if isinstance(given, Mapping):
-        return {
-            name: {"kind": spec} if isinstance(spec, str) else spec
-            for name, spec in given.items()
-        }
-    return given
+    if not isinstance(given, Mapping):
+        return given
+    columns = {}
+    for name, spec in given.items():
+        columns[name] = {"kind": spec} if isinstance(spec, str) else spec
+    return columns
 
 
 def _match(given: Any) -> Any:
@@ -262,28 +253,22 @@ class SlidesSpec(Section):
 
     @model_validator(mode="after")
     def _check(self) -> SlidesSpec:
-        given = {
-            "key": self.key,
-            "tiles": self.tiles,
-            "exclude_slides": self.exclude_slides,
-            "exclude_features": self.exclude_features,
-        }
-        choices = [f"`{name}`" for name, value in given.items() if value]
-        if self.packed is not None and choices:
-            raise ValueError(
-                f"{', '.join(choices)}: belong to `features`; a packed store is taken whole",
-            )
+        if self.packed is not None:
+            own = ("key", "tiles", "exclude_slides", "exclude_features")
+            choices = [f"`{name}`" for name in own if getattr(self, name)]
+            if choices:
+                raise ValueError(
+                    f"{', '.join(choices)}: belong to `features`; a packed store is taken whole",
+                )
         if (self.features is None) == (self.packed is None):
             raise ValueError(
                 "say exactly one of `features: FOLDER` and `packed: NAME.bags`",
             )
-        if self.features is not None and self.table is None:
+        needs = [name for name in ("images", "masks") if getattr(self, name)]
+        names = "`images` and `masks` need" if needs else "`features` needs"
+        if self.table is None and (needs or self.features is not None):
             raise ValueError(
-                "`features` needs `table: FILE` with columns slide_id and patient_id",
-            )
-        if self.table is None and (self.images is not None or self.masks is not None):
-            raise ValueError(
-                "`images` and `masks` need `table: FILE` with columns slide_id and patient_id",
+                f"{names} `table: FILE` with columns slide_id and patient_id",
             )
         return self
 
@@ -317,16 +302,13 @@ def _modality(given: Any) -> Any:
     """Choose the kind of a further modality by the keys it has."""
     if not isinstance(given, Mapping):
         return given
-    if "features" in given or "packed" in given:
-        if "slides" in given and "table" not in given:
-            given = {
-                ("table" if key == "slides" else key): value
-                for key, value in given.items()
-            }
-        return SlidesSpec.model_validate(dict(given))
-    if "path" in given:
-        return ExpressionSpec.model_validate(dict(given))
-    return TableSpec.model_validate(dict(given))
+    section = dict(given)
+    if "features" in section or "packed" in section:
+        if "slides" in section and "table" not in section:
+            section["table"] = section.pop("slides")
+        return SlidesSpec.model_validate(section)
+    kind = ExpressionSpec if "path" in section else TableSpec
+    return kind.model_validate(section)
 
 
 def _group(given: Any) -> Any:
@@ -374,11 +356,8 @@ class CohortSpec(Section):
                 raise ValueError(
                     f"modalities: name {name!r} must be letters, digits and _",
                 )
-        if (
-            self.clinical is not None
-            and not self.clinical.columns
-            and not self.clinical.match
-        ):
+        clinical = self.clinical
+        if clinical is not None and not (clinical.columns or clinical.match):
             raise ValueError(
                 "clinical: declare `columns`, each with its kind (numeric, ordinal, nominal)",
             )
