@@ -107,7 +107,8 @@ class ExpressionTransform:
         places = usable_genes(
             genes, values, data.name, notes, keep_constant=as_they_are
         )
-        genes, values = genes[places], values[:, places]
+        if len(places) < len(genes):
+            genes, values = genes[places], values[:, places]
         if config.expression_top is not None and config.expression_top < len(genes):
             places = most_variable(genes, values, config.expression_top)
             genes, values = genes[places], values[:, places]
