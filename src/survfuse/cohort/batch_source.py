@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from survfuse._types import Batch, PatientId
+from survfuse._types import Batch, BoolArray, PatientId
+from survfuse.cohort.array_types import AnyArray, Integers, Numbers
 from survfuse.cohort.cohort_data import Cohort
 from survfuse.cohort.modalities import BagData
 from survfuse.cohort.tile_moments import tile_moments
@@ -20,8 +20,7 @@ from survfuse.cohort.transforms import Transforms
 MEMORY_BUDGET = 2 * 2**30  # bytes of tiles of one modality that are held in memory
 BLOCK = 65_536  # tiles scaled at a time
 
-Rows = Sequence[int] | npt.NDArray[Any]
-Integers = npt.NDArray[np.int64]
+Rows = Sequence[int] | AnyArray
 Words = npt.NDArray[np.uint64]
 
 
@@ -133,7 +132,7 @@ class BatchSource:
     def mean_tiles(
         self,
         name: str,
-    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    ) -> tuple[Numbers, BoolArray]:
         """Mean scaled tile of each patient of a bag modality, and who has a tile.
 
         Tiles are read once for all sources of a store: scaling and components are affine,
@@ -157,7 +156,7 @@ class BatchSource:
         return means, present
 
 
-def _tensors(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, torch.Tensor]:
+def _tensors(arrays: Mapping[str, AnyArray]) -> dict[str, torch.Tensor]:
     return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
@@ -181,14 +180,15 @@ class _Tiles:
             if data is not None and patient in has:
                 own = data.rows(patient)
             parts.append(own)
-            keys.append(_hash(f"{scaler.name}/{patient}"))
+            digest = hashlib.sha256(f"{scaler.name}/{patient}".encode()).digest()
+            keys.append(int.from_bytes(digest[:8], "little"))
         self.offsets = _offsets(np.array(list(map(len, parts)), np.int64))
         self._key = np.array(keys, np.uint64)
         self._stored = np.concatenate(
             [np.zeros(0, np.int64), *parts]
         )  # rows in the store
         self._scaled: torch.Tensor | None = None
-        self._matrix: npt.NDArray[Any] | None = None
+        self._matrix: AnyArray | None = None
         if data is not None and len(self._stored):
             self._matrix = data.store.features
         # nothing to scale: a copy would only repeat what the system's page cache holds
@@ -196,7 +196,7 @@ class _Tiles:
         self._gathered = 0  # tiles gathered so far where all were wanted
 
     def _hold(self) -> None:
-        """Hold scaled float32 when it fits, else the stored precision when that fits, else nothing."""
+        """Hold scaled float32 if it fits, else the stored precision if that fits."""
         budget, self._budget = self._budget, 0
         assert self._matrix is not None
         tiles, width = len(self._stored), self.scaler.width
@@ -290,10 +290,6 @@ def _mix(state: Words) -> Words:
     return mixed ^ (mixed >> np.uint64(31))
 
 
-def _uniform(numbers: Words) -> npt.NDArray[np.float64]:
+def _uniform(numbers: Words) -> Numbers:
     """Numbers in [0, 1) from the upper 53 bits."""
     return (numbers >> np.uint64(11)).astype(np.float64) * 2.0**-53
-
-
-def _hash(text: str) -> int:
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")

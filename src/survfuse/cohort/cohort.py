@@ -15,6 +15,7 @@ from survfuse.cohort.expression_section import (
     read_modality_expression,
 )
 from survfuse.cohort.leakage import refuse_leaks
+from survfuse.cohort.members import without
 from survfuse.cohort.modalities import BagData, ExpressionData, ModalityData, TableData
 from survfuse.cohort.outcome import OutcomeTable, read_outcome
 from survfuse.cohort.problems import Place, Problems
@@ -51,7 +52,7 @@ def load_cohort(
         False, for prediction, lets the outcome be absent: the patients are then
         everyone who has any modality, with or without an outcome.
     allow_followup : collection of str
-        Columns (or whole modalities) that are inputs although their content is the outcome, by name.
+        Columns (or whole modalities), by name, that are inputs although they hold the outcome.
 
     Returns
     -------
@@ -97,7 +98,7 @@ def read_cohort(
     allow_followup : collection of str
         Columns known only during follow-up that may be inputs.
     refuse_followup : bool
-        Whether any other is an error; otherwise it is warned of, and left to the configuration of the fit.
+        Whether any other is an error; otherwise a warning, and the fit decides.
     verify : bool
         Whether to hash every file of features, and every slide of a packed store, again.
 
@@ -117,20 +118,14 @@ def read_cohort(
     if need_outcome and outcome is not None:
         _report_unlisted(spec, whole, outcome, problems)
     modalities = {name: data.subset(ids) for name, data in whole.items()}
-    for name, data in modalities.items():
-        if isinstance(data, BagData):
-            with problems.catch(name):
-                data.store.verify(data.patients)
+    _verify_tiles(modalities, problems)
     used = sorted(ids & _everyone(modalities))
     frame = _outcome_frame(outcome, used)
     flow = outcome.flow if outcome is not None else ()
     if len(used) < len(ids):
         without = sorted(ids.difference(used))
         flow = (*flow, _without_data(without, used, frame, problems))
-    for name, data in modalities.items():
-        if isinstance(data, TableData):
-            check_cells(data, spec.file(name), problems)
-    check_duplicates(modalities, frame, problems)
+    _check_contents(spec, modalities, frame, problems)
     note_followup(
         modalities, spec.file, allow_followup, problems, refuse=refuse_followup
     )
@@ -191,6 +186,27 @@ def _read_modalities(spec: CohortSpec, sources: Sources) -> dict[str, ModalityDa
     return modalities
 
 
+def _verify_tiles(modalities: Mapping[str, ModalityData], problems: Problems) -> None:
+    """Compare the packed tiles of the patients with their hashes, before they are used."""
+    for name, data in modalities.items():
+        if isinstance(data, BagData):
+            with problems.catch(name):
+                data.store.verify(data.patients)
+
+
+def _check_contents(
+    spec: CohortSpec,
+    modalities: Mapping[str, ModalityData],
+    outcome: pd.DataFrame | None,
+    problems: Problems,
+) -> None:
+    """Check what the values of the cohort's own patients say."""
+    for name, data in modalities.items():
+        if isinstance(data, TableData):
+            check_cells(data, spec.file(name), problems)
+    check_duplicates(modalities, outcome, problems)
+
+
 def _everyone(modalities: Mapping[str, ModalityData]) -> set[str]:
     """Patients that have any of the modalities."""
     return set().union(*(data.patients for data in modalities.values()))
@@ -206,7 +222,7 @@ def _choose_patients(
     """Choose the patients of the cohort: those with a valid outcome, or everyone with data."""
     everyone = _everyone(whole)
     known = everyone.union(outcome.listed if outcome is not None else ())
-    unknown = [patient for patient in spec.exclude if patient not in known]
+    unknown = without(spec.exclude, known)
     if unknown:
         problems.at("exclude").warning(
             "no such patient in any table",
@@ -228,7 +244,7 @@ def _report_unlisted(
     known = {*outcome.listed, *spec.exclude}
     for name, data in whole.items():
         place = problems.at(name, spec.file(name))
-        unlisted = [patient for patient in data.patients if patient not in known]
+        unlisted = without(data.patients, known)
         hint = only_difference(unlisted, outcome.listed)
         if not data.patients:
             place.error("no patient has any data")

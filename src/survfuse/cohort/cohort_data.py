@@ -14,6 +14,7 @@ import pandas as pd
 from survfuse._errors import CohortError, listed
 from survfuse._storage import sha256_text, to_json
 from survfuse.cohort.leakage import Leak, find_leaks
+from survfuse.cohort.members import without
 from survfuse.cohort.modalities import ModalityData
 from survfuse.cohort.problems import Problem
 from survfuse.cohort.spec import CohortSpec
@@ -112,7 +113,7 @@ class Cohort:
         return find_leaks(self.modalities, self.outcome)
 
     def with_outcome(self, outcome: pd.DataFrame) -> Cohort:
-        """Deal other outcomes to the same patients; what leaks is still judged by their own."""
+        """Give the same patients other outcomes; leaks stay those of their own."""
         other = replace(self, outcome=outcome)
         # a search through all inputs, which takes a minute for 60 million
         vars(other)["leaks"] = self.leaks
@@ -127,8 +128,7 @@ class Cohort:
             Names the ids that are unknown or repeated.
         """
         chosen = tuple(ids)
-        known = set(self.patients)
-        unknown = [patient for patient in chosen if patient not in known]
+        unknown = without(chosen, self.patients)
         if unknown:
             raise CohortError(
                 f"cohort {self.name!r} has no patient {listed(map(repr, unknown))}; "
@@ -179,8 +179,8 @@ class Cohort:
         Returns
         -------
         DataFrame
-            `modalities, patients, events, follow_up_median` (reverse Kaplan-Meier, in the unit of the
-            outcome; NaN where not reached or no outcome is known).
+            `modalities, patients, events, follow_up_median` (reverse Kaplan-Meier, in the unit of
+            the outcome; NaN where not reached or no outcome is known).
         """
         names = np.array(self.present.columns, dtype=object)
         key = [" + ".join(names[row]) for row in self.present.to_numpy(bool)]
@@ -198,7 +198,7 @@ class Cohort:
         )
 
     def follow_up(self, ids: Iterable[str]) -> float:
-        """Median follow-up of some patients by reverse Kaplan-Meier; NaN where not reached or not known."""
+        """Median follow-up by reverse Kaplan-Meier; NaN where not reached or not known."""
         if self.outcome is None:
             return float("nan")
         own = self.outcome.loc[list(ids)].dropna(subset="time")

@@ -1,15 +1,15 @@
-"""Whether new patients look like the training patients: one distance per modality, compared with theirs.
+"""Whether new patients look like the training patients: one distance per modality.
 
 A patient is the vector that the network reads, or, for a bag, the mean tile and the number of
 tiles. The distance is the mean squared deviation along the leading principal components of
 the training patients, each in units of its variance there, plus the squared rest in units of the
-mean squared rest. Training patients are judged in frames that were fitted without them: distances
+mean squared rest. Distances of training patients come from frames fitted without them: distances
 to a mean and along axes that one has helped to choose say nothing about strangers (too short where
 features are few; too long where axes follow the noise of the patients themselves).
 
-Only what the network reads is compared: genes outside the principal components, say, may differ unseen.
-A number of a table far outside the training range, which the network does not read as it is, counts as
-farther than every training patient.
+Only what the network reads is compared: genes outside the principal components, say, may differ
+unseen. A number of a table far outside the training range, which the network does not read as it
+is, counts as farther than every training patient.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy.stats import betabinom
 
 from survfuse._errors import InputError
 from survfuse._storage import stored_array
 from survfuse._types import BoolArray, FloatArray
+from survfuse.cohort.array_types import Arrays, Numbers, State
 from survfuse.cohort.batch_source import BatchSource
 from survfuse.cohort.principal_components import principal_axes
 from survfuse.cohort.table_columns import OUT_OF_RANGE
@@ -39,10 +39,8 @@ LEAST_PATIENTS = (
 )
 MOST_PATIENTS = 500  # of the training patients, evenly spaced, when frames are fitted
 RANGE = 0.99  # of the training patients
-SURPRISE = 1e-3  # chance of so many patients outside, below which the cohort as a whole is told to differ
+SURPRISE = 1e-3  # chance of so many patients outside, below which the cohort differs
 PATIENTS_AT_ONCE = 16
-
-Matrix = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,14 +59,14 @@ class Frame:
         Mean squared distance from the space of the axes.
     """
 
-    center: Matrix
-    scale: Matrix
-    axes: Matrix
-    variance: Matrix
+    center: Numbers
+    scale: Numbers
+    axes: Numbers
+    variance: Numbers
     rest: float
 
     @classmethod
-    def fit(cls, x: Matrix, scale: Matrix, components: int) -> Frame:
+    def fit(cls, x: Numbers, scale: Numbers, components: int) -> Frame:
         """Learn from rows `x`, (patients, features), along at most `components` axes."""
         center = x.mean(axis=0)
         z = (x - center) / scale
@@ -76,13 +74,16 @@ class Frame:
         axes, deviations = principal_axes(z, components)
         variance = deviations**2
         remaining = total - float(variance.sum())
-        rest = max(remaining, total / x.shape[1], _rounding(center / scale))
+        # squared length that rounding to float32 may give to a difference of such values
+        rounding = max((1e-6 * np.abs(center / scale)).max(initial=0.0), 1e-6)
+        rounding = float(rounding**2 * len(center))
+        rest = max(remaining, total / x.shape[1], rounding)
         if len(variance):
             pull = len(variance) / (len(variance) + len(x))
             variance = (1 - pull) * variance + pull * variance.mean()
         return cls(center, scale, axes, variance, rest)
 
-    def distance(self, x: Matrix) -> Matrix:
+    def distance(self, x: Numbers) -> Numbers:
         """Distance of each row, (patients,); infinite where a value is not finite."""
         with np.errstate(over="ignore", invalid="ignore"):
             z = (x - self.center) / self.scale
@@ -106,16 +107,17 @@ class Usual:
     """
 
     frame: Frame
-    distances: Matrix
+    distances: Numbers
 
     @classmethod
-    def fit(cls, x: Matrix, scale: Matrix) -> Usual:
+    def fit(cls, x: Numbers, scale: Numbers) -> Usual:
         """Learn from training patients `x`, (patients, features)."""
         x = x[spaced(np.arange(len(x)), MOST_PATIENTS)]
         components = min(COMPONENTS, len(x) // PATIENTS_PER_COMPONENT)
         fold = np.arange(len(x)) % FOLDS
         distances = np.empty(len(x))
-        for held in (fold == index for index in range(FOLDS)):
+        for index in range(FOLDS):
+            held = fold == index
             distances[held] = Frame.fit(x[~held], scale, components).distance(x[held])
         return cls(Frame.fit(x, scale, components), np.sort(distances))
 
@@ -131,7 +133,7 @@ class Usual:
         n = len(self.distances)
         return f"{RANGE:.0%} of" if (1 - RANGE) * (n + 1) >= 1 - 1e-9 else f"all {n}"
 
-    def share(self, x: Matrix) -> Matrix:
+    def share(self, x: Numbers) -> Numbers:
         """Share of training patients that are at least as far, (patients,)."""
         distance = self.frame.distance(x) * (1 - 1e-9)
         return 1 - np.searchsorted(self.distances, distance) / len(self.distances)
@@ -202,7 +204,7 @@ class Drift:
         ----------
         source : BatchSource
         seen : array of bool, (patients,), optional
-            Whose very data were trained on: they helped to say what is usual and are not judged by it.
+            Whose very data were trained on: they are not compared with themselves.
         """
         share: dict[str, FloatArray] = {}
         outside: dict[str, BoolArray] = {}
@@ -220,10 +222,10 @@ class Drift:
                 notes += _cohort_notes(name, usual, outside[name][present])
         return DriftReport(source.patients, share, outside, tuple(notes))
 
-    def state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    def state(self) -> State:
         """Everything learned: JSON and arrays, named ``modality/array``."""
         modalities = []
-        arrays: dict[str, npt.NDArray[Any]] = {}
+        arrays: Arrays = {}
         for name, one in self.usual.items():
             modalities.append({"name": name, "rest": one.frame.rest})
             for part in ("center", "scale", "variance"):
@@ -236,7 +238,7 @@ class Drift:
     def from_state(
         cls,
         state: Mapping[str, Any],
-        tensors: Mapping[str, npt.NDArray[Any]],
+        tensors: Arrays,
     ) -> Drift:
         """Make it again from :meth:`state`.
 
@@ -270,7 +272,7 @@ class Drift:
         return cls(usual)
 
 
-def _rows(source: BatchSource, name: str) -> Matrix:
+def _rows(source: BatchSource, name: str) -> Numbers:
     """What a patient is in one modality, (patients, features); zeros where absent."""
     if name in source.prepared.vectors:
         return source.prepared.vectors[name].astype(np.float64)
@@ -292,24 +294,19 @@ def _rows(source: BatchSource, name: str) -> Matrix:
 
 
 def _far_values(source: BatchSource, name: str) -> BoolArray:
-    """Who has a value far outside the training range, which the network does not read; (patients,)."""
+    """Who has a value far outside the training range; (patients,)."""
     report = source.prepared.report
     far = report[(report["modality"] == name) & (report["kind"] == OUT_OF_RANGE)]
     return pd.Index(source.patients, dtype=object).isin(far["patient_id"])
 
 
-def _scale(x: Matrix, *, is_bag: bool) -> Matrix:
+def _scale(x: Numbers, *, is_bag: bool) -> Numbers:
     """Ones: features keep their scale. The number of tiles gets the mean variance of the others."""
     scale = np.ones(x.shape[1])
     spread = x.std(axis=0)
     if is_bag and spread[-1] > 0 and spread[:-1].any():
         scale[-1] = spread[-1] / np.sqrt((spread[:-1] ** 2).mean())
     return scale
-
-
-def _rounding(values: Matrix) -> float:
-    """Squared length that rounding to float32 may give to a difference of such values."""
-    return float(max((1e-6 * np.abs(values)).max(initial=0.0), 1e-6) ** 2 * len(values))
 
 
 def _patient_notes(

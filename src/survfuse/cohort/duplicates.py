@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
-from survfuse.cohort.modalities import BagData, ExpressionData, ModalityData, TableData
+from survfuse.cohort.modalities import BagData, ModalityData, TableData
 from survfuse.cohort.problems import Problems
 
 MIN_COLUMNS = 5  # clinical columns that must agree before two patients look like one
@@ -34,12 +34,10 @@ def check_duplicates(
     for name, data in modalities.items():
         if isinstance(data, TableData):
             continue
-        what = "expression values"
+        what, groups = "expression values", _grouped(data.contents.items())
         if isinstance(data, BagData):
-            what = "tile features of a slide"
-        for ids in (
-            _same_slides(data) if isinstance(data, BagData) else _same_expression(data)
-        ):
+            what, groups = "tile features of a slide", _same_slides(data)
+        for ids in groups:
             problems.at(name).error(
                 f"identical {what}: one patient under {len(ids)} ids?",
                 patients=ids,
@@ -69,10 +67,6 @@ def _same_slides(data: BagData) -> list[list[str]]:
     for patient in data.patients:
         owners += [(patient, slide.content) for slide in data.store.slides_of(patient)]
     return sorted(map(list, set(map(tuple, _grouped(owners)))))
-
-
-def _same_expression(data: ExpressionData) -> list[list[str]]:
-    return _grouped(data.contents.items())
 
 
 def _same_rows(data: TableData, outcome: pd.DataFrame) -> list[list[str]]:

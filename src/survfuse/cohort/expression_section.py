@@ -58,7 +58,7 @@ def orientation_hint(
     spec: ExpressionSpec,
     patients: tuple[str, ...],
 ) -> str:
-    """Say which orientation to declare where the outcome's patients stand among the genes; else nothing."""
+    """Say which orientation to declare where patients stand among the genes."""
     misplaced = set(patients).intersection(data.expression.genes)
     if not misplaced:
         return ""

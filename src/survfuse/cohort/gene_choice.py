@@ -10,13 +10,13 @@ import numpy.typing as npt
 
 from survfuse._errors import TransformError, listed
 from survfuse._gate import read_text
+from survfuse.cohort.array_types import Numbers
 from survfuse.cohort.modalities import ExpressionData
 from survfuse.readers.genes import match_genes
 
 SIZE_LIMIT = 64 * 2**20  # bytes of a list of genes or gene sets
 
 Genes = npt.NDArray[np.object_]
-Values = npt.NDArray[np.float64]
 Places = npt.NDArray[np.intp]
 
 
@@ -36,7 +36,8 @@ def read_gmt(path: Path | str) -> dict[str, tuple[str, ...]]:
         genes = tuple(filter(None, dict.fromkeys(map(str.strip, rest[1:]))))
         if not genes:
             raise TransformError(
-                f"{path}: line {number}: expected NAME<tab>DESCRIPTION<tab>GENE..., got {line[:60]!r}",
+                f"{path}: line {number}: expected NAME<tab>DESCRIPTION<tab>GENE..., got "
+                f"{line[:60]!r}",
             )
         if name in sets:
             raise TransformError(
@@ -72,8 +73,8 @@ def respelled(spellings: Sequence[tuple[str, str]]) -> str:
     """Note genes that are measured with another spelling, of pairs (wanted, measured)."""
     examples = listed((f"{given} for {wanted}" for wanted, given in spellings), 5)
     return (
-        f"{len(spellings)} gene(s) have the same name but for letter case, version or punctuation, and are "
-        f"taken for the same: {examples}"
+        f"{len(spellings)} gene(s) have the same name but for letter case, version or punctuation, "
+        f"and are taken for the same: {examples}"
     )
 
 
@@ -99,9 +100,9 @@ def listed_genes(
 
 
 def usable_genes(
-    genes: Genes, values: Values, name: str, notes: list[str], *, keep_constant: bool
+    genes: Genes, values: Numbers, name: str, notes: list[str], *, keep_constant: bool
 ) -> Places:
-    """Places of genes that a training patient has, and that vary unless the scale stays as it is."""
+    """Places of genes that a training patient has and that vary."""
     measured = np.asarray(~np.isnan(values).all(axis=0))
     usable = measured.copy()
     if not measured.all():
@@ -110,7 +111,7 @@ def usable_genes(
             f"{name}: {len(absent)} genes without any training value dropped: {listed(absent)}",
         )
     if not keep_constant and measured.any():
-        own = values[:, measured]
+        own = values if measured.all() else values[:, measured]
         usable[measured] = np.nanmax(own, axis=0) > np.nanmin(own, axis=0)
         constant = genes[measured & ~usable]
         if len(constant):
@@ -124,7 +125,7 @@ def usable_genes(
     return np.flatnonzero(usable)
 
 
-def most_variable(genes: Genes, values: Values, top: int) -> Places:
+def most_variable(genes: Genes, values: Numbers, top: int) -> Places:
     """Places of the genes of largest training variance, in the file's order; ties go by name."""
     variance = np.nanvar(values, axis=0)
     return np.sort(np.lexsort((genes.astype(str), -variance))[:top])

@@ -1,4 +1,4 @@
-"""When one column is the outcome: the rules, and how they tell a leak from a marker and from chance."""
+"""When one column is the outcome: rules that separate a leak from a marker and from chance."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Column:
         return "near", f"{text} nearly (area under the curve {size:.3f})"
 
     def exactly(self, size: float) -> float | None:
-        """Logarithm of the chance that the parting is perfect; None where it is not, or says nothing."""
+        """Logarithm of the chance of a perfect parting; None where it is not, or likely."""
         _, level, count = np.unique(self.value, return_inverse=True, return_counts=True)
         events = np.bincount(level, self.event)
         best = 0.0
@@ -85,7 +85,7 @@ class Column:
         return best if best + self.tests <= np.log(PERHAPS) else None
 
     def order(self) -> Verdict | None:
-        """Whether the order of values is that of the times, of all patients or of those with the event."""
+        """Whether values have the order of the times, of all patients or of the events."""
         everyone = np.ones(self.patients, bool)
         verdicts = [self.ordered(everyone, f"all {self.patients} patients")]
         if self.events >= MIN_EVENTS and self.others:
@@ -138,7 +138,7 @@ class Column:
         return bool(log_chances.sum() <= np.log(CALENDAR))
 
     def beyond_a_marker(self, group: BoolArray) -> bool:
-        """Whether events and censoring keep to the group, and out of it, more than a marker's could.
+        """Whether the group separates events from censoring better than a marker could.
 
         Given who is still followed, an event falls into the group of a marker with
         `STRONGEST` hazard ratio with a known chance, and so does a censoring, which no
@@ -173,7 +173,7 @@ def _area(value: FloatArray, event: BoolArray) -> float:
 
 
 def _best_group(value: FloatArray, event: BoolArray) -> BoolArray:
-    """High values, cut where they hold most of those with the event and fewest of the others (Youden)."""
+    """High values, cut where they separate the events best (Youden's index)."""
     levels, level = np.unique(-value, return_inverse=True)
     events, others = np.bincount(level, event), np.bincount(level, ~event)
     gain = np.cumsum(events) / events.sum() - np.cumsum(others) / others.sum()

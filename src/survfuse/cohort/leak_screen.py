@@ -1,4 +1,4 @@
-"""Which of many columns could be the outcome: one pass over whole matrices, before any is judged alone.
+"""Which of many columns could be the outcome: one pass over whole matrices.
 
 A column that is not named here passes none of the rules of :mod:`survfuse.cohort.leakage`.
 """
@@ -46,7 +46,7 @@ def suspects(
 
 
 class _Sorted:
-    """Columns sorted by value, each with the times and events of its patients; (patients, columns)."""
+    """Columns sorted by value, with times and events of their patients; (patients, columns)."""
 
     def __init__(self, values: FloatArray, time: FloatArray, event: BoolArray) -> None:
         order = np.argsort(values, axis=0)  # NaN goes last
@@ -67,7 +67,7 @@ class _Sorted:
         self.events = self.event.sum(axis=0)
 
     def suspect(self, limit: float) -> BoolArray:
-        """Whether a column parts or orders the patients well enough to be judged alone."""
+        """Whether a column parts or orders the patients so well that the rules apply."""
         decidable = -log_choose(self.patients, self.events) <= limit
         parted = decidable & (self.parts() | self.pure(limit))
         ordered = self.ordered(self.known) | self.ordered(self.event)
@@ -90,7 +90,7 @@ class _Sorted:
         return np.asarray(~mixed.any(axis=0) & (chance <= limit))
 
     def ordered(self, rows: BoolArray) -> BoolArray:
-        """Whether times of these rows never fall, never rise, or nearly so from one level to the next."""
+        """Whether times of these rows never fall or never rise between levels, or nearly so."""
         rises = _never_falls(self.time, rows, self.new)
         falls = _never_falls(-self.time, rows, self.new)
         return np.asarray(rises | falls | self.aligned(rows))

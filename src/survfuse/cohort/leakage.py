@@ -23,7 +23,7 @@ from survfuse._errors import LeakageError
 from survfuse._types import BoolArray, FloatArray, IntArray
 from survfuse.cohort.leak_rules import GRADES, PERHAPS, Column, Grade, Verdict, gravest
 from survfuse.cohort.leak_screen import suspects
-from survfuse.cohort.modalities import BagData, ExpressionData, ModalityData, TableData
+from survfuse.cohort.modalities import ExpressionData, ModalityData, TableData
 from survfuse.cohort.problems import Problem, allowing
 
 if TYPE_CHECKING:
@@ -93,7 +93,10 @@ class Leak:
     def message(self) -> str:
         """What came, and what was expected."""
         what = "it" if self.column else "who has this modality"
-        return f"the outcome under another name: {what} {self.evidence}; expected what is known at time zero"
+        return (
+            f"the outcome under another name: {what} {self.evidence}; expected what is known at "
+            "time zero"
+        )
 
 
 def leak_problems(cohort: Cohort, allowed: Collection[str]) -> list[Problem]:
@@ -198,7 +201,7 @@ def _leaks_of(data: ModalityData, followed: pd.DataFrame, tests: int) -> list[Le
 def _leaks_of_differences(
     data: TableData, leaking: Collection[str], followed: pd.DataFrame, tests: int
 ) -> list[Leak]:
-    """Leaks of differences of clinical numbers: age at the last contact less age at diagnosis is the time."""
+    """Leaks of differences: age at the last contact less age at diagnosis is the time."""
     names = []
     for name in _columns(data, nominal=False):
         if data.columns[name].kind == "numeric" and name not in leaking:
@@ -231,15 +234,14 @@ def _matrices(
         yield list(data.expression.genes), data.values(ids)
     else:
         features = [f"feature {index}" for index in range(data.features)]
-        yield features, np.stack([_mean_tile(data, patient) for patient in ids])
+        means = []
+        for patient in ids:
+            step = 1 + int(data.store.counts([patient])[0]) // MOST_TILES
+            parts = [data.store.features[r][::step] for r in data.store.rows(patient)]
+            means.append(np.concatenate(parts).mean(axis=0, dtype=np.float64))
+        # rounded so that equal features stay equal
+        yield features, np.stack(means).astype(np.float32)
         yield ["number of tiles"], data.store.counts(ids)[:, None].astype(np.float64)
-
-
-def _mean_tile(data: BagData, patient: str) -> FloatArray:
-    """Mean of a few tiles, rounded so that equal features stay equal."""
-    step = 1 + int(data.store.counts([patient])[0]) // MOST_TILES
-    tiles = [data.store.features[rows][::step] for rows in data.store.rows(patient)]
-    return np.asarray(np.concatenate(tiles).mean(axis=0, dtype=np.float64), np.float32)
 
 
 class _Search:
@@ -316,7 +318,7 @@ class _Search:
             self.leaks.append(Leak(self.data.name, name, kind, grade, form + evidence))
 
     def verdict(self, value: FloatArray, choices: float = 0.0) -> Verdict | None:
-        """Verdict on one column; `choices` is the logarithm of the number of orders that were tried."""
+        """Verdict on one column; `choices` is the logarithm of the number of orders tried."""
         known = np.isfinite(value)
         if not known.any() or np.ptp(value[known]) == 0:
             return None

@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from survfuse.cohort.array_types import Numbers
 from survfuse.cohort.modalities import ExpressionData
 from survfuse.config import FitConfig
 from survfuse.readers.genes import match_genes
 from survfuse.readers.units import LINEAR, log_scale, usual_share
-
-Values = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,14 +36,14 @@ class LogScale:
 
     unit: str
     library: tuple[str, ...] = ()
-    share: Values | None = None
+    share: Numbers | None = None
 
     def values(
         self,
         data: ExpressionData,
         patients: Sequence[str],
         genes: Sequence[str],
-    ) -> tuple[Values, str]:
+    ) -> tuple[Numbers, str]:
         """Values of training genes in any matrix, and what is said of its library sizes.
 
         Returns
@@ -59,16 +57,12 @@ class LogScale:
             return log_scale(measured(data, patients, genes), self.unit), ""
         counts = measured(data, patients, self.library)
         places = pd.Index(self.library).get_indexer(pd.Index(genes))
-        return log_scale(counts, self.unit, self.share)[:, places], self._lacking(data)
-
-    def _lacking(self, data: ExpressionData) -> str:
-        """Note library genes that a matrix lacks."""
-        assert self.share is not None
+        values = log_scale(counts, self.unit, self.share)[:, places]
         matrix = data.expression
         absent = match_genes(self.library, matrix.genes, matrix.gene_ids)[0] < 0
         if not absent.any():
-            return ""
-        return (
+            return values, ""
+        return values, (
             f"{int(absent.sum())} of {len(self.library)} training genes are not in this matrix; "
             f"they held {float(self.share[absent].sum()):.1%} of the training reads, and library "
             "sizes are estimated from the other genes"
@@ -76,9 +70,9 @@ class LogScale:
 
 
 def fit_scale(
-    data: ExpressionData, values: Values, config: FitConfig, notes: list[str]
-) -> tuple[LogScale | None, Values]:
-    """Scale on which values of training patients are read, and the values on it, (patients, genes)."""
+    data: ExpressionData, values: Numbers, config: FitConfig, notes: list[str]
+) -> tuple[LogScale | None, Numbers]:
+    """Scale of the values of training patients, and the values on it, (patients, genes)."""
     unit = data.expression.unit
     if unit in LINEAR and config.expression_log:
         scale = LogScale(unit)
@@ -94,8 +88,8 @@ def fit_scale(
 
 def measured(
     data: ExpressionData, patients: Sequence[str], genes: Sequence[str]
-) -> Values:
-    """Values of patients as they stand in a matrix, (patients, genes); NaN where it lacks the gene."""
+) -> Numbers:
+    """Values of patients in a matrix, (patients, genes); NaN where it lacks the gene."""
     places, _ = match_genes(genes, data.expression.genes, data.expression.gene_ids)
     values = data.values(patients)[:, np.maximum(places, 0)].astype(np.float64)
     values[:, places < 0] = np.nan

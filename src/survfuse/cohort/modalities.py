@@ -10,20 +10,19 @@ from functools import cached_property
 from typing import Any, Literal, Self
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from survfuse._errors import listed
 from survfuse._storage import sha256_text, to_json
 from survfuse._types import FloatArray
+from survfuse.cohort.array_types import Floats, Integers, Numbers
+from survfuse.cohort.members import among, without
 from survfuse.cohort.outliers import copy_number_columns
 from survfuse.cohort.spec import ColumnSpec
 from survfuse.readers.bags import BagStore
 from survfuse.readers.cell_text import is_number, whole, whole_cells
 from survfuse.readers.expression import Expression
 from survfuse.readers.units import log_scale
-
-Numbers = npt.NDArray[np.float64]
 
 
 class Computed(dict[Any, Any]):
@@ -83,7 +82,7 @@ class TableData:
         """Keep only these patients."""
         chosen = set(ids)
         frame = self.frame[self.frame.index.isin(chosen)]
-        return replace(self, frame=frame, blank=_among(self.blank, chosen))
+        return replace(self, frame=frame, blank=tuple(among(self.blank, chosen)))
 
     def without_blank_rows(self) -> TableData:
         """Leave out rows without any known value: who has none counts as without this modality."""
@@ -117,7 +116,7 @@ class TableData:
         return read.astype(object).mask(plain.isin(missing), None)
 
     def numbers(self, column: str, ids: Sequence[str] | None = None) -> Numbers:
-        """Cells of a numeric column as numbers, of an ordinal one as level index; NaN where not known."""
+        """Numbers of a column, level indices of an ordinal one; NaN where not known."""
         if column not in self._numbers:
             self._numbers[column] = self._read_numbers(column)
         values = self._numbers[column]
@@ -211,7 +210,7 @@ class ExpressionData:
 
     def subset(self, ids: Iterable[str]) -> Self:
         """Keep only these patients."""
-        return replace(self, patients=_among(self.patients, ids))
+        return replace(self, patients=tuple(among(self.patients, ids)))
 
     @cached_property
     def _rows(self) -> pd.Index:
@@ -222,12 +221,12 @@ class ExpressionData:
         """Transforms fitted on these data (`transforms`)."""
         return Computed()
 
-    def values(self, ids: Sequence[str] | None = None) -> npt.NDArray[np.float32]:
-        """Rows of these patients (all where not given), (patients, genes), NaN where not measured."""
+    def values(self, ids: Sequence[str] | None = None) -> Floats:
+        """Rows of these patients or of all, (patients, genes), NaN where not measured."""
         chosen = self.patients if ids is None else ids
         rows = self._rows.get_indexer(pd.Index(list(chosen), dtype=object))
         if (rows < 0).any():
-            raise KeyError(next(i for i in chosen if i not in self._rows))
+            raise KeyError(*without(chosen, self.expression.patients)[:1])
         return np.asarray(self.expression.values, np.float32)[rows]
 
     def log_values(self, ids: Sequence[str] | None = None) -> Numbers:
@@ -304,9 +303,9 @@ class BagData:
 
     def subset(self, ids: Iterable[str]) -> Self:
         """Keep only these patients."""
-        return replace(self, patients=_among(self.patients, ids))
+        return replace(self, patients=tuple(among(self.patients, ids)))
 
-    def rows(self, patient: str) -> npt.NDArray[np.int64]:
+    def rows(self, patient: str) -> Integers:
         """Rows of the store that hold the tiles of a patient, (tiles,)."""
         parts = [np.zeros(0, np.int64)]
         for own in self.store.rows(patient):
@@ -339,7 +338,8 @@ class BagData:
         """Hash of the slides of the patients: ids and the hashes of their features."""
         rows = []
         for patient in sorted(self._slides):
-            rows += [[patient, *slide] for slide in self._slides[patient]]
+            for slide in self._slides[patient]:
+                rows.append([patient, *slide])
         about = [self.store.encoder, self.store.mpp, self.store.dim, rows]
         return sha256_text(to_json(about))
 
@@ -347,12 +347,6 @@ class BagData:
     def contents(self) -> dict[str, str]:
         """Hash of each patient's slides and their features."""
         return {who: sha256_text(to_json(own)) for who, own in self._slides.items()}
-
-
-def _among(patients: Iterable[str], ids: Iterable[str]) -> tuple[str, ...]:
-    """Those of the patients that are in `ids`, in their order."""
-    chosen = set(ids)
-    return tuple(patient for patient in patients if patient in chosen)
 
 
 def measured_patients(expression: Expression) -> tuple[str, ...]:

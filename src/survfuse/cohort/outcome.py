@@ -11,6 +11,7 @@ import pandas as pd
 from survfuse._errors import listed
 from survfuse._types import BoolArray, FloatArray
 from survfuse.cohort.cohort_data import FlowStep
+from survfuse.cohort.members import without
 from survfuse.cohort.outliers import LARGEST
 from survfuse.cohort.problems import Place, Problems
 from survfuse.cohort.sources import Sources
@@ -33,7 +34,10 @@ from survfuse.readers.cell_text import (
 )
 
 NO_NUMBER = "time must be a number"
-LEAVE_OUT = "correct the table, or set outcome.exclude_invalid: true to leave such patients out, counted and listed"
+LEAVE_OUT = (
+    "correct the table, or set outcome.exclude_invalid: true to leave such patients out, counted "
+    "and listed"
+)
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,8 @@ def read_outcome(
     place = sources.problems.at("outcome", spec.table, spec.patient)
     for same in spellings(ids):
         place.warning(
-            f"ids {listed(map(repr, same))} are nearly the same; they count as {len(same)} patients",
+            f"ids {listed(map(repr, same))} are nearly the same; they count as "
+            f"{len(same)} patients",
             hint="if they are one patient, keep one row, or list one under `exclude:` of the "
             "cohort file",
         )
@@ -103,8 +108,9 @@ def read_outcome(
     frame = frame[valid]
     if not frame.empty and not reader.unclear:
         _check_times(spec, frame, place)
-        lost = _censored_without_time(time, event)
-        if lost:
+        censored = event == 0
+        lost = 0 if np.isfinite(time[censored]).any() else int(censored.sum())
+        if lost > 1:
             replace(place, column=spec.time).warning(
                 f"none of the {len(frame)} patients with a time is censored, and {lost} censored "
                 "ones have no time: is theirs in another column?",
@@ -112,18 +118,18 @@ def read_outcome(
                 "column",
             )
         if required:
-            _check_polarity(spec, frame["event"], lost, place)
+            _check_polarity(spec, frame["event"], lost > 1, place)
     return OutcomeTable(frame, tuple(table.cells.index), flow)
 
 
 def _is_readable(spec: OutcomeSpec, sources: Sources) -> bool:
     """Whether an outcome that is not required can be read at all; warns when not."""
-    absent: list[object] = [spec.table]
+    absent = [str(spec.table)]
     if sources.path(spec.table).exists():
         quiet = Sources(sources.root, Problems())
         frame = quiet.table(spec.table, spec.patient, "outcome")
         if frame is not None:
-            absent = [column for column in spec.columns if column not in frame]
+            absent = without(spec.columns, map(str, frame))
     if absent:
         place = sources.problems.at("outcome", spec.table)
         place.warning(f"none read: no {listed(absent)}")
@@ -187,7 +193,7 @@ class _Rows:
 
     def _instead(self, cells: list[str]) -> str:
         """Say what cells are that should have been times."""
-        unknown = [cell for cell in cells if reads_unknown(cell)]
+        unknown = list(filter(reads_unknown, cells))
         if unknown:
             missing = as_list((*self.spec.missing, *unknown))
             return f"if it means 'not known', outcome.missing: {missing}"
@@ -226,13 +232,6 @@ def _flow(
     return tuple(steps)
 
 
-def _censored_without_time(time: FloatArray, event: FloatArray) -> int:
-    """Count the censored where none of them has a time, as in a column `days_to_death`."""
-    censored = event == 0
-    lost = int(censored.sum())
-    return 0 if lost < 2 or np.isfinite(time[censored]).any() else lost
-
-
 def _check_times(spec: OutcomeSpec, frame: pd.DataFrame, place: Place) -> None:
     """Doubt times far beyond all others, and the unit."""
     place = replace(place, column=spec.time)
@@ -254,7 +253,7 @@ def _check_times(spec: OutcomeSpec, frame: pd.DataFrame, place: Place) -> None:
 
 
 def _check_polarity(
-    spec: OutcomeSpec, event: pd.Series[bool], lost: int, place: Place
+    spec: OutcomeSpec, event: pd.Series[bool], lost: bool, place: Place
 ) -> None:
     """Refuse an outcome without events, and doubt which status is the event."""
     place = replace(place, column=spec.status)

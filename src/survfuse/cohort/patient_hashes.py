@@ -29,7 +29,8 @@ class PatientHashes:
     hashes : frozenset of str
         Hexadecimal SHA-256 of salt and id.
     data : frozenset of str or None
-        Hexadecimal SHA-256 of salt, id and what the model read of the patient; None where it was not recorded.
+        Hexadecimal SHA-256 of salt, id and what the model read of the patient; None where it was
+        not recorded.
     """
 
     salt: str
@@ -48,7 +49,7 @@ class PatientHashes:
         patients: Sequence[str],
         modalities: Iterable[str],
     ) -> PatientHashes:
-        """Hash these ids, and what `modalities` hold of them; the cohort's contents are the salt."""
+        """Hash ids and what `modalities` hold of them; the cohort's contents are the salt."""
         salt = cohort.fingerprint()
         data = frozenset(_hashes(salt, _contents(cohort, patients, modalities)))
         return cls(salt, frozenset(_hashes(salt, patients)), data)
@@ -88,8 +89,8 @@ class PatientHashes:
         seen = self.known(patients)
         if seen:
             raise LeakageError(
-                f"{what}: {len(seen)} patient(s) were trained on: {listed(seen)}; calibrate on others "
-                "(if these are other people under the same ids, rename them)",
+                f"{what}: {len(seen)} patient(s) were trained on: {listed(seen)}; calibrate on "
+                "others (if these are other people under the same ids, rename them)",
             )
 
     def to_dict(self) -> dict[str, Any]:

@@ -26,10 +26,10 @@ def allowing(names: Iterable[str]) -> str:
     names : iterable of str
         Columns, genes or modalities.
     """
-    quoted = [
-        name if name.isidentifier() else json.dumps(name, ensure_ascii=False)
-        for name in names
-    ]
+    quoted = []
+    for name in names:
+        plain = name.isidentifier()
+        quoted.append(name if plain else json.dumps(name, ensure_ascii=False))
     option = f"model.allow_followup=[{','.join(quoted)}]"
     needs_quotes = re.search(r"[ \"']", option)
     return f"--set {shlex.quote(option) if needs_quotes else option}"

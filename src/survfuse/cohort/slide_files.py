@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from survfuse._errors import listed
+from survfuse.cohort.members import without
 from survfuse.cohort.problems import Place, Severity
 from survfuse.cohort.sources import Sources, check_ids, has_column
 from survfuse.cohort.spec import SlidesSpec
@@ -74,9 +75,11 @@ def match_files(name: str, spec: SlidesSpec, sources: Sources) -> list[SlideFile
 def _excluded(spec: SlidesSpec, slides: Iterable[str], place: Place) -> set[str]:
     """Rows that `exclude_slides` names; a name that fits none is noted."""
     rows = match_names(spec.exclude_slides, slides)
-    unknown = [repr(slide) for slide in spec.exclude_slides if slide not in rows]
+    unknown = without(spec.exclude_slides, rows)
     if unknown:
-        place.warning(f"exclude_slides: no such slide: {listed(unknown, MOST_NAMED)}")
+        place.warning(
+            f"exclude_slides: no such slide: {listed(map(repr, unknown), MOST_NAMED)}"
+        )
     return set(rows.values())
 
 
@@ -87,7 +90,7 @@ def _report_absent(
     place: Place,
 ) -> None:
     """Report slides whose files are still being written, and slides without a file."""
-    absent = [slide for slide in owners if slide not in pairs]
+    absent = without(owners, pairs)
     severity: Severity = "warning" if pairs else "error"
     locked = match_names(absent, files.locked)
     if locked:
@@ -98,7 +101,7 @@ def _report_absent(
             hint="wait until they are written; if their writer died, remove the .lock and extract "
             "them again",
         )
-    rest = [slide for slide in absent if slide not in locked]
+    rest = without(absent, locked)
     if not rest:
         return
     message = f"{len(rest)} slide(s) without a feature file: {listed(rest, MOST_NAMED)}"
@@ -121,7 +124,7 @@ def _report_absent(
 def _report_lost_patients(
     owners: Mapping[str, str], pairs: Mapping[str, str], place: Place
 ) -> None:
-    lost = set(owners.values()) - {owners[slide] for slide in pairs}
+    lost = set(owners.values()).difference(map(owners.__getitem__, pairs))
     if lost and pairs:
         place.warning(
             f"{len(lost)} patient(s) of the slide table have no slide that can be used and count "
@@ -142,7 +145,7 @@ def _report_shared(
             place.error(
                 f"slides {listed(map(repr, slides))} differ in their endings only and have one "
                 f"feature file, {file!r}",
-                patients=sorted({owners[slide] for slide in slides}),
+                patients=sorted(set(map(owners.__getitem__, slides))),
                 hint="keep one of these rows",
             )
 

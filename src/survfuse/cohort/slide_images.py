@@ -98,8 +98,8 @@ def find_images(path: Path | str, *, modality: str = "slides") -> SlideImages:
     section = spec.sections().get(modality)
     if not isinstance(section, SlidesSpec) or section.table is None:
         raise CohortError(
-            f"{path}: no slides to extract: expected a section `{modality}:` with `table:` (slide_id, "
-            "patient_id) and either a column `path` in that table or `images: FOLDER`",
+            f"{path}: no slides to extract: expected a section `{modality}:` with `table:` "
+            "(slide_id, patient_id) and either a column `path` in that table or `images: FOLDER`",
         )
     sources = Sources(Path(path).resolve().parent, Problems())
     images = _Search(modality, section, section.table, sources).run()
@@ -155,7 +155,7 @@ class _Search:
     def _named(
         self, rows: pd.DataFrame, column: str, folder: Path | None
     ) -> dict[str, Path]:
-        """Read paths of an optional column, by slide; empty cells are left out, absent files noted."""
+        """Read paths of an optional column, by slide; absent files are reported."""
         if column not in rows:
             return {}
         root = self.sources.path(folder or Path())

@@ -1,4 +1,4 @@
-"""Slide tables and feature files, packed once into a store that is reused while its sources are the same."""
+"""Slide tables and feature files, packed into a store that is reused while they stay the same."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ from survfuse.readers.slide_features import ReadOptions, normalise_encoder, sha2
 CACHE = ".survfuse"
 SAME_CAUSE = 2  # more slides than this that are refused alike are one problem
 
-_Key = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+_KEYS = TypeAdapter(dict[str, Annotated[str, Field(pattern="^[0-9a-f]{64}$")]])
+"""Which files, by name and time, have which content."""
 MPP_TOLERANCE = 0.02  # relative
 
 
@@ -58,9 +59,15 @@ def read_slides(
     with sources.problems.catch(name):
         if spec.packed is not None:
             store = _check_encoder(BagStore.open(sources.path(spec.packed)), spec)
-            if sources.verify:
-                _verify(store, sources.problems.at(name))
-            _report_contents(store, sources.problems.at(name))
+            place = sources.problems.at(name)
+            missing = store.verify() if sources.verify else ()
+            if missing:
+                place.warning(
+                    f"{store.path}: an older version packed it without hashes of its "
+                    f"{' and '.join(missing)}, which cannot be verified",
+                    hint=PACK_AGAIN,
+                )
+            _report_contents(store, place)
             return store
         items = match_files(name, spec, sources)
         if items:
@@ -127,7 +134,7 @@ def _report_refused(
         at_once = len(items) if len(items) > SAME_CAUSE else 1
         for start in range(0, len(items), at_once):
             group = items[start : start + at_once]
-            slides = [slide for slide, _, _ in group]
+            slides, patients, _ = zip(*group, strict=True)
             what = f"slide {slides[0]!r}"
             if len(slides) > 1:
                 names = listed(map(repr, slides), MOST_NAMED)
@@ -136,23 +143,26 @@ def _report_refused(
             hint = f"`exclude_slides: [{ids}]` in this section leaves them out"
             place.error(
                 f"{what}: {refused[group[0]]}",
-                patients=dict.fromkeys(patient for _, patient, _ in group),
+                patients=dict.fromkeys(patients),
                 hint=hint if can_exclude else "",
             )
 
 
 def _report_contents(store: BagStore, place: Place) -> None:
     """Report slides without tiles, and what they cost; and slides that are one vector each."""
-    empty = [slide for slide in store.slides if not slide.tiles]
+    empty = {}
+    for slide in store.slides:
+        if not slide.tiles:
+            empty[slide.slide_id] = slide.patient_id
     if empty:
-        lost = sorted({slide.patient_id for slide in empty}.difference(store.patients))
+        lost = sorted(set(empty.values()).difference(store.patients))
         cost = ""
         if lost:
             cost = (
                 f"; {len(lost)} patient(s) have no other slide and count as without slides: "
                 f"{listed(lost, MOST_NAMED)}"
             )
-        names = listed((slide.slide_id for slide in empty), MOST_NAMED)
+        names = listed(empty, MOST_NAMED)
         place.warning(
             f"{len(empty)} slide(s) without tiles: {names}: their feature files have no rows{cost}",
         )
@@ -268,18 +278,22 @@ def _reuse_or_pack(
     """
     root = sources.root
     cache = root / CACHE
-    owners = [[slide, patient, path.parent.name] for slide, patient, path in items]
+    owners, files = [], []
+    for slide, patient, path in items:
+        owners.append([slide, patient, path.parent.name])
+        files += [path, *side_files(path)]
     about = [spec.encoder, spec.mpp, asdict(_options(spec)), owners]
-    files = [file for _, _, path in items for file in (path, *side_files(path))]
     stamps = [about, list(map(_stamps, files)), list(map(str, files))]
     stat_key = sha256_text(to_json(stamps))
-    known = _known_keys(cache / "bags.json")
+    known: dict[str, str] = {}
+    with suppress(InputError, ValidationError):  # no such file, or a damaged one
+        known = _KEYS.validate_python(read_json(cache / "bags.json"))
     content_key = None if sources.verify else known.get(stat_key)
     if content_key is None:
         content_key = sha256_text(to_json([about, list(map(sha256_path, files))]))
-    path = cache / f"{content_key[:32]}.bags"
+    target = cache / f"{content_key[:32]}.bags"
     _sweep(cache)
-    store = _reusable(path, items, sources.verify, sources.problems.at(name))
+    store = _reusable(target, items, sources.verify, sources.problems.at(name))
     if store is None:
         if not os.access(root, os.W_OK):
             raise CohortError(
@@ -288,7 +302,7 @@ def _reuse_or_pack(
             )
         with answered(cache, CohortError):
             cache.mkdir(exist_ok=True)
-        store = _pack(items, spec, path, overwrite=True)
+        store = _pack(items, spec, target, overwrite=True)
     if known.get(stat_key) != content_key and os.access(cache, os.W_OK):
         with suppress(OSError):  # a full disk: the files are hashed again next time
             write_json(cache / "bags.json", {**known, stat_key: content_key})
@@ -305,7 +319,7 @@ def _sweep(cache: Path) -> None:
 def _reusable(
     path: Path, items: list[SlideFile], verify: bool, place: Place
 ) -> BagStore | None:
-    """Open a store of the cache where it is whole; None, and a note, where it must be packed anew."""
+    """Open a store of the cache; None, and a note, where it must be packed anew."""
     if not path.is_dir():
         return None
     try:
@@ -322,25 +336,6 @@ def _reusable(
         )
         return None
     return None if missing and verify else store
-
-
-def _verify(store: BagStore, place: Place) -> None:
-    """Compare every slide of a store with its hashes; report what an older store has none of."""
-    missing = store.verify()
-    if missing:
-        place.warning(
-            f"{store.path}: an older version packed it without hashes of its "
-            f"{' and '.join(missing)}, which cannot be verified",
-            hint=PACK_AGAIN,
-        )
-
-
-def _known_keys(path: Path) -> dict[str, str]:
-    """Read which files, by name and time, had which content; nothing where it cannot be read."""
-    try:
-        return TypeAdapter(dict[str, _Key]).validate_python(read_json(path))
-    except (InputError, ValidationError):
-        return {}
 
 
 def _stamps(path: Path) -> list[list[int]]:

@@ -71,20 +71,22 @@ class OutcomeSpec(Section):
     unit: Literal["days", "months", "years"]
     """Unit of `time`."""
     event: str | None = None
-    """Column in which 1 means that the event happened at `time`; exactly one of `event` and `censored`."""
+    """Column in which 1 means that the event happened at `time`; exactly one of `event` and
+    `censored`."""
     censored: str | None = None
     """Column in which 1 means that follow-up ended at `time` without the event."""
     event_values: dict[str, Annotated[Literal[0, 1], BeforeValidator(_bit)]] | None = (
         None
     )
-    """What every word in that column means, as 0 or 1 of that column: {deceased: 1, living: 0}. Where it is
-    given, no other word (not even 0, 1, true, false) has a meaning."""
+    """What every word in that column means, as 0 or 1 of that column: {deceased: 1, living: 0}.
+    Where it is given, no other word (not even 0, 1, true, false) has a meaning."""
     endpoint: str = ""
     """Name of the endpoint for tables and figures, such as "overall survival"."""
     horizons: tuple[float, ...] | None = None
-    """Times, in `unit`, at which survival is told."""
+    """Times, in `unit`, at which survival is predicted."""
     exclude_invalid: bool = False
-    """Leave out patients without a possible time and event, counted and listed, instead of refusing."""
+    """Leave out patients without a possible time and event, counted and listed, instead of
+    refusing."""
     missing: tuple[str, ...] = MISSING
     """Cells that mean "not known"."""
 
@@ -161,7 +163,7 @@ def _columns(given: Any) -> Any:
 
 
 def _match(given: Any) -> Any:
-    """Take the patterns out of ``columns: {match: "*_cnv"}``; a column called match has a kind there."""
+    """Take the patterns out of ``columns: {match: "*_cnv"}``; a column `match` has a kind."""
     columns = given.get("columns") if isinstance(given, Mapping) else None
     if not isinstance(columns, Mapping) or "match" not in columns:
         return given
@@ -181,10 +183,11 @@ class TableSpec(Section):
     patient: str | None = None
     """Column of patient ids; the outcome's where not given."""
     columns: Annotated[dict[str, ColumnSpec] | None, BeforeValidator(_columns)] = None
-    """Columns by name. Of a further modality, `{match: "*_cnv"}` takes those of a pattern, as numbers;
-    where nothing is given, all but the id."""
+    """Columns by name. Of a further modality, `{match: "*_cnv"}` takes those of a pattern, as
+    numbers; where nothing is given, all but the id."""
     match: tuple[str, ...] = ()
-    """Patterns of further columns, all numeric: `*` stands for any letters. Also written among `columns`."""
+    """Patterns of further columns, all numeric: `*` stands for any letters. Also written among
+    `columns`."""
     missing: tuple[str, ...] = MISSING
     """Cells that mean "not known"."""
 
@@ -210,7 +213,8 @@ class ExpressionSpec(Section):
     genes: Literal["symbol", "ensembl", "entrez"] = "symbol"
     """Naming of the genes."""
     patient: str | None = None
-    """Column of patient ids, or of gene ids where rows are genes; the first column where not given."""
+    """Column of patient ids, or of gene ids where rows are genes; the first column where not
+    given."""
     orientation: Literal["patients_by_genes", "genes_by_patients"] = "patients_by_genes"
     """What the rows are."""
     gene_suffix: str | None = None
@@ -227,8 +231,8 @@ class SlidesSpec(Section):
     features: Path | None = None
     """Folder of feature files, packed into one store when first used."""
     images: Path | None = None
-    """Folder of the slides themselves, for `survfuse extract`: where the table has no column `path`, each is
-    found by its name; where it has one, paths are relative to this folder."""
+    """Folder of the slides themselves, for `survfuse extract`: where the table has no column
+    `path`, each is found by its name; where it has one, paths are relative to this folder."""
     masks: Path | None = None
     """Folder of tissue masks, named like the slides, or what the column `mask` is relative to."""
     packed: Path | None = None
@@ -242,8 +246,8 @@ class SlidesSpec(Section):
     patient: str = "patient_id"
     """Column of patient ids."""
     key: str | None = None
-    """Name of the array in a feature file that holds the features, where it is none of `features`, `feats`
-    and `patch_embeddings`."""
+    """Name of the array in a feature file that holds the features, where it is none of `features`,
+    `feats` and `patch_embeddings`."""
     tiles: str | None = None
     """Tile grid of wsidata stores, such as `tiles2`, where one encoder was run on several."""
     exclude_slides: tuple[str, ...] = ()
@@ -339,7 +343,8 @@ class CohortSpec(Section):
             BeforeValidator(_group, json_schema_input_type=str | GroupSpec),
         ],
     ] = Field(default_factory=dict)
-    """Groups of patients by name, for splits that keep a site together and for tables by subgroup."""
+    """Groups of patients by name, for splits that keep a site together and for tables by
+    subgroup."""
     folds: FoldsSpec | None = None
     """Fixed folds."""
     exclude: tuple[str, ...] = ()
@@ -391,7 +396,7 @@ class CohortSpec(Section):
         return "patient_id" if self.outcome is None else self.outcome.patient
 
     def file(self, name: str) -> str:
-        """The file of a modality: its table, matrix or store; empty text where the file names none."""
+        """The file of a modality: its table, matrix or store; empty where it has none."""
         section = self.sections().get(name)
         if isinstance(section, ExpressionSpec):
             return str(section.path)
@@ -417,6 +422,7 @@ def load_spec(path: Path | str) -> CohortSpec:
     values = read_yaml(path, words=True)
     if not isinstance(values, Mapping):
         raise ConfigError(
-            f"{path}: expected a mapping with name, outcome and modalities, got {type(values).__name__}",
+            f"{path}: expected a mapping with name, outcome and modalities, got "
+            f"{type(values).__name__}",
         )
     return build(CohortSpec, values, where=str(path))

@@ -1,4 +1,4 @@
-"""Splits that others published: read as they are, checked for shared patients, never repaired in silence.
+"""Splits that others published: read as they are, checked for shared patients.
 
 Read are the ragged tables of CLAM, MCAT and SurvPath (``splits_0.csv`` …, also in their
 boolean form), the tables of Patho-Bench (``k=all.tsv``), the folders of MMP
@@ -15,6 +15,7 @@ from pathlib import Path
 
 from survfuse._errors import CohortError, LeakageError, context, listed
 from survfuse.cohort.cohort_data import Cohort
+from survfuse.cohort.members import among
 from survfuse.cohort.modalities import BagData
 from survfuse.cohort.split_formats import RawSplit, read_raw
 from survfuse.cohort.splits import Split
@@ -141,8 +142,8 @@ class _Ids:
     def _patient(self, one: str) -> str:
         """The patient that an id means, noted where the cohort does not have it."""
         candidates = self._candidates(one)
-        known = [c for c in candidates if c in self._known]
-        listed_only = [c for c in candidates if c in self._listed]
+        known = among(candidates, self._known)
+        listed_only = among(candidates, self._listed)
         if not known and listed_only:
             self.left_out.add(listed_only[0])
         elif not known:
@@ -150,7 +151,7 @@ class _Ids:
         return (known or listed_only or candidates[-1:])[0]
 
     def _candidates(self, one: str) -> list[str]:
-        """What an id may mean, likeliest first: a patient, a slide, a TCGA slide, a number written 12.0."""
+        """What an id may mean: a patient, a slide, a number written 12.0, a TCGA slide."""
         candidates = [one]
         for name in (one, slide_stem(composed(one))):
             if name in self._slides:

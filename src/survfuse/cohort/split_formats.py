@@ -1,4 +1,4 @@
-"""The layouts in which others publish their splits: CLAM, MMP, Patho-Bench and STAMP; facts of form only."""
+"""The layouts in which others publish their splits: CLAM, MMP, Patho-Bench and STAMP."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pandas as pd
 
 from survfuse._errors import InputError, context, listed
 from survfuse._storage import read_json, stored_texts
+from survfuse.cohort.members import among
 from survfuse.readers.table_files import ROW_NAMES, read_table
 
 PARTS = ("train", "val", "test")
@@ -93,7 +94,7 @@ def _clam_folder(folder: Path) -> list[RawSplit]:
 
 def _clam(file: Path, table: pd.DataFrame) -> RawSplit:
     """Columns of ids, one a part; or columns of True and False and one of ids."""
-    parts = [name for name in PARTS if name in table]
+    parts = among(PARTS, map(str, table))
     if "train" not in parts or len(parts) < 2:
         raise InputError(
             f"{file}: expected columns train, val and test (CLAM), fold_0, fold_1, … "
@@ -121,19 +122,23 @@ def _clam(file: Path, table: pd.DataFrame) -> RawSplit:
 
 def _mmp_tables(folder: Path) -> dict[str, Path]:
     """The tables of one fold, by part."""
-    files = {part: folder / f"{part}.csv" for part in PARTS}
-    return {part: file for part, file in files.items() if file.is_file()}
+    files = {}
+    for part in PARTS:
+        file = folder / f"{part}.csv"
+        if file.is_file():
+            files[part] = file
+    return files
 
 
 def _mmp_fold(folder: Path) -> list[RawSplit]:
-    """``train.csv``, ``test.csv`` and perhaps ``val.csv``, each with a row per slide of its patients."""
+    """``train.csv``, ``test.csv`` and perhaps ``val.csv``, each with a row per slide."""
     files = _mmp_tables(folder)
     if not files:
         return []
     if "train" not in files or len(files) < 2:
         raise InputError(
             f"{folder}: expected train.csv and test.csv (or val.csv), got "
-            f"{listed(file.name for file in files.values())}",
+            f"{listed(f'{part}.csv' for part in files)}",
         )
     ids = {}
     for part, file in files.items():
@@ -154,7 +159,8 @@ def _mmp_tasks(folder: Path) -> dict[str, list[Path]]:
             numbered[match[1] or "fold"].append((int(match[2]), below))
     tasks = {}
     for task in sorted(numbered):
-        tasks[task] = [below for _, below in sorted(numbered[task])]
+        _, folders = zip(*sorted(numbered[task]), strict=True)
+        tasks[task] = list(folders)
     return tasks
 
 
@@ -210,7 +216,8 @@ def _stamp(file: Path) -> list[RawSplit]:
     given = content.get("splits") if isinstance(content, dict) else None
     if not isinstance(given, list) or not given:
         raise InputError(
-            f'{file}: expected {{"splits": [{{"train_patients": […], "test_patients": […]}}, …]}}',
+            f'{file}: expected {{"splits": [{{"train_patients": […], '
+            '"test_patients": […]}, …]}',
         )
     splits = []
     for number, split in enumerate(given):

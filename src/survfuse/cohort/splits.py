@@ -11,12 +11,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from survfuse._errors import CohortError, listed
+from survfuse._types import BoolArray
+from survfuse.cohort.array_types import Integers
 from survfuse.cohort.cohort_data import Cohort
 from survfuse.cohort.group_folds import deal_groups
 
 REST = "rest"
-
-Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Split:
 
 
 def splits_from_folds(table: pd.DataFrame) -> tuple[Split, ...]:
-    """Turn folds (`patient_id, repeat, fold`) into splits: trained on all other folds of the repeat."""
+    """Turn folds (`patient_id, repeat, fold`) into splits: all other folds are trained on."""
     splits = []
     for repeat, whole in table.groupby("repeat", sort=True):
         for fold in np.unique(whole["fold"]):
@@ -72,8 +72,9 @@ def make_folds(
     ----------
     cohort : Cohort or sequence of str
         The patients.
-    outcome : DataFrame indexed by id with a column `event`, or object with `.event` in the order of the ids
-        Needed when `cohort` is a sequence of ids.
+    outcome : DataFrame or object with `.event`
+        Indexed by id, with a column `event`; or events in the order of the ids. Needed
+        when `cohort` is a sequence of ids.
     folds, repeats : int
         Folds of a split; independent splits.
     seed : int
@@ -115,7 +116,7 @@ def _table(ids: Sequence[str], fold: Integers, repeat: int = 0) -> pd.DataFrame:
     return pd.DataFrame({"patient_id": list(ids), "repeat": repeat, "fold": fold})
 
 
-def inner_folds(event: npt.ArrayLike, n: int, seed: int) -> npt.NDArray[np.int64]:
+def inner_folds(event: npt.ArrayLike, n: int, seed: int) -> Integers:
     """Deal training patients into inner folds, stratified on the event.
 
     Parameters
@@ -151,7 +152,7 @@ def inner_folds(event: npt.ArrayLike, n: int, seed: int) -> npt.NDArray[np.int64
     return fold
 
 
-def holdout(event: npt.ArrayLike, share: float, seed: int) -> npt.NDArray[np.bool_]:
+def holdout(event: npt.ArrayLike, share: float, seed: int) -> BoolArray:
     """Draw a share of the patients, events and censored alike.
 
     Parameters
@@ -328,12 +329,12 @@ def _labels(
 
 
 def _deal(
-    event: npt.NDArray[np.bool_],
+    event: BoolArray,
     labels: npt.NDArray[np.str_] | None,
     folds: int,
     generator: np.random.Generator,
 ) -> Integers:
-    """Deal shuffled events, then shuffled censored, to the folds in turn; or whole groups evenly."""
+    """Deal shuffled events, then shuffled censored, in turn; or whole groups evenly."""
     names, member = np.unique(event if labels is None else labels, return_inverse=True)
     count, what = int(event.sum()), "events"
     if labels is not None:
@@ -353,9 +354,7 @@ def _deal(
     return fold
 
 
-def _require_events(
-    event: npt.NDArray[np.bool_], fold: Integers, names: Sequence[str]
-) -> None:
+def _require_events(event: BoolArray, fold: Integers, names: Sequence[str]) -> None:
     counts = np.bincount(fold, weights=event, minlength=len(names))
     empty = np.array(names, dtype=object)[counts == 0]
     if len(empty):

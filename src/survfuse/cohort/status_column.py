@@ -162,8 +162,9 @@ def quoted(text: str) -> str:
 def doubt_of_shares(events: int, patients: int) -> str:
     """Doubt the polarity where nearly everybody, or nearly nobody, has the event; empty otherwise.
 
-    The limit is 95 % of one kind. The ten public cohorts that the tests read have 10 to 60 % events; from 20
-    patients on, a cohort with 80 % passes the limit by chance in less than 6 cases of 100.
+    The limit is 95 % of one kind. The ten public cohorts that the tests read have 10 to 60 %
+    events; from 20 patients on, a cohort with 80 % passes the limit by chance in less than 6 cases
+    of 100.
     """
     if patients < MIN_PATIENTS or events == 0:
         return ""
@@ -192,7 +193,7 @@ def doubt_of_texts(spec: OutcomeSpec) -> str:
 
 
 def doubt_of_name(spec: OutcomeSpec) -> str:
-    """Doubt the polarity where the column's name says the opposite of its declaration; empty otherwise."""
+    """Doubt the polarity where the column's name says the opposite; empty otherwise."""
     if spec.event_values is not None:
         return ""
     name = spec.status.casefold()

@@ -1,4 +1,4 @@
-"""Columns of a table as the training patients had them: numbers within limits, levels that enough carry."""
+"""Columns of a table as learned from the training patients: numbers and categories."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class NumberColumn:
     def apply(
         self, values: FloatArray, ids: Ids
     ) -> tuple[FloatArray, dict[str, Remark]]:
-        """Features (patients, features) of values that are NaN where missing, and remarks by patient."""
+        """Features (patients, features) of values, NaN where missing, and remarks by patient."""
         missing = np.isnan(values)
         implausible = np.zeros(len(values), bool)
         if self.limited:  # in bundles that older versions wrote every value counts
@@ -99,7 +99,7 @@ class NumberColumn:
     def _outside(
         self, values: FloatArray, implausible: BoolArray, ids: Ids
     ) -> dict[str, Remark]:
-        """Remarks on values that are far outside the training range, and on those that are changed."""
+        """Remarks on values far outside the training range, and on changed ones."""
         below, above = self.low - 3 * self.sd, self.high + 3 * self.sd
         far = implausible | (values < below) | (values > above)
         changed = implausible | (values < self.low) | (values > self.high)
@@ -158,7 +158,7 @@ class CategoryColumn:
     def apply(
         self, cells: pd.Series[str], ids: Ids
     ) -> tuple[FloatArray, dict[str, Remark]]:
-        """Features (patients, features) of cells that are None where missing, and remarks by patient."""
+        """Features (patients, features) of cells, None where missing, and remarks by patient."""
         index = pd.Index(self.categories, dtype=object)
         code = index.get_indexer(pd.Index(cells, dtype=object))
         rare = cells.isin(self.rare).to_numpy(bool)

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from survfuse._errors import listed
+from survfuse.cohort.members import without
 from survfuse.cohort.modalities import ModalityData, TableData
 from survfuse.cohort.outcome_names import named_like_outcome
 from survfuse.cohort.outliers import LARGEST
@@ -68,7 +69,7 @@ def read_modality_table(
             place.error("no column of it is an input", hint=NO_INPUT)
         return None
     kind: Literal["clinical", "table"] = "clinical" if name == "clinical" else "table"
-    ignored = tuple(c for c in names if c not in columns and c not in used)
+    ignored = tuple(without(names, {*columns, *used}))
     cells = table.cells[list(columns)]
     data = TableData(name, cells, columns, spec.missing, kind, ignored)
     return data.without_blank_rows()
@@ -103,7 +104,7 @@ def _declared(
         )
         return {}
     columns = dict(spec.columns or {})
-    others = [name for name in names if name not in columns and name not in used]
+    others = without(names, {*columns, *used})
     if not undeclared:
         others = _matching(spec.match, others, place)
     _check_names(spec, cohort, others, place)
@@ -149,7 +150,7 @@ def _check_names(
 ) -> None:
     """Refuse columns that nobody declared by name and that are called as outcomes are."""
     answers = cohort.outcome.columns if cohort.outcome is not None else ()
-    suspects = [c for c in columns if c not in answers and named_like_outcome(c)]
+    suspects = list(filter(named_like_outcome, without(columns, answers)))
     if not suspects:
         return
     unused = [f"{quoted(name)}: {{kind: numeric, use: false}}" for name in suspects]
@@ -260,7 +261,7 @@ def _check_categories(data: TableData, cells: pd.Series[str], place: Place) -> N
 
 
 def _missing_hint(data: TableData, tokens: Iterable[str]) -> str:
-    """Give the whole list that would also have these cells: a declared list replaces the default."""
+    """The whole list with these cells: a declared list replaces the default."""
     section = "clinical" if data.kind == "clinical" else f"modalities.{data.name}"
     missing = as_list((*data.missing, *tokens))
     return f"if it means 'not known', add it to {section}.missing: {missing}"

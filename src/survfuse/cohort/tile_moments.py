@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from survfuse.cohort.array_types import AnyArray, Integers, Numbers
 from survfuse.cohort.modalities import BagData
 
-MOST_TILES = 2000  # of one patient for mean and deviation, so that one huge slide does not set the scale
+MOST_TILES = 2000  # of one patient, so that one huge slide does not set the scale
 BLOCK = 16_384  # tiles added up at a time
 BUDGET = 256 * 2**20  # bytes remembered per store; beyond it moments are computed anew
-
-Vector = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,10 +29,10 @@ class Moments:
     """
 
     count: int
-    mean: Vector
-    squares: Vector
-    largest: Vector
-    mean_of_all: Vector
+    mean: Numbers
+    squares: Numbers
+    largest: Numbers
+    mean_of_all: Numbers
 
 
 def tile_moments(data: BagData, patient: str) -> Moments:
@@ -51,7 +47,7 @@ def tile_moments(data: BagData, patient: str) -> Moments:
     return moments
 
 
-def spaced(rows: Rows, most: int) -> Rows:
+def spaced(rows: Integers, most: int) -> Integers:
     """At most so many of the rows, evenly spaced."""
     if len(rows) <= most:
         return rows
@@ -59,7 +55,7 @@ def spaced(rows: Rows, most: int) -> Rows:
 
 
 def _moments(data: BagData, patient: str) -> Moments:
-    features: npt.NDArray[Any] = data.store.features
+    features: AnyArray = data.store.features
     rows = data.rows(patient)
     few = spaced(rows, MOST_TILES)
     block = np.asarray(features[few], np.float64)

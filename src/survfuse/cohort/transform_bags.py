@@ -1,4 +1,4 @@
-"""Tile features on one scale, and fewer of them: moments and principal components of the training tiles."""
+"""Tile features: scaled, and their principal components."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from survfuse._errors import TransformError
 from survfuse._storage import stored_array, stored_texts
+from survfuse.cohort.array_types import AnyArray, Arrays, Floats, Numbers, State
 from survfuse.cohort.modalities import BagData
 from survfuse.cohort.principal_components import oriented
 from survfuse.cohort.tile_moments import spaced, tile_moments
@@ -51,9 +51,9 @@ class BagScaler:
     dim: int
     encoder: str | None
     mpp: float | None
-    mean: npt.NDArray[np.float64] | None
-    sd: npt.NDArray[np.float64] | None
-    axes: npt.NDArray[np.float64] | None = None
+    mean: Numbers | None
+    sd: Numbers | None
+    axes: Numbers | None = None
     kind: ClassVar[str] = "bag"
     notes: ClassVar[tuple[str, ...]] = ()
 
@@ -131,21 +131,28 @@ class BagScaler:
                 f"{mpp:g}; extract features at {self.mpp:g}",
             )
 
-    def scale(self, tiles: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    def scale(self, tiles: AnyArray) -> Floats:
         """Transform tiles, (tiles, dim), into a new float32 array, (tiles, width)."""
-        scaled = _as_float32(tiles)
+        if tiles.dtype == np.float16:
+            import torch  # not at the top: looking at a cohort needs no torch
+
+            # ten times faster than NumPy
+            half = torch.from_numpy(np.ascontiguousarray(tiles))
+            scaled = np.asarray(half.float().numpy())
+        else:
+            scaled = np.array(tiles, dtype=np.float32)
         if self.mean is not None and self.sd is not None:
             scaled -= self.mean.astype(np.float32)
             scaled *= (1 / self.sd).astype(np.float32)
         return scaled if self.axes is None else scaled @ self.axes.astype(np.float32)
 
-    def scale_exactly(self, tiles: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def scale_exactly(self, tiles: Numbers) -> Numbers:
         """Transform tiles, (tiles, dim), in double precision, (tiles, width)."""
         if self.mean is not None and self.sd is not None:
             tiles = (tiles - self.mean) / self.sd
         return tiles if self.axes is None else tiles @ self.axes
 
-    def state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    def state(self) -> State:
         """Everything learned: JSON and arrays."""
         state, arrays = {}, {}
         for name, value in vars(self).items():
@@ -156,9 +163,7 @@ class BagScaler:
         return state, arrays
 
     @classmethod
-    def from_state(
-        cls, state: dict[str, Any], arrays: Mapping[str, npt.NDArray[Any]]
-    ) -> BagScaler:
+    def from_state(cls, state: dict[str, Any], arrays: Arrays) -> BagScaler:
         """Make the scaler again from :meth:`state`.
 
         Raises
@@ -182,10 +187,8 @@ class BagScaler:
         return cls(**state, **learned)
 
 
-def _moments(
-    data: BagData, patients: list[str]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Mean and population deviation over tiles, patient by patient (Chan et al. 1979, pairwise update)."""
+def _moments(data: BagData, patients: list[str]) -> tuple[Numbers, Numbers]:
+    """Mean and population deviation over tiles (Chan et al. 1979, pairwise update)."""
     count = 0
     mean = np.zeros(data.features)
     squares = np.zeros(data.features)  # sum of squared deviations
@@ -202,19 +205,10 @@ def _moments(
     return mean, np.where(sd > FLAT * np.maximum(largest, 1e-30), sd, 1.0)
 
 
-def _as_float32(tiles: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """Copy as float32; torch widens half precision ten times faster than NumPy."""
-    if tiles.dtype != np.float16:
-        return np.array(tiles, dtype=np.float32)
-    import torch  # not at the top: looking at a cohort needs no torch
-
-    return np.asarray(torch.from_numpy(np.ascontiguousarray(tiles)).float().numpy())
-
-
 def _axes(
     scaler: BagScaler, data: BagData, patients: list[str], components: int
-) -> npt.NDArray[np.float64]:
-    """Principal axes of scaled training tiles, scaled to a mean variance of 1; (dim, components)."""
+) -> Numbers:
+    """Principal axes of training tiles, scaled to a mean variance of 1; (dim, components)."""
     count, total = 0, np.zeros(scaler.dim)
     products = np.zeros((scaler.dim, scaler.dim))
     for start in range(0, len(patients), PATIENTS_AT_ONCE):

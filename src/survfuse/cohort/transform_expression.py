@@ -1,19 +1,20 @@
-"""Expression into a vector: chosen genes, scale, gene sets or components, all from training patients."""
+"""Expression into a vector: chosen genes, scale, gene sets or components."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
 from survfuse._errors import TransformError, listed
 from survfuse._storage import stored_array, stored_texts
+from survfuse._types import BoolArray
+from survfuse.cohort.array_types import Arrays, Floats, Numbers, State
 from survfuse.cohort.gene_choice import (
     listed_genes,
     most_variable,
@@ -32,8 +33,6 @@ SMALLEST_SET = 5  # measured genes
 PLAIN = ("name", "unit", "gene_ids", "center", "min_coverage")
 TEXTS = ("genes", "features", "notes", "set_names")
 SPARSE = ("data", "indices", "indptr")
-
-Values = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,13 +69,13 @@ class ExpressionTransform:
     unit: str
     gene_ids: str
     genes: tuple[str, ...]
-    mean: Values
-    sd: Values
+    mean: Numbers
+    sd: Numbers
     center: bool
     features: tuple[str, ...]
     min_coverage: float
     sets: sparse.csr_array | None = None
-    components: Values | None = None
+    components: Numbers | None = None
     notes: tuple[str, ...] = ()
     set_names: tuple[str, ...] = ()
     scale: LogScale | None = None
@@ -188,14 +187,14 @@ class ExpressionTransform:
 
     @property
     def members(self) -> tuple[tuple[int, ...], ...]:
-        """Places among `features` of each set's genes, where a network weighs them; empty otherwise."""
+        """Places in `features` of each set's genes, where a network weighs them; else empty."""
         if self.sets is None or not self.set_names:
             return ()
         members = np.split(self.sets.indices, self.sets.indptr[1:-1])
         return tuple(tuple(sorted(genes.tolist())) for genes in members)
 
     def _with_components(
-        self, values: Values, wanted: int, notes: list[str]
+        self, values: Numbers, wanted: int, notes: list[str]
     ) -> ExpressionTransform:
         most = min(wanted, max(len(values) - 1, 1))
         axes, deviations = principal_axes(self._scaled(values), most)
@@ -232,7 +231,7 @@ class ExpressionTransform:
 
     def apply(
         self, data: ExpressionData, patients: Sequence[str]
-    ) -> tuple[npt.NDArray[np.float32], Values, list[Remark]]:
+    ) -> tuple[Floats, Numbers, list[Remark]]:
         """Vectors of patients that have a row.
 
         Returns
@@ -273,7 +272,7 @@ class ExpressionTransform:
             vector = vector @ self.components.T
         return vector.astype(np.float32), coverage, remarks
 
-    def _scaled(self, values: Values) -> Values:
+    def _scaled(self, values: Numbers) -> Numbers:
         filled = np.where(np.isnan(values), self.mean, values)
         return (filled - self.mean) / self.sd if self.center else filled
 
@@ -281,7 +280,7 @@ class ExpressionTransform:
         self,
         data: ExpressionData,
         patients: Sequence[str],
-        known: npt.NDArray[np.bool_],
+        known: BoolArray,
     ) -> TransformError:
         """Error that names patients with too few genes, and why that may be."""
         matrix = data.expression
@@ -306,13 +305,13 @@ class ExpressionTransform:
             f"(expression_min_coverage){naming}",
         )
 
-    def state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    def state(self) -> State:
         """Everything learned: JSON and arrays."""
         state: dict[str, Any] = {key: getattr(self, key) for key in PLAIN}
         state |= {key: list(getattr(self, key)) for key in TEXTS}
         if not self.set_names:
             del state["set_names"]
-        arrays: dict[str, npt.NDArray[Any]] = {"mean": self.mean, "sd": self.sd}
+        arrays: Arrays = {"mean": self.mean, "sd": self.sd}
         if self.components is not None:
             arrays["components"] = self.components
         if self.scale is not None:
@@ -325,9 +324,7 @@ class ExpressionTransform:
         return state, arrays
 
     @classmethod
-    def from_state(
-        cls, state: dict[str, Any], arrays: Mapping[str, npt.NDArray[Any]]
-    ) -> ExpressionTransform:
+    def from_state(cls, state: dict[str, Any], arrays: Arrays) -> ExpressionTransform:
         """Make the transform again from :meth:`state`.
 
         Raises

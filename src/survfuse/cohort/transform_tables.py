@@ -1,18 +1,20 @@
-"""Clinical and other tables into vectors: standardised numbers, one-hot categories, missing cells."""
+"""Clinical and other tables into vectors: standardised numbers, one-hot categories."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from survfuse._errors import TransformError, listed
 from survfuse._storage import stored_texts
 from survfuse._types import BoolArray, FloatArray
+from survfuse.cohort.array_types import Arrays, Floats, Numbers, State
 from survfuse.cohort.carriers import Support
+from survfuse.cohort.members import without
 from survfuse.cohort.modalities import TableData
 from survfuse.cohort.table_columns import (
     Column,
@@ -26,8 +28,8 @@ from survfuse.cohort.table_columns import (
 
 REPORT_COLUMNS = ("patient_id", "modality", "feature", "kind", "detail")
 Remark = tuple[str, str, str, str, str]  # a row of REPORT_COLUMNS
-Vectors = tuple[npt.NDArray[np.float32], npt.NDArray[np.float64] | None, list[Remark]]
-"""Values (patients, features), share of the training genes each patient has, or None, and remarks."""
+Vectors = tuple[Floats, Numbers | None, list[Remark]]
+"""Values (patients, features), share of the training genes of each patient or None, and remarks."""
 
 
 @dataclass(frozen=True)
@@ -109,8 +111,8 @@ class TableTransform:
         TransformError
             Names the columns.
         """
-        names = [column.name for column in self.columns]
-        absent = [name for name in names if name not in data.columns]
+        names = map(attrgetter("name"), self.columns)
+        absent = without(names, data.columns)
         if absent:
             raise TransformError(
                 f"{self.name}: the model was trained with columns that this cohort does not "
@@ -150,7 +152,7 @@ class TableTransform:
             remarks += [(who, self.name, *remark) for who, remark in about.items()]
         return np.concatenate(blocks, axis=1).astype(np.float32), None, remarks
 
-    def state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    def state(self) -> State:
         """Everything learned, as JSON; no arrays."""
         return {
             "name": self.name,
@@ -160,9 +162,7 @@ class TableTransform:
         }, {}
 
     @classmethod
-    def from_state(
-        cls, state: dict[str, Any], arrays: Mapping[str, npt.NDArray[Any]]
-    ) -> TableTransform:
+    def from_state(cls, state: dict[str, Any], arrays: Arrays) -> TableTransform:
         """Make the transform again from :meth:`state`."""
         columns = tuple(map(from_plain, state["columns"]))
         notes = stored_texts(state["notes"], "notes")

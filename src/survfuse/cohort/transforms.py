@@ -11,13 +11,15 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from survfuse._errors import ConfigError, LeakageError, TransformError, context, listed
 from survfuse._storage import stored_texts
+from survfuse._types import BoolArray
+from survfuse.cohort.array_types import Arrays, Floats, Numbers, State
 from survfuse.cohort.cohort_data import Cohort
 from survfuse.cohort.leakage import refuse_leaks
+from survfuse.cohort.members import among, without
 from survfuse.cohort.modalities import ExpressionData, ModalityData, TableData
 from survfuse.cohort.problems import allowing
 from survfuse.cohort.transform_bags import BagScaler
@@ -34,7 +36,6 @@ REMEMBERED = 6  # fits of one modality: those of an outer fold with five inner o
 LEARNED_BY = tuple(
     name for name in FitConfig.model_fields if name.startswith(("expression_", "bag_"))
 )
-Arrays = Mapping[str, npt.NDArray[Any]]
 T = TypeVar("T")
 
 
@@ -60,7 +61,7 @@ class Transform(Protocol):
     def check(self, data: Any) -> None:
         """Refuse data of another meaning than in training."""
 
-    def state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    def state(self) -> State:
         """Everything learned: JSON and arrays."""
 
     @classmethod
@@ -96,9 +97,9 @@ class Prepared:
     """
 
     patients: tuple[str, ...]
-    vectors: Mapping[str, npt.NDArray[np.float32]]
-    present: Mapping[str, npt.NDArray[np.bool_]]
-    coverage: Mapping[str, npt.NDArray[np.float64]]
+    vectors: Mapping[str, Floats]
+    present: Mapping[str, BoolArray]
+    coverage: Mapping[str, Numbers]
     report: pd.DataFrame
 
 
@@ -226,14 +227,19 @@ class Transforms:
         """
         ids = cohort.patients if patients is None else cohort.check_patients(patients)
         index = pd.Index(ids, dtype=object)
-        vectors: dict[str, npt.NDArray[np.float32]] = {}
-        present: dict[str, npt.NDArray[np.bool_]] = {}
-        coverage: dict[str, npt.NDArray[np.float64]] = {}
+        vectors: dict[str, Floats] = {}
+        present: dict[str, BoolArray] = {}
+        coverage: dict[str, Numbers] = {}
         remarks: list[Remark] = []
         for name, one in self.fitted.items():
             data: Any = cohort.modalities.get(name)
+            if data is not None and data.kind != one.kind:
+                raise TransformError(
+                    f"modality {one.name!r} was of kind {one.kind} in training, this cohort has "
+                    f"{data.kind}",
+                )
             if data is not None:
-                _check_meaning(one, data)
+                one.check(data)
             has = index.isin(data.patients if data is not None else ())
             present[name] = has
             if isinstance(one, BagScaler):
@@ -252,10 +258,10 @@ class Transforms:
         report = pd.DataFrame(remarks, columns=list(REPORT_COLUMNS))
         return Prepared(tuple(ids), vectors, present, coverage, report)
 
-    def state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    def state(self) -> State:
         """Everything learned: JSON and arrays, named ``modality/array``."""
         modalities = []
-        tensors: dict[str, npt.NDArray[Any]] = {}
+        tensors: Arrays = {}
         for name, one in self.fitted.items():
             state, arrays = one.state()
             unseen = list(self.unseen.get(name, ()))
@@ -276,7 +282,7 @@ class Transforms:
             raise TransformError(
                 f"transforms: expected state version {VERSION}, got {state.get('version')!r}",
             )
-        owned: dict[str, dict[str, npt.NDArray[Any]]] = {}
+        owned: dict[str, Arrays] = {}
         for key, array in tensors.items():
             name, _, part = key.rpartition("/")
             owned.setdefault(name, {})[part] = array
@@ -295,7 +301,12 @@ class Transforms:
                 arrays = owned.get(name, {})
                 fitted[name] = KINDS[kind].from_state(entry["state"], arrays)
             if entry["unseen"]:
-                unseen[name] = _places(entry["unseen"], len(fitted[name].features))
+                places = range(len(fitted[name].features))
+                if not all(type(p) is int and p in places for p in entry["unseen"]):
+                    raise TransformError(
+                        f"unseen: expected whole numbers from 0 to {places[-1]}"
+                    )
+                unseen[name] = tuple(entry["unseen"])
         return cls(fitted, unseen)
 
 
@@ -304,25 +315,18 @@ def _of_type(kind: type[T], fitted: Mapping[str, Transform]) -> dict[str, T]:
     return {name: one for name, one in fitted.items() if isinstance(one, kind)}
 
 
-def _places(places: list[int], width: int) -> tuple[int, ...]:
-    """Check the stored places of features among `width`."""
-    if not all(type(place) is int and 0 <= place < width for place in places):
-        raise TransformError(f"unseen: expected whole numbers from 0 to {width - 1}")
-    return tuple(places)
-
-
 def _chosen(cohort: Cohort, config: FitConfig) -> tuple[str, ...]:
     """Modalities to use, in the cohort's order."""
     known = tuple(cohort.modalities)
     if config.modalities is None:
         return known
-    unknown = [name for name in config.modalities if name not in known]
+    unknown = without(config.modalities, known)
     if unknown or not config.modalities:
         raise ConfigError(
             f"modalities: cohort {cohort.name!r} has {listed(known, 20)}, "
             f"got {listed(unknown) or 'an empty list'}",
         )
-    return tuple(name for name in known if name in config.modalities)
+    return tuple(among(known, config.modalities))
 
 
 def check_followup(
@@ -346,21 +350,11 @@ def check_followup(
         When `modalities` or `allow_followup` name something unknown.
     """
     names = _chosen(cohort, config) if names is None else names
-    unknown = set(config.allow_followup).difference(cohort.modalities)
-    for data in cohort.modalities.values():
-        if isinstance(data, TableData):
-            unknown -= set(data.columns)
-        elif isinstance(data, ExpressionData):
-            unknown -= set(data.expression.genes)
-    if unknown:
-        ordered = [name for name in config.allow_followup if name in unknown]
-        raise ConfigError(
-            f"allow_followup: no input is called {listed(map(repr, ordered))}",
-        )
+    _check_allowed(cohort, config.allow_followup)
     for name in names:
         data = cohort.modalities[name]
         columns = data.inputs("followup") if isinstance(data, TableData) else []
-        late = [column for column in columns if column not in config.allow_followup]
+        late = without(columns, config.allow_followup)
         if late:
             raise LeakageError(
                 f"{name}: {listed(map(repr, late), 20)} accrue during follow-up, so patients with "
@@ -368,6 +362,19 @@ def check_followup(
                 "`use: false` of them in the cohort file, or allow them, which leaks: "
                 f"`{allowing(late)}`",
             )
+
+
+def _check_allowed(cohort: Cohort, allowed: Collection[str]) -> None:
+    """Refuse names that are no modality, column of a table or gene."""
+    unknown = set(allowed).difference(cohort.modalities)
+    for data in cohort.modalities.values():
+        if isinstance(data, TableData):
+            unknown -= set(data.columns)
+        elif isinstance(data, ExpressionData):
+            unknown -= set(data.expression.genes)
+    if unknown:
+        names = listed(map(repr, among(allowed, unknown)))
+        raise ConfigError(f"allow_followup: no input is called {names}")
 
 
 def _with_event(cohort: Cohort, train: tuple[str, ...]) -> frozenset[str] | None:
@@ -406,8 +413,7 @@ def _fit_one(
     events: frozenset[str] | None,
     config: FitConfig,
 ) -> Transform:
-    has = set(data.patients)
-    chosen = [patient for patient in train if patient in has]
+    chosen = among(train, data.patients)
     if not chosen:
         raise TransformError(
             f"{data.name}: none of the {len(train)} training patients has this modality (those who "
@@ -425,12 +431,3 @@ def _fit_one(
         scaling=config.bag_scaling,
         components=config.bag_components,
     )
-
-
-def _check_meaning(one: Transform, data: ModalityData) -> None:
-    """Refuse data that do not mean what they meant in training."""
-    if data.kind != one.kind:
-        raise TransformError(
-            f"modality {one.name!r} was of kind {one.kind} in training, this cohort has {data.kind}",
-        )
-    one.check(data)
