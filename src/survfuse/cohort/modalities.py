@@ -32,8 +32,17 @@ class Computed(dict[Any, Any]):
         return Computed, ()
 
 
+class Modality:
+    """Base of the modalities: data that transforms are fitted on."""
+
+    @cached_property
+    def fits(self) -> Computed:
+        """Transforms fitted on these data (`transforms`)."""
+        return Computed()
+
+
 @dataclass(frozen=True)
-class TableData:
+class TableData(Modality):
     """A vector modality read from a table.
 
     Attributes
@@ -148,11 +157,6 @@ class TableData:
         """Columns of numbers and levels as they were once read."""
         return Computed()
 
-    @cached_property
-    def fits(self) -> Computed:
-        """Transforms fitted on these data (`transforms`)."""
-        return Computed()
-
     def missing_share(self) -> float:
         """Share of cells of used columns that are not known."""
         shares = [self.texts(name).isna().mean() for name in self.inputs()]
@@ -186,7 +190,7 @@ class TableData:
 
 
 @dataclass(frozen=True)
-class ExpressionData:
+class ExpressionData(Modality):
     """A gene-expression modality.
 
     Attributes
@@ -215,11 +219,6 @@ class ExpressionData:
     @cached_property
     def _rows(self) -> pd.Index:
         return pd.Index(self.expression.patients, dtype=object)
-
-    @cached_property
-    def fits(self) -> Computed:
-        """Transforms fitted on these data (`transforms`)."""
-        return Computed()
 
     def values(self, ids: Sequence[str] | None = None) -> Floats:
         """Rows of these patients or of all, (patients, genes), NaN where not measured."""
@@ -270,7 +269,7 @@ class ExpressionData:
 
 
 @dataclass(frozen=True)
-class BagData:
+class BagData(Modality):
     """A bag modality: tile features of each patient's slides.
 
     Attributes
@@ -295,11 +294,6 @@ class BagData:
     def features(self) -> int:
         """Width of a tile's feature vector."""
         return int(self.store.dim)
-
-    @cached_property
-    def fits(self) -> Computed:
-        """Transforms fitted on these data (`transforms`)."""
-        return Computed()
 
     def subset(self, ids: Iterable[str]) -> Self:
         """Keep only these patients."""
