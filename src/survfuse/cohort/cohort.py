@@ -64,7 +64,7 @@ def load_cohort(
     ConfigError
         When the cohort file itself is wrong.
     CohortError
-        Lists every error found in the data.
+        Lists all errors of the data.
     LeakageError
         When the content of an input is the outcome.
     """
@@ -107,7 +107,7 @@ def read_cohort(
     cohort : Cohort or None
         None when no patient is left. It must not be used when there are errors.
     problems : Problems
-        Everything found.
+        All of them.
     """
     spec = load_spec(path)
     problems = Problems()

@@ -25,7 +25,7 @@ from scipy.stats import betabinom
 from survfuse._errors import InputError
 from survfuse._storage import stored_array
 from survfuse._types import BoolArray, FloatArray
-from survfuse.cohort.array_types import Arrays, Numbers, State
+from survfuse.cohort.array_types import AnyArray, Arrays, Numbers, State
 from survfuse.cohort.batch_source import BatchSource
 from survfuse.cohort.principal_components import principal_axes
 from survfuse.cohort.table_columns import OUT_OF_RANGE
@@ -238,7 +238,7 @@ class Drift:
     def from_state(
         cls,
         state: Mapping[str, Any],
-        tensors: Arrays,
+        tensors: Mapping[str, AnyArray],
     ) -> Drift:
         """Make it again from :meth:`state`.
 

@@ -13,7 +13,7 @@ from survfuse._types import BoolArray, FloatArray
 from survfuse.cohort.leak_screen import by_chance, log_choose, log_pure
 
 CHANCE = 1e-6  # of a coincidence, over all columns of the cohort
-PERHAPS = 1e-2  # a coincidence rarer than this is worth a look
+PERHAPS = 1e-2  # a coincidence rarer than this is reported as possible
 RARE = 1e-2  # of what an honest column does that agrees with the outcome
 STRONGEST = 25.0  # hazard ratio of the two groups of an honest marker
 NEAR_AUC = 0.97

@@ -11,7 +11,7 @@ from scipy.special import gammaln
 
 from survfuse._types import BoolArray, FloatArray, IntArray
 
-CELLS = 2**20  # looked at together: bounds the memory
+CELLS = 2**20  # sorted together: bounds the memory
 APART = 0.47  # distance of the area under the curve from 1/2
 ALIGNED = 0.7  # correlation of ranks, below which Kendall's tau is under 0.9
 

@@ -29,7 +29,7 @@ from survfuse.cohort.problems import Problem, allowing
 if TYPE_CHECKING:
     from survfuse.cohort.cohort_data import Cohort
 
-MOST_PAIRED = 100  # numeric columns of a clinical table whose differences are looked at
+MOST_PAIRED = 100  # numeric columns of a clinical table whose differences are searched
 MOST_TILES = 64  # of a patient: a column that leaks does so in every tile
 
 REMEDY = {
@@ -163,7 +163,7 @@ def find_leaks(
     ----------
     modalities : mapping of str to modality
     outcome : DataFrame or None
-        `time` and `event` by patient; those whose time is NaN are not looked at.
+        `time` and `event` by patient; those whose time is NaN are left out.
     """
     if outcome is None:
         return ()

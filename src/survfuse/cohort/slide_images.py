@@ -285,7 +285,7 @@ def _called(slide: str, by_stem: Mapping[str, list[Path]]) -> list[Path]:
 def _images_below(root: Path, masks: Path | None) -> Iterator[Path]:
     """Slide files below a folder, sorted; hidden ones and the folder of masks are left out.
 
-    A folder that links lead to again is looked at once.
+    A folder that links lead to again is read once.
     """
     seen = {os.path.realpath(one) for one in (root, masks) if one is not None}
     for folder, below, files in os.walk(root, followlinks=True):

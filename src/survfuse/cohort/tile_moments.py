@@ -21,7 +21,7 @@ class Moments:
     Attributes
     ----------
     count : int
-        Tiles looked at for what follows: all, or `MOST_TILES`, evenly spaced.
+        Tiles of what follows: all, or `MOST_TILES`, evenly spaced.
     mean, squares, largest : array, (features,)
         Mean, sum of squared deviations, and largest absolute value.
     mean_of_all : array, (features,)

@@ -28,7 +28,7 @@ class BagScaler:
     """Standardise each tile feature, and turn them to their principal components.
 
     Every training tile weighs the same, but of a patient with more than
-    ``MOST_TILES`` (`tile_moments`) tiles only that many, evenly spaced, are looked at, so that
+    ``MOST_TILES`` (`tile_moments`) tiles only that many, evenly spaced, are read, so that
     one huge slide does not set the scale. Features without variance keep deviation 1.
 
     Attributes

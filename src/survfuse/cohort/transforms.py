@@ -16,7 +16,7 @@ import pandas as pd
 from survfuse._errors import ConfigError, LeakageError, TransformError, context, listed
 from survfuse._storage import stored_texts
 from survfuse._types import BoolArray
-from survfuse.cohort.array_types import Arrays, Floats, Numbers, State
+from survfuse.cohort.array_types import AnyArray, Arrays, Floats, Numbers, State
 from survfuse.cohort.cohort_data import Cohort
 from survfuse.cohort.leakage import refuse_leaks
 from survfuse.cohort.members import among, without
@@ -270,7 +270,9 @@ class Transforms:
         return {"version": VERSION, "modalities": modalities}, tensors
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Any], tensors: Arrays) -> Transforms:
+    def from_state(
+        cls, state: Mapping[str, Any], tensors: Mapping[str, AnyArray]
+    ) -> Transforms:
         """Make the transforms again from :meth:`state`; they give the same bits.
 
         Raises
