@@ -68,8 +68,7 @@ def assert_law(
     event: BoolArray,
 ) -> list[str]:
     """Fit on the training patients, blank each column of everyone; the columns that have an indicator."""
-    used = [name for name, column in data.columns.items() if column.use]
-    transform = TableTransform.fit(data, train, used, event)
+    transform = TableTransform.fit(data, train, event)
     blanks = {"clinical": transform.blanks}
     x = transform.apply(data, train)[0].astype(float)
     fitted = RidgeCox.fit(
@@ -181,7 +180,8 @@ def test_a_weight_is_held_at_the_ends_of_what_known_values_contribute() -> None:
 def test_without_it_early_deaths_would_make_a_blank_worse_than_any_value() -> None:
     """The law is not kept by luck: the free weight of a blank lies outside."""
     data, time, event = study(0)
-    transform = TableTransform.fit(data, data.patients, ["marker"], event)
+    data = replace(data, columns={"marker": COLUMNS["marker"]})
+    transform = TableTransform.fit(data, data.patients, event)
     x = transform.apply(data, data.patients)[0].astype(float)
     block = (x, np.ones(len(x), bool))
     free, held = (

@@ -31,7 +31,7 @@ def fitted(files: CohortFiles) -> tuple[Cohort, Transforms]:
 def scaled_bag(cohort: Cohort, transforms: Transforms, patient: str) -> np.ndarray:
     data = cohort.modalities["slides"]
     assert isinstance(data, BagData)
-    return transforms.bag_scaler["slides"].apply(data.store.gather([patient])[0])
+    return transforms.bag_scaler["slides"].scale(data.store.gather([patient])[0])
 
 
 def test_training_tiles_are_standardised(fitted: tuple[Cohort, Transforms]) -> None:
@@ -214,7 +214,7 @@ def test_flat_features_keep_deviation_one_and_moments_are_exact() -> None:
     )
     assert (
         BagScaler.fit(BagData("s", store, ("p0",)), ("p0",), scaling="none")
-        .apply(bags[0])
+        .scale(bags[0])
         .tolist()
         == bags[0].tolist()
     )

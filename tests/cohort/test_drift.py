@@ -140,7 +140,7 @@ def test_the_nominal_rate() -> None:
             np.ones(2),
         )
         assert usual.nominal == pytest.approx(rate)
-        assert usual.told == ("99% of" if patients >= 99 else f"all {patients}")
+        assert usual.range == ("99% of" if patients >= 99 else f"all {patients}")
         order = np.arange(patients) / patients  # the farthest, the second farthest, ...
         assert usual.outside(order).sum() == round(rate * (patients + 1))
 

@@ -11,7 +11,7 @@ from scipy import stats
 
 from survfuse.cohort.leak_rules import PERHAPS
 from survfuse.cohort.leak_screen import by_chance, log_choose, log_pure, suspects
-from survfuse.cohort.leakage import _Look
+from survfuse.cohort.leakage import _Search
 
 
 class Rna:
@@ -49,11 +49,11 @@ def test_every_column_that_a_rule_names_is_suspected(seed: int) -> None:
     )
     screened = set(suspects(values, time, event, np.log(PERHAPS / values.shape[1])))
     seen = pd.DataFrame({"time": time, "event": event})
-    look = _Look(Rna(), seen, values.shape[1])  # type: ignore[arg-type]
+    look = _Search(Rna(), seen, values.shape[1])  # type: ignore[arg-type]
     named = {
         column
         for column in range(values.shape[1])
-        if look.judge(values[:, column]) is not None
+        if look.verdict(values[:, column]) is not None
     }
     assert named >= set(range(len(leaks))) - ({9} if count == 30 else set())
     assert named <= screened

@@ -72,15 +72,15 @@ def test_tile_components_are_the_principal_components_of_scaled_training_tiles()
     assert scaler.width == 3
     assert scaler.features == ("slides_pc0", "slides_pc1", "slides_pc2")
     tiles = data.store.gather(train)[0]
-    scaled = BagScaler.fit(data, train, scaling="standard").apply(tiles)
+    scaled = BagScaler.fit(data, train, scaling="standard").scale(tiles)
     oracle = PCA(3, svd_solver="full").fit(scaled)
     scores = (
         oriented(oracle.components_)
         @ scaled.T
         / np.sqrt((scaled @ oracle.components_.T).var(axis=0).mean())
     )
-    np.testing.assert_allclose(scaler.apply(tiles), scores.T, atol=2e-3)
-    assert scaler.apply(tiles).var(axis=0).mean() == pytest.approx(1, abs=1e-3)
+    np.testing.assert_allclose(scaler.scale(tiles), scores.T, atol=2e-3)
+    assert scaler.scale(tiles).var(axis=0).mean() == pytest.approx(1, abs=1e-3)
 
 
 def test_other_patients_do_not_turn_the_axes() -> None:

@@ -275,11 +275,11 @@ def test_stamp_is_read(write: Writer, cohort: Cohort) -> None:
         ('{"splits": []}', 'expected {"splits":'),
         (
             '{"splits": [{"train_patients": ["001"]}]}',
-            "split 0: test_patients must be a list of texts",
+            "split 0: test_patients: expected a list of texts",
         ),
         (
             '{"splits": [{"train_patients": [1], "test_patients": []}]}',
-            "train_patients must be a list",
+            "train_patients: expected a list",
         ),
         ('{"splits": [], "splits": []}', "splits"),
     ],

@@ -16,7 +16,7 @@ from survfuse.cohort.status_column import (
     as_list,
     as_mapping,
     doubt_of_shares,
-    doubt_of_words,
+    doubt_of_texts,
 )
 
 EVENTS = np.arange(20) % 2 == 1  # of the cohort `clinical`
@@ -258,7 +258,7 @@ def test_a_word_that_means_its_opposite_is_doubted(
             "event_values": values,
         },
     )
-    doubt = doubt_of_words(spec)
+    doubt = doubt_of_texts(spec)
     assert bool(doubt) == bool(says)
     assert says in doubt
 

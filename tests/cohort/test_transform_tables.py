@@ -51,12 +51,12 @@ def table(**cells: list[str]) -> TableData:
 
 
 def fit(data: TableData) -> TableTransform:
-    return TableTransform.fit(data, TRAIN, list(data.columns))
+    return TableTransform.fit(data, TRAIN)
 
 
 def test_a_small_example_by_hand() -> None:
     transform = fit(table())
-    values, remarks = transform.apply(table(), ("a", "b", "d", "e"))
+    values, _, remarks = transform.apply(table(), ("a", "b", "d", "e"))
     sd = math.sqrt(200 / 3)
     assert transform.features == ("age", "age=missing", "stage", "sex=F", "sex=M")
     assert transform.blanks == {1: (0,)}
@@ -71,7 +71,7 @@ def test_a_small_example_by_hand() -> None:
 
 
 def test_training_columns_are_standardised() -> None:
-    values, _ = fit(table(age=["60", "71", "80", "90", "1", "2"])).apply(
+    values, _, _ = fit(table(age=["60", "71", "80", "90", "1", "2"])).apply(
         table(age=["60", "71", "80", "90", "1", "2"]),
         TRAIN,
     )
@@ -81,7 +81,7 @@ def test_training_columns_are_standardised() -> None:
 
 def test_missing_only_at_prediction_is_imputed_and_reported() -> None:
     transform = fit(table(age=["60", "70", "80", "90", "NA", "62"]))
-    values, remarks = transform.apply(
+    values, _, remarks = transform.apply(
         table(age=["60", "70", "80", "90", "NA", "62"]),
         ("e",),
     )
@@ -94,7 +94,7 @@ def test_missing_only_at_prediction_is_imputed_and_reported() -> None:
 
 def test_letter_case_is_named_where_it_makes_a_category_new() -> None:
     transform = fit(table(sex=["M", "F", "M", "F", "M", "F"]))
-    [remark] = transform.apply(table(sex=["m", "F", "M", "F", "M", "F"]), ("a", "b"))[1]
+    [remark] = transform.apply(table(sex=["m", "F", "M", "F", "M", "F"]), ("a", "b"))[2]
     assert remark[3] == "unseen category"
     assert remark[4].endswith(
         "('m' stands there as 'M': letter case is all that differs)",
@@ -103,7 +103,7 @@ def test_letter_case_is_named_where_it_makes_a_category_new() -> None:
 
 def test_a_new_category_is_unknown_and_reported() -> None:
     data = table(sex=["M", "F", "M", "F", "D", ""])
-    values, remarks = fit(data).apply(data, ("e", "f"))
+    values, _, remarks = fit(data).apply(data, ("e", "f"))
     np.testing.assert_array_equal(
         values[:, -2:],
         [[0.5, 0.5], [0.5, 0.5]],
@@ -117,26 +117,26 @@ def test_a_new_category_is_unknown_and_reported() -> None:
 def test_the_mean_patient_of_a_category_is_that_of_training() -> None:
     """A lost cell moves a linear risk nowhere on average, whatever its weights, unless "unknown" has one."""
     known = ["M", "F", "M", "M", "M", "F"]
-    transform = TableTransform.fit(table(sex=known), list("abcdef"), list(COLUMNS))
-    values, _ = transform.apply(table(sex=known), list("abcdef"))
-    lost, _ = transform.apply(table(sex=[""] * 6), ("a",))
+    transform = TableTransform.fit(table(sex=known), list("abcdef"))
+    values, _, _ = transform.apply(table(sex=known), list("abcdef"))
+    lost, _, _ = transform.apply(table(sex=[""] * 6), ("a",))
     np.testing.assert_allclose(lost[0, -2:], values[:, -2:].mean(axis=0), rtol=1e-6)
 
 
 def test_a_table_that_an_older_version_wrote_reads_as_it_did() -> None:
     """Before limits, shares and pools were kept: no limit, zeros, and "unknown" always a feature."""
     known = ["M", "F", "M", "M", "M", "F"]
-    state = TableTransform.fit(table(sex=known), list("abcdef"), list(COLUMNS)).state()
+    state = TableTransform.fit(table(sex=known), list("abcdef")).state()[0]
     for column in state["columns"]:
         newer = ["shares", "rare", "pooled", "limited", "least", "most", "codes"]
         for name in [*newer, "indicator"] if "categories" in column else newer:
             column.pop(name, None)
-    older = TableTransform.from_state(state)
+    older = TableTransform.from_state(state, {})
     data = table(
         sex=["", "F", "X", "M", "", "M"],
         age=["600", "70", "80", "", "61", "62"],
     )
-    values, remarks = older.apply(data, ("a", "c"))
+    values, _, remarks = older.apply(data, ("a", "c"))
     assert older.features[-3:] == ("sex=F", "sex=M", "sex=unknown")
     assert values[:, -3:].tolist() == [[0, 0, 1], [0, 0, 1]]
     age = older.columns[0]
@@ -153,7 +153,7 @@ def test_a_table_that_an_older_version_wrote_reads_as_it_did() -> None:
 
 def test_a_value_outside_training_is_limited_and_reported() -> None:
     data = table(age=["60", "70", "80", "90", "620", "95"])
-    values, remarks = fit(data).apply(data, ("d", "e", "f"))
+    values, _, remarks = fit(data).apply(data, ("d", "e", "f"))
     assert values[0, 0] == values[1, 0] == values[2, 0]
     assert remarks == [
         ("e", "clinical", "age", "out of range", "620; training 60 to 90; taken as 90"),
@@ -203,7 +203,7 @@ def many(**cells: list[str]) -> TableData:
 
 def learned(data: TableData, event: list[bool] | None = None) -> TableTransform:
     flags = None if event is None else np.array(event)
-    return TableTransform.fit(data, data.patients, list(data.columns), flags)
+    return TableTransform.fit(data, data.patients, flags)
 
 
 EVERY_THIRD = [row % 3 == 0 for row in range(100)]
@@ -249,7 +249,7 @@ def test_rare_levels_are_pooled_where_the_pool_is_large_enough() -> None:
         'clinical: sex: too few to learn from, pooled as "other": '
         "'C' (7 patients, 2 with the event), 'D' (5 patients, 2 with the event)",
     )
-    values, remarks = transform.apply(
+    values, _, remarks = transform.apply(
         many(sex=["C", "D", "A", "X", ""]),
         [f"p{row:03d}" for row in range(5)],
     )
@@ -264,7 +264,7 @@ def test_a_rare_level_alone_is_the_average_patient() -> None:
     sites = ["A"] * 50 + ["B"] * 47 + ["C"] * 3
     transform = learned(many(sex=sites), EVERY_THIRD)
     assert transform.features == ("age", "sex=A", "sex=B")
-    values, remarks = transform.apply(many(sex=sites), ["p099"])
+    values, _, remarks = transform.apply(many(sex=sites), ["p099"])
     np.testing.assert_allclose(values[0, 1:], [50 / 97, 47 / 97], rtol=1e-6)
     assert remarks == [
         ("p099", "clinical", "sex", "rare category", "'C'; training shares used"),
@@ -320,13 +320,13 @@ def test_a_mistyped_number_changes_hardly_anything(wrong: str, count: int) -> No
         pytest.approx(rest.std()),
     )
     assert typed.notes[0].startswith(f"clinical: age: {float(wrong):g} (p000)")
-    again = TableTransform.from_state(json.loads(to_json(typed.state())))
-    values, remarks = again.apply(many(age=given), ["p000", "p099"])
+    again = TableTransform.from_state(json.loads(to_json(typed.state()[0])), {})
+    values, _, remarks = again.apply(many(age=given), ["p000", "p099"])
     assert values[0, 0] == 0
     assert remarks[0][3] == "out of range"
     assert remarks[0][4].endswith("taken as not known")
     new = [*honest[:-1], "96"]  # beyond all, and no mistake
-    (last,), (remark,) = again.apply(many(age=new), ["p099"])
+    (last,), _, (remark,) = again.apply(many(age=new), ["p099"])
     assert last[0] == np.float32((column.high - column.mean) / column.sd)
     assert remark[4].endswith(f"taken as {column.high:g}")
 
@@ -353,4 +353,4 @@ def test_other_levels_are_refused(tmp_path: Path) -> None:
 
 def test_the_state_is_json() -> None:
     transform = fit(table())
-    assert TableTransform.from_state(transform.state()) == transform
+    assert TableTransform.from_state(*transform.state()) == transform

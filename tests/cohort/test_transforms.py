@@ -113,8 +113,8 @@ def test_what_is_saved_gives_the_same_bits(
         assert values.tobytes() == second.vectors[name].tobytes()
     tiles = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float16)
     assert (
-        transforms.bag_scaler["slides"].apply(tiles).tobytes()
-        == again.bag_scaler["slides"].apply(tiles).tobytes()
+        transforms.bag_scaler["slides"].scale(tiles).tobytes()
+        == again.bag_scaler["slides"].scale(tiles).tobytes()
     )
     assert again.notes == transforms.notes
     assert again.blanks == transforms.blanks

@@ -1,4 +1,4 @@
-"""Patients and their modalities: loading, splits, transforms fitted on training patients, batches."""
+"""Patients and their modalities: loading, splits, transforms, batches."""
 
 from __future__ import annotations
 

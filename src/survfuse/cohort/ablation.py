@@ -7,7 +7,6 @@ from collections.abc import Collection
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
 from survfuse._errors import ConfigError
 from survfuse.cohort.cohort_data import Cohort
@@ -19,8 +18,8 @@ def lose_modalities(cohort: Cohort, names: Collection[str]) -> Cohort:
 
     Patients who had nothing else stay, with no modality at all.
     """
-    kept = {name: data for name, data in cohort.modalities.items() if name not in names}
-    return replace(cohort, modalities=kept)
+    rest = {name: data for name, data in cohort.modalities.items() if name not in names}
+    return replace(cohort, modalities=rest)
 
 
 def lose_values(data: TableData, share: float, seed: int) -> TableData:
@@ -46,21 +45,14 @@ def lose_values(data: TableData, share: float, seed: int) -> TableData:
     """
     if not 0 <= share <= 1:
         raise ConfigError(f"share of values to lose must lie in [0, 1], got {share}")
-    lost = _chances(data, seed) < share
+    digests = []
+    for patient in data.frame.index:
+        for column in data.frame.columns:
+            text = f"{seed}\0{data.name}\0{column}\0{patient}"
+            digests.append(hashlib.sha256(text.encode()).digest()[:8])
+    drawn = np.frombuffer(b"".join(digests), dtype="<u8").reshape(data.frame.shape)
+    lost = (drawn >> np.uint64(11)).astype(np.float64) * 2.0**-53 < share
     return replace(
         data,
         frame=data.frame.astype(object).mask(lost, None),
     ).without_blank_rows()
-
-
-def _chances(data: TableData, seed: int) -> npt.NDArray[np.float64]:
-    """A number in [0, 1) for every cell, (patients, columns)."""
-    words = [
-        hashlib.sha256(
-            "\0".join([str(seed), data.name, str(column), str(patient)]).encode(),
-        ).digest()[:8]
-        for patient in data.frame.index
-        for column in data.frame.columns
-    ]
-    drawn = np.frombuffer(b"".join(words), dtype="<u8").reshape(data.frame.shape)
-    return (drawn >> np.uint64(11)).astype(np.float64) * 2.0**-53

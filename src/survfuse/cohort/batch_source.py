@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from survfuse._types import Batch
+from survfuse._types import Batch, BoolArray
+from survfuse.cohort.array_types import AnyArray, Integers, Numbers
 from survfuse.cohort.cohort_data import Cohort
 from survfuse.cohort.modalities import BagData
 from survfuse.cohort.tile_moments import tile_moments
@@ -20,7 +20,8 @@ from survfuse.cohort.transforms import Transforms
 MEMORY_BUDGET = 2 * 2**30  # bytes of tiles of one modality that are held in memory
 BLOCK = 65_536  # tiles scaled at a time
 
-Rows = Sequence[int] | npt.NDArray[Any]
+Rows = Sequence[int] | AnyArray
+Words = npt.NDArray[np.uint64]
 
 
 class BatchSource:
@@ -59,25 +60,19 @@ class BatchSource:
     ) -> None:
         self.prepared = transforms.apply(cohort, patients)
         self.patients = self.prepared.patients
-        self._vectors = {
-            name: torch.from_numpy(v) for name, v in self.prepared.vectors.items()
-        }
-        self._present = {
-            name: torch.from_numpy(has) for name, has in self.prepared.present.items()
-        }
+        self._vectors = _tensors(self.prepared.vectors)
+        self._present = _tensors(self.prepared.present)
         self._time = np.full(len(self.patients), np.nan)
         self._event = np.zeros(len(self.patients), bool)
         if cohort.outcome is not None:
-            self._time = (
-                cohort.outcome["time"].loc[list(self.patients)].to_numpy(np.float64)
-            )
-            self._event = (
-                cohort.outcome["event"].loc[list(self.patients)].to_numpy(bool)
-            )
-        self._bags = {
-            name: _Tiles(cohort.modalities.get(name), scaler, self.patients, budget)
-            for name, scaler in transforms.bag_scaler.items()
-        }
+            outcome = cohort.outcome.loc[list(self.patients)]
+            self._time = outcome["time"].to_numpy(np.float64)
+            self._event = outcome["event"].to_numpy(bool)
+        self._bags: dict[str, _Tiles] = {}
+        for name, scaler in transforms.bag_scaler.items():
+            data = cohort.modalities.get(name)
+            bag = data if isinstance(data, BagData) else None
+            self._bags[name] = _Tiles(bag, scaler, self.patients, budget)
 
     def __len__(self) -> int:
         return len(self.patients)
@@ -102,11 +97,11 @@ class BatchSource:
             Decides the draw, needed with `max_tiles`. A patient's draw depends on the
             seed and the patient id alone, not on who else is in the batch.
         """
-        index = np.arange(len(self)) if rows is None else np.asarray(rows, np.int64)
         if max_tiles is not None and (max_tiles < 1 or seed is None):
             raise ValueError(
                 "max_tiles must be >= 1 and needs a seed: draws are never unseeded",
             )
+        index = self._index(rows)
         at = torch.from_numpy(index)
         bags, offsets = {}, {}
         for name, tiles in self._bags.items():
@@ -121,25 +116,23 @@ class BatchSource:
             patient_id=tuple(self.patients[row] for row in index),
         )
 
+    def _index(self, rows: Rows | None) -> Integers:
+        return np.arange(len(self)) if rows is None else np.asarray(rows, np.int64)
+
     def tile_counts(
-        self,
-        rows: Rows | None = None,
-        max_tiles: int | None = None,
-    ) -> dict[str, npt.NDArray[np.int64]]:
+        self, rows: Rows | None = None, max_tiles: int | None = None
+    ) -> dict[str, Integers]:
         """Tiles that a batch of these rows would have of each patient, by bag modality; (rows,)."""
-        index = np.arange(len(self)) if rows is None else np.asarray(rows, np.int64)
-        counts = {
-            name: np.diff(tiles.offsets)[index] for name, tiles in self._bags.items()
-        }
-        return {
-            name: own if max_tiles is None else np.minimum(own, max_tiles)
-            for name, own in counts.items()
-        }
+        counts = {}
+        for name, tiles in self._bags.items():
+            own = np.diff(tiles.offsets)[self._index(rows)]
+            counts[name] = own if max_tiles is None else np.minimum(own, max_tiles)
+        return counts
 
     def mean_tiles(
         self,
         name: str,
-    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    ) -> tuple[Numbers, BoolArray]:
         """Mean scaled tile of each patient of a bag modality, and who has a tile.
 
         Tiles are read once for all sources of a store: scaling and components are affine,
@@ -155,13 +148,16 @@ class BatchSource:
         present = self._present[name].numpy() & (np.diff(tiles.offsets) > 0)
         means = np.zeros((len(self), tiles.scaler.width))
         if tiles.data is not None and present.any():
-            raw = [
-                tile_moments(tiles.data, patient).mean_of_all
-                for patient, has in zip(self.patients, present, strict=True)
-                if has
-            ]
-            means[present] = tiles.scaler.apply_exact(np.stack(raw))
+            raw = []
+            for row in np.flatnonzero(present):
+                moments = tile_moments(tiles.data, self.patients[row])
+                raw.append(moments.mean_of_all)
+            means[present] = tiles.scaler.scale_exactly(np.stack(raw))
         return means, present
+
+
+def _tensors(arrays: Mapping[str, AnyArray]) -> dict[str, torch.Tensor]:
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
 class _Tiles:
@@ -169,104 +165,87 @@ class _Tiles:
 
     def __init__(
         self,
-        data: Any,
+        data: BagData | None,
         scaler: BagScaler,
         patients: Sequence[str],
         budget: int,
     ) -> None:
         self.scaler = scaler
-        self.data = data if isinstance(data, BagData) else None
-        parts: list[npt.NDArray[np.int64]] = [np.zeros(0, np.int64)]
-        counts = np.zeros(len(patients), np.int64)
-        has = set(data.patients) if isinstance(data, BagData) else set()
-        for row, patient in enumerate(patients):
-            if patient in has:
-                slices = data.store.rows(patient)
-                parts.extend(np.arange(s.start, s.stop) for s in slices)
-                counts[row] = sum(s.stop - s.start for s in slices)
-        self.offsets = np.concatenate([[0], np.cumsum(counts)])
-        self._stored = np.concatenate(parts)  # row in the store of each tile
-        self._key = np.array(
-            [_hash(f"{scaler.name}/{patient}") for patient in patients],
-            np.uint64,
-        )
+        self.data = data
+        has = set(data.patients) if data is not None else set()
+        parts = []
+        keys = []
+        for patient in patients:
+            own = np.zeros(0, np.int64)
+            if data is not None and patient in has:
+                own = data.rows(patient)
+            parts.append(own)
+            digest = hashlib.sha256(f"{scaler.name}/{patient}".encode()).digest()
+            keys.append(int.from_bytes(digest[:8], "little"))
+        self.offsets = _offsets(np.array(list(map(len, parts)), np.int64))
+        self._key = np.array(keys, np.uint64)
+        self._stored = np.concatenate(
+            [np.zeros(0, np.int64), *parts]
+        )  # rows in the store
         self._scaled: torch.Tensor | None = None
-        self._matrix: npt.NDArray[Any] | None = None
-        self._budget = budget
-        self._asked = 0  # tiles gathered so far where all were wanted
-        if isinstance(data, BagData) and len(self._stored):
+        self._matrix: AnyArray | None = None
+        if data is not None and len(self._stored):
             self._matrix = data.store.features
+        # nothing to scale: a copy would only repeat what the system's page cache holds
+        self._budget = budget if scaler.changes and self._matrix is not None else 0
+        self._gathered = 0  # tiles gathered so far where all were wanted
 
-    def _hold(self, features: npt.NDArray[Any]) -> None:
-        """Hold scaled float32 when it fits, else the stored precision when that fits, else nothing."""
+    def _hold(self) -> None:
+        """Hold scaled float32 if it fits, else the stored precision if that fits."""
         budget, self._budget = self._budget, 0
-        if self.scaler.mean is None and self.scaler.axes is None:
-            return  # nothing to scale: a copy would only repeat what the system's page cache holds
-        cells = len(self._stored) * self.scaler.dim
-        if len(self._stored) * self.scaler.width * 4 <= budget:
-            scaled = np.empty((len(self._stored), self.scaler.width), np.float32)
-            for start in range(0, len(scaled), BLOCK):
-                scaled[start : start + BLOCK] = self.scaler.apply(
-                    features[self._stored[start : start + BLOCK]],
-                )
+        assert self._matrix is not None
+        tiles, width = len(self._stored), self.scaler.width
+        if tiles * width * 4 <= budget:
+            scaled = np.empty((tiles, width), np.float32)
+            for start in range(0, tiles, BLOCK):
+                rows = self._stored[start : start + BLOCK]
+                scaled[start : start + BLOCK] = self.scaler.scale(self._matrix[rows])
             self._scaled = torch.from_numpy(scaled)
-        elif cells * features.dtype.itemsize <= budget:
-            self._matrix = features[self._stored]
-            self._stored = np.arange(len(self._stored))
+        elif tiles * self.scaler.dim * self._matrix.dtype.itemsize <= budget:
+            self._matrix = self._matrix[self._stored]
+            self._stored = np.arange(tiles)
 
     def gather(
-        self,
-        index: npt.NDArray[np.int64],
-        max_tiles: int | None,
-        seed: int | None,
+        self, index: Integers, max_tiles: int | None, seed: int | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Scaled tiles of these rows, (tiles, width), and offsets, (rows + 1,)."""
-        if self._budget and self._matrix is not None and self.scaler.axes is not None:
-            self._hold(
-                self._matrix,
-            )  # components are few: turning every tile once beats turning draws anew
+        if self._budget and self.scaler.axes is not None:
+            self._hold()  # components are few: turning every tile once is faster than draws anew
         starts = self.offsets[index]
         counts = self.offsets[index + 1] - starts
         if max_tiles is None or seed is None or not (counts > max_tiles).any():
             taken, local = counts, _ranges(counts)
-            self._asked += len(local)
-            if (
-                self._budget
-                and self._matrix is not None
-                and self._asked > len(self._stored)
-            ):
-                self._hold(self._matrix)
+            self._gathered += len(local)
+            if self._budget and self._gathered > len(self._stored):
+                self._hold()
         else:
             taken, local = _draw(counts, max_tiles, self._key[index], seed)
-        chosen = np.repeat(starts, taken) + local
-        offsets = torch.from_numpy(
-            np.concatenate([[0], np.cumsum(taken)]).astype(np.int64),
-        )
-        return self._take(chosen), offsets
+        tiles = self._take(np.repeat(starts, taken) + local)
+        return tiles, torch.from_numpy(_offsets(taken))
 
-    def _take(self, chosen: npt.NDArray[np.int64]) -> torch.Tensor:
+    def _take(self, chosen: Integers) -> torch.Tensor:
         if self._scaled is not None:
-            if len(chosen) == len(self._scaled) and np.array_equal(
-                chosen,
-                np.arange(len(chosen)),
-            ):
-                return self._scaled
-            return self._scaled[torch.from_numpy(chosen)]
+            is_all = np.array_equal(chosen, np.arange(len(self._scaled)))
+            return self._scaled if is_all else self._scaled[torch.from_numpy(chosen)]
         if self._matrix is None:
             return torch.zeros((0, self.scaler.width), dtype=torch.float32)
-        drawn = np.asarray(self._matrix[self._stored[chosen]])
-        if (
-            self.scaler.mean is None
-            and self.scaler.axes is None
-            and drawn.dtype in (np.float16, np.float32)
-        ):
-            return torch.from_numpy(
-                drawn,
-            )  # nothing to scale: networks cast a chunk when they come to it
-        return torch.from_numpy(self.scaler.apply(drawn))
+        tiles = np.asarray(self._matrix[self._stored[chosen]])
+        if self.scaler.changes or tiles.dtype not in (np.float16, np.float32):
+            tiles = self.scaler.scale(tiles)
+        return torch.from_numpy(tiles)  # networks cast a chunk when they come to it
 
 
-def _ranges(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def _offsets(counts: Integers) -> Integers:
+    """Where each of several runs of these lengths begins, and the end: (counts + 1,)."""
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+
+
+def _ranges(counts: Integers) -> Integers:
     """Count 0, 1, ... anew for each entry: (sum of counts,).
 
     >>> _ranges(np.array([2, 0, 3])).tolist()
@@ -277,11 +256,8 @@ def _ranges(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 
 
 def _draw(
-    counts: npt.NDArray[np.int64],
-    most: int,
-    keys: npt.NDArray[np.uint64],
-    seed: int,
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    counts: Integers, most: int, keys: Words, seed: int
+) -> tuple[Integers, Integers]:
     """Draw at most `most` tiles per patient without replacement, spread over its tiles.
 
     A patient's tiles are cut into `most` runs of neighbours that differ by at most
@@ -297,26 +273,23 @@ def _draw(
     length = (part + 1) * count // runs - low
     key = np.repeat(keys, taken)
     seeds = np.full(len(part), seed % 2**63, np.uint64)
-    chance = _uniform(_mix(_mix(key ^ _mix(seeds)) + (part + 1).astype(np.uint64)))
-    turn = _uniform(_mix(_mix(key ^ _mix(seeds))))
+    state = _mix(key ^ _mix(seeds))
+    chance = _uniform(_mix(state + (part + 1).astype(np.uint64)))
+    turn = _uniform(_mix(state))
     position = low + np.minimum((chance * length).astype(np.int64), length - 1)
     drawn = (position + (turn * count).astype(np.int64)) % np.maximum(count, 1)
     whole = np.repeat(counts <= most, taken)
     return taken, np.where(whole, part, drawn)
 
 
-def _mix(state: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """Scramble 64-bit words (splitmix64, Steele et al. 2014)."""
-    word = state + np.uint64(0x9E3779B97F4A7C15)
-    word = (word ^ (word >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    word = (word ^ (word >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return word ^ (word >> np.uint64(31))
+def _mix(state: Words) -> Words:
+    """Scramble 64-bit numbers (splitmix64, Steele et al. 2014)."""
+    mixed = state + np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))
 
 
-def _uniform(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
+def _uniform(numbers: Words) -> Numbers:
     """Numbers in [0, 1) from the upper 53 bits."""
-    return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
-
-
-def _hash(text: str) -> int:
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
+    return (numbers >> np.uint64(11)).astype(np.float64) * 2.0**-53

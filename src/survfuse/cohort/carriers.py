@@ -1,11 +1,11 @@
 """How many patients a 0/1 feature needs before anything can be learned from it.
 
-A missing-value indicator or a level that two event-free patients carry separates: its likelihood rises
-for ever, and a small penalty makes whoever carries it immortal. So both sides of a 0/1 feature, those
-who carry it and those who do not, need `FEW` patients (a fifth of all where they are fewer than 50), and
-a patient with the event and one without. Where one side has nobody with the event, or nobody without
-it, a level needs twice as many: none among 20 leaves a share of up to 15 % (rule of three). A blank cell
-has no meaning of its own, and its indicator is then never used.
+A missing-value indicator or a level that two event-free patients carry separates: its likelihood
+has no maximum, and with a small penalty the predicted risk of its carriers is nearly zero. So both
+sides of a 0/1 feature, the carriers and the others, need `FEW` patients (a fifth of all where they
+are fewer than 50), and a patient with the event and one without. Where one side has nobody with
+the event, or nobody without it, a level needs twice as many: none among 20 leaves a share of up to
+15 % (rule of three). A blank cell has no meaning of its own, and its indicator is then never used.
 """
 
 from __future__ import annotations
@@ -57,20 +57,18 @@ class Support:
         return smaller >= few
 
     def _one_sided(self, carriers: BoolArray) -> bool:
-        """Whether one side has no event, or no patient without it, though there are such patients."""
+        """Whether one side has no event, or nobody without it, though there are such patients."""
         if self.event is None:
             return False
-        return any(
-            outcome.any() and not outcome[side].any()
-            for outcome in (self.event, ~self.event)
-            for side in (carriers, ~carriers)
+        carried, others = self.event[carriers], self.event[~carriers]
+        of_one_kind = (
+            carried.all() or not carried.any() or others.all() or not others.any()
         )
+        return bool(of_one_kind and self.event.any() and not self.event.all())
 
     def counted(self, carriers: BoolArray) -> str:
         """Patients and events behind a feature, in words."""
-        events = (
-            ""
-            if self.event is None
-            else f", {int(self.event[carriers].sum())} with the event"
-        )
-        return f"{int(np.sum(carriers))} patients{events}"
+        count = f"{int(np.sum(carriers))} patients"
+        if self.event is not None:
+            count += f", {int(self.event[carriers].sum())} with the event"
+        return count

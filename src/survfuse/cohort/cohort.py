@@ -15,15 +15,17 @@ from survfuse.cohort.expression_section import (
     read_modality_expression,
 )
 from survfuse.cohort.leakage import refuse_leaks
+from survfuse.cohort.members import without
 from survfuse.cohort.modalities import BagData, ExpressionData, ModalityData, TableData
 from survfuse.cohort.outcome import OutcomeTable, read_outcome
-from survfuse.cohort.problems import Problems
+from survfuse.cohort.problems import Place, Problems
 from survfuse.cohort.slide_table import read_slides
 from survfuse.cohort.sources import Sources
 from survfuse.cohort.spec import (
     CohortSpec,
     ExpressionSpec,
-    ModalitySpec,
+    FoldsSpec,
+    GroupSpec,
     TableSpec,
     load_spec,
 )
@@ -50,7 +52,7 @@ def load_cohort(
         False, for prediction, lets the outcome be absent: the patients are then
         everyone who has any modality, with or without an outcome.
     allow_followup : collection of str
-        Columns (or whole modalities) that are inputs although their content is the outcome, by name.
+        Columns (or whole modalities), by name, that are inputs although they hold the outcome.
 
     Returns
     -------
@@ -62,7 +64,7 @@ def load_cohort(
     ConfigError
         When the cohort file itself is wrong.
     CohortError
-        Lists every error found in the data.
+        Lists all errors of the data.
     LeakageError
         When the content of an input is the outcome.
     """
@@ -96,7 +98,7 @@ def read_cohort(
     allow_followup : collection of str
         Columns known only during follow-up that may be inputs.
     refuse_followup : bool
-        Whether any other is an error; otherwise it is warned of, and left to the configuration of the fit.
+        Whether any other is an error; otherwise a warning, and the fit decides.
     verify : bool
         Whether to hash every file of features, and every slide of a packed store, again.
 
@@ -105,199 +107,91 @@ def read_cohort(
     cohort : Cohort or None
         None when no patient is left. It must not be used when there are errors.
     problems : Problems
-        Everything found.
+        All of them.
     """
     spec = load_spec(path)
     problems = Problems()
     sources = Sources(Path(path).resolve().parent, problems, verify=verify)
-    outcome = _outcome(spec, sources, need_outcome)
-    whole = _modalities(spec, sources)
-    everyone = {patient for data in whole.values() for patient in data.patients}
-    ids = _patients(spec, outcome, everyone, problems, need_outcome)
+    outcome = _read_outcome(spec, sources, need_outcome)
+    whole = _read_modalities(spec, sources)
+    ids = _choose_patients(spec, outcome, whole, problems, need_outcome)
     if need_outcome and outcome is not None:
-        _report_strangers(spec, whole, outcome, problems)
+        _report_unlisted(spec, whole, outcome, problems)
     modalities = {name: data.subset(ids) for name, data in whole.items()}
     _verify_tiles(modalities, problems)
-    has_any = {patient for data in modalities.values() for patient in data.patients}
-    flow = outcome.flow if outcome is not None else ()
-    used = sorted(ids & has_any)
+    used = sorted(ids & _everyone(modalities))
     frame = _outcome_frame(outcome, used)
+    flow = outcome.flow if outcome is not None else ()
     if len(used) < len(ids):
-        flow = (*flow, _without_data(sorted(ids - has_any), used, frame, problems))
+        without = sorted(ids.difference(used))
+        flow = (*flow, _without_data(without, used, frame, problems))
     _check_contents(spec, modalities, frame, problems)
     note_followup(
-        modalities,
-        spec.file,
-        allow_followup,
-        problems,
-        refuse=refuse_followup,
+        modalities, spec.file, allow_followup, problems, refuse=refuse_followup
     )
-    folds = _folds(spec, used, sources)
-    groups = _groups(spec, used, sources)
+    folds = _read_folds(spec, used, sources)
+    groups = _read_groups(spec, used, sources)
     if not used:
         if not problems.errors:
-            problems.error(
-                "cohort",
-                "no patient has an outcome and at least one modality",
+            problems.at("cohort").error(
+                "no patient has an outcome and at least one modality"
             )
         return None, problems
     cohort = Cohort(
-        spec.name,
-        spec,
-        sources.root,
-        tuple(used),
-        frame,
-        modalities,
-        folds,
-        groups,
-        problems.all(),
-        flow,
+        name=spec.name,
+        spec=spec,
+        root=sources.root,
+        patients=tuple(used),
+        outcome=frame,
+        modalities=modalities,
+        folds=folds,
+        groups=groups,
+        problems=problems.all(),
+        flow=flow,
     )
     return cohort, problems
 
 
-def _outcome(
-    spec: CohortSpec,
-    sources: Sources,
-    need_outcome: bool,
+def _read_outcome(
+    spec: CohortSpec, sources: Sources, need_outcome: bool
 ) -> OutcomeTable | None:
     if spec.outcome is not None:
         return read_outcome(
-            spec.outcome,
-            sources,
-            exclude=spec.exclude,
-            required=need_outcome,
+            spec.outcome, sources, exclude=spec.exclude, required=need_outcome
         )
     if need_outcome:
-        sources.problems.error(
-            "outcome",
+        sources.problems.at("outcome").error(
             "the cohort file has no outcome section",
             hint="add `outcome: {table, time, unit, event or censored}`",
         )
     return None
 
 
-def _modalities(spec: CohortSpec, sources: Sources) -> dict[str, ModalityData]:
+def _read_modalities(spec: CohortSpec, sources: Sources) -> dict[str, ModalityData]:
     """Read every modality, whole; those that cannot be read are problems and left out."""
-    found: dict[str, ModalityData] = {}
+    modalities: dict[str, ModalityData] = {}
     for name, section in spec.sections().items():
-        data = _modality(name, section, spec, sources)
+        data: ModalityData | None
+        if isinstance(section, TableSpec):
+            data = read_modality_table(name, section, spec, sources)
+        elif isinstance(section, ExpressionSpec):
+            data = read_modality_expression(name, section, spec, sources)
+        else:
+            store = read_slides(name, section, sources, exclude=spec.exclude)
+            data = None
+            if store is not None:
+                data = BagData(name, store, tuple(store.patients))
         if data is not None:
-            found[name] = data
-    return found
-
-
-def _modality(
-    name: str,
-    section: ModalitySpec,
-    spec: CohortSpec,
-    sources: Sources,
-) -> ModalityData | None:
-    if isinstance(section, TableSpec):
-        return read_modality_table(name, section, spec, sources)
-    if isinstance(section, ExpressionSpec):
-        return read_modality_expression(name, section, spec, sources)
-    store = read_slides(name, section, sources, exclude=spec.exclude)
-    return None if store is None else BagData(name, store, tuple(store.patients))
+            modalities[name] = data
+    return modalities
 
 
 def _verify_tiles(modalities: Mapping[str, ModalityData], problems: Problems) -> None:
-    """Hold the packed tiles of the patients against their hashes, before anything is made of them."""
+    """Compare the packed tiles of the patients with their hashes, before they are used."""
     for name, data in modalities.items():
         if isinstance(data, BagData):
             with problems.catch(name):
                 data.store.verify(data.patients)
-
-
-def _patients(
-    spec: CohortSpec,
-    outcome: OutcomeTable | None,
-    everyone: set[str],
-    problems: Problems,
-    need_outcome: bool,
-) -> set[str]:
-    """Choose the patients of the cohort: those with a valid outcome, or everyone with data."""
-    known = everyone | set(outcome.listed if outcome is not None else ())
-    unknown = [patient for patient in spec.exclude if patient not in known]
-    if unknown:
-        trivial = only_difference(unknown, known)
-        problems.warning(
-            "exclude",
-            "no such patient in any table",
-            patients=unknown,
-            hint=trivial,
-        )
-    if need_outcome and outcome is not None:
-        return set(outcome.frame.index)
-    return everyone - set(spec.exclude)
-
-
-def _report_strangers(
-    spec: CohortSpec,
-    whole: Mapping[str, ModalityData],
-    outcome: OutcomeTable,
-    problems: Problems,
-) -> None:
-    """Note patients of a modality that the outcome table does not list."""
-    known = {*outcome.listed, *spec.exclude}
-    for name, data in whole.items():
-        strangers = [patient for patient in data.patients if patient not in known]
-        trivial = only_difference(strangers, outcome.listed)
-        if strangers and len(strangers) == len(data.patients):
-            section, hint = spec.sections()[name], ""
-            if isinstance(data, ExpressionData) and isinstance(section, ExpressionSpec):
-                hint = orientation_hint(data, section, outcome.listed)
-            problems.error(
-                name,
-                f"none of its {len(strangers)} patients ({listed(map(repr, strangers), 3)}) is in the "
-                f"outcome table ({listed(map(repr, outcome.listed), 3)})",
-                file=spec.file(name),
-                hint=hint
-                or trivial
-                or "ids must be the same text in every table, leading zeros included",
-            )
-        elif strangers:
-            problems.warning(
-                name,
-                f"{len(strangers)} patient(s) without a row in the outcome table, not used: "
-                f"{listed(strangers, 20)}",
-                file=spec.file(name),
-                hint=trivial,
-            )
-        elif not data.patients:
-            problems.error(name, "no patient has any data", file=spec.file(name))
-
-
-def _outcome_frame(
-    outcome: OutcomeTable | None,
-    used: list[str],
-) -> pd.DataFrame | None:
-    """Outcome of the used patients in their order; NaN and False where not known."""
-    if outcome is None:
-        return None
-    frame = outcome.frame.reindex(used)
-    frame["event"] = (frame["event"] == True).astype(bool)  # noqa: E712 (missing compares as False)
-    frame.index = pd.Index(used, name="patient_id", dtype=object)
-    return frame if frame["time"].notna().any() else None
-
-
-def _without_data(
-    ids: list[str],
-    used: list[str],
-    frame: pd.DataFrame | None,
-    problems: Problems,
-) -> FlowStep:
-    problems.warning(
-        "cohort",
-        f"{len(ids)} patient(s) with an outcome but no modality, left out: {listed(ids, 20)}",
-    )
-    events = None if frame is None else int(frame["event"].sum())
-    return FlowStep(
-        "at least one modality",
-        len(used),
-        events,
-        f"no modality ({len(ids)}): {listed(ids, 100)}",
-    )
 
 
 def _check_contents(
@@ -313,117 +207,170 @@ def _check_contents(
     check_duplicates(modalities, outcome, problems)
 
 
-def _folds(
+def _everyone(modalities: Mapping[str, ModalityData]) -> set[str]:
+    """Patients that have any of the modalities."""
+    return set().union(*(data.patients for data in modalities.values()))
+
+
+def _choose_patients(
     spec: CohortSpec,
-    used: list[str],
-    sources: Sources,
+    outcome: OutcomeTable | None,
+    whole: Mapping[str, ModalityData],
+    problems: Problems,
+    need_outcome: bool,
+) -> set[str]:
+    """Choose the patients of the cohort: those with a valid outcome, or everyone with data."""
+    everyone = _everyone(whole)
+    known = everyone.union(outcome.listed if outcome is not None else ())
+    unknown = without(spec.exclude, known)
+    if unknown:
+        problems.at("exclude").warning(
+            "no such patient in any table",
+            patients=unknown,
+            hint=only_difference(unknown, known),
+        )
+    if need_outcome and outcome is not None:
+        return set(outcome.frame.index)
+    return everyone.difference(spec.exclude)
+
+
+def _report_unlisted(
+    spec: CohortSpec,
+    whole: Mapping[str, ModalityData],
+    outcome: OutcomeTable,
+    problems: Problems,
+) -> None:
+    """Report patients of a modality that the outcome table does not list."""
+    known = {*outcome.listed, *spec.exclude}
+    for name, data in whole.items():
+        place = problems.at(name, spec.file(name))
+        unlisted = without(data.patients, known)
+        hint = only_difference(unlisted, outcome.listed)
+        if not data.patients:
+            place.error("no patient has any data")
+        elif len(unlisted) == len(data.patients):
+            section = spec.sections()[name]
+            if isinstance(data, ExpressionData) and isinstance(section, ExpressionSpec):
+                hint = orientation_hint(data, section, outcome.listed) or hint
+            place.error(
+                f"none of its {len(unlisted)} patients ({listed(map(repr, unlisted), 3)}) is in "
+                f"the outcome table ({listed(map(repr, outcome.listed), 3)})",
+                hint=hint
+                or "ids must be the same text in every table, leading zeros included",
+            )
+        elif unlisted:
+            place.warning(
+                f"{len(unlisted)} patient(s) without a row in the outcome table, not used: "
+                f"{listed(unlisted, 20)}",
+                hint=hint,
+            )
+
+
+def _outcome_frame(
+    outcome: OutcomeTable | None, used: list[str]
+) -> pd.DataFrame | None:
+    """Outcome of the used patients in their order; NaN and False where not known."""
+    if outcome is None:
+        return None
+    frame = outcome.frame.reindex(used)
+    frame["event"] = (frame["event"] == True).astype(bool)  # noqa: E712 (missing compares as False)
+    frame.index = pd.Index(used, name="patient_id", dtype=object)
+    return frame if frame["time"].notna().any() else None
+
+
+def _without_data(
+    ids: list[str], used: list[str], frame: pd.DataFrame | None, problems: Problems
+) -> FlowStep:
+    problems.at("cohort").warning(
+        f"{len(ids)} patient(s) with an outcome but no modality, left out: {listed(ids, 20)}",
+    )
+    return FlowStep(
+        "at least one modality",
+        len(used),
+        None if frame is None else int(frame["event"].sum()),
+        f"no modality ({len(ids)}): {listed(ids, 100)}",
+    )
+
+
+def _read_folds(
+    spec: CohortSpec, used: list[str], sources: Sources
 ) -> pd.Series[str] | None:
     """Read the given folds; every patient must have one."""
-    if spec.folds is None:
+    given = spec.folds
+    if given is None:
         return None
-    column = _column(
-        spec,
-        spec.folds.table,
-        spec.folds.column,
-        spec.folds.patient,
-        "folds",
-        sources,
-    )
+    column = _names(spec, given, given.table, "folds", sources)
     if column is None:
         return None
-    listed_ids = column.index
-    column = column.reindex(used).fillna("")
-    without = [patient for patient, fold in column.items() if not fold]
+    folds = column.reindex(used).fillna("").rename("fold")
+    without = [str(patient) for patient in folds.index[folds == ""]]
     if without:
-        sources.problems.error(
-            "folds",
+        sources.problems.at("folds", given.table, given.column).error(
             f"{len(without)} patient(s) have no fold",
-            patients=map(str, without),
-            file=spec.folds.table,
-            column=spec.folds.column,
-            hint=only_difference(map(str, without), map(str, listed_ids))
+            patients=without,
+            hint=only_difference(without, map(str, column.index))
             or "every patient needs a fold; or exclude them, or remove `folds`",
         )
-    return column.rename("fold")
+    return folds
 
 
-def _groups(spec: CohortSpec, used: list[str], sources: Sources) -> pd.DataFrame:
+def _read_groups(spec: CohortSpec, used: list[str], sources: Sources) -> pd.DataFrame:
     """Read the group columns; empty text where a patient has none."""
     groups = pd.DataFrame(index=pd.Index(used, name="patient_id", dtype=object))
-    home = spec.outcome or spec.clinical
+    default = spec.outcome or spec.clinical
     for name, group in spec.groups.items():
-        table = group.table or (home.table if home is not None else None)
+        table = group.table or (default.table if default is not None else None)
         if table is None:
-            sources.problems.error(
-                "groups",
+            sources.problems.at("groups").error(
                 f"say the table of group {name!r}",
                 hint="{table: ..., column: ...}",
             )
             continue
-        column = _column(spec, table, group.column, group.patient, "groups", sources)
+        column = _names(spec, group, table, "groups", sources)
         if column is None:
             continue
+        place = sources.problems.at("groups", table, group.column)
         for same in spellings(column.reindex(used).dropna()):
-            sources.problems.warning(
-                "groups",
+            place.warning(
                 f"{listed(map(repr, same))} are nearly the same; they count as {len(same)} groups",
-                file=table,
-                column=group.column,
                 hint="write them the same way",
             )
         groups[name] = column.reindex(used).fillna("")
-        _note_ungrouped(groups[name], column, table, group.column, sources)
+        _report_ungrouped(groups[name], column, place)
     return groups
 
 
-def _note_ungrouped(
-    groups: pd.Series[str],
-    listed_cells: pd.Series[str],
-    table: Path,
-    name: str,
-    sources: Sources,
+def _report_ungrouped(
+    groups: pd.Series[str], column: pd.Series[str], place: Place
 ) -> None:
-    """Refuse a grouping without anybody, and say who lost theirs to a trifle of the id."""
-    without = [
-        str(patient) for patient in groups.index if patient not in listed_cells.index
-    ]
-    trifle = only_difference(
-        without,
-        map(str, listed_cells.index.difference(groups.index)),
-    )
+    """Report a group that nobody has, and patients whose id nearly is one of the table."""
+    without = list(map(str, groups.index.difference(column.index, sort=False)))
+    others = column.index.difference(groups.index)
+    hint = only_difference(without, map(str, others))
     if len(groups) and (groups == "").all():
-        note = (
-            sources.problems.error
-            if len(without) == len(groups)
-            else sources.problems.warning
+        place.report(
+            "error" if len(without) == len(groups) else "warning",
+            "no patient has a group",
+            hint=hint or "correct the table, or remove this group",
         )
-        hint = trifle or "correct the table, or remove this group"
-        note("groups", "no patient has a group", file=table, column=name, hint=hint)
-    elif trifle:
-        sources.problems.warning(
-            "groups",
+    elif hint:
+        place.warning(
             f"{len(without)} patient(s) have no row and so no group",
             patients=without,
-            file=table,
-            column=name,
-            hint=trifle,
+            hint=hint,
         )
 
 
-def _column(
+def _names(
     spec: CohortSpec,
+    given: FoldsSpec | GroupSpec,
     table: Path,
-    name: str,
-    patient: str | None,
     where: str,
     sources: Sources,
 ) -> pd.Series[str] | None:
     """Read a column of names; `1.0` is `1`, and a cell that says "not known" is empty."""
-    id_column = patient or (
-        spec.outcome.patient if spec.outcome is not None else "patient_id"
-    )
-    cells = sources.by_patient(table, id_column, where)
-    column = None if cells is None else sources.column(cells, name, table, where)
-    return (
-        None if column is None else whole_cells(column).mask(column.isin(MISSING), "")
-    )
+    rows = sources.by_patient(table, given.patient or spec.id_column, where)
+    column = None if rows is None else rows.column(given.column, where)
+    if column is None:
+        return None
+    return whole_cells(column).mask(column.isin(MISSING), "")

@@ -14,6 +14,7 @@ import pandas as pd
 from survfuse._errors import CohortError, listed
 from survfuse._storage import sha256_text, to_json
 from survfuse.cohort.leakage import Leak, find_leaks
+from survfuse.cohort.members import without
 from survfuse.cohort.modalities import ModalityData
 from survfuse.cohort.problems import Problem
 from survfuse.cohort.spec import CohortSpec
@@ -86,10 +87,10 @@ class Cohort:
     def present(self) -> pd.DataFrame:
         """Who has what: bool, patients by modalities."""
         index = pd.Index(self.patients, name="patient_id", dtype=object)
-        columns = {
-            name: index.isin(data.patients) for name, data in self.modalities.items()
-        }
-        return pd.DataFrame(columns, index=index)
+        present = pd.DataFrame(index=index)
+        for name, data in self.modalities.items():
+            present[name] = index.isin(data.patients)
+        return present
 
     @property
     def events(self) -> int:
@@ -112,11 +113,10 @@ class Cohort:
         return find_leaks(self.modalities, self.outcome)
 
     def with_outcome(self, outcome: pd.DataFrame) -> Cohort:
-        """Deal other outcomes to the same patients; what leaks is still judged by their own."""
+        """Give the same patients other outcomes; leaks stay those of their own."""
         other = replace(self, outcome=outcome)
-        vars(other)["leaks"] = (
-            self.leaks
-        )  # a search through all inputs, which takes a minute for 60 million
+        # a search through all inputs, which takes a minute for 60 million
+        vars(other)["leaks"] = self.leaks
         return other
 
     def check_patients(self, ids: Iterable[str]) -> tuple[str, ...]:
@@ -128,15 +128,15 @@ class Cohort:
             Names the ids that are unknown or repeated.
         """
         chosen = tuple(ids)
-        known = set(self.patients)
-        unknown = [i for i in chosen if i not in known]
+        unknown = without(chosen, self.patients)
         if unknown:
             raise CohortError(
                 f"cohort {self.name!r} has no patient {listed(map(repr, unknown))}; "
                 f"its {len(self.patients)} ids look like {listed(map(repr, self.patients), 3)}",
             )
         if len(set(chosen)) < len(chosen):
-            repeated = sorted(i for i, count in Counter(chosen).items() if count > 1)
+            counts = Counter(chosen)
+            repeated = sorted(patient for patient in counts if counts[patient] > 1)
             raise CohortError(f"patients named more than once: {listed(repeated)}")
         return chosen
 
@@ -149,47 +149,29 @@ class Cohort:
             For ids that are unknown or named twice.
         """
         chosen = sorted(self.check_patients(ids))
-        step = FlowStep("chosen", len(chosen), None)
-        outcome = self.outcome
-        if outcome is not None:
-            outcome = outcome.loc[chosen]
-            step = replace(step, events=int(outcome["event"].sum()))
+        outcome = None if self.outcome is None else self.outcome.loc[chosen]
+        events = None if outcome is None else int(outcome["event"].sum())
+        modalities = {}
+        for name, data in self.modalities.items():
+            modalities[name] = data.subset(chosen)
         return replace(
             self,
             patients=tuple(chosen),
             outcome=outcome,
-            modalities={
-                name: data.subset(chosen) for name, data in self.modalities.items()
-            },
+            modalities=modalities,
             folds=None if self.folds is None else self.folds.loc[chosen],
             groups=self.groups.loc[chosen],
-            flow=(*self.flow, step),
+            flow=(*self.flow, FlowStep("chosen", len(chosen), events)),
         )
 
     def summary(self) -> pd.DataFrame:
         """Tabulate modalities: modality, kind, patients, features, missing_share, note."""
-        rows = [
-            (
-                name,
-                data.kind,
-                len(data.patients),
-                data.features,
-                data.missing_share(),
-                data.note(),
-            )
-            for name, data in self.modalities.items()
-        ]
-        return pd.DataFrame(
-            rows,
-            columns=[
-                "modality",
-                "kind",
-                "patients",
-                "features",
-                "missing_share",
-                "note",
-            ],
-        )
+        columns = ["modality", "kind", "patients", "features", "missing_share", "note"]
+        rows = []
+        for name, data in self.modalities.items():
+            counts = len(data.patients), data.features
+            rows.append((name, data.kind, *counts, data.missing_share(), data.note()))
+        return pd.DataFrame(rows, columns=columns)
 
     def patterns(self) -> pd.DataFrame:
         """Tabulate availability patterns, most frequent first.
@@ -197,35 +179,26 @@ class Cohort:
         Returns
         -------
         DataFrame
-            `modalities, patients, events, follow_up_median` (reverse Kaplan-Meier, in the unit of the
-            outcome; NaN where not reached or no outcome is known).
+            `modalities, patients, events, follow_up_median` (reverse Kaplan-Meier, in the unit of
+            the outcome; NaN where not reached or no outcome is known).
         """
-        has = self.present
-        names = np.array(has.columns, dtype=object)
-        key = [" + ".join(names[row]) for row in has.to_numpy(bool)]
-        event = (
-            np.zeros(len(has), bool)
-            if self.outcome is None
-            else self.outcome["event"].to_numpy(bool)
-        )
-        frame = pd.DataFrame(
-            {"modalities": key, "patients": 1, "events": event.astype(int)},
-        )
-        counted = frame.groupby("modalities", as_index=False, sort=True).sum()
-        homes = pd.Series(key, index=has.index)
-        counted["follow_up_median"] = [
-            self.follow_up(homes.index[homes == pattern])
-            for pattern in counted["modalities"]
-        ]
-        return counted.sort_values(
-            "patients",
-            ascending=False,
-            kind="stable",
-            ignore_index=True,
+        names = np.array(self.present.columns, dtype=object)
+        key = [" + ".join(names[row]) for row in self.present.to_numpy(bool)]
+        rows = []
+        index = pd.Series(self.patients, dtype=object)
+        for pattern, ids in index.groupby(np.array(key, dtype=object), sort=True):
+            events = 0
+            if self.outcome is not None:
+                events = int(self.outcome.loc[list(ids), "event"].sum())
+            rows.append((pattern, len(ids), events, self.follow_up(ids)))
+        columns = ["modalities", "patients", "events", "follow_up_median"]
+        table = pd.DataFrame(rows, columns=columns)
+        return table.sort_values(
+            "patients", ascending=False, kind="stable", ignore_index=True
         )
 
     def follow_up(self, ids: Iterable[str]) -> float:
-        """Median follow-up of some patients by reverse Kaplan-Meier; NaN where not reached or not known."""
+        """Median follow-up by reverse Kaplan-Meier; NaN where not reached or not known."""
         if self.outcome is None:
             return float("nan")
         own = self.outcome.loc[list(ids)].dropna(subset="time")
@@ -245,9 +218,10 @@ class Cohort:
         if self.outcome is not None:
             times = [float(time).hex() for time in self.outcome["time"]]
             outcome = [self.unit, times, self.outcome["event"].astype(bool).tolist()]
-        modalities = {
-            name: data.fingerprint() for name, data in self.modalities.items()
-        }
+        modalities, groups = {}, {}
+        for name, data in self.modalities.items():
+            modalities[name] = data.fingerprint()
+        for group, labels in self.groups.items():
+            groups[str(group)] = labels.tolist()
         folds = None if self.folds is None else self.folds.tolist()
-        groups = {name: self.groups[name].tolist() for name in self.groups}
         return sha256_text(to_json([self.patients, outcome, modalities, folds, groups]))

@@ -1,15 +1,15 @@
-"""Does a new patient look like the training patients? One distance per modality, judged by theirs.
+"""Whether new patients look like the training patients: one distance per modality.
 
 A patient is the vector that the network reads, or, for a bag, the mean tile and the number of
 tiles. The distance is the mean squared deviation along the leading principal components of
 the training patients, each in units of its variance there, plus the squared rest in units of the
-mean squared rest. Training patients are judged in frames that were fitted without them: distances
+mean squared rest. Distances of training patients come from frames fitted without them: distances
 to a mean and along axes that one has helped to choose say nothing about strangers (too short where
 features are few; too long where axes follow the noise of the patients themselves).
 
-Only what the network reads is compared: genes outside the principal components, say, may differ unseen.
-A number of a table far outside the training range, which the network does not read as it is, counts as
-farther than every training patient.
+Only what the network reads is compared: genes outside the principal components, say, may differ
+unseen. A number of a table far outside the training range, which the network does not read as it
+is, counts as farther than every training patient.
 """
 
 from __future__ import annotations
@@ -19,15 +19,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+import pandas as pd
 from scipy.stats import betabinom
 
 from survfuse._errors import InputError
 from survfuse._storage import stored_array
 from survfuse._types import BoolArray, FloatArray
+from survfuse.cohort.array_types import AnyArray, Arrays, Numbers, State
 from survfuse.cohort.batch_source import BatchSource
 from survfuse.cohort.principal_components import principal_axes
 from survfuse.cohort.table_columns import OUT_OF_RANGE
+from survfuse.cohort.tile_moments import spaced
 
 COMPONENTS = 32
 PATIENTS_PER_COMPONENT = 10
@@ -37,10 +39,8 @@ LEAST_PATIENTS = (
 )
 MOST_PATIENTS = 500  # of the training patients, evenly spaced, when frames are fitted
 RANGE = 0.99  # of the training patients
-SURPRISE = 1e-3  # chance of so many patients outside, below which the cohort as a whole is told to differ
+SURPRISE = 1e-3  # chance of so many patients outside, below which the cohort differs
 PATIENTS_AT_ONCE = 16
-
-Matrix = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,44 +59,40 @@ class Frame:
         Mean squared distance from the space of the axes.
     """
 
-    center: Matrix
-    scale: Matrix
-    axes: Matrix
-    variance: Matrix
+    center: Numbers
+    scale: Numbers
+    axes: Numbers
+    variance: Numbers
     rest: float
 
     @classmethod
-    def fit(cls, x: Matrix, scale: Matrix, components: int) -> Frame:
+    def fit(cls, x: Numbers, scale: Numbers, components: int) -> Frame:
         """Learn from rows `x`, (patients, features), along at most `components` axes."""
         center = x.mean(axis=0)
         z = (x - center) / scale
         total = float((z**2).mean(axis=0).sum())
         axes, deviations = principal_axes(z, components)
         variance = deviations**2
-        rest = max(
-            total - float(variance.sum()),
-            total / x.shape[1],
-            _rounding(center / scale),
-        )
+        remaining = total - float(variance.sum())
+        # squared length that rounding to float32 may give to a difference of such values
+        rounding = max((1e-6 * np.abs(center / scale)).max(initial=0.0), 1e-6)
+        rounding = float(rounding**2 * len(center))
+        rest = max(remaining, total / x.shape[1], rounding)
         if len(variance):
             pull = len(variance) / (len(variance) + len(x))
             variance = (1 - pull) * variance + pull * variance.mean()
         return cls(center, scale, axes, variance, rest)
 
-    def distance(self, x: Matrix) -> Matrix:
+    def distance(self, x: Numbers) -> Numbers:
         """Distance of each row, (patients,); infinite where a value is not finite."""
         with np.errstate(over="ignore", invalid="ignore"):
             z = (x - self.center) / self.scale
             scores = z @ self.axes.T
-            rest = (
-                np.maximum((z**2).sum(axis=1) - (scores**2).sum(axis=1), 0.0)
-                / self.rest
-            )
-            along = (
-                (scores**2 / self.variance).mean(axis=1) if len(self.variance) else 0.0
-            )
-            found = along + rest
-        return np.where(np.isfinite(found), found, np.inf)
+            outside = (z**2).sum(axis=1) - (scores**2).sum(axis=1)
+            distance = np.maximum(outside, 0.0) / self.rest
+            if len(self.variance):
+                distance = (scores**2 / self.variance).mean(axis=1) + distance
+        return np.where(np.isfinite(distance), distance, np.inf)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,41 +107,36 @@ class Usual:
     """
 
     frame: Frame
-    distances: Matrix
+    distances: Numbers
 
     @classmethod
-    def fit(cls, x: Matrix, scale: Matrix) -> Usual:
+    def fit(cls, x: Numbers, scale: Numbers) -> Usual:
         """Learn from training patients `x`, (patients, features)."""
-        if len(x) > MOST_PATIENTS:
-            x = x[np.linspace(0, len(x) - 1, MOST_PATIENTS).round().astype(np.int64)]
+        x = x[spaced(np.arange(len(x)), MOST_PATIENTS)]
         components = min(COMPONENTS, len(x) // PATIENTS_PER_COMPONENT)
         fold = np.arange(len(x)) % FOLDS
         distances = np.empty(len(x))
-        for each in range(FOLDS):
-            held = fold == each
+        for index in range(FOLDS):
+            held = fold == index
             distances[held] = Frame.fit(x[~held], scale, components).distance(x[held])
         return cls(Frame.fit(x, scale, components), np.sort(distances))
 
     @property
     def nominal(self) -> float:
-        """Chance that a patient like the training patients is told to be outside."""
+        """Chance that a patient like the training patients is reported to be outside."""
         n = len(self.distances)
         return max(1, int((1 - RANGE) * (n + 1) + 1e-9)) / (n + 1)
 
     @property
-    def told(self) -> str:
-        """The range in words."""
+    def range(self) -> str:
+        """The range as text."""
         n = len(self.distances)
         return f"{RANGE:.0%} of" if (1 - RANGE) * (n + 1) >= 1 - 1e-9 else f"all {n}"
 
-    def share(self, x: Matrix) -> Matrix:
+    def share(self, x: Numbers) -> Numbers:
         """Share of training patients that are at least as far, (patients,)."""
-        near = np.searchsorted(
-            self.distances,
-            self.frame.distance(x) * (1 - 1e-9),
-            side="left",
-        )
-        return 1 - near / len(self.distances)
+        distance = self.frame.distance(x) * (1 - 1e-9)
+        return 1 - np.searchsorted(self.distances, distance) / len(self.distances)
 
     def outside(self, share: FloatArray) -> BoolArray:
         """Whether each share is below what the range allows, (patients,)."""
@@ -177,10 +168,11 @@ class DriftReport:
     @property
     def marks(self) -> list[str]:
         """Modalities in which each patient is outside, as text; empty where in none."""
-        return [
-            ", ".join(name for name, out in self.outside.items() if out[row])
-            for row in range(len(self.patients))
-        ]
+        marks: list[list[str]] = [[] for _ in self.patients]
+        for name, outside in self.outside.items():
+            for row in np.flatnonzero(outside):
+                marks[row].append(name)
+        return list(map(", ".join, marks))
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,10 +193,8 @@ class Drift:
         for name, present in source.prepared.present.items():
             if present.sum() >= LEAST_PATIENTS:
                 x = _rows(source, name)[present]
-                usual[name] = Usual.fit(
-                    x,
-                    _scale(x, is_bag=name not in source.prepared.vectors),
-                )
+                is_bag = name not in source.prepared.vectors
+                usual[name] = Usual.fit(x, _scale(x, is_bag=is_bag))
         return cls(usual)
 
     def judge(self, source: BatchSource, seen: BoolArray | None = None) -> DriftReport:
@@ -214,56 +204,41 @@ class Drift:
         ----------
         source : BatchSource
         seen : array of bool, (patients,), optional
-            Whose very data were trained on: they helped to say what is usual and are not judged by it.
+            Whose very data were trained on: they are not compared with themselves.
         """
-        new = np.ones(len(source), dtype=bool) if seen is None else ~seen
         share: dict[str, FloatArray] = {}
         outside: dict[str, BoolArray] = {}
         notes: list[tuple[str, str]] = []
         for name, has in source.prepared.present.items():
-            present = has & new
+            present = has if seen is None else has & ~seen
             share[name] = np.full(len(source), np.nan)
             outside[name] = np.zeros(len(source), dtype=bool)
             usual = self.usual.get(name)
-            if usual is None or not present.any():
-                continue
-            share[name][present] = usual.share(_rows(source, name)[present])
-            share[name][present & _far_values(source, name)] = 0.0
-            outside[name][present] = usual.outside(share[name][present])
-            notes += _notes(
-                name,
-                usual,
-                source.patients,
-                share[name],
-                outside[name],
-                int(present.sum()),
-            )
+            if usual is not None and present.any():
+                share[name][present] = usual.share(_rows(source, name)[present])
+                share[name][present & _far_values(source, name)] = 0.0
+                outside[name][present] = usual.outside(share[name][present])
+                notes += _patient_notes(name, usual, source, share[name], outside[name])
+                notes += _cohort_notes(name, usual, outside[name][present])
         return DriftReport(source.patients, share, outside, tuple(notes))
 
-    def state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    def state(self) -> State:
         """Everything learned: JSON and arrays, named ``modality/array``."""
-        tensors: dict[str, npt.NDArray[Any]] = {}
+        modalities = []
+        arrays: Arrays = {}
         for name, one in self.usual.items():
-            frame = one.frame
-            parts = {
-                "center": frame.center,
-                "scale": frame.scale,
-                "variance": frame.variance,
-            }
-            parts |= {"axes": frame.axes.astype(np.float32), "distances": one.distances}
-            tensors |= {f"{name}/{part}": array for part, array in parts.items()}
-        return {
-            "modalities": [
-                {"name": name, "rest": one.frame.rest}
-                for name, one in self.usual.items()
-            ],
-        }, tensors
+            modalities.append({"name": name, "rest": one.frame.rest})
+            for part in ("center", "scale", "variance"):
+                arrays[f"{name}/{part}"] = getattr(one.frame, part)
+            arrays[f"{name}/axes"] = one.frame.axes.astype(np.float32)
+            arrays[f"{name}/distances"] = one.distances
+        return {"modalities": modalities}, arrays
 
     @classmethod
     def from_state(
         cls,
         state: Mapping[str, Any],
-        tensors: Mapping[str, npt.NDArray[Any]],
+        tensors: Mapping[str, AnyArray],
     ) -> Drift:
         """Make it again from :meth:`state`.
 
@@ -284,43 +259,34 @@ class Drift:
                 "variance": (components,),
                 "distances": (None,),
             }
-            arrays = {
-                part: stored_array(tensors, f"{name}/{part}", shape).astype(np.float64)
-                for part, shape in shapes.items()
-            }
-            distances = arrays.pop("distances")
-            if (np.diff(distances) < 0).any() or type(entry["rest"]) not in (
-                int,
-                float,
-            ):
+            arrays = {}
+            for part, shape in shapes.items():
+                stored = stored_array(tensors, f"{name}/{part}", shape)
+                arrays[part] = stored.astype(np.float64)
+            distances, rest = arrays.pop("distances"), entry["rest"]
+            if (np.diff(distances) < 0).any() or type(rest) not in (int, float):
                 raise InputError(
                     f"{name}: expected increasing distances, and a number for the rest",
                 )
-            usual[name] = Usual(Frame(rest=float(entry["rest"]), **arrays), distances)
+            usual[name] = Usual(Frame(rest=float(rest), **arrays), distances)
         return cls(usual)
 
 
-def _rows(source: BatchSource, name: str) -> Matrix:
+def _rows(source: BatchSource, name: str) -> Numbers:
     """What a patient is in one modality, (patients, features); zeros where absent."""
     if name in source.prepared.vectors:
         return source.prepared.vectors[name].astype(np.float64)
     parts = []
     for start in range(0, len(source), PATIENTS_AT_ONCE):
-        batch = source.batch(
-            np.arange(start, min(start + PATIENTS_AT_ONCE, len(source))),
-        )
+        stop = min(start + PATIENTS_AT_ONCE, len(source))
+        batch = source.batch(np.arange(start, stop))
         tiles, offsets = batch.bags[name].numpy(), batch.offsets[name].numpy()
         counts = np.diff(offsets)
         rows = np.zeros((len(counts), tiles.shape[1] + 1))
         has = counts > 0
         if has.any():
             with np.errstate(over="ignore", invalid="ignore"):
-                sums = np.add.reduceat(
-                    tiles,
-                    offsets[:-1][has],
-                    axis=0,
-                    dtype=np.float64,
-                )
+                sums = np.add.reduceat(tiles, offsets[:-1][has], dtype=np.float64)
             rows[has, :-1] = sums / counts[has, None]
         rows[:, -1] = np.log1p(counts)
         parts.append(rows)
@@ -328,16 +294,13 @@ def _rows(source: BatchSource, name: str) -> Matrix:
 
 
 def _far_values(source: BatchSource, name: str) -> BoolArray:
-    """Who has a value far outside the training range, which the network does not read; (patients,)."""
+    """Who has a value far outside the training range; (patients,)."""
     report = source.prepared.report
     far = report[(report["modality"] == name) & (report["kind"] == OUT_OF_RANGE)]
-    return np.isin(
-        np.array(source.patients, dtype=object),
-        far["patient_id"].to_numpy(object),
-    )
+    return pd.Index(source.patients, dtype=object).isin(far["patient_id"])
 
 
-def _scale(x: Matrix, *, is_bag: bool) -> Matrix:
+def _scale(x: Numbers, *, is_bag: bool) -> Numbers:
     """Ones: features keep their scale. The number of tiles gets the mean variance of the others."""
     scale = np.ones(x.shape[1])
     spread = x.std(axis=0)
@@ -346,36 +309,32 @@ def _scale(x: Matrix, *, is_bag: bool) -> Matrix:
     return scale
 
 
-def _rounding(values: Matrix) -> float:
-    """Squared length that rounding to float32 may give to a difference of such values."""
-    return float(max((1e-6 * np.abs(values)).max(initial=0.0), 1e-6) ** 2 * len(values))
-
-
-def _notes(
+def _patient_notes(
     name: str,
     usual: Usual,
-    patients: tuple[str, ...],
+    source: BatchSource,
     share: FloatArray,
     outside: BoolArray,
-    judged: int,
 ) -> list[tuple[str, str]]:
-    n, far = len(usual.distances), int(outside.sum())
-    notes = [
-        (
-            patients[row],
-            f"{name}: drift: {round(share[row] * n)} of {n} training patients are as far from what is usual",
-        )
-        for row in np.flatnonzero(outside)
-    ]
-    beyond = round(
-        usual.nominal * (n + 1),
-    )  # all ranks among n + judged alike patients are equally likely
-    if far > 1 and betabinom.sf(far - 1, judged, beyond, n + 1 - beyond) < SURPRISE:
-        notes.append(
-            (
-                "",
-                f"{far} of {judged} patients are outside what {usual.told} training patients look like in "
-                f"modality {name}: other units, another laboratory?",
-            ),
-        )
+    """Patients who are outside, and how many training patients are as far."""
+    n = len(usual.distances)
+    notes = []
+    for row in np.flatnonzero(outside):
+        count = f"{round(share[row] * n)} of {n}"
+        text = f"{name}: drift: {count} training patients are as far from what is usual"
+        notes.append((source.patients[row], text))
     return notes
+
+
+def _cohort_notes(name: str, usual: Usual, outside: BoolArray) -> list[tuple[str, str]]:
+    """Whether more patients are outside than chance would put there."""
+    n, new, far = len(usual.distances), len(outside), int(outside.sum())
+    # all ranks among n + new alike patients are equally likely
+    beyond = round(usual.nominal * (n + 1))
+    if far < 2 or betabinom.sf(far - 1, new, beyond, n + 1 - beyond) >= SURPRISE:
+        return []
+    text = (
+        f"{far} of {new} patients are outside what {usual.range} training patients look like in "
+        f"modality {name}: other units, another laboratory?"
+    )
+    return [("", text)]

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-import numpy as np
 import pandas as pd
 
-from survfuse.cohort.modalities import BagData, ExpressionData, ModalityData, TableData
+from survfuse.cohort.modalities import BagData, ModalityData, TableData
 from survfuse.cohort.problems import Problems
 
 MIN_COLUMNS = 5  # clinical columns that must agree before two patients look like one
@@ -20,7 +18,9 @@ def check_duplicates(
     outcome: pd.DataFrame | None,
     problems: Problems,
 ) -> None:
-    """Note patients with an identical slide or expression (errors) or clinical rows and outcome (warnings).
+    """Report patients with identical slides or expression, or clinical rows and outcome.
+
+    The former are errors, the latter warnings.
 
     Parameters
     ----------
@@ -32,64 +32,41 @@ def check_duplicates(
         Where problems go.
     """
     for name, data in modalities.items():
-        if isinstance(data, BagData):
-            groups, what = _same_slides(data), "tile features of a slide"
-        elif isinstance(data, ExpressionData):
-            groups, what = _same_expression(data), "expression values"
-        else:
+        if isinstance(data, TableData):
             continue
-        for twins in groups:
-            problems.error(
-                name,
-                f"identical {what}: one patient under {len(twins)} ids?",
-                patients=twins,
-                hint=f"keep one and list the other under `exclude:` of the cohort file ({twins[-1]})",
+        what, groups = "expression values", _grouped(data.contents.items())
+        if isinstance(data, BagData):
+            what, groups = "tile features of a slide", _same_slides(data)
+        for ids in groups:
+            problems.at(name).error(
+                f"identical {what}: one patient under {len(ids)} ids?",
+                patients=ids,
+                hint=f"keep one and list the other under `exclude:` of the cohort file ({ids[-1]})",
             )
-    for name, data in modalities.items():
-        if (
-            isinstance(data, TableData)
-            and data.kind == "clinical"
-            and outcome is not None
-        ):
-            for twins in _same_rows(data, outcome):
-                problems.warning(
-                    name,
-                    "identical clinical values and outcome: one patient under two ids?",
-                    patients=twins,
-                    hint=f"if so, list one under `exclude:` of the cohort file ({twins[-1]})",
-                )
+    clinical = modalities.get("clinical")
+    if isinstance(clinical, TableData) and outcome is not None:
+        for ids in _same_rows(clinical, outcome):
+            problems.at("clinical").warning(
+                "identical clinical values and outcome: one patient under two ids?",
+                patients=ids,
+                hint=f"if so, list one under `exclude:` of the cohort file ({ids[-1]})",
+            )
 
 
-def _grouped(keys: Mapping[str, object]) -> list[list[str]]:
+def _grouped(keys: Iterable[tuple[str, object]]) -> list[list[str]]:
     """Patients that share a key, in groups of two or more."""
-    groups: dict[object, list[str]] = defaultdict(list)
-    for patient, key in keys.items():
-        groups[key].append(patient)
+    groups: dict[object, set[str]] = defaultdict(set)
+    for patient, key in keys:
+        groups[key].add(patient)
     return [sorted(group) for group in groups.values() if len(group) > 1]
 
 
 def _same_slides(data: BagData) -> list[list[str]]:
     """Patients that share a slide: the same features, whatever the slide is called."""
-    owners: dict[str, set[str]] = defaultdict(set)
+    owners = []
     for patient in data.patients:
-        for slide in data.store.slides_of(patient):
-            owners[slide.content].add(patient)
-    return sorted(
-        {
-            tuple(sorted(group)): sorted(group)
-            for group in owners.values()
-            if len(group) > 1
-        }.values(),
-    )
-
-
-def _same_expression(data: ExpressionData) -> list[list[str]]:
-    keys = {}
-    for patient in data.patients:
-        row = data.values([patient])
-        if not np.isnan(row).all():
-            keys[patient] = hashlib.sha256(row.tobytes()).hexdigest()
-    return _grouped(keys)
+        owners += [(patient, slide.content) for slide in data.store.slides_of(patient)]
+    return sorted(map(list, set(map(tuple, _grouped(owners)))))
 
 
 def _same_rows(data: TableData, outcome: pd.DataFrame) -> list[list[str]]:
@@ -97,9 +74,6 @@ def _same_rows(data: TableData, outcome: pd.DataFrame) -> list[list[str]]:
         return []
     cells = pd.DataFrame({column: data.texts(column) for column in data.columns})
     cells = cells[cells.notna().sum(axis=1) >= MIN_COLUMNS].fillna("")
-    frame = cells.join(
-        outcome.loc[outcome.index.intersection(cells.index)],
-        how="inner",
-    )
-    keys = {str(row[0]): tuple(row[1:]) for row in frame.itertuples(name=None)}
-    return _grouped(keys)
+    frame = cells.join(outcome, how="inner")
+    rows = map(tuple, frame.itertuples(index=False, name=None))
+    return _grouped(zip(map(str, frame.index), rows, strict=True))

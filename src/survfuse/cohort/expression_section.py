@@ -6,7 +6,7 @@ from survfuse._errors import InputError, listed
 from survfuse.cohort.modalities import ExpressionData, measured_patients
 from survfuse.cohort.sources import Sources
 from survfuse.cohort.spec import CohortSpec, ExpressionSpec
-from survfuse.readers.expression import Expression, read_expression
+from survfuse.readers.expression import read_expression
 
 
 def read_modality_expression(
@@ -28,6 +28,7 @@ def read_modality_expression(
     sources : Sources
         Reads it and collects problems.
     """
+    place = sources.problems.at(name, spec.path)
     try:
         matrix = read_expression(
             sources.path(spec.path),
@@ -39,26 +40,17 @@ def read_modality_expression(
             missing=spec.missing,
         )
     except InputError as error:
-        sources.problems.error(name, str(error), file=spec.path)
+        place.error(str(error))
         return None
     for doubt in matrix.doubts:
-        sources.problems.warning(name, doubt, file=spec.path)
-    for column in _outcome_columns(matrix, cohort):
-        sources.problems.error(
-            name,
+        place.warning(doubt)
+    answers = cohort.outcome.columns if cohort.outcome is not None else ()
+    for column in set(answers).intersection(matrix.genes):
+        sources.problems.at(name, spec.path, column).error(
             "this column is the outcome; it cannot be an input",
-            file=spec.path,
-            column=column,
             hint="remove it from the matrix",
         )
     return ExpressionData(name, matrix, measured_patients(matrix))
-
-
-def _outcome_columns(matrix: Expression, cohort: CohortSpec) -> list[str]:
-    if cohort.outcome is None:
-        return []
-    answers = {cohort.outcome.time, cohort.outcome.status}
-    return [gene for gene in matrix.genes if gene in answers]
 
 
 def orientation_hint(
@@ -66,16 +58,13 @@ def orientation_hint(
     spec: ExpressionSpec,
     patients: tuple[str, ...],
 ) -> str:
-    """Say which orientation to declare where the outcome's patients stand among the genes; else nothing."""
+    """Say which orientation to declare where patients stand among the genes."""
     misplaced = set(patients).intersection(data.expression.genes)
     if not misplaced:
         return ""
-    other = (
-        "genes_by_patients"
-        if spec.orientation == "patients_by_genes"
-        else "patients_by_genes"
-    )
-    named = listed(sorted(misplaced), 3)
+    orientations = {"genes_by_patients", "patients_by_genes"}
+    (other,) = orientations - {spec.orientation}
+    names = listed(sorted(misplaced), 3)
     return (
-        f"patients ({named}) stand where genes should: declare `orientation: {other}`"
+        f"patients ({names}) stand where genes should: declare `orientation: {other}`"
     )

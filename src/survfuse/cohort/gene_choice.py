@@ -10,13 +10,14 @@ import numpy.typing as npt
 
 from survfuse._errors import TransformError, listed
 from survfuse._gate import read_text
+from survfuse.cohort.array_types import Numbers
 from survfuse.cohort.modalities import ExpressionData
 from survfuse.readers.genes import match_genes
 
 SIZE_LIMIT = 64 * 2**20  # bytes of a list of genes or gene sets
 
 Genes = npt.NDArray[np.object_]
-Values = npt.NDArray[np.float64]
+Places = npt.NDArray[np.intp]
 
 
 def read_gmt(path: Path | str) -> dict[str, tuple[str, ...]]:
@@ -32,10 +33,11 @@ def read_gmt(path: Path | str) -> dict[str, tuple[str, ...]]:
         if not line.strip():
             continue
         name, *rest = line.rstrip("\r\n").split("\t")
-        genes = tuple(dict.fromkeys(gene.strip() for gene in rest[1:] if gene.strip()))
+        genes = tuple(filter(None, dict.fromkeys(map(str.strip, rest[1:]))))
         if not genes:
             raise TransformError(
-                f"{path}: line {number}: expected NAME<tab>DESCRIPTION<tab>GENE..., got {line[:60]!r}",
+                f"{path}: line {number}: expected NAME<tab>DESCRIPTION<tab>GENE..., got "
+                f"{line[:60]!r}",
             )
         if name in sets:
             raise TransformError(
@@ -53,14 +55,14 @@ def read_gene_list(path: Path | str) -> tuple[str, ...]:
     TransformError
         When the file is absent or names no gene.
     """
-    genes = tuple(
-        dict.fromkeys(
-            t for line in _lines(path) if (t := line.strip()) and not t.startswith("#")
-        ),
-    )
+    genes: dict[str, None] = {}
+    for line in _lines(path):
+        gene = line.strip()
+        if gene and not gene.startswith("#"):
+            genes[gene] = None
     if not genes:
         raise TransformError(f"{path}: names no gene; expected one a line")
-    return genes
+    return tuple(genes)
 
 
 def _lines(path: Path | str) -> list[str]:
@@ -68,82 +70,62 @@ def _lines(path: Path | str) -> list[str]:
 
 
 def respelled(spellings: Sequence[tuple[str, str]]) -> str:
-    """Say which genes were found under another spelling, of pairs (wanted, measured)."""
+    """Note genes that are measured with another spelling, of pairs (wanted, measured)."""
     examples = listed((f"{given} for {wanted}" for wanted, given in spellings), 5)
     return (
-        f"{len(spellings)} gene(s) have the same name but for letter case, version or punctuation, and are "
-        f"taken for the same: {examples}"
+        f"{len(spellings)} gene(s) have the same name but for letter case, version or punctuation, "
+        f"and are taken for the same: {examples}"
     )
 
 
 def listed_genes(
-    genes: Genes,
-    values: Values,
-    path: Path | None,
-    data: ExpressionData,
-    notes: list[str],
-) -> tuple[Genes, Values]:
-    """Keep the genes that a file lists, in the matrix's order; all where there is no file."""
-    if path is None:
-        return genes, values
-    wanted = read_gene_list(path)
-    places, spellings = match_genes(wanted, genes.tolist(), data.expression.gene_ids)
-    keep = np.unique(places[places >= 0])
-    if not len(keep):
+    genes: Genes, path: Path, data: ExpressionData, notes: list[str]
+) -> Places:
+    """Places of the genes that a file lists, in the matrix's order."""
+    names = read_gene_list(path)
+    places, spellings = match_genes(names, genes.tolist(), data.expression.gene_ids)
+    if (places < 0).all():
         raise TransformError(
-            f"{path}: none of its {len(wanted)} genes ({listed(wanted, 3)}) is measured in {data.name!r}, "
-            f"which has {listed(genes, 3)}",
+            f"{path}: none of its {len(names)} genes ({listed(names, 3)}) is measured in "
+            f"{data.name!r}, which has {listed(genes, 3)}",
         )
     if spellings:
         notes.append(f"{data.name}: {respelled(spellings)} ({path.name})")
-    absent = sorted(
-        gene for gene, place in zip(wanted, places, strict=True) if place < 0
-    )
-    if absent:
+    absent = np.sort(np.array(names, object)[places < 0])
+    if len(absent):
         notes.append(
             f"{data.name}: {len(absent)} listed genes are not measured: {listed(absent, 20)}",
         )
-    return genes[keep], values[:, keep]
+    return np.unique(places[places >= 0])
 
 
 def usable_genes(
-    genes: Genes,
-    values: Values,
-    name: str,
-    notes: list[str],
-    *,
-    keep_constant: bool,
-) -> tuple[Genes, Values]:
-    """Drop genes that no training patient has, and constant ones unless the scale is kept as it is."""
-    measured = ~np.isnan(values).all(axis=0)
+    genes: Genes, values: Numbers, name: str, notes: list[str], *, keep_constant: bool
+) -> Places:
+    """Places of genes that a training patient has and that vary."""
+    measured = np.asarray(~np.isnan(values).all(axis=0))
+    usable = measured.copy()
     if not measured.all():
+        absent = genes[~measured]
         notes.append(
-            f"{name}: {int((~measured).sum())} genes without any training value dropped: "
-            f"{listed(genes[~measured])}",
+            f"{name}: {len(absent)} genes without any training value dropped: {listed(absent)}",
         )
-        genes, values = genes[measured], values[:, measured]
-    if not keep_constant and len(genes):
-        varies = np.nanmax(values, axis=0) > np.nanmin(values, axis=0)
-        if not varies.all():
+    if not keep_constant and measured.any():
+        own = values if measured.all() else values[:, measured]
+        usable[measured] = np.nanmax(own, axis=0) > np.nanmin(own, axis=0)
+        constant = genes[measured & ~usable]
+        if len(constant):
             notes.append(
-                f"{name}: {int((~varies).sum())} genes constant in training dropped: {listed(genes[~varies])}",
+                f"{name}: {len(constant)} genes constant in training dropped: {listed(constant)}",
             )
-            genes, values = genes[varies], values[:, varies]
-    if not len(genes):
+    if not usable.any():
         raise TransformError(
             f"{name}: no gene varies among the {len(values)} training patients",
         )
-    return genes, values
+    return np.flatnonzero(usable)
 
 
-def most_variable(
-    genes: Genes,
-    values: Values,
-    top: int | None,
-) -> tuple[Genes, Values]:
-    """Keep the genes of largest training variance, in the file's order; ties go by name."""
-    if top is None or top >= len(genes):
-        return genes, values
+def most_variable(genes: Genes, values: Numbers, top: int) -> Places:
+    """Places of the genes of largest training variance, in the file's order; ties go by name."""
     variance = np.nanvar(values, axis=0)
-    keep = np.sort(np.lexsort((genes.astype(str), -variance))[:top])
-    return genes[keep], values[:, keep]
+    return np.sort(np.lexsort((genes.astype(str), -variance))[:top])

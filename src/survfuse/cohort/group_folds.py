@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from survfuse._types import BoolArray
+from survfuse.cohort.array_types import Integers, Numbers
+
 DEALS = 8  # seeded deals of groups, of which the most even is taken
 STEPS = 1000  # most moves and exchanges of groups per deal; a few tens are usual
-
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 
 
 def imbalance(event: npt.ArrayLike, fold: npt.ArrayLike) -> float:
@@ -39,7 +39,7 @@ def imbalance(event: npt.ArrayLike, fold: npt.ArrayLike) -> float:
 
 
 def deal_groups(
-    event: npt.NDArray[np.bool_],
+    event: BoolArray,
     member: Integers,
     folds: int,
     generator: np.random.Generator,
@@ -76,7 +76,7 @@ def deal_groups(
     return home[member]
 
 
-def _greedy(shares: Floats, folds: int, generator: np.random.Generator) -> Integers:
+def _greedy(shares: Numbers, folds: int, generator: np.random.Generator) -> Integers:
     """Give each group, largest first in a loosened order, to the fold that has least."""
     size = shares.sum(axis=1) * generator.uniform(0.5, 1.5, len(shares))
     load = np.zeros((folds, 2))
@@ -87,8 +87,8 @@ def _greedy(shares: Floats, folds: int, generator: np.random.Generator) -> Integ
     return home
 
 
-def _improved(home: Integers, shares: Floats, folds: int) -> Integers:
-    """Move a group, or exchange two, whichever lowers the sum of squared loads most, until nothing does.
+def _improved(home: Integers, shares: Numbers, folds: int) -> Integers:
+    """Move or exchange groups as long as that lowers the sum of squared loads.
 
     A fold counts as a further group of size 0: to exchange with it is to move there.
     """
@@ -113,7 +113,7 @@ def _improved(home: Integers, shares: Floats, folds: int) -> Integers:
     return home
 
 
-def _loads(home: Integers, shares: Floats, folds: int) -> Floats:
+def _loads(home: Integers, shares: Numbers, folds: int) -> Numbers:
     return np.stack(
         [np.bincount(home, weights=column, minlength=folds) for column in shares.T],
         axis=1,

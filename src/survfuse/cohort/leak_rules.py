@@ -1,4 +1,4 @@
-"""When one column is the outcome: the rules, and how they tell a leak from a marker and from chance."""
+"""When one column is the outcome: rules that separate a leak from a marker and from chance."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from survfuse._types import BoolArray, FloatArray
 from survfuse.cohort.leak_screen import by_chance, log_choose, log_pure
 
 CHANCE = 1e-6  # of a coincidence, over all columns of the cohort
-PERHAPS = 1e-2  # a coincidence rarer than this is worth a look
+PERHAPS = 1e-2  # a coincidence rarer than this is reported as possible
 RARE = 1e-2  # of what an honest column does that agrees with the outcome
 STRONGEST = 25.0  # hazard ratio of the two groups of an honest marker
 NEAR_AUC = 0.97
@@ -54,46 +54,43 @@ class Column:
         """Whether the column parts the patients with the event from those without it."""
         if not self.events or not self.others:
             return None
-        area = _area(self.value, self.event)
-        size = max(area, 1 - area)
         text = (
             f"parts the {self.events} with the event from the {self.others} without it"
         )
+        area = _area(self.value, self.event)
+        size = max(area, 1 - area)
         log_chance = self.exactly(size)
         if log_chance is not None:
             grade = self.grade(log_chance, sure=self.beyond_a_marker(self.event))
             return None if grade is None else (grade, text)
         if size < NEAR_AUC or self.of_area(size) + self.tests > np.log(CHANCE):
             return None
-        if self.beyond_a_marker(
-            _best_group(self.value if area >= 0.5 else -self.value, self.event),
-        ):
-            return "near", f"{text} nearly (area under the curve {size:.3f})"
-        return None
+        group = _best_group(self.value if area >= 0.5 else -self.value, self.event)
+        if not self.beyond_a_marker(group):
+            return None
+        return "near", f"{text} nearly (area under the curve {size:.3f})"
 
     def exactly(self, size: float) -> float | None:
-        """Logarithm of the chance that the parting is perfect; None where it is not, or says nothing."""
+        """Logarithm of the chance of a perfect parting; None where it is not, or likely."""
         _, level, count = np.unique(self.value, return_inverse=True, return_counts=True)
         events = np.bincount(level, self.event)
-        chances = []
+        best = 0.0
         if size == 1:
-            chances.append(np.log(2) - float(log_choose(self.patients, self.events)))
+            best = np.log(2) - float(log_choose(self.patients, self.events))
         if ((events == 0) | (events == count)).all():
             alone = int((count == 1).sum())
-            chances.append(
-                float(log_pure(len(count) - alone, alone, self.patients, self.events)),
-            )
-        best = min(chances, default=0.0)
+            several = len(count) - alone
+            pure = log_pure(several, alone, self.patients, self.events)
+            best = min(best, float(pure))
         return best if best + self.tests <= np.log(PERHAPS) else None
 
     def order(self) -> Verdict | None:
-        """Whether the order of values is that of the times, of all patients or of those with the event."""
+        """Whether values have the order of the times, of all patients or of the events."""
         everyone = np.ones(self.patients, bool)
         verdicts = [self.ordered(everyone, f"all {self.patients} patients")]
         if self.events >= MIN_EVENTS and self.others:
-            verdicts.append(
-                self.ordered(self.event, f"the {self.events} with the event"),
-            )
+            among = f"the {self.events} with the event"
+            verdicts.append(self.ordered(self.event, among))
         return gravest(verdicts)
 
     def ordered(self, rows: BoolArray, among: str) -> Verdict | None:
@@ -101,30 +98,17 @@ class Column:
         value, time = self.value[rows], self.time[rows]
         if np.ptp(value) == 0 or np.ptp(time) == 0:
             return None
+        order = f"the order of the times of {among}"
         if _monotone(value, time):
-            log_chance = (
-                np.log(2)
-                + _log_ties(value)
-                + _log_ties(time)
-                - float(gammaln(len(value) + 1))
-            )
+            log_ties = _log_ties(value) + _log_ties(time)
+            log_chance = np.log(2) + log_ties - float(gammaln(len(value) + 1))
             grade = self.grade(log_chance, sure=self.beyond_calendar())
-            return (
-                None
-                if grade is None
-                else (grade, f"has the order of the times of {among}")
-            )
+            return None if grade is None else (grade, f"has {order}")
         tau = float(stats.kendalltau(value, time).statistic)
-        if abs(tau) < NEAR_TAU or by_chance(tau, len(value)) + self.tests > np.log(
-            CHANCE,
-        ):
+        chance = by_chance(tau, len(value)) + self.tests
+        if abs(tau) < NEAR_TAU or chance > np.log(CHANCE) or not self.alike(tau):
             return None
-        if not self.alike(tau):
-            return None
-        return (
-            "near",
-            f"has nearly the order of the times of {among} (Kendall's tau {tau:.2f})",
-        )
+        return "near", f"has nearly {order} (Kendall's tau {tau:.2f})"
 
     def grade(self, log_chance: float, *, sure: bool) -> Grade | None:
         """What an agreement without exception is, by the logarithm of its chance."""
@@ -138,9 +122,8 @@ class Column:
         value, time, count = self.value[self.event], self.time[self.event], self.events
         if count < MIN_EVENTS or np.ptp(value) == 0 or np.ptp(time) == 0:
             return False
-        error = np.sqrt(
-            2 * (2 * count + 5) / (9 * count * (count - 1)),
-        )  # of a tau without order
+        # standard error of a tau without order
+        error = np.sqrt(2 * (2 * count + 5) / (9 * count * (count - 1)))
         own = np.sign(tau) * stats.kendalltau(value, time).statistic
         return bool(own - 2 * error >= ALIKE_TAU)
 
@@ -151,12 +134,11 @@ class Column:
         level of its own value by chance only.
         """
         _, level, count = np.unique(self.value, return_inverse=True, return_counts=True)
-        return bool(
-            np.log(count[level[self.event]] / self.patients).sum() <= np.log(CALENDAR),
-        )
+        log_chances = np.log(count[level[self.event]] / self.patients)
+        return bool(log_chances.sum() <= np.log(CALENDAR))
 
     def beyond_a_marker(self, group: BoolArray) -> bool:
-        """Whether events and censoring keep to the group, and out of it, more than a marker's could.
+        """Whether the group separates events from censoring better than a marker could.
 
         Given who is still followed, an event falls into the group of a marker with
         `STRONGEST` hazard ratio with a known chance, and so does a censoring, which no
@@ -171,9 +153,8 @@ class Column:
     def of_area(self, size: float) -> float:
         """Logarithm of the chance of such an area under the curve, by the normal approximation."""
         _, count = np.unique(self.value, return_counts=True)
-        ties = (count.astype(np.float64) ** 3 - count).sum() / (
-            self.patients * (self.patients - 1)
-        )
+        cubes = (count.astype(np.float64) ** 3 - count).sum()
+        ties = cubes / (self.patients * (self.patients - 1))
         variance = (self.patients + 1 - ties) / (12 * self.events * self.others)
         return float(np.log(2) + stats.norm.logsf((size - 0.5) / np.sqrt(variance)))
 
@@ -192,7 +173,7 @@ def _area(value: FloatArray, event: BoolArray) -> float:
 
 
 def _best_group(value: FloatArray, event: BoolArray) -> BoolArray:
-    """High values, cut where they hold most of those with the event and fewest of the others (Youden)."""
+    """High values, cut where they separate the events best (Youden's index)."""
     levels, level = np.unique(-value, return_inverse=True)
     events, others = np.bincount(level, event), np.bincount(level, ~event)
     gain = np.cumsum(events) / events.sum() - np.cumsum(others) / others.sum()
@@ -206,9 +187,8 @@ def _monotone(value: FloatArray, time: FloatArray) -> bool:
         levels = np.flatnonzero(np.diff(value[order], prepend=-np.inf))
         ordered = signed[order]
         highest = np.maximum.reduceat(ordered, levels)
-        if (
-            highest[:-1] <= ordered[levels[1:]]
-        ).all():  # the lowest of a level comes first
+        lowest = ordered[levels]  # the lowest of a level comes first
+        if (highest[:-1] <= lowest[1:]).all():
             return True
     return False
 

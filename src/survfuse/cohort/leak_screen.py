@@ -1,4 +1,4 @@
-"""Which of many columns could be the outcome: one pass over whole matrices, before any is judged alone.
+"""Which of many columns could be the outcome: one pass over whole matrices.
 
 A column that is not named here passes none of the rules of :mod:`survfuse.cohort.leakage`.
 """
@@ -11,7 +11,7 @@ from scipy.special import gammaln
 
 from survfuse._types import BoolArray, FloatArray, IntArray
 
-CELLS = 2**20  # looked at together: bounds the memory
+CELLS = 2**20  # sorted together: bounds the memory
 APART = 0.47  # distance of the area under the curve from 1/2
 ALIGNED = 0.7  # correlation of ranks, below which Kendall's tau is under 0.9
 
@@ -38,18 +38,15 @@ def suspects(
         Indices of columns, ascending.
     """
     width = max(1, CELLS // max(1, len(values)))
-    found = [
-        start
-        + np.flatnonzero(
-            _Sorted(values[:, start : start + width], time, event).suspect(limit),
-        )
-        for start in range(0, values.shape[1], width)
-    ]
-    return np.concatenate(found) if found else np.empty(0, np.int64)
+    indices = [np.empty(0, np.int64)]
+    for start in range(0, values.shape[1], width):
+        block = _Sorted(values[:, start : start + width], time, event)
+        indices.append(start + np.flatnonzero(block.suspect(limit)))
+    return np.concatenate(indices)
 
 
 class _Sorted:
-    """Columns sorted by value, each with the times and events of its patients; (patients, columns)."""
+    """Columns sorted by value, with times and events of their patients; (patients, columns)."""
 
     def __init__(self, values: FloatArray, time: FloatArray, event: BoolArray) -> None:
         order = np.argsort(values, axis=0)  # NaN goes last
@@ -63,16 +60,14 @@ class _Sorted:
         first = np.maximum.accumulate(np.where(self.new, place, 0), axis=0)
         ends = np.ones(ordered.shape, bool)
         ends[:-1] = self.new[1:]
-        last = np.minimum.accumulate(np.where(ends, place, len(values))[::-1], axis=0)[
-            ::-1
-        ]
+        last = _smallest_from_here(np.where(ends, place, len(values)))
         self.rank = (first + last) / 2
         self.alone = first == last
         self.patients = self.known.sum(axis=0)
         self.events = self.event.sum(axis=0)
 
     def suspect(self, limit: float) -> BoolArray:
-        """Whether a column parts or orders the patients well enough to be judged alone."""
+        """Whether a column parts or orders the patients so well that the rules apply."""
         decidable = -log_choose(self.patients, self.events) <= limit
         parted = decidable & (self.parts() | self.pure(limit))
         ordered = self.ordered(self.known) | self.ordered(self.event)
@@ -81,9 +76,8 @@ class _Sorted:
     def parts(self) -> BoolArray:
         """Whether the events lie nearly all above, or nearly all below, the others."""
         events, others = self.events, self.patients - self.events
-        above = (
-            np.where(self.event, self.rank, 0).sum(axis=0) - events * (events - 1) / 2
-        )
+        ranks = np.where(self.event, self.rank, 0).sum(axis=0)
+        above = ranks - events * (events - 1) / 2
         area = above / np.maximum(events * others, 1)
         return np.asarray((np.abs(area - 0.5) >= APART) & (events > 0) & (others > 0))
 
@@ -96,31 +90,36 @@ class _Sorted:
         return np.asarray(~mixed.any(axis=0) & (chance <= limit))
 
     def ordered(self, rows: BoolArray) -> BoolArray:
-        """Whether times of these rows never fall, never rise, or nearly so from one level to the next."""
-        rises, falls = (
-            _never_falls(time, rows, self.new) for time in (self.time, -self.time)
-        )
+        """Whether times of these rows never fall or never rise between levels, or nearly so."""
+        rises = _never_falls(self.time, rows, self.new)
+        falls = _never_falls(-self.time, rows, self.new)
         return np.asarray(rises | falls | self.aligned(rows))
 
     def aligned(self, rows: BoolArray) -> BoolArray:
         """Whether ranks and times of these rows are highly correlated."""
-        count = np.maximum(rows.sum(axis=0), 1)
-        both = []
-        for each in (self.rank, self.time):
-            mean = np.where(rows, each, 0).sum(axis=0) / count
-            both.append(np.where(rows, each - mean, 0))
-        x, y = both
+        x, y = _centred(self.rank, rows), _centred(self.time, rows)
+        product = np.abs((x * y).sum(axis=0))
         spread = np.sqrt((x**2).sum(axis=0) * (y**2).sum(axis=0))
-        return np.asarray(
-            (np.abs((x * y).sum(axis=0)) >= ALIGNED * spread) & (spread > 0),
-        )
+        return np.asarray((product >= ALIGNED * spread) & (spread > 0))
+
+
+def _centred(values: FloatArray, rows: BoolArray) -> FloatArray:
+    """Values less the mean of these rows of each column; 0 in other rows."""
+    count = np.maximum(rows.sum(axis=0), 1)
+    mean = np.where(rows, values, 0).sum(axis=0) / count
+    return np.where(rows, values - mean, 0)
+
+
+def _smallest_from_here(values: FloatArray) -> FloatArray:
+    """Smallest value of a column from each row on."""
+    return np.minimum.accumulate(values[::-1], axis=0)[::-1]
 
 
 def _never_falls(time: FloatArray, rows: BoolArray, new: BoolArray) -> BoolArray:
     """Whether, at the start of each level, all times before are at most all times from there on."""
-    before = np.maximum.accumulate(np.where(rows, time, -np.inf), axis=0)[:-1]
-    after = np.minimum.accumulate(np.where(rows, time, np.inf)[::-1], axis=0)[::-1][1:]
-    return np.asarray((~new[1:] | (before <= after)).all(axis=0))
+    before = np.maximum.accumulate(np.where(rows, time, -np.inf), axis=0)
+    after = _smallest_from_here(np.where(rows, time, np.inf))
+    return np.asarray((~new[1:] | (before[:-1] <= after[1:])).all(axis=0))
 
 
 def log_choose(patients: IntArray | int, events: IntArray | int) -> FloatArray:

@@ -10,7 +10,7 @@ measured at time zero knows who will be censored, and that tells the two apart.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -20,16 +20,16 @@ import pandas as pd
 from scipy.special import gammaln
 
 from survfuse._errors import LeakageError
-from survfuse._types import BoolArray, FloatArray
+from survfuse._types import BoolArray, FloatArray, IntArray
 from survfuse.cohort.leak_rules import GRADES, PERHAPS, Column, Grade, Verdict, gravest
 from survfuse.cohort.leak_screen import suspects
-from survfuse.cohort.modalities import BagData, ExpressionData, ModalityData, TableData
+from survfuse.cohort.modalities import ExpressionData, ModalityData, TableData
 from survfuse.cohort.problems import Problem, allowing
 
 if TYPE_CHECKING:
     from survfuse.cohort.cohort_data import Cohort
 
-MOST_PAIRED = 100  # numeric columns of a clinical table whose differences are looked at
+MOST_PAIRED = 100  # numeric columns of a clinical table whose differences are searched
 MOST_TILES = 64  # of a patient: a column that leaks does so in every tile
 
 REMEDY = {
@@ -75,11 +75,8 @@ class Leak:
     @property
     def label(self) -> str:
         """Modality and column."""
-        return (
-            f"{self.modality}.{self.column}"
-            if self.column
-            else f"{self.modality} (who has it)"
-        )
+        column = f".{self.column}" if self.column else " (who has it)"
+        return self.modality + column
 
     @property
     def remedy(self) -> str:
@@ -96,7 +93,10 @@ class Leak:
     def message(self) -> str:
         """What came, and what was expected."""
         what = "it" if self.column else "who has this modality"
-        return f"the outcome under another name: {what} {self.evidence}; expected what is known at time zero"
+        return (
+            f"the outcome under another name: {what} {self.evidence}; expected what is known at "
+            "time zero"
+        )
 
 
 def leak_problems(cohort: Cohort, allowed: Collection[str]) -> list[Problem]:
@@ -108,18 +108,15 @@ def leak_problems(cohort: Cohort, allowed: Collection[str]) -> list[Problem]:
     allowed : collection of str
         Names of columns, genes or whole modalities.
     """
-    return [
-        Problem(
-            "error",
-            leak.modality,
-            leak.message,
-            file=cohort.spec.file(leak.modality),
-            column=leak.column,
-            hint=leak.remedy,
-        )
-        for leak in cohort.leaks
-        if leak.grade == "certain" and not leak.allowed(allowed)
-    ]
+    problems = []
+    for leak in cohort.leaks:
+        if leak.grade == "certain" and not leak.allowed(allowed):
+            file = cohort.spec.file(leak.modality)
+            where, column = leak.modality, leak.column
+            problems.append(
+                Problem("error", where, leak.message, "", file, column, leak.remedy)
+            )
+    return problems
 
 
 def refuse_leaks(
@@ -145,14 +142,13 @@ def refuse_leaks(
     LeakageError
         Lists them all.
     """
-    problems = [
-        one for one in leak_problems(cohort, allowed) if not only or one.where in only
-    ]
-    if problems:
-        lines = "\n".join(f"  - {problem}" for problem in problems)
-        raise LeakageError(
-            f"{where or f'cohort {cohort.name!r}'}: the outcome is among the inputs\n{lines}",
-        )
+    lines = []
+    for problem in leak_problems(cohort, allowed):
+        if not only or problem.where in only:
+            lines.append(f"\n  - {problem}")
+    if lines:
+        start = where or f"cohort {cohort.name!r}"
+        raise LeakageError(f"{start}: the outcome is among the inputs{''.join(lines)}")
 
 
 def find_leaks(
@@ -167,216 +163,172 @@ def find_leaks(
     ----------
     modalities : mapping of str to modality
     outcome : DataFrame or None
-        `time` and `event` by patient; those whose time is NaN are not looked at.
+        `time` and `event` by patient; those whose time is NaN are left out.
     """
     if outcome is None:
         return ()
     followed = outcome[outcome["time"].notna()]
     tests = sum(max(data.features, 1) for data in modalities.values())
-    best: dict[tuple[str, str], Leak] = {}
+    worst: dict[tuple[str, str], Leak] = {}
     for data in modalities.values():
-        alone = list(_leaks_of(data, followed, tests))
-        for leak in [
-            *alone,
-            *_leaks_of_differences(
-                data,
-                followed,
-                tests,
-                {one.column for one in alone},
-            ),
-        ]:
-            known = best.setdefault((leak.modality, leak.column), leak)
+        for leak in _leaks_of(data, followed, tests):
+            known = worst.setdefault((leak.modality, leak.column), leak)
             if GRADES.index(leak.grade) < GRADES.index(known.grade):
-                best[leak.modality, leak.column] = leak
-    return tuple(best.values())
+                worst[leak.modality, leak.column] = leak
+    return tuple(worst.values())
 
 
-def _leaks_of(data: ModalityData, followed: pd.DataFrame, tests: int) -> Iterator[Leak]:
+def _leaks_of(data: ModalityData, followed: pd.DataFrame, tests: int) -> list[Leak]:
+    """Leaks of one modality: who has it, its columns, and differences of clinical columns."""
     has = followed.index.isin(data.patients)
-    yield from _Look(data, followed, tests).numbers(
-        [""],
-        has[:, None].astype(np.float64),
-    )
-    look = _Look(data, followed[has], tests)
-    if not look.ids:
-        return
-    for names, values in _numbers(data, look.ids):
-        yield from look.numbers(names, values)
+    presence = _Search(data, followed, tests)
+    presence.numbers([""], has[:, None].astype(np.float64))
+    search = _Search(data, followed[has], tests)
+    if not search.ids:
+        return presence.leaks
+    for names, values in _matrices(data, search.ids):
+        search.numbers(names, values)
     if isinstance(data, TableData):
-        for name in _inputs(data, nominal=True):
-            yield from look.words(name, data.texts(name, look.ids))
+        for name in _columns(data, nominal=True):
+            search.categories(name, data.texts(name, search.ids))
+    leaks = [*presence.leaks, *search.leaks]
+    if isinstance(data, TableData) and data.kind == "clinical":
+        leaking = {leak.column for leak in leaks}
+        leaks += _leaks_of_differences(data, leaking, followed[has], tests)
+    return leaks
 
 
 def _leaks_of_differences(
-    data: ModalityData,
-    followed: pd.DataFrame,
-    tests: int,
-    alone: Collection[str],
-) -> Iterator[Leak]:
-    """Look at differences of clinical numbers: age at the last contact less age at diagnosis is the time."""
-    if not isinstance(data, TableData) or data.kind != "clinical":
-        return
-    names = [
-        name
-        for name in _inputs(data, nominal=False)
-        if data.columns[name].kind == "numeric" and name not in alone
-    ]
-    pairs = list(combinations(names, 2)) if len(names) <= MOST_PAIRED else []
-    known = followed[followed.index.isin(data.patients)]
-    if pairs and len(known):
-        yield from _Look(data, known, tests + len(pairs)).differences(pairs)
+    data: TableData, leaking: Collection[str], followed: pd.DataFrame, tests: int
+) -> list[Leak]:
+    """Leaks of differences: age at the last contact less age at diagnosis is the time."""
+    names = []
+    for name in _columns(data, nominal=False):
+        if data.columns[name].kind == "numeric" and name not in leaking:
+            names.append(name)
+    if not 2 <= len(names) <= MOST_PAIRED:
+        return []
+    pairs = list(combinations(names, 2))
+    search = _Search(data, followed, tests + len(pairs))
+    own = {name: data.numbers(name, search.ids) for name in names}
+    differences = [own[later] - own[earlier] for earlier, later in pairs]
+    search.differences(pairs, np.column_stack(differences))
+    return search.leaks
 
 
-def _inputs(data: TableData, *, nominal: bool) -> list[str]:
+def _columns(data: TableData, *, nominal: bool) -> list[str]:
     """Columns that a model may read without being allowed to."""
-    return [
-        name
-        for name, column in data.columns.items()
-        if column.use
-        and column.known == "baseline"
-        and (column.kind == "nominal") == nominal
-    ]
+    names = data.inputs("baseline")
+    return [name for name in names if (data.columns[name].kind == "nominal") == nominal]
 
 
-def _numbers(
-    data: ModalityData,
-    ids: list[str],
+def _matrices(
+    data: ModalityData, ids: list[str]
 ) -> Iterator[tuple[list[str], FloatArray]]:
     """Numeric inputs of a modality: names, and values (patients, columns)."""
     if isinstance(data, TableData):
-        names = _inputs(data, nominal=False)
+        names = _columns(data, nominal=False)
         if names:
             yield names, np.column_stack([data.numbers(name, ids) for name in names])
     elif isinstance(data, ExpressionData):
         yield list(data.expression.genes), data.values(ids)
     else:
         features = [f"feature {index}" for index in range(data.features)]
-        yield features, np.stack([_mean_tile(data, patient) for patient in ids])
+        means = []
+        for patient in ids:
+            step = 1 + int(data.store.counts([patient])[0]) // MOST_TILES
+            parts = [data.store.features[r][::step] for r in data.store.rows(patient)]
+            means.append(np.concatenate(parts).mean(axis=0, dtype=np.float64))
+        # rounded so that equal features stay equal
+        yield features, np.stack(means).astype(np.float32)
         yield ["number of tiles"], data.store.counts(ids)[:, None].astype(np.float64)
 
 
-def _mean_tile(data: BagData, patient: str) -> FloatArray:
-    """Mean of a few tiles, rounded so that equal features stay equal."""
-    step = 1 + int(data.store.counts([patient])[0]) // MOST_TILES
-    tiles = [data.store.features[rows][::step] for rows in data.store.rows(patient)]
-    return np.asarray(np.concatenate(tiles).mean(axis=0, dtype=np.float64), np.float32)
-
-
-class _Look:
-    """Judges columns of one modality against the outcome of its patients.
+class _Search:
+    """Compares columns of one modality with the outcome of its patients, and collects leaks.
 
     Parameters
     ----------
     data : modality
     outcome : DataFrame
-        `time` and `event` of the patients that are looked at, in their order.
+        `time` and `event` of the patients, in their order.
     tests : int
         Columns of the whole cohort: so many coincidences had their chance.
     """
 
     def __init__(self, data: ModalityData, outcome: pd.DataFrame, tests: int) -> None:
         self.data = data
-        self.ids = [str(patient) for patient in outcome.index]
+        self.ids = list(map(str, outcome.index))
         self.time = outcome["time"].to_numpy(np.float64)
         self.event = outcome["event"].to_numpy(bool)
         self.tests = float(np.log(tests))
+        self.leaks: list[Leak] = []
 
-    def numbers(self, names: list[str], values: FloatArray) -> Iterator[Leak]:
-        """Judge numeric columns, and which of their values are missing; (patients, columns)."""
+    def numbers(self, names: Sequence[str], values: FloatArray) -> None:
+        """Compare numeric columns, and which of their values are missing; (patients, columns)."""
+        self._matrix(names, values, "")
         missing = np.isnan(values)
         holes = np.flatnonzero(missing.any(axis=0))
-        forms = [("", np.arange(len(names)), values)]
         if len(holes):
-            forms.append(
-                ("being known or not ", holes, missing[:, holes].astype(np.float64)),
+            known = missing[:, holes].astype(np.float64)
+            self._matrix(
+                [names[hole] for hole in holes.tolist()], known, "being known or not "
             )
-        for form, where, matrix in forms:
-            for index in suspects(
-                matrix,
-                self.time,
-                self.event,
-                np.log(PERHAPS) - self.tests,
-            ):
-                column = np.asarray(matrix[:, index], np.float64)
-                yield from self.leak(names[where[index]], form, self.judge(column))
 
-    def differences(self, pairs: list[tuple[str, str]]) -> Iterator[Leak]:
-        """Judge the second column of each pair less the first."""
-        assert isinstance(self.data, TableData)
-        own = {
-            name: self.data.numbers(name, self.ids)
-            for name in {name for pair in pairs for name in pair}
-        }
-        matrix = np.column_stack(
-            [own[later] - own[earlier] for earlier, later in pairs],
-        )
-        for index in suspects(
-            matrix,
-            self.time,
-            self.event,
-            np.log(PERHAPS) - self.tests,
-        ):
-            verdict = self.judge(matrix[:, index])
+    def _matrix(self, names: Sequence[str], values: FloatArray, form: str) -> None:
+        for index in self._suspects(values).tolist():
+            column = np.asarray(values[:, index], np.float64)
+            self._add(names[index], form, self.verdict(column))
+
+    def _suspects(self, values: FloatArray) -> IntArray:
+        return suspects(values, self.time, self.event, np.log(PERHAPS) - self.tests)
+
+    def differences(self, pairs: list[tuple[str, str]], values: FloatArray) -> None:
+        """Compare the second column of each pair less the first."""
+        for index in self._suspects(values).tolist():
+            verdict = self.verdict(values[:, index])
             if verdict is None or verdict[0] == "possible":
                 continue
-            known = np.isfinite(matrix[:, index])
-            rises = np.corrcoef(matrix[known, index], self.time[known])[0, 1] > 0
+            known = np.isfinite(values[:, index])
+            rises = np.corrcoef(values[known, index], self.time[known])[0, 1] > 0
             earlier, later = pairs[index] if rises else pairs[index][::-1]
-            yield from self.leak(later, f"less {earlier!r} ", verdict)
+            self._add(later, f"less {earlier!r} ", verdict)
 
-    def words(self, name: str, cells: pd.Series[str]) -> Iterator[Leak]:
-        """Judge a nominal column: as numbers or in the order of its words, and by its levels."""
+    def categories(self, name: str, cells: pd.Series[str]) -> None:
+        """Compare a nominal column: as numbers or in the order of its texts, and by its levels."""
         known = cells.notna().to_numpy(bool)
-        yield from self.numbers([name], np.where(known, 1.0, np.nan)[:, None])
+        self.numbers([name], np.where(known, 1.0, np.nan)[:, None])
         codes = np.full(len(cells), np.nan)
         numbers = pd.to_numeric(cells[known], errors="coerce")
-        codes[known] = (
-            pd.factorize(cells[known], sort=True)[0]
-            if numbers.isna().any()
-            else numbers
-        )
+        if numbers.isna().any():
+            codes[known] = pd.factorize(cells[known], sort=True)[0]
+        else:
+            codes[known] = numbers
         levels = len(np.unique(codes[known]))
-        by_event = self.judge(_mean_of_level(codes, self.event), levels * np.log(2))
-        by_time = self.judge(
-            _mean_of_level(codes, self.time),
-            float(gammaln(levels + 1)),
-        )
-        for verdict in (self.judge(codes), by_event, by_time):
-            yield from self.leak(name, "", verdict)
+        by_event = _mean_of_level(codes, self.event)
+        by_time = _mean_of_level(codes, self.time)
+        self._add(name, "", self.verdict(codes))
+        self._add(name, "", self.verdict(by_event, levels * np.log(2)))
+        self._add(name, "", self.verdict(by_time, float(gammaln(levels + 1))))
 
-    def leak(self, name: str, form: str, verdict: Verdict | None) -> Iterator[Leak]:
-        """Name the column of a verdict."""
+    def _add(self, name: str, form: str, verdict: Verdict | None) -> None:
         if verdict is not None:
-            yield Leak(
-                self.data.name,
-                name,
-                self.data.kind,
-                verdict[0],
-                form + verdict[1],
-            )
+            grade, evidence = verdict
+            kind = self.data.kind
+            self.leaks.append(Leak(self.data.name, name, kind, grade, form + evidence))
 
-    def judge(self, value: FloatArray, choices: float = 0.0) -> Verdict | None:
-        """Judge one column; `choices` is the logarithm of the number of orders that were tried."""
+    def verdict(self, value: FloatArray, choices: float = 0.0) -> Verdict | None:
+        """Verdict on one column; `choices` is the logarithm of the number of orders tried."""
         known = np.isfinite(value)
         if not known.any() or np.ptp(value[known]) == 0:
             return None
-        column = Column(
-            value[known],
-            self.time[known],
-            self.event[known],
-            self.tests + choices,
-        )
+        tests = self.tests + choices
+        column = Column(value[known], self.time[known], self.event[known], tests)
         return gravest([column.parting(), column.order()])
 
 
 def _mean_of_level(codes: FloatArray, of: FloatArray | BoolArray) -> FloatArray:
     """Replace each level by the mean of its patients; NaN stays."""
-    known = np.isfinite(codes)
-    level = pd.Series(codes[known])
-    means = np.full(len(codes), np.nan)
-    means[known] = (
-        pd.Series(np.asarray(of, np.float64)[known])
-        .groupby(level.to_numpy())
-        .transform("mean")
-    )
-    return means
+    values = pd.Series(np.asarray(of, np.float64))
+    means = values.groupby(codes).transform("mean").to_numpy()
+    return np.where(np.isfinite(codes), means, np.nan)

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
+import pandas as pd
 
+from survfuse.cohort.array_types import Numbers
 from survfuse.cohort.modalities import ExpressionData
 from survfuse.config import FitConfig
 from survfuse.readers.genes import match_genes
 from survfuse.readers.units import LINEAR, log_scale, usual_share
-
-Values = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,25 +36,14 @@ class LogScale:
 
     unit: str
     library: tuple[str, ...] = ()
-    share: Values | None = None
-
-    @classmethod
-    def fit(cls, data: ExpressionData, values: Values) -> LogScale:
-        """Learn from the values of training patients, (patients, genes)."""
-        if data.expression.unit != "counts":
-            return cls(data.expression.unit)
-        return cls("counts", data.expression.genes, usual_share(values))
-
-    def training(self, values: Values) -> Values:
-        """Take values of the training matrix, (patients, genes), to the log scale."""
-        return log_scale(values, self.unit, self.share)
+    share: Numbers | None = None
 
     def values(
         self,
         data: ExpressionData,
         patients: Sequence[str],
         genes: Sequence[str],
-    ) -> tuple[Values, str]:
+    ) -> tuple[Numbers, str]:
         """Values of training genes in any matrix, and what is said of its library sizes.
 
         Returns
@@ -68,41 +56,29 @@ class LogScale:
         if self.share is None:
             return log_scale(measured(data, patients, genes), self.unit), ""
         counts = measured(data, patients, self.library)
-        place = {gene: index for index, gene in enumerate(self.library)}
-        logs = log_scale(counts, self.unit, self.share)[
-            :,
-            [place[gene] for gene in genes],
-        ]
-        return logs, self._lacking(data)
-
-    def _lacking(self, data: ExpressionData) -> str:
-        assert self.share is not None
-        places, _ = match_genes(
-            self.library,
-            data.expression.genes,
-            data.expression.gene_ids,
-        )
-        absent = places < 0
+        places = pd.Index(self.library).get_indexer(pd.Index(genes))
+        values = log_scale(counts, self.unit, self.share)[:, places]
+        matrix = data.expression
+        absent = match_genes(self.library, matrix.genes, matrix.gene_ids)[0] < 0
         if not absent.any():
-            return ""
-        return (
-            f"{int(absent.sum())} of {len(self.library)} training genes are not in this matrix; they held "
-            f"{float(self.share[absent].sum()):.1%} of the training reads, and library sizes are estimated "
-            "from the other genes"
+            return values, ""
+        return values, (
+            f"{int(absent.sum())} of {len(self.library)} training genes are not in this matrix; "
+            f"they held {float(self.share[absent].sum()):.1%} of the training reads, and library "
+            "sizes are estimated from the other genes"
         )
 
 
 def fit_scale(
-    data: ExpressionData,
-    values: Values,
-    config: FitConfig,
-    notes: list[str],
-) -> tuple[LogScale | None, Values]:
-    """Scale on which values of training patients are read, and the values on it, (patients, genes)."""
+    data: ExpressionData, values: Numbers, config: FitConfig, notes: list[str]
+) -> tuple[LogScale | None, Numbers]:
+    """Scale of the values of training patients, and the values on it, (patients, genes)."""
     unit = data.expression.unit
     if unit in LINEAR and config.expression_log:
-        scale = LogScale.fit(data, values)
-        return scale, scale.training(values)
+        scale = LogScale(unit)
+        if unit == "counts":
+            scale = LogScale(unit, data.expression.genes, usual_share(values))
+        return scale, log_scale(values, unit, scale.share)
     if unit == "counts":
         notes.append(
             f"{data.name}: raw counts are read as they are: they carry each sample's depth",
@@ -111,11 +87,9 @@ def fit_scale(
 
 
 def measured(
-    data: ExpressionData,
-    patients: Sequence[str],
-    genes: Sequence[str],
-) -> Values:
-    """Values of patients as they stand in a matrix, (patients, genes); NaN where it lacks the gene."""
+    data: ExpressionData, patients: Sequence[str], genes: Sequence[str]
+) -> Numbers:
+    """Values of patients in a matrix, (patients, genes); NaN where it lacks the gene."""
     places, _ = match_genes(genes, data.expression.genes, data.expression.gene_ids)
     values = data.values(patients)[:, np.maximum(places, 0)].astype(np.float64)
     values[:, places < 0] = np.nan

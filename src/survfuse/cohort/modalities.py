@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal, Self
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from survfuse._errors import listed
 from survfuse._storage import sha256_text, to_json
+from survfuse._types import FloatArray
+from survfuse.cohort.array_types import Floats, Integers, Numbers
+from survfuse.cohort.members import among, without
 from survfuse.cohort.outliers import copy_number_columns
 from survfuse.cohort.spec import ColumnSpec
 from survfuse.readers.bags import BagStore
@@ -22,8 +25,24 @@ from survfuse.readers.expression import Expression
 from survfuse.readers.units import log_scale
 
 
+class Computed(dict[Any, Any]):
+    """Results that are computed once; the copy in another process starts empty."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Computed, ()
+
+
+class Modality:
+    """Base of the modalities: data that transforms are fitted on."""
+
+    @cached_property
+    def fits(self) -> Computed:
+        """Transforms fitted on these data (`transforms`)."""
+        return Computed()
+
+
 @dataclass(frozen=True)
-class TableData:
+class TableData(Modality):
     """A vector modality read from a table.
 
     Attributes
@@ -58,24 +77,28 @@ class TableData:
     @property
     def features(self) -> int:
         """Columns that may be used."""
-        return sum(column.use for column in self.columns.values())
+        return len(self.inputs())
+
+    def inputs(self, known: str | None = None) -> list[str]:
+        """Columns that may be used; only those known at "baseline" or "followup" where given."""
+        names = []
+        for name, column in self.columns.items():
+            if column.use and known in (None, column.known):
+                names.append(name)
+        return names
 
     def subset(self, ids: Iterable[str]) -> TableData:
         """Keep only these patients."""
-        wanted = set(ids)
-        blank = tuple(i for i in self.blank if i in wanted)
-        return replace(
-            self,
-            frame=self.frame[self.frame.index.isin(wanted)],
-            blank=blank,
-        )
+        chosen = set(ids)
+        frame = self.frame[self.frame.index.isin(chosen)]
+        return replace(self, frame=frame, blank=tuple(among(self.blank, chosen)))
 
     def without_blank_rows(self) -> TableData:
         """Leave out rows without any known value: who has none counts as without this modality."""
         known = np.zeros(len(self.frame), bool)
         for column in self.columns:
             known |= self.texts(column).notna().to_numpy(bool)
-        blank = tuple(str(patient) for patient in self.frame.index[~known])
+        blank = tuple(map(str, self.frame.index[~known]))
         return replace(self, frame=self.frame[known], blank=(*self.blank, *blank))
 
     def texts(self, column: str, ids: Sequence[str] | None = None) -> pd.Series[str]:
@@ -89,24 +112,20 @@ class TableData:
         """
         if column not in self._texts:
             self._texts[column] = self._read_texts(column)
-        cells = self._texts[column]
+        cells: pd.Series[str] = self._texts[column]
         return cells.copy() if ids is None else cells.loc[list(ids)]
 
     def _read_texts(self, column: str) -> pd.Series[str]:
         cells, spec = self.frame[column], self.columns[column]
-        tokens = {whole(token) for token in (*self.missing, *spec.missing)}
+        missing = set(map(whole, (*self.missing, *spec.missing)))
         plain = cells
-        if spec.kind != "numeric" or any(map(is_number, tokens)):
+        if spec.kind != "numeric" or any(map(is_number, missing)):
             plain = whole_cells(cells)
-        shown = plain if spec.kind == "nominal" else cells
-        return shown.astype(object).mask(plain.isin(tokens), None)
+        read = plain if spec.kind == "nominal" else cells
+        return read.astype(object).mask(plain.isin(missing), None)
 
-    def numbers(
-        self,
-        column: str,
-        ids: Sequence[str] | None = None,
-    ) -> npt.NDArray[np.float64]:
-        """Cells of a numeric column as numbers, of an ordinal one as level index; NaN where not known."""
+    def numbers(self, column: str, ids: Sequence[str] | None = None) -> Numbers:
+        """Numbers of a column, level indices of an ordinal one; NaN where not known."""
         if column not in self._numbers:
             self._numbers[column] = self._read_numbers(column)
         values = self._numbers[column]
@@ -115,43 +134,36 @@ class TableData:
     def _read_numbers(self, column: str) -> pd.Series[float]:
         cells, levels = self.texts(column), self.columns[column].levels
         if levels is not None:
-            cells = whole_cells(cells).map(
-                {whole(level): index for index, level in enumerate(levels)},
-            )
-        values = pd.to_numeric(cells, errors="coerce").to_numpy(
-            np.float64,
-            na_value=np.nan,
-        )
-        return pd.Series(values, index=cells.index)
+            index = {whole(level): index for index, level in enumerate(levels)}
+            cells = whole_cells(cells).map(index)
+        values = pd.to_numeric(cells, errors="coerce")
+        return pd.Series(values.to_numpy(np.float64, na_value=np.nan), cells.index)
 
     def copy_numbers(self, ids: Sequence[str] | None = None) -> frozenset[str]:
         """Names of numeric columns that hold copy numbers from -2 to 2; none of clinical ones."""
-        if self.kind == "clinical":
-            return frozenset()
-        numeric = [
-            name for name, spec in self.columns.items() if spec.kind == "numeric"
-        ]
-        return copy_number_columns({name: self.numbers(name, ids) for name in numeric})
+        columns: dict[str, FloatArray] = {}
+        for name, spec in self.columns.items():
+            if spec.kind == "numeric" and self.kind != "clinical":
+                columns[name] = self.numbers(name, ids)
+        return copy_number_columns(columns)
 
     @cached_property
-    def _texts(self) -> dict[str, pd.Series[str]]:
-        """Columns as they were once read: every fit and every prediction asks for them."""
-        return {}
+    def _texts(self) -> Computed:
+        """Columns as they were once read: every fit and every prediction reads them."""
+        return Computed()
 
     @cached_property
-    def _numbers(self) -> dict[str, pd.Series[float]]:
+    def _numbers(self) -> Computed:
         """Columns of numbers and levels as they were once read."""
-        return {}
+        return Computed()
 
     def missing_share(self) -> float:
         """Share of cells of used columns that are not known."""
-        used = [name for name, column in self.columns.items() if column.use]
-        if not used or self.frame.empty:
-            return 0.0
-        return float(np.mean([self.texts(name).isna().mean() for name in used]))
+        shares = [self.texts(name).isna().mean() for name in self.inputs()]
+        return float(np.mean(shares)) if shares and len(self.frame) else 0.0
 
     def note(self) -> str:
-        """Say in words what numbers do not."""
+        """What the summary says besides numbers."""
         parts = []
         if self.blank:
             parts.append(f"{len(self.blank)} row(s) without any value count as absent")
@@ -162,27 +174,23 @@ class TableData:
     def fingerprint(self) -> str:
         """Hash of ids, columns, their meaning and cells; row order does not matter."""
         frame = self.frame.sort_index()
-        meaning = {
-            name: column.model_dump(mode="json")
-            for name, column in self.columns.items()
-        }
-        cells = {name: frame[name].tolist() for name in self.columns}
-        return sha256_text(
-            to_json([frame.index.tolist(), meaning, cells, self.missing]),
-        )
+        meaning, cells = {}, {}
+        for name, column in self.columns.items():
+            meaning[name] = column.model_dump(mode="json")
+            cells[name] = frame[name].tolist()
+        content = [frame.index.tolist(), meaning, cells, self.missing]
+        return sha256_text(to_json(content))
 
     @cached_property
     def contents(self) -> dict[str, str]:
         """Hash of each patient's cells."""
         rows = self.frame[list(self.columns)].to_numpy(object).tolist()
-        return {
-            str(who): sha256_text(to_json(row))
-            for who, row in zip(self.frame.index, rows, strict=True)
-        }
+        hashes = map(sha256_text, map(to_json, rows))
+        return dict(zip(map(str, self.frame.index), hashes, strict=True))
 
 
 @dataclass(frozen=True)
-class ExpressionData:
+class ExpressionData(Modality):
     """A gene-expression modality.
 
     Attributes
@@ -204,22 +212,23 @@ class ExpressionData:
         """Genes."""
         return len(self.expression.genes)
 
-    def subset(self, ids: Iterable[str]) -> ExpressionData:
+    def subset(self, ids: Iterable[str]) -> Self:
         """Keep only these patients."""
-        wanted = set(ids)
-        return replace(self, patients=tuple(i for i in self.patients if i in wanted))
+        return replace(self, patients=tuple(among(self.patients, ids)))
 
     @cached_property
-    def _position(self) -> dict[str, int]:
-        return {patient: row for row, patient in enumerate(self.expression.patients)}
+    def _rows(self) -> pd.Index:
+        return pd.Index(self.expression.patients, dtype=object)
 
-    def values(self, ids: Sequence[str] | None = None) -> npt.NDArray[np.float32]:
-        """Rows of these patients (all where not given), (patients, genes), NaN where not measured."""
+    def values(self, ids: Sequence[str] | None = None) -> Floats:
+        """Rows of these patients or of all, (patients, genes), NaN where not measured."""
         chosen = self.patients if ids is None else ids
-        rows = np.fromiter((self._position[i] for i in chosen), np.intp, len(chosen))
+        rows = self._rows.get_indexer(pd.Index(list(chosen), dtype=object))
+        if (rows < 0).any():
+            raise KeyError(*without(chosen, self.expression.patients)[:1])
         return np.asarray(self.expression.values, np.float32)[rows]
 
-    def log_values(self, ids: Sequence[str] | None = None) -> npt.NDArray[np.float64]:
+    def log_values(self, ids: Sequence[str] | None = None) -> Numbers:
         """Rows of these patients on a log scale (see :func:`~survfuse.readers.units.log_scale`)."""
         return log_scale(self.values(ids).astype(np.float64), self.expression.unit)
 
@@ -228,12 +237,10 @@ class ExpressionData:
         return float(np.isnan(self.values()).mean()) if self.patients else 0.0
 
     def note(self) -> str:
-        """Say in words what numbers do not."""
-        parts = [
-            f"{self.expression.unit}, {self.expression.gene_ids}",
-            *self.expression.notes,
-        ]
-        blank = len(self.expression.patients) - len(measured_patients(self.expression))
+        """What the summary says besides numbers."""
+        matrix = self.expression
+        parts = [f"{matrix.unit}, {matrix.gene_ids}", *matrix.notes]
+        blank = len(matrix.patients) - len(measured_patients(matrix))
         if blank:
             parts.append(f"{blank} patient(s) without any value count as absent")
         missing = np.isnan(self.values())
@@ -255,14 +262,14 @@ class ExpressionData:
     @cached_property
     def contents(self) -> dict[str, str]:
         """Hash of each patient's values."""
-        return {
-            who: hashlib.sha256(self.values([who]).tobytes()).hexdigest()
-            for who in self.patients
-        }
+        hashes = {}
+        for patient, values in zip(self.patients, self.values(), strict=True):
+            hashes[patient] = hashlib.sha256(values.tobytes()).hexdigest()
+        return hashes
 
 
 @dataclass(frozen=True)
-class BagData:
+class BagData(Modality):
     """A bag modality: tile features of each patient's slides.
 
     Attributes
@@ -272,22 +279,32 @@ class BagData:
         The packed features; patients outside `patients` are not used.
     patients : tuple of str
         Patients of the cohort with at least one tile.
+    moments : Computed
+        Moments of the tiles of each patient (`tile_moments`), of one patient's own tiles alone
+        and so the same for every subset and fold.
     """
 
     name: str
     store: BagStore
     patients: tuple[str, ...]
     kind: Literal["bag"] = "bag"
+    moments: Computed = field(default_factory=Computed, compare=False, repr=False)
 
     @property
     def features(self) -> int:
         """Width of a tile's feature vector."""
         return int(self.store.dim)
 
-    def subset(self, ids: Iterable[str]) -> BagData:
+    def subset(self, ids: Iterable[str]) -> Self:
         """Keep only these patients."""
-        wanted = set(ids)
-        return replace(self, patients=tuple(i for i in self.patients if i in wanted))
+        return replace(self, patients=tuple(among(self.patients, ids)))
+
+    def rows(self, patient: str) -> Integers:
+        """Rows of the store that hold the tiles of a patient, (tiles,)."""
+        parts = [np.zeros(0, np.int64)]
+        for own in self.store.rows(patient):
+            parts.append(np.arange(own.start, own.stop))
+        return np.concatenate(parts)
 
     def tiles(self) -> int:
         """Tiles of all patients."""
@@ -298,34 +315,38 @@ class BagData:
         return 0.0
 
     def note(self) -> str:
-        """Say in words what numbers do not."""
+        """What the summary says besides numbers."""
         encoder = self.store.encoder or "encoder not said"
         mpp = f"{self.store.mpp:g} mpp" if self.store.mpp else "mpp not said"
         return f"{encoder}, {mpp}, {self.tiles()} tiles"
 
+    @cached_property
+    def _slides(self) -> dict[str, list[list[str]]]:
+        """Ids and content hashes of each patient's slides, sorted."""
+        slides = defaultdict(list)
+        for slide in self.store.slides:
+            slides[slide.patient_id].append([slide.slide_id, slide.content])
+        return {patient: sorted(slides[patient]) for patient in self.patients}
+
     def fingerprint(self) -> str:
         """Hash of the slides of the patients: ids and the hashes of their features."""
-        wanted = set(self.patients)
-        slides = [s for s in self.store.slides if s.patient_id in wanted]
-        rows = sorted([s.patient_id, s.slide_id, s.content] for s in slides)
-        return sha256_text(
-            to_json([self.store.encoder, self.store.mpp, self.store.dim, rows]),
-        )
+        rows = []
+        for patient in sorted(self._slides):
+            for slide in self._slides[patient]:
+                rows.append([patient, *slide])
+        about = [self.store.encoder, self.store.mpp, self.store.dim, rows]
+        return sha256_text(to_json(about))
 
     @cached_property
     def contents(self) -> dict[str, str]:
         """Hash of each patient's slides and their features."""
-        slides: dict[str, list[list[str]]] = {who: [] for who in self.patients}
-        for slide in self.store.slides:
-            if slide.patient_id in slides:
-                slides[slide.patient_id].append([slide.slide_id, slide.content])
-        return {who: sha256_text(to_json(sorted(own))) for who, own in slides.items()}
+        return {who: sha256_text(to_json(own)) for who, own in self._slides.items()}
 
 
 def measured_patients(expression: Expression) -> tuple[str, ...]:
     """Patients with at least one measured gene."""
     measured = ~np.isnan(np.asarray(expression.values)).all(axis=1)
-    return tuple(str(expression.patients[row]) for row in np.flatnonzero(measured))
+    return tuple(map(str, np.array(expression.patients, object)[measured]))
 
 
 ModalityData = TableData | ExpressionData | BagData

@@ -1,9 +1,9 @@
 """Which numbers of a column to doubt: those far from all others, and codes for "not known".
 
-A number is far when it lies more than `FAR` robust deviations (interquartile range / 1.349) from the
-median, and so does its logarithm where the column is a measurement >= 0 (or <= 0): of a skewed column
-(blood values, lengths, counts) the honest tail is long on one of the two scales only. Numbers of both
-signs (log-ratios, z-scores) have no logarithm and may lie twice as far. A code is a
+A number is far when it lies more than `FAR` robust deviations (interquartile range / 1.349) from
+the median, and so does its logarithm where the column is a measurement >= 0 (or <= 0): of a skewed
+column (blood values, lengths, counts) the true tail is long on one of the two scales only. Numbers
+of both signs (log-ratios, z-scores) have no logarithm and may lie twice as far. A code is a
 repeated 99, 888, 9999 or the like outside the range of all others, or a lone -1 among numbers >= 0.
 In a table of copy numbers (-2 to 2, as GISTIC writes them) -1 is a value.
 """
@@ -21,13 +21,8 @@ LARGEST = 1e30  # in size; the squares of larger numbers leave the range of floa
 FEWEST = 10  # numbers; fewer do not say what is usual
 FEWEST_OTHERS = 3  # values besides the most frequent, for their spread to mean anything
 ONE_SIGN = 0.75  # share of numbers of one sign, zero included, in a measurement
-COPY_NUMBERS = (
-    -2.0,
-    -1.0,
-    0.0,
-    1.0,
-    2.0,
-)  # both copies lost, one lost, none, gained, amplified
+COPY_NUMBERS = (-2.0, -1.0, 0.0, 1.0, 2.0)
+"""Both copies lost, one lost, none, gained, amplified."""
 
 
 def doubtful(values: FloatArray) -> BoolArray:
@@ -49,7 +44,7 @@ def doubtful(values: FloatArray) -> BoolArray:
 
 
 def fences(values: FloatArray) -> tuple[float, float]:
-    """Numbers beyond which another number is far from these, codes left out; +-1e30 where none is."""
+    """Limits beyond which a number is far from these, without codes; +-1e30 where none is."""
     return _fences(values[~codes(values)])
 
 
@@ -72,8 +67,8 @@ def codes(values: FloatArray) -> BoolArray:
 def copy_number_columns(columns: Mapping[str, FloatArray]) -> frozenset[str]:
     """Names of columns of a table that hold copy numbers, in which a lone -1 is no code.
 
-    One column cannot tell: a gene that nobody lost twice looks like a score with -1 for "not known".
-    So the columns of nothing but -2 to 2 must have all five of these between them.
+    One column is not enough: a gene that nobody lost twice looks like a score with -1 for "not
+    known". So the columns of nothing but -2 to 2 must have all five of these between them.
 
     Parameters
     ----------
@@ -99,14 +94,14 @@ def copy_number_columns(columns: Mapping[str, FloatArray]) -> frozenset[str]:
 
 
 def _known_codes() -> FloatArray:
-    """-1, and 7, 8 or 9 repeated, with a decimal point anywhere; one digit alone only if negative."""
-    found = [-1.0, -7.0, -8.0, -9.0]
+    """-1, and 7, 8 or 9 repeated, with a point anywhere; one digit alone only if negative."""
+    numbers = [-1.0, -7.0, -8.0, -9.0]
     for digit in "789":
         for count in range(2, 16):
             for whole in range(1, count + 1):
                 code = float(f"{digit * whole}.{digit * (count - whole)}")
-                found += [code, -code]
-    return np.array(found)
+                numbers += [code, -code]
+    return np.array(numbers)
 
 
 KNOWN_CODES = _known_codes()
@@ -128,10 +123,10 @@ def _fences_in_log(usual: FloatArray) -> tuple[float, float]:
     """Fences of the logarithms, as numbers; the median twice where these have no spread."""
     logs = np.log(usual[usual > 0])
     median, spread = _spread(logs) if len(logs) >= FEWEST_OTHERS else (0.0, 0.0)
-    low, high = np.exp(
-        np.clip([median - FAR * spread, median + FAR * spread], None, np.log(LARGEST)),
-    )
-    return float(low), float(high)
+    reach = FAR * spread
+    ends = np.minimum([median - reach, median + reach], np.log(LARGEST))
+    low, high = np.exp(ends).tolist()
+    return low, high
 
 
 def _spread(values: FloatArray) -> tuple[float, float]:
@@ -145,7 +140,7 @@ def _spread(values: FloatArray) -> tuple[float, float]:
 
 
 def _quartiles(values: FloatArray) -> tuple[float, float, float]:
-    """Outer quartiles that are values themselves: between steps of a score there is no tenth of a step."""
+    """Quartiles that are values themselves, so that a score has no tenth of a step."""
     low = np.quantile(values, 0.25, method="lower")
     high = np.quantile(values, 0.75, method="higher")
     return float(low), float(np.median(values)), float(high)

@@ -1,9 +1,10 @@
-"""Who was trained on, kept so that it can be asked but not read."""
+"""Who was trained on: ids can be compared with them, but not read."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,8 @@ class PatientHashes:
     hashes : frozenset of str
         Hexadecimal SHA-256 of salt and id.
     data : frozenset of str or None
-        Hexadecimal SHA-256 of salt, id and what the model read of the patient; None where it was not kept.
+        Hexadecimal SHA-256 of salt, id and what the model read of the patient; None where it was
+        not recorded.
     """
 
     salt: str
@@ -38,7 +40,7 @@ class PatientHashes:
     @classmethod
     def of(cls, patients: Iterable[str], salt: str) -> PatientHashes:
         """Hash these ids."""
-        return cls(salt, frozenset(_hash(salt, patient) for patient in patients))
+        return cls(salt, frozenset(_hashes(salt, patients)))
 
     @classmethod
     def with_data(
@@ -47,12 +49,10 @@ class PatientHashes:
         patients: Sequence[str],
         modalities: Iterable[str],
     ) -> PatientHashes:
-        """Hash these ids, and what `modalities` hold of them; the cohort's contents are the salt."""
+        """Hash ids and what `modalities` hold of them; the cohort's contents are the salt."""
         salt = cohort.fingerprint()
-        data = frozenset(
-            _hash(salt, text) for text in _data(cohort, patients, modalities)
-        )
-        return cls(salt, cls.of(patients, salt).hashes, data)
+        data = frozenset(_hashes(salt, _contents(cohort, patients, modalities)))
+        return cls(salt, frozenset(_hashes(salt, patients)), data)
 
     def unchanged(
         self,
@@ -62,28 +62,21 @@ class PatientHashes:
     ) -> BoolArray:
         """Whether each of these patients is among them with the very data of then, (patients,).
 
-        Where no data were kept, whoever is among them.
+        Where no data were recorded, whoever is among them.
         """
         if self.data is None:
             return self.among(patients)
-        texts = _data(cohort, patients, modalities)
-        return np.array(
-            [_hash(self.salt, text) in self.data for text in texts],
-            dtype=bool,
-        )
+        hashes = _hashes(self.salt, _contents(cohort, patients, modalities))
+        return np.isin(np.array(hashes, str), list(self.data))
 
     def known(self, patients: Iterable[str]) -> tuple[str, ...]:
         """Which of these ids are among them, in their order."""
-        return tuple(
-            patient for patient in patients if _hash(self.salt, patient) in self.hashes
-        )
+        ids = list(patients)
+        return tuple(compress(ids, self.among(ids)))
 
     def among(self, patients: Sequence[str]) -> BoolArray:
         """Whether each of these ids is among them, (patients,)."""
-        return np.array(
-            [_hash(self.salt, patient) in self.hashes for patient in patients],
-            dtype=bool,
-        )
+        return np.isin(np.array(_hashes(self.salt, patients), str), list(self.hashes))
 
     def refuse(self, patients: Iterable[str], what: str) -> None:
         """Refuse ids that are among them.
@@ -96,8 +89,8 @@ class PatientHashes:
         seen = self.known(patients)
         if seen:
             raise LeakageError(
-                f"{what}: {len(seen)} patient(s) were trained on: {listed(seen)}; calibrate on others "
-                "(if these are other people under the same ids, rename them)",
+                f"{what}: {len(seen)} patient(s) were trained on: {listed(seen)}; calibrate on "
+                "others (if these are other people under the same ids, rename them)",
             )
 
     def to_dict(self) -> dict[str, Any]:
@@ -117,25 +110,27 @@ class PatientHashes:
         (salt,) = stored_texts([d["salt"]], "salt")
         salt.encode()  # half a character of UTF-16 would be met at the first question only
         data = d.get("data_sha256")
-        kept = None if data is None else frozenset(stored_texts(data, "data_sha256"))
-        return cls(salt, frozenset(stored_texts(d["sha256"], "sha256")), kept)
+        if data is not None:
+            data = frozenset(stored_texts(data, "data_sha256"))
+        return cls(salt, frozenset(stored_texts(d["sha256"], "sha256")), data)
 
 
-def _hash(salt: str, patient: str) -> str:
-    return sha256_text(f"{salt}/{patient}")
+def _hashes(salt: str, texts: Iterable[str]) -> list[str]:
+    return [sha256_text(f"{salt}/{text}") for text in texts]
 
 
-def _data(
-    cohort: Cohort,
-    patients: Sequence[str],
-    modalities: Iterable[str],
+def _contents(
+    cohort: Cohort, patients: Sequence[str], modalities: Iterable[str]
 ) -> list[str]:
-    """Write for each patient the id and a hash of what each modality holds of the patient."""
-    texts = list(patients)
+    """Id of each patient and a hash of what each modality holds of the patient."""
+    held = []
     for name in sorted(modalities):
-        held = cohort.modalities[name].contents if name in cohort.modalities else {}
-        texts = [
-            f"{text}/{held.get(who, '')}"
-            for text, who in zip(texts, patients, strict=True)
-        ]
+        if name in cohort.modalities:
+            held.append(cohort.modalities[name].contents)
+        else:
+            held.append({})
+    texts = []
+    for patient in patients:
+        own = [contents.get(patient, "") for contents in held]
+        texts.append("/".join([patient, *own]))
     return texts

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
-RANK_TOLERANCE = 1e-6  # of the largest deviation; the Gram matrix squares it, so half the digits are left
+from survfuse.cohort.array_types import AnyArray, Numbers
 
-Matrix = npt.NDArray[np.float64]
+RANK_TOLERANCE = 1e-6
+"""Of the largest deviation; the Gram matrix squares it, so half the digits are left."""
 
 
-def principal_axes(x: npt.NDArray[Any], wanted: int) -> tuple[Matrix, Matrix]:
+def principal_axes(x: AnyArray, wanted: int) -> tuple[Numbers, Numbers]:
     """Find the directions of largest variance of centred rows.
 
     Takes the eigenvectors of ``x x^T`` or ``x^T x``, whichever is smaller: for 176
@@ -39,13 +37,14 @@ def principal_axes(x: npt.NDArray[Any], wanted: int) -> tuple[Matrix, Matrix]:
     values, vectors = np.linalg.eigh(gram.astype(np.float64))
     values, vectors = values[::-1][:wanted], vectors[:, ::-1][:, :wanted]
     singular = np.sqrt(np.maximum(values, 0.0))
-    kept = singular > RANK_TOLERANCE * max(float(singular.max(initial=0.0)), 1e-300)
-    singular, vectors = singular[kept], vectors[:, kept]
+    largest = max(float(singular.max(initial=0.0)), 1e-300)
+    spanned = singular > RANK_TOLERANCE * largest
+    singular, vectors = singular[spanned], vectors[:, spanned]
     axes = (vectors.T @ x) / singular[:, None] if wide else vectors.T
     return oriented(np.asarray(axes, np.float64)), singular / np.sqrt(max(rows, 1))
 
 
-def oriented(axes: Matrix) -> Matrix:
-    """Make the entry of largest absolute value of each row positive: the sign of an axis is free."""
+def oriented(axes: Numbers) -> Numbers:
+    """Make the largest absolute entry of each row positive: the sign of an axis is free."""
     strongest = np.take_along_axis(axes, np.abs(axes).argmax(axis=1)[:, None], axis=1)
     return axes * np.where(strongest < 0, -1.0, 1.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -25,14 +26,13 @@ def allowing(names: Iterable[str]) -> str:
     names : iterable of str
         Columns, genes or modalities.
     """
-    quoted = [
-        name if name.isidentifier() else json.dumps(name, ensure_ascii=False)
-        for name in names
-    ]
-    given = f"model.inputs.allow_followup=[{','.join(quoted)}]"
-    return (
-        f"--set {shlex.quote(given) if {' ', chr(34), chr(39)} & set(given) else given}"
-    )
+    quoted = []
+    for name in names:
+        plain = name.isidentifier()
+        quoted.append(name if plain else json.dumps(name, ensure_ascii=False))
+    option = f"model.inputs.allow_followup=[{','.join(quoted)}]"
+    needs_quotes = re.search(r"[ \"']", option)
+    return f"--set {shlex.quote(option) if needs_quotes else option}"
 
 
 @dataclass(frozen=True)
@@ -63,63 +63,30 @@ class Problem:
     hint: str = ""
 
     def __str__(self) -> str:
-        place = [
-            self.where,
-            f"file {self.file}" if self.file else "",
-            f"column {self.column!r}" if self.column else "",
-            f"patient {self.patient}" if self.patient else "",
-        ]
-        tail = f" ({self.hint})" if self.hint else ""
-        return f"{', '.join(part for part in place if part)}: {self.message}{tail}"
+        text = self.where
+        if self.file:
+            text += f", file {self.file}"
+        if self.column:
+            text += f", column {self.column!r}"
+        if self.patient:
+            text += f", patient {self.patient}"
+        hint = f" ({self.hint})" if self.hint else ""
+        return f"{text.removeprefix(', ')}: {self.message}{hint}"
 
 
 class Problems:
     """Collects problems while a cohort is read."""
 
     def __init__(self) -> None:
-        self._found: list[Problem] = []
+        self._all: list[Problem] = []
 
-    def error(
-        self,
-        where: str,
-        message: str,
-        *,
-        patients: Iterable[str] = (),
-        file: Path | str = "",
-        column: str = "",
-        hint: str = "",
-    ) -> None:
-        """Add something that must change before the cohort can be used."""
-        self._found.append(
-            Problem("error", where, message, listed(patients), str(file), column, hint),
-        )
-
-    def warning(
-        self,
-        where: str,
-        message: str,
-        *,
-        patients: Iterable[str] = (),
-        file: Path | str = "",
-        column: str = "",
-        hint: str = "",
-    ) -> None:
-        """Add something that a person should look at."""
-        self._found.append(
-            Problem(
-                "warning",
-                where,
-                message,
-                listed(patients),
-                str(file),
-                column,
-                hint,
-            ),
-        )
+    def at(self, where: str, file: Path | str = "", column: str = "") -> Place:
+        """Where a problem is: a section of the cohort file, and perhaps its file and column."""
+        return Place(self, where, str(file), column)
 
     def add(self, problems: Iterable[Problem]) -> None:
         """Add problems that are already described."""
-        self._found.extend(problems)
+        self._all.extend(problems)
 
     @contextmanager
     def catch(self, where: str) -> Iterator[None]:
@@ -127,34 +94,67 @@ class Problems:
         try:
             yield
         except InputError as error:
-            self.error(where, str(error))
+            self.at(where).error(str(error))
 
     @property
     def errors(self) -> tuple[Problem, ...]:
         """Those that stop the cohort from being used."""
-        return tuple(problem for problem in self._found if problem.severity == "error")
+        return tuple(problem for problem in self._all if problem.severity == "error")
 
     def all(self) -> tuple[Problem, ...]:
-        """Everything found, errors first, otherwise in the order found."""
-        return tuple(
-            sorted(self._found, key=lambda problem: problem.severity != "error"),
-        )
+        """All problems, errors first, otherwise in the order in which they were added."""
+        return tuple(sorted(self._all, key=lambda problem: problem.severity != "error"))
 
     def raise_errors(self, cohort_file: Path | str) -> None:
-        """Raise one error that lists every error found.
+        """Raise one error that lists all errors.
 
         Raises
         ------
         CohortError
             When there is at least one error.
         """
-        if not self.errors:
-            return
-        count = len(self.errors)
-        lines = "\n".join(f"  - {problem}" for problem in self.errors)
-        raise CohortError(
-            f"{cohort_file}: {count} problem{'s' if count > 1 else ''}\n{lines}",
+        errors = self.errors
+        if errors:
+            plural = "s" if len(errors) > 1 else ""
+            lines = "\n".join(f"  - {problem}" for problem in errors)
+            raise CohortError(f"{cohort_file}: {len(errors)} problem{plural}\n{lines}")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A section of the cohort file, a file and a column of which problems are reported."""
+
+    problems: Problems
+    where: str
+    file: str = ""
+    column: str = ""
+
+    def error(
+        self, message: str, *, patients: Iterable[str] = (), hint: str = ""
+    ) -> None:
+        """Add something that must change before the cohort can be used."""
+        self.report("error", message, patients=patients, hint=hint)
+
+    def warning(
+        self, message: str, *, patients: Iterable[str] = (), hint: str = ""
+    ) -> None:
+        """Add something that a person should look at."""
+        self.report("warning", message, patients=patients, hint=hint)
+
+    def report(
+        self,
+        severity: Severity,
+        message: str,
+        *,
+        patients: Iterable[str] = (),
+        hint: str = "",
+    ) -> None:
+        """Add a problem of this place; `patients` are those that it concerns."""
+        names = listed(patients)
+        problem = Problem(
+            severity, self.where, message, names, self.file, self.column, hint
         )
+        self.problems.add([problem])
 
 
 def problems_frame(problems: Iterable[Problem]) -> pd.DataFrame:

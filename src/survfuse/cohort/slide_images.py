@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from survfuse._errors import CohortError, listed
-from survfuse.cohort.problems import Problems
+from survfuse.cohort.problems import Place, Problems
 from survfuse.cohort.slide_files import slide_table
 from survfuse.cohort.sources import Sources
 from survfuse.cohort.spec import SlidesSpec, load_spec
@@ -20,7 +20,7 @@ from survfuse.readers.cell_text import composed
 from survfuse.readers.matrices import MISSING
 from survfuse.readers.slide_names import SLIDE_SUFFIXES, name_stems, slide_stem
 
-MOST_TOLD = 5
+MOST_NAMED = 5
 _LIKE = {
     "mpp": "µm per pixel of level 0, such as 0.25",
     "objective": "its power, such as 40",
@@ -98,23 +98,15 @@ def find_images(path: Path | str, *, modality: str = "slides") -> SlideImages:
     section = spec.sections().get(modality)
     if not isinstance(section, SlidesSpec) or section.table is None:
         raise CohortError(
-            f"{path}: no slides to extract: expected a section `{modality}:` with `table:` (slide_id, "
-            "patient_id) and either a column `path` in that table or `images: FOLDER`",
+            f"{path}: no slides to extract: expected a section `{modality}:` with `table:` "
+            "(slide_id, patient_id) and either a column `path` in that table or `images: FOLDER`",
         )
     sources = Sources(Path(path).resolve().parent, Problems())
     images = _Search(modality, section, section.table, sources).run()
     sources.problems.raise_errors(path)
-
-    def place(relative: Path | None) -> Path | None:
-        return None if relative is None else sources.path(relative)
-
-    return SlideImages(
-        modality,
-        section,
-        images,
-        place(section.masks),
-        place(section.features),
-    )
+    masks = section.masks and sources.path(section.masks)
+    features = section.features and sources.path(section.features)
+    return SlideImages(modality, section, images, masks, features)
 
 
 @dataclass(frozen=True)
@@ -126,198 +118,148 @@ class _Search:
     table: Path
     sources: Sources
 
+    def at(self, column: str = "", file: Path | None = None) -> Place:
+        return self.sources.problems.at(self.name, file or self.table, column)
+
     def run(self) -> tuple[SlideImage, ...]:
         frame = slide_table(self.name, self.spec, self.table, self.sources)
         if frame is None:
             return ()
-        frame = frame.apply(lambda column: column.str.strip())
-        paths = self._by_path(frame) if "path" in frame else self._by_name(frame)
-        masks = self._named(frame, "mask", self.spec.masks or self.spec.images)
-        self._refuse_shared(frame, [*paths.items(), *masks.items()])
-        mpp, objective = (
-            self._numbers(frame, column) for column in ("mpp", "objective")
-        )
-        found = [
-            SlideImage(
-                slide,
-                patient,
-                paths[slide],
-                mpp.get(slide),
-                objective.get(slide),
-                masks.get(slide),
+        rows = frame.apply(lambda column: column.str.strip()).set_index(self.spec.slide)
+        rows = rows.mask(rows.isin(MISSING))
+        owners = frame.set_index(self.spec.slide)[self.spec.patient].str.strip()
+        owners.index = rows.index
+        paths = self._by_path(rows) if "path" in rows else self._by_name(rows.index)
+        masks = self._named(rows, "mask", self.spec.masks or self.spec.images)
+        self._refuse_shared(owners, [*paths.items(), *masks.items()])
+        mpp = self._numbers(rows, "mpp")
+        objective = self._numbers(rows, "objective")
+        images = []
+        for slide in sorted(paths):
+            numbers = mpp.get(slide), objective.get(slide)
+            images.append(
+                SlideImage(
+                    slide, owners[slide], paths[slide], *numbers, masks.get(slide)
+                )
             )
-            for slide, patient in zip(
-                frame[self.spec.slide],
-                frame[self.spec.patient],
-                strict=True,
-            )
-            if slide in paths
-        ]
-        return tuple(sorted(found, key=lambda image: image.slide_id))
+        return tuple(images)
 
-    def _by_path(self, frame: pd.DataFrame) -> dict[str, Path]:
-        empty = frame[self.spec.slide][frame["path"].map(_is_empty)]
+    def _by_path(self, rows: pd.DataFrame) -> dict[str, Path]:
+        empty = rows.index[rows["path"].isna()]
         if len(empty):
-            self._error(
-                f"no path for slide {listed(map(repr, empty))}",
-                column="path",
-                hint="fill it in",
+            self.at("path").error(
+                f"no path for slide {listed(map(repr, empty))}", hint="fill it in"
             )
-        return self._named(frame, "path", self.spec.images)
+        return self._named(rows, "path", self.spec.images)
 
     def _named(
-        self,
-        frame: pd.DataFrame,
-        column: str,
-        folder: Path | None,
+        self, rows: pd.DataFrame, column: str, folder: Path | None
     ) -> dict[str, Path]:
-        """Read paths of an optional column, by slide; empty cells are left out, absent files noted."""
-        if column not in frame:
+        """Read paths of an optional column, by slide; absent files are reported."""
+        if column not in rows:
             return {}
         root = self.sources.path(folder or Path())
-        rows = zip(frame[self.spec.slide], frame[column], strict=True)
-        paths = _as_written(
-            {slide: root / path for slide, path in rows if not _is_empty(path)},
-        )
-        absent = {
-            slide: path for slide, path in paths.items() if not os.path.exists(path)
-        }
+        paths: dict[str, Path] = {}
+        absent = []
+        in_folder: dict[Path, dict[str, Path]] = {}
+        for slide, cell in rows[column].dropna().items():
+            path = _as_written(root / cell, in_folder)
+            if os.path.exists(path):
+                paths[str(slide)] = path
+            else:
+                absent.append(f"{slide!r} ({path})")
         if absent:
-            told = listed(
-                (f"{slide!r} ({path})" for slide, path in absent.items()),
-                MOST_TOLD,
-            )
-            self._error(
-                f"{len(absent)} of {len(frame)} files are not there: {told}",
-                column=column,
+            self.at(column).error(
+                f"{len(absent)} of {len(rows)} files are not there: "
+                f"{listed(absent, MOST_NAMED)}",
                 hint="correct the paths, get the files, or take these rows out",
             )
-        return {slide: path for slide, path in paths.items() if slide not in absent}
+        return paths
 
-    def _by_name(self, frame: pd.DataFrame) -> dict[str, Path]:
+    def _by_name(self, slides: Iterable[str]) -> dict[str, Path]:
         if self.spec.images is None:
-            self._error(
+            self.at().error(
                 "nothing says where the images lie",
                 hint="add a column `path` to the slide table, or `images: FOLDER` to the section",
             )
             return {}
+        place = self.at(file=self.spec.images)
         root = self.sources.path(self.spec.images)
         if not root.is_dir():
-            self._error(
-                "no such folder of images",
-                file=self.spec.images,
-                hint="correct `images:`",
-            )
+            place.error("no such folder of images", hint="correct `images:`")
             return {}
-        masks = (
-            None
-            if self.spec.masks is None
-            else self.sources.path(self.spec.masks).resolve()
-        )
-        by_stem: Mapping[str, list[Path]] = defaultdict(list)
+        masks = self.spec.masks and self.sources.path(self.spec.masks)
+        by_stem: dict[str, list[Path]] = defaultdict(list)
         for file in _images_below(root, masks):
             by_stem[slide_stem(composed(file.name))].append(file)
-        candidates = {
-            slide: _called(slide, by_stem) for slide in frame[self.spec.slide]
-        }
-        self._report(candidates, by_stem)
-        return {
-            slide: files[0] for slide, files in candidates.items() if len(files) == 1
-        }
-
-    def _report(
-        self,
-        candidates: Mapping[str, list[Path]],
-        by_stem: Mapping[str, list[Path]],
-    ) -> None:
-        absent = [slide for slide, files in candidates.items() if not files]
-        if absent:
-            self._error(
-                f"{len(absent)} of {len(candidates)} slides have no image of their name: "
-                f"{listed(map(repr, absent), MOST_TOLD)}; the folder has "
-                f"{listed(map(repr, sorted(by_stem)), 3) or 'none'}{_nearly(absent, by_stem)}",
-                file=self.spec.images or "",
-                hint="slide_id must be the image's file name without its ending; or add a column `path`",
-            )
-        for slide, files in candidates.items():
-            if len(files) > 1:
-                self._error(
-                    f"slide {slide!r} could be {listed(files, MOST_TOLD)}",
-                    file=self.spec.images or "",
+        paths = {}
+        absent = []
+        for slide in slides:
+            files = _called(slide, by_stem)
+            if len(files) == 1:
+                paths[slide] = files[0]
+            elif files:
+                place.error(
+                    f"slide {slide!r} could be {listed(files, MOST_NAMED)}",
                     hint="keep one of them, or add a column `path` to the slide table",
                 )
+            else:
+                absent.append(slide)
+        if absent:
+            place.error(
+                f"{len(absent)} of {len(list(slides))} slides have no image of their name: "
+                f"{listed(map(repr, absent), MOST_NAMED)}; the folder has "
+                f"{listed(map(repr, sorted(by_stem)), 3) or 'none'}{_nearly(absent, by_stem)}",
+                hint="slide_id must be the image's file name without its ending; or add a column "
+                "`path`",
+            )
+        return paths
 
     def _refuse_shared(
-        self,
-        frame: pd.DataFrame,
-        files: Sequence[tuple[str, Path]],
+        self, owners: pd.Series[str], files: Iterable[tuple[str, Path]]
     ) -> None:
-        """Note files that stand for more than one slide, or for a slide and its mask."""
-        owner = dict(zip(frame[self.spec.slide], frame[self.spec.patient], strict=True))
-        same: Mapping[Path, list[str]] = defaultdict(list)
+        """Report files that stand for more than one slide, or for a slide and its mask."""
+        same: dict[Path, list[str]] = defaultdict(list)
         for slide, path in files:
             same[path.resolve()].append(slide)
         for path, slides in same.items():
             if len(slides) > 1:
-                self.sources.problems.error(
-                    self.name,
+                self.at().error(
                     f"{path} is listed for slides {listed(map(repr, slides))}",
-                    patients=sorted({owner[slide] for slide in slides}),
-                    file=self.table,
+                    patients=sorted(set(owners[slides])),
                     hint="one file is the image, or the mask, of one slide; correct the rows",
                 )
 
-    def _numbers(self, frame: pd.DataFrame, column: str) -> dict[str, float]:
+    def _numbers(self, rows: pd.DataFrame, column: str) -> dict[str, float]:
         """Read numbers > 0 of an optional column, by slide; empty cells are left out."""
-        if column not in frame:
+        if column not in rows:
             return {}
-        found: dict[str, float] = {}
-        for slide, cell in zip(frame[self.spec.slide], frame[column], strict=True):
-            if _is_empty(cell):
-                continue
-            value = _number(cell)
-            if value is None:
-                self._error(
-                    f"slide {slide!r}: expected a number > 0, got {cell!r}",
-                    column=column,
-                    hint=f"write {_LIKE[column]}, with a decimal point and without a unit, or leave it empty",
-                )
-            else:
-                found[slide] = value
-        return found
-
-    def _error(
-        self,
-        message: str,
-        *,
-        file: Path | str = "",
-        column: str = "",
-        hint: str = "",
-    ) -> None:
-        self.sources.problems.error(
-            self.name,
-            message,
-            file=file or self.table,
-            column=column,
-            hint=hint,
-        )
+        cells = rows[column].dropna()
+        values = pd.to_numeric(cells, errors="coerce")
+        valid = (values > 0) & (values < np.inf)
+        for slide, cell in cells[~valid].items():
+            self.at(column).error(
+                f"slide {slide!r}: expected a number > 0, got {cell!r}",
+                hint=f"write {_LIKE[column]}, with a decimal point and without a unit, or leave "
+                "it empty",
+            )
+        return {str(slide): float(value) for slide, value in values[valid].items()}
 
 
-def _as_written(paths: Mapping[str, Path]) -> dict[str, Path]:
-    """Find files whose names have letters or blanks that reading a table writes in another way."""
-    found: dict[str, Path] = {}
-    named: dict[Path, dict[str, Path]] = {}
-    for slide, path in paths.items():
-        folder = path.parent
-        if not os.path.exists(path) and folder.is_dir():
-            if folder not in named:
-                named[folder] = {composed(file.name): file for file in folder.iterdir()}
-            path = named[folder].get(path.name, path)
-        found[slide] = path
-    return found
+def _as_written(path: Path, in_folder: dict[Path, dict[str, Path]]) -> Path:
+    """Find a file whose name has letters or blanks that reading a table writes in another way.
+
+    `in_folder` remembers the files of a folder by their name as tables are read.
+    """
+    folder = path.parent
+    if os.path.exists(path) or not folder.is_dir():
+        return path
+    if folder not in in_folder:
+        in_folder[folder] = {composed(file.name): file for file in folder.iterdir()}
+    return in_folder[folder].get(path.name, path)
 
 
-def _nearly(absent: Sequence[str], stems: Iterable[str]) -> str:
+def _nearly(absent: Iterable[str], stems: Iterable[str]) -> str:
     """Name slides that differ from an image in letter case only."""
     by_case = {stem.casefold(): stem for stem in stems}
     same = []
@@ -325,7 +267,7 @@ def _nearly(absent: Sequence[str], stems: Iterable[str]) -> str:
         plain = slide_stem(composed(slide)).casefold()
         if plain in by_case:
             same.append(f"{slide!r} ({by_case[plain]!r})")
-    return f"; in another letter case only: {listed(same, MOST_TOLD)}" if same else ""
+    return f"; in another letter case only: {listed(same, MOST_NAMED)}" if same else ""
 
 
 def _called(slide: str, by_stem: Mapping[str, list[Path]]) -> list[Path]:
@@ -343,7 +285,7 @@ def _called(slide: str, by_stem: Mapping[str, list[Path]]) -> list[Path]:
 def _images_below(root: Path, masks: Path | None) -> Iterator[Path]:
     """Slide files below a folder, sorted; hidden ones and the folder of masks are left out.
 
-    A folder that links lead to again is looked at once.
+    A folder that links lead to again is read once.
     """
     seen = {os.path.realpath(one) for one in (root, masks) if one is not None}
     for folder, below, files in os.walk(root, followlinks=True):
@@ -358,15 +300,3 @@ def _images_below(root: Path, masks: Path | None) -> Iterator[Path]:
         for name in sorted(files):
             if not name.startswith(".") and name.lower().endswith(SLIDE_SUFFIXES):
                 yield here / name
-
-
-def _is_empty(cell: object) -> bool:
-    return not isinstance(cell, str) or cell.strip() in MISSING
-
-
-def _number(cell: str) -> float | None:
-    try:
-        value = float(cell)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) and value > 0 else None

@@ -1,4 +1,4 @@
-"""Slide tables and feature files, packed once into a store that is reused while its sources are the same."""
+"""Slide tables and feature files, packed into a store that is reused while they stay the same."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, TypeAdapter, ValidationError
 
 from survfuse._errors import CohortError, FeatureFileError, InputError, listed
 from survfuse._places import disk_errors, sweep_stage
 from survfuse._storage import file_stamp, read_json, sha256_text, to_json, write_json
-from survfuse.cohort.problems import Problems
+from survfuse.cohort.problems import Place, Problems
 from survfuse.cohort.slide_files import MOST_NAMED, SlideFile, match_files
 from survfuse.cohort.sources import Sources
 from survfuse.cohort.spec import SlidesSpec, load_spec
@@ -28,7 +31,8 @@ from survfuse.readers.slide_features import ReadOptions, normalise_encoder, sha2
 CACHE = ".survfuse"
 SAME_CAUSE = 2  # more slides than this that are refused alike are one problem
 
-_KEY = re.compile("[0-9a-f]{64}")
+_KEYS = TypeAdapter(dict[str, Annotated[str, Field(pattern="^[0-9a-f]{64}$")]])
+"""Which files, by name and time, have which content."""
 MPP_TOLERANCE = 0.02  # relative
 
 
@@ -54,24 +58,23 @@ def read_slides(
     """
     with sources.problems.catch(name):
         if spec.packed is not None:
-            store = _checked(BagStore.open(sources.path(spec.packed)), spec)
-            if sources.verify:
-                _verify(name, store, sources)
-            _report_contents(name, store, sources)
+            store = _check_encoder(BagStore.open(sources.path(spec.packed)), spec)
+            place = sources.problems.at(name)
+            missing = store.verify() if sources.verify else ()
+            if missing:
+                place.warning(
+                    f"{store.path}: an older version packed it without hashes of its "
+                    f"{' and '.join(missing)}, which cannot be verified",
+                    hint=PACK_AGAIN,
+                )
+            _report_contents(store, place)
             return store
         items = match_files(name, spec, sources)
         if items:
-            return _pack_or_report(
-                name,
-                items,
-                spec,
-                sources,
-                exclude,
-                lambda these: _packed(name, these, spec, sources),
-            )
+            reuse = partial(_reuse_or_pack, name=name, spec=spec, sources=sources)
+            return _pack_or_report(name, items, spec, sources, exclude, reuse)
         if not any(problem.where == name for problem in sources.problems.errors):
-            sources.problems.error(
-                name,
+            sources.problems.at(name).error(
                 f"{spec.table}: no slide with a feature file is listed",
                 hint="list slide_id and patient_id, or take this section out",
             )
@@ -86,98 +89,88 @@ def _pack_or_report(
     exclude: Collection[str],
     make: Callable[[list[SlideFile]], BagStore],
 ) -> BagStore | None:
-    """Pack; when a file is refused, look at each so that all refusals are told at once."""
+    """Pack; when a file is refused, read all of them so that all refusals are reported at once."""
+    place = sources.problems.at(name)
     try:
         store = make(items)
     except FeatureFileError as error:
-        if not any(
-            f"slide {slide} of patient {patient}:" in str(error)
-            for slide, patient, _ in items
-        ):
+        slides = [f"slide {slide} of patient {patient}:" for slide, patient, _ in items]
+        if not any(slide in str(error) for slide in slides):
             raise  # no file is at fault
         refused = _refused(items, spec)
-        whole = [item for item in items if item[0] not in refused]
-        named = [
-            item for item in items if item[0] in refused and item[1] not in exclude
-        ]
-        _report_refused(name, named, refused, sources, can_exclude=bool(whole))
-        if named:
+        whole = [item for item in items if item not in refused]
+        wrong = {item: why for item, why in refused.items() if item[1] not in exclude}
+        _report_refused(wrong, place, can_exclude=bool(whole))
+        if wrong:
             return None
         if not refused or not whole:
             raise
         store = make(whole)
-    _report_contents(name, store, sources)
-    return _checked(store, spec)
+    _report_contents(store, place)
+    return _check_encoder(store, spec)
 
 
-def _refused(items: list[SlideFile], spec: SlidesSpec) -> dict[str, str]:
-    """Why files cannot be used, by slide."""
-    refused: dict[str, str] = {}
-    for slide, _, path in items:
+def _refused(items: list[SlideFile], spec: SlidesSpec) -> dict[SlideFile, str]:
+    """Files that cannot be used, and why."""
+    refused: dict[SlideFile, str] = {}
+    for item in items:
         try:
-            read_features(path, encoder=spec.encoder, options=_options(spec))
+            read_features(item[2], encoder=spec.encoder, options=_options(spec))
         except FeatureFileError as error:
-            refused[slide] = str(error)
+            refused[item] = str(error)
     return refused
 
 
 def _report_refused(
-    name: str,
-    named: list[SlideFile],
-    refused: Mapping[str, str],
-    sources: Sources,
-    *,
-    can_exclude: bool,
+    refused: Mapping[SlideFile, str], place: Place, *, can_exclude: bool
 ) -> None:
-    """Note each refused slide; many that are refused for one reason are one problem."""
+    """Report every refused slide; many that are refused for one reason are one problem."""
     alike: dict[str, list[SlideFile]] = {}
-    for item in named:
-        reason = refused[item[0]].replace(str(item[2]), "")
-        reason = re.sub(
-            r"\(\d[\d, ]*\)",
-            "",
-            reason,
-        )  # shapes differ from slide to slide
-        alike.setdefault(reason, []).append(item)
-    for same in alike.values():
-        groups = [same] if len(same) > SAME_CAUSE else [[item] for item in same]
-        for group in groups:
-            slides = [slide for slide, _, _ in group]
+    for item, reason in refused.items():
+        same = reason.replace(str(item[2]), "")
+        same = re.sub(r"\(\d[\d, ]*\)", "", same)  # shapes differ from slide to slide
+        alike.setdefault(same, []).append(item)
+    for items in alike.values():
+        at_once = len(items) if len(items) > SAME_CAUSE else 1
+        for start in range(0, len(items), at_once):
+            group = items[start : start + at_once]
+            slides, patients, _ = zip(*group, strict=True)
             what = f"slide {slides[0]!r}"
             if len(slides) > 1:
-                what = f"{len(slides)} slides ({listed(map(repr, slides), MOST_NAMED)}), the first of which"
+                names = listed(map(repr, slides), MOST_NAMED)
+                what = f"{len(slides)} slides ({names}), the first of which"
             ids = ", ".join(map(json.dumps, slides))
-            sources.problems.error(
-                name,
-                f"{what}: {refused[slides[0]]}",
-                patients=dict.fromkeys(patient for _, patient, _ in group),
-                hint=f"`exclude_slides: [{ids}]` in this section leaves them out"
-                if can_exclude
-                else "",
+            hint = f"`exclude_slides: [{ids}]` in this section leaves them out"
+            place.error(
+                f"{what}: {refused[group[0]]}",
+                patients=dict.fromkeys(patients),
+                hint=hint if can_exclude else "",
             )
 
 
-def _report_contents(name: str, store: BagStore, sources: Sources) -> None:
-    """Note slides without tiles, and what they cost; and slides that are one vector each."""
-    empty = [slide for slide in store.slides if not slide.tiles]
+def _report_contents(store: BagStore, place: Place) -> None:
+    """Report slides without tiles, and what they cost; and slides that are one vector each."""
+    empty = {}
+    for slide in store.slides:
+        if not slide.tiles:
+            empty[slide.slide_id] = slide.patient_id
     if empty:
-        lost = sorted({slide.patient_id for slide in empty} - set(store.patients))
+        lost = sorted(set(empty.values()).difference(store.patients))
         cost = ""
         if lost:
             cost = (
                 f"; {len(lost)} patient(s) have no other slide and count as without slides: "
                 f"{listed(lost, MOST_NAMED)}"
             )
-        sources.problems.warning(
-            name,
-            f"{len(empty)} slide(s) without tiles: {listed((s.slide_id for s in empty), MOST_NAMED)}: "
-            f"their feature files have no rows{cost}",
+        names = listed(empty, MOST_NAMED)
+        place.warning(
+            f"{len(empty)} slide(s) without tiles: {names}: their feature files have no rows{cost}",
         )
     full = len(store.slides) - len(empty)
     if full > 1 and store.tiles == full:
-        sources.problems.warning(
-            name,
-            f"each of {full} slides has one feature vector: taken as an embedding of the whole slide",
+        place.warning(
+            f"each of {full} slides has one feature vector: taken as an embedding of the whole "
+            "slide",
         )
 
 
@@ -218,17 +211,9 @@ def pack_cohort(
         When `out` holds something else, or a modality that is declared as packed is damaged.
     """
     spec = load_spec(path)
-    sections = {
-        name: one
-        for name, one in spec.sections().items()
-        if isinstance(one, SlidesSpec)
-    }
-    if not sections:
-        raise CohortError(
-            f"{path}: no slides and no other bag modality, so there is nothing to pack",
-        )
     sources = Sources(Path(path).resolve().parent, Problems())
     stores: dict[str, BagStore | None] = {}
+    sections = spec.bag_sections()
     for name, section in sections.items():
         if out is None or section.packed is not None:
             stores[name] = read_slides(name, section, sources, exclude=spec.exclude)
@@ -236,13 +221,13 @@ def pack_cohort(
         target = out if len(sections) == 1 else out / f"{name}.bags"
         items = match_files(name, section, sources)
         sources.problems.raise_errors(path)
+        make = partial(_pack, spec=section, store=target, overwrite=overwrite)
         stores[name] = _pack_or_report(
-            name,
-            items,
-            section,
-            sources,
-            spec.exclude,
-            partial(_pack, spec=section, store=target, overwrite=overwrite),
+            name, items, section, sources, spec.exclude, make
+        )
+    if not stores:
+        raise CohortError(
+            f"{path}: no slides and no other bag modality, so there is nothing to pack",
         )
     sources.problems.raise_errors(path)
     packed = {name: store for name, store in stores.items() if store is not None}
@@ -251,11 +236,12 @@ def pack_cohort(
     return packed
 
 
-def _checked(store: BagStore, spec: SlidesSpec) -> BagStore:
+def _check_encoder(store: BagStore, spec: SlidesSpec) -> BagStore:
     """Refuse a store that is not what the cohort file says."""
-    encoder = None if spec.encoder is None else normalise_encoder(spec.encoder)
-    if encoder is not None:
-        encoder = encoder_without(encoder, _options(spec).exclude_features)
+    encoder = None
+    if spec.encoder is not None:
+        columns = _options(spec).exclude_features
+        encoder = encoder_without(normalise_encoder(spec.encoder), columns)
     other_encoder = encoder and store.encoder and encoder != store.encoder
     other_mpp = spec.mpp and store.mpp and abs(store.mpp / spec.mpp - 1) > MPP_TOLERANCE
     if other_encoder or other_mpp:
@@ -267,10 +253,7 @@ def _checked(store: BagStore, spec: SlidesSpec) -> BagStore:
 
 
 def _pack(
-    items: list[SlideFile],
-    spec: SlidesSpec,
-    store: Path,
-    overwrite: bool = False,
+    items: list[SlideFile], spec: SlidesSpec, store: Path, overwrite: bool
 ) -> BagStore:
     return pack(
         items,
@@ -283,13 +266,10 @@ def _pack(
     )
 
 
-def _packed(
-    name: str,
-    items: list[SlideFile],
-    spec: SlidesSpec,
-    sources: Sources,
+def _reuse_or_pack(
+    items: list[SlideFile], name: str, spec: SlidesSpec, sources: Sources
 ) -> BagStore:
-    """Reuse the store made of the same files, or pack them now.
+    """Reuse the store packed from the same files, or pack them now.
 
     Files of known inode, size and times are taken as known, unless `sources.verify`; otherwise
     their bytes are hashed, and a store of the same bytes is reused all the same. Stores lie in
@@ -298,24 +278,31 @@ def _packed(
     """
     root = sources.root
     cache = root / CACHE
-    owners = [[slide, patient, path.parent.name] for slide, patient, path in items]
+    owners, files = [], []
+    for slide, patient, path in items:
+        owners.append([slide, patient, path.parent.name])
+        files += [path, *side_files(path)]
     about = [spec.encoder, spec.mpp, asdict(_options(spec)), owners]
-    files = [file for _, _, path in items for file in (path, *side_files(path))]
-    stat_key = sha256_text(
-        to_json([about, list(map(_stamps, files)), list(map(str, files))]),
-    )
-    known = _known_keys(cache / "bags.json")
+    stamps = [about, list(map(_stamps, files)), list(map(str, files))]
+    stat_key = sha256_text(to_json(stamps))
+    known: dict[str, str] = {}
+    with suppress(InputError, ValidationError):  # no such file, or a damaged one
+        known = _KEYS.validate_python(read_json(cache / "bags.json"))
     content_key = None if sources.verify else known.get(stat_key)
     if content_key is None:
         content_key = sha256_text(to_json([about, list(map(sha256_path, files))]))
-    place = cache / f"{content_key[:32]}.bags"
+    target = cache / f"{content_key[:32]}.bags"
     _sweep(cache)
-    store = _reusable(name, place, items, sources)
+    store = _reusable(target, items, sources.verify, sources.problems.at(name))
     if store is None:
-        _require_writable(root)
+        if not os.access(root, os.W_OK):
+            raise CohortError(
+                f"features are packed into {cache}, but that folder cannot be written; pack them "
+                "elsewhere and declare `packed: NAME.bags` instead of `features`",
+            )
         with disk_errors(cache, CohortError):
             cache.mkdir(exist_ok=True)
-        store = _pack(items, spec, place, overwrite=True)
+        store = _pack(items, spec, target, overwrite=True)
     if known.get(stat_key) != content_key and os.access(cache, os.W_OK):
         with suppress(OSError):  # a full disk: the files are hashed again next time
             write_json(cache / "bags.json", {**known, stat_key: content_key})
@@ -330,72 +317,29 @@ def _sweep(cache: Path) -> None:
 
 
 def _reusable(
-    name: str,
-    place: Path,
-    items: list[SlideFile],
-    sources: Sources,
+    path: Path, items: list[SlideFile], verify: bool, place: Place
 ) -> BagStore | None:
-    """Open a store of the cache where it is whole; None, and a note, where it must be packed anew."""
-    if not place.is_dir():
+    """Open a store of the cache; None, and a note, where it must be packed anew."""
+    if not path.is_dir():
         return None
     try:
-        store = BagStore.open(place)
+        store = BagStore.open(path)
         missing = store.verify()
     except FeatureFileError as error:
         reason = str(error).removesuffix(f"; {PACK_AGAIN}")
-        sources.problems.warning(name, f"{reason}: packed anew")
+        place.warning(f"{reason}: packed anew")
         return None
-    if [(slide.slide_id, slide.patient_id) for slide in store.slides] != [
-        item[:2] for item in items
-    ]:
-        sources.problems.warning(
-            name,
-            f"{place}: holds other slides than it was packed from: packed anew",
+    slides = [(slide.slide_id, slide.patient_id) for slide in store.slides]
+    if slides != [item[:2] for item in items]:
+        place.warning(
+            f"{path}: holds other slides than it was packed from: packed anew"
         )
         return None
-    return None if missing and sources.verify else store
-
-
-def _verify(name: str, store: BagStore, sources: Sources) -> None:
-    """Hold every slide of a store against its hashes; note what an older store has none of."""
-    missing = store.verify()
-    if missing:
-        sources.problems.warning(
-            name,
-            f"{store.path}: an older version packed it without hashes of its {' and '.join(missing)}, which "
-            "cannot be verified",
-            hint=PACK_AGAIN,
-        )
-
-
-def _known_keys(path: Path) -> dict[str, str]:
-    """Read which files, by name and time, had which content; nothing where it cannot be read."""
-    try:
-        known = read_json(path)
-    except InputError:
-        return {}
-    if not isinstance(known, dict):
-        return {}
-    return {
-        key: value
-        for key, value in known.items()
-        if isinstance(value, str) and _KEY.fullmatch(value)
-    }
+    return None if missing and verify else store
 
 
 def _stamps(path: Path) -> list[list[int]]:
     """Stamps of a file, or of all files of a folder (a zarr store)."""
-    files = (
-        sorted(one for one in path.rglob("*") if one.is_file())
-        if path.is_dir()
-        else [path]
-    )
-    return list(map(file_stamp, files))
-
-
-def _require_writable(root: Path) -> None:
-    if not os.access(root, os.W_OK):
-        raise CohortError(
-            f"features are packed into {root / CACHE}, but that folder cannot be written; "
-            "pack them elsewhere and declare `packed: NAME.bags` instead of `features`",
-        )
+    if not path.is_dir():
+        return [file_stamp(path)]
+    return [file_stamp(file) for file in sorted(path.rglob("*")) if file.is_file()]

@@ -3,17 +3,64 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from survfuse._errors import listed
-from survfuse.cohort.problems import Problems
+from survfuse.cohort.problems import Place, Problems
 from survfuse.readers.cell_text import only_difference, refuse_strange
 from survfuse.readers.table_files import read_table
 
 ONE_ROW = "keep one row, or give them different ids where they are different patients"
+
+
+@dataclass(frozen=True)
+class PatientTable:
+    """A table with one row per patient.
+
+    Attributes
+    ----------
+    cells : DataFrame of str, (patients, columns)
+        Stripped, indexed by patient id.
+    several : DataFrame of str, (rows, columns)
+        All rows of patients that have several which differ (one per slide or sample).
+    file : Path
+    id_column : str
+    problems : Problems
+    """
+
+    cells: pd.DataFrame
+    several: pd.DataFrame
+    file: Path
+    id_column: str
+    problems: Problems
+
+    def column(self, name: str, where: str) -> pd.Series[str] | None:
+        """One column, or None (problem noted) when the table lacks it.
+
+        Patients whose rows differ in this column are a problem.
+        """
+        if not has_column(self.cells, name, self.problems.at(where, self.file, name)):
+            return None
+        if len(self.several):
+            self._refuse_different_rows(name, where)
+        return self.cells[name]
+
+    def _refuse_different_rows(self, name: str, where: str) -> None:
+        rows = self.several[name].str.strip().groupby(self.several[self.id_column])
+        differ = rows.nunique().loc[lambda count: count > 1].index
+        if len(differ):
+            lines = listed(rows.groups[differ[0]] + 1)
+            self.problems.at(where, self.file, self.id_column).error(
+                f"rows of {len(differ)} patient(s) differ in {name!r} "
+                f"(of {differ[0]} data rows {lines}); expected one row per patient",
+                patients=differ,
+                hint=ONE_ROW,
+            )
 
 
 class Sources:
@@ -34,12 +81,8 @@ class Sources:
         self.problems = problems
         self.verify = verify
         self._raw: dict[tuple[Path, str], pd.DataFrame | None] = {}
-        self._by_patient: dict[tuple[Path, str], pd.DataFrame | None] = {}
+        self._by_patient: dict[tuple[Path, str], PatientTable] = {}
         self._noted: set[Path] = set()
-        self._several: dict[
-            int,
-            tuple[str, pd.DataFrame],
-        ] = {}  # by identity of a table, which is kept
 
     def path(self, relative: Path) -> Path:
         """Where a path of the cohort file lies."""
@@ -53,155 +96,94 @@ class Sources:
             with self.problems.catch(where):
                 frame = read_table(self.path(relative), id_column=id_column)
                 self._raw[key] = frame.reset_index(drop=True)
-                self._note(relative, frame.attrs["notes"], where)
-                if frame.empty:
-                    self.problems.error(where, "no row below the header", file=relative)
+                self._note(relative, frame, where)
         return self._raw[key]
 
-    def _note(self, file: Path, notes: Iterable[str], where: str) -> None:
-        """Say once what was not as the suffix of a file promises."""
-        if file not in self._noted:
-            self._noted.add(file)
-            for note in notes:
-                self.problems.warning(where, note, file=file)
+    def _note(self, file: Path, frame: pd.DataFrame, where: str) -> None:
+        """Note, once for a file, what its suffix does not promise; and that it has no rows."""
+        place = self.problems.at(where, file)
+        notes = () if file in self._noted else frame.attrs["notes"]
+        self._noted.add(file)
+        for note in notes:
+            place.warning(note)
+        if frame.empty:
+            place.error("no row below the header")
 
     def by_patient(
-        self,
-        relative: Path,
-        id_column: str,
-        where: str,
-    ) -> pd.DataFrame | None:
-        """Read a table indexed by patient id; equal rows are problems, and the first row of each is kept.
+        self, relative: Path, id_column: str, where: str
+    ) -> PatientTable | None:
+        """Read a table by patient id; equal rows are problems, and the first row of each is taken.
 
-        Rows of one patient that differ (a row per slide) are one where they agree in every column that
-        is asked for by :meth:`column`. Problems of a file's ids are noted once, for the section that
+        Rows of one patient that differ (a row per slide) are one where they agree in every
+        column that is read. Problems of a file's ids are noted once, for the section that
         reads it first.
         """
         key = (relative, id_column)
         if key not in self._by_patient:
             frame = self.table(relative, id_column, where)
-            self._by_patient[key] = (
-                None
-                if frame is None
-                else self._indexed(frame, relative, id_column, where)
-            )
+            if frame is None:
+                return None
+            self._by_patient[key] = self._index(frame, relative, id_column, where)
         return self._by_patient[key]
 
-    def _indexed(
-        self,
-        frame: pd.DataFrame,
-        file: Path,
-        id_column: str,
-        where: str,
-    ) -> pd.DataFrame:
+    def _index(
+        self, frame: pd.DataFrame, file: Path, id_column: str, where: str
+    ) -> PatientTable:
         ids = frame[id_column].astype(object)
-        repeated = ids[ids.duplicated(keep=False)]
         several = []
-        for patient, rows in repeated.groupby(repeated):
-            if not frame.loc[rows.index].duplicated().any():
+        for patient, rows in frame[ids.duplicated(keep=False)].groupby(id_column):
+            if not rows.duplicated().any():
                 several.append(str(patient))
                 continue
-            lines = listed((row + 1 for row in rows.index), 10)
-            self.problems.error(
-                where,
-                f"{len(rows)} rows (data rows {lines}) have this id; expected one row per patient",
+            self.problems.at(where, file, id_column).error(
+                f"{len(rows)} rows (data rows {listed(rows.index + 1, 10)}) have this "
+                "id; expected one row per patient",
                 patients=[str(patient)],
-                file=file,
-                column=id_column,
                 hint=ONE_ROW,
             )
         if several:
-            self.problems.warning(
-                where,
-                f"{len(several)} patient(s) have several rows (one per slide or sample?); they count as one "
-                f"where they agree in the columns that are used: {listed(several, 5)}",
-                file=file,
+            self.problems.at(where, file).warning(
+                f"{len(several)} patient(s) have several rows (one per slide or sample?); they "
+                f"count as one where they agree in the columns that are used: {listed(several, 5)}",
             )
-        keep = ~ids.duplicated()
-        cells = frame.loc[keep].drop(columns=id_column)
-        stripped = {str(name): column.str.strip() for name, column in cells.items()}
-        cells = pd.DataFrame(stripped, index=cells.index, dtype=object)
-        cells.index = pd.Index(ids[keep], name="patient_id", dtype=object)
-        if several:
-            self._several[id(cells)] = (id_column, frame[ids.isin(several)])
-        return cells
+        first = frame[~ids.duplicated()].drop(columns=id_column)
+        stripped = {str(name): column.str.strip() for name, column in first.items()}
+        cells = pd.DataFrame(stripped, index=first.index, dtype=object)
+        cells.index = pd.Index(ids[first.index], name="patient_id", dtype=object)
+        rows = frame[ids.isin(several)]
+        return PatientTable(cells, rows, file, id_column, self.problems)
 
-    def check_ids(
-        self,
-        ids: Iterable[str],
-        file: Path,
-        id_column: str,
-        where: str,
-    ) -> None:
-        """Note ids that are empty, have spaces around them or hold characters that nobody can see."""
-        given = list(ids)
-        with self.problems.catch(where):
-            refuse_strange(file, given, f"{id_column!r} in data row")
-        empty = [row + 1 for row, one in enumerate(given) if not one.strip()]
-        if empty:
-            self.problems.error(
-                where,
-                f"no id in data row {listed(empty)}",
-                file=file,
-                column=id_column,
-                hint="every row needs a patient id",
-            )
-        spaced = [one for one in given if one.strip() and one != one.strip()]
-        if spaced:
-            self.problems.error(
-                where,
-                "ids have spaces around them",
-                patients=map(repr, spaced),
-                file=file,
-                column=id_column,
-                hint="remove the spaces",
-            )
 
-    def column(
-        self,
-        frame: pd.DataFrame,
-        name: str,
-        file: Path,
-        where: str,
-    ) -> pd.Series[str] | None:
-        """One column, or None (problem noted) when the table lacks it."""
-        if name in frame:
-            self._check_rows(frame, name, file, where)
-            return frame[name]
-        trivial = only_difference([name], frame.columns)
-        self.problems.error(
-            where,
-            f"no such column; the table has {listed(map(repr, frame.columns), 12)}",
-            file=file,
-            column=name,
-            hint=trivial or near_name(name, list(frame.columns)),
+def has_column(frame: pd.DataFrame, name: str, place: Place) -> bool:
+    """Whether a table has a column; a problem with the nearest name where it does not."""
+    if name in frame:
+        return True
+    names = list(frame.columns)
+    place.error(
+        f"no such column; the table has {listed(map(repr, names), 12)}",
+        hint=only_difference([name], names) or near_name(name, names),
+    )
+    return False
+
+
+def check_ids(ids: pd.Series[str], place: Place) -> None:
+    """Note ids that are empty, have spaces around them or hold characters that nobody can see."""
+    with place.problems.catch(place.where):
+        refuse_strange(place.file, ids, f"{place.column!r} in data row")
+    stripped = ids.str.strip()
+    empty = stripped == ""
+    if empty.any():
+        place.error(
+            f"no id in data row {listed(np.flatnonzero(empty) + 1)}",
+            hint="every row needs a patient id",
         )
-        return None
-
-    def _check_rows(
-        self,
-        frame: pd.DataFrame,
-        name: str,
-        file: Path,
-        where: str,
-    ) -> None:
-        """Refuse patients whose rows differ in a column that is used."""
-        id_column, rows = self._several.get(id(frame), ("", None))
-        if rows is None:
-            return
-        by_patient = rows[name].str.strip().groupby(rows[id_column])
-        differ = by_patient.nunique().loc[lambda count: count > 1].index
-        if len(differ):
-            lines = listed(row + 1 for row in by_patient.groups[differ[0]])
-            self.problems.error(
-                where,
-                f"rows of {len(differ)} patient(s) differ in {name!r} (of {differ[0]} data rows {lines}); "
-                "expected one row per patient",
-                patients=map(str, differ),
-                file=file,
-                column=id_column,
-                hint=ONE_ROW,
-            )
+    spaced = ids[~empty & (ids != stripped)]
+    if len(spaced):
+        place.error(
+            "ids have spaces around them",
+            patients=map(repr, spaced),
+            hint="remove the spaces",
+        )
 
 
 def near_name(name: str, known: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
@@ -20,24 +20,20 @@ from survfuse.readers.matrices import MISSING
 
 TOP_LEVEL = ("clinical", "expression", "slides")
 
-S = TypeVar("S", bound="Section")
-
-
 PATHS = {"table", "path", "features", "images", "masks", "packed", "slides"}
 
 
-def _composed(given: Any) -> Any:
-    """Compose the letters of all words but paths, as tables are read."""
-    if isinstance(given, str):
-        return composed(given)
-    if isinstance(given, Mapping):
-        return {
-            _composed(key): value
-            if key in PATHS and isinstance(value, str)
-            else _composed(value)
-            for key, value in given.items()
-        }
-    return [_composed(each) for each in given] if isinstance(given, list) else given
+def _composed(value: Any) -> Any:
+    """Compose the letters of all texts but paths, as tables are read."""
+    if isinstance(value, str):
+        return composed(value)
+    if isinstance(value, Mapping):
+        texts = {}
+        for key, one in value.items():
+            is_path = key in PATHS and isinstance(one, str)
+            texts[_composed(key)] = one if is_path else _composed(one)
+        return texts
+    return list(map(_composed, value)) if isinstance(value, list) else value
 
 
 class Section(Frozen):
@@ -45,24 +41,21 @@ class Section(Frozen):
 
     model_config = ConfigDict(coerce_numbers_to_str=True)
 
-    @model_validator(mode="before")
-    @classmethod
-    def _words(cls, given: Any) -> Any:
-        return _composed(given)
+    _texts = model_validator(mode="before")(_composed)
 
 
 def _bit(given: Any) -> Any:
     return {"0": 0, "1": 1}.get(given, given) if isinstance(given, str) else given
 
 
-def _refuse_same(name: str, words: Iterable[str]) -> None:
-    """Refuse words that a table cannot tell apart, such as 1 and 1.0."""
+def _refuse_same(name: str, texts: Iterable[str]) -> None:
+    """Refuse texts that a table cannot tell apart, such as 1 and 1.0."""
     plain: dict[str, str] = {}
-    for word in words:
-        other = plain.setdefault(whole(word), word)
-        if other != word:
+    for text in texts:
+        other = plain.setdefault(whole(text), text)
+        if other != text:
             raise ValueError(
-                f"{name}: {other!r} and {word!r} are one number; list it once",
+                f"{name}: {other!r} and {text!r} are one number; list it once",
             )
 
 
@@ -78,20 +71,22 @@ class OutcomeSpec(Section):
     unit: Literal["days", "months", "years"]
     """Unit of `time`."""
     event: str | None = None
-    """Column in which 1 means that the event happened at `time`; exactly one of `event` and `censored`."""
+    """Column in which 1 means that the event happened at `time`; exactly one of `event` and
+    `censored`."""
     censored: str | None = None
     """Column in which 1 means that follow-up ended at `time` without the event."""
     event_values: dict[str, Annotated[Literal[0, 1], BeforeValidator(_bit)]] | None = (
         None
     )
-    """What every word in that column means, as 0 or 1 of that column: {deceased: 1, living: 0}. Where it is
-    given, no other word (not even 0, 1, true, false) has a meaning."""
+    """What every word in that column means, as 0 or 1 of that column: {deceased: 1, living: 0}.
+    Where it is given, no other word (not even 0, 1, true, false) has a meaning."""
     endpoint: str = ""
     """Name of the endpoint for tables and figures, such as "overall survival"."""
     horizons: tuple[float, ...] | None = None
-    """Times, in `unit`, at which survival is told."""
+    """Times, in `unit`, at which survival is predicted."""
     exclude_invalid: bool = False
-    """Leave out patients without a possible time and event, counted and listed, instead of refusing."""
+    """Leave out patients without a possible time and event, counted and listed, instead of
+    refusing."""
     missing: tuple[str, ...] = MISSING
     """Cells that mean "not known"."""
 
@@ -99,6 +94,11 @@ class OutcomeSpec(Section):
     def status(self) -> str:
         """The column that holds the status, whichever its polarity."""
         return self.event if self.event is not None else str(self.censored)
+
+    @property
+    def columns(self) -> tuple[str, str]:
+        """Columns that hold the outcome: times and status."""
+        return self.time, self.status
 
     @property
     def label(self) -> str:
@@ -117,9 +117,7 @@ class OutcomeSpec(Section):
                 "event_values: list every word of the column, each with 0 or 1, or leave it out",
             )
         _refuse_same("event_values", self.event_values or ())
-        if self.horizons is not None and any(
-            not horizon > 0 for horizon in self.horizons
-        ):
+        if not min(self.horizons or (1.0,)) > 0:
             raise ValueError("horizons must be > 0")
         return self
 
@@ -156,16 +154,16 @@ def _columns(given: Any) -> Any:
     """Allow ``[age, bmi]`` (all numeric) and ``age: numeric`` for short."""
     if isinstance(given, (list, tuple)):
         return {name: {"kind": "numeric"} for name in given}
-    if isinstance(given, Mapping):
-        return {
-            name: {"kind": spec} if isinstance(spec, str) else spec
-            for name, spec in given.items()
-        }
-    return given
+    if not isinstance(given, Mapping):
+        return given
+    columns = {}
+    for name, spec in given.items():
+        columns[name] = {"kind": spec} if isinstance(spec, str) else spec
+    return columns
 
 
 def _match(given: Any) -> Any:
-    """Take the patterns out of ``columns: {match: "*_cnv"}``; a column called match has a kind there."""
+    """Take the patterns out of ``columns: {match: "*_cnv"}``; a column `match` has a kind."""
     columns = given.get("columns") if isinstance(given, Mapping) else None
     if not isinstance(columns, Mapping) or "match" not in columns:
         return given
@@ -185,10 +183,11 @@ class TableSpec(Section):
     patient: str | None = None
     """Column of patient ids; the outcome's where not given."""
     columns: Annotated[dict[str, ColumnSpec] | None, BeforeValidator(_columns)] = None
-    """Columns by name. Of a further modality, `{match: "*_cnv"}` takes those of a pattern, as numbers;
-    where nothing is given, all but the id."""
+    """Columns by name. Of a further modality, `{match: "*_cnv"}` takes those of a pattern, as
+    numbers; where nothing is given, all but the id."""
     match: tuple[str, ...] = ()
-    """Patterns of further columns, all numeric: `*` stands for any letters. Also written among `columns`."""
+    """Patterns of further columns, all numeric: `*` stands for any letters. Also written among
+    `columns`."""
     missing: tuple[str, ...] = MISSING
     """Cells that mean "not known"."""
 
@@ -214,7 +213,8 @@ class ExpressionSpec(Section):
     genes: Literal["symbol", "ensembl", "entrez"] = "symbol"
     """Naming of the genes."""
     patient: str | None = None
-    """Column of patient ids, or of gene ids where rows are genes; the first column where not given."""
+    """Column of patient ids, or of gene ids where rows are genes; the first column where not
+    given."""
     orientation: Literal["patients_by_genes", "genes_by_patients"] = "patients_by_genes"
     """What the rows are."""
     gene_suffix: str | None = None
@@ -231,8 +231,8 @@ class SlidesSpec(Section):
     features: Path | None = None
     """Folder of feature files, packed into one store when first used."""
     images: Path | None = None
-    """Folder of the slides themselves, for `survfuse extract`: where the table has no column `path`, each is
-    found by its name; where it has one, paths are relative to this folder."""
+    """Folder of the slides themselves, for `survfuse extract`: where the table has no column
+    `path`, each is found by its name; where it has one, paths are relative to this folder."""
     masks: Path | None = None
     """Folder of tissue masks, named like the slides, or what the column `mask` is relative to."""
     packed: Path | None = None
@@ -246,8 +246,8 @@ class SlidesSpec(Section):
     patient: str = "patient_id"
     """Column of patient ids."""
     key: str | None = None
-    """Name of the array in a feature file that holds the features, where it is none of `features`, `feats`
-    and `patch_embeddings`."""
+    """Name of the array in a feature file that holds the features, where it is none of `features`,
+    `feats` and `patch_embeddings`."""
     tiles: str | None = None
     """Tile grid of wsidata stores, such as `tiles2`, where one encoder was run on several."""
     exclude_slides: tuple[str, ...] = ()
@@ -257,28 +257,22 @@ class SlidesSpec(Section):
 
     @model_validator(mode="after")
     def _check(self) -> SlidesSpec:
-        given = {
-            "key": self.key,
-            "tiles": self.tiles,
-            "exclude_slides": self.exclude_slides,
-            "exclude_features": self.exclude_features,
-        }
-        choices = [f"`{name}`" for name, value in given.items() if value]
-        if self.packed is not None and choices:
-            raise ValueError(
-                f"{', '.join(choices)}: belong to `features`; a packed store is taken whole",
-            )
+        if self.packed is not None:
+            own = ("key", "tiles", "exclude_slides", "exclude_features")
+            choices = [f"`{name}`" for name in own if getattr(self, name)]
+            if choices:
+                raise ValueError(
+                    f"{', '.join(choices)}: belong to `features`; a packed store is taken whole",
+                )
         if (self.features is None) == (self.packed is None):
             raise ValueError(
                 "say exactly one of `features: FOLDER` and `packed: NAME.bags`",
             )
-        if self.features is not None and self.table is None:
+        needs = [name for name in ("images", "masks") if getattr(self, name)]
+        names = "`images` and `masks` need" if needs else "`features` needs"
+        if self.table is None and (needs or self.features is not None):
             raise ValueError(
-                "`features` needs `table: FILE` with columns slide_id and patient_id",
-            )
-        if self.table is None and (self.images is not None or self.masks is not None):
-            raise ValueError(
-                "`images` and `masks` need `table: FILE` with columns slide_id and patient_id",
+                f"{names} `table: FILE` with columns slide_id and patient_id",
             )
         return self
 
@@ -312,16 +306,13 @@ def _modality(given: Any) -> Any:
     """Choose the kind of a further modality by the keys it has."""
     if not isinstance(given, Mapping):
         return given
-    if "features" in given or "packed" in given:
-        if "slides" in given and "table" not in given:
-            given = {
-                ("table" if key == "slides" else key): value
-                for key, value in given.items()
-            }
-        return SlidesSpec.model_validate(dict(given))
-    if "path" in given:
-        return ExpressionSpec.model_validate(dict(given))
-    return TableSpec.model_validate(dict(given))
+    section = dict(given)
+    if "features" in section or "packed" in section:
+        if "slides" in section and "table" not in section:
+            section["table"] = section.pop("slides")
+        return SlidesSpec.model_validate(section)
+    kind = ExpressionSpec if "path" in section else TableSpec
+    return kind.model_validate(section)
 
 
 def _group(given: Any) -> Any:
@@ -352,7 +343,8 @@ class CohortSpec(Section):
             BeforeValidator(_group, json_schema_input_type=str | GroupSpec),
         ],
     ] = Field(default_factory=dict)
-    """Groups of patients by name, for splits that keep a site together and for tables by subgroup."""
+    """Groups of patients by name, for splits that keep a site together and for tables by
+    subgroup."""
     folds: FoldsSpec | None = None
     """Fixed folds."""
     exclude: tuple[str, ...] = ()
@@ -369,11 +361,8 @@ class CohortSpec(Section):
                 raise ValueError(
                     f"modalities: name {name!r} must be letters, digits and _",
                 )
-        if (
-            self.clinical is not None
-            and not self.clinical.columns
-            and not self.clinical.match
-        ):
+        clinical = self.clinical
+        if clinical is not None and not (clinical.columns or clinical.match):
             raise ValueError(
                 "clinical: declare `columns`, each with its kind (numeric, ordinal, nominal)",
             )
@@ -393,8 +382,21 @@ class CohortSpec(Section):
         }
         return {name: section for name, section in named.items() if section is not None}
 
+    def bag_sections(self) -> dict[str, SlidesSpec]:
+        """Bag modalities by name."""
+        bags = {}
+        for name, section in self.sections().items():
+            if isinstance(section, SlidesSpec):
+                bags[name] = section
+        return bags
+
+    @property
+    def id_column(self) -> str:
+        """Column of patient ids where a section names none: the outcome's."""
+        return "patient_id" if self.outcome is None else self.outcome.patient
+
     def file(self, name: str) -> str:
-        """The file of a modality: its table, matrix or store; empty text where the file names none."""
+        """The file of a modality: its table, matrix or store; empty where it has none."""
         section = self.sections().get(name)
         if isinstance(section, ExpressionSpec):
             return str(section.path)
@@ -420,6 +422,7 @@ def load_spec(path: Path | str) -> CohortSpec:
     values = read_yaml(path, as_text=True)
     if not isinstance(values, Mapping):
         raise ConfigError(
-            f"{path}: expected a mapping with name, outcome and modalities, got {type(values).__name__}",
+            f"{path}: expected a mapping with name, outcome and modalities, got "
+            f"{type(values).__name__}",
         )
     return build(CohortSpec, values, where=str(path))

@@ -1,4 +1,4 @@
-"""Splits that others published: read as they are, checked for shared patients, never repaired in silence.
+"""Splits that others published: read as they are, checked for shared patients.
 
 Read are the ragged tables of CLAM, MCAT and SurvPath (``splits_0.csv`` …, also in their
 boolean form), the tables of Patho-Bench (``k=all.tsv``), the folders of MMP
@@ -8,16 +8,18 @@ boolean form), the tables of Patho-Bench (``k=all.tsv``), the folders of MMP
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from survfuse._errors import CohortError, LeakageError, context, listed
 from survfuse.cohort.cohort_data import Cohort
+from survfuse.cohort.members import among
 from survfuse.cohort.modalities import BagData
 from survfuse.cohort.split_formats import RawSplit, read_raw
 from survfuse.cohort.splits import Split
+from survfuse.readers.bag_files import Slide
 from survfuse.readers.cell_text import composed, only_difference
 from survfuse.readers.slide_names import slide_stem
 from survfuse.readers.table_files import read_table
@@ -78,42 +80,44 @@ def read_splits(path: Path | str, cohort: Cohort) -> FixedSplits:
     source = Path(path)
     ids = _Ids(cohort)
     raw = read_raw(source)
-    found = []
+    parts = []
+    notes: list[str] = []
     for part in raw:
+        notes += part.notes
         with context(part.where):
-            found.append((part.where, *ids.patients_of(part)))
+            parts.append((part.where, *ids.patients_of(part)))
     ids.refuse_unknown(source)
-    for where, train, test in found:
+    for where, train, test in parts:
         with context(where):
             _check(cohort, train, test)
-    places = _places([test for _, _, test in found])
-    splits = tuple(
-        Split(repeat, fold, tuple(sorted(train)), tuple(sorted(test)))
-        for (repeat, fold), (_, train, test) in zip(places, found, strict=True)
-    )
-    notes = [note for part in raw for note in part.notes]
-    return FixedSplits(
-        splits,
-        tuple(dict.fromkeys([*notes, *ids.notes(), *_doubts(cohort, found)])),
-    )
+    splits = []
+    places = _places([test for _, _, test in parts])
+    for (repeat, fold), (_, train, test) in zip(places, parts, strict=True):
+        splits.append(Split(repeat, fold, tuple(sorted(train)), tuple(sorted(test))))
+    notes += [*ids.notes(), *_doubts(cohort, parts)]
+    return FixedSplits(tuple(splits), tuple(dict.fromkeys(notes)))
 
 
 # -- ids
 
 
-@dataclass
 class _Ids:
     """From an id of a file to a patient of the cohort; remembers who is not one."""
 
-    cohort: Cohort
-    left_out: set[str] = field(default_factory=set)
-    unknown: dict[str, None] = field(default_factory=dict)
-    twice: dict[str, None] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self._known = set(self.cohort.patients)
-        self._listed = _listed_patients(self.cohort)
-        self._slides = _slides_of(self.cohort)
+    def __init__(self, cohort: Cohort) -> None:
+        self.cohort = cohort
+        self._known = set(cohort.patients)
+        self.left_out: set[str] = set()
+        self.unknown: dict[str, None] = {}
+        self.twice: dict[str, None] = {}
+        slides: list[Slide] = []
+        self._listed = {*cohort.patients, *cohort.spec.exclude, *_outcome_ids(cohort)}
+        for data in cohort.modalities.values():
+            self._listed.update(data.patients)
+            if isinstance(data, BagData):
+                slides += data.store.slides
+        self._listed.update(slide.patient_id for slide in slides)
+        self._slides = _owners(slides)
 
     def patients_of(self, raw: RawSplit) -> tuple[set[str], set[str]]:
         """Patients of the cohort that are trained on, and that are tested.
@@ -123,54 +127,59 @@ class _Ids:
         LeakageError
             When anyone is both, in this cohort or not.
         """
-        train, test = (
-            {one: self._patient(one) for one in ids} for ids in (raw.train, raw.test)
-        )
-        both = sorted(set(train.values()) & set(test.values()))
+        train, test = (set(map(self._patient, ids)) for ids in (raw.train, raw.test))
+        both = sorted(train & test)
         if both:
             raise LeakageError(
                 f"{len(both)} patient(s) are both trained on and tested: {listed(both, 20)}; "
                 "a split is made by patient, all slides of one on the same side",
             )
         for ids in (raw.train, raw.test):
-            self.twice |= dict.fromkeys(
-                one for one, count in Counter(ids).items() if count > 1
-            )
-        return set(train.values()) & self._known, set(test.values()) & self._known
+            counts = Counter(ids)
+            self.twice |= dict.fromkeys(one for one in counts if counts[one] > 1)
+        return train & self._known, test & self._known
 
     def _patient(self, one: str) -> str:
         """The patient that an id means, noted where the cohort does not have it."""
-        candidates = list(_candidates(one, self._slides))
-        patient = next((c for c in candidates if c in self._known), None)
-        if patient is not None:
-            return patient
-        patient = next((c for c in candidates if c in self._listed), None)
-        if patient is not None:
-            self.left_out.add(patient)
-            return patient
-        self.unknown[one] = None
-        return candidates[-1]
+        candidates = self._candidates(one)
+        known = among(candidates, self._known)
+        listed_only = among(candidates, self._listed)
+        if not known and listed_only:
+            self.left_out.add(listed_only[0])
+        elif not known:
+            self.unknown[one] = None
+        return (known or listed_only or candidates[-1:])[0]
+
+    def _candidates(self, one: str) -> list[str]:
+        """What an id may mean: a patient, a slide, a number written 12.0, a TCGA slide."""
+        candidates = [one]
+        for name in (one, slide_stem(composed(one))):
+            if name in self._slides:
+                candidates.append(self._slides[name])
+        if re.fullmatch(r"\d+\.0", one):
+            # pandas writes whole numbers so in a column with empty cells
+            candidates.append(one.removesuffix(".0"))
+        barcode = BARCODE.match(one)
+        if barcode:
+            candidates.append(barcode[0])
+        return candidates
 
     def refuse_unknown(self, source: Path) -> None:
         """Raise for ids that neither the cohort nor its tables know."""
-        if self.unknown:
-            raise CohortError(
-                f"{source}: {len(self.unknown)} id(s) are neither patients nor slides of cohort "
-                f"{self.cohort.name!r}: {listed(map(repr, self.unknown), 20)}; its ids look like "
-                f"{listed(map(repr, self.cohort.patients), 3)}{self._near()}. Ids that shall "
-                "be left out belong under `exclude` in the cohort file",
-            )
-
-    def _near(self) -> str:
-        """Name the trifle by which ids differ from the cohort's, if there is one."""
-        trifle = only_difference(
-            map(composed, self.unknown),
-            map(composed, sorted(self._listed)),
+        if not self.unknown:
+            return
+        near = only_difference(
+            map(composed, self.unknown), map(composed, sorted(self._listed))
         )
-        return f"; {trifle}" if trifle else ""
+        raise CohortError(
+            f"{source}: {len(self.unknown)} id(s) are neither patients nor slides of cohort "
+            f"{self.cohort.name!r}: {listed(map(repr, self.unknown), 20)}; its ids look like "
+            f"{listed(map(repr, self.cohort.patients), 3)}{f'; {near}' if near else ''}. Ids that "
+            "shall be left out belong under `exclude` in the cohort file",
+        )
 
     def notes(self) -> list[str]:
-        """Tell who was left out, and what stands twice."""
+        """Who was left out, and what is listed twice."""
         notes = []
         if self.left_out:
             notes.append(
@@ -184,64 +193,36 @@ class _Ids:
         return notes
 
 
-def _slides_of(cohort: Cohort) -> dict[str, str]:
+def _owners(slides: Sequence[Slide]) -> dict[str, str]:
     """Patients by slide id, and by slide id without endings where that means one patient."""
-    slides = [
-        slide
-        for data in cohort.modalities.values()
-        if isinstance(data, BagData)
-        for slide in data.store.slides
-    ]
-    owners: dict[str, set[str]] = {}
+    by_stem: dict[str, set[str]] = defaultdict(set)
+    by_id = {}
     for slide in slides:
-        owners.setdefault(slide_stem(composed(slide.slide_id)), set()).add(
-            slide.patient_id,
-        )
-    found = {
-        stem: next(iter(patients))
-        for stem, patients in owners.items()
-        if len(patients) == 1
-    }
-    return found | {slide.slide_id: slide.patient_id for slide in slides}
+        by_stem[slide_stem(composed(slide.slide_id))].add(slide.patient_id)
+        by_id[slide.slide_id] = slide.patient_id
+    owners = {}
+    for stem, patients in by_stem.items():
+        if len(patients) == 1:
+            (owners[stem],) = patients
+    return owners | by_id
 
 
-def _candidates(one: str, slides: Mapping[str, str]) -> Iterable[str]:
-    """What an id may mean, likeliest first: a patient, a slide, a TCGA slide, a number written 12.0."""
-    yield one
-    yield from (
-        slides[name] for name in (one, slide_stem(composed(one))) if name in slides
-    )
-    if re.fullmatch(r"\d+\.0", one):
-        yield one.removesuffix(
-            ".0",
-        )  # pandas writes whole numbers so in a column with empty cells
-    if found := BARCODE.match(one):
-        yield found[0]
-
-
-def _listed_patients(cohort: Cohort) -> set[str]:
-    """Ids that the cohort file's tables list, in the cohort or not, as far as they can still be read."""
-    found = {*cohort.patients, *cohort.spec.exclude}
-    found.update(
-        patient for data in cohort.modalities.values() for patient in data.patients
-    )
-    found.update(
-        slide.patient_id
-        for data in cohort.modalities.values()
-        if isinstance(data, BagData)
-        for slide in data.store.slides
-    )
+def _outcome_ids(cohort: Cohort) -> list[str]:
+    """Ids that the outcome's table lists, in the cohort or not, where it can still be read."""
     outcome = cohort.spec.outcome
-    if outcome is not None and (cohort.root / outcome.table).exists():
-        found.update(
-            read_table(cohort.root / outcome.table, id_column=outcome.patient)[
-                outcome.patient
-            ],
-        )
-    return found
+    if outcome is None or not (cohort.root / outcome.table).exists():
+        return []
+    table = read_table(cohort.root / outcome.table, id_column=outcome.patient)
+    return table[outcome.patient].tolist()
 
 
 # -- splits
+
+
+def _has_event(cohort: Cohort, patients: set[str]) -> bool:
+    """Whether a patient has the event; True where no outcome is known."""
+    outcome = cohort.outcome
+    return outcome is None or bool(outcome.loc[sorted(patients), "event"].any())
 
 
 def _check(cohort: Cohort, train: set[str], test: set[str]) -> None:
@@ -249,36 +230,31 @@ def _check(cohort: Cohort, train: set[str], test: set[str]) -> None:
         raise CohortError(
             "nobody of the cohort is tested; expected one patient or more",
         )
-    if (
-        cohort.outcome is not None
-        and not cohort.outcome.loc[sorted(train), "event"].any()
-    ):
+    if not _has_event(cohort, train):
         raise CohortError(
             f"none of the {len(train)} training patients has an event; nothing can be learned",
         )
 
 
 def _doubts(
-    cohort: Cohort,
-    found: Sequence[tuple[str, set[str], set[str]]],
+    cohort: Cohort, parts: Sequence[tuple[str, set[str], set[str]]]
 ) -> list[str]:
-    """Tell folds without events, and patients that no split names or tests."""
+    """Folds without events, and patients that no split names or tests."""
     notes = []
-    for where, train, test in found:
-        if (
-            cohort.outcome is not None
-            and not cohort.outcome.loc[sorted(test), "event"].any()
-        ):
+    never = set(cohort.patients)
+    for where, train, test in parts:
+        never -= test
+        if not _has_event(cohort, test):
             notes.append(
-                f"{where}: no event among the {len(test)} tested; no concordance can be computed there",
+                f"{where}: no event among the {len(test)} tested; no concordance can be computed "
+                "there",
             )
         absent = set(cohort.patients) - train - test
         if absent:
             notes.append(
-                f"{where}: {len(absent)} patient(s) of the cohort are neither trained on nor tested: "
-                f"{listed(sorted(absent), 5)}",
+                f"{where}: {len(absent)} patient(s) of the cohort are neither trained on nor "
+                f"tested: {listed(sorted(absent), 5)}",
             )
-    never = set(cohort.patients) - {patient for _, _, test in found for patient in test}
     if never:
         notes.append(
             f"{len(never)} patient(s) of the cohort are never tested: {listed(sorted(never), 5)}",

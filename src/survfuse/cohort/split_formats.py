@@ -1,17 +1,18 @@
-"""The layouts in which others publish their splits: CLAM, MMP, Patho-Bench and STAMP; facts of form only."""
+"""The layouts in which others publish their splits: CLAM, MMP, Patho-Bench and STAMP."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from survfuse._errors import InputError, listed
-from survfuse._storage import read_json
+from survfuse._errors import InputError, context, listed
+from survfuse._storage import read_json, stored_texts
+from survfuse.cohort.members import among
 from survfuse.readers.table_files import ROW_NAMES, read_table
 
 PARTS = ("train", "val", "test")
@@ -39,102 +40,24 @@ def read_raw(source: Path) -> list[RawSplit]:
         When it is none of the layouts, or a cell means nothing.
     """
     if source.is_dir():
-        return _folder(source)
+        for read_folder in FOLDERS:
+            splits = read_folder(source)
+            if splits:
+                return splits
+        names = sorted(file.name for file in source.iterdir())
+        raise InputError(
+            f"{source}: holds no splits_<number>.csv (CLAM), no train.csv and test.csv, and no "
+            f"folders of such as NAME_k=0 (MMP); it has {listed(names) or 'nothing'}",
+        )
     if not source.exists():
-        tasks = _fold_folders(source.parent) if source.parent.is_dir() else {}
+        tasks = _mmp_tasks(source.parent) if source.parent.is_dir() else {}
         if source.name not in tasks:
             raise InputError(f"{source}: no such file or folder")
-        return list(map(_mmp, tasks[source.name]))
+        return _mmp_folds(tasks[source.name])
     if source.suffix.lower() == ".json":
         return _stamp(source)
     table = read_table(source)
-    folds = [str(name) for name in table if re.fullmatch(r"fold_\d+", str(name))]
-    if folds:
-        return _patho_bench(
-            source,
-            table,
-            sorted(folds, key=lambda name: int(name.removeprefix("fold_"))),
-        )
-    return [_clam(source, table)]
-
-
-def _folder(folder: Path) -> list[RawSplit]:
-    """CLAM's folder: ``splits_<number>.csv``, or their boolean form where only that is there."""
-    for ending in ("", "_bool"):
-        pattern = re.compile(rf"splits_(\d+){ending}\.csv(\.gz)?")
-        files = [
-            (int(found[1]), file)
-            for file in folder.iterdir()
-            if (found := pattern.fullmatch(file.name))
-        ]
-        if files:
-            return [_clam(file, read_table(file)) for _, file in sorted(files)]
-    if _tables(folder):
-        return [_mmp(folder)]
-    tasks = _fold_folders(folder)
-    if len(tasks) > 1:
-        raise InputError(
-            f"{folder}: holds the folds of {len(tasks)} tasks: {listed(tasks, 20)}; name one of them, such "
-            f"as {folder / next(iter(tasks))}",
-        )
-    if tasks:
-        return list(map(_mmp, next(iter(tasks.values()))))
-    raise InputError(
-        f"{folder}: holds no splits_<number>.csv (CLAM), no train.csv and test.csv, and no folders of such "
-        f"as NAME_k=0 (MMP); it has {listed(sorted(one.name for one in folder.iterdir())) or 'nothing'}",
-    )
-
-
-def _tables(folder: Path) -> dict[str, Path]:
-    """The tables of one fold of MMP, by part."""
-    return {
-        part: folder / f"{part}.csv"
-        for part in PARTS
-        if (folder / f"{part}.csv").is_file()
-    }
-
-
-def _fold_folders(folder: Path) -> dict[str, list[Path]]:
-    """Folders of one fold each below a folder, in the order of their numbers, by task."""
-    numbered: dict[str, list[tuple[int, Path]]] = {}
-    for below in sorted(folder.iterdir()):
-        number = re.search(r"(\d+)$", below.name)
-        if number is not None and below.is_dir() and _tables(below):
-            numbered.setdefault(_task(below.name), []).append((int(number[1]), below))
-    return {
-        task: [below for _, below in sorted(folds)]
-        for task, folds in sorted(numbered.items())
-    }
-
-
-def _task(name: str) -> str:
-    """Name of a fold's folder without the fold: ``TCGA_BLCA_overall_survival_k=0``."""
-    return re.sub(r"_?(?:k=|fold_?)?\d+$", "", name) or "fold"
-
-
-def _mmp(folder: Path) -> RawSplit:
-    """``train.csv``, ``test.csv`` and perhaps ``val.csv``, each with a row per slide of its patients."""
-    tables = _tables(folder)
-    if "train" not in tables or len(tables) < 2:
-        raise InputError(
-            f"{folder}: expected train.csv and test.csv (or val.csv), got "
-            f"{listed(f'{part}.csv' for part in tables)}",
-        )
-    ids = {part: _ids(file) for part, file in tables.items()}
-    return _joined(folder.name, ids)
-
-
-def _ids(file: Path) -> tuple[str, ...]:
-    """Ids of a table, each once: a patient has a row per slide."""
-    table = read_table(file)
-    name = next((name for name in ID_COLUMNS if name in table), None)
-    if name is None:
-        raise InputError(
-            f"{file}: expected a column {' or '.join(ID_COLUMNS)}, got {listed(map(repr, table.columns), 8)}",
-        )
-    cells = dict.fromkeys(table[name].str.strip())
-    cells.pop("", None)
-    return tuple(cells)
+    return _patho_bench(source, table) or [_clam(source, table)]
 
 
 def _joined(where: str, ids: Mapping[str, tuple[str, ...]]) -> RawSplit:
@@ -145,102 +68,167 @@ def _joined(where: str, ids: Mapping[str, tuple[str, ...]]) -> RawSplit:
     return RawSplit(where, (*train, *val), test, (JOINED,) if val else ())
 
 
+def _id_column(table: pd.DataFrame, names: tuple[str, ...], error: str) -> pd.Series:
+    """The first column of these names, stripped."""
+    for name in names:
+        if name in table:
+            return table[name].str.strip()
+    raise InputError(error)
+
+
+# -- CLAM
+
+
+def _clam_folder(folder: Path) -> list[RawSplit]:
+    """``splits_<number>.csv``, or their boolean form where only that is there."""
+    for ending in ("", "_bool"):
+        files = {}
+        for file in folder.iterdir():
+            match = re.fullmatch(rf"splits_(\d+){ending}\.csv(\.gz)?", file.name)
+            if match:
+                files[int(match[1]), file] = file
+        if files:
+            return [_clam(files[key], read_table(files[key])) for key in sorted(files)]
+    return []
+
+
 def _clam(file: Path, table: pd.DataFrame) -> RawSplit:
-    """Columns of ids, each as long as it is; or columns of True and False beside an id."""
-    parts = [name for name in PARTS if name in table]
+    """Columns of ids, one a part; or columns of True and False and one of ids."""
+    parts = among(PARTS, map(str, table))
     if "train" not in parts or len(parts) < 2:
         raise InputError(
-            f"{file}: expected columns train, val and test (CLAM), fold_0, fold_1, … (Patho-Bench), a "
-            f"splits.json (STAMP) or a folder of train.csv and test.csv (MMP), got "
-            f"{listed(map(repr, table.columns), 8)}",
+            f"{file}: expected columns train, val and test (CLAM), fold_0, fold_1, … "
+            "(Patho-Bench), a splits.json (STAMP) or a folder of train.csv and test.csv (MMP), "
+            f"got {listed(map(repr, table.columns), 8)}",
         )
-    cells = {name: [cell.strip() for cell in table[name]] for name in parts}
-    words = {cell.lower() for column in cells.values() for cell in column}
-    if words and words <= {"true", "false", ""}:
-        cells = _chosen(file, table, cells)
-    listed_ids = {
-        name: tuple(cell for cell in column if cell) for name, column in cells.items()
-    }
-    return _joined(file.name, listed_ids)
+    cells = table[parts].apply(lambda column: column.str.strip())
+    flags = cells.apply(lambda column: column.str.lower())
+    if flags.isin(["true", "false", ""]).all(axis=None) and (flags != "").any(
+        axis=None
+    ):
+        error = (
+            f"{file}: True and False need a first column of ids, or one called case_id"
+        )
+        column = _id_column(table, (*ID_COLUMNS, ROW_NAMES), error)
+        cells = flags.apply(lambda flag: column.where(flag == "true", ""))
+    ids = {}
+    for part in parts:
+        ids[part] = tuple(cells.loc[cells[part] != "", part])
+    return _joined(file.name, ids)
 
 
-def _chosen(
-    file: Path,
-    table: pd.DataFrame,
-    cells: Mapping[str, Sequence[str]],
-) -> dict[str, list[str]]:
-    """Ids that a boolean table marks, by part."""
-    name = next((name for name in (*ID_COLUMNS, ROW_NAMES) if name in table), None)
-    if name is None:
+# -- MMP
+
+
+def _mmp_tables(folder: Path) -> dict[str, Path]:
+    """The tables of one fold, by part."""
+    files = {}
+    for part in PARTS:
+        file = folder / f"{part}.csv"
+        if file.is_file():
+            files[part] = file
+    return files
+
+
+def _mmp_fold(folder: Path) -> list[RawSplit]:
+    """``train.csv``, ``test.csv`` and perhaps ``val.csv``, each with a row per slide."""
+    files = _mmp_tables(folder)
+    if not files:
+        return []
+    if "train" not in files or len(files) < 2:
         raise InputError(
-            f"{file}: True and False need a first column of ids, or one called case_id",
+            f"{folder}: expected train.csv and test.csv (or val.csv), got "
+            f"{listed(f'{part}.csv' for part in files)}",
         )
-    ids = [cell.strip() for cell in table[name]]
-    return {
-        part: [
-            one for one, cell in zip(ids, column, strict=True) if cell.lower() == "true"
-        ]
-        for part, column in cells.items()
-    }
+    ids = {}
+    for part, file in files.items():
+        table = read_table(file)
+        columns = listed(map(repr, table.columns), 8)
+        error = f"{file}: expected a column {' or '.join(ID_COLUMNS)}, got {columns}"
+        column = _id_column(table, ID_COLUMNS, error)
+        ids[part] = tuple(column[column != ""].unique())
+    return [_joined(folder.name, ids)]
 
 
-def _patho_bench(
-    file: Path,
-    table: pd.DataFrame,
-    folds: Sequence[str],
-) -> list[RawSplit]:
-    name = next((name for name in ID_COLUMNS if name in table), None)
-    if name is None:
+def _mmp_tasks(folder: Path) -> dict[str, list[Path]]:
+    """Folders of one fold each below a folder, in the order of their numbers, by task."""
+    numbered: dict[str, list[tuple[int, Path]]] = defaultdict(list)
+    for below in folder.iterdir():
+        match = re.fullmatch(r"(.*?)_?(?:k=|fold_?)?(\d+)", below.name)
+        if match and below.is_dir() and _mmp_tables(below):
+            numbered[match[1] or "fold"].append((int(match[2]), below))
+    tasks = {}
+    for task in sorted(numbered):
+        _, folders = zip(*sorted(numbered[task]), strict=True)
+        tasks[task] = list(folders)
+    return tasks
+
+
+def _mmp_folds(folders: list[Path]) -> list[RawSplit]:
+    splits = []
+    for folder in folders:
+        splits += _mmp_fold(folder)
+    return splits
+
+
+def _mmp_folder(folder: Path) -> list[RawSplit]:
+    """Folders of one fold each, of one task."""
+    tasks = _mmp_tasks(folder)
+    if len(tasks) > 1:
         raise InputError(
-            f"{file}: expected a column {' or '.join(ID_COLUMNS)} beside {listed(folds)}",
+            f"{folder}: holds the folds of {len(tasks)} tasks: {listed(tasks, 20)}; name one of "
+            f"them, such as {folder / next(iter(tasks))}",
         )
-    ids = [cell.strip() for cell in table[name]]
-    found = []
+    return _mmp_folds(next(iter(tasks.values()), []))
+
+
+# -- Patho-Bench and STAMP
+
+
+def _patho_bench(file: Path, table: pd.DataFrame) -> list[RawSplit]:
+    """Columns ``fold_<number>`` that hold train, val or test, and one of ids; a row per slide."""
+    names = [str(name) for name in table if re.fullmatch(r"fold_\d+", str(name))]
+    folds = sorted(names, key=lambda name: int(name.removeprefix("fold_")))
+    if not folds:
+        return []
+    error = (
+        f"{file}: expected a column {' or '.join(ID_COLUMNS)} beside {listed(folds)}"
+    )
+    ids = _id_column(table, ID_COLUMNS, error)
+    splits = []
     for fold in folds:
-        words = [cell.strip().lower() for cell in table[fold]]
-        strange = sorted(set(words) - {*PARTS, ""})
+        part = table[fold].str.strip().str.lower()
+        strange = sorted(set(part) - {*PARTS, ""})
         if strange:
             raise InputError(
                 f"{file}: {fold} must hold train, val or test, got {listed(map(repr, strange))}",
             )
-        rows = list(zip(ids, words, strict=True))  # a patient has a row per slide
-        of = {
-            part: tuple(dict.fromkeys(one for one, word in rows if word == part))
-            for part in PARTS
-        }
-        note = (JOINED,) if of["val"] else ()
-        found.append(
-            RawSplit(
-                f"{file.name}, {fold}",
-                (*of["train"], *of["val"]),
-                of["test"],
-                note,
-            ),
-        )
-    return found
+        train, val, test = (tuple(ids[part == name].unique()) for name in PARTS)
+        notes = (JOINED,) if val else ()
+        where = f"{file.name}, {fold}"
+        splits.append(RawSplit(where, (*train, *val), test, notes))
+    return splits
 
 
 def _stamp(file: Path) -> list[RawSplit]:
+    """``{"splits": [{"train_patients": […], "test_patients": […]}, …]}``."""
     content = read_json(file)
-    splits = content.get("splits") if isinstance(content, dict) else None
-    if not isinstance(splits, list) or not splits:
+    given = content.get("splits") if isinstance(content, dict) else None
+    if not isinstance(given, list) or not given:
         raise InputError(
-            f'{file}: expected {{"splits": [{{"train_patients": […], "test_patients": […]}}, …]}}',
+            f'{file}: expected {{"splits": [{{"train_patients": […], '
+            '"test_patients": […]}, …]}',
         )
-    return [
-        RawSplit(
-            f"{file.name}, split {number}",
-            *(
-                _texts(file, number, split, f"{part}_patients")
-                for part in ("train", "test")
-            ),
-        )
-        for number, split in enumerate(splits)
-    ]
+    splits = []
+    for number, split in enumerate(given):
+        ids = []
+        for key in ("train_patients", "test_patients"):
+            texts = split.get(key) if isinstance(split, dict) else None
+            with context(f"{file}: split {number}"):
+                ids.append(tuple(map(str.strip, stored_texts(texts, key))))
+        splits.append(RawSplit(f"{file.name}, split {number}", *ids))
+    return splits
 
 
-def _texts(file: Path, number: int, split: Any, key: str) -> tuple[str, ...]:
-    ids = split.get(key) if isinstance(split, dict) else None
-    if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
-        raise InputError(f"{file}: split {number}: {key} must be a list of texts")
-    return tuple(one.strip() for one in ids)
+FOLDERS = (_clam_folder, _mmp_fold, _mmp_folder)
+"""Readers of folders, each of which gives nothing where the layout is another."""

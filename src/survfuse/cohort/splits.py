@@ -11,6 +11,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from survfuse._errors import CohortError, listed
+from survfuse._types import BoolArray
+from survfuse.cohort.array_types import Integers
 from survfuse.cohort.cohort_data import Cohort
 from survfuse.cohort.group_folds import deal_groups
 
@@ -36,17 +38,15 @@ class Split:
 
 
 def splits_from_folds(table: pd.DataFrame) -> tuple[Split, ...]:
-    """Turn folds (`patient_id, repeat, fold`) into splits: trained on all other folds of the repeat."""
-    found = []
+    """Turn folds (`patient_id, repeat, fold`) into splits: all other folds are trained on."""
+    splits = []
     for repeat, whole in table.groupby("repeat", sort=True):
         for fold in np.unique(whole["fold"]):
             tested = whole["fold"] == fold
-            train, test = (
-                tuple(sorted(whole.loc[rows, "patient_id"]))
-                for rows in (~tested, tested)
-            )
-            found.append(Split(int(str(repeat)), int(fold), train, test))
-    return tuple(found)
+            train = tuple(sorted(whole["patient_id"][~tested]))
+            test = tuple(sorted(whole["patient_id"][tested]))
+            splits.append(Split(int(str(repeat)), int(fold), train, test))
+    return tuple(splits)
 
 
 def make_folds(
@@ -72,8 +72,9 @@ def make_folds(
     ----------
     cohort : Cohort or sequence of str
         The patients.
-    outcome : DataFrame indexed by id with a column `event`, or object with `.event` in the order of the ids
-        Needed when `cohort` is a sequence of ids.
+    outcome : DataFrame or object with `.event`
+        Indexed by id, with a column `event`; or events in the order of the ids. Needed
+        when `cohort` is a sequence of ids.
     folds, repeats : int
         Folds of a split; independent splits.
     seed : int
@@ -99,25 +100,23 @@ def make_folds(
     >>> table.groupby("fold").size().tolist()
     [2, 2]
     """
-    ids, event = _ids_and_events(cohort, outcome)
-    order = np.argsort(np.array(ids, dtype=object))
-    ids = [ids[row] for row in order]
-    event = event[order]
-    labels = _labels(cohort, groups, ids)
+    event = _events(cohort, outcome).sort_index()
+    ids = list(event.index)
+    labels = None if groups is None else _labels(cohort, groups, ids)
     tables = []
     for repeat in range(repeats):
         generator = np.random.default_rng([seed, repeat])
-        fold = (
-            _deal(event, folds, generator)
-            if labels is None
-            else _deal_groups(event, labels, folds, generator)
-        )
-        _require_events(event, fold, folds)
-        tables.append(pd.DataFrame({"patient_id": ids, "repeat": repeat, "fold": fold}))
+        fold = _deal(event.to_numpy(), labels, folds, generator)
+        _require_events(event.to_numpy(), fold, list(map(str, range(folds))))
+        tables.append(_table(ids, fold, repeat))
     return pd.concat(tables, ignore_index=True)
 
 
-def inner_folds(event: npt.ArrayLike, n: int, seed: int) -> npt.NDArray[np.int64]:
+def _table(ids: Sequence[str], fold: Integers, repeat: int = 0) -> pd.DataFrame:
+    return pd.DataFrame({"patient_id": list(ids), "repeat": repeat, "fold": fold})
+
+
+def inner_folds(event: npt.ArrayLike, n: int, seed: int) -> Integers:
     """Deal training patients into inner folds, stratified on the event.
 
     Parameters
@@ -141,20 +140,19 @@ def inner_folds(event: npt.ArrayLike, n: int, seed: int) -> npt.NDArray[np.int64
     flags = np.asarray(event, bool)
     events = int(flags.sum())
     if events < n:
-        hint = (
-            f"set model.selection.folds={events}"
-            if events > 1
-            else "train on more with the event"
-        )
+        hint = "train on more with the event"
+        if events > 1:
+            hint = f"set model.selection.folds={events}"
         raise CohortError(
-            f"{n} inner folds need at least {n} training patients with the event, got {events}; {hint}",
+            f"{n} inner folds need at least {n} training patients with the event, got {events}; "
+            f"{hint}",
         )
-    fold = _deal(flags, n, np.random.default_rng([seed, n]))
-    _require_events(flags, fold, n)
+    fold = _deal(flags, None, n, np.random.default_rng([seed, n]))
+    _require_events(flags, fold, list(map(str, range(n))))
     return fold
 
 
-def holdout(event: npt.ArrayLike, share: float, seed: int) -> npt.NDArray[np.bool_]:
+def holdout(event: npt.ArrayLike, share: float, seed: int) -> BoolArray:
     """Draw a share of the patients, events and censored alike.
 
     Parameters
@@ -211,13 +209,9 @@ def given_folds(cohort: Cohort) -> pd.DataFrame:
         raise CohortError(
             f"expected two or more folds in the fold column, got {listed(names)}",
         )
-    number = {name: index for index, name in enumerate(names)}
-    fold = np.array([number[name] for name in cohort.folds], np.int64)
-    _, event = _ids_and_events(cohort, None)
-    _require_events(event, fold, len(names), names)
-    return pd.DataFrame(
-        {"patient_id": list(cohort.patients), "repeat": 0, "fold": fold},
-    )
+    fold = pd.Index(names).get_indexer(pd.Index(cohort.folds)).astype(np.int64)
+    _require_events(_events(cohort).to_numpy(), fold, names)
+    return _table(cohort.patients, fold)
 
 
 def leave_one_group_out(
@@ -255,44 +249,28 @@ def leave_one_group_out(
     """
     if min_events < 1:
         raise CohortError(f"min_events must be 1 or more, got {min_events}")
-    labels = _labels(cohort, group, list(cohort.patients))
-    assert labels is not None
-    _, event = _ids_and_events(cohort, None)
+    labels = _labels(cohort, group, cohort.patients)
+    event = _events(cohort).to_numpy()
     names, member = np.unique(labels, return_inverse=True)
-    events = np.bincount(member, weights=event)
-    pooled = events < min_events
-    told = [str(name) for name in names[~pooled]]
+    pooled = np.bincount(member, weights=event) < min_events
+    alone = names[~pooled].tolist()
     if pooled.any():
-        told.append(f"{REST} ({', '.join(names[pooled].tolist())})")
-    number = np.where(pooled, len(told) - 1, np.cumsum(~pooled) - 1)
+        alone.append(f"{REST} ({', '.join(names[pooled].tolist())})")
+    number = np.where(pooled, len(alone) - 1, np.cumsum(~pooled) - 1)
     fold = number[member].astype(np.int64)
-    _require_trainable(event, fold, told, group)
-    return pd.DataFrame(
-        {
-            "patient_id": list(cohort.patients),
-            "repeat": 0,
-            "fold": fold,
-            "group": [told[place] for place in fold.tolist()],
-        },
-    )
-
-
-def _require_trainable(
-    event: npt.NDArray[np.bool_],
-    fold: npt.NDArray[np.int64],
-    told: Sequence[str],
-    group: str,
-) -> None:
-    if len(told) < 2:
+    if len(alone) < 2:
         raise CohortError(
-            f"leaving one {group} out needs two or more folds, got {listed(told)}; use make_folds",
+            f"leaving one {group} out needs two or more folds, got {listed(alone)}; use make_folds",
         )
-    counts = np.bincount(fold, weights=event, minlength=len(told))
+    counts = np.bincount(fold, weights=event)
     if counts.max() == counts.sum():
         raise CohortError(
-            f"all {int(counts.sum())} events lie in {group} {told[int(counts.argmax())]}; "
+            f"all {int(counts.sum())} events lie in {group} {alone[int(counts.argmax())]}; "
             "without it there is nothing to train on",
         )
+    table = _table(cohort.patients, fold)
+    table["group"] = np.array(alone, dtype=object)[fold]
+    return table
 
 
 def _natural(name: str) -> tuple[bool, float, str]:
@@ -302,110 +280,84 @@ def _natural(name: str) -> tuple[bool, float, str]:
         return (True, 0.0, name)
 
 
-def _ids_and_events(
-    cohort: Cohort | Sequence[str],
-    outcome: Any,
-) -> tuple[list[str], npt.NDArray[np.bool_]]:
-    if isinstance(cohort, Cohort):
-        ids = list(cohort.patients)
-        outcome = cohort.outcome if outcome is None else outcome
-    else:
-        ids = [str(patient) for patient in cohort]
+def _events(cohort: Cohort | Sequence[str], outcome: Any = None) -> pd.Series[bool]:
+    """Who has the event, by patient."""
+    ids = list(map(str, cohort.patients if isinstance(cohort, Cohort) else cohort))
+    if isinstance(cohort, Cohort) and outcome is None:
+        outcome = cohort.outcome
     if outcome is None:
         raise CohortError("folds are stratified on the event, but no outcome is known")
     if len(set(ids)) < len(ids):
         raise CohortError("folds are made by patient, but ids are repeated")
     if isinstance(outcome, pd.DataFrame):
-        if "time" in outcome and outcome["time"].loc[ids].isna().any():
+        outcome = outcome.loc[ids]
+        if "time" in outcome and outcome["time"].isna().any():
             raise CohortError(
                 "folds are stratified on the event, but some patients have no outcome",
             )
-        return ids, outcome["event"].loc[ids].to_numpy(bool)
     event = np.asarray(outcome.event, bool)
     if event.shape != (len(ids),):
         raise CohortError(
             f"expected one event per patient ({len(ids)}), got shape {event.shape}",
         )
-    return ids, event
+    return pd.Series(event, index=pd.Index(ids, dtype=object))
 
 
 def _labels(
     cohort: Cohort | Sequence[str],
-    groups: str | Mapping[str, str] | None,
+    groups: str | Mapping[str, str],
     ids: Sequence[str],
-) -> npt.NDArray[np.str_] | None:
+) -> npt.NDArray[np.str_]:
     """Group of each patient, refusing patients without one."""
-    if groups is None:
-        return None
     if isinstance(groups, str):
-        known = list(cohort.groups) if isinstance(cohort, Cohort) else []
-        if not isinstance(cohort, Cohort) or groups not in known:
+        known = cohort.groups if isinstance(cohort, Cohort) else pd.DataFrame()
+        if groups not in known:
             raise CohortError(
                 f"unknown group {groups!r}; the cohort file names {listed(known) or 'none'} "
                 f"(say there `groups: {{{groups}: COLUMN}}`, a column of the outcome's table)",
             )
-        column: Mapping[Any, Any] = cohort.groups[groups].to_dict()
+        column: Mapping[Any, Any] = known[groups].to_dict()
     else:
         column = groups
-    without = [patient for patient in ids if not column.get(patient)]
+    labels = [column.get(patient) or "" for patient in ids]
+    without = [patient for patient, label in zip(ids, labels, strict=True) if not label]
     if without:
         raise CohortError(
             f"patients without a group: {listed(without)}; give them one or exclude them",
         )
-    return np.array([str(column[patient]) for patient in ids])
+    return np.array(labels, dtype=str)
 
 
 def _deal(
-    event: npt.NDArray[np.bool_],
+    event: BoolArray,
+    labels: npt.NDArray[np.str_] | None,
     folds: int,
     generator: np.random.Generator,
-) -> npt.NDArray[np.int64]:
-    """Deal shuffled events, then shuffled censored, to the folds in turn."""
-    _require_enough(int(event.sum()), folds, "events")
-    order = np.concatenate(
-        [
-            generator.permutation(np.flatnonzero(event)),
-            generator.permutation(np.flatnonzero(~event)),
-        ],
-    )
-    fold = np.empty(len(event), np.int64)
-    fold[order] = np.arange(len(event)) % folds
-    return fold
-
-
-def _deal_groups(
-    event: npt.NDArray[np.bool_],
-    labels: npt.NDArray[np.str_],
-    folds: int,
-    generator: np.random.Generator,
-) -> npt.NDArray[np.int64]:
-    """Deal whole groups, evenly in events and patients."""
-    names, member = np.unique(labels, return_inverse=True)
-    _require_enough(len(names), folds, "groups")
-    return deal_groups(event, member, folds, generator)
-
-
-def _require_enough(count: int, folds: int, what: str) -> None:
+) -> Integers:
+    """Deal shuffled events, then shuffled censored, in turn; or whole groups evenly."""
+    names, member = np.unique(event if labels is None else labels, return_inverse=True)
+    count, what = int(event.sum()), "events"
+    if labels is not None:
+        count, what = len(names), "groups"
     if folds < 2:
         raise CohortError(f"expected two or more folds, got {folds}")
     if count < folds:
         raise CohortError(
             f"{folds} folds need at least {folds} {what}, got {count}; use fewer folds",
         )
+    if labels is not None:
+        return deal_groups(event, member, folds, generator)
+    happened = generator.permutation(np.flatnonzero(event))
+    censored = generator.permutation(np.flatnonzero(~event))
+    fold = np.empty(len(event), np.int64)
+    fold[np.concatenate([happened, censored])] = np.arange(len(event)) % folds
+    return fold
 
 
-def _require_events(
-    event: npt.NDArray[np.bool_],
-    fold: npt.NDArray[np.int64],
-    folds: int,
-    names: Sequence[str] | None = None,
-) -> None:
-    counts = np.bincount(fold, weights=event, minlength=folds)
-    empty = [
-        names[index] if names is not None else str(index)
-        for index in np.flatnonzero(counts == 0).tolist()
-    ]
-    if empty:
+def _require_events(event: BoolArray, fold: Integers, names: Sequence[str]) -> None:
+    counts = np.bincount(fold, weights=event, minlength=len(names))
+    empty = np.array(names, dtype=object)[counts == 0]
+    if len(empty):
         raise CohortError(
             f"fold {listed(empty)} has no event, so nothing can be tested there; "
             "use fewer folds or merge groups",

@@ -1,15 +1,15 @@
-"""Columns of a table as the training patients had them: numbers within limits, levels that enough carry."""
+"""Columns of a table as learned from the training patients: numbers and categories."""
 
 from __future__ import annotations
 
-import functools
+import json
 from dataclasses import dataclass
-from typing import Any, get_type_hints
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
 
 from survfuse._errors import listed
 from survfuse._types import BoolArray, FloatArray
@@ -18,6 +18,7 @@ from survfuse.cohort.outliers import COPY_NUMBERS, LARGEST, codes, fences
 from survfuse.readers.cell_text import only_difference
 
 OUT_OF_RANGE = "out of range"
+STRICT = ConfigDict(strict=True, extra="forbid")
 Remark = tuple[str, str, str]  # feature, kind, detail
 Ids = npt.NDArray[np.object_]
 
@@ -48,6 +49,8 @@ class NumberColumn:
         Values that count as not known.
     """
 
+    __pydantic_config__ = STRICT
+
     name: str
     mean: float
     sd: float
@@ -72,42 +75,33 @@ class NumberColumn:
         return (f"{self.name}=missing",) if self.indicator else ()
 
     def apply(
-        self,
-        values: FloatArray,
-        ids: Ids,
+        self, values: FloatArray, ids: Ids
     ) -> tuple[FloatArray, dict[str, Remark]]:
-        """Features (patients, features) of values that are NaN where missing, and remarks by patient."""
+        """Features (patients, features) of values, NaN where missing, and remarks by patient."""
         missing = np.isnan(values)
-        unknown = missing | self._implausible(values)
+        implausible = np.zeros(len(values), bool)
+        if self.limited:  # in bundles that older versions wrote every value counts
+            implausible = _beyond(values, self.least, self.most, self.codes)
+        unknown = missing | implausible
         block = []
         remarks: dict[str, Remark] = {}
         if not self.constant:
             within = np.clip(values, self.low, self.high) if self.limited else values
             block.append(np.where(unknown, 0.0, (within - self.mean) / self.sd))
-            remarks = self._outside(values, ids)
+            remarks = self._outside(values, implausible, ids)
         if self.indicator:
             block.append(unknown.astype(np.float64))
         else:
             detail = f"missing; training mean {self.mean:g} used"
-            remarks |= {
-                str(patient): (self.name, "imputed", detail) for patient in ids[missing]
-            }
+            remarks |= dict.fromkeys(ids[missing], (self.name, "imputed", detail))
         return np.stack(block, axis=1), remarks
 
-    def _implausible(self, values: FloatArray) -> BoolArray:
-        """Which values count as not known; in bundles that older versions wrote none does."""
-        if not self.limited:
-            return np.zeros(len(values), dtype=bool)
-        return _beyond(values, self.least, self.most, self.codes)
-
-    def _outside(self, values: FloatArray, ids: Ids) -> dict[str, Remark]:
-        """Tell values that are far outside the training range, and those that are changed."""
-        implausible = self._implausible(values)
-        far = (
-            implausible
-            | (values < self.low - 3 * self.sd)
-            | (values > self.high + 3 * self.sd)
-        )
+    def _outside(
+        self, values: FloatArray, implausible: BoolArray, ids: Ids
+    ) -> dict[str, Remark]:
+        """Remarks on values far outside the training range, and on changed ones."""
+        below, above = self.low - 3 * self.sd, self.high + 3 * self.sd
+        far = implausible | (values < below) | (values > above)
         changed = implausible | (values < self.low) | (values > self.high)
         remarks = {}
         for row in np.flatnonzero(changed & (far | self.limited)):
@@ -116,11 +110,8 @@ class NumberColumn:
                 detail += "; taken as not known"
             elif self.limited:
                 detail += f"; taken as {np.clip(values[row], self.low, self.high):g}"
-            remarks[str(ids[row])] = (
-                self.name,
-                OUT_OF_RANGE if far[row] else "limited",
-                detail,
-            )
+            kind = OUT_OF_RANGE if far[row] else "limited"
+            remarks[str(ids[row])] = (self.name, kind, detail)
         return remarks
 
 
@@ -144,6 +135,8 @@ class CategoryColumn:
         A feature says that the category is missing or unknown.
     """
 
+    __pydantic_config__ = STRICT
+
     name: str
     categories: tuple[str, ...]
     shares: tuple[float, ...] = ()
@@ -163,14 +156,11 @@ class CategoryColumn:
         return (f"{self.name}=unknown",) if self.indicator and self.categories else ()
 
     def apply(
-        self,
-        cells: pd.Series[str],
-        ids: Ids,
+        self, cells: pd.Series[str], ids: Ids
     ) -> tuple[FloatArray, dict[str, Remark]]:
-        """Features (patients, features) of cells that are None where missing, and remarks by patient."""
-        code = pd.Index(self.categories, dtype=object).get_indexer(
-            pd.Index(cells, dtype=object),
-        )
+        """Features (patients, features) of cells, None where missing, and remarks by patient."""
+        index = pd.Index(self.categories, dtype=object)
+        code = index.get_indexer(pd.Index(cells, dtype=object))
         rare = cells.isin(self.rare).to_numpy(bool)
         if self.pooled:
             code[rare] = len(self.categories)
@@ -181,37 +171,27 @@ class CategoryColumn:
             block[average, : len(self.values)] = self.shares
         if self.indicator:
             block[average & ~rare, -1] = 1.0
-        return block, self._remarks(cells, ids, average, rare)
-
-    def _remarks(
-        self,
-        cells: pd.Series[str],
-        ids: Ids,
-        average: BoolArray,
-        rare: BoolArray,
-    ) -> dict[str, Remark]:
         remarks = {}
         for row in np.flatnonzero(average):
             cell = cells.iloc[row]
-            if cell is None:
-                if self.indicator:
-                    continue
-                remark = (self.name, "imputed", "missing; training shares used")
-            elif rare[row]:
-                remark = (self.name, "rare category", f"{cell!r}; training shares used")
-            else:
-                trifle = only_difference([cell], [*self.categories, *self.rare])
-                detail = f"{cell!r}; treated as unknown" + (
-                    f" ({trifle})" if trifle else ""
-                )
-                remark = (self.name, "unseen category", detail)
-            remarks[str(ids[row])] = remark
-        return remarks
+            if cell is not None or not self.indicator:
+                remarks[str(ids[row])] = self._remark(cell)
+        return block, remarks
+
+    def _remark(self, cell: str | None) -> Remark:
+        """What is assumed of a patient whose category is missing, rare or unseen."""
+        if cell is None:
+            return self.name, "imputed", "missing; training shares used"
+        if cell in self.rare:
+            return self.name, "rare category", f"{cell!r}; training shares used"
+        near = only_difference([cell], [*self.categories, *self.rare])
+        detail = f"{cell!r}; treated as unknown" + (f" ({near})" if near else "")
+        return self.name, "unseen category", detail
 
 
 Column = NumberColumn | CategoryColumn
 Learned = tuple[Column | None, list[str]]
-"""A column, None where it is not used, and what is to be said about it."""
+"""A column, None where it is not used, and notes about it."""
 
 
 def fit_number(
@@ -236,33 +216,37 @@ def fit_number(
     copy_number : bool
         Whether the numbers are copy numbers from -2 to 2, none of which is doubted.
     """
-    if np.isnan(values).all():
+    known = values[~np.isnan(values)]
+    if not len(known):
         return None, [f"{name} dropped: no training patient has a value"]
-    least, most, found = (
-        _plausible(values) if levels is None else (-LARGEST, LARGEST, ())
-    )
+    least, most, coded = -LARGEST, LARGEST, np.empty(0)
     if copy_number:
-        least, most, found = min(COPY_NUMBERS), max(COPY_NUMBERS), ()
-    wrong = _beyond(values, least, most, found)
+        least, most = min(COPY_NUMBERS), max(COPY_NUMBERS)
+    elif levels is None:
+        least, most = fences(known)
+        coded = np.unique(known[codes(known)])
+    wrong = _beyond(values, least, most, coded)
     missing = np.isnan(values) | wrong
     known, of_known = values[~missing], support.of(~missing)
     low, high = float(known.min()), float(known.max())
-    fate = f"far outside {low:g} to {high:g}, or a code: taken as not known"
-    told = listed(
-        [
-            f"{value:g} ({patient})"
-            for value, patient in zip(values[wrong], ids[wrong], strict=True)
-        ],
-    )
-    notes = [f"{name}: {told}: {fate}"] if told else []
+    notes = []
+    if wrong.any():
+        pairs = zip(values[wrong], ids[wrong], strict=True)
+        examples = listed(f"{value:g} ({patient})" for value, patient in pairs)
+        notes.append(
+            f"{name}: {examples}: far outside {low:g} to {high:g}, or a code: taken as not known"
+        )
     if low == high:
         return None, [*notes, _constant(name, missing)]
     common, counts = np.unique(known, return_counts=True)
-    others = known != common[counts.argmax()]
+    mode = common[counts.argmax()]
+    others = known != mode
     if 2 * others.sum() <= len(known) and not of_known.enough(others):
-        told = f"{of_known.counted(others)} differ from {common[counts.argmax()]:g}"
-        return None, [*notes, f"{name} dropped: {told}, too few to learn from"]
-    indicator, note = _indicator(name, missing, support, "mean")
+        reason = (
+            f"{of_known.counted(others)} differ from {mode:g}, too few to learn from"
+        )
+        return None, [*notes, f"{name} dropped: {reason}"]
+    indicator, about = _indicator(name, missing, support, "mean")
     column = NumberColumn(
         name=name,
         mean=float(known.mean()),
@@ -275,51 +259,34 @@ def fit_number(
         limited=levels is None,
         least=least,
         most=most,
-        codes=found,
+        codes=tuple(coded.tolist()),
     )
-    return column, notes + note
-
-
-def _plausible(values: FloatArray) -> tuple[float, float, tuple[float, ...]]:
-    """Fences beyond which a number is taken as not known, and codes within them."""
-    known = values[~np.isnan(values)]
-    coded = tuple(float(value) for value in np.unique(known[codes(known)]))
-    return *fences(known), coded
+    return column, notes + about
 
 
 def _beyond(
-    values: FloatArray,
-    least: float,
-    most: float,
-    coded: tuple[float, ...],
+    values: FloatArray, least: float, most: float, coded: npt.ArrayLike
 ) -> BoolArray:
     """Which numbers are taken as not known; False where missing."""
     return np.asarray((values < least) | (values > most) | np.isin(values, coded))
 
 
 def _constant(name: str, missing: BoolArray) -> str:
-    """Say that a column has one value, and what to do where its blanks are meant as another."""
-    blanks = ""
+    """Note that a column has one value, and what to do where its blanks are meant as another."""
+    note = f"{name} dropped: constant in training"
     if missing.any():
-        blanks = ", but for missing cells; if a blank cell means something, write it as a value"
-    return f"{name} dropped: constant in training{blanks}"
+        note += ", but for missing cells; if a blank cell means something, write it as a value"
+    return note
 
 
 def _indicator(
-    name: str,
-    missing: BoolArray,
-    support: Support,
-    average: str,
+    name: str, missing: BoolArray, support: Support, average: str
 ) -> tuple[bool, list[str]]:
-    """Decide whether a feature tells missing cells, and say so where it does not."""
-    if not missing.any():
-        return False, []
-    if support.enough(missing, blank=True):
-        return True, []
-    told = support.counted(missing)
-    return False, [
-        f"{name}: missing in {told}: too few to learn from, the training {average} is used",
-    ]
+    """Whether a feature says that a cell is missing, and a note where it does not."""
+    if not missing.any() or support.enough(missing, blank=True):
+        return bool(missing.any()), []
+    reason = f"missing in {support.counted(missing)}: too few to learn from"
+    return False, [f"{name}: {reason}, the training {average} is used"]
 
 
 def fit_category(name: str, cells: pd.Series[str], support: Support) -> Learned:
@@ -339,39 +306,41 @@ def fit_category(name: str, cells: pd.Series[str], support: Support) -> Learned:
     place, levels = pd.factorize(known, sort=True)
     if len(levels) == 1:
         return None, [_constant(name, missing)]
-    enough = np.array([of_known.enough(place == code) for code in range(len(levels))])
-    kept = tuple(str(level) for level in levels[enough])
-    rare = tuple(str(level) for level in levels[~enough])
+    enough = np.zeros(len(levels), bool)
+    few = []
+    for code, level in enumerate(levels):
+        carriers = place == code
+        enough[code] = of_known.enough(carriers)
+        if not enough[code]:
+            few.append(f"{level!r} ({of_known.counted(carriers)})")
+    common = tuple(map(str, levels[enough]))
+    rare = tuple(map(str, levels[~enough]))
     in_pool = ~enough[place]
     pooled = len(rare) > 1 and of_known.enough(in_pool)
-    few = [
-        f"{level!r} ({of_known.counted(place == levels.get_loc(level))})"
-        for level in rare
-    ]
-    told = listed(few, 5)
-    if not kept:
-        return None, [
-            f"{name} dropped: no category on which enough patients differ: {told}",
-        ]
-    fate = 'pooled as "other"' if pooled else "taken as the average patient"
-    notes = [f"{name}: too few to learn from, {fate}: {told}"] if rare else []
-    indicator, note = _indicator(name, missing, support, "shares")
+    examples = listed(few, 5)
+    if not common:
+        reason = f"no category on which enough patients differ: {examples}"
+        return None, [f"{name} dropped: {reason}"]
+    notes = []
+    if rare:
+        fate = 'pooled as "other"' if pooled else "taken as the average patient"
+        notes.append(f"{name}: too few to learn from, {fate}: {examples}")
+    indicator, about = _indicator(name, missing, support, "shares")
     counts = np.append(np.bincount(place)[enough], [in_pool.sum()] * pooled)
-    shares = tuple(float(share) for share in counts / counts.sum())
-    return CategoryColumn(name, kept, shares, rare, pooled, indicator), notes + note
+    shares = tuple((counts / counts.sum()).tolist())
+    column = CategoryColumn(name, common, shares, rare, pooled, indicator)
+    return column, notes + about
 
 
 def to_plain(column: Column) -> dict[str, Any]:
     """Return a column as JSON."""
-    return {
-        name: list(value) if isinstance(value, tuple) else value
-        for name, value in vars(column).items()
-    }
+    plain: dict[str, Any] = _ADAPTERS[type(column)].dump_python(column, mode="json")
+    return plain
 
 
-@functools.cache
-def _field_types(kind: type[Column]) -> dict[str, TypeAdapter[Any]]:
-    return {name: TypeAdapter(hint) for name, hint in get_type_hints(kind).items()}
+_ADAPTERS: dict[type[Column], TypeAdapter[Any]] = {
+    kind: TypeAdapter(kind) for kind in (NumberColumn, CategoryColumn)
+}
 
 
 def from_plain(state: dict[str, Any]) -> Column:
@@ -382,23 +351,16 @@ def from_plain(state: dict[str, Any]) -> Column:
     ValueError
         When a field is of another type, or fields do not fit each other.
     """
-    fields: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in state.items()
-    }
     kind = CategoryColumn if "categories" in state else NumberColumn
-    column: Column = kind(**fields)
-    for name, field_type in _field_types(kind).items():
-        field_type.validate_python(getattr(column, name), strict=True)
-    if isinstance(column, CategoryColumn):
-        names = (*column.categories, *column.rare)
-        if len(set(names)) < len(names) or len(column.shares) not in (
-            0,
-            len(column.values),
-        ):
-            raise ValueError(
-                f"{column.name}: its categories are not distinct, or have no share each",
-            )
-    elif not (column.sd > 0 or column.constant) or column.low > column.high:
-        raise ValueError(f"{column.name}: expected sd > 0 and low <= high")
+    column: Column = _ADAPTERS[kind].validate_json(json.dumps(state))
+    if isinstance(column, NumberColumn):
+        if not (column.sd > 0 or column.constant) or column.low > column.high:
+            raise ValueError(f"{column.name}: expected sd > 0 and low <= high")
+        return column
+    names = (*column.categories, *column.rare)
+    counts = (0, len(column.values))
+    if len(set(names)) < len(names) or len(column.shares) not in counts:
+        raise ValueError(
+            f"{column.name}: its categories are not distinct, or have no share each",
+        )
     return column

@@ -1,24 +1,25 @@
-"""Tile features on one scale, and fewer of them: moments and principal components of the training tiles."""
+"""Tile features: scaled, and their principal components."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from survfuse._errors import TransformError
 from survfuse._storage import stored_array, stored_texts
+from survfuse.cohort.array_types import AnyArray, Arrays, Floats, Numbers, State
 from survfuse.cohort.modalities import BagData
 from survfuse.cohort.principal_components import oriented
-from survfuse.cohort.tile_moments import tile_moments
+from survfuse.cohort.tile_moments import spaced, tile_moments
 
 PATIENTS_AT_ONCE = 64
 COMPONENT_TILES = 64  # of each patient, evenly spaced, for the principal components
 MPP_TOLERANCE = 0.05  # relative
+ARRAYS: Mapping[str, tuple[int | None, ...]] = {"mean": (), "sd": (), "axes": (None,)}
+"""Arrays of a scaler, and their shape after the features of a tile."""
 FLAT = 1e-6  # of the largest absolute value: a deviation below it is rounding
 
 
@@ -27,7 +28,7 @@ class BagScaler:
     """Standardise each tile feature, and turn them to their principal components.
 
     Every training tile weighs the same, but of a patient with more than
-    ``MOST_TILES`` (`tile_moments`) tiles only that many, evenly spaced, are looked at, so that
+    ``MOST_TILES`` (`tile_moments`) tiles only that many, evenly spaced, are read, so that
     one huge slide does not set the scale. Features without variance keep deviation 1.
 
     Attributes
@@ -50,9 +51,11 @@ class BagScaler:
     dim: int
     encoder: str | None
     mpp: float | None
-    mean: npt.NDArray[np.float64] | None
-    sd: npt.NDArray[np.float64] | None
-    axes: npt.NDArray[np.float64] | None = None
+    mean: Numbers | None
+    sd: Numbers | None
+    axes: Numbers | None = None
+    kind: ClassVar[str] = "bag"
+    notes: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def fit(
@@ -72,7 +75,7 @@ class BagScaler:
             Training patients.
         scaling : {"standard", "none"}
         components : int, optional
-            Principal components kept; all features where there are no more than that.
+            Number of principal components; all features where there are no more than that.
         """
         mean = sd = None
         if scaling == "standard":
@@ -89,6 +92,11 @@ class BagScaler:
         return self.dim if self.axes is None else self.axes.shape[1]
 
     @property
+    def changes(self) -> bool:
+        """Whether tiles are scaled or turned at all."""
+        return self.mean is not None or self.axes is not None
+
+    @property
     def features(self) -> tuple[str, ...]:
         """Names of the tile features after the transform."""
         kind = "" if self.axes is None else "pc"
@@ -102,66 +110,60 @@ class BagScaler:
         TransformError
             Names what was expected and what came.
         """
+        encoder, mpp = data.store.encoder, data.store.mpp
         if data.features != self.dim:
             raise TransformError(
                 f"{self.name}: trained on {self.dim} features per tile "
                 f"({self.encoder or 'encoder not said'}), this cohort has {data.features} "
-                f"({data.store.encoder or 'encoder not said'})",
+                f"({encoder or 'encoder not said'})",
             )
-        if self.encoder and data.store.encoder and self.encoder != data.store.encoder:
+        if self.encoder and encoder and self.encoder != encoder:
             way = f"extract features with {self.encoder!r}"
-            if "_without_" in f"{self.encoder} {data.store.encoder}":
+            if "_without_" in f"{self.encoder} {encoder}":
                 way = "name the same columns under `exclude_features` as in training"
             raise TransformError(
                 f"{self.name}: trained on tiles of encoder {self.encoder!r}, this cohort has "
-                f"{data.store.encoder!r}; {way}",
+                f"{encoder!r}; {way}",
             )
-        if (
-            self.mpp
-            and data.store.mpp
-            and abs(data.store.mpp / self.mpp - 1) > MPP_TOLERANCE
-        ):
+        if self.mpp and mpp and abs(mpp / self.mpp - 1) > MPP_TOLERANCE:
             raise TransformError(
                 f"{self.name}: trained on tiles of {self.mpp:g} microns per pixel, this cohort has "
-                f"{data.store.mpp:g}; extract features at {self.mpp:g}",
+                f"{mpp:g}; extract features at {self.mpp:g}",
             )
 
-    def apply(self, tiles: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    def scale(self, tiles: AnyArray) -> Floats:
         """Transform tiles, (tiles, dim), into a new float32 array, (tiles, width)."""
-        scaled = _as_float32(tiles)
+        if tiles.dtype == np.float16:
+            import torch  # not at the top: looking at a cohort needs no torch
+
+            # ten times faster than NumPy
+            half = torch.from_numpy(np.ascontiguousarray(tiles))
+            scaled = np.asarray(half.float().numpy())
+        else:
+            scaled = np.array(tiles, dtype=np.float32)
         if self.mean is not None and self.sd is not None:
             scaled -= self.mean.astype(np.float32)
             scaled *= (1 / self.sd).astype(np.float32)
         return scaled if self.axes is None else scaled @ self.axes.astype(np.float32)
 
-    def apply_exact(self, tiles: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def scale_exactly(self, tiles: Numbers) -> Numbers:
         """Transform tiles, (tiles, dim), in double precision, (tiles, width)."""
-        scaled = (
-            tiles
-            if self.mean is None or self.sd is None
-            else (tiles - self.mean) / self.sd
-        )
-        return scaled if self.axes is None else scaled @ self.axes
+        if self.mean is not None and self.sd is not None:
+            tiles = (tiles - self.mean) / self.sd
+        return tiles if self.axes is None else tiles @ self.axes
 
-    def state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    def state(self) -> State:
         """Everything learned: JSON and arrays."""
-        about = {
-            "name": self.name,
-            "dim": self.dim,
-            "encoder": self.encoder,
-            "mpp": self.mpp,
-        }
-        arrays = {"mean": self.mean, "sd": self.sd, "axes": self.axes}
-        return about, {
-            name: array for name, array in arrays.items() if array is not None
-        }
+        state, arrays = {}, {}
+        for name, value in vars(self).items():
+            if name not in ARRAYS:
+                state[name] = value
+            elif value is not None:
+                arrays[name] = value
+        return state, arrays
 
     @classmethod
-    def from_state(
-        cls,
-        state: dict[str, Any],
-        tensors: dict[str, npt.NDArray[Any]],
-    ) -> BagScaler:
+    def from_state(cls, state: dict[str, Any], arrays: Arrays) -> BagScaler:
         """Make the scaler again from :meth:`state`.
 
         Raises
@@ -170,31 +172,23 @@ class BagScaler:
             When an array does not fit the others.
         """
         dim, mpp = state["dim"], state["mpp"]
-        if type(dim) is not int or (
-            mpp is not None and not (type(mpp) in (int, float) and mpp > 0)
-        ):
+        is_mpp = mpp is None or (type(mpp) in (int, float) and mpp > 0)
+        if type(dim) is not int or not is_mpp:
             raise TransformError(
                 f"expected dim, a whole number, and mpp > 0 or null, got {dim!r} and {mpp!r}",
             )
         stored_texts([state["name"], state["encoder"] or ""], "name and encoder")
-        shapes: dict[str, tuple[int | None, ...]] = {
-            "mean": (dim,),
-            "sd": (dim,),
-            "axes": (dim, None),
-        }
-        arrays: dict[str, Any] = dict.fromkeys(shapes)
-        for name in [name for name in shapes if name in tensors]:
-            arrays[name] = stored_array(tensors, name, shapes[name])
-        if (arrays["mean"] is None) != (arrays["sd"] is None):
+        if ("mean" in arrays) != ("sd" in arrays):
             raise TransformError("expected both or neither of the arrays mean and sd")
-        return cls(**state, **arrays)
+        learned: dict[str, Any] = dict.fromkeys(ARRAYS)
+        for name, more in ARRAYS.items():
+            if name in arrays:
+                learned[name] = stored_array(arrays, name, (dim, *more))
+        return cls(**state, **learned)
 
 
-def _moments(
-    data: BagData,
-    patients: list[str],
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Mean and population deviation over tiles, patient by patient (Chan et al. 1979, pairwise update)."""
+def _moments(data: BagData, patients: list[str]) -> tuple[Numbers, Numbers]:
+    """Mean and population deviation over tiles (Chan et al. 1979, pairwise update)."""
     count = 0
     mean = np.zeros(data.features)
     squares = np.zeros(data.features)  # sum of squared deviations
@@ -211,53 +205,24 @@ def _moments(
     return mean, np.where(sd > FLAT * np.maximum(largest, 1e-30), sd, 1.0)
 
 
-def _as_float32(tiles: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """Copy as float32; torch widens half precision ten times faster than NumPy."""
-    if tiles.dtype != np.float16:
-        return np.array(tiles, dtype=np.float32)
-    import torch  # not at the top: looking at a cohort needs no torch
-
-    wide: npt.NDArray[np.float32] = (
-        torch.from_numpy(np.ascontiguousarray(tiles)).float().numpy()
-    )
-    return wide
-
-
 def _axes(
-    scaler: BagScaler,
-    data: BagData,
-    patients: list[str],
-    components: int,
-) -> npt.NDArray[np.float64]:
-    """Principal axes of scaled training tiles, scaled to a mean variance of 1; (dim, components)."""
+    scaler: BagScaler, data: BagData, patients: list[str], components: int
+) -> Numbers:
+    """Principal axes of training tiles, scaled to a mean variance of 1; (dim, components)."""
     count, total = 0, np.zeros(scaler.dim)
     products = np.zeros((scaler.dim, scaler.dim))
-    blocks = _blocks(data, patients, COMPONENT_TILES)
-    while several := list(itertools.islice(blocks, PATIENTS_AT_ONCE)):
-        scaled = scaler.apply(np.concatenate(several))
+    for start in range(0, len(patients), PATIENTS_AT_ONCE):
+        blocks = []
+        for patient in patients[start : start + PATIENTS_AT_ONCE]:
+            rows = spaced(data.rows(patient), COMPONENT_TILES)
+            blocks.append(data.store.features[rows])
+        scaled = scaler.scale(np.concatenate(blocks))
         count += len(scaled)
         total += scaled.sum(axis=0, dtype=np.float64)
         products += scaled.T @ scaled
     mean = total / max(count, 1)
     variances, axes = np.linalg.eigh(products / max(count, 1) - np.outer(mean, mean))
-    kept, spread = (
-        axes[:, ::-1][:, :components],
-        float(variances[::-1][:components].mean()),
-    )
+    largest = slice(None, -components - 1, -1)
+    spread = float(variances[largest].mean())
     scale = np.sqrt(max(spread, float(np.finfo(np.float32).tiny)))
-    return np.asarray(oriented(kept.T).T / scale, np.float64)
-
-
-def _blocks(
-    data: BagData,
-    patients: list[str],
-    most: int,
-) -> Iterator[npt.NDArray[Any]]:
-    """Tiles of each patient, at most `most`, evenly spaced."""
-    for patient in patients:
-        rows = np.concatenate(
-            [np.arange(s.start, s.stop) for s in data.store.rows(patient)],
-        )
-        if len(rows) > most:
-            rows = rows[np.linspace(0, len(rows) - 1, most).round().astype(np.int64)]
-        yield data.store.features[rows]
+    return np.asarray(oriented(axes[:, largest].T).T / scale, np.float64)

@@ -1,19 +1,20 @@
-"""Expression into a vector: chosen genes, scale, gene sets or components, all from training patients."""
+"""Expression into a vector: chosen genes, scale, gene sets or components."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
 from survfuse._errors import TransformError, listed
 from survfuse._storage import stored_array, stored_texts
+from survfuse._types import BoolArray
+from survfuse.cohort.array_types import Arrays, Floats, Numbers, State
 from survfuse.cohort.gene_choice import (
     listed_genes,
     most_variable,
@@ -29,6 +30,9 @@ from survfuse.config import FitConfig
 from survfuse.readers.genes import match_genes
 
 SMALLEST_SET = 5  # measured genes
+PLAIN = ("name", "unit", "gene_ids", "center", "min_coverage")
+TEXTS = ("genes", "features", "notes", "set_names")
+SPARSE = ("data", "indices", "indptr")
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,23 +69,21 @@ class ExpressionTransform:
     unit: str
     gene_ids: str
     genes: tuple[str, ...]
-    mean: npt.NDArray[np.float64]
-    sd: npt.NDArray[np.float64]
+    mean: Numbers
+    sd: Numbers
     center: bool
     features: tuple[str, ...]
     min_coverage: float
     sets: sparse.csr_array | None = None
-    components: npt.NDArray[np.float64] | None = None
+    components: Numbers | None = None
     notes: tuple[str, ...] = ()
     set_names: tuple[str, ...] = ()
     scale: LogScale | None = None
+    kind: ClassVar[str] = "expression"
 
     @classmethod
     def fit(
-        cls,
-        data: ExpressionData,
-        patients: Sequence[str],
-        config: FitConfig,
+        cls, data: ExpressionData, patients: Sequence[str], config: FitConfig
     ) -> ExpressionTransform:
         """Learn from the training patients that have a row.
 
@@ -91,120 +93,82 @@ class ExpressionTransform:
             When no gene can be used, or a gene list or gene-set file fits none.
         """
         notes: list[str] = []
+        has_sets = config.expression_gene_sets is not None
+        has_components = config.expression_components is not None
+        z_scores = config.expression_scaling == "standard" or has_sets
         genes = np.array(data.expression.genes, dtype=object)
-        scale, values = fit_scale(
-            data,
-            data.values(patients).astype(np.float64),
-            config,
-            notes,
+        values = data.values(patients).astype(np.float64)
+        scale, values = fit_scale(data, values, config, notes)
+        if config.expression_genes is not None:
+            places = listed_genes(genes, config.expression_genes, data, notes)
+            genes, values = genes[places], values[:, places]
+        as_they_are = not z_scores and not has_components
+        places = usable_genes(
+            genes, values, data.name, notes, keep_constant=as_they_are
         )
-        genes, values = listed_genes(
-            genes,
-            values,
-            config.expression_genes,
-            data,
-            notes,
-        )
-        as_they_are = (
-            config.expression_scaling == "none"
-            and config.expression_components is None
-            and config.expression_gene_sets is None
-        )
-        genes, values = usable_genes(
-            genes,
-            values,
-            data.name,
-            notes,
-            keep_constant=as_they_are,
-        )
-        genes, values = most_variable(genes, values, config.expression_top)
-        mean = np.nanmean(values, axis=0)
-        z_scores = (
-            config.expression_scaling == "standard"
-            or config.expression_gene_sets is not None
-        )
-        sd = np.nanstd(values, axis=0) if z_scores else np.ones(len(genes))
-        center = z_scores or config.expression_components is not None
+        if len(places) < len(genes):
+            genes, values = genes[places], values[:, places]
+        if config.expression_top is not None and config.expression_top < len(genes):
+            places = most_variable(genes, values, config.expression_top)
+            genes, values = genes[places], values[:, places]
+        names = tuple(map(str, genes))
         fitted = cls(
             data.name,
             data.expression.unit,
             data.expression.gene_ids,
-            tuple(str(gene) for gene in genes),
-            mean,
-            sd,
-            center,
-            tuple(str(gene) for gene in genes),
-            config.expression_min_coverage,
+            names,
+            mean=np.nanmean(values, axis=0),
+            sd=np.nanstd(values, axis=0) if z_scores else np.ones(len(genes)),
+            center=z_scores or has_components,
+            features=names,
+            min_coverage=config.expression_min_coverage,
             scale=scale,
         )
         if config.expression_gene_sets is not None:
             fitted = fitted._with_sets(config.expression_gene_sets, notes)
-            fitted = (
-                fitted._weighed() if config.expression_encoder == "gene_set" else fitted
-            )
+            if config.expression_encoder == "gene_set":
+                fitted = fitted._weighed()
         elif config.expression_components is not None:
-            fitted = fitted._with_components(
-                values,
-                config.expression_components,
-                notes,
-            )
+            wanted = config.expression_components
+            fitted = fitted._with_components(values, wanted, notes)
         return replace(fitted, notes=tuple(notes))
 
     def _with_sets(self, path: Path, notes: list[str]) -> ExpressionTransform:
+        """Average the z-scores of the genes of each set of a file."""
         sets = read_gmt(path)
-        position = self._positions(
-            {gene: None for genes in sets.values() for gene in genes},
-            path,
-            notes,
-        )
-        names, members, small = [], [], []
-        for name, wanted in sets.items():
-            found = sorted({position[gene] for gene in wanted if gene in position})
-            if len(found) < SMALLEST_SET:
+        if not sets:
+            raise TransformError(
+                f"{path}: holds no gene set; expected lines of name, description and genes",
+            )
+        named = tuple(dict.fromkeys(itertools.chain.from_iterable(sets.values())))
+        places, spellings = match_genes(named, self.genes, self.gene_ids)
+        if spellings:
+            notes.append(f"{self.name}: {respelled(spellings)} ({path.name})")
+        place_of = dict(zip(named, places, strict=True))
+        names, small, rows = [], [], []
+        for name, genes in sets.items():
+            members = np.unique([place_of[gene] for gene in genes])
+            members = members[members >= 0]
+            if len(members) < SMALLEST_SET:
                 small.append(name)
-            else:
-                names.append(name)
-                members.append(found)
+                continue
+            row = np.zeros(len(self.genes))
+            row[members] = 1 / len(members)
+            names.append(name)
+            rows.append(sparse.csr_array(row[None]))
         if small:
             notes.append(
                 f"{self.name}: gene sets with under {SMALLEST_SET} measured genes dropped: "
                 f"{listed(small, 20)}",
             )
-        if not names and not small:
-            raise TransformError(
-                f"{path}: holds no gene set; expected lines of name, description and genes",
-            )
         if not names:
             raise TransformError(
-                f"{path}: none of its gene sets has {SMALLEST_SET} genes among the {len(self.genes)} usable "
-                f"ones ({listed(self.genes, 3)}); are both {self.gene_ids} ids?",
+                f"{path}: none of its gene sets has {SMALLEST_SET} genes among the "
+                f"{len(self.genes)} usable ones ({listed(self.genes, 3)}); are both "
+                f"{self.gene_ids} ids?",
             )
-        rows = np.repeat(np.arange(len(members)), [len(found) for found in members])
-        weights = np.concatenate(
-            [np.full(len(found), 1 / len(found)) for found in members],
-        )
-        sets = sparse.csr_array(
-            (weights, (rows, np.concatenate(members))),
-            shape=(len(names), len(self.genes)),
-        )
-        return replace(self, sets=sets, features=tuple(names))
-
-    def _positions(
-        self,
-        wanted: Iterable[str],
-        path: Path,
-        notes: list[str],
-    ) -> dict[str, int]:
-        """Places in `genes` of the genes that a file names."""
-        names = tuple(wanted)
-        places, spellings = match_genes(names, self.genes, self.gene_ids)
-        if spellings:
-            notes.append(f"{self.name}: {respelled(spellings)} ({path.name})")
-        return {
-            gene: int(place)
-            for gene, place in zip(names, places, strict=True)
-            if place >= 0
-        }
+        weights = sparse.csr_array(sparse.vstack(rows))
+        return replace(self, sets=weights, features=tuple(names))
 
     def _weighed(self) -> ExpressionTransform:
         """Hand over the genes that any set has, and leave it to a network to weigh them."""
@@ -223,33 +187,28 @@ class ExpressionTransform:
 
     @property
     def members(self) -> tuple[tuple[int, ...], ...]:
-        """Places among `features` of each set's genes, where a network weighs them; empty otherwise."""
+        """Places in `features` of each set's genes, where a network weighs them; else empty."""
         if self.sets is None or not self.set_names:
             return ()
-        ends = self.sets.indptr
-        return tuple(
-            tuple(sorted(int(gene) for gene in self.sets.indices[a:b]))
-            for a, b in itertools.pairwise(ends.tolist())
-        )
+        members = np.split(self.sets.indices, self.sets.indptr[1:-1])
+        return tuple(tuple(sorted(genes.tolist())) for genes in members)
 
     def _with_components(
-        self,
-        values: npt.NDArray[np.float64],
-        wanted: int,
-        notes: list[str],
+        self, values: Numbers, wanted: int, notes: list[str]
     ) -> ExpressionTransform:
-        scaled = self._scaled(values)
-        axes, deviations = principal_axes(scaled, min(wanted, max(len(values) - 1, 1)))
-        kept = len(axes)
-        if kept == 0:
+        most = min(wanted, max(len(values) - 1, 1))
+        axes, deviations = principal_axes(self._scaled(values), most)
+        count = len(axes)
+        if count == 0:
             raise TransformError(
                 f"{self.name}: its {len(self.genes)} genes do not differ between training patients",
             )
-        if kept < wanted:
+        if count < wanted:
             notes.append(
-                f"{self.name}: {kept} components, not {wanted}: {len(values)} training patients give no more",
+                f"{self.name}: {count} components, not {wanted}: {len(values)} training patients "
+                "give no more",
             )
-        names = tuple(f"component_{index + 1}" for index in range(kept))
+        names = tuple(f"component_{index + 1}" for index in range(count))
         return replace(self, components=axes / deviations[0], features=names)
 
     def check(self, data: ExpressionData) -> None:
@@ -260,21 +219,19 @@ class ExpressionTransform:
         TransformError
             Names what was expected and what came.
         """
-        for what, trained, given in (
+        for what, trained, here in (
             ("unit", self.unit, data.expression.unit),
             ("gene ids", self.gene_ids, data.expression.gene_ids),
         ):
-            if trained != given:
+            if trained != here:
                 raise TransformError(
-                    f"{self.name}: trained on {what} {trained!r}, this cohort has {given!r}; "
+                    f"{self.name}: trained on {what} {trained!r}, this cohort has {here!r}; "
                     f"convert it to {trained!r}",
                 )
 
     def apply(
-        self,
-        data: ExpressionData,
-        patients: Sequence[str],
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64], list[Remark]]:
+        self, data: ExpressionData, patients: Sequence[str]
+    ) -> tuple[Floats, Numbers, list[Remark]]:
         """Vectors of patients that have a row.
 
         Returns
@@ -297,22 +254,17 @@ class ExpressionTransform:
             values = measured(data, patients, self.genes)
         else:
             values, note = self.scale.values(data, patients, self.genes)
-            remarks += [("", self.name, "", "library size", note)] if note else []
+            if note:
+                remarks.append(("", self.name, "", "library size", note))
         known = ~np.isnan(values)
         coverage = known.mean(axis=1)
-        self._require_coverage(data, patients, known)
-        ids = np.array(patients, dtype=object)
+        if (coverage < self.min_coverage).any():
+            raise self._too_few_genes(data, patients, known)
         lacking = len(self.genes) - known.sum(axis=1)
-        remarks += [
-            (
-                str(i),
-                self.name,
-                "",
-                "missing genes",
-                f"{n} of {len(self.genes)} genes; training means used",
-            )
-            for i, n in zip(ids[lacking > 0], lacking[lacking > 0], strict=True)
-        ]
+        for row in np.flatnonzero(lacking).tolist():
+            detail = f"{lacking[row]} of {len(self.genes)} genes; training means used"
+            remark = (str(patients[row]), self.name, "", "missing genes", detail)
+            remarks.append(remark)
         vector = self._scaled(values)
         if self.sets is not None and not self.set_names:
             vector = np.asarray((self.sets @ vector.T).T)
@@ -320,73 +272,59 @@ class ExpressionTransform:
             vector = vector @ self.components.T
         return vector.astype(np.float32), coverage, remarks
 
-    def _scaled(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def _scaled(self, values: Numbers) -> Numbers:
         filled = np.where(np.isnan(values), self.mean, values)
         return (filled - self.mean) / self.sd if self.center else filled
 
-    def _require_coverage(
+    def _too_few_genes(
         self,
         data: ExpressionData,
         patients: Sequence[str],
-        known: npt.NDArray[np.bool_],
-    ) -> None:
+        known: BoolArray,
+    ) -> TransformError:
+        """Error that names patients with too few genes, and why that may be."""
+        matrix = data.expression
+        if not set(self.genes).isdisjoint(matrix.patients):
+            return TransformError(
+                f"{self.name}: expected patients in rows, got training genes "
+                f"({listed(matrix.patients, 3)}); declare the other `orientation` in the cohort "
+                "file",
+            )
         coverage = known.mean(axis=1)
         low = np.flatnonzero(coverage < self.min_coverage).tolist()
-        if not low:
-            return
-        if not set(self.genes).isdisjoint(data.expression.patients):
-            raise TransformError(
-                f"{self.name}: expected patients in rows, got training genes "
-                f"({listed(data.expression.patients, 3)}); declare the other `orientation` in the cohort file",
+        names = listed((f"{patients[row]} ({coverage[row]:.1%})" for row in low), 10)
+        naming = ""
+        if known.any(axis=0).mean() < self.min_coverage:
+            naming = (
+                f"; training genes are called {listed(self.genes, 3)}, those of this cohort "
+                f"{listed(matrix.genes, 3)}"
             )
-        named = listed((f"{patients[row]} ({coverage[row]:.1%})" for row in low), 10)
-        raise TransformError(
-            f"{self.name}: {len(low)} patient(s) have too few of the {len(self.genes)} training genes: "
-            f"{named}; at least {self.min_coverage:.0%} are needed (expression_min_coverage)"
-            f"{self._names_apart(data, known)}",
+        return TransformError(
+            f"{self.name}: {len(low)} patient(s) have too few of the {len(self.genes)} training "
+            f"genes: {names}; at least {self.min_coverage:.0%} are needed "
+            f"(expression_min_coverage){naming}",
         )
 
-    def _names_apart(self, data: ExpressionData, known: npt.NDArray[np.bool_]) -> str:
-        """Show how genes are called on both sides where no patient has enough of them."""
-        if known.any(axis=0).mean() >= self.min_coverage:
-            return ""
-        theirs = listed(data.expression.genes, 3)
-        return f"; training genes are called {listed(self.genes, 3)}, those of this cohort {theirs}"
-
-    def state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    def state(self) -> State:
         """Everything learned: JSON and arrays."""
-        about = {
-            "name": self.name,
-            "unit": self.unit,
-            "gene_ids": self.gene_ids,
-            "genes": list(self.genes),
-            "center": self.center,
-            "features": list(self.features),
-            "min_coverage": self.min_coverage,
-            "notes": list(self.notes),
-            **({"set_names": list(self.set_names)} if self.set_names else {}),
-        }
-        tensors: dict[str, npt.NDArray[Any]] = {"mean": self.mean, "sd": self.sd}
+        state: dict[str, Any] = {key: getattr(self, key) for key in PLAIN}
+        state |= {key: list(getattr(self, key)) for key in TEXTS}
+        if not self.set_names:
+            del state["set_names"]
+        arrays: Arrays = {"mean": self.mean, "sd": self.sd}
         if self.components is not None:
-            tensors["components"] = self.components
+            arrays["components"] = self.components
         if self.scale is not None:
-            about["log_scale"] = {"library": list(self.scale.library)}
-            tensors |= (
-                {} if self.scale.share is None else {"library_share": self.scale.share}
-            )
+            state["log_scale"] = {"library": list(self.scale.library)}
+            if self.scale.share is not None:
+                arrays["library_share"] = self.scale.share
         if self.sets is not None:
-            tensors |= {
-                f"sets_{part}": getattr(self.sets, part)
-                for part in ("data", "indices", "indptr")
-            }
-        return about, tensors
+            for part in SPARSE:
+                arrays[f"sets_{part}"] = getattr(self.sets, part)
+        return state, arrays
 
     @classmethod
-    def from_state(
-        cls,
-        state: dict[str, Any],
-        tensors: dict[str, npt.NDArray[Any]],
-    ) -> ExpressionTransform:
+    def from_state(cls, state: dict[str, Any], arrays: Arrays) -> ExpressionTransform:
         """Make the transform again from :meth:`state`.
 
         Raises
@@ -398,60 +336,43 @@ class ExpressionTransform:
             [state[key] for key in ("name", "unit", "gene_ids")],
             "name, unit and gene_ids",
         )
-        keys = ("genes", "features", "notes", "set_names")
-        texts = {key: stored_texts(state.get(key, []), key) for key in keys}
-        genes = len(texts["genes"])
-        about = {key: value for key, value in state.items() if key != "log_scale"}
-        scale = None
+        learned: dict[str, Any] = {
+            key: stored_texts(state.get(key, []), key) for key in TEXTS
+        }
+        genes = len(learned["genes"])
+        for name in ("mean", "sd"):
+            learned[name] = stored_array(arrays, name, (genes,))
+        if "components" in arrays:
+            learned["components"] = stored_array(arrays, "components", (None, genes))
         if "log_scale" in state:
             library = stored_texts(state["log_scale"]["library"], "library")
-            share = (
-                stored_array(tensors, "library_share", (len(library),))
-                if library
-                else None
-            )
-            scale = LogScale(state["unit"], library, share)
-        sets = None
-        if "sets_data" in tensors:
-            weights = stored_array(tensors, "sets_data", (None,))
-            places = tuple(tensors[f"sets_{part}"] for part in ("indices", "indptr"))
-            sets = sparse.csr_array(
-                (weights, *places),
-                shape=(len(places[1]) - 1, genes),
-            )
-            sets.check_format(
-                full_check=True,
-            )  # an index out of range would read foreign memory
-        arrays = {
-            name: stored_array(tensors, name, (genes,)) for name in ("mean", "sd")
-        }
-        components = None
-        if "components" in tensors:
-            components = stored_array(tensors, "components", (None, genes))
-        made = cls(
-            **{
-                **about,
-                **texts,
-                **arrays,
-                "components": components,
-                "sets": sets,
-                "scale": scale,
-            },
-        )
-        made._require_whole()
-        return made
+            share = None
+            if library:
+                share = stored_array(arrays, "library_share", (len(library),))
+            learned["scale"] = LogScale(state["unit"], library, share)
+        if "sets_data" in arrays:
+            stored_array(arrays, "sets_data", (None,))
+            parts = tuple(arrays[f"sets_{part}"] for part in SPARSE)
+            sets = sparse.csr_array(parts, shape=(len(parts[2]) - 1, genes))
+            # an index out of range would read foreign memory
+            sets.check_format(full_check=True)
+            learned["sets"] = sets
+        plain = {key: value for key, value in state.items() if key != "log_scale"}
+        transform = cls(**{**plain, **learned})
+        transform._check_state()
+        return transform
 
-    def _require_whole(self) -> None:
+    def _check_state(self) -> None:
         """Refuse a saved state whose names do not match what comes out."""
         if len(set(self.genes)) < len(self.genes):
             raise TransformError(f"{self.name}: a gene is listed twice")
+        sets = 0 if self.sets is None else self.sets.shape[0]
         width = len(self.genes)
-        if self.sets is not None and not self.set_names:
-            width = self.sets.shape[0]
+        if sets and not self.set_names:
+            width = sets
         elif self.components is not None:
             width = len(self.components)
-        weighed = 0 if self.sets is None else self.sets.shape[0]
-        if len(self.features) != width or len(self.set_names) not in (0, weighed):
+        if len(self.features) != width or len(self.set_names) not in (0, sets):
             raise TransformError(
                 f"{self.name}: {len(self.features)} names for {width} features",
             )

@@ -1,42 +1,80 @@
 """Whatever is learned from data on its way to a network, learned from training patients only.
 
-The one door: fit it on the training patients of a fold, apply it to anyone, save it
-with the model. What it had to assume about a patient is reported, never silent.
+Fit the transforms on the training patients of a fold, apply them to anyone, save them with the
+model. What they had to assume about a patient is reported, never silent.
 """
 
 from __future__ import annotations
 
-import weakref
-from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from survfuse._errors import ConfigError, LeakageError, TransformError, context, listed
 from survfuse._storage import stored_texts
+from survfuse._types import BoolArray
+from survfuse.cohort.array_types import AnyArray, Arrays, Floats, Numbers, State
 from survfuse.cohort.cohort_data import Cohort
 from survfuse.cohort.leakage import refuse_leaks
-from survfuse.cohort.modalities import BagData, ExpressionData, ModalityData, TableData
+from survfuse.cohort.members import among, without
+from survfuse.cohort.modalities import ExpressionData, ModalityData, TableData
 from survfuse.cohort.problems import allowing
 from survfuse.cohort.transform_bags import BagScaler
 from survfuse.cohort.transform_expression import ExpressionTransform
-from survfuse.cohort.transform_tables import REPORT_COLUMNS, Remark, TableTransform
+from survfuse.cohort.transform_tables import (
+    REPORT_COLUMNS,
+    Remark,
+    TableTransform,
+)
 from survfuse.config import PARAMETERS, FitConfig
 
 VERSION = 1
-TABLES = ("clinical", "table")
-REMEMBERED = (
-    24  # fits: those of one outer fold with five inner ones, for four modalities
-)
+REMEMBERED = 6  # fits of one modality: those of an outer fold with five inner ones
 LEARNED_BY = tuple(
     name for name in PARAMETERS if name.startswith(("expression_", "bag_"))
 )
+T = TypeVar("T")
 
-Fitted = TableTransform | ExpressionTransform | BagScaler
+
+class Transform(Protocol):
+    """What is learned of one modality."""
+
+    @property
+    def name(self) -> str:
+        """The modality."""
+
+    @property
+    def kind(self) -> str:
+        """One of `KINDS`."""
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names of what comes out."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was dropped or could not be learned."""
+
+    def check(self, data: Any) -> None:
+        """Refuse data of another meaning than in training."""
+
+    def state(self) -> State:
+        """Everything learned: JSON and arrays."""
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any], arrays: Arrays) -> Transform:
+        """Make the transform again from :meth:`state`."""
+
+
+KINDS: Mapping[str, type[Transform]] = {
+    "clinical": TableTransform,
+    "table": TableTransform,
+    "expression": ExpressionTransform,
+    "bag": BagScaler,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,9 +97,9 @@ class Prepared:
     """
 
     patients: tuple[str, ...]
-    vectors: Mapping[str, npt.NDArray[np.float32]]
-    present: Mapping[str, npt.NDArray[np.bool_]]
-    coverage: Mapping[str, npt.NDArray[np.float64]]
+    vectors: Mapping[str, Floats]
+    present: Mapping[str, BoolArray]
+    coverage: Mapping[str, Numbers]
     report: pd.DataFrame
 
 
@@ -71,7 +109,7 @@ class Transforms:
 
     Attributes
     ----------
-    fitted : mapping of modality to TableTransform, ExpressionTransform or BagScaler
+    fitted : mapping of modality to Transform
         In the order of the cohort's modalities.
     unseen : mapping of modality to tuple of int
         Of bundles that older versions wrote: features that were zero for every training patient
@@ -79,7 +117,7 @@ class Transforms:
         stay zero.
     """
 
-    fitted: Mapping[str, Fitted]
+    fitted: Mapping[str, Transform]
     unseen: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @classmethod
@@ -120,15 +158,10 @@ class Transforms:
         refuse_leaks(cohort, config.allow_followup, only=names)
         genes = config.model_copy(update={"expression_components": None})
         events = _with_event(cohort, train)
-        fitted = {
-            name: _remembered(
-                cohort.modalities[name],
-                train,
-                events,
-                genes if name in as_genes else config,
-            )
-            for name in names
-        }
+        fitted = {}
+        for name in names:
+            own = genes if name in as_genes else config
+            fitted[name] = _fit_once(cohort.modalities[name], train, events, own)
         return cls(fitted)
 
     @property
@@ -139,23 +172,18 @@ class Transforms:
     @property
     def bag_scaler(self) -> dict[str, BagScaler]:
         """Scalers of the bag modalities, by name."""
-        return {
-            name: one for name, one in self.fitted.items() if isinstance(one, BagScaler)
-        }
+        return _of_type(BagScaler, self.fitted)
 
     @property
     def blanks(self) -> dict[str, dict[int, tuple[int, ...]]]:
         """Of each table, the features that say that a cell is missing (`TableTransform.blanks`)."""
-        return {
-            name: one.blanks
-            for name, one in self.fitted.items()
-            if isinstance(one, TableTransform)
-        }
+        tables = _of_type(TableTransform, self.fitted)
+        return {name: one.blanks for name, one in tables.items()}
 
     @property
     def kinds(self) -> dict[str, str]:
         """Kind of each modality: clinical, table, expression or bag."""
-        return {name: _kind(one) for name, one in self.fitted.items()}
+        return {name: one.kind for name, one in self.fitted.items()}
 
     @property
     def feature_names(self) -> dict[str, tuple[str, ...]]:
@@ -170,19 +198,16 @@ class Transforms:
     @property
     def gene_sets(self) -> dict[str, tuple[tuple[int, ...], ...]]:
         """Features of each gene set, of expression modalities whose sets a network is to weigh."""
-        return {
-            name: one.members
-            for name, one in self.fitted.items()
-            if isinstance(one, ExpressionTransform) and one.set_names
-        }
+        matrices = _of_type(ExpressionTransform, self.fitted)
+        return {name: one.members for name, one in matrices.items() if one.set_names}
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What was dropped or could not be had in training."""
-        vectors = [
-            one for one in self.fitted.values() if not isinstance(one, BagScaler)
-        ]
-        return tuple(note for one in vectors for note in one.notes)
+        notes: list[str] = []
+        for one in self.fitted.values():
+            notes += one.notes
+        return tuple(notes)
 
     def apply(self, cohort: Cohort, patients: Iterable[str] | None = None) -> Prepared:
         """Turn patients into vectors.
@@ -201,64 +226,52 @@ class Transforms:
             encoder, width, levels, columns), or a patient has too few genes.
         """
         ids = cohort.patients if patients is None else cohort.check_patients(patients)
-        vectors: dict[str, npt.NDArray[np.float32]] = {}
-        present: dict[str, npt.NDArray[np.bool_]] = {}
-        coverage: dict[str, npt.NDArray[np.float64]] = {}
+        index = pd.Index(ids, dtype=object)
+        vectors: dict[str, Floats] = {}
+        present: dict[str, BoolArray] = {}
+        coverage: dict[str, Numbers] = {}
         remarks: list[Remark] = []
         for name, one in self.fitted.items():
-            data = _same_kind(name, one, cohort)
-            has = np.isin(
-                np.array(ids, dtype=object),
-                np.array(data.patients if data else (), dtype=object),
-            )
+            data: Any = cohort.modalities.get(name)
+            if data is not None and data.kind != one.kind:
+                raise TransformError(
+                    f"modality {one.name!r} was of kind {one.kind} in training, this cohort has "
+                    f"{data.kind}",
+                )
+            if data is not None:
+                one.check(data)
+            has = index.isin(data.patients if data is not None else ())
             present[name] = has
             if isinstance(one, BagScaler):
                 continue
             vectors[name] = np.zeros((len(ids), len(one.features)), np.float32)
-            chosen = [patient for patient, there in zip(ids, has, strict=True) if there]
             if isinstance(one, ExpressionTransform):
                 coverage[name] = np.full(len(ids), np.nan)
-            if not chosen:
-                continue
-            if isinstance(one, ExpressionTransform) and isinstance(
-                data,
-                ExpressionData,
-            ):
-                vectors[name][has], coverage[name][has], found = one.apply(data, chosen)
-            elif isinstance(one, TableTransform) and isinstance(data, TableData):
-                vectors[name][has], found = one.apply(data, chosen)
-                vectors[name][:, list(self.unseen.get(name, ()))] = (
-                    0  # no weight has learned to read them
-                )
-            remarks.extend(found)
+            if has.any() and isinstance(one, ExpressionTransform | TableTransform):
+                rows, shares, about = one.apply(data, list(index[has]))
+                vectors[name][has] = rows
+                if shares is not None:
+                    coverage[name][has] = shares
+                remarks += about
+            # no weight has learned to read these
+            vectors[name][:, list(self.unseen.get(name, ()))] = 0
         report = pd.DataFrame(remarks, columns=list(REPORT_COLUMNS))
         return Prepared(tuple(ids), vectors, present, coverage, report)
 
-    def state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    def state(self) -> State:
         """Everything learned: JSON and arrays, named ``modality/array``."""
         modalities = []
-        tensors: dict[str, npt.NDArray[Any]] = {}
+        tensors: Arrays = {}
         for name, one in self.fitted.items():
-            arrays: dict[str, npt.NDArray[Any]] = {}
-            if isinstance(one, TableTransform):
-                about = one.state()
-            else:
-                about, arrays = one.state()
-            modalities.append(
-                {
-                    "kind": _kind(one),
-                    "unseen": list(self.unseen.get(name, ())),
-                    "state": about,
-                },
-            )
+            state, arrays = one.state()
+            unseen = list(self.unseen.get(name, ()))
+            modalities.append({"kind": one.kind, "unseen": unseen, "state": state})
             tensors |= {f"{name}/{part}": array for part, array in arrays.items()}
         return {"version": VERSION, "modalities": modalities}, tensors
 
     @classmethod
     def from_state(
-        cls,
-        state: Mapping[str, Any],
-        tensors: Mapping[str, npt.NDArray[Any]],
+        cls, state: Mapping[str, Any], tensors: Mapping[str, AnyArray]
     ) -> Transforms:
         """Make the transforms again from :meth:`state`; they give the same bits.
 
@@ -271,62 +284,37 @@ class Transforms:
             raise TransformError(
                 f"transforms: expected state version {VERSION}, got {state.get('version')!r}",
             )
-        owned: dict[str, dict[str, npt.NDArray[Any]]] = {}
+        owned: dict[str, Arrays] = {}
         for key, array in tensors.items():
             name, _, part = key.rpartition("/")
             owned.setdefault(name, {})[part] = array
-        fitted: dict[str, Fitted] = {}
+        fitted: dict[str, Transform] = {}
         unseen: dict[str, tuple[int, ...]] = {}
         for entry in state["modalities"]:
             (name,) = stored_texts([entry["state"]["name"]], "name")
             if name in fitted:
-                raise TransformError(
-                    f"transforms: modality {name!r} stands there twice",
-                )
+                raise TransformError(f"transforms: modality {name!r} is listed twice")
             with context(f"modality {name!r}"):
-                fitted[name] = _restored(
-                    entry["kind"],
-                    entry["state"],
-                    owned.get(name, {}),
-                )
+                kind = entry["kind"]
+                if kind not in KINDS or entry["state"].get("kind", kind) != kind:
+                    raise TransformError(
+                        f"expected kind {' or '.join(KINDS)}, got {kind!r}"
+                    )
+                arrays = owned.get(name, {})
+                fitted[name] = KINDS[kind].from_state(entry["state"], arrays)
             if entry["unseen"]:
-                unseen[name] = _features(entry["unseen"], len(fitted[name].features))
+                places = range(len(fitted[name].features))
+                if not all(type(p) is int and p in places for p in entry["unseen"]):
+                    raise TransformError(
+                        f"unseen: expected whole numbers from 0 to {places[-1]}"
+                    )
+                unseen[name] = tuple(entry["unseen"])
         return cls(fitted, unseen)
 
 
-def _features(places: list[int], width: int) -> tuple[int, ...]:
-    if not all(type(place) is int and 0 <= place < width for place in places):
-        raise TransformError(f"unseen: expected whole numbers from 0 to {width - 1}")
-    return tuple(places)
-
-
-def _restored(
-    kind: str,
-    state: dict[str, Any],
-    arrays: dict[str, npt.NDArray[Any]],
-) -> Fitted:
-    if kind == "bag":
-        return BagScaler.from_state(state, arrays)
-    if kind == "expression":
-        return ExpressionTransform.from_state(state, arrays)
-    if kind not in TABLES or state["kind"] != kind:
-        raise TransformError(
-            f"expected kind bag, expression, {' or '.join(TABLES)}, got {kind!r}",
-        )
-    return TableTransform.from_state(state)
-
-
-_DATA: dict[type, type] = {
-    TableTransform: TableData,
-    ExpressionTransform: ExpressionData,
-    BagScaler: BagData,
-}
-
-
-def _kind(one: Fitted) -> str:
-    if isinstance(one, TableTransform):
-        return one.kind
-    return "bag" if isinstance(one, BagScaler) else "expression"
+def _of_type(kind: type[T], fitted: Mapping[str, Transform]) -> dict[str, T]:
+    """Transforms of one type, by modality."""
+    return {name: one for name, one in fitted.items() if isinstance(one, kind)}
 
 
 def _chosen(cohort: Cohort, config: FitConfig) -> tuple[str, ...]:
@@ -334,19 +322,17 @@ def _chosen(cohort: Cohort, config: FitConfig) -> tuple[str, ...]:
     known = tuple(cohort.modalities)
     if config.modalities is None:
         return known
-    unknown = [name for name in config.modalities if name not in known]
+    unknown = without(config.modalities, known)
     if unknown or not config.modalities:
         raise ConfigError(
             f"modalities: cohort {cohort.name!r} has {listed(known, 20)}, "
             f"got {listed(unknown) or 'an empty list'}",
         )
-    return tuple(name for name in known if name in config.modalities)
+    return tuple(among(known, config.modalities))
 
 
 def check_followup(
-    cohort: Cohort,
-    config: FitConfig,
-    names: Iterable[str] | None = None,
+    cohort: Cohort, config: FitConfig, names: Iterable[str] | None = None
 ) -> None:
     """Refuse columns that accrue after time zero, unless each is allowed by name.
 
@@ -366,44 +352,31 @@ def check_followup(
         When `modalities` or `allow_followup` name something unknown.
     """
     names = _chosen(cohort, config) if names is None else names
-    unknown = [name for name in config.allow_followup if not _is_input(name, cohort)]
-    if unknown:
-        raise ConfigError(
-            f"allow_followup: no input is called {listed(map(repr, unknown))}",
-        )
-    for data in (cohort.modalities[name] for name in names):
-        late = [name for name in _late(data) if name not in config.allow_followup]
+    _check_allowed(cohort, config.allow_followup)
+    for name in names:
+        data = cohort.modalities[name]
+        columns = data.inputs("followup") if isinstance(data, TableData) else []
+        late = without(columns, config.allow_followup)
         if late:
             raise LeakageError(
-                f"{data.name}: {listed(map(repr, late), 20)} accrue during follow-up, so patients with an "
-                "early event have less of them: the outcome leaks into the input. Say `use: false` of "
-                f"them in the cohort file, or allow them, which leaks: `{allowing(late)}`",
+                f"{name}: {listed(map(repr, late), 20)} accrue during follow-up, so patients with "
+                "an early event have less of them: the outcome leaks into the input. Say "
+                "`use: false` of them in the cohort file, or allow them, which leaks: "
+                f"`{allowing(late)}`",
             )
 
 
-def _is_input(name: str, cohort: Cohort) -> bool:
-    """Whether a modality, a column of a table or a gene is called so."""
-    tables = [
-        data for data in cohort.modalities.values() if isinstance(data, TableData)
-    ]
-    matrices = [
-        data for data in cohort.modalities.values() if isinstance(data, ExpressionData)
-    ]
-    return (
-        name in cohort.modalities
-        or any(name in data.columns for data in tables)
-        or any(name in data.expression.genes for data in matrices)
-    )
-
-
-def _late(data: ModalityData) -> list[str]:
-    """Columns that a model would read and that are declared as known only during follow-up."""
-    columns = data.columns if isinstance(data, TableData) else {}
-    return [
-        name
-        for name, column in columns.items()
-        if column.use and column.known == "followup"
-    ]
+def _check_allowed(cohort: Cohort, allowed: Collection[str]) -> None:
+    """Refuse names that are no modality, column of a table or gene."""
+    unknown = set(allowed).difference(cohort.modalities)
+    for data in cohort.modalities.values():
+        if isinstance(data, TableData):
+            unknown -= set(data.columns)
+        elif isinstance(data, ExpressionData):
+            unknown -= set(data.expression.genes)
+    if unknown:
+        names = listed(map(repr, among(allowed, unknown)))
+        raise ConfigError(f"allow_followup: no input is called {names}")
 
 
 def _with_event(cohort: Cohort, train: tuple[str, ...]) -> frozenset[str] | None:
@@ -414,29 +387,26 @@ def _with_event(cohort: Cohort, train: tuple[str, ...]) -> frozenset[str] | None
     return None if event.isna().any() else frozenset(event.index[event.astype(bool)])
 
 
-def _remembered(
+def _fit_once(
     data: ModalityData,
     train: tuple[str, ...],
     events: frozenset[str] | None,
     config: FitConfig,
-) -> Fitted:
-    """Fit, or recall the same fit: the models of one fold learn from the same patients again and again."""
+) -> Transform:
+    """Fit, or take the same fit again: the models of one fold learn from the same patients.
+
+    Fits are remembered by the data that they were learned from, the newest last.
+    """
     learned_by = tuple(repr(getattr(config, name)) for name in LEARNED_BY)
-    key = (id(data), train, events, learned_by, repr(config.identity().get("files")))
-    known = _FITTED.get(key)
-    if known is not None and known[0]() is data:
-        _FITTED.move_to_end(key)
-        return known[1]
-    made = _fit_one(data, train, events, config)
-    _FITTED[key] = (weakref.ref(data), made)
-    if len(_FITTED) > REMEMBERED:
-        _FITTED.popitem(last=False)
-    return made
-
-
-_FITTED: OrderedDict[tuple[Any, ...], tuple[weakref.ref[ModalityData], Fitted]] = (
-    OrderedDict()
-)
+    key = (train, events, learned_by, repr(config.identity().get("files")))
+    if key in data.fits:
+        fitted: Transform = data.fits.pop(key)
+    else:
+        fitted = _fit_one(data, train, events, config)
+    data.fits[key] = fitted
+    if len(data.fits) > REMEMBERED:
+        del data.fits[next(iter(data.fits))]
+    return fitted
 
 
 def _fit_one(
@@ -444,22 +414,17 @@ def _fit_one(
     train: tuple[str, ...],
     events: frozenset[str] | None,
     config: FitConfig,
-) -> Fitted:
-    has = set(data.patients)
-    chosen = [patient for patient in train if patient in has]
+) -> Transform:
+    chosen = among(train, data.patients)
     if not chosen:
         raise TransformError(
-            f"{data.name}: none of the {len(train)} training patients has this modality (those who have it "
-            "may all lie in one inner fold); leave it out (`modalities`) or train on other patients",
+            f"{data.name}: none of the {len(train)} training patients has this modality (those who "
+            "have it may all lie in one inner fold); leave it out (`modalities`) or train on other "
+            "patients",
         )
     if isinstance(data, TableData):
-        columns = [name for name, column in data.columns.items() if column.use]
-        event = (
-            None
-            if events is None
-            else np.array([patient in events for patient in chosen])
-        )
-        return TableTransform.fit(data, chosen, columns, event)
+        event = None if events is None else pd.Index(chosen).isin(events)
+        return TableTransform.fit(data, chosen, event)
     if isinstance(data, ExpressionData):
         return ExpressionTransform.fit(data, chosen, config)
     return BagScaler.fit(
@@ -468,17 +433,3 @@ def _fit_one(
         scaling=config.bag_scaling,
         components=config.bag_components,
     )
-
-
-def _same_kind(name: str, one: Fitted, cohort: Cohort) -> ModalityData | None:
-    """Return the cohort's data of a modality, refusing another meaning; None where it lacks the modality."""
-    data = cohort.modalities.get(name)
-    if data is None:
-        return None
-    if not isinstance(data, _DATA[type(one)]):
-        raise TransformError(
-            f"modality {name!r} was of kind {_kind(one)} in training, this cohort has {data.kind}",
-        )
-    check: Callable[[Any], None] = one.check
-    check(data)
-    return data

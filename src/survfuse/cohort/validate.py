@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -19,7 +19,7 @@ __all__ = ["Inspection", "Problem", "inspect"]
 
 @dataclass(frozen=True)
 class Inspection:
-    """What was found in a cohort.
+    """A cohort and its problems.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ def inspect(
         Also when the cohort file itself is wrong: then that is the one problem.
     """
     try:
-        cohort, found = read_cohort(
+        cohort, problems = read_cohort(
             path,
             need_outcome=need_outcome,
             allow_followup=allow_followup,
@@ -81,16 +81,12 @@ def inspect(
         problem = Problem("error", "cohort file", str(error), file=str(path))
         return Inspection(None, (problem,), {"problems": problems_frame([problem])})
     if cohort is not None and need_outcome:
-        found.add(leak_problems(cohort, allow_followup))
-    tables = {"problems": problems_frame(found.all())}
+        problems.add(leak_problems(cohort, allow_followup))
+    tables = {"problems": problems_frame(problems.all())}
     if cohort is not None:
         tables["modalities"] = cohort.summary()
         tables["patterns"] = cohort.patterns()
-        tables["flow"] = pd.DataFrame(
-            [
-                (step.step, step.patients, step.events, step.note)
-                for step in cohort.flow
-            ],
-            columns=["step", "patients", "events", "note"],
-        )
-    return Inspection(None if found.errors else cohort, found.all(), tables)
+        columns = ["step", "patients", "events", "note"]
+        flow = map(astuple, cohort.flow)
+        tables["flow"] = pd.DataFrame(flow, columns=columns)
+    return Inspection(None if problems.errors else cohort, problems.all(), tables)

@@ -123,10 +123,10 @@ def test_a_lost_copy_is_a_value_and_a_lone_minus_one_elsewhere_a_code(
     table = cohort.modalities["cnv"]
     assert isinstance(table, TableData)
     ids = list(cohort.patients)
-    fitted = TableTransform.fit(table, ids, ["EGFR"])
-    assert fitted.features == ("EGFR",)
+    fitted = TableTransform.fit(table, ids)
+    assert fitted.features == ("EGFR", "PTEN")
     assert not fitted.notes
-    assert len(np.unique(fitted.apply(table, ids)[0])) == 4
+    assert len(np.unique(fitted.apply(table, ids)[0][:, 0])) == 4
     files.tables["cnv.csv"] = pd.DataFrame(patients | {"EGFR": genes["EGFR"]})
     found = numbers_are_plausible(Evidence(cohort=loaded(files)))
     assert found.evidence.startswith("cnv.EGFR: -1 (patients ")
