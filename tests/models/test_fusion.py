@@ -13,12 +13,12 @@ from torch import Tensor
 from survfuse._errors import ConfigError
 from survfuse.models.fusion import (
     FUSIONS,
-    Concat,
     Fusion,
     FusionSizes,
     build_fusion,
     parameter_table,
 )
+from survfuse.models.fusions.sums import Concat
 from survfuse.models.pooling import TileReader
 
 WIDTHS = {"a": 4, "b": 3, "c": 2, "d": 5}

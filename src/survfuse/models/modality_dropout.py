@@ -39,12 +39,9 @@ def drop_modalities(present: Mapping[str, Tensor], rate: float) -> dict[str, Ten
     if rate == 0:
         return dict(present)
     names = sorted(present)
-    there = torch.stack(
-        [present[name] for name in names],
-        dim=1,
-    )  # (patients, modalities)
+    columns = [present[name] for name in names]
+    there = torch.stack(columns, dim=1)  # (patients, modalities)
     drawn = torch.rand(there.shape, device=there.device).masked_fill(~there, -1.0)
     last = torch.zeros_like(there).scatter_(1, drawn.argmax(dim=1, keepdim=True), True)
-    kept = there & ((drawn >= rate) | last)
-    column = {name: kept[:, place] for place, name in enumerate(names)}
-    return {name: column[name] for name in present}
+    included = there & ((drawn >= rate) | last)
+    return dict(zip(names, included.unbind(1), strict=True))

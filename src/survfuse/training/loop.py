@@ -18,7 +18,6 @@ from torch import nn
 from survfuse._storage import sha256_text
 from survfuse.config import FitConfig
 from survfuse.models.branches import BagBranch
-from survfuse.models.layers import LARGE_WEIGHT
 from survfuse.models.network import FusionNetwork
 from survfuse.training import training_state
 from survfuse.training.batch_sampling import predict, resolved, steps_of_epoch
@@ -152,7 +151,7 @@ class _Loop:
 
     def _step(self, rows: np.ndarray[Any, Any], rng: np.random.Generator) -> float:
         seed = int(rng.integers(2**62))
-        self._forget_gradients()
+        self.optimizer.zero_grad(set_to_none=True)
         if self.config.head == "cox" and not self.task.event[rows].any():
             loss = self._nothing()
         else:
@@ -188,16 +187,6 @@ class _Loop:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
         return 0.0
-
-    def _forget_gradients(self) -> None:
-        """Large gradients become zero where they lie, because fresh memory costs page faults; others go."""
-        for parameter in self.network.parameters():
-            if parameter.numel() < LARGE_WEIGHT:
-                parameter.grad = None
-            elif parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-            else:
-                parameter.grad.zero_()
 
     # -- validation
 

@@ -216,7 +216,7 @@ class Stepper:
     def _output(self, piece: Piece, seed: int) -> Tensor:
         for branch in self.network.branches.values():
             if isinstance(branch, BagBranch):
-                branch.keep_bytes = None if piece.fits else 0
+                branch.store_bytes = None if piece.fits else 0
         output: Tensor = self.network(self._batch(piece.rows, seed)).output
         return output
 
