@@ -285,7 +285,7 @@ class SurvivalCurves:
             has reached 0 stays there. 1 before the first step.
         """
         horizons = np.atleast_1d(_times(times))
-        values = self._padded[:, self._steps(horizons)]
+        values = np.take(self._padded, self._steps(horizons), axis=1)
         unknown = (horizons > self.last + tolerance(self.times)) & (values > 0)
         return np.where(unknown, np.nan, values)
 

@@ -1,4 +1,4 @@
-"""How many parameters a fit really has: what shrinkage leaves of them, and what optimism tells of it."""
+"""Effective parameters of a fit: what shrinkage leaves of them, and what its optimism shows."""
 
 from __future__ import annotations
 
@@ -146,46 +146,42 @@ def by_optimism(
     ties : {"efron", "breslow"}
     """
     outcome = Outcome.of(time, event)
-    risks = [as_log_risk(risk, len(outcome)) for risk in (in_sample, out_of_fold)]
+    fitted = as_log_risk(in_sample, len(outcome))
+    unseen = as_log_risk(out_of_fold, len(outcome))
     gap = within = 0.0
     folds = np.unique(fold)
     if len(folds) < 2:
-        return Effective(
-            None,
-            "not computable: there is one inner fold, so nothing is out of fold",
-        )
+        return _not_computable("there is one inner fold, so nothing is out of fold")
     for number in folds:
-        held = np.asarray(fold == number)
-        sets = RiskSets.of(outcome[held], ties)
-        gap += sets.log_likelihood(risks[0][held]) - sets.log_likelihood(risks[1][held])
-        within += _information(sets, risks[0][held])
-    whole = _information(RiskSets.of(outcome, ties), risks[0])
-    if not (within > 0 and np.isfinite([within, whole, gap]).all()):
-        return Effective(None, "not computable: the in-sample risks tell nobody apart")
-    found = gap * (whole / within) * 2 * (len(folds) - 1) / (2 * len(folds) - 1)
-    if found <= 0:
-        return Effective(
-            None,
-            f"not computable: the log partial likelihood is {-gap:.2f} larger out of fold than in sample, so "
+        rows = np.asarray(fold == number)
+        sets = RiskSets.of(outcome[rows], ties)
+        gap += sets.log_likelihood(fitted[rows]) - sets.log_likelihood(unseen[rows])
+        within += _information(sets, fitted[rows])
+    total = _information(RiskSets.of(outcome, ties), fitted)
+    if not (within > 0 and np.isfinite([within, total, gap]).all()):
+        return _not_computable("the in-sample risks tell nobody apart")
+    count = gap * (total / within) * 2 * (len(folds) - 1) / (2 * len(folds) - 1)
+    if count <= 0:
+        return _not_computable(
+            f"the log partial likelihood is {-gap:.2f} larger out of fold than in sample, so "
             "there is no optimism to count; the network is not shown to have learned anything",
         )
-    if found > outcome.events:
-        return Effective(
-            None,
-            f"not computable: an optimism of {found:.0f} parameters from {outcome.events} events; so close a "
+    if count > outcome.events:
+        return _not_computable(
+            f"an optimism of {count:.0f} parameters from {outcome.events} events; so close a "
             "fit to its own patients is beyond what the derivation holds for",
             too_many=True,
         )
-    return Effective(
-        found,
-        "from the optimism of the log partial likelihood on inner folds",
-    )
+    note = "from the optimism of the log partial likelihood on inner folds"
+    return Effective(count, note)
+
+
+def _not_computable(reason: str, *, too_many: bool = False) -> Effective:
+    return Effective(None, f"not computable: {reason}", too_many)
 
 
 def _information(sets: RiskSets, log_risk: FloatArray) -> float:
     """Information on the scale of a log-risk; 0 without an event."""
-    return (
-        float(sets.derivatives(log_risk[:, None], log_risk)[1][0, 0])
-        if len(sets.event)
-        else 0.0
-    )
+    if len(sets.event) == 0:
+        return 0.0
+    return float(sets.derivatives(log_risk[:, None], log_risk)[1][0, 0])
