@@ -1,4 +1,4 @@
-"""What training makes small, and what validation compares."""
+"""The loss of training, and the score of validation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from survfuse.survival.training_losses import assign_bins, cox, cox_batch, discr
 
 @dataclass(frozen=True)
 class Target:
-    """Outcome that a step is measured against.
+    """Outcome of the patients of a step.
 
     Attributes
     ----------
@@ -62,11 +62,8 @@ def objective(
     if config.head == "discrete":
         if bin_edges is None:
             raise ValueError("a discrete head needs bin_edges")
-        index, happened = assign_bins(
-            target.time,
-            target.event,
-            torch.as_tensor(bin_edges),
-        )
+        edges = torch.as_tensor(bin_edges)
+        index, happened = assign_bins(target.time, target.event, edges)
         return discrete_nll(output, happened, index)
     log_risk = head.log_risk(output)
     if config.loss == "paper":
@@ -97,8 +94,5 @@ def validation_score(
         return None if value is None else -value
     if not event.any():
         return None
-    return float(
-        cox(
-            torch.from_numpy(log_risk), torch.from_numpy(event), torch.from_numpy(time)
-        ),
-    )
+    risk, happened = torch.from_numpy(log_risk), torch.from_numpy(event)
+    return float(cox(risk, happened, torch.from_numpy(time)))

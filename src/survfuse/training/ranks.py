@@ -1,4 +1,4 @@
-"""Training on several processes: who one is, and sums over all of them.
+"""Training on several processes: the number of this one, and sums over all of them.
 
 A launcher such as ``torchrun`` starts the same program several times. Every process fits the same
 transforms, takes its share of the pieces of each step (`survfuse.training.steps`), and adds its
@@ -20,8 +20,8 @@ from torch import Tensor, distributed
 from survfuse._errors import CrashError, InputError
 
 PATIENCE = timedelta(
-    hours=2,
-)  # that a rank waits for a slower one before it holds it to be lost
+    hours=2
+)  # that a rank waits for a slower one before it counts as lost
 
 
 @dataclass(frozen=True)
@@ -88,13 +88,13 @@ class Ranks:
         """
         if self.count == 1:
             return
-        told = torch.zeros(self.count, dtype=torch.int64, device=collective_device())
-        told[self.own] = number
-        self.add(told)
-        if (told != number).any():
+        numbers = torch.zeros(self.count, dtype=torch.int64, device=collective_device())
+        numbers[self.own] = number
+        self.add(numbers)
+        if (numbers != number).any():
             raise InputError(
-                f"{what}: ranks 0 to {self.count - 1} have {told.tolist()}; all of them must see the same "
-                "files (a folder on a shared disk) and the same configuration",
+                f"{what}: ranks 0 to {self.count - 1} have {numbers.tolist()}; all of them must "
+                "see the same files (a folder on a shared disk) and the same configuration",
             )
 
 
@@ -138,11 +138,7 @@ def ranks_of_launcher(device: str) -> Iterator[Ranks]:
     if count == "1":
         yield Ranks()
         return
-    absent = [
-        name
-        for name in ("RANK", "MASTER_ADDR", "MASTER_PORT")
-        if name not in os.environ
-    ]
+    absent = sorted({"RANK", "MASTER_ADDR", "MASTER_PORT"} - set(os.environ))
     if absent or not count.isdecimal():
         raise InputError(
             f"WORLD_SIZE is {count!r}, but {', '.join(absent) or 'no whole number'} is not set; start the "
