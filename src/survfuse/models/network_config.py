@@ -278,14 +278,15 @@ def network_config(
     ConfigError
         For an unknown kind.
     """
-    shared = {field.name for field in fields(NetworkConfig)} - {"modalities"}
+    shared = {field.name for field in fields(NetworkConfig)} - {"modalities", "fusion"}
     modalities = []
     for name, dim in dims.items():
         genes = (members or {}).get(name, ())
         modalities.append(_modality(fit_config, name, dim, kinds.get(name), genes))
     return NetworkConfig(
         modalities=tuple(modalities),
-        **{name: getattr(fit_config, name) for name in shared},
+        fusion=fit_config.fusion,
+        **{name: getattr(fit_config.network, name) for name in shared},
     )
 
 
@@ -297,18 +298,18 @@ def _modality(
     members: Members,
 ) -> ModalityConfig:
     if kind == "bag":
-        widths = fit_config.bag_width, fit_config.attention_width
-        return BagConfig(name, dim, *widths, fit_config.bag_pooling)
+        widths = fit_config.network.bag_width, fit_config.network.attention_width
+        return BagConfig(name, dim, *widths, fit_config.network.bag_pooling)
     if kind == "clinical":
-        return VectorConfig(name, dim, fit_config.clinical_hidden)
-    encoder = fit_config.expression_encoder if kind == "expression" else "mlp"
+        return VectorConfig(name, dim, fit_config.network.clinical_hidden)
+    encoder = fit_config.network.expression_encoder if kind == "expression" else "mlp"
     if kind not in ("expression", "table"):
         raise ConfigError(
             f"modality {name!r}: kind must be bag, clinical, expression or table, got {kind!r}",
         )
     if encoder == "linear":
-        width = fit_config.expression_width
+        width = fit_config.network.expression_width
         return VectorConfig(name, dim, encoder="linear", width=width)
     if encoder == "gene_set":
         return VectorConfig(name, dim, encoder="gene_set", members=members)
-    return VectorConfig(name, dim, fit_config.vector_hidden)
+    return VectorConfig(name, dim, fit_config.network.vector_hidden)

@@ -24,7 +24,7 @@ PREDICT_TILES = 2**18  # tiles of such a batch, unless a single patient has more
 
 def resolved(config: FitConfig, patients: int) -> FitConfig:
     """Decide what `batch: auto` means for so many training patients."""
-    if config.batch != "auto":
+    if config.training.batch != "auto":
         return config
     if patients <= COHORT_PATIENTS:
         return config.model_copy(update={"batch": "cohort"})
@@ -35,9 +35,9 @@ def resolved(config: FitConfig, patients: int) -> FitConfig:
 def always_the_same(config: FitConfig) -> bool:
     """Whether every step sees the same patients and tiles, so that their order does not matter."""
     return (
-        config.batch == "cohort"
-        and config.max_tiles is None
-        and config.sampling != "event_balanced"
+        config.training.batch == "cohort"
+        and config.training.max_tiles is None
+        and config.training.sampling != "event_balanced"
     )
 
 
@@ -61,11 +61,11 @@ def steps_of_epoch(
         yield rows
         return
     order = _draw(rows, event, config, rng)
-    if config.batch == "cohort":
+    if config.training.batch == "cohort":
         yield order
         return
-    size = int(config.batch)
-    if config.sampling == "stratified":
+    size = int(config.training.batch)
+    if config.training.sampling == "stratified":
         # Steps of almost one size: none of them small.
         yield from np.array_split(order, math.ceil(len(order) / size))
     else:
@@ -78,9 +78,9 @@ def _draw(
     config: FitConfig,
     rng: np.random.Generator,
 ) -> IntArray:
-    if config.sampling == "shuffle":
+    if config.training.sampling == "shuffle":
         return rng.permutation(rows)
-    if config.sampling == "event_balanced":
+    if config.training.sampling == "event_balanced":
         rate = 1 / np.where(event, event.sum(), (~event).sum())
         return rng.choice(rows, size=len(rows), replace=True, p=rate / rate.sum())
     # Events and censored patients spread evenly over the order, each shuffled.

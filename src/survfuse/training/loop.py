@@ -81,7 +81,7 @@ class _Loop:
         key: str,
     ) -> None:
         self.ranks = Ranks.here()
-        self.device = pick_device(config.device)
+        self.device = pick_device(config.training.device)
         self.network = network.to(self.device)
         self.task, self.hooks = task, tuple(hooks)
         self.config = resolved(config, len(task.train))
@@ -147,15 +147,15 @@ class _Loop:
 
     def _step(self, rows: IntArray, seed: int) -> float:
         self.optimizer.zero_grad(set_to_none=True)
-        if self.config.head == "cox" and not self.task.event[rows].any():
+        if self.config.network.head == "cox" and not self.task.event[rows].any():
             loss = self._step_without_events()
         else:
             notify = partial(self._notify, "on_loss")
             loss = self.stepper.step(rows, seed, self._events_per_step(), notify)
         self._notify("on_gradient", self.network)
-        if self.config.gradient_clip is not None:
+        if self.config.training.gradient_clip is not None:
             parameters = self.network.parameters()
-            nn.utils.clip_grad_norm_(parameters, self.config.gradient_clip)
+            nn.utils.clip_grad_norm_(parameters, self.config.training.gradient_clip)
         self.optimizer.step()
         return loss
 
@@ -164,8 +164,11 @@ class _Loop:
 
         None for the whole cohort, and for draws without a fixed number of events.
         """
-        size = self.config.batch
-        if not isinstance(size, int) or self.config.sampling == "event_balanced":
+        size = self.config.training.batch
+        if (
+            not isinstance(size, int)
+            or self.config.training.sampling == "event_balanced"
+        ):
             return None
         steps = -(-len(self.task.train) // size)
         return float(self.task.event[self.task.train].sum()) / steps
@@ -186,10 +189,10 @@ class _Loop:
         return validation_score(self.config, task.time[rows], task.event[rows], risks)
 
     def _out_of_patience(self) -> bool:
-        done, least = len(self.run.history), self.config.min_epochs
+        done, least = len(self.run.history), self.config.training.min_epochs
         if len(self.task.validation) == 0 or done < least:
             return False
-        return done - max(self.run.best_epoch, least) >= self.config.patience
+        return done - max(self.run.best_epoch, least) >= self.config.training.patience
 
     def _save_sometimes(self) -> None:
         waited = clock.monotonic() - self.saved_at
@@ -219,7 +222,9 @@ def flushed() -> Iterator[None]:
 
 
 def _optimizer(network: FusionNetwork, config: FitConfig) -> torch.optim.Optimizer:
-    kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
+    kind = (
+        torch.optim.Adam if config.training.optimizer == "adam" else torch.optim.AdamW
+    )
     bags: list[nn.Parameter] = []
     for branch in network.branches.values():
         if isinstance(branch, BagBranch):
@@ -227,9 +232,12 @@ def _optimizer(network: FusionNetwork, config: FitConfig) -> torch.optim.Optimiz
     in_bags = set(bags)
     rest = [p for p in network.parameters() if p not in in_bags]
     groups = [
-        {"params": rest, "lr": config.learning_rate},
-        {"params": bags, "lr": config.learning_rate * config.bag_rate},
+        {"params": rest, "lr": config.training.learning_rate},
+        {
+            "params": bags,
+            "lr": config.training.learning_rate * config.training.bag_rate,
+        },
     ]
     used = [group for group in groups if group["params"]]
     # The fused kernel reads each parameter once instead of a dozen times; 40 million are many.
-    return kind(used, weight_decay=config.weight_decay, fused=True)
+    return kind(used, weight_decay=config.training.weight_decay, fused=True)

@@ -59,18 +59,20 @@ def objective(
     Tensor, scalar
         Zero, with a gradient graph, where a Cox step has no event.
     """
-    if config.head == "discrete":
+    if config.network.head == "discrete":
         if bin_edges is None:
             raise ValueError("a discrete head needs bin_edges")
         edges = torch.as_tensor(bin_edges)
         index, happened = assign_bins(target.time, target.event, edges)
         return discrete_nll(output, happened, index)
     log_risk = head.log_risk(output)
-    if config.loss == "paper":
+    if config.training.loss == "paper":
         return cox_batch(log_risk, target.event, target.time)
     if target.events is None:
-        return cox(log_risk, target.event, target.time, ties=config.loss)
-    total = cox(log_risk, target.event, target.time, ties=config.loss, reduction="sum")
+        return cox(log_risk, target.event, target.time, ties=config.training.loss)
+    total = cox(
+        log_risk, target.event, target.time, ties=config.training.loss, reduction="sum"
+    )
     return total / target.events
 
 
@@ -85,11 +87,11 @@ def validation_score(
     Returns
     -------
     float or None
-        Efron partial likelihood per event, or minus Harrell's C, by `config.select_by`.
+        Efron partial likelihood per event, or minus Harrell's C, by `config.selection.select_by`.
     """
     if not np.isfinite(log_risk).all():
         return float("inf")
-    if config.select_by == "harrell_c":
+    if config.selection.select_by == "harrell_c":
         value = harrell_c(time, event, log_risk).value
         return None if value is None else -value
     if not event.any():

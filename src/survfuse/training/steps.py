@@ -76,21 +76,21 @@ class Stepper:
         self.network, self.task, self.config = network, task, config
         self.device, self.ranks = device, ranks
         self._whole: Batch | None = None
-        if ranks.count > config.pieces:
+        if ranks.count > config.training.pieces:
             raise InputError(
                 f"{ranks.count} processes share the pieces of a step, and pieces is "
-                f"{config.pieces}; set model.pieces to {ranks.count} or more, or start fewer "
+                f"{config.training.pieces}; set model.pieces to {ranks.count} or more, or start fewer "
                 "processes",
             )
         self._bags = [b for b in network.branches.values() if isinstance(b, BagBranch)]
         for branch in self._bags:
-            branch.compute_dtype = getattr(torch, config.precision)
+            branch.compute_dtype = getattr(torch, config.training.precision)
 
     def pieces(self, rows: IntArray) -> list[Piece]:
         """Cut the patients of a step, in their order, so that each piece fits the memory limit."""
-        sizes, limit = self._bytes(rows), self.config.memory_mb * MEGABYTE
+        sizes, limit = self._bytes(rows), self.config.training.memory_mb * MEGABYTE
         middle = np.cumsum(sizes) - sizes / 2
-        count = min(self.config.pieces, len(rows))
+        count = min(self.config.training.pieces, len(rows))
         group = np.minimum(middle * count / max(1, sizes.sum()), count - 1).astype(int)
         if len(np.unique(group)) < count:  # a few patients have nearly all tiles
             group = np.arange(len(rows)) * count // len(rows)
@@ -112,7 +112,7 @@ class Stepper:
         for shape in self.network.config.modalities:
             if isinstance(shape, VectorConfig):
                 total += 4 * (shape.input_dim + sum(shape.hidden))
-        counts = self.task.source.tile_counts(rows, self.config.max_tiles)
+        counts = self.task.source.tile_counts(rows, self.config.training.max_tiles)
         for name, tiles in counts.items():
             branch = self.network.branches[name]
             if isinstance(branch, BagBranch):
@@ -147,7 +147,7 @@ class Stepper:
             The loss.
         """
         pieces = self.pieces(rows)
-        if len(pieces) == self.config.pieces == 1:
+        if len(pieces) == self.config.training.pieces == 1:
             output = self._output(pieces[0], seed)
             return self._backward(output, rows, events, on_loss)
         return self._two_passes(pieces, seed, events, on_loss)
@@ -194,7 +194,9 @@ class Stepper:
     def _batch(self, rows: IntArray, seed: int) -> Batch:
         source = self.task.source
         if not always_the_same(self.config) or len(rows) < len(self.task.train):
-            batch = source.batch(rows, max_tiles=self.config.max_tiles, seed=seed)
+            batch = source.batch(
+                rows, max_tiles=self.config.training.max_tiles, seed=seed
+            )
             return to_device(batch, self.device)
         if self._whole is None:
             self._whole = to_device(source.batch(rows), self.device)
