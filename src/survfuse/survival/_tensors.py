@@ -74,23 +74,25 @@ def _check_rows(tensors: dict[str, Tensor]) -> None:
 
 
 def _check_values(name: str, value: Tensor) -> None:
-    if name == "event":
-        if value.dtype != torch.bool and not ((value == 0) | (value == 1)).all():
-            raise InputError(f"event must be bool or 0/1; {ORDER}")
-        return
-    if name == "bin_index":
-        if value.is_floating_point() or value.dtype == torch.bool:
-            raise InputError(
-                f"{name} must be an integer tensor, such as assign_bins gives, got {value.dtype}",
-            )
-        return
     if name in ("log_risk", "logits"):
         if not value.is_floating_point():
             raise InputError(
                 f"{name} must be a floating-point tensor, got {value.dtype}",
             )
         _refuse(name, value, ~torch.isfinite(value), "finite")
-        return
+    elif name == "event":
+        if value.dtype != torch.bool and not ((value == 0) | (value == 1)).all():
+            raise InputError(f"event must be bool or 0/1; {ORDER}")
+    elif name == "bin_index":
+        if value.is_floating_point() or value.dtype == torch.bool:
+            raise InputError(
+                f"{name} must be an integer tensor, such as assign_bins gives, got {value.dtype}",
+            )
+    else:
+        _check_times(name, value)
+
+
+def _check_times(name: str, value: Tensor) -> None:
     if name == "edges" and len(value) == 0:
         raise InputError(f"{name} must hold at least one edge")
     if value.dtype == torch.bool:

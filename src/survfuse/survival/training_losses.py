@@ -4,8 +4,8 @@ Both compute in float64 (where the device has it) and hand the gradient back in 
 dtype of their input. Times that are equal up to rounding are one time
 (:mod:`survfuse.survival.ties`).
 
-A training step calls these functions as they are; :mod:`survfuse.losses` checks what
-others hand over.
+A training step calls these functions as they are, with an outcome that was validated when
+the cohort was read; :mod:`survfuse.losses` checks the tensors of others.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ def cox(
     Raises
     ------
     InputError
-        For shapes that differ, an event that is not 0 or 1, or a missing time.
+        For unknown `ties` or `reduction`.
     """
     if ties not in ("efron", "breslow"):
         raise InputError(f"unknown ties {ties!r}; known: efron, breslow")
     _check_reduction(reduction)
-    happened = _check_outcome(log_risk, event, time)
+    happened = event.bool()
     if not happened.any():
         return log_risk.sum() * 0.0
     time = _tied(time)[0]
@@ -122,7 +122,7 @@ def cox_batch(log_risk: Tensor, event: Tensor, time: Tensor) -> Tensor:
         Zero, with a gradient of zeros, where no patient has an event.
     """
     order = torch.argsort(_tied(time)[0], descending=True, stable=True)
-    happened = _check_outcome(log_risk, event, time)[order].to(log_risk.dtype)
+    happened = event[order].to(log_risk.dtype)
     if not bool(happened.any()):
         return log_risk.sum() * 0.0
     risk = log_risk[order]
@@ -158,16 +158,10 @@ def discrete_nll(
     Raises
     ------
     InputError
-        For shapes that differ, or an index outside the bins.
+        For an index outside the bins, or an unknown `reduction`.
     """
     _check_reduction(reduction)
-    patients, bins = logits.shape if logits.ndim == 2 else (-1, 0)
-    if event.shape != (patients,) or bin_index.shape != (patients,):
-        raise InputError(
-            "expected logits (patients, bins), event (patients,) and bin_index (patients,), got"
-            f" {tuple(logits.shape)}, {tuple(event.shape)} and {tuple(bin_index.shape)}",
-        )
-    happened = _as_bool(event)
+    bins, happened = logits.shape[1], event.bool()
     index = bin_index.to(torch.long)
     if ((index < 0) | (index > bins - happened.long())).any():
         raise InputError(
@@ -243,7 +237,7 @@ def assign_bins(time: Tensor, event: Tensor, edges: Tensor) -> tuple[Tensor, Ten
         # 5.3 in float32 lies after 5.3 in float64, by more than ties allow.
         edges = edges.to(time.dtype)
     time, edges = _tied(time, edges)
-    within = _as_bool(event) & (time <= edges[-1])
+    within = event.bool() & (time <= edges[-1])
     of_event = torch.bucketize(time, edges, right=False)
     survived = torch.bucketize(time, edges, right=True)
     return torch.where(within, of_event, survived), within
@@ -264,28 +258,3 @@ def _wide(values: Tensor) -> Tensor:
 def _check_reduction(reduction: str) -> None:
     if reduction not in ("mean", "sum"):
         raise InputError(f"unknown reduction {reduction!r}; known: mean, sum")
-
-
-def _check_outcome(log_risk: Tensor, event: Tensor, time: Tensor) -> Tensor:
-    shapes = [tuple(tensor.shape) for tensor in (log_risk, event, time)]
-    if log_risk.ndim != 1 or len(set(shapes)) > 1:
-        raise InputError(
-            "expected log_risk, event and time of one shape (patients,), got"
-            f" {shapes[0]}, {shapes[1]} and {shapes[2]}",
-        )
-    if time.isnan().any():
-        raise InputError(
-            f"time is missing in row {int(time.isnan().nonzero()[0])}; the loss needs an outcome",
-        )
-    return _as_bool(event)
-
-
-def _as_bool(event: Tensor) -> Tensor:
-    if event.dtype == torch.bool:
-        return event
-    if not ((event == 0) | (event == 1)).all():
-        raise InputError(
-            "event must be bool or 0/1; the arguments are (prediction, event, time or bin), in "
-            "this order",
-        )
-    return event == 1
