@@ -130,7 +130,7 @@ def variant_config(
     variant : str
         A name in :data:`VARIANTS`.
     bag_dim : int
-        Features of a tile: 1024 (UNI; 512 and 256 wide after it) or 1536 (Prov-GigaPath; 768 and 384).
+        Features of a tile: 1024 (UNI; then 512 and 256 wide) or 1536 (Prov-GigaPath; 768, 384).
     clinical_dim, genes : int
         Lengths of the clinical and the expression vector.
 

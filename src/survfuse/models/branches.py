@@ -122,7 +122,7 @@ class BagBranch(nn.Module):
 
     @property
     def bytes_per_tile(self) -> int:
-        """What a training step stores of each tile, beside the tile, if nothing is recomputed."""
+        """What a training step stores of each tile, the tile not counted, if nothing is recomputed."""
         attention = self._attention_width
         if self._by_chunks():
             return bytes_per_tile(self.width, attention, self.compute_dtype)

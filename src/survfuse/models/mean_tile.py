@@ -24,7 +24,7 @@ class MeanTileBranch(nn.Module):
     input_dim : int
         Features of a tile.
     width, attention_width : int
-        Of the attention branch (:class:`BagBranch`) whose embedding stands before the mean; 0: none.
+        Of the attention branch (:class:`BagBranch`) whose embedding precedes the mean; 0: none.
     dropout : float
         Of the attention branch.
     """

@@ -33,7 +33,7 @@ def drop_modalities(present: Mapping[str, Tensor], rate: float) -> dict[str, Ten
     Neverova et al. 2015 (ModDrop, arXiv 1501.00102) dropped whole channels at random while a fusion
     was trained, so that it gives meaningful predictions from whichever are there. Cheerla and
     Gevaert 2019 (10.1093/bioinformatics/btz342) trained survival models likewise. Unlike element
-    dropout, nothing that stays is scaled up: absent must mean the same in training and in prediction,
+    dropout, nothing that stays is scaled up: absent must mean the same in training and prediction,
     where a missing modality adds zero and is not made up for.
     """
     if rate == 0:

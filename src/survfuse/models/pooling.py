@@ -290,7 +290,8 @@ class TileReader:
         if not torch.is_grad_enabled():
             return self._streamed(queries)
         ((_, tiles),) = self.chunks()
-        return cast(Tensor, _Attend.apply(tiles, queries, self.offsets))  # type: ignore[no-untyped-call]
+        function: Any = _Attend.apply
+        return cast(Tensor, function(tiles, queries, self.offsets))
 
     def _streamed(self, queries: Tensor) -> Tensor:
         pools = [

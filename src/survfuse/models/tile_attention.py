@@ -8,7 +8,7 @@
 The same network as :class:`~survfuse.models.branches.BagBranch` step by step, but for some thousand
 tiles after another, so that whatever is not a matrix product happens in the processor's cache: both
 gates are one product, the scale of dropout is part of the weights, and no mask of `h` is stored
-(what was dropped is zero, as behind a ReLU). With ``g`` the gradient of ``M``, the gradient of every
+(what was dropped is zero, as behind a ReLU). With ``g`` the gradient of ``M``, that of every
 tile follows from that tile and its patient alone::
 
     ds = a (h - M) . g        dh = a g + (dz V', dz U')        dx is not computed
@@ -104,12 +104,12 @@ def attend(
         project_bias=weights.project_bias / stay,
         score=weights.score / score_stay,
     )
-    pooled = _ChunkedAttention.apply(tiles, offsets, settings, *scaled)  # type: ignore[no-untyped-call]
-    return cast(tuple[Tensor, Tensor], pooled)
+    function: Any = _ChunkedAttention.apply
+    return cast(tuple[Tensor, Tensor], function(tiles, offsets, settings, *scaled))
 
 
 def bytes_per_tile(width: int, attention_width: int, dtype: torch.dtype) -> int:
-    """Bytes that the backward pass needs of each tile beside the tile itself, where stored."""
+    """Bytes that the backward pass needs of each tile, the tile not counted, where stored."""
     return (width + 2 * attention_width) * dtype.itemsize + attention_width + 8
 
 

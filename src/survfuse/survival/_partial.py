@@ -147,7 +147,7 @@ class RiskSets:
         return size if (size > SMALLEST).all() else None
 
     def _sizes_of(self, values: FloatArray) -> FloatArray:
-        """Sum over each risk set, less Efron's share of the ties; (patients, ...) -> (events, ...)."""
+        """Sum over each risk set, less Efron's share: (patients, ...) -> (events, ...)."""
         sums: FloatArray = np.cumsum(values[::-1], axis=0)[::-1][self.first]
         if not self.share.any():
             return sums

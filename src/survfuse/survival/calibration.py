@@ -226,7 +226,7 @@ class KmRankCalibrator(Calibrator):
         )
 
     def predicted_time(self, log_risk: npt.ArrayLike) -> FloatArray:
-        """Give a number in any case, (patients,): a follow-up time of the training patients, or 0."""
+        """A follow-up time of the training patients, or 0, in any case; (patients,)."""
         times: FloatArray = np.append(0.0, self.survival.x)
         return times[self._steps(log_risk)]
 

@@ -64,8 +64,8 @@ class ConformalBound:
     events: int
     note: str = ""
     assumptions: ClassVar[str] = (
-        "patients to come are like the calibration patients; whether a patient is censored has nothing to do"
-        " with their risk"
+        "patients to come are like the calibration patients; whether a patient is censored has "
+        "nothing to do with their risk"
     )
 
     @classmethod
@@ -137,14 +137,14 @@ class ConformalBound:
         return np.where(np.isnan(reached), curves.last, reached)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers, for JSON; the calibrator is kept where it is."""
+        """Plain numbers, for JSON; the calibrator is written elsewhere."""
         names = ("level", "share", "coverage", "patients", "events", "note")
         values = {name: getattr(self, name) for name in names}
         return {**values, "coverage": list(self.coverage)}
 
     @classmethod
     def from_dict(cls, d: Mapping[str, Any], calibrator: Calibrator) -> ConformalBound:
-        """Make the bound again from :meth:`to_dict` and the calibrator beside it.
+        """Make the bound again from :meth:`to_dict` and its calibrator.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Curves over time: step functions, Kaplan–Meier, the censoring curve, Breslow, survival per patient.
+"""Curves over time: step functions, Kaplan–Meier, censoring, Breslow, survival per patient.
 
 At a shared time events come before censorings: a patient censored at t was at risk
 for the events at t, and a patient with an event at t was not at risk of being
@@ -342,7 +342,8 @@ class SurvivalCurves:
             raise InputError(f"a horizon must be a finite number > 0, got {horizon}")
         if horizon > self.last and (self._padded[:, -1] > 0).any():
             raise NotComputableError(
-                f"RMST to {horizon:g}: the curves are known up to {self.last:g} only; ask for that or less",
+                f"RMST to {horizon:g}: the curves are known up to {self.last:g} only; ask for that "
+                "or less",
             )
         steps = np.concatenate([[0.0], self.times, [np.inf]])
         widths = np.diff(np.clip(steps, 0.0, horizon))

@@ -13,7 +13,10 @@ from survfuse.survival._partial import RiskSets
 from survfuse.survival.argument_checks import as_log_risk
 from survfuse.survival.right_censored import Outcome
 
-RULE = "rule of thumb: 10 or more; Riley et al. 2019, Stat Med 38:1276, give the size that a study needs"
+RULE = (
+    "rule of thumb: 10 or more; Riley et al. 2019, Stat Med 38:1276, give the size that a "
+    "study needs"
+)
 
 
 @dataclass(frozen=True)
@@ -24,11 +27,11 @@ class Effective:
     ----------
     value : float or None
     note : str
-        How it was found; of a number that is not there, ``not computable:`` and why.
+        How it was estimated; of a missing number, ``not computable:`` and why.
     too_many : bool
         Whether there is no number because more came out than there are events.
     ratio : float or None
-        Likelihood ratio of the fit on its own patients; None where it is not asked for.
+        Likelihood ratio of the fit on its own patients; None where it is not wanted.
     """
 
     value: float | None
@@ -41,7 +44,7 @@ def events_per_effective(
     events: Sequence[float],
     effective: Sequence[float],
 ) -> float | None:
-    """Events per effective parameter of one fit or of several: all their events over all their parameters.
+    """Events per effective parameter: all events of some fits over all their parameters.
 
     A mean of the fits' own ratios would be ruled by the fit that shrinkage left least of.
 
@@ -65,7 +68,7 @@ def likelihood_ratio(
     log_risk: npt.ArrayLike,
     ties: str = "efron",
 ) -> float:
-    """Twice what a log-risk adds to the log partial likelihood of these patients over no risk at all."""
+    """Twice the gain of a log-risk in the log partial likelihood of these patients over no risk."""
     outcome = Outcome.of(time, event)
     sets = RiskSets.of(outcome, ties)
     risk = as_log_risk(log_risk, len(outcome))
@@ -75,10 +78,10 @@ def likelihood_ratio(
 def expected_shrinkage(effective: float, ratio: float) -> float | None:
     """Share of a fit's gain in likelihood on its own patients that is more than its optimism.
 
-    ``1 - p / LR`` (van Houwelingen and le Cessie 1990, Stat Med 9:1303): by how much the risks of an
-    unpenalised fit with p parameters must be shrunk for new patients. Riley et al. 2019 (Stat Med 38:1276)
-    ask for 0.9 when a study is planned. Of a penalised fit, p is what the penalty leaves, and at one half
-    the fit gains nothing on new patients.
+    ``1 - p / LR`` (van Houwelingen and le Cessie 1990, Stat Med 9:1303): by how much the risks
+    of an unpenalised fit with p parameters must be shrunk for new patients. Riley et al. 2019
+    (Stat Med 38:1276) ask for 0.9 when a study is planned. Of a penalised fit, p is what the
+    penalty leaves, and at one half the fit gains nothing on new patients.
 
     Returns
     -------
@@ -119,22 +122,23 @@ def by_optimism(
 ) -> Effective:
     """Effective parameters of any model, from how much better it does on patients it was fitted to.
 
-    Of a fit with p parameters the log partial likelihood l lies above that of the true risks by p/2 on
-    its own patients, and below it by p/2 on as many others: the difference is p (Akaike 1974), or, of
-    a shrunken or wrong model, the trace of TIC (Takeuchi 1976). Risks made out of fold come from
-    (K − 1)/K of the patients and lie p/2 · K/(K − 1) below, so that
+    Of a fit with p parameters the log partial likelihood l lies above that of the true risks by
+    p/2 on its own patients, and below it by p/2 on as many others: the difference is p (Akaike
+    1974), or, of a shrunken or wrong model, the trace of TIC (Takeuchi 1976). Risks made out of
+    fold come from (K − 1)/K of the patients and lie p/2 · K/(K − 1) below, so that
 
         p = (l(in sample) − l(out of fold)) · 2 (K − 1) / (2 K − 1).
 
-    Risks of different inner fits share no origin: both likelihoods compare patients within their inner
-    fold. Smaller risk sets hold less information; p is divided by the share that they keep, measured
-    along the in-sample risk.
+    Risks of different inner fits share no origin: both likelihoods compare patients within
+    their inner fold. Smaller risk sets hold less information; p is divided by the share that
+    they keep, measured along the in-sample risk.
 
-    The derivation is of second order: it takes the fit to lie near what it would be with endless
-    patients, and more parameters than events are no estimate. Of one cohort it is noisy, with a
-    deviation of several parameters. The last factor is that of a fit without shrinkage; of a shrunken
-    one p comes out too small, for ridge Cox fits of simulated cohorts 10 to 20 % below the trace.
-    Epochs that the same inner folds chose make l(out of fold) a little too good, and p too small.
+    The derivation is of second order: it takes the fit to lie near what it would be with
+    endless patients, and more parameters than events are no estimate. Of one cohort it is
+    noisy, with a deviation of several parameters. The last factor is that of a fit without
+    shrinkage; of a shrunken one p comes out too small, for ridge Cox fits of simulated cohorts
+    10 to 20 % below the trace. Epochs that the same inner folds chose make l(out of fold) a
+    little too good, and p too small.
 
     Parameters
     ----------

@@ -189,7 +189,7 @@ def discretise(time: npt.ArrayLike, event: npt.ArrayLike, bins: int) -> FloatArr
     -------
     array, (bins,), increasing
         Right edges, each an event time; bin k is (edges[k - 1], edges[k]], the first
-        begins at 0, the last ends with the last event. Fewer than asked for where
+        begins at 0, the last ends with the last event. Fewer than wanted where
         many events share a time: give the network as many outputs as there are edges.
 
     Raises

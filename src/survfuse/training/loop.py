@@ -44,8 +44,9 @@ def train(
 ) -> Run:
     """Train `network` in place.
 
-    Where the process belongs to a process group (:func:`~survfuse.training.ranks.ranks_of_launcher`),
-    all of its processes must call this with the same arguments; they share every step.
+    Where the process belongs to a process group
+    (:func:`~survfuse.training.ranks.ranks_of_launcher`), all of its processes must call this with
+    the same arguments; they share every step.
 
     Parameters
     ----------

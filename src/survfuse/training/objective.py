@@ -25,7 +25,7 @@ class Target:
     event : Tensor, (patients,), bool
     events : float or None
         Divides a Cox loss; None: the step's own events. Steps of one epoch that share it add up to
-        the gradient of an epoch, whereas the mean of their means leans to patients in small risk sets.
+        the gradient of an epoch; the mean of their means leans to patients in small risk sets.
     """
 
     time: Tensor

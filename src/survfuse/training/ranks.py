@@ -65,13 +65,13 @@ class Ranks:
                 distributed.all_reduce(tensor)
         except RuntimeError as error:
             raise CrashError(
-                f"rank {self.own} of {self.count} lost touch with the others ({str(error).splitlines()[0]}); "
-                "start the same command again: it goes on from the last checkpoint",
+                f"rank {self.own} of {self.count} lost touch with the others "
+                f"({str(error).splitlines()[0]}); start the same command again: it goes on from the last checkpoint",
             ) from error
 
     @contextmanager
     def first(self) -> Iterator[None]:
-        """Let rank 0 do something before the others, who then find it done (a packed store, say)."""
+        """Let rank 0 do something before the others (write a packed store, for example)."""
         if self.own:
             self.add(torch.zeros(1, device=collective_device()))
         yield
@@ -122,7 +122,7 @@ def pick_device(name: str) -> torch.device:
 
 @contextmanager
 def ranks_of_launcher(device: str) -> Iterator[Ranks]:
-    """Join the processes that a launcher started, as its environment variables say; alone without one.
+    """Join the processes that a launcher started, by its environment variables; alone without one.
 
     Parameters
     ----------
@@ -138,11 +138,12 @@ def ranks_of_launcher(device: str) -> Iterator[Ranks]:
     if count == "1":
         yield Ranks()
         return
-    absent = sorted({"RANK", "MASTER_ADDR", "MASTER_PORT"} - set(os.environ))
+    needed = ("RANK", "MASTER_ADDR", "MASTER_PORT")
+    absent = [name for name in needed if name not in os.environ]
     if absent or not count.isdecimal():
         raise InputError(
-            f"WORLD_SIZE is {count!r}, but {', '.join(absent) or 'no whole number'} is not set; start the "
-            "command with torchrun, or unset WORLD_SIZE",
+            f"WORLD_SIZE is {count!r}, but {', '.join(absent) or 'no whole number'} is not set; "
+            "start the command with torchrun, or unset WORLD_SIZE",
         )
     on_gpu = (
         device != "cpu"
@@ -159,11 +160,11 @@ def ranks_of_launcher(device: str) -> Iterator[Ranks]:
 
 
 def _own_gpu() -> int:
-    """The GPU of this process, by its place on this machine: two on one cannot talk to each other."""
+    """The GPU of this process, by its number on this machine: two cannot share one."""
     place, there = int(os.environ.get("LOCAL_RANK", 0)), torch.cuda.device_count()
     if place >= there:
         raise InputError(
-            f"process {place} of this machine has no GPU of its own: there are {there}; start at most "
-            f"{there} a machine, or set model.training.device=cpu",
+            f"process {place} of this machine has no GPU of its own: there are {there}; start at "
+            f"most {there} a machine, or set model.training.device=cpu",
         )
     return place

@@ -79,8 +79,8 @@ class Stepper:
         if ranks.count > config.training.pieces:
             raise InputError(
                 f"{ranks.count} processes share the pieces of a step, and pieces is "
-                f"{config.training.pieces}; set model.pieces to {ranks.count} or more, or start fewer "
-                "processes",
+                f"{config.training.pieces}; set model.pieces to {ranks.count} or more, or start "
+                "fewer processes",
             )
         self._bags = [b for b in network.branches.values() if isinstance(b, BagBranch)]
         for branch in self._bags:
@@ -107,7 +107,7 @@ class Stepper:
         return pieces
 
     def _bytes(self, rows: IntArray) -> IntArray:
-        """What each patient's tiles and activations take while its gradient is made; (patients,)."""
+        """Bytes of each patient's tiles and activations while its gradient is made; (patients,)."""
         total = np.zeros(len(rows), np.int64)
         for shape in self.network.config.modalities:
             if isinstance(shape, VectorConfig):

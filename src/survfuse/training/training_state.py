@@ -44,7 +44,7 @@ def save(
     run, network, optimizer
         As they are after an epoch.
     best : mapping of name to Tensor, optional
-        Weights of the best epoch, where they are kept.
+        Weights of the best epoch, where they are needed.
     """
     arrays = {}
     for group, state in (("network", network.state_dict()), ("best", best or {})):
@@ -68,9 +68,9 @@ def restore(
     network: FusionNetwork,
     optimizer: torch.optim.Optimizer,
 ) -> State | None:
-    """Put a run where its file says, and return the best weights that it kept.
+    """Restore a run from its file, and return the best weights in it.
 
-    Without a file, or with a damaged one, of which a note tells, the run stays at its start.
+    Without a file, or with a damaged one, which is noted, the run stays at its start.
 
     Raises
     ------

@@ -14,7 +14,8 @@ from survfuse.models.pooling import GatedAttention, TileReader
 
 @FUSIONS.register(
     "coattention",
-    summary="`concat`, and what `query_tokens` queries made from each vector find in the tiles of each bag",
+    summary="`concat`, and the answers of the tiles of each bag to `query_tokens` queries made "
+    "from each vector",
     source="MCAT, Chen 2021 (10.1109/ICCV48922.2021.00398), genomic-guided co-attention",
 )
 class CoAttention(Concat):

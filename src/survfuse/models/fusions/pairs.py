@@ -115,7 +115,7 @@ class BilinearTriple(nn.Module):
 
 @FUSIONS.register(
     "hierarchical",
-    summary="`pairwise`, and for every triple `W_o[p * q + p * s + q * s] + d` over its three pairs",
+    summary="`pairwise`, and for every triple `W_o[p * q + p * s + q * s] + d` of its pairs",
     source="after HFBSurv, Li 2022 (10.1093/bioinformatics/btac113)",
 )
 class Hierarchical(Pairwise):

@@ -72,14 +72,15 @@ def checked_widths(
 
 @FUSIONS.register(
     "tensor",
-    summary="outer product of `[z; 1]` over all modalities, embeddings reduced to `tensor_width` first",
+    summary="outer product of `[z; 1]` over all modalities, embeddings first reduced "
+    "to `tensor_width`",
     source="TFN, Zadeh 2017 (arXiv 1707.07250) section 4.2",
 )
 class TensorFusion(Fusion):
     """``[z_1; 1] x [z_2; 1] x ... x [z_M; 1]``, flattened, without its constant.
 
     ``z_m = R_m x_m + r_m`` (patients, tensor_width) where the embedding is wider than
-    `tensor_width`, else ``z_m = x_m``. Blocks are kept per set of modalities, so the columns are
+    `tensor_width`, else ``z_m = x_m``. There is one block per set of modalities, so the columns are
     the paper's in another order: ``(t + 1)^M - 1`` of them, 80 for two modalities of t = 8, 728
     for three.
 
@@ -123,7 +124,8 @@ class LowRankTensor(Fusion):
     Where modality c is missing, ``x_c = 0`` and its 1 stays, so its factor is the last column of
     ``W_c``. That column belongs not to c but to the products without c: it weighs them whether c is
     there or not, as in the full tensor. The neutral element is therefore ``[0; 1]``, not a factor
-    of 1. One part, "product": sets of modalities do not stay apart here. Nothing at all gives zeros.
+    of 1. One part, "product": sets of modalities do not stay apart here. Without any modality it
+    is zero.
     """
 
     shared_part = "product"
