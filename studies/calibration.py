@@ -32,9 +32,8 @@ from survfuse.cohort.batch_source import BatchSource
 from survfuse.cohort.splits import inner_folds
 from survfuse.cohort.transforms import Transforms
 from survfuse.config import FitConfig
-from survfuse.survival.calibration import fit_calibrator
+from survfuse.survival.calibration import KmRankCalibrator, fit_calibrator
 from survfuse.survival.cox import fit_cox, ridge_cox_cv
-from survfuse.survival.rank_map import KmRankCalibrator
 
 KINDS = ("km", "km_rank", "breslow", "breslow_oof", "isotonic_oof", "breslow_cal")
 FOLDS, REPEATS, INNER = 5, 2, 5

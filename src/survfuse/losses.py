@@ -1,6 +1,6 @@
-"""Losses for one's own networks; the public door to :mod:`survfuse.survival.training_losses`.
+"""Losses for one's own networks; the checked form of :mod:`survfuse.survival.training_losses`.
 
-What comes through this door is checked, once, before the loss sees it: tensors of one
+Arguments are checked once, before the loss uses them: tensors of one
 length, finite, times above 0 and events of 0 or 1. Anything else is an
 :class:`~survfuse._errors.InputError` that names the argument.
 """

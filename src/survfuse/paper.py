@@ -92,17 +92,15 @@ _ENVELOPES = ("state_dict", "model_state_dict", "model")
 def _layers(variant: str) -> dict[str, str]:
     """Our name of every linear layer of a variant -> the reference's."""
     modalities, fusion = VARIANTS[variant]
-    names = {
-        f"branches.{modality}.{ours}": theirs
-        for modality in modalities
-        for ours, theirs in _BRANCHES[modality].items()
-    }
-    if fusion != "concat":
-        for left, right in itertools.combinations(modalities, 2):
-            for ours, theirs in _SIDES.items():
-                names[f"fusion.pairs.{left}*{right}.{ours}"] = (
-                    f"{_PAIRS[left, right]}.{theirs}"
-                )
+    names = {}
+    for modality in modalities:
+        for ours, theirs in _BRANCHES[modality].items():
+            names[f"branches.{modality}.{ours}"] = theirs
+    pairs = itertools.combinations(modalities, 2) if fusion != "concat" else ()
+    for left, right in pairs:
+        for ours, theirs in _SIDES.items():
+            pair = _PAIRS[left, right]
+            names[f"fusion.pairs.{left}*{right}.{ours}"] = f"{pair}.{theirs}"
     if fusion == "pairwise_residual":
         names["fusion.residual"] = "residual_proj"
     names["head.linear"] = "classifiers" if variant == "abmil" else "classifier"
@@ -111,11 +109,11 @@ def _layers(variant: str) -> dict[str, str]:
 
 def _keys(variant: str) -> dict[str, str]:
     """Our state-dict keys of a variant -> the reference's."""
-    return {
-        f"{ours}.{part}": f"{theirs}.{part}"
-        for ours, theirs in _layers(variant).items()
-        for part in ("weight", "bias")
-    }
+    keys = {}
+    for ours, theirs in _layers(variant).items():
+        for part in ("weight", "bias"):
+            keys[f"{ours}.{part}"] = f"{theirs}.{part}"
+    return keys
 
 
 def variant_config(
@@ -132,7 +130,7 @@ def variant_config(
     variant : str
         A name in :data:`VARIANTS`.
     bag_dim : int
-        Features of a tile: 1024 (UNI; 512 and 256 wide after it) or 1536 (Prov-GigaPath; 768 and 384).
+        Features of a tile: 1024 (UNI; then 512 and 256 wide) or 1536 (Prov-GigaPath; 768, 384).
     clinical_dim, genes : int
         Lengths of the clinical and the expression vector.
 
@@ -220,19 +218,19 @@ class PaperModel:
             When an input that the variant uses is absent, misshapen or not finite.
         """
         given = {"slides": bag, "clinical": clinical, "expression": expression}
-        tensors = {
-            m.name: _tensor(m, given[m.name]) for m in self.network.config.modalities
-        }
-        bags = {name: value for name, value in tensors.items() if name == "slides"}
+        bags, offsets, vectors = {}, {}, {}
+        for modality in self.network.config.modalities:
+            name = modality.name
+            values = _tensor(modality, given[name])
+            if name == "slides":
+                bags[name], offsets[name] = values, torch.tensor([0, len(values)])
+            else:
+                vectors[name] = values[None]
         batch = Batch(
             bags=bags,
-            offsets={
-                name: torch.tensor([0, len(value)]) for name, value in bags.items()
-            },
-            vectors={
-                name: value[None] for name, value in tensors.items() if name not in bags
-            },
-            present={name: torch.tensor([True]) for name in tensors},
+            offsets=offsets,
+            vectors=vectors,
+            present={name: torch.tensor([True]) for name in [*bags, *vectors]},
             time=torch.tensor([torch.nan], dtype=torch.float64),
             event=torch.tensor([False]),
             patient_id=("one",),
@@ -253,10 +251,8 @@ class PaperModel:
             if isinstance(branch, BagBranch):
                 tiles = _tensor(modality, bag)
                 with torch.no_grad():
-                    weights: npt.NDArray[np.float32] = branch(
-                        tiles,
-                        torch.tensor([0, len(tiles)]),
-                    )[1].numpy()
+                    _, attention = branch(tiles, torch.tensor([0, len(tiles)]))
+                weights: npt.NDArray[np.float32] = attention.numpy()
                 return weights
         raise InputError(
             f"variant {self.variant!r} reads no slides, so there is no attention over tiles",
@@ -264,35 +260,29 @@ class PaperModel:
 
 
 def _tensor(modality: ModalityConfig, given: npt.ArrayLike | None) -> Tensor:
-    """Check one input and hand it over; half and single precision keep their type, all else is cast."""
-    word, wanted = (
-        ("bag", "tiles >= 1, ")
-        if isinstance(modality, BagConfig)
-        else (modality.name, "")
-    )
+    """Check one input; half and single precision keep their type, all else is cast."""
+    is_bag = isinstance(modality, BagConfig)
+    name = "bag" if is_bag else modality.name
     if given is None:
-        raise InputError(f"{word}: this variant reads it, got None")
-    array = as_array(given, f"{word}: expected numbers")
-    fits = (
-        array.ndim == (2 if wanted else 1)
-        and array.shape[-1] == modality.input_dim
-        and len(array) > 0
-    )
-    if not fits or array.dtype.kind not in "iuf":
+        raise InputError(f"{name}: this variant reads it, got None")
+    array = as_array(given, f"{name}: expected numbers")
+    axes = f"tiles >= 1, {modality.input_dim}" if is_bag else f"{modality.input_dim}"
+    fits = array.ndim == 1 + is_bag and array.shape[-1] == modality.input_dim
+    if not fits or len(array) == 0 or array.dtype.kind not in "iuf":
         raise InputError(
-            f"{word}: expected numbers of shape ({wanted}{modality.input_dim}), "
-            f"got {array.dtype} of shape {array.shape}",
+            f"{name}: expected numbers of shape ({axes}), got {array.dtype} of shape "
+            f"{array.shape}",
         )
     if array.dtype not in (np.float16, np.float32):
         array = array.astype(np.float32)
-    if not all(
-        np.isfinite(array[i : i + 65536]).all() for i in range(0, len(array), 65536)
-    ):
+    # In parts, so that the check takes no memory of the size of the bag.
+    parts = range(0, len(array), 65536)
+    if not all(np.isfinite(array[start : start + 65536]).all() for start in parts):
         raise InputError(
-            f"{word}: holds NaN or infinite values; impute or drop them first",
+            f"{name}: holds NaN or infinite values; impute or drop them first",
         )
     tensor = torch.from_numpy(np.require(array, requirements=["C", "W"]))
-    return tensor if wanted else tensor.float()
+    return tensor if is_bag else tensor.float()
 
 
 def load_checkpoint(
@@ -350,10 +340,11 @@ def state_dict_for(network: FusionNetwork, variant: str) -> dict[str, Tensor]:
             f"network must be a FusionNetwork, got {type(network).__name__}",
         )
     own, names = network.state_dict(), _keys(_known(variant))
-    same_shape = set(own) == set(names) and network.config.names == VARIANTS[variant][0]
-    if not same_shape or network.config.head != "cox":
-        told = f"{', '.join(network.config.names)}; {network.config.head} head"
-        raise InputError(f"this network ({told}) is not of variant {variant!r}")
+    config = network.config
+    same_shape = set(own) == set(names) and config.names == VARIANTS[variant][0]
+    if not same_shape or config.head != "cox":
+        shape = f"{', '.join(config.names)}; {config.head} head"
+        raise InputError(f"this network ({shape}) is not of variant {variant!r}")
     return {theirs: own[ours].detach().clone() for ours, theirs in names.items()}
 
 
@@ -379,16 +370,12 @@ def cox_loss(log_risk: Any, time: Any, event: Any) -> Tensor:
     InputError
         For anything but one finite number, one time above 0 and one event of 0 or 1 per patient.
     """
-    risk = _column(log_risk, "log_risk")
-    return cox_batch(risk, _column(event, "event", risk), _column(time, "time", risk))
-
-
-def _column(values: Any, name: str, beside: Tensor | None = None) -> Tensor:
-    """Hand a tensor over as it is; anything else becomes a float64 tensor on the device of another."""
-    if isinstance(values, Tensor):
-        return values
-    column = torch.from_numpy(as_floats(values, name))
-    return column if beside is None else column.to(beside.device)
+    columns: dict[str, Any] = {"log_risk": log_risk, "event": event, "time": time}
+    for name, values in columns.items():
+        if not isinstance(values, Tensor):
+            column = torch.from_numpy(as_floats(values, name))
+            columns[name] = column.to(getattr(columns["log_risk"], "device", "cpu"))
+    return cox_batch(**columns)
 
 
 def _read_state(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
@@ -406,16 +393,14 @@ def _read_state(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
         raise BundleError(
             f"checkpoint: expected a state dict, got {type(content).__name__}",
         )
-    state = {
-        str(name).removeprefix("module."): value for name, value in content.items()
-    }
+    state = {str(key).removeprefix("module."): v for key, v in content.items()}
     if not isinstance(source, Mapping):
         _refuse_claims(source, state)
     return state
 
 
 def _refuse_claims(path: str | Path, state: Mapping[str, Any]) -> None:
-    """Refuse tensors that together claim more than the file holds: views that repeat their numbers."""
+    """Refuse tensors that claim more than the file holds: views that repeat their numbers."""
     stored: dict[int, int] = {}
     claimed = 0
     for name, value in state.items():
@@ -434,94 +419,91 @@ def _weight(name: str, value: Any) -> Tensor:
         raise BundleError(
             f"checkpoint: {name!r} is a {type(value).__name__}, expected a tensor",
         )
-    with boundary(
-        f"checkpoint: {name!r}",
-        "numbers",
-        error=BundleError,
-        remedy=_REMEDY,
-    ):
+    place = f"checkpoint: {name!r}"
+    with boundary(place, "numbers", error=BundleError, remedy=_REMEDY):
         return torch.as_tensor(value).float()
 
 
-def _nearest(found: set[str]) -> str:
-    return min(VARIANTS, key=lambda variant: len(found ^ set(_keys(variant).values())))
+def _nearest(names: set[str]) -> str:
+    return min(VARIANTS, key=lambda variant: len(names ^ set(_keys(variant).values())))
 
 
 def _check_names(state: Mapping[str, Any], variant: str) -> None:
-    found, wanted = set(state), set(_keys(variant).values())
-    if found == wanted:
+    names, expected = set(state), set(_keys(variant).values())
+    if names == expected:
         return
-    parts = [
-        f"{word} {listed(sorted(names))}"
-        for word, names in (("missing", wanted - found), ("unexpected", found - wanted))
-        if names
-    ]
-    nearest = _nearest(found)
-    exact = found == set(_keys(nearest).values())
-    hint = (
-        f"; these are the weights of variant {nearest!r}"
-        if exact
-        else f"; the nearest variant is {nearest!r}"
-    )
+    parts = []
+    if expected - names:
+        parts.append(f"missing {listed(sorted(expected - names))}")
+    if names - expected:
+        parts.append(f"unexpected {listed(sorted(names - expected))}")
+    nearest = _nearest(names)
+    hint = f"the nearest variant is {nearest!r}"
+    if names == set(_keys(nearest).values()):
+        hint = f"these are the weights of variant {nearest!r}"
     raise BundleError(
-        f"checkpoint is not of variant {variant!r}: {'; '.join(parts)}{hint}",
+        f"checkpoint is not of variant {variant!r}: {'; '.join(parts)}; {hint}",
     )
 
 
 def _infer_config(state: Mapping[str, Tensor], variant: str) -> NetworkConfig:
-    """Read the widths off the weights; the fusion's are those of its first pair of each kind."""
-
-    def shape(layer: str) -> tuple[int, int]:
-        weight = state[f"{layer}.weight"]
-        if weight.ndim != 2 or 0 in weight.shape:
-            raise BundleError(
-                f"checkpoint: {layer}.weight is {tuple(weight.shape)}, expected two dimensions",
-            )
-        return weight.shape[0], weight.shape[1]
-
+    """Read the widths off the weights; a fusion's are those of its first pair of each kind."""
+    shapes = _layer_shapes(state, variant)
     config = variant_config(variant)
-    names, pairs = (
-        set(config.names),
-        [p for p in _PAIRS.values() if f"{p}.out.weight" in state],
-    )
+    sizes, clinical_dim = _pair_sizes(shapes)
+    if "fusion.residual" in shapes:
+        sizes["residual_width"] = shapes["fusion.residual"][0]
     branches: dict[str, BagConfig | VectorConfig] = {}
-    if "slides" in names:
-        width, dim = shape("attention_net.0")
-        branches["slides"] = BagConfig(
-            "slides",
-            dim,
-            width,
-            shape("attention_net.3.attention_a.0")[0],
-        )
-    if "expression" in names:
-        sizes = [shape(layer) for layer in _BRANCHES["expression"].values()]
-        branches["expression"] = VectorConfig(
-            "expression",
-            sizes[0][1],
-            tuple(out for out, _ in sizes),
-        )
-    if "clinical" in names:
-        rest = (
-            shape("classifiers")[1] - width - sizes[-1][0] if variant == "abmil" else 0
-        )
-        rest = (
-            shape("fuse_hc.f2" if "fuse_hc" in pairs else "fuse_rc.f2")[1]
-            if pairs
-            else rest
-        )
-        if rest < 1:
+    if "slides" in config.names:
+        width, dim = shapes["branches.slides.project"]
+        attention = shapes["branches.slides.pooling.signal"][0]
+        branches["slides"] = BagConfig("slides", dim, width, attention)
+    if "expression" in config.names:
+        layers = [shapes[f"branches.expression.layers.{i}"] for i in range(3)]
+        hidden = tuple(out for out, _ in layers)
+        branches["expression"] = VectorConfig("expression", layers[0][1], hidden)
+    if variant == "abmil":
+        clinical_dim = shapes["head.linear"][1] - width - hidden[-1]
+        if clinical_dim < 1:
             raise BundleError(
                 "checkpoint: classifiers.weight is narrower than its slide and expression parts",
             )
-        branches["clinical"] = VectorConfig("clinical", rest)
-    raw = [shape(f"{pair}.out")[0] for pair in pairs if pair != "fuse_hr"]
-    return replace(
-        config,
-        modalities=tuple(branches[name] for name in config.names),
-        rank=shape(f"{pairs[0]}.f1")[0] if pairs else config.rank,
-        pair_width=shape("fuse_hr.out")[0] if "fuse_hr" in pairs else config.pair_width,
-        raw_pair_width=raw[0] if raw else config.raw_pair_width,
-        residual_width=shape("residual_proj")[0]
-        if variant == "pg_res"
-        else config.residual_width,
-    )
+    if "clinical" in config.names:
+        branches["clinical"] = VectorConfig("clinical", clinical_dim)
+    modalities = tuple(branches[name] for name in config.names)
+    return replace(config, modalities=modalities, **sizes)
+
+
+def _layer_shapes(
+    state: Mapping[str, Tensor],
+    variant: str,
+) -> dict[str, tuple[int, int]]:
+    """Outputs and inputs of every linear layer, by our names."""
+    shapes = {}
+    for ours, theirs in _layers(variant).items():
+        shape = tuple(state[f"{theirs}.weight"].shape)
+        if len(shape) != 2 or 0 in shape:
+            raise BundleError(
+                f"checkpoint: {theirs}.weight is {shape}, expected two dimensions",
+            )
+        shapes[ours] = (shape[0], shape[1])
+    return shapes
+
+
+def _pair_sizes(
+    shapes: Mapping[str, tuple[int, int]],
+) -> tuple[dict[str, Any], int]:
+    """Widths of the first pair of each kind, and the length of the clinical vector (0: no pair)."""
+    sizes: dict[str, Any] = {}
+    clinical_dim = 0
+    for name, (out, rank) in shapes.items():
+        if not (name.startswith("fusion.pairs.") and name.endswith(".out")):
+            continue
+        sizes.setdefault("rank", rank)
+        if "*clinical." in name:
+            sizes.setdefault("raw_pair_width", out)
+            right = name.removesuffix("out") + "right"
+            clinical_dim = clinical_dim or shapes[right][1]
+        else:
+            sizes["pair_width"] = out
+    return sizes, clinical_dim

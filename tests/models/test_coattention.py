@@ -12,7 +12,8 @@ from torch import Tensor
 from survfuse._types import Batch
 from survfuse.models import FusionNetwork
 from survfuse.models.branches import BagBranch
-from survfuse.models.fusion import CoAttention, FusionSizes
+from survfuse.models.fusion import FusionSizes
+from survfuse.models.fusions.coattention import CoAttention
 from survfuse.models.pooling import TileReader
 
 OFFSETS = torch.tensor([0, 4, 4, 9, 10])  # the second patient has no tiles

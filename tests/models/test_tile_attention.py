@@ -12,7 +12,7 @@ from survfuse.models import branches, tile_attention
 from survfuse.models.branches import BagBranch
 from survfuse.models.layers import Masks
 from survfuse.models.pooling import pool
-from survfuse.models.tile_attention import How, Weights, attend
+from survfuse.models.tile_attention import AttentionSettings, Weights, attend
 
 OFFSETS = torch.tensor(
     [0, 30, 30, 31, 83, 100],
@@ -70,7 +70,9 @@ def test_it_is_the_network_it_replaces(branch: BagBranch, keep: bool) -> None:
     tiles, upstream = torch.randn(100, 6), torch.randn(5, 5)
     plain = made_by(lambda: branch(tiles, OFFSETS), branch, upstream)
     ours = made_by(
-        lambda: attend(tiles, OFFSETS, weights_of(branch), How(keep=keep)),
+        lambda: attend(
+            tiles, OFFSETS, weights_of(branch), AttentionSettings(store=keep)
+        ),
         branch,
         upstream,
     )
@@ -83,7 +85,7 @@ def test_dropout_is_that_of_the_masks_it_draws(branch: BagBranch, chunk: int) ->
     tiles, upstream, how = (
         torch.randn(100, 6),
         torch.randn(5, 5),
-        How(0.25, 0.4375, seed=11),
+        AttentionSettings(0.25, 0.4375, seed=11),
     )
 
     def with_masks() -> tuple[Tensor, Tensor]:
@@ -93,13 +95,12 @@ def test_dropout_is_that_of_the_masks_it_draws(branch: BagBranch, chunk: int) ->
             masks = Masks(how.seed + start, tiles.device)
             rows = tiles[start : start + chunk].double()
             h = torch.relu(rows @ w.project.t() + w.project_bias)
-            h = h * masks.kept(h.shape, how.dropout) / (1 - how.dropout)
-            z = torch.tanh(h @ w.signal.t() + w.signal_bias) * torch.sigmoid(
-                h @ w.gate.t() + w.gate_bias,
-            )
-            z = z * masks.kept(z.shape, how.score_dropout) / (1 - how.score_dropout)
+            h = h * masks.draw(h.shape, how.dropout) / (1 - how.dropout)
+            signal, gate = (h @ w.gates.t() + w.gates_bias).chunk(2, dim=1)
+            z = torch.tanh(signal) * torch.sigmoid(gate)
+            z = z * masks.draw(z.shape, how.score_dropout) / (1 - how.score_dropout)
             hidden.append(h)
-            scores.append(z @ w.score[0] + w.score_bias)
+            scores.append(z @ w.score + w.score_bias)
         embedding, attention = pool(torch.cat(hidden), torch.cat(scores), OFFSETS)
         return embedding.float(), attention.float()
 
@@ -116,7 +117,7 @@ def test_what_is_made_again_is_what_would_have_been_kept(branch: BagBranch) -> N
     tiles, upstream = torch.randn(100, 6), torch.randn(5, 5)
 
     def by(keep: bool) -> Made:
-        how = How(0.5, 0.75, keep=keep, seed=3)
+        how = AttentionSettings(0.5, 0.75, store=keep, seed=3)
         return made_by(
             lambda: attend(tiles, OFFSETS, weights_of(branch), how),
             branch,
@@ -129,11 +130,11 @@ def test_what_is_made_again_is_what_would_have_been_kept(branch: BagBranch) -> N
 def test_bfloat16_is_near(branch: BagBranch) -> None:
     tiles, upstream = torch.randn(100, 6), torch.randn(5, 5)
     exact = made_by(
-        lambda: attend(tiles, OFFSETS, weights_of(branch), How()),
+        lambda: attend(tiles, OFFSETS, weights_of(branch), AttentionSettings()),
         branch,
         upstream,
     )
-    how = How(dtype=torch.bfloat16)
+    how = AttentionSettings(dtype=torch.bfloat16)
     near = made_by(
         lambda: attend(tiles, OFFSETS, weights_of(branch), how),
         branch,
@@ -152,13 +153,15 @@ def joined(made: Made) -> Tensor:
 
 def test_half_precision_tiles_and_none_at_all(branch: BagBranch) -> None:
     half = torch.randn(100, 6).half()
-    whole = attend(half.float(), OFFSETS, weights_of(branch), How())
-    torch.testing.assert_close(attend(half, OFFSETS, weights_of(branch), How()), whole)
+    whole = attend(half.float(), OFFSETS, weights_of(branch), AttentionSettings())
+    torch.testing.assert_close(
+        attend(half, OFFSETS, weights_of(branch), AttentionSettings()), whole
+    )
     nothing, _ = attend(
         half[:0],
         torch.tensor([0, 0, 0]),
         weights_of(branch),
-        How(0.25, 0.25),
+        AttentionSettings(0.25, 0.25),
     )
     nothing.sum().backward()
     assert (nothing == 0).all()
@@ -172,7 +175,12 @@ def test_masks_have_their_rate_and_follow_their_seed(branch: BagBranch) -> None:
     offsets = torch.arange(101)  # every tile a patient: its embedding is its projection
     many = torch.cat(
         [
-            attend(tiles, offsets, weights_of(branch), How(0.25, seed=s * 1000))[0]
+            attend(
+                tiles,
+                offsets,
+                weights_of(branch),
+                AttentionSettings(0.25, seed=s * 1000),
+            )[0]
             for s in range(40)
         ],
     )
@@ -180,7 +188,7 @@ def test_masks_have_their_rate_and_follow_their_seed(branch: BagBranch) -> None:
     assert abs(zero - 0.25) < 4 * (0.25 * 0.75 / many.numel()) ** 0.5
     assert many.mean().item() == pytest.approx((tiles.sum(1)).mean().item(), rel=0.02)
     same = [
-        attend(tiles, offsets, weights_of(branch), How(0.25, seed=s))[0]
+        attend(tiles, offsets, weights_of(branch), AttentionSettings(0.25, seed=s))[0]
         for s in (1, 1, 2)
     ]
     assert torch.equal(same[0], same[1])
@@ -220,7 +228,7 @@ def test_a_branch_keeps_what_it_may(
         "attend",
         lambda tiles, offsets, weights, how: seen.append(how) or (tiles, tiles),
     )
-    branch.keep_bytes = allowed
+    branch.store_bytes = allowed
     branch.train_step(torch.randn(100, 6), OFFSETS)
-    assert [how.keep for how in seen] == [kept]
+    assert [how.store for how in seen] == [kept]
     assert seen[0].score_dropout == pytest.approx(1 - 0.7**2)

@@ -15,7 +15,11 @@ from survfuse.survival.calibration import (
 )
 from survfuse.survival.cox import fit_cox, partial_log_likelihood
 from survfuse.survival.curves import breslow
-from survfuse.survival.isotonic import _alternate, _bins, pool_adjacent_violators
+from survfuse.survival.isotonic import (
+    event_bins,
+    fit_multipliers,
+    pool_adjacent_violators,
+)
 from survfuse.survival.right_censored import Outcome
 
 
@@ -55,7 +59,7 @@ def test_pooling_is_scikit_learns(seed):
 def test_every_bin_holds_five_events_and_equal_risks_stay_together(n):
     time, event, risk = simulated(n, n, np.exp)
     risk = np.round(risk, 1)
-    bins = _bins(Outcome.of(time, event), risk)
+    bins = event_bins(Outcome.of(time, event), risk)
     assert np.bincount(bins, weights=event).min() >= 5
     assert (np.diff(bins[np.argsort(risk, kind="stable")]) >= 0).all()
     for value in np.unique(risk):
@@ -69,7 +73,7 @@ def test_multipliers_are_those_of_a_cox_model_of_the_blocks(seed):
     fitted = isotonic(time, event, risk)
     outcome = Outcome.of(time, event)
     centred = risk - risk.mean()
-    block, _, settled = _alternate(outcome, _bins(outcome, centred))
+    block, _, settled = fit_multipliers(outcome, centred)
     assert settled
     np.testing.assert_allclose(
         np.bincount(block, weights=centred) / np.bincount(block),
@@ -86,7 +90,7 @@ def test_multipliers_are_those_of_a_cox_model_of_the_blocks(seed):
 
 def test_no_other_monotone_map_is_more_likely():
     time, event, risk = simulated(4, 80, np.exp)
-    bins = _bins(Outcome.of(time, event), risk)
+    bins = event_bins(Outcome.of(time, event), risk)
 
     def loss(steps):
         level = np.concatenate([[0.0], np.cumsum(steps**2)])
@@ -98,7 +102,7 @@ def test_no_other_monotone_map_is_more_likely():
         method="BFGS",
         options={"gtol": 1e-6},
     )
-    block, level, settled = _alternate(Outcome.of(time, event), bins)
+    block, level, settled = fit_multipliers(Outcome.of(time, event), risk)
     assert settled
     assert partial_log_likelihood(
         time,

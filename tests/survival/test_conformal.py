@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import beta
 
 from survfuse._errors import InputError, NotComputableError
-from survfuse.survival.calibrators import BreslowCalibrator
+from survfuse.survival.calibration import BreslowCalibrator
 from survfuse.survival.conformal import ConformalBound
 from survfuse.survival.curves import StepFunction, censoring_survival
 

@@ -8,11 +8,11 @@ import pytest
 
 from survfuse._errors import InputError, NotComputableError
 from survfuse.survival._partial import RiskSets
+from survfuse.survival._penalty_path import stratified_folds
 from survfuse.survival.cox import (
     fit_cox,
     partial_log_likelihood,
     ridge_cox_cv,
-    stratified_folds,
 )
 from survfuse.survival.right_censored import Outcome
 

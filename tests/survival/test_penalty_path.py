@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from survfuse.survival._penalty_path import worths
+from survfuse.survival._penalty_path import gains_along
 
-WORTH = {64.0: 1.0, 32.0: 3.0, 16.0: 2.0, 8.0: 4.0, 4.0: 4.0, 2.0: 3.0, 1.0: 9.0}
+GAINS = {64.0: 1.0, 32.0: 3.0, 16.0: 2.0, 8.0: 4.0, 4.0: 4.0, 2.0: 3.0, 1.0: 9.0}
 
 
 @pytest.mark.parametrize(
@@ -15,11 +15,11 @@ def test_smaller_penalties_are_left_when_patience_runs_out(
     patience: int | None,
     tried: int,
 ) -> None:
-    asked: list[float] = []
+    calls: list[float] = []
 
-    def told(penalty: float) -> float:
-        asked.append(penalty)
-        return WORTH[penalty]
+    def gain(penalty: float) -> float:
+        calls.append(penalty)
+        return GAINS[penalty]
 
-    assert worths(WORTH, told, patience).tolist() == list(WORTH.values())[:tried]
-    assert asked == list(WORTH)[:tried]
+    assert gains_along(GAINS, gain, patience).tolist() == list(GAINS.values())[:tried]
+    assert calls == list(GAINS)[:tried]

@@ -7,7 +7,8 @@ import pytest
 
 from survfuse._errors import InputError, NotComputableError
 from survfuse.survival._partial import RiskSets
-from survfuse.survival.cox import fit_cox, partial_log_likelihood, stratified_folds
+from survfuse.survival._penalty_path import stratified_folds
+from survfuse.survival.cox import fit_cox, partial_log_likelihood
 from survfuse.survival.degrees_of_freedom import trace_of_fit
 from survfuse.survival.right_censored import Outcome
 from survfuse.survival.sparse_cox import fit_sparse_cox, sparse_cox_cv
@@ -55,7 +56,7 @@ def test_the_optimality_conditions_hold_at_every_feature(ties, mixing, penalty):
         - penalty * (1 - mixing) * b
     )
     kept = np.zeros(len(b), bool)
-    kept[fit.kept] = True
+    kept[fit.selected] = True
     assert ((b != 0) == kept).all()
     np.testing.assert_allclose(
         pull[kept],
@@ -103,7 +104,7 @@ def test_a_path_is_that_of_coxnet(mixing):
         )
         np.testing.assert_allclose(fit.coef, wanted, atol=1e-4)
         assert worth(fit.coef, alpha * share) >= worth(wanted, alpha * share)
-        sizes.append(len(fit.kept))
+        sizes.append(len(fit.selected))
     assert sizes[0] < sizes[-1]
     assert sizes[-1] > 20
 
@@ -162,19 +163,19 @@ def test_the_largest_penalty_keeps_nothing_and_a_little_less_keeps_one():
     path = sparse_cox_cv(x, time, event)
     top = path.penalties[0]
     assert np.diff(path.penalties).max() < 0
-    assert len(fit_sparse_cox(x, time, event, penalty=top * 1.0001).kept) == 0
-    assert len(fit_sparse_cox(x, time, event, penalty=top * 0.9999).kept) == 1
+    assert len(fit_sparse_cox(x, time, event, penalty=top * 1.0001).selected) == 0
+    assert len(fit_sparse_cox(x, time, event, penalty=top * 0.9999).selected) == 1
 
 
 def test_what_matters_is_found_and_noise_is_left():
     x, time, event = cohort(300, 1000, seed=3)
     path = sparse_cox_cv(x, time, event)
-    assert {0, 1, 2, 3} <= set(path.kept.tolist())
+    assert {0, 1, 2, 3} <= set(path.selected.tolist())
     assert path.deviance.min() < path.null_deviance
     assert path.note == ""
-    assert 0 < path.effective < len(path.kept)
+    assert 0 < path.effective < len(path.selected)
     lasso = sparse_cox_cv(x, time, event, mixing=1.0)
-    assert lasso.effective == len(lasso.kept)
+    assert lasso.effective == len(lasso.selected)
 
     noise = sparse_cox_cv(
         x[:, 5:][np.random.default_rng(1).permutation(300)],
@@ -182,7 +183,7 @@ def test_what_matters_is_found_and_noise_is_left():
         event,
         seed=1,
     )
-    assert noise.kept.tolist() == []
+    assert noise.selected.tolist() == []
     assert noise.coef.tolist() == [0.0] * 995
     assert noise.effective == 0
     assert "no penalty beats" in noise.note
@@ -243,10 +244,10 @@ def test_residuals_are_the_derivative_by_each_risk():
 def test_effective_parameters_of_the_kept_features_are_the_trace():
     x, time, event = cohort(90, 60)
     fit = fit_sparse_cox(x, time, event, penalty=0.1, mixing=0.5)
-    z = standard(x)[:, fit.kept]
+    z = standard(x)[:, fit.selected]
     information = RiskSets.of(Outcome.of(time, event), "efron").derivatives(
         z,
-        z @ (fit.coef * x.std(axis=0))[fit.kept],
+        z @ (fit.coef * x.std(axis=0))[fit.selected],
     )[1]
     assert fit.effective == pytest.approx(
         trace_of_fit(information, event.sum() * 0.1 * 0.5),
@@ -256,7 +257,7 @@ def test_effective_parameters_of_the_kept_features_are_the_trace():
 def test_twenty_thousand_genes_are_a_matter_of_seconds():
     x, time, event = cohort(400, 20_000, monthly=False)
     started = clock.perf_counter()
-    assert len(sparse_cox_cv(x, time, event).kept) > 0
+    assert len(sparse_cox_cv(x, time, event).selected) > 0
     assert clock.perf_counter() - started < 60
 
 
@@ -298,13 +299,13 @@ def test_too_few_events_and_wrong_paths_are_refused():
 
 
 def test_a_fit_that_stops_too_early_says_so(monkeypatch):
-    from survfuse.survival import sparse_cox
+    from survfuse.survival import _newton
 
     rng = np.random.default_rng(5)
     x = rng.normal(size=(80, 6))
     time, event = rng.exponential(np.exp(-2 * x[:, 0])), np.ones(80, bool)
     assert sparse_cox_cv(x, time, event).note == ""
-    monkeypatch.setattr(sparse_cox, "MOST_STEPS", 1)
+    monkeypatch.setattr(_newton, "MOST_STEPS", 1)
     assert (
         sparse_cox_cv(x, time, event).note == "did not converge; give larger penalties"
     )

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from survfuse import losses
 from survfuse._errors import InputError, NotComputableError
 from survfuse.survival.cox import partial_log_likelihood
 from survfuse.survival.training_losses import assign_bins, cox, discrete_nll, discretise
@@ -148,13 +149,13 @@ def test_everyone_at_one_time(ties):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda r, e, t: cox(r, t, e), "event must be bool or 0/1"),
+        (lambda r, e, t: losses.cox(r, t, e), "event must be bool or 0/1"),
         (
-            lambda r, e, t: cox(r[:2], e, t),
-            r"one shape \(patients,\), got \(2,\), \(3,\)",
+            lambda r, e, t: losses.cox(r[:2], e, t),
+            r"one row per patient in each tensor, got log_risk \(2,\), event \(3,\)",
         ),
-        (lambda r, e, t: cox(r[:, None], e, t), r"got \(3, 1\)"),
-        (lambda r, e, t: cox(r, e, t * torch.nan), "time is missing in row 0"),
+        (lambda r, e, t: losses.cox(r[:, None], e, t), r"got shape \(3, 1\)"),
+        (lambda r, e, t: losses.cox(r, e, t * torch.nan), "time must be finite; row 0"),
         (lambda r, e, t: cox(r, e, t, "exact"), "unknown ties 'exact'"),
         (lambda r, e, t: cox(r, e, t, reduction="none"), "unknown reduction 'none'"),
     ],
@@ -247,13 +248,17 @@ def test_the_discrete_gradient_is_the_finite_difference():
         ([1, 0], [4, 0], "0..3 for events and 0..4 for censored"),
         ([1, 0], [0, 5], "0..3 for events and 0..4 for censored"),
         ([1, 0], [-1, 0], "0..3 for events"),
-        ([1, 0], [0], "expected logits"),
+        ([1, 0], [0], "expected one row per patient"),
         ([2, 0], [0, 0], "event must be bool or 0/1"),
     ],
 )
 def test_wrong_bins_are_refused(event, index, message):
     with pytest.raises(InputError, match=message):
-        discrete_nll(torch.zeros(2, 4), torch.tensor(event), torch.tensor(index))
+        losses.discrete_nll(
+            torch.zeros(2, 4),
+            torch.tensor(event),
+            torch.tensor(index),
+        )
 
 
 def test_bins_hold_equally_many_events():

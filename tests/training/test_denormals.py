@@ -8,7 +8,7 @@ import torch
 
 from running import loaded, quick, small
 from survfuse.training import Hook, Run
-from survfuse.training.denormals import flushed
+from survfuse.training.loop import flushed
 
 
 def tiny() -> float:

@@ -213,7 +213,7 @@ def test_a_patient_beyond_the_memory_is_made_again_rather_than_kept(
     assert all(len(piece.rows) == 1 for piece in large)
     for piece, bytes_kept in ((large[0], 0), (next(p for p in pieces if p.fits), None)):
         stepper._output(piece, 1)
-        assert network.branches["slides"].keep_bytes == bytes_kept
+        assert network.branches["slides"].store_bytes == bytes_kept
 
 
 def test_memory_changes_a_training_by_its_masks_alone(bench: Bench) -> None:

@@ -9,7 +9,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from survfuse.models.layers import Dropout, Linear
+from survfuse.models.layers import Dropout
 from survfuse.models.pooling import (
     POOLINGS,
     GatedAttention,
@@ -18,12 +18,17 @@ from survfuse.models.pooling import (
     TileReader,
     pool,
 )
-from survfuse.models.tile_attention import How, Weights, attend, bytes_per_tile
+from survfuse.models.tile_attention import (
+    AttentionSettings,
+    Weights,
+    attend,
+    bytes_per_tile,
+)
 
 CHUNK_TILES = 16_384
-"""Tiles projected at a time where no gradient is asked for; bounds memory, not the result."""
+"""Tiles projected at a time where no gradient is needed; bounds memory, not the result."""
 SMALL_TILE = 2**15
-"""Multiplications a tile from which chunks that stay in the processor's cache pay while training."""
+"""Multiplications a tile from which chunks in the processor's cache pay while training."""
 
 
 class BagBranch(nn.Module):
@@ -46,8 +51,9 @@ class BagBranch(nn.Module):
     ----------
     compute_dtype : torch.dtype
         Of the matrix products of attention while training (`survfuse.models.tile_attention`).
-    keep_bytes : int or None
-        Most memory for what such a training pass keeps for its gradient; beyond it is made again. None: any.
+    store_bytes : int or None
+        Most memory for what such a training pass stores for its gradient; beyond it is computed
+        again. None: any.
     """
 
     def __init__(
@@ -62,8 +68,8 @@ class BagBranch(nn.Module):
         self.width = width
         self.chunk_tiles = CHUNK_TILES
         self.compute_dtype = torch.float32
-        self.keep_bytes: int | None = None
-        self.project = Linear(input_dim, width)
+        self.store_bytes: int | None = None
+        self.project = nn.Linear(input_dim, width)
         self.dropout = Dropout(dropout)
         self.pooling: Pooling = POOLINGS.build(pooling, width, attention_width, dropout)
 
@@ -78,7 +84,7 @@ class BagBranch(nn.Module):
         tiles : Tensor, (tiles, input_dim)
             Half precision is cast on use.
         offsets : Tensor, (patients + 1,) int64
-            Whose tiles are whose.
+            First tile of each patient, and the number of tiles.
 
         Returns
         -------
@@ -100,69 +106,68 @@ class BagBranch(nn.Module):
         The same network, dropout rates and gradients of the weights; tiles and attention get no
         gradient, and dropout masks are drawn in another order.
         """
-        pooling = self.pooling
-        if (
-            not (self.training and isinstance(pooling, GatedAttention))
-            or tiles.requires_grad
-        ):
+        if not self.training or tiles.requires_grad or not self._by_chunks():
             return None
-        if not self._by_chunks(pooling):
-            return None
+        pooling = cast(GatedAttention, self.pooling)
         cost = len(tiles) * self.bytes_per_tile
-        how = How(
+        fits = self.store_bytes is None or cost <= self.store_bytes
+        settings = AttentionSettings(
             dropout=self.dropout.p,
             score_dropout=pooling.dropout.p,
             dtype=self.compute_dtype,
-            keep=torch.is_grad_enabled()
-            and (self.keep_bytes is None or cost <= self.keep_bytes),
+            store=torch.is_grad_enabled() and fits,
             seed=int(torch.randint(2**62, (), dtype=torch.int64)),
         )
-        return attend(tiles, offsets, self._weights(pooling), how)
+        return attend(tiles, offsets, self._weights(pooling), settings)
 
     @property
     def bytes_per_tile(self) -> int:
-        """What a training step keeps of each tile, beside the tile, where nothing is made again."""
-        pooling = self.pooling
-        attention = (
-            pooling.signal.out_features if isinstance(pooling, GatedAttention) else 0
-        )
-        if isinstance(pooling, GatedAttention) and self._by_chunks(pooling):
+        """What a training step stores of each tile, the tile not counted, if nothing is recomputed."""
+        attention = self._attention_width
+        if self._by_chunks():
             return bytes_per_tile(self.width, attention, self.compute_dtype)
-        # Step by step: ReLU, mask and product; tanh, sigmoid, product, mask and product; scores and indices.
+        # Step by step: ReLU, mask and product; tanh, sigmoid, product, mask and product; scores
+        # and indices.
         return 4 * (3 * self.width + 5 * attention) + 40
 
-    def _by_chunks(self, pooling: GatedAttention) -> bool:
-        """Whether chunks pay, are asked for by their precision, or are all that fits."""
-        products = self.width * (
-            self.project.in_features + 2 * pooling.signal.out_features
-        )
-        return (
-            products >= SMALL_TILE
+    @property
+    def _attention_width(self) -> int:
+        pooling = self.pooling
+        return pooling.signal.out_features if isinstance(pooling, GatedAttention) else 0
+
+    def _by_chunks(self) -> bool:
+        """Whether attention in chunks pays, is needed for its precision, or is all that fits."""
+        inputs = self.project.in_features + 2 * self._attention_width
+        return self._attention_width > 0 and (
+            self.width * inputs >= SMALL_TILE
             or self.compute_dtype != torch.float32
-            or self.keep_bytes == 0
+            or self.store_bytes == 0
         )
 
     def _weights(self, pooling: GatedAttention) -> Weights:
-        layers = (self.project, pooling.signal, pooling.gate, pooling.score)
+        signal, gate, score = pooling.signal, pooling.gate, pooling.score
         return Weights(
-            *(part for layer in layers for part in (layer.weight, layer.bias)),
+            self.project.weight,
+            self.project.bias,
+            torch.cat([signal.weight, gate.weight]),
+            torch.cat([signal.bias, gate.bias]),
+            score.weight[0],
+            score.bias,
         )
 
     def read(self, tiles: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor, TileReader]:
-        """Embed patients, and keep a door to the projected tiles for a fusion that asks them.
+        """Embed patients; also return a reader of the projected tiles for a fusion.
 
-        What the door shows is what was pooled, dropout included; where that went through in chunks,
-        chunks are projected again.
+        It reads what was pooled, dropout included; where that went through in chunks, chunks are
+        projected again.
         """
         if self.training or torch.is_grad_enabled() or len(tiles) <= self.chunk_tiles:
-            hidden, scores = self._score(tiles)
-            return *pool(hidden, scores, offsets), TileReader(
-                offsets,
-                lambda: [(0, hidden)],
-            )
+            hidden = self._project(tiles)
+            embedding, attention = pool(hidden, self.pooling(hidden), offsets)
+            return embedding, attention, TileReader(offsets, lambda: [(0, hidden)])
         running = RunningPool(offsets, self.width, like=self.project.weight)
-        for start in range(0, len(tiles), self.chunk_tiles):
-            running.add(start, *self._score(tiles[start : start + self.chunk_tiles]))
+        for start, hidden in self._chunks(tiles):
+            running.add(start, hidden, self.pooling(hidden))
         return *running.finish(), TileReader(offsets, lambda: self._chunks(tiles))
 
     def _chunks(self, tiles: Tensor) -> Iterator[tuple[int, Tensor]]:
@@ -170,18 +175,12 @@ class BagBranch(nn.Module):
             yield start, self._project(tiles[start : start + self.chunk_tiles])
 
     def _project(self, tiles: Tensor) -> Tensor:
-        hidden: Tensor = self.dropout(
-            torch.relu_(self.project(tiles.to(self.project.weight.dtype))),
-        )
-        return hidden
-
-    def _score(self, tiles: Tensor) -> tuple[Tensor, Tensor]:
-        hidden = self._project(tiles)
-        return hidden, self.pooling(hidden)
+        projected = self.project(tiles.to(self.project.weight.dtype))
+        return cast(Tensor, self.dropout(torch.relu_(projected)))
 
 
 class VectorBranch(nn.Module):
-    """A vector -> (Linear -> ReLU) per layer, dropout between layers; no layers: the vector as it is.
+    """A vector -> (Linear -> ReLU) per layer, dropout between layers; no layers: the vector itself.
 
     Parameters
     ----------
@@ -203,9 +202,9 @@ class VectorBranch(nn.Module):
         input_dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        widths = [input_dim, *hidden]
-        self.width = widths[-1]
-        self.layers = nn.ModuleList(Linear(a, b) for a, b in itertools.pairwise(widths))
+        sizes = itertools.pairwise([input_dim, *hidden])
+        self.width = hidden[-1] if hidden else input_dim
+        self.layers = nn.ModuleList(nn.Linear(*size) for size in sizes)
         self.dropout = Dropout(dropout)
         self.input_dropout = Dropout(input_dropout)
 
@@ -215,5 +214,5 @@ class VectorBranch(nn.Module):
         for number, layer in enumerate(self.layers):
             if number:
                 vector = self.dropout(vector)
-            vector = torch.relu(cast(Tensor, layer(vector)))
+            vector = torch.relu(layer(vector))
         return vector

@@ -1,14 +1,15 @@
 """Encoders of an expression vector: (patients, genes) -> (patients, width), by name.
 
-`mlp` has as many parameters as its layers say, forty million at the paper's sizes; `linear` and `gene_set`
-are for cohorts of some hundred events. A sparse choice of genes is convex and therefore not an encoder
-here: it is an anchor of `anchored` (`survfuse.anchors.sparse`), fitted exactly.
+`mlp` has as many parameters as its layers say, forty million at the paper's sizes; `linear` and
+`gene_set` are for cohorts of some hundred events. A sparse choice of genes is convex and therefore
+not an encoder here: it is a part of the stack `anchored`, fitted exactly.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
+from typing import cast
 
 import numpy as np
 import torch
@@ -47,7 +48,7 @@ class EncoderShape:
 
 
 ENCODERS: Registry[nn.Module] = Registry("expression encoder")
-"""Name -> ``build(EncoderShape)``: a module with a `width`; (patients, input_dim) -> (patients, width)."""
+"""Name -> ``build(EncoderShape)``: a module with a `width`."""
 
 
 @ENCODERS.register(
@@ -56,13 +57,9 @@ ENCODERS: Registry[nn.Module] = Registry("expression encoder")
     source="arXiv 2605.13897",
 )
 def mlp(shape: EncoderShape) -> nn.Module:
-    """Build the paper's encoder, of whatever layers."""
-    return VectorBranch(
-        shape.input_dim,
-        shape.hidden,
-        shape.dropout,
-        shape.input_dropout,
-    )
+    """Build the paper's encoder, of any layers."""
+    rates = shape.dropout, shape.input_dropout
+    return VectorBranch(shape.input_dim, shape.hidden, *rates)
 
 
 @ENCODERS.register("linear", summary="one linear layer, no ReLU", source="ours")
@@ -79,14 +76,13 @@ class LinearEncoder(nn.Module):
 
     def forward(self, vector: Tensor) -> Tensor:
         """Embed (patients, input_dim) -> (patients, width)."""
-        embedding: Tensor = self.project(self.input_dropout(vector))
-        return embedding
+        return cast(Tensor, self.project(self.input_dropout(vector)))
 
 
 @ENCODERS.register(
     "gene_set",
     summary="a linear layer from genes to gene sets; weights inside sets alone",
-    source="sparse layers of known pathways: P-NET, Elmarakeby et al. 2021 (10.1038/s41586-021-03922-4)",
+    source="sparse layers of known pathways: P-NET, Elmarakeby 2021 (10.1038/s41586-021-03922-4)",
 )
 class GeneSetEncoder(nn.Module):
     """``out_s = sum of w_sg x_g over the genes g of set s``: as many parameters as memberships.
@@ -98,47 +94,32 @@ class GeneSetEncoder(nn.Module):
     def __init__(self, shape: EncoderShape) -> None:
         super().__init__()
         sizes = [len(genes) for genes in shape.members]
-        inside = [
-            0 <= gene < shape.input_dim for genes in shape.members for gene in genes
-        ]
-        if not sizes or min(sizes) == 0 or not all(inside):
+        genes = list(chain.from_iterable(shape.members))
+        inside = min(genes, default=-1) >= 0 and max(genes) < shape.input_dim
+        if not inside or 0 in sizes:
             raise ConfigError(
                 f"a gene_set encoder needs gene sets of inputs 0 to {shape.input_dim - 1}, "
                 f"got {len(sizes)} sets, the smallest of {min(sizes, default=0)} genes",
             )
-        self.width = len(sizes)
-        self.input_dropout = Dropout(shape.input_dropout)
-        self.weight = nn.Parameter(torch.empty(sum(sizes)))
         # Plain arrays: the network's shape names them, so that its weights need not.
         self._sets = np.repeat(np.arange(len(sizes)), sizes)
-        self._genes = np.concatenate(
-            [np.asarray(genes, np.int64) for genes in shape.members],
-        )
+        self._genes = np.array(genes, np.int64)
+        self.width = len(sizes)
+        self.input_dropout = Dropout(shape.input_dropout)
+        self.weight = nn.Parameter(torch.empty(len(genes)))
 
     def start(self, generator: torch.Generator | None) -> None:
         """Draw fresh weights so that sets of any size start with outputs of like variance."""
+        sizes = torch.from_numpy(np.bincount(self._sets)[self._sets])
         with torch.no_grad():
             self.weight.normal_(generator=generator)
-            sizes = torch.from_numpy(np.bincount(self._sets)[self._sets])
             self.weight.div_(sizes.to(self.weight.dtype).sqrt())
 
     def forward(self, vector: Tensor) -> Tensor:
         """Embed (patients, input_dim) -> (patients, sets)."""
         genes = torch.from_numpy(self._genes).to(vector.device)
         sets = torch.from_numpy(self._sets).to(vector.device)
-        weighed = self.input_dropout(vector)[:, genes] * self.weight
-        return vector.new_zeros(len(vector), self.width).index_add(1, sets, weighed)
-
-
-def check_members(members: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
-    """Gene sets as JSON gives them, as tuples of whole numbers.
-
-    Raises
-    ------
-    ConfigError
-        For anything but whole numbers.
-    """
-    for genes in members:
-        if not all(type(gene) is int for gene in genes):
-            raise ConfigError("gene sets: expected lists of whole numbers")
-    return tuple(tuple(genes) for genes in members)
+        weighted = (
+            self.input_dropout(vector)[:, genes] * self.weight
+        )  # (patients, members)
+        return vector.new_zeros(len(vector), self.width).index_add(1, sets, weighted)

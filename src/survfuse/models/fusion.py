@@ -1,49 +1,40 @@
-"""How the embeddings of a patient's modalities meet, whichever of them are there.
+"""Fusions: how the embeddings of a patient's modalities are combined, whichever are present.
 
 Every fusion takes embeddings by name and a presence mask by name. What a missing
 modality would add to the fused vector is exactly zero, biases included, and so is
 its gradient. A network of one modality needs no fusion: its embedding is the fused
-vector. Equations, sources and parameter counts: ``docs/fusions.md``.
+vector.
+
+A fusion is one file in `survfuse.models.fusions` (or a module of another package, by an
+entry point of the group ``survfuse.fusions``): a subclass of
+:class:`~survfuse.models.fusions.fusion_base.Fusion` with its card. ``docs/fusions.md``
+prints the cards and the counts of this module.
 """
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Collection, Mapping
+from importlib import import_module
 
 import torch
 
-from survfuse.models.fusions.anchored import Anchored
-from survfuse.models.fusions.coattention import CoAttention
+from survfuse.models import fusions
 from survfuse.models.fusions.fusion_base import FUSIONS, Fusion, FusionSizes, mask
-from survfuse.models.fusions.pairs import (
-    BilinearPair,
-    Hierarchical,
-    Pairwise,
-    PairwiseResidual,
-)
-from survfuse.models.fusions.sums import Concat, Gated, Late
-from survfuse.models.fusions.tensors import GatedKronecker, LowRankTensor, TensorFusion
+from survfuse.models.fusions.sums import Concat
 
 __all__ = [
     "FUSIONS",
-    "Anchored",
-    "BilinearPair",
-    "CoAttention",
-    "Concat",
     "Fusion",
     "FusionSizes",
-    "Gated",
-    "GatedKronecker",
-    "Hierarchical",
-    "Late",
-    "LowRankTensor",
-    "Pairwise",
-    "PairwiseResidual",
-    "TensorFusion",
     "build_fusion",
+    "card_table",
     "mask",
     "parameter_table",
 ]
+
+for module in pkgutil.iter_modules(fusions.__path__):
+    import_module(f"{fusions.__name__}.{module.name}")
 
 
 def build_fusion(
@@ -53,25 +44,28 @@ def build_fusion(
     sizes: FusionSizes,
     bags: Collection[str] = (),
 ) -> Fusion:
-    """Make the fusion called `name`; over a single modality every fusion is that modality's embedding.
+    """Make the fusion called `name`; of a single modality it is that modality's embedding.
 
     Parameters
     ----------
     name : str
         A name in :data:`FUSIONS`.
-    widths, encoded, sizes
+    widths, encoded, sizes, bags
         See :class:`Fusion`.
-    bags : collection of str
-        Modalities that have tiles, for a fusion that reads them.
     """
-    card = FUSIONS[name]
-    if (
-        len(widths) == 1 and name != "anchored"
-    ):  # whose log-risk of whoever lacks the modality is 0
+    build = FUSIONS[name].build
+    # The log-risk of `anchored` is 0 for a patient without the modality.
+    if len(widths) == 1 and name != "anchored":
         return Concat(widths, encoded, sizes)
-    if getattr(card.build, "needs_tiles", False):
-        return card.build(widths, encoded, sizes, bags)
-    return card.build(widths, encoded, sizes)
+    return build(widths, encoded, sizes, bags)
+
+
+def card_table() -> str:
+    """Name, summary and source of every fusion, as a Markdown table."""
+    rows = ["| fusion | the fused vector | source |", "|---|---|---|"]
+    for name, card in sorted(FUSIONS.items()):
+        rows.append(f"| `{name}` | {card.summary} | {card.source} |")
+    return "\n".join(rows)
 
 
 def parameter_table(
@@ -90,7 +84,8 @@ def parameter_table(
     Returns
     -------
     str
-        A row per fusion: columns of the fused vector, parameters of the fusion, and with a Cox head.
+        A row per fusion: columns of the fused vector, parameters of the fusion, and with a Cox
+        head.
     """
     rows = [
         "| fusion | fused columns | parameters | with the Cox head |",
@@ -100,7 +95,6 @@ def parameter_table(
         with torch.device("meta"):
             fusion = build_fusion(name, widths, encoded, sizes or FusionSizes(), bags)
         own = sum(parameter.numel() for parameter in fusion.parameters())
-        rows.append(
-            f"| `{name}` | {fusion.width:,} | {own:,} | {own + fusion.width + 1:,} |",
-        )
+        total = own + fusion.width + 1
+        rows.append(f"| `{name}` | {fusion.width:,} | {own:,} | {total:,} |")
     return "\n".join(rows)

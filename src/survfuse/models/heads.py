@@ -45,7 +45,7 @@ HEADS: Registry[Head] = Registry("head")
 
 @HEADS.register("cox", summary="one log-risk", source="Cox 1972; arXiv 2605.13897")
 class CoxHead(Head):
-    """One log-risk. The bias cancels in the partial likelihood; the paper's model has it, so it stays."""
+    """One log-risk. Its bias cancels in the partial likelihood; the paper's model has it."""
 
     @staticmethod
     def outputs(bins: int) -> int:
@@ -71,15 +71,12 @@ class DiscreteHead(Head):
         return bins
 
     def log_risk(self, output: Tensor) -> Tensor:
-        """Log of the cumulative hazard ``-log S`` at the last bin edge.
+        """Log of the cumulative hazard ``-log S`` at the last bin edge, (patients,).
 
         ``-log S = -sum log(1 - sigmoid(l)) = -sum logsigmoid(-l)``, summed on the log scale so that
         neither tiny nor large hazards overflow.
         """
-        return torch.logsumexp(_log_of_negative_logsigmoid(output), dim=1)
-
-
-def _log_of_negative_logsigmoid(logits: Tensor) -> Tensor:
-    """``log(-logsigmoid(-l))``; below -20 it is l to within 1e-9."""
-    safe = logits.clamp_min(-20.0)
-    return torch.where(logits > -20.0, torch.log(-functional.logsigmoid(-safe)), logits)
+        # log(-logsigmoid(-l)) is l to within 1e-9 below -20.
+        safe = output.clamp_min(-20.0)
+        log_hazard = torch.log(-functional.logsigmoid(-safe))
+        return torch.logsumexp(torch.where(output > -20.0, log_hazard, output), dim=1)

@@ -1,4 +1,4 @@
-"""The mean tile of a patient, as it is, with an attention branch before it where one is asked for."""
+"""The mean tile of a patient, with an attention branch before it where one is wanted."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class MeanTileBranch(nn.Module):
     input_dim : int
         Features of a tile.
     width, attention_width : int
-        Of the attention branch (:class:`BagBranch`) whose embedding stands before the mean; 0: none.
+        Of the attention branch (:class:`BagBranch`) whose embedding precedes the mean; 0: none.
     dropout : float
         Of the attention branch.
     """
@@ -39,39 +39,31 @@ class MeanTileBranch(nn.Module):
         super().__init__()
         self.input_dim = input_dim
         self.width = width + input_dim
-        self.attention = (
-            BagBranch(input_dim, width, attention_width, "attention", dropout)
-            if width
-            else None
-        )
+        self.attention = None
+        if width:
+            sizes = input_dim, width, attention_width
+            self.attention = BagBranch(*sizes, "attention", dropout)
 
     def forward(self, tiles: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
-        """Embed patients: (patients, width), zeros without tiles; and every tile's share (tiles,)."""
+        """Embed patients: (patients, width), zeros without tiles; every tile's share (tiles,)."""
         embedding, share, _ = self.read(tiles, offsets)
         return embedding, share
 
     def read(self, tiles: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor, TileReader]:
-        """Embed patients, and keep a door to the tiles for a fusion that asks them."""
+        """Embed patients; also return a reader of the tiles for a fusion."""
         owner = segments(offsets, len(tiles))
-        total = torch.zeros(
-            (len(offsets) - 1, self.input_dim),
-            dtype=torch.float64,
-            device=tiles.device,
-        )
-        for start, chunk in _floats(tiles):
+        shape = len(offsets) - 1, self.input_dim
+        total = torch.zeros(shape, dtype=torch.float64, device=tiles.device)
+        for start, chunk in _chunks(tiles):
             total.index_add_(0, owner[start : start + len(chunk)], chunk.double())
         counts = offsets.diff().clamp_min(1)
         mean = (total / counts.unsqueeze(1)).float()
-        if self.attention is None:
-            return (
-                mean,
-                1.0 / counts[owner],
-                TileReader(offsets, lambda: _floats(tiles)),
-            )
-        embedding, share, reader = self.attention.read(tiles, offsets)
-        return torch.cat([embedding, mean], dim=1), share, reader
+        if self.attention is not None:
+            embedding, share, reader = self.attention.read(tiles, offsets)
+            return torch.cat([embedding, mean], dim=1), share, reader
+        return mean, 1.0 / counts[owner], TileReader(offsets, lambda: _chunks(tiles))
 
 
-def _floats(tiles: Tensor) -> Iterator[tuple[int, Tensor]]:
+def _chunks(tiles: Tensor) -> Iterator[tuple[int, Tensor]]:
     for start in range(0, len(tiles), CHUNK_TILES):
         yield start, tiles[start : start + CHUNK_TILES].float()

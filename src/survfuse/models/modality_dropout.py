@@ -33,18 +33,15 @@ def drop_modalities(present: Mapping[str, Tensor], rate: float) -> dict[str, Ten
     Neverova et al. 2015 (ModDrop, arXiv 1501.00102) dropped whole channels at random while a fusion
     was trained, so that it gives meaningful predictions from whichever are there. Cheerla and
     Gevaert 2019 (10.1093/bioinformatics/btz342) trained survival models likewise. Unlike element
-    dropout, nothing that stays is scaled up: absent must mean the same in training and in prediction,
+    dropout, nothing that stays is scaled up: absent must mean the same in training and prediction,
     where a missing modality adds zero and is not made up for.
     """
     if rate == 0:
         return dict(present)
     names = sorted(present)
-    there = torch.stack(
-        [present[name] for name in names],
-        dim=1,
-    )  # (patients, modalities)
+    columns = [present[name] for name in names]
+    there = torch.stack(columns, dim=1)  # (patients, modalities)
     drawn = torch.rand(there.shape, device=there.device).masked_fill(~there, -1.0)
     last = torch.zeros_like(there).scatter_(1, drawn.argmax(dim=1, keepdim=True), True)
-    kept = there & ((drawn >= rate) | last)
-    column = {name: kept[:, place] for place, name in enumerate(names)}
-    return {name: column[name] for name in present}
+    included = there & ((drawn >= rate) | last)
+    return dict(zip(names, included.unbind(1), strict=True))

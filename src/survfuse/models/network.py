@@ -10,7 +10,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,7 @@ from survfuse._errors import BundleError, listed
 from survfuse._types import Batch
 from survfuse.models.branches import BagBranch
 from survfuse.models.encoders import ENCODERS, EncoderShape, GeneSetEncoder
-from survfuse.models.fusion import FusionSizes, build_fusion, mask
+from survfuse.models.fusion import build_fusion, mask
 from survfuse.models.heads import HEADS, Head
 from survfuse.models.mean_tile import MeanTileBranch
 from survfuse.models.modality_dropout import drop_modalities
@@ -48,7 +49,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class NetworkOutput:
-    """What a network says about a batch.
+    """What a network computes for a batch.
 
     Attributes
     ----------
@@ -72,7 +73,7 @@ class NetworkOutput:
 
 
 class FusionNetwork(nn.Module):
-    """Branches, fusion and head as its configuration says; make one with :func:`build_network`.
+    """Branches, fusion and head of a configuration; make one with :func:`build_network`.
 
     Parameters
     ----------
@@ -83,17 +84,16 @@ class FusionNetwork(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
-        self.branches = nn.ModuleDict(
-            {m.name: _branch(m, config) for m in config.modalities},
-        )
-        widths = {name: int(branch.width) for name, branch in self.branches.items()}  # type: ignore[arg-type]
-        bags = {m.name for m in config.modalities if not isinstance(m, VectorConfig)}
-        encoded = bags | {
-            m.name
-            for m in config.modalities
-            if isinstance(m, VectorConfig) and m.encoded
-        }
-        self.fusion = build_fusion(config.fusion, widths, encoded, _sizes(config), bags)
+        self.branches = nn.ModuleDict()
+        widths, encoded, bags = {}, [], []
+        for shape in config.modalities:
+            self.branches[shape.name] = branch = _branch(shape, config)
+            widths[shape.name] = cast(int, branch.width)
+            if not isinstance(shape, VectorConfig):
+                bags.append(shape.name)
+            if not isinstance(shape, VectorConfig) or shape.encoded:
+                encoded.append(shape.name)
+        self.fusion = build_fusion(config.fusion, widths, encoded, config, bags)
         self.head: Head = HEADS.build(config.head, self.fusion.width, config.bins)
 
     def forward(self, batch: Batch) -> NetworkOutput:
@@ -111,108 +111,68 @@ class FusionNetwork(nn.Module):
         embeddings: dict[str, Tensor] = {}
         present: dict[str, Tensor] = {}
         attention: dict[str, Tensor] = {}
-        tiles: dict[str, TileReader] = {}
+        readers: dict[str, TileReader | None] = {}
         for name, branch in self.branches.items():
+            present[name] = batch.present[name]
             if isinstance(branch, BagBranch | MeanTileBranch):
-                asked = self.fusion.needs_tiles
-                embeddings[name], attention[name], reader, present[name] = _read_bag(
-                    branch,
-                    name,
-                    batch,
-                    asked,
-                )
-                if reader is not None:
-                    tiles[name] = reader
+                bag = self._read_bag(name, branch, batch)
+                embeddings[name], attention[name], readers[name] = bag
+                present[name] = present[name] & (batch.offsets[name].diff() > 0)
             else:
-                present[name] = batch.present[name]
                 embeddings[name] = branch(mask(batch.vectors[name], present[name]))
         if self.training:
             present = drop_modalities(present, self.config.modality_dropout)
-        embeddings = {
-            name: mask(embedding, present[name])
-            for name, embedding in embeddings.items()
-        }
-        fused = self.fusion(
-            embeddings,
-            present,
-            *((tiles,) if self.fusion.needs_tiles else ()),
-        )
+        for name, embedding in embeddings.items():
+            embeddings[name] = mask(embedding, present[name])
+        tiles = (readers,) if self.fusion.needs_tiles else ()
+        fused = self.fusion(embeddings, present, *tiles)
         output = self.head(fused)
-        return NetworkOutput(
-            output,
-            self.head.log_risk(output),
-            attention,
-            embeddings,
-            fused,
-        )
+        log_risk = self.head.log_risk(output)
+        return NetworkOutput(output, log_risk, attention, embeddings, fused)
+
+    def _read_bag(
+        self,
+        name: str,
+        branch: BagBranch | MeanTileBranch,
+        batch: Batch,
+    ) -> tuple[Tensor, Tensor, TileReader | None]:
+        """Embedding (patients, width), attention (tiles,) and a reader of the tiles of a bag."""
+        tiles, offsets = batch.bags[name], batch.offsets[name]
+        declared = batch.present[name]
+        if not (~declared & (offsets.diff() > 0)).any():
+            return self._embed(branch, tiles, offsets)
+        # Some patients have tiles and are said not to have the modality.
+        included = declared[segments(offsets, len(tiles))]
+        embedded = self._embed(branch, mask(tiles, included), offsets)
+        embedding, attention, reader = embedded
+        return embedding, attention * included, reader
+
+    def _embed(
+        self,
+        branch: BagBranch | MeanTileBranch,
+        tiles: Tensor,
+        offsets: Tensor,
+    ) -> tuple[Tensor, Tensor, TileReader | None]:
+        if isinstance(branch, BagBranch) and not self.fusion.needs_tiles:
+            by_chunks = branch.train_step(tiles, offsets)
+            if by_chunks is not None:
+                return *by_chunks, None
+        return branch.read(tiles, offsets)
 
     def parameter_count(self) -> int:
         """Count the trainable numbers."""
         return sum(parameter.numel() for parameter in self.parameters())
 
 
-def _sizes(config: NetworkConfig) -> FusionSizes:
-    return FusionSizes(
-        **{field.name: getattr(config, field.name) for field in fields(FusionSizes)},
-    )
-
-
 def _branch(shape: ModalityConfig, config: NetworkConfig) -> nn.Module:
+    if isinstance(shape, VectorConfig):
+        sizes = shape.input_dim, shape.hidden, shape.width, shape.members
+        encoder = EncoderShape(*sizes, config.dropout, config.input_dropout)
+        return ENCODERS.build(shape.encoder, encoder)
+    widths = shape.input_dim, shape.width, shape.attention_width
     if isinstance(shape, MeanTileConfig):
-        return MeanTileBranch(
-            shape.input_dim,
-            shape.width,
-            shape.attention_width,
-            config.dropout,
-        )
-    if isinstance(shape, BagConfig):
-        sizes = (shape.input_dim, shape.width, shape.attention_width)
-        return BagBranch(*sizes, shape.pooling, config.dropout)
-    encoder = EncoderShape(
-        shape.input_dim,
-        shape.hidden,
-        shape.width,
-        shape.members,
-        config.dropout,
-        config.input_dropout,
-    )
-    return ENCODERS.build(shape.encoder, encoder)
-
-
-def _read_bag(
-    branch: BagBranch | MeanTileBranch,
-    name: str,
-    batch: Batch,
-    asked: bool,
-) -> tuple[Tensor, Tensor, TileReader | None, Tensor]:
-    """Embedding (patients, width), attention (tiles,), tiles if asked, and presence (patients,) of a bag."""
-    tiles, offsets, declared = (
-        batch.bags[name],
-        batch.offsets[name],
-        batch.present[name],
-    )
-    counts = offsets.diff()
-    present = declared & (counts > 0)
-    if not bool((~declared & (counts > 0)).any()):
-        return *_embed(branch, tiles, offsets, asked), present
-    keep = declared[
-        segments(offsets, len(tiles))
-    ]  # tiles of patients who are said not to have any
-    embedding, attention, reader = _embed(branch, mask(tiles, keep), offsets, asked)
-    return embedding, attention * keep, reader, present
-
-
-def _embed(
-    branch: BagBranch | MeanTileBranch,
-    tiles: Tensor,
-    offsets: Tensor,
-    asked: bool,
-) -> tuple[Tensor, Tensor, TileReader | None]:
-    if isinstance(branch, BagBranch) and not asked:
-        stepped = branch.train_step(tiles, offsets)
-        if stepped is not None:
-            return *stepped, None
-    return branch.read(tiles, offsets)
+        return MeanTileBranch(*widths, config.dropout)
+    return BagBranch(*widths, shape.pooling, config.dropout)
 
 
 def build_network(config: NetworkConfig, *, seed: int | None = None) -> FusionNetwork:
@@ -236,13 +196,11 @@ def build_network(config: NetworkConfig, *, seed: int | None = None) -> FusionNe
     network.to_empty(device="cpu")
     generator = None if seed is None else torch.Generator().manual_seed(seed)
     for name, parameter in network.named_parameters():
-        if name.endswith("bias"):
-            nn.init.zeros_(parameter)
-        elif isinstance(
-            owner := network.get_submodule(name.rpartition(".")[0]),
-            GeneSetEncoder,
-        ):
+        owner = network.get_submodule(name.rpartition(".")[0])
+        if isinstance(owner, GeneSetEncoder):
             owner.start(generator)
+        elif name.endswith("bias"):
+            nn.init.zeros_(parameter)
         else:
             nn.init.xavier_normal_(parameter, generator=generator)
     return network
@@ -253,7 +211,7 @@ def network_of(
     weights: Mapping[str, Tensor],
     names: Mapping[str, str] | None = None,
 ) -> FusionNetwork:
-    """Make a network of weights that a file brought, which are compared before memory is taken for it.
+    """Make a network of the weights in a file, compared before memory is taken for it.
 
     Parameters
     ----------
@@ -262,7 +220,7 @@ def network_of(
     weights : mapping of str to Tensor
         On the CPU, by their names in the state dict.
     names : mapping of str to str, optional
-        What the file calls each of them, for messages; the same by default.
+        The file's name of each, for messages; the same by default.
 
     Returns
     -------
@@ -278,21 +236,18 @@ def network_of(
         network = FusionNetwork(config)
     own = network.state_dict()
     if own.keys() != weights.keys():
-        missing, others = (
-            sorted(own.keys() - weights.keys()),
-            sorted(weights.keys() - own.keys()),
-        )
+        missing = listed(sorted(own.keys() - weights.keys())) or "none"
+        unexpected = listed(sorted(weights.keys() - own.keys())) or "none"
         raise BundleError(
-            f"weights are not of this network: missing {listed(missing) or 'none'}, "
-            f"unexpected {listed(others) or 'none'}",
+            f"weights are not of this network: missing {missing}, unexpected {unexpected}",
         )
     wrong = []
     for name, expected in own.items():
-        given, called = weights[name], name if names is None else names[name]
-        if (given.shape, given.dtype) != (expected.shape, expected.dtype):
-            wrong.append(f"{called} is {_kind(given)}, expected {_kind(expected)}")
-        elif not bool(torch.isfinite(given).all()):
-            wrong.append(f"{called} holds NaN or infinite weights")
+        weight, label = weights[name], name if names is None else names[name]
+        if (weight.shape, weight.dtype) != (expected.shape, expected.dtype):
+            wrong.append(f"{label} is {_kind(weight)}, expected {_kind(expected)}")
+        elif not bool(torch.isfinite(weight).all()):
+            wrong.append(f"{label} holds NaN or infinite weights")
     if wrong:
         raise BundleError(f"weights do not fit each other: {listed(wrong)}")
     network.to_empty(device="cpu")
@@ -301,9 +256,5 @@ def network_of(
 
 
 def _kind(weight: Tensor) -> str:
-    word = (
-        ""
-        if weight.dtype == torch.float32
-        else f" {weight.dtype}".replace("torch.", "")
-    )
-    return f"{tuple(weight.shape)}{word}"
+    kind = str(weight.dtype).removeprefix("torch.").replace("float32", "")
+    return f"{tuple(weight.shape)} {kind}".rstrip()

@@ -10,12 +10,13 @@ from torch import nn
 
 from survfuse._errors import ConfigError, listed
 from survfuse.config import FitConfig
-from survfuse.models.encoders import ENCODERS, check_members
-from survfuse.models.fusion import FUSIONS
+from survfuse.models.encoders import ENCODERS
+from survfuse.models.fusion import FUSIONS, FusionSizes
 from survfuse.models.heads import HEADS
 from survfuse.models.pooling import POOLINGS
 
 T = TypeVar("T")
+Members = tuple[tuple[int, ...], ...]
 
 MOST_MODALITIES = 100
 """Of one network; a fusion may hold a part for each pair of them."""
@@ -49,13 +50,13 @@ class BagConfig:
     kind: Literal["bag"] = "bag"
 
     def __post_init__(self) -> None:
-        _positive(self.name, (self.input_dim, self.width, self.attention_width))
+        _require_widths(self.name, self.input_dim, self.width, self.attention_width)
         POOLINGS[self.pooling]
 
 
 @dataclass(frozen=True)
 class MeanTileConfig:
-    """A modality of many tiles per patient whose mean tile is read, after an attention embedding if asked.
+    """A modality of many tiles per patient whose mean tile is read.
 
     Attributes
     ----------
@@ -64,7 +65,7 @@ class MeanTileConfig:
     input_dim : int
         Features of a tile.
     width, attention_width : int
-        Of the attention branch; both 0: the mean tile alone.
+        Of the attention branch whose embedding stands before the mean tile; both 0: none.
     """
 
     name: str
@@ -74,12 +75,9 @@ class MeanTileConfig:
     kind: Literal["mean_tile"] = "mean_tile"
 
     def __post_init__(self) -> None:
-        widths = (
-            (self.width, self.attention_width)
-            if self.width or self.attention_width
-            else ()
-        )
-        _positive(self.name, (self.input_dim, *widths))
+        _require_widths(self.name, self.input_dim)
+        if self.width or self.attention_width:
+            _require_widths(self.name, self.width, self.attention_width)
 
 
 @dataclass(frozen=True)
@@ -107,18 +105,21 @@ class VectorConfig:
     hidden: tuple[int, ...] = ()
     encoder: str = "mlp"
     width: int = 0
-    members: tuple[tuple[int, ...], ...] = ()
+    members: Members = ()
     kind: Literal["vector"] = "vector"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hidden", tuple(self.hidden))
-        object.__setattr__(self, "members", check_members(self.members))
+        object.__setattr__(self, "members", tuple(tuple(m) for m in self.members))
         ENCODERS[self.encoder]
+        for genes in self.members:
+            if not all(type(gene) is int for gene in genes):
+                raise ConfigError("gene sets: expected lists of whole numbers")
         if len(self.hidden) > MOST_LAYERS:
             raise ConfigError(
                 f"modality {self.name!r}: at most {MOST_LAYERS} layers, got {len(self.hidden)}",
             )
-        _positive(self.name, (self.input_dim, *self.hidden))
+        _require_widths(self.name, self.input_dim, *self.hidden)
 
     @property
     def encoded(self) -> bool:
@@ -127,9 +128,14 @@ class VectorConfig:
 
 
 ModalityConfig = BagConfig | MeanTileConfig | VectorConfig
+KINDS: dict[str, type[ModalityConfig]] = {
+    "bag": BagConfig,
+    "mean_tile": MeanTileConfig,
+    "vector": VectorConfig,
+}
 
 
-def _positive(name: str, widths: tuple[int, ...]) -> None:
+def _require_widths(name: str, *widths: int) -> None:
     if any(type(width) is not int or width < 1 for width in widths):
         raise ConfigError(
             f"modality {name!r}: widths must be whole numbers >= 1, got {listed(widths)}",
@@ -137,17 +143,18 @@ def _positive(name: str, widths: tuple[int, ...]) -> None:
 
 
 @dataclass(frozen=True)
-class NetworkConfig:
+class NetworkConfig(FusionSizes):
     """Everything that shapes a network; with its state dict it is the network.
+
+    The widths of the fusion are inherited: each is declared in
+    :class:`~survfuse.models.fusion.FusionSizes` and nowhere else in `survfuse.models`.
 
     Attributes
     ----------
     modalities : tuple of BagConfig, MeanTileConfig and VectorConfig
-        In the order in which the fusion meets them.
+        In the order of the fusion.
     fusion : str
         A name in the fusion registry.
-    rank, pair_width, raw_pair_width, residual_width, tensor_width, query_tokens : int
-        See :class:`~survfuse.models.fusion.FusionSizes`.
     head : str
         A name in the head registry.
     bins : int
@@ -168,12 +175,6 @@ class NetworkConfig:
 
     modalities: tuple[ModalityConfig, ...]
     fusion: str = "concat"
-    rank: int = 16
-    pair_width: int = 16
-    raw_pair_width: int | None = None
-    residual_width: int = 32
-    tensor_width: int = 8
-    query_tokens: int = 6
     head: str = "cox"
     bins: int = 8
     dropout: float = 0.25
@@ -182,27 +183,12 @@ class NetworkConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "modalities", tuple(self.modalities))
-        names = self.names
-        if not names:
-            raise ConfigError("a network needs at least one modality")
-        if len(names) > MOST_MODALITIES:
-            raise ConfigError(
-                f"a network takes at most {MOST_MODALITIES} modalities, got {len(names)}",
-            )
-        if len(set(names)) < len(names):
-            raise ConfigError(f"modality names must differ, got {', '.join(names)}")
-        for name in names:
-            _refuse_name(name)
+        _check_names(self.names)
         FUSIONS[self.fusion]
         HEADS[self.head]
-        sizes = (
-            self.rank,
-            self.pair_width,
-            self.residual_width,
-            self.tensor_width,
-            self.query_tokens,
-        )
-        _positive("(fusion and head)", (*sizes, self.bins, self.raw_pair_width or 1))
+        sizes = {field.name: getattr(self, field.name) for field in fields(FusionSizes)}
+        sizes["raw_pair_width"] = self.raw_pair_width or 1
+        _require_widths("(fusion and head)", *sizes.values(), self.bins)
         for rate in (self.dropout, self.input_dropout, self.modality_dropout):
             if not 0 <= rate < 1:
                 raise ConfigError(f"dropout must lie in [0, 1), got {rate}")
@@ -225,18 +211,13 @@ class NetworkConfig:
         ConfigError
             When a field is unknown, missing or out of range.
         """
-        kinds: dict[str, type[ModalityConfig]] = {
-            "bag": BagConfig,
-            "mean_tile": MeanTileConfig,
-            "vector": VectorConfig,
-        }
         modalities = []
-        for given in values.get("modalities", ()):
-            if not isinstance(given, Mapping) or given.get("kind") not in kinds:
+        for shape in values.get("modalities", ()):
+            if not isinstance(shape, Mapping) or shape.get("kind") not in KINDS:
                 raise ConfigError(
-                    f"network: a modality is a mapping of kind {', '.join(kinds)}, got {given!r}",
+                    f"network: a modality is a mapping of kind {', '.join(KINDS)}, got {shape!r}",
                 )
-            modalities.append(_from_fields(kinds[given["kind"]], given))
+            modalities.append(_from_fields(KINDS[shape["kind"]], shape))
         return _from_fields(cls, {**values, "modalities": tuple(modalities)})
 
 
@@ -253,21 +234,23 @@ def _from_fields(cls: type[T], values: Mapping[str, Any]) -> T:
         raise ConfigError(f"{cls.__name__}: {error}") from None
 
 
-def _refuse_name(name: str) -> None:
-    if (
-        not isinstance(name, str)
-        or not name
-        or "." in name
-        or "*" in name
-        or hasattr(nn.ModuleDict(), name)
-    ):
+def _check_names(names: tuple[str, ...]) -> None:
+    if not names:
+        raise ConfigError("a network needs at least one modality")
+    if len(names) > MOST_MODALITIES:
         raise ConfigError(
-            f"modality name {name!r} cannot name a part of a network (empty, reserved, or holds '.' or '*'); "
-            "rename it",
+            f"a network takes at most {MOST_MODALITIES} modalities, got {len(names)}",
         )
-
-
-Members = tuple[tuple[int, ...], ...]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"modality names must differ, got {', '.join(names)}")
+    reserved = nn.ModuleDict()
+    for name in names:
+        plain = isinstance(name, str) and name and not {".", "*"} & set(name)
+        if not plain or hasattr(reserved, name):
+            raise ConfigError(
+                f"modality name {name!r} cannot name a part of a network (empty, reserved, or "
+                "holds '.' or '*'); rename it",
+            )
 
 
 def network_config(
@@ -281,65 +264,52 @@ def network_config(
     Parameters
     ----------
     fit_config : FitConfig
-        Its network section is read.
+        Its network section is read: every field that :class:`NetworkConfig` has, by its name.
     dims : mapping of modality to int
         Input features after the transforms, in the order of the fusion.
     kinds : mapping of modality to str
         ``bag``, ``clinical`` (encoded by `clinical_hidden`), ``expression`` or
         ``table`` (encoded by `vector_hidden`; expression as `expression_encoder` says).
     members : mapping of modality to tuple of tuple of int, optional
-        Inputs of each gene set, where the transforms hand over gene sets to be weighed.
+        Inputs of each gene set, where the transforms give gene sets to be weighed.
 
     Raises
     ------
     ConfigError
         For an unknown kind.
     """
-
-    def branch(name: str, dim: int) -> BagConfig | VectorConfig:
-        match kinds.get(name):
-            case "bag":
-                return BagConfig(
-                    name,
-                    dim,
-                    fit_config.bag_width,
-                    fit_config.attention_width,
-                    fit_config.bag_pooling,
-                )
-            case "clinical":
-                return VectorConfig(name, dim, fit_config.clinical_hidden)
-            case "expression" if fit_config.expression_encoder == "linear":
-                return VectorConfig(
-                    name,
-                    dim,
-                    encoder="linear",
-                    width=fit_config.expression_width,
-                )
-            case "expression" if fit_config.expression_encoder == "gene_set":
-                return VectorConfig(
-                    name,
-                    dim,
-                    encoder="gene_set",
-                    members=(members or {}).get(name, ()),
-                )
-            case "expression" | "table":
-                return VectorConfig(name, dim, fit_config.vector_hidden)
-        raise ConfigError(
-            f"modality {name!r}: kind must be bag, clinical, expression or table, got {kinds.get(name)!r}",
-        )
-
+    shared = {field.name for field in fields(NetworkConfig)} - {"modalities", "fusion"}
+    modalities = []
+    for name, dim in dims.items():
+        genes = (members or {}).get(name, ())
+        modalities.append(_modality(fit_config, name, dim, kinds.get(name), genes))
     return NetworkConfig(
-        modalities=tuple(branch(name, dim) for name, dim in dims.items()),
+        modalities=tuple(modalities),
         fusion=fit_config.fusion,
-        rank=fit_config.rank,
-        pair_width=fit_config.pair_width,
-        raw_pair_width=fit_config.raw_pair_width,
-        residual_width=fit_config.residual_width,
-        tensor_width=fit_config.tensor_width,
-        query_tokens=fit_config.query_tokens,
-        head=fit_config.head,
-        bins=fit_config.bins,
-        dropout=fit_config.dropout,
-        input_dropout=fit_config.input_dropout,
-        modality_dropout=fit_config.modality_dropout,
+        **{name: getattr(fit_config.network, name) for name in shared},
     )
+
+
+def _modality(
+    fit_config: FitConfig,
+    name: str,
+    dim: int,
+    kind: str | None,
+    members: Members,
+) -> ModalityConfig:
+    if kind == "bag":
+        widths = fit_config.network.bag_width, fit_config.network.attention_width
+        return BagConfig(name, dim, *widths, fit_config.network.bag_pooling)
+    if kind == "clinical":
+        return VectorConfig(name, dim, fit_config.network.clinical_hidden)
+    encoder = fit_config.network.expression_encoder if kind == "expression" else "mlp"
+    if kind not in ("expression", "table"):
+        raise ConfigError(
+            f"modality {name!r}: kind must be bag, clinical, expression or table, got {kind!r}",
+        )
+    if encoder == "linear":
+        width = fit_config.network.expression_width
+        return VectorConfig(name, dim, encoder="linear", width=width)
+    if encoder == "gene_set":
+        return VectorConfig(name, dim, encoder="gene_set", members=members)
+    return VectorConfig(name, dim, fit_config.network.vector_hidden)

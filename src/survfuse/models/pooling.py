@@ -24,7 +24,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from survfuse._registry import Registry
-from survfuse.models.layers import Dropout, Linear
+from survfuse.models.layers import Dropout
 
 
 class Pooling(nn.Module):
@@ -59,13 +59,14 @@ POOLINGS: Registry[Pooling] = Registry("pooling")
 class GatedAttention(Pooling):
     """Gated-attention score, dropout on both factors.
 
-    Both factors stay with chance ``(1 - dropout)^2``, so one mask over their product is drawn instead of two.
+    Both factors stay with chance ``(1 - dropout)^2``, so one mask over their product is drawn
+    instead of two.
     """
 
     def __init__(self, width: int, attention_width: int, dropout: float) -> None:
         super().__init__(width, attention_width, dropout)
-        self.signal = Linear(width, attention_width)
-        self.gate = Linear(width, attention_width)
+        self.signal = nn.Linear(width, attention_width)
+        self.gate = nn.Linear(width, attention_width)
         self.score = nn.Linear(attention_width, 1)
         self.dropout = Dropout(1 - (1 - dropout) ** 2)
 
@@ -91,7 +92,7 @@ class MeanPooling(Pooling):
 
 
 def segments(offsets: Tensor, tiles: int) -> Tensor:
-    """Name the patient of every tile: offsets (patients + 1,) -> (tiles,) int64.
+    """Patient of every tile: offsets (patients + 1,) -> (tiles,) int64.
 
     >>> segments(torch.tensor([0, 2, 2, 3]), 3).tolist()
     [0, 0, 2]
@@ -101,20 +102,16 @@ def segments(offsets: Tensor, tiles: int) -> Tensor:
 
 
 def segment_peak(scores: Tensor, segment: Tensor, patients: int) -> Tensor:
-    """Take the largest score of every patient, -inf where there is none: (patients,), no gradient."""
+    """Largest score of every patient, -inf where there is none: (patients,), no gradient."""
     peak = scores.new_full((patients,), -torch.inf)
     return peak.scatter_reduce_(0, segment, scores.detach(), "amax")
 
 
 def segment_softmax(scores: Tensor, offsets: Tensor) -> Tensor:
-    """Softmax of scores (tiles,) within each patient -> (tiles,), summing to 1 per patient with tiles."""
+    """Softmax of scores (tiles,) within each patient -> (tiles,)."""
     segment, patients = segments(offsets, len(scores)), len(offsets) - 1
     weights = torch.exp(scores - segment_peak(scores, segment, patients)[segment])
-    mass = weights.new_zeros(patients).index_add(
-        0,
-        segment,
-        weights,
-    )  # >= 1 where there are tiles
+    mass = weights.new_zeros(patients).index_add(0, segment, weights)  # >= 1 with tiles
     return weights / mass[segment]
 
 
@@ -158,7 +155,7 @@ def pool(tiles: Tensor, scores: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor
     scores : Tensor, (tiles,)
         From a :class:`Pooling`.
     offsets : Tensor, (patients + 1,) int64
-        Whose tiles are whose.
+        First tile of each patient, and the number of tiles.
 
     Returns
     -------
@@ -174,7 +171,7 @@ def pool(tiles: Tensor, scores: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor
 class RunningPool:
     """The same pooling, exactly, over chunks of tiles that are seen once and dropped.
 
-    Keeps for every patient the largest score so far, the sum of ``exp(s - max)``
+    Stores for every patient the largest score so far, the sum of ``exp(s - max)``
     and the weighted sum of tiles; both are rescaled when a larger score comes
     (the online softmax, arXiv 1805.02867).
 
@@ -191,39 +188,29 @@ class RunningPool:
     def __init__(self, offsets: Tensor, width: int, like: Tensor) -> None:
         patients = len(offsets) - 1
         self.offsets = offsets
-        self.bounds = offsets.tolist()
-        self.scores = like.new_empty(self.bounds[-1])
+        self.scores = like.new_empty(int(offsets[-1]))
         self.peak = like.new_full((patients,), -torch.inf)
         self.mass = like.new_zeros(patients)
         self.total = like.new_zeros(patients, width)
 
     def add(self, start: int, tiles: Tensor, scores: Tensor) -> None:
-        """Take in projected tiles (chunk, width) that begin at row `start`, and their scores (chunk,)."""
+        """Add projected tiles (chunk, width) from row `start` on, with scores (chunk,)."""
         stop = start + len(tiles)
-        touched = slice(
-            int(torch.searchsorted(self.offsets, start, right=True)) - 1,
-            int(torch.searchsorted(self.offsets, stop)),
-        )
-        offsets = (
-            self.offsets[touched.start : touched.stop + 1].clamp(start, stop) - start
-        )
-        segment, patients = segments(offsets, len(tiles)), len(offsets) - 1
-        peak = torch.maximum(
-            self.peak[touched],
-            segment_peak(scores, segment, patients),
-        )
-        fade = torch.exp(
-            self.peak[touched] - peak.clamp_min(torch.finfo(peak.dtype).min),
-        )
+        first = int(torch.searchsorted(self.offsets, start, right=True)) - 1
+        last = int(torch.searchsorted(self.offsets, stop))
+        own = slice(first, last)  # patients with tiles in this chunk
+        offsets = self.offsets[first : last + 1].clamp(start, stop) - start
+        segment = segments(offsets, len(tiles))
+        highest = segment_peak(scores, segment, len(offsets) - 1)
+        peak = torch.maximum(self.peak[own], highest)
+        lowest = torch.finfo(peak.dtype).min
+        fade = torch.exp(self.peak[own] - peak.clamp_min(lowest))
         weights = torch.exp(scores - peak[segment])
+        total = segment_sum(tiles, weights, offsets)
         self.scores[start:stop] = scores
-        self.peak[touched] = peak
-        self.mass[touched] = (self.mass[touched] * fade).index_add(0, segment, weights)
-        self.total[touched] = self.total[touched] * fade[:, None] + segment_sum(
-            tiles,
-            weights,
-            offsets,
-        )
+        self.peak[own] = peak
+        self.mass[own] = (self.mass[own] * fade).index_add(0, segment, weights)
+        self.total[own] = self.total[own] * fade[:, None] + total
 
     def finish(self) -> tuple[Tensor, Tensor]:
         """Return what :func:`pool` would: (patients, width) and (tiles,)."""
@@ -233,9 +220,9 @@ class RunningPool:
 
 
 class _Attend(torch.autograd.Function):
-    """Attention of every query over its own patient's tiles; only one weight per tile and query is kept.
+    """Attention of every query over its own patient's tiles.
 
-    With ``a = softmax(h . q)``, ``y = sum a h`` and the gradient ``g`` of ``y``, within each patient::
+    With ``a = softmax(h . q)``, ``y = sum a h`` and the gradient ``g`` of ``y``, per patient::
 
         ds_t = a_t (h_t - y) . g        dq = sum_t ds_t h_t        dh_t = a_t g + ds_t q
     """
@@ -243,56 +230,42 @@ class _Attend(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, tiles: Tensor, queries: Tensor, offsets: Tensor) -> Tensor:
         segment = segments(offsets, len(tiles))
-        pooled = [
-            pool(tiles, _dot(tiles, query, segment), offsets)
-            for query in queries.unbind(1)
-        ]
-        answers = torch.stack(
-            [answer for answer, _ in pooled],
-            dim=1,
-        )  # (patients, tokens, width)
-        ctx.save_for_backward(
-            tiles,
-            queries,
-            offsets,
-            answers,
-            *(attention for _, attention in pooled),
-        )
+        answers, weights = torch.empty_like(queries), []
+        for token, query in enumerate(queries.unbind(1)):
+            scores = _scores(tiles, query, segment)
+            answers[:, token], attention = pool(tiles, scores, offsets)
+            weights.append(attention)
+        ctx.save_for_backward(tiles, queries, offsets, answers, *weights)
         return answers
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor, None]:
-        tiles, queries, offsets, answers, *attentions = ctx.saved_tensors
-        segment, level = segments(offsets, len(tiles)), (answers * upstream).sum(2)
+        tiles, queries, offsets, answers, *weights = ctx.saved_tensors
+        segment = segments(offsets, len(tiles))
+        mean_slope = (answers * upstream).sum(2)  # (patients, tokens)
         for_tiles, for_queries = torch.zeros_like(tiles), torch.empty_like(queries)
-        for token, attention in enumerate(attentions):
-            gradient = upstream[:, token].index_select(0, segment)
-            slope = attention * ((tiles * gradient).sum(1) - level[:, token][segment])
+        for token, attention in enumerate(weights):
+            gradient = upstream[:, token].index_select(0, segment)  # (tiles, width)
+            query = queries[:, token].index_select(0, segment)
+            slope = (tiles * gradient).sum(1) - mean_slope[:, token][segment]
+            slope = attention * slope  # (tiles,)
             for_queries[:, token] = segment_sum(tiles, slope, offsets)
             for_tiles.addcmul_(gradient, attention.unsqueeze(1))
-            for_tiles.addcmul_(
-                queries[:, token].index_select(0, segment),
-                slope.unsqueeze(1),
-            )
+            for_tiles.addcmul_(query, slope.unsqueeze(1))
         return for_tiles, for_queries, None
-
-
-def _dot(tiles: Tensor, query: Tensor, segment: Tensor) -> Tensor:
-    """``h_t . q`` of every tile with its own patient's query: (tiles,)."""
-    return (tiles * query.index_select(0, segment)).sum(1)
 
 
 @dataclass(frozen=True)
 class TileReader:
-    """Projected tiles that can be asked again, in one piece or in chunks that are seen once and dropped.
+    """Projected tiles that can be read again, in one piece or in chunks that are seen once.
 
     Attributes
     ----------
     offsets : Tensor, (patients + 1,) int64
-        Whose tiles are whose.
+        First tile of each patient, and the number of tiles.
     chunks : callable
-        Gives (first row, projected tiles (chunk, width)), one after another, each time it is called.
+        Gives (first row, projected tiles (chunk, width)), one after another, at each call.
     """
 
     offsets: Tensor
@@ -301,7 +274,8 @@ class TileReader:
     def attend(self, queries: Tensor) -> Tensor:
         """Pool each patient's tiles once per query, attention ``softmax(h_t . q)``, no padding.
 
-        Under `torch.no_grad` nothing longer than a chunk is kept but one score per tile and query.
+        Training stores one weight per tile and query. Under `torch.no_grad` nothing longer than a
+        chunk is stored but one score per tile and query.
 
         Parameters
         ----------
@@ -313,20 +287,27 @@ class TileReader:
         Tensor, (patients, tokens, width)
             Zeros for a patient without tiles.
         """
-        if torch.is_grad_enabled():
-            ((_, tiles),) = self.chunks()
-            return cast(Tensor, _Attend.apply(tiles, queries, self.offsets))  # type: ignore[no-untyped-call]
-        tokens, segment = (
-            queries.unbind(1),
-            segments(self.offsets, int(self.offsets[-1])),
-        )
-        running = [
-            RunningPool(self.offsets, queries.shape[2], like=queries) for _ in tokens
+        if not torch.is_grad_enabled():
+            return self._streamed(queries)
+        ((_, tiles),) = self.chunks()
+        function: Any = _Attend.apply
+        return cast(Tensor, function(tiles, queries, self.offsets))
+
+    def _streamed(self, queries: Tensor) -> Tensor:
+        pools = [
+            RunningPool(self.offsets, queries.shape[2], like=queries)
+            for _ in range(queries.shape[1])
         ]
+        segment = segments(self.offsets, int(self.offsets[-1]))
         for start, tiles in self.chunks():
             if len(tiles) == 0:
                 continue
             own = segment[start : start + len(tiles)]
-            for answer, query in zip(running, tokens, strict=True):
-                answer.add(start, tiles, _dot(tiles, query, own))
-        return torch.stack([answer.finish()[0] for answer in running], dim=1)
+            for token, running in enumerate(pools):
+                running.add(start, tiles, _scores(tiles, queries[:, token], own))
+        return torch.stack([running.finish()[0] for running in pools], dim=1)
+
+
+def _scores(tiles: Tensor, query: Tensor, segment: Tensor) -> Tensor:
+    """``h_t . q`` of every tile with its own patient's query: (tiles,)."""
+    return (tiles * query.index_select(0, segment)).sum(1)

@@ -1,4 +1,4 @@
-"""Newton's method for the ridge-penalised partial likelihood, on rotated features."""
+"""Newton's method for the penalised partial likelihood, and features on rotated axes."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ import numpy as np
 from survfuse._errors import NotComputableError
 from survfuse._types import FloatArray, IntArray
 
-MOST_STEPS = 60
+MOST_STEPS, MOST_HALVINGS, MOST_SWEEPS = 60, 40, 500
 SMALL_GAIN = 1e-12  # of the penalised log-likelihood, per event
 SMALL_MOVE = 1e-7  # of any patient's log-risk
 FLAT = 1e-9  # information, along features of unit variance, that is none
-SEPARATED = 1e-10  # of the information at the start: rounding, where the likelihood rises for ever
+SEPARATED = (
+    1e-10  # of the information at the start: rounding, where there is no maximum
+)
+SLACK = 1e-6  # relative excess of a gradient over the lasso's penalty that is rounding
 
 
 class Likelihood(Protocol):
-    """What is climbed: a Cox partial likelihood, or several of strata added up."""
+    """A Cox partial likelihood, or the sum over several strata."""
 
     @property
     def event(self) -> IntArray: ...
@@ -28,6 +31,18 @@ class Likelihood(Protocol):
         x: FloatArray,
         log_risk: FloatArray,
     ) -> tuple[FloatArray, FloatArray]: ...
+
+
+def centred_features(x: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Features (patients, features) less their means, and standard deviations (features,).
+
+    Both are exactly 0 for a feature that is constant up to rounding.
+    """
+    centred = x - x.mean(axis=0)
+    spread = centred.std(axis=0)
+    spread[spread <= 1e-13 * np.abs(x).max(axis=0, initial=0.0)] = 0.0
+    centred[:, spread == 0] = 0.0
+    return centred, spread
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,71 +55,54 @@ class Axes:
     directions : array, (rank, features), orthonormal rows
     lengths : array, (rank,), singular values
     spread : array, (features,), standard deviations; 0 for constant features
-    scaled : bool
-        Whether `unit` is the spread; 1 otherwise.
+    unit : array, (features,), the spread where features are scaled, else 1
     """
 
     z: FloatArray
     directions: FloatArray
     lengths: FloatArray
     spread: FloatArray
-    scaled: bool
+    unit: FloatArray
 
     @classmethod
     def of(cls, x: FloatArray, *, scale: bool) -> Axes:
-        """Centre `x` (patients, features), scale it if asked, and rotate it."""
-        centred = x - x.mean(axis=0)
-        spread = centred.std(axis=0)
-        spread[spread <= 1e-13 * np.abs(x).max(axis=0, initial=0.0)] = 0.0
-        centred[:, spread == 0] = 0.0
-        if scale:
-            centred /= np.where(spread > 0, spread, 1.0)
-        u, s, v = np.linalg.svd(centred, full_matrices=False)
-        rank = int((s > s.max(initial=0.0) * max(x.shape) * np.finfo(float).eps).sum())
-        return cls(u[:, :rank] * s[:rank], v[:rank], s[:rank], spread, scale)
+        """Centre `x` (patients, features), scale it if wanted, and rotate it."""
+        centred, spread = centred_features(x)
+        unit = np.where((spread > 0) & scale, spread, 1.0)
+        u, s, v = np.linalg.svd(centred / unit, full_matrices=False)
+        smallest = s.max(initial=0.0) * max(x.shape) * np.finfo(float).eps
+        rank = int((s > smallest).sum())
+        return cls(u[:, :rank] * s[:rank], v[:rank], s[:rank], spread, unit)
 
     def refuse_collinear(self) -> None:
         """Raise NotComputableError when features that vary do not do so independently."""
-        varying = int((self.spread > 0).sum())
-        rank = len(self.lengths)
+        varying, rank = int((self.spread > 0).sum()), len(self.lengths)
         if rank < varying:
             raise NotComputableError(
-                f"{varying} features vary in only {rank} independent ways, so their coefficients are not"
-                " determined; drop features or give a penalty > 0",
+                f"{varying} features vary in only {rank} independent ways, so their coefficients "
+                "are not determined; drop features or give a penalty > 0",
             )
-
-    @property
-    def _unit(self) -> FloatArray:
-        return (
-            np.where(self.spread > 0, self.spread, 1.0)
-            if self.scaled
-            else np.ones(len(self.spread))
-        )
 
     def back(self, coef: FloatArray) -> FloatArray:
-        """Coefficients of the original features (features,) from those of `z` (rank,)."""
-        original: FloatArray = coef @ self.directions / self._unit
-        return original
+        """Coefficients of the original features (features,) from the ones of `z` (rank,)."""
+        return np.asarray(coef @ self.directions / self.unit)
 
     def errors(self, information: FloatArray, ridge: float) -> FloatArray:
-        """Give standard errors of the original features (features,) from the information on `z`."""
+        """Standard errors of the original features (features,) from the information on `z`."""
         covariance = np.linalg.inv(information)
         variance = ((covariance @ self.directions) * self.directions).sum(axis=0)
-        if (
-            ridge > 0
-        ):  # directions the features do not span are held by the penalty alone
-            variance = (
-                variance + np.maximum(1 - (self.directions**2).sum(axis=0), 0.0) / ridge
-            )
+        if ridge > 0:
+            # Directions that the features do not span are held by the penalty alone.
+            outside = np.maximum(1 - (self.directions**2).sum(axis=0), 0.0)
+            variance = variance + outside / ridge
         else:
             variance = np.where(self.spread > 0, variance, np.nan)
-        errors: FloatArray = np.sqrt(variance) / self._unit
-        return errors
+        return np.asarray(np.sqrt(variance) / self.unit)
 
 
 @dataclass(frozen=True, eq=False)
 class Maximum:
-    """Where a climb ended.
+    """End of a climb.
 
     Attributes
     ----------
@@ -112,7 +110,8 @@ class Maximum:
     information : array, (features, features), penalised, one step before
     steps : int
     converged : bool
-        Whether it is a maximum: False where the likelihood rises for ever, or is flat.
+        Whether it is a maximum: False where the likelihood has none (complete separation), or is
+        flat.
     flat : bool
         Whether at every event the patients at risk were alike in some direction of the
         features, so that no coefficients fit better than others along it.
@@ -132,70 +131,163 @@ def climb(
     ridge: float,
     start: FloatArray,
 ) -> Maximum:
-    """Climb log L − ridge/2 |b|²; stops when neither the likelihood nor any log-risk still moves."""
+    """Climb log L − ridge/2 |b|², without a ridge only where there is a maximum.
+
+    Parameters
+    ----------
+    sets : Likelihood
+    z : array, (patients, features)
+    base : array, (patients,)
+        Offset of the log-risk.
+    ridge : float
+        On the scale of the log-likelihood.
+    start : array, (features,)
+
+    Raises
+    ------
+    NotComputableError
+        When the log-risks at the start do not fit a double.
+    """
     if ridge > 0 or len(start) == 0:
-        return _climb(sets, z, base, ridge, start)
+        return newton(sets, z, base, start, ridge=ridge)
     information = sets.derivatives(z, z @ start + base)[1]
-    before = _least(information, z)
+    before = _least_information(information, z)
     if before <= FLAT:
         return Maximum(start, information, 0, False, flat=True)
-    found = _climb(sets, z, base, ridge, start)
-    if found.converged and not _least(found.information, z) > SEPARATED * before:
-        return replace(found, converged=False)
-    return found
+    end = newton(sets, z, base, start)
+    if (
+        end.converged
+        and not _least_information(end.information, z) > SEPARATED * before
+    ):
+        return replace(end, converged=False)
+    return end
 
 
-def _least(information: FloatArray, z: FloatArray) -> float:
-    """Information along the direction that has least, of features put to unit variance; NaN if not finite."""
+def _least_information(information: FloatArray, z: FloatArray) -> float:
+    """Least information along any direction of features put to unit variance; NaN if not finite."""
     if not np.isfinite(information).all():
         return np.nan
     unit = z.std(axis=0)
     return float(np.linalg.eigvalsh(information / np.outer(unit, unit))[0])
 
 
-def _climb(
+def newton(
     sets: Likelihood,
-    z: FloatArray,
+    x: FloatArray,
     base: FloatArray,
-    ridge: float,
     start: FloatArray,
+    *,
+    ridge: float = 0.0,
+    lasso: float = 0.0,
 ) -> Maximum:
-    coef: FloatArray = start
-    events = max(len(sets.event), 1)
-    risk = z @ coef + base
-    value = sets.log_likelihood(risk) - ridge / 2 * coef @ coef
+    """Climb ``log L − lasso |b|_1 − ridge/2 |b|²`` by Newton's method with step halving.
+
+    It ends when neither the value nor any log-risk still moves. See :func:`climb`.
+    """
+
+    def value(coef: FloatArray, log_risk: FloatArray) -> float:
+        penalty = lasso * np.abs(coef).sum() + ridge / 2 * coef @ coef
+        return float(sets.log_likelihood(log_risk) - penalty)
+
+    coef, risk = start, x @ start + base
+    current = value(coef, risk)
     information: FloatArray = np.eye(len(coef))
     for step in range(MOST_STEPS):
-        gradient, information = sets.derivatives(z, risk)
+        gradient, information = sets.derivatives(x, risk)
         if not np.isfinite(information).all():
             if step == 0:
                 raise NotComputableError(
-                    f"Cox fit: log-risks from {risk.min():g} to {risk.max():g} do not fit a double; centre or"
-                    " shrink the offset",
+                    f"Cox fit: log-risks from {risk.min():g} to {risk.max():g} do not fit a "
+                    "double; centre or shrink the offset",
                 )
             return Maximum(coef, information, step, False)
         gradient = gradient - ridge * coef
         information[np.diag_indices_from(information)] += ridge
         try:
-            move = np.linalg.solve(information, gradient)
-        except (
-            np.linalg.LinAlgError
-        ):  # flat to the last digit: the likelihood has no maximum
+            move, end = _step(information, gradient, lasso, coef)
+        except np.linalg.LinAlgError:
+            # Flat to the last digit: the likelihood has no maximum.
             return Maximum(coef, information, step, False)
-        shift = z @ move
-        if (
-            gradient @ move < SMALL_GAIN * events
-            and np.abs(shift).max(initial=0.0) < SMALL_MOVE
-        ):
-            return Maximum(coef + move, information, step + 1, True)
-        for _ in range(40):
-            new_value = sets.log_likelihood(risk + shift) - ridge / 2 * (
-                coef + move
-            ) @ (coef + move)
-            if new_value >= value - 1e-13 * abs(value):
+        shift = x @ move
+        rise = gradient @ move - lasso * (np.abs(end).sum() - np.abs(coef).sum())
+        moved = np.abs(shift).max(initial=0.0)
+        if rise < SMALL_GAIN * max(len(sets.event), 1) and moved < SMALL_MOVE:
+            return Maximum(end, information, step + 1, True)
+        for _ in range(MOST_HALVINGS):
+            new = value(coef + move, risk + shift)
+            if new >= current - 1e-13 * abs(current):
                 break
             move, shift = move / 2, shift / 2
         else:
             return Maximum(coef, information, step, False)
-        coef, risk, value = coef + move, risk + shift, new_value
+        coef, risk, current = coef + move, risk + shift, new
     return Maximum(coef, information, MOST_STEPS, False)
+
+
+def _step(
+    information: FloatArray,
+    gradient: FloatArray,
+    lasso: float,
+    coef: FloatArray,
+) -> tuple[FloatArray, FloatArray]:
+    """Move to the maximum of the quadratic model, and that maximum; (features,) each."""
+    if lasso == 0:
+        move = np.linalg.solve(information, gradient)
+        return move, coef + move
+    linear = gradient + information @ coef
+    end = coordinate_descent(information, linear, lasso, coef)
+    return end - coef, end
+
+
+def coordinate_descent(
+    q: FloatArray,
+    c: FloatArray,
+    lasso: float,
+    start: FloatArray,
+) -> FloatArray:
+    """Maximise ``c · t − t q t / 2 − lasso |t|_1`` until the signs of the maximum are known.
+
+    Parameters
+    ----------
+    q : array, (features, features), positive semidefinite
+    c, start : array, (features,)
+    lasso : float
+
+    Returns
+    -------
+    array, (features,)
+    """
+    t, curvature = start.copy(), q.diagonal()
+    slope = c - q @ t
+    for _ in range(MOST_SWEEPS):
+        for j in np.flatnonzero(curvature > 0):
+            pull = slope[j] + curvature[j] * t[j]
+            new = np.sign(pull) * max(abs(pull) - lasso, 0.0) / curvature[j]
+            if new != t[j]:
+                slope -= q[j] * (new - t[j])
+                t[j] = new
+        exact = _solve_with_signs(q, c, lasso, np.sign(t))
+        if exact is not None:
+            return exact
+    return t
+
+
+def _solve_with_signs(
+    q: FloatArray,
+    c: FloatArray,
+    lasso: float,
+    sign: FloatArray,
+) -> FloatArray | None:
+    """Maximum among coefficients of these signs, where it is the maximum of all; else None."""
+    active = np.flatnonzero(sign)
+    t = np.zeros(len(c))
+    try:
+        right = c[active] - lasso * sign[active]
+        t[active] = np.linalg.solve(q[np.ix_(active, active)], right)
+    except np.linalg.LinAlgError:
+        return None
+    outside = np.abs(c - q @ t)[sign == 0]
+    is_maximum = (np.sign(t) == sign).all() and (
+        outside <= lasso * (1 + SLACK / 10)
+    ).all()
+    return t if is_maximum else None

@@ -1,4 +1,4 @@
-"""The Cox partial likelihood and its derivatives, over risk sets found once.
+"""The Cox partial likelihood and its derivatives, over risk sets that are computed once.
 
 With S the sum of exp(η) over everyone followed as long as an event e, and D the
 sum over the events at its time, the term of e is η_e − log(S − f D): f = 0 for
@@ -8,7 +8,6 @@ every event (Breslow), or 0, 1/d, …, (d−1)/d for the d events at one time (E
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,12 +18,14 @@ from survfuse.survival.right_censored import Outcome
 
 Rows = npt.NDArray[np.int64]
 TIES = ("efron", "breslow")
-SMALLEST = 1e-280  # of the largest relative risk: the hazards 1/size of a million events still add up
+SMALLEST = (
+    1e-280  # of the largest relative risk: hazards 1/size of a million events add up
+)
 
 
 @dataclass(frozen=True, eq=False)
 class RiskSets:
-    """Who is at risk at each event; patients in order of time, events in that same order.
+    """Patients at risk at each event; patients in order of time, events in the same order.
 
     Attributes
     ----------
@@ -45,7 +46,7 @@ class RiskSets:
 
     @classmethod
     def of(cls, outcome: Outcome, ties: str) -> RiskSets:
-        """Find the risk sets once; nothing here depends on the risks."""
+        """Compute the risk sets; nothing here depends on the risks."""
         if ties not in TIES:
             raise InputError(f"unknown ties {ties!r}; known: {', '.join(TIES)}")
         order = np.argsort(outcome.time, kind="stable")
@@ -60,14 +61,18 @@ class RiskSets:
         )
         nth = np.arange(len(event)) - start[tied]
         share = nth / count[tied] if ties == "efron" else np.zeros(len(event))
-        return cls(
-            order,
-            event,
-            first,
-            tied,
-            share,
-            np.searchsorted(time[event], time, side="right"),
-        )
+        until = np.searchsorted(time[event], time, side="right")
+        return cls(order, event, first, tied, share, until)
+
+    def log_sums(self, risk: FloatArray) -> FloatArray:
+        """Log of the sum of exp(risk) over the risk set of each event, (events,).
+
+        Parameters
+        ----------
+        risk : array, (patients,), in the order of time
+        """
+        sums: FloatArray = np.logaddexp.accumulate(risk[::-1])[::-1]
+        return sums[self.first]
 
     def log_likelihood(self, log_risk: FloatArray) -> float:
         """Log partial likelihood; finite for any finite risks.
@@ -79,13 +84,11 @@ class RiskSets:
         if len(self.event) == 0:
             return 0.0
         risk = log_risk[self.order]
-        log_sum = np.logaddexp.accumulate(risk[::-1])[::-1][self.first]
-        own = risk[self.event]
+        log_sum, own = self.log_sums(risk), risk[self.event]
         top = np.full(self.tied[-1] + 1, -np.inf)
         np.maximum.at(top, self.tied, own)
-        log_tied = top + np.log(
-            np.bincount(self.tied, weights=np.exp(own - top[self.tied])),
-        )
+        relative = np.exp(own - top[self.tied])
+        log_tied = top + np.log(np.bincount(self.tied, weights=relative))
         part = self.share * np.exp(np.minimum(log_tied[self.tied] - log_sum, 0.0))
         return float((own - log_sum - np.log1p(-part)).sum())
 
@@ -94,7 +97,7 @@ class RiskSets:
         x: FloatArray,
         log_risk: FloatArray,
     ) -> tuple[FloatArray, FloatArray]:
-        """Gradient (features,) and negative Hessian (features, features) for log-risk = x · coef + offset.
+        """Gradient and negative Hessian of the log-likelihood for log-risk = x · coef + offset.
 
         NaN where a risk set is so much smaller than the largest that a double
         loses it (a span of log-risks beyond about 640).
@@ -103,19 +106,18 @@ class RiskSets:
         ----------
         x : array, (patients, features)
         log_risk : array, (patients,)
+
+        Returns
+        -------
+        gradient : array, (features,)
+        information : array, (features, features)
         """
-        x, risk = x[self.order], log_risk[self.order]
-        w = np.exp(risk - risk.max())
-        wx = w[:, None] * x
-        share = self.share
-        size = self._sizes(w)
+        x, weight = x[self.order], self._weights(log_risk)
+        size = self._sizes(weight)
         if size is None:
             return np.full(x.shape[1], np.nan), np.full((x.shape[1],) * 2, np.nan)
-        mean = _from_here_on(wx)[self.first]
-        if share.any():
-            mean = mean - share[:, None] * self._over_ties(wx)
-        mean /= size[:, None]
-        residual, mass = self._residual(w, size)
+        mean = self._sizes_of(weight[:, None] * x) / size[:, None]
+        residual, mass = self._residual(weight, size)
         return residual @ x, (x * mass[:, None]).T @ x - mean.T @ mean
 
     def residuals(self, log_risk: FloatArray) -> FloatArray:
@@ -127,42 +129,43 @@ class RiskSets:
         ----------
         log_risk : array, (patients,)
         """
-        risk = log_risk[self.order]
-        w = np.exp(risk - risk.max())
-        size = self._sizes(w)
-        found = np.full(len(risk), np.nan)
+        weight = self._weights(log_risk)
+        size = self._sizes(weight)
+        residuals = np.full(len(weight), np.nan)
         if size is not None:
-            found[self.order] = self._residual(w, size)[0]
-        return found
+            residuals[self.order] = self._residual(weight, size)[0]
+        return residuals
 
-    def _sizes(self, w: FloatArray) -> FloatArray | None:
+    def _weights(self, log_risk: FloatArray) -> FloatArray:
+        """Relative risks in order of time, the largest 1; (patients,)."""
+        risk = log_risk[self.order]
+        return np.asarray(np.exp(risk - risk.max()))
+
+    def _sizes(self, weight: FloatArray) -> FloatArray | None:
         """Risk set of each event, less Efron's share; None where a double loses one; (events,)."""
-        size = _from_here_on(w)[self.first] - self.share * self._over_ties(w)
+        size = self._sizes_of(weight)
         return size if (size > SMALLEST).all() else None
+
+    def _sizes_of(self, values: FloatArray) -> FloatArray:
+        """Sum over each risk set, less Efron's share: (patients, ...) -> (events, ...)."""
+        sums: FloatArray = np.cumsum(values[::-1], axis=0)[::-1][self.first]
+        if not self.share.any():
+            return sums
+        starts = np.flatnonzero(np.diff(self.tied, prepend=-1))
+        ties = np.add.reduceat(values[self.event], starts, axis=0)[self.tied]
+        share = self.share.reshape(-1, *[1] * (values.ndim - 1))
+        return np.asarray(sums - share * ties)
 
     def _residual(
         self,
-        w: FloatArray,
+        weight: FloatArray,
         size: FloatArray,
     ) -> tuple[FloatArray, FloatArray]:
         """Event less expected events, and expected events, in order of time; (patients,) each."""
-        hazard = np.concatenate([[0.0], np.cumsum(1 / size)])[self.until]
-        hazard[self.event] -= np.bincount(self.tied, weights=self.share / size)[
-            self.tied
-        ]
-        mass = w * hazard
-        residual = -mass
+        hazard = np.append(0.0, np.cumsum(1 / size))[self.until]
+        shared = np.bincount(self.tied, weights=self.share / size)
+        hazard[self.event] -= shared[self.tied]
+        expected = weight * hazard
+        residual = -expected
         residual[self.event] += 1
-        return residual, mass
-
-    def _over_ties(
-        self,
-        values: npt.NDArray[Any],
-    ) -> npt.NDArray[Any]:  # (patients, ...) -> (events, ...)
-        own = values[self.event]
-        starts = np.flatnonzero(np.diff(self.tied, prepend=-1))
-        return np.add.reduceat(own, starts, axis=0)[self.tied]
-
-
-def _from_here_on(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    return np.cumsum(values[::-1], axis=0)[::-1]
+        return residual, expected

@@ -1,19 +1,20 @@
-"""A time that a patient outlives with a stated probability, by calibrated curves and patients not trained on.
+"""A time that a patient outlives with a stated probability.
 
-The calibrated curve may be wrong; the bound corrects it by one number. It is the time by
-which a share `a` of such patients has had the event according to the curve, L_a(x), and `a` is
-the largest share at which the calibration patients, weighted for censoring, are not
-shown to have the event before their bound too often:
-``(sum of 1/G(T−) over events with T < L_a(x) + 1) / (n + 1) <= 1 − level``. Without censoring
-this is split conformal prediction (Vovk 2005; the 1 stands for the patient to come); with it,
-the weighting of Candès et al. 2023 and Gui et al. 2024, with one censoring curve for all.
+It comes from calibrated curves and from patients that the network was not trained on. The
+calibrated curve may be wrong; the bound corrects it by one number. It is the time by which a share
+`a` of such patients has had the event according to the curve, L_a(x), and `a` is the largest share
+at which the calibration patients, weighted for censoring, are not shown to have the event before
+their bound too often: ``(sum of 1/G(T−) over events with T < L_a(x) + 1) / (n + 1) <= 1 − level``.
+Without censoring this is split conformal prediction (Vovk 2005; the 1 stands for the patient to
+come); with it, the weighting of Candès et al. 2023 and Gui et al. 2024, with one censoring curve
+for all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,20 +23,13 @@ from scipy.stats import beta
 from survfuse._errors import InputError, NotComputableError
 from survfuse._types import FloatArray
 from survfuse.survival.argument_checks import as_log_risk
-from survfuse.survival.curves import SurvivalCurves, censoring_survival
+from survfuse.survival.calibration import Calibrator
+from survfuse.survival.curves import censoring_survival
 from survfuse.survival.estimate import LEVEL, joined
 from survfuse.survival.right_censored import Outcome
 
 ROUNDING = 1e-9
 LEAST_EFFECTIVE = 100.0  # patients; below, a note gives the range of the coverage
-
-
-class Curves(Protocol):
-    """What turns risks into curves: any calibrator that has curves."""
-
-    def curves(self, log_risk: npt.ArrayLike) -> SurvivalCurves:
-        """One survival curve per patient."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +38,7 @@ class ConformalBound:
 
     Attributes
     ----------
-    calibrator : Curves
+    calibrator : Calibrator
         Turns a log-risk into the curve that the bound is read from.
     level : float
         Share of patients to come that should outlive their bound.
@@ -54,7 +48,7 @@ class ConformalBound:
     coverage : (float, float)
         95 % range of the share that will really outlive the bounds, given that the
         calibration patients were these few: the Beta distribution of split conformal
-        prediction, with the patients that the weighted sum is worth.
+        prediction, with the effective number of patients of the weighted sum.
     patients, events : int
         Calibration patients.
     note : str
@@ -62,7 +56,7 @@ class ConformalBound:
         What must hold for the level to be the patients'.
     """
 
-    calibrator: Curves
+    calibrator: Calibrator
     level: float
     share: float
     coverage: tuple[float, float]
@@ -70,8 +64,8 @@ class ConformalBound:
     events: int
     note: str = ""
     assumptions: ClassVar[str] = (
-        "patients to come are like the calibration patients; whether a patient is censored has nothing to do"
-        " with their risk"
+        "patients to come are like the calibration patients; whether a patient is censored has "
+        "nothing to do with their risk"
     )
 
     @classmethod
@@ -80,10 +74,10 @@ class ConformalBound:
         time: npt.ArrayLike,
         event: npt.ArrayLike,
         log_risk: npt.ArrayLike,
-        calibrator: Curves,
+        calibrator: Calibrator,
         level: float = 0.9,
     ) -> ConformalBound:
-        """Find the share on patients whose risks the network was not trained on.
+        """Estimate the share on patients whose risks the network was not trained on.
 
         Parameters
         ----------
@@ -91,7 +85,7 @@ class ConformalBound:
         log_risk : array-like, (patients,)
             Out of fold, moved to where the final network's risks lie; or of patients
             that were kept for calibration.
-        calibrator : Curves
+        calibrator : Calibrator
             Its one or two numbers may come from the same patients; the network may not.
         level : float
             Inside (0, 1).
@@ -111,43 +105,25 @@ class ConformalBound:
             raise NotComputableError(
                 "conformal bound: no patient had the event, so no bound can be tried",
             )
-        own = _share_at_event(calibrator.curves(risk), outcome.time)
-        weight = outcome.event / censoring_survival(outcome.time, outcome.event).left(
-            outcome.time,
-        )
-        share, note = _largest_share(
-            own[outcome.event],
-            weight[outcome.event],
-            len(outcome),
-            1 - level,
-        )
-        if share == 0:
-            return cls(
-                calibrator,
-                level,
-                share,
-                (1.0, 1.0),
-                len(outcome),
-                outcome.events,
-                note,
-            )
-        worth = _effective_patients(weight * (own < share))
-        coverage = _coverage(worth, level)
-        few = ""
-        if worth < LEAST_EFFECTIVE:
-            few = (
-                f"with {len(outcome)} patients and {outcome.events} events, between {coverage[0]:.0%} and "
-                f"{coverage[1]:.0%} of patients to come outlive a bound made for {level:.0%}"
-            )
-        return cls(
-            calibrator,
-            level,
-            share,
-            coverage,
-            len(outcome),
-            outcome.events,
-            joined(note, few),
-        )
+        # Share that has had the event by each patient's own time, by their own curve.
+        own = 1 - calibrator.curves(risk).own(outcome.time)
+        followed = censoring_survival(outcome.time, outcome.event)
+        weight = outcome.event / followed.left(outcome.time)
+        seen = outcome.event
+        share, note = _largest_share(own[seen], weight[seen], len(outcome), 1 - level)
+        coverage = (1.0, 1.0)
+        if share > 0:
+            effective = _effective_patients(weight * (own < share))
+            coverage = _coverage(effective, level)
+            if effective < LEAST_EFFECTIVE:
+                low, high = coverage
+                few = (
+                    f"with {len(outcome)} patients and {outcome.events} events, between {low:.0%} "
+                    f"and {high:.0%} of patients to come outlive a bound made for {level:.0%}"
+                )
+                note = joined(note, few)
+        counts = len(outcome), outcome.events
+        return cls(calibrator, level, share, coverage, *counts, note)
 
     def lower(self, log_risk: npt.ArrayLike) -> FloatArray:
         """Time that each patient outlives with probability `level`, (patients,).
@@ -161,49 +137,29 @@ class ConformalBound:
         return np.where(np.isnan(reached), curves.last, reached)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers, for JSON; the calibrator is kept where it is."""
-        return {
-            "level": self.level,
-            "share": self.share,
-            "coverage": list(self.coverage),
-            "patients": self.patients,
-            "events": self.events,
-            "note": self.note,
-        }
+        """Plain numbers, for JSON; the calibrator is written elsewhere."""
+        names = ("level", "share", "coverage", "patients", "events", "note")
+        values = {name: getattr(self, name) for name in names}
+        return {**values, "coverage": list(self.coverage)}
 
     @classmethod
-    def from_dict(cls, d: Mapping[str, Any], calibrator: Curves) -> ConformalBound:
-        """Make the bound again from :meth:`to_dict` and the calibrator beside it.
+    def from_dict(cls, d: Mapping[str, Any], calibrator: Calibrator) -> ConformalBound:
+        """Make the bound again from :meth:`to_dict` and its calibrator.
 
         Raises
         ------
         InputError
             When a share is no number from 0 to 1.
         """
-        shares = as_log_risk(
-            [d["level"], d["share"], *d["coverage"]],
-            4,
-            "level, share and coverage",
-        )
+        numbers = [d["level"], d["share"], *d["coverage"]]
+        shares = as_log_risk(numbers, 4, "level, share and coverage")
         level, share, low, high = shares.tolist()
         if not (shares >= 0).all() or not (shares <= 1).all() or not 0 < level < 1:
             raise InputError(
                 f"level, share and coverage must lie between 0 and 1, got {shares.tolist()}",
             )
-        return cls(
-            calibrator,
-            level,
-            share,
-            (low, high),
-            int(d["patients"]),
-            int(d["events"]),
-            str(d["note"]),
-        )
-
-
-def _share_at_event(curves: SurvivalCurves, time: FloatArray) -> FloatArray:
-    """Share that has had the event by each patient's own time, by their own curve, (patients,)."""
-    return 1 - curves.own(time)
+        counts = int(d["patients"]), int(d["events"])
+        return cls(calibrator, level, share, (low, high), *counts, str(d["note"]))
 
 
 def _largest_share(
@@ -237,8 +193,8 @@ def _effective_patients(missed: FloatArray) -> float:
     return n if spread == 0 else float(min(n, n * rate * (1 - rate) / spread))
 
 
-def _coverage(worth: float, level: float) -> tuple[float, float]:
+def _coverage(patients: float, level: float) -> tuple[float, float]:
     """95 % range of Beta(level · (n + 1), (1 − level) · (n + 1))."""
     tail = (1 - LEVEL) / 2
-    shape = beta(level * (worth + 1), (1 - level) * (worth + 1))
+    shape = beta(level * (patients + 1), (1 - level) * (patients + 1))
     return float(shape.ppf(tail)), float(shape.ppf(1 - tail))

@@ -16,12 +16,20 @@ import numpy as np
 import numpy.typing as npt
 
 from survfuse._errors import InputError, NotComputableError
-from survfuse._types import BoolArray, FloatArray, IntArray
+from survfuse._types import BoolArray, FloatArray
 from survfuse.survival._newton import Axes, climb
 from survfuse.survival._partial import RiskSets
-from survfuse.survival._penalty_path import worths
+from survfuse.survival._penalty_path import (
+    Fit,
+    PenaltyPath,
+    check_folds,
+    cross_validate,
+    falling,
+    given_penalties,
+)
 from survfuse.survival.argument_checks import as_log_risk, as_numbers
 from survfuse.survival.degrees_of_freedom import trace_of_fit
+from survfuse.survival.estimate import joined
 from survfuse.survival.right_censored import Outcome
 
 
@@ -56,35 +64,19 @@ class CoxFit:
 
 
 @dataclass(frozen=True, eq=False)
-class RidgeCoxPath:
+class RidgeCoxPath(PenaltyPath):
     """A ridge Cox regression whose penalty cross-validation chose.
 
     Attributes
     ----------
-    penalty : float
-        The penalty of least cross-validated deviance, per-event scale.
     coef : array, (features,)
         Fit on all patients at that penalty.
-    penalties, deviance : array, (penalties,)
-        Those compared, largest first. Deviance is −2 × the cross-validated log partial
-        likelihood (Verweij and van Houwelingen 1993) per event.
-    null_deviance : float
-        The same without any feature: a path that never falls below it has found nothing.
-    folds : int
-        Folds used.
-    note : str
     effective : float
-        Effective parameters of the fit on all patients, ``trace H (H + penalty · events)^-1``.
+        Effective parameters of that fit, ``trace H (H + penalty · events)^-1``.
     """
 
-    penalty: float
     coef: FloatArray
-    penalties: FloatArray
-    deviance: FloatArray
-    null_deviance: float
-    folds: int
-    note: str = ""
-    effective: float = 0.0
+    effective: float
 
 
 def partial_log_likelihood(
@@ -102,9 +94,8 @@ def partial_log_likelihood(
     ties : {"efron", "breslow"}
     """
     outcome = Outcome.of(time, event)
-    return RiskSets.of(outcome, ties).log_likelihood(
-        as_log_risk(log_risk, len(outcome)),
-    )
+    risk = as_log_risk(log_risk, len(outcome))
+    return RiskSets.of(outcome, ties).log_likelihood(risk)
 
 
 def fit_cox(
@@ -133,8 +124,8 @@ def fit_cox(
     -------
     CoxFit
         Without a penalty a constant feature gets coefficient 0 and no standard
-        error. Where features separate the events (the likelihood rises for
-        ever), `converged` is False, the coefficients are those of the last step
+        error. Where features separate the events (the likelihood has no finite
+        maximum), `converged` is False, the coefficients are those of the last step
         and `se` is NaN.
 
     Raises
@@ -149,41 +140,29 @@ def fit_cox(
     features = as_matrix(x, len(outcome))
     if not (np.isfinite(penalty) and penalty >= 0):
         raise InputError(f"penalty must be a finite number >= 0, got {penalty}")
-    if outcome.events == 0:
-        raise NotComputableError("a Cox fit needs at least one event, got none")
-    base = (
-        np.zeros(len(outcome))
-        if offset is None
-        else as_log_risk(offset, len(outcome), "offset")
-    )
+    require_event(outcome)
+    base = as_offset(offset, len(outcome))
     sets = RiskSets.of(outcome, ties)
     axes = Axes.of(features, scale=penalty == 0)
     if penalty == 0:
         axes.refuse_collinear()
     ridge = penalty * outcome.events
-    start = np.zeros(axes.z.shape[1])
-    found = climb(sets, axes.z, base, ridge, start)
-    note = "" if found.converged else _no_maximum(penalty, flat=found.flat)
-    constant = axes.spread == 0
-    if penalty == 0 and constant.any():
-        note = "; ".join(
-            filter(
-                None,
-                [
-                    note,
-                    f"{int(constant.sum())} constant feature(s) tell nothing: coefficient 0",
-                ],
-            ),
-        )
+    end = climb(sets, axes.z, base, ridge, np.zeros(len(axes.lengths)))
+    note = "" if end.converged else _no_maximum(penalty, flat=end.flat)
+    constant = int((axes.spread == 0).sum())
+    if penalty == 0 and constant:
+        alike = f"{constant} constant feature(s) tell nothing: coefficient 0"
+        note = joined(note, alike)
+    errors = np.full(features.shape[1], np.nan)
+    if end.converged:
+        errors = axes.errors(end.information, ridge)
     return CoxFit(
-        coef=axes.back(found.coef),
-        se=axes.errors(found.information, ridge)
-        if found.converged
-        else np.full(features.shape[1], np.nan),
-        log_likelihood=sets.log_likelihood(axes.z @ found.coef + base),
+        coef=axes.back(end.coef),
+        se=errors,
+        log_likelihood=sets.log_likelihood(axes.z @ end.coef + base),
         null_log_likelihood=sets.log_likelihood(base),
-        iterations=found.steps,
-        converged=found.converged,
+        iterations=end.steps,
+        converged=end.converged,
         note=note,
     )
 
@@ -217,7 +196,7 @@ def ridge_cox_cv(
     folds : int
         Folds, stratified on the event; fewer where there are fewer events.
     repeats : int
-        How often patients are dealt into folds anew; a penalty's deviance is the mean over them.
+        Divisions into folds; a penalty's deviance is the mean over them.
     seed : int
         Seed of the folds.
     ties : {"efron", "breslow"}
@@ -236,99 +215,49 @@ def ridge_cox_cv(
     """
     outcome = Outcome.of(time, event)
     features = as_matrix(x, len(outcome))
-    refuse_too_few(folds, repeats)
-    if outcome.events < 2:
-        raise NotComputableError(
-            f"cross-validating a Cox fit needs two events or more, got {outcome.events}",
-        )
-    used = min(folds, outcome.events)
+    check_folds(folds, repeats, outcome.events)
     axes = Axes.of(features, scale=False)
-    grid = _penalty_grid(axes, len(outcome), penalties, smallest)
+    if penalties is None:
+        largest = axes.lengths.max(initial=0.0) ** 2 / len(outcome) or 1.0
+        grid = falling(100 * largest, 1e-4 * largest, 20, smallest)
+    else:
+        grid = given_penalties(penalties)
+    z, base = axes.z, as_offset(offset, len(outcome))
     sets = RiskSets.of(outcome, ties)
-    base = (
-        np.zeros(len(outcome))
-        if offset is None
-        else as_log_risk(offset, len(outcome), "offset")
-    )
-    parts = [
-        _Part.of(sets, outcome, axes, base, ~held, ties)
-        for held in repeated_folds(outcome.event, used, repeats, seed)
-    ]
-    null_gain = sum(part.gain(base) for part in parts) / repeats
-    gain = worths(
-        grid,
-        lambda penalty: sum(part.climbed(penalty) for part in parts) / repeats,
-        give_up,
-    )
-    best, grid = int(gain.argmax()), grid[: len(gain)]
-    final = climb(
+    zeros: FloatArray = np.zeros(len(axes.lengths))
+
+    def start(inner: RiskSets, rows: BoolArray) -> Fit:
+        own, own_base, coef = z[rows], base[rows], zeros
+
+        def fit(penalty: float) -> FloatArray:
+            nonlocal coef
+            ridge = penalty * len(inner.event)
+            coef = climb(inner, own, own_base, ridge, coef).coef
+            return np.asarray(z @ coef + base)
+
+        return fit
+
+    path = cross_validate(
+        outcome,
         sets,
-        axes.z,
         base,
-        grid[best] * outcome.events,
-        np.zeros(axes.z.shape[1]),
+        grid,
+        start,
+        ties=ties,
+        folds=folds,
+        repeats=repeats,
+        seed=seed,
+        patience=give_up,
     )
-    information = sets.derivatives(axes.z, axes.z @ final.coef + base)[1]
-    notes = [
-        f"{used} folds, because there are {outcome.events} events"
-        if used < folds
-        else "",
-        "no penalty beats a model without features" if gain[best] <= null_gain else "",
-        "" if final.converged else _no_maximum(grid[best]),
-    ]
+    ridge = path.penalty * outcome.events
+    end = climb(sets, z, base, ridge, zeros)
+    information = sets.derivatives(z, z @ end.coef + base)[1]
+    failure = "" if end.converged else _no_maximum(path.penalty)
     return RidgeCoxPath(
-        penalty=float(grid[best]),
-        coef=axes.back(final.coef),
-        penalties=grid,
-        deviance=-2 * gain / outcome.events,
-        null_deviance=-2 * null_gain / outcome.events,
-        folds=used,
-        note="; ".join(filter(None, notes)),
-        effective=trace_of_fit(information, grid[best] * outcome.events),
+        **{**vars(path), "note": joined(path.note, failure)},
+        coef=axes.back(end.coef),
+        effective=trace_of_fit(information, ridge),
     )
-
-
-@dataclass(eq=False)
-class _Part:
-    """All folds but one: what is fitted there, and what it is worth to the one left out."""
-
-    sets: RiskSets
-    inner: RiskSets
-    z: FloatArray
-    base: FloatArray
-    kept: BoolArray
-    coef: FloatArray
-
-    @classmethod
-    def of(
-        cls,
-        sets: RiskSets,
-        outcome: Outcome,
-        axes: Axes,
-        base: FloatArray,
-        kept: BoolArray,
-        ties: str,
-    ) -> _Part:
-        inner = RiskSets.of(outcome[kept], ties)
-        return cls(sets, inner, axes.z, base, kept, np.zeros(axes.z.shape[1]))
-
-    def gain(self, risk: FloatArray) -> float:
-        """Log-likelihood of everyone without that of those fitted on (Verweij and van Houwelingen 1993)."""
-        return self.sets.log_likelihood(risk) - self.inner.log_likelihood(
-            risk[self.kept],
-        )
-
-    def climbed(self, penalty: float) -> float:
-        """Fit with this penalty, from where the last one ended, and tell the gain."""
-        ridge = penalty * len(self.inner.event)
-        self.coef = climb(
-            self.inner,
-            self.z[self.kept],
-            self.base[self.kept],
-            ridge,
-            self.coef,
-        ).coef
-        return self.gain(self.z @ self.coef + self.base)
 
 
 def as_matrix(x: npt.ArrayLike, patients: int) -> FloatArray:
@@ -348,70 +277,25 @@ def as_matrix(x: npt.ArrayLike, patients: int) -> FloatArray:
     return matrix
 
 
+def as_offset(offset: npt.ArrayLike | None, patients: int) -> FloatArray:
+    """Convert an offset to float64 (patients,); zeros for none."""
+    if offset is None:
+        return np.zeros(patients)
+    return as_log_risk(offset, patients, "offset")
+
+
+def require_event(outcome: Outcome) -> None:
+    """Raise NotComputableError where no patient had the event."""
+    if outcome.events == 0:
+        raise NotComputableError("a Cox fit needs at least one event, got none")
+
+
 def _no_maximum(penalty: float, *, flat: bool = False) -> str:
     advice = "give a penalty > 0" if penalty == 0 else "give a larger penalty"
+    reason = "the likelihood has no maximum, so features separate the events"
     if flat:
-        return (
-            "did not converge: at every event the patients at risk were alike in some features, so these have"
-            f" no coefficient; {advice}"
+        reason = (
+            "at every event the patients at risk were alike in some features, so these have no"
+            " coefficient"
         )
-    return f"did not converge: the likelihood has no maximum, so features separate the events; {advice}"
-
-
-def _penalty_grid(
-    axes: Axes,
-    patients: int,
-    penalties: npt.ArrayLike | None,
-    smallest: float,
-) -> FloatArray:
-    if penalties is None:
-        largest = axes.lengths.max(initial=0.0) ** 2 / patients or 1.0
-        return falling(100 * largest, 1e-4 * largest, 20, smallest)
-    grid = np.atleast_1d(np.asarray(penalties, dtype=np.float64))
-    if grid.ndim != 1 or len(grid) == 0 or not (np.isfinite(grid) & (grid > 0)).all():
-        raise InputError(f"penalties must be finite numbers > 0, got {penalties}")
-    return np.sort(grid)[::-1]
-
-
-def falling(largest: float, least: float, count: int, smallest: float) -> FloatArray:
-    """Penalties in equal ratios, largest first, none below `smallest`; (at most `count`,)."""
-    if largest <= smallest:
-        return np.array([smallest])
-    return np.asarray(np.geomspace(largest, max(least, smallest), count))
-
-
-def refuse_too_few(folds: int, repeats: int) -> None:
-    """Refuse numbers that deal nobody out."""
-    if folds < 2:
-        raise InputError(f"cross-validation needs at least 2 folds, got {folds}")
-    if repeats < 1:
-        raise InputError(f"cross-validation needs at least 1 repeat, got {repeats}")
-
-
-def repeated_folds(
-    event: BoolArray,
-    folds: int,
-    repeats: int,
-    seed: int,
-) -> list[BoolArray]:
-    """Deal patients into folds as often as `repeats`; the held-out rows of each."""
-    generator = np.random.default_rng(seed)
-    held = []
-    for _ in range(repeats):
-        held += stratified_folds(event, folds, generator)
-    return held
-
-
-def stratified_folds(
-    event: BoolArray,
-    folds: int,
-    rng: np.random.Generator,
-) -> list[BoolArray]:
-    """Deal patients into folds, events first; the held-out rows of each."""
-    fold: IntArray = np.empty(len(event), dtype=np.int64)
-    dealt = 0
-    for stratum in (event, ~event):
-        rows = rng.permutation(np.flatnonzero(stratum))
-        fold[rows] = (dealt + np.arange(len(rows))) % folds
-        dealt += len(rows)
-    return [fold == k for k in range(folds)]
+    return f"did not converge: {reason}; {advice}"

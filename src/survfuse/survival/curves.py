@@ -1,4 +1,4 @@
-"""Curves over time: step functions, Kaplan–Meier, the censoring curve, Breslow, survival per patient.
+"""Curves over time: step functions, Kaplan–Meier, censoring, Breslow, survival per patient.
 
 At a shared time events come before censorings: a patient censored at t was at risk
 for the events at t, and a patient with an event at t was not at risk of being
@@ -49,10 +49,8 @@ class StepFunction:
     before: float
 
     def __post_init__(self) -> None:
-        x, y = (
-            np.asarray(self.x, dtype=np.float64),
-            np.asarray(self.y, dtype=np.float64),
-        )
+        x = np.asarray(self.x, dtype=np.float64)
+        y = np.asarray(self.y, dtype=np.float64)
         if x.ndim != 1 or x.shape != y.shape:
             raise InputError(
                 f"a step function needs as many x as y, got shapes {x.shape} and {y.shape}",
@@ -64,19 +62,13 @@ class StepFunction:
 
     def __call__(self, t: npt.ArrayLike) -> FloatArray:
         """Value at `t`, any shape; a `t` that equals a step up to rounding is that step."""
-        return self._value(
-            np.searchsorted(self.x - tolerance(self.x), _times(t), side="right"),
-        )
+        steps = np.searchsorted(self.x - tolerance(self.x), _times(t), side="right")
+        return np.asarray(np.append(self.before, self.y)[steps])
 
     def left(self, t: npt.ArrayLike) -> FloatArray:
-        """Limit from the left at `t`, any shape; a `t` that equals a step up to rounding is that step."""
-        return self._value(
-            np.searchsorted(self.x + tolerance(self.x), _times(t), side="left"),
-        )
-
-    def _value(self, steps: Any) -> FloatArray:
-        values: FloatArray = np.concatenate([[self.before], self.y])[steps]
-        return values
+        """Limit from the left at `t`; a `t` that equals a step up to rounding is that step."""
+        steps = np.searchsorted(self.x + tolerance(self.x), _times(t), side="left")
+        return np.asarray(np.append(self.before, self.y)[steps])
 
     def first_at_most(self, level: float) -> float | None:
         """First x at which the value is `level` or less; None where it never falls so far."""
@@ -122,12 +114,8 @@ def censoring_survival(time: npt.ArrayLike, event: npt.ArrayLike) -> StepFunctio
     """
     tally = _tally(time, event)
     staying = tally.at_risk - tally.events
-    lost = np.divide(
-        tally.censored,
-        staying,
-        out=np.zeros_like(staying),
-        where=staying > 0,
-    )
+    # Without anyone left there is no censoring either.
+    lost = tally.censored / np.maximum(staying, 1.0)
     return StepFunction(tally.time, np.cumprod(1 - lost), 1.0)
 
 
@@ -171,24 +159,20 @@ def kaplan_meier_table(
     level, tally = as_share(level, "level"), _tally(time, event)
     survival = np.cumprod(1 - tally.events / tally.at_risk)
     inside = (survival > 0) & (survival < 1)
+    z = NormalDist().inv_cdf((1 + level) / 2)
     with np.errstate(divide="ignore", invalid="ignore"):
-        variance = np.cumsum(
-            tally.events / (tally.at_risk * (tally.at_risk - tally.events)),
-        )
-        width = (
-            NormalDist().inv_cdf((1 + level) / 2)
-            * np.sqrt(variance)
-            / -np.log(survival)
-        )
+        surviving = tally.at_risk - tally.events
+        variance = np.cumsum(tally.events / (tally.at_risk * surviving))
+        width = z * np.sqrt(variance) / -np.log(survival)
         low, high = survival ** np.exp(width), survival ** np.exp(-width)
     outside = np.where(survival > 0, 1.0, np.nan)
     return KaplanMeierTable(
-        time=np.concatenate([[0.0], tally.time]),
-        survival=np.concatenate([[1.0], survival]),
-        low=np.concatenate([[1.0], np.where(inside, low, outside)]),
-        high=np.concatenate([[1.0], np.where(inside, high, outside)]),
-        at_risk=np.concatenate([[tally.at_risk[0]], tally.at_risk]),
-        events=np.concatenate([[0.0], tally.events]),
+        time=np.append(0.0, tally.time),
+        survival=np.append(1.0, survival),
+        low=np.append(1.0, np.where(inside, low, outside)),
+        high=np.append(1.0, np.where(inside, high, outside)),
+        at_risk=np.append(tally.at_risk[0], tally.at_risk),
+        events=np.append(0.0, tally.events),
     )
 
 
@@ -224,17 +208,11 @@ def breslow(
     risk = as_log_risk(log_risk, len(outcome))
     sets = RiskSets.of(outcome, ties)
     ordered = risk[sets.order]
-    log_sum = np.logaddexp.accumulate(ordered[::-1])[::-1][
-        sets.first
-    ]  # over everyone followed as long
-    part = np.bincount(
-        sets.tied,
-        weights=np.exp(np.minimum(ordered[sets.event] - log_sum, 0.0)),
-    )
-    gone = np.minimum(
-        sets.share * part[sets.tied],
-        sets.share,
-    )  # of the risk set, by earlier tied events
+    log_sum = sets.log_sums(ordered)  # (events,), over everyone followed as long
+    own = np.exp(np.minimum(ordered[sets.event] - log_sum, 0.0))
+    part = np.bincount(sets.tied, weights=own)[sets.tied]
+    # Share of the risk set that left by earlier tied events.
+    gone = np.minimum(sets.share * part, sets.share)
     with np.errstate(over="ignore", under="ignore"):
         steps = np.exp(-log_sum) / (1 - gone)
     where = np.searchsorted(tally.time, outcome.time[sets.order][sets.event])
@@ -306,29 +284,23 @@ class SurvivalCurves:
             NaN beyond `last`, where nothing is known, except that a curve that
             has reached 0 stays there. 1 before the first step.
         """
-        asked = np.atleast_1d(_times(times))
-        step = self._steps(asked)
-        values = np.ones((len(self), len(asked)))
-        values[:, step > 0] = self.survival[:, step[step > 0] - 1]
-        unknown = (asked > self.last + tolerance(self.times))[None, :] & (values > 0)
+        horizons = np.atleast_1d(_times(times))
+        values = np.take(self._padded, self._steps(horizons), axis=1)
+        unknown = (horizons > self.last + tolerance(self.times)) & (values > 0)
         return np.where(unknown, np.nan, values)
 
     def own(self, time: FloatArray) -> FloatArray:
-        """Survival of each patient at one time of its own, (patients,); at `last` for times beyond."""
-        step = self._steps(time)
-        values = np.ones(len(self))
-        late = step > 0
-        values[late] = self.survival[late, step[late] - 1]
-        return values
+        """Survival of each patient at one time of its own, (patients,); at `last` beyond it."""
+        return self._padded[np.arange(len(self)), self._steps(time)]
 
     def _steps(self, times: FloatArray) -> IntArray:
         """How many steps lie at or before each time, up to rounding."""
         return np.searchsorted(self.times - tolerance(self.times), times, side="right")
 
     def quantile(self, q: float) -> FloatArray:
-        """Time by which a share `q` of such patients has had the event, (patients,); NaN when not reached.
+        """First time at which S <= 1 - q, (patients,); NaN when not reached.
 
-        The first time at which S <= 1 - q.
+        By it a share `q` of such patients has had the event.
 
         Raises
         ------
@@ -370,16 +342,15 @@ class SurvivalCurves:
             raise InputError(f"a horizon must be a finite number > 0, got {horizon}")
         if horizon > self.last and (self._padded[:, -1] > 0).any():
             raise NotComputableError(
-                f"RMST to {horizon:g}: the curves are known up to {self.last:g} only; ask for that or less",
+                f"RMST to {horizon:g}: the curves are known up to {self.last:g} only; ask for that "
+                "or less",
             )
-        widths = np.diff(
-            np.clip(np.concatenate([[0.0], self.times, [np.inf]]), 0.0, horizon),
-        )
-        areas: FloatArray = self._padded @ widths
-        return areas
+        steps = np.concatenate([[0.0], self.times, [np.inf]])
+        widths = np.diff(np.clip(steps, 0.0, horizon))
+        return np.asarray(self._padded @ widths)
 
     def select(self, rows: Any) -> SurvivalCurves:
-        """Keep the patients that `rows` (indices, mask or slice) picks, in that order."""
+        """Select the patients that `rows` (indices, mask or slice) names, in that order."""
         return SurvivalCurves(self.times, self.survival[rows], self.last)
 
 

@@ -1,4 +1,4 @@
-"""How many parameters a fit really has: what shrinkage leaves of them, and what optimism tells of it."""
+"""Effective parameters of a fit: what shrinkage leaves of them, and what its optimism shows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from survfuse.survival._partial import RiskSets
 from survfuse.survival.argument_checks import as_log_risk
 from survfuse.survival.right_censored import Outcome
 
-RULE = "rule of thumb: 10 or more; Riley et al. 2019, Stat Med 38:1276, give the size that a study needs"
+RULE = (
+    "rule of thumb: 10 or more; Riley et al. 2019, Stat Med 38:1276, give the size that a "
+    "study needs"
+)
 
 
 @dataclass(frozen=True)
@@ -24,11 +27,11 @@ class Effective:
     ----------
     value : float or None
     note : str
-        How it was found; of a number that is not there, ``not computable:`` and why.
+        How it was estimated; of a missing number, ``not computable:`` and why.
     too_many : bool
         Whether there is no number because more came out than there are events.
     ratio : float or None
-        Likelihood ratio of the fit on its own patients; None where it is not asked for.
+        Likelihood ratio of the fit on its own patients; None where it is not wanted.
     """
 
     value: float | None
@@ -41,7 +44,7 @@ def events_per_effective(
     events: Sequence[float],
     effective: Sequence[float],
 ) -> float | None:
-    """Events per effective parameter of one fit or of several: all their events over all their parameters.
+    """Events per effective parameter: all events of some fits over all their parameters.
 
     A mean of the fits' own ratios would be ruled by the fit that shrinkage left least of.
 
@@ -65,7 +68,7 @@ def likelihood_ratio(
     log_risk: npt.ArrayLike,
     ties: str = "efron",
 ) -> float:
-    """Twice what a log-risk adds to the log partial likelihood of these patients over no risk at all."""
+    """Twice the gain of a log-risk in the log partial likelihood of these patients over no risk."""
     outcome = Outcome.of(time, event)
     sets = RiskSets.of(outcome, ties)
     risk = as_log_risk(log_risk, len(outcome))
@@ -75,10 +78,10 @@ def likelihood_ratio(
 def expected_shrinkage(effective: float, ratio: float) -> float | None:
     """Share of a fit's gain in likelihood on its own patients that is more than its optimism.
 
-    ``1 - p / LR`` (van Houwelingen and le Cessie 1990, Stat Med 9:1303): by how much the risks of an
-    unpenalised fit with p parameters must be shrunk for new patients. Riley et al. 2019 (Stat Med 38:1276)
-    ask for 0.9 when a study is planned. Of a penalised fit, p is what the penalty leaves, and at one half
-    the fit gains nothing on new patients.
+    ``1 - p / LR`` (van Houwelingen and le Cessie 1990, Stat Med 9:1303): by how much the risks
+    of an unpenalised fit with p parameters must be shrunk for new patients. Riley et al. 2019
+    (Stat Med 38:1276) ask for 0.9 when a study is planned. Of a penalised fit, p is what the
+    penalty leaves, and at one half the fit gains nothing on new patients.
 
     Returns
     -------
@@ -119,22 +122,23 @@ def by_optimism(
 ) -> Effective:
     """Effective parameters of any model, from how much better it does on patients it was fitted to.
 
-    Of a fit with p parameters the log partial likelihood l lies above that of the true risks by p/2 on
-    its own patients, and below it by p/2 on as many others: the difference is p (Akaike 1974), or, of
-    a shrunken or wrong model, the trace of TIC (Takeuchi 1976). Risks made out of fold come from
-    (K − 1)/K of the patients and lie p/2 · K/(K − 1) below, so that
+    Of a fit with p parameters the log partial likelihood l lies above that of the true risks by
+    p/2 on its own patients, and below it by p/2 on as many others: the difference is p (Akaike
+    1974), or, of a shrunken or wrong model, the trace of TIC (Takeuchi 1976). Risks made out of
+    fold come from (K − 1)/K of the patients and lie p/2 · K/(K − 1) below, so that
 
         p = (l(in sample) − l(out of fold)) · 2 (K − 1) / (2 K − 1).
 
-    Risks of different inner fits share no origin: both likelihoods compare patients within their inner
-    fold. Smaller risk sets hold less information; p is divided by the share that they keep, measured
-    along the in-sample risk.
+    Risks of different inner fits share no origin: both likelihoods compare patients within
+    their inner fold. Smaller risk sets hold less information; p is divided by the share that
+    they keep, measured along the in-sample risk.
 
-    The derivation is of second order: it takes the fit to lie near what it would be with endless
-    patients, and more parameters than events are no estimate. Of one cohort it is noisy, with a
-    deviation of several parameters. The last factor is that of a fit without shrinkage; of a shrunken
-    one p comes out too small, for ridge Cox fits of simulated cohorts 10 to 20 % below the trace.
-    Epochs that the same inner folds chose make l(out of fold) a little too good, and p too small.
+    The derivation is of second order: it takes the fit to lie near what it would be with
+    endless patients, and more parameters than events are no estimate. Of one cohort it is
+    noisy, with a deviation of several parameters. The last factor is that of a fit without
+    shrinkage; of a shrunken one p comes out too small, for ridge Cox fits of simulated cohorts
+    10 to 20 % below the trace. Epochs that the same inner folds chose make l(out of fold) a
+    little too good, and p too small.
 
     Parameters
     ----------
@@ -146,46 +150,42 @@ def by_optimism(
     ties : {"efron", "breslow"}
     """
     outcome = Outcome.of(time, event)
-    risks = [as_log_risk(risk, len(outcome)) for risk in (in_sample, out_of_fold)]
+    fitted = as_log_risk(in_sample, len(outcome))
+    unseen = as_log_risk(out_of_fold, len(outcome))
     gap = within = 0.0
     folds = np.unique(fold)
     if len(folds) < 2:
-        return Effective(
-            None,
-            "not computable: there is one inner fold, so nothing is out of fold",
-        )
+        return _not_computable("there is one inner fold, so nothing is out of fold")
     for number in folds:
-        held = np.asarray(fold == number)
-        sets = RiskSets.of(outcome[held], ties)
-        gap += sets.log_likelihood(risks[0][held]) - sets.log_likelihood(risks[1][held])
-        within += _information(sets, risks[0][held])
-    whole = _information(RiskSets.of(outcome, ties), risks[0])
-    if not (within > 0 and np.isfinite([within, whole, gap]).all()):
-        return Effective(None, "not computable: the in-sample risks tell nobody apart")
-    found = gap * (whole / within) * 2 * (len(folds) - 1) / (2 * len(folds) - 1)
-    if found <= 0:
-        return Effective(
-            None,
-            f"not computable: the log partial likelihood is {-gap:.2f} larger out of fold than in sample, so "
+        rows = np.asarray(fold == number)
+        sets = RiskSets.of(outcome[rows], ties)
+        gap += sets.log_likelihood(fitted[rows]) - sets.log_likelihood(unseen[rows])
+        within += _information(sets, fitted[rows])
+    total = _information(RiskSets.of(outcome, ties), fitted)
+    if not (within > 0 and np.isfinite([within, total, gap]).all()):
+        return _not_computable("the in-sample risks tell nobody apart")
+    count = gap * (total / within) * 2 * (len(folds) - 1) / (2 * len(folds) - 1)
+    if count <= 0:
+        return _not_computable(
+            f"the log partial likelihood is {-gap:.2f} larger out of fold than in sample, so "
             "there is no optimism to count; the network is not shown to have learned anything",
         )
-    if found > outcome.events:
-        return Effective(
-            None,
-            f"not computable: an optimism of {found:.0f} parameters from {outcome.events} events; so close a "
+    if count > outcome.events:
+        return _not_computable(
+            f"an optimism of {count:.0f} parameters from {outcome.events} events; so close a "
             "fit to its own patients is beyond what the derivation holds for",
             too_many=True,
         )
-    return Effective(
-        found,
-        "from the optimism of the log partial likelihood on inner folds",
-    )
+    note = "from the optimism of the log partial likelihood on inner folds"
+    return Effective(count, note)
+
+
+def _not_computable(reason: str, *, too_many: bool = False) -> Effective:
+    return Effective(None, f"not computable: {reason}", too_many)
 
 
 def _information(sets: RiskSets, log_risk: FloatArray) -> float:
     """Information on the scale of a log-risk; 0 without an event."""
-    return (
-        float(sets.derivatives(log_risk[:, None], log_risk)[1][0, 0])
-        if len(sets.event)
-        else 0.0
-    )
+    if len(sets.event) == 0:
+        return 0.0
+    return float(sets.derivatives(log_risk[:, None], log_risk)[1][0, 0])

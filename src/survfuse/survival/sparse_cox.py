@@ -1,15 +1,17 @@
-"""Sparse Cox regression: an elastic net over thousands of features, its penalty by cross-validation.
+"""Sparse Cox regression: an elastic net over thousands of features, penalty by cross-validation.
 
-The penalised log-likelihood is ``log L(b) − events · penalty · (mixing |b|_1 + (1 − mixing)/2 |b|²)``
+The penalised log-likelihood is
+``log L(b) − events · penalty · (mixing |b|_1 + (1 − mixing)/2 |b|²)``
 on features put to unit variance: the penalty is on the per-event scale, as in `survival.cox`, and
-weighs every feature alike. It is concave, so the solution is the one that its optimality conditions
-(Karush-Kuhn-Tucker) name: they are checked over all features at every penalty.
+weighs every feature alike. It is concave, so its optimality conditions (Karush-Kuhn-Tucker) name
+the solution: they are checked over all features at every penalty.
 
-A path runs from the penalty that keeps nothing downwards, each fit starting from the last. A fit is
-Newton's method on a working set of features (those kept, and those that the strong rule of Tibshirani
-et al. 2012, JRSS B 74:245-266, cannot rule out), whose quadratic model is solved by coordinate descent
-and finished exactly on the features found (compare Simon et al. 2011, J Stat Softw 39(5), who weigh
-patients by the diagonal of the Hessian; here it is whole, and ties are Efron's or Breslow's).
+A path runs from the penalty that leaves all features out downwards, each fit starting from the
+last. A fit is Newton's method on a working set of features (the ones selected, and the ones that
+the strong rule of Tibshirani et al. 2012, JRSS B 74:245-266, cannot rule out), whose quadratic
+model is solved by coordinate descent and finished exactly on the features selected (compare Simon
+et al. 2011, J Stat Softw 39(5), who weigh patients by the diagonal of the Hessian; here it is
+whole, and ties are Efron's or Breslow's).
 """
 
 from __future__ import annotations
@@ -21,23 +23,26 @@ import numpy.typing as npt
 
 from survfuse._errors import InputError, NotComputableError
 from survfuse._types import BoolArray, FloatArray, IntArray
+from survfuse.survival._newton import SLACK, centred_features, newton
 from survfuse.survival._partial import RiskSets
-from survfuse.survival._penalty_path import worths
-from survfuse.survival.argument_checks import as_log_risk
-from survfuse.survival.cox import as_matrix, falling, refuse_too_few, repeated_folds
+from survfuse.survival._penalty_path import (
+    Fit,
+    PenaltyPath,
+    check_folds,
+    cross_validate,
+    falling,
+    given_penalties,
+)
+from survfuse.survival.cox import as_matrix, as_offset, require_event
 from survfuse.survival.degrees_of_freedom import trace_of_fit
+from survfuse.survival.estimate import joined
 from survfuse.survival.right_censored import Outcome
 
 PENALTIES = 30
-PATIENCE = 6  # penalties without improvement before smaller ones are left; they cost most and fit noise
-SMALLEST_SHARE = {
-    True: 0.05,
-    False: 0.005,
-}  # of the largest penalty; whether features outnumber patients
-MOST_ROUNDS, MOST_STEPS, MOST_SWEEPS = 50, 60, 500
-SMALL_GAIN = 1e-12  # of the penalised log-likelihood, per event
-SMALL_MOVE = 1e-7  # of any patient's log-risk
-SLACK = 1e-6  # by which a feature left out may pull harder than the penalty, relative
+PATIENCE = 6  # penalties without improvement before smaller ones, which cost most, are left out
+SMALLEST_SHARE = 0.005  # of the largest penalty
+SMALLEST_SHARE_WIDE = 0.05  # the same where features outnumber patients
+MOST_ROUNDS = 50
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,51 +52,36 @@ class SparseCoxFit:
     Attributes
     ----------
     coef : array, (features,)
-        Log hazard ratio per unit of each feature as given; 0 for those left out.
-    kept : array of int
+        Log hazard ratio per unit of each feature as given; 0 for the ones left out.
+    selected : array of int
         Features whose coefficient is not 0.
     effective : float
-        Effective parameters: the trace on the features kept (Zou et al. 2007, Ann Stat 35:2173-2192);
-        how many there are where `mixing` is 1.
+        Effective parameters: the trace on the features selected (Zou et al. 2007, Ann Stat
+        35:2173-2192); their number where `mixing` is 1.
     converged : bool
     """
 
     coef: FloatArray
-    kept: IntArray
+    selected: IntArray
     effective: float
     converged: bool
 
 
 @dataclass(frozen=True, eq=False)
-class SparseCoxPath:
+class SparseCoxPath(PenaltyPath):
     """An elastic-net Cox regression whose penalty cross-validation chose.
 
     Attributes
     ----------
-    penalty, mixing : float
-    coef, kept, effective
+    mixing : float
+    coef, selected, effective
         As of :class:`SparseCoxFit`, fitted on all patients at that penalty.
-    penalties, deviance : array, (penalties,)
-        Those compared, largest first: it keeps nothing. Deviance is −2 × the cross-validated log partial
-        likelihood (Verweij and van Houwelingen 1993) per event.
-    null_deviance : float
-        The same without any feature.
-    folds : int
-        Folds used.
-    note : str
-        Fewer folds than asked for, nothing found, no convergence.
     """
 
-    penalty: float
     mixing: float
     coef: FloatArray
-    kept: IntArray
+    selected: IntArray
     effective: float
-    penalties: FloatArray
-    deviance: FloatArray
-    null_deviance: float
-    folds: int
-    note: str = ""
 
 
 def fit_sparse_cox(
@@ -126,20 +116,14 @@ def fit_sparse_cox(
     InputError
         For a wrong shape, a value that is not finite, or a penalty or mixing out of range.
     """
-    problem = _Problem.of(x, time, event, mixing, ties, offset)
+    outcome = Outcome.of(time, event)
+    features, unit = _unit_variance(as_matrix(x, len(outcome)))
+    net = _ElasticNet.of(outcome, features, offset, mixing, ties)
     if not (np.isfinite(penalty) and penalty > 0):
         raise InputError(f"penalty must be a finite number > 0, got {penalty}")
-    coef, converged = problem.all.fit(
-        penalty,
-        np.zeros(problem.all.x.shape[1]),
-        penalty,
-    )
-    return SparseCoxFit(
-        problem.back(coef),
-        np.flatnonzero(coef),
-        problem.all.effective(coef, penalty),
-        converged,
-    )
+    coef, converged = net.fit(penalty, np.zeros(len(unit)), penalty)
+    effective = net.effective(coef, penalty)
+    return SparseCoxFit(coef / unit, np.flatnonzero(coef), effective, converged)
 
 
 def sparse_cox_cv(
@@ -156,14 +140,14 @@ def sparse_cox_cv(
     ties: str = "efron",
     offset: npt.ArrayLike | None = None,
 ) -> SparseCoxPath:
-    """Fit an elastic-net Cox regression whose penalty is chosen by cross-validated partial likelihood.
+    """Fit an elastic-net Cox regression whose penalty is chosen by cross-validation.
 
     Parameters
     ----------
     x, time, event, mixing, ties, offset
         As for :func:`fit_sparse_cox`.
     penalties : array-like, optional
-        Penalties > 0 to compare; otherwise 30 from the one that keeps nothing down to a
+        Penalties > 0 to compare; otherwise 30 from the one that leaves all features out down to a
         twentieth of it, a two-hundredth where features are not more than patients, until six in
         a row are no better than the best.
     smallest, folds, repeats, seed
@@ -176,153 +160,113 @@ def sparse_cox_cv(
     InputError
         For a wrong shape, a value that is not finite, or a penalty or mixing out of range.
     """
-    refuse_too_few(folds, repeats)
-    problem = _Problem.of(x, time, event, mixing, ties, offset)
-    events = problem.outcome.events
-    if events < 2:
-        raise NotComputableError(
-            f"cross-validating a Cox fit needs two events or more, got {events}",
-        )
-    used = min(folds, events)
-    grid = problem.grid(penalties, smallest)
-    parts = [
-        _Held.of(problem, held, grid[0])
-        for held in repeated_folds(problem.outcome.event, used, repeats, seed)
-    ]
-    null_gain = sum(part.gain(problem.all.base) for part in parts) / repeats
-    patience = PATIENCE if penalties is None else None
-    gain = worths(
+    outcome = Outcome.of(time, event)
+    features, unit = _unit_variance(as_matrix(x, len(outcome)))
+    net = _ElasticNet.of(outcome, features, offset, mixing, ties)
+    check_folds(folds, repeats, outcome.events)
+    if penalties is None:
+        grid, patience = net.grid(smallest), PATIENCE
+    else:
+        grid, patience = given_penalties(penalties), None
+
+    def start(inner: RiskSets, rows: BoolArray) -> Fit:
+        part = _ElasticNet(inner, features[rows], net.base[rows], mixing)
+        coef: FloatArray = np.zeros(len(unit))
+        before = grid[0]
+
+        def fit(penalty: float) -> FloatArray:
+            nonlocal coef, before
+            coef, _ = part.fit(penalty, coef, before)
+            before = penalty
+            return net.risk(coef)
+
+        return fit
+
+    path = cross_validate(
+        outcome,
+        net.sets,
+        net.base,
         grid,
-        lambda penalty: sum(part.climbed(penalty) for part in parts) / repeats,
-        patience,
+        start,
+        ties=ties,
+        folds=folds,
+        repeats=repeats,
+        seed=seed,
+        patience=patience,
     )
-    best, grid = int(gain.argmax()), grid[: len(gain)]
-    coef, converged = problem.all.path(grid[: best + 1])
-    notes = [
-        f"{used} folds, because there are {events} events" if used < folds else "",
-        "no penalty beats a model without features" if gain[best] <= null_gain else "",
-        "" if converged else "did not converge; give larger penalties",
-    ]
+    coef: FloatArray = np.zeros(len(unit))
+    converged, before = True, grid[0]
+    for penalty in grid[grid >= path.penalty]:
+        coef, converged = net.fit(penalty, coef, before)
+        before = penalty
+    failure = "" if converged else "did not converge; give larger penalties"
     return SparseCoxPath(
-        penalty=float(grid[best]),
+        **{**vars(path), "note": joined(path.note, failure)},
         mixing=mixing,
-        coef=problem.back(coef),
-        kept=np.flatnonzero(coef),
-        effective=problem.all.effective(coef, grid[best]),
-        penalties=grid,
-        deviance=-2 * gain / events,
-        null_deviance=-2 * null_gain / events,
-        folds=used,
-        note="; ".join(filter(None, notes)),
+        coef=coef / unit,
+        selected=np.flatnonzero(coef),
+        effective=net.effective(coef, path.penalty),
     )
+
+
+def _unit_variance(x: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Features centred and of unit variance, zeros where constant; and their units (features,)."""
+    centred, spread = centred_features(x)
+    unit = np.where(spread > 0, spread, 1.0)
+    centred /= unit
+    return centred, unit
 
 
 @dataclass(frozen=True, eq=False)
-class _Problem:
-    """Everyone, with features centred and of unit variance, and what it takes to go back."""
+class _ElasticNet:
+    """Patients to fit on.
 
-    all: _Part
-    unit: FloatArray  # (features,), 0 where constant
-    outcome: Outcome
-    ties: str
+    Attributes
+    ----------
+    sets : RiskSets
+    x : array, (patients, features), of unit variance; zeros where constant
+    base : array, (patients,), the offset
+    mixing : float
+    """
+
+    sets: RiskSets
+    x: FloatArray
+    base: FloatArray
+    mixing: float
 
     @classmethod
     def of(
         cls,
-        x: npt.ArrayLike,
-        time: npt.ArrayLike,
-        event: npt.ArrayLike,
+        outcome: Outcome,
+        x: FloatArray,
+        offset: npt.ArrayLike | None,
         mixing: float,
         ties: str,
-        offset: npt.ArrayLike | None,
-    ) -> _Problem:
-        outcome = Outcome.of(time, event)
-        features = as_matrix(x, len(outcome))
+    ) -> _ElasticNet:
         if not 0 < mixing <= 1:
             raise InputError(f"mixing must lie in (0, 1], got {mixing}")
-        if outcome.events == 0:
-            raise NotComputableError("a Cox fit needs at least one event, got none")
-        base = (
-            np.zeros(len(outcome))
-            if offset is None
-            else as_log_risk(offset, len(outcome), "offset")
-        )
-        largest = np.abs(features).max(axis=0, initial=0.0)
-        features -= features.mean(axis=0)
-        unit = features.std(axis=0)
-        unit[unit <= 1e-13 * largest] = 0.0
-        features[:, unit == 0] = 0.0
-        features /= np.where(unit > 0, unit, 1.0)
-        everyone = _Part(RiskSets.of(outcome, ties), features, base, mixing)
-        return cls(everyone, unit, outcome, ties)
+        require_event(outcome)
+        base = as_offset(offset, len(outcome))
+        return cls(RiskSets.of(outcome, ties), x, base, mixing)
 
-    def part(self, rows: BoolArray) -> _Part:
-        sets = RiskSets.of(self.outcome[rows], self.ties)
-        return _Part(sets, self.all.x[rows], self.all.base[rows], self.all.mixing)
+    def grid(self, smallest: float) -> FloatArray:
+        """Penalties from the one that leaves all features out downwards."""
+        steepest = np.abs(self._gradient(self.base)).max(initial=0.0)
+        largest = steepest / (self.mixing * len(self.sets.event)) or 1.0
+        patients, features = self.x.shape
+        share = SMALLEST_SHARE_WIDE if features > patients else SMALLEST_SHARE
+        return falling(largest, share * largest, PENALTIES, smallest)
 
-    def back(self, coef: FloatArray) -> FloatArray:
-        """Coefficients of the features as given."""
-        return np.asarray(coef / np.where(self.unit > 0, self.unit, 1.0))
-
-    def grid(self, penalties: npt.ArrayLike | None, smallest: float) -> FloatArray:
-        if penalties is not None:
-            given = np.atleast_1d(np.asarray(penalties, dtype=np.float64))
-            if (
-                given.ndim != 1
-                or len(given) == 0
-                or not (np.isfinite(given) & (given > 0)).all()
-            ):
-                raise InputError(
-                    f"penalties must be finite numbers > 0, got {penalties}",
-                )
-            return np.sort(given)[::-1]
-        pull = np.abs(self.all.pull(self.all.base)).max(initial=0.0)
-        largest = pull / (self.all.mixing * self.outcome.events) or 1.0
-        patients, features = self.all.x.shape
-        return falling(
-            largest,
-            SMALLEST_SHARE[features > patients] * largest,
-            PENALTIES,
-            smallest,
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class _Part:
-    """Some patients to fit on."""
-
-    sets: RiskSets
-    x: FloatArray  # (patients, features); zeros where constant
-    base: FloatArray  # (patients,), the offset
-    mixing: float
-
-    def worth(self, log_risk: FloatArray) -> float:
-        return self.sets.log_likelihood(log_risk)
-
-    def pull(self, log_risk: FloatArray) -> FloatArray:
-        """Gradient of the log-likelihood by every coefficient; (features,)."""
-        return np.asarray(self.sets.residuals(log_risk) @ self.x)
-
-    def path(self, grid: FloatArray) -> tuple[FloatArray, bool]:
-        """Coefficients at the last penalty of a falling grid, and whether they converged."""
-        coef: FloatArray = np.zeros(self.x.shape[1])
-        converged = True
-        for before, penalty in zip([grid[0], *grid], grid, strict=False):
-            coef, converged = self.fit(penalty, coef, before)
-        return coef, converged
-
-    def strengths(self, penalty: float) -> tuple[float, float]:
-        """Penalty on absolute values and on half squares, on the scale of the log-likelihood."""
-        whole = penalty * len(self.sets.event)
-        return whole * self.mixing, whole * (1 - self.mixing)
+    def risk(self, coef: FloatArray) -> FloatArray:
+        """Log-risk of each patient, (patients,)."""
+        selected = np.flatnonzero(coef)
+        return np.asarray(self.x[:, selected] @ coef[selected] + self.base)
 
     def effective(self, coef: FloatArray, penalty: float) -> float:
-        kept = np.flatnonzero(coef)
-        information = self.sets.derivatives(
-            self.x[:, kept],
-            _risk(self.x, coef, self.base),
-        )[1]
-        return trace_of_fit(information, self.strengths(penalty)[1])
+        """Effective parameters: the trace on the features selected."""
+        selected = self.x[:, np.flatnonzero(coef)]
+        information = self.sets.derivatives(selected, self.risk(coef))[1]
+        return trace_of_fit(information, self._strengths(penalty)[1])
 
     def fit(
         self,
@@ -331,139 +275,39 @@ class _Part:
         before: float,
     ) -> tuple[FloatArray, bool]:
         """Solve at one penalty, from the solution at a larger one (`before`)."""
-        l1, l2 = self.strengths(penalty)
+        lasso, ridge = self._strengths(penalty)
         coef, converged = start.copy(), True
-        pull = self.pull(_risk(self.x, coef, self.base))
-        working = (coef != 0) | (np.abs(pull) > 2 * l1 - self.strengths(before)[0])
+        gradient = np.abs(self._gradient(self.risk(coef)))
+        working = (coef != 0) | (gradient > 2 * lasso - self._strengths(before)[0])
         for _ in range(MOST_ROUNDS):
             at = np.flatnonzero(working)
-            coef[at], converged = _climb(
-                self.sets,
-                self.x[:, at],
-                self.base,
-                l1,
-                l2,
-                coef[at],
-            )
-            pull = self.pull(_risk(self.x, coef, self.base))
-            wrong = ~working & (np.abs(pull) > l1 * (1 + SLACK))
+            end = self._newton(self.x[:, at], coef[at], lasso, ridge)
+            coef[at], converged = end
+            gradient = np.abs(self._gradient(self.risk(coef)))
+            wrong = ~working & (gradient > lasso * (1 + SLACK))
             if not wrong.any():
                 return coef, converged
             working |= wrong
         return coef, False
 
+    def _newton(
+        self,
+        x: FloatArray,
+        start: FloatArray,
+        lasso: float,
+        ridge: float,
+    ) -> tuple[FloatArray, bool]:
+        try:
+            end = newton(self.sets, x, self.base, start, ridge=ridge, lasso=lasso)
+        except NotComputableError:
+            return start, False
+        return end.coef, end.converged
 
-@dataclass(eq=False)
-class _Held:
-    """All folds but one: what is fitted there, and what it is worth to the one left out."""
+    def _gradient(self, log_risk: FloatArray) -> FloatArray:
+        """Gradient of the log-likelihood by every coefficient; (features,)."""
+        return np.asarray(self.sets.residuals(log_risk) @ self.x)
 
-    everyone: _Part
-    part: _Part
-    kept: BoolArray
-    coef: FloatArray
-    before: float
-
-    @classmethod
-    def of(cls, problem: _Problem, held: BoolArray, largest: float) -> _Held:
-        return cls(
-            problem.all,
-            problem.part(~held),
-            ~held,
-            np.zeros(problem.all.x.shape[1]),
-            largest,
-        )
-
-    def gain(self, risk: FloatArray) -> float:
-        """Log-likelihood of everyone without that of those fitted on (Verweij and van Houwelingen 1993)."""
-        return self.everyone.worth(risk) - self.part.worth(risk[self.kept])
-
-    def climbed(self, penalty: float) -> float:
-        """Fit at this penalty, from where the last one ended, and tell the gain."""
-        self.coef, _ = self.part.fit(penalty, self.coef, self.before)
-        self.before = penalty
-        return self.gain(_risk(self.everyone.x, self.coef, self.everyone.base))
-
-
-def _risk(x: FloatArray, coef: FloatArray, base: FloatArray) -> FloatArray:
-    kept = np.flatnonzero(coef)
-    return np.asarray(x[:, kept] @ coef[kept] + base)
-
-
-def _climb(
-    sets: RiskSets,
-    x: FloatArray,
-    base: FloatArray,
-    l1: float,
-    l2: float,
-    coef: FloatArray,
-) -> tuple[FloatArray, bool]:
-    """Climb ``log L − l1 |b|_1 − l2/2 |b|²``; stops when neither it nor any log-risk still moves."""
-
-    def value(at: FloatArray, log_risk: FloatArray) -> float:
-        return float(
-            sets.log_likelihood(log_risk) - l1 * np.abs(at).sum() - l2 / 2 * at @ at,
-        )
-
-    risk = x @ coef + base
-    present = value(coef, risk)
-    for _ in range(MOST_STEPS):
-        gradient, information = sets.derivatives(x, risk)
-        if not np.isfinite(information).all():
-            return coef, False
-        gradient = gradient - l2 * coef
-        information[np.diag_indices_from(information)] += l2
-        target = _lasso(information, gradient + information @ coef, l1, coef)
-        move = target - coef
-        shift = x @ move
-        rise = gradient @ move - l1 * (np.abs(target).sum() - np.abs(coef).sum())
-        if (
-            rise < SMALL_GAIN * len(sets.event)
-            and np.abs(shift).max(initial=0.0) < SMALL_MOVE
-        ):
-            return target, True
-        for _ in range(40):
-            new = value(coef + move, risk + shift)
-            if new >= present - 1e-13 * abs(present):
-                break
-            move, shift = move / 2, shift / 2
-        else:
-            return coef, False
-        coef, risk, present = coef + move, risk + shift, new
-    return coef, False
-
-
-def _lasso(q: FloatArray, c: FloatArray, l1: float, start: FloatArray) -> FloatArray:
-    """Maximise ``c · t − t q t / 2 − l1 |t|_1``: coordinate descent until the exact solution is in sight."""
-    t, own = start.copy(), q.diagonal()
-    slope = c - q @ t
-    for _ in range(MOST_SWEEPS):
-        for j in np.flatnonzero(own > 0):
-            pull = slope[j] + own[j] * t[j]
-            new = np.sign(pull) * max(abs(pull) - l1, 0.0) / own[j]
-            if new != t[j]:
-                slope -= q[j] * (new - t[j])
-                t[j] = new
-        exact = _with_these_signs(q, c, l1, np.sign(t))
-        if exact is not None:
-            return exact
-    return t
-
-
-def _with_these_signs(
-    q: FloatArray,
-    c: FloatArray,
-    l1: float,
-    sign: FloatArray,
-) -> FloatArray | None:
-    """Maximum among coefficients of these signs, where it is the maximum of all; None otherwise."""
-    kept = np.flatnonzero(sign)
-    t = np.zeros(len(c))
-    try:
-        t[kept] = np.linalg.solve(q[np.ix_(kept, kept)], c[kept] - l1 * sign[kept])
-    except np.linalg.LinAlgError:
-        return None
-    left_out = sign == 0
-    holds = (np.sign(t) == sign).all() and (
-        np.abs(c - q @ t)[left_out] <= l1 * (1 + SLACK / 10)
-    ).all()
-    return t if holds else None
+    def _strengths(self, penalty: float) -> tuple[float, float]:
+        """Penalty on absolute values and on half squares, on the scale of the log-likelihood."""
+        total = penalty * len(self.sets.event)
+        return total * self.mixing, total * (1 - self.mixing)

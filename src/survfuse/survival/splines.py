@@ -44,8 +44,8 @@ def knots_of(x: FloatArray, knots: int = 3) -> FloatArray:
     if len(x) < SMALL:
         ordered, fifth = np.sort(x), min(4, len(x) - 1)
         places[0], places[-1] = ordered[fifth], ordered[len(x) - 1 - fifth]
-    rising = bool((np.diff(places) > 1e-9 * max(float(np.ptp(x)), 1e-300)).all())
-    return places if rising else np.zeros(0)
+    distance = 1e-9 * max(float(np.ptp(x)), 1e-300)
+    return places if (np.diff(places) > distance).all() else np.zeros(0)
 
 
 def spline_basis(x: FloatArray, knots: FloatArray) -> FloatArray:
@@ -68,9 +68,8 @@ def spline_basis(x: FloatArray, knots: FloatArray) -> FloatArray:
         return x[:, None]
     cubes = np.maximum(x[:, None] - knots, 0.0) ** 3  # (values, knots)
     last, before = knots[-1], knots[-2]
-    bent = (
-        cubes[:, :-2]
-        - cubes[:, -2:-1] * (last - knots[:-2]) / (last - before)
-        + cubes[:, -1:] * (before - knots[:-2]) / (last - before)
-    )
+    inner, gap = knots[:-2], last - before
+    left = cubes[:, -2:-1] * (last - inner) / gap
+    right = cubes[:, -1:] * (before - inner) / gap
+    bent = cubes[:, :-2] - left + right
     return np.column_stack([x, bent / (last - knots[0]) ** 2])

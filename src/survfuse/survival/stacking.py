@@ -1,4 +1,4 @@
-"""How far to trust risks: Cox coefficients that are never negative and shrink towards a prior, not to 0."""
+"""Weights of risks: Cox coefficients that are never negative and shrink towards a prior, not 0."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def fit_trust(
     penalty: npt.ArrayLike,
     fold: IntArray | None = None,
 ) -> TrustFit:
-    """Find w >= 0 that maximises ``log L(risks · w) − sum of penalty/2 · (w − prior)²``.
+    """Estimate w >= 0 that maximises ``log L(risks · w) − sum of penalty/2 · (w − prior)²``.
 
     Stacked generalisation (Wolpert 1992) of survival risks, with the non-negativity of Breiman
     (1996, Machine Learning 24:49-64) and shrinkage towards a prior trust.
@@ -55,7 +55,7 @@ def fit_trust(
         Log-risks that no fit saw its own patients for (out of fold).
     time, event : array-like, (patients,)
     prior : float or array-like, (risks,)
-        Trust that each risk starts with: 1 takes it at its word, 0 has it earn every bit.
+        Weight that each risk starts with: 1 takes it as it is, 0 includes it only for evidence.
     penalty : float or array-like, (risks,)
         On the scale of the log-likelihood: a trust of one unit from the prior costs half of it.
     fold : array of int, (patients,), optional
@@ -71,51 +71,39 @@ def fit_trust(
     """
     outcome = Outcome.of(time, event)
     x = as_matrix(risks, len(outcome))
-    given, pull = (
-        np.broadcast_to(np.asarray(v, np.float64), x.shape[1:])
-        for v in (prior, penalty)
-    )
-    if not (
-        (given >= 0).all() and (pull >= 0).all() and np.isfinite([*given, *pull]).all()
-    ):
+    start = np.broadcast_to(np.asarray(prior, np.float64), x.shape[1:])
+    pull = np.broadcast_to(np.asarray(penalty, np.float64), x.shape[1:])
+    numbers = np.concatenate([start, pull])
+    if not (np.isfinite(numbers).all() and (numbers >= 0).all()):
         raise InputError(
             f"prior and penalty must be finite numbers >= 0, got {prior!r} and {penalty!r}",
         )
     if outcome.events == 0:
         raise NotComputableError("trust cannot be fitted without an event")
-    strata = [
-        (RiskSets.of(outcome[part], "efron"), x[part]) for part in _strata(len(x), fold)
-    ]
+    strata = _strata(outcome, x, fold)
 
-    def value(trust: FloatArray) -> float:
+    def log_likelihood(trust: FloatArray) -> float:
         return sum(sets.log_likelihood(part @ trust) for sets, part in strata)
 
     def objective(trust: FloatArray) -> tuple[float, FloatArray]:
         gradient = sum(sets.derivatives(part, part @ trust)[0] for sets, part in strata)
-        away = trust - given
-        return float(pull @ away**2) / 2 - value(trust), pull * away - gradient
+        away = trust - start
+        value = float(pull @ away**2) / 2 - log_likelihood(trust)
+        return value, pull * away - gradient
 
-    bounds = [(0.0, None)] * len(given)
-    found = minimize(
+    end = minimize(
         objective,
-        given.copy(),
+        start.copy(),
         jac=True,
-        bounds=bounds,
+        bounds=[(0.0, None)] * len(start),
         method="L-BFGS-B",
         options={"ftol": 1e-12},
     )
-    trust = np.maximum(np.asarray(found.x, np.float64), 0.0)
+    trust = np.maximum(np.asarray(end.x, np.float64), 0.0)
     free = np.flatnonzero(trust)
-    information = np.sum(
-        [sets.derivatives(part[:, free], part @ trust)[1] for sets, part in strata],
-        axis=0,
-    )
-    return TrustFit(
-        trust,
-        value(trust),
-        value(given),
-        trace_of_fit(information, pull[free]),
-    )
+    parts = [sets.derivatives(part[:, free], part @ trust)[1] for sets, part in strata]
+    effective = trace_of_fit(np.sum(parts, axis=0), pull[free])
+    return TrustFit(trust, log_likelihood(trust), log_likelihood(start), effective)
 
 
 def gains(
@@ -125,7 +113,7 @@ def gains(
     *,
     fold: IntArray | None = None,
 ) -> FloatArray:
-    """Log partial likelihood of each risk, taken at its word, above that of no risk; (risks,).
+    """Log partial likelihood of each risk, taken as it is, above that of no risk; (risks,).
 
     Parameters
     ----------
@@ -135,14 +123,21 @@ def gains(
     outcome = Outcome.of(time, event)
     x = as_matrix(risks, len(outcome))
     total = np.zeros(x.shape[1])
-    for part in _strata(len(x), fold):
-        sets = RiskSets.of(outcome[part], "efron")
-        nothing = sets.log_likelihood(np.zeros(int(part.sum())))
-        total += [sets.log_likelihood(column) - nothing for column in x[part].T]
+    for sets, part in _strata(outcome, x, fold):
+        nothing = sets.log_likelihood(np.zeros(len(part)))
+        total += [sets.log_likelihood(column) - nothing for column in part.T]
     return total
 
 
-def _strata(patients: int, fold: IntArray | None) -> list[npt.NDArray[np.bool_]]:
-    if fold is None:
-        return [np.ones(patients, dtype=bool)]
-    return [np.asarray(fold == number) for number in np.unique(fold)]
+def _strata(
+    outcome: Outcome,
+    x: FloatArray,
+    fold: IntArray | None,
+) -> list[tuple[RiskSets, FloatArray]]:
+    """Risk sets and risks of the patients of each fold; of all together without folds."""
+    fold = np.zeros(len(x), np.int64) if fold is None else np.asarray(fold)
+    strata = []
+    for number in np.unique(fold):
+        rows = fold == number
+        strata.append((RiskSets.of(outcome[rows], "efron"), x[rows]))
+    return strata

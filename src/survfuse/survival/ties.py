@@ -50,13 +50,11 @@ def tied(*columns: FloatArray) -> list[FloatArray]:
 
 def at_or_before(time: FloatArray, until: float) -> BoolArray:
     """Whether each time is `until` or less, up to rounding; (times,)."""
-    own, moved = tied(time, np.array([until]))
-    before: BoolArray = own <= moved
-    return before
+    own, limit = tied(time, np.array([until]))
+    return np.asarray(own <= limit)
 
 
 def at_or_after(time: FloatArray, since: float) -> BoolArray:
     """Whether each time is `since` or more, up to rounding; (times,)."""
-    own, moved = tied(time, np.array([since]))
-    after: BoolArray = own >= moved
-    return after
+    own, limit = tied(time, np.array([since]))
+    return np.asarray(own >= limit)

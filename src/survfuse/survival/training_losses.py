@@ -4,8 +4,8 @@ Both compute in float64 (where the device has it) and hand the gradient back in 
 dtype of their input. Times that are equal up to rounding are one time
 (:mod:`survfuse.survival.ties`).
 
-A training step calls these functions as they are; :mod:`survfuse.losses` checks what
-others hand over.
+A training step calls these functions as they are, with an outcome that was validated when
+the cohort was read; :mod:`survfuse.losses` checks the tensors of others.
 """
 
 from __future__ import annotations
@@ -53,25 +53,20 @@ def cox(
     Raises
     ------
     InputError
-        For shapes that differ, an event that is not 0 or 1, or a missing time.
+        For unknown `ties` or `reduction`.
     """
     if ties not in ("efron", "breslow"):
         raise InputError(f"unknown ties {ties!r}; known: efron, breslow")
     _check_reduction(reduction)
-    happened = _check_outcome(log_risk, event, time)
+    happened = event.bool()
     if not happened.any():
         return log_risk.sum() * 0.0
     time = _tied(time)[0]
     order = torch.argsort(time, descending=True, stable=True)
     risk, is_event = _wide(log_risk)[order], happened[order]
-    _, moment, count = torch.unique_consecutive(
-        time[order],
-        return_inverse=True,
-        return_counts=True,
-    )
-    last = (
-        torch.cumsum(count, 0) - 1
-    )  # a risk set ends with the last of those who share its time
+    moment, count = _runs(time[order])
+    # A risk set ends with the last of the patients who share its time.
+    last = torch.cumsum(count, 0) - 1
     own, moment = risk[is_event], moment[is_event]
     log_sum = torch.logcumsumexp(risk, 0)[last[moment]]  # (events,)
     terms = log_sum - own
@@ -84,20 +79,25 @@ def cox(
 
 def _efron(own: Tensor, log_sum: Tensor, moment: Tensor) -> Tensor:
     """log(1 − f D/S) per event, with f = 0, 1/d, …, (d−1)/d among the d events at one time."""
-    _, tied, count = torch.unique_consecutive(
-        moment,
+    tie, count = _runs(moment)
+    first = torch.cumsum(count, 0) - count
+    nth = torch.arange(len(own), device=own.device) - first[tie]
+    share = nth / count[tie].to(own.dtype)
+    top = own.new_full((len(count),), -torch.inf)
+    top = top.scatter_reduce(0, tie, own.detach(), "amax")
+    sums = torch.zeros_like(top).index_add(0, tie, torch.exp(own - top[tie]))
+    log_tied = (top + torch.log(sums))[tie]
+    return torch.log1p(-share * torch.exp(log_tied - log_sum))
+
+
+def _runs(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Number of the run of equal values that each value is in, and the length of each run."""
+    _, number, count = torch.unique_consecutive(
+        values,
         return_inverse=True,
         return_counts=True,
     )
-    first = torch.cumsum(count, 0) - count
-    share = (torch.arange(len(own), device=own.device) - first[tied]) / count[tied].to(
-        own.dtype,
-    )
-    top = torch.full((len(count),), -torch.inf, dtype=own.dtype, device=own.device)
-    top = top.scatter_reduce(0, tied, own.detach(), "amax")
-    sums = torch.zeros_like(top).index_add(0, tied, torch.exp(own - top[tied]))
-    log_tied = (top + torch.log(sums))[tied]
-    return torch.log1p(-share * torch.exp(log_tied - log_sum))
+    return number, count
 
 
 BATCH_FLOOR = 1e-8
@@ -122,15 +122,13 @@ def cox_batch(log_risk: Tensor, event: Tensor, time: Tensor) -> Tensor:
         Zero, with a gradient of zeros, where no patient has an event.
     """
     order = torch.argsort(_tied(time)[0], descending=True, stable=True)
-    happened = _check_outcome(log_risk, event, time)[order].to(log_risk.dtype)
+    happened = event[order].to(log_risk.dtype)
     if not bool(happened.any()):
         return log_risk.sum() * 0.0
     risk = log_risk[order]
     # log(sum + floor) on the log scale, so that exp cannot overflow.
-    at_risk = torch.logaddexp(
-        torch.logcumsumexp(risk, dim=0),
-        risk.new_full((), BATCH_FLOOR).log(),
-    )
+    floor = risk.new_full((), BATCH_FLOOR).log()
+    at_risk = torch.logaddexp(torch.logcumsumexp(risk, dim=0), floor)
     return -(happened * (risk - at_risk)).sum() / happened.sum()
 
 
@@ -160,29 +158,22 @@ def discrete_nll(
     Raises
     ------
     InputError
-        For shapes that differ, or an index outside the bins.
+        For an index outside the bins, or an unknown `reduction`.
     """
     _check_reduction(reduction)
-    patients, bins = logits.shape if logits.ndim == 2 else (-1, 0)
-    if event.shape != (patients,) or bin_index.shape != (patients,):
-        raise InputError(
-            "expected logits (patients, bins), event (patients,) and bin_index (patients,), got"
-            f" {tuple(logits.shape)}, {tuple(event.shape)} and {tuple(bin_index.shape)}",
-        )
-    happened = _as_bool(event)
+    bins, happened = logits.shape[1], event.bool()
     index = bin_index.to(torch.long)
     if ((index < 0) | (index > bins - happened.long())).any():
         raise InputError(
             f"bin_index must lie in 0..{bins - 1} for events and 0..{bins} for censored patients",
         )
-    wide = _wide(logits)
-    survived = (
-        torch.arange(bins, device=logits.device) < index[:, None]
-    )  # (patients, bins)
+    wide, bin_number = _wide(logits), torch.arange(bins, device=logits.device)
+    survived = bin_number < index[:, None]  # (patients, bins)
     losses = torch.where(survived, functional.softplus(wide), 0.0).sum(dim=1)
     at_event = wide.gather(1, index.clamp(max=bins - 1)[:, None])[:, 0]
     losses = losses + torch.where(happened, functional.softplus(-at_event), 0.0)
-    return (losses.mean() if reduction == "mean" else losses.sum()).to(logits.dtype)
+    total = losses.mean() if reduction == "mean" else losses.sum()
+    return total.to(logits.dtype)
 
 
 def discretise(time: npt.ArrayLike, event: npt.ArrayLike, bins: int) -> FloatArray:
@@ -198,7 +189,7 @@ def discretise(time: npt.ArrayLike, event: npt.ArrayLike, bins: int) -> FloatArr
     -------
     array, (bins,), increasing
         Right edges, each an event time; bin k is (edges[k - 1], edges[k]], the first
-        begins at 0, the last ends with the last event. Fewer than asked for where
+        begins at 0, the last ends with the last event. Fewer than wanted where
         many events share a time: give the network as many outputs as there are edges.
 
     Raises
@@ -211,13 +202,13 @@ def discretise(time: npt.ArrayLike, event: npt.ArrayLike, bins: int) -> FloatArr
     outcome = Outcome.of(time, event)
     bins = as_whole(bins, "bins", 2)
     events = outcome.time[outcome.event]
-    if len(np.unique(events)) < 2:
+    distinct = len(np.unique(events))
+    if distinct < 2:
         raise NotComputableError(
-            f"discrete time needs events at two times or more, got {len(np.unique(events))}",
+            f"discrete time needs events at two times or more, got {distinct}",
         )
-    edges = np.unique(
-        np.quantile(events, np.arange(1, bins + 1) / bins, method="inverted_cdf"),
-    )
+    shares = np.arange(1, bins + 1) / bins
+    edges = np.unique(np.quantile(events, shares, method="inverted_cdf"))
     if len(edges) < 2:  # nearly all events at the last time
         edges = np.array([events[events < edges[-1]].max(), edges[-1]])
     return edges
@@ -242,26 +233,22 @@ def assign_bins(time: Tensor, event: Tensor, edges: Tensor) -> tuple[Tensor, Ten
         False also for events after the last edge: such a patient survived all bins.
     """
     edges = edges.to(time.device)
-    if (
-        time.is_floating_point()
-    ):  # 5.3 in float32 lies after 5.3 in float64, by more than ties allow
+    if time.is_floating_point():
+        # 5.3 in float32 lies after 5.3 in float64, by more than ties allow.
         edges = edges.to(time.dtype)
     time, edges = _tied(time, edges)
-    within = _as_bool(event) & (time <= edges[-1])
-    index = torch.where(
-        within,
-        torch.bucketize(time, edges, right=False),
-        torch.bucketize(time, edges, right=True),
-    )
-    return index, within
+    within = event.bool() & (time <= edges[-1])
+    of_event = torch.bucketize(time, edges, right=False)
+    survived = torch.bucketize(time, edges, right=True)
+    return torch.where(within, of_event, survived), within
 
 
 def _tied(*columns: Tensor) -> list[Tensor]:
     """Make times that are equal up to rounding one; in float64 where the device has it."""
-    made = tied(*(column.detach().cpu().double().numpy() for column in columns))
+    arrays = [column.detach().cpu().double().numpy() for column in columns]
     device = columns[0].device
     kind = torch.float32 if device.type == "mps" else torch.float64
-    return [torch.from_numpy(new).to(kind).to(device) for new in made]
+    return [torch.from_numpy(times).to(kind).to(device) for times in tied(*arrays)]
 
 
 def _wide(values: Tensor) -> Tensor:
@@ -271,30 +258,3 @@ def _wide(values: Tensor) -> Tensor:
 def _check_reduction(reduction: str) -> None:
     if reduction not in ("mean", "sum"):
         raise InputError(f"unknown reduction {reduction!r}; known: mean, sum")
-
-
-def _check_outcome(log_risk: Tensor, event: Tensor, time: Tensor) -> Tensor:
-    if (
-        log_risk.ndim != 1
-        or event.shape != log_risk.shape
-        or time.shape != log_risk.shape
-    ):
-        raise InputError(
-            "expected log_risk, event and time of one shape (patients,), got"
-            f" {tuple(log_risk.shape)}, {tuple(event.shape)} and {tuple(time.shape)}",
-        )
-    if time.isnan().any():
-        raise InputError(
-            f"time is missing in row {int(time.isnan().nonzero()[0])}; the loss needs an outcome",
-        )
-    return _as_bool(event)
-
-
-def _as_bool(event: Tensor) -> Tensor:
-    if event.dtype == torch.bool:
-        return event
-    if not ((event == 0) | (event == 1)).all():
-        raise InputError(
-            "event must be bool or 0/1; the arguments are (prediction, event, time or bin), in this order",
-        )
-    return event == 1

@@ -1,4 +1,4 @@
-"""The one training loop, the doors through which it is watched, and the steps it takes.
+"""The one training loop, its hooks, and the steps it takes.
 
 A step may take all patients in one pass, or piece by piece in two with the same gradient
 (`steps`), on one process or on several (`ranks`).

@@ -24,21 +24,20 @@ PREDICT_TILES = 2**18  # tiles of such a batch, unless a single patient has more
 
 def resolved(config: FitConfig, patients: int) -> FitConfig:
     """Decide what `batch: auto` means for so many training patients."""
-    if config.batch != "auto":
+    if config.training.batch != "auto":
         return config
     if patients <= COHORT_PATIENTS:
         return config.model_copy(update={"batch": "cohort"})
-    return config.model_copy(
-        update={"batch": POOLED_PATIENTS, "sampling": "stratified"},
-    )
+    pooled = {"batch": POOLED_PATIENTS, "sampling": "stratified"}
+    return config.model_copy(update=pooled)
 
 
 def always_the_same(config: FitConfig) -> bool:
     """Whether every step sees the same patients and tiles, so that their order does not matter."""
     return (
-        config.batch == "cohort"
-        and config.max_tiles is None
-        and config.sampling != "event_balanced"
+        config.training.batch == "cohort"
+        and config.training.max_tiles is None
+        and config.training.sampling != "event_balanced"
     )
 
 
@@ -62,15 +61,15 @@ def steps_of_epoch(
         yield rows
         return
     order = _draw(rows, event, config, rng)
-    if config.batch == "cohort":
+    if config.training.batch == "cohort":
         yield order
-    elif (
-        config.sampling == "stratified"
-    ):  # steps of almost one size: none of them small
-        yield from np.array_split(order, math.ceil(len(order) / int(config.batch)))
+        return
+    size = int(config.training.batch)
+    if config.training.sampling == "stratified":
+        # Steps of almost one size: none of them small.
+        yield from np.array_split(order, math.ceil(len(order) / size))
     else:
-        for start in range(0, len(order), int(config.batch)):
-            yield order[start : start + int(config.batch)]
+        yield from np.split(order, range(size, len(order), size))
 
 
 def _draw(
@@ -79,23 +78,16 @@ def _draw(
     config: FitConfig,
     rng: np.random.Generator,
 ) -> IntArray:
-    if config.sampling == "shuffle":
+    if config.training.sampling == "shuffle":
         return rng.permutation(rows)
-    if config.sampling == "event_balanced":
-        counts = np.where(event, event.sum(), (~event).sum())
-        return rng.choice(
-            rows,
-            size=len(rows),
-            replace=True,
-            p=(1 / counts) / (1 / counts).sum(),
-        )
+    if config.training.sampling == "event_balanced":
+        rate = 1 / np.where(event, event.sum(), (~event).sum())
+        return rng.choice(rows, size=len(rows), replace=True, p=rate / rate.sum())
+    # Events and censored patients spread evenly over the order, each shuffled.
     shuffled = rng.permutation(len(rows))
-    happened = event[shuffled]
-    place = np.empty(
-        len(rows),
-    )  # events and censored spread evenly over the order, each shuffled
+    place = np.empty(len(rows))
     for kind in (True, False):
-        own = happened == kind
+        own = event[shuffled] == kind
         place[own] = (np.arange(own.sum()) + 0.5) / max(1, own.sum())
     return rows[shuffled[np.argsort(place, kind="stable")]]
 
@@ -107,8 +99,7 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
 
     def moved(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {
-            name: tensor.to(device, non_blocking=True)
-            for name, tensor in tensors.items()
+            m: tensor.to(device, non_blocking=True) for m, tensor in tensors.items()
         }
 
     return replace(
@@ -158,19 +149,12 @@ def predict(
 
 def _parts(source: Source, rows: IntArray) -> list[slice]:
     """Patients that are predicted together, in order."""
-    tiles = np.zeros(len(rows), np.int64)
-    for counts in source.tile_counts(rows).values():
-        tiles += counts
-    begins, held = [0], 0
+    tiles = sum(source.tile_counts(rows).values(), np.zeros(len(rows), np.int64))
+    parts, begin, filled = [], 0, 0
     for row, count in enumerate(tiles.tolist()):
-        if row > begins[-1] and (
-            row - begins[-1] >= PREDICT_PATIENTS or held + count > PREDICT_TILES
-        ):
-            begins.append(row)
-            held = 0
-        held += count
-    return [
-        slice(a, b)
-        for a, b in zip(begins, [*begins[1:], len(rows)], strict=True)
-        if b > a
-    ]
+        full = row - begin >= PREDICT_PATIENTS or filled + count > PREDICT_TILES
+        if row > begin and full:
+            parts.append(slice(begin, row))
+            begin, filled = row, 0
+        filled += count
+    return [*parts, slice(begin, len(rows))] if len(rows) else []

@@ -1,4 +1,4 @@
-"""What training makes small, and what validation compares."""
+"""The loss of training, and the score of validation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from survfuse.survival.training_losses import assign_bins, cox, cox_batch, discr
 
 @dataclass(frozen=True)
 class Target:
-    """Outcome that a step is measured against.
+    """Outcome of the patients of a step.
 
     Attributes
     ----------
@@ -25,7 +25,7 @@ class Target:
     event : Tensor, (patients,), bool
     events : float or None
         Divides a Cox loss; None: the step's own events. Steps of one epoch that share it add up to
-        the gradient of an epoch, whereas the mean of their means leans to patients in small risk sets.
+        the gradient of an epoch; the mean of their means leans to patients in small risk sets.
     """
 
     time: Tensor
@@ -59,21 +59,20 @@ def objective(
     Tensor, scalar
         Zero, with a gradient graph, where a Cox step has no event.
     """
-    if config.head == "discrete":
+    if config.network.head == "discrete":
         if bin_edges is None:
             raise ValueError("a discrete head needs bin_edges")
-        index, happened = assign_bins(
-            target.time,
-            target.event,
-            torch.as_tensor(bin_edges),
-        )
+        edges = torch.as_tensor(bin_edges)
+        index, happened = assign_bins(target.time, target.event, edges)
         return discrete_nll(output, happened, index)
     log_risk = head.log_risk(output)
-    if config.loss == "paper":
+    if config.training.loss == "paper":
         return cox_batch(log_risk, target.event, target.time)
     if target.events is None:
-        return cox(log_risk, target.event, target.time, ties=config.loss)
-    total = cox(log_risk, target.event, target.time, ties=config.loss, reduction="sum")
+        return cox(log_risk, target.event, target.time, ties=config.training.loss)
+    total = cox(
+        log_risk, target.event, target.time, ties=config.training.loss, reduction="sum"
+    )
     return total / target.events
 
 
@@ -88,17 +87,14 @@ def validation_score(
     Returns
     -------
     float or None
-        Efron partial likelihood per event, or minus Harrell's C, by `config.select_by`.
+        Efron partial likelihood per event, or minus Harrell's C, by `config.selection.select_by`.
     """
     if not np.isfinite(log_risk).all():
         return float("inf")
-    if config.select_by == "harrell_c":
+    if config.selection.select_by == "harrell_c":
         value = harrell_c(time, event, log_risk).value
         return None if value is None else -value
     if not event.any():
         return None
-    return float(
-        cox(
-            torch.from_numpy(log_risk), torch.from_numpy(event), torch.from_numpy(time)
-        ),
-    )
+    risk, happened = torch.from_numpy(log_risk), torch.from_numpy(event)
+    return float(cox(risk, happened, torch.from_numpy(time)))

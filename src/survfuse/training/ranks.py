@@ -1,4 +1,4 @@
-"""Training on several processes: who one is, and sums over all of them.
+"""Training on several processes: the number of this one, and sums over all of them.
 
 A launcher such as ``torchrun`` starts the same program several times. Every process fits the same
 transforms, takes its share of the pieces of each step (`survfuse.training.steps`), and adds its
@@ -20,8 +20,8 @@ from torch import Tensor, distributed
 from survfuse._errors import CrashError, InputError
 
 PATIENCE = timedelta(
-    hours=2,
-)  # that a rank waits for a slower one before it holds it to be lost
+    hours=2
+)  # that a rank waits for a slower one before it counts as lost
 
 
 @dataclass(frozen=True)
@@ -65,13 +65,13 @@ class Ranks:
                 distributed.all_reduce(tensor)
         except RuntimeError as error:
             raise CrashError(
-                f"rank {self.own} of {self.count} lost touch with the others ({str(error).splitlines()[0]}); "
-                "start the same command again: it goes on from the last checkpoint",
+                f"rank {self.own} of {self.count} lost touch with the others "
+                f"({str(error).splitlines()[0]}); start the same command again: it goes on from the last checkpoint",
             ) from error
 
     @contextmanager
     def first(self) -> Iterator[None]:
-        """Let rank 0 do something before the others, who then find it done (a packed store, say)."""
+        """Let rank 0 do something before the others (write a packed store, for example)."""
         if self.own:
             self.add(torch.zeros(1, device=collective_device()))
         yield
@@ -88,13 +88,13 @@ class Ranks:
         """
         if self.count == 1:
             return
-        told = torch.zeros(self.count, dtype=torch.int64, device=collective_device())
-        told[self.own] = number
-        self.add(told)
-        if (told != number).any():
+        numbers = torch.zeros(self.count, dtype=torch.int64, device=collective_device())
+        numbers[self.own] = number
+        self.add(numbers)
+        if (numbers != number).any():
             raise InputError(
-                f"{what}: ranks 0 to {self.count - 1} have {told.tolist()}; all of them must see the same "
-                "files (a folder on a shared disk) and the same configuration",
+                f"{what}: ranks 0 to {self.count - 1} have {numbers.tolist()}; all of them must "
+                "see the same files (a folder on a shared disk) and the same configuration",
             )
 
 
@@ -122,7 +122,7 @@ def pick_device(name: str) -> torch.device:
 
 @contextmanager
 def ranks_of_launcher(device: str) -> Iterator[Ranks]:
-    """Join the processes that a launcher started, as its environment variables say; alone without one.
+    """Join the processes that a launcher started, by its environment variables; alone without one.
 
     Parameters
     ----------
@@ -138,15 +138,12 @@ def ranks_of_launcher(device: str) -> Iterator[Ranks]:
     if count == "1":
         yield Ranks()
         return
-    absent = [
-        name
-        for name in ("RANK", "MASTER_ADDR", "MASTER_PORT")
-        if name not in os.environ
-    ]
+    needed = ("RANK", "MASTER_ADDR", "MASTER_PORT")
+    absent = [name for name in needed if name not in os.environ]
     if absent or not count.isdecimal():
         raise InputError(
-            f"WORLD_SIZE is {count!r}, but {', '.join(absent) or 'no whole number'} is not set; start the "
-            "command with torchrun, or unset WORLD_SIZE",
+            f"WORLD_SIZE is {count!r}, but {', '.join(absent) or 'no whole number'} is not set; "
+            "start the command with torchrun, or unset WORLD_SIZE",
         )
     on_gpu = (
         device != "cpu"
@@ -163,11 +160,11 @@ def ranks_of_launcher(device: str) -> Iterator[Ranks]:
 
 
 def _own_gpu() -> int:
-    """The GPU of this process, by its place on this machine: two on one cannot talk to each other."""
+    """The GPU of this process, by its number on this machine: two cannot share one."""
     place, there = int(os.environ.get("LOCAL_RANK", 0)), torch.cuda.device_count()
     if place >= there:
         raise InputError(
-            f"process {place} of this machine has no GPU of its own: there are {there}; start at most "
-            f"{there} a machine, or set model.training.device=cpu",
+            f"process {place} of this machine has no GPU of its own: there are {there}; start at "
+            f"most {there} a machine, or set model.training.device=cpu",
         )
     return place

@@ -1,4 +1,4 @@
-"""What is trained, what a run leaves behind, and who may watch."""
+"""A training task, the state of its run, and the hooks into the loop."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from survfuse._types import Batch, BoolArray, FloatArray, IntArray
 
 
 class Source(Protocol):
-    """Anything that can hand out batches of its patients (`cohort.batches.BatchSource`)."""
+    """Anything that can hand out batches of its patients (`cohort.batch_source.BatchSource`)."""
 
     def batch(
         self,
@@ -36,7 +36,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch left behind.
+    """Result of one epoch.
 
     Attributes
     ----------
@@ -88,7 +88,7 @@ class Run:
 
 
 class Hook:
-    """Seven doors into the loop; each does nothing until overridden."""
+    """Seven hooks into the loop; each does nothing until overridden."""
 
     def on_start(self, run: Run) -> None:
         """Before the first epoch, or before the first after a resume."""
@@ -114,7 +114,7 @@ class Hook:
 
 @dataclass(frozen=True)
 class Task:
-    """What a network is to learn from whom.
+    """Patients and outcome to train on, and for how long.
 
     Attributes
     ----------

@@ -1,7 +1,7 @@
 """One step: the loss of some patients and its gradient, in one pass or, piece by piece, in two.
 
 The Cox loss ties every patient to all others, but only through their log-risks. So a step whose
-tiles and activations would not fit the memory given goes through its patients twice: first without
+tiles and activations would not fit the memory limit goes through its patients twice: first without
 a graph, which gives all outputs, the loss, and its gradient with respect to each patient's output;
 then once more piece by piece, each piece's graph taking its part of that gradient. Every piece
 draws its dropout masks and tiles from the same random numbers both times. The gradient is the same
@@ -43,8 +43,8 @@ class Piece:
     ----------
     rows : array of int, (patients,)
     fits : bool
-        Whether their tiles and activations fit the memory given; otherwise (a single patient with
-        very many tiles) activations are made again in the backward pass.
+        Whether their tiles and activations fit the memory limit; otherwise (a single patient with
+        very many tiles) activations are computed again in the backward pass.
     """
 
     rows: IntArray
@@ -52,7 +52,7 @@ class Piece:
 
 
 class Stepper:
-    """Makes losses and gradients.
+    """Computes losses and gradients.
 
     Parameters
     ----------
@@ -73,66 +73,53 @@ class Stepper:
         device: torch.device,
         ranks: Ranks,
     ) -> None:
-        self.network, self.task, self.config, self.device, self.ranks = (
-            network,
-            task,
-            config,
-            device,
-            ranks,
-        )
+        self.network, self.task, self.config = network, task, config
+        self.device, self.ranks = device, ranks
         self._whole: Batch | None = None
-        if ranks.count > config.pieces:
+        if ranks.count > config.training.pieces:
             raise InputError(
-                f"{ranks.count} processes share the pieces of a step, and pieces is {config.pieces}; set "
-                f"model.pieces to {ranks.count} or more, or start fewer processes",
+                f"{ranks.count} processes share the pieces of a step, and pieces is "
+                f"{config.training.pieces}; set model.pieces to {ranks.count} or more, or start "
+                "fewer processes",
             )
-        for branch in network.branches.values():
-            if isinstance(branch, BagBranch):
-                branch.compute_dtype = getattr(torch, config.precision)
+        self._bags = [b for b in network.branches.values() if isinstance(b, BagBranch)]
+        for branch in self._bags:
+            branch.compute_dtype = getattr(torch, config.training.precision)
 
     def pieces(self, rows: IntArray) -> list[Piece]:
-        """Cut the patients of a step, in their order, so that each piece fits the memory given."""
-        each, most = self._bytes(rows), self.config.memory_mb * MEGABYTE
-        middle = np.cumsum(each) - each / 2
-        wanted = min(self.config.pieces, len(rows))
-        group = np.minimum(middle * wanted / max(1, each.sum()), wanted - 1).astype(int)
-        if len(np.unique(group)) < wanted:  # a few patients have nearly all tiles
-            group = np.arange(len(rows)) * wanted // len(rows)
+        """Cut the patients of a step, in their order, so that each piece fits the memory limit."""
+        sizes, limit = self._bytes(rows), self.config.training.memory_mb * MEGABYTE
+        middle = np.cumsum(sizes) - sizes / 2
+        count = min(self.config.training.pieces, len(rows))
+        group = np.minimum(middle * count / max(1, sizes.sum()), count - 1).astype(int)
+        if len(np.unique(group)) < count:  # a few patients have nearly all tiles
+            group = np.arange(len(rows)) * count // len(rows)
         begins, filled = [0], 0
-        for row, size in enumerate(each.tolist()):
-            if row > begins[-1] and (
-                group[row] != group[row - 1] or filled + size > most
-            ):
+        for row, size in enumerate(sizes.tolist()):
+            is_new = group[row] != group[row - 1] or filled + size > limit
+            if row > begins[-1] and is_new:
                 begins.append(row)
                 filled = 0
             filled += size
-        ends = [*begins[1:], len(rows)]
-        return [
-            Piece(rows[a:b], int(each[a:b].sum()) <= most)
-            for a, b in zip(begins, ends, strict=True)
-        ]
+        pieces = []
+        for own in np.split(np.arange(len(rows)), begins[1:]):
+            pieces.append(Piece(rows[own], int(sizes[own].sum()) <= limit))
+        return pieces
 
     def _bytes(self, rows: IntArray) -> IntArray:
-        """What each patient's tiles and activations take while its gradient is made; (patients,)."""
-        shapes = [
-            m for m in self.network.config.modalities if isinstance(m, VectorConfig)
-        ]
-        total = np.full(
-            len(rows),
-            4 * sum(m.input_dim + sum(m.hidden) for m in shapes),
-            np.int64,
-        )
-        for name, counts in self.task.source.tile_counts(
-            rows,
-            self.config.max_tiles,
-        ).items():
+        """Bytes of each patient's tiles and activations while its gradient is made; (patients,)."""
+        total = np.zeros(len(rows), np.int64)
+        for shape in self.network.config.modalities:
+            if isinstance(shape, VectorConfig):
+                total += 4 * (shape.input_dim + sum(shape.hidden))
+        counts = self.task.source.tile_counts(rows, self.config.training.max_tiles)
+        for name, tiles in counts.items():
             branch = self.network.branches[name]
             if isinstance(branch, BagBranch):
-                total += counts * (
-                    4 * branch.project.in_features + branch.bytes_per_tile
-                )
+                per_tile = 4 * branch.project.in_features + branch.bytes_per_tile
+                total += tiles * per_tile
             elif isinstance(branch, MeanTileBranch):
-                total += counts * 4 * branch.input_dim
+                total += tiles * 4 * branch.input_dim
         return total
 
     def step(
@@ -140,7 +127,7 @@ class Stepper:
         rows: IntArray,
         seed: int,
         events: float | None,
-        told: Callable[[Tensor], None],
+        on_loss: Callable[[Tensor], None],
     ) -> float:
         """Add the gradient of some patients' loss to the weights.
 
@@ -151,8 +138,8 @@ class Stepper:
             Of the tiles that are drawn.
         events : float or None
             See :class:`~survfuse.training.objective.Target`.
-        told : callable
-            Hears of the loss before its gradient is made.
+        on_loss : callable
+            Receives the loss before its gradient is made.
 
         Returns
         -------
@@ -160,95 +147,76 @@ class Stepper:
             The loss.
         """
         pieces = self.pieces(rows)
-        if len(pieces) == self.config.pieces == 1:
-            return self._one_pass(pieces[0], seed, events, told)
-        return self._two_passes(pieces, seed, events, told)
-
-    def _one_pass(
-        self,
-        piece: Piece,
-        seed: int,
-        events: float | None,
-        told: Callable[[Tensor], None],
-    ) -> float:
-        output = self._output(piece, seed)
-        loss = self._loss(output, piece.rows, events)
-        told(loss)
-        loss.backward()  # type: ignore[no-untyped-call]
-        return float(loss.detach())
+        if len(pieces) == self.config.training.pieces == 1:
+            output = self._output(pieces[0], seed)
+            return self._backward(output, rows, events, on_loss)
+        return self._two_passes(pieces, seed, events, on_loss)
 
     def _two_passes(
         self,
         pieces: Sequence[Piece],
         seed: int,
         events: float | None,
-        told: Callable[[Tensor], None],
+        on_loss: Callable[[Tensor], None],
     ) -> float:
         seeds = np.random.default_rng(seed).integers(2**62, size=len(pieces)).tolist()
-        bounds = np.cumsum([0, *(len(piece.rows) for piece in pieces)])
+        rows = np.concatenate([piece.rows for piece in pieces])
+        sizes = [len(piece.rows) for piece in pieces]
+        shape = len(rows), self.network.head.linear.out_features
+        outputs = torch.zeros(shape, device=self.device)
         mine = range(len(pieces))[self.ranks.own :: self.ranks.count]
-        outputs = torch.zeros(
-            (int(bounds[-1]), self.network.head.linear.out_features),
-            device=self.device,
-        )
+        parts = torch.split(outputs, sizes)
         for k in mine:
             with torch.no_grad():
                 torch.manual_seed(seeds[k])
-                outputs[bounds[k] : bounds[k + 1]] = self._output(pieces[k], seed)
+                parts[k].copy_(self._output(pieces[k], seed))
         self.ranks.add(outputs)
-        outputs.requires_grad_()
-        loss = self._loss(
-            outputs,
-            np.concatenate([piece.rows for piece in pieces]),
-            events,
-        )
-        told(loss)
-        loss.backward()  # type: ignore[no-untyped-call]
+        outputs = outputs.detach().requires_grad_()
+        loss = self._backward(outputs, rows, events, on_loss)
         assert outputs.grad is not None
+        gradients = torch.split(outputs.grad, sizes)
         for k in mine:
             torch.manual_seed(seeds[k])
-            self._output(pieces[k], seed).backward(
-                outputs.grad[bounds[k] : bounds[k + 1]],
-            )  # type: ignore[no-untyped-call]
-        self._add_gradients()
-        return float(loss.detach())
+            self._output(pieces[k], seed).backward(gradients[k])  # type: ignore[no-untyped-call]
+        if self.ranks.count > 1:
+            for parameter in self.network.parameters():
+                if parameter.grad is None:  # this process had no piece
+                    parameter.grad = torch.zeros_like(parameter)
+                self.ranks.add(parameter.grad)
+        return loss
 
     def _output(self, piece: Piece, seed: int) -> Tensor:
-        for branch in self.network.branches.values():
-            if isinstance(branch, BagBranch):
-                branch.keep_bytes = None if piece.fits else 0
+        for branch in self._bags:
+            branch.store_bytes = None if piece.fits else 0
         output: Tensor = self.network(self._batch(piece.rows, seed)).output
         return output
 
     def _batch(self, rows: IntArray, seed: int) -> Batch:
+        source = self.task.source
         if not always_the_same(self.config) or len(rows) < len(self.task.train):
-            drawn = self.task.source.batch(
-                rows,
-                max_tiles=self.config.max_tiles,
-                seed=seed,
+            batch = source.batch(
+                rows, max_tiles=self.config.training.max_tiles, seed=seed
             )
-            return to_device(drawn, self.device)
+            return to_device(batch, self.device)
         if self._whole is None:
-            self._whole = to_device(self.task.source.batch(rows), self.device)
+            self._whole = to_device(source.batch(rows), self.device)
         return self._whole
+
+    def _backward(
+        self,
+        output: Tensor,
+        rows: IntArray,
+        events: float | None,
+        on_loss: Callable[[Tensor], None],
+    ) -> float:
+        """Compute the loss of an output (patients, outputs), and its gradient."""
+        loss = self._loss(output, rows, events)
+        on_loss(loss)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return float(loss.detach())
 
     def _loss(self, output: Tensor, rows: IntArray, events: float | None) -> Tensor:
         time = torch.from_numpy(self.task.time[rows]).to(self.device)
         event = torch.from_numpy(self.task.event[rows]).to(self.device)
-        target = Target(time, event, events)
-        return objective(
-            output,
-            self.network.head,
-            target,
-            self.config,
-            self.task.bin_edges,
-        )
-
-    def _add_gradients(self) -> None:
-        """Add up the gradients of all processes."""
-        if self.ranks.count == 1:
-            return
-        for parameter in self.network.parameters():
-            if parameter.grad is None:  # this process had no piece
-                parameter.grad = torch.zeros_like(parameter)
-            self.ranks.add(parameter.grad)
+        target, edges = Target(time, event, events), self.task.bin_edges
+        return objective(output, self.network.head, target, self.config, edges)

@@ -1,4 +1,4 @@
-"""Where a run keeps its place: weights, optimiser, history, in one file that appears whole."""
+"""The state of a run - weights, optimiser, history - in one file that is written as a whole."""
 
 from __future__ import annotations
 
@@ -44,25 +44,21 @@ def save(
     run, network, optimizer
         As they are after an epoch.
     best : mapping of name to Tensor, optional
-        Weights of the best epoch, where they are kept.
+        Weights of the best epoch, where they are needed.
     """
-    tensors = {
-        f"network.{name}": tensor for name, tensor in network.state_dict().items()
-    }
-    tensors |= {f"best.{name}": tensor for name, tensor in (best or {}).items()}
-    for index, state in optimizer.state_dict()["state"].items():
-        tensors |= {
-            f"optimizer.{index}.{name}": torch.as_tensor(value)
-            for name, value in state.items()
-        }
-    arrays = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
+    arrays = {}
+    for group, state in (("network", network.state_dict()), ("best", best or {})):
+        for name, tensor in state.items():
+            arrays[f"{group}.{name}"] = tensor.detach().cpu().numpy()
+    for index, slots in optimizer.state_dict()["state"].items():
+        for name, value in slots.items():
+            array = torch.as_tensor(value).cpu().numpy()
+            arrays[f"optimizer.{index}.{name}"] = array
     if run.validation_log_risk:
         arrays["validation_log_risk"] = np.stack(run.validation_log_risk)
-    meta = {
-        "history": [asdict(epoch) for epoch in run.history],
-        "best_epoch": run.best_epoch,
-    }
-    write_cached_tensors(path, {**_header(key), "run": json.dumps(meta)}, arrays)
+    history = [asdict(epoch) for epoch in run.history]
+    meta = json.dumps({"history": history, "best_epoch": run.best_epoch})
+    write_cached_tensors(path, {**_header(key), "run": meta}, arrays)
 
 
 def restore(
@@ -72,9 +68,9 @@ def restore(
     network: FusionNetwork,
     optimizer: torch.optim.Optimizer,
 ) -> State | None:
-    """Put a run where its file says, and return the best weights that it kept.
+    """Restore a run from its file, and return the best weights in it.
 
-    Without a file, or with a damaged one, of which a note tells, the run stays at its start.
+    Without a file, or with a damaged one, which is noted, the run stays at its start.
 
     Raises
     ------
@@ -86,15 +82,15 @@ def restore(
         arrays, header = read_cached_tensors(place, _header(key))
         return {name: header.get(name) for name in _header(key)}, (arrays, header)
 
-    kept = recall(path, _header(key), read, OTHER)
-    if kept is None:
+    state = recall(path, _header(key), read, OTHER)
+    if state is None:
         return None
     with boundary(
         path,
         "the checkpoint of this network",
         remedy="delete it to start over",
     ):
-        return _resume(*kept, run, network, optimizer)
+        return _resume(*state, run, network, optimizer)
 
 
 def _header(key: str) -> dict[str, str]:
@@ -114,17 +110,13 @@ def _resume(
         if group in groups:
             groups[group][rest] = torch.from_numpy(array)
     network.load_state_dict(groups["network"])
-    _restore_optimizer(optimizer, groups["optimizer"])
+    slots: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in groups["optimizer"].items():
+        index, _, slot = name.partition(".")
+        slots.setdefault(int(index), {})[slot] = tensor
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": slots})
     meta = json.loads(header["run"])
     run.history = [Epoch(**entry) for entry in meta["history"]]
     run.best_epoch = meta["best_epoch"]
     run.validation_log_risk = list(arrays.get("validation_log_risk", ()))
     return groups["best"] or None
-
-
-def _restore_optimizer(optimizer: torch.optim.Optimizer, flat: State) -> None:
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in flat.items():
-        index, _, slot = name.partition(".")
-        state.setdefault(int(index), {})[slot] = tensor
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

@@ -1,4 +1,4 @@
-"""What all fusions share: their sizes, their contract, their registry, and the mask."""
+"""What all fusions share: sizes, contract, registry, and the mask of a missing modality."""
 
 from __future__ import annotations
 
@@ -11,18 +11,21 @@ from torch import Tensor, nn
 
 from survfuse._registry import Registry
 
+Tensors = Mapping[str, Tensor]
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class FusionSizes:
-    """Widths that fusions draw on.
+    """The widths that a fusion may read; each fusion reads the ones that it needs.
 
     Attributes
     ----------
     rank : int
-        Rank of each bilinear block and of the low-rank tensor; hidden width of attention over modalities
-        and tokens.
+        Rank of each bilinear block and of the low-rank tensor; hidden width of attention over
+        modalities and tokens.
     pair_width : int
-        Output width of a pair of encoded modalities, of a triple, and of a modality weighted by attention.
+        Output width of a pair of encoded modalities, of a triple, and of a modality weighted by
+        attention.
     raw_pair_width : int or None
         Output width of a pair in which a modality has no encoder; None: `pair_width`.
     residual_width : int
@@ -30,7 +33,7 @@ class FusionSizes:
     tensor_width : int
         Embeddings wider than this are reduced to it before outer products are taken.
     query_tokens : int
-        Queries that a patient's vector puts to a patient's tiles.
+        Queries to a patient's tiles that are made from a patient's vector.
     """
 
     rank: int = 16
@@ -42,24 +45,24 @@ class FusionSizes:
 
     def pair(self, encoded: bool) -> int:
         """Output width of a pair of two encoded modalities, or of one with a raw side."""
-        return (
-            self.pair_width
-            if encoded or self.raw_pair_width is None
-            else self.raw_pair_width
-        )
+        if encoded or self.raw_pair_width is None:
+            return self.pair_width
+        return self.raw_pair_width
 
 
 class Fusion(nn.Module):
-    """Base of all fusions.
+    """Base of all fusions: a subclass writes :meth:`build_layers` and :meth:`blocks`.
 
     Parameters
     ----------
     widths : mapping of modality to int
-        Embedding widths, in the order in which modalities meet.
+        Embedding widths, in the order of the modalities.
     encoded : collection of str
         Modalities whose embedding comes from a trained encoder.
     sizes : FusionSizes
         Inner and outer widths.
+    bags : collection of str
+        Modalities that have tiles.
 
     Attributes
     ----------
@@ -67,36 +70,70 @@ class Fusion(nn.Module):
         Named blocks of the fused vector and their widths, in column order. A linear
         head over the fused vector therefore splits exactly into one term per part.
         A part named by one or several modalities, ``a*b``, is zero where any is missing.
+    shared_part : str
+        Name of a part that is zero only for a patient without any modality.
     needs_tiles : bool
-        Whether, besides widths, it is told which modalities are `bags`, and receives their tiles.
+        Whether :meth:`forward` receives the tiles of the bags as its third argument.
     """
 
     needs_tiles: ClassVar[bool] = False
+    shared_part: ClassVar[str] = ""
 
     def __init__(
         self,
         widths: Mapping[str, int],
         encoded: Collection[str],
         sizes: FusionSizes,
+        bags: Collection[str] = (),
     ) -> None:
         super().__init__()
-        self.parts: dict[str, int] = {}
+        self.widths = dict(widths)
+        self.encoded, self.bags = frozenset(encoded), frozenset(bags)
+        self.parts = self.build_layers(sizes)
 
     @property
     def width(self) -> int:
         """Length of the fused vector."""
         return sum(self.parts.values())
 
-    def forward(
-        self,
-        embeddings: Mapping[str, Tensor],
-        present: Mapping[str, Tensor],
-    ) -> Tensor:
-        """Fuse (patients, width) embeddings under (patients,) bool masks -> (patients, fused)."""
+    def build_layers(self, sizes: FusionSizes) -> dict[str, int]:
+        """Make the layers; return the width of each part of the fused vector."""
         raise NotImplementedError
+
+    def blocks(self, embeddings: Tensors, present: Tensors) -> Tensors:
+        """Compute each part; :meth:`forward` masks the result.
+
+        Parameters
+        ----------
+        embeddings : mapping of modality to Tensor, (patients, width)
+            Zeros where the modality is missing.
+        present : mapping of modality to Tensor, (patients,) bool
+
+        Returns
+        -------
+        mapping of part to Tensor, (patients, width of the part)
+            In the order of `parts`.
+        """
+        raise NotImplementedError
+
+    def forward(self, embeddings: Tensors, present: Tensors) -> Tensor:
+        """Fuse (patients, width) embeddings under (patients,) bool masks -> (patients, fused)."""
+        given = {name: mask(embeddings[name], present[name]) for name in self.widths}
+        parts = self.blocks(given, present)
+        return torch.cat(
+            [mask(block, self.has(part, present)) for part, block in parts.items()],
+            dim=1,
+        )
+
+    def has(self, part: str, present: Tensors) -> Tensor:
+        """Which patients have what a part is made of: (patients,) bool."""
+        if part == self.shared_part:
+            return torch.stack([present[name] for name in self.widths]).any(dim=0)
+        return torch.stack([present[name] for name in part.split("*")]).all(dim=0)
 
 
 FUSIONS: Registry[Fusion] = Registry("fusion", group="survfuse.fusions")
+"""Name -> ``build(widths, encoded, sizes, bags)``: a :class:`Fusion`."""
 
 
 def mask(values: Tensor, present: Tensor) -> Tensor:
@@ -107,19 +144,10 @@ def mask(values: Tensor, present: Tensor) -> Tensor:
     return values.masked_fill(~present.unsqueeze(1), 0.0)
 
 
-def clean(
-    embeddings: Mapping[str, Tensor],
-    present: Mapping[str, Tensor],
-) -> dict[str, Tensor]:
-    """Zero the rows of every missing modality."""
-    return {name: mask(values, present[name]) for name, values in embeddings.items()}
-
-
-def anyone(present: Mapping[str, Tensor], names: Collection[str]) -> Tensor:
-    """Tell who has at least one of the modalities: (patients,) bool."""
-    return torch.stack([present[name] for name in names]).any(dim=0)
-
-
-def everything(present: Mapping[str, Tensor], names: Collection[str]) -> Tensor:
-    """Tell who has all of the modalities: (patients,) bool."""
-    return torch.stack([present[name] for name in names]).all(dim=0)
+def linear_layers(
+    widths: Mapping[str, int], out: int, **options: bool
+) -> nn.ModuleDict:
+    """Make a linear layer of `out` columns for each modality."""
+    return nn.ModuleDict(
+        {name: nn.Linear(width, out, **options) for name, width in widths.items()},
+    )

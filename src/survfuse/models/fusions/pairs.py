@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Mapping
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from survfuse.models.fusions.fusion_base import (
-    FUSIONS,
-    Fusion,
-    FusionSizes,
-    anyone,
-    clean,
-    everything,
-    mask,
-)
+from survfuse.models.fusions.fusion_base import FUSIONS, Fusion, FusionSizes, Tensors
 
 
 class BilinearPair(nn.Module):
@@ -46,88 +37,60 @@ class BilinearPair(nn.Module):
 
 @FUSIONS.register(
     "pairwise",
-    summary="one low-rank bilinear block per pair of modalities, gone where either is missing",
+    summary="a low-rank bilinear block `W_o[(U x_a + b) * (V x_b + c)] + d` per pair of modalities",
     source="arXiv 2605.13897, variant pg",
 )
 class Pairwise(Fusion):
     """One bilinear block per pair, side by side."""
 
-    def __init__(
-        self,
-        widths: Mapping[str, int],
-        encoded: Collection[str],
-        sizes: FusionSizes,
-    ) -> None:
-        super().__init__(widths, encoded, sizes)
+    def build_layers(self, sizes: FusionSizes) -> dict[str, int]:
+        """`pair_width` columns per pair, `raw_pair_width` where a modality has no encoder."""
         self.pairs = nn.ModuleDict()
-        self.sides: dict[str, tuple[str, str]] = {}
-        for left, right in itertools.combinations(widths, 2):
-            out = sizes.pair(encoded=left in encoded and right in encoded)
-            key = f"{left}*{right}"
-            self.pairs[key] = BilinearPair(widths[left], widths[right], sizes.rank, out)
-            self.sides[key] = (left, right)
-            self.parts[key] = out
+        parts = {}
+        for left, right in itertools.combinations(self.widths, 2):
+            part = f"{left}*{right}"
+            parts[part] = sizes.pair(encoded={left, right} <= self.encoded)
+            inputs = self.widths[left], self.widths[right]
+            self.pairs[part] = BilinearPair(*inputs, sizes.rank, parts[part])
+        return parts
 
-    def forward(
-        self,
-        embeddings: Mapping[str, Tensor],
-        present: Mapping[str, Tensor],
-    ) -> Tensor:
-        """Fuse (patients, width) embeddings under (patients,) bool masks -> (patients, fused)."""
-        return torch.cat(self.blocks(embeddings, present), dim=1)
-
-    def blocks(
-        self,
-        embeddings: Mapping[str, Tensor],
-        present: Mapping[str, Tensor],
-    ) -> list[Tensor]:
-        """One masked block (patients, out) per pair, in the order of `sides`."""
-        given = clean(embeddings, present)
-        return [
-            mask(
-                self.pairs[key](given[left], given[right]),
-                present[left] & present[right],
-            )
-            for key, (left, right) in self.sides.items()
-        ]
+    def blocks(self, embeddings: Tensors, present: Tensors) -> Tensors:
+        """One block (patients, out) per pair."""
+        blocks = {}
+        for part, pair in self.pairs.items():
+            left, right = part.split("*")
+            blocks[part] = pair(embeddings[left], embeddings[right])
+        return blocks
 
 
 @FUSIONS.register(
     "pairwise_residual",
-    summary="pairwise, beside a ReLU layer over all embeddings",
+    summary="`pairwise`, and a ReLU layer over all embeddings",
     source="arXiv 2605.13897, variant pg_res",
 )
 class PairwiseResidual(Pairwise):
     """Pairs, and ``ReLU(R [x_1, x_2, ...] + r)`` over the concatenated embeddings."""
 
-    def __init__(
-        self,
-        widths: Mapping[str, int],
-        encoded: Collection[str],
-        sizes: FusionSizes,
-    ) -> None:
-        super().__init__(widths, encoded, sizes)
-        self.residual = nn.Linear(sum(widths.values()), sizes.residual_width)
-        self.names = tuple(widths)
-        self.parts["residual"] = sizes.residual_width
+    shared_part = "residual"
 
-    def forward(
-        self,
-        embeddings: Mapping[str, Tensor],
-        present: Mapping[str, Tensor],
-    ) -> Tensor:
-        """Fuse (patients, width) embeddings under (patients,) bool masks -> (patients, fused)."""
-        given = clean(embeddings, present)
-        beside = torch.cat([given[name] for name in self.names], dim=1)
-        residual = mask(torch.relu(self.residual(beside)), anyone(present, self.names))
-        return torch.cat([*self.blocks(embeddings, present), residual], dim=1)
+    def build_layers(self, sizes: FusionSizes) -> dict[str, int]:
+        """Columns of the pairs, then `residual_width` more."""
+        parts = super().build_layers(sizes)
+        self.residual = nn.Linear(sum(self.widths.values()), sizes.residual_width)
+        return parts | {"residual": sizes.residual_width}
+
+    def blocks(self, embeddings: Tensors, present: Tensors) -> Tensors:
+        """Blocks of the pairs, and the residual (patients, residual_width)."""
+        joined = torch.cat(list(embeddings.values()), dim=1)
+        residual = torch.relu(self.residual(joined))
+        return {**super().blocks(embeddings, present), "residual": residual}
 
 
 class BilinearTriple(nn.Module):
-    """The three pairs of a triple, each multiplied with each: ``W_o[p * q + p * s + q * s] + d``.
+    """The three pairs of a triple, multiplied two by two: ``W_o[p * q + p * s + q * s] + d``.
 
-    ``p = P y_ab + a``, ``q = Q y_ac + b`` and ``s = S y_bc + c`` are the pair embeddings of the first
-    level, brought to one rank.
+    ``p = P y_ab + a``, ``q = Q y_ac + b`` and ``s = S y_bc + c`` are the pair embeddings of the
+    first level, brought to one rank.
 
     Parameters
     ----------
@@ -139,12 +102,12 @@ class BilinearTriple(nn.Module):
         Width of the result.
     """
 
-    def __init__(self, pairs: tuple[int, int, int], rank: int, out: int) -> None:
+    def __init__(self, pairs: list[int], rank: int, out: int) -> None:
         super().__init__()
         self.sides = nn.ModuleList(nn.Linear(width, rank) for width in pairs)
         self.out = nn.Linear(rank, out)
 
-    def forward(self, pairs: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    def forward(self, pairs: list[Tensor]) -> Tensor:
         """Combine three (patients, pair) -> (patients, out)."""
         p, q, s = (side(values) for side, values in zip(self.sides, pairs, strict=True))
         return cast(Tensor, self.out(p * q + p * s + q * s))
@@ -152,7 +115,7 @@ class BilinearTriple(nn.Module):
 
 @FUSIONS.register(
     "hierarchical",
-    summary="pairs first, then a second level over the pair embeddings of each triple",
+    summary="`pairwise`, and for every triple `W_o[p * q + p * s + q * s] + d` of its pairs",
     source="after HFBSurv, Li 2022 (10.1093/bioinformatics/btac113)",
 )
 class Hierarchical(Pairwise):
@@ -170,35 +133,29 @@ class Hierarchical(Pairwise):
     ``n`` have ``n (n - 1) (n - 2) / 6``. A missing modality takes its pairs and triples with it.
     """
 
-    def __init__(
-        self,
-        widths: Mapping[str, int],
-        encoded: Collection[str],
-        sizes: FusionSizes,
-    ) -> None:
-        super().__init__(widths, encoded, sizes)
+    def build_layers(self, sizes: FusionSizes) -> dict[str, int]:
+        """Columns of the pairs, then `pair_width` per triple."""
+        parts = super().build_layers(sizes)
         self.triples = nn.ModuleDict()
-        self.below: dict[str, tuple[str, str, str]] = {}
-        for a, b, c in itertools.combinations(widths, 3):
-            below = (f"{a}*{b}", f"{a}*{c}", f"{b}*{c}")
-            pairs = (self.parts[below[0]], self.parts[below[1]], self.parts[below[2]])
-            key = f"{a}*{b}*{c}"
-            self.triples[key] = BilinearTriple(pairs, sizes.rank, sizes.pair_width)
-            self.below[key] = below
-        self.parts.update(dict.fromkeys(self.triples, sizes.pair_width))
+        for names in itertools.combinations(self.widths, 3):
+            widths = [parts[pair] for pair in pairs_of(names)]
+            triple = BilinearTriple(widths, sizes.rank, sizes.pair_width)
+            self.triples["*".join(names)] = triple
+        return parts | dict.fromkeys(self.triples, sizes.pair_width)
 
-    def forward(
-        self,
-        embeddings: Mapping[str, Tensor],
-        present: Mapping[str, Tensor],
-    ) -> Tensor:
-        """Fuse (patients, width) embeddings under (patients,) bool masks -> (patients, fused)."""
-        pairs = dict(zip(self.sides, self.blocks(embeddings, present), strict=True))
-        triples = [
-            mask(
-                triple(tuple(pairs[p] for p in self.below[key])),
-                everything(present, key.split("*")),
-            )
-            for key, triple in self.triples.items()
-        ]
-        return torch.cat([*pairs.values(), *triples], dim=1)
+    def blocks(self, embeddings: Tensors, present: Tensors) -> Tensors:
+        """Blocks of the pairs and of the triples, (patients, pair_width) each."""
+        blocks = dict(super().blocks(embeddings, present))
+        for part, triple in self.triples.items():
+            pairs = pairs_of(part.split("*"))
+            blocks[part] = triple([blocks[pair] for pair in pairs])
+        return blocks
+
+
+def pairs_of(names: list[str] | tuple[str, ...]) -> list[str]:
+    """Names of the pairs of some modalities.
+
+    >>> pairs_of(["a", "b", "c"])
+    ['a*b', 'a*c', 'b*c']
+    """
+    return ["*".join(pair) for pair in itertools.combinations(names, 2)]

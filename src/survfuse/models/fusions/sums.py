@@ -1,8 +1,6 @@
-"""Fusions that let modalities stand side by side: concatenation, late fusion, attention."""
+"""Fusions that keep modalities apart: concatenation, late fusion, attention over modalities."""
 
 from __future__ import annotations
-
-from collections.abc import Collection, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -11,8 +9,8 @@ from survfuse.models.fusions.fusion_base import (
     FUSIONS,
     Fusion,
     FusionSizes,
-    clean,
-    mask,
+    Tensors,
+    linear_layers,
 )
 
 
@@ -22,32 +20,20 @@ from survfuse.models.fusions.fusion_base import (
     source="arXiv 2605.13897, variant abmil",
 )
 class Concat(Fusion):
-    """Embeddings side by side."""
+    """``[x_1, x_2, ...]``."""
 
-    def __init__(
-        self,
-        widths: Mapping[str, int],
-        encoded: Collection[str],
-        sizes: FusionSizes,
-    ) -> None:
-        super().__init__(widths, encoded, sizes)
-        self.parts = dict(widths)
+    def build_layers(self, sizes: FusionSizes) -> dict[str, int]:
+        """One part per modality, as wide as its embedding."""
+        return dict(self.widths)
 
-    def forward(
-        self,
-        embeddings: Mapping[str, Tensor],
-        present: Mapping[str, Tensor],
-    ) -> Tensor:
-        """Fuse (patients, width) embeddings under (patients,) bool masks -> (patients, fused)."""
-        return torch.cat(
-            [mask(embeddings[name], present[name]) for name in self.parts],
-            dim=1,
-        )
+    def blocks(self, embeddings: Tensors, present: Tensors) -> Tensors:
+        """Return the embeddings themselves."""
+        return embeddings
 
 
 @FUSIONS.register(
     "late",
-    summary="one linear log-risk per modality; the head weighs and adds them",
+    summary="one linear log-risk `w_m . x_m + b_m` per modality; the head weighs and adds them",
     source="the plain baseline",
 )
 class Late(Fusion):
@@ -55,34 +41,19 @@ class Late(Fusion):
 
     A linear head over the columns is ``sum_m v_m r_m + v_0``: the weights ``v_m`` of the sum are
     learned with the rest. The bias ``b_m`` says how patients who have the modality differ, on the
-    whole, from those who lack it; a missing modality's column is zero, ``b_m`` included.
+    whole, from patients who lack it; a missing modality's column is zero, ``b_m`` included.
 
     ``x_m`` (patients, d_m) -> ``r`` (patients, modalities).
     """
 
-    def __init__(
-        self,
-        widths: Mapping[str, int],
-        encoded: Collection[str],
-        sizes: FusionSizes,
-    ) -> None:
-        super().__init__(widths, encoded, sizes)
-        self.risks = nn.ModuleDict(
-            {name: nn.Linear(width, 1) for name, width in widths.items()},
-        )
-        self.parts = dict.fromkeys(widths, 1)
+    def build_layers(self, sizes: FusionSizes) -> dict[str, int]:
+        """One column per modality."""
+        self.risks = linear_layers(self.widths, 1)
+        return dict.fromkeys(self.widths, 1)
 
-    def forward(
-        self,
-        embeddings: Mapping[str, Tensor],
-        present: Mapping[str, Tensor],
-    ) -> Tensor:
-        """Fuse (patients, width) embeddings under (patients,) bool masks -> (patients, modalities)."""
-        given = clean(embeddings, present)
-        return torch.cat(
-            [mask(risk(given[m]), present[m]) for m, risk in self.risks.items()],
-            dim=1,
-        )
+    def blocks(self, embeddings: Tensors, present: Tensors) -> Tensors:
+        """Log-risk (patients, 1) of each modality."""
+        return {name: risk(embeddings[name]) for name, risk in self.risks.items()}
 
 
 @FUSIONS.register(
@@ -92,7 +63,7 @@ class Late(Fusion):
     "(10.1038/s43018-022-00416-8); Arevalo 2017 (arXiv 1702.01992)",
 )
 class Gated(Fusion):
-    """Gated attention over modalities, softmax over those present.
+    """Gated attention over modalities, softmax over the ones present.
 
     ::
 
@@ -101,61 +72,41 @@ class Gated(Fusion):
         p_m = exp(s_m) / sum over present n of exp(s_n)
         out = [p_1 v_1, p_2 v_2, ...]                      (patients, modalities * k)
 
-    Columns stay apart by modality, so that a linear head splits into one term each; the customary sum
-    ``sum_m p_m v_m`` is the case of equal head weights. A missing modality has no attention: its
-    columns are zero and the others share what it would have had. The score is one function for all
+    Columns stay apart by modality, so that a linear head splits into one term each; the customary
+    sum ``sum_m p_m v_m`` is the case of equal head weights. A missing modality has no attention:
+    its columns are zero and the others share its attention. The score is one function for all
     modalities, so their order only orders columns.
     """
 
-    def __init__(
-        self,
-        widths: Mapping[str, int],
-        encoded: Collection[str],
-        sizes: FusionSizes,
-    ) -> None:
-        super().__init__(widths, encoded, sizes)
-        self.project = nn.ModuleDict(
-            {m: nn.Linear(width, sizes.pair_width) for m, width in widths.items()},
-        )
+    def build_layers(self, sizes: FusionSizes) -> dict[str, int]:
+        """`pair_width` columns per modality."""
+        self.project = linear_layers(self.widths, sizes.pair_width)
         self.signal = nn.Linear(sizes.pair_width, sizes.rank)
         self.gate = nn.Linear(sizes.pair_width, sizes.rank)
-        self.score = nn.Linear(
-            sizes.rank,
-            1,
-            bias=False,
-        )  # a bias would cancel in the softmax
-        self.parts = dict.fromkeys(widths, sizes.pair_width)
+        # A bias would cancel in the softmax.
+        self.score = nn.Linear(sizes.rank, 1, bias=False)
+        return dict.fromkeys(self.widths, sizes.pair_width)
 
-    def forward(
-        self,
-        embeddings: Mapping[str, Tensor],
-        present: Mapping[str, Tensor],
-    ) -> Tensor:
-        """Fuse (patients, width) embeddings under (patients,) bool masks -> (patients, modalities * k)."""
-        given = clean(embeddings, present)
-        values = torch.stack(
-            [torch.relu(layer(given[m])) for m, layer in self.project.items()],
-            dim=1,
-        )
-        there = torch.stack(
-            [present[m] for m in self.parts],
-            dim=1,
-        )  # (patients, modalities)
-        scores = self.score(
-            torch.tanh(self.signal(values)) * torch.sigmoid(self.gate(values)),
-        ).squeeze(2)
-        weights = masked_softmax(scores, there)
-        return (values * weights.unsqueeze(2)).flatten(1)
+    def blocks(self, embeddings: Tensors, present: Tensors) -> Tensors:
+        """Projected embeddings (patients, k), each weighted by its attention."""
+        projected = [
+            torch.relu(layer(embeddings[name])) for name, layer in self.project.items()
+        ]
+        values = torch.stack(projected, dim=1)  # (patients, modalities, k)
+        there = torch.stack([present[name] for name in self.widths], dim=1)
+        signal, gate = torch.tanh(self.signal(values)), torch.sigmoid(self.gate(values))
+        scores = self.score(signal * gate).squeeze(2)  # (patients, modalities)
+        weighted = values * masked_softmax(scores, there).unsqueeze(2)
+        return dict(zip(self.widths, weighted.unbind(1), strict=True))
 
 
 def masked_softmax(scores: Tensor, there: Tensor) -> Tensor:
     """Softmax along the last axis over what is there, zeros elsewhere, also where nothing is.
 
-    >>> masked_softmax(torch.tensor([[3.0, 3.0, 9.0]]), torch.tensor([[True, True, False]])).tolist()
+    >>> scores, there = torch.tensor([[3.0, 3.0, 9.0]]), torch.tensor([[True, True, False]])
+    >>> masked_softmax(scores, there).tolist()
     [[0.5, 0.5, 0.0]]
     """
     lowest = torch.finfo(scores.dtype).min
-    return torch.softmax(scores.masked_fill(~there, lowest), dim=-1).masked_fill(
-        ~there,
-        0.0,
-    )
+    weights = torch.softmax(scores.masked_fill(~there, lowest), dim=-1)
+    return weights.masked_fill(~there, 0.0)
