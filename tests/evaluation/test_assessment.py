@@ -10,9 +10,10 @@ import pytest
 
 from predicted import TIMES, crossed, fold_of, predicted
 from survfuse import metrics
-from survfuse.evaluation.assessment import assess, isbs_difference
+from survfuse.evaluation.assessment import assess
 from survfuse.evaluation.assessment_settings import Scale
 from survfuse.evaluation.combine import Interval
+from survfuse.evaluation.comparisons import delta_isbs
 from survfuse.evaluation.fold_calibration import expected_events, slope
 from survfuse.evaluation.folds import Fold, Tabulated, folds_of
 from survfuse.evaluation.training_variance import chance_share
@@ -281,7 +282,7 @@ def test_the_end_of_all_follow_up_is_told_once_for_all_folds() -> None:
     for metric in ("auc_30", "brier_30", "ipa_30", "isbs", "integrated_ipa"):
         assert found[metric].value is not None
         assert found[metric].note.count("everyone's follow-up ends by t = 30") == 1
-    again = isbs_difference(crossed(ended(30.0)), crossed(ended(30.0)), SCALE)
+    again = delta_isbs(crossed(ended(30.0)), crossed(ended(30.0)), SCALE)
     assert again.value == 0
     assert "everyone's follow-up ends by t = 30" in again.note
 
@@ -380,7 +381,7 @@ def test_each_fold_has_a_baseline_of_its_own() -> None:
 
 def test_the_difference_of_errors_turns_over() -> None:
     a, b = crossed(predicted()), crossed(predicted(seed=1, noise=2))
-    there, back = isbs_difference(a, b, SCALE), isbs_difference(b, a, SCALE)
+    there, back = delta_isbs(a, b, SCALE), delta_isbs(b, a, SCALE)
     x, y = assess(a, SCALE)["isbs"].value, assess(b, SCALE)["isbs"].value
     assert x is not None
     assert y is not None
