@@ -116,7 +116,8 @@ def _rows(place: Mapping[str, Any], columns: Mapping[str, Any]) -> Rows:
     """Rows of plain numbers, None where there is none (no band without resamples)."""
     frame = pd.DataFrame(columns).astype(object)
     frame = frame.where(np.isfinite(frame.astype(float)), None)
-    return [dict(place) | row for row in frame.to_dict("records")]
+    rows: Rows = frame.to_dict("records")  # type: ignore[assignment]
+    return [{**place, **row} for row in rows]
 
 
 def decision_curves(models: Models, horizon: float) -> Rows:
