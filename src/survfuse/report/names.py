@@ -6,11 +6,12 @@ import re
 from dataclasses import dataclass, replace
 from functools import cache
 
+from survfuse.evaluation import scoring
 from survfuse.evaluation.assessment import cards
 from survfuse.evaluation.metric_registry import FAMILIES, HIGHER, OTHER, RANKING
-from survfuse.evaluation.scoring import DELTA
 from survfuse.report.formatting import duration
 
+DELTA = scoring.DELTA
 D_CALIBRATION = "d_calibration"
 
 
@@ -50,7 +51,7 @@ _DELTA = Metric(
 @cache
 def _names() -> dict[str, Metric]:
     """Names of all metrics by key: in each family those at horizons last."""
-    names = {DELTA: _DELTA}
+    names = {}
     for card in sorted(cards(), key=lambda card: card.at_horizon):
         names[card.key] = Metric(
             card.title,
@@ -60,7 +61,7 @@ def _names() -> dict[str, Metric]:
             card.at_horizon,
         )
         if card.key == "harrell_c":
-            names[DELTA] = names.pop(DELTA)
+            names[DELTA] = _DELTA
     return names
 
 
@@ -98,7 +99,7 @@ def split_horizon(key: str) -> tuple[str, float | None]:
     >>> split_horizon("auc_36"), split_horizon("uno_c")
     (('auc', 36.0), ('uno_c', None))
     """
-    found = re.fullmatch(r"([a-z0-9]+)_(\d+(?:\.\d+)?(?:e[+-]?\d+)?)", key)
+    found = re.fullmatch(r"([a-z0-9_]+)_(\d+(?:\.\d+)?(?:e[+-]?\d+)?)", key)
     if found is None or found[1] not in _names() or not _names()[found[1]].at_horizon:
         return key, None
     return found[1], float(found[2])
