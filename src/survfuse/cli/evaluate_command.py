@@ -144,7 +144,8 @@ def show(result: Any) -> None:
             p = "" if row["p_holm"] is None else f"{row['p_holm']:.3f}"
             for metric, adjusted in (("uno_c", p), ("isbs", "")):
                 value, interval, marks = _cells(
-                    Estimate(**row[f"delta_{metric}"]), notes
+                    Estimate(**row[f"delta_{metric}"]),
+                    notes,
                 )
                 name = _plain(row["reference"])
                 table.add_row(name, metric, value, interval, adjusted, marks)

@@ -20,7 +20,6 @@ from survfuse.evaluation.metric_registry import (
     Metric,
     ModelFolds,
     Score,
-    mean_score,
 )
 from survfuse.evaluation.training_variance import chance_share_of_difference
 from survfuse.survival.estimate import LEVEL, SMALLEST_SE, Basis, Estimate, joined
@@ -32,7 +31,9 @@ Statistic = Callable[[Fold], Score]
 
 
 def estimate(
-    metric: Metric, model: ModelFolds, horizon: float | None = None
+    metric: Metric,
+    model: ModelFolds,
+    horizon: float | None = None,
 ) -> Estimate:
     """Compute a metric of a model over all its folds, with its 95 % interval.
 
@@ -148,9 +149,11 @@ def _scores(folds: Sequence[Fold], one: Statistic) -> tuple[list[Scored], list[s
 
 
 def _mean(scores: Sequence[Scored]) -> float:
-    return float(
-        np.mean([mean_score([score for _, score in repeat]) for repeat in scores]),
-    )
+    """Mean over the folds of a repeat, then over repeats."""
+    means = []
+    for repeat in scores:
+        means.append(np.mean([score.value for _, score in repeat]))
+    return float(np.mean(means))
 
 
 def _variance(repeat: Scored) -> float:
@@ -216,7 +219,9 @@ def _bootstrapped(
 
 
 def _resampled(
-    folds: Sequence[Fold], one: Statistic, interval: Interval
+    folds: Sequence[Fold],
+    one: Statistic,
+    interval: Interval,
 ) -> Iterator[float]:
     """Values in resamples of the patients that have one."""
     generator = np.random.default_rng(interval.seed)
@@ -255,19 +260,12 @@ def mean_of(estimates: Sequence[Estimate]) -> Estimate:
     known = [e for e in estimates if e.value is not None]
     if not known:
         return estimates[0]
-    notes = list(dict.fromkeys(e.note for e in estimates))
-    squares = [None if e.se is None else e.se * e.se for e in known]
-    variance = _mean_or_none(squares)
-    return replace(
-        known[0],
-        value=_mean_or_none([e.value for e in known]),
-        se=None if variance is None else float(np.sqrt(variance)),
-        low=_mean_or_none([e.low for e in known]),
-        high=_mean_or_none([e.high for e in known]),
-        note=joined(*[note for note in notes if note][:MOST_NOTES]),
-    )
-
-
-def _mean_or_none(values: Sequence[float | None]) -> float | None:
-    numbers = [value for value in values if value is not None]
-    return float(np.mean(numbers)) if len(numbers) == len(values) else None
+    # NaN where one is not known.
+    columns = np.array([(e.value, e.se, e.low, e.high) for e in known], dtype=float).T
+    columns[1] = np.square(columns[1])
+    means = np.mean(np.ascontiguousarray(columns), axis=1)
+    means[1] = np.sqrt(means[1])
+    value, se, low, high = [None if np.isnan(m) else m for m in means.tolist()]
+    notes = [note for note in dict.fromkeys(e.note for e in estimates) if note]
+    note = joined(*notes[:MOST_NOTES])
+    return replace(known[0], value=value, se=se, low=low, high=high, note=note)

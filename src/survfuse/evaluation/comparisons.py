@@ -48,14 +48,20 @@ def delta_isbs(a: Sequence[Fold], b: Sequence[Fold], scale: Scale) -> Estimate:
 
 
 def _delta(
-    metric: Metric, a: Sequence[Fold], b: Sequence[Fold], scale: Scale
+    metric: Metric,
+    a: Sequence[Fold],
+    b: Sequence[Fold],
+    scale: Scale,
 ) -> Estimate:
     basis = Basis(*patients_of(a))
     return basis.computed(lambda: difference(metric, a, b, scale))
 
 
 def comparisons(
-    models: Models, name: str, scale: Scale, skip: Sequence[str] = ()
+    models: Models,
+    name: str,
+    scale: Scale,
+    skip: Sequence[str] = (),
 ) -> Rows:
     """Compare the model with every other on the same folds; p-values of ΔC with Holm's adjustment.
 

@@ -329,7 +329,9 @@ class _Cells:
         return dict(sorted(columns.items()))
 
     def curves(
-        self, columns: dict[float, str], place: IntArray
+        self,
+        columns: dict[float, str],
+        place: IntArray,
     ) -> tuple[FloatArray, int]:
         """Survival (patients, times), within [0, 1] and never rising; how many values were rounded.
 

@@ -126,7 +126,8 @@ def _smooth(model: ModelFolds, at: At) -> dict[str, Estimate]:
         repeats.append(
             errors_at(outcome, risk, horizon, bootstrap=model.scale.draws, seed=seed),
         )
-    return {name: mean_of([errors[name] for errors in repeats]) for name in ERRORS}
+    columns = zip(*(errors.values() for errors in repeats), strict=True)
+    return dict(zip(ERRORS, map(mean_of, columns), strict=True))
 
 
 def _one_error(model: ModelFolds, at: At, *, name: str) -> Estimate:
@@ -152,7 +153,10 @@ def _d_calibration(model: ModelFolds, at: At) -> Estimate:
 
 
 def _explained(
-    model: ModelFolds, at: At, *, compute: Callable[[Outcome, FloatArray], Estimate]
+    model: ModelFolds,
+    at: At,
+    *,
+    compute: Callable[[Outcome, FloatArray], Estimate],
 ) -> Estimate:
     def one(repeat: Pooled) -> Estimate:
         line = _linear_predictor(repeat, at.horizon)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,33 +20,13 @@ from survfuse._errors import InputError, NotComputableError, listed
 from survfuse._types import BoolArray, FloatArray, IntArray
 from survfuse.readers.cell_text import only_difference
 from survfuse.survival.argument_checks import as_log_risk
+from survfuse.survival.curves import SurvivalCurves
 from survfuse.survival.follow_up import as_train
 from survfuse.survival.right_censored import Outcome
 from survfuse.survival.ties import at_or_before, tolerance
 
 Place = tuple[int, int]  # repeat, fold
 TimeEvent = tuple[FloatArray, BoolArray]
-
-
-class Curves(Protocol):
-    """Survival curves of some patients, as of :class:`~survfuse.survival.curves.SurvivalCurves`."""
-
-    @property
-    def last(self) -> float:
-        """Last time they are known for."""
-        ...
-
-    def at(self, times: npt.ArrayLike) -> FloatArray:
-        """S at `times`, (patients, times); NaN beyond `last`."""
-        ...
-
-    def own(self, time: FloatArray) -> FloatArray:
-        """S of each patient at one time of its own, (patients,); at `last` for times beyond."""
-        ...
-
-    def select(self, rows: Any) -> Curves:
-        """Keep some patients, in the order given."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,14 +49,14 @@ class Tabulated:
         return float(self.times[-1])
 
     def at(self, times: npt.ArrayLike) -> FloatArray:
-        """See :class:`Curves`."""
+        """S at `times`, (patients, times); NaN beyond `last`."""
         time = np.atleast_1d(np.asarray(times, dtype=np.float64))
         values = self._between(slice(None), time)
         values[:, time > self.last + tolerance(self.times)] = np.nan
         return values
 
     def own(self, time: FloatArray) -> FloatArray:
-        """See :class:`Curves`."""
+        """S of each patient at one time of its own, (patients,); at `last` for times beyond."""
         return self._between(np.arange(len(time)), time)
 
     def _between(self, rows: Any, time: FloatArray) -> FloatArray:
@@ -92,8 +72,11 @@ class Tabulated:
         return values
 
     def select(self, rows: Any) -> Tabulated:
-        """See :class:`Curves`."""
+        """Keep some patients, in the order given."""
         return Tabulated(self.times, self.survival[rows])
+
+
+Curves = SurvivalCurves | Tabulated
 
 
 @dataclass(frozen=True, eq=False)

@@ -229,8 +229,3 @@ class ModelFolds:
             self._computed[key] = compute(self, at)
         result: T = self._computed[key]
         return result
-
-
-def mean_score(scores: Sequence[Score]) -> float:
-    """Mean value of some folds."""
-    return float(np.mean([score.value for score in scores]))

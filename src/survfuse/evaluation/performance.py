@@ -157,7 +157,10 @@ def decision_curves(models: Models, horizon: float) -> Rows:
 
 
 def _benefits(
-    strategy: str, horizon: float, thresholds: FloatArray, estimates: Sequence[Estimate]
+    strategy: str,
+    horizon: float,
+    thresholds: FloatArray,
+    estimates: Sequence[Estimate],
 ) -> Rows:
     place = {"strategy": strategy, "horizon": horizon}
     return [
@@ -167,7 +170,10 @@ def _benefits(
 
 
 def by_subgroup(
-    name: str, folds: Sequence[Fold], groups: pd.DataFrame, scale: Scale
+    name: str,
+    folds: Sequence[Fold],
+    groups: pd.DataFrame,
+    scale: Scale,
 ) -> Rows:
     """Uno's C and O/E of the model among the patients of each site and subgroup.
 
@@ -225,7 +231,10 @@ def by_pattern(
 
 
 def _within(
-    place: Mapping[str, Any], name: str, folds: Sequence[Fold], scale: Scale
+    place: Mapping[str, Any],
+    name: str,
+    folds: Sequence[Fold],
+    scale: Scale,
 ) -> Rows:
     """Rows of the model among some patients; `place` says which."""
     n, events = patients_of(folds)

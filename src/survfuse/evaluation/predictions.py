@@ -106,9 +106,9 @@ def evaluate(
     training = None if train is None else read_outcome(train)
     models = _Models(training, list(predictions.notes))
     own = name or predictions.models[0] or MODEL
-    models.add(own, predictions, predictions.models[0])
-    for other in predictions.models[1:]:
-        models.add(other or MODEL, predictions, other)
+    names = [own, *(model or MODEL for model in predictions.models[1:])]
+    for label, model in zip(names, predictions.models, strict=True):
+        models.add(label, predictions, model)
     for label, file in (against or {}).items():
         models.add_file(label, file)
     if reference is not None and reference not in models.folds:
@@ -121,21 +121,21 @@ def evaluate(
     for label, own_folds in models.folds.items():
         folds[label], ranked = _ranked(label, own_folds, last)
         notes += ranked
-    judged = judge_models(folds, own, reference, scale)
-    notes += file_notes(folds[own], unit, None if training is None else training[0])
+    scores = judge_models(folds, own, reference, scale)
+    notes += file_notes(folds[own], unit, training)
     for label, own_folds in folds.items():
-        harrell = judged.estimates[label]["harrell_c"]
+        harrell = scores.estimates[label]["harrell_c"]
         notes += model_notes(label, own_folds, last, harrell)
     notes.append(_source_of_weights(train, folds[own]))
     return Result(
         name=own,
         models=models.tables,
         folds=folds,
-        estimates=judged.estimates,
+        estimates=scores.estimates,
         checks=[],
         cohort=_cohort(str(path), folds[own], scale, unit),
         record=_record(own, reference, path, command, [*models.notes, *notes]),
-        performance={**judged.performance, **NOT_RUN},
+        performance={**scores.performance, **NOT_RUN},
     )
 
 

@@ -8,9 +8,8 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from survfuse._errors import listed
-from survfuse._types import FloatArray
 from survfuse.cohort.time_units import SHORTEST, doubted_unit, far_times
-from survfuse.evaluation.folds import Fold, Tabulated
+from survfuse.evaluation.folds import Fold, Tabulated, TimeEvent
 from survfuse.survival.estimate import Estimate
 
 FAR_RISK = 20.0  # distance of a log-risk from the median over the next largest one
@@ -20,7 +19,9 @@ ALIKE = 0.5  # rank correlation of the log-risks and the curves of one model
 
 
 def file_notes(
-    folds: Sequence[Fold], unit: str, train: FloatArray | None
+    folds: Sequence[Fold],
+    unit: str,
+    training: TimeEvent | None,
 ) -> Iterator[str]:
     """Notes on the unit of a file's times.
 
@@ -30,34 +31,37 @@ def file_notes(
         Of the first model.
     unit : str
         That follow-up is said to have.
-    train : array, (training patients,), optional
-        Follow-up of the training patients.
+    training : (time, event), optional
+        Outcome of the training patients.
     """
     time = np.concatenate([fold.time for fold in folds])
     median, longest = float(np.median(time)), float(time.max())
     named = unit.strip().casefold()
     if named in SHORTEST and (doubt := doubted_unit(time, named)):
         yield doubt
-    curves = [fold.curves for fold in folds if isinstance(fold.curves, Tabulated)]
-    if curves:
-        first = min(float(table.times[0]) for table in curves)
-        last = max(table.last for table in curves)
-        if first > longest or median > BEYOND * last:
-            yield (
-                f"follow-up has median {median:g} and ends at {longest:g}, the survival columns"
-                f" tell of {first:g} to {last:g}: are both in one unit?"
-            )
-    if train is not None:
-        ratios = float(np.median(train)) / median, float(train.max()) / longest
+    curves = [fold.curves.times for fold in folds if isinstance(fold.curves, Tabulated)]
+    times = np.concatenate(curves) if curves else np.array([median])
+    first, last = float(times.min()), float(times.max())
+    if first > longest or median > BEYOND * last:
+        yield (
+            f"follow-up has median {median:g} and ends at {longest:g}, the survival columns"
+            f" tell of {first:g} to {last:g}: are both in one unit?"
+        )
+    if training is not None:
+        end = float(training[0].max())
+        ratios = float(np.median(training[0])) / median, end / longest
         if min(ratios) > BEYOND or max(ratios) < 1 / BEYOND:
             yield (
-                f"follow-up ends at {longest:g}, that of the training patients at {train.max():g}:"
+                f"follow-up ends at {longest:g}, that of the training patients at {end:g}:"
                 " are both in one unit?"
             )
 
 
 def model_notes(
-    name: str, folds: Sequence[Fold], horizon: float, concordance: Estimate
+    name: str,
+    folds: Sequence[Fold],
+    horizon: float,
+    concordance: Estimate,
 ) -> Iterator[str]:
     """Notes on the values, the order and the direction of a model's predictions.
 

@@ -57,7 +57,8 @@ def chance_share_of_difference(a: Sequence[Fold], b: Sequence[Fold]) -> float:
 
 
 def _unstable(
-    folds: Sequence[Fold], value: Callable[[Sequence[Fold]], FloatArray]
+    folds: Sequence[Fold],
+    value: Callable[[Sequence[Fold]], FloatArray],
 ) -> float:
     """Share of the variance of a patient's value that changes between training sets without overlap."""
     repeats = repeats_of(folds)

@@ -60,7 +60,11 @@ class SmoothCurve:
 
     @classmethod
     def of(
-        cls, outcome: Outcome, risk: FloatArray, horizon: float, knots: int
+        cls,
+        outcome: Outcome,
+        risk: FloatArray,
+        horizon: float,
+        knots: int,
     ) -> SmoothCurve:
         """Fit the curve of `risk` (patients,), predicted at `horizon`.
 
@@ -148,7 +152,10 @@ class Spline:
 
     @classmethod
     def fit(
-        cls, outcome: Outcome, scaled: FloatArray, knots: FloatArray
+        cls,
+        outcome: Outcome,
+        scaled: FloatArray,
+        knots: FloatArray,
     ) -> Spline | None:
         """Fit to predictions (patients,); None where no finite coefficients fit best."""
         basis = spline_basis(scaled, knots)
@@ -162,7 +169,11 @@ class Spline:
 
     @classmethod
     def or_straight(
-        cls, outcome: Outcome, scaled: FloatArray, places: FloatArray, knots: int
+        cls,
+        outcome: Outcome,
+        scaled: FloatArray,
+        places: FloatArray,
+        knots: int,
     ) -> tuple[Spline, str]:
         """Fit the spline with its knots at `places`, or a straight line and why."""
         why = f"predictions take too few distinct values for {knots} knots: a straight line instead"

@@ -203,7 +203,9 @@ def integrated_ipa(
         As in :func:`integrated_brier`; restricted as there.
     """
     return _integral(
-        *_read_integral(time, event, survival, times, train), integrate_ipa, IPA_LIMITS
+        *_read_integral(time, event, survival, times, train),
+        integrate_ipa,
+        IPA_LIMITS,
     )
 
 
@@ -266,7 +268,9 @@ def _integral(
     basis = Basis(len(weights), int(events[-1]), ASSUMES)
     return basis.computed(
         lambda: basis.wald(
-            *integrate(weights, survival), limits, note=weights.restriction
+            *integrate(weights, survival),
+            limits,
+            note=weights.restriction,
         ),
     )
 
@@ -344,7 +348,10 @@ def _null(weights: CensoringWeights) -> FloatArray:
 
 
 def _relative(
-    value: Any, influence: FloatArray, null: Any, null_influence: FloatArray
+    value: Any,
+    influence: FloatArray,
+    null: Any,
+    null_influence: FloatArray,
 ) -> tuple[Any, FloatArray]:
     """1 − value / null, and its influence."""
     ratio = value / null

@@ -175,7 +175,9 @@ def calibration_slope(
 
 
 def slope_of(
-    outcome: Outcome, risk: FloatArray, stratum: IntArray | None = None
+    outcome: Outcome,
+    risk: FloatArray,
+    stratum: IntArray | None = None,
 ) -> Estimate:
     """Compute :func:`calibration_slope` of validated columns, strata numbered from 0."""
     basis = Basis(len(outcome), outcome.events, ASSUMES_SLOPE)
@@ -205,14 +207,16 @@ class _Strata:
     @property
     def event(self) -> IntArray:
         return np.concatenate(
-            [rows[sets.order[sets.event]] for rows, sets in self.parts]
+            [rows[sets.order[sets.event]] for rows, sets in self.parts],
         )
 
     def log_likelihood(self, log_risk: FloatArray) -> float:
         return sum(sets.log_likelihood(log_risk[rows]) for rows, sets in self.parts)
 
     def derivatives(
-        self, x: FloatArray, log_risk: FloatArray
+        self,
+        x: FloatArray,
+        log_risk: FloatArray,
     ) -> tuple[FloatArray, FloatArray]:
         gradient, hessian = np.zeros(1), np.zeros((1, 1))
         for rows, sets in self.parts:

@@ -89,7 +89,10 @@ class CensoringWeights:
 
     @classmethod
     def of(
-        cls, outcome: Outcome, times: FloatArray, training: Outcome | None = None
+        cls,
+        outcome: Outcome,
+        times: FloatArray,
+        training: Outcome | None = None,
     ) -> CensoringWeights:
         """Estimate the weights.
 
@@ -203,7 +206,9 @@ class CensoringWeights:
         return values, influence
 
     def integral(
-        self, share: FloatArray, width: FloatArray
+        self,
+        share: FloatArray,
+        width: FloatArray,
     ) -> tuple[float, FloatArray]:
         """Sum over times of `width` times the mean share: :meth:`mean` @ width at less expense.
 
@@ -245,7 +250,9 @@ class CensoringWeights:
         return mass
 
     def _followed_longer_in_all(
-        self, share: FloatArray, width: FloatArray
+        self,
+        share: FloatArray,
+        width: FloatArray,
     ) -> FloatArray:
         """Give ``_followed_longer(share) @ width``, (censoring times,), without its matrix.
 
@@ -309,7 +316,10 @@ class AtHorizons:
         """One estimate per horizon, with the reason where there is no value."""
         weights, computed, estimates = self.weights, 0, []
         for why, note, events in zip(
-            weights.why, weights.notes, weights.events.tolist(), strict=True
+            weights.why,
+            weights.notes,
+            weights.events.tolist(),
+            strict=True,
         ):
             basis = Basis(len(weights), events, ASSUMES)
             if why:

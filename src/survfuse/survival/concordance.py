@@ -321,7 +321,9 @@ def _sum_before_below(
     for bit in range(int(rank.max()).bit_length()):
         is_set = (rank >> bit) & 1 == 1
         collected = _sum_before(
-            rank >> (bit + 1), moment, np.where(is_set, 0.0, weight)
+            rank >> (bit + 1),
+            moment,
+            np.where(is_set, 0.0, weight),
         )
         result += np.where(is_set, collected, 0.0)
     return result

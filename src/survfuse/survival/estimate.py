@@ -96,7 +96,14 @@ class Basis:
     ) -> Estimate:
         """Return an estimate with these numbers."""
         return Estimate(
-            value, se, low, high, self.n, self.events, note, self.assumptions
+            value,
+            se,
+            low,
+            high,
+            self.n,
+            self.events,
+            note,
+            self.assumptions,
         )
 
     def computed(self, compute: Callable[[], Estimate], note: str = "") -> Estimate:

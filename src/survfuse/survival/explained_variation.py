@@ -124,7 +124,11 @@ def _normal_scores(risk: FloatArray) -> FloatArray:
 
 
 def _share(
-    fit: Estimate, sd: float, error: float, note: str, assumptions: str
+    fit: Estimate,
+    sd: float,
+    error: float,
+    note: str,
+    assumptions: str,
 ) -> Estimate:
     """Convert the signed standard deviation of the log-risk and its error to explained variation."""
     at = np.array([sd, sd - Z * error, sd + Z * error])

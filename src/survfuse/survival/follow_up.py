@@ -62,7 +62,10 @@ class Clock:
 
     @classmethod
     def of(
-        cls, outcome: Outcome, horizons: FloatArray, training: Outcome | None
+        cls,
+        outcome: Outcome,
+        horizons: FloatArray,
+        training: Outcome | None,
     ) -> Clock:
         """Estimate G from the training patients, from these patients where there are none."""
         if len(outcome) == 0:

@@ -79,7 +79,10 @@ def log_likelihood_influence(
 
 
 def _read(
-    time: ArrayLike, event: ArrayLike, survival: ArrayLike, times: ArrayLike
+    time: ArrayLike,
+    event: ArrayLike,
+    survival: ArrayLike,
+    times: ArrayLike,
 ) -> LikelihoodTerms:
     horizons = as_horizons(times, increasing=True)
     outcome, grid = Outcome.of(time, event).with_horizons(horizons)
@@ -106,7 +109,10 @@ class LikelihoodTerms:
 
     @classmethod
     def of(
-        cls, outcome: Outcome, survival: FloatArray, times: FloatArray
+        cls,
+        outcome: Outcome,
+        survival: FloatArray,
+        times: FloatArray,
     ) -> LikelihoodTerms:
         """Read curves (patients, times) as straight between the times (times,), from S(0) = 1."""
         grid = np.append(0.0, times)

@@ -129,13 +129,19 @@ def net_benefit_influence(
         # The treated may not have been followed long enough: then both stay NaN.
         with suppress(NotComputableError):
             values[k], influence[:, k] = _benefit(
-                outcome, _treated(risk, p), horizon, p
+                outcome,
+                _treated(risk, p),
+                horizon,
+                p,
             )
     return values, influence
 
 
 def _estimate(
-    outcome: Outcome, treated: BoolArray, horizon: float, threshold: float
+    outcome: Outcome,
+    treated: BoolArray,
+    horizon: float,
+    threshold: float,
 ) -> Estimate:
     basis = Basis(len(outcome), outcome[treated].events_by(horizon), ASSUMES)
     if len(outcome) == 0:

@@ -164,7 +164,7 @@ class CalibrationCurve:
     horizon : float
     n, events : int
         Patients, and events up to the horizon.
-    shown : str
+    caption : str
         What was done, for the caption.
     """
 
@@ -175,7 +175,7 @@ class CalibrationCurve:
     horizon: float
     n: int
     events: int
-    shown: str
+    caption: str
 
 
 def calibration_curve(
@@ -217,13 +217,18 @@ def calibration_curve(
     curve = SmoothCurve.of(outcome, risk, horizon, knots)
     low, high = np.quantile(risk, [0.01, 0.99])
     predicted = np.linspace(low, high, points if high > low else 1)
-    shown = [f"{curve.form}; 1st to 99th percentile of the predicted risks", curve.note]
+    caption = [
+        f"{curve.form}; 1st to 99th percentile of the predicted risks",
+        curve.note,
+    ]
     low_band, high_band = None, None
     parts = [curve.resampled(drawn, predicted) for drawn in resamples]
     if parts:
         resampled = np.concatenate(parts)
         usable = resampled[np.isfinite(resampled).all(axis=1)]
-        shown.append(f"band: pointwise 95 % of {len(usable)} resamples of the patients")
+        caption.append(
+            f"band: pointwise 95 % of {len(usable)} resamples of the patients"
+        )
         if len(usable) > 1:
             tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
             low_band, high_band = np.quantile(usable, tails, axis=0)
@@ -235,7 +240,7 @@ def calibration_curve(
         horizon=horizon,
         n=len(outcome),
         events=curve.events,
-        shown=joined(*shown),
+        caption=joined(*caption),
     )
 
 
