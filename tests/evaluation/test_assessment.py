@@ -19,6 +19,7 @@ from survfuse.evaluation.folds import Fold, Tabulated, folds_of
 from survfuse.evaluation.training_variance import chance_share
 from survfuse.metrics import Estimate
 from survfuse.survival.curves import SurvivalCurves
+from survfuse.survival.right_censored import Outcome
 
 SCALE = Scale((10.0, 30.0), 30.0, draws=0, times=TIMES)
 GRID = np.array([10.0, 20.0, 30.0])
@@ -418,3 +419,20 @@ def test_a_fold_that_nobody_survives_counts_in_the_mean() -> None:
     ]
     assert found.note == ""
     assert found.value == pytest.approx(pooled, abs=0.01)
+
+
+def test_outcomes_are_validated_once_per_fold(monkeypatch: pytest.MonkeyPatch) -> None:
+    validated = []
+    validate = Outcome.of.__func__  # type: ignore[attr-defined]
+
+    def of(cls: type[Outcome], time: Any, event: Any) -> Outcome:
+        validated.append(time)
+        return validate(cls, time, event)  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(Outcome, "of", classmethod(of))
+    folds = crossed(predicted())
+    assess(folds, SCALE)
+    for fold in folds:
+        assert fold.train is not None
+        for column in (fold.time, fold.train[0]):
+            assert sum(column is time for time in validated) == 1

@@ -7,7 +7,7 @@ compared, and averaged. Its standard error comes from influence functions; "sd o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -27,7 +27,7 @@ from survfuse.survival.estimate import LEVEL, SMALLEST_SE, Basis, Estimate, join
 __all__ = ["DEFAULT", "WAYS", "Interval", "difference", "estimate", "holm", "mean_of"]
 
 MOST_NOTES = 3
-Statistic = Callable[[Fold], Score]
+Scored = list[tuple[Fold, Score]]  # of one repeat
 
 
 def estimate(
@@ -56,9 +56,25 @@ def estimate(
     at = model.at(horizon)
     if metric.pooled is not None:
         return metric.pooled(model, at)
-    compute = metric.influence
-    assert compute is not None
-    return _over_folds(metric, model, at, lambda fold: compute(fold, at))
+    basis = model.basis(metric.assumptions, metric.until(at))
+    scores, left_out = _scores(model.folds, metric, at)
+    if not scores:
+        why = "; ".join(left_out[:MOST_NOTES]) or "there is no fold"
+        return basis.missing(joined(why, metric.note(at)))
+    bootstrap = model.scale.interval.kind == "bootstrap"
+    note = joined(
+        shortened(left_out),
+        WAYS["bootstrap"] if bootstrap else "",
+        metric.note(at),
+        *_fold_notes(scores, len(model.folds)),
+    )
+    value = _mean(scores)
+    if bootstrap:
+        values = list(_resampled(model, metric, at))
+        return _bootstrapped(basis, value, values, model, metric.limits, note)
+    variance = np.mean([_variance(repeat) for repeat in scores])
+    se = float(np.sqrt(variance * _widening(model)))
+    return basis.around(value, se, metric.limits, logit=metric.logit, note=note)
 
 
 def difference(
@@ -80,11 +96,10 @@ def difference(
     others = {first.place: second for first, second in pairs}
     if chance is None:
         chance = chance_share_of_difference(firsts, tuple(others.values()))
-    model = ModelFolds(firsts, scale, tuple(b), chance)
-    at, compute = model.at(), metric.influence
+    compute = metric.influence
     assert compute is not None
 
-    def minus(fold: Fold) -> Score:
+    def minus(fold: Fold, at: At) -> Score:
         other = _same_rows(others[fold.place], fold)
         one, two = compute(fold, at), compute(other, at)
         return one._replace(
@@ -93,8 +108,9 @@ def difference(
         )
 
     low, high = metric.limits
-    signed = replace(metric, limits=(low - high, high - low), logit=False)
-    return _over_folds(signed, model, at, minus)
+    limits = (low - high, high - low)
+    signed = replace(metric, influence=minus, limits=limits, logit=False)
+    return estimate(signed, ModelFolds(firsts, scale, tuple(b), chance))
 
 
 def _same_rows(other: Fold, fold: Fold) -> Fold:
@@ -105,41 +121,19 @@ def _same_rows(other: Fold, fold: Fold) -> Fold:
     return other.select(np.array([row[patient] for patient in fold.patient_id]))
 
 
-def _over_folds(metric: Metric, model: ModelFolds, at: At, one: Statistic) -> Estimate:
-    """Average a statistic over folds, then over repeats."""
-    basis = model.basis(metric.assumptions, metric.until(at))
-    scores, left_out = _scores(model.folds, one)
-    if not scores:
-        why = "; ".join(left_out[:MOST_NOTES]) or "there is no fold"
-        return basis.missing(joined(why, metric.note(at)))
-    interval, value, notes = model.scale.interval, _mean(scores), [shortened(left_out)]
-    if interval.kind == "bootstrap":
-        notes.append(WAYS["bootstrap"])
-    notes += [metric.note(at), *_fold_notes(scores, len(model.folds))]
-    if interval.kind == "bootstrap":
-        return _bootstrapped(model, one, value, basis, metric.limits, joined(*notes))
-    variance = np.mean([_variance(repeat) for repeat in scores])
-    se = float(np.sqrt(variance * _widening(model)))
-    return basis.around(
-        value,
-        se,
-        metric.limits,
-        logit=metric.logit,
-        note=joined(*notes),
-    )
-
-
-Scored = list[tuple[Fold, Score]]  # of one repeat
-
-
-def _scores(folds: Sequence[Fold], one: Statistic) -> tuple[list[Scored], list[str]]:
+def _scores(
+    folds: Sequence[Fold],
+    metric: Metric,
+    at: At,
+) -> tuple[list[Scored], list[str]]:
     """Score of every fold that has one, by repeat, and why others have none."""
+    assert metric.influence is not None
     scores, left_out = [], []
     for repeat in repeats_of(folds):
         scored: Scored = []
         for fold in repeat:
             try:
-                scored.append((fold, one(fold)))
+                scored.append((fold, metric.influence(fold, at)))
             except NotComputableError as why:
                 label = "" if len(folds) == 1 else f"{fold.label} left out: "
                 left_out.append(f"{label}{why}")
@@ -199,31 +193,26 @@ def _widening(model: ModelFolds) -> float:
 
 
 def _bootstrapped(
-    model: ModelFolds,
-    one: Statistic,
-    value: float,
     basis: Basis,
+    value: float,
+    resampled: Sequence[float],
+    model: ModelFolds,
     limits: tuple[float, float],
     note: str,
 ) -> Estimate:
-    """Percentiles over resamples of patients; a patient counts alike in every repeat."""
-    interval = model.scale.interval
-    values = list(_resampled(model.folds, one, interval))
-    if len(values) < interval.draws / 2:
+    """Percentiles over resamples of patients."""
+    if len(resampled) < model.scale.interval.draws / 2:
         return basis.without_se(value, joined(note, "too few resamples had a value"))
-    se = float(np.std(values, ddof=1))
+    se = float(np.std(resampled, ddof=1))
     if not se >= SMALLEST_SE:
         return basis.around(value, se, note=note)
-    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]).tolist()
+    low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]).tolist()
     return basis.estimate(value, se, max(low, limits[0]), min(high, limits[1]), note)
 
 
-def _resampled(
-    folds: Sequence[Fold],
-    one: Statistic,
-    interval: Interval,
-) -> Iterator[float]:
-    """Values in resamples of the patients that have one."""
+def _resampled(model: ModelFolds, metric: Metric, at: At) -> Iterator[float]:
+    """Values in resamples that have one; a patient counts alike in every repeat."""
+    interval, folds = model.scale.interval, model.folds
     generator = np.random.default_rng(interval.seed)
     everyone = np.unique(np.concatenate([fold.patient_id for fold in folds]))
     rows = [np.searchsorted(everyone, fold.patient_id) for fold in folds]
@@ -235,7 +224,7 @@ def _resampled(
             picked = np.repeat(np.arange(len(fold)), times[own])
             if len(picked):
                 resample.append(fold.select(picked))
-        scores, _ = _scores(resample, one)
+        scores, _left_out = _scores(resample, metric, at)
         if scores:
             yield _mean(scores)
 

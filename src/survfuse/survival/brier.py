@@ -14,6 +14,7 @@ of these same patients, the derivative of its Brier score by its height is 0.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -248,14 +249,7 @@ def _read(
     return weights, as_survival(survival, len(outcome), weights.times)
 
 
-def _read_integral(
-    time: ArrayLike,
-    event: ArrayLike,
-    survival: ArrayLike,
-    times: ArrayLike,
-    train: Train | None,
-) -> tuple[CensoringWeights, FloatArray]:
-    return _read(time, event, survival, times, train, increasing=True)
+_read_integral = partial(_read, increasing=True)
 
 
 def _integral(
