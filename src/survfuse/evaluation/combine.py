@@ -255,6 +255,6 @@ def mean_of(estimates: Sequence[Estimate]) -> Estimate:
     means = np.mean(np.ascontiguousarray(columns), axis=1)
     means[1] = np.sqrt(means[1])
     value, se, low, high = [None if np.isnan(m) else m for m in means.tolist()]
-    notes = [note for note in dict.fromkeys(e.note for e in estimates) if note]
+    notes = list(dict.fromkeys(e.note for e in estimates if e.note))
     note = joined(*notes[:MOST_NOTES])
     return replace(known[0], value=value, se=se, low=low, high=high, note=note)

@@ -106,9 +106,7 @@ def evaluate(
     training = None if train is None else read_outcome(train)
     models = _Models(training, list(predictions.notes))
     own = name or predictions.models[0] or MODEL
-    names = [own, *(model or MODEL for model in predictions.models[1:])]
-    for label, model in zip(names, predictions.models, strict=True):
-        models.add(label, predictions, model)
+    models.add_all(own, predictions)
     for label, file in (against or {}).items():
         models.add_file(label, file)
     if reference is not None and reference not in models.folds:
@@ -167,6 +165,13 @@ class _Models:
             table["log_risk"] = np.nan
         table = table.assign(predicted_time=np.nan, event=table["event"].astype(int))
         self.tables[name] = table[[*OWN_COLUMNS, *map(column, predictions.times)]]
+
+    def add_all(self, name: str, predictions: ExternalPredictions) -> None:
+        """Add all models of a file, the first of them under `name`."""
+        first, *others = predictions.models
+        self.add(name, predictions, first)
+        for other in others:
+            self.add(other or MODEL, predictions, other)
 
     def add_file(self, name: str, path: Path | str) -> None:
         """Add the only model of a file."""
