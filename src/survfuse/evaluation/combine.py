@@ -245,7 +245,7 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 
 
 def mean_of(estimates: Sequence[Estimate]) -> Estimate:
-    """Average a metric that was computed once per repeat: the same patients, so no narrower for it."""
+    """Average a metric computed once per repeat: the same patients, so not narrower."""
     known = [e for e in estimates if e.value is not None]
     if not known:
         return estimates[0]

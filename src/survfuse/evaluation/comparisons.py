@@ -1,4 +1,4 @@
-"""Differences between models, and what each modality adds: paired on the same patients and folds."""
+"""Differences between models, and what each modality adds, paired by patient and fold."""
 
 from __future__ import annotations
 

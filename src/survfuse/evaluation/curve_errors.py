@@ -180,5 +180,5 @@ register(
 
 
 def isbs(folds: Sequence[Fold], scale: Scale, chance: float | None = None) -> Estimate:
-    """Integrated Brier score from the first time of the grid to τ, or as far as the curves are known."""
+    """Integrated Brier score over the grid, as far as the curves are known."""
     return estimate(ISBS, ModelFolds(folds, scale, chance=chance))

@@ -1,4 +1,4 @@
-"""The times at which survival is predicted and assessed, chosen before any prediction is looked at."""
+"""Times at which survival is predicted and assessed, chosen without any prediction."""
 
 from __future__ import annotations
 

@@ -76,7 +76,8 @@ class ExternalPredictions:
             filled = part.notna().all().to_numpy(bool)
             times = np.array(self.times)[filled]
             survival = part.to_numpy(float)[:, filled]
-            curves[place] = Tabulated(times, survival) if len(times) else None  # type: ignore[index]
+            tabulated = Tabulated(times, survival) if len(times) else None
+            curves[place] = tabulated  # type: ignore[index]
         training = None if train is None else dict.fromkeys(curves, train)
         return folds_of(table, curves, training)
 

@@ -247,7 +247,7 @@ def _outcome(table: pd.DataFrame) -> TimeEvent:
 
 
 def patients_of(folds: Iterable[Fold], until: float | None = None) -> tuple[int, int]:
-    """How many patients, and how many of them with the event (up to a time); each is counted once."""
+    """How many patients, and how many with the event (up to a time), counted once each."""
     had_event: dict[Any, bool] = {}
     for fold in folds:
         event = fold.event

@@ -206,7 +206,7 @@ class ModelFolds:
 
     @cached_property
     def _grid(self) -> tuple[FloatArray, str]:
-        """Grid as far as all curves and the censoring weights of all folds are known, and a note."""
+        """Grid as far as the curves and censoring weights of all folds are known, and a note."""
         reach, grid = self.scale.tau, self.scale.grid
         for fold in (*self.folds, *self.other):
             if fold.curves is not None:

@@ -32,7 +32,7 @@ Rows = list[dict[str, Any]]
 
 
 def null_folds(folds: Sequence[Fold]) -> tuple[Fold, ...]:
-    """Give every patient the Kaplan–Meier curve of the training patients (of these, where there are none)."""
+    """Give every patient the Kaplan–Meier curve of those who give the censoring weights."""
     null = []
     for fold in folds:
         tally, n = Tally.of(fold.censoring_source), len(fold)
@@ -43,7 +43,7 @@ def null_folds(folds: Sequence[Fold]) -> tuple[Fold, ...]:
 
 
 def over_time(models: Models, null: Sequence[Fold], scale: Scale) -> Rows:
-    """AUC and Brier score at evenly spaced times up to τ, and the Brier score of the Kaplan–Meier curve.
+    """AUC and Brier score at times up to τ, and the Brier score of the Kaplan–Meier curve.
 
     Returns
     -------
@@ -70,7 +70,7 @@ def _interval(e: Estimate) -> dict[str, float | None]:
 
 
 def calibration_tables(models: Models, scale: Scale) -> tuple[Rows, Rows]:
-    """Smooth calibration curves with bootstrap bands, and histograms of the predictions, at every horizon.
+    """Smooth calibration curves with bands, and histograms of the predictions, by horizon.
 
     The first repeat is drawn: every patient once.
 

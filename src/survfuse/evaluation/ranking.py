@@ -89,7 +89,7 @@ register(
         RANKING,
         HIGHER,
         "Cumulative/dynamic: those with the event by then against the rest.",
-        "weighted by the inverse probability of censoring; of the curves where there is no log-risk",
+        "weighted by inverse probability of censoring; of the curves where there is no log-risk",
         needs=("log_risk", "survival"),
         at_horizon=True,
         influence=_auc,

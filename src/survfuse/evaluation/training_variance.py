@@ -1,4 +1,4 @@
-"""How much of a risk is chance: the share that changes with the patients who trained the network."""
+"""The share of a risk that changes with the patients who trained the network."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _unstable(
     folds: Sequence[Fold],
     value: Callable[[Sequence[Fold]], FloatArray],
 ) -> float:
-    """Share of the variance of a patient's value that changes between training sets without overlap."""
+    """Share of a value's variance that changes between training sets without overlap."""
     repeats = repeats_of(folds)
     if all(len(part) == 1 for part in repeats):
         return 0.0

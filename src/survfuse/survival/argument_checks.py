@@ -279,7 +279,7 @@ def as_survival_at(
     patients: int,
     name: str = "survival",
 ) -> FloatArray:
-    """Convert to predicted survival at one time, (patients,); refuses what :func:`as_survival` refuses."""
+    """Convert to predicted survival at one time, (patients,); see :func:`as_survival`."""
     return as_survival(survival, patients, np.zeros(1), name)[:, 0]
 
 
@@ -306,7 +306,8 @@ def _refuse_rising(values: FloatArray, times: FloatArray, name: str) -> None:
             raise InputError(
                 f"{name} must never rise with time; in row {row} it is {values[row, column]:.4g} at"
                 f" t = {times[column]:g} and was {lowest[row]:.4g} before (rows {listed(rises)})."
-                " Is it the probability of the event (then give 1 minus it), or are patients the columns?",
+                " Is it the probability of the event (then give 1 minus it),"
+                " or are patients the columns?",
             )
         lowest = np.minimum(lowest, values[:, column])
 

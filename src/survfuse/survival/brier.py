@@ -29,7 +29,10 @@ from survfuse.survival.estimate import Basis, Estimate
 from survfuse.survival.follow_up import Train, as_train
 from survfuse.survival.right_censored import Outcome, Tally
 
-NO_NULL = "the Kaplan–Meier curve makes no error up to t = {t:g}, so there is nothing to compare with"
+NO_NULL = (
+    "the Kaplan–Meier curve makes no error up to t = {t:g},"
+    " so there is nothing to compare with"
+)
 BRIER_LIMITS = (0.0, np.inf)  # weights can lift it above 1
 IPA_LIMITS = (-np.inf, 1.0)
 Influence = tuple[float, FloatArray]
@@ -76,7 +79,7 @@ def brier_influence(
     times: ArrayLike,
     train: Train | None = None,
 ) -> tuple[FloatArray, FloatArray]:
-    """Brier scores (times,) and each patient's influence on them (patients, times), to combine folds.
+    """Brier scores (times,) and influences on them (patients, times), to combine folds.
 
     Parameters
     ----------
@@ -98,7 +101,7 @@ def ipa(
     times: ArrayLike,
     train: Train | None = None,
 ) -> list[Estimate]:
-    """Index of prediction accuracy at each horizon: 1 is perfect, 0 is the Kaplan–Meier curve, less is harm.
+    """Index of prediction accuracy at each horizon: 1 is perfect, 0 the Kaplan–Meier curve.
 
     Parameters
     ----------
@@ -144,7 +147,7 @@ def integrated_brier(
     times: ArrayLike,
     train: Train | None = None,
 ) -> Estimate:
-    """Integrated Brier score: the mean of Brier(t) from the first horizon to the last, by trapezoids.
+    """Mean of Brier(t) from the first horizon to the last, by trapezoids.
 
     Parameters
     ----------

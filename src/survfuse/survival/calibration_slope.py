@@ -30,8 +30,14 @@ from survfuse.survival.right_censored import Outcome
 
 ASSUMES_OE = "censoring is independent of the event times, given the predicted hazards"
 ASSUMES_OE_AT = "censoring is independent of the risks and of the event times"
-ALL_ILL = "Kaplan-Meier has fallen to 0, where its error is not defined, so no interval can be given"
-ASSUMES_SLOPE = "proportional hazards in the log-risk; censoring is independent of the event times, given it"
+ALL_ILL = (
+    "Kaplan-Meier has fallen to 0, where its error is not defined,"
+    " so no interval can be given"
+)
+ASSUMES_SLOPE = (
+    "proportional hazards in the log-risk;"
+    " censoring is independent of the event times, given it"
+)
 
 
 def observed_expected(
@@ -228,7 +234,7 @@ class _Strata:
 
 
 def _slope(outcome: Outcome, risk: FloatArray, member: IntArray) -> tuple[float, float]:
-    """Slope and its standard error; raises NotComputableError with the reason where there is none."""
+    """Slope and its standard error; raises NotComputableError where there is none."""
     if outcome.events == 0:
         raise NotComputableError("no event, so no slope can be fitted")
     centred = risk - (np.bincount(member, weights=risk) / np.bincount(member))[member]
@@ -257,7 +263,8 @@ def _hazards(cumulative_hazard: ArrayLike, patients: int) -> FloatArray:
     hazard = as_floats(cumulative_hazard, "cumulative_hazard")
     if len(hazard) != patients:
         raise InputError(
-            f"cumulative_hazard must have one row per patient: expected {patients}, got {len(hazard)}",
+            f"cumulative_hazard must have one row per patient: expected {patients},"
+            f" got {len(hazard)}",
         )
     bad = np.flatnonzero(~(np.isfinite(hazard) & (hazard >= 0)))
     if len(bad):

@@ -241,7 +241,7 @@ class CensoringWeights:
         return _Leaving.of(self.outcome)
 
     def _followed_longer(self, share: FloatArray) -> FloatArray:
-        """Sum of the shares of patients followed beyond u, (censoring times, times); 0 where u > t."""
+        """Shares of patients followed beyond u, summed, (censoring times, times); 0 where u > t."""
         leaving = self._leaving
         tail = np.zeros((len(share) + 1, share.shape[1]))
         np.cumsum(share[leaving.order[::-1]], axis=0, out=tail[1:])

@@ -59,12 +59,15 @@ def d_calibration(
         " the power is low where that is much, so a large p-value does not show calibration"
     )
     if expected < 5:
-        note += f"; fewer than 5 patients per bin ({expected:.2g}), where the χ² is only approximate"
+        note += (
+            f"; fewer than 5 patients per bin ({expected:.2g}),"
+            " where the χ² is only approximate"
+        )
     return basis.without_se(float(stats.chi2.sf(chi2, bins - 1)), note)
 
 
 def _counts(outcome: Outcome, survival: FloatArray, bins: int) -> FloatArray:
-    """Patients per bin, (bins,); a censored one lies evenly over [0, S(T)], where its event will fall."""
+    """Patients per bin, (bins,); a censored one is spread evenly over [0, S(T)]."""
     edges = np.arange(bins + 1) / bins
     own = np.minimum(np.searchsorted(edges, survival, side="right") - 1, bins - 1)
     counts = np.bincount(own[outcome.event], minlength=bins).astype(np.float64)

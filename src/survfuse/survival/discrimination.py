@@ -136,7 +136,7 @@ def _pairs(
     of_event: FloatArray,
     beyond: BoolArray,
 ) -> tuple[float, FloatArray]:
-    """AUC of events against patients beyond, and each patient's share of its derivative, (patients,)."""
+    """AUC of events against patients beyond, and each patient's share of its derivative."""
     case, control = np.where(beyond, 0.0, of_event), beyond.astype(np.float64)
     cases, controls = case.sum(), control.sum()
     beaten = _below(rank, control) / controls  # by each patient's rank, were it a case

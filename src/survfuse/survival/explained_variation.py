@@ -130,7 +130,7 @@ def _share(
     note: str,
     assumptions: str,
 ) -> Estimate:
-    """Convert the signed standard deviation of the log-risk and its error to explained variation."""
+    """Convert the signed spread of the log-risk and its error to explained variation."""
     at = np.array([sd, sd - Z * error, sd + Z * error])
     value, low, high = (np.sign(at) * at**2 / (at**2 + ERROR_VARIANCE)).tolist()
     se = float(2 * abs(sd) * ERROR_VARIANCE / (sd**2 + ERROR_VARIANCE) ** 2 * error)

@@ -21,7 +21,10 @@ from survfuse.survival.estimate import Basis, Estimate
 from survfuse.survival.kaplan_meier_at import KaplanMeierAt
 from survfuse.survival.right_censored import Outcome
 
-ALL_ILL = "all the treated are taken to have the event by then: the interval holds only who is treated"
+ALL_ILL = (
+    "all the treated are taken to have the event by then:"
+    " the interval holds only who is treated"
+)
 ASSUMES = "censoring is independent of the event times among the treated"
 
 

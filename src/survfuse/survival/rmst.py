@@ -49,7 +49,7 @@ def rmst_difference(
     group: npt.ArrayLike,
     horizon: float,
 ) -> Estimate:
-    """Difference in restricted mean survival time between two groups, second − first in sorted order.
+    """Difference in restricted mean survival time of two groups, second − first as sorted.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Smooth calibration at a horizon: ICI, E50, E90 and the calibration curve (Austin and others 2020).
+"""Smooth calibration at a horizon: ICI, E50, E90 and the curve (Austin and others 2020).
 
 The observed risk is a smooth function of the predicted one, from a Cox model of the
 outcome on a restricted cubic spline of log(−log(1 − predicted risk)). ICI, E50 and E90
@@ -109,7 +109,7 @@ def e90(
     bootstrap: int = 0,
     seed: int = 0,
 ) -> list[Estimate]:
-    """90 % quantile of |observed − predicted risk| over patients; everything else as in :func:`ici`."""
+    """90 % quantile of |observed − predicted risk| over patients; else as in :func:`ici`."""
     return calibration_errors(time, event, survival, times, knots, bootstrap, seed)[
         "e90"
     ]
@@ -227,7 +227,7 @@ def calibration_curve(
         resampled = np.concatenate(parts)
         usable = resampled[np.isfinite(resampled).all(axis=1)]
         caption.append(
-            f"band: pointwise 95 % of {len(usable)} resamples of the patients"
+            f"band: pointwise 95 % of {len(usable)} resamples of the patients",
         )
         if len(usable) > 1:
             tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
