@@ -18,7 +18,7 @@ from typing import Any
 
 import survfuse as sf
 from survfuse.datasets import simulate
-from survfuse.survival.concordance import concordance_influence
+from survfuse.survival.concordance import ComparablePairs
 from survfuse.survival.cox import fit_cox
 from survfuse.training.loop import train
 
@@ -26,7 +26,7 @@ PACKAGE = str(Path(sf.__file__).parent)
 TARGETS: dict[str, Callable[..., Any]] = {
     "a training epoch": train,
     "a ridge fit": fit_cox,
-    "a concordance": concordance_influence,
+    "a concordance": ComparablePairs.concordance,
 }
 
 

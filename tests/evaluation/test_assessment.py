@@ -10,14 +10,16 @@ import pytest
 
 from predicted import TIMES, crossed, fold_of, predicted
 from survfuse import metrics
-from survfuse.evaluation.assessment import assess, isbs_difference
+from survfuse.evaluation.assessment import assess
 from survfuse.evaluation.assessment_settings import Scale
 from survfuse.evaluation.combine import Interval
+from survfuse.evaluation.comparisons import delta_isbs
 from survfuse.evaluation.fold_calibration import expected_events, slope
 from survfuse.evaluation.folds import Fold, Tabulated, folds_of
 from survfuse.evaluation.training_variance import chance_share
 from survfuse.metrics import Estimate
 from survfuse.survival.curves import SurvivalCurves
+from survfuse.survival.right_censored import Outcome
 
 SCALE = Scale((10.0, 30.0), 30.0, draws=0, times=TIMES)
 GRID = np.array([10.0, 20.0, 30.0])
@@ -281,7 +283,7 @@ def test_the_end_of_all_follow_up_is_told_once_for_all_folds() -> None:
     for metric in ("auc_30", "brier_30", "ipa_30", "isbs", "integrated_ipa"):
         assert found[metric].value is not None
         assert found[metric].note.count("everyone's follow-up ends by t = 30") == 1
-    again = isbs_difference(crossed(ended(30.0)), crossed(ended(30.0)), SCALE)
+    again = delta_isbs(crossed(ended(30.0)), crossed(ended(30.0)), SCALE)
     assert again.value == 0
     assert "everyone's follow-up ends by t = 30" in again.note
 
@@ -380,7 +382,7 @@ def test_each_fold_has_a_baseline_of_its_own() -> None:
 
 def test_the_difference_of_errors_turns_over() -> None:
     a, b = crossed(predicted()), crossed(predicted(seed=1, noise=2))
-    there, back = isbs_difference(a, b, SCALE), isbs_difference(b, a, SCALE)
+    there, back = delta_isbs(a, b, SCALE), delta_isbs(b, a, SCALE)
     x, y = assess(a, SCALE)["isbs"].value, assess(b, SCALE)["isbs"].value
     assert x is not None
     assert y is not None
@@ -417,3 +419,20 @@ def test_a_fold_that_nobody_survives_counts_in_the_mean() -> None:
     ]
     assert found.note == ""
     assert found.value == pytest.approx(pooled, abs=0.01)
+
+
+def test_outcomes_are_validated_once_per_fold(monkeypatch: pytest.MonkeyPatch) -> None:
+    validated = []
+    validate = Outcome.of.__func__  # type: ignore[attr-defined]
+
+    def of(cls: type[Outcome], time: Any, event: Any) -> Outcome:
+        validated.append(time)
+        return validate(cls, time, event)  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(Outcome, "of", classmethod(of))
+    folds = crossed(predicted())
+    assess(folds, SCALE)
+    for fold in folds:
+        assert fold.train is not None
+        for column in (fold.time, fold.train[0]):
+            assert sum(column is time for time in validated) == 1

@@ -8,7 +8,6 @@ import pytest
 from predicted import COLUMNS, TIMES, crossed, fold_of, predicted
 from survfuse._errors import InputError, NotComputableError
 from survfuse.evaluation.folds import (
-    Stepped,
     Tabulated,
     folds_of,
     paired,
@@ -54,8 +53,8 @@ def test_no_times_are_no_columns() -> None:
     assert TABLE.at([]).shape == (2, 0)
 
 
-@pytest.mark.parametrize("curves", [TABLE, Stepped(STEPS)])
-def test_curves_are_selected_with_repeats(curves: Tabulated | Stepped) -> None:
+@pytest.mark.parametrize("curves", [TABLE, STEPS])
+def test_curves_are_selected_with_repeats(curves: Tabulated | SurvivalCurves) -> None:
     rows = np.array([1, 1, 0])
     np.testing.assert_array_equal(
         curves.select(rows).at([4, 7]),
@@ -64,7 +63,7 @@ def test_curves_are_selected_with_repeats(curves: Tabulated | Stepped) -> None:
 
 
 def test_steps_are_the_curves_themselves() -> None:
-    curves = Stepped(STEPS)
+    curves = STEPS
     for time in (0.5, 2.0, 4.9, 5.0, 8.0):
         np.testing.assert_array_equal(
             curves.own(np.full(2, time)),
@@ -76,7 +75,7 @@ def test_steps_are_the_curves_themselves() -> None:
 
 
 def test_curves_without_a_step_are_1() -> None:
-    flat = Stepped(SurvivalCurves(np.empty(0), np.empty((2, 0)), 3.0))
+    flat = SurvivalCurves(np.empty(0), np.empty((2, 0)), 3.0)
     np.testing.assert_array_equal(flat.own(np.array([1.0, 9.0])), [1.0, 1.0])
 
 

@@ -10,10 +10,11 @@ import pytest
 from predicted import crossed, fold_of, predicted
 from survfuse import metrics
 from survfuse.evaluation import performance
-from survfuse.evaluation.assessment import brier_at
+from survfuse.evaluation.assessment import cards
 from survfuse.evaluation.assessment_settings import Scale
-from survfuse.evaluation.combine import Interval
+from survfuse.evaluation.combine import Interval, estimate
 from survfuse.evaluation.folds import Fold
+from survfuse.evaluation.metric_registry import ModelFolds
 from survfuse.report.performance import LISTS, SCHEMA
 from survfuse.survival.curves import kaplan_meier
 
@@ -64,7 +65,8 @@ def test_curves_over_time() -> None:
         ("a", "auc"), ("a", "brier"), ("b", "auc"), ("b", "brier"), ("km", "brier"),
     }  # fmt: skip
     km = frame[(frame["model"] == "km") & (frame["time"] == 30.0)]["value"].item()
-    assert km == brier_at(NULL, 30.0, SCALE.interval, 0.0).value
+    (brier,) = cards(["brier"])
+    assert km == estimate(brier, ModelFolds(NULL, SCALE, chance=0.0), 30.0).value
     assert sorted(set(frame["time"])) == pytest.approx(list(np.linspace(1.5, 30, 20)))
 
 

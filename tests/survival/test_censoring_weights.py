@@ -5,9 +5,9 @@ import pytest
 
 from survfuse._errors import InputError, NotComputableError
 from survfuse.survival.argument_checks import as_horizons, as_survival
-from survfuse.survival.censoring_weights import CensoringWeights
+from survfuse.survival.censoring_weights import AtHorizons, CensoringWeights
 from survfuse.survival.curves import censoring_survival
-from survfuse.survival.follow_up import known_up_to
+from survfuse.survival.follow_up import as_train
 from survfuse.survival.right_censored import Outcome
 
 TWO = np.array([1.0, 2.0])
@@ -27,7 +27,8 @@ def slow_influence(time, event, share, t, n):
 
 
 def weights_of(time, event, times, train=None):
-    return CensoringWeights.of(Outcome.of(time, event), times, train)
+    horizons = as_horizons(times)
+    return CensoringWeights.of(Outcome.of(time, event), horizons, as_train(train))
 
 
 def test_events_count_by_the_left_limit_and_survivors_by_the_value():
@@ -42,7 +43,7 @@ def test_events_count_by_the_left_limit_and_survivors_by_the_value():
         [True, True, False],
         [True] * 3,
     ]
-    assert w.events == [1, 2, 2]
+    assert w.events.tolist() == [1, 2, 2]
 
 
 def test_the_weights_sum_to_the_number_of_patients(monthly):
@@ -57,7 +58,7 @@ def test_training_patients_give_the_weights(monthly):
     train = (time[:70] + 1, event[:70])
     w = weights_of(time[70:], event[70:], [3.0, 9.0], train)
     g = censoring_survival(*train)
-    assert not w.own
+    assert w.training is not None
     assert w.of_event == pytest.approx(event[70:] / g.left(time[70:]))
     assert w.of_beyond == pytest.approx(1 / g([3, 9]))
 
@@ -120,12 +121,12 @@ def test_a_horizon_that_cannot_be_weighed_says_why(time, event, t, train, why):
     assert why in w.why[0]
     assert not w.known.any()
     with pytest.raises(NotComputableError, match=r"^(t = |there are no)"):
-        w.demand()
+        AtHorizons(w, np.zeros(0), np.zeros((len(w), 0))).at_all()
 
 
 def test_the_last_follow_up_is_known_where_it_is_an_event():
     w = weights_of([1, 2, 3], [1, 0, 1], [3])
-    assert w.why == ("",)
+    assert w.why.tolist() == [""]
     assert w.of_event == pytest.approx([1, 0, 2])
 
 
@@ -180,11 +181,9 @@ def test_the_influence_where_all_follow_up_ends_is_that_just_before(monthly):
     assert found[0][1] == pytest.approx(found[1][1], abs=1e-14)
 
 
-def test_known_up_to_is_the_last_follow_up_of_whoever_gives_the_censoring_curve():
-    time = np.array([1.0, 4.0])
-    assert known_up_to(time) == 4
-    assert known_up_to(time, ([2.0, 3.0], [1, 0])) == 3
-    assert known_up_to(time[:0]) == 0
+def test_follow_up_ends_with_its_last_time():
+    assert Outcome.of([1.0, 4.0], [1, 0]).last == 4
+    assert Outcome.of([], []).last == 0
 
 
 def test_a_restriction_names_the_last_horizon_and_the_reason():
@@ -198,7 +197,9 @@ def test_a_restriction_names_the_last_horizon_and_the_reason():
 
 
 def test_an_earlier_reason_stays():
-    w = weights_of([1, 2, 3], [1, 0, 1], [1, 4]).unless([True, True], "not at {t}")
+    w = weights_of([1, 2, 3], [1, 0, 1], [1, 4]).unless(
+        np.array([True, True]), "not at {t:g}"
+    )
     assert w.why[0] == "not at 1"
     assert "beyond all follow-up" in w.why[1]
 

@@ -299,8 +299,8 @@ def test_a_calibration_curve_for_a_figure():
     assert (curve.observed < curve.high).all()
     assert curve.observed[0] > curve.predicted[0]
     assert curve.observed[-1] < curve.predicted[-1]
-    assert "3 knots" in curve.shown
-    assert "200 resamples" in curve.shown
+    assert "3 knots" in curve.caption
+    assert "200 resamples" in curve.caption
     plain = calibration_curve(time, event, survival, 5, bootstrap=0)
     assert plain.low is None
     assert len(plain.predicted) == 100

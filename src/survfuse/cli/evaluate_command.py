@@ -1,8 +1,9 @@
-"""The verb that judges predictions of any program: evaluate."""
+"""The command that evaluates predictions of any program: evaluate."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -44,7 +45,7 @@ def evaluate(
     ] = None,
     horizons: Annotated[
         list[float] | None,
-        typer.Option("--horizon", help="Time to judge at. Repeatable."),
+        typer.Option("--horizon", help="Time to evaluate at. Repeatable."),
     ] = None,
     tau: Annotated[
         float | None,
@@ -65,7 +66,7 @@ def evaluate(
         typer.Option("--json", help="Also write the metrics to this file."),
     ] = None,
 ) -> None:
-    """Judge predictions that any program wrote: ranking, error, calibration, net benefit, with intervals.
+    """Evaluate predictions of any program: ranking, error, calibration, with intervals.
 
     Every metric is a number with its interval and note, or "not computable" and why.
     """
@@ -73,7 +74,7 @@ def evaluate(
     from survfuse._places import disk_errors
     from survfuse._storage import write_json
     from survfuse.evaluation.combine import WAYS, Interval
-    from survfuse.evaluation.predictions import evaluate as judge
+    from survfuse.evaluation.predictions import evaluate as compute
     from survfuse.evaluation.result import try_metrics, try_run_folder
     from survfuse.report import try_page
 
@@ -84,16 +85,16 @@ def evaluate(
         try_page(out)
     if json is not None:
         try_metrics(json)
-    beside = {}
+    others = {}
     for text in against or []:
-        word, mark, file = text.partition("=")
-        if not (word and mark and file):
+        label, mark, file = text.partition("=")
+        if not (label and mark and file):
             raise ConfigError(f"--against {text}: expected NAME=FILE")
-        beside[word] = Path(file)
-    result = judge(
+        others[label] = Path(file)
+    result = compute(
         predictions,
         train=train,
-        against=beside,
+        against=others,
         reference=reference,
         horizons=horizons,
         tau=tau,
@@ -115,77 +116,75 @@ def evaluate(
 def show(result: Any) -> None:
     """Print every metric of every model, and why those without a value have none."""
     from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
 
     from survfuse.evaluation.folds import patients_of
+    from survfuse.survival.estimate import Estimate
 
     console = Console(width=None if sys.stdout.isatty() else 110)
     notes: dict[str, int] = {}
     for model, metrics in result.estimates.items():
         patients, events = patients_of(result.folds[model])
-        head = f"{model}: {patients} patients, {events} events; times in {result.cohort['unit']}"
-        table = Table(title=Text(head), title_justify="left")
-        for column in ("metric", "value", "95% interval", "events", "notes"):
-            table.add_column(
-                column,
-                justify="left" if column == "metric" else "right",
-                no_wrap=True,
-            )
+        unit = result.cohort["unit"]
+        table = _table(
+            f"{model}: {patients} patients, {events} events; times in {unit}",
+            left=("metric",),
+            right=("value", "95% interval", "events", "notes"),
+        )
         for metric, estimate in metrics.items():
-            value, ends, marks = _cells(estimate, notes)
-            table.add_row(metric, value, ends, str(estimate.events), Text(marks))
+            value, interval, marks = _cells(estimate, notes)
+            table.add_row(metric, value, interval, str(estimate.events), marks)
         console.print(table)
     if rows := result.performance["comparisons"]:
-        console.print(_beside(rows, notes))
+        table = _table(
+            f"{rows[0]['model']} minus the others, on the same patients",
+            left=("other", "of"),
+            right=("difference", "95% interval", "p (Holm)", "notes"),
+        )
+        for row in rows:
+            p = "" if row["p_holm"] is None else f"{row['p_holm']:.3f}"
+            for metric, adjusted in (("uno_c", p), ("isbs", "")):
+                value, interval, marks = _cells(
+                    Estimate(**row[f"delta_{metric}"]),
+                    notes,
+                )
+                name = _plain(row["reference"])
+                table.add_row(name, metric, value, interval, adjusted, marks)
+        console.print(table)
     for note, number in notes.items():
         typer.echo(f"[{number}] {note}")
     for note in result.record["notes"]:
         typer.echo(f"note: {note}")
 
 
-def _beside(rows: Any, notes: dict[str, int]) -> Any:
-    """Make the table of the model beside every other."""
+def _table(title: str, left: Sequence[str], right: Sequence[str]) -> Any:
+    """Table with these columns, aligned left and right."""
     from rich.table import Table
-    from rich.text import Text
 
-    from survfuse.survival.estimate import Estimate
-
-    table = Table(
-        title=Text(f"{rows[0]['model']} minus the others, on the same patients"),
-        title_justify="left",
-    )
-    for column in ("other", "of", "difference", "95% interval", "p (Holm)", "notes"):
-        table.add_column(
-            column,
-            justify="left" if column in {"other", "of"} else "right",
-            no_wrap=True,
-        )
-    for row in rows:
-        p = "" if row["p_holm"] is None else f"{row['p_holm']:.3f}"
-        for metric, adjusted in (("uno_c", p), ("isbs", "")):
-            value, ends, marks = _cells(Estimate(**row[f"delta_{metric}"]), notes)
-            table.add_row(
-                Text(row["reference"]),
-                metric,
-                value,
-                ends,
-                adjusted,
-                Text(marks),
-            )
+    table = Table(title=_plain(title), title_justify="left")
+    for column in left:
+        table.add_column(column, no_wrap=True)
+    for column in right:
+        table.add_column(column, justify="right", no_wrap=True)
     return table
 
 
-def _cells(estimate: Any, notes: dict[str, int]) -> tuple[str, str, str]:
-    """Write the value of an estimate, its interval, and the numbers of its notes, which grow by new ones."""
+def _plain(text: str) -> Any:
+    """Text without markup."""
+    from rich.text import Text
+
+    return Text(text)
+
+
+def _cells(estimate: Any, notes: dict[str, int]) -> tuple[str, str, Any]:
+    """Value of an estimate, its interval, and the numbers of its notes; new notes are added."""
     from survfuse.survival.estimate import rounded
 
-    told = [part for part in estimate.note.split("; ") if part]
-    marks = " ".join(f"[{notes.setdefault(part, len(notes) + 1)}]" for part in told)
+    numbers = []
+    for part in estimate.note.split("; "):
+        if part:
+            numbers.append(f"[{notes.setdefault(part, len(notes) + 1)}]")
     value = "not computable" if estimate.value is None else f"{estimate.value:.4f}"
-    known = estimate.low is not None and estimate.high is not None
-    return (
-        value,
-        f"{rounded(estimate.low)} to {rounded(estimate.high)}" if known else "",
-        marks,
-    )
+    interval = ""
+    if estimate.low is not None and estimate.high is not None:
+        interval = f"{rounded(estimate.low)} to {rounded(estimate.high)}"
+    return value, interval, _plain(" ".join(numbers))

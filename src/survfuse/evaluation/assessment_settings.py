@@ -1,21 +1,55 @@
-"""The times at which predictions are judged, and how their intervals are made."""
+"""The times at which predictions are assessed, and the method of their intervals."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from survfuse._types import FloatArray
-from survfuse.evaluation.combine import DEFAULT, Interval
 from survfuse.survival.ties import at_or_before
 
-GRID = 100  # times at which integrated scores look at a curve
+GRID = 100  # times of integrated scores
+Kind = Literal["influence", "nadeau_bengio", "bootstrap"]
+WAYS: Mapping[Kind, str] = {
+    "influence": (
+        "influence functions inside the test folds, widened by the share of each model's risks that"
+        " changes with its training patients (all of it where one split leaves that unknown)"
+    ),
+    "nadeau_bengio": (
+        "influence functions inside the test folds, widened by n_test/n_train (Nadeau and"
+        " Bengio 2003)"
+    ),
+    "bootstrap": "resampled patients, the fitted models held fixed",
+}
+
+
+@dataclass(frozen=True)
+class Interval:
+    """How intervals of cross-validated scores are computed.
+
+    Attributes
+    ----------
+    kind : {"influence", "nadeau_bengio", "bootstrap"}
+        See `WAYS`.
+    draws : int
+        Of the bootstrap.
+    seed : int
+    """
+
+    kind: Kind = "influence"
+    draws: int = 1000
+    seed: int = 0
+
+
+DEFAULT = Interval()
 
 
 @dataclass(frozen=True)
 class Scale:
-    """The times at which predictions are judged, fixed before any model is fitted.
+    """The times at which predictions are assessed, fixed before any model is fitted.
 
     Attributes
     ----------

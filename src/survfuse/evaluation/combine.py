@@ -1,148 +1,90 @@
 """From folds to one number with an interval: within folds, then over folds and repeats.
 
-A statistic is computed inside each test fold, so that risks of different networks
-are never compared, and averaged. Its standard error comes from influence
-functions; "sd over folds / sqrt(folds)" covers 40 % and is not used.
+A metric is computed inside each test fold, so that risks of different networks are never
+compared, and averaged. Its standard error comes from influence functions; "sd over folds
+/ sqrt(folds)" covers 40 % and is not used.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from survfuse._errors import NotComputableError
-from survfuse._types import FloatArray
-from survfuse.evaluation.folds import Fold, paired, patients_of, repeats_of
-from survfuse.evaluation.training_variance import (
-    chance_share,
-    chance_share_of_difference,
+from survfuse.evaluation.assessment_settings import DEFAULT, WAYS, Interval, Scale
+from survfuse.evaluation.folds import Fold, paired, repeats_of
+from survfuse.evaluation.metric_registry import (
+    At,
+    Metric,
+    ModelFolds,
+    Score,
 )
-from survfuse.survival.estimate import (
-    LEVEL,
-    SMALLEST_SE,
-    Estimate,
-    around,
-    joined,
-    not_computable,
-)
+from survfuse.evaluation.training_variance import chance_share_of_difference
+from survfuse.survival.estimate import LEVEL, SMALLEST_SE, Basis, Estimate, joined
 
-Influence = tuple[float, FloatArray]
-Statistic = Callable[[Fold], Influence]
-PairStatistic = Callable[[Fold, Fold], Influence]
-Kind = Literal["influence", "nadeau_bengio", "bootstrap"]
+__all__ = ["DEFAULT", "WAYS", "Interval", "difference", "estimate", "holm", "mean_of"]
+
 MOST_NOTES = 3
-WAYS: Mapping[Kind, str] = {
-    "influence": "influence functions inside the test folds, widened by the share of each model's risks that "
-    "changes with its training patients (all of it where one split leaves that unknown)",
-    "nadeau_bengio": "influence functions inside the test folds, widened by n_test/n_train (Nadeau and "
-    "Bengio 2003)",
-    "bootstrap": "resampled patients, the fitted models held fixed",
-}
+Scored = list[tuple[Fold, Score]]  # of one repeat
 
 
-@dataclass(frozen=True)
-class Interval:
-    """How intervals of cross-validated scores are made.
-
-    Attributes
-    ----------
-    kind : {"influence", "nadeau_bengio", "bootstrap"}
-        See `WAYS`.
-    draws : int
-        Of the bootstrap.
-    seed : int
-    """
-
-    kind: Kind = "influence"
-    draws: int = 1000
-    seed: int = 0
-
-
-DEFAULT = Interval()
-
-
-def over_folds(
-    folds: Sequence[Fold],
-    one: Statistic,
-    *,
-    limits: tuple[float, float] = (-np.inf, np.inf),
-    assumptions: str = "",
-    interval: Interval = DEFAULT,
-    chance: float | None = None,
-    logit: bool = False,
-    until: float | None = None,
+def estimate(
+    metric: Metric,
+    model: ModelFolds,
+    horizon: float | None = None,
 ) -> Estimate:
-    """Average a fold-wise statistic over folds, then over repeats, with its 95 % interval.
+    """Compute a metric of a model over all its folds, with its 95 % interval.
 
     Parameters
     ----------
-    folds : sequence of Fold
-    one : callable
-        Gives the value of a fold and each patient's influence on it, or raises
-        NotComputableError: then the fold is left out and named in the note.
-    limits : (float, float)
-        The values that are possible.
-    assumptions : str
-        Put into the estimate.
-    interval : Interval
-    chance : float, optional
-        Share of the risks that changes with the training patients (see
-        :func:`~survfuse.evaluation.training_variance.chance_share`), computed from `folds` where it is not given.
-    logit : bool
-        Make the interval on the logit scale.
-    until : float, optional
-        Time up to which events enter, where not all do; for their count.
+    metric : Metric
+    model : ModelFolds
+    horizon : float, optional
+        Of a metric at horizons.
 
     Returns
     -------
     Estimate
-        Its squared standard error is the variance of the mean over the folds of a repeat,
-        from influence functions, times ``1 + chance``. The first term alone would do if what
-        a network learned were the same for all training sets. Where it is chance, patients
-        that train one network test another and each pair of patients is counted in both
-        directions, which doubles the variance.
+        Of a metric with influence functions, its squared standard error is the variance of
+        the mean over the folds of a repeat, times ``1 + chance``. The first term alone would
+        do if what a network learned were the same for all training sets. Where it is
+        chance, patients that train one network test another and each pair of patients is
+        counted in both directions, which doubles the variance.
     """
-    n, events = patients_of(folds, until)
-    found, notes = _values(folds, one)
-    kept = [part for part in found if part]
-    if not kept:
-        why = "; ".join(notes[:MOST_NOTES]) or "there is no fold"
-        return not_computable(why, n, events, assumptions)
-    value = float(np.mean([np.mean([v for _, v, _ in part]) for part in kept]))
-    note = told(notes)
-    if interval.kind == "bootstrap":
-        return _bootstrapped(
-            folds,
-            one,
-            value,
-            interval,
-            (n, events),
-            limits,
-            joined(note, WAYS["bootstrap"]),
-        )
-    se = float(np.sqrt(_variance(kept) * _widening(folds, interval, chance)))
-    return around(
-        value,
-        se,
-        n,
-        events,
-        limits=limits,
-        logit=logit,
-        note=note,
-        assumptions=assumptions,
+    at = model.at(horizon)
+    if metric.pooled is not None:
+        return metric.pooled(model, at)
+    basis = model.basis(metric.assumptions, metric.until(at))
+    scores, left_out = _scores(model.folds, metric, at)
+    if not scores:
+        why = "; ".join(left_out[:MOST_NOTES]) or "there is no fold"
+        return basis.missing(joined(why, metric.note(at)))
+    bootstrap = model.scale.interval.kind == "bootstrap"
+    note = joined(
+        shortened(left_out),
+        WAYS["bootstrap"] if bootstrap else "",
+        metric.note(at),
+        *_fold_notes(scores, len(model.folds)),
     )
+    value = _mean(scores)
+    if bootstrap:
+        values = list(_resampled(model, metric, at))
+        return _bootstrapped(basis, value, values, model, metric.limits, note)
+    variance = np.mean([_variance(repeat) for repeat in scores])
+    se = float(np.sqrt(variance * _widening(model)))
+    return basis.around(value, se, metric.limits, logit=metric.logit, note=note)
 
 
-def over_pairs(
+def difference(
+    metric: Metric,
     a: Sequence[Fold],
     b: Sequence[Fold],
-    one: PairStatistic,
-    **how: object,
+    scale: Scale,
+    chance: float | None = None,
 ) -> Estimate:
-    """Average a statistic of two models on the same folds (see :func:`over_folds`).
+    """Compute a metric of `a` minus that of `b`, paired on the same patients and folds.
 
     Raises
     ------
@@ -150,20 +92,141 @@ def over_pairs(
         When the two do not hold the same patients in the same folds.
     """
     pairs = paired(a, b)
-    twins = {(first.repeat, first.fold): second for first, second in pairs}
     firsts = tuple(first for first, _ in pairs)
-    how.setdefault("chance", chance_share_of_difference(firsts, tuple(twins.values())))
+    others = {first.place: second for first, second in pairs}
+    if chance is None:
+        chance = chance_share_of_difference(firsts, tuple(others.values()))
+    compute = metric.influence
+    assert compute is not None
 
-    def both(fold: Fold) -> Influence:
-        twin = twins[fold.repeat, fold.fold]
-        if (
-            len(twin) != len(fold) or (twin.patient_id != fold.patient_id).any()
-        ):  # a resample of the first
-            row = {patient: i for i, patient in enumerate(twin.patient_id)}
-            twin = twin.select(np.array([row[patient] for patient in fold.patient_id]))
-        return one(fold, twin)
+    def minus(fold: Fold, at: At) -> Score:
+        other = _same_rows(others[fold.place], fold)
+        one, two = compute(fold, at), compute(other, at)
+        return one._replace(
+            value=one.value - two.value,
+            influence=one.influence - two.influence,
+        )
 
-    return over_folds(firsts, both, **how)  # type: ignore[arg-type]
+    low, high = metric.limits
+    limits = (low - high, high - low)
+    signed = replace(metric, influence=minus, limits=limits, logit=False)
+    return estimate(signed, ModelFolds(firsts, scale, tuple(b), chance))
+
+
+def _same_rows(other: Fold, fold: Fold) -> Fold:
+    """Rows of `other` for the patients of `fold`, which may be a resample."""
+    if np.array_equal(other.patient_id, fold.patient_id):
+        return other
+    row = {patient: i for i, patient in enumerate(other.patient_id)}
+    return other.select(np.array([row[patient] for patient in fold.patient_id]))
+
+
+def _scores(
+    folds: Sequence[Fold],
+    metric: Metric,
+    at: At,
+) -> tuple[list[Scored], list[str]]:
+    """Score of every fold that has one, by repeat, and why others have none."""
+    assert metric.influence is not None
+    scores, left_out = [], []
+    for repeat in repeats_of(folds):
+        scored: Scored = []
+        for fold in repeat:
+            try:
+                scored.append((fold, metric.influence(fold, at)))
+            except NotComputableError as why:
+                label = "" if len(folds) == 1 else f"{fold.label} left out: "
+                left_out.append(f"{label}{why}")
+        if scored:
+            scores.append(scored)
+    return scores, left_out
+
+
+def _mean(scores: Sequence[Scored]) -> float:
+    """Mean over the folds of a repeat, then over repeats."""
+    means = []
+    for repeat in scores:
+        means.append(np.mean([score.value for _, score in repeat]))
+    return float(np.mean(means))
+
+
+def _variance(repeat: Scored) -> float:
+    """Variance of the mean over the folds of one repeat (repeats are the same patients again)."""
+    sums = [np.sum(score.influence**2) for _, score in repeat]
+    return float(np.mean(sums) / len(repeat))
+
+
+def _fold_notes(scores: Sequence[Scored], folds: int) -> Iterator[str]:
+    """Restrictions with the names of their folds, then every other note once."""
+    restrictions: list[str] = []
+    notes: dict[str, None] = {}
+    for repeat in scores:
+        for fold, score in repeat:
+            notes[score.note] = None
+            if score.restriction:
+                label = "" if folds == 1 else f"{fold.label} "
+                restrictions.append(label + score.restriction)
+    yield shortened(restrictions)
+    yield from notes
+
+
+def shortened(notes: Sequence[str]) -> str:
+    """The first few notes, and how many more there are."""
+    more = len(notes) - MOST_NOTES
+    return joined(*notes[:MOST_NOTES], f"and {more} more folds" if more > 0 else "")
+
+
+def _widening(model: ModelFolds) -> float:
+    """Factor of the variance for what training changes, by the kind of interval."""
+    if model.scale.interval.kind == "influence":
+        return 1 + model.chance_share
+    repeats = repeats_of(model.folds)
+    ratios = [
+        len(fold) / len(fold.train[0])
+        for fold in model.folds
+        if fold.train is not None and len(fold.train[0])
+    ]
+    if not ratios or all(len(part) == 1 for part in repeats):
+        return 1.0
+    per_repeat = np.mean([len(part) for part in repeats])
+    return float(1 + np.mean(ratios) * per_repeat)
+
+
+def _bootstrapped(
+    basis: Basis,
+    value: float,
+    resampled: Sequence[float],
+    model: ModelFolds,
+    limits: tuple[float, float],
+    note: str,
+) -> Estimate:
+    """Percentiles over resamples of patients."""
+    if len(resampled) < model.scale.interval.draws / 2:
+        return basis.without_se(value, joined(note, "too few resamples had a value"))
+    se = float(np.std(resampled, ddof=1))
+    if not se >= SMALLEST_SE:
+        return basis.around(value, se, note=note)
+    low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]).tolist()
+    return basis.estimate(value, se, max(low, limits[0]), min(high, limits[1]), note)
+
+
+def _resampled(model: ModelFolds, metric: Metric, at: At) -> Iterator[float]:
+    """Values in resamples that have one; a patient counts alike in every repeat."""
+    interval, folds = model.scale.interval, model.folds
+    generator = np.random.default_rng(interval.seed)
+    everyone = np.unique(np.concatenate([fold.patient_id for fold in folds]))
+    rows = [np.searchsorted(everyone, fold.patient_id) for fold in folds]
+    for _ in range(interval.draws):
+        drawn = generator.integers(len(everyone), size=len(everyone))
+        times = np.bincount(drawn, minlength=len(everyone))
+        resample = []
+        for fold, own in zip(folds, rows, strict=True):
+            picked = np.repeat(np.arange(len(fold)), times[own])
+            if len(picked):
+                resample.append(fold.select(picked))
+        scores, _left_out = _scores(resample, metric, at)
+        if scores:
+            yield _mean(scores)
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
@@ -182,143 +245,16 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 
 
 def mean_of(estimates: Sequence[Estimate]) -> Estimate:
-    """Average a statistic that was computed once per repeat: the same patients, so no narrower for it."""
-    known = [each for each in estimates if each.value is not None]
+    """Average a metric computed once per repeat: the same patients, so not narrower."""
+    known = [e for e in estimates if e.value is not None]
     if not known:
         return estimates[0]
-    notes = list(dict.fromkeys(each.note for each in estimates if each.note))
-    first = known[0]
-
-    def mean(name: str) -> float | None:
-        values = [getattr(each, name) for each in known]
-        return None if any(v is None for v in values) else float(np.mean(values))
-
-    errors = [each.se for each in known if each.se is not None]
-    se = (
-        float(np.sqrt(np.mean(np.square(errors))))
-        if len(errors) == len(known)
-        else None
-    )
-    return replace(
-        first,
-        value=mean("value"),
-        se=se,
-        low=mean("low"),
-        high=mean("high"),
-        note="; ".join(notes[:MOST_NOTES]),
-    )
-
-
-Scored = tuple[Fold, float, FloatArray]
-
-
-def _values(
-    folds: Sequence[Fold],
-    one: Statistic,
-) -> tuple[list[list[Scored]], list[str]]:
-    """Value and influence of every fold that has them, by repeat, and why others have not."""
-    found, notes = [], []
-    for repeat in repeats_of(folds):
-        part = []
-        for fold in repeat:
-            try:
-                value, influence = one(fold)
-            except NotComputableError as error:
-                notes.append(
-                    str(error)
-                    if len(folds) == 1
-                    else f"{fold.label} left out: {error}",
-                )
-                continue
-            part.append((fold, float(value), influence))
-        found.append(part)
-    return found, notes
-
-
-def told(notes: Sequence[str]) -> str:
-    """Tell the first few notes, and how many more there are."""
-    more = (
-        f"; and {len(notes) - MOST_NOTES} more folds" if len(notes) > MOST_NOTES else ""
-    )
-    return "; ".join(notes[:MOST_NOTES]) + more
-
-
-def _variance(repeats: Sequence[Sequence[Scored]]) -> float:
-    """Variance of the mean over the folds of one repeat, averaged: repeats are the same patients again."""
-    each = [
-        np.mean([np.sum(influence**2) for _, _, influence in part]) / len(part)
-        for part in repeats
-    ]
-    return float(np.mean(each))
-
-
-def _widening(folds: Sequence[Fold], interval: Interval, chance: float | None) -> float:
-    if interval.kind == "influence":
-        return 1 + (chance_share(folds) if chance is None else chance)
-    ratios = [
-        len(f) / len(f.train[0])
-        for f in folds
-        if f.train is not None and len(f.train[0])
-    ]
-    single = all(len(part) == 1 for part in repeats_of(folds))
-    per_repeat = np.mean([len(part) for part in repeats_of(folds)])
-    return float(1 + (0.0 if single or not ratios else np.mean(ratios) * per_repeat))
-
-
-def _bootstrapped(
-    folds: Sequence[Fold],
-    one: Statistic,
-    value: float,
-    interval: Interval,
-    count: tuple[int, int],
-    limits: tuple[float, float],
-    note: str,
-) -> Estimate:
-    """Percentiles over resamples of patients, each fold's own; a patient counts alike in every repeat."""
-    generator = np.random.default_rng(interval.seed)
-    everyone = sorted({patient for fold in folds for patient in fold.patient_id})
-    row = {patient: i for i, patient in enumerate(everyone)}
-    draws = []
-    for _ in range(interval.draws):
-        times = np.bincount(
-            generator.integers(len(everyone), size=len(everyone)),
-            minlength=len(everyone),
-        )
-        resampled = tuple(
-            fold.select(
-                np.repeat(
-                    np.arange(len(fold)),
-                    times[[row[p] for p in fold.patient_id]],
-                ),
-            )
-            for fold in folds
-        )
-        parts = [
-            part for part in _values([f for f in resampled if len(f)], one)[0] if part
-        ]
-        if parts:
-            draws.append(
-                float(np.mean([np.mean([v for _, v, _ in part]) for part in parts])),
-            )
-    if len(draws) < interval.draws / 2:
-        return Estimate(
-            value,
-            None,
-            None,
-            None,
-            *count,
-            joined(note, "too few resamples had a value"),
-        )
-    tail = (1 - LEVEL) / 2
-    low, high = np.quantile(draws, [tail, 1 - tail])
-    se = float(np.std(draws, ddof=1))
-    if not se >= SMALLEST_SE:
-        return around(value, se, *count, note=note)
-    return Estimate(
-        value,
-        se,
-        max(float(low), limits[0]),
-        min(float(high), limits[1]),
-        *count,
-        note,
-    )
+    # NaN where one is not known.
+    columns = np.array([(e.value, e.se, e.low, e.high) for e in known], dtype=float).T
+    columns[1] = np.square(columns[1])
+    means = np.mean(np.ascontiguousarray(columns), axis=1)
+    means[1] = np.sqrt(means[1])
+    value, se, low, high = [None if np.isnan(m) else m for m in means.tolist()]
+    notes = list(dict.fromkeys(e.note for e in estimates if e.note))
+    note = joined(*notes[:MOST_NOTES])
+    return replace(known[0], value=value, se=se, low=low, high=high, note=note)

@@ -1,4 +1,4 @@
-"""Who is better than whom, and what each modality adds: paired on the same patients and folds."""
+"""Differences between models, and what each modality adds, paired by patient and fold."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from survfuse._errors import NotComputableError
-from survfuse.evaluation.assessment import isbs_difference
 from survfuse.evaluation.assessment_settings import Scale
-from survfuse.evaluation.combine import holm
+from survfuse.evaluation.combine import difference, holm
+from survfuse.evaluation.curve_errors import ISBS
 from survfuse.evaluation.folds import Fold, patients_of
-from survfuse.evaluation.ranking import concordance_difference
-from survfuse.survival.estimate import Estimate, not_computable
+from survfuse.evaluation.metric_registry import Metric
+from survfuse.evaluation.ranking import UNO_C
+from survfuse.survival.estimate import Basis, Estimate
 
 Models = Mapping[str, Sequence[Fold]]
+Rows = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -37,19 +38,23 @@ class Increment:
 
 
 def delta_uno_c(a: Sequence[Fold], b: Sequence[Fold], scale: Scale) -> Estimate:
-    """Uno's C of `a` minus that of `b`, or why it cannot be told."""
-    try:
-        return concordance_difference(a, b, scale.tau, interval=scale.interval)
-    except NotComputableError as why:
-        return not_computable(str(why), *patients_of(a))
+    """Uno's C of `a` minus that of `b`, or why it is not computable."""
+    return _delta(UNO_C, a, b, scale)
 
 
 def delta_isbs(a: Sequence[Fold], b: Sequence[Fold], scale: Scale) -> Estimate:
-    """ISBS of `a` minus that of `b` (below 0: smaller error), or why it cannot be told."""
-    try:
-        return isbs_difference(a, b, scale)
-    except NotComputableError as why:
-        return not_computable(str(why), *patients_of(a))
+    """ISBS of `a` minus that of `b` (below 0: smaller error), or why it is not computable."""
+    return _delta(ISBS, a, b, scale)
+
+
+def _delta(
+    metric: Metric,
+    a: Sequence[Fold],
+    b: Sequence[Fold],
+    scale: Scale,
+) -> Estimate:
+    basis = Basis(*patients_of(a))
+    return basis.computed(lambda: difference(metric, a, b, scale))
 
 
 def comparisons(
@@ -57,8 +62,8 @@ def comparisons(
     name: str,
     scale: Scale,
     skip: Sequence[str] = (),
-) -> list[dict[str, Any]]:
-    """Set the model beside every other on the same folds; p-values of ΔC with Holm's adjustment.
+) -> Rows:
+    """Compare the model with every other on the same folds; p-values of ΔC with Holm's adjustment.
 
     Parameters
     ----------
@@ -74,24 +79,16 @@ def comparisons(
     list of dict
         `model, reference, delta_uno_c, p, p_holm, delta_isbs`.
     """
-    others = [other for other in models if other != name and other not in skip]
-    rows = [
-        {
-            "model": name,
-            "reference": other,
-            **_differences(models[name], models[other], scale),
-        }
-        for other in others
-    ]
+    rows = []
+    for other, folds in models.items():
+        if other != name and other not in skip:
+            row = {"model": name, "reference": other}
+            rows.append(row | _differences(models[name], folds, scale))
     return _adjusted(rows)
 
 
-def increments(
-    models: Models,
-    wanted: Sequence[Increment],
-    scale: Scale,
-) -> list[dict[str, Any]]:
-    """Tell what each modality adds: models with and without it on the same patients.
+def increments(models: Models, wanted: Sequence[Increment], scale: Scale) -> Rows:
+    """Compare models with and without each modality on the same patients.
 
     Returns
     -------
@@ -99,21 +96,19 @@ def increments(
         `modality, kind, with, without, delta_uno_c, p, p_holm, delta_isbs`; Holm's
         adjustment is over the modalities of one kind of model.
     """
-    rows: list[dict[str, Any]] = []
-    for kind in dict.fromkeys(each.kind for each in wanted):
-        part = [
-            {
-                "modality": each.modality,
-                "kind": kind,
-                "with": each.with_it,
-                "without": each.without,
-                **_differences(models[each.with_it], models[each.without], scale),
-            }
-            for each in wanted
-            if each.kind == kind and each.with_it in models and each.without in models
-        ]
-        rows += _adjusted(part)
-    return rows
+    by_kind: dict[str, Rows] = {}
+    for pair in wanted:
+        if pair.with_it not in models or pair.without not in models:
+            continue
+        row = {
+            "modality": pair.modality,
+            "kind": pair.kind,
+            "with": pair.with_it,
+            "without": pair.without,
+        }
+        delta = _differences(models[pair.with_it], models[pair.without], scale)
+        by_kind.setdefault(pair.kind, []).append(row | delta)
+    return [row for rows in by_kind.values() for row in _adjusted(rows)]
 
 
 def _differences(a: Sequence[Fold], b: Sequence[Fold], scale: Scale) -> dict[str, Any]:
@@ -125,6 +120,6 @@ def _differences(a: Sequence[Fold], b: Sequence[Fold], scale: Scale) -> dict[str
     }
 
 
-def _adjusted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _adjusted(rows: Rows) -> Rows:
     adjusted = holm([row["p"] for row in rows])
-    return [{**row, "p_holm": p} for row, p in zip(rows, adjusted, strict=True)]
+    return [row | {"p_holm": p} for row, p in zip(rows, adjusted, strict=True)]

@@ -1,4 +1,4 @@
-"""The times at which survival is told and judged, chosen before any prediction is looked at."""
+"""Times at which survival is predicted and assessed, chosen without any prediction."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from survfuse.cohort.cohort import Cohort
 
 YEARS = {"days": 365.0, "months": 12.0, "years": 1.0}
-TOLD_YEARS = (1, 3, 5)
+DEFAULT_YEARS = (1, 3, 5)
 MIN_AT_RISK = 0.1  # horizons later than this share of patients is followed are dropped
+FEWER = f"fewer than {MIN_AT_RISK:.0%} of"
 
 
 def resolve_horizons(
@@ -33,39 +34,44 @@ def resolve_horizons(
     ConfigError
         When no default horizon is left.
     """
+    spec = cohort.spec.outcome
     assert cohort.outcome is not None
-    assert cohort.spec.outcome is not None
-    stated = given if given is not None else cohort.spec.outcome.horizons
+    assert spec is not None
+    stated = given if given is not None else spec.horizons
     if stated:
-        if not all(np.isfinite(h) and h > 0 for h in stated):
-            raise ConfigError(
-                f"horizons must be > 0, got {list(stated)}; each a finite number",
-            )
-        if len({f"{h:g}" for h in stated}) < len(stated):  # they name columns
-            raise ConfigError(
-                f"horizons must differ in their first 6 digits, got {list(stated)}",
-            )
-        return tuple(sorted(float(h) for h in stated)), []
-    year = YEARS[cohort.spec.outcome.unit]
+        return _stated(stated), []
     time = cohort.outcome["time"].to_numpy(float)
-    kept = tuple(
-        n * year
-        for n in TOLD_YEARS
-        if np.mean(at_or_after(time, n * year)) >= MIN_AT_RISK
-    )
-    if not kept:
+    horizons, notes = [], []
+    for n in DEFAULT_YEARS:
+        horizon = n * YEARS[spec.unit]
+        if np.mean(at_or_after(time, horizon)) >= MIN_AT_RISK:
+            horizons.append(horizon)
+        else:
+            notes.append(
+                f"{n}-year horizon left out: {FEWER} patients are followed so long",
+            )
+    if not horizons:
         raise ConfigError(
-            f"fewer than {MIN_AT_RISK:.0%} of the patients are followed for a year; "
-            f"state horizons, in {cohort.spec.outcome.unit}, in the cohort file or with --set horizons=[…]",
+            f"{FEWER} the patients are followed for a year; state horizons, in {spec.unit},"
+            " in the cohort file or with --set horizons=[…]",
         )
-    dropped = [n for n in TOLD_YEARS if n * year not in kept]
-    note = [
-        f"{n}-year horizon left out: fewer than {MIN_AT_RISK:.0%} of patients are followed so long"
-        for n in dropped
-    ]
-    return kept, note
+    return tuple(horizons), notes
+
+
+def _stated(horizons: Sequence[float]) -> tuple[float, ...]:
+    """Check horizons that were given, and sort them."""
+    if not all(np.isfinite(h) and h > 0 for h in horizons):
+        raise ConfigError(
+            f"horizons must be > 0, got {list(horizons)}; each a finite number",
+        )
+    if len({f"{h:g}" for h in horizons}) < len(horizons):  # they name columns
+        raise ConfigError(
+            f"horizons must differ in their first 6 digits, got {list(horizons)}",
+        )
+    return tuple(sorted(float(h) for h in horizons))
 
 
 def default_horizons(unit: str, longest: float) -> tuple[float, ...]:
     """1, 3 and 5 years in `unit`, as far as the training patients were followed."""
-    return tuple(n * YEARS[unit] for n in TOLD_YEARS if n * YEARS[unit] <= longest)
+    horizons = np.array(DEFAULT_YEARS) * YEARS[unit]
+    return tuple(horizons[horizons <= longest].tolist())

@@ -1,8 +1,7 @@
-"""Predictions that any program wrote, as a CSV: read, checked, and judged like our own."""
+"""Predictions that any program wrote, as a CSV: read, checked, and evaluated like our own."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,24 +11,26 @@ import numpy.typing as npt
 import pandas as pd
 
 from survfuse._errors import InputError, listed
-from survfuse._types import BoolArray, FloatArray
+from survfuse._types import FloatArray, IntArray
 from survfuse.evaluation.default_horizons import MIN_AT_RISK
-from survfuse.evaluation.folds import Fold, Folds, Tabulated
+from survfuse.evaluation.folds import Folds, Place, Tabulated, TimeEvent, folds_of
 from survfuse.readers.cell_text import from_text, refuse_strange
 from survfuse.readers.delimited import layout_of, text_rows
 from survfuse.readers.table_files import FLAGS, format_of, refuse_repeated
 from survfuse.survival.ties import at_or_before
 
 NEEDED = ("patient_id", "time", "event")
+PREFIX = "survival_"
 ROUNDING = 1e-6  # a curve that rises or leaves [0, 1] by no more than this was rounded
 LARGEST = 1e50  # of a number of a file: its square and fourth power are finite too
 MOST_FOLDS = 1e6  # of a repeat or fold, counted by whatever program
 MOST_HORIZONS = 6
 QUARTILES = (0.25, 0.5, 0.75)
+BLANK = ["", "nan", "na"]
 
 
 @dataclass(frozen=True)
-class Foreign:
+class ExternalPredictions:
     """A predictions file, read.
 
     Attributes
@@ -52,7 +53,12 @@ class Foreign:
         """Names of the models, in the order of the file."""
         return list(dict.fromkeys(self.table["model"]))
 
-    def folds(self, model: str, train: tuple[FloatArray, BoolArray] | None) -> Folds:
+    def of_model(self, model: str) -> pd.DataFrame:
+        """Rows of one model."""
+        rows = self.table[self.table["model"] == model]
+        return rows.drop(columns="model").reset_index(drop=True)
+
+    def folds(self, model: str, train: TimeEvent | None) -> Folds:
         """Predictions of one model, by repeat and fold.
 
         Parameters
@@ -63,46 +69,25 @@ class Foreign:
             takes the other folds of its repeat, and the patients themselves where they
             are the only fold.
         """
-        own = self.table[self.table["model"] == model]
-        found = []
-        for (repeat, fold), part in own.groupby(["repeat", "fold"], sort=True):
-            rest = own[(own["repeat"] == repeat) & (own["fold"] != fold)]
-            others = (
-                (rest["time"].to_numpy(float), rest["event"].to_numpy(bool))
-                if len(rest)
-                else None
-            )
-            known = others if train is None else train
-            found.append(self._fold(int(str(repeat)), int(str(fold)), part, known))
-        return tuple(found)
-
-    def _fold(
-        self,
-        repeat: int,
-        fold: int,
-        part: pd.DataFrame,
-        train: tuple[FloatArray, BoolArray] | None,
-    ) -> Fold:
-        times = [t for t in self.times if part[column(t)].notna().all()]
-        survival = part[[column(t) for t in times]].to_numpy(float)
-        return Fold(
-            repeat,
-            fold,
-            patient_id=part["patient_id"].to_numpy(object),
-            time=part["time"].to_numpy(float),
-            event=part["event"].to_numpy(bool),
-            log_risk=part["log_risk"].to_numpy(float) if "log_risk" in part else None,
-            curves=Tabulated(np.array(times), survival) if times else None,
-            train=train,
-        )
+        table = self.of_model(model)
+        names = [column(time) for time in self.times]
+        curves: dict[Place, Tabulated | None] = {}
+        for place, part in table.groupby(["repeat", "fold"])[names]:
+            filled = part.notna().all().to_numpy(bool)
+            times = np.array(self.times)[filled]
+            survival = part.to_numpy(float)[:, filled]
+            tabulated = Tabulated(times, survival) if len(times) else None
+            curves[place] = tabulated  # type: ignore[index]
+        training = None if train is None else dict.fromkeys(curves, train)
+        return folds_of(table, curves, training)
 
 
 def column(time: float) -> str:
     """Name of the survival column of a time, as we write it."""
-    return f"survival_{time:g}"
+    return f"{PREFIX}{time:g}"
 
 
-def read_foreign(path: Path | str) -> Foreign:
+def read_foreign(path: Path | str) -> ExternalPredictions:
     """Read a predictions file.
 
     Parameters
@@ -117,75 +102,49 @@ def read_foreign(path: Path | str) -> Foreign:
     InputError
         Names the column and the line of the file.
     """
-    raw = _filled(Path(path))
-    where = str(path)
-    _require(raw, where)
-    table = pd.DataFrame({"patient_id": raw["patient_id"].str.strip()})
-    table.insert(0, "model", raw["model"].str.strip() if "model" in raw else "")
-    for name in ("repeat", "fold"):
-        table[name] = _whole(raw, name, where) if name in raw else 0
-    table["time"] = _numbers(raw, "time", where)
-    _refuse(~(table["time"] > 0), raw["time"], where, "time", "a time above 0")
-    table["event"] = _events(raw, where)
-    places: npt.NDArray[np.int64] = np.asarray(
-        table.groupby(["model", "repeat", "fold"], sort=False).ngroup(),
-        dtype=np.int64,
+    cells = _Cells.read(Path(path))
+    cells.require(
+        NEEDED,
+        "; rename yours to patient_id, time, event, log_risk, survival_<time>, and add the outcome"
+        " where it is not there (`predict` writes none)",
     )
-    if "log_risk" in raw:
-        table["log_risk"] = _numbers(raw, "log_risk", where)
-    survival = _survival_columns(raw, where)
-    notes = [*layout_of(Path(path)).notes(Path(path))]
-    notes += _in_training(raw)
-    if survival:
-        values, changed = _curves(raw, survival, where, places)
-        columns = pd.DataFrame(
-            values,
-            columns=[column(t) for t in survival],
-            index=table.index,
-        )
-        table = pd.concat([table, columns], axis=1)
-        notes += [f"{changed} survival values moved by rounding"] if changed else []
-    if "log_risk" not in table and not survival:
+    ids = cells.text("patient_id")
+    cells.refuse(ids == "", "patient_id", "an id")
+    table = pd.DataFrame({"model": cells.text("model"), "patient_id": ids})
+    for name in ("repeat", "fold"):
+        table[name] = cells.whole_numbers(name) if name in cells.raw else 0
+    table["time"], table["event"] = cells.times(), cells.events()
+    if "log_risk" in cells.raw:
+        table["log_risk"] = cells.numbers("log_risk")
+    columns = cells.survival_columns()
+    notes = [*layout_of(Path(path)).notes(Path(path)), *cells.training_notes()]
+    if columns:
+        place = table.groupby(["model", "repeat", "fold"], sort=False).ngroup()
+        values, changed = cells.curves(columns, place.to_numpy(np.int64))
+        names = [column(time) for time in columns]
+        curves = pd.DataFrame(values, columns=names, index=table.index)
+        table = pd.concat([table, curves], axis=1)
+        if changed:
+            notes.append(f"{changed} survival values moved by rounding")
+    elif "log_risk" not in table:
         raise InputError(
-            f"{where}: expected a column log_risk, or columns survival_<time>, found neither",
+            f"{path}: expected a column log_risk, or columns survival_<time>, found neither",
         )
-    _unique(table, where)
-    _lived_once(table, where)
-    return Foreign(table.reset_index(drop=True), tuple(survival), tuple(notes))
+    _require_unique(table, path)
+    _require_one_outcome(table, path)
+    table = table.reset_index(drop=True)
+    return ExternalPredictions(table, tuple(columns), tuple(notes))
 
 
-def _in_training(raw: pd.DataFrame) -> list[str]:
-    """Say that patients were trained on, where a file of our own predictions marks them."""
-    if "in_training" not in raw:
-        return []
-    marked = raw.loc[
-        raw["in_training"].str.strip().str.lower().isin({"1", "true"}),
-        "patient_id",
-    ].unique()
-    if not len(marked):
-        return []
-    return [
-        f"{len(marked)} patients were trained on (in_training: {listed(marked)}); every number of theirs is "
-        "too good: leave them out",
-    ]
-
-
-def read_outcome(path: Path | str) -> tuple[FloatArray, BoolArray]:
+def read_outcome(path: Path | str) -> TimeEvent:
     """Read times and events of training patients: a CSV with columns `time` and `event`."""
-    raw = _filled(Path(path))
-    absent = [name for name in ("time", "event") if name not in raw]
-    if absent:
-        raise InputError(
-            f"{path}: expected column(s) {listed(absent)}, the file has {listed(raw.columns, 12)}"
-            f"{_of_censoring(raw)}",
-        )
-    time = _numbers(raw, "time", str(path))
-    _refuse(~(time > 0), raw["time"], str(path), "time", "a time above 0")
-    return time.to_numpy(float), _events(raw, str(path)).to_numpy(bool)
+    cells = _Cells.read(Path(path))
+    cells.require(("time", "event"))
+    return cells.times().to_numpy(float), cells.events().to_numpy(bool)
 
 
 def choose_horizons(
-    foreign: Foreign,
+    predictions: ExternalPredictions,
     given: Sequence[float] | None,
 ) -> tuple[tuple[float, ...], float, list[str]]:
     """Horizons and τ of an evaluation, and what a reader should know of the choice.
@@ -195,41 +154,46 @@ def choose_horizons(
     patients is followed for. This looks at follow-up, never at predictions. τ is the
     last horizon.
     """
+    time = predictions.table["time"].to_numpy(float)
+    notes: list[str] = []
     if given:
-        horizons = tuple(sorted({float(h) for h in given}))
-        if not all(np.isfinite(h) and h > 0 for h in horizons):
-            raise InputError(f"horizons must be finite and > 0, got {listed(given)}")
-        if len({column(h) for h in horizons}) < len(horizons):  # they name metrics
-            raise InputError(
-                f"horizons must differ in their first 6 digits, got {listed(given)}",
-            )
-        return horizons, horizons[-1], []
-    time = foreign.table["time"].to_numpy(float)
-    reach = float(np.quantile(time, 1 - MIN_AT_RISK, method="higher"))
-    if not foreign.times:
-        rounded = {float(f"{np.quantile(time, q):.3g}") for q in QUARTILES}
-        horizons = tuple(sorted({min(h, float(time.max())) for h in rounded}))
-        return (
-            horizons,
-            horizons[-1],
-            ["horizons: quartiles of follow-up, because none were given"],
+        horizons = _given_horizons(given)
+    elif predictions.times:
+        reach = float(np.quantile(time, 1 - MIN_AT_RISK, method="higher"))
+        horizons, notes = _of_columns(np.array(predictions.times), reach)
+    else:
+        quartiles = [float(f"{np.quantile(time, q):.3g}") for q in QUARTILES]
+        horizons = np.unique(np.minimum(quartiles, time.max())).tolist()
+        notes = ["horizons: quartiles of follow-up, because none were given"]
+    return tuple(horizons), horizons[-1], notes
+
+
+def _given_horizons(given: Sequence[float]) -> list[float]:
+    horizons = sorted({float(h) for h in given})
+    if not all(np.isfinite(h) and h > 0 for h in horizons):
+        raise InputError(f"horizons must be finite and > 0, got {listed(given)}")
+    if len({column(h) for h in horizons}) < len(horizons):  # they name metrics
+        raise InputError(
+            f"horizons must differ in their first 6 digits, got {listed(given)}",
         )
-    within = at_or_before(np.array(foreign.times), reach)
-    kept = [t for t, keep in zip(foreign.times, within, strict=True) if keep] or [
-        foreign.times[0],
-    ]
-    dropped = len(foreign.times) - len(kept)
-    notes = (
-        [f"{dropped} survival columns beyond {reach:g}, which a tenth is followed for"]
-        if dropped
-        else []
-    )
-    if len(kept) > MOST_HORIZONS:
-        kept = sorted({kept[int(q * (len(kept) - 1))] for q in QUARTILES})
+    return horizons
+
+
+def _of_columns(times: FloatArray, reach: float) -> tuple[list[float], list[str]]:
+    """Times of survival columns up to `reach`, or three of many, with notes."""
+    within = at_or_before(times, reach)
+    horizons = times[within] if within.any() else times[:1]
+    notes = []
+    if dropped := len(times) - len(horizons):
         notes.append(
-            f"horizons: {listed(f'{t:g}' for t in kept)} of {len(foreign.times)} survival columns",
+            f"{dropped} survival columns beyond {reach:g}, which a tenth is followed for",
         )
-    return tuple(kept), kept[-1], notes
+    if len(horizons) > MOST_HORIZONS:
+        rows = {int(q * (len(horizons) - 1)) for q in QUARTILES}
+        horizons = horizons[sorted(rows)]
+        names = listed(f"{t:g}" for t in horizons)
+        notes.append(f"horizons: {names} of {len(times)} survival columns")
+    return horizons.tolist(), notes
 
 
 def read_cells(path: Path) -> pd.DataFrame:
@@ -266,195 +230,177 @@ def read_cells(path: Path) -> pd.DataFrame:
     return frame
 
 
-def _filled(path: Path) -> pd.DataFrame:
-    frame = read_cells(path)
-    if frame.empty:
-        raise InputError(f"{path}: holds no rows")
-    return frame
+@dataclass(frozen=True)
+class _Cells:
+    """Cells of a file as text, indexed by line, and their conversion or refusal."""
 
+    path: Path
+    raw: pd.DataFrame
 
-def _require(raw: pd.DataFrame, where: str) -> None:
-    absent = [name for name in NEEDED if name not in raw]
-    if absent:
+    @classmethod
+    def read(cls, path: Path) -> _Cells:
+        frame = read_cells(path)
+        if frame.empty:
+            raise InputError(f"{path}: holds no rows")
+        return cls(path, frame)
+
+    def require(self, names: Sequence[str], hint: str = "") -> None:
+        absent = [name for name in names if name not in self.raw]
+        if not absent:
+            return
+        censoring = [n for n in self.raw.columns if "cens" in str(n).casefold()]
+        if censoring and "event" in absent:
+            hint += (
+                f"; {censoring[0]} may mark the censored with 1: event is then"
+                f" 1 - {censoring[0]}, not a new name for it"
+            )
         raise InputError(
-            f"{where}: expected column(s) {listed(absent)}, the file has {listed(raw.columns, 12)}; "
-            f"rename yours to patient_id, time, event, log_risk, survival_<time>, and add the outcome "
-            f"where it is not there (`predict` writes none){_of_censoring(raw)}",
+            f"{self.path}: expected column(s) {listed(absent)}, the file has"
+            f" {listed(self.raw.columns, 12)}{hint}",
         )
-    _refuse(
-        raw["patient_id"].str.strip() == "",
-        raw["patient_id"],
-        where,
-        "patient_id",
-        "an id",
-    )
 
+    def refuse(self, wrong: npt.ArrayLike, name: str, expected: str) -> None:
+        rows = np.flatnonzero(np.asarray(wrong, dtype=bool))
+        if len(rows):
+            more = f", and {len(rows) - 1} more rows" if len(rows) > 1 else ""
+            raise InputError(
+                f"{self.path}: column {name}, line {self.raw.index[rows[0]]}: expected {expected}, "
+                f"got {self.raw[name].iloc[rows[0]]!r}{more}",
+            )
 
-def _of_censoring(raw: pd.DataFrame) -> str:
-    """Say that a column of the censored is no column of events, where the file has one instead."""
-    names = [name for name in raw.columns if "cens" in str(name).casefold()]
-    if "event" in raw or not names:
-        return ""
-    return f"; {names[0]} may mark the censored with 1: event is then 1 - {names[0]}, not a new name for it"
+    def text(self, name: str) -> pd.Series[str]:
+        """Stripped text; empty where the file has no such column."""
+        if name in self.raw:
+            return self.raw[name].str.strip()
+        return pd.Series("", index=self.raw.index, dtype=object)
 
+    def lower(self, name: str) -> pd.Series[str]:
+        return self.text(name).str.lower()
 
-def _numbers(raw: pd.DataFrame, name: str, where: str) -> pd.Series[float]:
-    values = raw[name].map(_number).astype(float)
-    _refuse(~(values.abs() <= LARGEST), raw[name], where, name, "a finite number")
-    return values
+    def numbers(self, name: str) -> pd.Series[float]:
+        values = self.raw[name].map(_number).astype(float)
+        self.refuse(~(values.abs() <= LARGEST), name, "a finite number")
+        return values
+
+    def times(self) -> pd.Series[float]:
+        values = self.numbers("time")
+        self.refuse(~(values > 0), "time", "a time above 0")
+        return values
+
+    def whole_numbers(self, name: str) -> pd.Series[int]:
+        values = self.raw[name].map(_number).astype(float)
+        whole = (values.abs() <= MOST_FOLDS) & (values == np.floor(values))
+        self.refuse(~whole, name, "a whole number")
+        return values.astype(int)
+
+    def events(self) -> pd.Series[bool]:
+        values = self.lower("event").map(FLAGS)
+        self.refuse(values.isna(), "event", "1 (event) or 0 (censored)")
+        return values == 1
+
+    def training_notes(self) -> list[str]:
+        """Say that patients were trained on, where a file of our own predictions marks them."""
+        rows = self.lower("in_training").isin({"1", "true"})
+        marked = self.raw.loc[rows, "patient_id"].unique()
+        if not len(marked):
+            return []
+        return [
+            f"{len(marked)} patients were trained on (in_training: {listed(marked)}); every number"
+            " of theirs is too good: leave them out",
+        ]
+
+    def survival_columns(self) -> dict[float, str]:
+        """Names of the survival columns by their time, rising."""
+        columns: dict[float, str] = {}
+        for name in map(str, self.raw.columns):
+            if not name.startswith(PREFIX):
+                continue
+            time = _number(name.removeprefix(PREFIX))
+            at = f"{self.path}: column {name}: "
+            if np.isnan(time):
+                raise InputError(f"{at}expected survival_<time>, such as survival_36")
+            if not (np.isfinite(time) and time >= 0):
+                raise InputError(f"{at}the time must be finite and >= 0")
+            if time in columns or column(time) in map(column, columns):
+                raise InputError(
+                    f"{self.path}: columns {columns.get(time, name)} and {name} name one time",
+                )
+            if time > 0:  # S(0) = 1 holds for everyone
+                columns[time] = name
+        return dict(sorted(columns.items()))
+
+    def curves(
+        self,
+        columns: dict[float, str],
+        place: IntArray,
+    ) -> tuple[FloatArray, int]:
+        """Survival (patients, times), within [0, 1] and never rising; how many values were rounded.
+
+        A column may be blank for all patients of a fold (a time its model knows nothing of).
+        """
+        names = list(columns.values())
+        values = np.stack([self._or_blank(name, place) for name in names], axis=1)
+        outside = np.argwhere((values < -ROUNDING) | (values > 1 + ROUNDING))
+        for row, at in outside[:1]:
+            raise InputError(
+                f"{self.path}: column {names[at]}, line {self.raw.index[row]}: survival must lie in"
+                f" [0, 1], got {values[row, at]:g} ({len(outside)} values); is this a risk or a"
+                " percentage?",
+            )
+        clipped = np.clip(values, 0.0, 1.0)
+        falling = np.fmin.accumulate(clipped, axis=1)  # over blank columns too
+        rising = np.argwhere(clipped > falling + ROUNDING)
+        for row, at in rising[:1]:
+            before = int(np.nanargmin(clipped[row, :at]))
+            raise InputError(
+                f"{self.path}: line {self.raw.index[row]}: survival must not rise, but"
+                f" {names[before]} is {clipped[row, before]:g} and {names[at]} is"
+                f" {clipped[row, at]:g} ({len(rising)} places); are these probabilities of the"
+                " event instead?",
+            )
+        falling[np.isnan(values)] = np.nan
+        changed = (falling != values) & ~np.isnan(values)
+        return falling, int(changed.sum())
+
+    def _or_blank(self, name: str, place: IntArray) -> FloatArray:
+        """Read numbers, NaN in folds where all are blank."""
+        values = self.raw[name].map(_number).to_numpy(float)
+        blank = np.isnan(values) & self.lower(name).isin(BLANK).to_numpy(bool)
+        all_blank = (np.bincount(place, weights=blank) == np.bincount(place))[place]
+        wrong = ~(np.abs(values) <= LARGEST) & ~all_blank
+        self.refuse(wrong, name, "a finite number")
+        return np.where(all_blank, np.nan, values)
 
 
 def _number(cell: str) -> float:
-    """Read exactly what was written, NaN where it is no number."""
+    """Read exactly what was written, NaN where it is no number; Python reads 1_0 as 10."""
     try:
-        return _plain(cell)
+        return np.nan if "_" in cell else float(cell)
     except ValueError:
         return np.nan
 
 
-def _plain(text: str) -> float:
-    if "_" in text:  # Python reads 1_0 as 10
-        raise ValueError(text)
-    return float(text)
-
-
-def _whole(raw: pd.DataFrame, name: str, where: str) -> pd.Series[int]:
-    values = raw[name].map(_number).astype(float)
-    whole = (values.abs() <= MOST_FOLDS) & (values == np.floor(values))
-    _refuse(~whole, raw[name], where, name, "a whole number")
-    return values.astype(int)
-
-
-def _events(raw: pd.DataFrame, where: str) -> pd.Series[bool]:
-    values = raw["event"].str.strip().str.lower().map(FLAGS)
-    _refuse(values.isna(), raw["event"], where, "event", "1 (event) or 0 (censored)")
-    return values == 1
-
-
-def _refuse(
-    wrong: npt.ArrayLike,
-    cells: pd.Series[str],
-    where: str,
-    name: str,
-    expected: str,
-) -> None:
-    rows = np.flatnonzero(np.asarray(wrong, dtype=bool))
-    if len(rows):
-        more = f", and {len(rows) - 1} more rows" if len(rows) > 1 else ""
-        raise InputError(
-            f"{where}: column {name}, line {cells.index[rows[0]]}: expected {expected}, "
-            f"got {cells.iloc[rows[0]]!r}{more}",
-        )
-
-
-def _survival_columns(raw: pd.DataFrame, where: str) -> dict[float, str]:
-    """Columns by their time, rising."""
-    found: dict[float, str] = {}
-    for name in raw.columns:
-        if not str(name).startswith("survival_"):
-            continue
-        text = re.sub(r"^survival_", "", str(name))
-        try:
-            time = _plain(text)
-        except ValueError:
-            raise InputError(
-                f"{where}: column {name}: expected survival_<time>, such as survival_36",
-            ) from None
-        if not (np.isfinite(time) and time >= 0):
-            raise InputError(
-                f"{where}: column {name}: the time must be finite and >= 0",
-            )
-        if time in found or (time and column(time) in {column(t) for t in found}):
-            raise InputError(
-                f"{where}: columns {found.get(time, name)} and {name} name one time",
-            )
-        if time > 0:  # S(0) = 1 holds for everyone
-            found[time] = str(name)
-    return dict(sorted(found.items()))
-
-
-def _curves(
-    raw: pd.DataFrame,
-    columns: dict[float, str],
-    where: str,
-    places: npt.NDArray[np.int64],
-) -> tuple[FloatArray, int]:
-    """Survival (patients, times), within [0, 1] and never rising; how many values were rounded to be so.
-
-    A column may be blank for all patients of a fold (a time its model knows nothing of).
-    """
-    values = np.stack(
-        [_or_blank(raw, name, where, places) for name in columns.values()],
-        axis=1,
-    )
-    names = list(columns.values())
-    outside = np.argwhere((values < -ROUNDING) | (values > 1 + ROUNDING))
-    if len(outside):
-        row, at = outside[0]
-        raise InputError(
-            f"{where}: column {names[at]}, line {raw.index[row]}: survival must lie in [0, 1], "
-            f"got {values[row, at]:g} ({len(outside)} values); is this a risk or a percentage?",
-        )
-    clipped = np.clip(values, 0.0, 1.0)
-    tidy = np.fmin.accumulate(clipped, axis=1)  # over blank columns too
-    rising = np.argwhere(clipped > tidy + ROUNDING)
-    if len(rising):
-        row, at = rising[0]
-        before = int(np.nanargmin(clipped[row, :at]))
-        raise InputError(
-            f"{where}: line {raw.index[row]}: survival must not rise, but {names[before]} is "
-            f"{clipped[row, before]:g} and {names[at]} is {clipped[row, at]:g} ({len(rising)} places); "
-            "are these probabilities of the event instead?",
-        )
-    tidy[np.isnan(values)] = np.nan
-    return tidy, int((tidy != values)[~np.isnan(values)].sum())
-
-
-def _or_blank(
-    raw: pd.DataFrame,
-    name: str,
-    where: str,
-    places: npt.NDArray[np.int64],
-) -> FloatArray:
-    """Read numbers, NaN in folds where all are blank."""
-    cells = raw[name]
-    values = cells.map(_number).to_numpy(float)
-    blank = np.isnan(values)
-    blank[blank] = cells[blank].str.strip().str.lower().isin(["", "nan", "na"])
-    whole = (np.bincount(places, weights=blank) == np.bincount(places))[places]
-    _refuse(
-        ~(np.abs(values) <= LARGEST) & ~whole,
-        cells,
-        where,
-        name,
-        "a finite number",
-    )
-    return np.where(whole, np.nan, values)
-
-
-def _unique(table: pd.DataFrame, where: str) -> None:
-    keys = ["model", "repeat", "patient_id"]
-    twice = table[table.duplicated(keys)]
+def _require_unique(table: pd.DataFrame, path: Path | str) -> None:
+    """Refuse a patient with two rows in one repeat of a model."""
+    twice = table[table.duplicated(["model", "repeat", "patient_id"])]
     if len(twice):
         raise InputError(
-            f"{where}: line {twice.index[0]}: patient {twice['patient_id'].iloc[0]!r} stands there "
-            f"twice ({len(twice)} such rows); one row per patient, or a column `repeat` or `model` that "
-            "tells them apart",
+            f"{path}: line {twice.index[0]}: patient {twice['patient_id'].iloc[0]!r} stands there "
+            f"twice ({len(twice)} such rows); one row per patient, or a column `repeat` or `model`"
+            " that tells them apart",
         )
 
 
-def _lived_once(table: pd.DataFrame, where: str) -> None:
-    """Refuse a patient whose outcome is told otherwise in another repeat of the same model."""
+def _require_one_outcome(table: pd.DataFrame, path: Path | str) -> None:
+    """Refuse a patient whose outcome is another one in another repeat of the same model."""
     first = table.groupby(["model", "patient_id"])[["time", "event"]].transform("first")
-    same = np.isclose(table["time"], first["time"], rtol=1e-6, atol=0) & (
-        table["event"] == first["event"]
-    )
-    other = table[~same]
+    same_time = np.isclose(table["time"], first["time"], rtol=1e-6, atol=0)
+    other = table[~(same_time & (table["event"] == first["event"]))]
     if len(other):
         line, row = other.index[0], other.iloc[0]
         before = first.loc[line]
         raise InputError(
-            f"{where}: line {line}: patient {row['patient_id']!r} has time {row['time']:g} and event "
-            f"{int(row['event'])}, in an earlier repeat {before['time']:g} and {int(before['event'])} "
-            f"({len(other)} such rows); one outcome per patient",
+            f"{path}: line {line}: patient {row['patient_id']!r} has time {row['time']:g} and event"
+            f" {int(row['event'])}, in an earlier repeat {before['time']:g} and"
+            f" {int(before['event'])} ({len(other)} such rows); one outcome per patient",
         )

@@ -1,4 +1,4 @@
-"""Calibration over folds: whether predicted curves agree with what happened."""
+"""Metrics of calibration over folds: whether predicted curves agree with what happened."""
 
 from __future__ import annotations
 
@@ -7,44 +7,30 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
+import pandas as pd
 
 from survfuse._errors import NotComputableError
 from survfuse._types import FloatArray
-from survfuse.evaluation.assessment_settings import Scale
-from survfuse.evaluation.combine import (
-    mean_of,
+from survfuse.evaluation.combine import mean_of
+from survfuse.evaluation.folds import Fold, Pooled, patients_of, repeats_of
+from survfuse.evaluation.metric_registry import (
+    AGREEMENT,
+    EXPLAINED,
+    HIGHER,
+    LOWER,
+    ONE,
+    At,
+    Metric,
+    ModelFolds,
+    register,
 )
-from survfuse.evaluation.folds import Fold, patients_of, repeats_of
-from survfuse.survival.calibration_slope import calibration_slope, observed_expected
+from survfuse.survival.calibration_slope import observed_over_expected, slope_of
 from survfuse.survival.d_calibration import d_calibration
-from survfuse.survival.estimate import Estimate, joined, not_computable
-from survfuse.survival.explained_variation import kent_oquigley_r2, royston_r2
-from survfuse.survival.smooth_calibration import ERRORS, calibration_errors
+from survfuse.survival.estimate import Basis, Estimate, joined
+from survfuse.survival.explained_variation import kent_oquigley, royston
+from survfuse.survival.right_censored import Outcome
+from survfuse.survival.smooth_calibration import ERRORS, errors_at
 from survfuse.survival.ties import at_or_before
-
-
-def calibration(folds: Sequence[Fold], scale: Scale) -> dict[str, Estimate]:
-    """How well predicted curves agree with what happened."""
-    found = {
-        "observed_expected": expected_events(folds),
-        "calibration_slope": slope(folds, scale.horizons[-1]),
-    }
-    for h in scale.horizons:
-        found |= {
-            f"{name}_{h:g}": estimate
-            for name, estimate in _smooth(folds, h, scale).items()
-        }
-    found["d_calibration"] = _d_calibration(folds)
-    lines = _linear_predictors(folds, scale.horizons[-1])
-    for name, measure in (
-        ("royston_r2", royston_r2),
-        ("kent_oquigley_r2", kent_oquigley_r2),
-    ):
-        found[name] = _per_repeat(
-            folds,
-            partial(_explained, lines=lines, measure=measure),
-        )
-    return found
 
 
 def expected_events(folds: Sequence[Fold]) -> Estimate:
@@ -52,40 +38,38 @@ def expected_events(folds: Sequence[Fold]) -> Estimate:
 
     Follow-up beyond what a patient's curve is known for is not counted.
     """
-    n, events = patients_of(folds)
-    hazard: dict[object, list[float]] = {}
-    outcome: dict[object, tuple[float, bool]] = {}
-    cut: set[object] = set()
-    try:
-        for fold in folds:
-            own = fold.known_curves.own(fold.time)
-            late = ~at_or_before(fold.time, fold.known_curves.last)
-            cut.update(fold.patient_id[late & fold.event])
-            if (own <= 0).any():
-                raise NotComputableError(
-                    f"{int((own <= 0).sum())} patients have a predicted survival of 0 at their follow-up,"
-                    " which expects infinitely many events",
-                )
-            for patient, h, time, event in zip(
-                fold.patient_id,
-                -np.log(own),
-                fold.time,
-                fold.event & ~late,
-                strict=True,
-            ):
-                hazard.setdefault(patient, []).append(float(h))
-                outcome[patient] = (float(time), bool(event))
-    except NotComputableError as why:
-        return not_computable(str(why), n, events)
-    times, flags = zip(*outcome.values(), strict=True)
-    mean = [float(np.mean(hazard[patient])) for patient in outcome]
-    found = observed_expected(np.array(times), np.array(flags), np.array(mean))
-    note = (
-        f"{len(cut)} events beyond the last time of the curves not counted"
-        if cut
-        else ""
-    )
-    return replace(found, note=joined(found.note, note))
+    basis = Basis(*patients_of(folds))
+    return basis.computed(lambda: _expected_events(folds))
+
+
+def _expected_events(folds: Sequence[Fold]) -> Estimate:
+    survival = [fold.known_curves.own(fold.time) for fold in folds]
+    for own in survival:
+        if (own <= 0).any():
+            raise NotComputableError(
+                f"{int((own <= 0).sum())} patients have a predicted survival of 0 at their"
+                " follow-up, which expects infinitely many events",
+            )
+    hazard = -np.log(np.concatenate(survival))
+    within = np.concatenate([_within_curves(fold) for fold in folds])
+    event = np.concatenate([fold.event for fold in folds])
+    ids = np.concatenate([fold.patient_id for fold in folds])
+    patient, everyone = pd.factorize(ids)
+    mean = np.bincount(patient, weights=hazard) / np.bincount(patient)
+    # One outcome per patient: the last of its repeats.
+    last = np.zeros(len(everyone), dtype=np.int64)
+    last[patient] = np.arange(len(patient))
+    time = np.concatenate([fold.time for fold in folds])
+    outcome = Outcome.of(time[last], (event & within)[last])
+    result = observed_over_expected(outcome, mean)
+    late = len(set(ids[event & ~within]))
+    note = f"{late} events beyond the last time of the curves not counted"
+    return replace(result, note=joined(result.note, note if late else ""))
+
+
+def _within_curves(fold: Fold) -> np.ndarray:
+    """Whose follow-up ends before the curves do, (patients,)."""
+    return at_or_before(fold.time, fold.known_curves.last)
 
 
 def slope(folds: Sequence[Fold], horizon: float) -> Estimate:
@@ -94,116 +78,173 @@ def slope(folds: Sequence[Fold], horizon: float) -> Estimate:
     Of the log cumulative hazard of the curves at `horizon`; of the log-risk itself
     where there are no curves.
     """
-    n, events = patients_of(folds)
-    lines = _linear_predictors(folds, horizon)
-
-    def one(part: Sequence[Fold]) -> Estimate:
-        values = [lines[fold.repeat, fold.fold] for fold in part]
-        why = next((value for value in values if isinstance(value, str)), None)
-        if why is not None:
-            return not_computable(why, n, events)
-        stratum = np.repeat(np.arange(len(part)), [len(fold) for fold in part])
-        return calibration_slope(
-            *_outcome(part),
-            np.concatenate(values),
-            stratum=stratum,
-        )
-
-    found = _per_repeat(folds, one)
-    if any(fold.curves is None for fold in folds):
-        found = replace(
-            found,
-            note=joined(found.note, "of the log-risk itself: there are no curves"),
-        )
-    return found
+    return _slope([Pooled(part) for part in repeats_of(folds)], horizon)
 
 
-def _outcome(part: Sequence[Fold]) -> tuple[FloatArray, FloatArray]:
-    return np.concatenate([f.time for f in part]), np.concatenate(
-        [f.event for f in part],
-    )
+def _slope(repeats: Sequence[Pooled], horizon: float) -> Estimate:
+    folds = [fold for repeat in repeats for fold in repeat.folds]
+    basis = Basis(*patients_of(folds))
+
+    def one(repeat: Pooled) -> Estimate:
+        line = _linear_predictor(repeat, horizon)
+        return slope_of(repeat.outcome, line, repeat.stratum)
+
+    result = mean_of([basis.computed(partial(one, repeat)) for repeat in repeats])
+    if all(fold.curves is not None for fold in folds):
+        return result
+    note = joined(result.note, "of the log-risk itself: there are no curves")
+    return replace(result, note=note)
 
 
-def _per_repeat(
-    folds: Sequence[Fold],
-    one: Callable[[Sequence[Fold]], Estimate],
-) -> Estimate:
-    return mean_of([one(part) for part in repeats_of(folds)])
+def _linear_predictor(repeat: Pooled, horizon: float) -> FloatArray:
+    """Log cumulative hazard at the horizon, the log-risk where there are no curves, (patients,)."""
+    lines = []
+    for fold in repeat.folds:
+        if fold.curves is not None:
+            at = fold.curves.at([min(horizon, fold.curves.last)])[:, 0]
+            lines.append(np.log(-np.log(np.clip(at, 1e-12, 1 - 1e-12))))
+        elif fold.log_risk is not None:
+            lines.append(fold.risk)
+        else:
+            raise NotComputableError(
+                "the predictions hold neither risks nor curves",
+            )
+    return np.concatenate(lines)
 
 
-def _linear_predictors(
-    folds: Sequence[Fold],
-    horizon: float,
-) -> dict[tuple[int, int], FloatArray | str]:
-    """Log cumulative hazard at the horizon, the log-risk where there are no curves, or why neither."""
-    return {
-        (fold.repeat, fold.fold): _linear_predictor(fold, horizon) for fold in folds
-    }
-
-
-def _linear_predictor(fold: Fold, horizon: float) -> FloatArray | str:
-    if fold.curves is None:
-        return (
-            fold.log_risk
-            if fold.log_risk is not None
-            else "the predictions hold neither risks nor curves"
-        )
-    at = fold.curves.at([min(horizon, fold.curves.last)])[:, 0]
-    clipped = np.clip(at, 1e-12, 1 - 1e-12)
-    return np.log(-np.log(clipped))
-
-
-def _smooth(folds: Sequence[Fold], horizon: float, scale: Scale) -> dict[str, Estimate]:
+def _smooth(model: ModelFolds, at: At) -> dict[str, Estimate]:
     """ICI, E50 and E90 at one horizon, from one fit and one bootstrap per repeat."""
-    n, events = patients_of(folds)
-
-    def one(part: Sequence[Fold]) -> dict[str, Estimate]:
+    repeats = []
+    for repeat in model.repeats:
         try:
-            survival = np.concatenate([fold.survival([horizon]) for fold in part])
+            risk = 1 - repeat.survival(at.horizon)
         except NotComputableError as why:
-            return dict.fromkeys(ERRORS, not_computable(str(why), n, events))
-        errors = calibration_errors(
-            *_outcome(part),
-            survival,
-            [horizon],
-            bootstrap=scale.draws,
-            seed=scale.interval.seed,
+            repeats.append(dict.fromkeys(ERRORS, model.basis().missing(str(why))))
+            continue
+        outcome, horizon = repeat.outcome.with_horizon(at.horizon)
+        seed = model.scale.interval.seed
+        repeats.append(
+            errors_at(outcome, risk, horizon, bootstrap=model.scale.draws, seed=seed),
         )
-        return {name: at[0] for name, at in errors.items()}
-
-    repeats = [one(part) for part in repeats_of(folds)]
-    return {name: mean_of([errors[name] for errors in repeats]) for name in ERRORS}
+    columns = zip(*(errors.values() for errors in repeats), strict=True)
+    return dict(zip(ERRORS, map(mean_of, columns), strict=True))
 
 
-def _d_calibration(folds: Sequence[Fold]) -> Estimate:
-    n, events = patients_of(folds)
-    first = repeats_of(folds)[0]
-    try:
-        own = np.concatenate([fold.known_curves.own(fold.time) for fold in first])
-        last = np.concatenate(
-            [np.full(len(fold), fold.known_curves.last) for fold in first],
-        )
-        within = np.concatenate(
-            [at_or_before(fold.time, fold.known_curves.last) for fold in first],
-        )
-    except NotComputableError as why:
-        return not_computable(str(why), n, events)
-    time, event = _outcome(first)
-    found = d_calibration(np.minimum(time, last), event.astype(bool) & within, own)
-    several = "of the first repeat" if len(repeats_of(folds)) > 1 else ""
-    return replace(found, note=joined(found.note, several))
+def _one_error(model: ModelFolds, at: At, *, name: str) -> Estimate:
+    return model.once(_smooth, at)[name]
+
+
+def _d_calibration(model: ModelFolds, at: At) -> Estimate:
+    first = model.repeats[0]
+
+    def compute() -> Estimate:
+        own, last, within = [], [], []
+        for fold in first.folds:
+            own.append(fold.known_curves.own(fold.time))
+            last.append(np.full(len(fold), fold.known_curves.last))
+            within.append(_within_curves(fold))
+        time = np.minimum(first.outcome.time, np.concatenate(last))
+        event = first.outcome.event & np.concatenate(within)
+        result = d_calibration(time, event, np.concatenate(own))
+        several = "of the first repeat" if len(model.repeats) > 1 else ""
+        return replace(result, note=joined(result.note, several))
+
+    return model.basis().computed(compute)
 
 
 def _explained(
-    part: Sequence[Fold],
-    lines: dict[tuple[int, int], FloatArray | str],
-    measure: Callable[..., Estimate],
+    model: ModelFolds,
+    at: At,
+    *,
+    compute: Callable[[Outcome, FloatArray], Estimate],
 ) -> Estimate:
-    values = [lines[fold.repeat, fold.fold] for fold in part]
-    time, event = _outcome(part)
-    why = next((value for value in values if isinstance(value, str)), None)
-    if why is None and any(fold.curves is None for fold in part) and len(part) > 1:
-        why = "risks of different models cannot be pooled without their curves"
-    if why is not None:
-        return not_computable(why, len(time), int(event.sum()))
-    return measure(time, event, np.concatenate(values))
+    def one(repeat: Pooled) -> Estimate:
+        line = _linear_predictor(repeat, at.horizon)
+        if any(fold.curves is None for fold in repeat.folds) and len(repeat.folds) > 1:
+            raise NotComputableError(
+                "risks of different models cannot be pooled without their curves",
+            )
+        return compute(repeat.outcome, line)
+
+    estimates = []
+    for repeat in model.repeats:
+        basis = Basis(len(repeat.outcome), repeat.outcome.events)
+        estimates.append(basis.computed(partial(one, repeat)))
+    return mean_of(estimates)
+
+
+register(
+    Metric(
+        "observed_expected",
+        "Observed / expected events",
+        AGREEMENT,
+        ONE,
+        "Above 1: more events than predicted.",
+        "Σ events / Σ H(T)",
+        needs=("survival",),
+        pooled=lambda model, at: expected_events(model.folds),
+    ),
+)
+register(
+    Metric(
+        "calibration_slope",
+        "Calibration slope",
+        AGREEMENT,
+        ONE,
+        "Below 1: predictions too extreme.",
+        "Cox on the log cumulative hazard, each fold its own baseline",
+        needs=("log_risk", "survival"),
+        pooled=lambda model, at: _slope(model.repeats, at.horizon),
+    ),
+)
+for _name, _title, _summary in (
+    ("ici", "ICI", "Mean distance of predicted from observed probability."),
+    ("e50", "E50", "Median distance of predicted from observed probability."),
+    ("e90", "E90", "Nine tenths of patients are closer than this."),
+):
+    register(
+        Metric(
+            _name,
+            _title,
+            AGREEMENT,
+            LOWER,
+            _summary,
+            "restricted cubic spline, 3 knots (Austin 2020)",
+            needs=("survival",),
+            at_horizon=True,
+            pooled=partial(_one_error, name=_name),
+        ),
+    )
+register(
+    Metric(
+        "d_calibration",
+        "D-calibration, p-value",
+        AGREEMENT,
+        "",
+        "A small value: not calibrated.",
+        "p-value; a footnote: its power is small where censoring is high",
+        needs=("survival",),
+        pooled=_d_calibration,
+    ),
+)
+for _name, _title, _summary, _compute in (
+    ("royston_r2", "R² (Royston)", "Of the log-hazard, on the scale of time.", royston),
+    (
+        "kent_oquigley_r2",
+        "R² (Kent and O'Quigley)",
+        "From the information gained.",
+        kent_oquigley,
+    ),
+):
+    register(
+        Metric(
+            _name,
+            _title,
+            EXPLAINED,
+            HIGHER,
+            _summary,
+            "of the curves, all folds of a repeat together; of the log-risk where there are none",
+            needs=("log_risk", "survival"),
+            pooled=partial(_explained, compute=_compute),
+        ),
+    )

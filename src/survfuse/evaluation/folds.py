@@ -1,15 +1,16 @@
-"""Scored patients, fold by fold: the one form in which every evaluation sees predictions.
+"""Test folds with their predictions: the one form in which every evaluation sees predictions.
 
 A fold holds the predictions of one fitted model for patients it was not trained on.
 Our own cross-validation, another cohort and a table that another program wrote all
-become folds, and are judged by the same functions.
+become folds, and are evaluated by the same functions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,92 +19,14 @@ import pandas as pd
 from survfuse._errors import InputError, NotComputableError, listed
 from survfuse._types import BoolArray, FloatArray, IntArray
 from survfuse.readers.cell_text import only_difference
-from survfuse.survival.curves import StepFunction, SurvivalCurves
+from survfuse.survival.argument_checks import as_log_risk
+from survfuse.survival.curves import SurvivalCurves
+from survfuse.survival.follow_up import as_train
+from survfuse.survival.right_censored import Outcome
 from survfuse.survival.ties import at_or_before, tolerance
 
-
-class Curves(Protocol):
-    """Survival curves of some patients.
-
-    Attributes
-    ----------
-    last : float
-        Last time they are known for.
-    """
-
-    @property
-    def last(self) -> float: ...  # noqa: D102
-
-    def at(self, times: npt.ArrayLike) -> FloatArray:
-        """S at `times`, (patients, times); NaN beyond `last`."""
-        ...
-
-    def own(self, time: FloatArray) -> FloatArray:
-        """S of each patient at one time of its own, (patients,); at `last` for times beyond."""
-        ...
-
-    def select(self, rows: Any) -> Curves:
-        """Keep some patients, in the order given."""
-        ...
-
-
-@dataclass(frozen=True, eq=False)
-class Stepped:
-    """Curves of a model of ours: exact at every time."""
-
-    curves: SurvivalCurves
-
-    @property
-    def last(self) -> float:
-        """Longest follow-up of the training patients."""
-        return self.curves.last
-
-    def at(self, times: npt.ArrayLike) -> FloatArray:
-        """See :class:`Curves`."""
-        return self.curves.at(times)
-
-    def own(self, time: FloatArray) -> FloatArray:
-        """See :class:`Curves`."""
-        return self.curves.own(time)
-
-    def select(self, rows: Any) -> Stepped:
-        """See :class:`Curves`."""
-        return Stepped(self.curves.select(rows))
-
-
-@dataclass(frozen=True, eq=False)
-class Shared:
-    """One curve for all patients, exact at every time.
-
-    Parameters
-    ----------
-    curve : StepFunction
-    patients : int
-        How many.
-    """
-
-    curve: StepFunction
-    patients: int
-
-    @property
-    def last(self) -> float:
-        """Last time of the curve."""
-        return float(self.curve.x[-1])
-
-    def at(self, times: npt.ArrayLike) -> FloatArray:
-        """See :class:`Curves`."""
-        asked = np.atleast_1d(np.asarray(times, dtype=np.float64))
-        values = self.curve(asked)
-        unknown = (asked > self.last + tolerance(self.curve.x)) & (values > 0)
-        return np.tile(np.where(unknown, np.nan, values), (self.patients, 1))
-
-    def own(self, time: FloatArray) -> FloatArray:
-        """See :class:`Curves`."""
-        return self.curve(time)
-
-    def select(self, rows: Any) -> Shared:
-        """See :class:`Curves`."""
-        return Shared(self.curve, len(np.arange(self.patients)[rows]))
+Place = tuple[int, int]  # repeat, fold
+TimeEvent = tuple[FloatArray, BoolArray]
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,45 +49,39 @@ class Tabulated:
         return float(self.times[-1])
 
     def at(self, times: npt.ArrayLike) -> FloatArray:
-        """See :class:`Curves`."""
-        asked = np.atleast_1d(np.asarray(times, dtype=np.float64))
-        values = np.empty((len(self.survival), len(asked)))
-        for column, (right, share) in enumerate(
-            zip(*self._between(asked), strict=True),
-        ):
-            before = 1.0 if right == 1 else self.survival[:, right - 2]
-            values[:, column] = (
-                before * (1 - share) + self.survival[:, right - 1] * share
-            )
-        values[:, asked > self.last + tolerance(self.times)] = np.nan
+        """S at `times`, (patients, times); NaN beyond `last`."""
+        time = np.atleast_1d(np.asarray(times, dtype=np.float64))
+        values = self._between(slice(None), time)
+        values[:, time > self.last + tolerance(self.times)] = np.nan
         return values
 
     def own(self, time: FloatArray) -> FloatArray:
-        """See :class:`Curves`."""
-        right, share = self._between(time)
-        row = np.arange(len(time))
-        before = np.where(right == 1, 1.0, self.survival[row, right - 2])
-        return np.asarray(before * (1 - share) + self.survival[row, right - 1] * share)
+        """S of each patient at one time of its own, (patients,); at `last` for times beyond."""
+        return self._between(np.arange(len(time)), time)
 
-    def _between(self, time: FloatArray) -> tuple[IntArray, FloatArray]:
-        """Knot to the right of each time (0 is the first knot), and the share of the way to it."""
+    def _between(self, rows: Any, time: FloatArray) -> FloatArray:
+        """S of `rows` at `time`, on the line between the knots around it."""
         knots = np.concatenate([[0.0], self.times])
-        right = np.clip(np.searchsorted(knots, time, side="left"), 1, len(knots) - 1)
-        share = np.clip(
-            (time - knots[right - 1]) / (knots[right] - knots[right - 1]),
-            0.0,
-            1.0,
+        survival = np.hstack([np.ones((len(self.survival), 1)), self.survival])
+        right = np.clip(np.searchsorted(knots, time, side="left"), 1, len(self.times))
+        left = right - 1
+        share = np.clip((time - knots[left]) / (knots[right] - knots[left]), 0.0, 1.0)
+        values: FloatArray = (
+            survival[rows, left] * (1 - share) + survival[rows, right] * share
         )
-        return right, share
+        return values
 
     def select(self, rows: Any) -> Tabulated:
-        """See :class:`Curves`."""
+        """Keep some patients, in the order given."""
         return Tabulated(self.times, self.survival[rows])
+
+
+Curves = SurvivalCurves | Tabulated
 
 
 @dataclass(frozen=True, eq=False)
 class Fold:
-    """Predictions of one fitted model for patients it has not seen.
+    """Predictions of one fitted model for patients it was not trained on.
 
     Attributes
     ----------
@@ -187,26 +104,46 @@ class Fold:
     event: BoolArray
     log_risk: FloatArray | None
     curves: Curves | None = None
-    train: tuple[FloatArray, BoolArray] | None = None
+    train: TimeEvent | None = None
 
     def __len__(self) -> int:
         return len(self.time)
+
+    @property
+    def place(self) -> Place:
+        """Repeat and fold."""
+        return self.repeat, self.fold
 
     @property
     def label(self) -> str:
         """Its place, by the numbers of the predictions file."""
         return f"repeat {self.repeat} fold {self.fold}"
 
+    @cached_property
+    def outcome(self) -> Outcome:
+        """Time and event, validated once."""
+        return Outcome.of(self.time, self.event)
+
+    @cached_property
+    def training(self) -> Outcome | None:
+        """Outcome of the training patients, validated once."""
+        return as_train(self.train)
+
     @property
+    def censoring_source(self) -> Outcome:
+        """Outcome of the patients who give the censoring weights."""
+        return self.outcome if self.training is None else self.training
+
+    @cached_property
     def risk(self) -> FloatArray:
-        """Log-risk, or why there is none."""
+        """Log-risk, validated once; raises NotComputableError where there is none."""
         if self.log_risk is None:
             raise NotComputableError("the predictions hold no log_risk")
-        return self.log_risk
+        return as_log_risk(self.log_risk, len(self))
 
     @property
     def known_curves(self) -> Curves:
-        """Survival curves, or why there are none."""
+        """Survival curves; raises NotComputableError where there are none."""
         if self.curves is None:
             raise NotComputableError("the predictions hold no survival curves")
         return self.curves
@@ -221,9 +158,9 @@ class Fold:
         """
         values = self.known_curves.at(times)
         if np.isnan(values).any():
-            asked = float(np.max(np.asarray(times)))
+            latest = float(np.max(np.asarray(times)))
             raise NotComputableError(
-                f"the curves are known up to {self.known_curves.last:g} only, asked for {asked:g}",
+                f"the curves are known up to {self.known_curves.last:g} only, asked for {latest:g}",
             )
         return values
 
@@ -240,124 +177,145 @@ class Fold:
 
 
 Folds = tuple[Fold, ...]
-Place = tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Pooled:
+    """The folds of one repeat laid together: every patient once.
+
+    Attributes
+    ----------
+    folds : sequence of Fold
+    """
+
+    folds: Sequence[Fold]
+
+    @cached_property
+    def outcome(self) -> Outcome:
+        """Time and event of all patients, validated once."""
+        time = np.concatenate([fold.time for fold in self.folds])
+        return Outcome.of(time, np.concatenate([fold.event for fold in self.folds]))
+
+    @property
+    def stratum(self) -> IntArray:
+        """Number of each patient's fold, (patients,)."""
+        return np.repeat(np.arange(len(self.folds)), [len(f) for f in self.folds])
+
+    def survival(self, horizon: float) -> FloatArray:
+        """S at the horizon, (patients,); raises what :meth:`Fold.survival` raises."""
+        return np.concatenate([fold.survival([horizon])[:, 0] for fold in self.folds])
 
 
 def folds_of(
     predictions: pd.DataFrame,
-    curves: Mapping[Place, SurvivalCurves | None] | None = None,
-    train: Mapping[Place, tuple[FloatArray, BoolArray]] | None = None,
+    curves: Mapping[Place, Curves | None] | None = None,
+    train: Mapping[Place, TimeEvent] | None = None,
 ) -> Folds:
-    """Split a predictions table of ours into its test folds.
+    """Split a predictions table into its test folds.
 
     Parameters
     ----------
     predictions : DataFrame
-        Columns `patient_id, repeat, fold, time, event, log_risk`.
-    curves : mapping of (repeat, fold) to SurvivalCurves, optional
+        Columns `patient_id, repeat, fold, time, event`, and `log_risk` where it is known.
+    curves : mapping of (repeat, fold) to Curves, optional
         Of the rows of that fold, in their order.
     train : mapping of (repeat, fold) to (time, event), optional
         Outcome of the patients trained on; by default the others of the same repeat.
     """
-    found = []
+    folds = []
     for (repeat, number), part in predictions.groupby(["repeat", "fold"], sort=True):
         place = (int(str(repeat)), int(str(number)))
-        known = None if curves is None else curves.get(place)
-        rest = predictions[
-            (predictions["repeat"] == repeat) & (predictions["fold"] != number)
-        ]
-        others = (
-            (rest["time"].to_numpy(float), rest["event"].to_numpy(bool))
-            if len(rest)
-            else None
+        same_repeat = predictions["repeat"] == repeat
+        others = predictions[same_repeat & (predictions["fold"] != number)]
+        training = _outcome(others) if len(others) else None
+        time, event = _outcome(part)
+        fold = Fold(
+            *place,
+            patient_id=part["patient_id"].to_numpy(object),
+            time=time,
+            event=event,
+            log_risk=part["log_risk"].to_numpy(float) if "log_risk" in part else None,
+            curves=None if curves is None else curves.get(place),
+            train=training if train is None else train[place],
         )
-        found.append(
-            Fold(
-                *place,
-                patient_id=part["patient_id"].to_numpy(object),
-                time=part["time"].to_numpy(float),
-                event=part["event"].to_numpy(bool),
-                log_risk=part["log_risk"].to_numpy(float),
-                curves=None if known is None else Stepped(known),
-                train=others if train is None else train[place],
-            ),
-        )
-    return tuple(found)
+        folds.append(fold)
+    return tuple(folds)
+
+
+def _outcome(table: pd.DataFrame) -> TimeEvent:
+    return table["time"].to_numpy(float), table["event"].to_numpy(bool)
 
 
 def patients_of(folds: Iterable[Fold], until: float | None = None) -> tuple[int, int]:
-    """How many patients, and how many of them with the event (up to a time); each is counted once."""
-    seen: dict[Any, bool] = {}
+    """How many patients, and how many with the event (up to a time), counted once each."""
+    had_event: dict[Any, bool] = {}
     for fold in folds:
-        event = (
-            fold.event if until is None else fold.event & at_or_before(fold.time, until)
-        )
-        seen.update(zip(fold.patient_id, event.tolist(), strict=True))
-    return len(seen), sum(seen.values())
+        event = fold.event
+        if until is not None:
+            event = event & at_or_before(fold.time, until)
+        had_event.update(zip(fold.patient_id, event.tolist(), strict=True))
+    return len(had_event), sum(had_event.values())
 
 
 def repeats_of(folds: Sequence[Fold]) -> list[list[Fold]]:
     """Group folds by repeat, in order."""
-    return [
-        [f for f in folds if f.repeat == r] for r in sorted({f.repeat for f in folds})
-    ]
+    repeats: dict[int, list[Fold]] = {}
+    for fold in folds:
+        repeats.setdefault(fold.repeat, []).append(fold)
+    return [repeats[number] for number in sorted(repeats)]
 
 
 def select(folds: Sequence[Fold], patients: Iterable[Any]) -> Folds:
     """Keep some patients of every fold; folds left empty go."""
-    chosen = set(patients)
-    parts = [
-        (fold, np.array([p in chosen for p in fold.patient_id], dtype=bool))
-        for fold in folds
-    ]
-    return tuple(fold.select(mask) for fold, mask in parts if mask.any())
+    chosen = list(set(patients))
+    parts = [fold.select(pd.Index(fold.patient_id).isin(chosen)) for fold in folds]
+    return tuple(part for part in parts if len(part))
 
 
 def paired(a: Sequence[Fold], b: Sequence[Fold]) -> list[tuple[Fold, Fold]]:
-    """Set the folds of two models side by side, rows in the same order.
+    """Pair the folds of two models, rows in the same order.
 
     Raises
     ------
     NotComputableError
         When the two do not hold the same patients in the same folds.
     """
-    other = {(fold.repeat, fold.fold): fold for fold in b}
+    others = {fold.place: fold for fold in b}
     pairs = []
     for fold in a:
-        twin = other.pop((fold.repeat, fold.fold), None)
-        if twin is None or sorted(twin.patient_id) != sorted(fold.patient_id):
+        other = others.pop(fold.place, None)
+        if other is None or sorted(other.patient_id) != sorted(fold.patient_id):
             raise NotComputableError(_unpaired(a, b))
-        pairs.append((_in_order(fold), _in_order(twin)))
+        pairs.append((_in_order(fold), _in_order(other)))
         _require_one_outcome(*pairs[-1])
-    if other:
+    if others:
         raise NotComputableError(_unpaired(a, b))
     return pairs
 
 
 def _unpaired(a: Sequence[Fold], b: Sequence[Fold]) -> str:
-    """Say that two models cannot be paired, and who is missing where."""
-    first, second = (
-        {patient for fold in folds for patient in fold.patient_id} for folds in (a, b)
+    """Message that two models cannot be paired, and who is missing where."""
+    first = {patient for fold in a for patient in fold.patient_id}
+    second = {patient for fold in b for patient in fold.patient_id}
+    only_first, only_second = (
+        sorted(first - second, key=str),
+        sorted(second - first, key=str),
     )
-    places = (("first", first - second), ("second", second - first))
-    missing = [
-        f"{len(own)} only in the {place} ({listed(sorted(own, key=str))})"
-        for place, own in places
-        if own
+    missing = []
+    if only_first:
+        missing.append(f"{len(only_first)} only in the first ({listed(only_first)})")
+    if only_second:
+        missing.append(f"{len(only_second)} only in the second ({listed(only_second)})")
+    parts = [
+        "the two sets of predictions do not hold the same patients in the same folds",
+        ", ".join(missing) or "the folds differ",
+        only_difference(sorted(map(str, only_second)), sorted(map(str, only_first))),
     ]
-    told = ", ".join(missing) or "the folds differ"
-    trifle = only_difference(
-        sorted(map(str, second - first)),
-        sorted(map(str, first - second)),
-    )
-    return (
-        "the two sets of predictions do not hold the same patients in the same folds: "
-        + ": ".join(part for part in (told, trifle) if part)
-    )
+    return ": ".join(part for part in parts if part)
 
 
 def _require_one_outcome(a: Fold, b: Fold) -> None:
-    """Refuse to pair patients who lived differently, but for the rounding of a file."""
+    """Refuse to pair patients whose outcomes differ by more than the rounding of a file."""
     other = ~np.isclose(a.time, b.time, rtol=1e-6, atol=0) | (a.event != b.event)
     if other.any():
         raise NotComputableError(

@@ -11,77 +11,66 @@ import pandas as pd
 
 from survfuse._errors import NotComputableError
 from survfuse._types import FloatArray
-from survfuse.evaluation.assessment import auc_at, brier_at
+from survfuse.evaluation.assessment import assess, cards
 from survfuse.evaluation.assessment_settings import Scale
-from survfuse.evaluation.combine import mean_of
-from survfuse.evaluation.fold_calibration import expected_events
-from survfuse.evaluation.folds import Fold, Shared, patients_of, repeats_of, select
-from survfuse.evaluation.ranking import concordance
-from survfuse.evaluation.training_variance import chance_share
-from survfuse.survival.curves import kaplan_meier
-from survfuse.survival.estimate import Estimate, not_computable
+from survfuse.evaluation.combine import estimate, mean_of
+from survfuse.evaluation.folds import Fold, Pooled, patients_of, repeats_of, select
+from survfuse.evaluation.metric_registry import Metric, ModelFolds
+from survfuse.survival.curves import SurvivalCurves
+from survfuse.survival.estimate import Basis, Estimate
 from survfuse.survival.net_benefit import net_benefit, net_benefit_all
+from survfuse.survival.right_censored import Tally
 from survfuse.survival.smooth_calibration import calibration_curve
 
 TIMES = 20  # points of a curve over time
 THRESHOLDS = 30  # points of a decision curve
 BARS = 25  # of a histogram of predictions
-FEWEST = 10  # patients of a subgroup that is told
+FEWEST = 10  # patients of a subgroup that is assessed
+IN_SUBGROUPS = ("uno_c", "observed_expected")
 Models = Mapping[str, Sequence[Fold]]
 Rows = list[dict[str, Any]]
 
 
 def null_folds(folds: Sequence[Fold]) -> tuple[Fold, ...]:
-    """Give every patient the Kaplan–Meier curve of the training patients (of these, where there are none)."""
-    return tuple(_null(fold) for fold in folds)
-
-
-def _null(fold: Fold) -> Fold:
-    curve = kaplan_meier(
-        *(fold.train if fold.train is not None else (fold.time, fold.event)),
-    )
-    return replace(fold, log_risk=np.zeros(len(fold)), curves=Shared(curve, len(fold)))
+    """Give every patient the Kaplan–Meier curve of those who give the censoring weights."""
+    null = []
+    for fold in folds:
+        tally, n = Tally.of(fold.censoring_source), len(fold)
+        survival = np.broadcast_to(tally.survival, (n, len(tally.time)))
+        curves = SurvivalCurves(tally.time, survival, float(tally.time[-1]))
+        null.append(replace(fold, log_risk=np.zeros(n), curves=curves))
+    return tuple(null)
 
 
 def over_time(models: Models, null: Sequence[Fold], scale: Scale) -> Rows:
-    """AUC and Brier score at evenly spaced times up to τ, and the Brier score of the Kaplan–Meier curve.
+    """AUC and Brier score at times up to τ, and the Brier score of the Kaplan–Meier curve.
 
     Returns
     -------
     list of dict
         `model, metric, time, value, low, high`; "km" is the Kaplan–Meier curve for everyone.
     """
-    times = np.linspace(0, scale.tau, TIMES + 1)[1:]
+    auc, brier = cards(("auc", "brier"))
+    curves = [(name, ModelFolds(folds, scale)) for name, folds in models.items()]
+    metrics: dict[str, tuple[Metric, ...]] = {"km": (brier,)}
+    for name, model in curves:
+        has_curves = any(fold.curves is not None for fold in model.folds)
+        metrics[name] = (auc, brier) if has_curves else (auc,)
     rows: Rows = []
-    for name, folds in models.items():
-        chance = chance_share(folds)
-        for time in times:
-            rows.append(
-                _at(name, "auc", time, auc_at(folds, time, scale.interval, chance)),
-            )
-            if any(fold.curves is not None for fold in folds):
-                rows.append(
-                    _at(
-                        name,
-                        "brier",
-                        time,
-                        brier_at(folds, time, scale.interval, chance),
-                    ),
-                )
-    rows += [
-        _at("km", "brier", time, brier_at(null, time, scale.interval, 0.0))
-        for time in times
-    ]
+    for name, model in [*curves, ("km", ModelFolds(null, scale, chance=0.0))]:
+        for time in np.linspace(0, scale.tau, TIMES + 1)[1:].tolist():
+            for metric in metrics[name]:
+                row = {"model": name, "metric": metric.key, "time": time}
+                rows.append(row | _interval(estimate(metric, model, time)))
     return rows
 
 
-def _at(model: str, metric: str, time: float, estimate: Estimate) -> dict[str, Any]:
-    told = {"value": estimate.value, "low": estimate.low, "high": estimate.high}
-    return {"model": model, "metric": metric, "time": float(time), **told}
+def _interval(e: Estimate) -> dict[str, float | None]:
+    return {"value": e.value, "low": e.low, "high": e.high}
 
 
 def calibration_tables(models: Models, scale: Scale) -> tuple[Rows, Rows]:
-    """Smooth calibration curves with bootstrap bands, and histograms of the predictions, at every horizon.
+    """Smooth calibration curves with bands, and histograms of the predictions, by horizon.
 
     The first repeat is drawn: every patient once.
 
@@ -94,15 +83,14 @@ def calibration_tables(models: Models, scale: Scale) -> tuple[Rows, Rows]:
     """
     curves: Rows = []
     histogram: Rows = []
-    fields = ("predicted", "observed", "low", "high")
     for name, folds in models.items():
-        first = repeats_of(folds)[0]
+        first = Pooled(repeats_of(folds)[0])
         for horizon in scale.horizons:
             try:
-                survival = _survival(first, horizon)
-                drawn = calibration_curve(
-                    np.concatenate([fold.time for fold in first]),
-                    np.concatenate([fold.event for fold in first]),
+                survival = first.survival(horizon)
+                curve = calibration_curve(
+                    first.outcome.time,
+                    first.outcome.event,
                     survival,
                     horizon,
                     bootstrap=scale.draws,
@@ -110,25 +98,26 @@ def calibration_tables(models: Models, scale: Scale) -> tuple[Rows, Rows]:
                 )
             except NotComputableError:
                 continue
-            columns = [
-                _column(getattr(drawn, field), len(drawn.predicted)) for field in fields
-            ]
             place = {"model": name, "horizon": horizon}
-            for values in zip(*columns, strict=True):
-                curves.append({**place, **dict(zip(fields, values, strict=True))})
+            columns = {
+                "predicted": curve.predicted,
+                "observed": curve.observed,
+                "low": curve.low,
+                "high": curve.high,
+            }
+            curves += _rows(place, columns)
             counts, edges = np.histogram(1 - survival, bins=BARS, range=(0.0, 1.0))
-            histogram += [
-                {**place, "left": float(a), "right": float(b), "patients": int(c)}
-                for a, b, c in zip(edges[:-1], edges[1:], counts, strict=True)
-            ]
+            bars = {"left": edges[:-1], "right": edges[1:], "patients": counts}
+            histogram += _rows(place, bars)
     return curves, histogram
 
 
-def _column(values: FloatArray | None, rows: int) -> list[float | None]:
-    """Plain numbers, None where there is none (no band without resamples)."""
-    if values is None:
-        return [None] * rows
-    return [float(value) if np.isfinite(value) else None for value in values]
+def _rows(place: Mapping[str, Any], columns: Mapping[str, Any]) -> Rows:
+    """Rows of plain numbers, None where there is none (no band without resamples)."""
+    frame = pd.DataFrame(columns).astype(object)
+    frame = frame.where(np.isfinite(frame.astype(float)), None)
+    rows: Rows = frame.to_dict("records")  # type: ignore[assignment]
+    return [{**place, **row} for row in rows]
 
 
 def decision_curves(models: Models, horizon: float) -> Rows:
@@ -140,45 +129,30 @@ def decision_curves(models: Models, horizon: float) -> Rows:
         `strategy, horizon, threshold, value, low, high`.
     """
     rows: Rows = []
-    some: list[Fold] = []
-    thresholds: FloatArray | None = None
+    reference: Pooled | None = None
+    thresholds = np.zeros(0)
     for name, folds in models.items():
+        repeats = [Pooled(part) for part in repeats_of(folds)]
         try:
-            repeats = [
-                (part, np.concatenate([f.survival([horizon])[:, 0] for f in part]))
-                for part in repeats_of(folds)
-            ]
+            survivals = [repeat.survival(horizon) for repeat in repeats]
         except NotComputableError:
             continue
-        if thresholds is None:
-            highest = float(np.quantile(1 - repeats[0][1], 0.99))
+        if reference is None:
+            reference = repeats[0]
+            highest = float(np.quantile(1 - survivals[0], 0.99))
             thresholds = np.linspace(0.01, min(max(highest, 0.1), 0.95), THRESHOLDS)
-            some = repeats[0][0]
-        each = [
-            net_benefit(*_outcome(part), survival, horizon, thresholds)
-            for part, survival in repeats
-        ]
-        rows += _benefits(
-            name,
-            horizon,
-            thresholds,
-            [mean_of(at) for at in zip(*each, strict=True)],
-        )
-    if thresholds is not None:
-        rows += _benefits(
-            "treat all",
-            horizon,
-            thresholds,
-            net_benefit_all(*_outcome(some), horizon, thresholds),
-        )
-        none = {
-            "strategy": "treat none",
-            "horizon": horizon,
-            "value": 0.0,
-            "low": None,
-            "high": None,
-        }
-        rows += [{**none, "threshold": float(t)} for t in thresholds]
+        benefits = []
+        for repeat, survival in zip(repeats, survivals, strict=True):
+            time, event = repeat.outcome.time, repeat.outcome.event
+            benefits.append(net_benefit(time, event, survival, horizon, thresholds))
+        means = [mean_of(at) for at in zip(*benefits, strict=True)]
+        rows += _benefits(name, horizon, thresholds, means)
+    if reference is not None:
+        time, event = reference.outcome.time, reference.outcome.event
+        everyone = net_benefit_all(time, event, horizon, thresholds)
+        nobody = [Estimate(0.0, None, None, None, 0, 0)] * len(thresholds)
+        rows += _benefits("treat all", horizon, thresholds, everyone)
+        rows += _benefits("treat none", horizon, thresholds, nobody)
     return rows
 
 
@@ -188,27 +162,11 @@ def _benefits(
     thresholds: FloatArray,
     estimates: Sequence[Estimate],
 ) -> Rows:
+    place = {"strategy": strategy, "horizon": horizon}
     return [
-        {
-            "strategy": strategy,
-            "horizon": horizon,
-            "threshold": float(t),
-            "value": e.value,
-            "low": e.low,
-            "high": e.high,
-        }
-        for t, e in zip(thresholds, estimates, strict=True)
+        {**place, "threshold": threshold, **_interval(e)}
+        for threshold, e in zip(thresholds.tolist(), estimates, strict=True)
     ]
-
-
-def _survival(part: Sequence[Fold], horizon: float) -> FloatArray:
-    return np.concatenate([fold.survival([horizon])[:, 0] for fold in part])
-
-
-def _outcome(part: Sequence[Fold]) -> tuple[FloatArray, Any]:
-    return np.concatenate([f.time for f in part]), np.concatenate(
-        [f.event for f in part],
-    )
 
 
 def by_subgroup(
@@ -233,17 +191,13 @@ def by_subgroup(
     list of dict
         `group, level, patients, events, model, metric, value, low, high, note`; everyone first.
     """
-    rows = _subgroup(name, "everyone", "", folds, scale)
+    rows = _within({"group": "everyone", "level": ""}, name, folds, scale)
     for group in groups.columns:
         column = groups[group].astype("category")
         for level in column.cat.categories:
-            rows += _subgroup(
-                name,
-                str(group),
-                str(level),
-                select(folds, column.index[column == level]),
-                scale,
-            )
+            place = {"group": str(group), "level": str(level)}
+            part = select(folds, column.index[column == level])
+            rows += _within(place, name, part, scale)
     return rows
 
 
@@ -271,54 +225,27 @@ def by_pattern(
     """
     rows: Rows = []
     for modalities, patients in patterns.items():
-        rows += _within(
-            {"modalities": list(modalities)},
-            name,
-            select(folds, patients),
-            scale,
-        )
+        place = {"modalities": list(modalities)}
+        rows += _within(place, name, select(folds, patients), scale)
     return rows
 
 
-def _subgroup(
-    name: str,
-    group: str,
-    level: str,
-    folds: Sequence[Fold],
-    scale: Scale,
-) -> Rows:
-    return _within({"group": group, "level": level}, name, folds, scale)
-
-
 def _within(
-    where: Mapping[str, Any],
+    place: Mapping[str, Any],
     name: str,
     folds: Sequence[Fold],
     scale: Scale,
 ) -> Rows:
-    """Rows of the model among some patients; `where` says which."""
+    """Rows of the model among some patients; `place` says which."""
     n, events = patients_of(folds)
-    place = {**where, "patients": n, "events": events, "model": name}
     if n < FEWEST or events == 0:
         reason = f"fewer than {FEWEST} patients" if n < FEWEST else "no event"
         why = f"{n} patients, {events} events: {reason}"
-        found = {
-            metric: not_computable(why, n, events)
-            for metric in ("uno_c", "observed_expected")
-        }
+        estimates = dict.fromkeys(IN_SUBGROUPS, Basis(n, events).missing(why))
     else:
-        found = {
-            "uno_c": concordance(folds, "uno", scale.tau, interval=scale.interval),
-            "observed_expected": expected_events(folds),
-        }
+        estimates = assess(folds, scale, IN_SUBGROUPS)
+    shared = {**place, "patients": n, "events": events, "model": name}
     return [
-        {
-            **place,
-            "metric": metric,
-            "value": e.value,
-            "low": e.low,
-            "high": e.high,
-            "note": e.note,
-        }
-        for metric, e in found.items()
+        {**shared, "metric": metric, **_interval(e), "note": e.note}
+        for metric, e in estimates.items()
     ]

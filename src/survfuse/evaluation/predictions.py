@@ -1,9 +1,9 @@
-"""Judge a predictions file that any program wrote, by the same functions as our own models."""
+"""Evaluate a predictions file that any program wrote, by the same functions as our own models."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,30 +13,38 @@ import pandas as pd
 
 from survfuse._errors import InputError, listed
 from survfuse._storage import sha256_file
-from survfuse.evaluation.assessment_settings import Scale
-from survfuse.evaluation.combine import Interval
+from survfuse.evaluation.assessment_settings import DEFAULT, Interval, Scale
 from survfuse.evaluation.external_predictions import (
-    Foreign,
+    ExternalPredictions,
     choose_horizons,
     column,
     read_foreign,
     read_outcome,
 )
-from survfuse.evaluation.folds import Folds, patients_of, repeats_of
-from survfuse.evaluation.result import Result
-from survfuse.evaluation.sanity import (
-    declared_unit,
-    mistyped,
-    other_order,
-    other_training,
-    other_unit,
-    reversed_risk,
+from survfuse.evaluation.folds import (
+    Folds,
+    Pooled,
+    TimeEvent,
+    patients_of,
+    repeats_of,
 )
-from survfuse.evaluation.scoring import Judged, judge_models
+from survfuse.evaluation.result import Result
+from survfuse.evaluation.sanity import file_notes, model_notes
+from survfuse.evaluation.scoring import judge_models
 from survfuse.evaluation.versions import versions
 from survfuse.survival.curves import follow_up_median
 
 MODEL = "predictions"
+OWN_COLUMNS = [
+    "patient_id",
+    "repeat",
+    "fold",
+    "time",
+    "event",
+    "log_risk",
+    "predicted_time",
+]
+NOT_RUN = {"optimism": None, "seeds": None, "permuted_outcome": None, "external": None}
 
 
 def evaluate(
@@ -69,7 +77,7 @@ def evaluate(
     reference : str, optional
         The clinical-only model among `against` or the models of the file.
     horizons : sequence of float, optional
-        Times to judge at, in the unit of `time`; the survival columns', or quartiles of
+        Times to evaluate at, in the unit of `time`; the survival columns', or quartiles of
         follow-up.
     tau : float, optional
         End of Uno's C and of integrated scores; the last horizon by default.
@@ -79,7 +87,7 @@ def evaluate(
     draws : int
         Bootstrap resamples behind intervals of ICI and calibration bands.
     name : str, optional
-        What the model is called; the file's own word, or "predictions".
+        What the model is called; its name in the file, or "predictions".
     command : str
         For the record.
 
@@ -94,142 +102,134 @@ def evaluate(
     InputError
         Names the file, the column and the line.
     """
-    foreign = read_foreign(path)
-    own = name or foreign.models[0] or MODEL
-    known = None if train is None else read_outcome(train)
-    models = {own: foreign.folds(foreign.models[0], known)}
-    tables = {own: _table(foreign, foreign.models[0])}
-    notes = list(foreign.notes)
-    for other in foreign.models[1:]:
-        _add(models, tables, other or MODEL, foreign, other, known)
-    for word, file in (against or {}).items():
-        beside = read_foreign(file)
-        if len(beside.models) > 1:
-            raise InputError(
-                f"{file}: expected one model beside the other, got {listed(beside.models)}; keep the "
-                "rows of one of them (column model)",
-            )
-        notes += [f"{word}: {note}" for note in beside.notes]
-        _add(models, tables, word, beside, beside.models[0], known)
-    if reference is not None and reference not in models:
+    predictions = read_foreign(path)
+    training = None if train is None else read_outcome(train)
+    models = _Models(training, list(predictions.notes))
+    own = name or predictions.models[0] or MODEL
+    models.add_all(own, predictions)
+    for label, file in (against or {}).items():
+        models.add_file(label, file)
+    if reference is not None and reference not in models.folds:
         raise InputError(
-            f"no predictions called {reference!r}; there are {listed(models, 12)}",
+            f"no predictions called {reference!r}; there are {listed(models.folds, 12)}",
         )
-    chosen, end, told = choose_horizons(foreign, horizons)
+    scale, notes = _scale(predictions, horizons, tau, interval or DEFAULT, draws)
+    last = scale.horizons[-1]
+    folds = {}
+    for label, own_folds in models.folds.items():
+        folds[label], ranked = _ranked(label, own_folds, last)
+        notes += ranked
+    scores = judge_models(folds, own, reference, scale)
+    notes += file_notes(folds[own], unit, training)
+    for label, own_folds in folds.items():
+        harrell = scores.estimates[label]["harrell_c"]
+        notes += model_notes(label, own_folds, last, harrell)
+    notes.append(_source_of_weights(train, folds[own]))
+    return Result(
+        name=own,
+        models=models.tables,
+        folds=folds,
+        estimates=scores.estimates,
+        checks=[],
+        cohort=_cohort(str(path), folds[own], scale, unit),
+        record=_record(own, reference, path, command, [*models.notes, *notes]),
+        performance={**scores.performance, **NOT_RUN},
+    )
+
+
+@dataclass
+class _Models:
+    """Models that are evaluated together.
+
+    Attributes
+    ----------
+    training : (time, event) or None
+        Outcome of the training patients.
+    notes : list of str
+        On the files.
+    folds, tables : dict by name of the model
+    """
+
+    training: TimeEvent | None
+    notes: list[str]
+    folds: dict[str, Folds] = field(default_factory=dict)
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+
+    def add(self, name: str, predictions: ExternalPredictions, model: str) -> None:
+        """Add a model of a file under a name."""
+        if name in self.folds:
+            raise InputError(f"two sets of predictions are called {name!r}")
+        self.folds[name] = predictions.folds(model, self.training)
+        table = predictions.of_model(model)
+        if "log_risk" not in table:
+            table["log_risk"] = np.nan
+        table = table.assign(predicted_time=np.nan, event=table["event"].astype(int))
+        self.tables[name] = table[[*OWN_COLUMNS, *map(column, predictions.times)]]
+
+    def add_all(self, name: str, predictions: ExternalPredictions) -> None:
+        """Add all models of a file, the first of them under `name`."""
+        first, *others = predictions.models
+        self.add(name, predictions, first)
+        for other in others:
+            self.add(other or MODEL, predictions, other)
+
+    def add_file(self, name: str, path: Path | str) -> None:
+        """Add the only model of a file."""
+        predictions = read_foreign(path)
+        if len(predictions.models) > 1:
+            raise InputError(
+                f"{path}: expected one model beside the other, got {listed(predictions.models)};"
+                " keep the rows of one of them (column model)",
+            )
+        self.notes += [f"{name}: {note}" for note in predictions.notes]
+        self.add(name, predictions, predictions.models[0])
+
+
+def _scale(
+    predictions: ExternalPredictions,
+    horizons: Sequence[float] | None,
+    tau: float | None,
+    interval: Interval,
+    draws: int,
+) -> tuple[Scale, list[str]]:
+    chosen, end, notes = choose_horizons(predictions, horizons)
     if tau is not None and not (np.isfinite(tau) and tau > 0):
         raise InputError(f"tau must be a finite number > 0, got {tau}")
     if draws < 0:
         raise InputError(f"draws must be 0 or more, got {draws}")
-    scale = Scale(
-        chosen,
-        end if tau is None else float(tau),
-        interval or Interval(),
-        draws,
-    )
-    if foreign.times:
-        scale = replace(scale, times=foreign.times)
-        told += [
-            f"isbs and integrated_ipa: over the survival columns, from {foreign.times[0]:g} on",
-        ]
-    ranked = {
-        word: _ranked(folds, scale.horizons[-1]) for word, folds in models.items()
-    }
-    told += [f"{word}: ranked by {how}" for word, (_, how) in ranked.items() if how]
-    models = {word: folds for word, (folds, _) in ranked.items()}
-    judged = judge_models(models, own, reference, scale)
-    told += declared_unit(models[own], unit)
-    told += other_unit(models[own])
-    told += [] if known is None else other_training(models[own], known[0])
-    for word, folds in models.items():
-        told += mistyped(word, folds)
-        told += other_order(word, folds, scale.horizons[-1])
-        told += reversed_risk(word, judged.estimates[word]["harrell_c"])
-    return Result(
-        name=own,
-        models=tables,
-        folds=models,
-        estimates=judged.estimates,
-        checks=[],
-        cohort=_cohort(str(path), models[own], scale, unit),
-        record=_record(
-            own,
-            reference,
-            path,
-            command,
-            [*notes, *told, *_training(train, models[own])],
-        ),
-        performance=_performance(judged),
-    )
+    scale = Scale(chosen, end if tau is None else float(tau), interval, draws)
+    if times := predictions.times:
+        scale = replace(scale, times=times)
+        notes.append(
+            f"isbs and integrated_ipa: over the survival columns, from {times[0]:g} on",
+        )
+    return scale, notes
 
 
-def _add(
-    models: dict[str, Folds],
-    tables: dict[str, pd.DataFrame],
-    name: str,
-    foreign: Foreign,
-    model: str,
-    train: Any,
-) -> None:
-    if name in models:
-        raise InputError(f"two sets of predictions are called {name!r}")
-    models[name], tables[name] = foreign.folds(model, train), _table(foreign, model)
-
-
-def _ranked(folds: Folds, horizon: float) -> tuple[Folds, str]:
-    """Give predictions without log-risks the order of their curves, and say so."""
+def _ranked(name: str, folds: Folds, horizon: float) -> tuple[Folds, list[str]]:
+    """Give predictions without log-risks the order of their curves, with a note."""
     if any(fold.log_risk is not None or fold.curves is None for fold in folds):
-        return folds, ""
+        return folds, []
     last = min(horizon, *(fold.known_curves.last for fold in folds))
-    made = tuple(replace(fold, log_risk=-fold.survival([last])[:, 0]) for fold in folds)
-    return made, f"predicted risk at {last:g}: the file has no log_risk"
-
-
-def _table(foreign: Foreign, model: str) -> pd.DataFrame:
-    """Predictions of one model, with the columns of a predictions file of ours."""
-    own = (
-        foreign.table[foreign.table["model"] == model]
-        .drop(columns="model")
-        .reset_index(drop=True)
-    )
-    if "log_risk" not in own:
-        own["log_risk"] = np.nan
-    own["predicted_time"] = np.nan
-    first = [
-        "patient_id",
-        "repeat",
-        "fold",
-        "time",
-        "event",
-        "log_risk",
-        "predicted_time",
-    ]
-    return own.assign(event=own["event"].astype(int))[
-        [*first, *map(column, foreign.times)]
-    ]
+    ranked = [replace(fold, log_risk=-fold.survival([last])[:, 0]) for fold in folds]
+    note = f"{name}: ranked by predicted risk at {last:g}: the file has no log_risk"
+    return tuple(ranked), [note]
 
 
 def _cohort(path: str, folds: Folds, scale: Scale, unit: str) -> dict[str, Any]:
     n, events = patients_of(folds)
-    first = repeats_of(folds)[0]
-    time = np.concatenate([fold.time for fold in first])
-    event = np.concatenate([fold.event for fold in first])
+    first = Pooled(repeats_of(folds)[0]).outcome
+    step = {"step": "in the predictions file", "patients": n, "events": events}
     return {
         "name": Path(path).stem,
         "endpoint": "event",
         "unit": unit or "time units",
         "patients": n,
         "events": events,
-        "flow": [
-            {
-                "step": "in the predictions file",
-                "patients": n,
-                "events": events,
-                "note": "",
-            },
-        ],
+        "flow": [{**step, "note": ""}],
         "modalities": [],
         "patterns": [],
-        "follow_up_median": follow_up_median(time, event),
+        "follow_up_median": follow_up_median(first.time, first.event),
         "horizons": list(scale.horizons),
         "tau": scale.tau,
         "problems": [],
@@ -257,18 +257,9 @@ def _record(
     }
 
 
-def _training(train: Path | str | None, folds: Folds) -> list[str]:
+def _source_of_weights(train: Path | str | None, folds: Folds) -> str:
     if train is not None:
-        return [f"censoring weights from the patients of {Path(train).name}"]
+        return f"censoring weights from the patients of {Path(train).name}"
     if any(fold.train is not None for fold in folds):
-        return [
-            "censoring weights of a fold from the patients of the other folds of its repeat",
-        ]
-    return [
-        "censoring weights from the test patients themselves: no training patients were given",
-    ]
-
-
-def _performance(judged: Judged) -> dict[str, Any]:
-    none = {"optimism": None, "seeds": None, "permuted_outcome": None, "external": None}
-    return {**judged.performance, **none}
+        return "censoring weights of a fold from the patients of the other folds of its repeat"
+    return "censoring weights from the test patients themselves: no training patients were given"

@@ -1,4 +1,4 @@
-"""From the predictions of all models to everything that a run tells of them."""
+"""From the predictions of all models to all numbers of a run."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import pandas as pd
 
 from survfuse.evaluation import performance
 from survfuse.evaluation.assessment import assess
-from survfuse.evaluation.assessment_settings import Scale
-from survfuse.evaluation.combine import WAYS
+from survfuse.evaluation.assessment_settings import WAYS, Scale
 from survfuse.evaluation.comparisons import (
     Increment,
     comparisons,
@@ -49,7 +48,7 @@ def judge_models(
     wanted: Sequence[Increment] = (),
     groups: pd.DataFrame | None = None,
 ) -> Judged:
-    """Compute every metric of every model, and set them beside each other.
+    """Compute every metric of every model, and their differences.
 
     Parameters
     ----------
@@ -70,48 +69,34 @@ def judge_models(
         `performance` holds `time_curves, calibration, calibration_histogram, decision,
         subgroups, increment, comparisons, interval`.
     """
-    bare = replace(scale, draws=0)
-    shown = {
-        each: models[each]
-        for each in (name, clinical)
-        if each is not None and each in models
-    }
+    without_draws = replace(scale, draws=0)
+    main = {key: models[key] for key in (name, clinical or name) if key in models}
     estimates: Estimates = {}
     for model, folds in models.items():
-        estimates[model] = assess(folds, scale if model in shown else bare)
+        estimates[model] = assess(folds, scale if model in main else without_draws)
         if clinical is not None and clinical in models and model != clinical:
             estimates[model][DELTA] = delta_uno_c(folds, models[clinical], scale)
     null = performance.null_folds(models[name])
-    curves, histogram = performance.calibration_tables(shown, scale)
+    curves, histogram = performance.calibration_tables(main, scale)
     middle = scale.horizons[(len(scale.horizons) - 1) // 2]
-    none = pd.DataFrame(index=pd.Index([], dtype=object))
-    return Judged(
-        estimates,
-        {
-            "time_curves": performance.over_time(shown, null, scale),
-            "calibration": curves,
-            "calibration_histogram": histogram,
-            "decision": performance.decision_curves(shown, middle),
-            "subgroups": performance.by_subgroup(
-                name,
-                models[name],
-                none if groups is None else groups,
-                scale,
-            ),
-            "increment": increments(models, wanted, scale),
-            "comparisons": comparisons(
-                models,
-                name,
-                scale,
-                skip=[m for m in models if m.startswith("permuted:")],
-            ),
-            "interval": _told(models[name], scale),
-        },
-    )
+    if groups is None:
+        groups = pd.DataFrame(index=pd.Index([], dtype=object))
+    permuted = [model for model in models if model.startswith("permuted:")]
+    tables = {
+        "time_curves": performance.over_time(main, null, scale),
+        "calibration": curves,
+        "calibration_histogram": histogram,
+        "decision": performance.decision_curves(main, middle),
+        "subgroups": performance.by_subgroup(name, models[name], groups, scale),
+        "increment": increments(models, wanted, scale),
+        "comparisons": comparisons(models, name, scale, skip=permuted),
+        "interval": _interval_method(models[name], scale),
+    }
+    return Judged(estimates, tables)
 
 
-def _told(folds: Folds, scale: Scale) -> str:
-    """How intervals were made, in words."""
+def _interval_method(folds: Folds, scale: Scale) -> str:
+    """How intervals were computed, as text."""
     single = all(len(part) == 1 for part in repeats_of(folds))
     if single and scale.interval.kind != "bootstrap":
         return "influence functions of the test patients; one fitted model, so nothing is widened"

@@ -1,4 +1,4 @@
-"""How much of a risk is chance: the share that changes with the patients who trained the network."""
+"""The share of a risk that changes with the patients who trained the network."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from itertools import combinations
 
 import numpy as np
+import pandas as pd
 
 from survfuse._errors import NotComputableError
-from survfuse._types import IntArray
-from survfuse.evaluation.folds import Fold, repeats_of
-from survfuse.survival.concordance import concordance_influence
+from survfuse._types import FloatArray, IntArray
+from survfuse.evaluation.folds import Fold, Pooled, repeats_of
+from survfuse.survival.concordance import ComparablePairs
 
 
 def chance_share(folds: Sequence[Fold]) -> float:
@@ -40,19 +41,14 @@ def chance_share_of_difference(a: Sequence[Fold], b: Sequence[Fold]) -> float:
     a, b : sequence of Fold
         Of two models, paired.
     """
-    other = {fold.repeat: part for part in repeats_of(b) for fold in part[:1]}
+    others = {fold.place: fold for fold in b}
 
-    def influence(part: Sequence[Fold]) -> dict[object, float]:
-        time, event = (
-            np.concatenate([f.time for f in part]),
-            np.concatenate([f.event for f in part]),
-        )
-        first, second = _standardised(part), _standardised(other[part[0].repeat])
-        values = []
-        for risks in (first, second):
-            column = np.array([risks[patient] for patient in first])
-            values.append(concordance_influence(time, event, column, kind="harrell")[1])
-        return dict(zip(first, (values[0] - values[1]).tolist(), strict=True))
+    def influence(part: Sequence[Fold]) -> FloatArray:
+        pairs = ComparablePairs.of(Pooled(part).outcome, "harrell", None, None)
+        second = [others[fold.place] for fold in part]
+        _, influence_a = pairs.concordance(_standardised(part))
+        _, influence_b = pairs.concordance(_standardised(second))
+        return influence_a - influence_b
 
     try:
         return _unstable(a, influence)
@@ -62,55 +58,50 @@ def chance_share_of_difference(a: Sequence[Fold], b: Sequence[Fold]) -> float:
 
 def _unstable(
     folds: Sequence[Fold],
-    value: Callable[[Sequence[Fold]], dict[object, float]],
+    value: Callable[[Sequence[Fold]], FloatArray],
 ) -> float:
-    """Share of the variance of a patient's value that changes between training sets without overlap."""
+    """Share of a value's variance that changes between training sets without overlap."""
     repeats = repeats_of(folds)
     if all(len(part) == 1 for part in repeats):
         return 0.0
     if len(repeats) < 2 or any(fold.log_risk is None for fold in folds):
         return 1.0
-    values = [value(part) for part in repeats]
-    homes = [
-        {patient: fold.fold for fold in part for patient in fold.patient_id}
-        for part in repeats
-    ]
-    shares = []
-    for i, j in combinations(range(len(repeats)), 2):
-        common = sorted(values[i].keys() & values[j].keys(), key=str)
-        x, y = (np.array([values[k][patient] for patient in common]) for k in (i, j))
-        first, second = (
-            np.array([homes[k][patient] for patient in common]) for k in (i, j)
-        )
-        apart = 1 - _overlap(first, second) if common else 0.0
-        total = x.var() + y.var() if common else 0.0
-        shares.append(
-            float(np.var(x - y) / total / apart) if apart > 0 and total > 0 else 1.0,
-        )
+    tables = []
+    for part in repeats:
+        ids = np.concatenate([fold.patient_id for fold in part])
+        columns = {"value": value(part), "fold": Pooled(part).stratum}
+        tables.append(pd.DataFrame(columns, index=pd.Index(ids, dtype=object)))
+    shares = [_changed(first, second) for first, second in combinations(tables, 2)]
     return min(float(np.mean(shares)), 1.0)
 
 
-def _standardised(folds: Sequence[Fold]) -> dict[object, float]:
-    """Risk of each patient of one repeat, standardised within its fold."""
-    found: dict[object, float] = {}
+def _changed(first: pd.DataFrame, second: pd.DataFrame) -> float:
+    """Share of the variance that changes from one repeat to another, 1 where it is unknown."""
+    common = sorted(first.index.intersection(second.index), key=str)
+    if not common:
+        return 1.0
+    first, second = first.loc[common], second.loc[common]
+    x, y = first["value"].to_numpy(), second["value"].to_numpy()
+    overlap = _overlap(first["fold"].to_numpy(), second["fold"].to_numpy())
+    apart, total = 1 - overlap, x.var() + y.var()
+    return float(np.var(x - y) / total / apart) if apart > 0 and total > 0 else 1.0
+
+
+def _standardised(folds: Sequence[Fold]) -> FloatArray:
+    """Risk of each patient of one repeat, standardised within its fold, (patients,)."""
+    columns = []
     for fold in folds:
         spread = float(fold.risk.std())
-        scaled = (
-            (fold.risk - fold.risk.mean()) / spread
-            if spread > 0
-            else np.zeros(len(fold))
-        )
-        found.update(zip(fold.patient_id, scaled.tolist(), strict=True))
-    return found
+        centred = fold.risk - fold.risk.mean()
+        columns.append(centred / spread if spread > 0 else np.zeros(len(fold)))
+    return np.concatenate(columns)
 
 
 def _overlap(first: IntArray, second: IntArray) -> float:
     """Mean share of a patient's training set in one repeat that also trains for it in the other."""
-    _, one = np.unique(first, return_inverse=True)
-    _, two = np.unique(second, return_inverse=True)
-    together = np.zeros((one.max() + 1, two.max() + 1))
-    np.add.at(together, (one, two), 1.0)
-    rows, columns, n = together.sum(axis=1), together.sum(axis=0), len(one)
+    together = np.zeros((first.max() + 1, second.max() + 1))
+    np.add.at(together, (first, second), 1.0)
+    rows, columns, n = together.sum(axis=1), together.sum(axis=0), len(first)
     # A patient in fold i, then fold j: trained on in both are those outside i and outside j.
     both = n - rows[:, None] - columns[None, :] + together
     trained = float((together * (n - rows)[:, None]).sum())

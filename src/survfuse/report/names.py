@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 
+from survfuse.evaluation import scoring
+from survfuse.evaluation.assessment import cards
+from survfuse.evaluation.metric_registry import FAMILIES, HIGHER, OTHER, RANKING
 from survfuse.report.formatting import duration
 
-HIGHER, LOWER, ONE = "higher", "lower", "1 is best"
-RANKING, ERROR, AGREEMENT, EXPLAINED, OTHER = (
-    "Ranking (discrimination)",
-    "Error of the predicted curves",
-    "Agreement of predicted and observed (calibration)",
-    "Explained variation",
-    "Other",
-)
-DELTA = "delta_uno_c_vs_clinical"
+DELTA = scoring.DELTA
 D_CALIBRATION = "d_calibration"
 
 
@@ -33,121 +29,40 @@ class Metric:
         The heading under which it stands.
     says : str
         What it measures, in one sentence; empty where it is not known.
+    at_horizon : bool
+        Whether it is computed at horizons.
     """
 
     title: str
     better: str
     family: str
     says: str = ""
+    at_horizon: bool = False
 
 
-WHOLE = {
-    "uno_c": Metric(
-        "Uno C",
-        HIGHER,
-        RANKING,
-        "Share of comparable pairs in the right order, whatever the censoring.",
-    ),
-    "harrell_c": Metric(
-        "Harrell C",
-        HIGHER,
-        RANKING,
-        "Share of comparable pairs in the right order; depends on the censoring.",
-    ),
-    DELTA: Metric(
-        "Uno C, difference to clinical-only",
-        HIGHER,
-        RANKING,
-        "Paired on the same patients.",
-    ),
-    "isbs": Metric(
-        "Integrated Brier score",
-        LOWER,
-        ERROR,
-        "Mean squared error of the predicted curve, over time.",
-    ),
-    "integrated_ipa": Metric(
-        "Integrated IPA",
-        HIGHER,
-        ERROR,
-        "Share of the null model's integrated Brier score that is taken away.",
-    ),
-    "log_likelihood": Metric(
-        "Log-likelihood",
-        HIGHER,
-        ERROR,
-        "How probable the observed times are under the predicted curves.",
-    ),
-    "observed_expected": Metric(
-        "Observed / expected events",
-        ONE,
-        AGREEMENT,
-        "Above 1: more events than predicted.",
-    ),
-    "calibration_slope": Metric(
-        "Calibration slope",
-        ONE,
-        AGREEMENT,
-        "Below 1: predictions too extreme.",
-    ),
-    D_CALIBRATION: Metric(
-        "D-calibration, p-value",
-        "",
-        AGREEMENT,
-        "A small value: not calibrated.",
-    ),
-    "royston_r2": Metric(
-        "R² (Royston)",
-        HIGHER,
-        EXPLAINED,
-        "Of the log-hazard, on the scale of time.",
-    ),
-    "kent_oquigley_r2": Metric(
-        "R² (Kent and O'Quigley)",
-        HIGHER,
-        EXPLAINED,
-        "From the information gained.",
-    ),
-}
-AT_HORIZON = {
-    "auc": Metric(
-        "AUC",
-        HIGHER,
-        RANKING,
-        "Cumulative/dynamic: those with the event by then against the rest.",
-    ),
-    "brier": Metric(
-        "Brier score",
-        LOWER,
-        ERROR,
-        "Mean squared error of the predicted probability.",
-    ),
-    "ipa": Metric(
-        "IPA",
-        HIGHER,
-        ERROR,
-        "Share of the null model's Brier score that is taken away.",
-    ),
-    "ici": Metric(
-        "ICI",
-        LOWER,
-        AGREEMENT,
-        "Mean distance of predicted from observed probability.",
-    ),
-    "e50": Metric(
-        "E50",
-        LOWER,
-        AGREEMENT,
-        "Median distance of predicted from observed probability.",
-    ),
-    "e90": Metric(
-        "E90",
-        LOWER,
-        AGREEMENT,
-        "Nine tenths of patients are closer than this.",
-    ),
-}
-FAMILIES = (RANKING, ERROR, AGREEMENT, EXPLAINED, OTHER)
+_DELTA = Metric(
+    "Uno C, difference to clinical-only",
+    HIGHER,
+    RANKING,
+    "Paired on the same patients.",
+)
+
+
+@cache
+def _names() -> dict[str, Metric]:
+    """Names of all metrics by key: in each family those at horizons last."""
+    names = {}
+    for card in sorted(cards(), key=lambda card: card.at_horizon):
+        names[card.key] = Metric(
+            card.title,
+            card.better,
+            card.family,
+            card.summary,
+            card.at_horizon,
+        )
+        if card.key == "harrell_c":
+            names[DELTA] = _DELTA
+    return names
 
 
 def metric(key: str, unit: str) -> Metric:
@@ -158,18 +73,13 @@ def metric(key: str, unit: str) -> Metric:
     >>> metric("mine", "months").family
     'Other'
     """
-    if key in WHOLE:
-        return WHOLE[key]
     name, horizon = split_horizon(key)
-    if horizon is None:
+    found = _names().get(name)
+    if found is None or found.at_horizon != (horizon is not None):
         return Metric(key, "", OTHER)
-    at = AT_HORIZON[name]
-    return Metric(
-        f"{at.title} at {duration(horizon, unit)}",
-        at.better,
-        at.family,
-        at.says,
-    )
+    if horizon is None:
+        return found
+    return replace(found, title=f"{found.title} at {duration(horizon, unit)}")
 
 
 def family_title(key: str) -> str:
@@ -179,7 +89,7 @@ def family_title(key: str) -> str:
     ('Brier score', 'Uno C')
     """
     name, _ = split_horizon(key)
-    found = WHOLE.get(name) or AT_HORIZON.get(name)
+    found = _names().get(name)
     return found.title if found else key
 
 
@@ -189,8 +99,8 @@ def split_horizon(key: str) -> tuple[str, float | None]:
     >>> split_horizon("auc_36"), split_horizon("uno_c")
     (('auc', 36.0), ('uno_c', None))
     """
-    found = re.fullmatch(r"([a-z0-9]+)_(\d+(?:\.\d+)?(?:e[+-]?\d+)?)", key)
-    if found is None or found[1] not in AT_HORIZON:
+    found = re.fullmatch(r"([a-z0-9_]+)_(\d+(?:\.\d+)?(?:e[+-]?\d+)?)", key)
+    if found is None or found[1] not in _names() or not _names()[found[1]].at_horizon:
         return key, None
     return found[1], float(found[2])
 
@@ -202,8 +112,8 @@ def order(key: str) -> tuple[int, int, float]:
     ['uno_c', 'brier_12', 'brier_36', 'mine']
     """
     name, horizon = split_horizon(key)
-    known = [*WHOLE, *AT_HORIZON]
-    family = (AT_HORIZON.get(name) or WHOLE.get(name) or Metric(key, "", OTHER)).family
+    known = list(_names())
+    family = _names()[name].family if name in known else OTHER
     return (
         FAMILIES.index(family),
         known.index(name) if name in known else len(known),

@@ -69,12 +69,8 @@ def resampled_cox(
         converged = shift < SMALL_MOVE
         if converged.all():
             break
-    hazard = events.hazard(
-        x,
-        weight,
-        coef,
-        outcome.time[sets.order][sets.event] <= horizon,
-    )
+    upto = outcome.time[sets.order][sets.event] <= horizon
+    hazard = events.hazard(x, weight, coef, upto)
     return ResampledCox(coef, hazard, converged & np.isfinite(hazard) & (hazard > 0))
 
 
@@ -90,21 +86,21 @@ class _EventTimes:
     def of(cls, sets: RiskSets, weight: FloatArray) -> _EventTimes:
         starts = np.flatnonzero(np.diff(sets.tied, prepend=-1))
         total = np.add.reduceat(weight[:, sets.event], starts, axis=1)
-        return cls(sets, starts, (total / np.bincount(sets.tied))[:, sets.tied])
+        mean = total / np.bincount(sets.tied)
+        return cls(sets, starts, mean[:, sets.tied])
 
-    def _sums(
-        self,
-        mass: FloatArray,
-    ) -> FloatArray:  # (resamples, patients) -> (resamples, events)
+    def _sums(self, mass: FloatArray) -> FloatArray:
+        """Mass at risk at each event, less Efron's share; (resamples, events)."""
         at_risk = np.cumsum(mass[:, ::-1], axis=1)[:, ::-1][:, self.sets.first]
         if not self.sets.share.any():
             return at_risk
-        tied = np.add.reduceat(mass[:, self.sets.event], self.starts, axis=1)[
-            :,
-            self.sets.tied,
-        ]
+        tied = self._over_ties(mass[:, self.sets.event])
         less: FloatArray = at_risk - self.sets.share * tied
         return less
+
+    def _over_ties(self, values: FloatArray) -> FloatArray:
+        """Sum over the events at one time, (resamples, events)."""
+        return np.add.reduceat(values, self.starts, axis=1)[:, self.sets.tied]
 
     def derivatives(
         self,
@@ -119,22 +115,15 @@ class _EventTimes:
         pull = self.weight / size
         hazard = np.pad(np.cumsum(pull, axis=1), ((0, 0), (1, 0)))[:, self.sets.until]
         if self.sets.share.any():
-            late = np.add.reduceat(self.sets.share * pull, self.starts, axis=1)[
-                :,
-                self.sets.tied,
-            ]
-            hazard[:, self.sets.event] -= late
+            hazard[:, self.sets.event] -= self._over_ties(self.sets.share * pull)
         lost = mass * hazard
         residual = -lost
         residual[:, self.sets.event] += weight[:, self.sets.event]
         features = x.shape[1]
         squares = (x[:, :, None] * x[:, None, :]).reshape(len(x), -1)
         spread = (lost @ squares).reshape(-1, features, features)
-        return spread - (mean * self.weight[:, None]) @ mean.transpose(
-            0,
-            2,
-            1,
-        ), residual @ x
+        weighted = mean * self.weight[:, None]
+        return spread - weighted @ mean.transpose(0, 2, 1), residual @ x
 
     def hazard(
         self,
@@ -164,15 +153,11 @@ def _masses(
 
 def _solve(information: FloatArray, gradient: FloatArray) -> FloatArray:
     """Newton's move of each resample; NaN where its likelihood is flat."""
-    usable = np.isfinite(information).all(axis=(1, 2)) & (
-        np.linalg.det(information) > 1e-12
-    )
+    usable = np.isfinite(information).all(axis=(1, 2))
+    usable &= np.linalg.det(information) > 1e-12
+    solution = np.linalg.solve(information[usable], gradient[usable][:, :, None])
     move = np.full_like(gradient, np.nan)
-    move[usable] = np.linalg.solve(information[usable], gradient[usable][:, :, None])[
-        :,
-        :,
-        0,
-    ]
+    move[usable] = solution[:, :, 0]
     return move
 
 
@@ -188,11 +173,8 @@ def resampled_risk(outcome: Outcome, weight: FloatArray, horizon: float) -> Floa
     sets = RiskSets.of(outcome, "breslow")
     mass = weight[:, sets.order]
     starts = np.flatnonzero(np.diff(sets.tied, prepend=-1))
-    events = np.add.reduceat(
-        mass[:, sets.event],
-        starts,
-        axis=1,
-    )  # (resamples, event times)
+    # (resamples, event times)
+    events = np.add.reduceat(mass[:, sets.event], starts, axis=1)
     at_risk = np.cumsum(mass[:, ::-1], axis=1)[:, ::-1][:, sets.first[starts]]
     upto = outcome.time[sets.order][sets.event][starts] <= horizon
     share = np.divide(events, at_risk, out=np.zeros_like(events), where=at_risk > 0)

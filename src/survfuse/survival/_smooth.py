@@ -25,23 +25,22 @@ from survfuse.survival.kaplan_meier_at import KaplanMeierAt
 from survfuse.survival.right_censored import Outcome
 from survfuse.survival.splines import knots_of, spline_basis
 
-EDGE = 1e-6  # no cohort can tell a risk nearer to 0 or 1 from this one
+EDGE = 1e-6  # no cohort can distinguish a risk nearer to 0 or 1 from this one
 AT_ONCE = 120_000  # patients × resamples
 SAME = 1e-12  # predictions this close are one
 
 
 @dataclass(frozen=True, eq=False)
 class SmoothCurve:
-    """Observed risk as a smooth function of predicted risk; a constant without columns.
+    """Observed risk as a smooth function of predicted risk.
 
     Attributes
     ----------
     outcome : Outcome
     risk : array, (patients,), predicted at the horizon
     horizon : float
-    knots : array, (knots,), of the spline; empty for a straight line
-    center, unit, coef : array, (columns,)
-        Of the spline's columns, in the Cox model.
+    spline : Spline or None
+        The Cox model; None where the observed risk is one for all predictions.
     hazard : float
         Cumulative hazard at the horizon of a patient whose columns are all average.
     events : int
@@ -53,10 +52,7 @@ class SmoothCurve:
     outcome: Outcome
     risk: FloatArray
     horizon: float
-    knots: FloatArray
-    center: FloatArray
-    unit: FloatArray
-    coef: FloatArray
+    spline: Spline | None
     hazard: float
     events: int
     form: str
@@ -80,57 +76,39 @@ class SmoothCurve:
         InputError
             For another number of knots than 3, 4 or 5.
         """
-        place = _place(risk)
-        places = knots_of(place, knots)
-        at = KaplanMeierAt.of(outcome, horizon)
-        if at.events == 0:
+        scaled = _log_log(risk)
+        places = knots_of(scaled, knots)
+        observed = KaplanMeierAt.of(outcome, horizon)
+        if observed.events == 0:
             raise NotComputableError(
                 f"no event up to {horizon:g}, so there is no observed risk to compare with",
             )
-        outside = int(((risk < EDGE) | (risk > 1 - EDGE)).sum())
-        clipped = f"{outside} predicted risks within {EDGE:g} of 0 or 1 placed there on the curve"
-        note = clipped if outside else ""
-        if not np.ptp(place) > SAME * np.abs(place).max():
-            fit, form = (
-                _Fit.constant(len(risk)),
+        note = ""
+        if outside := int(((risk < EDGE) | (risk > 1 - EDGE)).sum()):
+            note = f"{outside} predicted risks within {EDGE:g} of 0 or 1 placed there on the curve"
+        if np.ptp(scaled) > SAME * np.abs(scaled).max():
+            spline, why = Spline.or_straight(outcome, scaled, places, knots)
+            form, note = spline.form, joined(note, why)
+            log_risk = spline.columns(scaled) @ spline.coef
+            baseline = breslow(outcome.time, outcome.event, log_risk, ties="efron")
+            hazard = float(baseline(horizon))
+        else:
+            spline, form = (
+                None,
                 "all predictions are one: observed risk by Kaplan-Meier",
             )
             with np.errstate(divide="ignore"):
-                hazard = float(-np.log(at.survival))
-        else:
-            fit, why = _fit_or_straight(outcome, place, places, knots)
-            form, note = fit.form, joined(note, why)
-            hazard = float(
-                breslow(outcome.time, outcome.event, fit.log_risk, ties="efron")(
-                    horizon,
-                ),
-            )
-        return cls(
-            outcome=outcome,
-            risk=risk,
-            horizon=horizon,
-            knots=fit.knots,
-            center=fit.center,
-            unit=fit.unit,
-            coef=fit.coef,
-            hazard=hazard,
-            events=at.events,
-            form=form,
-            note=note,
-        )
-
-    def columns(self, risk: FloatArray) -> FloatArray:
-        """Give the columns of the Cox model, (patients, columns), for predicted risks (patients,)."""
-        if len(self.coef) == 0:
-            return np.zeros((len(risk), 0))
-        return (spline_basis(_place(risk), self.knots) - self.center) / self.unit
+                hazard = float(-np.log(observed.survival))
+        return cls(outcome, risk, horizon, spline, hazard, observed.events, form, note)
 
     def __call__(self, risk: FloatArray) -> FloatArray:
         """Observed risk of patients with predicted risks (patients,)."""
+        relative = np.ones(len(risk))
         with np.errstate(over="ignore"):
-            observed: FloatArray = -np.expm1(
-                -self.hazard * np.exp(self.columns(risk) @ self.coef),
-            )
+            if self.spline is not None:
+                columns = self.spline.columns(_log_log(risk))
+                relative = np.exp(columns @ self.spline.coef)
+            observed: FloatArray = -np.expm1(-self.hazard * relative)
         return observed
 
     def resampled(self, drawn: IntArray, risk: FloatArray) -> FloatArray:
@@ -145,111 +123,104 @@ class SmoothCurve:
         -------
         array, (resamples, points), observed risks; NaN where a resample has no finite curve
         """
-        weight = counts(drawn)
-        if len(self.coef) == 0:
-            return np.repeat(
-                resampled_risk(self.outcome, weight, self.horizon)[:, None],
-                len(risk),
-                axis=1,
-            )
-        fits = resampled_cox(
-            self.outcome,
-            self.columns(self.risk),
-            weight,
-            self.coef,
-            self.horizon,
-        )
+        weight, spline = counts(drawn), self.spline
+        if spline is None:
+            constant = resampled_risk(self.outcome, weight, self.horizon)
+            return np.repeat(constant[:, None], len(risk), axis=1)
+        own, read = (spline.columns(_log_log(r)) for r in (self.risk, risk))
+        fits = resampled_cox(self.outcome, own, weight, spline.coef, self.horizon)
         with np.errstate(over="ignore", invalid="ignore"):
-            relative = np.exp(fits.coef @ self.columns(risk).T)
+            relative = np.exp(fits.coef @ read.T)
             observed = -np.expm1(-fits.hazard[:, None] * relative)
         return np.where(fits.converged[:, None], observed, np.nan)
 
 
-def _place(risk: FloatArray) -> FloatArray:
-    """Complementary log-log of the predicted risk, finite."""
-    place: FloatArray = np.log(-np.log1p(-np.clip(risk, EDGE, 1 - EDGE)))
-    return place
-
-
 @dataclass(frozen=True, eq=False)
-class _Fit:
+class Spline:
+    """A Cox model on the standardised columns of a restricted cubic spline.
+
+    Attributes
+    ----------
+    knots : array, (knots,), empty for a straight line
+    center, unit, coef : array, (columns,)
+    """
+
     knots: FloatArray
     center: FloatArray
     unit: FloatArray
     coef: FloatArray
-    log_risk: FloatArray  # (patients,)
 
     @classmethod
-    def of(cls, outcome: Outcome, place: FloatArray, knots: FloatArray) -> _Fit | None:
-        """Fit the Cox model of the spline's columns; None where no finite coefficients fit best."""
-        basis = spline_basis(place, knots)
+    def fit(
+        cls,
+        outcome: Outcome,
+        scaled: FloatArray,
+        knots: FloatArray,
+    ) -> Spline | None:
+        """Fit to predictions (patients,); None where no finite coefficients fit best."""
+        basis = spline_basis(scaled, knots)
         center, unit = basis.mean(axis=0), basis.std(axis=0)
         if not (unit > 0).all():
             return None
         columns = (basis - center) / unit
-        sets, nothing = RiskSets.of(outcome, "efron"), np.zeros(len(place))
-        found = climb(sets, columns, nothing, 0.0, np.zeros(columns.shape[1]))
-        if not found.converged:
-            return None
-        return cls(knots, center, unit, found.coef, columns @ found.coef)
+        sets, offset = RiskSets.of(outcome, "efron"), np.zeros(len(scaled))
+        fit = climb(sets, columns, offset, 0.0, np.zeros(columns.shape[1]))
+        return cls(knots, center, unit, fit.coef) if fit.converged else None
 
     @classmethod
-    def constant(cls, patients: int) -> _Fit:
-        """Fit nothing: no columns."""
-        none = np.zeros(0)
-        return cls(none, none, none, none, np.zeros(patients))
+    def or_straight(
+        cls,
+        outcome: Outcome,
+        scaled: FloatArray,
+        places: FloatArray,
+        knots: int,
+    ) -> tuple[Spline, str]:
+        """Fit the spline with its knots at `places`, or a straight line and why."""
+        why = f"predictions take too few distinct values for {knots} knots: a straight line instead"
+        if len(places):
+            spline = cls.fit(outcome, scaled, places)
+            if spline is not None:
+                return spline, ""
+            why = "no finite spline fits best: a straight line instead"
+        straight = cls.fit(outcome, scaled, np.zeros(0))
+        if straight is None:
+            raise NotComputableError(
+                "no finite calibration curve fits best: the predicted risks order every event, or"
+                " those at risk together had one",
+            )
+        return straight, why
 
     @property
     def form(self) -> str:
+        """What was fitted."""
         if len(self.knots):
             return f"restricted cubic spline, {len(self.knots)} knots"
         return "straight line in log(-log S)"
 
+    def columns(self, scaled: FloatArray) -> FloatArray:
+        """Columns of the Cox model, (values, columns), at `scaled` (values,)."""
+        return (spline_basis(scaled, self.knots) - self.center) / self.unit
 
-def _fit_or_straight(
-    outcome: Outcome,
-    place: FloatArray,
-    places: FloatArray,
-    knots: int,
-) -> tuple[_Fit, str]:
-    """Fit the spline, or a straight line and why."""
-    why = f"predictions take too few distinct values for {knots} knots: a straight line instead"
-    if len(places):
-        spline = _Fit.of(outcome, place, places)
-        if spline is not None:
-            return spline, ""
-        why = "no finite spline fits best: a straight line instead"
-    straight = _Fit.of(outcome, place, np.zeros(0))
-    if straight is None:
-        raise NotComputableError(
-            "no finite calibration curve fits best: the predicted risks order every event, or those at risk"
-            " together had one",
-        )
-    return straight, why
+
+def _log_log(risk: FloatArray) -> FloatArray:
+    """Complementary log-log of the predicted risk, finite."""
+    scaled: FloatArray = np.log(-np.log1p(-np.clip(risk, EDGE, 1 - EDGE)))
+    return scaled
 
 
 def draws(patients: int, resamples: int, seed: int) -> Iterator[IntArray]:
     """Rows drawn with replacement, (resamples, patients) in all, a part at a time."""
-    return _draws(
-        patients,
-        as_whole(resamples, "bootstrap", 0),
-        as_whole(seed, "seed", 0),
-    )
-
-
-def _draws(patients: int, resamples: int, seed: int) -> Iterator[IntArray]:
-    rng = np.random.default_rng(seed)
+    resamples = as_whole(resamples, "bootstrap", 0)
+    rng = np.random.default_rng(as_whole(seed, "seed", 0))
     size = max(AT_ONCE // max(patients, 1), 1)
-    for begin in range(0, resamples, size):
-        yield rng.integers(patients, size=(min(size, resamples - begin), patients))
+    return (
+        rng.integers(patients, size=(min(size, resamples - begin), patients))
+        for begin in range(0, resamples, size)
+    )
 
 
 def counts(drawn: IntArray) -> FloatArray:
     """How often each patient was drawn, (resamples, patients)."""
-    resamples, patients = drawn.shape
-    cell = np.arange(resamples)[:, None] * patients + drawn
-    return (
-        np.bincount(cell.ravel(), minlength=drawn.size)
-        .reshape(resamples, patients)
-        .astype(np.float64)
-    )
+    cell = np.arange(len(drawn))[:, None] * drawn.shape[1] + drawn
+    times = np.bincount(cell.ravel(), minlength=drawn.size)
+    return times.reshape(drawn.shape).astype(np.float64)

@@ -1,4 +1,4 @@
-"""The gate of public functions: what is handed over becomes checked numbers, or the refusal says why.
+"""Checks of the arguments of public functions: numbers come out, or an error says why not.
 
 Rows are taken by position: the index of a pandas column is not looked at.
 """
@@ -20,13 +20,8 @@ from survfuse._types import FloatArray, IntArray
 from survfuse.survival.ties import tolerance
 
 RISE = 1e-6  # survival that rises by no more than this was rounded
-NO_ARRAY = (
-    TypeError,
-    ValueError,
-    RuntimeError,
-    AttributeError,
-    OverflowError,
-)  # says what is none
+# What conversions to an array raise.
+NO_ARRAY = (TypeError, ValueError, RuntimeError, AttributeError, OverflowError)
 NUMBERS = (Real, Decimal, np.bool_, np.number)
 DURATIONS = (datetime.timedelta, np.timedelta64)
 TENSORS = ("torch.float64", "torch.float32", "torch.float16")
@@ -95,7 +90,7 @@ def as_array(
     rule: str,
     error: type[InputError] = InputError,
 ) -> npt.NDArray[Any]:
-    """Convert to an array of its own kind, or refuse what would lose a mask, a gradient or precision.
+    """Convert to an array of its own kind; nothing may lose a mask, a gradient or precision.
 
     Parameters
     ----------
@@ -104,10 +99,8 @@ def as_array(
         Begins the message: what the values must be.
     error : type of InputError
     """
-    if type(values).__module__.partition(".")[0] == "torch" and hasattr(
-        values,
-        "detach",
-    ):
+    module = type(values).__module__.partition(".")[0]
+    if module == "torch" and hasattr(values, "detach"):
         return _from_torch(values, rule, error)
     if np.ma.is_masked(values):
         raise error(f"{rule}; it has masked entries: fill them or leave these rows out")
@@ -118,7 +111,7 @@ def as_array(
 
 
 def _from_torch(values: Any, rule: str, error: type[InputError]) -> npt.NDArray[Any]:
-    """Convert a tensor; precisions that NumPy does not know, bfloat16 above all, become double, exactly."""
+    """Convert a tensor; precisions that NumPy does not know (bfloat16) become double, exactly."""
     if values.requires_grad:
         raise error(
             f"{rule}; it is a tensor that carries a gradient: hand over its .detach()",
@@ -142,10 +135,8 @@ def _from_objects(
             raise error(f"{rule}; it {OF_DURATIONS.format(name=name)}")
         if isinstance(value, DATES):
             raise error(f"{rule}; it {OF_DATES}")
-        if not isinstance(value, NUMBERS) or isinstance(
-            value,
-            complex | np.complexfloating,
-        ):
+        is_complex = isinstance(value, complex | np.complexfloating)
+        if is_complex or not isinstance(value, NUMBERS):
             raise error(f"{rule}; row {row} holds {value!r}")
     try:
         return array.astype(np.float64)
@@ -270,13 +261,13 @@ def as_survival(
         rises; names the first rows.
     """
     values = as_numbers(survival, name)
-    came, wanted = values.shape, (patients, len(times))
+    got, expected = values.shape, (patients, len(times))
     if values.ndim == 1 and len(times) == 1:
         values = values[:, None]
-    if values.shape != wanted:
-        turned = "; is it transposed?" if came == wanted[::-1] else ""
+    if values.shape != expected:
+        hint = "; is it transposed?" if got == expected[::-1] else ""
         raise InputError(
-            f"{name} must be (patients, times): expected {wanted}, got {came}{turned}",
+            f"{name} must be (patients, times): expected {expected}, got {got}{hint}",
         )
     _refuse_improbable(values, name)
     _refuse_rising(values, times, name)
@@ -288,7 +279,7 @@ def as_survival_at(
     patients: int,
     name: str = "survival",
 ) -> FloatArray:
-    """Convert to predicted survival at one time, (patients,); refuses what :func:`as_survival` refuses."""
+    """Convert to predicted survival at one time, (patients,); see :func:`as_survival`."""
     return as_survival(survival, patients, np.zeros(1), name)[:, 0]
 
 
@@ -315,7 +306,8 @@ def _refuse_rising(values: FloatArray, times: FloatArray, name: str) -> None:
             raise InputError(
                 f"{name} must never rise with time; in row {row} it is {values[row, column]:.4g} at"
                 f" t = {times[column]:g} and was {lowest[row]:.4g} before (rows {listed(rises)})."
-                " Is it the probability of the event (then give 1 minus it), or are patients the columns?",
+                " Is it the probability of the event (then give 1 minus it),"
+                " or are patients the columns?",
             )
         lowest = np.minimum(lowest, values[:, column])
 
@@ -340,20 +332,17 @@ def as_labels(
     if missing:
         raise InputError(f"{rule}; none in rows {listed(missing)}")
     try:
-        found, member = np.unique(labels, return_inverse=True)
+        distinct, member = np.unique(labels, return_inverse=True)
     except TypeError:  # text beside numbers
         raise InputError(
             f"{rule}, all of one kind; got {listed(labels.tolist())}",
         ) from None
-    return found, member.astype(np.int64)
+    return distinct, member.astype(np.int64)
 
 
 def _is_missing(label: object) -> bool:
-    unknown = label is None or type(label).__name__ in (
-        "NAType",
-        "NaTType",
-    )  # pandas' own
-    return unknown or (isinstance(label, float) and label != label)
+    of_pandas = type(label).__name__ in ("NAType", "NaTType")
+    return label is None or of_pandas or (isinstance(label, float) and label != label)
 
 
 def as_whole(value: Any, name: str, least: int) -> int:

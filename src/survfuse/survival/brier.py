@@ -13,28 +13,36 @@ of these same patients, the derivative of its Brier score by its height is 0.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import ArrayLike
 
 from survfuse._errors import InputError, NotComputableError
 from survfuse._types import FloatArray
-from survfuse.survival.argument_checks import as_survival
-from survfuse.survival.censoring_weights import ASSUMES, CensoringWeights
-from survfuse.survival.curves import kaplan_meier
-from survfuse.survival.estimate import Estimate, not_computable, wald
-from survfuse.survival.follow_up import Train
-from survfuse.survival.right_censored import Outcome
+from survfuse.survival.argument_checks import as_horizons, as_survival
+from survfuse.survival.censoring_weights import ASSUMES, AtHorizons, CensoringWeights
+from survfuse.survival.curves import StepFunction
+from survfuse.survival.estimate import Basis, Estimate
+from survfuse.survival.follow_up import Train, as_train
+from survfuse.survival.right_censored import Outcome, Tally
 
-NO_NULL = "the Kaplan–Meier curve makes no error up to t = {t}, so there is nothing to compare with"
+NO_NULL = (
+    "the Kaplan–Meier curve makes no error up to t = {t:g},"
+    " so there is nothing to compare with"
+)
 BRIER_LIMITS = (0.0, np.inf)  # weights can lift it above 1
 IPA_LIMITS = (-np.inf, 1.0)
+Influence = tuple[float, FloatArray]
 
 
 def brier(
-    time: npt.ArrayLike,
-    event: npt.ArrayLike,
-    survival: npt.ArrayLike,
-    times: npt.ArrayLike,
+    time: ArrayLike,
+    event: ArrayLike,
+    survival: ArrayLike,
+    times: ArrayLike,
     train: Train | None = None,
 ) -> list[Estimate]:
     """Brier score at each horizon; smaller is better, saying one half to everyone gives 0.25.
@@ -61,18 +69,17 @@ def brier(
     InputError
         For survival of a wrong shape, missing or outside [0, 1].
     """
-    weights, curves = _read(time, event, survival, times, train)
-    return weights.estimates(*_brier(weights, curves), BRIER_LIMITS)
+    return brier_at(*_read(time, event, survival, times, train)).estimates()
 
 
 def brier_influence(
-    time: npt.ArrayLike,
-    event: npt.ArrayLike,
-    survival: npt.ArrayLike,
-    times: npt.ArrayLike,
+    time: ArrayLike,
+    event: ArrayLike,
+    survival: ArrayLike,
+    times: ArrayLike,
     train: Train | None = None,
 ) -> tuple[FloatArray, FloatArray]:
-    """Brier scores (times,) and each patient's influence on them (patients, times), to combine folds.
+    """Brier scores (times,) and influences on them (patients, times), to combine folds.
 
     Parameters
     ----------
@@ -84,19 +91,17 @@ def brier_influence(
     NotComputableError
         When a horizon lies beyond the follow-up or the censoring curve.
     """
-    weights, curves = _read(time, event, survival, times, train)
-    weights.demand()
-    return _brier(weights, curves)
+    return brier_at(*_read(time, event, survival, times, train)).at_all()
 
 
 def ipa(
-    time: npt.ArrayLike,
-    event: npt.ArrayLike,
-    survival: npt.ArrayLike,
-    times: npt.ArrayLike,
+    time: ArrayLike,
+    event: ArrayLike,
+    survival: ArrayLike,
+    times: ArrayLike,
     train: Train | None = None,
 ) -> list[Estimate]:
-    """Index of prediction accuracy at each horizon: 1 is perfect, 0 is the Kaplan–Meier curve, less is harm.
+    """Index of prediction accuracy at each horizon: 1 is perfect, 0 the Kaplan–Meier curve.
 
     Parameters
     ----------
@@ -110,16 +115,14 @@ def ipa(
     -------
     list of Estimate, (times,)
     """
-    weights, curves = _read(time, event, survival, times, train)
-    weights, null = _null(weights, train)
-    return weights.estimates(*_ipa(weights, curves, null), IPA_LIMITS)
+    return ipa_at(*_read(time, event, survival, times, train)).estimates()
 
 
 def ipa_influence(
-    time: npt.ArrayLike,
-    event: npt.ArrayLike,
-    survival: npt.ArrayLike,
-    times: npt.ArrayLike,
+    time: ArrayLike,
+    event: ArrayLike,
+    survival: ArrayLike,
+    times: ArrayLike,
     train: Train | None = None,
 ) -> tuple[FloatArray, FloatArray]:
     """IPA (times,) and each patient's influence on it (patients, times), to combine folds.
@@ -134,20 +137,17 @@ def ipa_influence(
     NotComputableError
         When some horizon has no IPA.
     """
-    weights, curves = _read(time, event, survival, times, train)
-    weights, null = _null(weights, train)
-    weights.demand()
-    return _ipa(weights, curves, null)
+    return ipa_at(*_read(time, event, survival, times, train)).at_all()
 
 
 def integrated_brier(
-    time: npt.ArrayLike,
-    event: npt.ArrayLike,
-    survival: npt.ArrayLike,
-    times: npt.ArrayLike,
+    time: ArrayLike,
+    event: ArrayLike,
+    survival: ArrayLike,
+    times: ArrayLike,
     train: Train | None = None,
 ) -> Estimate:
-    """Integrated Brier score: the mean of Brier(t) from the first horizon to the last, by trapezoids.
+    """Mean of Brier(t) from the first horizon to the last, by trapezoids.
 
     Parameters
     ----------
@@ -161,19 +161,18 @@ def integrated_brier(
         Where late horizons are not computable the integral ends before them, and
         `note` says where and why.
     """
-    weights, curves = _read(time, event, survival, times, train, integrate=True)
-    try:
-        value, influence = _isbs(weights, curves)
-    except NotComputableError as why:
-        return _no_integral(weights, why)
-    return _integral(weights, value, influence, BRIER_LIMITS)
+    return _integral(
+        *_read_integral(time, event, survival, times, train),
+        integrate_brier,
+        BRIER_LIMITS,
+    )
 
 
 def integrated_brier_influence(
-    time: npt.ArrayLike,
-    event: npt.ArrayLike,
-    survival: npt.ArrayLike,
-    times: npt.ArrayLike,
+    time: ArrayLike,
+    event: ArrayLike,
+    survival: ArrayLike,
+    times: ArrayLike,
     train: Train | None = None,
 ) -> tuple[float, FloatArray]:
     """Integrated Brier score and each patient's influence on it (patients,), to combine folds.
@@ -188,14 +187,14 @@ def integrated_brier_influence(
     NotComputableError
         When fewer than two horizons are computable.
     """
-    return _isbs(*_read(time, event, survival, times, train, integrate=True))
+    return integrate_brier(*_read_integral(time, event, survival, times, train))
 
 
 def integrated_ipa(
-    time: npt.ArrayLike,
-    event: npt.ArrayLike,
-    survival: npt.ArrayLike,
-    times: npt.ArrayLike,
+    time: ArrayLike,
+    event: ArrayLike,
+    survival: ArrayLike,
+    times: ArrayLike,
     train: Train | None = None,
 ) -> Estimate:
     """1 − integrated Brier score / that of the Kaplan–Meier curve.
@@ -207,19 +206,18 @@ def integrated_ipa(
     times
         As in :func:`integrated_brier`; restricted as there.
     """
-    weights, curves = _read(time, event, survival, times, train, integrate=True)
-    try:
-        value, influence = _integrated_ipa(weights, curves, train)
-    except NotComputableError as why:
-        return _no_integral(weights, why)
-    return _integral(weights, value, influence, IPA_LIMITS)
+    return _integral(
+        *_read_integral(time, event, survival, times, train),
+        integrate_ipa,
+        IPA_LIMITS,
+    )
 
 
 def integrated_ipa_influence(
-    time: npt.ArrayLike,
-    event: npt.ArrayLike,
-    survival: npt.ArrayLike,
-    times: npt.ArrayLike,
+    time: ArrayLike,
+    event: ArrayLike,
+    survival: ArrayLike,
+    times: ArrayLike,
     train: Train | None = None,
 ) -> tuple[float, FloatArray]:
     """Integrated IPA and each patient's influence on it (patients,), to combine folds.
@@ -234,125 +232,124 @@ def integrated_ipa_influence(
     NotComputableError
         When fewer than two horizons are computable, or the Kaplan–Meier curve makes no error.
     """
-    return _integrated_ipa(
-        *_read(time, event, survival, times, train, integrate=True),
-        train,
-    )
+    return integrate_ipa(*_read_integral(time, event, survival, times, train))
 
 
 def _read(
-    time: npt.ArrayLike,
-    event: npt.ArrayLike,
-    survival: npt.ArrayLike,
-    times: npt.ArrayLike,
+    time: ArrayLike,
+    event: ArrayLike,
+    survival: ArrayLike,
+    times: ArrayLike,
     train: Train | None,
     *,
-    integrate: bool = False,
+    increasing: bool = False,
 ) -> tuple[CensoringWeights, FloatArray]:
     outcome = Outcome.of(time, event)
-    weights = CensoringWeights.of(outcome, times, train, increasing=integrate)
-    if integrate and len(weights.times) < 2:
+    horizons = as_horizons(times, increasing=increasing)
+    weights = CensoringWeights.of(outcome, horizons, as_train(train))
+    if increasing and len(weights.times) < 2:
         raise InputError("an integral over time needs at least two horizons, got one")
     return weights, as_survival(survival, len(outcome), weights.times)
 
 
-def _share(
-    weights: CensoringWeights,
-    survival: FloatArray,
-) -> FloatArray:  # -> (patients, times)
-    """Weighted squared errors of `survival`, (patients, times) or (times,)."""
-    share = np.subtract(weights.beyond, survival, dtype=np.float64)
-    share *= share
-    share *= np.where(weights.beyond, weights.of_beyond, weights.of_event[:, None])
-    return share
+_read_integral = partial(_read, increasing=True)
 
 
-def _brier(
+def _integral(
     weights: CensoringWeights,
     survival: FloatArray,
-) -> tuple[FloatArray, FloatArray]:
+    integrate: Callable[[CensoringWeights, FloatArray], Influence],
+    limits: tuple[float, float],
+) -> Estimate:
+    events = weights.usable().events if weights.known.any() else weights.events[:1]
+    basis = Basis(len(weights), int(events[-1]), ASSUMES)
+    return basis.computed(
+        lambda: basis.wald(
+            *integrate(weights, survival),
+            limits,
+            note=weights.restriction,
+        ),
+    )
+
+
+def brier_at(weights: CensoringWeights, survival: FloatArray) -> AtHorizons:
+    """Brier score of `survival`, (patients, times) or (times,), at the horizons of `weights`."""
     usable = weights.usable()
-    return usable.mean(_share(usable, survival[..., weights.known]))
+    values, influence = usable.mean(_share(usable, survival[..., weights.known]))
+    return AtHorizons(weights, values, influence, BRIER_LIMITS)
 
 
-def _null(
-    weights: CensoringWeights,
-    train: Train | None,
-) -> tuple[CensoringWeights, FloatArray]:
-    """Survival that the Kaplan–Meier curve tells everyone, (times,); refuses horizons where it never errs."""
+def ipa_at(weights: CensoringWeights, survival: FloatArray) -> AtHorizons:
+    """IPA of `survival`, (patients, times), at the horizons of `weights`."""
     if not weights.known.any():
-        return weights, np.ones(len(weights.times))
-    outcome = weights.outcome
-    null: FloatArray = kaplan_meier(
-        *((outcome.time, outcome.event) if train is None else train),
-    )(weights.times)
-    perfect = np.zeros(len(null), dtype=bool)
-    usable = weights.usable()
-    errors = [
-        _share(at, null[weights.known][[k]]).sum()
-        for k, at in enumerate(usable.one_by_one())
-    ]
-    perfect[weights.known] = ~(np.array(errors) > 0)
-    return weights.unless(perfect, NO_NULL), null
+        return AtHorizons(weights, np.zeros(0), np.zeros((len(weights), 0)))
+    null = _null(weights)
+    # Squared errors of a curve that is the same for everyone, summed over patients.
+    free = weights.beyond.sum(axis=0) * weights.of_beyond * (1 - null) ** 2
+    ill = (weights.of_event @ ~weights.beyond) * null**2
+    weights = weights.unless(~(free + ill > 0), NO_NULL)
+    model, null_model = brier_at(weights, survival), brier_at(weights, null)
+    values, influence = _relative(
+        model.values,
+        model.influence,
+        null_model.values,
+        null_model.influence,
+    )
+    return AtHorizons(weights, values, influence, IPA_LIMITS)
 
 
-def _ipa(
-    weights: CensoringWeights,
-    survival: FloatArray,
-    null: FloatArray,
-) -> tuple[FloatArray, FloatArray]:
-    value, influence = _brier(weights, survival)
-    null_value, null_influence = _brier(weights, null)
-    ratio = value / null_value
-    return 1 - ratio, (ratio * null_influence - influence) / null_value
+def integrate_brier(weights: CensoringWeights, survival: FloatArray) -> Influence:
+    """Integrated Brier score and influence (patients,) of `survival`, over the computable horizons.
 
-
-def _isbs(weights: CensoringWeights, survival: FloatArray) -> tuple[float, FloatArray]:
+    Raises
+    ------
+    NotComputableError
+        When fewer than two horizons are computable.
+    """
     usable = weights.usable()
     if len(usable.times) < 2:
-        why = next(why for why in weights.why if why)
+        why = weights.why[~weights.known][0]
         raise NotComputableError(f"fewer than two horizons are computable: {why}")
     steps = np.diff(usable.times)
     width = (np.append(steps, 0) + np.append(0, steps)) / 2 / steps.sum()
     return usable.integral(_share(usable, survival[..., weights.known]), width)
 
 
-def _integrated_ipa(
-    weights: CensoringWeights,
-    survival: FloatArray,
-    train: Train | None,
-) -> tuple[float, FloatArray]:
-    value, influence = _isbs(weights, survival)
-    null, null_influence = _isbs(weights, _null(weights, train)[1])
+def integrate_ipa(weights: CensoringWeights, survival: FloatArray) -> Influence:
+    """Integrated IPA and influence (patients,) of `survival`, over the computable horizons.
+
+    Raises
+    ------
+    NotComputableError
+        When fewer than two horizons are computable, or the Kaplan–Meier curve makes no error.
+    """
+    value, influence = integrate_brier(weights, survival)
+    null, null_influence = integrate_brier(weights, _null(weights))
     if not null > 0:
-        raise NotComputableError(
-            NO_NULL.format(t=f"{weights.times[weights.known][-1]:g}"),
-        )
+        raise NotComputableError(NO_NULL.format(t=weights.times[weights.known][-1]))
+    return _relative(value, influence, null, null_influence)
+
+
+def _share(weights: CensoringWeights, survival: FloatArray) -> FloatArray:
+    """Weighted squared errors (patients, times) of `survival`, (patients, times) or (times,)."""
+    share = np.subtract(weights.beyond, survival, dtype=np.float64)
+    share *= share
+    share *= np.where(weights.beyond, weights.of_beyond, weights.of_event[:, None])
+    return share
+
+
+def _null(weights: CensoringWeights) -> FloatArray:
+    """Kaplan–Meier survival at the horizons, (times,), of the patients who give the weights."""
+    tally = Tally.of(weights.outcome if weights.training is None else weights.training)
+    return StepFunction(tally.time, tally.survival, 1.0)(weights.times)
+
+
+def _relative(
+    value: Any,
+    influence: FloatArray,
+    null: Any,
+    null_influence: FloatArray,
+) -> tuple[Any, FloatArray]:
+    """1 − value / null, and its influence."""
     ratio = value / null
     return 1 - ratio, (ratio * null_influence - influence) / null
-
-
-def _last_events(weights: CensoringWeights) -> int:
-    known = weights.usable()
-    return known.events[-1] if len(known.times) else weights.events[0]
-
-
-def _integral(
-    weights: CensoringWeights,
-    value: float,
-    influence: FloatArray,
-    limits: tuple[float, float],
-) -> Estimate:
-    return wald(
-        value,
-        influence,
-        len(weights),
-        _last_events(weights),
-        limits=limits,
-        note=weights.restriction,
-        assumptions=ASSUMES,
-    )
-
-
-def _no_integral(weights: CensoringWeights, why: NotComputableError) -> Estimate:
-    return not_computable(str(why), len(weights), _last_events(weights), ASSUMES)

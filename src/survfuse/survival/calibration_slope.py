@@ -1,4 +1,4 @@
-"""Calibration in the large and calibration slope: do predicted risks agree with what happened.
+"""Calibration in the large and calibration slope: predicted against observed events.
 
 Folds of a cross-validation are combined by laying their predictions below each
 other; the slope then takes the fold as `stratum`, so that log-risks of different
@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import ArrayLike
 from scipy import stats
 
 from survfuse._errors import InputError, NotComputableError, listed
@@ -24,27 +24,26 @@ from survfuse.survival.argument_checks import (
     as_log_risk,
     as_survival_at,
 )
-from survfuse.survival.estimate import (
-    FLAT,
-    LEVEL,
-    SMALLEST_SE,
-    Estimate,
-    Z,
-    not_computable,
-)
+from survfuse.survival.estimate import FLAT, LEVEL, SMALLEST_SE, Basis, Estimate, Z
 from survfuse.survival.kaplan_meier_at import KaplanMeierAt
 from survfuse.survival.right_censored import Outcome
 
 ASSUMES_OE = "censoring is independent of the event times, given the predicted hazards"
 ASSUMES_OE_AT = "censoring is independent of the risks and of the event times"
-ALL_HAD_IT = "Kaplan-Meier has fallen to 0, where its error is not defined, so no interval can be given"
-ASSUMES_SLOPE = "proportional hazards in the log-risk; censoring is independent of the event times, given it"
+ALL_ILL = (
+    "Kaplan-Meier has fallen to 0, where its error is not defined,"
+    " so no interval can be given"
+)
+ASSUMES_SLOPE = (
+    "proportional hazards in the log-risk;"
+    " censoring is independent of the event times, given it"
+)
 
 
 def observed_expected(
-    time: npt.ArrayLike,
-    event: npt.ArrayLike,
-    cumulative_hazard: npt.ArrayLike,
+    time: ArrayLike,
+    event: ArrayLike,
+    cumulative_hazard: ArrayLike,
 ) -> Estimate:
     """Observed over expected events, ΣD / ΣH(T): 1 when predicted hazards are right on average.
 
@@ -72,32 +71,26 @@ def observed_expected(
         For a hazard that is negative or not finite, or lengths that differ.
     """
     outcome = Outcome.of(time, event)
-    hazard = _hazards(cumulative_hazard, len(outcome))
+    return observed_over_expected(outcome, _hazards(cumulative_hazard, len(outcome)))
+
+
+def observed_over_expected(outcome: Outcome, hazard: FloatArray) -> Estimate:
+    """Compute :func:`observed_expected` of validated columns."""
     observed, expected = outcome.events, float(hazard.sum())
+    basis = Basis(len(outcome), observed, ASSUMES_OE)
     if not expected > 0:
-        return not_computable(
-            "no event was expected: every cumulative hazard is 0",
-            len(outcome),
-            observed,
-            ASSUMES_OE,
-        )
+        return basis.missing("no event was expected: every cumulative hazard is 0")
     if observed == 0:
         high = float(stats.gamma.ppf((1 + LEVEL) / 2, 1)) / expected
         note = f"no event, {expected:.3g} expected: the upper limit is the exact Poisson one"
-        return Estimate(0.0, None, 0.0, high, len(outcome), 0, note, ASSUMES_OE)
-    return _ratio(
-        observed / expected,
-        observed**-0.5,
-        len(outcome),
-        observed,
-        ASSUMES_OE,
-    )
+        return basis.without_se(0.0, note, 0.0, high)
+    return _ratio(basis, observed / expected, observed**-0.5)
 
 
 def observed_expected_at(
-    time: npt.ArrayLike,
-    event: npt.ArrayLike,
-    survival: npt.ArrayLike,
+    time: ArrayLike,
+    event: ArrayLike,
+    survival: ArrayLike,
     horizon: float,
 ) -> Estimate:
     """Observed over expected risk at a horizon, (1 − KM(t)) / mean(1 − S(t)).
@@ -125,48 +118,36 @@ def observed_expected_at(
     """
     outcome, horizon = Outcome.of(time, event).with_horizon(as_horizon(horizon))
     risk = 1 - as_survival_at(survival, len(outcome))
-    seen = int((outcome.event & (outcome.time <= horizon)).sum())
+    events = outcome.events_by(horizon)
+    basis = Basis(len(outcome), events, ASSUMES_OE_AT)
     try:
         observed = KaplanMeierAt.of(outcome, horizon)
     except NotComputableError as why:
-        return not_computable(str(why), len(outcome), seen, ASSUMES_OE_AT)
+        return basis.missing(str(why))
     expected = float(risk.mean())
     if not expected > 0:
-        return not_computable(
-            "no event was expected: every predicted survival is 1",
-            len(outcome),
-            seen,
-            ASSUMES_OE_AT,
-        )
-    if seen == 0:
+        return basis.missing("no event was expected: every predicted survival is 1")
+    if events == 0:
         followed = int((outcome.time >= horizon).sum())
         high = float(1 - ((1 - LEVEL) / 2) ** (1 / followed)) / expected
-        note = f"no event up to {horizon:g}; the upper limit is exact for the {followed} patients followed to it"
-        return Estimate(0.0, None, 0.0, high, len(outcome), 0, note, ASSUMES_OE_AT)
-    happened = 1 - observed.survival
-    if observed.survival == 0:
-        return Estimate(
-            1 / expected,
-            None,
-            None,
-            None,
-            len(outcome),
-            seen,
-            ALL_HAD_IT,
-            ASSUMES_OE_AT,
+        note = (
+            f"no event up to {horizon:g}; the upper limit is exact for the {followed} patients"
+            " followed to it"
         )
-    influence = -observed.influence / happened - (risk - expected) / (
-        len(outcome) * expected
-    )
-    se = float(np.sqrt((influence**2).sum()))
-    return _ratio(happened / expected, se, len(outcome), seen, ASSUMES_OE_AT)
+        return basis.without_se(0.0, note, 0.0, high)
+    if observed.survival == 0:
+        return basis.without_se(1 / expected, ALL_ILL)
+    happened = 1 - observed.survival
+    share = (risk - expected) / (len(outcome) * expected)
+    influence = -observed.influence / happened - share
+    return _ratio(basis, happened / expected, float(np.sqrt((influence**2).sum())))
 
 
 def calibration_slope(
-    time: npt.ArrayLike,
-    event: npt.ArrayLike,
-    log_risk: npt.ArrayLike,
-    stratum: npt.ArrayLike | None = None,
+    time: ArrayLike,
+    event: ArrayLike,
+    log_risk: ArrayLike,
+    stratum: ArrayLike | None = None,
 ) -> Estimate:
     """Coefficient of the log-risk in a Cox model of its own (van Houwelingen 2000), Efron ties.
 
@@ -194,71 +175,68 @@ def calibration_slope(
     """
     outcome = Outcome.of(time, event)
     risk = as_log_risk(log_risk, len(outcome))
-    n, events = len(outcome), outcome.events
-    try:
-        slope, se = _slope(outcome, risk, _members(stratum, n))
-    except NotComputableError as why:
-        return not_computable(str(why), n, events, ASSUMES_SLOPE)
-    return Estimate(
-        slope,
-        se,
-        slope - Z * se,
-        slope + Z * se,
-        n,
-        events,
-        "",
-        ASSUMES_SLOPE,
-    )
+    if stratum is None:
+        return slope_of(outcome, risk)
+    return slope_of(outcome, risk, as_labels(stratum, len(outcome), "stratum")[1])
+
+
+def slope_of(
+    outcome: Outcome,
+    risk: FloatArray,
+    stratum: IntArray | None = None,
+) -> Estimate:
+    """Compute :func:`calibration_slope` of validated columns, strata numbered from 0."""
+    basis = Basis(len(outcome), outcome.events, ASSUMES_SLOPE)
+    member = np.zeros(len(outcome), dtype=np.int64) if stratum is None else stratum
+
+    def wald() -> Estimate:
+        slope, se = _slope(outcome, risk, member)
+        return basis.estimate(slope, se, slope - Z * se, slope + Z * se)
+
+    return basis.computed(wald)
 
 
 @dataclass(frozen=True, eq=False)
 class _Strata:
-    """Risk sets of several strata, in the words of :class:`RiskSets`."""
+    """Risk sets of several strata, with the interface of :class:`RiskSets`."""
 
-    rows: list[npt.NDArray[np.int64]]
-    sets: list[RiskSets]
+    parts: list[tuple[IntArray, RiskSets]]  # rows of a stratum, its risk sets
 
     @classmethod
     def of(cls, outcome: Outcome, member: IntArray) -> _Strata:
-        rows = [
-            np.flatnonzero(member == k) for k in range(int(member.max(initial=-1)) + 1)
-        ]
-        return cls(rows, [RiskSets.of(outcome[own], "efron") for own in rows])
+        parts: list[tuple[IntArray, RiskSets]] = []
+        for stratum in range(int(member.max(initial=-1)) + 1):
+            rows = np.flatnonzero(member == stratum)
+            parts.append((rows, RiskSets.of(outcome[rows], "efron")))
+        return cls(parts)
 
     @property
-    def event(self) -> npt.NDArray[np.int64]:
+    def event(self) -> IntArray:
         return np.concatenate(
-            [own[sets.order[sets.event]] for own, sets in self._parts],
+            [rows[sets.order[sets.event]] for rows, sets in self.parts],
         )
 
     def log_likelihood(self, log_risk: FloatArray) -> float:
-        return sum(sets.log_likelihood(log_risk[own]) for own, sets in self._parts)
+        return sum(sets.log_likelihood(log_risk[rows]) for rows, sets in self.parts)
 
     def derivatives(
         self,
         x: FloatArray,
         log_risk: FloatArray,
     ) -> tuple[FloatArray, FloatArray]:
-        parts = [
-            sets.derivatives(x[own], log_risk[own])
-            for own, sets in self._parts
-            if len(sets.event)
-        ]
-        return sum((g for g, _ in parts), np.zeros(1)), sum(
-            (h for _, h in parts),
-            np.zeros((1, 1)),
-        )
-
-    @property
-    def _parts(self) -> list[tuple[npt.NDArray[np.int64], RiskSets]]:
-        return list(zip(self.rows, self.sets, strict=True))
+        gradient, hessian = np.zeros(1), np.zeros((1, 1))
+        for rows, sets in self.parts:
+            if len(sets.event):
+                own_gradient, own_hessian = sets.derivatives(x[rows], log_risk[rows])
+                gradient = gradient + own_gradient
+                hessian = hessian + own_hessian
+        return gradient, hessian
 
 
 def _slope(outcome: Outcome, risk: FloatArray, member: IntArray) -> tuple[float, float]:
-    """Slope and its standard error; raises NotComputableError with the reason where there is none."""
+    """Slope and its standard error; raises NotComputableError where there is none."""
     if outcome.events == 0:
         raise NotComputableError("no event, so no slope can be fitted")
-    strata = _Strata.of(outcome, member)
     centred = risk - (np.bincount(member, weights=risk) / np.bincount(member))[member]
     unit = float(centred.std())
     if not unit > 1e-13 * float(np.abs(risk).max()):
@@ -266,31 +244,27 @@ def _slope(outcome: Outcome, risk: FloatArray, member: IntArray) -> tuple[float,
             "the log-risks do not differ, so no slope can be fitted",
         )
     z = (centred / unit)[:, None]
-    found = climb(strata, z, np.zeros(len(z)), 0.0, np.zeros(1))
-    if found.flat:
+    strata = _Strata.of(outcome, member)
+    fit = climb(strata, z, np.zeros(len(z)), 0.0, np.zeros(1))
+    if fit.flat:
         raise NotComputableError(
             "at every event all patients at risk had one log-risk, so no slope can be fitted",
         )
-    if not found.converged:
+    if not fit.converged:
+        direction = "rightly" if fit.coef[0] > 0 else "the wrong way round"
         raise NotComputableError(
-            "the log-risks order every event "
-            + ("rightly" if found.coef[0] > 0 else "the wrong way round")
-            + ", so the likelihood rises for ever and no finite slope fits best",
+            f"the log-risks order every event {direction}, so the likelihood rises for ever"
+            " and no finite slope fits best",
         )
-    return float(found.coef[0]) / unit, float(found.information[0, 0]) ** -0.5 / unit
+    return float(fit.coef[0]) / unit, float(fit.information[0, 0]) ** -0.5 / unit
 
 
-def _members(stratum: npt.ArrayLike | None, patients: int) -> IntArray:
-    if stratum is None:
-        return np.zeros(patients, dtype=np.int64)
-    return as_labels(stratum, patients, "stratum")[1]
-
-
-def _hazards(cumulative_hazard: npt.ArrayLike, patients: int) -> FloatArray:
+def _hazards(cumulative_hazard: ArrayLike, patients: int) -> FloatArray:
     hazard = as_floats(cumulative_hazard, "cumulative_hazard")
     if len(hazard) != patients:
         raise InputError(
-            f"cumulative_hazard must have one row per patient: expected {patients}, got {len(hazard)}",
+            f"cumulative_hazard must have one row per patient: expected {patients},"
+            f" got {len(hazard)}",
         )
     bad = np.flatnonzero(~(np.isfinite(hazard) & (hazard >= 0)))
     if len(bad):
@@ -301,23 +275,9 @@ def _hazards(cumulative_hazard: npt.ArrayLike, patients: int) -> FloatArray:
     return hazard
 
 
-def _ratio(
-    value: float,
-    log_se: float,
-    n: int,
-    events: int,
-    assumptions: str,
-) -> Estimate:
+def _ratio(basis: Basis, value: float, log_se: float) -> Estimate:
+    """Ratio with an interval on the log scale."""
     if not log_se >= SMALLEST_SE:
-        return Estimate(value, None, None, None, n, events, FLAT, assumptions)
+        return basis.without_se(value, FLAT)
     low, high = value * np.exp(-Z * log_se), value * np.exp(Z * log_se)
-    return Estimate(
-        value,
-        value * log_se,
-        float(low),
-        float(high),
-        n,
-        events,
-        "",
-        assumptions,
-    )
+    return basis.estimate(value, value * log_se, float(low), float(high))

@@ -1,4 +1,4 @@
-"""Inverse-probability-of-censoring weights at horizons, and what estimating them does to standard errors.
+"""Inverse-probability-of-censoring weights at horizons, with their effect on standard errors.
 
 At a horizon t a patient with an event at T <= t counts 1/G(T−), one followed
 beyond t counts 1/G(t), one censored at or before t counts nothing; G is the
@@ -29,9 +29,9 @@ cohorts (1,200), of the AUC in 95; with their own curve in 94 to 95, and in 95.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -39,41 +39,32 @@ from scipy.sparse import csr_array
 
 from survfuse._errors import NotComputableError
 from survfuse._types import BoolArray, FloatArray, IntArray
-from survfuse.survival.argument_checks import as_horizons
-from survfuse.survival.estimate import Estimate, joined, not_computable, wald
-from survfuse.survival.follow_up import Clock, Train, known_up_to
+from survfuse.survival.estimate import UNLIMITED, Basis, Estimate, joined
+from survfuse.survival.follow_up import Clock
 from survfuse.survival.right_censored import Outcome, Tally
 
+NO_PATIENTS = "there are no patients"
 BEYOND = "t = {t:g} lies beyond all follow-up, which ends at {last:g}"
 BEYOND_TRAIN = (
     "t = {t:g} lies beyond the training censoring curve, which ends at {last:g}"
 )
 END = (
-    "everyone's follow-up ends by t = {t:g}: patients followed to it count as free of the event there,"
-    " by the censoring curve just before it"
+    "everyone's follow-up ends by t = {t:g}: patients followed to it count as free of"
+    " the event there, by the censoring curve just before it"
 )
 ASSUMES = "censoring is independent of the predictions and of the event times"
-
-
-def end_note(
-    time: FloatArray,
-    event: BoolArray,
-    horizon: float,
-    train: Train | None = None,
-) -> str:
-    """What a reader must know of a horizon at which all follow-up ends; empty at every other."""
-    if not np.isclose(horizon, known_up_to(time, train)):  # spares the curve
-        return ""
-    return CensoringWeights.of(Outcome.of(time, event), [horizon], train).notes[0]
+Texts = npt.NDArray[np.object_]
 
 
 @dataclass(frozen=True, eq=False)
 class CensoringWeights:
-    """What each patient counts at each horizon.
+    """The weight of each patient at each horizon.
 
     Attributes
     ----------
     outcome : Outcome
+    training : Outcome or None
+        Patients who give G; None where G is estimated from `outcome` itself.
     times : array, (times,)
     of_event : array, (patients,)
         1/G(T−) for events, from their time on; 0 for the censored.
@@ -81,86 +72,62 @@ class CensoringWeights:
         1/G(t), for each patient followed beyond t; 1/G(t−) where all follow-up ends at t.
     followed : array, (patients,)
         Beyond which horizons a patient is known to be free of the event: all smaller ones.
-    why : tuple of str, (times,)
+    why : array of str, (times,)
         Why a metric is not computable at that horizon; empty where it is.
-    notes : tuple of str, (times,)
+    notes : array of str, (times,)
         What a reader must know of that horizon.
-    own : bool
-        Whether G was estimated from these very patients.
     """
 
     outcome: Outcome
+    training: Outcome | None
     times: FloatArray
     of_event: FloatArray
     of_beyond: FloatArray
     followed: FloatArray
-    why: tuple[str, ...]
-    notes: tuple[str, ...]
-    own: bool
+    why: Texts
+    notes: Texts
 
     @classmethod
     def of(
         cls,
         outcome: Outcome,
-        times: npt.ArrayLike,
-        train: Train | None = None,
-        *,
-        increasing: bool = False,
+        times: FloatArray,
+        training: Outcome | None = None,
     ) -> CensoringWeights:
-        """Weigh the patients.
+        """Estimate the weights.
 
         Parameters
         ----------
         outcome : Outcome
-        times, increasing
-            As in :func:`~survfuse.survival.kaplan_meier_at.as_horizons`.
-        train : (time, event), optional
+        times : array, (times,)
+            Horizons (see :func:`~survfuse.survival.argument_checks.as_horizons`).
+        training : Outcome, optional
             Patients who give G; these patients themselves otherwise.
         """
-        own = train is None
-        clock = Clock.of(outcome, as_horizons(times, increasing=increasing), train)
-        outcome, horizons, curve = clock.outcome, clock.horizons, clock.censoring
-        empty = ("",) * len(horizons)
+        clock = Clock.of(outcome, times, training)
+        outcome, times, curve = clock.outcome, clock.horizons, clock.censoring
+        why, notes = _texts(times, ""), _texts(times, "")
         if curve is None:
-            why = ("there are no patients",) * len(horizons)
-            return cls(
-                outcome,
-                horizons,
-                np.zeros(0),
-                np.zeros(len(horizons)),
-                np.zeros(0),
-                why,
-                empty,
-                own,
-            )
-        # With G of other patients a horizon beyond these patients' own follow-up is as good as any:
-        # to leave such folds out would keep those that happen to hold a survivor, who weighs most.
-        beyond = BEYOND if own else BEYOND_TRAIN
-        why = tuple(
-            beyond.format(t=t, last=clock.last) if t > clock.last else ""
-            for t in horizons
-        )
+            none, zeros = np.zeros(0), np.zeros(len(times))
+            why = _texts(times, NO_PATIENTS)
+            return cls(outcome, training, times, none, zeros, none, why, notes)
+        # With G of other patients a horizon beyond these patients' own follow-up is as good as
+        # any: leaving such folds out would keep those that happen to hold a survivor, who weighs
+        # most.
+        late = BEYOND if training is None else BEYOND_TRAIN
+        why[times > clock.last] = _texts(times, late, last=clock.last)[
+            times > clock.last
+        ]
         of_event = outcome.event * _inverse(curve.left(outcome.time))
-        followed, at_horizons, notes = outcome.time, curve(horizons), empty
-        ends = (horizons == clock.last) & (at_horizons == 0)
+        followed, at_horizons = outcome.time, curve(times)
+        ends = (times == clock.last) & (at_horizons == 0)
         if ends.any():
             free = (outcome.time == clock.last) & ~outcome.event
             followed = np.where(free, np.nextafter(outcome.time, np.inf), outcome.time)
-            at_horizons = np.where(ends, curve.left(horizons), at_horizons)
-            notes = tuple(
-                END.format(t=t) if end else ""
-                for t, end in zip(horizons, ends, strict=True)
-            )
-        return cls(
-            outcome,
-            horizons,
-            of_event,
-            _inverse(at_horizons),
-            followed,
-            why,
-            notes,
-            own,
-        )
+            at_horizons = np.where(ends, curve.left(times), at_horizons)
+            notes[ends] = _texts(times, END)[ends]
+        of_beyond = _inverse(at_horizons)
+        return cls(outcome, training, times, of_event, of_beyond, followed, why, notes)
 
     def __len__(self) -> int:
         return len(self.outcome)
@@ -173,122 +140,49 @@ class CensoringWeights:
     @property
     def known(self) -> BoolArray:
         """At which horizons a metric is computable, (times,)."""
-        return np.array([not why for why in self.why])
+        return np.asarray(self.why == "", dtype=bool)
 
     @property
-    def events(self) -> list[int]:
+    def events(self) -> IntArray:
         """Events at or before each horizon, (times,)."""
         event_times = np.sort(self.outcome.time[self.outcome.event])
-        return [
-            int(count)
-            for count in np.searchsorted(event_times, self.times, side="right")
-        ]
+        return np.searchsorted(event_times, self.times, side="right")
 
     def usable(self) -> CensoringWeights:
         """Keep the horizons that are computable."""
         known = self.known
         if known.all():
             return self
-        notes = tuple(
-            note for note, keep in zip(self.notes, known, strict=True) if keep
-        )
         return replace(
             self,
             times=self.times[known],
             of_beyond=self.of_beyond[known],
-            why=("",) * len(notes),
-            notes=notes,
+            why=self.why[known],
+            notes=self.notes[known],
         )
 
-    def one_by_one(self) -> Iterator[CensoringWeights]:
-        """The same weights at each horizon alone, for what would not fit at all of them at once."""
-        for k in range(len(self.times)):
-            yield replace(
-                self,
-                times=self.times[[k]],
-                of_beyond=self.of_beyond[[k]],
-                why=self.why[k : k + 1],
-                notes=self.notes[k : k + 1],
-            )
-
-    def unless(self, bad: npt.ArrayLike, why: str) -> CensoringWeights:
-        """Declare horizons not computable; a reason that stands already stays.
+    def unless(self, bad: BoolArray, why: str) -> CensoringWeights:
+        """Declare horizons not computable; a reason that is there already stays.
 
         Parameters
         ----------
-        bad : array-like, (times,)
+        bad : array, (times,)
         why : str
-            ``{t}`` stands for the horizon.
+            ``{t:g}`` stands for the horizon.
         """
-        flags = np.broadcast_to(np.asarray(bad), self.times.shape)
-        whys = zip(self.why, flags, self.times, strict=True)
-        return replace(
-            self,
-            why=tuple(
-                old or (why.format(t=f"{t:g}") if flag else "") for old, flag, t in whys
-            ),
-        )
-
-    def demand(self) -> None:
-        """Raise NotComputableError with the first reason, if some horizon is not computable."""
-        for why in self.why:
-            if why:
-                raise NotComputableError(why)
+        reasons = np.where(bad & self.known, _texts(self.times, why), self.why)
+        return replace(self, why=reasons)
 
     @property
     def restriction(self) -> str:
-        """What a reader of an integral must know: where it ends and why, and of the horizons within."""
+        """Where an integral over the horizons ends and why, and the notes of those within."""
         if not self.known.any():
             return ""
-        left_out = [why for why in self.why if why]
-        end = (
-            f"restricted to t <= {self.times[self.known][-1]:g}: {left_out[0]}"
-            if left_out
-            else ""
-        )
+        end = ""
+        if not self.known.all():
+            last, why = self.times[self.known][-1], self.why[~self.known][0]
+            end = f"restricted to t <= {last:g}: {why}"
         return joined(end, *self.usable().notes)
-
-    def estimates(
-        self,
-        values: FloatArray,
-        influence: FloatArray,
-        limits: tuple[float, float],
-        *,
-        logit: bool = False,
-    ) -> list[Estimate]:
-        """Make one estimate per horizon.
-
-        Parameters
-        ----------
-        values : array, (computable times,)
-        influence : array, (patients, computable times)
-        limits, logit
-            As in :func:`~survfuse.survival.estimate.around`.
-        """
-        found: Iterator[tuple[float, FloatArray]] = zip(
-            values.tolist(),
-            influence.T,
-            strict=True,
-        )
-        estimates = []
-        for why, note, events in zip(self.why, self.notes, self.events, strict=True):
-            if why:
-                estimates.append(not_computable(why, len(self), events, ASSUMES))
-            else:
-                value, each = next(found)
-                estimates.append(
-                    wald(
-                        value,
-                        each,
-                        len(self),
-                        events,
-                        limits=limits,
-                        logit=logit,
-                        note=note,
-                        assumptions=ASSUMES,
-                    ),
-                )
-        return estimates
 
     def mean(self, share: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Mean share at each horizon, and each patient's influence on it through share and G.
@@ -306,7 +200,7 @@ class CensoringWeights:
         """
         values: FloatArray = share.sum(axis=0) / max(len(self), 1)
         influence: FloatArray = share - values
-        if self.own:
+        if self.training is None:
             influence += self._through_g(self._followed_longer(share))
         influence *= self._scale
         return values, influence
@@ -332,10 +226,9 @@ class CensoringWeights:
         total = share @ width
         value = float(total.mean())
         influence: FloatArray = total - value
-        if self.own:
-            influence += self._through_g(
-                self._followed_longer_in_all(share, width)[:, None],
-            )[:, 0]
+        if self.training is None:
+            mass = self._followed_longer_in_all(share, width)
+            influence += self._through_g(mass[:, None])[:, 0]
         return value, influence * self._scale
 
     @property
@@ -348,7 +241,7 @@ class CensoringWeights:
         return _Leaving.of(self.outcome)
 
     def _followed_longer(self, share: FloatArray) -> FloatArray:
-        """Sum of the shares of patients followed beyond u, (censoring times, times); 0 where u > t."""
+        """Shares of patients followed beyond u, summed, (censoring times, times); 0 where u > t."""
         leaving = self._leaving
         tail = np.zeros((len(share) + 1, share.shape[1]))
         np.cumsum(share[leaving.order[::-1]], axis=0, out=tail[1:])
@@ -367,24 +260,17 @@ class CensoringWeights:
         by t_s (with the shares they have once they have left) and those who leave later.
         """
         leaving, time, horizons = self._leaving, self.outcome.time, len(self.times)
-        following = np.searchsorted(
-            self.times,
-            self.followed,
-            side="left",
-        )  # first not lived beyond
-        rows = np.arange(len(time) + 1)
+        # The first horizon that each patient has not lived beyond.
+        following = np.searchsorted(self.times, self.followed, side="left")
         per_horizon = csr_array(
-            (np.ones(len(time)), following, rows),
+            (np.ones(len(time)), following, np.arange(len(time) + 1)),
             shape=(len(time), horizons + 1),
         ).T
-        later = np.cumsum((per_horizon @ share)[:0:-1], axis=0)[
-            ::-1
-        ]  # (times s, times), who leaves after t_s
+        per_leaver = (per_horizon @ share)[:0:-1]
+        later = np.cumsum(per_leaver, axis=0)[::-1]  # (times s, times), leave after t_s
         later_from_s = np.triu(later) @ width
-        ended = np.append(
-            0.0,
-            np.cumsum((np.where(self.beyond, 0.0, share) @ width)[leaving.order]),
-        )
+        after_leaving = np.where(self.beyond, 0.0, share) @ width
+        ended = np.append(0.0, np.cumsum(after_leaving[leaving.order]))
         by_horizon = np.searchsorted(time[leaving.order], self.times, side="right")
         s = np.searchsorted(self.times, leaving.time, side="left")
         inside = s < horizons
@@ -397,24 +283,75 @@ class CensoringWeights:
         """Second part of the influence, (patients, columns), from :meth:`_followed_longer`."""
         leaving = self._leaving
         jump = mass / leaving.at_risk[:, None]
+        hazard = (leaving.count / leaving.at_risk)[:, None]
         paid = np.zeros((len(jump) + 1, jump.shape[1]))
-        np.cumsum(
-            jump * (leaving.count / leaving.at_risk)[:, None],
-            axis=0,
-            out=paid[1:],
-        )
-        parts = np.concatenate(
-            [-paid, jump - paid[1:]],
-        )  # of those who had the event, of the censored
-        part: FloatArray = parts[
-            leaving.passed + np.where(self.outcome.event, 0, len(jump))
-        ]
+        np.cumsum(jump * hazard, axis=0, out=paid[1:])
+        # Of those who had the event, then of the censored.
+        parts = np.concatenate([-paid, jump - paid[1:]])
+        rows = leaving.passed + np.where(self.outcome.event, 0, len(jump))
+        part: FloatArray = parts[rows]
         return part
 
 
 @dataclass(frozen=True, eq=False)
+class AtHorizons:
+    """A metric at horizons.
+
+    Attributes
+    ----------
+    weights : CensoringWeights
+    values : array, (computable times,)
+    influence : array, (patients, computable times)
+    limits, logit
+        As in :meth:`~survfuse.survival.estimate.Basis.around`.
+    """
+
+    weights: CensoringWeights
+    values: FloatArray
+    influence: FloatArray
+    limits: tuple[float, float] = UNLIMITED
+    logit: bool = False
+
+    def estimates(self) -> list[Estimate]:
+        """One estimate per horizon, with the reason where there is no value."""
+        weights, computed, estimates = self.weights, 0, []
+        for why, note, events in zip(
+            weights.why,
+            weights.notes,
+            weights.events.tolist(),
+            strict=True,
+        ):
+            basis = Basis(len(weights), events, ASSUMES)
+            if why:
+                estimates.append(basis.missing(why))
+                continue
+            value, influence = (
+                float(self.values[computed]),
+                self.influence[:, computed],
+            )
+            estimates.append(
+                basis.wald(value, influence, self.limits, logit=self.logit, note=note),
+            )
+            computed += 1
+        return estimates
+
+    def at_all(self) -> tuple[FloatArray, FloatArray]:
+        """Values (times,) and influence (patients, times).
+
+        Raises
+        ------
+        NotComputableError
+            With the first reason, where some horizon is not computable.
+        """
+        for why in self.weights.why:
+            if why:
+                raise NotComputableError(why)
+        return self.values, self.influence
+
+
+@dataclass(frozen=True, eq=False)
 class _Leaving:
-    """Censoring times in increasing order, and where the patients stand among them."""
+    """Censoring times in increasing order, and the place of the patients among them."""
 
     order: IntArray  # (patients,), rows by increasing time
     time: FloatArray  # (censoring times,)
@@ -435,3 +372,8 @@ class _Leaving:
 
 def _inverse(g: FloatArray) -> FloatArray:
     return np.divide(1.0, g, out=np.zeros_like(g), where=g > 0)
+
+
+def _texts(times: FloatArray, text: str, **values: Any) -> Texts:
+    """One text per horizon, (times,)."""
+    return np.array([text.format(t=t, **values) for t in times], dtype=object)

@@ -14,28 +14,29 @@ each patient's weight), with the censoring weights held fixed, as
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import ArrayLike
 
 from survfuse._errors import InputError, NotComputableError
-from survfuse._types import FloatArray
+from survfuse._types import FloatArray, IntArray
 from survfuse.survival.argument_checks import as_choice, as_horizon, as_log_risk
-from survfuse.survival.estimate import Estimate, joined, not_computable, wald
-from survfuse.survival.follow_up import Clock, Train
+from survfuse.survival.estimate import Basis, Estimate
+from survfuse.survival.follow_up import Clock, Train, as_train
 from survfuse.survival.right_censored import Outcome
 
 ASSUMES = {
-    "harrell": "censoring does not depend on the risks; the value depends on the censoring pattern",
+    "harrell": (
+        "censoring does not depend on the risks; the value depends on the censoring pattern"
+    ),
     "uno": "censoring is independent of the risks and of the event times",
 }
 
 
 def harrell_c(
-    time: npt.ArrayLike,
-    event: npt.ArrayLike,
-    log_risk: npt.ArrayLike,
+    time: ArrayLike,
+    event: ArrayLike,
+    log_risk: ArrayLike,
     tau: float | None = None,
 ) -> Estimate:
     """Harrell's concordance.
@@ -62,9 +63,9 @@ def harrell_c(
 
 
 def uno_c(
-    time: npt.ArrayLike,
-    event: npt.ArrayLike,
-    log_risk: npt.ArrayLike,
+    time: ArrayLike,
+    event: ArrayLike,
+    log_risk: ArrayLike,
     tau: float | None = None,
     train: Train | None = None,
 ) -> Estimate:
@@ -96,10 +97,10 @@ def uno_c(
 
 
 def compare_c(
-    time: npt.ArrayLike,
-    event: npt.ArrayLike,
-    a: npt.ArrayLike,
-    b: npt.ArrayLike,
+    time: ArrayLike,
+    event: ArrayLike,
+    a: ArrayLike,
+    b: ArrayLike,
     kind: str = "uno",
     tau: float | None = None,
     train: Train | None = None,
@@ -122,31 +123,28 @@ def compare_c(
         the difference against 0. Not meant for nested models.
     """
     outcome = Outcome.of(time, event)
-    risk_a, risk_b = (
-        as_log_risk(risk, len(outcome), name) for risk, name in ((a, "a"), (b, "b"))
-    )
-    pairs = _Weights.of(outcome, kind, tau, train)
-    try:
-        value_a, influence_a = _concordance(outcome, risk_a, pairs.weight)
-        value_b, influence_b = _concordance(outcome, risk_b, pairs.weight)
-    except NotComputableError as why:
-        return not_computable(
-            joined(str(why), pairs.note),
-            len(outcome),
-            pairs.events,
-            ASSUMES[kind],
+    risks = [
+        as_log_risk(a, len(outcome), "a"),
+        as_log_risk(b, len(outcome), "b"),
+    ]
+    pairs = ComparablePairs.of(outcome, kind, tau, as_train(train))
+
+    def difference() -> Estimate:
+        (value_a, influence_a), (value_b, influence_b) = map(pairs.concordance, risks)
+        return pairs.basis.wald(
+            value_a - value_b,
+            influence_a - influence_b,
+            (-1.0, 1.0),
+            note=pairs.note,
         )
-    return pairs.estimate(
-        value_a - value_b,
-        influence_a - influence_b,
-        limits=(-1.0, 1.0),
-    )
+
+    return pairs.basis.computed(difference, pairs.note)
 
 
 def concordance_influence(
-    time: npt.ArrayLike,
-    event: npt.ArrayLike,
-    log_risk: npt.ArrayLike,
+    time: ArrayLike,
+    event: ArrayLike,
+    log_risk: ArrayLike,
     *,
     kind: str = "uno",
     tau: float | None = None,
@@ -172,16 +170,44 @@ def concordance_influence(
     """
     outcome = Outcome.of(time, event)
     risk = as_log_risk(log_risk, len(outcome))
-    return _concordance(outcome, risk, _Weights.of(outcome, kind, tau, train).weight)
+    return ComparablePairs.of(outcome, kind, tau, as_train(train)).concordance(risk)
 
 
-@dataclass(frozen=True)
-class _Weights:
-    """What a pair that begins with each patient's event counts; 0 without an event up to τ."""
+def _estimate(
+    time: ArrayLike,
+    event: ArrayLike,
+    log_risk: ArrayLike,
+    kind: str,
+    tau: float | None,
+    train: Train | None,
+) -> Estimate:
+    outcome = Outcome.of(time, event)
+    risk = as_log_risk(log_risk, len(outcome))
+    pairs = ComparablePairs.of(outcome, kind, tau, as_train(train))
+    return pairs.basis.computed(
+        lambda: pairs.basis.wald(*pairs.concordance(risk), (0.0, 1.0), note=pairs.note),
+        pairs.note,
+    )
 
+
+@dataclass(frozen=True, eq=False)
+class ComparablePairs:
+    """The pairs of patients that enter a concordance.
+
+    Attributes
+    ----------
+    outcome : Outcome
+    kind : {"harrell", "uno"}
+    weight : array, (patients,)
+        Of a pair that begins with this patient's event; 0 without an event up to τ.
+    note : str
+        How the pairs were restricted.
+    """
+
+    outcome: Outcome
     kind: str
-    weight: FloatArray  # (patients,)
-    note: str
+    weight: FloatArray
+    note: str = ""
 
     @classmethod
     def of(
@@ -189,121 +215,84 @@ class _Weights:
         outcome: Outcome,
         kind: str,
         tau: float | None,
-        train: Train | None,
-    ) -> _Weights:
+        training: Outcome | None,
+    ) -> ComparablePairs:
+        """Weigh the pairs up to `tau`, Uno's by the censoring curve."""
         kind = as_choice(kind, ("harrell", "uno"), "kind of concordance")
-        if kind == "harrell" and train is not None:
+        if kind == "harrell" and training is not None:
             raise InputError(
                 "train gives Uno's censoring weights; Harrell's C has none",
             )
         limit = np.array([] if tau is None else [as_horizon(tau, "tau")])
-        clock = Clock.of(outcome, limit, train)
-        time, known = clock.outcome.time, clock.last
+        clock = Clock.of(outcome, limit, training)
+        time = clock.outcome.time
         counted = outcome.event & (time <= np.min(clock.horizons, initial=np.inf))
         if kind == "harrell" or not counted.any() or clock.censoring is None:
-            return cls(kind, counted.astype(np.float64), "")
+            return cls(outcome, kind, counted.astype(np.float64))
         staying = clock.censoring.left(time)
-        usable = counted & (staying > 0) & (time <= known)
+        usable = counted & (staying > 0) & (time <= clock.last)
         weight = np.zeros(len(outcome))
         weight[usable] = staying[usable] ** -2.0
-        lost = int((counted & ~usable).sum())
+        left_out = int((counted & ~usable).sum())
         note = (
-            f"restricted to t <= {known:g}, where the training censoring curve ends;"
-            f" {lost} later events left out"
-            if lost
-            else ""
+            f"restricted to t <= {clock.last:g}, where the training censoring curve ends;"
+            f" {left_out} later events left out"
         )
-        return cls(kind, weight, note)
+        return cls(outcome, kind, weight, note if left_out else "")
 
     @property
-    def events(self) -> int:
-        return int((self.weight > 0).sum())
+    def basis(self) -> Basis:
+        """Patients, events that begin a pair, and assumptions."""
+        events = int((self.weight > 0).sum())
+        return Basis(len(self.outcome), events, ASSUMES[self.kind])
 
-    def estimate(
-        self,
-        value: float,
-        influence: FloatArray,
-        limits: tuple[float, float],
-    ) -> Estimate:
-        return wald(
-            value,
-            influence,
-            len(influence),
-            self.events,
-            limits=limits,
-            note=self.note,
-            assumptions=ASSUMES[self.kind],
-        )
+    def concordance(self, risk: FloatArray) -> tuple[float, FloatArray]:
+        """C of log-risks (patients,) and each patient's influence on it, in O(n log² n).
 
+        Every patient is counted as the earlier and as the later one of its pairs.
 
-def _estimate(
-    time: npt.ArrayLike,
-    event: npt.ArrayLike,
-    log_risk: npt.ArrayLike,
-    kind: str,
-    tau: float | None,
-    train: Train | None,
-) -> Estimate:
-    outcome = Outcome.of(time, event)
-    risk = as_log_risk(log_risk, len(outcome))
-    pairs = _Weights.of(outcome, kind, tau, train)
-    try:
-        value, influence = _concordance(outcome, risk, pairs.weight)
-    except NotComputableError as why:
-        return not_computable(
-            joined(str(why), pairs.note),
-            len(outcome),
-            pairs.events,
-            ASSUMES[kind],
-        )
-    return pairs.estimate(value, influence, limits=(0.0, 1.0))
+        Raises
+        ------
+        NotComputableError
+            When no pair is comparable.
+        """
+        if not (self.weight > 0).any():
+            raise NotComputableError(
+                "no event (up to tau), so no two patients can be compared",
+            )
+        # Events come before censorings at one time.
+        moment = _dense(self.outcome.time) * 2 + ~self.outcome.event
+        rank, everyone = _dense(risk), np.zeros(len(risk), dtype=np.int64)
+        one = np.ones(len(risk))
 
+        # As the later patient: weights of earlier events, by how their risk compares with mine.
+        earlier = _sum_before(everyone, moment, self.weight)
+        earlier_tied = _sum_before(rank, moment, self.weight)
+        earlier_lower = _sum_before_below(moment, rank, self.weight)
+        later_score = earlier - earlier_lower - earlier_tied / 2
+        # As the earlier event: how many later patients have a lower or the same risk.
+        later = self.weight * _sum_before(everyone, -moment, one)
+        lower = _sum_before_below(-moment, rank, one)
+        score = self.weight * (lower + _sum_before(rank, -moment, one) / 2)
 
-def _concordance(
-    outcome: Outcome,
-    risk: FloatArray,
-    weight: FloatArray,
-) -> tuple[float, FloatArray]:
-    """C and its influence in O(n log² n): every patient as the earlier and as the later one of its pairs."""
-    if not (weight > 0).any():
-        raise NotComputableError(
-            "no event (up to tau), so no two patients can be compared",
-        )
-    moment = (
-        _dense(outcome.time) * 2 + ~outcome.event
-    )  # events before censorings at one time
-    rank, everyone = _dense(risk), np.zeros(len(risk), dtype=np.int64)
-    one = np.ones(len(risk))
-
-    # As the later patient: weights of earlier events, by how their risk compares with mine.
-    earlier = _sum_before(everyone, moment, weight)
-    earlier_tied = _sum_before(rank, moment, weight)
-    earlier_lower = _sum_before_below(moment, rank, weight)
-    later_score = earlier - earlier_lower - earlier_tied / 2
-    # As the earlier event: how many later patients lie below or beside my risk.
-    later = weight * _sum_before(everyone, -moment, one)
-    score = weight * (
-        _sum_before_below(-moment, rank, one) + _sum_before(rank, -moment, one) / 2
-    )
-
-    total = later.sum()
-    if not total > 0:
-        raise NotComputableError(
-            "no patient was followed beyond an event, so no two patients can be compared",
-        )
-    value = float(score.sum() / total)
-    return value, (score + later_score - value * (later + earlier)) / total
+        total = later.sum()
+        if not total > 0:
+            raise NotComputableError(
+                "no patient was followed beyond an event, so no two patients can be compared",
+            )
+        value = float(score.sum() / total)
+        return value, (score + later_score - value * (later + earlier)) / total
 
 
-def _dense(values: FloatArray) -> npt.NDArray[np.int64]:
+def _dense(values: FloatArray) -> IntArray:
     return np.unique(values, return_inverse=True)[1].astype(np.int64)
 
 
 def _sum_before(
-    key: npt.NDArray[np.int64],
-    moment: npt.NDArray[np.int64],
+    key: IntArray,
+    moment: IntArray,
     weight: FloatArray,
-) -> npt.NDArray[Any]:
+) -> FloatArray:
     """For each row, the weight of rows with the same key and a strictly smaller moment."""
     order = np.lexsort((moment, key))
     k, m, w = key[order], moment[order], weight[order]
@@ -319,10 +308,10 @@ def _sum_before(
 
 
 def _sum_before_below(
-    moment: npt.NDArray[np.int64],
-    rank: npt.NDArray[np.int64],
+    moment: IntArray,
+    rank: IntArray,
     weight: FloatArray,
-) -> npt.NDArray[Any]:
+) -> FloatArray:
     """For each row, the weight of rows with a strictly smaller moment and a strictly smaller rank.
 
     Two ranks first differ at one bit: going through the bits, a row with the bit
@@ -331,6 +320,10 @@ def _sum_before_below(
     result = np.zeros(len(rank))
     for bit in range(int(rank.max()).bit_length()):
         is_set = (rank >> bit) & 1 == 1
-        found = _sum_before(rank >> (bit + 1), moment, np.where(is_set, 0.0, weight))
-        result += np.where(is_set, found, 0.0)
+        collected = _sum_before(
+            rank >> (bit + 1),
+            moment,
+            np.where(is_set, 0.0, weight),
+        )
+        result += np.where(is_set, collected, 0.0)
     return result

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import ArrayLike
 from scipy import stats
 
 from survfuse._types import FloatArray
 from survfuse.survival.argument_checks import as_survival_at, as_whole
-from survfuse.survival.estimate import Estimate, not_computable
+from survfuse.survival.estimate import Basis, Estimate
 from survfuse.survival.right_censored import Outcome
 
 ASSUMES = "censoring is independent of the event times; spread censored patients count as if seen"
 
 
 def d_calibration(
-    time: npt.ArrayLike,
-    event: npt.ArrayLike,
-    survival_at_time: npt.ArrayLike,
+    time: ArrayLike,
+    event: ArrayLike,
+    survival_at_time: ArrayLike,
     bins: int = 10,
 ) -> Estimate:
     """Test of distribution calibration (Haider et al., JMLR 2020, section 3.5).
@@ -48,28 +48,26 @@ def d_calibration(
     outcome = Outcome.of(time, event)
     survival = as_survival_at(survival_at_time, len(outcome), "survival_at_time")
     bins = as_whole(bins, "bins", 2)
-    n = len(outcome)
-    if outcome.events == 0:
-        return not_computable(
-            "no event, so nothing shows where events fall",
-            n,
-            0,
-            ASSUMES,
-        )
+    n, events = len(outcome), outcome.events
+    basis = Basis(n, events, ASSUMES)
+    if events == 0:
+        return basis.missing("no event, so nothing shows where events fall")
     expected = n / bins
     chi2 = float(((_counts(outcome, survival, bins) - expected) ** 2).sum() / expected)
-    censored = 1 - outcome.events / n
-    few = f"; fewer than 5 patients per bin ({expected:.2g}), where the χ² is only approximate"
     note = (
-        f"χ² = {chi2:.4g} on {bins - 1} df; {censored:.0%} censored (or beyond the curves): the power is low"
-        f" where that is much, so a large p-value does not show calibration{few if expected < 5 else ''}"
+        f"χ² = {chi2:.4g} on {bins - 1} df; {1 - events / n:.0%} censored (or beyond the curves):"
+        " the power is low where that is much, so a large p-value does not show calibration"
     )
-    p = float(stats.chi2.sf(chi2, bins - 1))
-    return Estimate(p, None, None, None, n, outcome.events, note, ASSUMES)
+    if expected < 5:
+        note += (
+            f"; fewer than 5 patients per bin ({expected:.2g}),"
+            " where the χ² is only approximate"
+        )
+    return basis.without_se(float(stats.chi2.sf(chi2, bins - 1)), note)
 
 
 def _counts(outcome: Outcome, survival: FloatArray, bins: int) -> FloatArray:
-    """Patients per bin, (bins,); a censored one lies evenly over [0, S(T)], where its event will fall."""
+    """Patients per bin, (bins,); a censored one is spread evenly over [0, S(T)]."""
     edges = np.arange(bins + 1) / bins
     own = np.minimum(np.searchsorted(edges, survival, side="right") - 1, bins - 1)
     counts = np.bincount(own[outcome.event], minlength=bins).astype(np.float64)

@@ -15,27 +15,27 @@ in 93.7 to 95.5 and 92.3 to 94.2. Their widths are the same.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import ArrayLike
 
 from survfuse._errors import InputError
-from survfuse._types import FloatArray, IntArray
-from survfuse.survival.argument_checks import as_log_risk, as_numbers
-from survfuse.survival.censoring_weights import CensoringWeights
+from survfuse._types import BoolArray, FloatArray, IntArray
+from survfuse.survival.argument_checks import as_horizons, as_log_risk, as_numbers
+from survfuse.survival.censoring_weights import AtHorizons, CensoringWeights
 from survfuse.survival.estimate import Estimate
-from survfuse.survival.follow_up import Train
+from survfuse.survival.follow_up import Train, as_train
 from survfuse.survival.right_censored import Outcome
 
-NO_CASE = "no event at or before t = {t}, so no two patients can be compared"
+NO_CASE = "no event at or before t = {t:g}, so no two patients can be compared"
 NO_CONTROL = (
-    "no patient was followed beyond t = {t}, so no two patients can be compared"
+    "no patient was followed beyond t = {t:g}, so no two patients can be compared"
 )
 
 
 def auc(
-    time: npt.ArrayLike,
-    event: npt.ArrayLike,
-    log_risk: npt.ArrayLike,
-    times: npt.ArrayLike,
+    time: ArrayLike,
+    event: ArrayLike,
+    log_risk: ArrayLike,
+    times: ArrayLike,
     train: Train | None = None,
 ) -> list[Estimate]:
     """Cumulative/dynamic AUC at each horizon.
@@ -63,15 +63,14 @@ def auc(
     InputError
         For a log-risk of a wrong shape, or one that is not finite.
     """
-    weights, rank = _read(time, event, log_risk, times, train)
-    return weights.estimates(*_auc(weights, rank), (0.0, 1.0), logit=True)
+    return _auc(time, event, log_risk, times, train).estimates()
 
 
 def auc_influence(
-    time: npt.ArrayLike,
-    event: npt.ArrayLike,
-    log_risk: npt.ArrayLike,
-    times: npt.ArrayLike,
+    time: ArrayLike,
+    event: ArrayLike,
+    log_risk: ArrayLike,
+    times: ArrayLike,
     train: Train | None = None,
 ) -> tuple[FloatArray, FloatArray]:
     """AUC (times,) and each patient's influence on it (patients, times), to combine folds.
@@ -86,66 +85,58 @@ def auc_influence(
     NotComputableError
         When some horizon has no AUC.
     """
-    weights, rank = _read(time, event, log_risk, times, train)
-    weights.demand()
-    return _auc(weights, rank)
+    return _auc(time, event, log_risk, times, train).at_all()
 
 
-def _read(
-    time: npt.ArrayLike,
-    event: npt.ArrayLike,
-    log_risk: npt.ArrayLike,
-    times: npt.ArrayLike,
+def _auc(
+    time: ArrayLike,
+    event: ArrayLike,
+    log_risk: ArrayLike,
+    times: ArrayLike,
     train: Train | None,
-) -> tuple[CensoringWeights, IntArray]:
-    outcome = Outcome.of(time, event)
-    weights = CensoringWeights.of(outcome, times, train)
-    rank = _ranks(log_risk, len(outcome), len(weights.times))
-    weights = weights.unless(~weights.beyond.any(axis=0), NO_CONTROL)
-    return weights.unless(np.array(weights.events) == 0, NO_CASE), rank
-
-
-def _ranks(log_risk: npt.ArrayLike, patients: int, times: int) -> IntArray:
-    """Dense ranks, (patients, 1) or (patients, times)."""
+) -> AtHorizons:
+    outcome, horizons = Outcome.of(time, event), as_horizons(times)
+    weights = CensoringWeights.of(outcome, horizons, as_train(train))
     risk = as_numbers(log_risk, "log_risk", expected="a column of numbers")
     if risk.ndim != 2:
-        columns = [as_log_risk(risk, patients)]
-    elif risk.shape[1] != times:
+        risk = as_log_risk(risk, len(outcome))[:, None]
+    elif risk.shape[1] != len(horizons):
         raise InputError(
-            f"log_risk must be (patients,) or (patients, times): expected {times} columns,"
+            f"log_risk must be (patients,) or (patients, times): expected {len(horizons)} columns,"
             f" got {risk.shape[1]}",
         )
     else:
-        columns = [as_log_risk(column, patients) for column in risk.T]
-    return np.stack(
-        [np.unique(column, return_inverse=True)[1] for column in columns],
-        axis=1,
-    )
+        for column in risk.T:
+            as_log_risk(column, len(outcome))
+    return auc_at(weights, risk)
 
 
-def _auc(weights: CensoringWeights, rank: IntArray) -> tuple[FloatArray, FloatArray]:
-    """Values (computable times,) and influence (patients, computable times)."""
+def auc_at(weights: CensoringWeights, risk: FloatArray) -> AtHorizons:
+    """AUC at the horizons of `weights`.
+
+    Parameters
+    ----------
+    weights : CensoringWeights
+    risk : array, (patients, times) or (patients, 1)
+    """
+    weights = weights.unless(np.all(~weights.beyond, axis=0), NO_CONTROL)
+    weights = weights.unless(weights.events == 0, NO_CASE)
     usable = weights.usable()
-    ranks = np.broadcast_to(rank, (len(rank), len(weights.times)))[:, weights.known]
-    values, share = (
-        np.empty(len(usable.times)),
-        np.empty((len(rank), len(usable.times))),
-    )
-    for k in range(len(values)):
-        values[k], share[:, k] = _pairs(
-            ranks[:, k],
-            usable.of_event,
-            usable.beyond[:, k],
-        )
-    return values, usable.mean(share)[1]
+    ranks = np.stack([np.unique(c, return_inverse=True)[1] for c in risk.T], axis=1)
+    ranks = np.broadcast_to(ranks, (len(risk), len(weights.times)))[:, weights.known]
+    values, share = np.empty(len(usable.times)), np.empty(ranks.shape)
+    for k, rank in enumerate(ranks.T):
+        values[k], share[:, k] = _pairs(rank, usable.of_event, usable.beyond[:, k])
+    influence = usable.mean(share)[1]
+    return AtHorizons(weights, values, influence, (0.0, 1.0), logit=True)
 
 
 def _pairs(
     rank: IntArray,
     of_event: FloatArray,
-    beyond: npt.NDArray[np.bool_],
+    beyond: BoolArray,
 ) -> tuple[float, FloatArray]:
-    """AUC of events against patients beyond, and each patient's share of its derivative, (patients,)."""
+    """AUC of events against patients beyond, and each patient's share of its derivative."""
     case, control = np.where(beyond, 0.0, of_event), beyond.astype(np.float64)
     cases, controls = case.sum(), control.sum()
     beaten = _below(rank, control) / controls  # by each patient's rank, were it a case
@@ -157,6 +148,6 @@ def _pairs(
 
 def _below(rank: IntArray, weight: FloatArray) -> FloatArray:
     """Weight of the patients with a smaller rank, and half of those with the same, (patients,)."""
-    held = np.bincount(rank, weights=weight)
-    below: FloatArray = (np.cumsum(held) - held / 2)[rank]
+    total = np.bincount(rank, weights=weight)
+    below: FloatArray = (np.cumsum(total) - total / 2)[rank]
     return below

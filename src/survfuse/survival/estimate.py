@@ -1,22 +1,26 @@
-"""What a metric returns: a number, its uncertainty, what it rests on and what was restricted."""
+"""What a metric returns: a number, its uncertainty, what it rests on and its restrictions."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import TypedDict, Unpack
 
 import numpy as np
 from scipy.special import expit
 
+from survfuse._errors import NotComputableError
 from survfuse._types import FloatArray
 
 LEVEL = 0.95
 Z = NormalDist().inv_cdf((1 + LEVEL) / 2)
 SMALLEST_SE = 1e-12
-FLAT = "the standard error is 0: these patients leave no uncertainty to estimate, so no interval can be given"
-
-TURNS = (0.0, 0.5, 1.0)  # no difference, chance, perfect agreement
+FLAT = (
+    "the standard error is 0: these patients leave no uncertainty to estimate,"
+    " so no interval can be given"
+)
+UNLIMITED = (-np.inf, np.inf)
+LANDMARKS = (0.0, 0.5, 1.0)  # no difference, chance, perfect agreement
 MOST_DIGITS = 6
 
 
@@ -54,88 +58,113 @@ class Estimate:
         return 2 * NormalDist().cdf(-abs(self.value - null) / self.se)
 
 
-def not_computable(why: str, n: int, events: int, assumptions: str = "") -> Estimate:
-    """Make the estimate that has no value and says why."""
-    return Estimate(None, None, None, None, n, events, why, assumptions)
+@dataclass(frozen=True)
+class Basis:
+    """What an estimate rests on.
 
-
-class Told(TypedDict, total=False):
-    """What :func:`around` may be told."""
-
-    limits: tuple[float, float]
-    logit: bool
-    note: str
-    assumptions: str
-
-
-def wald(
-    value: float,
-    influence: FloatArray,
-    n: int,
-    events: int,
-    **told: Unpack[Told],
-) -> Estimate:
-    """Make a Wald estimate from each patient's influence.
-
-    Parameters
+    Attributes
     ----------
-    value : float
-    influence : array, (patients,)
-        Derivative of the value with respect to each patient's weight; sums to 0, so
-        that the standard error is ``sqrt(sum(influence ** 2))``.
-    n, events, told
-        As in :func:`around`.
-    """
-    return around(
-        value,
-        float(np.sqrt((np.asarray(influence) ** 2).sum())),
-        n,
-        events,
-        **told,
-    )
-
-
-def around(
-    value: float,
-    se: float,
-    n: int,
-    events: int,
-    *,
-    limits: tuple[float, float] = (-np.inf, np.inf),
-    logit: bool = False,
-    note: str = "",
-    assumptions: str = "",
-) -> Estimate:
-    """Make a Wald estimate from its standard error; without an interval, saying so, where that is 0.
-
-    Parameters
-    ----------
-    value, se : float
-    n, events, note, assumptions
+    n, events, assumptions
         As in :class:`Estimate`.
-    limits : (float, float)
-        The values that are possible: a plain interval is cut to them.
-    logit : bool
-        Whether the interval of a value inside (0, 1) is made on the logit scale.
     """
-    if not se >= SMALLEST_SE:
+
+    n: int
+    events: int
+    assumptions: str = ""
+
+    def missing(self, why: str) -> Estimate:
+        """Return the estimate that has no value, with the reason."""
+        return self.without_se(None, why)
+
+    def without_se(
+        self,
+        value: float | None,
+        note: str,
+        low: float | None = None,
+        high: float | None = None,
+    ) -> Estimate:
+        """Return an estimate without a standard error."""
+        return self.estimate(value, None, low, high, note)
+
+    def estimate(
+        self,
+        value: float | None,
+        se: float | None,
+        low: float | None,
+        high: float | None,
+        note: str = "",
+    ) -> Estimate:
+        """Return an estimate with these numbers."""
         return Estimate(
             value,
-            None,
-            None,
-            None,
-            n,
-            events,
-            joined(FLAT, note),
-            assumptions,
+            se,
+            low,
+            high,
+            self.n,
+            self.events,
+            note,
+            self.assumptions,
         )
-    if logit and 0 < value < 1:
-        away = Z * se / (value * (1 - value))
-        place = np.log(value / (1 - value))
-        low, high = expit(place - away), expit(place + away)
-    else:
-        low, high = max(value - Z * se, limits[0]), min(value + Z * se, limits[1])
-    return Estimate(value, se, float(low), float(high), n, events, note, assumptions)
+
+    def computed(self, compute: Callable[[], Estimate], note: str = "") -> Estimate:
+        """Return what `compute` gives, or the reason of its NotComputableError and `note`."""
+        try:
+            return compute()
+        except NotComputableError as why:
+            return self.missing(joined(str(why), note))
+
+    def wald(
+        self,
+        value: float,
+        influence: FloatArray,
+        limits: tuple[float, float] = UNLIMITED,
+        *,
+        logit: bool = False,
+        note: str = "",
+    ) -> Estimate:
+        """Return a Wald estimate from each patient's influence.
+
+        Parameters
+        ----------
+        value : float
+        influence : array, (patients,)
+            Derivative of the value with respect to each patient's weight; sums to 0, so
+            that the standard error is ``sqrt(sum(influence ** 2))``.
+        limits, logit, note
+            As in :meth:`around`.
+        """
+        se = float(np.sqrt((influence**2).sum()))
+        return self.around(value, se, limits, logit=logit, note=note)
+
+    def around(
+        self,
+        value: float,
+        se: float,
+        limits: tuple[float, float] = UNLIMITED,
+        *,
+        logit: bool = False,
+        note: str = "",
+    ) -> Estimate:
+        """Return a Wald estimate from its standard error; without an interval where that is 0.
+
+        Parameters
+        ----------
+        value, se : float
+        limits : (float, float)
+            The values that are possible: a plain interval is cut to them.
+        logit : bool
+            Whether the interval of a value inside (0, 1) is made on the logit scale.
+        note : str
+        """
+        if not se >= SMALLEST_SE:
+            return self.without_se(value, joined(FLAT, note))
+        if logit and 0 < value < 1:
+            width = Z * se / (value * (1 - value))
+            center = np.log(value / (1 - value))
+            low, high = expit(center - width), expit(center + width)
+        else:
+            low, high = max(value - Z * se, limits[0]), min(value + Z * se, limits[1])
+        return self.estimate(value, se, float(low), float(high), note)
 
 
 def joined(*notes: str) -> str:
@@ -160,9 +189,13 @@ def rounded(value: float, digits: int = 3, *, signed: bool = False) -> str:
     ('0.612', '-0.0003', '0.99996', '0.000', '0.000')
     """
     enough = digits
-    while enough < MOST_DIGITS and value not in TURNS and round(value, enough) in TURNS:
+    while (
+        enough < MOST_DIGITS
+        and value not in LANDMARKS
+        and round(value, enough) in LANDMARKS
+    ):
         enough += 1
-    if value not in TURNS and round(value, enough) in TURNS:
+    if value not in LANDMARKS and round(value, enough) in LANDMARKS:
         enough = digits  # as good as the value itself: what is left is arithmetic
     close = round(float(value), enough) + 0.0
     return f"{'+' if signed and close > 0 else ''}{close:.{enough}f}"

@@ -1,4 +1,4 @@
-"""Explained variation of a log-risk on the scale of the log of time: Royston's R²_D, Kent and O'Quigley's.
+"""Explained variation of a log-risk, on the scale of log time: Royston, Kent and O'Quigley.
 
 Under proportional hazards the log of the (transformed) event time is minus the
 log-risk plus an error of variance π²/6, so a log-risk of variance V explains the
@@ -9,14 +9,16 @@ larger log-risks went with later events.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import ArrayLike
 from scipy import stats
 
 from survfuse._types import FloatArray
 from survfuse.survival.argument_checks import as_log_risk
-from survfuse.survival.calibration_slope import ASSUMES_SLOPE, calibration_slope
-from survfuse.survival.estimate import SMALLEST_SE, Estimate, Z, joined, not_computable
+from survfuse.survival.calibration_slope import ASSUMES_SLOPE, slope_of
+from survfuse.survival.estimate import SMALLEST_SE, Basis, Estimate, Z, joined
 from survfuse.survival.right_censored import Outcome
 
 ERROR_VARIANCE = np.pi**2 / 6  # of the log of an exponential time
@@ -27,9 +29,9 @@ WRONG_WAY = "negative: larger log-risks went with later events"
 
 
 def royston_r2(
-    time: npt.ArrayLike,
-    event: npt.ArrayLike,
-    log_risk: npt.ArrayLike,
+    time: ArrayLike,
+    event: ArrayLike,
+    log_risk: ArrayLike,
 ) -> Estimate:
     """Explained variation from the prognostic separation D (Royston and Sauerbrei 2004).
 
@@ -53,22 +55,22 @@ def royston_r2(
         For a log-risk that is not finite, or lengths that differ.
     """
     outcome = Outcome.of(time, event)
-    scores = _normal_scores(as_log_risk(log_risk, len(outcome)))
-    d = calibration_slope(time, event, scores / KAPPA)
+    return royston(outcome, as_log_risk(log_risk, len(outcome)))
+
+
+def royston(outcome: Outcome, log_risk: FloatArray) -> Estimate:
+    """Compute :func:`royston_r2` of validated columns."""
+    d = slope_of(outcome, _normal_scores(log_risk) / KAPPA)
     if d.value is None or d.se is None:
-        return not_computable(d.note, d.n, d.events, ASSUMES_D)
-    return _share(
-        d,
-        (d.value / KAPPA, d.se / KAPPA),
-        f"D = {d.value:.4g}, SE {d.se:.4g}",
-        ASSUMES_D,
-    )
+        return replace(d, assumptions=ASSUMES_D)
+    note = f"D = {d.value:.4g}, SE {d.se:.4g}"
+    return _share(d, d.value / KAPPA, d.se / KAPPA, note, ASSUMES_D)
 
 
 def kent_oquigley_r2(
-    time: npt.ArrayLike,
-    event: npt.ArrayLike,
-    log_risk: npt.ArrayLike,
+    time: ArrayLike,
+    event: ArrayLike,
+    log_risk: ArrayLike,
 ) -> Estimate:
     """Explained variation V / (V + π²/6), V the variance of the log-risk times its slope.
 
@@ -95,19 +97,18 @@ def kent_oquigley_r2(
         For a log-risk that is not finite, or lengths that differ.
     """
     outcome = Outcome.of(time, event)
-    risk = as_log_risk(log_risk, len(outcome))
-    slope = calibration_slope(time, event, risk)
+    return kent_oquigley(outcome, as_log_risk(log_risk, len(outcome)))
+
+
+def kent_oquigley(outcome: Outcome, log_risk: FloatArray) -> Estimate:
+    """Compute :func:`kent_oquigley_r2` of validated columns."""
+    slope = slope_of(outcome, log_risk)
     if slope.value is None or slope.se is None:
-        return not_computable(slope.note, slope.n, slope.events, ASSUMES_KO)
-    spread = float(risk.std(ddof=1))
+        return replace(slope, assumptions=ASSUMES_KO)
+    spread = float(log_risk.std(ddof=1))
     variance = (slope.value * spread) ** 2
-    randomness = f"explained randomness V / (V + 1) = {variance / (variance + 1):.4g}"
-    return _share(
-        slope,
-        (slope.value * spread, slope.se * spread),
-        randomness,
-        ASSUMES_KO,
-    )
+    note = f"explained randomness V / (V + 1) = {variance / (variance + 1):.4g}"
+    return _share(slope, slope.value * spread, slope.se * spread, note, ASSUMES_KO)
 
 
 def _normal_scores(risk: FloatArray) -> FloatArray:
@@ -124,28 +125,17 @@ def _normal_scores(risk: FloatArray) -> FloatArray:
 
 def _share(
     fit: Estimate,
-    length: tuple[float, float],
+    sd: float,
+    error: float,
     note: str,
     assumptions: str,
 ) -> Estimate:
-    """Carry the standard deviation of the log-risk, signed, and its error over to explained variation."""
-    sd, error = length
-    value, low, high = (
-        float(np.sign(b) * b**2 / (b**2 + ERROR_VARIANCE))
-        for b in (sd, sd - Z * error, sd + Z * error)
-    )
+    """Convert the signed spread of the log-risk and its error to explained variation."""
+    at = np.array([sd, sd - Z * error, sd + Z * error])
+    value, low, high = (np.sign(at) * at**2 / (at**2 + ERROR_VARIANCE)).tolist()
     se = float(2 * abs(sd) * ERROR_VARIANCE / (sd**2 + ERROR_VARIANCE) ** 2 * error)
-    known = (
-        se if se >= SMALLEST_SE else None
-    )  # a share is flat at 0: its interval is not, its error is
-    wrong = WRONG_WAY if value < 0 else ""
-    return Estimate(
-        value,
-        known,
-        low,
-        high,
-        fit.n,
-        fit.events,
-        joined(note, wrong),
-        assumptions,
-    )
+    # A share is flat at 0: its standard error is 0 there, its interval is not empty.
+    known_se = se if se >= SMALLEST_SE else None
+    basis = Basis(fit.n, fit.events, assumptions)
+    note = joined(note, WRONG_WAY if value < 0 else "")
+    return basis.estimate(value, known_se, low, high, note)

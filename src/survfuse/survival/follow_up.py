@@ -1,4 +1,4 @@
-"""Follow-up, horizons and the patients who give the censoring curve, read on one clock."""
+"""Follow-up, horizons and the patients who give the censoring curve, with ties resolved."""
 
 from __future__ import annotations
 
@@ -9,15 +9,23 @@ import numpy.typing as npt
 
 from survfuse._errors import InputError
 from survfuse._types import FloatArray
-from survfuse.survival.curves import StepFunction, censoring_survival
-from survfuse.survival.right_censored import Outcome
+from survfuse.survival.curves import StepFunction
+from survfuse.survival.right_censored import Outcome, Tally
 from survfuse.survival.ties import tied
 
 Train = tuple[npt.ArrayLike, npt.ArrayLike]
 
 
-def as_train(train: Train) -> Outcome:
-    """Convert (time, event) of the patients trained on, or say that it is theirs that is wrong."""
+def as_train(train: Train | None) -> Outcome | None:
+    """Convert (time, event) of the training patients; None stays None.
+
+    Raises
+    ------
+    InputError
+        For patients that are malformed, or none of them; its message begins with "train".
+    """
+    if train is None:
+        return None
     try:
         time, event = train
     except (TypeError, ValueError):
@@ -25,27 +33,17 @@ def as_train(train: Train) -> Outcome:
             "train must be (time, event) of the patients trained on",
         ) from None
     try:
-        return Outcome.of(time, event)
+        outcome = Outcome.of(time, event)
     except InputError as cause:
         raise type(cause)(f"train: {cause}") from None
-
-
-def known_up_to(time: FloatArray, train: Train | None = None) -> float:
-    """Last time at which censoring weights are known; 0 without patients.
-
-    Parameters
-    ----------
-    time : array, (patients,)
-        Follow-up.
-    train : (time, event), optional
-        Patients who give the censoring curve; these patients themselves otherwise.
-    """
-    return float(np.max(time if train is None else train[0], initial=0.0))
+    if len(outcome) == 0:
+        raise InputError("train must hold at least one patient")
+    return outcome
 
 
 @dataclass(frozen=True, eq=False)
 class Clock:
-    """Follow-up, horizons and the censoring curve, on one clock: equal up to rounding is equal.
+    """Follow-up, horizons and the censoring curve; times equal up to rounding are equal.
 
     Attributes
     ----------
@@ -63,19 +61,24 @@ class Clock:
     last: float
 
     @classmethod
-    def of(cls, outcome: Outcome, horizons: FloatArray, train: Train | None) -> Clock:
-        """Estimate G from the training patients, from these patients where there are none.
-
-        Raises
-        ------
-        InputError
-            For training patients that are malformed, or none of them.
-        """
-        source = outcome if train is None else as_train(train)
-        if train is not None and len(source) == 0:
-            raise InputError("train must hold at least one patient")
+    def of(
+        cls,
+        outcome: Outcome,
+        horizons: FloatArray,
+        training: Outcome | None,
+    ) -> Clock:
+        """Estimate G from the training patients, from these patients where there are none."""
         if len(outcome) == 0:
             return cls(outcome, horizons, None, 0.0)
-        time, moved, given = tied(outcome.time, horizons, source.time)
-        curve = censoring_survival(given, source.event)
-        return cls(Outcome(time, outcome.event), moved, curve, known_up_to(given))
+        source = outcome if training is None else training
+        time, moved, source_time = tied(outcome.time, horizons, source.time)
+        tally = Tally.of(Outcome(source_time, source.event))
+        lost = np.divide(
+            tally.censored,
+            tally.staying,
+            out=np.zeros(len(tally.time)),
+            where=tally.staying > 0,
+        )
+        censoring = StepFunction(tally.time, np.cumprod(1 - lost), 1.0)
+        last = float(tally.time[-1])
+        return cls(Outcome(time, outcome.event), moved, censoring, last)

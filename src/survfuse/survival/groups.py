@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import ArrayLike
 from scipy import stats
 
 from survfuse._types import FloatArray
@@ -40,9 +40,9 @@ class LogRank:
 
 
 def log_rank(
-    time: npt.ArrayLike,
-    event: npt.ArrayLike,
-    group: npt.ArrayLike,
+    time: ArrayLike,
+    event: ArrayLike,
+    group: ArrayLike,
 ) -> LogRank:
     """Log-rank test of two or more groups (Mantel 1966, hypergeometric variance).
 
@@ -59,15 +59,12 @@ def log_rank(
     """
     outcome = Outcome.of(time, event)
     labels, member = as_labels(group, len(outcome), "group")
-    times, where = np.unique(outcome.time, return_inverse=True)
-    shape = (len(times), len(labels))
-    cell = where * shape[1] + member
-    leaving = np.bincount(cell, minlength=shape[0] * shape[1]).reshape(shape)
-    deaths = np.bincount(
-        cell,
-        weights=outcome.event,
-        minlength=shape[0] * shape[1],
-    ).reshape(shape)
+    distinct, place = np.unique(outcome.time, return_inverse=True)
+    times, size = len(distinct), len(labels)
+    cell = place * size + member
+    leaving = np.bincount(cell, minlength=times * size).reshape(times, size)
+    deaths = np.bincount(cell, weights=outcome.event, minlength=times * size)
+    deaths = deaths.reshape(times, size)
     at_risk = leaving[::-1].cumsum(axis=0)[::-1]  # (times, groups)
 
     n, d = at_risk.sum(axis=1), deaths.sum(axis=1)
@@ -75,27 +72,14 @@ def log_rank(
     observed, expected = deaths.sum(axis=0), d @ share
     scale = d * np.divide(n - d, n - 1, out=np.zeros(len(n)), where=n > 1)
     covariance = np.diag(scale @ share) - (share * scale[:, None]).T @ share
-    names = tuple(str(label) for label in labels)
-    why = _not_computable(len(labels), covariance)
-    if why:
-        return LogRank(
-            None,
-            None,
-            max(len(labels) - 1, 0),
-            names,
-            observed,
-            expected,
-            why,
-        )
-    excess = (observed - expected)[:-1]
-    chi2 = float(excess @ np.linalg.pinv(covariance[:-1, :-1]) @ excess)
-    df = len(labels) - 1
-    return LogRank(chi2, float(stats.chi2.sf(chi2, df)), df, names, observed, expected)
-
-
-def _not_computable(groups: int, covariance: FloatArray) -> str:
-    if groups < 2:
-        return f"a log-rank test compares at least two groups, got {groups}"
-    if not np.trace(covariance) > 0:
-        return "no event while patients of different groups were at risk"
-    return ""
+    df, chi2, p, why = max(size - 1, 0), None, None, ""
+    if size < 2:
+        why = f"a log-rank test compares at least two groups, got {size}"
+    elif not np.trace(covariance) > 0:
+        why = "no event while patients of different groups were at risk"
+    else:
+        excess = (observed - expected)[:-1]
+        chi2 = float(excess @ np.linalg.pinv(covariance[:-1, :-1]) @ excess)
+        p = float(stats.chi2.sf(chi2, df))
+    groups = tuple(str(label) for label in labels)
+    return LogRank(chi2, p, df, groups, observed, expected, why)

@@ -42,17 +42,13 @@ class KaplanMeierAt:
         if len(outcome) == 0:
             raise NotComputableError("there are no patients")
         tally = Tally.of(outcome)
+        tally.require_reach(horizon)
         hazard = np.where(tally.time <= horizon, tally.events / tally.at_risk, 0.0)
         survival = float(np.prod(1 - hazard))
-        known = float(tally.time[-1])
-        if horizon > known and survival > 0:
-            raise NotComputableError(
-                f"follow-up ends at {known:g}, before the horizon {horizon:g}; ask for that or less",
-            )
-        events = int((outcome.event & (outcome.time <= horizon)).sum())
+        events = outcome.events_by(horizon)
         if survival == 0:  # everyone left had the event: no patient's weight moves it
             return cls(0.0, np.zeros(len(outcome)), events)
-        staying = np.where(hazard > 0, tally.at_risk - tally.events, 1.0)
+        staying = np.where(hazard > 0, tally.staying, 1.0)
         own = np.searchsorted(tally.time, outcome.time)
         had = np.where(outcome.event & (outcome.time <= horizon), 1 / staying[own], 0.0)
         influence = survival * (np.cumsum(hazard / staying)[own] - had)

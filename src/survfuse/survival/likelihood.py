@@ -11,22 +11,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import ArrayLike
 
 from survfuse._errors import NotComputableError
-from survfuse._types import FloatArray
+from survfuse._types import BoolArray, FloatArray
 from survfuse.survival.argument_checks import as_horizons, as_survival
-from survfuse.survival.estimate import Estimate, not_computable, wald
+from survfuse.survival.estimate import Basis, Estimate
 from survfuse.survival.right_censored import Outcome
 
 ASSUMES = "censoring is independent of the event times, given the predictions"
 
 
 def log_likelihood(
-    time: npt.ArrayLike,
-    event: npt.ArrayLike,
-    survival: npt.ArrayLike,
-    times: npt.ArrayLike,
+    time: ArrayLike,
+    event: ArrayLike,
+    survival: ArrayLike,
+    times: ArrayLike,
 ) -> Estimate:
     """Mean right-censored log-likelihood per patient; larger is better.
 
@@ -52,26 +52,16 @@ def log_likelihood(
     InputError
         For survival of a wrong shape, missing, outside [0, 1] or rising.
     """
-    terms = _Terms.of(time, event, survival, times)
-    try:
-        value, influence = terms.mean()
-    except NotComputableError as why:
-        return not_computable(str(why), len(terms.each), terms.events, ASSUMES)
-    return wald(
-        value,
-        influence,
-        len(terms.each),
-        terms.events,
-        note=terms.note,
-        assumptions=ASSUMES,
-    )
+    terms = _read(time, event, survival, times)
+    basis = Basis(len(terms.values), int(terms.seen.sum()), ASSUMES)
+    return basis.computed(lambda: basis.wald(*terms.mean(), note=terms.note))
 
 
 def log_likelihood_influence(
-    time: npt.ArrayLike,
-    event: npt.ArrayLike,
-    survival: npt.ArrayLike,
-    times: npt.ArrayLike,
+    time: ArrayLike,
+    event: ArrayLike,
+    survival: ArrayLike,
+    times: ArrayLike,
 ) -> tuple[float, FloatArray]:
     """Mean log-likelihood and each patient's influence on it (patients,), to combine folds.
 
@@ -85,78 +75,80 @@ def log_likelihood_influence(
     NotComputableError
         Without patients, or where a curve gives what happened the probability 0.
     """
-    return _Terms.of(time, event, survival, times).mean()
+    return _read(time, event, survival, times).mean()
+
+
+def _read(
+    time: ArrayLike,
+    event: ArrayLike,
+    survival: ArrayLike,
+    times: ArrayLike,
+) -> LikelihoodTerms:
+    horizons = as_horizons(times, increasing=True)
+    outcome, grid = Outcome.of(time, event).with_horizons(horizons)
+    curves = as_survival(survival, len(outcome), grid)
+    return LikelihoodTerms.of(outcome, curves, grid)
 
 
 @dataclass(frozen=True, eq=False)
-class _Terms:
-    """Log-likelihood of each patient; minus infinity where it is."""
+class LikelihoodTerms:
+    """Log-likelihood of each patient.
 
-    each: FloatArray  # (patients,)
-    seen: npt.NDArray[np.bool_]  # (patients,), whose event lies within the times
+    Attributes
+    ----------
+    values : array, (patients,)
+        Minus infinity where what happened had probability 0.
+    seen : array, (patients,)
+        Whose event lies within the times.
+    note : str
+    """
+
+    values: FloatArray
+    seen: BoolArray
     note: str
 
     @classmethod
     def of(
         cls,
-        time: npt.ArrayLike,
-        event: npt.ArrayLike,
-        survival: npt.ArrayLike,
-        times: npt.ArrayLike,
-    ) -> _Terms:
-        outcome, grid = Outcome.of(time, event).with_horizons(
-            as_horizons(times, increasing=True),
-        )
-        curves = as_survival(survival, len(outcome), grid)
-        grid, curves = (
-            np.append(0.0, grid),
-            np.hstack([np.ones((len(outcome), 1)), curves]),
-        )
-        falls = -np.diff(curves, axis=1)
+        outcome: Outcome,
+        survival: FloatArray,
+        times: FloatArray,
+    ) -> LikelihoodTerms:
+        """Read curves (patients, times) as straight between the times (times,), from S(0) = 1."""
+        grid = np.append(0.0, times)
+        curves = np.hstack([np.ones((len(outcome), 1)), survival])
         later = outcome.time > grid[-1]
         end, seen = np.minimum(outcome.time, grid[-1]), outcome.event & ~later
-        row, after = (
-            np.arange(len(outcome)),
-            np.searchsorted(grid, end, side="left"),
-        )  # in (after − 1, after]
-        density = np.maximum(falls[row, after - 1], 0.0) / np.diff(grid)[after - 1]
+        row = np.arange(len(outcome))
+        after = np.searchsorted(grid, end, side="left")  # in (after − 1, after]
+        falls = -np.diff(curves, axis=1)[row, after - 1]
+        density = np.maximum(falls, 0.0) / np.diff(grid)[after - 1]
         still = curves[row, after] + density * (grid[after] - end)
         with np.errstate(divide="ignore"):
-            each = np.log(np.where(seen, density, still))
-        beyond = f"followed beyond t = {grid[-1]:g}, where the curves end: taken as censored there"
-        return cls(
-            each,
-            seen,
-            f"{later.sum()} patients {beyond}" if later.any() else "",
+            values = np.log(np.where(seen, density, still))
+        note = (
+            f"{later.sum()} patients followed beyond t = {grid[-1]:g}, where the curves end:"
+            " taken as censored there"
         )
-
-    @property
-    def events(self) -> int:
-        return int(self.seen.sum())
+        return cls(values, seen, note if later.any() else "")
 
     def mean(self) -> tuple[float, FloatArray]:
         """Mean over patients, and each patient's influence on it."""
-        if len(self.each) == 0:
+        if len(self.values) == 0:
             raise NotComputableError("there are no patients")
-        lost = np.isneginf(self.each)
-        if lost.any():
-            raise NotComputableError(
-                _impossible(
-                    int((lost & self.seen).sum()),
-                    int((lost & ~self.seen).sum()),
-                ),
+        impossible = np.isneginf(self.values)
+        events = int((impossible & self.seen).sum())
+        censored = int((impossible & ~self.seen).sum())
+        parts = []
+        if events:
+            parts.append(f"{events} events probability 0")
+        if censored:
+            parts.append(
+                f"{censored} patients no chance to live as long as they did",
             )
-        value = float(self.each.mean())
-        return value, (self.each - value) / len(self.each)
-
-
-def _impossible(events: int, censored: int) -> str:
-    parts = [f"{events} events probability 0"] if events else []
-    parts += (
-        [f"{censored} patients no chance to live as long as they did"]
-        if censored
-        else []
-    )
-    return (
-        f"the curves give {' and '.join(parts)}: the log-likelihood is minus infinity"
-    )
+        if parts:
+            raise NotComputableError(
+                f"the curves give {' and '.join(parts)}: the log-likelihood is minus infinity",
+            )
+        value = float(self.values.mean())
+        return value, (self.values - value) / len(self.values)

@@ -1,4 +1,4 @@
-"""Net benefit (decision curves): is it worth treating by the predicted risk.
+"""Net benefit (decision curves): does treating by the predicted risk pay.
 
 At threshold p a patient is treated when the predicted risk is p or more. With the
 share π treated and F their Kaplan–Meier risk at the horizon, the net benefit is
@@ -8,27 +8,32 @@ the exchange rate that the threshold implies.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import ArrayLike
 
 from survfuse._errors import InputError, NotComputableError
 from survfuse._types import BoolArray, FloatArray
 from survfuse.survival.argument_checks import as_horizon, as_numbers, as_survival_at
 from survfuse.survival.curves import ROUNDING
-from survfuse.survival.estimate import Estimate, not_computable, wald
+from survfuse.survival.estimate import Basis, Estimate
 from survfuse.survival.kaplan_meier_at import KaplanMeierAt
 from survfuse.survival.right_censored import Outcome
 
-SURE = "all the treated are taken to have the event by then: the interval holds only who is treated"
+ALL_ILL = (
+    "all the treated are taken to have the event by then:"
+    " the interval holds only who is treated"
+)
 ASSUMES = "censoring is independent of the event times among the treated"
 
 
 def net_benefit(
-    time: npt.ArrayLike,
-    event: npt.ArrayLike,
-    survival: npt.ArrayLike,
+    time: ArrayLike,
+    event: ArrayLike,
+    survival: ArrayLike,
     horizon: float,
-    thresholds: npt.ArrayLike,
+    thresholds: ArrayLike,
 ) -> list[Estimate]:
     """Net benefit of treating those whose predicted risk reaches each threshold.
 
@@ -62,10 +67,10 @@ def net_benefit(
 
 
 def net_benefit_all(
-    time: npt.ArrayLike,
-    event: npt.ArrayLike,
+    time: ArrayLike,
+    event: ArrayLike,
     horizon: float,
-    thresholds: npt.ArrayLike,
+    thresholds: ArrayLike,
 ) -> list[Estimate]:
     """Net benefit of treating everyone; that of treating nobody is 0.
 
@@ -88,11 +93,11 @@ def net_benefit_all(
 
 
 def net_benefit_influence(
-    time: npt.ArrayLike,
-    event: npt.ArrayLike,
-    survival: npt.ArrayLike,
+    time: ArrayLike,
+    event: ArrayLike,
+    survival: ArrayLike,
     horizon: float,
-    thresholds: npt.ArrayLike,
+    thresholds: ArrayLike,
 ) -> tuple[FloatArray, FloatArray]:
     """Net benefit and each patient's influence on it, to combine folds.
 
@@ -121,22 +126,17 @@ def net_benefit_influence(
     if len(outcome) == 0:
         raise NotComputableError("net benefit: there are no patients")
     levels = _thresholds(thresholds)
-    values, influence = (
-        np.full(len(levels), np.nan),
-        np.full((len(outcome), len(levels)), np.nan),
-    )
+    values = np.full(len(levels), np.nan)
+    influence = np.full((len(outcome), len(levels)), np.nan)
     for k, p in enumerate(levels):
-        try:
+        # The treated may not have been followed long enough: then both stay NaN.
+        with suppress(NotComputableError):
             values[k], influence[:, k] = _benefit(
                 outcome,
                 _treated(risk, p),
                 horizon,
                 p,
             )
-        except (
-            NotComputableError
-        ):  # the treated were not followed long enough: stays NaN
-            continue
     return values, influence
 
 
@@ -146,40 +146,20 @@ def _estimate(
     horizon: float,
     threshold: float,
 ) -> Estimate:
-    n = len(outcome)
-    seen = int((outcome.event & treated & (outcome.time <= horizon)).sum())
-    if n == 0:
-        return not_computable("there are no patients", 0, 0, ASSUMES)
+    basis = Basis(len(outcome), outcome[treated].events_by(horizon), ASSUMES)
+    if len(outcome) == 0:
+        return basis.missing("there are no patients")
     if not treated.any():
-        return Estimate(
+        return basis.without_se(
             0.0,
-            None,
-            None,
-            None,
-            n,
-            0,
             f"nobody is treated at threshold {threshold:g}, so the net benefit is exactly 0",
-            ASSUMES,
         )
     try:
         value, influence = _benefit(outcome, treated, horizon, threshold)
     except NotComputableError as why:
-        return not_computable(
-            f"among the {treated.sum()} treated: {why}",
-            n,
-            seen,
-            ASSUMES,
-        )
-    sure = bool(value >= treated.mean() - ROUNDING)  # Kaplan-Meier has fallen to 0
-    return wald(
-        value,
-        influence,
-        n,
-        seen,
-        limits=(-np.inf, 1.0),
-        note=SURE if sure else "",
-        assumptions=ASSUMES,
-    )
+        return basis.missing(f"among the {treated.sum()} treated: {why}")
+    all_ill = value >= treated.mean() - ROUNDING  # Kaplan-Meier has fallen to 0
+    return basis.wald(value, influence, (-np.inf, 1.0), note=ALL_ILL if all_ill else "")
 
 
 def _benefit(
@@ -200,13 +180,12 @@ def _benefit(
 
 
 def _treated(risk: FloatArray, threshold: float) -> BoolArray:
-    reached: BoolArray = (
-        risk >= threshold - ROUNDING
-    )  # a survival of 0.9 is a risk of 0.1
+    # A survival of 0.9 is a risk of 0.1.
+    reached: BoolArray = risk >= threshold - ROUNDING
     return reached
 
 
-def _thresholds(thresholds: npt.ArrayLike) -> list[float]:
+def _thresholds(thresholds: ArrayLike) -> list[float]:
     levels = np.atleast_1d(as_numbers(thresholds, "thresholds", flags=False))
     bad = ~((levels >= 0) & (levels < 1))
     if levels.ndim != 1 or bad.any():

@@ -1,4 +1,4 @@
-"""Time and event, validated once: below this gate a wrong value cannot exist."""
+"""Time and event: validated once by :meth:`Outcome.of`, taken as given from then on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from survfuse._errors import CohortError
+from survfuse._errors import CohortError, NotComputableError
 from survfuse._types import BoolArray, FloatArray
 from survfuse.survival.argument_checks import as_floats
 from survfuse.survival.ties import tied
@@ -16,15 +16,15 @@ from survfuse.survival.ties import tied
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """Follow-up of some patients.
+    """Follow-up of some patients; make it with :meth:`of`, which validates.
 
-    Parameters
+    Attributes
     ----------
-    time : array-like, (patients,)
+    time : array, (patients,)
         Time to the event or to the end of follow-up, in any one unit, > 0. Times that
         are equal up to rounding become one (see :mod:`survfuse.survival.ties`).
-    event : array-like, (patients,)
-        True or 1 where the event was seen, False or 0 where follow-up ended first.
+    event : array, (patients,)
+        True where the event was seen, False where follow-up ended first.
 
     Raises
     ------
@@ -44,16 +44,18 @@ class Outcome:
     time: FloatArray
     event: BoolArray
 
-    def __post_init__(self) -> None:
-        time = as_floats(self.time, "time", flags=False, error=CohortError)
-        flags = as_floats(self.event, "event", error=CohortError)
-        if len(time) != len(flags):
+    @classmethod
+    def of(cls, time: npt.ArrayLike, event: npt.ArrayLike) -> Outcome:
+        """Check and convert anything array-like (see the class)."""
+        times = as_floats(time, "time", flags=False, error=CohortError)
+        flags = as_floats(event, "event", error=CohortError)
+        if len(times) != len(flags):
             raise CohortError(
-                f"time and event must be of one length, got {len(time)} and {len(flags)} rows",
+                f"time and event must be of one length, got {len(times)} and {len(flags)} rows",
             )
         _refuse(
-            ~(np.isfinite(time) & (time > 0)),
-            time,
+            ~(np.isfinite(times) & (times > 0)),
+            times,
             "time must be a finite number > 0",
         )
         _refuse(
@@ -61,13 +63,7 @@ class Outcome:
             flags,
             "event must be 1 (event seen) or 0 (censored), True or False",
         )
-        object.__setattr__(self, "time", tied(time)[0])
-        object.__setattr__(self, "event", flags == 1)
-
-    @classmethod
-    def of(cls, time: npt.ArrayLike, event: npt.ArrayLike) -> Outcome:
-        """Make an outcome from anything array-like (see the class)."""
-        return cls(time, event)  # type: ignore[arg-type]
+        return cls(tied(times)[0], flags == 1)
 
     def __len__(self) -> int:
         return len(self.time)
@@ -82,6 +78,15 @@ class Outcome:
     def events(self) -> int:
         """How many patients had the event."""
         return int(self.event.sum())
+
+    @property
+    def last(self) -> float:
+        """Longest follow-up; 0 without patients."""
+        return float(np.max(self.time, initial=0.0))
+
+    def events_by(self, horizon: float) -> int:
+        """How many patients had the event at or before a time."""
+        return int((self.event & (self.time <= horizon)).sum())
 
     def with_horizons(self, horizons: FloatArray) -> tuple[Outcome, FloatArray]:
         """Give follow-up and horizons that are equal up to rounding one value."""
@@ -119,6 +124,24 @@ class Tally:
         events = np.bincount(where, weights=outcome.event, minlength=len(time))
         at_risk = np.cumsum(leaving[::-1])[::-1]
         return cls(time, at_risk, events.astype(float), leaving - events)
+
+    @property
+    def survival(self) -> FloatArray:
+        """Kaplan–Meier survival from each time on, (times,)."""
+        return np.cumprod(1 - self.events / self.at_risk)
+
+    @property
+    def staying(self) -> FloatArray:
+        """Patients at risk after the events of each time, (times,)."""
+        return self.at_risk - self.events
+
+    def require_reach(self, horizon: float) -> None:
+        """Raise NotComputableError where follow-up ends before the horizon and survival is > 0."""
+        last = float(self.time[-1])
+        if horizon > last and self.survival[-1] > 0:
+            raise NotComputableError(
+                f"follow-up ends at {last:g}, before the horizon {horizon:g}; ask for that or less",
+            )
 
 
 def _refuse(bad: BoolArray, values: FloatArray, rule: str) -> None:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from survfuse._errors import InputError, NotComputableError
 from survfuse.survival.argument_checks import as_horizon, as_labels
-from survfuse.survival.estimate import Estimate, around, not_computable
+from survfuse.survival.estimate import Basis, Estimate
 from survfuse.survival.right_censored import Outcome, Tally
 
 ASSUMES = "censoring is independent of the event times"
@@ -37,18 +37,9 @@ def rmst(time: npt.ArrayLike, event: npt.ArrayLike, horizon: float) -> Estimate:
         For malformed outcomes, or a horizon that is not a finite number > 0.
     """
     outcome, horizon = Outcome.of(time, event).with_horizon(as_horizon(horizon))
-    seen = int((outcome.event & (outcome.time <= horizon)).sum())
-    try:
-        value, se = _area(outcome, horizon)
-    except NotComputableError as why:
-        return not_computable(str(why), len(outcome), seen, ASSUMES)
-    return around(
-        value,
-        se,
-        len(outcome),
-        seen,
-        limits=(0.0, horizon),
-        assumptions=ASSUMES,
+    basis = Basis(len(outcome), outcome.events_by(horizon), ASSUMES)
+    return basis.computed(
+        lambda: basis.around(*_area(outcome, horizon), (0.0, horizon)),
     )
 
 
@@ -58,7 +49,7 @@ def rmst_difference(
     group: npt.ArrayLike,
     horizon: float,
 ) -> Estimate:
-    """Difference in restricted mean survival time between two groups, second − first in sorted order.
+    """Difference in restricted mean survival time of two groups, second − first as sorted.
 
     Parameters
     ----------
@@ -82,24 +73,19 @@ def rmst_difference(
     labels, member = as_labels(group, len(outcome), "group")
     if len(labels) != 2:
         raise InputError(f"a difference needs two groups, got {len(labels)}")
-    seen = int((outcome.event & (outcome.time <= horizon)).sum())
-    parts = []
+    basis = Basis(len(outcome), outcome.events_by(horizon), ASSUMES)
+    areas = []
     for k, label in enumerate(labels):
         try:
-            parts.append(_area(outcome[member == k], horizon))
+            areas.append(_area(outcome[member == k], horizon))
         except NotComputableError as why:
-            return not_computable(f"group {label}: {why}", len(outcome), seen, ASSUMES)
-    (first, first_se), (second, second_se) = parts
-    note = f"{labels[1]} minus {labels[0]}"
-    se = float(np.hypot(first_se, second_se))
-    return around(
+            return basis.missing(f"group {label}: {why}")
+    (first, first_se), (second, second_se) = areas
+    return basis.around(
         second - first,
-        se,
-        len(outcome),
-        seen,
-        limits=(-horizon, horizon),
-        note=note,
-        assumptions=ASSUMES,
+        float(np.hypot(first_se, second_se)),
+        (-horizon, horizon),
+        note=f"{labels[1]} minus {labels[0]}",
     )
 
 
@@ -108,20 +94,14 @@ def _area(outcome: Outcome, horizon: float) -> tuple[float, float]:
     if len(outcome) == 0:
         raise NotComputableError("there are no patients")
     tally = Tally.of(outcome)
-    survival = np.cumprod(1 - tally.events / tally.at_risk)
-    last = float(tally.time[-1])
-    if horizon > last and survival[-1] > 0:
-        raise NotComputableError(
-            f"follow-up ends at {last:g}, before the horizon {horizon:g}; ask for that or less",
-        )
+    tally.require_reach(horizon)
     edges = np.clip(np.concatenate([[0.0], tally.time, [np.inf]]), 0.0, horizon)
-    areas = np.concatenate([[1.0], survival]) * np.diff(edges)
+    areas = np.concatenate([[1.0], tally.survival]) * np.diff(edges)
     after = np.cumsum(areas[::-1])[::-1][1:]  # from each time on
-    staying = tally.at_risk - tally.events
     greenwood = np.divide(
         tally.events,
-        tally.at_risk * staying,
+        tally.at_risk * tally.staying,
         out=np.zeros(len(after)),
-        where=staying > 0,
+        where=tally.staying > 0,
     )
     return float(areas.sum()), float(np.sqrt((after**2 * greenwood).sum()))

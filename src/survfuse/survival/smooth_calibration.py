@@ -1,4 +1,4 @@
-"""Smooth calibration at a horizon: ICI, E50, E90 and the calibration curve (Austin and others 2020).
+"""Smooth calibration at a horizon: ICI, E50, E90 and the curve (Austin and others 2020).
 
 The observed risk is a smooth function of the predicted one, from a Cox model of the
 outcome on a restricted cubic spline of log(−log(1 − predicted risk)). ICI, E50 and E90
@@ -7,14 +7,13 @@ are the mean, the median and the 90 % quantile of |observed − predicted| over 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import ArrayLike
 
 from survfuse._errors import NotComputableError
-from survfuse._types import FloatArray, IntArray
+from survfuse._types import FloatArray
 from survfuse.survival._smooth import SmoothCurve, draws
 from survfuse.survival.argument_checks import (
     as_horizon,
@@ -27,21 +26,24 @@ from survfuse.survival.estimate import (
     FLAT,
     LEVEL,
     SMALLEST_SE,
+    Basis,
     Estimate,
     joined,
-    not_computable,
 )
 from survfuse.survival.right_censored import Outcome
 
-ASSUMES = "censoring is independent of the event times, given the predicted risk; proportional hazards in it"
+ASSUMES = (
+    "censoring is independent of the event times, given the predicted risk;"
+    " proportional hazards in it"
+)
 ERRORS = ("ici", "e50", "e90")
 
 
 def ici(
-    time: npt.ArrayLike,
-    event: npt.ArrayLike,
-    survival: npt.ArrayLike,
-    times: npt.ArrayLike,
+    time: ArrayLike,
+    event: ArrayLike,
+    survival: ArrayLike,
+    times: ArrayLike,
     knots: int = 3,
     bootstrap: int = 0,
     seed: int = 0,
@@ -84,10 +86,10 @@ def ici(
 
 
 def e50(
-    time: npt.ArrayLike,
-    event: npt.ArrayLike,
-    survival: npt.ArrayLike,
-    times: npt.ArrayLike,
+    time: ArrayLike,
+    event: ArrayLike,
+    survival: ArrayLike,
+    times: ArrayLike,
     knots: int = 3,
     bootstrap: int = 0,
     seed: int = 0,
@@ -99,25 +101,25 @@ def e50(
 
 
 def e90(
-    time: npt.ArrayLike,
-    event: npt.ArrayLike,
-    survival: npt.ArrayLike,
-    times: npt.ArrayLike,
+    time: ArrayLike,
+    event: ArrayLike,
+    survival: ArrayLike,
+    times: ArrayLike,
     knots: int = 3,
     bootstrap: int = 0,
     seed: int = 0,
 ) -> list[Estimate]:
-    """90 % quantile of |observed − predicted risk| over patients; everything else as in :func:`ici`."""
+    """90 % quantile of |observed − predicted risk| over patients; else as in :func:`ici`."""
     return calibration_errors(time, event, survival, times, knots, bootstrap, seed)[
         "e90"
     ]
 
 
 def calibration_errors(
-    time: npt.ArrayLike,
-    event: npt.ArrayLike,
-    survival: npt.ArrayLike,
-    times: npt.ArrayLike,
+    time: ArrayLike,
+    event: ArrayLike,
+    survival: ArrayLike,
+    times: ArrayLike,
     knots: int = 3,
     bootstrap: int = 0,
     seed: int = 0,
@@ -141,11 +143,12 @@ def calibration_errors(
     """
     outcome, horizons = Outcome.of(time, event).with_horizons(as_horizons(times))
     risks = 1 - as_survival(survival, len(outcome), horizons)
-    found = [
-        _errors(outcome, risk, horizon, knots, draws(len(outcome), bootstrap, seed))
-        for risk, horizon in zip(risks.T, horizons.tolist(), strict=True)
-    ]
-    return {name: [each[k] for each in found] for k, name in enumerate(ERRORS)}
+    errors: dict[str, list[Estimate]] = {name: [] for name in ERRORS}
+    for risk, horizon in zip(risks.T, horizons.tolist(), strict=True):
+        at = errors_at(outcome, risk, horizon, knots, bootstrap, seed)
+        for name in ERRORS:
+            errors[name].append(at[name])
+    return errors
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +164,7 @@ class CalibrationCurve:
     horizon : float
     n, events : int
         Patients, and events up to the horizon.
-    shown : str
+    caption : str
         What was done, for the caption.
     """
 
@@ -172,13 +175,13 @@ class CalibrationCurve:
     horizon: float
     n: int
     events: int
-    shown: str
+    caption: str
 
 
 def calibration_curve(
-    time: npt.ArrayLike,
-    event: npt.ArrayLike,
-    survival: npt.ArrayLike,
+    time: ArrayLike,
+    event: ArrayLike,
+    survival: ArrayLike,
     horizon: float,
     points: int = 100,
     knots: int = 3,
@@ -214,19 +217,21 @@ def calibration_curve(
     curve = SmoothCurve.of(outcome, risk, horizon, knots)
     low, high = np.quantile(risk, [0.01, 0.99])
     predicted = np.linspace(low, high, points if high > low else 1)
-    shown = [f"{curve.form}; 1st to 99th percentile of the predicted risks", curve.note]
+    caption = [
+        f"{curve.form}; 1st to 99th percentile of the predicted risks",
+        curve.note,
+    ]
     low_band, high_band = None, None
     parts = [curve.resampled(drawn, predicted) for drawn in resamples]
     if parts:
         resampled = np.concatenate(parts)
         usable = resampled[np.isfinite(resampled).all(axis=1)]
-        shown.append(f"band: pointwise 95 % of {len(usable)} resamples of the patients")
+        caption.append(
+            f"band: pointwise 95 % of {len(usable)} resamples of the patients",
+        )
         if len(usable) > 1:
-            low_band, high_band = np.quantile(
-                usable,
-                [(1 - LEVEL) / 2, (1 + LEVEL) / 2],
-                axis=0,
-            )
+            tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
+            low_band, high_band = np.quantile(usable, tails, axis=0)
     return CalibrationCurve(
         predicted=predicted,
         observed=curve(predicted),
@@ -235,76 +240,75 @@ def calibration_curve(
         horizon=horizon,
         n=len(outcome),
         events=curve.events,
-        shown=joined(*shown),
+        caption=joined(*caption),
     )
 
 
-def _errors(
+def errors_at(
     outcome: Outcome,
     risk: FloatArray,
     horizon: float,
-    knots: int,
-    drawn: Iterator[IntArray],
-) -> list[Estimate]:
-    """The three errors at one horizon, in the order of `ERRORS`."""
-    n, events = len(outcome), int((outcome.event & (outcome.time <= horizon)).sum())
+    knots: int = 3,
+    bootstrap: int = 0,
+    seed: int = 0,
+) -> dict[str, Estimate]:
+    """ICI, E50 and E90 of predicted risks (patients,) at one horizon.
+
+    The columns are validated, times equal up to rounding are equal; for everything
+    else see :func:`calibration_errors`.
+    """
+    resamples = draws(len(outcome), bootstrap, seed)
+    basis = Basis(len(outcome), outcome.events_by(horizon), ASSUMES)
     try:
         curve = SmoothCurve.of(outcome, risk, horizon, knots)
     except NotComputableError as why:
-        return [not_computable(str(why), n, events, ASSUMES)] * len(ERRORS)
-    fitted, told = curve(risk), joined(curve.form, curve.note)
-    found = _summaries(np.abs(fitted - risk)).tolist()
-    values: list[FloatArray] = []  # (errors, resamples) each
+        return dict.fromkeys(ERRORS, basis.missing(str(why)))
+    fitted, note = curve(risk), joined(curve.form, curve.note)
+    values = _summaries(np.abs(fitted - risk)).tolist()
+    resampled_values: list[FloatArray] = []  # (errors, resamples)
     noise: list[FloatArray] = []
-    for rows in drawn:
+    for rows in resamples:
         resampled = np.take_along_axis(curve.resampled(rows, risk), rows, axis=1)
-        values.append(_summaries(np.abs(resampled - risk[rows])))
+        resampled_values.append(_summaries(np.abs(resampled - risk[rows])))
         noise.append(_summaries(np.abs(resampled - fitted[rows])))
-    if not values:
-        return [
-            Estimate(value, None, None, None, n, events, told, ASSUMES)
-            for value in found
-        ]
-    spread = zip(found, np.hstack(values), np.hstack(noise), strict=True)
-    return [
-        _with_interval(value, own, away, n, events, told) for value, own, away in spread
-    ]
+    if not noise:
+        return {
+            name: basis.without_se(value, note)
+            for name, value in zip(ERRORS, values, strict=True)
+        }
+    columns = np.hstack(resampled_values), np.hstack(noise)
+    return {
+        name: _with_interval(basis, values[k], columns[0][k], columns[1][k], note)
+        for k, name in enumerate(ERRORS)
+    }
 
 
 def _with_interval(
+    basis: Basis,
     value: float,
-    values: FloatArray,
+    resampled: FloatArray,
     noise: FloatArray,
-    n: int,
-    events: int,
-    told: str,
+    note: str,
 ) -> Estimate:
-    """Interval from the resampled values and from how far resampled curves lie from the curve itself."""
-    usable = np.isfinite(values)
-    values, noise, lost = values[usable], noise[usable], int((~usable).sum())
-    se = float(values.std(ddof=1)) if len(values) > 1 else 0.0
+    """Interval from the resampled values and the distance of resampled curves from the curve."""
+    usable = np.isfinite(resampled)
+    resampled, noise, lost = resampled[usable], noise[usable], int((~usable).sum())
+    se = float(resampled.std(ddof=1)) if len(resampled) > 1 else 0.0
     if not se >= SMALLEST_SE:
-        return Estimate(
-            value,
-            None,
-            None,
-            None,
-            n,
-            events,
-            joined(told, "no interval: " + FLAT),
-            ASSUMES,
-        )
+        return basis.without_se(value, joined(note, "no interval: " + FLAT))
     note = joined(
-        told,
-        f"interval from {len(values)} resamples of the patients, whose values are biased upward (noise only"
-        " adds to an absolute difference): its lower end is the value less the noise of the curve",
+        note,
+        f"interval from {len(resampled)} resamples of the patients, whose values are biased upward"
+        " (noise only adds to an absolute difference): its lower end is the value less the noise"
+        " of the curve",
         f"{lost} resamples without a finite curve left out" if lost else "",
     )
     low = max(value - float(np.quantile(noise, LEVEL)), 0.0)
-    high = max(value, float(np.quantile(values, (1 + LEVEL) / 2)))
-    return Estimate(value, se, low, high, n, events, note, ASSUMES)
+    high = max(value, float(np.quantile(resampled, (1 + LEVEL) / 2)))
+    return basis.estimate(value, se, low, high, note)
 
 
-def _summaries(away: FloatArray) -> FloatArray:  # (..., patients) -> (errors, ...)
-    """Mean, median and 90 % quantile over patients."""
-    return np.stack([away.mean(axis=-1), *np.quantile(away, [0.5, 0.9], axis=-1)])
+def _summaries(distance: FloatArray) -> FloatArray:
+    """Mean, median and 90 % quantile over patients, (..., patients) -> (errors, ...)."""
+    quantiles = np.quantile(distance, [0.5, 0.9], axis=-1)
+    return np.stack([distance.mean(axis=-1), *quantiles])
