@@ -6,20 +6,18 @@ from typing import Any
 import pytest
 
 from report.conftest import Builder, edit
-from survfuse.report.artefacts import read_run
 from survfuse.report.names import DELTA
 from survfuse.report.report_tables import compute_tables
 from survfuse.report.verdict import Check, chance, judge, tally, verdict
+from survfuse.results import Result
 
 
 def sentence(out: Path) -> str:
-    run = read_run(out)
-    return verdict(run, compute_tables(run))
+    return verdict(compute_tables(Result.read(out)))
 
 
 def checks(out: Path) -> dict[str, Check]:
-    run = read_run(out)
-    return {check.id: check for check in judge(run, compute_tables(run))}
+    return {check.id: check for check in judge(compute_tables(Result.read(out)))}
 
 
 def set_metric(
@@ -89,11 +87,9 @@ def test_what_cannot_be_compared_is_said(make_run: Builder) -> None:
 def test_chance_is_named_when_the_interval_includes_it(make_run: Builder) -> None:
     out = make_run()
     set_metric(out, "uno_c", low=0.55, high=0.7)
-    run = read_run(out)
-    assert chance(run, compute_tables(run)) == ""
+    assert chance(compute_tables(Result.read(out))) == ""
     set_metric(out, "uno_c", low=0.45, high=0.7)
-    run = read_run(out)
-    assert "includes 0.5" in chance(run, compute_tables(run))
+    assert "includes 0.5" in chance(compute_tables(Result.read(out)))
 
 
 def test_checks_of_the_run_come_first_as_they_are(run_folder: Path) -> None:

@@ -74,7 +74,7 @@ def evaluate(
     from survfuse._storage import write_json
     from survfuse.evaluation.combine import WAYS, Interval
     from survfuse.evaluation.predictions import evaluate as judge
-    from survfuse.evaluation.result import try_metrics, try_run_folder
+    from survfuse.results.folder import try_metrics, try_run_folder
     from survfuse.report import try_page
 
     if interval not in WAYS:

@@ -23,7 +23,6 @@ from survfuse.evaluation.external_predictions import (
     read_outcome,
 )
 from survfuse.evaluation.folds import Folds, patients_of, repeats_of
-from survfuse.evaluation.result import Result
 from survfuse.evaluation.sanity import (
     declared_unit,
     mistyped,
@@ -34,6 +33,8 @@ from survfuse.evaluation.sanity import (
 )
 from survfuse.evaluation.scoring import Judged, judge_models
 from survfuse.evaluation.versions import versions
+from survfuse.results import Result
+from survfuse.results.schema import CohortRecord, RunRecord
 from survfuse.survival.curves import follow_up_median
 
 MODEL = "predictions"
@@ -208,7 +209,7 @@ def _table(foreign: Foreign, model: str) -> pd.DataFrame:
     ]
 
 
-def _cohort(path: str, folds: Folds, scale: Scale, unit: str) -> dict[str, Any]:
+def _cohort(path: str, folds: Folds, scale: Scale, unit: str) -> CohortRecord:
     n, events = patients_of(folds)
     first = repeats_of(folds)[0]
     time = np.concatenate([fold.time for fold in first])
@@ -242,7 +243,7 @@ def _record(
     path: Path | str,
     command: str,
     notes: list[str],
-) -> dict[str, Any]:
+) -> RunRecord:
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return {
         "model": name,
@@ -269,6 +270,6 @@ def _training(train: Path | str | None, folds: Folds) -> list[str]:
     ]
 
 
-def _performance(judged: Judged) -> dict[str, Any]:
+def _performance(judged: Judged) -> Any:
     none = {"optimism": None, "seeds": None, "permuted_outcome": None, "external": None}
     return {**judged.performance, **none}

@@ -1,27 +1,24 @@
-"""What each number is called, which way it is better and what it says."""
+"""Names of the metrics, which way each is better and what it measures."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import replace
+
+from pydantic import TypeAdapter
+from pydantic.dataclasses import dataclass
 
 from survfuse.report.formatting import duration
+from survfuse.report.wording import load
 
-HIGHER, LOWER, ONE = "higher", "lower", "1 is best"
-RANKING, ERROR, AGREEMENT, EXPLAINED, OTHER = (
-    "Ranking (discrimination)",
-    "Error of the predicted curves",
-    "Agreement of predicted and observed (calibration)",
-    "Explained variation",
-    "Other",
-)
 DELTA = "delta_uno_c_vs_clinical"
 D_CALIBRATION = "d_calibration"
+OTHER = "Other"
 
 
 @dataclass(frozen=True)
 class Metric:
-    """How a metric is shown.
+    """Presentation of a metric.
 
     Attributes
     ----------
@@ -30,124 +27,21 @@ class Metric:
     better : str
         "higher", "lower", "1 is best", or empty where it is not known.
     family : str
-        The heading under which it stands.
+        The heading of its table.
     says : str
         What it measures, in one sentence; empty where it is not known.
+    at_horizon : bool
+        Whether its key ends with a horizon.
     """
 
     title: str
-    better: str
-    family: str
+    better: str = ""
+    family: str = OTHER
     says: str = ""
+    at_horizon: bool = False
 
 
-WHOLE = {
-    "uno_c": Metric(
-        "Uno C",
-        HIGHER,
-        RANKING,
-        "Share of comparable pairs in the right order, whatever the censoring.",
-    ),
-    "harrell_c": Metric(
-        "Harrell C",
-        HIGHER,
-        RANKING,
-        "Share of comparable pairs in the right order; depends on the censoring.",
-    ),
-    DELTA: Metric(
-        "Uno C, difference to clinical-only",
-        HIGHER,
-        RANKING,
-        "Paired on the same patients.",
-    ),
-    "isbs": Metric(
-        "Integrated Brier score",
-        LOWER,
-        ERROR,
-        "Mean squared error of the predicted curve, over time.",
-    ),
-    "integrated_ipa": Metric(
-        "Integrated IPA",
-        HIGHER,
-        ERROR,
-        "Share of the null model's integrated Brier score that is taken away.",
-    ),
-    "log_likelihood": Metric(
-        "Log-likelihood",
-        HIGHER,
-        ERROR,
-        "How probable the observed times are under the predicted curves.",
-    ),
-    "observed_expected": Metric(
-        "Observed / expected events",
-        ONE,
-        AGREEMENT,
-        "Above 1: more events than predicted.",
-    ),
-    "calibration_slope": Metric(
-        "Calibration slope",
-        ONE,
-        AGREEMENT,
-        "Below 1: predictions too extreme.",
-    ),
-    D_CALIBRATION: Metric(
-        "D-calibration, p-value",
-        "",
-        AGREEMENT,
-        "A small value: not calibrated.",
-    ),
-    "royston_r2": Metric(
-        "R² (Royston)",
-        HIGHER,
-        EXPLAINED,
-        "Of the log-hazard, on the scale of time.",
-    ),
-    "kent_oquigley_r2": Metric(
-        "R² (Kent and O'Quigley)",
-        HIGHER,
-        EXPLAINED,
-        "From the information gained.",
-    ),
-}
-AT_HORIZON = {
-    "auc": Metric(
-        "AUC",
-        HIGHER,
-        RANKING,
-        "Cumulative/dynamic: those with the event by then against the rest.",
-    ),
-    "brier": Metric(
-        "Brier score",
-        LOWER,
-        ERROR,
-        "Mean squared error of the predicted probability.",
-    ),
-    "ipa": Metric(
-        "IPA",
-        HIGHER,
-        ERROR,
-        "Share of the null model's Brier score that is taken away.",
-    ),
-    "ici": Metric(
-        "ICI",
-        LOWER,
-        AGREEMENT,
-        "Mean distance of predicted from observed probability.",
-    ),
-    "e50": Metric(
-        "E50",
-        LOWER,
-        AGREEMENT,
-        "Median distance of predicted from observed probability.",
-    ),
-    "e90": Metric(
-        "E90",
-        LOWER,
-        AGREEMENT,
-        "Nine tenths of patients are closer than this.",
-    ),
-}
-FAMILIES = (RANKING, ERROR, AGREEMENT, EXPLAINED, OTHER)
+METRICS = TypeAdapter(dict[str, Metric]).validate_python(load("metrics.yaml"))
 
 
 def metric(key: str, unit: str) -> Metric:
@@ -158,18 +52,11 @@ def metric(key: str, unit: str) -> Metric:
     >>> metric("mine", "months").family
     'Other'
     """
-    if key in WHOLE:
-        return WHOLE[key]
     name, horizon = split_horizon(key)
+    found = METRICS.get(name, Metric(key))
     if horizon is None:
-        return Metric(key, "", OTHER)
-    at = AT_HORIZON[name]
-    return Metric(
-        f"{at.title} at {duration(horizon, unit)}",
-        at.better,
-        at.family,
-        at.says,
-    )
+        return found
+    return replace(found, title=f"{found.title} at {duration(horizon, unit)}")
 
 
 def family_title(key: str) -> str:
@@ -178,9 +65,7 @@ def family_title(key: str) -> str:
     >>> family_title("brier_36"), family_title("uno_c")
     ('Brier score', 'Uno C')
     """
-    name, _ = split_horizon(key)
-    found = WHOLE.get(name) or AT_HORIZON.get(name)
-    return found.title if found else key
+    return METRICS.get(split_horizon(key)[0], Metric(key)).title
 
 
 def split_horizon(key: str) -> tuple[str, float | None]:
@@ -189,23 +74,19 @@ def split_horizon(key: str) -> tuple[str, float | None]:
     >>> split_horizon("auc_36"), split_horizon("uno_c")
     (('auc', 36.0), ('uno_c', None))
     """
-    found = re.fullmatch(r"([a-z0-9]+)_(\d+(?:\.\d+)?(?:e[+-]?\d+)?)", key)
-    if found is None or found[1] not in AT_HORIZON:
-        return key, None
-    return found[1], float(found[2])
+    name, _, horizon = key.rpartition("_")
+    known = name in METRICS and METRICS[name].at_horizon
+    if known and re.fullmatch(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?", horizon):
+        return name, float(horizon)
+    return key, None
 
 
-def order(key: str) -> tuple[int, int, float]:
-    """Sort metrics as they stand above; horizons rise within a metric, unknown ones come last.
+def order(key: str) -> tuple[int, float]:
+    """Position of a metric on the page; horizons rise within a metric, unknown ones come last.
 
     >>> sorted(["mine", "brier_36", "brier_12", "uno_c"], key=order)
     ['uno_c', 'brier_12', 'brier_36', 'mine']
     """
     name, horizon = split_horizon(key)
-    known = [*WHOLE, *AT_HORIZON]
-    family = (AT_HORIZON.get(name) or WHOLE.get(name) or Metric(key, "", OTHER)).family
-    return (
-        FAMILIES.index(family),
-        known.index(name) if name in known else len(known),
-        horizon or 0.0,
-    )
+    position = [*METRICS].index(name) if name in METRICS else len(METRICS)
+    return position, horizon or 0.0
