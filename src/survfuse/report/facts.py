@@ -320,7 +320,7 @@ def _duration_of_run(record: Mapping[str, Any]) -> str:
     for name in ("started", "finished"):
         if record.get(name):
             parts.append(f"{name} {str(record[name]).replace('T', ' ')}")
-    seconds = record.get("seconds")
+    seconds: Any = record.get("seconds")
     if known(seconds):
         parts.append(
             f"{count(seconds)} s" if seconds < 600 else f"{count(seconds / 60)} min"

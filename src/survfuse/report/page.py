@@ -16,7 +16,6 @@ from survfuse._storage import read_json, write_json, write_text
 from survfuse.report import figures
 from survfuse.report.drawing import draw_figures
 from survfuse.report.facts import increments_verdict, of_page, tripod_items
-from survfuse.report.formatting import GROUPS_OF_LOSS
 from survfuse.report.names import metric
 from survfuse.report.report_tables import Tables, compute_tables
 from survfuse.report.verdict import Check, judge, tally, verdict
@@ -33,24 +32,6 @@ MARKS = (
     b'<p class="kicker">Evaluation of predictions made elsewhere</p>',
 )
 """One of them is in the head of every page; those of early versions have no first."""
-SECTIONS = {
-    "headline": "Headline",
-    "increments": "What each modality adds",
-    "cohort": "Cohort",
-    "models": "Models",
-    "over-time": "Over time",
-    "calibration": "Calibration",
-    "decision": "Decision curve",
-    "groups": "Risk groups",
-    "times": "Predicted times",
-    "subgroups": "Sites and subgroups",
-    "robustness": "Robustness to what is missing",
-    "safeguards": "Safeguards",
-    "external": "External validation",
-    "checks": "Checks",
-    "method": "Method and limits",
-    "tripod": "TRIPOD+AI",
-}
 
 
 def write_report(out: Path | str) -> Path:
@@ -167,11 +148,6 @@ def render(tables: Tables, checks: Sequence[Check]) -> str:
     """
     page = environment(autoescape=True)
     page.filters["metric"] = metric
-    page.globals |= {
-        "sections": SECTIONS,
-        "section_number": {name: i for i, name in enumerate(SECTIONS, start=1)},
-        "loss_groups": GROUPS_OF_LOSS,
-    }
     css = (files("survfuse.report") / "templates" / "report.css").read_text(
         encoding="utf-8"
     )

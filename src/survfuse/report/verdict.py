@@ -65,7 +65,7 @@ def direction(row: Mapping[str, Any]) -> str:
         `low` and `high` of the difference and its `p_holm`. The interval must exclude 0 and,
         where there is a corrected p-value, that must be below 0.05.
     """
-    corrected = row.get("p_holm")
+    corrected: Any = row.get("p_holm")
     if not (known(row["value"]) and bounded(row)) or (
         known(corrected) and corrected >= ALPHA
     ):

@@ -22,6 +22,9 @@ def load(name: str) -> Any:
     return parse_yaml(path.read_text(encoding="utf-8"), name)
 
 
+SECTIONS: dict[str, str] = load("sections.yaml")
+
+
 @cache
 def environment(*, autoescape: bool) -> Environment:
     """Jinja environment with the filters of the report; HTML is escaped, plain text is not."""
@@ -50,7 +53,13 @@ def environment(*, autoescape: bool) -> Environment:
         "pairs": pairs,
         "why": why,
     }
-    made.globals |= {"interval": formatting.interval, "not_recorded": NOT_RECORDED}
+    made.globals |= {
+        "interval": formatting.interval,
+        "not_recorded": NOT_RECORDED,
+        "sections": SECTIONS,
+        "section_number": {name: i for i, name in enumerate(SECTIONS, start=1)},
+        "loss_groups": formatting.GROUPS_OF_LOSS,
+    }
     made.tests |= {"known": formatting.known, "bounded": formatting.bounded}
     return made
 

@@ -27,8 +27,9 @@ MOST_PANELS = 4
 
 
 def _diagonal(axes: Axes, dashes: tuple[int, int]) -> None:
-    style = {"color": MUTED, "lw": 1, "ls": (0, dashes)}
-    axes.plot([0, 1], [0, 1], label="perfect agreement", **style)
+    axes.plot(
+        [0, 1], [0, 1], color=MUTED, lw=1, ls=(0, dashes), label="perfect agreement"
+    )
 
 
 def _pairs(table: pd.DataFrame, separator: str) -> str:
@@ -63,8 +64,15 @@ def grouped_calibration(table: pd.DataFrame, horizon: float | None, unit: str) -
         _diagonal(axes, (4, 3))
         ends = known.dropna(subset=["low", "high"])
         axes.vlines(ends["predicted"], ends["low"], ends["high"], color=BLUE, lw=1.6)
-        style = {"color": BLUE, "ms": 6, "mec": "white", "mew": 0.8}
-        axes.plot(known["predicted"], known["observed"], "o", **style)
+        axes.plot(
+            known["predicted"],
+            known["observed"],
+            "o",
+            color=BLUE,
+            ms=6,
+            mec="white",
+            mew=0.8,
+        )
         for row in records(known.assign(top=known["high"].fillna(known["observed"]))):
             axes.annotate(
                 count(row["patients"]),
@@ -112,7 +120,7 @@ def smooth_calibration(
         return ""
     horizons = sorted(set(drawn["horizon"]))[:MOST_PANELS]
     # Right and upper end of every panel: the next tenth beyond every curve, four tenths at least.
-    last = max(0.4, drawn[["predicted", "observed"]].max(axis=None))
+    last = max([0.4, *drawn["predicted"], *drawn["observed"]])
     top = min(1.0, math.ceil(last * 10 - 1e-9) / 10)
 
     def paint(figure: Figure) -> None:
@@ -160,8 +168,15 @@ def _smooth_panel(axes: Axes, part: pd.DataFrame, roles: Mapping[str, str]) -> N
 def _histogram(axes: Axes, bins: pd.DataFrame, roles: Mapping[str, str]) -> None:
     main = bins[bins["model"].map(roles) == "model"]
     width = main["right"] - main["left"]
-    style = {"align": "edge", "color": BLUE, "edgecolor": "white", "lw": 0.4}
-    axes.bar(main["left"], main["patients"], width=width, **style)
+    axes.bar(
+        main["left"],
+        main["patients"],
+        width=width,
+        align="edge",
+        color=BLUE,
+        edgecolor="white",
+        lw=0.4,
+    )
     axes.yaxis.set_major_locator(MaxNLocator(2, integer=True))
     percent_axes(axes.xaxis)
     axes.set_xlabel("Predicted probability")

@@ -64,13 +64,15 @@ def _dot_matrix(axes: Axes, columns: pd.Series[Any], rows: dict[str, int]) -> No
     for y in rows.values():
         if y % 2 == 0:
             axes.axhspan(y - 0.5, y + 0.5, color="#eef1f4", lw=0)
-        style: dict[str, Any] = {
-            "color": "#ffffff",
-            "edgecolors": RULE,
-            "lw": 1,
-            "zorder": 4,
-        }
-        axes.scatter(range(len(columns)), [y] * len(columns), s=44, **style)
+        axes.scatter(
+            range(len(columns)),
+            [y] * len(columns),
+            s=44,
+            color="#ffffff",
+            edgecolors=RULE,
+            lw=1,
+            zorder=4,
+        )
     for x, names in enumerate(columns):
         filled = [rows[name] for name in names]
         axes.scatter([x] * len(filled), filled, s=46, color=BLUE, zorder=5)
@@ -109,8 +111,15 @@ def times(bins: pd.DataFrame, not_reached: int, unit: str) -> str:
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
-        style = {"align": "edge", "color": BLUE, "edgecolor": "white", "lw": 0.8}
-        axes.bar(bins["low"], bins["patients"], width=width, **style)
+        axes.bar(
+            bins["low"],
+            bins["patients"],
+            width=width,
+            align="edge",
+            color=BLUE,
+            edgecolor="white",
+            lw=0.8,
+        )
         ticks, labels = list(axis.ticks), list(axis.labels)
         if not_reached:
             middle = last + 2.5 * width

@@ -23,6 +23,7 @@ from survfuse.report.figures.plotting import (
     curve,
     draw,
     legend_below,
+    numbers,
     percent_axes,
     records,
 )
@@ -108,7 +109,7 @@ def time_curves(table: pd.DataFrame, roles: Mapping[str, str], unit: str) -> str
 
 
 def _time_panel(axes: Axes, part: pd.DataFrame, metric: str, axis: TimeAxis) -> None:
-    ends = part[["value", "low", "high"]].stack().dropna()
+    ends = numbers(part)
     if metric == "auc":
         axes.axhline(0.5, color=MUTED, lw=1)
         top = min(1.02, max(0.8, ends.max() + 0.02))
@@ -145,7 +146,7 @@ def decision(
         return ""
     drawn = table[table["strategy"].isin([*roles, "treat all", "treat none"])]
     top = float(max([0.01, *drawn["value"].dropna()]))
-    ends = models[["low", "high"]].stack().dropna()
+    ends = numbers(models[["low", "high"]])
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
@@ -242,8 +243,15 @@ def _survival_curve(axes: Axes, table: pd.DataFrame, row: dict[str, Any]) -> Non
     axes.step(table["time"], table["survival"], where="post", label=name, **line)
     # Where survival falls to 0 there is no interval; the last one holds up to that moment.
     band = table.ffill()[: len(table.dropna(subset=["low", "high"])) + 1]
-    fill = {"color": look.colour, "alpha": 0.13, "lw": 0}
-    axes.fill_between(band["time"], band["low"], band["high"], step="post", **fill)
+    axes.fill_between(
+        band["time"],
+        band["low"],
+        band["high"],
+        step="post",
+        color=look.colour,
+        alpha=0.13,
+        lw=0,
+    )
 
 
 def _numbers_at_risk(

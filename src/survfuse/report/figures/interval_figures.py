@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -21,6 +20,7 @@ from survfuse.report.figures.plotting import (
     ORANGE,
     WIDTH,
     draw,
+    numbers,
     records,
 )
 from survfuse.report.formatting import (
@@ -127,7 +127,7 @@ def _paint_panel(axes: Axes, panel: Panel) -> None:
         axes.xaxis.set_minor_formatter(NullFormatter())
     if panel.reference is not None:
         axes.axvline(panel.reference, color=MUTED, lw=1)
-    if known(panel.dashed):
+    if panel.dashed is not None:
         axes.axvline(
             panel.dashed, color=panel.dashed_colour, lw=1, ls=(0, (2, 2)), zorder=0
         )
@@ -154,14 +154,25 @@ def _paint_interval(axes: Axes, row: dict[str, Any], panel: Panel) -> None:
             size=8,
         )
         return
-    ends = pd.Series([row["low"], row["high"]], dtype=float)
-    low, high = ends.clip(*panel.longest)
-    for end, drawn, arrow in ((ends[0], low, "<"), (ends[1], high, ">")):
-        if known(end) and end != drawn:
-            style: dict[str, Any] = {"color": look.colour, "ms": 5, "mew": 0, "zorder": 5}
-            axes.plot([drawn], [y], arrow, clip_on=False, **style)
+    low, high = panel.longest
     if bounded(row):
-        axes.plot([low, high], [y, y], color=look.colour, lw=2, solid_capstyle="butt")
+        ends = [min(max(row[end], low), high) for end in ("low", "high")]
+        for end, drawn, arrow in zip(
+            (row["low"], row["high"]), ends, "<>", strict=True
+        ):
+            if end != drawn:
+                axes.plot(
+                    [drawn],
+                    [y],
+                    arrow,
+                    color=look.colour,
+                    ms=5,
+                    mew=0,
+                    clip_on=False,
+                    zorder=5,
+                )
+        axes.plot(ends, [y, y], color=look.colour, lw=2, solid_capstyle="butt")
+    value = min(max(row["value"], low), high)
     axes.plot(
         [value], [y], look.marker, color=look.colour, ms=6.5, mec="white", mew=0.8
     )
@@ -173,12 +184,6 @@ def spoken(row: dict[str, Any]) -> str:
         return NOT_COMPUTABLE
     ends = interval(row["low"], row["high"]) if bounded(row) else "no interval"
     return f"{number(row['value'])} ({ends})"
-
-
-def _ends(rows: Any) -> pd.Series[float]:
-    """All numbers of some rows: values and both ends."""
-    frame = pd.DataFrame(rows, columns=["value", "low", "high"], dtype=float)
-    return frame.stack().dropna()
 
 
 def _computed(table: pd.DataFrame, titles: dict[str, str]) -> list[str]:
@@ -210,7 +215,7 @@ def forest(models: pd.DataFrame) -> str:
     panels = []
     for metric in _computed(models, CONCORDANCES):
         part = [row for row in rows if row["metric"] == metric]
-        ends = _ends(part)
+        ends = numbers(part)
         clinical = [row["value"] for row in part if row["role"] == "clinical only"]
         panel = Panel(
             CONCORDANCES[metric],
@@ -252,7 +257,7 @@ def increments(table: pd.DataFrame) -> str:
         (rows, "Uno C", ("worse", "better")),
         (records(errors), "Integrated Brier score", ("better", "worse")),
     ):
-        ends = _ends(part)
+        ends = numbers(part)
         if ends.empty:
             continue
         for y, row in enumerate(part):
@@ -390,13 +395,11 @@ def _loss_panel(
         row["y"] = heights[tuple(row[name] for name in key)]
         rows.append(row)
     whole, ratio = part.loc[part["intact"], "value"].dropna(), metric == RATIO
-    ends = _ends(rows).clip(*LONGEST[metric])
+    ends = numbers(rows).clip(*LONGEST[metric])
     if metric == ISBS:
         limits = (0.0, 1.08 * max(ends.max(), 0.05))
     elif ratio:
-        reach = 1.06 * max(
-            1.4, float(np.exp(np.log(ends).abs().max())) if len(ends) else 1.4
-        )
+        reach = 1.06 * max([1.4, *ends, *(1 / ends)])
         limits = (1 / reach, reach)
     else:
         limits = (min([0.45, *ends]) - 0.02, max([0.75, *ends]) + 0.02)
@@ -406,6 +409,10 @@ def _loss_panel(
         REFERENCE.get(metric),
         limits,
         LONGEST[metric],
-        dashed=None if ratio and titles is OF_SUBGROUPS else next(iter(whole), None),
+        dashed=None
+        if ratio and titles is OF_SUBGROUPS
+        else None
+        if whole.empty
+        else float(whole.iloc[0]),
         ticks=ticks if ratio else (),
     )

@@ -83,6 +83,12 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return list(rows)
 
 
+def numbers(rows: Any) -> pd.Series[float]:
+    """All numbers in the columns `value`, `low` and `high` of some rows."""
+    table = pd.DataFrame(rows).reindex(columns=["value", "low", "high"])
+    return pd.Series(table.to_numpy(float).ravel()).dropna()
+
+
 def percent_axes(*axes: Any) -> None:
     """Write the numbers of x or y axes as percentages."""
     for axis in axes:
@@ -112,8 +118,9 @@ def curve(
     )
     ends = table.dropna(subset=["low", "high"])
     if band and len(ends):
-        fill = {"color": look.colour, "alpha": 0.13, "lw": 0}
-        axes.fill_between(ends[x], ends["low"], ends["high"], **fill)
+        axes.fill_between(
+            ends[x], ends["low"], ends["high"], color=look.colour, alpha=0.13, lw=0
+        )
 
 
 def legend_below(figure: Figure, axes: Axes, columns: int | None = None) -> None:
