@@ -34,7 +34,7 @@ import torch
 
 from survfuse._errors import BundleError, InputError, SurvfuseError, listed
 from survfuse._gate import boundary, refuse_claim, regular_file
-from survfuse._places import answered, staged_folder, sweep_stage, try_folder
+from survfuse._places import disk_errors, staged_folder, sweep_stage, try_folder
 from survfuse._storage import (
     JSON_SIZE_LIMIT,
     read_json,
@@ -114,7 +114,7 @@ def check_target(folder: Path | str, *, force: bool = False) -> Path:
         given, or when nothing can be written beside it.
     """
     target = Path(folder)
-    with answered(target, BundleError):
+    with disk_errors(target, BundleError):
         sweep_stage(target, error=BundleError)
         if target.is_symlink() or target.exists():
             _refuse_taken(target, force)

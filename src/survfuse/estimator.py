@@ -19,7 +19,7 @@ from survfuse._types import BoolArray, FloatArray
 from survfuse.bundle import load_fitted, save_fitted
 from survfuse.cohort.batch_source import BatchSource
 from survfuse.cohort.cohort import Cohort
-from survfuse.config import FitConfig
+from survfuse.config import FitConfig, parameters_of
 from survfuse.fitting import Fitted, fit_model, log_risks
 from survfuse.prediction import Prediction
 from survfuse.recalibration import calibration_patients, recalibrated
@@ -28,16 +28,15 @@ from survfuse.training import Hook
 
 __all__ = ["Prediction", "SurvivalFusion", "load"]
 
-PARAMETERS = [
-    inspect.Parameter(
-        name,
-        inspect.Parameter.KEYWORD_ONLY,
-        default=None,
-        annotation=info.annotation,
-    )
-    for name, info in FitConfig.model_fields.items()
-    if name != "preset"
-]
+
+def _signature() -> inspect.Signature:
+    """Signature with every parameter of a model."""
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    parameters = [inspect.Parameter("preset", keyword, default="default")]
+    for name in FitConfig().parameters():
+        if name != "preset":
+            parameters.append(inspect.Parameter(name, keyword, default=None))
+    return inspect.Signature(parameters)
 
 
 class SurvivalFusion:
@@ -48,7 +47,7 @@ class SurvivalFusion:
     preset : {"default", "paper"}
         Recipe that every parameter not given is taken from.
     **parameters
-        Any field of :class:`survfuse.config.FitConfig`: ``fusion``, ``rank``, ``modalities``…
+        Any of :data:`survfuse.config.PARAMETERS`: ``fusion``, ``rank``, ``modalities``…
 
     Examples
     --------
@@ -57,26 +56,17 @@ class SurvivalFusion:
     64
     """
 
-    __signature__ = inspect.Signature(
-        [
-            inspect.Parameter(
-                "preset",
-                inspect.Parameter.KEYWORD_ONLY,
-                default="default",
-            ),
-            *PARAMETERS,
-        ],
-    )
+    __signature__ = _signature()
 
     def __init__(self, **parameters: Any) -> None:
-        self._given = dict(parameters)
+        self._given = parameters_of(parameters)
         self.config = FitConfig.of(**parameters)
         self.fitted: Fitted | None = None
 
     @classmethod
     def from_config(cls, config: FitConfig) -> SurvivalFusion:
         """Make an unfitted model from a resolved configuration."""
-        return cls(**{name: getattr(config, name) for name in FitConfig.model_fields})
+        return cls(**config.parameters())
 
     def __repr__(self) -> str:
         given = ", ".join(f"{name}={value!r}" for name, value in self._given.items())
@@ -86,21 +76,19 @@ class SurvivalFusion:
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Every parameter with its value, given or from the preset."""
-        return {
-            name: self._given.get(name, getattr(self.config, name))
-            for name in FitConfig.model_fields
-        }
+        return {**self.config.parameters(), **self._given}
 
     def set_params(self, **parameters: Any) -> SurvivalFusion:
         """Change parameters; the model must be fitted again."""
+        parameters = parameters_of(parameters)
         given = {**self._given, **parameters}
         if parameters.get("preset", self.config.preset) != self.config.preset:
             # A clone gives every parameter; those that repeat the old preset make room for the new one's.
-            old = FitConfig.of(self.config.preset)
+            old = FitConfig.of(self.config.preset).parameters()
             given = {
                 name: value
                 for name, value in given.items()
-                if name in parameters or value != getattr(old, name)
+                if name in parameters or value != old[name]
             }
         self.config = FitConfig.of(**given)
         self._given = given

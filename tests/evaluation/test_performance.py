@@ -14,7 +14,7 @@ from survfuse.evaluation.assessment import brier_at
 from survfuse.evaluation.assessment_settings import Scale
 from survfuse.evaluation.combine import Interval
 from survfuse.evaluation.folds import Fold
-from survfuse.report.performance import LISTS, SCHEMA
+from survfuse.results.run_tables import LISTS, SCHEMA
 from survfuse.survival.curves import kaplan_meier
 
 SCALE = Scale((10.0, 30.0), 30.0, draws=20)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from survfuse._digests import Header, collected_notes, recall_json, write_kept_json
+from survfuse._digests import Header, collected_notes, recall_json, write_cached_json
 from survfuse._errors import InputError, context
 from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.splits import Split
@@ -141,7 +141,7 @@ class CellWork:
             },
         }
         if self.folder is not None and scratch is not None:
-            content = write_kept_json(
+            content = write_cached_json(
                 self.folder / f"{cell.name}.json",
                 cell.header,
                 content,

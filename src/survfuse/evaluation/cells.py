@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 import pandas as pd
 
-from survfuse._digests import collected_notes, write_kept_json
+from survfuse._digests import collected_notes, write_cached_json
 from survfuse._errors import CrashError, context
 from survfuse._storage import sha256_text, to_json
 from survfuse._types import FloatArray
@@ -195,7 +195,7 @@ class Cells:
     def _kept(self, cell: Cell, told: dict[str, Any]) -> dict[str, Any]:
         """Write a cell whose worker wrote it on another machine."""
         if self.folder is not None and not (self.folder / f"{cell.name}.json").exists():
-            write_kept_json(self.folder / f"{cell.name}.json", cell.header, told)
+            write_cached_json(self.folder / f"{cell.name}.json", cell.header, told)
         return told
 
     def _assembled(

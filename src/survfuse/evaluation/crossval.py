@@ -52,7 +52,7 @@ from survfuse.results import Result
 from survfuse.results.folder import begun_record, try_run_folder
 from survfuse.results.schema import External, Robustness, RunRecord
 from survfuse.survival.estimate import Estimate
-from survfuse.tuning.search import searches_told
+from survfuse.tuning.search import describe_searches
 
 ON_ALL_REPEATS = {"model", "baseline", "increment"}
 
@@ -246,7 +246,7 @@ def _compute(
     }
     searches = [fit["search"] for fit in grid.summaries[name] if "search" in fit]
     if searches:
-        record["search"] = searches_told(searches)
+        record["search"] = describe_searches(searches)
     checks: Any = run_checks(evidence)
     performance: Any = {
         **scores.performance,
@@ -335,7 +335,7 @@ def _plan(config: RunConfig, cohort: Cohort, test: Cohort | None, name: str) -> 
         )
     if model.conformal is not None:
         notes.append(
-            "model.conformal: cross-validation does not judge lower bounds; train makes them",
+            "model.calibration.conformal: cross-validation does not judge lower bounds; train makes them",
         )
     interval = Interval(
         settings.interval, 5 * settings.bootstrap or 1000, settings.seed

@@ -55,7 +55,7 @@ class NetworkLearner:
     @property
     def modalities(self) -> tuple[str, ...] | None:
         """Modalities that the network reads; None for all of the cohort's."""
-        return self.config.modalities
+        return self.config.inputs.modalities
 
     def identity(self) -> dict[str, Any]:
         """Return the resolved configuration."""
@@ -110,7 +110,7 @@ class PermutedOutcomeLearner:
     @property
     def modalities(self) -> tuple[str, ...] | None:
         """Modalities that the network reads; None for all of the cohort's."""
-        return self.config.modalities
+        return self.config.inputs.modalities
 
     def identity(self) -> dict[str, Any]:
         """Return the resolved configuration."""
@@ -162,7 +162,7 @@ class OptimisticLearner:
     @property
     def modalities(self) -> tuple[str, ...] | None:
         """Modalities that the network reads; None for all of the cohort's."""
-        return self.config.modalities
+        return self.config.inputs.modalities
 
     def identity(self) -> dict[str, Any]:
         """Return the resolved configuration."""

@@ -92,7 +92,7 @@ def fit_model(
     made = choice.made or bench.refit(choice.epochs)
     log_risk = log_risks(made.networks, made.source, config)
     calibrator = fit_calibrator(
-        config.calibration,
+        config.calibration.method,
         bench.time,
         bench.event,
         log_risk,

@@ -11,7 +11,7 @@ from typing import Any
 from markupsafe import Markup
 
 from survfuse._errors import InputError
-from survfuse._places import answered, try_file
+from survfuse._places import disk_errors, try_file
 from survfuse._storage import read_json, write_json, write_text
 from survfuse.report import figures
 from survfuse.report.drawing import draw_figures
@@ -60,7 +60,7 @@ def write_report(out: Path | str) -> Path:
     tables = compute_tables(Result.read(out))
     checks = judge(tables)
     text = render(tables, checks)
-    with answered(page):
+    with disk_errors(page):
         write_json(page.with_suffix(".json"), to_dict(tables, checks))
         write_text(page, text)
     return page
@@ -86,7 +86,7 @@ def try_page(out: Path | str) -> Path:
 
 
 def _is_page(path: Path) -> bool:
-    with answered(path), path.open("rb") as file:
+    with disk_errors(path), path.open("rb") as file:
         head = file.read(MOST_HEAD)
     return any(mark in head for mark in MARKS)
 

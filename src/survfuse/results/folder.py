@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from survfuse._errors import InputError, listed
-from survfuse._places import answered, try_file, try_folder
+from survfuse._places import disk_errors, try_file, try_folder
 from survfuse._storage import read_json, sha256_file, write_json
 
 FORMAT, VERSION = "survfuse-run", 1
@@ -40,7 +40,7 @@ def begun_record(out: Path, record: Mapping[str, Any]) -> Iterator[None]:
     """
     new = not (out / RECORD).exists()
     if new:
-        with answered(out):
+        with disk_errors(out):
             write_record(out, {**record, "hashes": {}, "state": UNFINISHED})
     try:
         yield

@@ -12,11 +12,11 @@ import pandas as pd
 
 from survfuse._errors import ConfigError, InputError
 from survfuse._gate import read_text
-from survfuse._places import answered
+from survfuse._places import disk_errors
 from survfuse._registry import resolve
 from survfuse._storage import read_json, sha256_file, write_json, write_text
 from survfuse._yaml import SIZE_LIMIT, parse_yaml
-from survfuse.config import RunConfig, to_yaml
+from survfuse.config import RunConfig, parameters_of, to_yaml
 from survfuse.results.csv_files import read_predictions, write_table
 from survfuse.results.folder import (
     FILES,
@@ -208,16 +208,16 @@ class Result:
     @cached_property
     def settings(self) -> dict[str, Any]:
         """The sections of ``config.yaml``, empty where there is none."""
+        if not self.config_text:
+            return {}
         where = self.out / "config.yaml" if self.out else "config.yaml"
-        settings = (
-            parse_yaml(self.config_text, where, error=InputError)
-            if self.config_text
-            else {}
-        )
+        settings = parse_yaml(self.config_text, where, error=InputError)
         if not isinstance(settings, dict):
             raise InputError(
                 f"{where}: expected a mapping of sections, got {type(settings).__name__}",
             )
+        if isinstance(settings.get("model"), dict):
+            settings["model"] = parameters_of(settings["model"])
         return settings
 
     def changed(self) -> tuple[str, ...]:
@@ -255,7 +255,7 @@ class Result:
         """
         record: dict[str, Any] = {**self.record}
         out = try_run_folder(folder, foreign=self.foreign)
-        with answered(out):
+        with disk_errors(out):
             write_record(out, {**record, "state": UNFINISHED})
             content = self._content()
             for name in FILES:
