@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from survfuse._errors import listed
-from survfuse.report.formatting import count, duration, known
+from survfuse.report.formatting import count, duration
 from survfuse.report.names import D_CALIBRATION, DELTA, family_title, metric, order
 from survfuse.report.report_tables import CONCORDANCES, Tables
 from survfuse.report.verdict import (
@@ -22,20 +22,11 @@ from survfuse.report.verdict import (
     says,
     verdict,
 )
-from survfuse.report.wording import NOT_RECORDED, load, render
+from survfuse.report.wording import load, render
 from survfuse.results import Result
 from survfuse.results.run_tables import names_under_loss
 
 MOST_MODELS = 4
-SITES = ("site", "sites", "hospital", "hospitals", "centre", "center")
-DRAWN = {
-    "risk_curves": "Kaplan–Meier curves of risk groups",
-    "time_curves": "AUC and Brier score over time",
-    "smooth_calibration": "calibration curves",
-    "decision": "decision curve",
-    "subgroups": "forest of subgroups",
-}
-NETWORK = ("preset", "fusion", "bag_pooling", "head", "loss")
 
 
 def facts(tables: Tables) -> dict[str, Any]:
@@ -46,13 +37,11 @@ def facts(tables: Tables) -> dict[str, Any]:
     tables : Tables
     """
     run, texts = tables.run, load("method.yaml")
-    model, sites = _section(run, "model"), tables["subgroups"]
+    model = _section(run, "model")
     selection = (
         "anchored" if model.get("fusion") == "anchored" else model.get("selection")
     )
-    calibration = texts["calibration"].get(str(model.get("calibration")))
-    of_sites = sites["group"].astype(str).str.lower().isin(SITES)
-    sizes = tables["folds"][["patients", "events"]].agg(["min", "max"]).astype(int)
+    keys = sorted(run.estimates[run.name], key=order)
     return {
         "run": run,
         "unit": run.unit,
@@ -66,29 +55,14 @@ def facts(tables: Tables) -> dict[str, Any]:
         "elsewhere": texts["elsewhere"],
         "selection_key": selection,
         "selection_text": texts["selection"].get(str(selection)),
-        "calibration_text": calibration,
-        "curves": calibration or f"How risks became curves: {NOT_RECORDED}.",
-        "network": ", ".join(f"{key} {model[key]}" for key in NETWORK if key in model),
-        "scalings": {k: v for k, v in model.items() if str(k).endswith("_scaling")},
+        "calibration_text": texts["calibration"].get(str(model.get("calibration"))),
         "horizons": listed(
             (duration(horizon, run.unit) for horizon in run.horizons), 12
         ),
-        "survival_columns": any(run.predictions.columns.str.startswith("survival_")),
-        "duration_of_run": _duration_of_run(run.record),
-        "left_out": tables["flow"]["left_out"].dropna().tolist(),
+        "columns": list(run.predictions),
         "external_cohort": _external_cohort(run),
-        "sites": int(sites.loc[of_sites, "level"].nunique()),
-        "measures": list(
-            dict.fromkeys(map(family_title, sorted(run.estimates[run.name], key=order)))
-        ),
-        "drawn": [name for table, name in DRAWN.items() if len(tables[table])],
+        "measures": list(dict.fromkeys(map(family_title, keys))),
         "sha256": predictions_sha256(tables),
-        "version": (run.record.get("versions") or {}).get("survfuse"),
-        "fold_sizes": [(*sizes["patients"], "patient"), (*sizes["events"], "event")],
-        "headline_numbers": [
-            (family_title(key), tables.estimate(run.name, key))
-            for key in (*CONCORDANCES, "observed_expected")
-        ],
     }
 
 
@@ -313,16 +287,3 @@ def _external_cohort(run: Result) -> dict[str, Any]:
 def _section(run: Result, name: str) -> Mapping[str, Any]:
     section = run.settings.get(name)
     return section if isinstance(section, Mapping) else {}
-
-
-def _duration_of_run(record: Mapping[str, Any]) -> str:
-    parts = []
-    for name in ("started", "finished"):
-        if record.get(name):
-            parts.append(f"{name} {str(record[name]).replace('T', ' ')}")
-    seconds: Any = record.get("seconds")
-    if known(seconds):
-        parts.append(
-            f"{count(seconds)} s" if seconds < 600 else f"{count(seconds / 60)} min"
-        )
-    return "; ".join(parts)

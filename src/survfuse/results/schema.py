@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import cache
-from typing import Any, NotRequired
+from typing import Any, NotRequired, Required
 
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
@@ -21,26 +21,31 @@ Number = float | None
 Text = str | None
 
 
-class Interval(TypedDict):
-    """A value with its 95 % interval; None where it is not computable."""
+class Ends(TypedDict, total=False):
+    """A 95 % interval; None where there is none."""
+
+    low: Number
+    high: Number
+
+
+class Interval(Ends):
+    """A value with its interval; None where it is not computable."""
 
     value: Number
-    low: NotRequired[Number]
-    high: NotRequired[Number]
 
 
-class NotedInterval(Interval):
+class NotedInterval(Interval, total=False):
     """An interval, and why there is none or how it was restricted."""
 
-    note: NotRequired[Text]
+    note: Text
 
 
-class EstimateRecord(NotedInterval):
+class EstimateRecord(NotedInterval, total=False):
     """A :class:`survfuse.survival.estimate.Estimate` as it is stored."""
 
-    se: NotRequired[Number]
-    n: NotRequired[Number]
-    events: NotRequired[Number]
+    se: Number
+    n: Number
+    events: Number
 
 
 class TimePoint(Interval):
@@ -51,15 +56,13 @@ class TimePoint(Interval):
     time: Number
 
 
-class CalibrationPoint(TypedDict):
+class CalibrationPoint(Ends):
     """Predicted and observed probability of the event by a horizon."""
 
     model: Text
     horizon: Number
     predicted: Number
     observed: Number
-    low: NotRequired[Number]
-    high: NotRequired[Number]
 
 
 class PredictionBin(TypedDict):
@@ -223,15 +226,15 @@ class FlowStep(TypedDict):
     note: NotRequired[Text]
 
 
-class ModalityRow(TypedDict):
+class ModalityRow(TypedDict, total=False):
     """One modality of the cohort."""
 
-    name: str
-    kind: NotRequired[Text]
-    patients: float
-    features: NotRequired[Number]
-    missing_share: NotRequired[Number]
-    note: NotRequired[Text]
+    name: Required[str]
+    kind: Text
+    patients: Required[float]
+    features: Number
+    missing_share: Number
+    note: Text
 
 
 class Pattern(TypedDict):
@@ -243,16 +246,16 @@ class Pattern(TypedDict):
     follow_up_median: NotRequired[Number]
 
 
-class ProblemRow(TypedDict):
+class ProblemRow(TypedDict, total=False):
     """A problem of the input."""
 
-    message: str
-    severity: NotRequired[Text]
-    where: NotRequired[Text]
-    patient: NotRequired[Text]
-    file: NotRequired[Text]
-    column: NotRequired[Text]
-    hint: NotRequired[Text]
+    message: Required[str]
+    severity: Text
+    where: Text
+    patient: Text
+    file: Text
+    column: Text
+    hint: Text
 
 
 class CohortRecord(TypedDict):
@@ -272,36 +275,36 @@ class CohortRecord(TypedDict):
     tau: NotRequired[Number]
 
 
-class RunRecord(TypedDict):
+class RunRecord(TypedDict, total=False):
     """``run.json``: how the run was made. `hashes` names "input" for foreign predictions."""
 
-    model: str
-    clinical: NotRequired[Text]
-    command: NotRequired[Text]
-    started: NotRequired[Text]
-    finished: NotRequired[Text]
-    seconds: NotRequired[Number]
-    versions: NotRequired[dict[str, Any] | None]
-    hashes: NotRequired[dict[str, Any] | None]
-    seeds: NotRequired[dict[str, Any] | None]
-    files: NotRequired[dict[str, Any] | None]
-    notes: NotRequired[list[Any] | None]
-    search: NotRequired[Any]
-    executor: NotRequired[Any]
-    threads: NotRequired[Any]
-    state: NotRequired[Any]
+    model: Required[str]
+    clinical: Text
+    command: Text
+    started: Text
+    finished: Text
+    seconds: Number
+    versions: dict[str, Any] | None
+    hashes: dict[str, Any] | None
+    seeds: dict[str, Any] | None
+    files: dict[str, Any] | None
+    notes: list[Any] | None
+    search: Any
+    executor: Any
+    threads: Any
+    state: Any
 
 
-class CheckRecord(TypedDict):
+class CheckRecord(TypedDict, total=False):
     """One check of ``checks.json``."""
 
-    id: NotRequired[str]
-    name: NotRequired[str]
-    status: NotRequired[str]
-    evidence: NotRequired[str]
-    advice: NotRequired[str]
-    severity: NotRequired[Text]
-    page: NotRequired[Text]
+    id: str
+    name: str
+    status: str
+    evidence: str
+    advice: str
+    severity: Text
+    page: Text
 
 
 Metrics = dict[str, dict[str, EstimateRecord]]

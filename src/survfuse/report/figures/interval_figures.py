@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -38,123 +38,173 @@ from survfuse.results.run_tables import INTACT
 
 EVERYONE = "everyone"
 MOST_LEVELS = 60
-UNO_C, RATIO, ISBS = "uno_c", "observed_expected", "isbs"
-CONCORDANCES = {UNO_C: "Uno C", "harrell_c": "Harrell C"}
-OF_SUBGROUPS = {UNO_C: "Uno C", RATIO: "Observed / expected events"}
-OF_LOSSES = {
-    UNO_C: "Uno C",
-    ISBS: "Integrated Brier score",
-    RATIO: "Observed / expected",
-}
-REFERENCE = {UNO_C: 0.5, "harrell_c": 0.5, RATIO: 1.0}
-# An interval that is longer than this ends in an arrowhead.
-LONGEST = {UNO_C: (0.2, 1.0), RATIO: (0.15, 6.0), ISBS: (0.0, 1.0)}
-TICKS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
-MORE_TICKS = (0.2, 0.5, 0.7, 1.0, 1.4, 2.0, 5.0)
 LOOK_OF_INCREMENT = {"network": "model", "late fusion": "clinical only"}
 LOOK_OF_LOSS = {INTACT: "model", "removed": "clinical only", "only": "comparator"}
 
 
 @dataclass(frozen=True)
-class Line:
+class Scale:
+    """The axis of one metric.
+
+    Attributes
+    ----------
+    reference : float or None
+        Value of the grey line.
+    least : (float, float)
+        What the axis contains at least.
+    longest : (float, float)
+        Where intervals are cut and end in an arrowhead.
+    ticks : sequence of float
+        Of a logarithmic axis around 1; linear without.
+    """
+
+    title: str
+    reference: float | None
+    least: tuple[float, float]
+    longest: tuple[float, float] = (-math.inf, math.inf)
+    ticks: Sequence[float] = ()
+    label: str = ""
+
+    def limits(self, ends: Sequence[float]) -> tuple[float, float]:
+        """Ends of an axis that contains some numbers."""
+        low, high = self.least
+        inside = [min(max(end, self.longest[0]), self.longest[1]) for end in ends]
+        if self.ticks or self.reference == 0:  # symmetric around 1 or 0
+            sides = (
+                [1 / end for end in inside] if self.ticks else [-end for end in inside]
+            )
+            reach = max([high, *inside, *sides]) * 1.08
+            return (1 / reach if self.ticks else -reach), reach
+        low, high = min([low, *inside]), max([high, *inside])
+        return max(low - 0.02, 0), high + 0.02
+
+
+class Line(NamedTuple):
     """A row of a figure from the top: its height, text, and whether the text is bold."""
 
     y: float
     text: str
     bold: bool = False
-    key: Any = None
 
 
-@dataclass(frozen=True)
-class Panel:
-    """Estimates beside each other on one axis.
+CONCORDANCES = {
+    "uno_c": Scale("Uno C", 0.5, (0.45, 0.65)),
+    "harrell_c": Scale("Harrell C", 0.5, (0.45, 0.65)),
+}
+DIFFERENCES = {
+    "uno_c": Scale(
+        "Uno C, difference", 0, (0, 1e-3), label="← worse with it  |  better with it →"
+    ),
+    "isbs": Scale(
+        "Integrated Brier score, difference",
+        0,
+        (0, 1e-3),
+        label="← better with it  |  worse with it →",
+    ),
+}
+UNO_C = Scale("Uno C", 0.5, (0.45, 0.75), longest=(0.2, 1.0))
+RATIO_ENDS, RATIO_LONGEST = (1 / 1.4, 1.4), (0.15, 6.0)
+OF_SUBGROUPS = {
+    "uno_c": UNO_C,
+    "observed_expected": Scale(
+        "Observed / expected events",
+        1,
+        RATIO_ENDS,
+        RATIO_LONGEST,
+        ticks=(0.1, 0.2, 0.5, 1, 2, 5, 10),
+    ),
+}
+OF_LOSSES = {
+    "uno_c": UNO_C,
+    "isbs": Scale("Integrated Brier score", None, (0, 0.05), longest=(0, 1)),
+    "observed_expected": Scale(
+        "Observed / expected",
+        1,
+        RATIO_ENDS,
+        RATIO_LONGEST,
+        ticks=(0.2, 0.5, 0.7, 1, 1.4, 2, 5),
+    ),
+}
 
-    Attributes
-    ----------
-    rows : list of mapping
-        `value`, `low`, `high`, and the `y` and `look` of each.
-    reference : float or None
-        Value of the grey line.
-    limits : (float, float)
-        Ends of the axis.
-    longest : (float, float)
-        Where intervals are cut.
-    dashed : float or None
-        Value of a dashed line of the colour `dashed_colour`.
-    ticks : sequence of float
-        Of a logarithmic axis; linear without.
-    """
 
-    title: str
-    rows: list[dict[str, Any]]
-    reference: float | None
-    limits: tuple[float, float]
-    longest: tuple[float, float] = (-math.inf, math.inf)
-    dashed: float | None = None
-    dashed_colour: str = BLUE
-    ticks: Sequence[float] = ()
-    axis_label: str = ""
-
-
-def draw_panels(
+def _draw_rows(
     name: str,
+    intro: str,
+    table: pd.DataFrame,
+    scales: Mapping[str, Scale],
     lines: Sequence[Line],
-    panels: Sequence[Panel],
     spacing: tuple[float, float],
-    alt: str,
 ) -> str:
-    """Draw panels that share their rows; `spacing` is the height without rows and of a row."""
+    """Draw one panel for each metric; all share their rows.
+
+    Parameters
+    ----------
+    table : DataFrame
+        `metric`, `value`, `low`, `high`; the height `y`, the `look`, the `name` for those who
+        cannot see it, and in `dashed` the colour of a dashed line at the value, or "".
+    spacing : (float, float), inches
+        Height without rows, and of a row.
+    """
+    rows = [row for row in records(table) if row["metric"] in scales]
+    metrics = [metric for metric in scales if (table["metric"] == metric).any()]
 
     def paint(figure: Figure) -> None:
-        every = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-        for axes, panel in zip(every, panels, strict=True):
-            _paint_panel(axes, panel)
-        axes = every[0]
+        panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
+        for axes, metric in zip(panels, metrics, strict=True):
+            _paint_panel(
+                axes, [row for row in rows if row["metric"] == metric], scales[metric]
+            )
+        axes = panels[0]
         axes.set_yticks([line.y for line in lines], [line.text for line in lines])
         axes.set_ylim(lines[-1].y + 0.55, -0.55)
         for tick, line in zip(axes.get_yticklabels(), lines, strict=True):
             tick.set_fontweight("bold" if line.bold else "normal")
 
+    parts = []
+    for row in rows:
+        title = scales[row["metric"]].title.removesuffix(", difference")
+        parts.append(f"{row['name']}, {title}: {spoken(row)}")
+    alt = f"{intro}. {'; '.join(parts)}"
     return draw(name, (WIDTH, spacing[0] + spacing[1] * (1 + lines[-1].y)), paint, alt)
 
 
-def _paint_panel(axes: Axes, panel: Panel) -> None:
-    if panel.ticks:
+def _paint_panel(axes: Axes, rows: Sequence[dict[str, Any]], scale: Scale) -> None:
+    if scale.ticks:
         axes.set_xscale("log")
-        axes.xaxis.set_major_locator(FixedLocator(list(panel.ticks)))
+        axes.xaxis.set_major_locator(FixedLocator(list(scale.ticks)))
         axes.xaxis.set_major_formatter(lambda value, _: plain(value))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_minor_formatter(NullFormatter())
-    if panel.reference is not None:
-        axes.axvline(panel.reference, color=MUTED, lw=1)
-    if panel.dashed is not None:
-        axes.axvline(
-            panel.dashed, color=panel.dashed_colour, lw=1, ls=(0, (2, 2)), zorder=0
-        )
-    for row in panel.rows:
-        _paint_interval(axes, row, panel)
-    axes.set_title(panel.title)
-    axes.set_xlabel(panel.axis_label)
-    axes.set_xlim(*panel.limits)
+    if scale.reference is not None:
+        axes.axvline(scale.reference, color=MUTED, lw=1)
+    for row in rows:
+        if not known(row["value"]):
+            place = (scale.reference or 0.0, row["y"])
+            axes.annotate(
+                NOT_COMPUTABLE,
+                place,
+                (6, 0),
+                textcoords="offset points",
+                va="center",
+                color=MUTED,
+                size=8,
+            )
+            continue
+        if row["dashed"]:
+            axes.axvline(
+                row["value"], color=row["dashed"], lw=1, ls=(0, (2, 2)), zorder=0
+            )
+        _paint_interval(axes, row, scale)
+    axes.set_title(scale.title)
+    axes.set_xlabel(scale.label)
+    axes.set_xlim(*scale.limits(list(numbers(rows))))
     axes.grid(axis="x")
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", left=False)
 
 
-def _paint_interval(axes: Axes, row: dict[str, Any], panel: Panel) -> None:
-    y, look = row["y"], LOOKS[row["look"]]
-    if not known(row["value"]):
-        axes.annotate(
-            NOT_COMPUTABLE,
-            (panel.reference or 0.0, y),
-            (6, 0),
-            textcoords="offset points",
-            va="center",
-            color=MUTED,
-            size=8,
-        )
-        return
-    low, high = panel.longest
+def _paint_interval(axes: Axes, row: dict[str, Any], scale: Scale) -> None:
+    y, look, (low, high) = row["y"], LOOKS[row["look"]], scale.longest
     if bounded(row):
         ends = [min(max(row[end], low), high) for end in ("low", "high")]
         for end, drawn, arrow in zip(
@@ -186,9 +236,9 @@ def spoken(row: dict[str, Any]) -> str:
     return f"{number(row['value'])} ({ends})"
 
 
-def _computed(table: pd.DataFrame, titles: dict[str, str]) -> list[str]:
-    """The metrics among `titles` of which the table has a row."""
-    return [metric for metric in titles if (table["metric"] == metric).any()]
+def _with_values(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the metrics of which any row has a value."""
+    return table[table.groupby("metric")["value"].transform("count") > 0]
 
 
 def forest(models: pd.DataFrame) -> str:
@@ -204,36 +254,22 @@ def forest(models: pd.DataFrame) -> str:
     str
         Empty without a concordance, as of every figure here without a number.
     """
-    rows = records(models[models["metric"].isin(CONCORDANCES)])
-    if not rows:
+    table = models[models["metric"].isin([*CONCORDANCES])]
+    if table.empty:
         return ""
-    names = list(dict.fromkeys(row["model"] for row in rows))
-    roles = {row["model"]: row["role"] for row in rows}
-    for row in rows:
-        look = row["role"] if row["role"] in LOOKS else "comparator"
-        row.update(y=names.index(row["model"]), look=look)
-    panels = []
-    for metric in _computed(models, CONCORDANCES):
-        part = [row for row in rows if row["metric"] == metric]
-        ends = numbers(part)
-        clinical = [row["value"] for row in part if row["role"] == "clinical only"]
-        panel = Panel(
-            CONCORDANCES[metric],
-            part,
-            reference=0.5,
-            limits=(min([0.45, *ends]) - 0.02, max([0.65, *ends]) + 0.02),
-            dashed=next(iter(clinical), None),
-            dashed_colour=ORANGE,
-        )
-        panels.append(panel)
-    lines = [
-        Line(y, label(name, 34), roles[name] == "model") for y, name in enumerate(names)
-    ]
-    alt = "Concordance of every model with its 95% interval. " + "; ".join(
-        f"{label(row['model'])}, {CONCORDANCES[row['metric']]}: {spoken(row)}"
-        for row in rows
+    roles = dict(zip(table["model"], table["role"], strict=True))
+    places = {name: y for y, name in enumerate(roles)}
+    rows = table.assign(
+        y=table["model"].map(places),
+        look=table["role"],
+        name=table["model"].map(label),
+        dashed=table["role"].map({"clinical only": ORANGE}).fillna(""),
     )
-    return draw_panels("forest", lines, panels, (0.95, 0.31), alt)
+    lines = [
+        Line(y, label(name, 34), roles[name] == "model") for name, y in places.items()
+    ]
+    intro = "Concordance of every model with its 95% interval"
+    return _draw_rows("forest", intro, rows, CONCORDANCES, lines, (0.95, 0.31))
 
 
 def increments(table: pd.DataFrame) -> str:
@@ -247,33 +283,23 @@ def increments(table: pd.DataFrame) -> str:
     """
     if table["value"].isna().all():
         return ""
-    errors = table[["modality", "kind", "isbs", "isbs_low", "isbs_high"]].rename(
+    names = (
+        table["modality"].map(lambda name: label(name, 24)) + " (" + table["kind"] + ")"
+    )
+    table = table.assign(
+        y=range(len(table)),
+        name=names,
+        look=table["kind"].map(LOOK_OF_INCREMENT).fillna("other"),
+        dashed="",
+    )
+    errors = table.drop(columns=["value", "low", "high"]).rename(
         columns={"isbs": "value", "isbs_low": "low", "isbs_high": "high"},
     )
-    rows = records(table)
-    names = [f"{label(row['modality'], 24)} ({row['kind']})" for row in rows]
-    panels, spoken_rows = [], []
-    for part, title, sides in (
-        (rows, "Uno C", ("worse", "better")),
-        (records(errors), "Integrated Brier score", ("better", "worse")),
-    ):
-        ends = numbers(part)
-        if ends.empty:
-            continue
-        for y, row in enumerate(part):
-            row.update(y=y, look=LOOK_OF_INCREMENT.get(row["kind"], "other"))
-            spoken_rows.append(
-                f"{names[y]}, {title.replace('Int', 'int')}: {spoken(row)}"
-            )
-        reach = 1.08 * max(1e-3, ends.abs().max())
-        label_ = "← {} with it  |  {} with it →".format(*sides)
-        limits = (-reach, reach)
-        panels.append(
-            Panel(f"{title}, difference", part, 0.0, limits, axis_label=label_)
-        )
+    both = [table.assign(metric="uno_c"), errors.assign(metric="isbs")]
+    rows = _with_values(pd.concat(both, ignore_index=True))
     lines = [Line(y, name) for y, name in enumerate(names)]
-    alt = f"What each modality adds, with 95% intervals. {'; '.join(spoken_rows)}"
-    return draw_panels("increments", lines, panels, (1.15, 0.33), alt)
+    intro = "What each modality adds, with 95% intervals"
+    return _draw_rows("increments", intro, rows, DIFFERENCES, lines, (1.15, 0.33))
 
 
 def subgroups(table: pd.DataFrame) -> str:
@@ -287,40 +313,32 @@ def subgroups(table: pd.DataFrame) -> str:
     """
     if table["value"].isna().all():
         return ""
-    levels = _drawn_levels(table)
-    lines = _grouped_lines(
-        records(levels),
-        lambda row: "" if row["group"] == EVERYONE else label(row["group"], 34),
-        lambda row: (
-            f"{EVERYONE if row['group'] == EVERYONE else label(row['level'], 26)} "
-            f"({count(row['patients'])}, {count(row['events'])})"
-        ),
-        ["group", "level"],
-    )
-    drawn = table.merge(levels[["group", "level"]], on=["group", "level"])
-    drawn = drawn.assign(intact=drawn["group"] == EVERYONE, look="model")
-    panels = [
-        _loss_panel(drawn, metric, OF_SUBGROUPS, lines, ["group", "level"], TICKS)
-        for metric in _computed(table, OF_SUBGROUPS)
-    ]
-    alt = "The model in sites and subgroups, with 95% intervals. " + "; ".join(
-        f"{label(row['group'])} {label(row['level'])}, {OF_SUBGROUPS[row['metric']]}: {spoken(row)}"
-        for row in records(drawn[drawn["metric"].isin(OF_SUBGROUPS)])
-    )
-    return draw_panels("subgroups", lines, panels, (0.75, 0.235), alt)
-
-
-def _drawn_levels(table: pd.DataFrame) -> pd.DataFrame:
-    """Levels in order; at most `MOST_LEVELS`: everyone and those with the most events."""
-    levels = table.drop_duplicates(["group", "level"])[
-        ["group", "level", "patients", "events"]
-    ]
+    pairs: Any = zip(table["group"], table["level"], strict=True)
+    table = table.assign(key=[*pairs])
+    levels = table.drop_duplicates("key")
     most = levels.assign(first=levels["group"] == EVERYONE).sort_values(
         ["first", "events"],
         ascending=False,
         kind="stable",
     )
-    return levels.loc[most.index[:MOST_LEVELS].sort_values()]
+    levels = levels.loc[most.index[:MOST_LEVELS].sort_values()]
+    headed = []
+    for row in records(levels):
+        everyone = row["group"] == EVERYONE
+        name = EVERYONE if everyone else label(row["level"], 26)
+        text = f"{name} ({count(row['patients'])}, {count(row['events'])})"
+        headed.append((row["key"], "" if everyone else label(row["group"], 34), text))
+    lines, heights = _grouped_lines(headed)
+    rows = table[table["key"].isin(heights)]
+    everyone = (rows["group"] == EVERYONE) & (rows["metric"] == "uno_c")
+    rows = rows.assign(
+        y=rows["key"].map(heights),
+        look="model",
+        name=rows["group"].map(label) + " " + rows["level"].map(label),
+        dashed=everyone.map({True: BLUE, False: ""}),
+    )
+    intro = "The model in sites and subgroups, with 95% intervals"
+    return _draw_rows("subgroups", intro, rows, OF_SUBGROUPS, lines, (0.75, 0.235))
 
 
 def robustness(table: pd.DataFrame) -> str:
@@ -332,87 +350,46 @@ def robustness(table: pd.DataFrame) -> str:
         `model`, `kind`, `what`, `metric`, `value`, `low`, `high`; the kind "intact" gives the
         dashed lines.
     """
-    computed = table[table["value"].notna() & table["metric"].isin(OF_LOSSES)]
-    if computed.empty:
+    table = table[table["metric"].isin([*OF_LOSSES])]
+    if table["value"].isna().all():
         return ""
-    lines = _grouped_lines(
-        records(table.drop_duplicates("model")),
-        lambda row: GROUPS_OF_LOSS.get(row["kind"], ""),
-        lambda row: label(loss(row["kind"], row["what"]), 30),
-        ["model"],
+    headed, names = [], {}
+    for row in records(table.drop_duplicates("model")):
+        group = GROUPS_OF_LOSS.get(row["kind"], "")
+        text = label(loss(row["kind"], row["what"]), 30)
+        headed.append((row["model"], group, text))
+        names[row["model"]] = f"{group}: {text}" if row["kind"] == "missing" else text
+    lines, heights = _grouped_lines(headed)
+    rows = table.assign(
+        y=table["model"].map(heights),
+        look=table["kind"].map(LOOK_OF_LOSS).fillna("other"),
+        name=table["model"].map(names),
+        dashed=table["kind"].map({INTACT: BLUE}).fillna(""),
     )
-    looks = table["kind"].map(LOOK_OF_LOSS).fillna("other")
-    drawn = table.assign(intact=table["kind"] == INTACT, look=looks)
-    metrics = _computed(computed, OF_LOSSES)
-    panels = [
-        _loss_panel(drawn, metric, OF_LOSSES, lines, ["model"], MORE_TICKS)
-        for metric in metrics
-    ]
-    names = []
-    for row in records(table[table["metric"].isin(metrics)]):
-        heading = f"{GROUPS_OF_LOSS['missing']}: " if row["kind"] == "missing" else ""
-        name = heading + label(loss(row["kind"], row["what"]))
-        names.append(f"{name}, {OF_LOSSES[row['metric']]}: {spoken(row)}")
-    alt = (
-        f"The model where something is missing, with 95% intervals. {'; '.join(names)}"
+    intro = "The model where something is missing, with 95% intervals"
+    return _draw_rows(
+        "robustness", intro, _with_values(rows), OF_LOSSES, lines, (0.75, 0.26)
     )
-    return draw_panels("robustness", lines, panels, (0.75, 0.26), alt)
 
 
 def _grouped_lines(
-    rows: Sequence[dict[str, Any]],
-    heading: Callable[[dict[str, Any]], str],
-    text: Callable[[dict[str, Any]], str],
-    key: Sequence[str],
-) -> list[Line]:
-    """Rows of a figure, with a bold heading before each group; those without heading are bold."""
+    rows: Sequence[tuple[Any, str, str]],
+) -> tuple[list[Line], dict[Any, float]]:
+    """Lines with a bold heading before each group, and the height of each key.
+
+    Parameters
+    ----------
+    rows : sequence of (key, heading, text)
+        Those without heading are bold themselves.
+    """
     lines: list[Line] = []
+    heights: dict[Any, float] = {}
     y, last = 0.0, ""
-    for row in rows:
-        title = heading(row)
-        if title and title != last:
-            lines.append(Line(y + 0.3, title, bold=True))
+    for key, heading, text in rows:
+        if heading and heading != last:
+            lines.append(Line(y + 0.3, heading, bold=True))
             y += 1.3
-        last = title
-        lines.append(Line(y, text(row), not title, tuple(row[name] for name in key)))
+        last, heights[key] = heading, y
+        lines.append(Line(y, text, not heading))
         y += 1
-    return lines
-
-
-def _loss_panel(
-    table: pd.DataFrame,
-    metric: str,
-    titles: dict[str, str],
-    lines: Sequence[Line],
-    key: Sequence[str],
-    ticks: Sequence[float],
-) -> Panel:
-    """Panel of one metric, with a dashed line at the rows that are `intact`."""
-    heights = {line.key: line.y for line in lines}
-    part = table[table["metric"] == metric]
-    rows = []
-    for row in records(part):
-        row["y"] = heights[tuple(row[name] for name in key)]
-        rows.append(row)
-    whole, ratio = part.loc[part["intact"], "value"].dropna(), metric == RATIO
-    ends = numbers(rows).clip(*LONGEST[metric])
-    if metric == ISBS:
-        limits = (0.0, 1.08 * max(ends.max(), 0.05))
-    elif ratio:
-        reach = 1.06 * max([1.4, *ends, *(1 / ends)])
-        limits = (1 / reach, reach)
-    else:
-        limits = (min([0.45, *ends]) - 0.02, max([0.75, *ends]) + 0.02)
-    return Panel(
-        titles[metric],
-        rows,
-        REFERENCE.get(metric),
-        limits,
-        LONGEST[metric],
-        dashed=None
-        if ratio and titles is OF_SUBGROUPS
-        else None
-        if whole.empty
-        else float(whole.iloc[0]),
-        ticks=ticks if ratio else (),
-    )
+    return lines, heights
