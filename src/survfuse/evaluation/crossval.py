@@ -5,11 +5,11 @@ Where another cohort is given, every model is also fitted on all patients and te
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -54,6 +54,7 @@ from survfuse.results.schema import External, Robustness, RunRecord
 from survfuse.survival.estimate import Estimate
 from survfuse.tuning.search import describe_searches
 
+T = TypeVar("T")
 ON_ALL_REPEATS = {"model", "baseline", "increment"}
 
 
@@ -199,20 +200,11 @@ def _compute(
 ) -> Result:
     """Fit every model on every split, score it, and check the run."""
     cohort, name, scale = cells.cohort, record["model"], plan.scale
-    first = [split for split in plan.splits if split.repeat == plan.splits[0].repeat]
-    grid = cells.all(
-        [
-            (one, plan.splits if one.role in ON_ALL_REPEATS else first)
-            for one in plan.learners
-        ],
-        watcher,
-    )
-    names = [
-        *plan.main_names,
-        *(one for one in grid.folds if one.startswith("permuted:")),
-    ]
+    grid = cells.all(plan.fits, watcher)
+    permuted = [model for model in grid.folds if model.startswith("permuted:")]
+    names = [learner.name for learner in plan.main_learners] + permuted
     scores = judge_models(
-        {model: grid.folds[model] for model in names},
+        _select(grid.folds, names),
         name,
         plan.clinical,
         scale,
@@ -221,21 +213,6 @@ def _compute(
     )
     losses, sweep = _robustness(plan, grid, scores.estimates, cohort)
     control_records = controls(grid.folds, name, scale, plan.learners)
-    permuted = control_records["permuted_outcome"]
-    evidence = Evidence(
-        cohort=cohort,
-        name=name,
-        models={model: grid.tables[model] for model in names},
-        metrics=scores.estimates,
-        clinical=plan.clinical,
-        summaries=grid.summaries,
-        splits=plan.splits,
-        selection=plan.config.model.chosen_by,
-        external=test,
-        permuted=permuted
-        and {key: Estimate(**value) for key, value in permuted.items()},
-        config=plan.config.model,
-    )
     external, predictions, notes = _external(plan, cells, test, watcher)
     finished = datetime.now(UTC)
     record |= {
@@ -247,7 +224,6 @@ def _compute(
     searches = [fit["search"] for fit in grid.summaries[name] if "search" in fit]
     if searches:
         record["search"] = describe_searches(searches)
-    checks: Any = run_checks(evidence)
     performance: Any = {
         **scores.performance,
         "availability": by_pattern(name, grid.folds[name], patterns(cohort), scale),
@@ -256,10 +232,25 @@ def _compute(
         "external": external,
         "sizes": sizes(grid.summaries, names),
     }
+    shuffled = control_records["permuted_outcome"] or {}
+    evidence = Evidence(
+        cohort=cohort,
+        name=name,
+        models=_select(grid.tables, names),
+        metrics=scores.estimates,
+        clinical=plan.clinical,
+        summaries=grid.summaries,
+        splits=plan.splits,
+        selection=plan.config.model.chosen_by,
+        external=test,
+        permuted={key: Estimate(**value) for key, value in shuffled.items()} or None,
+        config=plan.config.model,
+    )
+    checks: Any = run_checks(evidence)
     return Result(
         name=name,
-        models={model: grid.tables[model] for model in [*names, *losses]},
-        folds={model: grid.folds[model] for model in [*names, *losses]},
+        models=_select(grid.tables, [*names, *losses]),
+        folds=_select(grid.folds, [*names, *losses]),
         estimates={**scores.estimates, **losses},
         checks=checks,
         cohort=describe(cohort, scale.horizons, scale.tau),
@@ -269,6 +260,10 @@ def _compute(
         external=predictions,
         out=cells.out,
     )
+
+
+def _select(values: Mapping[str, T], names: Iterable[str]) -> dict[str, T]:
+    return {name: values[name] for name in names}
 
 
 @dataclass(frozen=True)
@@ -294,11 +289,18 @@ class _Plan:
     used: tuple[str, ...]
 
     @property
-    def main_names(self) -> list[str]:
-        """Names of the models on all repeats: neither controls nor other seeds."""
-        return [
-            learner.name for learner in self.learners if learner.role in ON_ALL_REPEATS
+    def main_learners(self) -> list[Learner]:
+        """Learners on all repeats: neither controls nor other seeds."""
+        return [learner for learner in self.learners if learner.role in ON_ALL_REPEATS]
+
+    @property
+    def fits(self) -> list[tuple[Learner, Sequence[Split]]]:
+        """Every learner with its splits: controls and seeds on the first repeat alone."""
+        first = [
+            split for split in self.splits if split.repeat == self.splits[0].repeat
         ]
+        main = self.main_learners
+        return [(one, self.splits if one in main else first) for one in self.learners]
 
 
 def _plan(config: RunConfig, cohort: Cohort, test: Cohort | None, name: str) -> _Plan:
@@ -313,14 +315,41 @@ def _plan(config: RunConfig, cohort: Cohort, test: Cohort | None, name: str) -> 
         cohort, config.model, {*modalities_used(cohort, config.model), *clinical}
     )
     horizons, notes = resolve_horizons(config.horizons, cohort)
-    if test is not None:
-        notes += _test_notes(cohort, test)
-    tau = float(config.tau or horizons[-1])
+    notes += _test_notes(cohort, test)
     config = config.model_copy(
         update={"horizons": horizons, "tau": config.tau or horizons[-1]}
     )
     settings, model = config.crossval, config.model
     splits, split_notes = splits_of(cohort, settings)
+    learners = _learners(config, cohort, name)
+    if model.conformal is not None:
+        notes.append(
+            "model.calibration.conformal: cross-validation does not judge lower bounds; "
+            "train makes them",
+        )
+    interval = Interval(
+        settings.interval, 5 * settings.bootstrap or 1000, settings.seed
+    )
+    ridges = {f"ridge:{one}" for one in clinical[:1]}.intersection(
+        one.name for one in learners
+    )
+    modalities = cohort.modalities if model.modalities is None else model.modalities
+    return _Plan(
+        config=config,
+        scale=Scale(
+            horizons, float(config.tau or horizons[-1]), interval, settings.bootstrap
+        ),
+        splits=splits,
+        learners=learners,
+        clinical=next(iter(ridges), None),
+        notes=[*notes, *split_notes],
+        used=tuple(filter(modalities.__contains__, cohort.modalities)),
+    )
+
+
+def _learners(config: RunConfig, cohort: Cohort, name: str) -> list[Learner]:
+    """The model and its baselines."""
+    settings, model = config.crossval, config.model
     baselines = comparators(
         cohort,
         model,
@@ -333,28 +362,8 @@ def _plan(config: RunConfig, cohort: Cohort, test: Cohort | None, name: str) -> 
         raise ConfigError(
             f"the model cannot be called {name!r}: a baseline is; choose another name",
         )
-    if model.conformal is not None:
-        notes.append(
-            "model.calibration.conformal: cross-validation does not judge lower bounds; train makes them",
-        )
-    interval = Interval(
-        settings.interval, 5 * settings.bootstrap or 1000, settings.seed
-    )
-    ridge = f"ridge:{clinical[0]}" if clinical else None
-    return _Plan(
-        config=config,
-        scale=Scale(horizons, tau, interval, settings.bootstrap),
-        splits=splits,
-        learners=[
-            NetworkLearner(name, model, permute=True, lose=settings.robustness),
-            *baselines,
-        ],
-        clinical=ridge if ridge in {other.name for other in baselines} else None,
-        notes=[*notes, *split_notes],
-        used=tuple(
-            m for m in cohort.modalities if m in (model.modalities or cohort.modalities)
-        ),
-    )
+    own = NetworkLearner(name, model, permute=True, lose=settings.robustness)
+    return [own, *baselines]
 
 
 def _robustness(
@@ -423,8 +432,10 @@ def splits_of(
     ), []
 
 
-def _test_notes(cohort: Cohort, test: Cohort) -> list[str]:
+def _test_notes(cohort: Cohort, test: Cohort | None) -> list[str]:
     """Refuse a test cohort that shares patients or counts time otherwise; note another endpoint."""
+    if test is None:
+        return []
     if test.outcome is None:
         raise CohortError(
             f"test cohort {test.name!r} has no outcome; nothing can be scored there",
@@ -464,7 +475,7 @@ def _external(
     assert test.outcome is not None
     known = test.outcome.index[test.outcome["time"].notna()]
     split = Split(0, 0, tuple(inside.cohort.patients), tuple(sorted(map(str, known))))
-    learners = [one for one in plan.learners if one.role in ON_ALL_REPEATS]
+    learners = plan.main_learners
     cells = Cells(inside.out, inside.cohort, inside.horizons, test, inside.executor)
     grid: Grid = cells.all([(learner, (split,)) for learner in learners], watcher)
     name, lost = learners[0].name, set(Losses.on(test, plan.used).names)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,10 @@ from survfuse.report.drawing import draw_figures
 from survfuse.report.facts import increments_verdict, of_page, tripod_items
 from survfuse.report.names import metric
 from survfuse.report.report_tables import Tables, compute_tables
-from survfuse.report.verdict import Check, judge, tally, verdict
+from survfuse.report.verdict import judge, tally, verdict
 from survfuse.report.wording import environment
 from survfuse.results import Result
+from survfuse.results.schema import CheckRecord
 from survfuse.survival.degrees_of_freedom import RULE
 
 FORMAT = "survfuse-report"
@@ -99,13 +99,13 @@ def _is_tables(path: Path) -> bool:
     return isinstance(tables, dict) and tables.get("format") == FORMAT
 
 
-def to_dict(tables: Tables, checks: Sequence[Check]) -> dict[str, Any]:
+def to_dict(tables: Tables, checks: Sequence[CheckRecord]) -> dict[str, Any]:
     """Everything of the page, as JSON.
 
     Parameters
     ----------
     tables : Tables
-    checks : sequence of Check
+    checks : sequence of CheckRecord
     """
     run = tables.run
     cohort: dict[str, Any] = {**run.cohort}
@@ -127,19 +127,19 @@ def to_dict(tables: Tables, checks: Sequence[Check]) -> dict[str, Any]:
         "robustness_left_out": (performance.get("robustness") or {}).get("left_out"),
         "log_rank": tables.log_rank,
         "not_computable": tables.reasons,
-        "checks": list(map(asdict, checks)),
+        "checks": checks,
         "tripod": tripod_items(tables),
         "tables": tables.records,
     }
 
 
-def render(tables: Tables, checks: Sequence[Check]) -> str:
+def render(tables: Tables, checks: Sequence[CheckRecord]) -> str:
     """Render the page.
 
     Parameters
     ----------
     tables : Tables
-    checks : sequence of Check
+    checks : sequence of CheckRecord
 
     Returns
     -------

@@ -13,23 +13,15 @@ from survfuse.results import Result
 from survfuse.survival.curves import KaplanMeierTable, kaplan_meier_table
 from survfuse.survival.groups import log_rank
 
-SCHEMA: dict[str, tuple[str, ...]] = {
-    "risk_groups": (
-        *("group", "name", "patients", "events", "median"),
-        *("survival", "low", "high", "note"),
-    ),
-    "risk_curves": ("group", "time", "survival", "low", "high", "at_risk", "events"),
-    "at_risk": ("group", "time", "at_risk"),
-    "calibration": (
-        *("quintile", "patients", "events", "predicted"),
-        *("observed", "low", "high", "note"),
-    ),
-    "times": (
-        *("patients", "with_time", "not_reached", "distinct", "most_common", "share"),
-        *("p10", "p50", "p90"),
-    ),
-    "time_bins": ("low", "high", "patients"),
+COLUMNS = {
+    "risk_groups": "group name patients events median survival low high note",
+    "risk_curves": "group time survival low high at_risk events",
+    "at_risk": "group time at_risk",
+    "calibration": "quintile patients events predicted observed low high note",
+    "times": "patients with_time not_reached distinct most_common share p10 p50 p90",
+    "time_bins": "low high patients",
 }
+SCHEMA = {name: tuple(columns.split()) for name, columns in COLUMNS.items()}
 GROUP_NAMES = ("low risk", "intermediate risk", "high risk")
 MOST_QUANTILES = 5
 FEWEST_PER_QUANTILE = 10
@@ -173,17 +165,22 @@ def _curve(group: int, part: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _log_rank(frame: pd.DataFrame) -> dict[str, Any]:
-    nothing = dict.fromkeys(("statistic", "degrees", "p_value"))
     if frame.empty:
-        return {**nothing, "note": "no risk groups"}
+        return {
+            **dict.fromkeys(("statistic", "degrees", "p_value")),
+            "note": "no risk groups",
+        }
     test = log_rank(
         frame["time"].to_numpy(float),
         frame["event"].to_numpy(bool),
         frame["risk_group"].to_numpy(int),
     )
-    return dict(
-        zip((*nothing, "note"), (test.chi2, test.df, test.p, test.note), strict=True)
-    )
+    return {
+        "statistic": test.chi2,
+        "degrees": test.df,
+        "p_value": test.p,
+        "note": test.note,
+    }
 
 
 def _calibration(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -14,9 +13,14 @@ from survfuse.report.names import DELTA
 from survfuse.report.report_tables import CONCORDANCES, Tables
 from survfuse.report.wording import load_verdicts, render, sentence
 from survfuse.results.run_tables import INTACT
+from survfuse.results.schema import CheckRecord
 
 STATUSES = ("failed", "warning", "ok", "not applicable")
 ALPHA = 0.05
+NO_CHECK = {
+    **dict.fromkeys(("id", "name", "evidence", "advice", "severity", "page"), ""),
+    "status": "not applicable",
+}
 PERMUTED = "permuted at prediction"
 # Metrics of the table of losses, in the order of its columns.
 LOSS_METRICS = (
@@ -165,70 +169,47 @@ def _losses(
     return cells
 
 
-@dataclass(frozen=True)
-class Check:
-    """One numbered check.
+def judge(tables: Tables) -> list[CheckRecord]:
+    """Collect the run's checks and the report's own, in the order of their numbers.
 
-    Attributes
-    ----------
-    id : str
-        As the run numbered it; ``R1``, ``R2``, ... for those of the report itself.
-    status : str
-        "ok", "warning", "failed" or "not applicable".
-    evidence, advice : str
-    severity : str
-        Of a failure, as recorded by the run; may be empty.
-    page : str
-        Page of the documentation; may be empty.
+    Returns
+    -------
+    list of CheckRecord
+        With every key; those of the report have the numbers ``R1``, ``R2``, ...
     """
-
-    id: str
-    name: str = ""
-    status: str = "not applicable"
-    evidence: str = ""
-    advice: str = ""
-    severity: str = ""
-    page: str = ""
-
-
-def judge(tables: Tables) -> list[Check]:
-    """Collect the run's checks and the report's own, in the order of their numbers."""
-    checks = []
+    checks: list[Any] = []
     for position, record in enumerate(tables.run.checks or (), start=1):
-        values: dict[str, Any] = {"id": str(position), **record}
-        fields = {
-            name: values[name] or "" for name in Check.__annotations__ if name in values
+        known_values = {
+            key: value for key, value in record.items() if key in NO_CHECK and value
         }
-        checks.append(Check(**fields))
+        checks.append({**NO_CHECK, "id": str(position), **known_values})
     own = (_unchanged, _complete, _same_patients, _groups_have_events)
-    return checks + [
-        check(tables, f"R{number}") for number, check in enumerate(own, start=1)
-    ]
+    for number, check in enumerate(own, start=1):
+        key, status, values = check(tables)
+        texts = load_verdicts()["checks"][key]
+        advice = texts["advice"] if status in ("failed", "warning") else ""
+        severity = texts.get("severity", "warning")
+        found = {"id": f"R{number}", "name": texts["name"], "status": status}
+        found |= {"evidence": render(texts["evidence"], values), "advice": advice}
+        checks.append({**NO_CHECK, **found, "severity": severity})
+    return checks
 
 
-def _own(number: str, key: str, status: str, **facts: Any) -> Check:
-    texts = load_verdicts()["checks"][key]
-    return Check(
-        id=number,
-        name=texts["name"],
-        status=status,
-        evidence=render(texts["evidence"], facts),
-        advice=texts["advice"] if status in ("failed", "warning") else "",
-        severity=texts.get("severity", "warning"),
-    )
+OwnCheck = tuple[str, str, dict[str, Any]]
+"""Key of the texts, status, and the facts of the evidence."""
 
 
-def _unchanged(tables: Tables, number: str) -> Check:
+def _unchanged(tables: Tables) -> OwnCheck:
     run = tables.run
     hashes, changed = run.record.get("hashes") or {}, run.changed()
     recorded = bool(hashes.get("predictions") or run.record.get("files"))
     status = "not applicable" if not recorded else "failed" if changed else "ok"
-    facts = {
-        "recorded": recorded,
-        "changed": changed,
-        "sha256": predictions_sha256(tables),
-    }
-    return _own(number, "unchanged", status, **facts)
+    sha256 = predictions_sha256(tables)
+    return (
+        "unchanged",
+        status,
+        {"recorded": recorded, "changed": changed, "sha256": sha256},
+    )
 
 
 def predictions_sha256(tables: Tables) -> str:
@@ -237,15 +218,15 @@ def predictions_sha256(tables: Tables) -> str:
     return sha256_file(tables.run.out / "predictions.csv")
 
 
-def _complete(tables: Tables, number: str) -> Check:
+def _complete(tables: Tables) -> OwnCheck:
     repeats = tables.run.predictions.groupby("repeat")["patient_id"]
-    sizes, expected = repeats.size(), int(tables.run.cohort["patients"])
-    complete = (sizes == expected).all() and (repeats.nunique() == expected).all()
-    facts = {"expected": expected, "sizes": sizes.tolist()}
-    return _own(number, "complete", "ok" if complete else "warning", **facts)
+    expected = int(tables.run.cohort["patients"])
+    counts = repeats.agg(["size", "nunique"])
+    status = "ok" if (counts == expected).all(axis=None) else "warning"
+    return "complete", status, {"expected": expected, "sizes": counts["size"].tolist()}
 
 
-def _same_patients(tables: Tables, number: str) -> Check:
+def _same_patients(tables: Tables) -> OwnCheck:
     columns = ["patient_id", "repeat", "fold"]
     models = {**tables.run.models}
     rows = pd.MultiIndex.from_frame(models.pop(tables.run.name)[columns])
@@ -256,20 +237,19 @@ def _same_patients(tables: Tables, number: str) -> Check:
             different.append(model)
     status = "not applicable" if not models else "warning" if different else "ok"
     facts = {"models": models, "different": different, "rows": len(rows)}
-    return _own(number, "same_patients", status, **facts)
+    return "same_patients", status, facts
 
 
-def _groups_have_events(tables: Tables, number: str) -> Check:
+def _groups_have_events(tables: Tables) -> OwnCheck:
     groups = tables["risk_groups"]
     status = "ok" if (groups["events"] > 0).all() else "warning"
-    if groups.empty:
-        status = "not applicable"
-    return _own(number, "events", status, groups=tables.records["risk_groups"])
+    groups_or_none = {"groups": tables.records["risk_groups"]}
+    return "events", "not applicable" if groups.empty else status, groups_or_none
 
 
-def tally(checks: Sequence[Check]) -> str:
+def tally(checks: Sequence[Mapping[str, Any]]) -> str:
     """Count the checks by status, worst first."""
-    statuses = [check.status for check in checks]
+    statuses = [check["status"] for check in checks]
     parts = []
     for status in STATUSES:
         if amount := statuses.count(status):
