@@ -19,7 +19,7 @@ from survfuse.evaluation.missing_inputs import (
     Loss,
     Losses,
     nothing_left,
-    predictions_under_loss,
+    predictions_with_loss,
     with_log_risk,
 )
 
@@ -53,7 +53,7 @@ def under_loss(
     assert model.fitted is not None
     prediction = model.predict(cohort, ids)
     source = BatchSource(cohort, model.fitted.transforms, ids)
-    return predictions_under_loss(model.fitted, prediction, cohort, source)
+    return predictions_with_loss(model.fitted, prediction, cohort, source)
 
 
 # -- what is lost
@@ -226,4 +226,6 @@ def test_a_risk_that_is_not_finite_is_refused(cohort: Cohort, tmp_path: Path) ->
         InputError,
         match=r"^removed:slides: a risk is not finite; look for values far outside",
     ):
-        with_log_risk(model.fitted, prediction, "removed:slides", np.array([0.0, np.nan]))
+        with_log_risk(
+            model.fitted, prediction, "removed:slides", np.array([0.0, np.nan])
+        )

@@ -418,14 +418,14 @@ def splits_of(
     tables = [given_folds(cohort)] if use_given else []
     given, drawn = len(tables), crossval.repeats - len(tables)
     if drawn > 0:
-        made = make_folds(
+        folds = make_folds(
             cohort,
             folds=crossval.folds,
             repeats=drawn,
             seed=crossval.seed,
             groups=sites,
         )
-        tables.append(made.assign(repeat=made["repeat"] + given))
+        tables.append(folds.assign(repeat=folds["repeat"] + given))
     table = pd.concat(tables, ignore_index=True)
     return splits_from_folds(
         table.sort_values(["repeat", "fold", "patient_id"], ignore_index=True),

@@ -61,8 +61,8 @@ def patterns(cohort: Cohort) -> dict[tuple[str, ...], list[str]]:
     """Patients with an outcome by their modalities, the most frequent combination first."""
     assert cohort.outcome is not None
     present = cohort.present.loc[cohort.outcome.index]
-    found: dict[tuple[str, ...], list[str]] = {}
+    groups: dict[tuple[str, ...], list[str]] = {}
     for patient, flags in zip(present.index, present.to_numpy(bool), strict=True):
         names = tuple(map(str, present.columns[flags]))
-        found.setdefault(names, []).append(str(patient))
-    return dict(sorted(found.items(), key=lambda item: -len(item[1])))
+        groups.setdefault(names, []).append(str(patient))
+    return dict(sorted(groups.items(), key=lambda item: -len(item[1])))

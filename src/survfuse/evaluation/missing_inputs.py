@@ -113,7 +113,7 @@ def _clinical(cohort: Cohort, used: Sequence[str]) -> TableData | None:
     return None
 
 
-def predictions_under_loss(
+def predictions_with_loss(
     fitted: Fitted,
     prediction: Prediction,
     cohort: Cohort,
@@ -143,13 +143,13 @@ def predictions_under_loss(
     """
     ids, used = prediction.patient_id, fitted.transforms.modalities
     own = cohort.subset(ids)
-    found = {}
+    predictions = {}
     # The losses of the whole cohort, so that every fold has the same.
     for loss in Losses.on(cohort, used).all:
         prepared = fitted.transforms.apply(loss.of(own, used, fitted.config.seed), ids)
         risk = log_risks(fitted.networks, LessSource(source, prepared), fitted.config)
-        found[loss.name] = with_log_risk(fitted, prediction, loss.name, risk)
-    return found
+        predictions[loss.name] = with_log_risk(fitted, prediction, loss.name, risk)
+    return predictions
 
 
 def with_log_risk(

@@ -93,12 +93,12 @@ def robustness(
     intact = {"model": name, "kind": INTACT, "what": "", "nothing_left": 0}
     rows = _rows(intact, {metric: estimates[name][metric] for metric in METRICS})
     for loss in losses.all:
-        found = {metric: estimates[loss.name][metric] for metric in METRICS}
+        values_of = {metric: estimates[loss.name][metric] for metric in METRICS}
         for key, difference in (
             ("delta_uno_c", delta_uno_c),
             ("delta_isbs", delta_isbs),
         ):
-            found[key] = difference(models[loss.name], models[name], scale)
+            values_of[key] = difference(models[loss.name], models[name], scale)
         count = nothing_left(loss, own, used, seed)
         row = {
             "model": loss.name,
@@ -106,7 +106,7 @@ def robustness(
             "what": loss.what,
             "nothing_left": count,
         }
-        rows += _rows(row, found)
+        rows += _rows(row, values_of)
     return {"rows": rows, "left_out": list(losses.left_out)}
 
 

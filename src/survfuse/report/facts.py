@@ -24,7 +24,7 @@ from survfuse.report.verdict import (
 )
 from survfuse.report.wording import load, render
 from survfuse.results import Result
-from survfuse.results.run_tables import names_under_loss
+from survfuse.results.run_tables import names_with_loss
 
 MOST_MODELS = 4
 
@@ -177,12 +177,12 @@ def families(tables: Tables) -> list[tuple[str, list[str]]]:
 
 def compared(rows: Iterable[Mapping[str, Any]], what: str) -> list[dict[str, Any]]:
     """Rows of `increments` or `comparisons`, each with its conclusion and its Brier score."""
-    found = []
+    entries = []
     for row in rows:
         brier = {key: row[f"isbs_{key}"] for key in ("low", "high", "note")}
         brier["value"] = row["isbs"]
-        found.append({**row, "says": says(row, what), "brier": brier})
-    return found
+        entries.append({**row, "says": says(row, what), "brier": brier})
+    return entries
 
 
 def availability(
@@ -203,12 +203,12 @@ def availability(
     list of mapping
         The patterns, each with `uno_c` and `observed_expected`: an estimate, or None.
     """
-    found = {(tuple(row["modalities"]), row["metric"]): row for row in scores}
+    entries = {(tuple(row["modalities"]), row["metric"]): row for row in scores}
     rows = []
     for pattern in patterns:
         row = dict(pattern)
         for key in ("uno_c", "observed_expected"):
-            row[key] = found.get((tuple(row["modalities"]), key))
+            row[key] = entries.get((tuple(row["modalities"]), key))
         rows.append(row)
     return rows
 
@@ -260,7 +260,7 @@ def external_scores(tables: Tables) -> dict[str, Any] | None:
     record = performance.get("external")
     if not record:
         return None
-    scores, hidden = tables["external"], names_under_loss(record)
+    scores, hidden = tables["external"], names_with_loss(record)
     scores = scores[~scores["model"].isin(hidden)]
     first = {tables.run.name: 0, tables.baseline: 1}
     models = sorted(dict.fromkeys(scores["model"]), key=lambda name: first.get(name, 2))

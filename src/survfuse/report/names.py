@@ -53,10 +53,10 @@ def metric(key: str, unit: str) -> Metric:
     'Other'
     """
     name, horizon = split_horizon(key)
-    found = METRICS.get(name, Metric(key))
+    entry = METRICS.get(name, Metric(key))
     if horizon is None:
-        return found
-    return replace(found, title=f"{found.title} at {duration(horizon, unit)}")
+        return entry
+    return replace(entry, title=f"{entry.title} at {duration(horizon, unit)}")
 
 
 def family_title(key: str) -> str:

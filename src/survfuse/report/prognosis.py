@@ -106,22 +106,22 @@ def observed_at(
     mapping
         `survival`, `low`, `high` (NaN when not computable) and `note`.
     """
-    found: dict[str, Any] = dict.fromkeys(("survival", "low", "high"), math.nan)
+    observed: dict[str, Any] = dict.fromkeys(("survival", "low", "high"), math.nan)
     if not len(time):
-        return found | {"note": "not computable: no patients"}
+        return observed | {"note": "not computable: no patients"}
     table, last = _kaplan_meier(time, event), float(time.max())
     everyone_died = len(table.survival) > 0 and table.survival[-1] == 0
     if last < horizon and not everyone_died:
-        return found | {
+        return observed | {
             "note": f"not computable: follow-up ends at {duration(last, unit)}"
         }
     row = int(np.searchsorted(table.time, horizon, side="right")) - 1
     if row < 0 or table.survival[row] == 1:
-        return found | {"survival": 1.0, "note": "no event yet: no interval"}
-    for name in found:
-        found[name] = float(getattr(table, name)[row])
-    note = "" if math.isfinite(found["low"] + found["high"]) else "no interval"
-    return found | {"note": note}
+        return observed | {"survival": 1.0, "note": "no event yet: no interval"}
+    for name in observed:
+        observed[name] = float(getattr(table, name)[row])
+    note = "" if math.isfinite(observed["low"] + observed["high"]) else "no interval"
+    return observed | {"note": note}
 
 
 def _risk_group(

@@ -189,9 +189,9 @@ def judge(tables: Tables) -> list[CheckRecord]:
         texts = load_verdicts()["checks"][key]
         advice = texts["advice"] if status in ("failed", "warning") else ""
         severity = texts.get("severity", "warning")
-        found = {"id": f"R{number}", "name": texts["name"], "status": status}
-        found |= {"evidence": render(texts["evidence"], values), "advice": advice}
-        checks.append({**NO_CHECK, **found, "severity": severity})
+        entry = {"id": f"R{number}", "name": texts["name"], "status": status}
+        entry |= {"evidence": render(texts["evidence"], values), "advice": advice}
+        checks.append({**NO_CHECK, **entry, "severity": severity})
     return checks
 
 

@@ -28,7 +28,7 @@ SECTIONS: dict[str, str] = load("sections.yaml")
 @cache
 def environment(*, autoescape: bool) -> Environment:
     """Jinja environment with the filters of the report; HTML is escaped, plain text is not."""
-    made = Environment(
+    jinja = Environment(
         loader=PackageLoader("survfuse.report", "templates"),
         autoescape=autoescape,
         undefined=StrictUndefined,
@@ -44,8 +44,8 @@ def environment(*, autoescape: bool) -> Environment:
         "duration",
         "plain",
     ):
-        made.filters[name] = getattr(formatting, name)
-    made.filters |= {
+        jinja.filters[name] = getattr(formatting, name)
+    jinja.filters |= {
         "plural": formatting.plural,
         "label": formatting.label,
         "loss": formatting.loss,
@@ -53,15 +53,15 @@ def environment(*, autoescape: bool) -> Environment:
         "pairs": pairs,
         "why": why,
     }
-    made.globals |= {
+    jinja.globals |= {
         "interval": formatting.interval,
         "not_recorded": NOT_RECORDED,
         "sections": SECTIONS,
         "section_number": {name: i for i, name in enumerate(SECTIONS, start=1)},
         "loss_groups": formatting.GROUPS_OF_LOSS,
     }
-    made.tests |= {"known": formatting.known, "bounded": formatting.bounded}
-    return made
+    jinja.tests |= {"known": formatting.known, "bounded": formatting.bounded}
+    return jinja
 
 
 def render(template: str, facts: Mapping[str, Any]) -> str:

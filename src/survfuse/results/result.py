@@ -26,7 +26,7 @@ from survfuse.results.folder import (
     try_run_folder,
     write_record,
 )
-from survfuse.results.run_tables import names_under_loss
+from survfuse.results.run_tables import names_with_loss
 from survfuse.results.schema import (
     CheckRecord,
     CohortRecord,
@@ -182,7 +182,7 @@ class Result:
     @property
     def scored_models(self) -> tuple[str, ...]:
         """Models with metrics, without those that are the model with some inputs missing."""
-        hidden = names_under_loss(self.performance)
+        hidden = names_with_loss(self.performance)
         return tuple(name for name in self.estimates if name not in hidden)
 
     @property

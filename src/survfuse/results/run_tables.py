@@ -88,7 +88,7 @@ def plain_records(table: pd.DataFrame) -> list[dict[str, Any]]:
     return list(records)
 
 
-def names_under_loss(performance: Mapping[str, Any]) -> set[str]:
+def names_with_loss(performance: Mapping[str, Any]) -> set[str]:
     """Names in the metrics that are the model itself with some inputs missing."""
     rows = (performance.get("robustness") or {}).get("rows") or ()
     return {str(row["model"]) for row in rows if row["kind"] != INTACT}
