@@ -449,7 +449,8 @@ def _test_notes(cohort: Cohort, test: Cohort | None) -> list[str]:
     if shared:
         raise LeakageError(
             f"test cohort {test.name!r} shares {len(shared)} patient ids with the training "
-            f"cohort: {listed(shared)}; exclude them there, or give different patients different ids",
+            f"cohort: {listed(shared)}; exclude them there, or give different patients "
+            "different ids",
         )
     if test.endpoint == cohort.endpoint:
         return []

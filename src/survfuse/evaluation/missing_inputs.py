@@ -221,7 +221,7 @@ class LessSource:
         rows: IntArray,
         max_tiles: int | None = None,
     ) -> Mapping[str, IntArray]:
-        """Tiles of the patients at `rows`, lost ones too: they are read before they are left out."""
+        """Tiles of the patients at `rows`, lost ones too: these are read before they are dropped."""
         return self._source.tile_counts(rows, max_tiles)
 
 

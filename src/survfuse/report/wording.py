@@ -90,8 +90,8 @@ def pairs(values: Mapping[Any, Any] | None) -> str:
 def why(note: Any) -> str:
     """Write why a number is missing.
 
-    >>> why("no events"), why("not computable: no events"), why(None)
-    ('not computable: no events', 'not computable: no events', 'not computable: no reason was recorded')
+    >>> why("no events"), why(None)
+    ('not computable: no events', 'not computable: no reason was recorded')
     """
     text = str(note or "").strip().removeprefix("not computable").lstrip(": ")
     return f"not computable: {text or 'no reason was recorded'}"
