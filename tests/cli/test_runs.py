@@ -18,7 +18,7 @@ import pytest
 import survfuse
 from running import FOLDS, SETTINGS, Command, small
 from survfuse._places import held
-from survfuse.evaluation.result import begun_record
+from survfuse.results.folder import begun_record
 from survfuse.training import Hook
 
 HORIZONS = "--set=horizons=[400, 900]"

@@ -282,7 +282,7 @@ def test_patients_elsewhere_go_through_processes_too_and_nothing_need_be_kept(
     assert found.out is None
     for name, table in result.models.items():
         pd.testing.assert_frame_equal(found.models[name], table, check_exact=True)
-    tables = [each.performance["external"]["predictions"] for each in (found, result)]
+    tables = [each.external for each in (found, result)]
     pd.testing.assert_frame_equal(*tables, check_exact=True)
 
 

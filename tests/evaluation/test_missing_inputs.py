@@ -19,8 +19,8 @@ from survfuse.evaluation.missing_inputs import (
     Loss,
     Losses,
     nothing_left,
-    predictions_under_loss,
-    told_again,
+    predictions_with_loss,
+    with_log_risk,
 )
 
 ALL = ("clinical", "expression", "slides")
@@ -53,7 +53,7 @@ def under_loss(
     assert model.fitted is not None
     prediction = model.predict(cohort, ids)
     source = BatchSource(cohort, model.fitted.transforms, ids)
-    return predictions_under_loss(model.fitted, prediction, cohort, source)
+    return predictions_with_loss(model.fitted, prediction, cohort, source)
 
 
 # -- what is lost
@@ -125,7 +125,7 @@ def test_they_are_the_predictions_of_a_cohort_that_came_so(
     ids = cohort.patients[30:]
     found = under_loss(model, cohort, ids)
     assert tuple(found) == Losses.on(cohort, ALL).names
-    for loss in Losses.on(cohort, ALL).each:
+    for loss in Losses.on(cohort, ALL).all:
         came_so = model.predict(loss.of(cohort, ALL, model.config.seed), ids)
         one = found[loss.name]
         np.testing.assert_array_equal(one.log_risk, came_so.log_risk)
@@ -226,4 +226,6 @@ def test_a_risk_that_is_not_finite_is_refused(cohort: Cohort, tmp_path: Path) ->
         InputError,
         match=r"^removed:slides: a risk is not finite; look for values far outside",
     ):
-        told_again(model.fitted, prediction, "removed:slides", np.array([0.0, np.nan]))
+        with_log_risk(
+            model.fitted, prediction, "removed:slides", np.array([0.0, np.nan])
+        )

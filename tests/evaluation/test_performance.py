@@ -15,7 +15,7 @@ from survfuse.evaluation.assessment_settings import Scale
 from survfuse.evaluation.combine import Interval, estimate
 from survfuse.evaluation.folds import Fold
 from survfuse.evaluation.metric_registry import ModelFolds
-from survfuse.report.performance import LISTS, SCHEMA
+from survfuse.results.run_tables import LISTS, SCHEMA
 from survfuse.survival.curves import kaplan_meier
 
 SCALE = Scale((10.0, 30.0), 30.0, draws=20)

@@ -118,7 +118,7 @@ def test_rows_say_what_was_lost_and_who_has_nothing_left(
     models: dict[str, Folds],
     cohort: Cohort,
 ) -> None:
-    losses = Losses(LOSSES.each[:1], ())
+    losses = Losses(LOSSES.all[:1], ())
     estimates = {"mine": assess(models["mine"], SCALE), **scored(models, losses, SCALE)}
     told = robustness(
         models,

@@ -10,7 +10,7 @@ from survfuse.evaluation.assessment_settings import Scale
 from survfuse.evaluation.combine import WAYS
 from survfuse.evaluation.comparisons import Increment, delta_uno_c
 from survfuse.evaluation.scoring import DELTA, judge_models
-from survfuse.report.performance import LISTS, tables
+from survfuse.results.run_tables import LISTS, tables
 
 SCALE = Scale((10.0, 20.0, 30.0), 30.0, draws=20)
 MODELS = {

@@ -402,9 +402,9 @@ def _write_run(root: Path) -> None:
 
 
 def _read_run(folder: Path) -> object:
-    from survfuse.report.artefacts import read_run
+    from survfuse.results import Result
 
-    return read_run(folder)
+    return Result.read(folder)
 
 
 def _write_bundle(root: Path) -> None:

@@ -318,7 +318,7 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the figures out of the page, for tests of its words alone."""
     monkeypatch.setattr(
         "survfuse.report.page.draw_figures",
-        lambda run, tables: dict.fromkeys(UNDRAWN, ""),
+        lambda tables: dict.fromkeys(UNDRAWN, ""),
     )
 
 

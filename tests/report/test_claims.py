@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from survfuse.report.claims import direction, increments_say, says
 from survfuse.report.names import order
+from survfuse.report.verdict import direction, increments_say, says
 
 
 def row(

@@ -9,15 +9,14 @@ import pytest
 
 from report.conftest import Builder
 from survfuse.report import figures
-from survfuse.report.artefacts import read_run
 from survfuse.report.drawing import draw_figures
 from survfuse.report.report_tables import compute_tables
+from survfuse.results import Result
 
 
 @pytest.fixture(scope="module")
 def drawn(run_folder: Path) -> dict[str, str]:
-    run = read_run(run_folder)
-    return draw_figures(run, compute_tables(run))
+    return draw_figures(compute_tables(Result.read(run_folder)))
 
 
 def test_every_figure_is_one_well_formed_element(drawn: dict[str, str]) -> None:
@@ -62,19 +61,19 @@ def test_numbers_at_risk_and_counts_are_the_tables(
     run_folder: Path,
     drawn: dict[str, str],
 ) -> None:
-    tables = compute_tables(read_run(run_folder))
+    tables = compute_tables(Result.read(run_folder))
     told = [text.text for text in ET.fromstring(drawn["risk_groups"]).iter("text")]
-    for amount in tables.at_risk["at_risk"]:
+    for amount in tables["at_risk"]["at_risk"]:
         assert str(amount) in told
     counts = [text.text for text in ET.fromstring(drawn["patterns"]).iter("text")]
-    assert {str(n) for n in tables.patterns["patients"]} <= set(counts)
+    assert {str(n) for n in tables["patterns"]["patients"]} <= set(counts)
 
 
 def test_calibration_points_lie_where_the_table_says(
     run_folder: Path,
     drawn: dict[str, str],
 ) -> None:
-    table = compute_tables(read_run(run_folder)).calibration
+    table = compute_tables(Result.read(run_folder))["calibration"]
     uses = [
         use
         for use in ET.fromstring(drawn["grouped_calibration"]).iter("use")
@@ -137,9 +136,9 @@ def test_many_patterns_are_cut_to_the_most_frequent() -> None:
 
 
 def test_days_are_drawn_in_years(make_run: Builder) -> None:
-    run = read_run(make_run())
+    run = Result.read(make_run())
     tables = compute_tables(run)
-    curves = tables.risk_curves.assign(time=tables.risk_curves["time"] * 30.4375)
-    at_risk = tables.at_risk.assign(time=tables.at_risk["time"] * 30.4375)
-    svg = figures.risk_groups(curves, tables.risk_groups, at_risk, "days")
+    curves = tables["risk_curves"].assign(time=tables["risk_curves"]["time"] * 30.4375)
+    at_risk = tables["at_risk"].assign(time=tables["at_risk"]["time"] * 30.4375)
+    svg = figures.risk_groups(curves, tables["risk_groups"], at_risk, "days")
     assert "Time (years)" in svg

@@ -5,11 +5,11 @@ import math
 
 import pytest
 
-from survfuse.report import formatting, names
+from survfuse.report import formatting, names, wording
 
 
 def test_examples_in_the_documentation_hold() -> None:
-    for module, least in ((formatting, 10), (names, 4)):
+    for module, least in ((formatting, 10), (names, 4), (wording, 0)):
         result = doctest.testmod(module)
         assert result.attempted > least
         assert result.failed == 0

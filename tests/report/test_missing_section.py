@@ -11,20 +11,15 @@ import pytest
 from report.conftest import Builder, edit
 from report.performed import LOSSES, add_performance, estimate, performance
 from report.reading import Page, read
-from survfuse.report.missing_section import (
-    SHOWN,
-    availability,
-    expectation_says,
-    robustness,
-    robustness_says,
-)
-from survfuse.report.performance import tables
+from survfuse.report.facts import availability, robustness
+from survfuse.report.verdict import LOSS_METRICS, expectation_says, robustness_says
+from survfuse.results.run_tables import plain_records, tables
 
 
 def row(kind: str, what: str, delta: Any, ratio: Any = None) -> dict[str, Any]:
-    cells: list[Any] = [None] * len(SHOWN)
-    cells[SHOWN.index("delta_uno_c")] = delta
-    cells[SHOWN.index("observed_expected")] = ratio
+    cells: list[Any] = [None] * len(LOSS_METRICS)
+    cells[LOSS_METRICS.index("delta_uno_c")] = delta
+    cells[LOSS_METRICS.index("observed_expected")] = ratio
     return {"kind": kind, "what": what, "cells": cells}
 
 
@@ -110,19 +105,20 @@ def test_another_sentence_says_where_too_many_or_too_few_events_are_expected() -
 
 def test_losses_are_grouped_with_their_cells_in_order() -> None:
     told = performance("mine", (12.0,))
-    found = robustness(tables(told)["robustness"], told["robustness"])
+    rows = plain_records(tables(told)["robustness"])
+    found = robustness(rows, told["robustness"])
     assert found is not None
-    assert [cell and cell["metric"] for cell in found["intact"]["cells"]] == [
+    intact, *rows = found["rows"]
+    assert intact["kind"] == "intact"
+    assert [cell and cell["metric"] for cell in intact["cells"]] == [
         *("uno_c", None, "isbs", None),
         *("calibration_slope", "observed_expected"),
     ]
-    assert [group["title"] for group in found["groups"]] == [
-        *("A modality removed", "One modality alone", "Clinical values missing"),
-    ]
-    rows = [one for group in found["groups"] for one in group["rows"]]
     assert [f"{one['kind']}:{one['what']}" for one in rows] == list(LOSSES)
-    assert all([cell["metric"] for cell in one["cells"]] == list(SHOWN) for one in rows)
-    assert robustness(tables({})["robustness"], None) is None
+    assert all(
+        [cell["metric"] for cell in one["cells"]] == list(LOSS_METRICS) for one in rows
+    )
+    assert robustness([], None) is None
 
 
 def test_patterns_without_numbers_stay() -> None:
@@ -138,7 +134,7 @@ def test_patterns_without_numbers_stay() -> None:
             {"modalities": ("a", "b"), "patients": 9},
             {"modalities": ["b"], "patients": 3},
         ],
-        scored["availability"],
+        plain_records(scored["availability"]),
     )
     assert first["uno_c"]["value"] == 0.7
     assert first["observed_expected"] is None
@@ -149,6 +145,12 @@ def test_patterns_without_numbers_stay() -> None:
 
 
 def test_the_page_shows_each_pattern_and_each_loss(full: Page) -> None:
+    headings = ["A modality removed", "One modality alone", "Clinical values missing"]
+    places = [
+        full.text.rindex(heading, 0, full.text.index("hillside"))
+        for heading in headings
+    ]
+    assert places == sorted(places)
     assert "clinical + slides + rna 95 63% " in full.text
     assert "0.700 0.641 to 0.759 1.100 1.041 to 1.159" in full.text
     assert "clinical + rna 18 12% 6 – not computable: too few patients" in full.text

@@ -20,8 +20,8 @@ from running import fails_with
 from survfuse._errors import InputError
 from survfuse.report import write_report
 from survfuse.report.formatting import interval, number
-from survfuse.report.page import SECTIONS
 from survfuse.report.report_tables import SCHEMA
+from survfuse.report.wording import SECTIONS
 
 
 def test_every_section_is_there_and_linked(plain: Page) -> None:

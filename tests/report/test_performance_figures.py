@@ -11,10 +11,10 @@ import pytest
 from report.conftest import Builder, edit
 from report.performed import add_performance, performance
 from survfuse.report import figures
-from survfuse.report.artefacts import read_run
-from survfuse.report.drawing import decision_horizon, draw_figures
-from survfuse.report.performance import tables
+from survfuse.report.drawing import draw_figures
 from survfuse.report.report_tables import compute_tables
+from survfuse.results import Result
+from survfuse.results.run_tables import tables
 
 DRAWN = {
     "increments",
@@ -27,8 +27,7 @@ DRAWN = {
 
 
 def drawn_of(out: Path) -> dict[str, str]:
-    run = read_run(out)
-    return draw_figures(run, compute_tables(run))
+    return draw_figures(compute_tables(Result.read(out)))
 
 
 @pytest.fixture(scope="module")
@@ -101,10 +100,8 @@ def test_increment_rows_keep_their_order_and_say_what_is_missing(
 
 
 def test_increment_points_lie_where_the_table_says(full_folder: Path) -> None:
-    table = (
-        compute_tables(read_run(full_folder))
-        .performance["increments"]
-        .dropna(subset=["value"])
+    table = compute_tables(Result.read(full_folder))["increments"].dropna(
+        subset=["value"]
     )
     svg = figures.increments(table.assign(isbs=np.nan))
     marks = [
@@ -190,13 +187,13 @@ def test_nothing_to_draw_is_not_drawn(make_run: Builder) -> None:
 
 
 def test_the_decision_curve_is_that_of_the_middle_horizon(make_run: Builder) -> None:
-    run = read_run(add_performance(make_run()))
-    assert decision_horizon(run, compute_tables(run)) == 36.0
     other = add_performance(make_run("other"), horizons=(48.0, 60.0))
-    run = read_run(other)
-    assert decision_horizon(run, compute_tables(run)) == 48.0
-    run = read_run(make_run("none"))
-    assert decision_horizon(run, compute_tables(run)) is None
+    for out, horizon in (
+        (add_performance(make_run()), 36.0),
+        (other, 48.0),
+        (make_run("none"), None),
+    ):
+        assert compute_tables(Result.read(out)).decision_horizon == horizon
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from report.performed import LOST, add_performance, estimate
 from report.reading import Page, read
 from survfuse._errors import InputError
 from survfuse.report import write_report
-from survfuse.report.performance import NOT_RECORDED
 from survfuse.report.report_tables import SCHEMA
+from survfuse.report.wording import NOT_RECORDED
 
 UNRECORDED = (
     "Models with and without each modality",
@@ -181,7 +181,7 @@ def test_a_broken_file_leaves_no_page(make_run: Builder) -> None:
     (out / "performance.json").write_text('{"decision": 3}')
     with pytest.raises(
         InputError,
-        match=r"performance.json: decision: expected a list of objects, got int",
+        match=r"performance.json: decision: expected a list, got int",
     ):
         write_report(out)
     assert not (out / "report.html").exists()

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from report.conftest import Builder
-from survfuse.report.artefacts import read_run
 from survfuse.report.prognosis import compute, observed_at
+from survfuse.results import Result
 from survfuse.survival.curves import kaplan_meier
 from survfuse.survival.groups import log_rank
 
@@ -21,7 +21,7 @@ def rewrite(out: Path, **columns: object) -> Path:
 
 
 def test_curves_are_kaplan_meier_of_the_groups(run_folder: Path) -> None:
-    run = read_run(run_folder)
+    run = Result.read(run_folder)
     frames = compute(run).frames
     for group, part in run.first_repeat.groupby("risk_group"):
         curve = frames["risk_curves"][frames["risk_curves"]["group"] == group]
@@ -35,7 +35,7 @@ def test_curves_are_kaplan_meier_of_the_groups(run_folder: Path) -> None:
 
 
 def test_groups_at_risk_and_test(run_folder: Path) -> None:
-    run = read_run(run_folder)
+    run = Result.read(run_folder)
     found = compute(run)
     groups, frame = found.frames["risk_groups"], run.first_repeat
     assert groups["patients"].sum() == len(frame)
@@ -49,13 +49,13 @@ def test_groups_at_risk_and_test(run_folder: Path) -> None:
 
 
 def test_only_the_first_repeat_is_drawn(make_run: Builder) -> None:
-    found = compute(read_run(make_run(repeats=3)))
+    found = compute(Result.read(make_run(repeats=3)))
     assert found.frames["risk_groups"]["patients"].sum() == 150
     assert found.frames["calibration"]["patients"].sum() == 150
 
 
 def test_calibration_sets_predicted_against_observed(run_folder: Path) -> None:
-    run = read_run(run_folder)
+    run = Result.read(run_folder)
     table = compute(run).frames["calibration"]
     frame = run.first_repeat.sort_values("survival_36")
     assert table["patients"].tolist() == [30] * 5
@@ -69,24 +69,24 @@ def test_calibration_sets_predicted_against_observed(run_folder: Path) -> None:
 
 
 def test_calibration_without_curves_says_why(make_run: Builder) -> None:
-    found = compute(read_run(make_run(curves=False)))
+    found = compute(Result.read(make_run(curves=False)))
     assert found.frames["calibration"].empty
     assert (
         found.reasons["calibration"]
         == "not computable: the calibration method gives no curve"
     )
-    none = compute(read_run(make_run("none", horizons=())))
+    none = compute(Result.read(make_run("none", horizons=())))
     assert none.reasons["calibration"] == "not computable: the run has no horizon"
 
 
 def test_equal_predictions_stay_in_one_group(make_run: Builder) -> None:
     out = make_run()
     rewrite(out, survival_36=np.where(np.arange(150) < 100, 0.5, 0.25))
-    table = compute(read_run(out)).frames["calibration"]
+    table = compute(Result.read(out)).frames["calibration"]
     assert table["patients"].sum() == 150
     assert table["predicted"].is_unique
     rewrite(out, survival_36=0.5)
-    assert compute(read_run(out)).frames["calibration"]["patients"].tolist() == [150]
+    assert compute(Result.read(out)).frames["calibration"]["patients"].tolist() == [150]
 
 
 def test_patients_without_a_prediction_are_counted(make_run: Builder) -> None:
@@ -95,7 +95,7 @@ def test_patients_without_a_prediction_are_counted(make_run: Builder) -> None:
         out,
         survival_36=np.where(np.arange(150) < 7, np.nan, np.linspace(0.1, 0.9, 150)),
     )
-    found = compute(read_run(out))
+    found = compute(Result.read(out))
     assert found.frames["calibration"]["patients"].sum() == 143
     assert found.reasons["calibration"].startswith("7 of 150 patients")
 
@@ -117,7 +117,7 @@ def test_a_group_without_events_is_flat(make_run: Builder) -> None:
     out = make_run()
     frame = pd.read_csv(out / "predictions.csv")
     rewrite(out, event=np.where(frame["risk_group"] == 0, 0, frame["event"]))
-    found = compute(read_run(out))
+    found = compute(Result.read(out))
     curve = found.frames["risk_curves"].query("group == 0")
     assert (curve["survival"] == 1).all()
     assert found.frames["risk_groups"]["events"][0] == 0
@@ -127,12 +127,12 @@ def test_a_group_without_events_is_flat(make_run: Builder) -> None:
 def test_no_groups_one_group(make_run: Builder) -> None:
     out = make_run()
     rewrite(out, risk_group=np.nan)
-    none = compute(read_run(out))
+    none = compute(Result.read(out))
     assert none.frames["risk_curves"].empty
     assert "no patient" in none.reasons["risk_curves"]
     assert none.log_rank["p_value"] is None
     rewrite(out, risk_group=1)
-    one = compute(read_run(out))
+    one = compute(Result.read(out))
     assert one.log_rank["p_value"] is None
     assert "two groups" in one.log_rank["note"]
 
@@ -141,17 +141,17 @@ def test_share_of_the_most_common_time(make_run: Builder) -> None:
     out = make_run()
     times = np.where(np.arange(150) < 90, 84.0, np.arange(150) / 2)
     rewrite(out, predicted_time=np.where(np.arange(150) < 10, np.nan, times))
-    row = compute(read_run(out)).frames["times"].iloc[0]
+    row = compute(Result.read(out)).frames["times"].iloc[0]
     assert (row["with_time"], row["not_reached"]) == (140, 10)
     assert row["most_common"] == 84.0
     assert row["share"] == pytest.approx(80 / 150)
-    bins = compute(read_run(out)).frames["time_bins"]
+    bins = compute(Result.read(out)).frames["time_bins"]
     assert bins["patients"].sum() == 140
 
 
 def test_no_predicted_times(make_run: Builder) -> None:
     out = make_run()
     rewrite(out, predicted_time=np.nan)
-    found = compute(read_run(out))
+    found = compute(Result.read(out))
     assert found.frames["time_bins"].empty
     assert "no predicted median" in found.reasons["time_bins"]

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from report.conftest import Builder, edit
-from survfuse.report.artefacts import read_run
 from survfuse.report.report_tables import SCHEMA, clinical_only, compute_tables
+from survfuse.results import Result
 
 
 @pytest.mark.parametrize(
@@ -24,44 +24,46 @@ from survfuse.report.report_tables import SCHEMA, clinical_only, compute_tables
     ids=["whole", "alone", "no-horizon", "no-curve", "small", "repeats"],
 )
 def test_every_table_has_its_schema(make_run: Builder, options: dict[str, Any]) -> None:
-    frames = compute_tables(read_run(make_run(**options))).frames()
+    frames = compute_tables(Result.read(make_run(**options))).frames
     assert frames.keys() == SCHEMA.keys()
     for name, frame in frames.items():
         assert tuple(frame.columns) == SCHEMA[name], name
 
 
 def test_model_numbers_are_those_of_the_file(run_folder: Path) -> None:
-    tables = compute_tables(read_run(run_folder))
+    tables = compute_tables(Result.read(run_folder))
     metrics = json.loads((run_folder / "metrics.json").read_text())
-    assert len(tables.models) == sum(len(estimates) for estimates in metrics.values())
-    for row in tables.models.to_dict("records"):
+    assert len(tables["models"]) == sum(
+        len(estimates) for estimates in metrics.values()
+    )
+    for row in tables["models"].to_dict("records"):
         told = metrics[row["model"]][row["metric"]]
         assert {key: row[key] for key in told} == told
 
 
 def test_cohort_numbers_are_those_of_the_file(run_folder: Path) -> None:
-    tables = compute_tables(read_run(run_folder))
+    tables = compute_tables(Result.read(run_folder))
     cohort = json.loads((run_folder / "cohort.json").read_text())
-    assert tables.flow["patients"].tolist() == [
+    assert tables["flow"]["patients"].tolist() == [
         step["patients"] for step in cohort["flow"]
     ]
-    assert tables.flow["left_out"].tolist()[1:] == [8, 4]
-    assert tables.modalities["name"].tolist() == ["clinical", "slides", "rna"]
-    assert tables.modalities["share"].tolist() == [1.0, 132 / 150, 113 / 150]
-    assert tables.patterns["patients"].sum() == cohort["patients"]
-    assert tables.problems["patient"].tolist() == ["PAT-0101"]
+    assert tables["flow"]["left_out"].tolist()[1:] == [8, 4]
+    assert tables["modalities"]["name"].tolist() == ["clinical", "slides", "rna"]
+    assert tables["modalities"]["share"].tolist() == [1.0, 132 / 150, 113 / 150]
+    assert tables["patterns"]["patients"].sum() == cohort["patients"]
+    assert tables["problems"]["patient"].tolist() == ["PAT-0101"]
 
 
 def test_main_model_and_baseline_come_first(make_run: Builder) -> None:
     tables = compute_tables(
-        read_run(make_run(comparators={"a": 1.0, "ridge:clinical": 2.0})),
+        Result.read(make_run(comparators={"a": 1.0, "ridge:clinical": 2.0})),
     )
-    assert list(dict.fromkeys(tables.models["model"])) == [
+    assert list(dict.fromkeys(tables["models"]["model"])) == [
         "default:concat",
         "ridge:clinical",
         "a",
     ]
-    assert tables.models.drop_duplicates("model")["role"].tolist() == [
+    assert tables["models"].drop_duplicates("model")["role"].tolist() == [
         "model",
         "clinical only",
         "comparator",
@@ -69,8 +71,8 @@ def test_main_model_and_baseline_come_first(make_run: Builder) -> None:
 
 
 def test_folds_count_every_prediction(make_run: Builder) -> None:
-    run = read_run(make_run(repeats=2))
-    folds = compute_tables(run).folds
+    run = Result.read(make_run(repeats=2))
+    folds = compute_tables(run)["folds"]
     assert len(folds) == 10
     assert folds["patients"].sum() == len(run.predictions)
     assert folds["events"].sum() == run.predictions["event"].sum()
@@ -79,9 +81,9 @@ def test_folds_count_every_prediction(make_run: Builder) -> None:
 def test_the_run_names_its_baseline(make_run: Builder) -> None:
     out = make_run(comparators={"x": 1.0})
     edit(out / "run.json", lambda run: run.update(clinical="x"))
-    assert clinical_only(read_run(out)) == "x"
+    assert clinical_only(Result.read(out)) == "x"
     edit(out / "run.json", lambda run: run.update(clinical=None))
-    assert clinical_only(read_run(out)) is None
+    assert clinical_only(Result.read(out)) is None
 
 
 @pytest.mark.parametrize(
@@ -100,4 +102,4 @@ def test_a_baseline_is_found_by_its_name(
 ) -> None:
     out = make_run(comparators=dict.fromkeys(names, 1.0))
     edit(out / "run.json", lambda run: run.pop("clinical"))
-    assert clinical_only(read_run(out)) == expected
+    assert clinical_only(Result.read(out)) == expected

@@ -7,9 +7,9 @@ import pytest
 
 from report.conftest import Builder, edit
 from report.performed import add_performance
-from survfuse.report.artefacts import read_run
+from survfuse.report.facts import tripod_items
 from survfuse.report.report_tables import compute_tables
-from survfuse.report.tripod import items
+from survfuse.results import Result
 
 WANTED = [
     "7",
@@ -27,13 +27,12 @@ WANTED += ["21", "22", "23a", "23b", "24"]
 
 
 def answers(out: Path) -> dict[str, str]:
-    run = read_run(out)
-    return {row["item"]: row["says"] for row in items(run, compute_tables(run))}
+    tables = compute_tables(Result.read(out))
+    return {row["item"]: row["says"] for row in tripod_items(tables)}
 
 
 def test_the_items_are_there_and_all_have_words(full_folder: Path) -> None:
-    run = read_run(full_folder)
-    rows = items(run, compute_tables(run))
+    rows = tripod_items(compute_tables(Result.read(full_folder)))
     assert [row["item"] for row in rows] == WANTED
     assert all(row["says"] and row["asks"] and row["topic"] for row in rows)
 

@@ -6,20 +6,18 @@ from typing import Any
 import pytest
 
 from report.conftest import Builder, edit
-from survfuse.report.artefacts import read_run
 from survfuse.report.names import DELTA
 from survfuse.report.report_tables import compute_tables
-from survfuse.report.verdict import Check, chance, judge, tally, verdict
+from survfuse.report.verdict import chance, judge, tally, verdict
+from survfuse.results import Result
 
 
 def sentence(out: Path) -> str:
-    run = read_run(out)
-    return verdict(run, compute_tables(run))
+    return verdict(compute_tables(Result.read(out)))
 
 
-def checks(out: Path) -> dict[str, Check]:
-    run = read_run(out)
-    return {check.id: check for check in judge(run, compute_tables(run))}
+def checks(out: Path) -> dict[str, dict[str, str]]:
+    return {check["id"]: check for check in judge(compute_tables(Result.read(out)))}
 
 
 def set_metric(
@@ -89,11 +87,9 @@ def test_what_cannot_be_compared_is_said(make_run: Builder) -> None:
 def test_chance_is_named_when_the_interval_includes_it(make_run: Builder) -> None:
     out = make_run()
     set_metric(out, "uno_c", low=0.55, high=0.7)
-    run = read_run(out)
-    assert chance(run, compute_tables(run)) == ""
+    assert chance(compute_tables(Result.read(out))) == ""
     set_metric(out, "uno_c", low=0.45, high=0.7)
-    run = read_run(out)
-    assert "includes 0.5" in chance(run, compute_tables(run))
+    assert "includes 0.5" in chance(compute_tables(Result.read(out)))
 
 
 def test_checks_of_the_run_come_first_as_they_are(run_folder: Path) -> None:
@@ -108,34 +104,34 @@ def test_checks_of_the_run_come_first_as_they_are(run_folder: Path) -> None:
         "R3",
         "R4",
     ]
-    assert found["SRV004"].status == "warning"
-    assert (found["SRV004"].severity, found["SRV004"].page) == (
+    assert found["SRV004"]["status"] == "warning"
+    assert (found["SRV004"]["severity"], found["SRV004"]["page"]) == (
         "warning",
         "docs/checks/SRV004.md",
     )
-    assert [found[f"R{number}"].severity for number in range(1, 5)] == [
+    assert [found[f"R{number}"]["severity"] for number in range(1, 5)] == [
         "error",
         *["warning"] * 3,
     ]
-    assert (found["SRV001"].severity, found["SRV001"].page) == ("", "")
-    assert all(found[f"R{i}"].status == "ok" for i in range(1, 5))
+    assert (found["SRV001"]["severity"], found["SRV001"]["page"]) == ("", "")
+    assert all(found[f"R{i}"]["status"] == "ok" for i in range(1, 5))
 
 
 def test_changed_predictions_fail(make_run: Builder) -> None:
     out = make_run()
     with (out / "predictions.csv").open("a") as file:
         file.write("\n")
-    assert checks(out)["R1"].status == "failed"
+    assert checks(out)["R1"]["status"] == "failed"
     edit(out / "run.json", lambda run: run.pop("hashes"))
-    assert checks(out)["R1"].status == "not applicable"
+    assert checks(out)["R1"]["status"] == "not applicable"
 
 
 def test_missing_patients_warn(make_run: Builder) -> None:
     out = make_run()
     edit(out / "cohort.json", lambda cohort: cohort.update(patients=151))
     check = checks(out)["R2"]
-    assert check.status == "warning"
-    assert check.evidence == "151 patients in the cohort, 150 predicted in 1 repeat"
+    assert check["status"] == "warning"
+    assert check["evidence"] == "151 patients in the cohort, 150 predicted in 1 repeat"
 
 
 def test_comparators_on_other_folds_warn(make_run: Builder) -> None:
@@ -143,16 +139,16 @@ def test_comparators_on_other_folds_warn(make_run: Builder) -> None:
     lines = (out / "comparators.csv").read_text().splitlines()
     (out / "comparators.csv").write_text("\n".join(lines[:-1]))
     check = checks(out)["R3"]
-    assert check.status == "warning"
-    assert "ridge:rna" in check.evidence
-    assert "ridge:clinical" not in check.evidence
+    assert check["status"] == "warning"
+    assert "ridge:rna" in check["evidence"]
+    assert "ridge:clinical" not in check["evidence"]
     (out / "comparators.csv").unlink()
-    assert checks(out)["R3"].status == "not applicable"
+    assert checks(out)["R3"]["status"] == "not applicable"
 
 
 def test_tally_names_the_worst_first() -> None:
     made = [
-        Check(str(i), "", status, "")
+        {"id": str(i), "status": status}
         for i, status in enumerate(["ok", "warning", "failed", "ok", "warning"])
     ]
     assert tally(made) == "1 failed, 2 warnings, 2 ok"

@@ -75,8 +75,8 @@ def evaluate(
     from survfuse._storage import write_json
     from survfuse.evaluation.combine import WAYS, Interval
     from survfuse.evaluation.predictions import evaluate as compute
-    from survfuse.evaluation.result import try_metrics, try_run_folder
     from survfuse.report import try_page
+    from survfuse.results.folder import try_metrics, try_run_folder
 
     if interval not in WAYS:
         raise ConfigError(f"--interval {interval}: expected one of {', '.join(WAYS)}")

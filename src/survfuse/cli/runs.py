@@ -75,9 +75,9 @@ def crossval(
     from survfuse.cli.result_tables import print_result
     from survfuse.cohort import load_cohort
     from survfuse.evaluation.crossval import run
-    from survfuse.evaluation.result import try_run_folder
     from survfuse.executors import make_executor
     from survfuse.report import try_page
+    from survfuse.results.folder import try_run_folder
 
     refuse_held(try_run_folder(out))
     try_page(out)
@@ -263,7 +263,7 @@ def predict(
     from survfuse.cohort import load_cohort
     from survfuse.estimator import SurvivalFusion
     from survfuse.evaluation.default_horizons import default_horizons
-    from survfuse.evaluation.result import write_table
+    from survfuse.results.csv_files import write_table
 
     notes_file = _check_place_of_predictions(out)
     model = SurvivalFusion.load(bundle)

@@ -9,15 +9,15 @@ if TYPE_CHECKING:
     from survfuse.evaluation.cells import Watcher
     from survfuse.evaluation.crossval import cross_validate
     from survfuse.evaluation.predictions import evaluate
-    from survfuse.evaluation.result import Result
+    from survfuse.results import Result
 
 __all__ = ["Result", "Watcher", "cross_validate", "evaluate"]
 
 _HOMES = {
-    "Result": "result",
-    "Watcher": "cells",
-    "cross_validate": "crossval",
-    "evaluate": "predictions",
+    "Result": "survfuse.results",
+    "Watcher": "survfuse.evaluation.cells",
+    "cross_validate": "survfuse.evaluation.crossval",
+    "evaluate": "survfuse.evaluation.predictions",
 }
 
 
@@ -25,4 +25,4 @@ def __getattr__(name: str) -> Any:
     """Import a public name when it is asked for: judging a file needs no torch."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(import_module(_HOMES[name]), name)

@@ -5,11 +5,11 @@ Where another cohort is given, every model is also fitted on all patients and te
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -34,7 +34,6 @@ from survfuse.evaluation.checks import Evidence, refuse_later_knowledge, run_che
 from survfuse.evaluation.combine import Interval
 from survfuse.evaluation.default_horizons import resolve_horizons
 from survfuse.evaluation.description import describe, patterns
-from survfuse.evaluation.folds import Folds
 from survfuse.evaluation.learners import (
     Learner,
     NetworkLearner,
@@ -45,14 +44,17 @@ from survfuse.evaluation.missing_inputs import Losses
 from survfuse.evaluation.model_sizes import sizes
 from survfuse.evaluation.performance import by_pattern
 from survfuse.evaluation.protocol import controls, subgroups, wanted_increments
-from survfuse.evaluation.result import Result, begun_record, try_run_folder
 from survfuse.evaluation.robustness import robustness, scored
 from survfuse.evaluation.scoring import Estimates, judge_models
 from survfuse.evaluation.versions import versions
 from survfuse.executors import Executor, InlineExecutor, Threads
+from survfuse.results import Result
+from survfuse.results.folder import begun_record, try_run_folder
+from survfuse.results.schema import External, Robustness, RunRecord
 from survfuse.survival.estimate import Estimate
 from survfuse.tuning.search import describe_searches
 
+T = TypeVar("T")
 ON_ALL_REPEATS = {"model", "baseline", "increment"}
 
 
@@ -124,22 +126,22 @@ def cross_validate(
     CrashError
         When a worker died twice on the same fit; finished fits are kept.
     """
-    splits = {
-        "folds": folds,
-        "repeats": repeats,
-        "seed": seed,
-        "given_folds": given_folds,
-        **crossval,
-    }
-    told = {"horizons": None if horizons is None else tuple(horizons), "tau": tau}
     fields = {
         "model": model.config,
-        "crossval": {**splits, "networks": networks, "controls": controls},
-        **told,
+        "crossval": {
+            "folds": folds,
+            "repeats": repeats,
+            "seed": seed,
+            "given_folds": given_folds,
+            **crossval,
+            "networks": networks,
+            "controls": controls,
+        },
+        "horizons": None if horizons is None else tuple(horizons),
+        "tau": tau,
     }
-    config = build(RunConfig, fields, where="cross_validate")
     return run(
-        config,
+        build(RunConfig, fields, where="cross_validate"),
         cohort,
         test=test,
         out=out,
@@ -164,14 +166,14 @@ def run(
     started = datetime.now(UTC)
     place = None if out is None else try_run_folder(out)
     name = name or f"{config.model.preset}:{config.model.fusion}"
-    setup = _Setup.of(config, cohort, test, name)
+    plan = _plan(config, cohort, test, name)
     for data in (cohort,) if test is None else (cohort, test):
         refuse_leaks(data, config.model.allow_followup)
     refuse_later_knowledge(cohort, config.model)
-    executor, watcher = executor or InlineExecutor(), watcher or Watcher()
-    begun = {
+    executor = executor or InlineExecutor()
+    record: RunRecord = {
         "model": name,
-        "clinical": setup.clinical,
+        "clinical": plan.clinical,
         "started": started.isoformat(timespec="seconds"),
         "versions": versions(),
         "seeds": {"splits": config.crossval.seed, "model": config.model.seed},
@@ -179,94 +181,104 @@ def run(
         "executor": executor.name,
         "threads": asdict(Threads.of(executor.threads)),
     }
-    cells = Cells(place, cohort, setup.scale.horizons, executor=executor)
+    cells = Cells(place, cohort, plan.scale.horizons, executor=executor)
     if place is None:
-        return _computed(setup, cells, test, watcher, begun, started)
-    with held(place), begun_record(place, begun):
-        result = _computed(setup, cells, test, watcher, begun, started)
+        return _compute(plan, cells, test, watcher or Watcher(), record, started)
+    with held(place), begun_record(place, record):
+        result = _compute(plan, cells, test, watcher or Watcher(), record, started)
         result.write(place)
     return result
 
 
-def _computed(
-    setup: _Setup,
+def _compute(
+    plan: _Plan,
     cells: Cells,
     test: Cohort | None,
     watcher: Watcher,
-    begun: Mapping[str, Any],
+    record: RunRecord,
     started: datetime,
 ) -> Result:
-    """Fit everything on every split, and judge it."""
-    cohort, config, name = cells.cohort, setup.config, setup.learners[0].name
-    grid = cells.all(setup.plan, watcher)
-    shown = [each.name for each in setup.learners if each.role in ON_ALL_REPEATS]
-    shown += [model for model in grid.folds if model.startswith("permuted:")]
-    judged = judge_models(
-        {model: grid.folds[model] for model in shown},
+    """Fit every model on every split, score it, and check the run."""
+    cohort, name, scale = cells.cohort, record["model"], plan.scale
+    grid = cells.all(plan.fits, watcher)
+    permuted = [model for model in grid.folds if model.startswith("permuted:")]
+    names = [learner.name for learner in plan.main_learners] + permuted
+    scores = judge_models(
+        _select(grid.folds, names),
         name,
-        setup.clinical,
-        setup.scale,
-        wanted=wanted_increments(setup.learners, name, cohort),
+        plan.clinical,
+        scale,
+        wanted=wanted_increments(plan.learners, name, cohort),
         groups=subgroups(cohort),
     )
-    under_loss, told_of_loss = setup.under_loss(grid.folds, judged.estimates, cohort)
-    told = controls(grid.folds, name, setup.scale, setup.learners)
-    outside, external_notes = _external(setup, cells, test, watcher)
-    evidence = Evidence(
-        cohort=cohort,
-        name=name,
-        models={model: grid.tables[model] for model in shown},
-        metrics=judged.estimates,
-        clinical=setup.clinical,
-        summaries=grid.summaries,
-        splits=setup.splits,
-        selection=config.model.chosen_by,
-        external=test,
-        permuted=_estimates(told["permuted_outcome"]),
-        config=config.model,
-    )
+    losses, sweep = _robustness(plan, grid, scores.estimates, cohort)
+    control_records = controls(grid.folds, name, scale, plan.learners)
+    external, predictions, notes = _external(plan, cells, test, watcher)
     finished = datetime.now(UTC)
-    record = {
-        **begun,
+    record |= {
         "finished": finished.isoformat(timespec="seconds"),
         "seconds": round((finished - started).total_seconds(), 1),
         "hashes": {"cohort": cells.fingerprint},
-        "notes": [*setup.notes, *grid.notes, *external_notes],
-        **(
-            {"search": describe_searches(logs)}
-            if (logs := _searches(grid.summaries[name]))
-            else {}
-        ),
+        "notes": [*plan.notes, *grid.notes, *notes],
     }
+    searches = [fit["search"] for fit in grid.summaries[name] if "search" in fit]
+    if searches:
+        record["search"] = describe_searches(searches)
+    performance: Any = {
+        **scores.performance,
+        "availability": by_pattern(name, grid.folds[name], patterns(cohort), scale),
+        "robustness": sweep,
+        **control_records,
+        "external": external,
+        "sizes": sizes(grid.summaries, names),
+    }
+    shuffled = control_records["permuted_outcome"] or {}
+    evidence = Evidence(
+        cohort=cohort,
+        name=name,
+        models=_select(grid.tables, names),
+        metrics=scores.estimates,
+        clinical=plan.clinical,
+        summaries=grid.summaries,
+        splits=plan.splits,
+        selection=plan.config.model.chosen_by,
+        external=test,
+        permuted={key: Estimate(**value) for key, value in shuffled.items()} or None,
+        config=plan.config.model,
+    )
+    checks: Any = run_checks(evidence)
     return Result(
         name=name,
-        models={model: grid.tables[model] for model in [*shown, *under_loss]},
-        folds={model: grid.folds[model] for model in [*shown, *under_loss]},
-        estimates={**judged.estimates, **under_loss},
-        checks=run_checks(evidence),
-        cohort=describe(cohort, setup.scale.horizons, setup.scale.tau),
-        config=setup.config,
+        models=_select(grid.tables, [*names, *losses]),
+        folds=_select(grid.folds, [*names, *losses]),
+        estimates={**scores.estimates, **losses},
+        checks=checks,
+        cohort=describe(cohort, scale.horizons, scale.tau),
+        config=plan.config,
         record=record,
-        performance={
-            **judged.performance,
-            "availability": by_pattern(
-                name,
-                grid.folds[name],
-                patterns(cohort),
-                setup.scale,
-            ),
-            "robustness": told_of_loss,
-            **told,
-            "external": outside,
-            "sizes": sizes(grid.summaries, shown),
-        },
+        performance=performance,
+        external=predictions,
         out=cells.out,
     )
 
 
+def _select(values: Mapping[str, T], names: Iterable[str]) -> dict[str, T]:
+    return {name: values[name] for name in names}
+
+
 @dataclass(frozen=True)
-class _Setup:
-    """What is run on which splits, fixed before anything is fitted."""
+class _Plan:
+    """What is fitted on which splits, fixed before anything is fitted.
+
+    Attributes
+    ----------
+    learners : list of Learner
+        The model itself first.
+    clinical : str or None
+        The clinical-only baseline.
+    used : tuple of str
+        Modalities that the model reads, as its transforms order them.
+    """
 
     config: RunConfig
     scale: Scale
@@ -275,115 +287,107 @@ class _Setup:
     clinical: str | None
     notes: list[str]
     used: tuple[str, ...]
-    """Modalities that the model reads, as its transforms order them."""
-
-    @classmethod
-    def of(
-        cls,
-        config: RunConfig,
-        cohort: Cohort,
-        test: Cohort | None,
-        name: str,
-    ) -> _Setup:
-        if cohort.outcome is None:
-            raise CohortError(
-                f"cohort {cohort.name!r} has no outcome; cross-validation needs one",
-            )
-        clinicals = [
-            name for name, data in cohort.modalities.items() if data.kind == "clinical"
-        ]
-        check_followup(
-            cohort,
-            config.model,
-            {*modalities_used(cohort, config.model), *clinicals},
-        )
-        horizons, notes = resolve_horizons(config.horizons, cohort)
-        if test is not None:
-            _refuse_shared(cohort, test)
-            if test.endpoint != cohort.endpoint:
-                notes.append(
-                    f"trained on {cohort.endpoint!r}, tested on {test.endpoint!r} of {test.name}",
-                )
-        config = config.model_copy(
-            update={"horizons": horizons, "tau": config.tau or horizons[-1]},
-        )
-        splits, told = splits_of(cohort, config.crossval)
-        how = config.crossval
-        beside = comparators(
-            cohort,
-            config.model,
-            networks=how.networks,
-            seed=config.model.seed,
-            controls=how.controls,
-            seeds=how.seeds - 1 if how.controls else 0,
-        )
-        if stem(name) in {stem(other.name) for other in beside}:
-            raise ConfigError(
-                f"the model cannot be called {name!r}: a baseline is; choose another name",
-            )
-        if config.model.conformal is not None:
-            notes.append(
-                "model.calibration.conformal: cross-validation does not judge lower bounds; train makes them",
-            )
-        interval = Interval(how.interval, 5 * how.bootstrap or 1000, how.seed)
-        scale = Scale(
-            horizons,
-            float(config.tau or horizons[-1]),
-            interval,
-            how.bootstrap,
-        )
-        clinical = next(iter(clinicals), None)
-        line = f"ridge:{clinical}"
-        return cls(
-            config,
-            scale,
-            splits,
-            [
-                NetworkLearner(name, config.model, permute=True, lose=how.robustness),
-                *beside,
-            ],
-            line if any(each.name == line for each in beside) else None,
-            [*notes, *told],
-            tuple(
-                m
-                for m in cohort.modalities
-                if config.model.modalities is None or m in config.model.modalities
-            ),
-        )
-
-    def under_loss(
-        self,
-        folds: Mapping[str, Folds],
-        estimates: Mapping[str, Mapping[str, Estimate]],
-        tested: Cohort,
-    ) -> tuple[Estimates, dict[str, Any] | None]:
-        """Scores of the model under each loss, and the table of them; nothing where none was asked for."""
-        if not self.config.crossval.robustness:
-            return {}, None
-        losses = Losses.on(tested, self.used)
-        found, name = scored(folds, losses, self.scale), self.learners[0].name
-        both, seed = {**estimates, **found}, self.config.model.seed
-        return found, robustness(
-            folds,
-            name,
-            both,
-            losses,
-            tested,
-            self.used,
-            self.scale,
-            seed,
-        )
 
     @property
-    def plan(self) -> list[tuple[Learner, Sequence[Split]]]:
-        """Controls and seeds on the first repeat, everything else on all."""
+    def main_learners(self) -> list[Learner]:
+        """Learners on all repeats: neither controls nor other seeds."""
+        return [learner for learner in self.learners if learner.role in ON_ALL_REPEATS]
+
+    @property
+    def fits(self) -> list[tuple[Learner, Sequence[Split]]]:
+        """Every learner with its splits: controls and seeds on the first repeat alone."""
         first = [
             split for split in self.splits if split.repeat == self.splits[0].repeat
         ]
-        return [
-            (each, self.splits if each.role in ON_ALL_REPEATS else first)
-            for each in self.learners
-        ]
+        main = self.main_learners
+        return [(one, self.splits if one in main else first) for one in self.learners]
+
+
+def _plan(config: RunConfig, cohort: Cohort, test: Cohort | None, name: str) -> _Plan:
+    if cohort.outcome is None:
+        raise CohortError(
+            f"cohort {cohort.name!r} has no outcome; cross-validation needs one",
+        )
+    clinical = [
+        one for one, data in cohort.modalities.items() if data.kind == "clinical"
+    ]
+    check_followup(
+        cohort, config.model, {*modalities_used(cohort, config.model), *clinical}
+    )
+    horizons, notes = resolve_horizons(config.horizons, cohort)
+    notes += _test_notes(cohort, test)
+    config = config.model_copy(
+        update={"horizons": horizons, "tau": config.tau or horizons[-1]}
+    )
+    settings, model = config.crossval, config.model
+    splits, split_notes = splits_of(cohort, settings)
+    learners = _learners(config, cohort, name)
+    if model.conformal is not None:
+        notes.append(
+            "model.calibration.conformal: cross-validation does not judge lower bounds; "
+            "train makes them",
+        )
+    interval = Interval(
+        settings.interval, 5 * settings.bootstrap or 1000, settings.seed
+    )
+    ridges = {f"ridge:{one}" for one in clinical[:1]}.intersection(
+        one.name for one in learners
+    )
+    modalities = cohort.modalities if model.modalities is None else model.modalities
+    return _Plan(
+        config=config,
+        scale=Scale(
+            horizons, float(config.tau or horizons[-1]), interval, settings.bootstrap
+        ),
+        splits=splits,
+        learners=learners,
+        clinical=next(iter(ridges), None),
+        notes=[*notes, *split_notes],
+        used=tuple(filter(modalities.__contains__, cohort.modalities)),
+    )
+
+
+def _learners(config: RunConfig, cohort: Cohort, name: str) -> list[Learner]:
+    """The model and its baselines."""
+    settings, model = config.crossval, config.model
+    baselines = comparators(
+        cohort,
+        model,
+        networks=settings.networks,
+        seed=model.seed,
+        controls=settings.controls,
+        seeds=settings.seeds - 1 if settings.controls else 0,
+    )
+    if stem(name) in {stem(other.name) for other in baselines}:
+        raise ConfigError(
+            f"the model cannot be called {name!r}: a baseline is; choose another name",
+        )
+    own = NetworkLearner(name, model, permute=True, lose=settings.robustness)
+    return [own, *baselines]
+
+
+def _robustness(
+    plan: _Plan,
+    grid: Grid,
+    estimates: Estimates,
+    tested: Cohort,
+) -> tuple[Estimates, Robustness | None]:
+    """Metrics of the model under each loss and their table; nothing where it is switched off."""
+    if not plan.config.crossval.robustness:
+        return {}, None
+    losses = Losses.on(tested, plan.used)
+    scores = scored(grid.folds, losses, plan.scale)
+    table = robustness(
+        grid.folds,
+        plan.learners[0].name,
+        {**estimates, **scores},
+        losses,
+        tested,
+        plan.used,
+        plan.scale,
+        plan.config.model.seed,
+    )
+    return scores, table
 
 
 def splits_of(
@@ -414,96 +418,88 @@ def splits_of(
     tables = [given_folds(cohort)] if use_given else []
     given, drawn = len(tables), crossval.repeats - len(tables)
     if drawn > 0:
-        made = make_folds(
+        folds = make_folds(
             cohort,
             folds=crossval.folds,
             repeats=drawn,
             seed=crossval.seed,
             groups=sites,
         )
-        tables.append(made.assign(repeat=made["repeat"] + given))
+        tables.append(folds.assign(repeat=folds["repeat"] + given))
     table = pd.concat(tables, ignore_index=True)
     return splits_from_folds(
         table.sort_values(["repeat", "fold", "patient_id"], ignore_index=True),
     ), []
 
 
-def _searches(summaries: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    return [fit["search"] for fit in summaries if "search" in fit]
-
-
-def _refuse_shared(cohort: Cohort, test: Cohort) -> None:
-    """Refuse a test cohort that cannot tell anything new, or whose times mean something else."""
+def _test_notes(cohort: Cohort, test: Cohort | None) -> list[str]:
+    """Refuse a test cohort that shares patients or counts time otherwise; note another endpoint."""
+    if test is None:
+        return []
     if test.outcome is None:
         raise CohortError(
             f"test cohort {test.name!r} has no outcome; nothing can be scored there",
         )
     if test.unit != cohort.unit:
         raise CohortError(
-            f"test cohort {test.name!r} counts time in {test.unit}, the training cohort in {cohort.unit}; "
-            "declare one unit for both",
+            f"test cohort {test.name!r} counts time in {test.unit}, the training cohort in "
+            f"{cohort.unit}; declare one unit for both",
         )
     shared = sorted(set(cohort.patients) & set(test.patients))
     if shared:
         raise LeakageError(
-            f"test cohort {test.name!r} shares {len(shared)} patient ids with the training cohort: "
-            f"{listed(shared)}; exclude them there, or give different patients different ids",
+            f"test cohort {test.name!r} shares {len(shared)} patient ids with the training "
+            f"cohort: {listed(shared)}; exclude them there, or give different patients "
+            "different ids",
         )
+    if test.endpoint == cohort.endpoint:
+        return []
+    return [
+        f"trained on {cohort.endpoint!r}, tested on {test.endpoint!r} of {test.name}"
+    ]
 
 
 def _external(
-    setup: _Setup,
+    plan: _Plan,
     inside: Cells,
     test: Cohort | None,
     watcher: Watcher,
-) -> tuple[dict[str, Any] | None, list[str]]:
-    """Fit everything on all patients, test it on the other cohort."""
+) -> tuple[External | None, pd.DataFrame | None, list[str]]:
+    """Fit every model on all patients and score it on the other cohort.
+
+    Returns
+    -------
+    record, predictions, notes
+    """
     if test is None:
-        return None, []
+        return None, None, []
     assert test.outcome is not None
     known = test.outcome.index[test.outcome["time"].notna()]
-    split = (
-        Split(
-            0,
-            0,
-            tuple(inside.cohort.patients),
-            tuple(sorted(str(p) for p in known)),
-        ),
-    )
-    learners = [each for each in setup.learners if each.role in ON_ALL_REPEATS]
+    split = Split(0, 0, tuple(inside.cohort.patients), tuple(sorted(map(str, known))))
+    learners = plan.main_learners
     cells = Cells(inside.out, inside.cohort, inside.horizons, test, inside.executor)
-    grid: Grid = cells.all([(each, split) for each in learners], watcher)
-    name, lost = learners[0].name, set(Losses.on(test, setup.used).names)
-    models = {model: folds for model, folds in grid.folds.items() if model not in lost}
-    judged = judge_models(
-        models,
+    grid: Grid = cells.all([(learner, (split,)) for learner in learners], watcher)
+    name, lost = learners[0].name, set(Losses.on(test, plan.used).names)
+    scores = judge_models(
+        {model: folds for model, folds in grid.folds.items() if model not in lost},
         name,
-        setup.clinical,
-        setup.scale,
+        plan.clinical,
+        plan.scale,
         groups=subgroups(test),
     )
-    under_loss, told_of_loss = setup.under_loss(grid.folds, judged.estimates, test)
-    tables = [table.assign(model=model) for model, table in grid.tables.items()]
-    metrics = {
-        model: {metric: asdict(estimate) for metric, estimate in found.items()}
-        for model, found in {**judged.estimates, **under_loss}.items()
-    }
-    return {
-        "cohort": describe(test, setup.scale.horizons, setup.scale.tau),
+    losses, sweep = _robustness(plan, grid, scores.estimates, test)
+    metrics: Any = {}
+    for model, estimates in {**scores.estimates, **losses}.items():
+        metrics[model] = dict(
+            zip(estimates, map(asdict, estimates.values()), strict=True)
+        )
+    record: Any = {
+        "cohort": describe(test, plan.scale.horizons, plan.scale.tau),
         "metrics": metrics,
-        "predictions": pd.concat(tables, ignore_index=True),
-        "availability": by_pattern(name, grid.folds[name], patterns(test), setup.scale),
-        "robustness": told_of_loss,
-        **{
-            key: judged.performance[key]
-            for key in ("calibration", "time_curves", "subgroups", "comparisons")
-        },
-    }, grid.notes
-
-
-def _estimates(told: Mapping[str, Any] | None) -> dict[str, Estimate] | None:
-    return (
-        None
-        if told is None
-        else {key: Estimate(**value) for key, value in told.items()}
-    )
+        "availability": by_pattern(name, grid.folds[name], patterns(test), plan.scale),
+        "robustness": sweep,
+    }
+    for key in ("calibration", "time_curves", "subgroups", "comparisons"):
+        record[key] = scores.performance[key]
+    tables = [table.assign(model=model) for model, table in grid.tables.items()]
+    return record, pd.concat(tables, ignore_index=True), grid.notes

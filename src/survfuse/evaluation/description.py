@@ -1,4 +1,4 @@
-"""The cohort as a report tells it: flow, modalities, availability patterns, follow-up."""
+"""The record of a cohort: flow, modalities, availability patterns, follow-up."""
 
 from __future__ import annotations
 
@@ -9,71 +9,60 @@ from typing import Any
 import numpy as np
 
 from survfuse.cohort.cohort import Cohort
+from survfuse.results.run_tables import plain_records
+from survfuse.results.schema import CohortRecord
 from survfuse.survival.curves import follow_up_median
 
 
-def describe(cohort: Cohort, horizons: Sequence[float], tau: float) -> dict[str, Any]:
-    """Plain values for `cohort.json`."""
+def describe(cohort: Cohort, horizons: Sequence[float], tau: float) -> CohortRecord:
+    """Record of a cohort with an outcome, as `cohort.json` holds it."""
     assert cohort.outcome is not None
     assert cohort.spec.outcome is not None
     time = cohort.outcome["time"].to_numpy(float)
     event = cohort.outcome["event"].to_numpy(bool)
+    availability: list[Any] = []
+    for modalities, patients in patterns(cohort).items():
+        availability.append(
+            {
+                "modalities": list(modalities),
+                "patients": len(patients),
+                "events": int(cohort.outcome.loc[patients, "event"].sum()),
+                "follow_up_median": _finite(cohort.follow_up(patients)),
+            },
+        )
+    problems: list[Any] = [
+        {**asdict(problem), "text": str(problem)} for problem in cohort.problems
+    ]
+    flow: list[Any] = [asdict(step) for step in cohort.flow]
+    summary: list[Any] = plain_records(
+        cohort.summary().rename(columns={"modality": "name"})
+    )
     return {
         "name": cohort.name,
-        "endpoint": cohort.endpoint,
+        "endpoint": str(cohort.endpoint),
         "unit": cohort.spec.outcome.unit,
         "patients": len(cohort.outcome),
         "events": int(event.sum()),
-        "flow": [asdict(step) for step in cohort.flow],
-        "modalities": _plain(cohort.summary().rename(columns={"modality": "name"})),
-        "patterns": [
-            _pattern(cohort, names, ids) for names, ids in patterns(cohort).items()
-        ],
-        "follow_up_median": _number(follow_up_median(time, event)),
+        "flow": flow,
+        "modalities": summary,
+        "patterns": availability,
+        "follow_up_median": _finite(follow_up_median(time, event)),
         "horizons": list(horizons),
         "tau": tau,
-        "problems": [
-            {**asdict(problem), "text": str(problem)} for problem in cohort.problems
-        ],
+        "problems": problems,
     }
 
 
-def _plain(table: Any) -> list[dict[str, Any]]:
-    return [
-        {name: _number(value) for name, value in row.items()}
-        for row in table.to_dict(orient="records")
-    ]
-
-
-def _number(value: Any) -> Any:
-    if isinstance(value, float | np.floating):
-        return float(value) if np.isfinite(value) else None
-    return value
+def _finite(value: float | None) -> float | None:
+    return float(value) if value is not None and np.isfinite(value) else None
 
 
 def patterns(cohort: Cohort) -> dict[tuple[str, ...], list[str]]:
-    """Patients with an outcome by the modalities that they have, the most frequent combination first."""
+    """Patients with an outcome by their modalities, the most frequent combination first."""
     assert cohort.outcome is not None
     present = cohort.present.loc[cohort.outcome.index]
-    found: dict[tuple[str, ...], list[str]] = {}
-    for pattern, part in present.groupby(list(present.columns), sort=False):
-        flags = pattern if isinstance(pattern, tuple) else (pattern,)
-        names = tuple(
-            str(name) for name, flag in zip(present.columns, flags, strict=True) if flag
-        )
-        found[names] = [str(patient) for patient in part.index]
-    return dict(sorted(found.items(), key=lambda item: -len(item[1])))
-
-
-def _pattern(
-    cohort: Cohort,
-    names: Sequence[str],
-    ids: Sequence[str],
-) -> dict[str, Any]:
-    assert cohort.outcome is not None
-    return {
-        "modalities": list(names),
-        "patients": len(ids),
-        "events": int(cohort.outcome.loc[list(ids), "event"].sum()),
-        "follow_up_median": _number(cohort.follow_up(ids)),
-    }
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for patient, flags in zip(present.index, present.to_numpy(bool), strict=True):
+        names = tuple(map(str, present.columns[flags]))
+        groups.setdefault(names, []).append(str(patient))
+    return dict(sorted(groups.items(), key=lambda item: -len(item[1])))

@@ -14,9 +14,9 @@ from survfuse._errors import InputError, listed
 from survfuse._types import FloatArray, IntArray
 from survfuse.evaluation.default_horizons import MIN_AT_RISK
 from survfuse.evaluation.folds import Folds, Place, Tabulated, TimeEvent, folds_of
-from survfuse.readers.cell_text import from_text, refuse_strange
-from survfuse.readers.delimited import layout_of, text_rows
-from survfuse.readers.table_files import FLAGS, format_of, refuse_repeated
+from survfuse.readers.delimited import layout_of
+from survfuse.readers.table_files import FLAGS
+from survfuse.results.csv_files import read_cells
 from survfuse.survival.ties import at_or_before
 
 NEEDED = ("patient_id", "time", "event")
@@ -194,40 +194,6 @@ def _of_columns(times: FloatArray, reach: float) -> tuple[list[float], list[str]
         names = listed(f"{t:g}" for t in horizons)
         notes.append(f"horizons: {names} of {len(times)} survival columns")
     return horizons.tolist(), notes
-
-
-def read_cells(path: Path) -> pd.DataFrame:
-    """Read cells as text, indexed by their line of the file.
-
-    An apostrophe before a text that begins like a formula is taken away, as we write it
-    (:func:`survfuse.readers.cell_text.as_text`).
-
-    Raises
-    ------
-    InputError
-        When it is no text table, or an id holds a character that nobody can see.
-    """
-    if format_of(path) == ".parquet":
-        raise InputError(f"{path}: expected a text table (.csv or .tsv), got Parquet")
-    lined = text_rows(path)
-    _, header = next(lined)
-    rows = list(lined)
-    names = [name.strip() for name in header]
-    refuse_repeated(path, names)
-    frame = pd.DataFrame(
-        [cells for _, cells in rows],
-        index=[line for line, _ in rows],
-        columns=names,
-        dtype=object,
-    )
-    for name in {"patient_id", "model"}.intersection(names):
-        frame[name] = pd.Series(
-            [from_text(cell) for cell in frame[name]],
-            index=frame.index,
-            dtype=object,
-        )
-        refuse_strange(path, frame[name].str.strip(), f"{name} in data row")
-    return frame
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,10 @@
-"""What a fitted model says of the same patients where something of theirs is missing; nothing is refitted."""
+"""Predictions of a fitted model for the same patients with some inputs missing."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -64,62 +64,56 @@ class Losses:
 
     Attributes
     ----------
-    each : tuple of Loss
+    all : tuple of Loss
     left_out : tuple of str
         What could not be tried, and why.
     """
 
-    each: tuple[Loss, ...]
+    all: tuple[Loss, ...]
     left_out: tuple[str, ...]
 
     @classmethod
     def on(cls, cohort: Cohort, used: Sequence[str]) -> Losses:
-        """Every loss that means something for a model that reads the modalities `used`.
+        """Every loss that can be tried on a model that reads the modalities `used`.
 
         Of two modalities, each removed leaves the other alone, so "only" is left out.
         """
-        there = [
-            name
-            for name in used
-            if name in cohort.modalities and cohort.modalities[name].patients
-        ]
-        each: list[Loss] = []
+        known = cohort.modalities
+        present = [name for name in used if name in known and known[name].patients]
+        losses: list[Loss] = []
         left_out: list[str] = []
-        if len(there) > 1:
-            each += [Loss("removed", name) for name in there]
+        if len(present) > 1:
+            losses += [Loss("removed", name) for name in present]
         else:
             left_out.append(
-                f"modalities removed: there is one modality ({', '.join(there)}), nothing to remove",
+                f"modalities removed: there is one modality ({', '.join(present)}), "
+                "nothing to remove",
             )
-        if len(there) > 2:
-            each += [Loss("only", name) for name in there]
-        if _clinical(cohort, there) is not None:
-            each += [Loss("missing", str(share)) for share in SHARES]
+        if len(present) > 2:
+            losses += [Loss("only", name) for name in present]
+        if _clinical(cohort, present) is not None:
+            losses += [Loss("missing", str(share)) for share in SHARES]
         else:
             left_out.append(
-                "clinical values missing: the model reads no clinical table",
+                "clinical values missing: the model reads no clinical table"
             )
-        return cls(tuple(each), tuple(left_out))
+        return cls(tuple(losses), tuple(left_out))
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the model under each loss."""
-        return tuple(loss.name for loss in self.each)
+        return tuple(loss.name for loss in self.all)
 
 
 def _clinical(cohort: Cohort, used: Sequence[str]) -> TableData | None:
-    tables = (cohort.modalities[name] for name in used if name in cohort.modalities)
-    return next(
-        (
-            data
-            for data in tables
-            if isinstance(data, TableData) and data.kind == "clinical"
-        ),
-        None,
-    )
+    for name in used:
+        data = cohort.modalities.get(name)
+        if isinstance(data, TableData) and data.kind == "clinical":
+            return data
+    return None
 
 
-def predictions_under_loss(
+def predictions_with_loss(
     fitted: Fitted,
     prediction: Prediction,
     cohort: Cohort,
@@ -135,7 +129,7 @@ def predictions_under_loss(
     ----------
     fitted : Fitted
     prediction : Prediction
-        What the model says of these patients as they are.
+        Of these patients as they are.
     cohort : Cohort
         Theirs.
     source : BatchSource
@@ -149,24 +143,22 @@ def predictions_under_loss(
     """
     ids, used = prediction.patient_id, fitted.transforms.modalities
     own = cohort.subset(ids)
-    found = {}
-    for loss in Losses.on(
-        cohort,
-        used,
-    ).each:  # of the whole cohort, so that every fold has the same
+    predictions = {}
+    # The losses of the whole cohort, so that every fold has the same.
+    for loss in Losses.on(cohort, used).all:
         prepared = fitted.transforms.apply(loss.of(own, used, fitted.config.seed), ids)
         risk = log_risks(fitted.networks, LessSource(source, prepared), fitted.config)
-        found[loss.name] = told_again(fitted, prediction, loss.name, risk)
-    return found
+        predictions[loss.name] = with_log_risk(fitted, prediction, loss.name, risk)
+    return predictions
 
 
-def told_again(
+def with_log_risk(
     fitted: Fitted,
     prediction: Prediction,
     name: str,
     log_risk: FloatArray,
 ) -> Prediction:
-    """Turn other log-risks of the same patients into a prediction.
+    """Make a prediction of the same patients from other log-risks.
 
     Raises
     ------
@@ -175,7 +167,7 @@ def told_again(
     """
     if not np.isfinite(log_risk).all():
         raise InputError(
-            f"{name}: a risk is not finite; look for values far outside training",
+            f"{name}: a risk is not finite; look for values far outside training"
         )
     return replace(
         prediction,
@@ -198,12 +190,7 @@ class LessSource:
 
     def __init__(self, source: BatchSource, prepared: Prepared) -> None:
         self._source = source
-        self._vectors = {
-            name: torch.from_numpy(values) for name, values in prepared.vectors.items()
-        }
-        self._present = {
-            name: torch.from_numpy(has) for name, has in prepared.present.items()
-        }
+        self._prepared = prepared
 
     def __len__(self) -> int:
         return len(self._source)
@@ -215,22 +202,18 @@ class LessSource:
         max_tiles: int | None = None,
         seed: int | None = None,
     ) -> Batch:
-        """Batch of the patients at `rows` (see :class:`BatchSource`); a bag that nobody has is not read."""
-        own = self._source.batch(rows, max_tiles=max_tiles, seed=seed)
-        at = torch.from_numpy(np.asarray(rows, np.int64))
-        gone = {name for name in own.bags if not self._present[name].any()}
+        """Batch of the patients at `rows`; a bag that nobody has is empty."""
+        batch = self._source.batch(rows, max_tiles=max_tiles, seed=seed)
+        bags, offsets = {**batch.bags}, {**batch.offsets}
+        for name in batch.bags:
+            if not self._prepared.present[name].any():
+                bags[name], offsets[name] = bags[name][:0], offsets[name] * 0
         return replace(
-            own,
-            bags={
-                name: tiles[:0] if name in gone else tiles
-                for name, tiles in own.bags.items()
-            },
-            offsets={
-                name: ends * 0 if name in gone else ends
-                for name, ends in own.offsets.items()
-            },
-            vectors={name: values[at] for name, values in self._vectors.items()},
-            present={name: has[at] for name, has in self._present.items()},
+            batch,
+            bags=bags,
+            offsets=offsets,
+            vectors=_at(self._prepared.vectors, rows),
+            present=_at(self._prepared.present, rows),
         )
 
     def tile_counts(
@@ -238,12 +221,17 @@ class LessSource:
         rows: IntArray,
         max_tiles: int | None = None,
     ) -> Mapping[str, IntArray]:
-        """Tiles of the patients at `rows`, lost ones too: they are read before they are left out."""
+        """Tiles of the patients at `rows`, lost ones too: these are read before they are dropped."""
         return self._source.tile_counts(rows, max_tiles)
 
 
+def _at(arrays: Mapping[str, Any], rows: IntArray) -> dict[str, torch.Tensor]:
+    index = np.asarray(rows, np.int64)
+    return {name: torch.from_numpy(values[index]) for name, values in arrays.items()}
+
+
 def nothing_left(loss: Loss, cohort: Cohort, used: Sequence[str], seed: int) -> int:
-    """Count patients who have none of the modalities `used` under a loss: a model knows nothing of them."""
+    """Number of patients who have none of the modalities `used` under a loss."""
     present = loss.of(cohort, used, seed).present
     has = present[[name for name in used if name in present]].any(axis=1)
     return int((~has).sum())

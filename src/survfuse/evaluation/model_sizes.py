@@ -1,13 +1,14 @@
-"""How large the models of a run are, from the summaries of their fits."""
+"""Sizes of the models of a run, from the summaries of their fits."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from survfuse.results.schema import SizeRow
 from survfuse.survival.degrees_of_freedom import (
     events_per_effective,
     expected_shrinkage,
@@ -18,7 +19,7 @@ Summary = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Size:
-    """What the fits of one model are made of, over the fits whose effective parameters are computable.
+    """Size of the fits of one model, over those whose effective parameters are computable.
 
     Attributes
     ----------
@@ -27,7 +28,7 @@ class Size:
     effective, events : float or None
         Effective parameters and training events, means; None where no fit has the former.
     events_per_effective : float or None
-        All events over all effective parameters; None where there are none (nobody is told apart).
+        All events over all effective parameters; None where there are none.
     shrinkage : float or None
         Expected shrinkage of all fits together; None where they do not record what they gain.
     too_many : int
@@ -87,17 +88,8 @@ def sizes(
         fits = summaries.get(model, ())
         size = Size.of(fits)
         if size is not None:
-            rows.append(
-                {
-                    "model": model,
-                    "fits": len(fits),
-                    "parameters": size.parameters,
-                    "effective": size.effective,
-                    "events": size.events,
-                    "events_per_effective": size.events_per_effective,
-                    "note": size.note,
-                },
-            )
+            values = {"model": model, "fits": len(fits), **asdict(size)}
+            rows.append({key: values[key] for key in SizeRow.__annotations__})
     return rows
 
 
@@ -106,16 +98,11 @@ def _mean(values: Sequence[float]) -> float | None:
 
 
 def _shrinkage(known: Sequence[Summary]) -> float | None:
-    ratios = [
-        fit["likelihood_ratio"]
-        for fit in known
-        if fit.get("likelihood_ratio") is not None
-    ]
-    if len(ratios) < len(known):
+    ratios: list[Any] = [fit.get("likelihood_ratio") for fit in known]
+    if None in ratios:
         return None
     return expected_shrinkage(
-        sum(fit["effective_parameters"] for fit in known),
-        sum(ratios),
+        sum(fit["effective_parameters"] for fit in known), sum(ratios)
     )
 
 

@@ -19,7 +19,7 @@ from survfuse.cohort.cohort import Cohort
 from survfuse.config import FitConfig
 from survfuse.estimator import Prediction, SurvivalFusion
 from survfuse.evaluation.learner import MIDDLE_GROUP, FoldResult, Role
-from survfuse.evaluation.missing_inputs import predictions_under_loss, told_again
+from survfuse.evaluation.missing_inputs import predictions_with_loss, with_log_risk
 from survfuse.fitting import Fitted, log_risks, watched_log_risks
 from survfuse.survival.concordance import harrell_c
 from survfuse.survival.curves import SurvivalCurves
@@ -92,7 +92,7 @@ class NetworkLearner:
             if self.permute:
                 also |= permuted_predictions(model.fitted, prediction, source)
             if self.lose:
-                also |= predictions_under_loss(model.fitted, prediction, where, source)
+                also |= predictions_with_loss(model.fitted, prediction, where, source)
         return FoldResult(prediction, dict(model.fitted.summary), also)
 
 
@@ -297,7 +297,7 @@ def permuted_predictions(
             PermutedSource(source, name, rows),
             fitted.config,
         )
-        found[f"permuted:{name}"] = told_again(
+        found[f"permuted:{name}"] = with_log_risk(
             fitted,
             prediction,
             f"permuted:{name}",

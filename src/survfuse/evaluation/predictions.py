@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -28,10 +28,11 @@ from survfuse.evaluation.folds import (
     patients_of,
     repeats_of,
 )
-from survfuse.evaluation.result import Result
 from survfuse.evaluation.sanity import file_notes, model_notes
 from survfuse.evaluation.scoring import judge_models
 from survfuse.evaluation.versions import versions
+from survfuse.results import Result
+from survfuse.results.schema import CohortRecord, Performance, RunRecord
 from survfuse.survival.curves import follow_up_median
 
 MODEL = "predictions"
@@ -133,7 +134,7 @@ def evaluate(
         checks=[],
         cohort=_cohort(str(path), folds[own], scale, unit),
         record=_record(own, reference, path, command, [*models.notes, *notes]),
-        performance={**scores.performance, **NOT_RUN},
+        performance=cast(Performance, {**scores.performance, **NOT_RUN}),
     )
 
 
@@ -216,17 +217,23 @@ def _ranked(name: str, folds: Folds, horizon: float) -> tuple[Folds, list[str]]:
     return tuple(ranked), [note]
 
 
-def _cohort(path: str, folds: Folds, scale: Scale, unit: str) -> dict[str, Any]:
+def _cohort(path: str, folds: Folds, scale: Scale, unit: str) -> CohortRecord:
     n, events = patients_of(folds)
     first = Pooled(repeats_of(folds)[0]).outcome
-    step = {"step": "in the predictions file", "patients": n, "events": events}
     return {
         "name": Path(path).stem,
         "endpoint": "event",
         "unit": unit or "time units",
         "patients": n,
         "events": events,
-        "flow": [{**step, "note": ""}],
+        "flow": [
+            {
+                "step": "in the predictions file",
+                "patients": n,
+                "events": events,
+                "note": "",
+            },
+        ],
         "modalities": [],
         "patterns": [],
         "follow_up_median": follow_up_median(first.time, first.event),
@@ -242,7 +249,7 @@ def _record(
     path: Path | str,
     command: str,
     notes: list[str],
-) -> dict[str, Any]:
+) -> RunRecord:
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return {
         "model": name,

@@ -1,4 +1,4 @@
-"""What a cross-validation adds to its scores: pairs that differ by a modality, controls, subgroups."""
+"""Pairs of models that differ by a modality, controls, and subgroups of a cross-validation."""
 
 from __future__ import annotations
 
@@ -40,29 +40,31 @@ def wanted_increments(
     Networks with and without it, late fusions with and without it, and the model with the
     modality permuted among the test patients.
     """
-    found: list[Increment] = []
-    for kind, kinds in (
+    increments: list[Increment] = []
+    for kind, classes in (
         ("network", (NetworkLearner,)),
         ("late fusion", (LateFusionLearner, RidgeLearner)),
     ):
-        own = _by_modalities(
-            [each for each in learners if isinstance(each, kinds)],
-            cohort,
+        names = _by_modalities(
+            [one for one in learners if isinstance(one, classes)], cohort
         )
-        if not own:
-            continue
-        whole = max(own, key=len)
-        for modality in sorted(whole, key=list(cohort.modalities).index):
-            less = own.get(whole - {modality})
-            if len(whole) > 1 and less is not None:
-                found.append(Increment(modality, kind, own[whole], less))
-    main = next(each for each in learners if each.name == name)
-    used = main.modalities if main.modalities is not None else tuple(cohort.modalities)
+        whole = max(names, key=len, default=frozenset())
+        for modality in cohort.modalities:
+            less = names.get(whole - {modality})
+            if modality in whole and len(whole) > 1 and less is not None:
+                increments.append(Increment(modality, kind, names[whole], less))
+    main = next(one for one in learners if one.name == name)
+    used = _modalities(main, cohort)
     if len(used) > 1:
-        found += [
-            Increment(m, "permuted at prediction", name, f"permuted:{m}") for m in used
-        ]
-    return found
+        permuted = "permuted at prediction"
+        increments += [Increment(m, permuted, name, f"permuted:{m}") for m in used]
+    return increments
+
+
+def _modalities(learner: Learner, cohort: Cohort) -> tuple[str, ...]:
+    return (
+        tuple(cohort.modalities) if learner.modalities is None else learner.modalities
+    )
 
 
 def _by_modalities(
@@ -70,15 +72,13 @@ def _by_modalities(
     cohort: Cohort,
 ) -> dict[frozenset[str], str]:
     """Name of the learner of each set of modalities; late fusions before a ridge on the same."""
-    found: dict[frozenset[str], str] = {}
-    for each in sorted(learners, key=lambda e: not isinstance(e, LateFusionLearner)):
-        if each.role in {"control", "seed"}:
-            continue
-        used = (
-            each.modalities if each.modalities is not None else tuple(cohort.modalities)
-        )
-        found.setdefault(frozenset(used), each.name)
-    return found
+    names: dict[frozenset[str], str] = {}
+    for learner in sorted(
+        learners, key=lambda one: not isinstance(one, LateFusionLearner)
+    ):
+        if learner.role not in {"control", "seed"}:
+            names.setdefault(frozenset(_modalities(learner, cohort)), learner.name)
+    return names
 
 
 def controls(
@@ -87,35 +87,36 @@ def controls(
     scale: Scale,
     learners: Sequence[Learner],
 ) -> dict[str, Any]:
-    """What tells chance from finding, each on the first repeat: `optimism, seeds, permuted_outcome`."""
+    """Controls against chance on the first repeat: `optimism, seeds, permuted_outcome`."""
     first = tuple(fold for fold in folds[name] if fold.repeat == folds[name][0].repeat)
-    found: dict[str, Any] = {"optimism": None, "seeds": None, "permuted_outcome": None}
-    seeds = [
-        each.name for each in learners if each.role == "seed" and each.name in folds
-    ]
+    records: dict[str, Any] = {
+        "optimism": None,
+        "seeds": None,
+        "permuted_outcome": None,
+    }
     if OptimisticLearner.name in folds:
-        chosen = concordance(
-            folds[OptimisticLearner.name],
-            "harrell",
-            None,
-            interval=scale.interval,
+        chosen = folds[OptimisticLearner.name]
+        honest, optimistic = (
+            concordance(part, "harrell", None, interval=scale.interval)
+            for part in (first, chosen)
         )
         warning = (
             "the epoch was chosen on the patients it is scored on: this is not a result"
         )
-        honest = concordance(first, "harrell", None, interval=scale.interval)
-        found["optimism"] = {
+        records["optimism"] = {
             "metric": "harrell_c",
             "honest": asdict(honest),
-            "selected_on_test": asdict(replace(chosen, note=warning)),
+            "selected_on_test": asdict(replace(optimistic, note=warning)),
         }
+    seeds = [one.name for one in learners if one.role == "seed" and one.name in folds]
     if seeds:
-        values = [
-            concordance(each, "uno", scale.tau, interval=scale.interval).value
-            for each in (first, *(folds[s] for s in seeds))
-        ]
+        values = []
+        for part in (first, *map(folds.__getitem__, seeds)):
+            values.append(
+                concordance(part, "uno", scale.tau, interval=scale.interval).value
+            )
         known = [value for value in values if value is not None]
-        found["seeds"] = {
+        records["seeds"] = {
             "metric": "uno_c",
             "values": values,
             "sd": float(np.std(known, ddof=1)) if len(known) > 1 else None,
@@ -123,13 +124,12 @@ def controls(
         }
     if PermutedOutcomeLearner.name in folds:
         shuffled = folds[PermutedOutcomeLearner.name]
-        found["permuted_outcome"] = {
-            "uno_c": asdict(
-                concordance(shuffled, "uno", scale.tau, interval=scale.interval),
-            ),
+        uno_c = concordance(shuffled, "uno", scale.tau, interval=scale.interval)
+        records["permuted_outcome"] = {
+            "uno_c": asdict(uno_c),
             "difference": asdict(delta_uno_c(first, shuffled, scale)),
         }
-    return found
+    return records
 
 
 def subgroups(cohort: Cohort) -> pd.DataFrame:
@@ -141,36 +141,24 @@ def subgroups(cohort: Cohort) -> pd.DataFrame:
     Returns
     -------
     DataFrame of categories, indexed by patient
-        Missing where not known; levels in the order in which they are told.
+        Missing where not known; levels in their order.
     """
     frame = pd.DataFrame(index=pd.Index(list(cohort.patients), dtype=object))
     for name in cohort.groups.columns:
         known = cohort.groups[name].replace("", np.nan).dropna().astype(str)
-        frame[name] = _ordered(known, sorted(set(known)), frame.index)
+        frame[name] = pd.Categorical(known.reindex(frame.index), sorted(set(known)))
     for data in cohort.modalities.values():
         if not isinstance(data, TableData) or data.kind != "clinical":
             continue
-        known_early = [
+        baseline = [
             name for name, column in data.columns.items() if column.known == "baseline"
         ]
-        for name in known_early[:MOST_SUBGROUPS]:
-            if name in frame:
-                continue
+        for name in baseline[:MOST_SUBGROUPS]:
             texts = data.texts(name).dropna().astype(str)
-            made, levels = _levels(texts, data.columns[name])
-            if len(levels) > 1:
-                frame[name] = _ordered(made, levels, frame.index)
+            values, levels = _levels(texts, data.columns[name])
+            if name not in frame and len(levels) > 1:
+                frame[name] = pd.Categorical(values.reindex(frame.index), levels)
     return frame
-
-
-def _ordered(
-    values: pd.Series[str],
-    levels: Sequence[str],
-    index: pd.Index[Any],
-) -> pd.Series[Any]:
-    return values.reindex(index).astype(
-        pd.CategoricalDtype(list(levels), ordered=False),
-    )
 
 
 def _levels(
@@ -181,19 +169,13 @@ def _levels(
     if column.kind == "ordinal":
         return texts, [level for level in column.levels or () if (texts == level).any()]
     if column.kind == "nominal":
-        counts = texts.value_counts()
-        common = list(
-            counts.index[:MOST_LEVELS]
-            if len(counts) <= MOST_LEVELS
-            else counts.index[: MOST_LEVELS - 1],
-        )
-        rest = [] if len(counts) <= MOST_LEVELS else [OTHER]
-        return texts.where(texts.isin(common), OTHER), [
-            *sorted(str(level) for level in common),
-            *rest,
-        ]
+        levels = list(texts.value_counts().index)
+        if len(levels) <= MOST_LEVELS:
+            return texts, sorted(levels)
+        common = sorted(levels[: MOST_LEVELS - 1])
+        return texts.where(texts.isin(common), OTHER), [*common, OTHER]
     numbers = pd.to_numeric(texts, errors="coerce").dropna()
     middle = float(numbers.median()) if len(numbers) else 0.0
-    low, high = f"≤ {middle:g}", f"> {middle:g}"
-    found = (numbers > middle).map({True: high, False: low})
-    return found, [level for level in (low, high) if (found == level).any()]
+    names = {False: f"≤ {middle:g}", True: f"> {middle:g}"}
+    values = (numbers > middle).map(names)
+    return values, [level for level in names.values() if (values == level).any()]

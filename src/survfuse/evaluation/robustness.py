@@ -1,4 +1,4 @@
-"""How a model fares where something is missing, beside the same model on the same patients as they are."""
+"""The model with some inputs missing, compared with the same model on the same patients."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from survfuse.evaluation.folds import Fold
 from survfuse.evaluation.missing_inputs import Losses, nothing_left
 from survfuse.evaluation.ranking import concordance
 from survfuse.evaluation.training_variance import chance_share
+from survfuse.results.run_tables import INTACT
+from survfuse.results.schema import EstimateRecord, Robustness
 from survfuse.survival.estimate import Estimate
 
-INTACT = "intact"
 METRICS = ("uno_c", "isbs", "calibration_slope", "observed_expected")
 Estimates = dict[str, dict[str, Estimate]]
+FIELDS = [*EstimateRecord.__annotations__]
 
 
 def scored(
@@ -35,23 +37,18 @@ def scored(
     losses : Losses
     scale : Scale
     """
-    found: Estimates = {}
+    estimates: Estimates = {}
     for name in losses.names:
         folds = models[name]
         chance = chance_share(folds)
-        found[name] = {
-            "uno_c": concordance(
-                folds,
-                "uno",
-                scale.tau,
-                interval=scale.interval,
-                chance=chance,
-            ),
+        options: dict[str, Any] = {"interval": scale.interval, "chance": chance}
+        estimates[name] = {
+            "uno_c": concordance(folds, "uno", scale.tau, **options),
             "isbs": isbs(folds, scale, chance),
             "calibration_slope": slope(folds, scale.horizons[-1]),
             "observed_expected": expected_events(folds),
         }
-    return found
+    return estimates
 
 
 def robustness(
@@ -63,7 +60,7 @@ def robustness(
     used: Sequence[str],
     scale: Scale,
     seed: int,
-) -> dict[str, Any]:
+) -> Robustness:
     """Tabulate the model as it is and under each loss, with the paired differences.
 
     Parameters
@@ -85,55 +82,37 @@ def robustness(
 
     Returns
     -------
-    dict
-        `rows`: list of dict `model, kind, what, nothing_left, metric` and the estimate, where the
-        metrics ``delta_uno_c`` and ``delta_isbs`` are under the loss minus as it is, and
-        `nothing_left` counts patients without any modality left; `left_out`: what was not tried, and why.
+    Robustness
+        The metrics ``delta_uno_c`` and ``delta_isbs`` are under the loss minus as it is;
+        `nothing_left` counts patients without any modality left.
     """
-    tested = sorted(
-        {str(patient) for fold in models[name] for patient in fold.patient_id},
-    )
-    own = cohort.subset(tested)
-    rows = _rows(
-        name,
-        INTACT,
-        "",
-        0,
-        {metric: estimates[name][metric] for metric in METRICS},
-    )
-    for loss in losses.each:
-        folds = models[loss.name]
-        found = {
-            **{metric: estimates[loss.name][metric] for metric in METRICS},
-            "delta_uno_c": delta_uno_c(folds, models[name], scale),
-            "delta_isbs": delta_isbs(folds, models[name], scale),
+    patients: set[str] = set()
+    for fold in models[name]:
+        patients.update(map(str, fold.patient_id))
+    own = cohort.subset(sorted(patients))
+    intact = {"model": name, "kind": INTACT, "what": "", "nothing_left": 0}
+    rows = _rows(intact, {metric: estimates[name][metric] for metric in METRICS})
+    for loss in losses.all:
+        values_of = {metric: estimates[loss.name][metric] for metric in METRICS}
+        for key, difference in (
+            ("delta_uno_c", delta_uno_c),
+            ("delta_isbs", delta_isbs),
+        ):
+            values_of[key] = difference(models[loss.name], models[name], scale)
+        count = nothing_left(loss, own, used, seed)
+        row = {
+            "model": loss.name,
+            "kind": loss.kind,
+            "what": loss.what,
+            "nothing_left": count,
         }
-        rows += _rows(
-            loss.name,
-            loss.kind,
-            loss.what,
-            nothing_left(loss, own, used, seed),
-            found,
-        )
+        rows += _rows(row, values_of)
     return {"rows": rows, "left_out": list(losses.left_out)}
 
 
-def _rows(
-    model: str,
-    kind: str,
-    what: str,
-    bare: int,
-    found: Mapping[str, Estimate],
-) -> list[dict[str, Any]]:
-    place = {"model": model, "kind": kind, "what": what, "nothing_left": bare}
-    return [
-        {
-            **place,
-            "metric": metric,
-            **{
-                key: getattr(e, key)
-                for key in ("value", "low", "high", "se", "n", "events", "note")
-            },
-        }
-        for metric, e in found.items()
-    ]
+def _rows(row: Mapping[str, Any], estimates: Mapping[str, Estimate]) -> list[Any]:
+    rows = []
+    for metric, estimate in estimates.items():
+        values = {key: getattr(estimate, key) for key in FIELDS}
+        rows.append({**row, "metric": metric, **values})
+    return rows

@@ -8,14 +8,12 @@ from importlib.metadata import version
 
 from survfuse._version import __version__
 
-PARTS = ("torch", "numpy", "scipy", "pandas")
-
 
 def versions() -> dict[str, str]:
     """Versions of survfuse, Python and the libraries that compute."""
     return {
         "survfuse": __version__,
         "python": platform.python_version(),
-        **{name: version(name) for name in PARTS},
+        **{name: version(name) for name in ("torch", "numpy", "scipy", "pandas")},
         "platform": f"{sys.platform} {platform.machine()}",
     }

@@ -26,7 +26,7 @@ GROUPS_OF_LOSS = {
 
 
 def known(value: Any) -> bool:
-    """Tell whether a value is there: not None, not NaN, not empty text.
+    """Whether a value is there: not None, not NaN, not empty text.
 
     >>> known(0.0), known(None), known(float("nan"))
     (True, False, False)
@@ -34,6 +34,11 @@ def known(value: Any) -> bool:
     if value is None or value == "":
         return False
     return not (isinstance(value, float) and math.isnan(value))
+
+
+def bounded(row: Any) -> bool:
+    """Whether an estimate is there and has both ends of its interval."""
+    return row is not None and known(row["low"]) and known(row["high"])
 
 
 def number(value: Any, digits: int = 3) -> str:
@@ -123,8 +128,10 @@ def plain(value: Any) -> str:
 def duration(time: Any, unit: str) -> str:
     """Write a time with its unit, and in years beside it where they come out even or days are many.
 
-    >>> duration(36, "months"), duration(1826.25, "days"), duration(34.21, "months"), duration(1500, "days")
-    ('36 months (3 years)', '1,826.25 days (5 years)', '34.21 months', '1,500 days (4.1 years)')
+    >>> duration(36, "months"), duration(34.21, "months")
+    ('36 months (3 years)', '34.21 months')
+    >>> duration(1826.25, "days"), duration(1500, "days")
+    ('1,826.25 days (5 years)', '1,500 days (4.1 years)')
     """
     if not known(time):
         return MISSING
@@ -153,18 +160,23 @@ def label(text: Any, limit: int = 40) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
-def loss(kind: str, what: str) -> str:
-    """Name what patients have lost, under a heading of `GROUPS_OF_LOSS`.
+def loss(kind: str, what: str, *, within_sentence: bool = False) -> str:
+    """Name what patients have lost, as a row of `GROUPS_OF_LOSS` or within a sentence.
 
     >>> loss("removed", "slides"), loss("only", "slides"), loss("missing", "25"), loss("intact", "")
     ('without slides', 'slides alone', '25% of them', 'as it is')
+    >>> loss("only", "slides", within_sentence=True), loss("missing", "25", within_sentence=True)
+    ('with slides alone', 'with 25% of clinical values missing')
     """
-    found = {
+    names = {
         "removed": f"without {what}",
         "only": f"{what} alone",
-        "missing": f"{what}% of them",
+        "missing": f"{what}% of clinical values missing"
+        if within_sentence
+        else f"{what}% of them",
     }
-    return found.get(kind, "as it is")
+    name = names.get(kind, "as it is")
+    return f"with {name}" if within_sentence and kind != "removed" else name
 
 
 def plural(amount: Any, noun: str) -> str:

@@ -1,4 +1,4 @@
-"""What each number is called, which way it is better and what it says."""
+"""Names of the metrics, which way each is better and what it measures."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from survfuse.report.formatting import duration
 
 DELTA = scoring.DELTA
 D_CALIBRATION = "d_calibration"
+_NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 
 
 @dataclass(frozen=True)
 class Metric:
-    """How a metric is shown.
+    """Presentation of a metric.
 
     Attributes
     ----------
@@ -26,7 +27,7 @@ class Metric:
     better : str
         "higher", "lower", "1 is best", or empty where it is not known.
     family : str
-        The heading under which it stands.
+        The heading of its table.
     says : str
         What it measures, in one sentence; empty where it is not known.
     at_horizon : bool
@@ -34,8 +35,8 @@ class Metric:
     """
 
     title: str
-    better: str
-    family: str
+    better: str = ""
+    family: str = OTHER
     says: str = ""
     at_horizon: bool = False
 
@@ -74,12 +75,12 @@ def metric(key: str, unit: str) -> Metric:
     'Other'
     """
     name, horizon = split_horizon(key)
-    found = _names().get(name)
-    if found is None or found.at_horizon != (horizon is not None):
+    entry = _names().get(name)
+    if entry is None or entry.at_horizon != (horizon is not None):
         return Metric(key, "", OTHER)
     if horizon is None:
-        return found
-    return replace(found, title=f"{found.title} at {duration(horizon, unit)}")
+        return entry
+    return replace(entry, title=f"{entry.title} at {duration(horizon, unit)}")
 
 
 def family_title(key: str) -> str:
@@ -89,8 +90,8 @@ def family_title(key: str) -> str:
     ('Brier score', 'Uno C')
     """
     name, _ = split_horizon(key)
-    found = _names().get(name)
-    return found.title if found else key
+    entry = _names().get(name)
+    return entry.title if entry else key
 
 
 def split_horizon(key: str) -> tuple[str, float | None]:
@@ -99,23 +100,22 @@ def split_horizon(key: str) -> tuple[str, float | None]:
     >>> split_horizon("auc_36"), split_horizon("uno_c")
     (('auc', 36.0), ('uno_c', None))
     """
-    found = re.fullmatch(r"([a-z0-9_]+)_(\d+(?:\.\d+)?(?:e[+-]?\d+)?)", key)
-    if found is None or found[1] not in _names() or not _names()[found[1]].at_horizon:
+    name, _, horizon = key.rpartition("_")
+    entry = _names().get(name)
+    if entry is None or not entry.at_horizon or not _NUMBER.fullmatch(horizon):
         return key, None
-    return found[1], float(found[2])
+    return name, float(horizon)
 
 
 def order(key: str) -> tuple[int, int, float]:
-    """Sort metrics as they stand above; horizons rise within a metric, unknown ones come last.
+    """Position of a metric on the page; horizons rise within a metric, unknown ones come last.
 
     >>> sorted(["mine", "brier_36", "brier_12", "uno_c"], key=order)
     ['uno_c', 'brier_12', 'brier_36', 'mine']
     """
     name, horizon = split_horizon(key)
     known = list(_names())
-    family = _names()[name].family if name in known else OTHER
-    return (
-        FAMILIES.index(family),
-        known.index(name) if name in known else len(known),
-        horizon or 0.0,
-    )
+    if name not in known:
+        return FAMILIES.index(OTHER), len(known), horizon or 0.0
+    family = FAMILIES.index(_names()[name].family)
+    return family, known.index(name), horizon or 0.0

@@ -1,65 +1,34 @@
-"""Compute: what the predictions say about patients, set against what was observed."""
+"""Tables of predicted against observed: risk groups, calibration, predicted times."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from survfuse.report.artefacts import Run
 from survfuse.report.formatting import TimeAxis, duration
+from survfuse.results import Result
 from survfuse.survival.curves import KaplanMeierTable, kaplan_meier_table
 from survfuse.survival.groups import log_rank
 
-SCHEMA: dict[str, tuple[str, ...]] = {
-    "risk_groups": (
-        "group",
-        "name",
-        "patients",
-        "events",
-        "median",
-        "survival",
-        "low",
-        "high",
-        "note",
-    ),
-    "risk_curves": ("group", "time", "survival", "low", "high", "at_risk", "events"),
-    "at_risk": ("group", "time", "at_risk"),
-    "calibration": (
-        "quintile",
-        "patients",
-        "events",
-        "predicted",
-        "observed",
-        "low",
-        "high",
-        "note",
-    ),
-    "times": (
-        "patients",
-        "with_time",
-        "not_reached",
-        "distinct",
-        "most_common",
-        "share",
-        "p10",
-        "p50",
-        "p90",
-    ),
-    "time_bins": ("low", "high", "patients"),
+COLUMNS = {
+    "risk_groups": "group name patients events median survival low high note",
+    "risk_curves": "group time survival low high at_risk events",
+    "at_risk": "group time at_risk",
+    "calibration": "quintile patients events predicted observed low high note",
+    "times": "patients with_time not_reached distinct most_common share p10 p50 p90",
+    "time_bins": "low high patients",
 }
+SCHEMA = {name: tuple(columns.split()) for name, columns in COLUMNS.items()}
 GROUP_NAMES = ("low risk", "intermediate risk", "high risk")
 MOST_QUANTILES = 5
 FEWEST_PER_QUANTILE = 10
 MOST_BINS = 20
 
 
-@dataclass(frozen=True)
-class Prognosis:
+class Prognosis(NamedTuple):
     """Tables by name, the log-rank test, and why an empty table is empty."""
 
     frames: dict[str, pd.DataFrame]
@@ -67,37 +36,42 @@ class Prognosis:
     reasons: dict[str, str]
 
 
-def compute(run: Run) -> Prognosis:
+def compute(run: Result) -> Prognosis:
     """Compute the tables of `SCHEMA` from the first repeat, all folds pooled.
 
     Parameters
     ----------
-    run : Run
-        The files of a cross-validation run.
+    run : Result
     """
-    frame, horizon = run.first_repeat, run.horizon
+    frame, horizon, unit = run.first_repeat, run.horizon, run.unit
     reasons: dict[str, str] = {}
-    grouped = frame[frame["risk_group"].notna()]
+    grouped = frame.dropna(subset="risk_group").astype({"risk_group": int})
     if grouped.empty:
         reasons["risk_curves"] = "predictions.csv assigns no patient to a risk group"
     elif len(grouped) < len(frame):
-        reasons["risk_groups"] = (
-            f"{len(frame) - len(grouped)} of {len(frame)} patients have no risk group"
-        )
-    calibration, reason = _calibration(frame, horizon, run.unit)
+        lost = len(frame) - len(grouped)
+        reasons["risk_groups"] = f"{lost} of {len(frame)} patients have no risk group"
+    calibration, reason = _calibration(frame, horizon, unit)
     if reason:
         reasons["calibration"] = reason
     if frame["predicted_time"].isna().all():
         reasons["time_bins"] = (
             "no patient has a predicted time: no predicted median was reached"
         )
+    rows: dict[str, list[Any]] = {"risk_groups": [], "risk_curves": [], "at_risk": []}
+    ticks = TimeAxis.of(float(frame["time"].max()), unit).ticks
+    for group, part in grouped.groupby("risk_group"):
+        number = int(str(group))
+        rows["risk_groups"].append(_risk_group(number, part, horizon, unit))
+        rows["risk_curves"] += _curve(number, part)
+        rows["at_risk"] += [
+            (number, tick, int((part["time"] >= tick).sum())) for tick in ticks
+        ]
+    rows["calibration"] = calibration
+    rows["times"] = [_times(frame)]
+    rows["time_bins"] = _time_bins(frame["predicted_time"].dropna())
     frames = {
-        "risk_groups": _risk_groups(grouped, horizon, run.unit),
-        "risk_curves": _risk_curves(grouped),
-        "at_risk": _at_risk(grouped, TimeAxis.of(float(frame["time"].max()), run.unit)),
-        "calibration": calibration,
-        "times": _times(frame),
-        "time_bins": _time_bins(frame["predicted_time"].dropna()),
+        name: pd.DataFrame(rows[name], columns=list(SCHEMA[name])) for name in SCHEMA
     }
     return Prognosis(frames, _log_rank(grouped), reasons)
 
@@ -107,13 +81,17 @@ def group_name(group: int) -> str:
     return GROUP_NAMES[group] if 0 <= group < len(GROUP_NAMES) else f"group {group}"
 
 
+def _kaplan_meier(time: pd.Series[float], event: pd.Series[bool]) -> KaplanMeierTable:
+    return kaplan_meier_table(time.to_numpy(float), event.to_numpy(bool))
+
+
 def observed_at(
     time: pd.Series[float],
     event: pd.Series[bool],
     horizon: float,
     unit: str,
 ) -> dict[str, Any]:
-    """Kaplan-Meier survival at a horizon with its 95% interval, or the reason why not.
+    """Kaplan-Meier survival at a horizon with its 95 % interval, or the reason why not.
 
     Parameters
     ----------
@@ -128,120 +106,68 @@ def observed_at(
     mapping
         `survival`, `low`, `high` (NaN when not computable) and `note`.
     """
-    unknown = {"survival": math.nan, "low": math.nan, "high": math.nan}
+    observed: dict[str, Any] = dict.fromkeys(("survival", "low", "high"), math.nan)
     if not len(time):
-        return {**unknown, "note": "not computable: no patients"}
-    table = kaplan_meier_table(time.to_numpy(float), event.to_numpy(bool))
-    reached = np.flatnonzero(np.asarray(table.time) <= horizon)
-    last = float(time.max())
-    if last < horizon and not (len(table.survival) and table.survival[-1] == 0):
-        return {
-            **unknown,
-            "note": f"not computable: follow-up ends at {duration(last, unit)}",
+        return observed | {"note": "not computable: no patients"}
+    table, last = _kaplan_meier(time, event), float(time.max())
+    everyone_died = len(table.survival) > 0 and table.survival[-1] == 0
+    if last < horizon and not everyone_died:
+        return observed | {
+            "note": f"not computable: follow-up ends at {duration(last, unit)}"
         }
-    if not reached.size:
-        return {**unknown, "survival": 1.0, "note": "no event yet: no interval"}
-    row = int(reached[-1])
-    low, high = float(table.low[row]), float(table.high[row])
-    survival = float(table.survival[row])
-    if survival == 1.0:
-        return {**unknown, "survival": 1.0, "note": "no event yet: no interval"}
-    note = "" if math.isfinite(low + high) else "no interval"
-    return {"survival": survival, "low": low, "high": high, "note": note}
+    row = int(np.searchsorted(table.time, horizon, side="right")) - 1
+    if row < 0 or table.survival[row] == 1:
+        return observed | {"survival": 1.0, "note": "no event yet: no interval"}
+    for name in observed:
+        observed[name] = float(getattr(table, name)[row])
+    note = "" if math.isfinite(observed["low"] + observed["high"]) else "no interval"
+    return observed | {"note": note}
 
 
-def _by_group(frame: pd.DataFrame) -> Iterator[tuple[int, pd.DataFrame]]:
-    for group in sorted(set(frame["risk_group"].astype(int))):
-        yield group, frame[frame["risk_group"] == group]
+def _risk_group(
+    group: int,
+    part: pd.DataFrame,
+    horizon: float | None,
+    unit: str,
+) -> dict[str, Any]:
+    table = _kaplan_meier(part["time"], part["event"])
+    half = np.flatnonzero(np.asarray(table.survival) <= 0.5 + 1e-12)
+    row: dict[str, Any] = {
+        "group": group,
+        "name": group_name(group),
+        "patients": len(part),
+        "events": int(part["event"].sum()),
+        "median": float(table.time[half[0]]) if half.size else math.nan,
+        "note": "no horizon",
+    }
+    if horizon is not None:
+        row |= observed_at(part["time"], part["event"], horizon, unit)
+    return row
 
 
-def _risk_groups(frame: pd.DataFrame, horizon: float | None, unit: str) -> pd.DataFrame:
-    rows = []
-    for group, part in _by_group(frame):
-        at = {
-            "survival": math.nan,
-            "low": math.nan,
-            "high": math.nan,
-            "note": "no horizon",
-        }
-        if horizon is not None:
-            at = observed_at(part["time"], part["event"], horizon, unit)
-        table = kaplan_meier_table(
-            part["time"].to_numpy(float),
-            part["event"].to_numpy(bool),
-        )
-        half = np.flatnonzero(np.asarray(table.survival) <= 0.5 + 1e-12)
-        median = float(table.time[half[0]]) if half.size else math.nan
-        counts = {"patients": len(part), "events": int(part["event"].sum())}
-        rows.append(
-            {
-                "group": group,
-                "name": group_name(group),
-                **counts,
-                "median": median,
-                **at,
-            },
-        )
-    return pd.DataFrame(rows, columns=list(SCHEMA["risk_groups"]))
-
-
-def _risk_curves(frame: pd.DataFrame) -> pd.DataFrame:
-    parts = [
-        _curve(
-            group,
-            kaplan_meier_table(
-                part["time"].to_numpy(float),
-                part["event"].to_numpy(bool),
-            ),
-            part,
-        )
-        for group, part in _by_group(frame)
-    ]
-    return (
-        pd.concat(parts, ignore_index=True)
-        if parts
-        else pd.DataFrame(columns=list(SCHEMA["risk_curves"]))
-    )
-
-
-def _curve(group: int, table: KaplanMeierTable, part: pd.DataFrame) -> pd.DataFrame:
-    """Table of one curve, from time 0 to the last patient seen, whatever rows `table` has."""
+def _curve(group: int, part: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows of one curve, from time 0 to the longest follow-up."""
+    table, last = _kaplan_meier(part["time"], part["event"]), float(part["time"].max())
     names = ("time", "survival", "low", "high", "at_risk", "events")
     curve = pd.DataFrame(
-        {name: np.asarray(getattr(table, name), float) for name in names},
+        {name: np.asarray(getattr(table, name), float) for name in names}
     )
-    start = pd.DataFrame(
-        [(0.0, 1.0, 1.0, 1.0, float(len(part)), 0.0)],
-        columns=list(names),
-    )
-    curve = pd.concat([start, curve[curve["time"] > 0]], ignore_index=True)
-    last = float(part["time"].max())
-    if curve["time"].iloc[-1] < last:
-        end = curve.iloc[[-1]].assign(
-            time=last,
-            at_risk=float((part["time"] >= last).sum()),
-            events=0.0,
-        )
-        curve = pd.concat([curve, end], ignore_index=True)
-    curve.insert(0, "group", group)
-    return curve
-
-
-def _at_risk(frame: pd.DataFrame, axis: TimeAxis) -> pd.DataFrame:
-    rows = [
-        (group, tick, int((part["time"] >= tick).sum()))
-        for group, part in _by_group(frame)
-        for tick in axis.ticks
-    ]
-    return pd.DataFrame(rows, columns=list(SCHEMA["at_risk"]))
+    start = dict.fromkeys(names, 1.0) | {
+        "time": 0.0,
+        "at_risk": float(len(part)),
+        "events": 0.0,
+    }
+    rows: list[Any] = [start, *curve[curve["time"] > 0].to_dict("records")]
+    if rows[-1]["time"] < last:
+        at_risk = float((part["time"] >= last).sum())
+        rows.append(rows[-1] | {"time": last, "at_risk": at_risk, "events": 0.0})
+    return [{"group": group, **row} for row in rows]
 
 
 def _log_rank(frame: pd.DataFrame) -> dict[str, Any]:
     if frame.empty:
         return {
-            "statistic": None,
-            "degrees": None,
-            "p_value": None,
+            **dict.fromkeys(("statistic", "degrees", "p_value")),
             "note": "no risk groups",
         }
     test = log_rank(
@@ -261,71 +187,58 @@ def _calibration(
     frame: pd.DataFrame,
     horizon: float | None,
     unit: str,
-) -> tuple[pd.DataFrame, str]:
-    """Predicted against observed survival at one horizon, in groups of equal size by prediction."""
-    columns = list(SCHEMA["calibration"])
-    nothing = pd.DataFrame(columns=columns)
+) -> tuple[list[dict[str, Any]], str]:
+    """Predicted against observed survival at a horizon, in groups of equal size by prediction."""
     if horizon is None:
-        return nothing, "not computable: the run has no horizon"
+        return [], "not computable: the run has no horizon"
     name = f"survival_{horizon:g}"
     if name not in frame or frame[name].isna().all():
-        return nothing, "not computable: the calibration method gives no curve"
-    told = frame[frame[name].notna()]
-    groups = max(1, min(MOST_QUANTILES, len(told) // FEWEST_PER_QUANTILE))
+        return [], "not computable: the calibration method gives no curve"
+    known = frame.dropna(subset=name)
+    groups = max(1, min(MOST_QUANTILES, len(known) // FEWEST_PER_QUANTILE))
     # Rounding ties values that differ only by arithmetic; equal predictions stay in one group.
-    bins = pd.qcut(told[name].round(9), groups, labels=False, duplicates="drop").fillna(
-        0,
-    )
+    bins = pd.qcut(
+        known[name].round(9), groups, labels=False, duplicates="drop"
+    ).fillna(0)
     rows = []
-    for number, (_, part) in enumerate(told.groupby(bins, sort=True), start=1):
+    for number, (_, part) in enumerate(known.groupby(bins), start=1):
         observed = observed_at(part["time"], part["event"], horizon, unit)
-        events = int((part["event"] & (part["time"] <= horizon)).sum())
-        rows.append(
-            {
-                "quintile": number,
-                "patients": len(part),
-                "events": events,
-                "predicted": float(part[name].mean()),
-            }
-            | {"observed": observed.pop("survival"), **observed},
-        )
-    left = len(frame) - len(told)
-    note = (
-        f"{left} of {len(frame)} patients have no predicted survival at this horizon"
-        if left
-        else ""
-    )
-    return pd.DataFrame(rows, columns=columns), note
+        row = {
+            "quintile": number,
+            "patients": len(part),
+            "events": int((part["event"] & (part["time"] <= horizon)).sum()),
+            "predicted": float(part[name].mean()),
+            "observed": observed["survival"],
+        }
+        rows.append({**observed, **row})
+    lost = len(frame) - len(known)
+    note = f"{lost} of {len(frame)} patients have no predicted survival at this horizon"
+    return rows, note if lost else ""
 
 
-def _times(frame: pd.DataFrame) -> pd.DataFrame:
+def _times(frame: pd.DataFrame) -> dict[str, Any]:
     times = frame["predicted_time"].dropna()
     counts = times.round(9).value_counts()
-    quantiles = [
-        float(times.quantile(q)) if len(times) else math.nan for q in (0.1, 0.5, 0.9)
-    ]
-    most = int(counts.iloc[0]) if len(counts) else 0
-    common = float(counts.index[counts == most].min()) if most > 1 else math.nan
-    share = most / len(frame) if most else math.nan
-    row = (
-        len(frame),
-        len(times),
-        len(frame) - len(times),
-        len(counts),
-        common,
-        share,
-        *quantiles,
-    )
-    return pd.DataFrame([row], columns=list(SCHEMA["times"]))
+    most = int(counts.max()) if len(counts) else 0
+    p10, p50, p90 = times.quantile([0.1, 0.5, 0.9])
+    return {
+        "patients": len(frame),
+        "with_time": len(times),
+        "not_reached": len(frame) - len(times),
+        "distinct": len(counts),
+        "most_common": float(counts.index[counts == most].min())
+        if most > 1
+        else math.nan,
+        "share": most / len(frame) if most else math.nan,
+        "p10": p10,
+        "p50": p50,
+        "p90": p90,
+    }
 
 
-def _time_bins(times: pd.Series[float]) -> pd.DataFrame:
+def _time_bins(times: pd.Series[float]) -> list[tuple[float, float, int]]:
     if times.empty:
-        return pd.DataFrame(columns=list(SCHEMA["time_bins"]))
-    edges = np.linspace(
-        0,
-        float(times.max()),
-        min(MOST_BINS, max(5, int(math.sqrt(len(times)) * 1.5))) + 1,
-    )
-    patients, _ = np.histogram(times.to_numpy(float), bins=edges)
-    return pd.DataFrame({"low": edges[:-1], "high": edges[1:], "patients": patients})
+        return []
+    bins = min(MOST_BINS, max(5, int(math.sqrt(len(times)) * 1.5)))
+    patients, edges = np.histogram(times, bins=bins, range=(0, float(times.max())))
+    return list(zip(edges[:-1], edges[1:], patients, strict=True))

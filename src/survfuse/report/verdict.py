@@ -1,261 +1,258 @@
-"""Judge: what may be said about the model, and the numbered doubts that stand beside it."""
+"""What the numbers of a run allow to be said, and the numbered checks of the page."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from survfuse._errors import listed
-from survfuse.report.artefacts import Run
-from survfuse.report.formatting import difference as signed
-from survfuse.report.formatting import interval, known, label, plural
+from survfuse._storage import sha256_file
+from survfuse.report.formatting import bounded, known, loss
 from survfuse.report.names import DELTA
 from survfuse.report.report_tables import CONCORDANCES, Tables
+from survfuse.report.wording import load_verdicts, render, sentence
+from survfuse.results.run_tables import INTACT
+from survfuse.results.schema import CheckRecord
 
 STATUSES = ("failed", "warning", "ok", "not applicable")
-CHANCE = 0.5
-NAMED_MODELS = 3
+ALPHA = 0.05
+NO_CHECK = {
+    **dict.fromkeys(("id", "name", "evidence", "advice", "severity", "page"), ""),
+    "status": "not applicable",
+}
+PERMUTED = "permuted at prediction"
+# Metrics of the table of losses, in the order of its columns.
+LOSS_METRICS = (
+    *("uno_c", "delta_uno_c", "isbs", "delta_isbs"),
+    *("calibration_slope", "observed_expected"),
+)
 
 
-@dataclass(frozen=True)
-class Check:
-    """One numbered doubt.
-
-    Attributes
-    ----------
-    id : str
-        As the run numbered it; ``R1``, ``R2``, ... where the report itself asks.
-    status : str
-        "ok", "warning", "failed" or "not applicable".
-    evidence, advice : str
-    severity : str
-        How grave it is where it fails, as the run says; empty where it does not.
-    page : str
-        Where the check is explained, a path of the documentation; empty where nowhere.
-    """
-
-    id: str
-    name: str
-    status: str
-    evidence: str
-    advice: str = ""
-    severity: str = ""
-    page: str = ""
-
-    def as_dict(self) -> dict[str, str]:
-        """Return the check as JSON."""
-        return asdict(self)
-
-
-def headline_metric(tables: Tables, model: str) -> str:
+def headline_metric(tables: Tables) -> str:
     """Metric in the headline: Uno's C, or Harrell's where Uno's has no value."""
     for metric in CONCORDANCES:
-        estimate = tables.estimate(model, metric)
-        if estimate is not None and estimate["value"] is not None:
+        if known((tables.estimate(tables.run.name, metric) or {}).get("value")):
             return metric
     return CONCORDANCES[0]
 
 
-def verdict(run: Run, tables: Tables) -> str:
-    """Say in one sentence whether the model is better than clinical variables alone.
+def verdict(tables: Tables) -> str:
+    """One sentence on whether the model is better than clinical variables alone.
 
     Significance is claimed only from the paired difference of the run, never
     from two intervals that overlap or do not.
     """
-    difference = run.metrics[run.model].get(DELTA)
-    if tables.baseline is None and difference is None:
-        return (
-            "No clinical-only baseline was run, so whether the model adds anything "
-            "to clinical variables is not known."
-        )
-    if difference is not None and not known(difference.get("value")):
-        return (
-            "Whether the model is better than clinical variables alone is not computable: "
-            f"{difference.get('note') or 'no reason was recorded'}."
-        )
-    if (
-        difference is not None
-        and known(difference.get("low"))
-        and known(difference.get("high"))
-    ):
-        return _compared(difference)
-    return _side_by_side(run, tables)
-
-
-def _compared(difference: Mapping[str, Any]) -> str:
-    low, high = float(difference["low"]), float(difference["high"])
-    numbers = f"difference in Uno C {signed(difference['value'])}, 95% interval {interval(low, high)}, "
-    paired = numbers + "paired on the same patients"
-    if low > 0:
-        return f"The model ranked these patients better than clinical variables alone ({paired})."
-    if high < 0:
-        return f"The model ranked these patients worse than clinical variables alone ({paired})."
-    return (
-        "These data do not show that the model is better, or worse, than clinical variables alone "
-        f"({paired}; the interval includes 0)."
+    metric = headline_metric(tables)
+    return sentence(
+        "verdict",
+        baseline=tables.baseline,
+        delta=tables.estimate(tables.run.name, DELTA),
+        ours=tables.estimate(tables.run.name, metric),
+        theirs=tables.estimate(tables.baseline, metric),
     )
 
 
-def _side_by_side(run: Run, tables: Tables) -> str:
-    metric = headline_metric(tables, run.model)
-    ours, theirs = (
-        tables.estimate(run.model, metric),
-        tables.estimate(tables.baseline, metric),
+def chance(tables: Tables) -> str:
+    """Whether the interval of the headline number includes ranking by chance; empty if not."""
+    return sentence(
+        "chance", ours=tables.estimate(tables.run.name, headline_metric(tables))
     )
-    if (
-        ours is None
-        or theirs is None
-        or not (known(ours["value"]) and known(theirs["value"]))
-    ):
-        return "The model cannot be set beside clinical variables alone: one of the numbers is not computable."
-    formal = (
-        "The two were not compared formally, so no claim that one is better is made."
-    )
-    if not all(known(side[end]) for side in (ours, theirs) for end in ("low", "high")):
-        return formal
-    overlap = ours["low"] <= theirs["high"] and theirs["low"] <= ours["high"]
-    tail = "overlap" if overlap else "do not overlap"
-    return f"The two intervals {tail}. {formal}"
 
 
-def chance(run: Run, tables: Tables) -> str:
-    """Say whether the interval of the headline number includes ranking by chance."""
-    estimate = tables.estimate(run.model, headline_metric(tables, run.model))
-    if estimate is None or not (known(estimate["low"]) and known(estimate["high"])):
-        return ""
-    if estimate["low"] <= CHANCE <= estimate["high"]:
-        return "The model's interval includes 0.5: it is not shown to rank better than chance."
-    return ""
-
-
-def judge(run: Run, tables: Tables) -> list[Check]:
-    """Collect the run's checks and the report's own, in the order they are numbered.
+def direction(row: Mapping[str, Any]) -> str:
+    """Direction of a paired difference: "better", "worse", or empty where neither is certain.
 
     Parameters
     ----------
-    run : Run
-    tables : Tables
-        Computed from `run`.
+    row : mapping
+        `low` and `high` of the difference and its `p_holm`. The interval must exclude 0 and,
+        where there is a corrected p-value, that must be below 0.05.
     """
-    checks = [
-        Check(
-            id=str(check.get("id", position)),
-            name=str(check.get("name", "")),
-            status=str(check.get("status", "not applicable")),
-            evidence=str(check.get("evidence") or ""),
-            advice=str(check.get("advice") or ""),
-            severity=str(check.get("severity") or ""),
-            page=str(check.get("page") or ""),
+    corrected: Any = row.get("p_holm")
+    if not (known(row["value"]) and bounded(row)) or (
+        known(corrected) and corrected >= ALPHA
+    ):
+        return ""
+    return "better" if row["low"] > 0 else "worse" if row["high"] < 0 else ""
+
+
+def says(row: Mapping[str, Any], what: str = "with it") -> str:
+    """Conclusion of one comparison about the ranking of patients.
+
+    Parameters
+    ----------
+    row : mapping
+        `value`, `low`, `high`, `p_holm` of the difference in Uno C.
+    what : str
+        The first of the two in the sentence.
+    """
+    if not known(row["value"]):
+        return "nothing: not computable"
+    if not bounded(row):
+        return "nothing: there is no interval"
+    if way := direction(row):
+        note = (
+            ""
+            if known(row["p_holm"])
+            else "; not corrected for the number of comparisons"
         )
-        for position, check in enumerate(run.checks or (), start=1)
-    ]
-    own = (
-        ("error", _unchanged(run)),
-        ("warning", _complete(run)),
-        ("warning", _same_patients(run)),
-        ("warning", _empty_groups(tables)),
+        return f"ranked {way} {what}{note}"
+    if row["low"] > 0 or row["high"] < 0:
+        return "not shown once all comparisons are counted"
+    return "not shown: the interval includes 0"
+
+
+def _by_direction(
+    rows: Sequence[tuple[str, Mapping[str, Any]]],
+) -> dict[str, list[str]]:
+    """Names of the rows that are better and of those that are worse."""
+    names: dict[str, list[str]] = {"better": [], "worse": []}
+    for name, row in rows:
+        if way := direction(row):
+            names[way].append(name)
+    return names
+
+
+def increments_say(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Sum up the table of increments in a sentence or two.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        Rows of the table `increments`; those permuted at prediction show what a model
+        depends on, not what a modality adds, and are left out.
+    """
+    rows = [row for row in rows if row["kind"] != PERMUTED]
+    named = [(f"{row['modality']} ({row['kind']})", row) for row in rows]
+    corrected = all(known(row["p_holm"]) for row in rows if direction(row))
+    return sentence(
+        "increments", rows=rows, corrected=corrected, **_by_direction(named)
     )
-    return checks + [
-        Check(f"R{position}", *rest, severity=severity)
-        for position, (severity, rest) in enumerate(own, start=1)
-    ]
 
 
-def _unchanged(run: Run) -> tuple[str, str, str, str]:
-    name = "predictions.csv and the other files are those the run wrote"
-    hashes = run.info.get("hashes") or {}
-    if not (hashes.get("predictions") or run.info.get("files")):
-        return name, "not applicable", "run.json records no hash of predictions.csv", ""
-    if not run.changed:
-        return (
-            name,
-            "ok",
-            f"sha256 {run.predictions_sha256[:12]}… agrees with run.json",
-            "",
-        )
-    evidence = f"not as run.json recorded them: {listed(run.changed, 10)}"
+def robustness_says(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Say in a few sentences which losses change the ranking.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        `kind`, `what` and `cells` in the order of `LOSS_METRICS`.
+    """
+    tried = _losses(rows, "delta_uno_c")
+    return sentence("robustness", tried=tried, **_by_direction(tried))
+
+
+def expectation_says(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Say under which losses the model expects too many or too few events; empty where none is.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        As for :func:`robustness_says`.
+    """
+    ratios = _losses(rows, "observed_expected")
+    fewer = [name for name, cell in ratios if known(cell["high"]) and cell["high"] < 1]
+    more = [name for name, cell in ratios if known(cell["low"]) and cell["low"] > 1]
+    return sentence("expectation", fewer=fewer, more=more)
+
+
+def _losses(
+    rows: Sequence[Mapping[str, Any]], metric: str
+) -> list[tuple[str, dict[str, Any]]]:
+    """The losses that have an estimate of the metric: in words, and the estimate."""
+    cells = []
+    for row in rows:
+        cell = row["cells"][LOSS_METRICS.index(metric)]
+        if row["kind"] != INTACT and cell is not None:
+            cells.append((loss(row["kind"], row["what"], within_sentence=True), cell))
+    return cells
+
+
+def judge(tables: Tables) -> list[CheckRecord]:
+    """Collect the run's checks and the report's own, in the order of their numbers.
+
+    Returns
+    -------
+    list of CheckRecord
+        With every key; those of the report have the numbers ``R1``, ``R2``, ...
+    """
+    checks: list[Any] = []
+    for position, record in enumerate(tables.run.checks or (), start=1):
+        known_values = {
+            key: value for key, value in record.items() if key in NO_CHECK and value
+        }
+        checks.append({**NO_CHECK, "id": str(position), **known_values})
+    own = (_unchanged, _complete, _same_patients, _groups_have_events)
+    for number, check in enumerate(own, start=1):
+        key, status, values = check(tables)
+        texts = load_verdicts()["checks"][key]
+        advice = texts["advice"] if status in ("failed", "warning") else ""
+        severity = texts.get("severity", "warning")
+        entry = {"id": f"R{number}", "name": texts["name"], "status": status}
+        entry |= {"evidence": render(texts["evidence"], values), "advice": advice}
+        checks.append({**NO_CHECK, **entry, "severity": severity})
+    return checks
+
+
+OwnCheck = tuple[str, str, dict[str, Any]]
+"""Key of the texts, status, and the facts of the evidence."""
+
+
+def _unchanged(tables: Tables) -> OwnCheck:
+    run = tables.run
+    hashes, changed = run.record.get("hashes") or {}, run.changed()
+    recorded = bool(hashes.get("predictions") or run.record.get("files"))
+    status = "not applicable" if not recorded else "failed" if changed else "ok"
+    sha256 = predictions_sha256(tables)
     return (
-        name,
-        "failed",
-        evidence,
-        "Figures here may not belong to the metrics; run crossval again.",
+        "unchanged",
+        status,
+        {"recorded": recorded, "changed": changed, "sha256": sha256},
     )
 
 
-def _complete(run: Run) -> tuple[str, str, str, str]:
-    name = "every patient of the cohort was predicted once per repeat"
-    repeats = run.predictions.groupby("repeat")["patient_id"]
-    sizes, distinct = repeats.size(), repeats.nunique()
-    expected = int(run.cohort["patients"])
-    evidence = f"{plural(expected, 'patient')} in the cohort, {listed(sizes.tolist())} predicted"
-    evidence += f" in {plural(len(sizes), 'repeat')}"
-    if (sizes == expected).all() and (distinct == expected).all():
-        return name, "ok", evidence, ""
-    return (
-        name,
-        "warning",
-        evidence,
-        "See the cohort flow and run.json for who was left out and why.",
-    )
+def predictions_sha256(tables: Tables) -> str:
+    """Hash of ``predictions.csv`` as it is now."""
+    assert tables.run.out is not None
+    return sha256_file(tables.run.out / "predictions.csv")
 
 
-def _same_patients(run: Run) -> tuple[str, str, str, str]:
-    name = "all models were scored on the same patients and folds"
-    if run.comparators is None or run.comparators.empty:
-        return name, "not applicable", "no comparator was run", ""
+def _complete(tables: Tables) -> OwnCheck:
+    repeats = tables.run.predictions.groupby("repeat")["patient_id"]
+    expected = int(tables.run.cohort["patients"])
+    counts = repeats.agg(["size", "nunique"])
+    status = "ok" if (counts == expected).all(axis=None) else "warning"
+    return "complete", status, {"expected": expected, "sizes": counts["size"].tolist()}
+
+
+def _same_patients(tables: Tables) -> OwnCheck:
     columns = ["patient_id", "repeat", "fold"]
-    ours = pd.MultiIndex.from_frame(run.predictions[columns])
-    different = [
-        model
-        for model, part in run.comparators.groupby("model", sort=True)
-        if len(part) != len(ours)
-        or not ours.isin(pd.MultiIndex.from_frame(part[columns])).all()
-    ]
-    if not different:
-        models = plural(run.comparators["model"].nunique(), "comparator")
-        return name, "ok", f"{models} with the same {len(ours)} patient rows", ""
-    evidence = f"other patients or folds: {listed((label(name) for name in different), NAMED_MODELS)}"
-    return (
-        name,
-        "warning",
-        evidence,
-        "Numbers of these models do not stand beside the others.",
-    )
+    models = {**tables.run.models}
+    rows = pd.MultiIndex.from_frame(models.pop(tables.run.name)[columns])
+    different = []
+    for model, table in sorted(models.items()):
+        other = pd.MultiIndex.from_frame(table[columns])
+        if len(other) != len(rows) or not rows.isin(other).all():
+            different.append(model)
+    status = "not applicable" if not models else "warning" if different else "ok"
+    facts = {"models": models, "different": different, "rows": len(rows)}
+    return "same_patients", status, facts
 
 
-def _empty_groups(tables: Tables) -> tuple[str, str, str, str]:
-    name = "every risk group has events"
-    groups = tables.risk_groups
-    if groups.empty:
-        return name, "not applicable", "no risk groups", ""
-    evidence = "; ".join(
-        f"{row['name']}: {plural(row['events'], 'event')} in {plural(row['patients'], 'patient')}"
-        for row in groups.to_dict("records")
-    )
-    if (groups["events"] > 0).all():
-        return name, "ok", evidence, ""
-    return (
-        name,
-        "warning",
-        evidence,
-        "A curve without events is a flat line, not proof of safety.",
-    )
+def _groups_have_events(tables: Tables) -> OwnCheck:
+    groups = tables["risk_groups"]
+    status = "ok" if (groups["events"] > 0).all() else "warning"
+    groups_or_none = {"groups": tables.records["risk_groups"]}
+    return "events", "not applicable" if groups.empty else status, groups_or_none
 
 
-def tally(checks: list[Check]) -> str:
+def tally(checks: Sequence[Mapping[str, Any]]) -> str:
     """Count the checks by status, worst first."""
-    counts = {
-        status: sum(check.status == status for check in checks) for status in STATUSES
-    }
-    plurals = {"warning": "warnings"}
-    return (
-        ", ".join(
-            f"{amount} {plurals.get(status, status) if amount > 1 else status}"
-            for status, amount in counts.items()
-            if amount
-        )
-        or "none"
-    )
+    statuses = [check["status"] for check in checks]
+    parts = []
+    for status in STATUSES:
+        if amount := statuses.count(status):
+            plural = "s" if status == "warning" and amount > 1 else ""
+            parts.append(f"{amount} {status}{plural}")
+    return ", ".join(parts) or "none"

@@ -1,4 +1,4 @@
-"""Show: the figures of the report, drawn from its tables and from nothing else."""
+"""The figures of the report, drawn from its tables and from nothing else."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from survfuse.report.figures.calibration_figures import (
     grouped_calibration,
     smooth_calibration,
 )
-from survfuse.report.figures.cohort_figures import MOST_PATTERNS, patterns
-from survfuse.report.figures.curve_figures import decision, time_curves
-from survfuse.report.figures.forests import forest, increments
-from survfuse.report.figures.patient_figures import risk_groups, times
-from survfuse.report.figures.robustness_figures import robustness
-from survfuse.report.figures.subgroups import MOST_LEVELS, subgroups
+from survfuse.report.figures.cohort_figures import MOST_PATTERNS, patterns, times
+from survfuse.report.figures.curve_figures import decision, risk_groups, time_curves
+from survfuse.report.figures.interval_figures import (
+    MOST_LEVELS,
+    forest,
+    increments,
+    robustness,
+    subgroups,
+)
 
 __all__ = [
     "MOST_LEVELS",

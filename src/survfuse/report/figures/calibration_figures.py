@@ -8,84 +8,89 @@ from collections.abc import Mapping
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 
-from survfuse.report.figures._shared import LOOKS, WIDTH, records
+from survfuse.report.figures.plotting import (
+    BLUE,
+    LOOKS,
+    MUTED,
+    WIDTH,
+    curve,
+    draw,
+    legend_below,
+    percent_axes,
+    records,
+)
 from survfuse.report.formatting import count, duration, label, percent
-from survfuse.report.svg import BLUE, MUTED, RULE, draw
 
 MOST_PANELS = 4
 
 
-def grouped_calibration(table: pd.DataFrame, horizon: float, unit: str) -> str:
+def _diagonal(axes: Axes, dashes: tuple[int, int]) -> None:
+    axes.plot(
+        [0, 1], [0, 1], color=MUTED, lw=1, ls=(0, dashes), label="perfect agreement"
+    )
+
+
+def _pairs(table: pd.DataFrame, separator: str) -> str:
+    """Predicted and observed of each row, in words."""
+    return separator.join(
+        f"predicted {percent(row['predicted'])}, observed {percent(row['observed'])}"
+        for row in records(table)
+    )
+
+
+def grouped_calibration(table: pd.DataFrame, horizon: float | None, unit: str) -> str:
     """Draw observed against predicted survival at a horizon, by group of prediction.
 
     Parameters
     ----------
     table : DataFrame
         `patients`, `predicted`, `observed`, `low`, `high`; NaN where not computable.
-    horizon : float
+    horizon : float or None
         In `unit`.
+
+    Returns
+    -------
+    str
+        Empty where nothing was observed, as of every figure here.
     """
-    seen = table.dropna(subset=["observed"])
+    known = table.dropna(subset="observed")
+    if known.empty or horizon is None:
+        return ""
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
+        _diagonal(axes, (4, 3))
+        ends = known.dropna(subset=["low", "high"])
+        axes.vlines(ends["predicted"], ends["low"], ends["high"], color=BLUE, lw=1.6)
         axes.plot(
-            [0, 1],
-            [0, 1],
-            color=MUTED,
-            lw=1,
-            ls=(0, (4, 3)),
-            label="perfect agreement",
-        )
-        barred = seen.dropna(subset=["low", "high"])
-        axes.vlines(
-            barred["predicted"],
-            barred["low"],
-            barred["high"],
-            color=BLUE,
-            lw=1.6,
-        )
-        axes.plot(
-            seen["predicted"],
-            seen["observed"],
+            known["predicted"],
+            known["observed"],
             "o",
             color=BLUE,
             ms=6,
             mec="white",
             mew=0.8,
         )
-        for row in records(seen):
-            top = row["observed"] if pd.isna(row["high"]) else row["high"]
-            where = (row["predicted"], top)
+        for row in records(known.assign(top=known["high"].fillna(known["observed"]))):
             axes.annotate(
                 count(row["patients"]),
-                where,
+                (row["predicted"], row["top"]),
                 (0, 3),
                 textcoords="offset points",
                 size=8.5,
                 color=MUTED,
                 ha="center",
             )
-        for side in ("x", "y"):
-            getattr(axes, f"set_{side}lim")(0, 1.01)
-            getattr(axes, f"{side}axis").set_major_formatter(
-                PercentFormatter(1.0, decimals=0),
-            )
-        axes.set_aspect("equal")
+        axes.set(xlim=(0, 1.01), ylim=(0, 1.01), aspect="equal")
+        percent_axes(axes.xaxis, axes.yaxis)
         axes.set_xlabel(f"Predicted without the event at {duration(horizon, unit)}")
         axes.set_ylabel("Observed (Kaplan–Meier, 95% interval)")
-        axes.grid(color=RULE, lw=0.5)
+        axes.grid()
         axes.legend(loc="upper left")
 
-    alt = (
-        f"Observed against predicted survival at {duration(horizon, unit)}. "
-        + "; ".join(
-            f"predicted {percent(row['predicted'])}, observed {percent(row['observed'])}"
-            for row in records(table)
-        )
-    )
+    alt = f"Observed against predicted survival at {duration(horizon, unit)}. {_pairs(table, '; ')}"
     return draw("calibration", (4.6, 4.4), paint, alt)
 
 
@@ -95,7 +100,7 @@ def smooth_calibration(
     roles: Mapping[str, str],
     unit: str,
 ) -> str:
-    """Draw smooth calibration curves with bands, one panel for each horizon, over how predictions spread.
+    """Draw smooth calibration curves with bands, one panel for each horizon, over a histogram.
 
     Parameters
     ----------
@@ -108,100 +113,60 @@ def smooth_calibration(
     unit : str
         Unit of `horizon`.
     """
-    shown = curves[curves["model"].isin(list(roles))].dropna(
-        subset=["predicted", "observed"],
+    drawn = curves[curves["model"].isin([*roles])].dropna(
+        subset=["predicted", "observed"]
     )
-    horizons = sorted(set(shown["horizon"]))[:MOST_PANELS]
-    top = _reach(shown)
+    if drawn.empty:
+        return ""
+    horizons = sorted(set(drawn["horizon"]))[:MOST_PANELS]
+    # Right and upper end of every panel: the next tenth beyond every curve, four tenths at least.
+    last = max([0.4, *drawn["predicted"], *drawn["observed"]])
+    top = min(1.0, math.ceil(last * 10 - 1e-9) / 10)
 
     def paint(figure: Figure) -> None:
+        ratios = [4.2, 1]
         panels = figure.subplots(
-            2,
-            len(horizons),
-            sharex=True,
-            squeeze=False,
-            height_ratios=[4.2, 1],
+            2, len(horizons), sharex=True, squeeze=False, height_ratios=ratios
         )
-        for column, horizon in enumerate(horizons):
-            upper, lower = panels[0][column], panels[1][column]
-            _smooth_panel(upper, shown[shown["horizon"] == horizon], roles, top)
+        for (upper, lower), horizon in zip(panels.T, horizons, strict=True):
+            _smooth_panel(upper, drawn[drawn["horizon"] == horizon], roles)
+            upper.set_ylim(0, top)
             upper.set_title(duration(horizon, unit))
             _histogram(lower, bins[bins["horizon"] == horizon], roles)
             lower.set_xlim(0, top)
-            lower.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         panels[0][0].set_ylabel("Observed, event by then")
         panels[1][0].set_ylabel("Patients")
-        for lower in panels[1]:
-            lower.set_xlabel("Predicted probability")
-        handles, names = panels[0][0].get_legend_handles_labels()
-        columns = len(names) if len(horizons) > 1 else 1
-        figure.legend(
-            handles,
-            names,
-            loc="outside lower center",
-            ncols=columns,
-            handlelength=2.6,
-        )
+        legend_below(figure, panels[0][0], None if len(horizons) > 1 else 1)
 
-    alt = "Observed against predicted probability of the event. " + "; ".join(
-        f"{label(model)} at {duration(horizon, unit)}: {_told(part)}"
-        for (horizon, model), part in shown.groupby(["horizon", "model"], sort=True)
-        if horizon in horizons
-    )
+    descriptions = []
+    for (horizon, model), part in drawn.groupby(["horizon", "model"]):
+        if horizon in horizons:
+            some = (
+                part.sort_values("predicted")
+                .iloc[[0, len(part) // 2, -1]]
+                .drop_duplicates()
+            )
+            place = f"{label(model)} at {duration(horizon, unit)}"
+            descriptions.append(f"{place}: {_pairs(some, ', ')}")
+    alt = f"Observed against predicted probability of the event. {'; '.join(descriptions)}"
     return draw("calibration", (min(WIDTH, 1.9 + 2.7 * len(horizons)), 4.5), paint, alt)
 
 
-def _reach(shown: pd.DataFrame) -> float:
-    """Right and upper end of every panel: the next tenth beyond every curve, four tenths at least."""
-    last = float(max([0.4, *shown["predicted"], *shown["observed"]]))
-    return min(1.0, math.ceil(last * 10 - 1e-9) / 10)
-
-
-def _smooth_panel(
-    axes: Axes,
-    part: pd.DataFrame,
-    roles: Mapping[str, str],
-    top: float,
-) -> None:
-    axes.plot(
-        [0, 1],
-        [0, 1],
-        color=MUTED,
-        lw=1,
-        ls=(0, (1, 2)),
-        label="perfect agreement",
-    )
-    for model in (name for name in roles if (part["model"] == name).any()):
-        look, curve = (
-            LOOKS[roles[model]],
-            part[part["model"] == model].sort_values("predicted"),
-        )
-        if roles[model] == "model":
-            ends = curve.dropna(subset=["low", "high"])
-            axes.fill_between(
-                ends["predicted"],
-                ends["low"],
-                ends["high"],
-                color=look.colour,
-                alpha=0.15,
-                lw=0,
+def _smooth_panel(axes: Axes, part: pd.DataFrame, roles: Mapping[str, str]) -> None:
+    _diagonal(axes, (1, 2))
+    for model, role in roles.items():
+        table = part[part["model"] == model]
+        if len(table):
+            look, name = LOOKS[role], label(model, 26)
+            curve(
+                axes, table, "predicted", "observed", look, name, band=role == "model"
             )
-        axes.plot(
-            curve["predicted"],
-            curve["observed"],
-            color=look.colour,
-            ls=look.dashes,
-            lw=2,
-            label=label(model, 26),
-        )
-    axes.set_ylim(0, top)
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    axes.grid(color=RULE, lw=0.5)
-    axes.set_axisbelow(True)
+    percent_axes(axes.yaxis)
+    axes.grid()
 
 
 def _histogram(axes: Axes, bins: pd.DataFrame, roles: Mapping[str, str]) -> None:
-    main = bins[bins["model"].map(lambda name: roles.get(name) == "model")]
+    main = bins[bins["model"].map(roles) == "model"]
     width = main["right"] - main["left"]
     axes.bar(
         main["left"],
@@ -213,13 +178,5 @@ def _histogram(axes: Axes, bins: pd.DataFrame, roles: Mapping[str, str]) -> None
         lw=0.4,
     )
     axes.yaxis.set_major_locator(MaxNLocator(2, integer=True))
-
-
-def _told(curve: pd.DataFrame) -> str:
-    told = (
-        curve.sort_values("predicted").iloc[[0, len(curve) // 2, -1]].drop_duplicates()
-    )
-    return ", ".join(
-        f"predicted {percent(row['predicted'])}, observed {percent(row['observed'])}"
-        for row in records(told)
-    )
+    percent_axes(axes.xaxis)
+    axes.set_xlabel("Predicted probability")

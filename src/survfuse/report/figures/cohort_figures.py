@@ -1,17 +1,17 @@
-"""Who has which modalities."""
+"""Patients by the modalities they have, and by their predicted times."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from survfuse.report.figures._shared import WIDTH
-from survfuse.report.formatting import count, label
-from survfuse.report.svg import BLUE, RULE, draw
+from survfuse.report.figures.plotting import BLUE, GREY, RULE, WIDTH, draw, records
+from survfuse.report.formatting import TimeAxis, count, label, plain
 
 MOST_PATTERNS = 12
 
@@ -24,60 +24,120 @@ def patterns(table: pd.DataFrame, modalities: Sequence[str]) -> str:
     table : DataFrame
         `modalities` (tuple of names), `patients`; most frequent first.
     modalities : sequence of str
-        Rows of the matrix, from the top.
+        Rows of the matrix, from the top; those of the table alone follow.
+
+    Returns
+    -------
+    str
+        Empty without patterns.
     """
-    shown = table.head(MOST_PATTERNS)
-    rows = {name: len(modalities) - 1 - i for i, name in enumerate(modalities)}
+    if table.empty:
+        return ""
+    drawn = table.head(MOST_PATTERNS)
+    names = dict.fromkeys([*modalities, *table["modalities"].explode().dropna()])
+    rows = {name: len(names) - 1 - i for i, name in enumerate(names)}
 
     def paint(figure: Figure) -> None:
         ratios = [1.5, 0.28 * len(rows) + 0.25]
         bars, dots = figure.subplots(2, 1, sharex=True, height_ratios=ratios)
-        bars.bar(range(len(shown)), shown["patients"], width=0.55, color=BLUE)
-        for x, patients in enumerate(shown["patients"]):
-            bars.annotate(
-                count(patients),
-                (x, patients),
-                (0, 2),
-                textcoords="offset points",
-                ha="center",
-                size=8.5,
-            )
+        container = bars.bar(
+            range(len(drawn)), drawn["patients"], width=0.55, color=BLUE
+        )
+        bars.bar_label(container, map(count, drawn["patients"]), padding=2, size=8.5)
         bars.set_ylabel("Patients")
         bars.margins(y=0.15)
         bars.yaxis.set_major_locator(MaxNLocator(4, integer=True))
         bars.tick_params(bottom=False)
-        _dot_matrix(dots, shown, rows)
+        _dot_matrix(dots, drawn["modalities"], rows)
 
     listing = "; ".join(
-        f"{', '.join(names) or 'none'}: {count(n)}"
-        for names, n in zip(shown["modalities"], shown["patients"], strict=True)
+        f"{', '.join(row['modalities']) or 'none'}: {count(row['patients'])}"
+        for row in records(drawn)
     )
-    width = min(WIDTH, 3.0 + 0.62 * len(shown))
-    alt = f"Patients by the modalities they have. {listing}."
-    return draw("patterns", (width, 2.2 + 0.28 * len(rows)), paint, alt)
+    size = (min(WIDTH, 3.0 + 0.62 * len(drawn)), 2.2 + 0.28 * len(rows))
+    return draw(
+        "patterns", size, paint, f"Patients by the modalities they have. {listing}."
+    )
 
 
-def _dot_matrix(axes: Axes, shown: pd.DataFrame, rows: dict[str, int]) -> None:
+def _dot_matrix(axes: Axes, columns: pd.Series[Any], rows: dict[str, int]) -> None:
     for y in rows.values():
         if y % 2 == 0:
             axes.axhspan(y - 0.5, y + 0.5, color="#eef1f4", lw=0)
         axes.scatter(
-            range(len(shown)),
-            [y] * len(shown),
+            range(len(columns)),
+            [y] * len(columns),
             s=44,
             color="#ffffff",
             edgecolors=RULE,
             lw=1,
             zorder=4,
         )
-    for x, names in enumerate(shown["modalities"]):
-        there = [rows[name] for name in names if name in rows]
-        axes.scatter([x] * len(there), there, s=46, color=BLUE, zorder=5)
-        if there:
-            axes.plot([x, x], [min(there), max(there)], color=BLUE, lw=2, zorder=3)
+    for x, names in enumerate(columns):
+        filled = [rows[name] for name in names]
+        axes.scatter([x] * len(filled), filled, s=46, color=BLUE, zorder=5)
+        if filled:
+            axes.plot([x, x], [min(filled), max(filled)], color=BLUE, lw=2, zorder=3)
     axes.set_yticks(list(rows.values()), [label(name, 24) for name in rows])
     axes.set_ylim(-0.6, len(rows) - 0.4)
-    axes.set_xlim(-0.6, len(shown) - 0.4)
+    axes.set_xlim(-0.6, len(columns) - 0.4)
     axes.set_xticks([])
     axes.tick_params(left=False)
     axes.spines[["left", "bottom"]].set_visible(False)
+
+
+def times(bins: pd.DataFrame, not_reached: int, unit: str) -> str:
+    """Draw the distribution of predicted times.
+
+    Parameters
+    ----------
+    bins : DataFrame
+        `low`, `high`, `patients`.
+    not_reached : int
+        Patients without a predicted time, in a bar of their own.
+
+    Returns
+    -------
+    str
+        Empty without bins.
+    """
+    if bins.empty:
+        return ""
+    last = float(bins["high"].max())
+    axis, width = (
+        TimeAxis.of(last, unit),
+        float(bins["high"].iloc[0] - bins["low"].iloc[0]),
+    )
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots()
+        axes.bar(
+            bins["low"],
+            bins["patients"],
+            width=width,
+            align="edge",
+            color=BLUE,
+            edgecolor="white",
+            lw=0.8,
+        )
+        ticks, labels = list(axis.ticks), list(axis.labels)
+        if not_reached:
+            middle = last + 2.5 * width
+            axes.bar([middle], [not_reached], width=2 * width, color=GREY)
+            ticks.append(middle)
+            labels.append("not\nreached")
+        axes.set_xticks(ticks, labels)
+        axes.set_xlabel(f"Predicted time ({axis.unit})")
+        axes.set_ylabel("Patients")
+        axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+
+    parts = []
+    for row in records(bins):
+        low, high = (
+            plain(row["low"] / axis.per_unit),
+            plain(row["high"] / axis.per_unit),
+        )
+        parts.append(f"{low} to {high}: {count(row['patients'])}")
+    parts.append(f"not reached: {count(not_reached)}")
+    alt = f"Distribution of predicted times. {'; '.join(parts)}"
+    return draw("times", (WIDTH, 2.6), paint, alt)

@@ -6,24 +6,25 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 from report.conftest import Builder, edit
+from report.performed import add_performance
 from survfuse._errors import InputError
 from survfuse._storage import sha256_file
 from survfuse.evaluation.external_predictions import read_foreign
-from survfuse.evaluation.result import write_table
-from survfuse.report.artefacts import read_run
+from survfuse.results import Result
+from survfuse.results.csv_files import write_table
 
 
-def test_reads_a_whole_run(run_folder: Path) -> None:
-    run = read_run(run_folder)
-    assert run.model == "default:concat"
+def test_reads_a_whole_run(make_run: Builder) -> None:
+    run = Result.read(make_run())
+    assert run.name == "default:concat"
     assert len(run.predictions) == 150
     assert run.predictions["event"].dtype == bool
-    assert run.comparators is not None
-    assert set(run.comparators["model"]) == {"ridge:clinical", "ridge:rna"}
+    assert set(run.models) == {run.name, "ridge:clinical", "ridge:rna"}
     assert run.horizon == 36.0
-    assert run.config["crossval"]["folds"] == 5
+    assert run.settings["crossval"]["folds"] == 5
 
 
 def test_ids_and_names_stay_text(make_run: Builder) -> None:
@@ -35,19 +36,18 @@ def test_ids_and_names_stay_text(make_run: Builder) -> None:
         .replace("PAT-0008", "NA")
     )
     (out / "predictions.csv").write_text(text)
-    run = read_run(out)
+    run = Result.read(out)
     assert {"007", "NA"} <= set(run.predictions["patient_id"])
-    assert run.comparators is not None
-    assert set(run.comparators["model"]) == {"NA"}
+    assert set(run.models) == {run.name, "NA"}
 
 
 def test_middle_horizon_is_the_earlier_of_two(make_run: Builder) -> None:
-    assert read_run(make_run(horizons=(60.0, 12.0))).horizon == 12.0
-    assert read_run(make_run("none", horizons=())).horizon is None
+    assert Result.read(make_run(horizons=(60.0, 12.0))).horizon == 12.0
+    assert Result.read(make_run("none", horizons=())).horizon is None
 
 
 def test_first_repeat_has_every_patient_once(make_run: Builder) -> None:
-    run = read_run(make_run(repeats=3))
+    run = Result.read(make_run(repeats=3))
     assert len(run.predictions) == 450
     assert run.first_repeat["patient_id"].is_unique
     assert len(run.first_repeat) == 150
@@ -61,39 +61,40 @@ def test_a_missing_file_is_named(make_run: Builder, name: str) -> None:
     out = make_run()
     (out / name).unlink()
     with pytest.raises(InputError, match=f"{name}: no such file"):
-        read_run(out)
+        Result.read(out)
 
 
 def test_no_folder(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such folder"):
-        read_run(tmp_path / "nowhere")
+        Result.read(tmp_path / "nowhere")
 
 
 def test_optional_files_may_be_absent(make_run: Builder) -> None:
     out = make_run()
     for name in ("comparators.csv", "checks.json", "config.yaml"):
         (out / name).unlink()
-    run = read_run(out)
-    assert run.comparators is None
+    run = Result.read(out)
+    assert list(run.models) == [run.name]
     assert run.checks is None
-    assert run.config == {}
+    assert run.settings == {}
+    assert run.performance == {}
 
 
 def test_files_that_are_not_as_the_run_wrote_them_are_named(make_run: Builder) -> None:
     out = make_run()
-    assert read_run(out).changed == ()
+    assert Result.read(out).changed() == ()
     names = ("predictions.csv", "metrics.json", "checks.json", "external.csv")
     hashes = {name: sha256_file(out / name) for name in names[:3]}
     edit(
         out / "run.json",
         lambda run: run.update(files={**hashes, "external.csv": "ab"}),
     )
-    assert read_run(out).changed == ("external.csv",)
+    assert Result.read(out).changed() == ("external.csv",)
     edit(
         out / "metrics.json",
         lambda metrics: metrics["default:concat"]["uno_c"].update(value=0.9),
     )
-    assert read_run(out).changed == ("external.csv", "metrics.json")
+    assert Result.read(out).changed() == ("external.csv", "metrics.json")
 
 
 def test_a_run_that_has_not_ended_is_refused(make_run: Builder) -> None:
@@ -103,7 +104,7 @@ def test_a_run_that_has_not_ended_is_refused(make_run: Builder) -> None:
         InputError,
         match=r"run\.json: this run has not ended; .* survfuse crossval cohort",
     ):
-        read_run(out)
+        Result.read(out)
 
 
 def test_a_wrong_cell_is_found(make_run: Builder) -> None:
@@ -117,7 +118,7 @@ def test_a_wrong_cell_is_found(make_run: Builder) -> None:
         InputError,
         match=r"column time, line 5: expected a number, got 'soon'",
     ):
-        read_run(out)
+        Result.read(out)
 
 
 def test_a_missing_outcome_is_refused(make_run: Builder) -> None:
@@ -128,7 +129,7 @@ def test_a_missing_outcome_is_refused(make_run: Builder) -> None:
     lines[2] = ",".join(cells)
     (out / "predictions.csv").write_text("\n".join(lines))
     with pytest.raises(InputError, match="column event, line 3: expected a value"):
-        read_run(out)
+        Result.read(out)
 
 
 def test_a_missing_column_is_named(make_run: Builder) -> None:
@@ -136,14 +137,14 @@ def test_a_missing_column_is_named(make_run: Builder) -> None:
     text = (out / "predictions.csv").read_text().replace("log_risk", "risk", 1)
     (out / "predictions.csv").write_text(text)
     with pytest.raises(InputError, match=r"expected column\(s\) log_risk"):
-        read_run(out)
+        Result.read(out)
 
 
 def test_metrics_must_know_the_model(make_run: Builder) -> None:
     out = make_run()
     edit(out / "run.json", lambda run: run.update(model="another"))
     with pytest.raises(InputError, match=r"metrics.json: expected key\(s\) another"):
-        read_run(out)
+        Result.read(out)
 
 
 @pytest.mark.parametrize(
@@ -152,16 +153,16 @@ def test_metrics_must_know_the_model(make_run: Builder) -> None:
         (
             "metrics.json",
             '{"default:concat": {"uno_c": 0.6}}',
-            "expected {metric: {value, low, high}}",
+            "default:concat: uno_c: expected an object, got float",
         ),
-        ("checks.json", '{"id": 1}', "expected a list of objects with id"),
+        ("checks.json", '{"id": 1}', "expected a list, got dict"),
         ("config.yaml", "a: [", "not YAML"),
         ("config.yaml", "- a", "expected a mapping of sections, got list"),
-        ("run.json", "[]", "expected a JSON object, got list"),
+        ("run.json", "[]", "expected an object, got list"),
         (
             "run.json",
             '{"model": "default:concat", "hashes": [1]}',
-            "expected a JSON dict under 'hashes'",
+            "hashes: expected an object, got list",
         ),
         ("predictions.csv", "", "empty, expected a header line"),
     ],
@@ -175,17 +176,17 @@ def test_a_broken_file_is_refused(
     out = make_run()
     (out / name).write_text(text)
     with pytest.raises(InputError, match=match):
-        read_run(out)
+        Result.read(out)
 
 
 @pytest.mark.parametrize(
     ("name", "rows", "match"),
     [
-        ("flow", [1, 2], "under 'flow', each with patients, step"),
+        ("flow", [1, 2], "flow, row 1: expected an object, got int"),
         (
             "modalities",
             [{"modality": "rna", "patients": 3}],
-            "under 'modalities', each with name, patients",
+            r"modalities, row 1: expected key\(s\) name, got modality, patients",
         ),
     ],
 )
@@ -198,7 +199,7 @@ def test_cohort_lists_hold_objects(
     out = make_run()
     edit(out / "cohort.json", lambda cohort: cohort.update({name: rows}))
     with pytest.raises(InputError, match=match):
-        read_run(out)
+        Result.read(out)
 
 
 @pytest.mark.parametrize(
@@ -224,7 +225,7 @@ def test_a_value_of_another_kind_is_refused_with_its_file(
     content = json.loads((out / file).read_text())
     (out / file).write_text(json.dumps({**content, key: value}))
     with pytest.raises(InputError, match=rf"{re.escape(file)}.*(expected|should)"):
-        read_run(out)
+        Result.read(out)
 
 
 def test_ids_like_formulas_come_back(make_run: Builder) -> None:
@@ -237,7 +238,28 @@ def test_ids_like_formulas_come_back(make_run: Builder) -> None:
     text = (out / "predictions.csv").read_text()
     assert "\n'-1," in text
     assert "\n'=1+1," in text
-    assert set(table["patient_id"]) == set(read_run(out).predictions["patient_id"])
+    assert set(table["patient_id"]) == set(Result.read(out).predictions["patient_id"])
     assert set(table["patient_id"]) == set(
         read_foreign(out / "predictions.csv").table["patient_id"],
     )
+
+
+def test_a_result_is_described_in_a_few_lines(make_run: Builder) -> None:
+    text = repr(Result.read(make_run()))
+    assert text.startswith("Result of 'default:concat'")
+    assert "ridge:clinical" in text
+    assert len(text) < 1000
+
+
+def test_a_run_that_is_read_and_written_again_is_the_same(make_run: Builder) -> None:
+    out = add_performance(make_run())
+    run = Result.read(out)
+    again = Result.read(run.write(out.parent / "again"))
+    for name in ("performance.json", "cohort.json", "checks.json", "config.yaml"):
+        texts = [(folder / name).read_text() for folder in (out, out.parent / "again")]
+        contents = [yaml.safe_load(text) for text in texts]
+        assert contents[0] == contents[1]
+    assert again.estimates == run.estimates
+    assert list(again.models) == list(run.models)
+    for name, table in run.models.items():
+        pd.testing.assert_frame_equal(again.models[name], table, rtol=1e-12)

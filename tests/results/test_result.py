@@ -12,7 +12,7 @@ from running import fails_with
 from survfuse._errors import InputError
 from survfuse._storage import read_json, sha256_file, write_json
 from survfuse.evaluation import Result
-from survfuse.evaluation.result import FILES, begun_record, try_metrics, try_run_folder
+from survfuse.results.folder import FILES, begun_record, try_metrics, try_run_folder
 
 
 def made(risk: float = 0.5, *, beside: bool = True, **hashes: str) -> Result:

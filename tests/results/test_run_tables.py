@@ -11,14 +11,15 @@ import pytest
 
 from report.performed import estimate, performance
 from survfuse._errors import InputError
-from survfuse.report.performance import (
-    HONEST,
+from survfuse._storage import read_json
+from survfuse.results.run_tables import (
+    CHOSEN_ON_TEST,
+    CHOSEN_ON_TRAINING,
     LISTS,
     SCHEMA,
-    SELECTED,
-    read_performance,
     tables,
 )
+from survfuse.results.schema import Performance, validate
 
 Told = dict[str, Any]
 
@@ -26,6 +27,10 @@ Told = dict[str, Any]
 @pytest.fixture
 def told() -> Told:
     return json.loads(json.dumps(performance("default:concat", (12.0, 36.0))))
+
+
+def read_performance(path: Path) -> Any:
+    return validate(Performance, read_json(path), path)
 
 
 def write(folder: Path, told: Any) -> Path:
@@ -41,10 +46,6 @@ def test_every_table_has_its_schema_whole_or_absent(tmp_path: Path, told: Told) 
         for name, frame in found.items():
             assert tuple(frame.columns) == SCHEMA[name], name
             assert frame.empty == (source is not told), name
-
-
-def test_no_file_is_an_empty_record(tmp_path: Path) -> None:
-    assert read_performance(tmp_path / "performance.json") == {}
 
 
 def test_numbers_are_those_of_the_file(tmp_path: Path, told: Told) -> None:
@@ -74,8 +75,8 @@ def test_numbers_are_those_of_the_file(tmp_path: Path, told: Told) -> None:
                 equal_nan=True,
             )
     optimism = found["optimism"].set_index("score")["value"]
-    assert optimism[HONEST] == told["optimism"]["honest"]["value"]
-    assert optimism[SELECTED] == told["optimism"]["selected_on_test"]["value"]
+    assert optimism[CHOSEN_ON_TRAINING] == told["optimism"]["honest"]["value"]
+    assert optimism[CHOSEN_ON_TEST] == told["optimism"]["selected_on_test"]["value"]
     assert found["external"].query("metric == 'observed_expected'")[
         "value"
     ].tolist() == [1.3]
@@ -129,13 +130,13 @@ def put(value: Any, *path: str | int) -> Callable[[Told], None]:
         (lose("time_curves", 0, "time"), r"time_curves, row 1: expected key\(s\) time"),
         (
             put("0.7", "time_curves", 2, "value"),
-            r"time_curves, row 3: value: expected a number or null",
+            r"time_curves, row 3: value: expected a number",
         ),
         (
             put(True, "subgroups", 0, "patients"),
-            r"subgroups, row 1: patients: expected a number or null",
+            r"subgroups, row 1: patients: expected a number",
         ),
-        (put({}, "decision"), r"decision: expected a list of objects, got dict"),
+        (put({}, "decision"), r"decision: expected a list, got dict"),
         (put([1], "calibration"), r"calibration, row 1: expected an object, got int"),
         (
             put(0.3, "increment", 0, "delta_isbs"),
@@ -143,7 +144,7 @@ def put(value: Any, *path: str | int) -> Callable[[Told], None]:
         ),
         (
             put("x", "comparisons", 0, "delta_uno_c", "low"),
-            r"delta_uno_c: low: expected a number or null",
+            r"delta_uno_c: low: expected a number",
         ),
         (
             lose("optimism", "selected_on_test"),
@@ -156,12 +157,12 @@ def put(value: Any, *path: str | int) -> Callable[[Told], None]:
         ),
         (
             put([0.6, "x"], "seeds", "values"),
-            r"seeds: value 2: expected a number or null, got 'x'",
+            r"seeds: values, row 2: expected a number, got 'x'",
         ),
-        (put("all", "seeds", "values"), r"seeds: values: expected a list of numbers"),
+        (put("all", "seeds", "values"), r"seeds: values: expected a list, got str"),
         (
             put("rna", "availability", 1, "modalities"),
-            r"availability, row 2: modalities: expected a list of names",
+            r"availability, row 2: modalities: expected a list, got str",
         ),
         (
             lose("availability", 0, "events"),
@@ -171,7 +172,7 @@ def put(value: Any, *path: str | int) -> Callable[[Told], None]:
         (lose("robustness", "left_out"), r"robustness: expected key\(s\) left_out"),
         (
             put("none", "robustness", "left_out"),
-            r"robustness: left_out: expected a list of reasons, got 'none'",
+            r"robustness: left_out: expected a list, got str",
         ),
         (
             lose("robustness", "rows", 2, "kind"),
@@ -179,7 +180,7 @@ def put(value: Any, *path: str | int) -> Callable[[Told], None]:
         ),
         (
             put("x", "robustness", "rows", 0, "value"),
-            r"robustness: rows, row 1: value: expected a number or null",
+            r"robustness: rows, row 1: value: expected a number",
         ),
         (
             lose("external", "robustness", "rows", 0, "model"),
@@ -210,7 +211,7 @@ def test_a_broken_file_is_refused_with_its_place(
 def test_a_file_that_is_no_object_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         InputError,
-        match=r"performance.json: expected a JSON object, got list",
+        match=r"performance.json: expected an object, got list",
     ):
         read_performance(write(tmp_path, []))
 

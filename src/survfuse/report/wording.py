@@ -1,0 +1,97 @@
+"""The report's texts: YAML files of Jinja templates, rendered with the facts of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from survfuse._errors import listed
+from survfuse._yaml import parse_yaml
+from survfuse.report import formatting
+
+NOT_RECORDED = "not recorded by this run"
+
+
+def load(name: str) -> Any:
+    """Read a file of texts."""
+    path = files("survfuse.report") / "texts" / name
+    return parse_yaml(path.read_text(encoding="utf-8"), name)
+
+
+SECTIONS: dict[str, str] = load("sections.yaml")
+
+
+@cache
+def environment(*, autoescape: bool) -> Environment:
+    """Jinja environment with the filters of the report; HTML is escaped, plain text is not."""
+    jinja = Environment(
+        loader=PackageLoader("survfuse.report", "templates"),
+        autoescape=autoescape,
+        undefined=StrictUndefined,
+        trim_blocks=autoescape,
+        lstrip_blocks=autoescape,
+    )
+    for name in (
+        "number",
+        "difference",
+        "count",
+        "percent",
+        "p_value",
+        "duration",
+        "plain",
+    ):
+        jinja.filters[name] = getattr(formatting, name)
+    jinja.filters |= {
+        "plural": formatting.plural,
+        "label": formatting.label,
+        "loss": formatting.loss,
+        "listed": listed,
+        "pairs": pairs,
+        "why": why,
+    }
+    jinja.globals |= {
+        "interval": formatting.interval,
+        "not_recorded": NOT_RECORDED,
+        "sections": SECTIONS,
+        "section_number": {name: i for i, name in enumerate(SECTIONS, start=1)},
+        "loss_groups": formatting.GROUPS_OF_LOSS,
+    }
+    jinja.tests |= {"known": formatting.known, "bounded": formatting.bounded}
+    return jinja
+
+
+def render(template: str, facts: Mapping[str, Any]) -> str:
+    """Render a text; runs of white space become one space."""
+    return " ".join(
+        environment(autoescape=False).from_string(template).render(facts).split()
+    )
+
+
+def sentence(name: str, **facts: Any) -> str:
+    """Render a sentence of ``verdicts.yaml``."""
+    return render(load_verdicts()[name], facts)
+
+
+@cache
+def load_verdicts() -> Any:
+    """Read ``verdicts.yaml`` once."""
+    return load("verdicts.yaml")
+
+
+def pairs(values: Mapping[Any, Any] | None) -> str:
+    """Write names and values: "splits 0, model 2021"."""
+    return ", ".join(f"{name} {value}" for name, value in (values or {}).items())
+
+
+def why(note: Any) -> str:
+    """Write why a number is missing.
+
+    >>> why("no events"), why(None)
+    ('not computable: no events', 'not computable: no reason was recorded')
+    """
+    text = str(note or "").strip().removeprefix("not computable").lstrip(": ")
+    return f"not computable: {text or 'no reason was recorded'}"

@@ -1,0 +1,126 @@
+"""CSV files of predictions: written in exact numbers, read with every cell checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pandas.api.types import is_numeric_dtype
+
+from survfuse._errors import InputError, listed
+from survfuse._storage import atomic_path
+from survfuse.readers.cell_text import as_text, from_text, refuse_strange
+from survfuse.readers.delimited import text_rows
+from survfuse.readers.table_files import FLAGS, format_of, refuse_repeated
+
+KEYS = ("patient_id", "repeat", "fold", "time", "event", "log_risk", "predicted_time")
+NAMES = ["model", "patient_id"]
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a CSV atomically; numbers in their shortest exact form.
+
+    A text that a spreadsheet would take for a formula gets an apostrophe, which
+    :func:`read_cells` removes.
+    """
+    written = table.copy(deep=False)
+    for name in table.columns:
+        if not is_numeric_dtype(table[name].dtype):
+            written[name] = table[name].astype(object).map(_escaped)
+    with atomic_path(path) as temporary:
+        written.to_csv(temporary, index=False, lineterminator="\n")
+
+
+def _escaped(cell: Any) -> Any:
+    return as_text(cell) if isinstance(cell, str) else cell
+
+
+def read_cells(path: Path) -> pd.DataFrame:
+    """Read cells as text, indexed by their line of the file.
+
+    Raises
+    ------
+    InputError
+        When it is no text table, or an id holds an invisible character.
+    """
+    if format_of(path) == ".parquet":
+        raise InputError(f"{path}: expected a text table (.csv or .tsv), got Parquet")
+    rows = text_rows(path)
+    _, header = next(rows)
+    columns = [name.strip() for name in header]
+    refuse_repeated(path, columns)
+    lines = dict(rows)
+    frame = pd.DataFrame(list(lines.values()), list(lines), columns, dtype=object)
+    for name in frame.columns.intersection(NAMES):
+        frame[name] = frame[name].map(from_text).astype(object)
+        refuse_strange(path, frame[name].str.strip(), f"{name} in data row")
+    return frame
+
+
+def read_predictions(path: Path, *, model: bool = False) -> pd.DataFrame:
+    """Read a table of out-of-fold predictions.
+
+    Parameters
+    ----------
+    path : path
+        CSV with the columns of `KEYS`, any ``survival_<h>`` and `risk_group`.
+    model : bool
+        Whether a `model` column is required too; the table may then be empty.
+
+    Returns
+    -------
+    DataFrame
+        `event` is bool, `risk_group` float with NaN where there is none.
+
+    Raises
+    ------
+    InputError
+        For a missing file or column, or a cell that is not a number: names the
+        column and the line of the file.
+    """
+    raw = read_cells(path)
+    required = (*KEYS, "model") if model else KEYS
+    if absent := [name for name in required if name not in raw.columns]:
+        raise InputError(
+            f"{path}: expected column(s) {listed(absent)}, the file has {listed(raw.columns, 12)}",
+        )
+    if raw.empty and not model:
+        raise InputError(f"{path}: holds no predictions")
+    frame = raw.reindex(columns=[name for name in raw.columns if name in NAMES])
+    for name in raw.columns.drop(list(frame.columns)):
+        frame[name] = _numbers(path, raw[name])
+    _refuse_gaps(path, frame)
+    frame["event"] = frame["event"] == 1
+    if "risk_group" not in frame:
+        frame["risk_group"] = np.nan
+    return frame.reset_index(drop=True)
+
+
+def _numbers(path: Path, column: pd.Series[str]) -> pd.Series[float]:
+    text = column.str.strip()
+    if column.name == "event":
+        values = text.str.lower().map(FLAGS)
+    else:
+        values = pd.to_numeric(text.where(text != ""), errors="coerce").astype(float)
+    wrong = text[values.isna() & (text != "") & (text.str.lower() != "nan")]
+    if len(wrong):
+        place = f"{path}: column {column.name}, line {wrong.index[0]}"
+        raise InputError(f"{place}: expected a number, got {wrong.iloc[0]!r}")
+    return values
+
+
+def _refuse_gaps(path: Path, frame: pd.DataFrame) -> None:
+    for name in ("repeat", "fold", "time", "event"):
+        gaps = frame[name].isna()
+        expected = "a value"
+        if name == "time":
+            gaps |= frame[name] <= 0
+            expected = "a time above 0"
+        if gaps.any():
+            line = int(frame.index[gaps][0])
+            place = f"{path}: column {name}, line {line}"
+            raise InputError(
+                f"{place}: expected {expected}, got {frame.at[line, name]!r}"
+            )
