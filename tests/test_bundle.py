@@ -361,6 +361,56 @@ def test_a_bundle_of_version_1_predicts_as_it_did(tmp_path: Path) -> None:
     assert again.fitted.trained is None
 
 
+def informative(root: Path) -> Cohort:
+    """Make 60 patients whose risk depends on age, on a gene and on their tiles; some inputs are missing."""
+    files = small(root, 60)
+    generator = np.random.default_rng(11)
+    assert files.expression is not None
+    assert files.slides is not None
+    age = (files.patients["age"].to_numpy() - 62) / 12
+    gene = files.expression["GENE1"].to_numpy() - 6
+    files.expression[["GENE2", "GENE3"]] += 2 * gene[:, None]
+    tile = generator.normal(size=60)
+    for slide, bag in files.bags.items():
+        patient = int(slide.split("_")[0]) - 1
+        bag[:, 0] += 4 * tile[patient]
+        bag[0, 1:] += 8
+        bag[0, 0] += 8 * tile[patient]
+    risk = 1.5 * age + 2 * gene + 2.5 * tile + gene * tile
+    spread = generator.exponential(size=60) ** 0.2
+    files.patients["os_days"] = np.round(1500 * np.exp(-risk) * spread + 20).astype(int)
+    files.patients["os_event"] = (np.arange(60) % 4 > 0).astype(int)
+    for patient in ("004", "014", "033"):
+        files.set(patient, "age", "")
+    files.expression = files.expression.drop(index=["005", "021"])
+    without = files.slides["patient_id"].isin(["007", "030"])
+    files.slides = files.slides[~without]
+    files.bags = {slide: files.bags[slide] for slide in files.slides["slide_id"]}
+    return loaded(files)
+
+
+@pytest.mark.parametrize("name", ["concat", "anchored", "attention"])
+def test_a_bundle_of_version_2_predicts_as_it_did(tmp_path: Path, name: str) -> None:
+    """Written by the last survfuse that wrote version 2; `attention` is `anchored` with a trained bag."""
+    cohort = informative(tmp_path / "cohort")
+    model = survfuse.load(ARCHIVES / f"bundle-2-{name}")
+    before = pd.read_csv(
+        ARCHIVES / f"bundle-2-{name}-predictions.csv",
+        dtype={"patient_id": str},
+    )
+    now = model.predict(cohort).frame((400, 900))
+    assert list(now) == list(before)
+    assert before["log_risk"].std() > 0.1
+    for column in now.columns.drop("patient_id"):
+        np.testing.assert_allclose(now[column], before[column], rtol=0, atol=1e-6)
+    again = survfuse.load(model.save(tmp_path / "again"))
+    assert bits(again) == bits(model)
+    np.testing.assert_array_equal(
+        again.predict(cohort).log_risk,
+        model.predict(cohort).log_risk,
+    )
+
+
 def test_a_recalibrated_bundle_says_on_whom(
     cohort: Cohort,
     model: SurvivalFusion,
