@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 
-from running import QUICK, bits, loaded, quick, small
+from running import QUICK, bits, loaded, members, quick, small
 from survfuse import estimator
 from survfuse._errors import (
     BundleError,
@@ -329,7 +329,7 @@ def test_risk_groups_are_cut_at_the_training_tertiles(
 def test_the_mean_of_the_members_is_predicted(cohort: Cohort) -> None:
     pair = quick(members=2, selection="last").fit(cohort)
     assert pair.fitted is not None
-    assert len(pair.fitted.networks) == 2
+    assert len(members(pair)) == 2
     each = [
         quick(seed=quick().config.seed + member, selection="last").fit(cohort)
         for member in range(2)

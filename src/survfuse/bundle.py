@@ -7,8 +7,8 @@
     ├── config.json           the resolved FitConfig
     ├── transforms.json       what the transforms learned: columns, genes, categories
     ├── transforms.safetensors
-    ├── network.json          shape of the network
-    ├── network-0.safetensors weights, one file per member
+    ├── model.json            which estimator, and what describes its model
+    ├── model.safetensors     the model's arrays: coefficients, or weights of networks
     ├── calibration.json      risk -> curve, groups, lower bound
     ├── drift.json            what training patients look like
     ├── drift.safetensors
@@ -16,7 +16,9 @@
     ├── summary.json          training patients, events, epochs, versions
     └── search.json           every trial, where hyper-parameters were searched
 
-Version 1 had no drift, no patients and no lower bound; it is read as before.
+Versions 1 and 2 had networks only, as `network.json` and a file of weights per member
+(``network-0.safetensors``); the default model was written as one too. Version 1 had no drift, no
+patients and no lower bound. Both are read as before.
 """
 
 from __future__ import annotations
@@ -30,7 +32,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from survfuse._errors import BundleError, InputError, SurvfuseError, listed
 from survfuse._gate import boundary, refuse_claim, regular_file
@@ -48,19 +49,20 @@ from survfuse.cohort.drift import Drift
 from survfuse.cohort.patient_hashes import PatientHashes
 from survfuse.cohort.transforms import Transforms
 from survfuse.config import FitConfig, build
-from survfuse.fitting import Fitted
-from survfuse.models.network import FusionNetwork, network_of
-from survfuse.models.network_config import NetworkConfig, VectorConfig
+from survfuse.estimators.anchored_network import stack_of_network
+from survfuse.estimators.base import RiskModel, estimator_name, model_class
+from survfuse.estimators.fitted import Fitted
+from survfuse.estimators.neural_network import NetworkEnsemble
 from survfuse.survival.argument_checks import as_log_risk
 from survfuse.survival.calibration import Calibrator, calibrator_from_dict
 from survfuse.survival.conformal import ConformalBound
 
 FORMAT = "survfuse-bundle"
-VERSION = 2
+VERSION = 3
 
 _PARTS = re.compile(
-    r"(config|transforms|network|calibration|drift|patients|summary|search)\.json"
-    r"|(transforms|drift|network-\d{1,4})\.safetensors",
+    r"(config|transforms|model|network|calibration|drift|patients|summary|search)\.json"
+    r"|(transforms|model|drift|network-\d{1,4})\.safetensors",
 )
 _REMEDY = "copy or train the bundle again"
 _UNITS = ("days", "months", "years")
@@ -165,13 +167,10 @@ def _write_parts(fitted: Fitted, folder: Path) -> None:
     write_json(folder / "config.json", fitted.config.model_dump(mode="json"))
     write_json(folder / "transforms.json", described)
     write_tensors(folder / "transforms.safetensors", tensors, header)
-    write_json(folder / "network.json", fitted.networks[0].config.to_dict())
-    for index, network in enumerate(fitted.networks):
-        weights = {
-            name: tensor.detach().cpu().numpy()
-            for name, tensor in network.state_dict().items()
-        }
-        write_tensors(folder / f"network-{index}.safetensors", weights, header)
+    described, tensors = fitted.model.state()
+    model = {"estimator": estimator_name(fitted.config), "model": described}
+    write_json(folder / "model.json", model)
+    write_tensors(folder / "model.safetensors", tensors, header)
     bound = None if fitted.bound is None else fitted.bound.to_dict()
     calibration = {
         "calibrator": fitted.calibrator.to_dict(),
@@ -308,8 +307,6 @@ class _Parts:
             "transforms.json",
             lambda d: Transforms.from_state(d, arrays),
         )
-        shape = self.described("network.json", lambda d: _shape(d, transforms))
-        members = [self.file(f"network-{i}.safetensors") for i in range(config.members)]
         trained = drift = None
         if self.version > 1:
             trained = self.described(
@@ -321,7 +318,7 @@ class _Parts:
         return Fitted(
             config=config,
             transforms=transforms,
-            networks=tuple(self.network(file, shape) for file in members),
+            model=self.model(transforms, config),
             calibrator=calibrator,
             risk_cuts=cuts,
             summary=summary,
@@ -330,14 +327,40 @@ class _Parts:
             bound=bound,
         )
 
-    def network(self, file: Path, shape: NetworkConfig) -> FusionNetwork:
-        """Read the weights of one member."""
-        weights = {
-            name: torch.from_numpy(array)
-            for name, array in self.tensors(file.name).items()
-        }
-        with _reading(file):
-            return network_of(shape, weights)
+    def model(self, transforms: Transforms, config: FitConfig) -> RiskModel:
+        """Read the model, as this version wrote it."""
+        if self.version > 2:
+            arrays = self.tensors("model.safetensors")
+            model: RiskModel = self.described(
+                "model.json",
+                lambda d: _model(d, arrays, transforms, config),
+            )
+            return model
+        arrays = {}
+        for member in range(config.members):
+            for name, array in self.tensors(f"network-{member}.safetensors").items():
+                arrays[f"{member}/{name}"] = array
+        anchored = config.fusion == "anchored"
+        read = stack_of_network if anchored else NetworkEnsemble.from_state
+        network: RiskModel = self.described(
+            "network.json",
+            lambda d: read(d, arrays, transforms, config),
+        )
+        return network
+
+
+def _model(
+    state: Any,
+    arrays: Mapping[str, npt.NDArray[Any]],
+    transforms: Transforms,
+    config: FitConfig,
+) -> RiskModel:
+    name = estimator_name(config)
+    if state["estimator"] != name:
+        raise InputError(
+            f"a model of {state['estimator']!r}, but config.json says {name!r}",
+        )
+    return model_class(config).from_state(state["model"], arrays, transforms, config)
 
 
 def _require_unchanged(source: Path, name: str, expected: Any) -> None:
@@ -386,24 +409,6 @@ def _calibration(state: Any) -> tuple[Calibrator, FloatArray, ConformalBound | N
     )
 
 
-def _shape(state: Any, transforms: Transforms) -> NetworkConfig:
-    """Read the shape of a network that takes what the transforms give."""
-    shape = NetworkConfig.from_dict(state)
-    dims = {modality.name: modality.input_dim for modality in shape.modalities}
-    vectors = {
-        modality.name
-        for modality in shape.modalities
-        if isinstance(modality, VectorConfig)
-    }
-    if dims != dict(transforms.dims) or vectors != set(dims) - set(
-        transforms.bag_scaler,
-    ):
-        raise InputError(
-            f"the network reads {_counted(dims)}, the transforms give {_counted(transforms.dims)}",
-        )
-    return shape
-
-
 def _drift(
     state: Any,
     arrays: Mapping[str, npt.NDArray[Any]],
@@ -418,7 +423,3 @@ def _drift(
                 f"{name!r}: {len(usual.frame.center)} features, expected {features}",
             )
     return drift
-
-
-def _counted(dims: Mapping[str, int]) -> str:
-    return listed(f"{name} ({features})" for name, features in dims.items())

@@ -207,7 +207,7 @@ def _save_elsewhere(model: Any, name: str, why: Exception) -> Path:
 
 def _keep(model: Any, out: Path, force: bool) -> None:
     """Save a fitted model and say what it is made of."""
-    from survfuse.fit_summary import events_told
+    from survfuse.fit_summary import describe_size
     from survfuse.tuning.search import search_told
 
     place, summary = _save(model, out, force), model.fitted.summary
@@ -219,7 +219,7 @@ def _keep(model: Any, out: Path, force: bool) -> None:
         typer.echo(
             f"calibrated on {about['patients']} patients, {about['events']} events of {about['cohort']}",
         )
-    typer.echo(events_told(summary))
+    typer.echo(describe_size(summary))
     if "search" in summary:
         typer.echo(search_told(summary["search"]))
     for note in [summary["calibration_note"], *summary["transform_notes"]]:

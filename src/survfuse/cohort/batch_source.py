@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from survfuse._types import Batch, PatientId
+from survfuse._types import Batch, BoolArray, FloatArray, PatientId
 from survfuse.cohort.cohort_data import Cohort
 from survfuse.cohort.modalities import BagData
 from survfuse.cohort.tile_moments import tile_moments
@@ -135,6 +135,16 @@ class BatchSource:
             name: own if max_tiles is None else np.minimum(own, max_tiles)
             for name, own in counts.items()
         }
+
+    def blocks(self) -> dict[str, tuple[FloatArray, BoolArray]]:
+        """Vector, or mean tile, of each patient in each modality, and who has it."""
+        blocks: dict[str, tuple[FloatArray, BoolArray]] = {}
+        for name, has in self.prepared.present.items():
+            if name in self.prepared.vectors:
+                blocks[name] = self.prepared.vectors[name].astype(np.float64), has
+            else:
+                blocks[name] = self.mean_tiles(name)
+        return blocks
 
     def mean_tiles(
         self,

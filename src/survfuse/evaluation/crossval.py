@@ -29,18 +29,13 @@ from survfuse.cohort.transforms import check_followup
 from survfuse.config import CrossvalConfig, RunConfig, build
 from survfuse.estimator import SurvivalFusion
 from survfuse.evaluation.assessment_settings import Scale
+from survfuse.evaluation.candidates import Candidate, comparators, modalities_used
 from survfuse.evaluation.cells import Cells, Grid, Watcher, stem
 from survfuse.evaluation.checks import Evidence, refuse_later_knowledge, run_checks
 from survfuse.evaluation.combine import Interval
 from survfuse.evaluation.default_horizons import resolve_horizons
 from survfuse.evaluation.description import describe, patterns
 from survfuse.evaluation.folds import Folds
-from survfuse.evaluation.learners import (
-    Learner,
-    NetworkLearner,
-    comparators,
-    modalities_used,
-)
 from survfuse.evaluation.missing_inputs import Losses
 from survfuse.evaluation.model_sizes import sizes
 from survfuse.evaluation.performance import by_pattern
@@ -271,7 +266,7 @@ class _Setup:
     config: RunConfig
     scale: Scale
     splits: tuple[Split, ...]
-    learners: list[Learner]
+    learners: list[Candidate]
     clinical: str | None
     notes: list[str]
     used: tuple[str, ...]
@@ -313,7 +308,6 @@ class _Setup:
             cohort,
             config.model,
             networks=how.networks,
-            seed=config.model.seed,
             controls=how.controls,
             seeds=how.seeds - 1 if how.controls else 0,
         )
@@ -339,7 +333,7 @@ class _Setup:
             scale,
             splits,
             [
-                NetworkLearner(name, config.model, permute=True, lose=how.robustness),
+                Candidate(name, config.model, permute=True, lose=how.robustness),
                 *beside,
             ],
             line if any(each.name == line for each in beside) else None,
@@ -375,7 +369,7 @@ class _Setup:
         )
 
     @property
-    def plan(self) -> list[tuple[Learner, Sequence[Split]]]:
+    def plan(self) -> list[tuple[Candidate, Sequence[Split]]]:
         """Controls and seeds on the first repeat, everything else on all."""
         first = [
             split for split in self.splits if split.repeat == self.splits[0].repeat

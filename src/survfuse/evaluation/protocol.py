@@ -13,16 +13,13 @@ from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.modalities import TableData
 from survfuse.cohort.spec import ColumnSpec
 from survfuse.evaluation.assessment_settings import Scale
+from survfuse.evaluation.candidates import (
+    PERMUTED_OUTCOME,
+    SELECTED_ON_TEST,
+    Candidate,
+)
 from survfuse.evaluation.comparisons import Increment, delta_uno_c
 from survfuse.evaluation.folds import Folds
-from survfuse.evaluation.learners import (
-    LateFusionLearner,
-    Learner,
-    NetworkLearner,
-    OptimisticLearner,
-    PermutedOutcomeLearner,
-    RidgeLearner,
-)
 from survfuse.evaluation.ranking import concordance
 
 MOST_LEVELS = 6  # of a column that makes subgroups
@@ -31,7 +28,7 @@ OTHER = "other"
 
 
 def wanted_increments(
-    learners: Sequence[Learner],
+    learners: Sequence[Candidate],
     name: str,
     cohort: Cohort,
 ) -> list[Increment]:
@@ -41,12 +38,9 @@ def wanted_increments(
     modality permuted among the test patients.
     """
     found: list[Increment] = []
-    for kind, kinds in (
-        ("network", (NetworkLearner,)),
-        ("late fusion", (LateFusionLearner, RidgeLearner)),
-    ):
+    for kind, simple in (("network", False), ("late fusion", True)):
         own = _by_modalities(
-            [each for each in learners if isinstance(each, kinds)],
+            [each for each in learners if each.simple == simple],
             cohort,
         )
         if not own:
@@ -66,13 +60,13 @@ def wanted_increments(
 
 
 def _by_modalities(
-    learners: Sequence[Learner],
+    learners: Sequence[Candidate],
     cohort: Cohort,
 ) -> dict[frozenset[str], str]:
     """Name of the learner of each set of modalities; late fusions before a ridge on the same."""
     found: dict[frozenset[str], str] = {}
-    for each in sorted(learners, key=lambda e: not isinstance(e, LateFusionLearner)):
-        if each.role in {"control", "seed"}:
+    for each in sorted(learners, key=lambda e: e.config.fusion != "late_cox"):
+        if each.role in {"control", "seed"} or each.modalities == ():
             continue
         used = (
             each.modalities if each.modalities is not None else tuple(cohort.modalities)
@@ -85,7 +79,7 @@ def controls(
     folds: Mapping[str, Folds],
     name: str,
     scale: Scale,
-    learners: Sequence[Learner],
+    learners: Sequence[Candidate],
 ) -> dict[str, Any]:
     """What tells chance from finding, each on the first repeat: `optimism, seeds, permuted_outcome`."""
     first = tuple(fold for fold in folds[name] if fold.repeat == folds[name][0].repeat)
@@ -93,9 +87,9 @@ def controls(
     seeds = [
         each.name for each in learners if each.role == "seed" and each.name in folds
     ]
-    if OptimisticLearner.name in folds:
+    if SELECTED_ON_TEST in folds:
         chosen = concordance(
-            folds[OptimisticLearner.name],
+            folds[SELECTED_ON_TEST],
             "harrell",
             None,
             interval=scale.interval,
@@ -121,8 +115,8 @@ def controls(
             "sd": float(np.std(known, ddof=1)) if len(known) > 1 else None,
             "note": "the same splits, other random numbers in training; in no interval",
         }
-    if PermutedOutcomeLearner.name in folds:
-        shuffled = folds[PermutedOutcomeLearner.name]
+    if PERMUTED_OUTCOME in folds:
+        shuffled = folds[PERMUTED_OUTCOME]
         found["permuted_outcome"] = {
             "uno_c": asdict(
                 concordance(shuffled, "uno", scale.tau, interval=scale.interval),

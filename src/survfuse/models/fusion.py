@@ -12,7 +12,6 @@ from collections.abc import Collection, Mapping
 
 import torch
 
-from survfuse.models.fusions.anchored import Anchored
 from survfuse.models.fusions.coattention import CoAttention
 from survfuse.models.fusions.fusion_base import FUSIONS, Fusion, FusionSizes, mask
 from survfuse.models.fusions.pairs import (
@@ -26,7 +25,6 @@ from survfuse.models.fusions.tensors import GatedKronecker, LowRankTensor, Tenso
 
 __all__ = [
     "FUSIONS",
-    "Anchored",
     "BilinearPair",
     "CoAttention",
     "Concat",
@@ -65,9 +63,7 @@ def build_fusion(
         Modalities that have tiles, for a fusion that reads them.
     """
     card = FUSIONS[name]
-    if (
-        len(widths) == 1 and name != "anchored"
-    ):  # whose log-risk of whoever lacks the modality is 0
+    if len(widths) == 1:
         return Concat(widths, encoded, sizes)
     if getattr(card.build, "needs_tiles", False):
         return card.build(widths, encoded, sizes, bags)

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from survfuse.anchors.blocks import Blocks
-from survfuse.anchors.stack import Columns, Terms
+from survfuse.estimators.blocks import Blocks
+from survfuse.estimators.stack_terms import TermRisks, Terms
 from survfuse.survival.stacking import gains
 
 NONE: frozenset[str] = frozenset()
@@ -33,14 +33,14 @@ def columns(
     time: np.ndarray,
     event: np.ndarray,
     folds: int = 4,
-) -> Columns:
+) -> TermRisks:
     inner = np.arange(len(time)) % folds
     risks = np.empty((len(time), len(blocks) * (len(blocks) + 1) // 2))
     for fold in range(folds):
         held = inner == fold
         terms = Terms.fit(rows(blocks, ~held), time[~held], event[~held], bags=NONE)
         risks[held] = terms.risks(rows(blocks, held))
-    return Columns(risks, inner, time, event, len(blocks))
+    return TermRisks(risks, inner, time, event, len(blocks))
 
 
 def test_names_are_those_of_the_columns() -> None:
@@ -60,7 +60,7 @@ def test_names_are_those_of_the_columns() -> None:
 def test_noise_has_no_seat_and_the_rest_is_trusted() -> None:
     seats = []
     for seed in range(4):
-        trust = columns(*study(seed=seed)).trust()
+        trust = columns(*study(seed=seed)).weights()[0]
         assert trust.min() >= 0
         assert 0.7 < trust[0] < 1.4
         assert trust[3:].max() < 0.5  # pairs: nothing was planted
@@ -74,21 +74,27 @@ def test_a_bag_must_add_to_the_others_and_a_vector_need_not() -> None:
     truth = rng.normal(size=400)
     copy = 0.5 * truth + rng.normal(scale=0.5, size=400)
     time, event = rng.exponential(np.exp(-truth)), rng.random(400) < 0.7
-    found = Columns(np.stack([truth, copy], axis=1), np.arange(400) % 4, time, event, 2)
+    found = TermRisks(
+        np.stack([truth, copy], axis=1), np.arange(400) % 4, time, event, 2
+    )
     as_vector, as_bag = (replace(found, bags=bags) for bags in ((), (1,)))
     assert gains(copy[:, None], time, event, fold=found.inner) > 5
-    assert as_vector.trust()[1] > 0.1
-    assert as_bag.trust()[1] == 0
-    alone = replace(found, risks=truth[:, None], anchors=1)
-    np.testing.assert_allclose(as_bag.trust()[:1], alone.trust())
+    assert as_vector.weights()[0][1] > 0.1
+    assert as_bag.weights()[0][1] == 0
+    alone = replace(found, risks=truth[:, None], modalities=1)
+    np.testing.assert_allclose(as_bag.weights()[0][:1], alone.weights()[0])
 
 
 def test_a_bag_that_adds_keeps_its_seat_and_one_alone_needs_no_other() -> None:
     found = columns(*study())
-    np.testing.assert_array_equal(replace(found, bags=(0,)).trust(), found.trust())
-    weak = replace(found, risks=found.risks[:, [1]], anchors=1)
-    assert weak.trust()[0] > 0
-    np.testing.assert_array_equal(replace(weak, bags=(0,)).trust(), weak.trust())
+    np.testing.assert_array_equal(
+        replace(found, bags=(0,)).weights()[0], found.weights()[0]
+    )
+    weak = replace(found, risks=found.risks[:, [1]], modalities=1)
+    assert weak.weights()[0][0] > 0
+    np.testing.assert_array_equal(
+        replace(weak, bags=(0,)).weights()[0], weak.weights()[0]
+    )
 
 
 def test_a_modality_alone_has_a_seat_where_among_others_it_has_none() -> None:
@@ -96,17 +102,17 @@ def test_a_modality_alone_has_a_seat_where_among_others_it_has_none() -> None:
     rng = np.random.default_rng(2)
     truth = rng.normal(size=300)
     time, event = rng.exponential(np.exp(-0.5 * truth)), rng.random(300) < 0.7
-    loud = Columns(2.0 * truth[:, None], np.arange(300) % 4, time, event, 1)
+    loud = TermRisks(2.0 * truth[:, None], np.arange(300) % 4, time, event, 1)
     assert gains(loud.risks, time, event, fold=loud.inner)[0] < 0
-    assert 0.1 < loud.trust()[0] < 0.6
+    assert 0.1 < loud.weights()[0][0] < 0.6
     beside = replace(
         loud,
         risks=np.stack([2.0 * truth, rng.normal(size=300)], axis=1),
-        anchors=2,
+        modalities=2,
     )
-    assert beside.trust()[0] == 0
+    assert beside.weights()[0][0] == 0
     nobody = replace(loud, event=np.zeros(300, bool))
-    assert nobody.trust()[0] == 0
+    assert nobody.weights()[0][0] == 0
 
 
 def test_a_missing_modality_adds_nothing() -> None:
@@ -131,7 +137,7 @@ def test_a_modality_without_two_events_tells_nobody_apart_and_says_why() -> None
         event,
         bags=NONE,
     )
-    assert "two events" in terms.anchors["weak"].note
+    assert "two events" in terms.modalities["weak"].note
     assert not terms.risks(blocks)[:, 1].any()
 
 
@@ -151,4 +157,4 @@ def test_a_patients_risk_is_added_by_what_others_taught() -> None:
 @pytest.mark.parametrize("kept", [np.zeros(240, bool), np.arange(240) < 1])
 def test_without_events_nothing_is_trusted(kept: np.ndarray) -> None:
     found = columns(*study())
-    assert not replace(found, event=found.event & False).trust(kept).any()
+    assert not replace(found, event=found.event & False).weights(kept)[0].any()

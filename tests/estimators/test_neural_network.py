@@ -5,14 +5,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from running import Diary, StopAfter, Stopped, bits, loaded, quick, small
+from running import Diary, StopAfter, Stopped, bits, loaded, members, quick, small
 from survfuse import training
-from survfuse._errors import ConfigError, InputError
+from survfuse._errors import CohortError, ConfigError, InputError
 from survfuse.cohort import Cohort
 from survfuse.cohort.splits import holdout
 from survfuse.config import FitConfig
-from survfuse.fitting import bench
+from survfuse.estimators import neural_network
+from survfuse.estimators.neural_network import choose_epoch
 from survfuse.training import Run, Task
 
 WAYS: dict[str, dict[str, Any]] = {
@@ -58,7 +61,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[Task]:
         seen.append(task)
         return training.train(network, task, *rest, **more)
 
-    monkeypatch.setattr(bench, "train", spy)
+    monkeypatch.setattr(neural_network, "train", spy)
     return seen
 
 
@@ -146,13 +149,13 @@ def test_inner_folds_have_transforms_of_their_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fitted: list[tuple[str, ...]] = []
-    real = bench.Transforms.fit
+    real = neural_network.Transforms.fit
 
     def spy(cohort: Cohort, patients: Any, config: Any) -> Any:
         fitted.append(tuple(sorted(patients)))
         return real(cohort, patients, config)
 
-    monkeypatch.setattr(bench.Transforms, "fit", spy)
+    monkeypatch.setattr(neural_network.Transforms, "fit", spy)
     quick(selection_folds=3).fit(cohort)
     inner, everyone = fitted[:3], fitted[3]
     assert everyone == cohort.patients
@@ -184,7 +187,7 @@ def test_the_networks_of_a_holdout_keep_the_transforms_they_were_trained_with(
         loaded(files),
     )
     assert model.fitted is not None
-    (network,) = model.fitted.networks
+    (network,) = members(model)
     read = {shape.name: shape.input_dim for shape in network.config.modalities}
     assert read == model.fitted.transforms.dims
     assert not any(
@@ -208,20 +211,18 @@ def test_a_refit_trains_everyone_for_the_chosen_epochs(cohort: Cohort) -> None:
 
 def test_members_differ_and_the_first_is_the_single_network(cohort: Cohort) -> None:
     alone, pair = (
-        quick(selection="last", members=members).fit(cohort) for members in (1, 2)
+        quick(selection="last", members=count).fit(cohort) for count in (1, 2)
     )
     assert pair.fitted is not None
-    first, second = pair.fitted.networks
+    first, second = members(pair)
     weights = bits(pair)
-    assert {
-        name: weights[name] for name in weights if name.startswith("network-0")
-    } == {
+    assert {name: weights[name] for name in weights if name.startswith("model/0/")} == {
         name: value
         for name, value in bits(alone).items()
-        if name.startswith("network-0")
+        if name.startswith("model/0/")
     }
     assert any(
-        weights[f"network-0/{name}"] != weights[f"network-1/{name}"]
+        weights[f"model/0/{name}"] != weights[f"model/1/{name}"]
         for name in first.state_dict()
     )
     assert second.parameter_count() == first.parameter_count()
@@ -232,7 +233,7 @@ def test_a_discrete_head_has_no_more_bins_than_event_times(tmp_path: Path) -> No
     files.patients["os_days"] = np.where(files.patients.index % 4 < 2, 500, 1500)
     model = quick(head="discrete", bins=8).fit(loaded(files))
     assert model.fitted is not None
-    assert 1 <= model.fitted.networks[0].config.bins <= 2
+    assert 1 <= members(model)[0].config.bins <= 2
 
 
 # -- resuming
@@ -286,6 +287,51 @@ def test_checkpoints_of_another_fit_are_refused(
 # -- choosing the epoch
 
 
+def slow_choice(scores: list[list[float | None]]) -> int:
+    """Epoch by epoch, the plain mean of what was scored."""
+    best, chosen = float("inf"), 0
+    for epoch in range(min(map(len, scores))):
+        known = [run[epoch] for run in scores if run[epoch] is not None]
+        mean = sum(known) / len(known)  # type: ignore[arg-type]
+        if mean < best:
+            best, chosen = mean, epoch + 1
+    return chosen
+
+
+@given(
+    st.lists(
+        st.lists(st.integers(-8, 8).map(float), min_size=3, max_size=6),
+        min_size=1,
+        max_size=4,
+    ),
+    st.booleans(),
+)
+def test_the_chosen_epoch_is_that_of_the_slow_oracle(
+    runs: list[list[float]],
+    blind: bool,
+) -> None:
+    scores: list[list[float | None]] = [list(run) for run in runs]
+    if blind:
+        scores.append(
+            [None] * 3,
+        )  # a fold that cannot be scored has no say, but ends the comparison
+    assert choose_epoch(scores) == slow_choice(scores)
+
+
+def test_only_epochs_that_every_run_reached_are_compared() -> None:
+    assert choose_epoch([[3.0, 2.0, 0.0, 0.0], [3.0, 2.5]]) == 2
+    assert choose_epoch([[2.0, 1.0, 1.0]]) == 2, "the first of equals"
+    assert choose_epoch([[float("inf"), 3.0], [1.0, 3.0]]) == 2
+
+
+def test_epochs_that_nobody_scored_cannot_be_compared() -> None:
+    with pytest.raises(
+        CohortError,
+        match=r"^no inner fold holds an event, so epochs cannot be compared; set selection: last$",
+    ):
+        choose_epoch([[None, None], [None, None]])
+
+
 def test_an_unknown_fusion_lists_the_known(cohort: Cohort) -> None:
     with pytest.raises(
         ConfigError,
@@ -311,5 +357,5 @@ def test_the_summary_tells_who_was_learned_from(cohort: Cohort) -> None:
         "expression": 20,
         "slides": 20,
     }
-    assert summary["parameters"] == model.fitted.networks[0].parameter_count()
+    assert summary["parameters"] == members(model)[0].parameter_count()
     assert summary["events_per_parameter"] == pytest.approx(10 / summary["parameters"])

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from survfuse.anchors.carried import carried_by_few
+from survfuse.estimators.stack_summary import carried_by_few
 
 
 def test_features_of_few_carriers_are_told_with_what_they_weigh() -> None:

@@ -12,12 +12,11 @@ import pytest
 import yaml
 
 from survfuse._types import BoolArray, FloatArray
-from survfuse.anchors.blanks import hold_blanks, without_blanks
-from survfuse.anchors.ridge import RidgeCox
 from survfuse.cohort import Cohort, TableData, load_cohort
 from survfuse.cohort.spec import ColumnSpec
 from survfuse.cohort.transform_tables import TableTransform
 from survfuse.datasets import hancock, tcga_luad
+from survfuse.estimators.linear_cox import LinearCox, limit_missing, without_missing
 
 COLUMNS = {
     "age": ColumnSpec(kind="numeric"),
@@ -72,12 +71,12 @@ def assert_law(
     transform = TableTransform.fit(data, train, used, event)
     blanks = {"clinical": transform.blanks}
     x = transform.apply(data, train)[0].astype(float)
-    fitted = RidgeCox.fit(
+    fitted = LinearCox.fit(
         {"clinical": (x, np.ones(len(x), bool))},
         time,
         event,
         bags=(),
-        blanks=blanks,
+        missing=blanks,
     )
     coef = fitted.coef["clinical"]
     whole = transform.apply(data, data.patients)[0].astype(float)
@@ -172,7 +171,7 @@ def test_a_weight_is_held_at_the_ends_of_what_known_values_contribute() -> None:
     x = np.array([[-1.0, 0], [2, 0], [0, 1], [9, 1]])
     has = np.array([True, True, True, False])
     held = [
-        hold_blanks((x, has), np.array([0.5, weight]), {1: (0,)})[1]
+        limit_missing((x, has), np.array([0.5, weight]), {1: (0,)})[1]
         for weight in (-3.0, 0.7, 4.0)
     ]
     assert held == [-0.5, 0.7, 1.0]
@@ -185,7 +184,9 @@ def test_without_it_early_deaths_would_make_a_blank_worse_than_any_value() -> No
     x = transform.apply(data, data.patients)[0].astype(float)
     block = (x, np.ones(len(x), bool))
     free, held = (
-        RidgeCox.fit({"t": block}, time, event, bags=(), blanks={"t": given}).coef["t"]
+        LinearCox.fit({"t": block}, time, event, bags=(), missing={"t": given}).coef[
+            "t"
+        ]
         for given in ({}, transform.blanks)
     )
     assert transform.features == ("marker", "marker=missing")
@@ -194,7 +195,7 @@ def test_without_it_early_deaths_would_make_a_blank_worse_than_any_value() -> No
 
 
 def test_pairs_read_a_blank_as_the_mean() -> None:
-    plain, _ = without_blanks(
+    plain, _ = without_missing(
         (np.array([[1.0, 0], [0, 1]]), np.ones(2, bool)),
         {1: (0,)},
     )

@@ -1,16 +1,14 @@
-"""One vector per patient and modality: transformed vectors as they are, bags as their mean tile."""
+"""One vector per patient and modality: transformed vectors, and mean tiles of bags."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from survfuse._errors import NotComputableError
 from survfuse._types import BoolArray, FloatArray
-from survfuse.cohort.batch_source import BatchSource
-from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.principal_components import principal_axes
 
 Block = tuple[FloatArray, BoolArray]
@@ -18,27 +16,15 @@ Block = tuple[FloatArray, BoolArray]
 Blocks = Mapping[str, Block]
 
 
-def read_blocks(source: BatchSource) -> dict[str, Block]:
-    """Vector, or mean tile, of each patient in each modality, and who has it."""
-    prepared = source.prepared
-    return {
-        name: (prepared.vectors[name].astype(np.float64), has)
-        if name in prepared.vectors
-        else source.mean_tiles(name)
-        for name, has in prepared.present.items()
-    }
+def centred(block: Block, centre: FloatArray) -> FloatArray:
+    """Inputs above the training mean, 0 where the modality is absent; (patients, features)."""
+    x, has = block
+    return np.where(has[:, None], x - centre, 0.0)
 
 
-def rows_of(blocks: Blocks, rows: BoolArray) -> dict[str, Block]:
-    """Some patients of the blocks."""
-    return {name: (x[rows], has[rows]) for name, (x, has) in blocks.items()}
-
-
-def outcomes(cohort: Cohort, ids: Sequence[str]) -> tuple[FloatArray, BoolArray]:
-    """Times and events of patients, in their order."""
-    assert cohort.outcome is not None
-    outcome = cohort.outcome.loc[list(ids)]
-    return outcome["time"].to_numpy(float), outcome["event"].to_numpy(bool)
+def any_present(blocks: Blocks) -> BoolArray:
+    """Who has any of the modalities; (patients,)."""
+    return np.asarray(np.any([has for _, has in blocks.values()], axis=0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +46,7 @@ class Components:
 
     @classmethod
     def fit(cls, x: FloatArray, most: int) -> Components:
-        """Find at most `most` components of the rows of `x`.
+        """Fit at most `most` components to the rows of `x`.
 
         Raises
         ------
@@ -84,7 +70,3 @@ class Components:
     def relative(self) -> FloatArray:
         """Map onto scores in proportion, the first of unit variance; (features, components)."""
         return np.asarray(self.axes.T / self.deviations[0])
-
-    def apply(self, x: FloatArray) -> FloatArray:
-        """Scores of unit variance of any rows; (rows, components)."""
-        return np.asarray((x - self.centre) @ self.standard)

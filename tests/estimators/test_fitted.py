@@ -4,63 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from running import loaded, quick, small
 from survfuse._errors import CohortError
 from survfuse.cohort import Cohort
-from survfuse.fitting.choices import choose_epoch, fold_means, risk_cuts
+from survfuse.estimators.fitted import risk_cuts
 
 
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     return loaded(small(tmp_path_factory.mktemp("cohort")))
-
-
-def slow_choice(scores: list[list[float | None]]) -> int:
-    """Epoch by epoch, the plain mean of what was scored."""
-    best, chosen = float("inf"), 0
-    for epoch in range(min(map(len, scores))):
-        known = [run[epoch] for run in scores if run[epoch] is not None]
-        mean = sum(known) / len(known)  # type: ignore[arg-type]
-        if mean < best:
-            best, chosen = mean, epoch + 1
-    return chosen
-
-
-@given(
-    st.lists(
-        st.lists(st.integers(-8, 8).map(float), min_size=3, max_size=6),
-        min_size=1,
-        max_size=4,
-    ),
-    st.booleans(),
-)
-def test_the_chosen_epoch_is_that_of_the_slow_oracle(
-    runs: list[list[float]],
-    blind: bool,
-) -> None:
-    scores: list[list[float | None]] = [list(run) for run in runs]
-    if blind:
-        scores.append(
-            [None] * 3,
-        )  # a fold that cannot be scored has no say, but ends the comparison
-    assert choose_epoch(scores) == slow_choice(scores)
-
-
-def test_only_epochs_that_every_run_reached_are_compared() -> None:
-    assert choose_epoch([[3.0, 2.0, 0.0, 0.0], [3.0, 2.5]]) == 2
-    assert choose_epoch([[2.0, 1.0, 1.0]]) == 2, "the first of equals"
-    assert choose_epoch([[float("inf"), 3.0], [1.0, 3.0]]) == 2
-
-
-def test_epochs_that_nobody_scored_cannot_be_compared() -> None:
-    with pytest.raises(
-        CohortError,
-        match=r"^no inner fold holds an event, so epochs cannot be compared; set selection: last$",
-    ):
-        choose_epoch([[None, None], [None, None]])
 
 
 def test_risk_cuts_are_tertiles() -> None:
@@ -87,13 +40,6 @@ def test_risk_cuts_of_out_of_fold_risks_forget_each_folds_own_zero() -> None:
         cuts,
         np.quantile(centred, [1 / 3, 2 / 3]) + final.mean(),
         atol=1e-12,
-    )
-
-
-def test_fold_means() -> None:
-    np.testing.assert_array_equal(
-        fold_means(np.array([1.0, 3.0, 10.0]), np.array([0, 0, 1])),
-        [2, 10],
     )
 
 

@@ -8,16 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from running import bits, loaded, quick, small
+from running import bits, loaded, members, quick, small
 from survfuse._errors import ConfigError
-from survfuse.anchors import crossfit
-from survfuse.anchors.blocks import outcomes
-from survfuse.anchors.crossfit import Training, cross_fitted, sparse_modalities
-from survfuse.anchors.sparse import MIXING, SparseCox
 from survfuse.cohort import Cohort
 from survfuse.cohort.splits import inner_folds
 from survfuse.cohort.transforms import Transforms
 from survfuse.config import FitConfig
+from survfuse.estimators import FoldContext, outcomes, stacked_cox
+from survfuse.estimators.linear_cox import MIXING, LinearCox
+from survfuse.estimators.stacked_cox import StackedRisk, cross_fitted
 from survfuse.survival.sparse_cox import fit_sparse_cox
 
 PATIENTS, GENES = 90, 60
@@ -51,11 +50,11 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     return loaded(files)
 
 
-def training(cohort: Cohort, **fields: Any) -> Training:
-    ids = cohort.patients
-    time, event = outcomes(cohort, ids)
+def sparse_modalities(cohort: Cohort, **fields: Any) -> frozenset[str]:
+    fold = FoldContext.of(cohort)
+    inner = inner_folds(fold.event, 3, 0)
     config = CONFIG.model_copy(update=fields)
-    return Training(cohort, ids, time, event, inner_folds(event, 3, 0), config)
+    return stacked_cox.sparse_modalities(fold, config, inner)
 
 
 def test_a_sparse_anchor_is_the_sparse_cox_of_who_has_the_genes(cohort: Cohort) -> None:
@@ -63,7 +62,8 @@ def test_a_sparse_anchor_is_the_sparse_cox_of_who_has_the_genes(cohort: Cohort) 
     time, event = outcomes(cohort, cohort.patients)
     x, has = rng.normal(size=(PATIENTS, 30)) + 5, rng.random(PATIENTS) < 0.8
     x[:, 0] -= 2 * np.log(time)
-    anchor = SparseCox.fit("rna", (np.where(has[:, None], x, 99.0), has), time, event)
+    block = np.where(has[:, None], x, 99.0), has
+    anchor = LinearCox.fit({"rna": block}, time, event, sparse=True)
     alone = fit_sparse_cox(
         x[has],
         time[has],
@@ -73,7 +73,7 @@ def test_a_sparse_anchor_is_the_sparse_cox_of_who_has_the_genes(cohort: Cohort) 
     )
     np.testing.assert_allclose(anchor.coef["rna"], alone.coef, atol=1e-7)
     assert anchor.coef["rna"][0] > 0
-    risk, _ = anchor.risk({"rna": (x, has)})
+    risk = anchor.risk({"rna": (x, has)})
     assert risk[has].mean() == pytest.approx(0, abs=1e-9)
     assert (risk[~has] == 0).all()
 
@@ -105,8 +105,9 @@ def test_the_summary_names_the_genes_and_the_network_reads_no_other(
     assert kept["G0"] > 0 > kept["G1"]
     sizes = [abs(value) for value in kept.values()]
     assert sizes == sorted(sizes, reverse=True)
-    network: Any = model.fitted.networks[0]
-    weights = network.fusion.risks["expression"].weight[0].detach().numpy()
+    stack = model.fitted.model
+    assert isinstance(stack, StackedRisk)
+    weights = stack.terms.modalities["expression"].coef["expression"]
     names = model.fitted.transforms.feature_names["expression"]
     assert {names[place] for place in np.flatnonzero(weights)} == set(kept)
     again = type(model).load(model.save(tmp_path / "bundle"))
@@ -121,29 +122,22 @@ def test_best_is_whichever_inner_folds_prefer(
     cohort: Cohort,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert sparse_modalities(training(cohort)) == frozenset()
-    assert sparse_modalities(training(cohort, anchor_vectors="sparse")) == {
-        "expression",
-    }
-    assert (
-        sparse_modalities(
-            training(cohort, anchor_vectors="sparse", modalities=("clinical",)),
-        )
-        == set()
-    )
-    best = training(cohort, anchor_vectors="best")
-    assert sparse_modalities(best) == {"expression"}, (
+    assert sparse_modalities(cohort) == frozenset()
+    assert sparse_modalities(cohort, anchor_vectors="sparse") == {"expression"}
+    clinical = {"anchor_vectors": "sparse", "modalities": ("clinical",)}
+    assert sparse_modalities(cohort, **clinical) == set()
+    assert sparse_modalities(cohort, anchor_vectors="best") == {"expression"}, (
         "two genes beat four components here"
     )
     time, _ = outcomes(cohort, cohort.patients)
     real = cross_fitted
 
-    def told(training: Training, sparse: Any = ()) -> np.ndarray:
-        found = real(training, sparse)
-        return -np.log(time)[:, None] if not sparse else found
+    def clairvoyant(*given: Any) -> np.ndarray:
+        risks = real(*given)
+        return risks if len(given) > 3 else -np.log(time)[:, None]
 
-    monkeypatch.setattr(crossfit, "cross_fitted", told)
-    assert sparse_modalities(best) == set(), (
+    monkeypatch.setattr(stacked_cox, "cross_fitted", clairvoyant)
+    assert sparse_modalities(cohort, anchor_vectors="best") == set(), (
         "components that know the outcome beat two genes"
     )
 
@@ -152,7 +146,7 @@ def test_default_and_best_that_prefers_components_are_the_same_bit_by_bit(
     cohort: Cohort,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(crossfit, "_prefers_sparse", lambda training, name: False)
+    monkeypatch.setattr(stacked_cox, "is_better", lambda *_: False)
     fields = CONFIG.model_dump()
     assert bits(quick(**fields).fit(cohort)) == bits(
         quick(**{**fields, "anchor_vectors": "best"}).fit(cohort),
@@ -203,7 +197,7 @@ def test_a_network_weighs_gene_sets_end_to_end(cohort: Cohort, tmp_path: Path) -
         expression_gene_sets=path,
     ).fit(cohort)
     assert model.fitted is not None
-    network: Any = model.fitted.networks[0]
+    network: Any = members(model)[0]
     assert network.branches["expression"].weight.shape == (11,)
     assert model.fitted.summary["modalities"]["expression"]["inputs"] == 10
     again = type(model).load(model.save(tmp_path / "bundle"))

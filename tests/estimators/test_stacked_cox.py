@@ -5,31 +5,30 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
-from running import bits, loaded, quick, small
-from survfuse._errors import ConfigError
-from survfuse.anchors.blocks import outcomes, read_blocks
-from survfuse.anchors.model import (
-    AttentionAnchor,
-    as_network,
-    effective_parameters,
-    fit_anchored,
-)
-from survfuse.anchors.stack import Terms
+from running import Diary, bits, loaded, quick, small
+from survfuse._errors import ConfigError, InputError
 from survfuse.cohort import Cohort
 from survfuse.cohort.batch_source import BatchSource
-from survfuse.cohort.splits import inner_folds
 from survfuse.cohort.transforms import Transforms
 from survfuse.config import FitConfig
-from survfuse.models.network import build_network, network_config
+from survfuse.estimators import FoldContext, StackedCox, outcomes, stacked_cox
+from survfuse.estimators.neural_network import NetworkEnsemble
+from survfuse.estimators.stack_summary import effective_parameters
+from survfuse.estimators.stack_terms import Terms
+from survfuse.estimators.stacked_cox import (
+    AttentionRisk,
+    StackedRisk,
+    TrainedAttention,
+    fit_terms,
+)
+from survfuse.models.network import build_network
+from survfuse.models.network_config import network_config
 from survfuse.survival._partial import RiskSets
 from survfuse.survival.degrees_of_freedom import Effective
 from survfuse.survival.right_censored import Outcome
-from survfuse.training import predict
 
 PATIENTS = 60
-CPU = torch.device("cpu")
 CONFIG = FitConfig.of(
     expression_components=4,
     bag_components=3,
@@ -44,52 +43,16 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
 
 
 def terms_of(cohort: Cohort) -> tuple[Terms, Transforms, BatchSource]:
-    transforms = Transforms.fit(cohort, cohort.patients, CONFIG)
-    source = BatchSource(cohort, transforms, cohort.patients)
-    time, event = outcomes(cohort, cohort.patients)
-    return (
-        Terms.fit(
-            read_blocks(source),
-            time,
-            event,
-            bags=frozenset(transforms.bag_scaler),
-        ),
-        transforms,
-        source,
-    )
-
-
-def told(network: torch.nn.Module, source: BatchSource) -> np.ndarray:
-    return predict(network, source, np.arange(len(source)), CPU)  # type: ignore[arg-type]
-
-
-def test_the_network_says_what_the_terms_say(cohort: Cohort) -> None:
-    terms, transforms, source = terms_of(cohort)
-    trust = np.linspace(0.2, 1.5, len(terms.names))
-    network = as_network(terms, trust, transforms, {})
-    wanted = terms.risks(read_blocks(source)) @ trust
-    np.testing.assert_allclose(told(network, source), wanted, atol=1e-5)
-    assert set(network.fusion.parts) == set(terms.names)
-
-
-def test_one_modality_alone_is_its_anchor(cohort: Cohort) -> None:
-    terms, transforms, _ = terms_of(cohort)
-    for name in terms.anchors:
-        one = Terms({name: terms.anchors[name]}, {})
-        kept = Transforms({name: transforms.fitted[name]}, transforms.unseen)
-        alone = BatchSource(cohort, kept, cohort.patients)
-        network = as_network(one, np.array([0.7]), kept, {})
-        wanted = 0.7 * one.risks(read_blocks(alone))[:, 0]
-        np.testing.assert_allclose(told(network, alone), wanted, atol=1e-5)
+    fold = FoldContext.of(cohort)
+    everyone = np.ones(PATIENTS, dtype=bool)
+    transforms, source, terms = fit_terms(fold, CONFIG, everyone)
+    return terms, transforms, source
 
 
 def attention(
-    cohort: Cohort,
-    transforms: Transforms,
-    worth: float,
-    size: float | None = 3.0,
-) -> AttentionAnchor:
-    """An attention network with arbitrary weights whose out-of-fold risks are said to be worth this much."""
+    cohort: Cohort, transforms: Transforms, quality: float
+) -> TrainedAttention:
+    """An attention network with arbitrary weights, and out-of-fold risks of a given quality."""
     alone = CONFIG.model_copy(update={"fusion": "concat"})
     shape = network_config(
         alone,
@@ -97,51 +60,102 @@ def attention(
         {"slides": "bag"},
     )
     time, _ = outcomes(cohort, cohort.patients)
-    network = build_network(shape, seed=3).eval()
-    return AttentionAnchor(
-        network,
-        -worth * np.log(time),
-        0.25,
-        Effective(size, "as said"),
+    ensemble = NetworkEnsemble((build_network(shape, seed=3).eval(),), "cpu")
+    return TrainedAttention(
+        AttentionRisk(ensemble, 0.25),
+        -quality * np.log(time),
+        Effective(3.0, "as said"),
+        7,
     )
 
 
-def test_attention_stands_before_the_mean_and_pairs_keep_the_mean(
+def test_the_stack_is_the_weighted_sum_of_its_terms(cohort: Cohort) -> None:
+    terms, _, source = terms_of(cohort)
+    weights = np.linspace(0.2, 1.5, len(terms.names))
+    wanted = terms.risks(source.blocks()) @ weights
+    stack = StackedRisk(terms, weights, {})
+    np.testing.assert_array_equal(stack.log_risk(source), wanted)
+
+
+def test_attention_takes_the_place_of_the_mean_and_pairs_keep_the_mean(
     cohort: Cohort,
 ) -> None:
     terms, transforms, source = terms_of(cohort)
-    offered = attention(cohort, transforms, 1.0)
-    trust = np.linspace(0.2, 1.5, len(terms.names))
-    network = as_network(terms, trust, transforms, {"slides": offered})
+    trained = attention(cohort, transforms, 1.0).risk
+    weights = np.linspace(0.2, 1.5, len(terms.names))
+    stack = StackedRisk(terms, weights, {"slides": trained})
     only = Transforms({"slides": transforms.fitted["slides"]}, {})
-    alone = told(offered.network, BatchSource(cohort, only, cohort.patients)) - 0.25
-    columns = terms.risks(read_blocks(source))
+    alone = trained.model.log_risk(BatchSource(cohort, only, cohort.patients)) - 0.25
+    columns = terms.risks(source.blocks())
     has = cohort.present.loc[list(cohort.patients), "slides"].to_numpy()
     columns[:, terms.names.index("slides")] = np.where(has, alone, 0.0)
-    np.testing.assert_allclose(told(network, source), columns @ trust, atol=1e-5)
+    np.testing.assert_allclose(stack.log_risk(source), columns @ weights, atol=1e-12)
 
 
-@pytest.mark.parametrize(("worth", "pooling"), [(1.0, "attention"), (-1.0, "mean")])
+def test_a_stack_is_read_as_it_was_written(cohort: Cohort) -> None:
+    terms, transforms, source = terms_of(cohort)
+    trained = attention(cohort, transforms, 1.0).risk
+    weights = np.linspace(0.2, 1.5, len(terms.names))
+    stack = StackedRisk(terms, weights, {"slides": trained})
+    again = StackedRisk.from_state(*stack.state(), transforms, CONFIG)
+    np.testing.assert_array_equal(again.log_risk(source), stack.log_risk(source))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"pairs": [["clinical", "blood"]]}, "'clinical' and 'blood' are not modal"),
+        ({"attention": {"clinical": {}}}, "'clinical' is no bag of the transforms"),
+    ],
+)
+def test_a_stack_of_other_modalities_is_refused(
+    cohort: Cohort,
+    change: dict[str, object],
+    message: str,
+) -> None:
+    terms, transforms, _ = terms_of(cohort)
+    stack = StackedRisk(terms, np.ones(len(terms.names)), {})
+    state, arrays = stack.state()
+    with pytest.raises(InputError, match=message):
+        StackedRisk.from_state({**state, **change}, arrays, transforms, CONFIG)
+    other = {**arrays, "weights": np.ones(2)}
+    with pytest.raises(InputError, match="array 'weights': expected 6 floats"):
+        StackedRisk.from_state(state, other, transforms, CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("quality", "pooling"),
+    [(1.0, "attention"), (-1.0, "mean")],
+)
 def test_inner_folds_choose_between_mean_and_attention(
     cohort: Cohort,
-    worth: float,
+    monkeypatch: pytest.MonkeyPatch,
+    quality: float,
     pooling: str,
 ) -> None:
-    ids = cohort.patients
-    time, event = outcomes(cohort, ids)
-    inner = inner_folds(event, 3, 0)
-    transforms = Transforms.fit(cohort, ids, CONFIG)
-    model = fit_anchored(
-        cohort,
-        ids,
-        time,
-        event,
-        inner,
-        CONFIG,
-        attention=lambda bag: attention(cohort, transforms, worth),
-    )
-    assert model.about["pooling"] == {"slides": pooling}
-    assert len(model.out_of_fold) == len(ids)
+    transforms = Transforms.fit(cohort, cohort.patients, CONFIG)
+    trained = attention(cohort, transforms, quality)
+    monkeypatch.setattr(stacked_cox, "_trained_attention", lambda *_: trained)
+    fit = StackedCox(CONFIG).fit(FoldContext.of(cohort))
+    assert fit.details["anchored"]["pooling"] == {"slides": pooling}
+    assert fit.out_of_fold is not None
+    assert len(fit.out_of_fold) == PATIENTS
+
+
+def test_attention_is_trained_once_on_a_fold(cohort: Cohort) -> None:
+    config = quick(fusion="anchored", selection_folds=2, anchor_bags="best").config
+    diary = Diary()
+    fold = FoldContext.of(cohort, hooks=[diary])
+    for modalities in (None, ("slides",)):
+        part = config.model_copy(update={"modalities": modalities})
+        StackedCox(part).fit(fold)
+    labels = {label for label, _ in diary.epochs}
+    assert labels == {
+        "slides, member 1, inner fold 1",
+        "slides, member 1, inner fold 2",
+        "slides, member 1, refit",
+    }
+    assert len(diary.epochs) == len(set(diary.epochs))
 
 
 def test_nothing_of_other_patients_is_learned(cohort: Cohort) -> None:
@@ -185,13 +199,13 @@ def test_it_is_saved_loaded_and_told(cohort: Cohort, tmp_path: Path) -> None:
 def test_effective_parameters_are_those_of_the_terms_by_trust_and_of_the_trusts(
     cohort: Cohort,
 ) -> None:
-    terms, transforms, source = terms_of(cohort)
+    terms, _, source = terms_of(cohort)
     trust = np.linspace(0.0, 1.5, len(terms.names))
     told = effective_parameters(terms, trust, 1.25, {})
-    blocks = read_blocks(source)
+    blocks = source.blocks()
     time, event = outcomes(cohort, cohort.patients)
     x, has = blocks["clinical"]
-    anchor = terms.anchors["clinical"]
+    anchor = terms.modalities["clinical"]
     x = (x - anchor.centre["clinical"])[has]
     information = RiskSets.of(Outcome.of(time[has], event[has]), "efron").derivatives(
         x,
@@ -203,14 +217,14 @@ def test_effective_parameters_are_those_of_the_terms_by_trust_and_of_the_trusts(
     parts = np.array(list(told["terms"].values()))
     assert list(told["terms"]) == list(terms.names)
     assert told["total"] == pytest.approx(trust @ parts + 1.25)
-    offered = attention(cohort, transforms, 1.0, size=7.0)
-    more = effective_parameters(terms, trust, 1.25, {"slides": offered})
+    network = Effective(7.0, "as said")
+    more = effective_parameters(terms, trust, 1.25, {"slides": network})
     assert more["terms"]["slides"] == 7.0
 
 
 def test_a_network_whose_size_is_not_known_leaves_the_sum_open(cohort: Cohort) -> None:
-    terms, transforms, _ = terms_of(cohort)
-    offered = {"slides": attention(cohort, transforms, 1.0, size=None)}
+    terms, _, _ = terms_of(cohort)
+    offered = {"slides": Effective(None, "as said")}
     trust = np.ones(len(terms.names))
     told = effective_parameters(terms, trust, 1.0, offered)
     assert told["total"] is None

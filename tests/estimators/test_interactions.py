@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from survfuse.anchors.interactions import RANK, Interaction
+from survfuse.estimators.interactions import RANK, Interaction
 
 Arrays = tuple[np.ndarray, ...]
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from running import QUICK, loaded, quick, small
+from running import QUICK, loaded, members, quick, small
 from survfuse._errors import (
     CohortError,
     ConfigError,
@@ -19,45 +18,67 @@ from survfuse._errors import (
     TransformError,
 )
 from survfuse._storage import to_json
-from survfuse.anchors import penalty, ridge
-from survfuse.anchors.blocks import Components
 from survfuse.cohort import BatchSource, Cohort
+from survfuse.cohort.splits import Split
 from survfuse.config import FitConfig
-from survfuse.evaluation import baselines
-from survfuse.evaluation.baselines import SILENT
-from survfuse.evaluation.learners import (
+from survfuse.estimators import (
+    Fit,
+    FoldContext,
+    RidgeCox,
+    linear_cox,
+    watched_log_risks,
+)
+from survfuse.estimators.blocks import Components
+from survfuse.estimators.cox_baselines import SMALLEST_DEVIATION, CoxRisk
+from survfuse.estimators.linear_cox import LinearCox
+from survfuse.evaluation import candidates
+from survfuse.evaluation.candidates import (
+    PERMUTED_OUTCOME,
+    SELECTED_ON_TEST,
+    Candidate,
     FoldResult,
-    KaplanMeierLearner,
-    LateFusionLearner,
-    Learner,
-    NetworkLearner,
-    OptimisticLearner,
-    PermutedOutcomeLearner,
-    RidgeLearner,
+    baseline,
     comparators,
 )
-from survfuse.evaluation.networks import NoCalibrator, PermutedSource, shuffled_rows
-from survfuse.fitting import log_risks, watched_log_risks
+from survfuse.evaluation.cell import Cell, CellWork
+from survfuse.evaluation.controls import (
+    NoCalibrator,
+    PermutedSource,
+    shuffled_rows,
+    with_permuted_outcomes,
+)
 from survfuse.survival.concordance import harrell_c
 from survfuse.survival.curves import kaplan_meier
 
 CONFIG = FitConfig.of(**QUICK)
 ALL = ("clinical", "expression", "slides")
-EVERY: dict[str, Learner] = {
-    "km": KaplanMeierLearner(),
-    "ridge": RidgeLearner("ridge:expression", ("expression",)),
-    "early fusion": RidgeLearner(
-        "ridge:clinical+expression",
-        ("clinical", "expression"),
-    ),
-    "late fusion": LateFusionLearner("late:clinical+slides", ("clinical", "slides")),
-    "network": NetworkLearner("model", CONFIG, permute=True, lose=True),
-    "outcome permuted": PermutedOutcomeLearner(CONFIG),
-    "optimistic": OptimisticLearner(CONFIG),
+
+
+def ridge(name: str, modalities: tuple[str, ...], seed: int = 0) -> Candidate:
+    config = CONFIG.model_copy(update={"seed": seed})
+    return baseline(name, "ridge_cox", modalities, config)
+
+
+def late(name: str, modalities: tuple[str, ...], seed: int = 0) -> Candidate:
+    config = CONFIG.model_copy(update={"seed": seed})
+    return baseline(name, "late_cox", modalities, config)
+
+
+KM = baseline("km", "kaplan_meier", (), CONFIG)
+PERMUTED = Candidate(PERMUTED_OUTCOME, CONFIG, "control")
+OPTIMISTIC = Candidate(SELECTED_ON_TEST, CONFIG, "control")
+EVERY: dict[str, Candidate] = {
+    "km": KM,
+    "ridge": ridge("ridge:expression", ("expression",)),
+    "early fusion": ridge("ridge:clinical+expression", ("clinical", "expression")),
+    "late fusion": late("late:clinical+slides", ("clinical", "slides")),
+    "network": Candidate("model", CONFIG, permute=True, lose=True),
+    "outcome permuted": PERMUTED,
+    "optimistic": OPTIMISTIC,
 }
-every_learner = pytest.mark.parametrize("learner", EVERY.values(), ids=EVERY.keys())
-honest_learner = pytest.mark.parametrize(
-    "learner",
+every_candidate = pytest.mark.parametrize("candidate", EVERY.values(), ids=EVERY.keys())
+honest_candidate = pytest.mark.parametrize(
+    "candidate",
     [one for name, one in EVERY.items() if name != "optimistic"],
     ids=[*EVERY][:-1],
 )
@@ -68,18 +89,18 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     return loaded(small(tmp_path_factory.mktemp("cohort"), patients=40))
 
 
-Reference = Callable[[Learner], FoldResult]
+Reference = Callable[[Candidate], FoldResult]
 
 
 @pytest.fixture(scope="module")
 def reference(cohort: Cohort) -> Reference:
-    """What each learner gives on the cohort as it is, computed once."""
+    """What each candidate gives on the cohort as it is, computed once."""
     known: dict[str, FoldResult] = {}
 
-    def of(learner: Learner) -> FoldResult:
-        if learner.name not in known:
-            known[learner.name] = run(learner, cohort)
-        return known[learner.name]
+    def of(candidate: Candidate) -> FoldResult:
+        if candidate.name not in known:
+            known[candidate.name] = run(candidate, cohort)
+        return known[candidate.name]
 
     return of
 
@@ -87,16 +108,16 @@ def reference(cohort: Cohort) -> Reference:
 @pytest.fixture(autouse=True)
 def _few_folds(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test lives from what another one computed; two inner folds show what five do."""
-    monkeypatch.setattr(penalty, "FOLDS", 2)
-    ridge._REMEMBERED.clear()
+    monkeypatch.setattr(linear_cox, "FOLDS", 2)
 
 
 def parts(cohort: Cohort) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return cohort.patients[:30], cohort.patients[30:]
 
 
-def run(learner: Learner, cohort: Cohort, **how: object) -> FoldResult:
-    return learner.fit_predict(cohort, *parts(cohort), **how)
+def run(candidate: Candidate, cohort: Cohort, **how: object) -> FoldResult:
+    train, test = parts(cohort)
+    return candidate.fit_predict(FoldContext.of(cohort, train), test, **how)
 
 
 def frames(result: FoldResult) -> dict[str, pd.DataFrame]:
@@ -122,23 +143,23 @@ def with_outcome(cohort: Cohort, ids: tuple[str, ...]) -> Cohort:
     return replace(cohort, outcome=outcome)
 
 
-# -- the contract of every learner
+# -- the contract of every candidate
 
 
-@every_learner
-def test_a_learner_keeps_the_contract(
+@every_candidate
+def test_a_candidate_keeps_the_contract(
     cohort: Cohort,
     reference: Reference,
-    learner: Learner,
+    candidate: Candidate,
 ) -> None:
-    result = reference(learner)
+    result = reference(candidate)
     test = parts(cohort)[1]
-    assert learner.name
-    assert learner.role in ("model", "baseline", "increment", "control", "seed")
-    assert learner.modalities is None or set(learner.modalities) <= set(
+    assert candidate.name
+    assert candidate.role in ("model", "baseline", "increment", "control", "seed")
+    assert candidate.modalities is None or set(candidate.modalities) <= set(
         cohort.modalities,
     )
-    to_json([learner.identity(), result.summary])
+    to_json([candidate.identity(), result.summary])
     for table in frames(result).values():
         assert tuple(table["patient_id"]) == test
         assert np.isfinite(table["log_risk"]).all()
@@ -146,59 +167,59 @@ def test_a_learner_keeps_the_contract(
     assert result.prediction.unit == "days"
 
 
-def test_identities_tell_learners_apart() -> None:
+def test_identities_tell_candidates_apart() -> None:
     told = [to_json(one.identity()) for one in EVERY.values()]
-    told += [to_json(NetworkLearner("model", CONFIG).identity())]
-    told += [to_json(RidgeLearner("r", ("expression",), seed=1).identity())]
-    told += [to_json(LateFusionLearner("l", ALL, seed=1).identity())]
+    told += [to_json(Candidate("model", CONFIG).identity())]
+    told += [to_json(ridge("r", ("expression",), 1).identity())]
+    told += [to_json(late("l", ALL, 1).identity())]
     assert len(set(told)) == len(told)
 
 
-@honest_learner
-def test_no_learner_sees_the_outcomes_of_test_patients(
+@honest_candidate
+def test_no_candidate_sees_the_outcomes_of_test_patients(
     cohort: Cohort,
     reference: Reference,
-    learner: Learner,
+    candidate: Candidate,
 ) -> None:
     assert_same(
-        reference(learner),
-        run(learner, with_outcome(cohort, parts(cohort)[1])),
+        reference(candidate),
+        run(candidate, with_outcome(cohort, parts(cohort)[1])),
     )
 
 
-@every_learner
-def test_every_learner_learns_from_the_outcomes_of_its_training_patients(
+@every_candidate
+def test_every_candidate_learns_from_the_outcomes_of_its_training_patients(
     cohort: Cohort,
     reference: Reference,
-    learner: Learner,
+    candidate: Candidate,
 ) -> None:
     one, other = (
-        reference(learner),
-        run(learner, with_outcome(cohort, parts(cohort)[0])),
+        reference(candidate),
+        run(candidate, with_outcome(cohort, parts(cohort)[0])),
     )
     assert not frames(one)[""].equals(frames(other)[""])
 
 
-@honest_learner
+@honest_candidate
 def test_a_copy_of_the_cohort_as_target_changes_nothing(
     cohort: Cohort,
     reference: Reference,
-    learner: Learner,
+    candidate: Candidate,
 ) -> None:
     train, test = parts(cohort)
     bare = replace(cohort.subset(test), outcome=None)
     assert_same(
-        reference(learner),
-        learner.fit_predict(cohort, train, test, target=bare),
+        reference(candidate),
+        candidate.fit_predict(FoldContext.of(cohort, train), test, bare),
     )
 
 
-@honest_learner
+@honest_candidate
 def test_transforms_are_those_of_the_training_cohort(
     tmp_path: Path,
     cohort: Cohort,
     reference: Reference,
-    learner: Learner,
+    candidate: Candidate,
 ) -> None:
     """Patients of a target are read on the training cohort's scale, whoever else is in the target."""
     train, test = parts(cohort)
@@ -206,19 +227,20 @@ def test_transforms_are_those_of_the_training_cohort(
     files.patients.loc[:29, "age"] = 99
     other = loaded(files)
     assert_same(
-        reference(learner),
-        learner.fit_predict(cohort, train, test, target=other),
+        reference(candidate),
+        candidate.fit_predict(FoldContext.of(cohort, train), test, other),
     )
 
 
-@every_learner
+@every_candidate
 def test_the_order_of_training_patients_never_matters(
     cohort: Cohort,
     reference: Reference,
-    learner: Learner,
+    candidate: Candidate,
 ) -> None:
     train, test = parts(cohort)
-    assert_same(reference(learner), learner.fit_predict(cohort, train[::-1], test))
+    again = candidate.fit_predict(FoldContext.of(cohort, train[::-1]), test)
+    assert_same(reference(candidate), again)
 
 
 # -- who runs
@@ -229,7 +251,6 @@ def told(cohort: Cohort, networks: bool = True, **how: object) -> list[str]:
         cohort,
         CONFIG.model_copy(update=how),
         networks=networks,
-        seed=0,
     )
     return [one.name for one in found]
 
@@ -263,7 +284,7 @@ def test_nothing_runs_twice(cohort: Cohort) -> None:
     ]  # with two modalities, without one is the other alone
     assert told(cohort, modalities=("slides", "clinical")) == two
     assert told(cohort, modalities=("clinical",)) == ["km", "ridge:clinical"]
-    found = comparators(cohort, CONFIG, networks=True, seed=0, controls=True, seeds=2)
+    found = comparators(cohort, CONFIG, networks=True, controls=True, seeds=2)
     identities = [to_json(one.identity()) for one in found]
     assert len(set(identities)) == len(found)
     assert len({one.name for one in found}) == len(found)
@@ -271,23 +292,19 @@ def test_nothing_runs_twice(cohort: Cohort) -> None:
 
 def test_controls_and_seeds_run_when_asked_for(cohort: Cohort) -> None:
     config = CONFIG.model_copy(update={"members": 3, "seed": 5})
-    found = comparators(cohort, config, networks=False, seed=0, controls=True, seeds=2)[
-        -4:
-    ]
+    found = comparators(cohort, config, networks=False, controls=True, seeds=2)[-4:]
     assert [(one.name, one.role) for one in found] == [
         ("trained on permuted outcomes", "control"),
         ("selected on the test fold", "control"),
         ("seed:8", "seed"),
         ("seed:11", "seed"),
     ]
-    assert isinstance(found[-1], NetworkLearner)
+    assert not found[-1].simple
     assert found[-1].config == config.model_copy(update={"seed": 11})
 
 
-def test_roles_tell_why_a_learner_runs(cohort: Cohort) -> None:
-    found = {
-        one.name: one for one in comparators(cohort, CONFIG, networks=True, seed=0)
-    }
+def test_roles_tell_why_a_candidate_runs(cohort: Cohort) -> None:
+    found = {one.name: one for one in comparators(cohort, CONFIG, networks=True)}
     assert {name for name, one in found.items() if one.role == "increment"} == {
         "late:-clinical",
         "late:-expression",
@@ -301,7 +318,7 @@ def test_roles_tell_why_a_learner_runs(cohort: Cohort) -> None:
 
 
 def test_kaplan_meier_gives_everyone_one_curve(cohort: Cohort) -> None:
-    result = run(KaplanMeierLearner(), cohort)
+    result = run(KM, cohort)
     assert (result.prediction.log_risk == 0).all()
     assert (result.prediction.risk_group == 1).all()
     train = cohort.outcome.loc[list(parts(cohort)[0])]
@@ -314,7 +331,7 @@ def test_kaplan_meier_gives_everyone_one_curve(cohort: Cohort) -> None:
 
 def test_kaplan_meier_knows_its_patients(cohort: Cohort) -> None:
     with pytest.raises(CohortError, match="has no patient 'X'"):
-        KaplanMeierLearner().fit_predict(cohort, cohort.patients, ["X"])
+        KM.fit_predict(FoldContext.of(cohort), ["X"])
 
 
 # -- ridge Cox
@@ -331,9 +348,8 @@ def test_a_ridge_finds_a_planted_effect(tmp_path: Path) -> None:
     files.patients["os_days"] = np.exp(9 - age / 20 + chance).round() + 1
     files.patients["os_event"] = 1
     cohort = loaded(files)
-    result = RidgeLearner("r", ("clinical",)).fit_predict(
-        cohort,
-        cohort.patients[:40],
+    result = ridge("r", ("clinical",)).fit_predict(
+        FoldContext.of(cohort, cohort.patients[:40]),
         cohort.patients[40:],
     )
     assert np.corrcoef(result.prediction.log_risk, age[40:])[0, 1] > 0.9
@@ -344,9 +360,8 @@ def test_a_ridge_makes_do_with_four_events(tmp_path: Path) -> None:
     files = small(tmp_path, modalities=("clinical",))
     files.patients["os_event"] = [1] * 4 + [0] * 20
     cohort = loaded(files)
-    result = RidgeLearner("r", ("clinical",)).fit_predict(
-        cohort,
-        cohort.patients[:20],
+    result = ridge("r", ("clinical",)).fit_predict(
+        FoldContext.of(cohort, cohort.patients[:20]),
         cohort.patients[20:],
     )
     assert np.isfinite(result.prediction.log_risk).all()
@@ -370,23 +385,23 @@ def gappy(tmp_path: Path) -> Cohort:
 
 
 @pytest.mark.parametrize(
-    "learner",
-    [RidgeLearner("r", ("expression",)), LateFusionLearner("l", ("expression",))],
+    "candidate",
+    [ridge("r", ("expression",)), late("l", ("expression",))],
     ids=["ridge", "late fusion"],
 )
 def test_who_lacks_the_modality_gets_the_mean_risk(
     gappy: Cohort,
-    learner: Learner,
+    candidate: Candidate,
 ) -> None:
-    prediction = run(learner, gappy).prediction
+    prediction = run(candidate, gappy).prediction
     risk = dict(zip(prediction.patient_id, prediction.log_risk, strict=True))
     assert risk["039"] == 0
     assert risk["038"] != 0
 
 
 def test_who_lacks_one_of_two_modalities_is_judged_by_the_other(gappy: Cohort) -> None:
-    both = LateFusionLearner("both", ("clinical", "expression"))
-    alone = LateFusionLearner("alone", ("clinical",))
+    both = late("both", ("clinical", "expression"))
+    alone = late("alone", ("clinical",))
     at = parts(gappy)[1].index("039")
     assert (
         run(both, gappy).prediction.log_risk[at]
@@ -394,7 +409,7 @@ def test_who_lacks_one_of_two_modalities_is_judged_by_the_other(gappy: Cohort) -
         != 0
     )
     early = run(
-        RidgeLearner("r", ("clinical", "expression")),
+        ridge("r", ("clinical", "expression")),
         gappy,
     ).prediction.log_risk
     assert early[at] != 0
@@ -402,13 +417,13 @@ def test_who_lacks_one_of_two_modalities_is_judged_by_the_other(gappy: Cohort) -
 
 def test_one_ridge_on_two_modalities_reads_both(cohort: Cohort) -> None:
     both = run(
-        RidgeLearner("r", ("clinical", "expression")),
+        ridge("r", ("clinical", "expression")),
         cohort,
     ).prediction.log_risk
     for name in ("clinical", "expression"):
         assert not np.allclose(
             both,
-            run(RidgeLearner("r", (name,)), cohort).prediction.log_risk,
+            run(ridge("r", (name,)), cohort).prediction.log_risk,
         )
 
 
@@ -422,90 +437,84 @@ def test_a_model_and_its_baseline_get_one_penalty_whatever_their_seeds(
         device="cpu",
         seed=2021,
     )
-    model = NetworkLearner("m", config).fit_predict(cohort, train, test)
+    model = Candidate("m", config).fit_predict(FoldContext.of(cohort, train), test)
     for seed in (0, 7):
-        ridge_fit = RidgeLearner("r", ("clinical",), seed=seed).fit_predict(
-            cohort,
-            train,
+        ridge_fit = ridge("r", ("clinical",), seed).fit_predict(
+            FoldContext.of(cohort, train),
             test,
         )
         assert (
             ridge_fit.summary["penalty"]
             == model.summary["anchored"]["penalty"]["clinical"]
         )
-        assert ridge_fit.summary["penalty"] >= penalty.SMALLEST * (1 - 1e-12)
+        assert ridge_fit.summary["penalty"] >= linear_cox.SMALLEST * (1 - 1e-12)
 
 
-def test_learners_on_one_fold_share_their_ridges(
+def test_candidates_on_one_fold_share_their_ridges(
     cohort: Cohort,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fitted: list[tuple[str, ...]] = []
-    fit = ridge.RidgeCox.fit
+    fit = LinearCox.fit
     monkeypatch.setattr(
-        ridge.RidgeCox,
+        LinearCox,
         "fit",
         lambda blocks, *args, **how: (
             fitted.append(tuple(blocks)) or fit(blocks, *args, **how)
         ),
     )
+    train, test = parts(cohort)
+    work = CellWork(None, cohort, None, (365,))
+
+    def compute(candidate: Candidate, train: tuple[str, ...] = train) -> Any:
+        split = Split(0, 0, train, test)
+        return work(Cell(candidate, split, candidate.name, candidate.name, ""))
+
     for name in ("clinical", "expression"):
-        run(RidgeLearner(f"ridge:{name}", (name,)), cohort)
+        compute(ridge(f"ridge:{name}", (name,)))
     assert len(fitted) == 6  # two inner folds and the whole, of each
-    run(LateFusionLearner("late", ("clinical", "expression")), cohort)
+    compute(late("late", ("clinical", "expression")))
     assert len(fitted) == 6
-    run(RidgeLearner("r", ("clinical",), seed=1), cohort)
-    run(RidgeLearner("r", ("clinical",)), replace(cohort))
-    assert len(fitted) == 12, "another seed or cohort is another ridge"
+    compute(ridge("r", ("clinical",), 1))
+    assert len(fitted) == 9, "another seed is another ridge"
+    compute(ridge("r", ("clinical",)), train[1:])
+    assert len(fitted) == 12, "other training patients are another fold"
+    compute(ridge("r", ("clinical",)))
+    assert len(fitted) == 15, "only the fold at work is remembered"
 
 
-def test_a_new_cohort_at_the_address_of_an_old_one_is_not_taken_for_it(
-    cohort: Cohort,
-) -> None:
-    learner = RidgeLearner("r", ("clinical",))
-    first = run(learner, cohort)
-    ((key, (_, target, risks)),) = ridge._REMEMBERED.items()
-    wrong = replace(risks, test=risks.test + 1)
-    ridge._REMEMBERED[key] = (
-        weakref.ref(replace(cohort)),
-        target,
-        wrong,
-    )  # a cohort that is gone
-    assert_same(run(learner, cohort), first)
-
-
-def test_what_is_shared_is_bounded(
-    cohort: Cohort,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(ridge, "REMEMBERED", 2)
-    for seed in range(4):
-        run(RidgeLearner("r", ("clinical",), seed=seed), cohort)
-    assert [key[-1].seed for key in ridge._REMEMBERED] == [2, 3]
+def test_permuted_outcomes_share_nothing_with_the_fold(cohort: Cohort) -> None:
+    fold = FoldContext.of(cohort, parts(cohort)[0])
+    fit = RidgeCox(ridge("r", ("clinical",)).config)
+    first = fit.fit(fold)
+    assert fit.fit(fold) is first
+    permuted = fit.fit(with_permuted_outcomes(fold, 0))
+    assert not np.allclose(permuted.in_sample, first.in_sample)
+    assert fit.fit(fold.subset(np.arange(30) > 0, "")) is not first
 
 
 # -- late fusion
 
 
+def alone(cohort: Cohort, name: str) -> Fit:
+    fold = FoldContext.of(cohort, parts(cohort)[0])
+    return RidgeCox(ridge("r", (name,)).config).fit(fold)
+
+
 def test_late_fusion_is_the_sum_of_z_scores_of_each_fits_own_training_risks(
     cohort: Cohort,
 ) -> None:
-    train, test = parts(cohort)
+    test = parts(cohort)[1]
     expected, heard = np.zeros(len(test)), 0
     for name in ALL:
-        risks = ridge.ridge_risks(
-            cohort,
-            cohort,
-            train,
-            test,
-            ridge.RidgeInputs((name,)),
-        )
-        if risks.train.std() >= SILENT:
-            expected += (risks.test - risks.train.mean()) / risks.train.std()
+        fit = alone(cohort, name)
+        risks = fit.model.log_risk(BatchSource(cohort, fit.transforms, test))
+        if fit.in_sample.std() >= SMALLEST_DEVIATION:
+            expected += (risks - fit.in_sample.mean()) / fit.in_sample.std()
             heard += 1
     assert heard
     np.testing.assert_allclose(
-        run(LateFusionLearner("l", ALL), cohort).prediction.log_risk,
+        run(late("l", ALL), cohort).prediction.log_risk,
         expected,
     )
 
@@ -515,35 +524,35 @@ def test_a_modality_that_found_nothing_stays_silent_in_late_fusion(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Standardising the last digits of a risk that a penalty shrank to nothing would make noise loud."""
+    real = RidgeCox.fit
 
-    real = baselines.ridge_risks
+    def shrunk(self: RidgeCox, fold: FoldContext) -> Fit:
+        fit = real(self, fold)
+        if type(self) is not RidgeCox or self.config.modalities != ("slides",):
+            return fit
+        assert isinstance(fit.model, CoxRisk)
+        coef = {"slides": fit.model.cox.coef["slides"] * 1e-6}
+        model = CoxRisk(replace(fit.model.cox, coef=coef))
+        return replace(fit, model=model, in_sample=fit.in_sample * 1e-6)
 
-    def shrunk(*given: Any) -> ridge.RidgeRisks:
-        risks = real(*given)
-        little = 1e-6 if given[-1].modalities == ("slides",) else 1.0
-        return replace(risks, train=risks.train * little, test=risks.test * little)
-
-    alone = run(
-        LateFusionLearner("l", ("clinical", "expression")),
+    without = run(
+        late("l", ("clinical", "expression")),
         cohort,
     ).prediction.log_risk
-    monkeypatch.setattr(baselines, "ridge_risks", shrunk)
+    monkeypatch.setattr(RidgeCox, "fit", shrunk)
     np.testing.assert_allclose(
-        run(LateFusionLearner("l", ALL), cohort).prediction.log_risk,
-        alone,
+        run(late("l", ALL), cohort).prediction.log_risk,
+        without,
     )
 
 
 def test_out_of_fold_risks_come_from_patients_who_were_not_seen(cohort: Cohort) -> None:
     """Changing one patient's outcome changes everyone's out-of-fold risk but that of its own inner fold."""
-    train, test = parts(cohort)
-    inputs = ridge.RidgeInputs(("clinical",))
-    before = ridge.ridge_risks(cohort, cohort, train, test, inputs)
+    before = alone(cohort, "clinical")
     outcome = cohort.outcome.copy()
     outcome.loc["011", "time"] = 1.0  # its event stays, so that the inner folds do
-    changed = replace(cohort, outcome=outcome)
-    after = ridge.ridge_risks(changed, changed, train, test, inputs)
-    own = before.inner == before.inner[train.index("011")]
+    after = alone(replace(cohort, outcome=outcome), "clinical")
+    own = before.inner == before.inner[parts(cohort)[0].index("011")]
     np.testing.assert_array_equal(before.inner, after.inner)
     np.testing.assert_array_equal(before.out_of_fold[own], after.out_of_fold[own])
     assert (before.out_of_fold[~own] != after.out_of_fold[~own]).all()
@@ -557,7 +566,7 @@ def test_late_fusion_says_which_modality_failed(tmp_path: Path) -> None:
         TransformError,
         match=r"^expression: .*none of the 15 training patients",
     ):
-        run(LateFusionLearner("l", ("clinical", "expression")), loaded(files))
+        run(late("l", ("clinical", "expression")), loaded(files))
 
 
 # -- inputs
@@ -567,7 +576,7 @@ def test_principal_components_are_those_of_the_training_rows() -> None:
     generator = np.random.default_rng(0)
     x = generator.normal(size=(20, 6)) * np.arange(1, 7)
     components = Components.fit(x, 3)
-    scores = components.apply(x)
+    scores = (x - components.centre) @ components.standard
     assert scores.shape == (20, 3)
     np.testing.assert_allclose(scores.mean(axis=0), 0, atol=1e-12)
     np.testing.assert_allclose(scores.T @ scores / 20, np.eye(3), atol=1e-10)
@@ -585,8 +594,8 @@ def test_equal_tiles_teach_nothing() -> None:
 # -- networks
 
 
-def test_a_network_learner_is_the_estimator(cohort: Cohort) -> None:
-    result = run(NetworkLearner("n", quick().config), cohort)
+def test_a_network_candidate_is_the_estimator(cohort: Cohort) -> None:
+    result = run(Candidate("n", quick().config), cohort)
     expected = (
         quick().fit(cohort, cohort.patients[:30]).predict(cohort, cohort.patients[30:])
     )
@@ -596,7 +605,7 @@ def test_a_network_learner_is_the_estimator(cohort: Cohort) -> None:
 
 
 def test_each_modality_is_permuted_in_turn(cohort: Cohort) -> None:
-    result = run(NetworkLearner("n", CONFIG, permute=True), cohort)
+    result = run(Candidate("n", CONFIG, permute=True), cohort)
     assert [*result.also] == [f"permuted:{name}" for name in ALL]
     for one in result.also.values():
         assert one.patient_id == result.prediction.patient_id
@@ -609,7 +618,7 @@ def test_each_modality_is_permuted_in_turn(cohort: Cohort) -> None:
 
 def test_a_modality_alone_permuted_permutes_the_risks(cohort: Cohort) -> None:
     config = CONFIG.model_copy(update={"modalities": ("slides",)})
-    result = run(NetworkLearner("n", config, permute=True), cohort)
+    result = run(Candidate("n", config, permute=True), cohort)
     test = result.prediction.patient_id
     rows = shuffled_rows(test, np.ones(len(test), bool), "slides", config.seed)
     permuted = result.also["permuted:slides"].log_risk
@@ -625,24 +634,33 @@ def test_permuting_what_the_network_ignores_changes_nothing(cohort: Cohort) -> N
     model = quick(vector_hidden=(4,)).fit(cohort, cohort.patients[:30])
     assert model.fitted is not None
     source = BatchSource(cohort, model.fitted.transforms, cohort.patients[30:])
-    (network,) = model.fitted.networks
-    before = log_risks([network], source, model.config)
-    rows = np.roll(np.arange(10), 1)
-    assert not np.allclose(
-        log_risks([network], PermutedSource(source, "expression", rows), model.config),
-        before,
-    )
+    (network,) = members(model)
+    log_risk = model.fitted.model.log_risk
+    before = log_risk(source)
+    exchanged = PermutedSource(source, "expression", np.roll(np.arange(10), 1))
+    assert not np.allclose(log_risk(exchanged), before)
     with torch.no_grad():
         for name, weight in network.named_parameters():
             if "expression" in name:
                 weight.zero_()
-    ignoring = log_risks([network], source, model.config)
-    exchanged = log_risks(
-        [network],
-        PermutedSource(source, "expression", rows),
-        model.config,
+    np.testing.assert_array_equal(log_risk(exchanged), log_risk(source))
+
+
+@pytest.mark.parametrize("modality", ALL)
+def test_a_stack_reads_exchanged_patients_as_their_own(
+    cohort: Cohort,
+    modality: str,
+) -> None:
+    """With everything else equal, each patient has the risk of the other patient."""
+    model = quick(fusion="anchored", modalities=(modality,), anchor_bags="mean")
+    fitted = model.fit(cohort, cohort.patients[:30]).fitted
+    assert fitted is not None
+    source = BatchSource(cohort, fitted.transforms, cohort.patients[30:])
+    rows = np.roll(np.arange(10), 1)
+    np.testing.assert_array_equal(
+        fitted.model.log_risk(PermutedSource(source, modality, rows)),
+        fitted.model.log_risk(source)[rows],
     )
-    np.testing.assert_array_equal(exchanged, ignoring)
 
 
 def test_only_patients_who_have_the_modality_exchange_it() -> None:
@@ -665,19 +683,14 @@ def test_permuted_outcomes_are_the_same_outcomes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen: list[Cohort] = []
-    fit: Callable[..., FoldResult] = NetworkLearner.fit_predict
+    fit = candidates.fit_model
 
-    def spy(
-        self: NetworkLearner,
-        given: Cohort,
-        *rest: object,
-        **how: object,
-    ) -> FoldResult:
-        seen.append(given)
-        return fit(self, given, *rest, **how)
+    def spy(fold: FoldContext, config: FitConfig) -> Any:
+        seen.append(fold.cohort)
+        return fit(fold, config)
 
-    monkeypatch.setattr(NetworkLearner, "fit_predict", spy)
-    result = run(PermutedOutcomeLearner(CONFIG), cohort)
+    monkeypatch.setattr(candidates, "fit_model", spy)
+    result = run(PERMUTED, cohort)
     train, test = (list(ids) for ids in parts(cohort))
     pd.testing.assert_frame_equal(seen[0].outcome.loc[test], cohort.outcome.loc[test])
     pairs = [
@@ -695,8 +708,8 @@ def test_permuted_outcomes_are_the_same_outcomes(
 
 def test_the_optimist_takes_the_best_epoch_of_the_test_fold(cohort: Cohort) -> None:
     train, test = parts(cohort)
-    result = run(OptimisticLearner(CONFIG), cohort)
-    risks = watched_log_risks(cohort, train, test, CONFIG)
+    result = run(OPTIMISTIC, cohort)
+    risks = watched_log_risks(FoldContext.of(cohort, train), test, CONFIG)
     assert risks.shape == (CONFIG.epochs, len(test))
     outcome = cohort.outcome.loc[list(test)]
     scores = [
@@ -712,19 +725,20 @@ def test_the_optimist_takes_the_best_epoch_of_the_test_fold(cohort: Cohort) -> N
 
 
 def test_the_optimist_looks_at_test_outcomes_and_says_so(cohort: Cohort) -> None:
-    learner = OptimisticLearner(
-        CONFIG.model_copy(update={"epochs": 12, "learning_rate": 0.1}),
+    candidate = replace(
+        OPTIMISTIC,
+        config=CONFIG.model_copy(update={"epochs": 12, "learning_rate": 0.1}),
     )
-    result = run(learner, cohort)
-    other = run(learner, with_outcome(cohort, parts(cohort)[1]))
+    result = run(candidate, cohort)
+    other = run(candidate, with_outcome(cohort, parts(cohort)[1]))
     assert other.summary["best_harrell_c"] != result.summary["best_harrell_c"]
-    assert learner.name == "selected on the test fold"
-    assert learner.role == "control"
+    assert candidate.name == "selected on the test fold"
+    assert candidate.role == "control"
     assert result.summary["warning"].endswith("this is not a result")
 
 
 def test_the_optimist_gives_no_curve_no_time_and_no_group(cohort: Cohort) -> None:
-    prediction = run(OptimisticLearner(CONFIG), cohort).prediction
+    prediction = run(OPTIMISTIC, cohort).prediction
     table = prediction.frame((365,))
     assert table[["predicted_time", "survival_365"]].isna().all(axis=None)
     assert (table["risk_group"] == 1).all()
@@ -735,10 +749,10 @@ def test_the_optimist_gives_no_curve_no_time_and_no_group(cohort: Cohort) -> Non
 
 def test_the_optimist_stays_in_its_cohort(cohort: Cohort) -> None:
     with pytest.raises(ConfigError, match="within one cohort, not on a target"):
-        run(OptimisticLearner(CONFIG), cohort, target=replace(cohort))
+        run(OPTIMISTIC, cohort, target=replace(cohort))
     assert_same(
-        run(OptimisticLearner(CONFIG), cohort, target=cohort),
-        run(OptimisticLearner(CONFIG), cohort),
+        run(OPTIMISTIC, cohort, target=cohort),
+        run(OPTIMISTIC, cohort),
     )
 
 
@@ -746,14 +760,15 @@ def test_the_optimist_has_nothing_to_choose_by_without_events(cohort: Cohort) ->
     censored = [
         one for one in cohort.patients[30:] if not cohort.outcome.loc[one, "event"]
     ]
-    result = OptimisticLearner(CONFIG).fit_predict(
-        cohort,
-        cohort.patients[:30],
+    result = OPTIMISTIC.fit_predict(
+        FoldContext.of(cohort, cohort.patients[:30]),
         censored,
     )
     assert result.summary["why"] == "no pair of test patients can be compared"
     assert result.summary["best_harrell_c"] is None
-    last = watched_log_risks(cohort, cohort.patients[:30], censored, CONFIG)[-1]
+    last = watched_log_risks(
+        FoldContext.of(cohort, cohort.patients[:30]), censored, CONFIG
+    )[-1]
     np.testing.assert_array_equal(result.prediction.log_risk, last)
 
 
@@ -762,11 +777,15 @@ def test_watched_patients_keep_their_order_and_are_not_trained_on(
     tmp_path: Path,
 ) -> None:
     train, test = parts(cohort)
-    risks = watched_log_risks(cohort, train, test, CONFIG, folder=tmp_path / "place")
+    risks = watched_log_risks(
+        FoldContext.of(cohort, train, folder=tmp_path / "place"),
+        test,
+        CONFIG,
+    )
     assert not (tmp_path / "place").exists()
     np.testing.assert_array_equal(
-        watched_log_risks(cohort, train, test[::-1], CONFIG),
+        watched_log_risks(FoldContext.of(cohort, train), test[::-1], CONFIG),
         risks[:, ::-1],
     )
     with pytest.raises(CohortError, match="more than once"):
-        watched_log_risks(cohort, train, train[:2], CONFIG)
+        watched_log_risks(FoldContext.of(cohort, train), train[:2], CONFIG)
