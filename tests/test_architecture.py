@@ -64,7 +64,7 @@ def test_the_ground_floor_is_light(name: str) -> None:
 def test_tests_mirror_the_source() -> None:
     here = Path(__file__).parent
     rooms = {path.relative_to(here).parts[0] for path in here.rglob("test_*.py")}
-    for name in ("config", "bundle", "estimator", "paper", "summaries"):
+    for name in ("config", "bundle", "estimator", "paper", "fit_summary"):
         assert f"test_{name}.py" in rooms
     source = here.parent / "src" / "survfuse"
     assert {

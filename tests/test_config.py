@@ -7,8 +7,11 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+import survfuse.config
 from survfuse._errors import ConfigError
 from survfuse.config import (
+    PARAMETER_NAMES,
+    PARAMETERS,
     PRESETS,
     CrossvalConfig,
     FitConfig,
@@ -16,8 +19,11 @@ from survfuse.config import (
     apply_overrides,
     build,
     load_config,
+    parameters_of,
+    preset_values,
     to_yaml,
 )
+from survfuse.config.sections import SECTIONS
 
 # arXiv 2605.13897 as its authors coded it.
 PAPER = {
@@ -61,7 +67,8 @@ PAPER = {
 
 def test_the_paper_preset_is_the_paper() -> None:
     config = FitConfig.of("paper")
-    assert {name: getattr(config, name) for name in PAPER} == PAPER
+    parameters = config.parameters()
+    assert {name: parameters[name] for name in PAPER} == PAPER
     assert config.preset == "paper"
 
 
@@ -70,10 +77,22 @@ def test_a_preset_is_a_diff_that_what_is_given_overrides() -> None:
     assert (config.rank, config.pair_width) == (8, 64)
     assert build(FitConfig, {"preset": "paper", "rank": 8}, where="model") == config
     assert FitConfig.of() == FitConfig()
-    assert PRESETS["default"] == {}
+    assert preset_values("default") == {}
 
 
-@pytest.mark.parametrize("cls", [FitConfig, CrossvalConfig, RunConfig])
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_is_a_file_with_a_reason_on_each_line(name: str) -> None:
+    file = Path(survfuse.config.__file__).parent / "presets" / f"{name}.yaml"
+    for line in file.read_text().splitlines():
+        is_section = line.endswith(":") and line[:-1] in SECTIONS
+        assert is_section or "# " in line, line
+    assert {path.stem for path in file.parent.iterdir()} == set(PRESETS)
+
+
+@pytest.mark.parametrize(
+    "cls",
+    [FitConfig, CrossvalConfig, RunConfig, *SECTIONS.values()],
+)
 def test_every_field_carries_its_reason(cls: type[FitConfig]) -> None:
     for name, info in cls.model_fields.items():
         assert info.description, name
@@ -100,7 +119,9 @@ def test_the_written_file_alone_repeats_the_run(tmp_path: Path, preset: str) -> 
     path.write_text(to_yaml(config))
     assert load_config(path) == config
     written = yaml.safe_load(path.read_text())
-    assert set(written["model"]) == set(FitConfig.model_fields)
+    assert set(written["model"]) == {"preset", "fusion", *SECTIONS}
+    for name, cls in SECTIONS.items():
+        assert set(written["model"][name]) == set(cls.model_fields)
 
 
 def test_nothing_given_is_the_default(tmp_path: Path) -> None:
@@ -137,7 +158,7 @@ def test_overrides_leave_the_given_values_alone() -> None:
     [
         (
             "model.rnak=4",
-            r"^config\.model\.rnak: unknown field; did you mean 'rank'\?$",
+            r"^config\.model\.rnak: unknown field; did you mean 'network\.rank'\?$",
         ),
         (
             "crossval.fold=4",
@@ -147,12 +168,12 @@ def test_overrides_leave_the_given_values_alone() -> None:
         ("zzz=1", r"^config\.zzz: unknown field$"),
         (
             "model.rank",
-            r"^--set model\.rank: expected KEY=VALUE, such as model\.rank=32$",
+            r"^--set model\.rank: expected KEY=VALUE, such as model\.network\.rank=32$",
         ),
         ("=3", r"^--set =3: expected KEY=VALUE"),
         (
             "model.rank.more=3",
-            r"^config\.model\.rank: .*valid integer.*got \{'more': 3\}$",
+            r"^config\.model\.network\.rank: .*valid integer.*got \{'more': 3\}$",
         ),
         (
             "model.rank=[1",
@@ -196,7 +217,7 @@ def test_an_override_cannot_go_inside_a_value() -> None:
     ],
 )
 def test_a_value_out_of_range_is_named(field: str, value: Any, message: str) -> None:
-    with pytest.raises(ConfigError, match=rf"^model\.{field}: .*{message}"):
+    with pytest.raises(ConfigError, match=rf"^model\.{PARAMETERS[field]}: .*{message}"):
         FitConfig.of(**{field: value})
 
 
@@ -358,3 +379,108 @@ def test_of_many_faults_some_are_told() -> None:
     ) as told:
         build(RunConfig, {f"k{i}": "x" * 10_000 for i in range(100)}, where="run.yaml")
     assert len(str(told.value)) < 10_000
+
+
+# -- names from before there were sections
+
+
+def test_every_parameter_has_one_field() -> None:
+    assert len(PARAMETERS) == len(PARAMETER_NAMES) == len(FitConfig().parameters()) - 2
+    for name, path in PARAMETERS.items():
+        section, _, field = path.partition(".")
+        assert field in SECTIONS[section].model_fields, name
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_parameters_make_the_configuration_again(preset: str) -> None:
+    config = FitConfig.of(preset, seed=3, search="grid", search_trials=4)
+    assert FitConfig.of(**config.parameters()) == config
+    assert FitConfig.model_validate(config.model_dump()) == config
+    assert parameters_of(config.model_dump()) == {
+        **config.parameters(),
+        "search_space": None,
+    }
+
+
+def test_a_search_space_takes_both_names() -> None:
+    spaces = ({"network.rank": [2]}, {"rank": [2]})
+    configs = [FitConfig.of(search="grid", search_space=space) for space in spaces]
+    assert configs[0] == configs[1]
+    assert configs[0].search.space == {"rank": (2,)}
+
+
+def test_a_file_with_old_names_is_read_with_a_note(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text(
+        "model: {rank: 8, selection: last, calibration: {method: km}, fusion: concat}\n"
+    )
+    notes: list[str] = []
+    config = load_config(path, ["model.selection_folds=3"], notes.append).model
+    assert (config.network.rank, config.selection.method) == (8, "last")
+    assert (config.calibration.method, config.selection.folds) == ("km", 3)
+    assert notes == [
+        f"{path}: fields now have sections; read model.rank as model.network.rank, "
+        "model.selection as model.selection.method",
+        "--set model.selection_folds is now --set model.selection.folds",
+    ]
+    path.write_text(to_yaml(RunConfig(model=config)))
+    notes.clear()
+    assert load_config(path, ["model.network.rank=8"], notes.append).model == config
+    assert notes == []
+
+
+def test_overrides_win_whichever_name_they_use(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    for text in ("model: {rank: 8, search: grid}", "model: {network: {rank: 8}}"):
+        path.write_text(text)
+        for name in ("rank", "network.rank"):
+            assert load_config(path, [f"model.{name}=4"]).model.network.rank == 4
+        trials = load_config(path, ["model.search.trials=4"]).model.search.trials
+        assert trials == 4
+
+
+def test_the_same_field_under_both_names_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("model: {rank: 8, network: {rank: 4}}\n")
+    with pytest.raises(
+        ConfigError, match=r"model\.rank and model\.network\.rank are the same field"
+    ):
+        load_config(path)
+    with pytest.raises(ConfigError, match=r"model\.rank is given twice"):
+        load_config(None, ["model.network.rank=1", "model.rank=2"])
+
+
+def test_an_old_file_of_every_field_and_another_preset_is_refused(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump({"model": {"preset": "default", "rank": 16}}))
+    with pytest.raises(ConfigError, match=r"gives rank… itself"):
+        load_config(path, ["model.preset=paper"])
+
+
+def test_a_field_in_the_wrong_section_is_named() -> None:
+    with pytest.raises(
+        ConfigError,
+        match=r"model\.network\.epoch: unknown field$",
+    ):
+        load_config(None, ["model.network.epoch=3"])
+    with pytest.raises(ConfigError, match=r"did you mean 'training\.epochs'\?"):
+        load_config(None, ["model.epoch=3"])
+
+
+def test_a_copy_changes_fields_by_either_name() -> None:
+    config = FitConfig.of("paper")
+    copy = config.model_copy(
+        update={"rank": 3, "network": {"bins": 4}, "search": "grid"}
+    )
+    assert (copy.network.rank, copy.network.bins, copy.search.method) == (3, 4, "grid")
+    assert copy.network.pair_width == config.network.pair_width == 64
+    assert config.network.rank == 64
+
+
+def test_the_identity_has_the_same_form_as_before_there_were_sections() -> None:
+    identity = FitConfig.of(search="grid", search_space={"rank": [1, 2]}).identity()
+    assert {"preset", "fusion", *PARAMETERS} == set(identity)
+    assert identity["search_space"] == {"rank": [1, 2]}
+    assert (identity["selection"], identity["clinical_hidden"]) == ("inner_folds", [])

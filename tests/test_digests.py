@@ -9,13 +9,13 @@ import pytest
 
 from survfuse._digests import (
     collected_notes,
-    json_digest,
-    read_kept_tensors,
+    read_cached_tensors,
     recall_json,
-    write_kept_json,
-    write_kept_tensors,
+    write_cached_json,
+    write_cached_tensors,
 )
 from survfuse._errors import InputError
+from survfuse._storage import sha256_json
 
 HEADER = {"format": "f", "version": 2, "key": "k"}
 OTHER = "of another run; delete it"
@@ -26,7 +26,7 @@ def test_content_comes_back_as_it_was_written(tmp_path: Path) -> None:
         "nested": {10: [0.1, -0.0, None], 2: "é\udc80"},
         "tuple": (1, np.float64(0.5)),
     }
-    written = write_kept_json(tmp_path / "a.json", HEADER, content)
+    written = write_cached_json(tmp_path / "a.json", HEADER, content)
     assert recall_json(tmp_path / "a.json", HEADER, OTHER) == written
     assert written == {
         **HEADER,
@@ -38,11 +38,11 @@ def test_content_comes_back_as_it_was_written(tmp_path: Path) -> None:
 
 def test_the_digest_is_of_the_content_and_not_of_its_layout(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
-    written = write_kept_json(path, HEADER, {"x": [1.5]})
+    written = write_cached_json(path, HEADER, {"x": [1.5]})
     kept = json.loads(path.read_text())
     path.write_text(json.dumps(dict(reversed(kept.items()))))
     assert recall_json(path, HEADER, OTHER) == written
-    assert json_digest({"x": 1}) != json_digest({"x": 1.0}) != json_digest({"x": -1.0})
+    assert sha256_json({"x": 1}) != sha256_json({"x": 1.0}) != sha256_json({"x": -1.0})
 
 
 def test_a_whole_one_of_another_run_or_version_is_refused_and_kept(
@@ -54,7 +54,7 @@ def test_a_whole_one_of_another_run_or_version_is_refused_and_kept(
         {**HEADER, "version": 3},
         {**HEADER, "format": "g"},
     ):
-        write_kept_json(path, header, {})
+        write_cached_json(path, header, {})
         with pytest.raises(InputError, match=r"a\.json: of another run; delete it"):
             recall_json(path, HEADER, OTHER)
     path.write_text(json.dumps({**HEADER, "version": 1}))  # which had no digest
@@ -83,15 +83,15 @@ def test_tensors_are_known_by_name_shape_kind_and_bits(tmp_path: Path) -> None:
         "step": np.array(3.0),
         "none": np.zeros((0, 2)),
     }
-    write_kept_tensors(tmp_path / "a", header, arrays)
-    found, said = read_kept_tensors(tmp_path / "a", header)
+    write_cached_tensors(tmp_path / "a", header, arrays)
+    found, said = read_cached_tensors(tmp_path / "a", header)
     assert said == header
     np.testing.assert_array_equal(found["a"], arrays["a"])
     raw = bytearray((tmp_path / "a").read_bytes())
     raw[-1] ^= 1
     (tmp_path / "a").write_bytes(raw)
     with pytest.raises(InputError, match="its content is not what was written there"):
-        read_kept_tensors(tmp_path / "a", header)
+        read_cached_tensors(tmp_path / "a", header)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_what_cannot_be_read_now_is_kept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     path, header = tmp_path / "a.json", {"format": "x", "version": 1, "key": "k"}
-    write_kept_json(path, header, {"value": 1})
+    write_cached_json(path, header, {"value": 1})
 
     def fail(*_: object, **__: object) -> None:
         raise failure

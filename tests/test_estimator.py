@@ -21,7 +21,7 @@ from survfuse._errors import (
     TransformError,
 )
 from survfuse.cohort import Cohort
-from survfuse.config import FitConfig
+from survfuse.config import PARAMETERS, FitConfig
 from survfuse.estimator import Prediction, SurvivalFusion
 from survfuse.models import FUSIONS
 from survfuse.survival.curves import kaplan_meier
@@ -43,7 +43,7 @@ def model(cohort: Cohort) -> SurvivalFusion:
 def test_parameters_are_all_fields_with_their_values() -> None:
     model = SurvivalFusion(fusion="pairwise", rank=64)
     parameters = model.get_params()
-    assert set(parameters) == set(FitConfig.model_fields)
+    assert set(parameters) == {"preset", "fusion", *PARAMETERS}
     assert (parameters["fusion"], parameters["rank"], parameters["preset"]) == (
         "pairwise",
         64,
@@ -84,14 +84,14 @@ def test_set_params_forgets_what_was_learned(cohort: Cohort) -> None:
 def test_wrong_parameters_are_named_and_change_nothing(cohort: Cohort) -> None:
     with pytest.raises(
         ConfigError,
-        match=r"^model\.rnak: unknown field; did you mean 'rank'\?$",
+        match=r"^model\.rnak: unknown field; did you mean 'network\.rank'\?$",
     ):
         SurvivalFusion(rnak=3)
     model = quick().fit(cohort)
     before = model.get_params()
     with pytest.raises(
         ConfigError,
-        match=r"^model\.rank: .*greater than or equal to 1, got 0$",
+        match=r"^model\.network\.rank: .*greater than or equal to 1, got 0$",
     ):
         model.set_params(rank=0)
     assert model.get_params() == before
@@ -109,7 +109,11 @@ def test_set_params_to_a_preset_brings_its_values_on_a_clone_too() -> None:
 
 
 def test_the_signature_shows_the_parameters() -> None:
-    assert set(SurvivalFusion.__signature__.parameters) == set(FitConfig.model_fields)
+    assert set(SurvivalFusion.__signature__.parameters) == {
+        "preset",
+        "fusion",
+        *PARAMETERS,
+    }
 
 
 def test_fitting_leaves_the_parameters_alone(cohort: Cohort) -> None:

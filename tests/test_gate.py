@@ -6,11 +6,11 @@ import pytest
 from survfuse._errors import CohortError, FeatureFileError, InputError
 from survfuse._gate import (
     boundary,
+    format_bytes,
     free_memory,
     kind_of,
     refuse_claim,
     regular_file,
-    said_bytes,
 )
 
 
@@ -86,5 +86,5 @@ def test_memory_and_kinds_are_told_in_words():
         "a socket",
         "something else",
     ]
-    assert said_bytes(512) == "512 bytes"
-    assert said_bytes(5 * 2**40) == "5.0 TiB"
+    assert format_bytes(512) == "512 bytes"
+    assert format_bytes(5 * 2**40) == "5.0 TiB"

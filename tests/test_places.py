@@ -9,9 +9,9 @@ import pytest
 from survfuse._errors import BundleError, InputError
 from survfuse._places import (
     LOCK,
-    answered,
     began,
-    disk_answer,
+    disk_advice,
+    disk_errors,
     held,
     is_alive,
     owner_mark,
@@ -77,11 +77,11 @@ def test_a_full_disk_is_found_by_writing(tmp_path, monkeypatch):
 
 def test_errors_of_a_disk_are_answered_and_others_are_not():
     assert (
-        disk_answer(OSError(errno.EROFS, "x", "/a/b"))
+        disk_advice(OSError(errno.EROFS, "x", "/a/b"))
         == "/a/b: the disk is read-only; choose another place"
     )
-    assert disk_answer(OSError(errno.EBADF, "x")) is None
-    with pytest.raises(OSError, match="x"), answered("/a"):
+    assert disk_advice(OSError(errno.EBADF, "x")) is None
+    with pytest.raises(OSError, match="x"), disk_errors("/a"):
         raise OSError(errno.EBADF, "x")
 
 
@@ -152,7 +152,7 @@ def test_what_dead_processes_left_is_removed_and_what_living_ones_write_is_kept(
     for name in (*gone, *kept):
         (tmp_path / name).touch()
     os.utime(tmp_path / gone[1], (1, 1))
-    sweep(tmp_path / "a")
+    sweep(tmp_path, "a")
     assert sorted(os.listdir(tmp_path)) == sorted(kept)
 
 
@@ -219,7 +219,7 @@ def test_what_a_killed_run_left_is_mended_by_the_next(tmp_path, mode):
 import os, signal, sys
 from pathlib import Path
 from survfuse import _places
-def die(*_): os.kill(os.getpid(), signal.SIGKILL)
+def die(*_, **__): os.kill(os.getpid(), signal.SIGKILL)
 move, target, mode = Path.rename, Path(sys.argv[1]), sys.argv[2]
 def rename(self, to):
     if self.name == "new" and mode == "between the renames": die()
@@ -228,7 +228,7 @@ Path.rename = rename
 with _places.staged_folder(target) as folder:
     (folder / "file").write_text("new")
     if mode == "in the block": die()
-    if mode == "after the renames": _places._remove = die
+    if mode == "after the renames": _places.shutil.rmtree = die
 """
     done = subprocess.run([sys.executable, "-c", code, str(target), mode], check=False)
     assert done.returncode == -9
@@ -237,6 +237,32 @@ with _places.staged_folder(target) as folder:
     assert (target / "file").read_text() == (
         "new" if mode == "after the renames" else "old"
     )
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
+@pytest.mark.parametrize("interrupted", ["old", "b"])
+def test_an_interrupt_between_the_renames_leaves_the_old_folder(
+    tmp_path, monkeypatch, interrupted
+):
+    target = tmp_path / "b"
+    fill(target, "old")
+    move = type(target).rename
+
+    def interrupt(self, to):
+        moved = move(self, to)
+        if to.name == interrupted:
+            monkeypatch.undo()
+            raise KeyboardInterrupt
+        return moved
+
+    monkeypatch.setattr(type(target), "rename", interrupt)
+    with (
+        pytest.raises(KeyboardInterrupt, match=r"^$"),
+        staged_folder(target) as folder,
+    ):
+        fill(folder, "new")
+    content = "old" if interrupted == "old" else "new"
+    assert (target / "file").read_text() == content
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
 
 

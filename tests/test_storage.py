@@ -345,3 +345,19 @@ def test_json_is_read_from_a_regular_file_alone(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.json")
     with pytest.raises(InputError, match="expected a file, got a pipe"):
         read_json(tmp_path / "a.json")
+
+
+def test_a_folder_is_listed_at_the_first_write_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed: list[str] = []
+    real = os.listdir
+
+    def listing(folder: Path) -> list[str]:
+        listed.append(str(folder))
+        return real(folder)
+
+    monkeypatch.setattr("os.listdir", listing)
+    for name in ("a", "b", "a"):
+        write_text(tmp_path / name, "x")
+    assert listed == [str(tmp_path)]

@@ -57,12 +57,12 @@ def test_bombs_and_broken_text_are_refused(
 def test_a_number_of_many_digits_is_never_computed(number: str) -> None:
     with pytest.raises(ConfigError, match=r"a number of \d+ digits"):
         parse_yaml(f"tau: {number}", "run.yaml")
-    assert parse_yaml(f"tau: {number}", "run.yaml", words=True) == {"tau": number}
+    assert parse_yaml(f"tau: {number}", "run.yaml", as_text=True) == {"tau": number}
 
 
 def test_aliases_and_merges_of_people_are_read() -> None:
     text = "base: &b {kind: numeric, use: no}\nage: *b\nhb: {<<: *b, use: yes}\n"
-    assert parse_yaml(text, "c.yaml", words=True) == {
+    assert parse_yaml(text, "c.yaml", as_text=True) == {
         "base": {"kind": "numeric", "use": "no"},
         "age": {"kind": "numeric", "use": "no"},
         "hb": {"kind": "numeric", "use": "yes"},

@@ -6,7 +6,6 @@ all that is left of that run.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -20,12 +19,13 @@ from typing import Any, TypeVar
 import numpy.typing as npt
 
 from survfuse._errors import InputError, context
-from survfuse._gate import is_passing, regular_file
-from survfuse._places import answered
+from survfuse._gate import is_system_error, regular_file
+from survfuse._places import disk_errors
 from survfuse._storage import (
     read_json,
     read_tensors,
     sha256_array,
+    sha256_json,
     to_json,
     write_json,
     write_tensors,
@@ -93,7 +93,7 @@ def recall(
                 check(content)
             return content
     except InputError as failure:
-        if is_passing(failure.__cause__):  # it may be whole
+        if is_system_error(failure.__cause__):  # it may be whole
             raise
         _note(
             f"a kept result is damaged and is computed anew: {failure}{_cleared(path)}",
@@ -104,7 +104,7 @@ def recall(
 
 def _cleared(path: Path) -> str:
     """Make room for a new result; what is no regular file was not ours and is moved aside."""
-    with answered(path):
+    with disk_errors(path):
         if path.is_file() or not path.exists():
             path.unlink(missing_ok=True)
             return ""
@@ -124,15 +124,15 @@ def _note(text: str) -> None:
 # -- JSON
 
 
-def write_kept_json(
+def write_cached_json(
     path: Path,
     header: Header,
     content: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Write content under its header and digest; return it as :func:`recall_json` will."""
     plain: dict[str, Any] = json.loads(to_json({**header, **content}))
-    with answered(path):
-        write_json(path, {**plain, DIGEST: json_digest(plain)})
+    with disk_errors(path):
+        write_json(path, {**plain, DIGEST: sha256_json(plain)})
     return plain
 
 
@@ -142,7 +142,7 @@ def recall_json(
     other: str,
     check: Callable[[dict[str, Any]], None] = lambda content: None,
 ) -> dict[str, Any] | None:
-    """Read what :func:`write_kept_json` wrote (see :func:`recall`)."""
+    """Read what :func:`write_cached_json` wrote (see :func:`recall`)."""
 
     def read(place: Path) -> tuple[Header, dict[str, Any]]:
         content = read_json(place)
@@ -151,36 +151,30 @@ def recall_json(
                 f"{place}: expected a JSON object, got {type(content).__name__}",
             )
         digest = content.pop(DIGEST, None)
-        _refuse_change(place, content, header, digest, json_digest(content))
+        _refuse_change(place, content, header, digest, sha256_json(content))
         return {name: content.get(name) for name in header}, content
 
     return recall(path, header, read, other, check)
 
 
-def json_digest(content: Any) -> str:
-    """Hash what JSON gave, hexadecimal: in the same way however the file is indented or ordered."""
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 # -- tensors
 
 
-def write_kept_tensors(
+def write_cached_tensors(
     path: Path,
     header: Mapping[str, str],
     arrays: Mapping[str, npt.NDArray[Any]],
 ) -> None:
     """Write arrays under their header and digest."""
-    with answered(path):
+    with disk_errors(path):
         write_tensors(path, arrays, {**header, DIGEST: _tensors_digest(header, arrays)})
 
 
-def read_kept_tensors(
+def read_cached_tensors(
     path: Path,
     header: Mapping[str, str],
 ) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]]:
-    """Read what :func:`write_kept_tensors` wrote: arrays, and all that stands in their header.
+    """Read what :func:`write_cached_tensors` wrote: arrays, and all that stands in their header.
 
     Raises
     ------
@@ -199,7 +193,7 @@ def _tensors_digest(
 ) -> str:
     hashes = {name: sha256_array(array.reshape(-1)) for name, array in arrays.items()}
     shapes = {name: list(array.shape or (1,)) for name, array in arrays.items()}
-    return json_digest([dict(header), hashes, shapes])
+    return sha256_json([dict(header), hashes, shapes])
 
 
 def _refuse_change(

@@ -16,7 +16,6 @@ from pathlib import Path
 
 from survfuse._errors import InputError, SurvfuseError
 
-GIB = 2**30
 MOST_PACKED = 1100
 """No common compressor shrinks further than this (deflate: 1032); a larger claim is a bomb."""
 _LONGEST_REASON = 300
@@ -76,7 +75,7 @@ def regular_file(
         raise error(f"{path}: expected a file, got {kind_of(found.st_mode)}")
     if limit is not None and found.st_size > limit:
         raise error(
-            f"{path}: {said_bytes(found.st_size)}, of such a file at most {said_bytes(limit)} are read",
+            f"{path}: {format_bytes(found.st_size)}, of such a file at most {format_bytes(limit)} are read",
         )
     return found.st_size
 
@@ -166,11 +165,11 @@ def boundary(
         raise error(f"{failure.filename or where}: no such file") from failure
     except MemoryError as failure:
         raise error(
-            f"{where}: takes more memory than this machine has free ({said_bytes(free_memory())}); "
+            f"{where}: takes more memory than this machine has free ({format_bytes(free_memory())}); "
             "use a larger machine, or a smaller file",
         ) from failure
     except Exception as failure:
-        if isinstance(failure, OSError) and is_passing(failure):
+        if isinstance(failure, OSError) and is_system_error(failure):
             raise error(f"{where}: cannot be read ({failure.strerror})") from failure
         reason = str(failure).strip()[:_LONGEST_REASON] or "no message"
         raise error(
@@ -178,7 +177,7 @@ def boundary(
         ) from failure
 
 
-def is_passing(failure: BaseException | None) -> bool:
+def is_system_error(failure: BaseException | None) -> bool:
     """Whether an error is of the system or its memory, and says nothing of what a file holds.
 
     Of an error that :func:`boundary`, :func:`regular_file` or :func:`refuse_claim` raised, ask for its cause.
@@ -218,7 +217,7 @@ def refuse_claim(
     """
     if claimed < 0 or (stored is not None and claimed > max(stored, 1) * ratio):
         raise error(
-            f"{where}: claims {said_bytes(claimed)} where {said_bytes(stored or 0)} are stored; "
+            f"{where}: claims {format_bytes(claimed)} where {format_bytes(stored or 0)} are stored; "
             "refused unread: write the file again",
         )
     if claimed < _SMALL:
@@ -226,15 +225,15 @@ def refuse_claim(
     free = free_memory()
     if claimed > free:
         raise error(
-            f"{where}: takes {said_bytes(claimed)} of memory, {said_bytes(free)} are free on this machine; "
+            f"{where}: takes {format_bytes(claimed)} of memory, {format_bytes(free)} are free on this machine; "
             "use a larger machine, or a smaller file",
         ) from MemoryError()
 
 
-def said_bytes(count: int) -> str:
+def format_bytes(count: int) -> str:
     """Write a number of bytes for people.
 
-    >>> said_bytes(3 * 2**30)
+    >>> format_bytes(3 * 2**30)
     '3.0 GiB'
     """
     size = float(count)

@@ -1,4 +1,4 @@
-"""Places to write to: tried before work begins, held while it lasts, never taken from others.
+"""Places to write to: tested before work begins, locked while it lasts, never taken from others.
 
 A verb calls :func:`try_folder` or :func:`try_file` for each of its targets before it reads
 anything, and :func:`held` around work in a folder that others could want at the same time.
@@ -13,10 +13,12 @@ import shutil
 import socket
 import stat
 import tempfile
+import threading
 import time as clock
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import IO
 
@@ -25,17 +27,16 @@ from survfuse._gate import kind_of
 
 _PROBE = bytes(2**16)  # a full disk still makes empty files
 LOCK = ".lock"
-_HERE: set[Path] = (
-    set()
-)  # folders held by this process, to which its own locks are no obstacle
+# A process is not stopped by its own locks, so it remembers which folders it holds.
+_HELD_HERE: set[Path] = set()
 
-_NOTHING_THERE = "nothing can be made there; choose another place"
-_ANSWERS = {
+_ADVICE = {
+    errno.ENOENT: "nothing can be made there; choose another place",
     errno.ENOSPC: "the disk is full; free some space, or choose another place",
     errno.EDQUOT: "your quota is used up; free some space, or choose another place",
     errno.EROFS: "the disk is read-only; choose another place",
-    errno.EACCES: "you may not write there; choose another place, or mend its rights",
-    errno.EPERM: "you may not write there; choose another place, or mend its rights",
+    errno.EACCES: "you may not write there; choose another place, or fix its permissions",
+    errno.EPERM: "you may not write there; choose another place, or fix its permissions",
     errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
     errno.EEXIST: "something is there already; choose another place",
     errno.ENOTDIR: "a part of the path is no folder; choose another place",
@@ -53,29 +54,35 @@ _ANSWERS = {
 }
 
 
-def disk_answer(failure: OSError) -> str | None:
+def disk_advice(failure: OSError) -> str | None:
     """Say what a person can do about an error of a disk; None where it is none of those."""
-    answer = _ANSWERS.get(failure.errno or 0)
-    if answer is None:
+    if failure.errno == errno.ENOENT or failure.errno not in _ADVICE:
         return None
-    where = failure.filename2 or failure.filename
-    return answer if where is None else f"{os.fsdecode(where)}: {answer}"
+    path = failure.filename2 or failure.filename
+    advice = _ADVICE[failure.errno]
+    return advice if path is None else f"{os.fsdecode(path)}: {advice}"
 
 
 @contextmanager
-def answered(
-    target: Path | str,
-    error: type[InputError] = InputError,
+def disk_errors(
+    target: Path | str, error: type[InputError] = InputError
 ) -> Iterator[None]:
-    """Turn an error of the disk under `target` into our own, which names the target and the way out."""
+    """Turn an error of the disk under `target` into our own: it names the target and the remedy.
+
+    A path that cannot exist, with the character NUL in it, is refused in the same way.
+    """
     try:
         yield
-    except OSError as failure:
-        missing = failure.errno == errno.ENOENT
-        answer = _NOTHING_THERE if missing else _ANSWERS.get(failure.errno or 0)
-        if answer is None:
+    except ValueError as failure:
+        if "null" not in str(failure):
             raise
-        raise error(f"{target}: {answer}") from failure
+        raise error(
+            f"{str(target)!r}: expected a path, which cannot hold the character NUL"
+        ) from None
+    except OSError as failure:
+        if failure.errno not in _ADVICE:
+            raise
+        raise error(f"{target}: {_ADVICE[failure.errno]}") from failure
 
 
 def try_folder(folder: Path | str, *, error: type[InputError] = InputError) -> Path:
@@ -89,19 +96,16 @@ def try_folder(folder: Path | str, *, error: type[InputError] = InputError) -> P
         When something else is there, or nothing can be written, or `folder` cannot be a path.
     """
     target = Path(folder)
-    with _sayable(target, error), answered(target, error):
+    with disk_errors(target, error):
         if target.exists() and not target.is_dir():
-            raise error(
-                f"{target}: {kind_of(target.stat().st_mode)} is there, expected a folder",
-            )
-        nearest = next(
-            place
-            for place in (target, *target.absolute().parents)
-            if os.path.lexists(place)
-        )
+            kind = kind_of(target.stat().st_mode)
+            raise error(f"{target}: {kind} is there, expected a folder")
+        nearest = target
+        while not os.path.lexists(nearest):
+            nearest = nearest.absolute().parent
         if not nearest.is_dir():
             raise error(f"{target}: {nearest} is no folder; choose another place")
-        _try_name(nearest, target.absolute())
+        _try_names(nearest, target.absolute())
         with tempfile.TemporaryFile(dir=nearest) as probe:
             probe.write(_PROBE)
             probe.flush()
@@ -109,13 +113,11 @@ def try_folder(folder: Path | str, *, error: type[InputError] = InputError) -> P
     return target
 
 
-def _try_name(nearest: Path, target: Path) -> None:
+def _try_names(nearest: Path, target: Path) -> None:
     """Ask the disk for the names that are still to be made, so that one too long is known now."""
     for part in target.relative_to(nearest.absolute()).parts:
         with suppress(FileNotFoundError):
-            os.lstat(
-                nearest / f".{part}.{owner_mark()}.12345678.part",
-            )  # as temporary files are named
+            os.lstat(temporary_path(nearest / part))
 
 
 def try_file(path: Path | str, *, error: type[InputError] = InputError) -> Path:
@@ -127,9 +129,9 @@ def try_file(path: Path | str, *, error: type[InputError] = InputError) -> Path:
         As :func:`try_folder`; also when a folder, a device, a pipe or a link that leads nowhere is there.
     """
     target = Path(path)
-    with _sayable(target, error), answered(target, error):
+    with disk_errors(target, error):
         refuse_others(target, error=error)
-        _try_name(target.parent, target.absolute())
+        _try_names(target.parent, target.absolute())
     try_folder(target.parent, error=error)
     return target
 
@@ -154,18 +156,6 @@ def refuse_others(target: Path, *, error: type[InputError] = InputError) -> None
 
 
 @contextmanager
-def _sayable(target: Path, error: type[InputError]) -> Iterator[None]:
-    try:
-        yield
-    except ValueError as failure:
-        if "null" not in str(failure):
-            raise
-        raise error(
-            f"{str(target)!r}: expected a path, which cannot hold the character NUL",
-        ) from None
-
-
-@contextmanager
 def held(folder: Path | str, *, error: type[InputError] = InputError) -> Iterator[None]:
     """Hold a folder while the block runs: no other run may work in it, on this or another machine.
 
@@ -179,16 +169,16 @@ def held(folder: Path | str, *, error: type[InputError] = InputError) -> Iterato
     """
     place = Path(folder)
     new = not place.exists()
-    with answered(place, error):
+    with disk_errors(place, error):
         place.mkdir(parents=True, exist_ok=True)
     mine = place.resolve()
-    if mine in _HERE:
+    if mine in _HELD_HERE:
         raise error(
             f"{place}: another run of this process works in this folder; wait for it, or choose another",
         )
-    _HERE.add(mine)
+    _HELD_HERE.add(mine)
     try:
-        with answered(place, error):
+        with disk_errors(place, error):
             file = _locked(mine / LOCK, error)
         try:
             yield
@@ -198,7 +188,7 @@ def held(folder: Path | str, *, error: type[InputError] = InputError) -> Iterato
                     (mine / LOCK).unlink()
                 file.close()
     finally:
-        _HERE.discard(mine)
+        _HELD_HERE.discard(mine)
         if new:
             with suppress(OSError):  # it is not empty
                 mine.rmdir()
@@ -251,12 +241,19 @@ def _is_same(file: IO[str], path: Path) -> bool:
 
 ABANDONED_SECONDS = 3600.0
 """A temporary file of another machine that was untouched for so long has no writer."""
-_OWNER = r"[0-9a-f]{8}-\d+-\d+"
+_TEMPORARY = re.compile(r"\.(.+)\.([0-9a-f]{8}-\d+-\d+)\.\w+\.part", re.DOTALL)
 
 
 def owner_mark() -> str:
-    """Name this process in its temporary files: its machine (a checksum), its number, and when it began."""
+    """Mark of this process in its temporary files: machine (a checksum), number, and start time."""
     return f"{_machine()}-{os.getpid()}-{began(os.getpid())}"
+
+
+def temporary_path(target: Path) -> Path:
+    """Temporary file beside `target`, named ``.NAME.OWNER.THREAD.part``: one for each thread."""
+    return target.with_name(
+        f".{target.name}.{owner_mark()}.{threading.get_native_id()}.part"
+    )
 
 
 def is_abandoned(path: Path, owner: str) -> bool:
@@ -277,20 +274,20 @@ def is_abandoned(path: Path, owner: str) -> bool:
     return False
 
 
-def sweep(target: Path) -> None:
-    """Remove the temporary files beside `target` that processes left which are gone.
-
-    They are named ``.NAME.OWNER.RANDOM.part``.
-    """
-    prefix = f".{target.name}."
+def sweep(folder: Path, name: str | None = None) -> None:
+    """Remove the temporary files in a folder, perhaps those of one name, whose process is gone."""
     with suppress(OSError):
-        for name in [
-            name for name in os.listdir(target.parent) if name.startswith(prefix)
-        ]:
-            match = re.fullmatch(rf"({_OWNER})\.\w+\.part", name.removeprefix(prefix))
-            left = target.with_name(name)
-            if match is not None and is_abandoned(left, match[1]):
-                left.unlink(missing_ok=True)
+        for entry in os.listdir(folder):
+            match = _TEMPORARY.fullmatch(entry)
+            if match is None or name not in (None, match[1]):
+                continue
+            if is_abandoned(folder / entry, match[2]):
+                (folder / entry).unlink(missing_ok=True)
+
+
+# A folder of 20,000 files takes 8 ms to list, too long for every file that is written there.
+sweep_once = lru_cache(maxsize=256)(sweep)
+"""As :func:`sweep`, but only at the first call for a folder."""
 
 
 def _machine() -> str:
@@ -337,20 +334,15 @@ def _process_fields(pid: int) -> list[bytes]:
     return []
 
 
-_NEW, _OLD = "new", "old"
-
-
 @contextmanager
 def staged_folder(
-    target: Path | str,
-    *,
-    error: type[InputError] = InputError,
+    target: Path | str, *, error: type[InputError] = InputError
 ) -> Iterator[Path]:
     """Yield a new folder that takes the place of `target` when the block succeeds.
 
-    Whole or not at all: what lies at `target` stays until the new folder is complete. The work is
-    done in ``.NAME.part`` beside it, which is held, so that no other run makes the same folder at
-    once. What a killed run left there is removed first (:func:`sweep_stage`).
+    Whole or not at all: the folder at `target` stays until the new one is complete. The work is
+    done in ``.NAME.part`` beside it, which is locked, so that no other run makes the same folder
+    at the same time. What a killed run left there is removed first (:func:`sweep_stage`).
 
     Whether `target` may be replaced is for the caller to decide.
 
@@ -368,15 +360,17 @@ def staged_folder(
     """
     place = Path(os.path.abspath(target))
     stage = _stage_of(place)
-    with _stage_held(stage, error), _disk_of(place, stage, error):
-        _recover(place, stage)
-        (stage / _NEW).mkdir()
-        yield stage / _NEW
-        _replace(place, stage)
+    with _stage_held(place, stage, error), _stage_errors(place, stage, error):
+        new = stage / "new"
+        new.mkdir()
+        yield new
+        if place.exists():
+            place.rename(stage / "old")
+        new.rename(place)
 
 
 def sweep_stage(target: Path | str, *, error: type[InputError] = InputError) -> None:
-    """Remove what a killed run left beside `target`; where it was killed while replacing, put back the old.
+    """Remove what a killed run left beside `target`; put the old folder back if it was replacing it.
 
     Raises
     ------
@@ -386,69 +380,50 @@ def sweep_stage(target: Path | str, *, error: type[InputError] = InputError) -> 
     place = Path(os.path.abspath(target))
     stage = _stage_of(place)
     if stage.is_dir():
-        with _stage_held(stage, error):
-            _recover(place, stage)
-
-
-@contextmanager
-def _stage_held(stage: Path, error: type[InputError]) -> Iterator[None]:
-    """Hold the folder of the work, and remove what is ours in it at the end."""
-    try:
-        with held(stage, error=error):
-            try:
-                yield
-            finally:
-                _remove(stage / _NEW)
-                _remove(stage / _OLD)
-    finally:
-        with suppress(OSError):  # another run holds it, or it holds what is not ours
-            stage.rmdir()
+        with _stage_held(place, stage, error):
+            pass
 
 
 def _stage_of(place: Path) -> Path:
     return place.with_name(f".{place.name}.part")
 
 
-def _recover(place: Path, stage: Path) -> None:
-    """Undo a replacement that was cut short between its two renames; clear the stage."""
-    if (stage / _OLD).exists() and not place.exists():
-        (stage / _OLD).rename(place)
-    for name in (_OLD, _NEW):
-        _remove(stage / name)
-
-
-def _replace(place: Path, stage: Path) -> None:
-    """Put the new folder in its place; the old one is kept until the new one stands."""
-    replacing = place.exists()
-    if replacing:
-        place.rename(stage / _OLD)
+@contextmanager
+def _stage_held(place: Path, stage: Path, error: type[InputError]) -> Iterator[None]:
+    """Lock the folder of the work; undo what was not finished, of an earlier run and of the block."""
     try:
-        (stage / _NEW).rename(place)
-    except BaseException:
-        if replacing:
-            (stage / _OLD).rename(place)
-        raise
+        with held(stage, error=error):
+            _recover(place, stage)
+            try:
+                yield
+            finally:
+                _recover(place, stage)
+    finally:
+        with suppress(OSError):  # another run holds it, or it holds what is not ours
+            stage.rmdir()
 
 
-def _remove(path: Path) -> None:
-    if path.is_symlink():
-        path.unlink()
-    else:
-        shutil.rmtree(path, ignore_errors=True)
+def _recover(place: Path, stage: Path) -> None:
+    """Put the old folder back where nothing stands in its place; then clear the stage."""
+    new, old = stage / "new", stage / "old"
+    if old.exists() and not os.path.lexists(place):
+        old.rename(place)
+    for folder in (new, old):
+        if folder.is_symlink():
+            folder.unlink()
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
-def _disk_of(place: Path, stage: Path, error: type[InputError]) -> Iterator[None]:
-    """Answer errors of the disk under `place`; those of other files, which are read, pass."""
+def _stage_errors(place: Path, stage: Path, error: type[InputError]) -> Iterator[None]:
+    """Explain errors of the disk under `place`; those of other files, which are read, pass."""
     try:
         yield
     except OSError as failure:
-        name = str(failure.filename)
-        if (
-            failure.filename is not None
-            and name != str(place)
-            and not name.startswith(str(stage))
-        ):
-            raise
-        with answered(place, error):
+        name = failure.filename
+        ours = (
+            name is None or str(name) == str(place) or str(name).startswith(str(stage))
+        )
+        with disk_errors(place, error) if ours else nullcontext():
             raise

@@ -36,6 +36,25 @@ class Card(Generic[T]):
     source: str
 
 
+def load_plugins(kind: str, group: str) -> None:
+    """Import the modules that other packages name in the entry points of `group`.
+
+    Raises
+    ------
+    ConfigError
+        When one of them cannot be imported: names the package.
+    """
+    for point in entry_points(group=group):
+        try:
+            point.load()
+        except (ImportError, AttributeError, ValueError) as error:
+            package = point.dist.name if point.dist else point.value
+            raise ConfigError(
+                f"package {package!r} offers the {kind} {point.name!r}, but {point.value} cannot be "
+                f"loaded: {error}; repair or uninstall the package",
+            ) from error
+
+
 class Registry(Mapping[str, Card[T]]):
     """Cards of one kind by name; other packages add theirs through entry points.
 
@@ -97,18 +116,9 @@ class Registry(Mapping[str, Card[T]]):
             raise ConfigError(f"unknown {self.kind} {name!r}; known: {known}") from None
 
     def _load_plugins(self) -> None:
-        if self._plugins_loaded:
-            return
-        self._plugins_loaded = True
-        for point in entry_points(group=str(self.group)):
-            try:
-                point.load()
-            except (ImportError, AttributeError, ValueError) as error:
-                package = point.dist.name if point.dist else point.value
-                raise ConfigError(
-                    f"package {package!r} offers the {self.kind} {point.name!r}, but {point.value} "
-                    f"cannot be loaded: {error}; repair or uninstall the package",
-                ) from error
+        if not self._plugins_loaded:
+            self._plugins_loaded = True
+            load_plugins(self.kind, str(self.group))
 
     def __contains__(self, name: object) -> bool:
         self._load_plugins()

@@ -10,7 +10,6 @@ import json
 import math
 import os
 import re
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from survfuse._errors import InputError, context
-from survfuse._gate import boundary, read_text, refuse_claim, regular_file, said_bytes
-from survfuse._places import owner_mark, refuse_others, sweep
+from survfuse._gate import boundary, format_bytes, read_text, refuse_claim, regular_file
+from survfuse._places import refuse_others, sweep_once, temporary_path
 
 JSON_SIZE_LIMIT = 64 * 2**20  # bytes
 JSON_DEPTH_LIMIT = 32
@@ -60,26 +59,17 @@ def atomic_path(path: Path | str, *, durable: bool = True) -> Iterator[Path]:
     if target.is_symlink():
         target = target.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
-    sweep(target)
-    prefix = f".{target.name}.{owner_mark()}."
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=prefix, suffix=".part")
-    os.close(handle)
-    temporary = Path(name)
+    sweep_once(target.parent)
+    temporary = temporary_path(target)
+    temporary.touch(exist_ok=False)
     try:
         yield temporary
         if durable:
             with temporary.open("rb+") as written:
                 os.fsync(written.fileno())
-        temporary.chmod(0o666 & ~_umask())
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def write_text(path: Path | str, text: str) -> None:
@@ -302,8 +292,8 @@ def check_tensors(path: Path | str, *, error: type[InputError] = InputError) -> 
         header = int.from_bytes(file.read(8), "little")
     if header > min(HEADER_LIMIT, size):
         raise error(
-            f"{path}: expected a whole safetensors file, got a header of {said_bytes(header)} in "
-            f"{said_bytes(size)}; write it again",
+            f"{path}: expected a whole safetensors file, got a header of {format_bytes(header)} in "
+            f"{format_bytes(size)}; write it again",
         )
     refuse_claim(path, size, size, error=error)
 

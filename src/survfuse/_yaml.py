@@ -104,7 +104,7 @@ def parse_yaml(
     text: str,
     where: Path | str,
     *,
-    words: bool = False,
+    as_text: bool = False,
     error: type[InputError] = ConfigError,
 ) -> Any:
     """Make plain values of YAML text.
@@ -114,7 +114,7 @@ def parse_yaml(
     text : str
     where : path or str
         For messages.
-    words : bool
+    as_text : bool
         Leave every scalar but null as the text that it is.
     error : type of InputError
         What to raise.
@@ -126,14 +126,14 @@ def parse_yaml(
 
     Examples
     --------
-    >>> parse_yaml("{id: 007, on: no}", "a.yaml"), parse_yaml("{id: 007, on: no}", "a.yaml", words=True)
+    >>> parse_yaml("{id: 007, on: no}", "a.yaml"), parse_yaml("{id: 007, on: no}", "a.yaml", as_text=True)
     ({'id': 7, True: False}, {'id': '007', 'on': 'no'})
     """
     with boundary(where, "YAML", error=error, remedy="correct it"):
         try:
             return yaml.load(
                 text,
-                Loader=_TextLoader if words else _Loader,
+                Loader=_TextLoader if as_text else _Loader,
             )  # both are SafeLoaders
         except yaml.YAMLError as failure:
             raise error(f"{where}: not YAML: {failure}") from None
@@ -142,13 +142,13 @@ def parse_yaml(
 def read_yaml(
     path: Path | str,
     *,
-    words: bool = False,
+    as_text: bool = False,
     error: type[InputError] = ConfigError,
 ) -> Any:
     """Read a YAML file (see :func:`parse_yaml`)."""
     return parse_yaml(
         read_text(path, limit=SIZE_LIMIT, error=error),
         path,
-        words=words,
+        as_text=as_text,
         error=error,
     )

@@ -35,7 +35,7 @@ import numpy.typing as npt
 
 from survfuse._errors import BundleError, InputError, SurvfuseError, listed
 from survfuse._gate import boundary, refuse_claim, regular_file
-from survfuse._places import answered, staged_folder, sweep_stage, try_folder
+from survfuse._places import disk_errors, staged_folder, sweep_stage, try_folder
 from survfuse._storage import (
     JSON_SIZE_LIMIT,
     read_json,
@@ -116,7 +116,7 @@ def check_target(folder: Path | str, *, force: bool = False) -> Path:
         given, or when nothing can be written beside it.
     """
     target = Path(folder)
-    with answered(target, BundleError):
+    with disk_errors(target, BundleError):
         sweep_stage(target, error=BundleError)
         if target.is_symlink() or target.exists():
             _refuse_taken(target, force)
@@ -337,7 +337,7 @@ class _Parts:
             )
             return model
         arrays = {}
-        for member in range(config.members):
+        for member in range(config.training.members):
             for name, array in self.tensors(f"network-{member}.safetensors").items():
                 arrays[f"{member}/{name}"] = array
         anchored = config.fusion == "anchored"

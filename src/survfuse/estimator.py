@@ -15,7 +15,7 @@ from survfuse._errors import ConfigError
 from survfuse.bundle import load_fitted, save_fitted
 from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.transforms import check_followup
-from survfuse.config import FitConfig
+from survfuse.config import FitConfig, parameters_of
 from survfuse.estimators import Fitted, FoldContext, fit_model
 from survfuse.prediction import Prediction
 from survfuse.recalibration import calibration_patients, recalibrated
@@ -25,19 +25,12 @@ __all__ = ["Prediction", "SurvivalFusion", "load"]
 
 
 def _signature() -> inspect.Signature:
-    """Every field of the configuration as a keyword."""
-    parameters = []
-    for name, info in FitConfig.model_fields.items():
-        parameters.append(
-            inspect.Parameter(
-                name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default="default" if name == "preset" else None,
-                annotation=inspect.Parameter.empty
-                if name == "preset"
-                else info.annotation,
-            ),
-        )
+    """Signature with every parameter of a model."""
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    parameters = [inspect.Parameter("preset", keyword, default="default")]
+    for name in FitConfig().parameters():
+        if name != "preset":
+            parameters.append(inspect.Parameter(name, keyword, default=None))
     return inspect.Signature(parameters)
 
 
@@ -58,7 +51,7 @@ class SurvivalFusion:
     preset : {"default", "paper"}
         Recipe that every parameter not given is taken from.
     **parameters
-        Any field of :class:`survfuse.config.FitConfig`: ``fusion``, ``rank``, ``modalities``…
+        Any of :data:`survfuse.config.PARAMETERS`: ``fusion``, ``rank``, ``modalities``…
 
     Examples
     --------
@@ -70,14 +63,14 @@ class SurvivalFusion:
     __signature__ = _signature()
 
     def __init__(self, **parameters: Any) -> None:
-        self._given = dict(parameters)
+        self._given = parameters_of(parameters)
         self.config = FitConfig.of(**parameters)
         self.fitted: Fitted | None = None
 
     @classmethod
     def from_config(cls, config: FitConfig) -> SurvivalFusion:
         """Make an unfitted model from a resolved configuration."""
-        return cls(**{name: getattr(config, name) for name in FitConfig.model_fields})
+        return cls(**config.parameters())
 
     def __repr__(self) -> str:
         given = ", ".join(f"{name}={value!r}" for name, value in self._given.items())
@@ -85,19 +78,17 @@ class SurvivalFusion:
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Every parameter with its value, given or from the preset."""
-        return {
-            name: self._given.get(name, getattr(self.config, name))
-            for name in FitConfig.model_fields
-        }
+        return {**self.config.parameters(), **self._given}
 
     def set_params(self, **parameters: Any) -> SurvivalFusion:
         """Change parameters; the model must be fitted again."""
+        parameters = parameters_of(parameters)
         given = {**self._given, **parameters}
         if parameters.get("preset", self.config.preset) != self.config.preset:
             # A clone gives every parameter; the new preset replaces what repeats the old one.
-            old = FitConfig.of(self.config.preset)
+            old = FitConfig.of(self.config.preset).parameters()
             for name in set(given) - set(parameters):
-                if given[name] == getattr(old, name):
+                if given[name] == old[name]:
                     del given[name]
         self.config = FitConfig.of(**given)
         self._given = given

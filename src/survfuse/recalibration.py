@@ -96,13 +96,13 @@ def recalibrated(
     time, event = outcomes(cohort, ids)
     calibrator = fit_calibrator("breslow_cal", time, event, log_risk)
     bound, note = None, calibrator.note
-    if fitted.config.conformal is not None:
+    if fitted.config.calibration.conformal is not None:
         bound = ConformalBound.fit(
             time,
             event,
             log_risk,
             calibrator,
-            fitted.config.conformal,
+            fitted.config.calibration.conformal,
         )
     about: dict[str, Any] = {
         "cohort": cohort.name,

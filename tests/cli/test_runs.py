@@ -184,15 +184,15 @@ def test_a_number_that_makes_no_folds_is_refused(
     [
         (
             ["--set", "model.rnak=3"],
-            "config.model.rnak: unknown field; did you mean 'rank'?",
+            "config.model.rnak: unknown field; did you mean 'network.rank'?",
         ),
         (
             ["--set", "model.rank=0"],
-            "config.model.rank: Input should be greater than or equal to 1, got 0",
+            "config.model.network.rank: Input should be greater than or equal to 1, got 0",
         ),
         (
             ["--set", "model.rank"],
-            "--set model.rank: expected KEY=VALUE, such as model.rank=32",
+            "--set model.rank: expected KEY=VALUE, such as model.network.rank=32",
         ),
         (
             ["--preset", "papr"],

@@ -297,7 +297,7 @@ def test_followup_columns_are_refused_by_inspection_unless_allowed(
         "doses",
     )
     assert "`use: false`" in problem.hint
-    assert "model.allow_followup=[doses]" in problem.hint
+    assert "model.inputs.allow_followup=[doses]" in problem.hint
     assert "--allow-followup doses" in problem.hint
     assert inspect(path, allow_followup=["doses"]).problems == ()
     assert [p.severity for p in load_cohort(path).problems] == ["warning"], (

@@ -283,7 +283,7 @@ def test_the_remedies_work_when_followed(tmp_path: Path, leaking: Path) -> None:
     assert problem.column == "vital"
     for remedy in (
         "`use: false`",
-        "model.allow_followup=[vital] for train",
+        "model.inputs.allow_followup=[vital] for train",
         "--allow-followup vital for validate",
     ):
         assert remedy in problem.hint

@@ -133,7 +133,7 @@ def test_inner_folds_are_stratified() -> None:
 
 def test_too_few_events_for_inner_folds_name_the_setting_that_helps() -> None:
     event = np.arange(20) < 7
-    told = "^8 inner folds need at least 8 training patients with the event, got 7; set model.selection_folds=7$"
+    told = "^8 inner folds need at least 8 training patients with the event, got 7; set model.selection.folds=7$"
     with pytest.raises(CohortError, match=told):
         inner_folds(event, 8, seed=0)
     assert np.bincount(inner_folds(event, 7, seed=0), weights=event).tolist() == [1] * 7

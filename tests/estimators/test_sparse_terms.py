@@ -97,7 +97,7 @@ def test_the_summary_names_the_genes_and_the_network_reads_no_other(
     cohort: Cohort,
     tmp_path: Path,
 ) -> None:
-    model = quick(**{**CONFIG.model_dump(), "anchor_vectors": "sparse"}).fit(cohort)
+    model = quick(**{**CONFIG.parameters(), "anchor_vectors": "sparse"}).fit(cohort)
     assert model.fitted is not None
     kept = model.fitted.summary["anchored"]["kept"]["expression"]
     assert {"G0", "G1"} <= set(kept)
@@ -147,7 +147,7 @@ def test_default_and_best_that_prefers_components_are_the_same_bit_by_bit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(stacked_cox, "is_better", lambda *_: False)
-    fields = CONFIG.model_dump()
+    fields = CONFIG.parameters()
     assert bits(quick(**fields).fit(cohort)) == bits(
         quick(**{**fields, "anchor_vectors": "best"}).fit(cohort),
     )
@@ -160,7 +160,7 @@ def test_nothing_of_other_patients_is_learned(cohort: Cohort, how: str) -> None:
     outcome = cohort.outcome.copy()
     outcome.loc[list(other), "time"] *= 3
     outcome.loc[list(other), "event"] = ~outcome.loc[list(other), "event"]
-    model = {**CONFIG.model_dump(), "anchor_vectors": how}
+    model = {**CONFIG.parameters(), "anchor_vectors": how}
     told = bits(quick(**model).fit(cohort, train))
     assert told == bits(quick(**model).fit(replace(cohort, outcome=outcome), train))
     assert told == bits(quick(**model).fit(cohort.subset(train)))
@@ -217,7 +217,7 @@ def test_a_network_weighs_gene_sets_end_to_end(cohort: Cohort, tmp_path: Path) -
         ),
         (
             {"fusion": "concat", "expression_encoder": "gene_set"},
-            "'gene_set' needs the sets: give a GMT file as expression_gene_sets",
+            "'gene_set' needs the sets: give a GMT file as inputs.expression_gene_sets",
         ),
         (
             {

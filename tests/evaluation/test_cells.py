@@ -23,7 +23,7 @@ import pytest
 from builders import CohortFiles
 from running import Stopped, fails_with, loaded, quick, small
 from survfuse import metrics
-from survfuse._digests import write_kept_json
+from survfuse._digests import write_cached_json
 from survfuse._errors import CohortError, CrashError, InputError, LeakageError
 from survfuse._storage import read_json, write_json
 from survfuse.cohort import Cohort
@@ -379,7 +379,7 @@ def changed(cell: Path, change: Callable[[Any], None], *, signed: bool = False) 
     change(kept)
     if signed:
         del kept["sha256"]
-        write_kept_json(cell, {}, kept)
+        write_cached_json(cell, {}, kept)
     else:
         write_json(cell, kept)
 

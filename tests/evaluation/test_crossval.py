@@ -16,7 +16,7 @@ from running import QUICK, CohortFiles, Stopped, bits, loaded, quick, small
 from survfuse._errors import CohortError, ConfigError, InputError, NotComputableError
 from survfuse._storage import sha256_file
 from survfuse.cohort import Cohort
-from survfuse.config import CrossvalConfig, FitConfig, load_config
+from survfuse.config import PARAMETERS, CrossvalConfig, load_config
 from survfuse.evaluation import Result, Watcher, cross_validate, crossval
 from survfuse.evaluation.crossval import splits_of
 from survfuse.evaluation.default_horizons import default_horizons, resolve_horizons
@@ -100,7 +100,7 @@ def crossed(cohort: Cohort, out: Path | None = None, **fields: Any) -> Result:
     how |= {
         name: fields.pop(name)
         for name in tuple(fields)
-        if name not in FitConfig.model_fields
+        if name not in {"fusion", *PARAMETERS}
     }
     if "splits" in how:
         how["seed"] = how.pop("splits")
@@ -332,7 +332,10 @@ def test_the_written_configuration_repeats_the_run(
     assert config == result.config
     assert config.horizons == HORIZONS
     assert (
-        yaml.safe_load((result.out / "config.yaml").read_text())["model"]["epochs"] == 2
+        yaml.safe_load((result.out / "config.yaml").read_text())["model"]["training"][
+            "epochs"
+        ]
+        == 2
     )
 
 

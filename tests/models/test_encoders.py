@@ -8,6 +8,7 @@ import torch
 
 from survfuse._errors import ConfigError
 from survfuse.config import FitConfig
+from survfuse.config.sections import NetworkSettings
 from survfuse.models.branches import VectorBranch
 from survfuse.models.encoders import ENCODERS, EncoderShape
 from survfuse.models.network import build_network
@@ -29,7 +30,7 @@ def encoder(name: str, seed: int = 0) -> Any:
 
 def test_every_registered_encoder_is_tested_here() -> None:
     assert set(ENCODERS) == set(SHAPES)
-    options = FitConfig.model_fields["expression_encoder"].annotation
+    options = NetworkSettings.model_fields["expression_encoder"].annotation
     assert set(ENCODERS) == set(options.__args__)  # type: ignore[union-attr]
 
 

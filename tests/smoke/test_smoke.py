@@ -17,10 +17,10 @@ import pytest
 pytestmark = pytest.mark.smoke
 
 FAST = (
-    "--set=model.epochs=2",
-    "--set=model.selection_folds=2",
-    "--set=model.expression_components=4",
-    "--set=model.device=cpu",
+    "--set=model.training.epochs=2",
+    "--set=model.selection.folds=2",
+    "--set=model.inputs.expression_components=4",
+    "--set=model.training.device=cpu",
 )
 
 

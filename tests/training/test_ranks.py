@@ -184,7 +184,9 @@ def test_the_command_line_writes_one_bundle(cohort_file: Path, tmp_path: Path) -
         "-o",
         str(tmp_path / "bundle"),
     ]
-    told = ends(launch([*command, "--quiet", *SETTINGS, "--set=model.pieces=2"], 2))
+    told = ends(
+        launch([*command, "--quiet", *SETTINGS, "--set=model.training.pieces=2"], 2)
+    )
     assert [code for code, _ in told] == [0, 0], told
     assert "bundle: " in told[0][1]
     assert "bundle: " not in told[1][1]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from survfuse._digests import write_kept_json
+from survfuse._digests import write_cached_json
 from survfuse._errors import (
     CohortError,
     InputError,
@@ -16,7 +16,13 @@ from survfuse._errors import (
 )
 from survfuse._storage import read_json, to_json, write_json
 from survfuse.config import FitConfig
-from survfuse.tuning.search import Found, search, search_told, searches_told, trial_file
+from survfuse.tuning.search import (
+    SearchResult,
+    describe_search,
+    describe_searches,
+    search,
+    trial_file,
+)
 
 SPACE = {"rank": [2, 4, 8], "dropout": [0.1, 0.3]}
 BEST = {"rank": 8, "dropout": 0.3}
@@ -42,7 +48,7 @@ def found(
     folder: Path | None = None,
     key: str = "k",
     **fields: Any,
-) -> Found:
+) -> SearchResult:
     given = {
         "search": "grid",
         "search_space": SPACE,
@@ -165,7 +171,7 @@ def test_values_that_do_not_go_together_fail_without_a_fit() -> None:
         "failed",
     ]
     assert (
-        "trial 2.rank: Input should be greater than or equal to 1"
+        "trial 2.network.rank: Input should be greater than or equal to 1"
         in result.log["trials"][2]["reason"]
     )
     assert len(bench.asked) == 2
@@ -283,7 +289,7 @@ def test_a_kept_trial_of_other_values_is_computed_anew(tmp_path: Path) -> None:
     kept = read_json(trial_file(tmp_path, 2))
     del kept["sha256"]
     kept["trial"]["values"] = {"rank": 99, "dropout": 0.1}
-    write_kept_json(trial_file(tmp_path, 2), {}, kept)
+    write_cached_json(trial_file(tmp_path, 2), {}, kept)
     bench = Bench()
     found(bench, tmp_path)
     assert len(bench.asked) == 1
@@ -336,10 +342,10 @@ def test_optuna_is_asked_for_by_its_extra(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_search_is_told_in_a_sentence() -> None:
     log = found(Bench(broken=(16,))).log
     assert (
-        search_told(log)
+        describe_search(log)
         == "grid search, 7 trials on inner folds: rank 8, dropout 0.3; 1 of 7 trials failed"
     )
-    told = searches_told([log, log, found(Bench()).log])
+    told = describe_searches([log, log, found(Bench()).log])
     assert (
         "searched in every fit (grid, 7 trials) by the log partial likelihood out of fold"
         in told
@@ -350,4 +356,4 @@ def test_a_search_is_told_in_a_sentence() -> None:
     )
     assert told.endswith("Notes: 1 of 7 trials failed.")
     nothing = found(Bench(), search_space=None, fusion="anchored").log
-    assert "1 trial on inner folds: the model as given" in search_told(nothing)
+    assert "1 trial on inner folds: the model as given" in describe_search(nothing)

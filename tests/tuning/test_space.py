@@ -80,7 +80,7 @@ def test_a_large_grid_is_drawn_from() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"search_space": {"rank": [1]}}, "search_space is read by a search alone"),
+        ({"search_space": {"rank": [1]}}, "space is read by a search alone"),
         (
             {"search": "grid", "search_space": {"rnak": [1]}},
             "'rnak' is no field that can be searched; did you mean 'rank'",
@@ -108,8 +108,11 @@ def test_a_large_grid_is_drawn_from() -> None:
             },
             "orders of magnitude begin above 0, got low 0",
         ),
-        ({"search": "random"}, "search: Input should be 'none', 'grid' or 'optuna'"),
-        ({"search_seconds": 0}, "search_seconds: Input should be greater than 0"),
+        (
+            {"search": "random"},
+            "search.method: Input should be 'none', 'grid' or 'optuna'",
+        ),
+        ({"search_seconds": 0}, "search.seconds: Input should be greater than 0"),
     ],
 )
 def test_a_space_that_makes_no_sense_is_refused(

@@ -17,8 +17,8 @@ from typing import Annotated, NoReturn
 import typer
 
 from survfuse._errors import SurvfuseError, printable
-from survfuse._gate import free_memory, said_bytes
-from survfuse._places import answered, disk_answer
+from survfuse._gate import format_bytes, free_memory
+from survfuse._places import disk_advice, disk_errors
 from survfuse._version import __version__
 from survfuse.cli import cohorts, demo, doctor, evaluate_command, extract_command, runs
 from survfuse.cli.signals import ended_in_order
@@ -86,7 +86,7 @@ def main() -> None:
             try:
                 app()
             finally:
-                with answered(
+                with disk_errors(
                     "standard output",
                 ):  # a full disk behind it is met here, not as Python ends
                     sys.stdout.flush()
@@ -119,7 +119,7 @@ def _end(message: str, code: int) -> NoReturn:
 def _answer(error: Exception) -> str | None:
     """Say what a person can do about an error that no verb has met: of a disk, or of memory."""
     if isinstance(error, OSError):
-        return disk_answer(error)
+        return disk_advice(error)
     # torch says it in words or by a class of its own, and is not imported for an error's sake
     words = ("can't allocate memory", "not enough memory")
     if (
@@ -128,7 +128,7 @@ def _answer(error: Exception) -> str | None:
         or _says(error, words)
     ):
         return (
-            f"this takes more memory than is free on this machine ({said_bytes(free_memory())}); use a "
+            f"this takes more memory than is free on this machine ({format_bytes(free_memory())}); use a "
             "larger machine, or ask for less (fewer --workers, smaller batches)"
         )
     return None

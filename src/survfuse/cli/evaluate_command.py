@@ -70,7 +70,7 @@ def evaluate(
     Every metric is a number with its interval and note, or "not computable" and why.
     """
     from survfuse._errors import ConfigError
-    from survfuse._places import answered
+    from survfuse._places import disk_errors
     from survfuse._storage import write_json
     from survfuse.evaluation.combine import WAYS, Interval
     from survfuse.evaluation.predictions import evaluate as judge
@@ -105,7 +105,7 @@ def evaluate(
     )
     show(result)
     if json is not None:
-        with answered(json):
+        with disk_errors(json):
             write_json(json, result.metrics_dict())
         typer.echo(f"metrics: {json}")
     if out is not None:

@@ -32,7 +32,7 @@ Overrides = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Override, such as model.rank=32. Repeatable.",
+        help="Override, such as model.network.rank=32. Repeatable.",
     ),
 ]
 PresetName = Annotated[
@@ -87,4 +87,8 @@ def run_config(
     from survfuse.config import load_config
 
     chosen = [f"model.preset={preset}"] if preset is not None else []
-    return load_config(file, [*chosen, *(overrides or [])])
+    return load_config(file, [*chosen, *(overrides or [])], note=_note)
+
+
+def _note(text: str) -> None:
+    typer.echo(f"note: {text}", err=True)

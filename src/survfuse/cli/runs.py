@@ -208,7 +208,7 @@ def _save_elsewhere(model: Any, name: str, why: Exception) -> Path:
 def _keep(model: Any, out: Path, force: bool) -> None:
     """Save a fitted model and say what it is made of."""
     from survfuse.fit_summary import describe_size
-    from survfuse.tuning.search import search_told
+    from survfuse.tuning.search import describe_search
 
     place, summary = _save(model, out, force), model.fitted.summary
     typer.echo(
@@ -221,7 +221,7 @@ def _keep(model: Any, out: Path, force: bool) -> None:
         )
     typer.echo(describe_size(summary))
     if "search" in summary:
-        typer.echo(search_told(summary["search"]))
+        typer.echo(describe_search(summary["search"]))
     for note in [summary["calibration_note"], *summary["transform_notes"]]:
         if note:
             typer.echo(f"note: {note}")

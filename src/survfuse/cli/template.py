@@ -53,7 +53,7 @@ RUN = """\
 # yaml-language-server: $schema=run.schema.json
 # What differs from the defaults; `survfuse crossval cohort.yaml -c run.yaml -o runs/first`
 model:
-  preset: default              # or paper: arXiv 2605.13897 to the letter
+  preset: default              # or paper: arXiv 2605.13897 as its authors coded it
 crossval:
   folds: 5
   repeats: 1
@@ -69,7 +69,7 @@ def write_template(folder: Path) -> list[Path]:
         When one of its files is already there (nothing is overwritten), or nothing can be written.
     """
     from survfuse._errors import InputError
-    from survfuse._places import answered, try_folder
+    from survfuse._places import disk_errors, try_folder
     from survfuse._storage import to_json
     from survfuse.cohort.spec import CohortSpec
     from survfuse.config import RunConfig
@@ -90,7 +90,7 @@ def write_template(folder: Path) -> list[Path]:
             f"{folder}: already holds {', '.join(there)}; choose a new folder",
         )
     is_new = not try_folder(folder).exists()
-    with answered(folder):
+    with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         stage = Path(tempfile.mkdtemp(dir=folder, prefix=".init."))
         try:

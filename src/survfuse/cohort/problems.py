@@ -29,7 +29,7 @@ def allowing(names: Iterable[str]) -> str:
         name if name.isidentifier() else json.dumps(name, ensure_ascii=False)
         for name in names
     ]
-    given = f"model.allow_followup=[{','.join(quoted)}]"
+    given = f"model.inputs.allow_followup=[{','.join(quoted)}]"
     return (
         f"--set {shlex.quote(given) if {' ', chr(34), chr(39)} & set(given) else given}"
     )

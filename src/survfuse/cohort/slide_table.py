@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from survfuse._errors import CohortError, FeatureFileError, InputError, listed
-from survfuse._places import answered, sweep_stage
+from survfuse._places import disk_errors, sweep_stage
 from survfuse._storage import file_stamp, read_json, sha256_text, to_json, write_json
 from survfuse.cohort.problems import Problems
 from survfuse.cohort.slide_files import MOST_NAMED, SlideFile, match_files
@@ -313,7 +313,7 @@ def _packed(
     store = _reusable(name, place, items, sources)
     if store is None:
         _require_writable(root)
-        with answered(cache, CohortError):
+        with disk_errors(cache, CohortError):
             cache.mkdir(exist_ok=True)
         store = _pack(items, spec, place, overwrite=True)
     if known.get(stat_key) != content_key and os.access(cache, os.W_OK):

@@ -417,7 +417,7 @@ def load_spec(path: Path | str) -> CohortSpec:
         When it is absent, not YAML, not a mapping, or a field is wrong; every
         wrong field is named.
     """
-    values = read_yaml(path, words=True)
+    values = read_yaml(path, as_text=True)
     if not isinstance(values, Mapping):
         raise ConfigError(
             f"{path}: expected a mapping with name, outcome and modalities, got {type(values).__name__}",

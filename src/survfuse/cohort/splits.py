@@ -142,7 +142,7 @@ def inner_folds(event: npt.ArrayLike, n: int, seed: int) -> npt.NDArray[np.int64
     events = int(flags.sum())
     if events < n:
         hint = (
-            f"set model.selection_folds={events}"
+            f"set model.selection.folds={events}"
             if events > 1
             else "train on more with the event"
         )

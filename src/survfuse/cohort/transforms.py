@@ -25,7 +25,7 @@ from survfuse.cohort.problems import allowing
 from survfuse.cohort.transform_bags import BagScaler
 from survfuse.cohort.transform_expression import ExpressionTransform
 from survfuse.cohort.transform_tables import REPORT_COLUMNS, Remark, TableTransform
-from survfuse.config import FitConfig
+from survfuse.config import PARAMETERS, FitConfig
 
 VERSION = 1
 TABLES = ("clinical", "table")
@@ -33,7 +33,7 @@ REMEMBERED = (
     24  # fits: those of one outer fold with five inner ones, for four modalities
 )
 LEARNED_BY = tuple(
-    name for name in FitConfig.model_fields if name.startswith(("expression_", "bag_"))
+    name for name in PARAMETERS if name.startswith(("expression_", "bag_"))
 )
 
 Fitted = TableTransform | ExpressionTransform | BagScaler

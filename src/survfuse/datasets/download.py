@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from survfuse._errors import InputError, listed
-from survfuse._places import disk_answer
+from survfuse._places import disk_advice
 from survfuse._storage import atomic_path, sha256_file
 
 LOCAL = "SURVFUSE_DATA"
@@ -155,7 +155,7 @@ def _download(url: str, file: RemoteFile, target: Path, timeout: float) -> None:
         except (
             OSError
         ) as error:  # URLError, HTTPError, timeouts and refused connections among them
-            answer = disk_answer(error)
+            answer = disk_advice(error)
             raise InputError(answer or _unreachable(url, target, error)) from None
         if digest.hexdigest() != file.sha256:
             raise _mismatch(url, file, digest.hexdigest())

@@ -19,13 +19,7 @@ from survfuse.datasets.rendered_slides import (
     write_pyramid,
 )
 from survfuse.datasets.slide_layout import BACKGROUND
-from survfuse.datasets.slide_light import (
-    PENS,
-    STANDARD,
-    Stain,
-    laboratory_stain,
-    patient_stain,
-)
+from survfuse.datasets.slide_light import LABORATORY, PATIENT, PENS, STANDARD, Stain
 from survfuse.datasets.slide_painting import Look, Painted, paint
 from survfuse.datasets.slide_textures import Sheets, draw_sheets
 from survfuse.datasets.writing import write_csv
@@ -92,7 +86,7 @@ class Planted:
 def workshop(sites: int, seed: np.random.SeedSequence) -> Workshop:
     """Draw textures, and how each site stains."""
     textures, stains = (np.random.default_rng(child) for child in seed.spawn(2))
-    laboratories = tuple(laboratory_stain(stains) for _ in range(sites))
+    laboratories = tuple(STANDARD.shifted(LABORATORY, stains) for _ in range(sites))
     return Workshop(draw_sheets(textures), laboratories or (STANDARD,))
 
 
@@ -142,24 +136,12 @@ def write_slide_folder(
         if not present[patient_id]:
             continue
         drawn = _paint_patient(
-            shop,
-            patients,
-            row,
-            side=side,
-            slides=slides,
-            seed=stream,
+            shop, patients, row, side=side, slides=slides, seed=stream
         )
         for number, painted in enumerate(drawn, start=1):
+            slide_id = f"{patient_id}_HE{number}"
             defect = broken.get(patient_id) if number == 1 else None
-            planted.append(
-                _write_slide(
-                    folder,
-                    f"{patient_id}_HE{number}",
-                    patient_id,
-                    painted,
-                    defect,
-                ),
-            )
+            planted.append(_write_slide(folder, slide_id, patient_id, painted, defect))
     write_csv(folder / "slides.csv", _table(planted))
     return planted
 
@@ -169,10 +151,9 @@ def _choose_defects(
     rng: np.random.Generator,
 ) -> dict[str, str]:
     """Whose first slide has which defect."""
-    chosen = rng.permutation(present.index[present.to_numpy()].to_numpy(dtype=object))[
-        :2
-    ]
-    return dict(zip(chosen.tolist(), ("no_mpp", "damaged"), strict=False))
+    with_slides = present.index[present.to_numpy()].to_numpy(dtype=object)
+    chosen = rng.permutation(with_slides)[:2].tolist()
+    return dict(zip(chosen, ("no_mpp", "damaged"), strict=False))
 
 
 def _paint_patient(
@@ -184,12 +165,12 @@ def _paint_patient(
     slides: int,
     seed: np.random.SeedSequence,
 ) -> Iterator[Painted]:
-    person, *each = seed.spawn(1 + slides)
+    person, *streams = seed.spawn(1 + slides)
     rng = np.random.default_rng(person)
-    stain = patient_stain(shop.laboratories[int(patients.site[row])], rng)
+    stain = shop.laboratories[int(patients.site[row])].shifted(PATIENT, rng)
     decoy = _DECOY_SD * rng.standard_normal(FACTORS)
     look = Look(rng.dirichlet(_SHARES), patients.slide_factor[row], decoy, stain)
-    for stream in each[: int(rng.integers(1, slides + 1))]:
+    for stream in streams[: int(rng.integers(1, slides + 1))]:
         own = np.random.default_rng(stream)
         height, width = _sides(side, own)
         pen = str(own.choice(list(PENS))) if own.random() < _PENNED else None
@@ -199,10 +180,8 @@ def _paint_patient(
 
 def _sides(longest: int, rng: np.random.Generator) -> tuple[int, int]:
     drawn = longest * rng.uniform(_SMALLEST, 1.0, 2)
-    height, width = (
-        (np.maximum(np.floor(drawn / _ROUND), 1) * _ROUND).astype(int).tolist()
-    )
-    return height, width
+    height, width = np.maximum(drawn // _ROUND, 1).astype(int).tolist()
+    return height * _ROUND, width * _ROUND
 
 
 def _write_slide(
@@ -222,38 +201,37 @@ def _write_slide(
     height, width = painted.image.shape[:2]
     share = float((painted.classes == 0).sum() / tissue.sum())
     return Planted(
-        slide_id,
-        patient_id,
-        painted.mpp,
-        width,
-        height,
-        painted.chips,
-        painted.pen,
-        defect,
-        round(share, 4),
+        slide_id=slide_id,
+        patient_id=patient_id,
+        mpp=painted.mpp,
+        width=width,
+        height=height,
+        chips=painted.chips,
+        pen=painted.pen,
+        defect=defect,
+        tumour_share=round(share, 4),
     )
 
 
 def _table(planted: list[Planted]) -> pd.DataFrame:
     """The slide table: what a hospital's would say."""
+    frame = pd.DataFrame(planted)
     return pd.DataFrame(
         {
-            "slide_id": [slide.slide_id for slide in planted],
-            "patient_id": [slide.patient_id for slide in planted],
-            "path": [f"{slide.slide_id}.tif" for slide in planted],
-            "mpp": [
-                "" if slide.defect == "no_mpp" else f"{slide.mpp:g}"
-                for slide in planted
-            ],
+            "slide_id": frame["slide_id"],
+            "patient_id": frame["patient_id"],
+            "path": frame["slide_id"] + ".tif",
+            "mpp": frame["mpp"]
+            .map("{:g}".format)
+            .where(frame["defect"] != "no_mpp", ""),
         },
     )
 
 
 def describe(planted: list[Planted]) -> dict[str, dict[str, object]]:
     """What was planted, by slide id, as it is written down."""
-    return {
-        slide.slide_id: {
-            name: value for name, value in asdict(slide).items() if name != "slide_id"
-        }
-        for slide in planted
-    }
+    rows = {}
+    for slide in planted:
+        row = asdict(slide)
+        rows[row.pop("slide_id")] = row
+    return rows

@@ -20,12 +20,8 @@ PENS = {
     "black": (45, 45, 50),
     "red": (185, 40, 55),
 }
-
-_HAEMATOXYLIN, _EOSIN = (0.62, 0.70, 0.35), (0.12, 0.86, 0.42)
-_GLASS = (243.0, 242.0, 244.0)
-_GAIN_SD, _COLOUR_SD = 0.05, 0.02  # between patients of one laboratory
-_LABORATORY_GAIN_SD, _LABORATORY_COLOUR_SD = 0.06, 0.03
-_SLIDE_GAIN_SD, _SLIDE_COLOUR_SD = 0.02, 0.01  # between slides of one patient
+# Standard deviations of log-amount and of colour between laboratories, their patients, and slides of one.
+LABORATORY, PATIENT, SLIDE = (0.06, 0.03), (0.05, 0.02), (0.02, 0.01)
 
 
 @dataclass(frozen=True)
@@ -43,81 +39,54 @@ class Stain:
     colours: npt.NDArray[np.float64]
     light: npt.NDArray[np.float64]
 
-    def shifted(
-        self,
-        rng: np.random.Generator,
-        gain_sd: float,
-        colour_sd: float,
-    ) -> Stain:
-        """Give a stain near this one: other amounts, other colours."""
-        gain = np.exp(gain_sd * rng.standard_normal((2, 1)))
-        bent = np.maximum(self.colours + colour_sd * rng.standard_normal((2, 3)), 0.02)
-        old, new = (
-            np.linalg.norm(each, axis=1, keepdims=True) for each in (self.colours, bent)
-        )
-        light = np.clip(self.light + 25 * colour_sd * rng.standard_normal(3), 230, 250)
-        return Stain(bent * gain * old / new, light)
+    def shifted(self, spread: tuple[float, float], rng: np.random.Generator) -> Stain:
+        """Draw a stain near this one: other amounts, other colours."""
+        amount_sd, colour_sd = spread
+        noise = colour_sd * rng.standard_normal((2, 3))
+        colours = np.maximum(self.colours + noise, 0.02)
+        strength = np.linalg.norm(self.colours, axis=1, keepdims=True)
+        strength *= np.exp(amount_sd * rng.standard_normal((2, 1)))
+        colours *= strength / np.linalg.norm(colours, axis=1, keepdims=True)
+        light = self.light + 25 * colour_sd * rng.standard_normal(3)
+        return Stain(colours, np.clip(light, 230, 250))
 
 
-STANDARD = Stain(np.array([_HAEMATOXYLIN, _EOSIN]), np.array(_GLASS))
-
-
-def laboratory_stain(rng: np.random.Generator) -> Stain:
-    """Give how one laboratory stains."""
-    return STANDARD.shifted(rng, _LABORATORY_GAIN_SD, _LABORATORY_COLOUR_SD)
-
-
-def patient_stain(laboratory: Stain, rng: np.random.Generator) -> Stain:
-    """Give the stain of one patient's slides in a laboratory."""
-    return laboratory.shifted(rng, _GAIN_SD, _COLOUR_SD)
-
-
-def slide_stain(patient: Stain, rng: np.random.Generator) -> Stain:
-    """Give the stain of one slide of a patient."""
-    return patient.shifted(rng, _SLIDE_GAIN_SD, _SLIDE_COLOUR_SD)
+STANDARD = Stain(
+    colours=np.array([(0.62, 0.70, 0.35), (0.12, 0.86, 0.42)]),
+    light=np.array([243.0, 242.0, 244.0]),
+)
 
 
 def develop(stain: Stain, haematoxylin: Bytes, eosin: Bytes) -> Bytes:
     """Let light through both stains, (height, width, 3) uint8."""
     amounts = np.arange(256)[:, None] / 100.0
-    through = 255.0 * np.exp(-amounts * stain.colours[0]) * (stain.light / 255.0)
-    first = cv2.LUT(
-        cv2.merge([haematoxylin] * 3),
-        np.rint(through)[None].astype(np.uint8),
-    )
-    second = np.rint(255.0 * np.exp(-amounts * stain.colours[1]))[None].astype(np.uint8)
-    return np.asarray(
-        cv2.multiply(first, cv2.LUT(cv2.merge([eosin] * 3), second), scale=1 / 255),
-    )
+    first = _coloured(haematoxylin, stain.light * np.exp(-amounts * stain.colours[0]))
+    second = _coloured(eosin, 255.0 * np.exp(-amounts * stain.colours[1]))
+    return np.asarray(cv2.multiply(first, second, scale=1 / 255))
+
+
+def _coloured(values: Bytes, colours: npt.NDArray[np.float64]) -> cv2.typing.MatLike:
+    """Look up a colour, (256, 3), for each value."""
+    table = np.rint(colours)[None].astype(np.uint8)
+    return cv2.LUT(cv2.merge([values] * 3), table)
 
 
 def draw_pen(image: Bytes, pen: str, rng: np.random.Generator) -> None:
     """Draw a stroke of a felt pen across a corner, in place; light passes it in part."""
     height, width = image.shape[:2]
-    reach = rng.uniform(0.3, 0.55)
-    t = np.linspace(0, 1, 48)
-    sway = rng.normal(0, 0.02, (2, 3)) @ np.sin(np.pi * t * np.arange(1, 4)[:, None])
-    y, x = reach * (1 - t) ** 0.8 + 0.03 + sway[0], reach * t**0.8 + 0.03 + sway[1]
-    if rng.random() < 0.5:
-        y = 1 - y
-    if rng.random() < 0.5:
-        x = 1 - x
-    line = np.rint(np.stack([x * width, y * height], axis=1)).astype(np.int32)
+    reach = rng.uniform(0.35, 0.6)
+    top, left = (rng.random(2) < 0.5).tolist()
+    start = (round(0.03 * width), round(reach * height))
+    end = (round(reach * width), round(0.03 * height))
+    thickness = max(8, round(0.045 * min(height, width)))
     ink = np.zeros((height, width), dtype=np.uint8)
-    thick = max(8, round(0.045 * min(height, width)))
-    cv2.polylines(
-        ink,
-        [line],
-        isClosed=False,
-        color=255,
-        thickness=thick,
-        lineType=cv2.LINE_AA,
+    cv2.line(ink, start, end, 255, thickness, cv2.LINE_AA)
+    ink = ink[:: 1 if top else -1, :: 1 if left else -1]
+    ink = np.asarray(
+        cv2.GaussianBlur(np.ascontiguousarray(ink), (0, 0), thickness / 14)
     )
-    soft = cv2.GaussianBlur(ink, (0, 0), thick / 14)
-    shades = 255 - np.arange(256)[:, None] / 255 * (
-        255 - np.array(PENS[pen])
-    )  # (256, 3)
-    veil = cv2.LUT(cv2.merge([soft] * 3), np.rint(shades)[None].astype(np.uint8))
+    share = np.arange(256)[:, None] / 255
+    veil = _coloured(ink, 255 - share * (255 - np.array(PENS[pen])))
     image[:] = cv2.multiply(image, veil, scale=1 / 255)
 
 
@@ -128,5 +97,6 @@ def add_noise(
     rng: np.random.Generator,
 ) -> Bytes:
     """Add the camera's noise, (height, width, 3) uint8; finer pixels catch less light and are noisier."""
-    grain = cut(sheets.noise, *rng.integers(0, SHEET, 2).tolist(), *image.shape[:2])
+    top, left = rng.integers(0, SHEET, 2).tolist()
+    grain = cut(sheets.noise, top, left, *image.shape[:2])
     return np.asarray(cv2.add(image, grain * np.int8(strength), dtype=cv2.CV_8U))

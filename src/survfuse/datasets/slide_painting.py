@@ -17,34 +17,21 @@ import numpy.typing as npt
 
 from survfuse.datasets.simulated_tissue import CLASSES
 from survfuse.datasets.slide_layout import BACKGROUND, STEP, draw_layout
-from survfuse.datasets.slide_light import (
-    Stain,
-    add_noise,
-    develop,
-    draw_pen,
-    slide_stain,
-)
-from survfuse.datasets.slide_textures import ANGLES, SHEET, Bytes, Sheets, cut, nuclei
+from survfuse.datasets.slide_light import SLIDE, Stain, add_noise, develop, draw_pen
+from survfuse.datasets.slide_textures import SHEET, Bytes, Sheets, cut, nuclei
 
 MPP = 0.5  # µm per px of what is painted
 
-_CROWDING, _GROWTH = (
-    0.26,
-    0.12,
-)  # log-density and log-radius of nuclei for a factor of 1
+_CROWDING = 0.26  # log-density of nuclei for a factor of 1
+_GROWTH = 0.12  # log-radius of nuclei for a factor of 1
 _BALANCE = 0.25  # log-amount of haematoxylin up, and of eosin down, for a factor of 1
 _FACTOR_LIMIT = 2.0
-_STAMPS = 64
+_STAMPS = 64  # different nuclei of a class on one slide
 # What enlarging twice (cubic) and averaging back leaves of a pixel and its neighbours.
-_THERE_AND_BACK = np.array([-0.0176, 0.0781, 0.8790, 0.0781, -0.0176])
+_ENLARGED_AND_BACK = np.array([-0.0176, 0.0781, 0.8790, 0.0781, -0.0176])
 _FOCUS = 0.65  # px, standard deviation of the optics' blur
 
-
-Nuclei = tuple[
-    Bytes,
-    npt.NDArray[np.int64],
-    npt.NDArray[np.int64],
-]  # stamps, which, and where (y, x)
+Places = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -62,7 +49,7 @@ class Kind:
     strength : float
         Haematoxylin of a nucleus.
     elongation : float
-        Length over width of a nucleus; long ones follow the sheet's direction.
+        Length over width of a nucleus.
     """
 
     sheet: str
@@ -74,15 +61,15 @@ class Kind:
     elongation: float
 
     def changed(self, factors: npt.NDArray[np.float64]) -> Kind:
-        """Give the kind as slide factors, (FACTORS,), make it look; zeros change nothing."""
+        """The kind as slide factors, (FACTORS,), change it; zeros change nothing."""
         first, second = np.clip(factors, -_FACTOR_LIMIT, _FACTOR_LIMIT).tolist()
-        more, less = float(np.exp(_BALANCE * second)), float(np.exp(-_BALANCE * second))
+        more = np.exp(_BALANCE * second)
         return replace(
             self,
-            eosin=(self.eosin[0] * less, self.eosin[1] * less),
+            eosin=(self.eosin[0] / more, self.eosin[1] / more),
             haematoxylin=(self.haematoxylin[0] * more, self.haematoxylin[1] * more),
-            spacing=self.spacing * float(np.exp(-0.5 * _CROWDING * first)),
-            radius=self.radius * float(np.exp(_GROWTH * first)),
+            spacing=self.spacing * np.exp(-0.5 * _CROWDING * first),
+            radius=self.radius * np.exp(_GROWTH * first),
             strength=self.strength * more,
         )
 
@@ -165,56 +152,36 @@ def paint(
         Draw over it with a pen of this colour (a key of `PENS`).
     """
     coarse, chips = draw_layout(height // STEP, width // STEP, look.shares, rng)
-    fine = _enlarge(coarse, height, width)
-    haematoxylin, eosin = _ground(sheets, look, fine, rng)
-    image = develop(slide_stain(look.stain, rng), haematoxylin, eosin)
-    hand = np.random.default_rng(
-        rng.integers(2**63),
-    )  # so that a pen mark moves nothing else
+    blocks = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_NEAREST)
+    classes = np.asarray(cv2.medianBlur(blocks, 2 * STEP - 1), dtype=np.uint8)
+    haematoxylin, eosin = _amounts(sheets, look, classes, rng)
+    image = develop(look.stain.shifted(SLIDE, rng), haematoxylin, eosin)
+    # A stream of its own, so that a pen mark moves nothing else.
+    hand = np.random.default_rng(rng.integers(2**63))
     if pen is not None:
         draw_pen(image, pen, hand)
-    turns, flip = int(rng.integers(4)), bool(rng.integers(2))
-    image = _turned(image, turns, flip)
-    seen = _turned(fine[STEP // 2 :: STEP, STEP // 2 :: STEP], turns, flip)
-    image = _magnified(image, finer)
-    return Painted(add_noise(image, sheets, finer, rng), MPP / finer, seen, chips, pen)
+    turns = int(rng.integers(4))
+    image = _magnified(np.ascontiguousarray(np.rot90(image, turns)), finer)
+    small = np.rot90(classes[STEP // 2 :: STEP, STEP // 2 :: STEP], turns)
+    return Painted(
+        image=add_noise(image, sheets, finer, rng),
+        mpp=MPP / finer,
+        classes=np.ascontiguousarray(small),
+        chips=chips,
+        pen=pen,
+    )
 
 
 def _magnified(image: Bytes, finer: int) -> Bytes:
     """More pixels for the same picture, which looks the same again at `MPP`."""
     if finer == 1:
-        return np.asarray(
-            cv2.sepFilter2D(image, -1, _THERE_AND_BACK, _THERE_AND_BACK),
-            dtype=np.uint8,
-        )
+        kernel = _ENLARGED_AND_BACK
+        return np.asarray(cv2.sepFilter2D(image, -1, kernel, kernel), dtype=np.uint8)
     larger = cv2.resize(image, None, fx=finer, fy=finer, interpolation=cv2.INTER_CUBIC)
     return np.asarray(larger, dtype=np.uint8)
 
 
-def _turned(array: Bytes, turns: int, flip: bool) -> Bytes:
-    return np.ascontiguousarray(np.rot90(array[:, ::-1] if flip else array, turns))
-
-
-def _enlarge(coarse: Bytes, height: int, width: int) -> Bytes:
-    """Classes of single pixels, with smooth borders: the class with most weight around."""
-    best = np.zeros((height, width), dtype=np.uint8)
-    classes = np.full((height, width), BACKGROUND, dtype=np.uint8)
-    for index in range(len(CLASSES)):
-        share = cv2.GaussianBlur(
-            np.where(coarse == index, np.uint8(255), np.uint8(0)),
-            (5, 5),
-            1.0,
-        )
-        if not share.any():
-            continue
-        weight = cv2.resize(share, (width, height), interpolation=cv2.INTER_LINEAR)
-        more = cv2.compare(weight, best, cv2.CMP_GT)
-        cv2.copyTo(weight, more, best)
-        cv2.copyTo(np.full_like(classes, index), more, classes)
-    return classes
-
-
-def _ground(
+def _amounts(
     sheets: Sheets,
     look: Look,
     classes: Bytes,
@@ -222,108 +189,57 @@ def _ground(
 ) -> tuple[Bytes, Bytes]:
     """Amounts of haematoxylin and eosin, (height, width) each, nuclei included."""
     haematoxylin, eosin = np.zeros_like(classes), np.zeros_like(classes)
-    changes = {"tumour": look.tumour, "immune": look.immune}
-    groups: list[Nuclei] = []
+    nuclei_seen = np.zeros_like(classes)
+    factors = {"tumour": look.tumour, "immune": look.immune}
     for index, name in enumerate(CLASSES[:BACKGROUND]):
         # A stream of its own, so that no class depends on the area of another.
         own = np.random.default_rng(rng.integers(2**63))
-        where = np.asarray(
-            cv2.compare(classes, np.array([float(index)]), cv2.CMP_EQ),
-            dtype=np.uint8,
-        )
-        if not where.any():
+        area = np.asarray(classes == index, dtype=np.uint8)
+        if not area.any():
             continue
-        kind = KINDS[name].changed(changes.get(name, np.zeros(2)))
+        kind = KINDS[name].changed(factors.get(name, np.zeros(2)))
         top, left = own.integers(0, SHEET, 2).tolist()
-        source = cut(getattr(sheets, kind.sheet), top, left, *classes.shape)
-        cv2.copyTo(cv2.LUT(source, _ramp(kind.haematoxylin)), where, haematoxylin)
-        cv2.copyTo(cv2.LUT(source, _ramp(kind.eosin)), where, eosin)
-        groups.append(_sow(sheets, kind, where, (top, left), own))
+        ground = cut(getattr(sheets, kind.sheet), top, left, *classes.shape)
+        cv2.copyTo(cv2.LUT(ground, _ramp(kind.haematoxylin)), area, haematoxylin)
+        cv2.copyTo(cv2.LUT(ground, _ramp(kind.eosin)), area, eosin)
+        _add_nuclei(nuclei_seen, kind, area, own)
+    haematoxylin = np.maximum(haematoxylin, nuclei_seen)
     blurred = [
-        cv2.GaussianBlur(each, (5, 5), _FOCUS)
-        for each in (_stamp(haematoxylin, groups), eosin)
+        cv2.GaussianBlur(amount, (5, 5), _FOCUS) for amount in (haematoxylin, eosin)
     ]
-    return np.asarray(blurred[0], dtype=np.uint8), np.asarray(
-        blurred[1],
-        dtype=np.uint8,
-    )
-
-
-def _sow(
-    sheets: Sheets,
-    kind: Kind,
-    where: Bytes,
-    corner: tuple[int, int],
-    rng: np.random.Generator,
-) -> Nuclei:
-    """Nuclei of one class: along the sheet's lines where it has lines."""
-    points = _scatter(where, kind.spacing, rng)
-    directions = {"fibres": sheets.fibre_angle, "muscle": sheets.muscle_angle}.get(
-        kind.sheet,
-    )
-    stamps = nuclei(
-        _STAMPS if directions is None else ANGLES,
-        kind.radius,
-        kind.strength,
-        rng,
-        elongation=kind.elongation,
-        directed=directions is not None,
-    )
-    if directions is None:
-        return stamps, rng.integers(0, _STAMPS, len(points)), points
-    y, x = (points + corner).T % SHEET
-    return stamps, directions[y, x].astype(np.int64), points
+    return np.asarray(blurred[0], np.uint8), np.asarray(blurred[1], np.uint8)
 
 
 def _ramp(ends: tuple[float, float]) -> Bytes:
     return np.asarray(np.clip(np.linspace(*ends, 256), 0, 255), dtype=np.uint8)
 
 
-def _scatter(
-    where: Bytes,
-    spacing: float,
-    rng: np.random.Generator,
-) -> npt.NDArray[np.int64]:
+def _add_nuclei(
+    canvas: Bytes, kind: Kind, area: Bytes, rng: np.random.Generator
+) -> None:
+    """Lay nuclei with their centres in an area, in place; where several lie the darkest shows."""
+    stamps = nuclei(
+        _STAMPS, kind.radius, kind.strength, rng, elongation=kind.elongation
+    )
+    side = stamps.shape[1]
+    points = _scatter(area, kind.spacing, rng) - side // 2
+    inside = (points >= 0) & (points <= np.array(area.shape) - side)
+    points = points[inside.all(axis=1)]
+    chosen = rng.integers(0, _STAMPS, len(points))
+    for stamp, (y, x) in zip(chosen.tolist(), points.tolist(), strict=True):
+        window = canvas[y : y + side, x : x + side]
+        np.maximum(window, stamps[stamp], out=window)
+
+
+def _scatter(area: Bytes, spacing: float, rng: np.random.Generator) -> Places:
     """Points inside an area, (points, 2) as y, x: a lattice of alternating rows, shaken."""
-    height, width = where.shape
+    height, width = area.shape
     rows, columns = int(height / (spacing * 0.87)) + 1, int(width / spacing) + 1
-    y, x = np.mgrid[:rows, :columns].astype(np.float64)
-    x += 0.5 * (y % 2)
-    points = np.stack([y * 0.87, x], axis=2).reshape(
-        -1,
-        2,
-    ) + 0.24 * rng.standard_normal((rows * columns, 2))
-    points = np.rint((points + rng.random(2)) * spacing).astype(np.int64)
-    points = points[rng.random(len(points)) > 0.08]
-    points = points[(points >= 0).all(axis=1) & (points < (height, width)).all(axis=1)]
-    inside: npt.NDArray[np.int64] = points[where[points[:, 0], points[:, 1]] > 0]
-    return inside
-
-
-def _stamp(amount: Bytes, groups: list[Nuclei]) -> Bytes:
-    """Lay nuclei over the ground; where several lie the darkest shows."""
-    margin = max((stamps.shape[1] for stamps, _, _ in groups), default=0)
-    canvas = cv2.copyMakeBorder(
-        amount,
-        margin,
-        margin,
-        margin,
-        margin,
-        cv2.BORDER_CONSTANT,
-        value=0,
-    )
-    for stamps, chosen, points in groups:
-        side = stamps.shape[1]
-        corners = points + (margin - side // 2)
-        for stamp, y, x in zip(
-            chosen.tolist(),
-            corners[:, 0].tolist(),
-            corners[:, 1].tolist(),
-            strict=True,
-        ):
-            under = canvas[y : y + side, x : x + side]
-            np.maximum(under, stamps[stamp], out=under)
-    height, width = amount.shape
-    return np.ascontiguousarray(
-        canvas[margin : margin + height, margin : margin + width],
-    )
+    y, x = np.mgrid[:rows, :columns].reshape(2, -1).astype(np.float64)
+    points = np.stack([y * 0.87, x + 0.5 * (y % 2)], axis=1)
+    points += 0.24 * rng.standard_normal(points.shape) + rng.random(2)
+    places = np.rint(points * spacing).astype(np.int64)
+    places = places[rng.random(len(places)) > 0.08]
+    inside = (places >= 0) & (places < (height, width))
+    places = places[inside.all(axis=1)]
+    return np.asarray(places[area[places[:, 0], places[:, 1]] > 0])

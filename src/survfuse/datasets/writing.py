@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from survfuse._errors import InputError
-from survfuse._places import answered, staged_folder, sweep_stage, try_folder
+from survfuse._places import disk_errors, staged_folder, sweep_stage, try_folder
 from survfuse._storage import sha256_array
 from survfuse.readers.bag_files import Index, MatrixWriter, Slide
 
@@ -34,7 +34,7 @@ def try_new_folder(out: Path | str) -> Path:
         nothing can be written there.
     """
     target = Path(out)
-    with answered(target):
+    with disk_errors(target):
         if target.is_symlink():
             target = target.resolve()
         sweep_stage(target)

@@ -126,10 +126,10 @@ class RidgeCox(Estimator):
 
     def __init__(self, config: FitConfig) -> None:
         super().__init__(config)
-        if config.head != "cox" or config.loss == "paper":
+        if config.network.head != "cox" or config.training.loss == "paper":
             raise ConfigError(
                 f"fusion: {config.fusion!r} is a Cox model with head 'cox' and loss 'efron' or "
-                f"'breslow'; got head {config.head!r}, loss {config.loss!r}",
+                f"'breslow'; got head {config.network.head!r}, loss {config.training.loss!r}",
             )
 
     def fit(self, fold: FoldContext) -> Fit:
@@ -138,7 +138,9 @@ class RidgeCox(Estimator):
 
     def inner(self, fold: FoldContext) -> IntArray:
         """Inner folds, as many as these patients can fill; (patients,)."""
-        return inner_folds(fold.event, inner_fold_count(fold.event), self.config.seed)
+        return inner_folds(
+            fold.event, inner_fold_count(fold.event), self.config.training.seed
+        )
 
     def _fit(self, fold: FoldContext) -> Fit:
         inner = self.inner(fold)
@@ -178,7 +180,7 @@ class RidgeCox(Estimator):
             fold.event[rows],
             bags=transforms.bag_scaler,
             missing=transforms.blanks,
-            ties=self.config.loss,
+            ties=self.config.training.loss,
             sparse=self.sparse,
         )
         return source, transforms, CoxRisk(cox)
@@ -271,7 +273,7 @@ class LateFusion(RidgeCox):
 
     def fit(self, fold: FoldContext) -> Fit:
         """Fit a ridge Cox on each modality and add their z-scores."""
-        names = self.config.modalities or tuple(fold.cohort.modalities)
+        names = self.config.inputs.modalities or tuple(fold.cohort.modalities)
         parts: dict[str, Fit] = {}
         for name in names:
             update = {"fusion": "ridge_cox", "modalities": (name,)}

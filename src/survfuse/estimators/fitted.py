@@ -135,9 +135,9 @@ def fit_model(fold: FoldContext, config: FitConfig) -> Fitted:
     fit = make_estimator(config).fit(fold)
     fitted = calibrated(fold, fit, config)
     ratio = None
-    if config.head == "cox":
+    if config.network.head == "cox":
         # The paper's loss knows no ties.
-        ties = "breslow" if config.loss == "paper" else config.loss
+        ties = "breslow" if config.training.loss == "paper" else config.training.loss
         ratio = likelihood_ratio(fold.time, fold.event, fit.in_sample, ties=ties)
     size = replace(fit.effective, ratio=ratio)
     dims, events = fit.transforms.dims, int(fold.event.sum())
@@ -153,14 +153,14 @@ def fit_model(fold: FoldContext, config: FitConfig) -> Fitted:
         "transform_notes": [str(note) for note in fit.transforms.notes],
     }
     bound = None
-    if config.conformal is not None and fit.out_of_fold is not None:
+    if config.calibration.conformal is not None and fit.out_of_fold is not None:
         centred = centred_in_folds(fit.out_of_fold, fit.inner, len(fold.ids))
         bound = ConformalBound.fit(
             fold.time,
             fold.event,
             centred + fit.in_sample.mean(),
             fitted.calibrator,
-            config.conformal,
+            config.calibration.conformal,
         )
     fitted = replace(
         fitted,
@@ -185,7 +185,7 @@ def calibrated(fold: FoldContext, fit: Fit, config: FitConfig) -> Fitted:
         Its `calibration` is read.
     """
     calibrator = fit_calibrator(
-        config.calibration,
+        config.calibration.method,
         fold.time,
         fold.event,
         fit.in_sample,
@@ -234,11 +234,11 @@ def _searched(
     config: FitConfig,
 ) -> tuple[FitConfig, Mapping[str, Any] | None]:
     """Choose hyper-parameters, if the configuration asks for it; and the log of the search."""
-    if config.search == "none":
+    if config.search.method == "none":
         return config, None
     if Ranks.here().count > 1:
         raise ConfigError(
-            f"search: {config.search!r} runs on one process, for each has a clock of its own; "
+            f"search: {config.search.method!r} runs on one process, for each has a clock of its own; "
             "search without torchrun, then train with the fields that search.json names",
         )
 
@@ -260,7 +260,7 @@ def _searched(
         return float(gain / fold.event.sum()), epochs
 
     modalities = fold.cohort.modalities
-    names = config.modalities or tuple(modalities)
+    names = config.inputs.modalities or tuple(modalities)
     kinds = {modalities[name].kind for name in names if name in modalities}
     key = fold.identity(config)
     result = search(config, kinds, score, folder=fold.folder, key=key)

@@ -89,14 +89,14 @@ class NetworkEnsemble(RiskModel):
         for name, array in arrays.items():
             member, _, weight = name.partition("/")
             members.setdefault(member, {})[weight] = torch.from_numpy(array)
-        if len(members) != config.members:
+        if len(members) != config.training.members:
             raise InputError(
-                f"weights of {len(members)} networks, expected {config.members} members",
+                f"weights of {len(members)} networks, expected {config.training.members} members",
             )
         networks = []
         for number in range(len(members)):
             networks.append(network_of(shape, members.get(str(number), {})))
-        return cls(tuple(networks), config.device)
+        return cls(tuple(networks), config.training.device)
 
 
 def _check_inputs(shape: NetworkConfig, transforms: Transforms) -> None:
@@ -160,7 +160,7 @@ class NeuralNetwork(Estimator):
             source = trained.source
         else:
             source = BatchSource(fold.cohort, trained.transforms, fold.ids)
-        model = NetworkEnsemble(trained.networks, self.config.device)
+        model = NetworkEnsemble(trained.networks, self.config.training.device)
         in_sample = model.log_risk(source)
         return Fit(
             model,
@@ -189,9 +189,9 @@ class NeuralNetwork(Estimator):
         fold: FoldContext,
     ) -> tuple[tuple[int, ...], FloatArray | None, Trained | None]:
         """Epochs of each member, out-of-fold risks, and networks that are final already."""
-        config, members = self.config, self.config.members
-        epochs = (config.epochs,) * members
-        if config.selection == "inner_folds":
+        config, members = self.config, self.config.training.members
+        epochs = (config.training.epochs,) * members
+        if config.selection.method == "inner_folds":
             runs = self._inner_runs(fold, epochs, patient=True)
             scores = []
             for run in (run for members_runs in runs for run in members_runs):
@@ -199,12 +199,17 @@ class NeuralNetwork(Estimator):
             epochs = (choose_epoch(scores),) * members
             return epochs, self._out_of_fold(fold, runs, epochs), None
         trained = None
-        if config.selection == "holdout":
-            held = holdout(fold.event, config.holdout_fraction, config.seed)
+        if config.selection.method == "holdout":
+            held = holdout(
+                fold.event, config.selection.holdout_fraction, config.training.seed
+            )
             trained = self.train(fold, held, "inner holdout", epochs, keep_best=True)
             epochs = tuple(run.best_epoch or len(run.history) for run in trained.runs)
         risks = None
-        if config.calibration in OUT_OF_FOLD or config.conformal is not None:
+        if (
+            config.calibration.method in OUT_OF_FOLD
+            or config.calibration.conformal is not None
+        ):
             runs = self._inner_runs(fold, epochs, patient=False)
             risks = self._out_of_fold(fold, runs, epochs)
         return epochs, risks, trained
@@ -280,7 +285,7 @@ class NeuralNetwork(Estimator):
         for member, most in enumerate(epochs):
             label = f"{fold.label}member {member + 1}, {name}"
             config, edges = self._resolved(fold, held, most, patient)
-            seed = config.seed + member
+            seed = config.training.seed + member
             shape = network_config(
                 config,
                 transforms.dims,
@@ -323,9 +328,9 @@ class NeuralNetwork(Estimator):
         config = self.config
         if not patient:
             config = config.model_copy(update={"patience": epochs})
-        if config.head != "discrete":
+        if config.network.head != "discrete":
             return config, None
-        edges = discretise(fold.time[~held], fold.event[~held], config.bins)
+        edges = discretise(fold.time[~held], fold.event[~held], config.network.bins)
         # Tied event times may leave fewer bins than were asked for.
         return config.model_copy(update={"bins": len(edges)}), edges
 
@@ -337,11 +342,11 @@ class NeuralNetwork(Estimator):
     ) -> Effective:
         """Effective parameters, from the optimism of the in-sample risks."""
         config = self.config
-        if config.head != "cox":
+        if config.network.head != "cox":
             why = "a discrete head is not fitted by a partial likelihood"
         elif out_of_fold is None:
-            why = f"calibration {config.calibration} makes no out-of-fold risks; breslow_oof does"
-        elif config.selection == "holdout":
+            why = f"calibration {config.calibration.method} makes no out-of-fold risks; breslow_oof does"
+        elif config.selection.method == "holdout":
             why = "the networks never saw the inner holdout, so their risks are no in-sample ones"
         else:
             return by_optimism(
@@ -350,7 +355,9 @@ class NeuralNetwork(Estimator):
                 in_sample,
                 out_of_fold,
                 self.inner(fold),
-                ties="breslow" if config.loss == "paper" else config.loss,
+                ties="breslow"
+                if config.training.loss == "paper"
+                else config.training.loss,
             )
         return Effective(None, f"not computable: {why}")
 
@@ -392,7 +399,7 @@ def watched_log_risks(
         both,
         held,
         "watched",
-        (config.epochs,) * config.members,
+        (config.training.epochs,) * config.training.members,
         patient=False,
         key=to_json(sorted(watched)),  # the ids alone do not say who is watched
     )

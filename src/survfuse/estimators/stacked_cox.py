@@ -251,7 +251,7 @@ class StackedCox(Estimator):
         folds = int(inner.max()) + 1
         events = np.bincount(inner[has], weights=fold.event[has], minlength=folds)
         # An inner fold without an event cannot stop a training.
-        if self.config.anchor_bags == "mean" or not events.all():
+        if self.config.stack.bags == "mean" or not events.all():
             return None
         update = {
             "fusion": "concat",
@@ -271,7 +271,7 @@ def _trained_attention(
     has: BoolArray,
     inner: IntArray,
 ) -> TrainedAttention:
-    (bag,) = config.modalities or ()
+    (bag,) = config.inputs.modalities or ()
     own = fold.subset(has, f"{bag}, ")
     fit = NeuralNetwork(config, inner[has]).fit(own)
     assert isinstance(fit.model, NetworkEnsemble)
@@ -285,9 +285,9 @@ def _trained_attention(
 def modalities_used(fold: FoldContext, config: FitConfig) -> tuple[str, ...]:
     """Modalities that a configuration reads, in the order of the cohort."""
     names = tuple(fold.cohort.modalities)
-    if config.modalities is None:
+    if config.inputs.modalities is None:
         return names
-    return tuple(name for name in names if name in config.modalities)
+    return tuple(name for name in names if name in config.inputs.modalities)
 
 
 def fit_terms(
@@ -306,7 +306,7 @@ def fit_terms(
         fold.event[rows],
         bags=transforms.bag_scaler,
         missing=transforms.blanks,
-        ties=config.loss,
+        ties=config.training.loss,
         sparse=sparse,
     )
     return transforms, source, terms
@@ -361,9 +361,9 @@ def sparse_modalities(
     sparse = []
     for name in modalities_used(fold, config):
         data = fold.cohort.modalities[name]
-        if config.anchor_vectors == "components" or data.kind != "expression":
+        if config.stack.vectors == "components" or data.kind != "expression":
             continue
-        if config.anchor_vectors == "best":
+        if config.stack.vectors == "best":
             alone = config.model_copy(update={"modalities": (name,)})
             genes = cross_fitted(fold, alone, inner, (name,))[:, 0]
             components = cross_fitted(fold, alone, inner)[:, 0]

@@ -78,7 +78,7 @@ class Candidate:
     @property
     def modalities(self) -> tuple[str, ...] | None:
         """Modalities that it reads; None for all of the cohort's."""
-        return self.config.modalities
+        return self.config.inputs.modalities
 
     def identity(self) -> dict[str, Any]:
         """Everything that the predictions depend on besides patients and data."""
@@ -120,7 +120,7 @@ class Candidate:
                 )
             return FoldResult(*selected_on_test(fold, test, self.config))
         if control == PERMUTED_OUTCOME:
-            fold = with_permuted_outcomes(fold, self.config.seed)
+            fold = with_permuted_outcomes(fold, self.config.training.seed)
         if self.simple:
             fit = make_estimator(self.config).fit(fold)
             fitted = calibrated(fold, fit, self.config)
@@ -150,8 +150,8 @@ def baseline(
     own = FitConfig.of(
         fusion=fusion,
         modalities=modalities,
-        allow_followup=config.allow_followup,
-        seed=config.seed,
+        allow_followup=config.inputs.allow_followup,
+        seed=config.training.seed,
         calibration="km" if fusion == "kaplan_meier" else "breslow_oof",
         device="cpu",
     )
@@ -205,7 +205,7 @@ def comparators(
             candidates.append(Candidate(SELECTED_ON_TEST, config, "control"))
     for number in range(1, seeds + 1):
         # Members of an ensemble take a seed each, so the next ensemble starts after them.
-        seed = (config.seed + number * config.members) % 2**32
+        seed = (config.training.seed + number * config.training.members) % 2**32
         other = config.model_copy(update={"seed": seed})
         candidates.append(Candidate(f"seed:{seed}", other, "seed"))
     return candidates
@@ -215,7 +215,7 @@ def modalities_used(cohort: Cohort, config: FitConfig) -> tuple[str, ...]:
     """Modalities of the cohort that a model reads, clinical first."""
     names = []
     for name in cohort.modalities:
-        if config.modalities is None or name in config.modalities:
+        if config.inputs.modalities is None or name in config.inputs.modalities:
             names.append(name)
     return tuple(
         sorted(names, key=lambda name: cohort.modalities[name].kind != "clinical")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from survfuse._digests import Header, collected_notes, recall_json, write_kept_json
+from survfuse._digests import Header, collected_notes, recall_json, write_cached_json
 from survfuse._errors import InputError, context
 from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.splits import Split
@@ -139,7 +139,7 @@ class CellWork:
         }
         if self.folder is not None and scratch is not None:
             path = self.folder / f"{cell.name}.json"
-            content = write_kept_json(path, cell.header, content)
+            content = write_cached_json(path, cell.header, content)
             shutil.rmtree(scratch, ignore_errors=True)
         return content, notes
 

@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 import pandas as pd
 
-from survfuse._digests import collected_notes, write_kept_json
+from survfuse._digests import collected_notes, write_cached_json
 from survfuse._errors import CrashError, context
 from survfuse._storage import sha256_text, to_json
 from survfuse._types import FloatArray
@@ -196,7 +196,7 @@ class Cells:
             return
         path = self.folder / f"{cell.name}.json"
         if not path.exists():
-            write_kept_json(path, cell.header, content)
+            write_cached_json(path, cell.header, content)
 
     def _assembled(
         self,

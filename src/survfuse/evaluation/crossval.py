@@ -46,7 +46,7 @@ from survfuse.evaluation.scoring import Estimates, judge_models
 from survfuse.evaluation.versions import versions
 from survfuse.executors import Executor, InlineExecutor, Threads
 from survfuse.survival.estimate import Estimate
-from survfuse.tuning.search import searches_told
+from survfuse.tuning.search import describe_searches
 
 ON_ALL_REPEATS = {"model", "baseline", "increment"}
 
@@ -228,7 +228,7 @@ def _computed(
         "hashes": {"cohort": cells.fingerprint},
         "notes": [*setup.notes, *grid.notes, *external_notes],
         **(
-            {"search": searches_told(logs)}
+            {"search": describe_searches(logs)}
             if (logs := _searches(grid.summaries[name]))
             else {}
         ),
@@ -317,7 +317,7 @@ class _Setup:
             )
         if config.model.conformal is not None:
             notes.append(
-                "model.conformal: cross-validation does not judge lower bounds; train makes them",
+                "model.calibration.conformal: cross-validation does not judge lower bounds; train makes them",
             )
         interval = Interval(how.interval, 5 * how.bootstrap or 1000, how.seed)
         scale = Scale(

@@ -13,7 +13,7 @@ import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
 from survfuse._errors import ConfigError, InputError, listed
-from survfuse._places import answered, try_file, try_folder
+from survfuse._places import disk_errors, try_file, try_folder
 from survfuse._registry import resolve
 from survfuse._storage import (
     atomic_path,
@@ -133,7 +133,7 @@ class Result:
             When the folder holds files of others under these names, or cannot be written.
         """
         out = try_run_folder(folder, foreign="input" in self.record["hashes"])
-        with answered(out):
+        with disk_errors(out):
             write_record(out, {**self.record, "state": UNFINISHED})
             content = self._content()
             for name in FILES:
@@ -242,7 +242,7 @@ def begun_record(out: Path, record: Mapping[str, Any]) -> Iterator[None]:
     """
     new = not (out / RECORD).exists()
     if new:
-        with answered(out):
+        with disk_errors(out):
             write_record(out, {**record, "hashes": {}, "state": UNFINISHED})
     try:
         yield

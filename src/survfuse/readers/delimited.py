@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from survfuse._errors import InputError, context
-from survfuse._gate import boundary, free_memory, regular_file, said_bytes
+from survfuse._gate import boundary, format_bytes, free_memory, regular_file
 from survfuse.readers.cell_text import composed
 
 SIZE_LIMIT = 4 * 2**30
@@ -426,22 +426,22 @@ class _Limited(io.RawIOBase):
         self._line = self._line + len(data) if last < 0 else len(data) - last
         if self._line > LONGEST_LINE:
             raise InputError(
-                f"a line of more than {said_bytes(LONGEST_LINE)}, of a table no more are read",
+                f"a line of more than {format_bytes(LONGEST_LINE)}, of a table no more are read",
             )
 
     def _refuse_large(self) -> None:
         if self._read > SIZE_LIMIT:
             raise InputError(
-                f"more than {said_bytes(SIZE_LIMIT)} of text, of a table no more are read",
+                f"more than {format_bytes(SIZE_LIMIT)} of text, of a table no more are read",
             )
         if self._read > LARGEST_PACKED and self.packed_far:
             raise InputError(
-                f"more than {said_bytes(self._read)} of text are packed into {said_bytes(self._raw.tell())}; "
+                f"more than {format_bytes(self._read)} of text are packed into {format_bytes(self._raw.tell())}; "
                 "where you trust it, unpack it (gunzip) and name that file",
             )
         free = free_memory()
         if free < _RESERVE:
             raise InputError(
-                f"takes more memory than this machine has free ({said_bytes(free)}) after "
-                f"{said_bytes(self._read)} of text; use a larger machine, or a smaller file",
+                f"takes more memory than this machine has free ({format_bytes(free)}) after "
+                f"{format_bytes(self._read)} of text; use a larger machine, or a smaller file",
             )

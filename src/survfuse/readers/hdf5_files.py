@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from survfuse._errors import FeatureFileError
-from survfuse._gate import boundary, refuse_claim, regular_file, said_bytes
+from survfuse._gate import boundary, format_bytes, refuse_claim, regular_file
 from survfuse.readers._hdf5_process import answers, fill
 from survfuse.readers.array_checks import AnyArray, check_claim
 
@@ -255,7 +255,7 @@ def _refuse_unwritten(path: Path, name: str, node: Node, claimed: int) -> None:
     chunk = math.prod(node.chunk or ()) * node.itemsize
     if node.filtered and chunk > max(claimed, LARGEST_CHUNK):
         raise FeatureFileError(
-            f"{path}: {name!r} takes {said_bytes(claimed)}, but has chunks of {said_bytes(chunk)}; "
+            f"{path}: {name!r} takes {format_bytes(claimed)}, but has chunks of {format_bytes(chunk)}; "
             "write it with smaller chunks",
         )
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from survfuse._errors import FeatureFileError, context, listed
-from survfuse._places import answered, staged_folder, sweep_stage, try_folder
+from survfuse._places import disk_errors, staged_folder, sweep_stage, try_folder
 from survfuse._storage import sha256_array, sha256_text
 from survfuse.readers.array_checks import AnyArray
 from survfuse.readers.arrays import side_files
@@ -179,7 +179,7 @@ def write_store(
     """Write a store folder; see `pack`."""
     _refuse_repeats(items)
     agreed = _Agreement(None if encoder is None else normalise_encoder(encoder), mpp)
-    with answered(out, FeatureFileError):
+    with disk_errors(out, FeatureFileError):
         sweep_stage(out, error=FeatureFileError)
         taken = out.exists() or out.is_symlink()
         if taken:

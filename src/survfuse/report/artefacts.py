@@ -14,6 +14,7 @@ from survfuse._errors import InputError, listed
 from survfuse._gate import read_text
 from survfuse._storage import read_json, sha256_file
 from survfuse._yaml import SIZE_LIMIT, parse_yaml
+from survfuse.config import parameters_of
 from survfuse.evaluation.external_predictions import read_cells
 from survfuse.evaluation.result import FILES, UNFINISHED
 from survfuse.readers.table_files import FLAGS
@@ -389,4 +390,6 @@ def _config(path: Path) -> tuple[str, dict[str, Any]]:
         raise InputError(
             f"{path}: expected a mapping of sections, got {type(config).__name__}",
         )
+    if isinstance(config.get("model"), dict):
+        config["model"] = parameters_of(config["model"])
     return text, config

@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from survfuse._errors import InputError
-from survfuse._places import answered, try_file
+from survfuse._places import disk_errors, try_file
 from survfuse._storage import read_json, write_json, write_text
 from survfuse.report import (
     claims,
@@ -93,7 +93,7 @@ def write_report(out: Path | str) -> Path:
     tables = compute_tables(run)
     checks = judge(run, tables)
     text = render(run, tables, checks)
-    with answered(page):
+    with disk_errors(page):
         write_json(page.with_suffix(".json"), to_dict(run, tables, checks))
         write_text(page, text)
     return page
@@ -119,7 +119,7 @@ def try_page(out: Path | str) -> Path:
 
 
 def _is_page(path: Path) -> bool:
-    with answered(path), path.open("rb") as file:
+    with disk_errors(path), path.open("rb") as file:
         head = file.read(MOST_HEAD)
     return any(mark in head for mark in MARKS)
 

@@ -16,11 +16,11 @@ __all__ = ["ExtractConfig", "Record", "SlideItem", "Summary", "extract_slide", "
 
 _HOMES = {
     "ExtractConfig": "settings",
-    "Record": "state",
-    "SlideItem": "items",
-    "Summary": "run",
+    "Record": "slide_records",
+    "SlideItem": "slide_list",
+    "Summary": "supervisor",
     "extract_slide": "extract",
-    "survey": "run",
+    "survey": "supervisor",
 }
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import threading
 import time as clock
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from survfuse._errors import ConfigError, InputError, SlideError, listed
-from survfuse._places import is_alive, owner_mark, sweep
+from survfuse._places import is_alive, sweep, temporary_path
 from survfuse._storage import atomic_path, read_json, to_json, write_json
 
 Status = Literal["pending", "running", "done", "empty", "failed", "quarantined"]
@@ -176,9 +175,7 @@ class Places:
     def part(self) -> Iterator[Path]:
         """Yield a temporary path for the bag, removed afterwards where it was not given its name."""
         self.bag.parent.mkdir(parents=True, exist_ok=True)
-        path = self.bag.with_name(
-            f".{self.bag.name}.{owner_mark()}.{threading.get_ident()}.part",
-        )
+        path = temporary_path(self.bag)
         try:
             yield path
         finally:
@@ -187,7 +184,7 @@ class Places:
     def sweep(self) -> None:
         """Remove what a killed process left half written of this slide; others may be at it just now."""
         for whole in (self.bag, self.state, self.picture):
-            sweep(whole)
+            sweep(whole.parent, whole.name)
 
 
 def now() -> str:
@@ -272,10 +269,8 @@ def _refuse_foreign(out: Path) -> None:
 
 def _write_first(target: Path, value: Mapping[str, Any]) -> None:
     """Put a whole file in place unless another process was faster."""
-    mine = target.with_name(
-        f".{target.name}.{owner_mark()}.{threading.get_ident()}.part",
-    )
-    sweep(target)
+    mine = temporary_path(target)
+    sweep(target.parent, target.name)
     write_json(mine, value)
     try:
         os.link(mine, target)

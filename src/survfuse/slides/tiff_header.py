@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from survfuse._errors import SlideError, context
-from survfuse._gate import MOST_PACKED, regular_file, said_bytes
+from survfuse._gate import MOST_PACKED, format_bytes, regular_file
 from survfuse.slides.reading import MOST_PIXELS, refuse_size
 
 MOST_IMAGES = 4096
@@ -170,8 +170,8 @@ def tiff_images(path: Path) -> tuple[TiffImage, ...] | None:
         for image in images:
             if image.bytes > max(_SMALL, MOST_PACKED * size):
                 raise SlideError(
-                    f"an image of {image.width} × {image.height} px takes {said_bytes(image.bytes)}, which a "
-                    f"file of {said_bytes(size)} does not hold; {_COPY}",
+                    f"an image of {image.width} × {image.height} px takes {format_bytes(image.bytes)}, which a "
+                    f"file of {format_bytes(size)} does not hold; {_COPY}",
                 )
         return tuple(images)
 
@@ -246,7 +246,7 @@ class _Header:
             entries += len(tags)
             if bytes_of_values > self.size + _MOST_VALUE or entries > _MOST_TAGS:
                 raise SlideError(
-                    f"its directories have {entries} entries of {said_bytes(bytes_of_values)} together, more "
+                    f"its directories have {entries} entries of {format_bytes(bytes_of_values)} together, more "
                     f"than a slide has; {_COPY}",
                 )
             yield tags
@@ -291,7 +291,7 @@ class _Header:
             raise SlideError(f"tag {tag.code} lies outside the file; {_COPY}")
         numbers = tag.count if _BYTES[tag.kind] > 1 else 0
         if inside and (tag.size > _MOST_VALUE or numbers > MOST_TILES):
-            raise SlideError(f"tag {tag.code} takes {said_bytes(tag.size)}; {_COPY}")
+            raise SlideError(f"tag {tag.code} takes {format_bytes(tag.size)}; {_COPY}")
         return inside
 
     @property
@@ -369,8 +369,8 @@ class _Header:
         most = self._largest(tags, names[1])
         if most > min(self.size, 4 * decoded + 2**20):
             raise SlideError(
-                f"one tile or strip claims {said_bytes(most)} of a file of {said_bytes(self.size)}, for "
-                f"pixels of {said_bytes(decoded)}; {_COPY}",
+                f"one tile or strip claims {format_bytes(most)} of a file of {format_bytes(self.size)}, for "
+                f"pixels of {format_bytes(decoded)}; {_COPY}",
             )
 
     def _one(self, tags: Mapping[int, _Tag], code: int, default: int) -> int:

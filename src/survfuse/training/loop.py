@@ -232,11 +232,11 @@ class _Loop:
 
     def _out_of_patience(self) -> bool:
         done = len(self.run.history)
-        if len(self.task.validation) == 0 or done < self.config.min_epochs:
+        if len(self.task.validation) == 0 or done < self.config.training.min_epochs:
             return False
         return (
-            done - max(self.run.best_epoch, self.config.min_epochs)
-            >= self.config.patience
+            done - max(self.run.best_epoch, self.config.training.min_epochs)
+            >= self.config.training.patience
         )
 
     def _save_sometimes(self) -> None:

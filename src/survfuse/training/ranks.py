@@ -168,6 +168,6 @@ def _own_gpu() -> int:
     if place >= there:
         raise InputError(
             f"process {place} of this machine has no GPU of its own: there are {there}; start at most "
-            f"{there} a machine, or set model.device=cpu",
+            f"{there} a machine, or set model.training.device=cpu",
         )
     return place

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from survfuse._digests import Header, read_kept_tensors, recall, write_kept_tensors
+from survfuse._digests import Header, read_cached_tensors, recall, write_cached_tensors
 from survfuse._gate import boundary
 from survfuse.models.network import FusionNetwork
 from survfuse.training.run import Epoch, Run
@@ -62,7 +62,7 @@ def save(
         "history": [asdict(epoch) for epoch in run.history],
         "best_epoch": run.best_epoch,
     }
-    write_kept_tensors(path, {**_header(key), "run": json.dumps(meta)}, arrays)
+    write_cached_tensors(path, {**_header(key), "run": json.dumps(meta)}, arrays)
 
 
 def restore(
@@ -83,7 +83,7 @@ def restore(
     """
 
     def read(place: Path) -> tuple[Header, tuple[Arrays, dict[str, str]]]:
-        arrays, header = read_kept_tensors(place, _header(key))
+        arrays, header = read_cached_tensors(place, _header(key))
         return {name: header.get(name) for name in _header(key)}, (arrays, header)
 
     kept = recall(path, _header(key), read, OTHER)

@@ -1,1 +1,1 @@
-"""Hyper-parameters, chosen on the inner folds of the training patients: spaces, samplers, the search."""
+"""Hyper-parameters, chosen on the inner folds of the training patients: spaces and the search."""

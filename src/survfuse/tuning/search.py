@@ -1,4 +1,4 @@
-"""The search: trials scored on inner folds, within a budget, each kept as soon as it is done."""
+"""The search: trials scored on inner folds, within a budget, each saved as soon as it is done."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from survfuse._digests import Header, recall_json, write_kept_json
+from pydantic_core import to_jsonable_python
+
+from survfuse._digests import Header, recall_json, write_cached_json
 from survfuse._errors import (
     CohortError,
     ConfigError,
@@ -21,12 +23,12 @@ from survfuse._errors import (
 )
 from survfuse._gate import boundary
 from survfuse.config import FitConfig, build
-from survfuse.tuning.samplers import make_sampler
-from survfuse.tuning.space import Values, space_of
+from survfuse.tuning.space import GridSampler, OptunaSampler, Values, space_of
 
 FORMAT, VERSION = "survfuse-trial", 2
-OTHER = "a trial of another fit (config, patients or data differ); delete it"
-MOST_REPEATS = 50  # proposals in a row that were tried before; a small space is then taken to be exhausted
+OTHER_FIT = "a trial of another fit (config, patients or data differ); delete it"
+MAX_REPEATS = 50
+"""So many proposals in a row that were tried before: a small space is taken to be exhausted."""
 CRITERION = "log partial likelihood out of fold, per event, above that of no risk"
 
 Evaluate = Callable[[FitConfig, str], tuple[float, Sequence[int]]]
@@ -42,7 +44,7 @@ class Trial:
     number : int
         From 0, the configuration as given.
     values : mapping
-        Of the searched fields.
+        Of the searched parameters.
     state : str
         ``done`` or ``failed``.
     score : float or None
@@ -64,7 +66,7 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """What a search decided.
 
     Attributes
@@ -72,8 +74,8 @@ class Found:
     config : FitConfig
         The chosen configuration; it searches no more.
     log : mapping
-        `how`, `space`, `criterion`, `possible`, `trials`, `chosen` (a trial's number), `values`, `stopped`
-        and `note`: plain values.
+        `how`, `space`, `criterion`, `possible`, `trials`, `chosen` (a trial's number), `values`,
+        `stopped` and `note`: plain values.
     """
 
     config: FitConfig
@@ -87,7 +89,7 @@ def search(
     *,
     folder: Path | None = None,
     key: str = "",
-) -> Found:
+) -> SearchResult:
     """Try configurations and choose the best; the first is the one given, and wins a tie.
 
     Parameters
@@ -97,141 +99,141 @@ def search(
     kinds : collection of str
         Kinds of the modalities that are read.
     evaluate : callable
-        Scores a configuration on inner folds. What cannot be fitted or computed makes the trial a failed one.
+        Scores a configuration on inner folds. What cannot be fitted or computed makes the trial a
+        failed one.
     folder : path, optional
-        Where finished trials are kept; those found there whole are not computed again.
+        Where finished trials are saved; those that are there and whole are not computed again.
     key : str
         Identity of the fit; trials of another are refused.
 
     Raises
     ------
     MissingExtraError
-        For `search: optuna` without optuna.
+        For `search.method: optuna` without optuna.
     InputError
         When the folder holds trials of another fit.
     SurvfuseError
         When all trials failed: the first one's reason.
     """
     space = space_of(config, kinds)
-    sampler = make_sampler(space, config)
-    run = _Run(config, evaluate, folder, key)
-    given = {name: getattr(config, name) for name in space}
-    run.attempt(given)
-    stopped, repeats = "", 0
+    method = OptunaSampler if config.search.method == "optuna" else GridSampler
+    sampler = method(space, config)
+    trials = _Trials(config, evaluate, folder, key)
+    parameters = config.parameters()
+    trials.run({name: parameters[name] for name in space})
+    stopped, repeats = trials.exhausted_budget(), 0
     while not stopped:
-        if len(run.trials) >= config.search_trials:
-            stopped = "search_trials"
-        elif config.search_seconds is not None and run.seconds >= config.search_seconds:
-            stopped = "search_seconds"
-        elif repeats >= MOST_REPEATS or (values := sampler.ask()) is None:
+        values = sampler.ask() if repeats < MAX_REPEATS else None
+        if values is None:
             stopped = "nothing left"
-        else:
-            known = run.known(values)
-            repeats = repeats + 1 if known else 0
-            sampler.tell((known or run.attempt(values)).score)
-    return run.found(space, sampler.possible, stopped)
+            break
+        trial = trials.with_values(values)
+        repeats = 0 if trial is None else repeats + 1
+        sampler.tell((trial or trials.run(values)).score)
+        stopped = trials.exhausted_budget()
+    best = trials.best()
+    log = {
+        "how": config.search.method,
+        "space": to_jsonable_python(space),
+        "criterion": CRITERION,
+        "inner_folds": config.selection.folds,
+        "possible": sampler.possible,
+        "trials": [asdict(trial) for trial in trials.done],
+        "chosen": best.number,
+        "values": best.values,
+        "stopped": stopped,
+        "seconds": trials.seconds,
+        "note": trials.note(stopped) if space else NOTHING_TO_SEARCH,
+    }
+    return SearchResult(with_values(config, best.values, best.number), log)
 
 
-class _Run:
+NOTHING_TO_SEARCH = "this model has nothing to search; it was fitted as given"
+
+
+class _Trials:
+    """The trials of one search, computed or read from its folder."""
+
     def __init__(
-        self,
-        config: FitConfig,
-        evaluate: Evaluate,
-        folder: Path | None,
-        key: str,
+        self, config: FitConfig, evaluate: Evaluate, folder: Path | None, key: str
     ) -> None:
-        self.config, self.evaluate, self.folder, self.key = (
-            config,
-            evaluate,
-            folder,
-            key,
-        )
-        self.trials: list[Trial] = []
-        self._error: SurvfuseError | None = None
+        self.config, self.evaluate, self.folder = config, evaluate, folder
+        self.header: Header = {"format": FORMAT, "version": VERSION, "key": key}
+        self.done: list[Trial] = []
+        self._first_error: SurvfuseError | None = None
 
     @property
     def seconds(self) -> float:
-        return sum(trial.seconds for trial in self.trials)
+        return sum(trial.seconds for trial in self.done)
 
-    def known(self, values: Values) -> Trial | None:
-        wanted = _plain(values)
-        return next((trial for trial in self.trials if trial.values == wanted), None)
+    def exhausted_budget(self) -> str:
+        """Name of the limit that is reached; empty where there is none."""
+        settings = self.config.search
+        if len(self.done) >= settings.trials:
+            return "search_trials"
+        if settings.seconds is not None and self.seconds >= settings.seconds:
+            return "search_seconds"
+        return ""
 
-    def attempt(self, values: Values) -> Trial:
+    def with_values(self, values: Values) -> Trial | None:
+        """Trial of these values that is done already."""
+        plain = to_jsonable_python(values)
+        for trial in self.done:
+            if trial.values == plain:
+                return trial
+        return None
+
+    def run(self, values: Values) -> Trial:
         """Compute a trial, or read it where it was finished before."""
-        number = len(self.trials)
-        place = None if self.folder is None else trial_file(self.folder, number)
-        trial = None if place is None else self._read(place, values)
-        if trial is None:
+        number, plain = len(self.done), to_jsonable_python(values)
+        path = None if self.folder is None else trial_file(self.folder, number)
+        trial = None
+        if path is not None:
+            content = recall_json(path, self.header, OTHER_FIT)
+            if content is not None:
+                with boundary(path, "a trial", remedy="delete it to start over"):
+                    trial = Trial(**content["trial"])
+        if trial is None or trial.values != plain:
             trial = self._compute(number, values)
-            if place is not None:
-                write_kept_json(place, self._header, {"trial": asdict(trial)})
-        self.trials.append(trial)
+            if path is not None:
+                write_cached_json(path, self.header, {"trial": asdict(trial)})
+        self.done.append(trial)
         return trial
 
     def _compute(self, number: int, values: Values) -> Trial:
         started = clock.perf_counter()
+        state, score, epochs, reason = "done", None, [], ""
         try:
-            tried = with_values(self.config, values, number)
-            score, epochs = self.evaluate(tried, f"trial {number}, ")
+            config = with_values(self.config, values, number)
+            score, member_epochs = self.evaluate(config, f"trial {number}, ")
+            score, epochs = float(score), list(member_epochs)
         except (ConfigError, CohortError, TransformError, NotComputableError) as error:
-            self._error = self._error or error
-            return Trial(
-                number,
-                _plain(values),
-                "failed",
-                None,
-                [],
-                clock.perf_counter() - started,
-                str(error),
+            self._first_error = self._first_error or error
+            state, reason = "failed", str(error)
+        seconds = clock.perf_counter() - started
+        plain = to_jsonable_python(values)
+        return Trial(number, plain, state, score, epochs, seconds, reason)
+
+    def best(self) -> Trial:
+        scored = [trial for trial in self.done if trial.score is not None]
+        if not scored:
+            raise self._first_error or InputError(
+                f"all trials failed: {self.done[0].reason}"
             )
-        return Trial(
-            number,
-            _plain(values),
-            "done",
-            float(score),
-            list(epochs),
-            clock.perf_counter() - started,
-        )
+        return max(scored, key=lambda trial: (trial.score, -trial.number))
 
-    @property
-    def _header(self) -> Header:
-        return {"format": FORMAT, "version": VERSION, "key": self.key}
-
-    def _read(self, place: Path, values: Values) -> Trial | None:
-        kept = recall_json(place, self._header, OTHER)
-        if kept is None:
-            return None
-        with boundary(place, "a trial", remedy="delete it to start over"):
-            trial = Trial(**kept["trial"])
-        return trial if trial.values == _plain(values) else None
-
-    def found(
-        self,
-        space: Mapping[str, Any],
-        possible: int | None,
-        stopped: str,
-    ) -> Found:
-        done = [trial for trial in self.trials if trial.score is not None]
-        if not done:
-            raise self._error or InputError(
-                f"all trials failed: {self.trials[0].reason}",
+    def note(self, stopped: str) -> str:
+        """What a reader must know of the trials: how many failed, whether the clock decided."""
+        notes = []
+        failed = sum(trial.state == "failed" for trial in self.done)
+        if failed:
+            notes.append(f"{failed} of {len(self.done)} trials failed")
+        if stopped == "search_seconds":
+            notes.append(
+                f"{self.config.search.seconds:g} seconds were over after {len(self.done)} trials; "
+                "another machine may choose otherwise"
             )
-        best = max(done, key=lambda trial: (trial.score, -trial.number))
-        log = {
-            "how": self.config.search,
-            "space": {name: _plain(options) for name, options in space.items()},
-            "criterion": CRITERION,
-            "inner_folds": self.config.selection_folds,
-            "possible": possible,
-            "trials": [asdict(trial) for trial in self.trials],
-            "chosen": best.number,
-            "values": best.values,
-            "stopped": stopped,
-            "seconds": self.seconds,
-            "note": _note(self.config, self.trials, stopped, bool(space)),
-        }
-        return Found(with_values(self.config, best.values, best.number), log)
+        return "; ".join(notes)
 
 
 def with_values(config: FitConfig, values: Values, number: int) -> FitConfig:
@@ -242,76 +244,49 @@ def with_values(config: FitConfig, values: Values, number: int) -> FitConfig:
     ConfigError
         When the values do not go together.
     """
-    told = {**config.model_dump(), **values, "search": "none", "search_space": None}
-    return build(FitConfig, told, where=f"trial {number}")
+    no_search = {"search": "none", "search_space": None}
+    parameters = {**config.parameters(), **values, **no_search}
+    return build(FitConfig, parameters, where=f"trial {number}")
 
 
 def trial_file(folder: Path, number: int) -> Path:
-    """Where a finished trial is kept."""
+    """Where a finished trial is saved."""
     return folder / f"trial-{number}.json"
 
 
-def _plain(values: Any) -> Any:
-    """Values as JSON gives them back."""
-    if hasattr(values, "model_dump"):
-        return values.model_dump(mode="json")
-    if isinstance(values, Mapping):
-        return {name: _plain(value) for name, value in values.items()}
-    if isinstance(values, list | tuple):
-        return [_plain(value) for value in values]
-    return str(values) if isinstance(values, Path) else values
+# -- sentences for people
 
 
-def _note(
-    config: FitConfig,
-    trials: Sequence[Trial],
-    stopped: str,
-    anything: bool,
-) -> str:
-    if not anything:
-        return "this model has nothing to search; it was fitted as given"
-    failed = sum(trial.state == "failed" for trial in trials)
-    notes = [f"{failed} of {len(trials)} trials failed" if failed else ""]
-    if stopped == "search_seconds":
-        notes.append(
-            f"{config.search_seconds:g} seconds were over after {len(trials)} trials; another machine "
-            "may choose otherwise",
-        )
-    return "; ".join(filter(None, notes))
-
-
-# -- in words
-
-
-def search_told(log: Mapping[str, Any]) -> str:
-    """One sentence on a search, for people."""
-    chosen = _values_told(log["values"]) or "the model as given"
+def describe_search(log: Mapping[str, Any]) -> str:
+    """One sentence on a search."""
+    chosen = _describe_values(log["values"]) or "the model as given"
     trials = len(log["trials"])
-    told = f"{log['how']} search, {trials} trial{'s' if trials != 1 else ''} on inner folds: {chosen}"
-    return f"{told}; {log['note']}" if log["note"] else told
+    plural = "" if trials == 1 else "s"
+    sentence = f"{log['how']} search, {trials} trial{plural} on inner folds: {chosen}"
+    return f"{sentence}; {log['note']}" if log["note"] else sentence
 
 
-def searches_told(logs: Sequence[Mapping[str, Any]]) -> str:
-    """One sentence on the searches of several fits: how they were made, and how often what was chosen."""
+def describe_searches(logs: Sequence[Mapping[str, Any]]) -> str:
+    """One sentence on the searches of several fits: the method, and how often what was chosen."""
     first = logs[0]
     trials = sorted({len(log["trials"]) for log in logs})
     span = f"{trials[0]}" if len(trials) == 1 else f"{trials[0]} to {trials[-1]}"
-    chosen = Counter(_values_told(log["values"]) or "as given" for log in logs)
-    often = "; ".join(
-        f"{values} ({times} of {len(logs)} fits)"
-        for values, times in chosen.most_common(3)
-    )
+    chosen = Counter(_describe_values(log["values"]) or "as given" for log in logs)
+    shares = []
+    for values, times in chosen.most_common(3):
+        shares.append(f"{values} ({times} of {len(logs)} fits)")
     notes = listed(dict.fromkeys(log["note"] for log in logs if log["note"]), 2)
     return (
         f"Hyper-parameters were searched in every fit ({first['how']}, {span} trials) by the "
-        f"{first['criterion']}, on the {first['inner_folds']} inner folds of the training patients. "
-        f"Chosen: {often}.{f' Notes: {notes}.' if notes else ''}"
+        f"{first['criterion']}, on the {first['inner_folds']} inner folds of the training "
+        f"patients. Chosen: {'; '.join(shares)}.{f' Notes: {notes}.' if notes else ''}"
     )
 
 
-def _values_told(values: Mapping[str, Any]) -> str:
-    shown = (
-        (name, f"{value:.3g}" if isinstance(value, float) else value)
-        for name, value in values.items()
-    )
-    return ", ".join(f"{name} {value}" for name, value in shown)
+def _describe_values(values: Mapping[str, Any]) -> str:
+    parts = []
+    for name, value in values.items():
+        parts.append(
+            f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
+        )
+    return ", ".join(parts)

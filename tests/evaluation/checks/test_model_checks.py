@@ -15,7 +15,7 @@ from evaluation.checks.evidence_of import (
 from survfuse.cohort.cohort import Cohort
 from survfuse.evaluation.checks.model_checks import (
     beats_clinical,
-    calibration_found_signal,
+    calibration_has_signal,
     calibration_holds,
     events_carry_the_parameters,
     predicted_times_differ,
@@ -120,7 +120,7 @@ def test_fits_beyond_counting_are_unusual(cohort: Cohort) -> None:
     nothing_left = sized(cohort, {"effective_parameters": 0.0, "likelihood_ratio": 0.0})
     assert nothing_left == (
         "not applicable",
-        "0.0 effective parameters: the fits hardly tell anybody apart",
+        "0.0 effective parameters: the fits hardly separate patients",
     )
     for ratio in (
         None,
@@ -134,15 +134,15 @@ def test_fits_beyond_counting_are_unusual(cohort: Cohort) -> None:
 
 
 def test_a_calibration_without_signal_is_a_warning(cohort: Cohort) -> None:
-    assert calibration_found_signal(run_on(cohort)).status == "ok"
+    assert calibration_has_signal(run_on(cohort)).status == "ok"
     dull = {"ours": [{"calibration_note": "slope 0"}, {"calibration_note": ""}]}
-    assert calibration_found_signal(run_on(cohort, summaries=dull))[:2] == (
+    assert calibration_has_signal(run_on(cohort, summaries=dull))[:2] == (
         "warning",
         "1 of 2 folds: slope 0",
     )
     others = {"ridge:clinical": [{}]}
     assert (
-        calibration_found_signal(run_on(cohort, summaries=others)).status
+        calibration_has_signal(run_on(cohort, summaries=others)).status
         == "not applicable"
     )
 

@@ -17,7 +17,7 @@ from survfuse.evaluation.checks.sites import (
     NO_GROUPS,
     _components,
     expression_has_one_scale,
-    features_do_not_tell_groups,
+    features_do_not_identify_groups,
     outcome_does_not_follow_groups,
 )
 from survfuse.survival.groups import log_rank
@@ -89,13 +89,13 @@ def test_small_groups_are_pooled_and_the_unknown_left_out(tmp_path: Path) -> Non
 
 
 def test_without_groups_nothing_applies(cohort: Cohort) -> None:
-    for check in (outcome_does_not_follow_groups, features_do_not_tell_groups):
+    for check in (outcome_does_not_follow_groups, features_do_not_identify_groups):
         assert check(Evidence(cohort=cohort))[:2] == ("not applicable", NO_GROUPS)
     assert expression_has_one_scale(Evidence(cohort=cohort)).status == "not applicable"
 
 
 def test_features_without_a_site_in_them_are_in_order(tmp_path: Path) -> None:
-    found = features_do_not_tell_groups(Evidence(cohort=loaded(files_of(tmp_path))))
+    found = features_do_not_identify_groups(Evidence(cohort=loaded(files_of(tmp_path))))
     assert found.status == "ok"
     assert found.evidence.startswith(
         "expression tells site (2 groups) with accuracy 0.",
@@ -111,7 +111,7 @@ def test_a_site_that_can_be_told_is_named_with_its_modality(tmp_path: Path) -> N
         strict=True,
     ):  # type: ignore[index]
         files.bags[slide] += 3 * (patient in at(files, NORTH))
-    found = features_do_not_tell_groups(Evidence(cohort=loaded(files)))
+    found = features_do_not_identify_groups(Evidence(cohort=loaded(files)))
     assert found.status == "warning"
     assert found.evidence.startswith(
         "slides tells site (2 groups) with accuracy 1.00, the largest holds 0.5",
@@ -122,7 +122,7 @@ def test_a_site_that_can_be_told_is_named_with_its_modality(tmp_path: Path) -> N
 def test_small_sites_cannot_be_told(tmp_path: Path) -> None:
     files = files_of(tmp_path, patients=24)
     files.patients["site"] = [f"s{i // 9}" for i in range(24)]
-    found = features_do_not_tell_groups(Evidence(cohort=loaded(files)))
+    found = features_do_not_identify_groups(Evidence(cohort=loaded(files)))
     assert found[:2] == (
         "not applicable",
         "no two groups of 10 patients with slides or expression",
@@ -132,7 +132,7 @@ def test_small_sites_cannot_be_told(tmp_path: Path) -> None:
         modalities=("clinical",),
         spec={"groups": {"site": "site"}},
     )
-    found = features_do_not_tell_groups(Evidence(cohort=loaded(table)))
+    found = features_do_not_identify_groups(Evidence(cohort=loaded(table)))
     assert found[:2] == ("not applicable", "no slides and no expression")
 
 
@@ -237,7 +237,7 @@ def test_pure_chance_rarely_tells_a_site(tmp_path: Path) -> None:
             site=rng.permutation(cohort.groups["site"].to_numpy()),
         )
         found.append(
-            features_do_not_tell_groups(
+            features_do_not_identify_groups(
                 Evidence(cohort=replace(cohort, groups=dealt)),
             ).status,
         )

@@ -68,7 +68,7 @@ class Signs:
     z_early, z_difference : float
         The early effect, and early minus late, over their standard errors.
     rises, place : float
-        Of the early part in which both speak loudest: Kendall's tau of value and time
+        Of the early part in which both are strongest: Kendall's tau of value and time
         among those who leave in it; and the place among those who stay, between 0 and 1,
         below which nine in ten of them lie. NaN where there is no such part.
     ceiling : bool
@@ -193,33 +193,30 @@ def _tau(value: FloatArray, time: FloatArray, rows: BoolArray) -> float:
 
 
 def _ceiling(value: FloatArray, outcome: Outcome) -> tuple[float, float, bool]:
-    """Rise and place of the early part that speaks loudest, and whether any part shows a ceiling."""
-    found = []
-    for part in EARLY_PARTS:
-        until = np.quantile(outcome.time[outcome.event], part)
-        leave = outcome.time <= until
+    """Rise and place of the early part with the strongest signs, and whether any part shows a ceiling."""
+    parts: list[tuple[float, float]] = []  # rise and place of each early part
+    for share in EARLY_PARTS:
+        leave = outcome.time <= np.quantile(outcome.time[outcome.event], share)
         if min(leave.sum(), (~leave).sum()) < MIN_LEAVERS:
             continue
         taus = [
             _tau(value, outcome.time, rows) for rows in (leave, leave & outcome.event)
         ]
         rises = max((tau for tau in taus if not np.isnan(tau)), default=float("nan"))
-        found.append(
-            (rises, float(np.quantile(_places(value[leave], value[~leave]), 0.9))),
-        )
-    both = [each for each in found if each[0] >= RISES and each[1] <= BELOW]
-    rises, place = max(
-        both or found,
-        key=lambda each: each[0] - each[1],
+        place = np.quantile(_places(value[leave], value[~leave]), 0.9)
+        parts.append((rises, float(place)))
+    ceilings = [part for part in parts if part[0] >= RISES and part[1] <= BELOW]
+    strongest = max(
+        ceilings or parts,
+        key=lambda part: part[0] - part[1],
         default=(np.nan, np.nan),
     )
-    return rises, place, bool(both)
+    return *strongest, bool(ceilings)
 
 
 def _places(value: FloatArray, among: FloatArray) -> FloatArray:
     """Share of `among` that lies below each value, ties counting half."""
     ordered = np.sort(among)
-    below, upto = (
-        np.searchsorted(ordered, value, side=side) for side in ("left", "right")
-    )
+    below = np.searchsorted(ordered, value, side="left")
+    upto = np.searchsorted(ordered, value, side="right")
     return np.asarray((below + upto) / (2 * len(ordered)))

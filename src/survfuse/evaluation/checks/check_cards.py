@@ -1,4 +1,4 @@
-"""The registry of checks: a number resolves to a card that says what is asked and how grave a doubt is."""
+"""The registry of checks: each number has a card that says what is asked and how grave a doubt is."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Card:
     severity : "error" or "warning"
         A doubt makes the numbers of a run invalid ("error"), or a person must look ("warning").
     needs : tuple of str
-        Fields of `Evidence` without which there is nothing to look at, besides the
-        cohort. A check without needs is a data check.
+        Fields of `Evidence` that the check reads besides the cohort. A check without
+        needs is a data check.
     check : callable
     """
 
@@ -48,20 +48,20 @@ class Card:
 
     @property
     def about_data(self) -> bool:
-        """Whether a cohort alone is enough to look at."""
+        """Whether the check reads nothing but the cohort."""
         return not self.needs
 
     @property
     def page(self) -> str:
-        """The page that explains it, from the root of the repository."""
+        """The page that explains the check, from the root of the repository."""
         return f"docs/checks/{self.id}.md"
 
     def missing(self, evidence: Evidence) -> str:
-        """Why there is nothing to look at; empty when there is."""
-        return next(
-            (NOT_GIVEN[name] for name in self.needs if not getattr(evidence, name)),
-            "",
-        )
+        """Why the check does not apply; empty when it does."""
+        for name in self.needs:
+            if not getattr(evidence, name):
+                return NOT_GIVEN[name]
+        return ""
 
 
 CHECKS: dict[str, Card] = {}
@@ -73,20 +73,33 @@ def check(
     severity: Severity,
     needs: tuple[str, ...] = (),
 ) -> Callable[[Check], Check]:
-    """Register a check under its number; its doubts end in the status that its severity says."""
+    """Register a check under its number.
+
+    Parameters
+    ----------
+    id, name, severity, needs
+        As on the :class:`Card`.
+
+    Returns
+    -------
+    callable
+        Decorates a function from `Evidence` to `Verdict`, such that its doubts get the
+        status of `severity`. A package outside survfuse registers its checks in a module
+        that its entry point of the group ``survfuse.checks`` names.
+    """
 
     def add(function: Check) -> Check:
         if id in CHECKS:
             raise ValueError(f"check {id} is registered twice")
 
         @wraps(function)
-        def judged(evidence: Evidence) -> Verdict:
+        def with_status(evidence: Evidence) -> Verdict:
             verdict = function(evidence)
             if verdict.status == "doubt":
                 return verdict._replace(status=STATUS_OF_DOUBT[severity])
             return verdict
 
-        CHECKS[id] = Card(id, name, severity, needs, judged)
-        return judged
+        CHECKS[id] = Card(id, name, severity, needs, with_status)
+        return with_status
 
     return add

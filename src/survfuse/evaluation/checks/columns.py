@@ -34,7 +34,8 @@ MOST_CATEGORIES = 10
 LATER = (
     "Find out when each is known. If only later, leave it out (`use: false`), or replace it by its value at "
     "a landmark, with the outcome counted from there. If at time zero, allow it by name: "
-    "--set model.allow_followup=[COLUMN] for train and crossval, --allow-followup COLUMN for validate."
+    "--set model.inputs.allow_followup=[COLUMN] for train and crossval, --allow-followup COLUMN for "
+    "validate."
 )
 
 ASIDE = (
@@ -57,8 +58,12 @@ class Column:
 
     @property
     def spec(self) -> ColumnSpec:
-        """What the column means."""
+        """Its entry in the cohort file."""
         return self.data.columns[self.name]
+
+    def is_allowed(self, evidence: Evidence) -> bool:
+        """Whether the configuration lets it in by name, though it leaks."""
+        return _allowed(evidence, self.name, self.data.name)
 
 
 def columns_of(evidence: Evidence) -> Iterator[Column]:
@@ -76,37 +81,32 @@ def columns_of(evidence: Evidence) -> Iterator[Column]:
 )
 def inputs_are_known_at_baseline(evidence: Evidence) -> Verdict:
     """Ask each column whether it grows with follow-up, and each input whether it is the outcome."""
-    looked, reasons = 0, []
+    compared, reasons = 0, []
     refused: list[str] = []
     unused: list[str] = []
-    for column in columns_of(evidence):
-        if column.spec.kind == "nominal" or _allowed(
-            evidence,
-            column.name,
-            column.data.name,
-        ):
+    for column, signs in _signs_by_column(evidence):
+        if column.is_allowed(evidence):
             continue
-        signs = evidence.accrual[column.data.name, column.name]
         if isinstance(signs, str):
             reasons.append(f"{column.label}: {signs}")
             continue
-        looked += 1
+        compared += 1
         if signs.clear:
-            doubted = refused if _is_input(evidence, column) else unused
-            doubted.append(f"{column.label} ({_told(signs, evidence.cohort.unit)})")
+            accruing = refused if _is_input(evidence, column) else unused
+            accruing.append(
+                f"{column.label} ({_describe(signs, evidence.cohort.unit)})"
+            )
     for leak in _leaks(evidence):
         if leak.grade != "possible" and not _allowed(
-            evidence,
-            leak.column,
-            leak.modality,
+            evidence, leak.column, leak.modality
         ):
             refused.append(f"{leak.label} ({leak.evidence})")
-    if not looked and not refused:
+    if not compared and not refused:
         return not_applicable(listed(reasons, 3) or "no numeric or ordinal column")
     aside = f"; accrues, and is no input: {listed(unused, 3)}" if unused else ""
-    if not refused:
-        return ok(f"none of {looked} columns grows with follow-up as an input{aside}")
-    return doubt(f"{listed(refused, 10)}{aside}", LATER)
+    if refused:
+        return doubt(f"{listed(refused, 10)}{aside}", LATER)
+    return ok(f"none of {compared} columns grows with follow-up as an input{aside}")
 
 
 @check("SRV023", "No input that may tell the outcome is let in.", "warning")
@@ -114,42 +114,43 @@ def no_later_knowledge_is_let_in(evidence: Evidence) -> Verdict:
     """Name the inputs that SRV008 would refuse but for their names, and those of less clear signs."""
     if evidence.outcome.empty:
         return not_applicable("nobody is followed")
-    doubted = [*_accruing(evidence), *_leaking(evidence)]
-    allowed = [text for text, by_name in doubted if by_name]
-    perhaps = [text for text, by_name in doubted if not by_name]
+    allowed, possible = _doubted_columns(evidence)
+    for leak in _leaks(evidence):
+        text = f"{leak.label} ({leak.evidence})"
+        if _allowed(evidence, leak.column, leak.modality):
+            allowed.append(text)
+        elif leak.grade == "possible":
+            possible.append(text)
     parts = []
     if allowed:
         parts.append(f"allowed by name, and leaks: {listed(allowed, 10)}")
-    if perhaps:
-        parts.append(f"which an honest input could also do: {listed(perhaps, 10)}")
+    if possible:
+        parts.append(f"which an honest input could also do: {listed(possible, 10)}")
     if not parts:
         return ok("none is allowed by name that leaks, and none looks as if it might")
     return doubt("; ".join(parts), ASIDE)
 
 
-def _accruing(evidence: Evidence) -> Iterator[tuple[str, bool]]:
-    """Inputs with signs of accruing that SRV008 lets pass, and whether it is by their names."""
-    for column in columns_of(evidence):
-        if column.spec.kind == "nominal":
-            continue
-        signs = evidence.accrual[column.data.name, column.name]
+def _doubted_columns(evidence: Evidence) -> tuple[list[str], list[str]]:
+    """Accruing columns that are allowed by name, and inputs with less clear signs of accruing."""
+    allowed: list[str] = []
+    possible: list[str] = []
+    for column, signs in _signs_by_column(evidence):
         if isinstance(signs, str) or not signs.accrues:
             continue
-        if _allowed(evidence, column.name, column.data.name):
-            yield f"{column.label} (accrues during follow-up)", True
+        if column.is_allowed(evidence):
+            allowed.append(f"{column.label} (accrues during follow-up)")
         elif _is_input(evidence, column) and not signs.clear:
-            yield (
-                f"{column.label} (has signs of accruing: {_told(signs, evidence.cohort.unit)})",
-                False,
-            )
+            details = _describe(signs, evidence.cohort.unit)
+            possible.append(f"{column.label} (has signs of accruing: {details})")
+    return allowed, possible
 
 
-def _leaking(evidence: Evidence) -> Iterator[tuple[str, bool]]:
-    """Inputs that agree with the outcome and that SRV008 lets pass, and whether it is by their names."""
-    for leak in _leaks(evidence):
-        by_name = _allowed(evidence, leak.column, leak.modality)
-        if by_name or leak.grade == "possible":
-            yield f"{leak.label} ({leak.evidence})", by_name
+def _signs_by_column(evidence: Evidence) -> Iterator[tuple[Column, Signs | str]]:
+    """Each numeric or ordinal column with its signs of accrual, or the reason why there are none."""
+    for column in columns_of(evidence):
+        if column.spec.kind != "nominal":
+            yield column, evidence.accrual[column.data.name, column.name]
 
 
 def _allowed(evidence: Evidence, column: str, modality: str) -> bool:
@@ -179,7 +180,7 @@ def _reads(evidence: Evidence, modality: str) -> bool:
     return chosen is None or modality in chosen or kind == "clinical"
 
 
-def _told(signs: Signs, unit: str | None) -> str:
+def _describe(signs: Signs, unit: str | None) -> str:
     late = "not computable" if np.isnan(signs.late) else f"{np.exp(signs.late):.2f}"
     return (
         f"hazard ratio per sd {np.exp(signs.early):.2f} up to {signs.landmark:g} {unit}, {late} later; "
@@ -191,33 +192,36 @@ def _told(signs: Signs, unit: str | None) -> str:
 @check("SRV012", "Every column varies between patients, and most genes do.", "warning")
 def columns_vary(evidence: Evidence) -> Verdict:
     """Find columns in which (nearly) all known cells are the same, and genes without any spread."""
-    flat: list[str] = []
-    usual: list[str] = []
-    looked = 0
+    constant: list[str] = []
+    notes: list[str] = []
+    compared = 0
     for column in columns_of(evidence):
         cells = column.data.texts(column.name).dropna()
         if not column.spec.use or cells.empty:
             continue
-        looked += 1
+        compared += 1
         counts = cells.value_counts()
         if counts.iloc[0] >= CONSTANT * len(cells):
-            flat.append(
-                f"{column.label}: {counts.iloc[0]} of {len(cells)} are {counts.index[0]!r}",
+            constant.append(
+                f"{column.label}: {counts.iloc[0]} of {len(cells)} are {counts.index[0]!r}"
             )
     for name, data in evidence.cohort.modalities.items():
-        if isinstance(data, ExpressionData) and len(data.patients) > 1:
-            looked += 1
-            still = int((np.ptp(np.nan_to_num(data.values()), axis=0) == 0).sum())
-            told = f"{name}: {still} of {data.features} genes never vary"
-            if still:
-                (flat if still > STILL * data.features else usual).append(told)
-    if not looked:
+        if not isinstance(data, ExpressionData) or len(data.patients) < 2:
+            continue
+        compared += 1
+        still = int((np.ptp(np.nan_to_num(data.values()), axis=0) == 0).sum())
+        text = f"{name}: {still} of {data.features} genes never vary"
+        if still > STILL * data.features:
+            constant.append(text)
+        elif still:
+            notes.append(text)
+    if not compared:
         return not_applicable("no column and no expression")
-    if not flat:
-        return ok("; ".join([f"{looked} columns and matrices vary", *usual]))
+    if not constant:
+        return ok("; ".join([f"{compared} columns and matrices vary", *notes]))
     return doubt(
-        listed(flat, 10),
-        "They tell nothing; a fold without the rare value drops the column.",
+        listed(constant, 10),
+        "Models cannot use them; a fold without the rare value drops the column.",
     )
 
 
@@ -229,27 +233,22 @@ def censoring_is_independent(evidence: Evidence) -> Verdict:
         return not_applicable(
             f"{censored} censored patients; {MIN_CENSORED} are needed",
         )
-    tests = {}
+    p_values = {}
     for column in columns_of(evidence):
-        if (
-            column.data.kind == "clinical"
-            and column.spec.use
-            and column.spec.known == "baseline"
-        ):
-            p = _censoring_p(evidence, column)
-            if p is not None:
-                tests[column.name] = p
-    if not tests:
+        known = column.spec.use and column.spec.known == "baseline"
+        if column.data.kind == "clinical" and known:
+            p_values[column.name] = _censoring_p(evidence, column)
+    p_of = pd.Series(p_values, dtype=float).dropna().sort_values()
+    if p_of.empty:
         return not_applicable("no clinical column varies")
-    guilty = sorted(
-        (p, name) for name, p in tests.items() if p * len(tests) < CENSORING_P
-    )
-    if not guilty:
-        p, name = min((p, name) for name, p in tests.items())
-        return ok(f"{len(tests)} clinical columns; smallest p is {p:.2g} ({name})")
-    named = listed(f"{name} (p {p:.1g})" for p, name in guilty)
+    dependent = p_of[p_of * len(p_of) < CENSORING_P]
+    if dependent.empty:
+        return ok(
+            f"{len(p_of)} clinical columns; smallest p is {p_of.iloc[0]:.2g} ({p_of.index[0]})"
+        )
+    names = listed(f"{name} (p {p:.1g})" for name, p in dependent.items())
     return doubt(
-        f"leaving follow-up without the event depends on {named}",
+        f"leaving follow-up without the event depends on {names}",
         "Uno's C, AUC and Brier scores weight by one censoring curve for all; read them beside Harrell's C, "
         "and ask why these patients are followed for another time (era, age, site).",
     )

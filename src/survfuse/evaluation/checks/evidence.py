@@ -56,14 +56,46 @@ def not_applicable(why: str) -> Verdict:
     return Verdict("not applicable", why)
 
 
-def spelled(estimate: Estimate, digits: int = 3, *, signed: bool = False) -> str:
+class Statements:
+    """What a check saw, statement by statement, of which it doubts some."""
+
+    def __init__(self) -> None:
+        self.all: list[str] = []
+        self.doubted: list[str] = []
+
+    def add(self, text: str, *, doubted: bool) -> None:
+        """Note one statement."""
+        self.all.append(text)
+        if doubted:
+            self.doubted.append(text)
+
+    def verdict(self, *, nothing: str, advice: str) -> Verdict:
+        """Doubt the doubted statements, or list all; `nothing` is the reason where there are none."""
+        if not self.all:
+            return not_applicable(nothing)
+        if not self.doubted:
+            return ok("; ".join(self.all))
+        return doubt("; ".join(self.doubted), advice)
+
+
+def with_interval(estimate: Estimate, digits: int = 3, *, signed: bool = False) -> str:
     """Write an estimate with its interval; the interval must be known."""
-    value, low, high = (
-        rounded(end, digits, signed=signed)
-        for end in (estimate.value, estimate.low, estimate.high)
-        if end is not None
-    )
+    numbers = (estimate.value, estimate.low, estimate.high)
+    value, low, high = [
+        rounded(number, digits, signed=signed)
+        for number in numbers
+        if number is not None
+    ]
     return f"{value} [{low}, {high}]"
+
+
+def has_interval(estimate: Estimate | None) -> bool:
+    """Whether an estimate has a value and both ends of its interval."""
+    return estimate is not None and None not in (
+        estimate.value,
+        estimate.low,
+        estimate.high,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +114,7 @@ class Evidence:
     clinical : str or None
         Name of the clinical-only ridge Cox.
     summaries : mapping of name to list of dict
-        What each fit of a model tells of itself.
+        Plain values that describe each fit of a model.
     splits : sequence of Split
     selection : str or None
         How the epoch was chosen: "inner_folds", "holdout" or "last"; anything else
@@ -142,7 +174,7 @@ class Evidence:
     def accrual(self) -> Mapping[tuple[str, str], Signs | str]:
         """Signs of accrual by table and column (numeric or ordinal), or the reason why there are none.
 
-        Looked for once: two checks read them, and each takes a few Cox fits.
+        Computed once: two checks read them, and each takes a few Cox fits.
         """
         signs: dict[tuple[str, str], Signs | str] = {}
         for data in self.cohort.modalities.values():

@@ -7,14 +7,15 @@ from survfuse.evaluation.checks.evidence import (
     Evidence,
     Verdict,
     doubt,
+    has_interval,
     not_applicable,
     ok,
-    spelled,
+    with_interval,
 )
 from survfuse.evaluation.model_sizes import Size
-from survfuse.survival.estimate import Estimate, rounded
+from survfuse.survival.estimate import rounded
 
-TIE_SHARE = 0.2  # more predictions than this with one predicted time is worth a word
+TIE_SHARE = 0.2  # more predictions than this with one predicted time is doubted
 HEAVY = 0.5  # expected shrinkage at which a fit gains nothing on new patients; 0.9 is asked of a new study
 TOO_CLOSE = (
     "On new patients such fits are expected to gain nothing over no model; take fewer inputs or a stronger "
@@ -37,15 +38,20 @@ def beats_clinical(evidence: Evidence) -> Verdict:
     if evidence.clinical is None:
         return not_applicable("the cohort has no clinical table")
     delta = evidence.estimates.get("delta_uno_c_vs_clinical")
-    if delta is None or delta.value is None or delta.low is None or delta.high is None:
+    if (
+        delta is None
+        or delta.low is None
+        or delta.high is None
+        or not has_interval(delta)
+    ):
         return not_applicable("the difference is not computable")
-    told = f"Uno C minus clinical-only: {spelled(delta, signed=True)}"
+    text = f"Uno C minus clinical-only: {with_interval(delta, signed=True)}"
     if delta.low > 0:
-        return ok(told)
-    shown = (
+        return ok(text)
+    result = (
         "Shown to rank worse than" if delta.high < 0 else "Not shown to be better than"
     )
-    return doubt(told, f"{shown} clinical variables alone; say so beside the score.")
+    return doubt(text, f"{result} clinical variables alone; say so beside the score.")
 
 
 @check("SRV003", "Patients get different predicted times.", "warning", ("models",))
@@ -55,12 +61,12 @@ def predicted_times_differ(evidence: Evidence) -> Verdict:
     if times.empty:
         return not_applicable("no patient's curve reaches its median")
     share = float(times.value_counts().iloc[0] / len(evidence.predictions))
-    told = f"{share:.0%} of the predictions share one predicted time"
+    text = f"{share:.0%} of the predictions share one predicted time"
     if share <= TIE_SHARE:
-        return ok(told)
+        return ok(text)
     return doubt(
-        told,
-        "Tell survival at the horizons instead; under `calibration: km_rank` or `km`, take `breslow_oof`.",
+        text,
+        "Report survival at the horizons instead; under `calibration: km_rank` or `km`, take `breslow_oof`.",
     )
 
 
@@ -85,16 +91,18 @@ def events_carry_the_parameters(evidence: Evidence) -> Verdict:
         return not_applicable(size.note)
     if size.effective < 1 or size.events_per_effective is None:
         return not_applicable(
-            f"{size.effective:.1f} effective parameters: the fits hardly tell anybody apart",
+            f"{size.effective:.1f} effective parameters: the fits hardly separate patients",
         )
-    told = f"{size.events_per_effective:.1f} training events per effective parameter"
-    told += f" ({size.effective:.1f} of {size.parameters:,.0f})"
+    text = (
+        f"{size.events_per_effective:.1f} training events per effective parameter "
+        f"({size.effective:.1f} of {size.parameters:,.0f})"
+    )
     if size.shrinkage is None:
         return not_applicable(
-            f"{told}; on their own patients the fits gain nothing, or it is not recorded",
+            f"{text}; on their own patients the fits gain nothing, or it is not recorded",
         )
-    told += f"; expected shrinkage {size.shrinkage:.2f}"
-    return ok(told) if size.shrinkage > HEAVY else doubt(told, TOO_CLOSE)
+    text += f"; expected shrinkage {size.shrinkage:.2f}"
+    return ok(text) if size.shrinkage > HEAVY else doubt(text, TOO_CLOSE)
 
 
 @check(
@@ -103,13 +111,12 @@ def events_carry_the_parameters(evidence: Evidence) -> Verdict:
     "warning",
     ("summaries",),
 )
-def calibration_found_signal(evidence: Evidence) -> Verdict:
-    """Count the fits whose calibrator had something to remark."""
+def calibration_has_signal(evidence: Evidence) -> Verdict:
+    """Count the fits whose calibrator left a note."""
     if not evidence.fits:
         return not_applicable("the model left no summaries of its fits")
-    notes = [
-        fit["calibration_note"] for fit in evidence.fits if fit.get("calibration_note")
-    ]
+    notes = [fit.get("calibration_note") for fit in evidence.fits]
+    notes = [note for note in notes if note]
     if not notes:
         return ok(f"calibrated in all {len(evidence.fits)} folds without remark")
     return doubt(
@@ -121,37 +128,28 @@ def calibration_found_signal(evidence: Evidence) -> Verdict:
 @check("SRV015", "Calibration is not rejected.", "warning", ("metrics",))
 def calibration_holds(evidence: Evidence) -> Verdict:
     """Ask whether the intervals of O/E and of the calibration slope include 1."""
-    known = {
-        name: each
-        for key, name in PERFECT.items()
-        if (each := _interval(evidence, key)) is not None
-    }
-    if not known:
+    texts, away = [], []
+    for key, name in PERFECT.items():
+        estimate = evidence.estimates.get(key)
+        if (
+            estimate is None
+            or estimate.low is None
+            or estimate.high is None
+            or not has_interval(estimate)
+        ):
+            continue
+        texts.append(f"{name} {with_interval(estimate, 2)}")
+        if not estimate.low <= 1 <= estimate.high:
+            away.append(name)
+    if not texts:
         return not_applicable("neither O/E nor the calibration slope has an interval")
-    told = [f"{name} {spelled(each, 2)}" for name, each in known.items()]
-    told += _footnotes(evidence)
-    off = [name for name, each in known.items() if not _low(each) <= 1 <= _high(each)]
-    if not off:
-        return ok("; ".join(told))
+    text = "; ".join([*texts, *_footnotes(evidence)])
+    if not away:
+        return ok(text)
     return doubt(
-        "; ".join(told),
-        f"{' and '.join(off)} away from 1: do not tell these probabilities to anyone before recalibrating.",
+        text,
+        f"{' and '.join(away)} away from 1: do not give these probabilities to anyone before recalibrating.",
     )
-
-
-def _interval(evidence: Evidence, key: str) -> Estimate | None:
-    found = evidence.estimates.get(key)
-    return (
-        None if found is None or None in (found.value, found.low, found.high) else found
-    )
-
-
-def _low(estimate: Estimate) -> float:
-    return float("nan") if estimate.low is None else estimate.low
-
-
-def _high(estimate: Estimate) -> float:
-    return float("nan") if estimate.high is None else estimate.high
 
 
 def _footnotes(evidence: Evidence) -> list[str]:

@@ -33,33 +33,26 @@ LARGE = 0.5  # log hazard ratio: 1.65 times the hazard, or a share of 0.61 of it
 )
 def numbers_are_plausible(evidence: Evidence) -> Verdict:
     """Name every number that is far from all others of its column, and every code."""
-    looked = 0
-    found, remedies = [], []
-    copy_numbers = {
-        name: data.copy_numbers()
-        for name, data in evidence.cohort.modalities.items()
-        if isinstance(data, TableData)
-    }
-    for column in columns_of(evidence):
-        if column.spec.kind != "numeric" or not column.spec.use:
-            continue
-        looked += 1
-        if column.name in copy_numbers[column.data.name]:
-            continue
-        cells = column.data.texts(column.name)
-        wrong = _doubted(column)
-        if wrong.any():
-            found.append(f"{column.label}: {_by_value(cells[wrong])}")
-            remedies.append(
-                _remedy(column.data, column.name, sorted(set(cells[wrong]))),
-            )
-    if not looked:
+    columns = [
+        column
+        for column in columns_of(evidence)
+        if column.spec.kind == "numeric" and column.spec.use
+    ]
+    if not columns:
         return not_applicable("no numeric column")
-    if not found:
-        return ok(f"{looked} numeric columns")
+    texts, remedies = [], []
+    for column in columns:
+        if column.name in column.data.copy_numbers():
+            continue
+        wrong = column.data.texts(column.name)[_doubted(column)]
+        if len(wrong):
+            texts.append(f"{column.label}: {_by_value(wrong)}")
+            remedies.append(_remedy(column.data, column.name, sorted(set(wrong))))
+    if not texts:
+        return ok(f"{len(columns)} numeric columns")
     return doubt(
-        listed(found, 10),
-        "A model takes them as not known. Mend the cells; or, where a number means 'not known', say so in "
+        listed(texts, 10),
+        "A model takes them as not known. Correct the cells; or, where a number means 'not known', say so in "
         f"the cohort file: {listed(remedies, 10)}.",
     )
 
@@ -77,16 +70,15 @@ def _by_value(cells: Any) -> str:
     """Cells and the patients they stand in: ``7000 (patient 017)``."""
     groups = []
     for cell, rows in cells.groupby(cells, sort=False):
-        word = "patient" if len(rows) == 1 else "patients"
-        groups.append(f"{cell} ({word} {listed(rows.index)})")
+        noun = "patient" if len(rows) == 1 else "patients"
+        groups.append(f"{cell} ({noun} {listed(rows.index)})")
     return listed(groups, 5)
 
 
 def _remedy(data: TableData, name: str, cells: list[str]) -> str:
     """What to write in the cohort file so that these cells are missing ones."""
-    if data.kind == "table" and all(
-        spec == ColumnSpec(kind="numeric") for spec in data.columns.values()
-    ):
+    plain = ColumnSpec(kind="numeric")
+    if data.kind == "table" and all(spec == plain for spec in data.columns.values()):
         return f"{data.name}: missing: {json.dumps([*data.missing, *cells])}"  # its columns need no list
     spec = data.columns[name].model_dump(exclude_defaults=True)
     spec["missing"] = [*data.columns[name].missing, *cells]
@@ -102,28 +94,22 @@ def _remedy(data: TableData, name: str, cells: list[str]) -> str:
 )
 def coefficients_rest_on_many(evidence: Evidence) -> Verdict:
     """Name large coefficients of features that few patients, or few with the event, carry."""
+    reports = [fit.get("anchored") or {} for fit in evidence.fits]
     fits = [
-        fit["anchored"]
-        for fit in evidence.fits
-        if "carried_by_few" in (fit.get("anchored") or {})
+        report["carried_by_few"] for report in reports if "carried_by_few" in report
     ]
     if not fits:
         return not_applicable("the model has no coefficient for each feature")
-    rows = [
-        row
-        for fit in fits
-        for row in fit["carried_by_few"]
-        if abs(row["coefficient"]) >= LARGE
-    ]
+    rows = [row for fit in fits for row in fit if abs(row["coefficient"]) >= LARGE]
     if not rows:
         return ok(f"none above {LARGE:g} (log hazard ratio) in {len(fits)} fits")
     rows.sort(key=lambda row: -abs(row["coefficient"]))
     largest: dict[str, str] = {}
     for row in rows:
-        largest.setdefault(f"{row['modality']}.{row['feature']}", _carried(row))
-    told = [f"{feature} {words}" for feature, words in largest.items()]
+        feature = f"{row['modality']}.{row['feature']}"
+        largest.setdefault(feature, f"{feature} {_carried(row)}")
     return doubt(
-        listed(told, 5),
+        listed(largest.values(), 5),
         "A few other patients would turn these coefficients. Merge the level with another, leave the column "
         "out (`use: false`), or collect more patients.",
     )

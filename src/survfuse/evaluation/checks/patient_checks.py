@@ -66,10 +66,8 @@ def twins_stay_together(evidence: Evidence) -> Verdict:
 
 
 def _named(pairs: Pairs) -> str:
-    return listed(
-        (f"{a} and {b} ({', '.join(why)})" for (a, b), why in pairs.items()),
-        10,
-    )
+    texts = [f"{a} and {b} ({', '.join(why)})" for (a, b), why in pairs.items()]
+    return listed(texts, 10)
 
 
 @check("SRV019", "Slides and expression differ between patients.", "warning")
@@ -77,30 +75,27 @@ def vectors_say_something(evidence: Evidence) -> Verdict:
     """Look for patients whose mean tile or expression lies in one place with several others'."""
     if not evidence.vectors:
         return not_applicable("no slides and no expression")
-    found = {
-        name: ids
-        for name, vectors in evidence.vectors.items()
-        if (ids := crowd(vectors))
-    }
-    if not found:
-        return ok(f"no crowd of patients in {', '.join(evidence.vectors)}")
-    told = [
+    crowds = {name: crowd(vectors) for name, vectors in evidence.vectors.items()}
+    texts = [
         f"{name}: {len(ids)} patients hardly differ ({listed(ids)})"
-        for name, ids in found.items()
+        for name, ids in crowds.items()
+        if ids
     ]
+    if not texts:
+        return ok(f"no crowd of patients in {', '.join(evidence.vectors)}")
     return doubt(
-        "; ".join(told),
+        "; ".join(texts),
         "Look at their slides (glass, pen, background?) or samples; tiles without tissue belong in no bag.",
     )
 
 
 def twins(evidence: Evidence) -> Pairs:
     """Pairs of patients that may be one, and why."""
-    found: Pairs = defaultdict(list)
+    reasons: Pairs = defaultdict(list)
     for why, pairs in _suspects(evidence):
         for a, b in pairs:
-            found[min(a, b), max(a, b)].append(why)
-    return dict(sorted(found.items()))
+            reasons[min(a, b), max(a, b)].append(why)
+    return dict(sorted(reasons.items()))
 
 
 def _suspects(evidence: Evidence) -> Iterable[tuple[str, Iterable[tuple[str, str]]]]:
@@ -172,19 +167,19 @@ def _same_slides(data: BagData) -> list[tuple[str, str]]:
         for slide in data.store.slides_of(patient):
             if slide.content:
                 owners[slide.content].add(patient)
-    return [
-        (sorted(group)[0], other)
-        for group in owners.values()
-        for other in sorted(group)[1:]
-    ]
+    pairs = []
+    for group in owners.values():
+        first, *others = sorted(group)
+        pairs += [(first, other) for other in others]
+    return pairs
 
 
 def _same_rows(data: TableData, evidence: Evidence) -> list[tuple[str, str]]:
-    cells = {column: data.texts(column) for column in data.columns}
+    columns = [data.texts(column) for column in data.columns]
     outcome = evidence.outcome
     keys: dict[str, object] = {}
     for patient in outcome.index.intersection(list(data.patients)):
-        row = tuple(cells[column][patient] for column in cells)
+        row = tuple(column[patient] for column in columns)
         if sum(cell is not None for cell in row) >= MIN_COLUMNS:
             keys[str(patient)] = (row, *outcome.loc[patient, ["time", "event"]])
     return _grouped(keys)

@@ -8,9 +8,10 @@ from survfuse.evaluation.checks.evidence import (
     Evidence,
     Verdict,
     doubt,
+    has_interval,
     not_applicable,
     ok,
-    spelled,
+    with_interval,
 )
 
 INSIDE = {
@@ -23,7 +24,7 @@ FEW_EVENTS = 5  # test events below which a fold's C says next to nothing
 CHANCE = 0.5
 RANKS_ANYHOW = (
     "With one or few strong inputs this is often chance: shuffled outcomes give each a direction, right or "
-    "wrong for all patients at once; run it into another folder with --set model.seed=1. If it stays, the "
+    "wrong for all patients at once; run it into another folder with --set model.training.seed=1. If it stays, the "
     "protocol itself scores: look for patients or choices shared between folds."
 )
 
@@ -37,22 +38,21 @@ RANKS_ANYHOW = (
 def patients_once(evidence: Evidence) -> Verdict:
     """Look for patients tested twice in a repeat, and for patients both trained on and tested."""
     predictions = evidence.predictions
-    twice = predictions.loc[
-        predictions.duplicated(["repeat", "patient_id"]),
-        "patient_id",
-    ]
-    if len(twice):
-        told = f"{len(set(twice))} patients are tested twice in one repeat: {listed(sorted(set(twice)))}"
+    repeated = predictions.duplicated(["repeat", "patient_id"])
+    twice = sorted(set(predictions.loc[repeated, "patient_id"]))
+    if twice:
         return doubt(
-            told,
+            f"{len(twice)} patients are tested twice in one repeat: {listed(twice)}",
             "Make folds that test every patient once; of survfuse's own folds, report a bug.",
         )
-    both = sorted(
-        {i for split in evidence.splits for i in set(split.train) & set(split.test)},
-    )
+    both: set[str] = set()
+    for split in evidence.splits:
+        both |= set(split.train) & set(split.test)
     if both:
-        told = f"{len(both)} patients are trained on and tested in one fold: {listed(both)}"
-        return doubt(told, "Correct the splits; every number of this run is too good.")
+        return doubt(
+            f"{len(both)} patients are trained on and tested in one fold: {listed(sorted(both))}",
+            "Correct the splits; every number of this run is too good.",
+        )
     count = predictions["patient_id"].nunique()
     return ok(f"{count} patients, each tested once per repeat, by folds of patients")
 
@@ -64,10 +64,10 @@ def patients_once(evidence: Evidence) -> Verdict:
     ("models",),
 )
 def selection_is_inside(evidence: Evidence) -> Verdict:
-    """Tell on whom epochs, or penalties and trusts, were chosen."""
-    chosen = evidence.selection or (
-        None if evidence.config is None else evidence.config.chosen_by
-    )
+    """State on which patients epochs, penalties or weights were chosen."""
+    chosen = evidence.selection
+    if chosen is None and evidence.config is not None:
+        chosen = evidence.config.chosen_by
     if chosen is None:
         return not_applicable(
             "how the model was chosen is not known (predictions of another program)",
@@ -83,21 +83,17 @@ def selection_is_inside(evidence: Evidence) -> Verdict:
 @check("SRV017", "Every fold tests enough events to be scored.", "warning", ("models",))
 def events_in_folds(evidence: Evidence) -> Verdict:
     """Count the test events of every fold."""
-    table = evidence.predictions.groupby(["repeat", "fold"], as_index=False)[
-        "event"
-    ].sum()
-    counts = {
-        (int(row.repeat), int(row.fold)): int(row.event) for row in table.itertuples()
-    }
-    few = {fold: events for fold, events in counts.items() if events < FEW_EVENTS}
-    told = f"{min(counts.values())} to {max(counts.values())} test events in {len(counts)} folds"
-    if not few:
-        return ok(told)
-    named = listed(
-        f"repeat {r} fold {f}: {events}" for (r, f), events in sorted(few.items())
-    )
+    events = evidence.predictions.groupby(["repeat", "fold"])["event"].sum().astype(int)
+    text = f"{events.min()} to {events.max()} test events in {len(events)} folds"
+    few = events[events < FEW_EVENTS]
+    if few.empty:
+        return ok(text)
+    folds = [
+        f"repeat {row.repeat} fold {row.fold}: {row.event}"
+        for row in few.reset_index().itertuples()
+    ]
     return doubt(
-        f"{told}; fewer than {FEW_EVENTS} in {len(few)} ({named})",
+        f"{text}; fewer than {FEW_EVENTS} in {len(few)} ({listed(folds)})",
         "Take fewer folds; a fold without events scores nothing and is left out of the means.",
     )
 
@@ -112,14 +108,15 @@ def permuted_finds_nothing(evidence: Evidence) -> Verdict:
     """Compare the model with itself, trained on outcomes dealt to the wrong patients."""
     assert evidence.permuted is not None
     score = evidence.permuted.get("uno_c")
-    if score is None or score.value is None or score.low is None or score.high is None:
+    if score is None or not has_interval(score):
+        note = score.note if score else ""
         return not_applicable(
-            f"the score on permuted outcomes is not computable: {score.note if score else ''}",
+            f"the score on permuted outcomes is not computable: {note}"
         )
-    told = f"Uno C on permuted outcomes: {spelled(score)}"
-    if score.low > CHANCE:
-        return doubt(told, RANKS_ANYHOW)
-    return ok(told)
+    text = f"Uno C on permuted outcomes: {with_interval(score)}"
+    if score.low is not None and score.low > CHANCE:
+        return doubt(text, RANKS_ANYHOW)
+    return ok(text)
 
 
 @check(
@@ -132,12 +129,12 @@ def better_than_permuted(evidence: Evidence) -> Verdict:
     """Read the paired difference to the same model, trained on outcomes dealt to the wrong patients."""
     assert evidence.permuted is not None
     gain = evidence.permuted.get("difference")
-    if gain is None or gain.value is None or gain.low is None or gain.high is None:
+    if gain is None or gain.low is None or not has_interval(gain):
         return not_applicable("the difference to permuted outcomes is not computable")
-    told = f"Uno C minus that on permuted outcomes: {spelled(gain, signed=True)}"
+    text = f"Uno C minus that on permuted outcomes: {with_interval(gain, signed=True)}"
     if gain.low > 0:
-        return ok(told)
+        return ok(text)
     return doubt(
-        told,
+        text,
         "The model is not shown to be better than one that learned nothing; say so beside the score.",
     )

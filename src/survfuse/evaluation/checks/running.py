@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
+from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from survfuse._errors import LeakageError, NotComputableError
+from survfuse._registry import load_plugins
 from survfuse.cohort.cohort_data import Cohort
-from survfuse.evaluation.checks import (
-    columns,
-    model_checks,
-    numbers,
-    patient_checks,
-    protocol_checks,
-    sites,
-    slide_checks,
-    times,
-)
 from survfuse.evaluation.checks.check_cards import CHECKS, Card
 from survfuse.evaluation.checks.evidence import Evidence, Verdict, not_applicable
 
 if TYPE_CHECKING:
     from survfuse.config import FitConfig
 
-# Importing them registers the checks.
 MODULES = (
-    columns,
-    model_checks,
-    numbers,
-    patient_checks,
-    protocol_checks,
-    sites,
-    slide_checks,
-    times,
+    "columns",
+    "model_checks",
+    "numbers",
+    "patient_checks",
+    "protocol_checks",
+    "sites",
+    "slide_checks",
+    "times",
 )
+for module in MODULES:  # importing a module registers its checks
+    import_module(f"survfuse.evaluation.checks.{module}")
 
 
 def run_checks(evidence: Evidence) -> list[dict[str, Any]]:
@@ -42,11 +36,11 @@ def run_checks(evidence: Evidence) -> list[dict[str, Any]]:
     -------
     list of dict
         `id, name, severity, status, evidence, advice, page`. `status` is "ok",
-        "warning", "failed" or, with the reason as evidence, "not applicable": also
-        where the data cannot give the number that a check needs. Any other error is
-        raised, not hidden.
+        "warning", "failed" or "not applicable". The last has its reason as evidence,
+        which may be that the data cannot give the number that the check needs. Any
+        other error is raised.
     """
-    return [_row(CHECKS[number], evidence) for number in sorted(CHECKS)]
+    return [_row(card, evidence) for card in all_cards()]
 
 
 def run_data_checks(
@@ -59,18 +53,25 @@ def run_data_checks(
     ----------
     cohort : Cohort
     config : FitConfig, optional
-        Says which modalities are read, and which columns are allowed by name.
+        Says which modalities are inputs, and which columns are allowed by name.
     """
     evidence = Evidence(cohort=cohort, config=config)
-    return [
-        _row(CHECKS[number], evidence)
-        for number in sorted(CHECKS)
-        if CHECKS[number].about_data
-    ]
+    return [_row(card, evidence) for card in all_cards() if card.about_data]
+
+
+def all_cards() -> list[Card]:
+    """Cards of all checks, those of other packages included, sorted by number."""
+    _load_checks_of_other_packages()
+    return [CHECKS[number] for number in sorted(CHECKS)]
+
+
+@cache
+def _load_checks_of_other_packages() -> None:
+    load_plugins("check", "survfuse.checks")
 
 
 def refuse_later_knowledge(cohort: Cohort, config: FitConfig) -> None:
-    """Refuse, before anything is fitted, inputs that SRV008 does not let pass.
+    """Refuse, before anything is fitted, inputs of which SRV008 says that they leak.
 
     Raises
     ------
@@ -87,11 +88,9 @@ def refuse_later_knowledge(cohort: Cohort, config: FitConfig) -> None:
 def later_knowledge(cohort: Cohort, config: FitConfig) -> str:
     """What SRV023 doubts of the inputs of a fit, as one line; empty where it doubts nothing."""
     row = _row(CHECKS["SRV023"], Evidence(cohort=cohort, config=config))
-    return (
-        f"SRV023 warning: {row['evidence']}. {row['advice']}"
-        if row["status"] == "warning"
-        else ""
-    )
+    if row["status"] != "warning":
+        return ""
+    return f"SRV023 warning: {row['evidence']}. {row['advice']}"
 
 
 def _row(card: Card, evidence: Evidence) -> dict[str, Any]:
@@ -100,9 +99,7 @@ def _row(card: Card, evidence: Evidence) -> dict[str, Any]:
         "id": card.id,
         "name": card.name,
         "severity": card.severity,
-        "status": verdict.status,
-        "evidence": verdict.evidence,
-        "advice": verdict.advice,
+        **verdict._asdict(),
         "page": card.page,
     }
 

@@ -17,10 +17,8 @@ from survfuse.cohort.modalities import ExpressionData
 from survfuse.evaluation.checks.check_cards import check
 from survfuse.evaluation.checks.evidence import (
     Evidence,
+    Statements,
     Verdict,
-    doubt,
-    not_applicable,
-    ok,
 )
 from survfuse.evaluation.checks.vectors import Vectors
 from survfuse.survival.groups import log_rank
@@ -45,66 +43,49 @@ Strs = npt.NDArray[np.str_]
 )
 def outcome_does_not_follow_groups(evidence: Evidence) -> Verdict:
     """Log-rank test across the groups of each group column."""
-    told, guilty, columns = (
-        [],
-        [],
-        list(_labels(evidence.cohort, evidence.outcome.index)),
-    )
+    statements = Statements()
+    columns = list(_labels(evidence.cohort, evidence.outcome.index))
     for name, ids, labels in columns:
-        pooled = _pooled(labels)
-        test = log_rank(*evidence.followed(ids), pooled)
+        test = log_rank(*evidence.followed(ids), _pooled(labels))
         if test.p is None:
-            told.append(f"{name}: {test.note}")
+            statements.add(f"{name}: {test.note}", doubted=False)
             continue
-        rates = [
-            f"{group} {seen:g} events, {expected:.1f} expected"
-            for group, seen, expected in zip(
-                test.groups,
-                test.observed,
-                test.expected,
-                strict=True,
-            )
-        ]
-        told.append(
+        rates = []
+        for group, events, expected in zip(
+            test.groups, test.observed, test.expected, strict=True
+        ):
+            rates.append(f"{group} {events:g} events, {expected:.1f} expected")
+        statements.add(
             f"{name} ({len(test.groups)} groups): log-rank p {test.p:.2g}; {listed(rates, 6)}",
+            doubted=test.p * len(columns) < OUTCOME_P,
         )
-        if test.p * len(columns) < OUTCOME_P:
-            guilty.append(told[-1])
-    if not told:
-        return not_applicable(NO_GROUPS)
-    if not guilty:
-        return ok("; ".join(told))
-    return doubt(
-        "; ".join(guilty),
-        "A model that recognises the site scores without knowing biology: use site-preserving folds, "
+    return statements.verdict(
+        nothing=NO_GROUPS,
+        advice="A model that recognises the site scores without knowing biology: use site-preserving folds, "
         "leave-one-site-out, and report results by site.",
     )
 
 
 @check("SRV010", "Sites or batches are not seen in slides or expression.", "warning")
-def features_do_not_tell_groups(evidence: Evidence) -> Verdict:
+def features_do_not_identify_groups(evidence: Evidence) -> Verdict:
     """Cross-validated linear discriminant analysis of each group column on each modality."""
-    told, guilty = [], []
+    statements = Statements()
     for name, ids, labels in _labels(evidence.cohort, evidence.cohort.patients):
         group_of = dict(zip(ids, labels, strict=True))
         for modality, vectors in evidence.vectors.items():
-            found = _recognised(vectors, group_of)
-            if found is None:
+            recognised = _recognise(vectors, group_of)
+            if recognised is None:
                 continue
-            told.append(
-                f"{modality} tells {name} ({found.groups} groups) with accuracy {found.accuracy:.2f}, "
-                f"the largest holds {found.majority:.2f}",
+            gain = recognised.accuracy - recognised.majority
+            statements.add(
+                f"{modality} tells {name} ({recognised.groups} groups) with accuracy "
+                f"{recognised.accuracy:.2f}, the largest holds {recognised.majority:.2f}",
+                doubted=recognised.p < SITE_P and gain > SITE_GAIN,
             )
-            if found.p < SITE_P and found.accuracy - found.majority > SITE_GAIN:
-                guilty.append(told[-1])
-    if not told:
-        return not_applicable(_why_not(evidence))
-    if not guilty:
-        return ok("; ".join(told))
-    return doubt(
-        "; ".join(guilty),
-        "Keep each site in one fold (crossval --split whole_sites), or the outcome of a site is learned as "
-        "if it were biology; see whether stain or batch correction helps.",
+    return statements.verdict(
+        nothing=_why_not(evidence),
+        advice="Keep each site in one fold (crossval --split whole_sites), or the outcome of a site is learned "
+        "as if it were biology; see whether stain or batch correction helps.",
     )
 
 
@@ -137,7 +118,7 @@ def _pooled(labels: Strs) -> Strs:
 
 @dataclass(frozen=True)
 class _Recognised:
-    """How well groups are told: out-of-fold accuracy, against always naming the largest group."""
+    """Out-of-fold accuracy of naming the group, and that of always naming the largest one."""
 
     accuracy: float
     majority: float
@@ -145,19 +126,18 @@ class _Recognised:
     groups: int
 
 
-def _recognised(vectors: Vectors, group_of: Mapping[str, str]) -> _Recognised | None:
-    """Tell groups of `SMALL` patients or more from vectors; None with fewer than two of them."""
-    labels = np.array([group_of.get(i, "") for i in vectors.patients])
+def _recognise(vectors: Vectors, group_of: Mapping[str, str]) -> _Recognised | None:
+    """Predict groups of `SMALL` patients or more from vectors; None with fewer than two of them."""
+    labels = np.array([group_of.get(patient, "") for patient in vectors.patients])
     names, counts = np.unique(labels[labels != ""], return_counts=True)
     large = names[counts >= SMALL]
     rows = np.isin(labels, large)
     if len(large) < 2 or vectors.values.shape[1] == 0:
         return None
     labels = labels[rows]
-    hits = int(
-        (_out_of_fold(_components(vectors.values[rows]), labels) == labels).sum(),
-    )
-    majority = float(counts[counts >= SMALL].max() / len(labels))
+    predicted = _out_of_fold(_components(vectors.values[rows]), labels)
+    hits = int((predicted == labels).sum())
+    majority = float(counts.max() / len(labels))
     p = float(stats.binom.sf(hits - 1, len(labels), majority))
     return _Recognised(hits / len(labels), majority, p, len(large))
 
@@ -191,101 +171,76 @@ def _out_of_fold(scores: FloatArray, labels: Strs) -> Strs:
 )
 def expression_has_one_scale(evidence: Evidence) -> Verdict:
     """Compare each sample's median and interquartile range between groups and with the external cohort."""
-    told, guilty = [], []
+    statements = Statements()
     for name, data in evidence.cohort.modalities.items():
         if not isinstance(data, ExpressionData) or len(data.patients) < 2:
             continue
-        for what, scales in _compared(evidence, name, data):
-            for statistic, values in zip(
-                ("median", "interquartile range"),
-                scales,
-                strict=True,
-            ):
+        for title, groups in _scales_by_group(evidence, name, data):
+            for statistic in ("median", "interquartile range"):
+                values = {
+                    group: scales[statistic].to_numpy()
+                    for group, scales in groups.items()
+                }
                 text, apart = _shift(values)
-                told.append(f"{name} {statistic} by {what}: {text}")
-                if apart:
-                    guilty.append(told[-1])
-    if not told:
-        return not_applicable("no expression with two groups of samples to compare")
-    if not guilty:
-        return ok("; ".join(told))
-    return doubt(
-        "; ".join(guilty),
-        "Bring samples to one scale (one pipeline, one unit, batch correction inside the training fold) "
+                statements.add(f"{name} {statistic} by {title}: {text}", doubted=apart)
+    return statements.verdict(
+        nothing="no expression with two groups of samples to compare",
+        advice="Bring samples to one scale (one pipeline, one unit, batch correction inside the training fold) "
         "before anything is learned or predicted.",
     )
 
 
-Scales = tuple[
-    dict[str, FloatArray],
-    dict[str, FloatArray],
-]  # medians and ranges of the samples of each group
-
-
-def _compared(
+def _scales_by_group(
     evidence: Evidence,
     name: str,
     data: ExpressionData,
-) -> Iterator[tuple[str, Scales]]:
-    medians, ranges = _sample_scales(data.log_values())
-    at = {patient: row for row, patient in enumerate(data.patients)}
+) -> Iterator[tuple[str, dict[str, pd.DataFrame]]]:
+    """Scales of the samples (:func:`_sample_scales`) of each group, by every group column, and by cohort."""
+    scales = _sample_scales(data.log_values()).set_axis(list(data.patients))
     for column, ids, labels in _labels(evidence.cohort, data.patients):
-        members = {
-            g: [at[i] for i, label in zip(ids, labels, strict=True) if label == g]
-            for g in np.unique(labels)
-        }
-        large = {str(g): rows for g, rows in members.items() if len(rows) >= SMALL}
+        groups = {str(group): part for group, part in scales.loc[ids].groupby(labels)}
+        large = {group: part for group, part in groups.items() if len(part) >= SMALL}
         if len(large) > 1:
-            yield (
-                column,
-                (
-                    {g: medians[r] for g, r in large.items()},
-                    {g: ranges[r] for g, r in large.items()},
-                ),
-            )
+            yield column, large
     other = (
         None if evidence.external is None else evidence.external.modalities.get(name)
     )
     if isinstance(other, ExpressionData) and other.patients:
         ours, theirs = _shared_genes(data, other)
         if ours.shape[1]:
-            pairs = zip(_sample_scales(ours), _sample_scales(theirs), strict=True)
-            first, second = ({"training": a, "external": b} for a, b in pairs)
-            yield "cohort", (first, second)
+            yield (
+                "cohort",
+                {"training": _sample_scales(ours), "external": _sample_scales(theirs)},
+            )
 
 
 def _shared_genes(
     data: ExpressionData,
     other: ExpressionData,
 ) -> tuple[FloatArray, FloatArray]:
-    place = {gene: column for column, gene in enumerate(other.expression.genes)}
-    shared = [
-        column for column, gene in enumerate(data.expression.genes) if gene in place
-    ]
-    theirs = [place[data.expression.genes[column]] for column in shared]
-    return data.log_values()[:, shared], other.log_values()[:, theirs]
-
-
-def _sample_scales(values: npt.NDArray[np.floating]) -> tuple[FloatArray, FloatArray]:
-    """Median and interquartile range of each sample over its measured genes; both (patients,)."""
-    low, middle, high = np.nanquantile(
-        values.astype(np.float64),
-        (0.25, 0.5, 0.75),
-        axis=1,
+    _, ours, theirs = np.intersect1d(
+        data.expression.genes,
+        other.expression.genes,
+        return_indices=True,
     )
-    return np.asarray(middle), np.asarray(high - low)
+    return data.log_values()[:, ours], other.log_values()[:, theirs]
+
+
+def _sample_scales(values: npt.NDArray[np.floating]) -> pd.DataFrame:
+    """Median and interquartile range of each sample over its measured genes."""
+    quantiles = (0.25, 0.5, 0.75)
+    low, middle, high = np.nanquantile(values.astype(np.float64), quantiles, axis=1)
+    return pd.DataFrame({"median": middle, "interquartile range": high - low})
 
 
 def _shift(groups: Mapping[str, FloatArray]) -> tuple[str, bool]:
-    """Tell the groups that lie furthest apart, and whether that is more than samples of one group differ."""
+    """Describe the groups that lie furthest apart, and whether samples of one group differ less."""
     centres = sorted(
         (float(np.median(values)), group) for group, values in groups.items()
     )
-    within = np.concatenate(
-        [np.abs(values - np.median(values)) for values in groups.values()],
-    )
-    usual = 1.4826 * float(np.median(within))
     (low, first), (high, last) = centres[0], centres[-1]
+    deviations = [np.abs(values - np.median(values)) for values in groups.values()]
+    usual = 1.4826 * float(np.median(np.concatenate(deviations)))
     text = f"{low:.3g} ({first}) to {high:.3g} ({last}), usual deviation {usual:.2g}"
     pooled = np.concatenate(list(groups.values()))
     if (

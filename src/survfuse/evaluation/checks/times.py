@@ -32,22 +32,22 @@ COARSER = {  # unit -> grid -> its step and how far rounding may take a time fro
 
 @check("SRV013", "Times are in the declared unit, and written down in it.", "warning")
 def times_fit_their_unit(evidence: Evidence) -> Verdict:
-    """Ask whether the times fit the unit, and look for times that were rounded to a coarser one."""
+    """Compare the times with their unit, and with coarser units that they may be rounded to."""
     time, unit = evidence.outcome["time"].to_numpy(float), str(evidence.cohort.unit)
     other = doubted_unit(time, unit)
     grid = coarser_grid(time, unit)
-    told = f"times from {time.min():g} to {time.max():g} {unit}, {len(np.unique(time))} different"
+    text = f"times from {time.min():g} to {time.max():g} {unit}, {len(np.unique(time))} different"
     if other:
         return doubt(
-            f"{other} ({told})",
+            f"{other} ({text})",
             "Correct `outcome.unit`, or the table; leave a right unit.",
         )
     if len(time) < MIN_PATIENTS:
         return not_applicable(f"{len(time)} times; {MIN_PATIENTS} are needed")
     if grid is None:
-        return ok(told)
+        return ok(text)
     return doubt(
-        f"at least {SHARE:.0%} of the times are whole {grid}, but they are declared as {unit} ({told})",
+        f"at least {SHARE:.0%} of the times are whole {grid}, but they are declared as {unit} ({text})",
         f"Take horizons on whole {grid}, and report how coarse times are: events and censorings share them.",
     )
 

@@ -40,8 +40,8 @@ class Vectors:
         mean = np.where(known, raw, 0.0).sum(axis=0) / count
         centred = np.where(known, raw - mean, 0.0)
         spread = np.sqrt((centred**2).mean(axis=0))
-        kept = spread > 1e-9 * np.abs(mean) + 1e-12
-        return cls(patients, centred[:, kept] / spread[kept])
+        varies = spread > 1e-9 * np.abs(mean) + 1e-12
+        return cls(patients, centred[:, varies] / spread[varies])
 
     @cached_property
     def together(self) -> tuple[IntArray, IntArray, FloatArray]:
@@ -70,16 +70,12 @@ class Vectors:
 
 def vectors_of(cohort: Cohort) -> Mapping[str, Vectors]:
     """Vectors of each bag and expression modality of a cohort."""
-    found = {
-        name: raw_vectors(data)
-        for name, data in cohort.modalities.items()
-        if data.patients
-    }
-    return {
-        name: Vectors.of(cohort.modalities[name].patients, raw)
-        for name, raw in found.items()
-        if raw is not None
-    }
+    vectors = {}
+    for name, data in cohort.modalities.items():
+        raw = raw_vectors(data) if data.patients else None
+        if raw is not None:
+            vectors[name] = Vectors.of(data.patients, raw)
+    return vectors
 
 
 def raw_vectors(data: ModalityData) -> FloatArray | None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from survfuse._errors import InputError, listed
-from survfuse._gate import boundary, is_passing, regular_file
+from survfuse._gate import boundary, is_system_error, regular_file
 from survfuse._storage import check_tensors, sha256_file
 from survfuse.readers.checkpoint_files import read_checkpoint
 from survfuse.slides.encoders.card import ENCODERS
@@ -99,7 +99,7 @@ def _read_checkpoint(file: Path) -> Any:
     try:
         return read_checkpoint(file, remedy=_AGAIN)
     except InputError as error:
-        if error.__cause__ is None or is_passing(error.__cause__):
+        if error.__cause__ is None or is_system_error(error.__cause__):
             raise
         # without torch's advice to run the code after all
         told = re.split(
