@@ -26,7 +26,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,12 @@ from survfuse.cohort.patient_hashes import PatientHashes
 from survfuse.cohort.transforms import Transforms
 from survfuse.config import FitConfig, build
 from survfuse.estimators.anchored_network import stack_of_network
-from survfuse.estimators.base import RiskModel, estimator_name, model_class
+from survfuse.estimators.base import (
+    RiskModel,
+    StoredModel,
+    estimator_name,
+    model_class,
+)
 from survfuse.estimators.fitted import Fitted
 from survfuse.estimators.neural_network import NetworkEnsemble
 from survfuse.survival.argument_checks import as_log_risk
@@ -333,7 +338,7 @@ class _Parts:
             arrays = self.tensors("model.safetensors")
             model: RiskModel = self.described(
                 "model.json",
-                lambda d: _model(d, arrays, transforms, config),
+                lambda d: _model(StoredModel(d, arrays, transforms, config)),
             )
             return model
         arrays = {}
@@ -344,23 +349,18 @@ class _Parts:
         read = stack_of_network if anchored else NetworkEnsemble.from_state
         network: RiskModel = self.described(
             "network.json",
-            lambda d: read(d, arrays, transforms, config),
+            lambda d: read(StoredModel(d, arrays, transforms, config)),
         )
         return network
 
 
-def _model(
-    state: Any,
-    arrays: Mapping[str, npt.NDArray[Any]],
-    transforms: Transforms,
-    config: FitConfig,
-) -> RiskModel:
-    name = estimator_name(config)
-    if state["estimator"] != name:
-        raise InputError(
-            f"a model of {state['estimator']!r}, but config.json says {name!r}",
-        )
-    return model_class(config).from_state(state["model"], arrays, transforms, config)
+def _model(stored: StoredModel) -> RiskModel:
+    name, written = estimator_name(stored.config), stored.state["estimator"]
+    if written != name:
+        raise InputError(f"a model of {written!r}, but config.json says {name!r}")
+    return model_class(stored.config).from_state(
+        replace(stored, state=stored.state["model"]),
+    )
 
 
 def _require_unchanged(source: Path, name: str, expected: Any) -> None:

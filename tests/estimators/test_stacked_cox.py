@@ -13,6 +13,7 @@ from survfuse.cohort.batch_source import BatchSource
 from survfuse.cohort.transforms import Transforms
 from survfuse.config import FitConfig
 from survfuse.estimators import FoldContext, StackedCox, outcomes, stacked_cox
+from survfuse.estimators.base import StoredModel
 from survfuse.estimators.neural_network import NetworkEnsemble
 from survfuse.estimators.stack_summary import effective_parameters
 from survfuse.estimators.stack_terms import Terms
@@ -97,7 +98,7 @@ def test_a_stack_is_read_as_it_was_written(cohort: Cohort) -> None:
     trained = attention(cohort, transforms, 1.0).risk
     weights = np.linspace(0.2, 1.5, len(terms.names))
     stack = StackedRisk(terms, weights, {"slides": trained})
-    again = StackedRisk.from_state(*stack.state(), transforms, CONFIG)
+    again = StackedRisk.from_state(StoredModel(*stack.state(), transforms, CONFIG))
     np.testing.assert_array_equal(again.log_risk(source), stack.log_risk(source))
 
 
@@ -117,10 +118,12 @@ def test_a_stack_of_other_modalities_is_refused(
     stack = StackedRisk(terms, np.ones(len(terms.names)), {})
     state, arrays = stack.state()
     with pytest.raises(InputError, match=message):
-        StackedRisk.from_state({**state, **change}, arrays, transforms, CONFIG)
+        StackedRisk.from_state(
+            StoredModel({**state, **change}, arrays, transforms, CONFIG),
+        )
     other = {**arrays, "weights": np.ones(2)}
     with pytest.raises(InputError, match="array 'weights': expected 6 floats"):
-        StackedRisk.from_state(state, other, transforms, CONFIG)
+        StackedRisk.from_state(StoredModel(state, other, transforms, CONFIG))
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from survfuse.estimators.base import (
     Fit,
     Patients,
     RiskModel,
+    StoredModel,
     make_estimator,
 )
 from survfuse.estimators.cox_baselines import (
@@ -23,9 +24,11 @@ from survfuse.estimators.fitted import Fitted, calibrated, fit_model
 from survfuse.estimators.fold_context import FoldContext, outcomes
 from survfuse.estimators.neural_network import NeuralNetwork, watched_log_risks
 from survfuse.estimators.stacked_cox import StackedCox
+from survfuse.survival.degrees_of_freedom import Effective
 
 __all__ = [
     "ESTIMATORS",
+    "Effective",
     "Estimator",
     "Fit",
     "Fitted",
@@ -38,6 +41,7 @@ __all__ = [
     "RiskModel",
     "SparseCox",
     "StackedCox",
+    "StoredModel",
     "calibrated",
     "fit_model",
     "make_estimator",

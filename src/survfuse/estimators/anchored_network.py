@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,7 @@ import numpy.typing as npt
 from survfuse._errors import InputError
 from survfuse._storage import stored_array
 from survfuse._types import FloatArray
-from survfuse.cohort.transforms import Transforms
-from survfuse.config import FitConfig
+from survfuse.estimators.base import StoredModel
 from survfuse.estimators.interactions import Interaction
 from survfuse.estimators.linear_cox import LinearCox
 from survfuse.estimators.neural_network import NetworkEnsemble
@@ -28,28 +28,21 @@ from survfuse.estimators.stacked_cox import AttentionRisk, StackedRisk
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 
-def stack_of_network(
-    state: Mapping[str, Any],
-    arrays: Arrays,
-    transforms: Transforms,
-    config: FitConfig,
-) -> StackedRisk:
+def stack_of_network(stored: StoredModel) -> StackedRisk:
     """Convert the network of an old bundle; predictions differ by the rounding to float32.
 
     Parameters
     ----------
-    state : mapping
-        Shape of the network (`network.json`).
-    arrays : mapping of name to array
-        Weights, as ``0/name``.
-    transforms : Transforms
-    config : FitConfig
+    stored : StoredModel
+        Its state is the shape of the network (`network.json`), its arrays are the weights, as
+        ``0/name``.
 
     Raises
     ------
     InputError
         When the shapes do not fit each other or what the transforms give.
     """
+    state, arrays, transforms = stored.state, stored.arrays, stored.transforms
     dims = {str(entry["name"]): entry["input_dim"] for entry in state["modalities"]}
     if state["fusion"] != "anchored" or dims != transforms.dims:
         raise InputError(
@@ -63,7 +56,7 @@ def stack_of_network(
         coef = weight[0, width:]
         modalities[name] = LinearCox({name: _centre(coef[None], bias)}, {name: coef})
         if width:
-            attention[name] = _attention(state, arrays, name, transforms, config)
+            attention[name] = _attention(stored, name)
     pairs, columns = {}, np.ones(len(dims), dtype=np.int64).tolist()
     for left, right in itertools.combinations(dims, 2):
         sides = []
@@ -103,27 +96,19 @@ def _centre(weight: FloatArray, bias: FloatArray) -> FloatArray:
     return np.asarray(np.linalg.lstsq(weight, -bias)[0])
 
 
-def _attention(
-    state: Mapping[str, Any],
-    arrays: Arrays,
-    bag: str,
-    transforms: Transforms,
-    config: FitConfig,
-) -> AttentionRisk:
+def _attention(stored: StoredModel, bag: str) -> AttentionRisk:
     """Rebuild the network that read one bag alone; its centre is in the bias already."""
-    (entry,) = (m for m in state["modalities"] if m["name"] == bag)
-    width, prefix = entry["width"], f"0/branches.{bag}.attention."
-    weights = {}
-    for name, array in arrays.items():
-        if name.startswith(prefix):
-            weights[f"0/branches.{bag}.{name.removeprefix(prefix)}"] = array
-    layer = f"0/fusion.risks.{bag}"
-    weights["0/head.linear.weight"] = arrays[f"{layer}.weight"][:, :width]
-    weights["0/head.linear.bias"] = arrays[f"{layer}.bias"]
+    (entry,) = (m for m in stored.state["modalities"] if m["name"] == bag)
+    width, branch = entry["width"], f"0/branches.{bag}."
     shape = {
-        **state,
+        **stored.state,
         "modalities": [{**entry, "kind": "bag", "pooling": "attention"}],
         "fusion": "concat",
     }
-    alone = Transforms({bag: transforms.fitted[bag]})
-    return AttentionRisk(NetworkEnsemble.from_state(shape, weights, alone, config), 0.0)
+    part = stored.part(f"{branch}attention.", shape, bag)
+    weights = {f"{branch}{name}": array for name, array in part.arrays.items()}
+    layer = f"0/fusion.risks.{bag}"
+    weights["0/head.linear.weight"] = stored.arrays[f"{layer}.weight"][:, :width]
+    weights["0/head.linear.bias"] = stored.arrays[f"{layer}.bias"]
+    network = NetworkEnsemble.from_state(replace(part, arrays=weights))
+    return AttentionRisk(network, 0.0)

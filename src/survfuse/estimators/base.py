@@ -41,6 +41,35 @@ class Patients(Source, Protocol):
         ...
 
 
+@dataclass(frozen=True, eq=False)
+class StoredModel:
+    """A risk model as a bundle holds it.
+
+    Attributes
+    ----------
+    state : mapping
+        From JSON.
+    arrays : mapping of name to array
+    transforms : Transforms
+        Of the same bundle; what the model reads must fit them.
+    config : FitConfig
+    """
+
+    state: Mapping[str, Any]
+    arrays: Mapping[str, npt.NDArray[Any]]
+    transforms: Transforms
+    config: FitConfig
+
+    def part(self, prefix: str, state: Mapping[str, Any], modality: str) -> StoredModel:
+        """A model of one modality, whose arrays have names with a prefix."""
+        arrays = {}
+        for name, array in self.arrays.items():
+            if name.startswith(prefix):
+                arrays[name.removeprefix(prefix)] = array
+        transforms = Transforms({modality: self.transforms.fitted[modality]})
+        return StoredModel(state, arrays, transforms, self.config)
+
+
 class RiskModel(ABC):
     """Prepared patients in, log-risks out; it can be written to and read from a bundle."""
 
@@ -57,13 +86,7 @@ class RiskModel(ABC):
 
     @classmethod
     @abstractmethod
-    def from_state(
-        cls,
-        state: Mapping[str, Any],
-        arrays: Mapping[str, npt.NDArray[Any]],
-        transforms: Transforms,
-        config: FitConfig,
-    ) -> Self:
+    def from_state(cls, stored: StoredModel) -> Self:
         """Make the model again from :meth:`state`.
 
         Raises

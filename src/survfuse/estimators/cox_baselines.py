@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
-import numpy.typing as npt
 
 from survfuse._errors import ConfigError, InputError, context
 from survfuse._types import BoolArray, FloatArray, IntArray
@@ -22,6 +21,7 @@ from survfuse.estimators.base import (
     Patients,
     RiskModel,
     State,
+    StoredModel,
 )
 from survfuse.estimators.fold_context import FoldContext
 from survfuse.estimators.linear_cox import LinearCox, inner_fold_count
@@ -46,13 +46,7 @@ class ConstantRisk(RiskModel):
         return {}, {}
 
     @classmethod
-    def from_state(
-        cls,
-        state: Mapping[str, Any],
-        arrays: Mapping[str, npt.NDArray[Any]],
-        transforms: Transforms,
-        config: FitConfig,
-    ) -> Self:
+    def from_state(cls, stored: StoredModel) -> Self:
         """Make it again."""
         return cls()
 
@@ -96,15 +90,9 @@ class CoxRisk(RiskModel):
         return {}, dict(self.cox.arrays())
 
     @classmethod
-    def from_state(
-        cls,
-        state: Mapping[str, Any],
-        arrays: Mapping[str, npt.NDArray[Any]],
-        transforms: Transforms,
-        config: FitConfig,
-    ) -> Self:
+    def from_state(cls, stored: StoredModel) -> Self:
         """Make it again."""
-        return cls(LinearCox.from_arrays(arrays, transforms.dims))
+        return cls(LinearCox.from_arrays(stored.arrays, stored.transforms.dims))
 
 
 @ESTIMATORS.register(
@@ -237,20 +225,15 @@ class LateRisk(RiskModel):
         return {"means": dict(self.means), "deviations": dict(self.deviations)}, arrays
 
     @classmethod
-    def from_state(
-        cls,
-        state: Mapping[str, Any],
-        arrays: Mapping[str, npt.NDArray[Any]],
-        transforms: Transforms,
-        config: FitConfig,
-    ) -> Self:
+    def from_state(cls, stored: StoredModel) -> Self:
         """Make it again."""
-        means, deviations = state["means"], state["deviations"]
-        if not set(means) == set(deviations) == set(transforms.dims):
+        means, deviations = stored.state["means"], stored.state["deviations"]
+        dims = stored.transforms.dims
+        if not set(means) == set(deviations) == set(dims):
             raise InputError("the late fusion does not read what the transforms give")
         parts = {}
-        for name, features in transforms.dims.items():
-            parts[name] = LinearCox.from_arrays(arrays, {name: features})
+        for name, features in dims.items():
+            parts[name] = LinearCox.from_arrays(stored.arrays, {name: features})
         return cls(parts, means, deviations)
 
 

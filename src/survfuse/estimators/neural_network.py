@@ -6,12 +6,11 @@ every inner fold.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from survfuse._errors import CohortError, InputError, listed
@@ -29,6 +28,7 @@ from survfuse.estimators.base import (
     Patients,
     RiskModel,
     State,
+    StoredModel,
 )
 from survfuse.estimators.fold_context import FoldContext
 from survfuse.losses import discretise
@@ -75,28 +75,25 @@ class NetworkEnsemble(RiskModel):
         return self.networks[0].config.to_dict(), arrays
 
     @classmethod
-    def from_state(
-        cls,
-        state: Mapping[str, Any],
-        arrays: Mapping[str, npt.NDArray[Any]],
-        transforms: Transforms,
-        config: FitConfig,
-    ) -> Self:
+    def from_state(cls, stored: StoredModel) -> Self:
         """Make the networks again; their shape is compared with what the transforms give."""
-        shape = NetworkConfig.from_dict(state)
-        _check_inputs(shape, transforms)
+        shape, count = (
+            NetworkConfig.from_dict(stored.state),
+            stored.config.training.members,
+        )
+        _check_inputs(shape, stored.transforms)
         members: dict[str, dict[str, torch.Tensor]] = {}
-        for name, array in arrays.items():
+        for name, array in stored.arrays.items():
             member, _, weight = name.partition("/")
             members.setdefault(member, {})[weight] = torch.from_numpy(array)
-        if len(members) != config.training.members:
+        if len(members) != count:
             raise InputError(
-                f"weights of {len(members)} networks, expected {config.training.members} members",
+                f"weights of {len(members)} networks, expected {count} members"
             )
         networks = []
-        for number in range(len(members)):
+        for number in range(count):
             networks.append(network_of(shape, members.get(str(number), {})))
-        return cls(tuple(networks), config.training.device)
+        return cls(tuple(networks), stored.config.training.device)
 
 
 def _check_inputs(shape: NetworkConfig, transforms: Transforms) -> None:

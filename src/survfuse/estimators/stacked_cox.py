@@ -17,10 +17,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
 from survfuse._errors import ConfigError, InputError
 from survfuse._storage import stored_array
@@ -35,6 +34,7 @@ from survfuse.estimators.base import (
     Patients,
     RiskModel,
     State,
+    StoredModel,
 )
 from survfuse.estimators.fold_context import FoldContext
 from survfuse.estimators.interactions import Interaction
@@ -135,21 +135,15 @@ class StackedRisk(RiskModel):
         return {"pairs": fitted, "attention": networks}, arrays
 
     @classmethod
-    def from_state(
-        cls,
-        state: Mapping[str, Any],
-        arrays: Mapping[str, npt.NDArray[Any]],
-        transforms: Transforms,
-        config: FitConfig,
-    ) -> Self:
+    def from_state(cls, stored: StoredModel) -> Self:
         """Make the stack again; every array is compared with what the transforms give."""
-        dims, modalities = transforms.dims, {}
+        dims, arrays, modalities = stored.transforms.dims, stored.arrays, {}
         for name, features in dims.items():
             modalities[name] = LinearCox.from_arrays(arrays, {name: features})
         pairs = {}
         for left, right in itertools.combinations(dims, 2):
             pairs[left, right] = Interaction.none(dims[left], dims[right])
-        for left, right in state["pairs"]:
+        for left, right in stored.state["pairs"]:
             if (left, right) not in pairs:
                 raise InputError(f"pairs: {left!r} and {right!r} are not modalities")
             pairs[left, right] = Interaction.from_arrays(
@@ -159,19 +153,14 @@ class StackedRisk(RiskModel):
                 dims[right],
             )
         attention = {}
-        for bag, entry in state["attention"].items():
-            if bag not in transforms.bag_scaler:
+        for bag, entry in stored.state["attention"].items():
+            if bag not in stored.transforms.bag_scaler:
                 raise InputError(f"attention: {bag!r} is no bag of the transforms")
-            prefix = f"attention/{bag}/"
-            own = {}
-            for name, array in arrays.items():
-                if name.startswith(prefix):
-                    own[name.removeprefix(prefix)] = array
-            alone = Transforms({bag: transforms.fitted[bag]})
-            model = NetworkEnsemble.from_state(entry["network"], own, alone, config)
-            if type(entry["centre"]) is not float or not np.isfinite(entry["centre"]):
+            part = stored.part(f"attention/{bag}/", entry["network"], bag)
+            centre = entry["centre"]
+            if type(centre) is not float or not np.isfinite(centre):
                 raise InputError(f"attention: {bag!r}: centre must be a finite number")
-            attention[bag] = AttentionRisk(model, entry["centre"])
+            attention[bag] = AttentionRisk(NetworkEnsemble.from_state(part), centre)
         weights = stored_array(arrays, "weights", (len(term_names(dims)),))
         return cls(Terms(modalities, pairs), weights, attention)
 

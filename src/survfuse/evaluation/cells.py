@@ -215,7 +215,7 @@ class Cells:
 
     def _frame(self, content: Mapping[str, Any], split: Split) -> pd.DataFrame:
         columns = pd.DataFrame(content["columns"])
-        table = columns.loc[:, content["order"]]
+        table: pd.DataFrame = columns.loc[:, content["order"]]
         numbers = table.columns.drop("patient_id")
         table[numbers] = table[numbers].astype(float)
         table["risk_group"] = table["risk_group"].astype(int)
