@@ -78,7 +78,12 @@ def one(
         2,
         "-q",
     )
-    only = ["--set", "model.inputs.modalities=[slides]", "--set", "crossval.controls=false"]
+    only = [
+        "--set",
+        "model.inputs.modalities=[slides]",
+        "--set",
+        "crossval.controls=false",
+    ]
     seconds["crossval"] = survfuse(
         "crossval",
         cohort,

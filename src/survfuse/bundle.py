@@ -132,7 +132,7 @@ def check_target(folder: Path | str, *, force: bool = False) -> Path:
 
 
 def _refuse_taken(target: Path, force: bool) -> None:
-    """Let nothing be replaced but a bundle, with all of its files and no others, and only when asked to."""
+    """Refuse to replace anything but a bundle without other files, and that without `force`."""
     listed_files = _files_of_bundle(target)
     if listed_files is None:
         raise BundleError(
@@ -140,16 +140,16 @@ def _refuse_taken(target: Path, force: bool) -> None:
         )
     if not force:
         raise BundleError(
-            f"{target}: a bundle is there already; choose another folder, or replace it with --force "
-            "(in Python: force=True)",
+            f"{target}: a bundle is there already; choose another folder, or replace it with "
+            "--force (in Python: force=True)",
         )
     others = sorted(
         file.name for file in target.iterdir() if file.name not in listed_files
     )
     if others:
         raise BundleError(
-            f"{target}: holds more than a bundle ({listed(others)}), which would be lost; move it away, or "
-            "choose another folder",
+            f"{target}: holds more than a bundle ({listed(others)}), which would be lost; move it "
+            "away, or choose another folder",
         )
 
 
@@ -198,8 +198,8 @@ def _write_parts(fitted: Fitted, folder: Path) -> None:
 def load_fitted(folder: Path | str) -> Fitted:
     """Read a bundle and check every byte of it.
 
-    The hashes tell damage, not lies: whoever writes a bundle can write its hashes. Every size that
-    a file states is therefore compared with what the other files hold before memory is taken for it.
+    The hashes detect damage, not forgery: whoever writes a bundle can write its hashes. Every size
+    that a file states is therefore compared with what the other files hold before memory is taken.
 
     Raises
     ------
@@ -282,7 +282,8 @@ class _Parts:
         """Name one file that must be there."""
         if name not in self.names:
             raise BundleError(
-                f"{self.source}: bundle.json does not list {name}, so nobody can tell if it changed",
+                f"{self.source}: bundle.json does not list {name}, so nobody can tell "
+                "if it changed",
             )
         return self.source / name
 
@@ -373,8 +374,8 @@ def _require_unchanged(source: Path, name: str, expected: Any) -> None:
         raise BundleError(f"{source}: {name} is listed in bundle.json but is not there")
     refuse_claim(file, regular_file(file, error=BundleError), error=BundleError)
     with _reading(file):
-        found = sha256_file(file)
-    if found != expected:
+        actual = sha256_file(file)
+    if actual != expected:
         raise BundleError(
             f"{file}: its bytes changed since the bundle was written; copy or train it again",
         )
@@ -414,7 +415,7 @@ def _drift(
     arrays: Mapping[str, npt.NDArray[Any]],
     transforms: Transforms,
 ) -> Drift:
-    """Read what training patients look like to the transforms; a bag has its number of tiles too."""
+    """Read what training patients look like; a bag has its number of tiles as a feature too."""
     drift = Drift.from_state(state, arrays)
     for name, usual in drift.usual.items():
         features = transforms.dims.get(name, -1) + (name in transforms.bag_scaler)

@@ -70,8 +70,9 @@ def size_summary(size: Effective, events: int) -> dict[str, Any]:
     dict
         `effective_parameters` and `events_per_effective_parameter`, None where they are not
         computable (the latter also of a model without any); `effective_note` says how they were
-        estimated, or why not, `effective_too_many` whether that is because there would be more than events;
-        `likelihood_ratio` is twice what the fit adds to the log partial likelihood of its own patients.
+        estimated, or why not, `effective_too_many` whether that is because there would be more
+        than events; `likelihood_ratio` is twice what the fit adds to the log partial likelihood
+        of its own patients.
     """
     return {
         "effective_parameters": size.value,

@@ -35,8 +35,8 @@ def calibration_patients(
     """
     if fitted.trained is None:
         raise BundleError(
-            "this bundle was written before survfuse kept who was trained on, so nobody can tell whether the "
-            "calibration patients are others; train it again",
+            "this bundle was written before survfuse kept who was trained on, so nobody can tell "
+            "whether the calibration patients are others; train it again",
         )
     return other_patients(fitted.trained, str(fitted.summary["unit"]), cohort, patients)
 

@@ -1,4 +1,4 @@
-"""A fitted, calibrated model: the log-risk of any estimator turned into curves, times and groups."""
+"""A fitted, calibrated model: log-risks of any estimator turned into curves, times and groups."""
 
 from __future__ import annotations
 
@@ -238,8 +238,8 @@ def _searched(
         return config, None
     if Ranks.here().count > 1:
         raise ConfigError(
-            f"search: {config.search.method!r} runs on one process, for each has a clock of its own; "
-            "search without torchrun, then train with the fields that search.json names",
+            f"search: {config.search.method!r} runs on one process, for each has a clock of its "
+            "own; search without torchrun, then train with the fields that search.json names",
         )
 
     def score(tried: FitConfig, label: str) -> tuple[float, tuple[int, ...]]:
@@ -281,8 +281,8 @@ def _training_notes(
     names = np.array(ids, dtype=object)
     notes = [
         f"{in_training.sum()} of {len(ids)} patients were trained on (in_training: "
-        f"{listed(names[in_training])}): what is predicted for them fits better than it would for new patients "
-        "and must not be scored",
+        f"{listed(names[in_training])}): what is predicted for them fits better than it would "
+        "for new patients and must not be scored",
     ]
     if unchanged.any():
         notes.append(
@@ -291,8 +291,8 @@ def _training_notes(
     changed = in_training & ~unchanged
     if changed.any():
         notes.append(
-            f"{listed(names[changed])}: other data than those trained on; other people under the same ids? "
-            "then rename them",
+            f"{listed(names[changed])}: other data than those trained on; other people under "
+            "the same ids? then rename them",
         )
     return [("", "; ".join(notes))]
 

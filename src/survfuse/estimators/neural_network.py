@@ -342,7 +342,10 @@ class NeuralNetwork(Estimator):
         if config.network.head != "cox":
             why = "a discrete head is not fitted by a partial likelihood"
         elif out_of_fold is None:
-            why = f"calibration {config.calibration.method} makes no out-of-fold risks; breslow_oof does"
+            why = (
+                f"calibration {config.calibration.method} makes no out-of-fold risks; "
+            )
+            why += "breslow_oof does"
         elif config.selection.method == "holdout":
             why = "the networks never saw the inner holdout, so their risks are no in-sample ones"
         else:

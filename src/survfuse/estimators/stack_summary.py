@@ -35,21 +35,13 @@ def stack_details(
         genes `kept` by every sparse Cox and their weights, features of tables `carried_by_few`
         patients, `notes`.
     """
-    notes, kept, penalty = {}, {}, {}
+    genes, penalty = {}, {}
     trust = dict(zip(terms.names, map(float, weights), strict=True))
-    for name, weight in trust.items():
-        if weight == 0:
-            notes[name] = "out of fold it is not shown to add to the others"
     for name, cox in terms.modalities.items():
-        if cox.note:
-            notes[name] = cox.note
         fitted = np.isfinite(cox.penalty)
         penalty[name] = cox.penalty if fitted else None
         if name in sparse and fitted:
-            kept[name] = selected(cox.coef[name], transforms.feature_names[name])
-    for (left, right), pair in terms.pairs.items():
-        if pair.note:
-            notes[f"{left}*{right}"] = pair.note
+            genes[name] = selected(cox.coef[name], transforms.feature_names[name])
     few, blocks = [], source.blocks()
     for name in transforms.blanks:
         coef = trust[name] * terms.modalities[name].coef[name]
@@ -63,10 +55,21 @@ def stack_details(
         "trust": trust,
         "penalty": penalty,
         "pooling": pooling,
-        "kept": kept,
-        "notes": notes,
+        "kept": genes,
+        "notes": _notes(terms, trust),
         "carried_by_few": few,
     }
+
+
+def _notes(terms: Terms, trust: Mapping[str, float]) -> dict[str, str]:
+    """Say why a term has weight 0 or was not fitted."""
+    reasons = [cox.note for cox in terms.modalities.values()]
+    reasons += [pair.note for pair in terms.pairs.values()]
+    notes = {}
+    for (name, weight), reason in zip(trust.items(), reasons, strict=True):
+        if reason or weight == 0:
+            notes[name] = reason or "out of fold it is not shown to add to the others"
+    return notes
 
 
 def selected(coef: FloatArray, features: Sequence[str]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""The terms of a stack: a Cox regression per modality, an interaction per pair, and their weights."""
+"""The terms of a stack: a Cox regression per modality, an interaction per pair, and weights."""
 
 from __future__ import annotations
 

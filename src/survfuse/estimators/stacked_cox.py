@@ -285,7 +285,7 @@ def fit_terms(
     rows: BoolArray,
     sparse: Collection[str] = (),
 ) -> tuple[Transforms, BatchSource, Terms]:
-    """Fit transforms and terms on some patients; modalities in `sparse` by a sparse Cox of genes."""
+    """Fit transforms and terms on some patients; modalities in `sparse` by a sparse Cox."""
     train = fold.patients(rows)
     transforms = Transforms.fit(fold.cohort, train, config, as_genes=sparse)
     source = BatchSource(fold.cohort, transforms, train)

@@ -116,7 +116,8 @@ class Candidate:
         if control == SELECTED_ON_TEST:
             if where is not fold.cohort:
                 raise ConfigError(
-                    f"{self.name!r} is measured by cross-validation within one cohort, not on a target",
+                    f"{self.name!r} is measured by cross-validation within one cohort, "
+                    "not on a target",
                 )
             return FoldResult(*selected_on_test(fold, test, self.config))
         if control == PERMUTED_OUTCOME:
@@ -227,7 +228,7 @@ def _fusion_baselines(
     names: tuple[str, ...],
     config: FitConfig,
 ) -> list[Candidate]:
-    """Early fusion of clinical and other vectors; late fusions: of these, of all, of all but one."""
+    """Early fusion of clinical and other vectors; late fusions of these, all, and all but one."""
     kinds = {name: cohort.modalities[name].kind for name in names}
     vectors = tuple(name for name in names if kinds[name] != "bag")
     candidates, seen = [], set()

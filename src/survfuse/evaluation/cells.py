@@ -117,21 +117,19 @@ class Cells:
                     cells.append(self._cell(candidate, split))
         grid = Grid()
         contents = self._load_or_compute(cells, watcher, grid.notes)
-        parts: dict[str, list[tuple[Split, dict[str, Any]]]] = {}
-        for candidate, _ in plan:
-            for cell in cells:
-                if cell.candidate is not candidate:
-                    continue
-                content = contents[cell.name]
-                parts.setdefault(candidate.name, []).append((cell.split, content))
-                for name, other in sorted(content["also"].items()):
-                    parts.setdefault(name, []).append((cell.split, other))
         for cell in cells:
             content = contents[cell.name]
             grid.summaries.setdefault(cell.candidate.name, []).append(
                 content["summary"]
             )
             grid.notes += [f"{cell.label}: {note}" for note in content["notes"]]
+        parts: dict[str, list[tuple[Split, dict[str, Any]]]] = {}
+        order = [candidate for candidate, _ in plan]
+        for cell in sorted(cells, key=lambda cell: order.index(cell.candidate)):
+            content = contents[cell.name]
+            parts.setdefault(cell.candidate.name, []).append((cell.split, content))
+            for name, other in sorted(content["also"].items()):
+                parts.setdefault(name, []).append((cell.split, other))
         for name, predictions in parts.items():
             grid.tables[name], grid.folds[name] = self._assembled(predictions)
         return grid

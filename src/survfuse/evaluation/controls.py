@@ -1,4 +1,4 @@
-"""Controls: what a model gives where there is nothing to learn, or where it sees what it must not."""
+"""Controls: a model that has nothing to learn, or that sees what it must not."""
 
 from __future__ import annotations
 
