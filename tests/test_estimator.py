@@ -10,7 +10,6 @@ import pytest
 from sklearn.base import clone
 
 from running import QUICK, bits, loaded, members, quick, small
-from survfuse import estimator
 from survfuse._errors import (
     BundleError,
     CohortError,
@@ -23,6 +22,7 @@ from survfuse._errors import (
 from survfuse.cohort import Cohort
 from survfuse.config import PARAMETERS, FitConfig
 from survfuse.estimator import Prediction, SurvivalFusion
+from survfuse.estimators.neural_network import NetworkEnsemble
 from survfuse.models import FUSIONS
 from survfuse.survival.curves import kaplan_meier
 
@@ -292,7 +292,7 @@ def test_a_patient_without_a_finite_risk_is_named(
 ) -> None:
     risks = np.zeros(len(cohort))
     risks[cohort.patients.index("007")] = np.inf
-    monkeypatch.setattr(estimator, "log_risks", lambda *_: risks)
+    monkeypatch.setattr(NetworkEnsemble, "log_risk", lambda *_: risks)
     with pytest.raises(
         TransformError,
         match=r"^no finite risk for 007; look for values far outside training$",
