@@ -494,7 +494,7 @@ def with_gaps(files: Any) -> Any:
     return files
 
 
-@pytest.mark.parametrize("fusion", FUSIONS)
+@pytest.mark.parametrize("fusion", ["anchored", *FUSIONS])
 @pytest.mark.parametrize("gaps_in", ["training", "prediction", "both"])
 def test_any_modality_may_be_missing_for_any_patient(
     tmp_path: Path,

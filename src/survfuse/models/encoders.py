@@ -2,7 +2,7 @@
 
 `mlp` has as many parameters as its layers say, forty million at the paper's sizes; `linear` and `gene_set`
 are for cohorts of some hundred events. A sparse choice of genes is convex and therefore not an encoder
-here: it is an anchor of `anchored` (`survfuse.anchors.sparse`), fitted exactly.
+here: it is an anchor of `anchored` (`anchor_vectors`, `survfuse.estimators.linear_cox`), fitted exactly.
 """
 
 from __future__ import annotations
