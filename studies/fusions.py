@@ -31,11 +31,10 @@ from survfuse.datasets import card
 from survfuse.datasets.simulate import simulate
 from survfuse.evaluation.assessment import assess
 from survfuse.evaluation.assessment_settings import Scale
+from survfuse.evaluation.candidates import Candidate, baseline
 from survfuse.evaluation.cells import Cells, Grid, Watcher
 from survfuse.evaluation.crossval import splits_of
 from survfuse.evaluation.default_horizons import resolve_horizons
-from survfuse.evaluation.learner import Learner
-from survfuse.evaluation.learners import LateFusionLearner, NetworkLearner, RidgeLearner
 from survfuse.evaluation.ranking import concordance_difference
 from survfuse.executors import make_executor
 from survfuse.models.fusion import FUSIONS
@@ -48,7 +47,7 @@ COHORTS: dict[str, tuple[str, dict[str, str]]] = {
 }
 # Interpretable slide features span areas, counts and ratios: the paper's raw tiles would be areas alone.
 PAPER = {"luad-os": {"bag_scaling": "standard"}}
-NETWORKS = tuple(name for name in FUSIONS if name != "anchored")
+NETWORKS = tuple(FUSIONS)
 SIMULATED = {
     "patients": 500,
     "tiles": 50,
@@ -84,17 +83,17 @@ def plan(
     splits: Sequence[Split],
     network_repeats: int,
     paper: bool,
-) -> Iterator[tuple[Learner, list[Split]]]:
-    """Learners, and the splits that each runs on."""
+) -> Iterator[tuple[Candidate, list[Split]]]:
+    """Candidates, and the splits that each runs on."""
     every = list(splits)
     repeats = sorted({split.repeat for split in every})
     first = [split for split in every if split.repeat == repeats[0]]
     some = [split for split in every if split.repeat in repeats[:network_repeats]]
-    names = tuple(cohort.modalities)
+    names, plain = tuple(cohort.modalities), FitConfig.of(seed=0)
     for kept in sets_of(names):
         word = "+".join(kept)
         yield (
-            NetworkLearner(
+            Candidate(
                 f"anchored:{word}",
                 FitConfig.of(modalities=kept, device="cpu"),
             ),
@@ -104,21 +103,21 @@ def plan(
         for fusion in NETWORKS if len(kept) > 1 else ("concat",):
             config = FitConfig.of(fusion=fusion, modalities=kept, device="cpu")
             yield (
-                NetworkLearner(f"{fusion}:{word}", config),
+                Candidate(f"{fusion}:{word}", config),
                 some if kept == names else first,
             )
-        yield RidgeLearner(f"ridge:{word}", kept), every
+        yield baseline(f"ridge:{word}", "ridge_cox", kept, plain), every
         if len(kept) > 1:
-            yield LateFusionLearner(f"z-sum:{word}", kept), every
+            yield baseline(f"z-sum:{word}", "late_cox", kept, plain), every
     if paper:
         config = FitConfig.of("paper", device="cpu", **PAPER.get(label, {}))
-        yield NetworkLearner("paper:" + "+".join(names), config), first
+        yield Candidate("paper:" + "+".join(names), config), first
 
 
 def computed(
     out: Path,
     cohort: Cohort,
-    what: list[tuple[Learner, list[Split]]],
+    what: list[tuple[Candidate, list[Split]]],
     workers: int,
 ) -> tuple[Grid, Scale]:
     """Every cell of the plan."""
@@ -165,7 +164,9 @@ def told(e: Estimate) -> str:
 
 def costs(cohort: Cohort, split: Split, label: str, paper: bool) -> pd.DataFrame:
     """Seconds of one fit, inner folds included, and trained numbers; all modalities in, one process."""
-    configs = {name: FitConfig.of(fusion=name, device="cpu") for name in FUSIONS}
+    configs = {
+        name: FitConfig.of(fusion=name, device="cpu") for name in ("anchored", *FUSIONS)
+    }
     if paper:
         configs["paper"] = FitConfig.of("paper", device="cpu", **PAPER.get(label, {}))
     rows = []
@@ -238,12 +239,12 @@ def simulated(out: Path, workers: int, seeds: int) -> None:
             "patient_id",
         )["log_risk"]
         splits, _ = splits_of(cohort, CrossvalConfig())
-        what: list[tuple[Learner, list[Split]]] = [
+        what: list[tuple[Candidate, list[Split]]] = [
             (
-                NetworkLearner(name, FitConfig.of(fusion=name, device="cpu")),
+                Candidate(name, FitConfig.of(fusion=name, device="cpu")),
                 list(splits),
             )
-            for name in FUSIONS
+            for name in ("anchored", *FUSIONS)
         ]
         grid, scale = computed(out / label, cohort, what, workers)
         for model, table in grid.tables.items():

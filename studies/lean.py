@@ -27,13 +27,13 @@ from survfuse.config import CrossvalConfig, FitConfig
 from survfuse.datasets import card
 from survfuse.evaluation.assessment import assess
 from survfuse.evaluation.assessment_settings import Scale
+from survfuse.evaluation.candidates import Candidate
 from survfuse.evaluation.cells import Cells, Watcher
 from survfuse.evaluation.crossval import splits_of
 from survfuse.evaluation.default_horizons import resolve_horizons
 from survfuse.evaluation.model_sizes import Size
-from survfuse.evaluation.networks import NetworkLearner
 from survfuse.report.formatting import number
-from survfuse.tuning.search import searches_told
+from survfuse.tuning.search import describe_searches
 
 LETTERS, SMALLEST = 4, 5  # of a family's name, and its genes
 BOTH = ("clinical", "expression")
@@ -120,7 +120,7 @@ def run(out: Path, what: str) -> None:
     rows = []
     for name, fields in plan:
         started = time.perf_counter()
-        learner = NetworkLearner(name, FitConfig.of(device="cpu", **fields))
+        learner = Candidate(name, FitConfig.of(device="cpu", **fields))
         grid = Cells(out / what, cohort, horizons).all([(learner, splits)], Watcher())
         seconds = (time.perf_counter() - started) / len(splits)
         found, fits = assess(grid.folds[name], scale)["uno_c"], grid.summaries[name]
@@ -141,7 +141,7 @@ def run(out: Path, what: str) -> None:
         print(rows[-1], flush=True)
         logs = [fit["search"] for fit in fits if "search" in fit]
         if logs:
-            print(searches_told(logs), flush=True)
+            print(describe_searches(logs), flush=True)
     print(pd.DataFrame(rows).to_string(index=False))
 
 

@@ -24,8 +24,9 @@ from survfuse._storage import write_json
 from survfuse.cohort.splits import holdout
 from survfuse.config import FitConfig
 from survfuse.datasets.simulate import simulate
+from survfuse.estimators import FoldContext
 from survfuse.evaluation import crossval
-from survfuse.evaluation.learners import OptimisticLearner
+from survfuse.evaluation.candidates import SELECTED_ON_TEST, Candidate
 from survfuse.metrics import Estimate, harrell_c
 
 PATIENTS, TESTED = 176, 28
@@ -55,11 +56,9 @@ def one(seed: int, config: FitConfig) -> list[dict[str, Any]]:
         tested = holdout(event, TESTED / PATIENTS, seed)
         ids = np.array(cohort.patients, dtype=object)
         test = sorted(ids[tested])
-        found = OptimisticLearner(config).fit_predict(
-            cohort,
-            sorted(ids[~tested]),
-            test,
-        )
+        fold = FoldContext.of(cohort, sorted(ids[~tested]))
+        control = Candidate(SELECTED_ON_TEST, config, "control")
+        found = control.fit_predict(fold, test)
         outcome = cohort.outcome.loc[test]
         theirs = harrell_c(outcome["time"], outcome["event"], found.prediction.log_risk)
         last = found.summary["last_harrell_c"]

@@ -17,6 +17,8 @@ from survfuse.cli import main
 from survfuse.cohort import Cohort, load_cohort
 from survfuse.config import PARAMETERS
 from survfuse.estimator import SurvivalFusion
+from survfuse.estimators.neural_network import NetworkEnsemble
+from survfuse.models.network import FusionNetwork
 from survfuse.training import Hook, Run
 
 QUICK: Mapping[str, Any] = {
@@ -67,10 +69,17 @@ def bits(model: SurvivalFusion) -> dict[str, Any]:
         f"transforms/{name}": np.asarray(array).tobytes()
         for name, array in tensors.items()
     }
-    for member, network in enumerate(fitted.networks):
-        for name, tensor in network.state_dict().items():
-            found[f"network-{member}/{name}"] = tensor.cpu().numpy().tobytes()
+    described, arrays = fitted.model.state()
+    found["model"] = to_json(described)
+    found |= {f"model/{name}": array.tobytes() for name, array in arrays.items()}
     return found
+
+
+def members(model: SurvivalFusion) -> tuple[FusionNetwork, ...]:
+    """Networks of a fitted model."""
+    assert model.fitted is not None
+    assert isinstance(model.fitted.model, NetworkEnsemble)
+    return model.fitted.model.networks
 
 
 def fails_with(code: int) -> Callable[..., NoReturn]:

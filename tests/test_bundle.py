@@ -38,6 +38,16 @@ WAYS: dict[str, dict[str, Any]] = {
     "tensor": {"fusion": "tensor", "tensor_width": 2},
     "modality dropout": {"modality_dropout": 0.3},
     "coattention": {"fusion": "coattention", "query_tokens": 2},
+    "stack": {"fusion": "anchored"},
+    "stack of genes": {
+        "fusion": "anchored",
+        "anchor_bags": "mean",
+        "anchor_vectors": "sparse",
+    },
+    "ridge": {"fusion": "ridge_cox"},
+    "sparse": {"fusion": "sparse_cox"},
+    "late": {"fusion": "late_cox"},
+    "Kaplan-Meier": {"fusion": "kaplan_meier", "calibration": "km"},
 }
 
 
@@ -72,8 +82,8 @@ FILES = (
     "config.json",
     "drift.json",
     "drift.safetensors",
-    "network-0.safetensors",
-    "network.json",
+    "model.json",
+    "model.safetensors",
     "patients.json",
     "summary.json",
     "transforms.json",
@@ -93,9 +103,6 @@ def test_what_is_loaded_is_what_was_saved(
     assert model.fitted is not None
     assert bits(again) == bits(model)
     assert again.config == model.config
-    assert [n.config for n in again.fitted.networks] == [
-        n.config for n in model.fitted.networks
-    ]
     first, second = model.predict(cohort), again.predict(cohort)
     np.testing.assert_array_equal(first.log_risk, second.log_risk)
     np.testing.assert_array_equal(first.predicted_time, second.predicted_time)
@@ -114,7 +121,7 @@ def test_a_bundle_can_be_read_without_us(original: Path) -> None:
     assert (
         (manifest["format"], manifest["version"])
         == (FORMAT, VERSION)
-        == ("survfuse-bundle", 2)
+        == ("survfuse-bundle", 3)
     )
     assert sorted(manifest["sha256"]) == sorted(set(FILES) - {"bundle.json"})
     assert original.stat().st_mode & 0o777 == 0o755
@@ -173,8 +180,8 @@ def test_a_file_that_the_list_leaves_out_is_not_trusted(
     ("change", "message"),
     [
         (
-            {"version": 3},
-            "bundle format version 3, this survfuse reads up to 2; update survfuse$",
+            {"version": 4},
+            "bundle format version 4, this survfuse reads up to 3; update survfuse$",
         ),
         ({"version": "1"}, "bundle format version 1, this survfuse"),
         ({"version": 0}, "bundle format version 0, this survfuse"),
@@ -226,13 +233,13 @@ def test_parts_that_do_not_belong_together_are_refused(
 ) -> None:
     """Every hash is right, yet the weights are another network's."""
     other = quick(bag_width=5).fit(cohort).save(tmp_path / "other")
-    shutil.copy(other / "network-0.safetensors", bundle)
+    shutil.copy(other / "model.safetensors", bundle)
     manifest = json.loads((bundle / "bundle.json").read_text())
     listed = json.loads((other / "bundle.json").read_text())["sha256"]
-    manifest["sha256"]["network-0.safetensors"] = listed["network-0.safetensors"]
+    manifest["sha256"]["model.safetensors"] = listed["model.safetensors"]
     (bundle / "bundle.json").write_text(json.dumps(manifest))
     expected = (
-        f"{bundle / 'network-0.safetensors'}: weights do not fit each other: "
+        f"{bundle / 'model.json'}: weights do not fit each other: "
         "branches.slides.project.weight is (5, "
     )
     with pytest.raises(BundleError, match=f"^{re.escape(expected)}"):
@@ -361,6 +368,56 @@ def test_a_bundle_of_version_1_predicts_as_it_did(tmp_path: Path) -> None:
     assert again.fitted.trained is None
 
 
+def informative(root: Path) -> Cohort:
+    """Make 60 patients whose risk depends on age, on a gene and on their tiles; some inputs are missing."""
+    files = small(root, 60)
+    generator = np.random.default_rng(11)
+    assert files.expression is not None
+    assert files.slides is not None
+    age = (files.patients["age"].to_numpy() - 62) / 12
+    gene = files.expression["GENE1"].to_numpy() - 6
+    files.expression[["GENE2", "GENE3"]] += 2 * gene[:, None]
+    tile = generator.normal(size=60)
+    for slide, bag in files.bags.items():
+        patient = int(slide.split("_")[0]) - 1
+        bag[:, 0] += 4 * tile[patient]
+        bag[0, 1:] += 8
+        bag[0, 0] += 8 * tile[patient]
+    risk = 1.5 * age + 2 * gene + 2.5 * tile + gene * tile
+    spread = generator.exponential(size=60) ** 0.2
+    files.patients["os_days"] = np.round(1500 * np.exp(-risk) * spread + 20).astype(int)
+    files.patients["os_event"] = (np.arange(60) % 4 > 0).astype(int)
+    for patient in ("004", "014", "033"):
+        files.set(patient, "age", "")
+    files.expression = files.expression.drop(index=["005", "021"])
+    without = files.slides["patient_id"].isin(["007", "030"])
+    files.slides = files.slides[~without]
+    files.bags = {slide: files.bags[slide] for slide in files.slides["slide_id"]}
+    return loaded(files)
+
+
+@pytest.mark.parametrize("name", ["concat", "anchored", "attention"])
+def test_a_bundle_of_version_2_predicts_as_it_did(tmp_path: Path, name: str) -> None:
+    """Written by the last survfuse that wrote version 2; `attention` is `anchored` with a trained bag."""
+    cohort = informative(tmp_path / "cohort")
+    model = survfuse.load(ARCHIVES / f"bundle-2-{name}")
+    before = pd.read_csv(
+        ARCHIVES / f"bundle-2-{name}-predictions.csv",
+        dtype={"patient_id": str},
+    )
+    now = model.predict(cohort).frame((400, 900))
+    assert list(now) == list(before)
+    assert before["log_risk"].std() > 0.1
+    for column in now.columns.drop("patient_id"):
+        np.testing.assert_allclose(now[column], before[column], rtol=0, atol=1e-6)
+    again = survfuse.load(model.save(tmp_path / "again"))
+    assert bits(again) == bits(model)
+    np.testing.assert_array_equal(
+        again.predict(cohort).log_risk,
+        model.predict(cohort).log_risk,
+    )
+
+
 def test_a_recalibrated_bundle_says_on_whom(
     cohort: Cohort,
     model: SurvivalFusion,
@@ -444,50 +501,56 @@ def test_two_trainings_give_the_same_bytes(
     ("name", "place", "value", "message"),
     [
         (
-            "network.json",
-            ("modalities", 2, "input_dim"),
+            "model.json",
+            ("model", "modalities", 2, "input_dim"),
             10**9,
-            r"network\.json: the network reads .*10{9}",
+            r"model\.json: the network reads .*10{9}",
         ),
         (
-            "network.json",
-            ("modalities", 2, "width"),
+            "model.json",
+            ("model", "modalities", 2, "width"),
             10**9,
-            r"network-0\.safetensors: weights do not fit",
+            r"model\.json: weights do not fit",
         ),
         (
-            "network.json",
-            ("modalities", 2, "width"),
+            "model.json",
+            ("model", "modalities", 2, "width"),
             10**18,
-            r"network-0\.safetensors: expected what",
+            r"model\.json: expected what",
         ),
         (
-            "network.json",
-            ("modalities", 0, "hidden"),
+            "model.json",
+            ("model", "modalities", 0, "hidden"),
             [4] * 5,
             r"weights are not of this network: missing",
         ),
         (
-            "network.json",
-            ("modalities", 0, "hidden"),
+            "model.json",
+            ("model", "modalities", 0, "hidden"),
             [4] * 101,
             r"at most 100 layers, got 101",
         ),
         (
-            "network.json",
-            ("modalities", 0, "name"),
+            "model.json",
+            ("model", "modalities", 0, "name"),
             5,
-            r"network\.json: modality name 5 cannot name",
+            r"model\.json: modality name 5 cannot name",
         ),
         (
-            "network.json",
-            ("modalities",),
+            "model.json",
+            (
+                "model",
+                "modalities",
+            ),
             [],
-            r"network\.json: a network needs at least one modality",
+            r"model\.json: a network needs at least one modality",
         ),
         (
-            "network.json",
-            ("head",),
+            "model.json",
+            (
+                "model",
+                "head",
+            ),
             "discrete",
             r"head\.linear\.weight is \(1, \d+\), expected \(8,",
         ),
@@ -495,7 +558,7 @@ def test_two_trainings_give_the_same_bytes(
             "config.json",
             ("members",),
             10**9,
-            r"bundle\.json does not list network-1\.safetensors",
+            r"weights of 1 networks, expected 10{9} members",
         ),
         (
             "calibration.json",
@@ -588,7 +651,7 @@ def test_a_size_that_no_file_holds_is_refused_before_memory_is_taken(
 
 
 def test_weights_of_another_type_or_not_finite_are_refused(bundle: Path) -> None:
-    path = bundle / "network-0.safetensors"
+    path = bundle / "model.safetensors"
     weights, header = read_tensors(path)
     write_tensors(
         path,
@@ -597,7 +660,7 @@ def test_weights_of_another_type_or_not_finite_are_refused(bundle: Path) -> None
     )
     with pytest.raises(BundleError, match=r"is \(.*\) float64, expected"):
         load_fitted(rehashed(bundle))
-    broken = dict(weights) | {"head.linear.bias": np.array([np.nan], np.float32)}
+    broken = dict(weights) | {"0/head.linear.bias": np.array([np.nan], np.float32)}
     write_tensors(path, broken, header)
     with pytest.raises(
         BundleError,
@@ -623,7 +686,7 @@ def test_a_list_may_name_the_files_of_a_bundle_only(bundle: Path, name: str) -> 
 
 @pytest.mark.parametrize(
     "name",
-    ["bundle.json", "summary.json", "network-0.safetensors"],
+    ["bundle.json", "summary.json", "model.safetensors"],
 )
 def test_what_never_ends_is_not_opened(bundle: Path, name: str) -> None:
     (bundle / name).unlink()
@@ -682,7 +745,7 @@ ODD: tuple[Any, ...] = (
     [
         "calibration.json",
         "drift.json",
-        "network.json",
+        "model.json",
         "patients.json",
         "transforms.json",
     ],

@@ -7,7 +7,7 @@ import pytest
 
 from running import loaded, quick, small
 from survfuse.cohort import Cohort
-from survfuse.fit_summary import events_told
+from survfuse.fit_summary import describe_size
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def test_a_size_that_is_not_known_says_why(
     assert summary["effective_parameters"] is None
     assert summary["events_per_effective_parameter"] is None
     assert summary["effective_note"].startswith(why)
-    assert why in events_told(summary)
+    assert why in describe_size(summary)
 
 
 @pytest.mark.parametrize(
@@ -66,14 +66,15 @@ def test_events_are_divided_by_effective_parameters(
     assert summary["events_per_effective_parameter"] == pytest.approx(
         summary["events"] / effective,
     )
-    told = events_told(summary)
+    told = describe_size(summary)
     assert f"{summary['parameters']:,} parameters, effective {effective:.1f}: " in told
     assert "rule of thumb: 10 or more; Riley et al. 2019" in told
 
 
 def test_an_old_bundle_tells_no_effective_size() -> None:
     assert (
-        events_told({"parameters": 1200}) == "1,200 parameters; effective: not recorded"
+        describe_size({"parameters": 1200})
+        == "1,200 parameters; effective: not recorded"
     )
 
 
@@ -83,11 +84,13 @@ def test_a_model_that_tells_nobody_apart_is_told() -> None:
         "effective_parameters": 0.0,
         "events_per_effective_parameter": None,
     }
-    assert events_told(summary) == "9 parameters, effective 0: it tells nobody apart"
+    assert describe_size(summary) == "9 parameters, effective 0: it tells nobody apart"
 
 
 def test_the_oldest_bundle_is_still_told(tmp_path: Path) -> None:
-    assert events_told({"parameters": 3, "effective_note": ""}).endswith("not recorded")
+    assert describe_size({"parameters": 3, "effective_note": ""}).endswith(
+        "not recorded"
+    )
 
 
 def test_the_papers_loss_has_a_size_too(cohort: Cohort) -> None:

@@ -7,8 +7,8 @@
     ├── config.json           the resolved FitConfig
     ├── transforms.json       what the transforms learned: columns, genes, categories
     ├── transforms.safetensors
-    ├── network.json          shape of the network
-    ├── network-0.safetensors weights, one file per member
+    ├── model.json            which estimator, and what describes its model
+    ├── model.safetensors     the model's arrays: coefficients, or weights of networks
     ├── calibration.json      risk -> curve, groups, lower bound
     ├── drift.json            what training patients look like
     ├── drift.safetensors
@@ -16,7 +16,9 @@
     ├── summary.json          training patients, events, epochs, versions
     └── search.json           every trial, where hyper-parameters were searched
 
-Version 1 had no drift, no patients and no lower bound; it is read as before.
+Versions 1 and 2 had networks only, as `network.json` and a file of weights per member
+(``network-0.safetensors``); the default model was written as one too. Version 1 had no drift, no
+patients and no lower bound. Both are read as before.
 """
 
 from __future__ import annotations
@@ -24,13 +26,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from survfuse._errors import BundleError, InputError, SurvfuseError, listed
 from survfuse._gate import boundary, refuse_claim, regular_file
@@ -48,19 +49,25 @@ from survfuse.cohort.drift import Drift
 from survfuse.cohort.patient_hashes import PatientHashes
 from survfuse.cohort.transforms import Transforms
 from survfuse.config import FitConfig, build
-from survfuse.fitting import Fitted
-from survfuse.models.network import FusionNetwork, network_of
-from survfuse.models.network_config import NetworkConfig, VectorConfig
+from survfuse.estimators.anchored_network import stack_of_network
+from survfuse.estimators.base import (
+    RiskModel,
+    StoredModel,
+    estimator_name,
+    model_class,
+)
+from survfuse.estimators.fitted import Fitted
+from survfuse.estimators.neural_network import NetworkEnsemble
 from survfuse.survival.argument_checks import as_log_risk
 from survfuse.survival.calibration import Calibrator, calibrator_from_dict
 from survfuse.survival.conformal import ConformalBound
 
 FORMAT = "survfuse-bundle"
-VERSION = 2
+VERSION = 3
 
 _PARTS = re.compile(
-    r"(config|transforms|network|calibration|drift|patients|summary|search)\.json"
-    r"|(transforms|drift|network-\d{1,4})\.safetensors",
+    r"(config|transforms|model|network|calibration|drift|patients|summary|search)\.json"
+    r"|(transforms|model|drift|network-\d{1,4})\.safetensors",
 )
 _REMEDY = "copy or train the bundle again"
 _UNITS = ("days", "months", "years")
@@ -125,7 +132,7 @@ def check_target(folder: Path | str, *, force: bool = False) -> Path:
 
 
 def _refuse_taken(target: Path, force: bool) -> None:
-    """Let nothing be replaced but a bundle, with all of its files and no others, and only when asked to."""
+    """Refuse to replace anything but a bundle without other files, and that without `force`."""
     listed_files = _files_of_bundle(target)
     if listed_files is None:
         raise BundleError(
@@ -133,16 +140,16 @@ def _refuse_taken(target: Path, force: bool) -> None:
         )
     if not force:
         raise BundleError(
-            f"{target}: a bundle is there already; choose another folder, or replace it with --force "
-            "(in Python: force=True)",
+            f"{target}: a bundle is there already; choose another folder, or replace it with "
+            "--force (in Python: force=True)",
         )
     others = sorted(
         file.name for file in target.iterdir() if file.name not in listed_files
     )
     if others:
         raise BundleError(
-            f"{target}: holds more than a bundle ({listed(others)}), which would be lost; move it away, or "
-            "choose another folder",
+            f"{target}: holds more than a bundle ({listed(others)}), which would be lost; move it "
+            "away, or choose another folder",
         )
 
 
@@ -165,13 +172,10 @@ def _write_parts(fitted: Fitted, folder: Path) -> None:
     write_json(folder / "config.json", fitted.config.model_dump(mode="json"))
     write_json(folder / "transforms.json", described)
     write_tensors(folder / "transforms.safetensors", tensors, header)
-    write_json(folder / "network.json", fitted.networks[0].config.to_dict())
-    for index, network in enumerate(fitted.networks):
-        weights = {
-            name: tensor.detach().cpu().numpy()
-            for name, tensor in network.state_dict().items()
-        }
-        write_tensors(folder / f"network-{index}.safetensors", weights, header)
+    described, tensors = fitted.model.state()
+    model = {"estimator": estimator_name(fitted.config), "model": described}
+    write_json(folder / "model.json", model)
+    write_tensors(folder / "model.safetensors", tensors, header)
     bound = None if fitted.bound is None else fitted.bound.to_dict()
     calibration = {
         "calibrator": fitted.calibrator.to_dict(),
@@ -194,8 +198,8 @@ def _write_parts(fitted: Fitted, folder: Path) -> None:
 def load_fitted(folder: Path | str) -> Fitted:
     """Read a bundle and check every byte of it.
 
-    The hashes tell damage, not lies: whoever writes a bundle can write its hashes. Every size that
-    a file states is therefore compared with what the other files hold before memory is taken for it.
+    The hashes detect damage, not forgery: whoever writes a bundle can write its hashes. Every size
+    that a file states is therefore compared with what the other files hold before memory is taken.
 
     Raises
     ------
@@ -278,7 +282,8 @@ class _Parts:
         """Name one file that must be there."""
         if name not in self.names:
             raise BundleError(
-                f"{self.source}: bundle.json does not list {name}, so nobody can tell if it changed",
+                f"{self.source}: bundle.json does not list {name}, so nobody can tell "
+                "if it changed",
             )
         return self.source / name
 
@@ -308,8 +313,6 @@ class _Parts:
             "transforms.json",
             lambda d: Transforms.from_state(d, arrays),
         )
-        shape = self.described("network.json", lambda d: _shape(d, transforms))
-        members = [self.file(f"network-{i}.safetensors") for i in range(config.members)]
         trained = drift = None
         if self.version > 1:
             trained = self.described(
@@ -321,7 +324,7 @@ class _Parts:
         return Fitted(
             config=config,
             transforms=transforms,
-            networks=tuple(self.network(file, shape) for file in members),
+            model=self.model(transforms, config),
             calibrator=calibrator,
             risk_cuts=cuts,
             summary=summary,
@@ -330,14 +333,35 @@ class _Parts:
             bound=bound,
         )
 
-    def network(self, file: Path, shape: NetworkConfig) -> FusionNetwork:
-        """Read the weights of one member."""
-        weights = {
-            name: torch.from_numpy(array)
-            for name, array in self.tensors(file.name).items()
-        }
-        with _reading(file):
-            return network_of(shape, weights)
+    def model(self, transforms: Transforms, config: FitConfig) -> RiskModel:
+        """Read the model, as this version wrote it."""
+        if self.version > 2:
+            arrays = self.tensors("model.safetensors")
+            model: RiskModel = self.described(
+                "model.json",
+                lambda d: _model(StoredModel(d, arrays, transforms, config)),
+            )
+            return model
+        arrays = {}
+        for member in range(config.training.members):
+            for name, array in self.tensors(f"network-{member}.safetensors").items():
+                arrays[f"{member}/{name}"] = array
+        anchored = config.fusion == "anchored"
+        read = stack_of_network if anchored else NetworkEnsemble.from_state
+        network: RiskModel = self.described(
+            "network.json",
+            lambda d: read(StoredModel(d, arrays, transforms, config)),
+        )
+        return network
+
+
+def _model(stored: StoredModel) -> RiskModel:
+    name, written = estimator_name(stored.config), stored.state["estimator"]
+    if written != name:
+        raise InputError(f"a model of {written!r}, but config.json says {name!r}")
+    return model_class(stored.config).from_state(
+        replace(stored, state=stored.state["model"]),
+    )
 
 
 def _require_unchanged(source: Path, name: str, expected: Any) -> None:
@@ -350,8 +374,8 @@ def _require_unchanged(source: Path, name: str, expected: Any) -> None:
         raise BundleError(f"{source}: {name} is listed in bundle.json but is not there")
     refuse_claim(file, regular_file(file, error=BundleError), error=BundleError)
     with _reading(file):
-        found = sha256_file(file)
-    if found != expected:
+        actual = sha256_file(file)
+    if actual != expected:
         raise BundleError(
             f"{file}: its bytes changed since the bundle was written; copy or train it again",
         )
@@ -386,30 +410,12 @@ def _calibration(state: Any) -> tuple[Calibrator, FloatArray, ConformalBound | N
     )
 
 
-def _shape(state: Any, transforms: Transforms) -> NetworkConfig:
-    """Read the shape of a network that takes what the transforms give."""
-    shape = NetworkConfig.from_dict(state)
-    dims = {modality.name: modality.input_dim for modality in shape.modalities}
-    vectors = {
-        modality.name
-        for modality in shape.modalities
-        if isinstance(modality, VectorConfig)
-    }
-    if dims != dict(transforms.dims) or vectors != set(dims) - set(
-        transforms.bag_scaler,
-    ):
-        raise InputError(
-            f"the network reads {_counted(dims)}, the transforms give {_counted(transforms.dims)}",
-        )
-    return shape
-
-
 def _drift(
     state: Any,
     arrays: Mapping[str, npt.NDArray[Any]],
     transforms: Transforms,
 ) -> Drift:
-    """Read what training patients look like to the transforms; a bag has its number of tiles too."""
+    """Read what training patients look like; a bag has its number of tiles as a feature too."""
     drift = Drift.from_state(state, arrays)
     for name, usual in drift.usual.items():
         features = transforms.dims.get(name, -1) + (name in transforms.bag_scaler)
@@ -418,7 +424,3 @@ def _drift(
                 f"{name!r}: {len(usual.frame.center)} features, expected {features}",
             )
     return drift
-
-
-def _counted(dims: Mapping[str, int]) -> str:
-    return listed(f"{name} ({features})" for name, features in dims.items())

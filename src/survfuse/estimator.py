@@ -7,23 +7,18 @@ transformed in one way only.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
-from survfuse._errors import ConfigError, TransformError, listed
-from survfuse._types import BoolArray, FloatArray
+from survfuse._errors import ConfigError
 from survfuse.bundle import load_fitted, save_fitted
-from survfuse.cohort.batch_source import BatchSource
 from survfuse.cohort.cohort import Cohort
+from survfuse.cohort.transforms import check_followup
 from survfuse.config import FitConfig, parameters_of
-from survfuse.fitting import Fitted, fit_model, log_risks
+from survfuse.estimators import Fitted, FoldContext, fit_model
 from survfuse.prediction import Prediction
 from survfuse.recalibration import calibration_patients, recalibrated
-from survfuse.survival.calibration import Calibrator, KmRankCalibrator
 from survfuse.training import Hook
 
 __all__ = ["Prediction", "SurvivalFusion", "load"]
@@ -40,7 +35,16 @@ def _signature() -> inspect.Signature:
 
 
 class SurvivalFusion:
-    """Multimodal survival model: attention over slides, encoders for vectors, a fusion, a calibrated risk.
+    """Multimodal survival model, fitted by the estimator that `fusion` names.
+
+    The default, ``fusion="anchored"``, is no neural network: it is a stack of Cox regressions.
+    Each modality alone has a ridge Cox (a bag's reads the mean of its tiles, expression its
+    principal components), each pair of modalities a low-rank product; they are added with
+    weights >= 0 that are fitted to out-of-fold risks on inner folds. Nothing is trained by
+    gradients but the attention network that may take the place of a bag's mean tile. Other
+    fusions (``concat``, ``pairwise``, ...) train a network: attention over slides, encoders for
+    vectors, the fusion, and a head. ``ridge_cox``, ``sparse_cox``, ``late_cox`` and
+    ``kaplan_meier`` are the baselines. Log-risks of all of them are calibrated in the same way.
 
     Parameters
     ----------
@@ -72,8 +76,6 @@ class SurvivalFusion:
         given = ", ".join(f"{name}={value!r}" for name, value in self._given.items())
         return f"SurvivalFusion({given})"
 
-    # -- scikit-learn's conventions
-
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Every parameter with its value, given or from the preset."""
         return {**self.config.parameters(), **self._given}
@@ -83,19 +85,15 @@ class SurvivalFusion:
         parameters = parameters_of(parameters)
         given = {**self._given, **parameters}
         if parameters.get("preset", self.config.preset) != self.config.preset:
-            # A clone gives every parameter; those that repeat the old preset make room for the new one's.
+            # A clone gives every parameter; the new preset replaces what repeats the old one.
             old = FitConfig.of(self.config.preset).parameters()
-            given = {
-                name: value
-                for name, value in given.items()
-                if name in parameters or value != old[name]
-            }
+            for name in set(given) - set(parameters):
+                if given[name] == old[name]:
+                    del given[name]
         self.config = FitConfig.of(**given)
         self._given = given
         self.fitted = None
         return self
-
-    # -- fit and predict
 
     def fit(
         self,
@@ -124,14 +122,10 @@ class SurvivalFusion:
         LeakageError
             A column known only during follow-up would be an input.
         """
+        check_followup(cohort, self.config)
         folder = None if checkpoints is None else Path(checkpoints)
-        self.fitted = fit_model(
-            cohort,
-            patients,
-            self.config,
-            hooks=tuple(hooks),
-            folder=folder,
-        )
+        fold = FoldContext.of(cohort, patients, hooks=hooks, folder=folder)
+        self.fitted = fit_model(fold, self.config)
         return self
 
     def predict(
@@ -147,47 +141,9 @@ class SurvivalFusion:
             Data that do not fit the training cohort (unit, genes, encoder, coverage).
         """
         fitted = self._need_fit()
-        ids = tuple(cohort.patients if patients is None else patients)
-        source = BatchSource(cohort, fitted.transforms, ids)
-        prepared = source.prepared
-        log_risk = log_risks(fitted.networks, source, fitted.config)
-        wild = [
-            patient
-            for patient, risk in zip(ids, log_risk, strict=True)
-            if not np.isfinite(risk)
-        ]
-        if wild:
-            raise TransformError(
-                f"no finite risk for {listed(wild)}; look for values far outside training",
-            )
-        time = fitted.calibrator.predicted_time(log_risk)
-        in_training = seen = None
-        if fitted.trained is not None:
-            in_training = fitted.trained.among(ids)
-            seen = fitted.trained.unchanged(cohort, ids, fitted.transforms.dims)
-        drift = None if fitted.drift is None else fitted.drift.judge(source, seen)
-        return Prediction(
-            patient_id=ids,
-            log_risk=log_risk,
-            predicted_time=time,
-            risk_group=np.searchsorted(fitted.risk_cuts, log_risk, side="left"),
-            unit=str(fitted.summary["unit"]),
-            calibrator=fitted.calibrator,
-            notes=(
-                *_in_sample(ids, in_training, seen),
-                *_notes(prepared.report, ids, prepared.present),
-                *_beyond(
-                    fitted.calibrator,
-                    ids,
-                    log_risk,
-                    time,
-                    str(fitted.summary["unit"]),
-                ),
-                *(() if drift is None else drift.notes),
-            ),
-            drift=drift,
-            bound=fitted.bound,
-            in_training=in_training,
+        return fitted.predict(
+            cohort,
+            tuple(cohort.patients if patients is None else patients),
         )
 
     def recalibrate(
@@ -267,84 +223,6 @@ class SurvivalFusion:
                 "this SurvivalFusion is not fitted yet; call fit(cohort) or load(folder)",
             )
         return self.fitted
-
-
-def _in_sample(
-    ids: Sequence[str],
-    in_training: BoolArray | None,
-    seen: BoolArray | None,
-) -> list[tuple[str, str]]:
-    """Say that some of the patients are those that the model was made from."""
-    if in_training is None or seen is None or not in_training.any():
-        return []
-    who = np.array(ids, dtype=object)
-    notes = [
-        f"{in_training.sum()} of {len(ids)} patients were trained on (in_training: "
-        f"{listed(who[in_training])}): what is predicted for them fits better than it would for new patients "
-        "and must not be scored",
-    ]
-    if seen.any():
-        notes.append(
-            f"drift is not judged for the {seen.sum()} of them whose data were trained on",
-        )
-    if (changed := in_training & ~seen).any():
-        notes.append(
-            f"{listed(who[changed])}: other data than those trained on; other people under the same ids? "
-            "then rename them",
-        )
-    return [("", "; ".join(notes))]
-
-
-def _beyond(
-    calibrator: Calibrator,
-    ids: Sequence[str],
-    log_risk: FloatArray,
-    time: FloatArray,
-    unit: str,
-) -> list[tuple[str, str]]:
-    """Patients whom the rank map puts on the last plateau of the training curve: later than is known."""
-    if not isinstance(calibrator, KmRankCalibrator):
-        return []
-    beyond = calibrator.beyond(log_risk)
-    return [
-        (
-            patient,
-            f"predicted_time: later than {when:g} {unit} (last plateau of the training Kaplan-Meier curve)",
-        )
-        for patient, when, late in zip(ids, time, beyond, strict=True)
-        if late
-    ]
-
-
-def _notes(
-    report: pd.DataFrame,
-    ids: Sequence[str],
-    present: Mapping[str, BoolArray],
-) -> tuple[tuple[str, str], ...]:
-    """What a reader must know of each patient's prediction."""
-    notes = [
-        (
-            str(row.patient_id),
-            f"{row.modality}: {row.feature}: {row.kind}: {row.detail}",
-        )
-        for row in report.itertuples(index=False)
-    ]
-    for name, has in present.items():
-        notes += [
-            (patient, f"{name}: absent")
-            for patient, there in zip(ids, has, strict=True)
-            if not there
-        ]
-    nothing = ~np.any(np.stack(list(present.values())), axis=0)
-    notes += [
-        (
-            patient,
-            "no modality at all: the risk is the network's constant, not this patient's",
-        )
-        for patient, bare in zip(ids, nothing, strict=True)
-        if bare
-    ]
-    return tuple(notes)
 
 
 def load(folder: Path | str) -> SurvivalFusion:

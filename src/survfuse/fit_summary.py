@@ -1,25 +1,21 @@
-"""What a fit says of itself: whom it learned from, effective parameters, and the events behind each."""
+"""The summary of a fit: training patients, effective parameters, and events per parameter."""
 
 from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from survfuse._types import BoolArray, FloatArray, IntArray
+from survfuse._types import BoolArray, FloatArray
 from survfuse._version import __version__
 from survfuse.cohort.cohort import Cohort
-from survfuse.config import FitConfig
 from survfuse.survival.degrees_of_freedom import (
     RULE,
     Effective,
-    by_optimism,
     events_per_effective,
-    likelihood_ratio,
 )
 
 
@@ -30,7 +26,7 @@ def learned_from(
     event: BoolArray,
     dims: Mapping[str, int],
 ) -> dict[str, Any]:
-    """Tell, in plain values for a fit's summary, whom it learned from and what they have.
+    """Training patients and their modalities, in plain values for a fit's summary.
 
     Parameters
     ----------
@@ -66,65 +62,17 @@ def learned_from(
     }
 
 
-def effective_size(
-    config: FitConfig,
-    anchored: Mapping[str, Any] | None,
-    time: FloatArray,
-    event: BoolArray,
-    log_risk: FloatArray,
-    out_of_fold: FloatArray | None,
-    inner: IntArray,
-) -> Effective:
-    """Effective parameters, and what the fit gains on its own patients.
-
-    Of `anchored` they are the traces of its convex fits; of a network they are its optimism.
-
-    Parameters
-    ----------
-    config : FitConfig
-    anchored : mapping or None
-        What an anchored model is made of (:class:`survfuse.anchors.model.AnchoredModel`).
-    time, event, log_risk : array, (patients,)
-        Of the training patients; risks in sample.
-    out_of_fold : array, (patients,), or None
-    inner : array of int, (patients,)
-    """
-    if config.head != "cox":
-        return Effective(
-            None,
-            "not computable: a discrete head is not fitted by a partial likelihood",
-        )
-    ties = (
-        "breslow" if config.loss == "paper" else config.loss
-    )  # the paper's loss knows no ties
-    ratio = likelihood_ratio(time, event, log_risk, ties=ties)
-    if anchored is not None:
-        size = Effective(anchored["effective"]["total"], anchored["effective"]["note"])
-    elif out_of_fold is None:
-        size = Effective(
-            None,
-            f"not computable: calibration {config.calibration} makes no out-of-fold risks; breslow_oof does",
-        )
-    elif config.selection == "holdout":
-        size = Effective(
-            None,
-            "not computable: the networks never saw the inner holdout, so their risks are no in-sample ones",
-        )
-    else:
-        size = by_optimism(time, event, log_risk, out_of_fold, inner, ties=ties)
-    return replace(size, ratio=ratio)
-
-
-def size_told(size: Effective, events: int) -> dict[str, Any]:
-    """Tell a fit's size in plain values for its summary.
+def size_summary(size: Effective, events: int) -> dict[str, Any]:
+    """Size of a fit, in plain values for its summary.
 
     Returns
     -------
     dict
         `effective_parameters` and `events_per_effective_parameter`, None where they are not
-        computable (the latter also of a model without any); `effective_note` says how they were found,
-        or why not, `effective_too_many` whether that is because there would be more than events;
-        `likelihood_ratio` is twice what the fit adds to the log partial likelihood of its own patients.
+        computable (the latter also of a model without any); `effective_note` says how they were
+        estimated, or why not, `effective_too_many` whether that is because there would be more
+        than events; `likelihood_ratio` is twice what the fit adds to the log partial likelihood
+        of its own patients.
     """
     return {
         "effective_parameters": size.value,
@@ -137,13 +85,14 @@ def size_told(size: Effective, events: int) -> dict[str, Any]:
     }
 
 
-def events_told(summary: Mapping[str, Any]) -> str:
-    """One sentence on the size of a fitted model, with the rule of thumb beside it."""
-    parameters = f"{summary['parameters']:,} parameters"
+def describe_size(summary: Mapping[str, Any]) -> str:
+    """One sentence on the size of a fitted model, with the rule of thumb."""
+    count = summary["parameters"]
+    parameters = "parameters not counted" if count is None else f"{count:,} parameters"
     effective = summary.get("effective_parameters")
     if effective is None:
         return f"{parameters}; effective: {summary.get('effective_note') or 'not recorded'}"
     if effective == 0:
         return f"{parameters}, effective 0: it tells nobody apart"
-    each = summary["events_per_effective_parameter"]
-    return f"{parameters}, effective {effective:.1f}: {each:.1f} events each ({RULE})"
+    events = summary["events_per_effective_parameter"]
+    return f"{parameters}, effective {effective:.1f}: {events:.1f} events each ({RULE})"

@@ -39,7 +39,8 @@ class Prediction:
     bound : ConformalBound or None
         Lower bound on the event time, where the model has one.
     in_training : array of bool, (patients,), or None
-        Who was trained on, by id: predictions for them are in sample. None where the model does not know.
+        Training patients, by id: their predictions are in sample. None where the model does not
+        know its training patients.
     """
 
     patient_id: tuple[str, ...]
@@ -76,7 +77,7 @@ class Prediction:
 
     @property
     def median_time(self) -> FloatArray:
-        """Median survival time, NaN where it is not reached within the training follow-up; (patients,)."""
+        """Median survival time, NaN where training follow-up does not reach it; (patients,)."""
         return self.curves.median()
 
     def rmst(self, horizon: float) -> FloatArray:
@@ -115,7 +116,7 @@ class Prediction:
         *,
         details: bool = False,
     ) -> pd.DataFrame:
-        """One row per patient: risk, time, group, and survival at `horizons` where there is a curve.
+        """One row per patient: risk, time, group, and survival at `horizons` if there is a curve.
 
         Parameters
         ----------

@@ -1,8 +1,8 @@
-"""The risk-to-curve step anew, on a cohort that is kept for calibration.
+"""A new calibration of a fitted model, on a cohort that it was not trained on.
 
-What the network says of patients it never saw needs no out-of-fold detour: the slope of
-a one-variable Cox regression on their risks and Breslow's baseline at that slope (van
-Houwelingen 2000) also move the curves to where this cohort's patients are treated.
+Risks of patients whom the model never saw need no out-of-fold fits: the slope of a one-variable
+Cox regression on these risks and Breslow's baseline at that slope (van Houwelingen 2000) also
+fit the curves to the hospital of this cohort.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from survfuse._errors import BundleError, CohortError, listed
 from survfuse._types import FloatArray
 from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.patient_hashes import PatientHashes
-from survfuse.fitting import Fitted
+from survfuse.estimators import Fitted, outcomes
 from survfuse.survival.calibration import fit_calibrator
 from survfuse.survival.conformal import ConformalBound
 from survfuse.survival.estimate import joined
@@ -35,8 +35,8 @@ def calibration_patients(
     """
     if fitted.trained is None:
         raise BundleError(
-            "this bundle was written before survfuse kept who was trained on, so nobody can tell whether the "
-            "calibration patients are others; train it again",
+            "this bundle was written before survfuse kept who was trained on, so nobody can tell "
+            "whether the calibration patients are others; train it again",
         )
     return other_patients(fitted.trained, str(fitted.summary["unit"]), cohort, patients)
 
@@ -82,7 +82,7 @@ def recalibrated(
     ids: Sequence[str],
     log_risk: FloatArray,
 ) -> Fitted:
-    """Give the same networks a calibrator (and bound) fitted on other patients.
+    """Give the same model a calibrator (and bound) fitted on other patients.
 
     Parameters
     ----------
@@ -91,20 +91,18 @@ def recalibrated(
     ids : sequence of str, (patients,)
         From :func:`calibration_patients`.
     log_risk : array, (patients,)
-        What the networks say of them.
+        Their log-risk by the model.
     """
-    assert cohort.outcome is not None
-    outcome = cohort.outcome.loc[list(ids)]
-    time, event = outcome["time"].to_numpy(float), outcome["event"].to_numpy(bool)
+    time, event = outcomes(cohort, ids)
     calibrator = fit_calibrator("breslow_cal", time, event, log_risk)
     bound, note = None, calibrator.note
-    if fitted.config.conformal is not None:
+    if fitted.config.calibration.conformal is not None:
         bound = ConformalBound.fit(
             time,
             event,
             log_risk,
             calibrator,
-            fitted.config.conformal,
+            fitted.config.calibration.conformal,
         )
     about: dict[str, Any] = {
         "cohort": cohort.name,

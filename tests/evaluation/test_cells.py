@@ -28,7 +28,7 @@ from survfuse._errors import CohortError, CrashError, InputError, LeakageError
 from survfuse._storage import read_json, write_json
 from survfuse.cohort import Cohort
 from survfuse.evaluation import Result, Watcher, cross_validate, crossval
-from survfuse.evaluation.networks import NetworkLearner
+from survfuse.evaluation.candidates import Candidate
 from survfuse.executors import Executor, InlineExecutor, ProcessExecutor
 
 FILES = (
@@ -315,31 +315,14 @@ def test_a_run_begun_by_processes_is_ended_by_another_executor(
 
 
 @dataclass(frozen=True)
-class Bad:
-    """A learner that fails as told, on the second fold."""
+class Bad(Candidate):
+    """A candidate that fails in a given way, on the second fold."""
 
-    how: str
-    name: str = "bad"
-    role: str = "baseline"
-    modalities: tuple[str, ...] = ()
+    how: str = ""
 
-    def identity(self) -> dict[str, Any]:
-        return {"learner": "bad", "how": self.how}
-
-    def fit_predict(
-        self,
-        cohort: Cohort,
-        train: Any,
-        test: Any,
-        *rest: Any,
-        **named: Any,
-    ) -> Any:
+    def fit_predict(self, fold: Any, test: Any, target: Any = None) -> Any:
         if "001" in test:
-            return NetworkLearner("good", quick(epochs=1).config).fit_predict(
-                cohort,
-                train,
-                test,
-            )
+            return super().fit_predict(fold, test, target)
         if self.how == "dies":
             os.kill(os.getpid(), signal.SIGKILL)
         raise (
@@ -371,7 +354,11 @@ def test_a_cell_that_fails_is_told_as_if_it_had_failed_here(
     error: type[Exception],
     message: str,
 ) -> None:
-    monkeypatch.setattr(crossval, "comparators", lambda *_, **__: [Bad(how)])
+    monkeypatch.setattr(
+        crossval,
+        "comparators",
+        lambda *_, **__: [Bad("bad", quick(epochs=1).config, "baseline", how=how)],
+    )
     with pytest.raises(error, match=message):
         crossed(cohort, tmp_path / "run", executor=executor)
     kept = {path.name for path in (tmp_path / "run" / "cells").glob("*.json")}

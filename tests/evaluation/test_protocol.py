@@ -12,13 +12,13 @@ from survfuse import metrics
 from survfuse._errors import CohortError, ConfigError
 from survfuse.cohort import Cohort
 from survfuse.evaluation import Result, cross_validate
-from survfuse.evaluation.combine import WAYS
-from survfuse.evaluation.learners import (
-    NetworkLearner,
-    OptimisticLearner,
-    PermutedOutcomeLearner,
+from survfuse.evaluation.candidates import (
+    PERMUTED_OUTCOME,
+    SELECTED_ON_TEST,
+    Candidate,
     comparators,
 )
+from survfuse.evaluation.combine import WAYS
 from survfuse.evaluation.protocol import subgroups, wanted_increments
 
 
@@ -128,7 +128,7 @@ def test_controls_are_told(controlled: Result) -> None:
 
 
 def test_controls_are_no_models(controlled: Result) -> None:
-    control = {OptimisticLearner.name, PermutedOutcomeLearner.name}
+    control = {SELECTED_ON_TEST, PERMUTED_OUTCOME}
     assert not [
         name
         for name in controlled.models
@@ -153,8 +153,8 @@ def test_without_controls_nothing_is_told_of_them(cohort: Cohort) -> None:
 def test_increments_differ_by_one_modality(tmp_path: Path) -> None:
     cohort = loaded(small(tmp_path))
     config = quick().config
-    main = NetworkLearner("mine", config, permute=True)
-    learners = [main, *comparators(cohort, config, networks=True, seed=0)]
+    main = Candidate("mine", config, permute=True)
+    learners = [main, *comparators(cohort, config, networks=True)]
     found = wanted_increments(learners, "mine", cohort)
     own = {each.name: set(each.modalities or cohort.modalities) for each in learners}
     for each in found:
@@ -171,10 +171,10 @@ def test_increments_differ_by_one_modality(tmp_path: Path) -> None:
 
 
 def test_one_modality_has_no_increment(cohort: Cohort) -> None:
-    main = NetworkLearner("mine", quick().config, permute=True)
+    main = Candidate("mine", quick().config, permute=True)
     assert (
         wanted_increments(
-            [main, *comparators(cohort, quick().config, networks=True, seed=0)],
+            [main, *comparators(cohort, quick().config, networks=True)],
             "mine",
             cohort,
         )

@@ -99,7 +99,7 @@ def test_every_fusion_class_is_registered() -> None:
         k for k in kinds() if k.__module__.startswith("survfuse")
     }
     assert {
-        *("anchored", "concat", "late", "gated", "pairwise", "pairwise_residual"),
+        *("concat", "late", "gated", "pairwise", "pairwise_residual"),
         *("hierarchical", "tensor", "lowrank_tensor", "gated_kronecker", "coattention"),
     } <= set(FUSIONS)
 
@@ -205,11 +205,6 @@ class TestContract:
 
     def test_single_modality_is_its_own_embedding(self, name: str) -> None:
         fusion = make(name, {"b": 3})
-        if (
-            name == "anchored"
-        ):  # whose log-risk has a bias, which is masked with the rest
-            assert fusion.parts == {"b": 1}
-            return
         assert isinstance(fusion, Concat)
         values = embeddings()["b"]
         assert torch.equal(
@@ -293,7 +288,7 @@ def test_pair_widths_tell_encoded_from_raw() -> None:
 def test_unknown_fusion_is_refused_also_for_a_single_modality() -> None:
     with pytest.raises(
         ConfigError,
-        match="unknown fusion 'sum'; known: anchored, coattention, concat, gated",
+        match="unknown fusion 'sum'; known: coattention, concat, gated",
     ):
         build_fusion("sum", {"a": 1}, (), SIZES)
 

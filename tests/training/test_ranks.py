@@ -45,7 +45,7 @@ with ranks_of_launcher("cpu") as ranks:
         expression_components=4, batch=10, dropout=0.3, bag_rate=1.0, device="cpu")
     model.fit(cohort, hooks=[Die(), Told()], checkpoints=out / "checkpoints")
 if ranks.writes:
-    weights = {name: tensor.numpy() for name, tensor in model.fitted.networks[0].state_dict().items()}
+    weights = {name: tensor.numpy() for name, tensor in model.fitted.model.networks[0].state_dict().items()}
     risks = model.predict(cohort).log_risk
     write_tensors(out / "weights.safetensors", {**weights, "risks": risks}, {"epochs": "x"})
 """

@@ -66,7 +66,7 @@ def test_a_score_is_the_likelihood_of_out_of_fold_risks(
     monkeypatch: Any,
 ) -> None:
     """By hand: fit with the same values, look at the risks that calibration reads."""
-    from survfuse.fitting import fit
+    from survfuse.estimators import fitted as fit
 
     log = searched(cohort).fitted.summary["search"]
     seen: list[Any] = []

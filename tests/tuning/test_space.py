@@ -14,7 +14,7 @@ ALL = ("clinical", "expression", "bag")
 
 
 @pytest.mark.parametrize("how", ["grid", "optuna"])
-@pytest.mark.parametrize("fusion", sorted(FUSIONS))
+@pytest.mark.parametrize("fusion", sorted({"anchored", *FUSIONS}))
 @pytest.mark.parametrize("preset", ["default", "paper"])
 def test_every_model_has_a_space_whose_values_it_takes(
     how: str,

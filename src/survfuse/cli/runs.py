@@ -208,7 +208,7 @@ def _save(model: Any, out: Path, force: bool) -> Path:
 
 def _print_fit(model: Any) -> None:
     """Say what a fitted model was trained on and what came out."""
-    from survfuse.fit_summary import events_told
+    from survfuse.fit_summary import describe_size
     from survfuse.tuning.search import describe_search
 
     summary = model.fitted.summary
@@ -227,7 +227,7 @@ def _print_fit(model: Any) -> None:
             f"calibrated on {about['patients']} patients, {about['events']} events of "
             f"{about['cohort']}"
         )
-    typer.echo(events_told(summary))
+    typer.echo(describe_size(summary))
     if "search" in summary:
         typer.echo(describe_search(summary["search"]))
     for note in [summary["calibration_note"], *summary["transform_notes"]]:

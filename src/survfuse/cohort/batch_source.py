@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from survfuse._types import Batch, BoolArray
+from survfuse._types import Batch, BoolArray, FloatArray
 from survfuse.cohort.array_types import AnyArray, Integers, Numbers
 from survfuse.cohort.cohort_data import Cohort
 from survfuse.cohort.modalities import BagData
@@ -128,6 +128,16 @@ class BatchSource:
             own = np.diff(tiles.offsets)[self._index(rows)]
             counts[name] = own if max_tiles is None else np.minimum(own, max_tiles)
         return counts
+
+    def blocks(self) -> dict[str, tuple[FloatArray, BoolArray]]:
+        """Vector, or mean tile, of each patient in each modality, and who has it."""
+        blocks: dict[str, tuple[FloatArray, BoolArray]] = {}
+        for name, has in self.prepared.present.items():
+            if name in self.prepared.vectors:
+                blocks[name] = self.prepared.vectors[name].astype(np.float64), has
+            else:
+                blocks[name] = self.mean_tiles(name)
+        return blocks
 
     def mean_tiles(
         self,

@@ -1,10 +1,10 @@
-"""One cell: a learner on a split, computed wherever an executor carries it, and kept as JSON."""
+"""One cell: a candidate on a split, computed by any executor and stored as JSON."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,14 @@ from survfuse._digests import Header, collected_notes, recall_json, write_cached
 from survfuse._errors import InputError, context
 from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.splits import Split
-from survfuse.estimator import Prediction
-from survfuse.evaluation.learner import Learner
-from survfuse.evaluation.networks import NoCalibrator
+from survfuse.estimators import FoldContext
+from survfuse.evaluation.candidates import Candidate
+from survfuse.evaluation.controls import NoCalibrator
+from survfuse.prediction import Prediction
 from survfuse.survival.calibration import calibrator_from_dict
 from survfuse.training import Hook
 
-FORMAT, VERSION = "survfuse-cell", 3
+FORMAT, VERSION = "survfuse-cell", 4
 OTHER = (
     "a result of another run (configuration, data or version differ); "
     "choose a new output folder, or delete this one"
@@ -28,11 +29,11 @@ NEVER_MISSING = {"log_risk", "risk_group"}
 
 @dataclass(frozen=True)
 class Cell:
-    """One learner on one split.
+    """One candidate on one split.
 
     Attributes
     ----------
-    learner : Learner
+    candidate : Candidate
     split : Split
     label : str
         For messages and progress.
@@ -42,7 +43,7 @@ class Cell:
         Hash of everything that its numbers depend on.
     """
 
-    learner: Learner
+    candidate: Candidate
     split: Split
     label: str
     name: str
@@ -50,7 +51,7 @@ class Cell:
 
     @property
     def header(self) -> Header:
-        """What its file must say of itself."""
+        """Format, version and key, as its file states them."""
         return {"format": FORMAT, "version": VERSION, "key": self.key}
 
     def recalled(self, folder: Path) -> dict[str, Any] | None:
@@ -62,7 +63,8 @@ class Cell:
             When the file belongs to another run.
         """
         path = folder / f"{self.name}.json"
-        return recall_json(path, self.header, OTHER, self._check)
+        with context(self.label):
+            return recall_json(path, self.header, OTHER, self._check)
 
     def _check(self, content: Mapping[str, Any]) -> None:
         try:
@@ -75,20 +77,17 @@ class Cell:
 
 
 def _check_prediction(part: Mapping[str, Any], test: Sequence[str]) -> None:
-    """Refuse predictions that are not of these patients, in this order, with numbers where they belong."""
+    """Refuse predictions of other patients or in another order, and texts in place of numbers."""
     columns, order = part["columns"], part["order"]
     if sorted(order) != sorted(columns) or columns["patient_id"] != list(test):
         raise InputError(
             f"expected predictions of the {len(test)} patients of the test fold",
         )
-    for name in order:
+    for name, values in columns.items():
         if name == "patient_id":
             continue
-        allowed = (int, float) if name in NEVER_MISSING else (int, float, type(None))
-        values = columns[name]
-        if len(values) != len(test) or not all(
-            type(value) in allowed for value in values
-        ):
+        allowed = {int, float} if name in NEVER_MISSING else {int, float, type(None)}
+        if len(values) != len(test) or not {type(value) for value in values} <= allowed:
             raise InputError(f"expected {len(test)} numbers in column {name}")
     if part["calibrator"]["name"] != NoCalibrator.name:
         calibrator_from_dict(part["calibrator"])
@@ -96,12 +95,12 @@ def _check_prediction(part: Mapping[str, Any], test: Sequence[str]) -> None:
 
 @dataclass
 class CellWork:
-    """Computes cells; what goes to each worker, once.
+    """Computes cells; sent to each worker once.
 
     Attributes
     ----------
     folder : path or None
-        Where cells are kept.
+        Where cells are stored.
     cohort : Cohort
         Of the training patients.
     target : Cohort or None
@@ -116,52 +115,54 @@ class CellWork:
     target: Cohort | None
     horizons: tuple[float, ...]
     hooks: tuple[Hook, ...] = ()
+    _fold: FoldContext | None = field(default=None, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "hooks": ()}
+        return {**self.__dict__, "hooks": (), "_fold": None}
 
     def __call__(self, cell: Cell) -> tuple[dict[str, Any], list[str]]:
-        """Fit, predict, and keep the result as JSON; give it, and notes on how it was made."""
+        """Fit, predict, and write the result as JSON; return it, and notes on how it was made."""
         scratch = None if self.folder is None else self.folder / cell.name
         with context(cell.label), collected_notes() as notes:
-            result = cell.learner.fit_predict(
-                self.cohort,
-                cell.split.train,
-                cell.split.test,
-                self.hooks,
-                scratch,
-                target=self.target,
+            fold = replace(
+                self._shared(cell.split.train),
+                hooks=self.hooks,
+                folder=scratch,
+                checkpoints=set(),
             )
-        content: dict[str, Any] = {
+            result = cell.candidate.fit_predict(fold, cell.split.test, self.target)
+        also = {name: self._plain(other) for name, other in result.also.items()}
+        content = {
             **self._plain(result.prediction),
             "summary": dict(result.summary),
-            "also": {
-                other: self._plain(prediction)
-                for other, prediction in result.also.items()
-            },
+            "also": also,
         }
         if self.folder is not None and scratch is not None:
-            content = write_cached_json(
-                self.folder / f"{cell.name}.json",
-                cell.header,
-                content,
-            )
+            path = self.folder / f"{cell.name}.json"
+            content = write_cached_json(path, cell.header, content)
             shutil.rmtree(scratch, ignore_errors=True)
         return content, notes
 
+    def _shared(self, train: Sequence[str]) -> FoldContext:
+        """Training patients, the same object as long as the split stays the same."""
+        if self._fold is None or self._fold.ids != tuple(sorted(train)):
+            self._fold = FoldContext.of(self.cohort, train)
+        return self._fold
+
     def _plain(self, prediction: Prediction) -> dict[str, Any]:
         table = prediction.frame(self.horizons)
-        columns = {
-            name: [None if value != value else value for value in table[name].tolist()]
-            for name in table.columns
-        }
-        # Distance from the training patients is for strangers; these are patients of the same cohort.
-        near = set() if prediction.drift is None else set(prediction.drift.notes)
-        notes = [
-            f"{patient}: {message}" if patient else message
-            for patient, message in prediction.notes
-            if self.target is not None or (patient, message) not in near
-        ]
+        columns = {}
+        for name in table.columns:
+            values = table[name].astype(object)
+            columns[name] = values.where(table[name].notna(), None).tolist()
+        # Drift is reported for patients of another cohort alone.
+        skipped = set()
+        if self.target is None and prediction.drift is not None:
+            skipped = set(prediction.drift.notes)
+        notes = []
+        for patient, message in prediction.notes:
+            if (patient, message) not in skipped:
+                notes.append(f"{patient}: {message}" if patient else message)
         return {
             "columns": columns,
             "order": list(table.columns),

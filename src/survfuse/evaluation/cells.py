@@ -1,9 +1,9 @@
-"""The grid of learners and splits, and the files that remember it.
+"""The grid of candidates and splits: every cell is loaded, or fitted, predicted and written.
 
-A cell is one learner on one split. Its result is one JSON file that appears whole; a
+A cell is one candidate on one split. Its result is one JSON file that appears whole; a
 cell that is already there under the same key is not computed again, so that a run
-that was killed ends with the same bytes. Cells do not know of each other, so any
-executor may carry them; whoever computes a cell writes it.
+that was killed ends with the same bytes. Cells do not depend on each other, so any
+executor may compute them; the worker that computes a cell writes it.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from survfuse._errors import CrashError, context
 from survfuse._storage import sha256_text, to_json
 from survfuse._types import FloatArray
 from survfuse._version import __version__
-from survfuse.anchors.blocks import outcomes
 from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.splits import Split
+from survfuse.estimators import outcomes
+from survfuse.evaluation.candidates import Candidate
 from survfuse.evaluation.cell import VERSION, Cell, CellWork
+from survfuse.evaluation.controls import NoCalibrator
 from survfuse.evaluation.folds import Fold, Folds, folds_of
-from survfuse.evaluation.learner import Learner
-from survfuse.evaluation.networks import NoCalibrator
 from survfuse.executors import Executor, InlineExecutor, Task
 from survfuse.survival.calibration import calibrator_from_dict
 from survfuse.survival.curves import SurvivalCurves
@@ -48,7 +48,7 @@ class Watcher(Hook):
 
 @dataclass
 class Grid:
-    """Predictions of every learner on every split.
+    """Predictions of every candidate on every split.
 
     Attributes
     ----------
@@ -69,12 +69,12 @@ class Grid:
 
 
 class Cells:
-    """Computes or recalls cells.
+    """Computes cells, or loads those that were computed before.
 
     Parameters
     ----------
     out : path or None
-        Folder of the run; nothing is kept without one.
+        Folder of the run; nothing is stored without one.
     cohort : Cohort
         Of the training patients.
     horizons : sequence of float
@@ -82,7 +82,7 @@ class Cells:
     target : Cohort, optional
         Of the test patients; `cohort` by default.
     executor : Executor, optional
-        Who computes; this process by default.
+        Computes the cells; this process by default.
     """
 
     def __init__(
@@ -94,131 +94,130 @@ class Cells:
         executor: Executor | None = None,
     ) -> None:
         self.out, self.cohort, self.horizons = out, cohort, tuple(horizons)
-        self.folder = None if out is None else out / "cells"
-        self.target = cohort if target is None else target
+        # Workers may have another working directory.
+        self.folder = None if out is None else (out / "cells").absolute()
+        self.target = target
         self.executor = executor or InlineExecutor()
         self.fingerprint = cohort.fingerprint()
-        self._foreign = None if target is None else target.fingerprint()
 
     def all(
         self,
-        plan: Sequence[tuple[Learner, Sequence[Split]]],
+        plan: Sequence[tuple[Candidate, Sequence[Split]]],
         watcher: Watcher,
     ) -> Grid:
-        """Compute or recall every cell of a plan."""
+        """Compute or load every cell of a plan.
+
+        The order is split by split: candidates on the same training patients share what they
+        learn of them (:class:`survfuse.estimators.FoldContext`).
+        """
+        cells = []
+        for split in dict.fromkeys(split for _, splits in plan for split in splits):
+            for candidate, splits in plan:
+                if split in splits:
+                    cells.append(self._cell(candidate, split))
         grid = Grid()
-        # Split by split: models of one fold learn from the same patients and share what they learn of them.
-        splits = dict.fromkeys(split for _, splits in plan for split in splits)
-        cells = [
-            self._cell(each, split)
-            for split in splits
-            for each, those in plan
-            if split in those
-        ]
-        told = self._told(cells, watcher, grid.notes)
-        parts: dict[str, dict[str, list[tuple[Split, dict[str, Any]]]]] = {
-            each.name: {} for each, _ in plan
-        }
+        contents = self._load_or_compute(cells, watcher, grid.notes)
         for cell in cells:
-            model, found = cell.learner.name, told[cell.name]
-            grid.summaries.setdefault(model, []).append(found["summary"])
-            grid.notes += [f"{cell.label}: {note}" for note in found["notes"]]
-            also = sorted(found["also"].items())  # as a recalled cell has them
-            for name, one in [(model, found), *also]:
-                parts[model].setdefault(name, []).append((cell.split, one))
-        for of_learner in parts.values():
-            for name, each in of_learner.items():
-                grid.tables[name], grid.folds[name] = self._assembled(each)
+            content = contents[cell.name]
+            grid.summaries.setdefault(cell.candidate.name, []).append(
+                content["summary"]
+            )
+            grid.notes += [f"{cell.label}: {note}" for note in content["notes"]]
+        parts: dict[str, list[tuple[Split, dict[str, Any]]]] = {}
+        order = [candidate for candidate, _ in plan]
+        for cell in sorted(cells, key=lambda cell: order.index(cell.candidate)):
+            content = contents[cell.name]
+            parts.setdefault(cell.candidate.name, []).append((cell.split, content))
+            for name, other in sorted(content["also"].items()):
+                parts.setdefault(name, []).append((cell.split, other))
+        for name, predictions in parts.items():
+            grid.tables[name], grid.folds[name] = self._assembled(predictions)
         return grid
 
-    def _told(
+    def _load_or_compute(
         self,
         cells: Sequence[Cell],
         watcher: Watcher,
         notes: list[str],
     ) -> dict[str, dict[str, Any]]:
-        """Give the content of every cell by its name: recalled, or computed by the executor."""
+        """Content of every cell by its name."""
         watcher.on_cells(len(cells))
-        told: dict[str, dict[str, Any]] = {}
+        contents: dict[str, dict[str, Any]] = {}
         with collected_notes() as damaged:
             for cell in cells:
-                known = self._recalled(cell)
-                if known is not None:
-                    told[cell.name] = known
-                    watcher.on_cell(cell.label, len(told), True)
+                content = None if self.folder is None else cell.recalled(self.folder)
+                if self.folder is not None and content is not None:
+                    contents[cell.name] = content
+                    # A run may have been killed after it wrote the cell.
+                    shutil.rmtree(self.folder / cell.name, ignore_errors=True)
+                    watcher.on_cell(cell.label, len(contents), True)
         notes += damaged
-        missing = {cell.name: cell for cell in cells if cell.name not in told}
-        target = None if self._foreign is None else self.target
-        folder = (
-            None if self.folder is None else self.folder.absolute()
-        )  # workers may be elsewhere
-        work = CellWork(folder, self.cohort, target, self.horizons, (watcher,))
+        missing = {cell.name: cell for cell in cells if cell.name not in contents}
         tasks = [Task(name, cell) for name, cell in missing.items()]
+        work = CellWork(
+            self.folder, self.cohort, self.target, self.horizons, (watcher,)
+        )
         with closing(self.executor.run(work, tasks)) as outcomes:
             for outcome in outcomes:
                 cell = missing[outcome.key]
                 if outcome.error is not None or outcome.value is None:
-                    _surface(outcome.error, cell)
-                else:
-                    content, damaged = outcome.value
-                    told[cell.name] = self._kept(cell, content)
-                    notes += damaged
-                    watcher.on_cell(cell.label, len(told), False)
-        return told
+                    _raise(outcome.error, cell)
+                contents[cell.name], damaged = outcome.value
+                self._write(cell, contents[cell.name])
+                notes += damaged
+                watcher.on_cell(cell.label, len(contents), False)
+        return contents
 
-    def _cell(self, learner: Learner, split: Split) -> Cell:
+    def _cell(self, candidate: Candidate, split: Split) -> Cell:
+        target = None if self.target is None else self.target.fingerprint()
         identity = [
             __version__,
             VERSION,
-            learner.identity(),
+            candidate.identity(),
             self.fingerprint,
             split.train,
             split.test,
+            self.horizons,
+            target,
         ]
-        key = sha256_text(to_json([*identity, self.horizons, self._foreign]))
-        if self._foreign is not None:
-            label, place = f"{learner.name}, on {self.target.name}", "external"
+        if self.target is not None:
+            label, place = f"{candidate.name}, on {self.target.name}", "external"
         else:
-            label = f"{learner.name}, repeat {split.repeat}, fold {split.fold}"
+            label = f"{candidate.name}, repeat {split.repeat}, fold {split.fold}"
             place = f"r{split.repeat}-f{split.fold}"
-        return Cell(learner, split, label, f"{stem(learner.name)}-{place}", key)
+        name = f"{stem(candidate.name)}-{place}"
+        return Cell(candidate, split, label, name, sha256_text(to_json(identity)))
 
-    def _recalled(self, cell: Cell) -> dict[str, Any] | None:
-        if self.folder is None:
-            return None
-        with context(cell.label):
-            known = cell.recalled(self.folder)
-        if known is not None:  # a run may have been killed after it wrote the cell
-            shutil.rmtree(self.folder / cell.name, ignore_errors=True)
-        return known
-
-    def _kept(self, cell: Cell, told: dict[str, Any]) -> dict[str, Any]:
+    def _write(self, cell: Cell, content: Mapping[str, Any]) -> None:
         """Write a cell whose worker wrote it on another machine."""
-        if self.folder is not None and not (self.folder / f"{cell.name}.json").exists():
-            write_cached_json(self.folder / f"{cell.name}.json", cell.header, told)
-        return told
+        if self.folder is None:
+            return
+        path = self.folder / f"{cell.name}.json"
+        if not path.exists():
+            write_cached_json(path, cell.header, content)
 
     def _assembled(
         self,
-        told: Sequence[tuple[Split, Mapping[str, Any]]],
+        predictions: Sequence[tuple[Split, Mapping[str, Any]]],
     ) -> tuple[pd.DataFrame, Folds]:
-        parts: list[pd.DataFrame] = []
+        tables: list[pd.DataFrame] = []
         folds: list[Fold] = []
-        for split, cell in told:
-            table = self._frame(cell, split)
-            curves = _curves(cell["calibrator"], table["log_risk"].to_numpy(float))
-            train = outcomes(self.cohort, split.train)
+        for split, content in predictions:
             place = (split.repeat, split.fold)
+            table = self._frame(content, split)
+            curves = _curves(content["calibrator"], table["log_risk"].to_numpy(float))
+            train = outcomes(self.cohort, split.train)
             folds += folds_of(table, {place: curves}, {place: train})
-            parts.append(table)
-        return pd.concat(parts, ignore_index=True), tuple(folds)
+            tables.append(table)
+        return pd.concat(tables, ignore_index=True), tuple(folds)
 
-    def _frame(self, cell: Mapping[str, Any], split: Split) -> pd.DataFrame:
-        table = pd.DataFrame({name: cell["columns"][name] for name in cell["order"]})
+    def _frame(self, content: Mapping[str, Any], split: Split) -> pd.DataFrame:
+        columns = pd.DataFrame(content["columns"])
+        table: pd.DataFrame = columns.loc[:, content["order"]]
         numbers = table.columns.drop("patient_id")
         table[numbers] = table[numbers].astype(float)
         table["risk_group"] = table["risk_group"].astype(int)
-        time, event = outcomes(self.target, table["patient_id"].tolist())
+        time, event = outcomes(self.target or self.cohort, table["patient_id"].tolist())
         table.insert(1, "repeat", split.repeat)
         table.insert(2, "fold", split.fold)
         table.insert(3, "time", time)
@@ -227,7 +226,7 @@ class Cells:
 
 
 def stem(name: str) -> str:
-    """Name of a model as part of a file name; a word of the user is never a path."""
+    """Name of a model as part of a file name; a text of the user is never a path."""
     return re.sub(r"[^\w.+-]", "-", name)
 
 
@@ -238,12 +237,12 @@ def _curves(
     """Exact curves of a cell's patients; None under a calibration that gives none."""
     if calibrator["name"] == NoCalibrator.name:
         return None
-    made = calibrator_from_dict(calibrator)
-    return made.curves(log_risk) if made.has_curves else None
+    restored = calibrator_from_dict(calibrator)
+    return restored.curves(log_risk) if restored.has_curves else None
 
 
-def _surface(error: BaseException | None, cell: Cell) -> NoReturn:
-    """Raise what a cell ended with, as if it had happened here."""
+def _raise(error: BaseException | None, cell: Cell) -> NoReturn:
+    """Raise the error of a cell, as if it had happened here."""
     if isinstance(error, CrashError):
         with context(cell.label):
             raise error

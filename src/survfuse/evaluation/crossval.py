@@ -29,17 +29,12 @@ from survfuse.cohort.transforms import check_followup
 from survfuse.config import CrossvalConfig, RunConfig, build
 from survfuse.estimator import SurvivalFusion
 from survfuse.evaluation.assessment_settings import Scale
+from survfuse.evaluation.candidates import Candidate, comparators, modalities_used
 from survfuse.evaluation.cells import Cells, Grid, Watcher, stem
 from survfuse.evaluation.checks import Evidence, refuse_later_knowledge, run_checks
 from survfuse.evaluation.combine import Interval
 from survfuse.evaluation.default_horizons import resolve_horizons
 from survfuse.evaluation.description import describe, patterns
-from survfuse.evaluation.learners import (
-    Learner,
-    NetworkLearner,
-    comparators,
-    modalities_used,
-)
 from survfuse.evaluation.missing_inputs import Losses
 from survfuse.evaluation.model_sizes import sizes
 from survfuse.evaluation.performance import by_pattern
@@ -202,17 +197,17 @@ def _compute(
     cohort, name, scale = cells.cohort, record["model"], plan.scale
     grid = cells.all(plan.fits, watcher)
     permuted = [model for model in grid.folds if model.startswith("permuted:")]
-    names = [learner.name for learner in plan.main_learners] + permuted
+    names = [candidate.name for candidate in plan.main_candidates] + permuted
     scores = judge_models(
         _select(grid.folds, names),
         name,
         plan.clinical,
         scale,
-        wanted=wanted_increments(plan.learners, name, cohort),
+        wanted=wanted_increments(plan.candidates, name, cohort),
         groups=subgroups(cohort),
     )
     losses, sweep = _robustness(plan, grid, scores.estimates, cohort)
-    control_records = controls(grid.folds, name, scale, plan.learners)
+    control_records = controls(grid.folds, name, scale, plan.candidates)
     external, predictions, notes = _external(plan, cells, test, watcher)
     finished = datetime.now(UTC)
     record |= {
@@ -272,7 +267,7 @@ class _Plan:
 
     Attributes
     ----------
-    learners : list of Learner
+    candidates : list of Candidate
         The model itself first.
     clinical : str or None
         The clinical-only baseline.
@@ -283,24 +278,24 @@ class _Plan:
     config: RunConfig
     scale: Scale
     splits: tuple[Split, ...]
-    learners: list[Learner]
+    candidates: list[Candidate]
     clinical: str | None
     notes: list[str]
     used: tuple[str, ...]
 
     @property
-    def main_learners(self) -> list[Learner]:
-        """Learners on all repeats: neither controls nor other seeds."""
-        return [learner for learner in self.learners if learner.role in ON_ALL_REPEATS]
+    def main_candidates(self) -> list[Candidate]:
+        """Candidates on all repeats: neither controls nor other seeds."""
+        return [candidate for candidate in self.candidates if candidate.role in ON_ALL_REPEATS]
 
     @property
-    def fits(self) -> list[tuple[Learner, Sequence[Split]]]:
-        """Every learner with its splits: controls and seeds on the first repeat alone."""
+    def fits(self) -> list[tuple[Candidate, Sequence[Split]]]:
+        """Every candidate with its splits: controls and seeds on the first repeat alone."""
         first = [
             split for split in self.splits if split.repeat == self.splits[0].repeat
         ]
-        main = self.main_learners
-        return [(one, self.splits if one in main else first) for one in self.learners]
+        main = self.main_candidates
+        return [(one, self.splits if one in main else first) for one in self.candidates]
 
 
 def _plan(config: RunConfig, cohort: Cohort, test: Cohort | None, name: str) -> _Plan:
@@ -321,7 +316,7 @@ def _plan(config: RunConfig, cohort: Cohort, test: Cohort | None, name: str) -> 
     )
     settings, model = config.crossval, config.model
     splits, split_notes = splits_of(cohort, settings)
-    learners = _learners(config, cohort, name)
+    candidates = _candidates(config, cohort, name)
     if model.conformal is not None:
         notes.append(
             "model.calibration.conformal: cross-validation does not judge lower bounds; "
@@ -331,7 +326,7 @@ def _plan(config: RunConfig, cohort: Cohort, test: Cohort | None, name: str) -> 
         settings.interval, 5 * settings.bootstrap or 1000, settings.seed
     )
     ridges = {f"ridge:{one}" for one in clinical[:1]}.intersection(
-        one.name for one in learners
+        one.name for one in candidates
     )
     modalities = cohort.modalities if model.modalities is None else model.modalities
     return _Plan(
@@ -340,21 +335,20 @@ def _plan(config: RunConfig, cohort: Cohort, test: Cohort | None, name: str) -> 
             horizons, float(config.tau or horizons[-1]), interval, settings.bootstrap
         ),
         splits=splits,
-        learners=learners,
+        candidates=candidates,
         clinical=next(iter(ridges), None),
         notes=[*notes, *split_notes],
         used=tuple(filter(modalities.__contains__, cohort.modalities)),
     )
 
 
-def _learners(config: RunConfig, cohort: Cohort, name: str) -> list[Learner]:
+def _candidates(config: RunConfig, cohort: Cohort, name: str) -> list[Candidate]:
     """The model and its baselines."""
     settings, model = config.crossval, config.model
     baselines = comparators(
         cohort,
         model,
         networks=settings.networks,
-        seed=model.seed,
         controls=settings.controls,
         seeds=settings.seeds - 1 if settings.controls else 0,
     )
@@ -362,7 +356,7 @@ def _learners(config: RunConfig, cohort: Cohort, name: str) -> list[Learner]:
         raise ConfigError(
             f"the model cannot be called {name!r}: a baseline is; choose another name",
         )
-    own = NetworkLearner(name, model, permute=True, lose=settings.robustness)
+    own = Candidate(name, model, permute=True, lose=settings.robustness)
     return [own, *baselines]
 
 
@@ -379,7 +373,7 @@ def _robustness(
     scores = scored(grid.folds, losses, plan.scale)
     table = robustness(
         grid.folds,
-        plan.learners[0].name,
+        plan.candidates[0].name,
         {**estimates, **scores},
         losses,
         tested,
@@ -476,10 +470,10 @@ def _external(
     assert test.outcome is not None
     known = test.outcome.index[test.outcome["time"].notna()]
     split = Split(0, 0, tuple(inside.cohort.patients), tuple(sorted(map(str, known))))
-    learners = plan.main_learners
+    candidates = plan.main_candidates
     cells = Cells(inside.out, inside.cohort, inside.horizons, test, inside.executor)
-    grid: Grid = cells.all([(learner, (split,)) for learner in learners], watcher)
-    name, lost = learners[0].name, set(Losses.on(test, plan.used).names)
+    grid: Grid = cells.all([(candidate, (split,)) for candidate in candidates], watcher)
+    name, lost = candidates[0].name, set(Losses.on(test, plan.used).names)
     scores = judge_models(
         {model: folds for model, folds in grid.folds.items() if model not in lost},
         name,

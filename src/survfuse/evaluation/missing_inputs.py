@@ -16,8 +16,9 @@ from survfuse.cohort.batch_source import BatchSource
 from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.modalities import TableData
 from survfuse.cohort.transforms import Prepared
-from survfuse.estimator import Prediction
-from survfuse.fitting import Fitted, log_risks
+from survfuse.estimators import Fitted
+from survfuse.estimators.blocks import Block
+from survfuse.prediction import Prediction
 
 SHARES = (25, 50, 75)
 """Per cent of the clinical values that are lost."""
@@ -147,7 +148,7 @@ def predictions_with_loss(
     # The losses of the whole cohort, so that every fold has the same.
     for loss in Losses.on(cohort, used).all:
         prepared = fitted.transforms.apply(loss.of(own, used, fitted.config.seed), ids)
-        risk = log_risks(fitted.networks, LessSource(source, prepared), fitted.config)
+        risk = fitted.model.log_risk(LessSource(source, prepared))
         predictions[loss.name] = with_log_risk(fitted, prediction, loss.name, risk)
     return predictions
 
@@ -194,6 +195,17 @@ class LessSource:
 
     def __len__(self) -> int:
         return len(self._source)
+
+    def blocks(self) -> dict[str, Block]:
+        """See :meth:`BatchSource.blocks`."""
+        blocks = self._source.blocks()
+        for name, has in self._prepared.present.items():
+            if name in self._prepared.vectors:
+                blocks[name] = self._prepared.vectors[name].astype(np.float64), has
+            else:
+                means, own = blocks[name]
+                blocks[name] = means, own & has
+        return blocks
 
     def batch(
         self,

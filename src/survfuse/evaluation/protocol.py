@@ -13,16 +13,13 @@ from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.modalities import TableData
 from survfuse.cohort.spec import ColumnSpec
 from survfuse.evaluation.assessment_settings import Scale
+from survfuse.evaluation.candidates import (
+    PERMUTED_OUTCOME,
+    SELECTED_ON_TEST,
+    Candidate,
+)
 from survfuse.evaluation.comparisons import Increment, delta_uno_c
 from survfuse.evaluation.folds import Folds
-from survfuse.evaluation.learners import (
-    LateFusionLearner,
-    Learner,
-    NetworkLearner,
-    OptimisticLearner,
-    PermutedOutcomeLearner,
-    RidgeLearner,
-)
 from survfuse.evaluation.ranking import concordance
 
 MOST_LEVELS = 6  # of a column that makes subgroups
@@ -31,7 +28,7 @@ OTHER = "other"
 
 
 def wanted_increments(
-    learners: Sequence[Learner],
+    candidates: Sequence[Candidate],
     name: str,
     cohort: Cohort,
 ) -> list[Increment]:
@@ -41,19 +38,15 @@ def wanted_increments(
     modality permuted among the test patients.
     """
     increments: list[Increment] = []
-    for kind, classes in (
-        ("network", (NetworkLearner,)),
-        ("late fusion", (LateFusionLearner, RidgeLearner)),
-    ):
-        names = _by_modalities(
-            [one for one in learners if isinstance(one, classes)], cohort
-        )
+    for kind, simple in (("network", False), ("late fusion", True)):
+        group = [candidate for candidate in candidates if candidate.simple == simple]
+        names = _by_modalities(group, cohort)
         whole = max(names, key=len, default=frozenset())
         for modality in cohort.modalities:
             less = names.get(whole - {modality})
             if modality in whole and len(whole) > 1 and less is not None:
                 increments.append(Increment(modality, kind, names[whole], less))
-    main = next(one for one in learners if one.name == name)
+    main = next(one for one in candidates if one.name == name)
     used = _modalities(main, cohort)
     if len(used) > 1:
         permuted = "permuted at prediction"
@@ -61,23 +54,21 @@ def wanted_increments(
     return increments
 
 
-def _modalities(learner: Learner, cohort: Cohort) -> tuple[str, ...]:
+def _modalities(candidate: Candidate, cohort: Cohort) -> tuple[str, ...]:
     return (
-        tuple(cohort.modalities) if learner.modalities is None else learner.modalities
+        tuple(cohort.modalities) if candidate.modalities is None else candidate.modalities
     )
 
 
 def _by_modalities(
-    learners: Sequence[Learner],
+    candidates: Sequence[Candidate],
     cohort: Cohort,
 ) -> dict[frozenset[str], str]:
-    """Name of the learner of each set of modalities; late fusions before a ridge on the same."""
+    """Name of the candidate of each set of modalities; late fusions before a ridge on the same."""
     names: dict[frozenset[str], str] = {}
-    for learner in sorted(
-        learners, key=lambda one: not isinstance(one, LateFusionLearner)
-    ):
-        if learner.role not in {"control", "seed"}:
-            names.setdefault(frozenset(_modalities(learner, cohort)), learner.name)
+    for candidate in sorted(candidates, key=lambda one: one.config.fusion != "late_cox"):
+        if candidate.role not in {"control", "seed"} and candidate.modalities != ():
+            names.setdefault(frozenset(_modalities(candidate, cohort)), candidate.name)
     return names
 
 
@@ -85,7 +76,7 @@ def controls(
     folds: Mapping[str, Folds],
     name: str,
     scale: Scale,
-    learners: Sequence[Learner],
+    candidates: Sequence[Candidate],
 ) -> dict[str, Any]:
     """Controls against chance on the first repeat: `optimism, seeds, permuted_outcome`."""
     first = tuple(fold for fold in folds[name] if fold.repeat == folds[name][0].repeat)
@@ -94,8 +85,8 @@ def controls(
         "seeds": None,
         "permuted_outcome": None,
     }
-    if OptimisticLearner.name in folds:
-        chosen = folds[OptimisticLearner.name]
+    if SELECTED_ON_TEST in folds:
+        chosen = folds[SELECTED_ON_TEST]
         honest, optimistic = (
             concordance(part, "harrell", None, interval=scale.interval)
             for part in (first, chosen)
@@ -108,7 +99,7 @@ def controls(
             "honest": asdict(honest),
             "selected_on_test": asdict(replace(optimistic, note=warning)),
         }
-    seeds = [one.name for one in learners if one.role == "seed" and one.name in folds]
+    seeds = [one.name for one in candidates if one.role == "seed" and one.name in folds]
     if seeds:
         values = []
         for part in (first, *map(folds.__getitem__, seeds)):
@@ -122,8 +113,8 @@ def controls(
             "sd": float(np.std(known, ddof=1)) if len(known) > 1 else None,
             "note": "the same splits, other random numbers in training; in no interval",
         }
-    if PermutedOutcomeLearner.name in folds:
-        shuffled = folds[PermutedOutcomeLearner.name]
+    if PERMUTED_OUTCOME in folds:
+        shuffled = folds[PERMUTED_OUTCOME]
         uno_c = concordance(shuffled, "uno", scale.tau, interval=scale.interval)
         records["permuted_outcome"] = {
             "uno_c": asdict(uno_c),

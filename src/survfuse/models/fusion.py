@@ -54,8 +54,7 @@ def build_fusion(
         See :class:`Fusion`.
     """
     build = FUSIONS[name].build
-    # The log-risk of `anchored` is 0 for a patient without the modality.
-    if len(widths) == 1 and name != "anchored":
+    if len(widths) == 1:
         return Concat(widths, encoded, sizes)
     return build(widths, encoded, sizes, bags)
 

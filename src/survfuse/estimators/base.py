@@ -1,0 +1,196 @@
+"""The protocol of every model: an estimator is fitted on a fold and gives a risk model."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol, Self, cast
+
+import numpy.typing as npt
+
+from survfuse._errors import ConfigError
+from survfuse._registry import Registry
+from survfuse._types import FloatArray, IntArray
+from survfuse.cohort.batch_source import BatchSource
+from survfuse.cohort.splits import inner_folds
+from survfuse.cohort.transforms import Transforms
+from survfuse.config import FitConfig
+from survfuse.estimators.blocks import Block
+from survfuse.estimators.fold_context import FoldContext
+from survfuse.models.fusion import FUSIONS
+from survfuse.survival.degrees_of_freedom import Effective
+from survfuse.training import Source
+
+State = tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]
+"""A JSON mapping and arrays."""
+
+ESTIMATORS: Registry[Estimator] = Registry("estimator", group="survfuse.estimators")
+
+NETWORK = "network"
+"""The estimator of every fusion that networks have."""
+
+
+class Patients(Source, Protocol):
+    """Prepared patients: a :class:`BatchSource`, or a copy with other inputs."""
+
+    def __len__(self) -> int: ...
+
+    def blocks(self) -> dict[str, Block]:
+        """One vector per patient and modality, and who has it."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class StoredModel:
+    """A risk model as a bundle holds it.
+
+    Attributes
+    ----------
+    state : mapping
+        From JSON.
+    arrays : mapping of name to array
+    transforms : Transforms
+        Of the same bundle; what the model reads must fit them.
+    config : FitConfig
+    """
+
+    state: Mapping[str, Any]
+    arrays: Mapping[str, npt.NDArray[Any]]
+    transforms: Transforms
+    config: FitConfig
+
+    def part(self, prefix: str, state: Mapping[str, Any], modality: str) -> StoredModel:
+        """A model of one modality, whose arrays have names with a prefix."""
+        arrays = {}
+        for name, array in self.arrays.items():
+            if name.startswith(prefix):
+                arrays[name.removeprefix(prefix)] = array
+        transforms = Transforms({modality: self.transforms.fitted[modality]})
+        return StoredModel(state, arrays, transforms, self.config)
+
+
+class RiskModel(ABC):
+    """Prepared patients in, log-risks out; it can be written to and read from a bundle."""
+
+    ranks_patients: ClassVar[bool] = True
+    """Whether risks can differ between patients."""
+
+    @abstractmethod
+    def log_risk(self, source: Patients) -> FloatArray:
+        """Log-risk of every patient of `source`; (patients,)."""
+
+    @abstractmethod
+    def state(self) -> State:
+        """Everything that :meth:`from_state` needs."""
+
+    @classmethod
+    @abstractmethod
+    def from_state(cls, stored: StoredModel) -> Self:
+        """Make the model again from :meth:`state`.
+
+        Raises
+        ------
+        InputError
+            When the arrays do not fit each other or what the transforms give.
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """What an estimator gives for its training patients.
+
+    Attributes
+    ----------
+    model : RiskModel
+    source : BatchSource
+        All training patients, transformed.
+    in_sample : array, (patients,)
+        Log-risk of each training patient by the model.
+    out_of_fold : array, (patients,), or None
+        By fits that did not see the patient's inner fold.
+    inner : array of int, (patients,)
+        Inner fold of each.
+    effective : Effective
+        Effective parameters of the model.
+    parameters : int or None
+    epochs : tuple of int
+        Of each trained network.
+    details : mapping
+        Of this kind of model, for the summary: plain values.
+    """
+
+    model: RiskModel
+    transforms: Transforms
+    source: BatchSource
+    in_sample: FloatArray
+    out_of_fold: FloatArray | None
+    inner: IntArray
+    effective: Effective
+    parameters: int | None = None
+    epochs: tuple[int, ...] = ()
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Estimator(ABC):
+    """Fits a risk model on training patients; its subclasses are in :data:`ESTIMATORS`.
+
+    Another package adds one in one file: a subclass of this with a `model` class, decorated
+    with ``ESTIMATORS.register("name", ...)`` and named in the entry points of the group
+    ``survfuse.estimators``. ``SurvivalFusion(fusion="name")`` then fits it.
+
+    Parameters
+    ----------
+    config : FitConfig
+    """
+
+    model: ClassVar[type[RiskModel]]
+    """What :meth:`fit` gives; reads its state."""
+    trains_epochs: ClassVar[bool] = False
+    """Whether the number of epochs is chosen."""
+
+    def __init__(self, config: FitConfig) -> None:
+        self.config = config
+
+    @abstractmethod
+    def fit(self, fold: FoldContext) -> Fit:
+        """Fit on the training patients of a fold."""
+
+    def inner(self, fold: FoldContext) -> IntArray:
+        """Inner fold of each training patient; (patients,)."""
+        return inner_folds(
+            fold.event, self.config.selection.folds, self.config.training.seed
+        )
+
+    def out_of_fold(self, fold: FoldContext) -> tuple[FloatArray, tuple[int, ...]]:
+        """Out-of-fold log-risks (patients,), and epochs, by which a search compares values."""
+        fit = self.fit(fold)
+        assert fit.out_of_fold is not None
+        return fit.out_of_fold, fit.epochs
+
+
+def make_estimator(config: FitConfig) -> Estimator:
+    """Make the estimator that a configuration names (see :func:`estimator_name`)."""
+    return ESTIMATORS.build(estimator_name(config), config)
+
+
+def model_class(config: FitConfig) -> type[RiskModel]:
+    """Kind of model that the estimator of a configuration gives."""
+    return cast(type[Estimator], ESTIMATORS[estimator_name(config)].build).model
+
+
+def estimator_name(config: FitConfig) -> str:
+    """Name of the estimator in `fusion`, or ``network`` where `fusion` is one of networks.
+
+    Raises
+    ------
+    ConfigError
+        When neither an estimator nor a fusion has this name.
+    """
+    name = config.fusion
+    if name in ESTIMATORS and name != NETWORK:
+        return name
+    if name not in FUSIONS:
+        known = ", ".join(sorted({*ESTIMATORS, *FUSIONS} - {NETWORK}))
+        raise ConfigError(f"unknown fusion {name!r}; known: {known}")
+    return NETWORK

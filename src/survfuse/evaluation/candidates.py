@@ -1,0 +1,251 @@
+"""The models that are compared on the same splits: the model, its baselines and its controls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from survfuse._errors import ConfigError
+from survfuse.cohort.batch_source import BatchSource
+from survfuse.cohort.cohort import Cohort
+from survfuse.config import FitConfig
+from survfuse.estimators import FoldContext, calibrated, fit_model, make_estimator
+from survfuse.evaluation.controls import (
+    permuted_predictions,
+    selected_on_test,
+    with_permuted_outcomes,
+)
+from survfuse.evaluation.missing_inputs import predictions_with_loss
+from survfuse.prediction import Prediction
+
+Role = Literal["model", "baseline", "increment", "control", "seed"]
+"""Why a candidate runs: it is evaluated (`model`), it must be beaten (`baseline`), it lacks one
+modality (`increment`), it must fail or must not be believed (`control`), or it is the
+model with another seed (`seed`)."""
+
+SELECTED_ON_TEST = "selected on the test fold"
+PERMUTED_OUTCOME = "trained on permuted outcomes"
+
+
+@dataclass(frozen=True)
+class FoldResult:
+    """What one candidate gives on one fold.
+
+    Attributes
+    ----------
+    prediction : Prediction
+        Of the test patients.
+    summary : mapping
+        What was learned: plain values, for JSON.
+    also : mapping of name to Prediction
+        Predictions of the same fit for the same patients under other inputs (a modality
+        permuted, something missing), by the names that they have in tables.
+    """
+
+    prediction: Prediction
+    summary: Mapping[str, Any]
+    also: Mapping[str, Prediction] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A configuration under a name, to be fitted and tested on splits.
+
+    Attributes
+    ----------
+    name : str
+        In tables.
+    config : FitConfig
+    role : Role
+    permute : bool
+        Also predict with each modality permuted among the test patients, under the
+        names ``permuted:<modality>``: the same fit, no refit.
+    lose : bool
+        Also predict with modalities and clinical values missing
+        (`survfuse.evaluation.missing_inputs`): the same fit again.
+    simple : bool
+        A baseline: without drift and without notes on its inputs, which are the model's too.
+    """
+
+    name: str
+    config: FitConfig
+    role: Role = "model"
+    permute: bool = False
+    lose: bool = False
+    simple: bool = False
+
+    @property
+    def modalities(self) -> tuple[str, ...] | None:
+        """Modalities that it reads; None for all of the cohort's."""
+        return self.config.inputs.modalities
+
+    def identity(self) -> dict[str, Any]:
+        """Everything that the predictions depend on besides patients and data."""
+        return {
+            "control": self.name if self.role == "control" else None,
+            "permute": self.permute,
+            "lose": self.lose,
+            "simple": self.simple,
+            "config": self.config.identity(),
+        }
+
+    def fit_predict(
+        self,
+        fold: FoldContext,
+        test: Sequence[str],
+        target: Cohort | None = None,
+    ) -> FoldResult:
+        """Fit on the training patients of a fold, predict `test`.
+
+        Parameters
+        ----------
+        fold : FoldContext
+        test : sequence of str
+        target : Cohort, optional
+            Cohort that the test patients belong to (external validation); the fold's by
+            default. Its outcomes are not read.
+
+        Raises
+        ------
+        ConfigError
+            With a target, of the control that is selected on the test fold.
+        """
+        where = target or fold.cohort
+        control = self.name if self.role == "control" else None
+        if control == SELECTED_ON_TEST:
+            if where is not fold.cohort:
+                raise ConfigError(
+                    f"{self.name!r} is measured by cross-validation within one cohort, "
+                    "not on a target",
+                )
+            return FoldResult(*selected_on_test(fold, test, self.config))
+        if control == PERMUTED_OUTCOME:
+            fold = with_permuted_outcomes(fold, self.config.training.seed)
+        if self.simple:
+            fit = make_estimator(self.config).fit(fold)
+            fitted = calibrated(fold, fit, self.config)
+            source = BatchSource(where, fitted.transforms, test)
+            prediction = fitted.prediction(test, fitted.model.log_risk(source))
+            return FoldResult(prediction, fitted.summary)
+        fitted = fit_model(fold, self.config)
+        prediction = fitted.predict(where, test)
+        also: dict[str, Prediction] = {}
+        if self.permute or self.lose:
+            source = BatchSource(where, fitted.transforms, test)
+            if self.permute:
+                also |= permuted_predictions(fitted, prediction, source)
+            if self.lose:
+                also |= predictions_with_loss(fitted, prediction, where, source)
+        return FoldResult(prediction, fitted.summary, also)
+
+
+def baseline(
+    name: str,
+    fusion: str,
+    modalities: tuple[str, ...],
+    config: FitConfig,
+    role: Role = "baseline",
+) -> Candidate:
+    """Make a baseline: the default inputs of some modalities, whatever the model's are."""
+    own = FitConfig.of(
+        fusion=fusion,
+        modalities=modalities,
+        allow_followup=config.inputs.allow_followup,
+        seed=config.training.seed,
+        calibration="km" if fusion == "kaplan_meier" else "breslow_oof",
+        device="cpu",
+    )
+    return Candidate(name, own, role, simple=True)
+
+
+def comparators(
+    cohort: Cohort,
+    config: FitConfig,
+    *,
+    networks: bool,
+    controls: bool = False,
+    seeds: int = 0,
+) -> list[Candidate]:
+    """Everything that runs on the same folds as a model, clinical first.
+
+    The clinical table's ridge Cox is the baseline that every model must beat; it runs
+    whether or not the model reads that table.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    config : FitConfig
+        Of the model.
+    networks : bool
+        Also the model on each modality alone, and without each.
+    controls : bool
+        Also the model trained on permuted outcomes, and, where epochs are trained, selected on
+        the test fold; each costs about as much as the model.
+    seeds : int
+        How many times the model is fitted again with another seed.
+    """
+    used = modalities_used(cohort, config)
+    clinical = [m for m, data in cohort.modalities.items() if data.kind == "clinical"]
+    names = tuple(dict.fromkeys([*clinical, *used]))
+    candidates = [baseline("km", "kaplan_meier", (), config)]
+    for name in names:
+        candidates.append(baseline(f"ridge:{name}", "ridge_cox", (name,), config))
+    candidates += _fusion_baselines(cohort, names, config)
+    if networks and len(used) > 1:
+        for name in used:
+            own = config.model_copy(update={"modalities": (name,)})
+            candidates.append(Candidate(f"network:{name}", own, "baseline"))
+        # Of two modalities, the model without one is the model of the other.
+        for name in used if len(used) > 2 else ():
+            less = config.model_copy(update={"modalities": _without(used, name)})
+            candidates.append(Candidate(f"network:-{name}", less, "increment"))
+    if controls:
+        candidates.append(Candidate(PERMUTED_OUTCOME, config, "control"))
+        if make_estimator(config).trains_epochs:
+            candidates.append(Candidate(SELECTED_ON_TEST, config, "control"))
+    for number in range(1, seeds + 1):
+        # Members of an ensemble take a seed each, so the next ensemble starts after them.
+        seed = (config.training.seed + number * config.training.members) % 2**32
+        other = config.model_copy(update={"seed": seed})
+        candidates.append(Candidate(f"seed:{seed}", other, "seed"))
+    return candidates
+
+
+def modalities_used(cohort: Cohort, config: FitConfig) -> tuple[str, ...]:
+    """Modalities of the cohort that a model reads, clinical first."""
+    names = []
+    for name in cohort.modalities:
+        if config.inputs.modalities is None or name in config.inputs.modalities:
+            names.append(name)
+    return tuple(
+        sorted(names, key=lambda name: cohort.modalities[name].kind != "clinical")
+    )
+
+
+def _fusion_baselines(
+    cohort: Cohort,
+    names: tuple[str, ...],
+    config: FitConfig,
+) -> list[Candidate]:
+    """Early fusion of clinical and other vectors; late fusions of these, all, and all but one."""
+    kinds = {name: cohort.modalities[name].kind for name in names}
+    vectors = tuple(name for name in names if kinds[name] != "bag")
+    candidates, seen = [], set()
+    if len(vectors) > 1 and "clinical" in kinds.values():
+        name = "+".join(vectors)
+        candidates.append(baseline(f"ridge:{name}", "ridge_cox", vectors, config))
+        candidates.append(baseline(f"late:{name}", "late_cox", vectors, config))
+        seen.add(frozenset(vectors))
+    late: list[tuple[str, tuple[str, ...], Role]] = [("late:all", names, "baseline")]
+    for name in names:
+        late.append((f"late:-{name}", _without(names, name), "increment"))
+    for title, modalities, role in late:
+        if len(modalities) > 1 and frozenset(modalities) not in seen:
+            seen.add(frozenset(modalities))
+            candidates.append(baseline(title, "late_cox", modalities, config, role))
+    return candidates
+
+
+def _without(names: Sequence[str], one: str) -> tuple[str, ...]:
+    return tuple(name for name in names if name != one)
