@@ -76,7 +76,7 @@ def regular_file(
     if limit is not None and status.st_size > limit:
         raise error(
             f"{path}: {format_bytes(status.st_size)}, of such a file at most "
-            f"{format_bytes(limit)} are read"
+            f"{format_bytes(limit)} are read",
         )
     return status.st_size
 
@@ -171,7 +171,7 @@ def boundary(
         ) from failure
     except Exception as failure:
         if isinstance(failure, ImportError) and (failure.name or "").startswith(
-            "survfuse"
+            "survfuse",
         ):
             raise
         if isinstance(failure, OSError) and is_system_error(failure):

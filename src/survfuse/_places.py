@@ -65,7 +65,8 @@ def disk_advice(failure: OSError) -> str | None:
 
 @contextmanager
 def disk_errors(
-    target: Path | str, error: type[InputError] = InputError
+    target: Path | str,
+    error: type[InputError] = InputError,
 ) -> Iterator[None]:
     """Turn an error of the disk under `target` into our own: it names the target and the remedy.
 
@@ -77,7 +78,7 @@ def disk_errors(
         if "null" not in str(failure):
             raise
         raise error(
-            f"{str(target)!r}: expected a path, which cannot hold the character NUL"
+            f"{str(target)!r}: expected a path, which cannot hold the character NUL",
         ) from None
     except OSError as failure:
         if failure.errno not in _ADVICE:
@@ -176,7 +177,7 @@ def held(folder: Path | str, *, error: type[InputError] = InputError) -> Iterato
     if mine in _HELD_HERE:
         raise error(
             f"{place}: another run of this process works in this folder; wait for it, or choose "
-            "another"
+            "another",
         )
     _HELD_HERE.add(mine)
     try:
@@ -254,7 +255,7 @@ def owner_mark() -> str:
 def temporary_path(target: Path) -> Path:
     """Temporary file beside `target`, named ``.NAME.OWNER.THREAD.part``: one for each thread."""
     return target.with_name(
-        f".{target.name}.{owner_mark()}.{threading.get_native_id()}.part"
+        f".{target.name}.{owner_mark()}.{threading.get_native_id()}.part",
     )
 
 
@@ -335,7 +336,9 @@ def _process_fields(pid: int) -> list[bytes]:
 
 @contextmanager
 def staged_folder(
-    target: Path | str, *, error: type[InputError] = InputError
+    target: Path | str,
+    *,
+    error: type[InputError] = InputError,
 ) -> Iterator[Path]:
     """Yield a new folder that takes the place of `target` when the block succeeds.
 

@@ -86,7 +86,12 @@ def to_json(value: Any) -> str:
     A file name that is no UTF-8 cannot be written as it is; the text then has escapes.
     """
     render = partial(
-        json.dumps, value, indent=2, sort_keys=True, allow_nan=False, default=_plain
+        json.dumps,
+        value,
+        indent=2,
+        sort_keys=True,
+        allow_nan=False,
+        default=_plain,
     )
     text = render(ensure_ascii=False)
     try:
@@ -263,7 +268,7 @@ def read_tensors(
     ):
         names = list(file.keys())
         return {name: file.get_tensor(name) for name in names}, dict(
-            file.metadata() or {}
+            file.metadata() or {},
         )
 
 

@@ -81,7 +81,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(
-                errors="backslashreplace"
+                errors="backslashreplace",
             )  # a file name need not be text
     try:
         with ended_in_order():

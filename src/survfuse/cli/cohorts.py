@@ -171,7 +171,8 @@ def simulate(
     slides: Annotated[
         bool,
         option(
-            "Paint slides (for survfuse extract), not bags.", "--slides/--no-slides"
+            "Paint slides (for survfuse extract), not bags.",
+            "--slides/--no-slides",
         ),
     ] = False,
     slide_px: Annotated[
@@ -223,7 +224,7 @@ def shares(pairs: list[str]) -> dict[str, float]:
             result[name] = float(share)
         except ValueError:
             raise ConfigError(
-                f"--missing {pair}: expected MODALITY=SHARE, such as expression=0.3"
+                f"--missing {pair}: expected MODALITY=SHARE, such as expression=0.3",
             ) from None
     return result
 

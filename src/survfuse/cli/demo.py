@@ -54,7 +54,7 @@ def demo(
     if not cohort.exists():
         size = f"--slides --slide-px {slide_px}" if slides else f"--tiles {tiles}"
         _print_command(
-            f"simulate -o {out}/cohort --patients {patients} {size} --hold-out {new} --seed {seed}"
+            f"simulate -o {out}/cohort --patients {patients} {size} --hold-out {new} --seed {seed}",
         )
         cohorts.simulate(
             out / "cohort",

@@ -102,7 +102,8 @@ def extract(
     shard: Annotated[
         str | None,
         option(
-            "Only this part of the slides, from 0; or slurm, or k8s.", metavar="i/N"
+            "Only this part of the slides, from 0; or slurm, or k8s.",
+            metavar="i/N",
         ),
     ] = None,
     retry: Annotated[
@@ -112,7 +113,8 @@ def extract(
     verify: Annotated[
         bool,
         option(
-            "Hash every finished bag, and extract again what has changed.", "--verify"
+            "Hash every finished bag, and extract again what has changed.",
+            "--verify",
         ),
     ] = False,
     status: Annotated[
@@ -148,7 +150,7 @@ def extract(
     folder = out or images.features
     if folder is None:
         raise ConfigError(
-            "the cohort file names no folder of features, so say -o FOLDER"
+            "the cohort file names no folder of features, so say -o FOLDER",
         )
     part = None if shard is None else Shard.parse(shard)
     if status:
@@ -174,7 +176,10 @@ def extract(
         if not no_pack:
             _refuse_other_encoder(config, images, folder)
         carrier = make_executor(
-            executor, workers=workers, threads=threads, address=address
+            executor,
+            workers=workers,
+            threads=threads,
+            address=address,
         )
         with _full_disk_explained(folder), watch(quiet) as watcher:
             summary = extract_slides(
@@ -206,12 +211,14 @@ def _refuse_failures(summary: Summary) -> None:
     if summary.failed:
         names = listed((record.slide_id for record in summary.failed), MOST_NAMED)
         raise PartialError(
-            f"{len(summary.failed)} of {len(summary.records)} slides have no features: {names}"
+            f"{len(summary.failed)} of {len(summary.records)} slides have no features: {names}",
         )
 
 
 def _extract_config(
-    images: SlideImages, overrides: list[str], **flags: object
+    images: SlideImages,
+    overrides: list[str],
+    **flags: object,
 ) -> ExtractConfig:
     """Settings of an extraction: the cohort file's, then flags, then overrides."""
     from survfuse.config import apply_overrides, build
@@ -258,7 +265,7 @@ def slide_items(images: SlideImages, masks: Path | None) -> list[SlideItem]:
         if mask is not None and mask.resolve() == image.path.resolve():
             raise SlideError(
                 f"{image.path}: is the slide itself, not its mask; keep masks in a folder of their "
-                "own, or name them in a column `mask` of the slide table"
+                "own, or name them in a column `mask` of the slide table",
             )
         items.append(
             SlideItem(
@@ -268,7 +275,7 @@ def slide_items(images: SlideImages, masks: Path | None) -> list[SlideItem]:
                 image.mpp,
                 image.objective,
                 mask,
-            )
+            ),
         )
     return items
 
@@ -279,7 +286,9 @@ def _is_declared(folder: Path, images: SlideImages) -> bool:
 
 
 def _refuse_other_encoder(
-    config: ExtractConfig, images: SlideImages, folder: Path
+    config: ExtractConfig,
+    images: SlideImages,
+    folder: Path,
 ) -> None:
     """Stop before the work what packing would refuse after it."""
     from survfuse._errors import ConfigError
@@ -295,7 +304,7 @@ def _refuse_other_encoder(
         raise ConfigError(
             f"these features would be of {encoder!r}, but the cohort file declares "
             f"`encoder: {declared}`; correct it there, write to another place (-o), "
-            "or say --no-pack"
+            "or say --no-pack",
         )
 
 
@@ -313,7 +322,7 @@ def _full_disk_explained(folder: Path) -> Iterator[None]:
             raise
         raise ConfigError(
             f"{folder}: cannot be written ({error.strerror}); make room there or choose another "
-            "-o. Finished slides are kept, and the same command goes on from there"
+            "-o. Finished slides are kept, and the same command goes on from there",
         ) from None
 
 
@@ -367,7 +376,7 @@ def _finish(
 
     if shard is not None:
         typer.echo(
-            f"shard {shard} of {folder}: when all are done, run without --shard to pack them"
+            f"shard {shard} of {folder}: when all are done, run without --shard to pack them",
         )
         return
     typer.echo(f"contact sheet: {contact_sheet(summary, folder)}")

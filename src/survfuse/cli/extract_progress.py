@@ -50,7 +50,9 @@ class Bar(ExtractWatcher):
         """Move the bar."""
         if self.slides is not None:
             self.progress.update(
-                self.slides, completed=done, description=record.slide_id
+                self.slides,
+                completed=done,
+                description=record.slide_id,
             )
         if record.reason:
             line = f"{record.slide_id}: {record.reason}"

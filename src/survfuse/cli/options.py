@@ -21,13 +21,16 @@ def tested_file(place: Path | None) -> Path | None:
 
 
 CohortFile = Annotated[
-    Path, typer.Argument(help="Cohort file (cohort.yaml).", show_default=False)
+    Path,
+    typer.Argument(help="Cohort file (cohort.yaml).", show_default=False),
 ]
 OutFolder = Annotated[
-    Path, option("Folder for the results.", "-o", "--out", show_default=False)
+    Path,
+    option("Folder for the results.", "-o", "--out", show_default=False),
 ]
 ConfigFile = Annotated[
-    Path | None, option("Run configuration (YAML).", "-c", "--config")
+    Path | None,
+    option("Run configuration (YAML).", "-c", "--config"),
 ]
 Overrides = Annotated[
     list[str] | None,
@@ -41,7 +44,9 @@ PresetName = Annotated[str | None, option("Recipe: default or paper.", "--preset
 JsonFile = Annotated[
     Path | None,
     option(
-        "Also write the result as JSON to this file.", "--json", callback=tested_file
+        "Also write the result as JSON to this file.",
+        "--json",
+        callback=tested_file,
     ),
 ]
 Quiet = Annotated[bool, option("No progress.", "-q", "--quiet")]
@@ -70,7 +75,10 @@ RayAddress = Annotated[
 
 
 def run_config(
-    file: Path | None, preset: str | None, overrides: list[str] | None, **fields: Any
+    file: Path | None,
+    preset: str | None,
+    overrides: list[str] | None,
+    **fields: Any,
 ) -> Any:
     """Resolve file, preset, overrides and fields of `crossval` into a `RunConfig`."""
     from survfuse.config import load_config
@@ -81,5 +89,7 @@ def run_config(
         if value is not None:
             changes.append(f"crossval.{name}={value}")
     return load_config(
-        file, changes, note=lambda text: typer.echo(f"note: {text}", err=True)
+        file,
+        changes,
+        note=lambda text: typer.echo(f"note: {text}", err=True),
     )

@@ -70,7 +70,9 @@ class Bars(Watcher):
         """Open the lower bar anew."""
         self.on_end(run)
         self.epochs = self.progress.add_task(
-            run.label, total=run.epochs, completed=len(run.history)
+            run.label,
+            total=run.epochs,
+            completed=len(run.history),
         )
 
     def on_epoch_end(self, run: Run, epoch: Epoch) -> None:

@@ -51,7 +51,7 @@ def crossval(
     test: Annotated[
         Path | None,
         option(
-            "Another cohort file: every model is also fitted on all and tested there."
+            "Another cohort file: every model is also fitted on all and tested there.",
         ),
     ] = None,
     name: Annotated[
@@ -123,13 +123,14 @@ def train(
     calibrate: Annotated[
         Path | None,
         option(
-            "Cohort file of other patients, on which slope and baseline hazard are fitted."
+            "Cohort file of other patients, on which slope and baseline hazard are fitted.",
         ),
     ] = None,
     force: Annotated[
         bool,
         option(
-            "Replace a bundle that is there already; nothing else ever is.", "--force"
+            "Replace a bundle that is there already; nothing else ever is.",
+            "--force",
         ),
     ] = False,
     quiet: Quiet = False,
@@ -161,7 +162,9 @@ def train(
                 others = load_cohort(calibrate, allow_followup=allowed)
                 # What cannot be calibrated on is refused before any training.
                 other_patients(
-                    PatientHashes.of(data.patients, ""), str(data.unit), others
+                    PatientHashes.of(data.patients, ""),
+                    str(data.unit),
+                    others,
                 )
         refuse_later_knowledge(data, settings.model)
         if ranks.writes:
@@ -199,10 +202,10 @@ def _save(model: Any, out: Path, force: bool) -> Path:
                 shutil.rmtree(spare, ignore_errors=True)
             raise BundleError(
                 f"{first}; there is no room for the trained model in {tempfile.gettempdir()} "
-                f"either ({second}), so it is lost: free some space and train again"
+                f"either ({second}), so it is lost: free some space and train again",
             ) from second
         raise PartialError(
-            f"{first}; the trained model is kept in {place}: move it"
+            f"{first}; the trained model is kept in {place}: move it",
         ) from first
 
 
@@ -219,13 +222,13 @@ def _print_fit(model: Any) -> None:
             weights.append(f"{name} {value:.2f}")
         outcome = f"trust {', '.join(weights)}"
     typer.echo(
-        f"trained on {summary['patients']} patients, {summary['events']} events; {outcome}"
+        f"trained on {summary['patients']} patients, {summary['events']} events; {outcome}",
     )
     about = summary.get("calibration_cohort")
     if about is not None:
         typer.echo(
             f"calibrated on {about['patients']} patients, {about['events']} events of "
-            f"{about['cohort']}"
+            f"{about['cohort']}",
         )
     typer.echo(describe_size(summary))
     if "search" in summary:
@@ -238,7 +241,7 @@ def _print_fit(model: Any) -> None:
         low, high = bound.coverage
         typer.echo(
             f"lower bound for {bound.level:.0%}: with these {bound.patients} calibration patients, "
-            f"between {low:.0%} and {high:.0%} of patients to come outlive theirs"
+            f"between {low:.0%} and {high:.0%} of patients to come outlive theirs",
         )
 
 
@@ -294,7 +297,7 @@ def predict(
     if len(notes) > MOST_NOTES:
         typer.echo(f"note: {len(notes) - MOST_NOTES} more in {notes_file}", err=True)
     typer.echo(
-        f"{len(prediction.patient_id)} patients predicted (times in {prediction.unit}): {out}"
+        f"{len(prediction.patient_id)} patients predicted (times in {prediction.unit}): {out}",
     )
 
 
@@ -310,14 +313,14 @@ def _check_place_of_predictions(out: Path) -> Path:
     notes = try_file(out.with_suffix(".json"))
     if out == notes:
         raise ConfigError(
-            f"-o {out}: the notes go there; end the name of the predictions in .csv"
+            f"-o {out}: the notes go there; end the name of the predictions in .csv",
         )
     if out.exists():
         with out.open("rb") as file:
             start = file.read(len(PREDICTED))
         if start != PREDICTED:
             raise ConfigError(
-                f"-o {out}: a file that holds no predictions is there; choose another name"
+                f"-o {out}: a file that holds no predictions is there; choose another name",
             )
     if notes.exists():
         try:
@@ -327,7 +330,7 @@ def _check_place_of_predictions(out: Path) -> Path:
         if not ours:
             raise ConfigError(
                 f"-o {out}: its notes would replace {notes}, which holds none; "
-                "choose another name"
+                "choose another name",
             )
     return notes
 

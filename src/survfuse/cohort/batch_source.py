@@ -120,7 +120,9 @@ class BatchSource:
         return np.arange(len(self)) if rows is None else np.asarray(rows, np.int64)
 
     def tile_counts(
-        self, rows: Rows | None = None, max_tiles: int | None = None
+        self,
+        rows: Rows | None = None,
+        max_tiles: int | None = None,
     ) -> dict[str, Integers]:
         """Tiles that a batch of these rows would have of each patient, by bag modality; (rows,)."""
         counts = {}
@@ -195,7 +197,7 @@ class _Tiles:
         self.offsets = _offsets(np.array(list(map(len, parts)), np.int64))
         self._key = np.array(keys, np.uint64)
         self._stored = np.concatenate(
-            [np.zeros(0, np.int64), *parts]
+            [np.zeros(0, np.int64), *parts],
         )  # rows in the store
         self._scaled: torch.Tensor | None = None
         self._matrix: AnyArray | None = None
@@ -221,7 +223,10 @@ class _Tiles:
             self._stored = np.arange(tiles)
 
     def gather(
-        self, index: Integers, max_tiles: int | None, seed: int | None
+        self,
+        index: Integers,
+        max_tiles: int | None,
+        seed: int | None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Scaled tiles of these rows, (tiles, width), and offsets, (rows + 1,)."""
         if self._budget and self.scaler.axes is not None:
@@ -266,7 +271,10 @@ def _ranges(counts: Integers) -> Integers:
 
 
 def _draw(
-    counts: Integers, most: int, keys: Words, seed: int
+    counts: Integers,
+    most: int,
+    keys: Words,
+    seed: int,
 ) -> tuple[Integers, Integers]:
     """Draw at most `most` tiles per patient without replacement, spread over its tiles.
 

@@ -127,14 +127,18 @@ def read_cohort(
         flow = (*flow, _without_data(without, used, frame, problems))
     _check_contents(spec, modalities, frame, problems)
     note_followup(
-        modalities, spec.file, allow_followup, problems, refuse=refuse_followup
+        modalities,
+        spec.file,
+        allow_followup,
+        problems,
+        refuse=refuse_followup,
     )
     folds = _read_folds(spec, used, sources)
     groups = _read_groups(spec, used, sources)
     if not used:
         if not problems.errors:
             problems.at("cohort").error(
-                "no patient has an outcome and at least one modality"
+                "no patient has an outcome and at least one modality",
             )
         return None, problems
     cohort = Cohort(
@@ -153,11 +157,16 @@ def read_cohort(
 
 
 def _read_outcome(
-    spec: CohortSpec, sources: Sources, need_outcome: bool
+    spec: CohortSpec,
+    sources: Sources,
+    need_outcome: bool,
 ) -> OutcomeTable | None:
     if spec.outcome is not None:
         return read_outcome(
-            spec.outcome, sources, exclude=spec.exclude, required=need_outcome
+            spec.outcome,
+            sources,
+            exclude=spec.exclude,
+            required=need_outcome,
         )
     if need_outcome:
         sources.problems.at("outcome").error(
@@ -267,7 +276,8 @@ def _report_unlisted(
 
 
 def _outcome_frame(
-    outcome: OutcomeTable | None, used: list[str]
+    outcome: OutcomeTable | None,
+    used: list[str],
 ) -> pd.DataFrame | None:
     """Outcome of the used patients in their order; NaN and False where not known."""
     if outcome is None:
@@ -279,7 +289,10 @@ def _outcome_frame(
 
 
 def _without_data(
-    ids: list[str], used: list[str], frame: pd.DataFrame | None, problems: Problems
+    ids: list[str],
+    used: list[str],
+    frame: pd.DataFrame | None,
+    problems: Problems,
 ) -> FlowStep:
     problems.at("cohort").warning(
         f"{len(ids)} patient(s) with an outcome but no modality, left out: {listed(ids, 20)}",
@@ -293,7 +306,9 @@ def _without_data(
 
 
 def _read_folds(
-    spec: CohortSpec, used: list[str], sources: Sources
+    spec: CohortSpec,
+    used: list[str],
+    sources: Sources,
 ) -> pd.Series[str] | None:
     """Read the given folds; every patient must have one."""
     given = spec.folds
@@ -341,7 +356,9 @@ def _read_groups(spec: CohortSpec, used: list[str], sources: Sources) -> pd.Data
 
 
 def _report_ungrouped(
-    groups: pd.Series[str], column: pd.Series[str], place: Place
+    groups: pd.Series[str],
+    column: pd.Series[str],
+    place: Place,
 ) -> None:
     """Report a group that nobody has, and patients whose id nearly is one of the table."""
     without = list(map(str, groups.index.difference(column.index, sort=False)))

@@ -194,7 +194,10 @@ class Cohort:
         columns = ["modalities", "patients", "events", "follow_up_median"]
         table = pd.DataFrame(rows, columns=columns)
         return table.sort_values(
-            "patients", ascending=False, kind="stable", ignore_index=True
+            "patients",
+            ascending=False,
+            kind="stable",
+            ignore_index=True,
         )
 
     def follow_up(self, ids: Iterable[str]) -> float:

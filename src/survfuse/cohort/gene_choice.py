@@ -79,7 +79,10 @@ def respelled(spellings: Sequence[tuple[str, str]]) -> str:
 
 
 def listed_genes(
-    genes: Genes, path: Path, data: ExpressionData, notes: list[str]
+    genes: Genes,
+    path: Path,
+    data: ExpressionData,
+    notes: list[str],
 ) -> Places:
     """Places of the genes that a file lists, in the matrix's order."""
     names = read_gene_list(path)
@@ -100,7 +103,12 @@ def listed_genes(
 
 
 def usable_genes(
-    genes: Genes, values: Numbers, name: str, notes: list[str], *, keep_constant: bool
+    genes: Genes,
+    values: Numbers,
+    name: str,
+    notes: list[str],
+    *,
+    keep_constant: bool,
 ) -> Places:
     """Places of genes that a training patient has and that vary."""
     measured = np.asarray(~np.isnan(values).all(axis=0))

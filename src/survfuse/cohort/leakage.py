@@ -114,7 +114,7 @@ def leak_problems(cohort: Cohort, allowed: Collection[str]) -> list[Problem]:
             file = cohort.spec.file(leak.modality)
             where, column = leak.modality, leak.column
             problems.append(
-                Problem("error", where, leak.message, "", file, column, leak.remedy)
+                Problem("error", where, leak.message, "", file, column, leak.remedy),
             )
     return problems
 
@@ -199,7 +199,10 @@ def _leaks_of(data: ModalityData, followed: pd.DataFrame, tests: int) -> list[Le
 
 
 def _leaks_of_differences(
-    data: TableData, leaking: Collection[str], followed: pd.DataFrame, tests: int
+    data: TableData,
+    leaking: Collection[str],
+    followed: pd.DataFrame,
+    tests: int,
 ) -> list[Leak]:
     """Leaks of differences: age at the last contact less age at diagnosis is the time."""
     names = []
@@ -223,7 +226,8 @@ def _columns(data: TableData, *, nominal: bool) -> list[str]:
 
 
 def _matrices(
-    data: ModalityData, ids: list[str]
+    data: ModalityData,
+    ids: list[str],
 ) -> Iterator[tuple[list[str], FloatArray]]:
     """Numeric inputs of a modality: names, and values (patients, columns)."""
     if isinstance(data, TableData):
@@ -272,7 +276,9 @@ class _Search:
         if len(holes):
             known = missing[:, holes].astype(np.float64)
             self._matrix(
-                [names[hole] for hole in holes.tolist()], known, "being known or not "
+                [names[hole] for hole in holes.tolist()],
+                known,
+                "being known or not ",
             )
 
     def _matrix(self, names: Sequence[str], values: FloatArray, form: str) -> None:

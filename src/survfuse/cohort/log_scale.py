@@ -70,7 +70,10 @@ class LogScale:
 
 
 def fit_scale(
-    data: ExpressionData, values: Numbers, config: FitConfig, notes: list[str]
+    data: ExpressionData,
+    values: Numbers,
+    config: FitConfig,
+    notes: list[str],
 ) -> tuple[LogScale | None, Numbers]:
     """Scale of the values of training patients, and the values on it, (patients, genes)."""
     unit = data.expression.unit
@@ -87,7 +90,9 @@ def fit_scale(
 
 
 def measured(
-    data: ExpressionData, patients: Sequence[str], genes: Sequence[str]
+    data: ExpressionData,
+    patients: Sequence[str],
+    genes: Sequence[str],
 ) -> Numbers:
     """Values of patients in a matrix, (patients, genes); NaN where it lacks the gene."""
     places, _ = match_genes(genes, data.expression.genes, data.expression.gene_ids)

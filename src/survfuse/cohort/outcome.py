@@ -215,7 +215,10 @@ class _Rows:
 
 
 def _flow(
-    rows: int, frame: pd.DataFrame, valid: BoolArray, left_out: dict[str, str]
+    rows: int,
+    frame: pd.DataFrame,
+    valid: BoolArray,
+    left_out: dict[str, str],
 ) -> tuple[FlowStep, ...]:
     """Count patients from the rows of the table to those with a valid outcome."""
     steps = [FlowStep("in the outcome table", rows, None)]
@@ -253,7 +256,10 @@ def _check_times(spec: OutcomeSpec, frame: pd.DataFrame, place: Place) -> None:
 
 
 def _check_polarity(
-    spec: OutcomeSpec, event: pd.Series[bool], lost: bool, place: Place
+    spec: OutcomeSpec,
+    event: pd.Series[bool],
+    lost: bool,
+    place: Place,
 ) -> None:
     """Refuse an outcome without events, and doubt which status is the event."""
     place = replace(place, column=spec.status)

@@ -120,7 +120,9 @@ def _hashes(salt: str, texts: Iterable[str]) -> list[str]:
 
 
 def _contents(
-    cohort: Cohort, patients: Sequence[str], modalities: Iterable[str]
+    cohort: Cohort,
+    patients: Sequence[str],
+    modalities: Iterable[str],
 ) -> list[str]:
     """Id of each patient and a hash of what each modality holds of the patient."""
     held = []

@@ -130,13 +130,21 @@ class Place:
     column: str = ""
 
     def error(
-        self, message: str, *, patients: Iterable[str] = (), hint: str = ""
+        self,
+        message: str,
+        *,
+        patients: Iterable[str] = (),
+        hint: str = "",
     ) -> None:
         """Add something that must change before the cohort can be used."""
         self.report("error", message, patients=patients, hint=hint)
 
     def warning(
-        self, message: str, *, patients: Iterable[str] = (), hint: str = ""
+        self,
+        message: str,
+        *,
+        patients: Iterable[str] = (),
+        hint: str = "",
     ) -> None:
         """Add something that a person should look at."""
         self.report("warning", message, patients=patients, hint=hint)
@@ -152,7 +160,13 @@ class Place:
         """Add a problem of this place; `patients` are those that it concerns."""
         names = listed(patients)
         problem = Problem(
-            severity, self.where, message, names, self.file, self.column, hint
+            severity,
+            self.where,
+            message,
+            names,
+            self.file,
+            self.column,
+            hint,
         )
         self.problems.add([problem])
 

@@ -78,7 +78,7 @@ def _excluded(spec: SlidesSpec, slides: Iterable[str], place: Place) -> set[str]
     unknown = without(spec.exclude_slides, rows)
     if unknown:
         place.warning(
-            f"exclude_slides: no such slide: {listed(map(repr, unknown), MOST_NAMED)}"
+            f"exclude_slides: no such slide: {listed(map(repr, unknown), MOST_NAMED)}",
         )
     return set(rows.values())
 
@@ -117,12 +117,16 @@ def _report_absent(
         )
     difference = only_difference(rest, sorted(set(files.ready) - set(pairs.values())))
     place.report(
-        severity, message + _longer(rest, files.ready), hint=difference or hint
+        severity,
+        message + _longer(rest, files.ready),
+        hint=difference or hint,
     )
 
 
 def _report_lost_patients(
-    owners: Mapping[str, str], pairs: Mapping[str, str], place: Place
+    owners: Mapping[str, str],
+    pairs: Mapping[str, str],
+    place: Place,
 ) -> None:
     lost = set(owners.values()).difference(map(owners.__getitem__, pairs))
     if lost and pairs:
@@ -134,7 +138,9 @@ def _report_lost_patients(
 
 
 def _report_shared(
-    owners: Mapping[str, str], pairs: Mapping[str, str], place: Place
+    owners: Mapping[str, str],
+    pairs: Mapping[str, str],
+    place: Place,
 ) -> None:
     """Report rows that have one file."""
     rows: dict[str, list[str]] = defaultdict(list)
@@ -177,7 +183,10 @@ def _longer(slides: Iterable[str], files: Iterable[str]) -> str:
 
 
 def slide_table(
-    name: str, spec: SlidesSpec, file: Path, sources: Sources
+    name: str,
+    spec: SlidesSpec,
+    file: Path,
+    sources: Sources,
 ) -> pd.DataFrame | None:
     """Rows of a slide table, one a slide; None (problems noted) when it cannot be read.
 

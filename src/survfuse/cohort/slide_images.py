@@ -139,8 +139,12 @@ class _Search:
             numbers = mpp.get(slide), objective.get(slide)
             images.append(
                 SlideImage(
-                    slide, owners[slide], paths[slide], *numbers, masks.get(slide)
-                )
+                    slide,
+                    owners[slide],
+                    paths[slide],
+                    *numbers,
+                    masks.get(slide),
+                ),
             )
         return tuple(images)
 
@@ -148,12 +152,16 @@ class _Search:
         empty = rows.index[rows["path"].isna()]
         if len(empty):
             self.at("path").error(
-                f"no path for slide {listed(map(repr, empty))}", hint="fill it in"
+                f"no path for slide {listed(map(repr, empty))}",
+                hint="fill it in",
             )
         return self._named(rows, "path", self.spec.images)
 
     def _named(
-        self, rows: pd.DataFrame, column: str, folder: Path | None
+        self,
+        rows: pd.DataFrame,
+        column: str,
+        folder: Path | None,
     ) -> dict[str, Path]:
         """Read paths of an optional column, by slide; absent files are reported."""
         if column not in rows:
@@ -216,7 +224,9 @@ class _Search:
         return paths
 
     def _refuse_shared(
-        self, owners: pd.Series[str], files: Iterable[tuple[str, Path]]
+        self,
+        owners: pd.Series[str],
+        files: Iterable[tuple[str, Path]],
     ) -> None:
         """Report files that stand for more than one slide, or for a slide and its mask."""
         same: dict[Path, list[str]] = defaultdict(list)

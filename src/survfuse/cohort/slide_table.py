@@ -122,7 +122,10 @@ def _refused(items: list[SlideFile], spec: SlidesSpec) -> dict[SlideFile, str]:
 
 
 def _report_refused(
-    refused: Mapping[SlideFile, str], place: Place, *, can_exclude: bool
+    refused: Mapping[SlideFile, str],
+    place: Place,
+    *,
+    can_exclude: bool,
 ) -> None:
     """Report every refused slide; many that are refused for one reason are one problem."""
     alike: dict[str, list[SlideFile]] = {}
@@ -223,7 +226,12 @@ def pack_cohort(
         sources.problems.raise_errors(path)
         make = partial(_pack, spec=section, store=target, overwrite=overwrite)
         stores[name] = _pack_or_report(
-            name, items, section, sources, spec.exclude, make
+            name,
+            items,
+            section,
+            sources,
+            spec.exclude,
+            make,
         )
     if not stores:
         raise CohortError(
@@ -253,7 +261,10 @@ def _check_encoder(store: BagStore, spec: SlidesSpec) -> BagStore:
 
 
 def _pack(
-    items: list[SlideFile], spec: SlidesSpec, store: Path, overwrite: bool
+    items: list[SlideFile],
+    spec: SlidesSpec,
+    store: Path,
+    overwrite: bool,
 ) -> BagStore:
     return pack(
         items,
@@ -267,7 +278,10 @@ def _pack(
 
 
 def _reuse_or_pack(
-    items: list[SlideFile], name: str, spec: SlidesSpec, sources: Sources
+    items: list[SlideFile],
+    name: str,
+    spec: SlidesSpec,
+    sources: Sources,
 ) -> BagStore:
     """Reuse the store packed from the same files, or pack them now.
 
@@ -317,7 +331,10 @@ def _sweep(cache: Path) -> None:
 
 
 def _reusable(
-    path: Path, items: list[SlideFile], verify: bool, place: Place
+    path: Path,
+    items: list[SlideFile],
+    verify: bool,
+    place: Place,
 ) -> BagStore | None:
     """Open a store of the cache; None, and a note, where it must be packed anew."""
     if not path.is_dir():
@@ -332,7 +349,7 @@ def _reusable(
     slides = [(slide.slide_id, slide.patient_id) for slide in store.slides]
     if slides != [item[:2] for item in items]:
         place.warning(
-            f"{path}: holds other slides than it was packed from: packed anew"
+            f"{path}: holds other slides than it was packed from: packed anew",
         )
         return None
     return None if missing and verify else store

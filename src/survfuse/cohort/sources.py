@@ -110,7 +110,10 @@ class Sources:
             place.error("no row below the header")
 
     def by_patient(
-        self, relative: Path, id_column: str, where: str
+        self,
+        relative: Path,
+        id_column: str,
+        where: str,
     ) -> PatientTable | None:
         """Read a table by patient id; equal rows are problems, and the first row of each is taken.
 
@@ -127,7 +130,11 @@ class Sources:
         return self._by_patient[key]
 
     def _index(
-        self, frame: pd.DataFrame, file: Path, id_column: str, where: str
+        self,
+        frame: pd.DataFrame,
+        file: Path,
+        id_column: str,
+        where: str,
     ) -> PatientTable:
         ids = frame[id_column].astype(object)
         several = []

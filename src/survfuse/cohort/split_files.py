@@ -169,7 +169,8 @@ class _Ids:
         if not self.unknown:
             return
         near = only_difference(
-            map(composed, self.unknown), map(composed, sorted(self._listed))
+            map(composed, self.unknown),
+            map(composed, sorted(self._listed)),
         )
         raise CohortError(
             f"{source}: {len(self.unknown)} id(s) are neither patients nor slides of cohort "
@@ -237,7 +238,8 @@ def _check(cohort: Cohort, train: set[str], test: set[str]) -> None:
 
 
 def _doubts(
-    cohort: Cohort, parts: Sequence[tuple[str, set[str], set[str]]]
+    cohort: Cohort,
+    parts: Sequence[tuple[str, set[str], set[str]]],
 ) -> list[str]:
     """Folds without events, and patients that no split names or tests."""
     notes = []

@@ -104,7 +104,7 @@ def _clam(file: Path, table: pd.DataFrame) -> RawSplit:
     cells = table[parts].apply(lambda column: column.str.strip())
     flags = cells.apply(lambda column: column.str.lower())
     if flags.isin(["true", "false", ""]).all(axis=None) and (flags != "").any(
-        axis=None
+        axis=None,
     ):
         error = (
             f"{file}: True and False need a first column of ids, or one called case_id"

@@ -75,7 +75,9 @@ class NumberColumn:
         return (f"{self.name}=missing",) if self.indicator else ()
 
     def apply(
-        self, values: FloatArray, ids: Ids
+        self,
+        values: FloatArray,
+        ids: Ids,
     ) -> tuple[FloatArray, dict[str, Remark]]:
         """Features (patients, features) of values, NaN where missing, and remarks by patient."""
         missing = np.isnan(values)
@@ -97,7 +99,10 @@ class NumberColumn:
         return np.stack(block, axis=1), remarks
 
     def _outside(
-        self, values: FloatArray, implausible: BoolArray, ids: Ids
+        self,
+        values: FloatArray,
+        implausible: BoolArray,
+        ids: Ids,
     ) -> dict[str, Remark]:
         """Remarks on values far outside the training range, and on changed ones."""
         below, above = self.low - 3 * self.sd, self.high + 3 * self.sd
@@ -156,7 +161,9 @@ class CategoryColumn:
         return (f"{self.name}=unknown",) if self.indicator and self.categories else ()
 
     def apply(
-        self, cells: pd.Series[str], ids: Ids
+        self,
+        cells: pd.Series[str],
+        ids: Ids,
     ) -> tuple[FloatArray, dict[str, Remark]]:
         """Features (patients, features) of cells, None where missing, and remarks by patient."""
         index = pd.Index(self.categories, dtype=object)
@@ -234,7 +241,7 @@ def fit_number(
         pairs = zip(values[wrong], ids[wrong], strict=True)
         examples = listed(f"{value:g} ({patient})" for value, patient in pairs)
         notes.append(
-            f"{name}: {examples}: far outside {low:g} to {high:g}, or a code: taken as not known"
+            f"{name}: {examples}: far outside {low:g} to {high:g}, or a code: taken as not known",
         )
     if low == high:
         return None, [*notes, _constant(name, missing)]
@@ -265,7 +272,10 @@ def fit_number(
 
 
 def _beyond(
-    values: FloatArray, least: float, most: float, coded: npt.ArrayLike
+    values: FloatArray,
+    least: float,
+    most: float,
+    coded: npt.ArrayLike,
 ) -> BoolArray:
     """Which numbers are taken as not known; False where missing."""
     return np.asarray((values < least) | (values > most) | np.isin(values, coded))
@@ -280,7 +290,10 @@ def _constant(name: str, missing: BoolArray) -> str:
 
 
 def _indicator(
-    name: str, missing: BoolArray, support: Support, average: str
+    name: str,
+    missing: BoolArray,
+    support: Support,
+    average: str,
 ) -> tuple[bool, list[str]]:
     """Whether a feature says that a cell is missing, and a note where it does not."""
     if not missing.any() or support.enough(missing, blank=True):

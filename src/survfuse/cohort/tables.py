@@ -34,7 +34,10 @@ SUCH_AS = "columns: [TP53_cnv, MYC_cnv], or columns: {match: '*_cnv'}"
 
 
 def read_modality_table(
-    name: str, spec: TableSpec, cohort: CohortSpec, sources: Sources
+    name: str,
+    spec: TableSpec,
+    cohort: CohortSpec,
+    sources: Sources,
 ) -> TableData | None:
     """Read a vector modality; None (problems noted) when its table cannot be read.
 
@@ -146,7 +149,10 @@ def _matching(patterns: Iterable[str], names: list[str], place: Place) -> list[s
 
 
 def _check_names(
-    spec: TableSpec, cohort: CohortSpec, columns: Iterable[str], place: Place
+    spec: TableSpec,
+    cohort: CohortSpec,
+    columns: Iterable[str],
+    place: Place,
 ) -> None:
     """Refuse columns that nobody declared by name and that are called as outcomes are."""
     answers = cohort.outcome.columns if cohort.outcome is not None else ()

@@ -141,7 +141,10 @@ def on_calendar(time: FloatArray, unit: str) -> bool:
         return bool(np.mean(time == np.round(time)) >= SHARE)
     decimals = 0
     while decimals < 8 and not np.allclose(
-        time, np.round(time, decimals), rtol=0, atol=1e-9
+        time,
+        np.round(time, decimals),
+        rtol=0,
+        atol=1e-9,
     ):
         decimals += 1
     half = 0.5 * 10.0**-decimals

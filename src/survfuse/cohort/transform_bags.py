@@ -206,7 +206,10 @@ def _moments(data: BagData, patients: list[str]) -> tuple[Numbers, Numbers]:
 
 
 def _axes(
-    scaler: BagScaler, data: BagData, patients: list[str], components: int
+    scaler: BagScaler,
+    data: BagData,
+    patients: list[str],
+    components: int,
 ) -> Numbers:
     """Principal axes of training tiles, scaled to a mean variance of 1; (dim, components)."""
     count, total = 0, np.zeros(scaler.dim)

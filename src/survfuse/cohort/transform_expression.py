@@ -83,7 +83,10 @@ class ExpressionTransform:
 
     @classmethod
     def fit(
-        cls, data: ExpressionData, patients: Sequence[str], config: FitConfig
+        cls,
+        data: ExpressionData,
+        patients: Sequence[str],
+        config: FitConfig,
     ) -> ExpressionTransform:
         """Learn from the training patients that have a row.
 
@@ -104,7 +107,11 @@ class ExpressionTransform:
             genes, values = genes[places], values[:, places]
         as_they_are = not z_scores and not has_components
         places = usable_genes(
-            genes, values, data.name, notes, keep_constant=as_they_are
+            genes,
+            values,
+            data.name,
+            notes,
+            keep_constant=as_they_are,
         )
         if len(places) < len(genes):
             genes, values = genes[places], values[:, places]
@@ -194,7 +201,10 @@ class ExpressionTransform:
         return tuple(tuple(sorted(genes.tolist())) for genes in members)
 
     def _with_components(
-        self, values: Numbers, wanted: int, notes: list[str]
+        self,
+        values: Numbers,
+        wanted: int,
+        notes: list[str],
     ) -> ExpressionTransform:
         most = min(wanted, max(len(values) - 1, 1))
         axes, deviations = principal_axes(self._scaled(values), most)
@@ -230,7 +240,9 @@ class ExpressionTransform:
                 )
 
     def apply(
-        self, data: ExpressionData, patients: Sequence[str]
+        self,
+        data: ExpressionData,
+        patients: Sequence[str],
     ) -> tuple[Floats, Numbers, list[Remark]]:
         """Vectors of patients that have a row.
 

@@ -52,7 +52,10 @@ class TableTransform:
 
     @classmethod
     def fit(
-        cls, data: TableData, patients: Sequence[str], event: BoolArray | None = None
+        cls,
+        data: TableData,
+        patients: Sequence[str],
+        event: BoolArray | None = None,
     ) -> TableTransform:
         """Learn from the training patients.
 
@@ -170,7 +173,9 @@ class TableTransform:
 
 
 def _fit_columns(
-    data: TableData, patients: Sequence[str], support: Support
+    data: TableData,
+    patients: Sequence[str],
+    support: Support,
 ) -> tuple[list[Column], list[str]]:
     """Fit each column; those that can be used, and notes."""
     ids: Ids = np.array(patients, dtype=object)
@@ -185,7 +190,12 @@ def _fit_columns(
             values = data.numbers(name, patients)
             is_copy_number = name in copy_numbers
             column, about = fit_number(
-                name, values, support, ids, spec.levels, is_copy_number
+                name,
+                values,
+                support,
+                ids,
+                spec.levels,
+                is_copy_number,
             )
         notes += about
         if column is not None:

@@ -271,7 +271,9 @@ class Transforms:
 
     @classmethod
     def from_state(
-        cls, state: Mapping[str, Any], tensors: Mapping[str, AnyArray]
+        cls,
+        state: Mapping[str, Any],
+        tensors: Mapping[str, AnyArray],
     ) -> Transforms:
         """Make the transforms again from :meth:`state`; they give the same bits.
 
@@ -298,7 +300,7 @@ class Transforms:
                 kind = entry["kind"]
                 if kind not in KINDS or entry["state"].get("kind", kind) != kind:
                     raise TransformError(
-                        f"expected kind {' or '.join(KINDS)}, got {kind!r}"
+                        f"expected kind {' or '.join(KINDS)}, got {kind!r}",
                     )
                 arrays = owned.get(name, {})
                 fitted[name] = KINDS[kind].from_state(entry["state"], arrays)
@@ -306,7 +308,7 @@ class Transforms:
                 places = range(len(fitted[name].features))
                 if not all(type(p) is int and p in places for p in entry["unseen"]):
                     raise TransformError(
-                        f"unseen: expected whole numbers from 0 to {places[-1]}"
+                        f"unseen: expected whole numbers from 0 to {places[-1]}",
                     )
                 unseen[name] = tuple(entry["unseen"])
         return cls(fitted, unseen)
@@ -332,7 +334,9 @@ def _chosen(cohort: Cohort, config: FitConfig) -> tuple[str, ...]:
 
 
 def check_followup(
-    cohort: Cohort, config: FitConfig, names: Iterable[str] | None = None
+    cohort: Cohort,
+    config: FitConfig,
+    names: Iterable[str] | None = None,
 ) -> None:
     """Refuse columns that accrue after time zero, unless each is allowed by name.
 

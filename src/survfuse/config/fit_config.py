@@ -94,7 +94,10 @@ class FitConfig(FlatReads, Frozen):
         return {**parameters, "files": hashes} if hashes else parameters
 
     def model_copy(
-        self, *, update: Mapping[str, Any] | None = None, deep: bool = False
+        self,
+        *,
+        update: Mapping[str, Any] | None = None,
+        deep: bool = False,
     ) -> Self:
         """Copy with other values, which are not validated; parameters are accepted as names."""
         changes = in_sections(update or {})
@@ -129,11 +132,11 @@ class FitConfig(FlatReads, Frozen):
         network, training = self.network, self.training
         if network.head == "discrete" and training.loss == "paper":
             raise ValueError(
-                "loss: 'paper' is a Cox loss; a discrete head has its own likelihood"
+                "loss: 'paper' is a Cox loss; a discrete head has its own likelihood",
             )
         if network.head == "cox" and training.batch == 1:
             raise ValueError(
-                "batch: a risk set of 1 patient has no gradient; take 2 or more, or 'cohort'"
+                "batch: a risk set of 1 patient has no gradient; take 2 or more, or 'cohort'",
             )
         if (
             network.expression_encoder == "gene_set"
@@ -141,7 +144,7 @@ class FitConfig(FlatReads, Frozen):
         ):
             raise ValueError(
                 "expression_encoder: 'gene_set' needs the sets: give a GMT file as "
-                "inputs.expression_gene_sets"
+                "inputs.expression_gene_sets",
             )
         if self.fusion == "anchored":
             self._check_stack()
@@ -154,24 +157,24 @@ class FitConfig(FlatReads, Frozen):
             raise ValueError(
                 "fusion: 'anchored' is a Cox model with head 'cox' and loss 'efron' or 'breslow'; "
                 f"got head {network.head!r}, loss {training.loss!r}; choose another fusion, "
-                "such as concat, for these"
+                "such as concat, for these",
             )
         if network.expression_encoder != "mlp":
             raise ValueError(
                 "expression_encoder: 'anchored' trains no encoder, got "
                 f"{network.expression_encoder!r}; choose another fusion, such as concat, "
-                "or see stack.vectors"
+                "or see stack.vectors",
             )
         if training.members != 1:
             raise ValueError(
                 "members: 'anchored' has one solution, nothing to average; "
-                f"got {training.members}"
+                f"got {training.members}",
             )
         if network.modality_dropout:
             raise ValueError(
                 "modality_dropout: 'anchored' fits each modality alone and adds nothing for a "
                 f"missing one; there is no training to drop from; got "
-                f"{network.modality_dropout:g}, set it to 0"
+                f"{network.modality_dropout:g}, set it to 0",
             )
 
 

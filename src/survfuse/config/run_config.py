@@ -65,7 +65,7 @@ class CrossvalConfig(Frozen):
     def _check_repeats(self) -> Self:
         if self.split == "leave_one_site_out" and self.repeats > 1:
             raise ValueError(
-                "split leave_one_site_out has one repeat: there is one way to leave each site out"
+                "split leave_one_site_out has one repeat: there is one way to leave each site out",
             )
         return self
 
@@ -143,7 +143,7 @@ def _renamed_keys(model: Mapping[str, Any], where: str) -> list[str]:
         other = model.get(section)
         if isinstance(other, Mapping) and field in other:
             raise ConfigError(
-                f"{where}: model.{name} and model.{path} are the same field; give one"
+                f"{where}: model.{name} and model.{path} are the same field; give one",
             )
         renamed.append(f"model.{name} as model.{path}")
     return renamed
@@ -160,7 +160,8 @@ def _path_in_sections(path: str, value: Any) -> str:
 
 
 def apply_overrides(
-    values: Mapping[str, Any], overrides: Sequence[str]
+    values: Mapping[str, Any],
+    overrides: Sequence[str],
 ) -> dict[str, Any]:
     """Apply ``a.b=c`` overrides (values are YAML) to nested mappings.
 
@@ -173,7 +174,8 @@ def apply_overrides(
 
 
 def _parse_overrides(
-    overrides: Sequence[str], rename: Callable[[str, Any], str]
+    overrides: Sequence[str],
+    rename: Callable[[str, Any], str],
 ) -> dict[str, Any]:
     """Path of each override, as `rename` returns it, and its value."""
     changes: dict[str, Any] = {}
@@ -181,7 +183,7 @@ def _parse_overrides(
         path, equals, value_text = text.partition("=")
         if not equals or not path:
             raise ConfigError(
-                f"--set {text}: expected KEY=VALUE, such as model.network.rank=32"
+                f"--set {text}: expected KEY=VALUE, such as model.network.rank=32",
             )
         value = parse_yaml(value_text, f"--set {text}")
         path_now = rename(path, value)
@@ -205,7 +207,9 @@ def _apply(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, A
 
 
 def _refuse_preset_without_effect(
-    values: Mapping[str, Any], preset: str | None, where: str
+    values: Mapping[str, Any],
+    preset: str | None,
+    where: str,
 ) -> None:
     """Refuse another preset over a file that gives its fields: the values of the file would win."""
     model = values.get("model")
@@ -216,12 +220,14 @@ def _refuse_preset_without_effect(
     if shared and model.get("preset", "default") != preset:
         raise ConfigError(
             f"{where}: gives {', '.join(shared[:4])}… itself, so that preset {preset!r} "
-            "would change the name alone; take those fields out of the file, or start without it"
+            "would change the name alone; take those fields out of the file, or start without it",
         )
 
 
 def to_yaml(config: Frozen) -> str:
     """Write every field, given or not, so that the file alone repeats the run."""
     return yaml.safe_dump(
-        config.model_dump(mode="json"), sort_keys=False, allow_unicode=True
+        config.model_dump(mode="json"),
+        sort_keys=False,
+        allow_unicode=True,
     )

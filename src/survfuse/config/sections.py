@@ -61,7 +61,7 @@ class InputSettings(Frozen):
         if None not in (self.expression_gene_sets, self.expression_components):
             raise ValueError(
                 "expression_gene_sets and expression_components exclude each other; "
-                "set one to null"
+                "set one to null",
             )
         return self
 
@@ -212,7 +212,7 @@ class CalibrationSettings(ReadAsMethod, Frozen):
     def _check_conformal(self) -> Self:
         if self.conformal is not None and self.method == "km_rank":
             raise ValueError(
-                "conformal: the bound is read from a curve, and km_rank has none; set it to null"
+                "conformal: the bound is read from a curve, and km_rank has none; set it to null",
             )
         return self
 
@@ -236,11 +236,11 @@ class SearchRange(Frozen):
     def _check_ends(self) -> Self:
         if not self.low < self.high:
             raise ValueError(
-                f"low must be smaller than high, got {self.low} and {self.high}"
+                f"low must be smaller than high, got {self.low} and {self.high}",
             )
         if self.log and not self.low > 0:
             raise ValueError(
-                f"log: orders of magnitude begin above 0, got low {self.low}"
+                f"log: orders of magnitude begin above 0, got low {self.low}",
             )
         return self
 
@@ -276,18 +276,18 @@ class SearchSettings(ReadAsMethod, Frozen):
             return self
         if self.method == "none":
             raise ValueError(
-                "space is read by a search alone; set search.method to grid or optuna"
+                "space is read by a search alone; set search.method to grid or optuna",
             )
         for name, options in self.space.items():
             _check_searched(name)
             if isinstance(options, SearchRange) and self.method == "grid":
                 raise ValueError(
                     f"space: {name}: a grid needs a list of values, got a range; list them, or "
-                    "set search.method to optuna"
+                    "set search.method to optuna",
                 )
             if not isinstance(options, SearchRange) and not options:
                 raise ValueError(
-                    f"space: {name}: expected one value or more, got an empty list"
+                    f"space: {name}: expected one value or more, got an empty list",
                 )
         return self
 
@@ -363,5 +363,5 @@ NOT_SEARCHED = frozenset(
         "selection",
         "selection_folds",
         "holdout_fraction",
-    }
+    },
 )

@@ -136,7 +136,12 @@ def write_slide_folder(
         if not present[patient_id]:
             continue
         drawn = _paint_patient(
-            shop, patients, row, side=side, slides=slides, seed=stream
+            shop,
+            patients,
+            row,
+            side=side,
+            slides=slides,
+            seed=stream,
         )
         for number, painted in enumerate(drawn, start=1):
             slide_id = f"{patient_id}_HE{number}"

@@ -83,7 +83,7 @@ def draw_pen(image: Bytes, pen: str, rng: np.random.Generator) -> None:
     cv2.line(ink, start, end, 255, thickness, cv2.LINE_AA)
     ink = ink[:: 1 if top else -1, :: 1 if left else -1]
     ink = np.asarray(
-        cv2.GaussianBlur(np.ascontiguousarray(ink), (0, 0), thickness / 14)
+        cv2.GaussianBlur(np.ascontiguousarray(ink), (0, 0), thickness / 14),
     )
     share = np.arange(256)[:, None] / 255
     veil = _coloured(ink, 255 - share * (255 - np.array(PENS[pen])))

@@ -215,11 +215,18 @@ def _ramp(ends: tuple[float, float]) -> Bytes:
 
 
 def _add_nuclei(
-    canvas: Bytes, kind: Kind, area: Bytes, rng: np.random.Generator
+    canvas: Bytes,
+    kind: Kind,
+    area: Bytes,
+    rng: np.random.Generator,
 ) -> None:
     """Lay nuclei with their centres in an area, in place; where several lie the darkest shows."""
     stamps = nuclei(
-        _STAMPS, kind.radius, kind.strength, rng, elongation=kind.elongation
+        _STAMPS,
+        kind.radius,
+        kind.strength,
+        rng,
+        elongation=kind.elongation,
     )
     side = stamps.shape[1]
     points = _scatter(area, kind.spacing, rng) - side // 2

@@ -46,7 +46,7 @@ def stack_of_network(stored: StoredModel) -> StackedRisk:
     dims = {str(entry["name"]): entry["input_dim"] for entry in state["modalities"]}
     if state["fusion"] != "anchored" or dims != transforms.dims:
         raise InputError(
-            f"the network reads {dims}, the transforms give {transforms.dims}"
+            f"the network reads {dims}, the transforms give {transforms.dims}",
         )
     skipped = {str(m["name"]): int(m.get("width", 0)) for m in state["modalities"]}
     modalities, attention = {}, {}

@@ -159,7 +159,9 @@ class Estimator(ABC):
     def inner(self, fold: FoldContext) -> IntArray:
         """Inner fold of each training patient; (patients,)."""
         return inner_folds(
-            fold.event, self.config.selection.folds, self.config.training.seed
+            fold.event,
+            self.config.selection.folds,
+            self.config.training.seed,
         )
 
     def out_of_fold(self, fold: FoldContext) -> tuple[FloatArray, tuple[int, ...]]:

@@ -127,7 +127,9 @@ class RidgeCox(Estimator):
     def inner(self, fold: FoldContext) -> IntArray:
         """Inner folds, as many as these patients can fill; (patients,)."""
         return inner_folds(
-            fold.event, inner_fold_count(fold.event), self.config.training.seed
+            fold.event,
+            inner_fold_count(fold.event),
+            self.config.training.seed,
         )
 
     def _fit(self, fold: FoldContext) -> Fit:
@@ -139,7 +141,8 @@ class RidgeCox(Estimator):
             other = BatchSource(fold.cohort, transforms, fold.patients(held))
             out_of_fold[held] = model.log_risk(other)
         source, transforms, model = self._fit_rows(
-            fold, np.ones(len(inner), dtype=bool)
+            fold,
+            np.ones(len(inner), dtype=bool),
         )
         cox = model.cox
         return Fit(
@@ -286,7 +289,8 @@ class LateFusion(RidgeCox):
             np.asarray(np.sum(out_of_fold, axis=0)),
             inner,
             Effective(
-                None, "not computable: a sum of z-scores is not fitted as a whole"
+                None,
+                "not computable: a sum of z-scores is not fitted as a whole",
             ),
             details={
                 "penalties": {name: cox.penalty for name, cox in coxes.items()},

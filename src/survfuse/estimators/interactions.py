@@ -78,7 +78,8 @@ class Interaction:
         dims = left[0].shape[1], right[0].shape[1]
         if event[both].sum() < FEWEST_EVENTS:
             return cls.none(
-                *dims, f"{event[both].sum()} events among patients with both"
+                *dims,
+                f"{event[both].sum()} events among patients with both",
             )
         try:
             one, scores = _scores(left[0][both])

@@ -88,7 +88,7 @@ class NetworkEnsemble(RiskModel):
             members.setdefault(member, {})[weight] = torch.from_numpy(array)
         if len(members) != count:
             raise InputError(
-                f"weights of {len(members)} networks, expected {count} members"
+                f"weights of {len(members)} networks, expected {count} members",
             )
         networks = []
         for number in range(count):
@@ -198,7 +198,9 @@ class NeuralNetwork(Estimator):
         trained = None
         if config.selection.method == "holdout":
             held = holdout(
-                fold.event, config.selection.holdout_fraction, config.training.seed
+                fold.event,
+                config.selection.holdout_fraction,
+                config.training.seed,
             )
             trained = self.train(fold, held, "inner holdout", epochs, keep_best=True)
             epochs = tuple(run.best_epoch or len(run.history) for run in trained.runs)

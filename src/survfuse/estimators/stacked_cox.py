@@ -215,7 +215,13 @@ class StackedCox(Estimator):
             {bag: trained.effective for bag, trained in attention.items()},
         )
         details = stack_details(
-            terms, weights, transforms, source, fold.event, attention, sparse
+            terms,
+            weights,
+            transforms,
+            source,
+            fold.event,
+            attention,
+            sparse,
         )
         return Fit(
             model,

@@ -219,7 +219,7 @@ def modalities_used(cohort: Cohort, config: FitConfig) -> tuple[str, ...]:
         if config.inputs.modalities is None or name in config.inputs.modalities:
             names.append(name)
     return tuple(
-        sorted(names, key=lambda name: cohort.modalities[name].kind != "clinical")
+        sorted(names, key=lambda name: cohort.modalities[name].kind != "clinical"),
     )
 
 

@@ -120,7 +120,7 @@ class Cells:
         for cell in cells:
             content = contents[cell.name]
             grid.summaries.setdefault(cell.candidate.name, []).append(
-                content["summary"]
+                content["summary"],
             )
             grid.notes += [f"{cell.label}: {note}" for note in content["notes"]]
         parts: dict[str, list[tuple[Split, dict[str, Any]]]] = {}
@@ -155,7 +155,11 @@ class Cells:
         missing = {cell.name: cell for cell in cells if cell.name not in contents}
         tasks = [Task(name, cell) for name, cell in missing.items()]
         work = CellWork(
-            self.folder, self.cohort, self.target, self.horizons, (watcher,)
+            self.folder,
+            self.cohort,
+            self.target,
+            self.horizons,
+            (watcher,),
         )
         with closing(self.executor.run(work, tasks)) as outcomes:
             for outcome in outcomes:

@@ -123,7 +123,10 @@ def permuted_predictions(
     predictions = {}
     for modality, has in source.prepared.present.items():
         rows = shuffled_rows(
-            source.patients, has, modality, fitted.config.training.seed
+            source.patients,
+            has,
+            modality,
+            fitted.config.training.seed,
         )
         risk = fitted.model.log_risk(PermutedSource(source, modality, rows))
         name = f"permuted:{modality}"

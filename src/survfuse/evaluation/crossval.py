@@ -286,7 +286,11 @@ class _Plan:
     @property
     def main_candidates(self) -> list[Candidate]:
         """Candidates on all repeats: neither controls nor other seeds."""
-        return [candidate for candidate in self.candidates if candidate.role in ON_ALL_REPEATS]
+        return [
+            candidate
+            for candidate in self.candidates
+            if candidate.role in ON_ALL_REPEATS
+        ]
 
     @property
     def fits(self) -> list[tuple[Candidate, Sequence[Split]]]:
@@ -307,12 +311,14 @@ def _plan(config: RunConfig, cohort: Cohort, test: Cohort | None, name: str) -> 
         one for one, data in cohort.modalities.items() if data.kind == "clinical"
     ]
     check_followup(
-        cohort, config.model, {*modalities_used(cohort, config.model), *clinical}
+        cohort,
+        config.model,
+        {*modalities_used(cohort, config.model), *clinical},
     )
     horizons, notes = resolve_horizons(config.horizons, cohort)
     notes += _test_notes(cohort, test)
     config = config.model_copy(
-        update={"horizons": horizons, "tau": config.tau or horizons[-1]}
+        update={"horizons": horizons, "tau": config.tau or horizons[-1]},
     )
     settings, model = config.crossval, config.model
     splits, split_notes = splits_of(cohort, settings)
@@ -323,7 +329,9 @@ def _plan(config: RunConfig, cohort: Cohort, test: Cohort | None, name: str) -> 
             "train makes them",
         )
     interval = Interval(
-        settings.interval, 5 * settings.bootstrap or 1000, settings.seed
+        settings.interval,
+        5 * settings.bootstrap or 1000,
+        settings.seed,
     )
     ridges = {f"ridge:{one}" for one in clinical[:1]}.intersection(
         one.name for one in candidates
@@ -332,7 +340,10 @@ def _plan(config: RunConfig, cohort: Cohort, test: Cohort | None, name: str) -> 
     return _Plan(
         config=config,
         scale=Scale(
-            horizons, float(config.tau or horizons[-1]), interval, settings.bootstrap
+            horizons,
+            float(config.tau or horizons[-1]),
+            interval,
+            settings.bootstrap,
         ),
         splits=splits,
         candidates=candidates,
@@ -449,7 +460,7 @@ def _test_notes(cohort: Cohort, test: Cohort | None) -> list[str]:
     if test.endpoint == cohort.endpoint:
         return []
     return [
-        f"trained on {cohort.endpoint!r}, tested on {test.endpoint!r} of {test.name}"
+        f"trained on {cohort.endpoint!r}, tested on {test.endpoint!r} of {test.name}",
     ]
 
 
@@ -485,7 +496,7 @@ def _external(
     metrics: Any = {}
     for model, estimates in {**scores.estimates, **losses}.items():
         metrics[model] = dict(
-            zip(estimates, map(asdict, estimates.values()), strict=True)
+            zip(estimates, map(asdict, estimates.values()), strict=True),
         )
     record: Any = {
         "cohort": describe(test, plan.scale.horizons, plan.scale.tau),

@@ -35,7 +35,7 @@ def describe(cohort: Cohort, horizons: Sequence[float], tau: float) -> CohortRec
     ]
     flow: list[Any] = [asdict(step) for step in cohort.flow]
     summary: list[Any] = plain_records(
-        cohort.summary().rename(columns={"modality": "name"})
+        cohort.summary().rename(columns={"modality": "name"}),
     )
     return {
         "name": cohort.name,

@@ -96,7 +96,7 @@ class Losses:
             losses += [Loss("missing", str(share)) for share in SHARES]
         else:
             left_out.append(
-                "clinical values missing: the model reads no clinical table"
+                "clinical values missing: the model reads no clinical table",
             )
         return cls(tuple(losses), tuple(left_out))
 
@@ -168,7 +168,7 @@ def with_log_risk(
     """
     if not np.isfinite(log_risk).all():
         raise InputError(
-            f"{name}: a risk is not finite; look for values far outside training"
+            f"{name}: a risk is not finite; look for values far outside training",
         )
     return replace(
         prediction,

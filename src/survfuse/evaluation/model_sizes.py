@@ -102,7 +102,8 @@ def _shrinkage(known: Sequence[Summary]) -> float | None:
     if None in ratios:
         return None
     return expected_shrinkage(
-        sum(fit["effective_parameters"] for fit in known), sum(ratios)
+        sum(fit["effective_parameters"] for fit in known),
+        sum(ratios),
     )
 
 

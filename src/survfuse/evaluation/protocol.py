@@ -56,7 +56,9 @@ def wanted_increments(
 
 def _modalities(candidate: Candidate, cohort: Cohort) -> tuple[str, ...]:
     return (
-        tuple(cohort.modalities) if candidate.modalities is None else candidate.modalities
+        tuple(cohort.modalities)
+        if candidate.modalities is None
+        else candidate.modalities
     )
 
 
@@ -66,7 +68,9 @@ def _by_modalities(
 ) -> dict[frozenset[str], str]:
     """Name of the candidate of each set of modalities; late fusions before a ridge on the same."""
     names: dict[frozenset[str], str] = {}
-    for candidate in sorted(candidates, key=lambda one: one.config.fusion != "late_cox"):
+    for candidate in sorted(
+        candidates, key=lambda one: one.config.fusion != "late_cox"
+    ):
         if candidate.role not in {"control", "seed"} and candidate.modalities != ():
             names.setdefault(frozenset(_modalities(candidate, cohort)), candidate.name)
     return names
@@ -104,7 +108,7 @@ def controls(
         values = []
         for part in (first, *map(folds.__getitem__, seeds)):
             values.append(
-                concordance(part, "uno", scale.tau, interval=scale.interval).value
+                concordance(part, "uno", scale.tau, interval=scale.interval).value,
             )
         known = [value for value in values if value is not None]
         records["seeds"] = {

@@ -117,7 +117,7 @@ class Job(Generic[P]):
         if self.crashes < CRASH_LIMIT:
             return None
         return self._give_up(
-            f"worker died twice ({reason}) on task {self.task.key!r}; it is not tried again"
+            f"worker died twice ({reason}) on task {self.task.key!r}; it is not tried again",
         )
 
     def lose(self, reason: str) -> Outcome[Any] | None:
@@ -127,7 +127,7 @@ class Job(Generic[P]):
             return None
         return self._give_up(
             f"{LOSS_LIMIT} machines were lost ({reason}) under task {self.task.key!r}; "
-            "look at the cluster, then run again"
+            "look at the cluster, then run again",
         )
 
     def _give_up(self, message: str) -> Outcome[Any]:
@@ -197,7 +197,7 @@ class Executor(ABC):
         repeated = [key for key, count in counts.items() if count > 1]
         if repeated:
             raise ValueError(
-                f"task keys must differ; more than once: {listed(repeated)}"
+                f"task keys must differ; more than once: {listed(repeated)}",
             )
         return self._outcomes(work, [Job(task) for task in tasks], on_start)
 
@@ -245,12 +245,12 @@ def make_executor(
             raise ConfigError(f"{option} must be 1 or more, got {number}")
     if address is not None and name != "ray":
         raise ConfigError(
-            f"address {address!r} is for the ray executor, not for {name}"
+            f"address {address!r} is for the ray executor, not for {name}",
         )
     if name == "inline":
         if workers not in (None, 1):
             raise ConfigError(
-                f"workers={workers}: inline computes in one process; choose process or ray"
+                f"workers={workers}: inline computes in one process; choose process or ray",
             )
         return EXECUTORS.build(name, threads=threads)
     if threads is None and workers is not None and address is None:
@@ -260,7 +260,9 @@ def make_executor(
 
 
 @EXECUTORS.register(
-    "inline", summary="in this process, one after the other", source="ours"
+    "inline",
+    summary="in this process, one after the other",
+    source="ours",
 )
 class InlineExecutor(Executor):
     """Computes tasks here, in their order; a crash ends this process, too.

@@ -42,7 +42,9 @@ STARTED = b""  # first message of a worker, which waits for the work
 
 
 @EXECUTORS.register(
-    "process", summary="worker processes on this machine", source="ours"
+    "process",
+    summary="worker processes on this machine",
+    source="ours",
 )
 class ProcessExecutor(Executor):
     """Computes tasks in processes of their own and survives their deaths.
@@ -58,7 +60,10 @@ class ProcessExecutor(Executor):
     name = "process"
 
     def __init__(
-        self, *, workers: int | None = None, threads: int | None = None
+        self,
+        *,
+        workers: int | None = None,
+        threads: int | None = None,
     ) -> None:
         self.workers, self.threads = workers, threads
 
@@ -94,7 +99,9 @@ class ProcessPool(WorkerPool[WorkerProcess]):
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(
-            target=serve, args=(theirs, self.threads), daemon=True
+            target=serve,
+            args=(theirs, self.threads),
+            daemon=True,
         )
         try:
             with _terminal_signals_blocked():

@@ -36,7 +36,9 @@ R = TypeVar("R")
 
 
 @EXECUTORS.register(
-    "ray", summary="actors of a Ray cluster (extra `ray`)", source="docs.ray.io"
+    "ray",
+    summary="actors of a Ray cluster (extra `ray`)",
+    source="docs.ray.io",
 )
 class RayExecutor(Executor):
     """Computes tasks on a Ray cluster and survives the loss of workers and of machines.
@@ -188,7 +190,11 @@ class ActorPool(WorkerPool[Actor]):
     """The actors of one run; the work lies in the cluster's object store once."""
 
     def __init__(
-        self, ray: Any, work: Any, threads: Threads, options: dict[str, Any]
+        self,
+        ray: Any,
+        work: Any,
+        threads: Threads,
+        options: dict[str, Any],
     ) -> None:
         super().__init__()
         self.ray, self.threads = ray, threads
@@ -203,7 +209,7 @@ class ActorPool(WorkerPool[Actor]):
     def submit(self, worker: Actor, payload: Any) -> None:
         """Call an actor with a payload."""
         worker.pending = worker.handle.answer.remote(
-            self.ray.cloudpickle.dumps(payload)
+            self.ray.cloudpickle.dumps(payload),
         )
 
     def poll(self) -> Iterator[tuple[Actor, Answer | Death]]:
@@ -223,7 +229,7 @@ class ActorPool(WorkerPool[Actor]):
             if error.actor_init_failed:
                 raise CrashError(
                     "a Ray worker cannot start; every machine needs the same packages: "
-                    f"{error}"
+                    f"{error}",
                 ) from error
             return Death(_reason(error), lost=_machine_was_lost(error))
         except errors.RayError as error:

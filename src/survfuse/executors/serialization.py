@@ -85,7 +85,7 @@ def pack_answer(answer: Answer) -> bytes:
         return pack(replace(answer, value=None, error=memory, temporary=True))
     except Exception as error:  # noqa: BLE001 - a value's own methods decide what pickling raises
         refusal = TypeError(
-            f"what the work returned ({kind}) cannot be sent between processes: {error}"
+            f"what the work returned ({kind}) cannot be sent between processes: {error}",
         )
         return pack(replace(answer, value=None, error=refusal))
 
@@ -99,7 +99,7 @@ def unpack_answer(data: bytes) -> Answer:
         return Answer(error=memory, temporary=True)
     except Exception as error:  # noqa: BLE001 - as above
         refusal = TypeError(
-            f"what the work returned cannot be restored in this process: {error}"
+            f"what the work returned cannot be restored in this process: {error}",
         )
         return Answer(error=refusal)
     return answer
@@ -109,7 +109,7 @@ def answer_packed(work: Callable[[Any], Any], data: bytes) -> bytes:
     """Packed answer of `work` to a packed payload."""
     payload = call(unpack, data)
     return pack_answer(
-        payload if payload.error is not None else call(work, payload.value)
+        payload if payload.error is not None else call(work, payload.value),
     )
 
 

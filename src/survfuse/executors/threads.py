@@ -56,7 +56,9 @@ class Threads:
     def set(self) -> None:
         """Set them here, also for libraries that are loaded later; imports neither of them."""
         for name, number in zip(
-            VARIABLES, (self.torch, self.torch, self.blas), strict=True
+            VARIABLES,
+            (self.torch, self.torch, self.blas),
+            strict=True,
         ):
             if number is not None:
                 os.environ[name] = str(number)

@@ -82,7 +82,10 @@ class WorkerPool(ABC, Generic[W]):
         return True
 
     def run(
-        self, jobs: list[Job[Any]], limit: int, on_start: OnStart | None
+        self,
+        jobs: list[Job[Any]],
+        limit: int,
+        on_start: OnStart | None,
     ) -> Generator[Outcome[Any], None, None]:
         """Yield the outcome of every job; at most `limit` workers compute at once."""
         waiting = deque(jobs)
@@ -109,7 +112,10 @@ class WorkerPool(ABC, Generic[W]):
         return sum(worker.job is not None for worker in self.workers)
 
     def _take(
-        self, worker: W, job: Job[Any] | None, event: Answer | Death
+        self,
+        worker: W,
+        job: Job[Any] | None,
+        event: Answer | Death,
     ) -> Outcome[Any] | None:
         """Outcome of a worker's job; None where there was none or it must be tried again."""
         if isinstance(event, Death):
@@ -133,5 +139,5 @@ class WorkerPool(ABC, Generic[W]):
             raise CrashError(
                 f"{START_LIMIT} workers in a row died before their first task ({death.reason}): "
                 "each imports the main script anew and loads the work; a script must start its run "
-                "under `if __name__ == '__main__':` and there must be memory for every worker"
+                "under `if __name__ == '__main__':` and there must be memory for every worker",
             )

@@ -28,7 +28,7 @@ class Dropout(nn.Dropout):
         bits = torch.empty(-(-values.numel() // 4), dtype=torch.int64)
         mask = _mask(bits.random_(-(2**63), None).numpy(), dropped, values.shape)
         return values * mask.to(values.dtype).mul_(
-            MASK_LEVELS / (MASK_LEVELS - dropped)
+            MASK_LEVELS / (MASK_LEVELS - dropped),
         )
 
 

@@ -193,7 +193,9 @@ def _zarr(question: dict[str, Any]) -> Iterator[Answer]:
 
 
 def _node(
-    file: h5py.File, name: str, attributes: list[str] | None
+    file: h5py.File,
+    name: str,
+    attributes: list[str] | None,
 ) -> tuple[dict[str, Any] | None, bytes]:
     """Describe the object of a name, and return its values where they are few."""
     kind, place = _object(file, name)
@@ -272,7 +274,10 @@ def _storage(stored: Any, node: dict[str, Any], settings: Any) -> dict[str, Any]
 
 
 def _chunks(
-    stored: Any, shape: Sequence[int], step: Sequence[int], direct: bool
+    stored: Any,
+    shape: Sequence[int],
+    step: Sequence[int],
+    direct: bool,
 ) -> dict[str, Any]:
     """Describe the chunks: size, end, whether all are there, and, if direct, their places."""
     chunks: list[Any] = []

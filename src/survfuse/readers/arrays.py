@@ -97,7 +97,9 @@ def read_arrays(
 
 
 def _chosen(
-    shapes: Mapping[str, object], path: Path, options: ReadOptions
+    shapes: Mapping[str, object],
+    path: Path,
+    options: ReadOptions,
 ) -> list[str]:
     """Names of the array of features and of those of coordinates, among all of a file."""
     coords = [name for name in COORD_KEYS if name in shapes]
@@ -187,7 +189,9 @@ def _open_npz(path: Path, options: ReadOptions | None) -> Arrays:
             check_claim(path, name, header.shape, header.dtype, kinds="fiu")
             about = archive.getinfo(f"{name}.npy")
             check_stored(
-                f"{path}: {about.filename!r}", about.file_size, about.compress_size
+                f"{path}: {about.filename!r}",
+                about.file_size,
+                about.compress_size,
             )
             with open_member(archive, about) as file:
                 arrays[name] = _Header.read(file).values(file, about.file_size)

@@ -335,6 +335,9 @@ def _map_matrix(path: Path, shape: tuple[int, int], dtype: str) -> AnyArray:
             f"{path}: cut off or added to ({size} bytes, expected {expected}); {PACK_AGAIN}",
         )
     with boundary(
-        path, "a file that can be mapped", error=FeatureFileError, remedy=PACK_AGAIN
+        path,
+        "a file that can be mapped",
+        error=FeatureFileError,
+        remedy=PACK_AGAIN,
     ):
         return np.asarray(np.memmap(path, dtype_there, "r", start, shape))

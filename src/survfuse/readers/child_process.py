@@ -151,7 +151,11 @@ _turn = threading.Lock()
 
 @contextmanager
 def answers(
-    path: Path, ask: str, seconds: float, memory: int, **question: Any
+    path: Path,
+    ask: str,
+    seconds: float,
+    memory: int,
+    **question: Any,
 ) -> Iterator[Child]:
     """Ask about a file; the answers are read in the block.
 

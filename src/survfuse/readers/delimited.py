@@ -177,7 +177,8 @@ def _lines(text: Iterable[str], stream: _Limited, layout: Layout) -> Iterator[st
 
 
 def _even(
-    rows: Iterable[tuple[int, list[str]]], layout: Layout
+    rows: Iterable[tuple[int, list[str]]],
+    layout: Layout,
 ) -> Iterator[tuple[int, list[str]]]:
     """Make every row as wide as the header, or refuse it."""
     header: list[str] = []

@@ -173,7 +173,11 @@ class _Genes:
 
 
 def _select_genes(
-    source: Path, kind: str, columns: Sequence[str], values: AnyArray, other: str
+    source: Path,
+    kind: str,
+    columns: Sequence[str],
+    values: AnyArray,
+    other: str,
 ) -> _Genes:
     """Leave out what is no gene of this kind; where most are none, the kind is refused."""
     stripped = pd.Series([name.strip() for name in columns])
@@ -207,7 +211,10 @@ def _select_genes(
 
 
 def _with_suffix(
-    columns: list[str], values: AnyArray, suffix: str, source: Path
+    columns: list[str],
+    values: AnyArray,
+    suffix: str,
+    source: Path,
 ) -> tuple[list[str], AnyArray]:
     places = [place for place, name in enumerate(columns) if name.endswith(suffix)]
     if not places:

@@ -40,7 +40,8 @@ class FeatureFormat:
 
 
 feature_formats: Registry[FeatureFormat] = Registry(
-    "feature format", group="survfuse.readers"
+    "feature format",
+    group="survfuse.readers",
 )
 
 

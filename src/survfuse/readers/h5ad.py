@@ -71,7 +71,10 @@ def read_h5ad(
 
 
 def _names(
-    path: Path, nodes: Mapping[str, Node], name: str, column: str | None
+    path: Path,
+    nodes: Mapping[str, Node],
+    name: str,
+    column: str | None,
 ) -> list[str]:
     """Values of a column of a data frame as text, by default of its index.
 
@@ -147,14 +150,21 @@ def _list(path: Path, nodes: Mapping[str, Node], place: str) -> list[Any]:
 
 
 def _labels(
-    path: Path, name: str, nodes: Mapping[str, Node], codes: str, categories: str
+    path: Path,
+    name: str,
+    nodes: Mapping[str, Node],
+    codes: str,
+    categories: str,
 ) -> list[Any]:
     numbers, labels = _list(path, nodes, codes), _list(path, nodes, categories)
     return _decoded(path, name, numbers, labels)
 
 
 def _decoded(
-    path: Path, name: str, codes: Sequence[Any], categories: Sequence[Any]
+    path: Path,
+    name: str,
+    codes: Sequence[Any],
+    categories: Sequence[Any],
 ) -> list[Any]:
     """Replace codes of categories, of which -1 is missing, by what they stand for."""
     for code in codes:
@@ -227,7 +237,11 @@ def _sparse(path: Path, nodes: Mapping[str, Node], shape: tuple[int, int]) -> An
 
 
 def _fault(
-    data: AnyArray, indices: AnyArray, indptr: AnyArray, lines: int, length: int
+    data: AnyArray,
+    indices: AnyArray,
+    indptr: AnyArray,
+    lines: int,
+    length: int,
 ) -> str | None:
     """Say what is wrong with a sparse matrix."""
     if len(indptr) != lines + 1:

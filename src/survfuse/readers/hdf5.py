@@ -63,7 +63,10 @@ class Tool:
 
 
 @feature_format(
-    "hdf5", ".h5", ".hdf5", summary="CLAM, TRIDENT, STAMP, survfuse extract"
+    "hdf5",
+    ".h5",
+    ".hdf5",
+    summary="CLAM, TRIDENT, STAMP, survfuse extract",
 )
 def read_hdf5(path: Path, _: str | None = None, options: ReadOptions = USUAL) -> Draft:
     """Read tile features and coordinates from an HDF5 file of any supported tool.

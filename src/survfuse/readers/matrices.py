@@ -177,12 +177,16 @@ def _numbers(
         pass
     pairs = zip(cells, columns, strict=True)
     return np.array(
-        [_number(cell, row_id, name, source, missing) for cell, name in pairs]
+        [_number(cell, row_id, name, source, missing) for cell, name in pairs],
     )
 
 
 def _number(
-    cell: str, row_id: str, name: str, source: Path, missing: frozenset[str]
+    cell: str,
+    row_id: str,
+    name: str,
+    source: Path,
+    missing: frozenset[str],
 ) -> float:
     if cell.strip() in missing:
         return math.nan
@@ -241,7 +245,11 @@ def _pandas_index(table: Any, names: Sequence[str]) -> str | None:
 
 
 def _text_numbers(
-    column: Any, name: str, ids: Sequence[str], source: Path, missing: frozenset[str]
+    column: Any,
+    name: str,
+    ids: Sequence[str],
+    source: Path,
+    missing: frozenset[str],
 ) -> npt.NDArray[np.float64]:
     """Numbers of a column of texts, some of which are numbers and all others mean "not known"."""
     cells = _cells(source, name, column)
@@ -252,7 +260,7 @@ def _text_numbers(
         )
     pairs = zip(cells, ids, strict=True)
     return np.array(
-        [_number(cell, row_id, name, source, missing) for cell, row_id in pairs]
+        [_number(cell, row_id, name, source, missing) for cell, row_id in pairs],
     )
 
 
@@ -315,7 +323,9 @@ def _json(source: Path, id_column: str | None, missing: frozenset[str]) -> Named
 
 
 def _json_numbers(
-    content: dict[str, Any], file: Path, missing: frozenset[str]
+    content: dict[str, Any],
+    file: Path,
+    missing: frozenset[str],
 ) -> npt.NDArray[np.float64]:
     if not {type(value) for value in content.values()} <= {float, int, type(None)}:
         for gene, value in content.items():

@@ -63,7 +63,11 @@ class _Packer:
             self.by = name
 
     def add(
-        self, features: Features, patient: str, source: str = "", digest: str = ""
+        self,
+        features: Features,
+        patient: str,
+        source: str = "",
+        digest: str = "",
     ) -> None:
         """Record a slide after the others."""
         start = self.slides[-1].stop if self.slides else 0

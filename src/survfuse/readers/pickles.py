@@ -17,7 +17,9 @@ _LONGEST_KEY = 8  # values of a tuple that is a key
 
 
 def read_pickle(
-    file: IO[bytes], names: Callable[[str], Any], stored: Callable[[Any], Any]
+    file: IO[bytes],
+    names: Callable[[str], Any],
+    stored: Callable[[Any], Any],
 ) -> Any:
     """Read the pickle that begins at the position of a file.
 
@@ -48,7 +50,9 @@ class _Machine:
     """The stack of values, the stacks set aside by marks, and the values that are used again."""
 
     def __init__(
-        self, names: Callable[[str], Any], stored: Callable[[Any], Any]
+        self,
+        names: Callable[[str], Any],
+        stored: Callable[[Any], Any],
     ) -> None:
         self.stack: list[Any] = []
         self.marks: list[list[Any]] = []
@@ -141,7 +145,7 @@ _VALUES = frozenset(
         "BINFLOAT",
         "BINUNICODE",
         "SHORT_BINSTRING",
-    ]
+    ],
 )
 # number of values that an operation takes (None: all since the mark), and what it does with them
 _FROM_VALUES: Mapping[str, tuple[int | None, Callable[[list[Any]], Any]]] = {

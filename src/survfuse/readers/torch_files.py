@@ -65,7 +65,10 @@ def open_torch(path: Path, options: ReadOptions) -> dict[str, AnyArray]:
 
 
 def read_checkpoint(
-    path: Path, *, remedy: str, error: type[InputError] = InputError
+    path: Path,
+    *,
+    remedy: str,
+    error: type[InputError] = InputError,
 ) -> Any:
     """Read a checkpoint of `torch.save`, without running anything in it.
 
@@ -111,7 +114,10 @@ def read_checkpoint(
 
 @contextmanager
 def _open(
-    path: Path, what: str, remedy: str, error: type[InputError]
+    path: Path,
+    what: str,
+    remedy: str,
+    error: type[InputError],
 ) -> Iterator[tuple[Any, Storages]]:
     """Yield what was saved, its tensors without their values, and what reads those."""
     size = regular_file(path, error=error)
@@ -301,7 +307,9 @@ class SavedTensor:
         return torch.as_strided(values, self.shape, strides, start)
 
     def _layout(
-        self, key: str, path: Path | None = None
+        self,
+        key: str,
+        path: Path | None = None,
     ) -> tuple[int, tuple[int, ...]]:
         """Return the first value and the strides, where all values lie in the storage."""
         stored, kind = self.storage, self.kind
@@ -414,7 +422,7 @@ _STAND_INS: Mapping[str, Any] = {
 _OTHERS = re.compile(
     r"builtins\.(set|complex|bytearray)|collections\.Counter|numpy\.ndarray"
     r"|numpy\._?core\.multiarray\.scalar|torch\.(device|serialization\._get_layout)"
-    r"|torch\.nn\.parameter\.Parameter|torch\._utils\._rebuild_\w+|torch\.(\w*Tensor|per_\w+)"
+    r"|torch\.nn\.parameter\.Parameter|torch\._utils\._rebuild_\w+|torch\.(\w*Tensor|per_\w+)",
 )
 _KINDS = re.compile(r"torch\.(b?float\d+\w*|u?int\d+|bool|complex\d+|q?u?int\d+\w*)")
 

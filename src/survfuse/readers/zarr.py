@@ -47,7 +47,9 @@ class _Table:
     is_folder=True,
 )
 def read_wsidata(
-    path: Path, encoder: str | None = None, options: ReadOptions = USUAL
+    path: Path,
+    encoder: str | None = None,
+    options: ReadOptions = USUAL,
 ) -> Draft:
     """Read one feature table of a wsidata store.
 

@@ -199,7 +199,8 @@ def _metadata(folder: Path) -> Mapping[str, Any]:
 
 
 def _chunks(
-    meta: Mapping[str, Any], folder: Path
+    meta: Mapping[str, Any],
+    folder: Path,
 ) -> tuple[list[tuple[int, ...]], np.dtype[Any], float]:
     """Return the shapes of chunks and of chunks within them, the dtype and the fill value."""
     names: list[str] = []

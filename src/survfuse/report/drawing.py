@@ -23,7 +23,8 @@ def draw_figures(tables: Tables) -> dict[str, str]:
     smooth = tables["smooth_calibration"]
     drawn = {
         "patterns": figures.patterns(
-            tables["patterns"], list(tables["modalities"]["name"])
+            tables["patterns"],
+            list(tables["modalities"]["name"]),
         ),
         "forest": figures.forest(tables["models"]),
         "risk_groups": figures.risk_groups(
@@ -34,19 +35,27 @@ def draw_figures(tables: Tables) -> dict[str, str]:
         ),
         "times": figures.times(tables["time_bins"], not_reached, unit),
         "calibration": figures.smooth_calibration(
-            smooth, tables["prediction_bins"], roles, unit
+            smooth,
+            tables["prediction_bins"],
+            roles,
+            unit,
         ),
         "increments": figures.increments(tables["increments"]),
         "over_time": figures.time_curves(tables["time_curves"], roles, unit),
         "decision": figures.decision(
-            tables["decision"], roles, tables.decision_horizon, unit
+            tables["decision"],
+            roles,
+            tables.decision_horizon,
+            unit,
         ),
         "robustness": figures.robustness(tables["robustness"]),
         "subgroups": figures.subgroups(own[own["model"] == tables.run.name]),
     }
     if not drawn["calibration"]:
         grouped = figures.grouped_calibration(
-            tables["calibration"], tables.run.horizon, unit
+            tables["calibration"],
+            tables.run.horizon,
+            unit,
         )
         drawn["grouped_calibration"] = grouped
     return {name: svg for name, svg in drawn.items() if svg}

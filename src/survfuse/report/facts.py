@@ -57,7 +57,8 @@ def facts(tables: Tables) -> dict[str, Any]:
         "selection_text": texts["selection"].get(str(selection)),
         "calibration_text": texts["calibration"].get(str(model.get("calibration"))),
         "horizons": listed(
-            (duration(horizon, run.unit) for horizon in run.horizons), 12
+            (duration(horizon, run.unit) for horizon in run.horizons),
+            12,
         ),
         "columns": list(run.predictions),
         "external_cohort": _external_cohort(run),
@@ -67,7 +68,8 @@ def facts(tables: Tables) -> dict[str, Any]:
 
 
 def titled(
-    items: Sequence[Mapping[str, Any]], values: Mapping[str, Any]
+    items: Sequence[Mapping[str, Any]],
+    values: Mapping[str, Any],
 ) -> list[tuple[str, str]]:
     """Title and text of the items that have something to say."""
     rendered = [(item["title"], render(item["text"], values)) for item in items]

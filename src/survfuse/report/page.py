@@ -149,7 +149,7 @@ def render(tables: Tables, checks: Sequence[CheckRecord]) -> str:
     page = environment(autoescape=True)
     page.filters["metric"] = metric
     css = (files("survfuse.report") / "templates" / "report.css").read_text(
-        encoding="utf-8"
+        encoding="utf-8",
     )
     return page.get_template("report.html.j2").render(
         checks=checks,

@@ -113,7 +113,7 @@ def observed_at(
     everyone_died = len(table.survival) > 0 and table.survival[-1] == 0
     if last < horizon and not everyone_died:
         return observed | {
-            "note": f"not computable: follow-up ends at {duration(last, unit)}"
+            "note": f"not computable: follow-up ends at {duration(last, unit)}",
         }
     row = int(np.searchsorted(table.time, horizon, side="right")) - 1
     if row < 0 or table.survival[row] == 1:
@@ -150,7 +150,7 @@ def _curve(group: int, part: pd.DataFrame) -> list[dict[str, Any]]:
     table, last = _kaplan_meier(part["time"], part["event"]), float(part["time"].max())
     names = ("time", "survival", "low", "high", "at_risk", "events")
     curve = pd.DataFrame(
-        {name: np.asarray(getattr(table, name), float) for name in names}
+        {name: np.asarray(getattr(table, name), float) for name in names},
     )
     start = dict.fromkeys(names, 1.0) | {
         "time": 0.0,
@@ -198,7 +198,10 @@ def _calibration(
     groups = max(1, min(MOST_QUANTILES, len(known) // FEWEST_PER_QUANTILE))
     # Rounding ties values that differ only by arithmetic; equal predictions stay in one group.
     bins = pd.qcut(
-        known[name].round(9), groups, labels=False, duplicates="drop"
+        known[name].round(9),
+        groups,
+        labels=False,
+        duplicates="drop",
     ).fillna(0)
     rows = []
     for number, (_, part) in enumerate(known.groupby(bins), start=1):

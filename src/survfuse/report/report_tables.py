@@ -108,7 +108,8 @@ def compute_tables(run: Result) -> Tables:
     for name in ("modalities", "patterns"):
         patients = pd.to_numeric(frames[name]["patients"])
         frames[name] = frames[name].assign(
-            patients=patients, share=patients / cohort["patients"]
+            patients=patients,
+            share=patients / cohort["patients"],
         )
     frames["patterns"] = frames["patterns"].sort_values(
         "patients",
@@ -146,7 +147,7 @@ def clinical_only(run: Result) -> str | None:
         alone = parts & clinical and not parts & others and "+" not in model
         if alone and model != run.name:
             candidates.append(
-                (not parts & {"cox", "ridge", "coxph"}, len(parts), model)
+                (not parts & {"cox", "ridge", "coxph"}, len(parts), model),
             )
     return min(candidates)[2] if candidates else None
 

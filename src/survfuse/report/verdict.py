@@ -56,7 +56,8 @@ def verdict(tables: Tables) -> str:
 def chance(tables: Tables) -> str:
     """Whether the interval of the headline number includes ranking by chance; empty if not."""
     return sentence(
-        "chance", ours=tables.estimate(tables.run.name, headline_metric(tables))
+        "chance",
+        ours=tables.estimate(tables.run.name, headline_metric(tables)),
     )
 
 
@@ -127,7 +128,10 @@ def increments_say(rows: Sequence[Mapping[str, Any]]) -> str:
     named = [(f"{row['modality']} ({row['kind']})", row) for row in rows]
     corrected = all(known(row["p_holm"]) for row in rows if direction(row))
     return sentence(
-        "increments", rows=rows, corrected=corrected, **_by_direction(named)
+        "increments",
+        rows=rows,
+        corrected=corrected,
+        **_by_direction(named),
     )
 
 
@@ -158,7 +162,8 @@ def expectation_says(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _losses(
-    rows: Sequence[Mapping[str, Any]], metric: str
+    rows: Sequence[Mapping[str, Any]],
+    metric: str,
 ) -> list[tuple[str, dict[str, Any]]]:
     """The losses that have an estimate of the metric: in words, and the estimate."""
     cells = []

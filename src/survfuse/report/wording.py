@@ -67,7 +67,7 @@ def environment(*, autoescape: bool) -> Environment:
 def render(template: str, facts: Mapping[str, Any]) -> str:
     """Render a text; runs of white space become one space."""
     return " ".join(
-        environment(autoescape=False).from_string(template).render(facts).split()
+        environment(autoescape=False).from_string(template).render(facts).split(),
     )
 
 

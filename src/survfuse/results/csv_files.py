@@ -122,5 +122,5 @@ def _refuse_gaps(path: Path, frame: pd.DataFrame) -> None:
             line = int(frame.index[gaps][0])
             place = f"{path}: column {name}, line {line}"
             raise InputError(
-                f"{place}: expected {expected}, got {frame.at[line, name]!r}"
+                f"{place}: expected {expected}, got {frame.at[line, name]!r}",
             )

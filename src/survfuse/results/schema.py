@@ -373,7 +373,8 @@ def _explain(failure: ValidationError) -> str:
 
 
 def frame(
-    types: Mapping[str, Any], rows: Iterable[Mapping[str, Any]] | None
+    types: Mapping[str, Any],
+    rows: Iterable[Mapping[str, Any]] | None,
 ) -> pd.DataFrame:
     """Make the table of some rows.
 

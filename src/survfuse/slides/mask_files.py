@@ -113,7 +113,9 @@ def read_page(page: Any, mpp: float, path: Path) -> tuple[Mask, list[str]]:
         tissue = values > 0
     if step > 1:
         tissue = resized(
-            tissue, max(1, round(width / step)), max(1, round(height / step))
+            tissue,
+            max(1, round(width / step)),
+            max(1, round(height / step)),
         )
     return np.ascontiguousarray(tissue, bool), notes
 

@@ -51,7 +51,8 @@ _TURNS: dict[str, Callable[[Any], Any]] = {
     "turned by 270°": lambda mask: np.rot90(mask, 3),
     "with rows and columns exchanged": np.transpose,
     "with rows and columns exchanged and turned by 180°": lambda mask: np.rot90(
-        mask.T, 2
+        mask.T,
+        2,
     ),
 }
 _FITS, _BETTER = 0.8, 0.15
@@ -242,7 +243,9 @@ def given_mask(
 
 
 def _fitting_frames(
-    pages: Sequence[Any], path: Path, reader: SlideReader
+    pages: Sequence[Any],
+    path: Path,
+    reader: SlideReader,
 ) -> list[Frame]:
     """Frames whose proportions the first image has that has any frame's."""
     frames = frames_of(reader)
@@ -325,7 +328,7 @@ def _remarks(image: MaskImage, frame: Frame) -> list[str]:
     share = float(image.mask.mean())
     if share > NEARLY_ALL:
         remarks.append(
-            f"the mask marks {share:.1%} of the slide as tissue; is it inverted?"
+            f"the mask marks {share:.1%} of the slide as tissue; is it inverted?",
         )
     return remarks
 

@@ -237,7 +237,8 @@ def check_samples(images: Sequence[TiffImage], whole: Level) -> int:
     size = (whole.width, whole.height)
     level0 = [image for image in tiled if (image.width, image.height) == size]
     first = next(
-        iter(level0), max(tiled, key=lambda image: (image.width, image.height))
+        iter(level0),
+        max(tiled, key=lambda image: (image.width, image.height)),
     )
     if first.photometric in (0, 1):  # white is 0, black is 0
         channels = max(first.samples, len(level0))  # they may be stored one image each

@@ -94,7 +94,9 @@ def overview(
         bottom = min(height, top + step)
         start, stop = (round(row * there.height / height) for row in (top, bottom))
         strip, missing = _whole_parts(
-            reader, level, (0, start, there.width, stop - start)
+            reader,
+            level,
+            (0, start, there.width, stop - start),
         )
         lost += missing
         if lost > MOST_LOST * pixels:

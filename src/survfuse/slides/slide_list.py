@@ -99,7 +99,7 @@ def check_items(items: Iterable[SlideItem]) -> tuple[SlideItem, ...]:
             slides = listed(repr(item.slide_id) for item in same)
             patients = listed(sorted({item.patient_id for item in same}))
             wrong.append(
-                f"{same[0].path} is listed for slides {slides} of patients {patients}"
+                f"{same[0].path} is listed for slides {slides} of patients {patients}",
             )
     if wrong:
         raise SlideError(

@@ -158,7 +158,10 @@ def _given(
 
 
 def _contradiction(
-    reader: SlideReader, chosen: _Claim, other: _Claim, seconded: bool
+    reader: SlideReader,
+    chosen: _Claim,
+    other: _Claim,
+    seconded: bool,
 ) -> str:
     """Describe two sources that disagree; refuse them where nothing says which is wrong."""
     times = chosen.times(other)
@@ -181,7 +184,7 @@ def _contradiction(
     kind = _kind(chosen.scale, other.scale, times)
     if wrong:
         raise SlideError(
-            f"{reader.path}: {chosen.scale}, but {other.scale}{kind}; {way}"
+            f"{reader.path}: {chosen.scale}, but {other.scale}{kind}; {way}",
         )
     why = "" if plausible else f", which no scanner has ({_RANGE})"
     return f"{other.scale}{why}, but {chosen.scale}{kind}"

@@ -147,7 +147,9 @@ def _touching_border(mask: Pixels) -> Mask:
 
 
 def _subtract_glass(
-    density: Floats, image: Pixels, padding: Mask
+    density: Floats,
+    image: Pixels,
+    padding: Mask,
 ) -> tuple[float, float]:
     """Add the logarithm of the glass, in place; return share and noise of the glass."""
     height, width = padding.shape

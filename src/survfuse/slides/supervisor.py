@@ -179,7 +179,7 @@ class ExtractWork:
         for name in sorted({*mine, *self.identity}):
             if mine.get(name) != self.identity.get(name):
                 differ.append(
-                    f"{name} {mine.get(name)!r}, not {self.identity.get(name)!r}"
+                    f"{name} {mine.get(name)!r}, not {self.identity.get(name)!r}",
                 )
         if differ:
             raise ConfigError(
@@ -254,7 +254,11 @@ def extract(
         elif record.died_inline:
             doubtful.append(item)  # its record stays until a worker has tried the slide
         elif _is_final(
-            record, inputs_key(item, config, settings), places, retry, verify
+            record,
+            inputs_key(item, config, settings),
+            places,
+            retry,
+            verify,
         ):
             records[item.slide_id] = record
         else:

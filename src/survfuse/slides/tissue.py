@@ -66,7 +66,9 @@ class Tissue:
             Side of a tile.
         """
         return _cover(
-            self.mask, corners / np.array(self.scale), footprint / np.array(self.scale)
+            self.mask,
+            corners / np.array(self.scale),
+            footprint / np.array(self.scale),
         )
 
     def choose(self, grid: Grid, min_cover: float) -> Indices:
@@ -108,7 +110,8 @@ class Tissue:
         for piece in np.flatnonzero(is_large & (reached < REACHED)):
             x, y, width, height = stats[piece, :4].tolist()
             near = _tiles_meeting(
-                grid, np.array([[x, y], [x + width, y + height]]) * scale
+                grid,
+                np.array([[x, y], [x + width, y + height]]) * scale,
             )
             if not len(near):
                 continue
@@ -197,7 +200,8 @@ def everything(reader: SlideReader, slide_mpp: float | None = None) -> Tissue:
     mask = np.zeros((rows, columns), bool)
     top, left = math.floor(y / down), math.floor(x / across)
     mask[
-        top : math.ceil((y + height) / down), left : math.ceil((x + width) / across)
+        top : math.ceil((y + height) / down),
+        left : math.ceil((x + width) / across),
     ] = True
     mpp = slide_mpp or reader.mpp or math.nan
     return Tissue(mask, (across, down), "everything", width * height * mpp**2 / 1e6, 1)

@@ -108,5 +108,5 @@ def _refuse(name: str, value: Tensor, bad: Tensor, rule: str) -> None:
     if len(rows):
         row = int(rows[0, 0])
         raise InputError(
-            f"{name} must be {rule}; row {row} holds {value[row].tolist()}"
+            f"{name} must be {rule}; row {row} holds {value[row].tolist()}",
         )

@@ -169,7 +169,7 @@ class IsotonicCalibrator(Calibrator):
         knots, levels = self.knots, self.log_multiplier
         if not 0 < len(knots) == len(levels) or (np.diff(knots) <= 0).any():
             raise InputError(
-                "knots must increase strictly and have a log_multiplier each"
+                "knots must increase strictly and have a log_multiplier each",
             )
         if (np.diff(levels) < 0).any():
             raise InputError("log_multiplier must not fall")

@@ -71,7 +71,11 @@ def objective(
     if target.events is None:
         return cox(log_risk, target.event, target.time, ties=config.training.loss)
     total = cox(
-        log_risk, target.event, target.time, ties=config.training.loss, reduction="sum"
+        log_risk,
+        target.event,
+        target.time,
+        ties=config.training.loss,
+        reduction="sum",
     )
     return total / target.events
 

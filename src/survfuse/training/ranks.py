@@ -20,7 +20,7 @@ from torch import Tensor, distributed
 from survfuse._errors import CrashError, InputError
 
 PATIENCE = timedelta(
-    hours=2
+    hours=2,
 )  # that a rank waits for a slower one before it counts as lost
 
 

@@ -195,7 +195,9 @@ class Stepper:
         source = self.task.source
         if not always_the_same(self.config) or len(rows) < len(self.task.train):
             batch = source.batch(
-                rows, max_tiles=self.config.training.max_tiles, seed=seed
+                rows,
+                max_tiles=self.config.training.max_tiles,
+                seed=seed,
             )
             return to_device(batch, self.device)
         if self._whole is None:

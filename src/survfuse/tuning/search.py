@@ -155,7 +155,11 @@ class _Trials:
     """The trials of one search, computed or read from its folder."""
 
     def __init__(
-        self, config: FitConfig, evaluate: Evaluate, folder: Path | None, key: str
+        self,
+        config: FitConfig,
+        evaluate: Evaluate,
+        folder: Path | None,
+        key: str,
     ) -> None:
         self.config, self.evaluate, self.folder = config, evaluate, folder
         self.header: Header = {"format": FORMAT, "version": VERSION, "key": key}
@@ -218,7 +222,7 @@ class _Trials:
         scored = [trial for trial in self.done if trial.score is not None]
         if not scored:
             raise self._first_error or InputError(
-                f"all trials failed: {self.done[0].reason}"
+                f"all trials failed: {self.done[0].reason}",
             )
         return max(scored, key=lambda trial: (trial.score, -trial.number))
 
@@ -231,7 +235,7 @@ class _Trials:
         if stopped == "search_seconds":
             notes.append(
                 f"{self.config.search.seconds:g} seconds were over after {len(self.done)} trials; "
-                "another machine may choose otherwise"
+                "another machine may choose otherwise",
             )
         return "; ".join(notes)
 
@@ -287,6 +291,6 @@ def _describe_values(values: Mapping[str, Any]) -> str:
     parts = []
     for name, value in values.items():
         parts.append(
-            f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
+            f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}",
         )
     return ", ".join(parts)

@@ -108,7 +108,9 @@ class GridSampler:
     def __init__(self, space: Space, config: FitConfig) -> None:
         self.possible: int | None  # combinations; None for a range
         points, self.possible = grid_points(
-            space, config.search.trials, config.training.seed
+            space,
+            config.search.trials,
+            config.training.seed,
         )
         self._points = iter(points if space else ())
 
@@ -135,7 +137,7 @@ class OptunaSampler(GridSampler):
         except ImportError as error:
             raise MissingExtraError(
                 "search: 'optuna' needs optuna: pip install 'survfuse[tune]' "
-                "(search: grid does without)"
+                "(search: grid does without)",
             ) from error
         self.possible = None
         self._space = space
@@ -143,15 +145,19 @@ class OptunaSampler(GridSampler):
         for name, options in space.items():
             if isinstance(options, tuple):  # by index: an option may be a list
                 kind: Any = optuna.distributions.CategoricalDistribution(
-                    range(len(options))
+                    range(len(options)),
                 )
             elif options.whole:
                 kind = optuna.distributions.IntDistribution(
-                    int(options.low), int(options.high), log=options.log
+                    int(options.low),
+                    int(options.high),
+                    log=options.log,
                 )
             else:
                 kind = optuna.distributions.FloatDistribution(
-                    options.low, options.high, log=options.log
+                    options.low,
+                    options.high,
+                    log=options.log,
                 )
             self._distributions[name] = kind
         verbosity = optuna.logging.get_verbosity()

@@ -94,11 +94,13 @@ def inputs_are_known_at_baseline(evidence: Evidence) -> Verdict:
         if signs.clear:
             accruing = refused if _is_input(evidence, column) else unused
             accruing.append(
-                f"{column.label} ({_describe(signs, evidence.cohort.unit)})"
+                f"{column.label} ({_describe(signs, evidence.cohort.unit)})",
             )
     for leak in _leaks(evidence):
         if leak.grade != "possible" and not _allowed(
-            evidence, leak.column, leak.modality
+            evidence,
+            leak.column,
+            leak.modality,
         ):
             refused.append(f"{leak.label} ({leak.evidence})")
     if not compared and not refused:
@@ -203,7 +205,7 @@ def columns_vary(evidence: Evidence) -> Verdict:
         counts = cells.value_counts()
         if counts.iloc[0] >= CONSTANT * len(cells):
             constant.append(
-                f"{column.label}: {counts.iloc[0]} of {len(cells)} are {counts.index[0]!r}"
+                f"{column.label}: {counts.iloc[0]} of {len(cells)} are {counts.index[0]!r}",
             )
     for name, data in evidence.cohort.modalities.items():
         if not isinstance(data, ExpressionData) or len(data.patients) < 2:
@@ -244,7 +246,7 @@ def censoring_is_independent(evidence: Evidence) -> Verdict:
     dependent = p_of[p_of * len(p_of) < CENSORING_P]
     if dependent.empty:
         return ok(
-            f"{len(p_of)} clinical columns; smallest p is {p_of.iloc[0]:.2g} ({p_of.index[0]})"
+            f"{len(p_of)} clinical columns; smallest p is {p_of.iloc[0]:.2g} ({p_of.index[0]})",
         )
     names = listed(f"{name} (p {p:.1g})" for name, p in dependent.items())
     return doubt(

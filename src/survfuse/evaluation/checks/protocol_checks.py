@@ -111,7 +111,7 @@ def permuted_finds_nothing(evidence: Evidence) -> Verdict:
     if score is None or not has_interval(score):
         note = score.note if score else ""
         return not_applicable(
-            f"the score on permuted outcomes is not computable: {note}"
+            f"the score on permuted outcomes is not computable: {note}",
         )
     text = f"Uno C on permuted outcomes: {with_interval(score)}"
     if score.low is not None and score.low > CHANCE:

@@ -52,7 +52,10 @@ def outcome_does_not_follow_groups(evidence: Evidence) -> Verdict:
             continue
         rates = []
         for group, events, expected in zip(
-            test.groups, test.observed, test.expected, strict=True
+            test.groups,
+            test.observed,
+            test.expected,
+            strict=True,
         ):
             rates.append(f"{group} {events:g} events, {expected:.1f} expected")
         statements.add(

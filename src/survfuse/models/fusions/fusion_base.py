@@ -145,7 +145,9 @@ def mask(values: Tensor, present: Tensor) -> Tensor:
 
 
 def linear_layers(
-    widths: Mapping[str, int], out: int, **options: bool
+    widths: Mapping[str, int],
+    out: int,
+    **options: bool,
 ) -> nn.ModuleDict:
     """Make a linear layer of `out` columns for each modality."""
     return nn.ModuleDict(

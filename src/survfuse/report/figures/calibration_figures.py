@@ -28,7 +28,12 @@ MOST_PANELS = 4
 
 def _diagonal(axes: Axes, dashes: tuple[int, int]) -> None:
     axes.plot(
-        [0, 1], [0, 1], color=MUTED, lw=1, ls=(0, dashes), label="perfect agreement"
+        [0, 1],
+        [0, 1],
+        color=MUTED,
+        lw=1,
+        ls=(0, dashes),
+        label="perfect agreement",
     )
 
 
@@ -114,7 +119,7 @@ def smooth_calibration(
         Unit of `horizon`.
     """
     drawn = curves[curves["model"].isin([*roles])].dropna(
-        subset=["predicted", "observed"]
+        subset=["predicted", "observed"],
     )
     if drawn.empty:
         return ""
@@ -126,7 +131,11 @@ def smooth_calibration(
     def paint(figure: Figure) -> None:
         ratios = [4.2, 1]
         panels = figure.subplots(
-            2, len(horizons), sharex=True, squeeze=False, height_ratios=ratios
+            2,
+            len(horizons),
+            sharex=True,
+            squeeze=False,
+            height_ratios=ratios,
         )
         for (upper, lower), horizon in zip(panels.T, horizons, strict=True):
             _smooth_panel(upper, drawn[drawn["horizon"] == horizon], roles)
@@ -159,7 +168,13 @@ def _smooth_panel(axes: Axes, part: pd.DataFrame, roles: Mapping[str, str]) -> N
         if len(table):
             look, name = LOOKS[role], label(model, 26)
             curve(
-                axes, table, "predicted", "observed", look, name, band=role == "model"
+                axes,
+                table,
+                "predicted",
+                "observed",
+                look,
+                name,
+                band=role == "model",
             )
     percent_axes(axes.yaxis)
     axes.grid()

@@ -41,7 +41,10 @@ def patterns(table: pd.DataFrame, modalities: Sequence[str]) -> str:
         ratios = [1.5, 0.28 * len(rows) + 0.25]
         bars, dots = figure.subplots(2, 1, sharex=True, height_ratios=ratios)
         container = bars.bar(
-            range(len(drawn)), drawn["patients"], width=0.55, color=BLUE
+            range(len(drawn)),
+            drawn["patients"],
+            width=0.55,
+            color=BLUE,
         )
         bars.bar_label(container, map(count, drawn["patients"]), padding=2, size=8.5)
         bars.set_ylabel("Patients")
@@ -56,7 +59,10 @@ def patterns(table: pd.DataFrame, modalities: Sequence[str]) -> str:
     )
     size = (min(WIDTH, 3.0 + 0.62 * len(drawn)), 2.2 + 0.28 * len(rows))
     return draw(
-        "patterns", size, paint, f"Patients by the modalities they have. {listing}."
+        "patterns",
+        size,
+        paint,
+        f"Patients by the modalities they have. {listing}.",
     )
 
 

@@ -56,7 +56,11 @@ DESCRIBED = 5  # points of a curve that its description names
 
 
 def _curves(
-    axes: Axes, table: pd.DataFrame, key: str, x: str, roles: Mapping[str, str]
+    axes: Axes,
+    table: pd.DataFrame,
+    key: str,
+    x: str,
+    roles: Mapping[str, str],
 ) -> None:
     """Draw the curve of every model or strategy; models have bands."""
     for name, part in table.groupby(key, sort=False):
@@ -152,7 +156,8 @@ def decision(
         axes = figure.subplots()
         _curves(axes, drawn, "strategy", "threshold", roles)
         axes.set_ylim(
-            max(-0.35 * top, min([-0.05 * top, *ends])), max([top, *ends]) * 1.08
+            max(-0.35 * top, min([-0.05 * top, *ends])),
+            max([top, *ends]) * 1.08,
         )
         axes.set_xlim(0, float(drawn["threshold"].max()))
         percent_axes(axes.xaxis)

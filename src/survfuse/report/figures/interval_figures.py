@@ -93,7 +93,10 @@ CONCORDANCES = {
 }
 DIFFERENCES = {
     "uno_c": Scale(
-        "Uno C, difference", 0, (0, 1e-3), label="← worse with it  |  better with it →"
+        "Uno C, difference",
+        0,
+        (0, 1e-3),
+        label="← worse with it  |  better with it →",
     ),
     "isbs": Scale(
         "Integrated Brier score, difference",
@@ -152,7 +155,9 @@ def _draw_rows(
         panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
         for axes, metric in zip(panels, metrics, strict=True):
             _paint_panel(
-                axes, [row for row in rows if row["metric"] == metric], scales[metric]
+                axes,
+                [row for row in rows if row["metric"] == metric],
+                scales[metric],
             )
         axes = panels[0]
         axes.set_yticks([line.y for line in lines], [line.text for line in lines])
@@ -192,7 +197,11 @@ def _paint_panel(axes: Axes, rows: Sequence[dict[str, Any]], scale: Scale) -> No
             continue
         if row["dashed"]:
             axes.axvline(
-                row["value"], color=row["dashed"], lw=1, ls=(0, (2, 2)), zorder=0
+                row["value"],
+                color=row["dashed"],
+                lw=1,
+                ls=(0, (2, 2)),
+                zorder=0,
             )
         _paint_interval(axes, row, scale)
     axes.set_title(scale.title)
@@ -208,7 +217,10 @@ def _paint_interval(axes: Axes, row: dict[str, Any], scale: Scale) -> None:
     if bounded(row):
         ends = [min(max(row[end], low), high) for end in ("low", "high")]
         for end, drawn, arrow in zip(
-            (row["low"], row["high"]), ends, "<>", strict=True
+            (row["low"], row["high"]),
+            ends,
+            "<>",
+            strict=True,
         ):
             if end != drawn:
                 axes.plot(
@@ -224,7 +236,13 @@ def _paint_interval(axes: Axes, row: dict[str, Any], scale: Scale) -> None:
         axes.plot(ends, [y, y], color=look.colour, lw=2, solid_capstyle="butt")
     value = min(max(row["value"], low), high)
     axes.plot(
-        [value], [y], look.marker, color=look.colour, ms=6.5, mec="white", mew=0.8
+        [value],
+        [y],
+        look.marker,
+        color=look.colour,
+        ms=6.5,
+        mec="white",
+        mew=0.8,
     )
 
 
@@ -368,7 +386,12 @@ def robustness(table: pd.DataFrame) -> str:
     )
     intro = "The model where something is missing, with 95% intervals"
     return _draw_rows(
-        "robustness", intro, _with_values(rows), OF_LOSSES, lines, (0.75, 0.26)
+        "robustness",
+        intro,
+        _with_values(rows),
+        OF_LOSSES,
+        lines,
+        (0.75, 0.26),
     )
 
 

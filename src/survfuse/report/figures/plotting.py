@@ -119,7 +119,12 @@ def curve(
     ends = table.dropna(subset=["low", "high"])
     if band and len(ends):
         axes.fill_between(
-            ends[x], ends["low"], ends["high"], color=look.colour, alpha=0.13, lw=0
+            ends[x],
+            ends["low"],
+            ends["high"],
+            color=look.colour,
+            alpha=0.13,
+            lw=0,
         )
 
 
@@ -127,7 +132,10 @@ def legend_below(figure: Figure, axes: Axes, columns: int | None = None) -> None
     """Put the legend of some axes below the figure, in one row by default."""
     handles, names = axes.get_legend_handles_labels()
     figure.legend(
-        handles, names, loc="outside lower center", ncols=columns or len(names)
+        handles,
+        names,
+        loc="outside lower center",
+        ncols=columns or len(names),
     )
 
 
@@ -162,7 +170,9 @@ def draw(
     with matplotlib.style.context(["default", style]), warnings.catch_warnings():
         # The browser has glyphs that the font used for measuring does not have.
         warnings.filterwarnings(
-            "ignore", message="Glyph .* missing from", category=UserWarning
+            "ignore",
+            message="Glyph .* missing from",
+            category=UserWarning,
         )
         figure = Figure(figsize=size, layout="constrained")
         FigureCanvasSVG(figure)
@@ -184,5 +194,7 @@ def _inline(svg: str, name: str, alt: str) -> str:
     svg = re.sub(r' id="([^"]*)"', keep, svg)
     svg = re.sub(r'(url\(#|href="#)([^)"]+)', rf"\1{name}-\2", svg)
     return svg.replace(
-        "<svg", f"<svg role='img' aria-label={quoteattr(alt)}", 1
+        "<svg",
+        f"<svg role='img' aria-label={quoteattr(alt)}",
+        1,
     ).strip()
