@@ -16,8 +16,6 @@ from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy.typing as npt
-
 from survfuse._errors import InputError, context
 from survfuse._gate import is_system_error, regular_file
 from survfuse._places import disk_errors
@@ -30,6 +28,7 @@ from survfuse._storage import (
     write_json,
     write_tensors,
 )
+from survfuse._types import AnyArray
 
 T = TypeVar("T")
 Header = Mapping[str, Any]
@@ -163,7 +162,7 @@ def recall_json(
 def write_cached_tensors(
     path: Path,
     header: Mapping[str, str],
-    arrays: Mapping[str, npt.NDArray[Any]],
+    arrays: Mapping[str, AnyArray],
 ) -> None:
     """Write arrays under their header and digest."""
     with disk_errors(path):
@@ -173,7 +172,7 @@ def write_cached_tensors(
 def read_cached_tensors(
     path: Path,
     header: Mapping[str, str],
-) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]]:
+) -> tuple[dict[str, AnyArray], dict[str, str]]:
     """Read what :func:`write_cached_tensors` wrote: arrays, and all that stands in their header.
 
     Raises
@@ -189,7 +188,7 @@ def read_cached_tensors(
 
 def _tensors_digest(
     header: Mapping[str, str],
-    arrays: Mapping[str, npt.NDArray[Any]],
+    arrays: Mapping[str, AnyArray],
 ) -> str:
     hashes = {name: sha256_array(array.reshape(-1)) for name, array in arrays.items()}
     shapes = {name: list(array.shape or (1,)) for name, array in arrays.items()}

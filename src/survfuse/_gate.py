@@ -156,7 +156,8 @@ def boundary(
     >>> with boundary("a.json", "a whole JSON file"):
     ...     raise UnicodeError("bad byte")
     Traceback (most recent call last):
-    survfuse._errors.InputError: a.json: expected a whole JSON file (UnicodeError: bad byte); write it again
+    survfuse._errors.InputError: a.json: expected a whole JSON file (UnicodeError: bad byte); write
+    it again
     """
     try:
         yield

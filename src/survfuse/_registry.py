@@ -50,7 +50,8 @@ def load_plugins(kind: str, group: str) -> None:
         except (ImportError, AttributeError, ValueError) as error:
             package = point.dist.name if point.dist else point.value
             raise ConfigError(
-                f"package {package!r} offers the {kind} {point.name!r}, but {point.value} cannot be "
+                f"package {package!r} offers the {kind} {point.name!r}, but {point.value} cannot "
+                "be "
                 f"loaded: {error}; repair or uninstall the package",
             ) from error
 

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from survfuse._errors import InputError, context
 from survfuse._gate import boundary, format_bytes, read_text, refuse_claim, regular_file
 from survfuse._places import refuse_others, sweep_once, temporary_path
+from survfuse._types import AnyArray
 
 JSON_SIZE_LIMIT = 64 * 2**20  # bytes
 JSON_DEPTH_LIMIT = 32
@@ -198,7 +198,7 @@ def _whole(text: str) -> int:
 
 def write_tensors(
     path: Path | str,
-    tensors: Mapping[str, npt.NDArray[Any]],
+    tensors: Mapping[str, AnyArray],
     metadata: Mapping[str, str],
 ) -> None:
     """Write arrays as one safetensors file, atomically; the same content gives the same bytes.
@@ -245,13 +245,13 @@ for _size in (1, 2, 4, 8):
         _TENSOR_KINDS[f"f{_size}"] = f"F{8 * _size}"
 
 
-def _little_endian(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _little_endian(array: AnyArray) -> AnyArray:
     return np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
 
 
 def read_tensors(
     path: Path | str,
-) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]]:
+) -> tuple[dict[str, AnyArray], dict[str, str]]:
     """Read a safetensors file: arrays by name, and the header's metadata.
 
     Raises
@@ -297,10 +297,10 @@ def check_tensors(path: Path | str, *, error: type[InputError] = InputError) -> 
 
 
 def stored_array(
-    tensors: Mapping[str, npt.NDArray[Any]],
+    tensors: Mapping[str, AnyArray],
     name: str,
     shape: tuple[int | None, ...],
-) -> npt.NDArray[Any]:
+) -> AnyArray:
     """Take one array of finite floats out of a file's arrays.
 
     Parameters
@@ -374,7 +374,7 @@ def sha256_text(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def sha256_array(array: npt.NDArray[Any]) -> str:
+def sha256_array(array: AnyArray) -> str:
     """Hash an array's dtype, shape and values, hexadecimal."""
     digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
     digest.update(np.ascontiguousarray(array).view(np.uint8).data)

@@ -12,9 +12,15 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from torch import Tensor
 
+AnyArray = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.floating[Any]]
+Float32Array = npt.NDArray[np.float32]
+ByteArray = npt.NDArray[np.uint8]
 IntArray = npt.NDArray[np.integer[Any]]
 BoolArray = npt.NDArray[np.bool_]
+Arrays = dict[str, AnyArray]
+State = tuple[dict[str, Any], Arrays]
+"""What a fitted object saves: JSON, and arrays by name."""
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from survfuse._errors import BundleError, InputError, SurvfuseError, listed
 from survfuse._gate import boundary, refuse_claim, regular_file
@@ -44,7 +43,7 @@ from survfuse._storage import (
     write_json,
     write_tensors,
 )
-from survfuse._types import FloatArray
+from survfuse._types import AnyArray, FloatArray
 from survfuse.cohort.drift import Drift
 from survfuse.cohort.patient_hashes import PatientHashes
 from survfuse.cohort.transforms import Transforms
@@ -293,7 +292,7 @@ class _Parts:
         with _reading(file):
             return read(_json(file))
 
-    def tensors(self, name: str) -> dict[str, npt.NDArray[Any]]:
+    def tensors(self, name: str) -> dict[str, AnyArray]:
         """Read the arrays of one file, which are no larger than it is."""
         file = self.file(name)
         with _reading(file):
@@ -412,7 +411,7 @@ def _calibration(state: Any) -> tuple[Calibrator, FloatArray, ConformalBound | N
 
 def _drift(
     state: Any,
-    arrays: Mapping[str, npt.NDArray[Any]],
+    arrays: Mapping[str, AnyArray],
     transforms: Transforms,
 ) -> Drift:
     """Read what training patients look like; a bag has its number of tiles as a feature too."""

@@ -33,7 +33,7 @@ from torch import Tensor
 
 from survfuse._errors import BundleError, InputError, context, listed
 from survfuse._gate import boundary, refuse_claim
-from survfuse._types import Batch
+from survfuse._types import Batch, Float32Array
 from survfuse.losses import cox_batch
 from survfuse.models.branches import BagBranch
 from survfuse.models.network import (
@@ -238,7 +238,7 @@ class PaperModel:
         with torch.no_grad():
             return float(self.network(batch).log_risk)
 
-    def attention(self, bag: npt.ArrayLike) -> npt.NDArray[np.float32]:
+    def attention(self, bag: npt.ArrayLike) -> Float32Array:
         """Weigh the tiles (tiles, bag_dim) of one patient: (tiles,), summing to 1.
 
         Raises
@@ -252,7 +252,7 @@ class PaperModel:
                 tiles = _tensor(modality, bag)
                 with torch.no_grad():
                     _, attention = branch(tiles, torch.tensor([0, len(tiles)]))
-                weights: npt.NDArray[np.float32] = attention.numpy()
+                weights: Float32Array = attention.numpy()
                 return weights
         raise InputError(
             f"variant {self.variant!r} reads no slides, so there is no attention over tiles",

@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from survfuse._types import Batch, BoolArray, FloatArray
-from survfuse.cohort.array_types import AnyArray, Integers, Numbers
+from survfuse._types import AnyArray, Batch, BoolArray, FloatArray, IntArray
 from survfuse.cohort.cohort_data import Cohort
 from survfuse.cohort.modalities import BagData
 from survfuse.cohort.tile_moments import tile_moments
@@ -116,14 +115,14 @@ class BatchSource:
             patient_id=tuple(self.patients[row] for row in index),
         )
 
-    def _index(self, rows: Rows | None) -> Integers:
+    def _index(self, rows: Rows | None) -> IntArray:
         return np.arange(len(self)) if rows is None else np.asarray(rows, np.int64)
 
     def tile_counts(
         self,
         rows: Rows | None = None,
         max_tiles: int | None = None,
-    ) -> dict[str, Integers]:
+    ) -> dict[str, IntArray]:
         """Tiles that a batch of these rows would have of each patient, by bag modality; (rows,)."""
         counts = {}
         for name, tiles in self._bags.items():
@@ -144,7 +143,7 @@ class BatchSource:
     def mean_tiles(
         self,
         name: str,
-    ) -> tuple[Numbers, BoolArray]:
+    ) -> tuple[FloatArray, BoolArray]:
         """Mean scaled tile of each patient of a bag modality, and who has a tile.
 
         Tiles are read once for all sources of a store: scaling and components are affine,
@@ -188,7 +187,7 @@ class _Tiles:
         parts = []
         keys = []
         for patient in patients:
-            own = np.zeros(0, np.int64)
+            own: IntArray = np.zeros(0, np.int64)
             if data is not None and patient in has:
                 own = data.rows(patient)
             parts.append(own)
@@ -224,7 +223,7 @@ class _Tiles:
 
     def gather(
         self,
-        index: Integers,
+        index: IntArray,
         max_tiles: int | None,
         seed: int | None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -234,7 +233,7 @@ class _Tiles:
         starts = self.offsets[index]
         counts = self.offsets[index + 1] - starts
         if max_tiles is None or seed is None or not (counts > max_tiles).any():
-            taken, local = counts, _ranges(counts)
+            taken, local = np.asarray(counts), _ranges(counts)
             self._gathered += len(local)
             if self._budget and self._gathered > len(self._stored):
                 self._hold()
@@ -243,7 +242,7 @@ class _Tiles:
         tiles = self._take(np.repeat(starts, taken) + local)
         return tiles, torch.from_numpy(_offsets(taken))
 
-    def _take(self, chosen: Integers) -> torch.Tensor:
+    def _take(self, chosen: IntArray) -> torch.Tensor:
         if self._scaled is not None:
             is_all = np.array_equal(chosen, np.arange(len(self._scaled)))
             return self._scaled if is_all else self._scaled[torch.from_numpy(chosen)]
@@ -255,12 +254,12 @@ class _Tiles:
         return torch.from_numpy(tiles)  # networks cast a chunk when they come to it
 
 
-def _offsets(counts: Integers) -> Integers:
+def _offsets(counts: IntArray) -> IntArray:
     """Where each of several runs of these lengths begins, and the end: (counts + 1,)."""
     return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
 
-def _ranges(counts: Integers) -> Integers:
+def _ranges(counts: IntArray) -> IntArray:
     """Count 0, 1, ... anew for each entry: (sum of counts,).
 
     >>> _ranges(np.array([2, 0, 3])).tolist()
@@ -271,11 +270,11 @@ def _ranges(counts: Integers) -> Integers:
 
 
 def _draw(
-    counts: Integers,
+    counts: IntArray,
     most: int,
     keys: Words,
     seed: int,
-) -> tuple[Integers, Integers]:
+) -> tuple[IntArray, IntArray]:
     """Draw at most `most` tiles per patient without replacement, spread over its tiles.
 
     A patient's tiles are cut into `most` runs of neighbours that differ by at most
@@ -308,6 +307,6 @@ def _mix(state: Words) -> Words:
     return mixed ^ (mixed >> np.uint64(31))
 
 
-def _uniform(numbers: Words) -> Numbers:
-    """Numbers in [0, 1) from the upper 53 bits."""
+def _uniform(numbers: Words) -> FloatArray:
+    """FloatArray in [0, 1) from the upper 53 bits."""
     return (numbers >> np.uint64(11)).astype(np.float64) * 2.0**-53

@@ -24,8 +24,7 @@ from scipy.stats import betabinom
 
 from survfuse._errors import InputError
 from survfuse._storage import stored_array
-from survfuse._types import BoolArray, FloatArray
-from survfuse.cohort.array_types import AnyArray, Arrays, Numbers, State
+from survfuse._types import AnyArray, Arrays, BoolArray, FloatArray, State
 from survfuse.cohort.batch_source import BatchSource
 from survfuse.cohort.principal_components import principal_axes
 from survfuse.cohort.table_columns import OUT_OF_RANGE
@@ -59,14 +58,14 @@ class Frame:
         Mean squared distance from the space of the axes.
     """
 
-    center: Numbers
-    scale: Numbers
-    axes: Numbers
-    variance: Numbers
+    center: FloatArray
+    scale: FloatArray
+    axes: FloatArray
+    variance: FloatArray
     rest: float
 
     @classmethod
-    def fit(cls, x: Numbers, scale: Numbers, components: int) -> Frame:
+    def fit(cls, x: FloatArray, scale: FloatArray, components: int) -> Frame:
         """Learn from rows `x`, (patients, features), along at most `components` axes."""
         center = x.mean(axis=0)
         z = (x - center) / scale
@@ -83,7 +82,7 @@ class Frame:
             variance = (1 - pull) * variance + pull * variance.mean()
         return cls(center, scale, axes, variance, rest)
 
-    def distance(self, x: Numbers) -> Numbers:
+    def distance(self, x: FloatArray) -> FloatArray:
         """Distance of each row, (patients,); infinite where a value is not finite."""
         with np.errstate(over="ignore", invalid="ignore"):
             z = (x - self.center) / self.scale
@@ -107,10 +106,10 @@ class Usual:
     """
 
     frame: Frame
-    distances: Numbers
+    distances: FloatArray
 
     @classmethod
-    def fit(cls, x: Numbers, scale: Numbers) -> Usual:
+    def fit(cls, x: FloatArray, scale: FloatArray) -> Usual:
         """Learn from training patients `x`, (patients, features)."""
         x = x[spaced(np.arange(len(x)), MOST_PATIENTS)]
         components = min(COMPONENTS, len(x) // PATIENTS_PER_COMPONENT)
@@ -133,7 +132,7 @@ class Usual:
         n = len(self.distances)
         return f"{RANGE:.0%} of" if (1 - RANGE) * (n + 1) >= 1 - 1e-9 else f"all {n}"
 
-    def share(self, x: Numbers) -> Numbers:
+    def share(self, x: FloatArray) -> FloatArray:
         """Share of training patients that are at least as far, (patients,)."""
         distance = self.frame.distance(x) * (1 - 1e-9)
         return 1 - np.searchsorted(self.distances, distance) / len(self.distances)
@@ -272,7 +271,7 @@ class Drift:
         return cls(usual)
 
 
-def _rows(source: BatchSource, name: str) -> Numbers:
+def _rows(source: BatchSource, name: str) -> FloatArray:
     """What a patient is in one modality, (patients, features); zeros where absent."""
     if name in source.prepared.vectors:
         return source.prepared.vectors[name].astype(np.float64)
@@ -300,7 +299,7 @@ def _far_values(source: BatchSource, name: str) -> BoolArray:
     return pd.Index(source.patients, dtype=object).isin(far["patient_id"])
 
 
-def _scale(x: Numbers, *, is_bag: bool) -> Numbers:
+def _scale(x: FloatArray, *, is_bag: bool) -> FloatArray:
     """Ones: features keep their scale. The number of tiles gets the mean variance of the others."""
     scale = np.ones(x.shape[1])
     spread = x.std(axis=0)

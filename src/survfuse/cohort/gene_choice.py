@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from survfuse._errors import TransformError, listed
 from survfuse._gate import read_text
-from survfuse.cohort.array_types import Numbers
+from survfuse._types import FloatArray
 from survfuse.cohort.modalities import ExpressionData
 from survfuse.readers.genes import match_genes
 
@@ -104,7 +104,7 @@ def listed_genes(
 
 def usable_genes(
     genes: Genes,
-    values: Numbers,
+    values: FloatArray,
     name: str,
     notes: list[str],
     *,
@@ -133,7 +133,7 @@ def usable_genes(
     return np.flatnonzero(usable)
 
 
-def most_variable(genes: Genes, values: Numbers, top: int) -> Places:
+def most_variable(genes: Genes, values: FloatArray, top: int) -> Places:
     """Places of the genes of largest training variance, in the file's order; ties go by name."""
     variance = np.nanvar(values, axis=0)
     return np.sort(np.lexsort((genes.astype(str), -variance))[:top])

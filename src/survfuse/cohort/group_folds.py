@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from survfuse._types import BoolArray
-from survfuse.cohort.array_types import Integers, Numbers
+from survfuse._types import BoolArray, FloatArray, IntArray
 
 DEALS = 8  # seeded deals of groups, of which the most even is taken
 STEPS = 1000  # most moves and exchanges of groups per deal; a few tens are usual
@@ -40,10 +39,10 @@ def imbalance(event: npt.ArrayLike, fold: npt.ArrayLike) -> float:
 
 def deal_groups(
     event: BoolArray,
-    member: Integers,
+    member: IntArray,
     folds: int,
     generator: np.random.Generator,
-) -> Integers:
+) -> IntArray:
     """Give whole groups to folds so that events and patients are even.
 
     Several deals, largest groups first in a loosened order, each improved by moving
@@ -76,7 +75,7 @@ def deal_groups(
     return home[member]
 
 
-def _greedy(shares: Numbers, folds: int, generator: np.random.Generator) -> Integers:
+def _greedy(shares: FloatArray, folds: int, generator: np.random.Generator) -> IntArray:
     """Give each group, largest first in a loosened order, to the fold that has least."""
     size = shares.sum(axis=1) * generator.uniform(0.5, 1.5, len(shares))
     load = np.zeros((folds, 2))
@@ -87,7 +86,7 @@ def _greedy(shares: Numbers, folds: int, generator: np.random.Generator) -> Inte
     return home
 
 
-def _improved(home: Integers, shares: Numbers, folds: int) -> Integers:
+def _improved(home: IntArray, shares: FloatArray, folds: int) -> IntArray:
     """Move or exchange groups as long as that lowers the sum of squared loads.
 
     A fold counts as a further group of size 0: to exchange with it is to move there.
@@ -113,7 +112,7 @@ def _improved(home: Integers, shares: Numbers, folds: int) -> Integers:
     return home
 
 
-def _loads(home: Integers, shares: Numbers, folds: int) -> Numbers:
+def _loads(home: IntArray, shares: FloatArray, folds: int) -> FloatArray:
     return np.stack(
         [np.bincount(home, weights=column, minlength=folds) for column in shares.T],
         axis=1,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from survfuse.cohort.array_types import Numbers
+from survfuse._types import FloatArray
 from survfuse.cohort.modalities import ExpressionData
 from survfuse.config import FitConfig
 from survfuse.readers.genes import match_genes
@@ -36,14 +36,14 @@ class LogScale:
 
     unit: str
     library: tuple[str, ...] = ()
-    share: Numbers | None = None
+    share: FloatArray | None = None
 
     def values(
         self,
         data: ExpressionData,
         patients: Sequence[str],
         genes: Sequence[str],
-    ) -> tuple[Numbers, str]:
+    ) -> tuple[FloatArray, str]:
         """Values of training genes in any matrix, and what is said of its library sizes.
 
         Returns
@@ -71,10 +71,10 @@ class LogScale:
 
 def fit_scale(
     data: ExpressionData,
-    values: Numbers,
+    values: FloatArray,
     config: FitConfig,
     notes: list[str],
-) -> tuple[LogScale | None, Numbers]:
+) -> tuple[LogScale | None, FloatArray]:
     """Scale of the values of training patients, and the values on it, (patients, genes)."""
     unit = data.expression.unit
     if unit in LINEAR and config.expression_log:
@@ -93,7 +93,7 @@ def measured(
     data: ExpressionData,
     patients: Sequence[str],
     genes: Sequence[str],
-) -> Numbers:
+) -> FloatArray:
     """Values of patients in a matrix, (patients, genes); NaN where it lacks the gene."""
     places, _ = match_genes(genes, data.expression.genes, data.expression.gene_ids)
     values = data.values(patients)[:, np.maximum(places, 0)].astype(np.float64)

@@ -14,8 +14,7 @@ import pandas as pd
 
 from survfuse._errors import listed
 from survfuse._storage import sha256_text, to_json
-from survfuse._types import FloatArray
-from survfuse.cohort.array_types import Floats, Integers, Numbers
+from survfuse._types import Float32Array, FloatArray, IntArray
 from survfuse.cohort.members import among, without
 from survfuse.cohort.outliers import copy_number_columns
 from survfuse.cohort.spec import ColumnSpec
@@ -124,8 +123,8 @@ class TableData(Modality):
         read = plain if spec.kind == "nominal" else cells
         return read.astype(object).mask(plain.isin(missing), None)
 
-    def numbers(self, column: str, ids: Sequence[str] | None = None) -> Numbers:
-        """Numbers of a column, level indices of an ordinal one; NaN where not known."""
+    def numbers(self, column: str, ids: Sequence[str] | None = None) -> FloatArray:
+        """FloatArray of a column, level indices of an ordinal one; NaN where not known."""
         if column not in self._numbers:
             self._numbers[column] = self._read_numbers(column)
         values = self._numbers[column]
@@ -220,7 +219,7 @@ class ExpressionData(Modality):
     def _rows(self) -> pd.Index:
         return pd.Index(self.expression.patients, dtype=object)
 
-    def values(self, ids: Sequence[str] | None = None) -> Floats:
+    def values(self, ids: Sequence[str] | None = None) -> Float32Array:
         """Rows of these patients or of all, (patients, genes), NaN where not measured."""
         chosen = self.patients if ids is None else ids
         rows = self._rows.get_indexer(pd.Index(list(chosen), dtype=object))
@@ -228,7 +227,7 @@ class ExpressionData(Modality):
             raise KeyError(*without(chosen, self.expression.patients)[:1])
         return np.asarray(self.expression.values, np.float32)[rows]
 
-    def log_values(self, ids: Sequence[str] | None = None) -> Numbers:
+    def log_values(self, ids: Sequence[str] | None = None) -> FloatArray:
         """Rows of these patients on a log scale (see :func:`~survfuse.readers.units.log_scale`)."""
         return log_scale(self.values(ids).astype(np.float64), self.expression.unit)
 
@@ -299,7 +298,7 @@ class BagData(Modality):
         """Keep only these patients."""
         return replace(self, patients=tuple(among(self.patients, ids)))
 
-    def rows(self, patient: str) -> Integers:
+    def rows(self, patient: str) -> IntArray:
         """Rows of the store that hold the tiles of a patient, (tiles,)."""
         parts = [np.zeros(0, np.int64)]
         for own in self.store.rows(patient):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from survfuse.cohort.array_types import AnyArray, Numbers
+from survfuse._types import AnyArray, FloatArray
 
 RANK_TOLERANCE = 1e-6
 """Of the largest deviation; the Gram matrix squares it, so half the digits are left."""
 
 
-def principal_axes(x: AnyArray, wanted: int) -> tuple[Numbers, Numbers]:
+def principal_axes(x: AnyArray, wanted: int) -> tuple[FloatArray, FloatArray]:
     """Find the directions of largest variance of centred rows.
 
     Takes the eigenvectors of ``x x^T`` or ``x^T x``, whichever is smaller: for 176
@@ -44,7 +44,7 @@ def principal_axes(x: AnyArray, wanted: int) -> tuple[Numbers, Numbers]:
     return oriented(np.asarray(axes, np.float64)), singular / np.sqrt(max(rows, 1))
 
 
-def oriented(axes: Numbers) -> Numbers:
+def oriented(axes: FloatArray) -> FloatArray:
     """Make the largest absolute entry of each row positive: the sign of an axis is free."""
     strongest = np.take_along_axis(axes, np.abs(axes).argmax(axis=1)[:, None], axis=1)
     return axes * np.where(strongest < 0, -1.0, 1.0)

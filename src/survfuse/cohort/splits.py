@@ -11,8 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from survfuse._errors import CohortError, listed
-from survfuse._types import BoolArray
-from survfuse.cohort.array_types import Integers
+from survfuse._types import BoolArray, IntArray
 from survfuse.cohort.cohort_data import Cohort
 from survfuse.cohort.group_folds import deal_groups
 
@@ -112,11 +111,11 @@ def make_folds(
     return pd.concat(tables, ignore_index=True)
 
 
-def _table(ids: Sequence[str], fold: Integers, repeat: int = 0) -> pd.DataFrame:
+def _table(ids: Sequence[str], fold: IntArray, repeat: int = 0) -> pd.DataFrame:
     return pd.DataFrame({"patient_id": list(ids), "repeat": repeat, "fold": fold})
 
 
-def inner_folds(event: npt.ArrayLike, n: int, seed: int) -> Integers:
+def inner_folds(event: npt.ArrayLike, n: int, seed: int) -> IntArray:
     """Deal training patients into inner folds, stratified on the event.
 
     Parameters
@@ -333,7 +332,7 @@ def _deal(
     labels: npt.NDArray[np.str_] | None,
     folds: int,
     generator: np.random.Generator,
-) -> Integers:
+) -> IntArray:
     """Deal shuffled events, then shuffled censored, in turn; or whole groups evenly."""
     names, member = np.unique(event if labels is None else labels, return_inverse=True)
     count, what = int(event.sum()), "events"
@@ -354,7 +353,7 @@ def _deal(
     return fold
 
 
-def _require_events(event: BoolArray, fold: Integers, names: Sequence[str]) -> None:
+def _require_events(event: BoolArray, fold: IntArray, names: Sequence[str]) -> None:
     counts = np.bincount(fold, weights=event, minlength=len(names))
     empty = np.array(names, dtype=object)[counts == 0]
     if len(empty):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from survfuse.cohort.array_types import AnyArray, Integers, Numbers
+from survfuse._types import AnyArray, FloatArray, IntArray
 from survfuse.cohort.modalities import BagData
 
 MOST_TILES = 2000  # of one patient, so that one huge slide does not set the scale
@@ -29,10 +29,10 @@ class Moments:
     """
 
     count: int
-    mean: Numbers
-    squares: Numbers
-    largest: Numbers
-    mean_of_all: Numbers
+    mean: FloatArray
+    squares: FloatArray
+    largest: FloatArray
+    mean_of_all: FloatArray
 
 
 def tile_moments(data: BagData, patient: str) -> Moments:
@@ -47,7 +47,7 @@ def tile_moments(data: BagData, patient: str) -> Moments:
     return moments
 
 
-def spaced(rows: Integers, most: int) -> Integers:
+def spaced(rows: IntArray, most: int) -> IntArray:
     """At most so many of the rows, evenly spaced."""
     if len(rows) <= most:
         return rows

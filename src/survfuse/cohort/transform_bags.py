@@ -10,7 +10,7 @@ import numpy as np
 
 from survfuse._errors import TransformError
 from survfuse._storage import stored_array, stored_texts
-from survfuse.cohort.array_types import AnyArray, Arrays, Floats, Numbers, State
+from survfuse._types import AnyArray, Arrays, Float32Array, FloatArray, State
 from survfuse.cohort.modalities import BagData
 from survfuse.cohort.principal_components import oriented
 from survfuse.cohort.tile_moments import spaced, tile_moments
@@ -51,9 +51,9 @@ class BagScaler:
     dim: int
     encoder: str | None
     mpp: float | None
-    mean: Numbers | None
-    sd: Numbers | None
-    axes: Numbers | None = None
+    mean: FloatArray | None
+    sd: FloatArray | None
+    axes: FloatArray | None = None
     kind: ClassVar[str] = "bag"
     notes: ClassVar[tuple[str, ...]] = ()
 
@@ -131,7 +131,7 @@ class BagScaler:
                 f"{mpp:g}; extract features at {self.mpp:g}",
             )
 
-    def scale(self, tiles: AnyArray) -> Floats:
+    def scale(self, tiles: AnyArray) -> Float32Array:
         """Transform tiles, (tiles, dim), into a new float32 array, (tiles, width)."""
         if tiles.dtype == np.float16:
             import torch  # not at the top: looking at a cohort needs no torch
@@ -146,7 +146,7 @@ class BagScaler:
             scaled *= (1 / self.sd).astype(np.float32)
         return scaled if self.axes is None else scaled @ self.axes.astype(np.float32)
 
-    def scale_exactly(self, tiles: Numbers) -> Numbers:
+    def scale_exactly(self, tiles: FloatArray) -> FloatArray:
         """Transform tiles, (tiles, dim), in double precision, (tiles, width)."""
         if self.mean is not None and self.sd is not None:
             tiles = (tiles - self.mean) / self.sd
@@ -187,7 +187,7 @@ class BagScaler:
         return cls(**state, **learned)
 
 
-def _moments(data: BagData, patients: list[str]) -> tuple[Numbers, Numbers]:
+def _moments(data: BagData, patients: list[str]) -> tuple[FloatArray, FloatArray]:
     """Mean and population deviation over tiles (Chan et al. 1979, pairwise update)."""
     count = 0
     mean = np.zeros(data.features)
@@ -210,7 +210,7 @@ def _axes(
     data: BagData,
     patients: list[str],
     components: int,
-) -> Numbers:
+) -> FloatArray:
     """Principal axes of training tiles, scaled to a mean variance of 1; (dim, components)."""
     count, total = 0, np.zeros(scaler.dim)
     products = np.zeros((scaler.dim, scaler.dim))

@@ -13,8 +13,7 @@ from scipy import sparse
 
 from survfuse._errors import TransformError, listed
 from survfuse._storage import stored_array, stored_texts
-from survfuse._types import BoolArray
-from survfuse.cohort.array_types import Arrays, Floats, Numbers, State
+from survfuse._types import Arrays, BoolArray, Float32Array, FloatArray, State
 from survfuse.cohort.gene_choice import (
     listed_genes,
     most_variable,
@@ -69,13 +68,13 @@ class ExpressionTransform:
     unit: str
     gene_ids: str
     genes: tuple[str, ...]
-    mean: Numbers
-    sd: Numbers
+    mean: FloatArray
+    sd: FloatArray
     center: bool
     features: tuple[str, ...]
     min_coverage: float
     sets: sparse.csr_array | None = None
-    components: Numbers | None = None
+    components: FloatArray | None = None
     notes: tuple[str, ...] = ()
     set_names: tuple[str, ...] = ()
     scale: LogScale | None = None
@@ -100,7 +99,7 @@ class ExpressionTransform:
         has_components = config.expression_components is not None
         z_scores = config.expression_scaling == "standard" or has_sets
         genes = np.array(data.expression.genes, dtype=object)
-        values = data.values(patients).astype(np.float64)
+        values: FloatArray = data.values(patients).astype(np.float64)
         scale, values = fit_scale(data, values, config, notes)
         if config.expression_genes is not None:
             places = listed_genes(genes, config.expression_genes, data, notes)
@@ -202,7 +201,7 @@ class ExpressionTransform:
 
     def _with_components(
         self,
-        values: Numbers,
+        values: FloatArray,
         wanted: int,
         notes: list[str],
     ) -> ExpressionTransform:
@@ -243,7 +242,7 @@ class ExpressionTransform:
         self,
         data: ExpressionData,
         patients: Sequence[str],
-    ) -> tuple[Floats, Numbers, list[Remark]]:
+    ) -> tuple[Float32Array, FloatArray, list[Remark]]:
         """Vectors of patients that have a row.
 
         Returns
@@ -284,7 +283,7 @@ class ExpressionTransform:
             vector = vector @ self.components.T
         return vector.astype(np.float32), coverage, remarks
 
-    def _scaled(self, values: Numbers) -> Numbers:
+    def _scaled(self, values: FloatArray) -> FloatArray:
         filled = np.where(np.isnan(values), self.mean, values)
         return (filled - self.mean) / self.sd if self.center else filled
 

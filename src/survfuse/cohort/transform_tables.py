@@ -11,8 +11,7 @@ import numpy as np
 
 from survfuse._errors import TransformError, listed
 from survfuse._storage import stored_texts
-from survfuse._types import BoolArray, FloatArray
-from survfuse.cohort.array_types import Arrays, Floats, Numbers, State
+from survfuse._types import Arrays, BoolArray, Float32Array, FloatArray, State
 from survfuse.cohort.carriers import Support
 from survfuse.cohort.members import without
 from survfuse.cohort.modalities import TableData
@@ -28,7 +27,7 @@ from survfuse.cohort.table_columns import (
 
 REPORT_COLUMNS = ("patient_id", "modality", "feature", "kind", "detail")
 Remark = tuple[str, str, str, str, str]  # a row of REPORT_COLUMNS
-Vectors = tuple[Floats, Numbers | None, list[Remark]]
+Vectors = tuple[Float32Array, FloatArray | None, list[Remark]]
 """Values (patients, features), share of the training genes of each patient or None, and remarks."""
 
 
@@ -36,8 +35,10 @@ Vectors = tuple[Floats, Numbers | None, list[Remark]]
 class TableTransform:
     """A table into a vector, with means, limits, levels and categories of the training patients.
 
-    Numbers far from all others, and codes, count as not known (`cohort.outliers`); the others are
-    limited to the range of the training patients. Numbers and level indices are standardised with
+    FloatArray far from all others, and codes, count as not known (`cohort.outliers`); the others
+    are
+    limited to the range of the training patients. FloatArray and level indices are standardised
+    with
     the training mean and (population) deviation. Categories become 0/1 features; those that few
     have are pooled or left out (`cohort.carriers`). A missing number becomes the mean, a missing
     or unseen category the training shares of the categories: the mean patient. A 0/1 feature says

@@ -15,8 +15,7 @@ import pandas as pd
 
 from survfuse._errors import ConfigError, LeakageError, TransformError, context, listed
 from survfuse._storage import stored_texts
-from survfuse._types import BoolArray
-from survfuse.cohort.array_types import AnyArray, Arrays, Floats, Numbers, State
+from survfuse._types import AnyArray, Arrays, BoolArray, Float32Array, FloatArray, State
 from survfuse.cohort.cohort_data import Cohort
 from survfuse.cohort.leakage import refuse_leaks
 from survfuse.cohort.members import among, without
@@ -97,9 +96,9 @@ class Prepared:
     """
 
     patients: tuple[str, ...]
-    vectors: Mapping[str, Floats]
+    vectors: Mapping[str, Float32Array]
     present: Mapping[str, BoolArray]
-    coverage: Mapping[str, Numbers]
+    coverage: Mapping[str, FloatArray]
     report: pd.DataFrame
 
 
@@ -227,9 +226,9 @@ class Transforms:
         """
         ids = cohort.patients if patients is None else cohort.check_patients(patients)
         index = pd.Index(ids, dtype=object)
-        vectors: dict[str, Floats] = {}
+        vectors: dict[str, Float32Array] = {}
         present: dict[str, BoolArray] = {}
-        coverage: dict[str, Numbers] = {}
+        coverage: dict[str, FloatArray] = {}
         remarks: list[Remark] = []
         for name, one in self.fitted.items():
             data: Any = cohort.modalities.get(name)

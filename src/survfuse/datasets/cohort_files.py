@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from survfuse._types import FloatArray
 from survfuse.datasets.population import FACTORS, Patients
 from survfuse.datasets.simulation_plan import Plan
 from survfuse.datasets.writing import write_csv, yaml_columns
@@ -26,7 +25,10 @@ _COLUMNS = {
     "EORTC": "{kind: ordinal, levels: [Intermediate risk, High risk, Highest risk]}",
     "BRS": "{kind: nominal}",
 }
-_LEAK = "{kind: numeric, known: followup}   # doses received during follow-up: who relapses early gets fewer"
+_LEAK = (
+    "{kind: numeric, known: followup}   "
+    "# doses received during follow-up: who relapses early gets fewer"
+)
 _SLIDES = """\
 slides:
   table: slides.csv
@@ -54,7 +56,8 @@ def write_tables(
     plan : Plan
     patients : Patients
     seen : DataFrame
-        Columns `time`, `event` and, where the plan has a leak, `no_instillations`; one row a patient.
+        Columns `time`, `event` and, where the plan has a leak, `no_instillations`; one row a
+        patient.
     present : DataFrame of bool, (patients, modalities)
     with_outcome : bool
     """
@@ -74,8 +77,8 @@ def write_tables(
 
 def truth(
     patients: Patients,
-    risk: npt.NDArray[np.float64],
-    site_effect: npt.NDArray[np.float64],
+    risk: FloatArray,
+    site_effect: FloatArray,
     seen: pd.DataFrame,
 ) -> pd.DataFrame:
     """Give everything that is true of the patients, one row each."""
@@ -114,7 +117,8 @@ def cohort_yaml(plan: Plan, *, with_outcome: bool) -> str:
         "clinical:\n"
         "  table: clinical.csv\n"
         "  patient: patient_id\n"
-        '  missing: ["", "NA", "-1"]   # -1 is "not known" in every column, also where numbers stand\n'
+        '  missing: ["", "NA", "-1"]   '
+        '# -1 is "not known" in every column, also where numbers stand\n'
         "  columns:\n" + yaml_columns(columns) + "\n",
     )
     parts.append(

@@ -61,10 +61,11 @@ def _hancock() -> DatasetCard:
         patients=763,
         events=213,
         licence="Apache-2.0 (feature files of ankilab/HANCOCK_MultimodalDataset @521b99b)",
-        citation="Doerrich M et al. A multimodal dataset for precision oncology in head and neck cancer. "
-        "Nat Commun 2025;16:7163.",
+        citation="Doerrich M et al. A multimodal dataset for precision oncology in head and neck "
+        "cancer. Nat Commun 2025;16:7163.",
         size=12_964_340,
-        needs=f"network (raw.githubusercontent.com; kept in ${CACHE}), or a copy under ${LOCAL}/hancock",
+        needs=f"network (raw.githubusercontent.com; kept in ${CACHE}), "
+        f"or a copy under ${LOCAL}/hancock",
         convert=hancock,
         options={"endpoint": "os (overall survival) or rfs (recurrence-free survival)"},
     )
@@ -83,8 +84,8 @@ def _tcga_luad() -> DatasetCard:
         events=148,
         licence="slide features CC BY-NC-SA 4.0 (Path-AI/hif2gene @a45219b): no commercial use; "
         "expression and clinical data TCGA open access",
-        citation="Diao JA et al. Human-interpretable image features derived from densely mapped cancer "
-        "pathology slides predict diverse molecular phenotypes. Nat Commun 2021;12:1613.",
+        citation="Diao JA et al. Human-interpretable image features derived from densely mapped "
+        "cancer pathology slides predict diverse molecular phenotypes. Nat Commun 2021;12:1613.",
         size=2_925_175,
         needs=f"a copy under ${LOCAL}/tcga_luad; there is no single place to download it from",
         convert=tcga_luad,

@@ -75,16 +75,17 @@ def check_files(folder: Path, files: Sequence[RemoteFile]) -> Path:
             f"{folder}: expected {len(files)} files, {len(absent)} are absent: {listed(absent)}",
         )
     for file in files:
-        found = sha256_file(folder / file.path)
-        if found != file.sha256:
-            raise _mismatch(folder / file.path, file, found)
+        digest = sha256_file(folder / file.path)
+        if digest != file.sha256:
+            raise _mismatch(folder / file.path, file, digest)
     return folder
 
 
-def _mismatch(where: Path | str, file: RemoteFile, found: str) -> InputError:
+def _mismatch(where: Path | str, file: RemoteFile, digest: str) -> InputError:
     return InputError(
-        f"{where}: sha256 of {file.path} is {found[:12]}…, expected {file.sha256[:12]}…; "
-        "the file is not the published one: fetch it again, or report that the publisher changed it",
+        f"{where}: sha256 of {file.path} is {digest[:12]}…, expected {file.sha256[:12]}…; "
+        "the file is not the published one: fetch it again, or report that the publisher changed "
+        "it",
     )
 
 
@@ -148,7 +149,8 @@ def _download(url: str, file: RemoteFile, target: Path, timeout: float) -> None:
                     size += len(chunk)
                     if size > SIZE_LIMIT:
                         raise InputError(
-                            f"{url}: more than {SIZE_LIMIT} bytes; no file of this dataset is so large",
+                            f"{url}: more than {SIZE_LIMIT} bytes; no file of this dataset is so "
+                            "large",
                         )
                     digest.update(chunk)
                     out.write(chunk)
@@ -181,7 +183,7 @@ def locate(
     source: Path | str | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Path:
-    """Find a dataset's files: `source`, else the local copy, else cache and network; always checked.
+    """Find and check a dataset's files: `source`, else the local copy, else cache and network.
 
     Parameters
     ----------

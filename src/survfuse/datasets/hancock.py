@@ -13,11 +13,11 @@ from string import Template
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from survfuse._errors import ConfigError, FeatureFileError, InputError
 from survfuse._storage import write_text
+from survfuse._types import Float32Array
 from survfuse.datasets.download import RemoteFile, locate
 from survfuse.datasets.writing import (
     new_folder,
@@ -28,28 +28,34 @@ from survfuse.datasets.writing import (
 )
 
 BASE_URL = "https://raw.githubusercontent.com/ankilab/HANCOCK_MultimodalDataset/521b99b"
-STAINS = ("HE", "CD3", "CD8", "CD56", "CD68", "CD163", "MHC1", "PDL1")
 DIM = 256
 _TILES = 2  # per patient and stain; a patient with one has it padded left and right
 
-FILES = tuple(
-    RemoteFile(f"features/{name}", sha256)
-    for name, sha256 in {
-        "targets.csv": "c6e8674cb304b1c90d3ea55570359e79ac2353b64ec201e1501726f558c08503",
-        "clinical.csv": "81ddccb94bf161b0eec808dd2531f0209b7b17b1b95187c957cda0ec9b553c09",
-        "pathological.csv": "543c1630feccdbf4bf98a6d9fba43c54dc94023ef58bbaedc2cbc95b59bc9137",
-        "blood.csv": "254dad6aa4c5f4683c089a85a4dd406d96f8ec35be7849abf50166daca4987ca",
-        "icd_codes.csv": "fc48eb70df81cc7ef6d4ee1c37b577cf64475d4bc67db0b4804eac094e0aaba7",
-        "tma_cell_density.csv": "fb2468d284e29a067d5d08793de5e52c48978410a0145671cd81381466d48b99",
-        "tma_tile_dtr_256_HE.npz": "eb618943c06bff997eafa099b7c231ec52abffee7795adbd25cad244a43a4253",
-        "tma_tile_dtr_256_CD3.npz": "5bce7f344f33709f176b1ebac5f26d11659df33dd5b083670e7fcee8024b44c2",
-        "tma_tile_dtr_256_CD8.npz": "e5dfe66485da34ad4f0b5d93afbc38583a34167ba0d5d8bd4f0b1f29292976aa",
-        "tma_tile_dtr_256_CD56.npz": "aa912f157b961b938fbd978632e7f598db897322ee29a96f1c3ae625b15aff8b",
-        "tma_tile_dtr_256_CD68.npz": "3eeea4486a07de079b6f822466863435a308a3d7eef6ef7ce5361034d31ac7e2",
-        "tma_tile_dtr_256_CD163.npz": "b4bf185299acad0303aeb7746a992a51b99437f5714dcbfed901fd52074a61e4",
-        "tma_tile_dtr_256_MHC1.npz": "d3fbe4dcbdd2003be29efcdc64d3e63e1f189295448a401774923f95d7c137bb",
-        "tma_tile_dtr_256_PDL1.npz": "2cd8f09c71e12372f0456d5bb75d74914ccfd10996aaa9195a5e057ecd6588be",
-    }.items()
+_TABLES = {
+    "targets.csv": "c6e8674cb304b1c90d3ea55570359e79ac2353b64ec201e1501726f558c08503",
+    "clinical.csv": "81ddccb94bf161b0eec808dd2531f0209b7b17b1b95187c957cda0ec9b553c09",
+    "pathological.csv": "543c1630feccdbf4bf98a6d9fba43c54dc94023ef58bbaedc2cbc95b59bc9137",
+    "blood.csv": "254dad6aa4c5f4683c089a85a4dd406d96f8ec35be7849abf50166daca4987ca",
+    "icd_codes.csv": "fc48eb70df81cc7ef6d4ee1c37b577cf64475d4bc67db0b4804eac094e0aaba7",
+    "tma_cell_density.csv": "fb2468d284e29a067d5d08793de5e52c48978410a0145671cd81381466d48b99",
+}
+_BAGS = {
+    "HE": "eb618943c06bff997eafa099b7c231ec52abffee7795adbd25cad244a43a4253",
+    "CD3": "5bce7f344f33709f176b1ebac5f26d11659df33dd5b083670e7fcee8024b44c2",
+    "CD8": "e5dfe66485da34ad4f0b5d93afbc38583a34167ba0d5d8bd4f0b1f29292976aa",
+    "CD56": "aa912f157b961b938fbd978632e7f598db897322ee29a96f1c3ae625b15aff8b",
+    "CD68": "3eeea4486a07de079b6f822466863435a308a3d7eef6ef7ce5361034d31ac7e2",
+    "CD163": "b4bf185299acad0303aeb7746a992a51b99437f5714dcbfed901fd52074a61e4",
+    "MHC1": "d3fbe4dcbdd2003be29efcdc64d3e63e1f189295448a401774923f95d7c137bb",
+    "PDL1": "2cd8f09c71e12372f0456d5bb75d74914ccfd10996aaa9195a5e057ecd6588be",
+}
+STAINS = tuple(_BAGS)
+FILES = (
+    *(RemoteFile(f"features/{name}", sha256) for name, sha256 in _TABLES.items()),
+    *(
+        RemoteFile(f"features/tma_tile_dtr_256_{stain}.npz", sha256)
+        for stain, sha256 in _BAGS.items()
+    ),
 )
 
 Endpoint = Literal["os", "rfs"]
@@ -94,7 +100,8 @@ _OUTCOMES = {
         "  time: days_to_rfs_event\n"
         "  event: rfs_event\n"
         "  endpoint: recurrence-free survival\n"
-        "  exclude_invalid: true   # 12 patients have a time of 0 days or less: left out and listed\n"
+        "  exclude_invalid: true   # 12 patients have a time of 0 days or less: left out and "
+        "listed\n"
     ),
 }
 
@@ -117,7 +124,8 @@ clinical:
 $columns
 
 modalities:
-  # 16 numbers measured at diagnosis; gaps were filled by the authors with the mode of the patient's sex.
+  # 16 numbers measured at diagnosis; gaps were filled by the authors with the mode of the
+  # patient's sex.
   blood: {table: blood.csv, patient: patient_id}
   # Densities of T cells in tumour centre and invasion front; take the # away to use them.
   # cell_density: {table: cell_density.csv, patient: patient_id}
@@ -217,7 +225,8 @@ def _write_patients(root: Path, folder: Path) -> bool:
         fold = pd.read_csv(given, dtype=str, keep_default_na=False)
         if not {"patient_id", "fold"} <= set(fold.columns):
             raise InputError(
-                f"{given}: expected columns patient_id and fold, got {', '.join(fold.columns[:6])}…",
+                f"{given}: expected columns patient_id and fold, got "
+                f"{', '.join(fold.columns[:6])}…",
             )
         table = table.merge(
             fold[["patient_id", "fold"]],
@@ -229,9 +238,9 @@ def _write_patients(root: Path, folder: Path) -> bool:
     return folds
 
 
-def _read_bags(root: Path) -> dict[tuple[str, int], npt.NDArray[np.float32]]:
+def _read_bags(root: Path) -> dict[tuple[str, int], Float32Array]:
     """Read the tiles of each patient and stain (by its number)."""
-    slides: dict[tuple[str, int], npt.NDArray[np.float32]] = {}
+    slides: dict[tuple[str, int], Float32Array] = {}
     for number, stain in enumerate(STAINS):
         path = root / "features" / f"tma_tile_dtr_256_{stain}.npz"
         # Plain arrays, one per patient: nothing here needs (or is allowed) unpickling.
@@ -245,8 +254,8 @@ def _read_bags(root: Path) -> dict[tuple[str, int], npt.NDArray[np.float32]]:
 
 
 def _without_blanks(
-    slides: dict[tuple[str, int], npt.NDArray[np.float32]],
-) -> tuple[dict[tuple[str, int], npt.NDArray[np.float32]], int]:
+    slides: dict[tuple[str, int], Float32Array],
+) -> tuple[dict[tuple[str, int], Float32Array], int]:
     """Leave out tiles that several patients share to the last bit, and count them.
 
     Such a vector, the same in all stains, is that of glass without tissue. A slide
@@ -256,15 +265,17 @@ def _without_blanks(
     for (patient, _), tiles in slides.items():
         for tile in tiles:
             owners.setdefault(tile.tobytes(), set()).add(patient)
-    kept = {
-        key: tiles[[len(owners[tile.tobytes()]) == 1 for tile in tiles]]
-        for key, tiles in slides.items()
-    }
-    blank = sum(map(len, slides.values())) - sum(map(len, kept.values()))
-    return {key: tiles for key, tiles in kept.items() if len(tiles)}, blank
+    blank = 0
+    tissue = {}
+    for key, tiles in slides.items():
+        unique = [len(owners[tile.tobytes()]) == 1 for tile in tiles]
+        blank += len(tiles) - sum(unique)
+        if any(unique):
+            tissue[key] = tiles[unique]
+    return tissue, blank
 
 
-def _tiles(vector: npt.NDArray[np.float32], where: str) -> npt.NDArray[np.float32]:
+def _tiles(vector: Float32Array, where: str) -> Float32Array:
     """Cut a vector of two concatenated tiles, (512,), into (tiles, 256).
 
     Where a patient has one tile, the authors pad it with 128 zeros on either side.

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from survfuse._errors import ConfigError
+from survfuse._types import BoolArray, FloatArray
 from survfuse.datasets.population import Patients
 
 Signal = Literal["none", "additive", "interaction"]
@@ -18,7 +18,8 @@ Unit = Literal["months", "days", "years"]
 SHAPE = 1.2  # Weibull shape: the hazard rises slowly
 FOLLOW_UP = (24.0, 84.0)  # months; administrative censoring, uniform
 DROPOUT = 0.004  # per month
-# Standard deviation of the log-risk at strength 1, set so that its own C-index is about 0.79 at 36 % events.
+# Standard deviation of the log-risk at strength 1, set so that its own C-index is about 0.79 at 36
+# % events.
 _SPREAD = {"none": 0.0, "additive": 1.3, "interaction": 1.5}
 _CLINICAL, _SLIDE, _RNA = (
     0.60,
@@ -51,11 +52,11 @@ class Draws:
         Whose number of doses was not recorded.
     """
 
-    exponential: npt.NDArray[np.float64]
-    censoring: npt.NDArray[np.float64]
-    stop: npt.NDArray[np.float64]
-    taken: npt.NDArray[np.bool_]
-    unknown: npt.NDArray[np.bool_]
+    exponential: FloatArray
+    censoring: FloatArray
+    stop: FloatArray
+    taken: BoolArray
+    unknown: BoolArray
 
 
 def draw(count: int, rng: np.random.Generator) -> Draws:
@@ -74,7 +75,7 @@ def log_risk(
     patients: Patients,
     signal: Signal,
     strength: float,
-) -> npt.NDArray[np.float64]:
+) -> FloatArray:
     """Give the true log-risk, (patients,), with mean about 0.
 
     Parameters
@@ -109,7 +110,7 @@ def log_risk(
     return np.asarray(risk, dtype=np.float64)
 
 
-def clinical_score(clinical: pd.DataFrame) -> npt.NDArray[np.float64]:
+def clinical_score(clinical: pd.DataFrame) -> FloatArray:
     """Give the clinical part of the additive log-risk, (patients,), of unit variance or near it."""
     age = (clinical["age"].to_numpy(dtype=float) - 71.0) / 9.5
     stage = (
@@ -122,12 +123,12 @@ def clinical_score(clinical: pd.DataFrame) -> npt.NDArray[np.float64]:
         .map({"BRS1": -0.6, "BRS2": -0.2, "BRS3": 0.8})
         .to_numpy(dtype=float)
     )
-    score: npt.NDArray[np.float64] = 0.6 * age + 0.8 * stage + subtype
+    score: FloatArray = 0.6 * age + 0.8 * stage + subtype
     return score
 
 
 def weibull_scale(
-    risk: npt.NDArray[np.float64],
+    risk: FloatArray,
     draws: Draws,
     event_rate: float,
 ) -> float:
@@ -146,13 +147,13 @@ def weibull_scale(
     return float(np.sqrt(limit[events - 1] * limit[events]))
 
 
-def _unit_time(risk: npt.NDArray[np.float64], draws: Draws) -> npt.NDArray[np.float64]:
-    time: npt.NDArray[np.float64] = (draws.exponential * np.exp(-risk)) ** (1 / SHAPE)
+def _unit_time(risk: FloatArray, draws: Draws) -> FloatArray:
+    time: FloatArray = (draws.exponential * np.exp(-risk)) ** (1 / SHAPE)
     return time
 
 
 def observe(
-    risk: npt.NDArray[np.float64],
+    risk: FloatArray,
     draws: Draws,
     scale: float,
     *,
@@ -183,7 +184,7 @@ def observe(
 
 
 def in_unit(months: pd.Series[float], unit: Unit) -> pd.Series[float] | pd.Series[int]:
-    """Convert months: days are whole and at least 1, years have three decimals and are at least 0.001."""
+    """Convert months to whole days (at least 1) or years with three decimals (at least 0.001)."""
     if unit == "months":
         return months
     if unit == "days":

@@ -15,10 +15,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from survfuse._errors import ConfigError
+from survfuse._types import Float32Array, FloatArray, IntArray
 
 FACTORS = 2  # prognostic factors in the slides, and as many in the expression
 RNA_LATENTS = 20  # correlated gene modules; the first FACTORS are the prognostic ones
-_LARGE = 0.15  # share of the module genes in each prognostic module: large, as proliferation or immunity are
+# Share of the module genes in each prognostic module: large, as proliferation or immunity are.
+_LARGE = 0.15
 VST_FLOOR = (
     3.7  # value of an unexpressed gene after variance-stabilising transformation
 )
@@ -75,10 +77,10 @@ class GeneWorld:
     """
 
     names: tuple[str, ...]
-    base: npt.NDArray[np.float64]
-    loading: npt.NDArray[np.float64]
-    noise: npt.NDArray[np.float64]
-    module: npt.NDArray[np.int64]
+    base: FloatArray
+    loading: FloatArray
+    noise: FloatArray
+    module: IntArray
 
 
 @dataclass(frozen=True)
@@ -100,14 +102,14 @@ class Patients:
 
     ids: tuple[str, ...]
     clinical: pd.DataFrame
-    slide_sign: npt.NDArray[np.float64]
-    rna_sign: npt.NDArray[np.float64]
-    slide_factor: npt.NDArray[np.float64]
-    rna_latent: npt.NDArray[np.float64]
-    site: npt.NDArray[np.int64]
+    slide_sign: FloatArray
+    rna_sign: FloatArray
+    slide_factor: FloatArray
+    rna_latent: FloatArray
+    site: IntArray
 
     @property
-    def rna_factor(self) -> npt.NDArray[np.float64]:
+    def rna_factor(self) -> FloatArray:
         """The prognostic expression factors, (patients, FACTORS)."""
         return self.rna_latent[:, :FACTORS]
 
@@ -197,7 +199,7 @@ def _balanced_signs(
     count: int,
     columns: int,
     rng: np.random.Generator,
-) -> npt.NDArray[np.float64]:
+) -> FloatArray:
     """Every combination of signs equally often (up to one incomplete block), in random order."""
     cells = 2**columns
     code = np.concatenate([rng.permutation(cells) for _ in range(-(-count // cells))])[
@@ -221,9 +223,9 @@ def _draw_clinical(count: int, rng: np.random.Generator) -> pd.DataFrame:
 def expression(
     world: GeneWorld,
     patients: Patients,
-    shift: npt.NDArray[np.float64] | None,
+    shift: FloatArray | None,
     rng: np.random.Generator,
-) -> npt.NDArray[np.float32]:
+) -> Float32Array:
     """Give VST-like expression, (patients, genes), never below the floor.
 
     Parameters
@@ -243,7 +245,7 @@ def expression(
     values += (patients.rna_latent @ world.loading.T + world.base).astype(np.float32)
     if shift is not None:
         values += shift[patients.site].astype(np.float32)
-    rounded: npt.NDArray[np.float32] = np.maximum(values, np.float32(VST_FLOOR)).round(
+    rounded: Float32Array = np.maximum(values, np.float32(VST_FLOOR)).round(
         3,
     )
     return rounded

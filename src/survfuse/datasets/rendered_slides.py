@@ -7,11 +7,11 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import tifffile
 from PIL import Image
 
 from survfuse._errors import InputError
+from survfuse._types import BoolArray, ByteArray
 
 TILE = 256  # px
 QUALITY = 80  # of JPEG
@@ -30,10 +30,8 @@ _DAMAGED_MPP = (
 )
 _DAMAGED = (0.3, 0.7)  # this part of a level's tiles
 
-Bytes = npt.NDArray[np.uint8]
 
-
-def write_pyramid(path: Path | str, image: Bytes, mpp: float | None) -> None:
+def write_pyramid(path: Path | str, image: ByteArray, mpp: float | None) -> None:
     """Write an image as a tiled pyramid, every level half the one before, as plain pages.
 
     Parameters
@@ -76,7 +74,7 @@ def _page(downsample: int, mpp: float | None) -> dict[str, Any]:
     return page
 
 
-def write_mask(path: Path | str, tissue: npt.NDArray[np.bool_]) -> None:
+def write_mask(path: Path | str, tissue: BoolArray) -> None:
     """Write a mask of tissue, 255 inside and 0 outside, one channel.
 
     Parameters
@@ -96,7 +94,7 @@ def write_mask(path: Path | str, tissue: npt.NDArray[np.bool_]) -> None:
     )
 
 
-def write_classes(path: Path | str, classes: Bytes) -> None:
+def write_classes(path: Path | str, classes: ByteArray) -> None:
     """Write a map of classes as a PNG whose pixel values are the classes, with colours to look at.
 
     Parameters
@@ -111,7 +109,7 @@ def write_classes(path: Path | str, classes: Bytes) -> None:
     image.save(path, format="PNG")
 
 
-def read_classes(path: Path | str) -> Bytes:
+def read_classes(path: Path | str) -> ByteArray:
     """Read what :func:`write_classes` wrote, (rows, columns) uint8.
 
     Raises

@@ -128,7 +128,8 @@ def simulate(
     unit : {"months", "days", "years"}
         Unit of time in the tables.
     images : bool
-        Write slides as pixels (``slides/*.tif`` at 0.5 or 0.25 µm/px, ``masks/*.tif``, ``slides.csv``)
+        Write slides as pixels (``slides/*.tif`` at 0.5 or 0.25 µm/px, ``masks/*.tif``,
+        ``slides.csv``)
         instead of bags of features; needs the extra ``slides``.
     slide_px : int, px of 0.5 µm
         Longest side of such a slide, 256 to 16384.
@@ -155,7 +156,8 @@ def simulate(
     )  # fmt: skip
     plan.check()
     try_new_folder(out)
-    # One stream for the world and one for each draw of patients, so that `hold_out` changes nothing else.
+    # One stream for the world and one for each draw of patients, so that `hold_out` changes
+    # nothing else.
     world_seed, main_seed, new_seed, shop_seed = np.random.SeedSequence(seed).spawn(4)
     world = _make_world(plan, np.random.default_rng(world_seed), shop_seed)
     with new_folder(out) as folder:
@@ -192,7 +194,8 @@ def _open_workshop(plan: Plan, seed: np.random.SeedSequence) -> Workshop:
         from survfuse.datasets.slide_folder import workshop
     except ImportError as error:
         raise MissingExtraError(
-            f"painting slides needs {error.name or 'more packages'}: pip install 'survfuse[slides]'",
+            f"painting slides needs {error.name or 'more packages'}: pip install "
+            "'survfuse[slides]'",
         ) from None
     return workshop(plan.sites, seed)
 
@@ -235,12 +238,12 @@ def _write_draw(
         np.random.default_rng(molecular),
     )
     has = present["expression"].to_numpy()
-    kept = [i for i, there in zip(patients.ids, has, strict=True) if there]
+    measured = [i for i, there in zip(patients.ids, has, strict=True) if there]
     write_expression(
         folder / "expression.parquet",
         values[has],
         world.genes.names,
-        kept,
+        measured,
     )
     planted = _write_slides(
         folder,
@@ -325,7 +328,8 @@ def _describe(
         from survfuse.datasets.slide_folder import describe
 
         tissue = {
-            "tissue_of_pixel": "truth_tissue/<slide_id>.png, one pixel per 4 µm, values are tissue_classes",
+            "tissue_of_pixel": "truth_tissue/<slide_id>.png, one pixel per 4 µm, "
+            "values are tissue_classes",
             "planted": describe(planted),
         }
     return {

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from survfuse._types import ByteArray, Float32Array, FloatArray
 from survfuse.datasets.population import FACTORS, Patients
 
 CLASSES = ("tumour", "immune", "stroma", "muscle", "necrosis", "background")
@@ -45,9 +46,9 @@ class TissueWorld:
     nuisance : ndarray, (directions, dim)
     """
 
-    means: npt.NDArray[np.float32]
-    directions: npt.NDArray[np.float32]
-    nuisance: npt.NDArray[np.float32]
+    means: Float32Array
+    directions: Float32Array
+    nuisance: Float32Array
 
     @property
     def dim(self) -> int:
@@ -70,14 +71,14 @@ class Slide:
     slide_id: str
     patient_id: str
     features: npt.NDArray[np.float16]
-    coords: npt.NDArray[np.float64]
-    tissue: npt.NDArray[np.uint8]
+    coords: FloatArray
+    tissue: ByteArray
 
 
 def tissue_world(dim: int, rng: np.random.Generator) -> TissueWorld:
     """Draw class means and factor directions for features of width `dim`."""
 
-    def normal(rows: int, sd: float) -> npt.NDArray[np.float32]:
+    def normal(rows: int, sd: float) -> Float32Array:
         return rng.standard_normal((rows, dim), dtype=np.float32) * np.float32(sd)
 
     return TissueWorld(
@@ -142,7 +143,7 @@ def _tile_count(median: int, rng: np.random.Generator) -> int:
     return max(4, round(float(drawn)))
 
 
-def _grid(count: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+def _grid(count: int, rng: np.random.Generator) -> FloatArray:
     """Tile corners on the grid inside a rough ellipse: `count` cells nearest to its centre."""
     half = int(np.ceil(np.sqrt(count))) + 1
     x, y = np.meshgrid(np.arange(2 * half), np.arange(2 * half))
@@ -154,10 +155,10 @@ def _grid(count: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
 
 
 def _regions(
-    coords: npt.NDArray[np.float64],
-    shares: npt.NDArray[np.float64],
+    coords: FloatArray,
+    shares: FloatArray,
     rng: np.random.Generator,
-) -> npt.NDArray[np.uint8]:
+) -> ByteArray:
     """Tissue class of each tile: that of the nearest of a few random centres."""
     centres = coords[rng.integers(0, len(coords), _REGIONS)] + rng.uniform(
         -1,
@@ -169,5 +170,5 @@ def _regions(
     squared = ((coords[:, None, :] - centres[None]) ** 2).sum(
         axis=2,
     )  # (tiles, regions)
-    tissue: npt.NDArray[np.uint8] = classes[squared.argmin(axis=1)].astype(np.uint8)
+    tissue: ByteArray = classes[squared.argmin(axis=1)].astype(np.uint8)
     return tissue

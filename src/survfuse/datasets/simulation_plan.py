@@ -13,7 +13,7 @@ LARGEST = 16384  # px of 0.5 µm, side of a painted slide
 
 @dataclass(frozen=True)
 class Plan:
-    """What was asked for, as it is written into ``simulation.json``; see :func:`simulate` for each."""
+    """Parameters of :func:`simulate`, as they are written into ``simulation.json``."""
 
     patients: int
     event_rate: float
@@ -42,10 +42,8 @@ class Plan:
         ConfigError
             Names the parameter and the numbers it may take.
         """
-        least = {
-            "patients": 8, "tiles": 4, "tile_dim": 1, "slides": 1, "sites": 0, "hold_out": 0, "seed": 0,
-            "slide_px": 256,
-        }  # fmt: skip
+        least = {"patients": 8, "tiles": 4, "tile_dim": 1, "slides": 1, "slide_px": 256}
+        least |= {"sites": 0, "hold_out": 0, "seed": 0}
         for name, minimum in least.items():
             if getattr(self, name) < minimum:
                 raise ConfigError(

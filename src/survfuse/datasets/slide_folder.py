@@ -1,4 +1,4 @@
-"""The slides of simulated patients as a folder of images, masks and a table, and what was planted."""
+"""Slides of simulated patients: a folder of images, masks and a table, and the planted truth."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from survfuse._errors import InputError
+from survfuse._types import BoolArray
 from survfuse.datasets.population import FACTORS, Patients
 from survfuse.datasets.rendered_slides import (
     damage,
@@ -67,7 +67,8 @@ class Planted:
     pen : str or None
         Colour of its pen mark.
     defect : str or None
-        ``no_mpp`` (neither file nor table says µm per px) or ``damaged`` (opens, but tiles cannot be read).
+        ``no_mpp`` (neither file nor table says µm per px) or ``damaged`` (opens, but tiles cannot
+        be read).
     tumour_share : float
         Share of the tissue.
     """
@@ -196,7 +197,7 @@ def _write_slide(
     painted: Painted,
     defect: str | None,
 ) -> Planted:
-    tissue: npt.NDArray[np.bool_] = painted.classes != BACKGROUND
+    tissue: BoolArray = painted.classes != BACKGROUND
     image = folder / IMAGES / f"{slide_id}.tif"
     write_pyramid(image, painted.image, None if defect == "no_mpp" else painted.mpp)
     if defect == "damaged":

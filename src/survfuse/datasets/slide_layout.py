@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from survfuse._types import BoolArray, ByteArray, Float32Array, FloatArray
 from survfuse.datasets.simulated_tissue import CLASSES
 
 STEP = 8  # px of 0.5 µm per cell, that is 4 µm
@@ -18,16 +18,13 @@ _REGIONS = 9
 _TUMOUR_REGIONS = 3  # at least so many of them
 _CHIP_SHARE = 0.3  # of slides that hold several chips instead of one piece
 
-Floats = npt.NDArray[np.float32]
-Bytes = npt.NDArray[np.uint8]
-
 
 def draw_layout(
     height: int,
     width: int,
-    shares: npt.NDArray[np.float64],
+    shares: FloatArray,
     rng: np.random.Generator,
-) -> tuple[Bytes, int]:
+) -> tuple[ByteArray, int]:
     """Draw the class of every cell of a slide.
 
     Parameters
@@ -52,7 +49,9 @@ def draw_layout(
     return classes, chips
 
 
-def _noise(height: int, width: int, period: float, rng: np.random.Generator) -> Floats:
+def _noise(
+    height: int, width: int, period: float, rng: np.random.Generator
+) -> Float32Array:
     """Smooth noise of about unit variance, `period` cells from hill to hill."""
     shape = (int(height / period) + 3, int(width / period) + 3)
     small = rng.standard_normal(shape, dtype=np.float32)
@@ -65,7 +64,7 @@ def _outline(
     width: int,
     chips: int,
     rng: np.random.Generator,
-) -> npt.NDArray[np.bool_]:
+) -> BoolArray:
     """Where tissue is: one large ragged ellipse, or several small ones in cells of a board."""
     rows, columns = (1, 1) if chips == 1 else (2, 2 if chips <= 4 else 3)
     y, x = np.mgrid[:height, :width].astype(np.float32)
@@ -88,10 +87,10 @@ def _outline(
 
 
 def _regions(
-    tissue: npt.NDArray[np.bool_],
-    shares: npt.NDArray[np.float64],
+    tissue: BoolArray,
+    shares: FloatArray,
     rng: np.random.Generator,
-) -> Bytes:
+) -> ByteArray:
     """Class of the nearest of a few centres, by distances that are bent a little."""
     height, width = tissue.shape
     inside = np.argwhere(tissue).astype(np.float32)

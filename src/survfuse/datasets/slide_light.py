@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from survfuse.datasets.slide_textures import SHEET, Bytes, Sheets, cut
+from survfuse._types import ByteArray, FloatArray
+from survfuse.datasets.slide_textures import SHEET, Sheets, cut
 
 PENS = {
     "blue": (45, 70, 165),
@@ -20,7 +20,8 @@ PENS = {
     "black": (45, 45, 50),
     "red": (185, 40, 55),
 }
-# Standard deviations of log-amount and of colour between laboratories, their patients, and slides of one.
+# Standard deviations of log-amount and of colour between laboratories, their patients, and slides
+# of one.
 LABORATORY, PATIENT, SLIDE = (0.06, 0.03), (0.05, 0.02), (0.02, 0.01)
 
 
@@ -36,8 +37,8 @@ class Stain:
         Grey levels of empty glass.
     """
 
-    colours: npt.NDArray[np.float64]
-    light: npt.NDArray[np.float64]
+    colours: FloatArray
+    light: FloatArray
 
     def shifted(self, spread: tuple[float, float], rng: np.random.Generator) -> Stain:
         """Draw a stain near this one: other amounts, other colours."""
@@ -57,7 +58,7 @@ STANDARD = Stain(
 )
 
 
-def develop(stain: Stain, haematoxylin: Bytes, eosin: Bytes) -> Bytes:
+def develop(stain: Stain, haematoxylin: ByteArray, eosin: ByteArray) -> ByteArray:
     """Let light through both stains, (height, width, 3) uint8."""
     amounts = np.arange(256)[:, None] / 100.0
     first = _coloured(haematoxylin, stain.light * np.exp(-amounts * stain.colours[0]))
@@ -65,13 +66,13 @@ def develop(stain: Stain, haematoxylin: Bytes, eosin: Bytes) -> Bytes:
     return np.asarray(cv2.multiply(first, second, scale=1 / 255))
 
 
-def _coloured(values: Bytes, colours: npt.NDArray[np.float64]) -> cv2.typing.MatLike:
+def _coloured(values: ByteArray, colours: FloatArray) -> cv2.typing.MatLike:
     """Look up a colour, (256, 3), for each value."""
     table = np.rint(colours)[None].astype(np.uint8)
     return cv2.LUT(cv2.merge([values] * 3), table)
 
 
-def draw_pen(image: Bytes, pen: str, rng: np.random.Generator) -> None:
+def draw_pen(image: ByteArray, pen: str, rng: np.random.Generator) -> None:
     """Draw a stroke of a felt pen across a corner, in place; light passes it in part."""
     height, width = image.shape[:2]
     reach = rng.uniform(0.35, 0.6)
@@ -91,12 +92,12 @@ def draw_pen(image: Bytes, pen: str, rng: np.random.Generator) -> None:
 
 
 def add_noise(
-    image: Bytes,
+    image: ByteArray,
     sheets: Sheets,
     strength: int,
     rng: np.random.Generator,
-) -> Bytes:
-    """Add the camera's noise, (height, width, 3) uint8; finer pixels catch less light and are noisier."""
+) -> ByteArray:
+    """Add the camera's noise, (height, width, 3) uint8; finer pixels are noisier."""
     top, left = rng.integers(0, SHEET, 2).tolist()
     grain = cut(sheets.noise, top, left, *image.shape[:2])
     return np.asarray(cv2.add(image, grain * np.int8(strength), dtype=cv2.CV_8U))

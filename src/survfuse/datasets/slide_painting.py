@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from survfuse._types import ByteArray, FloatArray, IntArray
 from survfuse.datasets.simulated_tissue import CLASSES
 from survfuse.datasets.slide_layout import BACKGROUND, STEP, draw_layout
 from survfuse.datasets.slide_light import SLIDE, Stain, add_noise, develop, draw_pen
-from survfuse.datasets.slide_textures import SHEET, Bytes, Sheets, cut, nuclei
+from survfuse.datasets.slide_textures import SHEET, Sheets, cut, nuclei
 
 MPP = 0.5  # µm per px of what is painted
 
@@ -31,7 +31,7 @@ _STAMPS = 64  # different nuclei of a class on one slide
 _ENLARGED_AND_BACK = np.array([-0.0176, 0.0781, 0.8790, 0.0781, -0.0176])
 _FOCUS = 0.65  # px, standard deviation of the optics' blur
 
-Places = npt.NDArray[np.int64]
+Places = IntArray
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Kind:
     strength: float
     elongation: float
 
-    def changed(self, factors: npt.NDArray[np.float64]) -> Kind:
+    def changed(self, factors: FloatArray) -> Kind:
         """The kind as slide factors, (FACTORS,), change it; zeros change nothing."""
         first, second = np.clip(factors, -_FACTOR_LIMIT, _FACTOR_LIMIT).tolist()
         more = np.exp(_BALANCE * second)
@@ -100,9 +100,9 @@ class Painted:
         Colour of the pen mark.
     """
 
-    image: Bytes
+    image: ByteArray
     mpp: float
-    classes: Bytes
+    classes: ByteArray
     chips: int
     pen: str | None
 
@@ -119,9 +119,9 @@ class Look:
     stain : Stain
     """
 
-    shares: npt.NDArray[np.float64]
-    tumour: npt.NDArray[np.float64]
-    immune: npt.NDArray[np.float64]
+    shares: FloatArray
+    tumour: FloatArray
+    immune: FloatArray
     stain: Stain
 
 
@@ -172,7 +172,7 @@ def paint(
     )
 
 
-def _magnified(image: Bytes, finer: int) -> Bytes:
+def _magnified(image: ByteArray, finer: int) -> ByteArray:
     """More pixels for the same picture, which looks the same again at `MPP`."""
     if finer == 1:
         kernel = _ENLARGED_AND_BACK
@@ -184,9 +184,9 @@ def _magnified(image: Bytes, finer: int) -> Bytes:
 def _amounts(
     sheets: Sheets,
     look: Look,
-    classes: Bytes,
+    classes: ByteArray,
     rng: np.random.Generator,
-) -> tuple[Bytes, Bytes]:
+) -> tuple[ByteArray, ByteArray]:
     """Amounts of haematoxylin and eosin, (height, width) each, nuclei included."""
     haematoxylin, eosin = np.zeros_like(classes), np.zeros_like(classes)
     nuclei_seen = np.zeros_like(classes)
@@ -210,14 +210,14 @@ def _amounts(
     return np.asarray(blurred[0], np.uint8), np.asarray(blurred[1], np.uint8)
 
 
-def _ramp(ends: tuple[float, float]) -> Bytes:
+def _ramp(ends: tuple[float, float]) -> ByteArray:
     return np.asarray(np.clip(np.linspace(*ends, 256), 0, 255), dtype=np.uint8)
 
 
 def _add_nuclei(
-    canvas: Bytes,
+    canvas: ByteArray,
     kind: Kind,
-    area: Bytes,
+    area: ByteArray,
     rng: np.random.Generator,
 ) -> None:
     """Lay nuclei with their centres in an area, in place; where several lie the darkest shows."""
@@ -238,7 +238,7 @@ def _add_nuclei(
         np.maximum(window, stamps[stamp], out=window)
 
 
-def _scatter(area: Bytes, spacing: float, rng: np.random.Generator) -> Places:
+def _scatter(area: ByteArray, spacing: float, rng: np.random.Generator) -> Places:
     """Points inside an area, (points, 2) as y, x: a lattice of alternating rows, shaken."""
     height, width = area.shape
     rows, columns = int(height / (spacing * 0.87)) + 1, int(width / spacing) + 1

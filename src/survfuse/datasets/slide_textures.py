@@ -6,17 +6,15 @@ A byte is the amount of a stain in a pixel of 0.5 µm; 100 is an optical density
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from survfuse._types import AnyArray, ByteArray, Float32Array
+
 SHEET = 1024  # px, the period of a sheet
 NOISE_SD = 1.6  # grey levels of the camera
-
-Bytes = npt.NDArray[np.uint8]
-Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -31,9 +29,9 @@ class Sheets:
         Of the camera.
     """
 
-    cloud: Bytes
-    fibres: Bytes
-    muscle: Bytes
+    cloud: ByteArray
+    fibres: ByteArray
+    muscle: ByteArray
     noise: npt.NDArray[np.int8]
 
 
@@ -52,12 +50,12 @@ def draw_sheets(rng: np.random.Generator) -> Sheets:
 
 
 def cut(
-    sheet: npt.NDArray[Any],
+    sheet: AnyArray,
     top: int,
     left: int,
     height: int,
     width: int,
-) -> npt.NDArray[Any]:
+) -> AnyArray:
     """Cut (height, width) px out of a sheet that repeats without end."""
     rows = np.arange(top, top + height)
     columns = np.arange(left, left + width)
@@ -71,7 +69,7 @@ def nuclei(
     rng: np.random.Generator,
     *,
     elongation: float = 1.2,
-) -> Bytes:
+) -> ByteArray:
     """Paint single nuclei, each in its own small square; (count, side, side).
 
     Parameters
@@ -99,16 +97,16 @@ def nuclei(
     return _clipped(strength * edge * chromatin * (0.86 + 0.2 * distance**2))
 
 
-def _clipped(values: npt.NDArray[Any]) -> Bytes:
+def _clipped(values: AnyArray) -> ByteArray:
     return np.asarray(np.clip(values, 0, 255), dtype=np.uint8)
 
 
-def _as_bytes(field: Floats) -> Bytes:
+def _as_bytes(field: Float32Array) -> ByteArray:
     """Bring values of about -2.5 to 2.5 to 0 to 255."""
     return _clipped(127.5 + 51.0 * field)
 
 
-def _smooth(rng: np.random.Generator, along: float, across: float) -> Floats:
+def _smooth(rng: np.random.Generator, along: float, across: float) -> Float32Array:
     """Periodic Gaussian noise of unit variance, smoothed over `along` x and `across` y px."""
     y, x = np.fft.fftfreq(SHEET)[:, None], np.fft.rfftfreq(SHEET)[None]
     damping = np.exp(-2 * np.pi**2 * ((across * y) ** 2 + (along * x) ** 2))
@@ -117,7 +115,7 @@ def _smooth(rng: np.random.Generator, along: float, across: float) -> Floats:
     return np.asarray(field / field.std(), dtype=np.float32)
 
 
-def _waves(straight: Floats, bend: Floats) -> Floats:
+def _waves(straight: Float32Array, bend: Float32Array) -> Float32Array:
     """Bend the horizontal lines of a field up and down by `bend` px."""
     y, x = np.mgrid[:SHEET, :SHEET].astype(np.float32)
     bent = cv2.remap(

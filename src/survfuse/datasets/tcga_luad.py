@@ -11,10 +11,10 @@ from pathlib import Path
 from string import Template
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from survfuse._storage import write_text
+from survfuse._types import Float32Array
 from survfuse.datasets.download import RemoteFile, locate
 from survfuse.datasets.writing import (
     new_folder,
@@ -66,13 +66,14 @@ clinical:
 expression:
   path: expression.parquet
   patient: patient_id
-  # Published z-scores, made before any split (a mild leak between folds) and not quite of mean 0 and
+  # Published z-scores, made before any split (a mild leak between folds) and not quite of mean 0
+  # and
   # deviation 1 in these patients: one gene, DEFA5, reaches 7378.
   unit: zscore
   genes: symbol
 
 slides:
-  # One row per slide, 1 to 8 slides per patient. $kept of $all features: the other $dropped are
+  # One row per slide, 1 to 8 slides per patient. $defined of $all features: the other $dropped are
   # undefined for some slide and left out; slide_features.csv names both.
   packed: slides.bags
 
@@ -114,16 +115,16 @@ def tcga_luad(out: Path | str, source: Path | str | None = None) -> Path:
     with new_folder(out) as folder:
         _write_patients(root, folder)
         _write_expression(root, folder)
-        kept, dropped = _write_bags(root, folder)
+        defined, dropped = _write_bags(root, folder)
         write_text(
             folder / "cohort.yaml",
-            _YAML.substitute(kept=kept, all=kept + dropped, dropped=dropped),
+            _YAML.substitute(defined=defined, all=defined + dropped, dropped=dropped),
         )
     return Path(out) / "cohort.yaml"
 
 
 def _write_patients(root: Path, folder: Path) -> None:
-    """Copy the table; `stage` loses its sub-stage (see `stage_detail`), `site` is read off the barcode."""
+    """Copy the table; `stage` loses its sub-stage, `site` is read off the barcode."""
     table = pd.read_csv(root / "patients.csv", dtype=str, keep_default_na=False)
     detail = table["stage"]
     table["stage_detail"] = detail
@@ -156,8 +157,8 @@ def _write_bags(root: Path, folder: Path) -> tuple[int, int]:
     table = table.sort_values(["case_id", "slide"], kind="stable")
     features = table.drop(columns=["case_id", "slide"])
     undefined = features.isna().sum()
-    kept = undefined.index[undefined == 0]
-    position = {name: str(index) for index, name in enumerate(kept)}
+    defined = undefined.index[undefined == 0]
+    position = {name: str(index) for index, name in enumerate(defined)}
     write_csv(
         folder / "slide_features.csv",
         pd.DataFrame(
@@ -168,12 +169,12 @@ def _write_bags(root: Path, folder: Path) -> tuple[int, int]:
             },
         ),
     )
-    values = features[kept].to_numpy(dtype=np.float32)
+    values = features[defined].to_numpy(dtype=np.float32)
     cases, slides = table["case_id"].tolist(), table["slide"].tolist()
 
-    def bags() -> Iterator[tuple[str, str, npt.NDArray[np.float32], None]]:
+    def bags() -> Iterator[tuple[str, str, Float32Array, None]]:
         for row, (case, slide) in enumerate(zip(cases, slides, strict=True)):
             yield slide, case, values[row : row + 1], None
 
-    write_bags(bags(), folder / "slides.bags", encoder=f"hif{len(kept)}")
-    return len(kept), len(features.columns) - len(kept)
+    write_bags(bags(), folder / "slides.bags", encoder=f"hif{len(defined)}")
+    return len(defined), len(features.columns) - len(defined)

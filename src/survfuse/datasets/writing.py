@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,6 +14,7 @@ import pyarrow.parquet as pq
 from survfuse._errors import InputError
 from survfuse._places import disk_errors, staged_folder, sweep_stage, try_folder
 from survfuse._storage import sha256_array
+from survfuse._types import AnyArray, Float32Array, FloatArray
 from survfuse.readers.bag_files import Index, MatrixWriter, Slide
 
 
@@ -65,7 +64,7 @@ def write_csv(path: Path, frame: pd.DataFrame) -> None:
 
 def write_expression(
     path: Path,
-    values: npt.NDArray[np.float32],
+    values: Float32Array,
     genes: tuple[str, ...],
     patients: list[str],
 ) -> None:
@@ -87,7 +86,7 @@ def write_expression(
 
 
 def write_bags(
-    slides: Iterable[tuple[str, str, npt.NDArray[Any], npt.NDArray[np.float64] | None]],
+    slides: Iterable[tuple[str, str, AnyArray, FloatArray | None]],
     out: Path,
     *,
     encoder: str,

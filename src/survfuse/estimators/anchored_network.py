@@ -10,14 +10,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from survfuse._errors import InputError
 from survfuse._storage import stored_array
-from survfuse._types import FloatArray
+from survfuse._types import AnyArray, FloatArray
 from survfuse.estimators.base import StoredModel
 from survfuse.estimators.interactions import Interaction
 from survfuse.estimators.linear_cox import LinearCox
@@ -25,7 +23,7 @@ from survfuse.estimators.neural_network import NetworkEnsemble
 from survfuse.estimators.stack_terms import Terms
 from survfuse.estimators.stacked_cox import AttentionRisk, StackedRisk
 
-Arrays = Mapping[str, npt.NDArray[Any]]
+Arrays = Mapping[str, AnyArray]
 
 
 def stack_of_network(stored: StoredModel) -> StackedRisk:

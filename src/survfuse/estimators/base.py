@@ -7,11 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, Self, cast
 
-import numpy.typing as npt
-
 from survfuse._errors import ConfigError
 from survfuse._registry import Registry
-from survfuse._types import FloatArray, IntArray
+from survfuse._types import AnyArray, FloatArray, IntArray, State
 from survfuse.cohort.batch_source import BatchSource
 from survfuse.cohort.splits import inner_folds
 from survfuse.cohort.transforms import Transforms
@@ -21,9 +19,6 @@ from survfuse.estimators.fold_context import FoldContext
 from survfuse.models.fusion import FUSIONS
 from survfuse.survival.degrees_of_freedom import Effective
 from survfuse.training import Source
-
-State = tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]
-"""A JSON mapping and arrays."""
 
 ESTIMATORS: Registry[Estimator] = Registry("estimator", group="survfuse.estimators")
 
@@ -56,7 +51,7 @@ class StoredModel:
     """
 
     state: Mapping[str, Any]
-    arrays: Mapping[str, npt.NDArray[Any]]
+    arrays: Mapping[str, AnyArray]
     transforms: Transforms
     config: FitConfig
 

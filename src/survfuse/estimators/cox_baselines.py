@@ -9,7 +9,7 @@ from typing import ClassVar, Self
 import numpy as np
 
 from survfuse._errors import ConfigError, InputError, context
-from survfuse._types import BoolArray, FloatArray, IntArray
+from survfuse._types import BoolArray, FloatArray, IntArray, State
 from survfuse.cohort.batch_source import BatchSource
 from survfuse.cohort.splits import inner_folds
 from survfuse.cohort.transforms import Transforms
@@ -20,7 +20,6 @@ from survfuse.estimators.base import (
     Fit,
     Patients,
     RiskModel,
-    State,
     StoredModel,
 )
 from survfuse.estimators.fold_context import FoldContext

@@ -15,7 +15,7 @@ import torch
 
 from survfuse._errors import CohortError, InputError, listed
 from survfuse._storage import sha256_text, to_json
-from survfuse._types import BoolArray, FloatArray, IntArray
+from survfuse._types import BoolArray, FloatArray, IntArray, State
 from survfuse.cohort.batch_source import BatchSource
 from survfuse.cohort.splits import holdout
 from survfuse.cohort.transforms import Transforms
@@ -27,7 +27,6 @@ from survfuse.estimators.base import (
     Fit,
     Patients,
     RiskModel,
-    State,
     StoredModel,
 )
 from survfuse.estimators.fold_context import FoldContext

@@ -23,7 +23,7 @@ import numpy as np
 
 from survfuse._errors import ConfigError, InputError
 from survfuse._storage import stored_array
-from survfuse._types import BoolArray, FloatArray, IntArray
+from survfuse._types import BoolArray, FloatArray, IntArray, State
 from survfuse.cohort.batch_source import BatchSource
 from survfuse.cohort.transforms import Transforms
 from survfuse.config import FitConfig
@@ -33,7 +33,6 @@ from survfuse.estimators.base import (
     Fit,
     Patients,
     RiskModel,
-    State,
     StoredModel,
 )
 from survfuse.estimators.fold_context import FoldContext

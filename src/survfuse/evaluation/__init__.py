@@ -1,4 +1,4 @@
-"""Honest evaluation: cross-validation, baselines on the same folds, metrics with intervals, checks."""
+"""Evaluation: cross-validation, baselines on the same folds, metrics with intervals, checks."""
 
 from __future__ import annotations
 

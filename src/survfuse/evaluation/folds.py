@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from survfuse._errors import InputError, NotComputableError, listed
-from survfuse._types import BoolArray, FloatArray, IntArray
+from survfuse._types import AnyArray, BoolArray, FloatArray, IntArray
 from survfuse.readers.cell_text import only_difference
 from survfuse.survival.argument_checks import as_log_risk
 from survfuse.survival.curves import SurvivalCurves
@@ -99,7 +99,7 @@ class Fold:
 
     repeat: int
     fold: int
-    patient_id: npt.NDArray[Any]
+    patient_id: AnyArray
     time: FloatArray
     event: BoolArray
     log_risk: FloatArray | None

@@ -233,7 +233,7 @@ class LessSource:
         rows: IntArray,
         max_tiles: int | None = None,
     ) -> Mapping[str, IntArray]:
-        """Tiles of the patients at `rows`, lost ones too: these are read before they are dropped."""
+        """Tiles of the patients at `rows`; lost ones are read before they are dropped."""
         return self._source.tile_counts(rows, max_tiles)
 
 

@@ -84,47 +84,53 @@ def controls(
 ) -> dict[str, Any]:
     """Controls against chance on the first repeat: `optimism, seeds, permuted_outcome`."""
     first = tuple(fold for fold in folds[name] if fold.repeat == folds[name][0].repeat)
-    records: dict[str, Any] = {
-        "optimism": None,
-        "seeds": None,
-        "permuted_outcome": None,
-    }
-    if SELECTED_ON_TEST in folds:
-        chosen = folds[SELECTED_ON_TEST]
-        honest, optimistic = (
-            concordance(part, "harrell", None, interval=scale.interval)
-            for part in (first, chosen)
-        )
-        warning = (
-            "the epoch was chosen on the patients it is scored on: this is not a result"
-        )
-        records["optimism"] = {
-            "metric": "harrell_c",
-            "honest": asdict(honest),
-            "selected_on_test": asdict(replace(optimistic, note=warning)),
-        }
     seeds = [one.name for one in candidates if one.role == "seed" and one.name in folds]
-    if seeds:
-        values = []
-        for part in (first, *map(folds.__getitem__, seeds)):
-            values.append(
-                concordance(part, "uno", scale.tau, interval=scale.interval).value,
-            )
-        known = [value for value in values if value is not None]
-        records["seeds"] = {
-            "metric": "uno_c",
-            "values": values,
-            "sd": float(np.std(known, ddof=1)) if len(known) > 1 else None,
-            "note": "the same splits, other random numbers in training; in no interval",
-        }
-    if PERMUTED_OUTCOME in folds:
-        shuffled = folds[PERMUTED_OUTCOME]
-        uno_c = concordance(shuffled, "uno", scale.tau, interval=scale.interval)
-        records["permuted_outcome"] = {
-            "uno_c": asdict(uno_c),
-            "difference": asdict(delta_uno_c(first, shuffled, scale)),
-        }
-    return records
+    chosen, shuffled = folds.get(SELECTED_ON_TEST), folds.get(PERMUTED_OUTCOME)
+    return {
+        "optimism": None if chosen is None else _optimism(first, chosen, scale),
+        "seeds": _seeds([first, *map(folds.__getitem__, seeds)], scale)
+        if seeds
+        else None,
+        "permuted_outcome": None
+        if shuffled is None
+        else _permuted(first, shuffled, scale),
+    }
+
+
+def _optimism(first: Folds, chosen: Folds, scale: Scale) -> dict[str, Any]:
+    """Harrell's C with the epoch chosen on training patients, and on the scored ones."""
+    warning = (
+        "the epoch was chosen on the patients it is scored on: this is not a result"
+    )
+    honest = concordance(first, "harrell", None, interval=scale.interval)
+    optimistic = concordance(chosen, "harrell", None, interval=scale.interval)
+    return {
+        "metric": "harrell_c",
+        "honest": asdict(honest),
+        "selected_on_test": asdict(replace(optimistic, note=warning)),
+    }
+
+
+def _seeds(runs: Sequence[Folds], scale: Scale) -> dict[str, Any]:
+    """Uno's C of trainings that differ by seed alone, and their deviation."""
+    values = []
+    for folds in runs:
+        estimate = concordance(folds, "uno", scale.tau, interval=scale.interval)
+        values.append(estimate.value)
+    known = [value for value in values if value is not None]
+    return {
+        "metric": "uno_c",
+        "values": values,
+        "sd": float(np.std(known, ddof=1)) if len(known) > 1 else None,
+        "note": "the same splits, other random numbers in training; in no interval",
+    }
+
+
+def _permuted(first: Folds, shuffled: Folds, scale: Scale) -> dict[str, Any]:
+    """Uno's C on permuted outcomes, and the model's minus it."""
+    uno_c = concordance(shuffled, "uno", scale.tau, interval=scale.interval)
+    difference = delta_uno_c(first, shuffled, scale)
+    return {"uno_c": asdict(uno_c), "difference": asdict(difference)}
 
 
 def subgroups(cohort: Cohort) -> pd.DataFrame:

@@ -122,7 +122,7 @@ class BagBranch(nn.Module):
 
     @property
     def bytes_per_tile(self) -> int:
-        """What a training step stores of each tile, the tile not counted, if nothing is recomputed."""
+        """Bytes that a training step stores of each tile besides the tile, without recomputing."""
         attention = self._attention_width
         if self._by_chunks():
             return bytes_per_tile(self.width, attention, self.compute_dtype)

@@ -6,12 +6,11 @@ Torch draws its dropout masks one number at a time, and compares and casts them 
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+
+from survfuse._types import AnyArray
 
 MASK_LEVELS = 2**16
 """A dropout rate is rounded to a multiple of one over this."""
@@ -61,7 +60,7 @@ def _dropped_levels(rate: float) -> int:
     return min(round(rate * MASK_LEVELS), MASK_LEVELS - 1)
 
 
-def _mask(bits: npt.NDArray[Any], dropped: int, shape: torch.Size) -> Tensor:
+def _mask(bits: AnyArray, dropped: int, shape: torch.Size) -> Tensor:
     """0 where a level is dropped, else 1; uint8, because torch reads bool slowly."""
     levels = bits.view(np.int16)[: shape.numel()]
     mask = (levels >= dropped - MASK_LEVELS // 2).view(np.uint8)

@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-import numpy.typing as npt
 
 from survfuse._errors import FeatureFileError, InputError
 from survfuse._gate import boundary, regular_file
+from survfuse._types import ByteArray
 from survfuse.readers.array_checks import check_stored
-
-Bytes = npt.NDArray[np.uint8]
 
 _DIRECTORY_LIMIT = 8 * 2**20
 """Largest list of members that is read, in bytes: about 100,000 members."""
@@ -101,7 +99,7 @@ def open_member(
         yield opened
 
 
-def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Bytes:
+def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> ByteArray:
     """Read one member whole.
 
     Raises
@@ -120,7 +118,7 @@ def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Bytes:
         return read_exactly(opened, member.file_size)
 
 
-def read_exactly(file: IO[bytes], size: int) -> Bytes:
+def read_exactly(file: IO[bytes], size: int) -> ByteArray:
     """Read the rest of a stream, which must be `size` bytes: no fewer and no more."""
     whole = np.empty(size, np.uint8)
     view = whole.data

@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from survfuse._errors import FeatureFileError, listed
 from survfuse._gate import MOST_PACKED, refuse_claim, regular_file
-
-AnyArray = npt.NDArray[Any]
+from survfuse._types import AnyArray, BoolArray, ByteArray
 
 BYTES_LIMIT = 16 * 2**30
 """Largest array read from one file, in bytes: 2.8 million tiles of 1536 float32 values."""
@@ -190,7 +188,7 @@ def check_finite(
     return values
 
 
-def _where_not_finite(bad: npt.NDArray[np.bool_], left_out: Sequence[int]) -> str:
+def _where_not_finite(bad: BoolArray, left_out: Sequence[int]) -> str:
     """Tell whole tiles that are not finite, and the columns of the others, counted from 0."""
     whole = bad.all(axis=1)
     names = np.delete(np.arange(bad.shape[1] + len(left_out)), list(left_out))
@@ -252,6 +250,6 @@ def as_coords(coords: AnyArray, tiles: int, path: Path) -> AnyArray:
     return np.ascontiguousarray(pairs, dtype=dtype)
 
 
-def swap_bytes(values: npt.NDArray[np.uint8], itemsize: int) -> npt.NDArray[np.uint8]:
+def swap_bytes(values: ByteArray, itemsize: int) -> ByteArray:
     """Reverse the bytes of each number, from one byte order to the other."""
     return np.ascontiguousarray(values.reshape(-1, itemsize)[:, ::-1]).reshape(-1)

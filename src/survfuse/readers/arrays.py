@@ -16,8 +16,9 @@ import numpy as np
 from survfuse._errors import FeatureFileError
 from survfuse._gate import boundary, refuse_claim, regular_file
 from survfuse._storage import check_tensors
+from survfuse._types import AnyArray
 from survfuse.readers.archives import open_archive, open_member, read_exactly
-from survfuse.readers.array_checks import AnyArray, check_claim, check_stored, exists
+from survfuse.readers.array_checks import check_claim, check_stored, exists
 from survfuse.readers.formats import feature_format
 from survfuse.readers.hdf5 import (
     clam_patch_size,

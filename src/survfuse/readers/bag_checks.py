@@ -12,7 +12,7 @@ import numpy as np
 
 from survfuse._errors import FeatureFileError
 from survfuse._storage import file_stamp, sha256_array
-from survfuse.readers.array_checks import AnyArray
+from survfuse._types import AnyArray
 from survfuse.readers.bag_files import PACK_AGAIN, Index, Slide
 
 FILES = ("index.json", "features.npy", "coords.npy")

@@ -21,7 +21,7 @@ from pydantic.dataclasses import dataclass
 from survfuse._errors import FeatureFileError, InputError
 from survfuse._gate import boundary, refuse_claim, regular_file
 from survfuse._storage import read_json, sha256_json, write_json
-from survfuse.readers.array_checks import AnyArray
+from survfuse._types import AnyArray
 from survfuse.readers.slide_features import USUAL, ReadOptions
 
 FORMAT = "survfuse-bags"

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from survfuse._errors import FeatureFileError
 from survfuse._storage import sha256_text, to_json
-from survfuse.readers.array_checks import AnyArray
+from survfuse._types import AnyArray, FloatArray, IntArray
 from survfuse.readers.bag_checks import BagChecks, Stamp, unverifiable
 from survfuse.readers.bag_files import Index, Slide, read_store
 from survfuse.readers.packing import Item, Progress, collect, write_store
@@ -189,7 +189,7 @@ class BagStore:
         names = np.array([slide.slide_id for slide in slides], dtype=np.str_)
         return np.repeat(names, [slide.tiles for slide in slides])
 
-    def coords(self, patient_id: str) -> npt.NDArray[np.float64]:
+    def coords(self, patient_id: str) -> FloatArray:
         """Return the upper left corners of a patient's tiles, (tiles, 2), NaN where unknown.
 
         Their unit is `coord_unit` of the slide (:meth:`slides_of`); order as in :meth:`gather`.
@@ -205,7 +205,7 @@ class BagStore:
         ]
         return np.concatenate(parts) if parts else np.zeros((0, 2))
 
-    def counts(self, patient_ids: Sequence[str]) -> npt.NDArray[np.int64]:
+    def counts(self, patient_ids: Sequence[str]) -> IntArray:
         """Count tiles, (patients,); 0 for a patient without any."""
         counts = np.zeros(len(patient_ids), dtype=np.int64)
         for place, patient in enumerate(patient_ids):
@@ -220,7 +220,7 @@ class BagStore:
         max_tiles: int | None = None,
         rng: np.random.Generator | None = None,
         dtype: npt.DTypeLike = np.float32,
-    ) -> tuple[AnyArray, npt.NDArray[np.int64]]:
+    ) -> tuple[AnyArray, IntArray]:
         """Copy the tiles of some patients into one matrix.
 
         Parameters
@@ -380,9 +380,9 @@ def _merge(slides: Sequence[Slide]) -> tuple[tuple[int, int], ...]:
 
 
 def _to_rows(
-    drawn: npt.NDArray[np.int64],
+    drawn: IntArray,
     runs: Sequence[tuple[int, int]],
-) -> npt.NDArray[np.int64]:
+) -> IntArray:
     """Turn positions among a patient's tiles into rows of the matrix."""
     if len(runs) == 1:
         return drawn + runs[0][0]

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from survfuse._errors import InputError, context, listed
-from survfuse.readers.array_checks import AnyArray
+from survfuse._types import AnyArray, Float32Array
 from survfuse.readers.cell_text import composed, refuse_strange
 from survfuse.readers.genes import (
     check_genes,
@@ -53,7 +52,7 @@ class Expression:
         What was left out, and what a person should look at.
     """
 
-    values: npt.NDArray[np.float32] = field(repr=False)
+    values: Float32Array = field(repr=False)
     genes: tuple[str, ...] = field(repr=False)
     patients: tuple[str, ...] = field(repr=False)
     unit: str

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
-import numpy.typing as npt
 
 from survfuse._errors import InputError, listed
+from survfuse._types import IntArray
 
 GeneIds = Literal["symbol", "ensembl", "entrez"]
 GENE_IDS: tuple[str, ...] = get_args(GeneIds)
@@ -224,7 +224,7 @@ def match_genes(
     wanted: Sequence[str],
     measured: Sequence[str],
     kind: str,
-) -> tuple[npt.NDArray[np.int64], list[tuple[str, str]]]:
+) -> tuple[IntArray, list[tuple[str, str]]]:
     """Find genes by name: the same text first, else the same but for what carries no meaning.
 
     That is the version of an Ensembl id, letter case, composed letters, and the dot that R

@@ -18,7 +18,7 @@ import scipy.sparse
 
 from survfuse._errors import InputError, listed
 from survfuse._gate import refuse_claim
-from survfuse.readers.array_checks import AnyArray
+from survfuse._types import AnyArray
 from survfuse.readers.hdf5_files import (
     Node,
     dataset,

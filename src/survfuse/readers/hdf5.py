@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from survfuse._errors import FeatureFileError
-from survfuse.readers.array_checks import AnyArray
+from survfuse._types import AnyArray
 from survfuse.readers.formats import feature_format
 from survfuse.readers.hdf5_files import Node, dataset, inside, look, read_numbers
 from survfuse.readers.slide_features import (

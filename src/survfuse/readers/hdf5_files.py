@@ -18,7 +18,8 @@ import numpy as np
 
 from survfuse._errors import FeatureFileError
 from survfuse._gate import boundary, format_bytes, refuse_claim, regular_file
-from survfuse.readers.array_checks import AnyArray, check_claim
+from survfuse._types import AnyArray
+from survfuse.readers.array_checks import check_claim
 from survfuse.readers.child_process import Child, answers, fill
 
 SECONDS = 1
@@ -234,7 +235,8 @@ def _refuse_unwritten(path: Path, name: str, node: Node, claimed: int) -> None:
     chunk = math.prod(node.chunk or ()) * node.itemsize
     if node.filtered and chunk > max(claimed, LARGEST_CHUNK):
         raise FeatureFileError(
-            f"{path}: {name!r} takes {format_bytes(claimed)}, but has chunks of {format_bytes(chunk)}; "
+            f"{path}: {name!r} takes {format_bytes(claimed)}, but has chunks of "
+            f"{format_bytes(chunk)}; "
             "write it with smaller chunks",
         )
 

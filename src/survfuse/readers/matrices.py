@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from survfuse._errors import InputError, listed
 from survfuse._gate import boundary, refuse_claim, regular_file
 from survfuse._storage import read_json
-from survfuse.readers.array_checks import AnyArray
+from survfuse._types import AnyArray, FloatArray
 from survfuse.readers.delimited import layout_of, text_rows
 from survfuse.readers.genes import is_description
 from survfuse.readers.h5ad import read_h5ad
@@ -167,7 +166,7 @@ def _numbers(
     columns: Sequence[str],
     source: Path,
     missing: frozenset[str],
-) -> npt.NDArray[np.float64]:
+) -> FloatArray:
     """Turn one row into numbers: at once if every cell is one, else cell by cell."""
     try:
         row = np.array([float(cell) for cell in cells])
@@ -250,7 +249,7 @@ def _text_numbers(
     ids: Sequence[str],
     source: Path,
     missing: frozenset[str],
-) -> npt.NDArray[np.float64]:
+) -> FloatArray:
     """Numbers of a column of texts, some of which are numbers and all others mean "not known"."""
     cells = _cells(source, name, column)
     if not any(map(_is_number, cells)):
@@ -326,7 +325,7 @@ def _json_numbers(
     content: dict[str, Any],
     file: Path,
     missing: frozenset[str],
-) -> npt.NDArray[np.float64]:
+) -> FloatArray:
     if not {type(value) for value in content.values()} <= {float, int, type(None)}:
         for gene, value in content.items():
             if isinstance(value, str) and value.strip() in missing:

@@ -14,7 +14,7 @@ from survfuse._errors import FeatureFileError, context, listed
 from survfuse._gate import boundary
 from survfuse._places import disk_errors, staged_folder, sweep_stage, try_folder
 from survfuse._storage import sha256_array, sha256_text
-from survfuse.readers.array_checks import AnyArray
+from survfuse._types import AnyArray
 from survfuse.readers.arrays import side_files
 from survfuse.readers.bag_checks import FILES, BagChecks
 from survfuse.readers.bag_files import FORMAT, Index, MatrixWriter, Slide, read_store

@@ -10,8 +10,8 @@ from typing import Literal
 
 from survfuse._errors import FeatureFileError, listed
 from survfuse._storage import sha256_file, sha256_text
+from survfuse._types import AnyArray
 from survfuse.readers.array_checks import (
-    AnyArray,
     as_coords,
     as_matrix,
     check_finite,

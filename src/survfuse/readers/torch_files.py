@@ -21,8 +21,9 @@ import numpy as np
 
 from survfuse._errors import FeatureFileError, InputError
 from survfuse._gate import boundary, refuse_claim, regular_file
-from survfuse.readers.archives import Bytes, open_archive, read_member
-from survfuse.readers.array_checks import BYTES_LIMIT, AnyArray, swap_bytes
+from survfuse._types import AnyArray, ByteArray
+from survfuse.readers.archives import open_archive, read_member
+from survfuse.readers.array_checks import BYTES_LIMIT, swap_bytes
 from survfuse.readers.pickles import read_pickle
 from survfuse.readers.slide_features import COORD_KEYS, ReadOptions, no_features
 
@@ -146,7 +147,7 @@ def _read_zipped(archive: zipfile.ZipFile) -> tuple[Any, Storages]:
         raise ValueError(f"bytes in the order {order!r}")
     pickled = read_member(archive, archive.getinfo(names[0])).tobytes()
 
-    def read(storage: Storage) -> Bytes:
+    def read(storage: Storage) -> ByteArray:
         member = archive.getinfo(f"{folder}data/{storage.key}")
         if member.file_size != storage.size:
             raise ValueError(
@@ -188,7 +189,7 @@ def _read_legacy(data: bytes) -> tuple[Any, Storages]:
     if end != len(data):
         raise ValueError(f"{end} bytes expected, {len(data)} are in the file")
 
-    def read(storage: Storage) -> Bytes:
+    def read(storage: Storage) -> ByteArray:
         return np.frombuffer(data, np.uint8, storage.size, places[storage.key]).copy()
 
     return saved, _Storages(read)
@@ -214,7 +215,7 @@ class Storage:
 
     @property
     def itemsize(self) -> int:
-        """Bytes of one value."""
+        """ByteArray of one value."""
         return _itemsize(self.kind.name)
 
     @classmethod
@@ -230,7 +231,7 @@ class Storage:
         return cls(key, kind, count * _itemsize(kind.name))
 
 
-Storages = Callable[[Storage], Bytes]
+Storages = Callable[[Storage], ByteArray]
 """Reads the bytes of a storage."""
 
 
@@ -239,9 +240,9 @@ class _Storages:
 
     def __init__(self, read: Storages) -> None:
         self._read = read
-        self._known: dict[str, Bytes] = {}
+        self._known: dict[str, ByteArray] = {}
 
-    def __call__(self, storage: Storage) -> Bytes:
+    def __call__(self, storage: Storage) -> ByteArray:
         if storage.key not in self._known:
             self._known[storage.key] = self._read(storage)
         return self._known[storage.key]
@@ -381,7 +382,7 @@ class SavedArray:
 
 @dataclass(frozen=True)
 class SavedBytes:
-    """Bytes, which protocol 2 writes as text."""
+    """ByteArray, which protocol 2 writes as text."""
 
     text: Any = ""
     encoding: Any = "latin1"
@@ -445,7 +446,7 @@ def _stand_in(name: str) -> Any:
 # -- values
 
 
-def as_numbers(stored: Bytes, kind: str, key: str, path: Path) -> AnyArray:
+def as_numbers(stored: ByteArray, kind: str, key: str, path: Path) -> AnyArray:
     """View bytes as numbers of a type that torch names so; those that NumPy lacks become float32.
 
     Raises

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
-import numpy.typing as npt
 
 from survfuse._errors import InputError
-from survfuse.readers.array_checks import AnyArray
+from survfuse._types import AnyArray, FloatArray
 
 Unit = Literal[
     "counts",
@@ -37,7 +36,7 @@ _TRANSCRIPTOME = 10_000  # genes, from which on TPM add up to nearly a million
 _WHOLE_LIBRARY = 5_000  # genes whose sum may stand for the depth of a sample
 _MILLION = 1e6
 
-Matrix = npt.NDArray[np.float64]
+Matrix = FloatArray
 
 
 def log_scale(values: Matrix, unit: str, library_share: Matrix | None = None) -> Matrix:

@@ -17,7 +17,8 @@ import numpy as np
 
 from survfuse._errors import FeatureFileError, MissingExtraError
 from survfuse._gate import boundary, regular_file
-from survfuse.readers.array_checks import AnyArray, check_stored
+from survfuse._types import AnyArray
+from survfuse.readers.array_checks import check_stored
 from survfuse.readers.formats import feature_format
 from survfuse.readers.slide_features import USUAL, Draft, ReadOptions, normalise_encoder
 from survfuse.readers.zarr_arrays import (

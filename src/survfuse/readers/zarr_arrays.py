@@ -19,7 +19,8 @@ import numpy as np
 from survfuse._errors import FeatureFileError
 from survfuse._gate import regular_file
 from survfuse._storage import read_json
-from survfuse.readers.array_checks import AnyArray, check_claim, check_stored
+from survfuse._types import AnyArray
+from survfuse.readers.array_checks import check_claim, check_stored
 from survfuse.readers.child_process import answers
 
 MOST_CHUNKS = 50_000

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from survfuse._errors import FeatureFileError
+from survfuse._types import AnyArray
 from survfuse.readers.hdf5 import BAG_FORMAT, BAG_VERSION
 from survfuse.readers.hdf5_files import look
 from survfuse.slides.reading import Indices
@@ -160,7 +161,7 @@ class _Column:
         self._buffer = np.zeros((step, width), dtype)
         self.waiting = 0
 
-    def append(self, block: npt.NDArray[Any]) -> None:
+    def append(self, block: AnyArray) -> None:
         while len(block):
             part = block[: len(self._buffer) - self.waiting]
             self._buffer[self.waiting : self.waiting + len(part)] = part

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from survfuse._errors import SlideError
+from survfuse._types import FloatArray
 from survfuse.slides.reading import (
     MOST_PIXELS,
     SAME_SCALE,
-    Floats,
     Indices,
     SlideReader,
     level_for,
@@ -77,11 +77,11 @@ class Grid:
     def corners(
         self,
         chosen: Indices | None = None,
-    ) -> Floats:
+    ) -> FloatArray:
         """Upper left corners of `chosen` or of all, level-0 px, (tiles, 2) as (x, y)."""
         flat = np.arange(len(self)) if chosen is None else np.asarray(chosen)
         row, column = np.divmod(flat, self.columns)
-        places: Floats = self.stride * np.stack(
+        places: FloatArray = self.stride * np.stack(
             [column, row],
             axis=1,
         ) + np.array(self.origin)
@@ -89,7 +89,8 @@ class Grid:
 
     def read_corners(self, chosen: Indices) -> Indices:
         """Upper left corners in px of the level that is read, (tiles, 2) as (x, y)."""
-        return np.rint(self.corners(chosen) / self.downsample).astype(np.int64)
+        corners = np.rint(self.corners(chosen) / self.downsample)
+        return np.asarray(corners, dtype=np.int64)
 
 
 def plan_grid(

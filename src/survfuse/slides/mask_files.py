@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from survfuse._errors import SlideError
 from survfuse._gate import refuse_claim
+from survfuse._types import AnyArray
 from survfuse.slides.codestreams import BOUNDED, claimed_size
 from survfuse.slides.frames import Frame, resized
 from survfuse.slides.reading import SAME_SCALE, Mask
@@ -143,7 +143,7 @@ def _refuse_claims(page: Any, path: Path) -> None:
         )
 
 
-def _sampled(page: Any, step: int, path: Path) -> npt.NDArray[Any]:
+def _sampled(page: Any, step: int, path: Path) -> AnyArray:
     """Every `step`-th px of a large image, tile by tile."""
     if math.prod(page.chunks) > MOST_PIXELS:
         raise SlideError(
@@ -163,7 +163,7 @@ def _sampled(page: Any, step: int, path: Path) -> npt.NDArray[Any]:
     return values
 
 
-def _flat(values: npt.NDArray[Any], axes: str) -> npt.NDArray[Any]:
+def _flat(values: AnyArray, axes: str) -> AnyArray:
     """Largest of the colour channels of each px, (height, width); alpha is no colour."""
     if values.ndim == 2:
         return values

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from survfuse._types import Float32Array
 from survfuse.slides import _opencv as cv2
 from survfuse.slides.reading import Pixels
 
 STEP = 8  # px between those whose colour is looked at: 784 of a tile of 224 px
 SHARP_STEP = 8  # px between those that are compared with their neighbours
 
-Shares = npt.NDArray[np.float32]
+Shares = Float32Array
 
 _COOL = np.minimum(240 * (np.arange(256) / 240) ** 1.2, np.arange(256) - 8.0)
 _COOL = _COOL.clip(0, 150).astype(np.uint8)

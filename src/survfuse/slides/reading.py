@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
 from survfuse._errors import SlideError
+from survfuse._types import BoolArray, ByteArray, IntArray
 from survfuse.slides.scales import Scale
 
-Pixels = npt.NDArray[np.uint8]
-Mask = npt.NDArray[np.bool_]  # (height, width)
-Floats = npt.NDArray[np.float64]
-Indices = npt.NDArray[np.int64]
+Pixels = ByteArray
+Mask = BoolArray  # (height, width)
+Indices = IntArray
 
 MOST_PIXELS = 64 * 10**6
 """An image larger than this is never held whole."""

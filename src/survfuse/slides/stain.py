@@ -14,10 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from survfuse._types import Float32Array
 from survfuse.slides import _opencv as cv2
 from survfuse.slides.reading import Mask, Pixels
-
-Floats = npt.NDArray[np.float32]
 
 CELLS = 128  # the glass is looked for on a grid of at most so many cells a side
 LEAST_GLASS = 0.005  # share of cells; below, the slide is taken to be full of tissue
@@ -51,7 +50,7 @@ class Light:
         Standard deviation of :func:`stain` on that glass, one px.
     """
 
-    density: Floats
+    density: Float32Array
     padding: Mask
     glass: float
     noise: float
@@ -65,16 +64,16 @@ def measure_light(image: Pixels) -> Light:
     image : ndarray, (height, width, 3) uint8 RGB
     """
     padding = _padding(image)
-    density: Floats = cv2.LUT(image, _MINUS_LOG)
+    density: Float32Array = cv2.LUT(image, _MINUS_LOG)
     share, noise = _subtract_glass(density, image, padding)
     density[padding] = 0.0
     return Light(density, padding, share, noise)
 
 
-def stain(density: Floats) -> Floats:
+def stain(density: Float32Array) -> Float32Array:
     """Absorption of green beyond red and blue, (height, width): positive in both stains."""
     weights = np.array([[-0.5, 1.0, -0.5]], np.float32)
-    stained: Floats = cv2.transform(density, weights)
+    stained: Float32Array = cv2.transform(density, weights)
     return stained.reshape(density.shape[:2])
 
 
@@ -147,7 +146,7 @@ def _touching_border(mask: Pixels) -> Mask:
 
 
 def _subtract_glass(
-    density: Floats,
+    density: Float32Array,
     image: Pixels,
     padding: Mask,
 ) -> tuple[float, float]:
@@ -155,8 +154,8 @@ def _subtract_glass(
     height, width = padding.shape
     size = (min(CELLS, width), min(CELLS, height))
 
-    def cells(values: npt.NDArray[np.generic]) -> Floats:
-        reduced: Floats = cv2.resize(values, size, interpolation=cv2.INTER_AREA)
+    def cells(values: npt.NDArray[np.generic]) -> Float32Array:
+        reduced: Float32Array = cv2.resize(values, size, interpolation=cv2.INTER_AREA)
         return reduced.astype(np.float32)
 
     mean = cells(image)
@@ -179,7 +178,7 @@ def _subtract_glass(
     return share, relative * np.sqrt(1.5)
 
 
-def _glass_cells(mean: Floats, spread: Floats) -> Mask:
+def _glass_cells(mean: Float32Array, spread: Float32Array) -> Mask:
     """Cells of glass: bright, smooth, without the lack of green that stains leave."""
     red, green, blue = np.moveaxis(mean, 2, 0)
     magenta = (red + blue) / 2 - green
@@ -190,7 +189,7 @@ def _glass_cells(mean: Floats, spread: Floats) -> Mask:
     return candidates
 
 
-def _surface(values: Floats, glass: Mask) -> Floats:
+def _surface(values: Float32Array, glass: Mask) -> Float32Array:
     """Fit a smooth sheet of light through the cells of glass, without those darker than it."""
     rows, columns = values.shape
     y, x = np.mgrid[-1 : 1 : rows * 1j, -1 : 1 : columns * 1j].reshape(2, -1)

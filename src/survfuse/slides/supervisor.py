@@ -407,7 +407,10 @@ def _message(error: BaseException | None) -> str:
     if isinstance(error, CrashError):
         return str(error)
     if isinstance(error, MemoryError):
-        return "takes more memory than this machine has free; use a larger machine, or fewer workers"
+        return (
+            "takes more memory than this machine has free; use a larger machine, "
+            "or fewer workers"
+        )
     if isinstance(error, OSError) and error.errno:
         place = f": {error.filename}" if error.filename else ""
         return (

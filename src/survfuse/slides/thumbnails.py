@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from survfuse._types import FloatArray
 from survfuse.slides import _opencv as cv2
-from survfuse.slides.reading import Floats, Indices, Mask, Pixels
+from survfuse.slides.reading import Indices, Mask, Pixels
 
 if TYPE_CHECKING:
     from survfuse.slides.geometry import Grid
@@ -68,8 +69,8 @@ def thumbnail(
 
 def _draw_tiles(
     picture: Pixels,
-    corners: Floats,
-    side: Floats,
+    corners: FloatArray,
+    side: FloatArray,
     colour: tuple[int, int, int],
     strength: float,
 ) -> None:

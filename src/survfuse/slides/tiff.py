@@ -20,9 +20,10 @@ import tifffile
 
 from survfuse._errors import SlideError
 from survfuse._gate import boundary
+from survfuse._types import FloatArray
 from survfuse.slides.codestreams import BOUNDED, claimed_size
 from survfuse.slides.openslide import PLAIN_VENDORS, OpenSlideReader
-from survfuse.slides.reading import Floats, Level, Pixels, SlideReader, white
+from survfuse.slides.reading import Level, Pixels, SlideReader, white
 
 _LARGEST_TILE = 4096
 _CACHE_BYTES = (32 * 2**20, 256 * 2**20)
@@ -229,7 +230,7 @@ def _same_level(reader: NativeTiffReader, whole: OpenSlideReader, level: int) ->
     return compared
 
 
-def _blocks(pixels: Pixels) -> Floats:
+def _blocks(pixels: Pixels) -> FloatArray:
     """Mean colour of blocks of about 8 px, (rows, columns, 3); a remainder is left out."""
     rows, columns = (max(1, side // 8) for side in pixels.shape[:2])
     down, across = min(8, pixels.shape[0]), min(8, pixels.shape[1])

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from survfuse._types import FloatArray
 from survfuse.slides import _opencv as cv2
 from survfuse.slides.overviews import shrunk
-from survfuse.slides.reading import Floats, Indices, Mask
+from survfuse.slides.reading import Indices, Mask
 
 if TYPE_CHECKING:
     from survfuse.slides.geometry import Grid
@@ -55,7 +56,7 @@ class Tissue:
     pen_share: float = 0.0
     notes: tuple[str, ...] = ()
 
-    def cover(self, corners: Floats, footprint: float) -> Floats:
+    def cover(self, corners: FloatArray, footprint: float) -> FloatArray:
         """Share of each tile that is tissue, (tiles,); beyond the slide there is none.
 
         Parameters
@@ -93,7 +94,9 @@ class Tissue:
             chosen[tile] = True
         return np.flatnonzero(chosen)
 
-    def _rescued(self, grid: Grid, corners: Floats, chosen: Floats) -> list[int]:
+    def _rescued(
+        self, grid: Grid, corners: FloatArray, chosen: FloatArray
+    ) -> list[int]:
         """One tile for each piece that the chosen ones hardly reach."""
         scale = np.array(self.scale)
         side = grid.footprint / scale
@@ -232,11 +235,11 @@ def measured(
     return Tissue(mask, scale, source, area, count - 1, pen_share, notes)
 
 
-def _cover(mask: Mask, corners: Floats, side: Floats) -> Floats:
+def _cover(mask: Mask, corners: FloatArray, side: FloatArray) -> FloatArray:
     """Share of each box that is True; `corners` (boxes, 2) and `side` (2,) in px of the mask."""
     integral = cv2.integral(mask.astype(np.uint8))
 
-    def area_to(x: Floats, y: Floats) -> Floats:
+    def area_to(x: FloatArray, y: FloatArray) -> FloatArray:
         """Area up to a point, bilinear between the px of the integral image."""
         row, column = y.clip(0, mask.shape[0]), x.clip(0, mask.shape[1])
         above = np.minimum(row.astype(int), mask.shape[0] - 1)
@@ -246,7 +249,7 @@ def _cover(mask: Mask, corners: Floats, side: Floats) -> Floats:
             integral[line, before] * (1 - across) + integral[line, before + 1] * across
             for line in (above, above + 1)
         )
-        area: Floats = upper * (1 - down) + lower * down
+        area: FloatArray = upper * (1 - down) + lower * down
         return area
 
     left, top = corners.T
@@ -256,7 +259,7 @@ def _cover(mask: Mask, corners: Floats, side: Floats) -> Floats:
     return np.clip(inside / math.prod(side), 0.0, 1.0)
 
 
-def _painted(shape: tuple[int, ...], corners: Floats, side: Floats) -> Mask:
+def _painted(shape: tuple[int, ...], corners: FloatArray, side: FloatArray) -> Mask:
     """Px that lie within any of many boxes, by a two-dimensional sum of their corners."""
     limit = np.array(shape[::-1])
     left, top = np.rint(corners).astype(int).clip(0, limit).T
@@ -272,7 +275,7 @@ def _painted(shape: tuple[int, ...], corners: Floats, side: Floats) -> Mask:
     return np.asarray(steps.cumsum(axis=0).cumsum(axis=1)[:-1, :-1] > 0)
 
 
-def _tiles_meeting(grid: Grid, box: Floats) -> Indices:
+def _tiles_meeting(grid: Grid, box: FloatArray) -> Indices:
     """Flat indices of the tiles that meet a box ((left, top), (right, bottom)) in level-0 px."""
     start, stop = (box - grid.origin) / grid.stride
     first = np.maximum(0, np.floor(start - grid.footprint / grid.stride) + 1)

@@ -10,13 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from survfuse._errors import InputError
-from survfuse._types import FloatArray
+from survfuse._types import FloatArray, IntArray
 from survfuse.survival.right_censored import Outcome
 
-Rows = npt.NDArray[np.int64]
+Rows = IntArray
 TIES = ("efron", "breslow")
 SMALLEST = (
     1e-280  # of the largest relative risk: hazards 1/size of a million events add up

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from survfuse._errors import InputError, listed
-from survfuse._types import FloatArray, IntArray
+from survfuse._types import AnyArray, FloatArray, IntArray
 from survfuse.survival.ties import tolerance
 
 RISE = 1e-6  # survival that rises by no more than this was rounded
@@ -89,7 +89,7 @@ def as_array(
     values: Any,
     rule: str,
     error: type[InputError] = InputError,
-) -> npt.NDArray[Any]:
+) -> AnyArray:
     """Convert to an array of its own kind; nothing may lose a mask, a gradient or precision.
 
     Parameters
@@ -110,7 +110,7 @@ def as_array(
         raise error(f"{rule}: {cause}") from None
 
 
-def _from_torch(values: Any, rule: str, error: type[InputError]) -> npt.NDArray[Any]:
+def _from_torch(values: Any, rule: str, error: type[InputError]) -> AnyArray:
     """Convert a tensor; precisions that NumPy does not know (bfloat16) become double, exactly."""
     if values.requires_grad:
         raise error(
@@ -118,18 +118,18 @@ def _from_torch(values: Any, rule: str, error: type[InputError]) -> npt.NDArray[
         )
     try:
         known = str(values.dtype) in TENSORS or not values.is_floating_point()
-        array: npt.NDArray[Any] = (values if known else values.double()).cpu().numpy()
+        array: AnyArray = (values if known else values.double()).cpu().numpy()
     except NO_ARRAY as cause:  # a sparse or quantised tensor, or one without data
         raise error(f"{rule}: {cause}") from None
     return array
 
 
 def _from_objects(
-    array: npt.NDArray[Any],
+    array: AnyArray,
     name: str,
     rule: str,
     error: type[InputError],
-) -> npt.NDArray[np.float64]:
+) -> FloatArray:
     for row, value in enumerate(array.ravel().tolist()):
         if isinstance(value, DURATIONS):
             raise error(f"{rule}; it {OF_DURATIONS.format(name=name)}")
@@ -316,7 +316,7 @@ def as_labels(
     values: npt.ArrayLike,
     patients: int,
     name: str,
-) -> tuple[npt.NDArray[Any], IntArray]:
+) -> tuple[AnyArray, IntArray]:
     """Different labels, sorted, and the number of each patient's own.
 
     Raises

@@ -66,7 +66,8 @@ class Ranks:
         except RuntimeError as error:
             raise CrashError(
                 f"rank {self.own} of {self.count} lost touch with the others "
-                f"({str(error).splitlines()[0]}); start the same command again: it goes on from the last checkpoint",
+                f"({str(error).splitlines()[0]}); start the same command again: it goes on from "
+                "the last checkpoint",
             ) from error
 
     @contextmanager

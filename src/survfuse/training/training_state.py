@@ -6,15 +6,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from survfuse._digests import Header, read_cached_tensors, recall, write_cached_tensors
 from survfuse._gate import boundary
+from survfuse._types import AnyArray
 from survfuse.models.network import FusionNetwork
 from survfuse.training.run import Epoch, Run
 
@@ -23,7 +22,7 @@ VERSION = "2"
 OTHER = "a checkpoint of another run (config, patients or data differ); delete it"
 
 State = Mapping[str, Tensor]
-Arrays = Mapping[str, npt.NDArray[Any]]
+Arrays = Mapping[str, AnyArray]
 
 
 def save(

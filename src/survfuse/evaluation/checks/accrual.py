@@ -48,7 +48,8 @@ CLEAR_PATIENTS = (
 )
 CLEAR_RISES = 0.55  # as RISES and BELOW, for a clear case
 CLEAR_BELOW = 0.35
-CALENDAR = 0.99  # tau among the censored: the date of entry orders those followed to the end of a study
+# Of tau among the censored: the date of entry orders those followed to the end of a study.
+CALENDAR = 0.99
 SHRINK = 0.01  # ridge per event: keeps a separated fit finite
 
 
@@ -103,7 +104,7 @@ class Signs:
 
     @property
     def accrues(self) -> bool:
-        """The verdict: a protective column with a ceiling whose effect vanishes, or that rides along."""
+        """Whether a protective column has a ceiling and its effect vanishes, or it rides along."""
         return self.z_early <= PROTECTIVE and (
             self.rides_along or (self.ceiling and self.vanishes)
         )
@@ -193,7 +194,7 @@ def _tau(value: FloatArray, time: FloatArray, rows: BoolArray) -> float:
 
 
 def _ceiling(value: FloatArray, outcome: Outcome) -> tuple[float, float, bool]:
-    """Rise and place of the early part with the strongest signs, and whether any part shows a ceiling."""
+    """Rise and place of the early part with the strongest signs; whether any shows a ceiling."""
     parts: list[tuple[float, float]] = []  # rise and place of each early part
     for share in EARLY_PARTS:
         leave = outcome.time <= np.quantile(outcome.time[outcome.event], share)

@@ -1,4 +1,4 @@
-"""The registry of checks: each number has a card that says what is asked and how grave a doubt is."""
+"""The registry of checks: each number has a card with its question and its severity."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of declared columns: what accrues during follow-up, what never varies, what goes with censoring."""
+"""Checks of columns: accrual during follow-up, constant columns, association with censoring."""
 
 from __future__ import annotations
 
@@ -32,14 +32,17 @@ CENSORING_P = 0.01  # over all columns together
 MOST_CATEGORIES = 10
 
 LATER = (
-    "Find out when each is known. If only later, leave it out (`use: false`), or replace it by its value at "
+    "Find out when each is known. If only later, leave it out (`use: false`), or replace it by "
+    "its value at "
     "a landmark, with the outcome counted from there. If at time zero, allow it by name: "
-    "--set model.inputs.allow_followup=[COLUMN] for train and crossval, --allow-followup COLUMN for "
+    "--set model.inputs.allow_followup=[COLUMN] for train and crossval, --allow-followup COLUMN "
+    "for "
     "validate."
 )
 
 ASIDE = (
-    "Find out when each is known; leave out what is known only later. Show every score beside the score "
+    "Find out when each is known; leave out what is known only later. Show every score beside the "
+    "score "
     "without these inputs: it says nothing of patients whose later course is not known yet."
 )
 
@@ -96,13 +99,7 @@ def inputs_are_known_at_baseline(evidence: Evidence) -> Verdict:
             accruing.append(
                 f"{column.label} ({_describe(signs, evidence.cohort.unit)})",
             )
-    for leak in _leaks(evidence):
-        if leak.grade != "possible" and not _allowed(
-            evidence,
-            leak.column,
-            leak.modality,
-        ):
-            refused.append(f"{leak.label} ({leak.evidence})")
+    refused += _leaking_inputs(evidence)
     if not compared and not refused:
         return not_applicable(listed(reasons, 3) or "no numeric or ordinal column")
     aside = f"; accrues, and is no input: {listed(unused, 3)}" if unused else ""
@@ -113,7 +110,7 @@ def inputs_are_known_at_baseline(evidence: Evidence) -> Verdict:
 
 @check("SRV023", "No input that may tell the outcome is let in.", "warning")
 def no_later_knowledge_is_let_in(evidence: Evidence) -> Verdict:
-    """Name the inputs that SRV008 would refuse but for their names, and those of less clear signs."""
+    """Name leaking inputs that are allowed by name, and inputs with less clear signs."""
     if evidence.outcome.empty:
         return not_applicable("nobody is followed")
     allowed, possible = _doubted_columns(evidence)
@@ -133,6 +130,16 @@ def no_later_knowledge_is_let_in(evidence: Evidence) -> Verdict:
     return doubt("; ".join(parts), ASIDE)
 
 
+def _leaking_inputs(evidence: Evidence) -> list[str]:
+    """Inputs that agree with the outcome clearly and are not allowed by name."""
+    texts = []
+    for leak in _leaks(evidence):
+        allowed = _allowed(evidence, leak.column, leak.modality)
+        if leak.grade != "possible" and not allowed:
+            texts.append(f"{leak.label} ({leak.evidence})")
+    return texts
+
+
 def _doubted_columns(evidence: Evidence) -> tuple[list[str], list[str]]:
     """Accruing columns that are allowed by name, and inputs with less clear signs of accruing."""
     allowed: list[str] = []
@@ -149,7 +156,7 @@ def _doubted_columns(evidence: Evidence) -> tuple[list[str], list[str]]:
 
 
 def _signs_by_column(evidence: Evidence) -> Iterator[tuple[Column, Signs | str]]:
-    """Each numeric or ordinal column with its signs of accrual, or the reason why there are none."""
+    """Each numeric or ordinal column with its signs of accrual, or why there are none."""
     for column in columns_of(evidence):
         if column.spec.kind != "nominal":
             yield column, evidence.accrual[column.data.name, column.name]
@@ -185,8 +192,10 @@ def _reads(evidence: Evidence, modality: str) -> bool:
 def _describe(signs: Signs, unit: str | None) -> str:
     late = "not computable" if np.isnan(signs.late) else f"{np.exp(signs.late):.2f}"
     return (
-        f"hazard ratio per sd {np.exp(signs.early):.2f} up to {signs.landmark:g} {unit}, {late} later; "
-        f"tau with time {signs.rises:.2f} among early leavers, {signs.tau_events:.2f} among events, "
+        f"hazard ratio per sd {np.exp(signs.early):.2f} up to {signs.landmark:g} {unit}, {late} "
+        "later; "
+        f"tau with time {signs.rises:.2f} among early leavers, {signs.tau_events:.2f} among "
+        "events, "
         f"{signs.tau_censored:.2f} among censored"
     )
 
@@ -251,7 +260,8 @@ def censoring_is_independent(evidence: Evidence) -> Verdict:
     names = listed(f"{name} (p {p:.1g})" for name, p in dependent.items())
     return doubt(
         f"leaving follow-up without the event depends on {names}",
-        "Uno's C, AUC and Brier scores weight by one censoring curve for all; read them beside Harrell's C, "
+        "Uno's C, AUC and Brier scores weight by one censoring curve for all; read them beside "
+        "Harrell's C, "
         "and ask why these patients are followed for another time (era, age, site).",
     )
 
@@ -273,7 +283,7 @@ def _censoring_p(evidence: Evidence, column: Column) -> float | None:
 
 
 def _design(column: Column, ids: list[str]) -> FloatArray:
-    """Ranks of a number, or one 0/1 column for each category but the most frequent; (patients, columns)."""
+    """Ranks of a number, or 0/1 columns of the rarer categories; (patients, columns)."""
     if column.spec.kind != "nominal":
         numbers = pd.Series(column.data.numbers(column.name, ids))
         return np.asarray(numbers.rank(pct=True), np.float64)[:, None]

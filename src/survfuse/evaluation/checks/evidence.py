@@ -70,7 +70,7 @@ class Statements:
             self.doubted.append(text)
 
     def verdict(self, *, nothing: str, advice: str) -> Verdict:
-        """Doubt the doubted statements, or list all; `nothing` is the reason where there are none."""
+        """Doubt the doubted statements, or list all; `nothing` says why there are none."""
         if not self.all:
             return not_applicable(nothing)
         if not self.doubted:
@@ -172,7 +172,7 @@ class Evidence:
 
     @cached_property
     def accrual(self) -> Mapping[tuple[str, str], Signs | str]:
-        """Signs of accrual by table and column (numeric or ordinal), or the reason why there are none.
+        """Signs of accrual by table and column (not nominal), or why there are none.
 
         Computed once: two checks read them, and each takes a few Cox fits.
         """

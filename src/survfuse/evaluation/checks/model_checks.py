@@ -16,9 +16,11 @@ from survfuse.evaluation.model_sizes import Size
 from survfuse.survival.estimate import rounded
 
 TIE_SHARE = 0.2  # more predictions than this with one predicted time is doubted
-HEAVY = 0.5  # expected shrinkage at which a fit gains nothing on new patients; 0.9 is asked of a new study
+# Expected shrinkage at which a fit gains nothing on new patients; a new study should have 0.9.
+HEAVY = 0.5
 TOO_CLOSE = (
-    "On new patients such fits are expected to gain nothing over no model; take fewer inputs or a stronger "
+    "On new patients such fits are expected to gain nothing over no model; take fewer inputs or a "
+    "stronger "
     "penalty, and trust out-of-fold numbers alone."
 )
 PERFECT = {
@@ -66,7 +68,8 @@ def predicted_times_differ(evidence: Evidence) -> Verdict:
         return ok(text)
     return doubt(
         text,
-        "Report survival at the horizons instead; under `calibration: km_rank` or `km`, take `breslow_oof`.",
+        "Report survival at the horizons instead; under `calibration: km_rank` or `km`, take "
+        "`breslow_oof`.",
     )
 
 
@@ -77,7 +80,7 @@ def predicted_times_differ(evidence: Evidence) -> Verdict:
     ("summaries",),
 )
 def events_carry_the_parameters(evidence: Evidence) -> Verdict:
-    """Ask whether optimism takes all that the fits gain, or they follow their patients beyond counting."""
+    """Compare the fits' gain with its optimism, and their parameters with their events."""
     size = Size.of(evidence.fits)
     if size is None:
         return not_applicable("the model states no parameter count")
@@ -148,7 +151,8 @@ def calibration_holds(evidence: Evidence) -> Verdict:
         return ok(text)
     return doubt(
         text,
-        f"{' and '.join(away)} away from 1: do not give these probabilities to anyone before recalibrating.",
+        f"{' and '.join(away)} away from 1: do not give these probabilities to anyone before "
+        "recalibrating.",
     )
 
 

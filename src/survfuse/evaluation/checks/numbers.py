@@ -52,7 +52,8 @@ def numbers_are_plausible(evidence: Evidence) -> Verdict:
         return ok(f"{len(columns)} numeric columns")
     return doubt(
         listed(texts, 10),
-        "A model takes them as not known. Correct the cells; or, where a number means 'not known', say so in "
+        "A model takes them as not known. Correct the cells; or, where a number means 'not "
+        "known', say so in "
         f"the cohort file: {listed(remedies, 10)}.",
     )
 
@@ -79,7 +80,8 @@ def _remedy(data: TableData, name: str, cells: list[str]) -> str:
     """What to write in the cohort file so that these cells are missing ones."""
     plain = ColumnSpec(kind="numeric")
     if data.kind == "table" and all(spec == plain for spec in data.columns.values()):
-        return f"{data.name}: missing: {json.dumps([*data.missing, *cells])}"  # its columns need no list
+        # The columns of such a table need no list.
+        return f"{data.name}: missing: {json.dumps([*data.missing, *cells])}"
     spec = data.columns[name].model_dump(exclude_defaults=True)
     spec["missing"] = [*data.columns[name].missing, *cells]
     inside = ", ".join(f"{key}: {json.dumps(value)}" for key, value in spec.items())
@@ -110,10 +112,12 @@ def coefficients_rest_on_many(evidence: Evidence) -> Verdict:
         largest.setdefault(feature, f"{feature} {_carried(row)}")
     return doubt(
         listed(largest.values(), 5),
-        "A few other patients would turn these coefficients. Merge the level with another, leave the column "
+        "A few other patients would turn these coefficients. Merge the level with another, leave "
+        "the column "
         "out (`use: false`), or collect more patients.",
     )
 
 
 def _carried(row: Mapping[str, Any]) -> str:
-    return f"{row['coefficient']:+.2f} (carried by {row['patients']} patients, {row['events']} with the event)"
+    carriers = f"{row['patients']} patients, {row['events']} with the event"
+    return f"{row['coefficient']:+.2f} (carried by {carriers})"

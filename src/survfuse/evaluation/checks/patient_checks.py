@@ -60,7 +60,8 @@ def twins_stay_together(evidence: Evidence) -> Verdict:
         return ok(f"none of {len(pairs)} such pairs")
     return doubt(
         _named(torn),
-        "If they are one patient, a model saw a test patient: list one of each under `exclude:` of the "
+        "If they are one patient, a model saw a test patient: list one of each under `exclude:` "
+        "of the "
         "cohort file and run again.",
     )
 
@@ -85,7 +86,8 @@ def vectors_say_something(evidence: Evidence) -> Verdict:
         return ok(f"no crowd of patients in {', '.join(evidence.vectors)}")
     return doubt(
         "; ".join(texts),
-        "Look at their slides (glass, pen, background?) or samples; tiles without tissue belong in no bag.",
+        "Look at their slides (glass, pen, background?) or samples; tiles without tissue belong "
+        "in no bag.",
     )
 
 
@@ -118,7 +120,7 @@ def _suspects(evidence: Evidence) -> Iterable[tuple[str, Iterable[tuple[str, str
 
 
 def spelling(patient: str) -> str:
-    """Fold an id to what is left when case, outer punctuation and the kind of separator do not count.
+    """Fold an id: case, outer punctuation and the kind of separator do not count.
 
     >>> spelling("3B_417_") == spelling(" 3b-417")
     True
@@ -142,7 +144,7 @@ def near_pairs(vectors: Vectors) -> list[tuple[str, str]]:
 
 
 def crowd(vectors: Vectors) -> list[str]:
-    """Patients with `CROWD` others or more within `TOGETHER` of the usual distance to the nearest."""
+    """Patients with `CROWD` or more others within `TOGETHER` of the usual nearest distance."""
     return [vectors.patients[row] for row in np.flatnonzero(_crowded(vectors))]
 
 

@@ -23,8 +23,10 @@ INSIDE = {
 FEW_EVENTS = 5  # test events below which a fold's C says next to nothing
 CHANCE = 0.5
 RANKS_ANYHOW = (
-    "With one or few strong inputs this is often chance: shuffled outcomes give each a direction, right or "
-    "wrong for all patients at once; run it into another folder with --set model.training.seed=1. If it stays, the "
+    "With one or few strong inputs this is often chance: shuffled outcomes give each a direction, "
+    "right or "
+    "wrong for all patients at once; run it into another folder with --set model.training.seed=1. "
+    "If it stays, the "
     "protocol itself scores: look for patients or choices shared between folds."
 )
 
@@ -76,7 +78,8 @@ def selection_is_inside(evidence: Evidence) -> Verdict:
         return ok(INSIDE[chosen])
     return doubt(
         f"the model was chosen on {chosen!r}, which is not inside the training patients",
-        "Choose on inner folds, or call these numbers validation scores: the best of many is too good.",
+        "Choose on inner folds, or call these numbers validation scores: the best of many is too "
+        "good.",
     )
 
 
@@ -126,7 +129,7 @@ def permuted_finds_nothing(evidence: Evidence) -> Verdict:
     ("permuted",),
 )
 def better_than_permuted(evidence: Evidence) -> Verdict:
-    """Read the paired difference to the same model, trained on outcomes dealt to the wrong patients."""
+    """Read the paired difference to the same model trained on shuffled outcomes."""
     assert evidence.permuted is not None
     gain = evidence.permuted.get("difference")
     if gain is None or gain.low is None or not has_interval(gain):
@@ -136,5 +139,6 @@ def better_than_permuted(evidence: Evidence) -> Verdict:
         return ok(text)
     return doubt(
         text,
-        "The model is not shown to be better than one that learned nothing; say so beside the score.",
+        "The model is not shown to be better than one that learned nothing; say so beside the "
+        "score.",
     )

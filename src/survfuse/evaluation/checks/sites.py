@@ -64,8 +64,8 @@ def outcome_does_not_follow_groups(evidence: Evidence) -> Verdict:
         )
     return statements.verdict(
         nothing=NO_GROUPS,
-        advice="A model that recognises the site scores without knowing biology: use site-preserving folds, "
-        "leave-one-site-out, and report results by site.",
+        advice="A model that recognises the site scores without knowing biology: use "
+        "site-preserving folds, leave-one-site-out, and report results by site.",
     )
 
 
@@ -87,8 +87,8 @@ def features_do_not_identify_groups(evidence: Evidence) -> Verdict:
             )
     return statements.verdict(
         nothing=_why_not(evidence),
-        advice="Keep each site in one fold (crossval --split whole_sites), or the outcome of a site is learned "
-        "as if it were biology; see whether stain or batch correction helps.",
+        advice="Keep each site in one fold (crossval --split whole_sites), or the outcome of a "
+        "site is learned as if it were biology; see whether stain or batch correction helps.",
     )
 
 
@@ -173,7 +173,7 @@ def _out_of_fold(scores: FloatArray, labels: Strs) -> Strs:
     "warning",
 )
 def expression_has_one_scale(evidence: Evidence) -> Verdict:
-    """Compare each sample's median and interquartile range between groups and with the external cohort."""
+    """Compare location and spread of samples between groups and with the external cohort."""
     statements = Statements()
     for name, data in evidence.cohort.modalities.items():
         if not isinstance(data, ExpressionData) or len(data.patients) < 2:
@@ -188,8 +188,8 @@ def expression_has_one_scale(evidence: Evidence) -> Verdict:
                 statements.add(f"{name} {statistic} by {title}: {text}", doubted=apart)
     return statements.verdict(
         nothing="no expression with two groups of samples to compare",
-        advice="Bring samples to one scale (one pipeline, one unit, batch correction inside the training fold) "
-        "before anything is learned or predicted.",
+        advice="Bring samples to one scale (one pipeline, one unit, batch correction inside the "
+        "training fold) before anything is learned or predicted.",
     )
 
 
@@ -198,7 +198,7 @@ def _scales_by_group(
     name: str,
     data: ExpressionData,
 ) -> Iterator[tuple[str, dict[str, pd.DataFrame]]]:
-    """Scales of the samples (:func:`_sample_scales`) of each group, by every group column, and by cohort."""
+    """Scales of the samples of each group, by every group column, and by cohort."""
     scales = _sample_scales(data.log_values()).set_axis(list(data.patients))
     for column, ids, labels in _labels(evidence.cohort, data.patients):
         groups = {str(group): part for group, part in scales.loc[ids].groupby(labels)}

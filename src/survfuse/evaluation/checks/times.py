@@ -47,13 +47,15 @@ def times_fit_their_unit(evidence: Evidence) -> Verdict:
     if grid is None:
         return ok(text)
     return doubt(
-        f"at least {SHARE:.0%} of the times are whole {grid}, but they are declared as {unit} ({text})",
-        f"Take horizons on whole {grid}, and report how coarse times are: events and censorings share them.",
+        f"at least {SHARE:.0%} of the times are whole {grid}, but they are declared as {unit} "
+        f"({text})",
+        f"Take horizons on whole {grid}, and report how coarse times are: events and censorings "
+        "share them.",
     )
 
 
 def coarser_grid(time: FloatArray, unit: str) -> str | None:
-    """Name of the coarsest step on which nearly all times lie; None when they are as fine as their unit.
+    """Name of the coarsest step on which nearly all times lie; None for the unit itself.
 
     The grid must be met more often than chance would: only times of several steps count.
     """

@@ -1,4 +1,4 @@
-"""One vector per patient of a modality: mean tiles and expression, for checks that compare patients."""
+"""One vector per patient of a modality, for checks that compare patients."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Vectors:
 
     @cached_property
     def together(self) -> tuple[IntArray, IntArray, FloatArray]:
-        """Rows of pairs that are much nearer than patients usually are to their nearest, and how near.
+        """Rows of pairs that are much nearer than nearest patients usually are, and how near.
 
         Distances are in units of that usual distance. None where too few to say what is usual.
         """

@@ -12,8 +12,9 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from survfuse._errors import ConfigError, SlideError
+from survfuse._types import ByteArray
 
-Tiles = npt.NDArray[np.uint8]
+Tiles = ByteArray
 Encoded = npt.NDArray[np.float16]
 Colours = tuple[float, float, float]
 

@@ -15,15 +15,15 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import yaml
 
+from survfuse._types import AnyArray, ByteArray, Float32Array, FloatArray, IntArray
 from survfuse.slides.encoders.card import find_card
 from survfuse.slides.encoders.encoder import Encoded, TileEncoder, Tiles, to_float16
 
 cv2: Any = import_module("cv2")
-Plane = npt.NDArray[np.uint8]
-Column = npt.NDArray[np.float64]  # (n,)
+Plane = ByteArray
+Column = FloatArray  # (n,)
 
 COLUMNS: dict[str, dict[str, str]] = yaml.safe_load(
     (files(__package__) / "stain_texture.yaml").read_text(encoding="utf-8"),
@@ -56,7 +56,7 @@ class Planes(NamedTuple):
     chroma: Plane  # largest less smallest colour
 
 
-def unmixing() -> npt.NDArray[np.float64]:
+def unmixing() -> FloatArray:
     """Matrix from optical densities (red, green, blue) to (haematoxylin, eosin, residual).
 
     The residual is at right angles to both stains, which are then least-squares amounts.
@@ -92,7 +92,7 @@ class StainTextureEncoder(TileEncoder):
         """Encode tiles; see :meth:`TileEncoder.encode`."""
         return to_float16(self.measure(tiles), self.name)
 
-    def measure(self, tiles: Tiles) -> npt.NDArray[np.float32]:
+    def measure(self, tiles: Tiles) -> Float32Array:
         """Measure tiles (n, px, px, 3) at full precision; (n, features) as in `FEATURES`."""
         counts = np.empty((len(self.checked(tiles)), 5, 256), np.int64)
         distance = np.empty(len(tiles))
@@ -111,7 +111,7 @@ class StainTextureEncoder(TileEncoder):
         return {**about, "version": VERSION, "dim": self.dim}
 
 
-def pointwise(counts: npt.NDArray[np.int64], distance: Column) -> npt.NDArray[Any]:
+def pointwise(counts: IntArray, distance: Column) -> AnyArray:
     """Columns of the group `pointwise`, (n, columns), as their names say it.
 
     Parameters
