@@ -233,9 +233,9 @@ SHOWN_TO_READERS = (
         for name in (
             "fit_summary.py",
             "survival/degrees_of_freedom.py",
-            "anchors/model.py",
         )
     ),
+    *sorted((ROOT / "src/survfuse/estimators").glob("*.py")),
     ROOT / "src/survfuse/survival/calibration.py",
     *sorted(PAGES.glob("*.md")),
 )
