@@ -192,7 +192,8 @@ def in_sections(values: Mapping[str, Any]) -> dict[str, Any]:
     """
     result: dict[str, Any] = {}
     for name, value in values.items():
-        section, _, field = PARAMETERS.get(name, name).partition(".")
+        # A key of YAML may be a number; it is refused later.
+        section, _, field = PARAMETERS.get(name, str(name)).partition(".")
         if is_parameter(name, value):
             value = {field: value}
         elif name in SECTIONS and isinstance(value, BaseModel):
