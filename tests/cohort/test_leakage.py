@@ -275,7 +275,10 @@ def test_prediction_needs_no_guard(leaking: Path) -> None:
 def test_the_setting_is_read_back_as_the_name(name: str) -> None:
     option, setting = shlex.split(allowing([name, "age"]))
     assert option == "--set"
-    assert load_config(None, overrides=[setting]).model.allow_followup == (name, "age")
+    assert load_config(None, overrides=[setting]).model.inputs.allow_followup == (
+        name,
+        "age",
+    )
 
 
 def test_the_remedies_work_when_followed(tmp_path: Path, leaking: Path) -> None:

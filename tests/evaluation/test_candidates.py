@@ -528,7 +528,7 @@ def test_a_modality_that_found_nothing_stays_silent_in_late_fusion(
 
     def shrunk(self: RidgeCox, fold: FoldContext) -> Fit:
         fit = real(self, fold)
-        if type(self) is not RidgeCox or self.config.modalities != ("slides",):
+        if type(self) is not RidgeCox or self.config.inputs.modalities != ("slides",):
             return fit
         assert isinstance(fit.model, CoxRisk)
         coef = {"slides": fit.model.cox.coef["slides"] * 1e-6}
@@ -620,7 +620,7 @@ def test_a_modality_alone_permuted_permutes_the_risks(cohort: Cohort) -> None:
     config = CONFIG.model_copy(update={"modalities": ("slides",)})
     result = run(Candidate("n", config, permute=True), cohort)
     test = result.prediction.patient_id
-    rows = shuffled_rows(test, np.ones(len(test), bool), "slides", config.seed)
+    rows = shuffled_rows(test, np.ones(len(test), bool), "slides", config.training.seed)
     permuted = result.also["permuted:slides"].log_risk
     np.testing.assert_allclose(
         permuted,
@@ -710,14 +710,14 @@ def test_the_optimist_takes_the_best_epoch_of_the_test_fold(cohort: Cohort) -> N
     train, test = parts(cohort)
     result = run(OPTIMISTIC, cohort)
     risks = watched_log_risks(FoldContext.of(cohort, train), test, CONFIG)
-    assert risks.shape == (CONFIG.epochs, len(test))
+    assert risks.shape == (CONFIG.training.epochs, len(test))
     outcome = cohort.outcome.loc[list(test)]
     scores = [
         harrell_c(outcome["time"], outcome["event"], risk).value for risk in risks
     ]
     assert result.summary["best_harrell_c"] == max(scores)
     assert result.summary["last_harrell_c"] == scores[-1]
-    assert result.summary["epochs"] == CONFIG.epochs
+    assert result.summary["epochs"] == CONFIG.training.epochs
     np.testing.assert_array_equal(
         result.prediction.log_risk,
         risks[result.summary["best_epoch"] - 1],

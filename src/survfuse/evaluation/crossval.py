@@ -163,7 +163,7 @@ def run(
     name = name or f"{config.model.preset}:{config.model.fusion}"
     plan = _plan(config, cohort, test, name)
     for data in (cohort,) if test is None else (cohort, test):
-        refuse_leaks(data, config.model.allow_followup)
+        refuse_leaks(data, config.model.inputs.allow_followup)
     refuse_later_knowledge(cohort, config.model)
     executor = executor or InlineExecutor()
     record: RunRecord = {
@@ -171,7 +171,7 @@ def run(
         "clinical": plan.clinical,
         "started": started.isoformat(timespec="seconds"),
         "versions": versions(),
-        "seeds": {"splits": config.crossval.seed, "model": config.model.seed},
+        "seeds": {"splits": config.crossval.seed, "model": config.model.training.seed},
         "command": command,
         "executor": executor.name,
         "threads": asdict(Threads.of(executor.threads)),
@@ -323,7 +323,7 @@ def _plan(config: RunConfig, cohort: Cohort, test: Cohort | None, name: str) -> 
     settings, model = config.crossval, config.model
     splits, split_notes = splits_of(cohort, settings)
     candidates = _candidates(config, cohort, name)
-    if model.conformal is not None:
+    if model.calibration.conformal is not None:
         notes.append(
             "model.calibration.conformal: cross-validation does not judge lower bounds; "
             "train makes them",
@@ -336,7 +336,11 @@ def _plan(config: RunConfig, cohort: Cohort, test: Cohort | None, name: str) -> 
     ridges = {f"ridge:{one}" for one in clinical[:1]}.intersection(
         one.name for one in candidates
     )
-    modalities = cohort.modalities if model.modalities is None else model.modalities
+    modalities = (
+        cohort.modalities
+        if model.inputs.modalities is None
+        else model.inputs.modalities
+    )
     return _Plan(
         config=config,
         scale=Scale(
@@ -390,7 +394,7 @@ def _robustness(
         tested,
         plan.used,
         plan.scale,
-        plan.config.model.seed,
+        plan.config.model.training.seed,
     )
     return scores, table
 
