@@ -342,7 +342,8 @@ def test_outcomes_dealt_to_others_are_not_searched_for_again(
     cohort = load_cohort(files_of(tmp_path, age_again=NOISE).write())
     assert cohort.outcome is not None
     monkeypatch.setattr(
-        "survfuse.cohort.cohort_data.find_leaks", None
+        "survfuse.cohort.cohort_data.find_leaks",
+        None,
     )  # calling it fails
     dealt = cohort.outcome.iloc[::-1].set_axis(cohort.outcome.index)
     other = cohort.with_outcome(dealt)

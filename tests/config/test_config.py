@@ -415,7 +415,7 @@ def test_a_search_space_takes_both_names() -> None:
 def test_a_file_with_old_names_is_read_with_a_note(tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
     path.write_text(
-        "model: {rank: 8, selection: last, calibration: {method: km}, fusion: concat}\n"
+        "model: {rank: 8, selection: last, calibration: {method: km}, fusion: concat}\n",
     )
     notes: list[str] = []
     config = load_config(path, ["model.selection_folds=3"], notes.append).model
@@ -446,7 +446,8 @@ def test_the_same_field_under_both_names_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
     path.write_text("model: {rank: 8, network: {rank: 4}}\n")
     with pytest.raises(
-        ConfigError, match=r"model\.rank and model\.network\.rank are the same field"
+        ConfigError,
+        match=r"model\.rank and model\.network\.rank are the same field",
     ):
         load_config(path)
     with pytest.raises(ConfigError, match=r"model\.rank is given twice"):
@@ -475,7 +476,7 @@ def test_a_field_in_the_wrong_section_is_named() -> None:
 def test_a_copy_changes_fields_by_either_name() -> None:
     config = FitConfig.of("paper")
     copy = config.model_copy(
-        update={"rank": 3, "network": {"bins": 4}, "search": "grid"}
+        update={"rank": 3, "network": {"bins": 4}, "search": "grid"},
     )
     assert (copy.network.rank, copy.network.bins, copy.search.method) == (3, 4, "grid")
     assert copy.network.pair_width == config.network.pair_width == 64

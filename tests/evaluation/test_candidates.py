@@ -683,13 +683,13 @@ def test_permuted_outcomes_are_the_same_outcomes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen: list[Cohort] = []
-    fit = candidates.fit_model
+    described = candidates.described
 
-    def spy(fold: FoldContext, config: FitConfig) -> Any:
+    def spy(fold: FoldContext, *details: Any) -> Any:
         seen.append(fold.cohort)
-        return fit(fold, config)
+        return described(fold, *details)
 
-    monkeypatch.setattr(candidates, "fit_model", spy)
+    monkeypatch.setattr(candidates, "described", spy)
     result = run(PERMUTED, cohort)
     train, test = (list(ids) for ids in parts(cohort))
     pd.testing.assert_frame_equal(seen[0].outcome.loc[test], cohort.outcome.loc[test])
@@ -767,7 +767,9 @@ def test_the_optimist_has_nothing_to_choose_by_without_events(cohort: Cohort) ->
     assert result.summary["why"] == "no pair of test patients can be compared"
     assert result.summary["best_harrell_c"] is None
     last = watched_log_risks(
-        FoldContext.of(cohort, cohort.patients[:30]), censored, CONFIG
+        FoldContext.of(cohort, cohort.patients[:30]),
+        censored,
+        CONFIG,
     )[-1]
     np.testing.assert_array_equal(result.prediction.log_risk, last)
 

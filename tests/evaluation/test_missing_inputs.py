@@ -227,5 +227,8 @@ def test_a_risk_that_is_not_finite_is_refused(cohort: Cohort, tmp_path: Path) ->
         match=r"^removed:slides: a risk is not finite; look for values far outside",
     ):
         with_log_risk(
-            model.fitted, prediction, "removed:slides", np.array([0.0, np.nan])
+            model.fitted,
+            prediction,
+            "removed:slides",
+            np.array([0.0, np.nan]),
         )

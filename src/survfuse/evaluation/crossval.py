@@ -6,6 +6,7 @@ Where another cohort is given, every model is also fitted on all patients and te
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,7 +41,7 @@ from survfuse.evaluation.model_sizes import sizes
 from survfuse.evaluation.performance import by_pattern
 from survfuse.evaluation.protocol import controls, subgroups, wanted_increments
 from survfuse.evaluation.robustness import robustness, scored
-from survfuse.evaluation.scoring import Estimates, judge_models
+from survfuse.evaluation.scoring import Estimates, Judged, judge_models
 from survfuse.evaluation.versions import versions
 from survfuse.executors import Executor, InlineExecutor, Threads
 from survfuse.results import Result
@@ -176,36 +177,40 @@ def run(
         "executor": executor.name,
         "threads": asdict(Threads.of(executor.threads)),
     }
+    watcher = watcher or Watcher()
     cells = Cells(place, cohort, plan.scale.horizons, executor=executor)
-    if place is None:
-        return _compute(plan, cells, test, watcher or Watcher(), record, started)
-    with held(place), begun_record(place, record):
-        result = _compute(plan, cells, test, watcher or Watcher(), record, started)
-        result.write(place)
+    with ExitStack() as files:
+        if place is not None:
+            files.enter_context(held(place))
+            files.enter_context(begun_record(place, record))
+        grid = cells.all(plan.fits, watcher)
+        scores = judge_models(
+            _select(grid.folds, plan.names(grid)),
+            name,
+            plan.clinical,
+            plan.scale,
+            wanted=wanted_increments(plan.candidates, name, cohort),
+            groups=subgroups(cohort),
+        )
+        result = _result(plan, cells, grid, scores, test, watcher, record, started)
+        if place is not None:
+            result.write(place)
     return result
 
 
-def _compute(
+def _result(
     plan: _Plan,
     cells: Cells,
+    grid: Grid,
+    scores: Judged,
     test: Cohort | None,
     watcher: Watcher,
     record: RunRecord,
     started: datetime,
 ) -> Result:
-    """Fit every model on every split, score it, and check the run."""
+    """Add the other cohort, controls and checks to the scores of a run."""
     cohort, name, scale = cells.cohort, record["model"], plan.scale
-    grid = cells.all(plan.fits, watcher)
-    permuted = [model for model in grid.folds if model.startswith("permuted:")]
-    names = [candidate.name for candidate in plan.main_candidates] + permuted
-    scores = judge_models(
-        _select(grid.folds, names),
-        name,
-        plan.clinical,
-        scale,
-        wanted=wanted_increments(plan.candidates, name, cohort),
-        groups=subgroups(cohort),
-    )
+    names = plan.names(grid)
     losses, sweep = _robustness(plan, grid, scores.estimates, cohort)
     control_records = controls(grid.folds, name, scale, plan.candidates)
     external, predictions, notes = _external(plan, cells, test, watcher)
@@ -291,6 +296,11 @@ class _Plan:
             for candidate in self.candidates
             if candidate.role in ON_ALL_REPEATS
         ]
+
+    def names(self, grid: Grid) -> list[str]:
+        """Models in the main tables: those on all repeats, then with a modality permuted."""
+        main = [candidate.name for candidate in self.main_candidates]
+        return main + [name for name in grid.folds if name.startswith("permuted:")]
 
     @property
     def fits(self) -> list[tuple[Candidate, Sequence[Split]]]:
