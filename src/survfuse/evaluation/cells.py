@@ -110,12 +110,7 @@ class Cells:
         The order is split by split: candidates on the same training patients share what they
         learn of them (:class:`survfuse.estimators.FoldContext`).
         """
-        cells: dict[str, Cell] = {}
-        for split in dict.fromkeys(split for _, splits in plan for split in splits):
-            for candidate, splits in plan:
-                if split in splits:
-                    cell = self._cell(candidate, split)
-                    cells[cell.name] = cell
+        cells = {cell.name: cell for cell in self._planned(plan)}
         watcher.on_cells(len(cells))
         contents, notes = self._recalled(cells, watcher)
         tasks = [
@@ -134,6 +129,18 @@ class Cells:
                 watcher.on_cell(cell.label, len(contents), False)
         order = [candidate for candidate, _ in plan]
         return self._grid(list(cells.values()), order, contents, notes)
+
+    def _planned(
+        self,
+        plan: Sequence[tuple[Candidate, Sequence[Split]]],
+    ) -> list[Cell]:
+        """Cells of a plan, split by split."""
+        cells = []
+        for split in dict.fromkeys(split for _, splits in plan for split in splits):
+            for candidate, splits in plan:
+                if split in splits:
+                    cells.append(self._cell(candidate, split))
+        return cells
 
     def _recalled(
         self,
