@@ -426,7 +426,7 @@ def take_turns(
         start = time.perf_counter()
         network, task = prepared(folder, config, epochs=2)
         once, once_memory = time.perf_counter() - start, peak.so_far()
-        rows = everyone if config.batch == "cohort" else few
+        rows = everyone if config.training.batch == "cohort" else few
         # The first epoch brings tiles from disk to memory that the next ones find there.
         history = train(network, replace(task, train=rows), config).history
         seconds = history[-1].seconds * len(files) / len(rows)

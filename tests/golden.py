@@ -85,7 +85,7 @@ def freeze(runs: Path, archive: Path) -> None:
             (folder / name).write_bytes((runs / recipe / name).read_bytes())
         metrics = json.loads((runs / recipe / "metrics.json").read_text())[recipe]
         (folder / "metrics.json").write_text(
-            json.dumps(metrics, indent=1, sort_keys=True) + "\n"
+            json.dumps(metrics, indent=1, sort_keys=True) + "\n",
         )
 
 
@@ -121,7 +121,8 @@ def largest_difference(a: Any, b: Any) -> float:
         return max((largest_difference(a[key], b[key]) for key in a), default=0.0)
     if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
         return max(
-            (largest_difference(x, y) for x, y in zip(a, b, strict=True)), default=0.0
+            (largest_difference(x, y) for x, y in zip(a, b, strict=True)),
+            default=0.0,
         )
     if isinstance(a, int | float) and isinstance(b, int | float):
         return 0.0 if a == b or (np.isnan(a) and np.isnan(b)) else float(abs(a - b))
@@ -131,7 +132,8 @@ def largest_difference(a: Any, b: Any) -> float:
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verbs = parser.add_subparsers(dest="verb", required=True)
     runs = verbs.add_parser("run")

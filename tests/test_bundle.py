@@ -345,7 +345,7 @@ def test_a_bundle_of_version_1_predicts_as_it_did(tmp_path: Path) -> None:
     assert (
         "modality_dropout" not in (ARCHIVES / "bundle-1" / "network.json").read_text()
     )
-    assert model.config.modality_dropout == 0
+    assert model.config.network.modality_dropout == 0
     prediction = model.predict(cohort)
     before = pd.read_csv(
         ARCHIVES / "bundle-1-predictions.csv",

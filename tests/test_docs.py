@@ -22,23 +22,23 @@ def test_fusions_page_counts_what_the_code_builds() -> None:
     page = (DOCS / "fusions.md").read_text(encoding="utf-8")
     fit, paper = FitConfig(), FitConfig.of("paper")
     for config, widths in (
-        (fit, {"slides": fit.bag_width, "expression": 32, "clinical": 5}),
+        (fit, {"slides": fit.network.bag_width, "expression": 32, "clinical": 5}),
         (
             paper,
             {
-                "slides": paper.bag_width,
-                "expression": paper.vector_hidden[-1],
+                "slides": paper.network.bag_width,
+                "expression": paper.network.vector_hidden[-1],
                 "clinical": 5,
             },
         ),
     ):
         sizes = FusionSizes(
-            rank=config.rank,
-            pair_width=config.pair_width,
-            raw_pair_width=config.raw_pair_width,
-            residual_width=config.residual_width,
-            tensor_width=config.tensor_width,
-            query_tokens=config.query_tokens,
+            rank=config.network.rank,
+            pair_width=config.network.pair_width,
+            raw_pair_width=config.network.raw_pair_width,
+            residual_width=config.network.residual_width,
+            tensor_width=config.network.tensor_width,
+            query_tokens=config.network.query_tokens,
         )
         assert (
             parameter_table(widths, ("slides", "expression"), sizes, ("slides",))

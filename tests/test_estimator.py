@@ -66,14 +66,21 @@ def test_a_clone_has_the_parameters_and_nothing_learned(model: SurvivalFusion) -
 
 
 def test_a_clone_of_a_list_parameter_is_allowed() -> None:
-    assert clone(SurvivalFusion(vector_hidden=[8, 4])).config.vector_hidden == (8, 4)
+    assert clone(SurvivalFusion(vector_hidden=[8, 4])).config.network.vector_hidden == (
+        8,
+        4,
+    )
 
 
 def test_set_params_forgets_what_was_learned(cohort: Cohort) -> None:
     model = quick().fit(cohort)
     assert model.set_params(rank=3, dropout=0.1) is model
     assert model.fitted is None
-    assert (model.config.rank, model.config.dropout, model.config.epochs) == (
+    assert (
+        model.config.network.rank,
+        model.config.network.dropout,
+        model.config.training.epochs,
+    ) == (
         3,
         0.1,
         QUICK["epochs"],
@@ -335,7 +342,7 @@ def test_the_mean_of_the_members_is_predicted(cohort: Cohort) -> None:
     assert pair.fitted is not None
     assert len(members(pair)) == 2
     each = [
-        quick(seed=quick().config.seed + member, selection="last").fit(cohort)
+        quick(seed=quick().config.training.seed + member, selection="last").fit(cohort)
         for member in range(2)
     ]
     # members differ from single fits in their inner folds only, which `last` does not train the refit on

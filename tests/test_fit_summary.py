@@ -89,7 +89,7 @@ def test_a_model_that_tells_nobody_apart_is_told() -> None:
 
 def test_the_oldest_bundle_is_still_told(tmp_path: Path) -> None:
     assert describe_size({"parameters": 3, "effective_note": ""}).endswith(
-        "not recorded"
+        "not recorded",
     )
 
 

@@ -21,7 +21,9 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Any:
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", golden.RECIPES)
 def test_a_recipe_gives_the_frozen_numbers(
-    recipe: str, cohort: Any, tmp_path: Path
+    recipe: str,
+    cohort: Any,
+    tmp_path: Path,
 ) -> None:
     golden.run(cohort, recipe, tmp_path)
     frozen = pd.read_csv(ARCHIVE / recipe / "predictions.csv")
@@ -43,7 +45,7 @@ def test_a_recipe_gives_the_frozen_numbers(
                 )
     checks = json.loads((tmp_path / "checks.json").read_text())
     assert golden.verdicts(checks) == golden.verdicts(
-        json.loads((ARCHIVE / recipe / "checks.json").read_text())
+        json.loads((ARCHIVE / recipe / "checks.json").read_text()),
     )
 
 
@@ -51,9 +53,9 @@ def test_a_difference_is_measured_and_named(tmp_path: Path) -> None:
     for name, risk in (("a", 0.5), ("b", 0.75)):
         (tmp_path / name).mkdir()
         (tmp_path / name / "predictions.csv").write_text(
-            f"patient_id,log_risk\nP1,{risk}\n"
+            f"patient_id,log_risk\nP1,{risk}\n",
         )
     assert golden.compare(tmp_path / "a", tmp_path / "a") == []
     assert golden.compare(tmp_path / "a", tmp_path / "b") == [
-        "predictions.csv: largest difference 0.25"
+        "predictions.csv: largest difference 0.25",
     ]

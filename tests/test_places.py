@@ -242,7 +242,9 @@ with _places.staged_folder(target) as folder:
 
 @pytest.mark.parametrize("interrupted", ["old", "b"])
 def test_an_interrupt_between_the_renames_leaves_the_old_folder(
-    tmp_path, monkeypatch, interrupted
+    tmp_path,
+    monkeypatch,
+    interrupted,
 ):
     target = tmp_path / "b"
     fill(target, "old")

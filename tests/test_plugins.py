@@ -69,7 +69,8 @@ def run(script: str, installed: Path, folder: Path) -> dict[str, object]:
 
 
 def test_a_fusion_of_another_package_trains_and_is_loaded(
-    installed: Path, tmp_path: Path
+    installed: Path,
+    tmp_path: Path,
 ) -> None:
     result = run(FUSION, installed, tmp_path)
     assert result["known"]

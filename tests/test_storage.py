@@ -348,7 +348,8 @@ def test_json_is_read_from_a_regular_file_alone(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_listed_at_the_first_write_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     listed: list[str] = []
     real = os.listdir

@@ -19,13 +19,13 @@ from typing import Any
 import survfuse as sf
 from survfuse.datasets import simulate
 from survfuse.survival.concordance import ComparablePairs
-from survfuse.survival.cox import fit_cox
+from survfuse.survival.cox import ridge_cox_cv
 from survfuse.training.loop import train
 
 PACKAGE = str(Path(sf.__file__).parent)
 TARGETS: dict[str, Callable[..., Any]] = {
     "a training epoch": train,
-    "a ridge fit": fit_cox,
+    "a ridge fit": ridge_cox_cv,
     "a concordance": ComparablePairs.concordance,
 }
 

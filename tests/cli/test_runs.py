@@ -159,7 +159,7 @@ def test_options_reach_the_run(command: Command, cohort: Path, tmp_path: Path) -
         config.crossval.repeats,
         config.crossval.networks,
     ) == (3, 2, False)
-    assert (config.model.dropout, config.model.rank) == (0.5, 2)
+    assert (config.model.network.dropout, config.model.network.rank) == (0.5, 2)
     assert config.horizons == (400.0, 900.0)
     assert "mine" in json.loads((tmp_path / "run" / "metrics.json").read_text())
 

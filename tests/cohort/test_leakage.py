@@ -275,7 +275,10 @@ def test_prediction_needs_no_guard(leaking: Path) -> None:
 def test_the_setting_is_read_back_as_the_name(name: str) -> None:
     option, setting = shlex.split(allowing([name, "age"]))
     assert option == "--set"
-    assert load_config(None, overrides=[setting]).model.allow_followup == (name, "age")
+    assert load_config(None, overrides=[setting]).model.inputs.allow_followup == (
+        name,
+        "age",
+    )
 
 
 def test_the_remedies_work_when_followed(tmp_path: Path, leaking: Path) -> None:
@@ -339,7 +342,8 @@ def test_outcomes_dealt_to_others_are_not_searched_for_again(
     cohort = load_cohort(files_of(tmp_path, age_again=NOISE).write())
     assert cohort.outcome is not None
     monkeypatch.setattr(
-        "survfuse.cohort.cohort_data.find_leaks", None
+        "survfuse.cohort.cohort_data.find_leaks",
+        None,
     )  # calling it fails
     dealt = cohort.outcome.iloc[::-1].set_axis(cohort.outcome.index)
     other = cohort.with_outcome(dealt)

@@ -74,7 +74,7 @@ def test_the_paper_preset_is_the_paper() -> None:
 
 def test_a_preset_is_a_diff_that_what_is_given_overrides() -> None:
     config = FitConfig.of("paper", rank=8)
-    assert (config.rank, config.pair_width) == (8, 64)
+    assert (config.network.rank, config.network.pair_width) == (8, 64)
     assert build(FitConfig, {"preset": "paper", "rank": 8}, where="model") == config
     assert FitConfig.of() == FitConfig()
     assert preset_values("default") == {}
@@ -141,9 +141,9 @@ def test_overrides_win_over_the_file(tmp_path: Path) -> None:
             "horizons=[12, 24]",
         ],
     )
-    assert (config.model.rank, config.model.dropout) == (4, 0.5)
-    assert config.model.vector_hidden == (8, 4)
-    assert config.model.expression_components is None
+    assert (config.model.network.rank, config.model.network.dropout) == (4, 0.5)
+    assert config.model.network.vector_hidden == (8, 4)
+    assert config.model.inputs.expression_components is None
     assert config.horizons == (12.0, 24.0)
 
 
@@ -268,20 +268,23 @@ def test_fields_that_contradict_each_other_are_refused() -> None:
 @pytest.mark.parametrize("preset", ["default", "paper"])
 def test_gene_sets_take_the_place_of_components(preset: str, tmp_path: Path) -> None:
     config = FitConfig.of(preset, expression_gene_sets="sets.gmt")
-    assert config.expression_components is None
+    assert config.inputs.expression_components is None
     assert config == FitConfig.of(
         preset,
         expression_gene_sets="sets.gmt",
         expression_components=None,
     )
     run = load_config(None, ["model.expression_gene_sets=sets.gmt"])
-    assert (run.model.expression_gene_sets, run.model.expression_components) == (
+    assert (
+        run.model.inputs.expression_gene_sets,
+        run.model.inputs.expression_components,
+    ) == (
         Path("sets.gmt"),
         None,
     )
     (tmp_path / "run.yaml").write_text(to_yaml(run))
     assert load_config(tmp_path / "run.yaml") == run
-    assert FitConfig.of(expression_gene_sets=None).expression_components == 32
+    assert FitConfig.of(expression_gene_sets=None).inputs.expression_components == 32
 
 
 def test_a_batch_of_one_cannot_teach_a_cox_model() -> None:
@@ -290,7 +293,7 @@ def test_a_batch_of_one_cannot_teach_a_cox_model() -> None:
         match=r"^model: batch: a risk set of 1 patient has no gradient; take 2 or",
     ):
         FitConfig.of(batch=1)
-    assert FitConfig.of(batch=1, head="discrete", fusion="concat").batch == 1
+    assert FitConfig.of(batch=1, head="discrete", fusion="concat").training.batch == 1
 
 
 def test_an_unknown_preset_lists_the_known() -> None:
@@ -412,7 +415,7 @@ def test_a_search_space_takes_both_names() -> None:
 def test_a_file_with_old_names_is_read_with_a_note(tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
     path.write_text(
-        "model: {rank: 8, selection: last, calibration: {method: km}, fusion: concat}\n"
+        "model: {rank: 8, selection: last, calibration: {method: km}, fusion: concat}\n",
     )
     notes: list[str] = []
     config = load_config(path, ["model.selection_folds=3"], notes.append).model
@@ -443,7 +446,8 @@ def test_the_same_field_under_both_names_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
     path.write_text("model: {rank: 8, network: {rank: 4}}\n")
     with pytest.raises(
-        ConfigError, match=r"model\.rank and model\.network\.rank are the same field"
+        ConfigError,
+        match=r"model\.rank and model\.network\.rank are the same field",
     ):
         load_config(path)
     with pytest.raises(ConfigError, match=r"model\.rank is given twice"):
@@ -472,7 +476,7 @@ def test_a_field_in_the_wrong_section_is_named() -> None:
 def test_a_copy_changes_fields_by_either_name() -> None:
     config = FitConfig.of("paper")
     copy = config.model_copy(
-        update={"rank": 3, "network": {"bins": 4}, "search": "grid"}
+        update={"rank": 3, "network": {"bins": 4}, "search": "grid"},
     )
     assert (copy.network.rank, copy.network.bins, copy.search.method) == (3, 4, "grid")
     assert copy.network.pair_width == config.network.pair_width == 64

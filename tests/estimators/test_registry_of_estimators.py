@@ -30,7 +30,9 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
 def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The estimator of docs/fusions.md, in a package that names it as an entry point."""
     (code,) = re.findall(
-        r"```python\n(.*?)```", (DOCS / "fusions.md").read_text(), re.S
+        r"```python\n(.*?)```",
+        (DOCS / "fusions.md").read_text(),
+        re.S,
     )
     (tmp_path / "first_feature_plugin.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
@@ -61,7 +63,8 @@ def test_every_estimator_has_a_whole_card(name: str) -> None:
     ],
 )
 def test_a_fusion_names_an_estimator_or_is_one_of_networks(
-    fusion: str, name: str
+    fusion: str,
+    name: str,
 ) -> None:
     assert type(make_estimator(FitConfig.of(fusion=fusion))).__name__ == name
 
@@ -78,14 +81,17 @@ def test_an_unknown_fusion_lists_estimators_and_fusions(fusion: str) -> None:
 @pytest.mark.parametrize("fusion", ["ridge_cox", "sparse_cox", "late_cox"])
 def test_a_cox_model_has_no_other_head_or_loss(fusion: str) -> None:
     with pytest.raises(
-        ConfigError, match=f"'{fusion}' is a Cox model.*head 'discrete'"
+        ConfigError,
+        match=f"'{fusion}' is a Cox model.*head 'discrete'",
     ):
         make_estimator(FitConfig.of(fusion=fusion, head="discrete"))
 
 
 @pytest.mark.parametrize("fusion", ["ridge_cox", "sparse_cox", "late_cox"])
 def test_a_baseline_is_a_whole_model(
-    cohort: Cohort, fusion: str, tmp_path: Path
+    cohort: Cohort,
+    fusion: str,
+    tmp_path: Path,
 ) -> None:
     model = quick(fusion=fusion).fit(cohort, cohort.patients[:30])
     again = survfuse.load(model.save(tmp_path / "bundle"))

@@ -75,7 +75,11 @@ def test_a_bag_must_add_to_the_others_and_a_vector_need_not() -> None:
     copy = 0.5 * truth + rng.normal(scale=0.5, size=400)
     time, event = rng.exponential(np.exp(-truth)), rng.random(400) < 0.7
     found = TermRisks(
-        np.stack([truth, copy], axis=1), np.arange(400) % 4, time, event, 2
+        np.stack([truth, copy], axis=1),
+        np.arange(400) % 4,
+        time,
+        event,
+        2,
     )
     as_vector, as_bag = (replace(found, bags=bags) for bags in ((), (1,)))
     assert gains(copy[:, None], time, event, fold=found.inner) > 5
@@ -88,12 +92,14 @@ def test_a_bag_must_add_to_the_others_and_a_vector_need_not() -> None:
 def test_a_bag_that_adds_keeps_its_seat_and_one_alone_needs_no_other() -> None:
     found = columns(*study())
     np.testing.assert_array_equal(
-        replace(found, bags=(0,)).weights()[0], found.weights()[0]
+        replace(found, bags=(0,)).weights()[0],
+        found.weights()[0],
     )
     weak = replace(found, risks=found.risks[:, [1]], modalities=1)
     assert weak.weights()[0][0] > 0
     np.testing.assert_array_equal(
-        replace(weak, bags=(0,)).weights()[0], weak.weights()[0]
+        replace(weak, bags=(0,)).weights()[0],
+        weak.weights()[0],
     )
 
 

@@ -51,7 +51,9 @@ def terms_of(cohort: Cohort) -> tuple[Terms, Transforms, BatchSource]:
 
 
 def attention(
-    cohort: Cohort, transforms: Transforms, quality: float
+    cohort: Cohort,
+    transforms: Transforms,
+    quality: float,
 ) -> TrainedAttention:
     """An attention network with arbitrary weights, and out-of-fold risks of a given quality."""
     alone = CONFIG.model_copy(update={"fusion": "concat"})

@@ -528,7 +528,7 @@ def test_a_modality_that_found_nothing_stays_silent_in_late_fusion(
 
     def shrunk(self: RidgeCox, fold: FoldContext) -> Fit:
         fit = real(self, fold)
-        if type(self) is not RidgeCox or self.config.modalities != ("slides",):
+        if type(self) is not RidgeCox or self.config.inputs.modalities != ("slides",):
             return fit
         assert isinstance(fit.model, CoxRisk)
         coef = {"slides": fit.model.cox.coef["slides"] * 1e-6}
@@ -620,7 +620,7 @@ def test_a_modality_alone_permuted_permutes_the_risks(cohort: Cohort) -> None:
     config = CONFIG.model_copy(update={"modalities": ("slides",)})
     result = run(Candidate("n", config, permute=True), cohort)
     test = result.prediction.patient_id
-    rows = shuffled_rows(test, np.ones(len(test), bool), "slides", config.seed)
+    rows = shuffled_rows(test, np.ones(len(test), bool), "slides", config.training.seed)
     permuted = result.also["permuted:slides"].log_risk
     np.testing.assert_allclose(
         permuted,
@@ -683,13 +683,13 @@ def test_permuted_outcomes_are_the_same_outcomes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen: list[Cohort] = []
-    fit = candidates.fit_model
+    described = candidates.described
 
-    def spy(fold: FoldContext, config: FitConfig) -> Any:
+    def spy(fold: FoldContext, *details: Any) -> Any:
         seen.append(fold.cohort)
-        return fit(fold, config)
+        return described(fold, *details)
 
-    monkeypatch.setattr(candidates, "fit_model", spy)
+    monkeypatch.setattr(candidates, "described", spy)
     result = run(PERMUTED, cohort)
     train, test = (list(ids) for ids in parts(cohort))
     pd.testing.assert_frame_equal(seen[0].outcome.loc[test], cohort.outcome.loc[test])
@@ -710,14 +710,14 @@ def test_the_optimist_takes_the_best_epoch_of_the_test_fold(cohort: Cohort) -> N
     train, test = parts(cohort)
     result = run(OPTIMISTIC, cohort)
     risks = watched_log_risks(FoldContext.of(cohort, train), test, CONFIG)
-    assert risks.shape == (CONFIG.epochs, len(test))
+    assert risks.shape == (CONFIG.training.epochs, len(test))
     outcome = cohort.outcome.loc[list(test)]
     scores = [
         harrell_c(outcome["time"], outcome["event"], risk).value for risk in risks
     ]
     assert result.summary["best_harrell_c"] == max(scores)
     assert result.summary["last_harrell_c"] == scores[-1]
-    assert result.summary["epochs"] == CONFIG.epochs
+    assert result.summary["epochs"] == CONFIG.training.epochs
     np.testing.assert_array_equal(
         result.prediction.log_risk,
         risks[result.summary["best_epoch"] - 1],
@@ -767,7 +767,9 @@ def test_the_optimist_has_nothing_to_choose_by_without_events(cohort: Cohort) ->
     assert result.summary["why"] == "no pair of test patients can be compared"
     assert result.summary["best_harrell_c"] is None
     last = watched_log_risks(
-        FoldContext.of(cohort, cohort.patients[:30]), censored, CONFIG
+        FoldContext.of(cohort, cohort.patients[:30]),
+        censored,
+        CONFIG,
     )[-1]
     np.testing.assert_array_equal(result.prediction.log_risk, last)
 

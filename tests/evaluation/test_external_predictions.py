@@ -217,7 +217,8 @@ def test_a_patient_has_one_outcome_in_all_repeats(
     assert (
         len(
             read_foreign(file(table.replace(last, "a,3.0000001,1,1,0"))).folds(
-                "", None
+                "",
+                None,
             ),
         )
         == 2

@@ -126,7 +126,7 @@ def test_they_are_the_predictions_of_a_cohort_that_came_so(
     found = under_loss(model, cohort, ids)
     assert tuple(found) == Losses.on(cohort, ALL).names
     for loss in Losses.on(cohort, ALL).all:
-        came_so = model.predict(loss.of(cohort, ALL, model.config.seed), ids)
+        came_so = model.predict(loss.of(cohort, ALL, model.config.training.seed), ids)
         one = found[loss.name]
         np.testing.assert_array_equal(one.log_risk, came_so.log_risk)
         np.testing.assert_array_equal(one.predicted_time, came_so.predicted_time)
@@ -156,7 +156,7 @@ def test_who_lacked_it_already_is_predicted_as_before(cohort: Cohort) -> None:
 def test_who_lost_every_clinical_value_is_without_the_table(cohort: Cohort) -> None:
     model = quick().fit(cohort, cohort.patients[:20])
     ids = cohort.patients[20:]
-    lost = Loss("missing", "75").of(cohort, ALL, model.config.seed)
+    lost = Loss("missing", "75").of(cohort, ALL, model.config.training.seed)
     bare = [
         one
         for one in ids
@@ -227,5 +227,8 @@ def test_a_risk_that_is_not_finite_is_refused(cohort: Cohort, tmp_path: Path) ->
         match=r"^removed:slides: a risk is not finite; look for values far outside",
     ):
         with_log_risk(
-            model.fitted, prediction, "removed:slides", np.array([0.0, np.nan])
+            model.fitted,
+            prediction,
+            "removed:slides",
+            np.array([0.0, np.nan]),
         )

@@ -243,7 +243,7 @@ class TestContract:
         present = {
             m: torch.tensor(
                 data.draw(
-                    st.lists(st.booleans(), min_size=patients, max_size=patients)
+                    st.lists(st.booleans(), min_size=patients, max_size=patients),
                 ),
             )
             for m in modalities

@@ -238,7 +238,7 @@ def test_config_survives_json_and_refuses_what_it_does_not_know(
                 ],
             },
         )
-    with pytest.raises(ConfigError, match="kind bag, mean_tile, vector"):
+    with pytest.raises(ConfigError, match="kind bag, vector"):
         NetworkConfig.from_dict({"modalities": [{"kind": "graph"}]})
     with pytest.raises(
         ConfigError,

@@ -71,7 +71,10 @@ def test_it_is_the_network_it_replaces(branch: BagBranch, keep: bool) -> None:
     plain = made_by(lambda: branch(tiles, OFFSETS), branch, upstream)
     ours = made_by(
         lambda: attend(
-            tiles, OFFSETS, weights_of(branch), AttentionSettings(store=keep)
+            tiles,
+            OFFSETS,
+            weights_of(branch),
+            AttentionSettings(store=keep),
         ),
         branch,
         upstream,
@@ -155,7 +158,8 @@ def test_half_precision_tiles_and_none_at_all(branch: BagBranch) -> None:
     half = torch.randn(100, 6).half()
     whole = attend(half.float(), OFFSETS, weights_of(branch), AttentionSettings())
     torch.testing.assert_close(
-        attend(half, OFFSETS, weights_of(branch), AttentionSettings()), whole
+        attend(half, OFFSETS, weights_of(branch), AttentionSettings()),
+        whole,
     )
     nothing, _ = attend(
         half[:0],

@@ -86,7 +86,10 @@ def test_a_deflated_member_longer_than_it_claims(tmp_path: Path) -> None:
     with pytest.raises(FeatureFileError, match="10 of 10250 bytes are missing"):
         read(
             changed(
-                archive(tmp_path / "b.zip", zipfile.ZIP_DEFLATED), 24, "<I", 10_250
+                archive(tmp_path / "b.zip", zipfile.ZIP_DEFLATED),
+                24,
+                "<I",
+                10_250,
             ),
         )
 

@@ -137,7 +137,8 @@ def test_it_ends_with_its_parent(bag: Path, end: str) -> None:
 def test_a_process_that_is_out_of_step_is_replaced(bag: Path, change: int) -> None:
     with (
         pytest.raises(
-            FeatureFileError, match=r"it has more values than|it ends too early"
+            FeatureFileError,
+            match=r"it has more values than|it ends too early",
         ),
         answers(bag, "read", 1, MEMORY, name="features") as process,
     ):

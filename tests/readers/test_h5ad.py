@@ -280,7 +280,7 @@ def test_an_honest_matrix_may_be_very_sparse(path: Path) -> None:
             frame(file, name, index)
         group = file.create_group("X")
         group.attrs.update(
-            {"encoding-type": "csr_matrix", "shape": np.array(matrix.shape)}
+            {"encoding-type": "csr_matrix", "shape": np.array(matrix.shape)},
         )
         for part in ("data", "indices", "indptr"):
             values = np.ceil(getattr(matrix, part))

@@ -422,7 +422,8 @@ def test_a_checkpoint_holds_tensors_and_arrays_in_any_table(tmp_path: Path) -> N
         "a": VALUES,
     }
     torch.save(
-        {"model": inner, "again": inner, "on": torch.tensor(True)}, tmp_path / "a.pt"
+        {"model": inner, "again": inner, "on": torch.tensor(True)},
+        tmp_path / "a.pt",
     )
     saved = read_checkpoint(tmp_path / "a.pt", remedy="try")
     assert saved["model"] is saved["again"]

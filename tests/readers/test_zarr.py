@@ -215,7 +215,8 @@ def test_coordinates_of_which_all_are_zero_have_no_chunk(tmp_path: Path) -> None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         frame = pd.DataFrame(
-            {"x": np.zeros(5), "y": CORNERS[:, 1]}, index=list("abcde")
+            {"x": np.zeros(5), "y": CORNERS[:, 1]},
+            index=list("abcde"),
         )
         table = anndata.AnnData(X=VALUES, obs=frame)
         table.write_zarr(str(path / "tables" / "uni_tiles"))
@@ -223,7 +224,8 @@ def test_coordinates_of_which_all_are_zero_have_no_chunk(tmp_path: Path) -> None
     assert {entry.name for entry in x.iterdir()} == {"zarr.json"}
     coords = read_features(path).coords
     np.testing.assert_array_equal(
-        coords, np.stack([np.zeros(5), CORNERS[:, 1]], axis=1)
+        coords,
+        np.stack([np.zeros(5), CORNERS[:, 1]], axis=1),
     )
 
 

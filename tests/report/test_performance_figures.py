@@ -101,7 +101,7 @@ def test_increment_rows_keep_their_order_and_say_what_is_missing(
 
 def test_increment_points_lie_where_the_table_says(full_folder: Path) -> None:
     table = compute_tables(Result.read(full_folder))["increments"].dropna(
-        subset=["value"]
+        subset=["value"],
     )
     svg = figures.increments(table.assign(isbs=np.nan))
     marks = [

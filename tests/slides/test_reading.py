@@ -83,7 +83,10 @@ def test_outside_the_slide_it_is_white(slide: Path, native: bool) -> None:
 def test_damage_is_told_and_later_reads_work(tmp_path: Path, native: bool) -> None:
     path = cut_in_the_middle(
         tiny_slide(
-            tmp_path / "a.tif", size=2048, levels=2, tissue=[(0, 0, 2048, 2048)]
+            tmp_path / "a.tif",
+            size=2048,
+            levels=2,
+            tissue=[(0, 0, 2048, 2048)],
         ),
     )
     with open_slide(path) if native else OpenSlideReader(path) as reader:

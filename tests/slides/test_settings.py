@@ -69,7 +69,8 @@ def test_a_tile_side_that_the_encoder_cannot_take_is_refused_before_any_slide() 
 
 def test_what_was_removed_is_refused_by_name() -> None:
     with pytest.raises(
-        ValueError, match=r"lazyslide was removed.*\(docs/decisions/0017\); say otsu"
+        ValueError,
+        match=r"lazyslide was removed.*\(docs/decisions/0017\); say otsu",
     ):
         ExtractConfig(tissue="lazyslide")  # type: ignore[arg-type]
 

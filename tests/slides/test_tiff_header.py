@@ -281,7 +281,8 @@ def test_tiles_that_were_never_written_take_nothing(tmp_path: Path) -> None:
     assert tiff_images(raw_tiff(tmp_path / "a.tif", tags, pixels=pixels)) is not None
     tags[325] = (16, [128 * 128 * 3] * 1024)
     with pytest.raises(
-        SlideError, match=r"takes 48\.0 GiB, which a file of .* does not"
+        SlideError,
+        match=r"takes 48\.0 GiB, which a file of .* does not",
     ):
         tiff_images(raw_tiff(tmp_path / "b.tif", tags, pixels=pixels))
 
@@ -292,9 +293,14 @@ def test_a_tile_that_does_not_fit_in_memory_is_refused(
 ) -> None:
     monkeypatch.setattr("survfuse._gate.free_memory", lambda: 2**20)
     tags = tiff_tags(
-        width=8192, height=8192, tile_width=4096, tile_height=4096, tiles=4
+        width=8192,
+        height=8192,
+        tile_width=4096,
+        tile_height=4096,
+        tiles=4,
     )
     with pytest.raises(
-        SlideError, match=r"4096 × 4096 px: takes 48\.0 MiB of memory, 1\.0"
+        SlideError,
+        match=r"4096 × 4096 px: takes 48\.0 MiB of memory, 1\.0",
     ):
         tiff_images(raw_tiff(tmp_path / "a.tif", tags))

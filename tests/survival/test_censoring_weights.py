@@ -198,7 +198,8 @@ def test_a_restriction_names_the_last_horizon_and_the_reason():
 
 def test_an_earlier_reason_stays():
     w = weights_of([1, 2, 3], [1, 0, 1], [1, 4]).unless(
-        np.array([True, True]), "not at {t:g}"
+        np.array([True, True]),
+        "not at {t:g}",
     )
     assert w.why[0] == "not at 1"
     assert "beyond all follow-up" in w.why[1]

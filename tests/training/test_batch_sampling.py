@@ -27,9 +27,12 @@ def epoch(config: FitConfig, event: np.ndarray, seed: int = 0) -> list[np.ndarra
 
 def test_auto_is_the_cohort_up_to_its_limit_and_stratified_batches_above() -> None:
     small = resolved(FitConfig.of(), COHORT_PATIENTS)
-    assert (small.batch, small.sampling) == ("cohort", "shuffle")
+    assert (small.training.batch, small.training.sampling) == ("cohort", "shuffle")
     large = resolved(FitConfig.of(), COHORT_PATIENTS + 1)
-    assert (large.batch, large.sampling) == (POOLED_PATIENTS, "stratified")
+    assert (large.training.batch, large.training.sampling) == (
+        POOLED_PATIENTS,
+        "stratified",
+    )
     told = FitConfig.of(batch=16)
     assert resolved(told, 10_000) is told
 

@@ -57,8 +57,8 @@ def bench(cohort: Cohort) -> Bench:
             cohort.outcome["event"].to_numpy(bool),
         )
         edges = (
-            discretise(time[:16], event[:16], config.bins)
-            if config.head == "discrete"
+            discretise(time[:16], event[:16], config.network.bins)
+            if config.network.head == "discrete"
             else None
         )
         shape = network_config(
@@ -73,7 +73,7 @@ def bench(cohort: Cohort) -> Bench:
             validation=np.arange(16, 24),
             time=time,
             event=event,
-            epochs=config.epochs,
+            epochs=config.training.epochs,
             seed=5,
             bin_edges=edges,
         )

@@ -185,7 +185,7 @@ def test_the_command_line_writes_one_bundle(cohort_file: Path, tmp_path: Path) -
         str(tmp_path / "bundle"),
     ]
     told = ends(
-        launch([*command, "--quiet", *SETTINGS, "--set=model.training.pieces=2"], 2)
+        launch([*command, "--quiet", *SETTINGS, "--set=model.training.pieces=2"], 2),
     )
     assert [code for code, _ in told] == [0, 0], told
     assert "bundle: " in told[0][1]

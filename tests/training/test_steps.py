@@ -46,7 +46,9 @@ def bench(cohort: Cohort) -> Bench:
             cohort.outcome["time"].to_numpy(float),
             cohort.outcome["event"].to_numpy(bool),
         )
-        edges = discretise(time, event, 3) if config.head == "discrete" else None
+        edges = (
+            discretise(time, event, 3) if config.network.head == "discrete" else None
+        )
         shape = network_config(
             config.model_copy(update={"bins": 3}),
             transforms.dims,
@@ -61,7 +63,7 @@ def bench(cohort: Cohort) -> Bench:
             rows[:0],
             time,
             event,
-            config.epochs,
+            config.training.epochs,
             seed=5,
             bin_edges=edges,
         )

@@ -146,7 +146,7 @@ def test_anchored_is_searched_through_the_same_door(cohort: Cohort) -> None:
 @pytest.mark.parametrize("calibration", ["km", "km_rank", "breslow"])
 def test_any_calibration_may_follow(cohort: Cohort, calibration: str) -> None:
     model = searched(cohort, calibration=calibration, selection="last", epochs=2)
-    assert model.fitted.config.calibration == calibration
+    assert model.fitted.config.calibration.method == calibration
     assert len(model.fitted.summary["search"]["trials"]) == 3
 
 

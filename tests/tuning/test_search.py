@@ -36,11 +36,11 @@ class Bench:
         self.broken = broken
 
     def __call__(self, config: FitConfig, label: str) -> tuple[float, tuple[int, ...]]:
-        assert (config.search, config.search_space) == ("none", None)
-        self.asked.append((config.rank, config.dropout))
-        if config.rank in self.broken:
-            raise NotComputableError(f"rank {config.rank} is broken")
-        return config.rank / 10 + config.dropout, (config.rank,)
+        assert (config.search.method, config.search.space) == ("none", None)
+        self.asked.append((config.network.rank, config.network.dropout))
+        if config.network.rank in self.broken:
+            raise NotComputableError(f"rank {config.network.rank} is broken")
+        return config.network.rank / 10 + config.network.dropout, (config.network.rank,)
 
 
 def found(
@@ -82,7 +82,12 @@ def test_the_best_is_chosen_and_searches_no_more(how: str) -> None:
     result = found(Bench(), search=how, rank=1, dropout=0.0, search_trials=40)
     assert result.log["values"] == BEST
     config = result.config
-    assert (config.rank, config.dropout, config.search, config.search_space) == (
+    assert (
+        config.network.rank,
+        config.network.dropout,
+        config.search.method,
+        config.search.space,
+    ) == (
         8,
         0.3,
         "none",
@@ -130,7 +135,7 @@ def test_optuna_is_seeded_and_stays_in_its_ranges() -> None:
 
     def values(seed: int) -> list[dict[str, Any]]:
         log = found(
-            lambda config, label: (-abs(config.learning_rate - 0.01), ()),
+            lambda config, label: (-abs(config.training.learning_rate - 0.01), ()),
             search="optuna",
             search_space=space,
             search_trials=15,

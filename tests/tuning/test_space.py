@@ -31,7 +31,7 @@ def test_every_model_has_a_space_whose_values_it_takes(
             (options.low, options.high) if isinstance(options, SearchRange) else options
         )
         for value in ends:
-            assert getattr(with_values(config, {name: value}, 0), name) == value
+            assert with_values(config, {name: value}, 0).parameters()[name] == value
     assert ("rank" in space) == (fusion in RANKED)
 
 
@@ -66,7 +66,7 @@ def test_a_given_space_is_taken_as_it_is() -> None:
     points, possible = grid_points(space_of(config, ALL), 20, 0)
     assert possible == len(points) == 4
     assert points[1] == {"rank": 2, "vector_hidden": [8, 4]}
-    assert with_values(config, points[1], 0).vector_hidden == (8, 4)
+    assert with_values(config, points[1], 0).network.vector_hidden == (8, 4)
 
 
 def test_a_large_grid_is_drawn_from() -> None:
@@ -133,6 +133,6 @@ def test_a_space_survives_yaml_and_json() -> None:
     )
     again = FitConfig.model_validate(config.model_dump(mode="json"))
     assert again == config
-    assert again.search_space is not None
-    assert again.search_space["rank"].whole  # type: ignore[union-attr]
-    assert not again.search_space["dropout"].whole  # type: ignore[union-attr]
+    assert again.search.space is not None
+    assert again.search.space["rank"].whole  # type: ignore[union-attr]
+    assert not again.search.space["dropout"].whole  # type: ignore[union-attr]

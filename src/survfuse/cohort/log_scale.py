@@ -77,7 +77,7 @@ def fit_scale(
 ) -> tuple[LogScale | None, FloatArray]:
     """Scale of the values of training patients, and the values on it, (patients, genes)."""
     unit = data.expression.unit
-    if unit in LINEAR and config.expression_log:
+    if unit in LINEAR and config.inputs.expression_log:
         scale = LogScale(unit)
         if unit == "counts":
             scale = LogScale(unit, data.expression.genes, usual_share(values))

@@ -95,14 +95,14 @@ class ExpressionTransform:
             When no gene can be used, or a gene list or gene-set file fits none.
         """
         notes: list[str] = []
-        has_sets = config.expression_gene_sets is not None
-        has_components = config.expression_components is not None
-        z_scores = config.expression_scaling == "standard" or has_sets
+        has_sets = config.inputs.expression_gene_sets is not None
+        has_components = config.inputs.expression_components is not None
+        z_scores = config.inputs.expression_scaling == "standard" or has_sets
         genes = np.array(data.expression.genes, dtype=object)
         values: FloatArray = data.values(patients).astype(np.float64)
         scale, values = fit_scale(data, values, config, notes)
-        if config.expression_genes is not None:
-            places = listed_genes(genes, config.expression_genes, data, notes)
+        if config.inputs.expression_genes is not None:
+            places = listed_genes(genes, config.inputs.expression_genes, data, notes)
             genes, values = genes[places], values[:, places]
         as_they_are = not z_scores and not has_components
         places = usable_genes(
@@ -114,8 +114,11 @@ class ExpressionTransform:
         )
         if len(places) < len(genes):
             genes, values = genes[places], values[:, places]
-        if config.expression_top is not None and config.expression_top < len(genes):
-            places = most_variable(genes, values, config.expression_top)
+        if (
+            config.inputs.expression_top is not None
+            and config.inputs.expression_top < len(genes)
+        ):
+            places = most_variable(genes, values, config.inputs.expression_top)
             genes, values = genes[places], values[:, places]
         names = tuple(map(str, genes))
         fitted = cls(
@@ -127,15 +130,15 @@ class ExpressionTransform:
             sd=np.nanstd(values, axis=0) if z_scores else np.ones(len(genes)),
             center=z_scores or has_components,
             features=names,
-            min_coverage=config.expression_min_coverage,
+            min_coverage=config.inputs.expression_min_coverage,
             scale=scale,
         )
-        if config.expression_gene_sets is not None:
-            fitted = fitted._with_sets(config.expression_gene_sets, notes)
-            if config.expression_encoder == "gene_set":
+        if config.inputs.expression_gene_sets is not None:
+            fitted = fitted._with_sets(config.inputs.expression_gene_sets, notes)
+            if config.network.expression_encoder == "gene_set":
                 fitted = fitted._weighed()
-        elif config.expression_components is not None:
-            wanted = config.expression_components
+        elif config.inputs.expression_components is not None:
+            wanted = config.inputs.expression_components
             fitted = fitted._with_components(values, wanted, notes)
         return replace(fitted, notes=tuple(notes))
 

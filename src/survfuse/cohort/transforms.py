@@ -154,7 +154,7 @@ class Transforms:
         train = tuple(sorted(cohort.check_patients(patients)))
         names = _chosen(cohort, config)
         check_followup(cohort, config, names)
-        refuse_leaks(cohort, config.allow_followup, only=names)
+        refuse_leaks(cohort, config.inputs.allow_followup, only=names)
         genes = config.model_copy(update={"expression_components": None})
         events = _with_event(cohort, train)
         fitted = {}
@@ -321,15 +321,15 @@ def _of_type(kind: type[T], fitted: Mapping[str, Transform]) -> dict[str, T]:
 def _chosen(cohort: Cohort, config: FitConfig) -> tuple[str, ...]:
     """Modalities to use, in the cohort's order."""
     known = tuple(cohort.modalities)
-    if config.modalities is None:
+    if config.inputs.modalities is None:
         return known
-    unknown = without(config.modalities, known)
-    if unknown or not config.modalities:
+    unknown = without(config.inputs.modalities, known)
+    if unknown or not config.inputs.modalities:
         raise ConfigError(
             f"modalities: cohort {cohort.name!r} has {listed(known, 20)}, "
             f"got {listed(unknown) or 'an empty list'}",
         )
-    return tuple(among(known, config.modalities))
+    return tuple(among(known, config.inputs.modalities))
 
 
 def check_followup(
@@ -355,11 +355,11 @@ def check_followup(
         When `modalities` or `allow_followup` name something unknown.
     """
     names = _chosen(cohort, config) if names is None else names
-    _check_allowed(cohort, config.allow_followup)
+    _check_allowed(cohort, config.inputs.allow_followup)
     for name in names:
         data = cohort.modalities[name]
         columns = data.inputs("followup") if isinstance(data, TableData) else []
-        late = without(columns, config.allow_followup)
+        late = without(columns, config.inputs.allow_followup)
         if late:
             raise LeakageError(
                 f"{name}: {listed(map(repr, late), 20)} accrue during follow-up, so patients with "
@@ -400,7 +400,8 @@ def _fit_once(
 
     Fits are remembered by the data that they were learned from, the newest last.
     """
-    learned_by = tuple(repr(getattr(config, name)) for name in LEARNED_BY)
+    parameters = config.parameters()
+    learned_by = tuple(repr(parameters[name]) for name in LEARNED_BY)
     key = (train, events, learned_by, repr(config.identity().get("files")))
     if key in data.fits:
         fitted: Transform = data.fits.pop(key)
@@ -433,6 +434,6 @@ def _fit_one(
     return BagScaler.fit(
         data,
         chosen,
-        scaling=config.bag_scaling,
-        components=config.bag_components,
+        scaling=config.inputs.bag_scaling,
+        components=config.inputs.bag_components,
     )

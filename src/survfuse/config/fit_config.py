@@ -12,7 +12,6 @@ from pydantic import BaseModel, model_validator
 from survfuse._errors import ConfigError
 from survfuse._storage import sha256_file
 from survfuse._yaml import read_yaml
-from survfuse.config.flat_reads import FlatReads
 from survfuse.config.frozen import Frozen, build
 from survfuse.config.sections import (
     PARAMETER_NAMES,
@@ -31,7 +30,7 @@ Preset = Literal["default", "paper"]
 PRESETS: tuple[str, ...] = get_args(Preset)
 
 
-class FitConfig(FlatReads, Frozen):
+class FitConfig(Frozen):
     """How one model is made from training patients.
 
     Every field has a short name without its section, its *parameter*

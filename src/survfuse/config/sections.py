@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from survfuse.config.flat_reads import ReadAsMethod
 from survfuse.config.frozen import Frozen
 
 
@@ -181,7 +180,7 @@ class StackSettings(Frozen):
     of its genes, which names those it reads, or whichever has the larger out-of-fold likelihood."""
 
 
-class SelectionSettings(ReadAsMethod, Frozen):
+class SelectionSettings(Frozen):
     """How the number of epochs is chosen, always inside the training patients."""
 
     method: Literal["inner_folds", "holdout", "last"] = "inner_folds"
@@ -196,7 +195,7 @@ class SelectionSettings(ReadAsMethod, Frozen):
     """What is compared between epochs on inner validation patients."""
 
 
-class CalibrationSettings(ReadAsMethod, Frozen):
+class CalibrationSettings(Frozen):
     """From risks to survival curves."""
 
     method: Literal["breslow_oof", "isotonic_oof", "breslow", "km_rank", "km"] = (
@@ -245,7 +244,7 @@ class SearchRange(Frozen):
         return self
 
 
-class SearchSettings(ReadAsMethod, Frozen):
+class SearchSettings(Frozen):
     """Search of hyper-parameters on the inner folds of the training patients (docs/tuning.md)."""
 
     method: Literal["none", "grid", "optuna"] = "none"

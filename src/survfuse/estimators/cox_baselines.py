@@ -28,6 +28,8 @@ from survfuse.survival.degrees_of_freedom import Effective
 
 SMALLEST_DEVIATION = 0.01
 """Of log-risks; a Cox regression whose risks differ less tells no patients apart."""
+NO_FOLD = -1
+"""Inner fold of nobody."""
 
 
 @dataclass(frozen=True)
@@ -121,30 +123,31 @@ class RidgeCox(Estimator):
 
     def fit(self, fold: FoldContext) -> Fit:
         """Fit on all training patients, and on all inner folds but one for each."""
-        return fold.remember(self.config.model_dump_json(), lambda: self._fit(fold))
-
-    def inner(self, fold: FoldContext) -> IntArray:
-        """Inner folds, as many as these patients can fill; (patients,)."""
-        return inner_folds(
-            fold.event,
-            inner_fold_count(fold.event),
-            self.config.training.seed,
-        )
-
-    def _fit(self, fold: FoldContext) -> Fit:
-        inner = self.inner(fold)
+        key = (fold.ids, self.config.model_dump_json())
+        known: Fit | None = fold.memory.get(key)
+        if known is not None:
+            return known
+        inner, genes = self.inner(fold), self._gene_modalities(fold)
         out_of_fold = np.empty(len(fold.ids))
-        for number in np.unique(inner):
+        for number in (*np.unique(inner), NO_FOLD):  # the last fit is that of everyone
             held = inner == number
-            _, transforms, model = self._fit_rows(fold, ~held)
-            other = BatchSource(fold.cohort, transforms, fold.patients(held))
-            out_of_fold[held] = model.log_risk(other)
-        source, transforms, model = self._fit_rows(
-            fold,
-            np.ones(len(inner), dtype=bool),
-        )
-        cox = model.cox
-        return Fit(
+            train = fold.patients(~held)
+            transforms = Transforms.fit(fold.cohort, train, self.config, as_genes=genes)
+            source = BatchSource(fold.cohort, transforms, train)
+            cox = LinearCox.fit(
+                source.blocks(),
+                fold.time[~held],
+                fold.event[~held],
+                bags=transforms.bag_scaler,
+                missing=transforms.blanks,
+                ties=self.config.training.loss,
+                sparse=self.sparse,
+            )
+            if held.any():
+                other = BatchSource(fold.cohort, transforms, fold.patients(held))
+                out_of_fold[held] = CoxRisk(cox).log_risk(other)
+        model = CoxRisk(cox)
+        fit = Fit(
             model,
             transforms,
             source,
@@ -155,25 +158,16 @@ class RidgeCox(Estimator):
             sum(len(coef) for coef in cox.coef.values()),
             details={"penalty": cox.penalty, "ridge_note": cox.note},
         )
+        fold.memory[key] = fit
+        return fit
 
-    def _fit_rows(
-        self,
-        fold: FoldContext,
-        rows: BoolArray,
-    ) -> tuple[BatchSource, Transforms, CoxRisk]:
-        train, genes = fold.patients(rows), self._gene_modalities(fold)
-        transforms = Transforms.fit(fold.cohort, train, self.config, as_genes=genes)
-        source = BatchSource(fold.cohort, transforms, train)
-        cox = LinearCox.fit(
-            source.blocks(),
-            fold.time[rows],
-            fold.event[rows],
-            bags=transforms.bag_scaler,
-            missing=transforms.blanks,
-            ties=self.config.training.loss,
-            sparse=self.sparse,
+    def inner(self, fold: FoldContext) -> IntArray:
+        """Inner folds, as many as these patients can fill; (patients,)."""
+        return inner_folds(
+            fold.event,
+            inner_fold_count(fold.event),
+            self.config.training.seed,
         )
-        return source, transforms, CoxRisk(cox)
 
     def _gene_modalities(self, fold: FoldContext) -> tuple[str, ...]:
         """Modalities whose genes are read rather than their components."""

@@ -117,7 +117,7 @@ class Fitted:
 
 
 def fit_model(fold: FoldContext, config: FitConfig) -> Fitted:
-    """Search hyper-parameters where asked to, fit the estimator, calibrate it and describe it.
+    """Choose hyper-parameters, fit the estimator, and describe the fit: the three in turn.
 
     Parameters
     ----------
@@ -131,8 +131,29 @@ def fit_model(fold: FoldContext, config: FitConfig) -> Fitted:
     LeakageError
         When a column that is known only during follow-up would be an input.
     """
-    config, log = _searched(fold, config)
+    config, log = searched(fold, config)
     fit = make_estimator(config).fit(fold)
+    return described(fold, fit, config, log)
+
+
+def described(
+    fold: FoldContext,
+    fit: Fit,
+    config: FitConfig,
+    log: Mapping[str, Any] | None = None,
+) -> Fitted:
+    """Calibrate a fit, with all that its predictions and its bundle need; clear its checkpoints.
+
+    Parameters
+    ----------
+    fold : FoldContext
+    fit : Fit
+        Of the fold.
+    config : FitConfig
+        That it was fitted by.
+    log : mapping, optional
+        Of the search that chose the configuration (:func:`searched`).
+    """
     fitted = calibrated(fold, fit, config)
     ratio = None
     if config.network.head == "cox":
@@ -229,7 +250,7 @@ def risk_cuts(
     return np.quantile(risks, np.arange(1, RISK_GROUPS) / RISK_GROUPS)
 
 
-def _searched(
+def searched(
     fold: FoldContext,
     config: FitConfig,
 ) -> tuple[FitConfig, Mapping[str, Any] | None]:

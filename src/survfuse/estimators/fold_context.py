@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -16,8 +16,6 @@ from survfuse._version import __version__
 from survfuse.cohort.cohort import Cohort
 from survfuse.config import FitConfig
 from survfuse.training import Hook, Ranks
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +37,7 @@ class FoldContext:
     checkpoints : set of path
         Files that this fit may have written into `folder`.
     memory : dict
-        Results that several estimators on the same patients share; see :meth:`remember`.
+        Results that several estimators share, by patients and what was computed.
     """
 
     cohort: Cohort
@@ -84,14 +82,6 @@ class FoldContext:
     def patients(self, rows: BoolArray) -> tuple[str, ...]:
         """Ids of some of the patients."""
         return tuple(self.ids[row] for row in np.flatnonzero(rows))
-
-    def remember(self, key: Any, compute: Callable[[], T]) -> T:
-        """Return what `compute` gave for this key and these patients, computed once."""
-        whole = (self.ids, key)
-        if whole not in self.memory:
-            self.memory[whole] = compute()
-        result: T = self.memory[whole]
-        return result
 
     def identity(self, config: FitConfig) -> str:
         """Hash of everything that a fit on these patients depends on."""

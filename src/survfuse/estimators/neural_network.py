@@ -6,6 +6,7 @@ every inner fold.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -185,16 +186,9 @@ class NeuralNetwork(Estimator):
         fold: FoldContext,
     ) -> tuple[tuple[int, ...], FloatArray | None, Trained | None]:
         """Epochs of each member, out-of-fold risks, and networks that are final already."""
-        config, members = self.config, self.config.training.members
+        config, inner = self.config, self.inner(fold)
+        members, trained = config.training.members, None
         epochs = (config.training.epochs,) * members
-        if config.selection.method == "inner_folds":
-            runs = self._inner_runs(fold, epochs, patient=True)
-            scores = []
-            for run in (run for members_runs in runs for run in members_runs):
-                scores.append([epoch.score for epoch in run.history])
-            epochs = (choose_epoch(scores),) * members
-            return epochs, self._out_of_fold(fold, runs, epochs), None
-        trained = None
         if config.selection.method == "holdout":
             held = holdout(
                 fold.event,
@@ -203,30 +197,30 @@ class NeuralNetwork(Estimator):
             )
             trained = self.train(fold, held, "inner holdout", epochs, keep_best=True)
             epochs = tuple(run.best_epoch or len(run.history) for run in trained.runs)
-        risks = None
-        if (
-            config.calibration.method in OUT_OF_FOLD
+        compares_epochs = config.selection.method == "inner_folds"
+        if not (
+            compares_epochs
+            or config.calibration.method in OUT_OF_FOLD
             or config.calibration.conformal is not None
         ):
-            runs = self._inner_runs(fold, epochs, patient=False)
-            risks = self._out_of_fold(fold, runs, epochs)
-        return epochs, risks, trained
-
-    def _inner_runs(
-        self,
-        fold: FoldContext,
-        epochs: Sequence[int],
-        *,
-        patient: bool,
-    ) -> list[tuple[Run, ...]]:
-        """Train on all inner folds but one, for each; (folds, members)."""
-        inner = self.inner(fold)
-        runs = []
+            return epochs, None, trained
+        # Each inner fold's patients are predicted by networks trained on all others.
+        runs: list[tuple[Run, ...]] = []
         for number in range(int(inner.max()) + 1):
-            name = f"inner fold {number + 1}"
-            trained = self.train(fold, inner == number, name, epochs, patient=patient)
-            runs.append(trained.runs)
-        return runs
+            part = self.train(
+                fold,
+                inner == number,
+                f"inner fold {number + 1}",
+                epochs,
+                patient=compares_epochs,
+            )
+            runs.append(part.runs)
+        if compares_epochs:
+            scores = []
+            for run in itertools.chain.from_iterable(runs):
+                scores.append([epoch.score for epoch in run.history])
+            epochs = (choose_epoch(scores),) * members
+        return epochs, self._out_of_fold(fold, runs, epochs), trained
 
     def _out_of_fold(
         self,

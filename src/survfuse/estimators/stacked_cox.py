@@ -255,25 +255,24 @@ class StackedCox(Estimator):
             "selection": "inner_folds",
         }
         config = self.config.model_copy(update=update)
-        key = ("attention", config.model_dump_json(), inner.tobytes())
-        return fold.remember(key, lambda: _trained_attention(fold, config, has, inner))
-
-
-def _trained_attention(
-    fold: FoldContext,
-    config: FitConfig,
-    has: BoolArray,
-    inner: IntArray,
-) -> TrainedAttention:
-    (bag,) = config.inputs.modalities or ()
-    own = fold.subset(has, f"{bag}, ")
-    fit = NeuralNetwork(config, inner[has]).fit(own)
-    assert isinstance(fit.model, NetworkEnsemble)
-    assert fit.out_of_fold is not None
-    risks = np.zeros(len(fold.ids))
-    risks[has] = centred_in_folds(fit.out_of_fold, inner[has], len(own.ids))
-    risk = AttentionRisk(fit.model, float(fit.in_sample.mean()))
-    return TrainedAttention(risk, risks, fit.effective, fit.parameters or 0)
+        key = (fold.ids, "attention", config.model_dump_json(), inner.tobytes())
+        known: TrainedAttention | None = fold.memory.get(key)
+        if known is not None:
+            return known
+        own = fold.subset(has, f"{bag}, ")
+        fit = NeuralNetwork(config, inner[has]).fit(own)
+        assert isinstance(fit.model, NetworkEnsemble)
+        assert fit.out_of_fold is not None
+        risks = np.zeros(len(fold.ids))
+        risks[has] = centred_in_folds(fit.out_of_fold, inner[has], len(own.ids))
+        trained = TrainedAttention(
+            AttentionRisk(fit.model, float(fit.in_sample.mean())),
+            risks,
+            fit.effective,
+            fit.parameters or 0,
+        )
+        fold.memory[key] = trained
+        return trained
 
 
 def modalities_used(fold: FoldContext, config: FitConfig) -> tuple[str, ...]:

@@ -10,7 +10,8 @@ from survfuse._errors import ConfigError
 from survfuse.cohort.batch_source import BatchSource
 from survfuse.cohort.cohort import Cohort
 from survfuse.config import FitConfig
-from survfuse.estimators import FoldContext, calibrated, fit_model, make_estimator
+from survfuse.estimators import FoldContext, calibrated, make_estimator
+from survfuse.estimators.fitted import described, searched
 from survfuse.evaluation.controls import (
     permuted_predictions,
     selected_on_test,
@@ -122,13 +123,14 @@ class Candidate:
             return FoldResult(*selected_on_test(fold, test, self.config))
         if control == PERMUTED_OUTCOME:
             fold = with_permuted_outcomes(fold, self.config.training.seed)
+        config, log = searched(fold, self.config)
+        fit = make_estimator(config).fit(fold)
         if self.simple:
-            fit = make_estimator(self.config).fit(fold)
-            fitted = calibrated(fold, fit, self.config)
+            fitted = calibrated(fold, fit, config)
             source = BatchSource(where, fitted.transforms, test)
             prediction = fitted.prediction(test, fitted.model.log_risk(source))
             return FoldResult(prediction, fitted.summary)
-        fitted = fit_model(fold, self.config)
+        fitted = described(fold, fit, config, log)
         prediction = fitted.predict(where, test)
         also: dict[str, Prediction] = {}
         if self.permute or self.lose:

@@ -110,21 +110,72 @@ class Cells:
         The order is split by split: candidates on the same training patients share what they
         learn of them (:class:`survfuse.estimators.FoldContext`).
         """
+        cells = {cell.name: cell for cell in self._planned(plan)}
+        watcher.on_cells(len(cells))
+        contents, notes = self._recalled(cells, watcher)
+        tasks = [
+            Task(name, cell) for name, cell in cells.items() if name not in contents
+        ]
+        hooks = (watcher,)
+        work = CellWork(self.folder, self.cohort, self.target, self.horizons, hooks)
+        with closing(self.executor.run(work, tasks)) as outcomes:
+            for outcome in outcomes:
+                cell = cells[outcome.key]
+                if outcome.error is not None or outcome.value is None:
+                    _raise(outcome.error, cell)
+                contents[cell.name], damaged = outcome.value
+                self._write(cell, contents[cell.name])
+                notes += damaged
+                watcher.on_cell(cell.label, len(contents), False)
+        order = [candidate for candidate, _ in plan]
+        return self._grid(list(cells.values()), order, contents, notes)
+
+    def _planned(
+        self,
+        plan: Sequence[tuple[Candidate, Sequence[Split]]],
+    ) -> list[Cell]:
+        """Cells of a plan, split by split."""
         cells = []
         for split in dict.fromkeys(split for _, splits in plan for split in splits):
             for candidate, splits in plan:
                 if split in splits:
                     cells.append(self._cell(candidate, split))
-        grid = Grid()
-        contents = self._load_or_compute(cells, watcher, grid.notes)
+        return cells
+
+    def _recalled(
+        self,
+        cells: Mapping[str, Cell],
+        watcher: Watcher,
+    ) -> tuple[dict[str, dict[str, Any]], list[str]]:
+        """Content of the cells that an earlier run finished, by name; notes on damaged files."""
+        contents: dict[str, dict[str, Any]] = {}
+        if self.folder is None:
+            return contents, []
+        with collected_notes() as damaged:
+            for name, cell in cells.items():
+                content = cell.recalled(self.folder)
+                if content is not None:
+                    contents[name] = content
+                    # A run may have been killed after it wrote the cell.
+                    shutil.rmtree(self.folder / name, ignore_errors=True)
+                    watcher.on_cell(cell.label, len(contents), True)
+        return contents, list(damaged)
+
+    def _grid(
+        self,
+        cells: Sequence[Cell],
+        order: Sequence[Candidate],
+        contents: Mapping[str, dict[str, Any]],
+        notes: list[str],
+    ) -> Grid:
+        """Tables of every model; the models as `order` has their candidates."""
+        grid = Grid(notes=notes)
         for cell in cells:
             content = contents[cell.name]
-            grid.summaries.setdefault(cell.candidate.name, []).append(
-                content["summary"],
-            )
+            summaries = grid.summaries.setdefault(cell.candidate.name, [])
+            summaries.append(content["summary"])
             grid.notes += [f"{cell.label}: {note}" for note in content["notes"]]
         parts: dict[str, list[tuple[Split, dict[str, Any]]]] = {}
-        order = [candidate for candidate, _ in plan]
         for cell in sorted(cells, key=lambda cell: order.index(cell.candidate)):
             content = contents[cell.name]
             parts.setdefault(cell.candidate.name, []).append((cell.split, content))
@@ -133,44 +184,6 @@ class Cells:
         for name, predictions in parts.items():
             grid.tables[name], grid.folds[name] = self._assembled(predictions)
         return grid
-
-    def _load_or_compute(
-        self,
-        cells: Sequence[Cell],
-        watcher: Watcher,
-        notes: list[str],
-    ) -> dict[str, dict[str, Any]]:
-        """Content of every cell by its name."""
-        watcher.on_cells(len(cells))
-        contents: dict[str, dict[str, Any]] = {}
-        with collected_notes() as damaged:
-            for cell in cells:
-                content = None if self.folder is None else cell.recalled(self.folder)
-                if self.folder is not None and content is not None:
-                    contents[cell.name] = content
-                    # A run may have been killed after it wrote the cell.
-                    shutil.rmtree(self.folder / cell.name, ignore_errors=True)
-                    watcher.on_cell(cell.label, len(contents), True)
-        notes += damaged
-        missing = {cell.name: cell for cell in cells if cell.name not in contents}
-        tasks = [Task(name, cell) for name, cell in missing.items()]
-        work = CellWork(
-            self.folder,
-            self.cohort,
-            self.target,
-            self.horizons,
-            (watcher,),
-        )
-        with closing(self.executor.run(work, tasks)) as outcomes:
-            for outcome in outcomes:
-                cell = missing[outcome.key]
-                if outcome.error is not None or outcome.value is None:
-                    _raise(outcome.error, cell)
-                contents[cell.name], damaged = outcome.value
-                self._write(cell, contents[cell.name])
-                notes += damaged
-                watcher.on_cell(cell.label, len(contents), False)
-        return contents
 
     def _cell(self, candidate: Candidate, split: Split) -> Cell:
         target = None if self.target is None else self.target.fingerprint()

@@ -6,6 +6,7 @@ Where another cohort is given, every model is also fitted on all patients and te
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,7 +41,7 @@ from survfuse.evaluation.model_sizes import sizes
 from survfuse.evaluation.performance import by_pattern
 from survfuse.evaluation.protocol import controls, subgroups, wanted_increments
 from survfuse.evaluation.robustness import robustness, scored
-from survfuse.evaluation.scoring import Estimates, judge_models
+from survfuse.evaluation.scoring import Estimates, Judged, judge_models
 from survfuse.evaluation.versions import versions
 from survfuse.executors import Executor, InlineExecutor, Threads
 from survfuse.results import Result
@@ -163,7 +164,7 @@ def run(
     name = name or f"{config.model.preset}:{config.model.fusion}"
     plan = _plan(config, cohort, test, name)
     for data in (cohort,) if test is None else (cohort, test):
-        refuse_leaks(data, config.model.allow_followup)
+        refuse_leaks(data, config.model.inputs.allow_followup)
     refuse_later_knowledge(cohort, config.model)
     executor = executor or InlineExecutor()
     record: RunRecord = {
@@ -171,41 +172,45 @@ def run(
         "clinical": plan.clinical,
         "started": started.isoformat(timespec="seconds"),
         "versions": versions(),
-        "seeds": {"splits": config.crossval.seed, "model": config.model.seed},
+        "seeds": {"splits": config.crossval.seed, "model": config.model.training.seed},
         "command": command,
         "executor": executor.name,
         "threads": asdict(Threads.of(executor.threads)),
     }
+    watcher = watcher or Watcher()
     cells = Cells(place, cohort, plan.scale.horizons, executor=executor)
-    if place is None:
-        return _compute(plan, cells, test, watcher or Watcher(), record, started)
-    with held(place), begun_record(place, record):
-        result = _compute(plan, cells, test, watcher or Watcher(), record, started)
-        result.write(place)
+    with ExitStack() as files:
+        if place is not None:
+            files.enter_context(held(place))
+            files.enter_context(begun_record(place, record))
+        grid = cells.all(plan.fits, watcher)
+        scores = judge_models(
+            _select(grid.folds, plan.names(grid)),
+            name,
+            plan.clinical,
+            plan.scale,
+            wanted=wanted_increments(plan.candidates, name, cohort),
+            groups=subgroups(cohort),
+        )
+        result = _result(plan, cells, grid, scores, test, watcher, record, started)
+        if place is not None:
+            result.write(place)
     return result
 
 
-def _compute(
+def _result(
     plan: _Plan,
     cells: Cells,
+    grid: Grid,
+    scores: Judged,
     test: Cohort | None,
     watcher: Watcher,
     record: RunRecord,
     started: datetime,
 ) -> Result:
-    """Fit every model on every split, score it, and check the run."""
+    """Add the other cohort, controls and checks to the scores of a run."""
     cohort, name, scale = cells.cohort, record["model"], plan.scale
-    grid = cells.all(plan.fits, watcher)
-    permuted = [model for model in grid.folds if model.startswith("permuted:")]
-    names = [candidate.name for candidate in plan.main_candidates] + permuted
-    scores = judge_models(
-        _select(grid.folds, names),
-        name,
-        plan.clinical,
-        scale,
-        wanted=wanted_increments(plan.candidates, name, cohort),
-        groups=subgroups(cohort),
-    )
+    names = plan.names(grid)
     losses, sweep = _robustness(plan, grid, scores.estimates, cohort)
     control_records = controls(grid.folds, name, scale, plan.candidates)
     external, predictions, notes = _external(plan, cells, test, watcher)
@@ -292,6 +297,11 @@ class _Plan:
             if candidate.role in ON_ALL_REPEATS
         ]
 
+    def names(self, grid: Grid) -> list[str]:
+        """Models in the main tables: those on all repeats, then with a modality permuted."""
+        main = [candidate.name for candidate in self.main_candidates]
+        return main + [name for name in grid.folds if name.startswith("permuted:")]
+
     @property
     def fits(self) -> list[tuple[Candidate, Sequence[Split]]]:
         """Every candidate with its splits: controls and seeds on the first repeat alone."""
@@ -323,7 +333,7 @@ def _plan(config: RunConfig, cohort: Cohort, test: Cohort | None, name: str) -> 
     settings, model = config.crossval, config.model
     splits, split_notes = splits_of(cohort, settings)
     candidates = _candidates(config, cohort, name)
-    if model.conformal is not None:
+    if model.calibration.conformal is not None:
         notes.append(
             "model.calibration.conformal: cross-validation does not judge lower bounds; "
             "train makes them",
@@ -336,7 +346,11 @@ def _plan(config: RunConfig, cohort: Cohort, test: Cohort | None, name: str) -> 
     ridges = {f"ridge:{one}" for one in clinical[:1]}.intersection(
         one.name for one in candidates
     )
-    modalities = cohort.modalities if model.modalities is None else model.modalities
+    modalities = (
+        cohort.modalities
+        if model.inputs.modalities is None
+        else model.inputs.modalities
+    )
     return _Plan(
         config=config,
         scale=Scale(
@@ -390,7 +404,7 @@ def _robustness(
         tested,
         plan.used,
         plan.scale,
-        plan.config.model.seed,
+        plan.config.model.training.seed,
     )
     return scores, table
 

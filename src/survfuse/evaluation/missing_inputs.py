@@ -147,7 +147,10 @@ def predictions_with_loss(
     predictions = {}
     # The losses of the whole cohort, so that every fold has the same.
     for loss in Losses.on(cohort, used).all:
-        prepared = fitted.transforms.apply(loss.of(own, used, fitted.config.seed), ids)
+        prepared = fitted.transforms.apply(
+            loss.of(own, used, fitted.config.training.seed),
+            ids,
+        )
         risk = fitted.model.log_risk(LessSource(source, prepared))
         predictions[loss.name] = with_log_risk(fitted, prediction, loss.name, risk)
     return predictions

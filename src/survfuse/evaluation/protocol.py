@@ -69,7 +69,8 @@ def _by_modalities(
     """Name of the candidate of each set of modalities; late fusions before a ridge on the same."""
     names: dict[frozenset[str], str] = {}
     for candidate in sorted(
-        candidates, key=lambda one: one.config.fusion != "late_cox"
+        candidates,
+        key=lambda one: one.config.fusion != "late_cox",
     ):
         if candidate.role not in {"control", "seed"} and candidate.modalities != ():
             names.setdefault(frozenset(_modalities(candidate, cohort)), candidate.name)

@@ -15,13 +15,13 @@ import time as clock
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from survfuse._errors import ConfigError, CrashError, listed
 from survfuse._registry import Registry
-from survfuse.executors.serialization import Answer, call
+from survfuse.executors.serialization import Answer, answered
 from survfuse.executors.threads import Threads, share
 
 P = TypeVar("P")
@@ -289,12 +289,10 @@ class InlineExecutor(Executor):
             while outcome is None:
                 payload = job.start(on_start)
                 # Another number of threads holds while work runs, not while a caller reads.
-                changed = self.threads is not None
-                with (
-                    Threads.of(self.threads).while_running()
-                    if changed
-                    else nullcontext()
-                ):
-                    answer = call(work, payload)
+                threads: AbstractContextManager[None] = nullcontext()
+                if self.threads is not None:
+                    threads = Threads.of(self.threads).while_running()
+                with threads, answered() as answer:
+                    answer.value = work(payload)
                 outcome = job.finish(answer)
             yield outcome

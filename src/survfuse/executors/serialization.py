@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import time as clock
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 
-@dataclass(frozen=True)
+@dataclass
 class Answer:
     """What one call of `work` gave.
 
@@ -32,15 +33,23 @@ class Answer:
     seconds: float = 0.0
 
 
+@contextmanager
+def answered() -> Iterator[Answer]:
+    """An answer to put a value in; whatever is raised within is part of it, but for Ctrl-C."""
+    answer, started = Answer(), clock.monotonic()
+    try:
+        yield answer
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - carrying any failure home is the task
+        answer.error = error
+        answer.temporary = isinstance(error, (OSError, MemoryError))
+    answer.seconds = clock.monotonic() - started
+
+
 def call(work: Callable[[Any], Any], payload: Any) -> Answer:
     """Call `work`; whatever it raises is part of the answer, but for Ctrl-C."""
-    started = clock.monotonic()
-    try:
-        value = work(payload)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - carrying any failure home is the task
-        temporary = isinstance(error, (OSError, MemoryError))
-        return Answer(None, error, temporary, clock.monotonic() - started)
-    return Answer(value, None, False, clock.monotonic() - started)
+    with answered() as answer:
+        answer.value = work(payload)
+    return answer
 
 
 def pack(thing: Any) -> bytes:

@@ -22,11 +22,9 @@ from survfuse.models.branches import BagBranch
 from survfuse.models.encoders import ENCODERS, EncoderShape, GeneSetEncoder
 from survfuse.models.fusion import build_fusion, mask
 from survfuse.models.heads import HEADS, Head
-from survfuse.models.mean_tile import MeanTileBranch
 from survfuse.models.modality_dropout import drop_modalities
 from survfuse.models.network_config import (
     BagConfig,
-    MeanTileConfig,
     ModalityConfig,
     NetworkConfig,
     VectorConfig,
@@ -37,7 +35,6 @@ from survfuse.models.pooling import TileReader, segments
 __all__ = [
     "BagConfig",
     "FusionNetwork",
-    "MeanTileConfig",
     "NetworkConfig",
     "NetworkOutput",
     "VectorConfig",
@@ -114,7 +111,7 @@ class FusionNetwork(nn.Module):
         readers: dict[str, TileReader | None] = {}
         for name, branch in self.branches.items():
             present[name] = batch.present[name]
-            if isinstance(branch, BagBranch | MeanTileBranch):
+            if isinstance(branch, BagBranch):
                 bag = self._read_bag(name, branch, batch)
                 embeddings[name], attention[name], readers[name] = bag
                 present[name] = present[name] & (batch.offsets[name].diff() > 0)
@@ -133,7 +130,7 @@ class FusionNetwork(nn.Module):
     def _read_bag(
         self,
         name: str,
-        branch: BagBranch | MeanTileBranch,
+        branch: BagBranch,
         batch: Batch,
     ) -> tuple[Tensor, Tensor, TileReader | None]:
         """Embedding (patients, width), attention (tiles,) and a reader of the tiles of a bag."""
@@ -149,11 +146,11 @@ class FusionNetwork(nn.Module):
 
     def _embed(
         self,
-        branch: BagBranch | MeanTileBranch,
+        branch: BagBranch,
         tiles: Tensor,
         offsets: Tensor,
     ) -> tuple[Tensor, Tensor, TileReader | None]:
-        if isinstance(branch, BagBranch) and not self.fusion.needs_tiles:
+        if not self.fusion.needs_tiles:
             by_chunks = branch.train_step(tiles, offsets)
             if by_chunks is not None:
                 return *by_chunks, None
@@ -170,8 +167,6 @@ def _branch(shape: ModalityConfig, config: NetworkConfig) -> nn.Module:
         encoder = EncoderShape(*sizes, config.dropout, config.input_dropout)
         return ENCODERS.build(shape.encoder, encoder)
     widths = shape.input_dim, shape.width, shape.attention_width
-    if isinstance(shape, MeanTileConfig):
-        return MeanTileBranch(*widths, config.dropout)
     return BagBranch(*widths, shape.pooling, config.dropout)
 
 

@@ -55,32 +55,6 @@ class BagConfig:
 
 
 @dataclass(frozen=True)
-class MeanTileConfig:
-    """A modality of many tiles per patient whose mean tile is read.
-
-    Attributes
-    ----------
-    name : str
-        The modality.
-    input_dim : int
-        Features of a tile.
-    width, attention_width : int
-        Of the attention branch whose embedding stands before the mean tile; both 0: none.
-    """
-
-    name: str
-    input_dim: int
-    width: int = 0
-    attention_width: int = 0
-    kind: Literal["mean_tile"] = "mean_tile"
-
-    def __post_init__(self) -> None:
-        _require_widths(self.name, self.input_dim)
-        if self.width or self.attention_width:
-            _require_widths(self.name, self.width, self.attention_width)
-
-
-@dataclass(frozen=True)
 class VectorConfig:
     """A modality of one vector per patient.
 
@@ -127,10 +101,9 @@ class VectorConfig:
         return bool(self.hidden) or self.encoder != "mlp"
 
 
-ModalityConfig = BagConfig | MeanTileConfig | VectorConfig
+ModalityConfig = BagConfig | VectorConfig
 KINDS: dict[str, type[ModalityConfig]] = {
     "bag": BagConfig,
-    "mean_tile": MeanTileConfig,
     "vector": VectorConfig,
 }
 
@@ -151,7 +124,7 @@ class NetworkConfig(FusionSizes):
 
     Attributes
     ----------
-    modalities : tuple of BagConfig, MeanTileConfig and VectorConfig
+    modalities : tuple of BagConfig and VectorConfig
         In the order of the fusion.
     fusion : str
         A name in the fusion registry.

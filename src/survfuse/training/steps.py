@@ -24,7 +24,6 @@ from survfuse._errors import InputError
 from survfuse._types import Batch, IntArray
 from survfuse.config import FitConfig
 from survfuse.models.branches import BagBranch
-from survfuse.models.mean_tile import MeanTileBranch
 from survfuse.models.network import FusionNetwork
 from survfuse.models.network_config import VectorConfig
 from survfuse.training.batch_sampling import always_the_same, to_device
@@ -118,8 +117,6 @@ class Stepper:
             if isinstance(branch, BagBranch):
                 per_tile = 4 * branch.project.in_features + branch.bytes_per_tile
                 total += tiles * per_tile
-            elif isinstance(branch, MeanTileBranch):
-                total += tiles * 4 * branch.input_dim
         return total
 
     def step(

@@ -15,6 +15,7 @@ def follow_up_is_long(evidence: Evidence) -> Verdict:
     ratio = times.max() / np.median(times)
     if ratio < 2:
         return doubt(
-            f"the longest time is {ratio:.1f} medians", "Wait for more follow-up."
+            f"the longest time is {ratio:.1f} medians",
+            "Wait for more follow-up.",
         )
     return ok(f"the longest time is {ratio:.1f} medians")

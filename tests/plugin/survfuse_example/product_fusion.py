@@ -19,7 +19,10 @@ class Product(Fusion):
     """Product of all projections ``P_m x_m``; zero for a patient who lacks a modality."""
 
     def __init__(
-        self, widths: Mapping[str, int], encoded: Collection[str], sizes: FusionSizes
+        self,
+        widths: Mapping[str, int],
+        encoded: Collection[str],
+        sizes: FusionSizes,
     ) -> None:
         super().__init__(widths, encoded, sizes)
         self.projections = nn.ModuleDict()
@@ -28,7 +31,9 @@ class Product(Fusion):
         self.parts = {**widths, "*".join(widths): sizes.pair_width}
 
     def forward(
-        self, embeddings: Mapping[str, Tensor], present: Mapping[str, Tensor]
+        self,
+        embeddings: Mapping[str, Tensor],
+        present: Mapping[str, Tensor],
     ) -> Tensor:
         """Fuse (patients, width) embeddings under (patients,) bool masks -> (patients, fused)."""
         columns, product = [], None

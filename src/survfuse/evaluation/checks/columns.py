@@ -164,7 +164,7 @@ def _signs_by_column(evidence: Evidence) -> Iterator[tuple[Column, Signs | str]]
 
 def _allowed(evidence: Evidence, column: str, modality: str) -> bool:
     """Whether a column, or its whole modality, is allowed by name."""
-    names = () if evidence.config is None else evidence.config.allow_followup
+    names = () if evidence.config is None else evidence.config.inputs.allow_followup
     return column in names or modality in names
 
 
@@ -184,7 +184,7 @@ def _leaks(evidence: Evidence) -> list[Leak]:
 
 def _reads(evidence: Evidence, modality: str) -> bool:
     """Whether any model may see a modality: the clinical one is the comparator's."""
-    chosen = None if evidence.config is None else evidence.config.modalities
+    chosen = None if evidence.config is None else evidence.config.inputs.modalities
     kind = evidence.cohort.modalities[modality].kind
     return chosen is None or modality in chosen or kind == "clinical"
 
