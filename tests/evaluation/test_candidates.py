@@ -30,6 +30,7 @@ from survfuse.estimators import (
 )
 from survfuse.estimators.blocks import Components
 from survfuse.estimators.cox_baselines import SMALLEST_DEVIATION, CoxRisk
+from survfuse.estimators.fitted import fit_model
 from survfuse.estimators.linear_cox import LinearCox
 from survfuse.evaluation import candidates
 from survfuse.evaluation.candidates import (
@@ -65,8 +66,18 @@ def late(name: str, modalities: tuple[str, ...], seed: int = 0) -> Candidate:
 
 
 KM = baseline("km", "kaplan_meier", (), CONFIG)
-PERMUTED = Candidate(PERMUTED_OUTCOME, CONFIG, "control")
-OPTIMISTIC = Candidate(SELECTED_ON_TEST, CONFIG, "control")
+PERMUTED = Candidate(
+    PERMUTED_OUTCOME,
+    CONFIG,
+    "control",
+    control="permuted_outcome",
+)
+OPTIMISTIC = Candidate(
+    SELECTED_ON_TEST,
+    CONFIG,
+    "control",
+    control="selected_on_test",
+)
 EVERY: dict[str, Candidate] = {
     "km": KM,
     "ridge": ridge("ridge:expression", ("expression",)),
@@ -791,3 +802,24 @@ def test_watched_patients_keep_their_order_and_are_not_trained_on(
     )
     with pytest.raises(CohortError, match="more than once"):
         watched_log_risks(FoldContext.of(cohort, train), train[:2], CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("role", "control"),
+    [("control", None), ("model", "permuted_outcome")],
+)
+def test_a_control_says_what_is_wrong_with_it(role: Any, control: Any) -> None:
+    with pytest.raises(ValueError, match=r"^x: role '\w+' with control"):
+        Candidate("x", CONFIG, role, control=control)
+
+
+def test_a_model_never_gets_the_outcomes_of_those_it_predicts(cohort: Cohort) -> None:
+    fold = FoldContext.of(cohort, cohort.patients[:40])
+    fitted = Candidate("ridge", CONFIG, simple=True).fit_predict(
+        fold, cohort.patients[40:]
+    )
+    assert np.isfinite(fitted.prediction.log_risk).all()
+    model = fit_model(fold, CONFIG)
+    batch = model.source(cohort, cohort.patients[40:]).batch()
+    assert torch.isnan(batch.time).all()
+    assert not batch.event.any()

@@ -12,6 +12,7 @@ from survfuse.estimators.base import (
     Patients,
     RiskModel,
     StoredModel,
+    foreign_code,
     make_estimator,
 )
 from survfuse.estimators.cox_baselines import (
@@ -44,6 +45,7 @@ __all__ = [
     "StoredModel",
     "calibrated",
     "fit_model",
+    "foreign_code",
     "make_estimator",
     "outcomes",
     "watched_log_risks",

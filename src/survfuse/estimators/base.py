@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self, cast
 
 from survfuse._errors import ConfigError
 from survfuse._registry import Registry
+from survfuse._storage import sha256_file
 from survfuse._types import AnyArray, FloatArray, IntArray, State
 from survfuse.cohort.batch_source import BatchSource
 from survfuse.cohort.splits import inner_folds
@@ -174,6 +177,19 @@ def make_estimator(config: FitConfig) -> Estimator:
 def model_class(config: FitConfig) -> type[RiskModel]:
     """Kind of model that the estimator of a configuration gives."""
     return cast(type[Estimator], ESTIMATORS[estimator_name(config)].build).model
+
+
+def foreign_code(config: FitConfig) -> str:
+    """Hash of the file that holds the estimator or fusion of another package; empty for ours.
+
+    Part of the key of whatever is stored of a fit, so that it is fitted again when that
+    package changes.
+    """
+    name = estimator_name(config)
+    build = FUSIONS[config.fusion].build if name == NETWORK else ESTIMATORS[name].build
+    if build.__module__.partition(".")[0] == __name__.partition(".")[0]:
+        return ""
+    return sha256_file(Path(inspect.getfile(build)))
 
 
 def estimator_name(config: FitConfig) -> str:

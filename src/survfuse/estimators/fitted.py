@@ -16,7 +16,7 @@ from survfuse.cohort.drift import Drift
 from survfuse.cohort.patient_hashes import PatientHashes
 from survfuse.cohort.transforms import Transforms
 from survfuse.config import FitConfig
-from survfuse.estimators.base import Fit, RiskModel, make_estimator
+from survfuse.estimators.base import Fit, RiskModel, foreign_code, make_estimator
 from survfuse.estimators.fold_context import FoldContext
 from survfuse.fit_summary import learned_from, size_summary
 from survfuse.prediction import Prediction
@@ -68,6 +68,10 @@ class Fitted:
     drift: Drift | None = None
     bound: ConformalBound | None = None
 
+    def source(self, cohort: Cohort, ids: Sequence[str]) -> BatchSource:
+        """Transform patients for the model, which does not get their outcomes."""
+        return BatchSource(replace(cohort, outcome=None), self.transforms, ids)
+
     def prediction(self, ids: Sequence[str], log_risk: FloatArray) -> Prediction:
         """Calibrate log-risks (patients,): curves, times and groups, without notes."""
         return Prediction(
@@ -88,7 +92,7 @@ class Fitted:
         TransformError
             Data that do not fit the training cohort (unit, genes, encoder, coverage).
         """
-        source = BatchSource(cohort, self.transforms, ids)
+        source = self.source(cohort, ids)
         log_risk = self.model.log_risk(source)
         infinite = np.array(ids, dtype=object)[~np.isfinite(log_risk)]
         if len(infinite):
@@ -283,7 +287,7 @@ def searched(
     modalities = fold.cohort.modalities
     names = config.inputs.modalities or tuple(modalities)
     kinds = {modalities[name].kind for name in names if name in modalities}
-    key = fold.identity(config)
+    key = fold.identity(config, foreign_code(config))
     result = search(config, kinds, score, folder=fold.folder, key=key)
     if fold.folder is not None:
         for trial in result.log["trials"]:

@@ -83,10 +83,10 @@ class FoldContext:
         """Ids of some of the patients."""
         return tuple(self.ids[row] for row in np.flatnonzero(rows))
 
-    def identity(self, config: FitConfig) -> str:
-        """Hash of everything that a fit on these patients depends on."""
+    def identity(self, config: FitConfig, code: str = "") -> str:
+        """Hash of all that a fit on these patients depends on, `code` of other packages too."""
         parts = [__version__, config.identity(), self.cohort.fingerprint(), self.ids]
-        return sha256_text(to_json(parts))
+        return sha256_text(to_json([*parts, code] if code else parts))
 
     def checkpoint(self, label: str) -> Path | None:
         """Checkpoint file of a training run, to be deleted by :meth:`clear`."""

@@ -29,6 +29,7 @@ from survfuse.estimators.base import (
     Patients,
     RiskModel,
     StoredModel,
+    foreign_code,
 )
 from survfuse.estimators.fold_context import FoldContext
 from survfuse.losses import discretise
@@ -270,7 +271,7 @@ class NeuralNetwork(Estimator):
         rows, cut = np.arange(len(order)), int((~held).sum())
         transforms = Transforms.fit(fold.cohort, fold.patients(~held), self.config)
         source = BatchSource(fold.cohort, transforms, [fold.ids[row] for row in order])
-        identity = fold.identity(self.config)
+        identity = fold.identity(self.config, foreign_code(self.config))
         if key:
             identity = sha256_text(to_json([identity, key]))
         networks, runs = [], []

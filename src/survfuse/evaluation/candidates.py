@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from survfuse._errors import ConfigError
-from survfuse.cohort.batch_source import BatchSource
 from survfuse.cohort.cohort import Cohort
 from survfuse.config import FitConfig
-from survfuse.estimators import FoldContext, calibrated, make_estimator
+from survfuse.estimators import FoldContext, calibrated, foreign_code, make_estimator
 from survfuse.estimators.fitted import described, searched
 from survfuse.evaluation.controls import (
     permuted_predictions,
@@ -24,6 +23,9 @@ Role = Literal["model", "baseline", "increment", "control", "seed"]
 """Why a candidate runs: it is evaluated (`model`), it must be beaten (`baseline`), it lacks one
 modality (`increment`), it must fail or must not be believed (`control`), or it is the
 model with another seed (`seed`)."""
+
+Control = Literal["permuted_outcome", "selected_on_test"]
+"""What is wrong with a control on purpose."""
 
 SELECTED_ON_TEST = "selected on the test fold"
 PERMUTED_OUTCOME = "trained on permuted outcomes"
@@ -67,6 +69,13 @@ class Candidate:
         (`survfuse.evaluation.missing_inputs`): the same fit again.
     simple : bool
         A baseline: without drift and without notes on its inputs, which are the model's too.
+    control : Control or None
+        Of the role "control".
+
+    Raises
+    ------
+    ValueError
+        When the role is "control" without a `control`, or the other way round.
     """
 
     name: str
@@ -75,6 +84,13 @@ class Candidate:
     permute: bool = False
     lose: bool = False
     simple: bool = False
+    control: Control | None = None
+
+    def __post_init__(self) -> None:
+        if (self.role == "control") != (self.control is not None):
+            raise ValueError(
+                f"{self.name}: role {self.role!r} with control {self.control!r}"
+            )
 
     @property
     def modalities(self) -> tuple[str, ...] | None:
@@ -84,7 +100,8 @@ class Candidate:
     def identity(self) -> dict[str, Any]:
         """Everything that the predictions depend on besides patients and data."""
         return {
-            "control": self.name if self.role == "control" else None,
+            "control": self.control,
+            "code": foreign_code(self.config),
             "permute": self.permute,
             "lose": self.lose,
             "simple": self.simple,
@@ -113,28 +130,27 @@ class Candidate:
             With a target, of the control that is selected on the test fold.
         """
         where = target or fold.cohort
-        control = self.name if self.role == "control" else None
-        if control == SELECTED_ON_TEST:
+        if self.control == "selected_on_test":
             if where is not fold.cohort:
                 raise ConfigError(
                     f"{self.name!r} is measured by cross-validation within one cohort, "
                     "not on a target",
                 )
             return FoldResult(*selected_on_test(fold, test, self.config))
-        if control == PERMUTED_OUTCOME:
+        if self.control == "permuted_outcome":
             fold = with_permuted_outcomes(fold, self.config.training.seed)
         config, log = searched(fold, self.config)
         fit = make_estimator(config).fit(fold)
         if self.simple:
             fitted = calibrated(fold, fit, config)
-            source = BatchSource(where, fitted.transforms, test)
+            source = fitted.source(where, test)
             prediction = fitted.prediction(test, fitted.model.log_risk(source))
             return FoldResult(prediction, fitted.summary)
         fitted = described(fold, fit, config, log)
         prediction = fitted.predict(where, test)
         also: dict[str, Prediction] = {}
         if self.permute or self.lose:
-            source = BatchSource(where, fitted.transforms, test)
+            source = fitted.source(where, test)
             if self.permute:
                 also |= permuted_predictions(fitted, prediction, source)
             if self.lose:
@@ -203,9 +219,21 @@ def comparators(
             less = config.model_copy(update={"modalities": _without(used, name)})
             candidates.append(Candidate(f"network:-{name}", less, "increment"))
     if controls:
-        candidates.append(Candidate(PERMUTED_OUTCOME, config, "control"))
+        permuted = Candidate(
+            PERMUTED_OUTCOME,
+            config,
+            "control",
+            control="permuted_outcome",
+        )
+        candidates.append(permuted)
         if make_estimator(config).trains_epochs:
-            candidates.append(Candidate(SELECTED_ON_TEST, config, "control"))
+            chosen = Candidate(
+                SELECTED_ON_TEST,
+                config,
+                "control",
+                control="selected_on_test",
+            )
+            candidates.append(chosen)
     for number in range(1, seeds + 1):
         # Members of an ensemble take a seed each, so the next ensemble starts after them.
         seed = (config.training.seed + number * config.training.members) % 2**32
