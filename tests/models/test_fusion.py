@@ -105,7 +105,7 @@ def test_every_fusion_class_is_registered() -> None:
 
 
 def test_a_new_fusion_is_one_class() -> None:
-    """The example of docs/fusions.md: a network of the new fusion, which masks what is missing."""
+    """A network of the new fusion, which masks what is missing."""
 
     class Maximum(Fusion):
         shared_part = "maximum"
