@@ -96,6 +96,21 @@ def test_fusion_reader_metric_and_check_in_one_run(
     assert "https://example.org/EXA001" in page
 
 
+def test_a_fusion_keeps_the_contract_of_all(site: Path) -> None:
+    """The tests of every registered fusion see that of the package, too."""
+    words = ["-q", "-p", "no:cacheprovider", "-k", "TestContract and maximum"]
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", *words, "tests/models/test_fusion.py"],
+        cwd=PLUGIN.parents[1],
+        env={**os.environ, "PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout
+    assert " passed" in ended.stdout
+
+
 @pytest.mark.parametrize("fusion", ["maximum", "first_feature"])
 def test_a_bundle_holds_a_model_of_another_package(
     site: Path,

@@ -66,7 +66,8 @@ def test_the_report_lists_metrics_by_family() -> None:
     names = sorted((card.name(12) for card in cards()), key=order)
     families = [FAMILIES.index(metric(name, "months").family) for name in names]
     assert families == sorted(families)
-    assert names[:3] == ["uno_c", "harrell_c", "auc_12"]
+    first = ["uno_c", "harrell_c", "auc_12"]
+    assert [name for name in names if name in first] == first
 
 
 def test_the_documentation_lists_every_metric() -> None:

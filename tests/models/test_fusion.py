@@ -119,7 +119,10 @@ def test_a_new_fusion_is_one_class() -> None:
             embeddings: Mapping[str, Tensor],
             present: Mapping[str, Tensor],
         ) -> Mapping[str, Tensor]:
-            values = [layer(embeddings[m]) for m, layer in self.project.items()]
+            values = []
+            for m, layer in self.project.items():
+                missing = ~present[m].unsqueeze(1)
+                values.append(layer(embeddings[m]).masked_fill(missing, -torch.inf))
             return {"maximum": torch.stack(values).amax(dim=0)}
 
     card = {"summary": "the largest of linear maps", "source": "this test"}

@@ -13,7 +13,7 @@ from survfuse.models.fusions.fusion_base import (
 
 @FUSIONS.register("maximum", summary="the largest of linear maps", source="an example")
 class Maximum(Fusion):
-    """Entry by entry, the largest of ``W_m x_m + b_m``."""
+    """Entry by entry, the largest of ``W_m x_m + b_m`` over the modalities of a patient."""
 
     shared_part = "maximum"  # zero only for a patient without any modality
 
@@ -24,5 +24,8 @@ class Maximum(Fusion):
 
     def blocks(self, embeddings: Tensors, present: Tensors) -> Tensors:
         """The part, (patients, pair_width)."""
-        values = [layer(embeddings[name]) for name, layer in self.project.items()]
+        values = []
+        for name, layer in self.project.items():
+            missing = ~present[name].unsqueeze(1)
+            values.append(layer(embeddings[name]).masked_fill(missing, -torch.inf))
         return {"maximum": torch.stack(values).amax(dim=0)}
