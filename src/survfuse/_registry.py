@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
 
 from survfuse._errors import ConfigError
@@ -36,24 +36,23 @@ class Card(Generic[T]):
     source: str
 
 
-def load_plugins(kind: str, group: str) -> None:
-    """Import the modules that other packages name in the entry points of `group`.
+def load_plugin(point: EntryPoint) -> None:
+    """Import the module that another package names in an entry point.
 
     Raises
     ------
     ConfigError
-        When one of them cannot be imported: names the package.
+        When it cannot be imported: names the package.
     """
-    for point in entry_points(group=group):
-        try:
-            point.load()
-        except (ImportError, AttributeError, ValueError) as error:
-            package = point.dist.name if point.dist else point.value
-            raise ConfigError(
-                f"package {package!r} offers the {kind} {point.name!r}, but {point.value} cannot "
-                "be "
-                f"loaded: {error}; repair or uninstall the package",
-            ) from error
+    try:
+        point.load()
+    except Exception as error:  # the code of others may raise anything
+        package = point.dist.name if point.dist else point.value
+        raise ConfigError(
+            f"package {package!r} has the plug-in {point.name!r} ({point.group}), but its module "
+            f"{point.value} cannot be imported: {type(error).__name__}: {error}; repair or "
+            "uninstall the package",
+        ) from error
 
 
 class Registry(Mapping[str, Card[T]]):
@@ -117,9 +116,16 @@ class Registry(Mapping[str, Card[T]]):
             raise ConfigError(f"unknown {self.kind} {name!r}; known: {known}") from None
 
     def _load_plugins(self) -> None:
-        if not self._plugins_loaded:
-            self._plugins_loaded = True
-            load_plugins(self.kind, str(self.group))
+        if self._plugins_loaded:
+            return
+        # First, as a module may look something up while it is imported.
+        self._plugins_loaded = True
+        try:
+            for point in entry_points(group=str(self.group)):
+                load_plugin(point)
+        except ConfigError:
+            self._plugins_loaded = False
+            raise
 
     def __contains__(self, name: object) -> bool:
         self._load_plugins()

@@ -1,9 +1,7 @@
-"""Every registered estimator is a whole model, and so is one of another package."""
+"""Every registered estimator is a whole model."""
 
 from __future__ import annotations
 
-import re
-from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +9,10 @@ import pytest
 
 import survfuse
 from running import loaded, quick, small
-from survfuse import _registry
 from survfuse._errors import ConfigError
 from survfuse.cohort import Cohort
 from survfuse.config import FitConfig
 from survfuse.estimators import ESTIMATORS, Estimator, RiskModel, make_estimator
-from survfuse.evaluation import cross_validate
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -24,24 +20,6 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     return loaded(small(tmp_path_factory.mktemp("cohort"), 40))
-
-
-@pytest.fixture
-def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The estimator of docs/fusions.md, in a package that names it as an entry point."""
-    (code,) = re.findall(
-        r"```python\n(.*?)```",
-        (DOCS / "fusions.md").read_text(),
-        re.S,
-    )
-    (tmp_path / "first_feature_plugin.py").write_text(code)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(ESTIMATORS, "_cards", dict(ESTIMATORS._cards))
-    monkeypatch.setattr(ESTIMATORS, "_plugins_loaded", False)
-    point = EntryPoint("first_feature", "first_feature_plugin", "survfuse.estimators")
-    monkeypatch.setattr(_registry, "entry_points", lambda group: [point])
-    monkeypatch.delitem(__import__("sys").modules, point.value, raising=False)
-    return point.name
 
 
 @pytest.mark.parametrize("name", sorted(ESTIMATORS))
@@ -107,26 +85,3 @@ def test_a_sparse_cox_reads_few_genes(cohort: Cohort) -> None:
     assert fitted.transforms.feature_names["expression"][0] == "GENE1"
     coef = fitted.model.state()[1]["expression/coef"]
     assert (coef == 0).any()
-
-
-def test_an_estimator_of_another_package_is_a_whole_model(
-    cohort: Cohort,
-    plugin: str,
-    tmp_path: Path,
-) -> None:
-    model = quick(fusion=plugin).fit(cohort)
-    again = survfuse.load(model.save(tmp_path / "bundle"))
-    prediction = again.predict(cohort)
-    np.testing.assert_array_equal(prediction.log_risk, model.predict(cohort).log_risk)
-    assert len(set(prediction.log_risk)) > 5
-    result = cross_validate(
-        model,
-        cohort,
-        folds=2,
-        networks=False,
-        controls=False,
-        bootstrap=0,
-        horizons=(400.0,),
-    )
-    assert result.name == f"default:{plugin}"
-    assert "late:all" in result.models

@@ -18,6 +18,7 @@ from survfuse._storage import sha256_file
 from survfuse.cohort import Cohort
 from survfuse.config import PARAMETERS, CrossvalConfig, load_config
 from survfuse.evaluation import Result, Watcher, cross_validate, crossval
+from survfuse.evaluation.assessment import cards
 from survfuse.evaluation.crossval import splits_of
 from survfuse.evaluation.default_horizons import default_horizons, resolve_horizons
 from survfuse.evaluation.fold_calibration import expected_events
@@ -58,19 +59,7 @@ NETWORKS = [
     "network:-expression",
     "network:-slides",
 ]
-METRICS = {"uno_c", "harrell_c", "isbs", "integrated_ipa", "log_likelihood"}
-METRICS |= {
-    "observed_expected",
-    "calibration_slope",
-    "d_calibration",
-    "royston_r2",
-    "kent_oquigley_r2",
-}
-METRICS |= {
-    f"{m}_{h:g}"
-    for m in ("auc", "brier", "ipa", "ici", "e50", "e90")
-    for h in (400, 900)
-}
+METRICS = {card.name(horizon) for card in cards() for horizon in (400, 900)}
 ROBUSTNESS = {"uno_c", "isbs", "calibration_slope", "observed_expected"}
 PERMUTED = ["permuted:clinical", "permuted:expression", "permuted:slides"]
 LOST = [

@@ -1,16 +1,11 @@
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
-from importlib.metadata import EntryPoint
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from predicted import TIMES, crossed, fold_of, predicted
-from survfuse._registry import Registry
-from survfuse.evaluation import assessment, metric_registry
 from survfuse.evaluation.assessment import METRICS, assess, cards
 from survfuse.evaluation.assessment_settings import Scale
 from survfuse.evaluation.metric_registry import FAMILIES, Metric, register
@@ -18,30 +13,6 @@ from survfuse.report.names import family_title, metric, order
 
 SCALE = Scale((10.0, 30.0), 30.0, draws=0, times=TIMES)
 DOCS = Path(__file__).parents[2] / "docs" / "evaluation.md"
-PLUGIN = '''
-"""Mean log-risk, a metric of another package."""
-
-from survfuse.evaluation.metric_registry import Metric, Score, register
-
-
-def _mean_risk(fold, at):
-    share = fold.risk / len(fold)
-    return Score(share.sum(), share - share.mean())
-
-
-register(
-    Metric(
-        "mean_risk",
-        "Mean log-risk",
-        "Other",
-        "",
-        "Of all patients.",
-        "mean over patients",
-        needs=("log_risk",),
-        influence=_mean_risk,
-    ),
-)
-'''
 
 
 @pytest.mark.parametrize("key", list(METRICS))
@@ -95,14 +66,18 @@ def test_the_report_lists_metrics_by_family() -> None:
     names = sorted((card.name(12) for card in cards()), key=order)
     families = [FAMILIES.index(metric(name, "months").family) for name in names]
     assert families == sorted(families)
-    assert names[:3] == ["uno_c", "harrell_c", "auc_12"]
+    first = ["uno_c", "harrell_c", "auc_12"]
+    assert [name for name in names if name in first] == first
 
 
 def test_the_documentation_lists_every_metric() -> None:
-    rows = DOCS.read_text(encoding="utf-8")
+    page = DOCS.read_text(encoding="utf-8")
+    table = page.partition("| metric | key |")[2].partition("\n\n")[0]
+    rows = []
     for card in cards():
         key = f"{card.key}_<h>" if card.at_horizon else card.key
-        assert f"| {card.title} | `{key}` | {card.better} | {card.method} |" in rows
+        rows.append(f"| {card.title} | `{key}` | {card.better} | {card.method} |")
+    assert sorted(table.splitlines()[2:]) == sorted(rows)
 
 
 @pytest.mark.parametrize(
@@ -117,24 +92,3 @@ def test_the_documentation_lists_every_metric() -> None:
 def test_a_wrong_card_is_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         register(replace(METRICS.build("uno_c"), **change))  # type: ignore[arg-type]
-
-
-def test_another_package_adds_a_metric_in_one_file(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    (tmp_path / "a_package_with_a_metric.py").write_text(PLUGIN)
-    monkeypatch.syspath_prepend(tmp_path)
-    point = EntryPoint("mean_risk", "a_package_with_a_metric", "survfuse.metrics")
-    monkeypatch.setattr("survfuse._registry.entry_points", lambda group: [point])
-    registry: Registry[Metric] = Registry("metric", group="survfuse.metrics")
-    monkeypatch.setattr(metric_registry, "METRICS", registry)
-    monkeypatch.setattr(assessment, "METRICS", registry)
-    try:
-        fold = fold_of(predicted())
-        (name, estimate), *others = assess([fold], SCALE).items()
-    finally:
-        sys.modules.pop("a_package_with_a_metric", None)
-    assert (name, others) == ("mean_risk", [])
-    assert estimate.value == pytest.approx(fold.risk.mean())
-    assert estimate.se == pytest.approx(np.std(fold.risk) / np.sqrt(len(fold)))

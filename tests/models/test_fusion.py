@@ -105,7 +105,7 @@ def test_every_fusion_class_is_registered() -> None:
 
 
 def test_a_new_fusion_is_one_class() -> None:
-    """The example of docs/fusions.md: a network of the new fusion, which masks what is missing."""
+    """A network of the new fusion, which masks what is missing."""
 
     class Maximum(Fusion):
         shared_part = "maximum"
@@ -119,7 +119,10 @@ def test_a_new_fusion_is_one_class() -> None:
             embeddings: Mapping[str, Tensor],
             present: Mapping[str, Tensor],
         ) -> Mapping[str, Tensor]:
-            values = [layer(embeddings[m]) for m, layer in self.project.items()]
+            values = []
+            for m, layer in self.project.items():
+                missing = ~present[m].unsqueeze(1)
+                values.append(layer(embeddings[m]).masked_fill(missing, -torch.inf))
             return {"maximum": torch.stack(values).amax(dim=0)}
 
     card = {"summary": "the largest of linear maps", "source": "this test"}

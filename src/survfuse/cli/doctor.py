@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import platform
 import re
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import (
+    EntryPoint,
+    PackageNotFoundError,
+    distributions,
+    requires,
+    version,
+)
 
 import typer
 
@@ -41,6 +47,10 @@ def _findings() -> dict[str, Finding]:
     library = _check_openslide(requirements["openslide-bin"][1])
     if library is not None:
         findings["openslide library"] = library
+    for package in distributions():
+        for point in package.entry_points:
+            if point.group.startswith("survfuse."):
+                findings[f"{point.group}: {point.name}"] = _check_plugin(point)
     findings["threads"] = ("ok", str(torch.get_num_threads()))
     findings["gpu"] = ("absent", "none; networks train on the CPU")
     if torch.cuda.is_available():
@@ -91,6 +101,18 @@ def _check_openslide(lowest: str) -> Finding | None:
             "pip install openslide-bin",
         )
     return "ok", loaded
+
+
+def _check_plugin(point: EntryPoint) -> Finding:
+    """Package and version of a plug-in, or why it cannot be imported."""
+    from survfuse._errors import ConfigError
+    from survfuse._registry import load_plugin
+
+    try:
+        load_plugin(point)
+    except ConfigError as error:
+        return "BROKEN", str(error)
+    return "ok", f"{point.dist.name} {point.dist.version}" if point.dist else ""
 
 
 def _numbers(text: str) -> tuple[int, ...]:

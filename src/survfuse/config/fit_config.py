@@ -43,9 +43,8 @@ class FitConfig(Frozen):
     fusion: str = "anchored"
     """How modalities are combined. `anchored`: a ridge Cox of each modality alone, added with
     weights from out-of-fold risks, and pairs where they improve on that; only the attention of
-    `stack.bags` is trained by gradients. Trained as networks: `concat`, `late`, `gated`,
-    `pairwise`, `pairwise_residual`, `hierarchical`, `tensor`, `lowrank_tensor`, `gated_kronecker`
-    or `coattention` (docs/fusions.md), and fusions of other packages (docs/extending.md)."""
+    `stack.bags` is trained by gradients. The fusions of docs/fusions.md, such as `concat`, are
+    trained as networks. Other packages add their own (docs/extending.md)."""
     inputs: InputSettings = InputSettings()
     """What the transforms do."""
     network: NetworkSettings = NetworkSettings()

@@ -133,9 +133,7 @@ class Fit:
 class Estimator(ABC):
     """Fits a risk model on training patients; its subclasses are in :data:`ESTIMATORS`.
 
-    Another package adds one in one file: a subclass of this with a `model` class, decorated
-    with ``ESTIMATORS.register("name", ...)`` and named in the entry points of the group
-    ``survfuse.estimators``. ``SurvivalFusion(fusion="name")`` then fits it.
+    Another package adds one in one file (``docs/extending.md``).
 
     Parameters
     ----------

@@ -2,16 +2,7 @@
 
 A metric is a :class:`Metric` in `METRICS`. Cross-validation, ``survfuse evaluate``, the
 report and the table in the documentation go through that registry. Another package adds a
-metric in one file that an entry point of the group ``survfuse.metrics`` names::
-
-    from survfuse.evaluation.metric_registry import Metric, Score, register
-
-    def _mean_risk(fold, at):
-        share = fold.risk / len(fold)
-        return Score(share.sum(), share - share.mean())
-
-    register(Metric("mean_risk", "Mean log-risk", "Other", "", "Of all patients.",
-                    "mean over patients", needs=("log_risk",), influence=_mean_risk))
+metric in one file (``docs/extending.md``).
 """
 
 from __future__ import annotations

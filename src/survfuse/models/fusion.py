@@ -5,8 +5,8 @@ modality would add to the fused vector is exactly zero, biases included, and so 
 its gradient. A network of one modality needs no fusion: its embedding is the fused
 vector.
 
-A fusion is one file in `survfuse.models.fusions` (or a module of another package, by an
-entry point of the group ``survfuse.fusions``): a subclass of
+A fusion is one file in `survfuse.models.fusions` (or in another package, see
+``docs/extending.md``): a subclass of
 :class:`~survfuse.models.fusions.fusion_base.Fusion` with its card. ``docs/fusions.md``
 prints the cards and the counts of this module.
 """

@@ -1,8 +1,8 @@
 """The registry of feature-file formats; other packages add theirs through entry points.
 
 A format is one card: the endings of its files, and a reader that makes a
-:class:`~survfuse.readers.slide_features.Draft` of one. A package that names a module under the
-entry point group ``survfuse.readers`` adds a format by registering its card there.
+:class:`~survfuse.readers.slide_features.Draft` of one. Another package adds a format in one
+file (``docs/extending.md``).
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ CARDS = pytest.mark.parametrize("card", [*map(find_card, ENCODERS)], ids=list(EN
 
 
 def test_the_encoders_asked_for_are_there() -> None:
-    assert set(ENCODERS) == {
+    assert set(ENCODERS) >= {
         "stain_texture",
         "uni",
         "uni2_h",
@@ -65,7 +65,7 @@ def test_an_unknown_encoder_is_refused_with_the_nearest() -> None:
         find_card("virchov2")
     with pytest.raises(
         ConfigError,
-        match=r"known: stain_texture, uni, .*resnet50_truncated$",
+        match=r"known: stain_texture, uni, .*resnet50_truncated",
     ):
         find_card("qqq")
 

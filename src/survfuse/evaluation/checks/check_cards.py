@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Literal
 
+from survfuse._registry import Registry
 from survfuse.evaluation.checks.evidence import Evidence, Status, Verdict
 
 Severity = Literal["error", "warning"]
@@ -38,6 +39,8 @@ class Card:
         Fields of `Evidence` that the check reads besides the cohort. A check without
         needs is a data check.
     check : callable
+    page : str
+        Where the check is explained.
     """
 
     id: str
@@ -45,16 +48,12 @@ class Card:
     severity: Severity
     needs: tuple[str, ...]
     check: Check
+    page: str
 
     @property
     def about_data(self) -> bool:
         """Whether the check reads nothing but the cohort."""
         return not self.needs
-
-    @property
-    def page(self) -> str:
-        """The page that explains the check, from the root of the repository."""
-        return f"docs/checks/{self.id}.md"
 
     def missing(self, evidence: Evidence) -> str:
         """Why the check does not apply; empty when it does."""
@@ -64,7 +63,7 @@ class Card:
         return ""
 
 
-CHECKS: dict[str, Card] = {}
+CHECKS: Registry[Card] = Registry("check", group="survfuse.checks")
 
 
 def check(
@@ -72,6 +71,7 @@ def check(
     name: str,
     severity: Severity,
     needs: tuple[str, ...] = (),
+    page: str = "",
 ) -> Callable[[Check], Check]:
     """Register a check under its number.
 
@@ -79,19 +79,17 @@ def check(
     ----------
     id, name, severity, needs
         As on the :class:`Card`.
+    page : str
+        As on the card; ``docs/checks/<id>.md`` of the repository of survfuse by default.
 
     Returns
     -------
     callable
         Decorates a function from `Evidence` to `Verdict`, such that its doubts get the
-        status of `severity`. A package outside survfuse registers its checks in a module
-        that its entry point of the group ``survfuse.checks`` names.
+        status of `severity`.
     """
 
     def add(function: Check) -> Check:
-        if id in CHECKS:
-            raise ValueError(f"check {id} is registered twice")
-
         @wraps(function)
         def with_status(evidence: Evidence) -> Verdict:
             verdict = function(evidence)
@@ -99,7 +97,9 @@ def check(
                 return verdict._replace(status=STATUS_OF_DOUBT[severity])
             return verdict
 
-        CHECKS[id] = Card(id, name, severity, needs, with_status)
+        where = page or f"docs/checks/{id}.md"
+        card = Card(id, name, severity, needs, with_status, where)
+        CHECKS.register(id, summary=name, source=where)(lambda: card)
         return with_status
 
     return add

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
 from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 
 from survfuse._errors import LeakageError, NotComputableError
-from survfuse._registry import load_plugins
 from survfuse.cohort.cohort_data import Cohort
 from survfuse.evaluation.checks.check_cards import CHECKS, Card
 from survfuse.evaluation.checks.evidence import Evidence, Verdict, not_applicable
@@ -15,18 +15,9 @@ from survfuse.evaluation.checks.evidence import Evidence, Verdict, not_applicabl
 if TYPE_CHECKING:
     from survfuse.config import FitConfig
 
-MODULES = (
-    "columns",
-    "model_checks",
-    "numbers",
-    "patient_checks",
-    "protocol_checks",
-    "sites",
-    "slide_checks",
-    "times",
-)
-for module in MODULES:  # importing a module registers its checks
-    import_module(f"survfuse.evaluation.checks.{module}")
+for module in iter_modules([str(Path(__file__).parent)]):
+    # Importing a module registers its checks.
+    import_module(f"{__package__}.{module.name}")
 
 
 def run_checks(evidence: Evidence) -> list[dict[str, Any]]:
@@ -61,13 +52,7 @@ def run_data_checks(
 
 def all_cards() -> list[Card]:
     """Cards of all checks, those of other packages included, sorted by number."""
-    _load_checks_of_other_packages()
-    return [CHECKS[number] for number in sorted(CHECKS)]
-
-
-@cache
-def _load_checks_of_other_packages() -> None:
-    load_plugins("check", "survfuse.checks")
+    return [CHECKS.build(number) for number in sorted(CHECKS)]
 
 
 def refuse_later_knowledge(cohort: Cohort, config: FitConfig) -> None:
@@ -78,7 +63,7 @@ def refuse_later_knowledge(cohort: Cohort, config: FitConfig) -> None:
     LeakageError
         Names the columns with their numbers.
     """
-    row = _row(CHECKS["SRV008"], Evidence(cohort=cohort, config=config))
+    row = _row(CHECKS.build("SRV008"), Evidence(cohort=cohort, config=config))
     if row["status"] == "failed":
         raise LeakageError(
             f"SRV008: {row['evidence']}. {row['advice']} See {row['page']}.",
@@ -87,7 +72,7 @@ def refuse_later_knowledge(cohort: Cohort, config: FitConfig) -> None:
 
 def later_knowledge(cohort: Cohort, config: FitConfig) -> str:
     """What SRV023 doubts of the inputs of a fit, as one line; empty where it doubts nothing."""
-    row = _row(CHECKS["SRV023"], Evidence(cohort=cohort, config=config))
+    row = _row(CHECKS.build("SRV023"), Evidence(cohort=cohort, config=config))
     if row["status"] != "warning":
         return ""
     return f"SRV023 warning: {row['evidence']}. {row['advice']}"

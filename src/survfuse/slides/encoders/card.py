@@ -29,7 +29,7 @@ __all__ = [
 Build = TypeVar("Build", bound=Callable[..., TileEncoder])
 
 ENCODERS: Registry[TileEncoder] = Registry("tile encoder", group="survfuse.encoders")
-"""Names of all encoders; other packages add theirs through entry points (docs/encoders.md)."""
+"""Names of all encoders; other packages add theirs (docs/extending.md)."""
 _CARDS: dict[str, EncoderCard] = {}
 
 
