@@ -29,7 +29,7 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
 @pytest.fixture
 def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The estimator of docs/fusions.md, in a package that names it as an entry point."""
-    (code,) = re.findall(
+    _, code = re.findall(
         r"```python\n(.*?)```",
         (DOCS / "fusions.md").read_text(),
         re.S,
