@@ -181,7 +181,7 @@ def test_the_networks_of_a_holdout_keep_the_transforms_they_were_trained_with(
     """A column that is incomplete in the holdout alone has an indicator only if the holdout is looked at."""
     files = small(tmp_path)
     event = files.patients["os_event"].to_numpy(int).astype(bool)
-    held = np.flatnonzero(holdout(event, 0.25, FitConfig().seed))
+    held = np.flatnonzero(holdout(event, 0.25, FitConfig().training.seed))
     files.set(str(files.patients["patient_id"].iloc[held[0]]), "age", "NA")
     model = quick(selection="holdout", holdout_fraction=0.25, calibration="km").fit(
         loaded(files),

@@ -12,7 +12,7 @@ from survfuse.cohort import Cohort
 from survfuse.cohort.batch_source import BatchSource
 from survfuse.cohort.transforms import Transforms
 from survfuse.config import FitConfig
-from survfuse.estimators import FoldContext, StackedCox, outcomes, stacked_cox
+from survfuse.estimators import FoldContext, StackedCox, outcomes
 from survfuse.estimators.base import StoredModel
 from survfuse.estimators.neural_network import NetworkEnsemble
 from survfuse.estimators.stack_summary import effective_parameters
@@ -140,7 +140,7 @@ def test_inner_folds_choose_between_mean_and_attention(
 ) -> None:
     transforms = Transforms.fit(cohort, cohort.patients, CONFIG)
     trained = attention(cohort, transforms, quality)
-    monkeypatch.setattr(stacked_cox, "_trained_attention", lambda *_: trained)
+    monkeypatch.setattr(StackedCox, "_attention", lambda *_: trained)
     fit = StackedCox(CONFIG).fit(FoldContext.of(cohort))
     assert fit.details["anchored"]["pooling"] == {"slides": pooling}
     assert fit.out_of_fold is not None
