@@ -22,24 +22,6 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     return loaded(small(tmp_path_factory.mktemp("cohort"), 40))
 
 
-@pytest.fixture
-def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The estimator of docs/fusions.md, in a package that names it as an entry point."""
-    _, code = re.findall(
-        r"```python\n(.*?)```",
-        (DOCS / "fusions.md").read_text(),
-        re.S,
-    )
-    (tmp_path / "first_feature_plugin.py").write_text(code)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(ESTIMATORS, "_cards", dict(ESTIMATORS._cards))
-    monkeypatch.setattr(ESTIMATORS, "_plugins_loaded", False)
-    point = EntryPoint("first_feature", "first_feature_plugin", "survfuse.estimators")
-    monkeypatch.setattr(_registry, "entry_points", lambda group: [point])
-    monkeypatch.delitem(__import__("sys").modules, point.value, raising=False)
-    return point.name
-
-
 @pytest.mark.parametrize("name", sorted(ESTIMATORS))
 def test_every_estimator_has_a_whole_card(name: str) -> None:
     card = ESTIMATORS[name]

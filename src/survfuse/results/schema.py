@@ -18,6 +18,8 @@ from typing_extensions import TypedDict
 from survfuse._errors import InputError, listed
 
 Number = float | None
+Count = int | float | None
+"""A number that is written as it came, whole numbers without a point."""
 Text = str | None
 
 
@@ -222,7 +224,7 @@ class FlowStep(TypedDict):
 
     step: str
     patients: float
-    events: NotRequired[Number]
+    events: NotRequired[Count]
     note: NotRequired[Text]
 
 
@@ -232,7 +234,7 @@ class ModalityRow(TypedDict, total=False):
     name: Required[str]
     kind: Text
     patients: Required[float]
-    features: Number
+    features: Count
     missing_share: Number
     note: Text
 
@@ -242,7 +244,7 @@ class Pattern(TypedDict):
 
     modalities: list[str]
     patients: float
-    events: NotRequired[Number]
+    events: NotRequired[Count]
     follow_up_median: NotRequired[Number]
 
 
