@@ -102,9 +102,18 @@ def read_text(
     InputError
         As :func:`regular_file`; also when it is no UTF-8.
     """
-    regular_file(path, limit=limit, error=error)
+    regular_file(
+        path,
+        limit=limit,
+        error=error,
+    )
     with (
-        boundary(path, "UTF-8 text", error=error, remedy="save it as UTF-8"),
+        boundary(
+            path,
+            "UTF-8 text",
+            error=error,
+            remedy="save it as UTF-8",
+        ),
         open(path, encoding="utf-8-sig") as file,
     ):
         return file.read(limit)

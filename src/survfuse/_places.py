@@ -86,7 +86,11 @@ def disk_errors(
         raise error(f"{target}: {_ADVICE[failure.errno]}") from failure
 
 
-def try_folder(folder: Path | str, *, error: type[InputError] = InputError) -> Path:
+def try_folder(
+    folder: Path | str,
+    *,
+    error: type[InputError] = InputError,
+) -> Path:
     """Make sure, before work begins, that files can be written into a folder, which may not exist.
 
     Some bytes are written into it, or into the nearest folder above that exists, and removed.
@@ -121,7 +125,11 @@ def _try_names(nearest: Path, target: Path) -> None:
             os.lstat(temporary_path(nearest / part))
 
 
-def try_file(path: Path | str, *, error: type[InputError] = InputError) -> Path:
+def try_file(
+    path: Path | str,
+    *,
+    error: type[InputError] = InputError,
+) -> Path:
     """Make sure, before work begins, that a file can be written at `path`.
 
     Raises
@@ -138,7 +146,11 @@ def try_file(path: Path | str, *, error: type[InputError] = InputError) -> Path:
     return target
 
 
-def refuse_others(target: Path, *, error: type[InputError] = InputError) -> None:
+def refuse_others(
+    target: Path,
+    *,
+    error: type[InputError] = InputError,
+) -> None:
     """Refuse to replace anything but a regular file, or one that a link leads to.
 
     Raises
@@ -158,7 +170,11 @@ def refuse_others(target: Path, *, error: type[InputError] = InputError) -> None
 
 
 @contextmanager
-def held(folder: Path | str, *, error: type[InputError] = InputError) -> Iterator[None]:
+def held(
+    folder: Path | str,
+    *,
+    error: type[InputError] = InputError,
+) -> Iterator[None]:
     """Hold a folder while the block runs: no other run may work in it, on this or another machine.
 
     The folder is created, and removed again where the block leaves nothing in it. The lock ends
@@ -197,14 +213,21 @@ def held(folder: Path | str, *, error: type[InputError] = InputError) -> Iterato
                 mine.rmdir()
 
 
-def refuse_held(folder: Path | str, *, error: type[InputError] = InputError) -> None:
+def refuse_held(
+    folder: Path | str,
+    *,
+    error: type[InputError] = InputError,
+) -> None:
     """Refuse a folder that another run holds now, long before one wants to hold it."""
     if (Path(folder) / LOCK).exists():
         with held(folder, error=error):
             pass
 
 
-def _locked(path: Path, error: type[InputError]) -> IO[str] | None:
+def _locked(
+    path: Path,
+    error: type[InputError],
+) -> IO[str] | None:
     """Open and lock a file; again where its last holder removed it meanwhile."""
     try:
         import fcntl
@@ -371,7 +394,11 @@ def staged_folder(
         new.rename(place)
 
 
-def sweep_stage(target: Path | str, *, error: type[InputError] = InputError) -> None:
+def sweep_stage(
+    target: Path | str,
+    *,
+    error: type[InputError] = InputError,
+) -> None:
     """Remove what a killed run left beside `target`; put back the old folder that it replaced.
 
     Raises
@@ -391,7 +418,11 @@ def _stage_of(place: Path) -> Path:
 
 
 @contextmanager
-def _stage_held(place: Path, stage: Path, error: type[InputError]) -> Iterator[None]:
+def _stage_held(
+    place: Path,
+    stage: Path,
+    error: type[InputError],
+) -> Iterator[None]:
     """Lock the folder of the work; undo what an earlier run or the block left unfinished."""
     try:
         with held(stage, error=error):
@@ -418,7 +449,11 @@ def _recover(place: Path, stage: Path) -> None:
 
 
 @contextmanager
-def _stage_errors(place: Path, stage: Path, error: type[InputError]) -> Iterator[None]:
+def _stage_errors(
+    place: Path,
+    stage: Path,
+    error: type[InputError],
+) -> Iterator[None]:
     """Explain errors of the disk under `place`; those of other files, which are read, pass."""
     try:
         yield

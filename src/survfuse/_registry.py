@@ -86,13 +86,24 @@ class Registry(Mapping[str, Card[T]]):
     survfuse._errors.ConfigError: unknown shape 'sqare'; known: square
     """
 
-    def __init__(self, kind: str, *, group: str | None = None) -> None:
+    def __init__(
+        self,
+        kind: str,
+        *,
+        group: str | None = None,
+    ) -> None:
         self.kind = kind
         self.group = group
         self._cards: dict[str, Card[T]] = {}
         self._plugins_loaded = group is None
 
-    def register(self, name: str, *, summary: str, source: str) -> Callable[[F], F]:
+    def register(
+        self,
+        name: str,
+        *,
+        summary: str,
+        source: str,
+    ) -> Callable[[F], F]:
         """Decorate a factory (function or class) with its card."""
 
         def add(build: F) -> F:
@@ -103,7 +114,12 @@ class Registry(Mapping[str, Card[T]]):
 
         return add
 
-    def build(self, name: str, *args: Any, **kwargs: Any) -> T:
+    def build(
+        self,
+        name: str,
+        *args: Any,
+        **kwargs: Any,
+    ) -> T:
         """Make the thing called `name`."""
         return self[name].build(*args, **kwargs)
 

@@ -37,7 +37,11 @@ _HUGE = (b"e000", b"E000", b"e+000", b"E+000", b"0" * 309)
 
 
 @contextmanager
-def atomic_path(path: Path | str, *, durable: bool = True) -> Iterator[Path]:
+def atomic_path(
+    path: Path | str,
+    *,
+    durable: bool = True,
+) -> Iterator[Path]:
     """Yield a temporary path beside `path` that replaces it when the block succeeds.
 
     A reader sees the old file or the new one, never half of one. A link to a file stays: the
@@ -77,7 +81,11 @@ def atomic_path(path: Path | str, *, durable: bool = True) -> Iterator[Path]:
 def write_text(path: Path | str, text: str) -> None:
     """Write UTF-8 text atomically."""
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.write_text(
+            text,
+            encoding="utf-8",
+            newline="\n",
+        )
 
 
 def to_json(value: Any) -> str:
@@ -116,7 +124,11 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} has no place in a JSON file")
 
 
-def read_json(path: Path | str, *, size_limit: int = JSON_SIZE_LIMIT) -> Any:
+def read_json(
+    path: Path | str,
+    *,
+    size_limit: int = JSON_SIZE_LIMIT,
+) -> Any:
     """Read JSON that a stranger may have written.
 
     Parameters
@@ -229,7 +241,11 @@ def write_tensors(
             "shape": list(arrays[name].shape),
             "data_offsets": [start, end],
         }
-    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text = json.dumps(
+        header,
+        ensure_ascii=False,
+        separators=(",", ":"),
+    ).encode()
     text += b" " * (-len(text) % 8)
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
@@ -272,7 +288,11 @@ def read_tensors(
         )
 
 
-def check_tensors(path: Path | str, *, error: type[InputError] = InputError) -> None:
+def check_tensors(
+    path: Path | str,
+    *,
+    error: type[InputError] = InputError,
+) -> None:
     """Refuse a safetensors file by its size and that of its header, before it is opened.
 
     What the header claims of each tensor is held against the file by safetensors itself.
@@ -365,7 +385,12 @@ def file_stamp(path: Path | str) -> list[int]:
 def sha256_json(value: Any) -> str:
     """Hash a value as JSON of one spelling, however a file lays it out, hexadecimal."""
     return sha256_text(
-        json.dumps(value, sort_keys=True, separators=(",", ":"), default=_plain),
+        json.dumps(
+            value,
+            sort_keys=True,
+            separators=(",", ":"),
+            default=_plain,
+        ),
     )
 
 

@@ -27,7 +27,11 @@ class _Loader(yaml.SafeLoader):
         self._depth = self._nodes = 0
         self._sizes: dict[yaml.Node, int] = {}
 
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+    def compose_node(
+        self,
+        parent: yaml.Node | None,
+        index: Any,
+    ) -> yaml.Node | None:
         """Compose one node within the limits."""
         event = self.peek_event()  # type: ignore[no-untyped-call]
         before = self._nodes
@@ -130,7 +134,12 @@ def parse_yaml(
     >>> parse_yaml("{id: 007, on: no}", "a.yaml", as_text=True)
     {'id': '007', 'on': 'no'}
     """
-    with boundary(where, "YAML", error=error, remedy="correct it"):
+    with boundary(
+        where,
+        "YAML",
+        error=error,
+        remedy="correct it",
+    ):
         try:
             return yaml.load(
                 text,
@@ -148,7 +157,11 @@ def read_yaml(
 ) -> Any:
     """Read a YAML file (see :func:`parse_yaml`)."""
     return parse_yaml(
-        read_text(path, limit=SIZE_LIMIT, error=error),
+        read_text(
+            path,
+            limit=SIZE_LIMIT,
+            error=error,
+        ),
         path,
         as_text=as_text,
         error=error,

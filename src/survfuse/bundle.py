@@ -72,7 +72,12 @@ _REMEDY = "copy or train the bundle again"
 _UNITS = ("days", "months", "years")
 
 
-def save_fitted(fitted: Fitted, folder: Path | str, *, force: bool = False) -> Path:
+def save_fitted(
+    fitted: Fitted,
+    folder: Path | str,
+    *,
+    force: bool = False,
+) -> Path:
     """Write a bundle; the folder appears whole or not at all.
 
     Parameters
@@ -99,7 +104,11 @@ def save_fitted(fitted: Fitted, folder: Path | str, *, force: bool = False) -> P
     return target
 
 
-def check_target(folder: Path | str, *, force: bool = False) -> Path:
+def check_target(
+    folder: Path | str,
+    *,
+    force: bool = False,
+) -> Path:
     """Refuse, before any work is done, a place where no bundle may or can be written.
 
     Parameters
@@ -228,7 +237,11 @@ def _reading(file: Path) -> Iterator[None]:
 
 
 def _json(file: Path) -> Any:
-    regular_file(file, limit=JSON_SIZE_LIMIT, error=BundleError)
+    regular_file(
+        file,
+        limit=JSON_SIZE_LIMIT,
+        error=BundleError,
+    )
     return read_json(file)
 
 
@@ -286,7 +299,11 @@ class _Parts:
             )
         return self.source / name
 
-    def described(self, name: str, read: Callable[[Any], Any]) -> Any:
+    def described(
+        self,
+        name: str,
+        read: Callable[[Any], Any],
+    ) -> Any:
         """Read what one JSON file describes."""
         file = self.file(name)
         with _reading(file):
@@ -332,7 +349,11 @@ class _Parts:
             bound=bound,
         )
 
-    def model(self, transforms: Transforms, config: FitConfig) -> RiskModel:
+    def model(
+        self,
+        transforms: Transforms,
+        config: FitConfig,
+    ) -> RiskModel:
         """Read the model, as this version wrote it."""
         if self.version > 2:
             arrays = self.tensors("model.safetensors")
@@ -363,7 +384,11 @@ def _model(stored: StoredModel) -> RiskModel:
     )
 
 
-def _require_unchanged(source: Path, name: str, expected: Any) -> None:
+def _require_unchanged(
+    source: Path,
+    name: str,
+    expected: Any,
+) -> None:
     if not _PARTS.fullmatch(name):
         raise BundleError(
             f"{source}: bundle.json lists {name!r}, which is no file of a bundle; {_REMEDY}",

@@ -124,7 +124,12 @@ class SurvivalFusion:
         """
         check_followup(cohort, self.config)
         folder = None if checkpoints is None else Path(checkpoints)
-        fold = FoldContext.of(cohort, patients, hooks=hooks, folder=folder)
+        fold = FoldContext.of(
+            cohort,
+            patients,
+            hooks=hooks,
+            folder=folder,
+        )
         self.fitted = fit_model(fold, self.config)
         return self
 
@@ -192,7 +197,12 @@ class SurvivalFusion:
         )
         return other
 
-    def save(self, folder: Path | str, *, force: bool = False) -> Path:
+    def save(
+        self,
+        folder: Path | str,
+        *,
+        force: bool = False,
+    ) -> Path:
         """Write the fitted model as a bundle: safetensors and JSON, each file hashed.
 
         Parameters

@@ -62,7 +62,10 @@ def learned_from(
     }
 
 
-def size_summary(size: Effective, events: int) -> dict[str, Any]:
+def size_summary(
+    size: Effective,
+    events: int,
+) -> dict[str, Any]:
     """Size of a fit, in plain values for its summary.
 
     Returns

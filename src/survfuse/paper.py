@@ -259,7 +259,10 @@ class PaperModel:
         )
 
 
-def _tensor(modality: ModalityConfig, given: npt.ArrayLike | None) -> Tensor:
+def _tensor(
+    modality: ModalityConfig,
+    given: npt.ArrayLike | None,
+) -> Tensor:
     """Check one input; half and single precision keep their type, all else is cast."""
     is_bag = isinstance(modality, BagConfig)
     name = "bag" if is_bag else modality.name
@@ -327,7 +330,10 @@ def load_checkpoint(
     return PaperModel(variant, network.requires_grad_(False))
 
 
-def state_dict_for(network: FusionNetwork, variant: str) -> dict[str, Tensor]:
+def state_dict_for(
+    network: FusionNetwork,
+    variant: str,
+) -> dict[str, Tensor]:
     """Name a network's weights as the reference implementation does.
 
     Raises
@@ -348,7 +354,11 @@ def state_dict_for(network: FusionNetwork, variant: str) -> dict[str, Tensor]:
     return {theirs: own[ours].detach().clone() for ours, theirs in names.items()}
 
 
-def cox_loss(log_risk: Any, time: Any, event: Any) -> Tensor:
+def cox_loss(
+    log_risk: Any,
+    time: Any,
+    event: Any,
+) -> Tensor:
     """Cox loss of a batch in the paper's form.
 
     With patients sorted by descending time,
@@ -385,7 +395,11 @@ def _read_state(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
         )
     content: Any = source
     if not isinstance(source, Mapping):
-        content = read_checkpoint(Path(source), remedy=_REMEDY, error=BundleError)
+        content = read_checkpoint(
+            Path(source),
+            remedy=_REMEDY,
+            error=BundleError,
+        )
     for name in _ENVELOPES:
         if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
             content = content[name]
@@ -399,7 +413,10 @@ def _read_state(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
     return state
 
 
-def _refuse_claims(path: str | Path, state: Mapping[str, Any]) -> None:
+def _refuse_claims(
+    path: str | Path,
+    state: Mapping[str, Any],
+) -> None:
     """Refuse tensors that claim more than the file holds: views that repeat their numbers."""
     stored: dict[int, int] = {}
     claimed = 0
@@ -411,7 +428,13 @@ def _refuse_claims(path: str | Path, state: Mapping[str, Any]) -> None:
         storage = value.untyped_storage()
         stored[storage.data_ptr()] = storage.nbytes()
         claimed += value.numel() * value.element_size()
-    refuse_claim(path, claimed, sum(stored.values()), error=BundleError, ratio=1)
+    refuse_claim(
+        path,
+        claimed,
+        sum(stored.values()),
+        error=BundleError,
+        ratio=1,
+    )
 
 
 def _weight(name: str, value: Any) -> Tensor:
@@ -420,7 +443,12 @@ def _weight(name: str, value: Any) -> Tensor:
             f"checkpoint: {name!r} is a {type(value).__name__}, expected a tensor",
         )
     place = f"checkpoint: {name!r}"
-    with boundary(place, "numbers", error=BundleError, remedy=_REMEDY):
+    with boundary(
+        place,
+        "numbers",
+        error=BundleError,
+        remedy=_REMEDY,
+    ):
         return torch.as_tensor(value).float()
 
 
@@ -428,7 +456,10 @@ def _nearest(names: set[str]) -> str:
     return min(VARIANTS, key=lambda variant: len(names ^ set(_keys(variant).values())))
 
 
-def _check_names(state: Mapping[str, Any], variant: str) -> None:
+def _check_names(
+    state: Mapping[str, Any],
+    variant: str,
+) -> None:
     names, expected = set(state), set(_keys(variant).values())
     if names == expected:
         return
@@ -446,7 +477,10 @@ def _check_names(state: Mapping[str, Any], variant: str) -> None:
     )
 
 
-def _infer_config(state: Mapping[str, Tensor], variant: str) -> NetworkConfig:
+def _infer_config(
+    state: Mapping[str, Tensor],
+    variant: str,
+) -> NetworkConfig:
     """Read the widths off the weights; a fusion's are those of its first pair of each kind."""
     shapes = _layer_shapes(state, variant)
     config = variant_config(variant)

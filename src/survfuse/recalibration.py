@@ -119,4 +119,9 @@ def recalibrated(
             f"trained on {trained!r}, calibrated on {cohort.endpoint!r}: are they the same?",
         )
     summary = {**fitted.summary, "calibration_note": note, "calibration_cohort": about}
-    return replace(fitted, calibrator=calibrator, bound=bound, summary=summary)
+    return replace(
+        fitted,
+        calibrator=calibrator,
+        bound=bound,
+        summary=summary,
+    )

@@ -111,7 +111,13 @@ def main() -> None:
 def _end(message: str, code: int) -> NoReturn:
     """Print an error, control characters of file names escaped, and end the process."""
     _drop_output()
-    typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
+    typer.secho(
+        "error: ",
+        fg="red",
+        bold=True,
+        nl=False,
+        err=True,
+    )
     typer.echo(printable(message), err=True)
     sys.exit(code)
 

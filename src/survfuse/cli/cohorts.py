@@ -64,7 +64,11 @@ def validate(
     from survfuse.cohort import inspect
 
     allowed = tuple(allow_followup or ())
-    inspection = inspect(cohort, allow_followup=allowed, verify=verify)
+    inspection = inspect(
+        cohort,
+        allow_followup=allowed,
+        verify=verify,
+    )
     checks: list[dict[str, Any]] = []
     if inspection.cohort is not None:
         checks = _data_checks(inspection.cohort, allowed)
@@ -93,7 +97,10 @@ def validate(
         raise typer.Exit(2)
 
 
-def _data_checks(cohort: Cohort, allowed: tuple[str, ...]) -> list[dict[str, Any]]:
+def _data_checks(
+    cohort: Cohort,
+    allowed: tuple[str, ...],
+) -> list[dict[str, Any]]:
     """Rows of the checks that a cohort alone can answer; refuses names that no input has."""
     from survfuse.cohort.transforms import check_followup
     from survfuse.config import FitConfig
@@ -104,11 +111,19 @@ def _data_checks(cohort: Cohort, allowed: tuple[str, ...]) -> list[dict[str, Any
     return run_data_checks(cohort, config)
 
 
-def _print_doubt(severity: str, head: str, text: str) -> None:
+def _print_doubt(
+    severity: str,
+    head: str,
+    text: str,
+) -> None:
     """Print one problem or doubt."""
     from survfuse._errors import printable
 
-    typer.secho(f"{head}: ", fg="red" if severity == "error" else "yellow", nl=False)
+    typer.secho(
+        f"{head}: ",
+        fg="red" if severity == "error" else "yellow",
+        nl=False,
+    )
     typer.echo(printable(text))
 
 
@@ -126,7 +141,11 @@ def pack(
     """Turn the feature files of a cohort into one mapped store (float16 stays float16)."""
     from survfuse.cohort import pack_cohort
 
-    for name, store in pack_cohort(cohort, out=out, overwrite=force).items():
+    for name, store in pack_cohort(
+        cohort,
+        out=out,
+        overwrite=force,
+    ).items():
         tiles = f"{store.tiles} tiles x {store.dim} ({store.features.dtype})"
         typer.echo(f"{name}: {len(store.slides)} slides, {tiles}: {store.path}")
 
@@ -284,7 +303,13 @@ def print_frame(title: str, table: Any) -> None:
         if kind.kind not in "if":
             text_columns.append(column)
     rows = table.map(_cell).itertuples(index=False)
-    print_table(title, columns, rows, text_columns=text_columns, wrap=True)
+    print_table(
+        title,
+        columns,
+        rows,
+        text_columns=text_columns,
+        wrap=True,
+    )
 
 
 def _cell(value: Any) -> str:

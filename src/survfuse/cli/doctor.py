@@ -74,7 +74,11 @@ def _requirements() -> dict[str, tuple[str, str]]:
     return rows
 
 
-def _check_package(name: str, extra: str, lowest: str) -> Finding:
+def _check_package(
+    name: str,
+    extra: str,
+    lowest: str,
+) -> Finding:
     try:
         installed = version(name)
     except PackageNotFoundError:

@@ -156,7 +156,11 @@ def show(result: Any) -> None:
         typer.echo(f"note: {note}")
 
 
-def _table(title: str, left: Sequence[str], right: Sequence[str]) -> Any:
+def _table(
+    title: str,
+    left: Sequence[str],
+    right: Sequence[str],
+) -> Any:
     """Table with these columns, aligned left and right."""
     from rich.table import Table
 
@@ -164,7 +168,11 @@ def _table(title: str, left: Sequence[str], right: Sequence[str]) -> Any:
     for column in left:
         table.add_column(column, no_wrap=True)
     for column in right:
-        table.add_column(column, justify="right", no_wrap=True)
+        table.add_column(
+            column,
+            justify="right",
+            no_wrap=True,
+        )
     return table
 
 
@@ -175,7 +183,10 @@ def _plain(text: str) -> Any:
     return Text(text)
 
 
-def _cells(estimate: Any, notes: dict[str, int]) -> tuple[str, str, Any]:
+def _cells(
+    estimate: Any,
+    notes: dict[str, int],
+) -> tuple[str, str, Any]:
     """Value of an estimate, its interval, and the numbers of its notes; new notes are added."""
     from survfuse.survival.estimate import rounded
 

@@ -233,7 +233,10 @@ def _extract_config(
     return build(ExtractConfig, apply_overrides(given, overrides), where="extract")
 
 
-def slide_items(images: SlideImages, masks: Path | None) -> list[SlideItem]:
+def slide_items(
+    images: SlideImages,
+    masks: Path | None,
+) -> list[SlideItem]:
     """Pair the images of a cohort with their masks: by the slide table, else by slide id.
 
     Parameters
@@ -333,7 +336,11 @@ def _print_summary(summary: Summary) -> None:
     slides = len(summary.records)
     typer.echo(f"{slides} slides: {counts or 'none'}; {summary.tiles} tiles")
     for record in summary.failed[:MOST_NAMED]:
-        typer.secho(f"{record.status}: ", fg="red", nl=False)
+        typer.secho(
+            f"{record.status}: ",
+            fg="red",
+            nl=False,
+        )
         typer.echo(f"{record.slide_id} ({record.attempts} attempts): {record.reason}")
     _print_rest(len(summary.failed), "")
     empty: dict[str, list[str]] = {}
@@ -347,7 +354,10 @@ def _print_summary(summary: Summary) -> None:
     _print_grouped("note", notes)
 
 
-def _print_grouped(kind: str, slides: dict[str, list[str]]) -> None:
+def _print_grouped(
+    kind: str,
+    slides: dict[str, list[str]],
+) -> None:
     """Print each text once, with the slides that it is about."""
     from survfuse._errors import listed
 

@@ -18,9 +18,18 @@ class JsonLines(ExtractWatcher):
 
     def on_slides(self, total: int, waiting: int) -> None:
         """Write how many slides there are, and how many of them are to be done."""
-        write_event("start", slides=total, waiting=waiting)
+        write_event(
+            "start",
+            slides=total,
+            waiting=waiting,
+        )
 
-    def on_slide(self, record: Record, done: int, waiting: int) -> None:
+    def on_slide(
+        self,
+        record: Record,
+        done: int,
+        waiting: int,
+    ) -> None:
         """Write of a slide that ended."""
         reason = {"reason": record.reason} if record.reason else {}
         write_event(
@@ -46,7 +55,12 @@ class Bar(ExtractWatcher):
         """Open the bar."""
         self.slides = self.progress.add_task("slides", total=waiting)
 
-    def on_slide(self, record: Record, done: int, waiting: int) -> None:
+    def on_slide(
+        self,
+        record: Record,
+        done: int,
+        waiting: int,
+    ) -> None:
         """Move the bar."""
         if self.slides is not None:
             self.progress.update(
@@ -56,7 +70,11 @@ class Bar(ExtractWatcher):
             )
         if record.reason:
             line = f"{record.slide_id}: {record.reason}"
-            self.progress.console.print(line, markup=False, highlight=False)
+            self.progress.console.print(
+                line,
+                markup=False,
+                highlight=False,
+            )
 
 
 @contextmanager

@@ -8,7 +8,11 @@ from typing import Annotated, Any
 import typer
 
 
-def option(description: str, *names: str, **settings: Any) -> Any:
+def option(
+    description: str,
+    *names: str,
+    **settings: Any,
+) -> Any:
     """Describe an option; `names` where they differ from the parameter's."""
     return typer.Option(*names, help=description, **settings)
 

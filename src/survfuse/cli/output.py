@@ -38,7 +38,11 @@ def print_table(
     table = Table(title=Text(title), title_justify="left")
     for column in columns:
         side: Any = "left" if column in text_columns else "right"
-        table.add_column(column, justify=side, no_wrap=not wrap)
+        table.add_column(
+            column,
+            justify=side,
+            no_wrap=not wrap,
+        )
     for row in rows:
         table.add_row(*map(Text, row))
     Console(width=None if sys.stdout.isatty() else width).print(table)

@@ -27,9 +27,20 @@ class JsonLines(Watcher):
         self.total = total
         self._write("start", cells=total)
 
-    def on_cell(self, name: str, done: int, resumed: bool) -> None:
+    def on_cell(
+        self,
+        name: str,
+        done: int,
+        resumed: bool,
+    ) -> None:
         """Write of a finished cell."""
-        self._write("cell", name=name, done=done, of=self.total, resumed=resumed)
+        self._write(
+            "cell",
+            name=name,
+            done=done,
+            of=self.total,
+            resumed=resumed,
+        )
 
     def on_epoch_end(self, run: Run, epoch: Epoch) -> None:
         """Write of an epoch now and then."""
@@ -61,10 +72,19 @@ class Bars(Watcher):
         """Open the upper bar."""
         self.cells = self.progress.add_task("models × folds", total=total)
 
-    def on_cell(self, name: str, done: int, resumed: bool) -> None:
+    def on_cell(
+        self,
+        name: str,
+        done: int,
+        resumed: bool,
+    ) -> None:
         """Move the upper bar."""
         if self.cells is not None:
-            self.progress.update(self.cells, completed=done, description=name)
+            self.progress.update(
+                self.cells,
+                completed=done,
+                description=name,
+            )
 
     def on_start(self, run: Run) -> None:
         """Open the lower bar anew."""

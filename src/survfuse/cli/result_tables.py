@@ -29,7 +29,13 @@ def print_result(result: Any) -> None:
             gain = metrics.get("delta_uno_c_vs_clinical")
             rows.append([name, *_scores(metrics), _format(gain, signed=True)])
     columns = ["model", *SCORES.values(), "Uno C minus clinical"]
-    print_table(title, columns, rows, text_columns={"model"}, width=WIDTH)
+    print_table(
+        title,
+        columns,
+        rows,
+        text_columns={"model"},
+        width=WIDTH,
+    )
     increments = result.performance.get("increment") or []
     if increments:
         _print_increments(increments)
@@ -42,7 +48,10 @@ def print_result(result: Any) -> None:
             typer.echo(f"{check['id']} {check['status']}: {advice}")
 
 
-def _print_external(external: Any, models: list[str | None]) -> None:
+def _print_external(
+    external: Any,
+    models: list[str | None],
+) -> None:
     about = external["cohort"]
     title = (
         f"Fitted on everyone, tested on {about['name']}: {about['patients']} patients, "
@@ -55,7 +64,13 @@ def _print_external(external: Any, models: list[str | None]) -> None:
             estimates = {key: Estimate(**metrics[key]) for key in SCORES}
             rows.append([str(model), *_scores(estimates)])
     columns = ["model", *SCORES.values()]
-    print_table(title, columns, rows, text_columns={"model"}, width=WIDTH)
+    print_table(
+        title,
+        columns,
+        rows,
+        text_columns={"model"},
+        width=WIDTH,
+    )
 
 
 def _print_increments(increments: Any) -> None:
@@ -78,7 +93,11 @@ def _scores(estimates: Any) -> list[str]:
     return [_format(estimates.get(key), signed=False) for key in SCORES]
 
 
-def _format(estimate: Estimate | None, *, signed: bool) -> str:
+def _format(
+    estimate: Estimate | None,
+    *,
+    signed: bool,
+) -> str:
     """Value and interval of an estimate."""
     if estimate is None:
         return ""

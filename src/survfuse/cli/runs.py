@@ -81,7 +81,12 @@ def crossval(
 
     refuse_held(try_run_folder(out))
     try_page(out)
-    carrier = make_executor(executor, workers=workers, threads=threads, address=address)
+    carrier = make_executor(
+        executor,
+        workers=workers,
+        threads=threads,
+        address=address,
+    )
     settings = run_config(
         config,
         preset,
@@ -177,7 +182,11 @@ def train(
         model = SurvivalFusion.from_config(settings.model)
         with watch(quiet or not ranks.writes) as watcher:
             checkpoints = out.parent / f".{out.name}.checkpoints"
-            model.fit(data, hooks=[watcher], checkpoints=checkpoints)
+            model.fit(
+                data,
+                hooks=[watcher],
+                checkpoints=checkpoints,
+            )
     if ranks.writes:
         if others is not None:
             model = model.recalibrate(others)
@@ -186,7 +195,11 @@ def train(
         typer.echo(f"bundle: {place}")
 
 
-def _save(model: Any, out: Path, force: bool) -> Path:
+def _save(
+    model: Any,
+    out: Path,
+    force: bool,
+) -> Path:
     """Save a fitted model; among temporary files when its place is gone by now, with an error."""
     from survfuse._errors import BundleError, PartialError
 
@@ -273,7 +286,11 @@ def predict(
     assert model.fitted is not None
     summary: dict[str, Any] = dict(model.fitted.summary)
     allowed = model.config.inputs.allow_followup
-    data = load_cohort(cohort, need_outcome=False, allow_followup=allowed)
+    data = load_cohort(
+        cohort,
+        need_outcome=False,
+        allow_followup=allowed,
+    )
     print_problems(data)
     prediction = model.predict(data)
     longest = summary.get("calibration_cohort", summary)["longest_time"]

@@ -95,7 +95,11 @@ def write_template(folder: Path) -> list[Path]:
         stage = Path(tempfile.mkdtemp(dir=folder, prefix=".init."))
         try:
             for name, text in texts.items():
-                (stage / name).write_text(text, encoding="utf-8", newline="\n")
+                (stage / name).write_text(
+                    text,
+                    encoding="utf-8",
+                    newline="\n",
+                )
             _write_toy(stage)
             for file in files:
                 (stage / file.name).rename(file)

@@ -13,7 +13,10 @@ from survfuse.cohort.cohort_data import Cohort
 from survfuse.cohort.modalities import TableData
 
 
-def lose_modalities(cohort: Cohort, names: Collection[str]) -> Cohort:
+def lose_modalities(
+    cohort: Cohort,
+    names: Collection[str],
+) -> Cohort:
     """Copy a cohort without some modalities: nobody has them.
 
     Patients who had nothing else stay, with no modality at all.
@@ -22,7 +25,11 @@ def lose_modalities(cohort: Cohort, names: Collection[str]) -> Cohort:
     return replace(cohort, modalities=rest)
 
 
-def lose_values(data: TableData, share: float, seed: int) -> TableData:
+def lose_values(
+    data: TableData,
+    share: float,
+    seed: int,
+) -> TableData:
     """Copy a table of which every cell is lost with the same chance, completely at random.
 
     A lost cell reads as "not known" from here on, whatever stood in it, and rows without any

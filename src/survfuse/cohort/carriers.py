@@ -39,7 +39,12 @@ class Support:
         """Some of the patients."""
         return Support(None if self.event is None else self.event[rows], self.lenient)
 
-    def enough(self, carriers: BoolArray, *, blank: bool = False) -> bool:
+    def enough(
+        self,
+        carriers: BoolArray,
+        *,
+        blank: bool = False,
+    ) -> bool:
         """Whether a 0/1 feature can be learned from.
 
         Parameters

@@ -176,7 +176,10 @@ def _read_outcome(
     return None
 
 
-def _read_modalities(spec: CohortSpec, sources: Sources) -> dict[str, ModalityData]:
+def _read_modalities(
+    spec: CohortSpec,
+    sources: Sources,
+) -> dict[str, ModalityData]:
     """Read every modality, whole; those that cannot be read are problems and left out."""
     modalities: dict[str, ModalityData] = {}
     for name, section in spec.sections().items():
@@ -195,7 +198,10 @@ def _read_modalities(spec: CohortSpec, sources: Sources) -> dict[str, ModalityDa
     return modalities
 
 
-def _verify_tiles(modalities: Mapping[str, ModalityData], problems: Problems) -> None:
+def _verify_tiles(
+    modalities: Mapping[str, ModalityData],
+    problems: Problems,
+) -> None:
     """Compare the packed tiles of the patients with their hashes, before they are used."""
     for name, data in modalities.items():
         if isinstance(data, BagData):
@@ -284,7 +290,11 @@ def _outcome_frame(
         return None
     frame = outcome.frame.reindex(used)
     frame["event"] = (frame["event"] == True).astype(bool)  # noqa: E712 (missing compares as False)
-    frame.index = pd.Index(used, name="patient_id", dtype=object)
+    frame.index = pd.Index(
+        used,
+        name="patient_id",
+        dtype=object,
+    )
     return frame if frame["time"].notna().any() else None
 
 
@@ -329,9 +339,19 @@ def _read_folds(
     return folds
 
 
-def _read_groups(spec: CohortSpec, used: list[str], sources: Sources) -> pd.DataFrame:
+def _read_groups(
+    spec: CohortSpec,
+    used: list[str],
+    sources: Sources,
+) -> pd.DataFrame:
     """Read the group columns; empty text where a patient has none."""
-    groups = pd.DataFrame(index=pd.Index(used, name="patient_id", dtype=object))
+    groups = pd.DataFrame(
+        index=pd.Index(
+            used,
+            name="patient_id",
+            dtype=object,
+        ),
+    )
     default = spec.outcome or spec.clinical
     for name, group in spec.groups.items():
         table = group.table or (default.table if default is not None else None)

@@ -86,7 +86,11 @@ class Cohort:
     @cached_property
     def present(self) -> pd.DataFrame:
         """Who has what: bool, patients by modalities."""
-        index = pd.Index(self.patients, name="patient_id", dtype=object)
+        index = pd.Index(
+            self.patients,
+            name="patient_id",
+            dtype=object,
+        )
         present = pd.DataFrame(index=index)
         for name, data in self.modalities.items():
             present[name] = index.isin(data.patients)

@@ -65,7 +65,12 @@ class Frame:
     rest: float
 
     @classmethod
-    def fit(cls, x: FloatArray, scale: FloatArray, components: int) -> Frame:
+    def fit(
+        cls,
+        x: FloatArray,
+        scale: FloatArray,
+        components: int,
+    ) -> Frame:
         """Learn from rows `x`, (patients, features), along at most `components` axes."""
         center = x.mean(axis=0)
         z = (x - center) / scale
@@ -196,7 +201,11 @@ class Drift:
                 usual[name] = Usual.fit(x, _scale(x, is_bag=is_bag))
         return cls(usual)
 
-    def judge(self, source: BatchSource, seen: BoolArray | None = None) -> DriftReport:
+    def judge(
+        self,
+        source: BatchSource,
+        seen: BoolArray | None = None,
+    ) -> DriftReport:
         """Compare the patients of `source` with the training patients.
 
         Parameters
@@ -325,7 +334,11 @@ def _patient_notes(
     return notes
 
 
-def _cohort_notes(name: str, usual: Usual, outside: BoolArray) -> list[tuple[str, str]]:
+def _cohort_notes(
+    name: str,
+    usual: Usual,
+    outside: BoolArray,
+) -> list[tuple[str, str]]:
     """Whether more patients are outside than chance would put there."""
     n, new, far = len(usual.distances), len(outside), int(outside.sum())
     # all ranks among n + new alike patients are equally likely

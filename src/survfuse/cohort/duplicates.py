@@ -69,7 +69,10 @@ def _same_slides(data: BagData) -> list[list[str]]:
     return sorted(map(list, set(map(tuple, _grouped(owners)))))
 
 
-def _same_rows(data: TableData, outcome: pd.DataFrame) -> list[list[str]]:
+def _same_rows(
+    data: TableData,
+    outcome: pd.DataFrame,
+) -> list[list[str]]:
     if len(data.columns) < MIN_COLUMNS:
         return []
     cells = pd.DataFrame({column: data.texts(column) for column in data.columns})

@@ -66,7 +66,11 @@ def read_gene_list(path: Path | str) -> tuple[str, ...]:
 
 
 def _lines(path: Path | str) -> list[str]:
-    return read_text(path, limit=SIZE_LIMIT, error=TransformError).splitlines()
+    return read_text(
+        path,
+        limit=SIZE_LIMIT,
+        error=TransformError,
+    ).splitlines()
 
 
 def respelled(spellings: Sequence[tuple[str, str]]) -> str:
@@ -133,7 +137,11 @@ def usable_genes(
     return np.flatnonzero(usable)
 
 
-def most_variable(genes: Genes, values: FloatArray, top: int) -> Places:
+def most_variable(
+    genes: Genes,
+    values: FloatArray,
+    top: int,
+) -> Places:
     """Places of the genes of largest training variance, in the file's order; ties go by name."""
     variance = np.nanvar(values, axis=0)
     return np.sort(np.lexsort((genes.astype(str), -variance))[:top])

@@ -11,7 +11,10 @@ DEALS = 8  # seeded deals of groups, of which the most even is taken
 STEPS = 1000  # most moves and exchanges of groups per deal; a few tens are usual
 
 
-def imbalance(event: npt.ArrayLike, fold: npt.ArrayLike) -> float:
+def imbalance(
+    event: npt.ArrayLike,
+    fold: npt.ArrayLike,
+) -> float:
     """How uneven folds are in events and in patients; 0 when both are even.
 
     Parameters
@@ -75,7 +78,11 @@ def deal_groups(
     return home[member]
 
 
-def _greedy(shares: FloatArray, folds: int, generator: np.random.Generator) -> IntArray:
+def _greedy(
+    shares: FloatArray,
+    folds: int,
+    generator: np.random.Generator,
+) -> IntArray:
     """Give each group, largest first in a loosened order, to the fold that has least."""
     size = shares.sum(axis=1) * generator.uniform(0.5, 1.5, len(shares))
     load = np.zeros((folds, 2))
@@ -86,7 +93,11 @@ def _greedy(shares: FloatArray, folds: int, generator: np.random.Generator) -> I
     return home
 
 
-def _improved(home: IntArray, shares: FloatArray, folds: int) -> IntArray:
+def _improved(
+    home: IntArray,
+    shares: FloatArray,
+    folds: int,
+) -> IntArray:
     """Move or exchange groups as long as that lowers the sum of squared loads.
 
     A fold counts as a further group of size 0: to exchange with it is to move there.
@@ -112,8 +123,19 @@ def _improved(home: IntArray, shares: FloatArray, folds: int) -> IntArray:
     return home
 
 
-def _loads(home: IntArray, shares: FloatArray, folds: int) -> FloatArray:
+def _loads(
+    home: IntArray,
+    shares: FloatArray,
+    folds: int,
+) -> FloatArray:
     return np.stack(
-        [np.bincount(home, weights=column, minlength=folds) for column in shares.T],
+        [
+            np.bincount(
+                home,
+                weights=column,
+                minlength=folds,
+            )
+            for column in shares.T
+        ],
         axis=1,
     )

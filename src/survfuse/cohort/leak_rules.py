@@ -72,7 +72,11 @@ class Column:
 
     def exactly(self, size: float) -> float | None:
         """Logarithm of the chance of a perfect parting; None where it is not, or likely."""
-        _, level, count = np.unique(self.value, return_inverse=True, return_counts=True)
+        _, level, count = np.unique(
+            self.value,
+            return_inverse=True,
+            return_counts=True,
+        )
         events = np.bincount(level, self.event)
         best = 0.0
         if size == 1:
@@ -93,7 +97,11 @@ class Column:
             verdicts.append(self.ordered(self.event, among))
         return gravest(verdicts)
 
-    def ordered(self, rows: BoolArray, among: str) -> Verdict | None:
+    def ordered(
+        self,
+        rows: BoolArray,
+        among: str,
+    ) -> Verdict | None:
         """Whether values and times of these patients have one order."""
         value, time = self.value[rows], self.time[rows]
         if np.ptp(value) == 0 or np.ptp(time) == 0:
@@ -110,7 +118,12 @@ class Column:
             return None
         return "near", f"has nearly {order} (Kendall's tau {tau:.2f})"
 
-    def grade(self, log_chance: float, *, sure: bool) -> Grade | None:
+    def grade(
+        self,
+        log_chance: float,
+        *,
+        sure: bool,
+    ) -> Grade | None:
         """What an agreement without exception is, by the logarithm of its chance."""
         chance = log_chance + self.tests
         if sure and chance <= np.log(CHANCE):
@@ -133,7 +146,11 @@ class Column:
         An event comes at any time before the end of follow-up, so each falls into the
         level of its own value by chance only.
         """
-        _, level, count = np.unique(self.value, return_inverse=True, return_counts=True)
+        _, level, count = np.unique(
+            self.value,
+            return_inverse=True,
+            return_counts=True,
+        )
         log_chances = np.log(count[level[self.event]] / self.patients)
         return bool(log_chances.sum() <= np.log(CALENDAR))
 
@@ -162,7 +179,11 @@ class Column:
 def gravest(verdicts: Iterable[Verdict | None]) -> Verdict | None:
     """The verdict of the gravest grade; None where there is none."""
     there = [verdict for verdict in verdicts if verdict is not None]
-    return min(there, key=lambda verdict: GRADES.index(verdict[0]), default=None)
+    return min(
+        there,
+        key=lambda verdict: GRADES.index(verdict[0]),
+        default=None,
+    )
 
 
 def _area(value: FloatArray, event: BoolArray) -> float:
@@ -172,7 +193,10 @@ def _area(value: FloatArray, event: BoolArray) -> float:
     return float(above / (events * (len(value) - events)))
 
 
-def _best_group(value: FloatArray, event: BoolArray) -> BoolArray:
+def _best_group(
+    value: FloatArray,
+    event: BoolArray,
+) -> BoolArray:
     """High values, cut where they separate the events best (Youden's index)."""
     levels, level = np.unique(-value, return_inverse=True)
     events, others = np.bincount(level, event), np.bincount(level, ~event)
@@ -199,7 +223,10 @@ def _log_ties(value: FloatArray) -> float:
     return float(gammaln(count + 1).sum())
 
 
-def _share_followed(group: BoolArray, time: FloatArray) -> FloatArray:
+def _share_followed(
+    group: BoolArray,
+    time: FloatArray,
+) -> FloatArray:
     """Share of the group among those followed up to the time of each patient; (patients,)."""
     order = np.sort(time)
     whole = len(time) - np.searchsorted(order, time)

@@ -48,7 +48,12 @@ def suspects(
 class _Sorted:
     """Columns sorted by value, with times and events of their patients; (patients, columns)."""
 
-    def __init__(self, values: FloatArray, time: FloatArray, event: BoolArray) -> None:
+    def __init__(
+        self,
+        values: FloatArray,
+        time: FloatArray,
+        event: BoolArray,
+    ) -> None:
         order = np.argsort(values, axis=0)  # NaN goes last
         ordered = np.take_along_axis(values, order, axis=0)
         place = np.arange(len(values))[:, None]
@@ -103,7 +108,10 @@ class _Sorted:
         return np.asarray((product >= ALIGNED * spread) & (spread > 0))
 
 
-def _centred(values: FloatArray, rows: BoolArray) -> FloatArray:
+def _centred(
+    values: FloatArray,
+    rows: BoolArray,
+) -> FloatArray:
     """Values less the mean of these rows of each column; 0 in other rows."""
     count = np.maximum(rows.sum(axis=0), 1)
     mean = np.where(rows, values, 0).sum(axis=0) / count
@@ -115,14 +123,21 @@ def _smallest_from_here(values: FloatArray) -> FloatArray:
     return np.minimum.accumulate(values[::-1], axis=0)[::-1]
 
 
-def _never_falls(time: FloatArray, rows: BoolArray, new: BoolArray) -> BoolArray:
+def _never_falls(
+    time: FloatArray,
+    rows: BoolArray,
+    new: BoolArray,
+) -> BoolArray:
     """Whether, at the start of each level, all times before are at most all times from there on."""
     before = np.maximum.accumulate(np.where(rows, time, -np.inf), axis=0)
     after = _smallest_from_here(np.where(rows, time, np.inf))
     return np.asarray((~new[1:] | (before[:-1] <= after[1:])).all(axis=0))
 
 
-def log_choose(patients: IntArray | int, events: IntArray | int) -> FloatArray:
+def log_choose(
+    patients: IntArray | int,
+    events: IntArray | int,
+) -> FloatArray:
     """Logarithm of the number of ways to choose who has the event."""
     n, k = np.asarray(patients, np.float64), np.asarray(events, np.float64)
     return np.asarray(gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1))

@@ -99,7 +99,10 @@ class Leak:
         )
 
 
-def leak_problems(cohort: Cohort, allowed: Collection[str]) -> list[Problem]:
+def leak_problems(
+    cohort: Cohort,
+    allowed: Collection[str],
+) -> list[Problem]:
     """Inputs that are the outcome itself and are not allowed by name, as errors of the cohort file.
 
     Parameters
@@ -178,7 +181,11 @@ def find_leaks(
     return tuple(worst.values())
 
 
-def _leaks_of(data: ModalityData, followed: pd.DataFrame, tests: int) -> list[Leak]:
+def _leaks_of(
+    data: ModalityData,
+    followed: pd.DataFrame,
+    tests: int,
+) -> list[Leak]:
     """Leaks of one modality: who has it, its columns, and differences of clinical columns."""
     has = followed.index.isin(data.patients)
     presence = _Search(data, followed, tests)
@@ -260,7 +267,12 @@ class _Search:
         Columns of the whole cohort: so many coincidences had their chance.
     """
 
-    def __init__(self, data: ModalityData, outcome: pd.DataFrame, tests: int) -> None:
+    def __init__(
+        self,
+        data: ModalityData,
+        outcome: pd.DataFrame,
+        tests: int,
+    ) -> None:
         self.data = data
         self.ids = list(map(str, outcome.index))
         self.time = outcome["time"].to_numpy(np.float64)
@@ -268,7 +280,11 @@ class _Search:
         self.tests = float(np.log(tests))
         self.leaks: list[Leak] = []
 
-    def numbers(self, names: Sequence[str], values: FloatArray) -> None:
+    def numbers(
+        self,
+        names: Sequence[str],
+        values: FloatArray,
+    ) -> None:
         """Compare numeric columns, and which of their values are missing; (patients, columns)."""
         self._matrix(names, values, "")
         missing = np.isnan(values)
@@ -281,7 +297,12 @@ class _Search:
                 "being known or not ",
             )
 
-    def _matrix(self, names: Sequence[str], values: FloatArray, form: str) -> None:
+    def _matrix(
+        self,
+        names: Sequence[str],
+        values: FloatArray,
+        form: str,
+    ) -> None:
         for index in self._suspects(values).tolist():
             column = np.asarray(values[:, index], np.float64)
             self._add(names[index], form, self.verdict(column))
@@ -289,7 +310,11 @@ class _Search:
     def _suspects(self, values: FloatArray) -> IntArray:
         return suspects(values, self.time, self.event, np.log(PERHAPS) - self.tests)
 
-    def differences(self, pairs: list[tuple[str, str]], values: FloatArray) -> None:
+    def differences(
+        self,
+        pairs: list[tuple[str, str]],
+        values: FloatArray,
+    ) -> None:
         """Compare the second column of each pair less the first."""
         for index in self._suspects(values).tolist():
             verdict = self.verdict(values[:, index])
@@ -300,7 +325,11 @@ class _Search:
             earlier, later = pairs[index] if rises else pairs[index][::-1]
             self._add(later, f"less {earlier!r} ", verdict)
 
-    def categories(self, name: str, cells: pd.Series[str]) -> None:
+    def categories(
+        self,
+        name: str,
+        cells: pd.Series[str],
+    ) -> None:
         """Compare a nominal column: as numbers or in the order of its texts, and by its levels."""
         known = cells.notna().to_numpy(bool)
         self.numbers([name], np.where(known, 1.0, np.nan)[:, None])
@@ -317,13 +346,22 @@ class _Search:
         self._add(name, "", self.verdict(by_event, levels * np.log(2)))
         self._add(name, "", self.verdict(by_time, float(gammaln(levels + 1))))
 
-    def _add(self, name: str, form: str, verdict: Verdict | None) -> None:
+    def _add(
+        self,
+        name: str,
+        form: str,
+        verdict: Verdict | None,
+    ) -> None:
         if verdict is not None:
             grade, evidence = verdict
             kind = self.data.kind
             self.leaks.append(Leak(self.data.name, name, kind, grade, form + evidence))
 
-    def verdict(self, value: FloatArray, choices: float = 0.0) -> Verdict | None:
+    def verdict(
+        self,
+        value: FloatArray,
+        choices: float = 0.0,
+    ) -> Verdict | None:
         """Verdict on one column; `choices` is the logarithm of the number of orders tried."""
         known = np.isfinite(value)
         if not known.any() or np.ptp(value[known]) == 0:
@@ -333,7 +371,10 @@ class _Search:
         return gravest([column.parting(), column.order()])
 
 
-def _mean_of_level(codes: FloatArray, of: FloatArray | BoolArray) -> FloatArray:
+def _mean_of_level(
+    codes: FloatArray,
+    of: FloatArray | BoolArray,
+) -> FloatArray:
     """Replace each level by the mean of its patients; NaN stays."""
     values = pd.Series(np.asarray(of, np.float64))
     means = values.groupby(codes).transform("mean").to_numpy()

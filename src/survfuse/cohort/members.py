@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 
-def among(names: Iterable[str], others: Iterable[str]) -> list[str]:
+def among(
+    names: Iterable[str],
+    others: Iterable[str],
+) -> list[str]:
     """Those of the names that are among others.
 
     >>> among(["b", "c", "a"], "ab")
@@ -15,7 +18,10 @@ def among(names: Iterable[str], others: Iterable[str]) -> list[str]:
     return [name for name in names if name in chosen]
 
 
-def without(names: Iterable[str], others: Iterable[str]) -> list[str]:
+def without(
+    names: Iterable[str],
+    others: Iterable[str],
+) -> list[str]:
     """Those of the names that are not among others.
 
     >>> without(["b", "c", "a"], "ab")

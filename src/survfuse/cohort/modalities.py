@@ -90,7 +90,11 @@ class TableData(Modality):
         """Keep only these patients."""
         chosen = set(ids)
         frame = self.frame[self.frame.index.isin(chosen)]
-        return replace(self, frame=frame, blank=tuple(among(self.blank, chosen)))
+        return replace(
+            self,
+            frame=frame,
+            blank=tuple(among(self.blank, chosen)),
+        )
 
     def without_blank_rows(self) -> TableData:
         """Leave out rows without any known value: who has none counts as without this modality."""
@@ -98,9 +102,17 @@ class TableData(Modality):
         for column in self.columns:
             known |= self.texts(column).notna().to_numpy(bool)
         blank = tuple(map(str, self.frame.index[~known]))
-        return replace(self, frame=self.frame[known], blank=(*self.blank, *blank))
+        return replace(
+            self,
+            frame=self.frame[known],
+            blank=(*self.blank, *blank),
+        )
 
-    def texts(self, column: str, ids: Sequence[str] | None = None) -> pd.Series[str]:
+    def texts(
+        self,
+        column: str,
+        ids: Sequence[str] | None = None,
+    ) -> pd.Series[str]:
         """Cells of a column, with None where the value is not known; a category ``1.0`` is ``1``.
 
         Parameters
@@ -123,7 +135,11 @@ class TableData(Modality):
         read = plain if spec.kind == "nominal" else cells
         return read.astype(object).mask(plain.isin(missing), None)
 
-    def numbers(self, column: str, ids: Sequence[str] | None = None) -> FloatArray:
+    def numbers(
+        self,
+        column: str,
+        ids: Sequence[str] | None = None,
+    ) -> FloatArray:
         """FloatArray of a column, level indices of an ordinal one; NaN where not known."""
         if column not in self._numbers:
             self._numbers[column] = self._read_numbers(column)
@@ -287,7 +303,11 @@ class BagData(Modality):
     store: BagStore
     patients: tuple[str, ...]
     kind: Literal["bag"] = "bag"
-    moments: Computed = field(default_factory=Computed, compare=False, repr=False)
+    moments: Computed = field(
+        default_factory=Computed,
+        compare=False,
+        repr=False,
+    )
 
     @property
     def features(self) -> int:

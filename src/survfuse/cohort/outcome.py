@@ -139,7 +139,13 @@ def _is_readable(spec: OutcomeSpec, sources: Sources) -> bool:
 class _Rows:
     """Parses the two columns, reporting each kind of wrong cell once with its patients."""
 
-    def __init__(self, spec: OutcomeSpec, place: Place, *, required: bool) -> None:
+    def __init__(
+        self,
+        spec: OutcomeSpec,
+        place: Place,
+        *,
+        required: bool,
+    ) -> None:
         self.spec = spec
         self.place = place
         self.required = required
@@ -176,7 +182,11 @@ class _Rows:
     def _missing(self, cells: pd.Series[str]) -> BoolArray:
         return whole_cells(cells).isin({*map(whole, self.spec.missing)}).to_numpy(bool)
 
-    def _ask(self, cells: pd.Series[str], unlisted: pd.Series[str]) -> None:
+    def _ask(
+        self,
+        cells: pd.Series[str],
+        unlisted: pd.Series[str],
+    ) -> None:
         """Ask what a status means that the dictionary does not have."""
         self.unclear = True
         unknown = sorted(set(unlisted))
@@ -199,7 +209,12 @@ class _Rows:
             return f"if it means 'not known', outcome.missing: {missing}"
         return instead_of_number(cells[0])
 
-    def _report(self, wrong: pd.Series[str], column: str, text: str) -> None:
+    def _report(
+        self,
+        wrong: pd.Series[str],
+        column: str,
+        text: str,
+    ) -> None:
         """Report patients of wrong cells: left out, or an error."""
         if wrong.empty:
             return
@@ -208,9 +223,17 @@ class _Rows:
         message = f"{text}, got {listed(map(repr, kinds))} for {len(wrong)} patient(s)"
         place = replace(self.place, column=column)
         if self.lenient:
-            place.warning(f"{message}; left out", patients=wrong.index, hint=instead)
+            place.warning(
+                f"{message}; left out",
+                patients=wrong.index,
+                hint=instead,
+            )
         else:
-            place.error(message, patients=wrong.index, hint=instead or LEAVE_OUT)
+            place.error(
+                message,
+                patients=wrong.index,
+                hint=instead or LEAVE_OUT,
+            )
         self.left_out |= dict.fromkeys(map(str, wrong.index), f"{column}: {text}")
 
 
@@ -235,7 +258,11 @@ def _flow(
     return tuple(steps)
 
 
-def _check_times(spec: OutcomeSpec, frame: pd.DataFrame, place: Place) -> None:
+def _check_times(
+    spec: OutcomeSpec,
+    frame: pd.DataFrame,
+    place: Place,
+) -> None:
     """Doubt times far beyond all others, and the unit."""
     place = replace(place, column=spec.time)
     time = frame["time"].to_numpy(float)

@@ -57,7 +57,11 @@ def codes(values: FloatArray) -> BoolArray:
     least, most = _fences(others)
     others = others[(others >= least) & (others <= most)]
     low, high = others.min(), others.max()
-    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    _, place, count = np.unique(
+        values,
+        return_inverse=True,
+        return_counts=True,
+    )
     outside = np.maximum(low - values, values - high)
     repeated = (count[place] > 1) & (outside > _spread(others)[1])
     lone_negative = (values < 0) & (low >= 0)

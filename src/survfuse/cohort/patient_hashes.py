@@ -38,7 +38,11 @@ class PatientHashes:
     data: frozenset[str] | None = None
 
     @classmethod
-    def of(cls, patients: Iterable[str], salt: str) -> PatientHashes:
+    def of(
+        cls,
+        patients: Iterable[str],
+        salt: str,
+    ) -> PatientHashes:
         """Hash these ids."""
         return cls(salt, frozenset(_hashes(salt, patients)))
 
@@ -78,7 +82,11 @@ class PatientHashes:
         """Whether each of these ids is among them, (patients,)."""
         return np.isin(np.array(_hashes(self.salt, patients), str), list(self.hashes))
 
-    def refuse(self, patients: Iterable[str], what: str) -> None:
+    def refuse(
+        self,
+        patients: Iterable[str],
+        what: str,
+    ) -> None:
         """Refuse ids that are among them.
 
         Raises

@@ -10,7 +10,10 @@ RANK_TOLERANCE = 1e-6
 """Of the largest deviation; the Gram matrix squares it, so half the digits are left."""
 
 
-def principal_axes(x: AnyArray, wanted: int) -> tuple[FloatArray, FloatArray]:
+def principal_axes(
+    x: AnyArray,
+    wanted: int,
+) -> tuple[FloatArray, FloatArray]:
     """Find the directions of largest variance of centred rows.
 
     Takes the eigenvectors of ``x x^T`` or ``x^T x``, whichever is smaller: for 176

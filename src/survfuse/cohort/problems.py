@@ -80,7 +80,12 @@ class Problems:
     def __init__(self) -> None:
         self._all: list[Problem] = []
 
-    def at(self, where: str, file: Path | str = "", column: str = "") -> Place:
+    def at(
+        self,
+        where: str,
+        file: Path | str = "",
+        column: str = "",
+    ) -> Place:
         """Where a problem is: a section of the cohort file, and perhaps its file and column."""
         return Place(self, where, str(file), column)
 
@@ -137,7 +142,12 @@ class Place:
         hint: str = "",
     ) -> None:
         """Add something that must change before the cohort can be used."""
-        self.report("error", message, patients=patients, hint=hint)
+        self.report(
+            "error",
+            message,
+            patients=patients,
+            hint=hint,
+        )
 
     def warning(
         self,
@@ -147,7 +157,12 @@ class Place:
         hint: str = "",
     ) -> None:
         """Add something that a person should look at."""
-        self.report("warning", message, patients=patients, hint=hint)
+        self.report(
+            "warning",
+            message,
+            patients=patients,
+            hint=hint,
+        )
 
     def report(
         self,

@@ -22,7 +22,11 @@ MOST_NAMED = 20
 SlideFile = tuple[str, str, Path]  # slide_id, patient_id, feature file
 
 
-def match_files(name: str, spec: SlidesSpec, sources: Sources) -> list[SlideFile]:
+def match_files(
+    name: str,
+    spec: SlidesSpec,
+    sources: Sources,
+) -> list[SlideFile]:
     """Pair the rows of a slide table with feature files, sorted by patient and slide.
 
     Slides of `exclude_slides` are left out. Every slide and file without a partner is a problem.
@@ -72,7 +76,11 @@ def match_files(name: str, spec: SlidesSpec, sources: Sources) -> list[SlideFile
     return sorted(items, key=lambda item: (item[1], item[0]))
 
 
-def _excluded(spec: SlidesSpec, slides: Iterable[str], place: Place) -> set[str]:
+def _excluded(
+    spec: SlidesSpec,
+    slides: Iterable[str],
+    place: Place,
+) -> set[str]:
     """Rows that `exclude_slides` names; a name that fits none is noted."""
     rows = match_names(spec.exclude_slides, slides)
     unknown = without(spec.exclude_slides, rows)
@@ -156,7 +164,10 @@ def _report_shared(
             )
 
 
-def _report_other_case(pairs: Mapping[str, str], place: Place) -> None:
+def _report_other_case(
+    pairs: Mapping[str, str],
+    place: Place,
+) -> None:
     """Report rows that have their file's name but for letter case."""
     other = []
     for slide, file in pairs.items():
@@ -169,7 +180,10 @@ def _report_other_case(pairs: Mapping[str, str], place: Place) -> None:
         )
 
 
-def _longer(slides: Iterable[str], files: Iterable[str]) -> str:
+def _longer(
+    slides: Iterable[str],
+    files: Iterable[str],
+) -> str:
     """Name slides that are called like a file up to a dot, as TCGA's without their last part."""
     shorter = {composed(file).partition(".")[0]: file for file in files}
     pairs = []

@@ -74,7 +74,11 @@ class SlideImages:
     features: Path | None
 
 
-def find_images(path: Path | str, *, modality: str = "slides") -> SlideImages:
+def find_images(
+    path: Path | str,
+    *,
+    modality: str = "slides",
+) -> SlideImages:
     """Find the image of every slide of a cohort.
 
     A slide is the file that the column `path` of the slide table names (relative to `images`
@@ -118,7 +122,11 @@ class _Search:
     table: Path
     sources: Sources
 
-    def at(self, column: str = "", file: Path | None = None) -> Place:
+    def at(
+        self,
+        column: str = "",
+        file: Path | None = None,
+    ) -> Place:
         return self.sources.problems.at(self.name, file or self.table, column)
 
     def run(self) -> tuple[SlideImage, ...]:
@@ -240,7 +248,11 @@ class _Search:
                     hint="one file is the image, or the mask, of one slide; correct the rows",
                 )
 
-    def _numbers(self, rows: pd.DataFrame, column: str) -> dict[str, float]:
+    def _numbers(
+        self,
+        rows: pd.DataFrame,
+        column: str,
+    ) -> dict[str, float]:
         """Read numbers > 0 of an optional column, by slide; empty cells are left out."""
         if column not in rows:
             return {}
@@ -256,7 +268,10 @@ class _Search:
         return {str(slide): float(value) for slide, value in values[valid].items()}
 
 
-def _as_written(path: Path, in_folder: dict[Path, dict[str, Path]]) -> Path:
+def _as_written(
+    path: Path,
+    in_folder: dict[Path, dict[str, Path]],
+) -> Path:
     """Find a file whose name has letters or blanks that reading a table writes in another way.
 
     `in_folder` remembers the files of a folder by their name as tables are read.
@@ -269,7 +284,10 @@ def _as_written(path: Path, in_folder: dict[Path, dict[str, Path]]) -> Path:
     return in_folder[folder].get(path.name, path)
 
 
-def _nearly(absent: Iterable[str], stems: Iterable[str]) -> str:
+def _nearly(
+    absent: Iterable[str],
+    stems: Iterable[str],
+) -> str:
     """Name slides that differ from an image in letter case only."""
     by_case = {stem.casefold(): stem for stem in stems}
     same = []
@@ -280,7 +298,10 @@ def _nearly(absent: Iterable[str], stems: Iterable[str]) -> str:
     return f"; in another letter case only: {listed(same, MOST_NAMED)}" if same else ""
 
 
-def _called(slide: str, by_stem: Mapping[str, list[Path]]) -> list[Path]:
+def _called(
+    slide: str,
+    by_stem: Mapping[str, list[Path]],
+) -> list[Path]:
     """Find the files that a slide id names; an id that ends like a slide names that very file."""
     plain = composed(slide)
     same = by_stem.get(slide_stem(plain), [])
@@ -292,7 +313,10 @@ def _called(slide: str, by_stem: Mapping[str, list[Path]]) -> list[Path]:
     return [file for file in same if plain in name_stems(composed(file.name))] or same
 
 
-def _images_below(root: Path, masks: Path | None) -> Iterator[Path]:
+def _images_below(
+    root: Path,
+    masks: Path | None,
+) -> Iterator[Path]:
     """Slide files below a folder, sorted; hidden ones and the folder of masks are left out.
 
     A folder that links lead to again is read once.

@@ -71,7 +71,12 @@ def read_slides(
             return store
         items = match_files(name, spec, sources)
         if items:
-            reuse = partial(_reuse_or_pack, name=name, spec=spec, sources=sources)
+            reuse = partial(
+                _reuse_or_pack,
+                name=name,
+                spec=spec,
+                sources=sources,
+            )
             return _pack_or_report(name, items, spec, sources, exclude, reuse)
         if not any(problem.where == name for problem in sources.problems.errors):
             sources.problems.at(name).error(
@@ -110,12 +115,19 @@ def _pack_or_report(
     return _check_encoder(store, spec)
 
 
-def _refused(items: list[SlideFile], spec: SlidesSpec) -> dict[SlideFile, str]:
+def _refused(
+    items: list[SlideFile],
+    spec: SlidesSpec,
+) -> dict[SlideFile, str]:
     """Files that cannot be used, and why."""
     refused: dict[SlideFile, str] = {}
     for item in items:
         try:
-            read_features(item[2], encoder=spec.encoder, options=_options(spec))
+            read_features(
+                item[2],
+                encoder=spec.encoder,
+                options=_options(spec),
+            )
         except FeatureFileError as error:
             refused[item] = str(error)
     return refused
@@ -224,7 +236,12 @@ def pack_cohort(
         target = out if len(sections) == 1 else out / f"{name}.bags"
         items = match_files(name, section, sources)
         sources.problems.raise_errors(path)
-        make = partial(_pack, spec=section, store=target, overwrite=overwrite)
+        make = partial(
+            _pack,
+            spec=section,
+            store=target,
+            overwrite=overwrite,
+        )
         stores[name] = _pack_or_report(
             name,
             items,
@@ -244,7 +261,10 @@ def pack_cohort(
     return packed
 
 
-def _check_encoder(store: BagStore, spec: SlidesSpec) -> BagStore:
+def _check_encoder(
+    store: BagStore,
+    spec: SlidesSpec,
+) -> BagStore:
     """Refuse a store that is not what the cohort file says."""
     encoder = None
     if spec.encoder is not None:

@@ -39,7 +39,11 @@ class PatientTable:
     id_column: str
     problems: Problems
 
-    def column(self, name: str, where: str) -> pd.Series[str] | None:
+    def column(
+        self,
+        name: str,
+        where: str,
+    ) -> pd.Series[str] | None:
         """One column, or None (problem noted) when the table lacks it.
 
         Patients whose rows differ in this column are a problem.
@@ -50,7 +54,11 @@ class PatientTable:
             self._refuse_different_rows(name, where)
         return self.cells[name]
 
-    def _refuse_different_rows(self, name: str, where: str) -> None:
+    def _refuse_different_rows(
+        self,
+        name: str,
+        where: str,
+    ) -> None:
         rows = self.several[name].str.strip().groupby(self.several[self.id_column])
         differ = rows.nunique().loc[lambda count: count > 1].index
         if len(differ):
@@ -76,7 +84,13 @@ class Sources:
         Whether to hash every file of features, and every slide of a packed store, again.
     """
 
-    def __init__(self, root: Path, problems: Problems, *, verify: bool = False) -> None:
+    def __init__(
+        self,
+        root: Path,
+        problems: Problems,
+        *,
+        verify: bool = False,
+    ) -> None:
         self.root = root
         self.problems = problems
         self.verify = verify
@@ -88,7 +102,12 @@ class Sources:
         """Where a path of the cohort file lies."""
         return self.root / relative
 
-    def table(self, relative: Path, id_column: str, where: str) -> pd.DataFrame | None:
+    def table(
+        self,
+        relative: Path,
+        id_column: str,
+        where: str,
+    ) -> pd.DataFrame | None:
         """Read a table as stripped text, or None (problem noted) when that fails."""
         key = (relative, id_column)
         if key not in self._raw:
@@ -99,7 +118,12 @@ class Sources:
                 self._note(relative, frame, where)
         return self._raw[key]
 
-    def _note(self, file: Path, frame: pd.DataFrame, where: str) -> None:
+    def _note(
+        self,
+        file: Path,
+        frame: pd.DataFrame,
+        where: str,
+    ) -> None:
         """Note, once for a file, what its suffix does not promise; and that it has no rows."""
         place = self.problems.at(where, file)
         notes = () if file in self._noted else frame.attrs["notes"]
@@ -155,13 +179,25 @@ class Sources:
             )
         first = frame[~ids.duplicated()].drop(columns=id_column)
         stripped = {str(name): column.str.strip() for name, column in first.items()}
-        cells = pd.DataFrame(stripped, index=first.index, dtype=object)
-        cells.index = pd.Index(ids[first.index], name="patient_id", dtype=object)
+        cells = pd.DataFrame(
+            stripped,
+            index=first.index,
+            dtype=object,
+        )
+        cells.index = pd.Index(
+            ids[first.index],
+            name="patient_id",
+            dtype=object,
+        )
         rows = frame[ids.isin(several)]
         return PatientTable(cells, rows, file, id_column, self.problems)
 
 
-def has_column(frame: pd.DataFrame, name: str, place: Place) -> bool:
+def has_column(
+    frame: pd.DataFrame,
+    name: str,
+    place: Place,
+) -> bool:
     """Whether a table has a column; a problem with the nearest name where it does not."""
     if name in frame:
         return True

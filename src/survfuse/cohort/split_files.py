@@ -47,7 +47,10 @@ class FixedSplits:
     notes: tuple[str, ...]
 
 
-def read_splits(path: Path | str, cohort: Cohort) -> FixedSplits:
+def read_splits(
+    path: Path | str,
+    cohort: Cohort,
+) -> FixedSplits:
     """Read a splits file, or a folder of them, for a cohort.
 
     Validation patients join the training patients, because everything is chosen on
@@ -226,7 +229,11 @@ def _has_event(cohort: Cohort, patients: set[str]) -> bool:
     return outcome is None or bool(outcome.loc[sorted(patients), "event"].any())
 
 
-def _check(cohort: Cohort, train: set[str], test: set[str]) -> None:
+def _check(
+    cohort: Cohort,
+    train: set[str],
+    test: set[str],
+) -> None:
     if not test:
         raise CohortError(
             "nobody of the cohort is tested; expected one patient or more",

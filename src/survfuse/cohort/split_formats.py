@@ -60,7 +60,10 @@ def read_raw(source: Path) -> list[RawSplit]:
     return _patho_bench(source, table) or [_clam(source, table)]
 
 
-def _joined(where: str, ids: Mapping[str, tuple[str, ...]]) -> RawSplit:
+def _joined(
+    where: str,
+    ids: Mapping[str, tuple[str, ...]],
+) -> RawSplit:
     """Train on validation patients too; test them where nobody else is tested."""
     train, val, test = (ids.get(part, ()) for part in PARTS)
     if not test:
@@ -68,7 +71,11 @@ def _joined(where: str, ids: Mapping[str, tuple[str, ...]]) -> RawSplit:
     return RawSplit(where, (*train, *val), test, (JOINED,) if val else ())
 
 
-def _id_column(table: pd.DataFrame, names: tuple[str, ...], error: str) -> pd.Series:
+def _id_column(
+    table: pd.DataFrame,
+    names: tuple[str, ...],
+    error: str,
+) -> pd.Series:
     """The first column of these names, stripped."""
     for name in names:
         if name in table:
@@ -185,7 +192,10 @@ def _mmp_folder(folder: Path) -> list[RawSplit]:
 # -- Patho-Bench and STAMP
 
 
-def _patho_bench(file: Path, table: pd.DataFrame) -> list[RawSplit]:
+def _patho_bench(
+    file: Path,
+    table: pd.DataFrame,
+) -> list[RawSplit]:
     """Columns ``fold_<number>`` that hold train, val or test, and one of ids; a row per slide."""
     names = [str(name) for name in table if re.fullmatch(r"fold_\d+", str(name))]
     folds = sorted(names, key=lambda name: int(name.removeprefix("fold_")))

@@ -111,11 +111,19 @@ def make_folds(
     return pd.concat(tables, ignore_index=True)
 
 
-def _table(ids: Sequence[str], fold: IntArray, repeat: int = 0) -> pd.DataFrame:
+def _table(
+    ids: Sequence[str],
+    fold: IntArray,
+    repeat: int = 0,
+) -> pd.DataFrame:
     return pd.DataFrame({"patient_id": list(ids), "repeat": repeat, "fold": fold})
 
 
-def inner_folds(event: npt.ArrayLike, n: int, seed: int) -> IntArray:
+def inner_folds(
+    event: npt.ArrayLike,
+    n: int,
+    seed: int,
+) -> IntArray:
     """Deal training patients into inner folds, stratified on the event.
 
     Parameters
@@ -151,7 +159,11 @@ def inner_folds(event: npt.ArrayLike, n: int, seed: int) -> IntArray:
     return fold
 
 
-def holdout(event: npt.ArrayLike, share: float, seed: int) -> BoolArray:
+def holdout(
+    event: npt.ArrayLike,
+    share: float,
+    seed: int,
+) -> BoolArray:
     """Draw a share of the patients, events and censored alike.
 
     Parameters
@@ -279,7 +291,10 @@ def _natural(name: str) -> tuple[bool, float, str]:
         return (True, 0.0, name)
 
 
-def _events(cohort: Cohort | Sequence[str], outcome: Any = None) -> pd.Series[bool]:
+def _events(
+    cohort: Cohort | Sequence[str],
+    outcome: Any = None,
+) -> pd.Series[bool]:
     """Who has the event, by patient."""
     ids = list(map(str, cohort.patients if isinstance(cohort, Cohort) else cohort))
     if isinstance(cohort, Cohort) and outcome is None:
@@ -353,8 +368,16 @@ def _deal(
     return fold
 
 
-def _require_events(event: BoolArray, fold: IntArray, names: Sequence[str]) -> None:
-    counts = np.bincount(fold, weights=event, minlength=len(names))
+def _require_events(
+    event: BoolArray,
+    fold: IntArray,
+    names: Sequence[str],
+) -> None:
+    counts = np.bincount(
+        fold,
+        weights=event,
+        minlength=len(names),
+    )
     empty = np.array(names, dtype=object)[counts == 0]
     if len(empty):
         raise CohortError(

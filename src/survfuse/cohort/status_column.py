@@ -60,13 +60,20 @@ def dictionary(spec: OutcomeSpec) -> Mapping[str, float]:
     return {whole(text): float(bit) for text, bit in spec.event_values.items()}
 
 
-def meanings(spec: OutcomeSpec, cells: pd.Series[str]) -> pd.Series[float]:
+def meanings(
+    spec: OutcomeSpec,
+    cells: pd.Series[str],
+) -> pd.Series[float]:
     """0 or 1 of the column for each cell, NaN where the text is not in the dictionary."""
     plain = cells.map(whole) if spec.event_values is not None else cells.str.lower()
     return plain.map(dictionary(spec)).astype(float)
 
 
-def hint(spec: OutcomeSpec, texts: Iterable[str], unlisted: Iterable[str]) -> str:
+def hint(
+    spec: OutcomeSpec,
+    texts: Iterable[str],
+    unlisted: Iterable[str],
+) -> str:
     """Say how to declare the texts of the column; taken literally it is right, or asks on.
 
     Parameters
@@ -104,7 +111,10 @@ def hint(spec: OutcomeSpec, texts: Iterable[str], unlisted: Iterable[str]) -> st
     return listing
 
 
-def _meant(spec: OutcomeSpec, rest: Sequence[str]) -> dict[str, object]:
+def _meant(
+    spec: OutcomeSpec,
+    rest: Sequence[str],
+) -> dict[str, object]:
     """Dictionary of what is declared, what texts say by themselves, and what is unclear."""
     given = spec.event_values or {}
     meant: dict[str, object] = {**given}

@@ -302,7 +302,11 @@ def _indicator(
     return False, [f"{name}: {reason}, the training {average} is used"]
 
 
-def fit_category(name: str, cells: pd.Series[str], support: Support) -> Learned:
+def fit_category(
+    name: str,
+    cells: pd.Series[str],
+    support: Support,
+) -> Learned:
     """Learn a nominal column.
 
     Parameters

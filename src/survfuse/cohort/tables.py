@@ -134,7 +134,11 @@ def _refuse_outcome(
             )
 
 
-def _matching(patterns: Iterable[str], names: list[str], place: Place) -> list[str]:
+def _matching(
+    patterns: Iterable[str],
+    names: list[str],
+    place: Place,
+) -> list[str]:
     """Columns of the patterns; a pattern without any is a problem."""
     chosen: dict[str, None] = {}
     for pattern in patterns:
@@ -170,7 +174,11 @@ def _check_names(
     )
 
 
-def check_cells(data: TableData, file: str, problems: Problems) -> None:
+def check_cells(
+    data: TableData,
+    file: str,
+    problems: Problems,
+) -> None:
     """Report every cell that is not what its column was declared to be.
 
     Parameters
@@ -193,7 +201,11 @@ def check_cells(data: TableData, file: str, problems: Problems) -> None:
         wrong = cells[cells.notna() & ~(np.abs(data.numbers(column)) <= LARGEST)]
         for cell, same in wrong.groupby(wrong):
             expected, hint = _expected(data, column, str(cell))
-            place.error(f"{expected}, got {cell!r}", patients=same.index, hint=hint)
+            place.error(
+                f"{expected}, got {cell!r}",
+                patients=same.index,
+                hint=hint,
+            )
 
 
 def note_followup(
@@ -245,7 +257,11 @@ def note_followup(
             )
 
 
-def _check_categories(data: TableData, cells: pd.Series[str], place: Place) -> None:
+def _check_categories(
+    data: TableData,
+    cells: pd.Series[str],
+    place: Place,
+) -> None:
     """Report categories in two spellings, and those that mean "not known" by default."""
     for same in spellings(cells.dropna().unique()):
         place.warning(
@@ -266,14 +282,21 @@ def _check_categories(data: TableData, cells: pd.Series[str], place: Place) -> N
     )
 
 
-def _missing_hint(data: TableData, tokens: Iterable[str]) -> str:
+def _missing_hint(
+    data: TableData,
+    tokens: Iterable[str],
+) -> str:
     """The whole list with these cells: a declared list replaces the default."""
     section = "clinical" if data.kind == "clinical" else f"modalities.{data.name}"
     missing = as_list((*data.missing, *tokens))
     return f"if it means 'not known', add it to {section}.missing: {missing}"
 
 
-def _expected(data: TableData, column: str, cell: str) -> tuple[str, str]:
+def _expected(
+    data: TableData,
+    column: str,
+    cell: str,
+) -> tuple[str, str]:
     """Say what a cell should have been, and what to do."""
     levels = data.columns[column].levels
     unknown = _missing_hint(data, [cell])

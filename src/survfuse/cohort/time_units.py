@@ -76,7 +76,10 @@ def _doubted_length(time: FloatArray, unit: str) -> str:
     return ""
 
 
-def far_times(time: FloatArray, factor: float = FAR) -> BoolArray:
+def far_times(
+    time: FloatArray,
+    factor: float = FAR,
+) -> BoolArray:
     """Which of the three longest times are more than `factor` times all others (mistyped?).
 
     Examples

@@ -163,7 +163,11 @@ class BagScaler:
         return state, arrays
 
     @classmethod
-    def from_state(cls, state: dict[str, Any], arrays: Arrays) -> BagScaler:
+    def from_state(
+        cls,
+        state: dict[str, Any],
+        arrays: Arrays,
+    ) -> BagScaler:
         """Make the scaler again from :meth:`state`.
 
         Raises
@@ -187,7 +191,10 @@ class BagScaler:
         return cls(**state, **learned)
 
 
-def _moments(data: BagData, patients: list[str]) -> tuple[FloatArray, FloatArray]:
+def _moments(
+    data: BagData,
+    patients: list[str],
+) -> tuple[FloatArray, FloatArray]:
     """Mean and population deviation over tiles (Chan et al. 1979, pairwise update)."""
     count = 0
     mean = np.zeros(data.features)

@@ -142,7 +142,11 @@ class ExpressionTransform:
             fitted = fitted._with_components(values, wanted, notes)
         return replace(fitted, notes=tuple(notes))
 
-    def _with_sets(self, path: Path, notes: list[str]) -> ExpressionTransform:
+    def _with_sets(
+        self,
+        path: Path,
+        notes: list[str],
+    ) -> ExpressionTransform:
         """Average the z-scores of the genes of each set of a file."""
         sets = read_gmt(path)
         if not sets:
@@ -177,7 +181,11 @@ class ExpressionTransform:
                 f"{self.gene_ids} ids?",
             )
         weights = sparse.csr_array(sparse.vstack(rows))
-        return replace(self, sets=weights, features=tuple(names))
+        return replace(
+            self,
+            sets=weights,
+            features=tuple(names),
+        )
 
     def _weighed(self) -> ExpressionTransform:
         """Hand over the genes that any set has, and leave it to a network to weigh them."""
@@ -221,7 +229,11 @@ class ExpressionTransform:
                 "give no more",
             )
         names = tuple(f"component_{index + 1}" for index in range(count))
-        return replace(self, components=axes / deviations[0], features=names)
+        return replace(
+            self,
+            components=axes / deviations[0],
+            features=names,
+        )
 
     def check(self, data: ExpressionData) -> None:
         """Refuse another scale or naming of genes.
@@ -338,7 +350,11 @@ class ExpressionTransform:
         return state, arrays
 
     @classmethod
-    def from_state(cls, state: dict[str, Any], arrays: Arrays) -> ExpressionTransform:
+    def from_state(
+        cls,
+        state: dict[str, Any],
+        arrays: Arrays,
+    ) -> ExpressionTransform:
         """Make the transform again from :meth:`state`.
 
         Raises

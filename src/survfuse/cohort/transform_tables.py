@@ -135,7 +135,11 @@ class TableTransform:
                     "here",
                 )
 
-    def apply(self, data: TableData, patients: Sequence[str]) -> Vectors:
+    def apply(
+        self,
+        data: TableData,
+        patients: Sequence[str],
+    ) -> Vectors:
         """Vectors of patients that have a row, and what had to be assumed about them.
 
         Returns
@@ -166,7 +170,11 @@ class TableTransform:
         }, {}
 
     @classmethod
-    def from_state(cls, state: dict[str, Any], arrays: Arrays) -> TableTransform:
+    def from_state(
+        cls,
+        state: dict[str, Any],
+        arrays: Arrays,
+    ) -> TableTransform:
         """Make the transform again from :meth:`state`."""
         columns = tuple(map(from_plain, state["columns"]))
         notes = stored_texts(state["notes"], "notes")
@@ -204,5 +212,8 @@ def _fit_columns(
     return fitted, notes
 
 
-def _meaning(kind: str, levels: tuple[str, ...] | None) -> str:
+def _meaning(
+    kind: str,
+    levels: tuple[str, ...] | None,
+) -> str:
     return kind if levels is None else f"ordinal {list(levels)}"

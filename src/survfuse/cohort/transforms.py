@@ -64,7 +64,11 @@ class Transform(Protocol):
         """Everything learned: JSON and arrays."""
 
     @classmethod
-    def from_state(cls, state: dict[str, Any], arrays: Arrays) -> Transform:
+    def from_state(
+        cls,
+        state: dict[str, Any],
+        arrays: Arrays,
+    ) -> Transform:
         """Make the transform again from :meth:`state`."""
 
 
@@ -208,7 +212,11 @@ class Transforms:
             notes += one.notes
         return tuple(notes)
 
-    def apply(self, cohort: Cohort, patients: Iterable[str] | None = None) -> Prepared:
+    def apply(
+        self,
+        cohort: Cohort,
+        patients: Iterable[str] | None = None,
+    ) -> Prepared:
         """Turn patients into vectors.
 
         Parameters
@@ -313,12 +321,18 @@ class Transforms:
         return cls(fitted, unseen)
 
 
-def _of_type(kind: type[T], fitted: Mapping[str, Transform]) -> dict[str, T]:
+def _of_type(
+    kind: type[T],
+    fitted: Mapping[str, Transform],
+) -> dict[str, T]:
     """Transforms of one type, by modality."""
     return {name: one for name, one in fitted.items() if isinstance(one, kind)}
 
 
-def _chosen(cohort: Cohort, config: FitConfig) -> tuple[str, ...]:
+def _chosen(
+    cohort: Cohort,
+    config: FitConfig,
+) -> tuple[str, ...]:
     """Modalities to use, in the cohort's order."""
     known = tuple(cohort.modalities)
     if config.inputs.modalities is None:
@@ -369,7 +383,10 @@ def check_followup(
             )
 
 
-def _check_allowed(cohort: Cohort, allowed: Collection[str]) -> None:
+def _check_allowed(
+    cohort: Cohort,
+    allowed: Collection[str],
+) -> None:
     """Refuse names that are no modality, column of a table or gene."""
     unknown = set(allowed).difference(cohort.modalities)
     for data in cohort.modalities.values():
@@ -382,7 +399,10 @@ def _check_allowed(cohort: Cohort, allowed: Collection[str]) -> None:
         raise ConfigError(f"allow_followup: no input is called {names}")
 
 
-def _with_event(cohort: Cohort, train: tuple[str, ...]) -> frozenset[str] | None:
+def _with_event(
+    cohort: Cohort,
+    train: tuple[str, ...],
+) -> frozenset[str] | None:
     """Those of the training patients who have the event; None where an outcome is not known."""
     if cohort.outcome is None:
         return None

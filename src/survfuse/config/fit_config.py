@@ -61,7 +61,11 @@ class FitConfig(Frozen):
     """Search of hyper-parameters."""
 
     @classmethod
-    def of(cls, preset: str = "default", **fields: Any) -> Self:
+    def of(
+        cls,
+        preset: str = "default",
+        **fields: Any,
+    ) -> Self:
         """Make a configuration from a preset and the fields that differ from it.
 
         Raises

@@ -58,7 +58,12 @@ def _path_problem(path: Path) -> str:
     return ""
 
 
-def build(cls: type[C], values: Mapping[str, Any], *, where: str) -> C:
+def build(
+    cls: type[C],
+    values: Mapping[str, Any],
+    *,
+    where: str,
+) -> C:
     """Validate `values` into a `cls`; errors are sentences for the user.
 
     Raises
@@ -77,7 +82,11 @@ def build(cls: type[C], values: Mapping[str, Any], *, where: str) -> C:
     raise ConfigError("; ".join(messages))
 
 
-def _message(cls: type[Frozen], where: str, detail: Any) -> str:
+def _message(
+    cls: type[Frozen],
+    where: str,
+    detail: Any,
+) -> str:
     location = [str(part) for part in detail["loc"]]
     path = ".".join([where, *location])
     if detail["type"] == "extra_forbidden":

@@ -32,7 +32,11 @@ class CrossvalConfig(Frozen):
     repeats: int = Field(default=1, ge=1)
     """Independent splits into folds; from two on, intervals include how much a model depends on
     its patients."""
-    seed: int = Field(default=0, ge=0, lt=2**32)
+    seed: int = Field(
+        default=0,
+        ge=0,
+        lt=2**32,
+    )
     """Seed of the splits."""
     given_folds: bool = True
     """Use the folds that the cohort file names, for the first repeat."""
@@ -132,7 +136,10 @@ def load_config(
     return build(RunConfig, _apply(values, changes), where=where)
 
 
-def _renamed_keys(model: Mapping[str, Any], where: str) -> list[str]:
+def _renamed_keys(
+    model: Mapping[str, Any],
+    where: str,
+) -> list[str]:
     """Old keys of the section `model` and their new paths."""
     renamed = []
     for name, value in model.items():
@@ -193,7 +200,10 @@ def _parse_overrides(
     return changes
 
 
-def _apply(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+def _apply(
+    values: Mapping[str, Any],
+    changes: Mapping[str, Any],
+) -> dict[str, Any]:
     result = copy.deepcopy(dict(values))
     for path, value in changes.items():
         *parents, name = path.split(".")

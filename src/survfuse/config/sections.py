@@ -37,7 +37,11 @@ class InputSettings(Frozen):
     expression_components: int | None = Field(default=32, ge=1)
     """Principal components after scaling (fewer where patients are few); null: the genes. With
     gene sets the default is null; giving both is refused."""
-    expression_min_coverage: float = Field(default=0.8, ge=0, le=1)
+    expression_min_coverage: float = Field(
+        default=0.8,
+        ge=0,
+        le=1,
+    )
     """Smallest share of the training genes that a new patient must have; below it the patient is
     refused."""
     bag_scaling: Literal["none", "standard"] = "standard"
@@ -101,11 +105,23 @@ class NetworkSettings(Frozen):
     choice of genes is a convex problem: see `stack.vectors`."""
     expression_width: int = Field(default=8, ge=1)
     """Width of the `linear` expression encoder."""
-    dropout: float = Field(default=0.5, ge=0, lt=1)
+    dropout: float = Field(
+        default=0.5,
+        ge=0,
+        lt=1,
+    )
     """Dropout after the tile projection, on both attention branches and between encoder layers."""
-    input_dropout: float = Field(default=0.5, ge=0, lt=1)
+    input_dropout: float = Field(
+        default=0.5,
+        ge=0,
+        lt=1,
+    )
     """Dropout on clinical, expression and table vectors as they enter the network."""
-    modality_dropout: float = Field(default=0.0, ge=0, lt=1)
+    modality_dropout: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+    )
     """While training, each modality of each patient is left out with this probability, never all
     that a patient has, so that the network learns to do without. 0 draws nothing; `anchored`
     refuses it."""
@@ -124,7 +140,11 @@ class TrainingSettings(Frozen):
     """`adam` couples weight decay to the gradient (L2), `adamw` does not."""
     learning_rate: float = Field(default=1e-2, gt=0)
     """Step size."""
-    bag_rate: float = Field(default=0.01, gt=0, le=1)
+    bag_rate: float = Field(
+        default=0.01,
+        gt=0,
+        le=1,
+    )
     """Step size of bag branches relative to the rest. They have most of the weights and, on small
     cohorts, overfit long before the other modalities are learned; slow, they take what the others
     leave."""
@@ -162,7 +182,11 @@ class TrainingSettings(Frozen):
     """Largest gradient norm; null does not clip."""
     members: int = Field(default=1, ge=1)
     """Networks of different seeds whose log-risks are averaged."""
-    seed: int = Field(default=2021, ge=0, lt=2**32)
+    seed: int = Field(
+        default=2021,
+        ge=0,
+        lt=2**32,
+    )
     """Seed of initialisation, dropout, tile draws and inner folds."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where networks train; `auto` takes a GPU if there is one. Runs repeat bit by bit on `cpu`."""
@@ -189,7 +213,11 @@ class SelectionSettings(Frozen):
     all epochs."""
     folds: int = Field(default=5, ge=2)
     """Inner folds, for selection and for out-of-fold calibration."""
-    holdout_fraction: float = Field(default=0.2, gt=0, lt=1)
+    holdout_fraction: float = Field(
+        default=0.2,
+        gt=0,
+        lt=1,
+    )
     """Share of training patients in the inner holdout."""
     select_by: Literal["loss", "harrell_c"] = "loss"
     """What is compared between epochs on inner validation patients."""
@@ -203,7 +231,11 @@ class CalibrationSettings(Frozen):
     )
     """Slope and baseline on out-of-fold risks; a monotone map of them; in-sample Breslow; the rank
     map of the paper; Kaplan-Meier."""
-    conformal: float | None = Field(default=None, gt=0, lt=1)
+    conformal: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+    )
     """Level of a lower bound on each patient's time, such as 0.9, set on out-of-fold risks; null:
     none."""
 

@@ -61,7 +61,10 @@ def local_folder(dataset: str) -> Path | None:
     return folder if folder is not None and folder.is_dir() else None
 
 
-def check_files(folder: Path, files: Sequence[RemoteFile]) -> Path:
+def check_files(
+    folder: Path,
+    files: Sequence[RemoteFile],
+) -> Path:
     """Check that a folder holds these files with their known bytes, and return it.
 
     Raises
@@ -81,7 +84,11 @@ def check_files(folder: Path, files: Sequence[RemoteFile]) -> Path:
     return folder
 
 
-def _mismatch(where: Path | str, file: RemoteFile, digest: str) -> InputError:
+def _mismatch(
+    where: Path | str,
+    file: RemoteFile,
+    digest: str,
+) -> InputError:
     return InputError(
         f"{where}: sha256 of {file.path} is {digest[:12]}…, expected {file.sha256[:12]}…; "
         "the file is not the published one: fetch it again, or report that the publisher changed "
@@ -136,7 +143,12 @@ def fetch(
     return folder
 
 
-def _download(url: str, file: RemoteFile, target: Path, timeout: float) -> None:
+def _download(
+    url: str,
+    file: RemoteFile,
+    target: Path,
+    timeout: float,
+) -> None:
     digest = hashlib.sha256()
     with atomic_path(target) as temporary:
         try:
@@ -163,7 +175,11 @@ def _download(url: str, file: RemoteFile, target: Path, timeout: float) -> None:
             raise _mismatch(url, file, digest.hexdigest())
 
 
-def _unreachable(url: str, target: Path, error: OSError) -> str:
+def _unreachable(
+    url: str,
+    target: Path,
+    error: OSError,
+) -> str:
     why = (
         f"HTTP {error.code}"
         if isinstance(error, urllib.error.HTTPError)

@@ -183,7 +183,13 @@ def hancock(
     if endpoint not in _OUTCOMES:
         raise ConfigError(f"endpoint: expected os or rfs, got {endpoint!r}")
     try_new_folder(out)
-    root = locate("hancock", FILES, BASE_URL, source=source, progress=progress)
+    root = locate(
+        "hancock",
+        FILES,
+        BASE_URL,
+        source=source,
+        progress=progress,
+    )
     with new_folder(out) as folder:
         folds = _write_patients(root, folder)
         blood = _read(root, "blood.csv")
@@ -200,13 +206,21 @@ def hancock(
         )
         write_text(
             folder / "cohort.yaml",
-            _cohort_yaml(endpoint, folds=folds, blank=blank),
+            _cohort_yaml(
+                endpoint,
+                folds=folds,
+                blank=blank,
+            ),
         )
     return Path(out) / "cohort.yaml"
 
 
 def _read(root: Path, name: str) -> pd.DataFrame:
-    return pd.read_csv(root / "features" / name, dtype=str, keep_default_na=False)
+    return pd.read_csv(
+        root / "features" / name,
+        dtype=str,
+        keep_default_na=False,
+    )
 
 
 def _write_patients(root: Path, folder: Path) -> bool:
@@ -222,7 +236,11 @@ def _write_patients(root: Path, folder: Path) -> bool:
     given = root / "patients.csv"
     folds = given.is_file()
     if folds:
-        fold = pd.read_csv(given, dtype=str, keep_default_na=False)
+        fold = pd.read_csv(
+            given,
+            dtype=str,
+            keep_default_na=False,
+        )
         if not {"patient_id", "fold"} <= set(fold.columns):
             raise InputError(
                 f"{given}: expected columns patient_id and fold, got "
@@ -290,7 +308,12 @@ def _tiles(vector: Float32Array, where: str) -> Float32Array:
     return vector.reshape(_TILES, DIM)
 
 
-def _cohort_yaml(endpoint: Endpoint, *, folds: bool, blank: int) -> str:
+def _cohort_yaml(
+    endpoint: Endpoint,
+    *,
+    folds: bool,
+    blank: int,
+) -> str:
     text = _YAML.substitute(
         endpoint=endpoint,
         outcome=_OUTCOMES[endpoint],

@@ -183,7 +183,10 @@ def observe(
     return frame
 
 
-def in_unit(months: pd.Series[float], unit: Unit) -> pd.Series[float] | pd.Series[int]:
+def in_unit(
+    months: pd.Series[float],
+    unit: Unit,
+) -> pd.Series[float] | pd.Series[int]:
     """Convert months to whole days (at least 1) or years with three decimals (at least 0.001)."""
     if unit == "months":
         return months

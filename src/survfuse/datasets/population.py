@@ -114,7 +114,10 @@ class Patients:
         return self.rna_latent[:, :FACTORS]
 
 
-def gene_world(genes: int, rng: np.random.Generator) -> GeneWorld:
+def gene_world(
+    genes: int,
+    rng: np.random.Generator,
+) -> GeneWorld:
     """Draw gene modules: 70 % of genes belong to one of the modules, a sixth sit near the floor.
 
     Parameters
@@ -209,12 +212,23 @@ def _balanced_signs(
     return np.where(bits == 1, 1.0, -1.0)
 
 
-def _draw_clinical(count: int, rng: np.random.Generator) -> pd.DataFrame:
+def _draw_clinical(
+    count: int,
+    rng: np.random.Generator,
+) -> pd.DataFrame:
     columns: dict[str, npt.NDArray[np.str_]] = {
-        name: rng.choice(list(levels), size=count, p=list(levels.values()))
+        name: rng.choice(
+            list(levels),
+            size=count,
+            p=list(levels.values()),
+        )
         for name, levels in _LEVELS.items()
     }
-    substage = rng.choice(list(_SUBSTAGE), size=count, p=list(_SUBSTAGE.values()))
+    substage = rng.choice(
+        list(_SUBSTAGE),
+        size=count,
+        p=list(_SUBSTAGE.values()),
+    )
     columns["substage"] = np.where(columns["stage"] == "T1HG", substage, MISSING)
     age = np.clip(np.rint(rng.normal(71.0, 9.5, count)), 35, 95).astype(int)
     return pd.DataFrame({"age": age, **columns})[list(CLINICAL_COLUMNS)]

@@ -31,7 +31,11 @@ _DAMAGED_MPP = (
 _DAMAGED = (0.3, 0.7)  # this part of a level's tiles
 
 
-def write_pyramid(path: Path | str, image: ByteArray, mpp: float | None) -> None:
+def write_pyramid(
+    path: Path | str,
+    image: ByteArray,
+    mpp: float | None,
+) -> None:
     """Write an image as a tiled pyramid, every level half the one before, as plain pages.
 
     Parameters
@@ -57,7 +61,10 @@ def write_pyramid(path: Path | str, image: ByteArray, mpp: float | None) -> None
             downsample *= 2
 
 
-def _page(downsample: int, mpp: float | None) -> dict[str, Any]:
+def _page(
+    downsample: int,
+    mpp: float | None,
+) -> dict[str, Any]:
     page: dict[str, Any] = {
         "photometric": "rgb",
         "compression": "jpeg",
@@ -94,7 +101,10 @@ def write_mask(path: Path | str, tissue: BoolArray) -> None:
     )
 
 
-def write_classes(path: Path | str, classes: ByteArray) -> None:
+def write_classes(
+    path: Path | str,
+    classes: ByteArray,
+) -> None:
     """Write a map of classes as a PNG whose pixel values are the classes, with colours to look at.
 
     Parameters

@@ -189,7 +189,10 @@ def _make_world(
     )
 
 
-def _open_workshop(plan: Plan, seed: np.random.SeedSequence) -> Workshop:
+def _open_workshop(
+    plan: Plan,
+    seed: np.random.SeedSequence,
+) -> Workshop:
     try:
         from survfuse.datasets.slide_folder import workshop
     except ImportError as error:
@@ -309,7 +312,12 @@ def _write_bags(
                 tissue.append(slide.tissue)
                 yield slide.slide_id, slide.patient_id, slide.features, slide.coords
 
-    write_bags(bags(), folder / "slides.bags", encoder=ENCODER, mpp=TILE_MPP)
+    write_bags(
+        bags(),
+        folder / "slides.bags",
+        encoder=ENCODER,
+        mpp=TILE_MPP,
+    )
     with atomic_path(folder / "truth_tissue.npy") as path, path.open("wb") as file:
         np.save(file, np.concatenate(tissue))
 

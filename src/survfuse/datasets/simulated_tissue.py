@@ -75,7 +75,10 @@ class Slide:
     tissue: ByteArray
 
 
-def tissue_world(dim: int, rng: np.random.Generator) -> TissueWorld:
+def tissue_world(
+    dim: int,
+    rng: np.random.Generator,
+) -> TissueWorld:
     """Draw class means and factor directions for features of width `dim`."""
 
     def normal(rows: int, sd: float) -> Float32Array:
@@ -149,7 +152,13 @@ def _grid(count: int, rng: np.random.Generator) -> FloatArray:
     x, y = np.meshgrid(np.arange(2 * half), np.arange(2 * half))
     aspect = np.exp(rng.uniform(-0.4, 0.4))
     distance = ((x - half) * aspect) ** 2 + ((y - half) / aspect) ** 2
-    nearest = np.sort(np.argsort(distance, axis=None, kind="stable")[:count])
+    nearest = np.sort(
+        np.argsort(
+            distance,
+            axis=None,
+            kind="stable",
+        )[:count],
+    )
     cells = np.stack([x.ravel()[nearest], y.ravel()[nearest]], axis=1)
     return cells.astype(np.float64) * TILE_PIXELS
 
@@ -165,7 +174,11 @@ def _regions(
         1,
         (_REGIONS, 2),
     )
-    classes = rng.choice(len(CLASSES), size=_REGIONS, p=shares)
+    classes = rng.choice(
+        len(CLASSES),
+        size=_REGIONS,
+        p=shares,
+    )
     classes[:_TUMOUR_REGIONS] = 0
     squared = ((coords[:, None, :] - centres[None]) ** 2).sum(
         axis=2,

@@ -84,7 +84,10 @@ class Planted:
     tumour_share: float
 
 
-def workshop(sites: int, seed: np.random.SeedSequence) -> Workshop:
+def workshop(
+    sites: int,
+    seed: np.random.SeedSequence,
+) -> Workshop:
     """Draw textures, and how each site stains."""
     textures, stains = (np.random.default_rng(child) for child in seed.spawn(2))
     laboratories = tuple(STANDARD.shifted(LABORATORY, stains) for _ in range(sites))
@@ -181,10 +184,21 @@ def _paint_patient(
         height, width = _sides(side, own)
         pen = str(own.choice(list(PENS))) if own.random() < _PENNED else None
         finer = 2 if own.random() < _FINE else 1
-        yield paint(shop.sheets, look, height, width, own, finer=finer, pen=pen)
+        yield paint(
+            shop.sheets,
+            look,
+            height,
+            width,
+            own,
+            finer=finer,
+            pen=pen,
+        )
 
 
-def _sides(longest: int, rng: np.random.Generator) -> tuple[int, int]:
+def _sides(
+    longest: int,
+    rng: np.random.Generator,
+) -> tuple[int, int]:
     drawn = longest * rng.uniform(_SMALLEST, 1.0, 2)
     height, width = np.maximum(drawn // _ROUND, 1).astype(int).tolist()
     return height * _ROUND, width * _ROUND

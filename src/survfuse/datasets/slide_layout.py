@@ -50,7 +50,10 @@ def draw_layout(
 
 
 def _noise(
-    height: int, width: int, period: float, rng: np.random.Generator
+    height: int,
+    width: int,
+    period: float,
+    rng: np.random.Generator,
 ) -> Float32Array:
     """Smooth noise of about unit variance, `period` cells from hill to hill."""
     shape = (int(height / period) + 3, int(width / period) + 3)
@@ -95,7 +98,11 @@ def _regions(
     height, width = tissue.shape
     inside = np.argwhere(tissue).astype(np.float32)
     centres = inside[rng.integers(len(inside), size=_REGIONS)]
-    classes = rng.choice(len(shares), size=_REGIONS, p=shares).astype(np.uint8)
+    classes = rng.choice(
+        len(shares),
+        size=_REGIONS,
+        p=shares,
+    ).astype(np.uint8)
     classes[:_TUMOUR_REGIONS] = 0
     y, x = np.mgrid[:height, :width].astype(np.float32)
     side = min(height, width)

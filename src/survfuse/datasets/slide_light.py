@@ -40,14 +40,26 @@ class Stain:
     colours: FloatArray
     light: FloatArray
 
-    def shifted(self, spread: tuple[float, float], rng: np.random.Generator) -> Stain:
+    def shifted(
+        self,
+        spread: tuple[float, float],
+        rng: np.random.Generator,
+    ) -> Stain:
         """Draw a stain near this one: other amounts, other colours."""
         amount_sd, colour_sd = spread
         noise = colour_sd * rng.standard_normal((2, 3))
         colours = np.maximum(self.colours + noise, 0.02)
-        strength = np.linalg.norm(self.colours, axis=1, keepdims=True)
+        strength = np.linalg.norm(
+            self.colours,
+            axis=1,
+            keepdims=True,
+        )
         strength *= np.exp(amount_sd * rng.standard_normal((2, 1)))
-        colours *= strength / np.linalg.norm(colours, axis=1, keepdims=True)
+        colours *= strength / np.linalg.norm(
+            colours,
+            axis=1,
+            keepdims=True,
+        )
         light = self.light + 25 * colour_sd * rng.standard_normal(3)
         return Stain(colours, np.clip(light, 230, 250))
 
@@ -58,7 +70,11 @@ STANDARD = Stain(
 )
 
 
-def develop(stain: Stain, haematoxylin: ByteArray, eosin: ByteArray) -> ByteArray:
+def develop(
+    stain: Stain,
+    haematoxylin: ByteArray,
+    eosin: ByteArray,
+) -> ByteArray:
     """Let light through both stains, (height, width, 3) uint8."""
     amounts = np.arange(256)[:, None] / 100.0
     first = _coloured(haematoxylin, stain.light * np.exp(-amounts * stain.colours[0]))
@@ -66,13 +82,20 @@ def develop(stain: Stain, haematoxylin: ByteArray, eosin: ByteArray) -> ByteArra
     return np.asarray(cv2.multiply(first, second, scale=1 / 255))
 
 
-def _coloured(values: ByteArray, colours: FloatArray) -> cv2.typing.MatLike:
+def _coloured(
+    values: ByteArray,
+    colours: FloatArray,
+) -> cv2.typing.MatLike:
     """Look up a colour, (256, 3), for each value."""
     table = np.rint(colours)[None].astype(np.uint8)
     return cv2.LUT(cv2.merge([values] * 3), table)
 
 
-def draw_pen(image: ByteArray, pen: str, rng: np.random.Generator) -> None:
+def draw_pen(
+    image: ByteArray,
+    pen: str,
+    rng: np.random.Generator,
+) -> None:
     """Draw a stroke of a felt pen across a corner, in place; light passes it in part."""
     height, width = image.shape[:2]
     reach = rng.uniform(0.35, 0.6)

@@ -177,7 +177,13 @@ def _magnified(image: ByteArray, finer: int) -> ByteArray:
     if finer == 1:
         kernel = _ENLARGED_AND_BACK
         return np.asarray(cv2.sepFilter2D(image, -1, kernel, kernel), dtype=np.uint8)
-    larger = cv2.resize(image, None, fx=finer, fy=finer, interpolation=cv2.INTER_CUBIC)
+    larger = cv2.resize(
+        image,
+        None,
+        fx=finer,
+        fy=finer,
+        interpolation=cv2.INTER_CUBIC,
+    )
     return np.asarray(larger, dtype=np.uint8)
 
 
@@ -238,7 +244,11 @@ def _add_nuclei(
         np.maximum(window, stamps[stamp], out=window)
 
 
-def _scatter(area: ByteArray, spacing: float, rng: np.random.Generator) -> Places:
+def _scatter(
+    area: ByteArray,
+    spacing: float,
+    rng: np.random.Generator,
+) -> Places:
     """Points inside an area, (points, 2) as y, x: a lattice of alternating rows, shaken."""
     height, width = area.shape
     rows, columns = int(height / (spacing * 0.87)) + 1, int(width / spacing) + 1

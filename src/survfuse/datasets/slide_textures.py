@@ -59,7 +59,15 @@ def cut(
     """Cut (height, width) px out of a sheet that repeats without end."""
     rows = np.arange(top, top + height)
     columns = np.arange(left, left + width)
-    return sheet.take(rows, axis=0, mode="wrap").take(columns, axis=1, mode="wrap")
+    return sheet.take(
+        rows,
+        axis=0,
+        mode="wrap",
+    ).take(
+        columns,
+        axis=1,
+        mode="wrap",
+    )
 
 
 def nuclei(
@@ -106,7 +114,11 @@ def _as_bytes(field: Float32Array) -> ByteArray:
     return _clipped(127.5 + 51.0 * field)
 
 
-def _smooth(rng: np.random.Generator, along: float, across: float) -> Float32Array:
+def _smooth(
+    rng: np.random.Generator,
+    along: float,
+    across: float,
+) -> Float32Array:
     """Periodic Gaussian noise of unit variance, smoothed over `along` x and `across` y px."""
     y, x = np.fft.fftfreq(SHEET)[:, None], np.fft.rfftfreq(SHEET)[None]
     damping = np.exp(-2 * np.pi**2 * ((across * y) ** 2 + (along * x) ** 2))
@@ -115,7 +127,10 @@ def _smooth(rng: np.random.Generator, along: float, across: float) -> Float32Arr
     return np.asarray(field / field.std(), dtype=np.float32)
 
 
-def _waves(straight: Float32Array, bend: Float32Array) -> Float32Array:
+def _waves(
+    straight: Float32Array,
+    bend: Float32Array,
+) -> Float32Array:
     """Bend the horizontal lines of a field up and down by `bend` px."""
     y, x = np.mgrid[:SHEET, :SHEET].astype(np.float32)
     bent = cv2.remap(

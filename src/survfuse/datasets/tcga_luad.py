@@ -84,7 +84,10 @@ folds: {table: patients.csv, column: fold, patient: case_id}
 """)
 
 
-def tcga_luad(out: Path | str, source: Path | str | None = None) -> Path:
+def tcga_luad(
+    out: Path | str,
+    source: Path | str | None = None,
+) -> Path:
     """Write the TCGA-LUAD cohort folder from a local copy.
 
     A patient's bag has one row per slide. Features that are undefined for any slide
@@ -118,14 +121,22 @@ def tcga_luad(out: Path | str, source: Path | str | None = None) -> Path:
         defined, dropped = _write_bags(root, folder)
         write_text(
             folder / "cohort.yaml",
-            _YAML.substitute(defined=defined, all=defined + dropped, dropped=dropped),
+            _YAML.substitute(
+                defined=defined,
+                all=defined + dropped,
+                dropped=dropped,
+            ),
         )
     return Path(out) / "cohort.yaml"
 
 
 def _write_patients(root: Path, folder: Path) -> None:
     """Copy the table; `stage` loses its sub-stage, `site` is read off the barcode."""
-    table = pd.read_csv(root / "patients.csv", dtype=str, keep_default_na=False)
+    table = pd.read_csv(
+        root / "patients.csv",
+        dtype=str,
+        keep_default_na=False,
+    )
     detail = table["stage"]
     table["stage_detail"] = detail
     table["stage"] = detail.where(

@@ -59,7 +59,11 @@ def new_folder(out: Path | str) -> Iterator[Path]:
 
 def write_csv(path: Path, frame: pd.DataFrame) -> None:
     """Write a table as UTF-8 CSV without its index."""
-    frame.to_csv(path, index=False, lineterminator="\n")
+    frame.to_csv(
+        path,
+        index=False,
+        lineterminator="\n",
+    )
 
 
 def write_expression(
@@ -153,7 +157,10 @@ def write_bags(
     index.write(out)
 
 
-def yaml_columns(lines: Mapping[str, str], indent: int = 4) -> str:
+def yaml_columns(
+    lines: Mapping[str, str],
+    indent: int = 4,
+) -> str:
     """Lay out ``name: {kind: ...}`` lines with their names padded to one width."""
     width = max(len(_key(name)) for name in lines) + 1
     return "\n".join(

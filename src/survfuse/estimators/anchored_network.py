@@ -89,12 +89,18 @@ def _layer(
     return weight.astype(np.float64), bias.astype(np.float64)
 
 
-def _centre(weight: FloatArray, bias: FloatArray) -> FloatArray:
+def _centre(
+    weight: FloatArray,
+    bias: FloatArray,
+) -> FloatArray:
     """Centre c with ``weight (x - c) = weight x + bias``; (features,)."""
     return np.asarray(np.linalg.lstsq(weight, -bias)[0])
 
 
-def _attention(stored: StoredModel, bag: str) -> AttentionRisk:
+def _attention(
+    stored: StoredModel,
+    bag: str,
+) -> AttentionRisk:
     """Rebuild the network that read one bag alone; its centre is in the bias already."""
     (entry,) = (m for m in stored.state["modalities"] if m["name"] == bag)
     width, branch = entry["width"], f"0/branches.{bag}."

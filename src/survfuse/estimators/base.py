@@ -58,7 +58,12 @@ class StoredModel:
     transforms: Transforms
     config: FitConfig
 
-    def part(self, prefix: str, state: Mapping[str, Any], modality: str) -> StoredModel:
+    def part(
+        self,
+        prefix: str,
+        state: Mapping[str, Any],
+        modality: str,
+    ) -> StoredModel:
         """A model of one modality, whose arrays have names with a prefix."""
         arrays = {}
         for name, array in self.arrays.items():

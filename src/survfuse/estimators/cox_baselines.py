@@ -292,7 +292,11 @@ class LateFusion(RidgeCox):
         )
 
 
-def _within_folds(risks: FloatArray, has: BoolArray, inner: IntArray) -> FloatArray:
+def _within_folds(
+    risks: FloatArray,
+    has: BoolArray,
+    inner: IntArray,
+) -> FloatArray:
     """Standardise out-of-fold risks within their inner fold; 0 without the modality."""
     scores = np.zeros(len(risks))
     for number in np.unique(inner):

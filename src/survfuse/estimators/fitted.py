@@ -68,11 +68,19 @@ class Fitted:
     drift: Drift | None = None
     bound: ConformalBound | None = None
 
-    def source(self, cohort: Cohort, ids: Sequence[str]) -> BatchSource:
+    def source(
+        self,
+        cohort: Cohort,
+        ids: Sequence[str],
+    ) -> BatchSource:
         """Transform patients for the model, which does not get their outcomes."""
         return BatchSource(replace(cohort, outcome=None), self.transforms, ids)
 
-    def prediction(self, ids: Sequence[str], log_risk: FloatArray) -> Prediction:
+    def prediction(
+        self,
+        ids: Sequence[str],
+        log_risk: FloatArray,
+    ) -> Prediction:
         """Calibrate log-risks (patients,): curves, times and groups, without notes."""
         return Prediction(
             patient_id=tuple(ids),
@@ -84,7 +92,11 @@ class Fitted:
             bound=self.bound,
         )
 
-    def predict(self, cohort: Cohort, ids: Sequence[str]) -> Prediction:
+    def predict(
+        self,
+        cohort: Cohort,
+        ids: Sequence[str],
+    ) -> Prediction:
         """Predict patients of a cohort, with notes on each; no outcome is needed or read.
 
         Raises
@@ -198,7 +210,11 @@ def described(
     return fitted
 
 
-def calibrated(fold: FoldContext, fit: Fit, config: FitConfig) -> Fitted:
+def calibrated(
+    fold: FoldContext,
+    fit: Fit,
+    config: FitConfig,
+) -> Fitted:
     """Turn the log-risk of any estimator into curves, times and risk groups.
 
     Parameters
@@ -267,12 +283,19 @@ def searched(
             "own; search without torchrun, then train with the fields that search.json names",
         )
 
-    def score(tried: FitConfig, label: str) -> tuple[float, tuple[int, ...]]:
+    def score(
+        tried: FitConfig,
+        label: str,
+    ) -> tuple[float, tuple[int, ...]]:
         """Out-of-fold log partial likelihood per event, above that of no risk; and epochs."""
         tried = tried.model_copy(
             update={"calibration": "breslow_oof", "conformal": None},
         )
-        trial = replace(fold, label=fold.label + label, checkpoints=set())
+        trial = replace(
+            fold,
+            label=fold.label + label,
+            checkpoints=set(),
+        )
         estimator = make_estimator(tried)
         try:
             risks, epochs = estimator.out_of_fold(trial)
@@ -288,7 +311,13 @@ def searched(
     names = config.inputs.modalities or tuple(modalities)
     kinds = {modalities[name].kind for name in names if name in modalities}
     key = fold.identity(config, foreign_code(config))
-    result = search(config, kinds, score, folder=fold.folder, key=key)
+    result = search(
+        config,
+        kinds,
+        score,
+        folder=fold.folder,
+        key=key,
+    )
     if fold.folder is not None:
         for trial in result.log["trials"]:
             fold.checkpoints.add(trial_file(fold.folder, trial["number"]))

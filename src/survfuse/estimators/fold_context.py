@@ -69,7 +69,11 @@ class FoldContext:
         ids = training_patients(cohort, patients)
         return cls(cohort, ids, *outcomes(cohort, ids), tuple(hooks), folder)
 
-    def subset(self, rows: BoolArray, label: str) -> FoldContext:
+    def subset(
+        self,
+        rows: BoolArray,
+        label: str,
+    ) -> FoldContext:
         """Some of the patients; `label` is added before the label of their training runs."""
         return replace(
             self,
@@ -83,7 +87,11 @@ class FoldContext:
         """Ids of some of the patients."""
         return tuple(self.ids[row] for row in np.flatnonzero(rows))
 
-    def identity(self, config: FitConfig, code: str = "") -> str:
+    def identity(
+        self,
+        config: FitConfig,
+        code: str = "",
+    ) -> str:
         """Hash of all that a fit on these patients depends on, `code` of other packages too."""
         parts = [__version__, config.identity(), self.cohort.fingerprint(), self.ids]
         return sha256_text(to_json([*parts, code] if code else parts))
@@ -107,7 +115,10 @@ class FoldContext:
             self.folder.rmdir()
 
 
-def outcomes(cohort: Cohort, ids: Sequence[str]) -> tuple[FloatArray, BoolArray]:
+def outcomes(
+    cohort: Cohort,
+    ids: Sequence[str],
+) -> tuple[FloatArray, BoolArray]:
     """Times and events of patients, in their order."""
     assert cohort.outcome is not None
     outcome = cohort.outcome.loc[list(ids)]

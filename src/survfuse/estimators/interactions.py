@@ -111,7 +111,12 @@ class Interaction:
         )
 
     @classmethod
-    def none(cls, left: int, right: int, note: str = "") -> Interaction:
+    def none(
+        cls,
+        left: int,
+        right: int,
+        note: str = "",
+    ) -> Interaction:
         """Give everyone risk 0, for modalities of so many features."""
         empty = np.zeros((left, 0)), np.zeros((right, 0))
         return cls(np.zeros(left), np.zeros(right), *empty, note=note)

@@ -41,7 +41,10 @@ def inner_fold_count(event: BoolArray) -> int:
     return max(2, min(FOLDS, int(event.sum())))
 
 
-def penalty_choice(event: BoolArray, repeats: int | None = None) -> dict[str, Any]:
+def penalty_choice(
+    event: BoolArray,
+    repeats: int | None = None,
+) -> dict[str, Any]:
     """Arguments of `ridge_cox_cv` and `sparse_cox_cv` that say how the penalty is chosen."""
     return {
         "smallest": SMALLEST,
@@ -195,7 +198,10 @@ def limit_missing(
     return limited
 
 
-def without_missing(block: Block, indicators: MissingIndicators) -> Block:
+def without_missing(
+    block: Block,
+    indicators: MissingIndicators,
+) -> Block:
     """Make missing cells of a table read as the mean alone."""
     x, has = block
     plain = x.copy()

@@ -97,7 +97,10 @@ class NetworkEnsemble(RiskModel):
         return cls(tuple(networks), stored.config.training.device)
 
 
-def _check_inputs(shape: NetworkConfig, transforms: Transforms) -> None:
+def _check_inputs(
+    shape: NetworkConfig,
+    transforms: Transforms,
+) -> None:
     """Refuse a network that does not read what the transforms give."""
     dims = {modality.name: modality.input_dim for modality in shape.modalities}
     bags = {m.name for m in shape.modalities if not isinstance(m, VectorConfig)}
@@ -144,7 +147,11 @@ class NeuralNetwork(Estimator):
     model = NetworkEnsemble
     trains_epochs = True
 
-    def __init__(self, config: FitConfig, inner: IntArray | None = None) -> None:
+    def __init__(
+        self,
+        config: FitConfig,
+        inner: IntArray | None = None,
+    ) -> None:
         super().__init__(config)
         self._inner = inner
 

@@ -61,7 +61,10 @@ def stack_details(
     }
 
 
-def _notes(terms: Terms, trust: Mapping[str, float]) -> dict[str, str]:
+def _notes(
+    terms: Terms,
+    trust: Mapping[str, float],
+) -> dict[str, str]:
     """Say why a term has weight 0 or was not fitted."""
     reasons = [cox.note for cox in terms.modalities.values()]
     reasons += [pair.note for pair in terms.pairs.values()]
@@ -72,7 +75,10 @@ def _notes(terms: Terms, trust: Mapping[str, float]) -> dict[str, str]:
     return notes
 
 
-def selected(coef: FloatArray, features: Sequence[str]) -> dict[str, float]:
+def selected(
+    coef: FloatArray,
+    features: Sequence[str],
+) -> dict[str, float]:
     """Features whose weight is not 0, the largest first."""
     order = np.argsort(-np.abs(coef), kind="stable")
     return {features[place]: float(coef[place]) for place in order if coef[place]}

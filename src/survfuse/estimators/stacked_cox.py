@@ -64,7 +64,11 @@ class AttentionRisk:
     model: NetworkEnsemble
     centre: float
 
-    def risk(self, source: Patients, has: BoolArray) -> FloatArray:
+    def risk(
+        self,
+        source: Patients,
+        has: BoolArray,
+    ) -> FloatArray:
         """Log-risk above the training mean, 0 without the modality; (patients,)."""
         return np.where(has, self.model.log_risk(source) - self.centre, 0.0)
 
@@ -243,7 +247,11 @@ class StackedCox(Estimator):
         """Train a network on the patients who have the bag, in the same inner folds."""
         has = fold.cohort.present.loc[list(fold.ids), bag].to_numpy(bool)
         folds = int(inner.max()) + 1
-        events = np.bincount(inner[has], weights=fold.event[has], minlength=folds)
+        events = np.bincount(
+            inner[has],
+            weights=fold.event[has],
+            minlength=folds,
+        )
         # An inner fold without an event cannot stop a training.
         if self.config.stack.bags == "mean" or not events.all():
             return None
@@ -275,7 +283,10 @@ class StackedCox(Estimator):
         return trained
 
 
-def modalities_used(fold: FoldContext, config: FitConfig) -> tuple[str, ...]:
+def modalities_used(
+    fold: FoldContext,
+    config: FitConfig,
+) -> tuple[str, ...]:
     """Modalities that a configuration reads, in the order of the cohort."""
     names = tuple(fold.cohort.modalities)
     if config.inputs.modalities is None:

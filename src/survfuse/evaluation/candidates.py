@@ -89,7 +89,7 @@ class Candidate:
     def __post_init__(self) -> None:
         if (self.role == "control") != (self.control is not None):
             raise ValueError(
-                f"{self.name}: role {self.role!r} with control {self.control!r}"
+                f"{self.name}: role {self.role!r} with control {self.control!r}",
             )
 
     @property
@@ -242,7 +242,10 @@ def comparators(
     return candidates
 
 
-def modalities_used(cohort: Cohort, config: FitConfig) -> tuple[str, ...]:
+def modalities_used(
+    cohort: Cohort,
+    config: FitConfig,
+) -> tuple[str, ...]:
     """Modalities of the cohort that a model reads, clinical first."""
     names = []
     for name in cohort.modalities:
@@ -277,5 +280,8 @@ def _fusion_baselines(
     return candidates
 
 
-def _without(names: Sequence[str], one: str) -> tuple[str, ...]:
+def _without(
+    names: Sequence[str],
+    one: str,
+) -> tuple[str, ...]:
     return tuple(name for name in names if name != one)

@@ -76,7 +76,10 @@ class Cell:
             ) from None
 
 
-def _check_prediction(part: Mapping[str, Any], test: Sequence[str]) -> None:
+def _check_prediction(
+    part: Mapping[str, Any],
+    test: Sequence[str],
+) -> None:
     """Refuse predictions of other patients or in another order, and texts in place of numbers."""
     columns, order = part["columns"], part["order"]
     if sorted(order) != sorted(columns) or columns["patient_id"] != list(test):

@@ -42,7 +42,12 @@ class Watcher(Hook):
     def on_cells(self, total: int) -> None:
         """Before the first cell."""
 
-    def on_cell(self, name: str, done: int, resumed: bool) -> None:
+    def on_cell(
+        self,
+        name: str,
+        done: int,
+        resumed: bool,
+    ) -> None:
         """After each cell; `resumed` when an earlier run had finished it."""
 
 
@@ -185,7 +190,11 @@ class Cells:
             grid.tables[name], grid.folds[name] = self._assembled(predictions)
         return grid
 
-    def _cell(self, candidate: Candidate, split: Split) -> Cell:
+    def _cell(
+        self,
+        candidate: Candidate,
+        split: Split,
+    ) -> Cell:
         target = None if self.target is None else self.target.fingerprint()
         identity = [
             __version__,
@@ -205,7 +214,11 @@ class Cells:
         name = f"{stem(candidate.name)}-{place}"
         return Cell(candidate, split, label, name, sha256_text(to_json(identity)))
 
-    def _write(self, cell: Cell, content: Mapping[str, Any]) -> None:
+    def _write(
+        self,
+        cell: Cell,
+        content: Mapping[str, Any],
+    ) -> None:
         """Write a cell whose worker wrote it on another machine."""
         if self.folder is None:
             return
@@ -228,7 +241,11 @@ class Cells:
             tables.append(table)
         return pd.concat(tables, ignore_index=True), tuple(folds)
 
-    def _frame(self, content: Mapping[str, Any], split: Split) -> pd.DataFrame:
+    def _frame(
+        self,
+        content: Mapping[str, Any],
+        split: Split,
+    ) -> pd.DataFrame:
         columns = pd.DataFrame(content["columns"])
         table: pd.DataFrame = columns.loc[:, content["order"]]
         numbers = table.columns.drop("patient_id")
@@ -258,7 +275,10 @@ def _curves(
     return restored.curves(log_risk) if restored.has_curves else None
 
 
-def _raise(error: BaseException | None, cell: Cell) -> NoReturn:
+def _raise(
+    error: BaseException | None,
+    cell: Cell,
+) -> NoReturn:
     """Raise the error of a cell, as if it had happened here."""
     if isinstance(error, CrashError):
         with context(cell.label):

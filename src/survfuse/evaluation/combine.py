@@ -74,7 +74,13 @@ def estimate(
         return _bootstrapped(basis, value, values, model, metric.limits, note)
     variance = np.mean([_variance(repeat) for repeat in scores])
     se = float(np.sqrt(variance * _widening(model)))
-    return basis.around(value, se, metric.limits, logit=metric.logit, note=note)
+    return basis.around(
+        value,
+        se,
+        metric.limits,
+        logit=metric.logit,
+        note=note,
+    )
 
 
 def difference(
@@ -109,7 +115,12 @@ def difference(
 
     low, high = metric.limits
     limits = (low - high, high - low)
-    signed = replace(metric, influence=minus, limits=limits, logit=False)
+    signed = replace(
+        metric,
+        influence=minus,
+        limits=limits,
+        logit=False,
+    )
     return estimate(signed, ModelFolds(firsts, scale, tuple(b), chance))
 
 
@@ -156,7 +167,10 @@ def _variance(repeat: Scored) -> float:
     return float(np.mean(sums) / len(repeat))
 
 
-def _fold_notes(scores: Sequence[Scored], folds: int) -> Iterator[str]:
+def _fold_notes(
+    scores: Sequence[Scored],
+    folds: int,
+) -> Iterator[str]:
     """Restrictions with the names of their folds, then every other note once."""
     restrictions: list[str] = []
     notes: dict[str, None] = {}
@@ -210,7 +224,11 @@ def _bootstrapped(
     return basis.estimate(value, se, max(low, limits[0]), min(high, limits[1]), note)
 
 
-def _resampled(model: ModelFolds, metric: Metric, at: At) -> Iterator[float]:
+def _resampled(
+    model: ModelFolds,
+    metric: Metric,
+    at: At,
+) -> Iterator[float]:
     """Values in resamples that have one; a patient counts alike in every repeat."""
     interval, folds = model.scale.interval, model.folds
     generator = np.random.default_rng(interval.seed)
@@ -257,4 +275,11 @@ def mean_of(estimates: Sequence[Estimate]) -> Estimate:
     value, se, low, high = [None if np.isnan(m) else m for m in means.tolist()]
     notes = list(dict.fromkeys(e.note for e in estimates if e.note))
     note = joined(*notes[:MOST_NOTES])
-    return replace(known[0], value=value, se=se, low=low, high=high, note=note)
+    return replace(
+        known[0],
+        value=value,
+        se=se,
+        low=low,
+        high=high,
+        note=note,
+    )

@@ -37,12 +37,20 @@ class Increment:
     without: str
 
 
-def delta_uno_c(a: Sequence[Fold], b: Sequence[Fold], scale: Scale) -> Estimate:
+def delta_uno_c(
+    a: Sequence[Fold],
+    b: Sequence[Fold],
+    scale: Scale,
+) -> Estimate:
     """Uno's C of `a` minus that of `b`, or why it is not computable."""
     return _delta(UNO_C, a, b, scale)
 
 
-def delta_isbs(a: Sequence[Fold], b: Sequence[Fold], scale: Scale) -> Estimate:
+def delta_isbs(
+    a: Sequence[Fold],
+    b: Sequence[Fold],
+    scale: Scale,
+) -> Estimate:
     """ISBS of `a` minus that of `b` (below 0: smaller error), or why it is not computable."""
     return _delta(ISBS, a, b, scale)
 
@@ -87,7 +95,11 @@ def comparisons(
     return _adjusted(rows)
 
 
-def increments(models: Models, wanted: Sequence[Increment], scale: Scale) -> Rows:
+def increments(
+    models: Models,
+    wanted: Sequence[Increment],
+    scale: Scale,
+) -> Rows:
     """Compare models with and without each modality on the same patients.
 
     Returns
@@ -111,7 +123,11 @@ def increments(models: Models, wanted: Sequence[Increment], scale: Scale) -> Row
     return [row for rows in by_kind.values() for row in _adjusted(rows)]
 
 
-def _differences(a: Sequence[Fold], b: Sequence[Fold], scale: Scale) -> dict[str, Any]:
+def _differences(
+    a: Sequence[Fold],
+    b: Sequence[Fold],
+    scale: Scale,
+) -> dict[str, Any]:
     concordance, error = delta_uno_c(a, b, scale), delta_isbs(a, b, scale)
     return {
         "delta_uno_c": asdict(concordance),

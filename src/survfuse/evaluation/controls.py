@@ -24,7 +24,10 @@ MIDDLE_GROUP = 1
 """Risk group of everyone where risks cannot be cut: neither low (0) nor high (2)."""
 
 
-def with_permuted_outcomes(fold: FoldContext, seed: int) -> FoldContext:
+def with_permuted_outcomes(
+    fold: FoldContext,
+    seed: int,
+) -> FoldContext:
     """Permute (time, event) pairs among the training patients.
 
     Predictions are scored against the truth: whatever a model then finds beyond chance leaks.
@@ -36,7 +39,12 @@ def with_permuted_outcomes(fold: FoldContext, seed: int) -> FoldContext:
     permuted = known.loc[[ids[row] for row in order]].to_numpy()
     outcome.loc[ids, ["time", "event"]] = permuted
     cohort = fold.cohort.with_outcome(outcome.astype(known.dtypes.to_dict()))
-    return FoldContext.of(cohort, ids, hooks=fold.hooks, folder=fold.folder)
+    return FoldContext.of(
+        cohort,
+        ids,
+        hooks=fold.hooks,
+        folder=fold.folder,
+    )
 
 
 def selected_on_test(
@@ -162,7 +170,12 @@ class PermutedSource:
         Row ``i`` gets the modality of row ``rows[i]``.
     """
 
-    def __init__(self, source: BatchSource, modality: str, rows: IntArray) -> None:
+    def __init__(
+        self,
+        source: BatchSource,
+        modality: str,
+        rows: IntArray,
+    ) -> None:
         self._source, self._modality, self._rows = source, modality, rows
 
     def __len__(self) -> int:
@@ -194,9 +207,17 @@ class PermutedSource:
         seed: int | None = None,
     ) -> Batch:
         """Batch of the patients at `rows`, one modality exchanged (see :class:`BatchSource`)."""
-        own = self._source.batch(rows, max_tiles=max_tiles, seed=seed)
+        own = self._source.batch(
+            rows,
+            max_tiles=max_tiles,
+            seed=seed,
+        )
         others = self._rows[np.asarray(rows)]
-        other = self._source.batch(others, max_tiles=max_tiles, seed=seed)
+        other = self._source.batch(
+            others,
+            max_tiles=max_tiles,
+            seed=seed,
+        )
         return replace(
             own,
             bags=self._exchanged(own.bags, other.bags),

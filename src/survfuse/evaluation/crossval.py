@@ -262,7 +262,10 @@ def _result(
     )
 
 
-def _select(values: Mapping[str, T], names: Iterable[str]) -> dict[str, T]:
+def _select(
+    values: Mapping[str, T],
+    names: Iterable[str],
+) -> dict[str, T]:
     return {name: values[name] for name in names}
 
 
@@ -312,7 +315,12 @@ class _Plan:
         return [(one, self.splits if one in main else first) for one in self.candidates]
 
 
-def _plan(config: RunConfig, cohort: Cohort, test: Cohort | None, name: str) -> _Plan:
+def _plan(
+    config: RunConfig,
+    cohort: Cohort,
+    test: Cohort | None,
+    name: str,
+) -> _Plan:
     if cohort.outcome is None:
         raise CohortError(
             f"cohort {cohort.name!r} has no outcome; cross-validation needs one",
@@ -367,7 +375,11 @@ def _plan(config: RunConfig, cohort: Cohort, test: Cohort | None, name: str) -> 
     )
 
 
-def _candidates(config: RunConfig, cohort: Cohort, name: str) -> list[Candidate]:
+def _candidates(
+    config: RunConfig,
+    cohort: Cohort,
+    name: str,
+) -> list[Candidate]:
     """The model and its baselines."""
     settings, model = config.crossval, config.model
     baselines = comparators(
@@ -381,7 +393,12 @@ def _candidates(config: RunConfig, cohort: Cohort, name: str) -> list[Candidate]
         raise ConfigError(
             f"the model cannot be called {name!r}: a baseline is; choose another name",
         )
-    own = Candidate(name, model, permute=True, lose=settings.robustness)
+    own = Candidate(
+        name,
+        model,
+        permute=True,
+        lose=settings.robustness,
+    )
     return [own, *baselines]
 
 
@@ -451,7 +468,10 @@ def splits_of(
     ), []
 
 
-def _test_notes(cohort: Cohort, test: Cohort | None) -> list[str]:
+def _test_notes(
+    cohort: Cohort,
+    test: Cohort | None,
+) -> list[str]:
     """Refuse a test cohort that shares patients or counts time otherwise; note another endpoint."""
     if test is None:
         return []

@@ -179,6 +179,10 @@ register(
 )
 
 
-def isbs(folds: Sequence[Fold], scale: Scale, chance: float | None = None) -> Estimate:
+def isbs(
+    folds: Sequence[Fold],
+    scale: Scale,
+    chance: float | None = None,
+) -> Estimate:
     """Integrated Brier score over the grid, as far as the curves are known."""
     return estimate(ISBS, ModelFolds(folds, scale, chance=chance))

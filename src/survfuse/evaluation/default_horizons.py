@@ -71,7 +71,10 @@ def _stated(horizons: Sequence[float]) -> tuple[float, ...]:
     return tuple(sorted(float(h) for h in horizons))
 
 
-def default_horizons(unit: str, longest: float) -> tuple[float, ...]:
+def default_horizons(
+    unit: str,
+    longest: float,
+) -> tuple[float, ...]:
     """1, 3 and 5 years in `unit`, as far as the training patients were followed."""
     horizons = np.array(DEFAULT_YEARS) * YEARS[unit]
     return tuple(horizons[horizons <= longest].tolist())

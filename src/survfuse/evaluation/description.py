@@ -14,7 +14,11 @@ from survfuse.results.schema import CohortRecord
 from survfuse.survival.curves import follow_up_median
 
 
-def describe(cohort: Cohort, horizons: Sequence[float], tau: float) -> CohortRecord:
+def describe(
+    cohort: Cohort,
+    horizons: Sequence[float],
+    tau: float,
+) -> CohortRecord:
     """Record of a cohort with an outcome, as `cohort.json` holds it."""
     assert cohort.outcome is not None
     assert cohort.spec.outcome is not None

@@ -58,7 +58,11 @@ class ExternalPredictions:
         rows = self.table[self.table["model"] == model]
         return rows.drop(columns="model").reset_index(drop=True)
 
-    def folds(self, model: str, train: TimeEvent | None) -> Folds:
+    def folds(
+        self,
+        model: str,
+        train: TimeEvent | None,
+    ) -> Folds:
         """Predictions of one model, by repeat and fold.
 
         Parameters
@@ -122,7 +126,11 @@ def read_foreign(path: Path | str) -> ExternalPredictions:
         place = table.groupby(["model", "repeat", "fold"], sort=False).ngroup()
         values, changed = cells.curves(columns, place.to_numpy(np.int64))
         names = [column(time) for time in columns]
-        curves = pd.DataFrame(values, columns=names, index=table.index)
+        curves = pd.DataFrame(
+            values,
+            columns=names,
+            index=table.index,
+        )
         table = pd.concat([table, curves], axis=1)
         if changed:
             notes.append(f"{changed} survival values moved by rounding")
@@ -179,7 +187,10 @@ def _given_horizons(given: Sequence[float]) -> list[float]:
     return horizons
 
 
-def _of_columns(times: FloatArray, reach: float) -> tuple[list[float], list[str]]:
+def _of_columns(
+    times: FloatArray,
+    reach: float,
+) -> tuple[list[float], list[str]]:
     """Times of survival columns up to `reach`, or three of many, with notes."""
     within = at_or_before(times, reach)
     horizons = times[within] if within.any() else times[:1]
@@ -210,7 +221,11 @@ class _Cells:
             raise InputError(f"{path}: holds no rows")
         return cls(path, frame)
 
-    def require(self, names: Sequence[str], hint: str = "") -> None:
+    def require(
+        self,
+        names: Sequence[str],
+        hint: str = "",
+    ) -> None:
         absent = [name for name in names if name not in self.raw]
         if not absent:
             return
@@ -225,7 +240,12 @@ class _Cells:
             f" {listed(self.raw.columns, 12)}{hint}",
         )
 
-    def refuse(self, wrong: npt.ArrayLike, name: str, expected: str) -> None:
+    def refuse(
+        self,
+        wrong: npt.ArrayLike,
+        name: str,
+        expected: str,
+    ) -> None:
         rows = np.flatnonzero(np.asarray(wrong, dtype=bool))
         if len(rows):
             more = f", and {len(rows) - 1} more rows" if len(rows) > 1 else ""
@@ -238,7 +258,11 @@ class _Cells:
         """Stripped text; empty where the file has no such column."""
         if name in self.raw:
             return self.raw[name].str.strip()
-        return pd.Series("", index=self.raw.index, dtype=object)
+        return pd.Series(
+            "",
+            index=self.raw.index,
+            dtype=object,
+        )
 
     def lower(self, name: str) -> pd.Series[str]:
         return self.text(name).str.lower()
@@ -328,7 +352,11 @@ class _Cells:
         changed = (falling != values) & ~np.isnan(values)
         return falling, int(changed.sum())
 
-    def _or_blank(self, name: str, place: IntArray) -> FloatArray:
+    def _or_blank(
+        self,
+        name: str,
+        place: IntArray,
+    ) -> FloatArray:
         """Read numbers, NaN in folds where all are blank."""
         values = self.raw[name].map(_number).to_numpy(float)
         blank = np.isnan(values) & self.lower(name).isin(BLANK).to_numpy(bool)
@@ -346,7 +374,10 @@ def _number(cell: str) -> float:
         return np.nan
 
 
-def _require_unique(table: pd.DataFrame, path: Path | str) -> None:
+def _require_unique(
+    table: pd.DataFrame,
+    path: Path | str,
+) -> None:
     """Refuse a patient with two rows in one repeat of a model."""
     twice = table[table.duplicated(["model", "repeat", "patient_id"])]
     if len(twice):
@@ -357,10 +388,18 @@ def _require_unique(table: pd.DataFrame, path: Path | str) -> None:
         )
 
 
-def _require_one_outcome(table: pd.DataFrame, path: Path | str) -> None:
+def _require_one_outcome(
+    table: pd.DataFrame,
+    path: Path | str,
+) -> None:
     """Refuse a patient whose outcome is another one in another repeat of the same model."""
     first = table.groupby(["model", "patient_id"])[["time", "event"]].transform("first")
-    same_time = np.isclose(table["time"], first["time"], rtol=1e-6, atol=0)
+    same_time = np.isclose(
+        table["time"],
+        first["time"],
+        rtol=1e-6,
+        atol=0,
+    )
     other = table[~(same_time & (table["event"] == first["event"]))]
     if len(other):
         line, row = other.index[0], other.iloc[0]

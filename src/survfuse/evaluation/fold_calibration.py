@@ -81,7 +81,10 @@ def slope(folds: Sequence[Fold], horizon: float) -> Estimate:
     return _slope([Pooled(part) for part in repeats_of(folds)], horizon)
 
 
-def _slope(repeats: Sequence[Pooled], horizon: float) -> Estimate:
+def _slope(
+    repeats: Sequence[Pooled],
+    horizon: float,
+) -> Estimate:
     folds = [fold for repeat in repeats for fold in repeat.folds]
     basis = Basis(*patients_of(folds))
 
@@ -96,7 +99,10 @@ def _slope(repeats: Sequence[Pooled], horizon: float) -> Estimate:
     return replace(result, note=note)
 
 
-def _linear_predictor(repeat: Pooled, horizon: float) -> FloatArray:
+def _linear_predictor(
+    repeat: Pooled,
+    horizon: float,
+) -> FloatArray:
     """Log cumulative hazard at the horizon, the log-risk where there are no curves, (patients,)."""
     lines = []
     for fold in repeat.folds:
@@ -124,13 +130,24 @@ def _smooth(model: ModelFolds, at: At) -> dict[str, Estimate]:
         outcome, horizon = repeat.outcome.with_horizon(at.horizon)
         seed = model.scale.interval.seed
         repeats.append(
-            errors_at(outcome, risk, horizon, bootstrap=model.scale.draws, seed=seed),
+            errors_at(
+                outcome,
+                risk,
+                horizon,
+                bootstrap=model.scale.draws,
+                seed=seed,
+            ),
         )
     columns = zip(*(errors.values() for errors in repeats), strict=True)
     return dict(zip(ERRORS, map(mean_of, columns), strict=True))
 
 
-def _one_error(model: ModelFolds, at: At, *, name: str) -> Estimate:
+def _one_error(
+    model: ModelFolds,
+    at: At,
+    *,
+    name: str,
+) -> Estimate:
     return model.once(_smooth, at)[name]
 
 

@@ -59,7 +59,11 @@ class Tabulated:
         """S of each patient at one time of its own, (patients,); at `last` for times beyond."""
         return self._between(np.arange(len(time)), time)
 
-    def _between(self, rows: Any, time: FloatArray) -> FloatArray:
+    def _between(
+        self,
+        rows: Any,
+        time: FloatArray,
+    ) -> FloatArray:
         """S of `rows` at `time`, on the line between the knots around it."""
         knots = np.concatenate([[0.0], self.times])
         survival = np.hstack([np.ones((len(self.survival), 1)), self.survival])
@@ -246,7 +250,10 @@ def _outcome(table: pd.DataFrame) -> TimeEvent:
     return table["time"].to_numpy(float), table["event"].to_numpy(bool)
 
 
-def patients_of(folds: Iterable[Fold], until: float | None = None) -> tuple[int, int]:
+def patients_of(
+    folds: Iterable[Fold],
+    until: float | None = None,
+) -> tuple[int, int]:
     """How many patients, and how many with the event (up to a time), counted once each."""
     had_event: dict[Any, bool] = {}
     for fold in folds:
@@ -265,14 +272,20 @@ def repeats_of(folds: Sequence[Fold]) -> list[list[Fold]]:
     return [repeats[number] for number in sorted(repeats)]
 
 
-def select(folds: Sequence[Fold], patients: Iterable[Any]) -> Folds:
+def select(
+    folds: Sequence[Fold],
+    patients: Iterable[Any],
+) -> Folds:
     """Keep some patients of every fold; folds left empty go."""
     chosen = list(set(patients))
     parts = [fold.select(pd.Index(fold.patient_id).isin(chosen)) for fold in folds]
     return tuple(part for part in parts if len(part))
 
 
-def paired(a: Sequence[Fold], b: Sequence[Fold]) -> list[tuple[Fold, Fold]]:
+def paired(
+    a: Sequence[Fold],
+    b: Sequence[Fold],
+) -> list[tuple[Fold, Fold]]:
     """Pair the folds of two models, rows in the same order.
 
     Raises
@@ -316,7 +329,12 @@ def _unpaired(a: Sequence[Fold], b: Sequence[Fold]) -> str:
 
 def _require_one_outcome(a: Fold, b: Fold) -> None:
     """Refuse to pair patients whose outcomes differ by more than the rounding of a file."""
-    other = ~np.isclose(a.time, b.time, rtol=1e-6, atol=0) | (a.event != b.event)
+    other = ~np.isclose(
+        a.time,
+        b.time,
+        rtol=1e-6,
+        atol=0,
+    ) | (a.event != b.event)
     if other.any():
         raise NotComputableError(
             f"the two sets of predictions tell other outcomes of {listed(a.patient_id[other])}",

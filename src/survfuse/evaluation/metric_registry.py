@@ -148,7 +148,11 @@ def register(metric: Metric) -> Metric:
         raise ValueError(f"{metric.key}: expected a family of {', '.join(FAMILIES)}")
     if (metric.influence is None) == (metric.pooled is None):
         raise ValueError(f"{metric.key}: expected either influence or pooled")
-    add = METRICS.register(metric.key, summary=metric.summary, source=metric.method)
+    add = METRICS.register(
+        metric.key,
+        summary=metric.summary,
+        source=metric.method,
+    )
     add(lambda: metric)
     return metric
 
@@ -184,7 +188,11 @@ class ModelFolds:
         """The folds of each repeat, pooled."""
         return [Pooled(part) for part in repeats_of(self.folds)]
 
-    def basis(self, assumptions: str = "", until: float | None = None) -> Basis:
+    def basis(
+        self,
+        assumptions: str = "",
+        until: float | None = None,
+    ) -> Basis:
         """Patients, and events up to a time."""
         return Basis(*patients_of(self.folds, until), assumptions)
 
@@ -213,7 +221,11 @@ class ModelFolds:
             f"integrated to {end} instead of {grid[-1]:g}: beyond it some fold knows nothing",
         )
 
-    def once(self, compute: Callable[[ModelFolds, At], T], at: At) -> T:
+    def once(
+        self,
+        compute: Callable[[ModelFolds, At], T],
+        at: At,
+    ) -> T:
         """Return what `compute` gives at a horizon, computed once for several metrics."""
         key = (compute, at.horizon)
         if key not in self._computed:

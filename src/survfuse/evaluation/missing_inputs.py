@@ -46,7 +46,12 @@ class Loss:
         """How the model under this loss is called in tables."""
         return f"{self.kind}:{self.what}"
 
-    def of(self, cohort: Cohort, used: Sequence[str], seed: int) -> Cohort:
+    def of(
+        self,
+        cohort: Cohort,
+        used: Sequence[str],
+        seed: int,
+    ) -> Cohort:
         """Copy a cohort with this lost, as far as the modalities `used` go."""
         if self.kind == "removed":
             return lose_modalities(cohort, [self.what])
@@ -74,7 +79,11 @@ class Losses:
     left_out: tuple[str, ...]
 
     @classmethod
-    def on(cls, cohort: Cohort, used: Sequence[str]) -> Losses:
+    def on(
+        cls,
+        cohort: Cohort,
+        used: Sequence[str],
+    ) -> Losses:
         """Every loss that can be tried on a model that reads the modalities `used`.
 
         Of two modalities, each removed leaves the other alone, so "only" is left out.
@@ -106,7 +115,10 @@ class Losses:
         return tuple(loss.name for loss in self.all)
 
 
-def _clinical(cohort: Cohort, used: Sequence[str]) -> TableData | None:
+def _clinical(
+    cohort: Cohort,
+    used: Sequence[str],
+) -> TableData | None:
     for name in used:
         data = cohort.modalities.get(name)
         if isinstance(data, TableData) and data.kind == "clinical":
@@ -192,7 +204,11 @@ class LessSource:
         The same patients in the same order, after the loss.
     """
 
-    def __init__(self, source: BatchSource, prepared: Prepared) -> None:
+    def __init__(
+        self,
+        source: BatchSource,
+        prepared: Prepared,
+    ) -> None:
         self._source = source
         self._prepared = prepared
 
@@ -218,7 +234,11 @@ class LessSource:
         seed: int | None = None,
     ) -> Batch:
         """Batch of the patients at `rows`; a bag that nobody has is empty."""
-        batch = self._source.batch(rows, max_tiles=max_tiles, seed=seed)
+        batch = self._source.batch(
+            rows,
+            max_tiles=max_tiles,
+            seed=seed,
+        )
         bags, offsets = {**batch.bags}, {**batch.offsets}
         for name in batch.bags:
             if not self._prepared.present[name].any():
@@ -240,12 +260,20 @@ class LessSource:
         return self._source.tile_counts(rows, max_tiles)
 
 
-def _at(arrays: Mapping[str, Any], rows: IntArray) -> dict[str, torch.Tensor]:
+def _at(
+    arrays: Mapping[str, Any],
+    rows: IntArray,
+) -> dict[str, torch.Tensor]:
     index = np.asarray(rows, np.int64)
     return {name: torch.from_numpy(values[index]) for name, values in arrays.items()}
 
 
-def nothing_left(loss: Loss, cohort: Cohort, used: Sequence[str], seed: int) -> int:
+def nothing_left(
+    loss: Loss,
+    cohort: Cohort,
+    used: Sequence[str],
+    seed: int,
+) -> int:
     """Number of patients who have none of the modalities `used` under a loss."""
     present = loss.of(cohort, used, seed).present
     has = present[[name for name in used if name in present]].any(axis=1)

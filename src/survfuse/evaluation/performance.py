@@ -38,11 +38,21 @@ def null_folds(folds: Sequence[Fold]) -> tuple[Fold, ...]:
         tally, n = Tally.of(fold.censoring_source), len(fold)
         survival = np.broadcast_to(tally.survival, (n, len(tally.time)))
         curves = SurvivalCurves(tally.time, survival, float(tally.time[-1]))
-        null.append(replace(fold, log_risk=np.zeros(n), curves=curves))
+        null.append(
+            replace(
+                fold,
+                log_risk=np.zeros(n),
+                curves=curves,
+            ),
+        )
     return tuple(null)
 
 
-def over_time(models: Models, null: Sequence[Fold], scale: Scale) -> Rows:
+def over_time(
+    models: Models,
+    null: Sequence[Fold],
+    scale: Scale,
+) -> Rows:
     """AUC and Brier score at times up to τ, and the Brier score of the Kaplan–Meier curve.
 
     Returns
@@ -69,7 +79,10 @@ def _interval(e: Estimate) -> dict[str, float | None]:
     return {"value": e.value, "low": e.low, "high": e.high}
 
 
-def calibration_tables(models: Models, scale: Scale) -> tuple[Rows, Rows]:
+def calibration_tables(
+    models: Models,
+    scale: Scale,
+) -> tuple[Rows, Rows]:
     """Smooth calibration curves with bands, and histograms of the predictions, by horizon.
 
     The first repeat is drawn: every patient once.
@@ -106,13 +119,20 @@ def calibration_tables(models: Models, scale: Scale) -> tuple[Rows, Rows]:
                 "high": curve.high,
             }
             curves += _rows(place, columns)
-            counts, edges = np.histogram(1 - survival, bins=BARS, range=(0.0, 1.0))
+            counts, edges = np.histogram(
+                1 - survival,
+                bins=BARS,
+                range=(0.0, 1.0),
+            )
             bars = {"left": edges[:-1], "right": edges[1:], "patients": counts}
             histogram += _rows(place, bars)
     return curves, histogram
 
 
-def _rows(place: Mapping[str, Any], columns: Mapping[str, Any]) -> Rows:
+def _rows(
+    place: Mapping[str, Any],
+    columns: Mapping[str, Any],
+) -> Rows:
     """Rows of plain numbers, None where there is none (no band without resamples)."""
     frame = pd.DataFrame(columns).astype(object)
     frame = frame.where(np.isfinite(frame.astype(float)), None)

@@ -156,7 +156,12 @@ class _Models:
     folds: dict[str, Folds] = field(default_factory=dict)
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
 
-    def add(self, name: str, predictions: ExternalPredictions, model: str) -> None:
+    def add(
+        self,
+        name: str,
+        predictions: ExternalPredictions,
+        model: str,
+    ) -> None:
         """Add a model of a file under a name."""
         if name in self.folds:
             raise InputError(f"two sets of predictions are called {name!r}")
@@ -167,7 +172,11 @@ class _Models:
         table = table.assign(predicted_time=np.nan, event=table["event"].astype(int))
         self.tables[name] = table[[*OWN_COLUMNS, *map(column, predictions.times)]]
 
-    def add_all(self, name: str, predictions: ExternalPredictions) -> None:
+    def add_all(
+        self,
+        name: str,
+        predictions: ExternalPredictions,
+    ) -> None:
         """Add all models of a file, the first of them under `name`."""
         first, *others = predictions.models
         self.add(name, predictions, first)
@@ -207,7 +216,11 @@ def _scale(
     return scale, notes
 
 
-def _ranked(name: str, folds: Folds, horizon: float) -> tuple[Folds, list[str]]:
+def _ranked(
+    name: str,
+    folds: Folds,
+    horizon: float,
+) -> tuple[Folds, list[str]]:
     """Give predictions without log-risks the order of their curves, with a note."""
     if any(fold.log_risk is not None or fold.curves is None for fold in folds):
         return folds, []
@@ -217,7 +230,12 @@ def _ranked(name: str, folds: Folds, horizon: float) -> tuple[Folds, list[str]]:
     return tuple(ranked), [note]
 
 
-def _cohort(path: str, folds: Folds, scale: Scale, unit: str) -> CohortRecord:
+def _cohort(
+    path: str,
+    folds: Folds,
+    scale: Scale,
+    unit: str,
+) -> CohortRecord:
     n, events = patients_of(folds)
     first = Pooled(repeats_of(folds)[0]).outcome
     return {
@@ -264,7 +282,10 @@ def _record(
     }
 
 
-def _source_of_weights(train: Path | str | None, folds: Folds) -> str:
+def _source_of_weights(
+    train: Path | str | None,
+    folds: Folds,
+) -> str:
     if train is not None:
         return f"censoring weights from the patients of {Path(train).name}"
     if any(fold.train is not None for fold in folds):

@@ -41,7 +41,11 @@ def wanted_increments(
     for kind, simple in (("network", False), ("late fusion", True)):
         group = [candidate for candidate in candidates if candidate.simple == simple]
         names = _by_modalities(group, cohort)
-        whole = max(names, key=len, default=frozenset())
+        whole = max(
+            names,
+            key=len,
+            default=frozenset(),
+        )
         for modality in cohort.modalities:
             less = names.get(whole - {modality})
             if modality in whole and len(whole) > 1 and less is not None:
@@ -54,7 +58,10 @@ def wanted_increments(
     return increments
 
 
-def _modalities(candidate: Candidate, cohort: Cohort) -> tuple[str, ...]:
+def _modalities(
+    candidate: Candidate,
+    cohort: Cohort,
+) -> tuple[str, ...]:
     return (
         tuple(cohort.modalities)
         if candidate.modalities is None
@@ -98,7 +105,11 @@ def controls(
     }
 
 
-def _optimism(first: Folds, chosen: Folds, scale: Scale) -> dict[str, Any]:
+def _optimism(
+    first: Folds,
+    chosen: Folds,
+    scale: Scale,
+) -> dict[str, Any]:
     """Harrell's C with the epoch chosen on training patients, and on the scored ones."""
     warning = (
         "the epoch was chosen on the patients it is scored on: this is not a result"
@@ -112,7 +123,10 @@ def _optimism(first: Folds, chosen: Folds, scale: Scale) -> dict[str, Any]:
     }
 
 
-def _seeds(runs: Sequence[Folds], scale: Scale) -> dict[str, Any]:
+def _seeds(
+    runs: Sequence[Folds],
+    scale: Scale,
+) -> dict[str, Any]:
     """Uno's C of trainings that differ by seed alone, and their deviation."""
     values = []
     for folds in runs:
@@ -127,7 +141,11 @@ def _seeds(runs: Sequence[Folds], scale: Scale) -> dict[str, Any]:
     }
 
 
-def _permuted(first: Folds, shuffled: Folds, scale: Scale) -> dict[str, Any]:
+def _permuted(
+    first: Folds,
+    shuffled: Folds,
+    scale: Scale,
+) -> dict[str, Any]:
     """Uno's C on permuted outcomes, and the model's minus it."""
     uno_c = concordance(shuffled, "uno", scale.tau, interval=scale.interval)
     difference = delta_uno_c(first, shuffled, scale)

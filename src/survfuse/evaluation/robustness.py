@@ -110,7 +110,10 @@ def robustness(
     return {"rows": rows, "left_out": list(losses.left_out)}
 
 
-def _rows(row: Mapping[str, Any], estimates: Mapping[str, Estimate]) -> list[Any]:
+def _rows(
+    row: Mapping[str, Any],
+    estimates: Mapping[str, Estimate],
+) -> list[Any]:
     rows = []
     for metric, estimate in estimates.items():
         values = {key: getattr(estimate, key) for key in FIELDS}

@@ -103,7 +103,10 @@ def _far_values(folds: Sequence[Fold]) -> Iterator[str]:
                 yield f"{column} {value:g} of {patient}"
 
 
-def _rank_correlation(folds: Sequence[Fold], horizon: float) -> float | None:
+def _rank_correlation(
+    folds: Sequence[Fold],
+    horizon: float,
+) -> float | None:
     """Mean rank correlation of the log-risks and the curves; None without both."""
     correlations = []
     for fold in folds:

@@ -30,7 +30,10 @@ def chance_share(folds: Sequence[Fold]) -> float:
     return _unstable(folds, _standardised)
 
 
-def chance_share_of_difference(a: Sequence[Fold], b: Sequence[Fold]) -> float:
+def chance_share_of_difference(
+    a: Sequence[Fold],
+    b: Sequence[Fold],
+) -> float:
     """Share of the variation of a difference in concordance that is due to the training patients.
 
     As :func:`chance_share`, for the patients' influences on the difference of the two
@@ -75,7 +78,10 @@ def _unstable(
     return min(float(np.mean(shares)), 1.0)
 
 
-def _changed(first: pd.DataFrame, second: pd.DataFrame) -> float:
+def _changed(
+    first: pd.DataFrame,
+    second: pd.DataFrame,
+) -> float:
     """Share of the variance that changes from one repeat to another, 1 where it is unknown."""
     common = sorted(first.index.intersection(second.index), key=str)
     if not common:

@@ -110,7 +110,11 @@ class ProcessPool(WorkerPool[WorkerProcess]):
             theirs.close()
         return WorkerProcess(process, ours)
 
-    def submit(self, worker: WorkerProcess, payload: Any) -> None:
+    def submit(
+        self,
+        worker: WorkerProcess,
+        payload: Any,
+    ) -> None:
         """Send a payload."""
         _send(worker, pack(payload))
 

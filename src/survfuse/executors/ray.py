@@ -116,7 +116,11 @@ def gpu_share(gpus: float, actors: int) -> float:
 
 
 @contextmanager
-def _connected(ray: Any, address: str | None, cpus: int) -> Iterator[None]:
+def _connected(
+    ray: Any,
+    address: str | None,
+    cpus: int,
+) -> Iterator[None]:
     """Join a cluster or start one; leave or stop it afterwards, unless it was joined before."""
     if ray.is_initialized():
         yield
@@ -221,7 +225,11 @@ class ActorPool(WorkerPool[Actor]):
             worker.pending = None
             yield worker, self._read(worker, reference)
 
-    def _read(self, worker: Actor, reference: Any) -> Answer | Death:
+    def _read(
+        self,
+        worker: Actor,
+        reference: Any,
+    ) -> Answer | Death:
         errors = self.ray.exceptions
         try:
             return unpack_answer(self.ray.get(reference))

@@ -85,18 +85,37 @@ def unpack(data: bytes) -> Any:
 def pack_answer(answer: Answer) -> bytes:
     """Pickle an answer; one that cannot be pickled becomes one that says so."""
     if answer.error is not None:
-        return pack(replace(answer, value=None, error=_picklable(answer.error)))
+        return pack(
+            replace(
+                answer,
+                value=None,
+                error=_picklable(answer.error),
+            ),
+        )
     kind = type(answer.value).__name__
     try:
         return pack(answer)
     except MemoryError:
         memory = MemoryError(f"too little to send what the work returned ({kind})")
-        return pack(replace(answer, value=None, error=memory, temporary=True))
+        return pack(
+            replace(
+                answer,
+                value=None,
+                error=memory,
+                temporary=True,
+            ),
+        )
     except Exception as error:  # noqa: BLE001 - a value's own methods decide what pickling raises
         refusal = TypeError(
             f"what the work returned ({kind}) cannot be sent between processes: {error}",
         )
-        return pack(replace(answer, value=None, error=refusal))
+        return pack(
+            replace(
+                answer,
+                value=None,
+                error=refusal,
+            ),
+        )
 
 
 def unpack_answer(data: bytes) -> Answer:
@@ -114,7 +133,10 @@ def unpack_answer(data: bytes) -> Answer:
     return answer
 
 
-def answer_packed(work: Callable[[Any], Any], data: bytes) -> bytes:
+def answer_packed(
+    work: Callable[[Any], Any],
+    data: bytes,
+) -> bytes:
     """Packed answer of `work` to a packed payload."""
     payload = call(unpack, data)
     return pack_answer(

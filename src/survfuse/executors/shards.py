@@ -40,7 +40,11 @@ class Shard:
         return f"{self.index}/{self.of}"
 
     @classmethod
-    def parse(cls, text: str, environment: Mapping[str, str] | None = None) -> Shard:
+    def parse(
+        cls,
+        text: str,
+        environment: Mapping[str, str] | None = None,
+    ) -> Shard:
         """Read "3/16", or ask the scheduler.
 
         Parameters
@@ -99,7 +103,11 @@ ARRAY = "submit an array job (sbatch --array=0-15)"
 INDEXED = "the job needs completionMode: Indexed"
 
 
-def _number(variables: Mapping[str, str], name: str, advice: str) -> int:
+def _number(
+    variables: Mapping[str, str],
+    name: str,
+    advice: str,
+) -> int:
     text = variables.get(name, "")
     if not (text.isascii() and text.isdecimal()):
         state = f"is {text!r}" if text else "is not set"

@@ -73,7 +73,11 @@ class BagBranch(nn.Module):
         self.dropout = Dropout(dropout)
         self.pooling: Pooling = POOLINGS.build(pooling, width, attention_width, dropout)
 
-    def forward(self, tiles: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self,
+        tiles: Tensor,
+        offsets: Tensor,
+    ) -> tuple[Tensor, Tensor]:
         """Embed patients.
 
         Without gradients (evaluation under `torch.no_grad`) large matrices go
@@ -155,7 +159,11 @@ class BagBranch(nn.Module):
             score.bias,
         )
 
-    def read(self, tiles: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor, TileReader]:
+    def read(
+        self,
+        tiles: Tensor,
+        offsets: Tensor,
+    ) -> tuple[Tensor, Tensor, TileReader]:
         """Embed patients; also return a reader of the projected tiles for a fusion.
 
         It reads what was pooled, dropout included; where that went through in chunks, chunks are

@@ -62,7 +62,11 @@ def mlp(shape: EncoderShape) -> nn.Module:
     return VectorBranch(shape.input_dim, shape.hidden, *rates)
 
 
-@ENCODERS.register("linear", summary="one linear layer, no ReLU", source="ours")
+@ENCODERS.register(
+    "linear",
+    summary="one linear layer, no ReLU",
+    source="ours",
+)
 class LinearEncoder(nn.Module):
     """``W x + b``; ``(input_dim + 1) * width`` parameters."""
 

@@ -43,7 +43,11 @@ class Head(nn.Module):
 HEADS: Registry[Head] = Registry("head")
 
 
-@HEADS.register("cox", summary="one log-risk", source="Cox 1972; arXiv 2605.13897")
+@HEADS.register(
+    "cox",
+    summary="one log-risk",
+    source="Cox 1972; arXiv 2605.13897",
+)
 class CoxHead(Head):
     """One log-risk. Its bias cancels in the partial likelihood; the paper's model has it."""
 

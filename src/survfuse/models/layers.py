@@ -40,7 +40,11 @@ class Masks:
     device : torch.device
     """
 
-    def __init__(self, seed: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        seed: int,
+        device: torch.device,
+    ) -> None:
         self.device = device
         self._bits = np.random.SFC64(seed)
         self._generator = None
@@ -50,7 +54,11 @@ class Masks:
     def draw(self, shape: torch.Size, rate: float) -> Tensor:
         """Draw the mask of a dropout of `rate`: uint8 of `shape`, 0 where a number is dropped."""
         if self._generator is not None:
-            draw = torch.rand(shape, device=self.device, generator=self._generator)
+            draw = torch.rand(
+                shape,
+                device=self.device,
+                generator=self._generator,
+            )
             return (draw >= rate).view(torch.uint8)
         bits = self._bits.random_raw(-(-shape.numel() // 4))
         return _mask(bits, _dropped_levels(rate), shape)
@@ -60,7 +68,11 @@ def _dropped_levels(rate: float) -> int:
     return min(round(rate * MASK_LEVELS), MASK_LEVELS - 1)
 
 
-def _mask(bits: AnyArray, dropped: int, shape: torch.Size) -> Tensor:
+def _mask(
+    bits: AnyArray,
+    dropped: int,
+    shape: torch.Size,
+) -> Tensor:
     """0 where a level is dropped, else 1; uint8, because torch reads bool slowly."""
     levels = bits.view(np.int16)[: shape.numel()]
     mask = (levels >= dropped - MASK_LEVELS // 2).view(np.uint8)

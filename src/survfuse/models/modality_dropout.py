@@ -8,7 +8,10 @@ import torch
 from torch import Tensor
 
 
-def drop_modalities(present: Mapping[str, Tensor], rate: float) -> dict[str, Tensor]:
+def drop_modalities(
+    present: Mapping[str, Tensor],
+    rate: float,
+) -> dict[str, Tensor]:
     """Leave out modalities of patients at random, never all that a patient has.
 
     Each modality that a patient has draws a number from [0, 1) and stays where that is at

@@ -161,7 +161,10 @@ class FusionNetwork(nn.Module):
         return sum(parameter.numel() for parameter in self.parameters())
 
 
-def _branch(shape: ModalityConfig, config: NetworkConfig) -> nn.Module:
+def _branch(
+    shape: ModalityConfig,
+    config: NetworkConfig,
+) -> nn.Module:
     if isinstance(shape, VectorConfig):
         sizes = shape.input_dim, shape.hidden, shape.width, shape.members
         encoder = EncoderShape(*sizes, config.dropout, config.input_dropout)
@@ -170,7 +173,11 @@ def _branch(shape: ModalityConfig, config: NetworkConfig) -> nn.Module:
     return BagBranch(*widths, shape.pooling, config.dropout)
 
 
-def build_network(config: NetworkConfig, *, seed: int | None = None) -> FusionNetwork:
+def build_network(
+    config: NetworkConfig,
+    *,
+    seed: int | None = None,
+) -> FusionNetwork:
     """Make a network with fresh weights: Xavier normal, zero biases (the paper's start).
 
     Parameters

@@ -282,7 +282,17 @@ def _modality(
         )
     if encoder == "linear":
         width = fit_config.network.expression_width
-        return VectorConfig(name, dim, encoder="linear", width=width)
+        return VectorConfig(
+            name,
+            dim,
+            encoder="linear",
+            width=width,
+        )
     if encoder == "gene_set":
-        return VectorConfig(name, dim, encoder="gene_set", members=members)
+        return VectorConfig(
+            name,
+            dim,
+            encoder="gene_set",
+            members=members,
+        )
     return VectorConfig(name, dim, fit_config.network.vector_hidden)

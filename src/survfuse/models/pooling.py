@@ -40,7 +40,12 @@ class Pooling(nn.Module):
         Dropout inside the score.
     """
 
-    def __init__(self, width: int, attention_width: int, dropout: float) -> None:
+    def __init__(
+        self,
+        width: int,
+        attention_width: int,
+        dropout: float,
+    ) -> None:
         super().__init__()
 
     def forward(self, tiles: Tensor) -> Tensor:
@@ -63,7 +68,12 @@ class GatedAttention(Pooling):
     instead of two.
     """
 
-    def __init__(self, width: int, attention_width: int, dropout: float) -> None:
+    def __init__(
+        self,
+        width: int,
+        attention_width: int,
+        dropout: float,
+    ) -> None:
         super().__init__(width, attention_width, dropout)
         self.signal = nn.Linear(width, attention_width)
         self.gate = nn.Linear(width, attention_width)
@@ -101,13 +111,20 @@ def segments(offsets: Tensor, tiles: int) -> Tensor:
     return torch.repeat_interleave(patients, offsets.diff(), output_size=tiles)
 
 
-def segment_peak(scores: Tensor, segment: Tensor, patients: int) -> Tensor:
+def segment_peak(
+    scores: Tensor,
+    segment: Tensor,
+    patients: int,
+) -> Tensor:
     """Largest score of every patient, -inf where there is none: (patients,), no gradient."""
     peak = scores.new_full((patients,), -torch.inf)
     return peak.scatter_reduce_(0, segment, scores.detach(), "amax")
 
 
-def segment_softmax(scores: Tensor, offsets: Tensor) -> Tensor:
+def segment_softmax(
+    scores: Tensor,
+    offsets: Tensor,
+) -> Tensor:
     """Softmax of scores (tiles,) within each patient -> (tiles,)."""
     segment, patients = segments(offsets, len(scores)), len(offsets) - 1
     weights = torch.exp(scores - segment_peak(scores, segment, patients)[segment])
@@ -115,7 +132,11 @@ def segment_softmax(scores: Tensor, offsets: Tensor) -> Tensor:
     return weights / mass[segment]
 
 
-def segment_sum(tiles: Tensor, weights: Tensor, offsets: Tensor) -> Tensor:
+def segment_sum(
+    tiles: Tensor,
+    weights: Tensor,
+    offsets: Tensor,
+) -> Tensor:
     """Sum weighted tiles within each patient.
 
     Parameters
@@ -145,7 +166,11 @@ def segment_sum(tiles: Tensor, weights: Tensor, offsets: Tensor) -> Tensor:
     )
 
 
-def pool(tiles: Tensor, scores: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
+def pool(
+    tiles: Tensor,
+    scores: Tensor,
+    offsets: Tensor,
+) -> tuple[Tensor, Tensor]:
     """Pool projected tiles by their scores.
 
     Parameters
@@ -185,7 +210,12 @@ class RunningPool:
         Gives dtype and device.
     """
 
-    def __init__(self, offsets: Tensor, width: int, like: Tensor) -> None:
+    def __init__(
+        self,
+        offsets: Tensor,
+        width: int,
+        like: Tensor,
+    ) -> None:
         patients = len(offsets) - 1
         self.offsets = offsets
         self.scores = like.new_empty(int(offsets[-1]))
@@ -193,7 +223,12 @@ class RunningPool:
         self.mass = like.new_zeros(patients)
         self.total = like.new_zeros(patients, width)
 
-    def add(self, start: int, tiles: Tensor, scores: Tensor) -> None:
+    def add(
+        self,
+        start: int,
+        tiles: Tensor,
+        scores: Tensor,
+    ) -> None:
         """Add projected tiles (chunk, width) from row `start` on, with scores (chunk,)."""
         stop = start + len(tiles)
         first = int(torch.searchsorted(self.offsets, start, right=True)) - 1
@@ -228,7 +263,12 @@ class _Attend(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, tiles: Tensor, queries: Tensor, offsets: Tensor) -> Tensor:
+    def forward(
+        ctx: Any,
+        tiles: Tensor,
+        queries: Tensor,
+        offsets: Tensor,
+    ) -> Tensor:
         segment = segments(offsets, len(tiles))
         answers, weights = torch.empty_like(queries), []
         for token, query in enumerate(queries.unbind(1)):
@@ -240,7 +280,10 @@ class _Attend(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(
+        ctx: Any,
+        upstream: Tensor,
+    ) -> tuple[Tensor, Tensor, None]:
         tiles, queries, offsets, answers, *weights = ctx.saved_tensors
         segment = segments(offsets, len(tiles))
         mean_slope = (answers * upstream).sum(2)  # (patients, tokens)
@@ -308,6 +351,10 @@ class TileReader:
         return torch.stack([running.finish()[0] for running in pools], dim=1)
 
 
-def _scores(tiles: Tensor, query: Tensor, segment: Tensor) -> Tensor:
+def _scores(
+    tiles: Tensor,
+    query: Tensor,
+    segment: Tensor,
+) -> Tensor:
     """``h_t . q`` of every tile with its own patient's query: (tiles,)."""
     return (tiles * query.index_select(0, segment)).sum(1)

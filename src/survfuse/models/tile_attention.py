@@ -108,7 +108,11 @@ def attend(
     return cast(tuple[Tensor, Tensor], function(tiles, offsets, settings, *scaled))
 
 
-def bytes_per_tile(width: int, attention_width: int, dtype: torch.dtype) -> int:
+def bytes_per_tile(
+    width: int,
+    attention_width: int,
+    dtype: torch.dtype,
+) -> int:
     """Bytes that the backward pass needs of each tile, the tile not counted, where stored."""
     return (width + 2 * attention_width) * dtype.itemsize + attention_width + 8
 
@@ -146,7 +150,11 @@ class _ChunkedAttention(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, upstream: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(
+        ctx: Any,
+        upstream: Tensor,
+        _: Tensor,
+    ) -> tuple[Tensor | None, ...]:
         tiles, offsets, embedding, attention, *weights = ctx.saved_tensors
         settings: AttentionSettings = ctx.settings
         cast_weights = _cast(weights, settings.dtype)
@@ -168,7 +176,10 @@ class _ChunkedAttention(torch.autograd.Function):
         return None, None, None, *totals
 
 
-def _cast(weights: tuple[Tensor, ...] | list[Tensor], dtype: torch.dtype) -> Weights:
+def _cast(
+    weights: tuple[Tensor, ...] | list[Tensor],
+    dtype: torch.dtype,
+) -> Weights:
     """Weights of the matrix products in their type; the score stays float32."""
     dtypes = [dtype] * 4 + [torch.float32] * 2
     return Weights(*map(Tensor.to, weights, dtypes))
@@ -179,7 +190,11 @@ def _chunks(tiles: int) -> Iterator[slice]:
         yield slice(start, min(start + CHUNK_TILES, tiles))
 
 
-def _tiles(tiles: Tensor, rows: slice, dtype: torch.dtype) -> Tensor:
+def _tiles(
+    tiles: Tensor,
+    rows: slice,
+    dtype: torch.dtype,
+) -> Tensor:
     """Tiles in the type of the products, by way of float32: the fast way from float16."""
     return tiles[rows].float().to(dtype)
 
@@ -252,7 +267,11 @@ def _backward(
     totals.project_bias.add_(gradient.sum(0, dtype=torch.float32))
 
 
-def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
+def _add_product(
+    total: Tensor,
+    left: Tensor,
+    right: Tensor,
+) -> None:
     """Add ``left^T right`` to `total` (a, b), float32: (rows, a) and (rows, b)."""
     if left.dtype == total.dtype:
         total.addmm_(left.t(), right)

@@ -62,7 +62,11 @@ def main() -> None:
                 _send(out, {"error": name, "reason": reason})
 
 
-def _answer(out: Any, question: dict[str, Any], access: Any) -> None:
+def _answer(
+    out: Any,
+    question: dict[str, Any],
+    access: Any,
+) -> None:
     """Send the answers, and that there are no more when the file is closed."""
     if question["ask"] == "zarr":
         for head, block in _zarr(question):
@@ -75,7 +79,11 @@ def _answer(out: Any, question: dict[str, Any], access: Any) -> None:
     _send(out, {"closed": True})
 
 
-def _send(out: Any, head: dict[str, Any], block: Any = b"") -> None:
+def _send(
+    out: Any,
+    head: dict[str, Any],
+    block: Any = b"",
+) -> None:
     out.write(json.dumps(head).encode() + b"\n")
     out.write(block)
     out.flush()
@@ -100,7 +108,10 @@ def _limit(name: str, limit: int) -> None:
 # -- answers
 
 
-def _look(file: h5py.File, question: dict[str, Any]) -> Iterator[Answer]:
+def _look(
+    file: h5py.File,
+    question: dict[str, Any],
+) -> Iterator[Answer]:
     """Describe the object of each name (null: none); "" is the file, "*" all names at its top."""
     names = question["names"]
     if "*" in names:
@@ -113,7 +124,10 @@ def _look(file: h5py.File, question: dict[str, Any]) -> Iterator[Answer]:
     yield {"nodes": nodes}, b"".join(blocks)
 
 
-def _values(file: h5py.File, question: dict[str, Any]) -> Iterator[Answer]:
+def _values(
+    file: h5py.File,
+    question: dict[str, Any],
+) -> Iterator[Answer]:
     """List the values of a dataset of one axis, or of one field of it."""
     stored = file[question["name"]]
     values = stored.fields(question["field"])[...] if question["field"] else stored[...]
@@ -124,7 +138,10 @@ def _values(file: h5py.File, question: dict[str, Any]) -> Iterator[Answer]:
     yield {"values": texts}, b""
 
 
-def _read(file: h5py.File, question: dict[str, Any]) -> Iterator[Answer]:
+def _read(
+    file: h5py.File,
+    question: dict[str, Any],
+) -> Iterator[Answer]:
     """Send the numbers of a dataset in blocks, each of whole chunks."""
     stored = file[question["name"]]
     step = stored.chunks[0] if stored.chunks else 1
@@ -148,7 +165,11 @@ def _zarr(question: dict[str, Any]) -> Iterator[Answer]:
     from numcodecs import blosc
     from zarr.storage import LocalStore
 
-    def decode(codec: Any, stored: Any, out: Any = None) -> Any:
+    def decode(
+        codec: Any,
+        stored: Any,
+        out: Any = None,
+    ) -> Any:
         """Refuse a chunk that is cut, beyond which blosc would read on."""
         length = int.from_bytes(bytes(memoryview(stored)[12:16]), "little")
         if length != memoryview(stored).nbytes:
@@ -162,7 +183,12 @@ def _zarr(question: dict[str, Any]) -> Iterator[Answer]:
 
         opened = False
 
-        async def get(self, key: str, *args: Any, **kwargs: Any) -> Any:
+        async def get(
+            self,
+            key: str,
+            *args: Any,
+            **kwargs: Any,
+        ) -> Any:
             value = await super().get(key, *args, **kwargs)
             if value is None and self.opened:
                 raise FileNotFoundError(f"chunk {key} is absent{_EMPTY}")
@@ -212,7 +238,10 @@ def _node(
     return node, values.tobytes()
 
 
-def _object(file: h5py.File, name: str) -> tuple[str | None, Any]:
+def _object(
+    file: h5py.File,
+    name: str,
+) -> tuple[str | None, Any]:
     """Return the kind of what has a name, and the object itself; links are not followed."""
     place = file.id if name else h5py.h5o.open(file.id, b"/")
     for part in name.strip("/").split("/") if name else ():
@@ -255,7 +284,11 @@ def _dataset(stored: Any) -> dict[str, Any]:
     return node
 
 
-def _storage(stored: Any, node: dict[str, Any], settings: Any) -> dict[str, Any]:
+def _storage(
+    stored: Any,
+    node: dict[str, Any],
+    settings: Any,
+) -> dict[str, Any]:
     """Describe how the values of a dataset are stored."""
     shape, plain, itemsize = node["shape"], node["plain"], node["itemsize"]
     filters = [settings.get_filter(number) for number in range(settings.get_nfilters())]
@@ -298,7 +331,11 @@ def _chunks(
     return node
 
 
-def _pieces(chunks: list[Any], total: int, size: int) -> list[tuple[int, int]] | None:
+def _pieces(
+    chunks: list[Any],
+    total: int,
+    size: int,
+) -> list[tuple[int, int]] | None:
     """(offset, bytes) of parts of the file that are the array; None where a chunk is cut."""
     runs: list[tuple[int, int]] = []
     for chunk in sorted(chunks, key=operator.attrgetter("chunk_offset")):
@@ -331,7 +368,10 @@ def _is_direct(stored: Any) -> bool:
     return bool(usual == stored.get_type() and start == 0)
 
 
-def _attributes(place: Any, names: list[str] | None) -> dict[str, Any]:
+def _attributes(
+    place: Any,
+    names: list[str] | None,
+) -> dict[str, Any]:
     """Read some attributes of an object, by default all."""
     if not h5py.h5a.get_num_attrs(place):
         return {}

@@ -60,7 +60,12 @@ def open_archive(
     """
     size = regular_file(path, error=error)
     with (
-        boundary(path, what, error=error, remedy=remedy),
+        boundary(
+            path,
+            what,
+            error=error,
+            remedy=remedy,
+        ),
         _File(path) as file,
         zipfile.ZipFile(file) as archive,
     ):
@@ -99,7 +104,10 @@ def open_member(
         yield opened
 
 
-def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> ByteArray:
+def read_member(
+    archive: zipfile.ZipFile,
+    member: zipfile.ZipInfo,
+) -> ByteArray:
     """Read one member whole.
 
     Raises

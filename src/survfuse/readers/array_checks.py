@@ -89,7 +89,11 @@ def exists(path: Path) -> bool:
     return True
 
 
-def check_stored(where: Path | str, claimed: int, stored: int) -> None:
+def check_stored(
+    where: Path | str,
+    claimed: int,
+    stored: int,
+) -> None:
     """Refuse, before it is allocated, what unpacks to more than its stored bytes can hold.
 
     Raises
@@ -98,7 +102,13 @@ def check_stored(where: Path | str, claimed: int, stored: int) -> None:
         As :func:`survfuse._gate.refuse_claim`.
     """
     ratio = MOST_PACKED if claimed <= _LARGE else _LARGE_PACKED
-    refuse_claim(where, claimed, stored, error=FeatureFileError, ratio=ratio)
+    refuse_claim(
+        where,
+        claimed,
+        stored,
+        error=FeatureFileError,
+        ratio=ratio,
+    )
 
 
 def _spoken(kinds: str) -> str:
@@ -137,7 +147,11 @@ def as_matrix(values: AnyArray, path: Path) -> AnyArray:
     return np.ascontiguousarray(matrix, dtype=matrix.dtype.newbyteorder("="))
 
 
-def without_columns(values: AnyArray, columns: Sequence[int], path: Path) -> AnyArray:
+def without_columns(
+    values: AnyArray,
+    columns: Sequence[int],
+    path: Path,
+) -> AnyArray:
     """Leave columns out of a matrix, counted from 0.
 
     Raises
@@ -188,7 +202,10 @@ def check_finite(
     return values
 
 
-def _where_not_finite(bad: BoolArray, left_out: Sequence[int]) -> str:
+def _where_not_finite(
+    bad: BoolArray,
+    left_out: Sequence[int],
+) -> str:
     """Tell whole tiles that are not finite, and the columns of the others, counted from 0."""
     whole = bad.all(axis=1)
     names = np.delete(np.arange(bad.shape[1] + len(left_out)), list(left_out))
@@ -219,7 +236,11 @@ def rows_of(coords: AnyArray) -> int:
     return len(coords) if coords.ndim else 0
 
 
-def as_coords(coords: AnyArray, tiles: int, path: Path) -> AnyArray:
+def as_coords(
+    coords: AnyArray,
+    tiles: int,
+    path: Path,
+) -> AnyArray:
     """Shape coordinates as (tiles, 2), int64 or float64.
 
     Raises

@@ -40,7 +40,11 @@ Arrays = Mapping[str, AnyArray]
 
 
 @feature_format("numpy", ".npy", ".npz", summary="one (tiles, dim) array")
-def read_numpy(path: Path, _: str | None, options: ReadOptions = USUAL) -> Draft:
+def read_numpy(
+    path: Path,
+    _: str | None,
+    options: ReadOptions = USUAL,
+) -> Draft:
     """Read features from a file of NumPy; see :func:`read_arrays`."""
     opener = _open_npz if path.suffix.lower() == ".npz" else _open_npy
     return read_arrays(path, options, "numpy", opener)
@@ -53,13 +57,21 @@ def read_numpy(path: Path, _: str | None, options: ReadOptions = USUAL) -> Draft
     summary="tensor, or dict of `features` and `coords`; slideflow, CLAM, CHIMERA",
     source="torch.save",
 )
-def read_torch(path: Path, _: str | None, options: ReadOptions = USUAL) -> Draft:
+def read_torch(
+    path: Path,
+    _: str | None,
+    options: ReadOptions = USUAL,
+) -> Draft:
     """Read features from a file of torch; see :func:`read_arrays`."""
     return read_arrays(path, options, "torch", open_torch)
 
 
 @feature_format("safetensors", ".safetensors", summary="one (tiles, dim) array")
-def read_safetensors(path: Path, _: str | None, options: ReadOptions = USUAL) -> Draft:
+def read_safetensors(
+    path: Path,
+    _: str | None,
+    options: ReadOptions = USUAL,
+) -> Draft:
     """Read features from a safetensors file; see :func:`read_arrays`."""
     return read_arrays(path, options, "safetensors", _open_safetensors)
 
@@ -159,7 +171,12 @@ class _Header:
 def _npy(path: Path) -> Iterator[tuple[IO[bytes], _Header, int]]:
     size = regular_file(path, error=FeatureFileError)
     with (
-        boundary(path, _NPY, error=FeatureFileError, remedy=_NUMPY_REMEDY),
+        boundary(
+            path,
+            _NPY,
+            error=FeatureFileError,
+            remedy=_NUMPY_REMEDY,
+        ),
         path.open("rb") as file,
     ):
         yield file, _Header.read(file), size
@@ -171,7 +188,10 @@ def _open_npy(path: Path, options: ReadOptions) -> Arrays:
         return {"features": header.values(file, size)}
 
 
-def _open_npz(path: Path, options: ReadOptions | None) -> Arrays:
+def _open_npz(
+    path: Path,
+    options: ReadOptions | None,
+) -> Arrays:
     """Read the arrays of features and coordinates, or, without options, the only array."""
     arrays = {}
     with open_archive(path, _NPZ, _NUMPY_REMEDY) as archive:
@@ -211,7 +231,10 @@ def _npz_headers(archive: zipfile.ZipFile) -> dict[str, _Header]:
 # -- safetensors
 
 
-def _open_safetensors(path: Path, options: ReadOptions) -> Arrays:
+def _open_safetensors(
+    path: Path,
+    options: ReadOptions,
+) -> Arrays:
     from safetensors import safe_open
 
     check_tensors(path, error=FeatureFileError)
@@ -226,7 +249,11 @@ def _open_safetensors(path: Path, options: ReadOptions) -> Arrays:
         return {name: _from_tensor(file.get_tensor(name), name, path) for name in names}
 
 
-def _from_tensor(tensor: Any, name: str, path: Path) -> AnyArray:
+def _from_tensor(
+    tensor: Any,
+    name: str,
+    path: Path,
+) -> AnyArray:
     import torch
 
     stored = tensor.reshape(-1).view(torch.uint8).numpy()

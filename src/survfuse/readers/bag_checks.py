@@ -96,7 +96,11 @@ class BagChecks:
         ):
             raise self._damaged("coordinates", slide)
 
-    def _is_content(self, block: AnyArray, content: str) -> bool:
+    def _is_content(
+        self,
+        block: AnyArray,
+        content: str,
+    ) -> bool:
         if sha256_array(block) == content:
             return True
         if not self._widened:
@@ -110,7 +114,11 @@ class BagChecks:
             and narrow.astype(np.float32).tobytes() == block.tobytes()
         )
 
-    def _damaged(self, what: str, slide: Slide) -> FeatureFileError:
+    def _damaged(
+        self,
+        what: str,
+        slide: Slide,
+    ) -> FeatureFileError:
         return FeatureFileError(
             f"{self._folder}: the {what} of slide {slide.slide_id!r} of patient "
             f"{slide.patient_id!r} are not "

@@ -243,7 +243,12 @@ class MatrixWriter:
         To begin with.
     """
 
-    def __init__(self, path: Path, columns: int, dtype: np.dtype[Any]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        columns: int,
+        dtype: np.dtype[Any],
+    ) -> None:
         self.path, self.columns, self.dtype = path, columns, np.dtype(dtype)
         self._start()
 
@@ -263,7 +268,11 @@ class MatrixWriter:
         self.finish()
         narrow = self.path.with_suffix(".narrow")
         self.path.rename(narrow)
-        old = np.load(narrow, mmap_mode="r", allow_pickle=False)
+        old = np.load(
+            narrow,
+            mmap_mode="r",
+            allow_pickle=False,
+        )
         self.dtype = dtype
         self._start()
         step = max(1, 2**26 // max(1, self.columns * 4))
@@ -306,7 +315,11 @@ def read_store(folder: Path) -> tuple[Index, AnyArray, AnyArray]:
     return index, features, coords
 
 
-def _map_matrix(path: Path, shape: tuple[int, int], dtype: str) -> AnyArray:
+def _map_matrix(
+    path: Path,
+    shape: tuple[int, int],
+    dtype: str,
+) -> AnyArray:
     """Map one ``.npy`` of a store read-only, holding it against the index.
 
     Raises
@@ -316,7 +329,12 @@ def _map_matrix(path: Path, shape: tuple[int, int], dtype: str) -> AnyArray:
     """
     size = regular_file(path, error=FeatureFileError)
     with (
-        boundary(path, "a whole .npy file", error=FeatureFileError, remedy=PACK_AGAIN),
+        boundary(
+            path,
+            "a whole .npy file",
+            error=FeatureFileError,
+            remedy=PACK_AGAIN,
+        ),
         path.open("rb") as file,
     ):
         version = np.lib.format.read_magic(file)

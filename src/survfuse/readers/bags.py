@@ -164,7 +164,13 @@ class BagStore:
         FeatureFileError
             As in :func:`pack`.
         """
-        return cls(*collect(slides, encoder=encoder, mpp=mpp))
+        return cls(
+            *collect(
+                slides,
+                encoder=encoder,
+                mpp=mpp,
+            ),
+        )
 
     def rows(self, patient_id: str) -> tuple[slice, ...]:
         """Return the patient's rows in the matrix, one slice per slide that has tiles.

@@ -204,7 +204,10 @@ _FORMS: Mapping[str, Callable[[str], str]] = {
 }
 
 
-def only_difference(given: Iterable[str], known: Iterable[str]) -> str:
+def only_difference(
+    given: Iterable[str],
+    known: Iterable[str],
+) -> str:
     """Say by what trivial thing given words differ from known ones; empty where by more.
 
     >>> only_difference(["101.0", "102.0"], ["101", "102"])

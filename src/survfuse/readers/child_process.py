@@ -202,7 +202,11 @@ def answers(
             raise
 
 
-def _refusal(path: Path, ask: str, reason: str) -> FeatureFileError:
+def _refusal(
+    path: Path,
+    ask: str,
+    reason: str,
+) -> FeatureFileError:
     if reason.startswith("BlockingIOError"):
         return FeatureFileError(
             f"{path}: in use by another program ({reason}); wait until it is done",
@@ -213,7 +217,11 @@ def _refusal(path: Path, ask: str, reason: str) -> FeatureFileError:
     return FeatureFileError(f"{path}: not a whole {what} ({reason}); {remedy}")
 
 
-def _end(path: Path, ask: str, status: int) -> CrashError | FeatureFileError:
+def _end(
+    path: Path,
+    ask: str,
+    status: int,
+) -> CrashError | FeatureFileError:
     """Say why a file was not read, by the exit status of the process."""
     if -status in (signal.SIGKILL, signal.SIGTERM):
         return CrashError(

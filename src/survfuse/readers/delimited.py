@@ -154,7 +154,11 @@ def text_rows(
             csv.field_size_limit(previous)
 
 
-def _lines(text: Iterable[str], stream: _Limited, layout: Layout) -> Iterator[str]:
+def _lines(
+    text: Iterable[str],
+    stream: _Limited,
+    layout: Layout,
+) -> Iterator[str]:
     """Lines from the header on; refused if too many, too wide, or the same again and again."""
     different: set[int] = set()
     for number, line in enumerate(islice(text, layout.skipped, None)):
@@ -196,7 +200,11 @@ def _even(
         raise InputError("empty, expected a header line")
 
 
-def _row(line: int, cells: list[str], header: list[str]) -> list[str]:
+def _row(
+    line: int,
+    cells: list[str],
+    header: list[str],
+) -> list[str]:
     width = len(header)
     if len(cells) != width and (
         len(cells) < width or any(map(str.strip, cells[width:]))
@@ -315,7 +323,10 @@ def _split(lines: list[str], mark: str) -> list[list[str]]:
 
 
 @contextmanager
-def _refusals(path: Path, line: Callable[[], int]) -> Iterator[None]:
+def _refusals(
+    path: Path,
+    line: Callable[[], int],
+) -> Iterator[None]:
     """Say in which file, and after which line, reading failed."""
     with boundary(path, "a table of text"), context(str(path)):
         try:
@@ -363,7 +374,12 @@ def _open_text(
 class _Limited(io.RawIOBase):
     """A byte stream that refuses NUL bytes (but of UTF-16), endless lines, and too many bytes."""
 
-    def __init__(self, raw: IO[bytes], *, packed: bool) -> None:
+    def __init__(
+        self,
+        raw: IO[bytes],
+        *,
+        packed: bool,
+    ) -> None:
         self._raw = raw
         self._inner: IO[bytes] | gzip.GzipFile = (
             gzip.GzipFile(fileobj=raw) if packed else raw

@@ -223,7 +223,10 @@ def _with_suffix(
     return [columns[place].removesuffix(suffix) for place in places], values[:, places]
 
 
-def _distinct(rows: list[str], values: AnyArray) -> tuple[list[str], AnyArray]:
+def _distinct(
+    rows: list[str],
+    values: AnyArray,
+) -> tuple[list[str], AnyArray]:
     """Return the first of equal rows of a patient: other columns may make one row per slide."""
     first: dict[tuple[str, bytes], int] = {}
     for place, patient in enumerate(rows):
@@ -232,7 +235,10 @@ def _distinct(rows: list[str], values: AnyArray) -> tuple[list[str], AnyArray]:
     return [rows[place] for place in places], values[places]
 
 
-def _check_patients(source: Path, patients: Sequence[str]) -> None:
+def _check_patients(
+    source: Path,
+    patients: Sequence[str],
+) -> None:
     names = pd.Series(patients, dtype=object)
     twice = sorted(names[names.duplicated()].unique())
     if twice:

@@ -98,7 +98,11 @@ def read_features(
         raise FeatureFileError(printable(str(error))) from None
 
 
-def _read_checked(source: Path, encoder: str | None, options: ReadOptions) -> Features:
+def _read_checked(
+    source: Path,
+    encoder: str | None,
+    options: ReadOptions,
+) -> Features:
     formats, suffix = format_by_suffix(), source.suffix.lower()
     if suffix not in formats:
         raise FeatureFileError(
@@ -226,7 +230,10 @@ def _candidates(root: Path) -> Iterator[Path]:
                 waiting.append((entry, depth + 1))
 
 
-def _is_feature_file(entry: Path, names: Collection[str]) -> bool:
+def _is_feature_file(
+    entry: Path,
+    names: Collection[str],
+) -> bool:
     """Whether an entry of a folder is a feature file, a store or a ``.lock`` file."""
     suffix = entry.suffix.lower()
     formats = format_by_suffix()
@@ -253,7 +260,10 @@ def _is_searched(entry: Path) -> bool:
     return os.path.isdir(entry)
 
 
-def _entries(folder: Path, known: set[tuple[int, int]]) -> list[Path]:
+def _entries(
+    folder: Path,
+    known: set[tuple[int, int]],
+) -> list[Path]:
     """List a folder, sorted; nothing where it was listed before."""
     try:
         about = os.stat(folder)
@@ -270,7 +280,11 @@ def _entries(folder: Path, known: set[tuple[int, int]]) -> list[Path]:
     return entries
 
 
-def _prefer(first: Path, second: Path, slide: str) -> Path:
+def _prefer(
+    first: Path,
+    second: Path,
+    slide: str,
+) -> Path:
     if first.parent.parent == second.parent.parent:
         if (first.parent.name, second.parent.name) == ("h5_files", "pt_files"):
             return first

@@ -67,7 +67,11 @@ def feature_format(
 
     def add(read: R) -> R:
         card = FeatureFormat(suffixes, read, is_folder)
-        feature_formats.register(name, summary=summary, source=source)(lambda: card)
+        feature_formats.register(
+            name,
+            summary=summary,
+            source=source,
+        )(lambda: card)
         return read
 
     return add

@@ -180,7 +180,10 @@ def refuse_repeated_genes(
     raise InputError(f"{path}: genes appear twice: {listed(twice)}; {advice}")
 
 
-def doubtful_names(genes: Sequence[str], kind: str) -> list[str]:
+def doubtful_names(
+    genes: Sequence[str],
+    kind: str,
+) -> list[str]:
     """Say what is strange about names of genes: dates, and differences in letter case alone."""
     if kind != "symbol":
         return []
@@ -267,7 +270,10 @@ def match_genes(
     return places, spellings
 
 
-def _unique_keys(names: Iterable[tuple[str, int]], kind: str) -> dict[str, int]:
+def _unique_keys(
+    names: Iterable[tuple[str, int]],
+    kind: str,
+) -> dict[str, int]:
     """Places by simplified name, of names that no other one equals when simplified."""
     places: dict[str, int] = {}
     twice = set()

@@ -99,7 +99,11 @@ def _names(
     return list(map(str, values))
 
 
-def _fields(path: Path, name: str, node: Node) -> list[str]:
+def _fields(
+    path: Path,
+    name: str,
+    node: Node,
+) -> list[str]:
     """Index and columns of a data frame that is a group."""
     index, columns = node.attributes.get("_index"), node.attributes.get("column-order")
     columns = columns or []
@@ -112,7 +116,11 @@ def _fields(path: Path, name: str, node: Node) -> list[str]:
     return [str(index), *map(str, columns)]
 
 
-def _column(path: Path, name: str, column: str) -> list[Any]:
+def _column(
+    path: Path,
+    name: str,
+    column: str,
+) -> list[Any]:
     """Values of a column of a group, None where missing."""
     place, old = f"{name}/{column}", f"{name}/__categories/{column}"
     parts = [f"{place}/{part}" for part in ("codes", "categories", "values", "mask")]
@@ -135,7 +143,12 @@ def _column(path: Path, name: str, column: str) -> list[Any]:
     )
 
 
-def _field(path: Path, name: str, node: Node, column: str) -> list[Any]:
+def _field(
+    path: Path,
+    name: str,
+    node: Node,
+    column: str,
+) -> list[Any]:
     """One column of records; its categories, if any, lie in ``uns``."""
     values = read_values(path, name, node, column)
     place = f"uns/{column}_categories"
@@ -145,7 +158,11 @@ def _field(path: Path, name: str, node: Node, column: str) -> list[Any]:
     return _decoded(path, name, values, _list(path, nodes, place))
 
 
-def _list(path: Path, nodes: Mapping[str, Node], place: str) -> list[Any]:
+def _list(
+    path: Path,
+    nodes: Mapping[str, Node],
+    place: str,
+) -> list[Any]:
     return read_values(path, place, inside(path, nodes, place))
 
 
@@ -179,14 +196,22 @@ def _decoded(
 # -- X
 
 
-def _dense(path: Path, nodes: Mapping[str, Node], shape: tuple[int, int]) -> AnyArray:
+def _dense(
+    path: Path,
+    nodes: Mapping[str, Node],
+    shape: tuple[int, int],
+) -> AnyArray:
     node = dataset(path, nodes, "X", kinds="fiub")
     _check_shape(path, node.shape, shape)
     refuse_claim(f"{path}: X", shape[0] * shape[1] * 8)
     return read_numbers(path, "X", node).astype(np.float64)
 
 
-def _check_shape(path: Path, claimed: Any, shape: tuple[int, int]) -> None:
+def _check_shape(
+    path: Path,
+    claimed: Any,
+    shape: tuple[int, int],
+) -> None:
     claimed = tuple(claimed) if isinstance(claimed, list | tuple) else ()
     if claimed != shape:
         raise InputError(
@@ -195,7 +220,11 @@ def _check_shape(path: Path, claimed: Any, shape: tuple[int, int]) -> None:
         )
 
 
-def _sparse(path: Path, nodes: Mapping[str, Node], shape: tuple[int, int]) -> AnyArray:
+def _sparse(
+    path: Path,
+    nodes: Mapping[str, Node],
+    shape: tuple[int, int],
+) -> AnyArray:
     about = nodes["X"].attributes
     encoding = str(about.get("encoding-type") or about.get("h5sparse_format"))
     kind = encoding.removesuffix("_matrix")

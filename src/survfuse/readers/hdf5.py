@@ -68,7 +68,11 @@ class Tool:
     ".hdf5",
     summary="CLAM, TRIDENT, STAMP, survfuse extract",
 )
-def read_hdf5(path: Path, _: str | None = None, options: ReadOptions = USUAL) -> Draft:
+def read_hdf5(
+    path: Path,
+    _: str | None = None,
+    options: ReadOptions = USUAL,
+) -> Draft:
     """Read tile features and coordinates from an HDF5 file of any supported tool.
 
     Raises
@@ -97,11 +101,20 @@ def read_hdf5(path: Path, _: str | None = None, options: ReadOptions = USUAL) ->
     return draft
 
 
-def _coords(path: Path, nodes: Mapping[str, Node], name: str) -> AnyArray:
+def _coords(
+    path: Path,
+    nodes: Mapping[str, Node],
+    name: str,
+) -> AnyArray:
     return read_numbers(path, name, dataset(path, nodes, name, kinds="fiu"))
 
 
-def _describe(draft: Draft, path: Path, objects: Objects, name: str) -> None:
+def _describe(
+    draft: Draft,
+    path: Path,
+    objects: Objects,
+    name: str,
+) -> None:
     """Recognise the tool by its marks, and take over what it wrote about its tiles."""
     known = _recognise(objects, name, draft.coords is not None)
     if known is None:
@@ -117,7 +130,11 @@ def _describe(draft: Draft, path: Path, objects: Objects, name: str) -> None:
         tool.complete(draft, path, objects)
 
 
-def _recognise(objects: Objects, name: str, has_coords: bool) -> str | None:
+def _recognise(
+    objects: Objects,
+    name: str,
+    has_coords: bool,
+) -> str | None:
     """Name the tool that wrote a file, by its attributes and the name of its features."""
     if _attribute(objects, "file.format") == BAG_FORMAT:
         return "survfuse"
@@ -135,7 +152,11 @@ def _attribute(objects: Objects, place: str) -> Any:
     return objects.get(owner, {}).get(name)
 
 
-def _check_version(draft: Draft, path: Path, objects: Objects) -> None:
+def _check_version(
+    draft: Draft,
+    path: Path,
+    objects: Objects,
+) -> None:
     version = objects["file"].get("version")
     if _number(version) != BAG_VERSION:
         raise FeatureFileError(
@@ -144,7 +165,11 @@ def _check_version(draft: Draft, path: Path, objects: Objects) -> None:
         )
 
 
-def _complete_stamp(draft: Draft, path: Path, objects: Objects) -> None:
+def _complete_stamp(
+    draft: Draft,
+    path: Path,
+    objects: Objects,
+) -> None:
     kind = _text(objects["file"].get("feat_type"))
     if kind not in (None, "tile", "slide", "patient"):
         raise FeatureFileError(
@@ -164,7 +189,11 @@ def _complete_stamp(draft: Draft, path: Path, objects: Objects) -> None:
         draft.mpp = draft.tile_um / pixels
 
 
-def _complete_clam(draft: Draft, path: Path, _: Objects) -> None:
+def _complete_clam(
+    draft: Draft,
+    path: Path,
+    _: Objects,
+) -> None:
     patches = path.parent.parent / "patches" / path.name
     draft.patch_size_level0 = clam_patch_size(patches)
 

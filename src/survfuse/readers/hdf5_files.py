@@ -101,7 +101,12 @@ class Node:
         return max(sizes) * self.itemsize
 
     @classmethod
-    def of(cls, known: dict[str, Any], process: Child, file_size: int) -> Node:
+    def of(
+        cls,
+        known: dict[str, Any],
+        process: Child,
+        file_size: int,
+    ) -> Node:
         """Make it of an answer, and read the values that follow the answer."""
         for name in ("shape", "chunk"):
             if known.get(name) is not None:
@@ -184,7 +189,11 @@ def dataset(
     return node
 
 
-def inside(path: Path, nodes: Mapping[str, Node], name: str) -> Node:
+def inside(
+    path: Path,
+    nodes: Mapping[str, Node],
+    name: str,
+) -> Node:
     """Return what lies under a name, in this file.
 
     Raises
@@ -214,7 +223,12 @@ def inside(path: Path, nodes: Mapping[str, Node], name: str) -> Node:
     return node
 
 
-def _refuse_unwritten(path: Path, name: str, node: Node, claimed: int) -> None:
+def _refuse_unwritten(
+    path: Path,
+    name: str,
+    node: Node,
+    claimed: int,
+) -> None:
     """Refuse sizes that cannot be; unwritten parts would read as zeros: stand-in numbers."""
     if claimed == 0:
         return
@@ -241,7 +255,11 @@ def _refuse_unwritten(path: Path, name: str, node: Node, claimed: int) -> None:
         )
 
 
-def read_numbers(path: Path, name: str, node: Node) -> AnyArray:
+def read_numbers(
+    path: Path,
+    name: str,
+    node: Node,
+) -> AnyArray:
     """Read a dataset that :func:`dataset` returned.
 
     Raises
@@ -259,7 +277,11 @@ def read_numbers(path: Path, name: str, node: Node) -> AnyArray:
     return values
 
 
-def _copy(path: Path, pieces: Sequence[Sequence[int]], block: memoryview) -> None:
+def _copy(
+    path: Path,
+    pieces: Sequence[Sequence[int]],
+    block: memoryview,
+) -> None:
     with (
         boundary(path, "a whole HDF5 file", error=FeatureFileError),
         path.open("rb", buffering=0) as file,
@@ -270,7 +292,12 @@ def _copy(path: Path, pieces: Sequence[Sequence[int]], block: memoryview) -> Non
             block = block[count:]
 
 
-def _unpack(path: Path, name: str, node: Node, block: memoryview) -> None:
+def _unpack(
+    path: Path,
+    name: str,
+    node: Node,
+    block: memoryview,
+) -> None:
     seconds = SECONDS + block.nbytes / SLOWEST
     memory = MEMORY + 4 * node.largest
     with answers(path, "read", seconds, memory, name=name) as process:

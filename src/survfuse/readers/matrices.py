@@ -130,7 +130,11 @@ def _delimited(
     return NamedMatrix(ids, columns, values, (*layout.notes(source), *notes))
 
 
-def _id_place(source: Path, names: Sequence[str], id_column: str | None) -> int:
+def _id_place(
+    source: Path,
+    names: Sequence[str],
+    id_column: str | None,
+) -> int:
     if id_column is None:
         return 0
     if id_column not in names:
@@ -236,7 +240,10 @@ def _parquet(
     return NamedMatrix(ids, columns, values, notes)
 
 
-def _pandas_index(table: Any, names: Sequence[str]) -> str | None:
+def _pandas_index(
+    table: Any,
+    names: Sequence[str],
+) -> str | None:
     """Name the column in which pandas writes its row index, if it wrote one."""
     index = (table.schema.pandas_metadata or {}).get("index_columns", [])
     written = [name for name in names if name in index]
@@ -263,7 +270,11 @@ def _text_numbers(
     )
 
 
-def _cells(source: Path, name: str, column: Any) -> list[str]:
+def _cells(
+    source: Path,
+    name: str,
+    column: Any,
+) -> list[str]:
     import pyarrow as pa
 
     if pa.types.is_dictionary(column.type):
@@ -289,7 +300,11 @@ def _refuse_infinite(
 # -- JSON
 
 
-def _json(source: Path, id_column: str | None, missing: frozenset[str]) -> NamedMatrix:
+def _json(
+    source: Path,
+    id_column: str | None,
+    missing: frozenset[str],
+) -> NamedMatrix:
     if id_column is not None:
         raise InputError(
             f"{source}: JSON files are named after their patients; leave `patient_column` out",

@@ -204,7 +204,11 @@ def _stream(
     try:
         for done, (slide_id, patient_id, path) in enumerate(items, start=1):
             with context(f"slide {slide_id} of patient {patient_id}"):
-                features = read_features(path, encoder=encoder, options=options)
+                features = read_features(
+                    path,
+                    encoder=encoder,
+                    options=options,
+                )
                 packer.check(features, str(path))
                 if not len(features) and not allow_empty:
                     raise FeatureFileError(
@@ -235,7 +239,10 @@ def _stream(
     Index(slides, dim, dtype.name, name, packer.mpp, options).write(folder)
 
 
-def encoder_without(encoder: str | None, columns: Sequence[int]) -> str | None:
+def encoder_without(
+    encoder: str | None,
+    columns: Sequence[int],
+) -> str | None:
     """Name an encoder of which some features are left out.
 
     >>> encoder_without("uni", [17, 3])
@@ -277,7 +284,10 @@ def _difference(
     return _changed_file(index, items)
 
 
-def _changed_file(index: Index, items: Sequence[Item]) -> str | None:
+def _changed_file(
+    index: Index,
+    items: Sequence[Item],
+) -> str | None:
     """Say which file is not the one that was packed."""
     for slide, (_, _, path) in zip(index.slides, items, strict=True):
         if not path.exists() or slide.sha256 != _source_sha256(path):

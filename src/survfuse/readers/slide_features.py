@@ -170,7 +170,11 @@ class Draft:
         )
 
 
-def no_features(path: Path, options: ReadOptions, names: Sequence[str]) -> str:
+def no_features(
+    path: Path,
+    options: ReadOptions,
+    names: Sequence[str],
+) -> str:
     """Say that a file has no array of features, what it has, and how to name the right one."""
     return (
         f"{path}: expected one of {', '.join(options.feature_keys)}, found "
@@ -189,7 +193,10 @@ def normalise_encoder(name: str) -> str:
     return name.strip().lower().replace("-", "_").replace(" ", "_")
 
 
-def with_encoder(features: Features, declared: str | None) -> Features:
+def with_encoder(
+    features: Features,
+    declared: str | None,
+) -> Features:
     """Hold what a file says of its encoder against what was declared.
 
     A file that names no encoder takes the declared one.

@@ -65,7 +65,10 @@ def _without_folder(name: str) -> str:
     return PurePosixPath(name.replace("\\", "/")).name or name
 
 
-def match_names(wanted: Iterable[str], known: Iterable[str]) -> dict[str, str]:
+def match_names(
+    wanted: Iterable[str],
+    known: Iterable[str],
+) -> dict[str, str]:
     """Pair ids of slides with the names of files, each file with at most one id.
 
     The same text goes first; then the same text but for endings, folders and the way in which
@@ -114,14 +117,20 @@ def _by_stem(names: Iterable[str]) -> dict[str, str | None]:
     return owners
 
 
-def _lookup(one: str, by_stem: Mapping[str, str | None]) -> str | None:
+def _lookup(
+    one: str,
+    by_stem: Mapping[str, str | None],
+) -> str | None:
     for stem in name_stems(composed(_without_folder(one))):
         if by_stem.get(stem) is not None:
             return by_stem[stem]
     return None
 
 
-def _same_but_for_case(ids: list[str], names: list[str]) -> dict[str, str]:
+def _same_but_for_case(
+    ids: list[str],
+    names: list[str],
+) -> dict[str, str]:
     id_counts = Counter(map(_lowered, ids))
     name_counts = Counter(map(_lowered, names))
     name_of = {_lowered(name): name for name in names}

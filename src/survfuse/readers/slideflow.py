@@ -67,7 +67,10 @@ def _check_width(
         )
 
 
-def _encoder(name: Any, settings: Mapping[str, Any]) -> str | None:
+def _encoder(
+    name: Any,
+    settings: Mapping[str, Any],
+) -> str | None:
     """Name the encoder by the extractor's class: ``….retccl.RetCCLFeatures`` is "retccl"."""
     if not isinstance(name, str) or not name:
         return None
@@ -78,7 +81,11 @@ def _encoder(name: Any, settings: Mapping[str, Any]) -> str | None:
     return _OUR_NAMES.get(plain, plain)
 
 
-def _scale(draft: Draft, config: Mapping[str, Any], resize: Any) -> None:
+def _scale(
+    draft: Draft,
+    config: Mapping[str, Any],
+    resize: Any,
+) -> None:
     """Side of a tile in µm, or its power ("20x"); µm per pixel as the encoder saw it."""
     size, pixels = config.get("tile_um"), config.get("tile_px")
     if isinstance(size, str) and (

@@ -39,7 +39,11 @@ FLAGS = {
 """Words of a cell that says yes or no, in lower case."""
 
 
-def read_table(path: Path | str, *, id_column: str | None = None) -> pd.DataFrame:
+def read_table(
+    path: Path | str,
+    *,
+    id_column: str | None = None,
+) -> pd.DataFrame:
     r"""Read a table of raw strings.
 
     Values stay as written: leading zeros survive, missing cells are ``""``; only letters are
@@ -100,7 +104,10 @@ def read_table(path: Path | str, *, id_column: str | None = None) -> pd.DataFram
     return frame
 
 
-def repeated(frame: pd.DataFrame, column: str) -> tuple[str, ...]:
+def repeated(
+    frame: pd.DataFrame,
+    column: str,
+) -> tuple[str, ...]:
     """Name the values that stand in more than one row of a column, sorted."""
     if column not in frame:
         raise InputError(
@@ -166,7 +173,11 @@ def _parquet(path: Path) -> tuple[list[str], list[list[str]], list[int]]:
     return names, columns, list(range(1, table.num_rows + 1))
 
 
-def parquet_texts(path: Path, name: str, column: Any) -> list[str]:
+def parquet_texts(
+    path: Path,
+    name: str,
+    column: Any,
+) -> list[str]:
     """Cells of a Parquet column as text; words that stand several times are one object."""
     import pyarrow as pa
 
@@ -190,7 +201,11 @@ def parquet_texts(path: Path, name: str, column: Any) -> list[str]:
     return cells
 
 
-def _texts(path: Path, name: str, values: Any) -> list[str]:
+def _texts(
+    path: Path,
+    name: str,
+    values: Any,
+) -> list[str]:
     import pyarrow as pa
 
     try:
@@ -230,7 +245,12 @@ def read_parquet(path: Path) -> Any:
             return table
 
 
-def _refuse_claims(path: Path, about: Any, schema: Any, size: int) -> None:
+def _refuse_claims(
+    path: Path,
+    about: Any,
+    schema: Any,
+    size: int,
+) -> None:
     """Refuse sizes in a footer that no table has, or that cannot lie in the file."""
     if about.num_rows > MOST_LINES or len(schema) > MOST_COLUMNS:
         raise InputError(

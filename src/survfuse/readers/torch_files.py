@@ -40,7 +40,10 @@ _LEGACY = (0x1950A86A20F9469CFC6C, 1001)
 """Magic number and version of the format before torch 1.6."""
 
 
-def open_torch(path: Path, options: ReadOptions) -> dict[str, AnyArray]:
+def open_torch(
+    path: Path,
+    options: ReadOptions,
+) -> dict[str, AnyArray]:
     """Read the arrays of features and coordinates from a file of `torch.save`.
 
     Raises
@@ -48,7 +51,11 @@ def open_torch(path: Path, options: ReadOptions) -> dict[str, AnyArray]:
     FeatureFileError
         On pickled objects, a cut or changed file, or a dict without features.
     """
-    regular_file(path, limit=BYTES_LIMIT, error=FeatureFileError)
+    regular_file(
+        path,
+        limit=BYTES_LIMIT,
+        error=FeatureFileError,
+    )
     with _open(path, "plain tensors or arrays", _REMEDY, FeatureFileError) as (
         saved,
         storages,
@@ -129,7 +136,12 @@ def _open(
         with open_archive(path, what, remedy, error=error) as archive:
             yield _read_zipped(archive)
     else:
-        with boundary(path, what, error=error, remedy=remedy):
+        with boundary(
+            path,
+            what,
+            error=error,
+            remedy=remedy,
+        ):
             yield _read_legacy(path.read_bytes())
 
 
@@ -288,7 +300,12 @@ class SavedTensor:
         """As the file claims."""
         return _whole_numbers(self.sizes)
 
-    def array(self, key: str, storages: Storages, path: Path) -> AnyArray:
+    def array(
+        self,
+        key: str,
+        storages: Storages,
+        path: Path,
+    ) -> AnyArray:
         """Read it as an array; types that NumPy lacks become float32."""
         start, strides = self._layout(key, path)
         if 0 in self.shape:
@@ -298,7 +315,11 @@ class SavedTensor:
         steps = [step * values.itemsize for step in strides]
         return np.lib.stride_tricks.as_strided(values[start:], self.shape, steps)
 
-    def tensor(self, key: str, storages: Storages) -> torch.Tensor:
+    def tensor(
+        self,
+        key: str,
+        storages: Storages,
+    ) -> torch.Tensor:
         """Read it as a tensor of its own type."""
         import torch
 
@@ -361,7 +382,12 @@ class SavedArray:
         """As the file claims."""
         return _whole_numbers(self.state[1])
 
-    def array(self, key: str, _: Storages, path: Path) -> AnyArray:
+    def array(
+        self,
+        key: str,
+        _: Storages,
+        path: Path,
+    ) -> AnyArray:
         """Make the array from its bytes."""
         try:
             _, _, saved, by_columns, raw = self.state
@@ -392,7 +418,12 @@ def _first(value: Any = (), *_: Any) -> Any:
     return value
 
 
-def _with_attributes(function: Any, _type: Any, values: Any, _state: Any) -> Any:
+def _with_attributes(
+    function: Any,
+    _type: Any,
+    values: Any,
+    _state: Any,
+) -> Any:
     """Return a tensor without the attributes of its own, which are not read."""
     plain = function in (SavedTensor, SavedTensor.of_kind, _first)
     return function(*values) if plain else Other("a tensor")
@@ -446,7 +477,12 @@ def _stand_in(name: str) -> Any:
 # -- values
 
 
-def as_numbers(stored: ByteArray, kind: str, key: str, path: Path) -> AnyArray:
+def as_numbers(
+    stored: ByteArray,
+    kind: str,
+    key: str,
+    path: Path,
+) -> AnyArray:
     """View bytes as numbers of a type that torch names so; those that NumPy lacks become float32.
 
     Raises
@@ -469,7 +505,12 @@ def as_numbers(stored: ByteArray, kind: str, key: str, path: Path) -> AnyArray:
     raise FeatureFileError(f"{path}: {key!r} has dtype torch.{kind}, expected floats")
 
 
-def _array(value: Any, key: str, storages: Storages, path: Path) -> AnyArray:
+def _array(
+    value: Any,
+    key: str,
+    storages: Storages,
+    path: Path,
+) -> AnyArray:
     if isinstance(value, SavedTensor | SavedArray):
         return value.array(key, storages, path)
     raise FeatureFileError(

@@ -39,7 +39,11 @@ _MILLION = 1e6
 Matrix = FloatArray
 
 
-def log_scale(values: Matrix, unit: str, library_share: Matrix | None = None) -> Matrix:
+def log_scale(
+    values: Matrix,
+    unit: str,
+    library_share: Matrix | None = None,
+) -> Matrix:
     """Take a linear unit to a log scale: log2(CPM + 1) of counts, log2(x + 1) of TPM and FPKM.
 
     Parameters
@@ -75,7 +79,11 @@ def log_scale(values: Matrix, unit: str, library_share: Matrix | None = None) ->
 
 def usual_share(counts: Matrix) -> Matrix:
     """Mean share of a sample's reads that each gene has, (genes,), summing to 1."""
-    library = np.nansum(counts, axis=1, keepdims=True)
+    library = np.nansum(
+        counts,
+        axis=1,
+        keepdims=True,
+    )
     shares = counts / np.where(library > 0, library, np.nan)
     known = ~np.isnan(shares)
     mean = np.where(known, shares, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
@@ -186,7 +194,11 @@ class Figures:
         return float(np.median(deviation)) if len(deviation) else float("nan")
 
 
-def check_unit(values: AnyArray, unit: str, path: Path) -> list[str]:
+def check_unit(
+    values: AnyArray,
+    unit: str,
+    path: Path,
+) -> list[str]:
     """Refuse values that the declared unit contradicts, and say what is doubtful about them.
 
     Parameters

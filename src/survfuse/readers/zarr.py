@@ -94,7 +94,11 @@ def read_wsidata(
         return _read(path, encoder, options)
 
 
-def _read(path: Path, encoder: str | None, options: ReadOptions) -> Draft:
+def _read(
+    path: Path,
+    encoder: str | None,
+    options: ReadOptions,
+) -> Draft:
     about = attributes(path)
     specs = about.get("tile_spec", {})
     specs = specs if isinstance(specs, Mapping) else {}
@@ -110,7 +114,11 @@ def _read(path: Path, encoder: str | None, options: ReadOptions) -> Draft:
     return draft
 
 
-def _tables(specs: Mapping[str, Any], path: Path, tiles: str | None) -> list[_Table]:
+def _tables(
+    specs: Mapping[str, Any],
+    path: Path,
+    tiles: str | None,
+) -> list[_Table]:
     """Feature tables of a store, sorted by name."""
     names = groups(path / "tables")
     grids = {*specs, *groups(path / "shapes"), *filter(None, [tiles])}
@@ -167,7 +175,11 @@ def _choose(
     )
 
 
-def _scale(draft: Draft, spec: Any, slide: Any) -> None:
+def _scale(
+    draft: Draft,
+    spec: Any,
+    slide: Any,
+) -> None:
     if not isinstance(spec, Mapping):
         draft.notes.append("no tile_spec: scale and tile size unknown")
         return
@@ -188,13 +200,28 @@ def _scale(draft: Draft, spec: Any, slide: Any) -> None:
         draft.tile_um = draft.mpp * width
 
 
-def _locate(draft: Draft, table: Path, shapes: Path) -> None:
+def _locate(
+    draft: Draft,
+    table: Path,
+    shapes: Path,
+) -> None:
     spatial, obs = table / "obsm" / "spatial", table / "obs"
     if spatial.exists():
-        draft.coords = read_array(spatial, kinds="fiu", fill=True)
+        draft.coords = read_array(
+            spatial,
+            kinds="fiu",
+            fill=True,
+        )
         draft.notes.append("coordinates from obsm/spatial, taken as level-0 pixels")
     elif (obs / "x").exists() and (obs / "y").exists():
-        columns = [read_array(obs / name, kinds="fiu", fill=True) for name in "xy"]
+        columns = [
+            read_array(
+                obs / name,
+                kinds="fiu",
+                fill=True,
+            )
+            for name in "xy"
+        ]
         draft.coords = np.stack(columns, axis=1)
         draft.notes.append(
             "coordinates from obs columns x and y, taken as level-0 pixels",
@@ -224,7 +251,11 @@ def _tile_ids(folder: Path, tiles: int) -> AnyArray | None:
     return read_array(folder, kinds="iu")
 
 
-def _boxes(path: Path, ids: AnyArray | None, tiles: int) -> AnyArray:
+def _boxes(
+    path: Path,
+    ids: AnyArray | None,
+    tiles: int,
+) -> AnyArray:
     """Upper left corners of GeoParquet boxes (WKB polygons of 5 points), ordered as `ids`."""
     frame = _read_shapes(path)
     blobs = frame["geometry"].to_pylist()

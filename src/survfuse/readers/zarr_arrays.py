@@ -116,7 +116,12 @@ def _json_object(file: Path) -> Mapping[str, Any]:
     return value
 
 
-def read_array(folder: Path, *, kinds: str, fill: bool = False) -> AnyArray:
+def read_array(
+    folder: Path,
+    *,
+    kinds: str,
+    fill: bool = False,
+) -> AnyArray:
     """Read one array, all chunks of which must be there.
 
     Parameters
@@ -227,7 +232,10 @@ def _chunks(
     return shapes, np.dtype(dtype), number
 
 
-def _codecs(listed: Any, names: list[str]) -> list[tuple[int, ...]]:
+def _codecs(
+    listed: Any,
+    names: list[str],
+) -> list[tuple[int, ...]]:
     """Collect the names of codecs of format 3, and return the shapes of chunks within shards."""
     shapes: list[tuple[int, ...]] = []
     for about in listed:

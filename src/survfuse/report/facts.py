@@ -177,7 +177,10 @@ def families(tables: Tables) -> list[tuple[str, list[str]]]:
     return [(family, list(part)) for family, part in groups]
 
 
-def compared(rows: Iterable[Mapping[str, Any]], what: str) -> list[dict[str, Any]]:
+def compared(
+    rows: Iterable[Mapping[str, Any]],
+    what: str,
+) -> list[dict[str, Any]]:
     """Rows of `increments` or `comparisons`, each with its conclusion and its Brier score."""
     entries = []
     for row in rows:

@@ -77,7 +77,11 @@ def percent(value: Any, digits: int = 0) -> str:
     return f"{value * 100:.{digits}f}%"
 
 
-def interval(low: Any, high: Any, digits: int = 3) -> str:
+def interval(
+    low: Any,
+    high: Any,
+    digits: int = 3,
+) -> str:
     """Write the two ends of an interval, neither moved onto 0, 0.5 or 1 by rounding.
 
     >>> interval(0.51, 0.6449), interval(-0.0003, 0.012)
@@ -160,7 +164,12 @@ def label(text: Any, limit: int = 40) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
-def loss(kind: str, what: str, *, within_sentence: bool = False) -> str:
+def loss(
+    kind: str,
+    what: str,
+    *,
+    within_sentence: bool = False,
+) -> str:
     """Name what patients have lost, as a row of `GROUPS_OF_LOSS` or within a sentence.
 
     >>> loss("removed", "slides"), loss("only", "slides"), loss("missing", "25"), loss("intact", "")

@@ -99,7 +99,10 @@ def _is_tables(path: Path) -> bool:
     return isinstance(tables, dict) and tables.get("format") == FORMAT
 
 
-def to_dict(tables: Tables, checks: Sequence[CheckRecord]) -> dict[str, Any]:
+def to_dict(
+    tables: Tables,
+    checks: Sequence[CheckRecord],
+) -> dict[str, Any]:
     """Everything of the page, as JSON.
 
     Parameters
@@ -133,7 +136,10 @@ def to_dict(tables: Tables, checks: Sequence[CheckRecord]) -> dict[str, Any]:
     }
 
 
-def render(tables: Tables, checks: Sequence[CheckRecord]) -> str:
+def render(
+    tables: Tables,
+    checks: Sequence[CheckRecord],
+) -> str:
     """Render the page.
 
     Parameters

@@ -81,7 +81,10 @@ def group_name(group: int) -> str:
     return GROUP_NAMES[group] if 0 <= group < len(GROUP_NAMES) else f"group {group}"
 
 
-def _kaplan_meier(time: pd.Series[float], event: pd.Series[bool]) -> KaplanMeierTable:
+def _kaplan_meier(
+    time: pd.Series[float],
+    event: pd.Series[bool],
+) -> KaplanMeierTable:
     return kaplan_meier_table(time.to_numpy(float), event.to_numpy(bool))
 
 
@@ -145,7 +148,10 @@ def _risk_group(
     return row
 
 
-def _curve(group: int, part: pd.DataFrame) -> list[dict[str, Any]]:
+def _curve(
+    group: int,
+    part: pd.DataFrame,
+) -> list[dict[str, Any]]:
     """Rows of one curve, from time 0 to the longest follow-up."""
     table, last = _kaplan_meier(part["time"], part["event"]), float(part["time"].max())
     names = ("time", "survival", "low", "high", "at_risk", "events")
@@ -243,5 +249,9 @@ def _time_bins(times: pd.Series[float]) -> list[tuple[float, float, int]]:
     if times.empty:
         return []
     bins = min(MOST_BINS, max(5, int(math.sqrt(len(times)) * 1.5)))
-    patients, edges = np.histogram(times, bins=bins, range=(0, float(times.max())))
+    patients, edges = np.histogram(
+        times,
+        bins=bins,
+        range=(0, float(times.max())),
+    )
     return list(zip(edges[:-1], edges[1:], patients, strict=True))

@@ -75,7 +75,11 @@ class Tables:
         roles = dict(zip(self["models"]["model"], self["models"]["role"], strict=True))
         return {model: role for model, role in roles.items() if role != "comparator"}
 
-    def estimate(self, model: str | None, metric: str) -> dict[str, Any] | None:
+    def estimate(
+        self,
+        model: str | None,
+        metric: str,
+    ) -> dict[str, Any] | None:
         """One row of `models`, or None where the run has no such number."""
         for row in self.records["models"]:
             if (row["model"], row["metric"]) == (model, metric):
@@ -152,7 +156,10 @@ def clinical_only(run: Result) -> str | None:
     return min(candidates)[2] if candidates else None
 
 
-def _models(run: Result, baseline: str | None) -> pd.DataFrame:
+def _models(
+    run: Result,
+    baseline: str | None,
+) -> pd.DataFrame:
     roles = {run.name: "model", baseline: "clinical only"}
     first = [name for name in roles if name is not None]
     rows = []

@@ -78,7 +78,10 @@ def direction(row: Mapping[str, Any]) -> str:
     return "better" if row["low"] > 0 else "worse" if row["high"] < 0 else ""
 
 
-def says(row: Mapping[str, Any], what: str = "with it") -> str:
+def says(
+    row: Mapping[str, Any],
+    what: str = "with it",
+) -> str:
     """Conclusion of one comparison about the ranking of patients.
 
     Parameters
@@ -158,7 +161,11 @@ def expectation_says(rows: Sequence[Mapping[str, Any]]) -> str:
     ratios = _losses(rows, "observed_expected")
     fewer = [name for name, cell in ratios if known(cell["high"]) and cell["high"] < 1]
     more = [name for name, cell in ratios if known(cell["low"]) and cell["low"] > 1]
-    return sentence("expectation", fewer=fewer, more=more)
+    return sentence(
+        "expectation",
+        fewer=fewer,
+        more=more,
+    )
 
 
 def _losses(

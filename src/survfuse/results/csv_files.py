@@ -30,7 +30,11 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
         if not is_numeric_dtype(table[name].dtype):
             written[name] = table[name].astype(object).map(_escaped)
     with atomic_path(path) as temporary:
-        written.to_csv(temporary, index=False, lineterminator="\n")
+        written.to_csv(
+            temporary,
+            index=False,
+            lineterminator="\n",
+        )
 
 
 def _escaped(cell: Any) -> Any:
@@ -59,7 +63,11 @@ def read_cells(path: Path) -> pd.DataFrame:
     return frame
 
 
-def read_predictions(path: Path, *, model: bool = False) -> pd.DataFrame:
+def read_predictions(
+    path: Path,
+    *,
+    model: bool = False,
+) -> pd.DataFrame:
     """Read a table of out-of-fold predictions.
 
     Parameters
@@ -98,7 +106,10 @@ def read_predictions(path: Path, *, model: bool = False) -> pd.DataFrame:
     return frame.reset_index(drop=True)
 
 
-def _numbers(path: Path, column: pd.Series[str]) -> pd.Series[float]:
+def _numbers(
+    path: Path,
+    column: pd.Series[str],
+) -> pd.Series[float]:
     text = column.str.strip()
     if column.name == "event":
         values = text.str.lower().map(FLAGS)

@@ -27,13 +27,19 @@ FILES = (
 )
 
 
-def write_record(out: Path, record: Mapping[str, Any]) -> None:
+def write_record(
+    out: Path,
+    record: Mapping[str, Any],
+) -> None:
     """Write ``run.json``, which marks a folder as that of a run."""
     write_json(out / RECORD, {"format": FORMAT, "version": VERSION, **record})
 
 
 @contextmanager
-def begun_record(out: Path, record: Mapping[str, Any]) -> Iterator[None]:
+def begun_record(
+    out: Path,
+    record: Mapping[str, Any],
+) -> Iterator[None]:
     """Mark a folder while a run begins in it; the files of an earlier run stay.
 
     A run that fails before it has stored a cell removes the mark.
@@ -52,7 +58,10 @@ def begun_record(out: Path, record: Mapping[str, Any]) -> Iterator[None]:
         raise
 
 
-def changed_files(out: Path, record: Mapping[str, Any]) -> tuple[str, ...]:
+def changed_files(
+    out: Path,
+    record: Mapping[str, Any],
+) -> tuple[str, ...]:
     """Names of the files that are absent or not as the run wrote them.
 
     Early runs recorded the hash of ``predictions.csv`` alone.
@@ -70,7 +79,11 @@ def changed_files(out: Path, record: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(changed)
 
 
-def try_run_folder(folder: Path | str, *, foreign: bool = False) -> Path:
+def try_run_folder(
+    folder: Path | str,
+    *,
+    foreign: bool = False,
+) -> Path:
     """Check, before work begins, that a run can be written to a folder and replaces only a run.
 
     Parameters

@@ -146,7 +146,11 @@ class Result:
         title = f"Result of {self.name!r}"
         if metrics.empty:
             return title
-        values = metrics.pivot(index="model", columns="metric", values="value")
+        values = metrics.pivot(
+            index="model",
+            columns="metric",
+            values="value",
+        )
         columns = values.columns.intersection(HEADLINE)
         table = values.loc[list(self.estimates), columns].astype(float).round(3)
         return f"{title}\n{table.to_string(max_rows=30, max_cols=4)}"
@@ -326,7 +330,11 @@ def _read(kind: Any, path: Path) -> Any:
     return validate(kind, read_json(path), path)
 
 
-def _read_optional(kind: Any, path: Path, default: Any) -> Any:
+def _read_optional(
+    kind: Any,
+    path: Path,
+    default: Any,
+) -> Any:
     return _read(kind, path) if path.exists() else default
 
 

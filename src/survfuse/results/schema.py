@@ -325,7 +325,11 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
-def validate(kind: Any, value: Any, where: object) -> Any:
+def validate(
+    kind: Any,
+    value: Any,
+    where: object,
+) -> Any:
     """Return `value` if it has the type `kind`.
 
     Parameters
@@ -392,7 +396,11 @@ def frame(
         All columns of `types`: numbers as float with NaN where there is none, notes as text that
         may be empty, names of modalities as tuples, everything else as it is.
     """
-    table = pd.DataFrame(list(rows or ()), columns=list(types), dtype=object)
+    table = pd.DataFrame(
+        list(rows or ()),
+        columns=list(types),
+        dtype=object,
+    )
     for name, type_ in types.items():
         if type_ == Number:
             table[name] = pd.to_numeric(table[name]).astype(float)

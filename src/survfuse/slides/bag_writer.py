@@ -48,7 +48,13 @@ class BagWriter:
     ...     bag.finish(encoder="uni", places={}, about={"key": key})
     """
 
-    def __init__(self, path: Path, *, dim: int, expected: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        dim: int,
+        expected: int,
+    ) -> None:
         self._path = path
         self._file = h5py.File(path, "w")
         self._features = _Column(self._file, "features", dim, np.dtype("<f2"), expected)

@@ -218,7 +218,11 @@ class _Extraction:
                 chosen = tissue.choose(grid, self.config.min_cover)
             record.chosen = len(chosen)
             with self.places.part() as part:
-                with BagWriter(part, dim=self.encoder.dim, expected=len(chosen)) as bag:
+                with BagWriter(
+                    part,
+                    dim=self.encoder.dim,
+                    expected=len(chosen),
+                ) as bag:
                     included = self._fill(bag, reader, grid, chosen)
                     self._sign(digest)
                     self._finish(bag, grid)
@@ -310,7 +314,11 @@ class _Extraction:
         self._end()
         return True
 
-    def _overview(self, reader: SlideReader, slide_mpp: float) -> Overview:
+    def _overview(
+        self,
+        reader: SlideReader,
+        slide_mpp: float,
+    ) -> Overview:
         view = overview(reader, slide_mpp)
         if view.lost:
             lost = f"{view.lost:.1%} of the overview cannot be read: taken as glass"
@@ -332,7 +340,12 @@ class _Extraction:
         with atomic_path(self.places.picture, durable=False) as temporary:
             temporary.write_bytes(picture)
 
-    def _tissue(self, reader: SlideReader, view: Overview, slide_mpp: float) -> Tissue:
+    def _tissue(
+        self,
+        reader: SlideReader,
+        view: Overview,
+        slide_mpp: float,
+    ) -> Tissue:
         """Tissue of the slide by the method that the configuration says."""
         from survfuse.slides.tissue import everything, find_tissue, stained_on
 
@@ -351,7 +364,12 @@ class _Extraction:
             max_hole_mm2=self.config.max_hole_mm2,
         )
 
-    def _describe_tissue(self, tissue: Tissue, grid: Grid, reader: SlideReader) -> None:
+    def _describe_tissue(
+        self,
+        tissue: Tissue,
+        grid: Grid,
+        reader: SlideReader,
+    ) -> None:
         self.record.tissue |= {
             "source": tissue.source,
             "area_mm2": round(tissue.area_mm2, 4),

@@ -60,7 +60,11 @@ class Frame:
         across, down = lengths[0] / (self.width * mpp), lengths[1] / (self.height * mpp)
         return max(abs(across - 1), abs(down - 1)) <= SAME_LENGTH
 
-    def box(self, shape: tuple[int, ...], whole: Frame) -> tuple[int, int, int, int]:
+    def box(
+        self,
+        shape: tuple[int, ...],
+        whole: Frame,
+    ) -> tuple[int, int, int, int]:
         """Top, bottom, left and right px of the frame on a canvas of the whole slide."""
         down, across = shape[0] / whole.height, shape[1] / whole.width
         edges = (
@@ -182,7 +186,10 @@ def _evidence(
         yield from _by_stain(image.mask, image.stained, whole, scanned)
 
 
-def _step_strength(frame: Frame, size: tuple[int, int]) -> int:
+def _step_strength(
+    frame: Frame,
+    size: tuple[int, int],
+) -> int:
     """Whether a size is the frame's over a power of 2 (2), over a whole number (1), or none (0)."""
     step = round(frame.width / size[0])
     if not 1 <= step <= LONGEST_STEP:
@@ -196,7 +203,11 @@ def _step_strength(frame: Frame, size: tuple[int, int]) -> int:
     return 1 if sides == (size[0] * step, size[1] * step) else 0
 
 
-def outside(mask: Mask, whole: Frame, scanned: Frame) -> float:
+def outside(
+    mask: Mask,
+    whole: Frame,
+    scanned: Frame,
+) -> float:
     """Share of the marked px that lie outside the scanned area by more than 1 px."""
     top, bottom, left, right = scanned.box(mask.shape, whole)
     inside = mask[max(0, top - 1) : bottom + 1, max(0, left - 1) : right + 1]
@@ -225,21 +236,33 @@ def _by_stain(
             return
 
 
-def overlap(marked: Mask, stained: Mask) -> tuple[float, float]:
+def overlap(
+    marked: Mask,
+    stained: Mask,
+) -> tuple[float, float]:
     """Share of the marked px that are stained; intersection over union."""
     both = int(np.count_nonzero(marked & stained))
     either = int(np.count_nonzero(marked | stained))
     return both / max(1, int(np.count_nonzero(marked))), both / max(1, either)
 
 
-def resized(mask: Mask, width: int, height: int) -> Mask:
+def resized(
+    mask: Mask,
+    width: int,
+    height: int,
+) -> Mask:
     """Resize a mask: a px is marked where half of it is."""
     area = mask.astype(np.uint8) * 255
     grey = cv2.resize(area, (width, height), interpolation=cv2.INTER_AREA)
     return np.asarray(grey >= 128)
 
 
-def place(mask: Mask, whole: Frame, frame: Frame, shape: tuple[int, ...]) -> Mask:
+def place(
+    mask: Mask,
+    whole: Frame,
+    frame: Frame,
+    shape: tuple[int, ...],
+) -> Mask:
     """Put a mask of `frame` on an empty canvas of the whole slide, (height, width) bool."""
     top, bottom, left, right = frame.box(shape, whole)
     canvas = np.zeros(shape, bool)
@@ -249,7 +272,11 @@ def place(mask: Mask, whole: Frame, frame: Frame, shape: tuple[int, ...]) -> Mas
     return canvas
 
 
-def frame_part(canvas: Mask, whole: Frame, frame: Frame) -> Mask:
+def frame_part(
+    canvas: Mask,
+    whole: Frame,
+    frame: Frame,
+) -> Mask:
     """Cut a frame out of a canvas of the whole slide."""
     top, bottom, left, right = frame.box(canvas.shape, whole)
     return canvas[top:bottom, left:right]

@@ -176,7 +176,11 @@ def _refuse_too_much(grid: Grid, reader: SlideReader) -> None:
         )
 
 
-def _count(length: float, footprint: float, stride: float) -> int:
+def _count(
+    length: float,
+    footprint: float,
+    stride: float,
+) -> int:
     """Tiles along one axis, the last of which may stick out."""
     beyond = length - footprint
     return 1 if beyond <= 0 else 1 + math.ceil(beyond / stride - 1e-9)

@@ -38,7 +38,11 @@ def mask_pages(tiff: Any) -> Iterator[Any]:
                 yield sub.aspage()
 
 
-def choose_page(pages: list[Any], frame: Frame, slide_mpp: float) -> Any:
+def choose_page(
+    pages: list[Any],
+    frame: Frame,
+    slide_mpp: float,
+) -> Any:
     """Return the coarsest image that is fine enough, of those with a frame's proportions."""
     fine, widest = None, None
     for page in pages:
@@ -81,7 +85,10 @@ def mask_lengths(
     return None
 
 
-def _own_mpp(page: Any, size: tuple[int, int]) -> tuple[float, float] | None:
+def _own_mpp(
+    page: Any,
+    size: tuple[int, int],
+) -> tuple[float, float] | None:
     """µm/px along x and y, from OME-XML or resolution tags; a resolution of a screen is none."""
     said = ome_lengths(page.description, size)
     if said is not None:
@@ -94,7 +101,11 @@ def _own_mpp(page: Any, size: tuple[int, int]) -> tuple[float, float] | None:
     return None if np.min(np.abs(dots - 1)) < 1e-3 else (unit / across, unit / down)
 
 
-def read_page(page: Any, mpp: float, path: Path) -> tuple[Mask, list[str]]:
+def read_page(
+    page: Any,
+    mpp: float,
+    path: Path,
+) -> tuple[Mask, list[str]]:
     """Decode one image, reduced to about 8 µm/px, never more than 64 MP at once."""
     step = max(1, math.floor(FINEST / mpp))
     width, height = int(page.imagewidth), int(page.imagelength)
@@ -143,7 +154,11 @@ def _refuse_claims(page: Any, path: Path) -> None:
         )
 
 
-def _sampled(page: Any, step: int, path: Path) -> AnyArray:
+def _sampled(
+    page: Any,
+    step: int,
+    path: Path,
+) -> AnyArray:
     """Every `step`-th px of a large image, tile by tile."""
     if math.prod(page.chunks) > MOST_PIXELS:
         raise SlideError(

@@ -64,7 +64,10 @@ one."""
 _HARDLY = 0.1
 
 
-def pair_masks(folder: Path | str, slide_ids: Sequence[str]) -> dict[str, Path]:
+def pair_masks(
+    folder: Path | str,
+    slide_ids: Sequence[str],
+) -> dict[str, Path]:
     """Pair the masks of a folder with slides by name.
 
     The mask of slide ``A1`` is ``A1.tif``, ``A1_mask.tif``, ``A1_tissue.tif``,
@@ -120,7 +123,10 @@ def pair_masks(folder: Path | str, slide_ids: Sequence[str]) -> dict[str, Path]:
     return pairs
 
 
-def _owners(file: Path, known: Mapping[str, str]) -> list[str]:
+def _owners(
+    file: Path,
+    known: Mapping[str, str],
+) -> list[str]:
     """Slides that a mask's name could mean; `known` are ids by their composed form."""
     stem = composed(file.stem)
     names = {stem.removesuffix(ending) for ending in ENDINGS if stem.endswith(ending)}
@@ -215,7 +221,12 @@ def given_mask(
     expected = "a TIFF with a tissue mask"
     remedy = "write the mask again"
     with (
-        boundary(source, expected, error=SlideError, remedy=remedy),
+        boundary(
+            source,
+            expected,
+            error=SlideError,
+            remedy=remedy,
+        ),
         tifffile.TiffFile(source) as tiff,
     ):
         pages = list(mask_pages(tiff))
@@ -338,7 +349,11 @@ def _in_mm(width: float, height: float) -> str:
     return f"{width / 1000:.4g} × {height / 1000:.4g} mm"
 
 
-def _check_place(path: Path, mask: Mask, stained: Mask) -> list[str]:
+def _check_place(
+    path: Path,
+    mask: Mask,
+    stained: Mask,
+) -> list[str]:
     """Compare a mask with what is stained in its frame: refuse one that is mirrored or turned."""
     on, same = _fit(mask, stained)
     fits = {name: _fit(turn(mask), stained) for name, turn in _TURNS.items()}

@@ -77,12 +77,22 @@ class OpenSlideReader(SlideReader):
         self.bounds = _bounds(properties, whole)
 
     def _vendor(self) -> str | None:
-        with boundary(self.path, "a whole-slide image", error=SlideError, remedy=_COPY):
+        with boundary(
+            self.path,
+            "a whole-slide image",
+            error=SlideError,
+            remedy=_COPY,
+        ):
             vendor: str | None = openslide.OpenSlide.detect_format(str(self.path))
             return vendor
 
     def _open(self) -> Any:
-        with boundary(self.path, "a whole-slide image", error=SlideError, remedy=_COPY):
+        with boundary(
+            self.path,
+            "a whole-slide image",
+            error=SlideError,
+            remedy=_COPY,
+        ):
             try:
                 slide = openslide.OpenSlide(str(self.path))
             except (openslide.OpenSlideError, OSError) as error:
@@ -132,13 +142,25 @@ class OpenSlideReader(SlideReader):
                 )
         self.levels = tuple(levels)
 
-    def region(self, level: int, x: int, y: int, width: int, height: int) -> Pixels:
+    def region(
+        self,
+        level: int,
+        x: int,
+        y: int,
+        width: int,
+        height: int,
+    ) -> Pixels:
         """Read a rectangle (see :meth:`SlideReader.region`)."""
         down = self.levels[level].downsample
         corner = (round(x * down), round(y * down))
         number = self._numbers[level]
         handle = self._handle()
-        with boundary(self.path, "a whole region", error=SlideError, remedy=_COPY):
+        with boundary(
+            self.path,
+            "a whole region",
+            error=SlideError,
+            remedy=_COPY,
+        ):
             try:
                 rgba = np.asarray(handle.read_region(corner, number, (width, height)))
             except (openslide.OpenSlideError, OSError) as error:
@@ -171,7 +193,10 @@ class OpenSlideReader(SlideReader):
             self._slide = None
 
 
-def _refuse_vast_tiles(properties: Mapping[str, str], levels: int) -> None:
+def _refuse_vast_tiles(
+    properties: Mapping[str, str],
+    levels: int,
+) -> None:
     """OpenSlide decodes a native tile whole, however large."""
     for level in range(levels):
         name = f"openslide.level[{level}].tile-"
@@ -185,14 +210,20 @@ def _refuse_vast_tiles(properties: Mapping[str, str], levels: int) -> None:
             )
 
 
-def _same_proportions(size: tuple[int, int], whole: tuple[int, int]) -> bool:
+def _same_proportions(
+    size: tuple[int, int],
+    whole: tuple[int, int],
+) -> bool:
     """Whether a level has the proportions of the slide, up to the rounding of its size."""
     across, down = whole[0] / size[0], whole[1] / size[1]
     rounding = min(abs(whole[1] / across - size[1]), abs(whole[0] / down - size[0]))
     return rounding <= 1 or abs(across / down - 1) <= SAME_SCALE
 
 
-def _bounds(properties: Mapping[str, str], whole: Level) -> tuple[int, int, int, int]:
+def _bounds(
+    properties: Mapping[str, str],
+    whole: Level,
+) -> tuple[int, int, int, int]:
     """Scanned area: x, y, width and height."""
     names = ("x", "y", "width", "height")
     everything = 0, 0, whole.width, whole.height
@@ -211,7 +242,10 @@ def _bounds(properties: Mapping[str, str], whole: Level) -> tuple[int, int, int,
     return x, y, min(width, whole.width - x), min(height, whole.height - y)
 
 
-def check_samples(images: Sequence[TiffImage], whole: Level) -> int:
+def check_samples(
+    images: Sequence[TiffImage],
+    whole: Level,
+) -> int:
     """Refuse a TIFF whose level 0 is not in colours of 8 or 16 bits; other formats pass.
 
     Parameters

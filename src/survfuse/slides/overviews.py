@@ -145,7 +145,11 @@ def shrunk(image: Pixels) -> Pixels:
     return small
 
 
-def at_least(reader: SlideReader, view: Overview, slide_mpp: float) -> Overview:
+def at_least(
+    reader: SlideReader,
+    view: Overview,
+    slide_mpp: float,
+) -> Overview:
     """Take a finer overview of a small slide, so that a picture of it shows something.
 
     Parameters
@@ -166,7 +170,10 @@ def at_least(reader: SlideReader, view: Overview, slide_mpp: float) -> Overview:
         return view
 
 
-def check_overview(reader: SlideReader, view: Overview) -> None:
+def check_overview(
+    reader: SlideReader,
+    view: Overview,
+) -> None:
     """Refuse a slide that shows nothing by which tissue could be told.
 
     Parameters

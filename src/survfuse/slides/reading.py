@@ -78,7 +78,14 @@ class SlideReader(ABC):
         return None
 
     @abstractmethod
-    def region(self, level: int, x: int, y: int, width: int, height: int) -> Pixels:
+    def region(
+        self,
+        level: int,
+        x: int,
+        y: int,
+        width: int,
+        height: int,
+    ) -> Pixels:
         """Read a rectangle of one level, (height, width, 3) RGB; outside the slide it is white.
 
         Parameters
@@ -136,7 +143,11 @@ SAME_SCALE = 0.02
 """Relative difference below which two scales are one and pixels are taken as they are."""
 
 
-def level_for(reader: SlideReader, slide_mpp: float, mpp: float) -> int:
+def level_for(
+    reader: SlideReader,
+    slide_mpp: float,
+    mpp: float,
+) -> int:
     """Choose the coarsest level that is at least as fine as `mpp`; 0 where none is.
 
     Parameters

@@ -145,7 +145,10 @@ def _pairs(
     """µm/px along x and y with their source, best first; None where an axis is not said."""
     vendor = said.get("openslide.vendor", "")
 
-    def axes(template: str, names: Sequence[str]) -> list[float | None]:
+    def axes(
+        template: str,
+        names: Sequence[str],
+    ) -> list[float | None]:
         return [_number(said.get(template.format(name))) for name in names]
 
     if image is not None:
@@ -168,7 +171,12 @@ def _pairs(
             yield mpp, mpp, f"the file's description ({name})"
 
 
-def _square(across: float, down: float, source: str, notes: list[str]) -> Scale:
+def _square(
+    across: float,
+    down: float,
+    source: str,
+    notes: list[str],
+) -> Scale:
     """Mean of both axes."""
     apart = abs(across / down - 1)
     scale = Scale((across + down) / 2, source)
@@ -262,7 +270,10 @@ def ome_image(
     ]
 
 
-def ome_lengths(text: str, size: tuple[int, int]) -> tuple[float, float] | None:
+def ome_lengths(
+    text: str,
+    size: tuple[int, int],
+) -> tuple[float, float] | None:
     """Return µm/px along x and y as OME-XML says it of the image of this size, else None."""
     image, notes = ome_image(text, size)
     if image is None:
@@ -271,7 +282,11 @@ def ome_lengths(text: str, size: tuple[int, int]) -> tuple[float, float] | None:
     return None if across is None or down is None else (across, down)
 
 
-def _ome_length(image: Mapping[str, str], axis: str, notes: list[str]) -> float | None:
+def _ome_length(
+    image: Mapping[str, str],
+    axis: str,
+    notes: list[str],
+) -> float | None:
     """µm of one pixel; without a unit, OME means µm."""
     name = f"PhysicalSize{axis}"
     value, unit = _number(image.get(name)), image.get(f"{name}Unit", "µm")

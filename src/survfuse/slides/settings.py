@@ -47,12 +47,20 @@ class ExtractConfig(Frozen):
     """Of the encoder; `auto` is the card's on a GPU and fp32 elsewhere."""
 
     # -- tiles
-    tile_px: int | None = Field(default=None, ge=16, le=4096)
+    tile_px: int | None = Field(
+        default=None,
+        ge=16,
+        le=4096,
+    )
     """Side of a tile in pixels, as the encoder sees it; null takes the card's."""
     mpp: float | None = Field(default=None, gt=0)
     """µm per pixel of the tiles; null takes the card's. Slides of other spacing are resampled to
     it."""
-    overlap: float = Field(default=0.0, ge=0, lt=0.95)
+    overlap: float = Field(
+        default=0.0,
+        ge=0,
+        lt=0.95,
+    )
     """Share of a tile that it has in common with its neighbour."""
     slide_mpp: float | None = Field(default=None, gt=0)
     """µm per pixel of level 0, for slides whose file and table do not say it."""
@@ -64,17 +72,33 @@ class ExtractConfig(Frozen):
     """Where tiles are taken: `given` masks, found by `otsu`, or `everything`; `auto` takes the mask
     where
     there is one and `otsu` elsewhere."""
-    min_cover: float = Field(default=0.25, gt=0, le=1)
+    min_cover: float = Field(
+        default=0.25,
+        gt=0,
+        le=1,
+    )
     """Smallest share of tissue in a tile; a chip that fits in no tile so keeps its best one."""
     min_area_mm2: float = Field(default=0.02, ge=0)
     """Tissue found smaller than this is dust."""
     max_hole_mm2: float = Field(default=0.1, ge=0)
     """Holes in found tissue up to this size are filled."""
-    max_background: float = Field(default=0.9, gt=0, le=1)
+    max_background: float = Field(
+        default=0.9,
+        gt=0,
+        le=1,
+    )
     """Tiles with a larger share of blank pixels are left out."""
-    max_pen: float = Field(default=0.3, gt=0, le=1)
+    max_pen: float = Field(
+        default=0.3,
+        gt=0,
+        le=1,
+    )
     """Tiles with a larger share of pen marks are left out."""
-    max_unreadable: float = Field(default=0.05, ge=0, le=1)
+    max_unreadable: float = Field(
+        default=0.05,
+        ge=0,
+        le=1,
+    )
     """Slides with a larger share of tiles that cannot be read fail; up to it, those tiles are left
     out."""
 
@@ -115,7 +139,10 @@ REVISION = 2
 _TISSUE = ("min_cover", "min_area_mm2", "max_hole_mm2", "max_background", "max_pen")
 
 
-def settings_of(config: ExtractConfig, encoder: Any) -> dict[str, Any]:
+def settings_of(
+    config: ExtractConfig,
+    encoder: Any,
+) -> dict[str, Any]:
     """Everything that all bags of one folder share.
 
     Parameters

@@ -185,7 +185,11 @@ def write_record(places: Places, record: Record) -> None:
     """Write a record atomically."""
     content = {"format": RECORD_FORMAT, "version": VERSION, **asdict(record)}
     with atomic_path(places.state) as temporary:
-        temporary.write_text(to_json(content) + "\n", encoding="utf-8", newline="\n")
+        temporary.write_text(
+            to_json(content) + "\n",
+            encoding="utf-8",
+            newline="\n",
+        )
 
 
 def read_record(places: Places) -> Record | None:
@@ -209,7 +213,10 @@ def read_record(places: Places) -> Record | None:
     return None
 
 
-def claim_settings(out: Path, settings: Mapping[str, Any]) -> None:
+def claim_settings(
+    out: Path,
+    settings: Mapping[str, Any],
+) -> None:
     """Write the settings of a folder, or compare ours with those that came first.
 
     Raises
@@ -248,7 +255,10 @@ def claim_settings(out: Path, settings: Mapping[str, Any]) -> None:
         )
 
 
-def _write_first(target: Path, value: Mapping[str, Any]) -> None:
+def _write_first(
+    target: Path,
+    value: Mapping[str, Any],
+) -> None:
     """Put a whole file in place unless another process was faster."""
     part = temporary_path(target)
     sweep(target.parent, target.name)

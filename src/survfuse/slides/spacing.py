@@ -190,7 +190,11 @@ def _contradiction(
     return f"{other.scale}{why}, but {chosen.scale}{kind}"
 
 
-def _kind(one: Scale, two: Scale, times: float) -> str:
+def _kind(
+    one: Scale,
+    two: Scale,
+    times: float,
+) -> str:
     """Name the mistake that a ratio looks like."""
     factors = {10: "a factor of ten", 100: "a factor of 100", 1000: "mm or nm for µm"}
     for factor, name in factors.items():
@@ -219,7 +223,10 @@ def _doubts(scale: Scale) -> Iterator[str]:
                 yield f"{scale}; if their unit is {unit}, it is {right}: is the unit right?"
 
 
-def _check_size(reader: SlideReader, scale: Scale) -> list[str]:
+def _check_size(
+    reader: SlideReader,
+    scale: Scale,
+) -> list[str]:
     """Compare the scanned area with glass."""
     side = max(reader.bounds[2:]) * scale.mpp / 1000
     text = f"{scale}, with which the scanned area is {side:,.0f} mm long; an ordinary slide has 76"

@@ -178,7 +178,10 @@ def _subtract_glass(
     return share, relative * np.sqrt(1.5)
 
 
-def _glass_cells(mean: Float32Array, spread: Float32Array) -> Mask:
+def _glass_cells(
+    mean: Float32Array,
+    spread: Float32Array,
+) -> Mask:
     """Cells of glass: bright, smooth, without the lack of green that stains leave."""
     red, green, blue = np.moveaxis(mean, 2, 0)
     magenta = (red + blue) / 2 - green
@@ -189,7 +192,10 @@ def _glass_cells(mean: Float32Array, spread: Float32Array) -> Mask:
     return candidates
 
 
-def _surface(values: Float32Array, glass: Mask) -> Float32Array:
+def _surface(
+    values: Float32Array,
+    glass: Mask,
+) -> Float32Array:
     """Fit a smooth sheet of light through the cells of glass, without those darker than it."""
     rows, columns = values.shape
     y, x = np.mgrid[-1 : 1 : rows * 1j, -1 : 1 : columns * 1j].reshape(2, -1)

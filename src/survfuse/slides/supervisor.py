@@ -50,7 +50,12 @@ class ExtractWatcher:
     def on_start(self, slide_id: str, attempt: int) -> None:
         """A slide is handed to a worker."""
 
-    def on_slide(self, record: Record, done: int, waiting: int) -> None:
+    def on_slide(
+        self,
+        record: Record,
+        done: int,
+        waiting: int,
+    ) -> None:
         """A slide has ended, `done` of `waiting` so far."""
 
 
@@ -153,7 +158,11 @@ class ExtractWork:
     identity: dict[str, Any]
     executor: str = "inline"
     load: LoadEncoder = encoder_of
-    encoder: TileEncoder | None = field(default=None, repr=False, compare=False)
+    encoder: TileEncoder | None = field(
+        default=None,
+        repr=False,
+        compare=False,
+    )
 
     def __call__(self, item: SlideItem) -> Record:
         """Extract one slide.
@@ -271,7 +280,11 @@ def extract(
         running = _run_inline(work, waiting, doubtful, executor, watcher)
     else:
         # the largest come first, so that no long one is left for the end
-        waiting = sorted([*waiting, *doubtful], key=_size, reverse=True)
+        waiting = sorted(
+            [*waiting, *doubtful],
+            key=_size,
+            reverse=True,
+        )
         running = _run(work, waiting, executor, watcher)
     del encoder
     with closing(running) as ended:
@@ -298,12 +311,21 @@ def survey(
     return Summary(tuple(records))
 
 
-def _mine(items: Sequence[SlideItem], shard: Shard | None) -> list[SlideItem]:
+def _mine(
+    items: Sequence[SlideItem],
+    shard: Shard | None,
+) -> list[SlideItem]:
     """Items of a shard, with absolute paths."""
     checked = []
     for item in check_items(items):
         mask = None if item.mask is None else item.mask.absolute()
-        checked.append(replace(item, path=item.path.absolute(), mask=mask))
+        checked.append(
+            replace(
+                item,
+                path=item.path.absolute(),
+                mask=mask,
+            ),
+        )
     return checked if shard is None else shard.take(checked)
 
 
@@ -385,7 +407,11 @@ def _run(
             yield record
 
 
-def _failed(item: SlideItem, outcome: Outcome[Record], out: Path) -> Record:
+def _failed(
+    item: SlideItem,
+    outcome: Outcome[Record],
+    out: Path,
+) -> Record:
     """Write the record of a slide for which its worker returned none."""
     error = outcome.error
     if isinstance(error, InputError) and not isinstance(error, SlideError):

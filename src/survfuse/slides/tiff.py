@@ -73,7 +73,11 @@ class NativeTiffReader(SlideReader):
         One per level.
     """
 
-    def __init__(self, whole: OpenSlideReader, pages: list[_Page]) -> None:
+    def __init__(
+        self,
+        whole: OpenSlideReader,
+        pages: list[_Page],
+    ) -> None:
         self.path, self.levels, self.scales = whole.path, whole.levels, whole.scales
         self.bounds, self.vendor, self.notes = whole.bounds, whole.vendor, whole.notes
         self.sample_bits = whole.sample_bits
@@ -86,7 +90,14 @@ class NativeTiffReader(SlideReader):
         # thread-safe; two threads may decode the same tile at once
         self._tile = lru_cache(min(max(two_rows, least), most))(self._decode)
 
-    def region(self, level: int, x: int, y: int, width: int, height: int) -> Pixels:
+    def region(
+        self,
+        level: int,
+        x: int,
+        y: int,
+        width: int,
+        height: int,
+    ) -> Pixels:
         """Read a rectangle (see :meth:`SlideReader.region`)."""
         page = self._pages[level]
         out = white(height, width)
@@ -124,7 +135,12 @@ class NativeTiffReader(SlideReader):
             problem = "not a whole JPEG stream"
         if problem:
             raise SlideError(f"{place} ({problem}); {_COPY}")
-        with boundary(place, "one that can be decoded", error=SlideError, remedy=_COPY):
+        with boundary(
+            place,
+            "one that can be decoded",
+            error=SlideError,
+            remedy=_COPY,
+        ):
             decoded = page.decode(stored, number, jpegtables=page.tables)[0]
         if decoded is None or decoded.shape[-1] != 3 or decoded.dtype != np.uint8:
             raise SlideError(f"{place} (not 8-bit RGB); {_COPY}")
@@ -166,7 +182,10 @@ def native_or_none(whole: OpenSlideReader) -> NativeTiffReader | None:
     return None
 
 
-def _page_of(file: tifffile.TiffFile, level: Level) -> _Page | None:
+def _page_of(
+    file: tifffile.TiffFile,
+    level: Level,
+) -> _Page | None:
     """Return the one page that can be a level, where its tiles are plain 8-bit RGB."""
     fitting = []
     for entry in file.pages:
@@ -209,7 +228,11 @@ def _page_of(file: tifffile.TiffFile, level: Level) -> _Page | None:
     )
 
 
-def _same_level(reader: NativeTiffReader, whole: OpenSlideReader, level: int) -> bool:
+def _same_level(
+    reader: NativeTiffReader,
+    whole: OpenSlideReader,
+    level: int,
+) -> bool:
     """Compare a few native tiles of a level with OpenSlide; False where all are damaged."""
     page, compared = reader._pages[level], False
     for number in np.linspace(0, len(page.offsets) - 1, _SAMPLES).astype(int).tolist():

@@ -274,7 +274,11 @@ class _Tiff:
         self._check_tables(image, tags)
         return image
 
-    def _check_tile(self, image: TiffImage, tags: _Tags) -> None:
+    def _check_tile(
+        self,
+        image: TiffImage,
+        tags: _Tags,
+    ) -> None:
         tile = (
             f"{image} is stored in tiles of {image.tile_width} × {image.tile_height} px"
         )
@@ -292,7 +296,11 @@ class _Tiff:
             )
         refuse_claim(tile, decoded, error=SlideError)
 
-    def _check_tables(self, image: TiffImage, tags: _Tags) -> None:
+    def _check_tables(
+        self,
+        image: TiffImage,
+        tags: _Tags,
+    ) -> None:
         """Compare the tables of tiles or strips with the size of image and file."""
         planes = image.samples if self._one(tags, Tag.PLANES, 1) == 2 else 1
         rows = -(-image.height // image.tile_height)
@@ -328,7 +336,12 @@ class _Tiff:
                 f"{format_bytes(self.size)} does not hold; {_COPY}",
             )
 
-    def _one(self, tags: _Tags, code: int, default: int) -> int:
+    def _one(
+        self,
+        tags: _Tags,
+        code: int,
+        default: int,
+    ) -> int:
         return int(next(iter(self.numbers(tags, code)), default))
 
     def _largest(self, tags: _Tags, code: int) -> int:
@@ -336,7 +349,11 @@ class _Tiff:
         values = self.numbers(tags, code)
         return int(values.max()) if len(values) else 1
 
-    def numbers(self, tags: _Tags, code: int) -> npt.NDArray[np.unsignedinteger]:
+    def numbers(
+        self,
+        tags: _Tags,
+        code: int,
+    ) -> npt.NDArray[np.unsignedinteger]:
         """Values of a tag; none where the directory does not have it."""
         value = tags.get(code)
         if value is None or (value.size > 4 and self._vast_ndpi):

@@ -99,7 +99,11 @@ def _ahead(
                 future.cancel()
 
 
-def _jobs(grid: Grid, chosen: Indices, batch: int) -> Iterator[_Job]:
+def _jobs(
+    grid: Grid,
+    chosen: Indices,
+    batch: int,
+) -> Iterator[_Job]:
     """Cut the wanted list into batches, and each into runs of neighbours that one read serves."""
     longest = max(1, min(batch, _RUN_PIXELS // grid.read_px**2))
     is_new_row = np.diff(chosen // grid.columns) != 0

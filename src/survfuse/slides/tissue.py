@@ -56,7 +56,11 @@ class Tissue:
     pen_share: float = 0.0
     notes: tuple[str, ...] = ()
 
-    def cover(self, corners: FloatArray, footprint: float) -> FloatArray:
+    def cover(
+        self,
+        corners: FloatArray,
+        footprint: float,
+    ) -> FloatArray:
         """Share of each tile that is tissue, (tiles,); beyond the slide there is none.
 
         Parameters
@@ -95,7 +99,10 @@ class Tissue:
         return np.flatnonzero(chosen)
 
     def _rescued(
-        self, grid: Grid, corners: FloatArray, chosen: FloatArray
+        self,
+        grid: Grid,
+        corners: FloatArray,
+        chosen: FloatArray,
     ) -> list[int]:
         """One tile for each piece that the chosen ones hardly reach."""
         scale = np.array(self.scale)
@@ -183,10 +190,18 @@ def stained_on(overview: Overview, slide_mpp: float) -> Mask:
     image = shrunk(overview.image)
     shrink = max(overview.image.shape[:2]) / max(image.shape[:2])
     mpp = slide_mpp * math.sqrt(math.prod(overview.scale)) * shrink
-    return find_stained(image, mpp, min_area_mm2=LEAST_MM2, max_hole_mm2=LEAST_MM2)[0]
+    return find_stained(
+        image,
+        mpp,
+        min_area_mm2=LEAST_MM2,
+        max_hole_mm2=LEAST_MM2,
+    )[0]
 
 
-def everything(reader: SlideReader, slide_mpp: float | None = None) -> Tissue:
+def everything(
+    reader: SlideReader,
+    slide_mpp: float | None = None,
+) -> Tissue:
     """Take the whole scanned area for tissue.
 
     Parameters
@@ -235,7 +250,11 @@ def measured(
     return Tissue(mask, scale, source, area, count - 1, pen_share, notes)
 
 
-def _cover(mask: Mask, corners: FloatArray, side: FloatArray) -> FloatArray:
+def _cover(
+    mask: Mask,
+    corners: FloatArray,
+    side: FloatArray,
+) -> FloatArray:
     """Share of each box that is True; `corners` (boxes, 2) and `side` (2,) in px of the mask."""
     integral = cv2.integral(mask.astype(np.uint8))
 
@@ -259,7 +278,11 @@ def _cover(mask: Mask, corners: FloatArray, side: FloatArray) -> FloatArray:
     return np.clip(inside / math.prod(side), 0.0, 1.0)
 
 
-def _painted(shape: tuple[int, ...], corners: FloatArray, side: FloatArray) -> Mask:
+def _painted(
+    shape: tuple[int, ...],
+    corners: FloatArray,
+    side: FloatArray,
+) -> Mask:
     """Px that lie within any of many boxes, by a two-dimensional sum of their corners."""
     limit = np.array(shape[::-1])
     left, top = np.rint(corners).astype(int).clip(0, limit).T

@@ -72,7 +72,11 @@ def find_stained(
     return mask, pen_share, (*notes, f"no tissue: {why}")
 
 
-def _threshold(smooth: Pixels, glass: float, noise: float) -> float:
+def _threshold(
+    smooth: Pixels,
+    glass: float,
+    noise: float,
+) -> float:
     """Otsu's, within bounds for slides where it would halve noise (blank) or tissue."""
     if not glass:
         return PALEST_WITHOUT_GLASS / STEP

@@ -87,7 +87,11 @@ class Axes:
         """Coefficients of the original features (features,) from the ones of `z` (rank,)."""
         return np.asarray(coef @ self.directions / self.unit)
 
-    def errors(self, information: FloatArray, ridge: float) -> FloatArray:
+    def errors(
+        self,
+        information: FloatArray,
+        ridge: float,
+    ) -> FloatArray:
         """Standard errors of the original features (features,) from the information on `z`."""
         covariance = np.linalg.inv(information)
         variance = ((covariance @ self.directions) * self.directions).sum(axis=0)
@@ -163,7 +167,10 @@ def climb(
     return end
 
 
-def _least_information(information: FloatArray, z: FloatArray) -> float:
+def _least_information(
+    information: FloatArray,
+    z: FloatArray,
+) -> float:
     """Least information along any direction of features put to unit variance; NaN if not finite."""
     if not np.isfinite(information).all():
         return np.nan
@@ -185,7 +192,10 @@ def newton(
     It ends when neither the value nor any log-risk still moves. See :func:`climb`.
     """
 
-    def value(coef: FloatArray, log_risk: FloatArray) -> float:
+    def value(
+        coef: FloatArray,
+        log_risk: FloatArray,
+    ) -> float:
         penalty = lasso * np.abs(coef).sum() + ridge / 2 * coef @ coef
         return float(sets.log_likelihood(log_risk) - penalty)
 

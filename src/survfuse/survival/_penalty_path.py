@@ -132,14 +132,23 @@ def given_penalties(penalties: npt.ArrayLike) -> FloatArray:
     return np.sort(grid)[::-1]
 
 
-def falling(largest: float, least: float, count: int, smallest: float) -> FloatArray:
+def falling(
+    largest: float,
+    least: float,
+    count: int,
+    smallest: float,
+) -> FloatArray:
     """Penalties in equal ratios, largest first, none below `smallest`; (at most `count`,)."""
     if largest <= smallest:
         return np.array([smallest])
     return np.asarray(np.geomspace(largest, max(least, smallest), count))
 
 
-def check_folds(folds: int, repeats: int, events: int) -> None:
+def check_folds(
+    folds: int,
+    repeats: int,
+    events: int,
+) -> None:
     """Refuse numbers of folds, repeats and events that hold no patient out.
 
     Raises

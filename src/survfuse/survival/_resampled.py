@@ -83,7 +83,11 @@ class _EventTimes:
     weight: FloatArray  # (resamples, events), mean over the events at one time
 
     @classmethod
-    def of(cls, sets: RiskSets, weight: FloatArray) -> _EventTimes:
+    def of(
+        cls,
+        sets: RiskSets,
+        weight: FloatArray,
+    ) -> _EventTimes:
         starts = np.flatnonzero(np.diff(sets.tied, prepend=-1))
         total = np.add.reduceat(weight[:, sets.event], starts, axis=1)
         mean = total / np.bincount(sets.tied)
@@ -134,7 +138,11 @@ class _EventTimes:
     ) -> FloatArray:
         """Cumulative baseline hazard over the events that `upto` marks, (resamples,)."""
         mass, top = _masses(x, weight, coef)
-        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        with np.errstate(
+            over="ignore",
+            divide="ignore",
+            invalid="ignore",
+        ):
             steps = np.where(self.weight > 0, self.weight / self._sums(mass), 0.0)
             total: FloatArray = steps[:, upto].sum(axis=1) * np.exp(-top)
         return total
@@ -151,7 +159,10 @@ def _masses(
     return weight * np.exp(risk - top[:, None]), top
 
 
-def _solve(information: FloatArray, gradient: FloatArray) -> FloatArray:
+def _solve(
+    information: FloatArray,
+    gradient: FloatArray,
+) -> FloatArray:
     """Newton's move of each resample; NaN where its likelihood is flat."""
     usable = np.isfinite(information).all(axis=(1, 2))
     usable &= np.linalg.det(information) > 1e-12
@@ -161,7 +172,11 @@ def _solve(information: FloatArray, gradient: FloatArray) -> FloatArray:
     return move
 
 
-def resampled_risk(outcome: Outcome, weight: FloatArray, horizon: float) -> FloatArray:
+def resampled_risk(
+    outcome: Outcome,
+    weight: FloatArray,
+    horizon: float,
+) -> FloatArray:
     """Kaplan–Meier risk at the horizon in each resample, (resamples,).
 
     Parameters
@@ -177,6 +192,11 @@ def resampled_risk(outcome: Outcome, weight: FloatArray, horizon: float) -> Floa
     events = np.add.reduceat(mass[:, sets.event], starts, axis=1)
     at_risk = np.cumsum(mass[:, ::-1], axis=1)[:, ::-1][:, sets.first[starts]]
     upto = outcome.time[sets.order][sets.event][starts] <= horizon
-    share = np.divide(events, at_risk, out=np.zeros_like(events), where=at_risk > 0)
+    share = np.divide(
+        events,
+        at_risk,
+        out=np.zeros_like(events),
+        where=at_risk > 0,
+    )
     risk: FloatArray = 1 - np.prod(1 - share[:, upto], axis=1)
     return risk

@@ -111,7 +111,11 @@ class SmoothCurve:
             observed: FloatArray = -np.expm1(-self.hazard * relative)
         return observed
 
-    def resampled(self, drawn: IntArray, risk: FloatArray) -> FloatArray:
+    def resampled(
+        self,
+        drawn: IntArray,
+        risk: FloatArray,
+    ) -> FloatArray:
         """Read the curve of each resample at some predicted risks.
 
         Parameters
@@ -208,7 +212,11 @@ def _log_log(risk: FloatArray) -> FloatArray:
     return scaled
 
 
-def draws(patients: int, resamples: int, seed: int) -> Iterator[IntArray]:
+def draws(
+    patients: int,
+    resamples: int,
+    seed: int,
+) -> Iterator[IntArray]:
     """Rows drawn with replacement, (resamples, patients) in all, a part at a time."""
     resamples = as_whole(resamples, "bootstrap", 0)
     rng = np.random.default_rng(as_whole(seed, "seed", 0))

@@ -103,7 +103,12 @@ def _check_times(name: str, value: Tensor) -> None:
         raise InputError(f"{name} must increase strictly, got {listed(value.tolist())}")
 
 
-def _refuse(name: str, value: Tensor, bad: Tensor, rule: str) -> None:
+def _refuse(
+    name: str,
+    value: Tensor,
+    bad: Tensor,
+    rule: str,
+) -> None:
     rows = bad.nonzero()
     if len(rows):
         row = int(rows[0, 0])

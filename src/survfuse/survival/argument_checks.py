@@ -110,7 +110,11 @@ def as_array(
         raise error(f"{rule}: {cause}") from None
 
 
-def _from_torch(values: Any, rule: str, error: type[InputError]) -> AnyArray:
+def _from_torch(
+    values: Any,
+    rule: str,
+    error: type[InputError],
+) -> AnyArray:
     """Convert a tensor; precisions that NumPy does not know (bfloat16) become double, exactly."""
     if values.requires_grad:
         raise error(
@@ -198,7 +202,11 @@ def as_log_risk(
     return column
 
 
-def as_horizons(times: npt.ArrayLike, *, increasing: bool = False) -> FloatArray:
+def as_horizons(
+    times: npt.ArrayLike,
+    *,
+    increasing: bool = False,
+) -> FloatArray:
     """Convert to a column of horizons, in the order they are asked in.
 
     Parameters
@@ -230,7 +238,10 @@ def as_horizons(times: npt.ArrayLike, *, increasing: bool = False) -> FloatArray
     return horizons
 
 
-def as_horizon(horizon: npt.ArrayLike, name: str = "horizon") -> float:
+def as_horizon(
+    horizon: npt.ArrayLike,
+    name: str = "horizon",
+) -> float:
     """Convert to one finite number > 0, in the unit of time."""
     value = as_numbers(horizon, name, flags=False)
     if value.ndim or not (np.isfinite(value) and value > 0):
@@ -297,7 +308,11 @@ def _refuse_improbable(values: FloatArray, name: str) -> None:
     )
 
 
-def _refuse_rising(values: FloatArray, times: FloatArray, name: str) -> None:
+def _refuse_rising(
+    values: FloatArray,
+    times: FloatArray,
+    name: str,
+) -> None:
     lowest = np.ones(len(values))
     for column in np.argsort(times, kind="stable"):
         rises = np.flatnonzero(values[:, column] > lowest + RISE)
@@ -345,7 +360,11 @@ def _is_missing(label: object) -> bool:
     return label is None or of_pandas or (isinstance(label, float) and label != label)
 
 
-def as_whole(value: Any, name: str, least: int) -> int:
+def as_whole(
+    value: Any,
+    name: str,
+    least: int,
+) -> int:
     """Convert to an integer that is `least` or more."""
     try:
         whole = operator.index(value)
@@ -358,13 +377,22 @@ def as_whole(value: Any, name: str, least: int) -> int:
 
 def as_share(value: Any, name: str) -> float:
     """Convert to one number strictly between 0 and 1."""
-    share = as_numbers(value, name, expected="a number", flags=False)
+    share = as_numbers(
+        value,
+        name,
+        expected="a number",
+        flags=False,
+    )
     if share.ndim or not 0 < share < 1:
         raise InputError(f"{name} must lie between 0 and 1, got {value!r}")
     return float(share)
 
 
-def as_choice(value: Any, known: Sequence[str], name: str) -> str:
+def as_choice(
+    value: Any,
+    known: Sequence[str],
+    name: str,
+) -> str:
     """Return a known name as it is."""
     if not isinstance(value, str) or value not in known:
         raise InputError(f"unknown {name} {value!r}; known: {', '.join(known)}")

@@ -272,14 +272,20 @@ def _integral(
     )
 
 
-def brier_at(weights: CensoringWeights, survival: FloatArray) -> AtHorizons:
+def brier_at(
+    weights: CensoringWeights,
+    survival: FloatArray,
+) -> AtHorizons:
     """Brier score of `survival`, (patients, times) or (times,), at the horizons of `weights`."""
     usable = weights.usable()
     values, influence = usable.mean(_share(usable, survival[..., weights.known]))
     return AtHorizons(weights, values, influence, BRIER_LIMITS)
 
 
-def ipa_at(weights: CensoringWeights, survival: FloatArray) -> AtHorizons:
+def ipa_at(
+    weights: CensoringWeights,
+    survival: FloatArray,
+) -> AtHorizons:
     """IPA of `survival`, (patients, times), at the horizons of `weights`."""
     if not weights.known.any():
         return AtHorizons(weights, np.zeros(0), np.zeros((len(weights), 0)))
@@ -298,7 +304,10 @@ def ipa_at(weights: CensoringWeights, survival: FloatArray) -> AtHorizons:
     return AtHorizons(weights, values, influence, IPA_LIMITS)
 
 
-def integrate_brier(weights: CensoringWeights, survival: FloatArray) -> Influence:
+def integrate_brier(
+    weights: CensoringWeights,
+    survival: FloatArray,
+) -> Influence:
     """Integrated Brier score and influence (patients,) of `survival`, over the computable horizons.
 
     Raises
@@ -315,7 +324,10 @@ def integrate_brier(weights: CensoringWeights, survival: FloatArray) -> Influenc
     return usable.integral(_share(usable, survival[..., weights.known]), width)
 
 
-def integrate_ipa(weights: CensoringWeights, survival: FloatArray) -> Influence:
+def integrate_ipa(
+    weights: CensoringWeights,
+    survival: FloatArray,
+) -> Influence:
     """Integrated IPA and influence (patients,) of `survival`, over the computable horizons.
 
     Raises
@@ -330,7 +342,10 @@ def integrate_ipa(weights: CensoringWeights, survival: FloatArray) -> Influence:
     return _relative(value, influence, null, null_influence)
 
 
-def _share(weights: CensoringWeights, survival: FloatArray) -> FloatArray:
+def _share(
+    weights: CensoringWeights,
+    survival: FloatArray,
+) -> FloatArray:
     """Weighted squared errors (patients, times) of `survival`, (patients, times) or (times,)."""
     share = np.subtract(weights.beyond, survival, dtype=np.float64)
     share *= share

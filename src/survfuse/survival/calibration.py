@@ -208,7 +208,11 @@ class KmRankCalibrator(Calibrator):
             raise InputError("train_log_risk: expected risks in increasing order")
 
     @classmethod
-    def fit(cls, outcome: Outcome, train_log_risk: npt.ArrayLike) -> KmRankCalibrator:
+    def fit(
+        cls,
+        outcome: Outcome,
+        train_log_risk: npt.ArrayLike,
+    ) -> KmRankCalibrator:
         """Sort the training risks and estimate the curve."""
         risk = as_log_risk(train_log_risk, len(outcome), "train_log_risk")
         return cls(np.sort(risk), kaplan_meier(outcome.time, outcome.event))
@@ -370,7 +374,10 @@ def _km(outcome: Outcome, risk: FloatArray) -> Calibrator:
     summary="in-sample risks, slope 1, Breslow baseline",
     source="Breslow 1972",
 )
-def _breslow(outcome: Outcome, risk: FloatArray) -> Calibrator:
+def _breslow(
+    outcome: Outcome,
+    risk: FloatArray,
+) -> Calibrator:
     center = float(risk.mean())
     return BreslowCalibrator(center, 1.0, _baseline(outcome, risk - center))
 
@@ -395,7 +402,10 @@ def _breslow_oof(
     summary="slope and Breslow baseline on a cohort kept for calibration (`recalibrate`)",
     source="van Houwelingen 2000",
 )
-def _breslow_cal(outcome: Outcome, risk: FloatArray) -> Calibrator:
+def _breslow_cal(
+    outcome: Outcome,
+    risk: FloatArray,
+) -> Calibrator:
     center = float(risk.mean())
     slope, note = _slope(outcome, risk - center, "the calibration patients' risks")
     baseline = _baseline(outcome, slope * (risk - center))
@@ -441,7 +451,10 @@ def _isotonic_oof(
     summary="rank among training risks, read on the KM curve",
     source="arXiv 2605.13897",
 )
-def _km_rank(outcome: Outcome, risk: FloatArray) -> Calibrator:
+def _km_rank(
+    outcome: Outcome,
+    risk: FloatArray,
+) -> Calibrator:
     return KmRankCalibrator.fit(outcome, risk)
 
 
@@ -452,12 +465,19 @@ def _require_event(outcome: Outcome) -> None:
         )
 
 
-def _baseline(outcome: Outcome, risk: FloatArray) -> StepFunction:
+def _baseline(
+    outcome: Outcome,
+    risk: FloatArray,
+) -> StepFunction:
     _require_event(outcome)
     return breslow(outcome.time, outcome.event, risk)
 
 
-def _slope(outcome: Outcome, centred: FloatArray, risks: str) -> tuple[float, str]:
+def _slope(
+    outcome: Outcome,
+    centred: FloatArray,
+    risks: str,
+) -> tuple[float, str]:
     """Calibration slope of risks not trained on, within usable limits, and a note on a limit."""
     these = f"the {risks.removeprefix('the ')}"
     if outcome.events == 0 or np.ptp(centred) == 0:

@@ -74,7 +74,10 @@ def observed_expected(
     return observed_over_expected(outcome, _hazards(cumulative_hazard, len(outcome)))
 
 
-def observed_over_expected(outcome: Outcome, hazard: FloatArray) -> Estimate:
+def observed_over_expected(
+    outcome: Outcome,
+    hazard: FloatArray,
+) -> Estimate:
     """Compute :func:`observed_expected` of validated columns."""
     observed, expected = outcome.events, float(hazard.sum())
     basis = Basis(len(outcome), observed, ASSUMES_OE)
@@ -203,7 +206,11 @@ class _Strata:
     parts: list[tuple[IntArray, RiskSets]]  # rows of a stratum, its risk sets
 
     @classmethod
-    def of(cls, outcome: Outcome, member: IntArray) -> _Strata:
+    def of(
+        cls,
+        outcome: Outcome,
+        member: IntArray,
+    ) -> _Strata:
         parts: list[tuple[IntArray, RiskSets]] = []
         for stratum in range(int(member.max(initial=-1)) + 1):
             rows = np.flatnonzero(member == stratum)
@@ -233,7 +240,11 @@ class _Strata:
         return gradient, hessian
 
 
-def _slope(outcome: Outcome, risk: FloatArray, member: IntArray) -> tuple[float, float]:
+def _slope(
+    outcome: Outcome,
+    risk: FloatArray,
+    member: IntArray,
+) -> tuple[float, float]:
     """Slope and its standard error; raises NotComputableError where there is none."""
     if outcome.events == 0:
         raise NotComputableError("no event, so no slope can be fitted")
@@ -259,7 +270,10 @@ def _slope(outcome: Outcome, risk: FloatArray, member: IntArray) -> tuple[float,
     return float(fit.coef[0]) / unit, float(fit.information[0, 0]) ** -0.5 / unit
 
 
-def _hazards(cumulative_hazard: ArrayLike, patients: int) -> FloatArray:
+def _hazards(
+    cumulative_hazard: ArrayLike,
+    patients: int,
+) -> FloatArray:
     hazard = as_floats(cumulative_hazard, "cumulative_hazard")
     if len(hazard) != patients:
         raise InputError(
@@ -275,7 +289,11 @@ def _hazards(cumulative_hazard: ArrayLike, patients: int) -> FloatArray:
     return hazard
 
 
-def _ratio(basis: Basis, value: float, log_se: float) -> Estimate:
+def _ratio(
+    basis: Basis,
+    value: float,
+    log_se: float,
+) -> Estimate:
     """Ratio with an interval on the log scale."""
     if not log_se >= SMALLEST_SE:
         return basis.without_se(value, FLAT)

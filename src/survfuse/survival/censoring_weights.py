@@ -161,7 +161,11 @@ class CensoringWeights:
             notes=self.notes[known],
         )
 
-    def unless(self, bad: BoolArray, why: str) -> CensoringWeights:
+    def unless(
+        self,
+        bad: BoolArray,
+        why: str,
+    ) -> CensoringWeights:
         """Declare horizons not computable; a reason that is there already stays.
 
         Parameters
@@ -244,7 +248,11 @@ class CensoringWeights:
         """Shares of patients followed beyond u, summed, (censoring times, times); 0 where u > t."""
         leaving = self._leaving
         tail = np.zeros((len(share) + 1, share.shape[1]))
-        np.cumsum(share[leaving.order[::-1]], axis=0, out=tail[1:])
+        np.cumsum(
+            share[leaving.order[::-1]],
+            axis=0,
+            out=tail[1:],
+        )
         mass: FloatArray = tail[len(share) - leaving.gone]
         mass[leaving.time[:, None] > self.times] = 0.0
         return mass
@@ -285,7 +293,11 @@ class CensoringWeights:
         jump = mass / leaving.at_risk[:, None]
         hazard = (leaving.count / leaving.at_risk)[:, None]
         paid = np.zeros((len(jump) + 1, jump.shape[1]))
-        np.cumsum(jump * hazard, axis=0, out=paid[1:])
+        np.cumsum(
+            jump * hazard,
+            axis=0,
+            out=paid[1:],
+        )
         # Of those who had the event, then of the censored.
         parts = np.concatenate([-paid, jump - paid[1:]])
         rows = leaving.passed + np.where(self.outcome.event, 0, len(jump))
@@ -330,7 +342,13 @@ class AtHorizons:
                 self.influence[:, computed],
             )
             estimates.append(
-                basis.wald(value, influence, self.limits, logit=self.logit, note=note),
+                basis.wald(
+                    value,
+                    influence,
+                    self.limits,
+                    logit=self.logit,
+                    note=note,
+                ),
             )
             computed += 1
         return estimates
@@ -371,9 +389,18 @@ class _Leaving:
 
 
 def _inverse(g: FloatArray) -> FloatArray:
-    return np.divide(1.0, g, out=np.zeros_like(g), where=g > 0)
+    return np.divide(
+        1.0,
+        g,
+        out=np.zeros_like(g),
+        where=g > 0,
+    )
 
 
-def _texts(times: FloatArray, text: str, **values: Any) -> Texts:
+def _texts(
+    times: FloatArray,
+    text: str,
+    **values: Any,
+) -> Texts:
     """One text per horizon, (times,)."""
     return np.array([text.format(t=t, **values) for t in times], dtype=object)

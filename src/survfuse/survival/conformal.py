@@ -143,7 +143,11 @@ class ConformalBound:
         return {**values, "coverage": list(self.coverage)}
 
     @classmethod
-    def from_dict(cls, d: Mapping[str, Any], calibrator: Calibrator) -> ConformalBound:
+    def from_dict(
+        cls,
+        d: Mapping[str, Any],
+        calibrator: Calibrator,
+    ) -> ConformalBound:
         """Make the bound again from :meth:`to_dict` and its calibrator.
 
         Raises
@@ -193,7 +197,10 @@ def _effective_patients(missed: FloatArray) -> float:
     return n if spread == 0 else float(min(n, n * rate * (1 - rate) / spread))
 
 
-def _coverage(patients: float, level: float) -> tuple[float, float]:
+def _coverage(
+    patients: float,
+    level: float,
+) -> tuple[float, float]:
     """95 % range of Beta(level · (n + 1), (1 − level) · (n + 1))."""
     tail = (1 - LEVEL) / 2
     shape = beta(level * (patients + 1), (1 - level) * (patients + 1))

@@ -277,7 +277,10 @@ def as_matrix(x: npt.ArrayLike, patients: int) -> FloatArray:
     return matrix
 
 
-def as_offset(offset: npt.ArrayLike | None, patients: int) -> FloatArray:
+def as_offset(
+    offset: npt.ArrayLike | None,
+    patients: int,
+) -> FloatArray:
     """Convert an offset to float64 (patients,); zeros for none."""
     if offset is None:
         return np.zeros(patients)

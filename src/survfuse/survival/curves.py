@@ -80,7 +80,10 @@ class StepFunction:
         return {"x": self.x.tolist(), "y": self.y.tolist(), "before": self.before}
 
 
-def kaplan_meier(time: npt.ArrayLike, event: npt.ArrayLike) -> StepFunction:
+def kaplan_meier(
+    time: npt.ArrayLike,
+    event: npt.ArrayLike,
+) -> StepFunction:
     """Kaplan–Meier survival; steps lie at all distinct follow-up times, censorings included.
 
     Parameters
@@ -97,7 +100,10 @@ def kaplan_meier(time: npt.ArrayLike, event: npt.ArrayLike) -> StepFunction:
     return StepFunction(tally.time, np.cumprod(1 - tally.events / tally.at_risk), 1.0)
 
 
-def censoring_survival(time: npt.ArrayLike, event: npt.ArrayLike) -> StepFunction:
+def censoring_survival(
+    time: npt.ArrayLike,
+    event: npt.ArrayLike,
+) -> StepFunction:
     """Probability G(t) of still being followed after t: the reverse Kaplan–Meier curve.
 
     Patients with an event at t have left the risk set of the censorings at t.
@@ -119,7 +125,10 @@ def censoring_survival(time: npt.ArrayLike, event: npt.ArrayLike) -> StepFunctio
     return StepFunction(tally.time, np.cumprod(1 - lost), 1.0)
 
 
-def follow_up_median(time: npt.ArrayLike, event: npt.ArrayLike) -> float | None:
+def follow_up_median(
+    time: npt.ArrayLike,
+    event: npt.ArrayLike,
+) -> float | None:
     """Median follow-up by reverse Kaplan–Meier (Schemper 1996); None when not reached."""
     return censoring_survival(time, event).first_at_most(0.5)
 
@@ -216,7 +225,11 @@ def breslow(
     with np.errstate(over="ignore", under="ignore"):
         steps = np.exp(-log_sum) / (1 - gone)
     where = np.searchsorted(tally.time, outcome.time[sets.order][sets.event])
-    hazard = np.bincount(where, weights=steps, minlength=len(tally.time))
+    hazard = np.bincount(
+        where,
+        weights=steps,
+        minlength=len(tally.time),
+    )
     if not np.isfinite(hazard).all() or (hazard[tally.events > 0] == 0).any():
         raise NotComputableError(
             f"baseline hazard: log-risks from {risk.min():g} to {risk.max():g} do not fit a double;"
@@ -361,7 +374,10 @@ def _times(t: npt.ArrayLike) -> FloatArray:
     return times
 
 
-def _tally(time: npt.ArrayLike, event: npt.ArrayLike) -> Tally:
+def _tally(
+    time: npt.ArrayLike,
+    event: npt.ArrayLike,
+) -> Tally:
     outcome = Outcome.of(time, event)
     if len(outcome) == 0:
         raise NotComputableError(

@@ -66,14 +66,23 @@ def d_calibration(
     return basis.without_se(float(stats.chi2.sf(chi2, bins - 1)), note)
 
 
-def _counts(outcome: Outcome, survival: FloatArray, bins: int) -> FloatArray:
+def _counts(
+    outcome: Outcome,
+    survival: FloatArray,
+    bins: int,
+) -> FloatArray:
     """Patients per bin, (bins,); a censored one is spread evenly over [0, S(T)]."""
     edges = np.arange(bins + 1) / bins
     own = np.minimum(np.searchsorted(edges, survival, side="right") - 1, bins - 1)
     counts = np.bincount(own[outcome.event], minlength=bins).astype(np.float64)
     reach = survival[~outcome.event][:, None]
     covered = np.clip(reach - edges[:-1], 0.0, 1 / bins)  # (censored, bins)
-    share = np.divide(covered, reach, out=np.zeros_like(covered), where=reach > 0)
+    share = np.divide(
+        covered,
+        reach,
+        out=np.zeros_like(covered),
+        where=reach > 0,
+    )
     share[reach[:, 0] == 0, 0] = 1.0
     total: FloatArray = counts + share.sum(axis=0)
     return total

@@ -75,7 +75,10 @@ def likelihood_ratio(
     return 2 * (sets.log_likelihood(risk) - sets.log_likelihood(np.zeros(len(outcome))))
 
 
-def expected_shrinkage(effective: float, ratio: float) -> float | None:
+def expected_shrinkage(
+    effective: float,
+    ratio: float,
+) -> float | None:
     """Share of a fit's gain in likelihood on its own patients that is more than its optimism.
 
     ``1 - p / LR`` (van Houwelingen and le Cessie 1990, Stat Med 9:1303): by how much the risks
@@ -91,7 +94,10 @@ def expected_shrinkage(effective: float, ratio: float) -> float | None:
     return 1 - effective / ratio if ratio > 0 else None
 
 
-def trace_of_fit(information: FloatArray, ridge: float | FloatArray) -> float:
+def trace_of_fit(
+    information: FloatArray,
+    ridge: float | FloatArray,
+) -> float:
     """Effective parameters of a ridge fit, ``trace H (H + ridge)^-1``.
 
     Without a ridge every parameter that the data determine counts 1; a ridge takes from each
@@ -180,11 +186,18 @@ def by_optimism(
     return Effective(count, note)
 
 
-def _not_computable(reason: str, *, too_many: bool = False) -> Effective:
+def _not_computable(
+    reason: str,
+    *,
+    too_many: bool = False,
+) -> Effective:
     return Effective(None, f"not computable: {reason}", too_many)
 
 
-def _information(sets: RiskSets, log_risk: FloatArray) -> float:
+def _information(
+    sets: RiskSets,
+    log_risk: FloatArray,
+) -> float:
     """Information on the scale of a log-risk; 0 without an event."""
     if len(sets.event) == 0:
         return 0.0

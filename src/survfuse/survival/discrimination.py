@@ -111,7 +111,10 @@ def _auc(
     return auc_at(weights, risk)
 
 
-def auc_at(weights: CensoringWeights, risk: FloatArray) -> AtHorizons:
+def auc_at(
+    weights: CensoringWeights,
+    risk: FloatArray,
+) -> AtHorizons:
     """AUC at the horizons of `weights`.
 
     Parameters

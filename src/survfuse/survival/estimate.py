@@ -106,7 +106,11 @@ class Basis:
             self.assumptions,
         )
 
-    def computed(self, compute: Callable[[], Estimate], note: str = "") -> Estimate:
+    def computed(
+        self,
+        compute: Callable[[], Estimate],
+        note: str = "",
+    ) -> Estimate:
         """Return what `compute` gives, or the reason of its NotComputableError and `note`."""
         try:
             return compute()
@@ -134,7 +138,13 @@ class Basis:
             As in :meth:`around`.
         """
         se = float(np.sqrt((influence**2).sum()))
-        return self.around(value, se, limits, logit=logit, note=note)
+        return self.around(
+            value,
+            se,
+            limits,
+            logit=logit,
+            note=note,
+        )
 
     def around(
         self,
@@ -172,7 +182,12 @@ def joined(*notes: str) -> str:
     return "; ".join(note for note in notes if note)
 
 
-def rounded(value: float, digits: int = 3, *, signed: bool = False) -> str:
+def rounded(
+    value: float,
+    digits: int = 3,
+    *,
+    signed: bool = False,
+) -> str:
     """Write a number so that rounding does not move it onto 0, 0.5 or 1, on which claims turn.
 
     Parameters

@@ -58,7 +58,10 @@ def royston_r2(
     return royston(outcome, as_log_risk(log_risk, len(outcome)))
 
 
-def royston(outcome: Outcome, log_risk: FloatArray) -> Estimate:
+def royston(
+    outcome: Outcome,
+    log_risk: FloatArray,
+) -> Estimate:
     """Compute :func:`royston_r2` of validated columns."""
     d = slope_of(outcome, _normal_scores(log_risk) / KAPPA)
     if d.value is None or d.se is None:
@@ -100,7 +103,10 @@ def kent_oquigley_r2(
     return kent_oquigley(outcome, as_log_risk(log_risk, len(outcome)))
 
 
-def kent_oquigley(outcome: Outcome, log_risk: FloatArray) -> Estimate:
+def kent_oquigley(
+    outcome: Outcome,
+    log_risk: FloatArray,
+) -> Estimate:
     """Compute :func:`kent_oquigley_r2` of validated columns."""
     slope = slope_of(outcome, log_risk)
     if slope.value is None or slope.se is None:
@@ -115,10 +121,19 @@ def _normal_scores(risk: FloatArray) -> FloatArray:
     """Blom's normal scores by rank, (patients,), averaged over equal log-risks."""
     n = len(risk)
     scores = stats.norm.ppf((np.arange(1, n + 1) - 3 / 8) / (n + 1 / 4))
-    _, member, count = np.unique(risk, return_inverse=True, return_counts=True)
+    _, member, count = np.unique(
+        risk,
+        return_inverse=True,
+        return_counts=True,
+    )
     ordered = np.repeat(np.arange(len(count)), count)
     averaged: FloatArray = (
-        np.bincount(ordered, weights=scores, minlength=len(count)) / count
+        np.bincount(
+            ordered,
+            weights=scores,
+            minlength=len(count),
+        )
+        / count
     )[member]
     return averaged
 

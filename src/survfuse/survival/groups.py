@@ -63,14 +63,23 @@ def log_rank(
     times, size = len(distinct), len(labels)
     cell = place * size + member
     leaving = np.bincount(cell, minlength=times * size).reshape(times, size)
-    deaths = np.bincount(cell, weights=outcome.event, minlength=times * size)
+    deaths = np.bincount(
+        cell,
+        weights=outcome.event,
+        minlength=times * size,
+    )
     deaths = deaths.reshape(times, size)
     at_risk = leaving[::-1].cumsum(axis=0)[::-1]  # (times, groups)
 
     n, d = at_risk.sum(axis=1), deaths.sum(axis=1)
     share = at_risk / n[:, None]
     observed, expected = deaths.sum(axis=0), d @ share
-    scale = d * np.divide(n - d, n - 1, out=np.zeros(len(n)), where=n > 1)
+    scale = d * np.divide(
+        n - d,
+        n - 1,
+        out=np.zeros(len(n)),
+        where=n > 1,
+    )
     covariance = np.diag(scale @ share) - (share * scale[:, None]).T @ share
     df, chi2, p, why = max(size - 1, 0), None, None, ""
     if size < 2:

@@ -63,7 +63,10 @@ def fit_multipliers(
     return block[bins], log_multiplier[first], change < SETTLED
 
 
-def pool_adjacent_violators(observed: FloatArray, expected: FloatArray) -> IntArray:
+def pool_adjacent_violators(
+    observed: FloatArray,
+    expected: FloatArray,
+) -> IntArray:
     """Block of each bin, (bins,), such that ΣO / ΣE rises from block to block.
 
     Parameters
@@ -81,7 +84,10 @@ def pool_adjacent_violators(observed: FloatArray, expected: FloatArray) -> IntAr
     return np.repeat(np.arange(len(sizes)), sizes)
 
 
-def event_bins(outcome: Outcome, risk: FloatArray) -> IntArray:
+def event_bins(
+    outcome: Outcome,
+    risk: FloatArray,
+) -> IntArray:
     """Bin of each patient, in order of risk, each with enough events; equal risks stay together."""
     _, rank = np.unique(risk, return_inverse=True)
     events = np.bincount(rank, weights=outcome.event)

@@ -30,7 +30,11 @@ class KaplanMeierAt:
     events: int
 
     @classmethod
-    def of(cls, outcome: Outcome, horizon: float) -> KaplanMeierAt:
+    def of(
+        cls,
+        outcome: Outcome,
+        horizon: float,
+    ) -> KaplanMeierAt:
         """Estimate S(horizon).
 
         Raises

@@ -45,9 +45,18 @@ class Outcome:
     event: BoolArray
 
     @classmethod
-    def of(cls, time: npt.ArrayLike, event: npt.ArrayLike) -> Outcome:
+    def of(
+        cls,
+        time: npt.ArrayLike,
+        event: npt.ArrayLike,
+    ) -> Outcome:
         """Check and convert anything array-like (see the class)."""
-        times = as_floats(time, "time", flags=False, error=CohortError)
+        times = as_floats(
+            time,
+            "time",
+            flags=False,
+            error=CohortError,
+        )
         flags = as_floats(event, "event", error=CohortError)
         if len(times) != len(flags):
             raise CohortError(
@@ -121,7 +130,11 @@ class Tally:
         """Count patients, events and censorings per distinct time."""
         time, where = np.unique(outcome.time, return_inverse=True)
         leaving = np.bincount(where, minlength=len(time)).astype(float)
-        events = np.bincount(where, weights=outcome.event, minlength=len(time))
+        events = np.bincount(
+            where,
+            weights=outcome.event,
+            minlength=len(time),
+        )
         at_risk = np.cumsum(leaving[::-1])[::-1]
         return cls(time, at_risk, events.astype(float), leaving - events)
 
@@ -144,7 +157,11 @@ class Tally:
             )
 
 
-def _refuse(bad: BoolArray, values: FloatArray, rule: str) -> None:
+def _refuse(
+    bad: BoolArray,
+    values: FloatArray,
+    rule: str,
+) -> None:
     rows = np.flatnonzero(bad)
     if len(rows) == 0:
         return

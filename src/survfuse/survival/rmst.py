@@ -13,7 +13,11 @@ from survfuse.survival.right_censored import Outcome, Tally
 ASSUMES = "censoring is independent of the event times"
 
 
-def rmst(time: npt.ArrayLike, event: npt.ArrayLike, horizon: float) -> Estimate:
+def rmst(
+    time: npt.ArrayLike,
+    event: npt.ArrayLike,
+    horizon: float,
+) -> Estimate:
     """Mean time lived without the event until `horizon`.
 
     The standard error is Greenwood's: the sum over event times t of the squared area
@@ -89,7 +93,10 @@ def rmst_difference(
     )
 
 
-def _area(outcome: Outcome, horizon: float) -> tuple[float, float]:
+def _area(
+    outcome: Outcome,
+    horizon: float,
+) -> tuple[float, float]:
     """Area under the curve and its standard error."""
     if len(outcome) == 0:
         raise NotComputableError("there are no patients")

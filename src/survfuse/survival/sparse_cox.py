@@ -262,7 +262,11 @@ class _ElasticNet:
         selected = np.flatnonzero(coef)
         return np.asarray(self.x[:, selected] @ coef[selected] + self.base)
 
-    def effective(self, coef: FloatArray, penalty: float) -> float:
+    def effective(
+        self,
+        coef: FloatArray,
+        penalty: float,
+    ) -> float:
         """Effective parameters: the trace on the features selected."""
         selected = self.x[:, np.flatnonzero(coef)]
         information = self.sets.derivatives(selected, self.risk(coef))[1]
@@ -298,7 +302,14 @@ class _ElasticNet:
         ridge: float,
     ) -> tuple[FloatArray, bool]:
         try:
-            end = newton(self.sets, x, self.base, start, ridge=ridge, lasso=lasso)
+            end = newton(
+                self.sets,
+                x,
+                self.base,
+                start,
+                ridge=ridge,
+                lasso=lasso,
+            )
         except NotComputableError:
             return start, False
         return end.coef, end.converged

@@ -48,7 +48,10 @@ def knots_of(x: FloatArray, knots: int = 3) -> FloatArray:
     return places if (np.diff(places) > distance).all() else np.zeros(0)
 
 
-def spline_basis(x: FloatArray, knots: FloatArray) -> FloatArray:
+def spline_basis(
+    x: FloatArray,
+    knots: FloatArray,
+) -> FloatArray:
     """Columns of a restricted cubic spline (Stone and Koo 1985), the first of them `x` itself.
 
     With t the knots, k of them, and u₊ = max(u, 0)³, column j + 1 is

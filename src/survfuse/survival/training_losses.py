@@ -62,7 +62,11 @@ def cox(
     if not happened.any():
         return log_risk.sum() * 0.0
     time = _tied(time)[0]
-    order = torch.argsort(time, descending=True, stable=True)
+    order = torch.argsort(
+        time,
+        descending=True,
+        stable=True,
+    )
     risk, is_event = _wide(log_risk)[order], happened[order]
     moment, count = _runs(time[order])
     # A risk set ends with the last of the patients who share its time.
@@ -77,7 +81,11 @@ def cox(
     return total.to(log_risk.dtype)
 
 
-def _efron(own: Tensor, log_sum: Tensor, moment: Tensor) -> Tensor:
+def _efron(
+    own: Tensor,
+    log_sum: Tensor,
+    moment: Tensor,
+) -> Tensor:
     """log(1 − f D/S) per event, with f = 0, 1/d, …, (d−1)/d among the d events at one time."""
     tie, count = _runs(moment)
     first = torch.cumsum(count, 0) - count
@@ -103,7 +111,11 @@ def _runs(values: Tensor) -> tuple[Tensor, Tensor]:
 BATCH_FLOOR = 1e-8
 
 
-def cox_batch(log_risk: Tensor, event: Tensor, time: Tensor) -> Tensor:
+def cox_batch(
+    log_risk: Tensor,
+    event: Tensor,
+    time: Tensor,
+) -> Tensor:
     """Cox loss of a mini-batch in the form of arXiv 2605.13897.
 
     With patients sorted by descending time,
@@ -121,7 +133,11 @@ def cox_batch(log_risk: Tensor, event: Tensor, time: Tensor) -> Tensor:
     Tensor, scalar
         Zero, with a gradient of zeros, where no patient has an event.
     """
-    order = torch.argsort(_tied(time)[0], descending=True, stable=True)
+    order = torch.argsort(
+        _tied(time)[0],
+        descending=True,
+        stable=True,
+    )
     happened = event[order].to(log_risk.dtype)
     if not bool(happened.any()):
         return log_risk.sum() * 0.0
@@ -176,7 +192,11 @@ def discrete_nll(
     return total.to(logits.dtype)
 
 
-def discretise(time: npt.ArrayLike, event: npt.ArrayLike, bins: int) -> FloatArray:
+def discretise(
+    time: npt.ArrayLike,
+    event: npt.ArrayLike,
+    bins: int,
+) -> FloatArray:
     """Cut time into bins that hold about equally many training events.
 
     Parameters
@@ -214,7 +234,11 @@ def discretise(time: npt.ArrayLike, event: npt.ArrayLike, bins: int) -> FloatArr
     return edges
 
 
-def assign_bins(time: Tensor, event: Tensor, edges: Tensor) -> tuple[Tensor, Tensor]:
+def assign_bins(
+    time: Tensor,
+    event: Tensor,
+    edges: Tensor,
+) -> tuple[Tensor, Tensor]:
     """Place patients in the bins of :func:`discretise`, for :func:`discrete_nll`.
 
     Parameters

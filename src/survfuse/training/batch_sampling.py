@@ -82,7 +82,12 @@ def _draw(
         return rng.permutation(rows)
     if config.training.sampling == "event_balanced":
         rate = 1 / np.where(event, event.sum(), (~event).sum())
-        return rng.choice(rows, size=len(rows), replace=True, p=rate / rate.sum())
+        return rng.choice(
+            rows,
+            size=len(rows),
+            replace=True,
+            p=rate / rate.sum(),
+        )
     # Events and censored patients spread evenly over the order, each shuffled.
     shuffled = rng.permutation(len(rows))
     place = np.empty(len(rows))
@@ -138,7 +143,11 @@ def predict(
     """
     network.to(device).eval()
     ranks = ranks or Ranks()
-    risks = torch.zeros(len(rows), dtype=torch.float64, device=device)
+    risks = torch.zeros(
+        len(rows),
+        dtype=torch.float64,
+        device=device,
+    )
     with torch.inference_mode():
         for part in _parts(source, rows)[ranks.own :: ranks.count]:
             output = network(to_device(source.batch(rows[part]), device))

@@ -222,7 +222,10 @@ def flushed() -> Iterator[None]:
         torch.set_flush_denormal(flushes_already)
 
 
-def _optimizer(network: FusionNetwork, config: FitConfig) -> torch.optim.Optimizer:
+def _optimizer(
+    network: FusionNetwork,
+    config: FitConfig,
+) -> torch.optim.Optimizer:
     kind = (
         torch.optim.Adam if config.training.optimizer == "adam" else torch.optim.AdamW
     )
@@ -241,4 +244,8 @@ def _optimizer(network: FusionNetwork, config: FitConfig) -> torch.optim.Optimiz
     ]
     used = [group for group in groups if group["params"]]
     # The fused kernel reads each parameter once instead of a dozen times; 40 million are many.
-    return kind(used, weight_decay=config.training.weight_decay, fused=True)
+    return kind(
+        used,
+        weight_decay=config.training.weight_decay,
+        fused=True,
+    )

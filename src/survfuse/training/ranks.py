@@ -89,7 +89,11 @@ class Ranks:
         """
         if self.count == 1:
             return
-        numbers = torch.zeros(self.count, dtype=torch.int64, device=collective_device())
+        numbers = torch.zeros(
+            self.count,
+            dtype=torch.int64,
+            device=collective_device(),
+        )
         numbers[self.own] = number
         self.add(numbers)
         if (numbers != number).any():

@@ -99,7 +99,11 @@ class Hook:
     def on_loss(self, run: Run, loss: Tensor) -> None:
         """After each loss, before its gradient."""
 
-    def on_gradient(self, run: Run, network: nn.Module) -> None:
+    def on_gradient(
+        self,
+        run: Run,
+        network: nn.Module,
+    ) -> None:
         """After each gradient, before the step."""
 
     def on_epoch_end(self, run: Run, epoch: Epoch) -> None:

@@ -214,7 +214,12 @@ class Stepper:
         loss.backward()  # type: ignore[no-untyped-call]
         return float(loss.detach())
 
-    def _loss(self, output: Tensor, rows: IntArray, events: float | None) -> Tensor:
+    def _loss(
+        self,
+        output: Tensor,
+        rows: IntArray,
+        events: float | None,
+    ) -> Tensor:
         time = torch.from_numpy(self.task.time[rows]).to(self.device)
         event = torch.from_numpy(self.task.event[rows]).to(self.device)
         target, edges = Target(time, event, events), self.task.bin_edges

@@ -240,7 +240,11 @@ class _Trials:
         return "; ".join(notes)
 
 
-def with_values(config: FitConfig, values: Values, number: int) -> FitConfig:
+def with_values(
+    config: FitConfig,
+    values: Values,
+    number: int,
+) -> FitConfig:
     """Make the configuration of a trial; it searches no more.
 
     Raises

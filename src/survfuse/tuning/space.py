@@ -27,7 +27,10 @@ RANKED = (
 """Fusions whose size is their rank."""
 
 
-def space_of(config: FitConfig, kinds: Collection[str]) -> Space:
+def space_of(
+    config: FitConfig,
+    kinds: Collection[str],
+) -> Space:
     """Space that the configuration gives, or the built-in one.
 
     Parameters
@@ -50,7 +53,10 @@ def space_of(config: FitConfig, kinds: Collection[str]) -> Space:
     )
 
 
-def _stack_space(config: FitConfig, kinds: Collection[str]) -> Space:
+def _stack_space(
+    config: FitConfig,
+    kinds: Collection[str],
+) -> Space:
     """Options of a stack of Cox models; `stack.bags: best` compares those of a bag anyway."""
     space: dict[str, Options] = {}
     if "expression" in kinds:
@@ -74,7 +80,11 @@ def _network_space(config: FitConfig) -> Space:
         if given == 0:
             continue
         if in_ranges:
-            space[name] = SearchRange(low=given / 10, high=given * 10, log=True)
+            space[name] = SearchRange(
+                low=given / 10,
+                high=given * 10,
+                log=True,
+            )
         else:
             space[name] = (float(f"{given / 3:.3g}"), given, float(f"{given * 3:.3g}"))
     space["dropout"] = SearchRange(low=0.0, high=0.7) if in_ranges else (0.25, 0.5)
@@ -83,7 +93,11 @@ def _network_space(config: FitConfig) -> Space:
     return space
 
 
-def grid_points(space: Space, limit: int, seed: int) -> tuple[list[Values], int]:
+def grid_points(
+    space: Space,
+    limit: int,
+    seed: int,
+) -> tuple[list[Values], int]:
     """All combinations of the options, or `limit` of them drawn with the seed; and their number."""
     options = {
         name: values for name, values in space.items() if isinstance(values, tuple)
@@ -105,7 +119,11 @@ def grid_points(space: Space, limit: int, seed: int) -> tuple[list[Values], int]
 class GridSampler:
     """Every combination in turn, or a seeded choice of them if more than `search.trials`."""
 
-    def __init__(self, space: Space, config: FitConfig) -> None:
+    def __init__(
+        self,
+        space: Space,
+        config: FitConfig,
+    ) -> None:
         self.possible: int | None  # combinations; None for a range
         points, self.possible = grid_points(
             space,
@@ -131,7 +149,11 @@ class OptunaSampler(GridSampler):
         Without optuna.
     """
 
-    def __init__(self, space: Space, config: FitConfig) -> None:
+    def __init__(
+        self,
+        space: Space,
+        config: FitConfig,
+    ) -> None:
         try:
             import optuna
         except ImportError as error:

@@ -187,13 +187,20 @@ def _difference(early: CoxFit, late: CoxFit) -> float:
     return float((early.coef[0] - late.coef[0]) / np.hypot(early.se[0], late.se[0]))
 
 
-def _tau(value: FloatArray, time: FloatArray, rows: BoolArray) -> float:
+def _tau(
+    value: FloatArray,
+    time: FloatArray,
+    rows: BoolArray,
+) -> float:
     if rows.sum() < MIN_LEAVERS or np.ptp(value[rows]) == 0 or np.ptp(time[rows]) == 0:
         return float("nan")
     return float(stats.kendalltau(value[rows], time[rows]).statistic)
 
 
-def _ceiling(value: FloatArray, outcome: Outcome) -> tuple[float, float, bool]:
+def _ceiling(
+    value: FloatArray,
+    outcome: Outcome,
+) -> tuple[float, float, bool]:
     """Rise and place of the early part with the strongest signs; whether any shows a ceiling."""
     parts: list[tuple[float, float]] = []  # rise and place of each early part
     for share in EARLY_PARTS:
@@ -215,7 +222,10 @@ def _ceiling(value: FloatArray, outcome: Outcome) -> tuple[float, float, bool]:
     return *strongest, bool(ceilings)
 
 
-def _places(value: FloatArray, among: FloatArray) -> FloatArray:
+def _places(
+    value: FloatArray,
+    among: FloatArray,
+) -> FloatArray:
     """Share of `among` that lies below each value, ties counting half."""
     ordered = np.sort(among)
     below = np.searchsorted(ordered, value, side="left")

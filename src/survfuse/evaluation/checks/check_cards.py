@@ -99,7 +99,11 @@ def check(
 
         where = page or f"docs/checks/{id}.md"
         card = Card(id, name, severity, needs, with_status, where)
-        CHECKS.register(id, summary=name, source=where)(lambda: card)
+        CHECKS.register(
+            id,
+            summary=name,
+            source=where,
+        )(lambda: card)
         return with_status
 
     return add

@@ -162,7 +162,11 @@ def _signs_by_column(evidence: Evidence) -> Iterator[tuple[Column, Signs | str]]
             yield column, evidence.accrual[column.data.name, column.name]
 
 
-def _allowed(evidence: Evidence, column: str, modality: str) -> bool:
+def _allowed(
+    evidence: Evidence,
+    column: str,
+    modality: str,
+) -> bool:
     """Whether a column, or its whole modality, is allowed by name."""
     names = () if evidence.config is None else evidence.config.inputs.allow_followup
     return column in names or modality in names
@@ -266,7 +270,10 @@ def censoring_is_independent(evidence: Evidence) -> Verdict:
     )
 
 
-def _censoring_p(evidence: Evidence, column: Column) -> float | None:
+def _censoring_p(
+    evidence: Evidence,
+    column: Column,
+) -> float | None:
     """p-value of the likelihood-ratio test; None when the column does not vary."""
     ids = evidence.ids_followed(column.data)
     x = _design(column, ids)

@@ -69,7 +69,12 @@ class Statements:
         if doubted:
             self.doubted.append(text)
 
-    def verdict(self, *, nothing: str, advice: str) -> Verdict:
+    def verdict(
+        self,
+        *,
+        nothing: str,
+        advice: str,
+    ) -> Verdict:
         """Doubt the doubted statements, or list all; `nothing` says why there are none."""
         if not self.all:
             return not_applicable(nothing)
@@ -78,7 +83,12 @@ class Statements:
         return doubt("; ".join(self.doubted), advice)
 
 
-def with_interval(estimate: Estimate, digits: int = 3, *, signed: bool = False) -> str:
+def with_interval(
+    estimate: Estimate,
+    digits: int = 3,
+    *,
+    signed: bool = False,
+) -> str:
     """Write an estimate with its interval; the interval must be known."""
     numbers = (estimate.value, estimate.low, estimate.high)
     value, low, high = [
@@ -185,7 +195,11 @@ class Evidence:
                     signs[data.name, name] = self._signs(data, name)
         return signs
 
-    def _signs(self, data: TableData, column: str) -> Signs | str:
+    def _signs(
+        self,
+        data: TableData,
+        column: str,
+    ) -> Signs | str:
         ids = self.ids_followed(data)
         try:
             return signs_of_accrual(data.numbers(column, ids), *self.followed(ids))

@@ -76,7 +76,11 @@ def _by_value(cells: Any) -> str:
     return listed(groups, 5)
 
 
-def _remedy(data: TableData, name: str, cells: list[str]) -> str:
+def _remedy(
+    data: TableData,
+    name: str,
+    cells: list[str],
+) -> str:
     """What to write in the cohort file so that these cells are missing ones."""
     plain = ColumnSpec(kind="numeric")
     if data.kind == "table" and all(spec == plain for spec in data.columns.values()):

@@ -176,7 +176,10 @@ def _same_slides(data: BagData) -> list[tuple[str, str]]:
     return pairs
 
 
-def _same_rows(data: TableData, evidence: Evidence) -> list[tuple[str, str]]:
+def _same_rows(
+    data: TableData,
+    evidence: Evidence,
+) -> list[tuple[str, str]]:
     columns = [data.texts(column) for column in data.columns]
     outcome = evidence.outcome
     keys: dict[str, object] = {}
@@ -191,7 +194,10 @@ def _clinical(cohort: Cohort) -> list[str]:
     return [name for name, data in cohort.modalities.items() if data.kind == "clinical"]
 
 
-def _across(evidence: Evidence, pairs: Pairs) -> list[tuple[str, str]]:
+def _across(
+    evidence: Evidence,
+    pairs: Pairs,
+) -> list[tuple[str, str]]:
     """Pairs of which one is trained on where the other is tested."""
     torn = set()
     for split in evidence.splits:

@@ -55,7 +55,10 @@ def all_cards() -> list[Card]:
     return [CHECKS.build(number) for number in sorted(CHECKS)]
 
 
-def refuse_later_knowledge(cohort: Cohort, config: FitConfig) -> None:
+def refuse_later_knowledge(
+    cohort: Cohort,
+    config: FitConfig,
+) -> None:
     """Refuse, before anything is fitted, inputs of which SRV008 says that they leak.
 
     Raises

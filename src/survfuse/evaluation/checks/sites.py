@@ -129,7 +129,10 @@ class _Recognised:
     groups: int
 
 
-def _recognise(vectors: Vectors, group_of: Mapping[str, str]) -> _Recognised | None:
+def _recognise(
+    vectors: Vectors,
+    group_of: Mapping[str, str],
+) -> _Recognised | None:
     """Predict groups of `SMALL` patients or more from vectors; None with fewer than two of them."""
     labels = np.array([group_of.get(patient, "") for patient in vectors.patients])
     names, counts = np.unique(labels[labels != ""], return_counts=True)
@@ -162,7 +165,11 @@ def _out_of_fold(scores: FloatArray, labels: Strs) -> Strs:
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
+    folds = StratifiedKFold(
+        FOLDS,
+        shuffle=True,
+        random_state=0,
+    )
     judge = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
     return np.asarray(cross_val_predict(judge, scores, labels, cv=folds))
 

@@ -36,7 +36,11 @@ def slides_alike(evidence: Evidence) -> Verdict:
     )
 
 
-def _count(cohort: Cohort, modality: str, trait: str) -> Counter[str]:
+def _count(
+    cohort: Cohort,
+    modality: str,
+    trait: str,
+) -> Counter[str]:
     """Number of slides by value of a trait; slides that do not state it are left out."""
     data = cohort.modalities.get(modality)
     counts: Counter[str] = Counter()

@@ -33,7 +33,11 @@ class Vectors:
     values: FloatArray
 
     @classmethod
-    def of(cls, patients: tuple[str, ...], raw: FloatArray) -> Vectors:
+    def of(
+        cls,
+        patients: tuple[str, ...],
+        raw: FloatArray,
+    ) -> Vectors:
         """Standardise; a value that is not known becomes its feature's mean."""
         known = np.isfinite(raw)
         count = np.maximum(known.sum(axis=0), 1)

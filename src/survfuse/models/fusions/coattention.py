@@ -72,7 +72,12 @@ class CoAttention(Concat):
             columns.append(mask(answer, self.has(part, present)))
         return torch.cat(columns, dim=1)
 
-    def _answer(self, part: str, vector: Tensor, tiles: TileReader) -> Tensor:
+    def _answer(
+        self,
+        part: str,
+        vector: Tensor,
+        tiles: TileReader,
+    ) -> Tensor:
         flat = self.queries[part](vector)
         queries = flat.unflatten(1, (self.tokens, -1))  # (patients, G, d_b)
         answers = tiles.attend(queries / queries.shape[2] ** 0.5)

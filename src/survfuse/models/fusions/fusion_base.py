@@ -100,7 +100,11 @@ class Fusion(nn.Module):
         """Make the layers; return the width of each part of the fused vector."""
         raise NotImplementedError
 
-    def blocks(self, embeddings: Tensors, present: Tensors) -> Tensors:
+    def blocks(
+        self,
+        embeddings: Tensors,
+        present: Tensors,
+    ) -> Tensors:
         """Compute each part; :meth:`forward` masks the result.
 
         Parameters
@@ -116,7 +120,11 @@ class Fusion(nn.Module):
         """
         raise NotImplementedError
 
-    def forward(self, embeddings: Tensors, present: Tensors) -> Tensor:
+    def forward(
+        self,
+        embeddings: Tensors,
+        present: Tensors,
+    ) -> Tensor:
         """Fuse (patients, width) embeddings under (patients,) bool masks -> (patients, fused)."""
         given = {name: mask(embeddings[name], present[name]) for name in self.widths}
         parts = self.blocks(given, present)

@@ -24,7 +24,13 @@ class BilinearPair(nn.Module):
         Width of the result.
     """
 
-    def __init__(self, left: int, right: int, rank: int, out: int) -> None:
+    def __init__(
+        self,
+        left: int,
+        right: int,
+        rank: int,
+        out: int,
+    ) -> None:
         super().__init__()
         self.left = nn.Linear(left, rank)
         self.right = nn.Linear(right, rank)
@@ -54,7 +60,11 @@ class Pairwise(Fusion):
             self.pairs[part] = BilinearPair(*inputs, sizes.rank, parts[part])
         return parts
 
-    def blocks(self, embeddings: Tensors, present: Tensors) -> Tensors:
+    def blocks(
+        self,
+        embeddings: Tensors,
+        present: Tensors,
+    ) -> Tensors:
         """One block (patients, out) per pair."""
         blocks = {}
         for part, pair in self.pairs.items():
@@ -79,7 +89,11 @@ class PairwiseResidual(Pairwise):
         self.residual = nn.Linear(sum(self.widths.values()), sizes.residual_width)
         return parts | {"residual": sizes.residual_width}
 
-    def blocks(self, embeddings: Tensors, present: Tensors) -> Tensors:
+    def blocks(
+        self,
+        embeddings: Tensors,
+        present: Tensors,
+    ) -> Tensors:
         """Blocks of the pairs, and the residual (patients, residual_width)."""
         joined = torch.cat(list(embeddings.values()), dim=1)
         residual = torch.relu(self.residual(joined))
@@ -102,7 +116,12 @@ class BilinearTriple(nn.Module):
         Width of the result.
     """
 
-    def __init__(self, pairs: list[int], rank: int, out: int) -> None:
+    def __init__(
+        self,
+        pairs: list[int],
+        rank: int,
+        out: int,
+    ) -> None:
         super().__init__()
         self.sides = nn.ModuleList(nn.Linear(width, rank) for width in pairs)
         self.out = nn.Linear(rank, out)
@@ -143,7 +162,11 @@ class Hierarchical(Pairwise):
             self.triples["*".join(names)] = triple
         return parts | dict.fromkeys(self.triples, sizes.pair_width)
 
-    def blocks(self, embeddings: Tensors, present: Tensors) -> Tensors:
+    def blocks(
+        self,
+        embeddings: Tensors,
+        present: Tensors,
+    ) -> Tensors:
         """Blocks of the pairs and of the triples, (patients, pair_width) each."""
         blocks = dict(super().blocks(embeddings, present))
         for part, triple in self.triples.items():

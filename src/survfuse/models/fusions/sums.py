@@ -26,7 +26,11 @@ class Concat(Fusion):
         """One part per modality, as wide as its embedding."""
         return dict(self.widths)
 
-    def blocks(self, embeddings: Tensors, present: Tensors) -> Tensors:
+    def blocks(
+        self,
+        embeddings: Tensors,
+        present: Tensors,
+    ) -> Tensors:
         """Return the embeddings themselves."""
         return embeddings
 
@@ -51,7 +55,11 @@ class Late(Fusion):
         self.risks = linear_layers(self.widths, 1)
         return dict.fromkeys(self.widths, 1)
 
-    def blocks(self, embeddings: Tensors, present: Tensors) -> Tensors:
+    def blocks(
+        self,
+        embeddings: Tensors,
+        present: Tensors,
+    ) -> Tensors:
         """Log-risk (patients, 1) of each modality."""
         return {name: risk(embeddings[name]) for name, risk in self.risks.items()}
 
@@ -87,7 +95,11 @@ class Gated(Fusion):
         self.score = nn.Linear(sizes.rank, 1, bias=False)
         return dict.fromkeys(self.widths, sizes.pair_width)
 
-    def blocks(self, embeddings: Tensors, present: Tensors) -> Tensors:
+    def blocks(
+        self,
+        embeddings: Tensors,
+        present: Tensors,
+    ) -> Tensors:
         """Projected embeddings (patients, k), each weighted by its attention."""
         projected = [
             torch.relu(layer(embeddings[name])) for name, layer in self.project.items()

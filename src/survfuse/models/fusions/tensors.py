@@ -102,7 +102,11 @@ class TensorFusion(Fusion):
         self.reduce = linear_layers(wide, limit)
         return parts
 
-    def blocks(self, embeddings: Tensors, present: Tensors) -> Tensors:
+    def blocks(
+        self,
+        embeddings: Tensors,
+        present: Tensors,
+    ) -> Tensors:
         """Outer products of the reduced embeddings."""
         reduced = {name: layer(embeddings[name]) for name, layer in self.reduce.items()}
         return subset_products({**embeddings, **reduced})
@@ -136,7 +140,11 @@ class LowRankTensor(Fusion):
         self.factors = linear_layers(widths, sizes.rank, bias=False)
         return {"product": sizes.rank}
 
-    def blocks(self, embeddings: Tensors, present: Tensors) -> Tensors:
+    def blocks(
+        self,
+        embeddings: Tensors,
+        present: Tensors,
+    ) -> Tensors:
         """Elementwise product (patients, rank) of the factors."""
         factors = []
         for name, layer in self.factors.items():
@@ -182,7 +190,11 @@ class GatedKronecker(Fusion):
         self.gate = linear_layers(dict.fromkeys(self.widths, total), sizes.tensor_width)
         return parts
 
-    def blocks(self, embeddings: Tensors, present: Tensors) -> Tensors:
+    def blocks(
+        self,
+        embeddings: Tensors,
+        present: Tensors,
+    ) -> Tensors:
         """Outer products of the gated embeddings."""
         joined = torch.cat(list(embeddings.values()), dim=1)
         gated = {}

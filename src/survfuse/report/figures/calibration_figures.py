@@ -45,7 +45,11 @@ def _pairs(table: pd.DataFrame, separator: str) -> str:
     )
 
 
-def grouped_calibration(table: pd.DataFrame, horizon: float | None, unit: str) -> str:
+def grouped_calibration(
+    table: pd.DataFrame,
+    horizon: float | None,
+    unit: str,
+) -> str:
     """Draw observed against predicted survival at a horizon, by group of prediction.
 
     Parameters
@@ -68,7 +72,13 @@ def grouped_calibration(table: pd.DataFrame, horizon: float | None, unit: str) -
         axes = figure.subplots()
         _diagonal(axes, (4, 3))
         ends = known.dropna(subset=["low", "high"])
-        axes.vlines(ends["predicted"], ends["low"], ends["high"], color=BLUE, lw=1.6)
+        axes.vlines(
+            ends["predicted"],
+            ends["low"],
+            ends["high"],
+            color=BLUE,
+            lw=1.6,
+        )
         axes.plot(
             known["predicted"],
             known["observed"],
@@ -88,7 +98,11 @@ def grouped_calibration(table: pd.DataFrame, horizon: float | None, unit: str) -
                 color=MUTED,
                 ha="center",
             )
-        axes.set(xlim=(0, 1.01), ylim=(0, 1.01), aspect="equal")
+        axes.set(
+            xlim=(0, 1.01),
+            ylim=(0, 1.01),
+            aspect="equal",
+        )
         percent_axes(axes.xaxis, axes.yaxis)
         axes.set_xlabel(f"Predicted without the event at {duration(horizon, unit)}")
         axes.set_ylabel("Observed (Kaplan–Meier, 95% interval)")
@@ -161,7 +175,11 @@ def smooth_calibration(
     return draw("calibration", (min(WIDTH, 1.9 + 2.7 * len(horizons)), 4.5), paint, alt)
 
 
-def _smooth_panel(axes: Axes, part: pd.DataFrame, roles: Mapping[str, str]) -> None:
+def _smooth_panel(
+    axes: Axes,
+    part: pd.DataFrame,
+    roles: Mapping[str, str],
+) -> None:
     _diagonal(axes, (1, 2))
     for model, role in roles.items():
         table = part[part["model"] == model]
@@ -180,7 +198,11 @@ def _smooth_panel(axes: Axes, part: pd.DataFrame, roles: Mapping[str, str]) -> N
     axes.grid()
 
 
-def _histogram(axes: Axes, bins: pd.DataFrame, roles: Mapping[str, str]) -> None:
+def _histogram(
+    axes: Axes,
+    bins: pd.DataFrame,
+    roles: Mapping[str, str],
+) -> None:
     main = bins[bins["model"].map(roles) == "model"]
     width = main["right"] - main["left"]
     axes.bar(

@@ -16,7 +16,10 @@ from survfuse.report.formatting import TimeAxis, count, label, plain
 MOST_PATTERNS = 12
 
 
-def patterns(table: pd.DataFrame, modalities: Sequence[str]) -> str:
+def patterns(
+    table: pd.DataFrame,
+    modalities: Sequence[str],
+) -> str:
     """Draw which modalities patients have together: bars over a matrix of dots.
 
     Parameters
@@ -39,14 +42,24 @@ def patterns(table: pd.DataFrame, modalities: Sequence[str]) -> str:
 
     def paint(figure: Figure) -> None:
         ratios = [1.5, 0.28 * len(rows) + 0.25]
-        bars, dots = figure.subplots(2, 1, sharex=True, height_ratios=ratios)
+        bars, dots = figure.subplots(
+            2,
+            1,
+            sharex=True,
+            height_ratios=ratios,
+        )
         container = bars.bar(
             range(len(drawn)),
             drawn["patients"],
             width=0.55,
             color=BLUE,
         )
-        bars.bar_label(container, map(count, drawn["patients"]), padding=2, size=8.5)
+        bars.bar_label(
+            container,
+            map(count, drawn["patients"]),
+            padding=2,
+            size=8.5,
+        )
         bars.set_ylabel("Patients")
         bars.margins(y=0.15)
         bars.yaxis.set_major_locator(MaxNLocator(4, integer=True))
@@ -66,10 +79,19 @@ def patterns(table: pd.DataFrame, modalities: Sequence[str]) -> str:
     )
 
 
-def _dot_matrix(axes: Axes, columns: pd.Series[Any], rows: dict[str, int]) -> None:
+def _dot_matrix(
+    axes: Axes,
+    columns: pd.Series[Any],
+    rows: dict[str, int],
+) -> None:
     for y in rows.values():
         if y % 2 == 0:
-            axes.axhspan(y - 0.5, y + 0.5, color="#eef1f4", lw=0)
+            axes.axhspan(
+                y - 0.5,
+                y + 0.5,
+                color="#eef1f4",
+                lw=0,
+            )
         axes.scatter(
             range(len(columns)),
             [y] * len(columns),
@@ -81,9 +103,21 @@ def _dot_matrix(axes: Axes, columns: pd.Series[Any], rows: dict[str, int]) -> No
         )
     for x, names in enumerate(columns):
         filled = [rows[name] for name in names]
-        axes.scatter([x] * len(filled), filled, s=46, color=BLUE, zorder=5)
+        axes.scatter(
+            [x] * len(filled),
+            filled,
+            s=46,
+            color=BLUE,
+            zorder=5,
+        )
         if filled:
-            axes.plot([x, x], [min(filled), max(filled)], color=BLUE, lw=2, zorder=3)
+            axes.plot(
+                [x, x],
+                [min(filled), max(filled)],
+                color=BLUE,
+                lw=2,
+                zorder=3,
+            )
     axes.set_yticks(list(rows.values()), [label(name, 24) for name in rows])
     axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.set_xlim(-0.6, len(columns) - 0.4)
@@ -92,7 +126,11 @@ def _dot_matrix(axes: Axes, columns: pd.Series[Any], rows: dict[str, int]) -> No
     axes.spines[["left", "bottom"]].set_visible(False)
 
 
-def times(bins: pd.DataFrame, not_reached: int, unit: str) -> str:
+def times(
+    bins: pd.DataFrame,
+    not_reached: int,
+    unit: str,
+) -> str:
     """Draw the distribution of predicted times.
 
     Parameters
@@ -129,7 +167,12 @@ def times(bins: pd.DataFrame, not_reached: int, unit: str) -> str:
         ticks, labels = list(axis.ticks), list(axis.labels)
         if not_reached:
             middle = last + 2.5 * width
-            axes.bar([middle], [not_reached], width=2 * width, color=GREY)
+            axes.bar(
+                [middle],
+                [not_reached],
+                width=2 * width,
+                color=GREY,
+            )
             ticks.append(middle)
             labels.append("not\nreached")
         axes.set_xticks(ticks, labels)

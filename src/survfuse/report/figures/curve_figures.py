@@ -71,7 +71,11 @@ def _curves(
         curve(axes, part, x, "value", look, text, band=name in roles)
 
 
-def time_curves(table: pd.DataFrame, roles: Mapping[str, str], unit: str) -> str:
+def time_curves(
+    table: pd.DataFrame,
+    roles: Mapping[str, str],
+    unit: str,
+) -> str:
     """Draw AUC and Brier score at each time, with bands.
 
     Parameters
@@ -112,10 +116,19 @@ def time_curves(table: pd.DataFrame, roles: Mapping[str, str], unit: str) -> str
     return draw("time-curves", (width, 3.4), paint, alt)
 
 
-def _time_panel(axes: Axes, part: pd.DataFrame, metric: str, axis: TimeAxis) -> None:
+def _time_panel(
+    axes: Axes,
+    part: pd.DataFrame,
+    metric: str,
+    axis: TimeAxis,
+) -> None:
     ends = numbers(part)
     if metric == "auc":
-        axes.axhline(0.5, color=MUTED, lw=1)
+        axes.axhline(
+            0.5,
+            color=MUTED,
+            lw=1,
+        )
         top = min(1.02, max(0.8, ends.max() + 0.02))
         axes.set_ylim(min(0.45, ends.min() - 0.02), top)
     else:
@@ -215,7 +228,12 @@ def risk_groups(
 
     def paint(figure: Figure) -> None:
         ratios = [3.1, 0.24 * len(rows) + 0.2]
-        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=ratios)
+        upper, lower = figure.subplots(
+            2,
+            1,
+            sharex=True,
+            height_ratios=ratios,
+        )
         for row in rows:
             _survival_curve(upper, curves[curves["group"] == row["group"]], row)
         upper.set_ylabel("Without the event")
@@ -241,7 +259,11 @@ def _look(group: Any) -> Look:
     return GROUP_LOOKS[int(group) % len(GROUP_LOOKS)]
 
 
-def _survival_curve(axes: Axes, table: pd.DataFrame, row: dict[str, Any]) -> None:
+def _survival_curve(
+    axes: Axes,
+    table: pd.DataFrame,
+    row: dict[str, Any],
+) -> None:
     look = _look(row["group"])
     name = f"{row['name']} ({plural(row['patients'], 'patient')}, {plural(row['events'], 'event')})"
     line = {"color": look.colour, "ls": look.dashes, "lw": 2, "clip_on": False}
@@ -277,6 +299,16 @@ def _numbers_at_risk(
         for cell in records(at_risk[at_risk["group"] == row["group"]]):
             axes.text(cell["time"], y, count(cell["at_risk"]), **style)
     axes.set_ylim(len(rows) - 0.4, -0.7)
-    axes.set_title("Number at risk", size=8.5, color=MUTED, weight="normal")
-    axes.tick_params(left=False, bottom=False, labelbottom=False, pad=14)
+    axes.set_title(
+        "Number at risk",
+        size=8.5,
+        color=MUTED,
+        weight="normal",
+    )
+    axes.tick_params(
+        left=False,
+        bottom=False,
+        labelbottom=False,
+        pad=14,
+    )
     axes.spines[["left", "bottom"]].set_visible(False)

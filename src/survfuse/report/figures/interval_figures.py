@@ -152,7 +152,12 @@ def _draw_rows(
     metrics = [metric for metric in scales if (table["metric"] == metric).any()]
 
     def paint(figure: Figure) -> None:
-        panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
+        panels = figure.subplots(
+            1,
+            len(metrics),
+            sharey=True,
+            squeeze=False,
+        )[0]
         for axes, metric in zip(panels, metrics, strict=True):
             _paint_panel(
                 axes,
@@ -173,7 +178,11 @@ def _draw_rows(
     return draw(name, (WIDTH, spacing[0] + spacing[1] * (1 + lines[-1].y)), paint, alt)
 
 
-def _paint_panel(axes: Axes, rows: Sequence[dict[str, Any]], scale: Scale) -> None:
+def _paint_panel(
+    axes: Axes,
+    rows: Sequence[dict[str, Any]],
+    scale: Scale,
+) -> None:
     if scale.ticks:
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(FixedLocator(list(scale.ticks)))
@@ -181,7 +190,11 @@ def _paint_panel(axes: Axes, rows: Sequence[dict[str, Any]], scale: Scale) -> No
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_minor_formatter(NullFormatter())
     if scale.reference is not None:
-        axes.axvline(scale.reference, color=MUTED, lw=1)
+        axes.axvline(
+            scale.reference,
+            color=MUTED,
+            lw=1,
+        )
     for row in rows:
         if not known(row["value"]):
             place = (scale.reference or 0.0, row["y"])
@@ -212,7 +225,11 @@ def _paint_panel(axes: Axes, rows: Sequence[dict[str, Any]], scale: Scale) -> No
     axes.tick_params(axis="y", left=False)
 
 
-def _paint_interval(axes: Axes, row: dict[str, Any], scale: Scale) -> None:
+def _paint_interval(
+    axes: Axes,
+    row: dict[str, Any],
+    scale: Scale,
+) -> None:
     y, look, (low, high) = row["y"], LOOKS[row["look"]], scale.longest
     if bounded(row):
         ends = [min(max(row[end], low), high) for end in ("low", "high")]
@@ -233,7 +250,13 @@ def _paint_interval(axes: Axes, row: dict[str, Any], scale: Scale) -> None:
                     clip_on=False,
                     zorder=5,
                 )
-        axes.plot(ends, [y, y], color=look.colour, lw=2, solid_capstyle="butt")
+        axes.plot(
+            ends,
+            [y, y],
+            color=look.colour,
+            lw=2,
+            solid_capstyle="butt",
+        )
     value = min(max(row["value"], low), high)
     axes.plot(
         [value],

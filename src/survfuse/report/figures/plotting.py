@@ -128,7 +128,11 @@ def curve(
         )
 
 
-def legend_below(figure: Figure, axes: Axes, columns: int | None = None) -> None:
+def legend_below(
+    figure: Figure,
+    axes: Axes,
+    columns: int | None = None,
+) -> None:
     """Put the legend of some axes below the figure, in one row by default."""
     handles, names = axes.get_legend_handles_labels()
     figure.legend(
@@ -178,11 +182,19 @@ def draw(
         FigureCanvasSVG(figure)
         paint(figure)
         written = io.StringIO()
-        figure.savefig(written, format="svg", metadata=NO_METADATA)
+        figure.savefig(
+            written,
+            format="svg",
+            metadata=NO_METADATA,
+        )
     return _inline(written.getvalue(), name, alt)
 
 
-def _inline(svg: str, name: str, alt: str) -> str:
+def _inline(
+    svg: str,
+    name: str,
+    alt: str,
+) -> str:
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
     svg = re.sub(r'\s+xmlns(:\w+)?="[^"]*"', "", svg).replace("xlink:href", "href")

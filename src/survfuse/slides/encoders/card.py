@@ -48,7 +48,11 @@ def register_encoder(card: EncoderCard) -> Callable[[Build], Build]:
         raise ValueError(
             f"encoder {card.name!r} must be called {normalise_encoder(card.name)!r}",
         )
-    register = ENCODERS.register(card.name, summary=card.summary, source=card.source)
+    register = ENCODERS.register(
+        card.name,
+        summary=card.summary,
+        source=card.source,
+    )
 
     def add(build: Build) -> Build:
         register(build)
@@ -98,7 +102,10 @@ def _register_own() -> None:
     for fields in yaml.safe_load(text):
         card = EncoderCard(**fields)
 
-        def build(card: EncoderCard = card, **settings: object) -> TileEncoder:
+        def build(
+            card: EncoderCard = card,
+            **settings: object,
+        ) -> TileEncoder:
             name = "load_network" if card.needs_weights else "load_stain_texture"
             load = resolve(f"survfuse.slides.encoders.loading:{name}")
             encoder: TileEncoder = load(card, **settings)

@@ -197,7 +197,10 @@ class TileEncoder(ABC):
         return tiles
 
 
-def to_float16(values: npt.NDArray[np.floating[Any]], encoder: str) -> Encoded:
+def to_float16(
+    values: npt.NDArray[np.floating[Any]],
+    encoder: str,
+) -> Encoded:
     """Round features to float16; what does not fit is refused, never stored as infinity.
 
     Raises

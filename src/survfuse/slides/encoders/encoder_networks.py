@@ -24,7 +24,11 @@ class PooledNetwork(nn.Module):
         Decides the pooling.
     """
 
-    def __init__(self, trunk: nn.Module, card: EncoderCard) -> None:
+    def __init__(
+        self,
+        trunk: nn.Module,
+        card: EncoderCard,
+    ) -> None:
         super().__init__()
         self.trunk = trunk
         self.pooling = card.pooling

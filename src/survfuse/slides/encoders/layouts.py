@@ -36,7 +36,10 @@ _RULES = {
 _QKV = re.compile(r"^(trunk\.blocks\.\d+\.attn\.qkv\.)([012])\.(weight|bias)$")
 
 
-def to_network(tensors: Mapping[str, Tensor], card: EncoderCard) -> dict[str, Tensor]:
+def to_network(
+    tensors: Mapping[str, Tensor],
+    card: EncoderCard,
+) -> dict[str, Tensor]:
     """Rename a file's tensors to those of :class:`~.encoder_networks.PooledNetwork`.
 
     What the card lists as unused is dropped; what is unknown keeps its name, so that

@@ -62,7 +62,11 @@ def unmixing() -> FloatArray:
     The residual is at right angles to both stains, which are then least-squares amounts.
     """
     stains = np.array([HAEMATOXYLIN, EOSIN])
-    stains /= np.linalg.norm(stains, axis=1, keepdims=True)
+    stains /= np.linalg.norm(
+        stains,
+        axis=1,
+        keepdims=True,
+    )
     residual = np.cross(stains[0], stains[1])
     return np.linalg.inv(np.vstack([stains, residual / np.linalg.norm(residual)]).T)
 
@@ -156,7 +160,12 @@ def pointwise(counts: IntArray, distance: Column) -> AnyArray:
 
 def ratio(upper: Column, lower: Column) -> Column:
     """Divide; 0 where there is nothing to divide by."""
-    return np.divide(upper, lower, out=np.zeros_like(upper), where=lower > 0)
+    return np.divide(
+        upper,
+        lower,
+        out=np.zeros_like(upper),
+        where=lower > 0,
+    )
 
 
 def spatial(planes: Planes) -> list[float]:

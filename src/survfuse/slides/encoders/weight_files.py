@@ -44,7 +44,10 @@ class Weights:
     path: Path
 
 
-def read_weights(path: Path, sha256: str | None = None) -> Weights:
+def read_weights(
+    path: Path,
+    sha256: str | None = None,
+) -> Weights:
     """Read a safetensors file or a torch checkpoint; nothing in it is executed.
 
     Parameters
@@ -136,7 +139,10 @@ def _is_stored(tensor: Tensor) -> bool:
     return tensor.nbytes <= tensor.untyped_storage().nbytes()
 
 
-def fill(card: EncoderCard, weights: Weights) -> PooledNetwork:
+def fill(
+    card: EncoderCard,
+    weights: Weights,
+) -> PooledNetwork:
     """Build a card's network around a file's tensors; they are not copied.
 
     Raises
@@ -165,7 +171,10 @@ def fill(card: EncoderCard, weights: Weights) -> PooledNetwork:
     return network
 
 
-def _differences(tensors: Mapping[str, Tensor], network: Mapping[str, Tensor]) -> str:
+def _differences(
+    tensors: Mapping[str, Tensor],
+    network: Mapping[str, Tensor],
+) -> str:
     """Describe how renamed tensors differ from a network's state; empty when they fit.
 
     Counters of batch normalisation may be absent: they play no part in inference.
@@ -192,7 +201,10 @@ def _differences(tensors: Mapping[str, Tensor], network: Mapping[str, Tensor]) -
     return "; ".join(counted)
 
 
-def _better_card(card: EncoderCard, weights: Weights) -> str | None:
+def _better_card(
+    card: EncoderCard,
+    weights: Weights,
+) -> str | None:
     """Name of the encoder that the tensors fit entirely, if there is one."""
     for other in map(find_card, ENCODERS):
         if other.name == card.name or not other.needs_weights:
