@@ -91,6 +91,7 @@ FILES = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fields", WAYS.values(), ids=WAYS)
 def test_what_is_loaded_is_what_was_saved(
     cohort: Cohort,
@@ -740,6 +741,7 @@ ODD: tuple[Any, ...] = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [

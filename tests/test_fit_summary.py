@@ -42,6 +42,7 @@ def test_a_size_that_is_not_known_says_why(
     assert why in describe_size(summary)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fields",
     [

@@ -81,6 +81,7 @@ def tiny_state(variant: str = "pg", **dims: int) -> dict[str, torch.Tensor]:
     return paper.state_dict_for(build_network(config, seed=0), variant)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "variant"),
     [*(("small", variant) for variant in SMALL), *PAPER_SIZE],

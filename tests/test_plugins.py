@@ -32,6 +32,8 @@ RUN = (
     "--set=crossval.robustness=false",
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:

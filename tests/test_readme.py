@@ -12,6 +12,7 @@ from survfuse.cli.template import write_template
 README = Path(__file__).resolve().parents[1] / "README.md"
 
 
+@pytest.mark.slow
 def test_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The Python block, on the toy cohort that `survfuse init` writes, gives metrics and curves."""
     write_template(tmp_path / "my-study")

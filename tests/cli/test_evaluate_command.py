@@ -266,6 +266,7 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return files.write()
 
 
+@pytest.mark.slow
 def test_crossval_leaves_sites_out_and_tests_elsewhere(
     command: Command,
     cohort: Path,

@@ -312,6 +312,7 @@ def test_unsafe_ids_are_refused_by_name(study: Study, command: Command) -> None:
     assert "slide id '../../x' holds '/'" in ended.err
 
 
+@pytest.mark.slow
 def test_processes_write_the_same_bags(study: Study, command: Command) -> None:
     command("extract", study.cohort, "-q")
     before = {path.name: path.read_bytes() for path in study.features.glob("*.h5")}
@@ -332,6 +333,7 @@ def test_processes_write_the_same_bags(study: Study, command: Command) -> None:
     } == before
 
 
+@pytest.mark.slow
 def test_a_time_limit_gives_the_slide_back(study: Study) -> None:
     """SIGTERM in the middle: the record says pending, no crash is counted, and the next run goes on."""
     study.add("large", tissue=[(0, 0, 512, 512)])
@@ -363,6 +365,7 @@ def test_a_time_limit_gives_the_slide_back(study: Study) -> None:
     assert list(study.features.rglob("*.part")) == []
 
 
+@pytest.mark.slow
 def test_help_and_status_load_nothing_heavy(study: Study) -> None:
     for words in (["--help"], [str(study.cohort), "--status"]):
         code = (

@@ -279,6 +279,7 @@ def test_a_reader_that_goes_away_is_no_fault() -> None:
     assert (ended.returncode, ended.stderr) == (1, "")
 
 
+@pytest.mark.slow
 def test_a_terminal_without_umlauts_is_no_fault(tmp_path: Path) -> None:
     (tmp_path / "ü").mkdir()
     ended = run(

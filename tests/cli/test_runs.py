@@ -47,6 +47,7 @@ def bundle(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
 
+@pytest.mark.slow
 def test_crossval_writes_a_run_and_a_report(
     command: Command,
     cohort: Path,
@@ -143,6 +144,7 @@ def test_an_executor_that_does_not_fit_is_refused(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_options_reach_the_run(command: Command, cohort: Path, tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text(
         "crossval: {networks: false}\nmodel: {dropout: 0.5, rank: 3}\n",
@@ -236,6 +238,7 @@ def test_a_wrong_setting_exits_2_and_leaves_nothing(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_folder_of_another_run_is_refused(
     command: Command,
     cohort: Path,
@@ -792,6 +795,7 @@ def start(words: list[str | Path], folder: Path) -> subprocess.Popen[bytes]:
     )
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
     command: Command,
     cohort: Path,

@@ -78,6 +78,7 @@ def until(happened: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", NUMBERS, ids=lambda number: number.name)
 def test_the_first_signal_ends_a_run_in_order(
     number: signal.Signals,
@@ -92,6 +93,7 @@ def test_the_first_signal_ends_a_run_in_order(
     assert told == f"interrupted{by}; {HINT}\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", NUMBERS, ids=lambda number: number.name)
 def test_the_second_signal_ends_it_at_once(
     number: signal.Signals,

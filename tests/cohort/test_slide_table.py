@@ -180,6 +180,7 @@ def test_a_broken_list_of_known_files_costs_only_time(
     assert len(stores(files)) == 1
 
 
+@pytest.mark.slow
 def test_what_a_killed_run_left_half_packed_is_removed(files: CohortFiles) -> None:
     path = files.write()
     code = """

@@ -271,6 +271,7 @@ def _tile_statistics(
     return found[:, 1:], found[:, 0]
 
 
+@pytest.mark.slow
 def test_tumour_tiles_show_the_factors_and_all_tiles_blur_them(tmp_path: Path) -> None:
     simulate(tmp_path / "c", patients=40, genes=20, images=True, slide_px=1024, seed=2)
     truth = pd.read_csv(tmp_path / "c" / "truth.csv")

@@ -65,6 +65,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[Task]:
     return seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fields", WAYS.values(), ids=WAYS)
 def test_two_fits_are_the_same_bit_by_bit(
     cohort: Cohort,

@@ -65,6 +65,7 @@ def test_a_cox_model_has_no_other_head_or_loss(fusion: str) -> None:
         make_estimator(FitConfig.of(fusion=fusion, head="discrete"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fusion", ["ridge_cox", "sparse_cox", "late_cox"])
 def test_a_baseline_is_a_whole_model(
     cohort: Cohort,

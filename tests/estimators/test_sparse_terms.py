@@ -93,6 +93,7 @@ def test_genes_are_handed_over_where_they_are_asked_for(cohort: Cohort) -> None:
     }
 
 
+@pytest.mark.slow
 def test_the_summary_names_the_genes_and_the_network_reads_no_other(
     cohort: Cohort,
     tmp_path: Path,
@@ -142,6 +143,7 @@ def test_best_is_whichever_inner_folds_prefer(
     )
 
 
+@pytest.mark.slow
 def test_default_and_best_that_prefers_components_are_the_same_bit_by_bit(
     cohort: Cohort,
     monkeypatch: pytest.MonkeyPatch,
@@ -153,6 +155,7 @@ def test_default_and_best_that_prefers_components_are_the_same_bit_by_bit(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["sparse", "best"])
 def test_nothing_of_other_patients_is_learned(cohort: Cohort, how: str) -> None:
     train, other = cohort.patients[:60], cohort.patients[60:]

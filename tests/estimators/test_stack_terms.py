@@ -57,6 +57,7 @@ def test_names_are_those_of_the_columns() -> None:
     assert terms.risks(blocks).shape == (80, 6)
 
 
+@pytest.mark.slow
 def test_noise_has_no_seat_and_the_rest_is_trusted() -> None:
     seats = []
     for seed in range(4):

@@ -163,6 +163,7 @@ def test_attention_is_trained_once_on_a_fold(cohort: Cohort) -> None:
     assert len(diary.epochs) == len(set(diary.epochs))
 
 
+@pytest.mark.slow
 def test_nothing_of_other_patients_is_learned(cohort: Cohort) -> None:
     train, other = cohort.patients[:40], cohort.patients[40:]
     assert cohort.outcome is not None

@@ -252,6 +252,7 @@ def content(folder: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.slow
 def test_processes_give_the_same_bytes(
     whole: Cohort,
     inline: Path,
@@ -273,6 +274,7 @@ def test_processes_give_the_same_bytes(
     assert records[0]["notes"] == records[1]["notes"]
 
 
+@pytest.mark.slow
 def test_patients_elsewhere_go_through_processes_too_and_nothing_need_be_kept(
     result: Result,
     cohort: Cohort,
@@ -286,6 +288,7 @@ def test_patients_elsewhere_go_through_processes_too_and_nothing_need_be_kept(
     pd.testing.assert_frame_equal(*tables, check_exact=True)
 
 
+@pytest.mark.slow
 def test_a_run_begun_by_processes_is_ended_by_another_executor(
     whole: Cohort,
     inline: Path,
@@ -336,6 +339,7 @@ NO_EVENT = r"^bad, repeat 0, fold \d: no patient has the event"
 DIED = r"^bad, repeat 0, fold \d: worker died twice \(signal SIGKILL"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("executor", "how", "error", "message"),
     [
@@ -501,6 +505,7 @@ def test_a_damaged_cell_is_named_and_computed_anew(
     assert content(out) == content(finished)
 
 
+@pytest.mark.slow
 def test_a_note_of_a_worker_reaches_the_record(
     cohort: Cohort,
     finished: Path,
@@ -576,6 +581,7 @@ class Filler(Cells):
                 file.write(bytes(4096))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "executor",
     [InlineExecutor(), ProcessExecutor(workers=1)],

@@ -122,6 +122,7 @@ def result(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Result:
 # -- what is written
 
 
+@pytest.mark.slow
 def test_every_file_of_a_run_is_there(result: Result) -> None:
     assert result.out is not None
     assert sorted(file.name for file in result.out.iterdir()) == [
@@ -328,6 +329,7 @@ def test_the_written_configuration_repeats_the_run(
     )
 
 
+@pytest.mark.slow
 def test_a_report_is_drawn_from_the_files(
     result: Result,
     cohort: Cohort,
@@ -377,6 +379,7 @@ def test_without_a_folder_nothing_is_written_and_the_numbers_are_the_same(
 # -- leakage laws
 
 
+@pytest.mark.slow
 def test_a_folds_predictions_do_not_depend_on_its_own_outcomes(tmp_path: Path) -> None:
     check_outcomes_stay_out(tmp_path, {})
 
@@ -419,6 +422,7 @@ def check_outcomes_stay_out(tmp_path: Path, fields: dict[str, Any]) -> None:
         )
 
 
+@pytest.mark.slow
 def test_a_folds_features_do_not_reach_its_own_model(tmp_path: Path) -> None:
     """Changing one test patient's inputs moves nobody else of the fold."""
     risks = []
@@ -470,6 +474,7 @@ def test_a_cell_is_the_model_fitted_on_the_other_folds(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("alone")
 def test_row_order_in_the_files_changes_no_byte(tmp_path: Path) -> None:
     pages = []
@@ -520,6 +525,7 @@ class Heard(Watcher):
         self.cells.append((name, resumed))
 
 
+@pytest.mark.slow
 def test_a_stopped_run_recalls_its_cells_and_ends_with_the_same_bytes(
     cohort: Cohort,
     tmp_path: Path,
@@ -803,6 +809,7 @@ def test_tau_is_the_last_horizon_unless_given(cohort: Cohort) -> None:
 # -- what a model may lack
 
 
+@pytest.mark.slow
 def test_patients_may_lack_modalities(tmp_path: Path) -> None:
     files = small(tmp_path)
     assert files.expression is not None
@@ -821,6 +828,7 @@ def test_patients_may_lack_modalities(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_model_is_judged_within_each_availability_pattern(tmp_path: Path) -> None:
     files = small(tmp_path, patients=40)
     assert files.expression is not None
@@ -894,6 +902,7 @@ def test_the_model_is_told_with_less_and_paired_with_itself(result: Result) -> N
     assert moved == LOST
 
 
+@pytest.mark.slow
 def test_another_cohort_is_predicted_with_less_too(
     cohort: Cohort,
     tmp_path: Path,
@@ -961,6 +970,7 @@ def test_one_modality_alone_has_no_networks_beside_it(tmp_path: Path) -> None:
     ] == "not applicable"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fields",
     [

@@ -293,6 +293,7 @@ def test_the_reach_of_integrated_scores_is_told(file: File) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_bootstrap_of_equal_risks_has_no_interval(file: File) -> None:
     path = file(predicted(40).assign(log_risk=0.0))
     found = evaluate(path, interval=Interval("bootstrap", 200), **FEW).estimates[
@@ -355,6 +356,7 @@ def test_the_unit_that_is_said_is_doubted(file: File, unit: str, doubted: bool) 
 # -- our own
 
 
+@pytest.mark.slow
 def test_a_predictions_file_of_ours_gives_the_numbers_of_its_run(
     tmp_path: Path,
 ) -> None:
@@ -591,6 +593,7 @@ def anything(random: np.random.Generator) -> pd.DataFrame:
     return table
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(60))
 def test_no_table_breaks_it(file: File, seed: int) -> None:
     random = np.random.default_rng(seed)

@@ -47,6 +47,7 @@ def controlled(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Resu
 # -- splits
 
 
+@pytest.mark.slow
 def test_whole_sites_share_a_fold(cohort: Cohort) -> None:
     frame = crossed(cohort, split="whole_sites").predictions
     site = frame["patient_id"].map(cohort.groups["site"])
@@ -54,6 +55,7 @@ def test_whole_sites_share_a_fold(cohort: Cohort) -> None:
     assert set(frame["fold"]) == {0, 1}
 
 
+@pytest.mark.slow
 def test_each_site_is_left_out(cohort: Cohort) -> None:
     result = crossed(cohort, split="leave_one_site_out")
     site = result.predictions["patient_id"].map(cohort.groups["site"])
@@ -92,6 +94,7 @@ def test_fixed_splits_are_kept(cohort: Cohort, tmp_path: Path) -> None:
 # -- intervals
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["nadeau_bengio", "bootstrap"])
 def test_intervals_are_made_as_asked(
     cohort: Cohort,

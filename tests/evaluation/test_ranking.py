@@ -94,6 +94,7 @@ def test_nadeau_and_bengio_widen_by_the_ratio_of_test_to_training_patients() -> 
     )
 
 
+@pytest.mark.slow
 def test_the_bootstrap_agrees_with_the_influence_functions_where_models_are_fixed() -> (
     None
 ):
@@ -138,6 +139,7 @@ def test_repeats_of_the_same_risks_are_not_more_patients() -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_interval_covers_what_it_says() -> None:
     """Risks that were trained on nobody: every repeat tells the same, and no widening is needed."""
     generator = np.random.default_rng(3)

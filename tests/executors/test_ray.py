@@ -69,6 +69,7 @@ PROMISES = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
 def test_ray_keeps_the_contract(
     promise: Promise,
@@ -83,11 +84,13 @@ def test_work_that_cannot_be_loaded_is_the_error_itself(executor: RayExecutor) -
         list(executor.run(Refusing(), [Task("a", 1)]))
 
 
+@pytest.mark.slow
 def test_threads_are_those_asked_for(executor: RayExecutor, tmp_path: Path) -> None:
     found = carried(RayExecutor(workers=1, threads=2), tmp_path, ("all_threads", 0))
     assert found[0].value == (2, 2)
 
 
+@pytest.mark.slow
 def test_a_node_killed_in_the_middle_costs_time_alone(
     cluster: Any,
     tmp_path: Path,
@@ -133,6 +136,7 @@ SCRIPT = """
 """
 
 
+@pytest.mark.slow
 def test_a_cluster_is_started_and_stopped(tmp_path: Path) -> None:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
     ended = subprocess.run(

@@ -572,6 +572,7 @@ def test_headers_of_numpy_that_lie(
         read_features(tmp_path / "h.npz")
 
 
+@pytest.mark.slow
 def test_an_archive_of_zeros_is_not_unpacked(tmp_path: Path) -> None:
     with (
         zipfile.ZipFile(tmp_path / "z.npz", "w", zipfile.ZIP_DEFLATED) as archive,

@@ -95,6 +95,7 @@ def test_threads_take_turns(bag: Path) -> None:
         assert set(pool.map(total, [bag] * 40)) == {21}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_another_process_has_its_own(bag: Path, method: str) -> None:
     assert total(bag) == 21

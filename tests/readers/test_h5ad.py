@@ -268,6 +268,7 @@ def test_a_sparse_matrix_of_nothing_but_names_is_not_allocated(path: Path) -> No
         read_h5ad(path, None)
 
 
+@pytest.mark.slow
 def test_an_honest_matrix_may_be_very_sparse(path: Path) -> None:
     rng = np.random.default_rng(1)
     matrix = sparse.random(2000, 20_000, density=0.001, format="csr", rng=rng)

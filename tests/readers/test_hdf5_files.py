@@ -217,6 +217,7 @@ def test_a_chunk_that_is_not_what_it_claims(
         read_features(tmp_path / "c.h5")
 
 
+@pytest.mark.slow
 def test_a_chunk_that_unpacks_to_far_more_than_it_claims(tmp_path: Path) -> None:
     direct(tmp_path / "c.h5", (100, 1000), (100, 1000), zlib.compress(bytes(2**30)))
     with pytest.raises(

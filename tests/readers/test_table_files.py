@@ -167,6 +167,7 @@ def test_real_tables(shared_data: Path) -> None:
     assert repeated(frame, "patient_id") == ()
 
 
+@pytest.mark.slow
 def test_a_parquet_that_is_larger_than_it_looks_is_refused(tmp_path: Path) -> None:
     words = {"id": ["a"] * 3_000, "note": ["x" * 500_000] * 3_000}
     pd.DataFrame(words).to_parquet(tmp_path / "t.parquet", compression="zstd")

@@ -72,6 +72,7 @@ def test_the_headline_shows_model_and_baseline_with_intervals(
     assert "median follow-up 49 months" in page.text
 
 
+@pytest.mark.slow
 def test_same_files_give_the_same_bytes(tmp_path: Path) -> None:
     first, second = (add_performance(build_run(tmp_path / name)) for name in "ab")
     write_report(first)

@@ -251,6 +251,7 @@ def test_a_result_is_described_in_a_few_lines(make_run: Builder) -> None:
     assert len(text) < 1000
 
 
+@pytest.mark.slow
 def test_a_run_that_is_read_and_written_again_is_the_same(make_run: Builder) -> None:
     out = add_performance(make_run())
     run = Result.read(out)

@@ -294,6 +294,7 @@ def test_an_absent_mask_is_named(tmp_path: Path) -> None:
         given_mask(tmp_path / "A9.tif", slide(), 0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("codec", "number"),
     [("png", 34933), ("jpegxl", 50002), ("webp", 50001)],

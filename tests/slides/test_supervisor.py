@@ -286,6 +286,7 @@ def test_shards_are_parts_of_the_whole(items: list[SlideItem], tmp_path: Path) -
     assert (few.records, few.counts, few.tiles) == ((), {}, 0)
 
 
+@pytest.mark.slow
 def test_processes_give_the_same_bytes_and_survive_a_crash(
     items: list[SlideItem],
     tmp_path: Path,
@@ -328,6 +329,7 @@ def test_processes_give_the_same_bytes_and_survive_a_crash(
     assert mended.records[0].crashes == 0
 
 
+@pytest.mark.slow
 def test_a_slide_that_kills_an_inline_run_is_then_tried_in_a_worker(
     tmp_path: Path,
 ) -> None:
@@ -350,6 +352,7 @@ def test_a_slide_that_kills_an_inline_run_is_then_tried_in_a_worker(
     assert "SIGSEGV" in summary.records[1].reason
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("load", ["mean_encoder", "local"])
 def test_a_run_that_is_killed_over_a_good_slide_never_counts(
     items: list[SlideItem],
@@ -397,6 +400,7 @@ extract(items, ExtractConfig(tile_px=64, batch=16), {str(folder / "out")!r}, exe
     return subprocess.Popen([sys.executable, "-c", code])
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_it_goes_on_to_the_same_files(
     folder: Path,
     tmp_path: Path,
@@ -425,6 +429,7 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_files(
     ]
 
 
+@pytest.mark.slow
 def test_two_shards_at_once_in_one_folder(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     items = [SlideItem(path.stem, "P", path) for path in sorted(tmp_path.glob("*.tif"))]

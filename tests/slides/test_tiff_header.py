@@ -247,6 +247,7 @@ def blank_tiles(path: Path, side: int, compression: str, **more: Any) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compression", ["zstd", "webp", "jpeg2000", "lzma", "deflate"])
 def test_what_compresses_well_is_no_bomb(tmp_path: Path, compression: str) -> None:
     """Of an image of 1.6 GiB, a thousandth and less is stored."""

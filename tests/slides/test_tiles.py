@@ -90,6 +90,7 @@ def test_threads_change_nothing(slide: Path) -> None:
     np.testing.assert_array_equal(pixels, same)
 
 
+@pytest.mark.slow
 def test_a_damaged_native_tile_costs_the_tiles_it_touches_and_no_others(
     tmp_path: Path,
 ) -> None:

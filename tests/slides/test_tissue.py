@@ -64,6 +64,7 @@ def tissue_of(mask: npt.NDArray[np.bool_], scale: float = 16.0) -> Tissue:
     return measured(mask, (scale, scale), 0.5, source="found")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scene", sorted(glass.SCENES))
 def test_planted_tissue_is_found(scene: str) -> None:
     painted = glass.SCENES[scene]()
@@ -89,6 +90,7 @@ def test_a_slide_full_of_tissue_says_that_it_saw_no_glass() -> None:
     assert tissue.notes == ("no bare glass was seen to compare with",)
 
 
+@pytest.mark.slow
 def test_every_chip_is_found_and_keeps_a_tile() -> None:
     painted = glass.chips()
     tissue = found(painted)
@@ -169,6 +171,7 @@ def test_flat_and_tiny_overviews_are_empty(shape: tuple[int, int], value: int) -
     assert tissue.mask.shape == shape
 
 
+@pytest.mark.slow
 def test_finding_is_fast() -> None:
     painted = glass.chips((2000, 2000))
     found(painted)

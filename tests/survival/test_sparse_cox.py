@@ -67,6 +67,7 @@ def test_the_optimality_conditions_hold_at_every_feature(ties, mixing, penalty):
     assert 0 < kept.sum() < len(b)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mixing", [0.5, 1.0])
 def test_a_path_is_that_of_coxnet(mixing):
     """scikit-survival penalises per patient, ours is per event; it stops a little early."""
@@ -109,6 +110,7 @@ def test_a_path_is_that_of_coxnet(mixing):
     assert sizes[-1] > 20
 
 
+@pytest.mark.slow
 def test_cross_validation_is_the_slow_one():
     x, time, event = cohort(80, 40)
     path = sparse_cox_cv(
@@ -254,6 +256,7 @@ def test_effective_parameters_of_the_kept_features_are_the_trace():
     )
 
 
+@pytest.mark.slow
 def test_twenty_thousand_genes_are_a_matter_of_seconds():
     x, time, event = cohort(400, 20_000, monthly=False)
     started = clock.perf_counter()

@@ -11,6 +11,7 @@ from survfuse._errors import MissingExtraError
 from survfuse.slides.encoders import _timm
 
 
+@pytest.mark.slow
 def test_a_fresh_interpreter_imports_timm_without_a_warning() -> None:
     code = "from survfuse.slides.encoders._timm import import_timm; print(import_timm().__name__)"
     done = subprocess.run(

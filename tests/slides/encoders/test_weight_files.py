@@ -222,6 +222,7 @@ def test_a_misfit_names_the_tensors(tiny: EncoderCard, tmp_path: Path) -> None:
         fill(tiny, read_weights(tmp_path / "x.pt"))
 
 
+@pytest.mark.slow
 def test_the_encoder_that_would_fit_is_named(tmp_path: Path) -> None:
     save_file(published(RESNET50_TRUNCATED), tmp_path / "x.safetensors")
     with pytest.raises(
