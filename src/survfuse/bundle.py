@@ -48,7 +48,6 @@ from survfuse.cohort.drift import Drift
 from survfuse.cohort.patient_hashes import PatientHashes
 from survfuse.cohort.transforms import Transforms
 from survfuse.config import FitConfig, build
-from survfuse.estimators.anchored_network import stack_of_network
 from survfuse.estimators.base import (
     RiskModel,
     StoredModel,
@@ -57,6 +56,7 @@ from survfuse.estimators.base import (
 )
 from survfuse.estimators.fitted import Fitted
 from survfuse.estimators.neural_network import NetworkEnsemble
+from survfuse.estimators.old_stack_bundles import stack_of_network
 from survfuse.survival.argument_checks import as_log_risk
 from survfuse.survival.calibration import Calibrator, calibrator_from_dict
 from survfuse.survival.conformal import ConformalBound

@@ -997,5 +997,7 @@ def test_other_models_go_all_the_way(
 
 def test_the_quick_settings_are_in_the_run(result: Result) -> None:
     assert {
-        name: getattr(result.config.model, name) for name in QUICK if name != "epochs"
+        name: result.config.model.parameters()[name]
+        for name in QUICK
+        if name != "epochs"
     } == {name: value for name, value in QUICK.items() if name != "epochs"}

@@ -10,7 +10,7 @@ from predicted import COLUMNS, TIMES, File, predicted
 from survfuse._errors import InputError
 from survfuse.evaluation.external_predictions import (
     choose_horizons,
-    read_foreign,
+    read_external,
     read_outcome,
 )
 
@@ -21,7 +21,7 @@ FOLDED = "patient_id,time,event,fold,survival_1,survival_2,survival_3\n"
 
 def test_a_table_is_read_as_it_stands(file: File) -> None:
     table = predicted(6)
-    foreign = read_foreign(file(table))
+    foreign = read_external(file(table))
     assert foreign.times == TIMES
     assert foreign.models == [""]
     assert foreign.notes == ()
@@ -40,12 +40,12 @@ def test_a_table_is_read_as_it_stands(file: File) -> None:
 def test_patients_that_a_model_was_trained_on_are_noted(file: File) -> None:
     """`predict` marks them; nobody shall take their scores for honest ones."""
     table = predicted(6).assign(in_training=[1, 0, 1, 0, 0, 0])
-    (note,) = read_foreign(file(table)).notes
+    (note,) = read_external(file(table)).notes
     first, third = table["patient_id"][0], table["patient_id"][2]
     assert note.startswith(
         f"2 patients were trained on (in_training: {first}, {third}); ",
     )
-    assert read_foreign(file(table.assign(in_training=0))).notes == ()
+    assert read_external(file(table.assign(in_training=0))).notes == ()
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_a_wrong_table_is_refused_at_its_place(
     message: str,
 ) -> None:
     with pytest.raises(InputError, match=message) as told:
-        read_foreign(file(text))
+        read_external(file(text))
     assert "predictions.csv" in str(told.value)
 
 
@@ -213,10 +213,10 @@ def test_a_patient_has_one_outcome_in_all_repeats(
         InputError,
         match=rf"line 4: patient 'a' has .*{told}, in an earlier repeat 3 and 1 \(1 such",
     ):
-        read_foreign(file(table))
+        read_external(file(table))
     assert (
         len(
-            read_foreign(file(table.replace(last, "a,3.0000001,1,1,0"))).folds(
+            read_external(file(table.replace(last, "a,3.0000001,1,1,0"))).folds(
                 "",
                 None,
             ),
@@ -227,15 +227,15 @@ def test_a_patient_has_one_outcome_in_all_repeats(
 
 def test_what_is_no_table_is_refused(file: File, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.csv: no such file"):
-        read_foreign(tmp_path / "none.csv")
+        read_external(tmp_path / "none.csv")
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(InputError, match=r"folder\.csv: expected a file, got a folder"):
-        read_foreign(tmp_path / "folder.csv")
+        read_external(tmp_path / "folder.csv")
     (tmp_path / "latin.csv").write_bytes((HEAD + "Müller,1,1,0\n").encode("latin-1"))
     with pytest.raises(InputError, match="expected UTF-8 text"):
-        read_foreign(tmp_path / "latin.csv")
+        read_external(tmp_path / "latin.csv")
     with pytest.raises(InputError, match="expected a text table"):
-        read_foreign(file("PAR1", "p.parquet"))
+        read_external(file("PAR1", "p.parquet"))
 
 
 @pytest.mark.parametrize(
@@ -250,7 +250,7 @@ def test_what_is_no_table_is_refused(file: File, tmp_path: Path) -> None:
     ],
 )
 def test_harmless_ways_of_writing_are_one(file: File, text: str) -> None:
-    (fold,) = read_foreign(file(text)).folds("", None)
+    (fold,) = read_external(file(text)).folds("", None)
     assert fold.patient_id.tolist() == ["a", "b"]
     assert fold.time.tolist() == [1.0, 2.0]
     assert fold.event.tolist() == [True, False]
@@ -259,7 +259,7 @@ def test_harmless_ways_of_writing_are_one(file: File, text: str) -> None:
 
 
 def test_ids_are_words_and_other_columns_stay_out(file: File) -> None:
-    foreign = read_foreign(
+    foreign = read_external(
         file("patient_id,time,event,log_risk,age\n007,1,1,0,70\n7,2,0,1,x\n"),
     )
     assert foreign.table["patient_id"].tolist() == ["007", "7"]
@@ -277,7 +277,7 @@ def test_ids_are_words_and_other_columns_stay_out(file: File) -> None:
 def test_survival_columns_are_sorted_by_time_and_that_of_0_is_left_out(
     file: File,
 ) -> None:
-    foreign = read_foreign(
+    foreign = read_external(
         file(
             "patient_id,time,event,survival_10,survival_0,survival_2.50\na,1,1,.1,1,.9\n",
         ),
@@ -288,7 +288,7 @@ def test_survival_columns_are_sorted_by_time_and_that_of_0_is_left_out(
 
 
 def test_rounding_is_mended_and_told(file: File) -> None:
-    foreign = read_foreign(
+    foreign = read_external(
         file(CURVES + "a,1,1,1.0000001,.5,.5000001\nb,2,0,.9,.8,-1e-9\n"),
     )
     (fold,) = foreign.folds("", None)
@@ -304,11 +304,11 @@ def test_small_steps_up_do_not_add_up(file: File) -> None:
     for i in range(10):
         table[f"survival_{i + 1}"] = 0.5 + i * 9e-7
     with pytest.raises(InputError, match=r"survival_1 is 0.5 and survival_3 is"):
-        read_foreign(file(table))
+        read_external(file(table))
 
 
 def test_a_column_may_be_blank_for_a_whole_fold(file: File) -> None:
-    foreign = read_foreign(
+    foreign = read_external(
         file(FOLDED + "a,1,1,0,.9,.5,\nb,2,0,0,.8,.4,NA\nc,1,1,1,.7,.6,.5\n"),
     )
     first, second = foreign.folds("", None)
@@ -326,7 +326,7 @@ def test_models_repeats_and_folds_are_told_apart(file: File) -> None:
         for r in (0, 1)
         for i, (p, f) in enumerate([("a", 0), ("b", 7)])
     )
-    foreign = read_foreign(
+    foreign = read_external(
         file("model,patient_id,repeat,fold,time,event,log_risk\n" + rows),
     )
     assert foreign.models == ["x", "y"]
@@ -364,7 +364,7 @@ def test_training_patients_need_time_and_event_alone(file: File) -> None:
 
 
 def test_given_horizons_are_sorted_and_told_once(file: File) -> None:
-    foreign = read_foreign(file(predicted(20)))
+    foreign = read_external(file(predicted(20)))
     assert choose_horizons(foreign, [30, 10, 30.0]) == ((10.0, 30.0), 30.0, [])
     for wrong in ([0.0], [-1.0], [float("nan")], [float("inf"), 2]):
         with pytest.raises(InputError, match=r"horizons must be finite and > 0"):
@@ -378,7 +378,7 @@ def test_given_horizons_are_sorted_and_told_once(file: File) -> None:
 
 def test_without_columns_horizons_are_quartiles_of_follow_up(file: File) -> None:
     table = predicted(40)[["patient_id", "time", "event", "log_risk"]]
-    horizons, tau, notes = choose_horizons(read_foreign(file(table)), None)
+    horizons, tau, notes = choose_horizons(read_external(file(table)), None)
     assert horizons == tuple(
         sorted(
             {float(f"{q:.3g}") for q in np.quantile(table["time"], [0.25, 0.5, 0.75])},
@@ -389,13 +389,13 @@ def test_without_columns_horizons_are_quartiles_of_follow_up(file: File) -> None
 
 
 def test_a_quartile_is_not_rounded_beyond_follow_up(file: File) -> None:
-    assert choose_horizons(read_foreign(file(HEAD + "a,5.006,1,0\n")), None)[0] == (
+    assert choose_horizons(read_external(file(HEAD + "a,5.006,1,0\n")), None)[0] == (
         5.006,
     )
 
 
 def test_columns_beyond_follow_up_are_no_horizons(file: File) -> None:
-    horizons, tau, notes = choose_horizons(read_foreign(file(predicted())), None)
+    horizons, tau, notes = choose_horizons(read_external(file(predicted())), None)
     assert horizons == (10.0, 20.0, 30.0)
     assert tau == 30.0
     assert notes[0].startswith("1 survival columns beyond ")
@@ -406,7 +406,7 @@ def test_tau_is_the_last_horizon_however_many_columns(file: File, columns: int) 
     table = pd.DataFrame({"patient_id": list("abcdefghij"), "time": 100, "event": 1})
     for t in range(1, columns + 1):
         table[f"survival_{t}"] = 1 - t / 100
-    horizons, tau, notes = choose_horizons(read_foreign(file(table)), None)
+    horizons, tau, notes = choose_horizons(read_external(file(table)), None)
     assert tau == horizons[-1]
     assert len(horizons) == (columns if columns <= 6 else 3)
     assert len(notes) == (columns > 6)

@@ -381,9 +381,9 @@ def _write_predictions(root: Path) -> None:
 
 
 def _read_predictions(folder: Path) -> object:
-    from survfuse.evaluation.external_predictions import read_foreign
+    from survfuse.evaluation.external_predictions import read_external
 
-    return read_foreign(_only(folder))
+    return read_external(_only(folder))
 
 
 def _write_run(root: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from fuzz.hunt import hunt
 from fuzz.readers import READERS
 
-SECONDS = 5.0
+SECONDS = 2.5
 EXECUTIONS = 5_000  # of the long hunt's first ones, which came back clean
 PATIENCE = 120.0  # on a machine that is busy with other tests
 

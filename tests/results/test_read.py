@@ -12,7 +12,7 @@ from report.conftest import Builder, edit
 from report.performed import add_performance
 from survfuse._errors import InputError
 from survfuse._storage import sha256_file
-from survfuse.evaluation.external_predictions import read_foreign
+from survfuse.evaluation.external_predictions import read_external
 from survfuse.results import Result
 from survfuse.results.csv_files import write_table
 
@@ -240,7 +240,7 @@ def test_ids_like_formulas_come_back(make_run: Builder) -> None:
     assert "\n'=1+1," in text
     assert set(table["patient_id"]) == set(Result.read(out).predictions["patient_id"])
     assert set(table["patient_id"]) == set(
-        read_foreign(out / "predictions.csv").table["patient_id"],
+        read_external(out / "predictions.csv").table["patient_id"],
     )
 
 

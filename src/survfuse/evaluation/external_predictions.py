@@ -91,7 +91,7 @@ def column(time: float) -> str:
     return f"{PREFIX}{time:g}"
 
 
-def read_foreign(path: Path | str) -> ExternalPredictions:
+def read_external(path: Path | str) -> ExternalPredictions:
     """Read a predictions file.
 
     Parameters

@@ -18,7 +18,7 @@ from survfuse.evaluation.external_predictions import (
     ExternalPredictions,
     choose_horizons,
     column,
-    read_foreign,
+    read_external,
     read_outcome,
 )
 from survfuse.evaluation.folds import (
@@ -67,7 +67,7 @@ def evaluate(
     Parameters
     ----------
     path : path
-        See :func:`survfuse.evaluation.external_predictions.read_foreign`. With `repeat` and `fold`
+        See :func:`survfuse.evaluation.external_predictions.read_external`. With `repeat` and `fold`
         columns it is taken for a cross-validation; without, for one model tested once.
     train : path, optional
         CSV with the `time` and `event` of the patients trained on, who then give the
@@ -103,7 +103,7 @@ def evaluate(
     InputError
         Names the file, the column and the line.
     """
-    predictions = read_foreign(path)
+    predictions = read_external(path)
     training = None if train is None else read_outcome(train)
     models = _Models(training, list(predictions.notes))
     own = name or predictions.models[0] or MODEL
@@ -185,7 +185,7 @@ class _Models:
 
     def add_file(self, name: str, path: Path | str) -> None:
         """Add the only model of a file."""
-        predictions = read_foreign(path)
+        predictions = read_external(path)
         if len(predictions.models) > 1:
             raise InputError(
                 f"{path}: expected one model beside the other, got {listed(predictions.models)};"
