@@ -63,6 +63,8 @@ class BagChecks:
         for slide in index.slides:
             if slide.tiles:
                 self._slides.setdefault(slide.patient_id, []).append(slide)
+        self.unverifiable = _unverifiable(index)
+        """What cannot be verified, for a store of an older version holds no hash of it."""
 
     def verify(self, patients: Iterable[str] | None = None) -> None:
         """Verify the slides of patients, or of all, that were not verified yet.
@@ -126,12 +128,11 @@ class BagChecks:
         )
 
 
-def unverifiable(index: Index) -> tuple[str, ...]:
-    """Name what a store of an older version holds no hash of."""
+def _unverifiable(index: Index) -> tuple[str, ...]:
+    names = [] if index.sealed else ["ids and rows"]
     slides = [slide for slide in index.slides if slide.tiles]
-    missing = {
-        "ids and rows": not index.sealed,
-        "features": not all(slide.content for slide in slides),
-        "coordinates": not all(slide.coords_sha256 for slide in slides),
-    }
-    return tuple(name for name, lacks in missing.items() if lacks)
+    if not all(slide.content for slide in slides):
+        names.append("features")
+    if not all(slide.coords_sha256 for slide in slides):
+        names.append("coordinates")
+    return tuple(names)

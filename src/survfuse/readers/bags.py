@@ -18,7 +18,7 @@ import numpy.typing as npt
 from survfuse._errors import FeatureFileError
 from survfuse._storage import sha256_text, to_json
 from survfuse._types import AnyArray, FloatArray, IntArray
-from survfuse.readers.bag_checks import BagChecks, Stamp, unverifiable
+from survfuse.readers.bag_checks import BagChecks, Stamp
 from survfuse.readers.bag_files import Index, Slide, read_store
 from survfuse.readers.packing import Item, Progress, collect, write_store
 from survfuse.readers.slide_features import USUAL, ReadOptions
@@ -137,7 +137,7 @@ class BagStore:
         if self._checks is None:
             return ()
         self._checks.verify(patient_ids)
-        return unverifiable(self._index)
+        return self._checks.unverifiable
 
     @classmethod
     def from_arrays(
