@@ -22,7 +22,9 @@ WORKS = """
     import signal, sys, time
     from survfuse.cli.signals import ended_in_order
 
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
+    # A job in the background ignores the one, a job of nohup the other.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     with ended_in_order():
         try:
             print("works", flush=True)
@@ -109,8 +111,8 @@ def test_the_second_signal_ends_it_at_once(
 
 
 def test_a_signal_that_is_ignored_stays_so(tmp_path: Path) -> None:
-    ignoring = "    import signal\n    signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"  # as nohup does
-    process = started(ignoring + WORKS.lstrip("\n"), tmp_path, 0)
+    ignoring = WORKS.replace("signal.SIG_DFL", "signal.SIG_IGN")  # as nohup does
+    process = started(ignoring, tmp_path, 0)
     assert line_of(process) == "works"
     process.send_signal(signal.SIGHUP)
     process.send_signal(signal.SIGTERM)
