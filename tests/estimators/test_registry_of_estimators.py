@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,13 @@ from running import loaded, quick, small
 from survfuse._errors import ConfigError
 from survfuse.cohort import Cohort
 from survfuse.config import FitConfig
-from survfuse.estimators import ESTIMATORS, Estimator, RiskModel, make_estimator
+from survfuse.estimators import (
+    ESTIMATORS,
+    Estimator,
+    RiskModel,
+    foreign_code,
+    make_estimator,
+)
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -86,3 +93,22 @@ def test_a_sparse_cox_reads_few_genes(cohort: Cohort) -> None:
     assert fitted.transforms.feature_names["expression"][0] == "GENE1"
     coef = fitted.model.state()[1]["expression/coef"]
     assert (coef == 0).any()
+
+
+def test_code_of_another_package_is_part_of_the_key_of_what_is_stored(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert foreign_code(FitConfig()) == foreign_code(FitConfig(fusion="concat")) == ""
+    file = tmp_path / "foreign_ridge.py"
+    file.write_text(
+        "from survfuse.estimators import RidgeCox\n\nclass Foreign(RidgeCox):\n    pass\n",
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(ESTIMATORS, "_cards", dict(ESTIMATORS._cards))
+    foreign = importlib.import_module("foreign_ridge").Foreign
+    ESTIMATORS.register("foreign", summary="a ridge", source="this test")(foreign)
+    config = FitConfig(fusion="foreign")
+    before = foreign_code(config)
+    file.write_text(file.read_text() + "# changed\n")
+    assert foreign_code(config) not in ("", before)
