@@ -96,15 +96,24 @@ class Fitted:
         self,
         cohort: Cohort,
         ids: Sequence[str],
+        source: BatchSource | None = None,
     ) -> Prediction:
         """Predict patients of a cohort, with notes on each; no outcome is needed or read.
+
+        Parameters
+        ----------
+        cohort : Cohort
+        ids : sequence of str
+        source : BatchSource, optional
+            What :meth:`source` gave for these patients, so that they are not transformed again.
 
         Raises
         ------
         TransformError
             Data that do not fit the training cohort (unit, genes, encoder, coverage).
         """
-        source = self.source(cohort, ids)
+        if source is None:
+            source = self.source(cohort, ids)
         log_risk = self.model.log_risk(source)
         infinite = np.array(ids, dtype=object)[~np.isfinite(log_risk)]
         if len(infinite):

@@ -147,14 +147,13 @@ class Candidate:
             prediction = fitted.prediction(test, fitted.model.log_risk(source))
             return FoldResult(prediction, fitted.summary)
         fitted = described(fold, fit, config, log)
-        prediction = fitted.predict(where, test)
+        source = fitted.source(where, test)
+        prediction = fitted.predict(where, test, source)
         also: dict[str, Prediction] = {}
-        if self.permute or self.lose:
-            source = fitted.source(where, test)
-            if self.permute:
-                also |= permuted_predictions(fitted, prediction, source)
-            if self.lose:
-                also |= predictions_with_loss(fitted, prediction, where, source)
+        if self.permute:
+            also |= permuted_predictions(fitted, prediction, source)
+        if self.lose:
+            also |= predictions_with_loss(fitted, prediction, where, source)
         return FoldResult(prediction, fitted.summary, also)
 
 
