@@ -17,6 +17,7 @@ from survfuse._yaml import read_yaml
 from survfuse.config import Frozen, build
 from survfuse.readers.cell_text import composed, whole
 from survfuse.readers.matrices import MISSING
+from survfuse.readers.units import Unit
 
 TOP_LEVEL = ("clinical", "expression", "slides")
 
@@ -199,16 +200,7 @@ class ExpressionSpec(Section):
 
     path: Path
     """csv, tsv (also .gz), parquet, .h5ad, or a folder with one JSON per patient."""
-    unit: Literal[
-        "counts",
-        "tpm",
-        "log2tpm",
-        "log2counts",
-        "vst",
-        "zscore",
-        "fpkm",
-        "log2fpkm",
-    ]
+    unit: Unit
     """Scale of the values."""
     genes: Literal["symbol", "ensembl", "entrez"] = "symbol"
     """Naming of the genes."""
