@@ -10,10 +10,10 @@ from scipy.optimize import minimize
 
 from survfuse._errors import InputError, NotComputableError
 from survfuse._types import FloatArray, IntArray
-from survfuse.survival._partial import RiskSets
 from survfuse.survival.cox import as_matrix
 from survfuse.survival.degrees_of_freedom import trace_of_fit
 from survfuse.survival.right_censored import Outcome
+from survfuse.survival.stratified import StratifiedRiskSets
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,15 +80,12 @@ def fit_trust(
         )
     if outcome.events == 0:
         raise NotComputableError("trust cannot be fitted without an event")
-    strata = _strata(outcome, x, fold)
-
-    def log_likelihood(trust: FloatArray) -> float:
-        return sum(sets.log_likelihood(part @ trust) for sets, part in strata)
+    sets = StratifiedRiskSets.of(outcome, fold)
 
     def objective(trust: FloatArray) -> tuple[float, FloatArray]:
-        gradient = sum(sets.derivatives(part, part @ trust)[0] for sets, part in strata)
+        gradient = sets.derivatives(x, x @ trust)[0]
         away = trust - start
-        value = float(pull @ away**2) / 2 - log_likelihood(trust)
+        value = float(pull @ away**2) / 2 - sets.log_likelihood(x @ trust)
         return value, pull * away - gradient
 
     end = minimize(
@@ -101,9 +98,14 @@ def fit_trust(
     )
     trust = np.maximum(np.asarray(end.x, np.float64), 0.0)
     free = np.flatnonzero(trust)
-    parts = [sets.derivatives(part[:, free], part @ trust)[1] for sets, part in strata]
-    effective = trace_of_fit(np.sum(parts, axis=0), pull[free])
-    return TrustFit(trust, log_likelihood(trust), log_likelihood(start), effective)
+    information = sets.derivatives(x[:, free], x @ trust)[1]
+    effective = trace_of_fit(information, pull[free])
+    return TrustFit(
+        trust,
+        sets.log_likelihood(x @ trust),
+        sets.log_likelihood(x @ start),
+        effective,
+    )
 
 
 def gains(
@@ -122,22 +124,6 @@ def gains(
     """
     outcome = Outcome.of(time, event)
     x = as_matrix(risks, len(outcome))
-    total = np.zeros(x.shape[1])
-    for sets, part in _strata(outcome, x, fold):
-        nothing = sets.log_likelihood(np.zeros(len(part)))
-        total += [sets.log_likelihood(column) - nothing for column in part.T]
-    return total
-
-
-def _strata(
-    outcome: Outcome,
-    x: FloatArray,
-    fold: IntArray | None,
-) -> list[tuple[RiskSets, FloatArray]]:
-    """Risk sets and risks of the patients of each fold; of all together without folds."""
-    fold = np.zeros(len(x), np.int64) if fold is None else np.asarray(fold)
-    strata = []
-    for number in np.unique(fold):
-        rows = fold == number
-        strata.append((RiskSets.of(outcome[rows], "efron"), x[rows]))
-    return strata
+    sets = StratifiedRiskSets.of(outcome, fold)
+    nothing = sets.log_likelihood(np.zeros(len(x)))
+    return np.array([sets.log_likelihood(column) - nothing for column in x.T])
