@@ -48,7 +48,7 @@ def test_events_are_rows_of_the_patients_with_the_event(data) -> None:
 
 
 def test_a_constant_of_each_stratum_changes_nothing(data) -> None:
-    outcome, x, risk, stratum = data
+    outcome, _, risk, stratum = data
     sets = StratifiedRiskSets.of(outcome, stratum)
     shifted = risk + 100.0 * stratum
     assert sets.log_likelihood(shifted) == pytest.approx(sets.log_likelihood(risk))

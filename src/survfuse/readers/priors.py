@@ -9,7 +9,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from survfuse._storage import (
     read_json,
     read_tensors,
     sha256_file,
+    sha256_text,
     stored_array,
     stored_texts,
     write_json,
@@ -36,6 +38,8 @@ SHIPPED = Path(__file__).parent / "shipped_priors"
 """Priors that come with the package, a folder each."""
 USUAL_SLOPE, USUAL_SPREAD = 0.2, 0.2
 """Of outside risks of which nothing is known: log hazard ratio per deviation, and its spread."""
+_BARCODE = re.compile(r"TCGA-[A-Z0-9]{2}-[A-Z0-9]{4}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,3 +174,23 @@ def shipped_priors() -> tuple[str, ...]:
     if not SHIPPED.is_dir():
         return ()
     return tuple(sorted(folder.name for folder in SHIPPED.iterdir() if folder.is_dir()))
+
+
+def tcga_barcode(patient: str) -> str | None:
+    """Barcode of the patient of a TCGA id of any length and case; None for any other id.
+
+    >>> tcga_barcode("tcga-05-4249-01a-01r"), tcga_barcode("001")
+    ('TCGA-05-4249', None)
+    """
+    match = _BARCODE.match(patient.strip().upper())
+    return match[0] if match else None
+
+
+def barcode_hashes(patients: Iterable[str]) -> dict[str, str]:
+    """SHA-256 of the TCGA barcodes of those patients that have one, by id."""
+    hashes = {}
+    for patient in patients:
+        barcode = tcga_barcode(patient)
+        if barcode is not None:
+            hashes[patient] = sha256_text(barcode)
+    return hashes
