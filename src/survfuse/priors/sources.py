@@ -23,7 +23,7 @@ from survfuse.survival.right_censored import Outcome
 FEWEST_EVENTS, FEWEST_GENES = 20, 50
 SMALLEST_PENALTY, REPEATS = 0.01, 3
 """Of the offset's ridge Cox, as of a clinical baseline."""
-LIMIT = 5.0
+LIMIT = 2.0
 """Deviations from the cohort's mean to which a value of a gene is limited."""
 
 
@@ -42,7 +42,7 @@ class Source:
     gene_ids : str
     genes : tuple of str
     z : array, (patients, genes)
-        On a log scale, z-scored within the cohort, limited to `LIMIT` deviations; 0 where missing.
+        On a log scale; see :func:`limited_z_scores`.
     offset : array, (patients,)
         Log-risk of a ridge Cox regression on the cohort's own clinical table.
     offset_features : tuple of str
@@ -113,7 +113,7 @@ class Source:
             outcome,
             data.expression.gene_ids,
             data.expression.genes,
-            z_scores(data.log_values(patients)),
+            limited_z_scores(data.log_values(patients)),
             offset,
             features,
         )
@@ -131,19 +131,23 @@ class Source:
         }
 
 
-def z_scores(values: FloatArray) -> FloatArray:
-    """Values above the mean of their column in its deviations, at most `LIMIT`; same shape.
+def limited_z_scores(values: FloatArray) -> FloatArray:
+    """Z-scores of each column, limited to `LIMIT` deviations and z-scored again; same shape.
 
-    0 where a value is missing or a column does not vary.
+    0 where a value is missing or a column does not vary. The tails of a gene differ from cohort
+    to cohort more than the order of its patients.
     """
+    return _z_scores(np.clip(_z_scores(values), -LIMIT, LIMIT))
+
+
+def _z_scores(values: FloatArray) -> FloatArray:
     known = ~np.isnan(values)
     count = np.maximum(known.sum(axis=0), 1)
     filled = np.where(known, values, 0.0)
     above = np.where(known, filled - filled.sum(axis=0) / count, 0.0)
     spread = np.sqrt((above**2).sum(axis=0) / count)
     varies = spread > 1e-9 * np.abs(filled).max(axis=0, initial=0.0)
-    z = above / np.where(varies, spread, np.inf)
-    return np.asarray(np.clip(z, -LIMIT, LIMIT))
+    return np.asarray(above / np.where(varies, spread, np.inf))
 
 
 def read_sources(

@@ -1,10 +1,10 @@
 """Ridge Cox regression of thousands of features over strata, and what it is worth left out.
 
 The penalised log-likelihood is ``log L(b) − events · penalty/2 · |b|²``, as in
-:mod:`survfuse.survival.cox`, with a baseline for each stratum. The maximum is found by
-L-BFGS-B on the singular vectors of the features, each divided by its expected curvature:
-with 3,800 patients and 1,500 features about seven gradients, where Newton's method would
-invert a 1,500 x 1,500 matrix each time. Nothing is truncated.
+:mod:`survfuse.survival.cox`, with a baseline for each stratum. Features are rotated onto their
+singular vectors, of which all or the leading ones are used. The maximum is found by L-BFGS-B with
+each axis divided by its expected curvature: a dozen gradients, where Newton's method would invert
+a matrix of all axes each time.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import numpy as np
 from scipy.optimize import minimize
 
 from survfuse._errors import NotComputableError
-from survfuse._types import BoolArray, FloatArray, IntArray
+from survfuse._types import FloatArray, IntArray
 from survfuse.survival._newton import Axes
 from survfuse.survival._penalty_path import falling
 from survfuse.survival.right_censored import Outcome
 from survfuse.survival.stratified import StratifiedRiskSets
 
-SMALL_CHANGE = 1e-11  # of the penalised log-likelihood, relative
-SMALL_GRADIENT = 1e-4  # of the penalised log-likelihood, per axis of unit curvature
+SMALL_CHANGE = 1e-14  # of the penalised log-likelihood, relative
+SMALL_GRADIENT = 1e-6  # of the penalised log-likelihood, per axis of unit curvature
 MOST_STEPS = 500
 PENALTIES = 17
 
@@ -58,16 +58,14 @@ class PooledCox:
     Attributes
     ----------
     axes : Axes
-        Of the features of all patients. A ridge does not see rotations.
-    outcome : Outcome
-    stratum : array of int, (patients,)
+        A ridge does not see rotations.
+    sets : StratifiedRiskSets
     offset : array, (patients,)
         Log-risk that is added with coefficient 1.
     """
 
     axes: Axes
-    outcome: Outcome
-    stratum: IntArray
+    sets: StratifiedRiskSets
     offset: FloatArray
 
     @classmethod
@@ -77,58 +75,71 @@ class PooledCox:
         outcome: Outcome,
         stratum: IntArray,
         offset: FloatArray,
+        components: int | None = None,
     ) -> PooledCox:
-        """Rotate the features, (patients, features), which are centred and not scaled."""
-        return cls(Axes.of(x, scale=False), outcome, stratum, offset)
+        """Rotate the features.
+
+        Parameters
+        ----------
+        x : array, (patients, features)
+            Scaled as the ridge is to see them.
+        outcome : Outcome
+        stratum : array of int, (patients,)
+        offset : array, (patients,)
+        components : int, optional
+            How many leading axes are used; all where not given.
+
+        Raises
+        ------
+        NotComputableError
+            Without an event.
+        """
+        sets = StratifiedRiskSets.of(outcome, stratum)
+        if len(sets.event) == 0:
+            raise NotComputableError("a Cox fit needs at least one event, got none")
+        axes = Axes.of(x, scale=False)
+        axes = axes if components is None else axes.leading(components)
+        return cls(axes, sets, offset)
 
     def grid(self) -> FloatArray:
-        """Penalties of 3 to 0.0003 x the largest variance along any axis; (penalties,)."""
-        lengths = self.axes.lengths.max(initial=0.0)
-        largest = lengths**2 / len(self.outcome) or 1.0
+        """Penalties from 3 to 0.0003 x the largest variance along any axis; (penalties,)."""
+        longest = self.axes.lengths.max(initial=0.0)
+        largest = longest**2 / len(self.offset) or 1.0
         return falling(3 * largest, 3e-4 * largest, PENALTIES, 0.0)
 
     def fit(
         self,
         penalty: float,
-        rows: BoolArray | None = None,
         start: FloatArray | None = None,
     ) -> FloatArray:
-        """Coefficients of the axes, (rank,), fitted on the patients of a mask.
+        """Coefficients of the axes; (rank,).
 
         Parameters
         ----------
         penalty : float, > 0
             Per event.
-        rows : array of bool, (patients,), optional
-            All patients where not given.
         start : array, (rank,), optional
             Where the search begins.
 
         Raises
         ------
         NotComputableError
-            Without an event, or where no finite maximum is found.
+            Where no finite maximum is found.
         """
-        rows = np.ones(len(self.outcome), bool) if rows is None else rows
-        sets = StratifiedRiskSets.of(self.outcome[rows], self.stratum[rows])
-        z, base, events = self.axes.z[rows], self.offset[rows], len(sets.event)
-        if events == 0:
-            raise NotComputableError("a Cox fit needs at least one event, got none")
+        z, events = self.axes.z, len(self.sets.event)
         ridge = penalty * events
-        curvature = events * self.axes.lengths**2 / len(self.outcome) + ridge
-        unit = curvature**-0.5
+        unit = (events * self.axes.lengths**2 / len(z) + ridge) ** -0.5
 
         def objective(scaled: FloatArray) -> tuple[float, FloatArray]:
             coef = scaled * unit
-            risk = z @ coef + base
-            value = ridge / 2 * coef @ coef - sets.log_likelihood(risk)
-            gradient = ridge * coef - z.T @ sets.residuals(risk)
+            risk = z @ coef + self.offset
+            value = ridge / 2 * coef @ coef - self.sets.log_likelihood(risk)
+            gradient = ridge * coef - z.T @ self.sets.residuals(risk)
             return float(value), gradient * unit
 
-        first = np.zeros(len(unit)) if start is None else start / unit
         end = minimize(
             objective,
-            first,
+            np.zeros(len(unit)) if start is None else start / unit,
             jac=True,
             method="L-BFGS-B",
             options={
@@ -137,46 +148,12 @@ class PooledCox:
                 "maxiter": MOST_STEPS,
             },
         )
-        coef = np.asarray(end.x * unit, np.float64)
-        if not np.isfinite(coef).all() or end.nit >= MOST_STEPS:
+        if not np.isfinite(end.x).all() or end.nit >= MOST_STEPS:
             raise NotComputableError(
                 f"the pooled Cox fit did not converge at a penalty of {penalty:g} per event; "
                 "give larger penalties",
             )
-        return coef
-
-    def leave_out(
-        self,
-        part: IntArray,
-        penalties: FloatArray,
-        progress: Callable[[int, int], None] = lambda done, of: None,
-    ) -> LeftOut:
-        """Fit without each part of the patients, and judge the risks of that part.
-
-        Parameters
-        ----------
-        part : array of int, (patients,)
-            Number of each patient's part, from 0.
-        penalties : array, (penalties,), falling
-        progress : callable, optional
-            Receives fits done and fits in all.
-        """
-        parts = int(part.max()) + 1
-        gains = np.zeros((len(penalties), parts))
-        risks = np.zeros((len(penalties), len(part)))
-        for number in range(parts):
-            own = part == number
-            sets = StratifiedRiskSets.of(self.outcome[own], self.stratum[own])
-            nothing = sets.log_likelihood(self.offset[own])
-            coef = None
-            for place, penalty in enumerate(penalties):
-                coef = self.fit(penalty, ~own, coef)
-                risk = self.axes.z[own] @ coef
-                risks[place, own] = risk
-                alone = sets.log_likelihood(risk + self.offset[own])
-                gains[place, number] = alone - nothing
-                progress(number * len(penalties) + place + 1, parts * len(penalties))
-        return LeftOut(penalties, gains, risks)
+        return np.asarray(end.x * unit, np.float64)
 
     def weights(self, coef: FloatArray) -> FloatArray:
         """Weights of the features, (features,), from coefficients of the axes."""
@@ -185,10 +162,57 @@ class PooledCox:
     def errors(self, coef: FloatArray, penalty: float) -> FloatArray:
         """Standard errors of the weights, (features,), from the inverse penalised information.
 
-        The penalty and the offset count as known.
+        The penalty and the offset count as known; axes that are not used as held by the penalty.
         """
-        sets = StratifiedRiskSets.of(self.outcome, self.stratum)
-        ridge = penalty * len(sets.event)
-        information = sets.derivatives(self.axes.z, self.axes.z @ coef + self.offset)[1]
+        ridge = penalty * len(self.sets.event)
+        risk = self.axes.z @ coef + self.offset
+        information = self.sets.derivatives(self.axes.z, risk)[1]
         information[np.diag_indices_from(information)] += ridge
         return self.axes.errors(information, ridge)
+
+
+def leave_out(
+    x: FloatArray,
+    outcome: Outcome,
+    stratum: IntArray,
+    offset: FloatArray,
+    part: IntArray,
+    penalties: FloatArray,
+    *,
+    components: int | None = None,
+    progress: Callable[[int, int], None] = lambda done, of: None,
+) -> LeftOut:
+    """Fit without each part of the patients, and judge the risks of that part.
+
+    Parameters
+    ----------
+    x, outcome, stratum, offset, components
+        As in :meth:`PooledCox.of`.
+    part : array of int, (patients,)
+        Number of each patient's part, from 0.
+    penalties : array, (penalties,), falling
+    progress : callable, optional
+        Receives parts done and parts in all.
+
+    Raises
+    ------
+    NotComputableError
+        When the other parts have no event.
+    """
+    parts = int(part.max()) + 1
+    gains = np.zeros((len(penalties), parts))
+    risks = np.zeros((len(penalties), len(part)))
+    for number in range(parts):
+        own, rest = part == number, part != number
+        data = x[rest], outcome[rest], stratum[rest], offset[rest]
+        others = PooledCox.of(*data, components=components)
+        sets = StratifiedRiskSets.of(outcome[own], stratum[own])
+        nothing = sets.log_likelihood(offset[own])
+        coef = None
+        for place, penalty in enumerate(penalties):
+            coef = others.fit(penalty, coef)
+            risk = x[own] @ others.weights(coef)
+            risks[place, own] = risk
+            gains[place, number] = sets.log_likelihood(risk + offset[own]) - nothing
+        progress(number + 1, parts)
+    return LeftOut(penalties, gains, risks)
