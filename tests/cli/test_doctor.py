@@ -67,3 +67,10 @@ def test_what_is_too_old_is_said(
 )
 def test_versions_are_compared_by_number(text: str, numbers: tuple[int, ...]) -> None:
     assert doctor._numbers(text) == numbers
+
+
+def test_shipped_priors_are_listed(command: Command, tmp_path: Path) -> None:
+    assert told(command, tmp_path)["priors"] == {
+        "status": "ok",
+        "detail": "tcga_pancancer",
+    }

@@ -29,7 +29,11 @@ def test_one_stratum_is_an_ordinary_ridge_cox(
     cox = PooledCox.of(x, outcome, np.zeros(patients, int), offset)
     coef = cox.fit(penalty)
     np.testing.assert_allclose(cox.weights(coef), plain.coef, atol=2e-5)
-    np.testing.assert_allclose(cox.errors(coef, penalty), plain.se, rtol=1e-4)
+    sets = StratifiedRiskSets.of(outcome)
+    information = sets.derivatives(x, x @ plain.coef + offset)[1]
+    inverse = np.linalg.inv(information + penalty * outcome.events * np.eye(features))
+    variance = (inverse @ information @ inverse).diagonal()
+    np.testing.assert_allclose(cox.errors(coef, penalty), variance**0.5, rtol=1e-3)
 
 
 def test_at_the_maximum_scores_of_all_strata_balance_the_penalty() -> None:
@@ -66,6 +70,21 @@ def test_a_heavier_penalty_gives_smaller_weights() -> None:
     sizes = [float(np.abs(cox.fit(penalty)).sum()) for penalty in cox.grid()]
     assert sizes == sorted(sizes)
     assert sizes[0] < sizes[-1] / 10
+
+
+def test_errors_are_how_far_weights_vary_between_samples() -> None:
+    rng = np.random.default_rng(1)
+    weights, errors = [], []
+    for _ in range(60):
+        x = rng.normal(size=(150, 3))
+        time = rng.exponential(10, 150) * np.exp(-0.5 * x[:, 0])
+        outcome = Outcome.of(time, rng.random(150) < 0.7)
+        cox = PooledCox.of(x, outcome, np.arange(150) % 2, np.zeros(150))
+        coef = cox.fit(0.5)
+        weights.append(cox.weights(coef))
+        errors.append(cox.errors(coef, 0.5))
+    spread = np.std(weights, axis=0)
+    np.testing.assert_allclose(np.mean(errors, axis=0), spread, rtol=0.25)
 
 
 def test_without_events_there_is_no_fit() -> None:

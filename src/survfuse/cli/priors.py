@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,6 +20,7 @@ priors = typer.Typer(
     help="Priors: weights of genes that other cohorts gave.",
     no_args_is_help=True,
 )
+HELD_OUT = ("cohort", "events", "slope", "se", "c", "c_low", "c_high", "gain")
 STRONGEST = 10
 """Genes of each sign that `show` lists."""
 
@@ -136,7 +137,9 @@ def _print_prior(prior: Prior) -> None:
     from survfuse.cli.cohorts import print_frame
 
     print_frame("prior", pd.DataFrame(_facts(prior), columns=["what", "value"]))
-    held_out = _table(prior.card.get("held_out"))
+    held_out = _table(prior.card.get("held_out"), HELD_OUT)
+    if "gain" in held_out:
+        held_out["gain"] = pd.to_numeric(held_out["gain"], errors="coerce").round(1)
     if len(held_out):
         judged = prior.card.get("judged_by", "")
         print_frame(f"each cohort, fitted without it ({judged})", held_out)
@@ -173,13 +176,15 @@ def _facts(prior: Prior) -> list[tuple[str, str]]:
     return facts
 
 
-def _table(rows: Any) -> Any:
-    """Rows of the card as a data frame; an empty one where a card of others has none."""
+def _table(rows: Any, columns: Sequence[str] = ()) -> Any:
+    """Rows of the card as a data frame, these columns first; empty where a card has none."""
     import pandas as pd
 
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         return pd.DataFrame()
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    first = [name for name in columns if name in table]
+    return table[[*first, *table.columns.difference(first)]]
 
 
 def _strongest(prior: Prior) -> Any:

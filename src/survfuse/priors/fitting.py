@@ -152,7 +152,11 @@ def _held_out(
         own = slice(end, end + len(source.patients))
         end = own.stop
         gain = gains[number] if len(sources) > 1 else gains.sum()
-        row = {"cohort": source.name, "events": source.outcome.events, "gain": gain}
+        row = {
+            "cohort": source.name,
+            "events": source.outcome.events,
+            "gain": float(gain),
+        }
         try:
             z = _standard(risks[own], part[own])
             row |= _row(outcome[own], z, offset[own], part[own])
@@ -247,7 +251,8 @@ def _card(
         "judged_by": judged,
         "held_out": held_out,
         "slope_spread_from": spread,
-        "errors_from": "inverse penalised information; penalty and offset count as known",
+        "errors_from": "penalised information (Gray 1992); penalty, components and offset count as "
+        "known, and what the ridge takes off a weight is no error",
         "not_for": list(NOT_FOR),
         "notes": notes,
     }

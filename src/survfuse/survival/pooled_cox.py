@@ -160,15 +160,16 @@ class PooledCox:
         return self.axes.back(coef)
 
     def errors(self, coef: FloatArray, penalty: float) -> FloatArray:
-        """Standard errors of the weights, (features,), from the inverse penalised information.
+        """Standard errors of the weights around their shrunken mean; (features,).
 
-        The penalty and the offset count as known; axes that are not used as held by the penalty.
+        From H⁻¹ I H⁻¹ (Gray 1992), I the information and H the penalised one; penalty, axes and
+        offset count as known. What the ridge takes off a weight is not part of its error.
         """
-        ridge = penalty * len(self.sets.event)
         risk = self.axes.z @ coef + self.offset
         information = self.sets.derivatives(self.axes.z, risk)[1]
-        information[np.diag_indices_from(information)] += ridge
-        return self.axes.errors(information, ridge)
+        penalised = information + penalty * len(self.sets.event) * np.eye(len(coef))
+        half = np.linalg.solve(penalised, self.axes.directions / self.axes.unit)
+        return np.asarray(np.sqrt((half * (information @ half)).sum(axis=0)))
 
 
 def leave_out(
