@@ -26,6 +26,9 @@ class InputSettings(Frozen):
     as they are."""
     expression_scaling: Literal["none", "standard"] = "standard"
     """Per-gene standardisation; `none` feeds the log scale as it is, as the paper does."""
+    expression_clip: float | None = Field(default=5.0, gt=0)
+    """Limit z-scores to this many deviations on either side, so that one gene with an extreme value
+    cannot decide a patient's risk; null leaves them. `expression_scaling: none` has no z-scores."""
     expression_top: int | None = Field(default=None, ge=1)
     """Use only this many genes of largest training variance; null uses all."""
     expression_genes: Path | None = None
