@@ -11,7 +11,7 @@ from survfuse._types import BoolArray, FloatArray
 from survfuse.cohort.batch_source import BatchSource
 from survfuse.cohort.transforms import Transforms
 from survfuse.estimators.blocks import Block
-from survfuse.estimators.stack_terms import Terms
+from survfuse.estimators.stack_terms import Terms, term_names
 from survfuse.survival.degrees_of_freedom import Effective
 
 FEW_PATIENTS, FEW_EVENTS = 20, 3
@@ -19,6 +19,7 @@ FEW_PATIENTS, FEW_EVENTS = 20, 3
 
 def stack_details(
     terms: Terms,
+    models: Collection[str],
     weights: FloatArray,
     transforms: Transforms,
     source: BatchSource,
@@ -28,6 +29,8 @@ def stack_details(
 ) -> dict[str, Any]:
     """Describe a fitted stack in plain values.
 
+    `models` are the terms that are fitted models, in order; `weights` those of `term_names`.
+
     Returns
     -------
     dict
@@ -36,7 +39,8 @@ def stack_details(
         patients, `notes`.
     """
     genes, penalty = {}, {}
-    trust = dict(zip(terms.names, map(float, weights), strict=True))
+    names = term_names(terms.modalities, models)
+    trust = dict(zip(names, map(float, weights), strict=True))
     for name, cox in terms.modalities.items():
         fitted = np.isfinite(cox.penalty)
         penalty[name] = cox.penalty if fitted else None
@@ -66,10 +70,12 @@ def _notes(
     trust: Mapping[str, float],
 ) -> dict[str, str]:
     """Say why a term has weight 0 or was not fitted."""
-    reasons = [cox.note for cox in terms.modalities.values()]
-    reasons += [pair.note for pair in terms.pairs.values()]
+    reasons = {name: cox.note for name, cox in terms.modalities.items()}
+    for (left, right), pair in terms.pairs.items():
+        reasons[f"{left}*{right}"] = pair.note
     notes = {}
-    for (name, weight), reason in zip(trust.items(), reasons, strict=True):
+    for name, weight in trust.items():
+        reason = reasons.get(name, "")
         if reason or weight == 0:
             notes[name] = reason or "out of fold it is not shown to add to the others"
     return notes
@@ -129,9 +135,9 @@ def carried_by_few(
 
 def effective_parameters(
     terms: Terms,
-    weights: FloatArray,
+    weights: Mapping[str, float],
     effective_weights: float,
-    attention: Mapping[str, Effective],
+    models: Mapping[str, Effective],
 ) -> dict[str, Any]:
     """Effective parameters of every term, of the weights, and of their sum: the model.
 
@@ -142,11 +148,11 @@ def effective_parameters(
     Parameters
     ----------
     terms : Terms
-    weights : array, (terms,)
+    weights : mapping of term to float
     effective_weights : float
         Effective parameters of the weights themselves.
-    attention : mapping of bag to Effective
-        Of networks that take the place of a mean tile.
+    models : mapping of term to Effective
+        Of fitted models, those that take the place of a mean tile among them.
 
     Returns
     -------
@@ -157,14 +163,14 @@ def effective_parameters(
     fitted = [cox.effective for cox in terms.modalities.values()]
     fitted += [pair.effective for pair in terms.pairs.values()]
     parts: dict[str, float | None] = dict(zip(terms.names, fitted, strict=True))
-    parts |= {bag: network.value for bag, network in attention.items()}
+    parts |= {name: model.value for name, model in models.items()}
     note = "the sum over terms of trust times effective parameters, and those of the trusts"
     summed = 0.0
-    for (name, part), weight in zip(parts.items(), weights, strict=True):
+    for name, part in parts.items():
         if part is not None:
-            summed += float(weight) * part
-        elif weight > 0:
-            note = f"not computable: {name}: {attention[name].note}"
+            summed += weights[name] * part
+        elif weights[name] > 0:
+            note = f"not computable: {name}: {models[name].note}"
             return {
                 "terms": parts,
                 "trusts": effective_weights,

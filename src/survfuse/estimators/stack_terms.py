@@ -24,10 +24,13 @@ BAG_MUST_ADD = 1.92
 Pair = tuple[str, str]
 
 
-def term_names(modalities: Collection[str]) -> tuple[str, ...]:
-    """Names of the terms of some modalities: themselves, then pairs as ``a*b``."""
+def term_names(
+    modalities: Collection[str],
+    models: Collection[str] = (),
+) -> tuple[str, ...]:
+    """Names of the terms: modalities, other models, then pairs of modalities as ``a*b``."""
     pairs = itertools.combinations(modalities, 2)
-    return (*modalities, *(f"{left}*{right}" for left, right in pairs))
+    return (*modalities, *models, *(f"{left}*{right}" for left, right in pairs))
 
 
 @dataclass(frozen=True, eq=False)
