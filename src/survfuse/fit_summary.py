@@ -88,6 +88,29 @@ def size_summary(
     }
 
 
+def weights_of(summary: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Weight of every term of a fitted stack; empty for another model.
+
+    Returns
+    -------
+    dict of term to dict
+        `value, start, low, high, gain, needed, note`, None for what is not recorded: early
+        versions wrote the values alone, as `trust`.
+    """
+    stack = summary.get("anchored") or {}
+    records = stack.get("weights")
+    if records is None:
+        records = {
+            name: {"value": value} for name, value in stack.get("trust", {}).items()
+        }
+    keys = ("value", "start", "low", "high", "gain", "needed")
+    notes = stack.get("notes") or {}
+    return {
+        name: {**dict.fromkeys(keys), **record, "note": notes.get(name, "")}
+        for name, record in records.items()
+    }
+
+
 def describe_size(summary: Mapping[str, Any]) -> str:
     """One sentence on the size of a fitted model, with the rule of thumb."""
     count = summary["parameters"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,38 @@ from survfuse.cohort.transforms import Transforms
 from survfuse.estimators.blocks import Block
 from survfuse.estimators.stack_terms import Terms
 from survfuse.survival.degrees_of_freedom import Effective
+from survfuse.survival.estimate import Z
 
 FEW_PATIENTS, FEW_EVENTS = 20, 3
+NOT_SHOWN = "out of fold it is not shown to add to the other terms"
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What a term adds to the out-of-fold log-likelihood of the other terms.
+
+    Attributes
+    ----------
+    value : float
+        With the term minus without it.
+    needed : float
+        For the term to have a weight.
+    """
+
+    value: float
+    needed: float
+
+    def __str__(self) -> str:
+        """One sentence that says why a term is out.
+
+        >>> str(Gain(0.414, 1.92))
+        'out of fold it adds 0.41 to the log-likelihood of the other terms; 1.92 is needed'
+        """
+        added = f"{self.value:.2f}".replace("-", "−")
+        return (
+            f"out of fold it adds {added} to the log-likelihood of the other terms; "
+            f"{self.needed:.2f} is needed"
+        )
 
 
 def stack_details(
@@ -25,18 +56,31 @@ def stack_details(
     event: BoolArray,
     attention: Collection[str],
     sparse: Collection[str],
+    *,
+    start: FloatArray | None = None,
+    errors: FloatArray | None = None,
+    gains: Mapping[str, Gain] | None = None,
 ) -> dict[str, Any]:
     """Describe a fitted stack in plain values.
+
+    Parameters
+    ----------
+    weights, start, errors
+        As for :func:`weight_records`; weights start at 1 for modalities and 0 for pairs.
+    gains : mapping of term to Gain, optional
+        Of the terms of which it was asked whether they add to the others.
 
     Returns
     -------
     dict
-        `trust` (weight) of every term, `penalty` of every modality, `pooling` of every bag,
-        genes `kept` by every sparse Cox and their weights, features of tables `carried_by_few`
-        patients, `notes`.
+        `weights` of every term (:func:`weight_records`), `penalty` of every modality, `pooling`
+        of every bag, genes `kept` by every sparse Cox and their weights, features of tables
+        `carried_by_few` patients, `notes` on terms that are out.
     """
-    genes, penalty = {}, {}
-    trust = dict(zip(terms.names, map(float, weights), strict=True))
+    genes, penalty, gains = {}, {}, gains or {}
+    if start is None:
+        start = np.array([float(name in terms.modalities) for name in terms.names])
+    value = dict(zip(terms.names, map(float, weights), strict=True))
     for name, cox in terms.modalities.items():
         fitted = np.isfinite(cox.penalty)
         penalty[name] = cox.penalty if fitted else None
@@ -44,7 +88,7 @@ def stack_details(
             genes[name] = selected(cox.coef[name], transforms.feature_names[name])
     few, blocks = [], source.blocks()
     for name in transforms.blanks:
-        coef = trust[name] * terms.modalities[name].coef[name]
+        coef = value[name] * terms.modalities[name].coef[name]
         features = transforms.feature_names[name]
         for row in carried_by_few(features, blocks[name], coef, event):
             few.append({"modality": name, **row})
@@ -52,26 +96,65 @@ def stack_details(
         b: "attention" if b in attention else "mean" for b in transforms.bag_scaler
     }
     return {
-        "trust": trust,
+        "weights": weight_records(terms.names, weights, start, errors, gains),
         "penalty": penalty,
         "pooling": pooling,
         "kept": genes,
-        "notes": _notes(terms, trust),
+        "notes": _notes(terms, value, gains),
         "carried_by_few": few,
     }
 
 
+def weight_records(
+    names: Sequence[str],
+    weights: FloatArray,
+    start: FloatArray,
+    errors: FloatArray | None = None,
+    gains: Mapping[str, Gain] | None = None,
+) -> dict[str, dict[str, float | None]]:
+    """Weight of every term, where it started, and its 95 % interval.
+
+    Parameters
+    ----------
+    names : sequence of str
+    weights, start : array, (terms,)
+    errors : array, (terms,), optional
+        Standard errors; without one (not finite, or 0) a weight has no interval.
+    gains : mapping of term to Gain, optional
+
+    Returns
+    -------
+    dict of term to dict
+        `value, start, low, high`, the interval cut at 0; `gain, needed` of those in `gains`.
+    """
+    if errors is None:
+        errors = np.full(len(names), np.nan)
+    records: dict[str, dict[str, float | None]] = {}
+    for name, value, first, error in zip(names, weights, start, errors, strict=True):
+        record: dict[str, float | None] = {"value": float(value), "start": float(first)}
+        record |= {"low": None, "high": None}
+        if np.isfinite(error) and error > 0:
+            record["low"] = max(float(value - Z * error), 0.0)
+            record["high"] = float(value + Z * error)
+        if gains and name in gains:
+            record |= {"gain": gains[name].value, "needed": gains[name].needed}
+        records[name] = record
+    return records
+
+
 def _notes(
     terms: Terms,
-    trust: Mapping[str, float],
+    weights: Mapping[str, float],
+    gains: Mapping[str, Gain],
 ) -> dict[str, str]:
     """Say why a term has weight 0 or was not fitted."""
     reasons = [cox.note for cox in terms.modalities.values()]
     reasons += [pair.note for pair in terms.pairs.values()]
     notes = {}
-    for (name, weight), reason in zip(trust.items(), reasons, strict=True):
+    for (name, weight), reason in zip(weights.items(), reasons, strict=True):
         if reason or weight == 0:
-            notes[name] = reason or "out of fold it is not shown to add to the others"
+            gain = gains.get(name)
+            notes[name] = reason or (NOT_SHOWN if gain is None else str(gain))
     return notes
 
 
@@ -151,14 +234,14 @@ def effective_parameters(
     Returns
     -------
     dict
-        `terms`, `trusts`, `total` (None where those of a network with a weight are not
+        `terms`, `weights`, `total` (None where those of a network with a weight are not
         computable), `note`.
     """
     fitted = [cox.effective for cox in terms.modalities.values()]
     fitted += [pair.effective for pair in terms.pairs.values()]
     parts: dict[str, float | None] = dict(zip(terms.names, fitted, strict=True))
     parts |= {bag: network.value for bag, network in attention.items()}
-    note = "the sum over terms of trust times effective parameters, and those of the trusts"
+    note = "the sum over terms of weight times effective parameters, and those of the weights"
     summed = 0.0
     for (name, part), weight in zip(parts.items(), weights, strict=True):
         if part is not None:
@@ -167,9 +250,9 @@ def effective_parameters(
             note = f"not computable: {name}: {attention[name].note}"
             return {
                 "terms": parts,
-                "trusts": effective_weights,
+                "weights": effective_weights,
                 "total": None,
                 "note": note,
             }
     total = effective_weights + summed
-    return {"terms": parts, "trusts": effective_weights, "total": total, "note": note}
+    return {"terms": parts, "weights": effective_weights, "total": total, "note": note}
