@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
+from survfuse._errors import listed
 from survfuse._types import BoolArray, FloatArray
 from survfuse._version import __version__
 from survfuse.cohort.cohort import Cohort
@@ -53,6 +54,7 @@ def learned_from(
             }
             for name, width in dims.items()
         },
+        "priors": priors_of(cohort, dims),
         "versions": {
             "survfuse": __version__,
             "torch": torch.__version__,
@@ -60,6 +62,41 @@ def learned_from(
             "python": platform.python_version(),
         },
     }
+
+
+def priors_of(cohort: Cohort, names: Iterable[str]) -> list[dict[str, Any]]:
+    """Say of the modalities of kind "prior" what they were learned from.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    names : iterable of str
+        Modalities of the cohort; those of another kind are left out.
+
+    Returns
+    -------
+    list of dict
+        `modality, prior, reads, cohorts, patients, events, endpoints`, as
+        :class:`survfuse.results.schema.PriorRow` describes them.
+    """
+    rows = []
+    for name in names:
+        data: Any = cohort.modalities[name]
+        if data.kind != "prior":
+            continue
+        card: Mapping[str, Any] = {} if data.prior is None else data.prior.card
+        cohorts = [str(own["name"]) for own in card.get("cohorts") or ()]
+        row = {
+            "modality": name,
+            "prior": None if data.prior is None else data.prior.name,
+            "reads": listed(data.columns) if data.prior is None else data.source.name,
+            "cohorts": cohorts or None,
+            "patients": card.get("patients"),
+            "events": card.get("events"),
+            "endpoints": card.get("endpoints"),
+        }
+        rows.append(row)
+    return rows
 
 
 def size_summary(

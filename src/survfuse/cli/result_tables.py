@@ -8,6 +8,8 @@ from typing import Any
 import typer
 
 from survfuse.cli.output import print_table
+from survfuse.results.prior_texts import prior_sentences
+from survfuse.results.term_weights import over_fits, without_effect
 from survfuse.survival.estimate import Estimate, rounded
 
 WIDTH = 132  # of tables that go to a file
@@ -42,6 +44,9 @@ def print_result(result: Any) -> None:
         _print_increments(increments)
     if result.weights is not None:
         print_weights(result.weights)
+    terms = None if result.weights is None else over_fits(result.weights)
+    for sentence in prior_sentences(result.cohort.get("priors"), terms, increments):
+        typer.echo(sentence)
     external = result.performance.get("external")
     if external is not None:
         _print_external(external, [result.name, result.record["clinical"]])
@@ -100,8 +105,6 @@ def print_weights(weights: Any) -> None:
     weights : DataFrame
         As :func:`survfuse.results.term_weights.weight_table` makes it.
     """
-    from survfuse.results.term_weights import over_fits, without_effect
-
     terms = over_fits(weights)
     unused = without_effect(terms)
     one_fit = bool((terms["fits"] == 1).all())
@@ -114,7 +117,7 @@ def print_weights(weights: Any) -> None:
         start = _number(term["start"])
         middle = [weight, interval] if one_fit else [weight, spread, interval, out]
         rows.append([term["term"], start, *middle, term["note"]])
-    columns = ["term", "start", "weight", "95 % interval", "why it is out"]
+    columns = ["term", "start", "weight", "95% interval", "why it is out"]
     if not one_fit:
         columns[2:4] = ["mean weight", "range over fits", "median interval", "out in"]
     print_table(

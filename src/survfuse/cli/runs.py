@@ -226,7 +226,8 @@ def _print_fit(model: Any) -> None:
     """Say what a fitted model was trained on and what came out."""
     from survfuse.cli.result_tables import print_weights
     from survfuse.fit_summary import describe_size, weights_of
-    from survfuse.results.term_weights import weight_table
+    from survfuse.results.prior_texts import prior_sentences
+    from survfuse.results.term_weights import over_fits, weight_table
     from survfuse.tuning.search import describe_search
 
     summary = model.fitted.summary
@@ -236,7 +237,10 @@ def _print_fit(model: Any) -> None:
         rows.append({"repeat": 0, "fold": 0, "term": term, **record})
     if rows:
         typer.echo(trained)
-        print_weights(weight_table(rows))
+        weights = weight_table(rows)
+        print_weights(weights)
+        for sentence in prior_sentences(summary.get("priors"), over_fits(weights)):
+            typer.echo(sentence)
     else:
         typer.echo(f"{trained}; epochs {summary['epochs']}")
     about = summary.get("calibration_cohort")

@@ -147,7 +147,8 @@ def read_table(
                 f"{place}: expected a finite value, got {cells[wrong].iloc[0]!r}",
             )
         columns[name] = column
-    return frame(types, pd.DataFrame(columns).to_dict("records"))
+    rows: Any = pd.DataFrame(columns).to_dict("records")
+    return frame(types, rows)
 
 
 def _numbers(

@@ -27,7 +27,7 @@ from survfuse.results.folder import (
     try_run_folder,
     write_record,
 )
-from survfuse.results.run_tables import names_with_loss
+from survfuse.results.run_tables import names_with_loss, plain_records
 from survfuse.results.schema import (
     CheckRecord,
     CohortRecord,
@@ -357,7 +357,7 @@ def _weights(path: Path) -> pd.DataFrame | None:
     if not path.exists():
         return None
     table = read_table(path, term_weights.TYPES, term_weights.REQUIRED)
-    return term_weights.weight_table(table.to_dict("records"))
+    return term_weights.weight_table(plain_records(table))
 
 
 def _estimates(metrics: Metrics) -> dict[str, dict[str, Estimate]]:

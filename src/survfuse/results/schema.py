@@ -278,6 +278,23 @@ class ModalityRow(TypedDict, total=False):
     note: Text
 
 
+class PriorRow(TypedDict):
+    """A modality that is a risk learned elsewhere.
+
+    `prior` is the name of the weights of genes, None of a column that holds the risk; `reads`
+    the modality, or the column. `cohorts` to `endpoints` say what it was learned from, None
+    where that is not recorded.
+    """
+
+    modality: str
+    prior: Text
+    reads: Text
+    cohorts: list[str] | None
+    patients: Number
+    events: Number
+    endpoints: list[str] | None
+
+
 class Pattern(TypedDict):
     """Patients who have exactly these modalities."""
 
@@ -309,6 +326,7 @@ class CohortRecord(TypedDict):
     events: float
     flow: NotRequired[list[FlowStep] | None]
     modalities: NotRequired[list[ModalityRow] | None]
+    priors: NotRequired[list[PriorRow] | None]
     patterns: NotRequired[list[Pattern] | None]
     problems: NotRequired[list[ProblemRow] | None]
     follow_up_median: NotRequired[Number]

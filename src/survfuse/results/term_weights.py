@@ -16,7 +16,7 @@ REQUIRED = ("repeat", "fold", "term", "value")
 
 
 def weight_table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """Make the table of the weights of some fits; see :class:`survfuse.results.schema.WeightRow`."""
+    """Make a table of :class:`survfuse.results.schema.WeightRow`."""
     return frame(TYPES, rows).astype({"repeat": int, "fold": int})
 
 
@@ -31,19 +31,24 @@ def over_fits(weights: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        In the order of the terms; `low` and `high` are medians over the fits that have them.
+        In the order of the terms; `low` and `high` are medians, NaN where half of the fits or
+        more have no interval.
     """
     rows = []
     for term, part in weights.groupby("term", sort=False):
         out = part[part["value"] == 0]
+        bounded = part.dropna(subset=["low", "high"])
+        if 2 * len(bounded) <= len(part):
+            bounded = bounded.iloc[:0]
+        ends = bounded[["low", "high"]].median()
         row = {
             "term": term,
             "start": part["start"].dropna().median(),
             "mean": part["value"].mean(),
             "smallest": part["value"].min(),
             "largest": part["value"].max(),
-            "low": part["low"].dropna().median(),
-            "high": part["high"].dropna().median(),
+            "low": ends["low"],
+            "high": ends["high"],
             "fits": len(part),
             "out": len(out),
             "note": _why_out(out),
@@ -58,7 +63,7 @@ def without_effect(terms: pd.DataFrame) -> pd.Series[bool]:
 
 
 def _why_out(out: pd.DataFrame) -> str:
-    """Why a term is out of some fits: what it added and what was needed, or the notes of the fits."""
+    """Why a term is out of some fits: what it added and had to add, or the notes of the fits."""
     judged = out[out["gain"].notna() & out["needed"].notna()]
     reasons = []
     if len(judged):
