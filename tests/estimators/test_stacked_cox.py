@@ -207,7 +207,7 @@ def test_it_is_saved_loaded_and_told(cohort: Cohort, tmp_path: Path) -> None:
     )
     about = again.fitted.summary["anchored"]
     assert set(about) == {
-        "trust",
+        "weights",
         "penalty",
         "pooling",
         "kept",
@@ -216,7 +216,9 @@ def test_it_is_saved_loaded_and_told(cohort: Cohort, tmp_path: Path) -> None:
         "effective",
     }
     assert set(about["penalty"]) == set(cohort.modalities)
-    assert min(about["trust"].values()) >= 0
+    for term, weight in about["weights"].items():
+        assert weight["value"] >= 0
+        assert weight["start"] == ("*" not in term)
     assert again.fitted.summary["epochs"] == []
 
 

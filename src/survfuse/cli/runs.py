@@ -224,19 +224,25 @@ def _save(
 
 def _print_fit(model: Any) -> None:
     """Say what a fitted model was trained on and what came out."""
-    from survfuse.fit_summary import describe_size
+    from survfuse.cli.result_tables import print_weights
+    from survfuse.fit_summary import describe_size, weights_of
+    from survfuse.results.prior_texts import prior_sentences
+    from survfuse.results.term_weights import over_fits, weight_table
     from survfuse.tuning.search import describe_search
 
     summary = model.fitted.summary
-    outcome = f"epochs {summary['epochs']}"
-    if "anchored" in summary:
-        weights = []
-        for name, value in summary["anchored"]["trust"].items():
-            weights.append(f"{name} {value:.2f}")
-        outcome = f"trust {', '.join(weights)}"
-    typer.echo(
-        f"trained on {summary['patients']} patients, {summary['events']} events; {outcome}",
-    )
+    trained = f"trained on {summary['patients']} patients, {summary['events']} events"
+    rows = []
+    for term, record in weights_of(summary).items():
+        rows.append({"repeat": 0, "fold": 0, "term": term, **record})
+    if rows:
+        typer.echo(trained)
+        weights = weight_table(rows)
+        print_weights(weights)
+        for sentence in prior_sentences(summary.get("priors"), over_fits(weights)):
+            typer.echo(sentence)
+    else:
+        typer.echo(f"{trained}; epochs {summary['epochs']}")
     about = summary.get("calibration_cohort")
     if about is not None:
         typer.echo(

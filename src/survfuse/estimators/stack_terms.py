@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from survfuse._errors import NotComputableError
 from survfuse._types import BoolArray, FloatArray, IntArray
+from survfuse.cohort.transform_prior import PriorTransform
 from survfuse.estimators.blocks import Blocks
 from survfuse.estimators.interactions import Interaction
 from survfuse.estimators.linear_cox import LinearCox, MissingIndicators, without_missing
@@ -27,10 +28,23 @@ Pair = tuple[str, str]
 def term_names(
     modalities: Collection[str],
     models: Collection[str] = (),
+    priors: Collection[str] = (),
 ) -> tuple[str, ...]:
-    """Names of the terms: modalities, other models, then pairs of modalities as ``a*b``."""
-    pairs = itertools.combinations(modalities, 2)
+    """Names of the terms: modalities, other models, then pairs of modalities as ``a*b``.
+
+    Priors, which are modalities too, are in no pair.
+    """
+    pairs = paired(modalities, priors)
     return (*modalities, *models, *(f"{left}*{right}" for left, right in pairs))
+
+
+def paired(
+    modalities: Collection[str],
+    priors: Collection[str] = (),
+) -> tuple[Pair, ...]:
+    """Pairs of modalities that are no priors."""
+    own = [name for name in modalities if name not in priors]
+    return tuple(itertools.combinations(own, 2))
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,8 +71,11 @@ class Terms:
         missing: Mapping[str, MissingIndicators] | None = None,
         ties: str = "efron",
         sparse: Collection[str] = (),
+        priors: Mapping[str, PriorTransform] | None = None,
     ) -> Terms:
         """Fit every modality alone, and every pair in addition to the sum of all modalities.
+
+        Of a prior nothing is fitted: its risk, at the slope that it expects, is its term.
 
         A modality whose regression cannot be fitted (fewer than two events among its patients,
         mean tiles that are all equal) has risk 0 for everyone, and a note that says why.
@@ -75,10 +92,15 @@ class Terms:
         ties : {"efron", "breslow"}
         sparse : collection of str
             Modalities with an elastic-net Cox.
+        priors : mapping of modality to PriorTransform, optional
+            Those of the modalities that are priors.
         """
-        missing = missing or {}
+        missing, priors = missing or {}, priors or {}
         modalities, plain = {}, {}
         for name, block in blocks.items():
+            if name in priors:
+                modalities[name] = LinearCox.known(name, priors[name].slope)
+                continue
             own, indicators = {name: block}, missing.get(name, {})
             plain[name] = without_missing(block, indicators)
             try:
@@ -96,7 +118,7 @@ class Terms:
         risks = [cox.risk(blocks) for cox in modalities.values()]
         offset = np.sum(risks, axis=0)
         pairs = {}
-        for pair in itertools.combinations(blocks, 2):
+        for pair in paired(blocks, priors):
             sides = plain[pair[0]], plain[pair[1]]
             pairs[pair] = Interaction.fit(*sides, time, event, offset, ties=ties)
         return cls(modalities, pairs)
@@ -104,7 +126,31 @@ class Terms:
     @property
     def names(self) -> tuple[str, ...]:
         """Modalities, then pairs as ``a*b``."""
-        return term_names(self.modalities)
+        return self.with_models(())
+
+    def with_models(self, models: Collection[str]) -> tuple[str, ...]:
+        """Modalities, other models, then pairs as ``a*b``."""
+        pairs = [f"{left}*{right}" for left, right in self.pairs]
+        return (*self.modalities, *models, *pairs)
+
+    def starts(
+        self,
+        names: Sequence[str],
+        priors: Mapping[str, PriorTransform],
+    ) -> tuple[FloatArray, FloatArray]:
+        """Weight that each term starts with, and the penalty on moving it; (terms,) each.
+
+        Of a prior, the penalty is that of a normal distribution of its slope in a new cohort
+        about the expected one: the random effects of the cohorts that it was fitted on.
+        """
+        start, penalty = np.ones(len(names)), np.full(len(names), MODALITY_PENALTY)
+        for place, name in enumerate(names):
+            if "*" in name:
+                start[place], penalty[place] = 0.0, PAIR_PENALTY
+            elif name in priors:
+                prior = priors[name]
+                penalty[place] = (prior.slope / prior.slope_spread) ** 2
+        return start, penalty
 
     def parameter_count(self) -> int:
         """Count coefficients, sides of interactions, and weights of terms."""

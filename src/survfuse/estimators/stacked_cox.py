@@ -15,7 +15,7 @@ gradients, but the attention network that may take the place of a bag's mean til
 
 from __future__ import annotations
 
-import itertools
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -32,6 +32,7 @@ from survfuse._errors import (
 from survfuse._storage import stored_array
 from survfuse._types import BoolArray, FloatArray, IntArray, State
 from survfuse.cohort.batch_source import BatchSource
+from survfuse.cohort.splits import inner_folds
 from survfuse.cohort.transforms import Transforms
 from survfuse.config import FitConfig
 from survfuse.estimators.base import (
@@ -56,12 +57,15 @@ from survfuse.estimators.model_terms import (
     stored_models,
 )
 from survfuse.estimators.stack_summary import effective_parameters, stack_details
-from survfuse.estimators.stack_terms import TermRisks, Terms, term_names
+from survfuse.estimators.stack_terms import TermRisks, Terms, paired, term_names
 from survfuse.survival.degrees_of_freedom import Effective
 from survfuse.survival.stacking import gains
 
 FEWEST_PATIENTS = 2
 """Who have a modality, for anything to be learned of it."""
+ENOUGH_EVENTS, MOST_DIVISIONS = 150, 5
+"""Patients are divided into inner folds again until the events of all divisions are so many: with
+few, weights and calibration would hang on one draw."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +94,7 @@ class StackedRisk(RiskModel):
         for name, model in self.models.items():
             risks[name] = model.risk(source, blocks)
         extra = added_models(self.models, self.terms.modalities)
-        names = term_names(self.terms.modalities, extra)
+        names = self.terms.with_models(extra)
         return np.asarray(
             np.stack([risks[name] for name in names], axis=1) @ self.weights,
         )
@@ -121,7 +125,7 @@ class StackedRisk(RiskModel):
         for name, features in dims.items():
             modalities[name] = LinearCox.from_arrays(arrays, {name: features})
         pairs = {}
-        for left, right in itertools.combinations(dims, 2):
+        for left, right in paired(dims, stored.transforms.priors):
             pairs[left, right] = Interaction.none(dims[left], dims[right])
         for left, right in stored.state["pairs"]:
             if (left, right) not in pairs:
@@ -133,9 +137,9 @@ class StackedRisk(RiskModel):
                 dims[right],
             )
         models = stored_models(stored)
-        names = term_names(dims, added_models(models, dims))
-        weights = stored_array(arrays, "weights", (len(names),))
-        return cls(Terms(modalities, pairs), weights, models)
+        terms = Terms(modalities, pairs)
+        names = terms.with_models(added_models(models, dims))
+        return cls(terms, stored_array(arrays, "weights", (len(names),)), models)
 
 
 @ESTIMATORS.register(
@@ -171,30 +175,36 @@ class StackedCox(Estimator):
         if any("*" in name for name in names):
             raise ConfigError(f"modality names cannot hold '*', got {', '.join(names)}")
         inner = self.inner(fold)
+        divisions = self._divisions(fold, inner)
         sparse = sparse_modalities(fold, config, inner)
         everyone = np.ones(len(fold.ids), dtype=bool)
         transforms, source, terms = fit_terms(fold, config, everyone, sparse)
-        crossed = cross_fitted(fold, config, inner, sparse)
-        risks = dict(zip(terms.names, crossed.T, strict=True))
+        crossed = [cross_fitted(fold, config, one, sparse) for one in divisions]
+        risks = dict(zip(terms.names, np.moveaxis(crossed, 2, 0), strict=True))
         models = self._attention(fold, transforms, risks, inner)
         attention = tuple(models)
         others, notes = self._others(fold, names, inner)
         models |= others
-        risks |= {name: model.out_of_fold for name, model in models.items()}
+        for name, fitted in models.items():
+            # Fitted in the first division alone; out of fold in the others too.
+            risks[name] = np.broadcast_to(fitted.out_of_fold, divisions.shape)
+        all_names = terms.with_models(others)
+        start, penalty = terms.starts(all_names, transforms.priors)
         columns = TermRisks(
-            np.stack([risks[name] for name in term_names(names, others)], axis=1),
-            inner,
+            np.stack([risks[name] for name in all_names], axis=2),
+            divisions,
             fold.time,
             fold.event,
-            len(names) + len(others),
+            start,
+            penalty,
             tuple(names.index(bag) for bag in transforms.bag_scaler),
         )
-        weights, effective_weights = columns.weights()
-        fitted = {name: one.risk.sharing(transforms) for name, one in models.items()}
-        model = StackedRisk(terms, weights, fitted)
+        weights = columns.weights()
+        shared = {name: one.risk.sharing(transforms) for name, one in models.items()}
+        model = StackedRisk(terms, weights.value, shared)
         details = stack_details(
             terms,
-            tuple(others),
+            all_names,
             weights,
             transforms,
             source,
@@ -204,11 +214,12 @@ class StackedCox(Estimator):
         )
         effective = effective_parameters(
             terms,
-            details["trust"],
-            effective_weights,
+            dict(zip(all_names, map(float, weights.value), strict=True)),
+            weights.effective,
             {name: one.effective for name, one in models.items()},
         )
-        details["trust"] |= dict.fromkeys(notes, 0.0)
+        absent = {"value": 0.0, "start": 0.0, "low": None, "high": None}
+        details["weights"] |= {name: dict(absent) for name in notes}
         details["notes"] |= notes
         return Fit(
             model,
@@ -216,13 +227,27 @@ class StackedCox(Estimator):
             source,
             model.log_risk(source),
             columns.out_of_fold(),
-            inner,
+            np.zeros(len(fold.ids), dtype=np.int64) if len(divisions) > 1 else inner,
             Effective(effective["total"], effective["note"]),
             terms.parameter_count()
             + len(others)
             + sum(one.parameters for one in models.values()),
             details={"anchored": {**details, "effective": effective}},
         )
+
+    def _divisions(
+        self,
+        fold: FoldContext,
+        inner: IntArray,
+    ) -> IntArray:
+        """Divisions into inner folds, more where events are few; (divisions, patients)."""
+        settings, events = self.config.training, max(int(fold.event.sum()), 1)
+        count = min(max(math.ceil(ENOUGH_EVENTS / events), 1), MOST_DIVISIONS)
+        divisions = [inner]
+        for number in range(1, count):
+            seed = (settings.seed + number) % 2**32
+            divisions.append(inner_folds(fold.event, self.config.selection.folds, seed))
+        return np.stack(divisions)
 
     def _attention(
         self,
@@ -241,7 +266,7 @@ class StackedCox(Estimator):
                 NotComputableError
             ):  # an inner fold without an event stops no training
                 continue
-            if is_better(trained.out_of_fold, risks[bag], fold, inner):
+            if is_better(trained.out_of_fold, risks[bag][0], fold, inner):
                 chosen[bag] = trained
         return chosen
 
@@ -303,6 +328,7 @@ def fit_terms(
         missing=transforms.blanks,
         ties=config.training.loss,
         sparse=sparse,
+        priors=transforms.priors,
     )
     return transforms, source, terms
 
@@ -318,7 +344,8 @@ def cross_fitted(
     Where hardly anyone outside an inner fold has a modality, its terms are 0 in that fold.
     """
     used = modalities_used(fold, config)
-    names = term_names(used)
+    kinds = fold.cohort.modalities
+    names = term_names(used, priors=[m for m in used if kinds[m].kind == "prior"])
     risks = np.zeros((len(fold.ids), len(names)))
     for number in range(int(inner.max()) + 1):
         held = np.asarray(inner == number)

@@ -42,6 +42,7 @@ from survfuse.evaluation.performance import by_pattern
 from survfuse.evaluation.protocol import controls, subgroups, wanted_increments
 from survfuse.evaluation.robustness import robustness, scored
 from survfuse.evaluation.scoring import Estimates, Judged, judge_models
+from survfuse.evaluation.term_weights import term_weights
 from survfuse.evaluation.versions import versions
 from survfuse.executors import Executor, InlineExecutor, Threads
 from survfuse.results import Result
@@ -258,6 +259,7 @@ def _result(
         record=record,
         performance=performance,
         external=predictions,
+        weights=term_weights(plan.splits, grid.summaries[name], plan.used),
         out=cells.out,
     )
 

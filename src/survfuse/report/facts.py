@@ -11,6 +11,7 @@ from survfuse._errors import listed
 from survfuse.report.formatting import count, duration
 from survfuse.report.names import D_CALIBRATION, DELTA, family_title, metric, order
 from survfuse.report.report_tables import CONCORDANCES, Tables
+from survfuse.report.term_facts import of_terms
 from survfuse.report.verdict import (
     LOSS_METRICS,
     chance,
@@ -133,6 +134,7 @@ def of_page(tables: Tables) -> dict[str, Any]:
         "increments": compared(records["increments"], "with it"),
         "comparisons": compared(records["comparisons"], "than the reference"),
         "increments_say": increments_verdict(tables),
+        **of_terms(tables),
         "availability": availability(records["patterns"], records["availability"]),
         "robustness": robustness(records["robustness"], performance.get("robustness")),
         "external": external_scores(tables),

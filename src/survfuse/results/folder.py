@@ -19,6 +19,7 @@ FILES = (
     "predictions.csv",
     "comparators.csv",
     "external.csv",
+    "weights.csv",
     "metrics.json",
     "performance.json",
     "checks.json",

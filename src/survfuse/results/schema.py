@@ -128,6 +128,45 @@ class SizeRow(TypedDict):
     note: NotRequired[Text]
 
 
+class WeightRow(TypedDict):
+    """Weight of one term of a stack in one fit, as ``weights.csv`` holds it.
+
+    The weight moved from `start` by out-of-fold evidence and is never negative; `low` and `high`
+    are its 95 % interval. Of a term that was asked whether it adds to the others, `gain` is what
+    it adds to their out-of-fold log-likelihood, and `needed` what it must add. `note` says why
+    a term is out (weight 0).
+    """
+
+    repeat: Number
+    fold: Number
+    term: Text
+    value: Number
+    start: Number
+    low: Number
+    high: Number
+    gain: Number
+    needed: Number
+    note: Text
+
+
+class TermRow(TypedDict):
+    """Weights of one term over the fits of a run: mean, smallest, largest, median interval.
+
+    `out` counts the fits in which its weight is 0, and `note` says why.
+    """
+
+    term: Text
+    start: Number
+    mean: Number
+    smallest: Number
+    largest: Number
+    low: Number
+    high: Number
+    fits: Number
+    out: Number
+    note: Text
+
+
 class Comparison(TypedDict):
     """Paired differences of a model to a reference."""
 
@@ -239,6 +278,23 @@ class ModalityRow(TypedDict, total=False):
     note: Text
 
 
+class PriorRow(TypedDict):
+    """A modality that is a risk learned elsewhere.
+
+    `prior` is the name of the weights of genes, None of a column that holds the risk; `reads`
+    the modality, or the column. `cohorts` to `endpoints` say what it was learned from, None
+    where that is not recorded.
+    """
+
+    modality: str
+    prior: Text
+    reads: Text
+    cohorts: list[str] | None
+    patients: Number
+    events: Number
+    endpoints: list[str] | None
+
+
 class Pattern(TypedDict):
     """Patients who have exactly these modalities."""
 
@@ -270,6 +326,7 @@ class CohortRecord(TypedDict):
     events: float
     flow: NotRequired[list[FlowStep] | None]
     modalities: NotRequired[list[ModalityRow] | None]
+    priors: NotRequired[list[PriorRow] | None]
     patterns: NotRequired[list[Pattern] | None]
     problems: NotRequired[list[ProblemRow] | None]
     follow_up_median: NotRequired[Number]

@@ -15,6 +15,7 @@ from survfuse.report.figures.interval_figures import (
     robustness,
     subgroups,
 )
+from survfuse.report.figures.weight_figures import weights
 
 __all__ = [
     "MOST_LEVELS",
@@ -30,4 +31,5 @@ __all__ = [
     "subgroups",
     "time_curves",
     "times",
+    "weights",
 ]
