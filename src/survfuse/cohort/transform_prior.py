@@ -69,6 +69,11 @@ class GeneRisk:
         scale = log_scale_of(source, source.values(patients).astype(np.float64))
         found = np.flatnonzero((data.places >= 0) & (whole.weights != 0))
         genes = np.array(matrix.genes, dtype=object)[data.places[found]]
+        names = np.array(whole.genes, dtype=object)[found]
+        pairs = zip(names, genes, strict=True)
+        spellings = [(wanted, here) for wanted, here in pairs if wanted != here]
+        if spellings:
+            notes.append(f"{data.name}: {respelled(spellings)}")
         values = _log_values(source, patients, list(genes), scale)[0]
         usable = usable_genes(genes, values, data.name, notes, keep_constant=False)
         genes, values = genes[usable], values[:, usable]
