@@ -45,6 +45,14 @@ Overrides = Annotated[
     ),
 ]
 PresetName = Annotated[str | None, option("Recipe: default or paper.", "--preset")]
+Priors = Annotated[
+    list[str] | None,
+    option(
+        "Prior to use: one that comes with the package, or a folder of `prior fit`. Repeatable.",
+        "--prior",
+        metavar="NAME_OR_FOLDER",
+    ),
+]
 JsonFile = Annotated[
     Path | None,
     option(

@@ -17,6 +17,7 @@ from survfuse.cli.options import (
     OutFolder,
     Overrides,
     PresetName,
+    Priors,
     Quiet,
     RayAddress,
     Threads,
@@ -35,6 +36,7 @@ def crossval(
     config: ConfigFile = None,
     preset: PresetName = None,
     overrides: Overrides = None,
+    prior: Priors = None,
     folds: Annotated[int | None, option("Outer folds.")] = None,
     repeats: Annotated[
         int | None,
@@ -97,7 +99,7 @@ def crossval(
         splits_file=None if splits is None else splits.absolute(),
     )
     allowed = settings.model.inputs.allow_followup
-    data = load_cohort(cohort, allow_followup=allowed)
+    data = load_cohort(cohort, allow_followup=allowed, priors=prior or ())
     print_problems(data)
     other = None
     if test is not None:
@@ -125,6 +127,7 @@ def train(
     config: ConfigFile = None,
     preset: PresetName = None,
     overrides: Overrides = None,
+    prior: Priors = None,
     calibrate: Annotated[
         Path | None,
         option(
@@ -150,6 +153,7 @@ def train(
     from survfuse.cli.output import print_problems
     from survfuse.cli.progress import watch
     from survfuse.cohort import load_cohort
+    from survfuse.cohort.leakage import refuse_leaks
     from survfuse.cohort.patient_hashes import PatientHashes
     from survfuse.estimator import SurvivalFusion
     from survfuse.evaluation.checks import later_knowledge, refuse_later_knowledge
@@ -162,9 +166,11 @@ def train(
     with ranks_of_launcher(settings.model.training.device) as ranks:
         with ranks.first():
             allowed = settings.model.inputs.allow_followup
-            data = load_cohort(cohort, allow_followup=allowed)
+            data = load_cohort(cohort, allow_followup=allowed, priors=prior or ())
             if calibrate is not None:
                 others = load_cohort(calibrate, allow_followup=allowed)
+                others = others.with_priors_of(data)
+                refuse_leaks(others, allowed, str(calibrate))
                 # What cannot be calibrated on is refused before any training.
                 other_patients(
                     PatientHashes.of(data.patients, ""),

@@ -368,9 +368,8 @@ class ExpressionTransform:
         if self.components is not None:
             arrays["components"] = self.components
         if self.scale is not None:
-            state["log_scale"] = {"library": list(self.scale.library)}
-            if self.scale.share is not None:
-                arrays["library_share"] = self.scale.share
+            state["log_scale"], library = self.scale.state()
+            arrays |= library
         if self.sets is not None:
             for part in SPARSE:
                 arrays[f"sets_{part}"] = getattr(self.sets, part)
@@ -402,11 +401,8 @@ class ExpressionTransform:
         if "components" in arrays:
             learned["components"] = stored_array(arrays, "components", (None, genes))
         if "log_scale" in state:
-            library = stored_texts(state["log_scale"]["library"], "library")
-            share = None
-            if library:
-                share = stored_array(arrays, "library_share", (len(library),))
-            learned["scale"] = LogScale(state["unit"], library, share)
+            own = state["unit"], state["log_scale"], arrays
+            learned["scale"] = LogScale.from_state(*own)
         if "sets_data" in arrays:
             stored_array(arrays, "sets_data", (None,))
             parts = tuple(arrays[f"sets_{part}"] for part in SPARSE)

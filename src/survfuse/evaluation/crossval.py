@@ -161,6 +161,7 @@ def run(
 ) -> Result:
     """Cross-validate as `config` says (see :func:`cross_validate`)."""
     started = datetime.now(UTC)
+    test = None if test is None else test.with_priors_of(cohort)
     place = None if out is None else try_run_folder(out)
     name = name or f"{config.model.preset}:{config.model.fusion}"
     plan = _plan(config, cohort, test, name)

@@ -11,7 +11,7 @@ import torch
 
 from survfuse._errors import InputError
 from survfuse._types import Batch, FloatArray, IntArray
-from survfuse.cohort.ablation import lose_modalities, lose_values
+from survfuse.cohort.ablation import lose_modalities, lose_values, with_readers
 from survfuse.cohort.batch_source import BatchSource
 from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.modalities import TableData
@@ -33,7 +33,8 @@ class Loss:
     Attributes
     ----------
     kind : {"removed", "only", "missing"}
-        One modality; all but one; a share of the clinical values.
+        One modality, with the priors that are computed from it; all but one; a share of the
+        clinical values.
     what : str
         The modality, or the share in per cent.
     """
@@ -54,7 +55,7 @@ class Loss:
     ) -> Cohort:
         """Copy a cohort with this lost, as far as the modalities `used` go."""
         if self.kind == "removed":
-            return lose_modalities(cohort, [self.what])
+            return lose_modalities(cohort, with_readers(cohort, self.what))
         if self.kind == "only":
             return lose_modalities(cohort, [name for name in used if name != self.what])
         table = _clinical(cohort, used)
