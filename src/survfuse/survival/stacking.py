@@ -10,10 +10,10 @@ from scipy.optimize import minimize
 
 from survfuse._errors import InputError, NotComputableError
 from survfuse._types import FloatArray, IntArray
-from survfuse.survival._partial import RiskSets
 from survfuse.survival.cox import as_matrix
 from survfuse.survival.degrees_of_freedom import trace_of_fit
 from survfuse.survival.right_censored import Outcome
+from survfuse.survival.stratified import StratifiedRiskSets
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,19 +88,12 @@ def fit_weights(
         )
     if outcome.events == 0:
         raise NotComputableError("weights cannot be fitted without an event")
-    strata = _strata(outcome, x, fold)
-
-    def log_likelihood(weights: FloatArray) -> float:
-        return (
-            sum(sets.log_likelihood(part @ weights) for sets, part in strata) / repeats
-        )
+    sets = StratifiedRiskSets.of(outcome, fold)
 
     def objective(weights: FloatArray) -> tuple[float, FloatArray]:
-        gradient = sum(
-            sets.derivatives(part, part @ weights)[0] for sets, part in strata
-        )
+        gradient = sets.derivatives(x, x @ weights)[0]
         away = weights - first
-        value = float(pull @ away**2) / 2 - log_likelihood(weights)
+        value = float(pull @ away**2) / 2 - sets.log_likelihood(x @ weights) / repeats
         return value, pull * away - gradient / repeats
 
     end = minimize(
@@ -112,16 +105,20 @@ def fit_weights(
         options={"ftol": 1e-12},
     )
     weights = np.maximum(np.asarray(end.x, np.float64), 0.0)
-    parts = [sets.derivatives(part, part @ weights)[1] for sets, part in strata]
-    information = np.sum(parts, axis=0) / repeats
+    information = sets.derivatives(x, x @ weights)[1] / repeats
+    if not np.isfinite(information).all():
+        raise NotComputableError(
+            f"weights cannot be fitted: log-risks from {x.min():g} to {x.max():g} do not fit a "
+            "double; look for patients with values far outside the others'",
+        )
     free = np.flatnonzero(weights)
     effective = trace_of_fit(information[np.ix_(free, free)], pull[free])
     variance = np.linalg.pinv(information + np.diag(pull)).diagonal()
     return WeightFit(
         weights,
         np.sqrt(np.maximum(variance, 0.0)),
-        log_likelihood(weights),
-        log_likelihood(first),
+        sets.log_likelihood(x @ weights) / repeats,
+        sets.log_likelihood(x @ first) / repeats,
         effective,
     )
 
@@ -142,22 +139,6 @@ def gains(
     """
     outcome = Outcome.of(time, event)
     x = as_matrix(risks, len(outcome))
-    total = np.zeros(x.shape[1])
-    for sets, part in _strata(outcome, x, fold):
-        nothing = sets.log_likelihood(np.zeros(len(part)))
-        total += [sets.log_likelihood(column) - nothing for column in part.T]
-    return total
-
-
-def _strata(
-    outcome: Outcome,
-    x: FloatArray,
-    fold: IntArray | None,
-) -> list[tuple[RiskSets, FloatArray]]:
-    """Risk sets and risks of the patients of each fold; of all together without folds."""
-    fold = np.zeros(len(x), np.int64) if fold is None else np.asarray(fold)
-    strata = []
-    for number in np.unique(fold):
-        rows = fold == number
-        strata.append((RiskSets.of(outcome[rows], "efron"), x[rows]))
-    return strata
+    sets = StratifiedRiskSets.of(outcome, fold)
+    nothing = sets.log_likelihood(np.zeros(len(x)))
+    return np.array([sets.log_likelihood(column) - nothing for column in x.T])
