@@ -19,6 +19,7 @@ FILES = (
     "predictions.csv",
     "comparators.csv",
     "external.csv",
+    "learning_curve.csv",
     "metrics.json",
     "performance.json",
     "checks.json",

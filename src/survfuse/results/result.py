@@ -26,13 +26,14 @@ from survfuse.results.folder import (
     try_run_folder,
     write_record,
 )
-from survfuse.results.run_tables import names_with_loss
+from survfuse.results.run_tables import TYPES, names_with_loss
 from survfuse.results.schema import (
     CheckRecord,
     CohortRecord,
     Metrics,
     Performance,
     RunRecord,
+    frame,
     validate,
 )
 from survfuse.survival.estimate import Estimate
@@ -176,6 +177,16 @@ class Result:
                 rows.append({"model": model, "metric": metric, **asdict(estimate)})
         return pd.DataFrame(rows)
 
+    @property
+    def learning_curve(self) -> pd.DataFrame | None:
+        """One row per model, number of training patients and metric; None where none was made.
+
+        `model, patients, events, metric, value, low, high, subsamples, note`; see
+        :class:`survfuse.results.schema.LearningCurveRow`.
+        """
+        rows = self.performance.get("learning_curve")
+        return None if rows is None else frame(TYPES["learning_curve"], rows)
+
     def metrics_dict(self) -> dict[str, dict[str, dict[str, Any]]]:
         """Metrics as `metrics.json` holds them."""
         return {
@@ -290,6 +301,7 @@ class Result:
             "checks.json": self.checks,
             "cohort.json": self.cohort,
             "external.csv": self.external,
+            "learning_curve.csv": self.learning_curve,
             "config.yaml": to_yaml(self.config)
             if self.config
             else self.config_text or None,
