@@ -311,15 +311,15 @@ def _sampled(
     point = _Point(size, float(np.mean(events)), plan.samples, {}, {})
     if min(events) < FEWEST_EVENTS:
         why = f"{min(events)} events among {size} training patients; {FEWEST_EVENTS} are needed"
-        return replace(point, samples=0, left_out=f"left out: {why}"), []
+        return replace(point, samples=0, left_out=why), []
     fits = []
     for candidate in plan.candidates:
         for sample, part in enumerate(drawn):
             fits.append((_of_sample(candidate, size, sample), part))
     try:
         grid = cells.all(fits, watcher)
-    except (CohortError, TransformError, NotComputableError) as why:
-        return replace(point, samples=0, left_out=f"left out: {why}"), []
+    except (CohortError, TransformError, NotComputableError) as error:
+        return replace(point, samples=0, left_out=str(error)), []
     overlap = size / whole.patients
     folds: dict[str, Folds] = {}
     for candidate in plan.candidates:

@@ -185,7 +185,10 @@ class Result:
         :class:`survfuse.results.schema.LearningCurveRow`.
         """
         rows = self.performance.get("learning_curve")
-        return None if rows is None else frame(TYPES["learning_curve"], rows)
+        if rows is None:
+            return None
+        table = frame(TYPES["learning_curve"], rows)
+        return table.astype({"patients": int, "subsamples": int})
 
     def metrics_dict(self) -> dict[str, dict[str, dict[str, Any]]]:
         """Metrics as `metrics.json` holds them."""
