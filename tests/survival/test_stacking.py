@@ -95,7 +95,8 @@ def test_folds_share_no_origin() -> None:
         gains(risks, time, event, fold=fold),
     )
     assert (
-        abs(fit_weights(moved, time, event, start=1, penalty=5).weights - here).max() > 0.1
+        abs(fit_weights(moved, time, event, start=1, penalty=5).weights - here).max()
+        > 0.1
     )
 
 

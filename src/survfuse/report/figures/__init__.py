@@ -16,6 +16,7 @@ from survfuse.report.figures.interval_figures import (
     subgroups,
 )
 from survfuse.report.figures.weight_figures import weights
+from survfuse.report.figures.learning_figure import learning_curve
 
 __all__ = [
     "MOST_LEVELS",
@@ -24,6 +25,7 @@ __all__ = [
     "forest",
     "grouped_calibration",
     "increments",
+    "learning_curve",
     "patterns",
     "risk_groups",
     "robustness",
