@@ -16,7 +16,9 @@ from survfuse.cohort.log_scale import LogScale, log_scale_of, measured
 from survfuse.cohort.modalities import ExpressionData, PriorData, TableData
 from survfuse.cohort.transform_tables import Remark, Vectors
 from survfuse.readers.genes import GENE_IDS, match_genes
-from survfuse.readers.priors import USUAL_SLOPE, USUAL_SPREAD, Prior
+from survfuse.readers.priors import LIMIT, USUAL_SLOPE, USUAL_SPREAD, Prior
+
+MOMENTS = ("mean", "sd", "limited_mean", "limited_sd")
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +35,9 @@ class GeneRisk:
         Scale of its values in training.
     mean, sd : array, (genes,) float64
         Of the known training values on the log scale. A gene that is missing takes the mean.
+    limited_mean, limited_sd : array, (genes,) float64
+        Of the training z-scores, limited to `LIMIT` deviations as those that the prior was
+        fitted on.
     min_coverage : float
         Smallest share of the squared weights whose genes a patient must have.
     scale : LogScale or None
@@ -44,6 +49,8 @@ class GeneRisk:
     unit: str
     mean: FloatArray
     sd: FloatArray
+    limited_mean: FloatArray
+    limited_sd: FloatArray
     min_coverage: float
     scale: LogScale | None = None
 
@@ -116,6 +123,8 @@ class GeneRisk:
         values, note = _log_values(data, patients, self.prior.genes, self.scale)
         known = ~np.isnan(values)
         z_scores = (np.where(known, values, self.mean) - self.mean) / self.sd
+        limited = np.clip(z_scores, -LIMIT, LIMIT)
+        z_scores = np.where(known, (limited - self.limited_mean) / self.limited_sd, 0.0)
         squares = self.prior.weights**2
         return z_scores @ self.prior.weights, known @ squares / squares.sum(), note
 
@@ -131,7 +140,8 @@ class GeneRisk:
             "patients": sorted(own.patients),
             "min_coverage": self.min_coverage,
         }
-        arrays: Arrays = {"weights": own.weights, "mean": self.mean, "sd": self.sd}
+        arrays: Arrays = {"weights": own.weights}
+        arrays |= {part: getattr(self, part) for part in MOMENTS}
         if self.scale is not None:
             state["log_scale"], library = self.scale.state()
             arrays |= library
@@ -157,12 +167,13 @@ class GeneRisk:
         genes = stored_texts(state["genes"], "genes")
         if len(set(genes)) < len(genes) or gene_ids not in GENE_IDS:
             raise InputError(f"expected genes, each once, by {' or '.join(GENE_IDS)}")
-        weights, mean, sd = (
-            stored_array(arrays, part, (len(genes),))
-            for part in ("weights", "mean", "sd")
-        )
+        weights = stored_array(arrays, "weights", (len(genes),))
+        moments = {}
+        for part in MOMENTS:
+            moments[part] = stored_array(arrays, part, (len(genes),))
+        deviations = np.stack([moments["sd"], moments["limited_sd"]])
         least = _stored_number(state, "min_coverage")
-        if not (sd > 0).all() or not weights.any() or not 0 <= least <= 1:
+        if not (deviations > 0).all() or not weights.any() or not 0 <= least <= 1:
             raise InputError(
                 "expected deviations above 0, a weight other than 0 and min_coverage as a share",
             )
@@ -178,7 +189,14 @@ class GeneRisk:
             slope_spread=slope_spread,
             patients=frozenset(stored_texts(state["patients"], "patients")),
         )
-        return cls(prior, modality, unit, mean, sd, least, scale)
+        return cls(
+            prior,
+            modality,
+            unit,
+            **moments,
+            min_coverage=least,
+            scale=scale,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,8 +250,8 @@ class PriorTransform:
         notes: list[str] = []
         slope, spread, genes = USUAL_SLOPE, USUAL_SPREAD, None
         if data.prior is not None:
-            slope, spread = data.prior.slope, data.prior.slope_spread
             genes = GeneRisk.fit(data, patients, min_coverage, notes)
+            slope, spread = genes.prior.slope, genes.prior.slope_spread
         risk = cls(data.name, 0.0, 1.0, genes=genes)._risk(data, patients)[0]
         if not np.ptp(risk) > 0:
             raise TransformError(

@@ -180,7 +180,9 @@ class StackedCox(Estimator):
         everyone = np.ones(len(fold.ids), dtype=bool)
         transforms, source, terms = fit_terms(fold, config, everyone, sparse)
         crossed = [cross_fitted(fold, config, one, sparse) for one in divisions]
-        risks = dict(zip(terms.names, np.moveaxis(crossed, 2, 0), strict=True))
+        risks = dict(
+            zip(terms.names, np.moveaxis(np.stack(crossed), 2, 0), strict=True)
+        )
         models = self._attention(fold, transforms, risks, inner)
         attention = tuple(models)
         others, notes = self._others(fold, names, inner)

@@ -15,8 +15,8 @@ from survfuse.report.figures.interval_figures import (
     robustness,
     subgroups,
 )
-from survfuse.report.figures.weight_figures import weights
 from survfuse.report.figures.learning_figure import learning_curve
+from survfuse.report.figures.weight_figures import weights
 
 __all__ = [
     "MOST_LEVELS",
