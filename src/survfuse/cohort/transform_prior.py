@@ -95,12 +95,24 @@ class GeneRisk:
             matrix.gene_ids,
             tuple(map(str, genes)),
             weights,
-            slope=whole.slope,
+            # Of a risk that lacks genes, less is expected.
+            slope=whole.slope * share**0.5,
             slope_spread=whole.slope_spread,
             patients=whole.patients,
         )
         mean, sd = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
-        return cls(own, source.name, matrix.unit, mean, sd, min_coverage, scale)
+        limited = np.clip((values - mean) / sd, -LIMIT, LIMIT)
+        return cls(
+            own,
+            source.name,
+            matrix.unit,
+            mean,
+            sd,
+            np.nanmean(limited, axis=0),
+            np.nanstd(limited, axis=0),
+            min_coverage,
+            scale,
+        )
 
     def check(self, name: str, data: ExpressionData) -> None:
         """Refuse another unit or naming of genes than in training."""

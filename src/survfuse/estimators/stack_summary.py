@@ -107,11 +107,12 @@ def _notes(
     for name, record in records.items():
         reason = reasons.get(name, "")
         if reason or record["value"] == 0:
-            notes[name] = reason or _why_out(record)
+            notes[name] = reason or why_out(record)
     return notes
 
 
-def _why_out(record: Mapping[str, Any]) -> str:
+def why_out(record: Mapping[str, Any]) -> str:
+    """Say why a term has weight 0, with the numbers behind it where there are some."""
     if "gain" not in record:
         return NOT_SHOWN
     added = f"{record['gain']:.2f}".replace("-", "\u2212")
