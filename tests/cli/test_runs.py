@@ -18,6 +18,7 @@ import pytest
 import survfuse
 from running import FOLDS, SETTINGS, Command, small
 from survfuse._places import held
+from survfuse.readers.priors import Prior, write_prior
 from survfuse.results.folder import begun_record
 from survfuse.training import Hook
 
@@ -45,6 +46,51 @@ def bundle(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return model.fit(survfuse.load_cohort(cohort)).save(
         tmp_path_factory.mktemp("bundle") / "b",
     )
+
+
+@pytest.mark.slow
+def test_a_prior_is_cross_validated_trained_on_and_carried_by_the_bundle(
+    command: Command,
+    tmp_path: Path,
+) -> None:
+    own = small(tmp_path / "own", modalities=("clinical", "expression")).write()
+    others = small(tmp_path / "new", modalities=("clinical", "expression"), seed=1)
+    others.patients["patient_id"] = "N" + others.patients["patient_id"]
+    assert others.expression is not None
+    others.expression.index = "N" + others.expression.index
+    new = others.write()
+    prior = Prior("pan", "symbol", ("GENE1", "GENE2"), np.array([1.0, -1.0]))
+    folder = write_prior(prior, tmp_path / "pan")
+    run, bundle = tmp_path / "run", tmp_path / "bundle"
+    how = ("--prior", folder, "-q", *SETTINGS)
+    whole = (*FOLDS, "--set=crossval.networks=false", "--set=crossval.controls=false")
+    ended = command("crossval", own, "-o", run, "--test", new, *how, *whole, HORIZONS)
+    assert ended.code == 0, ended.err
+    for text in ("ridge:pan", "late:-pan"):
+        assert text in ended.out
+    modalities = json.loads((run / "cohort.json").read_text())["modalities"]
+    assert [one["kind"] for one in modalities] == ["clinical", "expression", "prior"]
+    assert command("train", own, "-o", bundle, *how).code == 0
+    ended = command("predict", bundle, new, "-o", tmp_path / "p.csv")
+    assert ended.code == 0
+    assert "pan: absent" not in ended.err
+    first = pd.read_csv(tmp_path / "p.csv")
+    assert "drift_pan" in first
+    others.spec["priors"] = {"pan": {"prior": str(folder)}}
+    ended = command("predict", bundle, others.write(), "-o", tmp_path / "again.csv")
+    assert ended.code == 0
+    pd.testing.assert_frame_equal(first, pd.read_csv(tmp_path / "again.csv"))
+
+
+def test_a_prior_that_nobody_has_exits_2(
+    command: Command,
+    cohort: Path,
+    tmp_path: Path,
+) -> None:
+    for verb in (["crossval", "-o", tmp_path / "r"], ["train", "-o", tmp_path / "b"]):
+        ended = command(verb[0], cohort, *verb[1:], "--prior", "nowhere")
+        assert ended.code == 2
+        assert "nowhere: no prior; expected a folder that" in ended.err
 
 
 @pytest.mark.slow
@@ -274,6 +320,24 @@ def test_an_output_that_cannot_be_a_folder_is_the_users_to_mend(
         ended = command(*words)
         assert ended.code == 2, (words[0], ended.err[-300:])
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_train_prints_the_weights_of_a_stack(
+    command: Command,
+    cohort: Path,
+    tmp_path: Path,
+) -> None:
+    fusion = "--set=model.fusion="
+    options = [word for word in SETTINGS if not word.startswith(fusion)]
+    options += [f"{fusion}anchored", "--set=model.stack.bags=mean"]
+    ended = command("train", cohort, "-o", tmp_path / "b", "-q", *options)
+    assert ended.code == 0
+    first, title, *rest = ended.out.splitlines()
+    assert first == "trained on 24 patients, 12 events"
+    assert title.startswith("Weights: never negative")
+    rows = [line.split("│")[1:4] for line in rest if line.startswith("│ ")]
+    starts = {term.strip(): start.strip() for term, start, _ in rows if term.strip()}
+    assert set(starts.items()) >= {("clinical", "1"), ("expression", "1")}
 
 
 def test_train_then_predict(command: Command, cohort: Path, tmp_path: Path) -> None:

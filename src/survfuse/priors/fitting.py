@@ -12,8 +12,8 @@ from survfuse._errors import InputError, NotComputableError
 from survfuse._types import FloatArray, IntArray
 from survfuse._version import __version__
 from survfuse.cohort import Cohort
-from survfuse.priors.sources import LIMIT, Source, read_sources, shared_genes
-from survfuse.readers.priors import USUAL_SPREAD, Prior, barcode_hashes
+from survfuse.priors.sources import Source, read_sources, shared_genes
+from survfuse.readers.priors import LIMIT, USUAL_SPREAD, Prior, barcode_hashes
 from survfuse.survival._newton import climb
 from survfuse.survival._penalty_path import given_penalties, stratified_folds
 from survfuse.survival.concordance import harrell_c

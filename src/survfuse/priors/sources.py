@@ -16,15 +16,13 @@ from survfuse.cohort.transform_tables import TableTransform
 from survfuse.cohort.transforms import check_followup
 from survfuse.config import FitConfig
 from survfuse.readers.genes import match_genes
-from survfuse.readers.priors import tcga_barcode
+from survfuse.readers.priors import LIMIT, tcga_barcode
 from survfuse.survival.cox import ridge_cox_cv
 from survfuse.survival.right_censored import Outcome
 
 FEWEST_EVENTS, FEWEST_GENES = 20, 50
 SMALLEST_PENALTY, REPEATS = 0.01, 3
 """Of the offset's ridge Cox, as of a clinical baseline."""
-LIMIT = 2.0
-"""Deviations from the cohort's mean to which a value of a gene is limited."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,8 +132,7 @@ class Source:
 def limited_z_scores(values: FloatArray) -> FloatArray:
     """Z-scores of each column, limited to `LIMIT` deviations and z-scored again; same shape.
 
-    0 where a value is missing or a column does not vary. The tails of a gene differ from cohort
-    to cohort more than the order of its patients.
+    0 where a value is missing or a column does not vary.
     """
     return _z_scores(np.clip(_z_scores(values), -LIMIT, LIMIT))
 

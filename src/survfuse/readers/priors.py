@@ -38,6 +38,9 @@ SHIPPED = Path(__file__).parent / "shipped_priors"
 """Priors that come with the package, a folder each."""
 USUAL_SLOPE, USUAL_SPREAD = 0.2, 0.2
 """Of outside risks of which nothing is known: log hazard ratio per deviation, and its spread."""
+LIMIT = 2.0
+"""Deviations from the mean to which a gene's z-scores are limited, as the tails of a gene differ
+from cohort to cohort more than the order of its patients."""
 _BARCODE = re.compile(r"TCGA-[A-Z0-9]{2}-[A-Z0-9]{4}")
 
 
@@ -45,7 +48,8 @@ _BARCODE = re.compile(r"TCGA-[A-Z0-9]{2}-[A-Z0-9]{4}")
 class Prior:
     """A risk of gene expression that was learned elsewhere.
 
-    The risk of a patient is the sum of its z-scores, within its own cohort, times `weights`.
+    The risk of a patient is the sum of its z-scores, within its own cohort, times `weights`. They
+    are limited to `LIMIT` deviations and z-scored again.
 
     Attributes
     ----------
