@@ -10,9 +10,12 @@ import pytest
 from prior_cohorts import risk_cohort
 from survfuse._errors import InputError, LeakageError
 from survfuse._storage import sha256_text
-from survfuse.cohort import Cohort, load_cohort
+from survfuse.cohort import Cohort, Transforms, load_cohort
+from survfuse.config import FitConfig
 from survfuse.priors import fit_prior
+from survfuse.priors.sources import Source
 from survfuse.readers.priors import USUAL_SPREAD, Prior, read_prior, write_prior
+from survfuse.survival.cox import fit_cox
 
 PENALTIES = [0.03, 0.1, 0.3, 1.0, 3.0]
 
@@ -151,6 +154,25 @@ def test_the_offset_takes_what_the_table_explains(tmp_path: Path) -> None:
     assert without.slope > 0.7
     assert with_table.slope < without.slope / 3
     assert without.card["cohorts"][0]["offset"] == []
+
+
+def test_a_cohort_reads_the_risk_that_was_judged(
+    prior: Prior, sites: list[Cohort]
+) -> None:
+    """The modality of a new cohort is the risk of `held_out`, and its slope is found again."""
+    left_out = fit(sites[:2], penalties=[prior.card["penalty"]])
+    cohort = sites[2].with_prior(left_out)
+    everyone = cohort.patients
+    transforms = Transforms.fit(cohort, everyone, FitConfig.of(modalities=["shared"]))
+    z = transforms.apply(cohort, everyone).vectors["shared"][:, 0].astype(float)
+    source = Source.of(sites[2], "expression", "clinical")
+    risk = source.z @ left_out.weights
+    np.testing.assert_allclose(z, (risk - risk.mean()) / risk.std(), atol=1e-5)
+    outcome = source.outcome
+    again = fit_cox(z, outcome.time, outcome.event, offset=source.offset)
+    row = prior.card["held_out"][2]
+    assert again.coef[0] == pytest.approx(row["slope"], rel=1e-3)
+    assert again.se[0] == pytest.approx(row["se"], rel=1e-2)
 
 
 def test_the_penalty_has_the_largest_gain(prior: Prior) -> None:

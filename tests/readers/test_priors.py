@@ -29,7 +29,6 @@ PRIOR = Prior(
     0.15,
     frozenset(map(sha256_text, ("TCGA-05-4249", "TCGA-05-4250"))),
     {"endpoints": ["overall survival"], "events": 30},
-    2.0,
 )
 
 
@@ -60,10 +59,10 @@ def test_what_is_written_is_read(folder: Path) -> None:
             assert getattr(read, field) == value
 
 
-def test_errors_patients_and_limit_may_be_absent(tmp_path: Path) -> None:
-    plain = replace(PRIOR, errors=None, patients=frozenset(), limit=None)
+def test_errors_and_patients_may_be_absent(tmp_path: Path) -> None:
+    plain = replace(PRIOR, errors=None, patients=frozenset())
     read = read_prior(write_prior(plain, tmp_path / "p"))
-    assert (read.errors, read.patients, read.limit) == (None, frozenset(), None)
+    assert (read.errors, read.patients) == (None, frozenset())
 
 
 def test_single_precision_is_read_as_double(tmp_path: Path) -> None:
@@ -93,7 +92,6 @@ def test_an_unknown_name_lists_those_that_are_shipped() -> None:
         ({"gene_ids": "refseq"}, "symbol or ensembl or entrez"),
         ({"slope": "0.2"}, "slope: expected a finite number, got '0.2'"),
         ({"slope_spread": 0.0}, "slope_spread: expected > 0"),
-        ({"limit": -1.0}, "limit: expected a number > 0 or null"),
         ({"card": ["overall survival"]}, "card: expected a mapping"),
         ({"name": None}, "name: expected a list of texts"),
     ],
@@ -139,13 +137,21 @@ def test_files_that_are_absent_changed_or_cut_are_refused(folder: Path) -> None:
         read_prior(folder)
 
 
-def test_barcodes_are_found_in_ids_of_any_length_and_case() -> None:
-    ids = ("tcga-05-4249-01A-01R", "TCGA-05-4249", "TCGA-5-4249", "001")
-    barcodes = [tcga_barcode(one) for one in ids]
-    assert barcodes == ["TCGA-05-4249", "TCGA-05-4249", None, None]
-    hashes = barcode_hashes(ids)
-    assert list(hashes) == list(ids[:2])
-    assert set(hashes.values()) == {sha256_text("TCGA-05-4249")}
+@pytest.mark.parametrize(
+    "patient",
+    ["TCGA-AB-0001", " tcga-ab-0001-01A-11R", "TCGA.AB.0001", "tcga_ab_0001"],
+)
+def test_barcodes_are_known_in_every_length_and_case(patient: str) -> None:
+    assert tcga_barcode(patient) == "TCGA-AB-0001"
+    assert barcode_hashes([patient]) == {patient: sha256_text("TCGA-AB-0001")}
+
+
+@pytest.mark.parametrize(
+    "patient", ["TCGA-AB-00012", "XTCGA-AB-0001", "001", "TCGA-AB"]
+)
+def test_other_ids_are_no_barcodes(patient: str) -> None:
+    assert tcga_barcode(patient) is None
+    assert barcode_hashes([patient]) == {}
 
 
 @pytest.mark.parametrize("name", shipped_priors())

@@ -41,7 +41,8 @@ USUAL_SLOPE, USUAL_SPREAD = 0.2, 0.2
 LIMIT = 2.0
 """Deviations from the mean to which a gene's z-scores are limited, as the tails of a gene differ
 from cohort to cohort more than the order of its patients."""
-_BARCODE = re.compile(r"TCGA-[A-Z0-9]{2}-[A-Z0-9]{4}")
+_BARCODE = re.compile(r"TCGA-[A-Z0-9]{2}-[A-Z0-9]{4}(?![A-Z0-9])")
+_AS_HYPHEN = str.maketrans("._", "--")  # R and file names replace the hyphen
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,9 +69,6 @@ class Prior:
         SHA-256 of the TCGA barcodes, which are public, of those it was fitted on.
     card : mapping
         Endpoint, source cohorts with patients and events, offsets, penalty: plain values.
-    limit : float or None
-        Deviations from the mean to which z-scores are limited; they are then z-scored once
-        more. None leaves them as they are.
     """
 
     name: str
@@ -82,7 +80,6 @@ class Prior:
     slope_spread: float = USUAL_SPREAD
     patients: frozenset[str] = frozenset()
     card: Mapping[str, Any] = field(default_factory=dict)
-    limit: float | None = None
 
 
 def write_prior(prior: Prior, folder: Path | str) -> Path:
@@ -107,7 +104,6 @@ def write_prior(prior: Prior, folder: Path | str) -> Path:
             "genes": list(prior.genes),
             "slope": prior.slope,
             "slope_spread": prior.slope_spread,
-            "limit": prior.limit,
             "card": dict(prior.card),
         }
         write_json(temporary / "prior.json", head)
@@ -160,9 +156,6 @@ def _checked(head: Mapping[str, Any], arrays: Mapping[str, Any]) -> Prior:
     slope, spread = (_number(head, key) for key in ("slope", "slope_spread"))
     if not spread > 0:
         raise InputError(f"slope_spread: expected > 0, got {spread}")
-    limit = None if head.get("limit") is None else _number(head, "limit")
-    if limit is not None and not limit > 0:
-        raise InputError(f"limit: expected a number > 0 or null, got {limit}")
     errors = None
     if "errors" in arrays:
         errors = stored_array(arrays, "errors", (len(genes),)).astype(np.float64)
@@ -179,7 +172,6 @@ def _checked(head: Mapping[str, Any], arrays: Mapping[str, Any]) -> Prior:
         spread,
         _patients(arrays),
         dict(head["card"]),
-        limit,
     )
 
 
@@ -214,7 +206,7 @@ def tcga_barcode(patient: str) -> str | None:
     >>> tcga_barcode("tcga-05-4249-01a-01r"), tcga_barcode("001")
     ('TCGA-05-4249', None)
     """
-    match = _BARCODE.match(patient.strip().upper())
+    match = _BARCODE.match(patient.strip().upper().translate(_AS_HYPHEN))
     return match[0] if match else None
 
 
