@@ -224,6 +224,24 @@ def test_a_cohort_that_does_not_name_the_prior_has_it_by_its_genes(
     assert np.isnan(absent.coverage["pan"]).all()
 
 
+def test_a_bundle_keeps_its_weights_where_a_cohort_names_others(
+    rna: CohortFiles,
+    cohort: Cohort,
+) -> None:
+    transforms = Transforms.fit(cohort, TRAIN, CONFIG)
+    same = loaded(rna).with_prior(hand_made(slope=0.9))
+    assert transforms.apply(same).report.empty
+    weights = np.array([3.0, -1.0, 2.0])
+    other = loaded(rna).with_prior(replace(hand_made(), weights=weights))
+    prepared, before = transforms.apply(other), transforms.apply(cohort)
+    assert prepared.vectors["pan"].tobytes() == before.vectors["pan"].tobytes()
+    (remark,) = prepared.report.itertuples(index=False)
+    assert remark.kind == "weights"
+    assert remark.detail == (
+        "prior 'pan' of this cohort has others; those of training are used"
+    )
+
+
 def test_a_prior_that_is_lost_is_not_computed_again(cohort: Cohort) -> None:
     transforms = Transforms.fit(cohort, TRAIN, FitConfig())
     data = cohort.modalities["pan"].subset(())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from survfuse._errors import InputError, TransformError, listed
 from survfuse._storage import stored_array, stored_texts
 from survfuse._types import AnyArray, Arrays, FloatArray, State
-from survfuse.cohort.gene_choice import respelled, usable_genes
+from survfuse.cohort.gene_choice import Genes, respelled, usable_genes
 from survfuse.cohort.log_scale import LogScale, log_scale_of, measured
 from survfuse.cohort.modalities import ExpressionData, PriorData, TableData
 from survfuse.cohort.transform_tables import Remark, Vectors
@@ -65,35 +65,32 @@ class GeneRisk:
         whole, source = data.prior, data.source
         assert whole is not None
         assert isinstance(source, ExpressionData)
-        matrix = source.expression
-        scale = log_scale_of(source, source.values(patients).astype(np.float64))
-        found = np.flatnonzero((data.places >= 0) & (whole.weights != 0))
-        genes = np.array(matrix.genes, dtype=object)[data.places[found]]
-        names = np.array(whole.genes, dtype=object)[found]
-        pairs = zip(names, genes, strict=True)
-        spellings = [(wanted, here) for wanted, here in pairs if wanted != here]
-        if spellings:
-            notes.append(f"{data.name}: {respelled(spellings)}")
+        scale = log_scale_of(source, patients)
+        genes, weights = _found(data, whole, source, notes)
         values = _log_values(source, patients, list(genes), scale)[0]
         usable = usable_genes(genes, values, data.name, notes, keep_constant=False)
-        genes, values = genes[usable], values[:, usable]
-        weights = whole.weights[found[usable]]
+        genes, values, weights = genes[usable], values[:, usable], weights[usable]
         share = float((weights**2).sum() / (whole.weights**2).sum())
         notes.append(
             f"{data.name}: {len(genes)} of {len(whole.genes)} genes of prior {whole.name!r}, "
             f"which hold {share:.0%} of its squared weights",
         )
-        own = Prior(
-            whole.name,
-            matrix.gene_ids,
-            tuple(map(str, genes)),
-            weights,
-            slope=whole.slope,
-            slope_spread=whole.slope_spread,
-            patients=whole.patients,
+        own = replace(
+            whole,
+            genes=tuple(map(str, genes)),
+            weights=weights,
+            errors=None,
+            card={},
         )
-        mean, sd = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
-        return cls(own, source.name, matrix.unit, mean, sd, min_coverage, scale)
+        return cls(
+            own,
+            source.name,
+            source.expression.unit,
+            mean=np.nanmean(values, axis=0),
+            sd=np.nanstd(values, axis=0),
+            min_coverage=min_coverage,
+            scale=scale,
+        )
 
     def check(self, name: str, data: ExpressionData) -> None:
         """Refuse another unit or naming of genes than in training."""
@@ -293,8 +290,19 @@ class PriorTransform:
                 "for them fits better than it would for new patients and must not be scored"
             )
             remarks.append(("", self.name, "", "in training of the prior", detail))
+        if self.genes is not None and data.prior is not None:
+            remarks += self._other_weights(data.prior, self.genes.prior)
         z_scores = ((risk - self.mean) / self.sd).astype(np.float32)
         return z_scores[:, None], coverage, remarks
+
+    def _other_weights(self, named: Prior, own: Prior) -> list[Remark]:
+        """Remark that the prior which a cohort names has other weights than that of training."""
+        places, _ = match_genes(own.genes, named.genes, own.gene_ids)
+        weights = named.weights[np.maximum(places, 0)]
+        if (places >= 0).all() and np.array_equal(weights, own.weights):
+            return []
+        detail = f"prior {named.name!r} of this cohort has others; those of training are used"
+        return [("", self.name, "", "weights", detail)]
 
     def _risk(
         self,
@@ -370,6 +378,23 @@ class PriorTransform:
             genes = GeneRisk.from_state(state["genes"], arrays, slope, spread)
         notes = stored_texts(state["notes"], "notes")
         return cls(name, mean, sd, slope, spread, genes, notes)
+
+
+def _found(
+    data: PriorData,
+    prior: Prior,
+    source: ExpressionData,
+    notes: list[str],
+) -> tuple[Genes, FloatArray]:
+    """Genes with a weight that a matrix has, under its names, and their weights."""
+    found = np.flatnonzero((data.places >= 0) & (prior.weights != 0))
+    genes = np.array(source.expression.genes, dtype=object)[data.places[found]]
+    wanted = np.array(prior.genes, dtype=object)[found]
+    pairs = zip(wanted.tolist(), genes.tolist(), strict=True)
+    spellings = [(name, here) for name, here in pairs if name != here]
+    if spellings:
+        notes.append(f"{data.name}: {respelled(spellings)}")
+    return genes, prior.weights[found]
 
 
 def _log_values(
