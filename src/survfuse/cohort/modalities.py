@@ -418,6 +418,11 @@ class PriorData(Modality):
         """The column that holds the risk; none of a prior with genes."""
         return tuple(self.source.columns) if isinstance(self.source, TableData) else ()
 
+    def column_values(self, ids: Sequence[str] | None = None) -> FloatArray:
+        """Risks of these patients or of all, as the column holds them; NaN where it has none."""
+        assert isinstance(self.source, TableData)
+        return self.source.numbers(self.columns[0], ids)
+
     @cached_property
     def places(self) -> IntArray:
         """Place of each gene of the prior in the expression matrix; -1 where it is not there."""

@@ -13,7 +13,7 @@ from survfuse._storage import stored_array, stored_texts
 from survfuse._types import AnyArray, Arrays, FloatArray, State
 from survfuse.cohort.gene_choice import Genes, respelled, usable_genes
 from survfuse.cohort.log_scale import LogScale, log_scale_of, measured
-from survfuse.cohort.modalities import ExpressionData, PriorData, TableData
+from survfuse.cohort.modalities import ExpressionData, PriorData
 from survfuse.cohort.transform_tables import Remark, Vectors
 from survfuse.readers.genes import GENE_IDS, match_genes
 from survfuse.readers.priors import USUAL_SLOPE, USUAL_SPREAD, Prior
@@ -54,8 +54,8 @@ class GeneRisk:
         patients: Sequence[str],
         min_coverage: float,
         notes: list[str],
-    ) -> GeneRisk:
-        """Learn from the training patients, who have a row.
+    ) -> tuple[GeneRisk, FloatArray]:
+        """Learn from the training patients, who have a row; also their risks, (patients,).
 
         Raises
         ------
@@ -82,15 +82,17 @@ class GeneRisk:
             errors=None,
             card={},
         )
-        return cls(
+        is_whole = not np.isnan(values).any()
+        fitted = cls(
             own,
             source.name,
             source.expression.unit,
-            mean=np.nanmean(values, axis=0),
-            sd=np.nanstd(values, axis=0),
+            mean=values.mean(axis=0) if is_whole else np.nanmean(values, axis=0),
+            sd=values.std(axis=0) if is_whole else np.nanstd(values, axis=0),
             min_coverage=min_coverage,
             scale=scale,
         )
+        return fitted, fitted._sum(values)
 
     def check(self, name: str, data: ExpressionData) -> None:
         """Refuse another unit or naming of genes than in training."""
@@ -111,10 +113,14 @@ class GeneRisk:
     ) -> tuple[FloatArray, FloatArray, str]:
         """Risk and coverage of each patient, (patients,), and a note on library sizes."""
         values, note = _log_values(data, patients, self.prior.genes, self.scale)
-        known = ~np.isnan(values)
-        z_scores = (np.where(known, values, self.mean) - self.mean) / self.sd
         squares = self.prior.weights**2
-        return z_scores @ self.prior.weights, known @ squares / squares.sum(), note
+        coverage = ~np.isnan(values) @ squares / squares.sum()
+        return self._sum(values), coverage, note
+
+    def _sum(self, values: FloatArray) -> FloatArray:
+        """Weighted sum of z-scores of values on the log scale, (patients, genes)."""
+        steps = self.prior.weights / self.sd  # per unit of the values
+        return np.where(np.isnan(values), self.mean, values) @ steps - self.mean @ steps
 
     def state(self) -> State:
         """Everything learned: JSON and arrays."""
@@ -230,8 +236,9 @@ class PriorTransform:
         slope, spread, genes = USUAL_SLOPE, USUAL_SPREAD, None
         if data.prior is not None:
             slope, spread = data.prior.slope, data.prior.slope_spread
-            genes = GeneRisk.fit(data, patients, min_coverage, notes)
-        risk = cls(data.name, 0.0, 1.0, genes=genes)._risk(data, patients)[0]
+            genes, risk = GeneRisk.fit(data, patients, min_coverage, notes)
+        else:
+            risk = data.column_values(patients)
         if not np.ptp(risk) > 0:
             raise TransformError(
                 f"{data.name}: the risk does not vary among the {len(patients)} training "
@@ -310,10 +317,9 @@ class PriorTransform:
         patients: Sequence[str],
     ) -> tuple[FloatArray, FloatArray | None, list[Remark]]:
         source, own = data.source, self.genes
-        if isinstance(source, TableData):
-            (column,) = data.columns
-            return source.numbers(column, patients), None, []
-        assert own is not None
+        if own is None:
+            return data.column_values(patients), None, []
+        assert isinstance(source, ExpressionData)
         remarks: list[Remark] = []
         names = source.expression.genes
         _, spellings = match_genes(own.prior.genes, names, own.prior.gene_ids)
