@@ -1,13 +1,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, get_type_hints
 
+import numpy as np
 import pytest
 
 from running import loaded, quick, small
+from survfuse._storage import read_json
 from survfuse.cohort import Cohort
-from survfuse.fit_summary import describe_size
+from survfuse.fit_summary import describe_size, priors_of, weights_of
+from survfuse.readers.priors import Prior
+from survfuse.results.schema import PriorRow
 
 
 @pytest.fixture(scope="module")
@@ -98,3 +103,53 @@ def test_the_papers_loss_has_a_size_too(cohort: Cohort) -> None:
     """It is no way to treat ties; its effective size is counted as if they were Breslow's."""
     summary = quick(loss="paper", epochs=40).fit(cohort).fitted.summary  # type: ignore[union-attr]
     assert summary["effective_note"]
+
+
+def test_weights_of_an_early_bundle_are_read() -> None:
+    archive = Path(__file__).parent / "archives" / "bundle-2-anchored"
+    told = weights_of(read_json(archive / "summary.json"))
+    assert told["clinical"]["value"] == pytest.approx(1.0368, abs=1e-4)
+    assert told["clinical"]["low"] is None
+    assert told["clinical*slides"]["note"] == "no penalty beats the anchors alone"
+    assert weights_of({"epochs": [3]}) == {}
+
+
+def test_weights_have_every_key() -> None:
+    stack = {
+        "weights": {"rna": {"value": 0.0, "start": 1.0, "gain": 0.5, "needed": 1.92}},
+        "notes": {"rna": "as said"},
+    }
+    assert weights_of({"anchored": stack}) == {
+        "rna": {
+            "value": 0.0,
+            "start": 1.0,
+            "low": None,
+            "high": None,
+            "gain": 0.5,
+            "needed": 1.92,
+            "note": "as said",
+        },
+    }
+
+
+def test_a_prior_says_what_it_was_learned_from() -> None:
+    card = {"patients": 900, "events": 200, "endpoints": ["OS"]}
+    card["cohorts"] = [{"name": "brca", "patients": 500}, {"name": "luad"}]
+    weights = np.array([0.1, -0.2])
+    genes = Prior("tcga", "symbol", ("TP53", "EGFR"), weights, card=card)
+    signature = Prior("signature", "symbol", ("TP53",), weights[:1])
+    source = SimpleNamespace(name="rna")
+    modalities = {
+        "clinical": SimpleNamespace(kind="clinical"),
+        "tcga": SimpleNamespace(kind="prior", prior=genes, source=source),
+        "signature": SimpleNamespace(kind="prior", prior=signature, source=source),
+        "points": SimpleNamespace(kind="prior", prior=None, columns=("score",)),
+    }
+    cohort: Any = SimpleNamespace(modalities=modalities)
+    tcga, own, points = priors_of(cohort, modalities)
+    assert list(tcga) == list(get_type_hints(PriorRow))
+    assert (tcga["prior"], tcga["reads"]) == ("tcga", "rna")
+    assert tcga["cohorts"] == ["brca", "luad"]
+    assert (tcga["patients"], tcga["events"], tcga["endpoints"]) == (900, 200, ["OS"])
+    assert (own["prior"], own["cohorts"], own["patients"]) == ("signature", None, None)
+    assert (points["prior"], points["reads"]) == (None, "score")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
+from survfuse._errors import listed
 from survfuse._types import BoolArray, FloatArray
 from survfuse._version import __version__
 from survfuse.cohort.cohort import Cohort
@@ -53,6 +54,7 @@ def learned_from(
             }
             for name, width in dims.items()
         },
+        "priors": priors_of(cohort, dims),
         "versions": {
             "survfuse": __version__,
             "torch": torch.__version__,
@@ -60,6 +62,41 @@ def learned_from(
             "python": platform.python_version(),
         },
     }
+
+
+def priors_of(cohort: Cohort, names: Iterable[str]) -> list[dict[str, Any]]:
+    """Say of the modalities of kind "prior" what they were learned from.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    names : iterable of str
+        Modalities of the cohort; those of another kind are left out.
+
+    Returns
+    -------
+    list of dict
+        `modality, prior, reads, cohorts, patients, events, endpoints`, as
+        :class:`survfuse.results.schema.PriorRow` describes them.
+    """
+    rows = []
+    for name in names:
+        data: Any = cohort.modalities[name]
+        if data.kind != "prior":
+            continue
+        card: Mapping[str, Any] = {} if data.prior is None else data.prior.card
+        cohorts = [str(own["name"]) for own in card.get("cohorts") or ()]
+        row = {
+            "modality": name,
+            "prior": None if data.prior is None else data.prior.name,
+            "reads": listed(data.columns) if data.prior is None else data.source.name,
+            "cohorts": cohorts or None,
+            "patients": card.get("patients"),
+            "events": card.get("events"),
+            "endpoints": card.get("endpoints"),
+        }
+        rows.append(row)
+    return rows
 
 
 def size_summary(
@@ -85,6 +122,29 @@ def size_summary(
         "effective_note": size.note,
         "effective_too_many": size.too_many,
         "likelihood_ratio": size.ratio,
+    }
+
+
+def weights_of(summary: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Weight of every term of a fitted stack; empty for another model.
+
+    Returns
+    -------
+    dict of term to dict
+        `value, start, low, high, gain, needed, note`, None for what is not recorded: early
+        versions wrote the values alone, as `trust`.
+    """
+    stack = summary.get("anchored") or {}
+    records = stack.get("weights")
+    if records is None:
+        records = {
+            name: {"value": value} for name, value in stack.get("trust", {}).items()
+        }
+    keys = ("value", "start", "low", "high", "gain", "needed")
+    notes = stack.get("notes") or {}
+    return {
+        name: {**dict.fromkeys(keys), **record, "note": notes.get(name, "")}
+        for name, record in records.items()
     }
 
 

@@ -322,6 +322,24 @@ def test_an_output_that_cannot_be_a_folder_is_the_users_to_mend(
     assert (tmp_path / "file").read_text() == "mine"
 
 
+def test_train_prints_the_weights_of_a_stack(
+    command: Command,
+    cohort: Path,
+    tmp_path: Path,
+) -> None:
+    fusion = "--set=model.fusion="
+    options = [word for word in SETTINGS if not word.startswith(fusion)]
+    options += [f"{fusion}anchored", "--set=model.stack.bags=mean"]
+    ended = command("train", cohort, "-o", tmp_path / "b", "-q", *options)
+    assert ended.code == 0
+    first, title, *rest = ended.out.splitlines()
+    assert first == "trained on 24 patients, 12 events"
+    assert title.startswith("Weights: never negative")
+    rows = [line.split("│")[1:4] for line in rest if line.startswith("│ ")]
+    starts = {term.strip(): start.strip() for term, start, _ in rows if term.strip()}
+    assert set(starts.items()) >= {("clinical", "1"), ("expression", "1")}
+
+
 def test_train_then_predict(command: Command, cohort: Path, tmp_path: Path) -> None:
     ended = command("train", cohort, "-o", tmp_path / "b", "-q", *SETTINGS)
     assert ended.code == 0

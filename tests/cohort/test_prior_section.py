@@ -22,7 +22,6 @@ from survfuse.cohort import (
     inspect,
     load_cohort,
 )
-from survfuse.cohort.modalities import barcode_hash
 from survfuse.config import FitConfig
 from survfuse.readers.priors import Prior, write_prior
 
@@ -286,19 +285,6 @@ def test_priors_of_a_call_have_names_that_nothing_has(
     folder = write_prior(hand_made(), tmp_path / "three")
     with pytest.raises(InputError, match="prior 'pan' is given twice"):
         loaded(rna, priors=[folder, folder])
-
-
-def test_barcodes_are_known_in_every_length_and_case() -> None:
-    expected = sha256_text("TCGA-AB-0001")
-    for text in (
-        "TCGA-AB-0001",
-        " tcga-ab-0001-01A-11R",
-        "TCGA.AB.0001",
-        "tcga_ab_0001",
-    ):
-        assert barcode_hash(text) == expected
-    for text in ("TCGA-AB-00012", "XTCGA-AB-0001", "001", "TCGA-AB"):
-        assert barcode_hash(text) == ""
 
 
 def test_a_prior_that_was_learned_from_the_patients_is_refused(

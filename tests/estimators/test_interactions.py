@@ -56,7 +56,7 @@ def test_where_nothing_is_nothing_is_found() -> None:
     assert (
         silent
     )  # what else is found has to earn its trust out of fold (test_stack.py)
-    assert {pair.note for pair in silent} == {"no penalty beats the anchors alone"}
+    assert {pair.note for pair in silent} == {"no penalty beats the modalities alone"}
     x, y, *_ = study(0.0)
     assert not silent[0].risk(everyone(x), everyone(y)).any()
 

@@ -229,8 +229,7 @@ def test_tiles_that_nobody_has_are_not_read(cohort: Cohort) -> None:
     ids = cohort.patients[30:]
     source = BatchSource(cohort, model.fitted.transforms, ids)
     for loss, tiles in ((Loss("removed", "slides"), 0), (Loss("only", "slides"), None)):
-        prepared = model.fitted.transforms.apply(loss.of(cohort, ALL, 1), ids)
-        less = LessSource(source, prepared)
+        less = LessSource(source, loss.of(cohort, ALL, 1))
         assert len(less) == len(ids)
         batch, own = less.batch(np.array([4, 1])), source.batch([4, 1])
         assert len(batch.bags["slides"]) == (

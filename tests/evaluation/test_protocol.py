@@ -173,6 +173,14 @@ def test_increments_differ_by_one_modality(tmp_path: Path) -> None:
     ]
 
 
+def test_a_stack_is_not_called_a_network(tmp_path: Path) -> None:
+    cohort = loaded(small(tmp_path))
+    config = quick(fusion="anchored").config
+    learners = [Candidate("mine", config), *comparators(cohort, config, networks=True)]
+    kinds = {each.kind for each in wanted_increments(learners, "mine", cohort)}
+    assert kinds == {"anchored", "late fusion", "permuted at prediction"}
+
+
 def test_one_modality_has_no_increment(cohort: Cohort) -> None:
     main = Candidate("mine", quick().config, permute=True)
     assert (

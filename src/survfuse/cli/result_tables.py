@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any
 
 import typer
 
 from survfuse.cli.output import print_table
+from survfuse.results.prior_texts import prior_sentences
+from survfuse.results.term_weights import over_fits, without_effect
 from survfuse.survival.estimate import Estimate, rounded
 
 WIDTH = 132  # of tables that go to a file
@@ -39,6 +42,11 @@ def print_result(result: Any) -> None:
     increments = result.performance.get("increment") or []
     if increments:
         _print_increments(increments)
+    if result.weights is not None:
+        print_weights(result.weights)
+    terms = None if result.weights is None else over_fits(result.weights)
+    for sentence in prior_sentences(result.cohort.get("priors"), terms, increments):
+        typer.echo(sentence)
     external = result.performance.get("external")
     if external is not None:
         _print_external(external, [result.name, result.record["clinical"]])
@@ -87,6 +95,51 @@ def _print_increments(increments: Any) -> None:
         text_columns={"modality", "models"},
         width=WIDTH,
     )
+
+
+def print_weights(weights: Any) -> None:
+    """Print the weights of the terms of a stack: of one fit, or over the fits of a run.
+
+    Parameters
+    ----------
+    weights : DataFrame
+        As :func:`survfuse.results.term_weights.weight_table` makes it.
+    """
+    terms = over_fits(weights)
+    unused = without_effect(terms)
+    one_fit = bool((terms["fits"] == 1).all())
+    rows = []
+    for term in terms[~unused].to_dict("records"):
+        weight = f"{term['mean']:.2f}"
+        spread = f"{term['smallest']:.2f} to {term['largest']:.2f}"
+        interval = _range(term["low"], term["high"])
+        out = f"{term['out']:.0f} of {term['fits']:.0f}"
+        start = _number(term["start"])
+        middle = [weight, interval] if one_fit else [weight, spread, interval, out]
+        rows.append([term["term"], start, *middle, term["note"]])
+    columns = ["term", "start", "weight", "95% interval", "why it is out"]
+    if not one_fit:
+        columns[2:4] = ["mean weight", "range over fits", "median interval", "out in"]
+    print_table(
+        "Weights: never negative; they move from their start by out-of-fold evidence",
+        columns,
+        rows,
+        text_columns={"term", "why it is out"},
+        width=WIDTH,
+        wrap=True,
+    )
+    if unused.any():
+        typer.echo(
+            f"pairs of weight 0 throughout: {', '.join(terms.loc[unused, 'term'])}"
+        )
+
+
+def _number(value: float) -> str:
+    return f"{value:g}" if isfinite(value) else ""
+
+
+def _range(low: float, high: float) -> str:
+    return f"[{low:.2f}, {high:.2f}]" if isfinite(low) and isfinite(high) else ""
 
 
 def _scores(estimates: Any) -> list[str]:

@@ -24,6 +24,7 @@ from survfuse.cli.options import (
     Workers,
     option,
     run_config,
+    whole_numbers,
 )
 
 PREDICTED = b"patient_id,log_risk,predicted_time"  # how a file of predictions begins
@@ -50,6 +51,18 @@ def crossval(
         Path | None,
         option("Fixed splits of CLAM, MMP, MCAT, Patho-Bench or STAMP."),
     ] = None,
+    learning_curve: Annotated[
+        bool,
+        option("Also train on fewer patients, and draw the curve.", "--learning-curve"),
+    ] = False,
+    curve_sizes: Annotated[
+        str | None,
+        option("Training patients of the learning curve, such as 50,100,200."),
+    ] = None,
+    curve_repeats: Annotated[
+        int | None,
+        option("Subsamples of each size in each fold; 10 by default."),
+    ] = None,
     test: Annotated[
         Path | None,
         option(
@@ -69,7 +82,8 @@ def crossval(
     """Cross-validate a model and its baselines on the same folds, and report.
 
     Writes predictions.csv, comparators.csv, metrics.json, performance.json, checks.json,
-    config.yaml, run.json and report.html. A killed run goes on where it was when called again.
+    config.yaml, run.json and report.html, and learning_curve.csv where one is asked for. A killed
+    run goes on where it was when called again.
     """
     from survfuse._places import refuse_held
     from survfuse.cli.output import print_problems
@@ -97,6 +111,9 @@ def crossval(
         repeats=repeats,
         split=split,
         splits_file=None if splits is None else splits.absolute(),
+        learning_curve=learning_curve or None,
+        curve_sizes=whole_numbers("--curve-sizes", curve_sizes),
+        curve_repeats=curve_repeats,
     )
     allowed = settings.model.inputs.allow_followup
     data = load_cohort(cohort, allow_followup=allowed, priors=prior or ())
@@ -230,19 +247,25 @@ def _save(
 
 def _print_fit(model: Any) -> None:
     """Say what a fitted model was trained on and what came out."""
-    from survfuse.fit_summary import describe_size
+    from survfuse.cli.result_tables import print_weights
+    from survfuse.fit_summary import describe_size, weights_of
+    from survfuse.results.prior_texts import prior_sentences
+    from survfuse.results.term_weights import over_fits, weight_table
     from survfuse.tuning.search import describe_search
 
     summary = model.fitted.summary
-    outcome = f"epochs {summary['epochs']}"
-    if "anchored" in summary:
-        weights = []
-        for name, value in summary["anchored"]["trust"].items():
-            weights.append(f"{name} {value:.2f}")
-        outcome = f"trust {', '.join(weights)}"
-    typer.echo(
-        f"trained on {summary['patients']} patients, {summary['events']} events; {outcome}",
-    )
+    trained = f"trained on {summary['patients']} patients, {summary['events']} events"
+    rows = []
+    for term, record in weights_of(summary).items():
+        rows.append({"repeat": 0, "fold": 0, "term": term, **record})
+    if rows:
+        typer.echo(trained)
+        weights = weight_table(rows)
+        print_weights(weights)
+        for sentence in prior_sentences(summary.get("priors"), over_fits(weights)):
+            typer.echo(sentence)
+    else:
+        typer.echo(f"{trained}; epochs {summary['epochs']}")
     about = summary.get("calibration_cohort")
     if about is not None:
         typer.echo(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,11 +22,8 @@ from survfuse.readers.bags import BagStore
 from survfuse.readers.cell_text import is_number, whole, whole_cells
 from survfuse.readers.expression import Expression
 from survfuse.readers.genes import match_genes
-from survfuse.readers.priors import Prior
+from survfuse.readers.priors import Prior, barcode_hashes
 from survfuse.readers.units import log_scale
-
-_TCGA = re.compile(r"TCGA-[A-Z0-9]{2}-[A-Z0-9]{4}(?![A-Z0-9])")
-_AS_HYPHEN = str.maketrans("._", "--")
 
 
 class Computed(dict[Any, Any]):
@@ -397,10 +393,10 @@ class PriorData(Modality):
         source: ExpressionData,
     ) -> PriorData:
         """Apply a prior to an expression modality; its training patients are known by barcode."""
-        known = []
-        for patient in source.patients:
-            if barcode_hash(patient) in prior.patients:
-                known.append(patient)
+        known = set()
+        for patient, digest in barcode_hashes(source.patients).items():
+            if digest in prior.patients:
+                known.add(patient)
         return cls(name, source, prior, frozenset(known))
 
     @property
@@ -465,25 +461,13 @@ class PriorData(Modality):
         if self.prior is not None:
             own = self.prior
             content += [own.gene_ids, own.genes, own.weights.tolist()]
-            content += [own.slope, own.slope_spread]
+            content += [own.slope, own.slope_spread, own.limit]
         return sha256_text(to_json(content))
 
     @property
     def contents(self) -> dict[str, str]:
         """Hash of what each patient's risk is made from."""
         return self.source.contents
-
-
-def barcode_hash(patient: str) -> str:
-    """SHA-256 of the TCGA barcode that an id starts with, as priors list them; empty of others.
-
-    >>> barcode_hash("tcga-05-4249-01A") == barcode_hash("TCGA-05-4249")
-    True
-    >>> barcode_hash("P-05-4249")
-    ''
-    """
-    barcode = _TCGA.match(patient.strip().upper().translate(_AS_HYPHEN))
-    return sha256_text(barcode[0]) if barcode is not None else ""
 
 
 def measured_patients(expression: Expression) -> tuple[str, ...]:

@@ -18,10 +18,15 @@ from survfuse.cohort.transform_tables import Remark, Vectors
 from survfuse.readers.genes import GENE_IDS, match_genes
 from survfuse.readers.priors import USUAL_SLOPE, USUAL_SPREAD, Prior
 
+MOMENTS = ("mean", "sd", "limited_mean", "limited_sd")
+
 
 @dataclass(frozen=True, eq=False)
 class GeneRisk:
     """A weighted sum of genes, each z-scored on a log scale by the training patients.
+
+    Z-scores are limited to `prior.limit` deviations, where there is a limit, and z-scored again,
+    as those that the prior was fitted on.
 
     Attributes
     ----------
@@ -33,6 +38,8 @@ class GeneRisk:
         Scale of its values in training.
     mean, sd : array, (genes,) float64
         Of the known training values on the log scale. A gene that is missing takes the mean.
+    limited_mean, limited_sd : array, (genes,) float64
+        Of the limited training z-scores; 0 and 1 where there is no limit.
     min_coverage : float
         Smallest share of the squared weights whose genes a patient must have.
     scale : LogScale or None
@@ -44,6 +51,8 @@ class GeneRisk:
     unit: str
     mean: FloatArray
     sd: FloatArray
+    limited_mean: FloatArray
+    limited_sd: FloatArray
     min_coverage: float
     scale: LogScale | None = None
 
@@ -80,17 +89,25 @@ class GeneRisk:
             genes=tuple(map(str, genes)),
             weights=weights,
             errors=None,
+            # of a risk that lacks genes, less is expected
+            slope=whole.slope * share**0.5,
             card={},
         )
-        is_whole = not np.isnan(values).any()
+        mean, sd = _moments(values)
+        limited_mean, limited_sd = np.zeros_like(mean), np.ones_like(sd)
+        if own.limit is not None:
+            limited = np.clip((values - mean) / sd, -own.limit, own.limit)
+            limited_mean, limited_sd = _moments(limited)
         fitted = cls(
             own,
             source.name,
             source.expression.unit,
-            mean=values.mean(axis=0) if is_whole else np.nanmean(values, axis=0),
-            sd=values.std(axis=0) if is_whole else np.nanstd(values, axis=0),
-            min_coverage=min_coverage,
-            scale=scale,
+            mean,
+            sd,
+            limited_mean,
+            limited_sd,
+            min_coverage,
+            scale,
         )
         return fitted, fitted._sum(values)
 
@@ -119,8 +136,12 @@ class GeneRisk:
 
     def _sum(self, values: FloatArray) -> FloatArray:
         """Weighted sum of z-scores of values on the log scale, (patients, genes)."""
-        steps = self.prior.weights / self.sd  # per unit of the values
-        return np.where(np.isnan(values), self.mean, values) @ steps - self.mean @ steps
+        z_scores = (values - self.mean) / self.sd
+        if self.prior.limit is not None:
+            np.clip(z_scores, -self.prior.limit, self.prior.limit, out=z_scores)
+        filled = np.where(np.isnan(z_scores), self.limited_mean, z_scores)
+        steps = self.prior.weights / self.limited_sd
+        return filled @ steps - self.limited_mean @ steps
 
     def state(self) -> State:
         """Everything learned: JSON and arrays."""
@@ -133,8 +154,10 @@ class GeneRisk:
             "genes": list(own.genes),
             "patients": sorted(own.patients),
             "min_coverage": self.min_coverage,
+            "limit": own.limit,
         }
-        arrays: Arrays = {"weights": own.weights, "mean": self.mean, "sd": self.sd}
+        arrays: Arrays = {"weights": own.weights}
+        arrays |= {part: getattr(self, part) for part in MOMENTS}
         if self.scale is not None:
             state["log_scale"], library = self.scale.state()
             arrays |= library
@@ -160,15 +183,19 @@ class GeneRisk:
         genes = stored_texts(state["genes"], "genes")
         if len(set(genes)) < len(genes) or gene_ids not in GENE_IDS:
             raise InputError(f"expected genes, each once, by {' or '.join(GENE_IDS)}")
-        weights, mean, sd = (
-            stored_array(arrays, part, (len(genes),))
-            for part in ("weights", "mean", "sd")
-        )
+        weights = stored_array(arrays, "weights", (len(genes),))
+        moments = {}
+        for part in MOMENTS:
+            moments[part] = stored_array(arrays, part, (len(genes),))
+        deviations = np.stack([moments["sd"], moments["limited_sd"]])
         least = _stored_number(state, "min_coverage")
-        if not (sd > 0).all() or not weights.any() or not 0 <= least <= 1:
+        limit = None if state["limit"] is None else _stored_number(state, "limit")
+        if not (deviations > 0).all() or not weights.any() or not 0 <= least <= 1:
             raise InputError(
                 "expected deviations above 0, a weight other than 0 and min_coverage as a share",
             )
+        if limit is not None and not limit > 0:
+            raise InputError(f"limit: expected a number above 0 or null, got {limit}")
         scale = None
         if "log_scale" in state:
             scale = LogScale.from_state(unit, state["log_scale"], arrays)
@@ -180,8 +207,16 @@ class GeneRisk:
             slope=slope,
             slope_spread=slope_spread,
             patients=frozenset(stored_texts(state["patients"], "patients")),
+            limit=limit,
         )
-        return cls(prior, modality, unit, mean, sd, least, scale)
+        return cls(
+            prior,
+            modality,
+            unit,
+            **moments,
+            min_coverage=least,
+            scale=scale,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,8 +229,8 @@ class PriorTransform:
     mean, sd : float
         Of the risk of the training patients.
     slope, slope_spread : float
-        Log hazard ratio per deviation of the risk that is expected in a new cohort, and its
-        standard deviation between cohorts.
+        Log hazard ratio per deviation of the risk that is expected in a new cohort, less where
+        genes are missing, and its standard deviation between cohorts.
     genes : GeneRisk or None
         How the risk is computed; None where a column holds it.
     notes : tuple of str
@@ -235,8 +270,8 @@ class PriorTransform:
         notes: list[str] = []
         slope, spread, genes = USUAL_SLOPE, USUAL_SPREAD, None
         if data.prior is not None:
-            slope, spread = data.prior.slope, data.prior.slope_spread
             genes, risk = GeneRisk.fit(data, patients, min_coverage, notes)
+            slope, spread = genes.prior.slope, genes.prior.slope_spread
         else:
             risk = data.column_values(patients)
         if not np.ptp(risk) > 0:
@@ -401,6 +436,13 @@ def _found(
     if spellings:
         notes.append(f"{data.name}: {respelled(spellings)}")
     return genes, prior.weights[found]
+
+
+def _moments(values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Mean and deviation of the known values of each gene, (genes,)."""
+    if np.isnan(values).any():
+        return np.nanmean(values, axis=0), np.nanstd(values, axis=0)
+    return values.mean(axis=0), values.std(axis=0)
 
 
 def _log_values(

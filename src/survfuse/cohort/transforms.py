@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from survfuse._errors import ConfigError, LeakageError, TransformError, context, listed
-from survfuse._storage import stored_texts
+from survfuse._storage import stored_texts, to_json
 from survfuse._types import AnyArray, Arrays, BoolArray, Float32Array, FloatArray, State
 from survfuse.cohort.cohort_data import Cohort
 from survfuse.cohort.leakage import refuse_leaks
@@ -355,6 +355,19 @@ class Transforms:
                     )
                 unseen[name] = tuple(entry["unseen"])
         return cls(fitted, unseen)
+
+
+def same_transform(
+    one: Transform,
+    other: Transform,
+) -> bool:
+    """Whether two transforms turn the same data into the same bits."""
+    if one is other:
+        return True
+    (state, arrays), (state_of_other, others) = one.state(), other.state()
+    if to_json(state) != to_json(state_of_other) or arrays.keys() != others.keys():
+        return False
+    return all(np.array_equal(array, others[name]) for name, array in arrays.items())
 
 
 def _of_type(

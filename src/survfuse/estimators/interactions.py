@@ -97,7 +97,7 @@ class Interaction:
         except NotComputableError as error:
             return cls.none(*dims, str(error))
         if path.deviance.min() >= path.null_deviance:
-            return cls.none(*dims, "no penalty beats the anchors alone")
+            return cls.none(*dims, "no penalty beats the modalities alone")
         matrix = path.coef.reshape(products.shape[1:])
         u, s, v = np.linalg.svd(matrix, full_matrices=False)
         root = np.sqrt(s[:RANK])

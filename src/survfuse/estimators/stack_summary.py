@@ -11,15 +11,18 @@ from survfuse._types import BoolArray, FloatArray
 from survfuse.cohort.batch_source import BatchSource
 from survfuse.cohort.transforms import Transforms
 from survfuse.estimators.blocks import Block
-from survfuse.estimators.stack_terms import Terms
+from survfuse.estimators.stack_terms import BAG_MUST_ADD, StackWeights, Terms
 from survfuse.survival.degrees_of_freedom import Effective
+from survfuse.survival.estimate import Z
 
 FEW_PATIENTS, FEW_EVENTS = 20, 3
+NOT_SHOWN = "out of fold it is not shown to add to the other terms"
 
 
 def stack_details(
     terms: Terms,
-    weights: FloatArray,
+    names: Sequence[str],
+    weights: StackWeights,
     transforms: Transforms,
     source: BatchSource,
     event: BoolArray,
@@ -28,15 +31,20 @@ def stack_details(
 ) -> dict[str, Any]:
     """Describe a fitted stack in plain values.
 
+    Parameters
+    ----------
+    names : sequence of str
+        Of all terms, in the order of `weights`.
+
     Returns
     -------
     dict
-        `trust` (weight) of every term, `penalty` of every modality, `pooling` of every bag,
-        genes `kept` by every sparse Cox and their weights, features of tables `carried_by_few`
-        patients, `notes`.
+        `weights` of every term (:func:`weight_records`), `penalty` of every modality, `pooling`
+        of every bag, genes `kept` by every sparse Cox and their weights, features of tables
+        `carried_by_few` patients, `notes` on terms that are out.
     """
     genes, penalty = {}, {}
-    trust = dict(zip(terms.names, map(float, weights), strict=True))
+    records = weight_records(names, weights)
     for name, cox in terms.modalities.items():
         fitted = np.isfinite(cox.penalty)
         penalty[name] = cox.penalty if fitted else None
@@ -44,7 +52,7 @@ def stack_details(
             genes[name] = selected(cox.coef[name], transforms.feature_names[name])
     few, blocks = [], source.blocks()
     for name in transforms.blanks:
-        coef = trust[name] * terms.modalities[name].coef[name]
+        coef = records[name]["value"] * terms.modalities[name].coef[name]
         features = transforms.feature_names[name]
         for row in carried_by_few(features, blocks[name], coef, event):
             few.append({"modality": name, **row})
@@ -52,27 +60,66 @@ def stack_details(
         b: "attention" if b in attention else "mean" for b in transforms.bag_scaler
     }
     return {
-        "trust": trust,
+        "weights": records,
         "penalty": penalty,
         "pooling": pooling,
         "kept": genes,
-        "notes": _notes(terms, trust),
+        "notes": _notes(terms, records),
         "carried_by_few": few,
     }
 
 
+def weight_records(
+    names: Sequence[str],
+    weights: StackWeights,
+) -> dict[str, dict[str, Any]]:
+    """Weight of every term, where it started, and its 95 % interval.
+
+    Returns
+    -------
+    dict of term to dict
+        `value, start, low, high`, the interval cut at 0 and None of a term without weight; of
+        terms that must add to the others and do not, also `gain` and `needed`.
+    """
+    records: dict[str, dict[str, Any]] = {}
+    for place, name in enumerate(names):
+        value, error = float(weights.value[place]), float(weights.errors[place])
+        record: dict[str, Any] = {"value": value, "start": float(weights.start[place])}
+        record |= {"low": None, "high": None}
+        if error > 0:
+            record["low"] = max(value - Z * error, 0.0)
+            record["high"] = value + Z * error
+        if place in weights.left_out:
+            record |= {"gain": weights.left_out[place], "needed": BAG_MUST_ADD}
+        records[name] = record
+    return records
+
+
 def _notes(
     terms: Terms,
-    trust: Mapping[str, float],
+    records: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, str]:
     """Say why a term has weight 0 or was not fitted."""
-    reasons = [cox.note for cox in terms.modalities.values()]
-    reasons += [pair.note for pair in terms.pairs.values()]
+    reasons = {name: cox.note for name, cox in terms.modalities.items()}
+    for (left, right), pair in terms.pairs.items():
+        reasons[f"{left}*{right}"] = pair.note
     notes = {}
-    for (name, weight), reason in zip(trust.items(), reasons, strict=True):
-        if reason or weight == 0:
-            notes[name] = reason or "out of fold it is not shown to add to the others"
+    for name, record in records.items():
+        reason = reasons.get(name, "")
+        if reason or record["value"] == 0:
+            notes[name] = reason or why_out(record)
     return notes
+
+
+def why_out(record: Mapping[str, Any]) -> str:
+    """Say why a term has weight 0, with the numbers behind it where there are some."""
+    if "gain" not in record:
+        return NOT_SHOWN
+    added = f"{record['gain']:.2f}".replace("-", "\u2212")
+    return (
+        f"out of fold it adds {added} to the log-likelihood of the other terms; "
+        f"{record['needed']:.2f} is needed"
+    )
 
 
 def selected(
@@ -129,9 +176,9 @@ def carried_by_few(
 
 def effective_parameters(
     terms: Terms,
-    weights: FloatArray,
+    weights: Mapping[str, float],
     effective_weights: float,
-    attention: Mapping[str, Effective],
+    models: Mapping[str, Effective],
 ) -> dict[str, Any]:
     """Effective parameters of every term, of the weights, and of their sum: the model.
 
@@ -142,34 +189,34 @@ def effective_parameters(
     Parameters
     ----------
     terms : Terms
-    weights : array, (terms,)
+    weights : mapping of term to float
     effective_weights : float
         Effective parameters of the weights themselves.
-    attention : mapping of bag to Effective
-        Of networks that take the place of a mean tile.
+    models : mapping of term to Effective
+        Of fitted models, those that take the place of a mean tile among them.
 
     Returns
     -------
     dict
-        `terms`, `trusts`, `total` (None where those of a network with a weight are not
+        `terms`, `weights`, `total` (None where those of a network with a weight are not
         computable), `note`.
     """
     fitted = [cox.effective for cox in terms.modalities.values()]
     fitted += [pair.effective for pair in terms.pairs.values()]
     parts: dict[str, float | None] = dict(zip(terms.names, fitted, strict=True))
-    parts |= {bag: network.value for bag, network in attention.items()}
-    note = "the sum over terms of trust times effective parameters, and those of the trusts"
+    parts |= {name: model.value for name, model in models.items()}
+    note = "the sum over terms of weight times effective parameters, and those of the weights"
     summed = 0.0
-    for (name, part), weight in zip(parts.items(), weights, strict=True):
+    for name, part in parts.items():
         if part is not None:
-            summed += float(weight) * part
-        elif weight > 0:
-            note = f"not computable: {name}: {attention[name].note}"
+            summed += weights[name] * part
+        elif weights[name] > 0:
+            note = f"not computable: {name}: {models[name].note}"
             return {
                 "terms": parts,
-                "trusts": effective_weights,
+                "weights": effective_weights,
                 "total": None,
                 "note": note,
             }
     total = effective_weights + summed
-    return {"terms": parts, "trusts": effective_weights, "total": total, "note": note}
+    return {"terms": parts, "weights": effective_weights, "total": total, "note": note}

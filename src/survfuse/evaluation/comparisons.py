@@ -26,7 +26,7 @@ class Increment:
     ----------
     modality : str
     kind : str
-        What sort of model it is, for people ("network", "late fusion").
+        What sort of model it is, for people ("anchored", "network", "late fusion").
     with_it, without : str
         Names of the two models.
     """

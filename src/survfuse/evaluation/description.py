@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from survfuse.cohort.cohort import Cohort
+from survfuse.fit_summary import priors_of
 from survfuse.results.run_tables import plain_records
 from survfuse.results.schema import CohortRecord
 from survfuse.survival.curves import follow_up_median
@@ -41,6 +42,7 @@ def describe(
     summary: list[Any] = plain_records(
         cohort.summary().rename(columns={"modality": "name"}),
     )
+    priors: list[Any] = priors_of(cohort, cohort.modalities)
     return {
         "name": cohort.name,
         "endpoint": str(cohort.endpoint),
@@ -49,6 +51,7 @@ def describe(
         "events": int(event.sum()),
         "flow": flow,
         "modalities": summary,
+        "priors": priors,
         "patterns": availability,
         "follow_up_median": _finite(follow_up_median(time, event)),
         "horizons": list(horizons),

@@ -12,6 +12,7 @@ import pandas as pd
 from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.modalities import TableData
 from survfuse.cohort.spec import ColumnSpec
+from survfuse.estimators.base import estimator_name
 from survfuse.evaluation.assessment_settings import Scale
 from survfuse.evaluation.candidates import (
     PERMUTED_OUTCOME,
@@ -34,11 +35,15 @@ def wanted_increments(
 ) -> list[Increment]:
     """Pairs of models on the same folds that differ by one modality alone.
 
-    Networks with and without it, late fusions with and without it, and the model with the
-    modality permuted among the test patients.
+    Models of the same kind (networks, or what else the model is) with and without it, late
+    fusions with and without it, and the model with the modality permuted among the test patients.
     """
+    main = next(one for one in candidates if one.name == name)
     increments: list[Increment] = []
-    for kind, simple in (("network", False), ("late fusion", True)):
+    for kind, simple in (
+        (estimator_name(main.config), False),
+        ("late fusion", True),
+    ):
         group = [candidate for candidate in candidates if candidate.simple == simple]
         names = _by_modalities(group, cohort)
         whole = max(
@@ -50,7 +55,6 @@ def wanted_increments(
             less = names.get(whole - {modality})
             if modality in whole and len(whole) > 1 and less is not None:
                 increments.append(Increment(modality, kind, names[whole], less))
-    main = next(one for one in candidates if one.name == name)
     used = _modalities(main, cohort)
     if len(used) > 1:
         permuted = "permuted at prediction"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from survfuse.report import figures
 from survfuse.report.report_tables import Tables
+from survfuse.results.term_weights import without_effect
 
 
 def draw_figures(tables: Tables) -> dict[str, str]:
@@ -21,6 +22,7 @@ def draw_figures(tables: Tables) -> dict[str, str]:
     roles, unit, own = tables.roles, tables.run.unit, tables["subgroups"]
     not_reached = int(tables["times"]["not_reached"].iloc[0])
     smooth = tables["smooth_calibration"]
+    terms = tables["terms"]
     drawn = {
         "patterns": figures.patterns(
             tables["patterns"],
@@ -41,6 +43,7 @@ def draw_figures(tables: Tables) -> dict[str, str]:
             unit,
         ),
         "increments": figures.increments(tables["increments"]),
+        "weights": figures.weights(terms[~without_effect(terms)]),
         "over_time": figures.time_curves(tables["time_curves"], roles, unit),
         "decision": figures.decision(
             tables["decision"],
@@ -49,6 +52,7 @@ def draw_figures(tables: Tables) -> dict[str, str]:
             unit,
         ),
         "robustness": figures.robustness(tables["robustness"]),
+        "learning_curve": figures.learning_curve(tables["learning_curve"], roles),
         "subgroups": figures.subgroups(own[own["model"] == tables.run.name]),
     }
     if not drawn["calibration"]:

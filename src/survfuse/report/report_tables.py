@@ -12,7 +12,7 @@ import pandas as pd
 
 from survfuse.report import prognosis
 from survfuse.report.names import order
-from survfuse.results import Result, run_tables, schema
+from survfuse.results import Result, run_tables, schema, term_weights
 from survfuse.results.run_tables import plain_records
 from survfuse.results.schema import Number, Text, frame
 
@@ -25,6 +25,8 @@ TYPES: dict[str, dict[str, Any]] = {
         **dict.fromkeys(("model", "role", "metric"), Text),
         **get_type_hints(schema.EstimateRecord),
     },
+    "weights": term_weights.TYPES,
+    "terms": term_weights.TERM_TYPES,
 }
 SCHEMA: dict[str, tuple[str, ...]] = {
     **{name: tuple(types) for name, types in TYPES.items()},
@@ -123,6 +125,11 @@ def compute_tables(run: Result) -> Tables:
     )
     frames["models"] = _models(run, baseline)
     frames["folds"] = _folds(run.predictions)
+    weights = run.weights
+    if weights is None:
+        weights = term_weights.weight_table(())
+    frames["weights"] = weights
+    frames["terms"] = term_weights.over_fits(weights)
     return Tables(
         run=run,
         frames={**frames, **computed.frames, **run_tables.tables(run.performance)},

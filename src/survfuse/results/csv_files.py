@@ -1,7 +1,8 @@
-"""CSV files of predictions: written in exact numbers, read with every cell checked."""
+"""CSV files of a run: written in exact numbers, read with every cell checked."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from survfuse._storage import atomic_path
 from survfuse.readers.cell_text import as_text, from_text, refuse_strange
 from survfuse.readers.delimited import text_rows
 from survfuse.readers.table_files import FLAGS, format_of, refuse_repeated
+from survfuse.results.schema import Number, frame
 
 KEYS = ("patient_id", "repeat", "fold", "time", "event", "log_risk", "predicted_time")
 NAMES = ["model", "patient_id"]
@@ -104,6 +106,49 @@ def read_predictions(
     if "risk_group" not in frame:
         frame["risk_group"] = np.nan
     return frame.reset_index(drop=True)
+
+
+def read_table(
+    path: Path,
+    types: Mapping[str, Any],
+    known: Sequence[str],
+) -> pd.DataFrame:
+    """Read a table of the schema.
+
+    Parameters
+    ----------
+    path : path
+        CSV with the columns of `types`; further ones are left out.
+    types : mapping of column to type
+        The type hints of a class of :mod:`survfuse.results.schema`.
+    known : sequence of str
+        Columns in which every cell holds something.
+
+    Raises
+    ------
+    InputError
+        For a missing file or column, an empty cell or one that is no finite number: names
+        the column and the line of the file.
+    """
+    raw = read_cells(path)
+    if absent := [name for name in types if name not in raw.columns]:
+        raise InputError(
+            f"{path}: expected column(s) {listed(absent)}, the file has {listed(raw.columns, 12)}",
+        )
+    columns = {}
+    for name, type_ in types.items():
+        cells = raw[name].map(from_text).astype(object)
+        column = _numbers(path, cells) if type_ == Number else cells
+        empty = column.isna() | (cells.str.strip() == "")
+        wrong = column.isin([np.inf, -np.inf]) | (empty if name in known else False)
+        if wrong.any():
+            place = f"{path}: column {name}, line {raw.index[wrong][0]}"
+            raise InputError(
+                f"{place}: expected a finite value, got {cells[wrong].iloc[0]!r}",
+            )
+        columns[name] = column
+    rows: Any = pd.DataFrame(columns).to_dict("records")
+    return frame(types, rows)
 
 
 def _numbers(

@@ -19,6 +19,8 @@ FILES = (
     "predictions.csv",
     "comparators.csv",
     "external.csv",
+    "weights.csv",
+    "learning_curve.csv",
     "metrics.json",
     "performance.json",
     "checks.json",

@@ -17,7 +17,8 @@ from survfuse._registry import resolve
 from survfuse._storage import read_json, sha256_file, write_json, write_text
 from survfuse._yaml import SIZE_LIMIT, parse_yaml
 from survfuse.config import RunConfig, parameters_of, to_yaml
-from survfuse.results.csv_files import read_predictions, write_table
+from survfuse.results import term_weights
+from survfuse.results.csv_files import read_predictions, read_table, write_table
 from survfuse.results.folder import (
     FILES,
     RECORD,
@@ -26,13 +27,14 @@ from survfuse.results.folder import (
     try_run_folder,
     write_record,
 )
-from survfuse.results.run_tables import names_with_loss
+from survfuse.results.run_tables import TYPES, names_with_loss, plain_records
 from survfuse.results.schema import (
     CheckRecord,
     CohortRecord,
     Metrics,
     Performance,
     RunRecord,
+    frame,
     validate,
 )
 from survfuse.survival.estimate import Estimate
@@ -72,6 +74,9 @@ class Result:
         result was read from a folder.
     external : DataFrame or None
         Predictions for another cohort, with a `model` column.
+    weights : DataFrame or None
+        Weight of each term of the model in each fit, with its interval: one
+        :class:`survfuse.results.schema.WeightRow` a row; None where the model is no stack.
     out : path or None
         Folder the run was written to.
     config_text : str
@@ -88,6 +93,7 @@ class Result:
     performance: Performance
     config: RunConfig | None = None
     external: pd.DataFrame | None = None
+    weights: pd.DataFrame | None = None
     out: Path | None = None
     config_text: str = field(default="")
 
@@ -134,6 +140,7 @@ class Result:
             record=record,
             folds={},
             performance=_read_optional(Performance, out / "performance.json", {}),
+            weights=_weights(out / "weights.csv"),
             out=out,
             config_text=read_text(config, limit=SIZE_LIMIT) if config.exists() else "",
         )
@@ -175,6 +182,19 @@ class Result:
             for metric, estimate in metrics.items():
                 rows.append({"model": model, "metric": metric, **asdict(estimate)})
         return pd.DataFrame(rows)
+
+    @property
+    def learning_curve(self) -> pd.DataFrame | None:
+        """One row per model, number of training patients and metric; None where none was made.
+
+        `model, patients, events, metric, value, low, high, subsamples, note`; see
+        :class:`survfuse.results.schema.LearningCurveRow`.
+        """
+        rows = self.performance.get("learning_curve")
+        if rows is None:
+            return None
+        table = frame(TYPES["learning_curve"], rows)
+        return table.astype({"patients": int, "subsamples": int})
 
     def metrics_dict(self) -> dict[str, dict[str, dict[str, Any]]]:
         """Metrics as `metrics.json` holds them."""
@@ -290,6 +310,8 @@ class Result:
             "checks.json": self.checks,
             "cohort.json": self.cohort,
             "external.csv": self.external,
+            "weights.csv": self.weights,
+            "learning_curve.csv": self.learning_curve,
             "config.yaml": to_yaml(self.config)
             if self.config
             else self.config_text or None,
@@ -344,6 +366,13 @@ def _comparators(out: Path) -> dict[str, pd.DataFrame]:
         return {}
     tables = read_predictions(path, model=True).groupby("model", sort=False)
     return {str(name): part.drop(columns="model") for name, part in tables}
+
+
+def _weights(path: Path) -> pd.DataFrame | None:
+    if not path.exists():
+        return None
+    table = read_table(path, term_weights.TYPES, term_weights.REQUIRED)
+    return term_weights.weight_table(plain_records(table))
 
 
 def _estimates(metrics: Metrics) -> dict[str, dict[str, Estimate]]:

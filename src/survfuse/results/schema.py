@@ -116,6 +116,25 @@ class RobustnessRow(EstimateRecord):
     metric: Text
 
 
+class LearningCurveRow(TypedDict):
+    """A metric of a model trained on so many patients, with its interval.
+
+    `events` are those of the training patients, a mean over the `subsamples` and the folds. The
+    largest size is that of the whole training sets. ``delta_uno_c`` and ``delta_isbs`` are the
+    metric minus that of the size before, paired.
+    """
+
+    model: Text
+    patients: Number
+    events: Number
+    metric: Text
+    value: Number
+    low: Number
+    high: Number
+    subsamples: Number
+    note: Text
+
+
 class SizeRow(TypedDict):
     """Parameters of a model and the training events behind them, means over its fits."""
 
@@ -126,6 +145,45 @@ class SizeRow(TypedDict):
     events: NotRequired[Number]
     events_per_effective: Number
     note: NotRequired[Text]
+
+
+class WeightRow(TypedDict):
+    """Weight of one term of a stack in one fit, as ``weights.csv`` holds it.
+
+    The weight moved from `start` by out-of-fold evidence and is never negative; `low` and `high`
+    are its 95 % interval. Of a term that was asked whether it adds to the others, `gain` is what
+    it adds to their out-of-fold log-likelihood, and `needed` what it must add. `note` says why
+    a term is out (weight 0).
+    """
+
+    repeat: Number
+    fold: Number
+    term: Text
+    value: Number
+    start: Number
+    low: Number
+    high: Number
+    gain: Number
+    needed: Number
+    note: Text
+
+
+class TermRow(TypedDict):
+    """Weights of one term over the fits of a run: mean, smallest, largest, median interval.
+
+    `out` counts the fits in which its weight is 0, and `note` says why.
+    """
+
+    term: Text
+    start: Number
+    mean: Number
+    smallest: Number
+    largest: Number
+    low: Number
+    high: Number
+    fits: Number
+    out: Number
+    note: Text
 
 
 class Comparison(TypedDict):
@@ -211,6 +269,7 @@ class Performance(TypedDict, total=False):
     increment: list[IncrementRecord] | None
     comparisons: list[Comparison] | None
     robustness: Robustness | None
+    learning_curve: list[LearningCurveRow] | None
     sizes: list[SizeRow] | None
     optimism: Optimism | None
     seeds: Seeds | None
@@ -237,6 +296,23 @@ class ModalityRow(TypedDict, total=False):
     features: Count
     missing_share: Number
     note: Text
+
+
+class PriorRow(TypedDict):
+    """A modality that is a risk learned elsewhere.
+
+    `prior` is the name of the weights of genes, None of a column that holds the risk; `reads`
+    the modality, or the column. `cohorts` to `endpoints` say what it was learned from, None
+    where that is not recorded.
+    """
+
+    modality: str
+    prior: Text
+    reads: Text
+    cohorts: list[str] | None
+    patients: Number
+    events: Number
+    endpoints: list[str] | None
 
 
 class Pattern(TypedDict):
@@ -270,6 +346,7 @@ class CohortRecord(TypedDict):
     events: float
     flow: NotRequired[list[FlowStep] | None]
     modalities: NotRequired[list[ModalityRow] | None]
+    priors: NotRequired[list[PriorRow] | None]
     patterns: NotRequired[list[Pattern] | None]
     problems: NotRequired[list[ProblemRow] | None]
     follow_up_median: NotRequired[Number]

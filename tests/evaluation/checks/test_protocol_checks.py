@@ -126,5 +126,5 @@ def test_how_an_anchored_model_was_chosen_is_told_as_it_is(cohort: Cohort) -> No
     )
     assert told[:2] == (
         "ok",
-        "penalties and trusts were chosen on inner folds of the training patients",
+        "penalties and weights were chosen on inner folds of the training patients",
     )

@@ -18,7 +18,7 @@ INSIDE = {
     "inner_folds": "epochs were chosen on inner folds of the training patients",
     "holdout": "epochs were chosen on a holdout cut from the training patients",
     "last": "every fit trained the number of epochs stated beforehand",
-    "anchored": "penalties and trusts were chosen on inner folds of the training patients",
+    "anchored": "penalties and weights were chosen on inner folds of the training patients",
 }
 FEW_EVENTS = 5  # test events below which a fold's C says next to nothing
 CHANCE = 0.5

@@ -38,7 +38,7 @@ from survfuse.results.run_tables import INTACT
 
 EVERYONE = "everyone"
 MOST_LEVELS = 60
-LOOK_OF_INCREMENT = {"network": "model", "late fusion": "clinical only"}
+LOOK_OF_INCREMENT = {"late fusion": "clinical only", "permuted at prediction": "other"}
 LOOK_OF_LOSS = {INTACT: "model", "removed": "clinical only", "only": "comparator"}
 
 
@@ -330,7 +330,7 @@ def increments(table: pd.DataFrame) -> str:
     table = table.assign(
         y=range(len(table)),
         name=names,
-        look=table["kind"].map(LOOK_OF_INCREMENT).fillna("other"),
+        look=table["kind"].map(LOOK_OF_INCREMENT).fillna("model"),
         dashed="",
     )
     errors = table.drop(columns=["value", "low", "high"]).rename(

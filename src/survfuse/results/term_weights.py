@@ -1,0 +1,88 @@
+"""Weights of the terms of a stack: one row for each fit, and one for each term over the fits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, get_type_hints
+
+import pandas as pd
+
+from survfuse.results.schema import TermRow, WeightRow, frame
+
+TYPES: dict[str, Any] = get_type_hints(WeightRow)
+TERM_TYPES: dict[str, Any] = get_type_hints(TermRow)
+REQUIRED = ("repeat", "fold", "term", "value")
+"""Columns of ``weights.csv`` without an empty cell."""
+
+
+def weight_table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Make a table of :class:`survfuse.results.schema.WeightRow`."""
+    return frame(TYPES, rows).astype({"repeat": int, "fold": int})
+
+
+def over_fits(weights: pd.DataFrame) -> pd.DataFrame:
+    """Sum up the weights of each term over the fits; see :class:`survfuse.results.schema.TermRow`.
+
+    Parameters
+    ----------
+    weights : DataFrame
+        As :func:`weight_table` makes it.
+
+    Returns
+    -------
+    DataFrame
+        In the order of the terms; `low` and `high` are medians, NaN where half of the fits or
+        more have no interval.
+    """
+    rows = []
+    for term, part in weights.groupby("term", sort=False):
+        out = part[part["value"] == 0]
+        bounded = part.dropna(subset=["low", "high"])
+        if 2 * len(bounded) <= len(part):
+            bounded = bounded.iloc[:0]
+        ends = bounded[["low", "high"]].median()
+        row = {
+            "term": term,
+            "start": part["start"].dropna().median(),
+            "mean": part["value"].mean(),
+            "smallest": part["value"].min(),
+            "largest": part["value"].max(),
+            "low": ends["low"],
+            "high": ends["high"],
+            "fits": len(part),
+            "out": len(out),
+            "note": _why_out(out),
+        }
+        rows.append(row)
+    return frame(TERM_TYPES, rows)
+
+
+def without_effect(terms: pd.DataFrame) -> pd.Series[bool]:
+    """Whether a term started at 0 (a pair) and is out of every fit; by row of :func:`over_fits`."""
+    return (terms["start"] == 0) & (terms["largest"] == 0)
+
+
+def _why_out(out: pd.DataFrame) -> str:
+    """Why a term is out of some fits: what it added and had to add, or the notes of the fits."""
+    judged = out[out["gain"].notna() & out["needed"].notna()]
+    reasons = []
+    if len(judged):
+        least, most = (
+            _gain(value) for value in (judged["gain"].min(), judged["gain"].max())
+        )
+        added = least if least == most else f"{least} to {most}"
+        reasons.append(
+            f"out of fold it adds {added} to the log-likelihood of the other terms; "
+            f"{_gain(judged['needed'].median())} is needed",
+        )
+    notes = out["note"].drop(judged.index).replace("", "no reason was recorded")
+    counts = notes.value_counts(sort=False)
+    for note, count in counts.items():
+        reasons.append(
+            f"{note} ({count} of {len(out)})" if len(counts) > 1 else str(note)
+        )
+    return "; ".join(reasons)
+
+
+def _gain(value: float) -> str:
+    return f"{value:.2f}".replace("-", "−")
