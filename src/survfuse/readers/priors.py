@@ -49,8 +49,7 @@ _AS_HYPHEN = str.maketrans("._", "--")  # R and file names replace the hyphen
 class Prior:
     """A risk of gene expression that was learned elsewhere.
 
-    The risk of a patient is the sum of its z-scores, within its own cohort, times `weights`. They
-    are limited to `LIMIT` deviations and z-scored again.
+    The risk of a patient is the sum of its z-scores, within its own cohort, times `weights`.
 
     Attributes
     ----------
@@ -202,6 +201,8 @@ def shipped_priors() -> tuple[str, ...]:
 
 def tcga_barcode(patient: str) -> str | None:
     """Barcode of the patient of a TCGA id of any length and case; None for any other id.
+
+    R writes dots for hyphens in names of columns.
 
     >>> tcga_barcode("tcga-05-4249-01a-01r"), tcga_barcode("001")
     ('TCGA-05-4249', None)
