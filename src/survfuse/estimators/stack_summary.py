@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,39 +12,11 @@ from survfuse.cohort.batch_source import BatchSource
 from survfuse.cohort.transforms import Transforms
 from survfuse.estimators.blocks import Block
 from survfuse.estimators.stack_terms import Terms
+from survfuse.estimators.stack_weights import Gain, weight_records
 from survfuse.survival.degrees_of_freedom import Effective
-from survfuse.survival.estimate import Z
 
 FEW_PATIENTS, FEW_EVENTS = 20, 3
 NOT_SHOWN = "out of fold it is not shown to add to the other terms"
-
-
-@dataclass(frozen=True)
-class Gain:
-    """What a term adds to the out-of-fold log-likelihood of the other terms.
-
-    Attributes
-    ----------
-    value : float
-        With the term minus without it.
-    needed : float
-        For the term to have a weight.
-    """
-
-    value: float
-    needed: float
-
-    def __str__(self) -> str:
-        """One sentence that says why a term is out.
-
-        >>> str(Gain(0.414, 1.92))
-        'out of fold it adds 0.41 to the log-likelihood of the other terms; 1.92 is needed'
-        """
-        added = f"{self.value:.2f}".replace("-", "−")
-        return (
-            f"out of fold it adds {added} to the log-likelihood of the other terms; "
-            f"{self.needed:.2f} is needed"
-        )
 
 
 def stack_details(
@@ -103,43 +74,6 @@ def stack_details(
         "notes": _notes(terms, value, gains),
         "carried_by_few": few,
     }
-
-
-def weight_records(
-    names: Sequence[str],
-    weights: FloatArray,
-    start: FloatArray,
-    errors: FloatArray | None = None,
-    gains: Mapping[str, Gain] | None = None,
-) -> dict[str, dict[str, float | None]]:
-    """Weight of every term, where it started, and its 95 % interval.
-
-    Parameters
-    ----------
-    names : sequence of str
-    weights, start : array, (terms,)
-    errors : array, (terms,), optional
-        Standard errors; without one (not finite, or 0) a weight has no interval.
-    gains : mapping of term to Gain, optional
-
-    Returns
-    -------
-    dict of term to dict
-        `value, start, low, high`, the interval cut at 0; `gain, needed` of those in `gains`.
-    """
-    if errors is None:
-        errors = np.full(len(names), np.nan)
-    records: dict[str, dict[str, float | None]] = {}
-    for name, value, first, error in zip(names, weights, start, errors, strict=True):
-        record: dict[str, float | None] = {"value": float(value), "start": float(first)}
-        record |= {"low": None, "high": None}
-        if np.isfinite(error) and error > 0:
-            record["low"] = max(float(value - Z * error), 0.0)
-            record["high"] = float(value + Z * error)
-        if gains and name in gains:
-            record |= {"gain": gains[name].value, "needed": gains[name].needed}
-        records[name] = record
-    return records
 
 
 def _notes(
