@@ -16,6 +16,7 @@ import yaml
 from running import CohortFiles, Command, small
 from survfuse.cohort.spec import CohortSpec
 from survfuse.config import RunConfig, load_config
+from survfuse.readers.priors import Prior, write_prior
 
 
 def test_init_writes_a_cohort_that_validates(command: Command, tmp_path: Path) -> None:
@@ -54,6 +55,23 @@ def test_validate_tells_doubts_about_the_data(command: Command, tmp_path: Path) 
         for row in json.loads((tmp_path / "v.json").read_text())["checks"]
     }
     assert told["SRV012"] == "warning"
+
+
+def test_validate_tells_how_much_of_a_prior_a_cohort_has(
+    command: Command,
+    tmp_path: Path,
+) -> None:
+    cohort = small(tmp_path, modalities=("clinical", "expression")).write()
+    prior = Prior("pan", "symbol", ("GENE1", "A", "B"), np.ones(3))
+    folder = write_prior(prior, tmp_path / "pan")
+    table = tmp_path / "v.json"
+    ended = command("validate", cohort, "--prior", folder, "--json", table)
+    assert ended.code == 0
+    (row,) = json.loads(table.read_text())["tables"]["modalities"][2:]
+    assert (row["modality"], row["kind"], row["features"]) == ("pan", "prior", 1)
+    assert row["note"].endswith("1 of 3 genes, 33% of its squared weights")
+    assert "warning: pan" in ended.out
+    assert command("validate", cohort, "--prior", "nowhere").code == 2
 
 
 def test_an_error_of_a_check_is_counted_and_ends_with_2(

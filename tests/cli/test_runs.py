@@ -18,6 +18,7 @@ import pytest
 import survfuse
 from running import FOLDS, SETTINGS, Command, small
 from survfuse._places import held
+from survfuse.readers.priors import Prior, write_prior
 from survfuse.results.folder import begun_record
 from survfuse.training import Hook
 
@@ -45,6 +46,51 @@ def bundle(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return model.fit(survfuse.load_cohort(cohort)).save(
         tmp_path_factory.mktemp("bundle") / "b",
     )
+
+
+@pytest.mark.slow
+def test_a_prior_is_cross_validated_trained_on_and_carried_by_the_bundle(
+    command: Command,
+    tmp_path: Path,
+) -> None:
+    own = small(tmp_path / "own", modalities=("clinical", "expression")).write()
+    others = small(tmp_path / "new", modalities=("clinical", "expression"), seed=1)
+    others.patients["patient_id"] = "N" + others.patients["patient_id"]
+    assert others.expression is not None
+    others.expression.index = "N" + others.expression.index
+    new = others.write()
+    prior = Prior("pan", "symbol", ("GENE1", "GENE2"), np.array([1.0, -1.0]))
+    folder = write_prior(prior, tmp_path / "pan")
+    run, bundle = tmp_path / "run", tmp_path / "bundle"
+    how = ("--prior", folder, "-q", *SETTINGS)
+    whole = (*FOLDS, "--set=crossval.networks=false", "--set=crossval.controls=false")
+    ended = command("crossval", own, "-o", run, "--test", new, *how, *whole, HORIZONS)
+    assert ended.code == 0, ended.err
+    for text in ("ridge:pan", "late:-pan"):
+        assert text in ended.out
+    modalities = json.loads((run / "cohort.json").read_text())["modalities"]
+    assert [one["kind"] for one in modalities] == ["clinical", "expression", "prior"]
+    assert command("train", own, "-o", bundle, *how).code == 0
+    ended = command("predict", bundle, new, "-o", tmp_path / "p.csv")
+    assert ended.code == 0
+    assert "pan: absent" not in ended.err
+    first = pd.read_csv(tmp_path / "p.csv")
+    assert "drift_pan" in first
+    others.spec["priors"] = {"pan": {"prior": str(folder)}}
+    ended = command("predict", bundle, others.write(), "-o", tmp_path / "again.csv")
+    assert ended.code == 0
+    pd.testing.assert_frame_equal(first, pd.read_csv(tmp_path / "again.csv"))
+
+
+def test_a_prior_that_nobody_has_exits_2(
+    command: Command,
+    cohort: Path,
+    tmp_path: Path,
+) -> None:
+    for verb in (["crossval", "-o", tmp_path / "r"], ["train", "-o", tmp_path / "b"]):
+        ended = command(verb[0], cohort, *verb[1:], "--prior", "nowhere")
+        assert ended.code == 2
+        assert "nowhere: no prior; expected a folder that" in ended.err
 
 
 @pytest.mark.slow

@@ -13,8 +13,9 @@ import pytest
 from builders import CohortFiles, cohort_files
 from survfuse._errors import ConfigError
 from survfuse.cohort import Cohort, TableData, Transforms, load_cohort
-from survfuse.cohort.ablation import lose_modalities, lose_values
+from survfuse.cohort.ablation import lose_modalities, lose_values, with_readers
 from survfuse.config import FitConfig
+from survfuse.readers.priors import Prior
 
 SIGMAS = 4.5
 
@@ -142,3 +143,19 @@ def test_a_share_outside_its_range_is_refused(cohort: Cohort, share: float) -> N
         match=rf"^share of values to lose must lie in \[0, 1\], got {share}$",
     ):
         lose_values(clinical(cohort), share, seed=1)
+
+
+def test_a_prior_goes_with_the_expression_it_is_computed_from(cohort: Cohort) -> None:
+    prior = Prior("pan", "symbol", ("GENE1", "GENE2"), np.array([1.0, -1.0]))
+    with_prior = cohort.with_prior(prior)
+    assert with_readers(with_prior, "expression") == ["expression", "pan"]
+    assert with_readers(with_prior, "pan") == ["pan"]
+    transforms = Transforms.fit(with_prior, cohort.patients, FitConfig())
+    for lost, left in (
+        (["pan"], ["clinical", "expression", "slides"]),
+        (["expression"], ["clinical", "slides", "pan"]),
+        (["expression", "pan"], ["clinical", "slides"]),
+    ):
+        present = transforms.apply(lose_modalities(with_prior, lost)).present
+        assert [name for name in present if present[name].all()] == left
+        assert not any(present[name].any() for name in lost)

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from survfuse.estimators.stack_summary import carried_by_few
+from survfuse.estimators.stack_summary import carried_by_few, weight_records, why_out
+from survfuse.estimators.stack_terms import BAG_MUST_ADD, StackWeights
 
 
 def test_features_of_few_carriers_are_told_with_what_they_weigh() -> None:
@@ -39,3 +40,37 @@ def test_a_standardised_flag_is_told_by_carrier() -> None:
         flag > 0,
     )
     assert row["coefficient"] == pytest.approx(0.2 / flag.std())
+
+
+def test_a_weight_has_an_interval_where_its_error_is_known() -> None:
+    told = weight_records(
+        ("a", "b", "c"),
+        StackWeights(
+            np.array([1.2, 0.1, 0.0]),
+            np.array([1.0, 0.0, 1.0]),
+            np.array([0.5, 0.2, 0.0]),
+            left_out={2: -0.3},
+        ),
+    )
+    assert told["a"] == pytest.approx(
+        {"value": 1.2, "start": 1.0, "low": 0.22, "high": 2.18},
+        abs=1e-4,
+    )
+    assert (told["b"]["low"], told["b"]["high"]) == (
+        0.0,
+        pytest.approx(0.492, abs=1e-4),
+    )
+    assert told["c"] == {
+        "value": 0.0,
+        "start": 1.0,
+        "low": None,
+        "high": None,
+        "gain": -0.3,
+        "needed": BAG_MUST_ADD,
+    }
+
+
+def test_why_a_bag_is_out_is_said_with_numbers() -> None:
+    assert why_out({"value": 0.0, "gain": -0.3, "needed": 1.92}) == (
+        "out of fold it adds −0.30 to the log-likelihood of the other terms; 1.92 is needed"
+    )

@@ -6,8 +6,14 @@ import numpy as np
 import pytest
 
 from survfuse.estimators.blocks import Blocks
-from survfuse.estimators.stack_terms import TermRisks, Terms
-from survfuse.survival.stacking import gains
+from survfuse.estimators.stack_terms import (
+    BAG_MUST_ADD,
+    MODALITY_PENALTY,
+    PAIR_PENALTY,
+    TermRisks,
+    Terms,
+)
+from survfuse.survival.stacking import fit_weights
 
 NONE: frozenset[str] = frozenset()
 
@@ -40,7 +46,29 @@ def columns(
         held = inner == fold
         terms = Terms.fit(rows(blocks, ~held), time[~held], event[~held], bags=NONE)
         risks[held] = terms.risks(rows(blocks, held))
-    return TermRisks(risks, inner, time, event, len(blocks))
+    return of(risks, inner, time, event, len(blocks))
+
+
+def of(
+    risks: np.ndarray,
+    inner: np.ndarray,
+    time: np.ndarray,
+    event: np.ndarray,
+    modalities: int,
+) -> TermRisks:
+    """One division into folds; modalities start at 1, pairs at 0."""
+    single = np.arange(risks.shape[1]) < modalities
+    start, penalty = single * 1.0, np.where(single, MODALITY_PENALTY, PAIR_PENALTY)
+    return TermRisks(risks[None], inner[None], time, event, start, penalty)
+
+
+def divided_twice(found: TermRisks) -> TermRisks:
+    """The same division into folds, twice."""
+    return replace(
+        found,
+        risks=np.repeat(found.risks, 2, axis=0),
+        inner=np.repeat(found.inner, 2, axis=0),
+    )
 
 
 def test_names_are_those_of_the_columns() -> None:
@@ -58,15 +86,18 @@ def test_names_are_those_of_the_columns() -> None:
 
 
 @pytest.mark.slow
-def test_noise_has_no_seat_and_the_rest_is_trusted() -> None:
-    seats = []
+def test_noise_has_little_to_say_and_the_rest_keeps_its_weight() -> None:
     for seed in range(4):
-        trust = columns(*study(seed=seed)).weights()[0]
-        assert trust.min() >= 0
-        assert 0.7 < trust[0] < 1.4
-        assert trust[3:].max() < 0.5  # pairs: nothing was planted
-        seats.append(trust[2])
-    assert seats.count(0.0) >= 3
+        blocks, time, event = study(seed=seed)
+        found = columns(blocks, time, event)
+        weights = found.weights()
+        assert weights.value.min() >= 0
+        assert 0.7 < weights.value[0] < 1.4
+        assert weights.value[3:].max() < 0.5  # pairs: nothing was planted
+        share = weights.value * found.risks[0].std(axis=0)
+        assert share[2] < 0.25 * share[0]
+        np.testing.assert_array_equal(weights.start, [1, 1, 1, 0, 0, 0])
+        assert (weights.errors > 0).all()
 
 
 def test_a_bag_must_add_to_the_others_and_a_vector_need_not() -> None:
@@ -75,51 +106,60 @@ def test_a_bag_must_add_to_the_others_and_a_vector_need_not() -> None:
     truth = rng.normal(size=400)
     copy = 0.5 * truth + rng.normal(scale=0.5, size=400)
     time, event = rng.exponential(np.exp(-truth)), rng.random(400) < 0.7
-    found = TermRisks(
-        np.stack([truth, copy], axis=1),
-        np.arange(400) % 4,
-        time,
-        event,
-        2,
-    )
-    as_vector, as_bag = (replace(found, bags=bags) for bags in ((), (1,)))
-    assert gains(copy[:, None], time, event, fold=found.inner) > 5
-    assert as_vector.weights()[0][1] > 0.1
-    assert as_bag.weights()[0][1] == 0
-    alone = replace(found, risks=truth[:, None], modalities=1)
-    np.testing.assert_allclose(as_bag.weights()[0][:1], alone.weights()[0])
+    found = of(np.stack([truth, copy], 1), np.arange(400) % 4, time, event, 2)
+    as_bag = replace(found, must_add=(1,)).weights()
+    assert found.weights().value[1] > 0.1
+    assert as_bag.value[1] == as_bag.errors[1] == 0
+    alone = of(truth[:, None], np.arange(400) % 4, time, event, 1).weights()
+    np.testing.assert_allclose(as_bag.value[:1], alone.value)
+    both = [truth[:, None], np.stack([truth, copy], 1)]
+    likelihoods = []
+    for risks in both:
+        fit = fit_weights(
+            risks, time, event, start=1, penalty=MODALITY_PENALTY, fold=found.inner[0]
+        )
+        likelihoods.append(fit.log_likelihood)
+    assert as_bag.left_out == {1: pytest.approx(likelihoods[1] - likelihoods[0])}
+    assert as_bag.left_out[1] < BAG_MUST_ADD
 
 
-def test_a_bag_that_adds_keeps_its_seat_and_one_alone_needs_no_other() -> None:
+def test_a_bag_that_adds_is_kept_and_one_alone_needs_no_other() -> None:
     found = columns(*study())
-    np.testing.assert_array_equal(
-        replace(found, bags=(0,)).weights()[0],
-        found.weights()[0],
-    )
-    weak = replace(found, risks=found.risks[:, [1]], modalities=1)
-    assert weak.weights()[0][0] > 0
-    np.testing.assert_array_equal(
-        replace(weak, bags=(0,)).weights()[0],
-        weak.weights()[0],
-    )
+    for kept in (
+        found,
+        of(found.risks[0][:, [1]], found.inner[0], found.time, found.event, 1),
+    ):
+        must = replace(kept, must_add=(0,)).weights()
+        np.testing.assert_array_equal(must.value, kept.weights().value)
+        assert must.value[0] > 0
 
 
-def test_a_modality_alone_has_a_seat_where_among_others_it_has_none() -> None:
-    """Four times too loud: at its word worse than nothing, and yet right."""
+def test_a_risk_that_is_too_large_is_made_smaller() -> None:
     rng = np.random.default_rng(2)
     truth = rng.normal(size=300)
     time, event = rng.exponential(np.exp(-0.5 * truth)), rng.random(300) < 0.7
-    loud = TermRisks(2.0 * truth[:, None], np.arange(300) % 4, time, event, 1)
-    assert gains(loud.risks, time, event, fold=loud.inner)[0] < 0
-    assert 0.1 < loud.weights()[0][0] < 0.6
-    beside = replace(
-        loud,
-        risks=np.stack([2.0 * truth, rng.normal(size=300)], axis=1),
-        modalities=2,
-    )
-    assert beside.weights()[0][0] == 0
-    nobody = replace(loud, event=np.zeros(300, bool))
-    assert nobody.weights()[0][0] == 0
+    large = of(2.0 * truth[:, None], np.arange(300) % 4, time, event, 1)
+    assert 0.1 < large.weights().value[0] < 0.6
+    nobody = replace(large, event=np.zeros(300, bool)).weights()
+    assert nobody.value[0] == nobody.effective == 0
+
+
+def test_few_events_leave_weights_where_they_start() -> None:
+    found = columns(*study(400))
+    few = found.event & (np.cumsum(found.event) <= 8)
+    moved = abs(found.weights().value - found.start)[:3]
+    held = abs(replace(found, event=few).weights().value - found.start)[:3]
+    assert (held < 0.3).all()
+    assert held.max() < moved.max()
+
+
+def test_divisions_into_folds_are_averaged() -> None:
+    found = columns(*study())
+    once, twice = found.weights(), divided_twice(found).weights()
+    np.testing.assert_allclose(twice.value, once.value, atol=1e-4)
+    np.testing.assert_allclose(twice.errors, once.errors, rtol=1e-3)
+    assert twice.effective == pytest.approx(once.effective, rel=1e-3)
+    np.testing.assert_allclose(divided_twice(found).out_of_fold(), found.out_of_fold())
 
 
 def test_a_missing_modality_adds_nothing() -> None:
@@ -148,10 +188,10 @@ def test_a_modality_without_two_events_tells_nobody_apart_and_says_why() -> None
     assert not terms.risks(blocks)[:, 1].any()
 
 
-def test_a_patients_risk_is_added_by_what_others_taught() -> None:
+def test_a_patients_risk_is_added_by_weights_of_the_others() -> None:
     found = columns(*study())
     before = found.out_of_fold()
-    held = found.inner == 1
+    held = found.inner[0] == 1
     turned = replace(
         found,
         time=np.where(held, found.time[::-1], found.time),
@@ -159,9 +199,5 @@ def test_a_patients_risk_is_added_by_what_others_taught() -> None:
     )
     np.testing.assert_array_equal(turned.out_of_fold()[held], before[held])
     assert not np.array_equal(turned.out_of_fold()[~held], before[~held])
-
-
-@pytest.mark.parametrize("kept", [np.zeros(240, bool), np.arange(240) < 1])
-def test_without_events_nothing_is_trusted(kept: np.ndarray) -> None:
-    found = columns(*study())
-    assert not replace(found, event=found.event & False).weights(kept)[0].any()
+    for number in range(4):
+        assert before[found.inner[0] == number].mean() == pytest.approx(0, abs=1e-12)

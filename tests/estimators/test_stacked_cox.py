@@ -12,17 +12,13 @@ from survfuse.cohort import Cohort
 from survfuse.cohort.batch_source import BatchSource
 from survfuse.cohort.transforms import Transforms
 from survfuse.config import FitConfig
-from survfuse.estimators import FoldContext, StackedCox, outcomes
+from survfuse.estimators import FoldContext, StackedCox, outcomes, stacked_cox
 from survfuse.estimators.base import StoredModel
+from survfuse.estimators.model_terms import ModelRisk, ModelTerm
 from survfuse.estimators.neural_network import NetworkEnsemble
 from survfuse.estimators.stack_summary import effective_parameters
 from survfuse.estimators.stack_terms import Terms
-from survfuse.estimators.stacked_cox import (
-    AttentionRisk,
-    StackedRisk,
-    TrainedAttention,
-    fit_terms,
-)
+from survfuse.estimators.stacked_cox import StackedRisk, fit_terms
 from survfuse.models.network import build_network
 from survfuse.models.network_config import network_config
 from survfuse.survival._partial import RiskSets
@@ -54,7 +50,7 @@ def attention(
     cohort: Cohort,
     transforms: Transforms,
     quality: float,
-) -> TrainedAttention:
+) -> ModelTerm:
     """An attention network with arbitrary weights, and out-of-fold risks of a given quality."""
     alone = CONFIG.model_copy(update={"fusion": "concat"})
     shape = network_config(
@@ -64,8 +60,9 @@ def attention(
     )
     time, _ = outcomes(cohort, cohort.patients)
     ensemble = NetworkEnsemble((build_network(shape, seed=3).eval(),), "cpu")
-    return TrainedAttention(
-        AttentionRisk(ensemble, 0.25),
+    bag = Transforms({"slides": transforms.fitted["slides"]})
+    return ModelTerm(
+        ModelRisk(ensemble, 0.25, bag),
         -quality * np.log(time),
         Effective(3.0, "as said"),
         7,
@@ -104,11 +101,32 @@ def test_a_stack_is_read_as_it_was_written(cohort: Cohort) -> None:
     np.testing.assert_array_equal(again.log_risk(source), stack.log_risk(source))
 
 
+def test_an_attention_network_is_read_as_older_versions_wrote_it(
+    cohort: Cohort,
+) -> None:
+    terms, transforms, source = terms_of(cohort)
+    trained = attention(cohort, transforms, 1.0).risk
+    stack = StackedRisk(terms, np.ones(len(terms.names)), {"slides": trained})
+    state, arrays = stack.state()
+    entry = {"network": trained.model.state()[0], "centre": 0.25}
+    old_state = {"pairs": state["pairs"], "attention": {"slides": entry}}
+    old = {}
+    for name, array in arrays.items():
+        old[name.replace("models/slides/model/", "attention/slides/")] = array
+    stored = StoredModel(old_state, old, transforms, CONFIG)
+    again = StackedRisk.from_state(stored)
+    np.testing.assert_array_equal(again.log_risk(source), stack.log_risk(source))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"pairs": [["clinical", "blood"]]}, "'clinical' and 'blood' are not modal"),
         ({"attention": {"clinical": {}}}, "'clinical' is no bag of the transforms"),
+        (
+            {"models": [{"name": "blood"}]},
+            r"models: 'blood' is neither a bag nor in stack\.terms",
+        ),
     ],
 )
 def test_a_stack_of_other_modalities_is_refused(
@@ -140,7 +158,7 @@ def test_inner_folds_choose_between_mean_and_attention(
 ) -> None:
     transforms = Transforms.fit(cohort, cohort.patients, CONFIG)
     trained = attention(cohort, transforms, quality)
-    monkeypatch.setattr(StackedCox, "_attention", lambda *_: trained)
+    monkeypatch.setattr(stacked_cox, "fit_model_term", lambda *_: trained)
     fit = StackedCox(CONFIG).fit(FoldContext.of(cohort))
     assert fit.details["anchored"]["pooling"] == {"slides": pooling}
     assert fit.out_of_fold is not None
@@ -209,7 +227,8 @@ def test_effective_parameters_are_those_of_the_terms_by_trust_and_of_the_trusts(
 ) -> None:
     terms, _, source = terms_of(cohort)
     trust = np.linspace(0.0, 1.5, len(terms.names))
-    told = effective_parameters(terms, trust, 1.25, {})
+    weights = dict(zip(terms.names, trust, strict=True))
+    told = effective_parameters(terms, weights, 1.25, {})
     blocks = source.blocks()
     time, event = outcomes(cohort, cohort.patients)
     x, has = blocks["clinical"]
@@ -226,18 +245,18 @@ def test_effective_parameters_are_those_of_the_terms_by_trust_and_of_the_trusts(
     assert list(told["terms"]) == list(terms.names)
     assert told["total"] == pytest.approx(trust @ parts + 1.25)
     network = Effective(7.0, "as said")
-    more = effective_parameters(terms, trust, 1.25, {"slides": network})
+    more = effective_parameters(terms, weights, 1.25, {"slides": network})
     assert more["terms"]["slides"] == 7.0
 
 
 def test_a_network_whose_size_is_not_known_leaves_the_sum_open(cohort: Cohort) -> None:
     terms, _, _ = terms_of(cohort)
     offered = {"slides": Effective(None, "as said")}
-    trust = np.ones(len(terms.names))
+    trust = dict.fromkeys(terms.names, 1.0)
     told = effective_parameters(terms, trust, 1.0, offered)
     assert told["total"] is None
     assert told["note"] == "not computable: slides: as said"
-    trust[terms.names.index("slides")] = 0
+    trust["slides"] = 0.0
     assert effective_parameters(terms, trust, 1.0, offered)["total"] > 0
 
 

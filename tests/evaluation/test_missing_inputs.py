@@ -22,6 +22,7 @@ from survfuse.evaluation.missing_inputs import (
     predictions_with_loss,
     with_log_risk,
 )
+from survfuse.readers.priors import Prior
 
 ALL = ("clinical", "expression", "slides")
 MODELS: dict[str, dict[str, Any]] = {
@@ -69,6 +70,30 @@ def test_of_three_modalities_each_is_removed_and_each_is_left_alone(
         *("missing:25", "missing:50", "missing:75"),
     )
     assert losses.left_out == ()
+
+
+def test_a_prior_is_lost_with_its_expression_and_left_alone_without(
+    cohort: Cohort,
+) -> None:
+    prior = Prior("pan", "symbol", ("GENE1", "GENE2"), np.array([1.0, -1.0]))
+    with_prior = cohort.with_prior(prior)
+    used = ("clinical", "expression", "pan")
+    assert "removed:pan" in Losses.on(with_prior, used).names
+    kept = {}
+    for loss in (
+        Loss("removed", "expression"),
+        Loss("removed", "pan"),
+        Loss("only", "expression"),
+        Loss("only", "pan"),
+    ):
+        present = loss.of(with_prior, used, 0).present
+        kept[loss.name] = [m for m in used if m in present and present[m].any()]
+    assert kept == {
+        "removed:expression": ["clinical"],
+        "removed:pan": ["clinical", "expression"],
+        "only:expression": ["expression"],
+        "only:pan": ["pan"],
+    }
 
 
 def test_of_two_modalities_each_removed_leaves_the_other_alone(cohort: Cohort) -> None:
@@ -204,8 +229,7 @@ def test_tiles_that_nobody_has_are_not_read(cohort: Cohort) -> None:
     ids = cohort.patients[30:]
     source = BatchSource(cohort, model.fitted.transforms, ids)
     for loss, tiles in ((Loss("removed", "slides"), 0), (Loss("only", "slides"), None)):
-        prepared = model.fitted.transforms.apply(loss.of(cohort, ALL, 1), ids)
-        less = LessSource(source, prepared)
+        less = LessSource(source, loss.of(cohort, ALL, 1))
         assert len(less) == len(ids)
         batch, own = less.batch(np.array([4, 1])), source.batch([4, 1])
         assert len(batch.bags["slides"]) == (

@@ -136,6 +136,7 @@ def performance(
             for metric, value in (("uno_c", c), ("observed_expected", c and 1.1))
         ],
         "robustness": robustness(model),
+        "learning_curve": learning_curve(model),
         "sizes": [
             {"model": model, "fits": 10, "parameters": 1636.0, "effective": 14.25}
             | {"events": 64.125, "events_per_effective": 4.5, "note": ""},
@@ -266,6 +267,35 @@ def robustness(model: str, losses: tuple[str, ...] = LOSSES) -> dict[str, Any]:
         else ["modalities removed: there is one modality (clinical), nothing to remove"]
     )
     return {"rows": rows, "left_out": left}
+
+
+def learning_curve(
+    model: str,
+    sizes: tuple[int, ...] = (20, 50, 100, 120),
+    gain: float = 0.02,
+) -> list[dict[str, Any]]:
+    """A model and its clinical baseline on more and more patients; the first size is left out."""
+    rows: list[dict[str, Any]] = []
+    for name, best in ((model, 0.72), (CLINICAL, 0.66)):
+        for i, size in enumerate(sizes):
+            whole, tried = size == sizes[-1], i > 0
+            place = {"model": name, "patients": size, "events": size * 0.41}
+            place["subsamples"] = 1 if whole else 10 * tried
+            found = {
+                "uno_c": estimate(
+                    best - 0.3 / size**0.5 if tried else None, note="8 events"
+                ),
+                "isbs": estimate(0.17 if tried else None, note="8 events"),
+            }
+            if i > 1:
+                found |= {
+                    "delta_uno_c": estimate(gain, 0.008),
+                    "delta_isbs": estimate(0.0),
+                }
+            for metric, row in found.items():
+                kept = {key: row[key] for key in ("value", "low", "high", "note")}
+                rows.append({**place, "metric": metric, **kept})
+    return rows
 
 
 def add_performance(

@@ -46,7 +46,7 @@ def test_the_page_needs_nothing_but_itself(full: Page, full_folder: Path) -> Non
 
 
 def test_tables_have_headers_and_figures_a_text(plain: Page, full: Page) -> None:
-    for page, drawn in ((plain, 5), (full, 10)):
+    for page, drawn in ((plain, 5), (full, 11)):
         heads = [attributes for tag, attributes in page.tags if tag == "th"]
         assert heads
         assert all(attributes.get("scope") in ("col", "row") for attributes in heads)

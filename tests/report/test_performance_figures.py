@@ -23,6 +23,7 @@ DRAWN = {
     "decision",
     "subgroups",
     "robustness",
+    "learning_curve",
 }
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from survfuse.survival.cox import fit_cox, partial_log_likelihood, ridge_cox_cv
 from survfuse.survival.degrees_of_freedom import by_optimism, trace_of_fit
-from survfuse.survival.stacking import fit_trust
+from survfuse.survival.stacking import fit_weights
 
 
 def cohort(rng, patients=300, features=6):
@@ -77,14 +77,14 @@ def test_trusts_held_at_zero_have_no_parameter():
         x[:, 0],
         -x[:, 0],
     )  # its coefficient is 0.5, so that a trust in the other is pushed to 0
-    fit = fit_trust(np.c_[right, wrong], time, event, prior=[0.1, 0.0], penalty=5.0)
-    assert fit.trust[0] > 0.1
-    assert fit.trust[1] == 0
+    fit = fit_weights(np.c_[right, wrong], time, event, start=[0.1, 0.0], penalty=5.0)
+    assert fit.weights[0] > 0.1
+    assert fit.weights[1] == 0
     curve = information_by_differences(
         right[:, None],
         time,
         event,
-        fit.trust[:1],
+        fit.weights[:1],
         "efron",
     )[0, 0]
     assert fit.effective == pytest.approx(curve / (curve + 5.0), rel=1e-4)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from survfuse._errors import InputError, NotComputableError
 from survfuse.survival.cox import fit_cox, partial_log_likelihood
-from survfuse.survival.stacking import fit_trust, gains
+from survfuse.survival.stacking import fit_weights, gains
 
 
 def study(
@@ -29,12 +29,12 @@ def test_without_penalty_it_is_a_cox_regression_where_that_is_positive() -> None
     assert positive[0] > 0
     if positive[1] < 0:
         positive = np.array([fit_cox(risks[:, :1], time, event).coef[0], 0.0])
-    found = fit_trust(risks, time, event, prior=1, penalty=0)
-    np.testing.assert_allclose(found.trust, positive, atol=1e-4)
+    found = fit_weights(risks, time, event, start=1, penalty=0)
+    np.testing.assert_allclose(found.weights, positive, atol=1e-4)
     assert found.log_likelihood == pytest.approx(
-        partial_log_likelihood(time, event, risks @ found.trust),
+        partial_log_likelihood(time, event, risks @ found.weights),
     )
-    assert found.prior_log_likelihood == pytest.approx(
+    assert found.start_log_likelihood == pytest.approx(
         partial_log_likelihood(time, event, risks.sum(axis=1)),
     )
 
@@ -42,7 +42,7 @@ def test_without_penalty_it_is_a_cox_regression_where_that_is_positive() -> None
 def test_a_risk_that_points_the_wrong_way_gets_none() -> None:
     risks, time, event = study()
     risks[:, 1] = -risks[:, 0] + 0.1 * risks[:, 1]
-    assert fit_trust(risks, time, event, prior=0, penalty=0).trust[1] == 0
+    assert fit_weights(risks, time, event, start=0, penalty=0).weights[1] == 0
 
 
 @given(st.floats(0, 3), st.floats(0, 3), st.integers(0, 5))
@@ -51,8 +51,8 @@ def test_a_strong_penalty_keeps_the_prior(
     second: float,
     seed: int,
 ) -> None:
-    found = fit_trust(*study(60, seed), prior=[first, second], penalty=1e9)
-    np.testing.assert_allclose(found.trust, [first, second], atol=1e-5)
+    found = fit_weights(*study(60, seed), start=[first, second], penalty=1e9)
+    np.testing.assert_allclose(found.weights, [first, second], atol=1e-5)
 
 
 @given(st.floats(0.01, 50), st.integers(0, 5))
@@ -65,14 +65,14 @@ def test_it_is_the_best_of_its_neighbours(penalty: float, seed: int) -> None:
             - penalty / 2 * ((trust - 1) ** 2).sum()
         )
 
-    best = fit_trust(risks, time, event, prior=1, penalty=penalty).trust
+    best = fit_weights(risks, time, event, start=1, penalty=penalty).weights
     for step in 0.01 * np.array([[1, 0], [-1, 0], [0, 1], [0, -1], [1, 1], [-1, -1]]):
         assert value(np.maximum(best + step, 0)) <= value(best) + 1e-6
 
 
 def test_each_risk_has_its_own_prior_and_penalty() -> None:
     risks, time, event = study()
-    held, free = fit_trust(risks, time, event, prior=[0, 1], penalty=[1e9, 0]).trust
+    held, free = fit_weights(risks, time, event, start=[0, 1], penalty=[1e9, 0]).weights
     assert held == pytest.approx(0, abs=1e-5)
     assert free == pytest.approx(
         max(fit_cox(risks[:, 1], time, event).coef[0], 0),
@@ -84,9 +84,9 @@ def test_folds_share_no_origin() -> None:
     risks, time, event = study()
     fold = np.arange(len(time)) % 4
     moved = risks + 7.0 * fold[:, None]
-    here = fit_trust(risks, time, event, prior=1, penalty=5, fold=fold).trust
+    here = fit_weights(risks, time, event, start=1, penalty=5, fold=fold).weights
     np.testing.assert_allclose(
-        fit_trust(moved, time, event, prior=1, penalty=5, fold=fold).trust,
+        fit_weights(moved, time, event, start=1, penalty=5, fold=fold).weights,
         here,
         atol=1e-5,
     )
@@ -95,7 +95,8 @@ def test_folds_share_no_origin() -> None:
         gains(risks, time, event, fold=fold),
     )
     assert (
-        abs(fit_trust(moved, time, event, prior=1, penalty=5).trust - here).max() > 0.1
+        abs(fit_weights(moved, time, event, start=1, penalty=5).weights - here).max()
+        > 0.1
     )
 
 
@@ -122,16 +123,16 @@ def test_refusals() -> None:
     risks, time, event = study(30)
     with pytest.raises(
         NotComputableError,
-        match="trust cannot be fitted without an event",
+        match="weights cannot be fitted without an event",
     ):
-        fit_trust(risks, time, np.zeros(30, bool), prior=1, penalty=1)
+        fit_weights(risks, time, np.zeros(30, bool), start=1, penalty=1)
     with pytest.raises(
         InputError,
-        match=r"prior and penalty must be finite numbers >= 0, got -1 and 1",
+        match=r"start and penalty must be finite numbers >= 0, got -1 and 1",
     ):
-        fit_trust(risks, time, event, prior=-1, penalty=1)
+        fit_weights(risks, time, event, start=-1, penalty=1)
     with pytest.raises(
         InputError,
-        match=r"prior and penalty must be finite numbers >= 0, got 1 and inf",
+        match=r"start and penalty must be finite numbers >= 0, got 1 and inf",
     ):
-        fit_trust(risks, time, event, prior=1, penalty=np.inf)
+        fit_weights(risks, time, event, start=1, penalty=np.inf)

@@ -20,7 +20,15 @@ from survfuse._errors import SurvfuseError, printable
 from survfuse._gate import format_bytes, free_memory
 from survfuse._places import disk_advice, disk_errors
 from survfuse._version import __version__
-from survfuse.cli import cohorts, demo, doctor, evaluate_command, extract_command, runs
+from survfuse.cli import (
+    cohorts,
+    demo,
+    doctor,
+    evaluate_command,
+    extract_command,
+    priors,
+    runs,
+)
 from survfuse.cli.options import option
 from survfuse.cli.signals import ended_in_order
 
@@ -51,6 +59,7 @@ VERBS: tuple[Callable[..., None], ...] = (
 for verb in VERBS:
     app.command()(verb)
 app.add_typer(cohorts.datasets, name="datasets")
+app.add_typer(priors.priors, name="prior")
 
 
 def _print_version(wanted: bool) -> None:

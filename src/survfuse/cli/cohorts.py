@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from survfuse.cli.options import CohortFile, JsonFile, OutFolder, option
+from survfuse.cli.options import CohortFile, JsonFile, OutFolder, Priors, option
 
 if TYPE_CHECKING:
     from survfuse.cohort import Cohort
@@ -37,6 +37,7 @@ def init(
 def validate(
     cohort: CohortFile,
     json: JsonFile = None,
+    prior: Priors = None,
     allow_followup: Annotated[
         list[str] | None,
         option(
@@ -68,6 +69,7 @@ def validate(
         cohort,
         allow_followup=allowed,
         verify=verify,
+        priors=prior or (),
     )
     checks: list[dict[str, Any]] = []
     if inspection.cohort is not None:

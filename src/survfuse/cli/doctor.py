@@ -39,6 +39,7 @@ def _findings() -> dict[str, Finding]:
     import torch
 
     from survfuse.datasets.download import local_folder
+    from survfuse.readers.priors import shipped_priors
 
     requirements = _requirements()
     findings = {"python": ("ok", platform.python_version())}
@@ -55,6 +56,7 @@ def _findings() -> dict[str, Finding]:
     findings["gpu"] = ("absent", "none; networks train on the CPU")
     if torch.cuda.is_available():
         findings["gpu"] = ("ok", torch.cuda.get_device_name())
+    findings["priors"] = ("ok", ", ".join(shipped_priors()) or "none is shipped")
     folder = local_folder("")
     findings["local data"] = ("absent", "set SURVFUSE_DATA to a local copy")
     if folder:

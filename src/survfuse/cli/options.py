@@ -45,6 +45,14 @@ Overrides = Annotated[
     ),
 ]
 PresetName = Annotated[str | None, option("Recipe: default or paper.", "--preset")]
+Priors = Annotated[
+    list[str] | None,
+    option(
+        "Prior to use: one that comes with the package, or a folder of `prior fit`. Repeatable.",
+        "--prior",
+        metavar="NAME_OR_FOLDER",
+    ),
+]
 JsonFile = Annotated[
     Path | None,
     option(
@@ -97,3 +105,29 @@ def run_config(
         changes,
         note=lambda text: typer.echo(f"note: {text}", err=True),
     )
+
+
+def whole_numbers(
+    name: str,
+    text: str | None,
+) -> list[int] | None:
+    """Read the whole numbers, with commas between, that an option names.
+
+    Raises
+    ------
+    ConfigError
+        When something else than a whole number is there.
+    """
+    from survfuse._errors import ConfigError
+
+    if text is None:
+        return None
+    numbers = []
+    for part in text.split(","):
+        if not (part.strip().isascii() and part.strip().isdigit()):
+            raise ConfigError(
+                f"{name} {text}: expected whole numbers with commas between, such as 50,100,200, "
+                f"got {part!r}",
+            )
+        numbers.append(int(part))
+    return numbers

@@ -17,12 +17,14 @@ from survfuse.cli.options import (
     OutFolder,
     Overrides,
     PresetName,
+    Priors,
     Quiet,
     RayAddress,
     Threads,
     Workers,
     option,
     run_config,
+    whole_numbers,
 )
 
 PREDICTED = b"patient_id,log_risk,predicted_time"  # how a file of predictions begins
@@ -35,6 +37,7 @@ def crossval(
     config: ConfigFile = None,
     preset: PresetName = None,
     overrides: Overrides = None,
+    prior: Priors = None,
     folds: Annotated[int | None, option("Outer folds.")] = None,
     repeats: Annotated[
         int | None,
@@ -47,6 +50,18 @@ def crossval(
     splits: Annotated[
         Path | None,
         option("Fixed splits of CLAM, MMP, MCAT, Patho-Bench or STAMP."),
+    ] = None,
+    learning_curve: Annotated[
+        bool,
+        option("Also train on fewer patients, and draw the curve.", "--learning-curve"),
+    ] = False,
+    curve_sizes: Annotated[
+        str | None,
+        option("Training patients of the learning curve, such as 50,100,200."),
+    ] = None,
+    curve_repeats: Annotated[
+        int | None,
+        option("Subsamples of each size in each fold; 10 by default."),
     ] = None,
     test: Annotated[
         Path | None,
@@ -67,7 +82,8 @@ def crossval(
     """Cross-validate a model and its baselines on the same folds, and report.
 
     Writes predictions.csv, comparators.csv, metrics.json, performance.json, checks.json,
-    config.yaml, run.json and report.html. A killed run goes on where it was when called again.
+    config.yaml, run.json and report.html, and learning_curve.csv where one is asked for. A killed
+    run goes on where it was when called again.
     """
     from survfuse._places import refuse_held
     from survfuse.cli.output import print_problems
@@ -95,9 +111,12 @@ def crossval(
         repeats=repeats,
         split=split,
         splits_file=None if splits is None else splits.absolute(),
+        learning_curve=learning_curve or None,
+        curve_sizes=whole_numbers("--curve-sizes", curve_sizes),
+        curve_repeats=curve_repeats,
     )
     allowed = settings.model.inputs.allow_followup
-    data = load_cohort(cohort, allow_followup=allowed)
+    data = load_cohort(cohort, allow_followup=allowed, priors=prior or ())
     print_problems(data)
     other = None
     if test is not None:
@@ -125,6 +144,7 @@ def train(
     config: ConfigFile = None,
     preset: PresetName = None,
     overrides: Overrides = None,
+    prior: Priors = None,
     calibrate: Annotated[
         Path | None,
         option(
@@ -150,6 +170,7 @@ def train(
     from survfuse.cli.output import print_problems
     from survfuse.cli.progress import watch
     from survfuse.cohort import load_cohort
+    from survfuse.cohort.leakage import refuse_leaks
     from survfuse.cohort.patient_hashes import PatientHashes
     from survfuse.estimator import SurvivalFusion
     from survfuse.evaluation.checks import later_knowledge, refuse_later_knowledge
@@ -162,9 +183,11 @@ def train(
     with ranks_of_launcher(settings.model.training.device) as ranks:
         with ranks.first():
             allowed = settings.model.inputs.allow_followup
-            data = load_cohort(cohort, allow_followup=allowed)
+            data = load_cohort(cohort, allow_followup=allowed, priors=prior or ())
             if calibrate is not None:
                 others = load_cohort(calibrate, allow_followup=allowed)
+                others = others.with_priors_of(data)
+                refuse_leaks(others, allowed, str(calibrate))
                 # What cannot be calibrated on is refused before any training.
                 other_patients(
                     PatientHashes.of(data.patients, ""),

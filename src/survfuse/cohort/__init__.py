@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from survfuse.cohort.cohort import load_cohort
 from survfuse.cohort.cohort_data import Cohort, FlowStep
-from survfuse.cohort.modalities import BagData, ExpressionData, ModalityData, TableData
+from survfuse.cohort.modalities import (
+    BagData,
+    ExpressionData,
+    ModalityData,
+    PriorData,
+    TableData,
+)
 from survfuse.cohort.problems import Problem
 from survfuse.cohort.slide_table import pack_cohort
 from survfuse.cohort.spec import CohortSpec, load_spec
@@ -32,6 +38,7 @@ __all__ = [
     "Inspection",
     "ModalityData",
     "Prepared",
+    "PriorData",
     "Problem",
     "TableData",
     "Transforms",

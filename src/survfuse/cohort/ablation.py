@@ -10,7 +10,7 @@ import numpy as np
 
 from survfuse._errors import ConfigError
 from survfuse.cohort.cohort_data import Cohort
-from survfuse.cohort.modalities import TableData
+from survfuse.cohort.modalities import PriorData, TableData
 
 
 def lose_modalities(
@@ -19,10 +19,28 @@ def lose_modalities(
 ) -> Cohort:
     """Copy a cohort without some modalities: nobody has them.
 
-    Patients who had nothing else stay, with no modality at all.
+    Patients who had nothing else stay, with no modality at all. A prior stays without patients:
+    a model that holds its weights would otherwise compute it from the expression.
     """
-    rest = {name: data for name, data in cohort.modalities.items() if name not in names}
+    rest = {}
+    for name, data in cohort.modalities.items():
+        if name not in names:
+            rest[name] = data
+        elif isinstance(data, PriorData):
+            rest[name] = data.subset(())
     return replace(cohort, modalities=rest)
+
+
+def with_readers(
+    cohort: Cohort,
+    name: str,
+) -> list[str]:
+    """Name a modality and the priors that are computed from it: without it they are lost, too."""
+    names = [name]
+    for other, data in cohort.modalities.items():
+        if isinstance(data, PriorData) and data.source.name == name and other != name:
+            names.append(other)
+    return names
 
 
 def lose_values(

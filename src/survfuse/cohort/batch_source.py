@@ -45,6 +45,7 @@ class BatchSource:
     Attributes
     ----------
     patients : tuple of str
+    transforms : Transforms
     prepared : Prepared
         The vectors, and the report of what was assumed about patients.
     """
@@ -57,6 +58,7 @@ class BatchSource:
         *,
         budget: int = MEMORY_BUDGET,
     ) -> None:
+        self._cohort, self.transforms = cohort, transforms
         self.prepared = transforms.apply(cohort, patients)
         self.patients = self.prepared.patients
         self._vectors = _tensors(self.prepared.vectors)
@@ -67,6 +69,7 @@ class BatchSource:
             outcome = cohort.outcome.loc[list(self.patients)]
             self._time = outcome["time"].to_numpy(np.float64)
             self._event = outcome["event"].to_numpy(bool)
+        self._others: dict[Transforms, BatchSource] = {}
         self._bags: dict[str, _Tiles] = {}
         for name, scaler in transforms.bag_scaler.items():
             data = cohort.modalities.get(name)
@@ -75,6 +78,16 @@ class BatchSource:
 
     def __len__(self) -> int:
         return len(self.patients)
+
+    def read_by(self, transforms: Transforms) -> BatchSource:
+        """The same patients by other transforms; tiles that both scale alike are held once."""
+        if transforms not in self._others:
+            other = BatchSource(self._cohort, transforms, self.patients)
+            for name, tiles in self._bags.items():
+                if transforms.fitted.get(name) is self.transforms.fitted[name]:
+                    other._bags[name] = tiles
+            self._others[transforms] = other
+        return self._others[transforms]
 
     def batch(
         self,

@@ -16,8 +16,15 @@ from survfuse.cohort.expression_section import (
 )
 from survfuse.cohort.leakage import refuse_leaks
 from survfuse.cohort.members import without
-from survfuse.cohort.modalities import BagData, ExpressionData, ModalityData, TableData
+from survfuse.cohort.modalities import (
+    BagData,
+    ExpressionData,
+    ModalityData,
+    PriorData,
+    TableData,
+)
 from survfuse.cohort.outcome import OutcomeTable, read_outcome
+from survfuse.cohort.prior_section import check_prior, named_priors, read_modality_prior
 from survfuse.cohort.problems import Place, Problems
 from survfuse.cohort.slide_table import read_slides
 from survfuse.cohort.sources import Sources
@@ -41,6 +48,7 @@ def load_cohort(
     *,
     need_outcome: bool = True,
     allow_followup: Collection[str] = (),
+    priors: Collection[Path | str] = (),
 ) -> Cohort:
     """Load a cohort from its YAML file.
 
@@ -53,6 +61,8 @@ def load_cohort(
         everyone who has any modality, with or without an outcome.
     allow_followup : collection of str
         Columns (or whole modalities), by name, that are inputs although they hold the outcome.
+    priors : collection of path or str
+        Priors by name or folder, besides those of the cohort file.
 
     Returns
     -------
@@ -66,12 +76,14 @@ def load_cohort(
     CohortError
         Lists all errors of the data.
     LeakageError
-        When the content of an input is the outcome.
+        When the content of an input is the outcome, or a prior was learned from patients of
+        the cohort.
     """
     cohort, problems = read_cohort(
         path,
         need_outcome=need_outcome,
         allow_followup=allow_followup,
+        priors=priors,
     )
     problems.raise_errors(path)
     if cohort is None:
@@ -88,6 +100,7 @@ def read_cohort(
     allow_followup: Collection[str] = (),
     refuse_followup: bool = False,
     verify: bool = False,
+    priors: Collection[Path | str] = (),
 ) -> tuple[Cohort | None, Problems]:
     """Read a cohort as far as it goes, with every problem on the way.
 
@@ -101,6 +114,8 @@ def read_cohort(
         Whether any other is an error; otherwise a warning, and the fit decides.
     verify : bool
         Whether to hash every file of features, and every slide of a packed store, again.
+    priors : collection of path or str
+        As in :func:`load_cohort`.
 
     Returns
     -------
@@ -109,7 +124,7 @@ def read_cohort(
     problems : Problems
         All of them.
     """
-    spec = load_spec(path)
+    spec = load_spec(path).with_priors(named_priors(priors))
     problems = Problems()
     sources = Sources(Path(path).resolve().parent, problems, verify=verify)
     outcome = _read_outcome(spec, sources, need_outcome)
@@ -195,6 +210,11 @@ def _read_modalities(
                 data = BagData(name, store, tuple(store.patients))
         if data is not None:
             modalities[name] = data
+    measured = dict(modalities)
+    for name, prior in spec.prior_sections().items():
+        risk = read_modality_prior(name, prior, spec, sources, measured)
+        if risk is not None:
+            modalities[name] = risk
     return modalities
 
 
@@ -219,6 +239,8 @@ def _check_contents(
     for name, data in modalities.items():
         if isinstance(data, TableData):
             check_cells(data, spec.file(name), problems)
+        elif isinstance(data, PriorData):
+            check_prior(data, spec.file(name), problems)
     check_duplicates(modalities, outcome, problems)
 
 
@@ -258,6 +280,8 @@ def _report_unlisted(
     """Report patients of a modality that the outcome table does not list."""
     known = {*outcome.listed, *spec.exclude}
     for name, data in whole.items():
+        if isinstance(data, PriorData) and data.prior is not None:
+            continue  # its expression modality says the same
         place = problems.at(name, spec.file(name))
         unlisted = without(data.patients, known)
         hint = only_difference(unlisted, outcome.listed)

@@ -11,13 +11,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from survfuse._errors import CohortError, listed
+from survfuse._errors import CohortError, LeakageError, listed
 from survfuse._storage import sha256_text, to_json
 from survfuse.cohort.leakage import Leak, find_leaks
 from survfuse.cohort.members import without
-from survfuse.cohort.modalities import ModalityData
-from survfuse.cohort.problems import Problem
+from survfuse.cohort.modalities import ExpressionData, ModalityData, PriorData
+from survfuse.cohort.prior_section import check_prior, learned_here, prior_of_genes
+from survfuse.cohort.problems import Problem, Problems
 from survfuse.cohort.spec import CohortSpec
+from survfuse.readers.priors import Prior, read_prior
 from survfuse.survival.curves import follow_up_median
 
 
@@ -58,7 +60,7 @@ class Cohort:
         Columns `time` (float, in ``spec.outcome.unit``) and `event` (bool), indexed
         by ``patient_id``, in the order of `patients`. Loaded without need of an
         outcome, it is NaN and False where not known, and None where nobody has one.
-    modalities : mapping of name to TableData, ExpressionData or BagData
+    modalities : mapping of name to TableData, ExpressionData, BagData or PriorData
     folds : Series of str or None
         The fold that the cohort file gives each patient.
     groups : DataFrame of str
@@ -122,6 +124,71 @@ class Cohort:
         # a search through all inputs, which takes a minute for 60 million
         vars(other)["leaks"] = self.leaks
         return other
+
+    def with_prior(
+        self,
+        prior: Prior | str | Path,
+        name: str | None = None,
+        *,
+        expression: str = "expression",
+    ) -> Cohort:
+        """Add a risk that was learned elsewhere, as a modality of one number.
+
+        Parameters
+        ----------
+        prior : Prior, str or path
+            Also the name of one that comes with the package, or a folder that `survfuse prior fit`
+            wrote.
+        name : str, optional
+            Name of the modality; the prior's own where not given.
+        expression : str
+            Expression modality that the genes are read from.
+
+        Raises
+        ------
+        CohortError
+            When the name is taken, or the expression modality is absent or has none of the genes.
+        LeakageError
+            When it was learned from patients of this cohort and their outcomes are known.
+        """
+        own = prior if isinstance(prior, Prior) else read_prior(prior)
+        name = name or own.name
+        if not name.isidentifier() or name in self.modalities:
+            raise CohortError(
+                f"prior {name!r}: expected a name of letters, digits and _ that no modality of "
+                f"cohort {self.name!r} has; say another: `name=`",
+            )
+        problems = Problems()
+        data = prior_of_genes(
+            name,
+            own,
+            self.modalities,
+            expression,
+            problems.at(name),
+        )
+        if data is not None:
+            check_prior(data, "", problems)
+        problems.raise_errors(f"cohort {self.name!r}")
+        assert data is not None
+        learned = learned_here(data, "")
+        if learned is not None and self.outcome is not None:
+            raise LeakageError(f"cohort {self.name!r}: {learned}")
+        return replace(
+            self,
+            modalities={**self.modalities, name: data},
+            problems=(*self.problems, *problems.all()),
+        )
+
+    def with_priors_of(self, other: Cohort) -> Cohort:
+        """Add the priors of another cohort that read genes, where this one has the genes."""
+        added = {}
+        for name, data in other.modalities.items():
+            if not isinstance(data, PriorData) or data.prior is None:
+                continue
+            source = self.modalities.get(data.source.name)
+            if name not in self.modalities and isinstance(source, ExpressionData):
+                added[name] = PriorData.of_genes(name, data.prior, source)
+        return replace(self, modalities={**self.modalities, **added}) if added else self
 
     def check_patients(self, ids: Iterable[str]) -> tuple[str, ...]:
         """Return the ids as a tuple after checking that each is known and appears once.

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
-from survfuse.cohort.modalities import BagData, ModalityData, TableData
+from survfuse.cohort.modalities import BagData, ModalityData, PriorData, TableData
 from survfuse.cohort.problems import Problems
 
 MIN_COLUMNS = 5  # clinical columns that must agree before two patients look like one
@@ -32,7 +32,7 @@ def check_duplicates(
         Where problems go.
     """
     for name, data in modalities.items():
-        if isinstance(data, TableData):
+        if isinstance(data, TableData | PriorData):
             continue
         what, groups = "expression values", _grouped(data.contents.items())
         if isinstance(data, BagData):

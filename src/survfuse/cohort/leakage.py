@@ -23,7 +23,13 @@ from survfuse._errors import LeakageError
 from survfuse._types import BoolArray, FloatArray, IntArray
 from survfuse.cohort.leak_rules import GRADES, PERHAPS, Column, Grade, Verdict, gravest
 from survfuse.cohort.leak_screen import suspects
-from survfuse.cohort.modalities import ExpressionData, ModalityData, TableData
+from survfuse.cohort.modalities import (
+    ExpressionData,
+    ModalityData,
+    PriorData,
+    TableData,
+)
+from survfuse.cohort.prior_section import learned_here
 from survfuse.cohort.problems import Problem, allowing
 
 if TYPE_CHECKING:
@@ -37,6 +43,7 @@ REMEDY = {
     "table": "leave it out of `columns:` (a list of the inputs), or say `use: false`",
     "expression": "take it out of the matrix",
     "bag": "take it out of the features",
+    "prior": "leave the prior out",
 }
 
 
@@ -66,7 +73,8 @@ class Leak:
     @property
     def name(self) -> str:
         """What `allow_followup` calls it."""
-        return self.column if self.column and self.kind != "bag" else self.modality
+        own = bool(self.column) and self.kind not in ("bag", "prior")
+        return self.column if own else self.modality
 
     def allowed(self, names: Collection[str]) -> bool:
         """Whether the column, or its whole modality, is allowed by name."""
@@ -103,7 +111,9 @@ def leak_problems(
     cohort: Cohort,
     allowed: Collection[str],
 ) -> list[Problem]:
-    """Inputs that are the outcome itself and are not allowed by name, as errors of the cohort file.
+    """Inputs that are the outcome itself and not allowed by name, as errors of the cohort file.
+
+    So are priors that were learned from patients of the cohort, which nothing allows.
 
     Parameters
     ----------
@@ -119,6 +129,10 @@ def leak_problems(
             problems.append(
                 Problem("error", where, leak.message, "", file, column, leak.remedy),
             )
+    for name, data in cohort.modalities.items():
+        learned = learned_here(data, cohort.spec.file(name))
+        if learned is not None and cohort.outcome is not None:
+            problems.append(learned)
     return problems
 
 
@@ -171,9 +185,14 @@ def find_leaks(
     if outcome is None:
         return ()
     followed = outcome[outcome["time"].notna()]
-    tests = sum(max(data.features, 1) for data in modalities.values())
-    worst: dict[tuple[str, str], Leak] = {}
+    searched = []
     for data in modalities.values():
+        # the genes of a prior are searched where they are
+        if not isinstance(data, PriorData) or data.prior is None:
+            searched.append(data)
+    tests = sum(max(data.features, 1) for data in searched)
+    worst: dict[tuple[str, str], Leak] = {}
+    for data in searched:
         for leak in _leaks_of(data, followed, tests):
             known = worst.setdefault((leak.modality, leak.column), leak)
             if GRADES.index(leak.grade) < GRADES.index(known.grade):
@@ -241,6 +260,8 @@ def _matrices(
         names = _columns(data, nominal=False)
         if names:
             yield names, np.column_stack([data.numbers(name, ids) for name in names])
+    elif isinstance(data, PriorData):
+        yield from _matrices(data.source, ids)
     elif isinstance(data, ExpressionData):
         yield list(data.expression.genes), data.values(ids)
     else:

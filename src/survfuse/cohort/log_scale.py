@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from survfuse._types import FloatArray
+from survfuse._storage import stored_array, stored_texts
+from survfuse._types import AnyArray, FloatArray, State
 from survfuse.cohort.modalities import ExpressionData
 from survfuse.config import FitConfig
 from survfuse.readers.genes import match_genes
@@ -68,6 +70,41 @@ class LogScale:
             "sizes are estimated from the other genes"
         )
 
+    def state(self) -> State:
+        """What was learned: JSON and arrays."""
+        arrays = {} if self.share is None else {"library_share": self.share}
+        return {"library": list(self.library)}, arrays
+
+    @classmethod
+    def from_state(
+        cls,
+        unit: str,
+        state: Mapping[str, Any],
+        arrays: Mapping[str, AnyArray],
+    ) -> LogScale:
+        """Make it again from :meth:`state`.
+
+        Raises
+        ------
+        InputError
+            When there is not one share for each gene of the library.
+        """
+        library = stored_texts(state["library"], "library")
+        share = None
+        if library:
+            share = stored_array(arrays, "library_share", (len(library),))
+        return cls(unit, library, share)
+
+
+def log_scale_of(data: ExpressionData, values: FloatArray) -> LogScale | None:
+    """Log scale of values of training patients, (patients, genes); None where the unit has one."""
+    unit = data.expression.unit
+    if unit not in LINEAR:
+        return None
+    if unit == "counts":
+        return LogScale(unit, data.expression.genes, usual_share(values))
+    return LogScale(unit)
+
 
 def fit_scale(
     data: ExpressionData,
@@ -76,13 +113,10 @@ def fit_scale(
     notes: list[str],
 ) -> tuple[LogScale | None, FloatArray]:
     """Scale of the values of training patients, and the values on it, (patients, genes)."""
-    unit = data.expression.unit
-    if unit in LINEAR and config.inputs.expression_log:
-        scale = LogScale(unit)
-        if unit == "counts":
-            scale = LogScale(unit, data.expression.genes, usual_share(values))
-        return scale, log_scale(values, unit, scale.share)
-    if unit == "counts":
+    scale = log_scale_of(data, values) if config.inputs.expression_log else None
+    if scale is not None:
+        return scale, log_scale(values, scale.unit, scale.share)
+    if data.expression.unit == "counts":
         notes.append(
             f"{data.name}: raw counts are read as they are: they carry each sample's depth",
         )

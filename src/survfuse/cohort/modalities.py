@@ -1,8 +1,9 @@
-"""The modalities of a cohort: tables, expression and bags, each by patient."""
+"""The modalities of a cohort: tables, expression, bags and priors, each by patient."""
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,7 +22,12 @@ from survfuse.cohort.spec import ColumnSpec
 from survfuse.readers.bags import BagStore
 from survfuse.readers.cell_text import is_number, whole, whole_cells
 from survfuse.readers.expression import Expression
+from survfuse.readers.genes import match_genes
+from survfuse.readers.priors import Prior
 from survfuse.readers.units import log_scale
+
+_TCGA = re.compile(r"TCGA-[A-Z0-9]{2}-[A-Z0-9]{4}(?![A-Z0-9])")
+_AS_HYPHEN = str.maketrans("._", "--")
 
 
 class Computed(dict[Any, Any]):
@@ -191,7 +197,7 @@ class TableData(Modality):
         frame = self.frame.sort_index()
         meaning, cells = {}, {}
         for name, column in self.columns.items():
-            meaning[name] = column.model_dump(mode="json")
+            meaning[name] = column.model_dump(mode="json", exclude={"role"})
             cells[name] = frame[name].tolist()
         content = [frame.index.tolist(), meaning, cells, self.missing]
         return sha256_text(to_json(content))
@@ -362,10 +368,123 @@ class BagData(Modality):
         return {who: sha256_text(to_json(own)) for who, own in self._slides.items()}
 
 
+@dataclass(frozen=True)
+class PriorData(Modality):
+    """A risk that was learned elsewhere: one number for each patient.
+
+    Attributes
+    ----------
+    name : str
+    source : ExpressionData or TableData
+        What the weights of a prior's genes are applied to, or a table of one column, the risk.
+    prior : Prior or None
+        Weights of genes; None where `source` holds the risk.
+    in_training : frozenset of str
+        Patients that whoever gave the risk learned it from.
+    """
+
+    name: str
+    source: ExpressionData | TableData
+    prior: Prior | None = None
+    in_training: frozenset[str] = frozenset()
+    kind: Literal["prior"] = "prior"
+
+    @classmethod
+    def of_genes(
+        cls,
+        name: str,
+        prior: Prior,
+        source: ExpressionData,
+    ) -> PriorData:
+        """Apply a prior to an expression modality; its training patients are known by barcode."""
+        known = []
+        for patient in source.patients:
+            if barcode_hash(patient) in prior.patients:
+                known.append(patient)
+        return cls(name, source, prior, frozenset(known))
+
+    @property
+    def patients(self) -> tuple[str, ...]:
+        """Patients that have the risk, or the expression that it is computed from."""
+        return self.source.patients
+
+    @property
+    def features(self) -> int:
+        """One, the risk."""
+        return 1
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The column that holds the risk; none of a prior with genes."""
+        return tuple(self.source.columns) if isinstance(self.source, TableData) else ()
+
+    @cached_property
+    def places(self) -> IntArray:
+        """Place of each gene of the prior in the expression matrix; -1 where it is not there."""
+        assert self.prior is not None
+        assert isinstance(self.source, ExpressionData)
+        genes = self.source.expression.genes
+        return match_genes(self.prior.genes, genes, self.prior.gene_ids)[0]
+
+    @property
+    def coverage(self) -> float:
+        """Share of the prior's squared weights whose genes the matrix has; 1 without genes."""
+        if self.prior is None:
+            return 1.0
+        squares = self.prior.weights**2
+        found = float(squares[self.places >= 0].sum())
+        return found / float(squares.sum()) if found else 0.0
+
+    def subset(self, ids: Iterable[str]) -> PriorData:
+        """Keep only these patients."""
+        chosen = set(ids)
+        known = self.in_training & chosen
+        return replace(self, source=self.source.subset(chosen), in_training=known)
+
+    def missing_share(self) -> float:
+        """No cell is missing: who has no risk is without this modality."""
+        return 0.0
+
+    def note(self) -> str:
+        """What the summary says besides numbers."""
+        if self.prior is None:
+            return f"column {listed(map(repr, self.columns))}"
+        return (
+            f"prior {self.prior.name!r} of {self.source.name}: {int((self.places >= 0).sum())} of "
+            f"{len(self.places)} genes, {self.coverage:.0%} of its squared weights"
+        )
+
+    def fingerprint(self) -> str:
+        """Hash of the source and of the weights."""
+        content: list[Any] = ["prior", self.source.fingerprint()]
+        if self.prior is not None:
+            own = self.prior
+            content += [own.gene_ids, own.genes, own.weights.tolist()]
+            content += [own.slope, own.slope_spread]
+        return sha256_text(to_json(content))
+
+    @property
+    def contents(self) -> dict[str, str]:
+        """Hash of what each patient's risk is made from."""
+        return self.source.contents
+
+
+def barcode_hash(patient: str) -> str:
+    """SHA-256 of the TCGA barcode that an id starts with, as priors list them; empty of others.
+
+    >>> barcode_hash("tcga-05-4249-01A") == barcode_hash("TCGA-05-4249")
+    True
+    >>> barcode_hash("P-05-4249")
+    ''
+    """
+    barcode = _TCGA.match(patient.strip().upper().translate(_AS_HYPHEN))
+    return sha256_text(barcode[0]) if barcode is not None else ""
+
+
 def measured_patients(expression: Expression) -> tuple[str, ...]:
     """Patients with at least one measured gene."""
     measured = ~np.isnan(np.asarray(expression.values)).all(axis=1)
     return tuple(map(str, np.array(expression.patients, object)[measured]))
 
 
-ModalityData = TableData | ExpressionData | BagData
+ModalityData = TableData | ExpressionData | BagData | PriorData

@@ -16,12 +16,23 @@ from survfuse._errors import ConfigError
 from survfuse._yaml import read_yaml
 from survfuse.config import Frozen, build
 from survfuse.readers.cell_text import composed, whole
+from survfuse.readers.genes import GeneIds
 from survfuse.readers.matrices import MISSING
 from survfuse.readers.units import Unit
 
 TOP_LEVEL = ("clinical", "expression", "slides")
 
-PATHS = {"table", "path", "features", "images", "masks", "packed", "slides"}
+PATHS = {
+    "table",
+    "path",
+    "features",
+    "images",
+    "masks",
+    "packed",
+    "slides",
+    "prior",
+    "weights",
+}
 
 
 def _composed(value: Any) -> Any:
@@ -136,9 +147,18 @@ class ColumnSpec(Section):
     """False keeps the column out of every model."""
     missing: tuple[str, ...] = ()
     """Cells that mean "not known" in this column, besides the table's."""
+    role: Literal["input", "prior_risk"] = "input"
+    """`prior_risk` takes the column out of its table: it is a risk that another model gave, and a
+    prior of the column's name."""
 
     @model_validator(mode="after")
     def _check(self) -> ColumnSpec:
+        plain = self.kind == "numeric" and self.known == "baseline" and self.use
+        if self.role == "prior_risk" and not plain:
+            raise ValueError(
+                "a column with `role: prior_risk` is numeric and known at baseline; leave out "
+                "`kind`, `known` and `use`",
+            )
         if (self.kind == "ordinal") != (self.levels is not None):
             raise ValueError(
                 "`levels`, lowest first, belong to an ordinal column and to no other",
@@ -160,6 +180,8 @@ def _columns(given: Any) -> Any:
     columns = {}
     for name, spec in given.items():
         columns[name] = {"kind": spec} if isinstance(spec, str) else spec
+        if isinstance(spec, Mapping) and spec.get("role") == "prior_risk":
+            columns[name] = {"kind": "numeric", **spec}
     return columns
 
 
@@ -291,6 +313,63 @@ class GroupSpec(Section):
     """Column of patient ids; the outcome's where not given."""
 
 
+class PriorSpec(Section):
+    """A risk that was learned elsewhere: weights of genes, or a column of a table."""
+
+    prior: str | None = None
+    """Name of a prior that comes with the package, or folder that `survfuse prior fit` wrote."""
+    weights: Path | None = None
+    """Text file of a published signature: lines of gene, tab, weight."""
+    genes: GeneIds = "symbol"
+    """Naming of the genes in `weights`."""
+    expression: str = "expression"
+    """Expression modality that the genes are read from."""
+    table: Path | None = None
+    """Table with one row per patient; also predictions of another hospital's model."""
+    column: str | None = None
+    """Its column that holds the risk: the higher, the worse."""
+    patient: str | None = None
+    """Column of patient ids; the outcome's where not given."""
+    missing: tuple[str, ...] = MISSING
+    """Cells that mean "not known"."""
+
+    @model_validator(mode="after")
+    def _check(self) -> PriorSpec:
+        sources = [name for name in PRIOR_FIELDS if getattr(self, name) is not None]
+        if len(sources) != 1:
+            raise ValueError(
+                "say exactly one of `prior: NAME_OR_FOLDER`, `weights: FILE` and "
+                f"`table: FILE, column: NAME`, got {', '.join(sources) or 'none'}",
+            )
+        (source,) = sources
+        foreign = sorted(self.model_fields_set - {source, *PRIOR_FIELDS[source]})
+        if foreign:
+            raise ValueError(f"{', '.join(foreign)}: no field of a prior by `{source}`")
+        if source == "table" and self.column is None:
+            raise ValueError("`table` needs `column: NAME`, the column of the risk")
+        return self
+
+
+PRIOR_FIELDS = {
+    "prior": ("expression",),
+    "weights": ("genes", "expression"),
+    "table": ("column", "patient", "missing"),
+}
+"""What a prior is made from, and the fields that go with it."""
+
+
+def _priors(given: Any) -> Any:
+    """Allow ``[tcga_pancancer]`` and ``{pancancer: tcga_pancancer}`` for short."""
+    if isinstance(given, (list, tuple)):
+        given = {name: {"prior": name} for name in given}
+    if not isinstance(given, Mapping):
+        return given
+    priors = {}
+    for name, spec in given.items():
+        priors[name] = {"prior": spec} if isinstance(spec, str) else spec
+    return priors
+
+
 ModalitySpec = TableSpec | ExpressionSpec | SlidesSpec
 
 
@@ -328,6 +407,14 @@ class CohortSpec(Section):
     """Further vector or bag modalities by name."""
     slides: SlidesSpec | None = None
     """Slide features."""
+    priors: Annotated[
+        dict[str, PriorSpec],
+        BeforeValidator(
+            _priors,
+            json_schema_input_type=list[str] | dict[str, str | PriorSpec],
+        ),
+    ] = Field(default_factory=dict)
+    """Risks that were learned elsewhere, by name: each is a modality of one number."""
     groups: dict[
         str,
         Annotated[
@@ -358,11 +445,27 @@ class CohortSpec(Section):
             raise ValueError(
                 "clinical: declare `columns`, each with its kind (numeric, ordinal, nominal)",
             )
-        if not self.sections():
+        if not self.sections() and not self.priors:
             raise ValueError(
-                "no modality: give at least one of clinical, expression, modalities, slides",
+                "no modality: give at least one of clinical, expression, modalities, slides, "
+                "priors",
             )
+        self._check_priors()
         return self
+
+    def _check_priors(self) -> None:
+        """Refuse names of priors that are none, or that something else has."""
+        names = [*self.priors, *(name for name, _ in self._prior_columns())]
+        for name in names:
+            if not name.isidentifier():
+                raise ValueError(
+                    f"priors: name {name!r} must be letters, digits and _; give it another: "
+                    "`priors: {NAME: {…}}`",
+                )
+            if names.count(name) > 1 or name in (*self.sections(), *TOP_LEVEL):
+                raise ValueError(
+                    f"priors: {name!r} is the name of another modality or prior; give it another",
+                )
 
     def sections(self) -> dict[str, ModalitySpec]:
         """All modalities by name: clinical, expression, further ones, slides."""
@@ -373,6 +476,43 @@ class CohortSpec(Section):
             "slides": self.slides,
         }
         return {name: section for name, section in named.items() if section is not None}
+
+    def _prior_columns(self) -> list[tuple[str, PriorSpec]]:
+        """Columns of tables that declare `role: prior_risk`."""
+        columns = []
+        for section in self.sections().values():
+            if not isinstance(section, TableSpec):
+                continue
+            for name, column in (section.columns or {}).items():
+                if column.role == "prior_risk":
+                    prior = PriorSpec(
+                        table=section.table,
+                        column=name,
+                        patient=section.patient,
+                        missing=(*section.missing, *column.missing),
+                    )
+                    columns.append((name, prior))
+        return columns
+
+    def prior_sections(self) -> dict[str, PriorSpec]:
+        """All priors by name: those of `priors` and columns with `role: prior_risk`."""
+        return {**self.priors, **dict(self._prior_columns())}
+
+    def with_priors(self, priors: Mapping[str, PriorSpec]) -> CohortSpec:
+        """Copy this with more priors.
+
+        Raises
+        ------
+        ConfigError
+            When one has the name of another modality or prior.
+        """
+        for name in priors:
+            if name in self.sections() or name in self.prior_sections():
+                raise ConfigError(
+                    f"prior {name!r}: the cohort file has a modality or prior of this name; "
+                    "leave one of them out, or give this one another name under `priors:`",
+                )
+        return self.model_copy(update={"priors": {**self.priors, **priors}})
 
     def bag_sections(self) -> dict[str, SlidesSpec]:
         """Bag modalities by name."""
@@ -388,7 +528,10 @@ class CohortSpec(Section):
         return "patient_id" if self.outcome is None else self.outcome.patient
 
     def file(self, name: str) -> str:
-        """The file of a modality: its table, matrix or store; empty where it has none."""
+        """The file of a modality or prior: table, matrix or store; empty where it has none."""
+        prior = self.prior_sections().get(name)
+        if prior is not None:
+            return str(prior.table or prior.weights or prior.prior)
         section = self.sections().get(name)
         if isinstance(section, ExpressionSpec):
             return str(section.path)

@@ -64,15 +64,16 @@ def read_modality_table(
     declared = _declared(spec, cohort, names, used if same_file else set(), place)
     _refuse_outcome(declared, spec, cohort, same_file, place)
     columns = {}
+    risks = [one for one, meaning in declared.items() if meaning.role == "prior_risk"]
     for column, meaning in declared.items():
-        if table.column(column, name) is not None:
+        if column not in risks and table.column(column, name) is not None:
             columns[column] = meaning
     if not columns:
-        if not sources.problems.errors:
+        if not sources.problems.errors and not risks:
             place.error("no column of it is an input", hint=NO_INPUT)
         return None
     kind: Literal["clinical", "table"] = "clinical" if name == "clinical" else "table"
-    ignored = tuple(without(names, {*columns, *used}))
+    ignored = tuple(without(names, {*columns, *risks, *used}))
     cells = table.cells[list(columns)]
     data = TableData(name, cells, columns, spec.missing, kind, ignored)
     return data.without_blank_rows()

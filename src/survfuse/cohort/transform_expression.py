@@ -29,6 +29,7 @@ from survfuse.config import FitConfig
 from survfuse.readers.genes import match_genes
 
 SMALLEST_SET = 5  # measured genes
+MANY_FAR = 0.05  # of the genes of a patient, that are worth a remark
 PLAIN = ("name", "unit", "gene_ids", "center", "min_coverage")
 TEXTS = ("genes", "features", "notes", "set_names")
 SPARSE = ("data", "indices", "indptr")
@@ -55,6 +56,9 @@ class ExpressionTransform:
         Names of the sets where a network weighs their genes; what comes out are then the genes.
     scale : LogScale or None
         How values of a linear unit are taken to a log scale first; None leaves them as they are.
+    clip : float or None
+        Z-scores are limited to this many deviations on either side, so that no single gene
+        decides what is said of a patient; None where they are not, and where there are none.
     components : array, (components, genes) float64, or None
         Principal axes over `score_sd`, so that the first component has deviation 1 and
         the others keep their smaller share of the variance.
@@ -78,6 +82,7 @@ class ExpressionTransform:
     notes: tuple[str, ...] = ()
     set_names: tuple[str, ...] = ()
     scale: LogScale | None = None
+    clip: float | None = None
     kind: ClassVar[str] = "expression"
 
     @classmethod
@@ -132,6 +137,7 @@ class ExpressionTransform:
             features=names,
             min_coverage=config.inputs.expression_min_coverage,
             scale=scale,
+            clip=config.inputs.expression_clip if z_scores else None,
         )
         if config.inputs.expression_gene_sets is not None:
             fitted = fitted._with_sets(config.inputs.expression_gene_sets, notes)
@@ -291,6 +297,7 @@ class ExpressionTransform:
             detail = f"{lacking[row]} of {len(self.genes)} genes; training means used"
             remark = (str(patients[row]), self.name, "", "missing genes", detail)
             remarks.append(remark)
+        remarks += self._far_remarks(values, patients)
         vector = self._scaled(values)
         if self.sets is not None and not self.set_names:
             vector = np.asarray((self.sets @ vector.T).T)
@@ -300,7 +307,25 @@ class ExpressionTransform:
 
     def _scaled(self, values: FloatArray) -> FloatArray:
         filled = np.where(np.isnan(values), self.mean, values)
-        return (filled - self.mean) / self.sd if self.center else filled
+        scaled = (filled - self.mean) / self.sd if self.center else filled
+        return scaled if self.clip is None else np.clip(scaled, -self.clip, self.clip)
+
+    def _far_remarks(
+        self,
+        values: FloatArray,
+        patients: Sequence[str],
+    ) -> list[Remark]:
+        """Patients with many genes far from the training patients."""
+        if self.clip is None:
+            return []
+        far = (np.abs((values - self.mean) / self.sd) > self.clip).sum(axis=1)
+        remarks = []
+        for row in np.flatnonzero(far > MANY_FAR * len(self.genes)).tolist():
+            detail = f"{far[row]} of {len(self.genes)} genes limited to {self.clip:g} deviations"
+            remarks.append(
+                (str(patients[row]), self.name, "", "far from training", detail)
+            )
+        return remarks
 
     def _too_few_genes(
         self,
@@ -337,13 +362,14 @@ class ExpressionTransform:
         state |= {key: list(getattr(self, key)) for key in TEXTS}
         if not self.set_names:
             del state["set_names"]
+        if self.clip is not None:
+            state["clip"] = self.clip
         arrays: Arrays = {"mean": self.mean, "sd": self.sd}
         if self.components is not None:
             arrays["components"] = self.components
         if self.scale is not None:
-            state["log_scale"] = {"library": list(self.scale.library)}
-            if self.scale.share is not None:
-                arrays["library_share"] = self.scale.share
+            state["log_scale"], library = self.scale.state()
+            arrays |= library
         if self.sets is not None:
             for part in SPARSE:
                 arrays[f"sets_{part}"] = getattr(self.sets, part)
@@ -375,11 +401,8 @@ class ExpressionTransform:
         if "components" in arrays:
             learned["components"] = stored_array(arrays, "components", (None, genes))
         if "log_scale" in state:
-            library = stored_texts(state["log_scale"]["library"], "library")
-            share = None
-            if library:
-                share = stored_array(arrays, "library_share", (len(library),))
-            learned["scale"] = LogScale(state["unit"], library, share)
+            own = state["unit"], state["log_scale"], arrays
+            learned["scale"] = LogScale.from_state(*own)
         if "sets_data" in arrays:
             stored_array(arrays, "sets_data", (None,))
             parts = tuple(arrays[f"sets_{part}"] for part in SPARSE)
@@ -405,6 +428,10 @@ class ExpressionTransform:
         if len(self.features) != width or len(self.set_names) not in (0, sets):
             raise TransformError(
                 f"{self.name}: {len(self.features)} names for {width} features",
+            )
+        if self.clip is not None and not (type(self.clip) is float and self.clip > 0):
+            raise TransformError(
+                f"{self.name}: clip must be a number > 0, got {self.clip!r}"
             )
         if not 0 <= self.min_coverage <= 1 or type(self.center) is not bool:
             raise TransformError(

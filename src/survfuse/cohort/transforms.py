@@ -7,22 +7,28 @@ model. What they had to assume about a patient is reported, never silent.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import pandas as pd
 
 from survfuse._errors import ConfigError, LeakageError, TransformError, context, listed
-from survfuse._storage import stored_texts
+from survfuse._storage import stored_texts, to_json
 from survfuse._types import AnyArray, Arrays, BoolArray, Float32Array, FloatArray, State
 from survfuse.cohort.cohort_data import Cohort
 from survfuse.cohort.leakage import refuse_leaks
 from survfuse.cohort.members import among, without
-from survfuse.cohort.modalities import ExpressionData, ModalityData, TableData
+from survfuse.cohort.modalities import (
+    ExpressionData,
+    ModalityData,
+    PriorData,
+    TableData,
+)
 from survfuse.cohort.problems import allowing
 from survfuse.cohort.transform_bags import BagScaler
 from survfuse.cohort.transform_expression import ExpressionTransform
+from survfuse.cohort.transform_prior import GeneRisk, PriorTransform
 from survfuse.cohort.transform_tables import (
     REPORT_COLUMNS,
     Remark,
@@ -31,6 +37,7 @@ from survfuse.cohort.transform_tables import (
 from survfuse.config import PARAMETERS, FitConfig
 
 VERSION = 1
+READ_AS_VECTORS = (ExpressionTransform, TableTransform, PriorTransform)
 REMEMBERED = 6  # fits of one modality: those of an outer fold with five inner ones
 LEARNED_BY = tuple(
     name for name in PARAMETERS if name.startswith(("expression_", "bag_"))
@@ -77,6 +84,7 @@ KINDS: Mapping[str, type[Transform]] = {
     "table": TableTransform,
     "expression": ExpressionTransform,
     "bag": BagScaler,
+    "prior": PriorTransform,
 }
 
 
@@ -91,8 +99,9 @@ class Prepared:
         Zeros where the modality is absent.
     present : mapping of modality to array, (patients,) bool
         Vector and bag modalities of the transforms.
-    coverage : mapping of expression modality to array, (patients,)
-        Share of the training genes that each patient has; NaN where absent.
+    coverage : mapping of expression modality or prior to array, (patients,)
+        Share of the training genes that each patient has, of a prior by their squared weights;
+        NaN where absent.
     report : DataFrame
         `patient_id, modality, feature, kind, detail`: every value that was imputed
         without an indicator, unseen category, value far outside the training range,
@@ -178,6 +187,11 @@ class Transforms:
         return _of_type(BagScaler, self.fitted)
 
     @property
+    def priors(self) -> dict[str, PriorTransform]:
+        """Transforms of the priors, by name."""
+        return _of_type(PriorTransform, self.fitted)
+
+    @property
     def blanks(self) -> dict[str, dict[int, tuple[int, ...]]]:
         """Of each table, the features that say that a cell is missing (`TableTransform.blanks`)."""
         tables = _of_type(TableTransform, self.fitted)
@@ -185,7 +199,7 @@ class Transforms:
 
     @property
     def kinds(self) -> dict[str, str]:
-        """Kind of each modality: clinical, table, expression or bag."""
+        """Kind of each modality: clinical, table, expression, bag or prior."""
         return {name: one.kind for name, one in self.fitted.items()}
 
     @property
@@ -212,6 +226,26 @@ class Transforms:
             notes += one.notes
         return tuple(notes)
 
+    @property
+    def _computed(self) -> dict[str, GeneRisk]:
+        """How the risk of each prior with genes is computed."""
+        risks = {}
+        for name, one in self.priors.items():
+            if one.genes is not None:
+                risks[name] = one.genes
+        return risks
+
+    def with_priors(self, cohort: Cohort) -> Cohort:
+        """Give a cohort the priors that it does not name and whose expression modality it has."""
+        added = {}
+        for name, risk in self._computed.items():
+            source = cohort.modalities.get(risk.modality)
+            if name not in cohort.modalities and isinstance(source, ExpressionData):
+                added[name] = PriorData.of_genes(name, risk.prior, source)
+        if not added:
+            return cohort
+        return replace(cohort, modalities={**cohort.modalities, **added})
+
     def apply(
         self,
         cohort: Cohort,
@@ -222,7 +256,8 @@ class Transforms:
         Parameters
         ----------
         cohort : Cohort
-            Any cohort; a modality that it lacks is absent for everyone.
+            Any cohort; a modality that it lacks is absent for everyone. A prior is computed from
+            its expression modality, whether the cohort names the prior or not.
         patients : iterable of str, optional
             Rows of the result, in this order; all of the cohort's where not given.
 
@@ -233,6 +268,7 @@ class Transforms:
             encoder, width, levels, columns), or a patient has too few genes.
         """
         ids = cohort.patients if patients is None else cohort.check_patients(patients)
+        cohort = self.with_priors(cohort)
         index = pd.Index(ids, dtype=object)
         vectors: dict[str, Float32Array] = {}
         present: dict[str, BoolArray] = {}
@@ -252,9 +288,9 @@ class Transforms:
             if isinstance(one, BagScaler):
                 continue
             vectors[name] = np.zeros((len(ids), len(one.features)), np.float32)
-            if isinstance(one, ExpressionTransform):
+            if one.kind == "expression" or name in self._computed:
                 coverage[name] = np.full(len(ids), np.nan)
-            if has.any() and isinstance(one, ExpressionTransform | TableTransform):
+            if has.any() and isinstance(one, READ_AS_VECTORS):
                 rows, shares, about = one.apply(data, list(index[has]))
                 vectors[name][has] = rows
                 if shares is not None:
@@ -319,6 +355,19 @@ class Transforms:
                     )
                 unseen[name] = tuple(entry["unseen"])
         return cls(fitted, unseen)
+
+
+def same_transform(
+    one: Transform,
+    other: Transform,
+) -> bool:
+    """Whether two transforms turn the same data into the same bits."""
+    if one is other:
+        return True
+    (state, arrays), (state_of_other, others) = one.state(), other.state()
+    if to_json(state) != to_json(state_of_other) or arrays.keys() != others.keys():
+        return False
+    return all(np.array_equal(array, others[name]) for name, array in arrays.items())
 
 
 def _of_type(
@@ -451,6 +500,8 @@ def _fit_one(
         return TableTransform.fit(data, chosen, event)
     if isinstance(data, ExpressionData):
         return ExpressionTransform.fit(data, chosen, config)
+    if isinstance(data, PriorData):
+        return PriorTransform.fit(data, chosen, config.inputs.expression_min_coverage)
     return BagScaler.fit(
         data,
         chosen,

@@ -49,6 +49,7 @@ def inspect(
     need_outcome: bool = True,
     allow_followup: Collection[str] = (),
     verify: bool = False,
+    priors: Collection[Path | str] = (),
 ) -> Inspection:
     """Read a cohort and collect every problem instead of stopping at the first.
 
@@ -63,6 +64,8 @@ def inspect(
         inputs; any other is an error.
     verify : bool
         Whether to hash every file of features, and every slide of a packed store, again.
+    priors : collection of path or str
+        As in :func:`~survfuse.cohort.load_cohort`.
 
     Returns
     -------
@@ -76,6 +79,7 @@ def inspect(
             allow_followup=allow_followup,
             refuse_followup=True,
             verify=verify,
+            priors=priors,
         )
     except ConfigError as error:
         problem = Problem("error", "cohort file", str(error), file=str(path))

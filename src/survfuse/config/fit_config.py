@@ -28,6 +28,14 @@ from survfuse.config.sections import (
 
 Preset = Literal["default", "paper"]
 PRESETS: tuple[str, ...] = get_args(Preset)
+WITHIN_A_STACK: Mapping[str, Any] = {
+    "calibration": "breslow_oof",
+    "conformal": None,
+    "search": "none",
+    "search_space": None,
+    "stack_terms": {},
+}
+"""Parameters of every term of a stack, which needs out-of-fold risks and nothing more."""
 
 
 class FitConfig(Frozen):
@@ -89,9 +97,11 @@ class FitConfig(Frozen):
     def identity(self) -> dict[str, Any]:
         """Every parameter, and a hash of each file that one names: all that decides a result."""
         hashes = {}
-        for path in (self.inputs.expression_genes, self.inputs.expression_gene_sets):
-            if path is not None and path.is_file():
-                hashes[str(path)] = sha256_file(path)
+        for config in (self, *self.term_configs().values()):
+            inputs = config.inputs
+            for path in (inputs.expression_genes, inputs.expression_gene_sets):
+                if path is not None and path.is_file():
+                    hashes[str(path)] = sha256_file(path)
         parameters = parameters_of(self.model_dump(mode="json"))
         return {**parameters, "files": hashes} if hashes else parameters
 
@@ -107,6 +117,29 @@ class FitConfig(Frozen):
             section: Frozen = getattr(self, name)
             changes[name] = section.model_copy(update=changes[name])
         return super().model_copy(update=changes, deep=deep)
+
+    def term_configs(self) -> dict[str, FitConfig]:
+        """Configuration of each model of `stack.terms`, by name; of other models than a stack, {}.
+
+        A term has the parameters of its stack where it gives no others.
+
+        Raises
+        ------
+        ConfigError
+            For an unknown field of a term, a value outside its range, or a stack in a stack.
+        """
+        configs: dict[str, FitConfig] = {}
+        if self.fusion != "anchored":
+            return configs
+        inherited = {**self.parameters(), **WITHIN_A_STACK}
+        for name, own in self.stack.terms.items():
+            values = {**inherited, "fusion": name, **own}
+            if values["fusion"] == "anchored":
+                raise ConfigError(
+                    f"stack.terms: {name}: a stack cannot be a term of a stack; name another model",
+                )
+            configs[name] = build(FitConfig, values, where=f"stack.terms.{name}")
+        return configs
 
     @property
     def chosen_by(self) -> str:
@@ -178,6 +211,7 @@ class FitConfig(Frozen):
                 f"missing one; there is no training to drop from; got "
                 f"{network.modality_dropout:g}, set it to 0",
             )
+        self.term_configs()
 
 
 @cache

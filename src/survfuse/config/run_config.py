@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import Field, model_validator
@@ -22,6 +22,8 @@ from survfuse.config.fit_config import (
 )
 from survfuse.config.frozen import Frozen, build
 from survfuse.config.sections import PARAMETERS
+
+CURVE_REPEATS = 10
 
 
 class CrossvalConfig(Frozen):
@@ -64,6 +66,28 @@ class CrossvalConfig(Frozen):
     bootstrap: int = Field(default=200, ge=0)
     """Resamples behind calibration bands, ICI, E50, E90 (0: none); five times as many behind
     `bootstrap`."""
+
+    learning_curve: bool = False
+    """Also train the model and its simple comparators on fewer patients, on the first repeat, and
+    score them on the whole test folds."""
+    curve_sizes: tuple[Annotated[int, Field(ge=10)], ...] | None = Field(
+        default=None,
+        min_length=1,
+    )
+    """Numbers of training patients of the learning curve; null: 50, 100 and 200, where the training
+    sets are larger."""
+    curve_repeats: int = Field(default=CURVE_REPEATS, ge=1)
+    """Random subsamples of each size in each fold."""
+
+    @model_validator(mode="after")
+    def _check_curve(self) -> Self:
+        changed = self.curve_sizes is not None or self.curve_repeats != CURVE_REPEATS
+        if changed and not self.learning_curve:
+            raise ValueError(
+                "curve_sizes and curve_repeats are for the learning curve: also set "
+                "learning_curve to true (--learning-curve)",
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_repeats(self) -> Self:

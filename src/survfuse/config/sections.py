@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -26,6 +27,9 @@ class InputSettings(Frozen):
     as they are."""
     expression_scaling: Literal["none", "standard"] = "standard"
     """Per-gene standardisation; `none` feeds the log scale as it is, as the paper does."""
+    expression_clip: float | None = Field(default=5.0, gt=0)
+    """Limit z-scores to this many deviations on either side, so that one gene with an extreme value
+    cannot decide a patient's risk; null leaves them. `expression_scaling: none` has no z-scores."""
     expression_top: int | None = Field(default=None, ge=1)
     """Use only this many genes of largest training variance; null uses all."""
     expression_genes: Path | None = None
@@ -199,9 +203,45 @@ class StackSettings(Frozen):
     """The Cox model of a bag reads the mean tile or trained attention, whichever has the larger
     out-of-fold likelihood (`best`), or the mean tile, which takes a fraction of the time
     (`mean`)."""
+    terms: dict[str, dict[str, Any]] = Field(default={})
+    """Other models that are terms beside those of the modalities, weighted by the same rule: a
+    list of fusions, such as `[late_cox]`, or a mapping of names to parameters that differ from
+    the stack's, such as `{deep: {fusion: concat, modalities: [slides], rank: 4}}`."""
     vectors: Literal["components", "sparse", "best"] = "components"
     """The Cox model of an expression is a ridge Cox of its components, a sparse (elastic-net) Cox
     of its genes, which names those it reads, or whichever has the larger out-of-fold likelihood."""
+
+    @field_validator("terms", mode="before")
+    @classmethod
+    def _name_terms(cls, terms: Any) -> Any:
+        if isinstance(terms, str):
+            return {terms: {}}
+        if isinstance(terms, list | tuple):
+            if len(set(map(str, terms))) < len(terms):
+                raise ValueError(f"terms: a name is listed twice in {list(terms)}")
+            return {name: {} for name in map(str, terms)}
+        if isinstance(terms, Mapping):
+            return {name: {} if own is None else own for name, own in terms.items()}
+        return terms
+
+    @field_validator("terms")
+    @classmethod
+    def _check_names(
+        cls, terms: dict[str, dict[str, Any]]
+    ) -> dict[str, dict[str, Any]]:
+        for name, own in terms.items():
+            if not re.fullmatch(r"[\w.-]+", name):
+                raise ValueError(
+                    "terms: a name consists of letters, digits, '_', '-' and '.', "
+                    f"got {name!r}",
+                )
+            fixed = sorted(NOT_OF_A_TERM & own.keys())
+            if fixed:
+                raise ValueError(
+                    f"terms: {name}: a term has the {', '.join(fixed)} of its stack; "
+                    "leave it out",
+                )
+        return terms
 
 
 class SelectionSettings(Frozen):
@@ -347,6 +387,7 @@ SECTIONS: dict[str, type[Frozen]] = {
 # Fields whose parameter is not called as the field.
 _RENAMED = {
     "stack.bags": "anchor_bags",
+    "stack.terms": "stack_terms",
     "stack.vectors": "anchor_vectors",
     "selection.method": "selection",
     "selection.folds": "selection_folds",
@@ -385,6 +426,7 @@ NOT_SEARCHED = frozenset(
         "head",
         "seed",
         "device",
+        "stack_terms",
         *(
             name
             for path, name in PARAMETER_NAMES.items()
@@ -396,3 +438,19 @@ NOT_SEARCHED = frozenset(
         "holdout_fraction",
     },
 )
+
+NOT_OF_A_TERM = frozenset(
+    {
+        "preset",
+        "stack",
+        "allow_followup",
+        "selection_folds",
+        *(name for path, name in PARAMETER_NAMES.items() if path.startswith("stack.")),
+        *(
+            name
+            for path, name in PARAMETER_NAMES.items()
+            if path.startswith(("calibration.", "search."))
+        ),
+    },
+)
+"""Parameters and sections in which a term cannot differ from its stack."""

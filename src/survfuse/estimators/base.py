@@ -38,6 +38,10 @@ class Patients(Source, Protocol):
         """One vector per patient and modality, and who has it."""
         ...
 
+    def read_by(self, transforms: Transforms) -> Patients:
+        """The same patients by other transforms."""
+        ...
+
 
 @dataclass(frozen=True, eq=False)
 class StoredModel:
@@ -58,19 +62,13 @@ class StoredModel:
     transforms: Transforms
     config: FitConfig
 
-    def part(
-        self,
-        prefix: str,
-        state: Mapping[str, Any],
-        modality: str,
-    ) -> StoredModel:
-        """A model of one modality, whose arrays have names with a prefix."""
+    def part(self, prefix: str) -> dict[str, AnyArray]:
+        """Arrays whose names have a prefix, by the rest of the name."""
         arrays = {}
         for name, array in self.arrays.items():
             if name.startswith(prefix):
                 arrays[name.removeprefix(prefix)] = array
-        transforms = Transforms({modality: self.transforms.fitted[modality]})
-        return StoredModel(state, arrays, transforms, self.config)
+        return arrays
 
 
 class RiskModel(ABC):
@@ -158,12 +156,15 @@ class Estimator(ABC):
         """Fit on the training patients of a fold."""
 
     def inner(self, fold: FoldContext) -> IntArray:
-        """Inner fold of each training patient; (patients,)."""
-        return inner_folds(
-            fold.event,
-            self.config.selection.folds,
-            self.config.training.seed,
-        )
+        """Inner fold of each training patient, that of the fold where it has them; (patients,)."""
+        if fold.inner is not None:
+            return fold.inner
+        count = self.inner_count(fold)
+        return inner_folds(fold.event, count, self.config.training.seed)
+
+    def inner_count(self, fold: FoldContext) -> int:
+        """How many inner folds :meth:`inner` draws."""
+        return self.config.selection.folds
 
     def out_of_fold(self, fold: FoldContext) -> tuple[FloatArray, tuple[int, ...]]:
         """Out-of-fold log-risks (patients,), and epochs, by which a search compares values."""
@@ -183,11 +184,16 @@ def model_class(config: FitConfig) -> type[RiskModel]:
 
 
 def foreign_code(config: FitConfig) -> str:
-    """Hash of the file that holds the estimator or fusion of another package; empty for ours.
+    """Hash of each file that holds an estimator or fusion of another package; empty for ours.
 
     Part of the key of whatever is stored of a fit, so that it is fitted again when that
-    package changes.
+    package changes. The terms of a stack count, too.
     """
+    used = (config, *config.term_configs().values())
+    return " ".join(filter(None, map(_foreign_file, used)))
+
+
+def _foreign_file(config: FitConfig) -> str:
     name = estimator_name(config)
     build = FUSIONS[config.fusion].build if name == NETWORK else ESTIMATORS[name].build
     if build.__module__.partition(".")[0] == __name__.partition(".")[0]:

@@ -11,7 +11,6 @@ import numpy as np
 from survfuse._errors import ConfigError, InputError, context
 from survfuse._types import BoolArray, FloatArray, IntArray, State
 from survfuse.cohort.batch_source import BatchSource
-from survfuse.cohort.splits import inner_folds
 from survfuse.cohort.transforms import Transforms
 from survfuse.config import FitConfig
 from survfuse.estimators.base import (
@@ -123,11 +122,11 @@ class RidgeCox(Estimator):
 
     def fit(self, fold: FoldContext) -> Fit:
         """Fit on all training patients, and on all inner folds but one for each."""
-        key = (fold.ids, self.config.model_dump_json())
+        inner, genes = self.inner(fold), self._gene_modalities(fold)
+        key = (fold.ids, self.config.model_dump_json(), inner.tobytes())
         known: Fit | None = fold.memory.get(key)
         if known is not None:
             return known
-        inner, genes = self.inner(fold), self._gene_modalities(fold)
         out_of_fold = np.empty(len(fold.ids))
         for number in (*np.unique(inner), NO_FOLD):  # the last fit is that of everyone
             held = inner == number
@@ -161,13 +160,9 @@ class RidgeCox(Estimator):
         fold.memory[key] = fit
         return fit
 
-    def inner(self, fold: FoldContext) -> IntArray:
-        """Inner folds, as many as these patients can fill; (patients,)."""
-        return inner_folds(
-            fold.event,
-            inner_fold_count(fold.event),
-            self.config.training.seed,
-        )
+    def inner_count(self, fold: FoldContext) -> int:
+        """As many as these patients can fill."""
+        return inner_fold_count(fold.event)
 
     def _gene_modalities(self, fold: FoldContext) -> tuple[str, ...]:
         """Modalities whose genes are read rather than their components."""

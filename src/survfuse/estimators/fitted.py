@@ -112,6 +112,7 @@ class Fitted:
         TransformError
             Data that do not fit the training cohort (unit, genes, encoder, coverage).
         """
+        cohort = self.transforms.with_priors(cohort)
         if source is None:
             source = self.source(cohort, ids)
         log_risk = self.model.log_risk(source)

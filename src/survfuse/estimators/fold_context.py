@@ -11,7 +11,7 @@ import numpy as np
 
 from survfuse._errors import CohortError, listed
 from survfuse._storage import sha256_text, to_json
-from survfuse._types import BoolArray, FloatArray
+from survfuse._types import BoolArray, FloatArray, IntArray
 from survfuse._version import __version__
 from survfuse.cohort.cohort import Cohort
 from survfuse.config import FitConfig
@@ -38,6 +38,9 @@ class FoldContext:
         Files that this fit may have written into `folder`.
     memory : dict
         Results that several estimators share, by patients and what was computed.
+    inner : array of int, (patients,), or None
+        Inner fold of each patient where the estimator must take these, as one that is a term of
+        a stack must; None where it draws its own.
     """
 
     cohort: Cohort
@@ -49,6 +52,7 @@ class FoldContext:
     label: str = ""
     checkpoints: set[Path] = field(default_factory=set)
     memory: dict[Any, Any] = field(default_factory=dict)
+    inner: IntArray | None = None
 
     @classmethod
     def of(
@@ -81,6 +85,7 @@ class FoldContext:
             time=self.time[rows],
             event=self.event[rows],
             label=self.label + label,
+            inner=None if self.inner is None else self.inner[rows],
         )
 
     def patients(self, rows: BoolArray) -> tuple[str, ...]:
@@ -94,6 +99,8 @@ class FoldContext:
     ) -> str:
         """Hash of all that a fit on these patients depends on, `code` of other packages too."""
         parts = [__version__, config.identity(), self.cohort.fingerprint(), self.ids]
+        if self.inner is not None:
+            parts.append(self.inner.tolist())
         return sha256_text(to_json([*parts, code] if code else parts))
 
     def checkpoint(self, label: str) -> Path | None:

@@ -83,6 +83,11 @@ class LinearCox:
         return cls(zeros, zeros, np.nan, note)
 
     @classmethod
+    def known(cls, name: str, slope: float) -> LinearCox:
+        """Regression of one standardised feature whose coefficient is known beforehand."""
+        return cls({name: np.zeros(1)}, {name: np.array([slope])})
+
+    @classmethod
     def fit(
         cls,
         blocks: Blocks,

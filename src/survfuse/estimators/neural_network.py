@@ -16,7 +16,7 @@ import torch
 
 from survfuse._errors import CohortError, InputError, listed
 from survfuse._storage import sha256_text, to_json
-from survfuse._types import BoolArray, FloatArray, IntArray, State
+from survfuse._types import BoolArray, FloatArray, State
 from survfuse.cohort.batch_source import BatchSource
 from survfuse.cohort.splits import holdout
 from survfuse.cohort.transforms import Transforms
@@ -135,25 +135,10 @@ class Trained:
     source="arXiv 2605.13897",
 )
 class NeuralNetwork(Estimator):
-    """Networks of the fusion, head and training that the configuration names.
-
-    Parameters
-    ----------
-    config : FitConfig
-    inner : array of int, (patients,), optional
-        Inner fold of each training patient; drawn by `selection_folds` and `seed` by default.
-    """
+    """Networks of the fusion, head and training that the configuration names."""
 
     model = NetworkEnsemble
     trains_epochs = True
-
-    def __init__(
-        self,
-        config: FitConfig,
-        inner: IntArray | None = None,
-    ) -> None:
-        super().__init__(config)
-        self._inner = inner
 
     def fit(self, fold: FoldContext) -> Fit:
         """Choose the number of epochs, then train every member on all training patients."""
@@ -184,10 +169,6 @@ class NeuralNetwork(Estimator):
         epochs, risks, _ = self._choose(fold)
         assert risks is not None
         return risks, epochs
-
-    def inner(self, fold: FoldContext) -> IntArray:
-        """Inner fold of each training patient; (patients,)."""
-        return super().inner(fold) if self._inner is None else self._inner
 
     def _choose(
         self,

@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 
 from survfuse._errors import InputError
 from survfuse._storage import stored_array
 from survfuse._types import AnyArray, FloatArray
+from survfuse.cohort.transforms import Transforms
 from survfuse.estimators.base import StoredModel
 from survfuse.estimators.interactions import Interaction
 from survfuse.estimators.linear_cox import LinearCox
+from survfuse.estimators.model_terms import ModelRisk
 from survfuse.estimators.neural_network import NetworkEnsemble
 from survfuse.estimators.stack_terms import Terms
-from survfuse.estimators.stacked_cox import AttentionRisk, StackedRisk
+from survfuse.estimators.stacked_cox import StackedRisk
 
 Arrays = Mapping[str, AnyArray]
 
@@ -100,7 +101,7 @@ def _centre(
 def _attention(
     stored: StoredModel,
     bag: str,
-) -> AttentionRisk:
+) -> ModelRisk:
     """Rebuild the network that read one bag alone; its centre is in the bias already."""
     (entry,) = (m for m in stored.state["modalities"] if m["name"] == bag)
     width, branch = entry["width"], f"0/branches.{bag}."
@@ -109,10 +110,12 @@ def _attention(
         "modalities": [{**entry, "kind": "bag", "pooling": "attention"}],
         "fusion": "concat",
     }
-    part = stored.part(f"{branch}attention.", shape, bag)
-    weights = {f"{branch}{name}": array for name, array in part.arrays.items()}
+    weights = {}
+    for name, array in stored.part(f"{branch}attention.").items():
+        weights[f"{branch}{name}"] = array
     layer = f"0/fusion.risks.{bag}"
     weights["0/head.linear.weight"] = stored.arrays[f"{layer}.weight"][:, :width]
     weights["0/head.linear.bias"] = stored.arrays[f"{layer}.bias"]
-    network = NetworkEnsemble.from_state(replace(part, arrays=weights))
-    return AttentionRisk(network, 0.0)
+    transforms = Transforms({bag: stored.transforms.fitted[bag]})
+    part = StoredModel(shape, weights, transforms, stored.config)
+    return ModelRisk(NetworkEnsemble.from_state(part), 0.0, transforms)

@@ -11,9 +11,9 @@ from survfuse._types import BoolArray, FloatArray
 from survfuse.cohort.batch_source import BatchSource
 from survfuse.cohort.transforms import Transforms
 from survfuse.estimators.blocks import Block
-from survfuse.estimators.stack_terms import Terms
-from survfuse.estimators.stack_weights import Gain, weight_records
+from survfuse.estimators.stack_terms import BAG_MUST_ADD, StackWeights, Terms
 from survfuse.survival.degrees_of_freedom import Effective
+from survfuse.survival.estimate import Z
 
 FEW_PATIENTS, FEW_EVENTS = 20, 3
 NOT_SHOWN = "out of fold it is not shown to add to the other terms"
@@ -21,25 +21,20 @@ NOT_SHOWN = "out of fold it is not shown to add to the other terms"
 
 def stack_details(
     terms: Terms,
-    weights: FloatArray,
+    names: Sequence[str],
+    weights: StackWeights,
     transforms: Transforms,
     source: BatchSource,
     event: BoolArray,
     attention: Collection[str],
     sparse: Collection[str],
-    *,
-    start: FloatArray | None = None,
-    errors: FloatArray | None = None,
-    gains: Mapping[str, Gain] | None = None,
 ) -> dict[str, Any]:
     """Describe a fitted stack in plain values.
 
     Parameters
     ----------
-    weights, start, errors
-        As for :func:`weight_records`; weights start at 1 for modalities and 0 for pairs.
-    gains : mapping of term to Gain, optional
-        Of the terms of which it was asked whether they add to the others.
+    names : sequence of str
+        Of all terms, in the order of `weights`.
 
     Returns
     -------
@@ -48,10 +43,8 @@ def stack_details(
         of every bag, genes `kept` by every sparse Cox and their weights, features of tables
         `carried_by_few` patients, `notes` on terms that are out.
     """
-    genes, penalty, gains = {}, {}, gains or {}
-    if start is None:
-        start = np.array([float(name in terms.modalities) for name in terms.names])
-    value = dict(zip(terms.names, map(float, weights), strict=True))
+    genes, penalty = {}, {}
+    records = weight_records(names, weights)
     for name, cox in terms.modalities.items():
         fitted = np.isfinite(cox.penalty)
         penalty[name] = cox.penalty if fitted else None
@@ -59,7 +52,7 @@ def stack_details(
             genes[name] = selected(cox.coef[name], transforms.feature_names[name])
     few, blocks = [], source.blocks()
     for name in transforms.blanks:
-        coef = value[name] * terms.modalities[name].coef[name]
+        coef = records[name]["value"] * terms.modalities[name].coef[name]
         features = transforms.feature_names[name]
         for row in carried_by_few(features, blocks[name], coef, event):
             few.append({"modality": name, **row})
@@ -67,29 +60,66 @@ def stack_details(
         b: "attention" if b in attention else "mean" for b in transforms.bag_scaler
     }
     return {
-        "weights": weight_records(terms.names, weights, start, errors, gains),
+        "weights": records,
         "penalty": penalty,
         "pooling": pooling,
         "kept": genes,
-        "notes": _notes(terms, value, gains),
+        "notes": _notes(terms, records),
         "carried_by_few": few,
     }
 
 
+def weight_records(
+    names: Sequence[str],
+    weights: StackWeights,
+) -> dict[str, dict[str, Any]]:
+    """Weight of every term, where it started, and its 95 % interval.
+
+    Returns
+    -------
+    dict of term to dict
+        `value, start, low, high`, the interval cut at 0 and None of a term without weight; of
+        terms that must add to the others and do not, also `gain` and `needed`.
+    """
+    records: dict[str, dict[str, Any]] = {}
+    for place, name in enumerate(names):
+        value, error = float(weights.value[place]), float(weights.errors[place])
+        record: dict[str, Any] = {"value": value, "start": float(weights.start[place])}
+        record |= {"low": None, "high": None}
+        if error > 0:
+            record["low"] = max(value - Z * error, 0.0)
+            record["high"] = value + Z * error
+        if place in weights.left_out:
+            record |= {"gain": weights.left_out[place], "needed": BAG_MUST_ADD}
+        records[name] = record
+    return records
+
+
 def _notes(
     terms: Terms,
-    weights: Mapping[str, float],
-    gains: Mapping[str, Gain],
+    records: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, str]:
     """Say why a term has weight 0 or was not fitted."""
-    reasons = [cox.note for cox in terms.modalities.values()]
-    reasons += [pair.note for pair in terms.pairs.values()]
+    reasons = {name: cox.note for name, cox in terms.modalities.items()}
+    for (left, right), pair in terms.pairs.items():
+        reasons[f"{left}*{right}"] = pair.note
     notes = {}
-    for (name, weight), reason in zip(weights.items(), reasons, strict=True):
-        if reason or weight == 0:
-            gain = gains.get(name)
-            notes[name] = reason or (NOT_SHOWN if gain is None else str(gain))
+    for name, record in records.items():
+        reason = reasons.get(name, "")
+        if reason or record["value"] == 0:
+            notes[name] = reason or why_out(record)
     return notes
+
+
+def why_out(record: Mapping[str, Any]) -> str:
+    """Say why a term has weight 0, with the numbers behind it where there are some."""
+    if "gain" not in record:
+        return NOT_SHOWN
+    added = f"{record['gain']:.2f}".replace("-", "\u2212")
+    return (
+        f"out of fold it adds {added} to the log-likelihood of the other terms; "
+        f"{record['needed']:.2f} is needed"
+    )
 
 
 def selected(
@@ -146,9 +176,9 @@ def carried_by_few(
 
 def effective_parameters(
     terms: Terms,
-    weights: FloatArray,
+    weights: Mapping[str, float],
     effective_weights: float,
-    attention: Mapping[str, Effective],
+    models: Mapping[str, Effective],
 ) -> dict[str, Any]:
     """Effective parameters of every term, of the weights, and of their sum: the model.
 
@@ -159,11 +189,11 @@ def effective_parameters(
     Parameters
     ----------
     terms : Terms
-    weights : array, (terms,)
+    weights : mapping of term to float
     effective_weights : float
         Effective parameters of the weights themselves.
-    attention : mapping of bag to Effective
-        Of networks that take the place of a mean tile.
+    models : mapping of term to Effective
+        Of fitted models, those that take the place of a mean tile among them.
 
     Returns
     -------
@@ -174,14 +204,14 @@ def effective_parameters(
     fitted = [cox.effective for cox in terms.modalities.values()]
     fitted += [pair.effective for pair in terms.pairs.values()]
     parts: dict[str, float | None] = dict(zip(terms.names, fitted, strict=True))
-    parts |= {bag: network.value for bag, network in attention.items()}
+    parts |= {name: model.value for name, model in models.items()}
     note = "the sum over terms of weight times effective parameters, and those of the weights"
     summed = 0.0
-    for (name, part), weight in zip(parts.items(), weights, strict=True):
+    for name, part in parts.items():
         if part is not None:
-            summed += float(weight) * part
-        elif weight > 0:
-            note = f"not computable: {name}: {attention[name].note}"
+            summed += weights[name] * part
+        elif weights[name] > 0:
+            note = f"not computable: {name}: {models[name].note}"
             return {
                 "terms": parts,
                 "weights": effective_weights,

@@ -3,30 +3,48 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from survfuse._errors import NotComputableError
 from survfuse._types import BoolArray, FloatArray, IntArray
+from survfuse.cohort.transform_prior import PriorTransform
 from survfuse.estimators.blocks import Blocks
 from survfuse.estimators.interactions import Interaction
 from survfuse.estimators.linear_cox import LinearCox, MissingIndicators, without_missing
-from survfuse.survival.stacking import TrustFit, fit_trust, gains
+from survfuse.survival.calibration import centred_in_folds
+from survfuse.survival.stacking import WeightFit, fit_weights
 
 MODALITY_PENALTY, PAIR_PENALTY = 20.0, 5.0
 """On weights, on the scale of the log-likelihood (decision 0011)."""
-BAG_MUST_ADD = 3.84
-"""Twice the log-likelihood: 5 % of chi-squared with one degree (decision 0011)."""
+BAG_MUST_ADD = 1.92
+"""Of log-likelihood: 5 % of chi-squared with one degree (decision 0011)."""
 
 Pair = tuple[str, str]
 
 
-def term_names(modalities: Collection[str]) -> tuple[str, ...]:
-    """Names of the terms of some modalities: themselves, then pairs as ``a*b``."""
-    pairs = itertools.combinations(modalities, 2)
-    return (*modalities, *(f"{left}*{right}" for left, right in pairs))
+def term_names(
+    modalities: Collection[str],
+    models: Collection[str] = (),
+    priors: Collection[str] = (),
+) -> tuple[str, ...]:
+    """Names of the terms: modalities, other models, then pairs of modalities as ``a*b``.
+
+    Priors, which are modalities too, are in no pair.
+    """
+    pairs = paired(modalities, priors)
+    return (*modalities, *models, *(f"{left}*{right}" for left, right in pairs))
+
+
+def paired(
+    modalities: Collection[str],
+    priors: Collection[str] = (),
+) -> tuple[Pair, ...]:
+    """Pairs of modalities that are no priors."""
+    own = [name for name in modalities if name not in priors]
+    return tuple(itertools.combinations(own, 2))
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +71,11 @@ class Terms:
         missing: Mapping[str, MissingIndicators] | None = None,
         ties: str = "efron",
         sparse: Collection[str] = (),
+        priors: Mapping[str, PriorTransform] | None = None,
     ) -> Terms:
         """Fit every modality alone, and every pair in addition to the sum of all modalities.
+
+        Of a prior nothing is fitted: its risk, at the slope that it expects, is its term.
 
         A modality whose regression cannot be fitted (fewer than two events among its patients,
         mean tiles that are all equal) has risk 0 for everyone, and a note that says why.
@@ -71,10 +92,15 @@ class Terms:
         ties : {"efron", "breslow"}
         sparse : collection of str
             Modalities with an elastic-net Cox.
+        priors : mapping of modality to PriorTransform, optional
+            Those of the modalities that are priors.
         """
-        missing = missing or {}
+        missing, priors = missing or {}, priors or {}
         modalities, plain = {}, {}
         for name, block in blocks.items():
+            if name in priors:
+                modalities[name] = LinearCox.known(name, priors[name].slope)
+                continue
             own, indicators = {name: block}, missing.get(name, {})
             plain[name] = without_missing(block, indicators)
             try:
@@ -92,7 +118,7 @@ class Terms:
         risks = [cox.risk(blocks) for cox in modalities.values()]
         offset = np.sum(risks, axis=0)
         pairs = {}
-        for pair in itertools.combinations(blocks, 2):
+        for pair in paired(blocks, priors):
             sides = plain[pair[0]], plain[pair[1]]
             pairs[pair] = Interaction.fit(*sides, time, event, offset, ties=ties)
         return cls(modalities, pairs)
@@ -100,7 +126,31 @@ class Terms:
     @property
     def names(self) -> tuple[str, ...]:
         """Modalities, then pairs as ``a*b``."""
-        return term_names(self.modalities)
+        return self.with_models(())
+
+    def with_models(self, models: Collection[str]) -> tuple[str, ...]:
+        """Modalities, other models, then pairs as ``a*b``."""
+        pairs = [f"{left}*{right}" for left, right in self.pairs]
+        return (*self.modalities, *models, *pairs)
+
+    def starts(
+        self,
+        names: Sequence[str],
+        priors: Mapping[str, PriorTransform],
+    ) -> tuple[FloatArray, FloatArray]:
+        """Weight that each term starts with, and the penalty on moving it; (terms,) each.
+
+        Of a prior, the penalty is that of a normal distribution of its slope in a new cohort
+        about the expected one: the random effects of the cohorts that it was fitted on.
+        """
+        start, penalty = np.ones(len(names)), np.full(len(names), MODALITY_PENALTY)
+        for place, name in enumerate(names):
+            if "*" in name:
+                start[place], penalty[place] = 0.0, PAIR_PENALTY
+            elif name in priors:
+                prior = priors[name]
+                penalty[place] = (prior.slope / prior.slope_spread) ** 2
+        return start, penalty
 
     def parameter_count(self) -> int:
         """Count coefficients, sides of interactions, and weights of terms."""
@@ -119,87 +169,118 @@ class Terms:
 
 
 @dataclass(frozen=True, eq=False)
+class StackWeights:
+    """Weights of the terms of a stack.
+
+    Attributes
+    ----------
+    value, start, errors : array, (terms,)
+        Weight, where it starts, and its standard error; 0 and 0 of a term that is left out.
+    effective : float
+        Effective parameters of the weights.
+    left_out : mapping of term to float
+        Of each bag that is left out, the log-likelihood that it adds to the other terms;
+        `BAG_MUST_ADD` is needed.
+    """
+
+    value: FloatArray
+    start: FloatArray
+    errors: FloatArray
+    effective: float = 0.0
+    left_out: Mapping[int, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
 class TermRisks:
     """Out-of-fold log-risk of every term, from which the weights of the terms are fitted.
 
     Attributes
     ----------
-    risks : array, (patients, terms)
-        Modalities first, then pairs; of each patient by terms that other inner folds gave.
-    inner : array of int, (patients,)
-        Inner fold of each patient.
+    risks : array, (repeats, patients, terms)
+        Of each patient by terms that other inner folds gave; once for each division into folds.
+    inner : array of int, (repeats, patients)
+        Inner fold of each patient in each division.
     time, event : array, (patients,)
-    modalities : int
-        How many of the terms are modalities.
-    bags : tuple of int
-        Which of these are bags.
+    start, penalty : array, (terms,)
+        Weight that each term starts with, and what moving it costs (`fit_weights`).
+    must_add : tuple of int
+        Terms that are left out unless they add `BAG_MUST_ADD` to the others: bags, which may
+        choose between two readings of their tiles.
     """
 
     risks: FloatArray
     inner: IntArray
     time: FloatArray
     event: BoolArray
-    modalities: int
-    bags: tuple[int, ...] = ()
+    start: FloatArray
+    penalty: FloatArray
+    must_add: tuple[int, ...] = ()
 
-    def weights(self, rows: BoolArray | None = None) -> tuple[FloatArray, float]:
-        """Fit the weight of each term, >= 0, on some of the patients.
+    def weights(self) -> StackWeights:
+        """Fit the weight of each term, >= 0; without an event every weight is 0.
 
-        A modality whose out-of-fold risks, with weight 1, have no larger likelihood than no risk
-        is excluded (weight 0), unless it is the only one. A bag, which may choose between two
-        readings of its tiles, must besides add significantly to the others. Patients are
-        compared within their inner fold; without an event among them every weight is 0.
-
-        Returns
-        -------
-        weights : array, (terms,)
-        effective : float
-            Effective parameters of the weights.
+        Patients are compared within their inner fold.
         """
-        part = self if rows is None else self._rows(rows)
-        is_modality = np.arange(self.risks.shape[1]) < self.modalities
-        included = np.ones(len(is_modality), dtype=bool)
-        if self.modalities > 1:
-            gain = gains(part.risks, part.time, part.event, fold=part.inner)
-            included = ~is_modality | (gain > 0)
-        if not (part.event.any() and included.any()):
-            return np.zeros(len(included)), 0.0
-        fit = part._fit(included)
-        for bag in self.bags:
-            without = included & (np.arange(len(included)) != bag)
-            if not (included[bag] and (without & is_modality).any()):
+        count = self.risks.shape[2]
+        if not self.event.any():
+            return StackWeights(*np.zeros((3, count)))
+        included, left_out = np.ones(count, dtype=bool), {}
+        fit = self._fit(included)
+        for term in self.must_add:
+            without = included.copy()
+            without[term] = False
+            if not self.start[without].any():
                 continue
-            other = part._fit(without)
-            if 2 * (fit.log_likelihood - other.log_likelihood) < BAG_MUST_ADD:
-                fit, included = other, without
-        weights = np.zeros(len(included))
-        weights[included] = fit.trust
-        return weights, fit.effective
+            other = self._fit(without)
+            added = fit.log_likelihood - other.log_likelihood
+            if added < BAG_MUST_ADD:
+                fit, included, left_out[term] = other, without, added
+        value, errors = np.zeros((2, count))
+        value[included], errors[included] = fit.weights, fit.errors
+        return StackWeights(value, self.start, errors, fit.effective, left_out)
 
-    def _rows(self, rows: BoolArray) -> TermRisks:
-        return replace(
-            self,
-            risks=self.risks[rows],
-            inner=self.inner[rows],
-            time=self.time[rows],
-            event=self.event[rows],
-        )
-
-    def _fit(self, included: BoolArray) -> TrustFit:
-        is_modality = (np.arange(len(included)) < self.modalities)[included]
-        return fit_trust(
-            self.risks[:, included],
-            self.time,
-            self.event,
-            prior=np.where(is_modality, 1.0, 0.0),
-            penalty=np.where(is_modality, MODALITY_PENALTY, PAIR_PENALTY),
-            fold=self.inner,
+    def _fit(self, included: BoolArray) -> WeightFit:
+        repeats, patients, _ = self.risks.shape
+        folds = self.inner.max(initial=0) + 1
+        stratum = self.inner + folds * np.arange(repeats)[:, None]
+        return fit_weights(
+            self.risks[:, :, included].reshape(repeats * patients, -1),
+            np.tile(self.time, repeats),
+            np.tile(self.event, repeats),
+            start=self.start[included],
+            penalty=self.penalty[included],
+            fold=stratum.ravel(),
+            repeats=repeats,
         )
 
     def out_of_fold(self) -> FloatArray:
-        """Sum of each patient's risks with weights that the other inner folds gave; (patients,)."""
-        total = np.empty(len(self.time))
-        for number in np.unique(self.inner):
-            held = self.inner == number
-            total[held] = self.risks[held] @ self.weights(~held)[0]
-        return total
+        """Sum of each patient's risks with weights that the other inner folds gave; (patients,).
+
+        Each division into folds has its own weights; the mean over divisions is given, each
+        centred in its folds.
+        """
+        patients = len(self.time)
+        totals = []
+        for risks, inner in zip(self.risks, self.inner, strict=True):
+            total = np.empty(patients)
+            for number in np.unique(inner):
+                held = inner == number
+                others = self._of(risks[~held], inner[~held], ~held)
+                total[held] = risks[held] @ others.weights().value
+            totals.append(centred_in_folds(total, inner, patients))
+        return np.asarray(np.mean(totals, axis=0))
+
+    def _of(
+        self,
+        risks: FloatArray,
+        inner: IntArray,
+        rows: BoolArray,
+    ) -> TermRisks:
+        """One division of some of the patients."""
+        return replace(
+            self,
+            risks=risks[None],
+            inner=inner[None],
+            time=self.time[rows],
+            event=self.event[rows],
+        )

@@ -9,22 +9,30 @@ Every ``b_m`` is the ridge Cox (of expression, on request, a sparse Cox) of one 
 The weights ``w`` are never negative and are fitted to risks of patients whose inner fold no term
 saw: those of modalities start from 1, those of pairs from 0, and both are penalised for moving.
 A missing modality's terms are 0: the risk of an average patient. Nothing is trained by
-gradients, but the attention network that may take the place of a bag's mean tile.
+gradients, but the attention network that may take the place of a bag's mean tile. Further models
+(`stack_terms`) are terms beside those of the modalities, with weights from the same fit.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Collection, Mapping
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 
-from survfuse._errors import ConfigError, InputError
+from survfuse._errors import (
+    ConfigError,
+    InputError,
+    NotComputableError,
+    context,
+    listed,
+)
 from survfuse._storage import stored_array
 from survfuse._types import BoolArray, FloatArray, IntArray, State
 from survfuse.cohort.batch_source import BatchSource
+from survfuse.cohort.splits import inner_folds
 from survfuse.cohort.transforms import Transforms
 from survfuse.config import FitConfig
 from survfuse.estimators.base import (
@@ -34,63 +42,30 @@ from survfuse.estimators.base import (
     Patients,
     RiskModel,
     StoredModel,
+    make_estimator,
 )
 from survfuse.estimators.fold_context import FoldContext
 from survfuse.estimators.interactions import Interaction
 from survfuse.estimators.linear_cox import LinearCox
-from survfuse.estimators.neural_network import NetworkEnsemble, NeuralNetwork
+from survfuse.estimators.model_terms import (
+    ModelRisk,
+    ModelTerm,
+    added_models,
+    attention_config,
+    fit_model_term,
+    refuse_constant,
+    stored_models,
+)
 from survfuse.estimators.stack_summary import effective_parameters, stack_details
-from survfuse.estimators.stack_terms import TermRisks, Terms, term_names
-from survfuse.survival.calibration import centred_in_folds
+from survfuse.estimators.stack_terms import TermRisks, Terms, paired, term_names
 from survfuse.survival.degrees_of_freedom import Effective
 from survfuse.survival.stacking import gains
 
 FEWEST_PATIENTS = 2
 """Who have a modality, for anything to be learned of it."""
-
-
-@dataclass(frozen=True, eq=False)
-class AttentionRisk:
-    """A network that reads one bag modality alone.
-
-    Attributes
-    ----------
-    model : NetworkEnsemble
-        Of one network.
-    centre : float
-        Mean log-risk of the training patients who have the modality.
-    """
-
-    model: NetworkEnsemble
-    centre: float
-
-    def risk(
-        self,
-        source: Patients,
-        has: BoolArray,
-    ) -> FloatArray:
-        """Log-risk above the training mean, 0 without the modality; (patients,)."""
-        return np.where(has, self.model.log_risk(source) - self.centre, 0.0)
-
-
-@dataclass(frozen=True, eq=False)
-class TrainedAttention:
-    """An attention network, and how well it does.
-
-    Attributes
-    ----------
-    risk : AttentionRisk
-    out_of_fold : array, (patients,)
-        Log-risk of each training patient by networks that did not see its inner fold, centred
-        in its fold; 0 where it lacks the modality.
-    effective : Effective
-    parameters : int
-    """
-
-    risk: AttentionRisk
-    out_of_fold: FloatArray
-    effective: Effective
-    parameters: int
+ENOUGH_EVENTS, MOST_DIVISIONS = 150, 5
+"""Patients are divided into inner folds again until the events of all divisions are so many: with
+few, weights and calibration would hang on one draw."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,22 +76,28 @@ class StackedRisk(RiskModel):
     ----------
     terms : Terms
     weights : array, (terms,)
-    attention : mapping of bag modality to AttentionRisk
-        Networks that take the place of the Cox regression of a bag.
+        Of modalities, models that are no modality, and pairs.
+    models : mapping of name to ModelRisk
+        Fitted models that are terms; one with the name of a bag takes the place of its Cox
+        regression.
     """
 
     terms: Terms
     weights: FloatArray
-    attention: Mapping[str, AttentionRisk]
+    models: Mapping[str, ModelRisk]
 
     def log_risk(self, source: Patients) -> FloatArray:
         """Log-risk; (patients,)."""
         blocks = source.blocks()
-        risks = self.terms.risks(blocks)
-        for bag, attention in self.attention.items():
-            column = self.terms.names.index(bag)
-            risks[:, column] = attention.risk(source, blocks[bag][1])
-        return np.asarray(risks @ self.weights)
+        columns = self.terms.risks(blocks)
+        risks = dict(zip(self.terms.names, columns.T, strict=True))
+        for name, model in self.models.items():
+            risks[name] = model.risk(source, blocks)
+        extra = added_models(self.models, self.terms.modalities)
+        names = self.terms.with_models(extra)
+        return np.asarray(
+            np.stack([risks[name] for name in names], axis=1) @ self.weights,
+        )
 
     def state(self) -> State:
         """Weights, and arrays of the terms."""
@@ -129,13 +110,13 @@ class StackedRisk(RiskModel):
                 fitted.append([left, right])
                 for name, array in pair.arrays().items():
                     arrays[f"{left}*{right}/{name}"] = array
-        networks = {}
-        for bag, attention in self.attention.items():
-            shape, weights = attention.model.state()
-            networks[bag] = {"network": shape, "centre": attention.centre}
-            for name, array in weights.items():
-                arrays[f"attention/{bag}/{name}"] = array
-        return {"pairs": fitted, "attention": networks}, arrays
+        models = []
+        for name, model in self.models.items():
+            state, parts = model.state()
+            models.append({"name": name, **state})
+            for part, array in parts.items():
+                arrays[f"models/{name}/{part}"] = array
+        return {"pairs": fitted, "models": models}, arrays
 
     @classmethod
     def from_state(cls, stored: StoredModel) -> Self:
@@ -144,7 +125,7 @@ class StackedRisk(RiskModel):
         for name, features in dims.items():
             modalities[name] = LinearCox.from_arrays(arrays, {name: features})
         pairs = {}
-        for left, right in itertools.combinations(dims, 2):
+        for left, right in paired(dims, stored.transforms.priors):
             pairs[left, right] = Interaction.none(dims[left], dims[right])
         for left, right in stored.state["pairs"]:
             if (left, right) not in pairs:
@@ -155,17 +136,10 @@ class StackedRisk(RiskModel):
                 dims[left],
                 dims[right],
             )
-        attention = {}
-        for bag, entry in stored.state["attention"].items():
-            if bag not in stored.transforms.bag_scaler:
-                raise InputError(f"attention: {bag!r} is no bag of the transforms")
-            part = stored.part(f"attention/{bag}/", entry["network"], bag)
-            centre = entry["centre"]
-            if type(centre) is not float or not np.isfinite(centre):
-                raise InputError(f"attention: {bag!r}: centre must be a finite number")
-            attention[bag] = AttentionRisk(NetworkEnsemble.from_state(part), centre)
-        weights = stored_array(arrays, "weights", (len(term_names(dims)),))
-        return cls(Terms(modalities, pairs), weights, attention)
+        models = stored_models(stored)
+        terms = Terms(modalities, pairs)
+        names = terms.with_models(added_models(models, dims))
+        return cls(terms, stored_array(arrays, "weights", (len(names),)), models)
 
 
 @ESTIMATORS.register(
@@ -180,9 +154,20 @@ class StackedCox(Estimator):
     `anchor_vectors` decides whether expression has a ridge Cox of components or a sparse Cox of
     genes, `anchor_bags` whether a bag may have an attention network. Which reading was chosen
     depends on everyone's outcome: one choice of two, which the out-of-fold risks repeat.
+
+    Raises
+    ------
+    ConfigError
+        For a term of `stack_terms` that is no known model, or that cannot rank patients.
     """
 
     model = StackedRisk
+
+    def __init__(self, config: FitConfig) -> None:
+        super().__init__(config)
+        for name, own in config.term_configs().items():
+            with context(f"stack.terms: {name}"):
+                refuse_constant(make_estimator(own))
 
     def fit(self, fold: FoldContext) -> Fit:
         """Fit the terms out of fold, their weights, and the terms on everyone."""
@@ -190,35 +175,38 @@ class StackedCox(Estimator):
         if any("*" in name for name in names):
             raise ConfigError(f"modality names cannot hold '*', got {', '.join(names)}")
         inner = self.inner(fold)
+        divisions = self._divisions(fold, inner)
         sparse = sparse_modalities(fold, config, inner)
         everyone = np.ones(len(fold.ids), dtype=bool)
         transforms, source, terms = fit_terms(fold, config, everyone, sparse)
-        risks = cross_fitted(fold, config, inner, sparse)
-        attention: dict[str, TrainedAttention] = {}
-        for bag in transforms.bag_scaler:
-            column = names.index(bag)
-            trained = self._attention(fold, bag, inner)
-            if trained is not None and is_better(
-                trained.out_of_fold,
-                risks[:, column],
-                fold,
-                inner,
-            ):
-                attention[bag] = trained
-                risks[:, column] = trained.out_of_fold
-        bags = tuple(names.index(bag) for bag in transforms.bag_scaler)
-        columns = TermRisks(risks, inner, fold.time, fold.event, len(names), bags)
-        weights, effective_weights = columns.weights()
-        networks = {bag: trained.risk for bag, trained in attention.items()}
-        model = StackedRisk(terms, weights, networks)
-        effective = effective_parameters(
-            terms,
-            weights,
-            effective_weights,
-            {bag: trained.effective for bag, trained in attention.items()},
+        crossed = [cross_fitted(fold, config, one, sparse) for one in divisions]
+        risks = dict(
+            zip(terms.names, np.moveaxis(np.stack(crossed), 2, 0), strict=True)
         )
+        models = self._attention(fold, transforms, risks, inner)
+        attention = tuple(models)
+        others, notes = self._others(fold, names, inner)
+        models |= others
+        for name, fitted in models.items():
+            # Fitted in the first division alone; out of fold in the others too.
+            risks[name] = np.broadcast_to(fitted.out_of_fold, divisions.shape)
+        all_names = terms.with_models(others)
+        start, penalty = terms.starts(all_names, transforms.priors)
+        columns = TermRisks(
+            np.stack([risks[name] for name in all_names], axis=2),
+            divisions,
+            fold.time,
+            fold.event,
+            start,
+            penalty,
+            tuple(names.index(bag) for bag in transforms.bag_scaler),
+        )
+        weights = columns.weights()
+        shared = {name: one.risk.sharing(transforms) for name, one in models.items()}
+        model = StackedRisk(terms, weights.value, shared)
         details = stack_details(
             terms,
+            all_names,
             weights,
             transforms,
             source,
@@ -226,61 +214,91 @@ class StackedCox(Estimator):
             attention,
             sparse,
         )
+        effective = effective_parameters(
+            terms,
+            dict(zip(all_names, map(float, weights.value), strict=True)),
+            weights.effective,
+            {name: one.effective for name, one in models.items()},
+        )
+        absent = {"value": 0.0, "start": 0.0, "low": None, "high": None}
+        details["weights"] |= {name: dict(absent) for name in notes}
+        details["notes"] |= notes
         return Fit(
             model,
             transforms,
             source,
             model.log_risk(source),
             columns.out_of_fold(),
-            inner,
+            np.zeros(len(fold.ids), dtype=np.int64) if len(divisions) > 1 else inner,
             Effective(effective["total"], effective["note"]),
-            terms.parameter_count() + sum(one.parameters for one in attention.values()),
+            terms.parameter_count()
+            + len(others)
+            + sum(one.parameters for one in models.values()),
             details={"anchored": {**details, "effective": effective}},
         )
+
+    def _divisions(
+        self,
+        fold: FoldContext,
+        inner: IntArray,
+    ) -> IntArray:
+        """Divisions into inner folds, more where events are few; (divisions, patients)."""
+        settings, events = self.config.training, max(int(fold.event.sum()), 1)
+        count = min(max(math.ceil(ENOUGH_EVENTS / events), 1), MOST_DIVISIONS)
+        divisions = [inner]
+        for number in range(1, count):
+            seed = (settings.seed + number) % 2**32
+            divisions.append(inner_folds(fold.event, self.config.selection.folds, seed))
+        return np.stack(divisions)
 
     def _attention(
         self,
         fold: FoldContext,
-        bag: str,
+        transforms: Transforms,
+        risks: Mapping[str, FloatArray],
         inner: IntArray,
-    ) -> TrainedAttention | None:
-        """Train a network on the patients who have the bag, in the same inner folds."""
-        has = fold.cohort.present.loc[list(fold.ids), bag].to_numpy(bool)
-        folds = int(inner.max()) + 1
-        events = np.bincount(
-            inner[has],
-            weights=fold.event[has],
-            minlength=folds,
-        )
-        # An inner fold without an event cannot stop a training.
-        if self.config.stack.bags == "mean" or not events.all():
-            return None
-        update = {
-            "fusion": "concat",
-            "modalities": (bag,),
-            "bag_pooling": "attention",
-            "bag_rate": 1.0,
-            "selection": "inner_folds",
-        }
-        config = self.config.model_copy(update=update)
-        key = (fold.ids, "attention", config.model_dump_json(), inner.tobytes())
-        known: TrainedAttention | None = fold.memory.get(key)
-        if known is not None:
-            return known
-        own = fold.subset(has, f"{bag}, ")
-        fit = NeuralNetwork(config, inner[has]).fit(own)
-        assert isinstance(fit.model, NetworkEnsemble)
-        assert fit.out_of_fold is not None
-        risks = np.zeros(len(fold.ids))
-        risks[has] = centred_in_folds(fit.out_of_fold, inner[has], len(own.ids))
-        trained = TrainedAttention(
-            AttentionRisk(fit.model, float(fit.in_sample.mean())),
-            risks,
-            fit.effective,
-            fit.parameters or 0,
-        )
-        fold.memory[key] = trained
-        return trained
+    ) -> dict[str, ModelTerm]:
+        """Attention networks of the bags whose mean tile has a smaller out-of-fold likelihood."""
+        chosen: dict[str, ModelTerm] = {}
+        for bag in () if self.config.stack.bags == "mean" else transforms.bag_scaler:
+            config = attention_config(self.config, bag)
+            try:
+                trained = fit_model_term(fold, bag, config, inner)
+            except (
+                NotComputableError
+            ):  # an inner fold without an event stops no training
+                continue
+            if is_better(trained.out_of_fold, risks[bag][0], fold, inner):
+                chosen[bag] = trained
+        return chosen
+
+    def _others(
+        self,
+        fold: FoldContext,
+        used: Sequence[str],
+        inner: IntArray,
+    ) -> tuple[dict[str, ModelTerm], dict[str, str]]:
+        """Models of `stack.terms`, on those of their modalities that are used; why one is not."""
+        models, notes = {}, {}
+        for name, config in self.config.term_configs().items():
+            wanted = config.inputs.modalities
+            unknown = [m for m in wanted or () if m not in fold.cohort.modalities]
+            if unknown or name in fold.cohort.modalities:
+                raise ConfigError(
+                    f"stack.terms: {name}: cohort {fold.cohort.name!r} has the modalities "
+                    f"{listed(fold.cohort.modalities, 20)}; a term has a name of its own and "
+                    f"reads some of them, got {listed(unknown or [name])}",
+                )
+            own = tuple(m for m in used if wanted is None or m in wanted)
+            if not own:
+                notes[name] = "not fitted: the model reads none of its modalities"
+                continue
+            config = config.model_copy(update={"modalities": own})
+            try:
+                models[name] = fit_model_term(fold, name, config, inner)
+            except NotComputableError as error:
+                notes[name] = f"not fitted: {error}"
+        return models, notes
 
 
 def modalities_used(
@@ -312,6 +330,7 @@ def fit_terms(
         missing=transforms.blanks,
         ties=config.training.loss,
         sparse=sparse,
+        priors=transforms.priors,
     )
     return transforms, source, terms
 
@@ -327,7 +346,8 @@ def cross_fitted(
     Where hardly anyone outside an inner fold has a modality, its terms are 0 in that fold.
     """
     used = modalities_used(fold, config)
-    names = term_names(used)
+    kinds = fold.cohort.modalities
+    names = term_names(used, priors=[m for m in used if kinds[m].kind == "prior"])
     risks = np.zeros((len(fold.ids), len(names)))
     for number in range(int(inner.max()) + 1):
         held = np.asarray(inner == number)

@@ -12,6 +12,7 @@ import numpy as np
 from survfuse._errors import NotComputableError
 from survfuse._types import Batch, BoolArray, FloatArray, IntArray
 from survfuse.cohort.batch_source import BatchSource
+from survfuse.cohort.transforms import Transforms
 from survfuse.config import FitConfig
 from survfuse.estimators import Fitted, FoldContext, outcomes, watched_log_risks
 from survfuse.estimators.blocks import Block
@@ -180,6 +181,11 @@ class PermutedSource:
 
     def __len__(self) -> int:
         return len(self._source)
+
+    def read_by(self, transforms: Transforms) -> PermutedSource:
+        """See :meth:`BatchSource.read_by`."""
+        source = self._source.read_by(transforms)
+        return PermutedSource(source, self._modality, self._rows)
 
     def blocks(self) -> dict[str, Block]:
         """See :meth:`BatchSource.blocks`."""

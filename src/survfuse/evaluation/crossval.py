@@ -36,6 +36,7 @@ from survfuse.evaluation.checks import Evidence, refuse_later_knowledge, run_che
 from survfuse.evaluation.combine import Interval
 from survfuse.evaluation.default_horizons import resolve_horizons
 from survfuse.evaluation.description import describe, patterns
+from survfuse.evaluation.learning_curve import CurvePlan, learning_curve
 from survfuse.evaluation.missing_inputs import Losses
 from survfuse.evaluation.model_sizes import sizes
 from survfuse.evaluation.performance import by_pattern
@@ -108,7 +109,7 @@ def cross_validate(
         numbers are the same whoever does, with as many threads.
     **crossval
         Further fields of :class:`survfuse.config.CrossvalConfig`, such as
-        ``split="leave_one_site_out"``.
+        ``split="leave_one_site_out"`` or ``learning_curve=True``.
 
     Raises
     ------
@@ -161,6 +162,7 @@ def run(
 ) -> Result:
     """Cross-validate as `config` says (see :func:`cross_validate`)."""
     started = datetime.now(UTC)
+    test = None if test is None else test.with_priors_of(cohort)
     place = None if out is None else try_run_folder(out)
     name = name or f"{config.model.preset}:{config.model.fusion}"
     plan = _plan(config, cohort, test, name)
@@ -215,6 +217,10 @@ def _result(
     losses, sweep = _robustness(plan, grid, scores.estimates, cohort)
     control_records = controls(grid.folds, name, scale, plan.candidates)
     external, predictions, notes = _external(plan, cells, test, watcher)
+    curve = None
+    if plan.curve is not None:
+        curve, more = learning_curve(plan.curve, cells, grid, scale, watcher)
+        notes += more
     finished = datetime.now(UTC)
     record |= {
         "finished": finished.isoformat(timespec="seconds"),
@@ -229,6 +235,7 @@ def _result(
         **scores.performance,
         "availability": by_pattern(name, grid.folds[name], patterns(cohort), scale),
         "robustness": sweep,
+        "learning_curve": curve,
         **control_records,
         "external": external,
         "sizes": sizes(grid.summaries, names),
@@ -283,6 +290,8 @@ class _Plan:
         The clinical-only baseline.
     used : tuple of str
         Modalities that the model reads, as its transforms order them.
+    curve : CurvePlan or None
+        Of the learning curve, where one is asked for.
     """
 
     config: RunConfig
@@ -292,6 +301,7 @@ class _Plan:
     clinical: str | None
     notes: list[str]
     used: tuple[str, ...]
+    curve: CurvePlan | None
 
     @property
     def main_candidates(self) -> list[Candidate]:
@@ -356,6 +366,7 @@ def _plan(
     ridges = {f"ridge:{one}" for one in clinical[:1]}.intersection(
         one.name for one in candidates
     )
+    baseline = next(iter(ridges), None)
     modalities = (
         cohort.modalities
         if model.inputs.modalities is None
@@ -371,9 +382,10 @@ def _plan(
         ),
         splits=splits,
         candidates=candidates,
-        clinical=next(iter(ridges), None),
+        clinical=baseline,
         notes=[*notes, *split_notes],
         used=tuple(filter(modalities.__contains__, cohort.modalities)),
+        curve=CurvePlan.of(settings, splits, candidates, baseline, cohort),
     )
 
 

@@ -11,11 +11,11 @@ import torch
 
 from survfuse._errors import InputError
 from survfuse._types import Batch, FloatArray, IntArray
-from survfuse.cohort.ablation import lose_modalities, lose_values
+from survfuse.cohort.ablation import lose_modalities, lose_values, with_readers
 from survfuse.cohort.batch_source import BatchSource
 from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.modalities import TableData
-from survfuse.cohort.transforms import Prepared
+from survfuse.cohort.transforms import Transforms
 from survfuse.estimators import Fitted
 from survfuse.estimators.blocks import Block
 from survfuse.prediction import Prediction
@@ -33,7 +33,8 @@ class Loss:
     Attributes
     ----------
     kind : {"removed", "only", "missing"}
-        One modality; all but one; a share of the clinical values.
+        One modality, with the priors that are computed from it; all but one; a share of the
+        clinical values.
     what : str
         The modality, or the share in per cent.
     """
@@ -54,7 +55,7 @@ class Loss:
     ) -> Cohort:
         """Copy a cohort with this lost, as far as the modalities `used` go."""
         if self.kind == "removed":
-            return lose_modalities(cohort, [self.what])
+            return lose_modalities(cohort, with_readers(cohort, self.what))
         if self.kind == "only":
             return lose_modalities(cohort, [name for name in used if name != self.what])
         table = _clinical(cohort, used)
@@ -159,11 +160,8 @@ def predictions_with_loss(
     predictions = {}
     # The losses of the whole cohort, so that every fold has the same.
     for loss in Losses.on(cohort, used).all:
-        prepared = fitted.transforms.apply(
-            loss.of(own, used, fitted.config.training.seed),
-            ids,
-        )
-        risk = fitted.model.log_risk(LessSource(source, prepared))
+        less = loss.of(own, used, fitted.config.training.seed)
+        risk = fitted.model.log_risk(LessSource(source, less))
         predictions[loss.name] = with_log_risk(fitted, prediction, loss.name, risk)
     return predictions
 
@@ -200,20 +198,24 @@ class LessSource:
     Parameters
     ----------
     source : BatchSource
-    prepared : Prepared
-        The same patients in the same order, after the loss.
+    cohort : Cohort
+        The same patients after the loss.
     """
 
     def __init__(
         self,
         source: BatchSource,
-        prepared: Prepared,
+        cohort: Cohort,
     ) -> None:
-        self._source = source
-        self._prepared = prepared
+        self._source, self._cohort = source, cohort
+        self._prepared = source.transforms.apply(cohort, source.patients)
 
     def __len__(self) -> int:
         return len(self._source)
+
+    def read_by(self, transforms: Transforms) -> LessSource:
+        """See :meth:`BatchSource.read_by`."""
+        return LessSource(self._source.read_by(transforms), self._cohort)
 
     def blocks(self) -> dict[str, Block]:
         """See :meth:`BatchSource.blocks`."""

@@ -14,12 +14,21 @@ from survfuse.evaluation.folds import Fold, Pooled, repeats_of
 from survfuse.survival.concordance import ComparablePairs
 
 
-def chance_share(folds: Sequence[Fold]) -> float:
+def chance_share(
+    folds: Sequence[Fold],
+    overlap: float | None = None,
+) -> float:
     """Share of the variation of risks that is due to which patients trained the network.
 
     Between two repeats a patient's risks come from training sets that overlap. With ``o``
     the mean overlap and ``r`` the mean correlation of the risks (standardised within their
     folds), a share ``(1 − r) / (1 − o)`` of their variance changes with the training set.
+
+    Parameters
+    ----------
+    folds : sequence of Fold
+    overlap : float, optional
+        The mean overlap, where repeats do not train on all patients outside the fold.
 
     Returns
     -------
@@ -27,7 +36,7 @@ def chance_share(folds: Sequence[Fold]) -> float:
         In [0, 1]; 1 where one repeat leaves it unknown, 0 for a single model (no
         other fold trains on its test patients).
     """
-    return _unstable(folds, _standardised)
+    return _unstable(folds, _standardised, overlap)
 
 
 def chance_share_of_difference(
@@ -62,6 +71,7 @@ def chance_share_of_difference(
 def _unstable(
     folds: Sequence[Fold],
     value: Callable[[Sequence[Fold]], FloatArray],
+    overlap: float | None = None,
 ) -> float:
     """Share of a value's variance that changes between training sets without overlap."""
     repeats = repeats_of(folds)
@@ -74,13 +84,14 @@ def _unstable(
         ids = np.concatenate([fold.patient_id for fold in part])
         columns = {"value": value(part), "fold": Pooled(part).stratum}
         tables.append(pd.DataFrame(columns, index=pd.Index(ids, dtype=object)))
-    shares = [_changed(first, second) for first, second in combinations(tables, 2)]
+    shares = [_changed(*pair, overlap) for pair in combinations(tables, 2)]
     return min(float(np.mean(shares)), 1.0)
 
 
 def _changed(
     first: pd.DataFrame,
     second: pd.DataFrame,
+    overlap: float | None,
 ) -> float:
     """Share of the variance that changes from one repeat to another, 1 where it is unknown."""
     common = sorted(first.index.intersection(second.index), key=str)
@@ -88,7 +99,8 @@ def _changed(
         return 1.0
     first, second = first.loc[common], second.loc[common]
     x, y = first["value"].to_numpy(), second["value"].to_numpy()
-    overlap = _overlap(first["fold"].to_numpy(), second["fold"].to_numpy())
+    if overlap is None:
+        overlap = _overlap(first["fold"].to_numpy(), second["fold"].to_numpy())
     apart, total = 1 - overlap, x.var() + y.var()
     return float(np.var(x - y) / total / apart) if apart > 0 and total > 0 else 1.0
 

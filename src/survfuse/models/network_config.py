@@ -276,9 +276,10 @@ def _modality(
     if kind == "clinical":
         return VectorConfig(name, dim, fit_config.network.clinical_hidden)
     encoder = fit_config.network.expression_encoder if kind == "expression" else "mlp"
-    if kind not in ("expression", "table"):
+    if kind not in ("expression", "table", "prior"):
         raise ConfigError(
-            f"modality {name!r}: kind must be bag, clinical, expression or table, got {kind!r}",
+            f"modality {name!r}: kind must be bag, clinical, expression, table or prior, got "
+            f"{kind!r}",
         )
     if encoder == "linear":
         width = fit_config.network.expression_width

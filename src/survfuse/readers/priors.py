@@ -9,7 +9,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,13 @@ from survfuse._storage import (
     read_json,
     read_tensors,
     sha256_file,
+    sha256_text,
     stored_array,
     stored_texts,
     write_json,
     write_tensors,
 )
-from survfuse._types import FloatArray
+from survfuse._types import Arrays, FloatArray
 from survfuse.readers.genes import GENE_IDS
 
 FORMAT = "survfuse-prior"
@@ -36,13 +38,18 @@ SHIPPED = Path(__file__).parent / "shipped_priors"
 """Priors that come with the package, a folder each."""
 USUAL_SLOPE, USUAL_SPREAD = 0.2, 0.2
 """Of outside risks of which nothing is known: log hazard ratio per deviation, and its spread."""
+LIMIT = 2.0
+"""Deviations from the mean to which a gene's z-scores are limited, as the tails of a gene differ
+from cohort to cohort more than the order of its patients."""
+_BARCODE = re.compile(r"TCGA-[A-Z0-9]{2}-[A-Z0-9]{4}")
 
 
 @dataclass(frozen=True, eq=False)
 class Prior:
     """A risk of gene expression that was learned elsewhere.
 
-    The risk of a patient is the sum of its z-scores, within its own cohort, times `weights`.
+    The risk of a patient is the sum of its z-scores, within its own cohort, times `weights`. They
+    are limited to `LIMIT` deviations and z-scored again.
 
     Attributes
     ----------
@@ -61,6 +68,9 @@ class Prior:
         SHA-256 of the TCGA barcodes, which are public, of those it was fitted on.
     card : mapping
         Endpoint, source cohorts with patients and events, offsets, penalty: plain values.
+    limit : float or None
+        Deviations from the mean to which z-scores are limited; they are then z-scored once
+        more. None leaves them as they are.
     """
 
     name: str
@@ -72,6 +82,7 @@ class Prior:
     slope_spread: float = USUAL_SPREAD
     patients: frozenset[str] = frozenset()
     card: Mapping[str, Any] = field(default_factory=dict)
+    limit: float | None = None
 
 
 def write_prior(prior: Prior, folder: Path | str) -> Path:
@@ -79,9 +90,12 @@ def write_prior(prior: Prior, folder: Path | str) -> Path:
     target = Path(folder)
     if target.exists():
         raise InputError(f"{target}: exists already; give a new folder")
-    arrays = {"weights": prior.weights}
+    arrays: Arrays = {"weights": prior.weights}
     if prior.errors is not None:
         arrays["errors"] = prior.errors
+    if prior.patients:
+        digests = b"".join(map(bytes.fromhex, sorted(prior.patients)))
+        arrays["patients"] = np.frombuffer(digests, np.uint8).reshape(-1, 32)
     with staged_folder(target, error=InputError) as temporary:
         write_tensors(temporary / "prior.safetensors", arrays, {"format": FORMAT})
         head = {
@@ -93,7 +107,7 @@ def write_prior(prior: Prior, folder: Path | str) -> Path:
             "genes": list(prior.genes),
             "slope": prior.slope,
             "slope_spread": prior.slope_spread,
-            "patients": sorted(prior.patients),
+            "limit": prior.limit,
             "card": dict(prior.card),
         }
         write_json(temporary / "prior.json", head)
@@ -125,6 +139,10 @@ def read_prior(place: Path | str) -> Prior:
             raise InputError(
                 f"prior.json: expected version {VERSION}, got {head.get('version')!r}",
             )
+        if not (folder / "prior.safetensors").is_file():
+            raise InputError(
+                "prior.safetensors: is absent; copy the whole folder again"
+            )
         if sha256_file(folder / "prior.safetensors") != head.get("sha256"):
             raise InputError(
                 "prior.safetensors: differs from what was written; copy it again"
@@ -142,20 +160,38 @@ def _checked(head: Mapping[str, Any], arrays: Mapping[str, Any]) -> Prior:
     slope, spread = (_number(head, key) for key in ("slope", "slope_spread"))
     if not spread > 0:
         raise InputError(f"slope_spread: expected > 0, got {spread}")
+    limit = None if head.get("limit") is None else _number(head, "limit")
+    if limit is not None and not limit > 0:
+        raise InputError(f"limit: expected a number > 0 or null, got {limit}")
     errors = None
     if "errors" in arrays:
-        errors = stored_array(arrays, "errors", (len(genes),))
+        errors = stored_array(arrays, "errors", (len(genes),)).astype(np.float64)
+    weights = stored_array(arrays, "weights", (len(genes),)).astype(np.float64)
+    if not isinstance(head.get("card"), Mapping):
+        raise InputError("card: expected a mapping")
     return Prior(
         name,
         head["gene_ids"],
         genes,
-        stored_array(arrays, "weights", (len(genes),)),
+        weights,
         errors,
         slope,
         spread,
-        frozenset(stored_texts(head.get("patients", []), "patients")),
-        dict(head.get("card") or {}),
+        _patients(arrays),
+        dict(head["card"]),
+        limit,
     )
+
+
+def _patients(arrays: Mapping[str, Any]) -> frozenset[str]:
+    """Hexadecimal digests of the array `patients`, (patients, 32) bytes."""
+    digests = arrays.get("patients", np.zeros((0, 32), np.uint8))
+    if digests.dtype != np.uint8 or digests.shape[1:] != (32,):
+        raise InputError(
+            f"array 'patients': expected rows of 32 bytes, got {digests.dtype} of shape "
+            f"{digests.shape}",
+        )
+    return frozenset(row.tobytes().hex() for row in digests)
 
 
 def _number(head: Mapping[str, Any], key: str) -> float:
@@ -170,3 +206,23 @@ def shipped_priors() -> tuple[str, ...]:
     if not SHIPPED.is_dir():
         return ()
     return tuple(sorted(folder.name for folder in SHIPPED.iterdir() if folder.is_dir()))
+
+
+def tcga_barcode(patient: str) -> str | None:
+    """Barcode of the patient of a TCGA id of any length and case; None for any other id.
+
+    >>> tcga_barcode("tcga-05-4249-01a-01r"), tcga_barcode("001")
+    ('TCGA-05-4249', None)
+    """
+    match = _BARCODE.match(patient.strip().upper())
+    return match[0] if match else None
+
+
+def barcode_hashes(patients: Iterable[str]) -> dict[str, str]:
+    """SHA-256 of the TCGA barcodes of those patients that have one, by id."""
+    hashes = {}
+    for patient in patients:
+        barcode = tcga_barcode(patient)
+        if barcode is not None:
+            hashes[patient] = sha256_text(barcode)
+    return hashes

@@ -52,6 +52,7 @@ def draw_figures(tables: Tables) -> dict[str, str]:
             unit,
         ),
         "robustness": figures.robustness(tables["robustness"]),
+        "learning_curve": figures.learning_curve(tables["learning_curve"], roles),
         "subgroups": figures.subgroups(own[own["model"] == tables.run.name]),
     }
     if not drawn["calibration"]:

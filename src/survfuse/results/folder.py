@@ -20,6 +20,7 @@ FILES = (
     "comparators.csv",
     "external.csv",
     "weights.csv",
+    "learning_curve.csv",
     "metrics.json",
     "performance.json",
     "checks.json",

@@ -27,13 +27,14 @@ from survfuse.results.folder import (
     try_run_folder,
     write_record,
 )
-from survfuse.results.run_tables import names_with_loss, plain_records
+from survfuse.results.run_tables import TYPES, names_with_loss, plain_records
 from survfuse.results.schema import (
     CheckRecord,
     CohortRecord,
     Metrics,
     Performance,
     RunRecord,
+    frame,
     validate,
 )
 from survfuse.survival.estimate import Estimate
@@ -182,6 +183,19 @@ class Result:
                 rows.append({"model": model, "metric": metric, **asdict(estimate)})
         return pd.DataFrame(rows)
 
+    @property
+    def learning_curve(self) -> pd.DataFrame | None:
+        """One row per model, number of training patients and metric; None where none was made.
+
+        `model, patients, events, metric, value, low, high, subsamples, note`; see
+        :class:`survfuse.results.schema.LearningCurveRow`.
+        """
+        rows = self.performance.get("learning_curve")
+        if rows is None:
+            return None
+        table = frame(TYPES["learning_curve"], rows)
+        return table.astype({"patients": int, "subsamples": int})
+
     def metrics_dict(self) -> dict[str, dict[str, dict[str, Any]]]:
         """Metrics as `metrics.json` holds them."""
         return {
@@ -297,6 +311,7 @@ class Result:
             "cohort.json": self.cohort,
             "external.csv": self.external,
             "weights.csv": self.weights,
+            "learning_curve.csv": self.learning_curve,
             "config.yaml": to_yaml(self.config)
             if self.config
             else self.config_text or None,

@@ -24,6 +24,7 @@ LISTS = {
     "decision": "decision",
     "subgroups": "subgroups",
     "availability": "availability",
+    "learning_curve": "learning_curve",
     "sizes": "sizes",
 }
 _ESTIMATE = get_type_hints(schema.EstimateRecord)
@@ -43,6 +44,7 @@ TYPES: dict[str, dict[str, Any]] = {
     "subgroups": get_type_hints(schema.SubgroupRow),
     "availability": get_type_hints(schema.AvailabilityRow),
     "robustness": get_type_hints(schema.RobustnessRow),
+    "learning_curve": get_type_hints(schema.LearningCurveRow),
     "sizes": get_type_hints(schema.SizeRow),
     "optimism": {"score": Text, "metric": Text, **_ESTIMATE},
     "seeds": {"metric": Text, "values": tuple, **_SEEDS, "note": Text},

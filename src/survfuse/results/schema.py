@@ -116,6 +116,25 @@ class RobustnessRow(EstimateRecord):
     metric: Text
 
 
+class LearningCurveRow(TypedDict):
+    """A metric of a model trained on so many patients, with its interval.
+
+    `events` are those of the training patients, a mean over the `subsamples` and the folds. The
+    largest size is that of the whole training sets. ``delta_uno_c`` and ``delta_isbs`` are the
+    metric minus that of the size before, paired.
+    """
+
+    model: Text
+    patients: Number
+    events: Number
+    metric: Text
+    value: Number
+    low: Number
+    high: Number
+    subsamples: Number
+    note: Text
+
+
 class SizeRow(TypedDict):
     """Parameters of a model and the training events behind them, means over its fits."""
 
@@ -250,6 +269,7 @@ class Performance(TypedDict, total=False):
     increment: list[IncrementRecord] | None
     comparisons: list[Comparison] | None
     robustness: Robustness | None
+    learning_curve: list[LearningCurveRow] | None
     sizes: list[SizeRow] | None
     optimism: Optimism | None
     seeds: Seeds | None

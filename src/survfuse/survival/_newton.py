@@ -74,6 +74,15 @@ class Axes:
         rank = int((s > smallest).sum())
         return cls(u[:, :rank] * s[:rank], v[:rank], s[:rank], spread, unit)
 
+    def leading(self, count: int) -> Axes:
+        """Keep the first axes only, along which the features vary most."""
+        return replace(
+            self,
+            z=self.z[:, :count],
+            directions=self.directions[:count],
+            lengths=self.lengths[:count],
+        )
+
     def refuse_collinear(self) -> None:
         """Raise NotComputableError when features that vary do not do so independently."""
         varying, rank = int((self.spread > 0).sum()), len(self.lengths)

@@ -7,8 +7,6 @@ networks are never compared with each other.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
@@ -16,7 +14,6 @@ from scipy import stats
 from survfuse._errors import InputError, NotComputableError, listed
 from survfuse._types import FloatArray, IntArray
 from survfuse.survival._newton import climb
-from survfuse.survival._partial import RiskSets
 from survfuse.survival.argument_checks import (
     as_floats,
     as_horizon,
@@ -27,6 +24,7 @@ from survfuse.survival.argument_checks import (
 from survfuse.survival.estimate import FLAT, LEVEL, SMALLEST_SE, Basis, Estimate, Z
 from survfuse.survival.kaplan_meier_at import KaplanMeierAt
 from survfuse.survival.right_censored import Outcome
+from survfuse.survival.stratified import StratifiedRiskSets
 
 ASSUMES_OE = "censoring is independent of the event times, given the predicted hazards"
 ASSUMES_OE_AT = "censoring is independent of the risks and of the event times"
@@ -199,47 +197,6 @@ def slope_of(
     return basis.computed(wald)
 
 
-@dataclass(frozen=True, eq=False)
-class _Strata:
-    """Risk sets of several strata, with the interface of :class:`RiskSets`."""
-
-    parts: list[tuple[IntArray, RiskSets]]  # rows of a stratum, its risk sets
-
-    @classmethod
-    def of(
-        cls,
-        outcome: Outcome,
-        member: IntArray,
-    ) -> _Strata:
-        parts: list[tuple[IntArray, RiskSets]] = []
-        for stratum in range(int(member.max(initial=-1)) + 1):
-            rows = np.flatnonzero(member == stratum)
-            parts.append((rows, RiskSets.of(outcome[rows], "efron")))
-        return cls(parts)
-
-    @property
-    def event(self) -> IntArray:
-        return np.concatenate(
-            [rows[sets.order[sets.event]] for rows, sets in self.parts],
-        )
-
-    def log_likelihood(self, log_risk: FloatArray) -> float:
-        return sum(sets.log_likelihood(log_risk[rows]) for rows, sets in self.parts)
-
-    def derivatives(
-        self,
-        x: FloatArray,
-        log_risk: FloatArray,
-    ) -> tuple[FloatArray, FloatArray]:
-        gradient, hessian = np.zeros(1), np.zeros((1, 1))
-        for rows, sets in self.parts:
-            if len(sets.event):
-                own_gradient, own_hessian = sets.derivatives(x[rows], log_risk[rows])
-                gradient = gradient + own_gradient
-                hessian = hessian + own_hessian
-        return gradient, hessian
-
-
 def _slope(
     outcome: Outcome,
     risk: FloatArray,
@@ -255,7 +212,7 @@ def _slope(
             "the log-risks do not differ, so no slope can be fitted",
         )
     z = (centred / unit)[:, None]
-    strata = _Strata.of(outcome, member)
+    strata = StratifiedRiskSets.of(outcome, member)
     fit = climb(strata, z, np.zeros(len(z)), 0.0, np.zeros(1))
     if fit.flat:
         raise NotComputableError(

@@ -10,100 +10,117 @@ from scipy.optimize import minimize
 
 from survfuse._errors import InputError, NotComputableError
 from survfuse._types import FloatArray, IntArray
-from survfuse.survival._partial import RiskSets
 from survfuse.survival.cox import as_matrix
 from survfuse.survival.degrees_of_freedom import trace_of_fit
 from survfuse.survival.right_censored import Outcome
+from survfuse.survival.stratified import StratifiedRiskSets
 
 
 @dataclass(frozen=True, eq=False)
-class TrustFit:
-    """Trusts of some risks.
+class WeightFit:
+    """Weights of some risks.
 
     Attributes
     ----------
-    trust : array, (risks,), >= 0
-    log_likelihood, prior_log_likelihood : float
-        Log partial likelihood, without the penalty, at `trust` and at the prior.
+    weights : array, (risks,), >= 0
+    errors : array, (risks,)
+        Standard error of each weight about the value that the penalty pulls to: of the inverse
+        penalised information of all weights, whether or not they are held at 0.
+    log_likelihood, start_log_likelihood : float
+        Log partial likelihood, without the penalty, at `weights` and at the start.
     effective : float
-        Effective parameters: the trace over trusts that are not held at 0.
+        Effective parameters: the trace over weights that are not held at 0.
     """
 
-    trust: FloatArray
+    weights: FloatArray
+    errors: FloatArray
     log_likelihood: float
-    prior_log_likelihood: float
+    start_log_likelihood: float
     effective: float
 
 
-def fit_trust(
+def fit_weights(
     risks: npt.ArrayLike,
     time: npt.ArrayLike,
     event: npt.ArrayLike,
     *,
-    prior: npt.ArrayLike,
+    start: npt.ArrayLike,
     penalty: npt.ArrayLike,
     fold: IntArray | None = None,
-) -> TrustFit:
-    """Estimate w >= 0 that maximises ``log L(risks · w) − sum of penalty/2 · (w − prior)²``.
+    repeats: int = 1,
+) -> WeightFit:
+    """Estimate w >= 0 that maximises ``log L(risks · w) − sum of penalty/2 · (w − start)²``.
 
     Stacked generalisation (Wolpert 1992) of survival risks, with the non-negativity of Breiman
-    (1996, Machine Learning 24:49-64) and shrinkage towards a prior trust.
+    (1996, Machine Learning 24:49-64) and shrinkage towards the weights that they start with.
 
     Parameters
     ----------
     risks : array-like, (patients, risks)
         Log-risks that no fit saw its own patients for (out of fold).
     time, event : array-like, (patients,)
-    prior : float or array-like, (risks,)
+    start : float or array-like, (risks,)
         Weight that each risk starts with: 1 takes it as it is, 0 includes it only for evidence.
     penalty : float or array-like, (risks,)
-        On the scale of the log-likelihood: a trust of one unit from the prior costs half of it.
+        On the scale of the log-likelihood: a weight one unit from its start costs half of it.
     fold : array of int, (patients,), optional
         Inner fold of each patient. Risks of different fits share no origin, so patients are
         then compared within their fold only.
+    repeats : int
+        How often every patient is among the rows, each time with risks of other fits and in
+        another fold: the likelihood is the mean over these.
 
     Raises
     ------
     NotComputableError
         Without an event.
     InputError
-        For a negative prior or penalty.
+        For a negative start or penalty.
     """
     outcome = Outcome.of(time, event)
     x = as_matrix(risks, len(outcome))
-    start = np.broadcast_to(np.asarray(prior, np.float64), x.shape[1:])
+    first = np.broadcast_to(np.asarray(start, np.float64), x.shape[1:])
     pull = np.broadcast_to(np.asarray(penalty, np.float64), x.shape[1:])
-    numbers = np.concatenate([start, pull])
+    numbers = np.concatenate([first, pull])
     if not (np.isfinite(numbers).all() and (numbers >= 0).all()):
         raise InputError(
-            f"prior and penalty must be finite numbers >= 0, got {prior!r} and {penalty!r}",
+            f"start and penalty must be finite numbers >= 0, got {start!r} and {penalty!r}",
         )
     if outcome.events == 0:
-        raise NotComputableError("trust cannot be fitted without an event")
-    strata = _strata(outcome, x, fold)
+        raise NotComputableError("weights cannot be fitted without an event")
+    sets = StratifiedRiskSets.of(outcome, fold)
 
-    def log_likelihood(trust: FloatArray) -> float:
-        return sum(sets.log_likelihood(part @ trust) for sets, part in strata)
-
-    def objective(trust: FloatArray) -> tuple[float, FloatArray]:
-        gradient = sum(sets.derivatives(part, part @ trust)[0] for sets, part in strata)
-        away = trust - start
-        value = float(pull @ away**2) / 2 - log_likelihood(trust)
-        return value, pull * away - gradient
+    def objective(weights: FloatArray) -> tuple[float, FloatArray]:
+        gradient = sets.derivatives(x, x @ weights)[0]
+        away = weights - first
+        value = float(pull @ away**2) / 2 - sets.log_likelihood(x @ weights) / repeats
+        return value, pull * away - gradient / repeats
 
     end = minimize(
         objective,
-        start.copy(),
+        first.copy(),
         jac=True,
-        bounds=[(0.0, None)] * len(start),
+        bounds=[(0.0, None)] * len(first),
         method="L-BFGS-B",
         options={"ftol": 1e-12},
     )
-    trust = np.maximum(np.asarray(end.x, np.float64), 0.0)
-    free = np.flatnonzero(trust)
-    parts = [sets.derivatives(part[:, free], part @ trust)[1] for sets, part in strata]
-    effective = trace_of_fit(np.sum(parts, axis=0), pull[free])
-    return TrustFit(trust, log_likelihood(trust), log_likelihood(start), effective)
+    weights = np.maximum(np.asarray(end.x, np.float64), 0.0)
+    information = sets.derivatives(x, x @ weights)[1] / repeats
+    if not np.isfinite(information).all():
+        raise NotComputableError(
+            f"weights cannot be fitted: log-risks from {x.min():g} to {x.max():g} do not fit a "
+            "double; look for patients with values far outside the others'",
+        )
+    free = np.flatnonzero(weights)
+    effective = trace_of_fit(information[np.ix_(free, free)], pull[free])
+    variance = np.linalg.pinv(information + np.diag(pull)).diagonal()
+    return WeightFit(
+        weights,
+        np.sqrt(np.maximum(variance, 0.0)),
+        sets.log_likelihood(x @ weights) / repeats,
+        sets.log_likelihood(x @ first) / repeats,
+        effective,
+    )
 
 
 def gains(
@@ -118,26 +135,10 @@ def gains(
     Parameters
     ----------
     risks, time, event, fold
-        As in :func:`fit_trust`.
+        As in :func:`fit_weights`.
     """
     outcome = Outcome.of(time, event)
     x = as_matrix(risks, len(outcome))
-    total = np.zeros(x.shape[1])
-    for sets, part in _strata(outcome, x, fold):
-        nothing = sets.log_likelihood(np.zeros(len(part)))
-        total += [sets.log_likelihood(column) - nothing for column in part.T]
-    return total
-
-
-def _strata(
-    outcome: Outcome,
-    x: FloatArray,
-    fold: IntArray | None,
-) -> list[tuple[RiskSets, FloatArray]]:
-    """Risk sets and risks of the patients of each fold; of all together without folds."""
-    fold = np.zeros(len(x), np.int64) if fold is None else np.asarray(fold)
-    strata = []
-    for number in np.unique(fold):
-        rows = fold == number
-        strata.append((RiskSets.of(outcome[rows], "efron"), x[rows]))
-    return strata
+    sets = StratifiedRiskSets.of(outcome, fold)
+    nothing = sets.log_likelihood(np.zeros(len(x)))
+    return np.array([sets.log_likelihood(column) - nothing for column in x.T])

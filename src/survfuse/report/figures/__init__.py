@@ -15,6 +15,7 @@ from survfuse.report.figures.interval_figures import (
     robustness,
     subgroups,
 )
+from survfuse.report.figures.learning_figure import learning_curve
 from survfuse.report.figures.weight_figures import weights
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "forest",
     "grouped_calibration",
     "increments",
+    "learning_curve",
     "patterns",
     "risk_groups",
     "robustness",
