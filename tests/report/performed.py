@@ -282,11 +282,16 @@ def learning_curve(
             place = {"model": name, "patients": size, "events": size * 0.41}
             place["subsamples"] = 1 if whole else 10 * tried
             found = {
-                "uno_c": estimate(best - 0.3 / size**0.5 if tried else None, note="8 events"),
+                "uno_c": estimate(
+                    best - 0.3 / size**0.5 if tried else None, note="8 events"
+                ),
                 "isbs": estimate(0.17 if tried else None, note="8 events"),
             }
             if i > 1:
-                found |= {"delta_uno_c": estimate(gain, 0.008), "delta_isbs": estimate(0.0)}
+                found |= {
+                    "delta_uno_c": estimate(gain, 0.008),
+                    "delta_isbs": estimate(0.0),
+                }
             for metric, row in found.items():
                 kept = {key: row[key] for key in ("value", "low", "high", "note")}
                 rows.append({**place, "metric": metric, **kept})
