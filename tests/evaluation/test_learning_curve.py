@@ -41,7 +41,7 @@ COLUMNS = [
     "subsamples",
     "note",
 ]
-MODELS = ["default:concat", "ridge:clinical", "late:clinical+expression"]
+MODELS = ["default:concat", "ridge:clinical"]
 HORIZONS = (800.0, 1600.0)
 
 
@@ -89,7 +89,7 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
 
 @pytest.fixture(scope="module")
 def result(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Result:
-    """A whole run, written, with the baselines of the curve alone."""
+    """A whole run, written, with one baseline, because fits of several tables take long."""
     choose = crossval.comparators
 
     def few(*args: Any, **how: Any) -> list[Candidate]:
