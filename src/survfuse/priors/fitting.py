@@ -201,15 +201,20 @@ def _row(
 
 
 def _slope(held_out: Sequence[dict[str, Any]]) -> tuple[float, float]:
-    """Slope that is expected in a new cohort, and its spread; the usual one from one cohort."""
+    """Slope that is expected in a new cohort, and its spread.
+
+    Two cohorts may agree by chance: the variance between cohorts is averaged with the usual one,
+    which counts as one cohort; of one cohort it is the usual one.
+    """
     rows = [row for row in held_out if "slope" in row]
     if not rows:
         raise NotComputableError(
             f"no cohort gives a slope: {held_out[0]['note']}; give cohorts with more events",
         )
     effect = random_effects([row["slope"] for row in rows], [row["se"] for row in rows])
-    between = effect.between if len(rows) > 1 else USUAL_SPREAD
-    return effect.mean, float(np.hypot(between, effect.se))
+    seen = (len(rows) - 1) * effect.between**2
+    variance = (seen + USUAL_SPREAD**2) / len(rows)
+    return effect.mean, float(np.hypot(variance**0.5, effect.se))
 
 
 def _card(
@@ -220,7 +225,6 @@ def _card(
     held_out: list[dict[str, Any]],
 ) -> dict[str, Any]:
     gains = left_out.gains.sum(axis=1)
-    slopes = sum("slope" in row for row in held_out)
     notes = []
     if not gains.max() > 0:
         notes.append(
@@ -231,9 +235,6 @@ def _card(
     judged = f"{FOLDS} folds of the cohort"
     if len(sources) > 1:
         judged = "leaving one cohort out"
-    spread = "between-cohort variance (DerSimonian-Laird) and error of the mean"
-    if slopes == 1:
-        spread = f"usual spread between cohorts, {USUAL_SPREAD}, and error of the slope"
     return {
         "survfuse": __version__,
         "endpoints": sorted({own.endpoint for own in sources}),
@@ -249,7 +250,8 @@ def _card(
         "gains": gains.tolist(),
         "judged_by": judged,
         "held_out": held_out,
-        "slope_spread_from": spread,
+        "slope_spread_from": "variance between cohorts (DerSimonian-Laird), averaged with "
+        f"{USUAL_SPREAD}² as of one more cohort, and error of the mean",
         "errors_from": "penalised information (Gray 1992); penalty, components and offset count as "
         "known, and what the ridge takes off a weight is no error",
         "not_for": list(NOT_FOR),
