@@ -28,7 +28,7 @@ from survfuse.estimators import (
 from survfuse.estimators.base import StoredModel
 from survfuse.estimators.model_terms import fit_model_term
 from survfuse.estimators.stack_terms import StackWeights, TermRisks
-from survfuse.estimators.stacked_cox import StackedRisk
+from survfuse.estimators.stacked_risk import StackedRisk
 from survfuse.evaluation.controls import PermutedSource
 from survfuse.evaluation.missing_inputs import LessSource, Loss
 
