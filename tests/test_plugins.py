@@ -133,6 +133,26 @@ def test_a_bundle_holds_a_model_of_another_package(
         survfuse.load(bundle)
 
 
+def test_an_estimator_is_a_term_of_the_stack(
+    site: Path,
+    cohort: Path,
+    tmp_path: Path,
+) -> None:
+    config, bundle = tmp_path / "config.yaml", tmp_path / "bundle"
+    terms = {"age": {"fusion": "first_feature", "modalities": ["clinical"]}}
+    stack = {"bags": "mean", "terms": terms}
+    config.write_text(json.dumps({"model": {"fusion": "anchored", "stack": stack}}))
+    chosen = ("--config", config, *OTHERS)
+    out = run(site, "train", cohort, "-o", bundle, *chosen)
+    assert re.search(r"trust clinical [\d.]+, .*slides [\d.]+, age [\d.]+, ", out)
+    run(site, "predict", bundle, cohort, "-o", tmp_path / "risks.csv")
+    state = read(bundle / "model.json")["model"]
+    assert [term["name"] for term in state["models"]] == ["age"]
+    assert state["models"][0]["model"] == {"weight": 1.0}
+    with pytest.raises(SurvfuseError, match="unknown fusion 'first_feature'"):
+        survfuse.load(bundle)
+
+
 def test_an_estimator_is_cross_validated(
     site: Path,
     cohort: Path,

@@ -31,7 +31,7 @@ def test_the_weights_of_a_run_are_one_table(capsys: pytest.CaptureFixture[str]) 
     ]
     assert slides[:6] == ["slides", "1", "0.30", "0.00 to 0.60", "", "1 of 2"]
     assert slides[6].startswith("out of fold it adds 0.40 to")
-    assert out.endswith("pairs of weight 0 throughout: clinical*slides\n")
+    assert out.endswith("pairs of weight 0 in every fit: clinical*slides\n")
 
 
 def test_the_weights_of_one_fit_have_no_range(

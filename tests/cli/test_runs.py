@@ -114,6 +114,45 @@ def test_crossval_writes_a_run_and_a_report(
     assert (tmp_path / "run" / "report.html").read_bytes() == page
 
 
+@pytest.mark.parametrize(
+    ("words", "match"),
+    [
+        (
+            ("--learning-curve", "--curve-sizes", "50,abc"),
+            "--curve-sizes 50,abc: expected whole numbers with commas between, such as "
+            "50,100,200, got 'abc'",
+        ),
+        (("--learning-curve", "--curve-sizes", "12,"), "got ''"),
+        (
+            ("--learning-curve", "--curve-sizes", "9"),
+            "crossval.curve_sizes.0: Input should be greater than or equal to 10, got 9",
+        ),
+        (
+            ("--learning-curve", "--curve-sizes", "12"),
+            "crossval.curve_sizes: 12 must be smaller than the smallest training set, which has "
+            "12 patients",
+        ),
+        (("--curve-sizes", "12"), "also set learning_curve to true (--learning-curve)"),
+        (
+            ("--curve-repeats", "3"),
+            "also set learning_curve to true (--learning-curve)",
+        ),
+    ],
+)
+def test_wrong_sizes_of_a_learning_curve_are_refused(
+    command: Command,
+    cohort: Path,
+    tmp_path: Path,
+    words: tuple[str, ...],
+    match: str,
+) -> None:
+    out = tmp_path / "run"
+    ended = command("crossval", cohort, "-o", out, "-q", *QUICK_RUN, *words)
+    assert ended.code == 2
+    assert match in ended.err
+    assert not (out / "cells").exists()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("executor", ["process", "ray"])
 def test_every_executor_gives_the_same_bytes(

@@ -1,18 +1,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from builders import CohortFiles, cohort_files, patient_ids
 from running import loaded
 from survfuse._errors import CohortError, ConfigError, InputError, LeakageError
 from survfuse._storage import sha256_text
-from survfuse.cohort import Cohort, PriorData, Transforms, inspect, load_cohort
+from survfuse.cohort import (
+    Cohort,
+    ExpressionData,
+    PriorData,
+    Transforms,
+    inspect,
+    load_cohort,
+)
 from survfuse.config import FitConfig
 from survfuse.readers.priors import Prior, write_prior
 
@@ -361,3 +370,37 @@ def test_priors_of_another_cohort_are_added_where_the_genes_are(
     (tmp_path / "other").mkdir()
     bare = loaded(cohort_files(tmp_path / "other", modalities=("clinical",)))
     assert bare.with_priors_of(cohort) is bare
+
+
+def test_a_real_cohort_knows_the_barcodes_and_the_genes_of_a_prior(
+    shared_data: Path,
+    tmp_path: Path,
+) -> None:
+    folder = shared_data / "tcga_omics" / "paad"
+    outcome = {"patient": "case_id", "time": "os_months", "event": "os_event"}
+    spec = {
+        "name": "paad",
+        "outcome": {"table": f"{folder}/patients.csv", "unit": "months", **outcome},
+        "expression": {"path": f"{folder}/rna_z.parquet", "unit": "zscore"},
+    }
+    path = tmp_path / "cohort.yaml"
+    path.write_text(yaml.safe_dump(spec))
+    plain = load_cohort(path)
+    expression = plain.modalities["expression"]
+    assert isinstance(expression, ExpressionData)
+    genes = expression.expression.genes[:50]
+    prior = Prior("pan", "symbol", (*genes, "ABSENT"), np.ones(51))
+    cohort = plain.with_prior(prior)
+    assert prior_of(cohort, "pan").coverage == pytest.approx(50 / 51)
+    transforms = Transforms.fit(
+        cohort, cohort.patients, FitConfig.of(modalities=("pan",))
+    )
+    risk = transforms.apply(cohort).vectors["pan"][:, 0]
+    z_scores = expression.values()[:, :50].astype(float)
+    z_scores = (z_scores - z_scores.mean(axis=0)) / z_scores.std(axis=0)
+    assert np.corrcoef(risk, z_scores.sum(axis=1))[0, 1] == pytest.approx(1)
+    known = frozenset(map(sha256_text, plain.patients[::2]))
+    with pytest.raises(
+        LeakageError, match=rf"was learned from {len(known)} patient\(s\)"
+    ):
+        plain.with_prior(replace(prior, patients=known))

@@ -64,15 +64,19 @@ def test_the_risk_is_the_weighted_sum_of_z_scores_of_the_training_patients(
     assert transforms.feature_names == {"pan": ("risk",)}
     values = rna.expression.to_numpy(np.float32).astype(np.float64)
     first, second = values[:, 0], values[:, 1]
-    risk = 0.5 * (first - first[:12].mean()) / first[:12].std()
-    risk -= (second - second[:12].mean()) / second[:12].std()
+    scores = []
+    for gene in (first, second):
+        z = np.clip((gene - gene[:12].mean()) / gene[:12].std(), -2, 2)
+        scores.append((z - z[:12].mean()) / z[:12].std())
+    risk = 0.5 * scores[0] - scores[1]
     expected = (risk - risk[:12].mean()) / risk[:12].std()
     prepared = transforms.apply(cohort)
     np.testing.assert_allclose(prepared.vectors["pan"][:, 0], expected, rtol=1e-5)
     np.testing.assert_array_equal(prepared.coverage["pan"], 1)
     assert prepared.report.empty
     prior = transforms.priors["pan"]
-    assert (prior.slope, prior.slope_spread) == (0.3, 0.1)
+    assert prior.slope == pytest.approx(0.3 * (1.25 / 5.25) ** 0.5)
+    assert prior.slope_spread == 0.1
     assert prior.notes == (
         "pan: 1 gene(s) have the same name but for letter case, version or punctuation, and are "
         "taken for the same: GENE2 for gene2",
@@ -116,11 +120,32 @@ def test_columns_are_standardised_by_the_training_patients(
     assert prior.genes is None
 
 
+def test_z_scores_are_limited_as_those_that_the_prior_was_fitted_on() -> None:
+    """Of 0, 0, 0, 0, 5 the z-scores are -1/2 and 2; limited to 1 they are -1/2 and 1."""
+    values = np.array([[0], [0], [0], [0], [5], [50], [np.nan]], np.float32)
+    ids = tuple("abcdefg")
+    matrix = Expression(values, ("A",), ids, "zscore", "symbol", "", "")
+    weights = np.array([2.0])
+    rows = {}
+    for limit in (None, 1.0):
+        prior = Prior("hand", "symbol", ("A",), weights, limit=limit)
+        data = PriorData.of_genes("hand", prior, ExpressionData("rna", matrix, ids))
+        fitted = PriorTransform.fit(data, ids[:5], 0.0)
+        rows[limit] = fitted.apply(data, ids)[0][:, 0]
+        assert fitted.genes is not None
+        assert fitted.genes.limited_mean == pytest.approx(0 if limit is None else -0.2)
+        assert fitted.genes.limited_sd == pytest.approx(1 if limit is None else 0.6)
+    np.testing.assert_allclose(rows[None], [*[-0.5] * 4, 2, 24.5, 0], rtol=1e-6)
+    np.testing.assert_allclose(rows[1.0], [*[-0.5] * 4, 2, 2, 0], rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("limit", [None, 2.0])
 @pytest.mark.parametrize("unit", ["log2tpm", "tpm", "counts"])
 def test_what_is_saved_gives_the_same_bits(
     rna: CohortFiles,
     tmp_path: Path,
     unit: str,
+    limit: float | None,
 ) -> None:
     assert rna.expression is not None
     if unit != "log2tpm":
@@ -130,7 +155,8 @@ def test_what_is_saved_gives_the_same_bits(
             rna.expression = rna.expression.mul(
                 1e6 / rna.expression.sum(axis=1), axis=0
             )
-    cohort = loaded(rna).with_prior(hand_made(patients=frozenset({"a" * 64})))
+    prior = hand_made(patients=frozenset({"a" * 64}), limit=limit)
+    cohort = loaded(rna).with_prior(prior)
     transforms = Transforms.fit(cohort, TRAIN, CONFIG)
     about, tensors = transforms.state()
     write_tensors(tmp_path / "t.safetensors", tensors, {})
@@ -145,6 +171,7 @@ def test_what_is_saved_gives_the_same_bits(
     genes = read.priors["pan"].genes
     assert genes is not None
     assert genes.prior.patients == {"a" * 64}
+    assert genes.prior.limit == limit
     assert (genes.scale is None) == (unit == "log2tpm")
 
 
@@ -224,6 +251,24 @@ def test_a_cohort_that_does_not_name_the_prior_has_it_by_its_genes(
     assert np.isnan(absent.coverage["pan"]).all()
 
 
+def test_a_bundle_keeps_its_weights_where_a_cohort_names_others(
+    rna: CohortFiles,
+    cohort: Cohort,
+) -> None:
+    transforms = Transforms.fit(cohort, TRAIN, CONFIG)
+    same = loaded(rna).with_prior(hand_made(slope=0.9))
+    assert transforms.apply(same).report.empty
+    weights = np.array([3.0, -1.0, 2.0])
+    other = loaded(rna).with_prior(replace(hand_made(), weights=weights))
+    prepared, before = transforms.apply(other), transforms.apply(cohort)
+    assert prepared.vectors["pan"].tobytes() == before.vectors["pan"].tobytes()
+    (remark,) = prepared.report.itertuples(index=False)
+    assert remark.kind == "weights"
+    assert remark.detail == (
+        "prior 'pan' of this cohort has others; those of training are used"
+    )
+
+
 def test_a_prior_that_is_lost_is_not_computed_again(cohort: Cohort) -> None:
     transforms = Transforms.fit(cohort, TRAIN, FitConfig())
     data = cohort.modalities["pan"].subset(())
@@ -298,6 +343,15 @@ def test_genes_that_do_not_vary_are_left_out(rna: CohortFiles) -> None:
         (lambda s, _: s["genes"].update(genes=["A", "A"]), "expected genes, each once"),
         (lambda s, _: s["genes"].update(gene_ids="x"), "expected genes, each once, by"),
         (lambda s, _: s["genes"].update(min_coverage=2.0), "min_coverage as a share"),
+        (
+            lambda s, _: s["genes"].update(limit=0),
+            "limit: expected a number above 0 or",
+        ),
+        (
+            lambda s, _: s["genes"].update(limit="2"),
+            "limit: expected a finite number, got",
+        ),
+        (lambda _, t: t["pan/limited_sd"].fill(0), "expected deviations above 0"),
         (lambda s, _: s["genes"].update(modality=3), "names: expected a list of texts"),
         (
             lambda s, _: s["genes"].update(patients="a"),

@@ -27,7 +27,7 @@ from survfuse.estimators import (
 )
 from survfuse.estimators.base import StoredModel
 from survfuse.estimators.model_terms import fit_model_term
-from survfuse.estimators.stack_terms import TermRisks
+from survfuse.estimators.stack_terms import StackWeights, TermRisks
 from survfuse.estimators.stacked_cox import StackedRisk
 from survfuse.evaluation.controls import PermutedSource
 from survfuse.evaluation.missing_inputs import LessSource, Loss
@@ -52,11 +52,9 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> None:
 def all_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every term has a weight of its own, so that no exchange of two goes unseen."""
 
-    def weights(
-        self: TermRisks,
-        rows: object = None,
-    ) -> tuple[np.ndarray, float]:
-        return np.linspace(0.5, 1.5, self.risks.shape[1]), 1.0
+    def weights(self: TermRisks) -> StackWeights:
+        value = np.linspace(0.5, 1.5, self.risks.shape[2])
+        return StackWeights(value, self.start, value, 1.0)
 
     monkeypatch.setattr(TermRisks, "weights", weights)
 

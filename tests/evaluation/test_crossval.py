@@ -290,6 +290,7 @@ def test_the_cohort_is_described(result: Result) -> None:
         "events",
         "flow",
         "modalities",
+        "priors",
         "patterns",
         "follow_up_median",
         "horizons",

@@ -170,7 +170,7 @@ def test_nothing_to_draw_is_not_drawn(make_run: Builder) -> None:
     out = add_performance(make_run())
 
     def spoil(told: dict[str, list[dict[str, object]]]) -> None:
-        for key in ("time_curves", "decision", "subgroups"):
+        for key in ("time_curves", "decision", "subgroups", "learning_curve"):
             for row in told[key]:
                 row.update(value=None, low=None, high=None)
         for row in told["robustness"]["rows"]:

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from report.conftest import Builder
+from report.conftest import Builder, edit
 from survfuse._errors import InputError
+from survfuse._storage import read_json, write_json
 from survfuse.results import Result
 from survfuse.results.csv_files import write_table
 from survfuse.results.schema import TermRow, WeightRow
@@ -100,3 +101,21 @@ def test_a_broken_table_is_refused(
     path.write_text(path.read_text().replace(old, new, 1))
     with pytest.raises(InputError, match=rf"weights\.csv: {match}"):
         Result.read(out)
+
+
+def test_a_run_of_before_weights_were_kept_is_read(
+    make_run: Builder,
+    tmp_path: Path,
+) -> None:
+    out = make_run()
+    golden = Path(__file__).parents[1] / "archives" / "golden" / "anchored"
+    for name in ("predictions.csv", "checks.json"):
+        (out / name).write_bytes((golden / name).read_bytes())
+    metrics = read_json(golden / "metrics.json")
+    write_json(out / "metrics.json", {"anchored": metrics})
+    (out / "comparators.csv").unlink()
+    edit(out / "run.json", lambda run: run.update(model="anchored"))
+    run = Result.read(out)
+    assert run.weights is None
+    assert len(run.predictions) == 60
+    assert not (run.write(tmp_path / "again") / "weights.csv").exists()

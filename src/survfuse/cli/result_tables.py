@@ -129,9 +129,9 @@ def print_weights(weights: Any) -> None:
         wrap=True,
     )
     if unused.any():
-        typer.echo(
-            f"pairs of weight 0 throughout: {', '.join(terms.loc[unused, 'term'])}"
-        )
+        where = "" if one_fit else " in every fit"
+        pairs = ", ".join(terms.loc[unused, "term"])
+        typer.echo(f"pairs of weight 0{where}: {pairs}")
 
 
 def _number(value: float) -> str:

@@ -96,24 +96,29 @@ class LogScale:
         return cls(unit, library, share)
 
 
-def log_scale_of(data: ExpressionData, values: FloatArray) -> LogScale | None:
-    """Log scale of values of training patients, (patients, genes); None where the unit has one."""
+def log_scale_of(
+    data: ExpressionData,
+    patients: Sequence[str],
+) -> LogScale | None:
+    """Log scale learned from training patients; None of a unit that is on one already."""
     unit = data.expression.unit
     if unit not in LINEAR:
         return None
-    if unit == "counts":
-        return LogScale(unit, data.expression.genes, usual_share(values))
-    return LogScale(unit)
+    if unit != "counts":
+        return LogScale(unit)
+    values = data.values(patients).astype(np.float64)
+    return LogScale(unit, data.expression.genes, usual_share(values))
 
 
 def fit_scale(
     data: ExpressionData,
-    values: FloatArray,
+    patients: Sequence[str],
     config: FitConfig,
     notes: list[str],
 ) -> tuple[LogScale | None, FloatArray]:
     """Scale of the values of training patients, and the values on it, (patients, genes)."""
-    scale = log_scale_of(data, values) if config.inputs.expression_log else None
+    values: FloatArray = data.values(patients).astype(np.float64)
+    scale = log_scale_of(data, patients) if config.inputs.expression_log else None
     if scale is not None:
         return scale, log_scale(values, scale.unit, scale.share)
     if data.expression.unit == "counts":

@@ -393,10 +393,10 @@ class PriorData(Modality):
         source: ExpressionData,
     ) -> PriorData:
         """Apply a prior to an expression modality; its training patients are known by barcode."""
-        known = []
+        known = set()
         for patient, digest in barcode_hashes(source.patients).items():
             if digest in prior.patients:
-                known.append(patient)
+                known.add(patient)
         return cls(name, source, prior, frozenset(known))
 
     @property
@@ -413,6 +413,11 @@ class PriorData(Modality):
     def columns(self) -> tuple[str, ...]:
         """The column that holds the risk; none of a prior with genes."""
         return tuple(self.source.columns) if isinstance(self.source, TableData) else ()
+
+    def column_values(self, ids: Sequence[str] | None = None) -> FloatArray:
+        """Risks of these patients or of all, as the column holds them; NaN where it has none."""
+        assert isinstance(self.source, TableData)
+        return self.source.numbers(self.columns[0], ids)
 
     @cached_property
     def places(self) -> IntArray:
@@ -456,7 +461,7 @@ class PriorData(Modality):
         if self.prior is not None:
             own = self.prior
             content += [own.gene_ids, own.genes, own.weights.tolist()]
-            content += [own.slope, own.slope_spread]
+            content += [own.slope, own.slope_spread, own.limit]
         return sha256_text(to_json(content))
 
     @property

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import numpy as np
+
 from survfuse._errors import InputError, listed
 from survfuse.cohort.modalities import (
     ExpressionData,
@@ -189,8 +191,7 @@ def check_prior(
     assert isinstance(data.source, TableData)
     (column,) = data.columns
     cells = data.source.texts(column)
-    numbers = data.source.numbers(column)
-    wrong = cells[cells.notna() & ~(abs(numbers) <= LARGEST)]
+    wrong = cells[cells.notna() & ~(np.abs(data.column_values()) <= LARGEST)]
     for cell, same in wrong.groupby(wrong):
         problems.at(data.name, file, column).error(
             f"expected a number of at most {LARGEST:g} in size, got {cell!r}",

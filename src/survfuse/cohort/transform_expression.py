@@ -104,8 +104,7 @@ class ExpressionTransform:
         has_components = config.inputs.expression_components is not None
         z_scores = config.inputs.expression_scaling == "standard" or has_sets
         genes = np.array(data.expression.genes, dtype=object)
-        values: FloatArray = data.values(patients).astype(np.float64)
-        scale, values = fit_scale(data, values, config, notes)
+        scale, values = fit_scale(data, patients, config, notes)
         if config.inputs.expression_genes is not None:
             places = listed_genes(genes, config.inputs.expression_genes, data, notes)
             genes, values = genes[places], values[:, places]

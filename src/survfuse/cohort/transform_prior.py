@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,12 +11,12 @@ import numpy as np
 from survfuse._errors import InputError, TransformError, listed
 from survfuse._storage import stored_array, stored_texts
 from survfuse._types import AnyArray, Arrays, FloatArray, State
-from survfuse.cohort.gene_choice import respelled, usable_genes
+from survfuse.cohort.gene_choice import Genes, respelled, usable_genes
 from survfuse.cohort.log_scale import LogScale, log_scale_of, measured
-from survfuse.cohort.modalities import ExpressionData, PriorData, TableData
+from survfuse.cohort.modalities import ExpressionData, PriorData
 from survfuse.cohort.transform_tables import Remark, Vectors
 from survfuse.readers.genes import GENE_IDS, match_genes
-from survfuse.readers.priors import LIMIT, USUAL_SLOPE, USUAL_SPREAD, Prior
+from survfuse.readers.priors import USUAL_SLOPE, USUAL_SPREAD, Prior
 
 MOMENTS = ("mean", "sd", "limited_mean", "limited_sd")
 
@@ -24,6 +24,9 @@ MOMENTS = ("mean", "sd", "limited_mean", "limited_sd")
 @dataclass(frozen=True, eq=False)
 class GeneRisk:
     """A weighted sum of genes, each z-scored on a log scale by the training patients.
+
+    Z-scores are limited to `prior.limit` deviations, where there is a limit, and z-scored again,
+    as those that the prior was fitted on.
 
     Attributes
     ----------
@@ -36,8 +39,7 @@ class GeneRisk:
     mean, sd : array, (genes,) float64
         Of the known training values on the log scale. A gene that is missing takes the mean.
     limited_mean, limited_sd : array, (genes,) float64
-        Of the training z-scores, limited to `LIMIT` deviations as those that the prior was
-        fitted on.
+        Of the limited training z-scores; 0 and 1 where there is no limit.
     min_coverage : float
         Smallest share of the squared weights whose genes a patient must have.
     scale : LogScale or None
@@ -61,8 +63,8 @@ class GeneRisk:
         patients: Sequence[str],
         min_coverage: float,
         notes: list[str],
-    ) -> GeneRisk:
-        """Learn from the training patients, who have a row.
+    ) -> tuple[GeneRisk, FloatArray]:
+        """Learn from the training patients, who have a row; also their risks, (patients,).
 
         Raises
         ------
@@ -72,47 +74,42 @@ class GeneRisk:
         whole, source = data.prior, data.source
         assert whole is not None
         assert isinstance(source, ExpressionData)
-        matrix = source.expression
-        scale = log_scale_of(source, source.values(patients).astype(np.float64))
-        found = np.flatnonzero((data.places >= 0) & (whole.weights != 0))
-        genes = np.array(matrix.genes, dtype=object)[data.places[found]]
-        names = np.array(whole.genes, dtype=object)[found]
-        pairs = zip(names, genes, strict=True)
-        spellings = [(wanted, here) for wanted, here in pairs if wanted != here]
-        if spellings:
-            notes.append(f"{data.name}: {respelled(spellings)}")
+        scale = log_scale_of(source, patients)
+        genes, weights = _found(data, whole, source, notes)
         values = _log_values(source, patients, list(genes), scale)[0]
         usable = usable_genes(genes, values, data.name, notes, keep_constant=False)
-        genes, values = genes[usable], values[:, usable]
-        weights = whole.weights[found[usable]]
+        genes, values, weights = genes[usable], values[:, usable], weights[usable]
         share = float((weights**2).sum() / (whole.weights**2).sum())
         notes.append(
             f"{data.name}: {len(genes)} of {len(whole.genes)} genes of prior {whole.name!r}, "
             f"which hold {share:.0%} of its squared weights",
         )
-        own = Prior(
-            whole.name,
-            matrix.gene_ids,
-            tuple(map(str, genes)),
-            weights,
-            # Of a risk that lacks genes, less is expected.
+        own = replace(
+            whole,
+            genes=tuple(map(str, genes)),
+            weights=weights,
+            errors=None,
+            # of a risk that lacks genes, less is expected
             slope=whole.slope * share**0.5,
-            slope_spread=whole.slope_spread,
-            patients=whole.patients,
+            card={},
         )
-        mean, sd = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
-        limited = np.clip((values - mean) / sd, -LIMIT, LIMIT)
-        return cls(
+        mean, sd = _moments(values)
+        limited_mean, limited_sd = np.zeros_like(mean), np.ones_like(sd)
+        if own.limit is not None:
+            limited = np.clip((values - mean) / sd, -own.limit, own.limit)
+            limited_mean, limited_sd = _moments(limited)
+        fitted = cls(
             own,
             source.name,
-            matrix.unit,
+            source.expression.unit,
             mean,
             sd,
-            np.nanmean(limited, axis=0),
-            np.nanstd(limited, axis=0),
+            limited_mean,
+            limited_sd,
             min_coverage,
             scale,
         )
+        return fitted, fitted._sum(values)
 
     def check(self, name: str, data: ExpressionData) -> None:
         """Refuse another unit or naming of genes than in training."""
@@ -133,12 +130,18 @@ class GeneRisk:
     ) -> tuple[FloatArray, FloatArray, str]:
         """Risk and coverage of each patient, (patients,), and a note on library sizes."""
         values, note = _log_values(data, patients, self.prior.genes, self.scale)
-        known = ~np.isnan(values)
-        z_scores = (np.where(known, values, self.mean) - self.mean) / self.sd
-        limited = np.clip(z_scores, -LIMIT, LIMIT)
-        z_scores = np.where(known, (limited - self.limited_mean) / self.limited_sd, 0.0)
         squares = self.prior.weights**2
-        return z_scores @ self.prior.weights, known @ squares / squares.sum(), note
+        coverage = ~np.isnan(values) @ squares / squares.sum()
+        return self._sum(values), coverage, note
+
+    def _sum(self, values: FloatArray) -> FloatArray:
+        """Weighted sum of z-scores of values on the log scale, (patients, genes)."""
+        z_scores = (values - self.mean) / self.sd
+        if self.prior.limit is not None:
+            np.clip(z_scores, -self.prior.limit, self.prior.limit, out=z_scores)
+        filled = np.where(np.isnan(z_scores), self.limited_mean, z_scores)
+        steps = self.prior.weights / self.limited_sd
+        return filled @ steps - self.limited_mean @ steps
 
     def state(self) -> State:
         """Everything learned: JSON and arrays."""
@@ -151,6 +154,7 @@ class GeneRisk:
             "genes": list(own.genes),
             "patients": sorted(own.patients),
             "min_coverage": self.min_coverage,
+            "limit": own.limit,
         }
         arrays: Arrays = {"weights": own.weights}
         arrays |= {part: getattr(self, part) for part in MOMENTS}
@@ -185,10 +189,13 @@ class GeneRisk:
             moments[part] = stored_array(arrays, part, (len(genes),))
         deviations = np.stack([moments["sd"], moments["limited_sd"]])
         least = _stored_number(state, "min_coverage")
+        limit = None if state["limit"] is None else _stored_number(state, "limit")
         if not (deviations > 0).all() or not weights.any() or not 0 <= least <= 1:
             raise InputError(
                 "expected deviations above 0, a weight other than 0 and min_coverage as a share",
             )
+        if limit is not None and not limit > 0:
+            raise InputError(f"limit: expected a number above 0 or null, got {limit}")
         scale = None
         if "log_scale" in state:
             scale = LogScale.from_state(unit, state["log_scale"], arrays)
@@ -200,6 +207,7 @@ class GeneRisk:
             slope=slope,
             slope_spread=slope_spread,
             patients=frozenset(stored_texts(state["patients"], "patients")),
+            limit=limit,
         )
         return cls(
             prior,
@@ -221,8 +229,8 @@ class PriorTransform:
     mean, sd : float
         Of the risk of the training patients.
     slope, slope_spread : float
-        Log hazard ratio per deviation of the risk that is expected in a new cohort, and its
-        standard deviation between cohorts.
+        Log hazard ratio per deviation of the risk that is expected in a new cohort, less where
+        genes are missing, and its standard deviation between cohorts.
     genes : GeneRisk or None
         How the risk is computed; None where a column holds it.
     notes : tuple of str
@@ -262,9 +270,10 @@ class PriorTransform:
         notes: list[str] = []
         slope, spread, genes = USUAL_SLOPE, USUAL_SPREAD, None
         if data.prior is not None:
-            genes = GeneRisk.fit(data, patients, min_coverage, notes)
+            genes, risk = GeneRisk.fit(data, patients, min_coverage, notes)
             slope, spread = genes.prior.slope, genes.prior.slope_spread
-        risk = cls(data.name, 0.0, 1.0, genes=genes)._risk(data, patients)[0]
+        else:
+            risk = data.column_values(patients)
         if not np.ptp(risk) > 0:
             raise TransformError(
                 f"{data.name}: the risk does not vary among the {len(patients)} training "
@@ -323,8 +332,19 @@ class PriorTransform:
                 "for them fits better than it would for new patients and must not be scored"
             )
             remarks.append(("", self.name, "", "in training of the prior", detail))
+        if self.genes is not None and data.prior is not None:
+            remarks += self._other_weights(data.prior, self.genes.prior)
         z_scores = ((risk - self.mean) / self.sd).astype(np.float32)
         return z_scores[:, None], coverage, remarks
+
+    def _other_weights(self, named: Prior, own: Prior) -> list[Remark]:
+        """Remark that the prior which a cohort names has other weights than that of training."""
+        places, _ = match_genes(own.genes, named.genes, own.gene_ids)
+        weights = named.weights[np.maximum(places, 0)]
+        if (places >= 0).all() and np.array_equal(weights, own.weights):
+            return []
+        detail = f"prior {named.name!r} of this cohort has others; those of training are used"
+        return [("", self.name, "", "weights", detail)]
 
     def _risk(
         self,
@@ -332,10 +352,9 @@ class PriorTransform:
         patients: Sequence[str],
     ) -> tuple[FloatArray, FloatArray | None, list[Remark]]:
         source, own = data.source, self.genes
-        if isinstance(source, TableData):
-            (column,) = data.columns
-            return source.numbers(column, patients), None, []
-        assert own is not None
+        if own is None:
+            return data.column_values(patients), None, []
+        assert isinstance(source, ExpressionData)
         remarks: list[Remark] = []
         names = source.expression.genes
         _, spellings = match_genes(own.prior.genes, names, own.prior.gene_ids)
@@ -400,6 +419,30 @@ class PriorTransform:
             genes = GeneRisk.from_state(state["genes"], arrays, slope, spread)
         notes = stored_texts(state["notes"], "notes")
         return cls(name, mean, sd, slope, spread, genes, notes)
+
+
+def _found(
+    data: PriorData,
+    prior: Prior,
+    source: ExpressionData,
+    notes: list[str],
+) -> tuple[Genes, FloatArray]:
+    """Genes with a weight that a matrix has, under its names, and their weights."""
+    found = np.flatnonzero((data.places >= 0) & (prior.weights != 0))
+    genes = np.array(source.expression.genes, dtype=object)[data.places[found]]
+    wanted = np.array(prior.genes, dtype=object)[found]
+    pairs = zip(wanted.tolist(), genes.tolist(), strict=True)
+    spellings = [(name, here) for name, here in pairs if name != here]
+    if spellings:
+        notes.append(f"{data.name}: {respelled(spellings)}")
+    return genes, prior.weights[found]
+
+
+def _moments(values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Mean and deviation of the known values of each gene, (genes,)."""
+    if np.isnan(values).any():
+        return np.nanmean(values, axis=0), np.nanstd(values, axis=0)
+    return values.mean(axis=0), values.std(axis=0)
 
 
 def _log_values(

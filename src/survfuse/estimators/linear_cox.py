@@ -5,7 +5,8 @@ into folds (one for pairs and for genes, whose many features take most of the ti
 do not depend on any seed that is set: a model and a baseline that see the same inputs of the
 same patients have the same penalty. No penalty lies below `SMALLEST` per event: where two
 event-free patients alone carry a feature, the coefficient has no finite maximum and every
-smaller penalty looks better than the last.
+smaller penalty looks better than the last. On eight cancers of TCGA (four modalities each) no
+penalty that `GIVE_UP` leaves out was the best.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ SMALLEST = 0.01
 REPEATS = 3
 FOLDS = 5
 SEED = 0
+GIVE_UP = 5
+"""Penalties in a row that are worse than the best, after which no smaller one is tried."""
 BAG_COMPONENTS = 32
 """Principal components of a bag's mean tiles that a ridge Cox reads."""
 MIXING = 0.5
@@ -133,7 +136,8 @@ class LinearCox:
             choice = penalty_choice(event[has], repeats=1)
             path = sparse_cox_cv(*data, mixing=MIXING, ties=ties, **choice)
         else:
-            path = ridge_cox_cv(*data, ties=ties, **penalty_choice(event[has]))
+            choice = penalty_choice(event[has])
+            path = ridge_cox_cv(*data, ties=ties, give_up=GIVE_UP, **choice)
         cuts = np.cumsum([part.shape[1] for part in parts])[:-1]
         coef = dict(zip(blocks, np.split(path.coef, cuts), strict=True))
         for name, axes in turn.items():

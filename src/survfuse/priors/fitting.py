@@ -122,6 +122,7 @@ def fit_prior(
         spread,
         frozenset(barcode_hashes(patients).values()),
         _card(sources, outcome, cox, left_out, held_out),
+        limit=LIMIT,
     )
 
 

@@ -49,8 +49,7 @@ _AS_HYPHEN = str.maketrans("._", "--")  # R and file names replace the hyphen
 class Prior:
     """A risk of gene expression that was learned elsewhere.
 
-    The risk of a patient is the sum of its z-scores, within its own cohort, times `weights`. They
-    are limited to `LIMIT` deviations and z-scored again.
+    The risk of a patient is the sum of its z-scores, within its own cohort, times `weights`.
 
     Attributes
     ----------
@@ -69,6 +68,9 @@ class Prior:
         SHA-256 of the TCGA barcodes, which are public, of those it was fitted on.
     card : mapping
         Endpoint, source cohorts with patients and events, offsets, penalty: plain values.
+    limit : float or None
+        Deviations from the mean to which z-scores are limited; they are then z-scored once
+        more. None leaves them as they are.
     """
 
     name: str
@@ -80,6 +82,7 @@ class Prior:
     slope_spread: float = USUAL_SPREAD
     patients: frozenset[str] = frozenset()
     card: Mapping[str, Any] = field(default_factory=dict)
+    limit: float | None = None
 
 
 def write_prior(prior: Prior, folder: Path | str) -> Path:
@@ -104,6 +107,7 @@ def write_prior(prior: Prior, folder: Path | str) -> Path:
             "genes": list(prior.genes),
             "slope": prior.slope,
             "slope_spread": prior.slope_spread,
+            "limit": prior.limit,
             "card": dict(prior.card),
         }
         write_json(temporary / "prior.json", head)
@@ -156,6 +160,9 @@ def _checked(head: Mapping[str, Any], arrays: Mapping[str, Any]) -> Prior:
     slope, spread = (_number(head, key) for key in ("slope", "slope_spread"))
     if not spread > 0:
         raise InputError(f"slope_spread: expected > 0, got {spread}")
+    limit = None if head.get("limit") is None else _number(head, "limit")
+    if limit is not None and not limit > 0:
+        raise InputError(f"limit: expected a number > 0 or null, got {limit}")
     errors = None
     if "errors" in arrays:
         errors = stored_array(arrays, "errors", (len(genes),)).astype(np.float64)
@@ -172,6 +179,7 @@ def _checked(head: Mapping[str, Any], arrays: Mapping[str, Any]) -> Prior:
         spread,
         _patients(arrays),
         dict(head["card"]),
+        limit,
     )
 
 
@@ -202,6 +210,8 @@ def shipped_priors() -> tuple[str, ...]:
 
 def tcga_barcode(patient: str) -> str | None:
     """Barcode of the patient of a TCGA id of any length and case; None for any other id.
+
+    R writes dots for hyphens in names of columns.
 
     >>> tcga_barcode("tcga-05-4249-01a-01r"), tcga_barcode("001")
     ('TCGA-05-4249', None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -9,15 +10,19 @@ import numpy as np
 
 from survfuse._errors import NotComputableError
 from survfuse._types import FloatArray, IntArray
+from survfuse.survival._coordinate_descent import coordinate_descent
 
-MOST_STEPS, MOST_HALVINGS, MOST_SWEEPS = 60, 40, 500
+MOST_STEPS, MOST_HALVINGS = 60, 40
 SMALL_GAIN = 1e-12  # of the penalised log-likelihood, per event
 SMALL_MOVE = 1e-7  # of any patient's log-risk
 FLAT = 1e-9  # information, along features of unit variance, that is none
 SEPARATED = (
     1e-10  # of the information at the start: rounding, where there is no maximum
 )
-SLACK = 1e-6  # relative excess of a gradient over the lasso's penalty that is rounding
+
+
+Point = tuple[FloatArray, FloatArray, float]
+"""Coefficients (features,), log-risks (patients,), and the penalised log-likelihood there."""
 
 
 class Likelihood(Protocol):
@@ -143,6 +148,7 @@ def climb(
     base: FloatArray,
     ridge: float,
     start: FloatArray,
+    small_move: float = SMALL_MOVE,
 ) -> Maximum:
     """Climb log L − ridge/2 |b|², without a ridge only where there is a maximum.
 
@@ -155,6 +161,8 @@ def climb(
     ridge : float
         On the scale of the log-likelihood.
     start : array, (features,)
+    small_move : float
+        See :func:`newton`.
 
     Raises
     ------
@@ -162,7 +170,7 @@ def climb(
         When the log-risks at the start do not fit a double.
     """
     if ridge > 0 or len(start) == 0:
-        return newton(sets, z, base, start, ridge=ridge)
+        return newton(sets, z, base, start, ridge=ridge, small_move=small_move)
     information = sets.derivatives(z, z @ start + base)[1]
     before = _least_information(information, z)
     if before <= FLAT:
@@ -174,6 +182,14 @@ def climb(
     ):
         return replace(end, converged=False)
     return end
+
+
+def no_double_holds(risk: FloatArray) -> NotComputableError:
+    """Error of log-risks (patients,) whose exponentials do not fit a double."""
+    return NotComputableError(
+        f"Cox fit: log-risks from {risk.min():g} to {risk.max():g} do not fit a double; centre or "
+        "shrink the offset",
+    )
 
 
 def _least_information(
@@ -195,11 +211,14 @@ def newton(
     *,
     ridge: float = 0.0,
     lasso: float = 0.0,
+    small_move: float = SMALL_MOVE,
 ) -> Maximum:
     """Climb ``log L − lasso |b|_1 − ridge/2 |b|²`` by Newton's method with step halving.
 
-    It ends when neither the value nor any log-risk still moves. See :func:`climb`.
+    It ends when neither the value nor any log-risk still moves: the last move changes no log-risk
+    by more than `small_move`, which leaves an error of about its square. See :func:`climb`.
     """
+    small_gain = max(SMALL_GAIN, small_move**2) * max(len(sets.event), 1)
 
     def value(
         coef: FloatArray,
@@ -208,17 +227,15 @@ def newton(
         penalty = lasso * np.abs(coef).sum() + ridge / 2 * coef @ coef
         return float(sets.log_likelihood(log_risk) - penalty)
 
-    coef, risk = start, x @ start + base
+    coef: FloatArray = start
+    risk: FloatArray = x @ start + base
     current = value(coef, risk)
     information: FloatArray = np.eye(len(coef))
     for step in range(MOST_STEPS):
         gradient, information = sets.derivatives(x, risk)
         if not np.isfinite(information).all():
             if step == 0:
-                raise NotComputableError(
-                    f"Cox fit: log-risks from {risk.min():g} to {risk.max():g} do not fit a "
-                    "double; centre or shrink the offset",
-                )
+                raise no_double_holds(risk)
             return Maximum(coef, information, step, False)
         gradient = gradient - ridge * coef
         information[np.diag_indices_from(information)] += ridge
@@ -230,17 +247,38 @@ def newton(
         shift = x @ move
         rise = gradient @ move - lasso * (np.abs(end).sum() - np.abs(coef).sum())
         moved = np.abs(shift).max(initial=0.0)
-        if rise < SMALL_GAIN * max(len(sets.event), 1) and moved < SMALL_MOVE:
+        if rise < small_gain and moved < small_move:
             return Maximum(end, information, step + 1, True)
-        for _ in range(MOST_HALVINGS):
-            new = value(coef + move, risk + shift)
-            if new >= current - 1e-13 * abs(current):
-                break
-            move, shift = move / 2, shift / 2
-        else:
+        new = halved_until_no_lower(value, (coef, risk, current), move, shift)
+        if new is None:
             return Maximum(coef, information, step, False)
-        coef, risk, current = coef + move, risk + shift, new
+        coef, risk, current = new
     return Maximum(coef, information, MOST_STEPS, False)
+
+
+def halved_until_no_lower(
+    value: Callable[[FloatArray, FloatArray], float],
+    at: Point,
+    move: FloatArray,
+    shift: FloatArray,
+) -> Point | None:
+    """Take a move, or its half, quarter, ..., to where the value is no lower; None if nowhere.
+
+    Parameters
+    ----------
+    value : callable
+        Of coefficients and log-risks.
+    at : (coefficients, log-risks, value)
+    move, shift : array
+        Of the coefficients, and what that does to the log-risks.
+    """
+    coef, risk, current = at
+    for _ in range(MOST_HALVINGS):
+        new = value(coef + move, risk + shift)
+        if new >= current - 1e-13 * abs(current):
+            return coef + move, risk + shift, new
+        move, shift = move / 2, shift / 2
+    return None
 
 
 def _step(
@@ -256,57 +294,3 @@ def _step(
     linear = gradient + information @ coef
     end = coordinate_descent(information, linear, lasso, coef)
     return end - coef, end
-
-
-def coordinate_descent(
-    q: FloatArray,
-    c: FloatArray,
-    lasso: float,
-    start: FloatArray,
-) -> FloatArray:
-    """Maximise ``c · t − t q t / 2 − lasso |t|_1`` until the signs of the maximum are known.
-
-    Parameters
-    ----------
-    q : array, (features, features), positive semidefinite
-    c, start : array, (features,)
-    lasso : float
-
-    Returns
-    -------
-    array, (features,)
-    """
-    t, curvature = start.copy(), q.diagonal()
-    slope = c - q @ t
-    for _ in range(MOST_SWEEPS):
-        for j in np.flatnonzero(curvature > 0):
-            pull = slope[j] + curvature[j] * t[j]
-            new = np.sign(pull) * max(abs(pull) - lasso, 0.0) / curvature[j]
-            if new != t[j]:
-                slope -= q[j] * (new - t[j])
-                t[j] = new
-        exact = _solve_with_signs(q, c, lasso, np.sign(t))
-        if exact is not None:
-            return exact
-    return t
-
-
-def _solve_with_signs(
-    q: FloatArray,
-    c: FloatArray,
-    lasso: float,
-    sign: FloatArray,
-) -> FloatArray | None:
-    """Maximum among coefficients of these signs, where it is the maximum of all; else None."""
-    active = np.flatnonzero(sign)
-    t = np.zeros(len(c))
-    try:
-        right = c[active] - lasso * sign[active]
-        t[active] = np.linalg.solve(q[np.ix_(active, active)], right)
-    except np.linalg.LinAlgError:
-        return None
-    outside = np.abs(c - q @ t)[sign == 0]
-    is_maximum = (np.sign(t) == sign).all() and (
-        outside <= lasso * (1 + SLACK / 10)
-    ).all()
-    return t if is_maximum else None

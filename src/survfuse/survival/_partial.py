@@ -7,6 +7,7 @@ every event (Breslow), or 0, 1/d, …, (d−1)/d for the d events at one time (E
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -130,10 +131,48 @@ class RiskSets:
         """
         weight = self._weights(log_risk)
         size = self._sizes(weight)
-        residuals = np.full(len(weight), np.nan)
-        if size is not None:
-            residuals[self.order] = self._residual(weight, size)[0]
-        return residuals
+        if size is None:
+            return np.full(len(weight), np.nan)
+        return self._unsorted(self._residual(weight, size)[0])
+
+    def curvature(
+        self,
+        log_risk: FloatArray,
+    ) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]] | None:
+        """First and second derivatives by each patient's log-risk, without a matrix.
+
+        Parameters
+        ----------
+        log_risk : array, (patients,)
+
+        Returns
+        -------
+        residual : array, (patients,)
+            See :meth:`residuals`.
+        product : callable
+            The negative matrix of second derivatives times a vector, (patients,) both.
+
+        None where :meth:`derivatives` gives NaN.
+        """
+        weight = self._weights(log_risk)
+        size = self._sizes(weight)
+        if size is None:
+            return None
+        sorted_residual, mass = self._residual(weight, size)
+
+        def product(change: FloatArray) -> FloatArray:
+            own = change[self.order]
+            mean = self._sizes_of(weight * own) / size
+            moved = mass * own - weight * self._sum_of_sets(mean / size)
+            return self._unsorted(moved)
+
+        return self._unsorted(sorted_residual), product
+
+    def _unsorted(self, values: FloatArray) -> FloatArray:
+        """Values in the order of time put back; (patients,)."""
+        back = np.empty_like(values)
+        back[self.order] = values
+        return back
 
     def _weights(self, log_risk: FloatArray) -> FloatArray:
         """Relative risks in order of time, the largest 1; (patients,)."""
@@ -161,10 +200,17 @@ class RiskSets:
         size: FloatArray,
     ) -> tuple[FloatArray, FloatArray]:
         """Event less expected events, and expected events, in order of time; (patients,) each."""
-        hazard = np.append(0.0, np.cumsum(1 / size))[self.until]
-        shared = np.bincount(self.tied, weights=self.share / size)
-        hazard[self.event] -= shared[self.tied]
-        expected = weight * hazard
+        expected = weight * self._sum_of_sets(1 / size)
         residual = -expected
         residual[self.event] += 1
         return residual, expected
+
+    def _sum_of_sets(self, values: FloatArray) -> FloatArray:
+        """Sum of the events' values over the risk sets of each patient, less Efron's share.
+
+        The transpose of :meth:`_sizes_of`: (events,) -> (patients,), in order of time.
+        """
+        sums = np.append(0.0, np.cumsum(values))[self.until]
+        shared = np.bincount(self.tied, weights=self.share * values)
+        sums[self.event] -= shared[self.tied]
+        return np.asarray(sums)

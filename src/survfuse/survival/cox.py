@@ -3,7 +3,8 @@
 The penalised log-likelihood is ``log L(b) − events · penalty/2 · |b|²``: a penalty
 on the per-event scale means the same in cohorts of any size. A ridge does not see
 rotations, so features are first rotated onto their singular vectors; with more
-features than patients the fit then happens in as many dimensions as patients.
+features than patients the fit then happens in as many dimensions as patients. Fits
+that only compare penalties end earlier, and with many features use conjugate gradients.
 Features are centred (which changes no coefficient), never scaled: scaling is the
 caller's choice, because a ridge depends on it.
 """
@@ -17,6 +18,7 @@ import numpy.typing as npt
 
 from survfuse._errors import InputError, NotComputableError
 from survfuse._types import BoolArray, FloatArray
+from survfuse.survival._conjugate import climb_wide
 from survfuse.survival._newton import Axes, climb
 from survfuse.survival._partial import RiskSets
 from survfuse.survival._penalty_path import (
@@ -31,6 +33,11 @@ from survfuse.survival.argument_checks import as_log_risk, as_numbers
 from survfuse.survival.degrees_of_freedom import trace_of_fit
 from survfuse.survival.estimate import joined
 from survfuse.survival.right_censored import Outcome
+
+ENOUGH = 1e-4
+"""Last move of any log-risk in fits that only compare penalties."""
+WIDE = 64
+"""Features beyond which these fits use conjugate gradients."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,7 +239,10 @@ def ridge_cox_cv(
         def fit(penalty: float) -> FloatArray:
             nonlocal coef
             ridge = penalty * len(inner.event)
-            coef = climb(inner, own, own_base, ridge, coef).coef
+            if len(coef) > WIDE:
+                coef = climb_wide(inner, own, own_base, ridge, coef)
+            else:
+                coef = climb(inner, own, own_base, ridge, coef, ENOUGH).coef
             return np.asarray(z @ coef + base)
 
         return fit

@@ -23,7 +23,8 @@ import numpy.typing as npt
 
 from survfuse._errors import InputError, NotComputableError
 from survfuse._types import BoolArray, FloatArray, IntArray
-from survfuse.survival._newton import SLACK, centred_features, newton
+from survfuse.survival._coordinate_descent import SLACK
+from survfuse.survival._newton import centred_features, newton
 from survfuse.survival._partial import RiskSets
 from survfuse.survival._penalty_path import (
     Fit,

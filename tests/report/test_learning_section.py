@@ -1,0 +1,143 @@
+"""The learning curve, as a reader sees it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from report.conftest import Builder, edit
+from report.performed import CLINICAL, add_performance, learning_curve
+from report.reading import Page, read
+from survfuse.report import figures
+from survfuse.report.facts import learning_curve as grouped
+from survfuse.report.verdict import learning_curve_says
+from survfuse.results.run_tables import plain_records, tables
+
+MODEL = "default:concat"
+ROLES = {MODEL: "model", CLINICAL: "clinical only"}
+
+
+def frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    return tables({"learning_curve": rows})["learning_curve"]
+
+
+def said(rows: list[dict[str, Any]]) -> str:
+    return learning_curve_says(plain_records(frame(rows)), MODEL)
+
+
+def texts(svg: str) -> list[str]:
+    return re.findall(r">([^<>\n]+)</text>", svg)
+
+
+@pytest.mark.parametrize(
+    ("gain", "end"),
+    [
+        (
+            0.02,
+            "the curve still rises, so more patients may improve the ranking further.",
+        ),
+        (
+            0.01,
+            "so these data do not show that more patients would improve the ranking.",
+        ),
+        (-0.02, "patients were ranked worse with more training patients."),
+    ],
+)
+def test_the_last_step_of_the_model_is_said(gain: float, end: str) -> None:
+    text = said(learning_curve(MODEL, gain=gain))
+    sign = "+" if gain > 0 else "−"
+    assert text.startswith(
+        f"With 120 training patients instead of 100, the model's Uno C changes by "
+        f"{sign}{abs(gain):.3f} (95% interval ",
+    )
+    assert text.endswith(end)
+    assert ("includes 0" in text) == (gain == 0.01)
+
+
+def test_without_a_step_nothing_is_claimed() -> None:
+    alone = said(learning_curve(MODEL, sizes=(20, 120)))
+    assert alone.endswith("so what more patients would bring is not known.")
+    rows = learning_curve(MODEL)
+    for row in rows:
+        if row["metric"] == "delta_uno_c":
+            row.update(value=None, low=None, high=None, note="no pair")
+    assert said(rows) == "What more training patients bring is not computable: no pair."
+    rows = learning_curve(MODEL)
+    for row in rows:
+        row.update(low=None, high=None)
+    assert said(rows).endswith(
+        "changes by +0.020, without an interval, so nothing is claimed."
+    )
+
+
+def test_rows_are_grouped_by_model_and_size() -> None:
+    rows = learning_curve(MODEL)
+    told = grouped(plain_records(frame(rows)), rows, MODEL)
+    assert told is not None
+    places = [(row["model"], row["patients"]) for row in told["rows"]]
+    assert places == [(name, size) for name in ROLES for size in (20, 50, 100, 120)]
+    first, _, third, _ = told["rows"][:4]
+    assert [cell and cell["metric"] for cell in third["cells"]] == [
+        "uno_c",
+        "delta_uno_c",
+        "isbs",
+        "delta_isbs",
+    ]
+    assert first["cells"][0]["value"] is None
+    assert first["cells"][1] is None
+    assert grouped([], None, MODEL) is None
+
+
+def test_the_section_shows_sentence_figure_and_table(full: Page) -> None:
+    text = full.text
+    section = text[text.index("How would the models do with fewer patients?") :]
+    assert "With 120 training patients instead of 100" in section
+    assert "not computable: 8 events" in section
+    table = section[section.index("minus the size before") :]
+    assert table.index(MODEL) < table.index(CLINICAL)
+
+
+def test_a_run_without_a_curve_says_how_to_get_one(make_run: Builder) -> None:
+    out = add_performance(make_run())
+    edit(out / "performance.json", lambda told: told.update(learning_curve=None))
+    text = read(out).text
+    assert "(crossval --learning-curve): not recorded by this run." in text
+
+
+@pytest.fixture(scope="module")
+def four() -> str:
+    """The figure of four models, of which three end at one place."""
+    rows = learning_curve(MODEL)
+    own = [row for row in rows if row["model"] == MODEL]
+    for name in ("late:all", "network:-atlas"):
+        rows += [{**row, "model": name} for row in own]
+    return figures.learning_curve(frame(rows), ROLES)
+
+
+def test_every_model_has_a_line_with_its_name(four: str) -> None:
+    assert texts(four)[-4:] == [CLINICAL, MODEL, "late:all", "network:-atlas"]
+    assert {"50", "100", "120"} <= set(texts(four))
+    assert "20" not in texts(four)  # left out
+    assert len(set(re.findall(r"stroke-dasharray: ([\d., ]+)", four))) == 3
+    assert "with 120 training patients" in four
+
+
+def test_names_that_would_touch_are_moved_apart(four: str) -> None:
+    places = []
+    for name in (MODEL, "late:all", "network:-atlas"):
+        match = re.search(rf'y="([\d.]+)"[^>]*>{name}</text>', four)
+        assert match
+        places.append(float(match[1]))
+    assert places[0] - places[1] > 9.5
+    assert places[1] - places[2] > 9.5
+
+
+def test_one_size_is_no_curve() -> None:
+    assert (
+        figures.learning_curve(frame(learning_curve(MODEL, sizes=(20, 120))), ROLES)
+        == ""
+    )
+    assert figures.learning_curve(frame([]), {}) == ""
