@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -110,7 +111,7 @@ def fit_prior(
     held_out = _held_out(sources, outcome, offset, part, left_out)
     slope, spread = _slope(held_out)
     coef = cox.fit(penalty)
-    patients = [patient for own in sources for patient in own.patients]
+    patients = itertools.chain.from_iterable(own.patients for own in sources)
     return Prior(
         name,
         sources[0].gene_ids,
