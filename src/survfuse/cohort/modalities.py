@@ -144,9 +144,20 @@ class TableData(Modality):
     ) -> FloatArray:
         """FloatArray of a column, level indices of an ordinal one; NaN where not known."""
         if column not in self._numbers:
-            self._numbers[column] = self._read_numbers(column)
-        values = self._numbers[column]
-        return np.array(values if ids is None else values.loc[list(ids)], np.float64)
+            self._numbers[column] = self._read_numbers(column).to_numpy(np.float64)
+        values: FloatArray = self._numbers[column]
+        return values.copy() if ids is None else values[self._places_of(ids)]
+
+    def _places_of(self, ids: Sequence[str]) -> IntArray:
+        """Rows of patients; those of the last ones are kept, as every column is read for them."""
+        key = tuple(ids)
+        last, places = self._last_places.get("last", ((), np.zeros(0, np.int64)))
+        if last != key:
+            places = self.frame.index.get_indexer(pd.Index(key, dtype=object))
+            if (places < 0).any():
+                raise KeyError(*without(key, self.patients)[:1])
+            self._last_places["last"] = key, places
+        return np.asarray(places)
 
     def _read_numbers(self, column: str) -> pd.Series[float]:
         cells, levels = self.texts(column), self.columns[column].levels
@@ -172,6 +183,11 @@ class TableData(Modality):
     @cached_property
     def _numbers(self) -> Computed:
         """Columns of numbers and levels as they were once read."""
+        return Computed()
+
+    @cached_property
+    def _last_places(self) -> Computed:
+        """Rows of the patients who were last read."""
         return Computed()
 
     def missing_share(self) -> float:

@@ -10,6 +10,7 @@ In a table of copy numbers (-2 to 2, as GISTIC writes them) -1 is a value.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -145,6 +146,7 @@ def _spread(values: FloatArray) -> tuple[float, float]:
 
 def _quartiles(values: FloatArray) -> tuple[float, float, float]:
     """Quartiles that are values themselves, so that a score has no tenth of a step."""
-    low = np.quantile(values, 0.25, method="lower")
-    high = np.quantile(values, 0.75, method="higher")
-    return float(low), float(np.median(values)), float(high)
+    ordered, last = np.sort(values), len(values) - 1
+    low, high = ordered[math.floor(last / 4)], ordered[math.ceil(3 * last / 4)]
+    median = (ordered[last // 2] + ordered[(last + 1) // 2]) / 2
+    return float(low), float(median), float(high)
