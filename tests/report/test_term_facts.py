@@ -71,6 +71,7 @@ def test_the_page_shows_the_weights_and_why_a_bag_is_out(page: Page) -> None:
     )
     assert "Out in every fit: the pair pancancer × slides." in page.text
     assert "A weight is never negative." in page.text
+    assert "a prior as much as the cohorts that it was learned from" in page.text
 
 
 def test_the_page_says_what_a_prior_was_learned_from_and_adds(page: Page) -> None:
