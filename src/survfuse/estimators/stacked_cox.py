@@ -52,7 +52,7 @@ from survfuse.survival.stacking import gains
 
 FEWEST_PATIENTS = 2
 """Who have a modality, for anything to be learned of it."""
-ENOUGH_EVENTS, MOST_DIVISIONS = 150, 5
+ENOUGH_EVENTS, MOST_DIVISIONS = 150, 3
 """Patients are divided into inner folds again until the events of all divisions are so many: with
 few, weights and calibration would hang on one draw."""
 
