@@ -28,7 +28,7 @@ from survfuse.estimators import (
 from survfuse.estimators.base import StoredModel
 from survfuse.estimators.model_terms import fit_model_term
 from survfuse.estimators.stack_terms import StackWeights, TermRisks
-from survfuse.estimators.stacked_cox import StackedRisk
+from survfuse.estimators.stacked_risk import StackedRisk
 from survfuse.evaluation.controls import PermutedSource
 from survfuse.evaluation.missing_inputs import LessSource, Loss
 
@@ -87,7 +87,7 @@ def test_every_estimator_is_a_term(cohort: Cohort, name: str) -> None:
     own = make_estimator(config.term_configs()[name]).fit(alone)
     # the third of four terms: two modalities, the model, one pair
     summary = fit.details["anchored"]
-    assert list(summary["trust"]) == [
+    assert list(summary["weights"]) == [
         "clinical",
         "expression",
         name,
@@ -200,7 +200,7 @@ def test_a_fold_without_an_event_leaves_the_term_out(tmp_path: Path) -> None:
     fit, model = fitted(cohort, config)
     assert not model.models
     about = fit.details["anchored"]
-    assert about["trust"]["few"] == 0
+    assert about["weights"]["few"]["value"] == 0
     assert "has no event among the patients with expression" in about["notes"]["few"]
 
 

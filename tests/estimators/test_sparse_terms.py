@@ -16,7 +16,8 @@ from survfuse.cohort.transforms import Transforms
 from survfuse.config import FitConfig
 from survfuse.estimators import FoldContext, outcomes, stacked_cox
 from survfuse.estimators.linear_cox import MIXING, LinearCox
-from survfuse.estimators.stacked_cox import StackedRisk, cross_fitted
+from survfuse.estimators.stacked_cox import cross_fitted
+from survfuse.estimators.stacked_risk import StackedRisk
 from survfuse.survival.sparse_cox import fit_sparse_cox
 
 PATIENTS, GENES = 90, 60

@@ -18,7 +18,8 @@ from survfuse.estimators.model_terms import ModelRisk, ModelTerm
 from survfuse.estimators.neural_network import NetworkEnsemble
 from survfuse.estimators.stack_summary import effective_parameters
 from survfuse.estimators.stack_terms import Terms
-from survfuse.estimators.stacked_cox import StackedRisk, fit_terms
+from survfuse.estimators.stacked_cox import fit_terms
+from survfuse.estimators.stacked_risk import StackedRisk
 from survfuse.models.network import build_network
 from survfuse.models.network_config import network_config
 from survfuse.survival._partial import RiskSets

@@ -22,7 +22,7 @@ from survfuse.estimators.linear_cox import LinearCox
 from survfuse.estimators.model_terms import ModelRisk
 from survfuse.estimators.neural_network import NetworkEnsemble
 from survfuse.estimators.stack_terms import Terms
-from survfuse.estimators.stacked_cox import StackedRisk
+from survfuse.estimators.stacked_risk import StackedRisk
 
 Arrays = Mapping[str, AnyArray]
 
