@@ -12,8 +12,8 @@ from report.conftest import Builder, edit
 from report.performed import CLINICAL, add_performance, learning_curve
 from report.reading import Page, read
 from survfuse.report import figures
-from survfuse.report.facts import learning_curve as grouped
-from survfuse.report.verdict import learning_curve_says
+from survfuse.report.learning_section import learning_curve as grouped
+from survfuse.report.learning_section import learning_curve_says
 from survfuse.results.run_tables import plain_records, tables
 
 MODEL = "default:concat"

@@ -36,7 +36,8 @@ from survfuse.evaluation.checks import Evidence, refuse_later_knowledge, run_che
 from survfuse.evaluation.combine import Interval
 from survfuse.evaluation.default_horizons import resolve_horizons
 from survfuse.evaluation.description import describe, patterns
-from survfuse.evaluation.learning_curve import CurvePlan, learning_curve
+from survfuse.evaluation.learning_curve import learning_curve
+from survfuse.evaluation.learning_curve_plan import CurvePlan
 from survfuse.evaluation.missing_inputs import Losses
 from survfuse.evaluation.model_sizes import sizes
 from survfuse.evaluation.performance import by_pattern

@@ -4,185 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
-from survfuse._errors import (
-    CohortError,
-    ConfigError,
-    NotComputableError,
-    TransformError,
-    listed,
-)
-from survfuse._types import BoolArray
+from survfuse._errors import CohortError, NotComputableError, TransformError
 from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.splits import Split
-from survfuse.config import CrossvalConfig
 from survfuse.estimators import outcomes
 from survfuse.evaluation.assessment_settings import Interval, Scale
-from survfuse.evaluation.candidates import Candidate, modalities_used
+from survfuse.evaluation.candidates import Candidate
 from survfuse.evaluation.cells import Cells, Grid, Watcher
 from survfuse.evaluation.combine import difference, estimate
 from survfuse.evaluation.curve_errors import ISBS
 from survfuse.evaluation.folds import Fold, Folds, patients_of
+from survfuse.evaluation.learning_curve_plan import CurvePlan
 from survfuse.evaluation.metric_registry import Metric, ModelFolds
 from survfuse.evaluation.ranking import UNO_C
 from survfuse.evaluation.training_variance import chance_share
 from survfuse.survival.estimate import Basis, Estimate, joined
 
-SIZES = (50, 100, 200)
-"""Training patients, by default; those that the training sets do not exceed are not tried."""
 FEWEST_EVENTS = 10
 METRICS = (UNO_C, ISBS)
 Rows = list[dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class CurvePlan:
-    """What a learning curve trains on which patients, fixed before anything is fitted.
-
-    Attributes
-    ----------
-    sizes : tuple of int, rising
-        Training patients; smaller than every training set.
-    samples : int
-        Subsamples of each size in each fold.
-    seed : int
-    splits : tuple of Split
-        Of the first repeat, with whole training sets.
-    candidates : tuple of Candidate
-        The model first.
-    """
-
-    sizes: tuple[int, ...]
-    samples: int
-    seed: int
-    splits: tuple[Split, ...]
-    candidates: tuple[Candidate, ...]
-
-    @classmethod
-    def of(
-        cls,
-        settings: CrossvalConfig,
-        splits: Sequence[Split],
-        candidates: Sequence[Candidate],
-        clinical: str | None,
-        cohort: Cohort,
-    ) -> CurvePlan | None:
-        """Plan the learning curve that the settings ask for; None where they ask for none.
-
-        Raises
-        ------
-        ConfigError
-            When a size is not smaller than every training set.
-        """
-        if not settings.learning_curve:
-            return None
-        first = tuple(split for split in splits if split.repeat == splits[0].repeat)
-        return cls(
-            sizes=_sizes(settings.curve_sizes, first),
-            samples=settings.curve_repeats,
-            seed=settings.seed,
-            splits=first,
-            candidates=tuple(curve_candidates(candidates, clinical, cohort)),
-        )
-
-
-def _sizes(
-    wanted: Sequence[int] | None,
-    splits: Sequence[Split],
-) -> tuple[int, ...]:
-    smallest = min(len(split.train) for split in splits)
-    sizes = tuple(sorted(set(SIZES if wanted is None else wanted)))
-    if wanted is None:
-        return tuple(size for size in sizes if size < smallest)
-    large = [size for size in sizes if size >= smallest]
-    if large:
-        raise ConfigError(
-            f"crossval.curve_sizes: {listed(large)} must be smaller than the smallest training "
-            f"set, which has {smallest} patients; that one is always part of the curve",
-        )
-    return sizes
-
-
-def curve_candidates(
-    candidates: Sequence[Candidate],
-    clinical: str | None,
-    cohort: Cohort,
-) -> list[Candidate]:
-    """Choose the models of a learning curve: the model and its simple comparators.
-
-    Parameters
-    ----------
-    candidates : sequence of Candidate
-        Of the whole run, the model first.
-    clinical : str or None
-        Name of the clinical-only baseline.
-    cohort : Cohort
-
-    Returns
-    -------
-    list of Candidate
-        The model, the clinical ridge, late fusion of all modalities and, where the cohort has
-        priors, the model without them; each where it can be made.
-    """
-    model = candidates[0]
-    used = modalities_used(cohort, model.config)
-    everything = max(
-        (one for one in candidates[1:] if one.config.fusion == "late_cox"),
-        key=lambda one: len(one.modalities or ()),
-        default=None,
-    )
-    chosen = [model]
-    chosen += [one for one in candidates[1:] if one.name == clinical]
-    if everything is not None:
-        chosen.append(everything)
-    kinds: dict[str, str] = {name: cohort.modalities[name].kind for name in used}
-    priors = [name for name in used if kinds[name] == "prior"]
-    rest = tuple(name for name in used if kinds[name] != "prior")
-    if priors and rest:
-        config = model.config.model_copy(update={"modalities": rest})
-        without = Candidate(f"network:-{'-'.join(priors)}", config, "increment")
-        same = [
-            one
-            for one in candidates[1:]
-            if one.role in {"baseline", "increment"} and one.config == config
-        ]
-        chosen.append(next(iter(same), without))
-    return chosen
-
-
-def subsample(
-    split: Split,
-    event: BoolArray,
-    size: int,
-    sample: int,
-    seed: int,
-) -> Split:
-    """Draw some of the training patients of a split, with their share of the events.
-
-    Patients with and without the event are shuffled and dealt in proportion, so that a smaller
-    subsample of the same number is part of a larger one.
-
-    Parameters
-    ----------
-    split : Split
-    event : array of bool, (training patients,)
-        In the order of `split.train`.
-    size : int
-        Patients drawn.
-    sample : int
-        Number of the subsample, from 0.
-    seed : int
-    """
-    generator = np.random.default_rng([seed, split.repeat, split.fold, sample])
-    place = np.empty(len(event))
-    for value in (True, False):
-        rows = generator.permutation(np.flatnonzero(event == value))
-        place[rows] = (np.arange(len(rows)) + 0.5) / max(len(rows), 1)
-    chosen = np.lexsort((~event, place))[:size]
-    return replace(split, train=tuple(split.train[row] for row in np.sort(chosen)))
 
 
 @dataclass(frozen=True)
@@ -244,11 +89,9 @@ def learning_curve(
     notes : list of str
     """
     missing = [one for one in plan.candidates if one.name not in grid.folds]
-    more = (
-        cells.all([(one, plan.splits) for one in missing], watcher)
-        if missing
-        else Grid()
-    )
+    more = Grid()
+    if missing:
+        more = cells.all([(one, plan.splits) for one in missing], watcher)
     notes = list(more.notes)
     whole = _whole(plan, {**grid.folds, **more.folds}, cells.cohort)
     points = []
@@ -257,9 +100,9 @@ def learning_curve(
         points.append(point)
         notes += told
     points.append(whole)
-    everyone = [
-        fold for point in points for folds in point.folds.values() for fold in folds
-    ]
+    everyone: list[Fold] = []
+    for point in points:
+        everyone.extend(chain.from_iterable(point.folds.values()))
     at = ModelFolds(everyone, scale).at()
     scale = replace(scale, interval=Interval(), times=tuple(at.grid.tolist()))
     rows: Rows = []
@@ -280,8 +123,8 @@ def _whole(
         own = [fold for fold in folds[candidate.name] if fold.repeat == repeat]
         first[candidate.name] = tuple(replace(fold, repeat=0) for fold in own)
     return _Point(
-        patients=_mean_patients(plan.splits),
-        events=_mean_events(plan.splits, cohort),
+        patients=float(np.mean([len(split.train) for split in plan.splits])),
+        events=float(np.mean(_events(plan.splits, cohort))),
         samples=1,
         folds=first,
         chances={one.name: chance_share(folds[one.name]) for one in plan.candidates},
@@ -296,21 +139,12 @@ def _sampled(
     watcher: Watcher,
 ) -> tuple[_Point, list[str]]:
     """The point of one size, and notes on how it was made."""
-    drawn: list[list[Split]] = []
-    for sample in range(plan.samples):
-        part = []
-        for split in plan.splits:
-            _, event = outcomes(cells.cohort, split.train)
-            part.append(subsample(split, event, size, sample, plan.seed))
-        drawn.append(part)
-    events = [
-        int(outcomes(cells.cohort, one.train)[1].sum())
-        for part in drawn
-        for one in part
-    ]
-    point = _Point(size, float(np.mean(events)), plan.samples, {}, {})
-    if min(events) < FEWEST_EVENTS:
-        why = f"{min(events)} events among {size} training patients; {FEWEST_EVENTS} are needed"
+    drawn = plan.drawn(size, cells.cohort)
+    counts = [_events(part, cells.cohort) for part in drawn]
+    point = _Point(size, float(np.mean(counts)), plan.samples, {}, {})
+    fewest = int(np.min(counts))
+    if fewest < FEWEST_EVENTS:
+        why = f"{fewest} events among {size} training patients; {FEWEST_EVENTS} are needed"
         return replace(point, samples=0, left_out=why), []
     fits = []
     for candidate in plan.candidates:
@@ -320,16 +154,17 @@ def _sampled(
         grid = cells.all(fits, watcher)
     except (CohortError, TransformError, NotComputableError) as error:
         return replace(point, samples=0, left_out=str(error)), []
-    overlap = size / whole.patients
     folds: dict[str, Folds] = {}
     for candidate in plan.candidates:
-        own: list[Fold] = []
-        for sample in range(plan.samples):
-            name = _of_sample(candidate, size, sample).name
-            own += _scored_as(grid.folds[name], whole.folds[candidate.name], sample)
-        folds[candidate.name] = tuple(own)
+        folds[candidate.name] = _as_repeats(candidate, plan, size, grid, whole)
+    overlap = size / whole.patients
     chances = {name: chance_share(own, overlap) for name, own in folds.items()}
     return replace(point, folds=folds, chances=chances), grid.notes
+
+
+def _events(splits: Sequence[Split], cohort: Cohort) -> list[int]:
+    """Events among the training patients of each split."""
+    return [int(outcomes(cohort, split.train)[1].sum()) for split in splits]
 
 
 def _of_sample(
@@ -347,22 +182,20 @@ def _of_sample(
     )
 
 
-def _scored_as(
-    folds: Sequence[Fold],
-    whole: Sequence[Fold],
-    sample: int,
-) -> list[Fold]:
-    """Folds of a subsample as a repeat, with the censoring weights of whole training sets."""
-    train = {fold.fold: fold.train for fold in whole}
-    return [replace(fold, repeat=sample, train=train[fold.fold]) for fold in folds]
-
-
-def _mean_patients(splits: Sequence[Split]) -> float:
-    return float(np.mean([len(split.train) for split in splits]))
-
-
-def _mean_events(splits: Sequence[Split], cohort: Cohort) -> float:
-    return float(np.mean([outcomes(cohort, one.train)[1].sum() for one in splits]))
+def _as_repeats(
+    candidate: Candidate,
+    plan: CurvePlan,
+    size: int,
+    grid: Grid,
+    whole: _Point,
+) -> Folds:
+    """Folds of all subsamples as repeats, with the censoring weights of whole training sets."""
+    train = {fold.fold: fold.train for fold in whole.folds[candidate.name]}
+    folds = []
+    for sample in range(plan.samples):
+        for fold in grid.folds[_of_sample(candidate, size, sample).name]:
+            folds.append(replace(fold, repeat=sample, train=train[fold.fold]))
+    return tuple(folds)
 
 
 def _rows(
@@ -375,25 +208,25 @@ def _rows(
     rows: Rows = []
     before: _Point | None = None
     for point in points:
-        place = {
+        place: dict[str, Any] = {
             "model": name,
             "patients": round(point.patients),
             "events": point.events,
             "subsamples": point.samples,
         }
         for metric in METRICS:
-            note = grid_note if metric is ISBS else ""
             row = {**place, "metric": metric.key}
             if point.left_out:
-                rows.append(row | _plain(None, point.left_out))
+                empty = dict.fromkeys(("value", "low", "high"))
+                rows.append({**row, **empty, "note": point.left_out})
                 continue
+            note = grid_note if metric is ISBS else ""
             model = ModelFolds(point.folds[name], scale, chance=point.chances[name])
             rows.append(row | _plain(estimate(metric, model), note))
             if before is not None:
                 row = {**place, "metric": f"delta_{metric.key}"}
-                rows.append(
-                    row | _plain(_gain(metric, name, point, before, scale), note)
-                )
+                gain = _gain(metric, name, point, before, scale)
+                rows.append(row | _plain(gain, note))
         before = before if point.left_out else point
     return rows
 
@@ -420,11 +253,10 @@ def _gain(
 
 
 def _plain(
-    result: Estimate | None,
+    result: Estimate,
     note: str,
 ) -> dict[str, Any]:
-    if result is None:
-        return {"value": None, "low": None, "high": None, "note": note}
+    """The columns of an estimate, with a further note."""
     return {
         "value": result.value,
         "low": result.low,

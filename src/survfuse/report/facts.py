@@ -9,6 +9,7 @@ from typing import Any
 
 from survfuse._errors import listed
 from survfuse.report.formatting import count, duration
+from survfuse.report.learning_section import learning_curve
 from survfuse.report.names import D_CALIBRATION, DELTA, family_title, metric, order
 from survfuse.report.report_tables import CONCORDANCES, Tables
 from survfuse.report.verdict import (
@@ -17,7 +18,6 @@ from survfuse.report.verdict import (
     expectation_says,
     headline_metric,
     increments_say,
-    learning_curve_says,
     predictions_sha256,
     robustness_says,
     says,
@@ -28,7 +28,6 @@ from survfuse.results import Result
 from survfuse.results.run_tables import names_with_loss
 
 MOST_MODELS = 4
-CURVE_METRICS = ("uno_c", "delta_uno_c", "isbs", "delta_isbs")
 
 
 def facts(tables: Tables) -> dict[str, Any]:
@@ -258,40 +257,6 @@ def robustness(
         "rows": losses,
         "left_out": record.get("left_out") or (),
     }
-
-
-def learning_curve(
-    rows: Iterable[Mapping[str, Any]],
-    record: Sequence[Mapping[str, Any]] | None,
-    model: str,
-) -> dict[str, Any] | None:
-    """Group the rows of the table `learning_curve` by model and size.
-
-    Parameters
-    ----------
-    rows : iterable of mapping
-    record : sequence of mapping or None
-        As recorded.
-    model : str
-        The model that the run is about.
-
-    Returns
-    -------
-    mapping or None
-        `says` (a sentence) and `rows`, each with `model`, `patients`, `events`, `subsamples` and
-        `cells` in the order of `CURVE_METRICS`. None where nothing was recorded.
-    """
-    if record is None:
-        return None
-    rows, sizes = list(rows), []
-    for _, group in groupby(rows, lambda row: (row["model"], row["patients"])):
-        part = list(group)
-        cells = {row["metric"]: row for row in part}
-        place = {
-            key: part[0][key] for key in ("model", "patients", "events", "subsamples")
-        }
-        sizes.append({**place, "cells": [cells.get(key) for key in CURVE_METRICS]})
-    return {"says": learning_curve_says(rows, model), "rows": sizes}
 
 
 def external_scores(tables: Tables) -> dict[str, Any] | None:

@@ -168,29 +168,6 @@ def expectation_says(rows: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def learning_curve_says(
-    rows: Sequence[Mapping[str, Any]],
-    model: str,
-) -> str:
-    """Say in one sentence what the last step of the learning curve brought.
-
-    Parameters
-    ----------
-    rows : sequence of mapping
-        Rows of the table `learning_curve`.
-    model : str
-        The model that the run is about.
-    """
-    own = [row for row in rows if row["model"] == model]
-    computed = [row for row in own if row["metric"] == "uno_c" and row["subsamples"]]
-    steps = [row for row in own if row["metric"] == "delta_uno_c"]
-    return sentence(
-        "learning_curve",
-        step=steps[-1] if steps else None,
-        before=computed[-2]["patients"] if steps else None,
-    )
-
-
 def _losses(
     rows: Sequence[Mapping[str, Any]],
     metric: str,
