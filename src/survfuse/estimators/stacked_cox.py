@@ -179,10 +179,8 @@ class StackedCox(Estimator):
             config = attention_config(self.config, bag)
             try:
                 trained = fit_model_term(fold, bag, config, inner)
-            except (
-                NotComputableError
-            ):  # an inner fold without an event stops no training
-                continue
+            except NotComputableError:
+                continue  # an inner fold without an event stops no training
             if is_better(trained.out_of_fold, risks[bag][0], fold, inner):
                 chosen[bag] = trained
         return chosen
