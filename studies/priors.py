@@ -2,7 +2,7 @@
 
 For each cancer a prior is fitted on the eight others (no patient and no outcome of the target), and the default
 model is fitted with it and without it on 50, 100, 200 patients (stratified by event, ten times) and on all but a
-fold (five folds, twice). The target's tables are age and sex (of LUAD also stage) and expression. Scored by Uno's C on all
+fold (five folds). The target's tables are age and sex (of LUAD also stage) and expression. Scored by Uno's C on all
 other patients. `--permute` gives the training patients each other's outcomes.
 
     python studies/priors.py -o runs/priors
@@ -61,7 +61,7 @@ def divisions(cohort: Cohort) -> Iterator[tuple[int, int, list[str]]]:
             rows = rng.permutation(np.flatnonzero(event))[:with_event]
             others = rng.permutation(np.flatnonzero(~event))[: size - with_event]
             yield size, repeat, sorted(ids[np.r_[rows, others]])
-    for repeat in range(2):
+    for repeat in range(1):
         folds = inner_folds(event, 5, repeat)
         for fold in range(5):
             yield 0, 5 * repeat + fold, list(ids[folds != fold])
