@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import unicodedata
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
-from builders import CohortFiles
+from builders import CohortFiles, cohort_files
 from survfuse._errors import CohortError, ConfigError
 from survfuse.cohort import TableData, inspect, load_cohort
 
@@ -489,3 +490,17 @@ def test_rows_of_a_patient_are_one_where_they_agree_in_what_is_used(
         match=r"patient 006: rows of 1 patient\(s\) differ in 'age' \(of 006 data rows 6, 22\); expected one",
     ):
         load_cohort(clinical.write())
+
+
+def test_columns_are_read_for_other_patients_in_turn(tmp_path: Path) -> None:
+    files = cohort_files(tmp_path, modalities=("clinical",))
+    table = load_cohort(files.write()).modalities["clinical"]
+    assert isinstance(table, TableData)
+    ages = pd.Series(table.numbers("age"), table.frame.index)
+    for ids in (["003", "001"], ["001", "003"], ["002"], ["003", "001"]):
+        np.testing.assert_array_equal(table.numbers("age", ids), ages[ids])
+    table.numbers("age", ["001"])[:] = 0
+    table.numbers("age")[:] = 0
+    np.testing.assert_array_equal(table.numbers("age"), ages)
+    with pytest.raises(KeyError, match="999"):
+        table.numbers("age", ["001", "999"])

@@ -40,7 +40,7 @@ def rna(tmp_path: Path) -> CohortFiles:
 @pytest.fixture
 def cohort(rna: CohortFiles) -> Cohort:
     """The same with a prior."""
-    return loaded(rna).with_prior(hand_made(slope=0.3, slope_spread=0.1))
+    return loaded(rna).with_prior(hand_made(slope=0.3, slope_spread=0.1, limit=2.0))
 
 
 def again(

@@ -20,6 +20,7 @@ from survfuse.evaluation import (
     Watcher,
     cross_validate,
     crossval,
+    learning_curve_plan,
 )
 from survfuse.evaluation.candidates import Candidate, baseline
 from survfuse.evaluation.learning_curve_plan import (

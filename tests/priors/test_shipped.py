@@ -22,6 +22,7 @@ def test_the_shipped_prior_is_what_its_study_makes(shared_data: Path) -> None:
     again, shipped = study.fit(shared_data), read_prior(study.NAME)
     assert again.genes == shipped.genes
     assert again.patients == shipped.patients
+    assert again.limit == shipped.limit
     np.testing.assert_allclose(again.weights, shipped.weights, atol=1e-4)
     np.testing.assert_allclose(again.errors, shipped.errors, rtol=1e-3)
     assert again.slope == pytest.approx(shipped.slope, abs=1e-3)

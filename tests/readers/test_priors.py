@@ -29,6 +29,7 @@ PRIOR = Prior(
     0.15,
     frozenset(map(sha256_text, ("TCGA-05-4249", "TCGA-05-4250"))),
     {"endpoints": ["overall survival"], "events": 30},
+    2.0,
 )
 
 
@@ -59,10 +60,10 @@ def test_what_is_written_is_read(folder: Path) -> None:
             assert getattr(read, field) == value
 
 
-def test_errors_and_patients_may_be_absent(tmp_path: Path) -> None:
-    plain = replace(PRIOR, errors=None, patients=frozenset())
+def test_errors_patients_and_limit_may_be_absent(tmp_path: Path) -> None:
+    plain = replace(PRIOR, errors=None, patients=frozenset(), limit=None)
     read = read_prior(write_prior(plain, tmp_path / "p"))
-    assert (read.errors, read.patients) == (None, frozenset())
+    assert (read.errors, read.patients, read.limit) == (None, frozenset(), None)
 
 
 def test_single_precision_is_read_as_double(tmp_path: Path) -> None:
@@ -92,6 +93,7 @@ def test_an_unknown_name_lists_those_that_are_shipped() -> None:
         ({"gene_ids": "refseq"}, "symbol or ensembl or entrez"),
         ({"slope": "0.2"}, "slope: expected a finite number, got '0.2'"),
         ({"slope_spread": 0.0}, "slope_spread: expected > 0"),
+        ({"limit": -1.0}, "limit: expected a number > 0 or null"),
         ({"card": ["overall survival"]}, "card: expected a mapping"),
         ({"name": None}, "name: expected a list of texts"),
     ],

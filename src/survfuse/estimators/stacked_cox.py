@@ -52,7 +52,7 @@ from survfuse.survival.stacking import gains
 
 FEWEST_PATIENTS = 2
 """Who have a modality, for anything to be learned of it."""
-ENOUGH_EVENTS, MOST_DIVISIONS = 150, 5
+ENOUGH_EVENTS, MOST_DIVISIONS = 150, 3
 """Patients are divided into inner folds again until the events of all divisions are so many: with
 few, weights and calibration would hang on one draw."""
 
@@ -179,10 +179,8 @@ class StackedCox(Estimator):
             config = attention_config(self.config, bag)
             try:
                 trained = fit_model_term(fold, bag, config, inner)
-            except (
-                NotComputableError
-            ):  # an inner fold without an event stops no training
-                continue
+            except NotComputableError:
+                continue  # an inner fold without an event stops no training
             if is_better(trained.out_of_fold, risks[bag][0], fold, inner):
                 chosen[bag] = trained
         return chosen
