@@ -20,10 +20,7 @@ from survfuse.evaluation import (
     Watcher,
     cross_validate,
     crossval,
-<<<<<<< HEAD
-=======
     learning_curve_plan,
->>>>>>> wt/curve
 )
 from survfuse.evaluation.candidates import Candidate, baseline
 from survfuse.evaluation.learning_curve_plan import (
