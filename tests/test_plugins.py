@@ -144,7 +144,9 @@ def test_an_estimator_is_a_term_of_the_stack(
     config.write_text(json.dumps({"model": {"fusion": "anchored", "stack": stack}}))
     chosen = ("--config", config, *OTHERS)
     out = run(site, "train", cohort, "-o", bundle, *chosen)
-    assert re.search(r"trust clinical [\d.]+, .*slides [\d.]+, age [\d.]+, ", out)
+    assert re.search(r"\W age +\W", out)  # a row of the table of weights
+    weights = read(bundle / "summary.json")["anchored"]["weights"]
+    assert weights["age"]["start"] == 1
     run(site, "predict", bundle, cohort, "-o", tmp_path / "risks.csv")
     state = read(bundle / "model.json")["model"]
     assert [term["name"] for term in state["models"]] == ["age"]
