@@ -256,14 +256,42 @@ def normal_scores(train: FloatArray, x: FloatArray) -> FloatArray:
     return np.asarray(norm.ppf((below + 0.5) / (len(train) + 1)))
 
 
-def clipped(train: FloatArray, x: FloatArray) -> FloatArray:
-    """Values within three robust deviations of the median, of unit variance."""
-    middle = np.median(train, axis=0)
-    deviation = 1.4826 * np.median(np.abs(train - middle), axis=0)
-    deviation = np.where(deviation > 0, deviation, train.std(axis=0))
-    limited = np.clip((x - middle) / deviation, -3, 3)
-    own = np.clip((train - middle) / deviation, -3, 3)
-    return np.asarray(limited / np.maximum(own.std(axis=0), 1e-9))
+def robust(
+    most: float,
+    squeeze: Callable[[FloatArray], FloatArray] | None = None,
+) -> Callable[[FloatArray, FloatArray], FloatArray]:
+    """Values within some robust deviations of the median, of unit variance."""
+
+    def change(train: FloatArray, x: FloatArray) -> FloatArray:
+        middle = np.median(train, axis=0)
+        deviation = 1.4826 * np.median(np.abs(train - middle), axis=0)
+        deviation = np.where(deviation > 0, deviation, train.std(axis=0))
+        own, other = (train - middle) / deviation, (x - middle) / deviation
+        if squeeze is not None:
+            own, other = squeeze(own), squeeze(other)
+        own, other = np.clip(own, -most, most), np.clip(other, -most, most)
+        return np.asarray((other - own.mean(axis=0)) / np.maximum(own.std(axis=0), 1e-9))
+
+    return change
+
+
+def logged(
+    then: Callable[[FloatArray, FloatArray], FloatArray] | None = None,
+) -> Callable[[FloatArray, FloatArray], FloatArray]:
+    """About the log of what published z-scores were made of, z-scored again or changed further.
+
+    The smallest training value of a gene stands for no expression.
+    """
+
+    def change(train: FloatArray, x: FloatArray) -> FloatArray:
+        least = train.min(axis=0)
+        own = np.log(train - least + 0.1)
+        other = np.log(np.maximum(x - least, 0.0) + 0.1)
+        if then is not None:
+            return then(own, other)
+        return np.asarray((other - own.mean(axis=0)) / np.maximum(own.std(axis=0), 1e-9))
+
+    return change
 
 
 def sparse(part: Part) -> Risk:
@@ -297,14 +325,30 @@ EXPRESSION: dict[str, Reading] = {
     "pc32_half_white": components(32, whiten=0.5),
     "pc32_white": components(32, whiten=1.0),
     "ranks32": components(32, change=normal_scores),
-    "ranks64": components(64, change=normal_scores),
-    "robust3": components(32, change=clipped),
+    "robust3": components(32, change=robust(3.0)),
     "limited3": components(32, change=limited(3.0)),
     "limited5": components(32, change=limited(5.0)),
     "in_range": components(32, change=in_range),
+    "limited3_half_white": components(32, whiten=0.5, change=limited(3.0)),
+    "limited3_64": components(64, change=limited(3.0)),
     "sparse": sparse,
 }
+LIMITS: dict[str, Reading] = {
+    "pc32": components(32),
+    "ranks32": components(32, change=normal_scores),
+    "robust3": components(32, change=robust(3.0)),
+    "robust2": components(32, change=robust(2.0)),
+    "robust1.5": components(32, change=robust(1.5)),
+    "asinh": components(32, change=robust(9.0, np.arcsinh)),
+    "log32": components(32, change=logged()),
+    "log_robust3": components(32, change=logged(robust(3.0))),
+    "robust3_64": components(64, change=robust(3.0)),
+    "ranks64": components(64, change=normal_scores),
+    "robust3_16": components(16, change=robust(3.0)),
+    "robust3_half_white": components(32, whiten=0.5, change=robust(3.0)),
+}
 MEANS = {
+    "robust3_16+32+64": ("robust3_16", "robust3", "robust3_64"),
     "linear+splines4": ("linear", "splines4"),
     "linear+boost2": ("linear", "boost2"),
     "linear+splines4+boost2": ("linear", "splines4", "boost2"),
@@ -529,9 +573,9 @@ def readings(question: str, part: Part) -> Iterator[tuple[str, Risk, float]]:
             yield name, risk, 0.0
         return
     known: dict[str, Risk] = {}
-    own = {"clinical": CLINICAL, "expression": EXPRESSION, "tables": TABLES}[question]
+    own = READINGS[question]
     for name, reading in own.items():
-        if name in ("genes", "sparse", "pc128") and len(part.x) > 350:
+        if name in ("genes", "sparse", "pc128") and len(part.x) > 200:
             continue
         start = clock.perf_counter()
         known[name] = reading(part)
@@ -541,7 +585,14 @@ def readings(question: str, part: Part) -> Iterator[tuple[str, Risk, float]]:
             yield name, np.mean([known[one] for one in parts], axis=0), 0.0
 
 
+READINGS = {
+    "clinical": CLINICAL,
+    "expression": EXPRESSION,
+    "limits": LIMITS,
+    "tables": TABLES,
+}
 MODALITIES = {
+    "limits": ("expression",),
     "clinical": ("clinical", "blood"),
     "expression": ("expression",),
     "tables": ("mut", "cnv"),
@@ -580,7 +631,7 @@ def run(question: str, folder: Path, out: Path) -> None:
 def report(out: Path) -> None:
     """Print, per question and size, the mean of each reading less that of the first one."""
     for folder in sorted(path for path in out.iterdir() if path.is_dir()):
-        rows = pd.concat([pd.read_csv(path) for path in sorted(folder.glob("*.csv"))])
+        rows = pd.concat([pd.read_csv(path) for path in sorted(folder.glob("*.csv")) if path.stat().st_size > 9])
         first = rows["reading"].iloc[0]
         for size, own in rows.groupby("size"):
             key = ["cohort", "fold"]
