@@ -270,7 +270,30 @@ def robust(
         if squeeze is not None:
             own, other = squeeze(own), squeeze(other)
         own, other = np.clip(own, -most, most), np.clip(other, -most, most)
-        return np.asarray((other - own.mean(axis=0)) / np.maximum(own.std(axis=0), 1e-9))
+        return np.asarray(
+            (other - own.mean(axis=0)) / np.maximum(own.std(axis=0), 1e-9)
+        )
+
+    return change
+
+
+def robust_plain(train: FloatArray, x: FloatArray) -> FloatArray:
+    """Robust deviations within three, as they are."""
+    middle = np.median(train, axis=0)
+    deviation = 1.4826 * np.median(np.abs(train - middle), axis=0)
+    deviation = np.where(deviation > 0, deviation, train.std(axis=0))
+    return np.asarray(np.clip((x - middle) / deviation, -3.0, 3.0))
+
+
+def percentiles(tail: float) -> Callable[[FloatArray, FloatArray], FloatArray]:
+    """Values within two percentiles of the training patients, of unit variance."""
+
+    def change(train: FloatArray, x: FloatArray) -> FloatArray:
+        least, most = np.quantile(train, [tail, 1 - tail], axis=0)
+        own, other = np.clip(train, least, most), np.clip(x, least, most)
+        spread = own.std(axis=0)
+        spread = np.where(spread > 1e-9, spread, np.inf)
+        return np.asarray((other - own.mean(axis=0)) / spread)
 
     return change
 
@@ -289,7 +312,9 @@ def logged(
         other = np.log(np.maximum(x - least, 0.0) + 0.1)
         if then is not None:
             return then(own, other)
-        return np.asarray((other - own.mean(axis=0)) / np.maximum(own.std(axis=0), 1e-9))
+        return np.asarray(
+            (other - own.mean(axis=0)) / np.maximum(own.std(axis=0), 1e-9)
+        )
 
     return change
 
@@ -346,6 +371,14 @@ LIMITS: dict[str, Reading] = {
     "ranks64": components(64, change=normal_scores),
     "robust3_16": components(16, change=robust(3.0)),
     "robust3_half_white": components(32, whiten=0.5, change=robust(3.0)),
+}
+PERCENTILES: dict[str, Reading] = {
+    "within5": components(32, change=percentiles(0.05)),
+    "within2": components(32, change=percentiles(0.02)),
+    "within10": components(32, change=percentiles(0.1)),
+    "robust3_plain": components(32, change=robust_plain),
+    "within5_64": components(64, change=percentiles(0.05)),
+    "within5_48": components(48, change=percentiles(0.05)),
 }
 MEANS = {
     "robust3_16+32+64": ("robust3_16", "robust3", "robust3_64"),
@@ -589,10 +622,12 @@ READINGS = {
     "clinical": CLINICAL,
     "expression": EXPRESSION,
     "limits": LIMITS,
+    "percentiles": PERCENTILES,
     "tables": TABLES,
 }
 MODALITIES = {
     "limits": ("expression",),
+    "percentiles": ("expression",),
     "clinical": ("clinical", "blood"),
     "expression": ("expression",),
     "tables": ("mut", "cnv"),
@@ -631,7 +666,13 @@ def run(question: str, folder: Path, out: Path) -> None:
 def report(out: Path) -> None:
     """Print, per question and size, the mean of each reading less that of the first one."""
     for folder in sorted(path for path in out.iterdir() if path.is_dir()):
-        rows = pd.concat([pd.read_csv(path) for path in sorted(folder.glob("*.csv")) if path.stat().st_size > 9])
+        rows = pd.concat(
+            [
+                pd.read_csv(path)
+                for path in sorted(folder.glob("*.csv"))
+                if path.stat().st_size > 9
+            ]
+        )
         first = rows["reading"].iloc[0]
         for size, own in rows.groupby("size"):
             key = ["cohort", "fold"]
