@@ -372,6 +372,11 @@ LIMITS: dict[str, Reading] = {
     "robust3_16": components(16, change=robust(3.0)),
     "robust3_half_white": components(32, whiten=0.5, change=robust(3.0)),
 }
+ASINH: dict[str, Reading] = {
+    "asinh3": components(32, change=robust(3.0, np.arcsinh)),
+    "asinh3_64": components(64, change=robust(3.0, np.arcsinh)),
+    "log_asinh3": components(32, change=logged(robust(3.0, np.arcsinh))),
+}
 PERCENTILES: dict[str, Reading] = {
     "within5": components(32, change=percentiles(0.05)),
     "within2": components(32, change=percentiles(0.02)),
@@ -623,11 +628,13 @@ READINGS = {
     "expression": EXPRESSION,
     "limits": LIMITS,
     "percentiles": PERCENTILES,
+    "asinh": ASINH,
     "tables": TABLES,
 }
 MODALITIES = {
     "limits": ("expression",),
     "percentiles": ("expression",),
+    "asinh": ("expression",),
     "clinical": ("clinical", "blood"),
     "expression": ("expression",),
     "tables": ("mut", "cnv"),
