@@ -24,6 +24,7 @@ from survfuse.cohort.gene_choice import (
 from survfuse.cohort.log_scale import LogScale, fit_scale, measured
 from survfuse.cohort.modalities import ExpressionData
 from survfuse.cohort.principal_components import principal_axes
+from survfuse.cohort.tail_scale import TailScale
 from survfuse.cohort.transform_tables import Remark
 from survfuse.config import FitConfig
 from survfuse.readers.genes import match_genes
@@ -55,6 +56,9 @@ class ExpressionTransform:
         Names of the sets where a network weighs their genes; what comes out are then the genes.
     scale : LogScale or None
         How values of a linear unit are taken to a log scale first; None leaves them as they are.
+    tails : TailScale or None
+        How published z-scores are taken to a scale without long tails, before `mean` and `sd`;
+        None where they are not standardised, and in bundles of older versions.
     components : array, (components, genes) float64, or None
         Principal axes over `score_sd`, so that the first component has deviation 1 and
         the others keep their smaller share of the variance.
@@ -78,6 +82,7 @@ class ExpressionTransform:
     notes: tuple[str, ...] = ()
     set_names: tuple[str, ...] = ()
     scale: LogScale | None = None
+    tails: TailScale | None = None
     kind: ClassVar[str] = "expression"
 
     @classmethod
@@ -121,17 +126,22 @@ class ExpressionTransform:
             places = most_variable(genes, values, config.inputs.expression_top)
             genes, values = genes[places], values[:, places]
         names = tuple(map(str, genes))
+        tails = None
+        if z_scores and data.expression.unit == "zscore":
+            tails = TailScale.fit(values)
+        own = values if tails is None else tails.apply(values)
         fitted = cls(
             data.name,
             data.expression.unit,
             data.expression.gene_ids,
             names,
-            mean=np.nanmean(values, axis=0),
-            sd=np.nanstd(values, axis=0) if z_scores else np.ones(len(genes)),
+            mean=np.nanmean(own, axis=0),
+            sd=np.nanstd(own, axis=0) if z_scores else np.ones(len(genes)),
             center=z_scores or has_components,
             features=names,
             min_coverage=config.inputs.expression_min_coverage,
             scale=scale,
+            tails=tails,
         )
         if config.inputs.expression_gene_sets is not None:
             fitted = fitted._with_sets(config.inputs.expression_gene_sets, notes)
@@ -196,6 +206,8 @@ class ExpressionTransform:
             self,
             genes=genes,
             features=genes,
+            tails=self.tails
+            and TailScale(self.tails.middle[read], self.tails.spread[read]),
             mean=self.mean[read],
             sd=self.sd[read],
             sets=self.sets[:, read],
@@ -299,6 +311,8 @@ class ExpressionTransform:
         return vector.astype(np.float32), coverage, remarks
 
     def _scaled(self, values: FloatArray) -> FloatArray:
+        if self.tails is not None:
+            values = self.tails.apply(values)
         filled = np.where(np.isnan(values), self.mean, values)
         return (filled - self.mean) / self.sd if self.center else filled
 
@@ -340,6 +354,8 @@ class ExpressionTransform:
         arrays: Arrays = {"mean": self.mean, "sd": self.sd}
         if self.components is not None:
             arrays["components"] = self.components
+        if self.tails is not None:
+            arrays |= {"middle": self.tails.middle, "spread": self.tails.spread}
         if self.scale is not None:
             state["log_scale"] = {"library": list(self.scale.library)}
             if self.scale.share is not None:
@@ -374,6 +390,11 @@ class ExpressionTransform:
             learned[name] = stored_array(arrays, name, (genes,))
         if "components" in arrays:
             learned["components"] = stored_array(arrays, "components", (None, genes))
+        if "middle" in arrays:
+            learned["tails"] = TailScale(
+                stored_array(arrays, "middle", (genes,)),
+                stored_array(arrays, "spread", (genes,)),
+            )
         if "log_scale" in state:
             library = stored_texts(state["log_scale"]["library"], "library")
             share = None
