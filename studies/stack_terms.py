@@ -27,7 +27,7 @@ import survfuse as sf
 from survfuse._types import BoolArray, FloatArray
 from survfuse.cohort import Cohort
 from survfuse.cohort.batch_source import BatchSource
-from survfuse.cohort.modalities import TableData
+from survfuse.cohort.modalities import ExpressionData, TableData
 from survfuse.cohort.principal_components import principal_axes
 from survfuse.cohort.transforms import Transforms
 from survfuse.config import FitConfig
@@ -539,17 +539,34 @@ def numbers(cohort: Cohort, name: str, ids: list[str]) -> FloatArray:
     return cells.apply(pd.to_numeric, errors="coerce").fillna(0.0).to_numpy(float)
 
 
-def part_of(cohort: Cohort, name: str, train: list[str], test: list[str]) -> Part:
+def z_scores(
+    data: ExpressionData, train: list[str], test: list[str]
+) -> list[FloatArray]:
+    """Genes by mean and deviation of the training patients, with whatever tails they have."""
+    own, other = (data.values(ids).astype(np.float64) for ids in (train, test))
+    mean, deviation = np.nanmean(own, axis=0), np.nanstd(own, axis=0)
+    usable = deviation > 0
+    scaled = [((x - mean)[:, usable] / deviation[usable]) for x in (own, other)]
+    return [np.nan_to_num(x) for x in scaled]
+
+
+def part_of(
+    cohort: Cohort, name: str, train: list[str], test: list[str]
+) -> tuple[Part, pd.DataFrame]:
     """One modality, as transforms of the training patients give it."""
     config = FitConfig.of(modalities=(name,), expression_components=None)
     transforms = Transforms.fit(cohort, train, config)
-    blocks, tables, outcome = [], [], []
+    blocks, tables, outcome, present_in = [], [], [], []
     for ids in (train, test):
         x, has = BatchSource(cohort, transforms, ids).blocks()[name]
         own = [patient for patient, present in zip(ids, has, strict=True) if present]
         blocks.append(x[has])
         tables.append(numbers(cohort, name, own))
         outcome.append(cohort.outcome.loc[own])
+        present_in.append(own)
+    data = cohort.modalities[name]
+    if isinstance(data, ExpressionData):
+        blocks = z_scores(data, *present_in)
     return Part(
         blocks[0],
         blocks[1],
