@@ -237,7 +237,7 @@ def test_published_z_scores_are_read_without_their_long_tails() -> None:
     data = data_of(far, unit="zscore")
     transform = fit(data)
     values, _, _ = transform.apply(data, data.patients)
-    assert np.abs(values).max() < 10
+    assert np.abs(values).max() < 20
     again = ExpressionTransform.from_state(*transform.state())
     np.testing.assert_array_equal(again.apply(data, data.patients)[0], values)
     logged = data_of(far, unit="vst")

@@ -10,13 +10,11 @@ from survfuse._types import FloatArray
 
 NORMAL = 1.4826
 """Standard deviation of a normal distribution over its median absolute deviation."""
-MOST = 3.0
-"""Limit on the scale of asinh: about ten robust standard deviations."""
 
 
 @dataclass(frozen=True, eq=False)
 class TailScale:
-    """Robust z-scores of genes, whose inverse hyperbolic sine is limited to ``±MOST``.
+    """Inverse hyperbolic sine of robust z-scores of genes.
 
     Z-scores of values that were never logged have long tails: one patient at z = 30 would take
     a principal component. asinh is straight near 0 and a logarithm far from it.
@@ -43,5 +41,4 @@ class TailScale:
 
     def apply(self, values: FloatArray) -> FloatArray:
         """Values on the scale, (patients, genes); NaN where missing."""
-        robust = (values - self.middle) / self.spread
-        return np.asarray(np.clip(np.arcsinh(robust), -MOST, MOST))
+        return np.asarray(np.arcsinh((values - self.middle) / self.spread))
