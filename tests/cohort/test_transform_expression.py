@@ -228,3 +228,18 @@ def test_another_unit_is_refused() -> None:
         match="trained on unit 'vst', this cohort has 'tpm'; convert it",
     ):
         transform.check(data_of(np.ones((2, 30)), unit="tpm"))
+
+
+def test_published_z_scores_are_read_without_their_long_tails() -> None:
+    plain = random_data().expression.values - 7
+    far = plain.copy()
+    far[9, 0] = 7000  # not a training patient
+    data = data_of(far, unit="zscore")
+    transform = fit(data)
+    values, _, _ = transform.apply(data, data.patients)
+    assert np.abs(values).max() < 20
+    again = ExpressionTransform.from_state(*transform.state())
+    np.testing.assert_array_equal(again.apply(data, data.patients)[0], values)
+    logged = data_of(far, unit="vst")
+    assert fit(logged).tails is None
+    assert np.abs(fit(logged).apply(logged, data.patients)[0]).max() > 1000

@@ -24,6 +24,7 @@ from survfuse.cohort.gene_choice import (
 from survfuse.cohort.log_scale import LogScale, fit_scale, measured
 from survfuse.cohort.modalities import ExpressionData
 from survfuse.cohort.principal_components import principal_axes
+from survfuse.cohort.tail_scale import TailScale
 from survfuse.cohort.transform_tables import Remark
 from survfuse.config import FitConfig
 from survfuse.readers.genes import match_genes
@@ -59,6 +60,9 @@ class ExpressionTransform:
     clip : float or None
         Z-scores are limited to this many deviations on either side, so that no single gene
         decides what is said of a patient; None where they are not, and where there are none.
+    tails : TailScale or None
+        How published z-scores are taken to a scale without long tails, before `mean` and `sd`;
+        None where they are not standardised, and in bundles of older versions.
     components : array, (components, genes) float64, or None
         Principal axes over `score_sd`, so that the first component has deviation 1 and
         the others keep their smaller share of the variance.
@@ -83,6 +87,7 @@ class ExpressionTransform:
     set_names: tuple[str, ...] = ()
     scale: LogScale | None = None
     clip: float | None = None
+    tails: TailScale | None = None
     kind: ClassVar[str] = "expression"
 
     @classmethod
@@ -125,18 +130,23 @@ class ExpressionTransform:
             places = most_variable(genes, values, config.inputs.expression_top)
             genes, values = genes[places], values[:, places]
         names = tuple(map(str, genes))
+        tails = None
+        if z_scores and data.expression.unit == "zscore":
+            tails = TailScale.fit(values)
+        own = values if tails is None else tails.apply(values)
         fitted = cls(
             data.name,
             data.expression.unit,
             data.expression.gene_ids,
             names,
-            mean=np.nanmean(values, axis=0),
-            sd=np.nanstd(values, axis=0) if z_scores else np.ones(len(genes)),
+            mean=np.nanmean(own, axis=0),
+            sd=np.nanstd(own, axis=0) if z_scores else np.ones(len(genes)),
             center=z_scores or has_components,
             features=names,
             min_coverage=config.inputs.expression_min_coverage,
             scale=scale,
             clip=config.inputs.expression_clip if z_scores else None,
+            tails=tails,
         )
         if config.inputs.expression_gene_sets is not None:
             fitted = fitted._with_sets(config.inputs.expression_gene_sets, notes)
@@ -201,6 +211,8 @@ class ExpressionTransform:
             self,
             genes=genes,
             features=genes,
+            tails=self.tails
+            and TailScale(self.tails.middle[read], self.tails.spread[read]),
             mean=self.mean[read],
             sd=self.sd[read],
             sets=self.sets[:, read],
@@ -305,9 +317,14 @@ class ExpressionTransform:
         return vector.astype(np.float32), coverage, remarks
 
     def _scaled(self, values: FloatArray) -> FloatArray:
-        filled = np.where(np.isnan(values), self.mean, values)
-        scaled = (filled - self.mean) / self.sd if self.center else filled
+        scaled = self._standardised(values)
         return scaled if self.clip is None else np.clip(scaled, -self.clip, self.clip)
+
+    def _standardised(self, values: FloatArray) -> FloatArray:
+        if self.tails is not None:
+            values = self.tails.apply(values)
+        filled = np.where(np.isnan(values), self.mean, values)
+        return (filled - self.mean) / self.sd if self.center else filled
 
     def _far_remarks(
         self,
@@ -317,13 +334,12 @@ class ExpressionTransform:
         """Patients with many genes far from the training patients."""
         if self.clip is None:
             return []
-        far = (np.abs((values - self.mean) / self.sd) > self.clip).sum(axis=1)
+        far = (np.abs(self._standardised(values)) > self.clip).sum(axis=1)
         remarks = []
         for row in np.flatnonzero(far > MANY_FAR * len(self.genes)).tolist():
             detail = f"{far[row]} of {len(self.genes)} genes limited to {self.clip:g} deviations"
-            remarks.append(
-                (str(patients[row]), self.name, "", "far from training", detail)
-            )
+            who = str(patients[row])
+            remarks.append((who, self.name, "", "far from training", detail))
         return remarks
 
     def _too_few_genes(
@@ -366,6 +382,8 @@ class ExpressionTransform:
         arrays: Arrays = {"mean": self.mean, "sd": self.sd}
         if self.components is not None:
             arrays["components"] = self.components
+        if self.tails is not None:
+            arrays |= {"middle": self.tails.middle, "spread": self.tails.spread}
         if self.scale is not None:
             state["log_scale"], library = self.scale.state()
             arrays |= library
@@ -399,6 +417,11 @@ class ExpressionTransform:
             learned[name] = stored_array(arrays, name, (genes,))
         if "components" in arrays:
             learned["components"] = stored_array(arrays, "components", (None, genes))
+        if "middle" in arrays:
+            learned["tails"] = TailScale(
+                stored_array(arrays, "middle", (genes,)),
+                stored_array(arrays, "spread", (genes,)),
+            )
         if "log_scale" in state:
             own = state["unit"], state["log_scale"], arrays
             learned["scale"] = LogScale.from_state(*own)

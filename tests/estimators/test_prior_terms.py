@@ -1,0 +1,97 @@
+"""A prior as a term of the stack: its start, its penalty, and no pairs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import survfuse as sf
+from running import loaded, small
+from survfuse.cohort import Cohort
+from survfuse.config import FitConfig
+from survfuse.estimators import FoldContext, StackedCox
+from survfuse.estimators.stack_terms import (
+    MODALITY_PENALTY,
+    PAIR_PENALTY,
+    Terms,
+    term_names,
+)
+from survfuse.estimators.stacked_risk import StackedRisk
+from survfuse.readers.priors import Prior
+
+CONFIG = FitConfig.of(
+    modalities=("clinical", "expression", "pan"),
+    expression_components=4,
+    selection_folds=3,
+    device="cpu",
+)
+
+
+def cohort_with_prior(folder: Path, slope: float, spread: float) -> Cohort:
+    cohort = loaded(small(folder, 60))
+    genes = cohort.modalities["expression"].expression.genes[:3]
+    weights = np.array([1.0, -0.5, 0.2])
+    prior = Prior("pan", "symbol", genes, weights, slope=slope, slope_spread=spread)
+    return cohort.with_prior(prior)
+
+
+def test_a_prior_is_in_no_pair() -> None:
+    names = term_names(("clinical", "pan", "expression"), priors=("pan",))
+    assert names == ("clinical", "pan", "expression", "clinical*expression")
+
+
+def test_its_term_is_its_risk_at_the_slope_it_expects(tmp_path: Path) -> None:
+    cohort = cohort_with_prior(tmp_path, 0.25, 0.1)
+    fold = FoldContext.of(cohort)
+    fit = StackedCox(CONFIG).fit(fold)
+    model = fit.model
+    assert isinstance(model, StackedRisk)
+    assert model.terms.names == ("clinical", "expression", "pan", "clinical*expression")
+    column = model.terms.risks(fit.source.blocks())[:, 2]
+    z_scores = fit.source.blocks()["pan"][0][:, 0]
+    np.testing.assert_allclose(column, 0.25 * z_scores)
+    assert z_scores.std() == pytest.approx(1, abs=1e-6)
+    record = fit.details["anchored"]["weights"]["pan"]
+    assert record["start"] == 1
+    assert fit.details["anchored"]["effective"]["terms"]["pan"] == 0
+
+
+def test_the_spread_of_its_slope_is_the_penalty_on_its_weight(tmp_path: Path) -> None:
+    """Weight 1 + normal deviation: the slope is normal about the expected one."""
+    fold = FoldContext.of(cohort_with_prior(tmp_path, 0.3, 0.1))
+    fit = StackedCox(CONFIG).fit(fold)
+    terms = fit.model.terms
+    assert isinstance(terms, Terms)
+    start, penalty = terms.starts(terms.names, fit.transforms.priors)
+    np.testing.assert_array_equal(start, [1, 1, 1, 0])
+    expected = [MODALITY_PENALTY, MODALITY_PENALTY, 9, PAIR_PENALTY]
+    np.testing.assert_allclose(penalty, expected)
+
+
+def test_a_prior_that_is_sure_keeps_its_weight_and_one_that_is_not_follows(
+    tmp_path: Path,
+) -> None:
+    moved = []
+    for number, spread in enumerate((0.001, 10.0)):
+        folder = tmp_path / str(number)
+        fold = FoldContext.of(cohort_with_prior(folder, 0.3, spread))
+        fit = StackedCox(CONFIG).fit(fold)
+        moved.append(abs(fit.details["anchored"]["weights"]["pan"]["value"] - 1))
+    assert moved[0] < 1e-3 < moved[1]
+
+
+def test_a_bundle_holds_the_prior_and_reads_cohorts_that_do_not_name_it(
+    tmp_path: Path,
+) -> None:
+    cohort = cohort_with_prior(tmp_path, 0.25, 0.1)
+    model = sf.SurvivalFusion.from_config(CONFIG).fit(cohort)
+    model.save(tmp_path / "bundle")
+    again = sf.SurvivalFusion.load(tmp_path / "bundle")
+    plain = loaded(small(tmp_path / "plain", 60))
+    assert "pan" not in plain.modalities
+    np.testing.assert_array_equal(
+        again.predict(plain).log_risk,
+        model.predict(cohort).log_risk,
+    )
