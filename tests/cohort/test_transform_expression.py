@@ -242,4 +242,34 @@ def test_published_z_scores_are_read_without_their_long_tails() -> None:
     np.testing.assert_array_equal(again.apply(data, data.patients)[0], values)
     logged = data_of(far, unit="vst")
     assert fit(logged).tails is None
-    assert np.abs(fit(logged).apply(logged, data.patients)[0]).max() > 1000
+    unlimited = fit(logged, expression_clip=None)
+    assert np.abs(unlimited.apply(logged, data.patients)[0]).max() > 1000
+
+
+def test_no_gene_is_further_from_training_than_the_limit() -> None:
+    values = random_data().expression.values.copy()
+    values[9, 0] = 1e6
+    data = data_of(values)
+    free, limited = fit(data, expression_clip=None), fit(data, expression_clip=3.0)
+    assert limited.clip == 3
+    assert free.clip is None
+    far, near = (one.apply(data, data.patients)[0] for one in (free, limited))
+    np.testing.assert_allclose(near, np.clip(far, -3, 3), rtol=1e-6)
+    again = ExpressionTransform.from_state(*limited.state())
+    np.testing.assert_array_equal(again.apply(data, data.patients)[0], near)
+
+
+def test_a_patient_with_many_genes_limited_is_remarked() -> None:
+    values = random_data().expression.values.copy()
+    values[9] += 1000
+    data = data_of(values)
+    remarks = fit(data).apply(data, data.patients)[2]
+    genes = values.shape[1]
+    detail = f"{genes} of {genes} genes limited to 5 deviations"
+    assert (data.patients[9], data.name, "", "far from training", detail) in remarks
+
+
+def test_a_damaged_limit_is_refused() -> None:
+    state, arrays = fit(random_data()).state()
+    with pytest.raises(TransformError, match="clip must be a number > 0, got -1"):
+        ExpressionTransform.from_state({**state, "clip": -1}, arrays)
