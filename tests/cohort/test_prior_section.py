@@ -172,11 +172,18 @@ def test_short_ways_of_writing_mean_the_same(rna: CohortFiles, tmp_path: Path) -
         ({"points": "a"}, "'points' is the name of another modality or prior"),
         ({"my-prior": "a"}, "name 'my-prior' must be letters, digits and _"),
         ({"p": {"folder": "a"}}, "folder"),
+        (
+            [{"prior": "a"}],
+            r"expected a list of different names.*got \[{'prior': 'a'}\]",
+        ),
+        ([["a"]], "expected a list of different names"),
+        (["a", "a"], "expected a list of different names"),
+        ("a", r"expected a list of names, such as \[tcga_pancancer\].*got 'a'"),
     ],
 )
 def test_a_wrong_section_is_refused(
     clinical: CohortFiles,
-    priors: Mapping[str, Any],
+    priors: Any,
     message: str,
 ) -> None:
     clinical.patients["points"] = range(20)
@@ -243,6 +250,42 @@ def test_what_cannot_be_read_is_a_problem_that_says_where(
     rna.patients["points"] = range(20)
     rna.spec["priors"] = {"p": given}
     with pytest.raises(CohortError, match=message):
+        loaded(rna)
+
+
+def test_risks_of_other_patients_are_refused(rna: CohortFiles) -> None:
+    others = [f"X{patient}" for patient in rna.patients["patient_id"]]
+    files = with_nomogram(rna)
+    files.tables["nomogram.csv"]["patient_id"] = others
+    with pytest.raises(
+        CohortError,
+        match=r"nomogram, file nomogram.csv: none of its 20 patients \('X001'",
+    ):
+        loaded(files)
+
+
+@pytest.mark.parametrize("use", [False, True])
+def test_a_column_of_followup_is_no_prior(clinical: CohortFiles, use: bool) -> None:
+    clinical.patients["points"] = np.random.default_rng(0).normal(size=20)
+    late = {"kind": "numeric", "known": "followup", "use": use}
+    clinical.spec["clinical"]["columns"]["points"] = late
+    clinical.spec["priors"] = {"p": {"table": "patients.csv", "column": "points"}}
+    message = (
+        r"p, file patients.csv, column 'points': clinical declares .*known: followup"
+    )
+    with pytest.raises(CohortError, match=message):
+        loaded(clinical, allow_followup=["points", "p"])
+
+
+def test_a_shipped_name_is_no_folder_beside_the_program(
+    rna: CohortFiles,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "elsewhere" / "tcga_pancancer").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    rna.spec["priors"] = ["tcga_pancancer"]
+    with pytest.raises(CohortError, match=r"genes of prior .tcga_pancancer."):
         loaded(rna)
 
 

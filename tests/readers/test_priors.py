@@ -76,6 +76,33 @@ def test_a_folder_is_not_replaced(folder: Path) -> None:
         write_prior(PRIOR, folder)
 
 
+def test_whole_numbers_are_numbers(tmp_path: Path) -> None:
+    whole = replace(PRIOR, slope=1, slope_spread=1, limit=2)
+    read = read_prior(write_prior(whole, tmp_path / "p"))
+    assert (read.slope, read.slope_spread, read.limit) == (1.0, 1.0, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"patients": frozenset(["TCGA-AB-0001"])}, "patients: expected SHA-256"),
+        ({"weights": np.array([0.1, np.nan, 0.2])}, "NaN or infinite"),
+        ({"slope": float("nan")}, "slope: expected a finite number"),
+    ],
+)
+def test_what_could_not_be_read_is_not_written(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        write_prior(replace(PRIOR, **changes), tmp_path / "p")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_that_no_file_can_have_is_no_prior() -> None:
+    with pytest.raises(InputError, match="xxx: no prior; expected a folder"):
+        read_prior("x" * 5000)
+
+
 def test_an_unknown_name_lists_those_that_are_shipped() -> None:
     with pytest.raises(InputError, match="nowhere: no prior; expected a folder"):
         read_prior("nowhere")
@@ -91,11 +118,21 @@ def test_an_unknown_name_lists_those_that_are_shipped() -> None:
         ({"genes": [1, 2, 3]}, "genes: expected a list of texts"),
         ({"genes": ["TP53", "EGFR"]}, "expected 2 floats, got float64"),
         ({"gene_ids": "refseq"}, "symbol or ensembl or entrez"),
-        ({"slope": "0.2"}, "slope: expected a finite number, got '0.2'"),
-        ({"slope_spread": 0.0}, "slope_spread: expected > 0"),
-        ({"limit": -1.0}, "limit: expected a number > 0 or null"),
+        ({"version": 2}, "update survfuse"),
+        ({"slope": "0.2"}, "slope: expected a finite number .*, got '0.2'; copy the"),
+        ({"slope": True}, "slope: expected a finite number .*, got True"),
+        ({"slope": 1e308}, "slope: expected a finite number from -10 to 10"),
+        ({"slope_spread": 0.0}, "slope_spread: expected .* from 0.001 to 10, got 0.0"),
+        ({"limit": -1.0}, "limit: expected a finite number from 0.1"),
+        ({"card": {"endpoints": 5}}, "card: endpoints: expected a list of texts, got"),
+        ({"card": {"notes": [1]}}, "card: notes: expected a list of texts"),
+        ({"card": {"not_for": True}}, "card: not_for: expected a list of texts"),
+        ({"card": {"cohorts": [5]}}, "card: cohorts: expected a list of mappings"),
+        ({"card": {"cohorts": [{}]}}, "card: cohorts: expected a name in each"),
+        ({"card": {"patients": "many"}}, "card: patients: expected a number"),
+        ({"card": {"licence": []}}, "card: licence: expected a text"),
         ({"card": ["overall survival"]}, "card: expected a mapping"),
-        ({"name": None}, "name: expected a list of texts"),
+        ({"name": None}, "name: expected a text, got None"),
     ],
 )
 def test_a_damaged_head_is_refused(
@@ -112,6 +149,9 @@ def test_a_damaged_head_is_refused(
         ({}, "array 'weights' is missing"),
         ({"weights": np.array([0.1, np.nan, 0.2])}, "NaN or infinite"),
         ({"weights": np.ones(3), "errors": np.ones(2)}, "array 'errors'"),
+        ({"weights": np.ones(3), "errors": -np.ones(3)}, "errors.*none below 0"),
+        ({"weights": np.zeros(3)}, "weights: expected the largest .* got 0;"),
+        ({"weights": np.array([1e300, 1, 1])}, "weights: expected the largest"),
         (
             {"weights": np.ones(3), "patients": np.zeros((2, 31), np.uint8)},
             "rows of 32 bytes",

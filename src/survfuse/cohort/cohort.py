@@ -24,7 +24,12 @@ from survfuse.cohort.modalities import (
     TableData,
 )
 from survfuse.cohort.outcome import OutcomeTable, read_outcome
-from survfuse.cohort.prior_section import check_prior, named_priors, read_modality_prior
+from survfuse.cohort.prior_section import (
+    check_prior,
+    named_priors,
+    read_modality_prior,
+    refuse_late_columns,
+)
 from survfuse.cohort.problems import Place, Problems
 from survfuse.cohort.slide_table import read_slides
 from survfuse.cohort.sources import Sources
@@ -241,6 +246,7 @@ def _check_contents(
             check_cells(data, spec.file(name), problems)
         elif isinstance(data, PriorData):
             check_prior(data, spec.file(name), problems)
+    refuse_late_columns(modalities, spec, problems)
     check_duplicates(modalities, outcome, problems)
 
 
@@ -288,7 +294,7 @@ def _report_unlisted(
         if not data.patients:
             place.error("no patient has any data")
         elif len(unlisted) == len(data.patients):
-            section = spec.sections()[name]
+            section = spec.sections().get(name)
             if isinstance(data, ExpressionData) and isinstance(section, ExpressionSpec):
                 hint = orientation_hint(data, section, outcome.listed) or hint
             place.error(

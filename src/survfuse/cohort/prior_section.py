@@ -18,8 +18,9 @@ from survfuse.cohort.outliers import LARGEST
 from survfuse.cohort.problems import Place, Problem, Problems
 from survfuse.cohort.sources import PatientTable, Sources
 from survfuse.cohort.spec import CohortSpec, ColumnSpec, PriorSpec
+from survfuse.readers.cell_text import instead_of_number
 from survfuse.readers.matrices import MISSING
-from survfuse.readers.priors import Prior, read_prior, shipped_priors
+from survfuse.readers.priors import SHIPPED, Prior, read_prior, shipped_priors
 from survfuse.readers.signatures import read_signature
 
 SMALLEST_COVERAGE = 0.5
@@ -85,7 +86,10 @@ def read_modality_prior(
         else:
             place = str(spec.prior)
             shipped = place in shipped_priors()
-            prior = read_prior(place if shipped else sources.path(Path(place)))
+            # a name means the shipped one, wherever the program is called
+            prior = read_prior(
+                SHIPPED / place if shipped else sources.path(Path(place))
+            )
     except InputError as error:
         sources.problems.at(name).error(str(error))
         return None
@@ -193,11 +197,46 @@ def check_prior(
     cells = data.source.texts(column)
     wrong = cells[cells.notna() & ~(np.abs(data.column_values()) <= LARGEST)]
     for cell, same in wrong.groupby(wrong):
+        instead = instead_of_number(str(cell)) or "correct it"
         problems.at(data.name, file, column).error(
             f"expected a number of at most {LARGEST:g} in size, got {cell!r}",
             patients=same.index,
-            hint="correct it; if it means 'not known', list it under `missing`",
+            hint=f"{instead}; if it means 'not known', list it under `missing`",
         )
+
+
+def refuse_late_columns(
+    modalities: Mapping[str, ModalityData],
+    spec: CohortSpec,
+    problems: Problems,
+) -> None:
+    """Report priors whose column a table declares `known: followup`, used there or not.
+
+    Parameters
+    ----------
+    modalities : mapping of name to modality data
+    spec : CohortSpec
+        The cohort file.
+    problems : Problems
+        Where problems go.
+    """
+    late = {}
+    for name, data in modalities.items():
+        if isinstance(data, TableData):
+            for column, meaning in data.columns.items():
+                if meaning.known == "followup":
+                    late[spec.file(name), column] = name
+    for name, data in modalities.items():
+        if not isinstance(data, PriorData):
+            continue
+        for column in data.columns:
+            section = late.get((spec.file(name), column))
+            if section is not None:
+                problems.at(name, spec.file(name), column).error(
+                    f"{section} declares this column `known: followup`; expected a risk that is "
+                    "known at time zero",
+                    hint=f"leave the prior out, or correct `known` in {section}",
+                )
 
 
 def _check_coverage(

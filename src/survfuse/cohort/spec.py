@@ -361,9 +361,18 @@ PRIOR_FIELDS = {
 def _priors(given: Any) -> Any:
     """Allow ``[tcga_pancancer]`` and ``{pancancer: tcga_pancancer}`` for short."""
     if isinstance(given, (list, tuple)):
-        given = {name: {"prior": name} for name in given}
+        names = [name for name in given if isinstance(name, str)]
+        if len(set(names)) < len(given):
+            raise ValueError(
+                "expected a list of different names, such as [tcga_pancancer], or a mapping of "
+                f"names: {{NAME: {{prior: NAME_OR_FOLDER}}}}; got {str(given)[:200]}",
+            )
+        given = {name: {"prior": name} for name in names}
     if not isinstance(given, Mapping):
-        return given
+        raise ValueError(
+            "expected a list of names, such as [tcga_pancancer], or a mapping of names: "
+            f"{{NAME: {{prior: NAME_OR_FOLDER}}}}; got {str(given)[:200]!r}",
+        )
     priors = {}
     for name, spec in given.items():
         priors[name] = {"prior": spec} if isinstance(spec, str) else spec

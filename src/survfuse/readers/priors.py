@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from survfuse._errors import InputError, context
+from survfuse._errors import LONGEST, InputError, context, listed
 from survfuse._places import staged_folder
 from survfuse._storage import (
     read_json,
@@ -41,7 +42,14 @@ USUAL_SLOPE, USUAL_SPREAD = 0.2, 0.2
 LIMIT = 2.0
 """Deviations from the mean to which a gene's z-scores are limited, as the tails of a gene differ
 from cohort to cohort more than the order of its patients."""
+STEEPEST, LEAST_SPREAD = 10.0, 1e-3
+"""Largest slope of a prior, of either sign, and smallest spread: beyond them it is damaged."""
+WEIGHTS = 1e-30, 1e30
+"""Bounds of the size of the largest weight, within which squares neither vanish nor overflow."""
+LEAST_LIMIT, MOST_LIMIT = 0.1, 1e6
+AGAIN = "copy the whole folder again, or fit the prior again"
 _BARCODE = re.compile(r"TCGA-[A-Z0-9]{2}-[A-Z0-9]{4}(?![A-Z0-9])")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _AS_HYPHEN = str.maketrans("._", "--")  # R and file names replace the hyphen
 
 
@@ -86,7 +94,13 @@ class Prior:
 
 
 def write_prior(prior: Prior, folder: Path | str) -> Path:
-    """Write a prior as a new folder, whole or not at all; an existing one is refused."""
+    """Write a prior as a new folder, whole or not at all.
+
+    Raises
+    ------
+    InputError
+        When the folder exists, or :func:`read_prior` would refuse what is to be written.
+    """
     target = Path(folder)
     if target.exists():
         raise InputError(f"{target}: exists already; give a new folder")
@@ -94,22 +108,29 @@ def write_prior(prior: Prior, folder: Path | str) -> Path:
     if prior.errors is not None:
         arrays["errors"] = prior.errors
     if prior.patients:
+        wrong = [one for one in sorted(prior.patients) if not _DIGEST.fullmatch(one)]
+        if wrong:
+            raise InputError(
+                f"patients: expected SHA-256 of barcodes in hexadecimal (`barcode_hashes`), got "
+                f"{listed(map(repr, wrong))}",
+            )
         digests = b"".join(map(bytes.fromhex, sorted(prior.patients)))
         arrays["patients"] = np.frombuffer(digests, np.uint8).reshape(-1, 32)
+    head: dict[str, Any] = {
+        "format": FORMAT,
+        "version": VERSION,
+        "name": prior.name,
+        "gene_ids": prior.gene_ids,
+        "genes": list(prior.genes),
+        "slope": prior.slope,
+        "slope_spread": prior.slope_spread,
+        "limit": prior.limit,
+        "card": dict(prior.card),
+    }
+    _checked(head, arrays)
     with staged_folder(target, error=InputError) as temporary:
         write_tensors(temporary / "prior.safetensors", arrays, {"format": FORMAT})
-        head = {
-            "format": FORMAT,
-            "version": VERSION,
-            "sha256": sha256_file(temporary / "prior.safetensors"),
-            "name": prior.name,
-            "gene_ids": prior.gene_ids,
-            "genes": list(prior.genes),
-            "slope": prior.slope,
-            "slope_spread": prior.slope_spread,
-            "limit": prior.limit,
-            "card": dict(prior.card),
-        }
+        head["sha256"] = sha256_file(temporary / "prior.safetensors")
         write_json(temporary / "prior.json", head)
     return target
 
@@ -123,64 +144,128 @@ def read_prior(place: Path | str) -> Prior:
         When there is none, or its files are damaged or of a later version.
     """
     folder = Path(place)
-    if not folder.exists() and str(place) in shipped_priors():
+    # os.path takes names that no file can have, of which pathlib raises
+    if not os.path.exists(folder) and str(place) in shipped_priors():
         folder = SHIPPED / str(place)
-    if not (folder / "prior.json").is_file():
+    if not os.path.isfile(folder / "prior.json"):
         known = ", ".join(shipped_priors()) or "none"
         raise InputError(
-            f"{place}: no prior; expected a folder that `survfuse prior fit` wrote, or one of "
-            f"those that come with the package: {known}",
+            f"{str(place)[:LONGEST]}: no prior; expected a folder that `survfuse prior fit` "
+            f"wrote, or one of those that come with the package: {known}",
         )
     with context(str(folder)):
         head = read_json(folder / "prior.json")
         if not isinstance(head, Mapping) or head.get("format") != FORMAT:
-            raise InputError(f"prior.json: expected format {FORMAT!r}")
+            raise InputError(f"prior.json: expected format {FORMAT!r}; {AGAIN}")
         if head.get("version") != VERSION:
             raise InputError(
-                f"prior.json: expected version {VERSION}, got {head.get('version')!r}",
+                f"prior.json: expected version {VERSION}, got {head.get('version')!r}; a later "
+                "survfuse wrote it: update survfuse",
             )
         if not (folder / "prior.safetensors").is_file():
-            raise InputError(
-                "prior.safetensors: is absent; copy the whole folder again"
-            )
+            raise InputError(f"prior.safetensors: is absent; {AGAIN}")
         if sha256_file(folder / "prior.safetensors") != head.get("sha256"):
             raise InputError(
-                "prior.safetensors: differs from what was written; copy it again"
+                f"prior.safetensors: differs from what was written; {AGAIN}"
             )
         return _checked(head, read_tensors(folder / "prior.safetensors")[0])
 
 
 def _checked(head: Mapping[str, Any], arrays: Mapping[str, Any]) -> Prior:
+    name, gene_ids = head.get("name"), head.get("gene_ids")
+    if not isinstance(name, str):
+        raise InputError(f"name: expected a text, got {name!r}; {AGAIN}")
+    if gene_ids not in GENE_IDS:
+        raise InputError(
+            f"gene_ids: expected {' or '.join(GENE_IDS)}, got {gene_ids!r}; {AGAIN}",
+        )
     genes = stored_texts(head.get("genes"), "genes")
-    (name,) = stored_texts([head.get("name")], "name")
     if not genes or len(set(genes)) < len(genes):
-        raise InputError("genes: expected at least one, each once")
-    if head.get("gene_ids") not in GENE_IDS:
-        raise InputError(f"gene_ids: expected {' or '.join(GENE_IDS)}")
-    slope, spread = (_number(head, key) for key in ("slope", "slope_spread"))
-    if not spread > 0:
-        raise InputError(f"slope_spread: expected > 0, got {spread}")
-    limit = None if head.get("limit") is None else _number(head, "limit")
-    if limit is not None and not limit > 0:
-        raise InputError(f"limit: expected a number > 0 or null, got {limit}")
+        raise InputError(f"genes: expected at least one, each once; {AGAIN}")
+    weights = stored_array(arrays, "weights", (len(genes),)).astype(np.float64)
+    check_weights(weights)
     errors = None
     if "errors" in arrays:
         errors = stored_array(arrays, "errors", (len(genes),)).astype(np.float64)
-    weights = stored_array(arrays, "weights", (len(genes),)).astype(np.float64)
-    if not isinstance(head.get("card"), Mapping):
-        raise InputError("card: expected a mapping")
+        if (errors < 0).any():
+            raise InputError(f"array 'errors': expected none below 0; {AGAIN}")
+    limit = None
+    if head.get("limit") is not None:
+        limit = _number(head, "limit", LEAST_LIMIT, MOST_LIMIT)
+    card = head.get("card")
+    if not isinstance(card, Mapping):
+        raise InputError(f"card: expected a mapping, got {card!r}; {AGAIN}")
+    _check_card(card)
     return Prior(
         name,
-        head["gene_ids"],
+        gene_ids,
         genes,
         weights,
         errors,
-        slope,
-        spread,
+        _number(head, "slope", -STEEPEST, STEEPEST),
+        _number(head, "slope_spread", LEAST_SPREAD, STEEPEST),
         _patients(arrays),
-        dict(head["card"]),
+        dict(card),
         limit,
     )
+
+
+def check_weights(weights: FloatArray) -> None:
+    """Refuse weights that are all 0, or so small or large that their squares cannot be summed.
+
+    Raises
+    ------
+    InputError
+        Says the size of the largest.
+    """
+    least, most = WEIGHTS
+    size = float(np.abs(weights).max())
+    if not least <= size <= most:
+        raise InputError(
+            f"weights: expected the largest of them from {least:g} to {most:g} in size, got "
+            f"{size:g}; they are log hazard ratios per deviation of a gene",
+        )
+
+
+def _check_card(card: Mapping[str, Any]) -> None:
+    """Refuse a known entry of a card that is not of its type."""
+    for key, expected in _CARD.items():
+        value = card.get(key)
+        if value is not None and not _is_like(value, expected):
+            raise InputError(
+                f"card: {key}: expected {expected}, got {repr(value)[:60]}; {AGAIN}"
+            )
+    for row in card.get("cohorts") or ():
+        if not isinstance(row.get("name"), str):
+            raise InputError(
+                f"card: cohorts: expected a name in each, got {repr(row)[:60]}; {AGAIN}",
+            )
+
+
+_CARD = {
+    "endpoints": "a list of texts",
+    "not_for": "a list of texts",
+    "notes": "a list of texts",
+    "cohorts": "a list of mappings",
+    "held_out": "a list of mappings",
+    "patients": "a number",
+    "events": "a number",
+    "penalty": "a number",
+    "judged_by": "a text",
+    "provenance": "a text",
+    "licence": "a text",
+    "citation": "a text",
+}
+"""Entries of a card that are read, and what each must be."""
+
+
+def _is_like(value: Any, expected: str) -> bool:
+    if expected == "a number":
+        return type(value) in (int, float)
+    if expected == "a text":
+        return isinstance(value, str)
+    of = str if expected == "a list of texts" else Mapping
+    return isinstance(value, list | tuple) and all(isinstance(one, of) for one in value)
 
 
 def _patients(arrays: Mapping[str, Any]) -> frozenset[str]:
@@ -194,11 +279,19 @@ def _patients(arrays: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(row.tobytes().hex() for row in digests)
 
 
-def _number(head: Mapping[str, Any], key: str) -> float:
-    value = head.get(key)
-    if type(value) is not float or not np.isfinite(value):
-        raise InputError(f"{key}: expected a finite number, got {value!r}")
-    return value
+def _number(
+    head: Mapping[str, Any],
+    key: str,
+    least: float,
+    most: float,
+) -> float:
+    value: Any = head.get(key)
+    plain = isinstance(value, int | float | np.floating) and not isinstance(value, bool)
+    if not plain or not np.isfinite(value) or not least <= value <= most:
+        raise InputError(
+            f"{key}: expected a finite number from {least:g} to {most:g}, got {value!r}; {AGAIN}",
+        )
+    return float(value)
 
 
 def shipped_priors() -> tuple[str, ...]:
