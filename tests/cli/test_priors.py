@@ -59,6 +59,14 @@ def test_options_reach_the_fit(
     assert prior.card["cohorts"][0]["offset"] == []
 
 
+def test_a_folder_that_begins_with_a_digit_gives_a_name(
+    command: Command, cohorts: list[Path], tmp_path: Path
+) -> None:
+    ended = command("prior", "fit", *cohorts, "-o", tmp_path / "2024-v1", "--quiet")
+    assert ended.code == 0
+    assert read_prior(tmp_path / "2024-v1").name == "prior_2024_v1"
+
+
 def test_an_existing_folder_is_refused_before_the_work(
     command: Command, tmp_path: Path
 ) -> None:

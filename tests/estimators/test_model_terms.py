@@ -216,6 +216,8 @@ def test_a_term_reads_what_is_left_of_its_modalities(cohort: Cohort) -> None:
     assert model.models["both"].transforms.modalities == ("clinical",)
     note = fit.details["anchored"]["notes"]["deep"]
     assert note == "not fitted: the model reads none of its modalities"
+    # a start of 0 would list it among the pairs, without the reason
+    assert fit.details["anchored"]["weights"]["deep"]["start"] == 1
 
 
 def test_training_of_a_term_is_labelled_by_its_name(cohort: Cohort) -> None:
@@ -243,6 +245,10 @@ def test_training_of_a_term_is_labelled_by_its_name(cohort: Cohort) -> None:
         (["late_cox", "late_cox"], r"terms: a name is listed twice"),
         ({"a*b": {}}, r"terms: a name consists of letters.*got 'a\*b'"),
         ({"late_cox": {"seeds": 3}}, r"late_cox\.seeds: unknown field; did you mean"),
+        (
+            {"late_cox": {"modalities": []}},
+            r"stack\.terms: late_cox: modalities: expected at least one, got an empty",
+        ),
         (
             {"late_cox": {"search": "grid"}},
             r"terms: late_cox: a term has the search of its stack; leave it out",

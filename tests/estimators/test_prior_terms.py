@@ -95,3 +95,11 @@ def test_a_bundle_holds_the_prior_and_reads_cohorts_that_do_not_name_it(
         again.predict(plain).log_risk,
         model.predict(cohort).log_risk,
     )
+
+
+def test_a_prior_that_expects_nothing_stops_no_fit(tmp_path: Path) -> None:
+    fold = FoldContext.of(cohort_with_prior(tmp_path, 0.0, 0.1))
+    fit = StackedCox(CONFIG).fit(fold)
+    column = fit.model.terms.risks(fit.source.blocks())[:, 2]
+    assert not column.any()
+    assert np.isfinite(fit.in_sample).all()

@@ -222,7 +222,9 @@ def test_cohorts_that_do_not_fit_together_are_refused(
         fit([first], offsets="expression")
     with pytest.raises(InputError, match="cohort 'site1': no outcome"):
         fit([changed(first, outcome=None)])
-    with pytest.raises(InputError, match=r"letters, digits and _, got 'my-prior'"):
+    with pytest.raises(InputError, match="offset 'klinik': no cohort has this table"):
+        fit([first, second], offsets="klinik")
+    with pytest.raises(InputError, match=r"letters.*, got 'my-prior'.*--name"):
         fit([first], name="my-prior")
     few = first.subset(first.patients[:20])
     with pytest.raises(InputError, match=r"events in 1 cohort\(s\); a prior needs 20"):
@@ -285,3 +287,10 @@ def test_a_cohort_without_events_gives_no_slope_and_says_why(
     assert row["note"] == "no event, so no slope can be fitted"
     assert "slope" not in row
     assert found.slope > 0.5
+
+
+def test_when_no_cohort_gives_a_slope_each_says_why(sites: list[Cohort]) -> None:
+    one = sites[1].subset(sites[1].patients[:1])
+    message = r"\(site1: the risks do not differ.*, site2: .*\); give larger cohorts"
+    with pytest.raises(InputError, match=message):
+        fit([sites[0], one])

@@ -71,7 +71,7 @@ def fit(
     with _progress(quiet) as progress:
         prior = fit_prior(
             loaded,
-            name=name or re.sub(r"\W", "_", out.resolve().name),
+            name=name or _name_of(out),
             expression=expression,
             offsets=None if offsets == "none" else offsets,
             mix_endpoints=mix_endpoints,
@@ -80,6 +80,12 @@ def fit(
     write_prior(prior, out)
     _print_prior(prior)
     typer.echo(f"prior: {out}")
+
+
+def _name_of(folder: Path) -> str:
+    """Name of a prior after its folder: letters, digits and _, no digit first."""
+    name = re.sub(r"\W", "_", folder.resolve().name)
+    return name if name.isidentifier() else f"prior_{name}"
 
 
 @priors.command("show")

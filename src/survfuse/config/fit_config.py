@@ -139,6 +139,12 @@ class FitConfig(Frozen):
                     f"stack.terms: {name}: a stack cannot be a term of a stack; name another model",
                 )
             configs[name] = build(FitConfig, values, where=f"stack.terms.{name}")
+            reads = configs[name].inputs.modalities
+            if reads == () and self.inputs.modalities != ():
+                raise ConfigError(
+                    f"stack.terms: {name}: modalities: expected at least one, got an empty list; "
+                    "leave it out for all",
+                )
         return configs
 
     @property

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from survfuse._errors import InputError, NotComputableError
+from survfuse._errors import InputError, NotComputableError, listed
 from survfuse._types import FloatArray, IntArray
 from survfuse._version import __version__
 from survfuse.cohort import Cohort
@@ -81,15 +81,15 @@ def fit_prior(
     Raises
     ------
     InputError
-        For a name that is no identifier, or cohorts that cannot be used together.
+        For a name that is no identifier, cohorts that cannot be used together, or that are all too
+        small for a slope when they are left out.
     LeakageError
         For a patient in two cohorts, or an input that holds the outcome.
-    NotComputableError
-        When no cohort that is left out has events enough for a slope.
     """
     if not name.isidentifier():
         raise InputError(
-            f"name of a prior: expected letters, digits and _, got {name!r}"
+            f"name of a prior: expected letters, digits and _, no digit first, got {name!r}; give "
+            "another (`--name`)",
         )
     sources = read_sources(cohorts, expression, offsets, mix_endpoints=mix_endpoints)
     genes, z = shared_genes(sources)
@@ -210,8 +210,10 @@ def _slope(held_out: Sequence[dict[str, Any]]) -> tuple[float, float]:
     """
     rows = [row for row in held_out if "slope" in row]
     if not rows:
-        raise NotComputableError(
-            f"no cohort gives a slope: {held_out[0]['note']}; give cohorts with more events",
+        reasons = listed((f"{row['cohort']}: {row['note']}" for row in held_out), 10)
+        raise InputError(
+            f"no cohort, fitted without it, gives a slope ({reasons}); give larger cohorts with "
+            "more events, or the largest alone",
         )
     effect = random_effects([row["slope"] for row in rows], [row["se"] for row in rows])
     seen = (len(rows) - 1) * effect.between**2

@@ -21,6 +21,8 @@ from survfuse.survival.cox import ridge_cox_cv
 from survfuse.survival.right_censored import Outcome
 
 FEWEST_EVENTS, FEWEST_GENES = 20, 50
+USUAL_OFFSETS = "clinical"
+"""Table of the offsets, which a cohort need not have; of another name, one must."""
 SMALLEST_PENALTY, REPEATS = 0.01, 3
 """Of the offset's ridge Cox, as of a clinical baseline."""
 
@@ -172,6 +174,13 @@ def read_sources(
     for cohort in cohorts:
         with context(f"cohort {cohort.name!r}"):
             sources.append(Source.of(cohort, expression, offsets))
+    if offsets not in (None, USUAL_OFFSETS) and not any(
+        offsets in cohort.modalities for cohort in cohorts
+    ):
+        raise InputError(
+            f"offset {offsets!r}: no cohort has this table; name one, or leave offsets out "
+            "(`--offsets none`)",
+        )
     _refuse_repeated(sources)
     _refuse_shared_patients(sources)
     endpoints = {source.endpoint.strip().casefold() for source in sources}
