@@ -18,6 +18,7 @@ from survfuse._storage import (
     sha256_file,
     sha256_text,
     stored_array,
+    stored_numbers,
     stored_texts,
     to_json,
     write_json,
@@ -247,6 +248,15 @@ def test_stored_texts_are_texts() -> None:
     for wrong in ("ab", [1], None, {"a": 1}):
         with pytest.raises(InputError, match=r"^genes: expected a list of texts$"):
             stored_texts(wrong, "genes")
+
+
+def test_stored_numbers_are_finite_numbers() -> None:
+    assert stored_numbers({"a": 1, "b": 0.5}, "means") == {"a": 1.0, "b": 0.5}
+    with pytest.raises(InputError, match=r"^means: expected a mapping, got '\[1\]'$"):
+        stored_numbers([1], "means")
+    for wrong in ("1", None, True, {}, float("nan")):
+        with pytest.raises(InputError, match=r"^means: a: expected a finite number"):
+            stored_numbers({"a": wrong}, "means")
 
 
 def test_broken_tensors_are_refused(tmp_path: Path) -> None:

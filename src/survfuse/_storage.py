@@ -366,6 +366,22 @@ def stored_texts(values: Any, name: str) -> tuple[str, ...]:
     return tuple(values)
 
 
+def stored_numbers(values: Any, name: str) -> dict[str, float]:
+    """Take a mapping of names to finite numbers out of what JSON gave.
+
+    Raises
+    ------
+    InputError
+        When it is no mapping, or something in it is no finite number.
+    """
+    if not isinstance(values, Mapping):
+        raise InputError(f"{name}: expected a mapping, got {str(values)[:60]!r}")
+    for key, value in values.items():
+        if type(value) not in (int, float) or not math.isfinite(value):
+            raise InputError(f"{name}: {key}: expected a finite number, got {value!r}")
+    return {key: float(value) for key, value in values.items()}
+
+
 def sha256_file(path: Path | str) -> str:
     """Hash a file's bytes, hexadecimal."""
     with Path(path).open("rb") as file:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from running import Diary, loaded, quick, small
-from survfuse._errors import ConfigError, NotComputableError
+from survfuse._errors import ConfigError, InputError, NotComputableError
 from survfuse.cohort import Cohort
 from survfuse.cohort.ablation import lose_modalities
 from survfuse.cohort.batch_source import BatchSource
@@ -165,6 +165,32 @@ def test_several_terms_are_saved_and_loaded_in_order(
         model.predict(cohort).log_risk,
     )
     assert again.config.stack.terms == config.stack.terms
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"modalities": []}, "modalities: expected at least one"),
+        ({"modalities": 5}, "modalities: expected a list of texts"),
+        (
+            {"model": {"means": {"clinical": "x"}, "deviations": {"clinical": 1.0}}},
+            "means: clinical: expected a finite number, got 'x'",
+        ),
+        (
+            {"model": {"means": {"clinical": 0.0}, "deviations": {"clinical": None}}},
+            "deviations: clinical: expected a finite number, got None",
+        ),
+    ],
+)
+def test_a_damaged_term_is_refused(
+    cohort: Cohort, change: dict[str, object], message: str
+) -> None:
+    config = stack({"late_cox": {"modalities": ["clinical"]}})
+    fit, model = fitted(cohort, config)
+    state, arrays = model.state()
+    damaged = {**state, "models": [{**state["models"][0], **change}]}
+    with pytest.raises(InputError, match=message):
+        StackedRisk.from_state(StoredModel(damaged, arrays, fit.transforms, config))
 
 
 def test_tiles_are_held_once_for_the_stack_and_its_terms(cohort: Cohort) -> None:

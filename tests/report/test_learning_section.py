@@ -11,9 +11,11 @@ import pytest
 from report.conftest import Builder, edit
 from report.performed import CLINICAL, add_performance, learning_curve
 from report.reading import Page, read
+from survfuse._errors import InputError
 from survfuse.report import figures
 from survfuse.report.learning_section import learning_curve as grouped
 from survfuse.report.learning_section import learning_curve_says
+from survfuse.results import Result
 from survfuse.results.run_tables import plain_records, tables
 
 MODEL = "default:concat"
@@ -105,6 +107,33 @@ def test_a_run_without_a_curve_says_how_to_get_one(make_run: Builder) -> None:
     edit(out / "performance.json", lambda told: told.update(learning_curve=None))
     text = read(out).text
     assert "(crossval --learning-curve): not recorded by this run." in text
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("model", None),
+        ("metric", None),
+        ("patients", None),
+        ("subsamples", 0.5),
+        ("subsamples", None),
+    ],
+)
+def test_a_damaged_curve_is_refused(make_run: Builder, key: str, value: object) -> None:
+    out = add_performance(make_run())
+    edit(
+        out / "performance.json",
+        lambda told: told["learning_curve"][1].update({key: value}),
+    )
+    with pytest.raises(
+        InputError, match=r"performance\.json: learning_curve, row 2: exp"
+    ):
+        Result.read(out)
+
+
+def test_a_step_without_its_sizes_claims_nothing() -> None:
+    rows = [row for row in learning_curve(MODEL) if row["metric"] != "uno_c"]
+    assert said(rows).endswith("so what more patients would bring is not known.")
 
 
 @pytest.fixture(scope="module")

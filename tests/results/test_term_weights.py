@@ -86,6 +86,13 @@ def test_weights_are_read_as_they_were_written(make_run: Builder) -> None:
         ("0.9", "much", "column value, line 2: expected a number, got 'much'"),
         ("0.9", "", "column value, line 2: expected a finite value, got ''"),
         ("0.9", "inf", "column value, line 2: expected a finite value, got 'inf'"),
+        (
+            "0.9",
+            "-0.9",
+            "column value, term 'clinical': expected a weight of 0 or more",
+        ),
+        ("0,0,clinical", "0,0.5,clinical", "column fold, .*expected a whole number"),
+        ("0,0,clinical", "-1,0,clinical", "column repeat, .*expected a whole number"),
         ("0,0,clinical", "0,nan,clinical", "column fold, line 2: expected a finite"),
     ],
 )

@@ -9,6 +9,7 @@ from typing import ClassVar, Self
 import numpy as np
 
 from survfuse._errors import ConfigError, InputError, context
+from survfuse._storage import stored_numbers
 from survfuse._types import BoolArray, FloatArray, IntArray, State
 from survfuse.cohort.batch_source import BatchSource
 from survfuse.cohort.transforms import Transforms
@@ -218,7 +219,9 @@ class LateRisk(RiskModel):
     @classmethod
     def from_state(cls, stored: StoredModel) -> Self:
         """Make it again."""
-        means, deviations = stored.state["means"], stored.state["deviations"]
+        means, deviations = (
+            stored_numbers(stored.state[part], part) for part in ("means", "deviations")
+        )
         dims = stored.transforms.dims
         if not set(means) == set(deviations) == set(dims):
             raise InputError("the late fusion does not read what the transforms give")

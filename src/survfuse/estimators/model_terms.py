@@ -101,8 +101,11 @@ class ModelRisk:
     def from_state(cls, stored: StoredModel) -> Self:
         """Make the term again; `stored` has the stack's transforms and the term's configuration."""
         state, fitted = stored.state, {}
+        modalities = stored_texts(state["modalities"], "modalities")
+        if not modalities:
+            raise InputError("modalities: expected at least one, got an empty list")
         own = Transforms.from_state(state["transforms"], stored.part("transforms/"))
-        for name in state["modalities"]:
+        for name in modalities:
             if name not in stored.transforms.fitted:
                 raise InputError(f"{name!r} is no modality of the transforms")
             fitted[name] = {**stored.transforms.fitted, **own.fitted}[name]

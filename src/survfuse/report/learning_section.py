@@ -61,8 +61,9 @@ def learning_curve_says(
     own = [row for row in rows if row["model"] == model]
     computed = [row for row in own if row["metric"] == "uno_c" and row["subsamples"]]
     steps = [row for row in own if row["metric"] == "delta_uno_c"]
+    stepped = bool(steps) and len(computed) > 1
     return sentence(
         "learning_curve",
-        step=steps[-1] if steps else None,
-        before=computed[-2]["patients"] if steps else None,
+        step=steps[-1] if stepped else None,
+        before=computed[-2]["patients"] if stepped else None,
     )

@@ -139,7 +139,7 @@ class Result:
             cohort=_read(CohortRecord, out / "cohort.json"),
             record=record,
             folds={},
-            performance=_read_optional(Performance, out / "performance.json", {}),
+            performance=_performance(out / "performance.json"),
             weights=_weights(out / "weights.csv"),
             out=out,
             config_text=read_text(config, limit=SIZE_LIMIT) if config.exists() else "",
@@ -360,6 +360,22 @@ def _read_optional(
     return _read(kind, path) if path.exists() else default
 
 
+def _performance(path: Path) -> Performance:
+    """The file's values; rows of a learning curve say which model, and on how many patients."""
+    performance: Performance = _read_optional(Performance, path, {})
+    for number, row in enumerate(performance.get("learning_curve") or (), start=1):
+        counts = [row["patients"], row["subsamples"]]
+        whole = all(one is not None and float(one).is_integer() for one in counts)
+        named = row["model"] and row["metric"]
+        if not (named and whole and (row["patients"] or 0) >= 1):
+            raise InputError(
+                f"{path}: learning_curve, row {number}: expected a model, a metric, and whole "
+                f"numbers of patients and subsamples, got {list(row.values())[:4]}; copy the "
+                "file again from where the run was made",
+            )
+    return performance
+
+
 def _comparators(out: Path) -> dict[str, pd.DataFrame]:
     path = out / "comparators.csv"
     if not path.exists():
@@ -372,6 +388,7 @@ def _weights(path: Path) -> pd.DataFrame | None:
     if not path.exists():
         return None
     table = read_table(path, term_weights.TYPES, term_weights.REQUIRED)
+    term_weights.refuse_damaged(table, path)
     return term_weights.weight_table(plain_records(table))
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, get_type_hints
 
 import pandas as pd
 
+from survfuse._errors import InputError
 from survfuse.results.schema import TermRow, WeightRow, frame
 
 TYPES: dict[str, Any] = get_type_hints(WeightRow)
@@ -18,6 +20,37 @@ REQUIRED = ("repeat", "fold", "term", "value")
 def weight_table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """Make a table of :class:`survfuse.results.schema.WeightRow`."""
     return frame(TYPES, rows).astype({"repeat": int, "fold": int})
+
+
+def refuse_damaged(
+    weights: pd.DataFrame,
+    where: Path,
+) -> None:
+    """Refuse fits without a whole number, and weights below 0.
+
+    Parameters
+    ----------
+    weights : DataFrame
+        The columns of :class:`survfuse.results.schema.WeightRow`, as a file holds them.
+    where : path
+        For messages.
+
+    Raises
+    ------
+    InputError
+        Names the column, the term and the value.
+    """
+    for name in ("repeat", "fold", "value"):
+        wrong = weights[name] < 0
+        if name != "value":
+            wrong |= weights[name] % 1 != 0
+        if wrong.any():
+            row = weights[wrong].iloc[0]
+            what = "a weight" if name == "value" else "a whole number"
+            raise InputError(
+                f"{where}: column {name}, term {row['term']!r}: expected {what} of 0 or more, got "
+                f"{row[name]:g}; copy the file again from where the run was made",
+            )
 
 
 def over_fits(weights: pd.DataFrame) -> pd.DataFrame:
