@@ -253,6 +253,18 @@ def test_what_cannot_be_read_is_a_problem_that_says_where(
         loaded(rna)
 
 
+def test_cross_validated_predictions_are_no_prior(clinical: CohortFiles) -> None:
+    """Each risk knows the outcomes of the other patients, which a fold would hold out."""
+    number = np.arange(20)
+    with_nomogram(clinical, repeat=0, fold=number % 5, log_risk=number % 7)
+    with pytest.raises(
+        CohortError, match=r"column 'points': these are predictions of a cross-val"
+    ):
+        loaded(clinical)
+    clinical.tables["nomogram.csv"]["fold"] = 0  # of one model, for another cohort
+    assert "nomogram" in loaded(clinical).modalities
+
+
 def test_risks_of_other_patients_are_refused(rna: CohortFiles) -> None:
     others = [f"X{patient}" for patient in rna.patients["patient_id"]]
     files = with_nomogram(rna)

@@ -27,6 +27,8 @@ SMALLEST_COVERAGE = 0.5
 """Share of a prior's squared weights whose genes a cohort has, below which there is a doubt."""
 IN_TRAINING = "in_training"
 """Column that says which patients a model was trained on, as in predictions."""
+CROSS_VALIDATED = {"repeat", "fold", "log_risk"}
+"""Columns of the predictions of a cross-validation, here with several folds."""
 TRUE = {"1", "1.0", "true", "yes"}
 FALSE = {"0", "0.0", "false", "no"}
 
@@ -146,6 +148,13 @@ def _read_column(
         sources.problems.at(name, spec.table, spec.column).error(
             "this column is the outcome; it cannot be an input",
             hint="name the column of the risk",
+        )
+        return None
+    if set(table.cells) >= CROSS_VALIDATED and table.cells["fold"].nunique() > 1:
+        sources.problems.at(name, spec.table, spec.column).error(
+            "these are predictions of a cross-validation: each was made by a model that learned "
+            "from the outcomes of the other patients of this table",
+            hint="take the risk from a model of another cohort (`survfuse predict`)",
         )
         return None
     columns = {spec.column: ColumnSpec(kind="numeric")}
