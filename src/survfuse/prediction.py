@@ -39,8 +39,8 @@ class Prediction:
     bound : ConformalBound or None
         Lower bound on the event time, where the model has one.
     in_training : array of bool, (patients,), or None
-        Training patients, by id: their predictions are in sample. None where the model does not
-        know its training patients.
+        Training patients, by id, and those that a prior was learned from: their predictions are
+        in sample. None where the model does not know its training patients.
     """
 
     patient_id: tuple[str, ...]
@@ -125,7 +125,8 @@ class Prediction:
             Also `time_low` and `time_high` (80 % of such patients have the event in
             between; empty where not reached), `rmst_<last horizon>` where the curves reach
             it, `lower_bound` where the model has one, and, where the model knows its
-            training patients, `in_training` (1: the patient is one of them), `drift`
+            training patients, `in_training` (1: the patient is one of them, or of those
+            that a prior was learned from), `drift`
             (modalities in which the patient is outside their range) and
             `drift_<modality>` (share of them at least as far); the latter two are empty
             for training patients.

@@ -22,6 +22,7 @@ from survfuse.cohort import (
     inspect,
     load_cohort,
 )
+from survfuse.cohort.leakage import refuse_leaks
 from survfuse.config import FitConfig
 from survfuse.readers.priors import Prior, write_prior
 
@@ -373,6 +374,31 @@ def test_a_prior_that_was_learned_from_the_patients_is_refused(
     report = fitted.apply(cohort).report.set_index("modality")
     assert report.loc["pan", "kind"] == "in training of the prior"
     assert "2 of these patients" in report.loc["pan", "detail"]
+
+
+def test_another_prior_of_the_same_name_hides_no_patient(
+    rna: CohortFiles,
+    tmp_path: Path,
+) -> None:
+    """A cohort that names other weights is predicted with those of training."""
+    ids = barcoded(rna)
+    hashes = frozenset([sha256_text("TCGA-AB-0001")])
+    write_prior(hand_made(patients=hashes), tmp_path / "learned")
+    write_prior(hand_made(name="other"), tmp_path / "other")
+    rna.spec["priors"] = {"pan": {"prior": "other"}}
+    other = loaded(rna)
+    del rna.spec["priors"]
+    train = loaded(rna).subset(ids[2:]).with_prior(tmp_path / "learned")
+    fitted = Transforms.fit(train, train.patients, FitConfig())
+    assert fitted.known_to_priors(other, ids[:4]).tolist() == [
+        False,
+        True,
+        False,
+        False,
+    ]
+    assert "in training of the prior" in set(fitted.apply(other).report["kind"])
+    with pytest.raises(LeakageError, match=rf"patient {ids[1]}: .*was learned from 1"):
+        refuse_leaks(other.with_priors_of(train), ())
 
 
 def test_a_risk_from_a_model_of_these_patients_is_refused(

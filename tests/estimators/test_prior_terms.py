@@ -19,7 +19,7 @@ from survfuse.estimators.stack_terms import (
     term_names,
 )
 from survfuse.estimators.stacked_risk import StackedRisk
-from survfuse.readers.priors import Prior
+from survfuse.readers.priors import Prior, barcode_hashes
 
 CONFIG = FitConfig.of(
     modalities=("clinical", "expression", "pan"),
@@ -103,3 +103,25 @@ def test_a_prior_that_expects_nothing_stops_no_fit(tmp_path: Path) -> None:
     column = fit.model.terms.risks(fit.source.blocks())[:, 2]
     assert not column.any()
     assert np.isfinite(fit.in_sample).all()
+
+
+def test_predictions_mark_patients_that_the_prior_was_learned_from(
+    tmp_path: Path,
+) -> None:
+    """So that nobody scores them: the prior knows their outcomes."""
+    files = small(tmp_path, 40, modalities=("clinical", "expression"))
+    ids = [f"TCGA-AB-{number:04d}-01A" for number in range(40)]
+    files.patients["patient_id"] = files.expression.index = ids
+    whole = loaded(files)
+    genes = whole.modalities["expression"].expression.genes[:3]
+    learned = frozenset(barcode_hashes([ids[39]]).values())
+    weights = np.array([1.0, -0.5, 0.2])
+    prior = Prior("pan", "symbol", genes, weights, patients=learned)
+    model = sf.SurvivalFusion(
+        modalities=["clinical", "pan"], selection_folds=3, device="cpu"
+    ).fit(whole.subset(ids[:30]).with_prior(prior))
+    marked = model.predict(whole).in_training
+    assert marked is not None
+    np.testing.assert_array_equal(
+        marked, [number < 30 or number == 39 for number in range(40)]
+    )

@@ -180,14 +180,28 @@ class Cohort:
         )
 
     def with_priors_of(self, other: Cohort) -> Cohort:
-        """Add the priors of another cohort that read genes, where this one has the genes."""
+        """Add the priors of another cohort that read genes, where this one has the genes.
+
+        A prior of this cohort stays, and knows the patients of the other's prior of its name,
+        whose weights will be used.
+        """
         added = {}
         for name, data in other.modalities.items():
             if not isinstance(data, PriorData) or data.prior is None:
                 continue
             source = self.modalities.get(data.source.name)
-            if name not in self.modalities and isinstance(source, ExpressionData):
-                added[name] = PriorData.of_genes(name, data.prior, source)
+            if not isinstance(source, ExpressionData):
+                continue
+            theirs, own = (
+                PriorData.of_genes(name, data.prior, source),
+                self.modalities.get(name),
+            )
+            if own is None:
+                added[name] = theirs
+            elif isinstance(own, PriorData) and theirs.in_training - own.in_training:
+                added[name] = replace(
+                    own, in_training=own.in_training | theirs.in_training
+                )
         return replace(self, modalities={**self.modalities, **added}) if added else self
 
     def check_patients(self, ids: Iterable[str]) -> tuple[str, ...]:

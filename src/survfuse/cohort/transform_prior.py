@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -16,7 +16,12 @@ from survfuse.cohort.log_scale import LogScale, log_scale_of, measured
 from survfuse.cohort.modalities import ExpressionData, PriorData
 from survfuse.cohort.transform_tables import Remark, Vectors
 from survfuse.readers.genes import GENE_IDS, match_genes
-from survfuse.readers.priors import USUAL_SLOPE, USUAL_SPREAD, Prior
+from survfuse.readers.priors import (
+    USUAL_SLOPE,
+    USUAL_SPREAD,
+    Prior,
+    barcode_hashes,
+)
 
 MOMENTS = ("mean", "sd", "limited_mean", "limited_sd")
 
@@ -325,7 +330,7 @@ class PriorTransform:
             Names the patients whose coverage is below the smallest allowed.
         """
         risk, coverage, remarks = self._risk(data, patients)
-        known = [patient for patient in patients if patient in data.in_training]
+        known = self.learned_from(data, patients)
         if known:
             detail = (
                 f"learned from {len(known)} of these patients ({listed(known)}): what is predicted "
@@ -336,6 +341,22 @@ class PriorTransform:
             remarks += self._other_weights(data.prior, self.genes.prior)
         z_scores = ((risk - self.mean) / self.sd).astype(np.float32)
         return z_scores[:, None], coverage, remarks
+
+    def learned_from(
+        self,
+        data: PriorData,
+        patients: Iterable[str],
+    ) -> list[str]:
+        """Patients that the risk was learned from: by the table, or the barcodes of the prior.
+
+        Whatever prior the cohort names, the weights of training are used.
+        """
+        known = set(data.in_training)
+        if self.genes is not None:
+            for patient, digest in barcode_hashes(data.patients).items():
+                if digest in self.genes.prior.patients:
+                    known.add(patient)
+        return [patient for patient in patients if patient in known]
 
     def _other_weights(self, named: Prior, own: Prior) -> list[Remark]:
         """Remark that the prior which a cohort names has other weights than that of training."""

@@ -6,7 +6,7 @@ model. What they had to assume about a patient is reported, never silent.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
@@ -245,6 +245,19 @@ class Transforms:
         if not added:
             return cohort
         return replace(cohort, modalities={**cohort.modalities, **added})
+
+    def known_to_priors(
+        self,
+        cohort: Cohort,
+        patients: Sequence[str],
+    ) -> BoolArray:
+        """Whether a prior was learned from each of these patients; (patients,)."""
+        known: set[str] = set()
+        for name, prior in self.priors.items():
+            data = cohort.modalities.get(name)
+            if isinstance(data, PriorData):
+                known.update(prior.learned_from(data, patients))
+        return np.array([patient in known for patient in patients], dtype=bool)
 
     def apply(
         self,
