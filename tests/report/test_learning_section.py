@@ -117,6 +117,7 @@ def test_a_run_without_a_curve_says_how_to_get_one(make_run: Builder) -> None:
         ("patients", None),
         ("subsamples", 0.5),
         ("subsamples", None),
+        ("high", 1e308),
     ],
 )
 def test_a_damaged_curve_is_refused(make_run: Builder, key: str, value: object) -> None:

@@ -31,6 +31,7 @@ from survfuse.results.run_tables import TYPES, names_with_loss, plain_records
 from survfuse.results.schema import (
     CheckRecord,
     CohortRecord,
+    LearningCurveRow,
     Metrics,
     Performance,
     RunRecord,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
 HASHED = {"config": "config.yaml", "predictions": "predictions.csv"}
 HEADLINE = ["uno_c", "isbs", "observed_expected"]
+LARGEST = 1e6  # value of a learning curve that a figure can show
 
 
 @dataclass(frozen=True, repr=False)
@@ -361,19 +363,25 @@ def _read_optional(
 
 
 def _performance(path: Path) -> Performance:
-    """The file's values; rows of a learning curve say which model, and on how many patients."""
+    """The file's values; each row of a learning curve can be drawn."""
     performance: Performance = _read_optional(Performance, path, {})
     for number, row in enumerate(performance.get("learning_curve") or (), start=1):
-        counts = [row["patients"], row["subsamples"]]
-        whole = all(one is not None and float(one).is_integer() for one in counts)
-        named = row["model"] and row["metric"]
-        if not (named and whole and (row["patients"] or 0) >= 1):
+        if not _is_drawable(row):
             raise InputError(
-                f"{path}: learning_curve, row {number}: expected a model, a metric, and whole "
-                f"numbers of patients and subsamples, got {list(row.values())[:4]}; copy the "
-                "file again from where the run was made",
+                f"{path}: learning_curve, row {number}: expected a model, a metric, whole numbers "
+                f"of patients and subsamples, and values of at most {LARGEST:g} in size, got "
+                f"{list(row.values())}; copy the file again from where the run was made",
             )
     return performance
+
+
+def _is_drawable(row: LearningCurveRow) -> bool:
+    counts = [row["patients"], row["subsamples"]]
+    if not all(one is not None and float(one).is_integer() for one in counts):
+        return False
+    values = [row["value"] or 0, row["low"] or 0, row["high"] or 0]
+    known = bool(row["model"] and row["metric"]) and (row["patients"] or 0) >= 1
+    return known and max(map(abs, values)) <= LARGEST
 
 
 def _comparators(out: Path) -> dict[str, pd.DataFrame]:
