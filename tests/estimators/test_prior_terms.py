@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 import survfuse as sf
+from prior_cohorts import risk_cohort
 from running import loaded, small
-from survfuse.cohort import Cohort
+from survfuse._errors import LeakageError
+from survfuse.cohort import Cohort, load_cohort
 from survfuse.config import FitConfig
 from survfuse.estimators import FoldContext, StackedCox
 from survfuse.estimators.stack_terms import (
@@ -19,7 +21,7 @@ from survfuse.estimators.stack_terms import (
     term_names,
 )
 from survfuse.estimators.stacked_risk import StackedRisk
-from survfuse.readers.priors import Prior
+from survfuse.readers.priors import Prior, barcode_hashes
 
 CONFIG = FitConfig.of(
     modalities=("clinical", "expression", "pan"),
@@ -95,3 +97,21 @@ def test_a_bundle_holds_the_prior_and_reads_cohorts_that_do_not_name_it(
         again.predict(plain).log_risk,
         model.predict(cohort).log_risk,
     )
+
+
+def test_nothing_is_calibrated_on_patients_that_a_prior_was_learned_from(
+    tmp_path: Path,
+) -> None:
+    """The cohort does not name the prior: the model brings it."""
+    other = risk_cohort(tmp_path / "tcga", 2, patients=40, ids="TCGA-AA-{number:04d}")
+    calibration = load_cohort(other.write())
+    own = load_cohort(risk_cohort(tmp_path / "own", 1, patients=60).write())
+    genes = own.modalities["expression"].expression.genes[:3]
+    hashes = frozenset(barcode_hashes(calibration.patients[:2]).values())
+    prior = Prior("pan", "symbol", genes, np.array([1.0, -0.5, 0.2]), patients=hashes)
+    model = sf.SurvivalFusion.from_config(CONFIG).fit(own.with_prior(prior))
+    with pytest.raises(LeakageError, match=r"TCGA-AA-0001: .* learned from 2 patient"):
+        model.recalibrate(calibration)
+    kept = model.recalibrate(calibration, calibration.patients[2:])
+    assert kept.fitted is not None
+    assert kept.fitted.summary["calibration_cohort"]["patients"] == 38
