@@ -84,6 +84,12 @@ class Prior:
     card: Mapping[str, Any] = field(default_factory=dict)
     limit: float | None = None
 
+    def __post_init__(self) -> None:
+        for name in ("slope", "slope_spread"):
+            value = getattr(self, name)
+            if not 0 < value < np.inf:
+                raise InputError(f"{name}: expected a number above 0, got {value}")
+
 
 def write_prior(prior: Prior, folder: Path | str) -> Path:
     """Write a prior as a new folder, whole or not at all; an existing one is refused."""
@@ -158,8 +164,6 @@ def _checked(head: Mapping[str, Any], arrays: Mapping[str, Any]) -> Prior:
     if head.get("gene_ids") not in GENE_IDS:
         raise InputError(f"gene_ids: expected {' or '.join(GENE_IDS)}")
     slope, spread = (_number(head, key) for key in ("slope", "slope_spread"))
-    if not spread > 0:
-        raise InputError(f"slope_spread: expected > 0, got {spread}")
     limit = None if head.get("limit") is None else _number(head, "limit")
     if limit is not None and not limit > 0:
         raise InputError(f"limit: expected a number > 0 or null, got {limit}")
