@@ -216,6 +216,8 @@ def test_a_term_reads_what_is_left_of_its_modalities(cohort: Cohort) -> None:
     assert model.models["both"].transforms.modalities == ("clinical",)
     note = fit.details["anchored"]["notes"]["deep"]
     assert note == "not fitted: the model reads none of its modalities"
+    weight = fit.details["anchored"]["weights"]["deep"]
+    assert (weight["value"], weight["start"]) == (0, 1)
 
 
 def test_training_of_a_term_is_labelled_by_its_name(cohort: Cohort) -> None:

@@ -135,7 +135,7 @@ class StackedCox(Estimator):
             weights.effective,
             {name: one.effective for name, one in models.items()},
         )
-        absent = {"value": 0.0, "start": 0.0, "low": None, "high": None}
+        absent = {"value": 0.0, "start": 1.0, "low": None, "high": None}
         details["weights"] |= {name: dict(absent) for name in notes}
         details["notes"] |= notes
         return Fit(
