@@ -7,6 +7,7 @@ controls, and `--table` then compares the default with the best simple model of 
     python studies/real.py -o runs --models default pairwise pairwise_residual --repeats 3
     python studies/real.py -o runs --models paper --repeats 1
     python studies/real.py -o runs --models default --simple --repeats 1
+    python studies/real.py -o runs --seeds 5 --cohorts kirp paad skcm coadread
     python studies/real.py -o runs --table
 """
 
@@ -17,10 +18,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from stacking import CANCERS, OTHERS, prepare
 
 import survfuse as sf
+from survfuse.cohort.batch_source import BatchSource
+from survfuse.config import FitConfig
+from survfuse.estimators import FoldContext, make_estimator
+from survfuse.metrics import harrell_c
 
 COHORTS = (*OTHERS, *CANCERS)
 METRICS = (
@@ -88,6 +94,33 @@ def table(out: Path) -> pd.DataFrame:
     return pd.DataFrame(rows).drop_duplicates(["cohort", "repeats", "model"])
 
 
+def seed_spread(out: Path, cohorts: list[str], seeds: int) -> pd.DataFrame:
+    """Harrell's C of the default over the given folds, for several seeds: mean, deviation, range."""
+    rows = []
+    for name in cohorts:
+        cohort = prepare(name, out)
+        values = []
+        for seed in range(seeds):
+            estimator, folds = make_estimator(FitConfig.of(seed=seed)), []
+            for fold in sorted(cohort.folds.unique()):
+                held = cohort.folds == fold
+                test = list(cohort.folds.index[held])
+                train = FoldContext.of(cohort, list(cohort.folds.index[~held]))
+                fit = estimator.fit(train)
+                outcome = cohort.outcome.loc[test]
+                risk = fit.model.log_risk(BatchSource(cohort, fit.transforms, test))
+                folds.append(harrell_c(outcome["time"], outcome["event"], risk).value)
+            values.append(np.mean(folds))
+        spread = {
+            "mean": np.mean(values),
+            "sd": np.std(values, ddof=1),
+            "range": np.ptp(values),
+        }
+        rows.append({"cohort": name, "events": cohort.events, **spread})
+        print(rows[-1], flush=True)
+    return pd.DataFrame(rows)
+
+
 def beside_simple(out: Path) -> pd.DataFrame:
     """Uno's C and ISBS of the default beside the best simple model, clinical variables and late fusion."""
     rows = []
@@ -138,9 +171,17 @@ def main() -> None:
         default=list(COHORTS),
     )
     parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--seeds", type=int, default=0)
     parser.add_argument("--simple", action="store_true")
     parser.add_argument("--table", action="store_true")
     options = parser.parse_args()
+    if options.seeds:
+        print(
+            seed_spread(options.out, options.cohorts, options.seeds)
+            .round(4)
+            .to_string()
+        )
+        return
     if not options.table:
         run_all(
             options.out,
