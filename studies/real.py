@@ -26,6 +26,7 @@ import survfuse as sf
 from survfuse.cohort.batch_source import BatchSource
 from survfuse.config import FitConfig
 from survfuse.estimators import FoldContext, make_estimator
+from survfuse.estimators.stacked_cox import MOST_DIVISIONS
 from survfuse.metrics import harrell_c
 
 COHORTS = (*OTHERS, *CANCERS)
@@ -101,7 +102,9 @@ def seed_spread(out: Path, cohorts: list[str], seeds: int) -> pd.DataFrame:
         cohort = prepare(name, out)
         values = []
         for seed in range(seeds):
-            estimator, folds = make_estimator(FitConfig.of(seed=seed)), []
+            # divisions into inner folds take the seeds that follow
+            config = FitConfig.of(seed=seed * MOST_DIVISIONS)
+            estimator, folds = make_estimator(config), []
             for fold in sorted(cohort.folds.unique()):
                 held = cohort.folds == fold
                 test = list(cohort.folds.index[held])

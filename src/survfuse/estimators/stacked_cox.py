@@ -84,6 +84,10 @@ class StackedCox(Estimator):
             with context(f"stack.terms: {name}"):
                 refuse_constant(make_estimator(own))
 
+    def seed_count(self) -> int:
+        """One for each division into inner folds, and for each member of a network."""
+        return max(super().seed_count(), MOST_DIVISIONS)
+
     def fit(self, fold: FoldContext) -> Fit:
         """Fit the terms out of fold, their weights, and the terms on everyone."""
         config, names = self.config, modalities_used(fold, self.config)
