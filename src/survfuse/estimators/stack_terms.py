@@ -27,15 +27,14 @@ Pair = tuple[str, str]
 
 def term_names(
     modalities: Collection[str],
-    models: Collection[str] = (),
     priors: Collection[str] = (),
 ) -> tuple[str, ...]:
-    """Names of the terms: modalities, other models, then pairs of modalities as ``a*b``.
+    """Names of the terms of modalities: themselves, then their pairs as ``a*b``.
 
     Priors, which are modalities too, are in no pair.
     """
     pairs = paired(modalities, priors)
-    return (*modalities, *models, *(f"{left}*{right}" for left, right in pairs))
+    return (*modalities, *(f"{left}*{right}" for left, right in pairs))
 
 
 def paired(

@@ -162,12 +162,11 @@ class StackedCox(Estimator):
         inner: IntArray,
     ) -> IntArray:
         """Divisions into inner folds, more where events are few; (divisions, patients)."""
-        settings, events = self.config.training, max(int(fold.event.sum()), 1)
-        count = min(max(math.ceil(ENOUGH_EVENTS / events), 1), MOST_DIVISIONS)
+        enough = math.ceil(ENOUGH_EVENTS / int(fold.event.sum()))
         divisions = [inner]
-        for number in range(1, count):
-            seed = (settings.seed + number) % 2**32
-            divisions.append(inner_folds(fold.event, self.config.selection.folds, seed))
+        for number in range(1, min(enough, MOST_DIVISIONS)):
+            seed = (self.config.training.seed + number) % 2**32
+            divisions.append(inner_folds(fold.event, self.inner_count(fold), seed))
         return np.stack(divisions)
 
     def _attention(

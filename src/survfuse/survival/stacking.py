@@ -24,8 +24,8 @@ class WeightFit:
     ----------
     weights : array, (risks,), >= 0
     errors : array, (risks,)
-        Standard error of each weight about the value that the penalty pulls to: of the inverse
-        penalised information of all weights, whether or not they are held at 0.
+        Standard error of each weight, of the inverse penalised information of all weights, whether
+        or not they are held at 0: its posterior deviation, where the penalty is a normal prior.
     log_likelihood : float
         Log partial likelihood at `weights`, without the penalty.
     effective : float
