@@ -11,7 +11,7 @@ import survfuse as sf
 from prior_cohorts import risk_cohort
 from running import loaded, small
 from survfuse._errors import LeakageError
-from survfuse.cohort import Cohort, load_cohort
+from survfuse.cohort import Cohort, Transforms, load_cohort
 from survfuse.config import FitConfig
 from survfuse.estimators import FoldContext, StackedCox
 from survfuse.estimators.stack_terms import (
@@ -20,6 +20,7 @@ from survfuse.estimators.stack_terms import (
     Terms,
     term_names,
 )
+from survfuse.estimators.stacked_cox import cross_fitted
 from survfuse.estimators.stacked_risk import StackedRisk
 from survfuse.readers.priors import Prior, barcode_hashes
 
@@ -58,6 +59,22 @@ def test_its_term_is_its_risk_at_the_slope_it_expects(tmp_path: Path) -> None:
     record = fit.details["anchored"]["weights"]["pan"]
     assert record["start"] == 1
     assert fit.details["anchored"]["effective"]["terms"]["pan"] == 0
+
+
+def test_out_of_fold_its_z_scores_come_from_the_other_inner_folds(
+    tmp_path: Path,
+) -> None:
+    cohort = cohort_with_prior(tmp_path, 0.25, 0.1)
+    fold = FoldContext.of(cohort)
+    config = CONFIG.model_copy(update={"modalities": ("clinical", "pan")})
+    inner = np.arange(len(fold.ids)) % 3
+    risks = cross_fitted(fold, config, inner)[:, 1]
+    for number in range(3):
+        held = inner == number
+        others = Transforms.fit(cohort, fold.patients(~held), config)
+        z_scores = others.apply(cohort, fold.patients(held)).vectors["pan"][:, 0]
+        np.testing.assert_allclose(risks[held], 0.25 * z_scores, rtol=1e-6)
+        assert abs(risks[held].mean()) > 1e-6
 
 
 def test_the_spread_of_its_slope_is_the_penalty_on_its_weight(tmp_path: Path) -> None:
