@@ -116,7 +116,7 @@ def test_a_bundle_holds_the_prior_and_reads_cohorts_that_do_not_name_it(
     )
 
 
-def test_nothing_is_calibrated_on_patients_that_a_prior_was_learned_from(
+def test_patients_that_a_prior_was_learned_from_are_marked_and_calibrate_nothing(
     tmp_path: Path,
 ) -> None:
     """The cohort does not name the prior: the model brings it."""
@@ -129,6 +129,9 @@ def test_nothing_is_calibrated_on_patients_that_a_prior_was_learned_from(
     model = sf.SurvivalFusion.from_config(CONFIG).fit(own.with_prior(prior))
     with pytest.raises(LeakageError, match=r"TCGA-AA-0001: .* learned from 2 patient"):
         model.recalibrate(calibration)
+    known = model.predict(calibration).in_training
+    assert known is not None
+    assert known.tolist() == [True] * 2 + [False] * 38
     kept = model.recalibrate(calibration, calibration.patients[2:])
     assert kept.fitted is not None
     assert kept.fitted.summary["calibration_cohort"]["patients"] == 38

@@ -6,7 +6,7 @@ model. What they had to assume about a patient is reported, never silent.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
@@ -245,6 +245,15 @@ class Transforms:
         if not added:
             return cohort
         return replace(cohort, modalities={**cohort.modalities, **added})
+
+    def known_to_priors(self, cohort: Cohort, ids: Sequence[str]) -> BoolArray:
+        """Whether a prior that is read was learned from each patient; (patients,)."""
+        known: set[str] = set()
+        for name in self.priors:
+            data = cohort.modalities.get(name)
+            if isinstance(data, PriorData):
+                known |= data.in_training
+        return np.array([patient in known for patient in ids], dtype=bool)
 
     def apply(
         self,

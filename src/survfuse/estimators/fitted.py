@@ -134,6 +134,8 @@ class Fitted:
             *_late_notes(prediction),
             *(() if drift is None else drift.notes),
         ]
+        if in_training is not None:
+            in_training |= self.transforms.known_to_priors(cohort, ids)
         return replace(
             prediction,
             notes=tuple(notes),
