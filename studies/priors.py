@@ -2,8 +2,8 @@
 
 For each cancer a prior is fitted on the eight others (no patient and no outcome of the target), and the default
 model is fitted with it and without it on 50, 100, 200 patients (stratified by event, ten times) and on all but a
-fold (five folds). The target's tables are age and sex (of LUAD also stage) and expression. Scored by Uno's C on all
-other patients. `--permute` gives the training patients each other's outcomes.
+fold (five folds). The target's tables are age and sex (of LUAD also stage) and expression. Scored by Harrell's C, and Uno's up to five years, on
+all other patients. `--permute` gives the training patients each other's outcomes.
 
     python studies/priors.py -o runs/priors
     python studies/priors.py -o runs/priors --table
@@ -27,12 +27,13 @@ from survfuse.cohort import Cohort
 from survfuse.cohort.splits import inner_folds
 from survfuse.config import FitConfig
 from survfuse.estimators import FoldContext, calibrated, make_estimator
-from survfuse.metrics import calibration_slope, uno_c
+from survfuse.metrics import calibration_slope, harrell_c, uno_c
 from survfuse.priors import fit_prior
 
 TARGETS = (*CANCERS, "luad")
 SIZES, REPEATS = (50, 100, 200), 10
 PENALTY = 4.455  # of the prior of all nine; the choice hardly moves without one of them
+FIVE_YEARS = {"months": 60.0, "days": 1826.25, "years": 5.0}
 OWN = ("clinical", "expression")
 MODELS: dict[str, dict[str, Any]] = {
     "default": {"modalities": OWN},
@@ -69,7 +70,7 @@ def divisions(cohort: Cohort) -> Iterator[tuple[int, int, list[str]]]:
 
 def run(target: str, out: Path, permute: bool) -> str:
     """Measure every model on every division of a cancer; what is there is not repeated."""
-    file = out / f"{target}{'-permuted' * permute}.csv"
+    file = out / f"{'permuted' if permute else 'given'}-{target}.csv"
     if file.exists():
         return target
     cohorts = {name: prepare(name, out) for name in TARGETS}
@@ -112,23 +113,26 @@ def measure(
         prediction = model.prediction(
             test, model.model.log_risk(model.source(cohort, test))
         )
-        c = uno_c(time, event, prediction.log_risk, train=(fold.time, fold.event))
+        risk = prediction.log_risk
+        years = FIVE_YEARS[str(cohort.unit)]
+        uno = uno_c(time, event, risk, tau=years, train=(fold.time, fold.event))
         hazard = -np.log(
             np.clip(prediction.survival([np.median(time)])[:, 0], 1e-12, 1 - 1e-12)
         )
         slope = calibration_slope(time, event, np.log(hazard))
         weights = fit.details.get("anchored", {}).get("weights", {})
-        row = {"model": name, "c": c.value, "slope": slope.value}
+        row = {"model": name, "c": harrell_c(time, event, risk).value, "uno": uno.value}
+        row["slope"] = slope.value
         rows.append({**about, **row, "weight": weights.get("others", {}).get("value")})
     return rows
 
 
-def report(out: Path, pattern: str) -> None:
+def report(table: pd.DataFrame, metric: str) -> None:
     """Print C by cancer and model, and what the prior adds, with its interval over cancers."""
-    table = pd.concat(map(pd.read_csv, sorted(out.glob(pattern))))
-    means = table.groupby(["size", "cohort", "model"])["c"].mean().unstack()
+    means = table.groupby(["size", "cohort", "model"])[metric].mean().unstack()
     means["added"] = means["default with prior"] - means["default"]
     means["added to late"] = means["late fusion with prior"] - means["late fusion"]
+    print(metric)
     print(means.round(3).to_string())
     for size, part in means.groupby("size"):
         for name in ("added", "added to late"):
@@ -139,8 +143,6 @@ def report(out: Path, pattern: str) -> None:
                 f"{size or 'all'}: {name} {mean:+.3f} [{mean - half:+.3f}, {mean + half:+.3f}], "
                 f"better in {(part[name] > 0).sum()} of {len(part)}, worst {part[name].min():+.3f}"
             )
-    grouped = table.groupby(["size", "model"])
-    print(grouped[["c", "slope", "weight"]].median().round(3).to_string())
 
 
 def main() -> None:
@@ -161,7 +163,12 @@ def main() -> None:
         with ProcessPoolExecutor(options.workers) as pool:
             for name in pool.map(work, options.targets):
                 print(name, flush=True)
-    report(options.out, "*-permuted.csv" if options.permute else "*[!d].csv")
+    kind = "permuted" if options.permute else "given"
+    table = pd.concat(map(pd.read_csv, sorted(options.out.glob(f"{kind}-*.csv"))))
+    report(table, "c")
+    report(table, "uno")
+    grouped = table.groupby(["size", "model"])
+    print(grouped[["slope", "weight"]].median().round(3).to_string())
 
 
 if __name__ == "__main__":

@@ -177,7 +177,7 @@ class SurvivalFusion:
         Raises
         ------
         LeakageError
-            When a patient was trained on.
+            When a patient was trained on, or a prior of the model was learned from one.
         CohortError
             No outcome, unknown patients, no event, or another unit of time.
         BundleError

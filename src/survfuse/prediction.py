@@ -39,8 +39,8 @@ class Prediction:
     bound : ConformalBound or None
         Lower bound on the event time, where the model has one.
     in_training : array of bool, (patients,), or None
-        Training patients, by id, and those that a prior was learned from: their predictions are
-        in sample. None where the model does not know its training patients.
+        Training patients of the model or of a prior that it reads, by id: their predictions are in
+        sample. None where the model does not know its training patients.
     """
 
     patient_id: tuple[str, ...]

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from survfuse._errors import BundleError, CohortError, listed
+from survfuse._errors import BundleError, CohortError, LeakageError, listed
 from survfuse._types import FloatArray
 from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.patient_hashes import PatientHashes
+from survfuse.cohort.prior_section import learned_here
 from survfuse.estimators import Fitted, outcomes
 from survfuse.survival.calibration import fit_calibrator
 from survfuse.survival.conformal import ConformalBound
@@ -38,7 +39,16 @@ def calibration_patients(
             "this bundle was written before survfuse kept who was trained on, so nobody can tell "
             "whether the calibration patients are others; train it again",
         )
-    return other_patients(fitted.trained, str(fitted.summary["unit"]), cohort, patients)
+    unit = str(fitted.summary["unit"])
+    ids = other_patients(fitted.trained, unit, cohort, patients)
+    modalities = fitted.transforms.with_priors(cohort).modalities
+    for name in fitted.transforms.priors:
+        if name not in modalities:
+            continue
+        learned = learned_here(modalities[name].subset(ids), cohort.spec.file(name))
+        if learned is not None:
+            raise LeakageError(f"calibration cohort {cohort.name!r}: {learned}")
+    return ids
 
 
 def other_patients(

@@ -332,9 +332,10 @@ def test_genes_that_do_not_vary_are_left_out(rna: CohortFiles) -> None:
     [
         (
             lambda s, _: s.update(sd=0.0),
-            "sd and slope_spread: expected numbers above 0",
+            "sd, slope and slope_spread: expected numbers above 0",
         ),
-        (lambda s, _: s.update(slope_spread=0), "sd and slope_spread: expected"),
+        (lambda s, _: s.update(slope_spread=0), "slope_spread: expected numbers above"),
+        (lambda s, _: s.update(slope=-0.1), "slope_spread: expected numbers above 0"),
         (lambda s, _: s.update(mean="1"), "mean: expected a finite number, got '1'"),
         (
             lambda s, _: s.update(slope=None),

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 import survfuse as sf
+from prior_cohorts import risk_cohort
 from running import loaded, small
-from survfuse.cohort import Cohort
+from survfuse._errors import LeakageError
+from survfuse.cohort import Cohort, Transforms, load_cohort
 from survfuse.config import FitConfig
 from survfuse.estimators import FoldContext, StackedCox
 from survfuse.estimators.stack_terms import (
@@ -18,6 +20,7 @@ from survfuse.estimators.stack_terms import (
     Terms,
     term_names,
 )
+from survfuse.estimators.stacked_cox import cross_fitted
 from survfuse.estimators.stacked_risk import StackedRisk
 from survfuse.readers.priors import Prior, barcode_hashes
 
@@ -56,6 +59,22 @@ def test_its_term_is_its_risk_at_the_slope_it_expects(tmp_path: Path) -> None:
     record = fit.details["anchored"]["weights"]["pan"]
     assert record["start"] == 1
     assert fit.details["anchored"]["effective"]["terms"]["pan"] == 0
+
+
+def test_out_of_fold_its_z_scores_come_from_the_other_inner_folds(
+    tmp_path: Path,
+) -> None:
+    cohort = cohort_with_prior(tmp_path, 0.25, 0.1)
+    fold = FoldContext.of(cohort)
+    config = CONFIG.model_copy(update={"modalities": ("clinical", "pan")})
+    inner = np.arange(len(fold.ids)) % 3
+    risks = cross_fitted(fold, config, inner)[:, 1]
+    for number in range(3):
+        held = inner == number
+        others = Transforms.fit(cohort, fold.patients(~held), config)
+        z_scores = others.apply(cohort, fold.patients(held)).vectors["pan"][:, 0]
+        np.testing.assert_allclose(risks[held], 0.25 * z_scores, rtol=1e-6)
+        assert abs(risks[held].mean()) > 1e-6
 
 
 def test_the_spread_of_its_slope_is_the_penalty_on_its_weight(tmp_path: Path) -> None:
@@ -97,31 +116,22 @@ def test_a_bundle_holds_the_prior_and_reads_cohorts_that_do_not_name_it(
     )
 
 
-def test_a_prior_that_expects_nothing_stops_no_fit(tmp_path: Path) -> None:
-    fold = FoldContext.of(cohort_with_prior(tmp_path, 0.0, 0.1))
-    fit = StackedCox(CONFIG).fit(fold)
-    column = fit.model.terms.risks(fit.source.blocks())[:, 2]
-    assert not column.any()
-    assert np.isfinite(fit.in_sample).all()
-
-
-def test_predictions_mark_patients_that_the_prior_was_learned_from(
+def test_patients_that_a_prior_was_learned_from_are_marked_and_calibrate_nothing(
     tmp_path: Path,
 ) -> None:
-    """So that nobody scores them: the prior knows their outcomes."""
-    files = small(tmp_path, 40, modalities=("clinical", "expression"))
-    ids = [f"TCGA-AB-{number:04d}-01A" for number in range(40)]
-    files.patients["patient_id"] = files.expression.index = ids
-    whole = loaded(files)
-    genes = whole.modalities["expression"].expression.genes[:3]
-    learned = frozenset(barcode_hashes([ids[39]]).values())
-    weights = np.array([1.0, -0.5, 0.2])
-    prior = Prior("pan", "symbol", genes, weights, patients=learned)
-    model = sf.SurvivalFusion(
-        modalities=["clinical", "pan"], selection_folds=3, device="cpu"
-    ).fit(whole.subset(ids[:30]).with_prior(prior))
-    marked = model.predict(whole).in_training
-    assert marked is not None
-    np.testing.assert_array_equal(
-        marked, [number < 30 or number == 39 for number in range(40)]
-    )
+    """The cohort does not name the prior: the model brings it."""
+    other = risk_cohort(tmp_path / "tcga", 2, patients=40, ids="TCGA-AA-{number:04d}")
+    calibration = load_cohort(other.write())
+    own = load_cohort(risk_cohort(tmp_path / "own", 1, patients=60).write())
+    genes = own.modalities["expression"].expression.genes[:3]
+    hashes = frozenset(barcode_hashes(calibration.patients[:2]).values())
+    prior = Prior("pan", "symbol", genes, np.array([1.0, -0.5, 0.2]), patients=hashes)
+    model = sf.SurvivalFusion.from_config(CONFIG).fit(own.with_prior(prior))
+    with pytest.raises(LeakageError, match=r"TCGA-AA-0001: .* learned from 2 patient"):
+        model.recalibrate(calibration)
+    known = model.predict(calibration).in_training
+    assert known is not None
+    assert known.tolist() == [True] * 2 + [False] * 38
+    kept = model.recalibrate(calibration, calibration.patients[2:])
+    assert kept.fitted is not None
+    assert kept.fitted.summary["calibration_cohort"]["patients"] == 38

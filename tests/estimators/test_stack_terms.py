@@ -201,3 +201,18 @@ def test_a_patients_risk_is_added_by_weights_of_the_others() -> None:
     assert not np.array_equal(turned.out_of_fold()[~held], before[~held])
     for number in range(4):
         assert before[found.inner[0] == number].mean() == pytest.approx(0, abs=1e-12)
+
+
+def test_no_division_lets_a_patients_own_outcome_reach_its_risk() -> None:
+    once = columns(*study())
+    inner = np.stack(
+        [once.inner[0], np.random.default_rng(1).permutation(once.inner[0])]
+    )
+    found = replace(once, risks=np.repeat(once.risks, 2, axis=0), inner=inner)
+    before = found.out_of_fold()
+    time, event = found.time.copy(), found.event.copy()
+    time[7], event[7] = 100 * time[7] + 1, not event[7]
+    after = replace(found, time=time, event=event).out_of_fold()
+    assert after[7] == before[7]
+    apart = (inner != inner[:, [7]]).all(axis=0)
+    assert (after[apart] != before[apart]).any()

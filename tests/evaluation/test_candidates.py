@@ -314,6 +314,13 @@ def test_controls_and_seeds_run_when_asked_for(cohort: Cohort) -> None:
     assert found[-1].config == config.model_copy(update={"seed": 11})
 
 
+def test_fits_of_two_seeds_share_no_division_into_inner_folds(cohort: Cohort) -> None:
+    config = FitConfig.of(seed=5)
+    assert config.fusion == "anchored"
+    found = comparators(cohort, config, networks=False, controls=True, seeds=2)
+    assert [one.name for one in found[-2:]] == ["seed:8", "seed:11"]
+
+
 def test_roles_tell_why_a_candidate_runs(cohort: Cohort) -> None:
     found = {one.name: one for one in comparators(cohort, CONFIG, networks=True)}
     assert {name for name, one in found.items() if one.role == "increment"} == {

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from prior_cohorts import risk_cohort
-from survfuse._errors import InputError, LeakageError
+from survfuse._errors import InputError, LeakageError, NotComputableError
 from survfuse._storage import sha256_text
 from survfuse.cohort import Cohort, Transforms, load_cohort
 from survfuse.config import FitConfig
@@ -54,15 +54,14 @@ def test_a_risk_that_cohorts_share_is_found(prior: Prior) -> None:
     assert (np.abs(prior.weights[:3]) > 2 * prior.errors[:3]).all()
 
 
-def test_without_a_shared_risk_the_slope_is_near_0(tmp_path: Path) -> None:
+def test_without_a_shared_risk_there_is_no_prior(tmp_path: Path) -> None:
+    """Left out, these cohorts have a slope of -0.06: a prior of it would rank patients upside down."""
     cohorts = []
     for seed in range(4, 8):
         files = risk_cohort(tmp_path / str(seed), seed, effects=())
         cohorts.append(load_cohort(files.write()))
-    found = fit(cohorts)
-    assert abs(found.slope) < 2 * found.slope_spread
-    assert abs(found.slope) < 0.2
-    assert sum(row["gain"] for row in found.card["held_out"]) < 3
+    with pytest.raises(NotComputableError, match=r"-0\.06 ± 0\.07.*predict nothing"):
+        fit(cohorts)
 
 
 def test_neither_order_of_cohorts_nor_of_rows_matters(
@@ -149,10 +148,12 @@ def test_the_offset_takes_what_the_table_explains(tmp_path: Path) -> None:
     assert files.expression is not None
     files.expression["GENE1"] = 6 + (table["age"].to_numpy() - 60) / 10 + noise[1] / 3
     cohort = load_cohort(files.write())
-    with_table = fit([cohort])
     without = fit([cohort], offsets=None)
     assert without.slope > 0.7
-    assert with_table.slope < without.slope / 3
+    with pytest.raises(
+        NotComputableError, match=r"slope of the risk is -0\.00 ± 0\.16"
+    ):
+        fit([cohort])
     assert without.card["cohorts"][0]["offset"] == []
 
 

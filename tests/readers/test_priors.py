@@ -87,7 +87,7 @@ def test_whole_numbers_are_numbers(tmp_path: Path) -> None:
     [
         ({"patients": frozenset(["TCGA-AB-0001"])}, "patients: expected SHA-256"),
         ({"weights": np.array([0.1, np.nan, 0.2])}, "NaN or infinite"),
-        ({"slope": float("nan")}, "slope: expected a finite number"),
+        ({"slope": 11.0}, "slope: expected a finite number"),
     ],
 )
 def test_what_could_not_be_read_is_not_written(
@@ -121,7 +121,9 @@ def test_an_unknown_name_lists_those_that_are_shipped() -> None:
         ({"version": 2}, "update survfuse"),
         ({"slope": "0.2"}, "slope: expected a finite number .*, got '0.2'; copy the"),
         ({"slope": True}, "slope: expected a finite number .*, got True"),
-        ({"slope": 1e308}, "slope: expected a finite number from -10 to 10"),
+        ({"slope": 1e308}, "slope: expected a finite number from 0 to 10"),
+        ({"slope": 0.0}, "slope: expected a number above 0, got 0"),
+        ({"slope": -0.1}, "slope: expected a finite number from 0 to 10, got -0.1"),
         ({"slope_spread": 0.0}, "slope_spread: expected .* from 0.001 to 10, got 0.0"),
         ({"limit": -1.0}, "limit: expected a finite number from 0.1"),
         ({"card": {"endpoints": 5}}, "card: endpoints: expected a list of texts, got"),

@@ -172,9 +172,3 @@ def test_what_cannot_be_counted_says_why():
         None,
         "not computable: there is one inner fold, so nothing is out of fold",
     )
-
-
-def test_what_neither_data_nor_ridge_determine_counts_nothing() -> None:
-    information = np.diag([2.0, 0.0])
-    assert trace_of_fit(information, np.array([2.0, 0.0])) == pytest.approx(0.5)
-    assert trace_of_fit(np.zeros((2, 2)), np.array([0.0, 1.0])) == 0

@@ -433,8 +433,8 @@ class PriorTransform:
             _stored_number(state, key)
             for key in ("mean", "sd", "slope", "slope_spread")
         )
-        if not sd > 0 or not spread > 0:
-            raise InputError("sd and slope_spread: expected numbers above 0")
+        if not min(sd, slope, spread) > 0:
+            raise InputError("sd, slope and slope_spread: expected numbers above 0")
         genes = None
         if "genes" in state:
             genes = GeneRisk.from_state(state["genes"], arrays, slope, spread)

@@ -246,18 +246,14 @@ class Transforms:
             return cohort
         return replace(cohort, modalities={**cohort.modalities, **added})
 
-    def known_to_priors(
-        self,
-        cohort: Cohort,
-        patients: Sequence[str],
-    ) -> BoolArray:
-        """Whether a prior was learned from each of these patients; (patients,)."""
+    def known_to_priors(self, cohort: Cohort, ids: Sequence[str]) -> BoolArray:
+        """Whether a prior that is read was learned from each patient; (patients,)."""
         known: set[str] = set()
         for name, prior in self.priors.items():
             data = cohort.modalities.get(name)
             if isinstance(data, PriorData):
-                known.update(prior.learned_from(data, patients))
-        return np.array([patient in known for patient in patients], dtype=bool)
+                known.update(prior.learned_from(data, ids))
+        return np.array([patient in known for patient in ids], dtype=bool)
 
     def apply(
         self,

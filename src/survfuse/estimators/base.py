@@ -111,7 +111,8 @@ class Fit:
     out_of_fold : array, (patients,), or None
         By fits that did not see the patient's inner fold.
     inner : array of int, (patients,)
-        Inner fold of each.
+        Inner fold of each; 0 of all where `out_of_fold` is a mean over several divisions, each
+        centred in its folds.
     effective : Effective
         Effective parameters of the model.
     parameters : int or None
@@ -165,6 +166,10 @@ class Estimator(ABC):
     def inner_count(self, fold: FoldContext) -> int:
         """How many inner folds :meth:`inner` draws."""
         return self.config.selection.folds
+
+    def seed_count(self) -> int:
+        """How many seeds a fit uses, from that of its configuration on."""
+        return self.config.training.members
 
     def out_of_fold(self, fold: FoldContext) -> tuple[FloatArray, tuple[int, ...]]:
         """Out-of-fold log-risks (patients,), and epochs, by which a search compares values."""

@@ -134,10 +134,8 @@ class Fitted:
             *_late_notes(prediction),
             *(() if drift is None else drift.notes),
         ]
-        known = self.transforms.known_to_priors(cohort, ids)
-        if known.any():
-            # whoever scores the predictions leaves these patients out as well
-            in_training = known if in_training is None else in_training | known
+        if in_training is not None:
+            in_training |= self.transforms.known_to_priors(cohort, ids)
         return replace(
             prediction,
             notes=tuple(notes),

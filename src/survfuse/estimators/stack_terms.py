@@ -27,15 +27,14 @@ Pair = tuple[str, str]
 
 def term_names(
     modalities: Collection[str],
-    models: Collection[str] = (),
     priors: Collection[str] = (),
 ) -> tuple[str, ...]:
-    """Names of the terms: modalities, other models, then pairs of modalities as ``a*b``.
+    """Names of the terms of modalities: themselves, then their pairs as ``a*b``.
 
     Priors, which are modalities too, are in no pair.
     """
     pairs = paired(modalities, priors)
-    return (*modalities, *models, *(f"{left}*{right}" for left, right in pairs))
+    return (*modalities, *(f"{left}*{right}" for left, right in pairs))
 
 
 def paired(
@@ -221,10 +220,10 @@ class TermRisks:
 
         Patients are compared within their inner fold.
         """
-        count = self.risks.shape[2]
+        value, errors = np.zeros((2, len(self.start)))
         if not self.event.any():
-            return StackWeights(*np.zeros((3, count)))
-        included, left_out = np.ones(count, dtype=bool), {}
+            return StackWeights(value, self.start, errors)
+        included, left_out = np.ones(len(self.start), dtype=bool), {}
         fit = self._fit(included)
         for term in self.must_add:
             without = included.copy()
@@ -235,7 +234,6 @@ class TermRisks:
             added = fit.log_likelihood - other.log_likelihood
             if added < BAG_MUST_ADD:
                 fit, included, left_out[term] = other, without, added
-        value, errors = np.zeros((2, count))
         value[included], errors[included] = fit.weights, fit.errors
         return StackWeights(value, self.start, errors, fit.effective, left_out)
 

@@ -84,6 +84,10 @@ class StackedCox(Estimator):
             with context(f"stack.terms: {name}"):
                 refuse_constant(make_estimator(own))
 
+    def seed_count(self) -> int:
+        """One for each division into inner folds, and for each member of a network."""
+        return max(super().seed_count(), MOST_DIVISIONS)
+
     def fit(self, fold: FoldContext) -> Fit:
         """Fit the terms out of fold, their weights, and the terms on everyone."""
         config, names = self.config, modalities_used(fold, self.config)
@@ -135,7 +139,6 @@ class StackedCox(Estimator):
             weights.effective,
             {name: one.effective for name, one in models.items()},
         )
-        # from 1, as every model: a start of 0 is what tells pairs
         absent = {"value": 0.0, "start": 1.0, "low": None, "high": None}
         details["weights"] |= {name: dict(absent) for name in notes}
         details["notes"] |= notes
@@ -159,12 +162,11 @@ class StackedCox(Estimator):
         inner: IntArray,
     ) -> IntArray:
         """Divisions into inner folds, more where events are few; (divisions, patients)."""
-        settings, events = self.config.training, max(int(fold.event.sum()), 1)
-        count = min(max(math.ceil(ENOUGH_EVENTS / events), 1), MOST_DIVISIONS)
+        enough = math.ceil(ENOUGH_EVENTS / int(fold.event.sum()))
         divisions = [inner]
-        for number in range(1, count):
-            seed = (settings.seed + number) % 2**32
-            divisions.append(inner_folds(fold.event, self.config.selection.folds, seed))
+        for number in range(1, min(enough, MOST_DIVISIONS)):
+            seed = (self.config.training.seed + number) % 2**32
+            divisions.append(inner_folds(fold.event, self.inner_count(fold), seed))
         return np.stack(divisions)
 
     def _attention(

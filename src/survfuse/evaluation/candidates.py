@@ -234,8 +234,9 @@ def comparators(
             )
             candidates.append(chosen)
     for number in range(1, seeds + 1):
-        # Members of an ensemble take a seed each, so the next ensemble starts after them.
-        seed = (config.training.seed + number * config.training.members) % 2**32
+        # A fit takes several seeds, so the next one starts after them.
+        seed = config.training.seed + number * make_estimator(config).seed_count()
+        seed %= 2**32
         other = config.model_copy(update={"seed": seed})
         candidates.append(Candidate(f"seed:{seed}", other, "seed"))
     return candidates

@@ -85,6 +85,8 @@ def fit_prior(
         small for a slope when they are left out.
     LeakageError
         For a patient in two cohorts, or an input that holds the outcome.
+    NotComputableError
+        When the mean slope in cohorts that are left out is not above 0.
     """
     if not name.isidentifier():
         raise InputError(
@@ -216,6 +218,12 @@ def _slope(held_out: Sequence[dict[str, Any]]) -> tuple[float, float]:
             "more events, or the largest alone",
         )
     effect = random_effects([row["slope"] for row in rows], [row["se"] for row in rows])
+    if not effect.mean > 0:
+        raise NotComputableError(
+            f"in cohorts that it was not fitted on, the slope of the risk is {effect.mean:.2f} ± "
+            f"{effect.se:.2f}: these genes predict nothing there, so no prior is written; give "
+            "more cohorts, or other ones",
+        )
     seen = (len(rows) - 1) * effect.between**2
     variance = (seen + USUAL_SPREAD**2) / len(rows)
     return effect.mean, float(np.hypot(variance**0.5, effect.se))

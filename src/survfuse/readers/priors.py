@@ -43,7 +43,7 @@ LIMIT = 2.0
 """Deviations from the mean to which a gene's z-scores are limited, as the tails of a gene differ
 from cohort to cohort more than the order of its patients."""
 STEEPEST, LEAST_SPREAD = 10.0, 1e-3
-"""Largest slope of a prior, of either sign, and smallest spread: beyond them it is damaged."""
+"""Largest slope of a prior, and smallest spread: beyond them it is damaged."""
 WEIGHTS = 1e-30, 1e30
 """Bounds of the size of the largest weight, within which squares neither vanish nor overflow."""
 LEAST_LIMIT, MOST_LIMIT = 0.1, 1e6
@@ -91,6 +91,12 @@ class Prior:
     patients: frozenset[str] = frozenset()
     card: Mapping[str, Any] = field(default_factory=dict)
     limit: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("slope", "slope_spread"):
+            value = getattr(self, name)
+            if not 0 < value < np.inf:
+                raise InputError(f"{name}: expected a number above 0, got {value}")
 
 
 def write_prior(prior: Prior, folder: Path | str) -> Path:
@@ -202,7 +208,7 @@ def _checked(head: Mapping[str, Any], arrays: Mapping[str, Any]) -> Prior:
         genes,
         weights,
         errors,
-        _number(head, "slope", -STEEPEST, STEEPEST),
+        _number(head, "slope", 0.0, STEEPEST),
         _number(head, "slope_spread", LEAST_SPREAD, STEEPEST),
         _patients(arrays),
         dict(card),

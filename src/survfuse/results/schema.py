@@ -151,9 +151,9 @@ class WeightRow(TypedDict):
     """Weight of one term of a stack in one fit, as ``weights.csv`` holds it.
 
     The weight moved from `start` by out-of-fold evidence and is never negative; `low` and `high`
-    are its 95 % interval. Of a term that was asked whether it adds to the others, `gain` is what
-    it adds to their out-of-fold log-likelihood, and `needed` what it must add. `note` says why
-    a term is out (weight 0).
+    are its 95 % interval. Of a term that is left out because it does not add to the others, `gain`
+    is what it adds to their out-of-fold log-likelihood, and `needed` what it must add. `note`
+    says why a term is out (weight 0).
     """
 
     repeat: Number

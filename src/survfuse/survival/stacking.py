@@ -1,4 +1,4 @@
-"""Weights of risks: Cox coefficients that are never negative and shrink towards a prior, not 0."""
+"""Weights of risks: Cox coefficients that are never negative and shrink towards a start, not 0."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class WeightFit:
     ----------
     weights : array, (risks,), >= 0
     errors : array, (risks,)
-        Standard error of each weight about the value that the penalty pulls to: of the inverse
-        penalised information of all weights, whether or not they are held at 0.
-    log_likelihood, start_log_likelihood : float
-        Log partial likelihood, without the penalty, at `weights` and at the start.
+        Standard error of each weight, of the inverse penalised information of all weights, whether
+        or not they are held at 0: its posterior deviation, where the penalty is a normal prior.
+    log_likelihood : float
+        Log partial likelihood at `weights`, without the penalty.
     effective : float
         Effective parameters: the trace over weights that are not held at 0.
     """
@@ -35,7 +35,6 @@ class WeightFit:
     weights: FloatArray
     errors: FloatArray
     log_likelihood: float
-    start_log_likelihood: float
     effective: float
 
 
@@ -118,7 +117,6 @@ def fit_weights(
         weights,
         np.sqrt(np.maximum(variance, 0.0)),
         sets.log_likelihood(x @ weights) / repeats,
-        sets.log_likelihood(x @ first) / repeats,
         effective,
     )
 
