@@ -75,6 +75,8 @@ class MissingExtraError(InputError, ImportError):
 class NotComputableError(SurvfuseError):
     """These data cannot give this number; the message says why."""
 
+    exit_code = 2
+
 
 class CrashError(SurvfuseError):
     """A worker died while it held a task: the signal or exit status, and how often."""

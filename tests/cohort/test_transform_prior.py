@@ -122,7 +122,7 @@ def test_columns_are_standardised_by_the_training_patients(
 
 def test_z_scores_are_limited_as_those_that_the_prior_was_fitted_on() -> None:
     """Of 0, 0, 0, 0, 5 the z-scores are -1/2 and 2; limited to 1 they are -1/2 and 1."""
-    values = np.array([[0], [0], [0], [0], [5], [50], [np.nan]], np.float32)
+    values = np.array([[0], [0], [0], [0], [5], [11], [np.nan]], np.float32)
     ids = tuple("abcdefg")
     matrix = Expression(values, ("A",), ids, "zscore", "symbol", "", "")
     weights = np.array([2.0])
@@ -135,7 +135,7 @@ def test_z_scores_are_limited_as_those_that_the_prior_was_fitted_on() -> None:
         assert fitted.genes is not None
         assert fitted.genes.limited_mean == pytest.approx(0 if limit is None else -0.2)
         assert fitted.genes.limited_sd == pytest.approx(1 if limit is None else 0.6)
-    np.testing.assert_allclose(rows[None], [*[-0.5] * 4, 2, 24.5, 0], rtol=1e-6)
+    np.testing.assert_allclose(rows[None], [*[-0.5] * 4, 2, 5, 0], rtol=1e-6)
     np.testing.assert_allclose(rows[1.0], [*[-0.5] * 4, 2, 2, 0], rtol=1e-6, atol=1e-7)
 
 
@@ -392,3 +392,15 @@ def test_a_prior_learns_the_same_whatever_the_order_of_patients(cohort: Cohort) 
     backward = PriorTransform.fit(data, TRAIN[::-1], 0.5)
     assert forward.mean == pytest.approx(backward.mean, abs=1e-12)
     assert forward.sd == pytest.approx(backward.sd)
+
+
+def test_a_risk_far_from_training_is_limited_and_remarked(
+    rna: CohortFiles,
+    cohort: Cohort,
+) -> None:
+    transforms = Transforms.fit(cohort, TRAIN, CONFIG)
+    narrow = replace(transforms.priors["pan"], sd=1e-3)
+    rows, _, remarks = narrow.apply(cohort.modalities["pan"], list(cohort.patients))
+    assert np.abs(rows).max() == 5
+    far = {remark[0] for remark in remarks if remark[3] == "far from training"}
+    assert far == set(np.array(cohort.patients)[np.abs(rows[:, 0]) == 5])

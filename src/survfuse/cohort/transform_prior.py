@@ -23,6 +23,8 @@ from survfuse.readers.priors import (
     barcode_hashes,
 )
 
+FARTHEST = 5.0
+"""Deviations from the training mean to which a risk is limited."""
 MOMENTS = ("mean", "sd", "limited_mean", "limited_sd")
 
 
@@ -339,8 +341,14 @@ class PriorTransform:
             remarks.append(("", self.name, "", "in training of the prior", detail))
         if self.genes is not None and data.prior is not None:
             remarks += self._other_weights(data.prior, self.genes.prior)
-        z_scores = ((risk - self.mean) / self.sd).astype(np.float32)
-        return z_scores[:, None], coverage, remarks
+        z_scores = (risk - self.mean) / self.sd
+        for row in np.flatnonzero(np.abs(z_scores) > FARTHEST).tolist():
+            detail = f"{z_scores[row]:.3g} deviations from the training mean; limited to {FARTHEST:g}"
+            remarks.append(
+                (str(patients[row]), self.name, "", "far from training", detail)
+            )
+        limited = np.clip(z_scores, -FARTHEST, FARTHEST).astype(np.float32)
+        return limited[:, None], coverage, remarks
 
     def learned_from(
         self,
