@@ -343,10 +343,9 @@ class PriorTransform:
             remarks += self._other_weights(data.prior, self.genes.prior)
         z_scores = (risk - self.mean) / self.sd
         for row in np.flatnonzero(np.abs(z_scores) > FARTHEST).tolist():
-            detail = f"{z_scores[row]:.3g} deviations from the training mean; limited to {FARTHEST:g}"
-            remarks.append(
-                (str(patients[row]), self.name, "", "far from training", detail)
-            )
+            detail = f"{z_scores[row]:.3g} deviations; limited to {FARTHEST:g}"
+            who = str(patients[row])
+            remarks.append((who, self.name, "", "far from training", detail))
         limited = np.clip(z_scores, -FARTHEST, FARTHEST).astype(np.float32)
         return limited[:, None], coverage, remarks
 
