@@ -370,7 +370,7 @@ def score(
         fold=np.zeros(len(held_out), int),
     )
     times = np.linspace(0, np.quantile(time[event], 0.9), 31)[1:]
-    survival = calibrator.survival(risk, times)
+    survival = calibrator.curves(risk).at(times)
     row["ibs"] = integrated_brier(time, event, survival, times).value
     hazard = -np.log(np.clip(survival, 1e-12, 1))
     late = np.log(np.maximum(hazard[:, -1], 1e-12))
