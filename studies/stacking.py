@@ -259,6 +259,17 @@ def shrink(
     return weights
 
 
+def evened(case: Case, power: float, penalty: float = 80.0) -> np.ndarray:
+    """As `shrink`, of risks whose deviations are brought to (`power` 1) or towards a common one."""
+    deviation = case["risks"].std(axis=(0, 1))
+    vary = deviation > FLAT
+    factor = np.ones(len(deviation))
+    if vary.any():
+        common = np.exp(np.log(deviation[vary]).mean())
+        factor[vary] = (common / deviation[vary]) ** power
+    return shrink({**case, "risks": case["risks"] * factor}, penalty) * factor
+
+
 def averaged(case: Case) -> np.ndarray:
     """Mean over all choices of included terms, each with its out-of-fold likelihood as weight."""
     count = len(case["names"])
@@ -314,6 +325,8 @@ RULES: dict[str, Rule] = {
     "shrink 5, bags must add": partial(shrink, penalty=5.0),
     "shrink 80, bags must add": partial(shrink, penalty=80.0),
     "weights of 1, bags must add": partial(shrink, penalty=1e6),
+    "half evened, shrink 80": partial(evened, power=0.5),
+    "evened, shrink 80": partial(evened, power=1.0),
     "averaged over inclusion": averaged,
     "non-negative, likelihood": partial(shrink, penalty=0.1, start=0.0, bags=False),
     "non-negative, Brier": brier,
@@ -459,6 +472,7 @@ def judge(table: pd.DataFrame) -> None:
         own = real[(real["cohort"] == cohort) & (real["rule"] == rule)]
         rows.append(own)
     chosen = pd.concat(rows)
+    print(criterion(real).sort_values().round(4).to_string())
     print("\nchosen by leaving one cohort out")
     print(chosen.groupby(["cohort", "rule"])["best simple"].mean().round(4).to_string())
     columns = ["best simple", "clinical", "ibs", "slope", "harm"]
