@@ -47,7 +47,7 @@ def test_exit_codes_say_whose_turn_it_is() -> None:
         "LeakageError": 2,
         "BundleError": 2,
         "MissingExtraError": 2,
-        "NotComputableError": 1,
+        "NotComputableError": 2,
         "CrashError": 1,
         "PartialError": 3,
     }

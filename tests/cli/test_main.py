@@ -50,7 +50,7 @@ def plain(text: str) -> str:
         (BundleError("your bundle"), 2),
         (MissingExtraError("pip install it"), 2),
         (PartialError("half is done"), 3),
-        (NotComputableError("no number"), 1),
+        (NotComputableError("no number"), 2),
         (SurvfuseError("ours"), 1),
     ],
 )

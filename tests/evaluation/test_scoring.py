@@ -60,6 +60,7 @@ def test_the_tables_are_those_that_a_report_reads(judged: object) -> None:
     by_the_run = {
         "availability",
         "sizes",
+        "learning_curve",
     }  # which need the cohort, and what was learned
     assert set(performance) == {*LISTS, "interval"} - by_the_run
     assert performance["interval"] == WAYS["influence"]
