@@ -129,10 +129,11 @@ def beside_simple(out: Path) -> pd.DataFrame:
     rows = []
     for file in sorted(out.glob("*-default-*/metrics.json")):
         metrics = json.loads(file.read_text())
-        simple = {name: own for name, own in metrics.items() if name != "default"}
+        names = [name for name in metrics if name.startswith(("ridge:", "late:"))]
+        simple = {name: metrics[name] for name in names}
         best = max(simple, key=lambda name: simple[name]["uno_c"]["value"])
         clinical = next(name for name in simple if name.startswith("ridge:clinical"))
-        late = next(name for name in simple if name.startswith("late:"))
+        late = next(name for name in names if name.startswith("late:"))
         own = metrics["default"]
         row = {"cohort": file.parent.name, "best": best}
         for name in (best, clinical, late):
