@@ -38,7 +38,7 @@ from survfuse.config import PARAMETERS, FitConfig
 
 VERSION = 1
 READ_AS_VECTORS = (ExpressionTransform, TableTransform, PriorTransform)
-REMEMBERED = 6  # fits of one modality: those of an outer fold with five inner ones
+REMEMBERED = 16  # fits of one modality: those of an outer fold, and of five inner ones three times
 LEARNED_BY = tuple(
     name for name in PARAMETERS if name.startswith(("expression_", "bag_"))
 )
