@@ -14,6 +14,7 @@ from survfuse.estimators.blocks import Block
 from survfuse.estimators.stack_terms import BAG_MUST_ADD, StackWeights, Terms
 from survfuse.survival.degrees_of_freedom import Effective
 from survfuse.survival.estimate import Z
+from survfuse.survival.stacking import adds_too_little
 
 FEW_PATIENTS, FEW_EVENTS = 20, 3
 NOT_SHOWN = "out of fold it is not shown to add to the other terms"
@@ -115,11 +116,7 @@ def why_out(record: Mapping[str, Any]) -> str:
     """Say why a term has weight 0, with the numbers behind it where there are some."""
     if "gain" not in record:
         return NOT_SHOWN
-    added = f"{record['gain']:.2f}".replace("-", "\u2212")
-    return (
-        f"out of fold it adds {added} to the log-likelihood of the other terms; "
-        f"{record['needed']:.2f} is needed"
-    )
+    return adds_too_little([record["gain"]], record["needed"])
 
 
 def selected(

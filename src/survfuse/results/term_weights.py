@@ -10,6 +10,7 @@ import pandas as pd
 
 from survfuse._errors import InputError
 from survfuse.results.schema import TermRow, WeightRow, frame
+from survfuse.survival.stacking import adds_too_little
 
 TYPES: dict[str, Any] = get_type_hints(WeightRow)
 TERM_TYPES: dict[str, Any] = get_type_hints(TermRow)
@@ -97,25 +98,14 @@ def without_effect(terms: pd.DataFrame) -> pd.Series[bool]:
 
 def _why_out(out: pd.DataFrame) -> str:
     """Why a term is out of some fits: what it added and had to add, or the notes of the fits."""
-    judged = out[out["gain"].notna() & out["needed"].notna()]
+    tested = out[out["gain"].notna() & out["needed"].notna()]
     reasons = []
-    if len(judged):
-        least, most = (
-            _gain(value) for value in (judged["gain"].min(), judged["gain"].max())
-        )
-        added = least if least == most else f"{least} to {most}"
-        reasons.append(
-            f"out of fold it adds {added} to the log-likelihood of the other terms; "
-            f"{_gain(judged['needed'].median())} is needed",
-        )
-    notes = out["note"].drop(judged.index).replace("", "no reason was recorded")
+    if len(tested):
+        reasons.append(adds_too_little(list(tested["gain"]), tested["needed"].median()))
+    notes = out["note"].drop(tested.index).replace("", "no reason was recorded")
     counts = notes.value_counts(sort=False)
     for note, count in counts.items():
         reasons.append(
             f"{note} ({count} of {len(out)})" if len(counts) > 1 else str(note)
         )
     return "; ".join(reasons)
-
-
-def _gain(value: float) -> str:
-    return f"{value:.2f}".replace("-", "−")

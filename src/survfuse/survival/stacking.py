@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -140,3 +141,25 @@ def gains(
     sets = StratifiedRiskSets.of(outcome, fold)
     nothing = sets.log_likelihood(np.zeros(len(x)))
     return np.array([sets.log_likelihood(column) - nothing for column in x.T])
+
+
+def adds_too_little(added: Sequence[float], needed: float) -> str:
+    """Say that what a risk adds to the log-likelihood of the others is not enough.
+
+    Parameters
+    ----------
+    added : sequence of float
+        In one fit or several.
+    needed : float
+
+    Examples
+    --------
+    >>> adds_too_little([-0.3, 0.98], 1.92)
+    'out of fold it adds −0.30 to 0.98 to the log-likelihood of the other terms; 1.92 is needed'
+    """
+    least, most = (f"{one:.2f}".replace("-", "−") for one in (min(added), max(added)))
+    between = least if least == most else f"{least} to {most}"
+    return (
+        f"out of fold it adds {between} to the log-likelihood of the other terms; "
+        f"{needed:.2f} is needed"
+    )
