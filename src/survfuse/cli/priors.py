@@ -147,8 +147,8 @@ def _print_prior(prior: Prior) -> None:
     if "gain" in held_out:
         held_out["gain"] = pd.to_numeric(held_out["gain"], errors="coerce").round(1)
     if len(held_out):
-        judged = prior.card.get("judged_by", "")
-        print_frame(f"each cohort, fitted without it ({judged})", held_out)
+        method = prior.card.get("judged_by", "")
+        print_frame(f"each cohort, fitted without it ({method})", held_out)
     print_frame("strongest genes", _strongest(prior))
     for title, key in (("not for", "not_for"), ("note", "notes")):
         for line in prior.card.get(key) or ():

@@ -449,8 +449,8 @@ class PriorData(Modality):
         if self.prior is None:
             return 1.0
         squares = self.prior.weights**2
-        found = float(squares[self.places >= 0].sum())
-        return found / float(squares.sum()) if found else 0.0
+        held = float(squares[self.places >= 0].sum())
+        return held / float(squares.sum()) if held else 0.0
 
     def subset(self, ids: Iterable[str]) -> PriorData:
         """Keep only these patients."""

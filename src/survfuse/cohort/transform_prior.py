@@ -82,7 +82,7 @@ class GeneRisk:
         assert whole is not None
         assert isinstance(source, ExpressionData)
         scale = log_scale_of(source, patients)
-        genes, weights = _found(data, whole, source, notes)
+        genes, weights = _weighted_genes(data, whole, source, notes)
         values = _log_values(source, patients, list(genes), scale)[0]
         usable = usable_genes(genes, values, data.name, notes, keep_constant=False)
         genes, values, weights = genes[usable], values[:, usable], weights[usable]
@@ -449,21 +449,21 @@ class PriorTransform:
         return cls(name, mean, sd, slope, spread, genes, notes)
 
 
-def _found(
+def _weighted_genes(
     data: PriorData,
     prior: Prior,
     source: ExpressionData,
     notes: list[str],
 ) -> tuple[Genes, FloatArray]:
     """Genes with a weight that a matrix has, under its names, and their weights."""
-    found = np.flatnonzero((data.places >= 0) & (prior.weights != 0))
-    genes = np.array(source.expression.genes, dtype=object)[data.places[found]]
-    wanted = np.array(prior.genes, dtype=object)[found]
+    present = np.flatnonzero((data.places >= 0) & (prior.weights != 0))
+    genes = np.array(source.expression.genes, dtype=object)[data.places[present]]
+    wanted = np.array(prior.genes, dtype=object)[present]
     pairs = zip(wanted.tolist(), genes.tolist(), strict=True)
     spellings = [(name, here) for name, here in pairs if name != here]
     if spellings:
         notes.append(f"{data.name}: {respelled(spellings)}")
-    return genes, prior.weights[found]
+    return genes, prior.weights[present]
 
 
 def _moments(values: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -96,9 +96,9 @@ def learning_curve(
     whole = _whole(plan, {**grid.folds, **more.folds}, cells.cohort)
     points = []
     for size in plan.sizes:
-        point, told = _sampled(plan, size, cells, whole, watcher)
+        point, remarks = _sampled(plan, size, cells, whole, watcher)
         points.append(point)
-        notes += told
+        notes += remarks
     points.append(whole)
     everyone: list[Fold] = []
     for point in points:

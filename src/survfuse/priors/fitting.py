@@ -24,7 +24,8 @@ from survfuse.survival.right_censored import Outcome
 from survfuse.survival.stratified import StratifiedRiskSets
 
 COMPONENTS = 100
-"""Of the genes. Nine cancers, each left out, liked 75 to 200 better than fewer, or than all."""
+"""Of the genes. On nine cancers, each left out, 75 to 200 gave a larger likelihood than fewer, or
+all."""
 FOLDS, SEED = 5, 0
 """Of the cross-validation where there is one cohort."""
 NOT_FOR = (
@@ -244,9 +245,9 @@ def _card(
         )
     if left_out.best in (0, len(gains) - 1):
         notes.append("the penalty is at an end of the grid")
-    judged = f"{FOLDS} folds of the cohort"
+    method = f"{FOLDS} folds of the cohort"
     if len(sources) > 1:
-        judged = "leaving one cohort out"
+        method = "leaving one cohort out"
     return {
         "survfuse": __version__,
         "endpoints": sorted({own.endpoint for own in sources}),
@@ -260,7 +261,7 @@ def _card(
         "penalty": float(left_out.penalties[left_out.best]),
         "penalties": left_out.penalties.tolist(),
         "gains": gains.tolist(),
-        "judged_by": judged,
+        "judged_by": method,
         "held_out": held_out,
         "slope_spread_from": "variance between cohorts (DerSimonian-Laird), averaged with "
         f"{USUAL_SPREAD}² as of one more cohort, and error of the mean",
