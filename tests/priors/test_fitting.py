@@ -13,7 +13,7 @@ from survfuse._storage import sha256_text
 from survfuse.cohort import Cohort, Transforms, load_cohort
 from survfuse.config import FitConfig
 from survfuse.priors import fit_prior
-from survfuse.priors.sources import Source
+from survfuse.priors.prior_sources import Source
 from survfuse.readers.priors import USUAL_SPREAD, Prior, read_prior, write_prior
 from survfuse.survival.cox import fit_cox
 from survfuse.survival.random_effects import random_effects

@@ -26,7 +26,7 @@ from survfuse.cli import (
     doctor,
     evaluate_command,
     extract_command,
-    priors,
+    prior_commands,
     runs,
 )
 from survfuse.cli.options import option
@@ -59,7 +59,7 @@ VERBS: tuple[Callable[..., None], ...] = (
 for verb in VERBS:
     app.command()(verb)
 app.add_typer(cohorts.datasets, name="datasets")
-app.add_typer(priors.priors, name="prior")
+app.add_typer(prior_commands.priors, name="prior")
 
 
 def _print_version(wanted: bool) -> None:

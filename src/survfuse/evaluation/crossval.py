@@ -36,6 +36,7 @@ from survfuse.evaluation.checks import Evidence, refuse_later_knowledge, run_che
 from survfuse.evaluation.combine import Interval
 from survfuse.evaluation.default_horizons import resolve_horizons
 from survfuse.evaluation.description import describe, patterns
+from survfuse.evaluation.fold_weights import term_weights
 from survfuse.evaluation.learning_curve import learning_curve
 from survfuse.evaluation.learning_curve_plan import CurvePlan
 from survfuse.evaluation.missing_inputs import Losses
@@ -44,7 +45,6 @@ from survfuse.evaluation.performance import by_pattern
 from survfuse.evaluation.protocol import controls, subgroups, wanted_increments
 from survfuse.evaluation.robustness import robustness, scored
 from survfuse.evaluation.scoring import Estimates, Judged, judge_models
-from survfuse.evaluation.term_weights import term_weights
 from survfuse.evaluation.versions import versions
 from survfuse.executors import Executor, InlineExecutor, Threads
 from survfuse.results import Result

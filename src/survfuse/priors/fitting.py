@@ -13,7 +13,7 @@ from survfuse._errors import InputError, NotComputableError, listed
 from survfuse._types import FloatArray, IntArray
 from survfuse._version import __version__
 from survfuse.cohort import Cohort
-from survfuse.priors.sources import Source, read_sources, shared_genes
+from survfuse.priors.prior_sources import Source, read_sources, shared_genes
 from survfuse.readers.priors import LIMIT, USUAL_SPREAD, Prior, barcode_hashes
 from survfuse.survival._newton import climb
 from survfuse.survival._penalty_path import given_penalties, stratified_folds

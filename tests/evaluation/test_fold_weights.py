@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from survfuse.cohort.splits import Split
-from survfuse.evaluation.term_weights import term_weights
+from survfuse.evaluation.fold_weights import term_weights
 
 SPLITS = (Split(0, 0, ("a",), ("b",)), Split(0, 1, ("b",), ("a",)))
 
