@@ -192,7 +192,7 @@ ZEROS = bytes(2**22)
         (numcodecs.LZ4(), b"\xff\xff\xff\x7f" + bytes(60)),
         (numcodecs.Blosc(), bytes(numcodecs.Blosc().encode(ZEROS))),
     ],
-    ids=repr,
+    ids=["gzip", "zlib", "bz2", "lzma", "zstd", "lz4", "blosc"],
 )
 def test_chunks_that_unpack_to_more_than_a_chunk(
     tmp_path: Path,
