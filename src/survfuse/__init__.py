@@ -17,14 +17,17 @@ if TYPE_CHECKING:
     from survfuse.estimator import Prediction, SurvivalFusion
     from survfuse.estimator import load as load
     from survfuse.evaluation import Result, cross_validate
+    from survfuse.explain import Explanation, explain
 
 __all__ = [
     "Cohort",
+    "Explanation",
     "Prediction",
     "Result",
     "SurvivalFusion",
     "__version__",
     "cross_validate",
+    "explain",
     "load",
     "load_cohort",
     "losses",
@@ -35,10 +38,12 @@ __all__ = [
 
 _HOMES = {
     "Cohort": "survfuse.cohort",
+    "Explanation": "survfuse.explain",
     "Prediction": "survfuse.estimator",
     "Result": "survfuse.evaluation",
     "SurvivalFusion": "survfuse.estimator",
     "cross_validate": "survfuse.evaluation",
+    "explain": "survfuse.explain",
     "load": "survfuse.estimator",
     "load_cohort": "survfuse.cohort",
 }

@@ -12,13 +12,15 @@
     ├── calibration.json      risk -> curve, groups, lower bound
     ├── drift.json            what training patients look like
     ├── drift.safetensors
+    ├── reference.json        what explanations compare with: who it is, and how far they agree
+    ├── reference.safetensors what the model reads of training patients; centres of tile clusters
     ├── patients.json         salted hashes of the training patients' ids and data
     ├── summary.json          training patients, events, epochs, versions
     └── search.json           every trial, where hyper-parameters were searched
 
-Versions 1 and 2 had networks only, as `network.json` and a file of weights per member
-(``network-0.safetensors``); the default model was written as one too. Version 1 had no drift, no
-patients and no lower bound. Both are read as before.
+Version 3 had no reference. Versions 1 and 2 had networks only, as `network.json` and a file of
+weights per member (``network-0.safetensors``); the default model was written as one too. Version 1
+had no drift, no patients and no lower bound. All are read as before.
 """
 
 from __future__ import annotations
@@ -40,14 +42,17 @@ from survfuse._storage import (
     read_json,
     read_tensors,
     sha256_file,
+    stored_texts,
     write_json,
     write_tensors,
 )
-from survfuse._types import AnyArray, FloatArray
+from survfuse._types import AnyArray, Arrays, FloatArray, State
 from survfuse.cohort.drift import Drift
 from survfuse.cohort.patient_hashes import PatientHashes
+from survfuse.cohort.tile_clusters import TileClusters
 from survfuse.cohort.transforms import Transforms
 from survfuse.config import FitConfig, build
+from survfuse.decomposition import Reference
 from survfuse.estimators.base import (
     RiskModel,
     StoredModel,
@@ -62,11 +67,11 @@ from survfuse.survival.calibration import Calibrator, calibrator_from_dict
 from survfuse.survival.conformal import ConformalBound
 
 FORMAT = "survfuse-bundle"
-VERSION = 3
+VERSION = 4
 
 _PARTS = re.compile(
-    r"(config|transforms|model|network|calibration|drift|patients|summary|search)\.json"
-    r"|(transforms|model|drift|network-\d{1,4})\.safetensors",
+    r"(config|transforms|model|network|calibration|drift|reference|patients|summary|search)\.json"
+    r"|(transforms|model|drift|reference|network-\d{1,4})\.safetensors",
 )
 _REMEDY = "copy or train the bundle again"
 _UNITS = ("days", "months", "years")
@@ -194,6 +199,9 @@ def _write_parts(fitted: Fitted, folder: Path) -> None:
     about, arrays = (fitted.drift or Drift({})).state()
     write_json(folder / "drift.json", about)
     write_tensors(folder / "drift.safetensors", arrays, header)
+    about, arrays = _reference_state(fitted)
+    write_json(folder / "reference.json", about)
+    write_tensors(folder / "reference.safetensors", arrays, header)
     write_json(
         folder / "patients.json",
         None if fitted.trained is None else fitted.trained.to_dict(),
@@ -201,6 +209,19 @@ def _write_parts(fitted: Fitted, folder: Path) -> None:
     write_json(folder / "summary.json", dict(fitted.summary))
     if "search" in fitted.summary:
         write_json(folder / "search.json", fitted.summary["search"])
+
+
+def _reference_state(fitted: Fitted) -> State:
+    """Reference, clusters and agreement, as JSON and arrays."""
+    state: dict[str, Any] = {"reference": None}
+    state |= {"clusters": list(fitted.clusters), "agreement": fitted.agreement}
+    arrays: Arrays = {}
+    if fitted.reference is not None:
+        state["reference"], arrays = fitted.reference.state()
+    for name, clusters in fitted.clusters.items():
+        _, own = clusters.state()
+        arrays |= {f"clusters/{name}/{part}": array for part, array in own.items()}
+    return state, arrays
 
 
 def load_fitted(folder: Path | str) -> Fitted:
@@ -337,16 +358,25 @@ class _Parts:
             )
             usual = self.tensors("drift.safetensors")
             drift = self.described("drift.json", lambda d: _drift(d, usual, transforms))
+        model = self.model(transforms, config)
+        explained: dict[str, Any] = {}
+        if self.version > 3:
+            arrays = self.tensors("reference.safetensors")
+            explained = self.described(
+                "reference.json",
+                lambda d: _explained(d, arrays, model, transforms),
+            )
         return Fitted(
             config=config,
             transforms=transforms,
-            model=self.model(transforms, config),
+            model=model,
             calibrator=calibrator,
             risk_cuts=cuts,
             summary=summary,
             trained=trained,
             drift=drift,
             bound=bound,
+            **explained,
         )
 
     def model(
@@ -373,6 +403,29 @@ class _Parts:
             lambda d: read(StoredModel(d, arrays, transforms, config)),
         )
         return network
+
+
+def _explained(
+    state: Any,
+    arrays: Arrays,
+    model: RiskModel,
+    transforms: Transforms,
+) -> dict[str, Any]:
+    """Reference, clusters and agreement of a model."""
+    reference = None
+    if state["reference"] is not None:
+        widths = model.parts(transforms).widths
+        reference = Reference.from_state(state["reference"], arrays, widths)
+    clusters = {}
+    for name in stored_texts(state["clusters"], "clusters"):
+        if name not in transforms.bag_scaler:
+            raise InputError(f"clusters: {name!r} is no bag of the transforms")
+        width = transforms.bag_scaler[name].width
+        clusters[name] = TileClusters.from_arrays(arrays, f"clusters/{name}/", width)
+    agreement = state["agreement"]
+    if agreement is not None and not isinstance(agreement, dict):
+        raise InputError("agreement: expected a mapping or null")
+    return {"reference": reference, "clusters": clusters, "agreement": agreement}
 
 
 def _model(stored: StoredModel) -> RiskModel:

@@ -145,7 +145,7 @@ class SurvivalFusion:
         TransformError
             Data that do not fit the training cohort (unit, genes, encoder, coverage).
         """
-        fitted = self._need_fit()
+        fitted = self.need_fitted()
         return fitted.predict(
             cohort,
             tuple(cohort.patients if patients is None else patients),
@@ -183,7 +183,7 @@ class SurvivalFusion:
         BundleError
             When the bundle is so old that it does not say who was trained on.
         """
-        fitted = self._need_fit()
+        fitted = self.need_fitted()
         prediction = self.predict(
             cohort,
             calibration_patients(fitted, cohort, patients),
@@ -217,7 +217,7 @@ class SurvivalFusion:
         BundleError
             When the folder is taken, or nothing can be written there.
         """
-        return save_fitted(self._need_fit(), folder, force=force)
+        return save_fitted(self.need_fitted(), folder, force=force)
 
     @classmethod
     def load(cls, folder: Path | str) -> SurvivalFusion:
@@ -227,7 +227,14 @@ class SurvivalFusion:
         model.fitted = fitted
         return model
 
-    def _need_fit(self) -> Fitted:
+    def need_fitted(self) -> Fitted:
+        """What was learned.
+
+        Raises
+        ------
+        ConfigError
+            When nothing was.
+        """
         if self.fitted is None:
             raise ConfigError(
                 "this SurvivalFusion is not fitted yet; call fit(cohort) or load(folder)",

@@ -19,6 +19,7 @@ from survfuse.cohort.transforms import Transforms
 from survfuse.config import FitConfig
 from survfuse.estimators.blocks import Block
 from survfuse.estimators.fold_context import FoldContext
+from survfuse.estimators.model_parts import ModelParts
 from survfuse.models.fusion import FUSIONS
 from survfuse.survival.degrees_of_freedom import Effective
 from survfuse.training import Source
@@ -80,6 +81,24 @@ class RiskModel(ABC):
     @abstractmethod
     def log_risk(self, source: Patients) -> FloatArray:
         """Log-risk of every patient of `source`; (patients,)."""
+
+    def parts(self, transforms: Transforms) -> ModelParts:
+        """Take the model apart, so that its log-risks can be explained.
+
+        Parameters
+        ----------
+        transforms : Transforms
+            Of the same fit.
+
+        Raises
+        ------
+        ConfigError
+            When this kind of model does not say what it reads of each modality.
+        """
+        raise ConfigError(
+            f"{type(self).__name__} does not say what it reads of each modality, so its risks "
+            "cannot be explained; give it the method `parts` (docs/extending.md)",
+        )
 
     @abstractmethod
     def state(self) -> State:

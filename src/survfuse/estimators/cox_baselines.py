@@ -14,6 +14,7 @@ from survfuse._types import BoolArray, FloatArray, IntArray, State
 from survfuse.cohort.batch_source import BatchSource
 from survfuse.cohort.transforms import Transforms
 from survfuse.config import FitConfig
+from survfuse.decomposition import Product
 from survfuse.estimators.base import (
     ESTIMATORS,
     Estimator,
@@ -24,6 +25,8 @@ from survfuse.estimators.base import (
 )
 from survfuse.estimators.fold_context import FoldContext
 from survfuse.estimators.linear_cox import LinearCox, inner_fold_count
+from survfuse.estimators.model_parts import LinearColumns, ModelParts, column
+from survfuse.estimators.stack_parts import LinearParts, cox_parts
 from survfuse.survival.degrees_of_freedom import Effective
 
 SMALLEST_DEVIATION = 0.01
@@ -41,6 +44,10 @@ class ConstantRisk(RiskModel):
     def log_risk(self, source: Patients) -> FloatArray:
         """Zeros; (patients,)."""
         return np.zeros(len(source))
+
+    def parts(self, transforms: Transforms) -> ModelParts:
+        """Refuse: there is nothing to explain."""
+        raise ConfigError("everyone has the same risk; there is nothing to explain")
 
     def state(self) -> State:
         """Return nothing."""
@@ -85,6 +92,13 @@ class CoxRisk(RiskModel):
     def log_risk(self, source: Patients) -> FloatArray:
         """Log-risk above the training mean; (patients,)."""
         return self.cox.risk(source.blocks())
+
+    def parts(self, transforms: Transforms) -> ModelParts:
+        """One term per modality."""
+        names = self.cox.coef
+        return cox_parts(
+            dict.fromkeys(names, self.cox), dict.fromkeys(names, 1.0), transforms
+        )
 
     def state(self) -> State:
         """Arrays of the regression."""
@@ -190,29 +204,41 @@ class LateRisk(RiskModel):
 
     Attributes
     ----------
-    parts : mapping of modality to LinearCox
+    coxes : mapping of modality to LinearCox
     means, deviations : mapping of modality to float
         Of the risks of the training patients who have the modality.
     """
 
-    parts: Mapping[str, LinearCox]
+    coxes: Mapping[str, LinearCox]
     means: Mapping[str, float]
     deviations: Mapping[str, float]
 
     def log_risk(self, source: Patients) -> FloatArray:
         """Sum of the z-scores; a missing modality adds 0; (patients,)."""
         blocks, scores = source.blocks(), []
-        for name, cox in self.parts.items():
+        for name, cox in self.coxes.items():
             values, has = cox.risk(blocks), blocks[name][1]
             scores.append(
                 standardised(values, has, self.means[name], self.deviations[name]),
             )
         return np.asarray(np.sum(scores, axis=0))
 
+    def parts(self, transforms: Transforms) -> ModelParts:
+        """One z-score per modality."""
+        columns, products = {}, []
+        for name, cox in self.coxes.items():
+            mean, deviation = self.means[name], self.deviations[name]
+            scale = 0.0 if deviation < SMALLEST_DEVIATION else 1 / deviation
+            columns[name] = LinearColumns.of([(cox.centre[name], cox.coef[name])])
+            side = column(name, 1, 0)
+            side[name][1] = -mean
+            products.append(Product(side, np.array([scale])))
+        return LinearParts(columns, tuple(products), transforms)
+
     def state(self) -> State:
         """Means and deviations, and arrays of the regressions."""
         arrays: dict[str, FloatArray] = {}
-        for cox in self.parts.values():
+        for cox in self.coxes.values():
             arrays |= cox.arrays()
         return {"means": dict(self.means), "deviations": dict(self.deviations)}, arrays
 

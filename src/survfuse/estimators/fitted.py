@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,10 @@ from survfuse.cohort.batch_source import BatchSource
 from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.drift import Drift
 from survfuse.cohort.patient_hashes import PatientHashes
+from survfuse.cohort.tile_clusters import TileClusters
 from survfuse.cohort.transforms import Transforms
 from survfuse.config import FitConfig
+from survfuse.decomposition import Reference
 from survfuse.estimators.base import Fit, RiskModel, foreign_code, make_estimator
 from survfuse.estimators.fold_context import FoldContext
 from survfuse.fit_summary import learned_from, size_summary
@@ -56,6 +58,14 @@ class Fitted:
         baselines.
     bound : ConformalBound or None
         Where the configuration asks for one.
+    reference : Reference or None
+        What the model reads of its training patients, which explanations compare with; None in
+        bundles that older versions wrote, and of models that cannot be explained.
+    clusters : mapping of bag to TileClusters
+        Of the training tiles; empty where they were not made.
+    agreement : mapping or None
+        How far models of halves of the training patients explain alike
+        (:mod:`survfuse.explain.agreement`), as plain values; None where it was not measured.
     """
 
     config: FitConfig
@@ -67,6 +77,9 @@ class Fitted:
     trained: PatientHashes | None = None
     drift: Drift | None = None
     bound: ConformalBound | None = None
+    reference: Reference | None = None
+    clusters: Mapping[str, TileClusters] = field(default_factory=dict)
+    agreement: Mapping[str, Any] | None = None
 
     def source(
         self,
@@ -217,9 +230,21 @@ def described(
         trained=PatientHashes.with_data(fold.cohort, fold.ids, dims),
         drift=Drift.fit(fit.source),
         bound=bound,
+        reference=_reference(fit, config),
     )
     fold.clear()
     return fitted
+
+
+def _reference(fit: Fit, config: FitConfig) -> Reference | None:
+    """What the model reads of its training patients; None where it cannot be explained."""
+    try:
+        parts = fit.model.parts(fit.transforms)
+    except ConfigError:
+        return None
+    seed = config.training.seed
+    readings = parts.read(fit.source)
+    return Reference.of(readings, from_background=parts.from_background, seed=seed)
 
 
 def calibrated(

@@ -32,6 +32,8 @@ from survfuse.estimators.base import (
     foreign_code,
 )
 from survfuse.estimators.fold_context import FoldContext
+from survfuse.estimators.model_parts import ModelParts
+from survfuse.estimators.network_parts import NetworkParts
 from survfuse.losses import discretise
 from survfuse.models.network import FusionNetwork, build_network, network_of
 from survfuse.models.network_config import (
@@ -66,6 +68,10 @@ class NetworkEnsemble(RiskModel):
         for network in self.networks:
             members.append(predict(network, source, rows, device, ranks))
         return np.asarray(np.mean(members, axis=0))
+
+    def parts(self, transforms: Transforms) -> ModelParts:
+        """Embeddings, fusion and head of each member."""
+        return NetworkParts(self.networks, transforms.bag_scaler, self.device)
 
     def state(self) -> State:
         """Shape of the networks, and their weights as ``member/name``."""

@@ -11,10 +11,13 @@ import numpy as np
 from survfuse._errors import InputError
 from survfuse._storage import stored_array
 from survfuse._types import FloatArray, State
+from survfuse.cohort.transforms import Transforms
 from survfuse.estimators.base import Patients, RiskModel, StoredModel
 from survfuse.estimators.interactions import Interaction
 from survfuse.estimators.linear_cox import LinearCox
+from survfuse.estimators.model_parts import ModelParts
 from survfuse.estimators.model_terms import ModelRisk, added_models, stored_models
+from survfuse.estimators.stack_parts import NestedModel, stack_parts
 from survfuse.estimators.stack_terms import Terms, paired
 
 
@@ -48,6 +51,20 @@ class StackedRisk(RiskModel):
         return np.asarray(
             np.stack([risks[name] for name in names], axis=1) @ self.weights,
         )
+
+    def parts(self, transforms: Transforms) -> ModelParts:
+        """Terms with a weight: a column per modality, the sides of pairs, and nested models."""
+        extra = added_models(self.models, self.terms.modalities)
+        names = self.terms.with_models(extra)
+        weights = dict(zip(names, self.weights.tolist(), strict=True))
+        nested = []
+        for name, model in self.models.items():
+            if weights[name]:
+                parts = model.model.parts(model.transforms)
+                scale = weights[name], model.centre
+                nested.append(NestedModel(parts, model.transforms, model.own, *scale))
+        kept = {name: weights[name] for name in names if name not in self.models}
+        return stack_parts(self.terms, kept, transforms, tuple(nested))
 
     def state(self) -> State:
         """Weights, and arrays of the terms."""

@@ -178,6 +178,11 @@ class BagBranch(nn.Module):
             running.add(start, hidden, self.pooling(hidden))
         return *running.finish(), TileReader(offsets, lambda: self._chunks(tiles))
 
+    def read_tiles(self, tiles: Tensor) -> tuple[Tensor, Tensor]:
+        """Project tiles (tiles, input_dim) -> (tiles, width), and score them (tiles,)."""
+        hidden = self._project(tiles)
+        return hidden, self.pooling(hidden)
+
     def _chunks(self, tiles: Tensor) -> Iterator[tuple[int, Tensor]]:
         for start in range(0, len(tiles), self.chunk_tiles):
             yield start, self._project(tiles[start : start + self.chunk_tiles])

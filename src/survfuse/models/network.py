@@ -60,6 +60,8 @@ class NetworkOutput:
         Zeros where the modality is missing.
     fused : Tensor, (patients, fused)
         The head's input; its columns are the fusion's `parts`.
+    present : mapping of modality to Tensor, (patients,) bool
+        What was read; a bag without tiles is not.
     """
 
     output: Tensor
@@ -67,6 +69,7 @@ class NetworkOutput:
     attention: Mapping[str, Tensor]
     embeddings: Mapping[str, Tensor]
     fused: Tensor
+    present: Mapping[str, Tensor]
 
 
 class FusionNetwork(nn.Module):
@@ -125,7 +128,14 @@ class FusionNetwork(nn.Module):
         fused = self.fusion(embeddings, present, *tiles)
         output = self.head(fused)
         log_risk = self.head.log_risk(output)
-        return NetworkOutput(output, log_risk, attention, embeddings, fused)
+        return NetworkOutput(
+            output,
+            log_risk,
+            attention,
+            embeddings,
+            fused,
+            present,
+        )
 
     def _read_bag(
         self,

@@ -4,7 +4,7 @@ A step may take all patients in one pass, or piece by piece in two with the same
 (`steps`), on one process or on several (`ranks`).
 """
 
-from survfuse.training.batch_sampling import predict, to_device
+from survfuse.training.batch_sampling import predict, predicted_together, to_device
 from survfuse.training.loop import train
 from survfuse.training.objective import Target, objective, validation_score
 from survfuse.training.ranks import Ranks, pick_device, ranks_of_launcher
@@ -21,6 +21,7 @@ __all__ = [
     "objective",
     "pick_device",
     "predict",
+    "predicted_together",
     "ranks_of_launcher",
     "to_device",
     "train",

@@ -149,14 +149,14 @@ def predict(
         device=device,
     )
     with torch.inference_mode():
-        for part in _parts(source, rows)[ranks.own :: ranks.count]:
+        for part in predicted_together(source, rows)[ranks.own :: ranks.count]:
             output = network(to_device(source.batch(rows[part]), device))
             risks[part] = output.log_risk.double()
     ranks.add(risks)
     return np.asarray(risks.cpu().numpy())
 
 
-def _parts(source: Source, rows: IntArray) -> list[slice]:
+def predicted_together(source: Source, rows: IntArray) -> list[slice]:
     """Patients that are predicted together, in order."""
     tiles = sum(source.tile_counts(rows).values(), np.zeros(len(rows), np.int64))
     parts, begin, filled = [], 0, 0

@@ -6,10 +6,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from survfuse._registry import Registry
+from survfuse._types import FloatArray
+from survfuse.decomposition.parts import Part
 
 Tensors = Mapping[str, Tensor]
 
@@ -120,6 +123,21 @@ class Fusion(nn.Module):
         """
         raise NotImplementedError
 
+    def terms(self, head: FloatArray) -> tuple[Part, ...] | None:
+        """Write a linear head's sum over the fused vector as parts that split exactly.
+
+        Parameters
+        ----------
+        head : array, (fused,)
+            Weights of one output.
+
+        Returns
+        -------
+        tuple of Part, or None
+            None where the fusion has no such form; its terms are then sampled.
+        """
+        return None
+
     def forward(
         self,
         embeddings: Tensors,
@@ -161,3 +179,25 @@ def linear_layers(
     return nn.ModuleDict(
         {name: nn.Linear(width, out, **options) for name, width in widths.items()},
     )
+
+
+def affine_side(layer: nn.Linear) -> FloatArray:
+    """Map readings ``[1, p, p x]`` to ``p (W x + b)``; (2 + width, out)."""
+    weight, bias = weights_of(layer)
+    return np.concatenate([np.zeros((1, len(bias))), bias[None], weight.T])
+
+
+def weights_of(layer: nn.Linear) -> tuple[FloatArray, FloatArray]:
+    """Weight (out, in) and bias (out,), zeros where there is none, in double precision."""
+    weight = layer.weight.detach().cpu().double().numpy()
+    if layer.bias is None:
+        return weight, np.zeros(len(weight))
+    return weight, layer.bias.detach().cpu().double().numpy()
+
+
+def nobody_sides(widths: Mapping[str, int]) -> dict[str, FloatArray]:
+    """Sides of the product that is 1 for a patient without any modality, 0 for all others."""
+    sides = {}
+    for name, width in widths.items():
+        sides[name] = np.array([[1.0], [-1.0], *[[0.0]] * width])
+    return sides

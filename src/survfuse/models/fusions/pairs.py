@@ -5,10 +5,22 @@ from __future__ import annotations
 import itertools
 from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from survfuse.models.fusions.fusion_base import FUSIONS, Fusion, FusionSizes, Tensors
+from survfuse._types import FloatArray
+from survfuse.decomposition.parts import Part, Product
+from survfuse.decomposition.rectified import MOST_MODALITIES, RectifiedSum
+from survfuse.models.fusions.fusion_base import (
+    FUSIONS,
+    Fusion,
+    FusionSizes,
+    Tensors,
+    affine_side,
+    nobody_sides,
+    weights_of,
+)
 
 
 class BilinearPair(nn.Module):
@@ -39,6 +51,28 @@ class BilinearPair(nn.Module):
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
         """Combine (patients, left) and (patients, right) -> (patients, out)."""
         return cast(Tensor, self.out(self.left(left) * self.right(right)))
+
+    def product(
+        self,
+        names: tuple[str, str],
+        head: FloatArray,
+    ) -> Product:
+        """Write the block under head weights (out,) as a product; ``d`` belongs to both present.
+
+        Parameters
+        ----------
+        names : tuple of str
+            Of the two modalities.
+        head : array, (out,)
+        """
+        weight, bias = weights_of(self.out)
+        sides = {}
+        for name, layer in zip(names, (self.left, self.right), strict=True):
+            side = affine_side(layer)
+            presence = np.zeros((len(side), 1))
+            presence[1] = 1.0
+            sides[name] = np.concatenate([side, presence], axis=1)
+        return Product(sides, np.append(head @ weight, head @ bias))
 
 
 @FUSIONS.register(
@@ -72,6 +106,17 @@ class Pairwise(Fusion):
             blocks[part] = pair(embeddings[left], embeddings[right])
         return blocks
 
+    def terms(self, head: FloatArray) -> tuple[Part, ...] | None:
+        """One product per pair."""
+        parts, start = [], 0
+        for part, pair in self.pairs.items():
+            left, right = part.split("*")
+            own = head[start : start + self.parts[part]]
+            product = cast(BilinearPair, pair).product((left, right), own)
+            parts.append(product)
+            start += self.parts[part]
+        return tuple(parts)
+
 
 @FUSIONS.register(
     "pairwise_residual",
@@ -98,6 +143,22 @@ class PairwiseResidual(Pairwise):
         joined = torch.cat(list(embeddings.values()), dim=1)
         residual = torch.relu(self.residual(joined))
         return {**super().blocks(embeddings, present), "residual": residual}
+
+    def terms(self, head: FloatArray) -> tuple[Part, ...] | None:
+        """Products of the pairs, and the rectified sums, which are 0 without any modality."""
+        if len(self.widths) > MOST_MODALITIES:
+            return None
+        pairs, own = super().terms(head), head[-self.parts["residual"] :]
+        weight, bias = weights_of(self.residual)
+        sides, start = {}, 0
+        for number, (name, width) in enumerate(self.widths.items()):
+            rows = weight[:, start : start + width].T
+            first = bias if number == 0 else np.zeros_like(bias)
+            sides[name] = np.concatenate([first[None], np.zeros_like(bias)[None], rows])
+            start += width
+        constant = np.array([-own @ np.maximum(bias, 0.0)])
+        empty = Product(nobody_sides(self.widths), constant)
+        return (*(pairs or ()), RectifiedSum(sides, own), empty)
 
 
 class BilinearTriple(nn.Module):
@@ -173,6 +234,10 @@ class Hierarchical(Pairwise):
             pairs = pairs_of(part.split("*"))
             blocks[part] = triple([blocks[pair] for pair in pairs])
         return blocks
+
+    def terms(self, head: FloatArray) -> tuple[Part, ...] | None:
+        """None: a triple multiplies two pairs of one modality. Two modalities have no triple."""
+        return None if self.triples else super().terms(head)
 
 
 def pairs_of(names: list[str] | tuple[str, ...]) -> list[str]:

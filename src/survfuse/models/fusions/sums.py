@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import cast
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from survfuse._types import FloatArray
+from survfuse.decomposition.parts import Part, Product
 from survfuse.models.fusions.fusion_base import (
     FUSIONS,
     Fusion,
     FusionSizes,
     Tensors,
+    affine_side,
     linear_layers,
 )
 
@@ -33,6 +39,17 @@ class Concat(Fusion):
     ) -> Tensors:
         """Return the embeddings themselves."""
         return embeddings
+
+    def terms(self, head: FloatArray) -> tuple[Part, ...] | None:
+        """``p_m (h_m . x_m)`` of each modality."""
+        if self.needs_tiles:
+            return None
+        parts, start = [], 0
+        for name, width in self.widths.items():
+            own = np.concatenate([[0.0, 0.0], head[start : start + width]])
+            parts.append(Product({name: own[:, None]}, np.ones(1)))
+            start += width
+        return tuple(parts)
 
 
 @FUSIONS.register(
@@ -62,6 +79,15 @@ class Late(Fusion):
     ) -> Tensors:
         """Log-risk (patients, 1) of each modality."""
         return {name: risk(embeddings[name]) for name, risk in self.risks.items()}
+
+    def terms(self, head: FloatArray) -> tuple[Part, ...]:
+        """``v_m p_m (w_m . x_m + b_m)`` of each modality."""
+        parts = []
+        for weight, (name, risk) in zip(head, self.risks.items(), strict=True):
+            parts.append(
+                Product({name: affine_side(cast(nn.Linear, risk))}, np.array([weight]))
+            )
+        return tuple(parts)
 
 
 @FUSIONS.register(

@@ -12,17 +12,24 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping
+from typing import cast
 
+import numpy as np
 import torch
 from torch import nn
 
 from survfuse._errors import ConfigError
+from survfuse._types import FloatArray
+from survfuse.decomposition.parts import Part, Product
 from survfuse.models.fusions.fusion_base import (
     FUSIONS,
     Fusion,
     FusionSizes,
     Tensors,
+    affine_side,
     linear_layers,
+    nobody_sides,
+    weights_of,
 )
 
 MOST_COLUMNS = 2**16
@@ -111,6 +118,24 @@ class TensorFusion(Fusion):
         reduced = {name: layer(embeddings[name]) for name, layer in self.reduce.items()}
         return subset_products({**embeddings, **reduced})
 
+    def terms(self, head: FloatArray) -> tuple[Part, ...]:
+        """One product for every set of modalities, a column for each product of coordinates."""
+        sides = {}
+        for name, width in self.widths.items():
+            if name in self.reduce:
+                sides[name] = affine_side(cast(nn.Linear, self.reduce[name]))
+            else:
+                sides[name] = np.concatenate([np.zeros((2, width)), np.eye(width)])
+        parts, start = [], 0
+        for part, width in self.parts.items():
+            names = part.split("*")
+            shape = [sides[name].shape[1] for name in names]
+            places = np.unravel_index(np.arange(width), shape)
+            own = {n: sides[n][:, at] for n, at in zip(names, places, strict=True)}
+            parts.append(Product(own, head[start : start + width]))
+            start += width
+        return tuple(parts)
+
 
 @FUSIONS.register(
     "lowrank_tensor",
@@ -151,6 +176,19 @@ class LowRankTensor(Fusion):
             with_one = nn.functional.pad(embeddings[name], (0, 1), value=1.0)
             factors.append(layer(with_one))
         return {"product": functools.reduce(torch.mul, factors)}
+
+    def terms(self, head: FloatArray) -> tuple[Part, ...]:
+        """The product of the factors, less what it would be without any modality."""
+        sides, last = {}, head
+        for name, layer in self.factors.items():
+            weight, _ = weights_of(cast(nn.Linear, layer))
+            own = weight[:, -1]
+            sides[name] = np.concatenate(
+                [own[None], np.zeros_like(own)[None], weight[:, :-1].T],
+            )
+            last = last * own
+        empty = Product(nobody_sides(self.widths), np.array([-last.sum()]))
+        return Product(sides, head), empty
 
 
 @FUSIONS.register(

@@ -1,0 +1,99 @@
+"""The training patients that an explanation compares a patient with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from survfuse._errors import InputError
+from survfuse._storage import stored_array, stored_numbers, stored_texts
+from survfuse._types import AnyArray, FloatArray, State
+from survfuse.decomposition.readings import Readings
+
+MOST_PATIENTS = 500
+"""Training patients whose readings are kept."""
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """What a model reads of its training patients.
+
+    Attributes
+    ----------
+    mean : mapping of modality to array, (2 + width,)
+        Mean reading of all training patients, an absent one counting as 0: 1, the share of
+        patients who have the modality, and the mean of presence times what is read.
+    background : Readings
+        Of at most `MOST_PATIENTS` of them, drawn by seed where there are more.
+    patients : int
+        Training patients behind `mean`.
+    """
+
+    mean: Mapping[str, FloatArray]
+    background: Readings
+    patients: int
+
+    @classmethod
+    def of(
+        cls,
+        readings: Readings,
+        *,
+        from_background: bool = False,
+        seed: int = 0,
+    ) -> Reference:
+        """Make a reference of the readings of all training patients.
+
+        Parameters
+        ----------
+        readings : Readings
+        from_background : bool
+            Take the mean of the patients who are kept: for parts that read their whole
+            distribution, so that all parts have the same reference.
+        seed : int
+            Decides which patients are kept, and their order, which tells nothing of the cohort's.
+        """
+        rows = np.random.default_rng(seed).permutation(len(readings))[:MOST_PATIENTS]
+        background = readings.take(rows)
+        averaged = background if from_background else readings
+        mean = {name: value.mean(axis=0) for name, value in averaged.values.items()}
+        return cls(mean, background, len(readings))
+
+    def state(self) -> State:
+        """Everything, as JSON and arrays; tiles are not kept."""
+        arrays: dict[str, AnyArray] = {}
+        for name, mean in self.mean.items():
+            arrays[f"mean/{name}"] = mean
+            arrays[f"background/{name}"] = self.background.values[name]
+        return {"modalities": list(self.mean), "patients": self.patients}, arrays
+
+    @classmethod
+    def from_state(
+        cls,
+        state: Mapping[str, Any],
+        arrays: Mapping[str, AnyArray],
+        widths: Mapping[str, int],
+    ) -> Reference:
+        """Make a reference again from :meth:`state`; it must fit the model's `widths`.
+
+        Raises
+        ------
+        InputError
+            When it belongs to another model.
+        """
+        names = stored_texts(state["modalities"], "modalities")
+        if set(names) != set(widths) or len(set(names)) < len(names):
+            raise InputError(
+                f"modalities: expected {', '.join(widths)}, got {', '.join(names)}",
+            )
+        patients = stored_numbers({"patients": state["patients"]}, "patients")
+        mean, values, rows = {}, {}, None
+        for name in names:
+            width = 2 + widths[name]
+            mean[name] = stored_array(arrays, f"mean/{name}", (width,))
+            shape = (rows, width)
+            values[name] = stored_array(arrays, f"background/{name}", shape)
+            rows = len(values[name])
+        return cls(mean, Readings(values), int(patients["patients"]))

@@ -1,0 +1,233 @@
+"""Networks taken apart: embeddings of each modality, and fusion and head as parts."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from survfuse._types import AnyArray, Batch, FloatArray
+from survfuse.cohort.transform_bags import BagScaler
+from survfuse.decomposition import Part, Product, Readings, Sampled
+from survfuse.estimators.base import Patients
+from survfuse.estimators.model_parts import (
+    Members,
+    ModelParts,
+    TileReadings,
+    widened,
+)
+from survfuse.models.branches import BagBranch
+from survfuse.models.encoders import GeneSetEncoder, LinearEncoder
+from survfuse.models.network import FusionNetwork, VectorConfig
+from survfuse.models.pooling import TileReader
+from survfuse.training import pick_device, predicted_together, to_device
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkParts(ModelParts):
+    """The members of an ensemble; what is read of a modality is their embeddings, side by side.
+
+    Embeddings are computed as for a prediction, fusion and head in double precision.
+
+    Attributes
+    ----------
+    networks : tuple of FusionNetwork, (members,)
+        Of one shape.
+    scalers : mapping of bag to BagScaler
+        Empty where tiles are read as they are.
+    device : str
+        See :class:`survfuse.config.FitConfig`.
+    """
+
+    networks: tuple[FusionNetwork, ...]
+    scalers: Mapping[str, BagScaler]
+    device: str = "cpu"
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """Numbers read of each modality."""
+        own = self.networks[0].fusion.widths
+        return {name: width * len(self.networks) for name, width in own.items()}
+
+    @cached_property
+    def members(self) -> Members:  # type: ignore[override]
+        """Parts of each network."""
+        members = []
+        for number, network in enumerate(self.networks):
+            places = {}
+            for name, width in network.fusion.widths.items():
+                places[name] = number * width, self.widths[name]
+            parts = network_terms(network, number)
+            members.append(tuple(widened(part, places) for part in parts))
+        return tuple(members)
+
+    @property
+    def needs_tiles(self) -> bool:
+        """Whether the fusion reads tiles."""
+        return self.networks[0].fusion.needs_tiles
+
+    def read(self, source: Patients) -> Readings:
+        """Embed patients."""
+        rows, device = np.arange(len(source)), pick_device(self.device)
+        batches = []
+        for some in predicted_together(source, rows):
+            batches.append(self.read_batch(to_device(source.batch(rows[some]), device)))
+        return Readings.joined(batches)
+
+    def read_batch(self, batch: Batch) -> Readings:
+        """Embed the patients of a batch."""
+        read: dict[str, list[FloatArray]] = {name: [] for name in self.widths}
+        tiles: dict[str, list[Any]] = {}
+        with torch.inference_mode():
+            for network in self.networks:
+                network.eval().to(next(iter(batch.present.values())).device)
+                output = network(batch)
+                for name, embedding in output.embeddings.items():
+                    read[name].append(embedding.cpu().double().numpy())
+            if self.needs_tiles:
+                tiles = self._tiles(batch)
+        blocks = {}
+        for name, embeddings in read.items():
+            has = output.present[name].cpu().numpy()
+            blocks[name] = np.concatenate(embeddings, axis=1), has
+        return Readings(Readings.of(blocks).values, tiles)
+
+    def _tiles(self, batch: Batch) -> dict[str, list[Any]]:
+        """Projected tiles of each patient by each network, as lists over networks."""
+        tiles = {}
+        for name, branch in self.networks[0].branches.items():
+            if not isinstance(branch, BagBranch):
+                continue
+            sizes = batch.offsets[name].diff().tolist()
+            projected = []
+            for network in self.networks:
+                own = cast(BagBranch, network.branches[name])
+                hidden, _ = own.read_tiles(batch.bags[name])
+                projected.append(torch.split(hidden.cpu(), sizes))
+            tiles[name] = list(zip(*projected, strict=True))
+        return tiles
+
+    def encode(
+        self,
+        modality: str,
+        values: FloatArray,
+    ) -> FloatArray:
+        """Embed transformed vectors (patients, features); (patients, width)."""
+        given = torch.from_numpy(np.asarray(values, np.float64))
+        with torch.no_grad():
+            embedded = [encoder(given) for encoder in self._encoders(modality)]
+        return torch.cat(embedded, dim=1).numpy()
+
+    def pull_back(
+        self,
+        modality: str,
+        values: FloatArray,
+        weights: FloatArray,
+    ) -> FloatArray:
+        """Gradient by the transformed vector; see the base."""
+        given = torch.from_numpy(np.array(values, np.float64)).requires_grad_()
+        embedded = torch.cat([one(given) for one in self._encoders(modality)], dim=1)
+        seed = torch.from_numpy(np.broadcast_to(weights, embedded.shape).copy())
+        (gradient,) = torch.autograd.grad(embedded, given, seed)
+        return gradient.numpy()
+
+    def _encoders(self, modality: str) -> list[torch.nn.Module]:
+        doubled = []
+        for network in self.networks:
+            doubled.append(copy.deepcopy(network.branches[modality]).double().eval())
+        return doubled
+
+    def is_linear(self, modality: str) -> bool:
+        """Whether the encoder has no hidden layer."""
+        shape = {m.name: m for m in self.networks[0].config.modalities}[modality]
+        linear = isinstance(
+            self.networks[0].branches[modality],
+            LinearEncoder | GeneSetEncoder,
+        )
+        return isinstance(shape, VectorConfig) and (linear or not shape.encoded)
+
+    def read_tiles(
+        self,
+        modality: str,
+        tiles: AnyArray,
+    ) -> TileReadings:
+        """Project and score tiles (tiles, features) as they are stored."""
+        if modality in self.scalers:
+            tiles = self.scalers[modality].scale(tiles)
+        given = torch.from_numpy(np.ascontiguousarray(tiles))
+        parts = []
+        with torch.inference_mode():
+            for network in self.networks:
+                own = cast(BagBranch, network.branches[modality])
+                hidden, scores = own.read_tiles(given)
+                values = hidden.double().numpy()
+                pooling = np.zeros(values.shape[1], dtype=np.int64)
+                parts.append(
+                    TileReadings(values, scores.double().numpy()[:, None], pooling),
+                )
+        return TileReadings.side_by_side(parts)
+
+
+def network_terms(network: FusionNetwork, member: int) -> tuple[Part, ...]:
+    """Fusion and head of one network, a member of an ensemble, as parts of its log-risk."""
+    if network.config.head == "cox":
+        weight = network.head.linear.weight.detach().cpu().double().numpy()[0]
+        parts = network.fusion.terms(weight)
+        if parts is not None:
+            bias = network.head.linear.bias.detach().cpu().double().numpy()
+            return (*parts, Product({}, bias))
+    return (sampled_terms(network, member),)
+
+
+def sampled_terms(network: FusionNetwork, member: int) -> Sampled:
+    """Fusion and head of one network as a function of its embeddings."""
+    fusion = copy.deepcopy(network.fusion).cpu().double().eval()
+    head = copy.deepcopy(network.head).cpu().double().eval()
+    widths = dict(network.fusion.widths)
+
+    def risk(readings: Readings, embeddings: Mapping[str, Tensor]) -> Tensor:
+        present = {}
+        for name in widths:
+            present[name] = torch.from_numpy(readings.values[name][:, 1] > 0)
+        tiles = (_readers(readings.tiles, member),) if fusion.needs_tiles else ()
+        return head.log_risk(head(fusion(embeddings, present, *tiles)))
+
+    def value(readings: Readings) -> FloatArray:
+        with torch.no_grad():
+            return risk(readings, _embeddings(readings)).numpy()
+
+    def slope(readings: Readings, name: str) -> FloatArray:
+        embeddings = _embeddings(readings)
+        own = embeddings[name].requires_grad_()
+        total = risk(readings, embeddings).sum()
+        (gradient,) = torch.autograd.grad(total, own)
+        return np.pad(gradient.numpy(), [(0, 0), (2, 0)])
+
+    return Sampled(tuple(widths), value, slope, widths)
+
+
+def _embeddings(readings: Readings) -> dict[str, Tensor]:
+    embeddings = {}
+    for name, values in readings.values.items():
+        embeddings[name] = torch.from_numpy(np.ascontiguousarray(values[:, 2:]))
+    return embeddings
+
+
+def _readers(
+    tiles: Mapping[str, Sequence[Sequence[Tensor]]],
+    member: int,
+) -> dict[str, TileReader]:
+    """Readers of the tiles of each patient, as one member projects them."""
+    readers = {}
+    for name, patients in tiles.items():
+        own = [projected[member] for projected in patients]
+        offsets = torch.tensor([0, *map(len, own)]).cumsum(0)
+        chunk = (0, torch.cat(own).double())
+        readers[name] = TileReader(offsets, partial(list, [chunk]))
+    return readers

@@ -1,0 +1,5 @@
+"""Why a model says what it says: terms of every prediction, down to columns, genes and tiles."""
+
+from survfuse.explain.explanation import Explanation, explain
+
+__all__ = ["Explanation", "explain"]

@@ -1,0 +1,208 @@
+"""Patients, a model that was taken apart, and the terms of their log-risks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from survfuse._errors import ConfigError, InputError, listed
+from survfuse._types import BoolArray, FloatArray
+from survfuse.cohort.batch_source import BatchSource
+from survfuse.cohort.cohort import Cohort
+from survfuse.cohort.transforms import Prepared
+from survfuse.decomposition import Decomposition, Readings, Reference, Term, decompose
+from survfuse.estimators import Fitted
+from survfuse.estimators.model_parts import ModelParts
+from survfuse.estimators.stack_parts import LinearParts
+from survfuse.prediction import Prediction
+
+PATIENTS_AT_ONCE = 256
+"""Patients whose tiles are open at a time."""
+
+
+@dataclass(frozen=True, eq=False)
+class Explained:
+    """What every table of an explanation is computed from.
+
+    Attributes
+    ----------
+    fitted : Fitted
+    cohort : Cohort
+        Of the patients, without outcomes and with the model's priors.
+    ids : tuple of str
+        The patients, in order.
+    prediction : Prediction
+    parts : ModelParts
+        The model, taken apart.
+    readings : Readings
+        What it reads of the patients.
+    reference : Reference
+        What it reads of the training patients, or of those who were given instead.
+    terms : Decomposition
+    notes : tuple of str
+        What cannot be explained, and why.
+    """
+
+    fitted: Fitted
+    cohort: Cohort
+    ids: tuple[str, ...]
+    prediction: Prediction
+    parts: ModelParts
+    readings: Readings
+    reference: Reference
+    terms: Decomposition
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        fitted: Fitted,
+        cohort: Cohort,
+        ids: Sequence[str],
+        reference: Cohort | None = None,
+    ) -> Explained:
+        """Read patients and split their log-risks; see :func:`survfuse.explain.explain`."""
+        parts = fitted.model.parts(fitted.transforms)
+        prediction = fitted.predict(cohort, ids)
+        known = replace(fitted.transforms.with_priors(cohort), outcome=None)
+        readings = read(fitted, parts, known, ids)
+        compared, notes = _reference(fitted, parts, reference)
+        terms = decompose(parts.members, readings, compared)
+        return cls(
+            fitted,
+            known,
+            tuple(ids),
+            prediction,
+            parts,
+            readings,
+            compared,
+            terms,
+            notes,
+        )
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Modalities of the model, in its order."""
+        return tuple(self.readings.values)
+
+    @cached_property
+    def prepared(self) -> Prepared:
+        """Transformed vectors of the patients."""
+        return self.fitted.transforms.apply(self.cohort, self.ids)
+
+    def row(self, patient: str) -> int:
+        """Row of a patient.
+
+        Raises
+        ------
+        InputError
+            When the patient was not explained.
+        """
+        if patient not in self.ids:
+            raise InputError(
+                f"no patient {patient!r} among the {len(self.ids)} explained: "
+                f"{listed(self.ids, 5)}",
+            )
+        return self.ids.index(patient)
+
+    def present(self, modality: str) -> BoolArray:
+        """Who has a modality; (patients,)."""
+        return np.asarray(self.readings.values[modality][:, 1] > 0)
+
+    def gradient(
+        self,
+        modality: str,
+        term: Term | None = None,
+        readings: Readings | None = None,
+    ) -> FloatArray:
+        """Gradient of a term by what is read of one of its modalities.
+
+        Parameters
+        ----------
+        modality : str
+        term : tuple of str, optional
+            The modality's main effect where not given; of an interaction, the other modalities
+            are at the patient's own readings.
+        readings : Readings
+            Of the patients, where the gradient is taken; their own by default.
+
+        Returns
+        -------
+        array, (patients, 2 + width)
+        """
+        here = self.readings if readings is None else readings
+        wanted = (modality,) if term is None else term
+        total = np.zeros_like(here.values[modality])
+        for own in self.parts.members:
+            for part in own:
+                if modality in part.modalities and set(wanted) <= set(part.modalities):
+                    total += part.gradient(wanted, modality, here, self.reference)
+        return total / len(self.parts.members)
+
+
+def read(
+    fitted: Fitted,
+    parts: ModelParts,
+    cohort: Cohort,
+    ids: Sequence[str],
+) -> Readings:
+    """Read patients, some at a time, so that memory does not grow with their tiles."""
+    blocks = []
+    for start in range(0, len(ids), PATIENTS_AT_ONCE):
+        some = ids[start : start + PATIENTS_AT_ONCE]
+        blocks.append(parts.read(BatchSource(cohort, fitted.transforms, some)))
+    return Readings.joined(blocks)
+
+
+def _reference(
+    fitted: Fitted,
+    parts: ModelParts,
+    cohort: Cohort | None,
+) -> tuple[Reference, tuple[str, ...]]:
+    """Readings to compare with, and notes on what they are."""
+    if cohort is not None:
+        return _given_reference(fitted, parts, cohort)
+    if fitted.reference is not None and not parts.needs_tiles:
+        return fitted.reference, ()
+    if fitted.reference is None and isinstance(parts, LinearParts) and not parts.nested:
+        note = (
+            "this bundle of an older version holds no reference: terms compare with a patient who "
+            "has every modality, each at its training mean; train again, or give the training "
+            "cohort as reference"
+        )
+        return _average_patient(parts), (note,)
+    what = "the tiles of training patients" if parts.needs_tiles else "a reference"
+    raise ConfigError(
+        f"the model holds not {what}, which its terms are compared with; give the training cohort "
+        "(in Python: reference=cohort; on the command line: --reference COHORT)",
+    )
+
+
+def _given_reference(
+    fitted: Fitted,
+    parts: ModelParts,
+    cohort: Cohort,
+) -> tuple[Reference, tuple[str, ...]]:
+    known = replace(fitted.transforms.with_priors(cohort), outcome=None)
+    readings = read(fitted, parts, known, cohort.patients)
+    reference = Reference.of(readings, from_background=parts.from_background)
+    if fitted.trained is None:
+        return reference, ()
+    trained = fitted.trained.among(cohort.patients)
+    if trained.all():
+        return reference, ()
+    note = (
+        f"{(~trained).sum()} of the {len(trained)} reference patients were not trained on: terms "
+        "compare with these patients, not with the training cohort"
+    )
+    return reference, (note,)
+
+
+def _average_patient(parts: ModelParts) -> Reference:
+    blocks = {}
+    for name, width in parts.widths.items():
+        blocks[name] = np.zeros((1, width)), np.ones(1, bool)
+    return Reference.of(Readings.of(blocks))

@@ -1,0 +1,195 @@
+"""`explain`: why a model gives each patient the risk that it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from survfuse._errors import InputError, listed
+from survfuse.cohort.cohort import Cohort
+from survfuse.estimator import Prediction, SurvivalFusion
+from survfuse.explain.columns import hazard_ratios, variables
+from survfuse.explain.excluded import alone, excluded
+from survfuse.explain.explained import Explained
+from survfuse.explain.genes import gene_sets, genes, genes_of
+from survfuse.explain.points import points
+from survfuse.explain.shares import shares
+from survfuse.explain.terms import error_frame, spread_frame, term_frame
+from survfuse.explain.tile_clusters import clusters
+from survfuse.explain.tiles import tiles
+
+
+class Explanation:
+    """Terms of the log-risk of some patients, and what they are made of.
+
+    Every table is computed when it is first asked for. Log-risks compare with the training
+    cohort: a term of 0 is that of its average patient (functional ANOVA under the product over
+    modalities of the training patients' distributions).
+    """
+
+    def __init__(self, explained: Explained) -> None:
+        self.explained = explained
+
+    def __repr__(self) -> str:
+        names = ", ".join(self.terms.columns[1:])
+        return f"Explanation({len(self.patients)} patients; terms: {names})"
+
+    @property
+    def patients(self) -> tuple[str, ...]:
+        """The patients, in order."""
+        return self.explained.ids
+
+    @property
+    def prediction(self) -> Prediction:
+        """What is explained."""
+        return self.explained.prediction
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What cannot be explained, and why."""
+        return self.explained.notes
+
+    @cached_property
+    def terms(self) -> pd.DataFrame:
+        """Terms of each patient's log-risk: a row adds up to it.
+
+        Returns
+        -------
+        DataFrame
+            Index `patient_id`; columns `constant`, a main effect per modality, and interactions as
+            ``a*b`` and ``a*b*c``.
+        """
+        return term_frame(self.explained)
+
+    @cached_property
+    def errors(self) -> pd.DataFrame:
+        """Standard error of each term that is an average over draws; as `terms`, 0 where exact."""
+        return error_frame(self.explained)
+
+    @cached_property
+    def spread(self) -> pd.DataFrame:
+        """Standard deviation of each term over the members of the model; as `terms`."""
+        return spread_frame(self.explained)
+
+    @cached_property
+    def shapley(self) -> pd.DataFrame:
+        """Shapley value of each modality: its main effect and its part of each interaction.
+
+        Returns
+        -------
+        DataFrame
+            Index `patient_id`, a column per modality; with the constant a row adds up to the
+            log-risk.
+        """
+        return term_frame(self.explained, shapley=True)
+
+    @cached_property
+    def shares(self) -> pd.DataFrame:
+        """Share of the variance of the log-risk that each term has; see `explain.shares`."""
+        return shares(self.explained)
+
+    @cached_property
+    def excluded(self) -> pd.DataFrame:
+        """Terms that the model leaves out, and why; see `explain.excluded`."""
+        return excluded(self.explained)
+
+    @cached_property
+    def alone(self) -> pd.DataFrame:
+        """What left-out modalities would say by themselves: not part of any prediction."""
+        return alone(self.explained)
+
+    @cached_property
+    def variables(self) -> pd.DataFrame:
+        """Contribution of each column of each table; see `explain.columns`."""
+        return variables(self.explained)
+
+    @cached_property
+    def hazard_ratios(self) -> pd.DataFrame:
+        """Hazard ratio of each column in its own unit; see `explain.columns`."""
+        return hazard_ratios(self.explained)
+
+    @cached_property
+    def genes(self) -> pd.DataFrame:
+        """Weight of each gene; see `explain.genes`."""
+        return genes(self.explained)
+
+    @cached_property
+    def gene_sets(self) -> pd.DataFrame:
+        """Weight of each gene set, of models that read some; see `explain.genes`."""
+        return gene_sets(self.explained)
+
+    def genes_of(self, patient: str) -> pd.DataFrame:
+        """Contribution of each gene to a patient's log-risk."""
+        return genes_of(self.explained, patient)
+
+    @cached_property
+    def clusters(self) -> pd.DataFrame:
+        """Contribution of each cluster of tiles to each patient's log-risk."""
+        return clusters(self.explained)
+
+    def tiles(
+        self,
+        patient: str,
+        modality: str | None = None,
+        *,
+        term: str | None = None,
+    ) -> pd.DataFrame:
+        """Risk and contribution of each tile of a patient; see `explain.tiles`."""
+        return tiles(self.explained, patient, modality, term=term)
+
+    def points(self, horizon: float) -> pd.DataFrame:
+        """Percentage points of the risk at a horizon by modality; see `explain.points`."""
+        return points(self.explained, horizon)
+
+    @property
+    def largest_difference(self) -> float:
+        """Largest difference between the sum of a patient's terms and the predicted log-risk."""
+        totals = self.terms.sum(axis=1).to_numpy()
+        return float(np.abs(totals - self.prediction.log_risk).max())
+
+
+def explain(
+    model: SurvivalFusion,
+    cohort: Cohort,
+    patients: Sequence[str] | None = None,
+    *,
+    reference: Cohort | None = None,
+) -> Explanation:
+    """Explain the log-risks of some patients.
+
+    Parameters
+    ----------
+    model : SurvivalFusion
+        Fitted or loaded.
+    cohort : Cohort
+        No outcome is needed or read.
+    patients : sequence of str, optional
+        Everyone in the cohort where not given.
+    reference : Cohort
+        Patients to compare with, where the model does not hold what it reads of its training
+        patients (bundles of older versions; the fusion ``coattention``), or other ones are wanted.
+
+    Returns
+    -------
+    Explanation
+
+    Raises
+    ------
+    InputError
+        For no patient.
+    ConfigError
+        For a model that is not fitted, or that cannot be explained.
+    TransformError
+        Data that do not fit the training cohort.
+    """
+    fitted = model.need_fitted()
+    ids = tuple(cohort.patients if patients is None else patients)
+    if not ids:
+        raise InputError("no patient to explain")
+    repeated = sorted({one for one in ids if ids.count(one) > 1})
+    if repeated:
+        raise InputError(f"patients named twice: {listed(repeated)}")
+    return Explanation(Explained.of(fitted, cohort, ids, reference))
