@@ -85,6 +85,8 @@ FILES = (
     "model.json",
     "model.safetensors",
     "patients.json",
+    "reference.json",
+    "reference.safetensors",
     "summary.json",
     "transforms.json",
     "transforms.safetensors",
@@ -181,8 +183,8 @@ def test_a_file_that_the_list_leaves_out_is_not_trusted(
     ("change", "message"),
     [
         (
-            {"version": 4},
-            "bundle format version 4, this survfuse reads up to 3; update survfuse$",
+            {"version": 5},
+            "bundle format version 5, this survfuse reads up to 4; update survfuse$",
         ),
         ({"version": "1"}, "bundle format version 1, this survfuse"),
         ({"version": 0}, "bundle format version 0, this survfuse"),
