@@ -124,7 +124,7 @@ def test_a_bundle_can_be_read_without_us(original: Path) -> None:
     assert (
         (manifest["format"], manifest["version"])
         == (FORMAT, VERSION)
-        == ("survfuse-bundle", 3)
+        == ("survfuse-bundle", 4)
     )
     assert sorted(manifest["sha256"]) == sorted(set(FILES) - {"bundle.json"})
     assert original.stat().st_mode & 0o777 == 0o755
