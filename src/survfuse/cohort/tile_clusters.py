@@ -84,6 +84,12 @@ class TileClusters:
         """Nearest centre of each tile (tiles, dim) as it is stored; (tiles,)."""
         return self._nearest(scaler.products(tiles, self.centres))
 
+    def distances(self, tiles: AnyArray) -> FloatArray:
+        """Squared distance of each scaled tile to each centre; (tiles, clusters)."""
+        scaled = np.asarray(tiles, np.float64)
+        squares = (scaled**2).sum(axis=1, keepdims=True) + (self.centres**2).sum(axis=1)
+        return np.asarray(np.maximum(squares - 2 * scaled @ self.centres.T, 0.0))
+
     def _nearest(self, products: FloatArray) -> IntArray:
         squares = (self.centres**2).sum(axis=1) / 2
         return np.asarray((products - squares).argmax(axis=1))
