@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -80,8 +81,20 @@ def truth(
     risk: FloatArray,
     site_effect: FloatArray,
     seen: pd.DataFrame,
+    shares: Mapping[str, FloatArray],
 ) -> pd.DataFrame:
-    """Give everything that is true of the patients, one row each."""
+    """Give everything that is true of the patients, one row each.
+
+    Parameters
+    ----------
+    patients : Patients
+    risk, site_effect : ndarray, (patients,)
+        True log-risk, and what a hospital adds to it.
+    seen : DataFrame
+        Columns `time` and `event`.
+    shares : mapping of class to ndarray, (patients,)
+        Of the classes of tiles that change the risk, in all tiles of a patient.
+    """
     frame = pd.DataFrame(
         {"patient_id": patients.ids, "log_risk": risk, "site_effect": site_effect},
     )
@@ -91,6 +104,8 @@ def truth(
         frame[f"rna_factor_{k + 1}"] = patients.rna_factor[:, k]
         frame[f"slide_sign_{k + 1}"] = patients.slide_sign[:, k].astype(int)
         frame[f"rna_sign_{k + 1}"] = patients.rna_sign[:, k].astype(int)
+    for name, share in shares.items():
+        frame[f"{name}_share"] = share
     return frame
 
 

@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 
 from survfuse._errors import MissingExtraError
-from survfuse._storage import atomic_path, write_json, write_text
+from survfuse._storage import write_json, write_text
+from survfuse._types import FloatArray
 from survfuse.datasets import outcomes
 from survfuse.datasets.cohort_files import cohort_yaml, truth, write_tables
 from survfuse.datasets.outcomes import Signal, Unit
@@ -29,18 +30,12 @@ from survfuse.datasets.population import (
     expression,
     gene_world,
 )
-from survfuse.datasets.simulated_tissue import (
-    CLASSES,
-    TILE_MPP,
-    TissueWorld,
-    draw_slides,
-    tissue_world,
-)
+from survfuse.datasets.simulated_tissue import CLASSES, TissueWorld, tissue_world
 from survfuse.datasets.simulation_plan import Plan
+from survfuse.datasets.slide_bags import write_slide_bags
 from survfuse.datasets.writing import (
     new_folder,
     try_new_folder,
-    write_bags,
     write_csv,
     write_expression,
 )
@@ -49,7 +44,6 @@ if TYPE_CHECKING:
     from survfuse.datasets.slide_folder import Planted, Workshop
 
 MODALITIES = ("clinical", "expression", "slides")
-ENCODER = "simulated"
 
 
 @dataclass(frozen=True)
@@ -99,7 +93,7 @@ def simulate(
         Patients, at least 8.
     event_rate : float
         Share of patients who relapse under observation; met to the nearest patient.
-    signal : {"none", "additive", "interaction"}
+    signal : {"none", "additive", "interaction", "composition"}
         What the log-risk is made of; see :func:`survfuse.datasets.outcomes.log_risk`.
     strength : float
         Multiplies the log-risk; at 1 its own concordance is 0.75 to 0.8.
@@ -225,7 +219,16 @@ def _write_draw(
         MODALITIES,
         np.random.default_rng(absent),
     )
-    risk = outcomes.log_risk(patients, plan.signal, plan.strength)
+    shares, planted = _write_slides(
+        folder,
+        plan,
+        world,
+        patients,
+        present["slides"],
+        tiles,
+        main=main,
+    )
+    risk = outcomes.log_risk(patients, plan.signal, plan.strength, shares)
     site_effect = world.site_log_hazard[patients.site]
     draws = outcomes.draw(len(risk), np.random.default_rng(later))
     if scale is None:
@@ -248,16 +251,11 @@ def _write_draw(
         world.genes.names,
         measured,
     )
-    planted = _write_slides(
-        folder,
-        plan,
-        world,
-        patients,
-        present["slides"],
-        tiles,
-        main=main,
-    )
-    write_csv(folder / "truth.csv", truth(patients, risk, site_effect, seen))
+    causes = {}
+    if plan.signal == "composition":
+        for name in (outcomes.PROTECTS, outcomes.HARMS):
+            causes[name] = shares[:, CLASSES.index(name)]
+    write_csv(folder / "truth.csv", truth(patients, risk, site_effect, seen, causes))
     write_text(folder / "cohort.yaml", cohort_yaml(plan, with_outcome=main))
     return scale, planted
 
@@ -271,11 +269,19 @@ def _write_slides(
     seed: np.random.SeedSequence,
     *,
     main: bool,
-) -> list[Planted]:
-    """Write pixels or bags; say what was planted in the pixels."""
+) -> tuple[FloatArray, list[Planted]]:
+    """Write pixels or bags; give shares of classes, and what was planted in the pixels."""
     if world.workshop is None:
-        _write_bags(folder, plan, world, patients, present, seed)
-        return []
+        shares = write_slide_bags(
+            folder,
+            world.tissue,
+            patients,
+            present,
+            tiles=plan.tiles,
+            slides=plan.slides,
+            seed=seed,
+        )
+        return shares, []
     from survfuse.datasets.slide_folder import write_slide_folder
 
     return write_slide_folder(
@@ -288,38 +294,6 @@ def _write_slides(
         defects=plan.defects and main,
         seed=seed,
     )
-
-
-def _write_bags(
-    folder: Path,
-    plan: Plan,
-    world: _World,
-    patients: Patients,
-    present: pd.Series[bool],
-    seed: np.random.SeedSequence,
-) -> None:
-    tissue: list[np.ndarray[Any, np.dtype[np.uint8]]] = []
-
-    def bags() -> Any:
-        for slide in draw_slides(
-            world.tissue,
-            patients,
-            tiles=plan.tiles,
-            slides=plan.slides,
-            seed=seed,
-        ):
-            if present[slide.patient_id]:
-                tissue.append(slide.tissue)
-                yield slide.slide_id, slide.patient_id, slide.features, slide.coords
-
-    write_bags(
-        bags(),
-        folder / "slides.bags",
-        encoder=ENCODER,
-        mpp=TILE_MPP,
-    )
-    with atomic_path(folder / "truth_tissue.npy") as path, path.open("wb") as file:
-        np.save(file, np.concatenate(tissue))
 
 
 def _describe(
@@ -340,6 +314,14 @@ def _describe(
             "values are tissue_classes",
             "planted": describe(planted),
         }
+    composition: dict[str, Any] = {}
+    if plan.signal == "composition":
+        composition["composition"] = {
+            "protects": outcomes.PROTECTS,
+            "harms": outcomes.HARMS,
+            "log_risk_per_share": outcomes.risk_per_share(plan.strength),
+            "shares": "truth.csv, of all tiles of a patient (bags) or of the tissue (pixels)",
+        }
     return {
         "format": "survfuse-simulation",
         "version": 1,
@@ -354,5 +336,6 @@ def _describe(
         },
         "tissue_classes": CLASSES,
         **tissue,
+        **composition,
         "site_log_hazard": world.site_log_hazard if plan.sites else [],
     }

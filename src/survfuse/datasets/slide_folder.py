@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from survfuse._errors import InputError
-from survfuse._types import BoolArray
+from survfuse._types import BoolArray, ByteArray, FloatArray, IntArray
 from survfuse.datasets.population import FACTORS, Patients
 from survfuse.datasets.rendered_slides import (
     damage,
@@ -18,9 +18,16 @@ from survfuse.datasets.rendered_slides import (
     write_mask,
     write_pyramid,
 )
+from survfuse.datasets.simulated_tissue import CLASSES
 from survfuse.datasets.slide_layout import BACKGROUND
 from survfuse.datasets.slide_light import LABORATORY, PATIENT, PENS, STANDARD, Stain
-from survfuse.datasets.slide_painting import Look, Painted, paint
+from survfuse.datasets.slide_painting import (
+    Look,
+    Painted,
+    cells,
+    draw_classes,
+    paint,
+)
 from survfuse.datasets.slide_textures import Sheets, draw_sheets
 from survfuse.datasets.writing import write_csv
 
@@ -84,6 +91,48 @@ class Planted:
     tumour_share: float
 
 
+@dataclass(frozen=True)
+class Order:
+    """One slide of a patient, to be painted or only laid out.
+
+    Attributes
+    ----------
+    look : Look
+    height, width : int, px of 0.5 µm
+    rng : Generator
+        This slide's own.
+    finer : int
+        Pixels along each axis in place of one.
+    pen : str or None
+        Colour of its pen mark.
+    """
+
+    look: Look
+    height: int
+    width: int
+    rng: np.random.Generator
+    finer: int
+    pen: str | None
+
+    def paint(self, sheets: Sheets) -> Painted:
+        """Paint the slide."""
+        return paint(
+            sheets,
+            self.look,
+            self.height,
+            self.width,
+            self.rng,
+            finer=self.finer,
+            pen=self.pen,
+        )
+
+    def classes(self) -> ByteArray:
+        """Class of every cell, as the painted slide would have them but for its turn."""
+        return cells(
+            draw_classes(self.look.shares, self.height, self.width, self.rng)[0],
+        )
+
+
 def workshop(
     sites: int,
     seed: np.random.SeedSequence,
@@ -104,7 +153,7 @@ def write_slide_folder(
     slides: int,
     defects: bool,
     seed: np.random.SeedSequence,
-) -> list[Planted]:
+) -> tuple[FloatArray, list[Planted]]:
     """Paint and write the slides of all patients who have any.
 
     Parameters
@@ -124,6 +173,12 @@ def write_slide_folder(
     seed : SeedSequence
         Each patient gets a stream of its own.
 
+    Returns
+    -------
+    shares : ndarray, (patients, classes)
+        Of each class in the tissue of all slides of a patient, written or not.
+    planted : list of Planted
+
     Raises
     ------
     InputError
@@ -136,10 +191,9 @@ def write_slide_folder(
     *streams, last = seed.spawn(len(patients.ids) + 1)
     broken = _choose_defects(present, np.random.default_rng(last)) if defects else {}
     planted = []
+    counts = np.zeros((len(patients.ids), len(CLASSES)), dtype=np.int64)
     for row, (patient_id, stream) in enumerate(zip(patients.ids, streams, strict=True)):
-        if not present[patient_id]:
-            continue
-        drawn = _paint_patient(
+        orders = _order_slides(
             shop,
             patients,
             row,
@@ -147,12 +201,24 @@ def write_slide_folder(
             slides=slides,
             seed=stream,
         )
-        for number, painted in enumerate(drawn, start=1):
+        for number, order in enumerate(orders, start=1):
+            if not present[patient_id]:
+                counts[row] += _count_tissue(order.classes())
+                continue
+            painted = order.paint(shop.sheets)
+            counts[row] += _count_tissue(painted.classes)
             slide_id = f"{patient_id}_HE{number}"
             defect = broken.get(patient_id) if number == 1 else None
             planted.append(_write_slide(folder, slide_id, patient_id, painted, defect))
     write_csv(folder / "slides.csv", _table(planted))
-    return planted
+    return counts / counts.sum(axis=1, keepdims=True), planted
+
+
+def _count_tissue(classes: ByteArray) -> IntArray:
+    """Count the cells of each class of tissue, (classes,); there are none of glass."""
+    counts = np.bincount(classes.ravel(), minlength=len(CLASSES))
+    counts[BACKGROUND] = 0
+    return counts
 
 
 def _choose_defects(
@@ -165,7 +231,7 @@ def _choose_defects(
     return dict(zip(chosen, ("no_mpp", "damaged"), strict=False))
 
 
-def _paint_patient(
+def _order_slides(
     shop: Workshop,
     patients: Patients,
     row: int,
@@ -173,7 +239,7 @@ def _paint_patient(
     side: int,
     slides: int,
     seed: np.random.SeedSequence,
-) -> Iterator[Painted]:
+) -> Iterator[Order]:
     person, *streams = seed.spawn(1 + slides)
     rng = np.random.default_rng(person)
     stain = shop.laboratories[int(patients.site[row])].shifted(PATIENT, rng)
@@ -184,15 +250,7 @@ def _paint_patient(
         height, width = _sides(side, own)
         pen = str(own.choice(list(PENS))) if own.random() < _PENNED else None
         finer = 2 if own.random() < _FINE else 1
-        yield paint(
-            shop.sheets,
-            look,
-            height,
-            width,
-            own,
-            finer=finer,
-            pen=pen,
-        )
+        yield Order(look, height, width, own, finer, pen)
 
 
 def _sides(
