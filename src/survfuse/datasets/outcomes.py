@@ -25,12 +25,9 @@ PROTECTS, HARMS = (
 # Standard deviation of the log-risk at strength 1, set so that its own C-index is about 0.79 at 36
 # % events.
 _SPREAD = {"none": 0.0, "additive": 1.3, "interaction": 1.5, "composition": 1.3}
-_CLINICAL, _SLIDE, _RNA = (
-    0.60,
-    0.55,
-    0.58,
-)  # of one standard deviation each, additive signal
-_COMPOSITION = 0.75  # of one standard deviation, composition signal
+# Of one standard deviation each: clinical score, expression factors, slide factors or shares.
+_ADDITIVE = (0.60, 0.58, 0.55)
+_COMPOSITION = (0.40, 0.45, 0.90)
 # Over patients, of the share that harms minus the share that protects.
 _SHARES_MEAN, _SHARES_SD = 0.05, 0.23
 _MONTH = 30.4375  # days
@@ -109,12 +106,15 @@ def log_risk(
     scale = spread / np.sqrt(patients.slide_sign.shape[1])
     if signal == "interaction":
         risk = scale * (patients.slide_sign * patients.rna_sign).sum(axis=1)
+    elif signal == "additive":
+        clinical, rna, slide = _ADDITIVE
+        factors = slide * patients.slide_factor.sum(axis=1)
+        factors += rna * patients.rna_factor.sum(axis=1)
+        risk = spread * clinical * clinical_score(patients.clinical) + scale * factors
     else:
-        factors = _RNA * patients.rna_factor.sum(axis=1)
-        if signal == "additive":
-            factors += _SLIDE * patients.slide_factor.sum(axis=1)
-        risk = spread * _CLINICAL * clinical_score(patients.clinical) + scale * factors
-    if signal == "composition":
+        clinical, rna, _ = _COMPOSITION
+        risk = spread * clinical * clinical_score(patients.clinical)
+        risk += scale * rna * patients.rna_factor.sum(axis=1)
         harm = shares[:, CLASSES.index(HARMS)] - shares[:, CLASSES.index(PROTECTS)]
         risk += risk_per_share(strength) * (harm - _SHARES_MEAN)
     return np.asarray(risk, dtype=np.float64)
@@ -122,7 +122,7 @@ def log_risk(
 
 def risk_per_share(strength: float) -> float:
     """Give the log-risk that a share of 1 of `HARMS` adds, and one of `PROTECTS` takes away."""
-    return strength * _SPREAD["composition"] * _COMPOSITION / _SHARES_SD
+    return strength * _SPREAD["composition"] * _COMPOSITION[2] / _SHARES_SD
 
 
 def clinical_score(clinical: pd.DataFrame) -> FloatArray:

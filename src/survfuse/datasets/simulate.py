@@ -19,10 +19,14 @@ from survfuse._errors import MissingExtraError
 from survfuse._storage import write_json, write_text
 from survfuse._types import FloatArray
 from survfuse.datasets import outcomes
-from survfuse.datasets.cohort_files import cohort_yaml, truth, write_tables
+from survfuse.datasets.cohort_files import (
+    cohort_yaml,
+    describe_simulation,
+    truth,
+    write_tables,
+)
 from survfuse.datasets.outcomes import Signal, Unit
 from survfuse.datasets.population import (
-    FACTORS,
     GeneWorld,
     Patients,
     draw_missing,
@@ -30,7 +34,7 @@ from survfuse.datasets.population import (
     expression,
     gene_world,
 )
-from survfuse.datasets.simulated_tissue import CLASSES, TissueWorld, tissue_world
+from survfuse.datasets.simulated_tissue import TissueWorld, tissue_world
 from survfuse.datasets.simulation_plan import Plan
 from survfuse.datasets.slide_bags import write_slide_bags
 from survfuse.datasets.writing import (
@@ -41,7 +45,8 @@ from survfuse.datasets.writing import (
 )
 
 if TYPE_CHECKING:
-    from survfuse.datasets.slide_folder import Planted, Workshop
+    from survfuse.datasets.slide_folder import Planted
+    from survfuse.datasets.slide_orders import Workshop
 
 MODALITIES = ("clinical", "expression", "slides")
 
@@ -158,10 +163,18 @@ def simulate(
         scale, planted = _write_draw(folder, plan, world, main_seed, scale=None)
         if hold_out:
             (folder / "new").mkdir()
-            planted += _write_draw(folder / "new", plan, world, new_seed, scale=scale)[
-                1
-            ]
-        write_json(folder / "simulation.json", _describe(plan, world, scale, planted))
+            _, more = _write_draw(folder / "new", plan, world, new_seed, scale=scale)
+            planted += more
+        write_json(
+            folder / "simulation.json",
+            describe_simulation(
+                plan,
+                world.genes,
+                world.site_log_hazard,
+                scale,
+                planted,
+            ),
+        )
     return Path(out) / "cohort.yaml"
 
 
@@ -188,7 +201,7 @@ def _open_workshop(
     seed: np.random.SeedSequence,
 ) -> Workshop:
     try:
-        from survfuse.datasets.slide_folder import workshop
+        from survfuse.datasets.slide_orders import workshop
     except ImportError as error:
         raise MissingExtraError(
             f"painting slides needs {error.name or 'more packages'}: pip install "
@@ -243,19 +256,15 @@ def _write_draw(
         world.site_shift,
         np.random.default_rng(molecular),
     )
-    has = present["expression"].to_numpy()
-    measured = [i for i, there in zip(patients.ids, has, strict=True) if there]
+    has = present["expression"]
     write_expression(
         folder / "expression.parquet",
-        values[has],
+        values[has.to_numpy()],
         world.genes.names,
-        measured,
+        has.index[has].tolist(),
     )
-    causes = {}
-    if plan.signal == "composition":
-        for name in (outcomes.PROTECTS, outcomes.HARMS):
-            causes[name] = shares[:, CLASSES.index(name)]
-    write_csv(folder / "truth.csv", truth(patients, risk, site_effect, seen, causes))
+    known = truth(plan, patients, risk, site_effect, seen, shares)
+    write_csv(folder / "truth.csv", known)
     write_text(folder / "cohort.yaml", cohort_yaml(plan, with_outcome=main))
     return scale, planted
 
@@ -294,48 +303,3 @@ def _write_slides(
         defects=plan.defects and main,
         seed=seed,
     )
-
-
-def _describe(
-    plan: Plan,
-    world: _World,
-    scale: float,
-    planted: list[Planted],
-) -> dict[str, Any]:
-    names = np.array(world.genes.names)
-    tissue: dict[str, Any] = {
-        "tissue_of_tile": "truth_tissue.npy, in the row order of slides.bags/features.npy",
-    }
-    if plan.images:
-        from survfuse.datasets.slide_folder import describe
-
-        tissue = {
-            "tissue_of_pixel": "truth_tissue/<slide_id>.png, one pixel per 4 µm, "
-            "values are tissue_classes",
-            "planted": describe(planted),
-        }
-    composition: dict[str, Any] = {}
-    if plan.signal == "composition":
-        composition["composition"] = {
-            "protects": outcomes.PROTECTS,
-            "harms": outcomes.HARMS,
-            "log_risk_per_share": outcomes.risk_per_share(plan.strength),
-            "shares": "truth.csv, of all tiles of a patient (bags) or of the tissue (pixels)",
-        }
-    return {
-        "format": "survfuse-simulation",
-        "version": 1,
-        "asked": {name: getattr(plan, name) for name in plan.__dataclass_fields__},
-        "weibull": {"shape": outcomes.SHAPE, "scale_months": scale},
-        "censoring": {
-            "administrative_months": outcomes.FOLLOW_UP,
-            "dropout_per_month": outcomes.DROPOUT,
-        },
-        "rna_factor_genes": {
-            str(k + 1): names[world.genes.module == k].tolist() for k in range(FACTORS)
-        },
-        "tissue_classes": CLASSES,
-        **tissue,
-        **composition,
-        "site_log_hazard": world.site_log_hazard if plan.sites else [],
-    }

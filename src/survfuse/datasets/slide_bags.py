@@ -76,4 +76,5 @@ def write_slide_bags(
     write_bags(bags(), folder / "slides.bags", encoder=ENCODER, mpp=TILE_MPP)
     with atomic_path(folder / "truth_tissue.npy") as path, path.open("wb") as file:
         np.save(file, np.concatenate(written))
-    return counts / counts.sum(axis=1, keepdims=True)
+    shares: FloatArray = counts / counts.sum(axis=1, keepdims=True)
+    return shares

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pandas as pd
 
 from survfuse._errors import InputError
 from survfuse._types import BoolArray, ByteArray, FloatArray, IntArray
-from survfuse.datasets.population import FACTORS, Patients
+from survfuse.datasets.population import Patients
 from survfuse.datasets.rendered_slides import (
     damage,
     write_classes,
@@ -20,42 +19,11 @@ from survfuse.datasets.rendered_slides import (
 )
 from survfuse.datasets.simulated_tissue import CLASSES
 from survfuse.datasets.slide_layout import BACKGROUND
-from survfuse.datasets.slide_light import LABORATORY, PATIENT, PENS, STANDARD, Stain
-from survfuse.datasets.slide_painting import (
-    Look,
-    Painted,
-    cells,
-    draw_classes,
-    paint,
-)
-from survfuse.datasets.slide_textures import Sheets, draw_sheets
+from survfuse.datasets.slide_orders import Workshop, order_slides
+from survfuse.datasets.slide_painting import Painted
 from survfuse.datasets.writing import write_csv
 
 IMAGES, MASKS, TRUTH = "slides", "masks", "truth_tissue"
-
-_SHARES = 2 * np.array(
-    [3.0, 2.5, 3.0, 1.5, 0.7],
-)  # of the classes of tissue, without glass
-_DECOY_SD = 1.2  # of what immune infiltrate shows and means nothing; a factor's is 1
-_FINE = 0.35  # share of slides at half the µm per px
-_PENNED = 0.08  # share of slides with a pen mark
-_SMALLEST = 0.8  # of the side asked for
-_ROUND = 64  # px of 0.5 µm; sides are multiples of it
-
-
-@dataclass(frozen=True)
-class Workshop:
-    """What all painted slides of one seed share.
-
-    Attributes
-    ----------
-    sheets : Sheets
-    laboratories : tuple of Stain
-        One per site, or one.
-    """
-
-    sheets: Sheets
-    laboratories: tuple[Stain, ...]
 
 
 @dataclass(frozen=True)
@@ -89,58 +57,6 @@ class Planted:
     pen: str | None
     defect: str | None
     tumour_share: float
-
-
-@dataclass(frozen=True)
-class Order:
-    """One slide of a patient, to be painted or only laid out.
-
-    Attributes
-    ----------
-    look : Look
-    height, width : int, px of 0.5 µm
-    rng : Generator
-        This slide's own.
-    finer : int
-        Pixels along each axis in place of one.
-    pen : str or None
-        Colour of its pen mark.
-    """
-
-    look: Look
-    height: int
-    width: int
-    rng: np.random.Generator
-    finer: int
-    pen: str | None
-
-    def paint(self, sheets: Sheets) -> Painted:
-        """Paint the slide."""
-        return paint(
-            sheets,
-            self.look,
-            self.height,
-            self.width,
-            self.rng,
-            finer=self.finer,
-            pen=self.pen,
-        )
-
-    def classes(self) -> ByteArray:
-        """Class of every cell, as the painted slide would have them but for its turn."""
-        return cells(
-            draw_classes(self.look.shares, self.height, self.width, self.rng)[0],
-        )
-
-
-def workshop(
-    sites: int,
-    seed: np.random.SeedSequence,
-) -> Workshop:
-    """Draw textures, and how each site stains."""
-    textures, stains = (np.random.default_rng(child) for child in seed.spawn(2))
-    laboratories = tuple(STANDARD.shifted(LABORATORY, stains) for _ in range(sites))
-    return Workshop(draw_sheets(textures), laboratories or (STANDARD,))
 
 
 def write_slide_folder(
@@ -193,7 +109,7 @@ def write_slide_folder(
     planted = []
     counts = np.zeros((len(patients.ids), len(CLASSES)), dtype=np.int64)
     for row, (patient_id, stream) in enumerate(zip(patients.ids, streams, strict=True)):
-        orders = _order_slides(
+        orders = order_slides(
             shop,
             patients,
             row,
@@ -229,37 +145,6 @@ def _choose_defects(
     with_slides = present.index[present.to_numpy()].to_numpy(dtype=object)
     chosen = rng.permutation(with_slides)[:2].tolist()
     return dict(zip(chosen, ("no_mpp", "damaged"), strict=False))
-
-
-def _order_slides(
-    shop: Workshop,
-    patients: Patients,
-    row: int,
-    *,
-    side: int,
-    slides: int,
-    seed: np.random.SeedSequence,
-) -> Iterator[Order]:
-    person, *streams = seed.spawn(1 + slides)
-    rng = np.random.default_rng(person)
-    stain = shop.laboratories[int(patients.site[row])].shifted(PATIENT, rng)
-    decoy = _DECOY_SD * rng.standard_normal(FACTORS)
-    look = Look(rng.dirichlet(_SHARES), patients.slide_factor[row], decoy, stain)
-    for stream in streams[: int(rng.integers(1, slides + 1))]:
-        own = np.random.default_rng(stream)
-        height, width = _sides(side, own)
-        pen = str(own.choice(list(PENS))) if own.random() < _PENNED else None
-        finer = 2 if own.random() < _FINE else 1
-        yield Order(look, height, width, own, finer, pen)
-
-
-def _sides(
-    longest: int,
-    rng: np.random.Generator,
-) -> tuple[int, int]:
-    drawn = longest * rng.uniform(_SMALLEST, 1.0, 2)
-    height, width = np.maximum(drawn // _ROUND, 1).astype(int).tolist()
-    return height * _ROUND, width * _ROUND
 
 
 def _write_slide(
