@@ -160,7 +160,7 @@ def cohort_yaml(plan: Plan, *, with_outcome: bool) -> str:
     return "\n".join(parts)
 
 
-def describe_simulation(
+def describe_truth(
     plan: Plan,
     genes: GeneWorld,
     site_log_hazard: FloatArray,

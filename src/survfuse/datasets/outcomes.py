@@ -18,10 +18,8 @@ Unit = Literal["months", "days", "years"]
 SHAPE = 1.2  # Weibull shape: the hazard rises slowly
 FOLLOW_UP = (24.0, 84.0)  # months; administrative censoring, uniform
 DROPOUT = 0.004  # per month
-PROTECTS, HARMS = (
-    "immune",
-    "stroma",
-)  # classes whose shares of the tiles change the risk
+# Classes of tiles whose shares change the risk, as infiltrate and a low tumour-stroma ratio do.
+PROTECTS, HARMS = "immune", "stroma"
 # Standard deviation of the log-risk at strength 1, set so that its own C-index is about 0.79 at 36
 # % events.
 _SPREAD = {"none": 0.0, "additive": 1.3, "interaction": 1.5, "composition": 1.3}
@@ -91,10 +89,10 @@ def log_risk(
         the expression factors. `interaction` sums the products of the *signs* of
         the k-th slide and the k-th expression factor and nothing else. Given either
         factor alone the product is still a fair coin, so that survival is exactly
-        independent of every single modality: only the pair tells. `composition` sums
-        the clinical score, the expression factors and, in place of the slide factors,
-        the share of `HARMS` minus the share of `PROTECTS`, which a patient's mean tile
-        tells.
+        independent of every single modality: only the pair tells. `composition` sums a
+        clinical score and the expression factors, both weaker than in `additive`, and in
+        place of the slide factors the share of `HARMS` minus that of `PROTECTS`: a mean
+        tile tells it, and every single tile tells its class.
     strength : float
         Multiplies the log-risk; 1 gives a concordance of 0.75 to 0.8.
     shares : ndarray, (patients, classes)

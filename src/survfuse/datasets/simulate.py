@@ -21,7 +21,7 @@ from survfuse._types import FloatArray
 from survfuse.datasets import outcomes
 from survfuse.datasets.cohort_files import (
     cohort_yaml,
-    describe_simulation,
+    describe_truth,
     truth,
     write_tables,
 )
@@ -88,7 +88,8 @@ def simulate(
 
     The same seed gives the same bytes. `signal`, `strength`, `event_rate`, `leak`
     and `unit` touch the outcome only: cohorts of one seed and size share their
-    slides (pixels too), expression and clinical tables. `images` touches the slides only.
+    slides (pixels too), expression and clinical tables. `images` touches the slides, and
+    with `composition` the outcome that follows from them.
 
     Parameters
     ----------
@@ -99,7 +100,8 @@ def simulate(
     event_rate : float
         Share of patients who relapse under observation; met to the nearest patient.
     signal : {"none", "additive", "interaction", "composition"}
-        What the log-risk is made of; see :func:`survfuse.datasets.outcomes.log_risk`.
+        What the log-risk is made of; see :func:`survfuse.datasets.outcomes.log_risk`. Of
+        `composition`, ``truth.csv`` holds the two shares of every patient.
     strength : float
         Multiplies the log-risk; at 1 its own concordance is 0.75 to 0.8.
     tiles : int
@@ -165,16 +167,8 @@ def simulate(
             (folder / "new").mkdir()
             _, more = _write_draw(folder / "new", plan, world, new_seed, scale=scale)
             planted += more
-        write_json(
-            folder / "simulation.json",
-            describe_simulation(
-                plan,
-                world.genes,
-                world.site_log_hazard,
-                scale,
-                planted,
-            ),
-        )
+        facts = describe_truth(plan, world.genes, world.site_log_hazard, scale, planted)
+        write_json(folder / "simulation.json", facts)
     return Path(out) / "cohort.yaml"
 
 
