@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import cast
@@ -13,7 +13,7 @@ import torch
 
 from survfuse._types import AnyArray, Batch, FloatArray
 from survfuse.cohort.transform_bags import BagScaler
-from survfuse.decomposition import Readings
+from survfuse.decomposition import Part, Readings
 from survfuse.estimators.base import Patients
 from survfuse.estimators.model_parts import (
     Members,
@@ -24,7 +24,7 @@ from survfuse.estimators.model_parts import (
 from survfuse.models.branches import BagBranch
 from survfuse.models.encoders import GeneSetEncoder, LinearEncoder
 from survfuse.models.network import FusionNetwork, VectorConfig
-from survfuse.models.network_terms import network_terms, read_batch
+from survfuse.models.network_terms import network_terms, output_terms, read_batch
 from survfuse.training import pick_device, predicted_together, to_device
 
 
@@ -59,12 +59,25 @@ class NetworkParts(ModelParts):
         """Parts of each network."""
         members = []
         for number, network in enumerate(self.networks):
-            places = {}
-            for name, width in network.fusion.widths.items():
-                places[name] = number * width, self.widths[name]
-            parts = network_terms(network, number)
-            members.append(tuple(widened(part, places) for part in parts))
+            members.append(self._own(number, network_terms(network, number)))
         return tuple(members)
+
+    def outputs(self) -> tuple[Members, ...] | None:
+        """Parts of each output of the head, its mean over the networks; None where sampled."""
+        networks = []
+        for number, network in enumerate(self.networks):
+            outputs = output_terms(network)
+            if outputs is None:
+                return None
+            networks.append([self._own(number, parts) for parts in outputs])
+        return tuple(zip(*networks, strict=True))
+
+    def _own(self, number: int, parts: Sequence[Part]) -> tuple[Part, ...]:
+        """Parts that read the columns of one network."""
+        places = {}
+        for name, width in self.networks[0].fusion.widths.items():
+            places[name] = number * width, self.widths[name]
+        return tuple(widened(part, places) for part in parts)
 
     @property
     def needs_tiles(self) -> bool:
@@ -110,7 +123,8 @@ class NetworkParts(ModelParts):
     def _encoders(self, modality: str) -> list[torch.nn.Module]:
         doubled = []
         for network in self.networks:
-            doubled.append(copy.deepcopy(network.branches[modality]).double().eval())
+            encoder = copy.deepcopy(network.branches[modality])
+            doubled.append(encoder.cpu().double().eval())
         return doubled
 
     def is_linear(self, modality: str) -> bool:
