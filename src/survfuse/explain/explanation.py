@@ -17,6 +17,7 @@ from survfuse.explain.excluded import alone, excluded
 from survfuse.explain.explained import Explained
 from survfuse.explain.gene_sets import gene_sets, in_gene_sets
 from survfuse.explain.genes import genes, genes_of
+from survfuse.explain.logits import logits
 from survfuse.explain.points import cloglog, points
 from survfuse.explain.shares import shares
 from survfuse.explain.terms import error_frame, spread_frame, term_frame
@@ -193,6 +194,11 @@ class Explanation:
     def cloglog(self, horizon: float) -> pd.DataFrame:
         """Terms of ``log(−log S(horizon))``, where they add up exactly; see `explain.points`."""
         return cloglog(self.explained, horizon)
+
+    @cached_property
+    def logits(self) -> pd.DataFrame:
+        """Terms of the hazard of each time bin, of head ``discrete``; see `explain.logits`."""
+        return logits(self.explained)
 
     @property
     def largest_difference(self) -> float:
