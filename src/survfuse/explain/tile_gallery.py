@@ -134,9 +134,10 @@ def tile_pictures(
     if not len(examples):
         return []
     name, numbered = str(examples["modality"].iloc[0]), examples.reset_index(drop=True)
-    slides = {}
-    for slide_id, rows in numbered.groupby("slide", sort=False):
-        slides[slide_id] = _slide(cohort, name, rows)
+    slides: dict[str, Slide] = {}
+    for _, rows in numbered.groupby("slide", sort=False):
+        slide = _slide(cohort, name, rows)
+        slides[slide.slide_id] = slide
     images = {image.slide_id: image for image in _images(cohort, name)}
     pictures: dict[int, bytes] = {}
     for slide_id, slide in slides.items():
