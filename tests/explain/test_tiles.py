@@ -2,12 +2,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 import bagged
 from bagged import ABSENT, MODELS, NOT_LINEAR, ONE_TILE, PATIENTS, TWO_SLIDES
+from running import loaded, small
 from survfuse._errors import NotComputableError
 from survfuse._types import AnyArray
 from survfuse.cohort import Cohort
@@ -163,6 +166,27 @@ def test_training_patients_average_to_the_reference(
     assert len(sums) == len(cohort.patients) - 1
     assert np.mean(sums) == pytest.approx(0, abs=1e-10)
     assert np.std(sums) > 0.01
+
+
+def test_planted_classes_of_tiles_are_told_apart(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    files = small(tmp_path, 120, dim=4, modalities=("clinical", "slides"))
+    share = dict(zip(files.patients["patient_id"], rng.uniform(0, 1, 120), strict=True))
+    harm = {}
+    for slide, tiles in files.bags.items():
+        harm[slide] = rng.uniform(size=len(tiles)) < share[slide.split("_")[0]]
+        tiles[:, 1] += 5 * harm[slide]
+    hazard = np.exp(4 * files.patients["patient_id"].map(share))
+    files.patients["os_days"] = 1 + (1000 * rng.exponential(size=120) / hazard).round()
+    cohort = loaded(files)
+    model = bagged.fit(cohort, {})
+    explanation = bagged.explained(model, cohort, cohort, cohort.patients)
+    risks, classes = [], []
+    for _, frame in tile_tables(explanation.explained):
+        risks.append(frame["tile_risk"])
+        for slide in frame["slide"].unique():
+            classes.append(harm[slide])
+    assert roc_auc_score(np.concatenate(classes), np.concatenate(risks)) > 0.9
 
 
 def test_tiles_of_two_slides(cohort: Cohort, fitted: Fitted) -> None:
