@@ -13,6 +13,26 @@ from survfuse._types import AnyArray, BoolArray, FloatArray
 
 Term = tuple[str, ...]
 """Modalities of a term, in the order of the model; none: the constant."""
+CONSTANT = "constant"
+"""Name of the term of no modality."""
+
+
+def term_name(term: Term) -> str:
+    """Name of a term, as columns and files have it.
+
+    >>> term_name(("slides", "clinical"))
+    'slides*clinical'
+    """
+    return "*".join(term) or CONSTANT
+
+
+def term_of(name: str) -> Term:
+    """Modalities of a term that is called so.
+
+    >>> term_of("slides*clinical"), term_of("constant")
+    (('slides', 'clinical'), ())
+    """
+    return () if name == CONSTANT else tuple(name.split("*"))
 
 
 @dataclass(frozen=True, eq=False)
