@@ -786,7 +786,6 @@ def test_a_broken_reference_is_refused_or_explains(
             r"reference\.json: modalities: expected a list",
         ),
         (("reference",), [], r"reference\.json: expected what survfuse writes there"),
-        (("clusters",), ["slides"], r"reference\.json: .*clusters/slides"),
         (("clusters",), ["lymph"], r"clusters: 'lymph' is no bag"),
         (("agreement",), 5, r"agreement: expected a mapping or null"),
     ],
