@@ -6,6 +6,7 @@ a main effect per modality and interactions, under the product over modalities o
 patients' distributions (:class:`Reference`). Arrays in, arrays out: no model is known here.
 """
 
+from survfuse.decomposition.agreement import Agreement, AgreementRow
 from survfuse.decomposition.decompose import Decomposition, decompose, shapley_values
 from survfuse.decomposition.parts import Part, Product
 from survfuse.decomposition.readings import Readings, Term
@@ -14,6 +15,8 @@ from survfuse.decomposition.reference import Reference
 from survfuse.decomposition.sampled import Sampled
 
 __all__ = [
+    "Agreement",
+    "AgreementRow",
     "Decomposition",
     "Part",
     "Product",
