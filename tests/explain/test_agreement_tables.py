@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from survfuse.decomposition.agreement import Agreement, AgreementRow
+from survfuse.decomposition.measured_agreement import Agreement, AgreementRow
 from survfuse.explain.agreement_tables import (
     agreement_frame,
     check_frame,

@@ -6,8 +6,8 @@ a main effect per modality and interactions, under the product over modalities o
 patients' distributions (:class:`Reference`). Arrays in, arrays out: no model is known here.
 """
 
-from survfuse.decomposition.agreement import Agreement, AgreementRow
 from survfuse.decomposition.decompose import Decomposition, decompose, shapley_values
+from survfuse.decomposition.measured_agreement import Agreement, AgreementRow
 from survfuse.decomposition.parts import Part, Product
 from survfuse.decomposition.readings import Readings, Term
 from survfuse.decomposition.rectified import RectifiedSum

@@ -13,8 +13,8 @@ from dataclasses import replace
 from survfuse._errors import ConfigError, NotComputableError
 from survfuse.cohort.cohort import Cohort
 from survfuse.config import FitConfig
-from survfuse.decomposition.agreement import LEVELS, Agreement, AgreementRow
 from survfuse.decomposition.coefficients import Sums
+from survfuse.decomposition.measured_agreement import LEVELS, Agreement, AgreementRow
 from survfuse.estimator import SurvivalFusion
 from survfuse.estimators.base import make_estimator
 from survfuse.explain.comparisons import Key, compare_terms

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from survfuse.decomposition.agreement import Agreement, AgreementRow
+from survfuse.decomposition.measured_agreement import Agreement, AgreementRow
 
 GREY, GOOD = 0.5, 0.8
 """Agreement below which an explanation is grey, and from which it is nearly the same."""

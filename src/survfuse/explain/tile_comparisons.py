@@ -129,7 +129,7 @@ def _correlations(
     for patient in first:
         maps = _both(first, second, patient)
         if np.ptp(maps, axis=1).all():
-            found.append(float(np.corrcoef(maps)[0, 1]))
+            found.append(float(np.asarray(np.corrcoef(maps))[0, 1]))
     return Sums(sum(found), float(len(found)))
 
 

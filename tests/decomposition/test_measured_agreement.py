@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from survfuse._errors import InputError
-from survfuse.decomposition.agreement import Agreement, AgreementRow
 from survfuse.decomposition.coefficients import Sums
+from survfuse.decomposition.measured_agreement import Agreement, AgreementRow
 
 
 def test_splits_are_added_and_not_averaged() -> None:
