@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from survfuse._errors import ConfigError
 from survfuse.bundle import load_fitted, save_fitted
 from survfuse.cohort.cohort import Cohort
+from survfuse.cohort.tile_clusters import fit_clusters
 from survfuse.cohort.transforms import check_followup
 from survfuse.config import FitConfig, parameters_of
 from survfuse.estimators import Fitted, FoldContext, fit_model
@@ -130,7 +132,10 @@ class SurvivalFusion:
             hooks=hooks,
             folder=folder,
         )
-        self.fitted = fit_model(fold, self.config)
+        fitted = fit_model(fold, self.config)
+        scalers = fitted.transforms.bag_scaler
+        clusters = fit_clusters(cohort, fold.ids, scalers)
+        self.fitted = replace(fitted, clusters=clusters)
         return self
 
     def predict(

@@ -7,17 +7,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.cluster import MiniBatchKMeans
 
 from survfuse._errors import InputError
 from survfuse._storage import stored_array
 from survfuse._types import AnyArray, FloatArray, IntArray, State
+from survfuse.cohort.cohort_data import Cohort
 from survfuse.cohort.modalities import BagData
 from survfuse.cohort.tile_moments import spaced
 from survfuse.cohort.transform_bags import BagScaler
 
 CLUSTERS, SEED = 24, 0
 TILES_OF_A_PATIENT = 100  # evenly spaced
+MOST_TILES = 50_000
+"""Tiles of all patients that are clustered, so that memory does not grow with the cohort."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +45,7 @@ class TileClusters:
         scaler: BagScaler,
         count: int = CLUSTERS,
     ) -> TileClusters:
-        """Cluster the tiles of training patients, at most 100 of each.
+        """Cluster the tiles of training patients, evenly many of each and at most 100.
 
         Parameters
         ----------
@@ -52,26 +54,39 @@ class TileClusters:
             Training patients who have tiles; their order does not matter.
         scaler : BagScaler
         count : int
-            Clusters; fewer where there are fewer tiles.
+            Clusters; fewer where there are fewer different tiles.
         """
+        # not at the top: assigning tiles needs no scikit-learn
+        from sklearn.cluster import MiniBatchKMeans
+
+        most = max(1, min(TILES_OF_A_PATIENT, MOST_TILES // len(patients)))
         blocks = []
         for patient in sorted(patients):
-            rows = spaced(data.rows(patient), TILES_OF_A_PATIENT)
+            rows = spaced(data.rows(patient), most)
             blocks.append(scaler.scale(data.store.features[rows]))
         tiles = np.concatenate(blocks)
-        count = min(count, len(np.unique(tiles, axis=0)))
+        count = _distinct(tiles, count)
         means = MiniBatchKMeans(count, batch_size=4096, n_init=3, random_state=SEED)
         means.fit(tiles)
-        centres = means.cluster_centers_.astype(np.float64)
-        found = cls(centres, np.zeros(count))
+        found = cls(means.cluster_centers_.astype(np.float64), np.zeros(count))
         counts = np.bincount(found.assign(tiles), minlength=count)
         order = np.argsort(-counts, kind="stable")
-        return cls(centres[order], counts[order] / counts.sum())
+        return cls(found.centres[order], counts[order] / counts.sum())
+
+    def __len__(self) -> int:
+        return len(self.shares)
 
     def assign(self, tiles: AnyArray) -> IntArray:
-        """Nearest centre of each scaled tile; (tiles,)."""
+        """Nearest centre of each scaled tile (tiles, width); (tiles,)."""
+        return self._nearest(np.asarray(tiles, np.float64) @ self.centres.T)
+
+    def assign_stored(self, tiles: AnyArray, scaler: BagScaler) -> IntArray:
+        """Nearest centre of each tile (tiles, dim) as it is stored; (tiles,)."""
+        return self._nearest(scaler.products(tiles, self.centres))
+
+    def _nearest(self, products: FloatArray) -> IntArray:
         squares = (self.centres**2).sum(axis=1) / 2
-        return np.asarray((tiles @ self.centres.T - squares).argmax(axis=1))
+        return np.asarray((products - squares).argmax(axis=1))
 
     def state(self) -> State:
         """Everything learned."""
@@ -96,3 +111,36 @@ class TileClusters:
         if (shares < 0).any() or abs(shares.sum() - 1) > 1e-6:
             raise InputError(f"{prefix}shares: expected shares that add up to 1")
         return cls(centres.astype(np.float64), shares.astype(np.float64))
+
+
+def fit_clusters(
+    cohort: Cohort,
+    patients: Sequence[str],
+    scalers: Mapping[str, BagScaler],
+) -> dict[str, TileClusters]:
+    """Cluster the training tiles of each bag.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    patients : sequence of str
+        Training patients.
+    scalers : mapping of bag to BagScaler
+    """
+    clusters = {}
+    for name, scaler in scalers.items():
+        data = cohort.modalities[name]
+        assert isinstance(data, BagData)
+        own = set(data.patients).intersection(patients)
+        clusters[name] = TileClusters.fit(data, sorted(own), scaler)
+    return clusters
+
+
+def _distinct(tiles: AnyArray, most: int) -> int:
+    """Count different tiles, up to so many."""
+    seen = set()
+    for tile in tiles:
+        seen.add((tile + 0.0).tobytes())
+        if len(seen) == most:
+            break
+    return len(seen)

@@ -13,6 +13,7 @@ from survfuse._types import AnyArray, FloatArray, IntArray
 from survfuse.decomposition import Part, Product, Readings, RectifiedSum, Sampled
 
 if TYPE_CHECKING:
+    from survfuse.cohort.transform_bags import BagScaler
     from survfuse.estimators.base import Patients
 
 Members = tuple[tuple[Part, ...], ...]
@@ -156,8 +157,15 @@ class LinearColumns:
 
     def read(self, values: FloatArray) -> FloatArray:
         """Read vectors (patients, features); (patients, columns)."""
-        constant = np.einsum("kf,kf->k", self.centres, self.weights)
-        return np.asarray(values @ self.weights.T - constant)
+        return np.asarray(values @ self.weights.T - self._constant)
+
+    def read_scaled(self, tiles: AnyArray, scaler: BagScaler) -> FloatArray:
+        """Read tiles (tiles, dim) as they are stored, which a scaler scales; (tiles, columns)."""
+        return np.asarray(scaler.products(tiles, self.weights) - self._constant)
+
+    @property
+    def _constant(self) -> FloatArray:
+        return np.asarray(np.einsum("kf,kf->k", self.centres, self.weights))
 
 
 def column(name: str, width: int, place: int) -> dict[str, FloatArray]:

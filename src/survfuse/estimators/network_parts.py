@@ -160,17 +160,17 @@ class NetworkParts(ModelParts):
         """Project and score tiles (tiles, features) as they are stored."""
         if modality in self.scalers:
             tiles = self.scalers[modality].scale(tiles)
-        given = torch.from_numpy(np.ascontiguousarray(tiles))
+        device = pick_device(self.device)
+        given = torch.from_numpy(np.ascontiguousarray(tiles)).to(device)
         parts = []
         with torch.inference_mode():
             for network in self.networks:
-                own = cast(BagBranch, network.branches[modality])
+                own = cast(BagBranch, network.eval().to(device).branches[modality])
                 hidden, scores = own.read_tiles(given)
-                values = hidden.double().numpy()
+                values = hidden.cpu().double().numpy()
                 pooling = np.zeros(values.shape[1], dtype=np.int64)
-                parts.append(
-                    TileReadings(values, scores.double().numpy()[:, None], pooling),
-                )
+                own_scores = scores.cpu().double().numpy()[:, None]
+                parts.append(TileReadings(values, own_scores, pooling))
         return TileReadings.side_by_side(parts)
 
 

@@ -163,7 +163,7 @@ class LinearParts(ModelParts):
     ) -> TileReadings:
         """Read tiles (tiles, features) as they are stored; linear columns are plain means."""
         scaler = self.transforms.bag_scaler[modality]
-        values = self.columns[modality].read(scaler.scale_exactly(tiles))
+        values = self.columns[modality].read_scaled(tiles, scaler)
         scores = np.zeros((len(values), 1))
         pooling = np.zeros(values.shape[1], dtype=np.int64)
         parts = [TileReadings(values, scores, pooling)]

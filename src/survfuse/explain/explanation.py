@@ -20,7 +20,7 @@ from survfuse.explain.points import points
 from survfuse.explain.shares import shares
 from survfuse.explain.terms import error_frame, spread_frame, term_frame
 from survfuse.explain.tile_clusters import clusters
-from survfuse.explain.tiles import tiles
+from survfuse.explain.tiles import slides_of, tiles
 
 
 class Explanation:
@@ -140,6 +140,16 @@ class Explanation:
     ) -> pd.DataFrame:
         """Risk and contribution of each tile of a patient; see `explain.tiles`."""
         return tiles(self.explained, patient, modality, term=term)
+
+    def slides(
+        self,
+        patient: str,
+        modality: str | None = None,
+        *,
+        term: str | None = None,
+    ) -> pd.DataFrame:
+        """Contribution of each slide of a patient, the largest first; see `explain.tiles`."""
+        return slides_of(self.explained, patient, modality, term=term)
 
     def points(self, horizon: float) -> pd.DataFrame:
         """Percentage points of the risk at a horizon by modality; see `explain.points`."""

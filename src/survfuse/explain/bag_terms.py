@@ -1,0 +1,330 @@
+"""A term of a log-risk as a function of the tiles of a bag."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from survfuse._errors import InputError, listed
+from survfuse._types import AnyArray, FloatArray, IntArray
+from survfuse.cohort.modalities import BagData
+from survfuse.cohort.tile_clusters import TileClusters
+from survfuse.cohort.transform_bags import as_double
+from survfuse.decomposition import Product, Readings, Term, decompose
+from survfuse.explain.explained import Explained
+from survfuse.explain.terms import term_name, term_of
+from survfuse.explain.tile_sums import TileSums
+
+TILES_AT_ONCE = 16_384
+"""Tiles that are read at a time; bounds memory, not the result."""
+MOST_REMOVED = 2_000
+"""Tiles of a patient up to which terms that are not linear in a bag are computed without each."""
+POINTS, POINTS_WITH_TILES = 16, 4
+"""Points of the path along which the gradient of such terms is averaged; where a fusion reads
+single tiles every point takes long."""
+NOT_REMOVED = (
+    "removal: not computed: the term is not linear in what is read of the bag, so that it must be "
+    "computed anew without each tile; `tiles(patient)` does so for up to "
+    f"{MOST_REMOVED:,} tiles"
+)
+READS_TILES = (
+    "the fusion also reads single tiles; what that adds counts with the presence, not "
+    "with tiles"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class BagTerm:
+    """A main effect of a bag, or an interaction with the partners at the patient's own values.
+
+    Of a patient who has the bag, a term is what a bag with the mean reading of the training
+    patients would give (the presence), and the integral of its gradient from there to the
+    patient's reading, which splits over tiles, for a reading is a weighted mean of tiles. Where
+    the term is linear in the reading, the gradient is the same everywhere, and all is exact;
+    elsewhere it is averaged over points of Gauss and Legendre, and a remainder is left.
+
+    Attributes
+    ----------
+    explained : Explained
+    modality : str
+        The bag.
+    term : tuple of str
+        In the order of the model.
+    """
+
+    explained: Explained
+    modality: str
+    term: Term
+
+    @classmethod
+    def of(
+        cls,
+        explained: Explained,
+        modality: str | None = None,
+        term: str | None = None,
+    ) -> BagTerm:
+        """Find a bag and a term of it.
+
+        Parameters
+        ----------
+        explained : Explained
+        modality : str, optional
+            The only bag of the model, or of `term`, where not given.
+        term : str, optional
+            As columns of terms are called, in any order; the bag's main effect where not given.
+
+        Raises
+        ------
+        InputError
+            When there is no such bag or term, or several; when the model leaves it out.
+        """
+        own = None if term is None else term_of(term)
+        name = _bag(explained, modality, own)
+        wanted = (name,) if own is None else own
+        unknown = [one for one in wanted if one not in explained.modalities]
+        if unknown or name not in wanted:
+            raise InputError(
+                f"term: expected {name!r} and other modalities of the model "
+                f"({listed(explained.modalities)}) joined by '*', got {term!r}",
+            )
+        ordered = tuple(one for one in explained.modalities if one in wanted)
+        if ordered not in explained.terms.effects:
+            raise InputError(_why_no_term(explained, name, ordered))
+        return cls(explained, name, ordered)
+
+    @property
+    def name(self) -> str:
+        """Name of the term."""
+        return term_name(self.term)
+
+    @property
+    def data(self) -> BagData | None:
+        """Tiles of the patients; None where the cohort has none."""
+        data = self.explained.cohort.modalities.get(self.modality)
+        return data if isinstance(data, BagData) else None
+
+    @property
+    def clusters(self) -> TileClusters | None:
+        """Clusters of the training tiles; None where the model does not hold them."""
+        return self.explained.fitted.clusters.get(self.modality)
+
+    @cached_property
+    def is_linear(self) -> bool:
+        """Whether the term is linear in what is read of the bag."""
+        for parts in self.explained.parts.members:
+            for part in parts:
+                concerned = set(self.term) <= set(part.modalities)
+                if concerned and not isinstance(part, Product):
+                    return False
+        return True
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is not attributed to tiles."""
+        return (READS_TILES,) if self.explained.parts.needs_tiles else ()
+
+    @cached_property
+    def centre(self) -> FloatArray:
+        """Mean of what is read of the training patients who have the bag; (width,)."""
+        mean = self.explained.reference.mean[self.modality]
+        return np.asarray(mean[2:] / mean[1] if mean[1] > 0 else mean[2:])
+
+    @cached_property
+    def presence(self) -> FloatArray:
+        """The term of each patient had the bag the mean reading, or itself without; (patients,)."""
+        own = self.explained.readings.values[self.modality]
+        average = np.concatenate([[1.0, 1.0], self.centre])
+        values = np.where(own[:, 1:2] > 0, average, own)
+        return self._values(self._with(self.explained.readings, values))
+
+    def sums(self, patient: str, *, removal: bool = True) -> TileSums:
+        """Read the tiles of a patient.
+
+        Parameters
+        ----------
+        patient : str
+        removal : bool
+            Compute the term without each tile also where that takes an evaluation a tile.
+        """
+        row = self.explained.row(patient)
+        weights = self._weights(row)
+        scores, risks, clusters = [], [], []
+        for raw in self._tiles(row):
+            tiles = self.explained.parts.read_tiles(self.modality, raw)
+            by_pooling = np.zeros((len(weights), tiles.scores.shape[1]))
+            by_pooling[np.arange(len(weights)), tiles.pooling] = weights
+            risks.append(tiles.values @ by_pooling - self.centre @ by_pooling)
+            scores.append(tiles.scores)
+            if self.clusters is not None:
+                scaler = self.explained.fitted.transforms.bag_scaler[self.modality]
+                clusters.append(self.clusters.assign_stored(raw, scaler))
+        value = float(self.explained.terms.effects[self.term][row])
+        if not risks:
+            return TileSums.none(value)
+        used = np.flatnonzero(by_pooling.any(axis=0))
+        if not len(used):
+            used = np.arange(by_pooling.shape[1])
+        sums = TileSums(
+            np.concatenate(risks)[:, used],
+            np.concatenate(scores)[:, used],
+            np.concatenate(clusters) if clusters else None,
+            value,
+            float(self.presence[row]),
+            self.is_linear,
+        )
+        return sums.with_removal(self._removal(row, sums, removal))
+
+    def _tiles(self, row: int) -> Iterator[AnyArray]:
+        """Tiles of a patient as they are stored, in double precision, some at a time."""
+        data, patient = self.data, self.explained.ids[row]
+        if data is None or not self.explained.present(self.modality)[row]:
+            return
+        rows = data.rows(patient)
+        for start in range(0, len(rows), TILES_AT_ONCE):
+            yield as_double(data.store.features[rows[start : start + TILES_AT_ONCE]])
+
+    def _weights(self, row: int) -> FloatArray:
+        """Gradient of the term by what is read of a patient; (width,)."""
+        if self.is_linear:
+            return np.asarray(self._gradients[row, 2:])
+        own = self.explained.readings.values[self.modality][row]
+        reads_tiles = self.explained.parts.needs_tiles
+        number = POINTS_WITH_TILES if reads_tiles else POINTS
+        points, shares = np.polynomial.legendre.leggauss(number)
+        along = (points[:, None] + 1) / 2
+        values = np.ones((number, len(own)))
+        values[:, 2:] = self.centre + along * (own[2:] - self.centre)
+        here = self._with(self._repeated(row, number), values)
+        gradients = self.explained.gradient(self.modality, self.term, here)
+        return np.asarray(shares @ gradients[:, 2:] / 2)
+
+    @cached_property
+    def _gradients(self) -> FloatArray:
+        return self.explained.gradient(self.modality, self.term)
+
+    def _removal(
+        self,
+        row: int,
+        sums: TileSums,
+        wanted: bool,
+    ) -> FloatArray | None:
+        """Change of the term without each tile; None where it is not computed; (tiles,)."""
+        tiles = len(sums)
+        if tiles == 1:
+            absent = np.zeros((1, 2 + len(self.centre)))
+            absent[:, 0] = 1.0
+            here = self._with(self._repeated(row, 1), absent)
+            return self._values(here) - sums.value
+        if self.is_linear:
+            return sums.removed_linearly()
+        reads_tiles = self.explained.parts.needs_tiles
+        if not wanted or reads_tiles or tiles > MOST_REMOVED:
+            return None
+        (raw,) = self._tiles(row)
+        read = self.explained.parts.read_tiles(self.modality, raw)
+        without = TileSums.pooled_without(read.values, read.scores[:, read.pooling])
+        values = np.column_stack([np.ones((tiles, 2)), without])
+        return self._values(self._with(self._repeated(row, tiles), values)) - sums.value
+
+    def _repeated(self, row: int, times: int) -> Readings:
+        return self.explained.readings.take(np.full(times, row))
+
+    def _with(self, readings: Readings, values: FloatArray) -> Readings:
+        return Readings({**readings.values, self.modality: values}, readings.tiles)
+
+    def _values(self, readings: Readings) -> FloatArray:
+        """The term at some readings; (patients,)."""
+        members, reference = self.explained.parts.members, self.explained.reference
+        return decompose(members, readings, reference).effects[self.term]
+
+
+def bags(explained: Explained) -> tuple[str, ...]:
+    """Bags that the model reads."""
+    scalers = explained.fitted.transforms.bag_scaler
+    return tuple(name for name in explained.modalities if name in scalers)
+
+
+def _bag(
+    explained: Explained,
+    modality: str | None,
+    term: Term | None,
+) -> str:
+    """The bag that is meant."""
+    known = bags(explained)
+    if not known:
+        raise InputError(
+            "the model reads no tiles: its modalities are "
+            f"{listed(explained.modalities)}, none of which is a bag",
+        )
+    if modality is not None:
+        if modality not in known:
+            raise InputError(
+                f"modality: expected a bag of the model ({listed(known)}), got {modality!r}",
+            )
+        return modality
+    meant = known if term is None else [name for name in known if name in term]
+    if len(meant) != 1:
+        raise InputError(
+            f"the model reads several bags, or {term_name(term or ())!r} none of them: name one "
+            f"as modality: {listed(known)}",
+        )
+    return meant[0]
+
+
+def _why_no_term(
+    explained: Explained,
+    modality: str,
+    term: Term,
+) -> str:
+    """Say that a term is no part of the model, why, and what may be asked for instead."""
+    summary = explained.fitted.summary.get("anchored", {})
+    reason = summary.get("notes", {}).get(term_name(term), "")
+    others = [term_name(t) for t in explained.terms.effects if modality in t]
+    text = f"{term_name(term)}: not part of this model's predictions"
+    text += f" ({reason})" if reason else ""
+    if others:
+        text += f"; tiles count in {listed(others)}: give one as term"
+    return f"{text}; what a left-out modality would say by itself is in `Explanation.alone`"
+
+
+@dataclass(frozen=True)
+class TileIndex:
+    """Where the tiles of a patient lie.
+
+    Attributes
+    ----------
+    slide : array of str, (tiles,)
+    tile : array of int, (tiles,)
+        Number within the slide, from 0.
+    corners : array, (tiles, 2)
+        Upper left corners (x, y), NaN where not known.
+    units : mapping of slide to str or None
+        Of its corners: "level0_px" or "um".
+    """
+
+    slide: AnyArray
+    tile: IntArray
+    corners: FloatArray
+    units: Mapping[str, str | None]
+
+    @classmethod
+    def none(cls) -> TileIndex:
+        """Of a patient without tiles."""
+        nothing = np.zeros(0, object), np.zeros(0, np.int64), np.zeros((0, 2))
+        return cls(*nothing, units={})
+
+    @classmethod
+    def of(cls, data: BagData, patient: str) -> TileIndex:
+        """Of a patient who has tiles, in the order of the store."""
+        slides = data.store.slides_of(patient)
+        names = np.array([slide.slide_id for slide in slides], dtype=object)
+        counts = [slide.tiles for slide in slides]
+        return cls(
+            np.repeat(names, counts),
+            np.concatenate([np.arange(count) for count in counts]),
+            data.store.coords(patient),
+            {slide.slide_id: slide.coord_unit for slide in slides},
+        )
