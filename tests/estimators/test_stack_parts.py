@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from brute_force import agree, enumerated_terms, mean_with
-from running import loaded, quick, small
+from missing_patterns import partly_missing
+from running import quick
 from survfuse._errors import ConfigError
 from survfuse.cohort import Cohort
 from survfuse.cohort.ablation import lose_modalities
@@ -32,30 +33,7 @@ NESTED: Mapping[str, Any] = {
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     """60 patients, with every pattern of missing modalities but none at all."""
-    files = small(tmp_path_factory.mktemp("cohort"), 60)
-    assert files.expression is not None
-    assert files.slides is not None
-    rng = np.random.default_rng(11)
-    age = (files.patients["age"].to_numpy() - 62) / 12
-    gene, tile = files.expression["GENE1"].to_numpy() - 6, rng.normal(size=60)
-    files.expression[["GENE2", "GENE3"]] += 2 * gene[:, None]
-    for slide, bag in files.bags.items():
-        bag[:, 0] += 4 * tile[int(slide.split("_")[0]) - 1]
-    risk = 1.5 * age + 2 * gene + 2.5 * tile + gene * tile
-    spread = rng.exponential(size=60) ** 0.2
-    files.patients["os_days"] = np.round(1500 * np.exp(-risk) * spread + 20).astype(int)
-    files.patients["os_event"] = (np.arange(60) % 4 > 0).astype(int)
-    files.set("004", "age", "")
-    lost = {"expression": ("005", "021", "033"), "slides": ("007", "021", "030")}
-    files.expression = files.expression.drop(index=list(lost["expression"]))
-    files.slides = files.slides[~files.slides["patient_id"].isin(lost["slides"])]
-    files.bags = {slide: files.bags[slide] for slide in files.slides["slide_id"]}
-    table = files.patients[["patient_id", "age", "stage", "sex"]]
-    files.tables["clinical.csv"] = table[
-        ~table["patient_id"].isin(["008", "030", "033"])
-    ]
-    files.spec["clinical"]["table"] = "clinical.csv"
-    return loaded(files)
+    return partly_missing(tmp_path_factory.mktemp("cohort"))
 
 
 @pytest.fixture(scope="module")

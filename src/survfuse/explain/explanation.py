@@ -15,7 +15,7 @@ from survfuse.explain.columns import hazard_ratios, variables
 from survfuse.explain.excluded import alone, excluded
 from survfuse.explain.explained import Explained
 from survfuse.explain.genes import gene_sets, genes, genes_of
-from survfuse.explain.points import points
+from survfuse.explain.points import cloglog, points
 from survfuse.explain.shares import shares
 from survfuse.explain.terms import error_frame, spread_frame, term_frame
 from survfuse.explain.tile_clusters import clusters
@@ -143,6 +143,10 @@ class Explanation:
     def points(self, horizon: float) -> pd.DataFrame:
         """Percentage points of the risk at a horizon by modality; see `explain.points`."""
         return points(self.explained, horizon)
+
+    def cloglog(self, horizon: float) -> pd.DataFrame:
+        """Terms of ``log(−log S(horizon))``, where they add up exactly; see `explain.points`."""
+        return cloglog(self.explained, horizon)
 
     @property
     def largest_difference(self) -> float:
