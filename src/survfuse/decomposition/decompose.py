@@ -23,7 +23,8 @@ class Decomposition:
         The constant ``()`` first, then main effects, pairs, and larger sets; they add up to the
         log-risk.
     errors : mapping of term to array, (patients,)
-        Standard error of each term that is an average over draws.
+        Standard error of each term that is an average over draws; at most that much where several
+        parts or members are added, which share their draws.
     spread : mapping of term to array, (patients,)
         Standard deviation of each term over the members of an ensemble; empty for one member.
     """
@@ -51,13 +52,13 @@ def decompose(
     """
     order = list(readings.values)
     terms: list[Effects] = []
-    squares: Effects = {}
+    errors: Effects = {}
     for parts in members:
         total: Effects = {}
         for part in parts:
-            effects, errors = part.effects(readings, reference)
+            effects, uncertain = part.effects(readings, reference)
             _add(total, effects, order)
-            _add(squares, {t: e**2 for t, e in errors.items()}, order)
+            _add(errors, uncertain, order)
         terms.append(total)
     zeros = np.zeros(len(readings))
     names = sorted(set().union(*terms), key=lambda term: _rank(term, order))
@@ -67,8 +68,8 @@ def decompose(
         mean[term] = stacked.mean(axis=0)
         if len(members) > 1:
             spread[term] = stacked.std(axis=0, ddof=1)
-    errors = {t: np.sqrt(square) / len(members) for t, square in squares.items()}
-    return Decomposition(mean, errors, spread)
+    shared = {term: error / len(members) for term, error in errors.items()}
+    return Decomposition(mean, shared, spread)
 
 
 def shapley_values(effects: Mapping[Term, FloatArray]) -> dict[str, FloatArray]:

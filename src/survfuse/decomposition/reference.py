@@ -53,10 +53,13 @@ class Reference:
             Take the mean of the patients who are kept: for parts that read their whole
             distribution, so that all parts have the same reference.
         seed : int
-            Decides which patients are kept, and their order, which tells nothing of the cohort's.
+            Decides which patients are kept. Their order is that of their values: one that is drawn
+            by a known seed would lead back to the order of the cohort.
         """
         rows = np.random.default_rng(seed).permutation(len(readings))[:MOST_PATIENTS]
-        background = readings.take(rows)
+        drawn = readings.take(rows)
+        joined = np.concatenate(list(drawn.values.values()), axis=1)
+        background = drawn.take(np.lexsort(joined.T[::-1]))
         averaged = background if from_background else readings
         mean = {name: value.mean(axis=0) for name, value in averaged.values.items()}
         return cls(mean, background, len(readings))
@@ -84,11 +87,12 @@ class Reference:
             When it belongs to another model.
         """
         names = stored_texts(state["modalities"], "modalities")
-        if set(names) != set(widths) or len(set(names)) < len(names):
+        if not names or set(names) != set(widths) or len(set(names)) < len(names):
             raise InputError(
                 f"modalities: expected {', '.join(widths)}, got {', '.join(names)}",
             )
-        patients = stored_numbers({"patients": state["patients"]}, "patients")
+        about = {"patients": state["patients"]}
+        patients = stored_numbers(about, "reference")["patients"]
         mean, values, rows = {}, {}, None
         for name in names:
             width = 2 + widths[name]
@@ -96,4 +100,17 @@ class Reference:
             shape = (rows, width)
             values[name] = stored_array(arrays, f"background/{name}", shape)
             rows = len(values[name])
-        return cls(mean, Readings(values), int(patients["patients"]))
+            _refuse_forged(values[name], f"background/{name}")
+        if patients % 1 or patients < len(values[names[0]]):
+            raise InputError(
+                f"patients: expected a whole number from {rows} on, got {patients:g}",
+            )
+        return cls(mean, Readings(values), int(patients))
+
+
+def _refuse_forged(values: FloatArray, name: str) -> None:
+    ones, presence = values[:, 0], values[:, 1]
+    if (ones != 1).any() or not np.isin(presence, (0.0, 1.0)).all():
+        raise InputError(
+            f"{name}: expected 1, and presence as 0 or 1, in the first two columns",
+        )

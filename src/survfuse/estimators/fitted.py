@@ -237,10 +237,15 @@ def described(
 
 
 def _reference(fit: Fit, config: FitConfig) -> Reference | None:
-    """What the model reads of its training patients; None where it cannot be explained."""
+    """What the model reads of its training patients; None where that cannot be kept.
+
+    That of a model that cannot be explained, or that reads single tiles.
+    """
     try:
         parts = fit.model.parts(fit.transforms)
     except ConfigError:
+        return None
+    if parts.needs_tiles:
         return None
     seed = config.training.seed
     readings = parts.read(fit.source)

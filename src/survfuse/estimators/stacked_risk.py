@@ -8,7 +8,7 @@ from typing import Self
 
 import numpy as np
 
-from survfuse._errors import InputError
+from survfuse._errors import ConfigError, InputError
 from survfuse._storage import stored_array
 from survfuse._types import FloatArray, State
 from survfuse.cohort.transforms import Transforms
@@ -53,7 +53,13 @@ class StackedRisk(RiskModel):
         )
 
     def parts(self, transforms: Transforms) -> ModelParts:
-        """Terms with a weight: a column per modality, the sides of pairs, and nested models."""
+        """Terms with a weight: a column per modality, the sides of pairs, and nested models.
+
+        Raises
+        ------
+        ConfigError
+            For a nested model that cannot be explained, or that reads single tiles.
+        """
         extra = added_models(self.models, self.terms.modalities)
         names = self.terms.with_models(extra)
         weights = dict(zip(names, self.weights.tolist(), strict=True))
@@ -61,6 +67,11 @@ class StackedRisk(RiskModel):
         for name, model in self.models.items():
             if weights[name]:
                 parts = model.model.parts(model.transforms)
+                if parts.needs_tiles:
+                    raise ConfigError(
+                        f"the term {name!r} reads single tiles (coattention), which a stack does "
+                        "not keep apart; its risks cannot be explained",
+                    )
                 scale = weights[name], model.centre
                 nested.append(NestedModel(parts, model.transforms, model.own, *scale))
         kept = {name: weights[name] for name in names if name not in self.models}

@@ -19,7 +19,11 @@ from survfuse.estimator import SurvivalFusion
 from survfuse.estimators.base import make_estimator
 from survfuse.explain.comparisons import Key, compare_terms
 from survfuse.explain.half_models import Pair, Progress, draw_halves, fitted_pairs
-from survfuse.explain.tile_comparisons import CommonClusters, common_clusters
+from survfuse.explain.tile_comparisons import (
+    CommonClusters,
+    common_clusters,
+    compare_tiles,
+)
 
 SPLITS = 4
 """Pairs of half models: twice as many fits."""
@@ -125,6 +129,7 @@ def compare(
 ) -> Iterator[tuple[Key, Sums]]:
     """Compare two models on all levels; see :func:`compare_genes` for `selected`."""
     yield from compare_terms(pair)
+    yield from compare_tiles(pair, clusters)
 
 
 def with_agreement(

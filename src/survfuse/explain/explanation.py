@@ -16,7 +16,7 @@ from survfuse.explain.columns import hazard_ratios, variables
 from survfuse.explain.excluded import alone, excluded
 from survfuse.explain.explained import Explained
 from survfuse.explain.genes import gene_sets, genes, genes_of
-from survfuse.explain.points import points
+from survfuse.explain.points import cloglog, points
 from survfuse.explain.shares import shares
 from survfuse.explain.terms import error_frame, spread_frame, term_frame
 from survfuse.explain.tile_clusters import clusters
@@ -177,6 +177,10 @@ class Explanation:
             and `reason`.
         """
         return check_frame(self.explained.fitted.agreement, self.terms.columns[1:])
+
+    def cloglog(self, horizon: float) -> pd.DataFrame:
+        """Terms of ``log(−log S(horizon))``, where they add up exactly; see `explain.points`."""
+        return cloglog(self.explained, horizon)
 
     @property
     def largest_difference(self) -> float:

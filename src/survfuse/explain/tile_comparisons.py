@@ -91,7 +91,8 @@ def compare_tiles(
 def _tile_risks(explained: Explained, modality: str) -> dict[str, FloatArray]:
     """Risk of each tile of each patient; none where the model does not use the modality."""
     risks: dict[str, FloatArray] = {}
-    if explained.gradient(modality).any():
+    effect = explained.terms.effects.get((modality,))
+    if effect is not None and effect.any():
         for patient, table in tile_tables(explained, modality):
             risks[patient] = table["tile_risk"].to_numpy(float)
     return risks
