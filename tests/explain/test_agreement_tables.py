@@ -74,7 +74,7 @@ def test_the_check_greys_what_does_not_reproduce() -> None:
     assert check["reason"].tolist() == [
         "agreement of halves 0.70, 0.85 expected at this size: another cohort of this size would "
         "give nearly the same values of this term",
-        "no half model uses it",
+        "no two half models use it",
         "agreement of halves 0.10, 0.22 expected at this size: another cohort of this size would "
         "give other weights of genes",
         "agreement of halves 0.10: another cohort of this size would give other genes",

@@ -209,7 +209,7 @@ def _passed(found: Mapping[Hashable, Any]) -> str:
 def _reason(found: Mapping[Hashable, Any]) -> str:
     """Numbers and words of a row of :func:`agreement_frame`."""
     if found["status"] == "not used":
-        return "no half model uses it"
+        return "no two half models use it"
     text = f"agreement of halves {found['agreement']:.2f}"
     if pd.notna(found["expected"]):
         text += f", {found['expected']:.2f} expected at this size"

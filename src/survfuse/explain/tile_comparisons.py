@@ -13,7 +13,7 @@ from survfuse.cohort.modalities import BagData
 from survfuse.cohort.tile_clusters import TileClusters
 from survfuse.cohort.transform_bags import BagScaler
 from survfuse.config import FitConfig
-from survfuse.decomposition.coefficients import Sums, compared
+from survfuse.decomposition.coefficients import NOTHING, Sums, compared
 from survfuse.explain.comparisons import Found, modalities_of
 from survfuse.explain.explained import Explained
 from survfuse.explain.half_models import Pair
@@ -129,7 +129,7 @@ def _correlations(
     found = []
     for patient in first:
         maps = _both(first, second, patient)
-        if np.ptp(maps, axis=1).all():
+        if (maps.var(axis=1) > NOTHING).all():
             found.append(float(np.asarray(np.corrcoef(maps))[0, 1]))
     return Sums(sum(found), float(len(found)))
 
