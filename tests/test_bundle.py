@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,14 @@ import pandas as pd
 import pytest
 
 import survfuse
+from fuzz.mutations import mutate
 from running import bits, loaded, quick, small
-from survfuse._errors import BundleError, SurvfuseError, TransformError
+from survfuse._errors import BundleError, ConfigError, SurvfuseError, TransformError
 from survfuse._storage import read_tensors, sha256_file, write_tensors
 from survfuse.bundle import FORMAT, VERSION, load_fitted
 from survfuse.cohort import Cohort
 from survfuse.estimator import SurvivalFusion
+from survfuse.explain import explain
 
 WAYS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -85,6 +88,8 @@ FILES = (
     "model.json",
     "model.safetensors",
     "patients.json",
+    "reference.json",
+    "reference.safetensors",
     "summary.json",
     "transforms.json",
     "transforms.safetensors",
@@ -122,7 +127,7 @@ def test_a_bundle_can_be_read_without_us(original: Path) -> None:
     assert (
         (manifest["format"], manifest["version"])
         == (FORMAT, VERSION)
-        == ("survfuse-bundle", 3)
+        == ("survfuse-bundle", 4)
     )
     assert sorted(manifest["sha256"]) == sorted(set(FILES) - {"bundle.json"})
     assert original.stat().st_mode & 0o777 == 0o755
@@ -181,8 +186,8 @@ def test_a_file_that_the_list_leaves_out_is_not_trusted(
     ("change", "message"),
     [
         (
-            {"version": 4},
-            "bundle format version 4, this survfuse reads up to 3; update survfuse$",
+            {"version": 5},
+            "bundle format version 5, this survfuse reads up to 4; update survfuse$",
         ),
         ({"version": "1"}, "bundle format version 1, this survfuse"),
         ({"version": 0}, "bundle format version 0, this survfuse"),
@@ -397,13 +402,18 @@ def informative(root: Path) -> Cohort:
     return loaded(files)
 
 
-@pytest.mark.parametrize("name", ["concat", "anchored", "attention"])
-def test_a_bundle_of_version_2_predicts_as_it_did(tmp_path: Path, name: str) -> None:
-    """Written by the last survfuse that wrote version 2; `attention` is `anchored` with a trained bag."""
+@pytest.mark.parametrize("name", ["2-concat", "2-anchored", "2-attention", "3-stack"])
+def test_a_bundle_of_version_2_or_3_predicts_as_it_did(
+    tmp_path: Path, name: str
+) -> None:
+    """Written by the last survfuse that wrote this version.
+
+    `attention` is `anchored` with a trained bag, `stack` the same with a network as a term.
+    """
     cohort = informative(tmp_path / "cohort")
-    model = survfuse.load(ARCHIVES / f"bundle-2-{name}")
+    model = survfuse.load(ARCHIVES / f"bundle-{name}")
     before = pd.read_csv(
-        ARCHIVES / f"bundle-2-{name}-predictions.csv",
+        ARCHIVES / f"bundle-{name}-predictions.csv",
         dtype={"patient_id": str},
     )
     now = model.predict(cohort).frame((400, 900))
@@ -739,6 +749,66 @@ ODD: tuple[Any, ...] = (
     [[1.0]],
     {"a": 1},
 )
+
+
+@pytest.mark.parametrize("name", ["reference.json", "reference.safetensors"])
+def test_a_broken_reference_is_refused_or_explains(
+    cohort: Cohort,
+    bundle: Path,
+    name: str,
+) -> None:
+    """Whatever a disk, a careless program or a liar does to it."""
+    whole, random, refused = (bundle / name).read_bytes(), Random(0), 0
+    for _ in range(60):
+        (bundle / name).write_bytes(mutate(name, whole, random))
+        try:
+            explain(survfuse.load(rehashed(bundle)), cohort, cohort.patients[:2])
+        except BundleError:
+            refused += 1
+        except ConfigError:  # it says that there is no reference
+            pass
+    assert refused > 20
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (("reference", "patients"), 10**9 + 0.5, r"a whole number from \d+ on"),
+        (("reference", "patients"), "24", r"patients: expected a finite number"),
+        (
+            ("reference", "modalities"),
+            ["clinical"],
+            r"modalities: expected .*, got clin",
+        ),
+        (
+            ("reference", "modalities"),
+            {},
+            r"reference\.json: modalities: expected a list",
+        ),
+        (("reference",), [], r"reference\.json: expected what survfuse writes there"),
+        (("clusters",), ["slides"], r"reference\.json: .*clusters/slides"),
+        (("clusters",), ["lymph"], r"clusters: 'lymph' is no bag"),
+        (("agreement",), 5, r"agreement: expected a mapping or null"),
+    ],
+)
+def test_a_reference_that_does_not_fit_the_model_is_refused(
+    bundle: Path,
+    place: tuple[Any, ...],
+    value: Any,
+    message: str,
+) -> None:
+    with pytest.raises(BundleError, match=message):
+        load_fitted(changed(bundle, "reference.json", place, value))
+
+
+def test_a_loaded_model_explains_as_the_one_that_was_saved(
+    cohort: Cohort,
+    model: SurvivalFusion,
+    original: Path,
+) -> None:
+    first, second = explain(model, cohort), explain(survfuse.load(original), cohort)
+    pd.testing.assert_frame_equal(first.terms, second.terms, check_exact=True)
+    assert first.largest_difference < 1e-6
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -125,6 +126,72 @@ def test_round_trip_and_detection(variant: str) -> None:
     again = paper.state_dict_for(model.network, variant)
     assert list(again) == list(state)
     assert all(torch.equal(again[key], state[key]) for key in state)
+
+
+def random_patients(seed: int, count: int) -> list[tuple[Any, ...]]:
+    rng = np.random.default_rng(seed)
+    patients = []
+    for _ in range(count):
+        bag = rng.normal(size=(rng.integers(1, 6), 8))
+        patients.append((bag, rng.normal(size=3), rng.normal(size=4)))
+    return patients
+
+
+@pytest.mark.parametrize("variant", SMALL)
+def test_terms_add_up_to_the_log_risk(variant: str) -> None:
+    model = paper.load_checkpoint(tiny_state(variant), variant)
+    patients, reference = random_patients(0, 6), random_patients(1, 20)
+    found = model.terms(patients, reference)
+    risks = [model.log_risk(*patient) for patient in patients]
+    np.testing.assert_allclose(found.sum(axis=1), risks, rtol=0, atol=1e-6)
+    modalities = paper.VARIANTS[variant][0]
+    assert list(found)[: 1 + len(modalities)] == ["constant", *modalities]
+    assert ("slides*expression*clinical" in found) == (variant == "pg_res")
+    assert found[modalities[0]].std() > 0
+    own = model.terms(reference, reference)
+    np.testing.assert_allclose(own[list(modalities)].mean(), 0, rtol=0, atol=1e-9)
+
+
+def test_what_moves_into_a_block_and_out_of_it_changes_no_term() -> None:
+    """The raw blocks of two networks of one function differ; their terms do not."""
+    state = tiny_state("imgcli")
+    moved = {name: value.clone() for name, value in state.items()}
+    for name in ("fuse_hc.f1.weight", "fuse_hc.f1.bias"):
+        moved[name] *= 4
+    moved["fuse_hc.out.weight"] /= 4
+    shift = torch.full_like(moved["fuse_hc.out.bias"], 0.5)
+    moved["fuse_hc.out.bias"] += shift
+    moved["classifier.bias"] -= moved["classifier.weight"] @ shift
+    patients, reference = random_patients(0, 6), random_patients(1, 20)
+    frames = []
+    for weights in (state, moved):
+        model = paper.load_checkpoint(weights, "imgcli")
+        frames.append(model.terms(patients, reference))
+    pd.testing.assert_frame_equal(*frames, rtol=0, atol=1e-6)
+
+
+def test_terms_refuse_what_a_log_risk_refuses_and_name_the_patient() -> None:
+    model = paper.load_checkpoint(tiny_state("pg"), "pg")
+    patients = random_patients(0, 3)
+    by_name = [
+        dict(zip(("bag", "clinical", "expression"), one, strict=True))
+        for one in patients
+    ]
+    pd.testing.assert_frame_equal(
+        model.terms(by_name, patients), model.terms(patients, patients)
+    )
+    with pytest.raises(
+        InputError, match=r"^reference\[1\]: clinical: this variant reads"
+    ):
+        model.terms(patients, [patients[0], (patients[0][0], None, patients[0][2])])
+    with pytest.raises(InputError, match=r"^patients: expected at least one patient"):
+        model.terms([], patients)
+    with pytest.raises(InputError, match=r"^patients\[0\]: expected a tuple"):
+        model.terms([patients[0][:2]], patients)
+    with pytest.raises(
+        InputError, match=r"^patients\[0\]: expected bag, clinical, expression,"
+    ):
+        model.terms([{"slides": patients[0][0]}], patients)
 
 
 def test_names_are_those_of_the_reference(golden: dict[str, Any]) -> None:

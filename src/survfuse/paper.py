@@ -20,7 +20,7 @@ variant    modalities                    fusion
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -28,12 +28,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
 from torch import Tensor
 
 from survfuse._errors import BundleError, InputError, context, listed
 from survfuse._gate import boundary, refuse_claim
 from survfuse._types import Batch, Float32Array
+from survfuse.decomposition import Readings, Reference, decompose
+from survfuse.decomposition.readings import term_name
 from survfuse.losses import cox_batch
 from survfuse.models.branches import BagBranch
 from survfuse.models.network import (
@@ -44,6 +47,7 @@ from survfuse.models.network import (
     network_of,
 )
 from survfuse.models.network_config import ModalityConfig
+from survfuse.models.network_terms import network_terms, read_batch
 from survfuse.readers.torch_files import read_checkpoint
 from survfuse.survival.argument_checks import as_array, as_floats, as_whole
 from survfuse.survival.calibration import km_rank_time
@@ -57,6 +61,9 @@ __all__ = [
     "state_dict_for",
     "variant_config",
 ]
+
+Inputs = Sequence[npt.ArrayLike | None] | Mapping[str, npt.ArrayLike | None]
+"""What is known of one patient: ``(bag, clinical, expression)``, or by these names."""
 
 VARIANTS: dict[str, tuple[tuple[str, ...], str]] = {
     "abmil": (("slides", "clinical", "expression"), "concat"),
@@ -217,6 +224,72 @@ class PaperModel:
         InputError
             When an input that the variant uses is absent, misshapen or not finite.
         """
+        batch = self._batch(bag, clinical, expression)
+        with torch.no_grad():
+            return float(self.network(batch).log_risk)
+
+    def terms(
+        self,
+        patients: Sequence[Inputs],
+        reference: Sequence[Inputs],
+    ) -> pd.DataFrame:
+        """Split the log-risks of patients into terms, exactly.
+
+        The blocks of the paper's pairs are no interactions: a network can move what a modality says
+        alone into them and back without a change of any log-risk. Terms are the functional ANOVA
+        under the product over modalities of the reference patients, whose values do not depend on
+        that (Hooker 2007, 10.1198/106186007X237892).
+
+        Parameters
+        ----------
+        patients : sequence of tuple or mapping
+            Of each, what :meth:`log_risk` reads: ``(bag, clinical, expression)``, or by these
+            names.
+        reference : sequence of tuple or mapping
+            Patients to compare with, best those that the network was trained on; at most 500 of
+            them, drawn by seed.
+
+        Returns
+        -------
+        DataFrame
+            A row per patient, in order, that adds up to the log-risk; columns `constant`, a main
+            effect per modality, a pure interaction per pair as ``a*b``, and of variant `pg_res`
+            ``a*b*c``.
+
+        Raises
+        ------
+        InputError
+            For no patient, or an input that :meth:`log_risk` refuses; names the patient by number.
+        """
+        compared = Reference.of(
+            self._read(reference, "reference"), from_background=True
+        )
+        parts = network_terms(self.network, 0)
+        found = decompose([parts], self._read(patients, "patients"), compared)
+        frame = pd.DataFrame({term_name(t): v for t, v in found.effects.items()})
+        return frame.rename_axis(index="patient")
+
+    def _read(
+        self,
+        patients: Sequence[Inputs],
+        what: str,
+    ) -> Readings:
+        if len(patients) == 0:
+            raise InputError(f"{what}: expected at least one patient, got none")
+        readings = []
+        for number, given in enumerate(patients):
+            with context(f"{what}[{number}]"):
+                batch = self._batch(*_inputs(given))
+                readings.append(read_batch([self.network], batch))
+        return Readings.joined(readings)
+
+    def _batch(
+        self,
+        bag: npt.ArrayLike | None,
+        clinical: npt.ArrayLike | None,
+        expression: npt.ArrayLike | None,
+    ) -> Batch:
+        """One patient."""
         given = {"slides": bag, "clinical": clinical, "expression": expression}
         bags, offsets, vectors = {}, {}, {}
         for modality in self.network.config.modalities:
@@ -226,7 +299,7 @@ class PaperModel:
                 bags[name], offsets[name] = values, torch.tensor([0, len(values)])
             else:
                 vectors[name] = values[None]
-        batch = Batch(
+        return Batch(
             bags=bags,
             offsets=offsets,
             vectors=vectors,
@@ -235,8 +308,6 @@ class PaperModel:
             event=torch.tensor([False]),
             patient_id=("one",),
         )
-        with torch.no_grad():
-            return float(self.network(batch).log_risk)
 
     def attention(self, bag: npt.ArrayLike) -> Float32Array:
         """Weigh the tiles (tiles, bag_dim) of one patient: (tiles,), summing to 1.
@@ -257,6 +328,22 @@ class PaperModel:
         raise InputError(
             f"variant {self.variant!r} reads no slides, so there is no attention over tiles",
         )
+
+
+def _inputs(given: Inputs) -> tuple[npt.ArrayLike | None, ...]:
+    """Bag, clinical vector and expression of a patient."""
+    names = ("bag", "clinical", "expression")
+    if isinstance(given, Mapping):
+        unknown = sorted(set(map(str, given)).difference(names))
+        if unknown:
+            raise InputError(f"expected {', '.join(names)}, got {listed(unknown)}")
+        return tuple(given.get(name) for name in names)
+    if not isinstance(given, Sequence) or len(given) != len(names):
+        raise InputError(
+            f"expected a tuple (bag, clinical, expression) or a mapping of these names, got "
+            f"{type(given).__name__}",
+        )
+    return tuple(given)
 
 
 def _tensor(

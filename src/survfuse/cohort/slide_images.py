@@ -15,7 +15,7 @@ from survfuse._errors import CohortError, listed
 from survfuse.cohort.problems import Place, Problems
 from survfuse.cohort.slide_files import slide_table
 from survfuse.cohort.sources import Sources
-from survfuse.cohort.spec import SlidesSpec, load_spec
+from survfuse.cohort.spec import CohortSpec, SlidesSpec, load_spec
 from survfuse.readers.cell_text import composed
 from survfuse.readers.matrices import MISSING
 from survfuse.readers.slide_names import SLIDE_SUFFIXES, name_stems, slide_stem
@@ -98,16 +98,41 @@ def find_images(
         Lists everything that is wrong: slides without an image or with several, images of two
         slides, numbers that are none.
     """
-    spec = load_spec(path)
+    return images_of(
+        load_spec(path),
+        Path(path).resolve().parent,
+        modality=modality,
+        where=path,
+    )
+
+
+def images_of(
+    spec: CohortSpec,
+    root: Path,
+    *,
+    modality: str,
+    where: Path | str,
+) -> SlideImages:
+    """Find the images of a cohort whose file was read; see :func:`find_images`.
+
+    Parameters
+    ----------
+    spec : CohortSpec
+    root : Path
+        Folder that its paths are relative to.
+    modality : str
+    where : path or str
+        The cohort, for messages.
+    """
     section = spec.sections().get(modality)
     if not isinstance(section, SlidesSpec) or section.table is None:
         raise CohortError(
-            f"{path}: no slides to extract: expected a section `{modality}:` with `table:` "
+            f"{where}: no slides to extract: expected a section `{modality}:` with `table:` "
             "(slide_id, patient_id) and either a column `path` in that table or `images: FOLDER`",
         )
-    sources = Sources(Path(path).resolve().parent, Problems())
+    sources = Sources(root, Problems())
     images = _Search(modality, section, section.table, sources).run()
-    sources.problems.raise_errors(path)
+    sources.problems.raise_errors(where)
     masks = section.masks and sources.path(section.masks)
     features = section.features and sources.path(section.features)
     return SlideImages(modality, section, images, masks, features)

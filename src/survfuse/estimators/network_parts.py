@@ -5,16 +5,16 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
-from typing import Any, cast
+from functools import cached_property
+from typing import cast
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from survfuse._types import AnyArray, Batch, FloatArray
 from survfuse.cohort.transform_bags import BagScaler
-from survfuse.decomposition import Part, Product, Readings, Sampled
+from survfuse.decomposition import Part, Readings
 from survfuse.estimators.base import Patients
 from survfuse.estimators.layer_paths import embedded_along, pulled_back
 from survfuse.estimators.model_parts import (
@@ -27,7 +27,7 @@ from survfuse.estimators.model_parts import (
 from survfuse.models.branches import BagBranch, VectorBranch
 from survfuse.models.encoders import GeneSetEncoder, LinearEncoder
 from survfuse.models.network import FusionNetwork, VectorConfig
-from survfuse.models.pooling import TileReader
+from survfuse.models.network_terms import network_terms, output_terms, read_batch
 from survfuse.training import pick_device, predicted_together, to_device
 
 
@@ -62,12 +62,25 @@ class NetworkParts(ModelParts):
         """Parts of each network."""
         members = []
         for number, network in enumerate(self.networks):
-            places = {}
-            for name, width in network.fusion.widths.items():
-                places[name] = number * width, self.widths[name]
-            parts = network_terms(network, number)
-            members.append(tuple(widened(part, places) for part in parts))
+            members.append(self._own(number, network_terms(network, number)))
         return tuple(members)
+
+    def outputs(self) -> tuple[Members, ...] | None:
+        """Parts of each output of the head, its mean over the networks; None where sampled."""
+        networks = []
+        for number, network in enumerate(self.networks):
+            outputs = output_terms(network)
+            if outputs is None:
+                return None
+            networks.append([self._own(number, parts) for parts in outputs])
+        return tuple(zip(*networks, strict=True))
+
+    def _own(self, number: int, parts: Sequence[Part]) -> tuple[Part, ...]:
+        """Parts that read the columns of one network."""
+        places = {}
+        for name, width in self.networks[0].fusion.widths.items():
+            places[name] = number * width, self.widths[name]
+        return tuple(widened(part, places) for part in parts)
 
     @property
     def needs_tiles(self) -> bool:
@@ -84,36 +97,7 @@ class NetworkParts(ModelParts):
 
     def read_batch(self, batch: Batch) -> Readings:
         """Embed the patients of a batch."""
-        read: dict[str, list[FloatArray]] = {name: [] for name in self.widths}
-        tiles: dict[str, list[Any]] = {}
-        with torch.inference_mode():
-            for network in self.networks:
-                network.eval().to(next(iter(batch.present.values())).device)
-                output = network(batch)
-                for name, embedding in output.embeddings.items():
-                    read[name].append(embedding.cpu().double().numpy())
-            if self.needs_tiles:
-                tiles = self._tiles(batch)
-        blocks = {}
-        for name, embeddings in read.items():
-            has = output.present[name].cpu().numpy()
-            blocks[name] = np.concatenate(embeddings, axis=1), has
-        return Readings(Readings.of(blocks).values, tiles)
-
-    def _tiles(self, batch: Batch) -> dict[str, list[Any]]:
-        """Projected tiles of each patient by each network, as lists over networks."""
-        tiles = {}
-        for name, branch in self.networks[0].branches.items():
-            if not isinstance(branch, BagBranch):
-                continue
-            sizes = batch.offsets[name].diff().tolist()
-            projected = []
-            for network in self.networks:
-                own = cast(BagBranch, network.branches[name])
-                hidden, _ = own.read_tiles(batch.bags[name])
-                projected.append(torch.split(hidden.cpu(), sizes))
-            tiles[name] = list(zip(*projected, strict=True))
-        return tiles
+        return read_batch(self.networks, batch)
 
     def encode(
         self,
@@ -219,62 +203,3 @@ class NetworkParts(ModelParts):
 
 def _layers(encoder: torch.nn.Module) -> list[nn.Linear]:
     return [cast(nn.Linear, layer) for layer in cast(VectorBranch, encoder).layers]
-
-
-def network_terms(network: FusionNetwork, member: int) -> tuple[Part, ...]:
-    """Fusion and head of one network, a member of an ensemble, as parts of its log-risk."""
-    if network.config.head == "cox":
-        weight = network.head.linear.weight.detach().cpu().double().numpy()[0]
-        parts = network.fusion.terms(weight)
-        if parts is not None:
-            bias = network.head.linear.bias.detach().cpu().double().numpy()
-            return (*parts, Product({}, bias))
-    return (sampled_terms(network, member),)
-
-
-def sampled_terms(network: FusionNetwork, member: int) -> Sampled:
-    """Fusion and head of one network as a function of its embeddings."""
-    fusion = copy.deepcopy(network.fusion).cpu().double().eval()
-    head = copy.deepcopy(network.head).cpu().double().eval()
-    widths = dict(network.fusion.widths)
-
-    def risk(readings: Readings, embeddings: Mapping[str, Tensor]) -> Tensor:
-        present = {}
-        for name in widths:
-            present[name] = torch.from_numpy(readings.values[name][:, 1] > 0)
-        tiles = (_readers(readings.tiles, member),) if fusion.needs_tiles else ()
-        return head.log_risk(head(fusion(embeddings, present, *tiles)))
-
-    def value(readings: Readings) -> FloatArray:
-        with torch.no_grad():
-            return risk(readings, _embeddings(readings)).numpy()
-
-    def slope(readings: Readings, name: str) -> FloatArray:
-        embeddings = _embeddings(readings)
-        own = embeddings[name].requires_grad_()
-        total = risk(readings, embeddings).sum()
-        (gradient,) = torch.autograd.grad(total, own)
-        return np.pad(gradient.numpy(), [(0, 0), (2, 0)])
-
-    return Sampled(tuple(widths), value, slope, widths)
-
-
-def _embeddings(readings: Readings) -> dict[str, Tensor]:
-    embeddings = {}
-    for name, values in readings.values.items():
-        embeddings[name] = torch.from_numpy(np.ascontiguousarray(values[:, 2:]))
-    return embeddings
-
-
-def _readers(
-    tiles: Mapping[str, Sequence[Sequence[Tensor]]],
-    member: int,
-) -> dict[str, TileReader]:
-    """Readers of the tiles of each patient, as one member projects them."""
-    readers = {}
-    for name, patients in tiles.items():
-        own = [projected[member] for projected in patients]
-        offsets = torch.tensor([0, *map(len, own)]).cumsum(0)
-        chunk = (0, torch.cat(own).double())
-        readers[name] = TileReader(offsets, partial(list, [chunk]))
-    return readers

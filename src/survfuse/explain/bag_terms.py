@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from survfuse._errors import InputError, listed
-from survfuse._types import AnyArray, FloatArray, IntArray
+from survfuse._types import AnyArray, FloatArray
 from survfuse.cohort.modalities import BagData
 from survfuse.cohort.tile_clusters import TileClusters
 from survfuse.cohort.transform_bags import as_double
@@ -82,7 +82,7 @@ class BagTerm:
             When there is no such bag or term, or several; when the model leaves it out.
         """
         own = None if term is None else term_of(term)
-        name = _bag(explained, modality, own)
+        name = bag_name(explained, modality, own)
         wanted = (name,) if own is None else own
         unknown = [one for one in wanted if one not in explained.modalities]
         if unknown or name not in wanted:
@@ -247,12 +247,18 @@ def bags(explained: Explained) -> tuple[str, ...]:
     return tuple(name for name in explained.modalities if name in scalers)
 
 
-def _bag(
+def bag_name(
     explained: Explained,
     modality: str | None,
-    term: Term | None,
+    term: Term | None = None,
 ) -> str:
-    """The bag that is meant."""
+    """The bag that is meant: the one named, or the only one of the model or a term.
+
+    Raises
+    ------
+    InputError
+        When there is none, or several.
+    """
     known = bags(explained)
     if not known:
         raise InputError(
@@ -267,9 +273,11 @@ def _bag(
         return modality
     meant = known if term is None else [name for name in known if name in term]
     if len(meant) != 1:
+        what = "the model" if term is None else f"the term {term_name(term)!r}"
         raise InputError(
-            f"the model reads several bags, or {term_name(term or ())!r} none of them: name one "
-            f"as modality: {listed(known)}",
+            f"{what} reads {len(meant)} bags: give one as modality ({listed(known)})"
+            if meant
+            else f"{what} reads no bag; bags of the model: {listed(known)}",
         )
     return meant[0]
 
@@ -288,43 +296,3 @@ def _why_no_term(
     if others:
         text += f"; tiles count in {listed(others)}: give one as term"
     return f"{text}; what a left-out modality would say by itself is in `Explanation.alone`"
-
-
-@dataclass(frozen=True)
-class TileIndex:
-    """Where the tiles of a patient lie.
-
-    Attributes
-    ----------
-    slide : array of str, (tiles,)
-    tile : array of int, (tiles,)
-        Number within the slide, from 0.
-    corners : array, (tiles, 2)
-        Upper left corners (x, y), NaN where not known.
-    units : mapping of slide to str or None
-        Of its corners: "level0_px" or "um".
-    """
-
-    slide: AnyArray
-    tile: IntArray
-    corners: FloatArray
-    units: Mapping[str, str | None]
-
-    @classmethod
-    def none(cls) -> TileIndex:
-        """Of a patient without tiles."""
-        nothing = np.zeros(0, object), np.zeros(0, np.int64), np.zeros((0, 2))
-        return cls(*nothing, units={})
-
-    @classmethod
-    def of(cls, data: BagData, patient: str) -> TileIndex:
-        """Of a patient who has tiles, in the order of the store."""
-        slides = data.store.slides_of(patient)
-        names = np.array([slide.slide_id for slide in slides], dtype=object)
-        counts = [slide.tiles for slide in slides]
-        return cls(
-            np.repeat(names, counts),
-            np.concatenate([np.arange(count) for count in counts]),
-            data.store.coords(patient),
-            {slide.slide_id: slide.coord_unit for slide in slides},
-        )

@@ -176,10 +176,12 @@ def _reference(
             "cohort as reference"
         )
         return _average_patient(parts, fitted.transforms), (note,)
-    what = "the tiles of training patients" if parts.needs_tiles else "a reference"
+    lacks = "no reference (it is of an older version)"
+    if parts.needs_tiles:
+        lacks = "no tiles of its training patients, which fusion coattention reads"
     raise ConfigError(
-        f"the model holds not {what}, which its terms are compared with; give the training cohort "
-        "(in Python: reference=cohort; on the command line: --reference COHORT)",
+        f"terms compare with the training patients, and the model holds {lacks}; give the training "
+        "cohort (in Python: reference=cohort; on the command line: --reference COHORT)",
     )
 
 

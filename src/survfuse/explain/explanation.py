@@ -18,10 +18,17 @@ from survfuse.explain.excluded import alone, excluded
 from survfuse.explain.explained import Explained
 from survfuse.explain.gene_sets import gene_sets, in_gene_sets
 from survfuse.explain.genes import genes, genes_of
+from survfuse.explain.logits import logits
 from survfuse.explain.points import cloglog, points
 from survfuse.explain.shares import shares
 from survfuse.explain.terms import error_frame, spread_frame, term_frame
 from survfuse.explain.tile_clusters import clusters
+from survfuse.explain.tile_gallery import (
+    EXAMPLES,
+    cluster_examples,
+    extreme_tiles,
+    tile_pictures,
+)
 from survfuse.explain.tiles import slides_of, tiles
 
 
@@ -157,6 +164,30 @@ class Explanation:
         """Contribution of each slide of a patient, the largest first; see `explain.tiles`."""
         return slides_of(self.explained, patient, modality, term=term)
 
+    def tile_examples(
+        self,
+        modality: str | None = None,
+        *,
+        count: int = EXAMPLES,
+    ) -> pd.DataFrame:
+        """Tiles nearest to the centre of each cluster; see `explain.tile_gallery`."""
+        return cluster_examples(self.explained, modality, count=count)
+
+    def extreme_tiles(
+        self,
+        patient: str,
+        modality: str | None = None,
+        *,
+        term: str | None = None,
+        count: int = EXAMPLES,
+    ) -> pd.DataFrame:
+        """Tiles of a patient with the highest and the lowest risk; see `explain.tile_gallery`."""
+        return extreme_tiles(self.explained, patient, modality, term=term, count=count)
+
+    def tile_pictures(self, examples: pd.DataFrame) -> list[bytes]:
+        """Pixels of example tiles as PNG; see `explain.tile_gallery`."""
+        return tile_pictures(self.explained.cohort, examples)
+
     def points(self, horizon: float) -> pd.DataFrame:
         """Percentage points of the risk at a horizon by modality; see `explain.points`."""
         return points(self.explained, horizon)
@@ -187,6 +218,11 @@ class Explanation:
     def cloglog(self, horizon: float) -> pd.DataFrame:
         """Terms of ``log(−log S(horizon))``, where they add up exactly; see `explain.points`."""
         return cloglog(self.explained, horizon)
+
+    @cached_property
+    def logits(self) -> pd.DataFrame:
+        """Terms of the hazard of each time bin, of head ``discrete``; see `explain.logits`."""
+        return logits(self.explained)
 
     @property
     def largest_difference(self) -> float:

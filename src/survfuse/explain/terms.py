@@ -9,23 +9,17 @@ import pandas as pd
 
 from survfuse._types import FloatArray
 from survfuse.decomposition import Term, shapley_values
+from survfuse.decomposition.readings import CONSTANT, term_name, term_of
 from survfuse.explain.explained import Explained
 
-CONSTANT = "constant"
-
-
-def term_name(term: Term) -> str:
-    """Name of a term, as columns and files have it.
-
-    >>> term_name(("slides", "clinical"))
-    'slides*clinical'
-    """
-    return "*".join(term) or CONSTANT
-
-
-def term_of(name: str) -> Term:
-    """Modalities of a term that is called so."""
-    return () if name == CONSTANT else tuple(name.split("*"))
+__all__ = [
+    "CONSTANT",
+    "error_frame",
+    "spread_frame",
+    "term_frame",
+    "term_name",
+    "term_of",
+]
 
 
 def term_frame(explained: Explained, *, shapley: bool = False) -> pd.DataFrame:

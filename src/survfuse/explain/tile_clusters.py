@@ -10,6 +10,10 @@ from survfuse.explain.bag_terms import BagTerm, bags
 from survfuse.explain.explained import Explained
 from survfuse.explain.tiles import tile_tables
 
+NO_CLUSTERS = (
+    "this model holds no clusters of tiles (it was written by an older version, or is a model of a "
+    "cross-validation); train again with `survfuse train` or SurvivalFusion.fit"
+)
 COLUMNS = ("patient_id", "modality", "cluster", "share", "contribution", "tile_risk")
 
 
@@ -86,8 +90,4 @@ def need_clusters(bag: BagTerm) -> None:
     InputError
     """
     if bag.clusters is None:
-        raise InputError(
-            f"{bag.modality}: this model holds no clusters of tiles (it was written by an older "
-            "version, or is a model of a cross-validation); train again with `survfuse train` or "
-            "SurvivalFusion.fit",
-        )
+        raise InputError(f"{bag.modality}: {NO_CLUSTERS}")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from survfuse.explain.bag_terms import NOT_REMOVED, BagTerm, TileIndex
+from survfuse._types import AnyArray, FloatArray, IntArray
+from survfuse.cohort.modalities import BagData
+from survfuse.explain.bag_terms import NOT_REMOVED, BagTerm
 from survfuse.explain.explained import Explained
 from survfuse.explain.tile_sums import TileSums
 
@@ -45,7 +48,8 @@ def tiles(
         - `modality, slide, tile` (number within the slide, from 0), `x, y` (NaN where not known).
         - `tile_risk`: the term, but for the presence, had the patient only such tiles; 0 is the
           average bag of the training patients.
-        - `share`: weight of the tile in the bag; the mean where several models pool it.
+        - `share`: weight of the tile in the bag. Where several models pool it, the mean of their
+          weights by what each adds to the term (the sum of the contributions' sizes).
         - `contribution`: share times tile_risk, of each pooling that the term depends on; with
           `presence` and `remainder` (see below) it adds up to the term.
         - `removal`: exact change of the term without the tile; NaN where a note says why.
@@ -123,6 +127,46 @@ def slides_of(
     summed = summed.iloc[order].reset_index(drop=True)
     summed.attrs = {**frame.attrs, "notes": list(bag.notes)}
     return summed
+
+
+@dataclass(frozen=True)
+class TileIndex:
+    """Where the tiles of a patient lie.
+
+    Attributes
+    ----------
+    slide : array of str, (tiles,)
+    tile : array of int, (tiles,)
+        Number within the slide, from 0.
+    corners : array, (tiles, 2)
+        Upper left corners (x, y), NaN where not known.
+    units : mapping of slide to str or None
+        Of its corners: "level0_px" or "um".
+    """
+
+    slide: AnyArray
+    tile: IntArray
+    corners: FloatArray
+    units: Mapping[str, str | None]
+
+    @classmethod
+    def none(cls) -> TileIndex:
+        """Of a patient without tiles."""
+        nothing = np.zeros(0, object), np.zeros(0, np.int64), np.zeros((0, 2))
+        return cls(*nothing, units={})
+
+    @classmethod
+    def of(cls, data: BagData, patient: str) -> TileIndex:
+        """Of a patient who has tiles, in the order of the store."""
+        slides = data.store.slides_of(patient)
+        names = np.array([slide.slide_id for slide in slides], dtype=object)
+        counts = [slide.tiles for slide in slides]
+        return cls(
+            np.repeat(names, counts),
+            np.concatenate([np.arange(count) for count in counts]),
+            data.store.coords(patient),
+            {slide.slide_id: slide.coord_unit for slide in slides},
+        )
 
 
 def tile_frame(
