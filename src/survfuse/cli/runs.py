@@ -14,6 +14,7 @@ from survfuse.cli.options import (
     CohortFile,
     ConfigFile,
     ExecutorName,
+    Halves,
     OutFolder,
     Overrides,
     PresetName,
@@ -69,6 +70,7 @@ def crossval(
             "Another cohort file: every model is also fitted on all and tested there.",
         ),
     ] = None,
+    halves: Halves = None,
     name: Annotated[
         str | None,
         option("What the model is called in tables."),
@@ -82,8 +84,9 @@ def crossval(
     """Cross-validate a model and its baselines on the same folds, and report.
 
     Writes predictions.csv, comparators.csv, metrics.json, performance.json, checks.json,
-    config.yaml, run.json and report.html, and learning_curve.csv where one is asked for. A killed
-    run goes on where it was when called again.
+    config.yaml, run.json and report.html; terms.csv and agreement.csv where they can be computed;
+    and learning_curve.csv where one is asked for. A killed run goes on where it was when called
+    again.
     """
     from survfuse._places import refuse_held
     from survfuse.cli.output import print_problems
@@ -114,6 +117,7 @@ def crossval(
         learning_curve=learning_curve or None,
         curve_sizes=whole_numbers("--curve-sizes", curve_sizes),
         curve_repeats=curve_repeats,
+        halves=halves,
     )
     allowed = settings.model.inputs.allow_followup
     data = load_cohort(cohort, allow_followup=allowed, priors=prior or ())
@@ -158,11 +162,13 @@ def train(
             "--force",
         ),
     ] = False,
+    halves: Halves = None,
     quiet: Quiet = False,
 ) -> None:
     """Train on every patient with an outcome and save a bundle that `predict` reads.
 
-    The place of the bundle is tested first, so that no training is lost to it.
+    The place of the bundle is tested first, so that no training is lost to it. Models of halves of
+    the patients then say whether another cohort would give the same explanations (--halves).
 
     Started by torchrun, the processes share every training step: see docs/training.md.
     """
@@ -215,7 +221,29 @@ def train(
             model = model.recalibrate(others)
         place = _save(model, out, force)
         _print_fit(model)
+        if ranks.count == 1:
+            _add_agreement(model, data, halves, place, quiet)
+        else:
+            typer.echo(
+                "agreement of its explanations: not measured by several processes"
+            )
         typer.echo(f"bundle: {place}")
+
+
+def _add_agreement(
+    model: Any,
+    cohort: Any,
+    halves: int | None,
+    place: Path,
+    quiet: bool,
+) -> None:
+    """Measure the agreement of a model that is saved, and save it again with that."""
+    from survfuse.cli.agreement_step import halves_of, with_agreement_of
+
+    pairs = halves_of(model, halves)
+    if pairs:
+        measured = with_agreement_of(model, cohort, pairs, quiet=quiet)
+        measured.save(place, force=True)
 
 
 def _save(
