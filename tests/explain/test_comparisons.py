@@ -84,6 +84,19 @@ def test_columns_are_compared_one_by_one_and_together(
     assert len(found) == 3  # what belongs to no column is left out
 
 
+def test_a_column_that_few_patients_have_is_0_by_the_model_without_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pair = pair_of_halves()
+    age, log = np.random.default_rng(0).normal(size=(2, len(pair.first.ids)))
+    both = contributions(age, log).replace("stage", "(log) CEA")
+    few = both[both["patient_id"].isin(pair.first.ids[:9])]
+    shown(monkeypatch, "variables", few, few[few["column"] != "(log) CEA"])
+    found = {key: sums.value for key, sums in compare_columns(pair)}
+    assert found["column", "clinical", "age"] == pytest.approx(1)
+    assert found["column", "clinical", "(log) CEA"] == 0
+
+
 def weights(values: dict[str, float]) -> pd.DataFrame:
     rows = {
         "modality": "expression",
@@ -148,3 +161,14 @@ def test_genes_are_asked_for_only_where_there_are_some(
     monkeypatch.setattr(comparisons, "modalities_of", lambda pair, kind: [])
     monkeypatch.setattr(comparisons, "genes", lambda explained: pytest.fail("asked"))
     assert list(compare_genes(pair_of_halves(), defaultdict(dict))) == []
+
+
+def test_weights_that_are_not_known_are_not_compared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Networks have none where nobody who is held out has the genes."""
+    unknown = {f"G{number}": np.nan for number in range(90)}
+    shown(monkeypatch, "genes", weights(unknown), weights(unknown))
+    selected: dict[str, dict[str, int]] = defaultdict(dict)
+    assert list(compare_genes(pair_of_halves(), selected)) == []
+    assert not selected

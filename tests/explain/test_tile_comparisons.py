@@ -102,3 +102,12 @@ def test_maps_that_one_model_alone_draws_do_not_agree() -> None:
     assert one["tiles of a patient"].value is None
     for _, sums in compare_tiles(Pair(without, without), clusters()):
         assert sums.value is None
+
+
+def test_maps_are_not_compared_where_nobody_has_tiles() -> None:
+    pair = []
+    for one in pair_of_halves().both:
+        values = dict(one.readings.values)
+        values["slides"] = np.zeros_like(values["slides"])
+        pair.append(replace(one, readings=replace(one.readings, values=values)))
+    assert list(compare_tiles(Pair(*pair), clusters())) == []

@@ -11,7 +11,7 @@ import pandas as pd
 from survfuse._types import FloatArray
 from survfuse.cohort.modalities import ExpressionData, ModalityData
 from survfuse.decomposition.coefficients import Sums, compared, kuncheva
-from survfuse.explain.columns import variables
+from survfuse.explain.columns import NOT_ATTRIBUTED, PRESENCE, variables
 from survfuse.explain.genes import genes
 from survfuse.explain.half_models import Pair
 from survfuse.explain.terms import CONSTANT, term_frame
@@ -41,12 +41,12 @@ def compare_columns(pair: Pair) -> Found:
     """Compare the contributions of each column, and of the columns of a modality together."""
     first, second = (_contributions(variables(one)) for one in pair.both)
     together: dict[str, Sums] = defaultdict(Sums)
-    zeros = np.zeros(len(pair.first.ids))
-    for modality, column in dict.fromkeys([*first, *second]):
-        key = modality, column
+    for key in dict.fromkeys([*first, *second]):
+        # A half may have no use for a column: nobody in it differs.
+        zeros = np.zeros(len(first.get(key, second.get(key, ()))))
         sums = compared(first.get(key, zeros), second.get(key, zeros))
-        together[modality] += sums
-        yield ("column", modality, column), sums
+        together[key[0]] += sums
+        yield ("column", *key), sums
     for modality, sums in together.items():
         yield ("columns", modality, ""), sums
 
@@ -55,7 +55,7 @@ def _contributions(table: pd.DataFrame) -> dict[tuple[str, str], FloatArray]:
     """Contributions of each column over the patients; what belongs to no column is left out."""
     found = {}
     for (modality, column), rows in table.groupby(["modality", "column"], sort=False):
-        if not str(column).startswith("("):
+        if column not in (PRESENCE, NOT_ATTRIBUTED):
             sorted_rows = rows.sort_values("patient_id")
             found[str(modality), str(column)] = sorted_rows["contribution"].to_numpy(
                 float
@@ -84,6 +84,8 @@ def compare_genes(
         for table in tables:
             own = table[table["modality"] == modality]
             weights.append(own.set_index("gene")["weight"].astype(float))
+        if weights[0].isna().any() or weights[1].isna().any():
+            continue  # nobody is held out who has the genes, which patients read differently
         first, second = weights[0].align(weights[1], fill_value=0.0)
         yield ("genes", modality, ""), compared(first, second)
         if len(first) <= TOP or not (first.any() and second.any()):

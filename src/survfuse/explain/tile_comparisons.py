@@ -79,6 +79,8 @@ def compare_tiles(
     clusters : mapping of bag to CommonClusters
     """
     for modality in modalities_of(pair, BagData):
+        if not pair.first.present(modality).any():
+            continue  # nobody is held out who has tiles
         first, second = (_tile_risks(one, modality) for one in pair.both)
         yield ("tiles", modality, ""), _of_maps(first, second)
         yield ("tiles of a patient", modality, ""), _correlations(first, second)
