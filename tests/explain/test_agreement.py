@@ -3,13 +3,15 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 import survfuse
 from halved import CONFIG, simulated
 from running import loaded, small
-from survfuse._errors import BundleError, ConfigError, NotComputableError
+from survfuse._errors import BundleError, ConfigError, InputError, NotComputableError
 from survfuse._storage import read_json, sha256_file, write_json
 from survfuse.config import FitConfig
 from survfuse.decomposition import Agreement
@@ -101,10 +103,43 @@ def test_lost_splits_are_counted_and_said(monkeypatch: pytest.MonkeyPatch) -> No
         measure_agreement(cohort, config, halves=1)
 
 
-@pytest.mark.parametrize("halves", [0, -1])
-def test_there_must_be_a_split(halves: int) -> None:
-    with pytest.raises(ConfigError, match="halves: expected 1 or more, got"):
+@pytest.mark.parametrize("halves", [0, -1, 1.5, True, "2", None])
+def test_there_must_be_a_split(halves: Any) -> None:
+    with pytest.raises(InputError, match="halves must be a whole number >= 1, got"):
         measure_agreement(simulated(), CONFIG, halves=halves)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"seed": -1}, "seed must be a whole number >= 0, got -1"),
+        ({"held": "x"}, "held must be a number"),
+        ({"patients": "001"}, "patients: expected a list of ids, got '001'"),
+        ({"groups": 5}, "groups: expected the name of a group, got 5"),
+        ({"config": {"fusion": "ridge_cox"}}, "config: expected a FitConfig, got dict"),
+    ],
+)
+def test_other_arguments_are_refused_before_any_fit(
+    given: dict[str, Any],
+    said: str,
+) -> None:
+    with pytest.raises(InputError, match=said):
+        measure_agreement(simulated(), **{"config": CONFIG, **given})
+
+
+def test_a_column_may_differ_in_one_half_only(tmp_path: Path) -> None:
+    """Some held-out patients lack the table, so that a column has fewer rows than patients."""
+    files = small(tmp_path, 60)
+    files.patients["sex"] = "M"
+    rare = np.random.default_rng(6).choice(60, 6, replace=False)
+    files.patients.loc[rare, "sex"] = "F"
+    table = files.patients[["patient_id", "age", "stage", "sex"]]
+    files.tables["clinical.csv"] = table[np.arange(60) % 5 != 2]
+    files.spec["clinical"]["table"] = "clinical.csv"
+    found = measure_agreement(loaded(files), CONFIG, halves=4)
+    row = found.row("column", "clinical", "sex")
+    assert row is not None
+    assert (row.value, row.splits) == (0, 1)
 
 
 def test_a_model_is_measured_on_its_own_training_patients(

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pytest
 
 from running import loaded, small
-from survfuse._errors import CohortError
+from survfuse._errors import CohortError, InputError
 from survfuse.cohort import Cohort
 from survfuse.config import FitConfig
 from survfuse.explain.half_models import Halves, Pair, draw_halves, fitted_pairs
@@ -60,9 +63,9 @@ def test_patients_of_a_group_stay_together(cohort: Cohort) -> None:
         assert sum(map(len, found)) == len(set.union(*found)) == 10
 
 
-@pytest.mark.parametrize("held", [0, 0.6])
-def test_an_impossible_share_is_refused(cohort: Cohort, held: float) -> None:
-    with pytest.raises(CohortError, match="held: expected a share above 0, at most"):
+@pytest.mark.parametrize("held", [0, 0.6, np.nan, "x", None])
+def test_an_impossible_share_is_refused(cohort: Cohort, held: Any) -> None:
+    with pytest.raises(InputError, match="held"):
         draw_halves(cohort, None, 1, held=held)
 
 

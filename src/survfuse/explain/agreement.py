@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from survfuse._errors import ConfigError, NotComputableError
+from survfuse._errors import ConfigError, InputError, NotComputableError
 from survfuse.cohort.cohort import Cohort
 from survfuse.config import FitConfig
 from survfuse.decomposition.coefficients import Sums
@@ -29,6 +29,7 @@ from survfuse.explain.tile_comparisons import (
     common_clusters,
     compare_tiles,
 )
+from survfuse.survival.argument_checks import as_whole
 
 SPLITS = 4
 """Pairs of half models: twice as many fits."""
@@ -60,7 +61,7 @@ def measure_agreement(
     halves : int
         Pairs of halves; twice as many models are fitted.
     held : float
-        Share of the patients that is held out, in (0, 0.5].
+        Share of the patients that is held out, in (0, 0.5]: the nearest 1 / whole number is taken.
     seed : int
         Decides who is where.
     groups : str, optional
@@ -78,15 +79,18 @@ def measure_agreement(
 
     Raises
     ------
+    InputError
+        For `halves` below 1, or another argument that is no such thing.
     ConfigError
-        For `halves` below 1, or a model that cannot be explained.
+        For a model that cannot be explained.
     CohortError
         Without outcome, or with too few events.
     NotComputableError
         When no half model could be fitted: quotes why.
     """
-    if halves < 1:
-        raise ConfigError(f"halves: expected 1 or more, got {halves}")
+    halves, seed = as_whole(halves, "halves", 1), as_whole(seed, "seed", 0)
+    if not isinstance(config, FitConfig):
+        raise InputError(f"config: expected a FitConfig, got {type(config).__name__}")
     drawn = draw_halves(
         cohort,
         patients,

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from survfuse._errors import CohortError, NotComputableError, TransformError
+from survfuse._errors import CohortError, InputError, NotComputableError, TransformError
 from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.splits import make_folds
 from survfuse.config import FitConfig
 from survfuse.estimators import FoldContext, fit_model
 from survfuse.estimators.fold_context import training_patients
 from survfuse.explain.explained import Explained
+from survfuse.survival.argument_checks import as_share
 
 Progress = Callable[[str], None]
 """Is told what is fitted next, such as ``half 3 of 8``."""
@@ -77,18 +78,25 @@ def draw_halves(
         Everyone with an outcome where None.
     splits : int
     held : float
-        Share of the patients that is held out, in (0, 0.5].
+        Share of the patients that is held out, in (0, 0.5]: the nearest 1 / whole number is taken.
     seed : int
     groups : str, optional
         A group of the cohort (site) whose patients stay together.
 
     Raises
     ------
+    InputError
+        For a share, patients or groups that are no such thing.
     CohortError
         With fewer events or groups than the parts need.
     """
-    if not 0 < held <= 0.5:
-        raise CohortError(f"held: expected a share above 0, at most .5, got {held:g}")
+    held = as_share(held, "held")
+    if held > 0.5:
+        raise InputError(f"held: expected a share above 0, at most .5, got {held:g}")
+    if isinstance(patients, str):
+        raise InputError(f"patients: expected a list of ids, got {patients!r}")
+    if not isinstance(groups, str | None):
+        raise InputError(f"groups: expected the name of a group, got {groups!r}")
     ids = _with_outcome(cohort) if patients is None else patients
     ids = training_patients(cohort, ids)
     whole = cohort.subset(ids)
