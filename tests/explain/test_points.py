@@ -122,9 +122,11 @@ def test_a_horizon_beyond_follow_up_is_refused(cohort: Cohort) -> None:
     explained = explanation(cohort)
     with pytest.raises(NotComputableError, match=r"^horizon .* days is beyond"):
         explained.points(2 * explained.explained.fitted.summary["longest_time"])
-    for wrong in (-1.0, np.nan):
-        with pytest.raises(InputError, match=r"^times must be finite and >= 0"):
-            explained.points(wrong)
+    wrong: list[Any] = [-1.0, np.nan, np.inf, None, "x", "900", [900], True, 1j]
+    for horizon in wrong:
+        for table in (explained.points, explained.cloglog):
+            with pytest.raises(InputError, match=r"^horizon must be "):
+                table(horizon)
     assert (explained.points(0.0) == 0).all(axis=None)
 
 

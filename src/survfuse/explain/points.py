@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from survfuse._errors import NotComputableError
+from survfuse._errors import InputError, NotComputableError
 from survfuse._types import FloatArray, IntArray
 from survfuse.decomposition import Term
 from survfuse.decomposition.readings import subsets
 from survfuse.explain.explained import Explained
 from survfuse.explain.terms import CONSTANT, term_frame
+from survfuse.survival.argument_checks import as_numbers
 from survfuse.survival.calibration import BreslowCalibrator, Calibrator
 from survfuse.survival.curves import StepFunction
 
@@ -49,11 +50,12 @@ def points(explained: Explained, horizon: float) -> pd.DataFrame:
     Raises
     ------
     InputError
-        For a horizon that is negative or not finite.
+        For a horizon that is no number, negative or not finite.
     NotComputableError
         When the calibration gives no risk at a horizon, or none at this one; for more than 8
         modalities.
     """
+    horizon = _checked(horizon)
     calibrator = _at(explained, horizon)
     modalities = _used(explained)
     if len(modalities) > MOST_MODALITIES:
@@ -70,7 +72,7 @@ def points(explained: Explained, horizon: float) -> pd.DataFrame:
         columns[name] = _shapley_value(values, modalities, name)
     index = pd.Index(explained.ids, name="patient_id", dtype=object)
     frame = 100 * pd.DataFrame(columns, index=index)
-    frame.attrs |= {"horizon": float(horizon), "unit": explained.prediction.unit}
+    frame.attrs |= {"horizon": horizon, "unit": explained.prediction.unit}
     return frame
 
 
@@ -92,10 +94,11 @@ def cloglog(explained: Explained, horizon: float) -> pd.DataFrame:
     Raises
     ------
     InputError
-        For a horizon that is negative or not finite.
+        For a horizon that is no number, negative or not finite.
     NotComputableError
         Under a calibration that is not linear in the log-risk, or for a horizon without a hazard.
     """
+    horizon = _checked(horizon)
     calibrator = _at(explained, horizon)
     if not isinstance(calibrator, BreslowCalibrator):
         raise NotComputableError(
@@ -110,6 +113,14 @@ def cloglog(explained: Explained, horizon: float) -> pd.DataFrame:
     frame = calibrator.slope * term_frame(explained)
     frame[CONSTANT] += math.log(hazard) - calibrator.slope * calibrator.center
     return frame
+
+
+def _checked(horizon: float) -> float:
+    """Convert a horizon to one finite number >= 0."""
+    value = as_numbers(horizon, "horizon", flags=False)
+    if value.ndim or not (np.isfinite(value) and value >= 0):
+        raise InputError(f"horizon must be a finite number >= 0, got {horizon!r}")
+    return float(value)
 
 
 def _at(explained: Explained, horizon: float) -> Calibrator:
