@@ -186,6 +186,9 @@ def test_terms_refuse_what_a_log_risk_refuses_and_name_the_patient() -> None:
         model.terms(patients, [patients[0], (patients[0][0], None, patients[0][2])])
     with pytest.raises(InputError, match=r"^patients: expected at least one patient"):
         model.terms([], patients)
+    for wrong in (None, 5, "abc", by_name[0], iter(patients)):
+        with pytest.raises(InputError, match=r"^patients: expected a list of patients"):
+            model.terms(wrong, patients)
     with pytest.raises(InputError, match=r"^patients\[0\]: expected a tuple"):
         model.terms([patients[0][:2]], patients)
     with pytest.raises(

@@ -274,7 +274,11 @@ class PaperModel:
         patients: Sequence[Inputs],
         what: str,
     ) -> Readings:
-        if len(patients) == 0:
+        if not isinstance(patients, Sequence) or isinstance(patients, str):
+            raise InputError(
+                f"{what}: expected a list of patients, got {type(patients).__name__}",
+            )
+        if not patients:
             raise InputError(f"{what}: expected at least one patient, got none")
         readings = []
         for number, given in enumerate(patients):
