@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -117,3 +118,14 @@ def test_memory_does_not_hold_the_features(
     assert len(sums) == many
     # columns of one number a tile: rows, risks, scores, clusters, and a few of the removal
     assert peak < 16 * 8 * many
+
+
+@pytest.mark.parametrize("term", [5, "slides*slides", "slides*clinical*slides"])
+def test_a_term_is_a_name_with_each_modality_once(
+    cohort: Cohort,
+    model: SurvivalFusion,
+    term: Any,
+) -> None:
+    explanation = bagged.explained(model, cohort, cohort)
+    with pytest.raises(InputError, match=r"^term: expected "):
+        explanation.tiles("002", term=term)

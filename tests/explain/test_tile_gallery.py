@@ -4,6 +4,7 @@ import io
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -121,6 +122,14 @@ def test_highest_and_lowest_tiles_of_a_patient(
     everything = explanation.extreme_tiles(patient, count=10_000)
     assert not everything.duplicated(["slide", "tile"]).any()
     assert len(everything) == 2 * (len(risks) // 2)
+
+
+@pytest.mark.parametrize("count", [-1, 1.5, True, None, "3"])
+def test_a_count_is_a_whole_number(explanation: Explanation, count: Any) -> None:
+    with pytest.raises(InputError, match=r"^count must be a whole number >= 0, got"):
+        explanation.tile_examples(count=count)
+    with pytest.raises(InputError, match=r"^count must be a whole number >= 0, got"):
+        explanation.extreme_tiles(explanation.patients[0], count=count)
 
 
 def test_pictures_are_the_pixels_of_the_tiles(

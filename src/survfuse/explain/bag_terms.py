@@ -81,11 +81,13 @@ class BagTerm:
         InputError
             When there is no such bag or term, or several; when the model leaves it out.
         """
+        if not isinstance(term, str | None):
+            raise InputError(f"term: expected the name of a term, got {term!r}")
         own = None if term is None else term_of(term)
         name = bag_name(explained, modality, own)
         wanted = (name,) if own is None else own
         unknown = [one for one in wanted if one not in explained.modalities]
-        if unknown or name not in wanted:
+        if unknown or name not in wanted or len(set(wanted)) < len(wanted):
             raise InputError(
                 f"term: expected {name!r} and other modalities of the model "
                 f"({listed(explained.modalities)}) joined by '*', got {term!r}",

@@ -19,6 +19,7 @@ from survfuse.explain.explained import Explained
 from survfuse.explain.tile_clusters import NO_CLUSTERS
 from survfuse.explain.tiles import TileIndex, tiles
 from survfuse.readers.bag_files import Slide
+from survfuse.survival.argument_checks import as_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -60,6 +61,7 @@ def cluster_examples(
     InputError
         When there is no such bag, or its model holds no clusters.
     """
+    count = as_whole(count, "count", 0)
     name = bag_name(explained, modality)
     if name not in explained.fitted.clusters:
         raise InputError(f"{name}: {NO_CLUSTERS}")
@@ -90,6 +92,7 @@ def extreme_tiles(
         `group` ("highest", "lowest"), `patient_id, modality, slide, tile, x, y, tile_risk,
         contribution`; no tile is in both groups.
     """
+    count = as_whole(count, "count", 0)
     frame = tiles(explained, patient, modality, term=term)
     frame.insert(0, "patient_id", patient)
     ordered = frame.sort_values("tile_risk", ascending=False, kind="stable")
