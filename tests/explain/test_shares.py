@@ -77,3 +77,9 @@ def test_risks_that_do_not_differ_have_no_shares() -> None:
             "log-risks do not differ between patients"
         )
     assert shares_of(terms()).empty
+
+
+def test_a_model_without_terms_says_so() -> None:
+    found = shares_of(terms(a=1.0)[["constant"]])
+    assert found.empty
+    assert found.attrs == {"sd": 0.0, "note": "the model has no terms to share"}

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from missing_patterns import partly_missing
-from running import quick
+from running import loaded, quick, small
 from survfuse._errors import ConfigError, InputError
 from survfuse.cohort import Cohort
+from survfuse.estimator import SurvivalFusion
 from survfuse.explain import Explanation, explain
 from survfuse.explain.terms import term_name, term_of
 
@@ -106,3 +110,46 @@ def test_what_cannot_be_explained_says_why(cohort: Cohort) -> None:
         explain(late, cohort, [])
     with pytest.raises(InputError, match=r"^patients named twice: "):
         explain(late, cohort, [cohort.patients[0]] * 2)
+
+
+@pytest.mark.parametrize("patients", ["004", b"004", 4, [4], [None], [["004"]]])
+def test_patients_are_a_list_of_ids(gated: Explanation, patients: Any) -> None:
+    model = SurvivalFusion.from_config(gated.explained.fitted.config)
+    model.fitted = gated.explained.fitted
+    with pytest.raises(InputError, match=r"^patients: expected "):
+        explain(model, gated.explained.cohort, patients)
+
+
+def test_ids_may_be_those_of_numpy(cohort: Cohort) -> None:
+    model = quick(fusion="late_cox").fit(cohort)
+    found = explain(model, cohort, np.array(cohort.patients[:3]))
+    assert found.patients == tuple(cohort.patients[:3])
+    assert {type(one) for one in found.patients} == {str}
+
+
+def test_other_arguments_are_refused(cohort: Cohort) -> None:
+    model: Any = quick(fusion="late_cox").fit(cohort)
+    wrong: Any = "cohort.yaml"
+    with pytest.raises(InputError, match=r"^model: expected a SurvivalFusion, got Fit"):
+        explain(model.fitted, cohort)
+    with pytest.raises(InputError, match=r"^cohort: expected a Cohort, got str$"):
+        explain(model, wrong)
+    with pytest.raises(InputError, match=r"^reference: expected a Cohort, got str$"):
+        explain(model, cohort, reference=wrong)
+    with pytest.raises(InputError, match=r"^reference: cohort 'tiny' has no patient$"):
+        explain(model, cohort, reference=cohort.subset([]))
+
+
+@pytest.mark.parametrize("name", ["constant", "risk", "reference", "patient_id", "bin"])
+def test_a_modality_cannot_have_the_name_of_another_column(
+    tmp_path: Path,
+    name: str,
+) -> None:
+    files = small(tmp_path)
+    files.spec["modalities"] = {name: files.spec.pop("clinical")}
+    cohort = loaded(files)
+    model = quick(fusion="late_cox").fit(cohort)
+    with pytest.raises(
+        ConfigError, match=f"^a modality is called {name}, as is another"
+    ):
+        explain(model, cohort)

@@ -16,6 +16,7 @@ from survfuse.cohort.transform_expression import ExpressionTransform
 from survfuse.cohort.transform_inputs import input_sizes, mean_inputs
 from survfuse.cohort.transforms import Prepared, Transforms
 from survfuse.decomposition import Decomposition, Readings, Reference, Term, decompose
+from survfuse.decomposition.readings import CONSTANT
 from survfuse.estimators import Fitted
 from survfuse.estimators.model_parts import ModelParts
 from survfuse.estimators.stack_parts import LinearParts
@@ -23,6 +24,8 @@ from survfuse.prediction import Prediction
 
 PATIENTS_AT_ONCE = 256
 """Patients whose tiles are open at a time."""
+TAKEN = frozenset({CONSTANT, "risk", "reference", "patient_id", "bin"})
+"""Columns of tables of terms and points, which no modality can be called."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +71,12 @@ class Explained:
     ) -> Explained:
         """Read patients and split their log-risks; see :func:`survfuse.explain.explain`."""
         parts = fitted.model.parts(fitted.transforms)
+        taken = sorted(TAKEN.intersection(parts.widths))
+        if taken:
+            raise ConfigError(
+                f"a modality is called {listed(taken)}, as is another column of the tables of an "
+                "explanation; give it another name in the cohort file, and train again",
+            )
         prediction = fitted.predict(cohort, ids)
         known = replace(fitted.transforms.with_priors(cohort), outcome=None)
         readings = read(fitted, parts, known, ids)
@@ -190,6 +199,8 @@ def _given_reference(
     parts: ModelParts,
     cohort: Cohort,
 ) -> tuple[Reference, tuple[str, ...]]:
+    if not cohort.patients:
+        raise InputError(f"reference: cohort {cohort.name!r} has no patient")
     known = replace(fitted.transforms.with_priors(cohort), outcome=None)
     readings = read(fitted, parts, known, cohort.patients)
     prepared = fitted.transforms.apply(known)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -259,17 +260,40 @@ def explain(
     Raises
     ------
     InputError
-        For no patient.
+        For no patient, or patients that are no list of ids.
     ConfigError
-        For a model that is not fitted, or that cannot be explained.
+        For a model that is not fitted, that cannot be explained, or whose modalities have the
+        name of another column.
     TransformError
         Data that do not fit the training cohort.
     """
+    if not isinstance(model, SurvivalFusion):
+        raise InputError(f"model: expected a SurvivalFusion, got {_kind(model)}")
+    if not isinstance(cohort, Cohort):
+        raise InputError(f"cohort: expected a Cohort, got {_kind(cohort)}")
+    if not isinstance(reference, Cohort | None):
+        raise InputError(f"reference: expected a Cohort, got {_kind(reference)}")
     fitted = model.need_fitted()
-    ids = tuple(cohort.patients if patients is None else patients)
+    ids = _ids(cohort.patients if patients is None else patients)
+    return Explanation(Explained.of(fitted, cohort, ids, reference))
+
+
+def _kind(given: object) -> str:
+    return type(given).__name__
+
+
+def _ids(patients: Iterable[str]) -> tuple[str, ...]:
+    """Check ids: some, each a text, each once."""
+    if isinstance(patients, str | bytes) or not isinstance(patients, Iterable):
+        raise InputError(f"patients: expected a list of ids, got {patients!r}")
+    ids = []
+    for one in patients:
+        if not isinstance(one, str):
+            raise InputError(f"patients: expected ids that are text, got {one!r}")
+        ids.append(str(one))  # also of NumPy's texts
     if not ids:
         raise InputError("no patient to explain")
-    repeated = sorted({one for one in ids if ids.count(one) > 1})
+    repeated = sorted(one for one, count in Counter(ids).items() if count > 1)
     if repeated:
         raise InputError(f"patients named twice: {listed(repeated)}")
-    return Explanation(Explained.of(fitted, cohort, ids, reference))
+    return tuple(ids)

@@ -46,7 +46,9 @@ def shares_of(terms: pd.DataFrame, repeats: int = 1000) -> pd.DataFrame:
     """
     values = terms.drop(columns=CONSTANT, errors="ignore")
     if values.empty:
-        return pd.DataFrame(columns=["term", "share", "low", "high"])
+        nothing = pd.DataFrame(columns=["term", "share", "low", "high"])
+        nothing.attrs |= {"sd": 0.0, "note": "the model has no terms to share"}
+        return nothing
     effects = values.to_numpy(dtype=np.float64)
     log_risk = effects.sum(axis=1)
     # Beside the mean, since moments of second order lose digits where a mean is large.
