@@ -119,3 +119,10 @@ def test_terms_and_shapley_values_are_those_of_shapiq() -> None:
             assert abs(effect[row] - expected["*".join(term)]) < 1e-10
         for name, value in shapley.items():
             assert abs(value[row] - expected[f"shapley {name}"]) < 1e-10
+
+
+def test_a_model_without_parts_has_a_constant_of_0() -> None:
+    _, patients, reference = compared(3)
+    found = decompose([()], patients, reference)
+    assert list(found.effects) == [()]
+    assert not found.effects[()].any()

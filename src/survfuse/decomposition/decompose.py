@@ -53,14 +53,14 @@ def decompose(
     order = list(readings.values)
     terms: list[Effects] = []
     errors: Effects = {}
+    zeros = np.zeros(len(readings))
     for parts in members:
-        total: Effects = {}
+        total: Effects = {(): zeros}  # also of a stack whose terms all have weight 0
         for part in parts:
             effects, uncertain = part.effects(readings, reference)
             _add(total, effects, order)
             _add(errors, uncertain, order)
         terms.append(total)
-    zeros = np.zeros(len(readings))
     names = sorted(set().union(*terms), key=lambda term: _rank(term, order))
     mean, spread = {}, {}
     for term in names:
