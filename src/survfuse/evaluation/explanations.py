@@ -23,19 +23,23 @@ from survfuse.results.run_tables import plain_records
 from survfuse.results.schema import Explanations
 
 PLACE = ("repeat", "fold")
+TAKEN = frozenset({"patient_id", *PLACE, CONSTANT})
+"""Columns of a table of terms, which no modality can be called."""
 
 
 def terms_of_fold(fitted: Fitted, source: BatchSource) -> dict[str, list[float]] | None:
     """Terms of the log-risks of test patients, by name.
 
     None where the model cannot be explained, or only by averages over draws, which take too long
-    for each fold.
+    for each fold, and where a modality has the name of another column.
     """
     try:
         parts = fitted.model.parts(fitted.transforms)
     except ConfigError:
         return None
     if fitted.reference is None or not parts.exact:
+        return None
+    if not TAKEN.isdisjoint(parts.widths):
         return None
     found = decompose(parts.members, parts.read(source), fitted.reference)
     return {term_name(term): own.tolist() for term, own in found.effects.items()}
