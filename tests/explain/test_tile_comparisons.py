@@ -111,3 +111,13 @@ def test_maps_are_not_compared_where_nobody_has_tiles() -> None:
         values["slides"] = np.zeros_like(values["slides"])
         pair.append(replace(one, readings=replace(one.readings, values=values)))
     assert list(compare_tiles(Pair(*pair), clusters())) == []
+
+
+def test_only_bags_that_are_read_are_clustered() -> None:
+    inputs = CONFIG.inputs.model_copy(update={"modalities": ("clinical",)})
+    config = CONFIG.model_copy(update={"inputs": inputs})
+    assert common_clusters(simulated(), config) == {}
+    cohort = simulated()
+    has = set(cohort.modalities["slides"].patients)
+    without = [one for one in cohort.patients if one not in has]
+    assert common_clusters(cohort.subset(without), CONFIG) == {}

@@ -59,10 +59,11 @@ def common_clusters(
     cohort: Cohort,
     config: FitConfig,
 ) -> dict[str, CommonClusters]:
-    """Clusters of the tiles of each bag of a cohort."""
+    """Clusters of the tiles of each bag of a cohort that the configuration reads."""
     found = {}
-    for name, data in cohort.modalities.items():
-        if isinstance(data, BagData):
+    for name in config.inputs.modalities or cohort.modalities:
+        data = cohort.modalities.get(name)
+        if isinstance(data, BagData) and data.patients:
             found[name] = CommonClusters.of(data, config)
     return found
 
