@@ -11,7 +11,7 @@ import pytest
 from scipy.stats import spearmanr
 
 import survfuse as sf
-from split_models import gene_set_file, toy_cohort, toy_explanation
+from split_models import gene_set_file, toy_cohort, toy_explanation, toy_model
 from survfuse._errors import InputError
 from survfuse.datasets import simulate, tcga_luad
 from survfuse.explain import Explanation, explain
@@ -228,6 +228,19 @@ def toy_weights(fusion: str, **parameters: object) -> pd.Series:
         **parameters,
     )
     return explanation.genes.set_index("gene")["weight"]
+
+
+def test_genes_that_no_explained_patient_has_say_so() -> None:
+    cohort = toy_cohort()
+    known = cohort.modalities["expression"].patients
+    without = [one for one in cohort.patients if one not in known]
+    for fusion in ("late_cox", "gated"):
+        found = explain(toy_model(fusion), cohort, without).genes
+        assert found["sd"].isna().all()
+        assert found["weight"].isna().all() == (fusion == "gated")
+        (note,) = found.attrs["notes"]
+        assert note.startswith("expression: no explained patient has it")
+    assert toy_explanation("late_cox").genes.attrs["notes"] == []
 
 
 @pytest.mark.slow

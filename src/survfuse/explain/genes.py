@@ -112,16 +112,23 @@ def genes(explained: Explained) -> pd.DataFrame:
         `sd` and `mean_abs` are those of the gene's contributions over the patients. One gene with
         an extreme value can be most of what is said of a patient: `largest_share` is its largest
         part of any patient's contributions, taken without sign, and `largest_patient` whose;
-        `dominates` marks those above a half.
+        `dominates` marks those above a half. ``frame.attrs["notes"]`` says why numbers are NaN:
+        no explained patient has the modality.
     """
-    frames = []
+    frames, notes = [], []
     for name, transform in matrices(explained).items():
         frames.append(_summed(explained, name, transform))
+        if not explained.present(name).any():
+            notes.append(
+                f"{name}: no explained patient has it, so genes contribute nothing"
+            )
     if not frames:
         return pd.DataFrame(columns=list(GENES))
     frame = pd.concat(frames, ignore_index=True)
     order = np.argsort(-frame["weight"].abs().to_numpy(), kind="stable")
-    return frame.iloc[order].reset_index(drop=True)
+    frame = frame.iloc[order].reset_index(drop=True)
+    frame.attrs["notes"] = notes
+    return frame
 
 
 def _summed(
