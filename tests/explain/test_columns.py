@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -225,6 +226,19 @@ def test_curved_tables_have_no_hazard_ratio() -> None:
     explanation = toy_explanation("pairwise", clinical_hidden=(6,))
     with pytest.raises(ConfigError, match="does not read clinical linearly"):
         _ = explanation.hazard_ratios
+
+
+def test_a_ratio_beyond_a_double_is_infinite() -> None:
+    known = toy_explanation("late_cox").explained
+    steep = []
+    for part in known.parts.products:
+        steep.append(replace(part, weights=1e6 * part.weights))
+    parts = replace(known.parts, products=tuple(steep))
+    ratios = Explanation(replace(known, parts=parts)).hazard_ratios
+    far = ratios["log_hazard_ratio"] > 710
+    assert far.any()
+    assert np.isinf(ratios.loc[far, "hazard_ratio"]).all()
+    assert np.isfinite(ratios["log_hazard_ratio"]).all()
 
 
 def test_a_model_without_tables_has_empty_frames() -> None:

@@ -126,7 +126,7 @@ def test_a_fusion_of_single_tiles_says_what_it_cannot_split(fitted: Fitted) -> N
     frame = explanation.tiles("002")
     assert frame["removal"].isna().all()
     assert "the fusion also reads single tiles" in frame.attrs["notes"][0]
-    assert frame.attrs["notes"][1].startswith("removal: not computed: the term is not")
+    assert frame.attrs["notes"][1].startswith("removal: not computed: the fusion reads")
 
 
 @pytest.mark.parametrize("term", ["slides", "clinical*slides", "slides*clinical"])

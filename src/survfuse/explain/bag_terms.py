@@ -30,6 +30,10 @@ NOT_REMOVED = (
     "computed anew without each tile; `tiles(patient)` does so for up to "
     f"{MOST_REMOVED:,} tiles"
 )
+NEVER_REMOVED = (
+    "removal: not computed: the fusion reads single tiles, so that the term must be computed anew "
+    "without each tile, which takes long"
+)
 READS_TILES = (
     "the fusion also reads single tiles; what that adds counts with the presence, not "
     "with tiles"
@@ -127,6 +131,11 @@ class BagTerm:
     def notes(self) -> tuple[str, ...]:
         """What is not attributed to tiles."""
         return (READS_TILES,) if self.explained.parts.needs_tiles else ()
+
+    @property
+    def not_removed(self) -> str:
+        """Why the term is not computed without each tile, where it is not."""
+        return NEVER_REMOVED if self.explained.parts.needs_tiles else NOT_REMOVED
 
     @cached_property
     def centre(self) -> FloatArray:

@@ -213,7 +213,8 @@ def hazard_ratios(explained: Explained) -> pd.DataFrame:
             "(variables)",
         )
     frame = pd.DataFrame(rows, columns=[*HAZARD_RATIOS[:4], "log_hazard_ratio"])
-    frame["hazard_ratio"] = np.exp(frame["log_hazard_ratio"].astype(float))
+    with np.errstate(over="ignore"):  # a ratio beyond a double is infinite
+        frame["hazard_ratio"] = np.exp(frame["log_hazard_ratio"].astype(float))
     return frame[list(HAZARD_RATIOS)]
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from survfuse._types import AnyArray, FloatArray, IntArray
 from survfuse.cohort.modalities import BagData
-from survfuse.explain.bag_terms import NOT_REMOVED, BagTerm
+from survfuse.explain.bag_terms import BagTerm
 from survfuse.explain.explained import Explained
 from survfuse.explain.tile_sums import TileSums
 
@@ -185,7 +185,7 @@ def tile_frame(
     removal = sums.removal
     if removal is None:
         removal = np.full(tiles_there, np.nan)
-        notes.append(NOT_REMOVED)
+        notes.append(bag.not_removed)
     clusters: Any = pd.NA if sums.clusters is None else sums.clusters
     columns = {
         "modality": bag.modality,
