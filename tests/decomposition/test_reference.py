@@ -23,6 +23,9 @@ def test_the_mean_is_that_of_presence_and_of_presence_times_what_is_read() -> No
     reference = Reference.of(Readings.of({"a": (values, has)}))
     np.testing.assert_allclose(reference.mean["a"], [1, 3 / 4, 9 / 4])
     assert reference.patients == 4
+    np.testing.assert_allclose(reference.average("a"), [3])
+    nobody = Reference.of(Readings.of({"a": (values, np.zeros(4, bool))}))
+    np.testing.assert_array_equal(nobody.average("a"), [0])
 
 
 def test_at_most_500_patients_are_kept_and_the_mean_is_of_all() -> None:
@@ -77,6 +80,11 @@ def test_a_reference_of_another_model_is_refused() -> None:
             InputError, match=r"^background/a: expected 1, and presence"
         ):
             Reference.from_state(state, {**arrays, "background/a": forged}, WIDTHS)
+    for place, wrong in ((0, 0.0), (1, -0.1), (1, 1.1)):
+        forged = arrays["mean/a"].copy()
+        forged[place] = wrong
+        with pytest.raises(InputError, match=r"^mean/a: expected 1, and a share"):
+            Reference.from_state(state, {**arrays, "mean/a": forged}, WIDTHS)
     with pytest.raises(
         InputError, match=r"^patients: expected a whole number from 30 on"
     ):

@@ -16,9 +16,10 @@ from split_models import (
     toy_model,
 )
 from survfuse._errors import ConfigError, InputError
-from survfuse.decomposition import Reference
+from survfuse.decomposition import Readings, Reference, decompose
 from survfuse.explain import explain
 from survfuse.explain import input_contributions as module
+from survfuse.explain.columns import variables
 from survfuse.explain.explained import Explained
 from survfuse.explain.input_contributions import (
     input_contributions,
@@ -269,3 +270,20 @@ def test_mean_inputs_of_another_model_are_refused() -> None:
         Reference.from_state(state, arrays, widths, {"clinical": sizes["clinical"]})
     with pytest.raises(InputError, match="inputs/expression"):
         Reference.from_state(state, arrays, widths, {**sizes, "expression": 3})
+
+
+def test_a_rare_modality_may_be_absent_from_the_background() -> None:
+    """Of many training patients 500 are kept, and of sampled parts the mean is theirs."""
+    known = toy_explanation("pairwise_residual").explained
+    reference = known.reference
+    values = dict(reference.background.values)
+    values["clinical"] = np.zeros_like(values["clinical"])
+    values["clinical"][:, 0] = 1.0
+    mean = {name: own.mean(axis=0) for name, own in values.items()}
+    rare = dataclasses.replace(reference, mean=mean, background=Readings(values))
+    terms = decompose(known.parts.members, known.readings, rare)
+    found = dataclasses.replace(known, reference=rare, terms=terms)
+    rows = variables(found).groupby("patient_id")["contribution"].sum()
+    np.testing.assert_allclose(
+        rows.loc[list(found.ids)], terms.effects["clinical",], rtol=0, atol=1e-6
+    )

@@ -70,6 +70,11 @@ class Reference:
         mean = {name: value.mean(axis=0) for name, value in averaged.values.items()}
         return cls(mean, background, len(readings), dict(inputs or {}))
 
+    def average(self, modality: str) -> FloatArray:
+        """Mean of what is read of patients who have a modality, 0 where nobody has it; (width,)."""
+        mean = self.mean[modality]
+        return np.asarray(mean[2:] / mean[1] if mean[1] > 0 else mean[2:])
+
     def state(self) -> State:
         """Everything, as JSON and arrays; tiles are not kept."""
         arrays: dict[str, AnyArray] = {}
@@ -119,6 +124,10 @@ class Reference:
         for name in names:
             width = 2 + widths[name]
             mean[name] = stored_array(arrays, f"mean/{name}", (width,))
+            if mean[name][0] != 1 or not 0 <= mean[name][1] <= 1:
+                raise InputError(
+                    f"mean/{name}: expected 1, and a share of patients, in the first two places",
+                )
             shape = (rows, width)
             values[name] = stored_array(arrays, f"background/{name}", shape)
             rows = len(values[name])

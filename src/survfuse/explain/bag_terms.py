@@ -140,8 +140,7 @@ class BagTerm:
     @cached_property
     def centre(self) -> FloatArray:
         """Mean of what is read of the training patients who have the bag; (width,)."""
-        mean = self.explained.reference.mean[self.modality]
-        return np.asarray(mean[2:] / mean[1] if mean[1] > 0 else mean[2:])
+        return self.explained.reference.average(self.modality)
 
     @cached_property
     def presence(self) -> FloatArray:

@@ -232,8 +232,7 @@ def _presence(
     """The term with the average vector of those who have the modality; (patients,)."""
     if term not in explained.terms.effects:
         return np.zeros(len(rows))
-    mean, parts = explained.reference.mean[modality], explained.parts
-    average = mean[2:] / mean[1]
+    parts, average = explained.parts, explained.reference.average(modality)
     own = parts.encode(modality, start[None])[0]
     average = np.where(parts.encoded(modality), own, average)
     has = explained.present(modality)[rows]
