@@ -70,6 +70,11 @@ class Reference:
         mean = {name: value.mean(axis=0) for name, value in averaged.values.items()}
         return cls(mean, background, len(readings), dict(inputs or {}))
 
+    def average(self, modality: str) -> FloatArray:
+        """Mean of what is read of those who have a modality, 0 where nobody does; (width,)."""
+        mean = self.mean[modality]
+        return np.asarray(mean[2:] / mean[1] if mean[1] > 0 else mean[2:])
+
     def state(self) -> State:
         """Everything, as JSON and arrays; tiles are not kept."""
         arrays: dict[str, AnyArray] = {}

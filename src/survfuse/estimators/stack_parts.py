@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -18,7 +19,6 @@ from survfuse.estimators.model_parts import (
     ModelParts,
     Path,
     TileReadings,
-    column,
     widened,
 )
 from survfuse.estimators.stack_terms import Terms
@@ -47,21 +47,14 @@ class NestedModel:
 
     def terms(self, places: Mapping[str, tuple[int, int]]) -> list[Part]:
         """Its term as parts that read the stack's readings; see `widened` for `places`."""
-        count = len(self.parts.members)
-        parts = []
-        for own in self.parts.members:
-            for part in own:
-                parts.append(widened(part, places, self.weight / count))
+        scale = self.weight / len(self.parts.members)
+        parts = [widened(part, places, scale) for part in self.parts.all_parts()]
         widths = self.parts.widths
         nobody = {n: (np.zeros((1, w)), np.zeros(1, bool)) for n, w in widths.items()}
         alone = float(self.parts.log_risk(Readings.of(nobody))[0]) - self.centre
         parts.append(Product({}, np.array([-self.weight * self.centre])))
-        sides = {}
-        for name in widths:
-            side = np.zeros((2 + places[name][1], 1))
-            side[0], side[1] = 1.0, -1.0
-            sides[name] = side
-        parts.append(Product(sides, np.array([-self.weight * alone])))
+        wide = {name: places[name][1] for name in widths}
+        parts.append(Product.without_any(wide, -self.weight * alone))
         return parts
 
 
@@ -92,7 +85,7 @@ class LinearParts(ModelParts):
                 widths[name] += width
         return widths
 
-    @property
+    @cached_property
     def members(self) -> Members:  # type: ignore[override]
         """All parts: a stack has one member."""
         widths, parts = self.widths, []
@@ -208,21 +201,23 @@ class LinearParts(ModelParts):
 def cox_parts(
     coxes: Mapping[str, LinearCox],
     weights: Mapping[str, float],
+    means: Mapping[str, float],
     transforms: Transforms,
 ) -> LinearParts:
-    """Take apart a weighted sum of Cox regressions, each of one modality (or some).
+    """Take apart ``sum_m w_m (risk_m − mean_m)``, 0 of those that a patient lacks.
 
     Parameters
     ----------
     coxes : mapping of modality to LinearCox
         Whose coefficients of that modality are read.
-    weights : mapping of modality to float
+    weights, means : mapping of modality to float
     transforms : Transforms
     """
     columns, products = {}, []
     for name, cox in coxes.items():
         columns[name] = LinearColumns.of([(cox.centre[name], cox.coef[name])])
-        products.append(Product(column(name, 1, 0), np.array([weights[name]])))
+        side = np.array([[0.0], [-means[name]], [1.0]])
+        products.append(Product({name: side}, np.array([weights[name]])))
     return LinearParts(columns, tuple(products), transforms)
 
 
