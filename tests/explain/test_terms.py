@@ -8,8 +8,8 @@ from missing_patterns import partly_missing
 from running import quick
 from survfuse._errors import ConfigError, InputError
 from survfuse.cohort import Cohort
+from survfuse.decomposition.readings import term_name, term_of
 from survfuse.explain import Explanation, explain
-from survfuse.explain.terms import term_name, term_of
 
 PAIRS = ["clinical*expression", "clinical*slides", "expression*slides"]
 

@@ -14,11 +14,11 @@ from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.splits import Split
 from survfuse.config import RunConfig
 from survfuse.decomposition import decompose
+from survfuse.decomposition.readings import CONSTANT, term_name
 from survfuse.estimators import Fitted
 from survfuse.explain.agreement import SPLITS, measure_agreement, trains_networks
 from survfuse.explain.agreement_tables import agreement_frame
 from survfuse.explain.shares import shares_of
-from survfuse.explain.terms import CONSTANT, term_name
 from survfuse.results.run_tables import plain_records
 from survfuse.results.schema import Explanations
 

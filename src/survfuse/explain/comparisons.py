@@ -11,10 +11,11 @@ import pandas as pd
 from survfuse._types import FloatArray
 from survfuse.cohort.modalities import ExpressionData, ModalityData
 from survfuse.decomposition.coefficients import Sums, compared, kuncheva
+from survfuse.decomposition.readings import CONSTANT
 from survfuse.explain.columns import variables
 from survfuse.explain.genes import genes
 from survfuse.explain.half_models import Pair
-from survfuse.explain.terms import CONSTANT, term_frame
+from survfuse.explain.terms import term_frame
 
 Key = tuple[str, str, str]
 """Level, modality, name."""

@@ -103,12 +103,16 @@ class Explained:
         InputError
             When the patient was not explained.
         """
-        if patient not in self.ids:
+        if patient not in self._rows:
             raise InputError(
                 f"no patient {patient!r} among the {len(self.ids)} explained: "
                 f"{listed(self.ids, 5)}",
             )
-        return self.ids.index(patient)
+        return self._rows[patient]
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        return {patient: row for row, patient in enumerate(self.ids)}
 
     def present(self, modality: str) -> BoolArray:
         """Who has a modality; (patients,)."""
@@ -138,11 +142,17 @@ class Explained:
         here = self.readings if readings is None else readings
         wanted = (modality,) if term is None else term
         total = np.zeros_like(here.values[modality])
-        for own in self.parts.members:
-            for part in own:
-                if modality in part.modalities and set(wanted) <= set(part.modalities):
-                    total += part.gradient(wanted, modality, here, self.reference)
+        for part in self.parts.all_parts(wanted):
+            total += part.gradient(wanted, modality, here, self.reference)
         return total / len(self.parts.members)
+
+    def term_at(
+        self,
+        term: Term,
+        readings: Readings,
+    ) -> FloatArray:
+        """Value of a term at some readings; (patients,)."""
+        return decompose(self.parts.members, readings, self.reference).effects[term]
 
 
 def read(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -269,7 +270,7 @@ def explain(
     ids = tuple(cohort.patients if patients is None else patients)
     if not ids:
         raise InputError("no patient to explain")
-    repeated = sorted({one for one in ids if ids.count(one) > 1})
+    repeated = [one for one, count in Counter(ids).items() if count > 1]
     if repeated:
         raise InputError(f"patients named twice: {listed(repeated)}")
     return Explanation(Explained.of(fitted, cohort, ids, reference))

@@ -155,7 +155,8 @@ class PairwiseResidual(Pairwise):
             first = bias if number == 0 else np.zeros_like(bias)
             sides[name] = np.concatenate([first[None], np.zeros_like(bias)[None], rows])
             start += width
-        empty = Product.without_any(self.widths, -own @ np.maximum(bias, 0.0))
+        alone = float(own @ np.maximum(bias, 0.0))
+        empty = Product.without_any(self.widths, -alone)
         return (*(pairs or ()), RectifiedSum(sides, own), empty)
 
 

@@ -186,7 +186,9 @@ class LowRankTensor(Fusion):
                 [own[None], np.zeros_like(own)[None], weight[:, :-1].T],
             )
             last = last * own
-        return Product(sides, head), Product.without_any(self.widths, -last.sum())
+        return Product(sides, head), Product.without_any(
+            self.widths, -float(last.sum())
+        )
 
 
 @FUSIONS.register(
