@@ -84,6 +84,22 @@ def test_columns_are_compared_one_by_one_and_together(
     assert len(found) == 3  # what belongs to no column is left out
 
 
+def test_a_column_that_one_model_lacks_is_0_of_patients_who_have_the_table(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    age, stage = np.random.default_rng(0).normal(
+        size=(2, len(pair_of_halves().first.ids))
+    )
+    both, one = contributions(age, stage), contributions(age, None)
+    some = pair_of_halves().first.ids[3:]  # the others lack the table
+    both, one = (table[table["patient_id"].isin(some)] for table in (both, one))
+    shown(monkeypatch, "variables", both, one)
+    found = dict(compare_columns(pair_of_halves()))
+    assert found["column", "clinical", "age"].value == pytest.approx(1)
+    alone = compared(stage[3:], 0 * stage[3:])
+    assert found["column", "clinical", "stage"].total == pytest.approx(alone.total)
+
+
 def weights(values: dict[str, float]) -> pd.DataFrame:
     rows = {
         "modality": "expression",
@@ -148,3 +164,17 @@ def test_genes_are_asked_for_only_where_there_are_some(
     monkeypatch.setattr(comparisons, "modalities_of", lambda pair, kind: [])
     monkeypatch.setattr(comparisons, "genes", lambda explained: pytest.fail("asked"))
     assert list(compare_genes(pair_of_halves(), defaultdict(dict))) == []
+
+
+def test_genes_without_a_weight_are_in_no_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sparse models give few genes a weight: all others are alike, and agree in nothing."""
+    first = {f"G{number}": float(number < 9) for number in range(90)}
+    second = {f"G{number}": float(number > 75) for number in range(90)}
+    shown(monkeypatch, "genes", weights(first), weights(second))
+    selected: dict[str, dict[str, int]] = defaultdict(dict)
+    found = {key: sums.value for key, sums in compare_genes(pair_of_halves(), selected)}
+    assert len(selected["expression"]) == 2 * 9
+    by_chance = 9**2 / 90
+    assert found["top genes", "expression", ""] == pytest.approx(
+        -by_chance / (9 - by_chance),
+    )

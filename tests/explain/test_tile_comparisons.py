@@ -8,6 +8,7 @@ import pytest
 
 from halved import CONFIG, pair_of_halves, simulated
 from survfuse.cohort.modalities import BagData
+from survfuse.config import FitConfig
 from survfuse.decomposition.coefficients import Sums
 from survfuse.explain.half_models import Pair
 from survfuse.explain.tile_comparisons import (
@@ -87,6 +88,11 @@ def test_clusters_read_no_outcome() -> None:
     )
     own, other = clusters()["slides"], common_clusters(swapped, CONFIG)["slides"]
     np.testing.assert_array_equal(own.clusters.centres, other.clusters.centres)
+
+
+def test_only_bags_that_the_model_reads_are_clustered() -> None:
+    config = FitConfig.of(fusion="ridge_cox", modalities=("clinical",))
+    assert common_clusters(simulated(), config) == {}
 
 
 def test_maps_that_one_model_alone_draws_do_not_agree() -> None:

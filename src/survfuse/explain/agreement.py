@@ -72,7 +72,7 @@ def measure_agreement(
     -------
     Agreement
         Of each term (over patients), each column and all columns of a modality (over patients),
-        the genes' weights (over genes), lists of the 50 largest weights (Kuncheva's index), maps
+        the genes' weights (over genes), lists of the largest weights, at most 50 (Kuncheva's index), maps
         of tiles (within patients, pooled; and Pearson's correlation, averaged over patients), and
         the mean risk of each cluster of tiles (over clusters, weighted by their tiles).
 
@@ -95,7 +95,8 @@ def measure_agreement(
         seed=seed,
         groups=groups,
     )
-    clusters = common_clusters(cohort, config)
+    everyone = {*drawn[0].first, *drawn[0].second, *drawn[0].held}
+    clusters = common_clusters(cohort.subset(everyone), config)
     found: dict[Key, list[Sums]] = defaultdict(list)
     selected: dict[str, dict[str, int]] = defaultdict(dict)
     reasons = []
@@ -118,7 +119,7 @@ def measure_agreement(
     notes = [f"a split is lost: {reason}" for reason in dict.fromkeys(reasons)]
     return Agreement(
         rows=tuple(rows),
-        patients=len({*drawn[0].first, *drawn[0].second, *drawn[0].held}),
+        patients=len(everyone),
         half=sum(one.size for one in drawn) / len(drawn),
         splits=fitted,
         lost=len(reasons),

@@ -152,7 +152,7 @@ def growth_frame(
 
 
 def selection_frame(agreement: Agreement | None) -> pd.DataFrame:
-    """Share of the half models that have a gene in their list of 50, largest first.
+    """Share of the half models that have a gene among their largest weights, at most 50.
 
     Returns
     -------

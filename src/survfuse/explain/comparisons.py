@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import pandas as pd
 
-from survfuse._types import FloatArray
 from survfuse.cohort.modalities import ExpressionData, ModalityData
 from survfuse.decomposition.coefficients import Sums, compared, kuncheva
 from survfuse.decomposition.readings import CONSTANT
@@ -22,7 +21,7 @@ Key = tuple[str, str, str]
 Found = Iterator[tuple[Key, Sums]]
 
 TOP = 50
-"""Genes of a list."""
+"""Genes of a list; fewer where a model gives fewer a weight."""
 
 
 def compare_terms(pair: Pair) -> Found:
@@ -42,25 +41,24 @@ def compare_columns(pair: Pair) -> Found:
     """Compare the contributions of each column, and of the columns of a modality together."""
     first, second = (_contributions(variables(one)) for one in pair.both)
     together: dict[str, Sums] = defaultdict(Sums)
-    zeros = np.zeros(len(pair.first.ids))
+    nothing = pd.Series(dtype=float)
     for modality, column in dict.fromkeys([*first, *second]):
         key = modality, column
-        sums = compared(first.get(key, zeros), second.get(key, zeros))
+        one, other = first.get(key, nothing), second.get(key, nothing)
+        sums = compared(*one.align(other, fill_value=0.0))
         together[modality] += sums
         yield ("column", modality, column), sums
     for modality, sums in together.items():
         yield ("columns", modality, ""), sums
 
 
-def _contributions(table: pd.DataFrame) -> dict[tuple[str, str], FloatArray]:
-    """Contributions of each column over the patients; what belongs to no column is left out."""
+def _contributions(table: pd.DataFrame) -> dict[tuple[str, str], pd.Series[float]]:
+    """Contributions of each column by patient; what belongs to no column is left out."""
     found = {}
     for (modality, column), rows in table.groupby(["modality", "column"], sort=False):
         if not str(column).startswith("("):
-            sorted_rows = rows.sort_values("patient_id")
-            found[str(modality), str(column)] = sorted_rows["contribution"].to_numpy(
-                float
-            )
+            values = rows.set_index("patient_id")["contribution"].astype(float)
+            found[str(modality), str(column)] = values
     return found
 
 
@@ -87,18 +85,20 @@ def compare_genes(
             weights.append(own.set_index("gene")["weight"].astype(float))
         first, second = weights[0].align(weights[1], fill_value=0.0)
         yield ("genes", modality, ""), compared(first, second)
-        if len(first) <= TOP or not (first.any() and second.any()):
+        # genes without a weight, of sparse models most, are in no list
+        size = min(TOP, np.count_nonzero(first), np.count_nonzero(second))
+        if len(first) <= TOP or not size:
             continue
-        one, other = _top(first), _top(second)
+        one, other = _top(first, size), _top(second, size)
         for gene in (*one, *other):
             selected[modality][gene] = selected[modality].get(gene, 0) + 1
         yield ("top genes", modality, ""), Sums(kuncheva(one, other, len(first)), 1.0)
 
 
-def _top(weights: pd.Series[float]) -> list[str]:
+def _top(weights: pd.Series[float], size: int) -> list[str]:
     """Genes of the largest weights; of equal ones the first by name."""
     order = weights.abs().sort_index().sort_values(ascending=False, kind="stable")
-    return [str(gene) for gene in order.index[:TOP]]
+    return [str(gene) for gene in order.index[:size]]
 
 
 def modalities_of(pair: Pair, kind: type[ModalityData]) -> list[str]:

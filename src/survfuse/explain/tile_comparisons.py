@@ -59,12 +59,13 @@ def common_clusters(
     cohort: Cohort,
     config: FitConfig,
 ) -> dict[str, CommonClusters]:
-    """Clusters of the tiles of each bag of a cohort."""
-    found = {}
+    """Clusters of the tiles of each bag of a cohort that a model reads."""
+    chosen, clusters = config.inputs.modalities, {}
     for name, data in cohort.modalities.items():
-        if isinstance(data, BagData):
-            found[name] = CommonClusters.of(data, config)
-    return found
+        reads = chosen is None or name in chosen
+        if reads and isinstance(data, BagData) and data.patients:
+            clusters[name] = CommonClusters.of(data, config)
+    return clusters
 
 
 def compare_tiles(
