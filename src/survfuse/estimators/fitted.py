@@ -21,6 +21,7 @@ from survfuse.config import FitConfig
 from survfuse.decomposition import Agreement, Reference
 from survfuse.estimators.base import Fit, RiskModel, foreign_code, make_estimator
 from survfuse.estimators.fold_context import FoldContext
+from survfuse.estimators.model_parts import ModelParts
 from survfuse.fit_summary import learned_from, size_summary
 from survfuse.prediction import Prediction
 from survfuse.survival.calibration import (
@@ -61,7 +62,8 @@ class Fitted:
         Where the configuration asks for one.
     reference : Reference or None
         What the model reads of its training patients, which explanations compare with; None in
-        bundles that older versions wrote, and of models that cannot be explained.
+        folds and in bundles that older versions wrote, and of models that cannot be explained or
+        read single tiles.
     clusters : mapping of bag to TileClusters
         Of the training tiles; empty where they were not made.
     agreement : Agreement or None
@@ -159,7 +161,7 @@ class Fitted:
 
 
 def fit_model(fold: FoldContext, config: FitConfig) -> Fitted:
-    """Choose hyper-parameters, fit the estimator, and describe the fit: the three in turn.
+    """Choose hyper-parameters, fit the estimator, and describe the fit and its reference, in turn.
 
     Parameters
     ----------
@@ -175,7 +177,15 @@ def fit_model(fold: FoldContext, config: FitConfig) -> Fitted:
     """
     config, log = searched(fold, config)
     fit = make_estimator(config).fit(fold)
-    return described(fold, fit, config, log)
+    fitted = described(fold, fit, config, log)
+    try:
+        parts = fit.model.parts(fit.transforms)
+    except ConfigError:
+        return fitted
+    if parts.needs_tiles:
+        return fitted
+    reference = reference_of(fold, fit, parts, config.training.seed)
+    return replace(fitted, reference=reference)
 
 
 def described(
@@ -231,31 +241,20 @@ def described(
         trained=PatientHashes.with_data(fold.cohort, fold.ids, dims),
         drift=Drift.fit(fit.source),
         bound=bound,
-        reference=_reference(fold, fit, config),
     )
     fold.clear()
     return fitted
 
 
-def _reference(
+def reference_of(
     fold: FoldContext,
     fit: Fit,
-    config: FitConfig,
-) -> Reference | None:
-    """What the model reads of its training patients; None where that cannot be kept.
-
-    That of a model that cannot be explained, or that reads single tiles.
-    """
-    try:
-        parts = fit.model.parts(fit.transforms)
-    except ConfigError:
-        return None
-    if parts.needs_tiles:
-        return None
-    seed = config.training.seed
-    readings = parts.read(fit.source)
+    parts: ModelParts,
+    seed: int,
+) -> Reference:
+    """What a model, taken apart, reads of its training patients."""
     return Reference.of(
-        readings,
+        parts.read(fit.source),
         from_background=parts.from_background,
         seed=seed,
         inputs=mean_inputs(fit.transforms, fold.cohort, fit.source.prepared),

@@ -72,9 +72,10 @@ def measure_agreement(
     -------
     Agreement
         Of each term (over patients), each column and all columns of a modality (over patients),
-        the genes' weights (over genes), lists of the largest weights, at most 50 (Kuncheva's index), maps
-        of tiles (within patients, pooled; and Pearson's correlation, averaged over patients), and
-        the mean risk of each cluster of tiles (over clusters, weighted by their tiles).
+        the genes' weights (over genes), lists of the largest weights, at most 50 (Kuncheva's
+        index), maps of tiles (within patients, pooled; and Pearson's correlation, averaged over
+        patients), and the mean risk of each cluster of tiles (over clusters, weighted by their
+        tiles).
 
     Raises
     ------

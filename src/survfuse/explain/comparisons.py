@@ -86,7 +86,8 @@ def compare_genes(
         first, second = weights[0].align(weights[1], fill_value=0.0)
         yield ("genes", modality, ""), compared(first, second)
         # genes without a weight, of sparse models most, are in no list
-        size = min(TOP, np.count_nonzero(first), np.count_nonzero(second))
+        weighted = [int(np.count_nonzero(one)) for one in (first, second)]
+        size = min(TOP, *weighted)
         if len(first) <= TOP or not size:
             continue
         one, other = _top(first, size), _top(second, size)
