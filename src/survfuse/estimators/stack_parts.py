@@ -240,10 +240,10 @@ def stack_parts(
     own: dict[str, list[tuple[FloatArray, FloatArray]]] = {}
     for name, cox in terms.modalities.items():
         own[name] = [(cox.centre[name], cox.coef[name])]
-    chosen = []
+    chosen: list[tuple[dict[str, range], float]] = []
     for name in terms.modalities:
         if weights.get(name, 0.0):
-            chosen.append(({name: range(1)}, np.array([weights[name]])))
+            chosen.append(({name: range(1)}, weights[name]))
     for (left, right), pair in terms.pairs.items():
         weight = weights[f"{left}*{right}"]
         if not (pair.rank and weight):
@@ -256,12 +256,19 @@ def stack_parts(
             first = len(own[name])
             own[name] += [(centre, one) for one in side.T]
             places[name] = range(first, first + pair.rank)
-        chosen.append((places, np.full(pair.rank, weight)))
-    products = []
-    for places, scale in chosen:
-        sides = {}
-        for name, at in places.items():
-            sides[name] = np.eye(2 + len(own[name]))[:, [2 + place for place in at]]
-        products.append(Product(sides, scale))
+        chosen.append((places, weight))
     columns = {name: LinearColumns.of(parts) for name, parts in own.items()}
+    products = [_of_columns(columns, *one) for one in chosen]
     return LinearParts(columns, tuple(products), transforms, nested)
+
+
+def _of_columns(
+    columns: Mapping[str, LinearColumns],
+    places: Mapping[str, range],
+    weight: float,
+) -> Product:
+    """Products of columns of modalities, one by one, each times a weight."""
+    sides = {}
+    for name, at in places.items():
+        sides[name] = np.eye(2 + len(columns[name].weights))[:, 2:][:, at]
+    return Product(sides, np.full(len(at), weight))

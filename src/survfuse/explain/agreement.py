@@ -98,7 +98,7 @@ def measure_agreement(
     )
     everyone = {*drawn[0].first, *drawn[0].second, *drawn[0].held}
     clusters = common_clusters(cohort.subset(everyone), config)
-    found: dict[Key, list[Sums]] = defaultdict(list)
+    of_splits: dict[Key, list[Sums]] = defaultdict(list)
     selected: dict[str, dict[str, int]] = defaultdict(dict)
     reasons = []
     for _, pair in fitted_pairs(cohort, config, drawn, progress):
@@ -106,13 +106,13 @@ def measure_agreement(
             reasons.append(pair)
             continue
         for key, sums in compare(pair, selected, clusters):
-            found[key].append(sums)
+            of_splits[key].append(sums)
     fitted = halves - len(reasons)
     if not fitted:
         raise NotComputableError(
             f"agreement: no model of half the patients could be fitted: {reasons[0]}",
         )
-    rows = [AgreementRow.of(key, sums) for key, sums in found.items()]
+    rows = [AgreementRow.of(key, sums) for key, sums in of_splits.items()]
     rows.sort(key=lambda row: LEVELS.index(row.level))
     shares = {}
     for name, counts in selected.items():

@@ -18,13 +18,13 @@ from survfuse.explain.terms import term_frame
 
 Key = tuple[str, str, str]
 """Level, modality, name."""
-Found = Iterator[tuple[Key, Sums]]
+Compared = Iterator[tuple[Key, Sums]]
 
 TOP = 50
 """Genes of a list; fewer where a model gives fewer a weight."""
 
 
-def compare_terms(pair: Pair) -> Found:
+def compare_terms(pair: Pair) -> Compared:
     """Compare the log-risk, and each of its terms."""
     first, second = (term_frame(one) for one in pair.both)
     risks = (one.prediction.log_risk for one in pair.both)
@@ -37,7 +37,7 @@ def compare_terms(pair: Pair) -> Found:
             yield ("term", "", name), compared(*values)
 
 
-def compare_columns(pair: Pair) -> Found:
+def compare_columns(pair: Pair) -> Compared:
     """Compare the contributions of each column, and of the columns of a modality together."""
     first, second = (_contributions(variables(one)) for one in pair.both)
     together: dict[str, Sums] = defaultdict(Sums)
@@ -54,18 +54,18 @@ def compare_columns(pair: Pair) -> Found:
 
 def _contributions(table: pd.DataFrame) -> dict[tuple[str, str], pd.Series[float]]:
     """Contributions of each column by patient; what belongs to no column is left out."""
-    found = {}
+    contributions = {}
     for (modality, column), rows in table.groupby(["modality", "column"], sort=False):
         if not str(column).startswith("("):
             values = rows.set_index("patient_id")["contribution"].astype(float)
-            found[str(modality), str(column)] = values
-    return found
+            contributions[str(modality), str(column)] = values
+    return contributions
 
 
 def compare_genes(
     pair: Pair,
     selected: Mapping[str, dict[str, int]],
-) -> Found:
+) -> Compared:
     """Compare the weights of genes and the lists of top genes.
 
     Parameters

@@ -14,7 +14,7 @@ from survfuse.cohort.tile_clusters import TileClusters
 from survfuse.cohort.transform_bags import BagScaler
 from survfuse.config import FitConfig
 from survfuse.decomposition.coefficients import NOTHING, Sums, compared
-from survfuse.explain.comparisons import Found, modalities_of
+from survfuse.explain.comparisons import Compared, modalities_of
 from survfuse.explain.explained import Explained
 from survfuse.explain.half_models import Pair
 from survfuse.explain.tiles import tile_tables
@@ -71,7 +71,7 @@ def common_clusters(
 def compare_tiles(
     pair: Pair,
     clusters: Mapping[str, CommonClusters],
-) -> Found:
+) -> Compared:
     """Compare the maps of tiles within each patient, and the mean risk of each cluster of tiles.
 
     Parameters
@@ -127,12 +127,12 @@ def _correlations(
     second: Mapping[str, FloatArray],
 ) -> Sums:
     """Pearson's correlation within each patient, to be averaged over patients."""
-    found = []
+    values = []
     for patient in first:
         maps = _both(first, second, patient)
         if (maps.var(axis=1) > NOTHING).all():
-            found.append(float(np.asarray(np.corrcoef(maps))[0, 1]))
-    return Sums(sum(found), float(len(found)))
+            values.append(float(np.asarray(np.corrcoef(maps))[0, 1]))
+    return Sums(sum(values), float(len(values)))
 
 
 def _of_clusters(
