@@ -117,3 +117,13 @@ def test_memory_does_not_hold_the_features(
     assert len(sums) == many
     # columns of one number a tile: rows, risks, scores, clusters, and a few of the removal
     assert peak < 16 * 8 * many
+
+
+def test_what_all_patients_need_is_computed_once(
+    cohort: Cohort,
+    model: SurvivalFusion,
+) -> None:
+    explained = bagged.explained(model, cohort, cohort).explained
+    first = BagTerm.of(explained, "slides")
+    assert BagTerm.of(explained) is first
+    assert BagTerm.of(explained, term="slides*clinical") is not first

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 
@@ -65,8 +66,8 @@ class BagTerm:
         explained: Explained,
         modality: str | None = None,
         term: str | None = None,
-    ) -> BagTerm:
-        """Find a bag and a term of it.
+    ) -> Self:
+        """Find a bag and a term of it; the same object each time.
 
         Parameters
         ----------
@@ -93,7 +94,11 @@ class BagTerm:
         ordered = tuple(one for one in explained.modalities if one in wanted)
         if ordered not in explained.terms.effects:
             raise InputError(_why_no_term(explained, name, ordered))
-        return cls(explained, name, ordered)
+        one: Self = explained.computed.setdefault(
+            (cls, name, ordered),
+            cls(explained, name, ordered),
+        )
+        return one
 
     @property
     def name(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -94,6 +95,11 @@ class Explained:
     def prepared(self) -> Prepared:
         """Transformed vectors of the patients."""
         return self.fitted.transforms.apply(self.cohort, self.ids)
+
+    @cached_property
+    def computed(self) -> dict[Any, Any]:
+        """What several tables need of all patients, kept by what it is."""
+        return {}
 
     def row(self, patient: str) -> int:
         """Row of a patient.
