@@ -18,6 +18,7 @@ from survfuse.cohort.transform_bags import BagScaler
 
 CLUSTERS, SEED = 24, 0
 TILES_OF_A_PATIENT = 100  # evenly spaced
+LEAST_TILES = 10  # of a cluster, on average
 MOST_TILES = 50_000
 """Tiles of all patients that are clustered, so that memory does not grow with the cohort."""
 
@@ -54,7 +55,8 @@ class TileClusters:
             Training patients who have tiles; their order does not matter.
         scaler : BagScaler
         count : int
-            Clusters; fewer where there are fewer different tiles.
+            Clusters; fewer where they would have fewer than ten tiles, so that a centre is no
+            single patient's tile, or where tiles do not differ.
         """
         # not at the top: assigning tiles needs no scikit-learn
         from sklearn.cluster import MiniBatchKMeans
@@ -65,7 +67,7 @@ class TileClusters:
             rows = spaced(data.rows(patient), most)
             blocks.append(scaler.scale(data.store.features[rows]))
         tiles = np.concatenate(blocks)
-        count = _distinct(tiles, count)
+        count = _distinct(tiles, max(1, min(count, len(tiles) // LEAST_TILES)))
         means = MiniBatchKMeans(count, batch_size=4096, n_init=3, random_state=SEED)
         means.fit(tiles)
         found = cls(means.cluster_centers_.astype(np.float64), np.zeros(count))

@@ -218,7 +218,7 @@ def _from_half(tiles: AnyArray) -> Float32Array:
     """Tiles of float16 as float32, ten times faster than NumPy."""
     import torch  # not at the top: looking at a cohort needs no torch
 
-    half = torch.from_numpy(np.ascontiguousarray(tiles))
+    half = torch.from_numpy(np.require(tiles, requirements=["C", "W"]))
     return np.asarray(half.float().numpy())
 
 

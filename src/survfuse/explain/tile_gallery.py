@@ -133,24 +133,19 @@ def tile_pictures(
     """
     if not len(examples):
         return []
-    name, images = str(examples["modality"].iloc[0]), {}
-    for image in _images(cohort, name):
-        images[image.slide_id] = image
-    numbered = examples.reset_index(drop=True)
+    name, numbered = str(examples["modality"].iloc[0]), examples.reset_index(drop=True)
+    slides: dict[str, Slide] = {}
+    for _, rows in numbered.groupby("slide", sort=False):
+        slide = _slide(cohort, name, rows)
+        slides[slide.slide_id] = slide
+    images = {image.slide_id: image for image in _images(cohort, name)}
     pictures: dict[int, bytes] = {}
-    for slide_id in dict.fromkeys(numbered["slide"]):
-        rows = numbered[numbered["slide"] == slide_id]
-        patient = rows["patient_id"].iloc[0]
-        slide = _slide(cohort, name, patient, slide_id)
-        if rows[["x", "y"]].isna().any(axis=None) or slide.coord_unit is None:
-            raise InputError(
-                f"{name}: slide {slide_id!r} of patient {patient}: it is not known where its tiles "
-                "lie, so their pixels cannot be shown; feature files with coordinates are needed",
-            )
+    for slide_id, slide in slides.items():
         if slide_id not in images:
             raise InputError(
                 f"{name}: the slide table names no image of slide {slide_id!r}",
             )
+        rows = numbered[numbered["slide"] == slide_id]
         read = _read(images[slide_id], slide, rows, side)
         pictures |= zip(rows.index, read, strict=True)
     return [pictures[place] for place in numbered.index]
@@ -226,18 +221,25 @@ def _nearest_tiles(
 def _slide(
     cohort: Cohort,
     modality: str,
-    patient: str,
-    slide_id: str,
+    rows: pd.DataFrame,
 ) -> Slide:
+    """The slide of some tiles, whose places must be known."""
+    patient, slide_id = rows["patient_id"].iloc[0], rows["slide"].iloc[0]
     data = cohort.modalities.get(modality)
     owned = data.store.slides_of(patient) if isinstance(data, BagData) else ()
-    for slide in owned:
-        if slide.slide_id == slide_id:
-            return slide
-    raise InputError(
-        f"{modality}: patient {patient} has no slide {slide_id!r} in this cohort, but "
-        f"{listed([slide.slide_id for slide in owned]) or 'none'}",
-    )
+    by_id = {slide.slide_id: slide for slide in owned}
+    if slide_id not in by_id:
+        raise InputError(
+            f"{modality}: patient {patient} has no slide {slide_id!r} in this cohort, but "
+            f"{listed(by_id) or 'none'}",
+        )
+    unknown = bool(rows[["x", "y"]].isna().any(axis=None))
+    if unknown or by_id[slide_id].coord_unit is None:
+        raise InputError(
+            f"{modality}: slide {slide_id!r} of patient {patient}: it is not known where its tiles "
+            "lie, so their pixels cannot be shown; feature files with coordinates are needed",
+        )
+    return by_id[slide_id]
 
 
 def _images(cohort: Cohort, modality: str) -> tuple[SlideImage, ...]:

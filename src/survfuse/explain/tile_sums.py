@@ -74,8 +74,12 @@ class TileSums:
 
     @property
     def share(self) -> FloatArray:
-        """Weight of each tile, the mean over poolings; (tiles,)."""
-        return np.asarray(self.weights.mean(axis=1))
+        """Weight of each tile: of several poolings, their mean by what each adds; (tiles,)."""
+        weights = self.weights
+        added = np.abs(weights * self.risks).sum(axis=0)
+        if not added.any():
+            added = np.ones(len(added))
+        return np.asarray(weights @ (added / added.sum()))
 
     @property
     def contribution(self) -> FloatArray:

@@ -48,7 +48,8 @@ def tiles(
         - `modality, slide, tile` (number within the slide, from 0), `x, y` (NaN where not known).
         - `tile_risk`: the term, but for the presence, had the patient only such tiles; 0 is the
           average bag of the training patients.
-        - `share`: weight of the tile in the bag; the mean where several models pool it.
+        - `share`: weight of the tile in the bag. Where several models pool it, the mean of their
+          weights by what each adds to the term (the sum of the contributions' sizes).
         - `contribution`: share times tile_risk, of each pooling that the term depends on; with
           `presence` and `remainder` (see below) it adds up to the term.
         - `removal`: exact change of the term without the tile; NaN where a note says why.
