@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 
 import numpy as np
 
 from brute_force import mean_with, random_readings
+from decomposition import shapiq_numbers as numbers
 from survfuse.decomposition import (
     Product,
     Readings,
@@ -105,3 +107,15 @@ def test_shapley_values_are_the_mean_over_all_orders_of_the_modalities() -> None
             after = tuple(sorted((*before, name)))
             expected += (means[after] - means[before]) / math.factorial(3)
         np.testing.assert_allclose(found[name], expected, rtol=0, atol=1e-10)
+
+
+def test_terms_and_shapley_values_are_those_of_shapiq() -> None:
+    background, patients = numbers.readings(30, 0.1), numbers.readings(5, 4.2)
+    reference = Reference.of(background, from_background=True)
+    found = decompose([numbers.parts()], patients, reference)
+    shapley = shapley_values(found.effects)
+    for row, expected in enumerate(json.loads(numbers.GOLDEN.read_text())):
+        for term, effect in found.effects.items():
+            assert abs(effect[row] - expected["*".join(term)]) < 1e-10
+        for name, value in shapley.items():
+            assert abs(value[row] - expected[f"shapley {name}"]) < 1e-10
