@@ -50,6 +50,7 @@ from survfuse._types import AnyArray, Arrays, FloatArray, State
 from survfuse.cohort.drift import Drift
 from survfuse.cohort.patient_hashes import PatientHashes
 from survfuse.cohort.tile_clusters import TileClusters
+from survfuse.cohort.transform_inputs import input_sizes
 from survfuse.cohort.transforms import Transforms
 from survfuse.config import FitConfig, build
 from survfuse.decomposition import Reference
@@ -415,7 +416,8 @@ def _explained(
     reference = None
     if state["reference"] is not None:
         widths = model.parts(transforms).widths
-        reference = Reference.from_state(state["reference"], arrays, widths)
+        sizes = input_sizes(transforms)
+        reference = Reference.from_state(state["reference"], arrays, widths, sizes)
     clusters = {}
     for name in stored_texts(state["clusters"], "clusters"):
         if name not in transforms.bag_scaler:

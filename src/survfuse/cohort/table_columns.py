@@ -12,7 +12,7 @@ import pandas as pd
 from pydantic import ConfigDict, TypeAdapter
 
 from survfuse._errors import listed
-from survfuse._types import BoolArray, FloatArray
+from survfuse._types import BoolArray, FloatArray, IntArray
 from survfuse.cohort.carriers import Support
 from survfuse.cohort.outliers import COPY_NUMBERS, LARGEST, codes, fences
 from survfuse.readers.cell_text import only_difference
@@ -80,10 +80,7 @@ class NumberColumn:
         ids: Ids,
     ) -> tuple[FloatArray, dict[str, Remark]]:
         """Features (patients, features) of values, NaN where missing, and remarks by patient."""
-        missing = np.isnan(values)
-        implausible = np.zeros(len(values), bool)
-        if self.limited:  # in bundles that older versions wrote every value counts
-            implausible = _beyond(values, self.least, self.most, self.codes)
+        missing, implausible = np.isnan(values), self._implausible(values)
         unknown = missing | implausible
         block = []
         remarks: dict[str, Remark] = {}
@@ -97,6 +94,15 @@ class NumberColumn:
             detail = f"missing; training mean {self.mean:g} used"
             remarks |= dict.fromkeys(ids[missing], (self.name, "imputed", detail))
         return np.stack(block, axis=1), remarks
+
+    def known(self, values: FloatArray) -> BoolArray:
+        """Which values are read, not taken as missing; (patients,)."""
+        return np.asarray(~(np.isnan(values) | self._implausible(values)))
+
+    def _implausible(self, values: FloatArray) -> BoolArray:
+        if not self.limited:  # in bundles that older versions wrote every value counts
+            return np.zeros(len(values), bool)
+        return _beyond(values, self.least, self.most, self.codes)
 
     def _outside(
         self,
@@ -166,11 +172,7 @@ class CategoryColumn:
         ids: Ids,
     ) -> tuple[FloatArray, dict[str, Remark]]:
         """Features (patients, features) of cells, None where missing, and remarks by patient."""
-        index = pd.Index(self.categories, dtype=object)
-        code = index.get_indexer(pd.Index(cells, dtype=object))
-        rare = cells.isin(self.rare).to_numpy(bool)
-        if self.pooled:
-            code[rare] = len(self.categories)
+        code, rare = self._codes(cells)
         average = code < 0
         block = np.zeros((len(cells), len(self.values) + len(self.blank)))
         block[np.flatnonzero(~average), code[~average]] = 1.0
@@ -184,6 +186,19 @@ class CategoryColumn:
             if cell is not None or not self.indicator:
                 remarks[str(ids[row])] = self._remark(cell)
         return block, remarks
+
+    def known(self, cells: pd.Series[str]) -> BoolArray:
+        """Which cells hold a category of training with a feature; (patients,)."""
+        return np.asarray(self._codes(cells)[0] >= 0)
+
+    def _codes(self, cells: pd.Series[str]) -> tuple[IntArray, BoolArray]:
+        """Feature of each cell, -1 without one, and whether its category is rare."""
+        index = pd.Index(self.categories, dtype=object)
+        code = index.get_indexer(pd.Index(cells, dtype=object))
+        rare = cells.isin(self.rare).to_numpy(bool)
+        if self.pooled:
+            code[rare] = len(self.categories)
+        return np.asarray(code), rare
 
     def _remark(self, cell: str | None) -> Remark:
         """What is assumed of a patient whose category is missing, rare or unseen."""

@@ -293,12 +293,9 @@ class ExpressionTransform:
         _, spellings = match_genes(self.genes, data.expression.genes, self.gene_ids)
         if spellings:
             remarks.append(("", self.name, "", "gene names", respelled(spellings)))
-        if self.scale is None:
-            values = measured(data, patients, self.genes)
-        else:
-            values, note = self.scale.values(data, patients, self.genes)
-            if note:
-                remarks.append(("", self.name, "", "library size", note))
+        values, note = self._values(data, patients)
+        if note:
+            remarks.append(("", self.name, "", "library size", note))
         known = ~np.isnan(values)
         coverage = known.mean(axis=1)
         if (coverage < self.min_coverage).any():
@@ -309,12 +306,45 @@ class ExpressionTransform:
             remark = (str(patients[row]), self.name, "", "missing genes", detail)
             remarks.append(remark)
         remarks += self._far_remarks(values, patients)
-        vector = self._scaled(values)
-        if self.sets is not None and not self.set_names:
-            vector = np.asarray((self.sets @ vector.T).T)
-        elif self.components is not None:
-            vector = vector @ self.components.T
+        vector = self.of_z_scores(self._scaled(values))
         return vector.astype(np.float32), coverage, remarks
+
+    def z_scores(
+        self,
+        data: ExpressionData,
+        patients: Sequence[str],
+    ) -> FloatArray:
+        """What features are made from, (patients, genes): values as scaled and limited.
+
+        A missing gene is the training mean: 0, where the mean is subtracted.
+        """
+        return self._scaled(self._values(data, patients)[0])
+
+    def of_z_scores(self, z_scores: FloatArray) -> FloatArray:
+        """Features (patients, features) of z-scores (patients, genes), a linear map."""
+        if self.sets is not None and not self.set_names:
+            return np.asarray((self.sets @ z_scores.T).T)
+        if self.components is not None:
+            return np.asarray(z_scores @ self.components.T)
+        return z_scores
+
+    def to_genes(self, weights: FloatArray) -> FloatArray:
+        """Weights (rows, genes) of z-scores, of weights (rows, features) of features."""
+        if self.sets is not None and not self.set_names:
+            return np.asarray((self.sets.T @ weights.T).T)
+        if self.components is not None:
+            return np.asarray(weights @ self.components)
+        return weights
+
+    def _values(
+        self,
+        data: ExpressionData,
+        patients: Sequence[str],
+    ) -> tuple[FloatArray, str]:
+        """Values on the scale of training, NaN where missing, and a note on library sizes."""
+        if self.scale is None:
+            return measured(data, patients, self.genes), ""
+        return self.scale.values(data, patients, self.genes)
 
     def _scaled(self, values: FloatArray) -> FloatArray:
         scaled = self._standardised(values)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -30,11 +30,15 @@ class Reference:
         Of at most `MOST_PATIENTS` of them, drawn by seed where there are more.
     patients : int
         Training patients behind `mean`.
+    inputs : mapping of vector modality to array, (inputs,)
+        Mean over the training patients who have the modality of what it is read from: the
+        features of a table, the z-scores of genes. A modality that is not there is not known.
     """
 
     mean: Mapping[str, FloatArray]
     background: Readings
     patients: int
+    inputs: Mapping[str, FloatArray] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -43,6 +47,7 @@ class Reference:
         *,
         from_background: bool = False,
         seed: int = 0,
+        inputs: Mapping[str, FloatArray] | None = None,
     ) -> Reference:
         """Make a reference of the readings of all training patients.
 
@@ -55,6 +60,7 @@ class Reference:
         seed : int
             Decides which patients are kept. Their order is that of their values: one that is drawn
             by a known seed would lead back to the order of the cohort.
+        inputs : mapping of vector modality to array, optional
         """
         rows = np.random.default_rng(seed).permutation(len(readings))[:MOST_PATIENTS]
         drawn = readings.take(rows)
@@ -62,7 +68,7 @@ class Reference:
         background = drawn.take(np.lexsort(joined.T[::-1]))
         averaged = background if from_background else readings
         mean = {name: value.mean(axis=0) for name, value in averaged.values.items()}
-        return cls(mean, background, len(readings))
+        return cls(mean, background, len(readings), dict(inputs or {}))
 
     def state(self) -> State:
         """Everything, as JSON and arrays; tiles are not kept."""
@@ -70,7 +76,14 @@ class Reference:
         for name, mean in self.mean.items():
             arrays[f"mean/{name}"] = mean
             arrays[f"background/{name}"] = self.background.values[name]
-        return {"modalities": list(self.mean), "patients": self.patients}, arrays
+        for name, inputs in self.inputs.items():
+            arrays[f"inputs/{name}"] = inputs
+        state = {
+            "modalities": list(self.mean),
+            "patients": self.patients,
+            "inputs": list(self.inputs),
+        }
+        return state, arrays
 
     @classmethod
     def from_state(
@@ -78,8 +91,17 @@ class Reference:
         state: Mapping[str, Any],
         arrays: Mapping[str, AnyArray],
         widths: Mapping[str, int],
+        sizes: Mapping[str, int] | None = None,
     ) -> Reference:
-        """Make a reference again from :meth:`state`; it must fit the model's `widths`.
+        """Make a reference again from :meth:`state`.
+
+        Parameters
+        ----------
+        state, arrays
+        widths : mapping of modality to int
+            Numbers that the model reads of each.
+        sizes : mapping of vector modality to int, optional
+            Inputs of each, where the state has their means.
 
         Raises
         ------
@@ -105,7 +127,12 @@ class Reference:
             raise InputError(
                 f"patients: expected a whole number from {rows} on, got {patients:g}",
             )
-        return cls(mean, Readings(values), int(patients))
+        inputs, sizes = {}, sizes or {}
+        for name in stored_texts(state["inputs"], "inputs"):
+            if name not in sizes:
+                raise InputError(f"inputs: {name!r} is no vector of the model")
+            inputs[name] = stored_array(arrays, f"inputs/{name}", (sizes[name],))
+        return cls(mean, Readings(values), int(patients), inputs)
 
 
 def _refuse_forged(values: FloatArray, name: str) -> None:

@@ -15,6 +15,7 @@ from survfuse.cohort.cohort import Cohort
 from survfuse.cohort.drift import Drift
 from survfuse.cohort.patient_hashes import PatientHashes
 from survfuse.cohort.tile_clusters import TileClusters
+from survfuse.cohort.transform_inputs import mean_inputs
 from survfuse.cohort.transforms import Transforms
 from survfuse.config import FitConfig
 from survfuse.decomposition import Reference
@@ -230,13 +231,17 @@ def described(
         trained=PatientHashes.with_data(fold.cohort, fold.ids, dims),
         drift=Drift.fit(fit.source),
         bound=bound,
-        reference=_reference(fit, config),
+        reference=_reference(fold, fit, config),
     )
     fold.clear()
     return fitted
 
 
-def _reference(fit: Fit, config: FitConfig) -> Reference | None:
+def _reference(
+    fold: FoldContext,
+    fit: Fit,
+    config: FitConfig,
+) -> Reference | None:
     """What the model reads of its training patients; None where that cannot be kept.
 
     That of a model that cannot be explained, or that reads single tiles.
@@ -249,7 +254,12 @@ def _reference(fit: Fit, config: FitConfig) -> Reference | None:
         return None
     seed = config.training.seed
     readings = parts.read(fit.source)
-    return Reference.of(readings, from_background=parts.from_background, seed=seed)
+    return Reference.of(
+        readings,
+        from_background=parts.from_background,
+        seed=seed,
+        inputs=mean_inputs(fit.transforms, fold.cohort, fit.source.prepared),
+    )
 
 
 def calibrated(

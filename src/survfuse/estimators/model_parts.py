@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from survfuse._types import AnyArray, FloatArray, IntArray
+from survfuse._types import AnyArray, BoolArray, FloatArray, IntArray
 from survfuse.decomposition import Part, Product, Readings, RectifiedSum, Sampled
 
 if TYPE_CHECKING:
@@ -50,6 +50,36 @@ class TileReadings:
             np.concatenate(scores, axis=1),
             np.concatenate(pooling),
         )
+
+
+@dataclass(frozen=True, eq=False)
+class Path:
+    """Straight lines from one transformed vector to those of patients, in equal intervals.
+
+    Attributes
+    ----------
+    start : array, (features,)
+    stop : array, (patients, features)
+    intervals : int
+    """
+
+    start: FloatArray
+    stop: FloatArray
+    intervals: int
+
+    @property
+    def edges(self) -> FloatArray:
+        """Where intervals begin and end, from 0 to 1; (intervals + 1,)."""
+        return np.linspace(0.0, 1.0, self.intervals + 1)
+
+    @property
+    def middles(self) -> FloatArray:
+        """Middle of each interval; (intervals,)."""
+        return (self.edges[1:] + self.edges[:-1]) / 2
+
+    def vectors(self, at: float) -> FloatArray:
+        """Vectors at a place on the lines; (patients, features)."""
+        return np.asarray(self.start + at * (self.stop - self.start))
 
 
 class ModelParts(ABC):
@@ -118,6 +148,39 @@ class ModelParts(ABC):
     @abstractmethod
     def is_linear(self, modality: str) -> bool:
         """Whether what is read of a vector is a linear map of it."""
+
+    def encoded(self, modality: str) -> BoolArray:
+        """Which of the numbers read of a vector :meth:`encode` computes; (width,)."""
+        return np.ones(self.widths[modality], bool)
+
+    def encode_along(
+        self,
+        modality: str,
+        path: Path,
+    ) -> FloatArray:
+        """Read the middle of each interval of a path; (intervals, patients, width)."""
+        return np.stack(
+            [self.encode(modality, path.vectors(at)) for at in path.middles]
+        )
+
+    def pull_back_along(
+        self,
+        modality: str,
+        path: Path,
+        weights: FloatArray,
+    ) -> FloatArray:
+        """Mean over the intervals of a path of what `pull_back` gives; (patients, features).
+
+        Parameters
+        ----------
+        modality : str
+        path : Path
+        weights : array, (intervals, patients, width)
+        """
+        total = np.zeros_like(path.stop)
+        for at, own in zip(path.middles, weights, strict=True):
+            total += self.pull_back(modality, path.vectors(at), own)
+        return total / path.intervals
 
     @abstractmethod
     def read_tiles(

@@ -10,18 +10,21 @@ from typing import cast
 
 import numpy as np
 import torch
+from torch import nn
 
 from survfuse._types import AnyArray, Batch, FloatArray
 from survfuse.cohort.transform_bags import BagScaler
 from survfuse.decomposition import Readings
 from survfuse.estimators.base import Patients
+from survfuse.estimators.layer_paths import embedded_along, pulled_back
 from survfuse.estimators.model_parts import (
     Members,
     ModelParts,
+    Path,
     TileReadings,
     widened,
 )
-from survfuse.models.branches import BagBranch
+from survfuse.models.branches import BagBranch, VectorBranch
 from survfuse.models.encoders import GeneSetEncoder, LinearEncoder
 from survfuse.models.network import FusionNetwork, VectorConfig
 from survfuse.models.network_terms import network_terms, read_batch
@@ -107,11 +110,52 @@ class NetworkParts(ModelParts):
         (gradient,) = torch.autograd.grad(embedded, given, seed)
         return gradient.numpy()
 
+    def encode_along(
+        self,
+        modality: str,
+        path: Path,
+    ) -> FloatArray:
+        """Embed the middle of each interval of a path; see the base."""
+        if not self._is_layered(modality):
+            return super().encode_along(modality, path)
+        embedded = []
+        for encoder in self._encoders(modality):
+            embedded.append(embedded_along(_layers(encoder), path))
+        return torch.cat(embedded, dim=2).numpy()
+
+    def pull_back_along(
+        self,
+        modality: str,
+        path: Path,
+        weights: FloatArray,
+    ) -> FloatArray:
+        """Mean slope over the intervals of a path, which adds up to its whole rise."""
+        if not self._is_layered(modality):
+            return super().pull_back_along(modality, path, weights)
+        total = np.zeros_like(path.stop)
+        encoders = self._encoders(modality)
+        own = torch.from_numpy(weights).chunk(len(encoders), dim=2)
+        for encoder, part in zip(encoders, own, strict=True):
+            total += pulled_back(_layers(encoder), path, part)
+        return total
+
+    def _is_layered(self, modality: str) -> bool:
+        branch = self.networks[0].branches[modality]
+        return isinstance(branch, VectorBranch) and len(branch.layers) > 0
+
     def _encoders(self, modality: str) -> list[torch.nn.Module]:
-        doubled = []
-        for network in self.networks:
-            doubled.append(copy.deepcopy(network.branches[modality]).double().eval())
-        return doubled
+        if modality not in self._doubled:
+            doubled = []
+            for network in self.networks:
+                branch = copy.deepcopy(network.branches[modality]).cpu()
+                doubled.append(branch.double().eval())
+            self._doubled[modality] = doubled
+        return self._doubled[modality]
+
+    @cached_property
+    def _doubled(self) -> dict[str, list[torch.nn.Module]]:
+        """Encoders in double precision, as they were once made."""
+        return {}
 
     def is_linear(self, modality: str) -> bool:
         """Whether the encoder has no hidden layer."""
@@ -142,3 +186,7 @@ class NetworkParts(ModelParts):
                 own_scores = scores.cpu().double().numpy()[:, None]
                 parts.append(TileReadings(values, own_scores, pooling))
         return TileReadings.side_by_side(parts)
+
+
+def _layers(encoder: torch.nn.Module) -> list[nn.Linear]:
+    return [cast(nn.Linear, layer) for layer in cast(VectorBranch, encoder).layers]

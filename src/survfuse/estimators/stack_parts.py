@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from survfuse._types import AnyArray, FloatArray
+from survfuse._types import AnyArray, BoolArray, FloatArray
 from survfuse.cohort.transforms import Transforms
 from survfuse.decomposition import Part, Product, Readings
 from survfuse.estimators.base import Patients
@@ -16,6 +16,7 @@ from survfuse.estimators.model_parts import (
     LinearColumns,
     Members,
     ModelParts,
+    Path,
     TileReadings,
     column,
     widened,
@@ -139,22 +140,53 @@ class LinearParts(ModelParts):
         weights: FloatArray,
     ) -> FloatArray:
         """Gradient by the transformed vector; see the base."""
-        first = len(self.columns[modality].weights)
-        gradient = weights[:, :first] @ self.columns[modality].weights
-        for model in self.nested:
-            if modality not in model.parts.widths:
-                continue
-            stop = first + model.parts.widths[modality]
-            if modality not in model.own:
-                own = weights[:, first:stop]
-                gradient = gradient + model.parts.pull_back(modality, values, own)
-            first = stop
+        gradient = weights @ self._padded(modality)
+        for model, place in self._nested(modality):
+            own = model.parts.pull_back(modality, values, weights[:, place])
+            gradient = gradient + own
         return np.broadcast_to(gradient, values.shape)
+
+    def pull_back_along(
+        self,
+        modality: str,
+        path: Path,
+        weights: FloatArray,
+    ) -> FloatArray:
+        """Mean slope over the intervals of a path; see the base."""
+        slopes = weights.mean(axis=0) @ self._padded(modality)
+        for model, place in self._nested(modality):
+            own = weights[:, :, place]
+            slopes = slopes + model.parts.pull_back_along(modality, path, own)
+        return np.asarray(slopes)
+
+    def _padded(self, modality: str) -> FloatArray:
+        """Weights of the linear columns, 0 for those of nested models; (width, features)."""
+        own = self.columns[modality].weights
+        return np.pad(own, [(0, self.widths[modality] - len(own)), (0, 0)])
+
+    def _nested(self, modality: str) -> Iterator[tuple[NestedModel, slice]]:
+        """Models that read the stack's vector of a modality, and where their numbers are."""
+        first = len(self.columns[modality].weights)
+        for model in self.nested:
+            if modality in model.parts.widths:
+                stop = first + model.parts.widths[modality]
+                if modality not in model.own:
+                    yield model, slice(first, stop)
+                first = stop
 
     def is_linear(self, modality: str) -> bool:
         """Whether every model that reads it does so linearly."""
         nested = [m.parts for m in self.nested if modality in m.parts.widths]
         return all(parts.is_linear(modality) for parts in nested)
+
+    def encoded(self, modality: str) -> BoolArray:
+        """Which numbers come from the stack's own vector; see the base."""
+        known = [np.ones(len(self.columns[modality].weights), bool)]
+        for model in self.nested:
+            if modality in model.parts.widths:
+                width = model.parts.widths[modality]
+                known.append(np.full(width, modality not in model.own))
+        return np.concatenate(known)
 
     def read_tiles(
         self,

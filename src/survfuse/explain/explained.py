@@ -12,7 +12,9 @@ from survfuse._errors import ConfigError, InputError, listed
 from survfuse._types import BoolArray, FloatArray
 from survfuse.cohort.batch_source import BatchSource
 from survfuse.cohort.cohort import Cohort
-from survfuse.cohort.transforms import Prepared
+from survfuse.cohort.transform_expression import ExpressionTransform
+from survfuse.cohort.transform_inputs import input_sizes, mean_inputs
+from survfuse.cohort.transforms import Prepared, Transforms
 from survfuse.decomposition import Decomposition, Readings, Reference, Term, decompose
 from survfuse.estimators import Fitted
 from survfuse.estimators.model_parts import ModelParts
@@ -173,7 +175,7 @@ def _reference(
             "has every modality, each at its training mean; train again, or give the training "
             "cohort as reference"
         )
-        return _average_patient(parts), (note,)
+        return _average_patient(parts, fitted.transforms), (note,)
     lacks = "no reference (it is of an older version)"
     if parts.needs_tiles:
         lacks = "no tiles of its training patients, which fusion coattention reads"
@@ -190,7 +192,12 @@ def _given_reference(
 ) -> tuple[Reference, tuple[str, ...]]:
     known = replace(fitted.transforms.with_priors(cohort), outcome=None)
     readings = read(fitted, parts, known, cohort.patients)
-    reference = Reference.of(readings, from_background=parts.from_background)
+    prepared = fitted.transforms.apply(known)
+    reference = Reference.of(
+        readings,
+        from_background=parts.from_background,
+        inputs=mean_inputs(fitted.transforms, known, prepared),
+    )
     if fitted.trained is None:
         return reference, ()
     trained = fitted.trained.among(cohort.patients)
@@ -203,8 +210,14 @@ def _given_reference(
     return reference, (note,)
 
 
-def _average_patient(parts: ModelParts) -> Reference:
+def _average_patient(parts: LinearParts, transforms: Transforms) -> Reference:
     blocks = {}
     for name, width in parts.widths.items():
         blocks[name] = np.zeros((1, width)), np.ones(1, bool)
-    return Reference.of(Readings.of(blocks))
+    inputs = {}
+    for name in input_sizes(transforms):
+        inputs[name] = parts.columns[name].centres[0]
+        one = transforms.fitted[name]
+        if isinstance(one, ExpressionTransform):
+            inputs[name] = np.zeros(len(one.genes)) if one.center else one.mean
+    return Reference.of(Readings.of(blocks), inputs=inputs)

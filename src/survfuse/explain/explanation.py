@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,8 @@ from survfuse.estimator import Prediction, SurvivalFusion
 from survfuse.explain.columns import hazard_ratios, variables
 from survfuse.explain.excluded import alone, excluded
 from survfuse.explain.explained import Explained
-from survfuse.explain.genes import gene_sets, genes, genes_of
+from survfuse.explain.gene_sets import gene_sets, in_gene_sets
+from survfuse.explain.genes import genes, genes_of
 from survfuse.explain.points import cloglog, points
 from survfuse.explain.shares import shares
 from survfuse.explain.terms import error_frame, spread_frame, term_frame
@@ -124,12 +126,16 @@ class Explanation:
 
     @cached_property
     def gene_sets(self) -> pd.DataFrame:
-        """Weight of each gene set, of models that read some; see `explain.genes`."""
+        """Weight of each gene set, of models that read some; see `explain.gene_sets`."""
         return gene_sets(self.explained)
 
     def genes_of(self, patient: str) -> pd.DataFrame:
-        """Contribution of each gene to a patient's log-risk."""
+        """Contribution of each gene to a patient's log-risk; see `explain.genes`."""
         return genes_of(self.explained, patient)
+
+    def in_gene_sets(self, path: Path | str) -> pd.DataFrame:
+        """Contributions of genes added up over the gene sets of a GMT file, of any model."""
+        return in_gene_sets(self.explained, path)
 
     @cached_property
     def clusters(self) -> pd.DataFrame:
