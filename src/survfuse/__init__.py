@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from survfuse.estimator import Prediction, SurvivalFusion
     from survfuse.estimator import load as load
     from survfuse.evaluation import Result, cross_validate
-    from survfuse.explain import Explanation, explain
+    from survfuse.explain import Explanation, explain, with_agreement
 
 __all__ = [
     "Cohort",
@@ -34,6 +34,7 @@ __all__ = [
     "metrics",
     "paper",
     "readers",
+    "with_agreement",
 ]
 
 _HOMES = {
@@ -46,6 +47,7 @@ _HOMES = {
     "explain": "survfuse.explain",
     "load": "survfuse.estimator",
     "load_cohort": "survfuse.cohort",
+    "with_agreement": "survfuse.explain",
 }
 _MODULES = ("losses", "metrics", "paper", "readers")
 

@@ -53,7 +53,7 @@ from survfuse.cohort.tile_clusters import TileClusters
 from survfuse.cohort.transform_inputs import input_sizes
 from survfuse.cohort.transforms import Transforms
 from survfuse.config import FitConfig, build
-from survfuse.decomposition import Reference
+from survfuse.decomposition import Agreement, Reference
 from survfuse.estimators.base import (
     RiskModel,
     StoredModel,
@@ -215,7 +215,8 @@ def _write_parts(fitted: Fitted, folder: Path) -> None:
 def _reference_state(fitted: Fitted) -> State:
     """Reference, clusters and agreement, as JSON and arrays."""
     state: dict[str, Any] = {"reference": None}
-    state |= {"clusters": list(fitted.clusters), "agreement": fitted.agreement}
+    agreement = None if fitted.agreement is None else fitted.agreement.to_dict()
+    state |= {"clusters": list(fitted.clusters), "agreement": agreement}
     arrays: Arrays = {}
     if fitted.reference is not None:
         state["reference"], arrays = fitted.reference.state()
@@ -424,9 +425,9 @@ def _explained(
             raise InputError(f"clusters: {name!r} is no bag of the transforms")
         width = transforms.bag_scaler[name].width
         clusters[name] = TileClusters.from_arrays(arrays, f"clusters/{name}/", width)
-    agreement = state["agreement"]
-    if agreement is not None and not isinstance(agreement, dict):
-        raise InputError("agreement: expected a mapping or null")
+    agreement = None
+    if state["agreement"] is not None:
+        agreement = Agreement.from_dict(state["agreement"])
     return {"reference": reference, "clusters": clusters, "agreement": agreement}
 
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time as clock
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,11 @@ HORIZONS = "--set=horizons=[400, 900]"
 FEWER = (
     "--set=crossval.networks=false",
     "--set=model.inputs.modalities=[clinical, slides]",
+)
+KAPLAN_MEIER = (
+    "--set=model.fusion=kaplan_meier",
+    "--set=model.calibration.method=km",
+    "--halves=1",
 )
 QUICK_RUN = (*SETTINGS, *FOLDS, "--set=crossval.networks=false", HORIZONS)
 
@@ -369,6 +375,7 @@ def test_train_prints_the_weights_of_a_stack(
     fusion = "--set=model.fusion="
     options = [word for word in SETTINGS if not word.startswith(fusion)]
     options += [f"{fusion}anchored", "--set=model.stack.bags=mean"]
+    options += ["--halves", "0"]
     ended = command("train", cohort, "-o", tmp_path / "b", "-q", *options)
     assert ended.code == 0
     first, title, *rest = ended.out.splitlines()
@@ -377,6 +384,50 @@ def test_train_prints_the_weights_of_a_stack(
     rows = [line.split("│")[1:4] for line in rest if line.startswith("│ ")]
     starts = {term.strip(): start.strip() for term, start, _ in rows if term.strip()}
     assert set(starts.items()) >= {("clinical", "1"), ("expression", "1")}
+
+
+def test_train_measures_whether_explanations_reproduce(
+    command: Command,
+    tmp_path: Path,
+) -> None:
+    cohort = small(tmp_path, 60, modalities=("clinical",)).write()
+    options = ["--set=model.fusion=ridge_cox", "--set=model.selection.folds=2"]
+    ended = command("train", cohort, "-o", tmp_path / "b", *options, "--halves", "1")
+    assert ended.code == 0, ended.err
+    halves = [
+        json.loads(line) for line in ended.err.splitlines() if '"agreement"' in line
+    ]
+    assert [line["fit"] for line in halves] == ["half 1 of 2", "half 2 of 2"]
+    assert "Agreement of models of halves (24 patients each, 1 pairs)" in ended.out
+    kept = survfuse.load(tmp_path / "b").need_fitted().agreement
+    assert kept is not None
+    assert (kept.patients, kept.half, kept.splits) == (60, 24, 1)
+    assert {row.level for row in kept.rows} >= {"prediction", "term"}
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ([*SETTINGS, "--halves", "0"], "not measured (--halves 0)"),
+        (
+            SETTINGS,
+            "not measured, for that takes 8 fits of networks; ask with --halves 4",
+        ),
+        (KAPLAN_MEIER, "not measured: "),
+    ],
+    ids=["none", "network", "impossible"],
+)
+def test_train_says_where_it_does_not_measure(
+    command: Command,
+    cohort: Path,
+    tmp_path: Path,
+    options: Sequence[str],
+    says: str,
+) -> None:
+    ended = command("train", cohort, "-o", tmp_path / "b", "-q", *options)
+    assert ended.code == 0, ended.err
+    assert f"agreement of its explanations: {says}" in ended.out
+    assert survfuse.load(tmp_path / "b").need_fitted().agreement is None
 
 
 def test_train_then_predict(command: Command, cohort: Path, tmp_path: Path) -> None:

@@ -61,6 +61,15 @@ JsonFile = Annotated[
         callback=tested_file,
     ),
 ]
+Halves = Annotated[
+    int | None,
+    option(
+        "Pairs of half models that say whether explanations reproduce; 0: none. Default: 4, of "
+        "networks 0.",
+        "--halves",
+        min=0,
+    ),
+]
 Quiet = Annotated[bool, option("No progress.", "-q", "--quiet")]
 ExecutorName = Annotated[
     str,

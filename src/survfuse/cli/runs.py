@@ -14,6 +14,7 @@ from survfuse.cli.options import (
     CohortFile,
     ConfigFile,
     ExecutorName,
+    Halves,
     OutFolder,
     Overrides,
     PresetName,
@@ -158,11 +159,13 @@ def train(
             "--force",
         ),
     ] = False,
+    halves: Halves = None,
     quiet: Quiet = False,
 ) -> None:
     """Train on every patient with an outcome and save a bundle that `predict` reads.
 
-    The place of the bundle is tested first, so that no training is lost to it.
+    The place of the bundle is tested first, so that no training is lost to it. Models of halves of
+    the patients then say whether another cohort would give the same explanations (--halves).
 
     Started by torchrun, the processes share every training step: see docs/training.md.
     """
@@ -215,7 +218,29 @@ def train(
             model = model.recalibrate(others)
         place = _save(model, out, force)
         _print_fit(model)
+        if ranks.count == 1:
+            _add_agreement(model, data, halves, place, quiet)
+        else:
+            typer.echo(
+                "agreement of its explanations: not measured by several processes"
+            )
         typer.echo(f"bundle: {place}")
+
+
+def _add_agreement(
+    model: Any,
+    cohort: Any,
+    halves: int | None,
+    place: Path,
+    quiet: bool,
+) -> None:
+    """Measure the agreement of a model that is saved, and save it again with that."""
+    from survfuse.cli.agreement_step import halves_of, with_agreement_of
+
+    pairs = halves_of(model, halves)
+    if pairs:
+        measured = with_agreement_of(model, cohort, pairs, quiet=quiet)
+        measured.save(place, force=True)
 
 
 def _save(

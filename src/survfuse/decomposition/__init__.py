@@ -7,6 +7,7 @@ patients' distributions (:class:`Reference`). Arrays in, arrays out: no model is
 """
 
 from survfuse.decomposition.decompose import Decomposition, decompose, shapley_values
+from survfuse.decomposition.measured_agreement import Agreement, AgreementRow
 from survfuse.decomposition.parts import Part, Product
 from survfuse.decomposition.readings import Readings, Term
 from survfuse.decomposition.rectified import RectifiedSum
@@ -14,6 +15,8 @@ from survfuse.decomposition.reference import Reference
 from survfuse.decomposition.sampled import Sampled
 
 __all__ = [
+    "Agreement",
+    "AgreementRow",
     "Decomposition",
     "Part",
     "Product",

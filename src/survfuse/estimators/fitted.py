@@ -18,7 +18,7 @@ from survfuse.cohort.tile_clusters import TileClusters
 from survfuse.cohort.transform_inputs import mean_inputs
 from survfuse.cohort.transforms import Transforms
 from survfuse.config import FitConfig
-from survfuse.decomposition import Reference
+from survfuse.decomposition import Agreement, Reference
 from survfuse.estimators.base import Fit, RiskModel, foreign_code, make_estimator
 from survfuse.estimators.fold_context import FoldContext
 from survfuse.fit_summary import learned_from, size_summary
@@ -64,9 +64,9 @@ class Fitted:
         bundles that older versions wrote, and of models that cannot be explained.
     clusters : mapping of bag to TileClusters
         Of the training tiles; empty where they were not made.
-    agreement : mapping or None
+    agreement : Agreement or None
         How far models of halves of the training patients explain alike
-        (:mod:`survfuse.explain.agreement`), as plain values; None where it was not measured.
+        (:mod:`survfuse.explain.agreement`); None where it was not measured.
     """
 
     config: FitConfig
@@ -80,7 +80,7 @@ class Fitted:
     bound: ConformalBound | None = None
     reference: Reference | None = None
     clusters: Mapping[str, TileClusters] = field(default_factory=dict)
-    agreement: Mapping[str, Any] | None = None
+    agreement: Agreement | None = None
 
     def source(
         self,

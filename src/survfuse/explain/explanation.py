@@ -12,6 +12,7 @@ import pandas as pd
 from survfuse._errors import InputError, listed
 from survfuse.cohort.cohort import Cohort
 from survfuse.estimator import Prediction, SurvivalFusion
+from survfuse.explain.agreement_tables import agreement_frame, check_frame
 from survfuse.explain.columns import hazard_ratios, variables
 from survfuse.explain.excluded import alone, excluded
 from survfuse.explain.explained import Explained
@@ -189,6 +190,29 @@ class Explanation:
     def points(self, horizon: float) -> pd.DataFrame:
         """Percentage points of the risk at a horizon by modality; see `explain.points`."""
         return points(self.explained, horizon)
+
+    @cached_property
+    def agreement(self) -> pd.DataFrame:
+        """Whether another cohort would give the same; see `explain.agreement_tables`.
+
+        Returns
+        -------
+        DataFrame
+            `level, modality, name, agreement, low, high, expected, splits, status, says`; no row
+            where the model was trained without measuring it.
+        """
+        return agreement_frame(self.explained.fitted.agreement)
+
+    def check(self) -> pd.DataFrame:
+        """Check SRV025: say of each thing that is shown whether it may be read.
+
+        Returns
+        -------
+        DataFrame
+            `check, level, modality, name, status` ("pass", "grey", "not used" or "not measured")
+            and `reason`.
+        """
+        return check_frame(self.explained.fitted.agreement, self.terms.columns[1:])
 
     def cloglog(self, horizon: float) -> pd.DataFrame:
         """Terms of ``log(−log S(horizon))``, where they add up exactly; see `explain.points`."""

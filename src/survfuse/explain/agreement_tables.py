@@ -1,0 +1,216 @@
+"""Tables of agreement: what reproduces, what does not, and what a reader is told."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from survfuse.decomposition.measured_agreement import Agreement, AgreementRow
+
+GREY, GOOD = 0.5, 0.8
+"""Agreement below which an explanation is grey, and from which it is nearly the same."""
+
+CHECK = "SRV025"
+"""Number of the check."""
+
+MEASURE = (
+    "not measured: train with --halves 4 (in Python: sf.with_agreement(model, cohort))"
+)
+
+WHAT = {
+    "prediction": "log-risks",
+    "term": "values of this term",
+    "columns": "contributions of columns",
+    "column": "contributions of this column",
+    "genes": "weights of genes",
+    "top genes": "genes",
+    "tiles": "maps of tiles",
+    "tiles of a patient": "maps of tiles",
+    "clusters": "risks of clusters",
+}
+COLUMNS = (
+    "level",
+    "modality",
+    "name",
+    "agreement",
+    "low",
+    "high",
+    "expected",
+    "splits",
+    "status",
+    "says",
+)
+
+
+def status(value: float | None) -> str:
+    """Judge an agreement: "reproduces", "partly", "grey", or "not used" where there is none.
+
+    Examples
+    --------
+    >>> status(0.4)
+    'grey'
+    """
+    if value is None:
+        return "not used"
+    if value < GREY:
+        return "grey"
+    return "reproduces" if value >= GOOD else "partly"
+
+
+def sentence(value: float | None, what: str) -> str:
+    """Say what an agreement means.
+
+    Parameters
+    ----------
+    value : float or None
+        Agreement of two cohorts of the size of this one; None where no model uses it.
+    what : str
+        What is compared, in the plural.
+
+    Examples
+    --------
+    >>> sentence(0.2, "genes")
+    'another cohort of this size would give other genes'
+    """
+    if value is None:
+        return "not used"
+    how = {"grey": "other", "partly": "similar", "reproduces": "nearly the same"}
+    return f"another cohort of this size would give {how[status(value)]} {what}"
+
+
+def judged(agreement: Agreement, row: AgreementRow) -> float | None:
+    """Agreement that a row is judged by: of cohorts of this size where it can be told."""
+    expected = agreement.expected(row)
+    return row.value if expected is None else expected
+
+
+def agreement_frame(agreement: Agreement | None) -> pd.DataFrame:
+    """Agreement of everything that was compared; no row where it was not measured.
+
+    Returns
+    -------
+    DataFrame
+        `level, modality, name` of what is compared; `agreement` of models of halves, with the
+        smallest and largest of a split (`low, high`) and the number of `splits`; `expected`
+        between cohorts of the size of this one; `status` ("reproduces", "partly", "grey", "not
+        used") and `says`, a sentence. Both are about `expected` where it is known.
+    """
+    rows = []
+    for row in () if agreement is None else agreement.rows:
+        assert agreement is not None
+        value = judged(agreement, row)
+        rows.append(
+            {
+                "level": row.level,
+                "modality": row.modality,
+                "name": row.name,
+                "agreement": row.value,
+                "low": row.low,
+                "high": row.high,
+                "expected": agreement.expected(row),
+                "splits": row.splits,
+                "status": status(value),
+                "says": sentence(value, WHAT[row.level]),
+            },
+        )
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    numbers = dict.fromkeys(("agreement", "low", "high", "expected"), float)
+    return table.astype({**numbers, "splits": int})
+
+
+def growth_frame(
+    agreement: Agreement,
+    patients: Iterable[float] | None = None,
+) -> pd.DataFrame:
+    """Agreement that is expected between models of two cohorts of a size.
+
+    Parameters
+    ----------
+    agreement : Agreement
+    patients : iterable of float, optional
+        Of each cohort; those of a half, of this cohort, of two and of four such by default.
+
+    Returns
+    -------
+    DataFrame
+        `level, modality, name, patients, expected`; lists and mean correlations are left out.
+    """
+    n = agreement.patients
+    sizes = [agreement.half, n, 2 * n, 4 * n] if patients is None else list(patients)
+    rows = []
+    for row in agreement.rows:
+        for size in sizes:
+            expected = agreement.expected(row, size)
+            if expected is not None:
+                place = {"level": row.level, "modality": row.modality, "name": row.name}
+                rows.append({**place, "patients": round(size), "expected": expected})
+    return pd.DataFrame(
+        rows, columns=["level", "modality", "name", "patients", "expected"]
+    )
+
+
+def selection_frame(agreement: Agreement | None) -> pd.DataFrame:
+    """Share of the half models that have a gene in their list of 50, largest first.
+
+    Returns
+    -------
+    DataFrame
+        `modality, gene, share`; genes of no list are left out.
+    """
+    rows = []
+    for modality, genes in ({} if agreement is None else agreement.selected).items():
+        for gene, share in sorted(genes.items(), key=lambda one: (-one[1], one[0])):
+            rows.append({"modality": modality, "gene": gene, "share": share})
+    return pd.DataFrame(rows, columns=["modality", "gene", "share"])
+
+
+def check_frame(
+    agreement: Agreement | None,
+    terms: Iterable[str],
+) -> pd.DataFrame:
+    """Say of each thing that is shown whether it may be read.
+
+    Parameters
+    ----------
+    agreement : Agreement or None
+        None where it was not measured.
+    terms : iterable of str
+        Terms that are shown.
+
+    Returns
+    -------
+    DataFrame
+        `check` (its number), `level, modality, name`, `status` ("pass", "grey", "not used" or
+        "not measured") and `reason`.
+    """
+    rows: list[dict[str, Any]] = []
+    if agreement is None:
+        for name in terms:
+            row = {"level": "term", "modality": "", "name": name}
+            rows.append({**row, "status": "not measured", "reason": MEASURE})
+    else:
+        for found in agreement_frame(agreement).to_dict("records"):
+            place = {key: found[key] for key in ("level", "modality", "name")}
+            rows.append({**place, "status": _passed(found), "reason": _reason(found)})
+    table = pd.DataFrame(
+        rows, columns=["level", "modality", "name", "status", "reason"]
+    )
+    table.insert(0, "check", CHECK)
+    return table
+
+
+def _passed(found: Mapping[Hashable, Any]) -> str:
+    kept = found["status"] in ("grey", "not used")
+    return str(found["status"]) if kept else "pass"
+
+
+def _reason(found: Mapping[Hashable, Any]) -> str:
+    """Numbers and words of a row of :func:`agreement_frame`."""
+    if found["status"] == "not used":
+        return "no two half models use it"
+    text = f"agreement of halves {found['agreement']:.2f}"
+    if pd.notna(found["expected"]):
+        text += f", {found['expected']:.2f} expected at this size"
+    return f"{text}: {found['says']}"

@@ -1,0 +1,106 @@
+"""What two models of halves of a cohort say of the same patients, level by level."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pandas as pd
+
+from survfuse._types import FloatArray
+from survfuse.cohort.modalities import ExpressionData, ModalityData
+from survfuse.decomposition.coefficients import Sums, compared, kuncheva
+from survfuse.explain.columns import variables
+from survfuse.explain.genes import genes
+from survfuse.explain.half_models import Pair
+from survfuse.explain.terms import CONSTANT, term_frame
+
+Key = tuple[str, str, str]
+"""Level, modality, name."""
+Found = Iterator[tuple[Key, Sums]]
+
+TOP = 50
+"""Genes of a list."""
+
+
+def compare_terms(pair: Pair) -> Found:
+    """Compare the log-risk, and each of its terms."""
+    first, second = (term_frame(one) for one in pair.both)
+    risks = (one.prediction.log_risk for one in pair.both)
+    yield ("prediction", "", "log-risk"), compared(*risks)
+    zeros = np.zeros(len(first))
+    names = dict.fromkeys([*first.columns, *second.columns])
+    for name in names:
+        if name != CONSTANT:
+            values = (one.get(name, zeros) for one in (first, second))
+            yield ("term", "", name), compared(*values)
+
+
+def compare_columns(pair: Pair) -> Found:
+    """Compare the contributions of each column, and of the columns of a modality together."""
+    first, second = (_contributions(variables(one)) for one in pair.both)
+    together: dict[str, Sums] = defaultdict(Sums)
+    zeros = np.zeros(len(pair.first.ids))
+    for modality, column in dict.fromkeys([*first, *second]):
+        key = modality, column
+        sums = compared(first.get(key, zeros), second.get(key, zeros))
+        together[modality] += sums
+        yield ("column", modality, column), sums
+    for modality, sums in together.items():
+        yield ("columns", modality, ""), sums
+
+
+def _contributions(table: pd.DataFrame) -> dict[tuple[str, str], FloatArray]:
+    """Contributions of each column over the patients; what belongs to no column is left out."""
+    found = {}
+    for (modality, column), rows in table.groupby(["modality", "column"], sort=False):
+        if not str(column).startswith("("):
+            sorted_rows = rows.sort_values("patient_id")
+            found[str(modality), str(column)] = sorted_rows["contribution"].to_numpy(
+                float
+            )
+    return found
+
+
+def compare_genes(
+    pair: Pair,
+    selected: Mapping[str, dict[str, int]],
+) -> Found:
+    """Compare the weights of genes and the lists of top genes.
+
+    Parameters
+    ----------
+    pair : Pair
+    selected : mapping of modality to mapping of gene to int
+        Counts how many models have a gene in their list; is added to.
+    """
+    modalities = modalities_of(pair, ExpressionData)
+    if not modalities:
+        return
+    tables = [genes(one) for one in pair.both]
+    for modality in modalities:
+        weights = []
+        for table in tables:
+            own = table[table["modality"] == modality]
+            weights.append(own.set_index("gene")["weight"].astype(float))
+        first, second = weights[0].align(weights[1], fill_value=0.0)
+        yield ("genes", modality, ""), compared(first, second)
+        if len(first) <= TOP or not (first.any() and second.any()):
+            continue
+        one, other = _top(first), _top(second)
+        for gene in (*one, *other):
+            selected[modality][gene] = selected[modality].get(gene, 0) + 1
+        yield ("top genes", modality, ""), Sums(kuncheva(one, other, len(first)), 1.0)
+
+
+def _top(weights: pd.Series[float]) -> list[str]:
+    """Genes of the largest weights; of equal ones the first by name."""
+    order = weights.abs().sort_index().sort_values(ascending=False, kind="stable")
+    return [str(gene) for gene in order.index[:TOP]]
+
+
+def modalities_of(pair: Pair, kind: type[ModalityData]) -> list[str]:
+    """Modalities of a kind that the models read."""
+    data = pair.first.cohort.modalities
+    return [name for name in pair.first.modalities if isinstance(data[name], kind)]

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from survfuse._errors import InputError
+from survfuse.decomposition.coefficients import compared, kuncheva, spearman_brown
+
+
+def test_agreement_is_an_intraclass_correlation() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, 50))
+    expected = 2 * np.cov(a, b)[0, 1] / (a.var(ddof=1) + b.var(ddof=1))
+    assert compared(a, b).value == pytest.approx(expected, abs=1e-12)
+    assert compared(a, a + 3).value == pytest.approx(1)
+    assert compared(a, -a).value == pytest.approx(-1)
+
+
+def test_it_asks_for_the_same_size_where_a_correlation_does_not() -> None:
+    a = np.arange(10.0)
+    assert compared(a, 3 * a).value == pytest.approx(0.6)
+
+
+def test_one_model_alone_agrees_with_nothing_and_two_without_use_have_no_number() -> (
+    None
+):
+    a = np.arange(5.0)
+    assert compared(a, np.zeros(5)).value == 0
+    assert compared(np.zeros(5), np.ones(5)).value is None
+    assert compared(1e-12 * a, 1e-12 * a).value is None
+    assert compared([], []).value is None
+
+
+def test_weights_count_like_repeats() -> None:
+    a, b = [1.0, 4.0, 2.0], [0.0, 1.0, 5.0]
+    repeated = compared(np.repeat(a, [1, 2, 3]), np.repeat(b, [1, 2, 3]))
+    weighted = compared(a, b, [1, 2, 3])
+    assert weighted.shared == pytest.approx(repeated.shared)
+    assert weighted.total == pytest.approx(repeated.total)
+
+
+def test_kuncheva_is_corrected_for_chance() -> None:
+    genes = [f"g{number}" for number in range(100)]
+    assert kuncheva(genes[:10], genes[:10], 100) == 1
+    assert kuncheva(genes[:10], genes[9:19], 100) == pytest.approx(0)
+    rng = np.random.default_rng(0)
+    drawn = [
+        kuncheva(*(rng.choice(genes, 20, False) for _ in "ab"), 100) for _ in range(400)
+    ]
+    assert abs(np.mean(drawn)) < 0.02
+
+
+@pytest.mark.parametrize(("one", "other"), [("ab", "c"), ("", ""), ("abc", "abc")])
+def test_lists_that_cannot_be_compared_are_refused(one: str, other: str) -> None:
+    with pytest.raises(
+        InputError, match="expected two lists of one length, shorter than 3"
+    ):
+        kuncheva(one, other, 3)
+
+
+def test_agreement_grows_as_spearman_and_brown_say() -> None:
+    rng = np.random.default_rng(0)
+    signal = rng.normal(size=20_000)
+    single = [signal + 2 * rng.normal(size=20_000) for _ in range(8)]
+    low = compared(single[0], single[4]).value
+    high = compared(np.mean(single[:4], axis=0), np.mean(single[4:], axis=0)).value
+    assert low is not None
+    assert spearman_brown(low, 4) == pytest.approx(high, abs=0.02)
+    assert spearman_brown(-0.3, 9) == 0
+    assert spearman_brown(1, 9) == 1

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from halved import pair_of_halves
+from survfuse.decomposition.coefficients import compared
+from survfuse.explain import comparisons
+from survfuse.explain.comparisons import (
+    TOP,
+    compare_columns,
+    compare_genes,
+    compare_terms,
+)
+from survfuse.explain.half_models import Pair
+
+
+def test_the_prediction_and_each_term_are_compared_over_patients() -> None:
+    pair = pair_of_halves()
+    found = {key: sums.value for key, sums in compare_terms(pair)}
+    assert list(found) == [
+        ("prediction", "", "log-risk"),
+        ("term", "", "clinical"),
+        ("term", "", "expression"),
+        ("term", "", "slides"),
+    ]
+    a, b = (one.terms.effects["slides",] for one in pair.both)
+    expected = 2 * np.cov(a, b)[0, 1] / (a.var(ddof=1) + b.var(ddof=1))
+    assert found["term", "", "slides"] == pytest.approx(expected)
+
+
+def test_a_term_that_one_model_lacks_is_0_there() -> None:
+    first, second = pair_of_halves().both
+    effects = {
+        term: own for term, own in second.terms.effects.items() if term != ("slides",)
+    }
+    without = replace(second, terms=replace(second.terms, effects=effects))
+    for pair in (Pair(first, without), Pair(without, first)):
+        found = {key: sums.value for key, sums in compare_terms(pair)}
+        assert found["term", "", "slides"] == 0
+
+
+def shown(monkeypatch: pytest.MonkeyPatch, name: str, *tables: pd.DataFrame) -> None:
+    """Let the two models show these tables."""
+    pair = pair_of_halves()
+    by_model = dict(zip(map(id, pair.both), tables, strict=True))
+    monkeypatch.setattr(comparisons, name, lambda explained: by_model[id(explained)])
+
+
+def contributions(age: np.ndarray, stage: np.ndarray | None) -> pd.DataFrame:
+    """A long table as `variables` gives it, patients in another order for each column."""
+    ids = list(pair_of_halves().first.ids)
+    parts = []
+    for column, values in (("age", age), ("stage", stage), ("(presence)", age)):
+        if values is not None:
+            rows: dict[str, Any] = {"patient_id": ids, "modality": "clinical"}
+            parts.append(
+                pd.DataFrame({**rows, "column": column, "contribution": values})
+            )
+    return pd.concat(parts).sample(frac=1, random_state=0)
+
+
+def test_columns_are_compared_one_by_one_and_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pair = pair_of_halves()
+    rng = np.random.default_rng(0)
+    age, stage, other = rng.normal(size=(3, len(pair.first.ids)))
+    shown(
+        monkeypatch, "variables", contributions(age, stage), contributions(other, None)
+    )
+    found = dict(compare_columns(pair))
+    own = compared(age, other)
+    assert found["column", "clinical", "age"].value == pytest.approx(own.value)
+    assert found["column", "clinical", "stage"].value == 0
+    alone = compared(stage, 0 * stage)
+    together = found["columns", "clinical", ""]
+    assert together.value == pytest.approx((own + alone).value)
+    assert len(found) == 3  # what belongs to no column is left out
+
+
+def weights(values: dict[str, float]) -> pd.DataFrame:
+    rows = {
+        "modality": "expression",
+        "gene": list(values),
+        "weight": list(values.values()),
+    }
+    return pd.DataFrame(rows).sort_values("weight", key=abs, ascending=False)
+
+
+def test_genes_are_compared_by_weight_and_by_list(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng = np.random.default_rng(0)
+    names = [f"G{number}" for number in range(200)]
+    first, second = rng.normal(size=(2, 200))
+    second[:100] = 0.0  # the second model reads half of the genes, and names no others
+    shown(
+        monkeypatch,
+        "genes",
+        weights(dict(zip(names, first, strict=True))),
+        weights(dict(zip(names[100:], second[100:], strict=True))),
+    )
+    selected: dict[str, dict[str, int]] = defaultdict(dict)
+    found = {key: sums.value for key, sums in compare_genes(pair_of_halves(), selected)}
+    assert found["genes", "expression", ""] == pytest.approx(
+        compared(first, second).value
+    )
+    lists = [{names[i] for i in np.argsort(-abs(one))[:TOP]} for one in (first, second)]
+    common = len(lists[0] & lists[1])
+    by_chance = TOP**2 / 200
+    assert found["top genes", "expression", ""] == pytest.approx(
+        (common - by_chance) / (TOP - by_chance),
+    )
+    counts = selected["expression"]
+    assert {gene for gene, count in counts.items() if count == 2} == lists[0] & lists[1]
+    assert sum(counts.values()) == 2 * TOP
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({f"G{number}": 1.0 for number in range(TOP)}, {"G1": 1.0}),
+        ({f"G{number}": 0.0 for number in range(90)}, {"G1": 1.0}),
+    ],
+    ids=["no more genes than a list holds", "a model without genes"],
+)
+def test_there_is_no_list_where_none_can_be_compared(
+    monkeypatch: pytest.MonkeyPatch,
+    first: dict[str, float],
+    second: dict[str, float],
+) -> None:
+    shown(monkeypatch, "genes", weights(first), weights(second))
+    selected: dict[str, dict[str, int]] = defaultdict(dict)
+    found = [key for key, _ in compare_genes(pair_of_halves(), selected)]
+    assert found == [("genes", "expression", "")]
+    assert not selected
+
+
+def test_genes_are_asked_for_only_where_there_are_some(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(comparisons, "modalities_of", lambda pair, kind: [])
+    monkeypatch.setattr(comparisons, "genes", lambda explained: pytest.fail("asked"))
+    assert list(compare_genes(pair_of_halves(), defaultdict(dict))) == []
